@@ -1,0 +1,26 @@
+"""fl_assets: the Federated Learning Coordinator, a Dagster project that turns fleet telemetry into playbooks.
+
+What goes here: the two names of the Python API. Everything else is imported from its own module.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fl_assets.coordinator import FederatedLearningCoordinator
+    from fl_assets.domain.settings import FederatedLearningConfig
+
+__all__ = ["FederatedLearningConfig", "FederatedLearningCoordinator"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the API on first use, so that `import fl_assets.domain…` stays free of Dagster."""
+    if name == "FederatedLearningCoordinator":
+        from fl_assets.coordinator import FederatedLearningCoordinator
+
+        return FederatedLearningCoordinator
+    if name == "FederatedLearningConfig":
+        from fl_assets.domain.settings import FederatedLearningConfig
+
+        return FederatedLearningConfig
+    message = f"module 'fl_assets' has no attribute {name!r}; it exports {', '.join(__all__)}"
+    raise AttributeError(message)

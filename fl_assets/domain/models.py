@@ -1,0 +1,116 @@
+"""Records that cross a boundary: closed, frozen, every number bounded, every choice a Literal.
+
+What goes here: shapes. What does not: behaviour beyond reading one's own fields.
+"""
+
+from datetime import date, datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Category = Literal["prompt", "adapter", "config", "workflow"]
+State = Literal["new", "known", "rising", "falling", "resolved", "regressed"]
+PatternKind = Literal["error", "silent", "conversation"]
+"""error: failed calls with a text; silent: failed calls without one; conversation: failure seen in talk."""
+
+ErrorClass = Literal[
+    "timeout",
+    "rate_limit",
+    "auth",
+    "bad_arguments",
+    "unknown_tool",
+    "invalid_output",
+    "context_overflow",
+    "dependency_down",
+    "resource_limit",
+    "not_found",
+    "conflict",
+    "policy_refusal",
+    "step_limit",
+    "business_rule",
+    "code_defect",
+    "other",
+]
+Signal = Literal["repeated_question", "correction", "abandonment", "refusal", "apology_loop", "confident_after_failure"]
+FailureClass = ErrorClass | Signal
+Action = Literal["apply", "canary", "hold", "reject", "none"]
+Mode = Literal["live", "backtest"]
+CycleStatus = Literal["running", "completed", "insufficient_data", "gated", "failed", "disabled"]
+
+
+class Record(BaseModel):
+    """Base of every record: unknown fields are errors and nothing changes after it is built."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Violation(Record):
+    """One rule that one thing breaks, in words and numbers that a person can check."""
+
+    rule: str = Field(min_length=1, description="Name of the rule; the asset check of the same name reports it.")
+    subject: str = Field(description="Id of the thing that breaks it: a playbook, a pattern, a day.")
+    expected: str
+    actual: str
+
+    def __str__(self) -> str:
+        """Return the sentence that checks, logs and held playbooks show."""
+        return f"{self.rule}: {self.subject} has {self.actual}, needs {self.expected}"
+
+
+class Playbook(Record):
+    """One improvement: the contract's fields first, ours after them."""
+
+    improvement_id: str = Field(min_length=1, description="Stable over days: derived from pattern and remedy.")
+    category: Category
+    description: str = Field(description="Built from templates and enumerated fields, never from users' words.")
+    confidence: float = Field(ge=0, le=1)
+    suggested_changes: dict[str, str]
+    evidence_count: int = Field(ge=0, description="Failures of the pattern in the window, recountable from raw_traces.")
+    created_at: datetime = Field(description="First day that had this playbook, as its end in UTC; no wall clock.")
+    # ours
+    day: date
+    pattern_id: str
+    remedy_id: str
+    failure_class: FailureClass
+    state: State
+    title: str
+    nodes_affected: int = Field(ge=0)
+    nodes_reporting: int = Field(ge=0)
+    failure_rate: float = Field(ge=0, le=1)
+    is_significant: bool = Field(description="Whether the pattern survives the day's false-discovery control.")
+    version: int = Field(ge=1, description="Counts the days on which its content changed.")
+    held_because: tuple[str, ...] = Field((), description="Rules that it breaks; empty when it may be acted on.")
+
+
+class Decision(Record):
+    """What happens with one playbook on one day, and how to take it back."""
+
+    decision_id: str
+    day: date
+    improvement_id: str
+    pattern_id: str
+    category: Category
+    action: Action
+    mode: Mode
+    target: str = Field(description="What would change: a config key, an adapter, a prompt; '' for none.")
+    from_value: str | None
+    to_value: str | None
+    reasons: tuple[str, ...]
+    revert_plan: str
+
+
+class LearningCycleResult(Record):
+    """One cycle: the contract's fields first, ours after them."""
+
+    cycle_id: str
+    start_time: datetime
+    end_time: datetime | None
+    events_processed: int = Field(ge=0)
+    improvements_generated: int = Field(ge=0)
+    adapters_updated: int = Field(ge=0)
+    configs_updated: int = Field(ge=0)
+    # ours
+    day: date
+    window_days: int = Field(ge=1)
+    status: CycleStatus
+    reason: str

@@ -1,0 +1,108 @@
+"""Every setting of the coordinator, read from the environment in one place.
+
+What goes here: names, defaults, bounds and the rule each value must keep. What does not: anything that acts on a setting.
+"""
+
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "FEDERATED_LEARNING_"
+DAY_SECS = 86_400
+_TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
+
+
+class SettingsError(ValueError):
+    """One or more environment variables hold a value that breaks their rule; the text names each."""
+
+
+def _as_switch(value: Any) -> Any:
+    """Read `1/true/yes/on` and their opposites, in any case."""
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower()
+    if word in _TRUE | _FALSE:
+        return word in _TRUE
+    message = "must be one of 1/true/yes/on or 0/false/no/off, in any case"
+    raise ValueError(message)
+
+
+Switch = Annotated[bool, BeforeValidator(_as_switch)]
+
+
+class FederatedLearningConfig(BaseSettings):
+    """Settings of one coordinator; each field is the environment variable `FEDERATED_LEARNING_<FIELD>`."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
+
+    # When it runs
+    enabled: Switch = Field(True, description="Whether the schedule and the sensors start runs.")
+    cycle_interval_secs: int = Field(
+        DAY_SECS, ge=60, description="Seconds between cycles: a multiple of a day, or a whole number of minutes that divides a day."
+    )
+    min_events: int = Field(1000, ge=1, description="Events that a cycle's window must hold before anything is learned.")
+    max_window_days: int = Field(7, ge=1, le=31, description="Days, at the most, that a thin day is analysed together with.")
+    start_date: date = Field(date(2023, 1, 1), description="First daily partition (UTC).")
+    # Where things lie
+    telemetry_path: Path = Field(Path("./data/telemetry/cache"), description="Folder of telemetry files, searched at any depth.")
+    error_records_path: Path = Field(Path("./data/self-improve/records"), description="Folder of the self-improvement engine's error records (JSON or JSONL).")
+    playbook_path: Path = Field(Path("./data/federated-learning/playbooks"), description="Folder the playbook JSON files are written to.")
+    data_path: Path = Field(Path("./data"), description="Folder of everything the coordinator keeps: lake, warehouse, reports, adapters.")
+    # What is accepted
+    max_bad_ratio: float = Field(0.05, ge=0, le=1, description="Share of malformed lines above which a day's check fails.")
+    max_line_bytes: int = Field(1_048_576, ge=1024, description="Longest line that is parsed, in bytes; a longer one is quarantined.")
+    retention_days: int = Field(0, ge=0, description="Days for which raw events are kept; 0 keeps them for ever. Signatures stay.")
+    pii: Switch = Field(False, description="Also mask person names and addresses (needs the [pii] extra).")
+    # What is believed
+    threshold: float = Field(0.7, gt=0, le=1, description="Confidence that a playbook must reach.")
+    min_nodes: int = Field(3, ge=2, description="Nodes that must have a pattern before it is acted on.")
+    false_discovery_rate: float = Field(0.1, gt=0, lt=1, description="Expected share of false patterns among a day's actionable ones.")
+    # What is done
+    apply: Literal["off", "stage", "canary", "on"] = Field("stage", description="How far a decision is carried.")
+    remedies_path: Path | None = Field(None, description="Your remedy rules (YAML); a rule with the id of a built-in one replaces it.")
+    corrections_path: Path | None = Field(None, description="Your pattern merges and splits (YAML).")
+    update_policy_path: Path | None = Field(None, description="Which config keys may change, with types and bounds (YAML).")
+
+    @field_validator("cycle_interval_secs")
+    @classmethod
+    def _interval_fits_days(cls, value: int) -> int:
+        whole_days = value % DAY_SECS == 0
+        divides_a_day = value <= DAY_SECS and DAY_SECS % value == 0 and value % 60 == 0
+        if whole_days or divides_a_day:
+            return value
+        message = f"must be a multiple of {DAY_SECS} (a day), or a whole number of minutes that divides it (e.g. 3600, 21600)"
+        raise ValueError(message)
+
+    @classmethod
+    def from_env(cls, **overrides: Any) -> Self:
+        """Read the environment; `overrides` win over it.
+
+        Raises:
+            SettingsError: naming each variable, the value it holds and the rule that the value breaks.
+        """
+        try:
+            return cls(**overrides)
+        except ValidationError as error:
+            raise SettingsError(_explain(error)) from error
+
+    @property
+    def lake_path(self) -> Path:
+        """Folder of the day-partitioned Parquet, one sub-folder a table."""
+        return self.data_path / "lake"
+
+    @property
+    def warehouse_path(self) -> Path:
+        """The DuckDB file with every result table."""
+        return self.data_path / "warehouse.duckdb"
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        name = PREFIX + "_".join(str(part) for part in problem["loc"]).upper()
+        rule = problem["msg"].removeprefix("Value error, ")
+        lines.append(f"{name}={str(problem['input'])!r}: {rule}")
+    return "\n".join(lines)

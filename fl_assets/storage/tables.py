@@ -1,0 +1,322 @@
+"""Every table once: columns, types and what they mean.
+
+What goes here: the schema that the DDL, the Parquet, the UI's column schema and the schema check are all made from.
+What does not: reading or writing (`lake.py`, `warehouse.py`).
+
+Names: `_id` is a reference, `is_`/`has_` a boolean, a unit is a suffix (`_ms`, `_bytes`); rates are shares between 0 and 1; times are UTC.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its name, DuckDB type and meaning."""
+
+    name: str
+    type: str
+    doc: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table; `key` identifies a row within an `event_date`, and also orders what is written."""
+
+    name: str
+    doc: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+
+    @property
+    def column_names(self) -> list[str]:
+        """Column names in declared order."""
+        return [column.name for column in self.columns]
+
+    @property
+    def ddl(self) -> str:
+        """The `create table if not exists` statement."""
+        columns = ", ".join(f"{column.name} {column.type}" for column in self.columns)
+        return f"create table if not exists {self.name} ({columns})"
+
+
+_DAY = Column("event_date", "DATE", "Day of the row, UTC, by event time.")
+_SOURCE = (
+    Column("source_file", "VARCHAR", "File the event came from, relative to the telemetry folder."),
+    Column("source_line", "BIGINT", "Line within that file, from 1."),
+    Column("has_clock_skew", "BOOLEAN", "Whether the event's own time was out of range, so that its day is the one it was received on."),
+)
+
+# Lake: Parquet, one folder a day --------------------------------------------------------------------------------------
+
+RAW_TRACES = Table(
+    "raw_traces",
+    "Agent and tool calls, one row a call, redacted.",
+    ("event_id",),
+    (
+        _DAY,
+        Column("event_id", "VARCHAR", "Id of the event; unique within the day."),
+        Column("timestamp", "TIMESTAMP", "When the call ended, UTC."),
+        Column("node_id", "VARCHAR", "Node (deployment) that reported it."),
+        Column("service", "VARCHAR", "Service or agent that was called."),
+        Column("method", "VARCHAR", "Method or tool that was called."),
+        Column("trace_id", "VARCHAR", "Trace the call belongs to: one task or request."),
+        Column("request_id", "VARCHAR", "Id of the call itself; not unique in real data."),
+        Column("duration_ms", "DOUBLE", "How long it took, milliseconds."),
+        Column("success", "BOOLEAN", "Whether it succeeded."),
+        Column("error", "VARCHAR", "Error text, redacted; null when there is none."),
+        Column("caused_by", "VARCHAR", "Id of the deeper failed span that this failure only repeats; null for a failure of its own."),
+        Column("metadata", "MAP(VARCHAR, VARCHAR)", "Further attributes, redacted."),
+        *_SOURCE,
+    ),
+)
+CONVERSATION_LOGS = Table(
+    "conversation_logs",
+    "Turns of talk between a user and an agent, one row a turn, redacted.",
+    ("event_id",),
+    (
+        _DAY,
+        Column("event_id", "VARCHAR", "Id of the event; unique within the day."),
+        Column("timestamp", "TIMESTAMP", "When the turn ended, UTC."),
+        Column("node_id", "VARCHAR", "Node (deployment) that reported it."),
+        Column("log_id", "VARCHAR", "Id of the turn."),
+        Column("session_id", "VARCHAR", "Conversation the turn belongs to."),
+        Column("trace_id", "VARCHAR", "Trace of the calls made in it (from metadata), or null."),
+        Column("user_query", "VARCHAR", "What the user said, redacted."),
+        Column("system_response", "VARCHAR", "What the system answered, redacted."),
+        Column("metadata", "MAP(VARCHAR, VARCHAR)", "Further attributes, redacted."),
+        *_SOURCE,
+    ),
+)
+QUARANTINED_EVENTS = Table(
+    "quarantined_events",
+    "Lines that could not be read as events, one row a line, with the reason.",
+    ("source_file", "source_line"),
+    (
+        _DAY,
+        Column("source_file", "VARCHAR", "File the line is in, relative to the telemetry folder."),
+        Column("source_line", "BIGINT", "Line within that file, from 1; 0 when the file as a whole was refused."),
+        Column("reason", "VARCHAR", "Rule that the line breaks, as one of a fixed set of names."),
+        Column("detail", "VARCHAR", "What was found, redacted."),
+        Column("excerpt", "VARCHAR", "Start of the line, redacted."),
+        Column("node_id", "VARCHAR", "Node by folder, or `unknown`."),
+        Column("line_bytes", "BIGINT", "Length of the line, bytes."),
+    ),
+)
+ERROR_RECORDS = Table(
+    "error_records",
+    "Error records of the self-improvement engine, one row a record, redacted.",
+    ("record_id",),
+    (
+        _DAY,
+        Column("record_id", "VARCHAR", "Id of the record."),
+        Column("request_id", "VARCHAR", "Call it explains, when that is known."),
+        Column("timestamp", "TIMESTAMP", "When it was created, UTC."),
+        Column("failure_type", "VARCHAR", "Type as the engine named it."),
+        Column("error_category", "VARCHAR", "Category as the engine named it."),
+        Column("error_stage", "VARCHAR", "Stage at which it failed."),
+        Column("target_service", "VARCHAR", "Service it concerns."),
+        Column("error_type", "VARCHAR", "Type of the error."),
+        Column("error_message", "VARCHAR", "Message, redacted."),
+        Column("contributing_tools", "VARCHAR[]", "Tools that took part."),
+        Column("suspected_prompts_or_configs", "VARCHAR[]", "Prompts and configs that the engine suspects."),
+        Column("proposed_corrections", "VARCHAR[]", "Corrections that the engine proposes, redacted; shown, never applied."),
+    ),
+)
+
+# Warehouse: DuckDB ----------------------------------------------------------------------------------------------------
+
+FAILURE_SIGNATURES = Table(
+    "failure_signatures",
+    "Failures of a day as sums by node, service, method and masked error.",
+    ("node_id", "service", "method", "message_id"),
+    (
+        _DAY,
+        Column("node_id", "VARCHAR", "Node that reported the failures."),
+        Column("service", "VARCHAR", "Service or agent that failed."),
+        Column("method", "VARCHAR", "Method or tool that failed."),
+        Column("message_id", "VARCHAR", "Hash of the masked error (and, where there is no text, of service, method and status)."),
+        Column(
+            "masked_error",
+            "VARCHAR",
+            "Error with numbers, ids, paths and quoted values masked; a stand-in of service, method and status where there is no text.",
+        ),
+        Column("has_text", "BOOLEAN", "Whether the failure had an error text."),
+        Column("failures", "BIGINT", "Failed calls."),
+        Column("sessions", "BIGINT", "Distinct traces among them."),
+        Column("first_seen", "TIMESTAMP", "First of them, UTC."),
+        Column("last_seen", "TIMESTAMP", "Last of them, UTC."),
+        Column("exemplar_trace_ids", "VARCHAR[]", "Up to three traces, the same ones whatever the order of events."),
+        Column(
+            "latency_histogram", "MAP(INTEGER, BIGINT)", "Failed calls by duration bucket; bucket b holds durations in (1.1^(b-1), 1.1^b] ms, b = -1 holds 0."
+        ),
+    ),
+)
+CALL_TOTALS = Table(
+    "call_totals",
+    "Calls of a day by node, service and method: what failures are a share of.",
+    ("node_id", "service", "method"),
+    (
+        _DAY,
+        Column("node_id", "VARCHAR", "Node that reported the calls."),
+        Column("service", "VARCHAR", "Service or agent that was called."),
+        Column("method", "VARCHAR", "Method or tool that was called."),
+        Column("calls", "BIGINT", "Calls."),
+        Column("failures", "BIGINT", "Failed calls among them, repeats of a deeper failure left out."),
+        Column("sessions", "BIGINT", "Distinct traces among them."),
+        Column("latency_histogram", "MAP(INTEGER, BIGINT)", "Successful calls by duration bucket (see failure_signatures); sums of it merge exactly."),
+    ),
+)
+CONVERSATION_SIGNALS = Table(
+    "conversation_signals",
+    "Failure seen in talk, as sums by node, agent and signal.",
+    ("node_id", "service", "signal"),
+    (
+        _DAY,
+        Column("node_id", "VARCHAR", "Node that reported the conversations."),
+        Column("service", "VARCHAR", "Agent that talked (metadata service, agent or model family), or `conversation`."),
+        Column("signal", "VARCHAR", "repeated_question, correction, abandonment, refusal, apology_loop or confident_after_failure."),
+        Column("sessions_affected", "BIGINT", "Conversations that show the signal."),
+        Column("sessions", "BIGINT", "Conversations of this node and agent in all; a row with 0 affected says that the signal was looked for."),
+        Column("turns", "BIGINT", "Turns that show it."),
+        Column("first_seen", "TIMESTAMP", "First of those turns, UTC."),
+        Column("last_seen", "TIMESTAMP", "Last of those turns, UTC."),
+        Column("exemplar_session_ids", "VARCHAR[]", "Up to three conversations, the same ones whatever the order of events."),
+    ),
+)
+FAILURE_PATTERNS = Table(
+    "failure_patterns",
+    "What keeps failing, one row a pattern and day, with its evidence and confidence.",
+    ("pattern_id",),
+    (
+        _DAY,
+        Column("pattern_id", "VARCHAR", "Stable id: the same failure keeps it from day to day, in any backfill order."),
+        Column("kind", "VARCHAR", "error, silent (failed without a text) or conversation."),
+        Column("failure_class", "VARCHAR", "Class by the rules in failure_classes.yaml."),
+        Column("template", "VARCHAR", "Template of its messages; <*> is what varies."),
+        Column("services", "VARCHAR[]", "Services it fails in, most failures first."),
+        Column("methods", "VARCHAR[]", "Methods it fails in, most failures first (ten at the most)."),
+        Column("breakdown", "VARCHAR", "JSON list of {service, method, failures}, most first (twenty at the most)."),
+        Column("window_days", "INTEGER", "Days analysed together, ending with this one."),
+        Column("failures", "BIGINT", "Failures in the window."),
+        Column("sessions", "BIGINT", "Distinct traces (summed by node and day) in the window."),
+        Column("calls", "BIGINT", "Calls of the affected services and methods in the window."),
+        Column("failure_rate", "DOUBLE", "failures / calls in the window."),
+        Column("rate_low", "DOUBLE", "Lower end of its 95 % Wilson interval."),
+        Column("rate_high", "DOUBLE", "Upper end of its 95 % Wilson interval."),
+        Column("baseline_rate", "DOUBLE", "Rate in up to 14 days before the window; null when they had no calls."),
+        Column("lift", "DOUBLE", "failure_rate / baseline_rate; null without a baseline."),
+        Column("peer_rate", "DOUBLE", "Rate of all other failures in the same services and methods in the window."),
+        Column("nodes_affected", "INTEGER", "Nodes that have it in the window."),
+        Column("nodes_reporting", "INTEGER", "Nodes that reported anything in the window."),
+        Column("top_node_share", "DOUBLE", "Share of its failures that the loudest node reported."),
+        Column("first_seen", "TIMESTAMP", "First failure known on or before this day, UTC."),
+        Column("last_seen", "TIMESTAMP", "Last failure in the window, UTC."),
+        Column("state", "VARCHAR", "new, known, rising, falling, resolved or regressed."),
+        Column(
+            "confidence",
+            "DOUBLE",
+            "Probability that it still fails in the next cycle on two nodes, at half the present rate or more; recalibrated when history allows.",
+        ),
+        Column("confidence_raw", "DOUBLE", "The same before recalibration."),
+        Column("p_value", "DOUBLE", "Of the hypothesis that what is seen is background noise."),
+        Column("is_significant", "BOOLEAN", "Whether it survives the day's false-discovery control."),
+        Column("series", "BIGINT[]", "Failures of each of the last 14 days, oldest first."),
+        Column("series_calls", "BIGINT[]", "Calls of each of the last 14 days, oldest first."),
+        Column("p50_ms", "DOUBLE", "Median duration of successful calls of the affected methods, ms."),
+        Column("p95_ms", "DOUBLE", "95th percentile of the same, ms."),
+        Column("p99_ms", "DOUBLE", "99th percentile of the same, ms."),
+        Column("failure_p50_ms", "DOUBLE", "Median duration of the failed calls, ms."),
+        Column("peak_calls_per_node", "BIGINT", "Most calls that one node made to the affected methods on one day of the window."),
+        Column("exemplar_trace_ids", "VARCHAR[]", "Up to three traces (or sessions) to look at."),
+        Column("suspects", "VARCHAR[]", "Prompts, configs and tools that error records suspect, most named first."),
+        Column("messages", "INTEGER", "Distinct masked messages grouped in it."),
+        Column("why_grouped", "VARCHAR", "Why these messages are one pattern, in one sentence."),
+    ),
+)
+PATTERN_MEMBERS = Table(
+    "pattern_members",
+    "Which masked messages belong to which pattern on a day: what evidence is recounted by.",
+    ("pattern_id", "message_id"),
+    (
+        _DAY,
+        Column("pattern_id", "VARCHAR", "Pattern."),
+        Column("message_id", "VARCHAR", "Message, as in failure_signatures; for conversation patterns `signal|service`."),
+    ),
+)
+PLAYBOOKS = Table(
+    "playbooks",
+    "Improvements that the day's patterns call for, one row a playbook.",
+    ("improvement_id",),
+    (
+        _DAY,
+        Column("improvement_id", "VARCHAR", "Stable id, from pattern and remedy."),
+        Column("category", "VARCHAR", "prompt, adapter, config or workflow."),
+        Column("title", "VARCHAR", "One line."),
+        Column("description", "VARCHAR", "What to do and why, from templates and enumerated fields."),
+        Column("confidence", "DOUBLE", "Confidence of its pattern."),
+        Column("suggested_changes", "VARCHAR", "JSON object of typed changes, str to str."),
+        Column("evidence_count", "BIGINT", "Failures of its pattern in the window."),
+        Column("created_at", "TIMESTAMP", "End of the first day that had it, UTC."),
+        Column("pattern_id", "VARCHAR", "Its pattern."),
+        Column("remedy_id", "VARCHAR", "Remedy rule it was made by."),
+        Column("failure_class", "VARCHAR", "Class of its pattern."),
+        Column("state", "VARCHAR", "State of its pattern."),
+        Column("nodes_affected", "INTEGER", "Nodes that have the pattern."),
+        Column("nodes_reporting", "INTEGER", "Nodes that reported."),
+        Column("failure_rate", "DOUBLE", "Rate of its pattern."),
+        Column("is_significant", "BOOLEAN", "Whether its pattern survives the day's false-discovery control."),
+        Column("version", "INTEGER", "Counts the days on which its content changed."),
+        Column("is_actionable", "BOOLEAN", "Whether it breaks no rule."),
+        Column("held_because", "VARCHAR[]", "Rules that it breaks, in words."),
+    ),
+)
+UPDATE_DECISIONS = Table(
+    "update_decisions",
+    "What happens with each playbook, one row a playbook and day, with reasons and the way back.",
+    ("decision_id",),
+    (
+        _DAY,
+        Column("decision_id", "VARCHAR", "Stable id, from playbook and day."),
+        Column("improvement_id", "VARCHAR", "Playbook it decides on."),
+        Column("pattern_id", "VARCHAR", "Pattern behind it."),
+        Column("category", "VARCHAR", "prompt, adapter, config or workflow."),
+        Column("action", "VARCHAR", "apply, canary, hold, reject or none."),
+        Column("mode", "VARCHAR", "live, or backtest for a historical day, which is never applied."),
+        Column("target", "VARCHAR", "What would change."),
+        Column("from_value", "VARCHAR", "Present value, when known."),
+        Column("to_value", "VARCHAR", "Proposed value."),
+        Column("reasons", "VARCHAR[]", "Why, one sentence each."),
+        Column("revert_plan", "VARCHAR", "How to take it back."),
+    ),
+)
+LEARNING_CYCLES = Table(
+    "learning_cycles",
+    "Every cycle that was run, one row a run and day, insufficient data and failures included.",
+    ("cycle_id",),
+    (
+        _DAY,
+        Column("cycle_id", "VARCHAR", "Run id and day."),
+        Column("start_time", "TIMESTAMP", "When it began, UTC."),
+        Column("end_time", "TIMESTAMP", "When it ended, UTC; null while it runs."),
+        Column("status", "VARCHAR", "running, completed, insufficient_data, gated, failed or disabled."),
+        Column("reason", "VARCHAR", "Why it ended as it did, in one sentence."),
+        Column("window_days", "INTEGER", "Days analysed together."),
+        Column("events_processed", "BIGINT", "Events in the window."),
+        Column("improvements_generated", "BIGINT", "Playbooks written."),
+        Column("adapters_updated", "BIGINT", "Adapters updated."),
+        Column("configs_updated", "BIGINT", "Configs updated."),
+    ),
+)
+
+LAKE_TABLES = (RAW_TRACES, CONVERSATION_LOGS, QUARANTINED_EVENTS, ERROR_RECORDS)
+WAREHOUSE_TABLES = (
+    FAILURE_SIGNATURES,
+    CALL_TOTALS,
+    CONVERSATION_SIGNALS,
+    FAILURE_PATTERNS,
+    PATTERN_MEMBERS,
+    PLAYBOOKS,
+    UPDATE_DECISIONS,
+    LEARNING_CYCLES,
+)
+TABLES = {table.name: table for table in (*LAKE_TABLES, *WAREHOUSE_TABLES)}
