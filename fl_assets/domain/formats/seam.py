@@ -1,0 +1,98 @@
+"""What a format is to the engine: a name, a test of a file's first bytes, and a way from lines to rows.
+
+What goes here: the three records of the seam, and the one reader of JSON that all formats share. What does not: any format (one file each, beside
+this one), files, compression, redaction and quarantine (the engine's).
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Literal
+
+import orjson
+
+Lines = Iterable[tuple[int, bytes]]
+"""Numbered lines of one file, from 1, with or without their line ends."""
+
+MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
+"""Largest document of many lines, and largest single line of a format, that is parsed: what it takes in memory is some six times that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row: the telemetrist's event (or, for table `error_records`, that table's row) as one line of JSON, and the line it came from."""
+
+    line: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Something that is not a row: line (0 for the file as a whole), a name from a fixed set, and what was found; the engine quarantines it."""
+
+    line: int
+    reason: Literal["bad_json", "bad_span", "bad_record", "unsupported_format"]
+    detail: str
+
+
+@dataclass(frozen=True)
+class Format:
+    """One input format.
+
+    `matches(name, head)` looks at the file's name and its first bytes (decompressed, some 64 KiB, perhaps cut within a line).
+    `read(lines)` is a pure function from a file's lines to rows and refusals. It streams: nothing is read ahead that the format does not need.
+    """
+
+    name: str
+    description: str
+    matches: Callable[[str, bytes], bool]
+    read: Callable[[Lines], Iterator[Row | Refusal]]
+    table: Literal["events", "error_records"] = "events"
+
+
+def json_records(lines: Lines) -> Iterator[tuple[int, Any] | Refusal]:
+    """Give each JSON value of a file with the line it begins on, whether the file holds one a line or is one (pretty-printed) document.
+
+    A file is taken line by line as soon as one of its first two lines is an object or a list by itself; a line that does not parse then costs that
+    line alone. Otherwise it is one document; when that does not parse either, its lines are tried singly, so that two broken lines at the start of a
+    file do not cost the file. A document over `MAX_DOCUMENT_BYTES` is refused.
+    """
+    numbered = ((number, line.removeprefix(b"\xef\xbb\xbf").strip()) for number, line in lines)
+    filled = ((number, line) for number, line in numbered if line)
+    first = [pair for pair, _ in zip(filled, range(2), strict=False)]
+    if not first:
+        return
+    if first[0][1] not in {b"{", b"["} and any(isinstance(_parsed(line), dict | list) for _, line in first):
+        yield from map(_one, chain(first, filled))
+        return
+    held, size = [], 0
+    for number, line in chain(first, filled):
+        size += len(line) + 1
+        if size > MAX_DOCUMENT_BYTES:
+            yield Refusal(0, "bad_json", f"the document has more than {MAX_DOCUMENT_BYTES} bytes, which is the most that is parsed at once")
+            return
+        held.append((number, line))
+    try:
+        yield held[0][0], orjson.loads(b"\n".join(line for _, line in held))
+    except orjson.JSONDecodeError as error:
+        if any(isinstance(value := _parsed(line), dict) and value for _, line in held):
+            yield from map(_one, held)
+        else:
+            yield Refusal(0, "bad_json", f"neither one JSON document nor one a line: {error}")
+
+
+def _parsed(line: bytes) -> Any:
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _one(pair: tuple[int, bytes]) -> tuple[int, Any] | Refusal:
+    number, line = pair
+    if len(line) > MAX_DOCUMENT_BYTES:
+        return Refusal(number, "bad_json", f"the line has {len(line)} bytes, more than the {MAX_DOCUMENT_BYTES} that are parsed at once")
+    try:
+        return number, orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        return Refusal(number, "bad_json", str(error))
