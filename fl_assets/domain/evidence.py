@@ -94,7 +94,7 @@ def counts(grouped: pd.DataFrame, signatures: pd.DataFrame, totals: pd.DataFrame
     Raises:
         ValueError: when a signature names a message that is in no pattern.
     """
-    first_day = pd.Timestamp(day) - timedelta(days=days - 1)
+    first_day = pd.Timestamp(day - timedelta(days=days - 1))
     events = _failure_rows(grouped, signatures, signals, first_day, day)
     return _counts(events, _call_rows(totals, signals, first_day, day))
 
@@ -105,7 +105,7 @@ def reporting(totals: pd.DataFrame, signals: pd.DataFrame, day: date, days: int 
     Returns:
         `event_date, node_id, calls`, ordered by the first two.
     """
-    calls = _call_rows(totals, signals, pd.Timestamp(day) - timedelta(days=days - 1), day)
+    calls = _call_rows(totals, signals, pd.Timestamp(day - timedelta(days=days - 1)), day)
     # Each signal's row repeats the conversations of its node and agent: count them once.
     talk = calls.loc[calls["is_conversation"]].groupby(["event_date", "node_id", "service"], as_index=False)["calls"].max()
     reported = pd.concat([calls.loc[~calls["is_conversation"], ["event_date", "node_id", "calls"]], talk[["event_date", "node_id", "calls"]]])
@@ -135,10 +135,9 @@ def summarise(
     Raises:
         ValueError: when a signature names a message that is in no pattern.
     """
-    last = pd.Timestamp(day)
-    window_start = last - timedelta(days=window_days - 1)
-    baseline_start = window_start - timedelta(days=BASELINE_DAYS)
-    first_day = min(last - timedelta(days=days - 1), baseline_start)
+    window_start = pd.Timestamp(day - timedelta(days=window_days - 1))
+    baseline_start = pd.Timestamp(day - timedelta(days=window_days - 1 + BASELINE_DAYS))
+    first_day = min(pd.Timestamp(day - timedelta(days=days - 1)), baseline_start)
     events = _failure_rows(grouped, signatures, signals, first_day, day)
     calls = _call_rows(totals, signals, first_day, day)
     recent = set(events.loc[events["event_date"] >= baseline_start, "pattern_id"])
@@ -160,7 +159,7 @@ def summarise(
     rate_low, rate_high = wilson(failures, attempts)
     baseline_rate = _ratio(base["failures"].to_numpy(float), base["calls"].to_numpy(float))
     known = _known_messages(grouped, signals).set_index("pattern_id")[["kind", "template", "why_grouped", "messages"]].reindex(patterns)
-    series, series_calls = _series(by_node, patterns, last)
+    series, series_calls = _series(by_node, patterns, day)
     reported = reporting(totals, signals, day, window_days)
     quantiles = _latency(events, calls, window_start, patterns)
     seen = _seen(grouped, signatures, signals, day, patterns)
@@ -253,13 +252,11 @@ def _failure_rows(grouped: pd.DataFrame, signatures: pd.DataFrame, signals: pd.D
         message = f"{len(strays)} message(s) of failure_signatures are in no pattern, the first is {strays[0]!r}: group every message known up to the day"
         raise ValueError(message)
     calls = calls.rename(columns={"exemplar_trace_ids": "exemplars"}).assign(is_conversation=False)
-    talk = signals[signals["sessions_affected"] > 0]
-    talk = talk.rename(columns={"sessions": "all_sessions", "exemplar_session_ids": "exemplars"}).rename(columns={"sessions_affected": "failures"})
+    talk = signals[signals["sessions_affected"] > 0].drop(columns="sessions")
+    talk = talk.rename(columns={"sessions_affected": "failures", "exemplar_session_ids": "exemplars", "signal": "method"})
+    pattern_ids = [_conversation_pattern_id(f"{signal}|{service}") for signal, service in zip(talk["method"], talk["service"], strict=True)]
     talk = talk.assign(
-        pattern_id=pd.Series(
-            [_conversation_pattern_id(f"{s}|{v}") for s, v in zip(talk["signal"], talk["service"], strict=True)], index=talk.index, dtype="str"
-        ),
-        method=talk["signal"],
+        pattern_id=pd.Series(pattern_ids, index=talk.index, dtype="str"),
         sessions=talk["failures"],
         latency_histogram=pd.Series(None, index=talk.index, dtype=object),
         is_conversation=True,
@@ -331,9 +328,9 @@ def _peer_rate(events: pd.DataFrame, calls: pd.DataFrame, window_start: pd.Times
     return np.clip(_ratio(others, sums["calls"].to_numpy(float), otherwise=0.0), 0.0, 1.0)
 
 
-def _series(by_node: pd.DataFrame, patterns: pd.Index, last: pd.Timestamp) -> tuple[pd.Series, pd.Series]:
+def _series(by_node: pd.DataFrame, patterns: pd.Index, day: date) -> tuple[pd.Series, pd.Series]:
     """Failures and calls of each of the last days, oldest first."""
-    days = pd.date_range(end=last, periods=SERIES_DAYS, freq="D").as_unit("us")
+    days = pd.date_range(end=pd.Timestamp(day), periods=SERIES_DAYS, freq="D").as_unit("us")
     daily = by_node.groupby(["pattern_id", "event_date"])[["failures", "calls"]].sum()
     grid = daily.reindex(pd.MultiIndex.from_product([patterns, days], names=["pattern_id", "event_date"]), fill_value=0)
     shape = (len(patterns), SERIES_DAYS)
