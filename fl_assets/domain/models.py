@@ -74,6 +74,8 @@ class Playbook(Record):
     failure_class: FailureClass
     state: State
     title: str
+    target: str = Field("", description="`service` or `service:method` that the changes are for; empty when there is no single, safely named one.")
+    merged_patterns: tuple[str, ...] = Field((), description="Further patterns that the same change answers; its numbers leave them out.")
     nodes_affected: int = Field(ge=0)
     nodes_reporting: int = Field(ge=0)
     failure_rate: float = Field(ge=0, le=1)

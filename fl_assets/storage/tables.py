@@ -261,6 +261,8 @@ PLAYBOOKS = Table(
         Column("remedy_id", "VARCHAR", "Remedy rule it was made by."),
         Column("failure_class", "VARCHAR", "Class of its pattern."),
         Column("state", "VARCHAR", "State of its pattern."),
+        Column("target", "VARCHAR", "service or service:method that the changes are for; '' when there is no single, safely named one."),
+        Column("merged_patterns", "VARCHAR[]", "Further patterns that the same change answers; its numbers leave them out."),
         Column("nodes_affected", "INTEGER", "Nodes that have the pattern."),
         Column("nodes_reporting", "INTEGER", "Nodes that reported."),
         Column("failure_rate", "DOUBLE", "Rate of its pattern."),
