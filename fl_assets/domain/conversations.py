@@ -1,0 +1,262 @@
+"""Failure seen in talk: one SQL statement over a day's turns and calls, and the lexicons that it looks for.
+
+What goes here: what counts as a repeated question, a correction, an abandonment, a refusal, an apology loop and a confident answer after a failed call.
+What does not: running the statement (storage), or what to make of its counts (`evidence.py`).
+
+How it reads: only the speaker's own words count, so fenced code, quoted lines and text in double quotes are cut out first; phrases match at word boundaries.
+Lexicons are regular expressions in the RE2 subset that Java shares, by language; all languages are looked for in every turn, since nothing says which is spoken.
+Windows run within one session, and calls meet turns on one time line a trace, so the cost grows with the rows and never with their square.
+"""
+
+from fl_assets.domain.models import Signal
+
+LEXICONS: dict[str, dict[str, tuple[str, ...]]] = {
+    "en": {
+        # The user: that answer was not what I meant.
+        "correction": (
+            r"(that|this|it)( i|')s (not|wrong|incorrect|false)( what i|\b)?(( at all)?[.,!]| right| correct| true)",
+            r"(that|this|it) (isn't|is not|wasn't|was not) (right|correct|true|it|what i\b.{0,30})",
+            r"not what i (said|asked|meant|want|wanted|need|needed|requested|was asking)",
+            r"i (said|meant|already (said|told|gave|provided|mentioned|explained|answered|asked|confirmed|sent))",
+            r"i (specifically|clearly|just|originally|never|didn't|did not) (said|say|asked|ask|told|requested|mentioned|wanted|meant|mean)",
+            r"as i (said|mentioned|told you|explained|asked)",
+            r"(no|actually|but),? i (wanted|asked|said|meant)",
+            r"you('re| are) (wrong|mistaken|not listening|not understanding|missing the point)",
+            r"you('ve| have)? (misunderstood|misread|made a mistake|got (it|that|this) wrong|(still )?(did not|didn't|haven't|have not) (answer|answered|done|fix|fixed|address|addressed|change|changed|listen))",
+            r"(some|a|any|been|the|of) (slight )?(misunderstanding|mix-?up|confusion|miscommunication)",
+            r"(doesn't|does not|didn't|did not) (work|help|answer (my|the) question|make sense|match what i)",
+            r"still (wrong|not (right|working|correct|fixed|what i)|doesn't|does not|getting (the|that) same)",
+            r"(try|check|read|look) (it |that |this )?again",
+        ),
+        # The user: I give up, or get me a person.
+        "giving_up": (
+            r"never ?mind",
+            r"forget (it|about it|this|the whole thing)",
+            r"i (give|gave) up",
+            r"i('m| am) done (here|with (this|you))",
+            r"(this|that|it|you|you're|you are|it's|that's)( is| are)? (useless|pointless|hopeless|a waste of (my )?time|getting (us |me )?nowhere|going nowhere|ridiculous|not helping)",
+            r"waste of (my )?time",
+            r"i('ll| will|'d rather| would rather| may| might)( just)? (do|fix|handle|sort|figure|manage|book|cancel|find|try|call|contact) ?(it|this|that|them)?( out)? (myself|elsewhere|somewhere else|another way|on my own)",
+            r"(speak|talk|chat|connect me|transfer(red)? me|put me through|escalate( this)?|get me|i (want|need)|i('d| would) like)( with| to)? (to (speak|talk) (to|with) )?(an?|the|your|some) ?(other |real |actual |live |human )*(human|person|agent|representative|supervisor|manager|operator|someone)",
+            r"(please|yes,?|can you|could you|then)( just)? transfer me",
+        ),
+        # The system: I cannot or may not.
+        "refusal": (
+            r"i('m| am)( really| very| so| afraid)?( sorry,?)?( but)?( that)? ?(i('m| am) )?(unable|not able|not allowed|not permitted|not authorized) to (assist|help|answer|provide|do|comply|fulfil+|process|complete|discuss|continue|perform|make|change|remove|cancel|modify|add|offer)",
+            r"i (can't|cannot|can not|won't|will not|am not able to|couldn't)( directly)? (assist|help|answer|comply|fulfil+|discuss|do that|do this|continue|engage|support|provide (that|this|you with that))",
+            r"(sorry|apologi[sz]e|unfortunately),?( but)?,? i (can't|cannot|can not|won't|am unable|'m unable)",
+            r"(as|being) an ai( language)?( model| assistant)?,? i",
+            r"(it|this|that|which) (goes|is|would be) (against|outside) (my|our|the) (policy|policies|guidelines|scope|capabilities)",
+            r"(beyond|outside( of)?) (my|the scope of my) (capabilities|abilities|scope|authority)",
+        ),
+        # The system: sorry (sympathy, "sorry to hear", is none).
+        "apology": (
+            r"(i|we)( sincerely| do| truly| deeply)? apologi[sz]e",
+            r"(my|our)( sincere| sincerest| deepest)? apolog(y|ies)",
+            r"apologies (for|about)",
+            r"(i('m| am)|we('re| are))( so| very| truly| really| terribly)? sorry (for|about|that (i|we|my|our|you're having|you are having)|,? (but|i|we))",
+            r"sorry (for|about) (the|that|this|any|my|our)",
+        ),
+        # The system: it is done.
+        "success": (
+            r"(successfully|is now|are now|has now been|have now been)",
+            r"(has|have) been (booked|cancel+ed|updated|changed|modified|processed|completed|created|added|removed|sent|refunded|exchanged|returned|upgraded|applied|scheduled|submitted|fixed|resolved|saved|deleted|placed|issued|confirmed)",
+            r"(i('ve| have)|we('ve| have)) (successfully |now |just )?(booked|cancel+ed|updated|changed|modified|processed|completed|created|added|removed|sent|fixed|resolved|saved|deleted|scheduled|submitted|applied|implemented|placed)",
+            r"(all (set|done|fixed)|you're all set|(it|that|everything)('s| is) (done|fixed|complete|completed|ready|working)|done!)",
+        ),
+        # The system: something went wrong (an answer that says so is not overconfident).
+        "trouble": (
+            r"(error|errors|issue|issues|problem|problems|trouble|failed|failure|fails|unable|unavailable|unfortunately|however|couldn't|cannot|can't|unsuccessful|insufficient|declined|retry|instead)",
+            r"(could not|can not|was not|were not|did not|didn't|wasn't|not (available|able|enough|found|possible|sufficient|go through|work))",
+            r"(apologi[sz]e|apologies|sorry|mistake)",
+        ),
+        # The system: wait; its next words answer the same request.
+        "interim": (
+            r"(let me|let's|i'll|i will|i am going to|i'm going to|allow me to)\b.{0,300}",
+            r"(one|just a|give me a|please (wait|hold)) ?(moment|second|minute|on)?",
+            r"(please hold|hold on|working on it|in the meantime)",
+        ),
+        # Words that say nothing of what is asked.
+        "stop_words": tuple(
+            "a about all also am an and any are as at be been but by can could do does for from get go have has hi hello hey help i i'd i'll i'm i've if in into is it it's "
+            "just let like me my need no not now of ok okay on one or our please so some sure thank thanks that that's the their them then there they this to up us want was "
+            "we were what when which will with would yes you your".split()
+        ),
+    },
+}
+"""Phrases by language and purpose; each a regular expression without boundaries, which are added around it."""
+
+SIGNALS: tuple[Signal, ...] = ("repeated_question", "correction", "abandonment", "refusal", "apology_loop", "confident_after_failure")
+
+SAME_QUESTION = 0.6
+"""Share of content words (Jaccard) that two turns must have in common to be the same question."""
+MIN_QUESTION_WORDS = 4
+"""Content words that a turn must have to be a question at all: two short consents are not a repeated question."""
+MAX_TEXT = 4000
+"""Characters of a turn that are read."""
+
+
+def lexicon(purpose: str) -> str:
+    """Return one regular expression, any language, for a purpose of `LEXICONS`."""
+    phrases = [phrase for language in sorted(LEXICONS) for phrase in LEXICONS[language].get(purpose, ())]
+    return r"\b(" + "|".join(phrases) + r")"
+
+
+def conversation_signals_sql(conversations: str, traces: str) -> str:
+    """Return the statement that finds failure in talk.
+
+    Args:
+        conversations: Name of a view with the columns of conversation_logs; each day in it is taken by itself.
+        traces: Name of a view with the columns of raw_traces, of the same day.
+
+    Returns:
+        A select with exactly the columns of conversation_signals: a row for every signal and every (node, service) that talked, ordered by its key.
+    """
+    return _STATEMENT.format(conversations=conversations, traces=traces, **_CONSTANTS)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _own_words(column: str) -> str:
+    """SQL that takes out of a text what its speaker only quotes, and makes it comparable; null becomes ''."""
+    text = f"lower(left(translate(coalesce({column}, ''), '’‘“”', '''''\"\"'), {MAX_TEXT}))"
+    quoted = _quoted(r"(?s)```.*?(```|$)|`[^`\n]*`|\"[^\"\n]*\"|(^|\n)[ \t]*>[^\n]*")
+    return f"regexp_replace({text}, {quoted}, ' ', 'g')"
+
+
+def _says(text: str, purpose: str) -> str:
+    return f"regexp_matches({text}, {_quoted(lexicon(purpose))})"
+
+
+def _words(text: str) -> str:
+    """SQL for the distinct content words of a text."""
+    stop_words = ", ".join(_quoted(word) for language in sorted(LEXICONS) for word in LEXICONS[language]["stop_words"])
+    return f"list_distinct(list_filter(regexp_split_to_array({text}, '[^\\p{{L}}\\p{{N}}'']+'), lambda w: w <> '' and w not in ({stop_words})))"
+
+
+def _alike(earlier: str) -> str:
+    """SQL that says whether the turn's words are those of an earlier turn."""
+    common = f"len(list_intersect(words, {earlier}))"
+    return f"coalesce(len(words) >= {MIN_QUESTION_WORDS} and {common} >= {SAME_QUESTION} * (len(words) + len({earlier}) - {common}), false)"
+
+
+_CONSTANTS = {
+    "own_query": _own_words("user_query"),
+    "own_answer": _own_words("system_response"),
+    "words": _words("said"),
+    "is_correction": _says("said", "correction"),
+    "is_giving_up": _says("said", "giving_up"),
+    "is_refusal": _says("answered", "refusal"),
+    "is_apology": _says("answered", "apology"),
+    "is_success": _says("answered", "success"),
+    "is_trouble": _says("answered", "trouble"),
+    "is_interim": _says("answered", "interim"),
+    "alike": " or ".join(_alike(f"words_{back}") for back in (1, 2, 3)),
+    "signal_rows": ", ".join(
+        f"{{'signal': '{name}', 'turns': count(*) filter ({name}), 'first_seen': min(timestamp) filter ({name}), 'last_seen': max(timestamp) filter ({name})}}"
+        for name in SIGNALS
+    ),
+}
+
+_STATEMENT = """
+with turns as (
+    select event_date, node_id, event_id, timestamp, trace_id, coalesce(session_id, log_id, event_id) as session_id,
+        coalesce(
+            nullif(metadata['service'], ''), nullif(metadata['agent'], ''),
+            nullif(regexp_extract(lower(metadata['model']), '([a-z]+(-?[0-9][0-9.]*[a-z]*)?)[^/]*$', 1), ''), 'conversation'
+        ) as service,
+        user_query, {own_query} as said, {own_answer} as answered
+    from {conversations}
+),
+read as (
+    select * exclude (said, answered), said <> '' as has_said, answered <> '' as has_answered,
+        {words} as words, {is_correction} as corrects, {is_giving_up} as gives_up,
+        {is_refusal} as refuses, {is_apology} as apologises, {is_success} and not {is_trouble} as claims_success, {is_interim} as is_interim
+    from turns
+),
+-- a system that speaks twice is logged with the same user turn twice: that is no repeated question
+placed as (
+    select *,
+        row_number() over session as place, lead(event_id) over session is null as is_last, lag(timestamp) over session as previous_timestamp,
+        coalesce(user_query = lag(user_query) over session and lag(is_interim) over session, false) as is_continued,
+        coalesce(lag(apologises) over session, false) as apologised_before
+    from read
+    window session as (partition by event_date, node_id, session_id order by timestamp, event_id)
+),
+asked as (
+    select *, lag(words, 1) over session as words_1, lag(words, 2) over session as words_2, lag(words, 3) over session as words_3
+    from placed
+    where has_said and not is_continued
+    window session as (partition by event_date, node_id, session_id order by timestamp, event_id)
+),
+repeats as (select event_date, node_id, event_id from asked where {alike}),
+-- calls and claims of success on one time line a trace (or session): did a call fail, with no later success, since the turn before?
+claims as (
+    select event_date, node_id, event_id, timestamp, previous_timestamp, unnest(list_distinct([trace_id, session_id])) as line
+    from placed
+    where claims_success
+),
+calls as (
+    select event_date, timestamp, service, method, success, unnest(list_distinct([trace_id, metadata['session_id']])) as line
+    from {traces}
+),
+failed_lines as (select distinct event_date, line from calls where not success and line is not null),
+time_line as (
+    select event_date, line, timestamp, 0 as is_turn, service, method, success, null as event_id, null as node_id, null as previous_timestamp
+    from calls
+    semi join failed_lines using (event_date, line)
+    union all by name
+    select event_date, line, timestamp, 1 as is_turn, null as service, null as method, null as success, event_id, node_id, previous_timestamp
+    from claims
+    semi join failed_lines using (event_date, line)
+),
+numbered as (
+    select *, coalesce(sum(is_turn) over (
+        partition by event_date, line order by timestamp, is_turn, event_id, service, method, success rows between unbounded preceding and 1 preceding
+    ), 0) as stretch
+    from time_line
+),
+open_failures as (
+    select event_date, line, stretch, max(failed_at) as failed_at
+    from (
+        select event_date, line, stretch, service, method, max(timestamp) filter (not success) as failed_at, max(timestamp) filter (success) as succeeded_at
+        from numbered
+        where is_turn = 0
+        group by all
+    )
+    where failed_at > coalesce(succeeded_at, '-infinity'::timestamp)
+    group by all
+),
+overconfident as (
+    select distinct event_date, numbered.node_id, event_id
+    from numbered
+    join open_failures using (event_date, line, stretch)
+    where is_turn = 1 and failed_at > coalesce(previous_timestamp, '-infinity'::timestamp)
+),
+marked as (
+    select event_date, node_id, service, session_id, timestamp,
+        repeats.event_id is not null as repeated_question,
+        corrects and place > 1 and not is_continued as correction,
+        (gives_up and not is_continued) or (is_last and has_said and (not has_answered or (corrects and place > 1))) as abandonment,
+        refuses as refusal,
+        apologises and apologised_before as apology_loop,
+        overconfident.event_id is not null as confident_after_failure
+    from placed
+    left join repeats using (event_date, node_id, event_id)
+    left join overconfident using (event_date, node_id, event_id)
+),
+sessions as (
+    select event_date, node_id, service, session_id, unnest([{signal_rows}], recursive := true)
+    from marked
+    group by event_date, node_id, service, session_id
+)
+select event_date, node_id, service, signal,
+    count(*) filter (turns > 0) as sessions_affected, count(*) as sessions, sum(turns)::bigint as turns,
+    min(first_seen) as first_seen, max(last_seen) as last_seen,
+    coalesce(list_sort(min(session_id, 3) filter (turns > 0)), []) as exemplar_session_ids
+from sessions
+group by event_date, node_id, service, signal
+order by event_date, node_id, service, signal
+"""
