@@ -169,7 +169,7 @@ def safe_name(name: str, otherwise: str) -> str:
 
 
 def nice_up(value: float) -> int:
-    """Return the smallest number that a person would write and that is not below `value`: 1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8 by a power of ten; whole, 1 or more."""
+    """Return the next round number (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8 times a power of ten) that is not below `value`; whole, 1 or more."""
     if value <= _NICE[-1]:
         return max(1, math.ceil(value))
     scale = 10.0 ** math.floor(math.log10(value))

@@ -1,0 +1,90 @@
+"""Makes test data, in one place: each builder returns something believable, and takes as keywords what a test is about."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pandas as pd
+
+from fl_assets.domain.models import Playbook
+
+DAY = date(2026, 11, 1)
+
+
+def pattern(**given: Any) -> dict[str, Any]:
+    """One row of failure_patterns: a chronic timeout on 10 of 50 nodes."""
+    row: dict[str, Any] = {
+        "event_date": DAY,
+        "pattern_id": "p-timeout",
+        "kind": "error",
+        "failure_class": "timeout",
+        "template": "request timed out after <NUM> ms",
+        "services": ["search"],
+        "methods": ["query"],
+        "breakdown": "[]",
+        "window_days": 1,
+        "failures": 200,
+        "sessions": 40,
+        "calls": 2000,
+        "failure_rate": 0.1,
+        "rate_low": 0.088,
+        "rate_high": 0.114,
+        "baseline_rate": 0.08,
+        "lift": 1.25,
+        "peer_rate": 0.01,
+        "nodes_affected": 10,
+        "nodes_reporting": 50,
+        "top_node_share": 0.2,
+        "first_seen": datetime(2026, 10, 20, 8),
+        "last_seen": datetime(2026, 11, 1, 22),
+        "state": "known",
+        "confidence": 0.9,
+        "confidence_raw": 0.9,
+        "p_value": 1e-6,
+        "is_significant": True,
+        "series": [14] * 14,
+        "series_calls": [140] * 14,
+        "p50_ms": 120.0,
+        "p95_ms": 900.0,
+        "p99_ms": 2100.0,
+        "failure_p50_ms": 5000.0,
+        "peak_calls_per_node": 4000,
+        "exemplar_trace_ids": ["t1"],
+        "suspects": [],
+        "messages": 1,
+        "why_grouped": "one template",
+    }
+    unknown = given.keys() - row.keys()
+    assert not unknown, f"no column of failure_patterns: {unknown}"
+    return row | given
+
+
+def patterns(*rows: dict[str, Any]) -> pd.DataFrame:
+    """Rows as the frame that the domain reads."""
+    return pd.DataFrame(list(rows), columns=list(pattern()))
+
+
+def playbook(**given: Any) -> Playbook:
+    """A config playbook that breaks no rule."""
+    day = given.get("day", DAY)
+    fields: dict[str, Any] = {
+        "improvement_id": "0123456789abcdef",
+        "category": "config",
+        "description": "Set the limit to 8000 ms.",
+        "confidence": 0.9,
+        "suggested_changes": {"timeout_ms": "8000"},
+        "evidence_count": 200,
+        "created_at": datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1),
+        "day": day,
+        "pattern_id": "p-timeout",
+        "remedy_id": "timeout-raise-limit",
+        "failure_class": "timeout",
+        "state": "known",
+        "title": "Raise the time limit",
+        "target": "search:query",
+        "nodes_affected": 10,
+        "nodes_reporting": 50,
+        "failure_rate": 0.1,
+        "is_significant": True,
+        "version": 1,
+    }
+    return Playbook(**(fields | given))
