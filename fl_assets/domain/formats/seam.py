@@ -6,7 +6,7 @@ this one), files, compression, redaction and quarantine (the engine's).
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, Literal
 
 import orjson
@@ -59,7 +59,7 @@ def json_records(lines: Lines) -> Iterator[tuple[int, Any] | Refusal]:
     """
     numbered = ((number, line.removeprefix(b"\xef\xbb\xbf").strip()) for number, line in lines)
     filled = ((number, line) for number, line in numbered if line)
-    first = [pair for pair, _ in zip(filled, range(2), strict=False)]
+    first = list(islice(filled, 2))
     if not first:
         return
     if first[0][1] not in {b"{", b"["} and any(isinstance(_parsed(line), dict | list) for _, line in first):
