@@ -8,6 +8,22 @@ Names: `_id` is a reference, `is_`/`has_` a boolean, a unit is a suffix (`_ms`, 
 
 from dataclasses import dataclass
 
+import pyarrow as pa
+
+_ARROW = {
+    "BIGINT": pa.int64(),
+    "BOOLEAN": pa.bool_(),
+    "DATE": pa.date32(),
+    "DOUBLE": pa.float64(),
+    "INTEGER": pa.int32(),
+    "TIMESTAMP": pa.timestamp("us"),
+    "VARCHAR": pa.string(),
+    "BIGINT[]": pa.list_(pa.int64()),
+    "VARCHAR[]": pa.list_(pa.string()),
+    "MAP(INTEGER, BIGINT)": pa.map_(pa.int32(), pa.int64()),
+    "MAP(VARCHAR, VARCHAR)": pa.map_(pa.string(), pa.string()),
+}
+
 
 @dataclass(frozen=True)
 class Column:
@@ -31,6 +47,11 @@ class Table:
     def column_names(self) -> list[str]:
         """Column names in declared order."""
         return [column.name for column in self.columns]
+
+    @property
+    def arrow_schema(self) -> pa.Schema:
+        """The same columns as an Arrow schema."""
+        return pa.schema([(column.name, _ARROW[column.type]) for column in self.columns])
 
     @property
     def ddl(self) -> str:

@@ -1,0 +1,57 @@
+# The same commands for people and CI. `make` alone lists them.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+CACHE  := $(or $(FEDERATED_LEARNING_TELEMETRY_PATH),data/telemetry/cache)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run dev test check format bench faults pictures lock clean
+
+help: ## List these commands
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(READY) ## Make .venv and install the pinned packages (does nothing when that is done)
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "fl_assets needs Python 3.11 or later; $(PYTHON) is `$(PYTHON) --version`. Try: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@echo "Setting up $(VENV) (a minute or three, once) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@$(BIN)/python -c 'import dagster, duckdb, fl_assets' && touch $(READY)
+
+run: setup ## Simulate a small fleet if there is no telemetry, run one learning cycle, print what it found
+	@$(BIN)/fl-assets simulate --if-empty --out $(CACHE)
+	@$(BIN)/fl-assets cycle
+
+dev: setup ## Open the Dagster UI on 127.0.0.1:3000, with its home under data/dagster
+	@$(BIN)/fl-assets home
+	@DAGSTER_HOME="$(CURDIR)/data/dagster" $(BIN)/dagster dev --host 127.0.0.1 --port 3000 --workspace workspace.yaml
+
+test: setup ## Run the tests
+	@$(BIN)/python -m pytest -q -m "not faults"
+
+check: setup ## Lint, format, types, and the Dagster definitions
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ty check --quiet
+	@DAGSTER_HOME= $(BIN)/dagster definitions validate --workspace workspace.yaml --log-level warning
+
+format: setup ## Format the code and mend what the linter can
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+bench: setup ## Measure against the peers (see benchmarks/README.md; installs presidio beside the rest)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r benchmarks/requirements.lock
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+faults: setup ## Run the fault-injection tests (some minutes)
+	@$(BIN)/python -m pytest -q -m faults
+
+lock: setup ## Write the lock files anew from pyproject.toml
+	@for target in "requirements.lock --group dev" "benchmarks/requirements.lock --group dev --group bench -c requirements.lock"; do \
+		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links \
+			--no-annotate --no-header pyproject.toml -o $$target > /dev/null || exit 1; done
+
+clean: ## Remove .venv and everything under data/ that is made (not your telemetry)
+	@rm -rf $(VENV) data/lake data/warehouse.duckdb* data/warehouse.manifest data/index.sqlite* data/dagster data/federated-learning

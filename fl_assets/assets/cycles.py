@@ -1,0 +1,26 @@
+"""The record of cycles.
+
+What goes here: closing a cycle's row when it has come to its end. What does not: cycles that ended early, whose rows are closed where they ended.
+"""
+
+import dagster as dg
+
+from fl_assets.gate import outcome
+from fl_assets.metadata import numbers, report_day, table_asset
+from fl_assets.partitions import days_of
+from fl_assets.resources import WorkspaceResource
+from fl_assets.storage.cycle_log import CycleLog
+
+GROUP = "cycles"
+
+
+@dg.asset(deps=["update_decisions"], **table_asset("learning_cycles", GROUP))
+def learning_cycles(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
+    """Every cycle that was run, one row a run and day, insufficient data, gated days and failures included."""
+    space = workspace.open()
+    log = CycleLog(space.warehouse)
+    for day in days_of(context.partition_keys):
+        status, reason, counts = outcome(space, day)
+        log.finish(context.run_id, day, status, reason, **counts)
+        rows = space.warehouse.read_day("learning_cycles", day)
+        report_day(context, day, "learning_cycles", len(rows), numbers(counts))

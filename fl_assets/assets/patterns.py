@@ -1,0 +1,79 @@
+"""Pattern assets: what fails, as sums, as talk, and as patterns with their evidence.
+
+What goes here: the wiring of `domain/analysis.py`. What does not: grouping, counting, belief (`domain/`).
+"""
+
+import dagster as dg
+
+from fl_assets.domain.analysis import analyse
+from fl_assets.metadata import numbers, preview, report_day, table_asset
+from fl_assets.partitions import days_of
+from fl_assets.resources import WorkspaceResource
+
+GROUP = "patterns"
+
+
+@dg.asset(deps=["raw_traces"], **table_asset("failure_signatures", GROUP))
+def failure_signatures(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
+    """Failures of a day as sums by node, service, method and masked error, with the calls they are a share of."""
+    space, days = workspace.open(), days_of(context.partition_keys)
+    refreshed = space.refresh_signatures(days[-1])
+    context.log.info(f"summed {len(refreshed)} days that were new or had changed")
+    for day in space.sufficient(days):
+        rows = space.warehouse.read_day("failure_signatures", day)
+        sums = {"failures": sum(row["failures"] for row in rows), "distinct_messages": len({row["message_id"] for row in rows})}
+        largest = sorted(rows, key=lambda row: (-row["failures"], row["message_id"], row["node_id"]))
+        report_day(
+            context,
+            day,
+            "failure_signatures",
+            len(rows),
+            {**numbers(sums), "most_failures": preview(largest, ("node_id", "service", "method", "failures", "masked_error"))},
+        )
+
+
+@dg.asset(deps=["raw_traces", "conversation_logs"], **table_asset("conversation_signals", GROUP))
+def conversation_signals(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
+    """Failure seen in talk: repeated questions, corrections, abandonment, refusals, apology loops, success claimed after a failure."""
+    space, days = workspace.open(), days_of(context.partition_keys)
+    space.refresh_conversations(days[-1])
+    for day in space.sufficient(days):
+        rows = space.warehouse.read_day("conversation_signals", day)
+        affected: dict[str, int] = {}
+        for row in rows:
+            affected[row["signal"]] = affected.get(row["signal"], 0) + row["sessions_affected"]
+        seen = sorted((row for row in rows if row["sessions_affected"]), key=lambda row: (-row["sessions_affected"], row["node_id"], row["signal"]))
+        table = preview(seen, ("node_id", "service", "signal", "sessions_affected", "sessions"))
+        report_day(context, day, "conversation_signals", len(rows), {**numbers(affected), "most_affected": table})
+
+
+@dg.asset(deps=["failure_signatures", "conversation_signals", "error_records"], **table_asset("failure_patterns", GROUP))
+def failure_patterns(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
+    """What keeps failing: messages grouped into patterns, each with nodes, rate, state and a confidence that can be checked."""
+    space = workspace.open()
+    for day in space.sufficient(days_of(context.partition_keys)):
+        window = space.window(day)
+        found = analyse(
+            space.history(day),
+            window,
+            rules=space.failure_classes,
+            corrections=space.corrections,
+            false_discovery_rate=space.settings.false_discovery_rate,
+            calibration=space.calibration(day),
+            suspects=space.suspects(window.days),
+        )
+        rows = space.warehouse.replace("failure_patterns", day, found.patterns)
+        space.warehouse.replace("pattern_members", day, found.members)
+        space.index.mark_analysed({each: space.content_of(each) for each in window.days})
+        states = found.patterns["state"].value_counts().to_dict()
+        sums = {
+            "patterns": rows,
+            "significant": int(found.patterns["is_significant"].sum()),
+            "window_days": len(window.days),
+            "events_in_window": window.events,
+        }
+        top = preview(
+            found.patterns.head(10).to_dict("records"),
+            ("template", "failure_class", "state", "failures", "failure_rate", "nodes_affected", "nodes_reporting", "confidence"),
+        )
+        report_day(context, day, "failure_patterns", rows, {**numbers(sums), **numbers({f"state_{name}": count for name, count in states.items()}), "top": top})

@@ -1,0 +1,58 @@
+"""Telemetry assets: what the fleet wrote, checked, redacted and stored by day.
+
+What goes here: the wiring of the ingestion engine. What does not: parsing, redaction, storage (`storage/duckdb_engine.py`).
+"""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from fl_assets.gate import too_few_events
+from fl_assets.metadata import numbers, preview, report_day, table_spec
+from fl_assets.partitions import BACKFILL, DAILY, days_of
+from fl_assets.resources import WorkspaceResource
+from fl_assets.storage.cycle_log import CycleLog
+
+GROUP = "telemetry"
+PREVIEWS = {
+    "raw_traces": ("timestamp", "node_id", "service", "method", "duration_ms", "success", "error"),
+    "conversation_logs": ("timestamp", "node_id", "session_id", "user_query", "system_response"),
+    "quarantined_events": ("source_file", "source_line", "reason", "detail", "excerpt"),
+    "error_records": ("record_id", "request_id", "target_service", "error_type", "suspected_prompts_or_configs"),
+}
+
+
+@dg.multi_asset(
+    specs=[table_spec(name, GROUP) for name in PREVIEWS],
+    partitions_def=DAILY,
+    backfill_policy=BACKFILL,
+    can_subset=True,
+    description="Read what is new in the telemetry folder, once for all its days, and store it redacted.",
+)
+def telemetry(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> Iterator[dg.MaterializeResult]:
+    """Read what is new in the telemetry folder, once for all its days, and store it redacted."""
+    space, days = workspace.open(), days_of(context.partition_keys)
+    report = space.engine.ingest(progress=context.log.info)
+    space.warehouse.create(space.settings.lake_path)
+    if is_learning_cycle(context):
+        log = CycleLog(space.warehouse)
+        for window in map(space.window, days):
+            log.begin(context.run_id, window)
+            for violation in too_few_events(space, window.day):
+                log.finish(context.run_id, window.day, "insufficient_data", str(violation))
+    for name, columns in PREVIEWS.items():
+        key = dg.AssetKey(name)
+        if key not in context.selected_asset_keys:
+            continue
+        for day in days:
+            manifest = space.lake.manifest(name, day)
+            stats = numbers(space.engine.day_stats(day)) if name == "raw_traces" else {}
+            sample = preview(space.engine.sample(name, day), columns)
+            report_day(context, day, name, manifest.rows if manifest else 0, {**stats, "preview": sample, "files_read_in_this_run": report.files})
+        yield dg.MaterializeResult(asset_key=key)
+
+
+def is_learning_cycle(context: dg.AssetExecutionContext) -> bool:
+    """Whether this run goes on to `learning_cycles`, rather than materialising some assets by hand."""
+    selection = context.run.asset_selection
+    return selection is None or dg.AssetKey("learning_cycles") in selection

@@ -1,0 +1,98 @@
+"""What starts cycles: one job, the daily schedule, the event sensor.
+
+What goes here: wiring of Dagster's clock and daemon. What does not: the decisions (`domain/cycles.py`, `storage/telemetry_files.py`).
+Both are stopped until switched on, and say why when they skip.
+"""
+
+from collections.abc import Iterator
+from datetime import date
+
+import dagster as dg
+
+from fl_assets.domain.cycles import cron_lines, days_due
+from fl_assets.domain.settings import DAY_SECS, FederatedLearningConfig
+from fl_assets.partitions import BACKFILL, DAILY, DAYS_PER_RUN
+from fl_assets.resources import WorkspaceResource
+from fl_assets.storage.cycle_log import CycleLog
+
+DISABLED = "federated learning is switched off: set FEDERATED_LEARNING_ENABLED=true to let it run"
+
+learning_cycle_job = dg.define_asset_job(
+    "learning_cycle",
+    selection=dg.AssetSelection.all(),
+    description="One learning cycle: telemetry in, playbooks and gated update decisions out.",
+    executor_def=dg.in_process_executor,
+    tags={"dagster/max_runtime": str(6 * 3600)},
+)
+
+
+def cycle_schedule(settings: FederatedLearningConfig) -> dg.ScheduleDefinition:
+    """Return the schedule: yesterday soon after midnight UTC, every n days the n days before, or today at a pace below a day."""
+
+    @dg.schedule(
+        name="daily_learning_cycle",
+        job=learning_cycle_job,
+        cron_schedule=cron_lines(settings.cycle_interval_secs),
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.STOPPED,
+        description="Ask for yesterday's cycle soon after midnight UTC (or at the pace of FEDERATED_LEARNING_CYCLE_INTERVAL_SECS).",
+    )
+    def daily_learning_cycle(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        now = context.scheduled_execution_time
+        if not FederatedLearningConfig.from_env().enabled:
+            yield dg.SkipReason(DISABLED)
+            return
+        days = days_due(now.date(), settings.cycle_interval_secs, start=settings.start_date)
+        if not days:
+            every = settings.cycle_interval_secs // DAY_SECS
+            yield dg.SkipReason(f"a cycle runs every {every} days, counted from {settings.start_date}; {now.date()} is not one of them")
+        for day in days:
+            yield dg.RunRequest(run_key=f"schedule-{now:%Y-%m-%dT%H:%M}-{day}", partition_key=str(day))
+
+    return daily_learning_cycle
+
+
+@dg.sensor(
+    job=learning_cycle_job,
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.STOPPED,
+    description="Ask for the days of new events once there are enough of them; counts files, never opens the warehouse.",
+)
+def minimum_events_reached(context: dg.SensorEvaluationContext, workspace: WorkspaceResource) -> dg.SensorResult:
+    """Ask for one run a day that has new events, once FEDERATED_LEARNING_MIN_EVENTS are there."""
+    space = workspace.open()
+    if not space.settings.enabled:
+        return dg.SensorResult(skip_reason=DISABLED)
+    backlog, required = space.index.backlog(), space.settings.min_events
+    if backlog.events < required:
+        return dg.SensorResult(skip_reason=f"{backlog.events} of {required} events, {required - backlog.events} to go")
+    first, last = DAILY.get_first_partition_key(), DAILY.get_last_partition_key()
+    days = [entry for entry in backlog.days if first <= str(entry.day) <= last]
+    requests = [dg.RunRequest(run_key=f"{entry.day}:{entry.token}", partition_key=str(entry.day)) for entry in days[:DAYS_PER_RUN]]
+    context.log.info(f"{backlog.events} events on {len(days)} days have not been analysed; asking for {len(requests)} of them, oldest first")
+    # Tokens name the content, so a run key says all that a cursor could; it is kept for the eye of whoever debugs a tick.
+    return dg.SensorResult(run_requests=requests, cursor=f"{backlog.events} events on {len(days)} days")
+
+
+@dg.run_failure_sensor(
+    name="record_failed_cycles",
+    monitored_jobs=[learning_cycle_job],
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Close the learning_cycles row of a run that died, so that no cycle looks as if it still ran.",
+)
+def record_failed_cycles(context: dg.RunFailureSensorContext, workspace: WorkspaceResource) -> None:
+    """Close the rows that a failed run left open."""
+    CycleLog(workspace.open().warehouse).fail_open(context.dagster_run.run_id, first_line(context.failure_event.message or "the run failed"))
+
+
+def first_line(text: str) -> str:
+    """Return the first line of a message, cut to what fits a table cell."""
+    return text.strip().splitlines()[0][:300] if text.strip() else ""
+
+
+def range_tags(first: date, last: date) -> dict[str, str]:
+    """Return the run tags that make one run of the days from `first` to `last`."""
+    return {"dagster/asset_partition_range_start": str(first), "dagster/asset_partition_range_end": str(last)}
+
+
+__all__ = ["BACKFILL", "cycle_schedule", "learning_cycle_job", "minimum_events_reached", "range_tags", "record_failed_cycles"]

@@ -1,0 +1,204 @@
+"""The Python API: the same assets as in the Dagster UI, run in this process.
+
+What goes here: starting cycles and telling how they ended. What does not: what a cycle does (`assets/`).
+"""
+
+import os
+import shutil
+import threading
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Self
+
+import dagster as dg
+
+from fl_assets.automation import first_line, range_tags
+from fl_assets.definitions import defs
+from fl_assets.domain.models import LearningCycleResult
+from fl_assets.domain.settings import FederatedLearningConfig
+from fl_assets.partitions import DAILY, DAYS_PER_RUN
+from fl_assets.resources import resources
+from fl_assets.storage.cycle_log import CycleLog, now_utc
+from fl_assets.storage.workspace import Workspace
+
+
+class InsufficientData(Exception):  # noqa: N818 (the name is the contract's)
+    """The window of the day holds fewer events than a cycle needs; nothing was learned and nothing is lost."""
+
+    def __init__(self, result: LearningCycleResult) -> None:
+        super().__init__(result.reason)
+        self.result = result
+
+
+class CycleFailedError(RuntimeError):
+    """A cycle ended with an error; the text says which step and why."""
+
+
+class FederatedLearningCoordinator:
+    """Runs learning cycles in this process.
+
+    Example:
+        >>> coordinator = FederatedLearningCoordinator.new_default()  # doctest: +SKIP
+        >>> coordinator.run_learning_cycle().improvements_generated   # doctest: +SKIP
+        7
+    """
+
+    def __init__(
+        self,
+        config: FederatedLearningConfig | None = None,
+        *,
+        instance: dg.DagsterInstance | None = None,
+        clock: Callable[[], datetime] = now_utc,
+    ) -> None:
+        self.config = config or FederatedLearningConfig.from_env()
+        self.workspace = Workspace(self.config)
+        self._instance = instance
+        self._clock = clock
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @classmethod
+    def new_default(cls) -> Self:
+        """Return a coordinator with the settings of the environment.
+
+        Raises:
+            SettingsError: a variable breaks its rule.
+        """
+        return cls()
+
+    def latest_complete_day(self) -> date:
+        """Return the last day before today that has events, reading new files first; yesterday when there are none."""
+        self.workspace.engine.ingest()
+        yesterday = self._clock().astimezone(UTC).date() - timedelta(days=1)
+        return max(self.workspace.days_with_events(yesterday), default=yesterday)
+
+    def run_learning_cycle(self, day: date | None = None) -> LearningCycleResult:
+        """Run the cycle of `day`, by default of the latest complete day with events.
+
+        Raises:
+            InsufficientData: the day's window holds fewer than FEDERATED_LEARNING_MIN_EVENTS events.
+            CycleFailedError: a step raised an error.
+            ValueError: the day is outside the partitions.
+        """
+        day = day or self.latest_complete_day()
+        (result,) = self._run([day])
+        if result.status == "insufficient_data":
+            raise InsufficientData(result)
+        return result
+
+    def backfill(self, first: date, last: date, *, progress: Callable[[str], None] | None = None) -> list[LearningCycleResult]:
+        """Run the cycles of a range of days, oldest first, all in this process; thin and gated days are results, not errors.
+
+        Raises:
+            CycleFailedError: a step raised an error; the days before it are done.
+            ValueError: the range is empty or outside the partitions.
+        """
+        if last < first:
+            message = f"backfill: the last day {last} is before the first day {first}; give FROM and TO in order"
+            raise ValueError(message)
+        days = [first + timedelta(days=back) for back in range((last - first).days + 1)]
+        results: list[LearningCycleResult] = []
+        for start in range(0, len(days), DAYS_PER_RUN):
+            batch = days[start : start + DAYS_PER_RUN]
+            if progress:
+                progress(f"days {batch[0]} to {batch[-1]} ({start + len(batch)} of {len(days)})")
+            results += self._run(batch)
+        return results
+
+    def start_background_cycles(self, on_result: Callable[[LearningCycleResult | Exception], None] | None = None) -> threading.Thread:
+        """Run a cycle now and then every `cycle_interval_secs`, in a daemon thread, until `stop_background_cycles`.
+
+        A cycle that fails, or finds too little data, is handed to `on_result` (it is in `learning_cycles` too) and the next one runs as usual.
+
+        Raises:
+            RuntimeError: cycles already run, or federated learning is switched off.
+        """
+        if not self.config.enabled:
+            message = "background cycles: FEDERATED_LEARNING_ENABLED is false; set it to true to let them run"
+            raise RuntimeError(message)
+        if self._thread and self._thread.is_alive():
+            message = "background cycles: they already run in this coordinator; stop them first"
+            raise RuntimeError(message)
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._cycle_forever, args=(on_result,), name="fl-assets-cycles", daemon=True)
+        self._thread.start()
+        return self._thread
+
+    def stop_background_cycles(self) -> None:
+        """Ask the background thread to end, and wait until the cycle it is in has ended."""
+        self._stop.set()
+        if self._thread:
+            self._thread.join()
+
+    def _cycle_forever(self, on_result: Callable[[LearningCycleResult | Exception], None] | None) -> None:
+        while not self._stop.is_set():
+            outcome: LearningCycleResult | Exception
+            try:
+                outcome = self.run_learning_cycle()
+            except Exception as error:  # the outer edge of the thread: one bad cycle must not end all later ones
+                outcome = error
+            if on_result:
+                on_result(outcome)
+            self._stop.wait(self.config.cycle_interval_secs)
+
+    def _run(self, days: list[date]) -> list[LearningCycleResult]:
+        for day in (days[0], days[-1]):
+            if not DAILY.has_partition_key(str(day)):
+                message = f"{day} is not a partition: days run from {DAILY.get_first_partition_key()} (FEDERATED_LEARNING_START_DATE) to today, UTC"
+                raise ValueError(message)
+        overrides = {name: str(value) for name, value in self.config.model_dump().items() if value is not None}
+        target = {"partition_key": str(days[0])} if len(days) == 1 else {"tags": range_tags(days[0], days[-1])}
+        outcome = defs.resolve_job_def("learning_cycle").execute_in_process(
+            instance=self._instance or open_home(self.config), resources=resources(**overrides), raise_on_error=False, **target
+        )
+        results = [self._result_of(outcome.run_id, day) for day in days]
+        unfinished = [result for result in results if result is None or result.status in ("running", "failed")]
+        if unfinished or (not outcome.success and all(result and result.status == "completed" for result in results)):
+            reason = failure_of(outcome)
+            CycleLog(self.workspace.warehouse, clock=self._clock).fail_open(outcome.run_id, reason)
+            message = f"the learning cycle of {days[0]}{f' to {days[-1]}' if len(days) > 1 else ''} failed: {reason}"
+            raise CycleFailedError(message)
+        return [result for result in results if result]
+
+    def _result_of(self, run_id: str, day: date) -> LearningCycleResult | None:
+        rows = self.workspace.warehouse.rows("select * from learning_cycles where cycle_id = $id", {"id": CycleLog.cycle_id(run_id, day)})
+        if not rows:
+            return None
+        row = rows[0]
+        times = {name: row[name].replace(tzinfo=UTC) if row[name] else None for name in ("start_time", "end_time")}
+        return LearningCycleResult(day=row.pop("event_date"), **(row | times))
+
+
+def failure_of(outcome: dg.ExecuteInProcessResult) -> str:
+    """Return what made a run fail, in one line: the step and the innermost error."""
+    for event in outcome.all_events:
+        if event.is_step_failure and (error := event.step_failure_data.error):
+            while error.cause:
+                error = error.cause
+            return f"{event.step_key}: {first_line(error.message)}"
+    return "a step did not run; see the run in the Dagster UI"
+
+
+def open_home(config: FederatedLearningConfig) -> dg.DagsterInstance:
+    """Return Dagster's instance: that of DAGSTER_HOME, else one under the data folder, initialised before anything runs in parallel."""
+    if not os.environ.get("DAGSTER_HOME"):
+        os.environ["DAGSTER_HOME"] = str(prepare_home(config))
+    return dg.DagsterInstance.get()
+
+
+def prepare_home(config: FederatedLearningConfig, settings_file: Path = Path("dagster.yaml")) -> Path:
+    """Make Dagster's home under the data folder, with this project's `dagster.yaml`; return its path.
+
+    Eight processes that meet an empty home at once all fail on its migrations, so this opens it once, by itself.
+    """
+    home = (config.data_path / "dagster").resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    target = home / "dagster.yaml"
+    if settings_file.exists():
+        shutil.copyfile(settings_file, target)
+    else:
+        target.touch()
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        instance.get_runs(limit=1)
+    return home

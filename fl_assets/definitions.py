@@ -1,0 +1,29 @@
+"""The one `Definitions` of the project: what `dagster dev`, the CLI and the Python API all run.
+
+What goes here: the list of parts. What does not: any part.
+"""
+
+import dagster as dg
+
+from fl_assets.assets import cycles, patterns, playbooks, telemetry, updates
+from fl_assets.automation import cycle_schedule, learning_cycle_job, minimum_events_reached, record_failed_cycles
+from fl_assets.checks import CHECKS
+from fl_assets.domain.settings import FederatedLearningConfig
+from fl_assets.resources import resources
+
+
+def build(settings: FederatedLearningConfig | None = None, **overrides: str) -> dg.Definitions:
+    """Return the definitions; `overrides` are settings by field name, for tests and for embedding."""
+    settings = settings or FederatedLearningConfig.from_env(**overrides)
+    return dg.Definitions(
+        assets=dg.load_assets_from_modules([telemetry, patterns, playbooks, updates, cycles]),
+        asset_checks=CHECKS,
+        jobs=[learning_cycle_job],
+        schedules=[cycle_schedule(settings)],
+        sensors=[minimum_events_reached, record_failed_cycles],
+        resources=resources(**overrides),
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build()

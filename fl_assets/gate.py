@@ -1,0 +1,69 @@
+"""What stands between a day's playbooks and a decision: the same rules for the asset checks and for the decisions themselves.
+
+What goes here: reading a day and asking `domain/quality.py` about it. What does not: the rules. A blocking check protects only its own run, so
+`decide_day` asks again.
+"""
+
+from datetime import date
+
+from fl_assets.domain.cycles import mode_of
+from fl_assets.domain.models import CycleStatus, Decision, Playbook, Violation
+from fl_assets.domain.quality import confidence_gate, enough_nodes, evidence_is_real, minimum_events, no_personal_data, violations
+from fl_assets.domain.redaction import residue
+from fl_assets.domain.updates import decide
+from fl_assets.storage.config_files import current_values
+from fl_assets.storage.workspace import Workspace
+
+
+def too_few_events(space: Workspace, day: date) -> list[Violation]:
+    """Return what the day's window lacks of the minimum of events."""
+    window = space.window(day)
+    return minimum_events(window.events, window.required, len(window.days), subject=str(day))
+
+
+def gate(space: Workspace, day: date) -> list[Violation]:
+    """Return everything that gates a day: non-empty means that a run of it stops before decisions."""
+    playbooks = space.playbooks(day)
+    return [
+        *confidence_gate(playbooks, space.settings.threshold),
+        *enough_nodes(playbooks, space.settings.min_nodes),
+        *evidence_is_real(playbooks, space.recount(day)),
+        *no_personal_data(playbooks, residue),
+    ]
+
+
+def decide_day(space: Workspace, day: date, *, today: date) -> list[Decision]:
+    """Return one decision for each playbook of a day, those that break a rule held with its reasons."""
+    playbooks = space.playbooks(day)
+    settings = space.settings
+    broken = violations(playbooks, threshold=settings.threshold, min_nodes=settings.min_nodes, recounted=space.recount(day), residue=residue)
+    return [
+        decide(
+            playbook,
+            broken.get(playbook.improvement_id, []),
+            mode=mode_of(day, today=today),
+            apply_level=settings.apply,
+            policy=space.update_policy,
+            current=current_values(space.update_policy, settings.update_policy_path),
+        )
+        for playbook in playbooks
+    ]
+
+
+def outcome(space: Workspace, day: date) -> tuple[CycleStatus, str, dict[str, int]]:
+    """Return how the cycle of a day ended, why, and its counts, as `learning_cycles` records them."""
+    if too_few := too_few_events(space, day):
+        return "insufficient_data", str(too_few[0]), {}
+    playbooks = space.playbooks(day)
+    counts = {"improvements_generated": len(playbooks)}
+    if stopped := gate(space, day):
+        more = f" (and {len(stopped) - 1} more)" if len(stopped) > 1 else ""
+        return "gated", f"{stopped[0]}{more}", counts
+    actions = [row["action"] for row in space.warehouse.read_day("update_decisions", day)]
+    ready = sum(not playbook.held_because for playbook in playbooks)
+    return "completed", f"{len(playbooks)} playbooks, {ready} of them actionable, {actions.count('apply') + actions.count('canary')} to be carried out", counts
+
+
+def held(playbooks: list[Playbook]) -> list[Playbook]:
+    """Return the playbooks that may not be acted on."""
+    return [playbook for playbook in playbooks if playbook.held_because]

@@ -1,0 +1,88 @@
+"""How tables and numbers are shown in the Dagster UI.
+
+What goes here: column schemas, previews, the options that every asset shares. What does not: pictures (`pictures.py`), numbers themselves.
+
+Text from telemetry is shown only inside table values, which the UI renders as plain text: its markdown loads remote images, and its
+url values render `javascript:` links.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, timedelta
+from typing import Any
+
+import dagster as dg
+
+from fl_assets.partitions import BACKFILL, DAILY
+from fl_assets.storage.tables import TABLES
+
+CODE_VERSION = "1"
+"""Raise it when a table's meaning changes: the UI then marks what was made before as outdated."""
+
+PREVIEW_ROWS = 10
+PREVIEW_CHARS = 160
+OWNERS = ["team:feedback-loop"]
+TAGS = {"domain": "federated-learning"}
+
+
+def column_schema(table_name: str) -> dg.TableSchema:
+    """Return the declared columns of a table, with types and meanings."""
+    return dg.TableSchema(columns=[dg.TableColumn(column.name, column.type, description=column.doc) for column in TABLES[table_name].columns])
+
+
+def table_spec(table_name: str, group: str, deps: Sequence[str] = ()) -> dg.AssetSpec:
+    """Return the spec of the asset that is the table of the same name."""
+    return dg.AssetSpec(table_name, deps=list(deps), description=TABLES[table_name].doc, **_shared(table_name, group))
+
+
+def table_asset(table_name: str, group: str) -> dict[str, Any]:
+    """Return the options of the `@dg.asset` that makes the table of the same name; its docstring is the description."""
+    return {"partitions_def": DAILY, "backfill_policy": BACKFILL, **_shared(table_name, group)}
+
+
+def _shared(table_name: str, group: str) -> dict[str, Any]:
+    return {
+        "group_name": group,
+        "kinds": {"duckdb", "parquet"} if group == "telemetry" else {"duckdb", "python"},
+        "owners": OWNERS,
+        "tags": TAGS,
+        "code_version": CODE_VERSION,
+        "freshness_policy": dg.FreshnessPolicy.cron(deadline_cron="0 3 * * *", lower_bound_delta=timedelta(hours=27)),
+        "metadata": {"dagster/column_schema": column_schema(table_name), "dagster/table_name": table_name},
+    }
+
+
+def preview(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, limit: int = PREVIEW_ROWS) -> dg.MetadataValue:
+    """Return the first rows as a table value; long texts are cut, lists and dates become text."""
+    records = [dg.TableRecord({name: _cell(row[name]) for name in columns}) for _, row in zip(range(limit), rows, strict=False)]
+    schema = dg.TableSchema(columns=[dg.TableColumn(name, _kind(records, name)) for name in columns])
+    return dg.MetadataValue.table(records=records, schema=schema)
+
+
+def numbers(values: Mapping[str, float | int | None]) -> dict[str, float | int]:
+    """Return the numbers that are there, as plain int and float, so that the UI plots them over partitions."""
+    return {name: (float(value) if isinstance(value, float) else int(value)) for name, value in sorted(values.items()) if value is not None}
+
+
+def report_day(context: dg.AssetExecutionContext, day: date, table_name: str, rows: int, metadata: Mapping[str, Any]) -> None:
+    """Attach a day's numbers to its own partition, also in a run of many days."""
+    context.add_asset_metadata({"dagster/partition_row_count": rows, **metadata}, asset_key=table_name, partition_key=str(day))
+
+
+def _cell(value: Any) -> str | int | float | bool:
+    if isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        return round(value, 4)
+    if value is None:
+        return ""
+    text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return text if len(text) <= PREVIEW_CHARS else text[: PREVIEW_CHARS - 1] + "…"
+
+
+def _kind(records: Sequence[dg.TableRecord], name: str) -> str:
+    kinds = {type(record.data[name]) for record in records if record.data[name] != ""}
+    if kinds == {bool}:
+        return "bool"
+    if kinds == {int}:
+        return "int"
+    return "float" if kinds and kinds <= {int, float} else "string"

@@ -1,0 +1,47 @@
+"""Dagster resources: configuration in, plain objects out.
+
+What goes here: how run config and environment become a `Workspace`. What does not: behaviour; the objects know no Dagster.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+from dagster_duckdb import DuckDBResource
+from pydantic import Field
+
+from fl_assets.domain.settings import FederatedLearningConfig
+from fl_assets.storage.warehouse import connect
+from fl_assets.storage.workspace import Workspace
+
+
+class WarehouseResource(DuckDBResource):
+    """The DuckDB file of result tables, for your own assets too.
+
+    The stock resource leaks its connection when the body raises, and retries without jitter; this one closes it and waits its turn.
+    """
+
+    @contextmanager
+    def get_connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the file, locked to the lake's folder, for the length of the block."""
+        with connect(Path(self.database), allowed=[Path(self.database).parent / "lake"]) as connection:
+            yield connection
+
+
+class WorkspaceResource(dg.ConfigurableResource):
+    """Everything on disk that the assets work with."""
+
+    warehouse: WarehouseResource
+    overrides: dict[str, str] = Field(default_factory=dict, description="Settings that win over the environment, by field name, e.g. {'min_events': '10'}.")
+
+    def open(self) -> Workspace:
+        """Return the workspace; it connects only while used."""
+        return Workspace(FederatedLearningConfig.from_env(**self.overrides), self.warehouse.get_connection)
+
+
+def resources(**overrides: str) -> dict[str, dg.ConfigurableResource]:
+    """Return the resources of the project; `overrides` are settings by field name."""
+    settings = FederatedLearningConfig.from_env(**overrides)
+    return {"workspace": WorkspaceResource(warehouse=WarehouseResource(database=str(settings.warehouse_path)), overrides=overrides)}

@@ -1,0 +1,212 @@
+"""Everything on disk that one coordinator works with, opened from its settings.
+
+What goes here: where each thing lies, and the few questions that need more than one of them (a day's window, signatures that are up to
+date). What does not: rules (`domain/`), formats of single files (their own modules).
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from datetime import UTC, date, timedelta
+from functools import cached_property
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from fl_assets.domain.analysis import History
+from fl_assets.domain.cycles import Window, window_of
+from fl_assets.domain.evidence import HORIZON_DAYS, BASELINE_DAYS
+from fl_assets.domain.failure_classes import Rule
+from fl_assets.domain.models import Decision, Playbook
+from fl_assets.domain.patterns import Corrections
+from fl_assets.domain.playbooks import Remedy
+from fl_assets.domain.settings import FederatedLearningConfig
+from fl_assets.domain.updates import UpdatePolicy
+from fl_assets.storage import rule_files
+from fl_assets.storage.duckdb_engine import DuckDBEngine, Engine
+from fl_assets.storage.lake import Lake
+from fl_assets.storage.telemetry_files import TelemetryIndex
+from fl_assets.storage.warehouse import Warehouse, connect
+
+READ_DAYS = HORIZON_DAYS + BASELINE_DAYS
+"""Days of sums that an analysis reads whole; of older ones, only what dates a message."""
+DAYS_A_COMMIT = 28
+
+
+class Workspace:
+    """The lake, the index, the engine and the warehouse of one coordinator."""
+
+    def __init__(
+        self,
+        settings: FederatedLearningConfig,
+        connect_warehouse: Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]] | None = None,
+    ) -> None:
+        self.settings = settings
+        self._connect_warehouse = connect_warehouse
+
+    @cached_property
+    def engine(self) -> Engine:
+        """What checks, redacts, masks and sums events."""
+        return DuckDBEngine(self.settings)
+
+    @cached_property
+    def lake(self) -> Lake:
+        """Day-partitioned Parquet of events."""
+        return Lake(self.settings.lake_path)
+
+    @cached_property
+    def index(self) -> TelemetryIndex:
+        """Which bytes of which source file have been ingested, and which days were analysed since."""
+        return TelemetryIndex(self.settings)
+
+    @cached_property
+    def warehouse(self) -> Warehouse:
+        """Result tables."""
+        path = self.settings.warehouse_path
+        open_it = self._connect_warehouse or (lambda: connect(path, allowed=[self.settings.lake_path]))
+        warehouse = Warehouse(open_it, path.with_suffix(".manifest"))
+        warehouse.create()
+        return warehouse
+
+    def events_on(self, day: date) -> int:
+        """Events of a day in the lake: traces and conversation turns."""
+        manifests = (self.lake.manifest(table, day) for table in ("raw_traces", "conversation_logs"))
+        return sum(manifest.rows for manifest in manifests if manifest)
+
+    def window(self, day: date) -> Window:
+        """The days that `day` is analysed together with."""
+        return window_of(day, self.events_on, required=self.settings.min_events, max_days=self.settings.max_window_days)
+
+    def content_of(self, day: date) -> str:
+        """Hash of what the lake holds for a day; it changes exactly when the day's events do."""
+        manifests = (self.lake.manifest(table, day) for table in ("raw_traces", "conversation_logs", "error_records"))
+        return "-".join(manifest.content_hash if manifest else "none" for manifest in manifests)
+
+    def days_with_events(self, until: date) -> list[date]:
+        """Days up to `until` that the lake holds events of, oldest first."""
+        days = {*self.lake.days("raw_traces"), *self.lake.days("conversation_logs")}
+        return sorted(day for day in days if day <= until)
+
+    def sufficient(self, days: Iterable[date]) -> list[date]:
+        """Return those of `days` whose window holds enough events: the ones a run of that day alone would go on with."""
+        return [day for day in days if self.window(day).is_sufficient]
+
+    def refresh_signatures(self, until: date) -> list[date]:
+        """Bring failure_signatures and call_totals up to date for every day up to `until`; return the days that were not."""
+        names = ("failure_signatures", "call_totals")
+        return self._refresh(names, until, lambda day: dict(zip(names, self.engine.signatures(day), strict=True)))
+
+    def refresh_conversations(self, until: date) -> list[date]:
+        """Bring conversation_signals up to date for every day up to `until`; return the days that were not."""
+        return self._refresh(("conversation_signals",), until, lambda day: {"conversation_signals": self.engine.conversation_signals(day)})
+
+    def history(self, day: date) -> History:
+        """Return the sums known by the end of `day`."""
+        until = {"day": day, "from_day": day - timedelta(days=READ_DAYS - 1)}
+        read = self.warehouse.read
+        return History(
+            messages=read(
+                """
+                with sums as (
+                    select message_id, any_value(masked_error) as masked_error, any_value(has_text) as has_text, service, method,
+                        sum(failures) as failures, min(event_date) as first_day
+                    from failure_signatures where event_date <= $day group by message_id, service, method)
+                select message_id, any_value(masked_error) as masked_error, any_value(has_text) as has_text,
+                    arg_min(service, (-failures, service, method)) as service, arg_min(method, (-failures, service, method)) as method,
+                    min(first_day) as first_day
+                from sums group by message_id order by message_id""",
+                {"day": day},
+            ),
+            signatures=read(
+                """
+                select * from failure_signatures where event_date <= $day
+                qualify event_date >= $from_day or event_date = min(event_date) over (partition by message_id)""",
+                until,
+            ),
+            totals=read("select * from call_totals where event_date between $from_day and $day", until),
+            signals=read("select * from conversation_signals where event_date between $from_day and $day", until),
+        )
+
+    def recount(self, day: date) -> dict[str, int]:
+        """Count the failures of each pattern of a day's window anew, from the lake's events and not from any sum."""
+        by_message: Counter[str] = Counter()
+        for each in self.window(day).days:
+            signatures, _ = self.engine.signatures(each)
+            signals = self.engine.conversation_signals(each)
+            for message_id, failures in zip(signatures["message_id"].to_pylist(), signatures["failures"].to_pylist(), strict=True):
+                by_message[message_id] += failures
+            keys = zip(signals["signal"].to_pylist(), signals["service"].to_pylist(), signals["sessions_affected"].to_pylist(), strict=True)
+            for signal, service, affected in keys:
+                by_message[f"{signal}|{service}"] += affected
+        counted: Counter[str] = Counter()
+        for row in self.warehouse.read_day("pattern_members", day):
+            counted[row["pattern_id"]] += by_message[row["message_id"]]
+        return dict(counted)
+
+    def playbooks(self, day: date) -> list[Playbook]:
+        """Return the day's playbooks as stored, by id."""
+        return [_playbook(row) for row in self.warehouse.read_day("playbooks", day)]
+
+    def earlier_playbooks(self, day: date) -> list[dict[str, Any]]:
+        """Return the rows of playbooks of the days before `day`."""
+        return self.warehouse.rows("select * from playbooks where event_date < $day order by event_date, improvement_id", {"day": day})
+
+    def store_playbooks(self, day: date, playbooks: Iterable[Playbook]) -> int:
+        """Replace the day's playbooks; return how many there are."""
+        records = (
+            playbook.model_dump()
+            | {
+                "suggested_changes": json.dumps(playbook.suggested_changes, sort_keys=True),
+                "created_at": playbook.created_at.astimezone(UTC).replace(tzinfo=None),
+                "is_actionable": not playbook.held_because,
+            }
+            for playbook in playbooks
+        )
+        return self.warehouse.replace_records("playbooks", day, records)
+
+    def store_decisions(self, day: date, decisions: Iterable[Decision]) -> int:
+        """Replace the day's decisions; return how many there are."""
+        return self.warehouse.replace_records("update_decisions", day, (decision.model_dump() for decision in decisions))
+
+    @cached_property
+    def failure_classes(self) -> tuple[Rule, ...]:
+        """Rules of the failure classes."""
+        return rule_files.load_failure_classes()
+
+    @cached_property
+    def corrections(self) -> Corrections:
+        """People's merges and splits."""
+        return rule_files.load_corrections(self.settings.corrections_path)
+
+    @cached_property
+    def remedies(self) -> tuple[Remedy, ...]:
+        """Remedy rules, the user's first."""
+        return rule_files.load_remedies(self.settings.remedies_path)
+
+    @cached_property
+    def update_policy(self) -> UpdatePolicy:
+        """Config keys that may change; none without a policy file."""
+        return rule_files.load_policy(self.settings.update_policy_path)
+
+    def _refresh(self, names: tuple[str, ...], until: date, compute: Callable[[date], dict[str, pa.Table]]) -> list[date]:
+        # A window reaches back over days that may never have had a cycle of their own, or that got late events since. What a day's sums were
+        # made from is in the manifest, so days that have not changed cost a file read each.
+        stale = [day for day in self.days_with_events(until) if any(self._inputs_of(name, day) != self.content_of(day) for name in names)]
+        for start in range(0, len(stale), DAYS_A_COMMIT):
+            batch = stale[start : start + DAYS_A_COMMIT]
+            computed = {day: compute(day) for day in batch}
+            for name in names:
+                self.warehouse.replace_days(name, {day: computed[day][name] for day in batch}, inputs={day: self.content_of(day) for day in batch})
+        return stale
+
+    def _inputs_of(self, table_name: str, day: date) -> str | None:
+        manifest = self.warehouse.manifest(table_name, day)
+        return manifest["inputs"] if manifest else None
+
+
+def _playbook(row: dict[str, Any]) -> Playbook:
+    fields = {name: value for name, value in row.items() if name not in ("event_date", "is_actionable")}
+    changes = json.loads(fields.pop("suggested_changes"))
+    return Playbook(**(fields | {"day": row["event_date"], "suggested_changes": changes, "created_at": row["created_at"].replace(tzinfo=UTC)}))
