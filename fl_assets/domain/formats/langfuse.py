@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from fl_assets.domain.formats.seam import Format, Lines, Refusal, Row, json_records
-from fl_assets.domain.formats.spans import Span, rows
+from fl_assets.domain.formats.spans import Span, plain_name, rows
 
 _MARK = re.compile(rb'^\s*\[?\s*\{\s*"trace"\s*:\s*\{\s*"id"\s*:|(?<!\\)"parentObservationId"\s*:')
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -90,6 +90,13 @@ def _span(trace: dict[str, Any], raw: Any) -> Span:
     resource = _object(metadata.get("resourceAttributes"))
     if environment := raw.get("environment") or trace.get("environment"):
         resource = {"deployment.environment": environment, **resource}
+    scope = str(_object(metadata.get("scope")).get("name") or "")
+    if (
+        str(resource.get("service.name") or "unknown_service").startswith("unknown_service")
+        and (not scope or scope.startswith("langfuse"))
+        and trace.get("name")
+    ):
+        resource = {**resource, "service.name": plain_name(str(trace["name"]))}  # spans of Langfuse's own SDK: the application's name is the trace's
     start = _ns(raw.get("startTime"), "startTime")
     return Span(
         trace_id=_id(raw.get("traceId") or trace.get("id"), "traceId"),
@@ -100,7 +107,7 @@ def _span(trace: dict[str, Any], raw: Any) -> Span:
         end_ns=_ns(raw.get("endTime"), "endTime") if raw.get("endTime") else start,
         status="error" if str(raw.get("level") or "").upper() == "ERROR" else "unset",
         status_message=str(raw.get("statusMessage") or ""),
-        scope=str(_object(metadata.get("scope")).get("name") or ""),
+        scope=scope,
         attributes=attributes,
         resource=resource,
     )

@@ -264,7 +264,7 @@ def talk_event(span: Span) -> dict[str, Any] | None:
         "span_id": span.span_id,
         "node_id": first(span.resource, _NODE_KEYS),
         "service": service_of(span),
-        "agent": first(span.attributes, _AGENT_KEYS) if kind == "agent" else "",
+        "agent": "" if _ID.search(agent := first(span.attributes, _AGENT_KEYS)) else agent,
         "model": first(span.attributes, _MODEL_KEYS),
     }
     log = {
