@@ -1,0 +1,463 @@
+"""How sure we are of each failure pattern, from counts by node and day alone.
+
+What goes here: the state of a pattern, the probability that it goes on, and whether it stands out from background noise.
+What does not: how such probabilities are checked and recalibrated (`calibration.py`), counting (`evidence.py`), acting (`quality.py`).
+`docs/confidence.md` tells the same in prose.
+
+The confidence of a pattern on day D is the probability that on day D + 1 it fails on at least two nodes, at no less than half its present
+rate. *Rate* is capped failures over capped calls: on each day the loudest node counts as no more than `NODE_CAP` times the second loudest.
+*Present* is the analysed window. It is a product of three probabilities:
+
+- it is no one-off: a two-groups model (Efron, *Large-Scale Inference*, 2010, ch. 2) of how many incidents a pattern has;
+- it does not end tonight: beta-geometric survival by age (Fader and Hardie, *How to project customer retention*, 2007);
+- if it goes on, tomorrow's count is high enough and spread enough: gamma-Poisson with discounted history (Harvey and Fernandes, *Time series
+  models for count or qualitative observations*, 1989), its nodes Dirichlet-multinomial, with a concentration as in Escobar and West (1995).
+
+What the fleet's other patterns tell (`FleetPrior`) is empirical Bayes on the same counts. Nothing is sampled.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from scipy.special import betainc
+
+if TYPE_CHECKING:
+    from fl_assets.domain.calibration import Calibration
+
+HISTORY_DAYS = 28
+"""Days, ending with the analysed one, that may say anything about it."""
+CLEAN_DAYS = 3
+"""Days with calls and without a failure after which a pattern's spell is over."""
+NODE_CAP = 3.0
+"""The loudest node of a day counts as at most this many times the second loudest."""
+SOLO_CEILING = 0.4
+"""Confidence of a pattern that nothing but one node supports is at most this."""
+MEMORY = 0.6
+"""Weight of a day's evidence relative to the day after it."""
+PRIOR_EXPOSURE = 0.1
+"""Days without failures that every pattern starts with."""
+DAY_VARIANCE, DAY_VARIANCE_WEIGHT = 0.1, 4.0
+"""Squared coefficient of variation of a pattern's rate from day to day before any is seen, and the days this is worth."""
+SURVIVAL_PRIOR = (0.6, 2.4)
+"""Beta prior of the chance that a pattern ends on a day: a new one goes on with probability 0.8, a fortnight-old one with 0.96."""
+SURVIVAL_WEIGHT = 20.0
+"""Spell days that the survival prior is worth against the fleet's own."""
+INCIDENT_DAYS, INCIDENTS_PER_NODE, INCIDENTS_CENSORED = 7, 3, 4
+"""Incidents are sessions of these last days, at most so many a node; the background is fitted below the last of these numbers."""
+BACKGROUND_PRIOR, BACKGROUND_WEIGHT, BACKGROUND_CEILING = 0.1, 20.0, 0.6
+"""Chance that a one-off is followed by a further incident: prior, the patterns it is worth, and the most that is believed."""
+SHARE_ONE_OFF, REAL_CONTINUES = 0.8, 0.9
+"""Share of patterns that are one-offs, and the chance of a further incident in those that are not."""
+STATE_RATIO, STATE_Z = 1.5, 1.96
+"""Rate ratio and z-value from which a pattern counts as rising or falling."""
+BASELINE_DAYS = 14
+"""Days before the window that its rate is compared with."""
+
+LEFT_OUT_NODES = 8
+"""Nodes that are left out, one at a time, to see what the others support: all of a pattern's, or so many of its loudest."""
+
+_CHUNK_CELLS = 4_000_000
+_SPREAD_COUNTS = np.array([2, 3, 4, 5, 6, 8, 10, 13, 17, 22, 30])
+COLUMNS = ["pattern_id", "state", "confidence_raw", "confidence", "p_value", "is_significant"]
+
+
+@dataclass(frozen=True)
+class FleetPrior:
+    """What a day's patterns say together: how often a one-off repeats, and how soon failures end."""
+
+    background: float
+    ends: tuple[float, float]
+
+    def noise_p_value(self, incidents: np.ndarray) -> np.ndarray:
+        """Return the chance that background noise shows as many `incidents`, given that it shows one."""
+        return np.where(incidents > 0, self.background ** np.maximum(incidents - 1, 0), 1.0)
+
+    def not_one_off(self, incidents: np.ndarray) -> np.ndarray:
+        """Return the posterior probability that a pattern with so many `incidents` is more than a one-off."""
+        more = np.maximum(incidents - 1, 0)
+        noise = SHARE_ONE_OFF * (1 - self.background) * self.background**more
+        real = (1 - SHARE_ONE_OFF) * (1 - REAL_CONTINUES) * REAL_CONTINUES**more
+        return real / (noise + real)
+
+    def goes_on(self, age: np.ndarray) -> np.ndarray:
+        """Return the probability that a pattern with `age` days of failures has another."""
+        alpha, beta = self.ends
+        lived = np.maximum(age - 1, 0)
+        return (beta + lived) / (alpha + beta + lived)
+
+
+@dataclass(frozen=True)
+class _Cube:
+    """Counts of some patterns as arrays (patterns, nodes, days); the last day is the analysed one."""
+
+    failures: np.ndarray
+    sessions: np.ndarray
+    calls: np.ndarray
+    reporting: np.ndarray
+    """Whether a node reported anything, (nodes, days)."""
+
+    def until(self, days_back: int) -> "_Cube":
+        """Return the same as it was known `days_back` days earlier."""
+        if not days_back:
+            return self
+        return _Cube(self.failures[..., :-days_back], self.sessions[..., :-days_back], self.calls[..., :-days_back], self.reporting[:, :-days_back])
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What the model needs of each row (a pattern, or a pattern without one of its nodes)."""
+
+    y: np.ndarray  # capped failures by day (rows, days)
+    e: np.ndarray  # capped calls by day (rows, days)
+    failing_nodes: np.ndarray  # nodes with failures by day (rows, days)
+    repeats: np.ndarray  # failures a session
+    incidents: np.ndarray  # sessions of the last days, capped by node, the loudest node counting once
+    nodes: np.ndarray  # nodes with discounted failures
+    weight: np.ndarray  # sum of the nodes' discounted failures, in sessions
+    alone: np.ndarray  # sum over nodes of the log-scaled chance that one node has all of _SPREAD_COUNTS failures (rows, counts)
+    complete: np.ndarray  # share of `weight` on nodes that reported on the last day
+
+    @staticmethod
+    def join(parts: "list[_Facts]") -> "_Facts":
+        return _Facts(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in _Facts.__dataclass_fields__})
+
+
+def assess(
+    counts: pd.DataFrame, reporting: pd.DataFrame, *, day: date, window_days: int, calibration: "Calibration | None" = None, false_discovery_rate: float = 0.1
+) -> pd.DataFrame:
+    """Say for every pattern how it moves, how likely it is to go on, and whether it stands out.
+
+    Args:
+        counts: `pattern_id, event_date, node_id, failures, sessions, calls`, one row a pattern, day and node with calls or failures, in any order.
+        reporting: `event_date, node_id, calls`: all that each node reported; a node without a row on a day was silent.
+        day: the analysed day; rows after it are ignored.
+        window_days: days analysed together, ending with `day`.
+        calibration: map from raw to recalibrated confidence; None leaves it raw.
+        false_discovery_rate: expected share of background noise among the significant patterns of the day.
+
+    Returns:
+        `pattern_id, state, confidence_raw, confidence, p_value, is_significant`, one row a pattern of `counts`, by pattern_id. `confidence_raw` is what
+        the model says; `confidence` is that after recalibration and after the ceiling for what only one node supports.
+
+    Raises:
+        ValueError: when a column is missing, or `window_days` or `false_discovery_rate` is out of range.
+    """
+    if not 0 < false_discovery_rate < 1:
+        message = f"false_discovery_rate={false_discovery_rate}: must lie between 0 and 1"
+        raise ValueError(message)
+    fleet = Fleet(counts, reporting, day=day, window_days=window_days)
+    facts, raw = fleet.facts(), fleet.raw_confidence()
+    failing = fleet.in_window(facts.y) > 0
+    p_value = np.where(failing, fleet.prior().noise_p_value(facts.incidents), 1.0)
+    return pd.DataFrame(
+        {
+            "pattern_id": fleet.patterns,
+            "state": _states(facts, window_days),
+            "confidence_raw": np.round(raw, 6),
+            "confidence": np.round(fleet.confidence(calibration), 6),
+            "p_value": p_value,
+            "is_significant": discoveries(p_value, false_discovery_rate, among=failing),
+        },
+        columns=COLUMNS,
+    )
+
+
+def discoveries(p_values: np.ndarray, rate: float, *, among: np.ndarray) -> np.ndarray:
+    """Tell which hypotheses are rejected at false-discovery `rate` (Benjamini and Hochberg, 1995), counting those in `among` alone."""
+    tested = np.sort(p_values[among])
+    passing = np.flatnonzero(tested <= rate * np.arange(1, tested.size + 1) / max(tested.size, 1))
+    return among & (p_values <= tested[passing[-1]]) if passing.size else np.zeros(p_values.shape, dtype=bool)
+
+
+class Fleet:
+    """Counts of all patterns up to one day, indexed once and read as cubes of a bounded number of cells."""
+
+    def __init__(self, counts: pd.DataFrame, reporting: pd.DataFrame, *, day: date, window_days: int) -> None:
+        if not 1 <= window_days <= HISTORY_DAYS:
+            message = f"window_days={window_days}: must lie between 1 and {HISTORY_DAYS}"
+            raise ValueError(message)
+        _require("counts", counts, ["pattern_id", "event_date", "node_id", "failures", "sessions", "calls"])
+        _require("reporting", reporting, ["event_date", "node_id", "calls"])
+        self.window = window_days
+        pattern, patterns = pd.factorize(counts["pattern_id"], sort=True)
+        node, nodes = pd.factorize(counts["node_id"], sort=True)
+        self.patterns, self._nodes = pd.Index(patterns), len(nodes)
+        age, kept = _ages(counts["event_date"], day)
+        kept = kept[np.argsort(pattern[kept], kind="stable")]
+        self._node, self._day = node[kept], HISTORY_DAYS - 1 - age[kept]
+        self._values = {name: counts[name].to_numpy(dtype=float)[kept] for name in ("failures", "sessions", "calls")}
+        self._first = np.concatenate([[0], np.cumsum(np.bincount(pattern[kept], minlength=len(patterns)))])
+        age, kept = _ages(reporting["event_date"], day)
+        reporter = pd.Index(nodes).get_indexer(reporting["node_id"])[kept]
+        heard = (reporter >= 0) & (reporting["calls"].to_numpy()[kept] > 0)
+        self._reporting = np.zeros((self._nodes, HISTORY_DAYS), dtype=bool)
+        self._reporting[reporter[heard], HISTORY_DAYS - 1 - age[kept][heard]] = True
+        self._known: dict[int, _Facts] = {}
+
+    def in_window(self, values: np.ndarray) -> np.ndarray:
+        """Sum `values` (rows, days) over the analysed days."""
+        return values[:, -self.window :].sum(axis=1)
+
+    def learn(self, days_back: Sequence[int]) -> None:
+        """Derive the facts of several past days in one pass over the counts."""
+        parts: dict[int, list[_Facts]] = {back: [] for back in days_back}
+        for cube in self._cubes():
+            for back, found in parts.items():
+                found.append(_facts(cube.until(back)))
+        self._known |= {back: _Facts.join(found) for back, found in parts.items()}
+
+    def facts(self, days_back: int = 0) -> _Facts:
+        """Return every pattern's facts as they were known `days_back` days before the analysed day."""
+        if days_back not in self._known:
+            self.learn([days_back])
+        return self._known[days_back]
+
+    def prior(self, days_back: int = 0) -> FleetPrior:
+        """Return what the patterns together said `days_back` days before the analysed day."""
+        facts = self.facts(days_back)
+        return FleetPrior(background=_background(facts.incidents[self.in_window(facts.y) > 0]), ends=_ends(facts))
+
+    def raw_confidence(self, days_back: int = 0) -> np.ndarray:
+        """Return the model's probability for every pattern, before recalibration and ceiling."""
+        return _probability(self.facts(days_back), self.prior(days_back), self.window)
+
+    def confidence(self, calibration: "Calibration | None", days_back: int = 0) -> np.ndarray:
+        """Return the recalibrated probability for every pattern, below the ceiling for what only one node supports."""
+        raw = self.raw_confidence(days_back)
+        confidence = np.where(raw > 0, raw if calibration is None else calibration(raw), 0.0)
+        unsure = np.flatnonzero(confidence > SOLO_CEILING)
+        confidence[unsure] = np.minimum(confidence[unsure], SOLO_CEILING + (1 - SOLO_CEILING) * self._support_without_one(unsure, days_back))
+        return confidence
+
+    def outcome(self, days_back: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return what came true the day after, and where that can be told: the window had failures, and the day after had calls."""
+        if days_back < 1:
+            message = f"days_back={days_back}: the day after the analysed one is not known yet"
+            raise ValueError(message)
+        facts, after = self.facts(), HISTORY_DAYS - days_back
+        window = slice(max(after - self.window, 0), after)
+        present = facts.y[:, window].sum(axis=1) / np.maximum(facts.e[:, window].sum(axis=1), 1.0)
+        rate = facts.y[:, after] / np.maximum(facts.e[:, after], 1.0)
+        return (rate >= present / 2) & (facts.failing_nodes[:, after] >= 2), (present > 0) & (facts.e[:, after] > 0)
+
+    def _support_without_one(self, rows: np.ndarray, days_back: int) -> np.ndarray:
+        """Return the lowest probability that each pattern of `rows` has when one of its nodes is taken out, as if it had never existed."""
+        support, prior = np.ones(rows.size), self.prior(days_back)
+        block = max(1, _CHUNK_CELLS // max(self._nodes * HISTORY_DAYS * LEFT_OUT_NODES, 1))
+        for start in range(0, rows.size, block):
+            cube = self._cube(rows[start : start + block]).until(days_back)
+            loudness = _node_weights(cube.failures, _caps(cube.failures))
+            loudest = np.argsort(-loudness, axis=1, kind="stable")[:, :LEFT_OUT_NODES]
+            pattern, rank = np.nonzero(np.take_along_axis(loudness, loudest, axis=1) > 0)
+            without = [values[pattern] for values in (cube.failures, cube.sessions, cube.calls)]
+            for values in without:
+                values[np.arange(pattern.size), loudest[pattern, rank]] = 0.0
+            np.minimum.at(support, start + pattern, _probability(_facts(_Cube(*without, cube.reporting)), prior, self.window))
+        return support
+
+    def _cubes(self) -> Iterator[_Cube]:
+        block = max(1, _CHUNK_CELLS // max(self._nodes * HISTORY_DAYS, 1))
+        for start in range(0, max(len(self.patterns), 1), block):
+            yield self._cube(np.arange(start, min(start + block, len(self.patterns))))
+
+    def _cube(self, rows: np.ndarray) -> _Cube:
+        spans = [np.arange(self._first[row], self._first[row + 1]) for row in rows]
+        taken = np.concatenate([np.zeros(0, dtype=np.int64), *spans])
+        place = np.repeat(np.arange(rows.size), [span.size for span in spans])
+        shape = (rows.size, self._nodes, HISTORY_DAYS)
+        cell = (place * self._nodes + self._node[taken]) * HISTORY_DAYS + self._day[taken]
+        failures, sessions, calls = (
+            np.bincount(cell, weights=self._values[name][taken], minlength=int(np.prod(shape))).reshape(shape) for name in ("failures", "sessions", "calls")
+        )
+        return _Cube(failures, np.clip(sessions, np.minimum(failures, 1.0), failures), np.maximum(calls, failures), self._reporting)
+
+
+def _require(name: str, frame: pd.DataFrame, columns: list[str]) -> None:
+    missing = sorted(set(columns) - set(frame.columns))
+    if missing:
+        message = f"{name} lacks the columns {missing}; it has {sorted(frame.columns)}"
+        raise ValueError(message)
+
+
+def _ages(days: pd.Series, day: date) -> tuple[np.ndarray, np.ndarray]:
+    """Return the age of each row in days, and which rows lie in the history."""
+    age = (pd.Timestamp(day) - pd.to_datetime(days).dt.normalize()).dt.days.to_numpy() if len(days) else np.zeros(0, dtype=np.int64)
+    return age, np.flatnonzero((age >= 0) & (age < HISTORY_DAYS))
+
+
+def _loudest(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the largest and the second largest over nodes, (rows, days) each."""
+    nodes = values.shape[1]
+    if nodes < 2:
+        largest = values.sum(axis=1)
+        return largest, np.zeros_like(largest)
+    top = np.partition(values, nodes - 2, axis=1)
+    return top[:, -1], top[:, -2]
+
+
+def _caps(values: np.ndarray) -> np.ndarray:
+    """Return the most that one node may count for on each day, (rows, days)."""
+    return NODE_CAP * np.maximum(_loudest(values)[1], 1.0)
+
+
+def _node_weights(failures: np.ndarray, caps: np.ndarray) -> np.ndarray:
+    """Sum each node's capped failures over the days, older days counting less, (rows, nodes)."""
+    return np.minimum(failures, caps[:, None, :]) @ MEMORY ** np.arange(failures.shape[2] - 1, -1, -1)
+
+
+def _facts(cube: _Cube) -> _Facts:
+    failures, sessions, calls = cube.failures, cube.sessions, cube.calls
+    caps = _caps(failures)
+    incidents = np.minimum(sessions[..., -INCIDENT_DAYS:].sum(axis=2), INCIDENTS_PER_NODE)
+    loudest = incidents.max(axis=1, initial=0.0)
+    failed = failures.sum(axis=2)
+    affected = np.maximum((failed > 0).sum(axis=1), 1)
+    per_session = np.minimum(failed / np.maximum(sessions.sum(axis=2), 1.0), 20.0)
+    repeats = np.maximum(per_session.sum(axis=1) / affected, 1.0)
+    weights = np.minimum(_node_weights(failures, caps) / repeats[:, None], 1e6)
+    total = weights.sum(axis=1)
+    heard = weights[:, cube.reporting[:, -1]].sum(axis=1)
+    return _Facts(
+        y=np.minimum(failures, caps[:, None, :]).sum(axis=1),
+        e=np.minimum(calls, _caps(calls)[:, None, :]).sum(axis=1),
+        failing_nodes=(failures > 0).sum(axis=1),
+        repeats=repeats,
+        incidents=incidents.sum(axis=1) - loudest + (loudest > 0),
+        nodes=(weights > 0).sum(axis=1),
+        weight=total,
+        alone=np.stack([_rising(weights, count).sum(axis=1) for count in _SPREAD_COUNTS], axis=1),
+        complete=np.divide(heard, total, out=np.ones_like(total), where=total > 0),
+    )
+
+
+def _rising(start: np.ndarray, count: int) -> np.ndarray:
+    """Return start (start + 1) … (start + count - 1)."""
+    product = start.astype(float)
+    for step in range(1, count):
+        product = product * (start + step)
+    return product
+
+
+def _spells(facts: _Facts) -> tuple[np.ndarray, np.ndarray]:
+    """Return the age of the spell on each day (days with failures since it began) and the clean days that precede each day, (rows, days).
+
+    A spell begins with a failure and ends with `CLEAN_DAYS` days that had calls but no failures; days without calls say nothing.
+    """
+    rows, days = facts.y.shape
+    age, clean = np.zeros((rows, days), dtype=np.int64), np.zeros((rows, days), dtype=np.int64)
+    now, quiet = np.zeros(rows, dtype=np.int64), np.zeros(rows, dtype=np.int64)
+    for day in range(days):
+        clean[:, day] = quiet
+        active = facts.y[:, day] > 0
+        now = np.where(quiet >= CLEAN_DAYS, 0, now) + active
+        quiet = np.where(active, 0, quiet + (facts.e[:, day] > 0))
+        age[:, day] = now
+    return age, clean
+
+
+def _background(incidents: np.ndarray) -> float:
+    """Fit a geometric distribution to the low end of the patterns' incidents: an empirical null (Efron, 2004)."""
+    further = (np.minimum(incidents, INCIDENTS_CENSORED) - 1).sum() + BACKGROUND_PRIOR * BACKGROUND_WEIGHT
+    stops = (incidents < INCIDENTS_CENSORED).sum() + (1 - BACKGROUND_PRIOR) * BACKGROUND_WEIGHT
+    return float(min(further / (further + stops), BACKGROUND_CEILING))
+
+
+def _ends(facts: _Facts) -> tuple[float, float]:
+    """Scale the survival prior's chance of an end to what this fleet's spells have shown (one gamma-Poisson update).
+
+    A day counts once the `CLEAN_DAYS` after it are over; a pattern whose incidents come from one node does not count.
+    """
+    alpha, beta = SURVIVAL_PRIOR
+    age, _ = _spells(facts)
+    active = facts.y > 0
+    days = active.shape[1] - CLEAN_DAYS
+    later = np.stack([active[:, ahead : days + ahead] for ahead in range(1, CLEAN_DAYS + 1)]).any(axis=0)
+    at_risk = active[:, :days] & (facts.incidents > 1)[:, None]
+    expected = np.where(at_risk, alpha / (alpha + beta + age[:, :days] - 1), 0.0).sum()
+    scale = (SURVIVAL_WEIGHT * alpha / (alpha + beta) + (at_risk & ~later).sum()) / (SURVIVAL_WEIGHT * alpha / (alpha + beta) + expected)
+    return float(np.clip(alpha * scale, 0.05, 3.0)), beta
+
+
+def _day_variance(facts: _Facts, in_spell: np.ndarray) -> np.ndarray:
+    """Estimate each row's squared coefficient of variation from day to day, shrunk, from neighbouring days so that a trend does not count."""
+    y = facts.y / facts.repeats[:, None]
+    level, noise = np.log((y + 0.5) / np.maximum(facts.e, 1.0)), 1 / (y + 0.5)
+    known = in_spell & (facts.e > 0)
+    both = known[:, 1:] & known[:, :-1]
+    excess = (np.diff(level, axis=1) ** 2 - noise[:, 1:] - noise[:, :-1]) / 2
+    total = np.where(both, excess, 0.0).sum(axis=1) + DAY_VARIANCE * DAY_VARIANCE_WEIGHT
+    return np.clip(total / (both.sum(axis=1) + DAY_VARIANCE_WEIGHT), 0.02, 2.0)
+
+
+def _probability(facts: _Facts, prior: FleetPrior, window: int) -> np.ndarray:
+    """Return the confidence of each row before recalibration and ceiling; 0 where the window has no failure."""
+    days = facts.y.shape[1]
+    age, clean = _spells(facts)
+    begins = (facts.y > 0) & ((age == 1) | (clean >= CLEAN_DAYS))
+    in_spell = np.maximum.accumulate(begins, axis=1) & (np.arange(days) >= np.where(begins, np.arange(days), -1).max(axis=1, initial=-1)[:, None])
+    variance = _day_variance(facts, in_spell)
+    y, e = facts.y / facts.repeats[:, None], facts.e
+    # A day's count says little more about the level than the day-to-day variation lets it.
+    trust = np.where(in_spell, MEMORY ** np.arange(days - 1, -1, -1), 0.0) / (1 + y * variance[:, None])
+    reported = np.maximum((e[:, -window:] > 0).sum(axis=1), 1)
+    next_calls = np.maximum(e[:, -window:].sum(axis=1) / reported, 1e-9)
+    seen = (y * trust).sum(axis=1)
+    failing = (facts.y[:, -window:].sum(axis=1) > 0) & (seen > 0)
+    seen = np.where(failing, seen, 1.0)
+    expected = seen / ((e * trust).sum(axis=1) + PRIOR_EXPOSURE * next_calls) * next_calls
+    size = np.maximum(facts.complete, 0.1) / (1 / seen + variance + variance / seen)
+    needed = np.maximum(np.ceil(y[:, -window:].sum(axis=1) / reported / 2 - 1e-9), 2.0)
+    goes_on = prior.not_one_off(facts.incidents) * prior.goes_on(age[:, -1])
+    return np.where(failing, goes_on * _tail_on_two_nodes(facts, expected, size, needed), 0.0)
+
+
+def _tail_on_two_nodes(facts: _Facts, expected: np.ndarray, size: np.ndarray, needed: np.ndarray) -> np.ndarray:
+    """Return P(T >= needed, on two nodes or more) for a negative binomial T of mean `expected` and `size`.
+
+    Given T the nodes are Dirichlet-multinomial, with the nodes' weights, and a concentration for nodes not yet affected: its posterior mean
+    under a Gamma prior, given the number of nodes and their weight (Escobar and West, 1995).
+    """
+
+    def tail(least: np.ndarray) -> np.ndarray:
+        return betainc(least, size, expected / (expected + size))
+
+    new = np.maximum(facts.nodes - 0.5, 0.05) / (1 + np.log1p(facts.weight))
+    enough = above = tail(needed)
+    on_one = np.zeros_like(enough)
+    for place, count in enumerate(_SPREAD_COUNTS):
+        beyond = tail(np.maximum(needed, _SPREAD_COUNTS[place + 1])) if place + 1 < len(_SPREAD_COUNTS) else 0.0
+        on_one += (above - beyond) * np.minimum(facts.alone[:, place] / _rising(new + facts.weight, count), 1.0)
+        above = beyond
+    return np.clip(enough - on_one, 0.0, 1.0)
+
+
+def _states(facts: _Facts, window: int) -> np.ndarray:
+    """Name how each pattern moves; `docs/confidence.md` has the rules in words."""
+    rows, days = facts.y.shape
+    start = days - window
+    now, before, baseline = slice(start, days), slice(0, start), slice(max(0, start - BASELINE_DAYS), start)
+    y, e = facts.y / facts.repeats[:, None], facts.e
+    _, clean = _spells(facts)
+    fails_now, failed_before = y[:, now].sum(axis=1) > 0, y[:, before].sum(axis=1) > 0
+    quiet = np.where(facts.y[:, -1] > 0, 0, clean[:, -1] + (e[:, -1] > 0))
+    back = ((facts.y[:, now] > 0) & (clean[:, now] >= CLEAN_DAYS)).any(axis=1) & failed_before
+
+    calls_now, calls_then = e[:, now].sum(axis=1), e[:, baseline].sum(axis=1)
+    seen_now, seen_then = y[:, now].sum(axis=1) + 0.5, y[:, baseline].sum(axis=1) + 0.5
+    ratio = np.log(seen_now / np.maximum(calls_now, 1)) - np.log(seen_then / np.maximum(calls_then, 1))
+    days_now, days_then = (np.maximum((e[:, part] > 0).sum(axis=1), 1) for part in (now, baseline))
+    variance = _day_variance(facts, np.cumsum(y, axis=1) > 0)
+    error = np.sqrt(1 / seen_now + 1 / seen_then + variance * (1 / days_now + 1 / days_then))
+    moved = (calls_now > 0) & (calls_then > 0) & (np.abs(ratio) >= np.maximum(np.log(STATE_RATIO), STATE_Z * error))
+
+    state = np.full(rows, "known", dtype=object)
+    state[moved & (ratio > 0)] = "rising"
+    state[moved & (ratio < 0)] = "falling"
+    state[back] = "regressed"
+    state[fails_now & ~failed_before & (e[:, before].sum(axis=1) > 0)] = "new"
+    state[~fails_now & (quiet >= CLEAN_DAYS)] = "resolved"
+    return state
