@@ -1,0 +1,232 @@
+r"""How failures become signatures: the SQL that masks an error, and sums a day by node, service, method and masked error.
+
+What goes here: SQL text, made from our own constants alone. What does not: running it (the engines), grouping the masked errors (`patterns.py`).
+
+Every pattern is written in the subset that RE2 (DuckDB) and Java (Spark) share: no look-around, no back-reference. Three steps, cheapest first, so
+that the dear one sees each thing once: the *salient part* of long errors (a traceback's last line, an error's message inside JSON), *collapse* (runs of digits become
+`0`, which makes most messages of one kind equal), and the *masks*, run over distinct collapsed texts only.
+"""
+
+NO_TEXT_PREFIX = "no error text:"
+MAX_MASKED_CHARS = 400
+_MAX_READ_CHARS = 20_000
+_LONG_CHARS = 2000
+_STATUS_KEYS = ("status_code", "http.status_code", "http.response.status_code", "exit_code", "status", "error.type")
+
+# Histogram: bucket b holds durations in (1.1^(b-1), 1.1^b] ms; 240 is some 32 years
+_LOG_BASE, _TOP_BUCKET = 1.1, 240
+
+_PIECE = r"""[^\s=:,;#@()\[\]{}<>"'`|]"""
+_ERROR_WORDS = (
+    r"error|errors|exception|fail|failed|failure|fatal|panic|abort|aborted|cannot|can't|couldn't|could not|unable|denied|forbidden|refused"
+    r"|rejected|timeout|timed out|not found|no such|not exist|invalid|illegal|unexpected|unknown|undefined|missing|unauthorized|exceeded|killed|segmentation fault|core dumped|unreachable"
+    r"|not allowed|command not found"
+)
+_EXCEPTION = (
+    r"(?:[A-Za-z_][A-Za-z0-9_]*\.)*[A-Z][A-Za-z0-9_]*"
+    r"(?:Error|Exception|Exit|Interrupt|Iteration|Failure|Fault|Timeout|Expired|Exceeded|NotFound|DoesNotExist|Abort|Invalid)"
+)
+
+_STRONG_LINE = rf"(?m)^(?:E  +|- |Caused by: |[a-z.]+: )?(?:[A-Z]+[0-9]+:? )?({_EXCEPTION}(?:[^A-Za-z0-9_.(\n].*)?)$"
+_LINT_LINE = r"(?m)^- ([A-Z]+[0-9]+ .*)$"
+_WEAK_LINE = rf"(?im)^(.*\b(?:{_ERROR_WORDS})\b.*)$"
+_LABEL_LINE = r"(?i)^\s*(?:error|errors|exception|stderr|stdout|output|failed|failure)[:.!]*[ \t]*\n"
+_FIRST_SENTENCE = r"(?m)^[ \t]*([^ \t\n](?:[^.!?:\n]|[.!?:][^ \n])*)"
+_LAST_LINE = r"(?m)^[ \t]*([^ \t\n-].*)$"
+
+# Each mask is (pattern, replacement), applied in this order to texts whose digit runs are `0` already
+MASKS: tuple[tuple[str, str], ...] = (
+    (r"`[^`]*`", "<CODE>"),
+    (r"""\b[A-Za-z][A-Za-z0-9+.-]*://[^\s"'<>()\[\]{}|,;]+""", "<URL>"),
+    (r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}\b", "<EMAIL>"),
+    (r"'[^'\s]{1,80}'", "<STR>"),
+    (r'"[^"\s]{1,80}"', "<STR>"),
+    (r"""\b[A-Za-z]:\\[^\s"'<>|:;,]*""", "<PATH>"),
+    (r"""(^|[\s"'(=:,\[])/[A-Za-z0-9_.~@%+$*-]*[A-Za-z_*][A-Za-z0-9_.~@%+$*-]*(?:/[A-Za-z0-9_.~@%+$*-]*)*""", r"\1<PATH>"),
+    (r"[A-Za-z_.~@][A-Za-z0-9_.~@+-]*(?:/[A-Za-z0-9_.~@%+$*-]+){2,}/?", "<PATH>"),
+    (
+        r"(?:[A-Za-z0-9_~@+/-][A-Za-z0-9_.~@+/-]*)?[A-Za-z0-9_-]{2}\.(?:py|js|ts|tsx|jsx|cc?|cpp|hpp|h|java|go|rs|rb|php|json|ya?ml|toml|txt|log|md|csv"
+        r"|html?|xml|sh|so|dll|exe|cfg|ini|conf|zip|gz|tar|png|jpe?g|pdf|ipynb|jar|sql|lock|tmp)\b",
+        "<PATH>",
+    ),
+    (r"(?:\b|/)0\.0\.0\.0(?:/0)?\b", "<IP>"),
+    (r"\b[0-9A-Fa-f]+(?:-[0-9A-Fa-f]+){4}\b", "<UUID>"),
+    (
+        r"(?i)\b(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? +)?(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]* +0 +0:0:0(?: +[A-Z]{3,4})?(?: +0)?\b",
+        "<TIME>",
+    ),
+    (r"\b0[-/]0[-/]0(?:[T ]+0:0(?::0)?(?:[.,]0)?(?:Z|[+-]0(?::?0)?)?)?\b", "<TIME>"),
+    (r"\b0:0:0(?:[.,]0)?\b", "<TIME>"),
+    (r"\b(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}:0\b", "<HOST>"),
+    (
+        r"\b(?:[A-Za-z0-9-]+\.)+(?:com|net|org|edu|gov|mil|io|ai|dev|app|local|localdomain|internal|info|biz|cn|uk|hk|de|jp|us|fr|ru|br|tw|kr|in|it|nl|au|ca)"
+        r"([^A-Za-z0-9.]|$)",
+        r"<HOST>\1",
+    ),
+    (r"\b0(?:[.,]0)* ?(?:[KMGTkmgt]?i?[Bb]|bytes?|[mun]?s|secs?|seconds?|milliseconds?|microseconds?|minutes?|mins?|hours?|days?|%)(?:\b|$)", "<NUM>"),
+    (r"\.\.+([A-Za-z0-9\s]|$)", r" .. \1"),
+    (rf"{_PIECE}*(?:0{_PIECE}*[A-Za-z_\\]|[A-Za-z_\\]{_PIECE}*0){_PIECE}*", "<ID>"),
+    (rf"{_PIECE}*0{_PIECE}*", "<NUM>"),
+    (r"\b[A-Fa-f]{8,}\b", "<HEX>"),
+    (r"\s+", " "),
+)
+
+
+def _literal(text: str) -> str:
+    """Quote one of our own constants for SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _replace(expr: str, pattern: str, by: str) -> str:
+    return f"regexp_replace({expr}, {_literal(pattern)}, {_literal(by)}, 'g')"
+
+
+def _last(expr: str, pattern: str) -> str:
+    return f"regexp_extract_all({expr}, {_literal(pattern)}, 1)[-1]"
+
+
+def salient_sql(expr: str) -> str:
+    """Return SQL for the part of an error that says what went wrong.
+
+    Short single-line texts stay as they are. Of longer ones: the last line that names an exception (so of a Python or Java trace its cause), or the last
+    linter finding, or the last line with a word of error, each after the first line where that is a sentence of error itself; quoted listings do not count, as they are
+    the user's code. Of JSON, the message with its type.
+    """
+    half = _MAX_READ_CHARS // 2
+    text = f"case when length({expr}) > {_MAX_READ_CHARS} then left({expr}, {half}) || chr(10) || right({expr}, {half}) else {expr} end"
+    text = _replace(f"({text})", r"\x1b\[[0-9;]*[A-Za-z]", "")
+    unescaped = f"(case when not contains({text}, chr(10)) then replace({text}, '\\n', chr(10)) else {text} end)"
+    plain = _replace(f"replace({unescaped}, chr(13), '')", "`[^`]*`", "<CODE>")
+    plain = _replace(_replace(plain, r"(?m)^[ \t]*[0-9]+(?:[:|\t]|  ).*$", ""), _LABEL_LINE, "")
+    finding = "coalesce(s.strong, s.lint, s.weak)"
+    return f"""list_transform([{plain}], lambda t: list_transform([{{
+        'first': regexp_extract(t, {_literal(_FIRST_SENTENCE)}, 1), 'last': {_last("t", _LAST_LINE)},
+        'strong': {_last("t", _STRONG_LINE)}, 'lint': {_last("t", _LINT_LINE)}, 'weak': {_last("t", _WEAK_LINE)}
+    }}], lambda s: case
+        when s.strong is not null and contains(t, 'Traceback (most recent call last)') then trim(s.strong)
+        when {finding} is null
+            then case when starts_with(coalesce(s.last, ''), s.first) then s.last else left(s.first, 160) || ' | ' || s.last end
+        else (case when regexp_matches(s.first, {_literal(_WEAK_LINE)}) and not starts_with({finding}, s.first) then left(s.first, 160) || ' | ' else '' end)
+             || trim({finding})
+        end)[1])[1]"""
+
+
+_JSON_MESSAGE = (
+    r"""(?i)["'](?:message|error_message|errormessage|detail|details|msg|reason|description|error)["']\s*:\s*"""
+    r"""(?:"((?:[^"\\]|\\.){4,})"|'((?:[^'\\]|\\.){4,})')"""
+)
+_JSON_TYPE = r"""(?i)["'](?:type|error_type|code|error_code|status)["']\s*:\s*["']([A-Za-z_. -]{3,60})["']"""
+_STATUS = (
+    r"""(?i)\b(?:https?(?:/[0-9.]+)?|status(?:[ _-]?code)?|error[ _-]code|exit(?:ed)?(?:[ _-]+(?:with|code|status|value|non-zero))*)"""
+    r"""(?:["']?\s*[:=(]\s*["']?|\s+)([1-5][0-9][0-9])\b"""
+)
+
+
+def _unwrapped_sql(expr: str) -> str:
+    """Return SQL for the message inside JSON, with its type and what stood before it; the text itself where there is none."""
+    flat = f"replace({expr}, '\\\"', '\"')"
+    message = f"coalesce(nullif(regexp_extract({flat}, {_literal(_JSON_MESSAGE)}, 1), ''), nullif(regexp_extract({flat}, {_literal(_JSON_MESSAGE)}, 2), ''))"
+    before = f"left(regexp_extract({expr}, '^[^{{]*'), 300) || ' '"
+    kind = f"coalesce(nullif(regexp_extract({flat}, {_literal(_JSON_TYPE)}, 1), '') || ' ', '')"
+    return f"coalesce({before} || {kind} || {message}, {expr})"
+
+
+def status_sql(expr: str) -> str:
+    """Return SQL for the status that a text names after a word such as `HTTP`, `status` or `exit code`, as ` <STATUS_429>`, or ''."""
+    return f"coalesce(' <STATUS_' || nullif(regexp_extract(left({expr}, {_MAX_READ_CHARS}), {_literal(_STATUS)}, 1), '') || '>', '')"
+
+
+def collapse_sql(expr: str) -> str:
+    """Return SQL for the salient part of a text with every run of digits as `0`: cheap, and equal for most messages of one kind."""
+    json = f"case when contains({expr}, '{{\"') or contains({expr}, '{{''') or contains({expr}, '{{\\') then {_unwrapped_sql(expr)} else {expr} end"
+    salient = f"case when contains({expr}, chr(10)) then {salient_sql(f'({json})')} else {json} end"
+    return _replace(f"left({salient}, {_LONG_CHARS})", "[0-9]+", "0")
+
+
+def _masks_sql(collapsed: str) -> str:
+    for pattern, by in MASKS:
+        collapsed = _replace(collapsed, pattern, by)
+    return f"left(trim({collapsed}), {MAX_MASKED_CHARS})"
+
+
+def mask_sql(expr: str) -> str:
+    """Return SQL that masks one text: what `masked_sql` gives for it, without sharing work between rows."""
+    return f"({_masks_sql(collapse_sql(expr))} || {status_sql(expr)})"
+
+
+def masked_sql(texts: str) -> str:
+    """Return a SELECT of (`error`, `masked_error`), one row a distinct text.
+
+    Args:
+        texts: A relation (table, view or parenthesised SELECT) with one VARCHAR column `error`.
+    """
+    return f"""
+        with fl_texts as (select distinct error from {texts} where error is not null),
+        fl_collapsed as (select error, {collapse_sql("error")} as collapsed, {status_sql("error")} as status from fl_texts),
+        fl_masked as (select collapsed, {_masks_sql("collapsed")} as masked from (select distinct collapsed from fl_collapsed))
+        select error, masked || status as masked_error from fl_collapsed join fl_masked using (collapsed)"""  # noqa: S608 - constants and names of our own only
+
+
+def _bucket_sql(duration: str) -> str:
+    return f"case when {duration} <= 0 then -1 else greatest(0, least({_TOP_BUCKET}, ceil(ln({duration}) / ln({_LOG_BASE}))))::integer end"
+
+
+def _failure_sql(source: str) -> str:
+    status = ", ".join(f"metadata[{_literal(key)}]" for key in _STATUS_KEYS)
+    return f"""
+        select event_date, node_id, service, method, trace_id, timestamp, duration_ms, nullif(trim(error, ' ' || chr(9) || chr(10) || chr(13)), '') as error,
+            {_literal(NO_TEXT_PREFIX)} || ' service=' || service || ' method=' || method || coalesce(' status=' || coalesce({status}), '') as stand_in
+        from {source} where not success and caused_by is null"""  # noqa: S608 - constants and names of our own only
+
+
+def signature_sql(source: str) -> str:
+    """Return a SELECT with exactly the columns of `failure_signatures`, over one day of `raw_traces`.
+
+    Failures that only repeat a deeper one (`caused_by`) are left out. Rows merge exactly over nodes; a call without a duration is in no bucket.
+
+    Args:
+        source: A relation with the columns of `raw_traces`: a table, a view or a `read_parquet(...)`.
+    """
+    key = "event_date, node_id, service, method, masked_error, has_text"
+    return f"""
+        with fl_failed as ({_failure_sql(source)}),
+        fl_masks as ({masked_sql("fl_failed")}),
+        fl_rows as materialized (
+            select event_date, node_id, service, method, coalesce(nullif(masked_error, ''), stand_in) as masked_error,
+                coalesce(masked_error, '') <> '' as has_text, trace_id, timestamp, {_bucket_sql("duration_ms")} as bucket
+            from fl_failed left join fl_masks using (error)),
+        fl_traces as (
+            select {key}, trace_id, count(*) as failures, min(timestamp) as first_seen, max(timestamp) as last_seen from fl_rows group by {key}, trace_id),
+        fl_buckets as (
+            select {key}, map(list(bucket order by bucket), list(n order by bucket)) as latency_histogram
+            from (select {key}, bucket, count(*) as n from fl_rows where bucket is not null group by {key}, bucket) group by {key}),
+        fl_sums as (
+            select {key}, sum(failures)::bigint as failures, count(*) as sessions, min(first_seen) as first_seen, max(last_seen) as last_seen,
+                arg_min(trace_id, md5(trace_id), 3) as exemplar_trace_ids
+            from fl_traces group by {key})
+        select event_date, node_id, service, method, left(md5(masked_error), 16) as message_id, masked_error, has_text, failures, sessions, first_seen,
+            last_seen, exemplar_trace_ids, coalesce(latency_histogram, map([]::integer[], []::bigint[])) as latency_histogram
+        from fl_sums left join fl_buckets using ({key})
+        order by event_date, node_id, service, method, message_id"""  # noqa: S608 - constants and names of our own only
+
+
+def call_totals_sql(source: str) -> str:
+    """Return a SELECT with exactly the columns of `call_totals`, over one day of `raw_traces`.
+
+    Args:
+        source: A relation with the columns of `raw_traces`: a table, a view or a `read_parquet(...)`.
+    """
+    key = "event_date, node_id, service, method"
+    return f"""
+        with fl_traces as (
+            select {key}, trace_id, count(*) as calls, count(*) filter (where not success and caused_by is null) as failures
+            from {source} group by {key}, trace_id),
+        fl_sums as (select {key}, sum(calls)::bigint as calls, sum(failures)::bigint as failures, count(*) as sessions from fl_traces group by {key}),
+        fl_buckets as (
+            select {key}, map(list(bucket order by bucket), list(n order by bucket)) as latency_histogram
+            from (select {key}, {_bucket_sql("duration_ms")} as bucket, count(*) as n from {source} where success and duration_ms is not null group by all)
+            group by {key})
+        select event_date, node_id, service, method, calls, failures, sessions,
+            coalesce(latency_histogram, map([]::integer[], []::bigint[])) as latency_histogram
+        from fl_sums left join fl_buckets using ({key})
+        order by event_date, node_id, service, method"""  # noqa: S608 - constants and names of our own only
