@@ -59,7 +59,6 @@ def failure_patterns(context: dg.AssetExecutionContext, workspace: WorkspaceReso
             rules=space.failure_classes,
             corrections=space.corrections,
             false_discovery_rate=space.settings.false_discovery_rate,
-            calibration=space.calibration(day),
             suspects=space.suspects(window.days),
         )
         rows = space.warehouse.replace("failure_patterns", day, found.patterns)

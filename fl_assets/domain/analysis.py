@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from fl_assets.domain.calibration import Calibration
+from fl_assets.domain.calibration import calibrate
 from fl_assets.domain.confidence import assess
 from fl_assets.domain.cycles import Window
 from fl_assets.domain.evidence import conversation_patterns, counts, reporting, summarise
@@ -49,7 +49,6 @@ def analyse(
     rules: Sequence[Rule],
     corrections: Corrections,
     false_discovery_rate: float,
-    calibration: Calibration | None = None,
     suspects: Mapping[str, Sequence[str]] | None = None,
 ) -> Analysis:
     """Return the patterns of a window's last day; a pure function of what was known by its end.
@@ -60,7 +59,6 @@ def analyse(
         rules: Failure classes, in the order they are tried.
         corrections: People's merges and splits.
         false_discovery_rate: Level of the day's false-discovery control.
-        calibration: Fitted on days whose next day is known by then; None leaves confidence raw.
         suspects: Message id to the prompts, configs and tools that error records name for it, most named first.
     """
     grouped = group_patterns(history.messages, corrections)
@@ -68,14 +66,10 @@ def analyse(
     talk = conversation_patterns(history.signals)
     members = pd.concat([grouped[["pattern_id", "message_id"]], talk[["pattern_id", "message_id"]]], ignore_index=True)
     members = members[members["pattern_id"].isin(patterns["pattern_id"])]
-    beliefs = assess(
-        counts(grouped, history.signatures, history.totals, history.signals, window.day),
-        reporting(history.totals, history.signals, window.day),
-        day=window.day,
-        window_days=len(window.days),
-        calibration=calibration,
-        false_discovery_rate=false_discovery_rate,
-    )
+    by_node = counts(grouped, history.signatures, history.totals, history.signals, window.day)
+    reported = reporting(history.totals, history.signals, window.day)
+    span = {"day": window.day, "window_days": len(window.days)}
+    beliefs = assess(by_node, reported, **span, calibration=calibrate(by_node, reported, **span), false_discovery_rate=false_discovery_rate)
     patterns = patterns.merge(beliefs, on="pattern_id", how="left", validate="one_to_one")
     signal_of = dict(zip(talk["pattern_id"], talk["message_id"].str.split("|").str[0], strict=True))
     patterns["failure_class"] = [

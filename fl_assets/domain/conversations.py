@@ -14,19 +14,20 @@ LEXICONS: dict[str, dict[str, tuple[str, ...]]] = {
     "en": {
         # The user: that answer was not what I meant.
         "correction": (
-            r"(that|this|it)( i|')s (not|wrong|incorrect|false)( what i|\b)?(( at all)?[.,!]| right| correct| true)",
-            r"(that|this|it) (isn't|is not|wasn't|was not) (right|correct|true|it|what i\b.{0,30})",
+            r"(that|this|it)('s| is) (wrong|incorrect|not (what i|right|correct|true|it|the one))",
+            r"(that|this|it) (isn't|wasn't|was not) (what i|right|correct|true)",
             r"not what i (said|asked|meant|want|wanted|need|needed|requested|was asking)",
             r"i (said|meant|already (said|told|gave|provided|mentioned|explained|answered|asked|confirmed|sent))",
-            r"i (specifically|clearly|just|originally|never|didn't|did not) (said|say|asked|ask|told|requested|mentioned|wanted|meant|mean)",
+            r"i (specifically|clearly|just|originally|never|didn't|did not) (said|say|asked|ask|told|requested|mentioned|meant|mean)",
             r"as i (said|mentioned|told you|explained|asked)",
             r"(no|actually|but),? i (wanted|asked|said|meant)",
             r"you('re| are) (wrong|mistaken|not listening|not understanding|missing the point)",
-            r"you('ve| have)? (misunderstood|misread|made a mistake|got (it|that|this) wrong|(still )?(did not|didn't|haven't|have not) (answer|answered|done|fix|fixed|address|addressed|change|changed|listen))",
-            r"(some|a|any|been|the|of) (slight )?(misunderstanding|mix-?up|confusion|miscommunication)",
-            r"(doesn't|does not|didn't|did not) (work|help|answer (my|the) question|make sense|match what i)",
-            r"still (wrong|not (right|working|correct|fixed|what i)|doesn't|does not|getting (the|that) same)",
-            r"(try|check|read|look) (it |that |this )?again",
+            r"you('ve| have)? (misunderstood|misread|made a mistake|got (it|that|this) wrong)",
+            r"you (still )?(haven't|have not|did not|didn't) (answer|answered|fix|fixed|address|addressed|change|changed|listen|understand|understood)",
+            r"(some|a|encountering) (slight )?(misunderstanding|mix-?up|confusion|miscommunication)",
+            r"(doesn't|does not|didn't|did not) (work|help|answer (my|the) question|make sense)",
+            r"still (wrong|not (right|working|correct|fixed|what i)|doesn't work|does not work|getting (the|that) same)",
+            r"(double-?)?check (it |that |this )?again",
         ),
         # The user: I give up, or get me a person.
         "giving_up": (
@@ -34,19 +35,21 @@ LEXICONS: dict[str, dict[str, tuple[str, ...]]] = {
             r"forget (it|about it|this|the whole thing)",
             r"i (give|gave) up",
             r"i('m| am) done (here|with (this|you))",
-            r"(this|that|it|you|you're|you are|it's|that's)( is| are)? (useless|pointless|hopeless|a waste of (my )?time|getting (us |me )?nowhere|going nowhere|ridiculous|not helping)",
+            r"((this|that|it|you)( is| are)|it's|that's|you're) (useless|pointless|hopeless|going nowhere|getting (us |me )?nowhere|ridiculous|not helping)",
             r"waste of (my )?time",
-            r"i('ll| will|'d rather| would rather| may| might)( just)? (do|fix|handle|sort|figure|manage|book|cancel|find|try|call|contact) ?(it|this|that|them)?( out)? (myself|elsewhere|somewhere else|another way|on my own)",
-            r"(speak|talk|chat|connect me|transfer(red)? me|put me through|escalate( this)?|get me|i (want|need)|i('d| would) like)( with| to)? (to (speak|talk) (to|with) )?(an?|the|your|some) ?(other |real |actual |live |human )*(human|person|agent|representative|supervisor|manager|operator|someone)",
-            r"(please|yes,?|can you|could you|then)( just)? transfer me",
+            r"i('ll| will|'d rather| would rather)( just)? (do|fix|handle|sort|figure|manage) (it|this|that)( out)? (myself|elsewhere|somewhere else|on my own)",
+            r"(speak|talk|chat|connect me|transfer me|put me through|escalate this|get me) (with |to )?(an?|the|your|some) ?"
+            r"((real|actual|live|human) )?(human|person|agent|representative|supervisor|manager|operator)",
+            r"(please|yes,?|can you|could you|then|just) transfer me",
         ),
         # The system: I cannot or may not.
         "refusal": (
-            r"i('m| am)( really| very| so| afraid)?( sorry,?)?( but)?( that)? ?(i('m| am) )?(unable|not able|not allowed|not permitted|not authorized) to (assist|help|answer|provide|do|comply|fulfil+|process|complete|discuss|continue|perform|make|change|remove|cancel|modify|add|offer)",
-            r"i (can't|cannot|can not|won't|will not|am not able to|couldn't)( directly)? (assist|help|answer|comply|fulfil+|discuss|do that|do this|continue|engage|support|provide (that|this|you with that))",
-            r"(sorry|apologi[sz]e|unfortunately),?( but)?,? i (can't|cannot|can not|won't|am unable|'m unable)",
+            r"(unable|not able|not allowed|not permitted|not authori[sz]ed) to (assist|help|answer|provide|do|comply|fulfil+|process|complete|discuss|continue|perform"
+            r"|make|change|remove|cancel|modify|add|offer)",
+            r"i (can't|cannot|can not|won't|will not|couldn't)( directly)? (assist|help|answer|comply|fulfil+|discuss|do that|do this|continue|engage|support|provide)",
+            r"(sorry|apologi[sz]e|unfortunately),?( but)?,? i (can't|cannot|can not|won't)",
             r"(as|being) an ai( language)?( model| assistant)?,? i",
-            r"(it|this|that|which) (goes|is|would be) (against|outside) (my|our|the) (policy|policies|guidelines|scope|capabilities)",
+            r"(goes|is|would be) (against|outside) (my|our|the) (policy|policies|guidelines|scope|capabilities)",
             r"(beyond|outside( of)?) (my|the scope of my) (capabilities|abilities|scope|authority)",
         ),
         # The system: sorry (sympathy, "sorry to hear", is none).
@@ -54,28 +57,32 @@ LEXICONS: dict[str, dict[str, tuple[str, ...]]] = {
             r"(i|we)( sincerely| do| truly| deeply)? apologi[sz]e",
             r"(my|our)( sincere| sincerest| deepest)? apolog(y|ies)",
             r"apologies (for|about)",
-            r"(i('m| am)|we('re| are))( so| very| truly| really| terribly)? sorry (for|about|that (i|we|my|our|you're having|you are having)|,? (but|i|we))",
             r"sorry (for|about) (the|that|this|any|my|our)",
+            r"sorry( about that)?,? (but|i|we)",
         ),
         # The system: it is done.
         "success": (
-            r"(successfully|is now|are now|has now been|have now been)",
-            r"(has|have) been (booked|cancel+ed|updated|changed|modified|processed|completed|created|added|removed|sent|refunded|exchanged|returned|upgraded|applied|scheduled|submitted|fixed|resolved|saved|deleted|placed|issued|confirmed)",
-            r"(i('ve| have)|we('ve| have)) (successfully |now |just )?(booked|cancel+ed|updated|changed|modified|processed|completed|created|added|removed|sent|fixed|resolved|saved|deleted|scheduled|submitted|applied|implemented|placed)",
-            r"(all (set|done|fixed)|you're all set|(it|that|everything)('s| is) (done|fixed|complete|completed|ready|working)|done!)",
+            r"successfully",
+            r"(has|have)( now)? been (booked|cancel+ed|updated|changed|modified|processed|completed|created|added|removed|sent|refunded|exchanged|returned|upgraded"
+            r"|applied|scheduled|submitted|fixed|resolved|saved|deleted|placed|issued|confirmed)",
+            r"(i|we)('ve| have) (now |just )?(booked|cancel+ed|updated|changed|modified|processed|completed|created|added|removed|sent|fixed|resolved|saved|deleted"
+            r"|scheduled|submitted|applied|implemented|placed)",
+            r"((you're|you are|it's|that's|everything is|everything's) )?all (set|done|fixed)",
+            r"(it|that|everything|your [a-z]+)( is|'s)( now)? (done|fixed|complete|completed|ready|working|booked|confirmed|cancel+ed|updated)",
         ),
         # The system: something went wrong (an answer that says so is not overconfident).
         "trouble": (
-            r"(error|errors|issue|issues|problem|problems|trouble|failed|failure|fails|unable|unavailable|unfortunately|however|couldn't|cannot|can't|unsuccessful|insufficient|declined|retry|instead)",
-            r"(could not|can not|was not|were not|did not|didn't|wasn't|not (available|able|enough|found|possible|sufficient|go through|work))",
-            r"(apologi[sz]e|apologies|sorry|mistake)",
+            r"errors?|(an|the|some|this|another) issue|problems?|trouble|fail(ed|s|ure)?|unable|unavailable|unfortunately|however|unsuccessful|insufficient|declined",
+            r"(could|can|was|were|did|does|is|are)( not|n't)|cannot|not (available|able|enough|found|possible|sufficient)",
+            r"apologi[sz]e|apologies|sorry|mistake",
         ),
         # The system: wait; its next words answer the same request.
         "interim": (
-            r"(let me|let's|i'll|i will|i am going to|i'm going to|allow me to)\b.{0,300}",
-            r"(one|just a|give me a|please (wait|hold)) ?(moment|second|minute|on)?",
-            r"(please hold|hold on|working on it|in the meantime)",
+            r"let me|let's|i'll|i will|(i'm|i am) going to|allow me|(one|just a|give me a) (moment|second|minute)|please (wait|hold)|hold on|working on it",
         ),
+        # The user: something is asked for, not only agreed to.
+        "request": (r"want|need|like|can|could|would|will|please|help|how|what|why|where|when|which|who|(show|tell|give) me",),
+        "consent": (r"yes|yeah|yep|sure|ok|okay|no|thanks|thank you|great|perfect|correct|right|of course|sounds good|go ahead|please (proceed|go ahead)",),
         # Words that say nothing of what is asked.
         "stop_words": tuple(
             "a about all also am an and any are as at be been but by can could do does for from get go have has hi hello hey help i i'd i'll i'm i've if in into is it it's "
@@ -84,7 +91,10 @@ LEXICONS: dict[str, dict[str, tuple[str, ...]]] = {
         ),
     },
 }
-"""Phrases by language and purpose; each a regular expression without boundaries, which are added around it."""
+"""Phrases by language and purpose. Each is a regular expression over lower-case text with straight quotes; word boundaries are added around it.
+
+A further language is a further key; one that writes no spaces between its words needs phrases of its own kind, since the boundaries are there to stay.
+"""
 
 SIGNALS: tuple[Signal, ...] = ("repeated_question", "correction", "abandonment", "refusal", "apology_loop", "confident_after_failure")
 
@@ -94,12 +104,15 @@ MIN_QUESTION_WORDS = 4
 """Content words that a turn must have to be a question at all: two short consents are not a repeated question."""
 MAX_TEXT = 4000
 """Characters of a turn that are read."""
+_PUNCTUATION = ".,;:!?()[]{}*\"\n\t"
+_BOUNDARY = r"(?:^|[^\p{{L}}\p{{N}}])(?:{})(?:$|[^\p{{L}}\p{{N}}])"
+"""Around phrases, for letters of any script; `\\b` knows only ASCII in RE2."""
 
 
 def lexicon(purpose: str) -> str:
     """Return one regular expression, any language, for a purpose of `LEXICONS`."""
     phrases = [phrase for language in sorted(LEXICONS) for phrase in LEXICONS[language].get(purpose, ())]
-    return r"\b(" + "|".join(phrases) + r")"
+    return _BOUNDARY.format("|".join(phrases))
 
 
 def conversation_signals_sql(conversations: str, traces: str) -> str:
@@ -121,9 +134,9 @@ def _quoted(text: str) -> str:
 
 def _own_words(column: str) -> str:
     """SQL that takes out of a text what its speaker only quotes, and makes it comparable; null becomes ''."""
-    text = f"lower(left(translate(coalesce({column}, ''), '’‘“”', '''''\"\"'), {MAX_TEXT}))"
-    quoted = _quoted(r"(?s)```.*?(```|$)|`[^`\n]*`|\"[^\"\n]*\"|(^|\n)[ \t]*>[^\n]*")
-    return f"regexp_replace({text}, {quoted}, ' ', 'g')"
+    text = f"lower(replace(left(coalesce({column}, ''), {MAX_TEXT}), '’', ''''))"
+    quoted = _quoted(r"(?s)```.*?(?:```|$)|`[^`\n]*`|\"[^\"\n]*\"|“[^”\n]*”|(?:^|\n)[ \t]*>[^\n]*")
+    return f"case when regexp_matches({column}, '[`\"“>]') then regexp_replace({text}, {quoted}, ' ', 'g') else {text} end"
 
 
 def _says(text: str, purpose: str) -> str:
@@ -131,28 +144,35 @@ def _says(text: str, purpose: str) -> str:
 
 
 def _words(text: str) -> str:
-    """SQL for the distinct content words of a text."""
-    stop_words = ", ".join(_quoted(word) for language in sorted(LEXICONS) for word in LEXICONS[language]["stop_words"])
-    return f"list_distinct(list_filter(regexp_split_to_array({text}, '[^\\p{{L}}\\p{{N}}'']+'), lambda w: w <> '' and w not in ({stop_words})))"
+    """SQL for the distinct content words of a text; punctuation falls, save what stands inside addresses and ids."""
+    stop_words = ", ".join(_quoted(word) for language in sorted(LEXICONS) for word in (*LEXICONS[language]["stop_words"], ""))
+    plain = f"translate({text}, {_quoted(_PUNCTUATION)}, '{' ' * len(_PUNCTUATION)}')"
+    return f"list_distinct(list_filter(string_split({plain}, ' '), lambda word: not list_contains([{stop_words}], word)))"
 
 
 def _alike(earlier: str) -> str:
-    """SQL that says whether the turn's words are those of an earlier turn."""
+    """SQL that says whether the turn asks what an earlier one asked: the same words for the most part, and no number or id that is new."""
     common = f"len(list_intersect(words, {earlier}))"
-    return f"coalesce(len(words) >= {MIN_QUESTION_WORDS} and {common} >= {SAME_QUESTION} * (len(words) + len({earlier}) - {common}), false)"
+    is_near = f"{common} >= {SAME_QUESTION} * (len(words) + len({earlier}) - {common})"
+    new_ids = f"list_filter(words, lambda word: regexp_matches(word, '[0-9]') and not list_contains({earlier}, word))"
+    return f"case when {earlier} is null then false when {is_near} then len({new_ids}) = 0 else false end"
 
 
+_LEADING_CONSENT = (
+    r"^[^\p{L}\p{N}]*(?:" + "|".join(phrase for language in sorted(LEXICONS) for phrase in LEXICONS[language]["consent"]) + r")(?:$|[^\p{L}\p{N}])"
+)
 _CONSTANTS = {
     "own_query": _own_words("user_query"),
     "own_answer": _own_words("system_response"),
     "words": _words("said"),
+    "is_question": f"({_says('said', 'request')} and not regexp_matches(said, {_quoted(_LEADING_CONSENT)}))",
     "is_correction": _says("said", "correction"),
     "is_giving_up": _says("said", "giving_up"),
     "is_refusal": _says("answered", "refusal"),
     "is_apology": _says("answered", "apology"),
-    "is_success": _says("answered", "success"),
-    "is_trouble": _says("answered", "trouble"),
-    "is_interim": _says("answered", "interim"),
+    "claims_success": f"case when {_says('answered', 'success')} then not {_says('answered', 'trouble')} else false end",
+    "is_interim": _says("right(answered, 250)", "interim"),
+    "min_question_words": MIN_QUESTION_WORDS,
     "alike": " or ".join(_alike(f"words_{back}") for back in (1, 2, 3)),
     "signal_rows": ", ".join(
         f"{{'signal': '{name}', 'turns': count(*) filter ({name}), 'first_seen': min(timestamp) filter ({name}), 'last_seen': max(timestamp) filter ({name})}}"
@@ -167,20 +187,20 @@ with turns as (
             nullif(metadata['service'], ''), nullif(metadata['agent'], ''),
             nullif(regexp_extract(lower(metadata['model']), '([a-z]+(-?[0-9][0-9.]*[a-z]*)?)[^/]*$', 1), ''), 'conversation'
         ) as service,
-        user_query, {own_query} as said, {own_answer} as answered
+        hash(user_query) as query_hash, {own_query} as said, {own_answer} as answered
     from {conversations}
 ),
-read as (
+read as materialized (
     select * exclude (said, answered), said <> '' as has_said, answered <> '' as has_answered,
-        {words} as words, {is_correction} as corrects, {is_giving_up} as gives_up,
-        {is_refusal} as refuses, {is_apology} as apologises, {is_success} and not {is_trouble} as claims_success, {is_interim} as is_interim
+        case when {is_question} then {words} else [] end as words, {is_correction} as corrects, {is_giving_up} as gives_up,
+        {is_refusal} as refuses, {is_apology} as apologises, {claims_success} as claims_success, {is_interim} as is_interim
     from turns
 ),
 -- a system that speaks twice is logged with the same user turn twice: that is no repeated question
-placed as (
+placed as materialized (
     select *,
         row_number() over session as place, lead(event_id) over session is null as is_last, lag(timestamp) over session as previous_timestamp,
-        coalesce(user_query = lag(user_query) over session and lag(is_interim) over session, false) as is_continued,
+        coalesce(query_hash = lag(query_hash) over session and lag(is_interim) over session, false) as is_continued,
         coalesce(lag(apologises) over session, false) as apologised_before
     from read
     window session as (partition by event_date, node_id, session_id order by timestamp, event_id)
@@ -188,7 +208,7 @@ placed as (
 asked as (
     select *, lag(words, 1) over session as words_1, lag(words, 2) over session as words_2, lag(words, 3) over session as words_3
     from placed
-    where has_said and not is_continued
+    where len(words) >= {min_question_words} and not is_continued
     window session as (partition by event_date, node_id, session_id order by timestamp, event_id)
 ),
 repeats as (select event_date, node_id, event_id from asked where {alike}),

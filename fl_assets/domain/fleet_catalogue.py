@@ -128,7 +128,7 @@ CALL_FAILURES = (
         (("retrieval", "search"),),
         0.28,
         0.7,
-        "search request timed out after @dur@ s waiting for shard @num@ (attempt @small@, trace @hex@)",
+        "search request timed out after @limit@ s waiting for shard @num@ (attempt @small@, trace @hex@)",
         "504",
         30_000,
     ),
@@ -160,7 +160,7 @@ CALL_FAILURES = (
         (("planner", "finish"),),
         0.3,
         0.6,
-        "Agent stopped: maximum number of steps reached (@num@ of @num@) before the goal '@verb@ @noun@' was met",
+        "Agent stopped: maximum number of steps reached (@count@ steps) before the goal '@verb@ @noun@' was met",
         "stopped",
     ),
     CallFailure(
@@ -168,8 +168,8 @@ CALL_FAILURES = (
         "not_found",
         "chronic",
         (("retrieval", "fetch_document"),),
-        0.4,
-        3,
+        0.6,
+        5,
         "404 Not Found: document @uuid@ does not exist in collection '@noun@'",
         "404",
         18,
@@ -181,7 +181,7 @@ CALL_FAILURES = (
         (("billing-tools", "issue_refund"),),
         0.3,
         0.5,
-        "Refund rejected: order @order@ of customer @email@ was delivered @num@ days ago, outside of the 30 day refund window",
+        "Refund rejected: order @order@ of customer @email@ was delivered @days@ days ago, outside of the 30 day refund window",
         "declined",
     ),
     CallFailure(
@@ -191,7 +191,7 @@ CALL_FAILURES = (
         (("planner", "dispatch_tool"),),
         0.22,
         0.7,
-        "Unknown tool '@invented@': no such tool is registered (@num@ tools available)",
+        "Unknown tool '@invented@': no such tool is registered (@count@ tools available)",
         "error",
         3,
     ),
@@ -215,7 +215,7 @@ CALL_FAILURES = (
         (("llm-gateway", "complete"),),
         0.25,
         0.8,
-        "429 Too Many Requests: rate limit of @num@ requests per minute exceeded for model deployment '@word@', retry after @dur@ s",
+        "429 Too Many Requests: rate limit of @count@0 requests per minute exceeded for model deployment '@word@', retry after @dur@ s",
         "429",
         45,
     ),
@@ -259,7 +259,7 @@ CALL_FAILURES = (
         0.28,
         0.7,
         'Traceback (most recent call last):\n  File "@home@", line @num@, in <module>\n    table = load_table("@path@")\n'
-        "MemoryError: Unable to allocate @num@ MiB: sandbox memory limit of @num@ MiB exceeded",
+        "MemoryError: Unable to allocate @big@ KiB: sandbox memory limit of @count@ MiB exceeded",
         "137",
     ),
     CallFailure(
@@ -467,6 +467,9 @@ FIELDS: dict[str, Callable[[Random], str]] = {
     "num": lambda random: str(int(random.random() * 10 ** (1 + int(random.random() * 4)))),
     "small": lambda random: str(1 + int(random.random() * 9)),
     "big": lambda random: str(33_000 + int(random.random() * 90_000)),
+    "count": lambda random: str(10 + int(random.random() * 90)),
+    "days": lambda random: str(31 + int(random.random() * 300)),
+    "limit": lambda random: f"30.{int(random.random() * 1000):03d}",
     "dur": lambda random: f"{5 + random.random() * 55:.1f}",
     "hex": _hexadecimal,
     "uuid": _uuid,
@@ -591,6 +594,7 @@ PERSONAL = (
     " I am @name@, by the way, mail to @email@.",
     " For the API use @key@ until tomorrow.",
 )
+COPIES = (" A copy went to @email@.", " We will call @phone@ when it is done.")
 VAGUE = ("There are several options for this kind of request.", "Let me give you some general information on this.", "This depends on a number of things.")
 CORRECTIONS = (
     "No, that is wrong. I meant @order@.",

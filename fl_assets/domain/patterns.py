@@ -90,7 +90,7 @@ def _mix(values: np.ndarray) -> np.ndarray:
     return z ^ (z >> np.uint64(31))
 
 
-MIN_VALUES, MIN_IDENTIFIERS, MIN_CONSTANTS, MAX_ROUNDS = 5, 2, 2, 8
+MIN_VALUES, MIN_IDENTIFIERS, MIN_BESIDE_VARIABLE, MIN_CONSTANTS, MAX_ROUNDS = 5, 2, 2, 2, 8
 
 
 def mine(skeletons: Sequence[tuple[str, ...]]) -> np.ndarray:
@@ -129,7 +129,8 @@ def mine(skeletons: Sequence[tuple[str, ...]]) -> np.ndarray:
         rest = (constants[owner] - (flat != STAR))[order][start]
         values = size - stars
         wide = (rest >= MIN_CONSTANTS) & (
-            (values >= MIN_VALUES) | (identifiers >= MIN_IDENTIFIERS) | ((stars > 0) & (values + 2 * stars >= MIN_VALUES)) | ((stars > 0) & (identifiers >= 1))
+            ((values >= MIN_VALUES) | (identifiers >= MIN_IDENTIFIERS)) & (position[order][start] > 0)
+            | (stars > 0) & ((values >= MIN_BESIDE_VARIABLE) | (identifiers >= 1))
         )
         before = len(known)
         for bucket in np.flatnonzero(wide):

@@ -42,7 +42,7 @@ MASKS: tuple[tuple[str, str], ...] = (
     (r"'[^'\s]{1,80}'", "<STR>"),
     (r'"[^"\s]{1,80}"', "<STR>"),
     (r"""\b[A-Za-z]:\\[^\s"'<>|:;,]*""", "<PATH>"),
-    (r"""(^|[\s"'(=:,\[])/[A-Za-z0-9_.~@%+$*-]*[A-Za-z_*][A-Za-z0-9_.~@%+$*-]*(?:/[A-Za-z0-9_.~@%+$*-]*)*""", r"\1<PATH>"),
+    (r"""(^|[\s"'(=:,\[])/[A-Za-z0-9_.~@%+$*-]*[A-Za-z_*][A-Za-z0-9_.~@%+$*-]*(?:/[A-Za-z0-9_.~@%+$*-]*)*(?:\?[^\s"'<>]*)?""", r"\1<PATH>"),
     (r"[A-Za-z_.~@][A-Za-z0-9_.~@+-]*(?:/[A-Za-z0-9_.~@%+$*-]+){2,}/?", "<PATH>"),
     (
         r"(?:[A-Za-z0-9_~@+/-][A-Za-z0-9_.~@+/-]*)?[A-Za-z0-9_-]{2}\.(?:py|js|ts|tsx|jsx|cc?|cpp|hpp|h|java|go|rs|rb|php|json|ya?ml|toml|txt|log|md|csv"
@@ -56,6 +56,7 @@ MASKS: tuple[tuple[str, str], ...] = (
         "<TIME>",
     ),
     (r"\b0[-/]0[-/]0(?:[T ]+0:0(?::0)?(?:[.,]0)?(?:Z|[+-]0(?::?0)?)?)?\b", "<TIME>"),
+    (r"\b[0-9A-Fa-f]{1,4}(?::[0-9A-Fa-f]{1,4}){3,}\b", "<ADDR>"),
     (r"\b0:0:0(?:[.,]0)?\b", "<TIME>"),
     (r"\b(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}:0\b", "<HOST>"),
     (
@@ -65,10 +66,13 @@ MASKS: tuple[tuple[str, str], ...] = (
     ),
     (r"\b0(?:[.,]0)* ?(?:[KMGTkmgt]?i?[Bb]|bytes?|[mun]?s|secs?|seconds?|milliseconds?|microseconds?|minutes?|mins?|hours?|days?|%)(?:\b|$)", "<NUM>"),
     (r"\.\.+([A-Za-z0-9\s]|$)", r" .. \1"),
+    (r"\b([A-Za-z_]+)0=", r"\1#="),
     (rf"{_PIECE}*(?:0{_PIECE}*[A-Za-z_\\]|[A-Za-z_\\]{_PIECE}*0){_PIECE}*", "<ID>"),
     (rf"{_PIECE}*0{_PIECE}*", "<NUM>"),
     (r"\b[A-Fa-f]{8,}\b", "<HEX>"),
     (r"\s+", " "),
+    (r"<ID>(?:[ ,;]+<ID>){2,}", "<ID>"),
+    (r"<NUM>(?:[ ,;]+<NUM>){2,}", "<NUM>"),
 )
 
 
@@ -146,7 +150,7 @@ def collapse_sql(expr: str) -> str:
 def _masks_sql(collapsed: str) -> str:
     for pattern, by in MASKS:
         collapsed = _replace(collapsed, pattern, by)
-    return f"left(trim({collapsed}), {MAX_MASKED_CHARS})"
+    return _replace(f"left(trim({collapsed}), {MAX_MASKED_CHARS})", "<[A-Z]*$", "")
 
 
 def mask_sql(expr: str) -> str:

@@ -41,6 +41,7 @@ from fl_assets.domain.fleet_catalogue import (
     CALL_FAILURES,
     CLOSINGS,
     CONFIDENT,
+    COPIES,
     CORRECTIONS,
     GIVING_UP,
     HONEST,
@@ -275,8 +276,10 @@ def _rates(failure: CallFailure | TalkFailure, calls: np.ndarray, traffic: np.nd
     if failure.shape == "single_node":
         chosen = np.array([traffic.argmax()])
     else:
-        wanted = failure.node_share if failure.node_share > 1 else failure.node_share * nodes
-        chosen = rng.choice(nodes, min(nodes, max(3, round(wanted))), replace=False)
+        few = failure.node_share > 1  # that many nodes, busy ones, or there would be nothing to see
+        chosen = traffic.argsort()[nodes // 2 :] if few else np.arange(nodes)
+        wanted = max(3, round(failure.node_share if few else failure.node_share * nodes))
+        chosen = np.sort(rng.choice(chosen, min(len(chosen), wanted), replace=False))
     of_node = np.zeros(nodes)
     of_node[chosen] = 1.0 if failure.shape == "single_node" else rng.gamma(NODE_SHAPE, 1 / NODE_SHAPE, len(chosen))
     of_node_day = rng.gamma(NODE_DAY_SHAPE, 1 / NODE_DAY_SHAPE, (days, nodes))
@@ -389,18 +392,20 @@ def planted_failures(plan: FleetPlan, session_ids: Mapping[str, tuple[str, ...]]
     for failure, counts in zip((*plan.call_failures, *plan.talk_failures), (*plan.failures.sum(axis=3), *plan.affected), strict=True):
         if not counts.any():
             continue
-        by_day, by_node, is_call = counts.sum(axis=1), counts.sum(axis=0), isinstance(failure, CallFailure)
+        by_day, by_node = counts.sum(axis=1), counts.sum(axis=0)
         lasts = failure.shape in {"chronic", "new", "rising"}
+        call = failure if isinstance(failure, CallFailure) else None
+        talk = failure if isinstance(failure, TalkFailure) else None
         found.append(
             PlantedFailure(
                 id=failure.id,
-                failure_class=failure.failure_class if is_call else failure.signal,
+                failure_class=failure.failure_class if isinstance(failure, CallFailure) else failure.signal,
                 shape=failure.shape,
-                services=tuple(sorted({service for service, _ in failure.targets})) if is_call else (failure.agent,),
-                methods=tuple(sorted({method for _, method in failure.targets})) if is_call else (),
-                match=pattern_of(failure.text) if is_call and failure.text else None,
-                status=failure.status if is_call else None,
-                signal=None if is_call else failure.signal,
+                services=tuple(sorted({service for service, _ in failure.targets})) if isinstance(failure, CallFailure) else (failure.agent,),
+                methods=tuple(sorted({method for _, method in call.targets})) if call else (),
+                match=pattern_of(call.text) if call and call.text else None,
+                status=call.status if call else None,
+                signal=talk.signal if talk else None,
                 days=tuple(plan.days[index].isoformat() for index in np.flatnonzero(by_day)),
                 nodes=tuple(sorted(plan.nodes[index] for index in np.flatnonzero(by_node))),
                 events_by_day={plan.days[index].isoformat(): int(by_day[index]) for index in np.flatnonzero(by_day)},
@@ -770,7 +775,7 @@ def conversation(signal: str | None, turns: int, has_failed_call: bool, random: 
         Pairs of what the user says and what the system answers.
     """
     pick = random.choice
-    topics = random.sample(TOPICS, 3)
+    topics = random.sample(TOPICS, len(TOPICS))
     values = random.getrandbits(32)
     openings = [render(wording, Random(values)) for wording in random.sample(topics[0].openings, len(topics[0].openings))]
     follow_ups = [turn for topic in topics for turn in random.sample(topic.follow_ups, len(topic.follow_ups))]
@@ -795,7 +800,11 @@ def conversation(signal: str | None, turns: int, has_failed_call: bool, random: 
         talk[-1] = pick(CONFIDENT)
     elif has_failed_call:
         talk[-1] = ("Did that work?", render(pick(HONEST), random))
-    return [(query + render(pick(PERSONAL), random), response) if random.random() < 0.12 else (query, response) for query, response in talk]
+    return [(_with_personal_data(query, PERSONAL, 0.12, random), _with_personal_data(response, COPIES, 0.04, random)) for query, response in talk]
+
+
+def _with_personal_data(text: str, sentences: tuple[str, ...], share: float, random: Random) -> str:
+    return text + render(random.choice(sentences), random) if random.random() < share else text
 
 
 def _quoted(text: str) -> str:

@@ -27,6 +27,11 @@ class SimulationReport:
     files: int
     bytes_written: int
 
+    @property
+    def events(self) -> int:
+        """Distinct valid events written."""
+        return self.truth.events
+
 
 def simulate(
     out: Path,
@@ -61,7 +66,7 @@ def simulate(
         FileExistsError: when `out` holds anything already, since two fleets in one cache have no truth.
         ValueError: when a count is below 1.
     """
-    if out.is_dir() and any(out.iterdir()):
+    if any(path.is_file() for path in out.rglob("*")):
         message = f"{out}: holds files already; simulate into a new or empty folder"
         raise FileExistsError(message)
     plan = plan_fleet(days, nodes, events_per_day, seed, end=end, null=null)

@@ -91,12 +91,9 @@ def _span(trace: dict[str, Any], raw: Any) -> Span:
     if environment := raw.get("environment") or trace.get("environment"):
         resource = {"deployment.environment": environment, **resource}
     scope = str(_object(metadata.get("scope")).get("name") or "")
-    if (
-        str(resource.get("service.name") or "unknown_service").startswith("unknown_service")
-        and (not scope or scope.startswith("langfuse"))
-        and trace.get("name")
-    ):
-        resource = {**resource, "service.name": plain_name(str(trace["name"]))}  # spans of Langfuse's own SDK: the application's name is the trace's
+    unnamed = str(resource.get("service.name") or "unknown_service").startswith("unknown_service")
+    if unnamed and (not scope or scope.startswith("langfuse")) and trace.get("name"):  # of Langfuse's own SDK: the trace's name is the application's
+        resource = {**resource, "service.name": plain_name(str(trace["name"]))}
     start = _ns(raw.get("startTime"), "startTime")
     return Span(
         trace_id=_id(raw.get("traceId") or trace.get("id"), "traceId"),
