@@ -104,7 +104,7 @@ MIN_QUESTION_WORDS = 4
 """Content words that a turn must have to be a question at all: two short consents are not a repeated question."""
 MAX_TEXT = 4000
 """Characters of a turn that are read."""
-_PUNCTUATION = ".,;:!?()[]{}*\"\n\t"
+_PUNCTUATION = '.,;:!?()[]{}*"\n\t'
 _BOUNDARY = r"(?:^|[^\p{{L}}\p{{N}}])(?:{})(?:$|[^\p{{L}}\p{{N}}])"
 """Around phrases, for letters of any script; `\\b` knows only ASCII in RE2."""
 
