@@ -130,7 +130,15 @@ def simulate(
         raise CommandError(message)
     last = end.date() if end else datetime.now(UTC).date() - timedelta(days=1)
     with status(f"simulating {nodes} nodes over {days} days") as progress:
-        report = write_fleet(out, days=days, nodes=nodes, events_per_day=events_per_day, seed=seed, end=last, progress=progress)
+        report = write_fleet(
+            out,
+            days=days,
+            nodes=nodes,
+            events_per_day=events_per_day,
+            seed=seed,
+            end=last,
+            progress=lambda done, total: progress(f"{done:,} of {total:,} events"),
+        )
     say(f"telemetry: simulated {report.events} events of {nodes} nodes over {days} days to {last} in {out}; what was planted is in {out.parent / 'truth.json'}")
 
 

@@ -4,8 +4,10 @@ What goes here: the wiring of `domain/analysis.py`. What does not: grouping, cou
 """
 
 import dagster as dg
+import pandas as pd
 
-from fl_assets.domain.analysis import analyse
+from fl_assets.domain.analysis import analyse, replayed
+from fl_assets.domain.calibration import reliability
 from fl_assets.metadata import numbers, preview, report_day, table_asset
 from fl_assets.partitions import days_of
 from fl_assets.resources import WorkspaceResource
@@ -63,7 +65,7 @@ def failure_patterns(context: dg.AssetExecutionContext, workspace: WorkspaceReso
         )
         rows = space.warehouse.replace("failure_patterns", day, found.patterns)
         space.warehouse.replace("pattern_members", day, found.members)
-        space.index.mark_analysed({each: space.content_of(each) for each in window.days})
+        space.mark_analysed(window.days)
         states = found.patterns["state"].value_counts().to_dict()
         sums = {
             "patterns": rows,
@@ -76,3 +78,19 @@ def failure_patterns(context: dg.AssetExecutionContext, workspace: WorkspaceReso
             ("template", "failure_class", "state", "failures", "failure_rate", "nodes_affected", "nodes_reporting", "confidence"),
         )
         report_day(context, day, "failure_patterns", rows, {**numbers(sums), **numbers({f"state_{name}": count for name, count in states.items()}), "top": top})
+
+
+@dg.asset(deps=["failure_patterns"], **table_asset("confidence_calibration", GROUP))
+def confidence_calibration(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
+    """How often what was believed came true: past days assessed again, each from what was known by its end."""
+    space = workspace.open()
+    for day in space.sufficient(days_of(context.partition_keys)):
+        members = pd.DataFrame(space.warehouse.read_day("pattern_members", day), columns=["pattern_id", "message_id"])
+        past = replayed(space.history(day), members, space.window(day))
+        report = reliability(past["confidence"].to_numpy(), past["happened"].to_numpy(), threshold=space.settings.threshold)
+        bins = report.bins.rename(columns={"low": "bin_low", "high": "bin_high", "count": "predictions"})
+        rows = space.warehouse.replace("confidence_calibration", day, bins)
+        scores = {"predictions": report.pairs, "brier_score": report.brier, "expected_calibration_error": report.ece}
+        scores |= {"precision_at_threshold": report.precision, "recall_at_threshold": report.recall}
+        table = preview(bins.to_dict("records"), ("bin_low", "bin_high", "predictions", "predicted", "observed"))
+        report_day(context, day, "confidence_calibration", rows, {**numbers(scores), "reliability": table})

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from fl_assets.domain.calibration import calibrate
+from fl_assets.domain.calibration import calibrate, replay
 from fl_assets.domain.confidence import assess
 from fl_assets.domain.cycles import Window
 from fl_assets.domain.evidence import conversation_patterns, counts, reporting, summarise
@@ -79,6 +79,19 @@ def analyse(
     named = _suspects_of(members, suspects or {})
     patterns["suspects"] = [named.get(pattern_id, []) for pattern_id in patterns["pattern_id"]]
     return Analysis(patterns, members.sort_values(["pattern_id", "message_id"], ignore_index=True))
+
+
+def replayed(history: History, members: pd.DataFrame, window: Window) -> pd.DataFrame:
+    """Assess the days before the window's last again, and say what came true; columns as `calibration.replay` gives them.
+
+    Args:
+        history: Sums up to that day.
+        members: The day's rows of pattern_members.
+        window: Days analysed together.
+    """
+    known = history.signatures[history.signatures["message_id"].isin(members["message_id"])]
+    by_node = counts(members, known, history.totals, history.signals, window.day)
+    return replay(by_node, reporting(history.totals, history.signals, window.day), day=window.day, window_days=len(window.days))
 
 
 def _suspects_of(members: pd.DataFrame, suspects: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:

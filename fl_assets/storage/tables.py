@@ -264,6 +264,19 @@ PATTERN_MEMBERS = Table(
         Column("message_id", "VARCHAR", "Message, as in failure_signatures; for conversation patterns `signal|service`."),
     ),
 )
+CONFIDENCE_CALIBRATION = Table(
+    "confidence_calibration",
+    "How often what was believed came true: past days assessed again, each from what was known by its end, in bins of confidence.",
+    ("bin_low",),
+    (
+        _DAY,
+        Column("bin_low", "DOUBLE", "Lower end of the bin of confidence."),
+        Column("bin_high", "DOUBLE", "Upper end of the bin of confidence."),
+        Column("predictions", "BIGINT", "Patterns and days whose confidence fell into the bin."),
+        Column("predicted", "DOUBLE", "Mean confidence among them."),
+        Column("observed", "DOUBLE", "Share of them that came true on the next day."),
+    ),
+)
 PLAYBOOKS = Table(
     "playbooks",
     "Improvements that the day's patterns call for, one row a playbook.",
@@ -338,6 +351,7 @@ WAREHOUSE_TABLES = (
     CONVERSATION_SIGNALS,
     FAILURE_PATTERNS,
     PATTERN_MEMBERS,
+    CONFIDENCE_CALIBRATION,
     PLAYBOOKS,
     UPDATE_DECISIONS,
     LEARNING_CYCLES,

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from fl_assets.domain.analysis import History
 from fl_assets.domain.cycles import Window, window_of
-from fl_assets.domain.evidence import HORIZON_DAYS, BASELINE_DAYS
+from fl_assets.domain.evidence import BASELINE_DAYS, HORIZON_DAYS
 from fl_assets.domain.failure_classes import Rule
 from fl_assets.domain.models import Decision, Playbook
 from fl_assets.domain.patterns import Corrections
@@ -79,11 +79,6 @@ class Workspace:
         """The days that `day` is analysed together with."""
         return window_of(day, self.events_on, required=self.settings.min_events, max_days=self.settings.max_window_days)
 
-    def content_of(self, day: date) -> str:
-        """Hash of what the lake holds for a day; it changes exactly when the day's events do."""
-        manifests = (self.lake.manifest(table, day) for table in ("raw_traces", "conversation_logs", "error_records"))
-        return "-".join(manifest.content_hash if manifest else "none" for manifest in manifests)
-
     def days_with_events(self, until: date) -> list[date]:
         """Days up to `until` that the lake holds events of, oldest first."""
         days = {*self.lake.days("raw_traces"), *self.lake.days("conversation_logs")}
@@ -128,6 +123,11 @@ class Workspace:
             totals=read("select * from call_totals where event_date between $from_day and $day", until),
             signals=read("select * from conversation_signals where event_date between $from_day and $day", until),
         )
+
+    def mark_analysed(self, days: Iterable[date]) -> None:
+        """Record that these days were analysed as the lake holds them now, so that the sensor asks for them again only when they change."""
+        for day in days:
+            self.index.mark_analysed(day, self.lake.content_of(day))
 
     def recount(self, day: date) -> dict[str, int]:
         """Count the failures of each pattern of a day's window anew, from the lake's events and not from any sum."""
@@ -193,12 +193,12 @@ class Workspace:
     def _refresh(self, names: tuple[str, ...], until: date, compute: Callable[[date], dict[str, pa.Table]]) -> list[date]:
         # A window reaches back over days that may never have had a cycle of their own, or that got late events since. What a day's sums were
         # made from is in the manifest, so days that have not changed cost a file read each.
-        stale = [day for day in self.days_with_events(until) if any(self._inputs_of(name, day) != self.content_of(day) for name in names)]
+        stale = [day for day in self.days_with_events(until) if any(self._inputs_of(name, day) != self.lake.content_of(day) for name in names)]
         for start in range(0, len(stale), DAYS_A_COMMIT):
             batch = stale[start : start + DAYS_A_COMMIT]
             computed = {day: compute(day) for day in batch}
             for name in names:
-                self.warehouse.replace_days(name, {day: computed[day][name] for day in batch}, inputs={day: self.content_of(day) for day in batch})
+                self.warehouse.replace_days(name, {day: computed[day][name] for day in batch}, inputs={day: self.lake.content_of(day) for day in batch})
         return stale
 
     def _inputs_of(self, table_name: str, day: date) -> str | None:
