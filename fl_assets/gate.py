@@ -11,7 +11,6 @@ from fl_assets.domain.models import CycleStatus, Decision, Playbook, Violation
 from fl_assets.domain.quality import confidence_gate, enough_nodes, evidence_is_real, minimum_events, no_personal_data, violations
 from fl_assets.domain.redaction import residue
 from fl_assets.domain.updates import decide
-from fl_assets.storage.config_files import current_values
 from fl_assets.storage.workspace import Workspace
 
 
@@ -36,6 +35,7 @@ def decide_day(space: Workspace, day: date, *, today: date) -> list[Decision]:
     """Return one decision for each playbook of a day, those that break a rule held with its reasons."""
     playbooks = space.playbooks(day)
     settings = space.settings
+    configs = space.configs
     broken = violations(playbooks, threshold=settings.threshold, min_nodes=settings.min_nodes, recounted=space.recount(day), residue=residue)
     return [
         decide(
@@ -44,7 +44,8 @@ def decide_day(space: Workspace, day: date, *, today: date) -> list[Decision]:
             mode=mode_of(day, today=today),
             apply_level=settings.apply,
             policy=space.update_policy,
-            current=current_values(space.update_policy, settings.update_policy_path),
+            current=configs.read_values(space.update_policy) if configs else {},
+            last_changed=configs.last_changed() if configs else {},
         )
         for playbook in playbooks
     ]

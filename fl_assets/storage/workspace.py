@@ -25,6 +25,7 @@ from fl_assets.domain.playbooks import Remedy
 from fl_assets.domain.settings import FederatedLearningConfig
 from fl_assets.domain.updates import UpdatePolicy
 from fl_assets.storage import rule_files
+from fl_assets.storage.config_files import ConfigFiles
 from fl_assets.storage.duckdb_engine import DuckDBEngine, Engine
 from fl_assets.storage.lake import Lake
 from fl_assets.storage.telemetry_files import TelemetryIndex
@@ -189,6 +190,12 @@ class Workspace:
     def update_policy(self) -> UpdatePolicy:
         """Config keys that may change; none without a policy file."""
         return rule_files.load_policy(self.settings.update_policy_path)
+
+    @property
+    def configs(self) -> ConfigFiles | None:
+        """The config files beside the update policy; None without a policy."""
+        path = self.settings.update_policy_path
+        return ConfigFiles(path.parent, self.settings.data_path / "configs") if path else None
 
     def _refresh(self, names: tuple[str, ...], until: date, compute: Callable[[date], dict[str, pa.Table]]) -> list[date]:
         # A window reaches back over days that may never have had a cycle of their own, or that got late events since. What a day's sums were
