@@ -324,11 +324,11 @@ def simulate_counts(
     Returns:
         counts: `pattern_id, event_date, node_id, failures, sessions, calls`, one row a pattern, day and node that made calls to its methods (for
             conversations: held sessions with its agent). `sessions` equals `failures`: that two fall into one trace is left out.
-        reporting: `event_date, node_id, calls`, one row a day and node that made calls.
+        reporting: `event_date, node_id, calls`, one row a day and node that reported anything; calls and conversations together, as in `evidence.py`.
         truth: `pattern_id, kind, failure_class, shape, actionable, nodes, first_day, last_day`, one row a pattern that happened; `shape` is `noise`
             for noise, whose `failure_class` is `other`.
 
-        `event_date` holds `datetime.date`; all are ordered by their keys.
+        All are ordered by their keys.
     """
     plan = plan_fleet(days, nodes, events_per_day, seed, end=end, null=null)
     names = [failure.id for failure in (*plan.call_failures, *plan.talk_failures)]
@@ -347,7 +347,7 @@ def simulate_counts(
     failed_stack = np.array([failed[index] for index in happened]).reshape(-1, days, nodes)
     called_stack = np.array([called[index] for index in happened]).reshape(-1, days, nodes)
     pattern, day, node = np.nonzero(called_stack)
-    calendar, fleet = np.array(plan.days, dtype=object), np.array(plan.nodes, dtype=object)
+    calendar, fleet = np.array(plan.days, dtype="datetime64[us]"), np.array(plan.nodes, dtype=object)
     ids = np.array([names[index] for index in happened], dtype=object)
     counts = pd.DataFrame(
         {
@@ -359,8 +359,9 @@ def simulate_counts(
             "calls": called_stack[pattern, day, node].astype(np.int64),
         }
     )
-    day, node = np.nonzero(plan.calls.sum(axis=2))
-    reporting = pd.DataFrame({"event_date": calendar[day], "node_id": fleet[node], "calls": plan.calls.sum(axis=2)[day, node].astype(np.int64)})
+    reported = plan.calls.sum(axis=2) + plan.sessions.sum(axis=2)
+    day, node = np.nonzero(reported)
+    reporting = pd.DataFrame({"event_date": calendar[day], "node_id": fleet[node], "calls": reported[day, node].astype(np.int64)})
     rows = []
     for index in happened:
         known = planted.get(names[index])

@@ -274,12 +274,15 @@ def test_counts_and_events_are_of_the_same_plan(fleet):
     counts, reporting, patterns = simulate_counts(7, 8, 1_500, seed=21)
     failures, calls = recount(events, truth)
     planted = counts[counts["pattern_id"].isin([failure.id for failure in truth.failures if failure.signal is None]) & (counts["failures"] > 0)]
-    framed = {(row.pattern_id, row.event_date.isoformat(), row.node_id): row.failures for row in planted.itertuples()}
+    framed = {(row.pattern_id, row.event_date.date().isoformat(), row.node_id): row.failures for row in planted.itertuples()}
     assert framed == {key: count for key, count in failures.items() if key[0] != "noise"}
     called = Counter()
     for (_, day, node), count in calls.items():
         called[day, node] += count
-    assert {(row.event_date.isoformat(), row.node_id): row.calls for row in reporting.itertuples()} == called
+    sessions = {(node, turn["session_id"]): turn["timestamp"] for node, event in events if (turn := event["conversation_log"])}
+    for (node, _), at in sessions.items():
+        called[datetime.fromisoformat(at).astimezone(UTC).date().isoformat(), node] += 1
+    assert {(row.event_date.date().isoformat(), row.node_id): row.calls for row in reporting.itertuples()} == called
     talked = counts[counts["pattern_id"].isin([failure.id for failure in truth.failures if failure.signal])]
     assert talked.groupby("pattern_id")["failures"].sum().to_dict() == {f.id: len(f.session_ids) for f in truth.failures if f.signal}
     assert (counts["failures"] <= counts["calls"]).all()
