@@ -510,7 +510,11 @@ def pattern_of(template: str) -> str:
 
 TOPICS = (
     Topic(
-        ("Where is my order @order@?", "Could you tell me where my order @order@ is right now?", "I would like to know where order @order@ is."),
+        (
+            "Where is my order @order@ with the garden chairs?",
+            "Could you tell me where the order @order@ with my garden chairs is?",
+            "I would like to know where order @order@ is, the one with the garden chairs.",
+        ),
         "Order @order@ left the warehouse and is due in @small@ days.",
         (
             ("Can the courier leave it with a neighbour?", "Yes, I have added that note for the courier."),
@@ -519,7 +523,11 @@ TOPICS = (
         ),
     ),
     Topic(
-        ("How much do I still owe on invoice @order@?", "What is the open amount on invoice @order@?", "Tell me the balance that is left on invoice @order@."),
+        (
+            "How much do I still owe on invoice @order@ for the last quarter?",
+            "What is the open amount on invoice @order@ of last quarter?",
+            "Please tell me what I still owe on last quarter's invoice @order@.",
+        ),
         "@num@.50 EUR of that invoice is open, due at the end of the month.",
         (
             ("Send the PDF to the accounting team, please.", "The PDF is on its way to them."),
@@ -529,9 +537,9 @@ TOPICS = (
     ),
     Topic(
         (
-            "Find studies on @noun@ from the last @small@ years.",
-            "Look for research about @noun@ in the past @small@ years.",
-            "Which studies on @noun@ came out within @small@ years?",
+            "Find peer reviewed studies on @noun@ from the last @small@ years.",
+            "Which peer reviewed studies on @noun@ came out in the last @small@ years?",
+            "Look for peer reviewed research about @noun@ from the past @small@ years.",
         ),
         "I found @num@ studies; the three most cited are in the list.",
         (
@@ -542,9 +550,9 @@ TOPICS = (
     ),
     Topic(
         (
-            "Book a room for @small@ people on Monday.",
-            "I need a meeting room on Monday that fits @small@ people: can you book one?",
-            "Reserve a Monday room with @small@ seats.",
+            "Book a meeting room for @small@ people on Monday at ten.",
+            "I need a meeting room for @small@ people on Monday at ten, can you book one?",
+            "Can you reserve a meeting room with @small@ seats for Monday at ten?",
         ),
         "The corner room is reserved from ten to eleven.",
         (
@@ -555,9 +563,9 @@ TOPICS = (
     ),
     Topic(
         (
-            "Compare sales of @noun@ by region for quarter @small@.",
-            "How did the regions sell @noun@ in quarter @small@, side by side?",
-            "Give me regional @noun@ sales of quarter @small@.",
+            "Compare the sales of @noun@ by region for quarter @small@.",
+            "How do the sales of @noun@ compare by region in quarter @small@?",
+            "I want to see the sales of @noun@ in quarter @small@ for each region.",
         ),
         "North leads with @num@ units, followed by the coast.",
         (
@@ -568,9 +576,9 @@ TOPICS = (
     ),
     Topic(
         (
-            "My login stopped working since update @num@.",
-            "Since update @num@ I have not been able to log in.",
-            "After update @num@ the login does not work for me.",
+            "My login has stopped working since update @num@ of the desktop app.",
+            "Why has my login stopped working since update @num@ of the desktop app?",
+            "After update @num@ of the desktop app I can not log in any more.",
         ),
         "The session was bound to the old version; a fresh link is in your inbox.",
         (
@@ -614,7 +622,7 @@ APOLOGIES = (
     "I'm sorry for the error. Let me correct it.",
 )
 CONFIDENT = (
-    ("Did it go through?", "Yes, everything went through and the change is confirmed."),
+    ("Did it go through?", "Yes, your request has been processed and is confirmed."),
     ("So is it done now?", "It is done: all steps were completed successfully."),
     ("Can I rely on that?", "Absolutely, the update has been saved and is active."),
 )

@@ -642,6 +642,8 @@ def _batch(
     start = np.clip(start, 0, np.maximum(0, DAY_SECONDS - 1 - room))  # what begins before midnight also ends before it
     call_at = np.minimum(start[trace] + spent - before[trace], DAY_SECONDS - 0.01)
     turn_at = np.minimum(start[session_of_turn] + said, DAY_SECONDS - 0.005)
+    answered = np.flatnonzero((cause >= 0) & (trace < sessions))  # what fails in a session fails right before its last answer
+    call_at[answered] = turn_at[is_last][trace[answered]] - rng.uniform(0.05, 0.9, len(answered))
 
     trace_ids = _uuids(rng, sessions + alone)
     seconds = np.r_[call_at, turn_at]
