@@ -11,11 +11,11 @@ factors are gamma with mean 1, which makes the counts over-dispersed (negative b
 the failure's shape:
 
     chronic      1 on every day
-    new          0, then 1 from four fifths of the days on
+    new          0, then 1 on the last two to four days
     rising       from 0.15 to 1, as the square of time
-    fixed        1, then 0 from three fifths of the days on
+    fixed        1, then 0 from about three fifths of the days on
     single_node  1 on every day, on the busiest node alone
-    burst        1 on two days in the first half, 0 else
+    burst        1 on two days around two fifths of the days, 0 else
     rare         1, at a rate that gives 0.4 failures a day in the whole fleet, however large it is
 
 Noise is one or two failures on one node at a time, of forty kinds, at most 20 incidents a day however large the fleet is.
@@ -69,6 +69,8 @@ SILENT_SHARE = 0.02
 """Share of node-days on which a node reports nothing."""
 NODE_SHAPE, NODE_DAY_SHAPE = 5.0, 8.0
 """Gamma shapes of the two factors; their variances are the reciprocals."""
+RATE_SIGMA = 0.2
+"""How much a failure's rate differs from one seed to another, as the sigma of its logarithm."""
 MAX_RATE = 0.95
 RARE_PER_DAY = 0.4
 NOISE_PER_CALL, MAX_NOISE_PER_DAY = 0.0017, 20.0
@@ -176,6 +178,7 @@ class FleetPlan:
         failures: Failed calls of each planted failure, F × D × N × M.
         affected: Sessions that show each planted conversation failure, T × D × N.
         noise: Failed calls of each kind of noise, K × D × N.
+        levels: Level of each planted failure on each day, (F + T) × D.
         call_failures: The F planted failures in calls.
         talk_failures: The T planted failures in talk.
     """
@@ -189,21 +192,23 @@ class FleetPlan:
     failures: np.ndarray
     affected: np.ndarray
     noise: np.ndarray
+    levels: np.ndarray
     call_failures: tuple[CallFailure, ...]
     talk_failures: tuple[TalkFailure, ...]
 
 
-def levels(shape: Shape, days: int) -> np.ndarray:
-    """Return the level of each of `days` days for a shape (see the module's docstring)."""
+def levels(shape: Shape, days: int, when: float = 0.5) -> np.ndarray:
+    """Return the level of each of `days` days for a shape (see the module's docstring); `when`, from 0 to 1, moves its turning point."""
     day = np.arange(days)
     if shape == "new":
-        return (day >= math.floor(days * 0.8)).astype(float)
+        return (day >= max(min(1, days - 1), days - 2 - int(when * 3))).astype(float)
     if shape == "rising":
         return 0.15 + 0.85 * (day / (days - 1)) ** 2 if days > 1 else np.ones(1)
     if shape == "fixed":
-        return (day < max(1, math.floor(days * 0.6))).astype(float)
+        return (day < max(1, round(days * (0.45 + 0.3 * when)))).astype(float)
     if shape == "burst":
-        return ((day >= days // 3) & (day < days // 3 + 2)).astype(float)
+        start = int(days * (0.2 + 0.4 * when))
+        return ((day >= start) & (day < start + 2)).astype(float)
     return np.ones(days)
 
 
@@ -245,11 +250,13 @@ def plan_fleet(days: int, nodes: int, events_per_day: int, seed: int, *, end: da
     call_failures = () if null else CALL_FAILURES
     talk_failures = () if null else TALK_FAILURES
     left = calls.copy()
+    level = np.zeros((len(call_failures) + len(talk_failures), days))
     failures = np.zeros((len(call_failures), *calls.shape), dtype=np.int32)
     for index, failure in enumerate(call_failures):
         own = np.random.default_rng([seed, 1, index])
         targets = [METHOD_INDEX[target] for target in failure.targets]
-        rates = _rates(failure, left[:, :, targets].sum(axis=2), traffic, own)
+        level[index] = levels(failure.shape, days, own.random())
+        rates = _rates(failure, level[index], left[:, :, targets].sum(axis=2), traffic, own)
         failures[index][:, :, targets] = own.binomial(left[:, :, targets], rates[:, :, None])
         left -= failures[index]
 
@@ -260,15 +267,16 @@ def plan_fleet(days: int, nodes: int, events_per_day: int, seed: int, *, end: da
     for index, failure in enumerate(talk_failures):
         own = np.random.default_rng([seed, 3, index])
         agent = AGENTS.index(failure.agent)
-        count = own.binomial(free[:, :, agent], _rates(failure, free[:, :, agent], traffic, own))
+        level[len(call_failures) + index] = levels(failure.shape, days, own.random())
+        count = own.binomial(free[:, :, agent], _rates(failure, level[len(call_failures) + index], free[:, :, agent], traffic, own))
         if failure.signal == "confident_after_failure":  # needs a failed call each to be confident about
             count = np.minimum(count, failures.sum(axis=(0, 3)))
         affected[index] = count
         free[:, :, agent] -= count
-    return FleetPlan(seed, calendar, names, calls, turns, sessions, failures, affected, noise, call_failures, talk_failures)
+    return FleetPlan(seed, calendar, names, calls, turns, sessions, failures, affected, noise, level, call_failures, talk_failures)
 
 
-def _rates(failure: CallFailure | TalkFailure, calls: np.ndarray, traffic: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _rates(failure: CallFailure | TalkFailure, level: np.ndarray, calls: np.ndarray, traffic: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Draw the probability (D × N) that a call or session has a failure."""
     days, nodes = calls.shape
     if failure.shape == "rare":
@@ -283,8 +291,8 @@ def _rates(failure: CallFailure | TalkFailure, calls: np.ndarray, traffic: np.nd
     of_node = np.zeros(nodes)
     of_node[chosen] = 1.0 if failure.shape == "single_node" else rng.gamma(NODE_SHAPE, 1 / NODE_SHAPE, len(chosen))
     of_node_day = rng.gamma(NODE_DAY_SHAPE, 1 / NODE_DAY_SHAPE, (days, nodes))
-    rate = failure.rate * rng.lognormal(0, 0.15)
-    return np.minimum(MAX_RATE, rate * levels(failure.shape, days)[:, None] * of_node * of_node_day)
+    rate = failure.rate * rng.lognormal(0, RATE_SIGMA)
+    return np.minimum(MAX_RATE, rate * level[:, None] * of_node * of_node_day)
 
 
 def _noise(left: np.ndarray, rng: np.random.Generator) -> np.ndarray:

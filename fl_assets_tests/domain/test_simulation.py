@@ -108,14 +108,23 @@ def test_personal_data_is_valid_in_form(seed):
     ("shape", "expected"),
     [
         ("chronic", [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]),
-        ("new", [0, 0, 0, 0, 0, 0, 0, 0, 1, 1]),
+        ("new", [0, 0, 0, 0, 0, 0, 0, 1, 1, 1]),
         ("fixed", [1, 1, 1, 1, 1, 1, 0, 0, 0, 0]),
-        ("burst", [0, 0, 0, 1, 1, 0, 0, 0, 0, 0]),
+        ("burst", [0, 0, 0, 0, 1, 1, 0, 0, 0, 0]),
         ("single_node", [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]),
     ],
 )
 def test_a_shape_says_on_which_days_a_failure_happens(shape, expected):
     assert levels(shape, 10).tolist() == expected
+
+
+@given(days=st.integers(5, 40), when=st.floats(0, 1, exclude_max=True))
+def test_wherever_its_turning_point_a_shape_stays_what_it_is(days, when):
+    assert 2 <= levels("new", days, when).sum() <= 4
+    assert levels("new", days, when)[-1] == 1
+    assert 0 < levels("fixed", days, when).sum() < days
+    assert levels("fixed", days, when)[-1] == levels("burst", days, when)[-1] == 0
+    assert levels("burst", days, when).sum() == 2
 
 
 def test_a_rising_failure_rises_every_day_to_its_full_rate():
@@ -146,7 +155,8 @@ def test_a_count_below_one_is_refused_by_name(argument):
 
 def test_each_planted_failure_keeps_its_shape_and_its_nodes():
     plan = plan_fleet(14, 50, 20_000, seed=11)
-    for failure, counts in zip((*plan.call_failures, *plan.talk_failures), (*plan.failures.sum(axis=3), *plan.affected), strict=True):
+    counted = zip((*plan.call_failures, *plan.talk_failures), (*plan.failures.sum(axis=3), *plan.affected), plan.levels, strict=True)
+    for failure, counts, level in counted:
         by_day, nodes = counts.sum(axis=1), (counts.sum(axis=0) > 0).sum()
         if failure.shape == "single_node":
             assert nodes == 1
@@ -155,7 +165,7 @@ def test_each_planted_failure_keeps_its_shape_and_its_nodes():
             assert by_day.sum() < 2 * 14
         else:
             assert nodes >= 3
-            assert ((by_day > 0) == (levels(failure.shape, 14) > 0)).all()
+            assert ((by_day > 0) == (level > 0)).all()
         if failure.shape == "rising":
             assert by_day[-5:].sum() > 2 * by_day[:5].sum()
 
