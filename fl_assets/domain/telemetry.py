@@ -1,0 +1,427 @@
+"""What an event is: the rules a line must keep, said twice, as SQL for bulk and as Python for the few lines that need a second look.
+
+What goes here: the shape of the telemetrist's events, the reasons for which a line is refused, the SQL that reads a batch of lines.
+What does not: files (`storage/telemetry_files.py`), running SQL (`storage/duckdb_engine.py`), what is personal (`redaction.py`).
+
+The SQL is fast and lenient: it reads every line and marks those it would have to coerce (DuckDB reads "yes" as true, 1.7 as 2, NaN as a number) as suspect.
+`read_line` is slow and strict: it sees suspect lines only, and gives either a reason or the same event in a form that the SQL takes without a doubt.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Literal, get_args
+
+import orjson
+
+from fl_assets.domain.redaction import ITEM_SEPARATOR, KEY_SEPARATOR, UNREDACTABLE, pseudonym, redact_select, redact_with_counts
+
+Reason = Literal[
+    "not_utf8",
+    "nul_character",
+    "line_too_long",
+    "invalid_json",
+    "too_deep",
+    "too_many_keys",
+    "not_an_object",
+    "missing_event_id",
+    "unknown_event_type",
+    "payload_mismatch",
+    "missing_field",
+    "wrong_type",
+    "bad_duration",
+    "bad_timestamp",
+    "incomplete_line",
+    "damaged_file",
+    "bad_json",
+    "bad_span",
+    "bad_record",
+    "unsupported_format",
+]
+REASONS: tuple[str, ...] = get_args(Reason)
+"""Rules a line can break; the last four are those of `domain/formats`."""
+
+EXCERPT_CHARS = 200
+MAX_KEYS = 4096
+_EXCERPT_READ = 2000
+_LONG_LINE, _MANY_MARKS = 16_384, 1024
+
+IDS = ("event_id", "trace_id", "request_id", "service", "method", "caused_by", "log_id", "session_id", "node_id")
+"""Names rather than texts: one that holds personal data gets a pseudonym, so that it still tells things apart."""
+TRACE_TEXTS = ("trace_id", "request_id", "service", "method", "error", "caused_by")
+TALK_TEXTS = ("log_id", "session_id", "user_query", "system_response")
+_PAYLOADS = {"ExecutionTrace": "execution_trace", "ConversationLog": "conversation_log"}
+_TOP_KEYS = ("event_id", "event_type", "timestamp", *_PAYLOADS.values())
+_PAYLOAD_KEYS = {
+    "execution_trace": (*TRACE_TEXTS, "duration_ms", "success", "metadata", "timestamp"),
+    "conversation_log": (*TALK_TEXTS, "metadata", "timestamp"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line that is not an event: the rule it breaks, and what was found (not yet redacted)."""
+
+    reason: Reason
+    detail: str
+
+
+class _RuleError(Exception):
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.bad = BadLine(reason, detail)
+
+
+# Slow and strict: one line ---------------------------------------------------------------------------------------------
+
+
+def read_line(line: bytes) -> bytes | BadLine | None:
+    """Read one line strictly.
+
+    Of keys that are there twice the first counts, as it does for the engine. Unknown fields move to `metadata`. A leap second counts as the second after it.
+
+    Returns:
+        The same event with every field in its declared type, as one line of JSON; or the rule that the line breaks; or None for a blank line.
+    """
+    line = line.removeprefix(b"\xef\xbb\xbf").strip(b" \t\r\n")
+    if not line:
+        return None
+    try:
+        return orjson.dumps(_event(_parse(line)))
+    except _RuleError as error:
+        return error.bad
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    try:
+        text = line.decode()
+    except UnicodeDecodeError as error:
+        raise _RuleError("not_utf8", f"byte {line[error.start]:#04x} at position {error.start}") from error
+    if "\0" in text:
+        raise _RuleError("nul_character", f"NUL byte at position {line.index(0)}")
+    try:
+        orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        deep = "recursion" in str(error).lower()
+        raise _RuleError("too_deep" if deep else "invalid_json", error.msg + f" at position {error.pos}") from error
+    value = json.loads(text, object_pairs_hook=_first_wins)
+    if not isinstance(value, dict):
+        raise _RuleError("not_an_object", f"a JSON {_kind(value)}")
+    if "\\u0000" in text and any("\0" in string for string in _strings(value)):
+        raise _RuleError("nul_character", "\\u0000 in a text")
+    return value
+
+
+def _first_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MAX_KEYS:
+        raise _RuleError("too_many_keys", f"{len(pairs)} keys in one object, {MAX_KEYS} at the most")
+    return dict(reversed(pairs)) if len({key for key, _ in pairs}) < len(pairs) else dict(pairs)
+
+
+def _strings(value: Any) -> Iterator[str]:
+    held = [value]
+    while held:
+        item = held.pop()
+        if isinstance(item, str):
+            yield item
+        elif isinstance(item, dict):
+            held += [*item.keys(), *item.values()]
+        elif isinstance(item, list):
+            held += item
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "object", list: "array", str: "text", bool: "boolean", int: "number", float: "number", type(None): "null"}
+    return names[type(value)]
+
+
+def _event(value: dict[str, Any]) -> dict[str, Any]:
+    event_id = _text(value, "event_id")
+    if not event_id:
+        raise _RuleError("missing_event_id", "no event_id")
+    kind = value.get("event_type")
+    if not isinstance(kind, str) or kind not in _PAYLOADS:
+        raise _RuleError("unknown_event_type", f"event_type {str(kind)[:80]!r}" if kind is not None else "no event_type")
+    present = [name for name in _PAYLOADS.values() if value.get(name) is not None]
+    if present != [_PAYLOADS[kind]]:
+        raise _RuleError("payload_mismatch", f"{kind} with {' and '.join(present) or 'no payload'}")
+    name = present[0]
+    payload = value[name]
+    if not isinstance(payload, dict):
+        raise _RuleError("wrong_type", f"{name} is a JSON {_kind(payload)}, not an object")
+    times = [_time(value, "timestamp"), _time(payload, "timestamp")]
+    event = {"event_id": event_id, "event_type": kind, name: _payload(name, payload)}
+    unknown = {key: item for source, known in ((value, _TOP_KEYS), (payload, _PAYLOAD_KEYS[name])) for key, item in source.items() if key not in known}
+    event[name]["metadata"] = {**{key: _as_text(item) for key, item in unknown.items() if item is not None}, **_metadata(payload)}
+    event["timestamp"] = next((time for time in times if time), None)
+    return event
+
+
+def _payload(name: str, payload: dict[str, Any]) -> dict[str, Any]:
+    if name == "conversation_log":
+        return {field: _text(payload, field) for field in TALK_TEXTS}
+    found: dict[str, Any] = {field: _text(payload, field) for field in TRACE_TEXTS}
+    for field in ("service", "method"):
+        if not found[field]:
+            raise _RuleError("missing_field", f"no {field}")
+    success, duration = payload.get("success"), payload.get("duration_ms")
+    if success is None:
+        raise _RuleError("missing_field", "no success")
+    if not isinstance(success, bool):
+        raise _RuleError("wrong_type", f"success is a JSON {_kind(success)}, not true or false")
+    if duration is not None and (isinstance(duration, bool) or not isinstance(duration, int | float)):
+        raise _RuleError("wrong_type", f"duration_ms is a JSON {_kind(duration)}, not a number")
+    if duration is not None and not 0 <= duration < 1e300:
+        raise _RuleError("bad_duration", f"duration_ms {str(duration)[:40]} is not a finite number from 0")
+    return {**found, "success": success, "duration_ms": None if duration is None else float(duration)}
+
+
+def _text(source: dict[str, Any], field: str) -> str | None:
+    value = source.get(field)
+    if value is not None and not isinstance(value, str):
+        raise _RuleError("wrong_type", f"{field} is a JSON {_kind(value)}, not a text")
+    return value
+
+
+def _metadata(payload: dict[str, Any]) -> dict[str, str | None]:
+    value = payload.get("metadata")
+    if value is not None and not isinstance(value, dict):
+        raise _RuleError("wrong_type", f"metadata is a JSON {_kind(value)}, not an object")
+    return {key: None if item is None else _as_text(item) for key, item in (value or {}).items()}
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+_TIME = re.compile(r"([12]\d{3}-\d\d-\d\d)[Tt ](\d\d):(\d\d):(\d\d)((?:\.\d{1,12})?)(?: ?(?:[Zz]|UTC)|([+-])(\d\d)(?::?(\d\d))?)?", re.ASCII)
+
+
+def parse_time(text: str) -> datetime | None:
+    """Read an ISO 8601 time with seconds as aware UTC; without a zone it is UTC; None where it is not one.
+
+    RFC 3339, section 5.6, and its appendix D for leap seconds.
+    """
+    match = _TIME.fullmatch(text)
+    if not match:
+        return None
+    day, hour, minute, second, fraction, sign, hours, minutes = match.groups()
+    try:
+        time = datetime.fromisoformat(f"{day}T{hour}:{minute}:{'59' if second == '60' else second}").replace(tzinfo=UTC)
+        offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
+        time += timedelta(microseconds=int(fraction[1:7].ljust(6, "0"))) if second != "60" else timedelta(seconds=1)
+        return time - (-offset if sign == "-" else offset)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _time(source: dict[str, Any], field: str) -> str | None:
+    text = _text(source, field)
+    if text is None:
+        return None
+    time = parse_time(text)
+    if time is None:
+        raise _RuleError("bad_timestamp", f"timestamp {text[:60]!r} is not an ISO 8601 time of the years 1000 to 2999")
+    return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def excerpt(line: bytes, redact: Callable[[str], str]) -> str:
+    """Return the redacted start of a line; what may be half a secret, where the line was cut for reading, is left out."""
+    text = line[:_EXCERPT_READ].decode(errors="replace").strip().replace("\0", "\ufffd")
+    return safe_redact(text[:-EXCERPT_CHARS] if len(line) > _EXCERPT_READ else text, redact)[:EXCERPT_CHARS]
+
+
+def safe_redact(text: str, redact: Callable[[str], str]) -> str:
+    """Redact, and fail closed: a text whose redaction fails is not kept."""
+    try:
+        return redact(text)
+    except Exception:  # whatever it is, the raw text must not get through
+        return UNREDACTABLE
+
+
+def redact_event(line: bytes, secret: bytes, redact: Callable[[str], tuple[str, dict[str, int]]] = redact_with_counts) -> tuple[bytes, Counter[str]]:
+    """Redact an event as `read_line` gave it, value by value; return it with the number of values masked by entity.
+
+    Args:
+        line: what `read_line` returned.
+        secret: key of the pseudonyms that ids with personal data get.
+        redact: gives a text redacted, and the counts.
+    """
+    counts: Counter[str] = Counter()
+
+    def text(value: str) -> str:
+        try:
+            redacted, found = redact(value)
+        except Exception:  # whatever it is, the raw text must not get through
+            redacted, found = UNREDACTABLE, {UNREDACTABLE[1:-1]: 1}
+        counts.update(found)
+        return redacted
+
+    def item(key: str, value: str | None) -> str | None:
+        if value is None or key in IDS:
+            return name(value) if value else value
+        # A key may say what its value is (`password`), so they are read together, as the engine does.
+        together = text(f"{key}{KEY_SEPARATOR}{value}")
+        return together.partition(KEY_SEPARATOR)[2] if KEY_SEPARATOR in together else UNREDACTABLE
+
+    def name(value: str) -> str:
+        return value if text(value) == value else pseudonym(value, secret)
+
+    event = orjson.loads(line)
+    event["event_id"] = name(event["event_id"])
+    payload = event.get("execution_trace") or event["conversation_log"]
+    for key, value in payload.items():
+        if isinstance(value, str):
+            payload[key] = name(value) if key in IDS else text(value)
+    payload["metadata"] = {name(key): item(key, value) for key, value in payload["metadata"].items()}
+    return orjson.dumps(event), counts
+
+
+def event_day(time: datetime | None, received: datetime, start: date) -> tuple[date, bool]:
+    """Return the day an event belongs to, and whether its own time was out of range (so that the day is the one it was received on)."""
+    if time is None or time.date() < start or time > received + timedelta(days=1):
+        return max(received.date(), start), True
+    return time.date(), False
+
+
+# Fast and lenient: a batch of lines --------------------------------------------------------------------------------------
+
+_T = {**dict.fromkeys(TRACE_TEXTS, "VARCHAR"), "duration_ms": "JSON", "success": "JSON", "metadata": "JSON", "timestamp": "VARCHAR"}
+_C = {**dict.fromkeys(TALK_TEXTS, "VARCHAR"), "metadata": "JSON", "timestamp": "VARCHAR"}
+EVENT_SCHEMA = json.dumps({"event_id": "VARCHAR", "event_type": "VARCHAR", "timestamp": "VARCHAR", "execution_trace": _T, "conversation_log": _C})
+"""What `from_json` reads a line as. JSON keeps a value as it was written, so that its type can be seen."""
+
+_KEYS = "[" + ", ".join(f"'{key}'" for key in sorted({*_TOP_KEYS, *(key for keys in _PAYLOAD_KEYS.values() for key in keys)})) + "]"
+_NO_MAP = "map([]::varchar[], []::varchar[])"
+
+
+def _coerced(field: str, path: str) -> str:
+    """SQL: whether a text field was a number, boolean, object or array in the line; the line is read again only where the text looks like one."""
+    looks = f"({field} < ':' and try_cast({field} as double) is not null) or left({field}, 1) in ('[', '{{') or {field} in ('true', 'false', 'NaN', 'Infinity', '-Infinity')"
+    return f"case when {looks} then json_type(line, '{path}') <> 'VARCHAR' else false end"
+
+
+def parsed_sql(lines: str) -> str:
+    """Return a SELECT that reads lines as events: one row a line, with `is_suspect` where `read_line` must look at it.
+
+    Args:
+        lines: a relation of (`file_no`, `line_no`, `row_no`, `line`).
+
+    Its columns: file_no, line_no, row_no, event_id, is_trace, the texts of both payloads, duration_ms, success, metadata (a map), event_time (TIMESTAMP, UTC; null
+    where the line has none) and is_suspect. A suspect row's other values mean nothing.
+    """
+    texts = [
+        *((f"execution_trace.{field}", field, f"$.execution_trace.{field}") for field in TRACE_TEXTS),
+        *((f"conversation_log.{field}", field, f"$.conversation_log.{field}") for field in TALK_TEXTS),
+    ]
+    flat = ", ".join(f"{source} as {field}" for source, field, _ in texts)
+    names = ", ".join(field for _, field, _ in texts)
+    coerced = " or ".join(_coerced(field, path) for field, path in [("event_id", "$.event_id"), *((field, path) for _, field, path in texts)])
+    in_time = "(payload_time is null or (payload_time >= '1' and payload_time < '3' and payload_time[11] in ('T', ' ', 't')))"
+    return f"""
+    with fl_read as (select file_no, line_no, row_no, line, unnest(j) from (select *, case when json_valid(line) then from_json(line, '{EVENT_SCHEMA}') end as j from {lines})),
+    fl_flat as (
+        select file_no, line_no, row_no, line, event_id, event_type, execution_trace is not null as has_trace, conversation_log is not null as has_talk, {flat},
+            execution_trace.duration_ms::varchar as duration_raw, execution_trace.success::varchar as success_raw,
+            coalesce(execution_trace.metadata, conversation_log.metadata)::varchar as metadata_raw,
+            coalesce(timestamp, execution_trace.timestamp, conversation_log.timestamp) as time_text,
+            case when timestamp is not null then coalesce(execution_trace.timestamp, conversation_log.timestamp) end as payload_time,
+            json_keys(line, ['$', '$.execution_trace', '$.conversation_log']) as keys
+        from fl_read),
+    fl_typed as (
+        select *, not list_has_all({_KEYS}, flatten(keys)) as has_unknown, try_cast(duration_raw as double) as duration_ms,
+            case when metadata_raw is null or metadata_raw = '{{}}' then {_NO_MAP} else from_json(metadata_raw, '"MAP(VARCHAR,VARCHAR)"') end as own_metadata,
+            case when strlen(time_text) < 19 or time_text < '1' or time_text >= '3' or time_text[11] not in ('T', ' ', 't') then null
+                 when right(time_text, 1) = 'Z' then try_cast(time_text as timestamp)
+                 else make_timestamp(epoch_us(try_cast(time_text as timestamptz))) end as event_time
+        from fl_flat),
+    fl_full as (
+        select *, case when has_unknown then from_json(json_extract(line, case when has_trace then '$.execution_trace' else '$.conversation_log' end), '"MAP(VARCHAR,VARCHAR)"') end as fields,
+            case when has_unknown then from_json(line, '"MAP(VARCHAR,VARCHAR)"') end as top
+        from fl_typed)
+    select file_no, line_no, row_no, event_id, has_trace as is_trace, {names}, duration_ms, success_raw = 'true' as success, event_time,
+        case when has_unknown then map_concat(
+            map_from_entries(list_filter(list_concat(map_entries(fields), map_entries(top)), lambda entry: entry.value is not null and not list_contains({_KEYS}, entry.key))), own_metadata)
+            else own_metadata end as metadata,
+        coalesce(
+            event_id = '' or has_trace = has_talk or event_type <> case when has_trace then 'ExecutionTrace' else 'ConversationLog' end
+            or own_metadata is null or (event_time is null and time_text is not null) or not {in_time}
+            or (has_trace and (service = '' or method = '' or success_raw not in ('true', 'false')
+                or (duration_raw is not null and (duration_ms is null or not isfinite(duration_ms) or duration_ms < 0 or duration_raw[1] = '"'))))
+            or (has_unknown and (fields is null or top is null))
+            or contains(line, ',}}') or contains(line, ', }}') or contains(line, ',]') or contains(line, ', ]') or contains(line, 'NaN') or contains(line, 'Infinity')
+            or contains(line, '\\u0000')
+            or (strlen(line) > {_LONG_LINE} and length(regexp_replace(line, '[^\\[{{:]+', '', 'g')) > {_MANY_MARKS})
+            or {coerced}
+            or (has_trace and (service is null or method is null or success_raw is null)), true)
+        or event_id is null as is_suspect
+    from fl_full"""  # noqa: S608 - constants and names of our own only
+
+
+_COLUMNS = (
+    *("event_id", "timestamp", "node_id", "service", "method", "trace_id", "request_id", "duration_ms", "success", "error", "caused_by"),
+    *("log_id", "session_id", "user_query", "system_response", "metadata"),
+)
+_DOC = (*IDS, "error", "user_query", "system_response")
+"""What is redacted as one text, in this order, with the entries of metadata after it."""
+
+
+_TRACE_CONTENT = "event_id, timestamp, node_id, service, method, trace_id, request_id, duration_ms, success, error, caused_by, metadata"
+_TALK_CONTENT = "event_id, timestamp, node_id, log_id, session_id, trace_id, user_query, system_response, metadata"
+
+
+def content_sql(kind: Literal["trace", "talk", "either"]) -> str:
+    """Return SQL for the hash of an event's content: all that is stored of it but where it was found and which day that made it."""
+    trace, talk = f"hash({_TRACE_CONTENT})", f"hash({_TALK_CONTENT})"
+    return {"trace": trace, "talk": talk, "either": f"case when is_trace then {trace} else {talk} end"}[kind]
+
+
+def events_sql(lines: str, sources: str, start: date) -> str:
+    """Return a SELECT of redacted events, one row a line of `lines`; where `is_suspect`, the line must go through `read_line` and `redact_event` first.
+
+    Args:
+        lines: a relation of (`file_no`, `line_no`, `row_no`, `line`).
+        sources: a relation of (`file_no`, `node`: by folder or null, `received`: TIMESTAMP, UTC).
+        start: first day there is.
+    """
+    parts = {name: f"parts[{index}]" for index, name in enumerate(_DOC, 1)}
+    item, key = f"chr({ord(ITEM_SEPARATOR)})", f"chr({ord(KEY_SEPARATOR)})"
+    clean_key, clean_value = (f"translate({text}, {item} || {key}, '  ')" for text in ("e.key", "coalesce(e.value, '')"))
+    entries = f"array_to_string(list_transform(map_entries(metadata), lambda e: {clean_key} || {key} || {clean_value}), {item})"
+    doc = f" || {item} || ".join(f"coalesce({name}, '')" for name in _DOC)
+    unsafe = f"regexp_matches(concat({', '.join(_DOC)}), '[{ITEM_SEPARATOR}{KEY_SEPARATOR}]')"
+    same_ids = " and ".join(f"{parts[name]} = coalesce({name}, '')" for name in IDS)
+    masked = "list_concat(regexp_extract_all(doc, '<([A-Z_0-9]+)>', 1), list_transform(regexp_extract_all(raw_doc, '<([A-Z_0-9]+)>', 1), lambda name: '-' || name))"
+    texts = ", ".join(f"case when changed and {name} is not null then {parts[name]} else {name} end as {name}" for name in ("error", "user_query", "system_response"))
+    pairs = f"list_transform(parts[{len(_DOC) + 1}:], lambda e: string_split(e, {key}))"
+    unique = "list_transform(pairs, lambda p, i: case when len(list_filter(pairs, lambda q: q[1] = p[1])) > 1 then p[1] || '#' || i else p[1] end)"
+    hidden = ", ".join(f"case when not is_suspect then {name} end as {name}" for name in (*IDS, "error", "user_query", "system_response"))
+    return f"""
+    with fl_events as (
+        select p.* exclude (trace_id, caused_by), s.received, coalesce(p.trace_id, case when not is_trace then metadata['trace_id'] end) as trace_id,
+            coalesce(p.caused_by, metadata['caused_by']) as caused_by, coalesce(nullif(metadata['node_id'], ''), s.node, 'unknown') as node_id
+        from ({parsed_sql(lines)}) p join {sources} s using (file_no)),
+    fl_docs as (select *, {doc} || {item} || {entries} as doc from fl_events),
+    fl_redacted as ({redact_select("(select *, doc as raw_doc from fl_docs)", ["doc"])}),
+    fl_split as (
+        select *, doc is distinct from raw_doc as changed,
+            case when doc is distinct from raw_doc then string_split(doc, {item}) end as parts
+        from fl_redacted),
+    fl_pairs as (
+        select * exclude (is_suspect), is_suspect or {unsafe} or (changed and (len(parts) <= {len(_DOC)} or not ({same_ids}))) as is_suspect,
+            case when changed and cardinality(metadata) > 0 then {pairs} end as pairs
+        from fl_split),
+    fl_masked as (
+        select * replace (case when pairs is not null then map_from_entries(list_zip({unique}, list_transform(pairs, lambda p: p[2]))) else metadata end as metadata, {texts}),
+            case when changed and not is_suspect then {masked} end as masked,
+            coalesce(event_time < timestamp '{start}' or event_time > received + interval 1 day, true) as has_clock_skew
+        from fl_pairs),
+    fl_dated as (
+        select * replace ({hidden}, case when not is_suspect then metadata end as metadata), coalesce(event_time, received) as timestamp,
+            case when has_clock_skew then greatest(received::date, date '{start}') else event_time::date end as event_date
+        from fl_masked)
+    select event_date, file_no, line_no, row_no, is_trace, is_suspect, has_clock_skew, masked, {content_sql("either")} as content, {", ".join(_COLUMNS)}
+    from fl_dated"""  # noqa: S608 - constants and names of our own only
