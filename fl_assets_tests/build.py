@@ -34,8 +34,8 @@ def pattern(**given: Any) -> dict[str, Any]:
         "nodes_affected": 10,
         "nodes_reporting": 50,
         "top_node_share": 0.2,
-        "first_seen": datetime(2026, 10, 20, 8),
-        "last_seen": datetime(2026, 11, 1, 22),
+        "first_seen": datetime(2026, 10, 20, 8),  # noqa: DTZ001  the warehouse gives naive UTC
+        "last_seen": datetime(2026, 11, 1, 22),  # noqa: DTZ001
         "state": "known",
         "confidence": 0.9,
         "confidence_raw": 0.9,

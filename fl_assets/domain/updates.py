@@ -97,7 +97,7 @@ class KeyRule(Record):
         if self.type == "str":
             return self.check(suggested)
         try:
-            number = float(suggested) * self.scale
+            number = float(f"{float(suggested) * self.scale:.12g}")  # 4100 x 0.001 is 4.1, not 4.1000000000000005
         except ValueError:
             message = f"{self.target} = {suggested!r}: must be a number"
             raise ValueError(message) from None

@@ -1,0 +1,70 @@
+"""Playbook files: the contract's fields first, and a rerun leaves what is the same alone."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from fl_assets.storage.playbook_files import CONTRACT_FIELDS, read_playbooks, write_playbooks
+from fl_assets_tests.build import DAY, playbook
+
+ONE, TWO = playbook(improvement_id="1" * 16), playbook(improvement_id="2" * 16)
+
+
+def test_a_file_holds_the_contracts_fields_first_with_texts_as_changes(tmp_path):
+    (path,) = write_playbooks(tmp_path, DAY, [ONE])
+    assert path == tmp_path / "2026-11-01" / f"{'1' * 16}.json"
+    content = json.loads(path.read_bytes())
+    assert tuple(content)[: len(CONTRACT_FIELDS)] == CONTRACT_FIELDS
+    assert content["suggested_changes"] == {"timeout_ms": "8000"}
+    assert content["created_at"] == "2026-11-02T00:00:00Z"
+    assert read_playbooks(tmp_path, DAY) == [ONE]
+
+
+def test_a_rerun_leaves_bytes_and_times_alone(tmp_path):
+    paths = write_playbooks(tmp_path, DAY, [ONE, TWO])
+    for path in paths:
+        os.utime(path, (1, 1))
+    assert write_playbooks(tmp_path, DAY, [TWO, ONE]) == paths
+    assert [path.stat().st_mtime for path in paths] == [1, 1]
+
+
+def test_a_playbook_that_changed_is_replaced_and_one_that_is_gone_is_removed(tmp_path):
+    write_playbooks(tmp_path, DAY, [ONE, TWO])
+    notes = tmp_path / "2026-11-01" / "notes.txt"
+    notes.write_text("mine")
+    changed = TWO.model_copy(update={"confidence": 0.8})
+    write_playbooks(tmp_path, DAY, [changed])
+    assert read_playbooks(tmp_path, DAY) == [changed]
+    assert notes.exists()
+    write_playbooks(tmp_path, DAY, [])
+    assert [path.name for path in notes.parent.iterdir()] == ["notes.txt"]
+
+
+def test_other_days_are_not_touched_and_an_empty_day_makes_no_folder(tmp_path):
+    other = playbook(day=DAY.replace(day=2))
+    write_playbooks(tmp_path, other.day, [other])
+    write_playbooks(tmp_path, DAY, [])
+    assert read_playbooks(tmp_path, other.day) == [other]
+    assert not (tmp_path / "2026-11-01").exists()
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path, monkeypatch):
+    (path,) = write_playbooks(tmp_path, DAY, [ONE])
+    before = path.read_bytes()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_playbooks(tmp_path, DAY, [ONE.model_copy(update={"confidence": 0.75})])
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_an_id_that_is_no_hash_names_no_file(tmp_path):
+    with pytest.raises(ValueError, match="must be 16 hex digits"):
+        write_playbooks(tmp_path, DAY, [playbook(improvement_id="../../x")])
+    assert list(Path(tmp_path).iterdir()) == []
