@@ -78,6 +78,7 @@ ACTIONABLE_NODES, ACTIONABLE_FAILURES = 3, 10
 """What the last day must show of a lasting failure for it to count as one that should be acted on."""
 BATCH_EVENTS = 50_000
 FILE_EVENTS = 100_000
+ARGUMENTS_PER_METHOD = 256
 HUGE_LINE_BYTES = 1_200_000
 DAY_SECONDS = 86_400.0
 DEFAULT_END = date(2026, 10, 31)
@@ -541,6 +542,8 @@ class _NodeStyle:
     """Quantiles of the time of day, seconds."""
     zone_hours: int
     zone: str
+    arguments: tuple[tuple[str, ...], ...]
+    """Arguments that its calls have, by method; quoted."""
 
     @classmethod
     def draw(cls, index: int, nodes: int, name: str, rng: np.random.Generator) -> "_NodeStyle":
@@ -552,7 +555,9 @@ class _NodeStyle:
         version = f"2.{rng.integers(3, 6)}.{rng.integers(0, 9)}"
         metadata = f'{named}"region":"{region}","model":"{_MODELS[rng.integers(len(_MODELS))]}","agent_version":"{version}"'
         abroad = nodes >= 6 and index == 3  # this one writes local time with its offset
-        return cls(name, metadata, float(rng.lognormal(0, 0.15)), clock, 2 if abroad else 0, "+02:00" if abroad else "Z")
+        random = Random(int(rng.integers(2**63)))
+        arguments = tuple(tuple(_quoted(render(m.arguments, random)) for _ in range(ARGUMENTS_PER_METHOD)) if m.arguments else () for m in METHODS)
+        return cls(name, metadata, float(rng.lognormal(0, 0.15)), clock, 2 if abroad else 0, "+02:00" if abroad else "Z", arguments)
 
 
 def _node_day(
@@ -716,9 +721,8 @@ def _call_lines(
     total = len(method)
     spans = rng.bytes(8 * total).hex()
     parent = first[trace].tolist()
-    pools = [[_quoted(render(m.arguments, random)) for _ in range(64)] if m.arguments else [] for m in METHODS]
     heads = [f'"service":"{m.service}","method":"{m.name}","duration_ms":' for m in METHODS]
-    picks = rng.integers(64, size=total).tolist()
+    picks = rng.integers(ARGUMENTS_PER_METHOD, size=total).tolist()
     invented = {index for index, failure in enumerate(plan.call_failures) if failure.failure_class == "unknown_tool"}
     planted = len(plan.call_failures)
     lines = []
@@ -735,7 +739,7 @@ def _call_lines(
                 error = _quoted(text)
                 if cause_at in invented and random.random() < 0.3:
                     head = f'"service":"{METHODS[method_at].service}","method":{_quoted(text.split(chr(39))[1])},"duration_ms":'
-        pool = pools[method_at]
+        pool = style.arguments[method_at]
         extra = f',"arguments":{pool[pick]}' if pool else ""
         above = "" if root == at else f',"parent_span_id":"{spans[16 * root : 16 * root + 16]}"'
         lines.append(
@@ -786,19 +790,22 @@ def conversation(signal: str | None, turns: int, has_failed_call: bool, random: 
         Pairs of what the user says and what the system answers.
     """
     pick = random.choice
-    topics = random.sample(TOPICS, len(TOPICS))
+    middle_turns = turns - 2
+    topics = random.sample(TOPICS, min(len(TOPICS), 1 + middle_turns // 3))
+    wording, other_wording = random.sample(topics[0].openings, 2)
     values = random.getrandbits(32)
-    openings = [render(wording, Random(values)) for wording in random.sample(topics[0].openings, len(topics[0].openings))]
+    opening = render(wording, Random(values))
     follow_ups = [turn for topic in topics for turn in random.sample(topic.follow_ups, len(topic.follow_ups))]
-    middle = [(render(query, random), render(response, random)) for query, response in (follow_ups * (1 + turns // len(follow_ups)))[: turns - 2]]
-    talk = [(openings[0], render(topics[0].answer, random)), *middle, pick(CLOSINGS)]
+    follow_ups *= 1 + middle_turns // len(follow_ups)
+    middle = [(render(query, random), render(response, random)) for query, response in follow_ups[:middle_turns]]
+    talk = [(opening, render(topics[0].answer, random)), *middle, pick(CLOSINGS)]
     if signal == "repeated_question":
-        talk[0] = (openings[0], VAGUE[0])
-        talk[1] = (openings[0] if random.random() < 0.5 else openings[1], VAGUE[1])
+        talk[0] = (opening, VAGUE[0])
+        talk[1] = (opening if random.random() < 0.5 else render(other_wording, Random(values)), VAGUE[1])
     elif signal == "correction":
         talk[1] = (render(pick(CORRECTIONS), random), render(topics[0].answer, random))
     elif signal == "abandonment":
-        talk[0] = (openings[0], pick(VAGUE))
+        talk[0] = (opening, pick(VAGUE))
         talk[-1] = (pick(GIVING_UP), "Understood.")
     elif signal == "refusal":
         place = random.randrange(turns - 1)
