@@ -4,7 +4,6 @@ What goes here: arguments in, words out. What does not: anything a cycle does (`
 Imports of Dagster wait until a command needs them, so that `--help` is quick.
 """
 
-import logging
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -159,8 +158,7 @@ def _coordinator(*, verbose: bool = False) -> "FederatedLearningCoordinator":
     from fl_assets.coordinator import FederatedLearningCoordinator, open_home
 
     config = FederatedLearningConfig.from_env()
-    logging.getLogger("dagster").setLevel(logging.INFO if verbose else logging.CRITICAL)
-    return FederatedLearningCoordinator(config, instance=open_home(config))
+    return FederatedLearningCoordinator(config, instance=open_home(config), log_level="INFO" if verbose else "CRITICAL")
 
 
 def as_day(value: datetime | None) -> date | None:

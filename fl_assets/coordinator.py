@@ -50,11 +50,13 @@ class FederatedLearningCoordinator:
         *,
         instance: dg.DagsterInstance | None = None,
         clock: Callable[[], datetime] = now_utc,
+        log_level: str = "CRITICAL",
     ) -> None:
         self.config = config or FederatedLearningConfig.from_env()
         self.workspace = Workspace(self.config)
         self._instance = instance
         self._clock = clock
+        self.log_level = log_level
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -150,7 +152,11 @@ class FederatedLearningCoordinator:
         overrides = {name: str(value) for name, value in self.config.model_dump().items() if value is not None}
         target = {"partition_key": str(days[0])} if len(days) == 1 else {"tags": range_tags(days[0], days[-1])}
         outcome = defs.resolve_job_def("learning_cycle").execute_in_process(
-            instance=self._instance or open_home(self.config), resources=resources(**overrides), raise_on_error=False, **target
+            instance=self._instance or open_home(self.config),
+            resources=resources(**overrides),
+            run_config={"loggers": {"console": {"config": {"log_level": self.log_level}}}},
+            raise_on_error=False,
+            **target,
         )
         results = [self._result_of(outcome.run_id, day) for day in days]
         unfinished = [result for result in results if result is None or result.status in ("running", "failed")]
@@ -187,18 +193,19 @@ def open_home(config: FederatedLearningConfig) -> dg.DagsterInstance:
     return dg.DagsterInstance.get()
 
 
-def prepare_home(config: FederatedLearningConfig, settings_file: Path = Path("dagster.yaml")) -> Path:
+PACKAGE = Path(__file__).parent
+DAGSTER_SETTINGS = (PACKAGE / "dagster.yaml", PACKAGE.parent / "dagster.yaml")
+"""Where Dagster's settings lie in an installed package, and in a checkout."""
+
+
+def prepare_home(config: FederatedLearningConfig) -> Path:
     """Make Dagster's home under the data folder, with this project's `dagster.yaml`; return its path.
 
     Eight processes that meet an empty home at once all fail on its migrations, so this opens it once, by itself.
     """
     home = (config.data_path / "dagster").resolve()
     home.mkdir(parents=True, exist_ok=True)
-    target = home / "dagster.yaml"
-    if settings_file.exists():
-        shutil.copyfile(settings_file, target)
-    else:
-        target.touch()
+    shutil.copyfile(next(path for path in DAGSTER_SETTINGS if path.exists()), home / "dagster.yaml")
     with dg.DagsterInstance.from_config(str(home)) as instance:
         instance.get_runs(limit=1)
     return home

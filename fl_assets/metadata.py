@@ -46,7 +46,7 @@ def _shared(table_name: str, group: str) -> dict[str, Any]:
         "owners": OWNERS,
         "tags": TAGS,
         "code_version": CODE_VERSION,
-        "freshness_policy": dg.FreshnessPolicy.cron(deadline_cron="0 3 * * *", lower_bound_delta=timedelta(hours=27)),
+        "freshness_policy": dg.FreshnessPolicy.cron(deadline_cron="0 3 * * *", lower_bound_delta=timedelta(hours=24)),
         "metadata": {"dagster/column_schema": column_schema(table_name), "dagster/table_name": table_name},
     }
 

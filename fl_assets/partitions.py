@@ -6,11 +6,17 @@ Every asset shares this object and the same backfill policy: with another defini
 Dagster would put parent and child into separate runs, and a blocking check would gate nothing.
 """
 
+import warnings
 from datetime import date
 
 import dagster as dg
 
 from fl_assets.domain.settings import FederatedLearningConfig
+
+# What makes one run of many days possible is marked beta and preview in 1.13. We pin the minor version; without this, every start of every
+# command would greet its user with thirty lines about it.
+for _note in (r"Parameter `backfill_policy`", r"Specifying a partitions_def on an AssetCheckSpec"):
+    warnings.filterwarnings("ignore", message=_note)
 
 DAYS_PER_RUN = 31
 """Days that one run of a backfill takes at the most, so that a year costs twelve processes and not 365."""

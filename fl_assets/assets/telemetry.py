@@ -47,7 +47,7 @@ def telemetry(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -
         for day in days:
             manifest = space.lake.manifest(name, day)
             stats = numbers(space.engine.day_stats(day)) if name == "raw_traces" else {}
-            sample = preview(space.engine.sample(name, day), columns)
+            sample = preview(space.engine.sample(name, day).to_pylist(), columns)
             report_day(context, day, name, manifest.rows if manifest else 0, {**stats, "preview": sample, "files_read_in_this_run": report.files})
         yield dg.MaterializeResult(asset_key=key)
 
@@ -55,4 +55,4 @@ def telemetry(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -
 def is_learning_cycle(context: dg.AssetExecutionContext) -> bool:
     """Whether this run goes on to `learning_cycles`, rather than materialising some assets by hand."""
     selection = context.run.asset_selection
-    return selection is None or dg.AssetKey("learning_cycles") in selection
+    return not selection or dg.AssetKey("learning_cycles") in selection

