@@ -46,9 +46,9 @@ SURVIVAL_PRIOR = (0.6, 2.4)
 """Beta prior of the chance that a pattern ends on a day: a new one goes on with probability 0.8, a fortnight-old one with 0.96."""
 SURVIVAL_WEIGHT = 20.0
 """Spell days that the survival prior is worth against the fleet's own."""
-INCIDENT_DAYS, INCIDENTS_PER_NODE, INCIDENTS_CENSORED = 7, 3, 4
+INCIDENT_DAYS, INCIDENTS_PER_NODE, INCIDENTS_CENSORED = 7, 10, 10
 """Incidents are sessions of these last days, at most so many a node; the background is fitted below the last of these numbers."""
-BACKGROUND_PRIOR, BACKGROUND_WEIGHT, BACKGROUND_CEILING = 0.1, 20.0, 0.6
+BACKGROUND_PRIOR, BACKGROUND_WEIGHT, BACKGROUND_CEILING = 0.1, 20.0, 0.8
 """Chance that a one-off is followed by a further incident: prior, the patterns it is worth, and the most that is believed."""
 SHARE_ONE_OFF, REAL_CONTINUES = 0.8, 0.9
 """Share of patterns that are one-offs, and the chance of a further incident in those that are not."""
@@ -361,9 +361,12 @@ def _spells(facts: _Facts) -> tuple[np.ndarray, np.ndarray]:
 
 def _background(incidents: np.ndarray) -> float:
     """Fit a geometric distribution to the low end of the patterns' incidents: an empirical null (Efron, 2004)."""
-    further = (np.minimum(incidents, INCIDENTS_CENSORED) - 1).sum() + BACKGROUND_PRIOR * BACKGROUND_WEIGHT
-    stops = (incidents < INCIDENTS_CENSORED).sum() + (1 - BACKGROUND_PRIOR) * BACKGROUND_WEIGHT
-    return float(min(further / (further + stops), BACKGROUND_CEILING))
+    low = incidents[incidents <= INCIDENTS_CENSORED]
+    chance = np.linspace(0.01, BACKGROUND_CEILING, 200)
+    further = (low - 1).sum()
+    fit = low.size * (np.log1p(-chance) - np.log1p(-(chance**INCIDENTS_CENSORED))) + further * np.log(chance)
+    prior = BACKGROUND_WEIGHT * (BACKGROUND_PRIOR * np.log(chance) + (1 - BACKGROUND_PRIOR) * np.log1p(-chance))
+    return float(chance[np.argmax(fit + prior)])
 
 
 def _ends(facts: _Facts) -> tuple[float, float]:
@@ -402,13 +405,15 @@ def _probability(facts: _Facts, prior: FleetPrior, window: int) -> np.ndarray:
     variance = _day_variance(facts, in_spell)
     y, e = facts.y / facts.repeats[:, None], facts.e
     # A day's count says little more about the level than the day-to-day variation lets it.
-    trust = np.where(in_spell, MEMORY ** np.arange(days - 1, -1, -1), 0.0) / (1 + y * variance[:, None])
+    trust = np.where(in_spell, MEMORY ** np.arange(days - 1, -1, -1), 0.0)
+    typical = (y * trust).sum(axis=1) / np.maximum((e * trust).sum(axis=1), 1e-9) * variance
+    trust = trust / (1 + typical[:, None] * e)
     reported = np.maximum((e[:, -window:] > 0).sum(axis=1), 1)
     next_calls = np.maximum(e[:, -window:].sum(axis=1) / reported, 1e-9)
     seen = (y * trust).sum(axis=1)
     failing = (facts.y[:, -window:].sum(axis=1) > 0) & (seen > 0)
     seen = np.where(failing, seen, 1.0)
-    expected = seen / ((e * trust).sum(axis=1) + PRIOR_EXPOSURE * next_calls) * next_calls
+    expected = seen / ((e * trust).sum(axis=1) + PRIOR_EXPOSURE * next_calls / (1 + typical * next_calls)) * next_calls
     size = np.maximum(facts.complete, 0.1) / (1 / seen + variance + variance / seen)
     needed = np.maximum(np.ceil(y[:, -window:].sum(axis=1) / reported / 2 - 1e-9), 2.0)
     goes_on = prior.not_one_off(facts.incidents) * prior.goes_on(age[:, -1])
