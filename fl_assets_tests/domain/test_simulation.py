@@ -341,6 +341,34 @@ def test_ids_are_unique_and_a_trace_has_several_calls(fleet):
     assert 2 < np.mean(list(sizes.values())) < 12
 
 
+def test_every_call_but_the_first_of_a_trace_names_a_parent_in_it(fleet):
+    _, events, _ = fleet
+    calls = [event["execution_trace"] for _, event in events if event["execution_trace"]]
+    spans = {(call["trace_id"], call["request_id"]) for call in calls}
+    children = [call for call in calls if "parent_span_id" in call["metadata"]]
+    assert len(calls) - len(children) == len({call["trace_id"] for call in calls})
+    assert all((call["trace_id"], call["metadata"]["parent_span_id"]) in spans for call in children)
+
+
+def test_latency_has_a_long_tail_and_volume_follows_the_day(fleet):
+    _, events, _ = fleet
+    calls = [event["execution_trace"] for _, event in events if event["execution_trace"]]
+    took = [call["duration_ms"] for call in calls if call["success"] and call["method"] == "search"]
+    median, high, top = np.percentile(took, [50, 95, 100])
+    assert 120 < median < 260
+    assert high > 2.5 * median
+    assert top > 6 * median
+    hours = Counter(datetime.fromisoformat(call["timestamp"]).astimezone(UTC).hour // 3 for call in calls)
+    assert max(hours.values()) > 1.8 * min(hours.values())
+
+
+def test_a_timeout_takes_as_long_as_its_limit(fleet):
+    _, events, _ = fleet
+    took = [call["duration_ms"] for _, event in events if (call := event["execution_trace"]) and "timed out" in (call["error"] or "")]
+    assert took
+    assert 25_000 < min(took) < max(took) < 40_000
+
+
 def test_a_node_without_its_name_in_the_metadata_is_known_by_its_folder(fleet):
     plan, events, _ = fleet
     named = Counter((node, (event["execution_trace"] or event["conversation_log"])["metadata"].get("node_id")) for node, event in events)
