@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from string import Formatter
 from typing import Any, Self, get_args
 
@@ -23,6 +24,7 @@ from pydantic import Field, field_validator, model_validator
 
 from fl_assets.domain.models import Category, ErrorClass, FailureClass, PatternKind, Playbook, Record, Signal, State
 from fl_assets.domain.quality import violations
+from fl_assets.domain.redaction import residue
 from fl_assets.domain.settings import FederatedLearningConfig
 
 FAILURE_CLASSES: tuple[str, ...] = (*get_args(ErrorClass), *get_args(Signal))
@@ -153,14 +155,16 @@ class Facts:
         return f"{service}:{method}" if service and method else service
 
 
+@lru_cache(maxsize=4096)
 def safe_name(name: str, otherwise: str) -> str:
     """Return the name when it is a plain identifier, else `otherwise`.
 
     Names come from telemetry, and models invent methods. Only ASCII letters, digits and `_ . : / -` pass, 64 characters at the most, no
-    link and no wording that orders a reader to drop its rules. Where a name is shown it also stands in backticks, so no viewer makes a link of it.
+    link, no wording that orders a reader to drop its rules, nothing that looks like personal data or a secret (which would gate the whole day).
+    Where a name is shown it also stands in backticks, so no viewer makes a link of it.
     """
     letters = re.sub(r"[^a-z]", "", name.lower())
-    if _NAME.fullmatch(name) is None or _LINK.search(name) or _ORDER.search(letters):
+    if _NAME.fullmatch(name) is None or _LINK.search(name) or _ORDER.search(letters) or residue(name):
         return otherwise
     return name
 
@@ -388,6 +392,8 @@ def propose(
     Returns:
         Playbooks with `held_because` filled in from the rules of `quality.violations` that need nothing but the playbook.
     """
+    if patterns.empty:
+        return []
     history = _history(previous, day)
     drafts: list[Playbook] = []
     for row in patterns.sort_values("pattern_id").to_dict("records"):

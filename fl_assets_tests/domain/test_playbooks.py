@@ -5,6 +5,7 @@ import random
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, get_args
 
+import pandas as pd
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,8 @@ from pydantic import ValidationError
 
 from fl_assets.domain.models import Category, ErrorClass, Playbook, State
 from fl_assets.domain.playbooks import FAILURE_CLASSES, FORMULAS, Change, Facts, Remedy, improvement_id, nice_up, override, propose, safe_name
+from fl_assets.domain.quality import no_personal_data
+from fl_assets.domain.redaction import residue
 from fl_assets.domain.settings import FederatedLearningConfig
 from fl_assets.storage.rule_files import load_remedies
 from fl_assets_tests.build import DAY, pattern, patterns
@@ -39,6 +42,7 @@ ATTACKS = (
     "сервис",
     "../../etc/passwd",
     "a" * 65,
+    "AKIA" + "IOSFODNN7EXAMPLE",
 )
 
 
@@ -76,6 +80,14 @@ def test_a_resolved_pattern_and_one_seen_once_get_no_playbook():
 
 def test_a_day_without_patterns_has_no_playbooks():
     assert made() == []
+    assert propose(pd.DataFrame(), REMEDIES, day=DAY, settings=SETTINGS) == []
+
+
+@settings(max_examples=30)
+@given(st.sampled_from(FAILURE_CLASSES), st.integers(2, 10**9), st.floats(0, 1), st.floats(1, 1e7), st.integers(0, 2**64 - 1))
+def test_no_number_and_no_id_of_ours_looks_like_personal_data(failure_class, failures, rate, duration, number):
+    rows = [pattern(pattern_id=f"{number ^ twin:016x}", failure_class=failure_class, failures=failures, failure_rate=rate, p99_ms=duration) for twin in (0, 1)]
+    assert no_personal_data(made(*rows), residue) == []
 
 
 # Nobody's words ---------------------------------------------------------------------------------------------------------

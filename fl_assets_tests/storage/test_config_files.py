@@ -25,7 +25,9 @@ ID = "0123456789abcdef"
 
 
 def rule(file: str, key: str, **given: Any) -> KeyRule:
-    return KeyRule.model_validate({"id": file.replace("/", "."), "file": file, "key": key, "change": "timeout_ms", "type": "int", "min": 0, "max": 100_000} | given)
+    return KeyRule.model_validate(
+        {"id": file.replace("/", "."), "file": file, "key": key, "change": "timeout_ms", "type": "int", "min": 0, "max": 100_000} | given
+    )
 
 
 RULES = tuple(rule(f"agent.{ending}", "tools.search.timeout_ms") for ending in ("toml", "yaml", "json"))
@@ -43,8 +45,15 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "root"
 
 
+class QuickDisk(Disk):
+    """A disk that need not survive a power cut, which no test makes: what a killed process wrote is kept without it."""
+
+    def sync(self, path: Path) -> None:
+        assert path.exists()
+
+
 def files(root: Path, disk: Disk | None = None) -> ConfigFiles:
-    return ConfigFiles(root, root.parent / "state", disk=disk)
+    return ConfigFiles(root, root.parent / "state", disk=disk or QuickDisk())
 
 
 def content(root: Path) -> dict[str, bytes]:
@@ -135,6 +144,34 @@ def test_a_change_of_three_files_is_made_read_back_and_taken_back_byte_for_byte(
     files(root).revert(ID, day=DAY)
     assert content(root) == OLD
     assert (root / "agent.toml").stat().st_mode & 0o777 == 0o640
+
+
+def test_every_file_is_synced_before_it_is_renamed_and_its_folder_after(root):
+    class Noting(Disk):
+        notes: list[tuple[str, Path]] = []  # noqa: RUF012
+
+        def write(self, path: Path, content: bytes, mode: int) -> None:
+            super().write(path, content, mode)
+            self.notes.append(("written", path))
+
+        def sync(self, path: Path) -> None:
+            super().sync(path)
+            self.notes.append(("synced", path))
+
+        def rename(self, source: Path, target: Path) -> None:
+            super().rename(source, target)
+            self.notes.append(("from", source))
+            self.notes.append(("to", target))
+
+    disk = Noting()
+    files(root, disk).apply(ID, CHANGES, day=DAY)
+    written = [path for what, path in disk.notes if what == "written"]
+    assert len(written) == 7  # the plan, and a backup and a new file of each
+    for path in written:
+        at = disk.notes.index(("written", path))
+        assert disk.notes.index(("synced", path), at) < disk.notes.index(("from", path), at)
+    for at, (what, path) in enumerate(disk.notes):
+        assert what != "to" or ("synced", path.parent) in disk.notes[at:]
 
 
 def test_applying_or_reverting_twice_changes_nothing_and_a_reverted_decision_stays_reverted(root):
@@ -257,7 +294,7 @@ class KilledError(BaseException):
     """The process is gone: nothing of it runs any more."""
 
 
-class FaultyDisk(Disk):
+class FaultyDisk(QuickDisk):
     """Counts calls and lets them fail from the k-th on, as the fault says."""
 
     def __init__(self, fail_at: int, fault: str) -> None:
@@ -281,7 +318,7 @@ class FaultyDisk(Disk):
         self._call(lambda: Disk.write(self, path, content, mode), lambda: Disk.write(self, path, content[: len(content) // 2], mode))
 
     def sync(self, path: Path) -> None:
-        self._call(lambda: Disk.sync(self, path))
+        self._call(lambda: QuickDisk.sync(self, path))
 
     def rename(self, source: Path, target: Path) -> None:
         self._call(lambda: Disk.rename(self, source, target))
@@ -357,7 +394,7 @@ def test_a_rollback_that_is_killed_at_any_call_is_finished_by_the_next(tmp_path,
         root = fresh(tmp_path, kind, number)
         switched = 0
 
-        class Disk2(Disk):
+        class DyingDisk(QuickDisk):
             def rename(self, source: Path, target: Path) -> None:
                 nonlocal switched
                 switched += target.parent == root
@@ -376,7 +413,7 @@ def test_a_rollback_that_is_killed_at_any_call_is_finished_by_the_next(tmp_path,
                 super().write(path, content, mode)
 
         with pytest.raises(KilledError):
-            act(root, kind, Disk2())
+            act(root, kind, DyingDisk())
         assert sum(content(root)[name] != before[name] for name in before) == 2
         return root
 
@@ -392,7 +429,7 @@ def test_a_rollback_that_is_killed_at_any_call_is_finished_by_the_next(tmp_path,
         assert files(root).recover() == ""
 
 
-class Interfering(Disk):
+class Interfering(QuickDisk):
     """Lets somebody else write the second file while the change is under way, and then dies or goes on."""
 
     def __init__(self, root: Path, when: str) -> None:
@@ -424,7 +461,7 @@ def test_a_file_that_somebody_writes_after_it_was_switched_stops_everything_for_
 
 
 def test_a_rollback_without_its_backup_stops_for_a_person(root):
-    class Losing(Disk):
+    class Losing(QuickDisk):
         def rename(self, source: Path, target: Path) -> None:
             if target == root / "agent.yaml":
                 for backup in (root.parent / "state" / "backups").iterdir():
