@@ -21,6 +21,9 @@ ApplyLevel = Literal["off", "stage", "canary", "on"]
 ConfigFormat = Literal["toml", "yaml", "json"]
 ConfigValue = bool | int | float | str
 
+EXPORTED, WAITS = "exported for review", "waits for approval"
+"""How the reasons begin that ask a person to act; a decision that the gate holds has none of them."""
+
 _FORMATS: Mapping[str, ConfigFormat] = {".toml": "toml", ".yaml": "yaml", ".yml": "yaml", ".json": "json"}
 
 
@@ -264,7 +267,7 @@ def decide(
     gate = tuple(dict.fromkeys([*playbook.held_because, *(str(problem) for problem in violations)]))
     if gate:
         action: Action = "hold"
-        reasons = (*gate, *reasons)
+        reasons = gate
     elif change_id(playbook) in rejected:
         action, reasons = "reject", ("the same change was turned down before for this pattern", *reasons)
     elif outcome != "apply":
@@ -288,6 +291,11 @@ def decide(
         reasons=reasons,
         revert_plan=plan,
     )
+
+
+def is_for_review(decision: Decision) -> bool:
+    """Whether a person is asked to act on it: free of the gate, of a day that is not history, and not carried out by machine."""
+    return decision.mode == "live" and any(reason.startswith((EXPORTED, WAITS)) for reason in decision.reasons)
 
 
 def decision_id(playbook: Playbook) -> str:
@@ -316,7 +324,7 @@ def _wanted(
     if playbook.category == "adapter":
         return _adapter(playbook, adapters)
     wanted = _json(playbook.suggested_changes)
-    reason = f"exported for review: a {playbook.category} is changed by people, never by machine"
+    reason = f"{EXPORTED}: a {playbook.category} is changed by people, never by machine"
     return _name(playbook), None, wanted, "nothing was changed by machine; whoever adopts it keeps the earlier version", "none", (reason,)
 
 
@@ -332,7 +340,7 @@ def _config(playbook: Playbook, policy: UpdatePolicy, current: Mapping[str, Conf
     plan = f"write back {_json(before)}, byte for byte from the backup taken before the change"
     needs_person = [change.rule.target for change in changes if change.rule.changed_by == "person"]
     if needs_person:
-        return ", ".join(after), _json(before), _json(after), plan, "hold", (f"waits for approval: {', '.join(needs_person)} may be changed by a person only",)
+        return ", ".join(after), _json(before), _json(after), plan, "hold", (f"{WAITS}: {', '.join(needs_person)} may be changed by a person only",)
     return ", ".join(after), _json(before), _json(after), plan, "apply", ("within the bounds, step and cool-down of the update policy",)
 
 
@@ -359,7 +367,7 @@ def _carried(level: ApplyLevel) -> tuple[Action, str]:
     if level == "off":
         return "none", "none, because FEDERATED_LEARNING_APPLY=off"
     if level == "stage":
-        return "hold", "waits for approval: FEDERATED_LEARNING_APPLY=stage prepares and verifies, and switches nothing"
+        return "hold", f"{WAITS}: FEDERATED_LEARNING_APPLY=stage prepares and verifies, and switches nothing"
     if level == "canary":
         return "canary", "FEDERATED_LEARNING_APPLY=canary: to a share of the nodes first"
     return "apply", "FEDERATED_LEARNING_APPLY=on"

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fl_assets.storage.playbook_files import CONTRACT_FIELDS, read_playbooks, write_playbooks
+from fl_assets.domain.updates import KeyRule, UpdatePolicy, decide
+from fl_assets.storage.playbook_files import CONTRACT_FIELDS, read_playbooks, write_playbooks, write_proposals
 from fl_assets_tests.build import DAY, playbook
 
 ONE, TWO = playbook(improvement_id="1" * 16), playbook(improvement_id="2" * 16)
@@ -68,3 +69,45 @@ def test_an_id_that_is_no_hash_names_no_file(tmp_path):
     with pytest.raises(ValueError, match="must be 16 hex digits"):
         write_playbooks(tmp_path, DAY, [playbook(improvement_id="../../x")])
     assert list(Path(tmp_path).iterdir()) == []
+
+
+# Review files -----------------------------------------------------------------------------------------------------------
+
+POLICY = UpdatePolicy(keys=(KeyRule(id="t", file="a_b.toml", key="x", change="timeout_ms", type="int", min=1, max=9000),))
+
+
+def proposals(folder, one, **given):
+    fields = {"mode": "live", "apply_level": "stage", "policy": POLICY, "current": {"a_b.toml#x": 5000}}
+    return write_proposals(folder, DAY, [(one, decide(one, [], **(fields | given)))])
+
+
+@pytest.mark.parametrize(
+    ("given", "how", "is_written"),
+    [
+        ({"category": "prompt"}, {}, True),
+        ({"category": "workflow"}, {"apply_level": "on"}, True),
+        ({}, {}, True),
+        ({}, {"apply_level": "on"}, False),
+        ({}, {"apply_level": "off"}, False),
+        ({}, {"mode": "backtest"}, False),
+        ({"category": "prompt", "held_because": ("confidence_gate: too low",)}, {}, False),
+    ],
+)
+def test_a_review_file_is_written_exactly_where_a_person_is_asked_to_act(tmp_path, given, how, is_written):
+    assert bool(proposals(tmp_path, playbook(**given), **how)) is is_written
+
+
+def test_a_review_file_says_change_evidence_reasons_and_the_way_back(tmp_path):
+    (path,) = proposals(tmp_path, ONE)
+    page = path.read_text()
+    for words in ("| a\\_b.toml\\#x | 5000 | 8000 |", "10 of 50 nodes", "200 failures", "waits for approval", "byte for byte"):
+        assert words in page
+
+
+def test_review_files_of_a_rerun_are_left_alone_and_stale_ones_removed(tmp_path):
+    (path,) = proposals(tmp_path, ONE)
+    os.utime(path, (1, 1))
+    proposals(tmp_path, ONE)
+    assert path.stat().st_mtime == 1
+    proposals(tmp_path, ONE, apply_level="on")
+    assert not path.exists()

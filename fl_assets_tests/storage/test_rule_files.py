@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fl_assets.domain.playbooks import Remedy
-from fl_assets.domain.updates import UpdatePolicy
+from fl_assets.domain.playbooks import FORMULAS, TEXT_FIELDS, Conditions, Remedy
+from fl_assets.domain.updates import KeyRule, UpdatePolicy
 from fl_assets.storage.rule_files import BUILT_IN_REMEDIES, MAX_BYTES, RuleFileError, load_remedies, read_record, read_rules
 
 GOOD = """\
@@ -111,3 +111,31 @@ def test_a_policy_is_one_record_and_its_mistakes_have_lines_too(rules):
     with pytest.raises(RuleFileError) as error:
         read_record(path, UpdatePolicy)
     assert str(error.value).startswith(f"{path}:2: keys.0.file = '../a.toml': ")
+
+
+# The documentation ------------------------------------------------------------------------------------------------------
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def example(name: str) -> str:
+    return (DOCS / name).read_text().split("```yaml\n")[1].split("```")[0]
+
+
+def test_the_documented_rules_load_and_show_every_condition_formula_and_field(rules):
+    (one,) = read_rules(rules(example("remedies.md")), Remedy, section="remedies")
+    assert one.when.model_fields_set == set(Conditions.model_fields)
+    text = (DOCS / "remedies.md").read_text()
+    assert [name for name in (*FORMULAS, *TEXT_FIELDS) if f"`{name}`" not in text] == []
+
+
+def test_the_mistake_that_the_documentation_quotes_is_what_one_sees(rules):
+    path = rules(example("remedies.md").replace("above_slowest", "eval"))
+    seen = mistakes(path)[0].replace(str(path.parent) + "/", "")
+    quoted = (DOCS / "remedies.md").read_text().split("mended:\n`")[1].split("…`")[0]
+    assert seen.startswith(quoted)
+
+
+def test_the_documented_policy_loads_and_shows_every_field(rules):
+    policy = read_record(rules(example("update-policy.md")), UpdatePolicy)
+    assert set().union(*(rule.model_fields_set for rule in policy.keys)) == set(KeyRule.model_fields)
