@@ -4,12 +4,16 @@ What goes here: what counts as a repeated question, a correction, an abandonment
 What does not: running the statement (storage), or what to make of its counts (`evidence.py`).
 
 How it reads: only the speaker's own words count, so fenced code, quoted lines and text in double quotes are cut out first; phrases match at word boundaries.
-Lexicons are regular expressions in the RE2 subset that Java shares, by language; all languages are looked for in every turn, since nothing says which is spoken.
+Lexicons are regular expressions in the RE2 subset that Java shares, by language; all languages are looked for in every turn, as nothing says which is spoken.
 Windows run within one session, and calls meet turns on one time line a trace, so the cost grows with the rows and never with their square.
 """
 
 from fl_assets.domain.models import Signal
 
+_DONE = (
+    "(booked|cancel+ed|updated|changed|modified|processed|completed|created|added|removed|sent|refunded|exchanged|returned|upgraded|applied|scheduled|submitted"
+    "|fixed|resolved|saved|deleted|placed|issued|confirmed|implemented)"
+)
 LEXICONS: dict[str, dict[str, tuple[str, ...]]] = {
     "en": {
         # The user: that answer was not what I meant.
@@ -37,16 +41,16 @@ LEXICONS: dict[str, dict[str, tuple[str, ...]]] = {
             r"i('m| am) done (here|with (this|you))",
             r"((this|that|it|you)( is| are)|it's|that's|you're) (useless|pointless|hopeless|going nowhere|getting (us |me )?nowhere|ridiculous|not helping)",
             r"waste of (my )?time",
-            r"i('ll| will|'d rather| would rather)( just)? (do|fix|handle|sort|figure|manage) (it|this|that)( out)? (myself|elsewhere|somewhere else|on my own)",
+            r"i('ll| will|'d rather| would rather)( just)? (do|fix|handle|sort|figure|manage) (it|this|that)( out)? (myself|elsewhere|on my own)",
             r"(speak|talk|chat|connect me|transfer me|put me through|escalate this|get me) (with |to )?(an?|the|your|some) ?"
             r"((real|actual|live|human) )?(human|person|agent|representative|supervisor|manager|operator)",
             r"(please|yes,?|can you|could you|then|just) transfer me",
         ),
         # The system: I cannot or may not.
         "refusal": (
-            r"(unable|not able|not allowed|not permitted|not authori[sz]ed) to (assist|help|answer|provide|do|comply|fulfil+|process|complete|discuss|continue|perform"
-            r"|make|change|remove|cancel|modify|add|offer)",
-            r"i (can't|cannot|can not|won't|will not|couldn't)( directly)? (assist|help|answer|comply|fulfil+|discuss|do that|do this|continue|engage|support|provide)",
+            r"(unable|not able|not allowed|not permitted|not authori[sz]ed) to (assist|help|answer|provide|do|comply|fulfil+|process|complete|discuss|continue"
+            r"|perform|make|change|remove|cancel|modify|add|offer)",
+            r"i (can't|cannot|can not|won't|will not|couldn't)( directly)? (assist|help|answer|comply|fulfil+|discuss|do (that|this)|continue|engage|provide)",
             r"(sorry|apologi[sz]e|unfortunately),?( but)?,? i (can't|cannot|can not|won't)",
             r"(as|being) an ai( language)?( model| assistant)?,? i",
             r"(goes|is|would be) (against|outside) (my|our|the) (policy|policies|guidelines|scope|capabilities)",
@@ -63,16 +67,15 @@ LEXICONS: dict[str, dict[str, tuple[str, ...]]] = {
         # The system: it is done.
         "success": (
             r"successfully",
-            r"(has|have)( now)? been (booked|cancel+ed|updated|changed|modified|processed|completed|created|added|removed|sent|refunded|exchanged|returned|upgraded"
-            r"|applied|scheduled|submitted|fixed|resolved|saved|deleted|placed|issued|confirmed)",
-            r"(i|we)('ve| have) (now |just )?(booked|cancel+ed|updated|changed|modified|processed|completed|created|added|removed|sent|fixed|resolved|saved|deleted"
-            r"|scheduled|submitted|applied|implemented|placed)",
+            rf"(has|have)( now)? been {_DONE}",
+            rf"(i|we)('ve| have) (now |just )?{_DONE}",
             r"((you're|you are|it's|that's|everything is|everything's) )?all (set|done|fixed)",
             r"(it|that|everything|your [a-z]+)( is|'s)( now)? (done|fixed|complete|completed|ready|working|booked|confirmed|cancel+ed|updated)",
         ),
         # The system: something went wrong (an answer that says so is not overconfident).
         "trouble": (
-            r"errors?|(an|the|some|this|another) issue|problems?|trouble|fail(ed|s|ure)?|unable|unavailable|unfortunately|however|unsuccessful|insufficient|declined",
+            r"errors?|(an|the|some|this|another) issue|problems?|trouble|fail(ed|s|ure)?",
+            r"unable|unavailable|unfortunately|however|unsuccessful|insufficient|declined",
             r"(could|can|was|were|did|does|is|are)( not|n't)|cannot|not (available|able|enough|found|possible|sufficient)",
             r"apologi[sz]e|apologies|sorry|mistake",
         ),
@@ -82,12 +85,12 @@ LEXICONS: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         # The user: something is asked for, not only agreed to.
         "request": (r"want|need|like|can|could|would|will|please|help|how|what|why|where|when|which|who|(show|tell|give) me",),
-        "consent": (r"yes|yeah|yep|sure|ok|okay|no|thanks|thank you|great|perfect|correct|right|of course|sounds good|go ahead|please (proceed|go ahead)",),
+        "consent": (r"yes|yeah|yep|sure|ok|okay|thanks|thank you|great|perfect|correct|right|of course|sounds good|go ahead|please (proceed|go ahead)",),
         # Words that say nothing of what is asked.
-        "stop_words": tuple(
-            "a about all also am an and any are as at be been but by can could do does for from get go have has hi hello hey help i i'd i'll i'm i've if in into is it it's "
-            "just let like me my need no not now of ok okay on one or our please so some sure thank thanks that that's the their them then there they this to up us want was "
-            "we were what when which will with would yes you your".split()
+        "stop_words": (
+            r"a|about|all|also|am|an|and|any|are|as|at|be|been|but|by|can|could|do|does|for|from|get|go|have|has|hi|hello|hey|help|i|i'd|i'll|i'm|i've|if|"
+            r"in|into|is|it|it's|just|let|like|me|my|need|no|not|now|of|ok|okay|on|one|or|our|please|so|some|sure|thank|thanks|that|that's|the|their|them|"
+            r"then|there|they|this|to|up|us|want|was|we|were|what|when|which|will|with|would|yes|you|your",
         ),
     },
 }
@@ -111,8 +114,7 @@ _BOUNDARY = r"(?:^|[^\p{{L}}\p{{N}}])(?:{})(?:$|[^\p{{L}}\p{{N}}])"
 
 def lexicon(purpose: str) -> str:
     """Return one regular expression, any language, for a purpose of `LEXICONS`."""
-    phrases = [phrase for language in sorted(LEXICONS) for phrase in LEXICONS[language].get(purpose, ())]
-    return _BOUNDARY.format("|".join(phrases))
+    return _BOUNDARY.format(_phrases(purpose))
 
 
 def conversation_signals_sql(conversations: str, traces: str) -> str:
@@ -126,6 +128,10 @@ def conversation_signals_sql(conversations: str, traces: str) -> str:
         A select with exactly the columns of conversation_signals: a row for every signal and every (node, service) that talked, ordered by its key.
     """
     return _STATEMENT.format(conversations=conversations, traces=traces, **_CONSTANTS)
+
+
+def _phrases(purpose: str) -> str:
+    return "|".join(phrase for language in sorted(LEXICONS) for phrase in LEXICONS[language].get(purpose, ()))
 
 
 def _quoted(text: str) -> str:
@@ -145,7 +151,7 @@ def _says(text: str, purpose: str) -> str:
 
 def _words(text: str) -> str:
     """SQL for the distinct content words of a text; punctuation falls, save what stands inside addresses and ids."""
-    stop_words = ", ".join(_quoted(word) for language in sorted(LEXICONS) for word in (*LEXICONS[language]["stop_words"], ""))
+    stop_words = ", ".join(_quoted(word) for word in (*_phrases("stop_words").split("|"), ""))
     plain = f"translate({text}, {_quoted(_PUNCTUATION)}, '{' ' * len(_PUNCTUATION)}')"
     return f"list_distinct(list_filter(string_split({plain}, ' '), lambda word: not list_contains([{stop_words}], word)))"
 
@@ -158,9 +164,7 @@ def _alike(earlier: str) -> str:
     return f"case when {earlier} is null then false when {is_near} then len({new_ids}) = 0 else false end"
 
 
-_LEADING_CONSENT = (
-    r"^[^\p{L}\p{N}]*(?:" + "|".join(phrase for language in sorted(LEXICONS) for phrase in LEXICONS[language]["consent"]) + r")(?:$|[^\p{L}\p{N}])"
-)
+_LEADING_CONSENT = r"^[^\p{L}\p{N}]*(?:" + _phrases("consent") + r")(?:$|[^\p{L}\p{N}])"
 _CONSTANTS = {
     "own_query": _own_words("user_query"),
     "own_answer": _own_words("system_response"),
@@ -191,7 +195,7 @@ with turns as (
     from {conversations}
 ),
 read as materialized (
-    select * exclude (said, answered), said <> '' as has_said, answered <> '' as has_answered,
+    select * exclude (said, answered), trim(said) <> '' as has_said, trim(answered) <> '' as has_answered,
         case when {is_question} then {words} else [] end as words, {is_correction} as corrects, {is_giving_up} as gives_up,
         {is_refusal} as refuses, {is_apology} as apologises, {claims_success} as claims_success, {is_interim} as is_interim
     from turns
