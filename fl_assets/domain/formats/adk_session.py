@@ -14,6 +14,8 @@ from fl_assets.domain.formats.spans import Span, rows
 
 _MARKS = tuple(re.compile(mark) for mark in (rb'(?<!\\)"invocation_?[iI]d"\s*:', rb'(?<!\\)"author"\s*:', rb'(?<!\\)"events"\s*:\s*\['))
 
+_LAST_SECOND = 253_402_300_800  # the end of year 9999
+
 
 def read(lines: Lines) -> Iterator[Row | Refusal]:
     """Turn a session into rows: an ExecutionTrace a tool call, model error and invocation, a ConversationLog an invocation with both sides."""
@@ -37,9 +39,11 @@ def _spans(lines: Lines) -> Iterator[tuple[int, Span] | Refusal]:
         if not isinstance(session, dict) or not isinstance(session.get("events"), list) or not session.get("id"):
             yield Refusal(line, "bad_record", "adk_session: a session is an object with an id and a list events")
             continue
-        events = [event for event in session["events"] if isinstance(event, dict) and isinstance(event.get("timestamp"), int | float)]
+        events = [event for event in session["events"] if isinstance(event, dict) and _ns(event)]
         if len(events) < len(session["events"]):
-            yield Refusal(line, "bad_span", f"{len(session['events']) - len(events)} of {len(session['events'])} events have no number as their timestamp")
+            yield Refusal(
+                line, "bad_span", f"{len(session['events']) - len(events)} of {len(session['events'])} events have no seconds since 1970 as their timestamp"
+            )
         yield from ((line, span) for span in _of_session(session, events))
 
 
@@ -134,5 +138,6 @@ def _error(response: Any) -> str | None:
 
 
 def _ns(event: dict[str, Any]) -> int:
-    seconds = event["timestamp"]
-    return round(seconds * 1e6) * 1000 if abs(seconds) < 1e12 else -1
+    """Read an event's time; 0 when it has none."""
+    seconds = event.get("timestamp")
+    return round(seconds * 1e6) * 1000 if isinstance(seconds, int | float) and 0 < seconds < _LAST_SECOND else 0

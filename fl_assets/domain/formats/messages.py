@@ -104,7 +104,7 @@ def _message(entry: Mapping[str, Any]) -> Message | None:
         return _message({"role": "assistant", **inner})
     event = str(entry.get("event.name") or "")
     role = entry.get("role") or entry.get("author") or {"gen_ai.user.message": "user", "gen_ai.choice": "assistant"}.get(event)
-    if not role and entry.get("type") in {"human", "ai", "system", "tool"}:  # LangChain
+    if not role and entry.get("type") in ("human", "ai", "system", "tool"):  # LangChain; a tuple, for the type may be anything
         role = entry["type"]
     if not isinstance(role, str):
         return None

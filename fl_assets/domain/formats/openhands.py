@@ -129,10 +129,10 @@ def _error(event: dict[str, Any]) -> str | None:
 
 
 def _ns(value: Any) -> int:
-    """Read an ISO 8601 time, without a zone as UTC; 0 when it is none."""
+    """Read an ISO 8601 time, without a zone as UTC; 0 when it is none, or before 1970."""
     try:
         when = datetime.fromisoformat(value)
     except (TypeError, ValueError):
         return 0
     when = when.replace(tzinfo=UTC) if when.tzinfo is None else when
-    return (when - _EPOCH) // timedelta(microseconds=1) * 1000
+    return max(0, (when - _EPOCH) // timedelta(microseconds=1) * 1000)

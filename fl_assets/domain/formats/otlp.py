@@ -7,11 +7,9 @@ Sources: opentelemetry-proto 1.5, `docs/specification.md#json-protobuf-encoding`
 """
 
 import base64
-import binascii
 import re
 from collections.abc import Iterator
 from functools import cache
-from itertools import chain
 from typing import Any
 
 from fl_assets.domain.formats.seam import Format, Lines, Refusal, Row, json_records
@@ -21,10 +19,6 @@ _MARK = re.compile(rb'(?<!\\)"(?:resourceSpans|resource_spans|resourceLogs|resou
 _MAX_DEPTH = 20
 _HEX = re.compile(r"[0-9a-fA-F]+")
 _STATUS = {"1": "ok", "STATUS_CODE_OK": "ok", "OK": "ok", "2": "error", "STATUS_CODE_ERROR": "error", "ERROR": "error"}
-
-
-class _BadSpanError(ValueError):
-    """A span that cannot be read; the text says which and why."""
 
 
 def read(lines: Lines) -> Iterator[Row | Refusal]:
@@ -49,12 +43,7 @@ def _spans(lines: Lines) -> Iterator[tuple[int, Span] | Refusal]:
         bad: list[str] = []
         total = 0
         for request in value if isinstance(value, list) else [value]:
-            groups, logs = _get(_object(request), "resourceSpans"), _get(_object(request), "resourceLogs")
-            if not isinstance(groups, list) and not isinstance(logs, list):
-                keys = ", ".join(sorted(request)[:5]) if isinstance(request, dict) else type(request).__name__
-                yield Refusal(line, "bad_record", f"no list resourceSpans or resourceLogs in this export request, but {keys or 'nothing'}")
-                continue
-            for span in chain(_of_groups(groups), _of_logs(logs)):
+            for span in _of_request(request):
                 total += 1
                 if isinstance(span, Span):
                     yield line, span
@@ -62,6 +51,16 @@ def _spans(lines: Lines) -> Iterator[tuple[int, Span] | Refusal]:
                     bad.append(span)
         if bad:  # one refusal a line, for that is what quarantine counts by
             yield Refusal(line, "bad_span", f"{len(bad)} of {total} spans: {bad[0]}")
+
+
+def _of_request(request: Any) -> Iterator[Span | str]:
+    """Give the spans of one export request, and a text for each thing that is none."""
+    groups, logs = _get(_object(request), "resourceSpans"), _get(_object(request), "resourceLogs")
+    if not isinstance(groups, list) and not isinstance(logs, list):
+        keys = ", ".join(sorted(request)[:5]) if isinstance(request, dict) else type(request).__name__
+        yield f"no list resourceSpans or resourceLogs in this export request, but {keys or 'nothing'}"
+    yield from _of_groups(groups)
+    yield from _of_logs(logs)
 
 
 def _of_groups(groups: Any) -> Iterator[Span | str]:
@@ -72,7 +71,7 @@ def _of_groups(groups: Any) -> Iterator[Span | str]:
             for raw in _list(_get(scoped, "spans")):
                 try:
                     yield _span(raw, resource, scope)
-                except _BadSpanError as error:
+                except ValueError as error:
                     yield str(error)
 
 
@@ -88,20 +87,20 @@ def _of_logs(groups: Any) -> Iterator[Span | str]:
                 if not name.startswith("gen_ai.") or not _get(raw, "traceId"):
                     continue
                 body = _any(_get(raw, "body"))
+                said = {**attributes, **(body if isinstance(body, dict) else {"content": body})}
+                about = {"gen_ai.operation.name": "chat", **attributes}
                 try:
                     when = _integer(_get(raw, "timeUnixNano"), "timeUnixNano") or _integer(_get(raw, "observedTimeUnixNano"), "observedTimeUnixNano")
                     trace_id, span_id = _id(_get(raw, "traceId"), "traceId", 16), _id(_get(raw, "spanId"), "spanId", 8)
-                except _BadSpanError as error:
+                    yield Span(trace_id, span_id, "", name, when, when, SAID, scope=scope, attributes=about, resource=resource, events=((name, said),))
+                except ValueError as error:
                     yield str(error)
-                    continue
-                said = {**attributes, **(body if isinstance(body, dict) else {"content": body})}
-                about = {"gen_ai.operation.name": "chat", **attributes}
-                yield Span(trace_id, span_id, "", name, when, when, SAID, scope=scope, attributes=about, resource=resource, events=((name, said),))
 
 
 def _span(raw: Any, resource: dict[str, Any], scope: str) -> Span:
     if not isinstance(raw, dict):
-        raise _BadSpanError(f"a span is a {type(raw).__name__}, must be an object")
+        message = f"a span is a {type(raw).__name__}, must be an object"
+        raise ValueError(message)
     status = _object(_get(raw, "status"))
     parent = _get(raw, "parentSpanId")
     return Span(
@@ -149,13 +148,15 @@ def _id(value: Any, field: str, size: int) -> str:
     if not _HEX.fullmatch(text) or len(text) != 2 * size:
         try:
             raw = base64.b64decode(text, validate=True)
-        except binascii.Error:
+        except ValueError:
             raw = b""
         if len(raw) != size:
-            raise _BadSpanError(f"{field} is {value!r:.60}, must be {2 * size} hexadecimal digits")
+            message = f"{field} is {value!r:.60}, must be {2 * size} hexadecimal digits"
+            raise ValueError(message)
         text = raw.hex()
     if not text.strip("0"):
-        raise _BadSpanError(f"{field} is all zeros, which is no id")
+        message = f"{field} is all zeros, which is no id"
+        raise ValueError(message)
     return text.lower()
 
 
@@ -166,7 +167,8 @@ def _integer(value: Any, field: str) -> int:
     try:
         return int(value)
     except (TypeError, ValueError, OverflowError) as error:
-        raise _BadSpanError(f"{field} is {value!r:.60}, must be an integer") from error
+        message = f"{field} is {value!r:.60}, must be an integer"
+        raise ValueError(message) from error
 
 
 def _attributes(value: Any, depth: int = 0) -> dict[str, Any]:

@@ -35,7 +35,11 @@ _LAST_NS = 253_402_300_799 * 10**9  # the end of year 9999, the last that a date
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One span with plain values; ids are what the format makes of them, times are nanoseconds since 1970 UTC."""
+    """One span with plain values; ids are what the format makes of them, times are nanoseconds since 1970 UTC.
+
+    Raises:
+        ValueError: when it has no time that a row can have.
+    """
 
     trace_id: str
     span_id: str
@@ -49,6 +53,11 @@ class Span:
     attributes: Mapping[str, Any] = field(default_factory=dict)
     resource: Mapping[str, Any] = field(default_factory=dict)
     events: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 0 < (self.end_ns or self.start_ns) <= _LAST_NS or self.start_ns < 0:
+            message = f"span {self.span_id} has no usable time: it starts at {self.start_ns} and ends at {self.end_ns} ns"
+            raise ValueError(message)
 
     @property
     def failed(self) -> bool:
@@ -114,8 +123,7 @@ _ALWAYS = re.compile(
 def first(values: Mapping[str, Any], keys: Iterable[str]) -> str:
     """Give the first of the keys that has a text or a number, as text; '' without one."""
     for key in keys:
-        value = values.get(key)
-        if isinstance(value, str | int | float) and (text := str(value).strip()):
+        if (value := values.get(key)) is not None and isinstance(value, str | int | float) and (text := str(value).strip()):
             return text
     return ""
 
@@ -222,14 +230,6 @@ def iso(ns: int) -> str:
     return (_EPOCH + timedelta(microseconds=ns // 1000)).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def problem(span: Span) -> str:
-    """Say why a span cannot be a row; '' when it can."""
-    when = span.end_ns or span.start_ns
-    if not 0 < when <= _LAST_NS or span.start_ns < 0:
-        return f"span {span.span_id} has no usable time: it starts at {span.start_ns} and ends at {span.end_ns} ns"
-    return ""
-
-
 def event_id(span: Span) -> str:
     """Derive the id of a span's event from its ids alone, so that the same span read from any file is the same event."""
     return f"{span.trace_id}:{span.span_id}"
@@ -308,9 +308,6 @@ def rows(spans: Iterable[tuple[int, Span] | Refusal]) -> Iterator[Row | Refusal]
             yield entry
             continue
         line, span = entry
-        if why := problem(span):
-            yield Refusal(line, "bad_span", why)
-            continue
         trace = held.setdefault(span.trace_id, _Trace())
         held.move_to_end(span.trace_id)
         if session := first(span.attributes, _SESSION_KEYS):

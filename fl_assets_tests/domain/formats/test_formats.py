@@ -142,7 +142,7 @@ def test_a_session_of_adk_gives_tool_calls_their_errors_and_its_talk():
     }
     (turn,) = [event["conversation_log"] for event in found if event["conversation_log"]]
     assert (turn["session_id"], turn["user_query"], turn["system_response"]) == ("s1", "book it", "I could not book it")
-    assert [entry.detail for entry in refused] == ["1 of 6 events have no number as their timestamp"]
+    assert [entry.detail for entry in refused] == ["1 of 6 events have no seconds since 1970 as their timestamp"]
 
 
 def test_an_output_of_openhands_gives_actions_with_the_errors_of_their_observations():
@@ -171,6 +171,120 @@ def test_an_output_of_openhands_gives_actions_with_the_errors_of_their_observati
     ]
     assert sum(event["execution_trace"]["success"] for event in found) == 2
     assert len(refused) == 1
+
+
+# Nothing that a file holds breaks a reader -----------------------------------------------------------------------------
+
+RECORD = {"eventName": "gen_ai.choice", "traceId": "a" * 32, "spanId": "c" * 16, "timeUnixNano": 1, "body": {"intValue": 1}}
+DOCUMENTS = {
+    "otlp": {
+        "resourceSpans": [
+            {
+                "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "s"}}]},
+                "scopeSpans": [
+                    {
+                        "scope": {"name": "lib"},
+                        "spans": [
+                            {
+                                "traceId": "a" * 32,
+                                "spanId": "b" * 16,
+                                "startTimeUnixNano": "1793527200000000000",
+                                "endTimeUnixNano": 1793527200000000001,
+                                "status": {"code": 2},
+                                "attributes": [{"key": "gen_ai.input.messages", "value": {"arrayValue": {"values": [{"stringValue": "x"}]}}}],
+                                "events": [{"name": "exception", "attributes": [{"key": "exception.type", "value": {"stringValue": "E"}}]}],
+                            }
+                        ],
+                    }
+                ],
+            }
+        ],
+        "resourceLogs": [{"scopeLogs": [{"logRecords": [RECORD]}]}],
+    },
+    "langfuse": {
+        "trace": {"id": "t", "name": "n", "sessionId": "s"},
+        "observations": [
+            {
+                "id": "o",
+                "traceId": "t",
+                "type": "GENERATION",
+                "startTime": "2026-11-01T10:00:00Z",
+                "level": "ERROR",
+                "metadata": {"attributes": {"llm.input_messages.0.message.content": "x"}, "resourceAttributes": {}, "scope": {"name": "x"}},
+                "input": {"messages": [{"role": "user", "content": [{"type": "text", "text": "q"}]}]},
+                "output": {"choices": [{"message": {"content": "a", "tool_calls": []}}]},
+            }
+        ],
+    },
+    "adk_session": {
+        "id": "s",
+        "events": [
+            {"id": "1", "invocation_id": "i", "author": "user", "timestamp": 1.0, "content": {"parts": [{"text": "q"}]}},
+            {"id": "2", "invocation_id": "i", "author": "a", "timestamp": 2.0, "content": {"parts": [{"function_call": {"id": "c", "name": "f"}}]}},
+            {
+                "id": "3",
+                "author": "a",
+                "timestamp": 3.0,
+                "error_code": "E",
+                "content": {"parts": [{"function_response": {"id": "c", "response": {"error": "e"}}}]},
+            },
+        ],
+    },
+    "openhands_eval_output": {
+        "instance_id": "i",
+        "instruction": "q",
+        "metadata": {"agent_class": "A", "llm_config": {"model": "m"}},
+        "error": "e",
+        "history": [
+            {"id": 1, "timestamp": "2026-11-01T10:00:00", "action": "run", "args": {"thought": "x"}},
+            {"id": 2, "timestamp": "2026-11-01T10:00:01", "cause": 1, "observation": "run", "content": "x", "extras": {"metadata": {"exit_code": 1}}},
+            [{"id": 3, "timestamp": "2026-11-01T10:00:02", "action": "finish", "args": {"final_thought": "done"}}],
+        ],
+    },
+    "error_records": {"id": "e", "failure_type": "f", "created_at": "2026-11-01T10:00:00Z", "contributing_tools": ["a"], "error_message": "m"},
+}
+leaves = st.none() | st.booleans() | numbers | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=3) | st.just("9" * 5000)
+anything = st.recursive(leaves, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["id", "role", "text", "type"]), inner, max_size=2))
+
+
+def mutated(value: object, choose: st.DataObject) -> object:
+    """Put anything at one place of a document, or leave it as it is."""
+    inner = list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    if not inner or choose.draw(st.integers(0, 9)) == 0:
+        return choose.draw(anything)
+    where = choose.draw(st.sampled_from(inner))
+    copied = value.copy()
+    copied[where] = mutated(value[where], choose)
+    return copied
+
+
+def assert_is_an_event(event: dict) -> None:
+    assert isinstance(event["event_id"], str)
+    key, other = ("execution_trace", "conversation_log") if event["event_type"] == "ExecutionTrace" else ("conversation_log", "execution_trace")
+    inner = event[key]
+    assert (event[other], event["timestamp"]) == (None, inner["timestamp"])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", event["timestamp"])
+    assert all(isinstance(key, str) and isinstance(value, str) for key, value in inner["metadata"].items())
+    texts = ("trace_id", "request_id", "service", "method") if key == "execution_trace" else ("log_id", "session_id", "user_query", "system_response")
+    assert all(isinstance(inner[name], str) and inner[name] for name in texts)
+    if key == "execution_trace":
+        assert isinstance(inner["success"], bool)
+        assert inner["duration_ms"] >= 0
+        assert inner["error"] is None if inner["success"] else inner["error"] is None or inner["error"]
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+@given(choose=st.data())
+def test_nothing_that_a_file_holds_breaks_its_reader(name, choose):
+    (found,) = [entry for entry in FORMATS if entry.name == name]
+    document = choose.draw(st.just(DOCUMENTS[name]))
+    for _ in range(choose.draw(st.integers(0, 2))):
+        document = mutated(document, choose)
+    for entry in found.read([(1, json.dumps(document).encode())]):
+        if isinstance(entry, Refusal):
+            assert entry.detail
+        elif found.table == "events":
+            assert_is_an_event(orjson.loads(entry.data))
 
 
 # The example in the documentation ---------------------------------------------------------------------------------------

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fl_assets.domain.formats import Refusal, Row, otlp, spans
+from fl_assets.domain.formats import Refusal, Row, messages, otlp, spans
 
 TRACE, ROOT, STEP, TOOL = "5b8efff798038103d269b633813fc60c", "00000000000000a1", "00000000000000b2", "00000000000000c3"
 START, END = 1_793_527_200_000_000_123, 1_793_527_200_250_000_123
@@ -138,6 +138,7 @@ leaves = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.float
 json_values = st.recursive(leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3), max_leaves=12)
 
 
+@example(value="\x80", place="events")
 @given(json_values, st.sampled_from(["request", "resource", "spans", "span", "attributes", "events", "any"]))
 def test_no_json_breaks_the_reader(value, place):
     whole = span(name="x", attributes={"session.id": "s"})
@@ -182,6 +183,13 @@ def test_a_span_that_cannot_be_read_costs_itself_alone_and_says_why(change, what
     (refusal,) = [entry for entry in results if isinstance(entry, Refusal)]
     assert (refusal.line, refusal.reason) == (1, "bad_span")
     assert what in refusal.detail
+
+
+def test_what_is_wrong_in_a_line_is_one_refusal_however_often_it_is_wrong():
+    bad = [span(STEP) | {"endTimeUnixNano": 0, "startTimeUnixNano": 0}, span(STEP) | {"spanId": "?"}, 7]
+    results = run([request(*bad, span(TOOL)), {}, request(*bad)])
+    assert [type(entry) for entry in results] == [Row, Refusal]
+    assert results[1].detail.startswith("7 of 8 spans: ")
 
 
 def test_a_broken_line_costs_that_line_wherever_it_is():
@@ -439,6 +447,11 @@ def chat(span_id: str, parent: str, asked: str, answer: str, **more: object) -> 
 
 SAID = json.dumps([{"role": "assistant", "content": "done"}])
 CALLED = json.dumps([{"role": "assistant", "content": "let me see", "tool_calls": [{"id": "1", "function": {"name": "f"}}]}])
+
+
+def test_a_message_that_is_none_says_nothing():
+    for value in ({"type": []}, {"role": 7, "content": "x"}, {"message": {"message": {}}}, [[{"role": "user"}]], "{", 7, None):
+        assert messages.read(value) == []
 
 
 def test_an_answer_that_calls_a_tool_is_no_turn():
