@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fl_assets.domain.formats import Refusal, Row, detect
@@ -56,6 +56,7 @@ def test_corrections_that_are_objects_are_kept_as_their_json():
     assert error_record({**RECORD, "proposed_corrections": [{"b": 1, "a": "x"}, None, "y"]})["proposed_corrections"] == ['{"a":"x","b":1}', "y"]
 
 
+@settings(deadline=None)
 @given(st.lists(st.text("abc", min_size=1, max_size=3), min_size=1, max_size=5))
 def test_an_object_a_list_and_lines_give_the_same_rows(ids):
     records = [{**RECORD, "id": identity} for identity in ids]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fl_assets.domain import formats
@@ -70,6 +70,7 @@ objects = st.dictionaries(st.text("ab", min_size=1, max_size=2), numbers | st.li
 records = st.lists(objects, min_size=1, max_size=4)
 
 
+@settings(deadline=None)
 @given(records, st.booleans())
 def test_lines_are_records_and_a_pretty_document_is_one(found, crlf):
     end = b"\r\n" if crlf else b"\n"
@@ -79,6 +80,7 @@ def test_lines_are_records_and_a_pretty_document_is_one(found, crlf):
     assert list(seam.json_records((number, line + end) for number, line in enumerate(pretty, 1))) == [(1, found)]
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([b'{"a":1}', b'{"a":', b"", b"\xff\xfe", b"[1]", b"}", b"null"]), max_size=8))
 def test_no_line_is_lost_and_none_is_counted_twice(lines):
     results = list(seam.json_records(enumerate(lines, 1)))
@@ -274,6 +276,7 @@ def assert_is_an_event(event: dict) -> None:
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
+@settings(deadline=None)
 @given(choose=st.data())
 def test_nothing_that_a_file_holds_breaks_its_reader(name, choose):
     (found,) = [entry for entry in FORMATS if entry.name == name]
