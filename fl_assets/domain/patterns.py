@@ -16,10 +16,10 @@ from fl_assets.domain.models import Record
 
 _PLACEHOLDER = re.compile(r"<[A-Z][A-Z0-9_]*>")
 _STATUS = re.compile(r" <STATUS_[0-9]{3}>$")
-_PIECE = re.compile(r"[^\s=:,;#@()\[\]{}<>\"'`|]+|=(?=[\s,;)\]}]|$)")
-_VARIABLE_WORD = re.compile(r"\x00|[0-9]|^(?:true|false|null|none|nil|yes|no|on|off|nan|undefined)$", re.IGNORECASE)
+_PIECE = re.compile(r"[^\s=:,;#@()\[\]{}<>\"'`|]+|=")
+_VARIABLE_WORD = re.compile(r"[\x00\x01]|[0-9]|^(?:true|false|null|none|nil|yes|no|on|off|nan|undefined|root|admin)$", re.IGNORECASE)
 _IDENTIFIER = re.compile(r"[a-z][A-Z]|[A-Za-z]_|[A-Za-z][.$\\/-][A-Za-z]|^[^A-Za-z]+$")
-_PUNCTUATION = re.compile(r"^[^\w\x00]+$")
+_PUNCTUATION = re.compile(r"^[^\w\x00\x01]+$")
 
 STAR = 0  # token number of a variable
 
@@ -42,17 +42,26 @@ class Grouping:
 def skeleton(message: str) -> tuple[str, ...]:
     """Return the constant words of a masked message in order, each run of variables as one `*`."""
     words: list[str] = []
-    for piece in _PIECE.findall(_PLACEHOLDER.sub("\x00", _STATUS.sub("", message))):
-        if piece == "=" or _is_variable(piece):
-            word = "*"
+    for piece in _PIECE.findall(_PLACEHOLDER.sub(_sign, _STATUS.sub("", message))):
+        if piece == "=":
+            if words and words[-1] not in "*?":
+                words[-1] = words[-1].removesuffix("=") + "="
+            continue
+        if _is_variable(piece):
+            word = "?" if piece == "\x01" else "*"
         elif _PUNCTUATION.match(piece):
             continue
         else:
             word = piece.rstrip(".!?")
-        if word == "*" and words and words[-1] == "*":
+        if word in "*?" and words and words[-1] in "*?":
+            words[-1] = "*"
             continue
         words.append(word)
     return tuple(words)
+
+
+def _sign(match: re.Match[str]) -> str:
+    return "\x01" if match.group() == "<ID>" else "\x00"
 
 
 def _is_variable(piece: str) -> bool:
@@ -90,67 +99,173 @@ def _mix(values: np.ndarray) -> np.ndarray:
     return z ^ (z >> np.uint64(31))
 
 
-MIN_VALUES, MIN_IDENTIFIERS, MIN_BESIDE_VARIABLE, MIN_CONSTANTS, MAX_ROUNDS = 5, 2, 2, 2, 8
+# Evidence that a place varies. Words of prose are weak evidence (a log statement may well have five siblings), identifiers are better, and a number, path or
+# address already seen in the same place is nearly proof.
+MIN_WORDS = 5
+MIN_IDENTIFIERS = 3
+MIN_WORDS_AFTER_KEY = 3
+MIN_CONSTANTS = 2  # words that must remain to say what the message is about
+MIN_CONSTANTS_BESIDE = 4  # the same, where one word beside a variable is enough
+MIN_PROPERTIES = 5
+MAX_ROUNDS = 8
+
+Item = tuple[int, ...]
 
 
-def mine(skeletons: Sequence[tuple[str, ...]]) -> np.ndarray:
-    """Return a group number for each of the distinct skeletons.
+class _Miner:
+    """The least fixed point of "a word that varies is a variable", over token-number tuples.
 
-    A least fixed point: two skeletons that differ in one word are linked when that word takes enough values in its place. Then the place becomes a variable and
-    the generalised skeleton is one more to compare. Items are only added, and links need counts that only grow, so the result does not depend on order and more
-    messages never split a group.
+    Items are skeletons and what they generalise to. Nothing is ever taken back: rounds only add items, links and knowledge of which variables are certain, and every
+    condition is a count that can only grow. So the outcome depends on neither the order nor the company of messages: more of them never split a group.
     """
-    vocabulary: dict[str, int] = {"*": STAR}
-    items: dict[tuple[int, ...], int] = {}
-    links = _Links()
-    for words in skeletons:
-        item = tuple(vocabulary.setdefault(word, len(vocabulary)) for word in words)
-        items.setdefault(item, links.add())
-    is_identifier = np.array([bool(_IDENTIFIER.search(word)) for word in vocabulary])
-    known: list[tuple[int, ...]] = list(items)
-    for _ in range(MAX_ROUNDS):
-        lengths = np.fromiter((len(item) for item in known), np.int64, len(known))
-        flat = np.fromiter((token for item in known for token in item), np.int64, int(lengths.sum()))
-        owner = np.repeat(np.arange(len(known)), lengths)
-        position = np.arange(len(flat)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+
+    def __init__(self, skeletons: Sequence[tuple[str, ...]]) -> None:
+        vocabulary: dict[str, int] = {"*": STAR}
+        self.links = _Links()
+        self.number: dict[Item, int] = {}
+        self.items: list[Item] = []
+        self.certain: list[int] = []  # bit i: the variable at place i of the item was once a number, path or address, or has been mined
+        numbers = []
+        for words in skeletons:
+            tokens = tuple(STAR if word in "*?" else vocabulary.setdefault(word, len(vocabulary)) for word in words)
+            numbers.append(self.add(tokens, sum(1 << place for place, word in enumerate(words) if word == "*")))
+        names = list(vocabulary)
+        self.numbers = numbers
+        self.is_key = np.array([False, *(word.endswith("=") for word in names[1:])])
+        self.is_identifier = np.array([False, *(bool(_IDENTIFIER.search(word)) for word in names[1:])]) & ~self.is_key
+
+    def add(self, tokens: Item, certain: int) -> int:
+        """Return the number of an item, which is new unless it is known; neighbouring variables become one, which is certain."""
+        item, bits = [], 0
+        for place, token in enumerate(tokens):
+            if token == STAR and item and item[-1] == STAR:
+                bits |= 1 << (len(item) - 1)
+                continue
+            bits |= (certain >> place & 1) << len(item)
+            item.append(token)
+        key = tuple(item)
+        number = self.number.get(key)
+        if number is None:
+            number = self.number[key] = self.links.add()
+            self.items.append(key)
+            self.certain.append(bits)
+        else:
+            self.certain[number] |= bits
+        return number
+
+    def generalise(self, members: Sequence[int], places: Sequence[int]) -> None:
+        """Link items of one length that agree outside of the places, and make those places variables."""
+        tokens, certain = list(self.items[members[0]]), sum(1 << place for place in places)
+        for place in places:
+            tokens[place] = STAR
+        for member in members:
+            certain |= self.certain[member]
+        general = self.add(tuple(tokens), certain)
+        for member in members:
+            self.links.join(general, member)
+
+    def one_place(self) -> None:
+        """Generalise items that differ in one word, where the words there are evidence enough."""
+        items, is_key, is_identifier = self.items, self.is_key, self.is_identifier
+        lengths = np.fromiter((len(item) for item in items), np.int64, len(items))
+        flat = np.fromiter((token for item in items for token in item), np.int64, int(lengths.sum()))
+        owner = np.repeat(np.arange(len(items)), lengths)
+        place = np.arange(len(flat)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         with np.errstate(over="ignore"):
-            mixed = _mix((flat * 512 + position + 1).astype(np.uint64))
-            whole = np.zeros(len(known), np.uint64)
+            mixed = _mix((flat * 512 + place + 1).astype(np.uint64))
+            whole = np.zeros(len(items), np.uint64)
             np.add.at(whole, owner, mixed)
-            key = whole[owner] - mixed + _mix((position + (1 << 50)).astype(np.uint64)) + _mix((lengths[owner] + (1 << 51)).astype(np.uint64))
-        constants = np.bincount(owner, weights=flat != STAR, minlength=len(known))
-        order = np.argsort(key, kind="stable")
-        sorted_key = key[order]
-        start = np.flatnonzero(np.r_[True, sorted_key[1:] != sorted_key[:-1]])
-        size = np.diff(np.r_[start, len(order)])
-        is_star = (flat == STAR)[order]
-        identifiers = np.add.reduceat(is_identifier[flat][order], start)
-        stars = np.add.reduceat(is_star.astype(np.int64), start)
-        rest = (constants[owner] - (flat != STAR))[order][start]
-        values = size - stars
-        wide = (rest >= MIN_CONSTANTS) & (
-            ((values >= MIN_VALUES) | (identifiers >= MIN_IDENTIFIERS)) & (position[order][start] > 0)
-            | (stars > 0) & ((values >= MIN_BESIDE_VARIABLE) | (identifiers >= 1))
-        )
-        before = len(known)
-        for bucket in np.flatnonzero(wide):
-            members = order[start[bucket] : start[bucket] + size[bucket]]
-            first = known[owner[members[0]]]
-            place = position[members[0]]
-            general = _collapse((*first[:place], STAR, *first[place + 1 :]))
-            number = items.get(general)
-            if number is None:
-                number = items[general] = links.add()
-                known.append(general)
-            for member in owner[members]:
-                links.join(number, items[known[member]])
-        if len(known) == before:
-            break
-    return np.array([links.root(i) for i in range(len(skeletons))])
+            key = whole[owner] - mixed + _mix((place + (1 << 50)).astype(np.uint64)) + _mix((lengths[owner] + (1 << 51)).astype(np.uint64))
+        variable = flat == STAR
+        certain = np.fromiter((bits >> i & 1 for item, bits in zip(items, self.certain, strict=True) for i in range(len(item))), bool, len(flat)) & variable
+        constants = np.bincount(owner, weights=~variable, minlength=len(items))
+        usable = ~is_key[flat]
+        rows = np.flatnonzero(usable)
+        rows = rows[np.argsort(key[rows], kind="stable")]
+        if not len(rows):
+            return
+        start = np.flatnonzero(np.r_[True, key[rows][1:] != key[rows][:-1]])
+        size = np.diff(np.r_[start, len(rows)])
+        several = size > 1
 
+        def count(mask: np.ndarray) -> np.ndarray:
+            return np.add.reduceat(mask[rows].astype(np.int64), start)
 
-def _collapse(item: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(token for i, token in enumerate(item) if token != STAR or i == 0 or item[i - 1] != STAR)
+        words, identifiers, variables, sure = count(~variable), count(is_identifier[flat]), count(variable), count(certain)
+        first = rows[start]
+        rest = constants[owner[first]] - ~variable[first]
+        after_key = (np.r_[False, is_key[flat][:-1]] & (place > 0))[first]
+        enough = (words >= MIN_WORDS) | (identifiers >= MIN_IDENTIFIERS)
+        inside = (place[first] > 0) | (variables > 0)
+        value = after_key & ((words >= MIN_WORDS_AFTER_KEY) | (identifiers + (variables > 0) > 1))
+        beside = (sure > 0) & ~after_key & (rest >= MIN_CONSTANTS_BESIDE)
+        for bucket in np.flatnonzero(several & (rest >= MIN_CONSTANTS) & (enough & inside | value | beside)):
+            members = rows[start[bucket] : start[bucket] + size[bucket]]
+            self.generalise(owner[members].tolist(), [int(place[first[bucket]])])
+
+    def all_identifiers(self) -> None:
+        """Generalise items that agree in everything but identifiers, two or more that vary together."""
+        buckets: dict[Item, list[int]] = {}
+        for number, item in enumerate(self.items):
+            places = tuple(place for place, token in enumerate(item) if place and self.is_identifier[token])
+            if len(places) > 1:
+                tokens = list(item)
+                for place in places:
+                    tokens[place] = -1
+                buckets.setdefault(tuple(tokens), []).append(number)
+        for shape, members in buckets.items():
+            places = [place for place, token in enumerate(shape) if token == -1]
+            varying = [place for place in places if len({self.items[member][place] for member in members}) > 1]
+            distinct = all(len({self.items[member][place] for member in members}) >= MIN_IDENTIFIERS for place in varying)
+            if varying and distinct and sum(token > 0 for token in shape) >= MIN_CONSTANTS:
+                self.generalise(members, varying)
+
+    def properties(self) -> None:
+        """Link messages that name one property each after the same words (`environment: key=value`), whatever the values are."""
+        buckets: dict[Item, dict[int, list[int]]] = {}
+        for number, item in enumerate(self.items):
+            keys = [place for place, token in enumerate(item) if self.is_key[token]]
+            if len(keys) == 1 and keys[0] >= MIN_CONSTANTS:
+                buckets.setdefault(item[: keys[0]], {}).setdefault(item[keys[0]], []).append(number)
+        for names in buckets.values():
+            if len(names) >= MIN_PROPERTIES:
+                members = [number for numbers in names.values() for number in numbers]
+                for member in members:
+                    self.links.join(members[0], member)
+
+    def absorb(self) -> None:
+        """Link items with one word more beside a variable to those without: inside a value at once, elsewhere when several words stand there."""
+        seen: dict[tuple[int, int], set[int]] = {}
+        for number, item in enumerate(self.items):
+            last = len(item) - 1
+            for place, token in enumerate(item):
+                before, after = place > 0 and item[place - 1] == STAR, place < last and item[place + 1] == STAR
+                if token == STAR or self.is_key[token] or last < MIN_CONSTANTS_BESIDE or not (before or after):
+                    continue
+                shorter = item[:place] + item[place + 1 + (before and after) :]
+                target = self.number.get(shorter)
+                if target is None or sum(token != STAR for token in shorter) < MIN_CONSTANTS_BESIDE:
+                    continue
+                if place and self.is_key[item[place - 1]]:
+                    self.links.join(target, number)
+                else:
+                    seen.setdefault((target, place if not before else place - 1), set()).add(number)
+        for (target, _), numbers in seen.items():
+            if len(numbers) > 1:
+                for number in numbers:
+                    self.links.join(target, number)
+
+    def groups(self) -> list[int]:
+        """Return a group number for each skeleton."""
+        self.all_identifiers()
+        for _ in range(MAX_ROUNDS):
+            before = len(self.items), sum(self.certain)
+            self.one_place()
+            if (len(self.items), sum(self.certain)) == before:
+                break
+        self.properties()
+        self.absorb()
+        return [self.links.root(number) for number in self.numbers]
 
 
 def group_messages(messages: Sequence[str]) -> Grouping:
@@ -161,7 +276,7 @@ def group_messages(messages: Sequence[str]) -> Grouping:
     """
     shapes = [skeleton(message) for message in messages]
     distinct = sorted(set(shapes))
-    number = dict(zip(distinct, mine(distinct).tolist(), strict=True))
+    number = dict(zip(distinct, _Miner(distinct).groups(), strict=True))
     roots = [number[shape] for shape in shapes]
     members: dict[int, list[int]] = {}
     for i, root in enumerate(roots):
