@@ -116,7 +116,8 @@ _CONTENT = re.compile(
     r"|^(?:user|enduser|crew|process|telemetry|logfire)[._]"
 )
 _ALWAYS = re.compile(
-    r"^(?:gen_ai\.(?:request\.model|response\.(?:model|finish_reasons|id)|usage\.[a-z_.]+|input\.tokens|output\.type)|llm\.token_count\.[a-z_.]+|http\.re(?:quest\.method|sponse\.status_code))$"
+    r"^(?:gen_ai\.(?:request\.[a-z_.]+|response\.(?:model|finish_reasons|id)|usage\.[a-z_.]+|output\.type)|llm\.token_count\.[a-z_.]+"
+    r"|http\.request\.method|[a-z_.]+\.status_code|langfuse\.prompt\.(?:name|version)|llm\.prompt_template\.version)$"
 )
 
 

@@ -355,6 +355,26 @@ def test_content_and_people_stay_out_of_metadata():
     assert "sesame" not in json.dumps(event)
 
 
+def test_settings_of_a_call_are_kept_in_metadata():
+    kept = {
+        "gen_ai.request.temperature": 0.2,
+        "gen_ai.usage.input_tokens": 7,
+        "http.response.status_code": 429,
+        "langfuse.prompt.name": "greeting",
+        "cached": True,
+    }
+    (trace,) = traces(run(request(span(attributes=kept)))).values()
+    shown = {"gen_ai.request.temperature": "0.2", "gen_ai.usage.input_tokens": "7", "http.response.status_code": "429", "langfuse.prompt.name": "greeting"}
+    assert trace["metadata"] | shown | {"cached": "true"} == trace["metadata"]
+
+
+def test_metadata_is_bounded():
+    many = {f"key{number:04}": "x" for number in range(500)} | {"long": "y" * 1000}
+    (trace,) = traces(run(request(span(attributes=many)))).values()
+    assert len(trace["metadata"]) <= spans.MAX_ATTRIBUTES
+    assert "long" not in trace["metadata"]
+
+
 # Talk ------------------------------------------------------------------------------------------------------------------
 
 HISTORY = [
