@@ -215,7 +215,7 @@ CALL_FAILURES = (
         (("llm-gateway", "complete"),),
         0.25,
         0.8,
-        "429 Too Many Requests: rate limit of @count@0 requests per minute exceeded for model deployment '@word@', retry after @dur@ s",
+        "429 Too Many Requests: rate limit of @count@0 requests per minute exceeded for model deployment '@host@', retry after @dur@ s",
         "429",
         45,
     ),
