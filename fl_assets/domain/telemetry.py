@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 
 import orjson
 
-from fl_assets.domain.redaction import ITEM_SEPARATOR, KEY_SEPARATOR, UNREDACTABLE, pseudonym, redact_select, redact_with_counts
+from fl_assets.domain.redaction import ITEM_SEPARATOR, KEY_SEPARATOR, RULES, UNREDACTABLE, pseudonym, redact_select, redact_with_counts
 
 Reason = Literal[
     "not_utf8",
@@ -242,6 +242,10 @@ def safe_redact(text: str, redact: Callable[[str], str]) -> str:
         return UNREDACTABLE
 
 
+_CONTROLS = {0x1D: " ", 0x1E: " ", 0x1F: " "}
+"""Separators of the engine, which no text may hold."""
+
+
 def redact_event(line: bytes, secret: bytes, redact: Callable[[str], tuple[str, dict[str, int]]] = redact_with_counts) -> tuple[bytes, Counter[str]]:
     """Redact an event as `read_line` gave it, value by value; return it with the number of values masked by entity.
 
@@ -253,6 +257,7 @@ def redact_event(line: bytes, secret: bytes, redact: Callable[[str], tuple[str, 
     counts: Counter[str] = Counter()
 
     def text(value: str) -> str:
+        value = value.translate(_CONTROLS)
         try:
             redacted, found = redact(value)
         except Exception:  # whatever it is, the raw text must not get through
@@ -268,7 +273,7 @@ def redact_event(line: bytes, secret: bytes, redact: Callable[[str], tuple[str, 
         return together.partition(KEY_SEPARATOR)[2] if KEY_SEPARATOR in together else UNREDACTABLE
 
     def name(value: str) -> str:
-        return value if text(value) == value else pseudonym(value, secret)
+        return value if text(value) == value else pseudonym(value, secret)  # also where the value holds a separator
 
     event = orjson.loads(line)
     event["event_id"] = name(event["event_id"])
@@ -329,7 +334,7 @@ def parsed_sql(lines: str) -> str:
             coalesce(execution_trace.metadata, conversation_log.metadata)::varchar as metadata_raw,
             coalesce(timestamp, execution_trace.timestamp, conversation_log.timestamp) as time_text,
             case when timestamp is not null then coalesce(execution_trace.timestamp, conversation_log.timestamp) end as payload_time,
-            json_keys(line, ['$', '$.execution_trace', '$.conversation_log']) as keys
+            case when event_id is not null then json_keys(line, ['$', '$.execution_trace', '$.conversation_log']) end as keys
         from fl_read),
     fl_typed as (
         select *, not list_has_all({_KEYS}, flatten(keys)) as has_unknown, try_cast(duration_raw as double) as duration_ms,
@@ -380,48 +385,73 @@ def content_sql(kind: Literal["trace", "talk", "either"]) -> str:
 
 
 def events_sql(lines: str, sources: str, start: date) -> str:
-    """Return a SELECT of redacted events, one row a line of `lines`; where `is_suspect`, the line must go through `read_line` and `redact_event` first.
+    """Return a SELECT of events as they are in `lines`: raw, so its result must stay in memory until `redacted_sql` has seen it.
+
+    Where `is_suspect`, the line must go through `read_line` and `redact_event` first. `doc` holds all texts of a row in which something may have to be masked, as one
+    text: names, texts, and metadata entries, with ITEM_SEPARATOR between them; it is null for all other rows.
 
     Args:
         lines: a relation of (`file_no`, `line_no`, `row_no`, `line`).
         sources: a relation of (`file_no`, `node`: by folder or null, `received`: TIMESTAMP, UTC).
         start: first day there is.
     """
-    parts = {name: f"parts[{index}]" for index, name in enumerate(_DOC, 1)}
     item, key = f"chr({ord(ITEM_SEPARATOR)})", f"chr({ord(KEY_SEPARATOR)})"
-    clean_key, clean_value = (f"translate({text}, {item} || {key}, '  ')" for text in ("e.key", "coalesce(e.value, '')"))
-    entries = f"array_to_string(list_transform(map_entries(metadata), lambda e: {clean_key} || {key} || {clean_value}), {item})"
+    entries = f"array_to_string(list_transform(map_entries(metadata), lambda e: e.key || {key} || coalesce(e.value, '')), {item})"
     doc = f" || {item} || ".join(f"coalesce({name}, '')" for name in _DOC)
-    unsafe = f"regexp_matches(concat({', '.join(_DOC)}), '[{ITEM_SEPARATOR}{KEY_SEPARATOR}]')"
-    same_ids = " and ".join(f"{parts[name]} = coalesce({name}, '')" for name in IDS)
-    masked = "list_concat(regexp_extract_all(doc, '<([A-Z_0-9]+)>', 1), list_transform(regexp_extract_all(raw_doc, '<([A-Z_0-9]+)>', 1), lambda name: '-' || name))"
-    texts = ", ".join(f"case when changed and {name} is not null then {parts[name]} else {name} end as {name}" for name in ("error", "user_query", "system_response"))
-    pairs = f"list_transform(parts[{len(_DOC) + 1}:], lambda e: string_split(e, {key}))"
-    unique = "list_transform(pairs, lambda p, i: case when len(list_filter(pairs, lambda q: q[1] = p[1])) > 1 then p[1] || '#' || i else p[1] end)"
-    hidden = ", ".join(f"case when not is_suspect then {name} end as {name}" for name in (*IDS, "error", "user_query", "system_response"))
+    texts = ", ".join(name for name in _COLUMNS if name != "timestamp")
+    hints = " or ".join(f"regexp_matches(doc, '{hint}')" for hint in dict.fromkeys(rule.hint.replace("'", "''") for rule in RULES))
+    # Each entry of metadata has one KEY_SEPARATOR and, after the first, one ITEM_SEPARATOR: more of them were in the texts.
+    count = "(strlen(doc) - strlen(replace(replace(doc, {item}, ''), {key}, '')))".format(item=item, key=key)
+    has_separators = f"{count} <> {len(_DOC)} + greatest(1, 2 * cardinality(metadata)) - 1 + (cardinality(metadata) = 0)::int"
     return f"""
     with fl_events as (
         select p.* exclude (trace_id, caused_by), s.received, coalesce(p.trace_id, case when not is_trace then metadata['trace_id'] end) as trace_id,
             coalesce(p.caused_by, metadata['caused_by']) as caused_by, coalesce(nullif(metadata['node_id'], ''), s.node, 'unknown') as node_id
         from ({parsed_sql(lines)}) p join {sources} s using (file_no)),
-    fl_docs as (select *, {doc} || {item} || {entries} as doc from fl_events),
-    fl_redacted as ({redact_select("(select *, doc as raw_doc from fl_docs)", ["doc"])}),
-    fl_split as (
-        select *, doc is distinct from raw_doc as changed,
-            case when doc is distinct from raw_doc then string_split(doc, {item}) end as parts
-        from fl_redacted),
-    fl_pairs as (
-        select * exclude (is_suspect), is_suspect or {unsafe} or (changed and (len(parts) <= {len(_DOC)} or not ({same_ids}))) as is_suspect,
-            case when changed and cardinality(metadata) > 0 then {pairs} end as pairs
-        from fl_split),
-    fl_masked as (
-        select * replace (case when pairs is not null then map_from_entries(list_zip({unique}, list_transform(pairs, lambda p: p[2]))) else metadata end as metadata, {texts}),
-            case when changed and not is_suspect then {masked} end as masked,
-            coalesce(event_time < timestamp '{start}' or event_time > received + interval 1 day, true) as has_clock_skew
-        from fl_pairs),
-    fl_dated as (
-        select * replace ({hidden}, case when not is_suspect then metadata end as metadata), coalesce(event_time, received) as timestamp,
-            case when has_clock_skew then greatest(received::date, date '{start}') else event_time::date end as event_date
-        from fl_masked)
-    select event_date, file_no, line_no, row_no, is_trace, is_suspect, has_clock_skew, masked, {content_sql("either")} as content, {", ".join(_COLUMNS)}
-    from fl_dated"""  # noqa: S608 - constants and names of our own only
+    fl_docs as (
+        select *, {doc} || {item} || {entries} as doc, coalesce(event_time < timestamp '{start}' or event_time > received + interval 1 day, true) as has_clock_skew
+        from fl_events)
+    select file_no, line_no, row_no, is_trace, has_clock_skew, coalesce(event_time, received) as timestamp, {texts},
+        is_suspect or ({has_separators}) as is_suspect, case when {hints} then doc end as doc,
+        case when has_clock_skew then greatest(received::date, date '{start}') else event_time::date end as event_date
+    from fl_docs"""  # noqa: S608 - constants and names of our own only
+
+
+def redacted_sql(docs: str) -> str:
+    """Return a SELECT of (`row_no`, `parts`, `masked`, `is_suspect`) of those rows in which something was masked.
+
+    `masked` names what was masked, once a value, and with a minus what the raw text named already. Where `is_suspect`, a name holds personal data, or the text
+    could not be redacted: the line must go through `redact_event`.
+
+    Args:
+        docs: a relation of (`row_no`, `doc`) as `events_sql` gives them.
+    """
+    item = f"chr({ord(ITEM_SEPARATOR)})"
+    names = "regexp_extract_all({}, '<([A-Z_0-9]+)>', 1)"
+    return f"""
+    select row_no, parts, list_concat({names.format("doc")}, list_transform({names.format("raw")}, lambda name: '-' || name)) as masked,
+        len(parts) <> len(raw_parts) or parts[1:{len(IDS)}] <> raw_parts[1:{len(IDS)}] as is_suspect
+    from (
+        select *, string_split(doc, {item}) as parts, string_split(raw, {item}) as raw_parts
+        from ({redact_select(f"(select row_no, doc, doc as raw from {docs})", ["doc"])}) where doc is distinct from raw)"""  # noqa: S608 - constants and names of our own only
+
+
+def staged_sql(events: str, redacted: str) -> str:
+    """Return a SELECT of the events that may be stored: those of `events`, with the texts of `redacted` where a row is in it.
+
+    Args:
+        events: what `events_sql` gave, without its suspect rows and those of `redacted_sql`.
+        redacted: what `redacted_sql` gave, without its suspect rows.
+    """
+    key = f"chr({ord(KEY_SEPARATOR)})"
+    texts = ", ".join(f"case when parts is not null and {name} is not null then parts[{_DOC.index(name) + 1}] else {name} end as {name}" for name in _DOC[len(IDS) :])
+    pairs = f"case when parts is not null and cardinality(metadata) > 0 then list_transform(parts[{len(_DOC) + 1}:], lambda e: string_split(e, {key})) end"
+    # Masked keys may have become equal: then they are numbered.
+    keys = "list_transform(pairs, lambda p, i: case when len(list_filter(pairs, lambda q: q[1] = p[1])) > 1 then p[1] || '#' || i else p[1] end)"
+    values = "list_transform(pairs, lambda p: coalesce(p[2], ''))"
+    fallback = f"map {{'{UNREDACTABLE}': ''}}"
+    return f"""
+    select event_date, file_no, line_no, is_trace, has_clock_skew, masked, {content_sql("either")} as content, {", ".join(_COLUMNS)}
+    from (
+        select * replace (case when pairs is not null then coalesce(try(map({keys}, {values})), {fallback}) else metadata end as metadata, {texts})
+        from (select e.*, r.parts, r.masked, {pairs} as pairs from {events} e left join {redacted} r using (row_no)))"""  # noqa: S608 - constants and names of our own only

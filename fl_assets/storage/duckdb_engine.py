@@ -26,13 +26,14 @@ import duckdb
 import numpy as np
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from fl_assets.domain.conversations import conversation_signals_sql
 from fl_assets.domain.formats import Format, Refusal, detect
 from fl_assets.domain.redaction import redact, redact_id, redact_with_counts
 from fl_assets.domain.settings import FederatedLearningConfig
 from fl_assets.domain.signatures import call_totals_sql, signature_sql
-from fl_assets.domain.telemetry import BadLine, content_sql, event_day, events_sql, excerpt, parse_time, read_line, redact_event, safe_redact
+from fl_assets.domain.telemetry import BadLine, content_sql, event_day, events_sql, excerpt, parse_time, read_line, redact_event, redacted_sql, safe_redact, staged_sql
 from fl_assets.storage.lake import SCHEMA_VERSION, Lake, Manifest, remove_folder
 from fl_assets.storage.tables import CONVERSATION_LOGS, ERROR_RECORDS, LAKE_TABLES, QUARANTINED_EVENTS, RAW_TRACES, TABLES, Table
 from fl_assets.storage.telemetry_files import (
@@ -294,8 +295,8 @@ class _Ingestion:
     def run(self) -> IngestReport:
         """Stage, deduplicate, commit, and only then tell the index."""
         self._create()
-        for number, batch in enumerate(_ahead(_tables(self._batches()))):
-            self._stage(batch, number)
+        for batch in _ahead(_tables(self._batches())):
+            self._stage(batch)
         for number, reading in enumerate(self.readings):
             self.bad += [(number, line, reason, detail, excerpt(start, redact), size) for line, reason, detail, start, size in reading.problems]
         duplicates = self._drop_duplicates()
@@ -340,9 +341,10 @@ class _Ingestion:
         self.connection.register("fl_given", table)
         self.connection.execute("create temp table fl_sources as select * from fl_given")
         self.connection.unregister("fl_given")
-        self.connection.register("fl_lines", _numbered([]))
-        self.sql = events_sql("fl_lines", "fl_sources", self.settings.start_date)
-        self.connection.execute(f"create temp table fl_stage as select *, 0::integer as batch_no from ({self.sql}) limit 0")
+        self.events_sql = events_sql("fl_lines", "fl_sources", self.settings.start_date)
+        columns = {column.name: column.type for table in (RAW_TRACES, CONVERSATION_LOGS) for column in table.columns if not column.name.startswith("source_")}
+        extra = {"file_no": "INTEGER", "line_no": "BIGINT", "is_trace": "BOOLEAN", "masked": "VARCHAR[]", "content": "UBIGINT"}
+        self.connection.execute(f"create temp table fl_stage ({', '.join(f'{name} {kind}' for name, kind in {**columns, **extra}.items())})")
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         for number, reading in enumerate(self.readings):
@@ -383,14 +385,10 @@ class _Ingestion:
 
     # Staging
 
-    def _stage(self, batch: pa.Table, number: int) -> None:
+    def _stage(self, batch: pa.Table) -> None:
         """Stage a batch; lines that the SQL has doubts about are read strictly, redacted one by one, and staged again."""
-        suspects = self._insert(batch, number)
-        if not suspects:
-            return
         again: list[pa.RecordBatch] = []
-        for file_no, line_no, line in zip(*(batch.column(name).take(pa.array(suspects)).to_pylist() for name in ("file_no", "line_no", "line")), strict=True):
-            raw = line.encode()
+        for file_no, line_no, raw in self._insert(batch):
             event = read_line(raw)
             if isinstance(event, BadLine):
                 self._quarantine(file_no, line_no, event, raw)
@@ -399,19 +397,32 @@ class _Ingestion:
                 for entity, count in counts.items():
                     self.redactions[None, entity] += count
                 again.append(_lines_of(file_no, [(line_no, redacted)]))
-        if again:
-            doubtful = self._insert(table := _numbered(again), number)
-            for file_no, line_no, line in zip(*(table.column(name).take(pa.array(doubtful, pa.int64())).to_pylist() for name in ("file_no", "line_no", "line")), strict=True):
-                self._quarantine(file_no, line_no, BadLine("wrong_type", "cannot be read without a doubt"), line.encode())
+        for file_no, line_no, raw in self._insert(_numbered(again)) if again else ():
+            self._quarantine(file_no, line_no, BadLine("wrong_type", "cannot be read without a doubt"), raw)
 
-    def _insert(self, batch: pa.Table, number: int) -> list[int]:
-        """Stage a batch and return the rows of it that are suspect; of those nothing stays."""
+    def _insert(self, batch: pa.Table) -> list[tuple[int, int, bytes]]:
+        """Stage a batch, and return the lines of it that are suspect: (file_no, line_no, line). Raw text stays in Arrow: what DuckDB keeps may spill to disk."""
         self.connection.register("fl_lines", batch)
-        self.connection.execute(f"insert into fl_stage select *, {number:d} from ({self.sql})")
-        rows = self.connection.execute("select row_no from fl_stage where batch_no = $number and is_suspect order by row_no", {"number": number}).fetchall()
-        if rows:
-            self.connection.execute("delete from fl_stage where batch_no = $number and is_suspect", {"number": number})
-        return [row for (row,) in rows]
+        events = self.connection.sql(self.events_sql).to_arrow_table()
+        suspects = set(events.filter(pc.field("is_suspect"))["row_no"].to_pylist())
+        events = events.filter(~pc.field("is_suspect"))
+        redacted = _NONE_REDACTED
+        docs = events.select(["row_no", "doc"]).filter(pc.field("doc").is_valid())
+        if len(docs):
+            self.connection.register("fl_docs", docs)
+            redacted = self.connection.sql(redacted_sql("fl_docs")).to_arrow_table()
+            named = set(redacted.filter(pc.field("is_suspect"))["row_no"].to_pylist())
+            if named:
+                suspects |= named
+                redacted = redacted.filter(~pc.field("is_suspect"))
+                events = events.filter(~pc.field("row_no").isin(sorted(named)))
+        self.connection.register("fl_events", events)
+        self.connection.register("fl_redacted", redacted)
+        self.connection.execute(f"insert into fl_stage by name {staged_sql('fl_events', 'fl_redacted')}")
+        for name in ("fl_events", "fl_redacted", "fl_lines"):
+            self.connection.unregister(name)
+        lines = batch.select(["file_no", "line_no", "line"]).take(pa.array(sorted(suspects), pa.int64()))
+        return [(file_no, line_no, line.encode()) for file_no, line_no, line in zip(*(column.to_pylist() for column in lines.columns), strict=True)]
 
     def _quarantine(self, file_no: int, line_no: int, bad: BadLine, raw: bytes) -> None:
         self.bad.append((file_no, line_no, bad.reason, bad.detail, excerpt(raw, redact), len(raw.rstrip(b"\r\n"))))
@@ -574,6 +585,9 @@ class _Ingestion:
 
     def _count(self, relation: str) -> int:
         return self.connection.execute(f"select count(*) from {relation}").fetchall()[0][0]  # noqa: S608 - our own names
+
+
+_NONE_REDACTED = pa.table({"row_no": pa.array([], pa.int64()), "parts": pa.array([], pa.list_(pa.string())), "masked": pa.array([], pa.list_(pa.string()))})
 
 
 @lru_cache(maxsize=10_000)
