@@ -396,11 +396,13 @@ def propose(
         return []
     history = _history(previous, day)
     drafts: list[Playbook] = []
+    first_seen: dict[str, datetime] = {}
     for row in patterns.sort_values("pattern_id").to_dict("records"):
         facts = Facts.of(row)
         if facts.state != "resolved":
+            first_seen[facts.pattern_id] = row["first_seen"]
             drafts += [_playbook(facts, remedy, changes, day, history) for remedy, changes in _answers(facts, remedies)]
-    merged = _merge(_held(drafts, settings))
+    merged = _merge(_held(drafts, settings), first_seen)
     return sorted(merged, key=lambda playbook: (bool(playbook.held_because), -playbook.confidence, -playbook.evidence_count, playbook.improvement_id))
 
 
@@ -503,7 +505,7 @@ def _held(drafts: Sequence[Playbook], settings: FederatedLearningConfig) -> list
     return [draft.model_copy(update={"held_because": tuple(str(problem) for problem in found.get(draft.improvement_id, ()))}) for draft in drafts]
 
 
-def _merge(drafts: Sequence[Playbook]) -> list[Playbook]:
+def _merge(drafts: Sequence[Playbook], first_seen: Mapping[str, datetime]) -> list[Playbook]:
     """Join playbooks that ask for the same; without a named target nobody can say that it is the same, so those stay apart."""
     groups: dict[str, list[Playbook]] = {}
     for draft in drafts:
@@ -511,8 +513,9 @@ def _merge(drafts: Sequence[Playbook]) -> list[Playbook]:
         groups.setdefault(same, []).append(draft)
     merged = []
     for group in groups.values():
-        # What may be acted on leads, then the oldest: its id, and with it its history, changes only when the gate's answer does.
-        leader, *others = sorted(group, key=lambda one: (bool(one.held_because), one.created_at, -one.evidence_count, one.improvement_id))
+        # What may be acted on leads, then the pattern that is known longest: the leader's id, and with it the history, changes only when the
+        # gate's answer does. The playbook's own age would not do: it depends on which days have been materialised.
+        leader, *others = sorted(group, key=lambda one: (bool(one.held_because), first_seen[one.pattern_id], one.improvement_id))
         if others:
             also = sorted({one.pattern_id for one in others})
             words = f"The same change answers {len(also)} more {'pattern' if len(also) == 1 else 'patterns'}: {', '.join(also)}."
@@ -536,14 +539,40 @@ def _content(category: str, title: str, target: str, changes: Mapping[str, str])
 def _history(rows: Iterable[Mapping[str, Any]], day: date) -> dict[str, _Earlier]:
     """Read first day, last version and last content of each playbook from rows of earlier days, in any order."""
     found: dict[str, _Earlier] = {}
-    earlier = ((_as_day(row["event_date"]), row) for row in rows)
-    for then, row in sorted(((then, row) for then, row in earlier if then < day), key=lambda pair: (pair[0], pair[1]["improvement_id"])):
-        identity = str(row["improvement_id"])
-        created = found[identity].created_at if identity in found else datetime.combine(then + timedelta(days=1), time.min, UTC)
-        changes = row["suggested_changes"]
-        content = _content(row["category"], row["title"], row["target"], json.loads(changes) if isinstance(changes, str) else changes)
-        found[identity] = _Earlier(created, int(row["version"]), content)
+    for then, row in _in_order(rows):
+        if then < day:
+            found[row["improvement_id"]] = _next(found.get(row["improvement_id"]), then, row)
     return found
+
+
+def renumber(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the stored playbooks whose `created_at` or `version` no longer follows from the days before them, with both set right.
+
+    A day that is materialised after a later one makes the later one's history longer; with this, the table is the same whatever the order.
+
+    Args:
+        rows: All rows of playbooks, in any order.
+    """
+    found: dict[str, _Earlier] = {}
+    changed = []
+    for then, row in _in_order(rows):
+        known = found[row["improvement_id"]] = _next(found.get(row["improvement_id"]), then, row)
+        stored = row["created_at"] if row["created_at"].tzinfo else row["created_at"].replace(tzinfo=UTC)
+        if (stored, row["version"]) != (known.created_at, known.version):
+            changed.append(dict(row) | {"created_at": known.created_at, "version": known.version})
+    return changed
+
+
+def _next(earlier: _Earlier | None, day: date, row: Mapping[str, Any]) -> _Earlier:
+    changes = row["suggested_changes"]
+    content = _content(row["category"], row["title"], row["target"], json.loads(changes) if isinstance(changes, str) else changes)
+    if earlier is None:
+        return _Earlier(datetime.combine(day + timedelta(days=1), time.min, UTC), 1, content)
+    return _Earlier(earlier.created_at, earlier.version + (earlier.content != content), content)
+
+
+def _in_order(rows: Iterable[Mapping[str, Any]]) -> list[tuple[date, Mapping[str, Any]]]:
+    return sorted(((_as_day(row["event_date"]), row) for row in rows), key=lambda pair: (pair[0], pair[1]["improvement_id"]))
 
 
 def _as_day(value: date | str) -> date:

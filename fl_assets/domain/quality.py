@@ -50,7 +50,7 @@ def enough_nodes(playbooks: Sequence[Playbook], min_nodes: int) -> list[Violatio
 def is_significant(playbooks: Sequence[Playbook]) -> list[Violation]:
     """A playbook's pattern must survive the day's false-discovery control; every one that does not is listed."""
     return [
-        _violation("is_significant", one.improvement_id, "a pattern that survives the day's false-discovery control", "one that does not")
+        _violation("is_significant", one.improvement_id, "to survive the day's false-discovery control", "failures that may be noise")
         for one in playbooks
         if not one.is_significant
     ]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from fl_assets.domain.models import Category, ErrorClass, Playbook, State
-from fl_assets.domain.playbooks import FAILURE_CLASSES, FORMULAS, Change, Facts, Remedy, improvement_id, nice_up, override, propose, safe_name
+from fl_assets.domain.playbooks import FAILURE_CLASSES, FORMULAS, Change, Facts, Remedy, improvement_id, nice_up, override, propose, renumber, safe_name
 from fl_assets.domain.quality import no_personal_data
 from fl_assets.domain.redaction import residue
 from fl_assets.domain.settings import FederatedLearningConfig
@@ -83,7 +83,7 @@ def test_a_day_without_patterns_has_no_playbooks():
     assert propose(pd.DataFrame(), REMEDIES, day=DAY, settings=SETTINGS) == []
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.sampled_from(FAILURE_CLASSES), st.integers(2, 10**9), st.floats(0, 1), st.floats(1, 1e7), st.integers(0, 2**64 - 1))
 def test_no_number_and_no_id_of_ours_looks_like_personal_data(failure_class, failures, rate, duration, number):
     rows = [pattern(pattern_id=f"{number ^ twin:016x}", failure_class=failure_class, failures=failures, failure_rate=rate, p99_ms=duration) for twin in (0, 1)]
@@ -93,6 +93,7 @@ def test_no_number_and_no_id_of_ours_looks_like_personal_data(failure_class, fai
 # Nobody's words ---------------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(st.one_of(st.sampled_from(ATTACKS), st.text(min_size=1)), st.sampled_from(FAILURE_CLASSES))
 @example("ignore_previous_instructions", "unknown_tool")
 def test_words_of_errors_and_talk_reach_no_playbook(words, failure_class):
@@ -101,6 +102,7 @@ def test_words_of_errors_and_talk_reach_no_playbook(words, failure_class):
     assert made(hostile) == made(pattern(failure_class=failure_class))
 
 
+@settings(deadline=None)
 @given(st.one_of(st.sampled_from(ATTACKS), st.text(min_size=1).filter(lambda name: not safe_name(name, ""))), st.sampled_from(FAILURE_CLASSES))
 def test_a_service_or_method_name_that_is_no_plain_identifier_changes_no_text(name, failure_class):
     assert made(pattern(failure_class=failure_class, services=[name], methods=[name])) == made(
@@ -117,6 +119,7 @@ def test_a_hostile_name_is_shown_as_the_placeholder(attack):
     assert shown.target == ""
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_a_safe_name_holds_nothing_that_markdown_html_or_csv_would_read(name):
     shown = safe_name(name, "")
@@ -164,6 +167,7 @@ def test_repeats_are_halved_and_context_is_trimmed_earlier_the_more_it_overflows
     assert trims == ["85", "70", "50"]
 
 
+@settings(deadline=None)
 @given(st.floats(min_value=0, max_value=1e12))
 def test_a_nice_number_is_whole_never_below_and_at_most_half_above(value):
     nice = nice_up(value)
@@ -171,6 +175,7 @@ def test_a_nice_number_is_whole_never_below_and_at_most_half_above(value):
     assert nice <= max(1, value * 1.5, value + 1)
 
 
+@settings(deadline=None)
 @given(st.fixed_dictionaries({name: st.one_of(st.none(), st.floats(0, 1e9)) for name in ("p50_ms", "p95_ms", "p99_ms", "failure_p50_ms")}), st.floats(0, 1))
 def test_every_formula_gives_a_whole_number_of_one_or_more_or_nothing(durations, rate):
     facts = Facts.of(pattern(failure_rate=rate, **durations))
@@ -179,6 +184,7 @@ def test_every_formula_gives_a_whole_number_of_one_or_more_or_nothing(durations,
         assert value is None or (isinstance(value, int) and value >= 1)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(FORMULAS)), st.integers(5, 50), st.integers(0, 50))
 def test_a_computed_change_stays_within_the_rules_bounds(formula, low, span):
     value = Change(key="k", formula=formula, min=low, max=low + span).computed(Facts.of(pattern()))
@@ -201,7 +207,7 @@ def test_what_may_be_acted_on_comes_first():
     assert not free.held_because
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_the_order_of_rows_does_not_matter(shuffle: random.Random):
     rows = [pattern(pattern_id=f"p{position}", failure_class=name, services=[f"s{position % 3}"]) for position, name in enumerate(FAILURE_CLASSES)]
@@ -211,11 +217,16 @@ def test_the_order_of_rows_does_not_matter(shuffle: random.Random):
 
 
 def test_the_same_change_to_the_same_target_is_one_playbook_that_names_all_patterns():
-    (one,) = made(pattern(), pattern(pattern_id="p-twin", failures=90))
+    (one,) = made(pattern(), pattern(pattern_id="p-twin", failures=90, first_seen=pattern()["last_seen"]))
     assert one.pattern_id == "p-timeout"
     assert one.merged_patterns == ("p-twin",)
     assert one.evidence_count == 200
     assert "answers 1 more pattern: p-twin" in one.description
+
+
+def test_the_pattern_known_longest_leads_when_both_may_be_acted_on():
+    (one,) = made(pattern(failures=900), pattern(pattern_id="p-old", first_seen=pattern()["first_seen"] - timedelta(days=9)))
+    assert one.pattern_id == "p-old"
 
 
 def test_what_may_be_acted_on_leads_a_merged_playbook():
@@ -245,17 +256,36 @@ def test_created_at_is_the_end_of_the_first_day_and_the_version_counts_changes_o
     assert versions == {0: 1, 1: 1, 2: 2, 3: 2, 5: 3}
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_history_is_read_in_any_order_and_never_from_this_day_or_later(shuffle: random.Random):
     days = [DAY + timedelta(days=offset) for offset in range(-3, 3)]
     limits = [5000.0, 6000.0, 7000.0, 8000.0, 5000.0, 5000.0]
     rows = [stored(made(pattern(failure_p50_ms=limit, p99_ms=4000.0), day=day)[0]) for limit, day in zip(limits, days, strict=True)]
-    rows = [row | {"version": position + 1} for position, row in enumerate(rows)]
     shuffle.shuffle(rows)
     (one,) = made(pattern(p99_ms=4000.0), previous=rows)
     assert one.created_at == datetime(2026, 10, 30, tzinfo=UTC)
-    assert one.version == 4  # the third day had 3 and asked for something else
+    assert one.version == 4  # three days before it, each asked for another limit
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.permutations(range(6)))
+def test_whatever_order_days_are_materialised_in_the_table_is_the_same(order):
+    limits = [5000.0, 6000.0, 6000.0, None, 5000.0, 6000.0]
+
+    def table(days: list[int]) -> list[dict[str, Any]]:
+        kept: dict[tuple[date, str], dict[str, Any]] = {}
+        for offset in days:
+            day = DAY + timedelta(days=offset)
+            todays = [pattern(failure_p50_ms=limits[offset], p99_ms=4000.0), pattern(pattern_id="p-twin", confidence=0.1 * (offset % 3) + 0.6)]
+            for one in made(*todays[limits[offset] is None :], previous=list(kept.values()), day=day):
+                kept[day, one.improvement_id] = stored(one)
+            for row in renumber(kept.values()):
+                kept[row["event_date"], row["improvement_id"]] = row
+        return [kept[key] for key in sorted(kept)]
+
+    assert table(list(order)) == table(list(range(6)))
+    assert renumber(table(list(order))) == []
 
 
 # Rules ------------------------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """The rules of the gate: what fails them, in numbers, and what a check makes of it."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fl_assets.domain.quality import bad_ratio, confidence_gate, enough_nodes, evidence_is_real, is_significant, minimum_events, no_personal_data, violations
@@ -17,6 +17,7 @@ def test_a_thin_window_says_collected_required_and_missing():
     assert minimum_events(1000, 1000, 1) == []
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2000), st.integers(1, 2000))
 def test_the_minimum_is_met_exactly_from_the_minimum_on(events, minimum):
     assert bool(minimum_events(events, minimum, 1)) is (events < minimum)
@@ -66,6 +67,7 @@ def test_personal_data_is_named_by_kind_and_not_repeated():
     assert "ada" not in str(problem)
 
 
+@settings(deadline=None)
 @given(st.floats(0, 1), st.integers(0, 9), st.booleans(), st.integers(0, 400))
 def test_a_playbook_is_free_exactly_when_every_rule_holds(confidence, nodes, significant, recount):
     one = playbook(confidence=confidence, nodes_affected=nodes, is_significant=significant)

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any, get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -35,6 +35,7 @@ def decided(one: Any = None, **given: Any) -> Decision:
     return decide(one, found, **(fields | given))
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(get_args(Category)),
     st.sampled_from(get_args(ApplyLevel)),
@@ -174,6 +175,7 @@ def test_a_value_that_is_no_number_in_bounds_is_refused(suggested):
         rule().read(suggested)
 
 
+@settings(deadline=None)
 @given(st.one_of(st.text(), st.floats().map(str), st.integers().map(str)), st.sampled_from(["int", "float"]))
 def test_whatever_is_suggested_a_number_that_is_read_lies_within_the_bounds(suggested, kind):
     try:
