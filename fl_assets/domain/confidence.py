@@ -36,21 +36,21 @@ NODE_CAP = 3.0
 """The loudest node of a day counts as at most this many times the second loudest."""
 SOLO_CEILING = 0.4
 """Confidence of a pattern that nothing but one node supports is at most this."""
-MEMORY = 0.6
+MEMORY = 0.75
 """Weight of a day's evidence relative to the day after it."""
-PRIOR_EXPOSURE = 0.1
+PRIOR_EXPOSURE = 0.05
 """Days without failures that every pattern starts with."""
-DAY_VARIANCE, DAY_VARIANCE_WEIGHT = 0.1, 4.0
+DAY_VARIANCE, DAY_VARIANCE_WEIGHT = 0.06, 4.0
 """Squared coefficient of variation of a pattern's rate from day to day before any is seen, and the days this is worth."""
-SURVIVAL_PRIOR = (0.6, 2.4)
-"""Beta prior of the chance that a pattern ends on a day: a new one goes on with probability 0.8, a fortnight-old one with 0.96."""
+SURVIVAL_PRIOR = (0.3, 1.2)
+"""Beta prior of the chance that a pattern ends on a day: a new one goes on with probability 0.8, a fortnight-old one with 0.98."""
 SURVIVAL_WEIGHT = 20.0
 """Spell days that the survival prior is worth against the fleet's own."""
 INCIDENT_DAYS, INCIDENTS_PER_NODE, INCIDENTS_CENSORED = 7, 10, 10
 """Incidents are sessions of these last days, at most so many a node; the background is fitted below the last of these numbers."""
 BACKGROUND_PRIOR, BACKGROUND_WEIGHT, BACKGROUND_CEILING = 0.1, 20.0, 0.8
 """Chance that a one-off is followed by a further incident: prior, the patterns it is worth, and the most that is believed."""
-SHARE_ONE_OFF, REAL_CONTINUES = 0.8, 0.9
+SHARE_ONE_OFF, REAL_CONTINUES = 0.5, 0.9
 """Share of patterns that are one-offs, and the chance of a further incident in those that are not."""
 STATE_RATIO, STATE_Z = 1.5, 1.96
 """Rate ratio and z-value from which a pattern counts as rising or falling."""
@@ -380,7 +380,7 @@ def _ends(facts: _Facts) -> tuple[float, float]:
     days = active.shape[1] - CLEAN_DAYS
     later = np.stack([active[:, ahead : days + ahead] for ahead in range(1, CLEAN_DAYS + 1)]).any(axis=0)
     at_risk = active[:, :days] & (facts.incidents > 1)[:, None]
-    expected = np.where(at_risk, alpha / (alpha + beta + age[:, :days] - 1), 0.0).sum()
+    expected = np.where(at_risk, alpha / (alpha + beta + np.maximum(age[:, :days] - 1, 0)), 0.0).sum()
     scale = (SURVIVAL_WEIGHT * alpha / (alpha + beta) + (at_risk & ~later).sum()) / (SURVIVAL_WEIGHT * alpha / (alpha + beta) + expected)
     return float(np.clip(alpha * scale, 0.05, 3.0)), beta
 
