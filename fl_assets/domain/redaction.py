@@ -37,165 +37,456 @@ def _any_case(words: str) -> str:
 class Rule:
     """One thing to mask.
 
-    A match is masked when `need` is found in it, `keep` is not, the third group is empty if it must stand `alone`, and the `check` holds for its digits.
+    `find` is first replaced by its three groups between marks, STX before ETX value EOT after ENQ, so that the conditions are plain patterns too. A match is
+    masked when `need` matches the value, `keep` is found nowhere in it, `keep_before` does not match from the start of what stays before, what
+    stays after is empty if it must stand `alone`, and the `check` holds for the value's letters and digits.
+    `hint` is found in every text that the rule can change, whatever earlier rules did to it: the fast path skips the rule where the hint is absent.
     """
 
     entity: str
     find: str
+    hint: str
     need: str = ""
     keep: str = ""
+    keep_before: str = ""
     alone: bool = False
     check: Literal["", "luhn", "iban"] = ""
 
     @property
     def is_plain(self) -> bool:
         """Whether every match is masked."""
-        return not (self.need or self.keep or self.alone or self.check)
+        return not (self.need or self.keep or self.keep_before or self.alone or self.check)
 
     @property
-    def template(self) -> str:
-        """The replacement, as RE2, Python and DuckDB write it."""
-        return rf"\1<{self.entity}>\3"
+    def unmark(self) -> str:
+        """Finds the marked matches that stay."""
+        kept = [f"(?:{self.keep_before})[^\x05]*"] if self.keep_before else []
+        kept += [f"[^\x05]*(?:{self.keep})[^\x05]*"] if self.keep else []
+        return f"\x02({'|'.join(kept)})\x05" if kept else ""
 
+    @property
+    def mask(self) -> str:
+        """Finds the marked matches that go."""
+        value = f"(?:{self.need})" if self.need else "[^\x04]*"
+        after = "" if self.alone else "[^\x05]*"
+        return f"\x02([^\x03]*)\x03{value}\x04({after})\x05"
+
+
+_MARKS = "\x02\x03\x04\x05"
+_MARKED = "\x02\\1\x03\\2\x04\\3\x05"
 
 # Building blocks ------------------------------------------------------------------------------------------------------
 
 _W = "0-9A-Za-z_"
-_EDGE = f"(^|[^{_W}])"
-_KEY_EDGE = "(^|[^0-9A-Za-z_-])"
-_BLANK = "[ \t\r\n]"
-_LETTERS = "À-ÖØ-öø-ɏͰ-ԯ"
+_SEP = "\x1e\x1f"
+_ESCAPED = "%[0-9A-Fa-f]{2}|\\\\[nrt]"
+"""What may stand before a value in encoded text: `%3D` in a URL, `\\n` in JSON within a string."""
+_EDGE = f"(^|{_ESCAPED}|[^{_W}])"
 _HEX = "[0-9A-Fa-f]"
 _OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
-_NOISE = _any_case("(?:order|ref|reference|invoice|part|sku|ticket|item|serial|model|isbn|tracking|case|build|version|id|no|number|po|lot|batch)")
+_IP = f"{_OCTET}(?:[.]{_OCTET}){{3}}"
+_DASH = "‐‑–—\\-"
+_LETTERS = "A-Za-zÀ-ÖØ-öø-ɏͰ-ԯ"
+_NUMBERED = _any_case(
+    "(?:order|orders|ref|reference|invoice|part|sku|ticket|item|serial|model|isbn|tracking|case|build|version|id|no|nr|number|po|lot|batch|code|account|job|run|task|doc|rev|issue)"
+)
+"""Words that make the number after them a number of a thing."""
 
-# Secrets by their own form --------------------------------------------------------------------------------------------
+# Secrets known by their own form: one entity, for what they ask of the reader is the same (revoke it) and new vendors need one line -----------------------
 
 _KEYS = (
-    "(?:AKIA|ASIA|AROA|AIDA|AGPA|ANPA|ANVA|AIPA|ABIA|ACCA)[0-9A-Z]{16}",
-    "AIza[0-9A-Za-z_-]{30,}",
+    "A(?:KIA|SIA|ROA|IDA|GPA|NPA|NVA|IPA|BIA|CCA)[0-9A-Z]{16}",  # AWS
+    "AIza[0-9A-Za-z_-]{30,}",  # Google
     "ya29[.][0-9A-Za-z_-]{20,}",
+    "1//0[0-9A-Za-z_-]{30,}",
     "GOCSPX-[0-9A-Za-z_-]{20,}",
-    "gh[pousr]_[0-9A-Za-z]{30,}",
+    "gh[pousr]_[0-9A-Za-z]{30,}",  # GitHub
     "github_pat_[0-9A-Za-z_]{22,}",
-    "gl(?:pat|dt|rt|cbt|ptt|ft|soat|agent|imt)-[0-9A-Za-z_.-]{16,}",
-    "(?:hf|api_org)_[0-9A-Za-z]{30,}",
-    "sk-(?:ant|proj|svcacct|admin|or|lf|live|test|None)-[0-9A-Za-z_-]{16,}",
+    "gl(?:pat|dt|rt|cbt|ptt|ft|soat|agent|imt|oas)-[0-9A-Za-z_.-]{16,}",  # GitLab
+    "(?:hf|api_org)_[0-9A-Za-z]{30,}",  # Hugging Face
+    "sk-(?:ant|proj|svcacct|admin|or|lf|live|test|None)-[0-9A-Za-z_-]{16,}",  # OpenAI, Anthropic, OpenRouter, Langfuse
     "sk-[0-9A-Za-z]{20,}",
     "pk-lf-[0-9A-Za-z-]{16,}",
-    "xox[a-z]-[0-9A-Za-z-]{10,}",
+    "xox[a-z]-[0-9A-Za-z.-]{10,}",  # Slack
     "xapp-[0-9]-[0-9A-Za-z-]{10,}",
-    "(?:sk|rk|pk|whsec)_(?:live|test|prod)_[0-9A-Za-z]{10,}",
+    "(?:[srp]k|whsec)_(?:live|test|prod)_[0-9A-Za-z]{10,}",  # Stripe, Clerk
     "whsec_[0-9A-Za-z+/=]{20,}",
-    "SG[.][0-9A-Za-z_-]{16,}[.][0-9A-Za-z_-]{16,}",
-    "(?:SK|AC)[0-9a-f]{32}",
-    "key-[0-9a-f]{32}",
-    "[0-9a-f]{32}-us[0-9]{1,2}",
-    "npm_[0-9A-Za-z]{30,}",
+    "SG[.][0-9A-Za-z_-]{16,}[.][0-9A-Za-z_-]{16,}",  # SendGrid
+    "(?:SK|AC)[0-9a-f]{32}",  # Twilio
+    "key-[0-9a-f]{32}",  # Mailgun
+    "[0-9a-f]{32}-us[0-9]{1,2}",  # Mailchimp
     "pypi-[0-9A-Za-z_-]{30,}",
     "dckr_(?:pat|oat)_[0-9A-Za-z_-]{20,}",
     "do[opr]_v1_[0-9a-f]{40,}",
-    "(?:shpat|shpss|shpca|shppa)_[0-9A-Fa-f]{32}",
-    "sq0[a-z]{3}-[0-9A-Za-z_-]{22,}",
+    "shp(?:at|ss|ca|pa|tka)_[0-9A-Fa-f]{32}",
+    "sq0[a-z]{3}-[0-9A-Za-z_-]{20,}",
     "dapi[0-9a-f]{32}(?:-[0-9])?",
-    "(?:lin_api|ntn|secret|lsv2_pt|lsv2_sk|pcsk|gsk|glsa|glc|sntrys|sntryu|sbp|sb_secret|rzp_live|rzp_test|figd|fo1|nfp|pscale_tkn|pscale_pw|rubygems|sqp|squ"
-    "|sqa|rdme|bkua|CCIPAT|ovsxp|ico|pnu|tfp|aio|fw|re|r8|phc|phx|xkeysib|dp[.]pt|dp[.]st|shippo_live|access_token)_[0-9A-Za-z_-]{20,}",
-    "(?:pplx|xai|tvly|nvapi|csk|NRAK|PMAK|pul|CFPAT|xkeysib|tskey|sl|ATCTT3|HRKU|AGE-SECRET-KEY|pat-na1|pat-eu1|prod-sec)-[0-9A-Za-z_-]{20,}",
-    "(?:ATATT3|ATBB|EAAA|LTAI|AKID|AKCp|FlyV1)[0-9A-Za-z_=-]{16,}",
-    "hv[sb][.][0-9A-Za-z_-]{20,}",
-    "[0-9]{8,10}:AA[0-9A-Za-z_-]{32,}",
+    "(?:npm|lin_api|lin_oauth|ntn|secret|lsv2_pt|lsv2_sk|pcsk|gsk|glsa|glc|sntrys|sntryu|sbp|sb_secret|rzp_live|rzp_test|figd|fo1|nfp|pscale_tkn|pscale_pw|rubygems"
+    "|sq[upa]|rdme|bkua|CCIPAT|ovsxp|pnu|tfp|aio|fw|re|r8|ph[cx]|xkeysib|shippo_live|oauth|vcp|ops|e2b|jina|fc|exa|key|or|dd|wandb_v1)_[0-9A-Za-z_-]{20,}",
+    "dp[.](?:pt|st|ct|scim|audit)[.][0-9A-Za-z._-]{20,}",
+    "(?:pplx|xai|tvly|nvapi|csk|NRAK|NRII|NRJS|PMAK|pul|CFPAT|xkeysib|tskey|ATCTT3|HRKU|pat-na1|pat-eu1|prod-sec|pa|fc|together|ico|sl[.]B|EZAK|rnd)-[0-9A-Za-z_-]{20,}",
+    "AGE-SECRET-KEY-1[0-9A-Z]{50,}",
+    "(?:ATATT3|ATBB|EAAA|LTAI|AKID|AKCp|FlyV1|EAAC)[0-9A-Za-z_=-]{16,}",
+    "hv[sbr][.][0-9A-Za-z_-]{20,}",
+    "[0-9]{8,10}:AA[0-9A-Za-z_-]{32,}",  # Telegram
+    "[MNO][0-9A-Za-z_-]{23,25}[.][0-9A-Za-z_-]{6}[.][0-9A-Za-z_-]{27,}",  # Discord
+    "[0-9A-Za-z_~.]{3}[0-9]Q~[0-9A-Za-z_~.-]{31,}",  # Azure AD
+    "[0-9A-Za-z]{14}[.]atlasv1[.][0-9A-Za-z_=-]{40,}",
+    "hooks[.]slack[.]com/(?:services|workflows|triggers)/[0-9A-Za-z_/-]{20,}",
+    "discord(?:app)?[.]com/api/webhooks/[0-9]{15,20}/[0-9A-Za-z_-]{30,}",
 )
 
-# Secrets by the word before them --------------------------------------------------------------------------------------
+# Secrets known by the word before them --------------------------------------------------------------------------------
 
-_ASSIGN = f"{_BLANK}*(?:=>|:=|[:=\x1e]){_BLANK}*"
-_QUOTE_END = "(?:\\\\{0,7}[\"'])?"
-_PASSWORD_WORD = _any_case("(?:password|passwd|passphrase|passcode|pwd|db_pass|_pass|user_pass)")
+_QUOTE = "(?:\\\\{0,7}[\"'`])"
+_ASSIGN = f"{_QUOTE}?\\]?[ \t]*(?:=>|:=|==|[:=\x1e]|%3[AaDd])[ \t]*"
+_PASSWORD_WORD = _any_case("(?:password|passwd|passphrase|passcode|passwort|pwd|contraseña|mot de passe)").replace("ñ", "[ñÑ]")
+_SHORT_PASSWORD_WORD = f"(?:^|[^A-Za-z]){_any_case('(?:pass|pw|psw)')}"
+_ANY_PASSWORD_WORD = f"(?:{_PASSWORD_WORD}|{_SHORT_PASSWORD_WORD})"
 _SECRET_WORD = _any_case(
-    "(?:secret|api[_ -]?key|access[_-]?key|secret[_-]?key|secret[_-]?access[_-]?key|private[_-]?key|account[_-]?key|shared[_-]?access[_-]?key"
-    "|signing[_-]?key|encryption[_-]?key|credentials?|[a-z]{0,12}[_-]?token)"
-).replace("[[Aa]-[Zz]]", "[A-Za-z]")
-_NOT_A_VALUE = _any_case(
-    "(?:none|null|nil|true|false|undefined|empty|required|missing|invalid|incorrect|wrong|expired|string|str|secretstr|optional|not|is|must|cannot|can|was|has"
-    "|does|should|unset|redacted|hidden|masked|removed|yes|no|and|or|the|for|field|value|input|reset|changed?|failed|error|auth|mismatch|unauthorized|bearer|basic)"
+    "(?:secret|api[_ -]?key|access[_-]?key|secret[_-]?key|private[_-]?key|account[_-]?key|shared[_-]?access[_-]?key|subscription[_-]?key|auth[_-]?key|master[_-]?key"
+    "|signing[_-]?key|encryption[_-]?key|license[_-]?key|app[_-]?key|credentials?|signature|[?&;]sig|token)"
 )
-_PLACEHOLDER = f"(?:[<$%{{*(\\[]|[xX]{{3,}}|[.]{{3}}|os[.]|process[.]|self[.]|env[.]|get|settings[.]|config[.]|request[.]|args[.]|{_NOT_A_VALUE}[.,;:!)]*(?:[^{_W}.,;:!)]|$))"
-_SECRET_VALUE_START = f"{_ASSIGN}(?:\\\\{{0,7}}[\"'])?"
+_WORD_VALUES = _any_case(
+    "(?:none|null|nil|na|n/a|true|false|undefined|empty|required|missing|invalid|incorrect|wrong|expired|string|str|secretstr|optional|not|is|must|cannot|can|was|has|does|should"
+    "|unset|redacted|hidden|masked|removed|filtered|sensitive|yes|no|field|value|reset|changed?|failed|error|mismatch|unauthorized|bearer|basic|your"
+    "|rejected|accepted|too|please|blank|enabled|disabled|ok|unknown|set|provided)"
+)
+_STAND_IN = (
+    "(?:<[0-9A-Za-z_ .-]{1,40}>|[$](?:[{(]|[A-Za-z_]+\x04)|[*]{2}|\\[[A-Za-z_ -]{2,20}\\]|[\\[{(]+\x04|\\{{1,2}[A-Za-z_. ]+\\}{1,2}|\\([A-Za-z ]+\\)|%[(s]|%[A-Z_]+%|:[a-z_]+\x04"
+    f"|[?]\x04|[xX•●]{{3,}}\x04|[#*_.…-]+\x04|{_WORD_VALUES}[^{_W}-])"
+)
+"""What stands for a value: a placeholder, or a word such as `None` or `required`."""
+_CODE = "(?:(?:[A-Za-z_]+[.])+[A-Za-z_]+\x04|[A-Za-z_.]+[(\\[]|[A-Za-z_.]*(?:[Pp]assword|[Pp]asswd|[Tt]oken|[Ss]ecret|[Kk]ey)[,)]*\x04)"
+"""A name or a call in source code, as it stands unquoted."""
+_PROSE = f"[ ]{_any_case('(?:must|is|are|was|cannot|should|too|not|at least|has|have|does|required|invalid|incorrect|needs|may|field)')}[ ,.!\x04]"
+_MIXED = "[^0-9\x04]*[0-9][^A-Za-z\x04]*[A-Za-z]|[^A-Za-z\x04]*[A-Za-z][^0-9\x04]*[0-9]"
 
-_EMAIL_CHAR = f"0-9A-Za-z{_LETTERS}._+~!#^{{}}-"
-_DOMAIN_CHAR = f"0-9A-Za-z{_LETTERS}-"
+_EMAIL_CHAR = f"0-9{_LETTERS}._+~#^{{}}!-"
+_DOMAIN_CHAR = f"0-9{_LETTERS}-"
+_NAME = f"[0-9{_LETTERS}_@][0-9{_LETTERS}_@-]*(?:[.][0-9{_LETTERS}_@-]+)*"
+_PEM_GAP = "(?:[ \t\r\n]|\\\\{1,4}[rnt])"
+
+# Numbers --------------------------------------------------------------------------------------------------------------
+
+_IBAN_LENGTHS = {
+    15: "NO", 16: "BE", 18: "DK FO FI GL NL SD", 19: "MK SI", 20: "AT BA EE KZ XK LT LU MN", 21: "HR LV LI CH", 22: "BH BG CR GE DE IE ME RS GB VA",
+    23: "IL IQ TL AE SO GI", 24: "AD CZ MD PK RO SA SK ES SE TN VG DZ", 25: "LY PT ST", 26: "IS TR", 27: "FR GR IT MR MC SM BI DJ", 28: "AL AZ CY DO SV GT HU LB PL BY NI",
+    29: "BR PS QA UA EG", 30: "JO KW MU", 31: "MT SC", 32: "LC", 33: "RU",
+}  # fmt: skip
+"""Countries by the length of their account numbers (SWIFT IBAN registry)."""
+_IBAN = "|".join(
+    f"(?:{'|'.join(_any_case(country) for country in countries.split())})[0-9]{{2}}(?:[ -]?[0-9A-Za-z]){{{length - 4}}}"
+    for length, countries in _IBAN_LENGTHS.items()
+)
+_CARD_SEP = f"[ {_DASH}. ]?"
+_CARD_FORMS = (
+    f"[0-9]{{13,19}}|[0-9]{{4}}{_CARD_SEP}[0-9]{{4}}{_CARD_SEP}[0-9]{{4}}{_CARD_SEP}[0-9]{{4}}(?:{_CARD_SEP}[0-9]{{3}})?"
+    f"|[0-9]{{4}}{_CARD_SEP}[0-9]{{6}}{_CARD_SEP}[0-9]{{4,5}}|[0-9]{{4}}{_CARD_SEP}[0-9]{{4}}{_CARD_SEP}[0-9]{{4}}{_CARD_SEP}[0-9]"
+)
+_EXTENSION = f"(?:(?:[ ,;]{{0,3}}(?:{_any_case('extension|extn|ext|durchwahl|poste')}[.:=]{{0,2}}|[xX#])[ ]{{0,2}}[0-9]{{1,6}})?)"
+_CALLING_CODE = (
+    "(?:[17]|2[07]|2[1-689][0-9]|3[0-469]|3[578][0-9]|4[013-9]|42[0-9]|5[1-8]|5[09][0-9]|6[0-6]|6[7-9][0-9]|8[1246]|8[0578][0-9]|9[0-58]|9[679][0-9])"
+)
+_GAP = f"[ ./(){_DASH} ]{{0,3}}"
+_PHONE_WORD = (
+    _any_case(
+        "(?:phones?|telephones?|tel|telefon|teléfono|telefono|téléphone|mobile|móvil|mobil|cellphone|fax|whatsapp|hotline|handy|sms|msisdn|phone[_ -]?(?:number|no)|rufnummer|mob|ph)"
+    )
+    .replace("é", "[éÉ]")
+    .replace("ó", "[óÓ]")
+)
+_CALL_WORD = _any_case(
+    "(?:call|dial|text|contact|ring|reach|cell|callback|(?:my|your|his|her|their|our|this|contact|emergency|direct|office|home|work|cell|best) (?:number|line|no[.]))"
+)
+_CALL_GAP = (
+    "(?:[ ](?:"
+    + _any_case(
+        "me|us|him|her|them|back|now|at|on|to|the|this|number|is|today|via|my|our|your|office|desk|home|cell|mobile|line|directly|was|or|please|for help"
+    )
+    + ")){0,4}[:,]?[ ]"
+)
+_UNIT = _any_case("(?:bytes|ms|tokens|rows|points|seconds|kb|mb|gb|usd|eur|lines|chars|items|users|steps|requests)")
+_DATE = "(?:(?:19|20)[0-9]{2}[-./ ]?[01][0-9][-./ ]?[0-3][0-9]|[0-3][0-9][-./ ][0-3][0-9][-./ ](?:19|20)[0-9]{2})"
+_NUMBERED_EDGE = f"(?:^|[^A-Za-z]){_NUMBERED}(?:[_ -]?{_any_case('(?:no|number|num|nr|id|code|key)')})?[.\"']{{0,2}}[ #:=_-]{{1,4}}"
+_IS_NUMBERED = f"[^A-Za-z\x03]?{_NUMBERED}[^A-Za-z]"
+_VERSION_WORD = _any_case(
+    "(?:versions?|ver|release|rev|revision|firmware|build|section|sec|chapter|clause|step|figure|fig|table|oid|sdk|driver|upgraded?|downgraded?|installed|requires?|v|§)"
+)
+
+# What the fast path looks for. Placeholders hold only `<`, `>`, `_`, capitals and the digits 4 and 6, so that no earlier rule can bring a hint about.
+_TOKEN_OF = _any_case("(?:next|page|continuation|pad|eos|bos|unk|stop|mask|sep|cls|start|end|first|last)")
+_CARD_NETWORKS = "".join(
+    (
+        "(?:4(?:[^0-9\x04]?[0-9]){12}(?:(?:[^0-9\x04]?[0-9]){3}|(?:[^0-9\x04]?[0-9]){6})?",
+        "|(?:5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720|220[0-4]|35[2-8]|9792)(?:[^0-9\x04]?[0-9]){12,14}",
+        "|3[47](?:[^0-9\x04]?[0-9]){13}|3(?:0[0-5]|[689])(?:[^0-9\x04]?[0-9]){11,13}|(?:5[06-9]|6|81)(?:[^0-9\x04]?[0-9]){11,17})",
+    )
+)
+"""Visa; Mastercard, Mir, JCB, Troy; American Express, Diners; Maestro, RuPay, Discover, UnionPay: how a number begins and how long it is."""
+_H_PASSWORD = _any_case("(?:pass|pwd|pw|psw|contrase)")
+_H_SECRET = _any_case("(?:secret|key|credential|signature|sig|token)") + f"{_QUOTE}?\\]?[ \t]*(?:[=:\x1e]|%3)"
+_H_FLAG = f"{_H_PASSWORD}|redis-cli|{_any_case('identified by')}"
+_H_KEYS = "|".join(_KEYS)
+_H_DIGITS = f"[0-9](?:[ ./(){_DASH} ]{{0,3}}[0-9]){{6}}"
+_H_DOTS = "[0-9][.][0-9]{1,3}[.][0-9]{1,3}[.][0-9]"
+_H_COLONS = f":{_HEX}{{0,4}}:|{_HEX}{{2}}-{_HEX}{{2}}-{_HEX}{{2}}-|{_HEX}{{4}}[.]{_HEX}{{4}}[.]"
+_H_HOME = "[Uu][Ss][Ee][Rr][Ss](?:[\\\\/]|%2|%5)|home(?:[\\\\/]|%2)|Settings[\\\\/]|~[a-z]"
 
 RULES: tuple[Rule, ...] = (
     Rule(
         "PEM",
-        "()(-----BEGIN [A-Z0-9 ]{3,40}-----(?:[ \t\r\n]|\\\\{1,4}[rn])*[0-9A-Za-z+/=:,.\\\\ \t\r\n-]{16,}(?:-----END [A-Z0-9 ]{3,40}-----)?)()",
+        f"()(-{{4,5}} ?BEGIN [A-Z0-9 ]{{3,40}}-{{4,5}}(?:(?:[^{_SEP}-]|-{{1,3}}[^{_SEP}-])*-{{4,5}} ?END [A-Z0-9 ]{{3,40}}-{{4,5}}"
+        f"|{_PEM_GAP}*(?:[A-Za-z-]{{3,20}}: [^\r\n\\\\{_SEP}]{{0,100}}{_PEM_GAP}{{1,8}}){{0,5}}(?:[0-9A-Za-z+/=]{{16,}}{_PEM_GAP}{{1,8}})*[0-9A-Za-z+/=]{{16,}}))()",
+        hint="BEGIN ",
+        keep="-[. …]*-{4}",
     ),
-    Rule("JWT", "(^|[^0-9A-Za-z_-])(eyJ[0-9A-Za-z_-]{8,}[.][0-9A-Za-z_-]{8,}(?:[.][0-9A-Za-z_-]*){0,3})()"),
-    Rule("API_KEY", f"{_KEY_EDGE}({'|'.join(_KEYS)})()"),
-    Rule("API_KEY", "(hooks[.]slack[.]com/(?:services|workflows)/)([0-9A-Za-z_/-]{20,})()"),
-    Rule(
-        "URL_CREDENTIALS",
-        "(://)([^ \t\r\n/?#\"'<>@\\\\\x1e\x1f]*:[^ \t\r\n/?#\"'<>\\\\\x1e\x1f]*)(@)",
-        keep="^://[^:]*:(?:[*]+|[xX]{3,}|[$%{].*)@$",
-    ),
-    Rule("BEARER_TOKEN", f"({_any_case('bearer')}(?:[ \t]|%20){{1,3}})([0-9A-Za-z._~+/=-]{{8,}})()", need="[0-9].*[A-Za-z]|[A-Za-z].*[0-9]|[A-Za-z]{24}"),
-    Rule("BASIC_AUTH", f"({_any_case('basic')}(?:[ \t]|%20){{1,3}})([0-9A-Za-z+/]{{8,}}={{0,2}})()", need="[0-9=]|[A-Z][a-z]+[A-Z][a-z]*[A-Z]"),
-    # quoted: "password": "x", password='x', also within JSON that is itself a string
-    Rule(
-        "PASSWORD",
-        f"({_PASSWORD_WORD}{_QUOTE_END}{_ASSIGN}\")((?:[^\"\\\\\x1e\x1f]|\\\\[^\x1e\x1f]){{1,256}})(\")",
-        keep=f"\"{_PLACEHOLDER}",
-    ),
-    Rule("PASSWORD", f"({_PASSWORD_WORD}{_QUOTE_END}{_ASSIGN}')([^'\x1e\x1f]{{1,256}})(')", keep=f"'{_PLACEHOLDER}"),
-    Rule("PASSWORD", f"({_PASSWORD_WORD}{_QUOTE_END}{_ASSIGN}\\\\{{1,7}}[\"'])([^\"'\\\\\x1e\x1f]{{1,256}})()", keep=f"[\"']{_PLACEHOLDER}"),
-    Rule("PASSWORD", f"({_PASSWORD_WORD}{_QUOTE_END}{_ASSIGN})([^ \t\r\n\"'\\\\,;&\x1e\x1f]{{1,256}})()", keep=f"[=:>\x1e ]{_PLACEHOLDER}"),
-    Rule("PASSWORD", f"(--(?:{_PASSWORD_WORD})[ ]+[\"']?)([^ \t\r\n\"'\x1e\x1f-][^ \t\r\n\"'\x1e\x1f]{{0,255}})()", keep=f"[ \"']{_PLACEHOLDER}"),
+    Rule("JWT", f"(^|{_ESCAPED}|[^0-9A-Za-z])(eyJ[0-9A-Za-z_-]{{8,}}[.][0-9A-Za-z_-]{{8,}}(?:[.][0-9A-Za-z_-]*){{0,3}})()", hint="eyJ"),
     Rule(
         "API_KEY",
-        f"({_EDGE[1:-1].join(('(?:', ')'))}(?:[0-9A-Za-z]{{1,24}}[_.-]){{0,3}}{_SECRET_WORD}{_QUOTE_END}{_SECRET_VALUE_START})([0-9A-Za-z_.~+/=-]{{12,}})()",
-        need="[0-9].*[A-Za-z]|[A-Za-z].*[0-9]",
-        keep=f"[=:>\x1e \"']{_PLACEHOLDER}",
+        f"(^|{_ESCAPED}|[^0-9A-Za-z_-])({'|'.join(_KEYS)})()",
+        hint=_H_KEYS,
+        need="(?:[^0-9\x04]*[0-9]|[^\x04]*[a-z][A-Z]|A[A-Z]{3}[0-9A-Z]{16})[^\x04]*",
+        keep="[xX*]{6}|[.]{3}|[Yy][Oo][Uu][Rr][_-]",
     ),
-    Rule("EMAIL", f"(^|[^{_EMAIL_CHAR}])([{_EMAIL_CHAR}]+(?:'[{_EMAIL_CHAR}]+){{0,2}}(?:@|%40)[{_DOMAIN_CHAR}]+(?:[.][{_DOMAIN_CHAR}]+)*[.][A-Za-z{_LETTERS}]{{2,24}})([(]?)",
-        keep="git@|@[0-9]x[.]|[(]$|[.](?:png|jpe?g|gif|svg|webp|js|json|css|html|xml|ya?ml|txt|log|service|socket|timer|target|slice)$",
+    Rule(
+        "URL_CREDENTIALS",
+        f"(://)([^ \t\r\n/?#\"'<>@\\\\{_SEP}:]*:[^ \t\r\n/?#\"'<>\\\\{_SEP}]*)(@)",
+        hint="://",
+        keep="\x03[^:\x04]*:(?:[*]+|[xX]{3,}|[$%{\\[][^\x04]*|[.]{3})?\x04",
+    ),
+    Rule("URL_CREDENTIALS", "(://)([0-9A-Za-z_%~.-]{16,})(@)", hint="://", need=f"(?:{_MIXED})[^\x04]*"),
+    Rule(
+        "BEARER_TOKEN",
+        f"({_any_case('bearer')}(?:[ \t]|%20|[+]){{1,3}})([0-9A-Za-z._~+/=-]{{8,}})()",
+        hint=_any_case("bearer"),
+        need=f"(?:{_MIXED}|[0-9A-Za-z]{{24}}|[^\x04]*[a-z][A-Z])[^\x04]*",
+        keep=f"\x03{_STAND_IN}",
+    ),
+    Rule(
+        "BASIC_AUTH",
+        f"({_any_case('basic')}(?:[ \t]|%20){{1,3}})([0-9A-Za-z+/]{{8,}}={{0,2}})()",
+        hint=_any_case("basic"),
+        need=f"(?:{_MIXED}|[^=\x04]*=|[^\x04]*[a-z][A-Z][^\x04]{{1,6}}[a-z][A-Z])[^\x04]*",
+    ),
+    Rule(
+        "BEARER_TOKEN",
+        f"({_any_case('authorization')}{_ASSIGN}{_QUOTE}?(?:{_any_case('(?:token|apikey|api-key|key|digest|negotiate|ntlm|oauth|hawk|bearer|basic|ssws|bot|splunk)')}[ ]+)?)"
+        "([0-9A-Za-z._~+/=:-]{8,})()",
+        hint=_any_case("authorization"),
+        need=f"(?:{_MIXED}|[0-9A-Za-z]{{24}})[^\x04]*",
+        keep=f"\x03{_STAND_IN}",
+    ),
+    # Passwords: a value in a map, in quotes, in quotes within a string, in XML, bare, as a flag, in prose
+    Rule(
+        "PASSWORD", f"({_ANY_PASSWORD_WORD}\x1e)([^{_SEP}]{{1,1000}})()", hint=_H_PASSWORD, keep=f"\x03(?:{_STAND_IN}|{_CODE}|[0-9]{{1,5}}\x04|[/~])|{_PROSE}"
+    ),
+    Rule(
+        "PASSWORD",
+        f'({_ANY_PASSWORD_WORD}{_ASSIGN}")((?:[^"\\\\\r\n{_SEP}]|\\\\[^\r\n{_SEP}]){{1,256}})(")',
+        hint=_H_PASSWORD,
+        keep=f"\x03{_STAND_IN}|{_PROSE}",
+    ),
+    Rule("PASSWORD", f"({_ANY_PASSWORD_WORD}{_ASSIGN}['`])([^'`\r\n{_SEP}]{{1,256}})(['`])", hint=_H_PASSWORD, keep=f"\x03{_STAND_IN}|{_PROSE}"),
+    Rule(
+        "PASSWORD",
+        f"({_ANY_PASSWORD_WORD}{_ASSIGN}\\\\{{1,7}}[\"'])([^\"'\\\\\r\n{_SEP}]{{1,256}})()",
+        hint=_H_PASSWORD,
+        keep=f"\x03{_STAND_IN}|{_PROSE}",
+    ),
+    Rule("PASSWORD", f"({_ANY_PASSWORD_WORD}[0-9A-Za-z_-]{{0,20}}>)([^<>{_SEP}]{{1,200}})(</)", hint=_H_PASSWORD, keep=f"\x03{_STAND_IN}|{_PROSE}"),
+    Rule(
+        "PASSWORD",
+        f"({_ANY_PASSWORD_WORD}{_ASSIGN})([^ \t\r\n\"'`\\\\,;&<>{_SEP}]{{1,256}})((?: [A-Za-z(])?)",
+        hint=_H_PASSWORD,
+        keep=f"\x03(?:{_STAND_IN}|{_CODE})|(?:[:]|%3[Aa])[ \t]*\x03[A-Za-z]+[.!]?\x04 |(?:^|[^A-Za-z])[Pp][Aa][Ss][Ss][ \t]*[:=][ \t]*\x03[0-9]{{1,5}}\x04"
+        "|[Pp][Ww][Dd][ \t]*[:=][ \t]*\x03[/~.]",
+    ),
+    Rule(
+        "PASSWORD",
+        f"((?:--?(?:[A-Za-z]{{1,12}}-)?{_any_case('(?:password|passwd|passphrase|pass|pwd|pw|requirepass)')}|requirepass|{_any_case('identified by|with password')}"
+        f"|sshpass -p|redis-cli[^\r\n{_SEP}]{{0,60}} -a)[ ]+[\"']?)([^ \t\r\n\"'<$*{_SEP}-][^ \t\r\n\"'{_SEP}]{{0,255}})()",
+        hint=_H_FLAG,
+        keep=f"\x03{_STAND_IN}",
+    ),
+    Rule("PASSWORD", f"(mysql[a-z]*[^\r\n|;{_SEP}]{{0,80}} -p[\"']?)([^ \t\r\n\"'$<{_SEP}]{{3,64}})()", hint="mysql"),
+    Rule("PASSWORD", f"(curl[^\r\n|;{_SEP}]{{0,120}} (?:-u|--user)[ ]+[\"']?)([^ \t\r\n\"'$<:{_SEP}]{{1,64}}:[^ \t\r\n\"'$<{_SEP}]{{1,128}})()", hint="curl"),
+    Rule(
+        "PASSWORD",
+        f"({_PASSWORD_WORD}(?: (?:is|was|to|for [0-9A-Za-z_.@-]{{1,40}} is|set to|changed to|is now|of))?:?[ ]+[\"'`“]?)([^ \t\r\n\"'`<>“”{_SEP}]{{4,128}})()",
+        hint=_H_PASSWORD,
+        need="(?:[^0-9\x04]*[0-9][^A-Za-z!@#$%^&*\x04]*[A-Za-z!@#$%^&*]|[^A-Za-z!@#$%^&*\x04]*[A-Za-z!@#$%^&*][^0-9\x04]*[0-9]|[A-Za-z]+[!@#$%^&*]+[A-Za-z])[^\x04]*|[0-9]{4,8}",
+        keep=f"\x03(?:{_STAND_IN}|[(]|{_any_case('(?:sha|md5|bcrypt|pbkdf2|argon2|base64|utf|v[0-9]|[0-9]+(?:st|nd|rd|th|x|/|-|ms|s|%|of))')})|[:=]\x04",
+    ),
+    # Other secrets by their word
+    Rule(
+        "API_KEY",
+        f"({_any_case('(?:secret|api[_-]?key|apikey|access[_-]?key|private[_-]?key|token|credentials?)')}\x1e)([^ {_SEP}]{{6,1000}})()",
+        hint=_H_SECRET,
+        need=f"(?:{_MIXED})[^\x04]*",
+        keep=f"\x03(?:{_STAND_IN}|{_CODE})",
+    ),
+    Rule(
+        "API_KEY",
+        f"((?:{_TOKEN_OF}[_A-Za-z -]{{0,8}}[Tt]oken{_ASSIGN}|{_SECRET_WORD}(?:[ ](?:is|was|provided))?{_ASSIGN}){_QUOTE}?)([0-9A-Za-z_.~+/=%:-]{{6,1000}})()",
+        hint=_H_SECRET,
+        need=f"(?:{_MIXED}|[0-9A-Za-z_-]{{20}})[^\x04]*",
+        keep=f"\x03(?:{_STAND_IN}|{_CODE}|https?:|/)|[Tt][Oo][Kk][Ee][Nn][^0-9A-Za-z]*\x03[^\x04]{{0,9}}\x04",
+        keep_before=_TOKEN_OF,
+    ),
+    Rule(
+        "API_KEY",
+        f"((?:[A-Z0-9]{{1,20}}_){{1,5}}(?:SECRET|TOKEN|KEY)={_QUOTE}?)([0-9A-Za-z_.~+/=!@#%^*-]{{8,1000}})()",
+        hint=_H_SECRET,
+        keep=f"\x03(?:{_STAND_IN}|{_CODE}|https?:|/)",
+        keep_before="(?:[A-Z0-9]+_)*(?:PUBLIC|PRIMARY|FOREIGN|SORT|CACHE|PARTITION|MAX|HASH)_",
+    ),
+    Rule(
+        "EMAIL",
+        f"(^|{_ESCAPED}|[^{_EMAIL_CHAR}])([{_EMAIL_CHAR}]+(?:'[{_EMAIL_CHAR}]+){{0,2}}(?:@|%40)(?:[{_DOMAIN_CHAR}]+[.])+(?:[{_LETTERS}]{{2,24}}|xn--[0-9A-Za-z-]{{2,40}}))([(]?)",
+        hint="@|%40",
+        keep="\x03git@|@[0-9]x[.]|[.](?:png|jpe?g|gif|svg|webp|js|json|css|html|xml|ya?ml|txt|log|service|socket|timer|target|slice|mount)\x04",
+        alone=True,
     ),
     Rule(
         "HOME_USER",
-        "((?:^|[^0-9A-Za-z_.-]|/(?:export|var|usr|mnt/[a-z]|[a-z]|data|nfs|net))/(?:home|Users)/)([0-9A-Za-z_.@-]+)()",
-        keep="/(?:Shared|Public|Default|linuxbrew)$|[.](?:html?|php|aspx|jsp)$|/[.]+$",
+        f"((?:(?:GET|POST|PUT|PATCH|DELETE|HEAD|route|endpoint) [\"']?|^|{_ESCAPED}|[^0-9A-Za-z_./-]|file:/{{1,2}}(?:localhost)?|[^0-9A-Za-z]/(?:export|var|usr|data|nfs|net|private/var|mnt/[0-9A-Za-z_-]{{1,20}}"
+        f"|cygdrive/[a-z]|[a-z]|System/Volumes/Data|Volumes/[0-9A-Za-z_-]{{1,20}}))\\\\?/(?:home|Users)\\\\?/)({_NAME})()",
+        hint=_H_HOME,
+        keep="\x03(?:(?:Shared|Public|Default|Guest|linuxbrew|index|dashboard|page|pages|settings|[0-9]+|[0-9a-f]{8}-[0-9a-f-]{27})\x04|[^\x04]*[.](?:html?|php|aspx|jsp)\x04)",
+        keep_before="(?:GET|POST|PUT|PATCH|DELETE|HEAD|route|endpoint) ",
     ),
+    Rule("HOME_USER", f"(%2[Ff](?:home|Users)%2[Ff])({_NAME})()", hint=_H_HOME),
     Rule(
         "HOME_USER",
-        f"([A-Za-z]:[\\\\/]{{1,8}}(?:{_any_case('users')}|Documents and Settings)[\\\\/]{{1,8}})([^\\\\/:*?\"<>| \t\r\n\x1e\x1f]+(?: [^\\\\/:*?\"<>| \t\r\n\x1e\x1f]+){{0,2}}[\\\\/]|[^\\\\/:*?\"<>| \t\r\n\x1e\x1f]+)()",
-        keep="[\\\\/](?:Public|Default|All Users)[\\\\/]?$",
+        f"((?:[A-Za-z](?::|%3[Aa])|[^0-9A-Za-z])(?:[\\\\/]{{1,8}}|%5[Cc])(?:[Uu][Ss][Ee][Rr][Ss]|Documents and Settings)(?:[\\\\/]{{1,8}}|%5[Cc]))"
+        f"({_NAME}(?: {_NAME}){{1,2}}[\\\\/]|{_NAME})()",
+        hint=_H_HOME,
+        keep="\x03(?:Public|Default|All Users|Default User)[\\\\/]?\x04",
+        keep_before="[^0-9A-Za-z:]/",
     ),
-    Rule("IBAN", f"{_EDGE}([A-Za-z]{{2}}[0-9]{{2}}(?:[ -]?[0-9A-Za-z]){{11,30}})([{_W}]*)", alone=True, check="iban"),
-    Rule("CARD", f"(^|[^{_W}.])([0-9]{{4}}[ -]?[0-9]{{4,6}}[ -]?[0-9]{{4,5}}(?:[ -]?[0-9]{{1,4}}){{0,2}})((?:[.]?[{_W}])*)", alone=True, check="luhn", need=f"^[^{_W}]?(?:[3456]|2[2-7])"),
-    Rule("SSN", f"(^|[^{_W}.-])([0-9]{{3}}[- ][0-9]{{2}}[- ][0-9]{{4}})((?:[.-]?[{_W}])*)", alone=True, keep=f"^[^{_W}]?(?:000|666|9)|[- ]00[- ]|0000$"),
-    Rule("MAC", f"(^|[^{_W}:-])({_HEX}{{2}}(?:(?::{_HEX}{{2}}){{5}}|(?:-{_HEX}{{2}}){{5}})|{_HEX}{{4}}[.]{_HEX}{{4}}[.]{_HEX}{{4}})((?:[.:-]?[{_W}])*)", alone=True),
+    Rule("HOME_USER", "((?:^|[ \"'=:(])~)([a-z][a-z0-9_-]{2,31})(/)", hint=_H_HOME),
+    Rule("IBAN", f"{_EDGE}({_IBAN})([{_W}]*)", hint="[A-Za-z]{2}[0-9]{2}(?:[ -]?[0-9A-Za-z]){11}", alone=True, check="iban"),
+    Rule(
+        "CARD",
+        f"(^|{_ESCAPED}|[^{_W}.]|[^0-9][.])({_CARD_FORMS})((?:[.]?[{_W}])*)",
+        hint=_H_DIGITS,
+        need=_CARD_NETWORKS,
+        alone=True,
+        check="luhn",
+    ),
+    Rule(
+        "SSN",
+        f"({_NUMBERED_EDGE}|^|{_ESCAPED}|[^{_W}.{_DASH}])([0-9]{{3}}[{_DASH}][0-9]{{2}}[{_DASH}][0-9]{{4}}|[0-9]{{3}} [0-9]{{2}} [0-9]{{4}})((?:[.{_DASH}]?[{_W}])*)",
+        hint=_H_DIGITS,
+        keep="\x03(?:000|666|9)|[^0-9]00[^0-9]|0000\x04",
+        keep_before=_IS_NUMBERED,
+        alone=True,
+    ),
+    Rule(
+        "SSN",
+        f"((?:^|[^A-Za-z])(?:{_any_case('ssn|social security(?: number| no[.]?| #)?|soc sec|social-security-number|social_security_number|tax[ _-]?id')})"
+        f"[^0-9\r\n\x1f]{{0,16}})([0-9]{{3}}[{_DASH}. ]?[0-9]{{2}}[{_DASH}. ]?[0-9]{{4}})((?:[.{_DASH}]?[{_W}])*)",
+        hint=_H_DIGITS,
+        keep="\x03(?:000|666|9)|0000\x04",
+        alone=True,
+    ),
+    Rule(
+        "MAC",
+        f"(^|{_ESCAPED}|[^{_W}:-])({_HEX}{{2}}(?:(?::{_HEX}{{2}}){{5}}|(?:-{_HEX}{{2}}){{5}})|{_HEX}{{4}}[.]{_HEX}{{4}}[.]{_HEX}{{4}})((?:[.:-]?[{_W}])*)",
+        hint=_H_COLONS,
+        keep="\x03[0-9]{4}[.][0-9]{4}[.][0-9]{4}\x04|\x03[0-9]{2}-(?:0[0-9]|1[0-2])-[0-3][0-9]-[0-2][0-9]-[0-5][0-9]-[0-5][0-9]\x04",
+        alone=True,
+    ),
     Rule(
         "IPV6",
-        f"(^|[0-9A-Za-z_)\\]]\\[|[^{_W}])((?:(?:{_HEX}{{0,4}}:){{2,7}}{_HEX}{{1,4}}(?:[.][0-9]{{1,3}}){{0,3}}|(?:{_HEX}{{1,4}}:){{1,7}}:)(?:%[0-9A-Za-z_.-]+)?)((?:[.:]?[{_W}])*)",
-        need=f"^[^{_W}]?(?:(?:{_HEX}{{1,4}}:){{7}}{_HEX}{{1,4}}|(?:{_HEX}{{1,4}}(?::{_HEX}{{1,4}}){{0,6}})?::(?:{_HEX}{{1,4}}(?::{_HEX}{{1,4}}){{0,6}})?(?:(?::|::){_OCTET})?(?:[.]{_OCTET}){{0,3}})(?:%|$)",
-        keep="^[^0-9A-Fa-f]?[A-Za-z]?::[A-Za-z]*$",
+        f"(^|[0-9A-Za-z_)\\]]\\[|{_ESCAPED}|[^{_W}])((?:(?:{_HEX}{{0,4}}:){{2,7}}{_HEX}{{1,4}}(?:[.][0-9]{{1,3}}){{0,3}}|(?:{_HEX}{{1,4}}:){{1,7}}:)(?:%[0-9A-Za-z_.-]{{1,20}})?)((?:[.:]?[{_W}])*)",
+        hint=_H_COLONS,
+        need=f"(?:(?:{_HEX}{{1,4}}:){{7}}{_HEX}{{1,4}}|(?:{_HEX}{{1,4}}:){{6}}{_IP}|(?:{_HEX}{{1,4}}(?::{_HEX}{{1,4}}){{0,6}})?::(?:{_HEX}{{1,4}}:){{0,5}}{_IP}"
+        f"|(?:{_HEX}{{1,4}}(?::{_HEX}{{1,4}}){{0,6}})?::(?:{_HEX}{{1,4}}(?::{_HEX}{{1,4}}){{0,6}})?)(?:%[^\x04]*)?",
+        keep="\x03(?:[A-Fa-f]{1,4}::[A-Fa-f]{0,4}|[0-9]{1,3}::[0-9]{0,3}|::[A-Fa-f]+)\x04",
+        keep_before="[0-9A-Za-z_)\\]]\\[",
         alone=True,
     ),
     Rule(
         "IPV4",
-        f"((?:(?:{_any_case('version|release|ver|v')})[ .:=]{{1,2}}|(?:^|[^{_W}.])[A-Za-z]+/)?(?:^|[^{_W}.]))?({_OCTET}(?:[.]{_OCTET}){{3}})((?:[.-]?[{_W}])*)",
-        keep=f"^{_any_case('v')}",
+        f"((?:^|[^A-Za-z]){_VERSION_WORD}(?:[^0-9A-Za-z\r\n]{{1,6}}(?:(?:to|is|of|from)[ ])?)?(?:{_IP}(?:[ ,]{{1,2}}| to | or | and |->| -> | → )){{0,3}}|[A-Z][A-Za-z-]*/|[=<>~!^]=[ ]?|[A-Za-z]-|^|{_ESCAPED}|[^{_W}.])"
+        f"({_IP})((?:[.]?[{_W}])*(?:[-+](?:alpha|beta|rc|dev|SNAPSHOT|final|release|preview|pre|[a-z][0-9])[0-9A-Za-z_.]*)?)",
+        hint=_H_DOTS,
+        keep_before=f"[^A-Za-z0-9\x03]?(?:{_VERSION_WORD}[^A-Za-z]|[Vv]\x03)|[A-Z][A-Za-z-]*/|[=<>~!^]=|[A-Za-z]-",
         alone=True,
     ),
-    Rule("PHONE", f"(^|[^{_W}+.])((?:[+]|00)[1-9][0-9]{{0,2}}(?:[ .-]?[(]?[0-9]{{1,4}}[)]?){{2,6}}(?:[ ,]*(?:x|ext[.]?)[ ]?[0-9]{{1,6}})?)([{_W}]*)", alone=True, need="[0-9](?:[^0-9]*[0-9]){7}"),
-    Rule("PHONE", f"(^|[^{_W}.+-])((?:1[ .-])?(?:[(][0-9]{{3}}[)][ .-]?|[0-9]{{3}}[ .-])[0-9]{{3}}[ .-][0-9]{{4}}(?:[ ,]*(?:x|ext[.]?)[ ]?[0-9]{{1,6}})?)((?:[.-]?[{_W}])*)", alone=True),
+    Rule(
+        "PHONE",
+        f"(^|{_ESCAPED}|[^{_W}+.])([+](?:1{_GAP}[2-9][0-9]{{2}}{_GAP}[0-9]{{3}}{_GAP}[0-9]{{4}}|1[ .-]?555[ .-][0-9]{{4}}|{_CALLING_CODE}(?:{_GAP}[0-9]){{6,12}}[0-9]*){_EXTENSION})((?:[A-Za-z_%][{_W}]*|[ ]{_UNIT})?)",
+        hint=_H_DIGITS,
+        need="(?:[^0-9\x04]*[0-9]){8}[^\x04]*",
+        keep=f"\x04[^\x05]|\x03[+](?:[0-9]{{16}}|[0-9]{{1,3}}[.][0-9]{{4,8}}\x04|{_DATE})",
+    ),
+    Rule(
+        "PHONE",
+        f"({_NUMBERED_EDGE}|^|{_ESCAPED}|[^{_W}+.{_DASH}])((?:00|011[ -]){_CALLING_CODE}[ ./(){_DASH}]{{1,3}}[0-9](?:{_GAP}[0-9]){{5,11}}[0-9]*{_EXTENSION}"
+        f"|00(?:4[013-9]|3[0-469]|35[138]|420|9[178]|8[16]|61|971)[0-9]{{8,11}})([{_W}]*)",
+        hint=_H_DIGITS,
+        keep=f"\x03[^\x04]*{_DATE}",
+        keep_before=_IS_NUMBERED,
+        alone=True,
+    ),
+    Rule(
+        "PHONE",
+        f"((?:^|[^A-Za-z]|[a-hj-z]){_PHONE_WORD}[^0-9\r\n(+\x1f]{{0,24}})([(]?[0-9](?:{_GAP}[0-9]){{6,13}}{_EXTENSION})((?:[.{_DASH}]?[{_W}])*)",
+        hint=_H_DIGITS,
+        keep=f"\x03(?:{_DATE}|[0-9]+[.][0-9]+|[0-9]{{1,3}}(?:[.][0-9]{{1,3}}){{3}}|[0-9]{{14,}})\x04|[_ ][Ii][Dd][^A-Za-z\x03]*\x03|[a-z]Id[^A-Za-z\x03]*\x03",
+        alone=True,
+    ),
+    Rule(
+        "PHONE",
+        f"({_NUMBERED_EDGE}|^|{_ESCAPED}|[^{_W}+.{_DASH}/])((?:1[ .{_DASH}])?(?:[(][0-9]{{3}}[)][ .{_DASH}]{{0,2}}|[0-9]{{3}}[ .{_DASH}/])[0-9]{{3}}[ .{_DASH}][0-9]{{4}}{_EXTENSION})((?:[.{_DASH}]?[{_W}])*)",
+        hint=_H_DIGITS,
+        keep="\x03(?:[01][0-9]{2} [0-9]{3} |[0-9]{3} [01][0-9]{2} )[0-9]{4}",
+        keep_before=_IS_NUMBERED,
+        alone=True,
+    ),
+    Rule(
+        "PHONE",
+        f"((?:^|[^A-Za-z]){_CALL_WORD}{_CALL_GAP})([(]?[0-9]{{2,5}}[)]?[ ./{_DASH}]{{1,2}}[0-9]{{2,4}}(?:[ .{_DASH}]?[0-9]{{2,4}}){{0,4}}{_EXTENSION}|0[0-9]{{9,10}}|[2-9][0-9]{{9}})((?:[.{_DASH}]?[{_W}])*)",
+        hint=_H_DIGITS,
+        need="(?:[^0-9\x04]*[0-9]){7}[^\x04]*",
+        keep=f"\x03(?:{_DATE}|[0-9]+[.][0-9]+)\x04",
+        alone=True,
+    ),
+    Rule(
+        "PHONE",
+        f"({_NUMBERED_EDGE}|^|{_ESCAPED}|[^{_W}+.{_DASH}/])(0[1-9](?:(?: [0-9]{{2}}){{4}}|(?:[.][0-9]{{2}}){{4}}|(?:-[0-9]{{2}}){{4}})|0[1-9][0-9]{{1,3}}[ {_DASH}][0-9]{{3,4}}[ {_DASH}][0-9]{{3,4}}"
+        f"|0[1-9][0-9]{{2,3}}[ /{_DASH}][0-9]{{6,8}}|[(]0[0-9]{{1,4}}[)][ ]?[0-9]{{3,4}}[ {_DASH}]?[0-9]{{3,5}}|[(][1-9][0-9][)] ?9?[0-9]{{4}}[ {_DASH}][0-9]{{4}})((?:[.{_DASH}]?[{_W}])*)",
+        hint=_H_DIGITS,
+        keep=f"\x03[^\x04]*{_DATE}",
+        keep_before=_IS_NUMBERED,
+        alone=True,
+    ),
 )
+
 ENTITIES: tuple[str, ...] = tuple(dict.fromkeys(rule.entity for rule in RULES))
 """Every entity, in the order of its first rule."""
 
 # Python ---------------------------------------------------------------------------------------------------------------
 
-_COMPILED = tuple((rule, re.compile(rule.find), re.compile(rule.need), re.compile(rule.keep) if rule.keep else None) for rule in RULES)
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    rule: Rule
+    find: re.Pattern[str]
+    hint: re.Pattern[str]
+    unmark: re.Pattern[str] | None
+    mask: re.Pattern[str]
+
+
+_COMPILED = tuple(
+    _Compiled(rule, re.compile(rule.find), re.compile(rule.hint), re.compile(rule.unmark) if rule.unmark else None, re.compile(rule.mask)) for rule in RULES
+)
 _NOT_ALNUM = re.compile("[^0-9A-Za-z]")
+_MARKS_TO_BLANKS = str.maketrans(_MARKS, " " * len(_MARKS))
+_NO_MARKS = str.maketrans("", "", _MARKS)
 
 
 def luhn_holds(digits: str) -> bool:
@@ -213,31 +504,35 @@ def iban_holds(iban: str) -> bool:
     return remainder == 1
 
 
-def _apply(rule: Rule, find: re.Pattern[str], need: re.Pattern[str], keep: re.Pattern[str] | None, text: str) -> str:
+def _checked(rule: Rule, text: str) -> str:
+    """Take the marks off the matches whose check fails."""
+    if not rule.check:
+        return text
+    holds = luhn_holds if rule.check == "luhn" else iban_holds
+    head, *pieces = text.split("\x02")
+    return head + "".join(("\x02" if holds(_NOT_ALNUM.sub("", piece.split("\x03")[1].split("\x04")[0])) else "") + piece for piece in pieces)
+
+
+def _apply(compiled: _Compiled, text: str) -> str:
+    rule = compiled.rule
     if rule.is_plain:
-        return find.sub(rule.template, text)
-
-    def judge(match: re.Match[str]) -> str:
-        # The match is looked at as a text of its own, as SQL must do.
-        found = match.group()
-        if not need.search(found) or (keep and keep.search(found)):
-            return found
-        own = find.search(found)
-        if own is None or (rule.alone and own.group(3)):
-            return found
-        value = _NOT_ALNUM.sub("", own.group(2))
-        if (rule.check == "luhn" and not luhn_holds(value)) or (rule.check == "iban" and not iban_holds(value)):
-            return found
-        return find.sub(rule.template, found)
-
-    return find.sub(judge, text)
+        return compiled.find.sub(rf"\1<{rule.entity}>\3", text)
+    text = compiled.find.sub(_MARKED, text)
+    if "\x02" not in text:
+        return text
+    if compiled.unmark:
+        text = compiled.unmark.sub(r"\1", text)
+    return compiled.mask.sub(rf"\1<{rule.entity}>\2", _checked(rule, text)).translate(_NO_MARKS)
 
 
 def redact(text: str) -> str:
     """Return `text` with every entity replaced by its placeholder, e.g. `<EMAIL>`; `<UNREDACTABLE>` if a rule crashes on it."""
     try:
-        for rule, find, need, keep in _COMPILED:
-            text = _apply(rule, find, need, keep, text)
+        hinted = [compiled for compiled in _COMPILED if compiled.hint.search(text)]
+        if hinted:
+            text = text.translate(_MARKS_TO_BLANKS)
+        for compiled in hinted:
+            text = _apply(compiled, text)
     except Exception:  # fails closed: whatever went wrong, the raw text must not pass
         return UNREDACTABLE
     return text
@@ -265,6 +560,28 @@ def redact_id(value: str, secret: bytes) -> str:
     return value if redact(value) == value else pseudonym(value, secret)
 
 
+def redact_map(items: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Return metadata with keys and values redacted; a key is the context of its value (`password`, say), and keys that become equal are numbered."""
+    if all(redact(text) == text for text in [_joined(items)]):
+        return dict(items)
+    entries = [entry.split(KEY_SEPARATOR) for entry in redact(_joined(items)).split(ITEM_SEPARATOR)]
+    if len(entries) != len(items) or any(len(entry) != 2 for entry in entries):
+        return {UNREDACTABLE: None}
+    keys = [key for key, _ in entries]
+    named = [key if keys.index(key) == i else f"{key}#{i + 1}" for i, key in enumerate(keys)]
+    if len(set(named)) != len(named):
+        return {UNREDACTABLE: None}
+    return {key: None if value == _NULL else value for key, (_, value) in zip(named, entries, strict=True)}
+
+
+_NULL = "\x1d"
+
+
+def _joined(items: Mapping[str, str | None]) -> str:
+    clean = [[_NULL if text is None else re.sub("[\x1d\x1e\x1f]", " ", text) for text in item] for item in items.items()]
+    return ITEM_SEPARATOR.join(KEY_SEPARATOR.join(item) for item in clean)
+
+
 # SQL ------------------------------------------------------------------------------------------------------------------
 
 
@@ -272,29 +589,31 @@ def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _rule_sql(rule: Rule, column: str) -> str:
-    find, template = _literal(rule.find), _literal(rule.template)
-    if rule.is_plain:
-        return f"regexp_replace({column}, {find}, {template}, 'g')"
-    keeps = [f"not regexp_matches(z[2], {_literal(rule.need)})"] if rule.need else []
-    if rule.keep:
-        keeps.append(f"regexp_matches(z[2], {_literal(rule.keep)})")
-    if rule.alone:
-        keeps.append(f"regexp_extract(z[2], {find}, 3) <> ''")
-    value = f"regexp_replace(regexp_extract(z[2], {find}, 2), '[^0-9A-Za-z]', '', 'g')"
-    if rule.check == "luhn":
-        keeps.append(f"not ({_luhn_sql(value)})")
-    if rule.check == "iban":
-        keeps.append(f"not ({_iban_sql(value)})")
-    judged = f"case when z[2] is null then '' when {' or '.join(keeps)} then z[2] else regexp_replace(z[2], {find}, {template}) end"
-    # Gaps and matches of the same pattern interleave, so the text is put together again from both.
-    pieces = f"list_zip(string_split_regex({column}, {find}), regexp_extract_all({column}, {find}))"
-    return f"case when regexp_matches({column}, {find}) then array_to_string(list_transform({pieces}, lambda z: z[1] || {judged}), '') else {column} end"
+def _hint_sql(hint: str, column: str) -> str:
+    if re.escape(hint.replace("|", "")) == hint.replace("|", "") or hint in ("@|%40", "BEGIN ", "://"):
+        return " or ".join(f"contains({column}, {_literal(word)})" for word in hint.split("|"))
+    return f"regexp_matches({column}, {_literal(hint)})"
+
+
+def _replace_sql(text: str, find: str, template: str) -> str:
+    return f"regexp_replace({text}, {_literal(find)}, {_literal(template)}, 'g')"
+
+
+def _judge_sql(rule: Rule, column: str) -> str:
+    """Mask or unmark the marked matches of one rule."""
+    text = _replace_sql(column, rule.unmark, r"\1") if rule.unmark else column
+    if rule.check:
+        # No pattern within the lambda: DuckDB would compile it anew for each chunk.
+        value = f"translate(string_split(string_split(p, chr(3))[2], chr(4))[1], {_literal(' .' + _DASH.replace(chr(92), ''))}, '')"
+        holds = _luhn_sql(value) if rule.check == "luhn" else _iban_sql(value)
+        text = f"array_to_string(list_transform(string_split({text}, chr(2)), lambda p, i: case when i > 1 and {holds} then chr(2) || p else p end), '')"
+    masked = _replace_sql(text, rule.mask, rf"\1<{rule.entity}>\2")
+    return f"case when contains({column}, chr(2)) then translate({masked}, {_MARKS_SQL}, '') else {column} end"
 
 
 def _luhn_sql(digits: str) -> str:
-    doubled = "case when i % 2 = 1 then c::int when c > '4' then c::int * 2 - 9 else c::int * 2 end"
-    return f"list_sum(list_transform(string_split(reverse({digits}), ''), lambda c, i: {doubled})) % 10 = 0"
+    doubled = "case when j % 2 = 1 then c::int when c > '4' then c::int * 2 - 9 else c::int * 2 end"
+    return f"list_sum(list_transform(string_split(reverse({digits}), ''), lambda c, j: {doubled})) % 10 = 0"
 
 
 def _iban_sql(value: str) -> str:
@@ -303,28 +622,66 @@ def _iban_sql(value: str) -> str:
     return f"list_reduce({values}, lambda a, b: (a * case when b > 9 then 100 else 10 end + b) % 97, 0) = 1"
 
 
-ANY_RULE = "|".join(f"(?:{rule.find})" for rule in RULES)
-"""Finds nothing exactly when no rule finds anything, so that most texts are looked at once; sound by induction over the rules, which run on the same text."""
+_MARKS_SQL = "chr(2) || chr(3) || chr(4) || chr(5)"
 
 
-def redact_select(source: str, columns: Sequence[str]) -> str:
-    """Return a SELECT that yields `source` with these text columns redacted, all else unchanged.
+def redact_select(source: str, columns: Sequence[str], *, maps: Sequence[str] = (), fast: bool = True) -> str:
+    """Return a SELECT that yields `source` with these columns redacted, all else unchanged; null stays null.
 
-    One nested SELECT a rule: nested expressions of one SELECT would be copied into each other. Null stays null.
+    Nested SELECTs, two a rule, since nested expressions of one SELECT would be copied into each other. Each hint is looked for once, in the text as it came.
 
     Args:
         source: a table name, or a SELECT in parentheses; our own text, never telemetry.
         columns: names of VARCHAR columns of it.
+        maps: names of MAP(VARCHAR, VARCHAR) columns of it, treated as `redact_map` does.
+        fast: whether to skip rules whose hint is absent; without it every rule looks at every text (for tests).
     """
-    flags = [f"_hit_{i}" for i in range(len(columns))]
-    marks = ", ".join(f"coalesce(regexp_matches({column}, {_literal(ANY_RULE)}), false) as {flag}" for column, flag in zip(columns, flags, strict=True))
-    sql = f"select *, {marks} from {source}"
+    texts = [*columns, *(f"_text_{name}" for name in maps)]
+    joined = ", ".join(f"{_joined_sql(name)} as _text_{name}" for name in maps)
+    sql = f"(select *, {joined} from {source})" if maps else source
+    hints = list(dict.fromkeys(rule.hint for rule in RULES))
+
+    def step(text: str, flag: str, changed: str) -> str:
+        return f"case when {flag}_{text} then coalesce(try({changed}), '{UNREDACTABLE}') else {text} end as {text}"
+
+    def level(steps: list[str], inner: str) -> str:
+        return f"select * replace ({', '.join(steps)}) from ({inner})"
+
+    flags = [f"coalesce({_hint_sql(hint, text)}, false) as _hint_{i}_{text}" for i, hint in enumerate(hints) for text in texts]
+    if not fast:
+        flags = [f"{text} is not null as _hint_{i}_{text}" for i in range(len(hints)) for text in texts]
+    sql = f"select *, {', '.join(flags)} from {sql}"
+    any_hint = [f"({' or '.join(f'_hint_{i}_{text}' for i in range(len(hints)))})" for text in texts]
+    sql = level(
+        [f"case when {hit} then translate({text}, {_MARKS_SQL}, '    ') else {text} end as {text}" for text, hit in zip(texts, any_hint, strict=True)], sql
+    )
     for rule in RULES:
-        steps = ", ".join(
-            f"case when {flag} then coalesce(try({_rule_sql(rule, column)}), '{UNREDACTABLE}') else {column} end as {column}" for column, flag in zip(columns, flags, strict=True)
-        )
-        sql = f"select * replace ({steps}) from ({sql})"
-    return f"select * exclude ({', '.join(flags)}) from ({sql})"
+        flag = f"_hint_{hints.index(rule.hint)}"
+        template = rf"\1<{rule.entity}>\3" if rule.is_plain else _MARKED
+        sql = level([step(text, flag, _replace_sql(text, rule.find, template)) for text in texts], sql)
+        if not rule.is_plain:
+            sql = level([step(text, flag, _judge_sql(rule, text)) for text in texts], sql)
+    if maps:
+        sql = level([f"{_split_sql(name)} as {name}" for name in maps], sql)
+    helpers = [f"_hint_{i}_{text}" for i in range(len(hints)) for text in texts] + [f"_text_{name}" for name in maps]
+    return f"select * exclude ({', '.join(helpers)}) from ({sql})"
+
+
+def _joined_sql(name: str) -> str:
+    separators = "chr(29) || chr(30) || chr(31)"
+    entry = f"translate(e.key, {separators}, '   ') || chr(30) || coalesce(translate(e.value, {separators}, '   '), chr(29))"
+    return f"array_to_string(list_transform(map_entries({name}), lambda e: {entry}), chr(31))"
+
+
+def _split_sql(name: str) -> str:
+    entries = f"list_transform(string_split(_text_{name}, chr(31)), lambda e: string_split(e, chr(30)))"
+    keys = f"list_transform({entries}, lambda p: p[1])"
+    named = f"list_transform({keys}, lambda k, i: case when list_position({keys}, k) = i then k else k || '#' || i end)"
+    values = f"list_transform({entries}, lambda p: nullif(p[2], chr(29)))"
+    unredactable = f"map {{'{UNREDACTABLE}': null::varchar}}"
+    is_whole = f"len({entries}) = cardinality({name}) and len(list_filter({entries}, lambda p: len(p) <> 2)) = 0"
+    rebuilt = f"case when {is_whole} then coalesce(try(map({named}, {values})), {unredactable}) else {unredactable} end"
+    return f"case when _text_{name} is not distinct from {_joined_sql(name)} then {name} else {rebuilt} end"
 
 
 def redact_sql(column: str) -> str:
