@@ -7,7 +7,17 @@ import pytest
 
 from fl_assets.domain.playbooks import FORMULAS, TEXT_FIELDS, Conditions, Remedy
 from fl_assets.domain.updates import KeyRule, UpdatePolicy
-from fl_assets.storage.rule_files import BUILT_IN_REMEDIES, MAX_BYTES, RuleFileError, load_remedies, read_record, read_rules
+from fl_assets.storage.rule_files import (
+    BUILT_IN_REMEDIES,
+    MAX_BYTES,
+    RuleFileError,
+    load_corrections,
+    load_failure_classes,
+    load_policy,
+    load_remedies,
+    read_record,
+    read_rules,
+)
 
 GOOD = """\
 remedies:
@@ -111,6 +121,14 @@ def test_a_policy_is_one_record_and_its_mistakes_have_lines_too(rules):
     with pytest.raises(RuleFileError) as error:
         read_record(path, UpdatePolicy)
     assert str(error.value).startswith(f"{path}:2: keys.0.file = '../a.toml': ")
+
+
+def test_failure_classes_load_and_without_a_file_nobody_corrected_anything_and_no_key_may_change(rules):
+    assert load_failure_classes()
+    assert load_corrections(None) == load_corrections(rules("# nothing yet\n"))
+    assert load_policy(None) == load_policy(rules("# nothing yet\n")) == UpdatePolicy()
+    with pytest.raises(RuleFileError, match=r"rules\.yaml:1: "):
+        load_corrections(rules("nonsense: 1\n"))
 
 
 # The documentation ------------------------------------------------------------------------------------------------------
