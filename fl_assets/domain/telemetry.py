@@ -304,9 +304,13 @@ _NO_MAP = "map([]::varchar[], []::varchar[])"
 
 
 def _coerced(field: str, path: str) -> str:
-    """SQL: whether a text field was a number, boolean, object or array in the line; the line is read again only where the text looks like one."""
-    looks = f"({field} < ':' and try_cast({field} as double) is not null) or left({field}, 1) in ('[', '{{') or {field} in ('true', 'false', 'NaN', 'Infinity', '-Infinity')"
-    return f"case when {looks} then json_type(line, '{path}') <> 'VARCHAR' else false end"
+    """SQL: whether a text field was a number, boolean, object or array in the line; the line is read again only where the text looks like one.
+
+    Nested CASE, since DuckDB computes every branch of AND and OR, but only the needed one of CASE.
+    """
+    is_other = f"json_type(line, '{path}') <> 'VARCHAR'"
+    return f"""case when {field} >= '[' then case when {field} < '\' or {field} >= '{{' or {field} in ('true', 'false') then {is_other} else false end
+        when {field} < ':' and strlen({field}) <= 24 then case when try_cast({field} as double) is not null then {is_other} else false end else false end"""
 
 
 def parsed_sql(lines: str) -> str:
@@ -359,7 +363,7 @@ def parsed_sql(lines: str) -> str:
             or (has_unknown and (fields is null or top is null))
             or contains(line, ',}}') or contains(line, ', }}') or contains(line, ',]') or contains(line, ', ]') or contains(line, 'NaN') or contains(line, 'Infinity')
             or contains(line, '\\u0000')
-            or (strlen(line) > {_LONG_LINE} and length(regexp_replace(line, '[^\\[{{:]+', '', 'g')) > {_MANY_MARKS})
+            or case when strlen(line) > {_LONG_LINE} then length(regexp_replace(line, '[^\\[{{:]+', '', 'g')) > {_MANY_MARKS} else false end
             or {coerced}
             or (has_trace and (service is null or method is null or success_raw is null)), true)
         or event_id is null as is_suspect
@@ -384,6 +388,20 @@ def content_sql(kind: Literal["trace", "talk", "either"]) -> str:
     return {"trace": trace, "talk": talk, "either": f"case when is_trace then {trace} else {talk} end"}[kind]
 
 
+_HEX_ID = "(?:[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64}|" + "|".join(f"[0-9]{{{at}}}[a-f][0-9a-f]{{{15 - at}}}" for at in range(16)) + ")"
+_UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_SAFE_NAME = f"(?:{_UUID}|{_HEX_ID}|[0-9]{{1,6}}|[A-Za-z][A-Za-z_-]{{0,15}}[0-9]{{0,4}})?"
+"""Shapes of names that no rule masks but by chance: so a number is one of six digits at the most, and a span id has a letter, as it might be a card otherwise."""
+
+
+def _hinted_sql(column: str) -> str:
+    """SQL: whether any rule of redaction may find something. Long hints have an automaton each, as one of them all does not fit RE2's cache."""
+    hints = sorted({rule.hint for rule in RULES}, key=lambda hint: (len(hint) > 500, hint))
+    groups = ["|".join(hint for hint in hints if len(hint) <= 500), *(hint for hint in hints if len(hint) > 500)]
+    tests = [f"regexp_matches({column}, '{group}')" for group in (group.replace("'", "''") for group in groups) if group]
+    return "case " + " ".join(f"when {test} then true" for test in tests) + " else false end"
+
+
 def events_sql(lines: str, sources: str, start: date) -> str:
     """Return a SELECT of events as they are in `lines`: raw, so its result must stay in memory until `redacted_sql` has seen it.
 
@@ -397,9 +415,11 @@ def events_sql(lines: str, sources: str, start: date) -> str:
     """
     item, key = f"chr({ord(ITEM_SEPARATOR)})", f"chr({ord(KEY_SEPARATOR)})"
     entries = f"array_to_string(list_transform(map_entries(metadata), lambda e: e.key || {key} || coalesce(e.value, '')), {item})"
-    doc = f" || {item} || ".join(f"coalesce({name}, '')" for name in _DOC)
+    names = f" || {item} || ".join(f"coalesce({name}, '')" for name in IDS)
+    doc = f" || {item} || ".join(f"coalesce({name}, '')" for name in _DOC[len(IDS) :])
+    safe = f"{ITEM_SEPARATOR}".join([_SAFE_NAME] * len(IDS))
+    none = f"repeat({item}, {len(IDS) - 1})"
     texts = ", ".join(name for name in _COLUMNS if name != "timestamp")
-    hints = " or ".join(f"regexp_matches(doc, '{hint}')" for hint in dict.fromkeys(rule.hint.replace("'", "''") for rule in RULES))
     # Each entry of metadata has one KEY_SEPARATOR and, after the first, one ITEM_SEPARATOR: more of them were in the texts.
     count = "(strlen(doc) - strlen(replace(replace(doc, {item}, ''), {key}, '')))".format(item=item, key=key)
     has_separators = f"{count} <> {len(_DOC)} + greatest(1, 2 * cardinality(metadata)) - 1 + (cardinality(metadata) = 0)::int"
@@ -409,10 +429,10 @@ def events_sql(lines: str, sources: str, start: date) -> str:
             coalesce(p.caused_by, metadata['caused_by']) as caused_by, coalesce(nullif(metadata['node_id'], ''), s.node, 'unknown') as node_id
         from ({parsed_sql(lines)}) p join {sources} s using (file_no)),
     fl_docs as (
-        select *, {doc} || {item} || {entries} as doc, coalesce(event_time < timestamp '{start}' or event_time > received + interval 1 day, true) as has_clock_skew
+        select *, case when regexp_full_match({names}, '{safe}') then {none} else {names} end || {item} || {doc} || {item} || {entries} as doc, coalesce(event_time < timestamp '{start}' or event_time > received + interval 1 day, true) as has_clock_skew
         from fl_events)
     select file_no, line_no, row_no, is_trace, has_clock_skew, coalesce(event_time, received) as timestamp, {texts},
-        is_suspect or ({has_separators}) as is_suspect, case when {hints} then doc end as doc,
+        is_suspect or ({has_separators}) as is_suspect, case when {_hinted_sql("doc")} then doc end as doc,
         case when has_clock_skew then greatest(received::date, date '{start}') else event_time::date end as event_date
     from fl_docs"""  # noqa: S608 - constants and names of our own only
 
@@ -444,7 +464,9 @@ def staged_sql(events: str, redacted: str) -> str:
         redacted: what `redacted_sql` gave, without its suspect rows.
     """
     key = f"chr({ord(KEY_SEPARATOR)})"
-    texts = ", ".join(f"case when parts is not null and {name} is not null then parts[{_DOC.index(name) + 1}] else {name} end as {name}" for name in _DOC[len(IDS) :])
+    texts = ", ".join(
+        f"case when parts is not null and {name} is not null then parts[{_DOC.index(name) + 1}] else {name} end as {name}" for name in _DOC[len(IDS) :]
+    )
     pairs = f"case when parts is not null and cardinality(metadata) > 0 then list_transform(parts[{len(_DOC) + 1}:], lambda e: string_split(e, {key})) end"
     # Masked keys may have become equal: then they are numbered.
     keys = "list_transform(pairs, lambda p, i: case when len(list_filter(pairs, lambda q: q[1] = p[1])) > 1 then p[1] || '#' || i else p[1] end)"

@@ -33,7 +33,19 @@ from fl_assets.domain.formats import Format, Refusal, detect
 from fl_assets.domain.redaction import redact, redact_id, redact_with_counts
 from fl_assets.domain.settings import FederatedLearningConfig
 from fl_assets.domain.signatures import call_totals_sql, signature_sql
-from fl_assets.domain.telemetry import BadLine, content_sql, event_day, events_sql, excerpt, parse_time, read_line, redact_event, redacted_sql, safe_redact, staged_sql
+from fl_assets.domain.telemetry import (
+    BadLine,
+    content_sql,
+    event_day,
+    events_sql,
+    excerpt,
+    parse_time,
+    read_line,
+    redact_event,
+    redacted_sql,
+    safe_redact,
+    staged_sql,
+)
 from fl_assets.storage.lake import SCHEMA_VERSION, Lake, Manifest, remove_folder
 from fl_assets.storage.tables import CONVERSATION_LOGS, ERROR_RECORDS, LAKE_TABLES, QUARANTINED_EVENTS, RAW_TRACES, TABLES, Table
 from fl_assets.storage.telemetry_files import (
@@ -160,7 +172,9 @@ class DuckDBEngine:
                 with self.connect() as connection:
                     done = _Ingestion(self, connection, sources).run()
                 report = report.merged(done)
-                tell(f"{done.files} files: {done.events} new events, {done.duplicates} duplicates, {done.quarantined} lines quarantined, {len(done.days)} days changed")
+                tell(
+                    f"{done.files} files: {done.events} new events, {done.duplicates} duplicates, {done.quarantined} lines quarantined, {len(done.days)} days changed"
+                )
             remove_folder(self._temp)
         return report.merged(IngestReport(seconds=time.perf_counter() - begin))
 
@@ -331,7 +345,12 @@ class _Ingestion:
 
     def _create(self) -> None:
         sources = [
-            {"file_no": number, "path": reading.source.path, "node": _redacted_name(reading.source.node, self.secret), "received": min(reading.source.received, self.now)}
+            {
+                "file_no": number,
+                "path": reading.source.path,
+                "node": _redacted_name(reading.source.node, self.secret),
+                "received": min(reading.source.received, self.now),
+            }
             for number, reading in enumerate(self.readings)
         ]
         for source in sources:
@@ -461,15 +480,32 @@ class _Ingestion:
     def _stage_quarantined(self) -> int:
         """Stage bad lines on the day of the nearest earlier event of their file, else on the day the file was received."""
         schema = pa.schema(
-            [("file_no", pa.int32()), ("source_line", pa.int64()), ("reason", pa.string()), ("detail", pa.string()), ("excerpt", pa.string()), ("line_bytes", pa.int64())]
+            [
+                ("file_no", pa.int32()),
+                ("source_line", pa.int64()),
+                ("reason", pa.string()),
+                ("detail", pa.string()),
+                ("excerpt", pa.string()),
+                ("line_bytes", pa.int64()),
+            ]
         )
         rows = [(*row[:3], safe_redact(row[3], redact)[:300], *row[4:]) for row in sorted(self.bad)]
-        self.connection.register("fl_given", pa.Table.from_arrays([pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), schema, strict=True)] if rows else [pa.array([], field.type) for field in schema], schema=schema))
+        self.connection.register(
+            "fl_given",
+            pa.Table.from_arrays(
+                [pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), schema, strict=True)]
+                if rows
+                else [pa.array([], field.type) for field in schema],
+                schema=schema,
+            ),
+        )
         fallback = [
             (number, reading.source.last_day or event_day(None, min(reading.source.received, self.now), self.settings.start_date)[0])
             for number, reading in enumerate(self.readings)
         ]
-        self.connection.register("fl_days", pa.table({"file_no": pa.array([row[0] for row in fallback], pa.int32()), "day": pa.array([row[1] for row in fallback], pa.date32())}))
+        self.connection.register(
+            "fl_days", pa.table({"file_no": pa.array([row[0] for row in fallback], pa.int32()), "day": pa.array([row[1] for row in fallback], pa.date32())})
+        )
         self.connection.execute("""create temp table fl_bad as
             select distinct coalesce(e.event_date, d.day) as event_date, s.path as source_file, b.source_line, b.reason, b.detail, b.excerpt, coalesce(s.node, 'unknown') as node_id,
                 b.line_bytes
@@ -477,7 +513,9 @@ class _Ingestion:
             asof left join (select file_no, line_no, event_date from fl_stage where file_no in (select file_no from fl_given)) e
                 on b.file_no = e.file_no and b.source_line >= e.line_no""")
         self.connection.unregister("fl_given")
-        days = {day + timedelta(days=offset) for (day,) in self.connection.execute("select distinct event_date from fl_bad").fetchall() for offset in (-1, 0, 1)}
+        days = {
+            day + timedelta(days=offset) for (day,) in self.connection.execute("select distinct event_date from fl_bad").fetchall() for offset in (-1, 0, 1)
+        }
         if files := [os.fspath(path.resolve()) for path in self.lake.files("quarantined_events", days)]:
             self.connection.execute(
                 """delete from fl_bad where (source_file, source_line, reason, excerpt, line_bytes) in (
@@ -505,10 +543,14 @@ class _Ingestion:
         types = {"DATE": pa.date32(), "TIMESTAMP": pa.timestamp("us"), "VARCHAR": pa.string(), "VARCHAR[]": pa.list_(pa.string())}
         schema = pa.schema([(column.name, types[column.type]) for column in ERROR_RECORDS.columns])
         self.connection.register("fl_given", pa.Table.from_pylist(rows, schema=schema))
-        self.connection.execute("create temp table fl_records as select * from fl_given qualify row_number() over (partition by record_id order by event_date, timestamp, hash(fl_given)) = 1")
+        self.connection.execute(
+            "create temp table fl_records as select * from fl_given qualify row_number() over (partition by record_id order by event_date, timestamp, hash(fl_given)) = 1"
+        )
         self.connection.unregister("fl_given")
         if files := [os.fspath(path.resolve()) for path in self.lake.files("error_records", self.lake.days("error_records"))]:
-            self.connection.execute("delete from fl_records where record_id in (select record_id from read_parquet($files, hive_partitioning = false))", {"files": files})
+            self.connection.execute(
+                "delete from fl_records where record_id in (select record_id from read_parquet($files, hive_partitioning = false))", {"files": files}
+            )
         return self._count("fl_records")
 
     def _redacted(self, text: str) -> str:
@@ -546,7 +588,11 @@ class _Ingestion:
     def _commit(self, table: Table, relation: str, stats: dict[date, Counter[str]]) -> None:
         """Merge the staged rows of a table into its days; where only counts changed, only the manifest is written."""
         columns = ", ".join(table.column_names)
-        hashed = "content" if table in (RAW_TRACES, CONVERSATION_LOGS) else f"hash({', '.join(name for name in table.column_names if not name.startswith('source_'))})"
+        hashed = (
+            "content"
+            if table in (RAW_TRACES, CONVERSATION_LOGS)
+            else f"hash({', '.join(name for name in table.column_names if not name.startswith('source_'))})"
+        )
         files = "list(distinct source_file)" if "source_file" in table.column_names else "[]::varchar[]"
         found = self.connection.execute(f"select event_date, count(*), sum({hashed}), {files} from {relation} group by event_date").fetchall()  # noqa: S608
         by_day = {day: (rows, int(content), set(names)) for day, rows, content, names in found}

@@ -411,7 +411,11 @@ class TelemetryIndex:
         found = []
         for (kind, path), status in listed.items():
             row = known.get((kind, path))
-            if row and (row["size"], row["mtime_ns"], row["inode"]) == (status.st_size, status.st_mtime_ns, status.st_ino) and not _waits(row, status, self._clock()):
+            if (
+                row
+                and (row["size"], row["mtime_ns"], row["inode"]) == (status.st_size, status.st_mtime_ns, status.st_ino)
+                and not _waits(row, status, self._clock())
+            ):
                 continue
             row = row or vanished.get((kind, status.st_ino))
             source = self._compare(kind, path, status, row)
@@ -419,7 +423,14 @@ class TelemetryIndex:
                 connection.execute("delete from files where kind = ? and path = ?", (kind, row["path"]))
                 connection.execute(
                     "insert or replace into files values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    (kind, path, status.st_size, status.st_mtime_ns, status.st_ino, *(row[name] for name in ("head", "head_bytes", "offset", "lines", "last_day", "format"))),
+                    (
+                        kind,
+                        path,
+                        status.st_size,
+                        status.st_mtime_ns,
+                        status.st_ino,
+                        *(row[name] for name in ("head", "head_bytes", "offset", "lines", "last_day", "format")),
+                    ),
                 )
             if source is not None:
                 found.append(source)
@@ -455,7 +466,9 @@ class TelemetryIndex:
             for reading in readings:
                 source = reading.source
                 last_day = last_days.get((source.kind, source.path), source.last_day)
-                connection.execute("delete from files where kind = ? and inode = ? and path <> ? and head = ?", (source.kind, source.inode, source.path, source.head))
+                connection.execute(
+                    "delete from files where kind = ? and inode = ? and path <> ? and head = ?", (source.kind, source.inode, source.path, source.head)
+                )
                 connection.execute(
                     "insert or replace into files values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (
@@ -485,7 +498,10 @@ class TelemetryIndex:
         stop = now.timestamp() + scan_secs
         with self._open() as connection:
             sources = [source for source in self._pending(connection) if source.kind == "events"]
-            cached = {(row["path"], row["size"], row["mtime_ns"], row["offset"]): row["counts"] for row in connection.execute("select * from scans where kind = 'events'")}
+            cached = {
+                (row["path"], row["size"], row["mtime_ns"], row["offset"]): row["counts"]
+                for row in connection.execute("select * from scans where kind = 'events'")
+            }
             days = {date.fromisoformat(row["day"]): row for row in connection.execute("select * from days")}
         counts: list[tuple[Source, dict[str, int]]] = []
         fresh, unscanned = [], 0
