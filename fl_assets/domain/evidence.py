@@ -94,7 +94,7 @@ def counts(grouped: pd.DataFrame, signatures: pd.DataFrame, totals: pd.DataFrame
     Raises:
         ValueError: when a signature names a message that is in no pattern.
     """
-    first_day = pd.Timestamp(day - timedelta(days=days - 1))
+    first_day = day - timedelta(days=days - 1)
     events = _failure_rows(grouped, signatures, signals, first_day, day)
     return _counts(events, _call_rows(totals, signals, first_day, day))
 
@@ -105,7 +105,7 @@ def reporting(totals: pd.DataFrame, signals: pd.DataFrame, day: date, days: int 
     Returns:
         `event_date, node_id, calls`, ordered by the first two.
     """
-    calls = _call_rows(totals, signals, pd.Timestamp(day - timedelta(days=days - 1)), day)
+    calls = _call_rows(totals, signals, day - timedelta(days=days - 1), day)
     # Each signal's row repeats the conversations of its node and agent: count them once.
     talk = calls.loc[calls["is_conversation"]].groupby(["event_date", "node_id", "service"], as_index=False)["calls"].max()
     reported = pd.concat([calls.loc[~calls["is_conversation"], ["event_date", "node_id", "calls"]], talk[["event_date", "node_id", "calls"]]])
@@ -135,19 +135,19 @@ def summarise(
     Raises:
         ValueError: when a signature names a message that is in no pattern.
     """
-    window_start = pd.Timestamp(day - timedelta(days=window_days - 1))
-    baseline_start = pd.Timestamp(day - timedelta(days=window_days - 1 + BASELINE_DAYS))
-    first_day = min(pd.Timestamp(day - timedelta(days=days - 1)), baseline_start)
+    window_start = day - timedelta(days=window_days - 1)
+    baseline_start = window_start - timedelta(days=BASELINE_DAYS)
+    first_day = min(day - timedelta(days=days - 1), baseline_start)
     events = _failure_rows(grouped, signatures, signals, first_day, day)
     calls = _call_rows(totals, signals, first_day, day)
-    recent = set(events.loc[events["event_date"] >= baseline_start, "pattern_id"])
+    recent = set(_since(events, baseline_start)["pattern_id"])
     events = events[events["pattern_id"].isin(recent)]
     by_node = _counts(events, calls)
     patterns = pd.Index(sorted(recent), name="pattern_id", dtype="str")
 
-    in_window = by_node[by_node["event_date"] >= window_start]
-    before = by_node[(by_node["event_date"] >= baseline_start) & (by_node["event_date"] < window_start)]
-    window_events = events[events["event_date"] >= window_start]
+    in_window = _since(by_node, window_start)
+    before = _since(by_node.drop(index=in_window.index), baseline_start)
+    window_events = _since(events, window_start)
     sums = in_window.groupby("pattern_id")[["failures", "sessions", "calls"]].sum().reindex(patterns, fill_value=0)
     base = before.groupby("pattern_id")[["failures", "calls"]].sum().reindex(patterns, fill_value=0)
     node_sums = in_window.groupby(["pattern_id", "node_id"])["failures"].sum()
@@ -234,16 +234,20 @@ def _known_messages(grouped: pd.DataFrame, signals: pd.DataFrame) -> pd.DataFram
     return every.sort_values(columns).drop_duplicates("pattern_id")
 
 
-def _between(frame: pd.DataFrame, first_day: pd.Timestamp | None, day: date) -> pd.DataFrame:
+def _between(frame: pd.DataFrame, first_day: date | None, day: date) -> pd.DataFrame:
     """Rows of the days that count, with `event_date` as a timestamp at midnight."""
     dates = pd.to_datetime(frame["event_date"]).dt.as_unit("us")
     keep = dates <= pd.Timestamp(day)
     if first_day is not None:
-        keep &= dates >= first_day
+        keep &= dates >= pd.Timestamp(first_day)
     return frame.assign(event_date=dates)[keep]
 
 
-def _failure_rows(grouped: pd.DataFrame, signatures: pd.DataFrame, signals: pd.DataFrame, first_day: pd.Timestamp | None, day: date) -> pd.DataFrame:
+def _since(frame: pd.DataFrame, first_day: date) -> pd.DataFrame:
+    return frame[frame["event_date"] >= pd.Timestamp(first_day)]
+
+
+def _failure_rows(grouped: pd.DataFrame, signatures: pd.DataFrame, signals: pd.DataFrame, first_day: date | None, day: date) -> pd.DataFrame:
     """Failures by pattern, day, node, service and method; talk is brought to the same columns, its method being the signal."""
     signatures, signals = _between(signatures, first_day, day), _between(signals, first_day, day)
     calls = signatures.merge(grouped[["message_id", "pattern_id"]], on="message_id", how="left")
@@ -264,7 +268,7 @@ def _failure_rows(grouped: pd.DataFrame, signatures: pd.DataFrame, signals: pd.D
     return _stack([calls[_EVENT_COLUMNS], talk[_EVENT_COLUMNS]])
 
 
-def _call_rows(totals: pd.DataFrame, signals: pd.DataFrame, first_day: pd.Timestamp | None, day: date) -> pd.DataFrame:
+def _call_rows(totals: pd.DataFrame, signals: pd.DataFrame, first_day: date | None, day: date) -> pd.DataFrame:
     """Calls by day, node, service and method, in the columns that `_failure_rows` can be held against."""
     columns = ["event_date", "node_id", "service", "method", "calls", "failures", "latency_histogram", "is_conversation"]
     calls = _between(totals, first_day, day).assign(is_conversation=False)
@@ -318,10 +322,10 @@ def _ratio(above: np.ndarray, below: np.ndarray, otherwise: float = np.nan) -> n
     return np.where(possible, above / np.where(possible, below, 1.0), otherwise)
 
 
-def _peer_rate(events: pd.DataFrame, calls: pd.DataFrame, window_start: pd.Timestamp, sums: pd.DataFrame) -> np.ndarray:
+def _peer_rate(events: pd.DataFrame, calls: pd.DataFrame, window_start: date, sums: pd.DataFrame) -> np.ndarray:
     """Rate of all other failures in the same services and methods."""
     of_pattern, of_set = _pair_sets(events)
-    failed = calls[calls["event_date"] >= window_start].groupby(_PAIR, as_index=False)["failures"].sum()
+    failed = _since(calls, window_start).groupby(_PAIR, as_index=False)["failures"].sum()
     set_failures = of_set.merge(failed, on=_PAIR).groupby("set_id")["failures"].sum()
     every = of_pattern.set_index("pattern_id")["set_id"].map(set_failures).reindex(sums.index).fillna(0).to_numpy(float)
     others = np.clip(every - sums["failures"].to_numpy(float), 0, None)
@@ -358,14 +362,14 @@ def _quantiles(long: pd.DataFrame, key: str, points: tuple[float, ...]) -> pd.Da
     return pd.DataFrame.from_dict(found, orient="index", columns=list(points), dtype=float)
 
 
-def _latency(events: pd.DataFrame, calls: pd.DataFrame, window_start: pd.Timestamp, patterns: pd.Index) -> dict[str, pd.Series]:
+def _latency(events: pd.DataFrame, calls: pd.DataFrame, window_start: date, patterns: pd.Index) -> dict[str, pd.Series]:
     """Quantiles of successful calls to the affected methods and of the failed calls themselves, in the window."""
     of_pattern, of_set = _pair_sets(events)
-    succeeded = _histogram_rows(calls[calls["event_date"] >= window_start], _PAIR)
+    succeeded = _histogram_rows(_since(calls, window_start), _PAIR)
     merged = of_set.merge(succeeded, on=_PAIR).groupby(["set_id", "bucket"], as_index=False, sort=True)["weight"].sum()
     by_set = _quantiles(merged, "set_id", (0.5, 0.95, 0.99))
     set_ids = of_pattern.set_index("pattern_id")["set_id"].reindex(patterns)
-    failed = _quantiles(_histogram_rows(events[events["event_date"] >= window_start], ["pattern_id"]), "pattern_id", (0.5,))
+    failed = _quantiles(_histogram_rows(_since(events, window_start), ["pattern_id"]), "pattern_id", (0.5,))
     return {
         "p50_ms": set_ids.map(by_set[0.5]).astype(float),
         "p95_ms": set_ids.map(by_set[0.95]).astype(float),
@@ -374,9 +378,9 @@ def _latency(events: pd.DataFrame, calls: pd.DataFrame, window_start: pd.Timesta
     }
 
 
-def _places(events: pd.DataFrame, window_start: pd.Timestamp, patterns: pd.Index) -> dict[str, pd.Series]:
+def _places(events: pd.DataFrame, window_start: date, patterns: pd.Index) -> dict[str, pd.Series]:
     """Services, methods and their breakdown, most failures first; where there are none in the window, most failures before it first."""
-    rows = events.assign(in_window=np.where(events["event_date"] >= window_start, events["failures"], 0))
+    rows = events.assign(in_window=np.where(events["event_date"] >= pd.Timestamp(window_start), events["failures"], 0))
     rows = rows.assign(method=np.where(rows["is_conversation"], "", rows["method"]))
     by_place = rows.groupby(["pattern_id", "service", "method"], as_index=False)[["in_window", "failures"]].sum()
     order, ascending = ["pattern_id", "in_window", "failures"], [True, False, False]
