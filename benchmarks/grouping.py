@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 from drain3 import TemplateMiner
 from drain3.template_miner_config import TemplateMinerConfig
@@ -30,16 +31,17 @@ from fl_assets.domain.signatures import blank_digits, masked_sql
 
 def ours(lines: Sequence[str]) -> list[int]:
     """Mask in DuckDB, then mine the distinct masked messages."""
-    batches = pa.table({"error": pa.array(lines, pa.string())}).to_batches(max_chunksize=16_384)
+    table = pa.table({"line": np.arange(len(lines), dtype=np.int32), "error": pa.array(lines, pa.string())})
     with duckdb.connect() as con:
         con.create_function("blank_digits", blank_digits, ["VARCHAR"], "VARCHAR", type="arrow")
-        con.register("lines", pa.Table.from_batches(batches))
-        con.execute(f"create temp table masks as {masked_sql('lines', 'blank_digits')}")
-        messages = [row[0] for row in con.execute("select distinct masked_error from masks order by 1").fetchall()]
+        con.register("lines", pa.Table.from_batches(table.to_batches(max_chunksize=16_384)))
+        con.execute(f"create temp table masks as select line, masked_error from ({masked_sql('lines', 'blank_digits')})")
+        messages = [row[0] for row in con.execute("select distinct masked_error from masks").fetchall()]
         con.register("groups", pa.table({"masked_error": pa.array(messages, pa.string()), "number": pa.array(group_messages(messages).group)}))
-        rows = con.sql("select error, number from masks join groups using (masked_error)").to_arrow_table()
-    by_text = dict(zip(rows.column("error").to_pylist(), rows.column("number").to_pylist(), strict=True))
-    return [by_text[line] for line in lines]
+        rows = con.execute("select line, number from masks join groups using (masked_error)").fetchnumpy()
+    groups = np.empty(len(lines), np.int64)
+    groups[rows["line"]] = rows["number"]
+    return groups.tolist()
 
 
 def drain3(lines: Sequence[str]) -> list[int]:

@@ -139,10 +139,7 @@ def _unwrapped_sql(expr: str) -> str:
 
 def _status_sql(expr: str) -> str:
     """Return SQL for the status that a text names after a word such as `HTTP`, `status` or `exit code`, as ` <STATUS_429>`, or ''."""
-    text = f"left({expr}, {_MAX_READ_CHARS})"
-    likely = " or ".join(f"contains({text}, {_literal(word)})" for word in ("tatus", "TATUS", "HTTP", "http", "ode ", "ode:", "ode=", "xited "))
-    found = f"case when {likely} then nullif(regexp_extract({text}, {_literal(_STATUS)}, 1), '') end"
-    return f"coalesce(' <STATUS_' || {found} || '>', '')"
+    return f"coalesce(' <STATUS_' || nullif(regexp_extract(left({expr}, {_MAX_READ_CHARS}), {_literal(_STATUS)}, 1), '') || '>', '')"
 
 
 def _blanked_sql(expr: str, blank: str | None) -> str:
@@ -167,18 +164,20 @@ def mask_sql(expr: str) -> str:
     return f"({_masks_sql(_blanked_sql(expr, None))} || {_status_sql(expr)})"
 
 
-def masked_sql(texts: str, blank: str | None = None) -> str:
-    """Return a SELECT of (`error`, `masked_error`), one row a distinct text.
+def masked_sql(rows: str, blank: str | None = None) -> str:
+    """Return a SELECT of all columns of some rows, and `masked_error`: null where `error` is.
 
     Args:
-        texts: A relation (table, view or parenthesised SELECT) with one VARCHAR column `error`.
+        rows: A relation (table, view or parenthesised SELECT) with a VARCHAR column `error`.
         blank: Name under which `blank_digits` was registered, if it was; the result is the same, sooner.
     """
     return f"""
-        with fl_texts as (select distinct error from {texts} where error is not null),
-        fl_blanked as (select error, {_blanked_sql("error", blank)} as blanked, {_status_sql("error")} as status from fl_texts),
-        fl_masked as (select blanked, {_masks_sql("blanked")} as masked from (select distinct blanked from fl_blanked))
-        select error, masked || status as masked_error from fl_blanked join fl_masked using (blanked)"""  # noqa: S608 - constants and names of our own only
+        with fl_blanked as (select *, {_blanked_sql("error", blank)} as blanked from {rows}),
+        fl_masked as (
+            select blanked, {_masks_sql("blanked")} as masked, regexp_matches(blanked, {_literal(_STATUS.replace("[1-5]", "0").replace("[0-9][0-9]", "00"))}) as has_status
+            from (select distinct blanked from fl_blanked where blanked is not null))
+        select fl_blanked.* exclude (blanked), masked || case when has_status then {_status_sql("error")} else '' end as masked_error
+        from fl_blanked left join fl_masked using (blanked)"""  # noqa: S608 - constants and names of our own only
 
 
 _ZEROS = bytes.maketrans(b"123456789", b"000000000")
@@ -196,12 +195,24 @@ def _bucket_sql(duration: str) -> str:
     return f"case when {duration} <= 0 then -1 else greatest(0, least({_TOP_BUCKET}, ceil(ln({duration}) / ln({_LOG_BASE}))))::integer end"
 
 
-def _failure_sql(source: str) -> str:
+def failures_sql(source: str, blank: str | None = None) -> str:
+    """Return a SELECT of the failures of `raw_traces` that are failures of their own, with `masked_error`, `has_text`, `message_id` and duration `bucket`.
+
+    Args:
+        source: A relation with the columns of `raw_traces`: a table, a view or a `read_parquet(...)`.
+        blank: Name under which `blank_digits` was registered, if it was.
+    """
     status = ", ".join(f"metadata[{_literal(key)}]" for key in _STATUS_KEYS)
+    failed = f"""(
+            select event_date, event_id, node_id, service, method, trace_id, timestamp, duration_ms, metadata,
+                nullif(trim(error, ' ' || chr(9) || chr(10) || chr(13)), '') as error
+            from {source} where not success and caused_by is null)"""  # noqa: S608 - constants and names of our own only
+    stand_in = f"{_literal(NO_TEXT_PREFIX)} || ' service=' || service || ' method=' || method || coalesce(' status=' || coalesce({status}), '')"
     return f"""
-        select event_date, node_id, service, method, trace_id, timestamp, duration_ms, nullif(trim(error, ' ' || chr(9) || chr(10) || chr(13)), '') as error,
-            {_literal(NO_TEXT_PREFIX)} || ' service=' || service || ' method=' || method || coalesce(' status=' || coalesce({status}), '') as stand_in
-        from {source} where not success and caused_by is null"""  # noqa: S608 - constants and names of our own only
+        select event_date, event_id, node_id, service, method, trace_id, timestamp, {_bucket_sql("duration_ms")} as bucket,
+            coalesce(masked_error, '') <> '' as has_text,
+            coalesce(nullif(masked_error, ''), {stand_in}) as masked_error, left(md5(coalesce(nullif(masked_error, ''), {stand_in})), 16) as message_id
+        from ({masked_sql(failed, blank)})"""  # noqa: S608 - constants and names of our own only
 
 
 def signature_sql(source: str, blank: str | None = None) -> str:
@@ -213,14 +224,9 @@ def signature_sql(source: str, blank: str | None = None) -> str:
         source: A relation with the columns of `raw_traces`: a table, a view or a `read_parquet(...)`.
         blank: Name under which `blank_digits` was registered, if it was.
     """
-    key = "event_date, node_id, service, method, masked_error, has_text"
+    key = "event_date, node_id, service, method, message_id, masked_error, has_text"
     return f"""
-        with fl_failed as ({_failure_sql(source)}),
-        fl_masks as ({masked_sql("fl_failed", blank)}),
-        fl_rows as materialized (
-            select event_date, node_id, service, method, coalesce(nullif(masked_error, ''), stand_in) as masked_error,
-                coalesce(masked_error, '') <> '' as has_text, trace_id, timestamp, {_bucket_sql("duration_ms")} as bucket
-            from fl_failed left join fl_masks using (error)),
+        with fl_rows as materialized ({failures_sql(source, blank)}),
         fl_traces as (
             select {key}, trace_id, count(*) as failures, min(timestamp) as first_seen, max(timestamp) as last_seen from fl_rows group by {key}, trace_id),
         fl_buckets as (
@@ -230,7 +236,7 @@ def signature_sql(source: str, blank: str | None = None) -> str:
             select {key}, sum(failures)::bigint as failures, count(*) as sessions, min(first_seen) as first_seen, max(last_seen) as last_seen,
                 arg_min(trace_id, md5(trace_id), 3) as exemplar_trace_ids
             from fl_traces group by {key})
-        select event_date, node_id, service, method, left(md5(masked_error), 16) as message_id, masked_error, has_text, failures, sessions, first_seen,
+        select event_date, node_id, service, method, message_id, masked_error, has_text, failures, sessions, first_seen,
             last_seen, exemplar_trace_ids, coalesce(latency_histogram, map([]::integer[], []::bigint[])) as latency_histogram
         from fl_sums left join fl_buckets using ({key})
         order by event_date, node_id, service, method, message_id"""  # noqa: S608 - constants and names of our own only
