@@ -17,7 +17,7 @@ What the fleet's other patterns tell (`FleetPrior`) is empirical Bayes on the sa
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -60,8 +60,8 @@ BASELINE_DAYS = 14
 LEFT_OUT_NODES = 8
 """Nodes that are left out, one at a time, to see what the others support: all of a pattern's, or so many of its loudest."""
 
-_CHUNK_CELLS = 4_000_000
-_SPREAD_COUNTS = np.array([2, 3, 4, 5, 6, 8, 10, 13, 17, 22, 30])
+_CHUNK_CELLS = 2_000_000
+_SPREAD_COUNTS = (2, 3, 4, 5, 6, 8, 10, 13, 17, 22, 30)
 COLUMNS = ["pattern_id", "state", "confidence_raw", "confidence", "p_value", "is_significant"]
 
 
@@ -92,19 +92,43 @@ class FleetPrior:
 
 @dataclass(frozen=True)
 class _Cube:
-    """Counts of some patterns as arrays (patterns, nodes, days); the last day is the analysed one."""
+    """Counts of some patterns by node and day, (patterns, nodes, days), and what each day gives on its own; the last day is the analysed one."""
 
     failures: np.ndarray
     sessions: np.ndarray
     calls: np.ndarray
-    reporting: np.ndarray
-    """Whether a node reported anything, (nodes, days)."""
+    reporting: np.ndarray  # whether a node reported anything (nodes, days)
+    capped: np.ndarray = field(init=False)
+    summed: np.ndarray = field(init=False)  # failures and sessions up to the end of each day, a day of zeros first
+    y: np.ndarray = field(init=False)
+    e: np.ndarray = field(init=False)
+    failing_nodes: np.ndarray = field(init=False)
 
-    def until(self, days_back: int) -> "_Cube":
-        """Return the same as it was known `days_back` days earlier."""
-        if not days_back:
-            return self
-        return _Cube(self.failures[..., :-days_back], self.sessions[..., :-days_back], self.calls[..., :-days_back], self.reporting[:, :-days_back])
+    def __post_init__(self) -> None:
+        capped = _capped(self.failures)
+        summed = np.zeros((2, *self.failures.shape[:2], HISTORY_DAYS + 1))
+        np.cumsum(self.failures, axis=2, out=summed[0, ..., 1:])
+        np.cumsum(self.sessions, axis=2, out=summed[1, ..., 1:])
+        for name, values in (
+            ("capped", capped),
+            ("summed", summed),
+            ("y", capped.sum(axis=1)),
+            ("e", _capped(self.calls).sum(axis=1)),
+            ("failing_nodes", (self.failures > 0).sum(axis=1)),
+        ):
+            object.__setattr__(self, name, values)
+
+    def loudness(self, days_back: int) -> np.ndarray:
+        """Sum each node's capped failures, older days counting less, as of `days_back` days before the last, (patterns, nodes)."""
+        days = HISTORY_DAYS - days_back
+        return self.capped[..., :days] @ MEMORY ** np.arange(days - 1, -1, -1)
+
+    def without(self, pattern: np.ndarray, node: np.ndarray) -> "_Cube":
+        """Return one row for each pair of `pattern` and `node`: the pattern as if that node had never existed."""
+        arrays = [values[pattern] for values in (self.failures, self.sessions, self.calls)]
+        for values in arrays:
+            values[np.arange(pattern.size), node] = 0.0
+        return _Cube(*arrays, self.reporting)
 
 
 @dataclass(frozen=True)
@@ -118,7 +142,7 @@ class _Facts:
     incidents: np.ndarray  # sessions of the last days, capped by node, the loudest node counting once
     nodes: np.ndarray  # nodes with discounted failures
     weight: np.ndarray  # sum of the nodes' discounted failures, in sessions
-    alone: np.ndarray  # sum over nodes of the log-scaled chance that one node has all of _SPREAD_COUNTS failures (rows, counts)
+    alone: np.ndarray  # sum over nodes of w (w + 1) … (w + n - 1) for each n of _SPREAD_COUNTS, w its weight: n failures on one node (rows, counts)
     complete: np.ndarray  # share of `weight` on nodes that reported on the last day
 
     @staticmethod
@@ -207,7 +231,7 @@ class Fleet:
         parts: dict[int, list[_Facts]] = {back: [] for back in days_back}
         for cube in self._cubes():
             for back, found in parts.items():
-                found.append(_facts(cube.until(back)))
+                found.append(_facts(cube, back))
         self._known |= {back: _Facts.join(found) for back, found in parts.items()}
 
     def facts(self, days_back: int = 0) -> _Facts:
@@ -249,14 +273,12 @@ class Fleet:
         support, prior = np.ones(rows.size), self.prior(days_back)
         block = max(1, _CHUNK_CELLS // max(self._nodes * HISTORY_DAYS * LEFT_OUT_NODES, 1))
         for start in range(0, rows.size, block):
-            cube = self._cube(rows[start : start + block]).until(days_back)
-            loudness = _node_weights(cube.failures, _caps(cube.failures))
+            cube = self._cube(rows[start : start + block])
+            loudness = cube.loudness(days_back)
             loudest = np.argsort(-loudness, axis=1, kind="stable")[:, :LEFT_OUT_NODES]
             pattern, rank = np.nonzero(np.take_along_axis(loudness, loudest, axis=1) > 0)
-            without = [values[pattern] for values in (cube.failures, cube.sessions, cube.calls)]
-            for values in without:
-                values[np.arange(pattern.size), loudest[pattern, rank]] = 0.0
-            np.minimum.at(support, start + pattern, _probability(_facts(_Cube(*without, cube.reporting)), prior, self.window))
+            others = _facts(cube.without(pattern, loudest[pattern, rank]), days_back)
+            np.minimum.at(support, start + pattern, _probability(others, prior, self.window))
         return support
 
     def _cubes(self) -> Iterator[_Cube]:
@@ -289,57 +311,45 @@ def _ages(days: pd.Series, day: date) -> tuple[np.ndarray, np.ndarray]:
     return age, np.flatnonzero((age >= 0) & (age < HISTORY_DAYS))
 
 
-def _loudest(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the largest and the second largest over nodes, (rows, days) each."""
+def _capped(values: np.ndarray) -> np.ndarray:
+    """Bound each node's share of each day: the loudest counts as `NODE_CAP` times the second loudest (or as that many failures) at most."""
     nodes = values.shape[1]
-    if nodes < 2:
-        largest = values.sum(axis=1)
-        return largest, np.zeros_like(largest)
-    top = np.partition(values, nodes - 2, axis=1)
-    return top[:, -1], top[:, -2]
+    second = np.partition(values, nodes - 2, axis=1)[:, nodes - 2] if nodes > 1 else np.zeros((values.shape[0], values.shape[2]))
+    return np.minimum(values, NODE_CAP * np.maximum(second, 1.0)[:, None, :])
 
 
-def _caps(values: np.ndarray) -> np.ndarray:
-    """Return the most that one node may count for on each day, (rows, days)."""
-    return NODE_CAP * np.maximum(_loudest(values)[1], 1.0)
-
-
-def _node_weights(failures: np.ndarray, caps: np.ndarray) -> np.ndarray:
-    """Sum each node's capped failures over the days, older days counting less, (rows, nodes)."""
-    return np.minimum(failures, caps[:, None, :]) @ MEMORY ** np.arange(failures.shape[2] - 1, -1, -1)
-
-
-def _facts(cube: _Cube) -> _Facts:
-    failures, sessions, calls = cube.failures, cube.sessions, cube.calls
-    caps = _caps(failures)
-    incidents = np.minimum(sessions[..., -INCIDENT_DAYS:].sum(axis=2), INCIDENTS_PER_NODE)
+def _facts(cube: _Cube, days_back: int = 0) -> _Facts:
+    """Derive the facts of each row as they were known `days_back` days before the cube's last day."""
+    days = HISTORY_DAYS - days_back
+    failures, sessions = cube.summed[..., days]
+    incidents = np.minimum(sessions - cube.summed[1, ..., max(days - INCIDENT_DAYS, 0)], INCIDENTS_PER_NODE)
     loudest = incidents.max(axis=1, initial=0.0)
-    failed = failures.sum(axis=2)
-    affected = np.maximum((failed > 0).sum(axis=1), 1)
-    per_session = np.minimum(failed / np.maximum(sessions.sum(axis=2), 1.0), 20.0)
-    repeats = np.maximum(per_session.sum(axis=1) / affected, 1.0)
-    weights = np.minimum(_node_weights(failures, caps) / repeats[:, None], 1e6)
+    per_session = np.minimum(failures / np.maximum(sessions, 1.0), 20.0)
+    repeats = np.maximum(per_session.sum(axis=1) / np.maximum((failures > 0).sum(axis=1), 1), 1.0)
+    weights = np.minimum(cube.loudness(days_back) / repeats[:, None], 1e6)
     total = weights.sum(axis=1)
-    heard = weights[:, cube.reporting[:, -1]].sum(axis=1)
+    heard = weights[:, cube.reporting[:, days - 1]].sum(axis=1)
     return _Facts(
-        y=np.minimum(failures, caps[:, None, :]).sum(axis=1),
-        e=np.minimum(calls, _caps(calls)[:, None, :]).sum(axis=1),
-        failing_nodes=(failures > 0).sum(axis=1),
+        y=cube.y[:, :days],
+        e=cube.e[:, :days],
+        failing_nodes=cube.failing_nodes[:, :days],
         repeats=repeats,
         incidents=incidents.sum(axis=1) - loudest + (loudest > 0),
         nodes=(weights > 0).sum(axis=1),
         weight=total,
-        alone=np.stack([_rising(weights, count).sum(axis=1) for count in _SPREAD_COUNTS], axis=1),
+        alone=_rising(weights).sum(axis=1),
         complete=np.divide(heard, total, out=np.ones_like(total), where=total > 0),
     )
 
 
-def _rising(start: np.ndarray, count: int) -> np.ndarray:
-    """Return start (start + 1) … (start + count - 1)."""
-    product = start.astype(float)
-    for step in range(1, count):
+def _rising(start: np.ndarray) -> np.ndarray:
+    """Return start (start + 1) … (start + n - 1) for each n of `_SPREAD_COUNTS`, which becomes the last axis."""
+    found, product = [], start
+    for step in range(1, _SPREAD_COUNTS[-1]):
         product = product * (start + step)
-    return product
+        if step + 1 in _SPREAD_COUNTS:
+            found.append(product)
+    return np.stack(found, axis=-1)
 
 
 def _spells(facts: _Facts) -> tuple[np.ndarray, np.ndarray]:
@@ -433,9 +443,10 @@ def _tail_on_two_nodes(facts: _Facts, expected: np.ndarray, size: np.ndarray, ne
     new = np.maximum(facts.nodes - 0.5, 0.05) / (1 + np.log1p(facts.weight))
     enough = above = tail(needed)
     on_one = np.zeros_like(enough)
-    for place, count in enumerate(_SPREAD_COUNTS):
+    anywhere = _rising(new + facts.weight)
+    for place in range(len(_SPREAD_COUNTS)):
         beyond = tail(np.maximum(needed, _SPREAD_COUNTS[place + 1])) if place + 1 < len(_SPREAD_COUNTS) else 0.0
-        on_one += (above - beyond) * np.minimum(facts.alone[:, place] / _rising(new + facts.weight, count), 1.0)
+        on_one += (above - beyond) * np.minimum(facts.alone[:, place] / anywhere[:, place], 1.0)
         above = beyond
     return np.clip(enough - on_one, 0.0, 1.0)
 
