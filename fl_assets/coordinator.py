@@ -179,10 +179,12 @@ class FederatedLearningCoordinator:
 def failure_of(outcome: dg.ExecuteInProcessResult) -> str:
     """Return what made a run fail, in one line: the step and the innermost error."""
     for event in outcome.all_events:
-        if event.is_step_failure and (error := event.step_failure_data.error):
+        data = event.event_specific_data
+        error = getattr(data, "error", None)
+        if (event.is_step_failure or event.is_failure) and error:
             while error.cause:
                 error = error.cause
-            return f"{event.step_key}: {first_line(error.message)}"
+            return f"{event.step_key or 'the run'}: {first_line(error.message)}"
     return "a step did not run; see the run in the Dagster UI"
 
 

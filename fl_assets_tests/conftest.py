@@ -6,10 +6,14 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from fl_assets.coordinator import FederatedLearningCoordinator
 from fl_assets.domain.settings import PREFIX, FederatedLearningConfig
 from fl_assets.storage.simulator import simulate
+
+hypothesis_settings.register_profile("default", deadline=None)  # a busy machine is no failed property
+hypothesis_settings.load_profile("default")
 
 LAST_DAY = date(2026, 11, 14)
 SHARED_DATA = Path(__file__).parents[1] / "../shared/data"

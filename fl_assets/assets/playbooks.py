@@ -12,7 +12,6 @@ from fl_assets.metadata import numbers, preview, report_day, table_asset
 from fl_assets.partitions import days_of
 from fl_assets.resources import WorkspaceResource
 from fl_assets.storage.cycle_log import CycleLog
-from fl_assets.storage.playbook_files import write_playbooks
 
 GROUP = "playbooks"
 
@@ -25,10 +24,9 @@ def playbooks(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -
         patterns = pd.DataFrame(space.warehouse.read_day("failure_patterns", day))
         proposed = propose(patterns, space.remedies, day=day, settings=space.settings, previous=space.earlier_playbooks(day))
         rows = space.store_playbooks(day, proposed)
-        files = write_playbooks(space.settings.playbook_path, day, proposed)
         if gate(space, day):  # the checks stop the run here, so this is where its cycle ends
             status, reason, counts = outcome(space, day)
-            CycleLog(space.warehouse).finish(context.run_id, day, status, reason, **counts)
+            CycleLog(space.warehouse).finish(context.run.run_id, day, status, reason, **counts)
         ready = [playbook for playbook in proposed if not playbook.held_because]
         sums = {"playbooks": rows, "actionable": len(ready), "held": rows - len(ready)}
         by_category = {f"category_{name}": sum(playbook.category == name for playbook in proposed) for name in ("prompt", "adapter", "config", "workflow")}
@@ -36,4 +34,4 @@ def playbooks(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -
             [playbook.model_dump() for playbook in proposed],
             ("title", "category", "confidence", "evidence_count", "nodes_affected", "nodes_reporting", "state", "held_because"),
         )
-        report_day(context, day, "playbooks", rows, {**numbers(sums), **numbers(by_category), "playbooks_of_the_day": shown, "files": len(files)})
+        report_day(context, day, "playbooks", rows, {**numbers(sums), **numbers(by_category), "playbooks_of_the_day": shown})

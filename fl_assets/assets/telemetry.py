@@ -37,9 +37,9 @@ def telemetry(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -
     if is_learning_cycle(context):
         log = CycleLog(space.warehouse)
         for window in map(space.window, days):
-            log.begin(context.run_id, window)
+            log.begin(context.run.run_id, window)
             for violation in too_few_events(space, window.day):
-                log.finish(context.run_id, window.day, "insufficient_data", str(violation))
+                log.finish(context.run.run_id, window.day, "insufficient_data", str(violation))
     for name, columns in PREVIEWS.items():
         key = dg.AssetKey(name)
         if key not in context.selected_asset_keys:

@@ -5,8 +5,9 @@ date). What does not: rules (`domain/`), formats of single files (their own modu
 """
 
 import json
+import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, date, timedelta
 from functools import cached_property
@@ -21,13 +22,15 @@ from fl_assets.domain.evidence import BASELINE_DAYS, HORIZON_DAYS
 from fl_assets.domain.failure_classes import Rule
 from fl_assets.domain.models import Decision, Playbook
 from fl_assets.domain.patterns import Corrections
-from fl_assets.domain.playbooks import Remedy
+from fl_assets.domain.playbooks import Remedy, renumber
 from fl_assets.domain.settings import FederatedLearningConfig
+from fl_assets.domain.signatures import signature_sql
 from fl_assets.domain.updates import UpdatePolicy
 from fl_assets.storage import rule_files
 from fl_assets.storage.config_files import ConfigFiles
 from fl_assets.storage.duckdb_engine import DuckDBEngine, Engine
 from fl_assets.storage.lake import Lake
+from fl_assets.storage.playbook_files import write_playbooks
 from fl_assets.storage.telemetry_files import TelemetryIndex
 from fl_assets.storage.warehouse import Warehouse, connect
 
@@ -131,8 +134,30 @@ class Workspace:
             self.index.mark_analysed(day, self.lake.content_of(day))
 
     def suspects(self, days: Iterable[date]) -> dict[str, list[str]]:
-        """Return what error records suspect, by message id, most named first."""
-        return {}
+        """Return what error records suspect of the failures of `days`, by message id: prompts, configs and tools, most named first.
+
+        A record is joined to the failed calls that have its `request_id`; one that matches none names nothing.
+        """
+        records, traces = ([os.fspath(path.resolve()) for path in self.lake.files(name, days)] for name in ("error_records", "raw_traces"))
+        if not records or not traces:
+            return {}
+        with self.engine.connect() as connection:
+            connection.read_parquet(records).create_view("fl_records")
+            connection.read_parquet(traces, hive_partitioning=False).create_view("fl_traces")
+            # The signature SQL sums by node: with the request in the node's place it tells each request's message.
+            connection.execute("""create temp table fl_explained as select * replace (request_id as node_id) from fl_traces
+                where not success and request_id in (select request_id from fl_records)""")
+            messages = connection.sql(signature_sql("fl_explained"))
+            named = connection.sql("""
+                with suspects as (
+                    select request_id, unnest(list_distinct(suspected_prompts_or_configs || contributing_tools)) as suspect from fl_records)
+                select message_id, suspect, sum(failures) as times from messages join suspects on node_id = request_id
+                where suspect <> '' group by all order by message_id, times desc, suspect""")
+            found: dict[str, list[str]] = {}
+            for message_id, suspect, _ in named.fetchall():
+                found.setdefault(message_id, []).append(suspect)
+            del messages
+        return found
 
     def recount(self, day: date) -> dict[str, int]:
         """Count the failures of each pattern of a day's window anew, from the lake's events and not from any sum."""
@@ -158,8 +183,21 @@ class Workspace:
         """Return the rows of playbooks of the days before `day`."""
         return self.warehouse.rows("select * from playbooks where event_date < $day order by event_date, improvement_id", {"day": day})
 
-    def store_playbooks(self, day: date, playbooks: Iterable[Playbook]) -> int:
-        """Replace the day's playbooks; return how many there are."""
+    def store_playbooks(self, day: date, playbooks: Sequence[Playbook]) -> int:
+        """Replace the day's playbooks, in the table and as files; return how many there are.
+
+        A day that is materialised after a later one makes that one's history longer, so the later days are numbered anew.
+        """
+        self._write_playbooks(day, playbooks)
+        later = self.warehouse.rows("select count(*) as n from playbooks where event_date > $day", {"day": day})[0]["n"]
+        if later:
+            changed = renumber(self.warehouse.rows("select * from playbooks"))
+            for each in sorted({row["event_date"] for row in changed}):
+                renewed = {row["improvement_id"]: _playbook(row) for row in changed if row["event_date"] == each}
+                self._write_playbooks(each, [renewed.get(one.improvement_id, one) for one in self.playbooks(each)])
+        return len(playbooks)
+
+    def _write_playbooks(self, day: date, playbooks: Sequence[Playbook]) -> None:
         records = (
             playbook.model_dump()
             | {
@@ -169,7 +207,8 @@ class Workspace:
             }
             for playbook in playbooks
         )
-        return self.warehouse.replace_records("playbooks", day, records)
+        self.warehouse.replace_records("playbooks", day, records)
+        write_playbooks(self.settings.playbook_path, day, playbooks)
 
     def store_decisions(self, day: date, decisions: Iterable[Decision]) -> int:
         """Replace the day's decisions; return how many there are."""
@@ -220,4 +259,5 @@ class Workspace:
 def _playbook(row: dict[str, Any]) -> Playbook:
     fields = {name: value for name, value in row.items() if name not in ("event_date", "is_actionable")}
     changes = json.loads(fields.pop("suggested_changes"))
-    return Playbook(**(fields | {"day": row["event_date"], "suggested_changes": changes, "created_at": row["created_at"].replace(tzinfo=UTC)}))
+    created_at = row["created_at"].replace(tzinfo=UTC)
+    return Playbook(**(fields | {"day": row["event_date"], "suggested_changes": changes, "created_at": created_at}))

@@ -1,0 +1,279 @@
+"""The whole cycle: telemetry in, playbooks and gated decisions out."""
+
+import json
+import random
+import shutil
+from datetime import UTC, date, datetime, timedelta
+
+import dagster as dg
+import orjson
+import pytest
+
+from fl_assets.automation import DISABLED, minimum_events_reached
+from fl_assets.coordinator import CycleFailedError, InsufficientData
+from fl_assets.definitions import build
+from fl_assets.domain.models import LearningCycleResult
+from fl_assets.domain.signatures import signature_sql
+from fl_assets.resources import resources
+from fl_assets_tests.conftest import LAST_DAY, coordinator_in
+
+FIRST_DAY = date(2026, 11, 5)
+RESULT_TABLES = ("failure_signatures", "call_totals", "conversation_signals", "failure_patterns", "pattern_members", "playbooks", "update_decisions")
+
+
+def contents(coordinator, tables=RESULT_TABLES, days=None) -> dict:
+    """Every row of the result tables, by table and day."""
+    days = days or [FIRST_DAY + timedelta(days=number) for number in range(10)]
+    return {(name, day): coordinator.workspace.warehouse.read_day(name, day) for name in tables for day in days}
+
+
+def lake_files(coordinator) -> dict[str, int]:
+    """Every Parquet file of the lake with its time."""
+    root = coordinator.config.lake_path
+    return {str(path.relative_to(root)): path.stat().st_mtime_ns for path in sorted(root.rglob("*.parquet"))}
+
+
+def truth_of(fleet) -> dict:
+    return orjson.loads((fleet / "telemetry" / "truth.json").read_bytes())
+
+
+def patterns_of_truth(coordinator, planted, day) -> set[str]:
+    """Pattern ids of a day that the messages of a planted failure with a text belong to."""
+    space = coordinator.workspace
+    with space.engine.connect() as connection:
+        files = [str(path.resolve()) for path in space.lake.files("raw_traces", space.window(day).days)]
+        connection.read_parquet(files, hive_partitioning=False).create_view("events")
+        connection.execute("create table planted as select * from events where not success and regexp_matches(error, $match)", {"match": planted["match"]})
+        messages = set(connection.sql(signature_sql("planted")).to_arrow_table()["message_id"].to_pylist())
+    return {row["pattern_id"] for row in space.warehouse.read_day("pattern_members", day) if row["message_id"] in messages}
+
+
+def test_the_cycle_tells_what_the_contract_asks_for(learned):
+    rows = learned.workspace.warehouse.read_day("learning_cycles", LAST_DAY)
+    assert [row["status"] for row in rows] == ["completed"]
+    assert rows[0]["events_processed"] >= 1000
+    assert rows[0]["improvements_generated"] == len(learned.workspace.playbooks(LAST_DAY)) > 0
+    assert set(LearningCycleResult.model_fields) >= {
+        "cycle_id",
+        "start_time",
+        "end_time",
+        "events_processed",
+        "improvements_generated",
+        "adapters_updated",
+        "configs_updated",
+    }
+
+
+def test_playbook_files_hold_the_contracts_fields(learned):
+    files = sorted((learned.config.playbook_path / str(LAST_DAY)).glob("*.json"))
+    assert len(files) == len(learned.workspace.playbooks(LAST_DAY))
+    for file in files:
+        content = json.loads(file.read_text())
+        assert list(content)[:7] == ["improvement_id", "category", "description", "confidence", "suggested_changes", "evidence_count", "created_at"]
+        assert all(isinstance(value, str) for value in content["suggested_changes"].values())
+
+
+def test_all_four_categories_are_produced(learned):
+    categories = {playbook.category for number in range(10) for playbook in learned.workspace.playbooks(FIRST_DAY + timedelta(days=number))}
+    assert categories == {"prompt", "adapter", "config", "workflow"}
+
+
+def test_every_planted_chronic_failure_of_three_nodes_is_a_pattern(learned, fleet):
+    missed = []
+    for planted in truth_of(fleet)["failures"]:
+        if planted["shape"] == "chronic" and planted["match"] and len(planted["nodes"]) >= 3 and not patterns_of_truth(learned, planted, LAST_DAY):
+            missed.append(planted["id"])
+    assert not missed
+
+
+def test_no_failure_of_a_single_node_becomes_actionable(learned, fleet):
+    loud = [planted for planted in truth_of(fleet)["failures"] if planted["shape"] == "single_node"]
+    assert loud
+    for number in range(10):
+        day = FIRST_DAY + timedelta(days=number)
+        actionable = {playbook.pattern_id for playbook in learned.workspace.playbooks(day) if not playbook.held_because}
+        for planted in loud:
+            assert not actionable & patterns_of_truth(learned, planted, day)
+
+
+def test_evidence_can_be_recounted_from_the_lake(learned):
+    space = learned.workspace
+    recounted = space.recount(LAST_DAY)
+    playbooks = space.playbooks(LAST_DAY)
+    assert playbooks
+    assert all(recounted[playbook.pattern_id] == playbook.evidence_count for playbook in playbooks)
+
+
+def test_a_historical_day_is_a_backtest(learned):
+    decisions = [row for number in range(10) for row in learned.workspace.warehouse.read_day("update_decisions", FIRST_DAY + timedelta(days=number))]
+    assert decisions
+    assert {row["mode"] for row in decisions} == {"backtest"}
+    assert all(row["reasons"] and row["revert_plan"] for row in decisions)
+
+
+def test_a_rerun_changes_nothing(learned, fleet, tmp_path):
+    shutil.copytree(learned.config.data_path, tmp_path / "copy")
+    again = coordinator_in(tmp_path / "copy", telemetry_path=fleet / "telemetry" / "cache", playbook_path=tmp_path / "copy" / "playbooks")
+    before, files = contents(again), lake_files(again)
+    assert again.run_learning_cycle(LAST_DAY).status == "completed"
+    assert contents(again) == before
+    assert lake_files(again) == files
+
+
+def test_a_vanished_source_file_loses_nothing(learned, tmp_path):
+    shutil.copytree(learned.config.data_path, tmp_path / "copy")
+    (tmp_path / "empty").mkdir()
+    again = coordinator_in(tmp_path / "copy", telemetry_path=tmp_path / "empty")
+    before = contents(again)
+    again.run_learning_cycle(LAST_DAY)
+    assert contents(again) == before
+
+
+def test_a_range_equals_day_by_day_in_any_order(learned, fleet, tmp_path):
+    days = [FIRST_DAY + timedelta(days=number) for number in range(10)]
+    random.Random(3).shuffle(days)
+    shuffled = coordinator_in(tmp_path, telemetry_path=fleet / "telemetry" / "cache")
+    for day in days:
+        shuffled.run_learning_cycle(day)
+    ours, theirs = contents(shuffled), contents(learned)
+    assert ours.keys() == theirs.keys()
+    for key, rows in theirs.items():
+        assert ours[key] == rows, key
+
+
+def test_too_few_events_are_said_recorded_and_stop_the_cycle(fleet, tmp_path):
+    coordinator = coordinator_in(tmp_path, telemetry_path=fleet / "telemetry" / "cache", min_events=1_000_000)
+    with pytest.raises(InsufficientData, match="at least 1000000 events"):
+        coordinator.run_learning_cycle(LAST_DAY)
+    (row,) = coordinator.workspace.warehouse.read_day("learning_cycles", LAST_DAY)
+    assert row["status"] == "insufficient_data"
+    assert row["window_days"] == 7
+    assert coordinator.workspace.warehouse.read_day("failure_patterns", LAST_DAY) == []
+
+
+def test_a_thin_day_is_analysed_with_the_days_before_it(fleet, tmp_path):
+    coordinator = coordinator_in(tmp_path, telemetry_path=fleet / "telemetry" / "cache", min_events=4000)
+    assert coordinator.run_learning_cycle(LAST_DAY).window_days == 3
+
+
+def test_a_day_below_the_threshold_is_gated_and_decides_nothing(fleet, tmp_path):
+    coordinator = coordinator_in(tmp_path, telemetry_path=fleet / "telemetry" / "cache", threshold=1.0)
+    result = coordinator.run_learning_cycle(LAST_DAY)
+    assert result.status == "gated"
+    assert "confidence_gate" in result.reason
+    assert coordinator.workspace.playbooks(LAST_DAY)
+    assert all(playbook.held_because for playbook in coordinator.workspace.playbooks(LAST_DAY))
+    assert coordinator.workspace.warehouse.read_day("update_decisions", LAST_DAY) == []
+    assert [row["status"] for row in coordinator.workspace.warehouse.read_day("learning_cycles", LAST_DAY)] == ["gated"]
+
+
+def test_a_gated_day_in_a_range_stops_only_itself(fleet, tmp_path):
+    coordinator = coordinator_in(tmp_path, telemetry_path=fleet / "telemetry" / "cache", min_events=1_000, max_window_days=1)
+    results = coordinator.backfill(date(2026, 11, 3), LAST_DAY)
+    statuses = {result.day: result.status for result in results}
+    assert statuses[date(2026, 11, 3)] == statuses[date(2026, 11, 4)] == "insufficient_data"
+    assert statuses[LAST_DAY] == "completed"
+
+
+def test_a_step_that_fails_is_recorded_with_its_reason(fleet, tmp_path):
+    bad = tmp_path / "remedies.yaml"
+    bad.write_text("remedies:\n  - id: broken\n    nonsense: 1\n")
+    coordinator = coordinator_in(tmp_path / "data", telemetry_path=fleet / "telemetry" / "cache", remedies_path=bad)
+    with pytest.raises(CycleFailedError, match=r"playbooks: .*remedies.yaml:2"):
+        coordinator.run_learning_cycle(LAST_DAY)
+    (row,) = coordinator.workspace.warehouse.read_day("learning_cycles", LAST_DAY)
+    assert row["status"] == "failed"
+    assert "remedies.yaml" in row["reason"]
+
+
+def test_deciding_by_hand_after_a_failed_gate_holds_everything(fleet, tmp_path):
+    coordinator = coordinator_in(tmp_path, telemetry_path=fleet / "telemetry" / "cache", threshold=1.0, apply="on")
+    coordinator.run_learning_cycle(LAST_DAY)
+    overrides = {name: str(value) for name, value in coordinator.config.model_dump().items() if value is not None}
+    definitions = build(**overrides)
+    (decide,) = [asset for asset in definitions.assets if dg.AssetKey("update_decisions") in asset.keys]
+    outcome = dg.materialize([decide], partition_key=str(LAST_DAY), resources=resources(**overrides), instance=dg.DagsterInstance.ephemeral())
+    assert outcome.success
+    rows = coordinator.workspace.warehouse.read_day("update_decisions", LAST_DAY)
+    assert rows
+    assert {row["action"] for row in rows} == {"hold"}
+
+
+# The sensor -----------------------------------------------------------------------------------------------------------
+
+
+def tick(folder, telemetry, **overrides):
+    values = {"data_path": str(folder), "telemetry_path": str(telemetry), "error_records_path": str(folder / "none")} | overrides
+    return minimum_events_reached(dg.build_sensor_context(), **resources(**values))
+
+
+def test_below_the_minimum_the_sensor_says_how_many_are_to_go(fleet, tmp_path):
+    result = tick(tmp_path, fleet / "telemetry" / "cache", min_events="1000000")
+    assert not result.run_requests
+    assert "of 1000000 events" in result.skip_reason.skip_message
+    assert "to go" in result.skip_reason.skip_message
+
+
+def test_at_the_minimum_the_sensor_asks_for_the_days_of_the_events(fleet, tmp_path):
+    counted = int(tick(tmp_path, fleet / "telemetry" / "cache", min_events="1000000").skip_reason.skip_message.split()[0])
+    below = tick(tmp_path, fleet / "telemetry" / "cache", min_events=str(counted + 1))
+    at = tick(tmp_path, fleet / "telemetry" / "cache", min_events=str(counted))
+    assert not below.run_requests
+    days = [request.partition_key for request in at.run_requests]
+    assert days == sorted(days)
+    assert str(LAST_DAY) in days
+    assert len({request.run_key for request in at.run_requests}) == len(days)
+
+
+def test_an_analysed_fleet_is_not_asked_for_again_until_a_late_file_comes(fleet, tmp_path):
+    cache = tmp_path / "cache"
+    shutil.copytree(fleet / "telemetry" / "cache", cache)
+    coordinator = coordinator_in(tmp_path / "data", telemetry_path=cache)
+    coordinator.backfill(FIRST_DAY, LAST_DAY)
+    assert not tick(tmp_path / "data", cache, min_events="1").run_requests
+    event = {
+        "event_id": "late-1",
+        "event_type": "ExecutionTrace",
+        "execution_trace": {
+            "trace_id": "t",
+            "request_id": "r",
+            "service": "search",
+            "method": "query",
+            "duration_ms": 3,
+            "success": True,
+            "error": None,
+            "metadata": {"node_id": "late"},
+            "timestamp": "2026-11-08T10:00:00Z",
+        },
+        "conversation_log": None,
+        "timestamp": "2026-11-08T10:00:00Z",
+    }
+    (cache / "events_late.jsonl").write_bytes(orjson.dumps(event) + b"\n")
+    first, second = (tick(tmp_path / "data", cache, min_events="1") for _ in range(2))
+    assert [request.partition_key for request in first.run_requests] == ["2026-11-08"]
+    assert [request.run_key for request in first.run_requests] == [request.run_key for request in second.run_requests], "asked for once"
+    before = coordinator.workspace.lake.manifest("raw_traces", date(2026, 11, 8)).version
+    coordinator.run_learning_cycle(date(2026, 11, 8))
+    assert coordinator.workspace.lake.manifest("raw_traces", date(2026, 11, 8)).version == before + 1
+    assert not tick(tmp_path / "data", cache, min_events="1").run_requests
+
+
+def test_the_sensor_never_opens_the_warehouse(fleet, tmp_path):
+    tick(tmp_path, fleet / "telemetry" / "cache")
+    assert not (tmp_path / "warehouse.duckdb").exists()
+
+
+def test_switched_off_both_are_silent_and_say_so(fleet, tmp_path, monkeypatch):
+    monkeypatch.setenv("FEDERATED_LEARNING_ENABLED", "off")
+    result = tick(tmp_path, fleet / "telemetry" / "cache", min_events="1")
+    assert result.skip_reason.skip_message == DISABLED
+    schedule = next(iter(build().schedules))
+    context = dg.build_schedule_context(scheduled_execution_time=datetime(2026, 11, 15, 0, 15, tzinfo=UTC))
+    assert schedule.evaluate_tick(context).skip_message == DISABLED
+
+
+def test_the_schedule_asks_for_yesterday_soon_after_midnight():
+    schedule = next(iter(build().schedules))
+    context = dg.build_schedule_context(scheduled_execution_time=datetime(2026, 11, 15, 0, 15, tzinfo=UTC))
+    (request,) = schedule.evaluate_tick(context).run_requests
+    assert request.partition_key == "2026-11-14"
