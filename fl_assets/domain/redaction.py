@@ -4,11 +4,10 @@ What goes here: the rules, `redact` in Python, the same as DuckDB SQL, pseudonym
 What does not: reading or storing text (`storage/duckdb_engine.py`), person names and addresses (`storage/pii_names.py`), masking of numbers and
 paths for grouping (`signatures.py`).
 
-How a rule works. `find` has three groups: what stays before, the value, what stays after. Rules run in order, each over the whole text. A match of a
-rule with a condition (`need`, `keep`, `alone`, `check`) is judged by itself, so that Luhn or mod 97 can refuse it. Patterns are written in the subset
-that RE2, Python's `re` and Java share, since the same list must give the same text in DuckDB, here and in Spark:
-no lookaround, no `\\b`, `\\d`, `\\w`, `\\s`, no case flag (RE2 folds `K`, the Kelvin sign, Python does not), no `$` without an alternative that takes a newline.
-Each pattern starts at a literal or at a boundary and repeats are bounded where Python would otherwise go quadratic.
+How a rule works. `find` has three groups: what stays before, the value, what stays after. Rules run in order, each over the whole text; a rule with conditions
+marks its matches first, takes the marks off those that stay, then masks the rest. Patterns are written in the subset that RE2, Python's `re` and Java share,
+since the same list must give the same text in DuckDB, here and in Spark: no lookaround, no `\\b`, `\\d`, `\\w`, `\\s`, no case flag (RE2 folds the Kelvin sign into
+k, Python does not), no `$`. Each pattern starts at a literal or at a boundary, or its repeats are bounded, where Python would otherwise go quadratic.
 
 The checksums are those of ISO/IEC 7812-1 (Luhn) and ISO 13616 (IBAN, mod 97-10).
 """
@@ -17,7 +16,7 @@ import hashlib
 import hmac
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,7 +24,7 @@ UNREDACTABLE = "<UNREDACTABLE>"
 """What a value becomes when a rule crashes on it."""
 
 KEY_SEPARATOR, ITEM_SEPARATOR = "\x1e", "\x1f"
-"""Between a key and its value, and between entries, while a map is redacted as one text; no rule reaches across an ITEM_SEPARATOR."""
+"""Between a key and its value, and between texts, where many are redacted as one: a key is the context of its value, and no rule reaches across an ITEM_SEPARATOR."""
 
 
 def _any_case(words: str) -> str:
@@ -154,7 +153,7 @@ _WORD_VALUES = _any_case(
 )
 _STAND_IN = (
     "(?:<[0-9A-Za-z_ .-]{1,40}>|[$](?:[{(]|[A-Za-z_]+\x04)|[*]{2}|\\[[A-Za-z_ -]{2,20}\\]|[\\[{(]+\x04|\\{{1,2}[A-Za-z_. ]+\\}{1,2}|\\([A-Za-z ]+\\)|%[(s]|%[A-Z_]+%|:[a-z_]+\x04"
-    f"|[?]\x04|[xX•●]{{3,}}\x04|[#*_.…-]+\x04|{_WORD_VALUES}[^{_W}-])"
+    f"|[?]\x04|[xX•●]{{3,}}\x04|[#*_.:…-]+\x04|{_WORD_VALUES}[^{_W}-])"
 )
 """What stands for a value: a placeholder, or a word such as `None` or `required`."""
 _CODE = "(?:(?:[A-Za-z_]+[.])+[A-Za-z_]+\x04|[A-Za-z_.]+[(\\[]|[A-Za-z_.]*(?:[Pp]assword|[Pp]asswd|[Tt]oken|[Ss]ecret|[Kk]ey)[,)]*\x04)"
@@ -165,6 +164,7 @@ _MIXED = "[^0-9\x04]*[0-9][^A-Za-z\x04]*[A-Za-z]|[^A-Za-z\x04]*[A-Za-z][^0-9\x04
 _EMAIL_CHAR = f"0-9{_LETTERS}._+~#^{{}}!-"
 _DOMAIN_CHAR = f"0-9{_LETTERS}-"
 _NAME = f"[0-9{_LETTERS}_@][0-9{_LETTERS}_@-]*(?:[.][0-9{_LETTERS}_@-]+)*"
+_WINDOWS_HOME = "(?:[A-Za-z](?::|%3[Aa])|[^0-9A-Za-z])(?:[\\\\/]{1,8}|%5[Cc])(?:[Uu][Ss][Ee][Rr][Ss]|Documents and Settings)(?:[\\\\/]{1,8}|%5[Cc])"
 _PEM_GAP = "(?:[ \t\r\n]|\\\\{1,4}[rnt])"
 
 # Numbers --------------------------------------------------------------------------------------------------------------
@@ -239,7 +239,7 @@ RULES: tuple[Rule, ...] = (
         f"()(-{{4,5}} ?BEGIN [A-Z0-9 ]{{3,40}}-{{4,5}}(?:(?:[^{_SEP}-]|-{{1,3}}[^{_SEP}-])*-{{4,5}} ?END [A-Z0-9 ]{{3,40}}-{{4,5}}"
         f"|{_PEM_GAP}*(?:[A-Za-z-]{{3,20}}: [^\r\n\\\\{_SEP}]{{0,100}}{_PEM_GAP}{{1,8}}){{0,5}}(?:[0-9A-Za-z+/=]{{16,}}{_PEM_GAP}{{1,8}})*[0-9A-Za-z+/=]{{16,}}))()",
         hint="BEGIN ",
-        keep="-[. …]*-{4}",
+        need="[^\x04]*[0-9A-Za-z+/=]{16}[^\x04]*",
     ),
     Rule("JWT", f"(^|{_ESCAPED}|[^0-9A-Za-z])(eyJ[0-9A-Za-z_-]{{8,}}[.][0-9A-Za-z_-]{{8,}}(?:[.][0-9A-Za-z_-]*){{0,3}})()", hint="eyJ"),
     Rule(
@@ -299,7 +299,7 @@ RULES: tuple[Rule, ...] = (
         "PASSWORD",
         f"({_ANY_PASSWORD_WORD}{_ASSIGN})([^ \t\r\n\"'`\\\\,;&<>{_SEP}]{{1,256}})((?: [A-Za-z(])?)",
         hint=_H_PASSWORD,
-        keep=f"\x03(?:{_STAND_IN}|{_CODE})|(?:[:]|%3[Aa])[ \t]*\x03[A-Za-z]+[.!]?\x04 |(?:^|[^A-Za-z])[Pp][Aa][Ss][Ss][ \t]*[:=][ \t]*\x03[0-9]{{1,5}}\x04"
+        keep=f"\x03(?:{_STAND_IN}|{_CODE})|(?:[:]|%3[Aa])[ \t]*\x03[A-Za-z]+[.!]?\x04 |[Pp][Aa][Ss][Ss][ \t]*[:=][ \t]*\x03[0-9]{{1,5}}\x04"
         "|[Pp][Ww][Dd][ \t]*[:=][ \t]*\x03[/~.]",
     ),
     Rule(
@@ -350,7 +350,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "HOME_USER",
-        f"((?:(?:GET|POST|PUT|PATCH|DELETE|HEAD|route|endpoint) [\"']?|^|{_ESCAPED}|[^0-9A-Za-z_./-]|file:/{{1,2}}(?:localhost)?|[^0-9A-Za-z]/(?:export|var|usr|data|nfs|net|private/var|mnt/[0-9A-Za-z_-]{{1,20}}"
+        f"((?:(?:GET|POST|PUT|PATCH|DELETE|HEAD|route|endpoint) [\"']?|^|{_ESCAPED}|[^0-9A-Za-z_./-]|file:/{{1,2}}(?:localhost)?|(?:^|[^0-9A-Za-z])/(?:export|var|usr|data|nfs|net|private/var|mnt/[0-9A-Za-z_-]{{1,20}}"
         f"|cygdrive/[a-z]|[a-z]|System/Volumes/Data|Volumes/[0-9A-Za-z_-]{{1,20}}))\\\\?/(?:home|Users)\\\\?/)({_NAME})()",
         hint=_H_HOME,
         keep="\x03(?:(?:Shared|Public|Default|Guest|linuxbrew|index|dashboard|page|pages|settings|[0-9]+|[0-9a-f]{8}-[0-9a-f-]{27})\x04|[^\x04]*[.](?:html?|php|aspx|jsp)\x04)",
@@ -359,13 +359,13 @@ RULES: tuple[Rule, ...] = (
     Rule("HOME_USER", f"(%2[Ff](?:home|Users)%2[Ff])({_NAME})()", hint=_H_HOME),
     Rule(
         "HOME_USER",
-        f"((?:[A-Za-z](?::|%3[Aa])|[^0-9A-Za-z])(?:[\\\\/]{{1,8}}|%5[Cc])(?:[Uu][Ss][Ee][Rr][Ss]|Documents and Settings)(?:[\\\\/]{{1,8}}|%5[Cc]))"
-        f"({_NAME}(?: {_NAME}){{1,2}}[\\\\/]|{_NAME})()",
+        f"({_WINDOWS_HOME})({_NAME}(?: {_NAME}){{1,2}})([\\\\/])",
         hint=_H_HOME,
-        keep="\x03(?:Public|Default|All Users|Default User)[\\\\/]?\x04",
+        keep="\x03(?:All Users|Default User)\x04",
         keep_before="[^0-9A-Za-z:]/",
     ),
-    Rule("HOME_USER", "((?:^|[ \"'=:(])~)([a-z][a-z0-9_-]{2,31})(/)", hint=_H_HOME),
+    Rule("HOME_USER", f"({_WINDOWS_HOME})({_NAME})()", hint=_H_HOME, keep="\x03(?:Public|Default|All)\x04", keep_before="[^0-9A-Za-z:]/"),
+    Rule("HOME_USER", "((?:^|[ \"'=:(\x1e\x1f])~)([a-z][a-z0-9_-]{2,31})(/)", hint=_H_HOME),
     Rule("IBAN", f"{_EDGE}({_IBAN})([{_W}]*)", hint="[A-Za-z]{2}[0-9]{2}(?:[ -]?[0-9A-Za-z]){11}", alone=True, check="iban"),
     Rule(
         "CARD",
@@ -410,7 +410,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "IPV4",
-        f"((?:^|[^A-Za-z]){_VERSION_WORD}(?:[^0-9A-Za-z\r\n]{{1,6}}(?:(?:to|is|of|from)[ ])?)?(?:{_IP}(?:[ ,]{{1,2}}| to | or | and |->| -> | → )){{0,3}}|[A-Z][A-Za-z-]*/|[=<>~!^]=[ ]?|[A-Za-z]-|^|{_ESCAPED}|[^{_W}.])"
+        f"((?:^|[^A-Za-z]){_VERSION_WORD}(?:[^0-9A-Za-z\r\n\x1f]{{1,6}}(?:(?:to|is|of|from)[ ])?)?(?:{_IP}(?:[ ,]{{1,2}}| to | or | and |->| -> | → )){{0,3}}|[A-Z][A-Za-z-]*/|[=<>~!^]=[ ]?|[A-Za-z]-|^|{_ESCAPED}|[^{_W}.])"
         f"({_IP})((?:[.]?[{_W}])*(?:[-+](?:alpha|beta|rc|dev|SNAPSHOT|final|release|preview|pre|[a-z][0-9])[0-9A-Za-z_.]*)?)",
         hint=_H_DOTS,
         keep_before=f"[^A-Za-z0-9\x03]?(?:{_VERSION_WORD}[^A-Za-z]|[Vv]\x03)|[A-Z][A-Za-z-]*/|[=<>~!^]=|[A-Za-z]-",
@@ -425,11 +425,11 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "PHONE",
-        f"({_NUMBERED_EDGE}|^|{_ESCAPED}|[^{_W}+.{_DASH}])((?:00|011[ -]){_CALLING_CODE}[ ./(){_DASH}]{{1,3}}[0-9](?:{_GAP}[0-9]){{5,11}}[0-9]*{_EXTENSION}"
+        f"({_NUMBERED_EDGE}|[0-9] |^|{_ESCAPED}|[^{_W}+.{_DASH}])((?:00|011[ -]){_CALLING_CODE}[ ./(){_DASH}]{{1,3}}[0-9](?:{_GAP}[0-9]){{5,11}}[0-9]*{_EXTENSION}"
         f"|00(?:4[013-9]|3[0-469]|35[138]|420|9[178]|8[16]|61|971)[0-9]{{8,11}})([{_W}]*)",
         hint=_H_DIGITS,
         keep=f"\x03[^\x04]*{_DATE}",
-        keep_before=_IS_NUMBERED,
+        keep_before=f"{_IS_NUMBERED}|[0-9] ",
         alone=True,
     ),
     Rule(
@@ -457,11 +457,11 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "PHONE",
-        f"({_NUMBERED_EDGE}|^|{_ESCAPED}|[^{_W}+.{_DASH}/])(0[1-9](?:(?: [0-9]{{2}}){{4}}|(?:[.][0-9]{{2}}){{4}}|(?:-[0-9]{{2}}){{4}})|0[1-9][0-9]{{1,3}}[ {_DASH}][0-9]{{3,4}}[ {_DASH}][0-9]{{3,4}}"
+        f"({_NUMBERED_EDGE}|[0-9] |^|{_ESCAPED}|[^{_W}+.{_DASH}/])(0[1-9](?:(?: [0-9]{{2}}){{4}}|(?:[.][0-9]{{2}}){{4}}|(?:-[0-9]{{2}}){{4}})|0[1-9][0-9]{{1,3}}[ {_DASH}][0-9]{{3,4}}[ {_DASH}][0-9]{{3,4}}"
         f"|0[1-9][0-9]{{2,3}}[ /{_DASH}][0-9]{{6,8}}|[(]0[0-9]{{1,4}}[)][ ]?[0-9]{{3,4}}[ {_DASH}]?[0-9]{{3,5}}|[(][1-9][0-9][)] ?9?[0-9]{{4}}[ {_DASH}][0-9]{{4}})((?:[.{_DASH}]?[{_W}])*)",
         hint=_H_DIGITS,
         keep=f"\x03[^\x04]*{_DATE}",
-        keep_before=_IS_NUMBERED,
+        keep_before=f"{_IS_NUMBERED}|[0-9] ",
         alone=True,
     ),
 )
@@ -560,28 +560,6 @@ def redact_id(value: str, secret: bytes) -> str:
     return value if redact(value) == value else pseudonym(value, secret)
 
 
-def redact_map(items: Mapping[str, str | None]) -> dict[str, str | None]:
-    """Return metadata with keys and values redacted; a key is the context of its value (`password`, say), and keys that become equal are numbered."""
-    if all(redact(text) == text for text in [_joined(items)]):
-        return dict(items)
-    entries = [entry.split(KEY_SEPARATOR) for entry in redact(_joined(items)).split(ITEM_SEPARATOR)]
-    if len(entries) != len(items) or any(len(entry) != 2 for entry in entries):
-        return {UNREDACTABLE: None}
-    keys = [key for key, _ in entries]
-    named = [key if keys.index(key) == i else f"{key}#{i + 1}" for i, key in enumerate(keys)]
-    if len(set(named)) != len(named):
-        return {UNREDACTABLE: None}
-    return {key: None if value == _NULL else value for key, (_, value) in zip(named, entries, strict=True)}
-
-
-_NULL = "\x1d"
-
-
-def _joined(items: Mapping[str, str | None]) -> str:
-    clean = [[_NULL if text is None else re.sub("[\x1d\x1e\x1f]", " ", text) for text in item] for item in items.items()]
-    return ITEM_SEPARATOR.join(KEY_SEPARATOR.join(item) for item in clean)
-
-
 # SQL ------------------------------------------------------------------------------------------------------------------
 
 
@@ -589,9 +567,12 @@ def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+_HINTS = tuple(dict.fromkeys(rule.hint for rule in RULES))
+
+
 def _hint_sql(hint: str, column: str) -> str:
-    if re.escape(hint.replace("|", "")) == hint.replace("|", "") or hint in ("@|%40", "BEGIN ", "://"):
-        return " or ".join(f"contains({column}, {_literal(word)})" for word in hint.split("|"))
+    if not re.search(r"[\\\[(?*+.{]", hint):  # only words: no pattern needed
+        return "(" + " or ".join(f"contains({column}, {_literal(word)})" for word in hint.split("|")) + ")"
     return f"regexp_matches({column}, {_literal(hint)})"
 
 
@@ -625,74 +606,38 @@ def _iban_sql(value: str) -> str:
 _MARKS_SQL = "chr(2) || chr(3) || chr(4) || chr(5)"
 
 
-def redact_select(source: str, columns: Sequence[str], *, maps: Sequence[str] = (), fast: bool = True) -> str:
-    """Return a SELECT that yields `source` with these columns redacted, all else unchanged; null stays null.
+def hinted_sql(column: str) -> str:
+    """Return a SQL condition that is true where `redact` may change the text, false where it cannot: most rows need no more than this."""
+    return " or ".join(_hint_sql(hint, column) for hint in _HINTS)
+
+
+def redact_select(source: str, columns: Sequence[str], *, fast: bool = True) -> str:
+    """Return a SELECT that yields `source` with these text columns redacted as `redact` does, all else unchanged; null stays null.
 
     Nested SELECTs, two a rule, since nested expressions of one SELECT would be copied into each other. Each hint is looked for once, in the text as it came.
 
     Args:
         source: a table name, or a SELECT in parentheses; our own text, never telemetry.
         columns: names of VARCHAR columns of it.
-        maps: names of MAP(VARCHAR, VARCHAR) columns of it, treated as `redact_map` does.
         fast: whether to skip rules whose hint is absent; without it every rule looks at every text (for tests).
     """
-    texts = [*columns, *(f"_text_{name}" for name in maps)]
-    joined = ", ".join(f"{_joined_sql(name)} as _text_{name}" for name in maps)
-    sql = f"(select *, {joined} from {source})" if maps else source
-    hints = list(dict.fromkeys(rule.hint for rule in RULES))
+
+    def level(steps: list[str], inner: str) -> str:
+        return f"select * replace ({', '.join(steps)}) from ({inner})"  # noqa: S608 - our own patterns and column names
 
     def step(text: str, flag: str, changed: str) -> str:
         return f"case when {flag}_{text} then coalesce(try({changed}), '{UNREDACTABLE}') else {text} end as {text}"
 
-    def level(steps: list[str], inner: str) -> str:
-        return f"select * replace ({', '.join(steps)}) from ({inner})"
-
-    flags = [f"coalesce({_hint_sql(hint, text)}, false) as _hint_{i}_{text}" for i, hint in enumerate(hints) for text in texts]
-    if not fast:
-        flags = [f"{text} is not null as _hint_{i}_{text}" for i in range(len(hints)) for text in texts]
-    sql = f"select *, {', '.join(flags)} from {sql}"
-    any_hint = [f"({' or '.join(f'_hint_{i}_{text}' for i in range(len(hints)))})" for text in texts]
-    sql = level(
-        [f"case when {hit} then translate({text}, {_MARKS_SQL}, '    ') else {text} end as {text}" for text, hit in zip(texts, any_hint, strict=True)], sql
+    flags = {f"_hint_{i}_{text}": _hint_sql(hint, text) if fast else "true" for i, hint in enumerate(_HINTS) for text in columns}
+    sql = (
+        f"select *, {', '.join(f'{text} is not null and ({test}) as {flag}' for flag, test in flags.items() for text in [flag.split('_', 3)[3]])} from {source}"  # noqa: S608
     )
+    hits = {text: " or ".join(f"_hint_{i}_{text}" for i in range(len(_HINTS))) for text in columns}
+    sql = level([f"case when {hit} then translate({text}, {_MARKS_SQL}, '    ') else {text} end as {text}" for text, hit in hits.items()], sql)
     for rule in RULES:
-        flag = f"_hint_{hints.index(rule.hint)}"
+        flag = f"_hint_{_HINTS.index(rule.hint)}"
         template = rf"\1<{rule.entity}>\3" if rule.is_plain else _MARKED
-        sql = level([step(text, flag, _replace_sql(text, rule.find, template)) for text in texts], sql)
+        sql = level([step(text, flag, _replace_sql(text, rule.find, template)) for text in columns], sql)
         if not rule.is_plain:
-            sql = level([step(text, flag, _judge_sql(rule, text)) for text in texts], sql)
-    if maps:
-        sql = level([f"{_split_sql(name)} as {name}" for name in maps], sql)
-    helpers = [f"_hint_{i}_{text}" for i in range(len(hints)) for text in texts] + [f"_text_{name}" for name in maps]
-    return f"select * exclude ({', '.join(helpers)}) from ({sql})"
-
-
-def _joined_sql(name: str) -> str:
-    separators = "chr(29) || chr(30) || chr(31)"
-    entry = f"translate(e.key, {separators}, '   ') || chr(30) || coalesce(translate(e.value, {separators}, '   '), chr(29))"
-    return f"array_to_string(list_transform(map_entries({name}), lambda e: {entry}), chr(31))"
-
-
-def _split_sql(name: str) -> str:
-    entries = f"list_transform(string_split(_text_{name}, chr(31)), lambda e: string_split(e, chr(30)))"
-    keys = f"list_transform({entries}, lambda p: p[1])"
-    named = f"list_transform({keys}, lambda k, i: case when list_position({keys}, k) = i then k else k || '#' || i end)"
-    values = f"list_transform({entries}, lambda p: nullif(p[2], chr(29)))"
-    unredactable = f"map {{'{UNREDACTABLE}': null::varchar}}"
-    is_whole = f"len({entries}) = cardinality({name}) and len(list_filter({entries}, lambda p: len(p) <> 2)) = 0"
-    rebuilt = f"case when {is_whole} then coalesce(try(map({named}, {values})), {unredactable}) else {unredactable} end"
-    return f"case when _text_{name} is not distinct from {_joined_sql(name)} then {name} else {rebuilt} end"
-
-
-def redact_sql(column: str) -> str:
-    """Return a scalar SQL expression, a subquery, that redacts one text column; `redact_select` is the fast way for many rows."""
-    return f"({redact_select(f'(select {column} as redacted_text)', ['redacted_text'])})"
-
-
-def counts_sql(column: str) -> str:
-    """Return an aggregate that counts the placeholders in a redacted column: a STRUCT with one BIGINT an entity."""
-    each = ", ".join(
-        f"{entity.lower()} := coalesce(sum((length({column}) - length(replace({column}, '<{entity}>', ''))) // {len(entity) + 2}), 0)::bigint"
-        for entity in (*ENTITIES, UNREDACTABLE[1:-1])
-    )
-    return f"struct_pack({each})"
+            sql = level([step(text, flag, _judge_sql(rule, text)) for text in columns], sql)
+    return f"select * exclude ({', '.join(flags)}) from ({sql})"  # noqa: S608
