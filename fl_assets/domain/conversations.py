@@ -83,9 +83,11 @@ LEXICONS: dict[str, dict[str, tuple[str, ...]]] = {
         "interim": (
             r"let me|let's|i'll|i will|(i'm|i am) going to|allow me|(one|just a|give me a) (moment|second|minute)|please (wait|hold)|hold on|working on it",
         ),
-        # The user: something is asked for, not only agreed to.
-        "request": (r"want|need|like|can|could|would|will|please|help|how|what|why|where|when|which|who|(show|tell|give) me",),
-        "consent": (r"yes|yeah|yep|sure|ok|okay|thanks|thank you|great|perfect|correct|right|of course|sounds good|go ahead|please (proceed|go ahead)",),
+        # The user: a turn that begins so agrees or thanks, and asks nothing again.
+        "consent": (
+            r"yes|yeah|yep|sure|ok|okay|alright|thanks|thank you|great|perfect|correct|right|of course|sounds good|go ahead|please (proceed|go ahead)",
+            r"i (understand|see)|got it|you too",
+        ),
         # Words that say nothing of what is asked.
         "stop_words": (
             r"a|about|all|also|am|an|and|any|are|as|at|be|been|but|by|can|could|do|does|for|from|get|go|have|has|hi|hello|hey|help|i|i'd|i'll|i'm|i've|if|"
@@ -101,8 +103,10 @@ A further language is a further key; one that writes no spaces between its words
 
 SIGNALS: tuple[Signal, ...] = ("repeated_question", "correction", "abandonment", "refusal", "apology_loop", "confident_after_failure")
 
-SAME_QUESTION = 0.6
+SAME_QUESTION = 0.55
 """Share of content words (Jaccard) that two turns must have in common to be the same question."""
+CONTAINED_QUESTION = 0.9
+"""Share of the shorter turn's content words that the longer one must hold to be the same question with something added."""
 MIN_QUESTION_WORDS = 4
 """Content words that a turn must have to be a question at all: two short consents are not a repeated question."""
 MAX_TEXT = 4000
@@ -159,7 +163,9 @@ def _words(text: str) -> str:
 def _alike(earlier: str) -> str:
     """SQL that says whether the turn asks what an earlier one asked: the same words for the most part, and no number or id that is new."""
     common = f"len(list_intersect(words, {earlier}))"
-    is_near = f"{common} >= {SAME_QUESTION} * (len(words) + len({earlier}) - {common})"
+    is_near = (
+        f"({common} >= {SAME_QUESTION} * (len(words) + len({earlier}) - {common}) or {common} >= {CONTAINED_QUESTION} * least(len(words), len({earlier})))"
+    )
     new_ids = f"list_filter(words, lambda word: regexp_matches(word, '[0-9]') and not list_contains({earlier}, word))"
     return f"case when {earlier} is null then false when {is_near} then len({new_ids}) = 0 else false end"
 
@@ -169,7 +175,7 @@ _CONSTANTS = {
     "own_query": _own_words("user_query"),
     "own_answer": _own_words("system_response"),
     "words": _words("said"),
-    "is_question": f"({_says('said', 'request')} and not regexp_matches(said, {_quoted(_LEADING_CONSENT)}))",
+    "is_question": f"not regexp_matches(said, {_quoted(_LEADING_CONSENT)})",
     "is_correction": _says("said", "correction"),
     "is_giving_up": _says("said", "giving_up"),
     "is_refusal": _says("answered", "refusal"),
