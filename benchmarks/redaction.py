@@ -127,10 +127,11 @@ def presidio() -> Callable[[str], list[Span]] | None:
     except ImportError:
         return None
     logging.getLogger("presidio-analyzer").setLevel(logging.ERROR)
-    engine = NoOpNlpEngine()
+    engine = NoOpNlpEngine(models=[{"lang_code": "en", "model_name": "none"}])
     engine.load()
     registry = RecognizerRegistry(supported_languages=["en"])
     registry.load_predefined_recognizers(languages=["en"])
+    registry.remove_recognizer("SpacyRecognizer")
     analyzer = AnalyzerEngine(nlp_engine=engine, registry=registry, supported_languages=["en"])
     entities = [entity for entity in PRESIDIO if entity in analyzer.get_supported_entities("en")]
 
