@@ -3,6 +3,7 @@
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import orjson
 import pandas as pd
 
 from fl_assets.domain.models import Playbook
@@ -88,3 +89,37 @@ def playbook(**given: Any) -> Playbook:
         "version": 1,
     }
     return Playbook(**(fields | given))
+
+
+def call_line(event_id: str = "e1", *, timestamp: Any = "2026-11-01T10:00:00Z", event: dict[str, Any] | None = None, **given: Any) -> bytes:
+    """One line of the telemetrist's JSONL: a successful call on node n1; `given` wins in the trace, `event` in the event around it."""
+    trace = {
+        "trace_id": "t1",
+        "request_id": "r1",
+        "service": "search",
+        "method": "query",
+        "duration_ms": 12,
+        "success": True,
+        "error": None,
+        "metadata": {"node_id": "n1"},
+        "timestamp": timestamp,
+    }
+    unknown = given.keys() - trace.keys()
+    assert not unknown, f"no field of a trace: {unknown}"
+    line = {"event_id": event_id, "event_type": "ExecutionTrace", "execution_trace": trace | given, "conversation_log": None, "timestamp": timestamp}
+    return orjson.dumps(line | (event or {}))
+
+
+def turn_line(event_id: str = "c1", *, timestamp: Any = "2026-11-01T10:00:00Z", **given: Any) -> bytes:
+    """One line of the telemetrist's JSONL: a turn of talk on node n1; `given` wins."""
+    log = {
+        "log_id": event_id,
+        "session_id": "s1",
+        "user_query": "Where is my order?",
+        "system_response": "On its way.",
+        "metadata": {"node_id": "n1"},
+        "timestamp": timestamp,
+    }
+    return orjson.dumps(
+        {"event_id": event_id, "event_type": "ConversationLog", "execution_trace": None, "conversation_log": log | given, "timestamp": timestamp}
+    )

@@ -59,6 +59,7 @@ _PAYLOAD_KEYS = {
     "execution_trace": (*TRACE_TEXTS, "duration_ms", "success", "metadata", "timestamp"),
     "conversation_log": (*TALK_TEXTS, "metadata", "timestamp"),
 }
+_KNOWN_KEYS = frozenset({*_TOP_KEYS, *(key for keys in _PAYLOAD_KEYS.values() for key in keys)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ class _RuleError(Exception):
 def read_line(line: bytes) -> bytes | BadLine | None:
     """Read one line strictly.
 
-    Of keys that are there twice the first counts, as it does for the engine. Unknown fields move to `metadata`. A leap second counts as the second after it.
+    Of keys that are there twice the first counts, as it does for the engine. Unknown fields move to `metadata`; a known one in the wrong place is left out. A leap second counts as the second after it.
 
     Returns:
         The same event with every field in its declared type, as one line of JSON; or the rule that the line breaks; or None for a blank line.
@@ -105,7 +106,7 @@ def _parse(line: bytes) -> dict[str, Any]:
     try:
         orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        deep = "recursion" in str(error).lower()
+        deep = any(word in str(error).lower() for word in ("depth", "recursion"))
         raise _RuleError("too_deep" if deep else "invalid_json", error.msg + f" at position {error.pos}") from error
     value = json.loads(text, object_pairs_hook=_first_wins)
     if not isinstance(value, dict):
@@ -154,7 +155,7 @@ def _event(value: dict[str, Any]) -> dict[str, Any]:
         raise _RuleError("wrong_type", f"{name} is a JSON {_kind(payload)}, not an object")
     times = [_time(value, "timestamp"), _time(payload, "timestamp")]
     event = {"event_id": event_id, "event_type": kind, name: _payload(name, payload)}
-    unknown = {key: item for source, known in ((value, _TOP_KEYS), (payload, _PAYLOAD_KEYS[name])) for key, item in source.items() if key not in known}
+    unknown = {key: item for source in (value, payload) for key, item in source.items() if key not in _KNOWN_KEYS}
     event[name]["metadata"] = {**{key: _as_text(item) for key, item in unknown.items() if item is not None}, **_metadata(payload)}
     event["timestamp"] = next((time for time in times if time), None)
     return event
@@ -257,7 +258,6 @@ def redact_event(line: bytes, secret: bytes, redact: Callable[[str], tuple[str, 
     counts: Counter[str] = Counter()
 
     def text(value: str) -> str:
-        value = value.translate(_CONTROLS)
         try:
             redacted, found = redact(value)
         except Exception:  # whatever it is, the raw text must not get through
@@ -265,22 +265,25 @@ def redact_event(line: bytes, secret: bytes, redact: Callable[[str], tuple[str, 
         counts.update(found)
         return redacted
 
-    def item(key: str, value: str | None) -> str | None:
-        if value is None or key in IDS:
-            return name(value) if value else value
-        # A key may say what its value is (`password`), so they are read together, as the engine does.
-        together = text(f"{key}{KEY_SEPARATOR}{value}")
-        return together.partition(KEY_SEPARATOR)[2] if KEY_SEPARATOR in together else UNREDACTABLE
-
     def name(value: str) -> str:
-        return value if text(value) == value else pseudonym(value, secret)  # also where the value holds a separator
+        value = value.translate(_CONTROLS)
+        return value if text(value) == value else pseudonym(value, secret)
+
+    def item(key: str, value: str | None) -> str | None:
+        if not value:
+            return value
+        if key in IDS:
+            return name(value)
+        # A key may say what its value is (`password`), so they are read together, as the engine does.
+        together = text(f"{key.translate(_CONTROLS)}{KEY_SEPARATOR}{value.translate(_CONTROLS)}")
+        return together.partition(KEY_SEPARATOR)[2] if KEY_SEPARATOR in together else UNREDACTABLE
 
     event = orjson.loads(line)
     event["event_id"] = name(event["event_id"])
     payload = event.get("execution_trace") or event["conversation_log"]
     for key, value in payload.items():
         if isinstance(value, str):
-            payload[key] = name(value) if key in IDS else text(value)
+            payload[key] = name(value) if key in IDS else text(value.translate(_CONTROLS))
     payload["metadata"] = {name(key): item(key, value) for key, value in payload["metadata"].items()}
     return orjson.dumps(event), counts
 
@@ -299,7 +302,7 @@ _C = {**dict.fromkeys(TALK_TEXTS, "VARCHAR"), "metadata": "JSON", "timestamp": "
 EVENT_SCHEMA = json.dumps({"event_id": "VARCHAR", "event_type": "VARCHAR", "timestamp": "VARCHAR", "execution_trace": _T, "conversation_log": _C})
 """What `from_json` reads a line as. JSON keeps a value as it was written, so that its type can be seen."""
 
-_KEYS = "[" + ", ".join(f"'{key}'" for key in sorted({*_TOP_KEYS, *(key for keys in _PAYLOAD_KEYS.values() for key in keys)})) + "]"
+_KEYS = "[" + ", ".join(f"'{key}'" for key in sorted(_KNOWN_KEYS)) + "]"
 _NO_MAP = "map([]::varchar[], []::varchar[])"
 
 
@@ -309,14 +312,23 @@ def _coerced(field: str, path: str) -> str:
     Nested CASE, since DuckDB computes every branch of AND and OR, but only the needed one of CASE.
     """
     is_other = f"json_type(line, '{path}') <> 'VARCHAR'"
-    return f"""case when {field} >= '[' then case when {field} < '\' or {field} >= '{{' or {field} in ('true', 'false') then {is_other} else false end
+    return f"""case when {field} >= '[' then case when {field} < '\\' or {field} >= '{{' or {field} in ('true', 'false') then {is_other} else false end
         when {field} < ':' and strlen({field}) <= 24 then case when try_cast({field} as double) is not null then {is_other} else false end else false end"""
 
 
-def parsed_sql(lines: str) -> str:
+_LITERALS = (",}", ", }", ",]", ", ]", "NaN", "Infinity", "\\u0000")
+"""What DuckDB's reader takes and JSON does not have, as it may stand in a line; texts may hold it too."""
+_DOUBTS = (
+    " or ".join(f"contains(line, '{literal}')" for literal in _LITERALS)
+    + f" or case when strlen(line) > {_LONG_LINE} then length(regexp_replace(line, '[^\\[{{:]+', '', 'g')) > {_MANY_MARKS} else false end"
+)
+
+
+def parsed_sql(lines: str, *, doubt: bool = True) -> str:
     """Return a SELECT that reads lines as events: one row a line, with `is_suspect` where `read_line` must look at it.
 
     Args:
+        doubt: whether the JSON itself may be bad in ways that DuckDB does not see; not so for what `read_line` gave.
         lines: a relation of (`file_no`, `line_no`, `row_no`, `line`).
 
     Its columns: file_no, line_no, row_no, event_id, is_trace, the texts of both payloads, duration_ms, success, metadata (a map), event_time (TIMESTAMP, UTC; null
@@ -361,9 +373,7 @@ def parsed_sql(lines: str) -> str:
             or (has_trace and (service = '' or method = '' or success_raw not in ('true', 'false')
                 or (duration_raw is not null and (duration_ms is null or not isfinite(duration_ms) or duration_ms < 0 or duration_raw[1] = '"'))))
             or (has_unknown and (fields is null or top is null))
-            or contains(line, ',}}') or contains(line, ', }}') or contains(line, ',]') or contains(line, ', ]') or contains(line, 'NaN') or contains(line, 'Infinity')
-            or contains(line, '\\u0000')
-            or case when strlen(line) > {_LONG_LINE} then length(regexp_replace(line, '[^\\[{{:]+', '', 'g')) > {_MANY_MARKS} else false end
+            or {_DOUBTS if doubt else "false"}
             or {coerced}
             or (has_trace and (service is null or method is null or success_raw is null)), true)
         or event_id is null as is_suspect
@@ -402,7 +412,7 @@ def _hinted_sql(column: str) -> str:
     return "case " + " ".join(f"when {test} then true" for test in tests) + " else false end"
 
 
-def events_sql(lines: str, sources: str, start: date) -> str:
+def events_sql(lines: str, sources: str, start: date, *, doubt: bool = True) -> str:
     """Return a SELECT of events as they are in `lines`: raw, so its result must stay in memory until `redacted_sql` has seen it.
 
     Where `is_suspect`, the line must go through `read_line` and `redact_event` first. `doc` holds all texts of a row in which something may have to be masked, as one
@@ -412,6 +422,7 @@ def events_sql(lines: str, sources: str, start: date) -> str:
         lines: a relation of (`file_no`, `line_no`, `row_no`, `line`).
         sources: a relation of (`file_no`, `node`: by folder or null, `received`: TIMESTAMP, UTC).
         start: first day there is.
+        doubt: as in `parsed_sql`.
     """
     item, key = f"chr({ord(ITEM_SEPARATOR)})", f"chr({ord(KEY_SEPARATOR)})"
     entries = f"array_to_string(list_transform(map_entries(metadata), lambda e: e.key || {key} || coalesce(e.value, '')), {item})"
@@ -427,7 +438,7 @@ def events_sql(lines: str, sources: str, start: date) -> str:
     with fl_events as (
         select p.* exclude (trace_id, caused_by), s.received, coalesce(p.trace_id, case when not is_trace then metadata['trace_id'] end) as trace_id,
             coalesce(p.caused_by, metadata['caused_by']) as caused_by, coalesce(nullif(metadata['node_id'], ''), s.node, 'unknown') as node_id
-        from ({parsed_sql(lines)}) p join {sources} s using (file_no)),
+        from ({parsed_sql(lines, doubt=doubt)}) p join {sources} s using (file_no)),
     fl_docs as (
         select *, case when regexp_full_match({names}, '{safe}') then {none} else {names} end || {item} || {doc} || {item} || {entries} as doc, coalesce(event_time < timestamp '{start}' or event_time > received + interval 1 day, true) as has_clock_skew
         from fl_events)

@@ -360,7 +360,6 @@ class _Ingestion:
         self.connection.register("fl_given", table)
         self.connection.execute("create temp table fl_sources as select * from fl_given")
         self.connection.unregister("fl_given")
-        self.events_sql = events_sql("fl_lines", "fl_sources", self.settings.start_date)
         columns = {column.name: column.type for table in (RAW_TRACES, CONVERSATION_LOGS) for column in table.columns if not column.name.startswith("source_")}
         extra = {"file_no": "INTEGER", "line_no": "BIGINT", "is_trace": "BOOLEAN", "masked": "VARCHAR[]", "content": "UBIGINT"}
         self.connection.execute(f"create temp table fl_stage ({', '.join(f'{name} {kind}' for name, kind in {**columns, **extra}.items())})")
@@ -416,13 +415,13 @@ class _Ingestion:
                 for entity, count in counts.items():
                     self.redactions[None, entity] += count
                 again.append(_lines_of(file_no, [(line_no, redacted)]))
-        for file_no, line_no, raw in self._insert(_numbered(again)) if again else ():
+        for file_no, line_no, raw in self._insert(_numbered(again), doubt=False) if again else ():
             self._quarantine(file_no, line_no, BadLine("wrong_type", "cannot be read without a doubt"), raw)
 
-    def _insert(self, batch: pa.Table) -> list[tuple[int, int, bytes]]:
+    def _insert(self, batch: pa.Table, *, doubt: bool = True) -> list[tuple[int, int, bytes]]:
         """Stage a batch, and return the lines of it that are suspect: (file_no, line_no, line). Raw text stays in Arrow: what DuckDB keeps may spill to disk."""
         self.connection.register("fl_lines", batch)
-        events = self.connection.sql(self.events_sql).to_arrow_table()
+        events = self.connection.sql(events_sql("fl_lines", "fl_sources", self.settings.start_date, doubt=doubt)).to_arrow_table()
         suspects = set(events.filter(pc.field("is_suspect"))["row_no"].to_pylist())
         events = events.filter(~pc.field("is_suspect"))
         redacted = _NONE_REDACTED
