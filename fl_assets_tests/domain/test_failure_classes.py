@@ -3,6 +3,7 @@ import time
 from pathlib import Path
 from typing import get_args
 
+import duckdb
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +11,11 @@ from ruamel.yaml import YAML
 
 from fl_assets.domain.failure_classes import MAX_TEXT, FailureClassError, Rule, classify, parse_rules, readable
 from fl_assets.domain.models import ErrorClass
+from fl_assets.domain.patterns import group_patterns
+from fl_assets.domain.signatures import signature_sql
+from fl_assets.storage.tables import RAW_TRACES
 
+REAL = Path(__file__).parents[2] / "../shared/data"
 RULES = parse_rules(YAML(typ="safe").load(Path(__file__).parents[2].joinpath("fl_assets/failure_classes.yaml").read_text(encoding="utf-8")))
 
 # Wordings as frameworks, APIs, databases, shells and languages really write them; masked as the signatures are.
@@ -291,3 +296,30 @@ def test_no_text_makes_classifying_slow(text):
 
 def test_a_rule_survives_its_own_json():
     assert all(Rule.model_validate(json.loads(rule.model_dump_json(by_alias=True))) == rule for rule in RULES)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [("tau_bench_airline", 1.0), ("agentrx_tau_retail", 1.0), ("swe_agent_demos", 0.95), ("openhands_sample", 0.9), ("nezha_trainticket", 0.8)],
+)
+def test_most_real_failures_get_a_class(name, known):
+    events = REAL / name / "events.jsonl.gz"
+    if not events.exists():
+        pytest.skip(f"the real telemetry of {name} is not here")
+    with duckdb.connect() as db:
+        db.execute(RAW_TRACES.ddl)
+        db.execute(
+            """insert into raw_traces by name select event_id, timestamp, timestamp::date as event_date, 'n' as node_id, e->>'service' as service,
+            e->>'method' as method, e->>'trace_id' as trace_id, (e->>'success')::boolean as success, e->>'error' as error,
+            cast(e->'metadata' as map(varchar, varchar)) as metadata
+            from (select event_id, timestamp, execution_trace as e from read_json(?, format = 'newline_delimited',
+                columns = {event_id: 'VARCHAR', execution_trace: 'JSON', timestamp: 'TIMESTAMP'})) where e is not null""",
+            [str(events)],
+        )
+        failures = db.execute(signature_sql("raw_traces")).df()
+    messages = failures.sort_values(["message_id", "service", "method"]).drop_duplicates("message_id").assign(first_day=failures["event_date"].min())
+    grouped = group_patterns(messages).set_index("message_id")
+    rows = failures.join(grouped[["template", "kind"]], on="message_id")
+    classes = [classify(row.template, [row.method], [row.service], row.kind, RULES) for row in rows.itertuples()]
+    assert rows.loc[[found != "other" for found in classes], "failures"].sum() >= known * rows["failures"].sum()
