@@ -315,13 +315,13 @@ def _batch(reading: Reading, file_no: int, before: int, data: bytes, end: int, m
     lines = pa.StringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(data))
     keep = np.diff(offsets) <= max_line_bytes + 1
     for index in np.flatnonzero(~keep):
-        line = data[offsets[index] : offsets[index + 1]]
+        line = data[offsets[index] : ends[index]]
         reading.bad(int(numbers[index]), "line_too_long", f"{len(line)} bytes, {max_line_bytes} at the most", line)
     try:
         lines.validate(full=True)
     except pa.ArrowInvalid:
         for index in np.flatnonzero(keep):
-            line = data[offsets[index] : offsets[index + 1]]
+            line = data[offsets[index] : ends[index]]
             try:
                 line.decode()
             except UnicodeDecodeError as error:
@@ -407,7 +407,7 @@ class TelemetryIndex:
     def _pending(self, connection: sqlite3.Connection) -> list[Source]:
         known = {(row["kind"], row["path"]): row for row in connection.execute("select * from files")}
         listed = {(kind, path): status for kind, root in self._roots.items() for path, status in list_files(root)}
-        vanished = {(row["kind"], row["inode"]): row for key, row in known.items() if key not in listed}
+        moved = {(row["kind"], row["inode"]): row for key, row in known.items() if key not in listed or listed[key].st_ino != row["inode"]}
         found = []
         for (kind, path), status in listed.items():
             row = known.get((kind, path))
@@ -417,7 +417,8 @@ class TelemetryIndex:
                 and not _waits(row, status, self._clock())
             ):
                 continue
-            row = row or vanished.get((kind, status.st_ino))
+            if row is None or row["inode"] != status.st_ino:
+                row = moved.get((kind, status.st_ino), row)
             source = self._compare(kind, path, status, row)
             if source is None and row is not None:
                 connection.execute("delete from files where kind = ? and path = ?", (kind, row["path"]))
