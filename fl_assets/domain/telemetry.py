@@ -425,15 +425,15 @@ def events_sql(lines: str, sources: str, start: date, *, doubt: bool = True) -> 
         doubt: as in `parsed_sql`.
     """
     item, key = f"chr({ord(ITEM_SEPARATOR)})", f"chr({ord(KEY_SEPARATOR)})"
-    entries = f"array_to_string(list_transform(map_entries(metadata), lambda e: e.key || {key} || coalesce(e.value, '')), {item})"
+    entries = f"coalesce(array_to_string(list_transform(map_entries(metadata), lambda e: e.key || {key} || coalesce(e.value, '')), {item}), '')"
     names = f" || {item} || ".join(f"coalesce({name}, '')" for name in IDS)
     doc = f" || {item} || ".join(f"coalesce({name}, '')" for name in _DOC[len(IDS) :])
     safe = f"{ITEM_SEPARATOR}".join([_SAFE_NAME] * len(IDS))
     none = f"repeat({item}, {len(IDS) - 1})"
     texts = ", ".join(name for name in _COLUMNS if name != "timestamp")
-    # Each entry of metadata has one KEY_SEPARATOR and, after the first, one ITEM_SEPARATOR: more of them were in the texts.
-    count = "(strlen(doc) - strlen(replace(replace(doc, {item}, ''), {key}, '')))".format(item=item, key=key)
-    has_separators = f"{count} <> {len(_DOC)} + greatest(1, 2 * cardinality(metadata)) - 1 + (cardinality(metadata) = 0)::int"
+    # Each entry of metadata has one KEY_SEPARATOR, and one ITEM_SEPARATOR before the next; more of them were in the texts.
+    separators = f"strlen(doc) - strlen(replace(replace(doc, {item}, ''), {key}, ''))"
+    has_separators = f"{separators} <> {len(_DOC)} + greatest(0, 2 * cardinality(metadata)::integer - 1)"
     return f"""
     with fl_events as (
         select p.* exclude (trace_id, caused_by), s.received, coalesce(p.trace_id, case when not is_trace then metadata['trace_id'] end) as trace_id,
@@ -443,7 +443,7 @@ def events_sql(lines: str, sources: str, start: date, *, doubt: bool = True) -> 
         select *, case when regexp_full_match({names}, '{safe}') then {none} else {names} end || {item} || {doc} || {item} || {entries} as doc, coalesce(event_time < timestamp '{start}' or event_time > received + interval 1 day, true) as has_clock_skew
         from fl_events)
     select file_no, line_no, row_no, is_trace, has_clock_skew, coalesce(event_time, received) as timestamp, {texts},
-        is_suspect or ({has_separators}) as is_suspect, case when {_hinted_sql("doc")} then doc end as doc,
+        coalesce(is_suspect or {has_separators}, true) as is_suspect, case when {_hinted_sql("doc")} then doc end as doc,
         case when has_clock_skew then greatest(received::date, date '{start}') else event_time::date end as event_date
     from fl_docs"""  # noqa: S608 - constants and names of our own only
 

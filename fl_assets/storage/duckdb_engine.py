@@ -313,10 +313,9 @@ class _Ingestion:
             self._stage(batch)
         for number, reading in enumerate(self.readings):
             self.bad += [(number, line, reason, detail, excerpt(start, redact), size) for line, reason, detail, start, size in reading.problems]
+        quarantined, last_days = self._stage_quarantined(), self._last_days()  # while events that turn out to be duplicates still say which day it was
         duplicates = self._drop_duplicates()
-        quarantined = self._stage_quarantined()
         records = self._stage_records()
-        last_days = self._last_days()
         stats = self._stats(duplicates)
         events = self._count("fl_stage")
         for table, relation in ((RAW_TRACES, "fl_traces"), (CONVERSATION_LOGS, "fl_talk"), (QUARANTINED_EVENTS, "fl_bad"), (ERROR_RECORDS, "fl_records")):
@@ -424,6 +423,9 @@ class _Ingestion:
         events = self.connection.sql(events_sql("fl_lines", "fl_sources", self.settings.start_date, doubt=doubt)).to_arrow_table()
         suspects = set(events.filter(pc.field("is_suspect"))["row_no"].to_pylist())
         events = events.filter(~pc.field("is_suspect"))
+        if len(events) + len(suspects) != len(batch):
+            message = f"{len(batch)} lines became {len(events)} events and {len(suspects)} lines to look at again: some were lost"
+            raise RuntimeError(message)
         redacted = _NONE_REDACTED
         docs = events.select(["row_no", "doc"]).filter(pc.field("doc").is_valid())
         if len(docs):
