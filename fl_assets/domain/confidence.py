@@ -42,6 +42,8 @@ PRIOR_EXPOSURE = 0.05
 """Days without failures that every pattern starts with."""
 DAY_VARIANCE, DAY_VARIANCE_WEIGHT = 0.06, 4.0
 """Squared coefficient of variation of a pattern's rate from day to day before any is seen, and the days this is worth."""
+SILENCE_VARIANCE = 0.2
+"""Variance of the same kind that is added when all the nodes that had a pattern have fallen silent; less when fewer have."""
 SURVIVAL_PRIOR = (0.3, 1.2)
 """Beta prior of the chance that a pattern ends on a day: a new one goes on with probability 0.8, a fortnight-old one with 0.98."""
 SURVIVAL_WEIGHT = 20.0
@@ -424,7 +426,7 @@ def _probability(facts: _Facts, prior: FleetPrior, window: int) -> np.ndarray:
     failing = (facts.y[:, -window:].sum(axis=1) > 0) & (seen > 0)
     seen = np.where(failing, seen, 1.0)
     expected = seen / ((e * trust).sum(axis=1) + PRIOR_EXPOSURE * next_calls / (1 + typical * next_calls)) * next_calls
-    size = np.maximum(facts.complete, 0.1) / (1 / seen + variance + variance / seen)
+    size = 1 / (1 / seen + variance + variance / seen + SILENCE_VARIANCE * (1 - facts.complete))
     needed = np.maximum(np.ceil(y[:, -window:].sum(axis=1) / reported / 2 - 1e-9), 2.0)
     goes_on = prior.not_one_off(facts.incidents) * prior.goes_on(age[:, -1])
     return np.where(failing, goes_on * _tail_on_two_nodes(facts, expected, size, needed), 0.0)
