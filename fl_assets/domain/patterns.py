@@ -13,12 +13,14 @@ import pandas as pd
 from pydantic import Field
 
 from fl_assets.domain.models import Record
+from fl_assets.domain.signatures import UNCAUGHT_PREFIX
 
 _PLACEHOLDER = re.compile(r"<[A-Z][A-Z0-9_]*>")
 _STATUS = re.compile(r" <STATUS_[0-9]{3}>$")
 _PIECE = re.compile(r"[^\s=:,;#@()\[\]{}<>\"'`|]+|=")
 _VARIABLE_WORD = re.compile(r"[\x00\x01]|[0-9]|^(?:true|false|null|none|nil|yes|no|on|off|nan|undefined|root|admin)$", re.IGNORECASE)
 _IDENTIFIER = re.compile(r"[a-z][A-Z]|[A-Za-z]_|[A-Za-z][.$\\/-][A-Za-z]|^[^A-Za-z]+$")
+_EXCEPTION_NAME = re.compile(r"[A-Za-z](?:Error|Exception)=?$")  # which exception it was is never a detail
 _PUNCTUATION = re.compile(r"^[^\w\x00\x01]+$")
 
 STAR = 0  # token number of a variable
@@ -132,7 +134,8 @@ class _Miner:
         names = list(vocabulary)
         self.numbers = numbers
         self.is_key = np.array([False, *(word.endswith("=") for word in names[1:])])
-        self.is_identifier = np.array([False, *(bool(_IDENTIFIER.search(word)) for word in names[1:])]) & ~self.is_key
+        self.is_fixed = self.is_key | np.array([False, *(bool(_EXCEPTION_NAME.search(word)) for word in names[1:])])
+        self.is_identifier = np.array([False, *(bool(_IDENTIFIER.search(word)) for word in names[1:])]) & ~self.is_fixed
 
     def add(self, tokens: Item, certain: int) -> int:
         """Return the number of an item, which is new unless it is known; neighbouring variables become one, which is certain."""
@@ -179,7 +182,7 @@ class _Miner:
         variable = flat == STAR
         certain = np.fromiter((bits >> i & 1 for item, bits in zip(items, self.certain, strict=True) for i in range(len(item))), bool, len(flat)) & variable
         constants = np.bincount(owner, weights=~variable, minlength=len(items))
-        usable = ~is_key[flat]
+        usable = ~self.is_fixed[flat]
         rows = np.flatnonzero(usable)
         rows = rows[np.argsort(key[rows], kind="stable")]
         if not len(rows):
@@ -195,7 +198,7 @@ class _Miner:
         first = rows[start]
         rest = constants[owner[first]] - ~variable[first]
         after_key = (np.r_[False, is_key[flat][:-1]] & (place > 0))[first]
-        enough = (words >= MIN_WORDS) | (identifiers >= MIN_IDENTIFIERS)
+        enough = (words >= MIN_WORDS) | (identifiers >= MIN_IDENTIFIERS) | (identifiers >= 2) & (rest >= MIN_CONSTANTS_BESIDE)
         inside = (place[first] > 0) | (variables > 0)
         value = after_key & ((words >= MIN_WORDS_AFTER_KEY) | (identifiers + (variables > 0) > 1))
         beside = (sure > 0) & ~after_key & (rest >= MIN_CONSTANTS_BESIDE)
@@ -240,7 +243,7 @@ class _Miner:
             last = len(item) - 1
             for place, token in enumerate(item):
                 before, after = place > 0 and item[place - 1] == STAR, place < last and item[place + 1] == STAR
-                if token == STAR or self.is_key[token] or last < MIN_CONSTANTS_BESIDE or not (before or after):
+                if token == STAR or self.is_fixed[token] or last < MIN_CONSTANTS_BESIDE or not (before or after):
                     continue
                 shorter = item[:place] + item[place + 1 + (before and after) :]
                 target = self.number.get(shorter)
@@ -291,20 +294,20 @@ def group_messages(messages: Sequence[str]) -> Grouping:
 
 def _describe(message: str, shapes: set[tuple[str, ...]]) -> tuple[str, str]:
     """Return the template of a group, made from one of its messages, and why the group is one."""
+    if len(shapes) == 1:
+        return message, "All its messages are the same once numbers, ids, paths and quoted values are masked."
     common = set.intersection(*(set(shape) for shape in shapes))
 
     def keep(match: re.Match[str]) -> str:
-        word = match.group().rstrip(".!?")
-        fixed = word in common or _is_variable(match.group()) or _PUNCTUATION.match(match.group()) or match.group() == "="
-        return match.group() if fixed else "<*>"
+        piece = match.group()
+        word = piece.rstrip(".!?")
+        fixed = piece == "=" or word in common or word + "=" in common or _is_variable(piece) or _PUNCTUATION.match(piece)
+        return piece if fixed else "<*>"
 
-    marked = _PLACEHOLDER.sub(lambda m: "\x00" + m.group()[1:-1] + "\x01", message)
-    template = _PIECE.sub(keep, marked).replace("\x00", "<").replace("\x01", ">")
+    marked = _PLACEHOLDER.sub(lambda match: "\x00" + match.group()[1:-1] + "\x02", message)
+    template = _PIECE.sub(keep, marked).replace("\x00", "<").replace("\x02", ">")
     template = re.sub(r"<\*>(?:[\s,]*<\*>)+", "<*>", template)
-    if len(shapes) == 1:
-        return template, "All its messages are the same once numbers, ids, paths and quoted values are masked."
-    varying = len(set().union(*shapes) - common)
-    return template, f"{len(shapes)} wordings agree in everything but {varying} words that stand in places where the word varies."
+    return template, f"{len(shapes)} wordings that differ only where a word varies (marked <*>), or only in order, case and filler words."
 
 
 # Patterns: groups with an id, and people's corrections ----------------------------------------------------------------
@@ -357,22 +360,29 @@ def group_patterns(messages: pd.DataFrame, corrections: Corrections = NO_CORRECT
     rows = messages.sort_values(["first_day", "masked_error", "message_id"], kind="stable").reset_index(drop=True)
     texts: list[str] = rows["masked_error"].tolist()
     has_text = rows["has_text"].to_numpy(dtype=bool)
-    shapes = [skeleton(text) if spoken else (text,) for text, spoken in zip(texts, has_text, strict=True)]
-    own_ids = [_pattern_id(*shape, _status(text) if spoken else "") for shape, text, spoken in zip(shapes, texts, has_text, strict=True)]
+    kept = [_essence(text) for text in texts]
+    shapes = [skeleton(text) if spoken else (text,) for text, spoken in zip(kept, has_text, strict=True)]
+    own_ids = [_pattern_id(*(shape if spoken else (text,)), _status(text)) for shape, text, spoken in zip(shapes, texts, has_text, strict=True)]
     groups: list[tuple] = [("silent", i) for i in range(len(rows))]
     spoken_rows = np.flatnonzero(has_text)
     if len(spoken_rows):
-        grouped = group_messages([texts[i] for i in spoken_rows])
-        for row, group in zip(spoken_rows.tolist(), grouped.group.tolist(), strict=True):
-            groups[row] = ("error", group, _status(texts[row]))
+        grouped = _same_words(group_messages([kept[i] for i in spoken_rows]).group, [shapes[i] for i in spoken_rows])
+        for row, group in zip(spoken_rows.tolist(), grouped, strict=True):
+            groups[row] = ("error", group, _status(texts[row]), _dependencies(shapes[row]))
     pattern, reason = _corrected(_named(own_ids, groups), own_ids, texts, corrections)
     members: dict[str, list[int]] = {}
     for row, name in enumerate(pattern):
         members.setdefault(name, []).append(row)
     template, why = {}, {}
     for name, group in members.items():
-        template[name], why[name] = _describe(texts[group[0]], {shapes[row] for row in group})
-        why[name] = reason.get(name, why[name] if has_text[group[0]] else "Failures without a text, of the same service, method and status.")
+        oldest = group[0]
+        template[name], why[name] = _describe(kept[oldest], {shapes[row] for row in group})
+        if kept[oldest] != texts[oldest]:
+            template[name] += ": <*>"
+            why[name] = "The same type of exception that nobody caught; its messages vary."
+        if not has_text[oldest]:
+            why[name] = "Failures without a text, of the same service, method and status."
+        why[name] = reason.get(name, why[name])
     result = pd.DataFrame(
         {
             "message_id": rows["message_id"],
@@ -384,6 +394,59 @@ def group_patterns(messages: pd.DataFrame, corrections: Corrections = NO_CORRECT
         }
     )
     return result.sort_values("message_id", kind="stable").reset_index(drop=True)
+
+
+_UNCAUGHT = re.compile(rf"^{UNCAUGHT_PREFIX}(?:[A-Za-z0-9_]+\.)*([A-Za-z0-9_]+)")
+_WITH_EXCEPTION = re.compile(r"^(.{12,} \| )(?:[A-Za-z0-9_]+\.)*([A-Z][A-Za-z0-9_]*(?:Error|Exception))\b.*$")
+_GENERIC = frozenset({
+    "Error", "Exception", "BaseException", "RuntimeError", "OSError", "IOError", "HTTPError", "APIError", "ClientError", "RequestException", "ServiceException",
+    "IllegalStateException", "ToolError", "ToolException",
+})  # fmt: skip
+
+
+def _essence(text: str) -> str:
+    """Return what a masked error is grouped by: of an exception that nobody caught its type, unless the type says nothing.
+
+    The message of an uncaught exception holds details of the code that raised it; error trackers group those by where and what, not by message. A generic type
+    (`RuntimeError`, `HTTPError`) says nothing without its message, so there the message counts.
+    """
+    match = _UNCAUGHT.match(text)
+    if match:
+        return text if match.group(1) in _GENERIC else UNCAUGHT_PREFIX + match.group(1)
+    match = _WITH_EXCEPTION.match(text)
+    if not match or match.group(2) in _GENERIC:
+        return text
+    return match.group(1) + ("SyntaxError" if match.group(2) in ("IndentationError", "TabError") else match.group(2))  # Python's own hierarchy
+
+
+_DEPENDENCY = re.compile(r"^[a-z][a-z0-9]*(?:-[a-z0-9]+)*-(?:service|svc|server|api|gateway|db|database|cache|queue|broker|store)$")
+
+
+def _dependencies(shape: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of services in a message: which one is down is what the failure is about, though the name varies."""
+    return tuple(word for word in shape if _DEPENDENCY.match(word))
+
+
+_FILLERS = frozenset(
+    (
+        *("a", "an", "the", "is", "are", "was", "were", "be", "been", "being", "has", "have", "had", "this", "that", "these", "those", "please"),
+        *("to", "of", "in", "on", "at", "for", "with", "by", "and", "or", "it", "its", "your", "you"),
+    )
+)
+
+
+def _same_words(groups: np.ndarray, shapes: list[tuple[str, ...]]) -> list[int]:
+    """Join groups of which two messages say the same words, whatever their order, case, number and fillers; two such words at least, and in each the same."""
+    links = _Links()
+    for _ in range(int(groups.max()) + 1):
+        links.add()
+    first: dict[tuple[str, ...], int] = {}
+    for group, shape in zip(groups.tolist(), shapes, strict=True):
+        words = {word.lower().rstrip("=") for word in shape if word not in "*?"}
+        bag = tuple(sorted({word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word for word in words - _FILLERS}))
+        if len(bag) > 1:
+            links.join(first.setdefault((*bag, "*" * sum(word in "*?" for word in shape)), group), group)
+    return [links.root(group) for group in groups.tolist()]
 
 
 def _status(text: str) -> str:

@@ -10,6 +10,7 @@ so that the dear one sees each thing once: every digit becomes `0`, which makes 
 import pyarrow as pa
 
 NO_TEXT_PREFIX = "no error text:"
+UNCAUGHT_PREFIX = "Traceback: "
 MAX_MASKED_CHARS = 400
 _MAX_READ_CHARS = 20_000
 _LONG_CHARS = 2000
@@ -20,7 +21,7 @@ _LOG_BASE, _TOP_BUCKET = 1.1, 240
 
 _PIECE = r"""[^\s=:,;#@()\[\]{}<>"'`|]"""
 _ERROR_WORDS = (
-    r"error|errors|exception|fail|failed|failure|fatal|panic|abort|aborted|cannot|can't|couldn't|could not|unable|denied|forbidden|refused"
+    r"error|errors|exception|fail|failed|failure|fatal|panic|panicked|abort|aborted|cannot|can't|couldn't|could not|unable|denied|forbidden|refused"
     r"|rejected|timeout|timed out|not found|no such|not exist|invalid|illegal|unexpected|unknown|undefined|missing|unauthorized|exceeded|killed|segmentation fault|core dumped|unreachable"
     r"|not allowed|command not found"
 )
@@ -30,10 +31,13 @@ _EXCEPTION = (
 )
 
 _STRONG_LINE = rf"(?m)^(?:E  +|- |Caused by: |[a-z.]+: )?(?:[A-Z]+[0-9]+:? )?({_EXCEPTION}(?:[^A-Za-z0-9_.(\n].*)?)$"
+_NAMED_LINE = r"(?m)^([A-Za-z_][A-Za-z0-9_.]*: .*)$"
+_RAISED = r"(?m)^(?:E  +[^ ]|\s+at [^ ]+ ?\(|\s+at [^ ]+:0|\s+File \"[^\"\n]+\", line )"
+_SIDE_LINE = r"(?im)^[ \t]*(?:[0-9]+(?:[:|\t]|  )|(?:note|hint|help|see also|for further information)\b).*$"
 _LINT_LINE = r"(?m)^- ([A-Z]+[0-9]+ .*)$"
 _WEAK_LINE = rf"(?im)^(.*\b(?:{_ERROR_WORDS})\b.*)$"
 _LABEL_LINE = r"(?i)^\s*(?:error|errors|exception|stderr|stdout|output|failed|failure)[:.!]*[ \t]*\n"
-_FIRST_SENTENCE = r"(?m)^[ \t]*([^ \t\n](?:[^.!?:\n]|[.!?:][^ \n])*)"
+_FIRST_SENTENCE = r"(?m)^[ \t]*([^ \t\n](?:[^.!?\n]|[.!?][^ \n])*)"
 _LAST_LINE = r"(?m)^[ \t]*([^ \t\n-].*)$"
 
 # Each mask is (pattern, replacement), applied in this order to texts whose digits are all `0`
@@ -103,13 +107,15 @@ def _salient_sql(expr: str) -> str:
     text = _replace(expr, r"\x1b\[[0-9;]*[A-Za-z]", "")
     unescaped = f"(case when not contains({text}, chr(10)) then replace({text}, '\\n', chr(10)) else {text} end)"
     plain = _replace(f"replace({unescaped}, chr(13), '')", "`[^`]*`", "<CODE>")
-    plain = _replace(_replace(plain, r"(?m)^[ \t]*[0-9]+(?:[:|\t]|  ).*$", ""), _LABEL_LINE, "")
+    plain = _replace(_replace(plain, _SIDE_LINE, ""), _LABEL_LINE, "")
     finding = "coalesce(s.strong, s.lint, s.weak)"
     return f"""list_transform([{plain}], lambda t: list_transform([{{
         'first': regexp_extract(t, {_literal(_FIRST_SENTENCE)}, 1), 'last': {_last("t", _LAST_LINE)},
-        'strong': {_last("t", _STRONG_LINE)}, 'lint': {_last("t", _LINT_LINE)}, 'weak': {_last("t", _WEAK_LINE)}
+        'strong': {_last("t", _STRONG_LINE)}, 'named': {_last("t", _NAMED_LINE)}, 'is_raised': regexp_matches(t, {_literal(_RAISED)}),
+         'lint': {_last("t", _LINT_LINE)}, 'weak': {_last("t", _WEAK_LINE)}
     }}], lambda s: case
-        when s.strong is not null and contains(t, 'Traceback (most recent call last)') then trim(s.strong)
+        when contains(t, 'Traceback (most recent call last)') and coalesce(s.strong, s.named) is not null or s.strong is not null and s.is_raised
+            then {_literal(UNCAUGHT_PREFIX)} || trim(coalesce(s.strong, s.named))
         when {finding} is null
             then case when starts_with(coalesce(s.last, ''), s.first) then s.last else left(s.first, 160) || ' | ' || s.last end
         else (case when regexp_matches(s.first, {_literal(_WEAK_LINE)}) and not starts_with({finding}, s.first) then left(s.first, 160) || ' | ' else '' end)
