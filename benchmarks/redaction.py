@@ -70,7 +70,7 @@ def group(entity: str) -> str:
     """Return the group of an entity, by whatever name."""
     parts = entity.upper().replace("-", "_").replace(" ", "_")
     tokens = parts.split("_")
-    if re.search("KEY|TOKEN|SECRET|PASS|AUTH|JWT|PEM|CRED|URL", parts):
+    if re.search("KEY|TOKEN|SECRET|PASS|AUTH|JWT|PEM|CREDENTIAL|CREDS|URL", parts):
         return "SECRET"
     for part, name in GROUPS.items():
         if part in parts if len(part) > 3 else any(token.startswith(part) for token in tokens):
@@ -122,11 +122,13 @@ def presidio() -> Callable[[str], list[Span]] | None:
     try:
         import logging
 
+        import tldextract
         from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
         from presidio_analyzer.nlp_engine import NoOpNlpEngine
     except ImportError:
         return None
     logging.getLogger("presidio-analyzer").setLevel(logging.ERROR)
+    tldextract.tldextract.TLD_EXTRACTOR = tldextract.TLDExtract(suffix_list_urls=())  # the list that comes with it: presidio would ask the network
     engine = NoOpNlpEngine(models=[{"lang_code": "en", "model_name": "none"}])
     engine.load()
     registry = RecognizerRegistry(supported_languages=["en"])

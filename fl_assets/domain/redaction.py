@@ -76,11 +76,17 @@ _MARKED = "\x02\\1\x03\\2\x04\\3\x05"
 
 # Building blocks ------------------------------------------------------------------------------------------------------
 
+ENTITIES = (
+    "PEM", "JWT", "API_KEY", "URL_CREDENTIALS", "BEARER_TOKEN", "BASIC_AUTH", "PASSWORD", "EMAIL", "HOME_USER", "IBAN", "CARD", "SSN", "MAC", "IPV6", "IPV4", "PHONE",
+)  # fmt: skip
+"""Every entity, in the order in which they are masked."""
+
+_MASKED = f"<(?:{'|'.join(ENTITIES)})>"
+"""Stands before a value as what was masked did, which was no boundary: so that a second redaction finds nothing."""
 _W = "0-9A-Za-z_"
 _SEP = "\x1e\x1f"
 _ESCAPED = "%[0-9A-Fa-f]{2}|\\\\[nrt]"
 """What may stand before a value in encoded text: `%3D` in a URL, `\\n` in JSON within a string."""
-_EDGE = f"(^|{_ESCAPED}|[^{_W}])"
 _HEX = "[0-9A-Fa-f]"
 _OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _IP = f"{_OCTET}(?:[.]{_OCTET}){{3}}"
@@ -121,9 +127,13 @@ _KEYS = (
     "sq0[a-z]{3}-[0-9A-Za-z_-]{20,}",
     "dapi[0-9a-f]{32}(?:-[0-9])?",
     "(?:npm|lin_api|lin_oauth|ntn|secret|lsv2_pt|lsv2_sk|pcsk|gsk|glsa|glc|sntrys|sntryu|sbp|sb_secret|rzp_live|rzp_test|figd|fo1|nfp|pscale_tkn|pscale_pw|rubygems"
-    "|sq[upa]|rdme|bkua|CCIPAT|ovsxp|pnu|tfp|aio|fw|re|r8|ph[cx]|xkeysib|shippo_live|oauth|vcp|ops|e2b|jina|fc|exa|key|or|dd|wandb_v1)_[0-9A-Za-z_-]{20,}",
+    "|sq[upa]|rdme|bkua|CCIPAT|ovsxp|pnu|tfp|aio|fw|r8|ph[cx]|xkeysib|shippo_live|vcp|e2b|jina|wandb_v1)_[0-9A-Za-z_-]{20,}",
     "dp[.](?:pt|st|ct|scim|audit)[.][0-9A-Za-z._-]{20,}",
-    "(?:pplx|xai|tvly|nvapi|csk|NRAK|NRII|NRJS|PMAK|pul|CFPAT|xkeysib|tskey|ATCTT3|HRKU|pat-na1|pat-eu1|prod-sec|pa|fc|together|ico|sl[.]B|EZAK|rnd)-[0-9A-Za-z_-]{20,}",
+    "(?:pplx|xai|tvly|nvapi|csk|NRAK|NRII|NRJS|PMAK|pul|CFPAT|xkeysib|tskey|ATCTT3|HRKU|pat-na1|pat-eu1|prod-sec|sl[.]B|EZAK)-[0-9A-Za-z_-]{20,}",
+    "re_[0-9A-Za-z]{8}_[0-9A-Za-z]{24}",  # Resend
+    "(?:fc|ico)-[0-9A-Za-z]{32}",
+    "pa-[0-9A-Za-z_-]{40,}",  # Voyage
+    "ops_eyJ[0-9A-Za-z_-]{20,}",  # 1Password
     "AGE-SECRET-KEY-1[0-9A-Z]{50,}",
     "(?:ATATT3|ATBB|EAAA|LTAI|AKID|AKCp|FlyV1|EAAC)[0-9A-Za-z_=-]{16,}",
     "hv[sbr][.][0-9A-Za-z_-]{20,}",
@@ -144,15 +154,15 @@ _SHORT_PASSWORD_WORD = f"(?:^|[^A-Za-z]){_any_case('(?:pass|pw|psw)')}"
 _ANY_PASSWORD_WORD = f"(?:{_PASSWORD_WORD}|{_SHORT_PASSWORD_WORD})"
 _SECRET_WORD = _any_case(
     "(?:secret|api[_ -]?key|access[_-]?key|secret[_-]?key|private[_-]?key|account[_-]?key|shared[_-]?access[_-]?key|subscription[_-]?key|auth[_-]?key|master[_-]?key"
-    "|signing[_-]?key|encryption[_-]?key|license[_-]?key|app[_-]?key|credentials?|signature|[?&;]sig|token)"
-)
+    "|signing[_-]?key|encryption[_-]?key|license[_-]?key|app[_-]?key|credentials?|signature|token)"
+).replace("|[Tt]", "|(?:^|[^A-Za-z])[Ss][Ii][Gg]|[Tt]")
 _WORD_VALUES = _any_case(
     "(?:none|null|nil|na|n/a|true|false|undefined|empty|required|missing|invalid|incorrect|wrong|expired|string|str|secretstr|optional|not|is|must|cannot|can|was|has|does|should"
     "|unset|redacted|hidden|masked|removed|filtered|sensitive|yes|no|field|value|reset|changed?|failed|error|mismatch|unauthorized|bearer|basic|your"
     "|rejected|accepted|too|please|blank|enabled|disabled|ok|unknown|set|provided)"
 )
 _STAND_IN = (
-    "(?:<[0-9A-Za-z_ .-]{1,40}>|[$](?:[{(]|[A-Za-z_]+\x04)|[*]{2}|\\[[A-Za-z_ -]{2,20}\\]|[\\[{(]+\x04|\\{{1,2}[A-Za-z_. ]+\\}{1,2}|\\([A-Za-z ]+\\)|%[(s]|%[A-Z_]+%|:[a-z_]+\x04"
+    "(?:=|<[0-9A-Za-z_ .-]{1,40}>|[$](?:[{(]|[A-Za-z_]+\x04)|[*]{2}|\\[[A-Za-z_ -]{2,20}\\]|[\\[{(]+(?:\x04|[\\\\\"'])|\\{{1,2}[A-Za-z_. ]+\\}{1,2}|\\([A-Za-z ]+\\)|%[(s]|%[A-Z_]+%|[:!][a-z_]+\x04"
     f"|[?]\x04|[xX•●]{{3,}}\x04|[#*_.:…-]+\x04|{_WORD_VALUES}[^{_W}-])"
 )
 """What stands for a value: a placeholder, or a word such as `None` or `required`."""
@@ -161,10 +171,11 @@ _CODE = "(?:(?:[A-Za-z_]+[.])+[A-Za-z_]+\x04|[A-Za-z_.]+[(\\[]|[A-Za-z_.]*(?:[Pp
 _PROSE = f"[ ]{_any_case('(?:must|is|are|was|cannot|should|too|not|at least|has|have|does|required|invalid|incorrect|needs|may|field)')}[ ,.!\x04]"
 _MIXED = "[^0-9\x04]*[0-9][^A-Za-z\x04]*[A-Za-z]|[^A-Za-z\x04]*[A-Za-z][^0-9\x04]*[0-9]"
 
-_EMAIL_CHAR = f"0-9{_LETTERS}._+~#^{{}}!-"
+_EMAIL_CHAR = f"0-9{_LETTERS}._+-"
 _DOMAIN_CHAR = f"0-9{_LETTERS}-"
+_AT_DOMAIN = f"(?:@|%40)(?:[{_DOMAIN_CHAR}]+[.])+(?:[{_LETTERS}]{{2,24}}|xn--[0-9A-Za-z-]{{2,40}})"
 _NAME = f"[0-9{_LETTERS}_@][0-9{_LETTERS}_@-]*(?:[.][0-9{_LETTERS}_@-]+)*"
-_WINDOWS_HOME = "(?:[A-Za-z](?::|%3[Aa])|[^0-9A-Za-z])(?:[\\\\/]{1,8}|%5[Cc])(?:[Uu][Ss][Ee][Rr][Ss]|Documents and Settings)(?:[\\\\/]{1,8}|%5[Cc])"
+_WINDOWS_HOME = "(?:[A-Za-z](?::|%3[Aa])|[^0-9A-Za-z]|[\\\\]{2,4}[0-9A-Za-z._-]{1,40})(?:[\\\\/]{1,8}|%5[Cc])(?:[Uu][Ss][Ee][Rr][Ss]|Documents and Settings)(?:[\\\\/]{1,8}|%5[Cc])"
 _PEM_GAP = "(?:[ \t\r\n]|\\\\{1,4}[rnt])"
 
 # Numbers --------------------------------------------------------------------------------------------------------------
@@ -176,13 +187,13 @@ _IBAN_LENGTHS = {
 }  # fmt: skip
 """Countries by the length of their account numbers (SWIFT IBAN registry)."""
 _IBAN = "|".join(
-    f"(?:{'|'.join(_any_case(country) for country in countries.split())})[0-9]{{2}}(?:[ -]?[0-9A-Za-z]){{{length - 4}}}"
+    f"(?:{'|'.join(_any_case(country) for country in countries.split())})[ -]?[0-9]{{2}}(?:[ -]?[0-9A-Za-z]){{{length - 4}}}"
     for length, countries in _IBAN_LENGTHS.items()
 )
-_CARD_SEP = f"[ {_DASH}. ]?"
+_CARD_SEP = f"[ {_DASH}._ ]{{0,2}}"
 _CARD_FORMS = (
     f"[0-9]{{13,19}}|[0-9]{{4}}{_CARD_SEP}[0-9]{{4}}{_CARD_SEP}[0-9]{{4}}{_CARD_SEP}[0-9]{{4}}(?:{_CARD_SEP}[0-9]{{3}})?"
-    f"|[0-9]{{4}}{_CARD_SEP}[0-9]{{6}}{_CARD_SEP}[0-9]{{4,5}}|[0-9]{{4}}{_CARD_SEP}[0-9]{{4}}{_CARD_SEP}[0-9]{{4}}{_CARD_SEP}[0-9]"
+    f"|[0-9]{{4}}{_CARD_SEP}[0-9]{{6}}{_CARD_SEP}[0-9]{{4,5}}|[0-9]{{4}}{_CARD_SEP}[0-9]{{4}}{_CARD_SEP}[0-9]{{4}}{_CARD_SEP}(?:[0-9]{{3}}|[0-9])"
 )
 _EXTENSION = f"(?:(?:[ ,;]{{0,3}}(?:{_any_case('extension|extn|ext|durchwahl|poste')}[.:=]{{0,2}}|[xX#])[ ]{{0,2}}[0-9]{{1,6}})?)"
 _CALLING_CODE = (
@@ -209,7 +220,7 @@ _CALL_GAP = (
 _UNIT = _any_case("(?:bytes|ms|tokens|rows|points|seconds|kb|mb|gb|usd|eur|lines|chars|items|users|steps|requests)")
 _DATE = "(?:(?:19|20)[0-9]{2}[-./ ]?[01][0-9][-./ ]?[0-3][0-9]|[0-3][0-9][-./ ][0-3][0-9][-./ ](?:19|20)[0-9]{2})"
 _NUMBERED_EDGE = f"(?:^|[^A-Za-z]){_NUMBERED}(?:[_ -]?{_any_case('(?:no|number|num|nr|id|code|key)')})?[.\"']{{0,2}}[ #:=_-]{{1,4}}"
-_IS_NUMBERED = f"[^A-Za-z\x03]?{_NUMBERED}[^A-Za-z]"
+_IS_NUMBERED = f"[^A-Za-z\x03]?{_NUMBERED}[^A-Za-z]|<[A-Z]"
 _VERSION_WORD = _any_case(
     "(?:versions?|ver|release|rev|revision|firmware|build|section|sec|chapter|clause|step|figure|fig|table|oid|sdk|driver|upgraded?|downgraded?|installed|requires?|v|§)"
 )
@@ -218,22 +229,25 @@ _VERSION_WORD = _any_case(
 _TOKEN_OF = _any_case("(?:next|page|continuation|pad|eos|bos|unk|stop|mask|sep|cls|start|end|first|last)")
 _CARD_NETWORKS = "".join(
     (
-        "(?:4(?:[^0-9\x04]?[0-9]){12}(?:(?:[^0-9\x04]?[0-9]){3}|(?:[^0-9\x04]?[0-9]){6})?",
-        "|(?:5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720|220[0-4]|35|9792)(?:[^0-9\x04]?[0-9]){12,14}",
-        "|3[47](?:[^0-9\x04]?[0-9]){13}|3(?:0[0-5]|[689])(?:[^0-9\x04]?[0-9]){11,13}|(?:5[06-9]|6|81)(?:[^0-9\x04]?[0-9]){11,17})",
+        "(?:4(?:[^0-9\x04]{0,2}[0-9]){12}(?:(?:[^0-9\x04]{0,2}[0-9]){3}|(?:[^0-9\x04]{0,2}[0-9]){6})?",
+        "|(?:5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720|220[0-4]|35|9792)(?:[^0-9\x04]{0,2}[0-9]){12,14}",
+        "|3[47](?:[^0-9\x04]{0,2}[0-9]){13}|3(?:0[0-5]|[689])(?:[^0-9\x04]{0,2}[0-9]){11,13}|(?:5[06-9]|6|81)(?:[^0-9\x04]{0,2}[0-9]){11,17})",
     )
 )
 """Visa; Mastercard, Mir, JCB, Troy; American Express, Diners; Maestro, RuPay, Discover, UnionPay: how a number begins and how long it is."""
 _H_PASSWORD = _any_case("(?:pass|pwd|pw|psw|contrase)")
+_H_SECRET_WORD = _any_case("(?:key|secret|token)") + "(?: [iI]| [wW]|[: ])"
 _H_SECRET = _any_case("(?:secret|key|credential|signature|sig|token)") + f"{_QUOTE}?\\]?[ \t]*(?:[=:\x1e]|%3)"
 _H_FLAG = f"{_H_PASSWORD}|redis-cli|{_any_case('identified by')}"
 _H_KEYS = "|".join(_KEYS)
-_H_DIGITS = f"[0-9](?:[ ./(){_DASH} ]{{0,3}}[0-9]){{6}}"
+_H_DIGITS = f"[0-9](?:[ ._/(){_DASH} ]{{0,3}}[0-9]){{6}}"
 _H_DOTS = "[0-9][.][0-9]{1,3}[.][0-9]{1,3}[.][0-9]"
 _H_COLONS = f":{_HEX}{{0,4}}:|{_HEX}{{2}}-{_HEX}{{2}}-{_HEX}{{2}}-|{_HEX}{{4}}[.]{_HEX}{{4}}[.]"
 _H_HOME = "[Uu][Ss][Ee][Rr][Ss](?:[\\\\/]|%2|%5)|home(?:[\\\\/]|%2)|Settings[\\\\/]|~[a-z]"
 
 RULES: tuple[Rule, ...] = (
+    # XML whose tags are named like our placeholders: what is in them is masked, so that the other rules may take such a tag for a mask
+    *(Rule(entity, f"(<{entity}>)([^<>{_SEP}]{{1,80}})(</{entity}>)", hint=f"</{entity}>") for entity in ENTITIES),
     Rule(
         "PEM",
         f"()(-{{4,5}} ?BEGIN [A-Z0-9 ]{{3,40}}-{{4,5}}(?:(?:[^{_SEP}-]|-{{1,3}}[^{_SEP}-])*-{{4,5}} ?END [A-Z0-9 ]{{3,40}}-{{4,5}}"
@@ -241,13 +255,19 @@ RULES: tuple[Rule, ...] = (
         hint="BEGIN ",
         need="[^\x04]*[0-9A-Za-z+/=]{16}[^\x04]*",
     ),
-    Rule("JWT", f"(^|{_ESCAPED}|[^0-9A-Za-z])(eyJ[0-9A-Za-z_-]{{8,}}[.][0-9A-Za-z_-]{{8,}}(?:[.][0-9A-Za-z_-]*){{0,3}})()", hint="eyJ"),
+    Rule(
+        "JWT",
+        f"({_MASKED}|^|{_ESCAPED}|[^0-9A-Za-z])(eyJ[0-9A-Za-z_-]{{8,}}[.][0-9A-Za-z_-]{{8,}}(?:[.][0-9A-Za-z_-]*){{0,3}})()",
+        hint="eyJ",
+        keep_before="<[A-Z]",
+    ),
     Rule(
         "API_KEY",
-        f"(^|{_ESCAPED}|[^0-9A-Za-z_-])({'|'.join(_KEYS)})()",
+        f"({_MASKED}|^|{_ESCAPED}|[^0-9A-Za-z_-])({'|'.join(_KEYS)})()",
         hint=_H_KEYS,
         need="(?:[^0-9\x04]*[0-9]|[^\x04]*[a-z][A-Z]|A[A-Z]{3}[0-9A-Z]{16})[^\x04]*",
         keep="[xX*]{6}|[.]{3}|[Yy][Oo][Uu][Rr][_-]",
+        keep_before="<[A-Z]",
     ),
     Rule(
         "URL_CREDENTIALS",
@@ -268,6 +288,12 @@ RULES: tuple[Rule, ...] = (
         f"({_any_case('basic')}(?:[ \t]|%20){{1,3}})([0-9A-Za-z+/]{{8,}}={{0,2}})()",
         hint=_any_case("basic"),
         need=f"(?:{_MIXED}|[^=\x04]*=|[^\x04]*[a-z][A-Z][^\x04]{{1,6}}[a-z][A-Z])[^\x04]*",
+    ),
+    Rule(
+        "BEARER_TOKEN",
+        f"({_any_case('authorization')}{_ASSIGN}{_QUOTE}?{_any_case('(?:bearer|basic)')}[ ]+)([0-9A-Za-z._~+/=-]{{4,}})()",
+        hint=_any_case("authorization"),
+        keep=f"\x03(?:{_STAND_IN}|{_any_case('(?:token|auth|scheme|realm|header|access|credentials?)')})",
     ),
     Rule(
         "BEARER_TOKEN",
@@ -294,29 +320,45 @@ RULES: tuple[Rule, ...] = (
         hint=_H_PASSWORD,
         keep=f"\x03{_STAND_IN}|{_PROSE}",
     ),
-    Rule("PASSWORD", f"({_ANY_PASSWORD_WORD}[0-9A-Za-z_-]{{0,20}}>)([^<>{_SEP}]{{1,200}})(</)", hint=_H_PASSWORD, keep=f"\x03{_STAND_IN}|{_PROSE}"),
     Rule(
         "PASSWORD",
-        f"({_ANY_PASSWORD_WORD}{_ASSIGN})([^ \t\r\n\"'`\\\\,;&<>{_SEP}]{{1,256}})((?: [A-Za-z(])?)",
+        f"({_ANY_PASSWORD_WORD}[0-9A-Za-z_-]{{0,20}}>)([^<>{_SEP}]{{1,200}})(</[0-9A-Za-z_:-]{{0,40}}{_PASSWORD_WORD})",
         hint=_H_PASSWORD,
-        keep=f"\x03(?:{_STAND_IN}|{_CODE})|(?:[:]|%3[Aa])[ \t]*\x03[A-Za-z]+[.!]?\x04 |[Pp][Aa][Ss][Ss][ \t]*[:=][ \t]*\x03[0-9]{{1,5}}\x04"
-        "|[Pp][Ww][Dd][ \t]*[:=][ \t]*\x03[/~.]",
+        keep=f"\x03{_STAND_IN}|{_PROSE}",
+    ),
+    Rule(
+        "PASSWORD",
+        f"({_ANY_PASSWORD_WORD}{_ASSIGN})([^ \t\r\n\"'`\\\\,;&<>{_SEP}]{{1,256}})()",
+        hint=_H_PASSWORD,
+        keep=f"\x03(?:{_STAND_IN}|{_CODE})|(?:[:]|%3[Aa])[ \t]*\x03[A-Za-z]+[.!]?\x04|[Pp][Aa][Ss][Ss][ \t]*[:=][ \t]*\x03[0-9]{{1,5}}\x04|[Pp][Ww][Dd][ \t]*[:=][ \t]*\x03[/~.]",
+    ),
+    Rule(  # `password: letmein`, but not `password: please try again`
+        "PASSWORD",
+        f"({_ANY_PASSWORD_WORD}{_QUOTE}?[ \t]*(?::|%3[Aa])[ \t]*)([A-Za-z]{{1,256}}[.!]?)([^\r\n\x02-\x05{_SEP}]{{0,2}})",
+        hint=_H_PASSWORD,
+        keep=f"\x03(?:{_STAND_IN}|{_CODE})|\x04(?: [A-Za-z(]|[^ \t\"'`\\\\,;&<>\x05])",
     ),
     Rule(
         "PASSWORD",
         f"((?:--?(?:[A-Za-z]{{1,12}}-)?{_any_case('(?:password|passwd|passphrase|pass|pwd|pw|requirepass)')}|requirepass|{_any_case('identified by|with password')}"
-        f"|sshpass -p|redis-cli[^\r\n{_SEP}]{{0,60}} -a)[ ]+[\"']?)([^ \t\r\n\"'<$*{_SEP}-][^ \t\r\n\"'{_SEP}]{{0,255}})()",
+        f"|sshpass -p|redis-cli[^\r\n<{_SEP}]{{0,60}}? -a)[ ]+[\"']?)([^ \t\r\n\"'<$*{_SEP}-][^ \t\r\n\"'{_SEP}]{{0,255}})()",
         hint=_H_FLAG,
         keep=f"\x03{_STAND_IN}",
     ),
-    Rule("PASSWORD", f"(mysql[a-z]*[^\r\n|;{_SEP}]{{0,80}} -p[\"']?)([^ \t\r\n\"'$<{_SEP}]{{3,64}})()", hint="mysql"),
-    Rule("PASSWORD", f"(curl[^\r\n|;{_SEP}]{{0,120}} (?:-u|--user)[ ]+[\"']?)([^ \t\r\n\"'$<:{_SEP}]{{1,64}}:[^ \t\r\n\"'$<{_SEP}]{{1,128}})()", hint="curl"),
+    Rule("PASSWORD", f"(mysql[a-z]*[^\r\n|;<{_SEP}]{{0,80}}? -p[\"']?)([^ \t\r\n\"'$<{_SEP}]{{3,64}})()", hint="mysql"),
+    Rule("PASSWORD", f"(curl[^\r\n|;<{_SEP}]{{0,120}}? (?:-u|--user)[ ]+[\"']?)([^ \t\r\n\"'$<:{_SEP}]{{1,64}}:[^ \t\r\n\"'$<{_SEP}]{{1,128}})()", hint="curl"),
     Rule(
         "PASSWORD",
         f"({_PASSWORD_WORD}(?: (?:is|was|to|for [0-9A-Za-z_.@-]{{1,40}} is|set to|changed to|is now|of))?:?[ ]+[\"'`“]?)([^ \t\r\n\"'`<>“”{_SEP}]{{4,128}})()",
         hint=_H_PASSWORD,
         need="(?:[^0-9\x04]*[0-9][^A-Za-z!@#$%^&*\x04]*[A-Za-z!@#$%^&*]|[^A-Za-z!@#$%^&*\x04]*[A-Za-z!@#$%^&*][^0-9\x04]*[0-9]|[A-Za-z]+[!@#$%^&*]+[A-Za-z])[^\x04]*|[0-9]{4,8}",
         keep=f"\x03(?:{_STAND_IN}|[(]|{_any_case('(?:sha|md5|bcrypt|pbkdf2|argon2|base64|utf|v[0-9]|[0-9]+(?:st|nd|rd|th|x|/|-|ms|s|%|of))')})|[:=]\x04",
+    ),
+    Rule(
+        "PASSWORD",
+        f"({_PASSWORD_WORD}[ ](?:is|was|to)[ :]{{1,3}}[\"'`“])([^\"'`“”\r\n{_SEP}]{{3,64}})([\"'`”])",
+        hint=_H_PASSWORD,
+        keep=f"\x03{_STAND_IN}|\x03[^\x04]*{_PROSE}",
     ),
     # Other secrets by their word
     Rule(
@@ -342,19 +384,26 @@ RULES: tuple[Rule, ...] = (
         keep_before="(?:[A-Z0-9]+_)*(?:PUBLIC|PRIMARY|FOREIGN|SORT|CACHE|PARTITION|MAX|HASH)_",
     ),
     Rule(
+        "API_KEY",
+        f"({_any_case('(?:api[ _-]?key|access[ _-]key|secret[ _-]key|secret|token)')}(?: (?:is|was))?:?[ ]+[\"'`]?)([0-9A-Za-z_+/=-]{{20,}})()",
+        hint=_H_SECRET_WORD,
+        need=f"(?:{_MIXED})[^\x04]*",
+    ),
+    Rule(
         "EMAIL",
-        f"(^|{_ESCAPED}|[^{_EMAIL_CHAR}])([{_EMAIL_CHAR}]+(?:'[{_EMAIL_CHAR}]+){{0,2}}(?:@|%40)(?:[{_DOMAIN_CHAR}]+[.])+(?:[{_LETTERS}]{{2,24}}|xn--[0-9A-Za-z-]{{2,40}}))([(]?)",
+        f"(<EMAIL>|^|{_ESCAPED}|[^{_EMAIL_CHAR}])([{_EMAIL_CHAR}]+(?:'[{_EMAIL_CHAR}]+){{0,2}}{_AT_DOMAIN}(?:[{_EMAIL_CHAR}]*{_AT_DOMAIN}){{0,3}})([(]?)",
         hint="@|%40",
         keep="\x03git@|@[0-9]x[.]|[.](?:png|jpe?g|gif|svg|webp|js|json|css|html|xml|ya?ml|txt|log|service|socket|timer|target|slice|mount)\x04",
+        keep_before="<[A-Z]",
         alone=True,
     ),
     Rule(
         "HOME_USER",
-        f"((?:(?:GET|POST|PUT|PATCH|DELETE|HEAD|route|endpoint) [\"']?|^|{_ESCAPED}|[^0-9A-Za-z_./-]|file:/{{1,2}}(?:localhost)?|(?:^|[^0-9A-Za-z])/(?:export|var|usr|data|nfs|net|private/var|mnt/[0-9A-Za-z_-]{{1,20}}"
+        f"((?:(?:GET|POST|PUT|PATCH|DELETE|HEAD|route|endpoint) [\"']?|{_MASKED}|^|{_ESCAPED}|[^0-9A-Za-z_./-]|file:/{{1,2}}(?:localhost)?|(?:^|[^0-9A-Za-z])/(?:export|var|usr|data|nfs|net|private/var|mnt/[0-9A-Za-z_-]{{1,20}}"
         f"|cygdrive/[a-z]|[a-z]|System/Volumes/Data|Volumes/[0-9A-Za-z_-]{{1,20}}))\\\\?/(?:home|Users)\\\\?/)({_NAME})()",
         hint=_H_HOME,
         keep="\x03(?:(?:Shared|Public|Default|Guest|linuxbrew|index|dashboard|page|pages|settings|[0-9]+|[0-9a-f]{8}-[0-9a-f-]{27})\x04|[^\x04]*[.](?:html?|php|aspx|jsp)\x04)",
-        keep_before="(?:GET|POST|PUT|PATCH|DELETE|HEAD|route|endpoint) ",
+        keep_before="(?:GET|POST|PUT|PATCH|DELETE|HEAD|route|endpoint) |<[A-Z]",
     ),
     Rule("HOME_USER", f"(%2[Ff](?:home|Users)%2[Ff])({_NAME})()", hint=_H_HOME),
     Rule(
@@ -366,18 +415,26 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule("HOME_USER", f"({_WINDOWS_HOME})({_NAME})()", hint=_H_HOME, keep="\x03(?:Public|Default|All)\x04", keep_before="[^0-9A-Za-z:]/"),
     Rule("HOME_USER", "((?:^|[ \"'=:(\x1e\x1f])~)([a-z][a-z0-9_-]{2,31})(/)", hint=_H_HOME),
-    Rule("IBAN", f"{_EDGE}({_IBAN})([{_W}]*)", hint="[A-Za-z]{2}[0-9]{2}(?:[ -]?[0-9A-Za-z]){11}", alone=True, check="iban"),
+    Rule(
+        "IBAN",
+        f"({_MASKED}|^|{_ESCAPED}|[^{_W}])({_IBAN})([{_W}]*)",
+        hint="[A-Za-z]{2}[ -]?[0-9]{2}(?:[ -]?[0-9A-Za-z]){11}",
+        keep_before="<[A-Z]",
+        alone=True,
+        check="iban",
+    ),
     Rule(
         "CARD",
-        f"(^|{_ESCAPED}|[^{_W}.]|[^0-9][.])({_CARD_FORMS})((?:[.]?[{_W}])*)",
+        f"([0-9_]-|{_MASKED}|^|{_ESCAPED}|[^{_W}.]|[^0-9][.])({_CARD_FORMS})((?:[.{_DASH}]?[{_W}])*)",
         hint=_H_DIGITS,
         need=_CARD_NETWORKS,
+        keep_before="[0-9_]-|<[A-Z]",
         alone=True,
         check="luhn",
     ),
     Rule(
         "SSN",
-        f"({_NUMBERED_EDGE}|^|{_ESCAPED}|[^{_W}.{_DASH}])([0-9]{{3}}[{_DASH}][0-9]{{2}}[{_DASH}][0-9]{{4}}|[0-9]{{3}} [0-9]{{2}} [0-9]{{4}})((?:[.{_DASH}]?[{_W}])*)",
+        f"({_NUMBERED_EDGE}|{_MASKED}|^|{_ESCAPED}|[^{_W}.{_DASH}])([0-9]{{3}}[{_DASH}][0-9]{{2}}[{_DASH}][0-9]{{4}}|[0-9]{{3}} [0-9]{{2}} [0-9]{{4}})((?:[.{_DASH}]?[{_W}])*)",
         hint=_H_DIGITS,
         keep="\x03(?:000|666|9)|[^0-9]00[^0-9]|0000\x04",
         keep_before=_IS_NUMBERED,
@@ -389,43 +446,46 @@ RULES: tuple[Rule, ...] = (
         f"[^0-9\r\n\x1f]{{0,16}})([0-9]{{3}}[{_DASH}. ]?[0-9]{{2}}[{_DASH}. ]?[0-9]{{4}})((?:[.{_DASH}]?[{_W}])*)",
         hint=_H_DIGITS,
         keep="\x03(?:000|666|9)|0000\x04",
+        keep_before="<SSN>",
         alone=True,
     ),
     Rule(
         "MAC",
-        f"(^|{_ESCAPED}|[^{_W}:-])({_HEX}{{2}}(?:(?::{_HEX}{{2}}){{5}}|(?:-{_HEX}{{2}}){{5}})|{_HEX}{{4}}[.]{_HEX}{{4}}[.]{_HEX}{{4}})((?:[.:-]?[{_W}])*)",
+        f"({_MASKED}|^|{_ESCAPED}|[^{_W}:-])({_HEX}{{2}}(?:(?::{_HEX}{{2}}){{5}}|(?:-{_HEX}{{2}}){{5}})|{_HEX}{{4}}[.]{_HEX}{{4}}[.]{_HEX}{{4}})((?:[.:-]?[{_W}])*)",
         hint=_H_COLONS,
         keep="\x03[0-9]{4}[.][0-9]{4}[.][0-9]{4}\x04|\x03[0-9]{2}-(?:0[0-9]|1[0-2])-[0-3][0-9]-[0-2][0-9]-[0-5][0-9]-[0-5][0-9]\x04",
+        keep_before="<[A-Z]",
         alone=True,
     ),
     Rule(
         "IPV6",
-        f"(^|[0-9A-Za-z_)\\]]\\[|{_ESCAPED}|[^{_W}])((?:(?:{_HEX}{{0,4}}:){{2,7}}{_HEX}{{1,4}}(?:(?:[.][0-9]{{1,3}}){{1,3}}|::)?|(?:{_HEX}{{1,4}}:){{1,7}}:)(?:%[0-9A-Za-z_.-]{{1,20}})?)((?:[.:]?[{_W}])*)",
+        f"((?:{_MASKED}|[0-9A-Za-z_)\\]])\\[|{_MASKED}|^|{_ESCAPED}|[^{_W}])((?:(?:{_HEX}{{0,4}}:){{2,7}}{_HEX}{{1,4}}(?:(?:[.][0-9]{{1,3}}){{1,3}}|::)?|(?:{_HEX}{{1,4}}:){{1,7}}:)(?:%[0-9A-Za-z_.-]{{1,20}})?)((?:[.:]?[{_W}]|{_MASKED})*)",
         hint=_H_COLONS,
         need=f"(?:(?:{_HEX}{{1,4}}:){{7}}{_HEX}{{1,4}}|(?:{_HEX}{{1,4}}:){{6}}{_IP}|(?:{_HEX}{{1,4}}(?::{_HEX}{{1,4}}){{0,6}})?::(?:{_HEX}{{1,4}}:){{0,5}}{_IP}"
         f"|(?:{_HEX}{{1,4}}(?::{_HEX}{{1,4}}){{0,6}})?::(?:{_HEX}{{1,4}}(?::{_HEX}{{1,4}}){{0,6}})?)(?:%[^\x04]*)?",
         keep="\x03(?:[A-Fa-f]{1,4}::[A-Fa-f]{0,4}|[0-9]{1,3}::[0-9]{0,3}|::[A-Fa-f]+)\x04",
-        keep_before="[0-9A-Za-z_)\\]]\\[",
+        keep_before="[0-9A-Za-z_)\\]]\\[|<[A-Z]",
         alone=True,
     ),
     Rule(
         "IPV4",
-        f"((?:^|[^A-Za-z]){_VERSION_WORD}(?:[^0-9A-Za-z\r\n\x1f]{{1,6}}(?:(?:to|is|of|from)[ ])?)?(?:{_IP}(?:[ ,]{{1,2}}| to | or | and |->| -> | → )){{0,3}}|[A-Z][A-Za-z-]*/|[=<>~!^]=[ ]?|[A-Za-z]-|^|{_ESCAPED}|[^{_W}.])"
+        f"((?:(?:^|[^A-Za-z]){_VERSION_WORD}|[Vv]ersion)(?:[^0-9A-Za-z\r\n\x1f]{{1,6}}(?:(?:to|is|of|from)[ ])?)?(?:{_IP}(?:[ ,]{{1,2}}| to | or | and |->| -> | → )){{0,3}}|[A-Z][A-Za-z-]*/|[=<>~!^]=[ ]?|[A-Za-z]-|{_MASKED}|^|{_ESCAPED}|[^{_W}.])"
         f"({_IP})((?:[.]?[{_W}])*(?:[-+](?:alpha|beta|rc|dev|SNAPSHOT|final|release|preview|pre|[a-z][0-9])[0-9A-Za-z_.]*)?)",
         hint=_H_DOTS,
-        keep_before=f"[^A-Za-z0-9\x03]?(?:{_VERSION_WORD}[^A-Za-z]|[Vv]\x03)|[A-Z][A-Za-z-]*/|[=<>~!^]=|[A-Za-z]-",
+        keep_before=f"[^A-Za-z0-9\x03]?(?:(?:{_VERSION_WORD}|[Vv]ersion)[^A-Za-z]|[Vv]\x03)|[A-Z][A-Za-z-]*/|[=<>~!^]=|[A-Za-z]-|<[A-Z]",
         alone=True,
     ),
     Rule(
         "PHONE",
-        f"(^|{_ESCAPED}|[^{_W}+.])([+](?:1{_GAP}[2-9][0-9]{{2}}{_GAP}[0-9]{{3}}{_GAP}[0-9]{{4}}|1[ .-]?555[ .-][0-9]{{4}}|{_CALLING_CODE}(?:{_GAP}[0-9]){{6,12}}[0-9]*){_EXTENSION})((?:[A-Za-z_%][{_W}]*|[ ]{_UNIT})?)",
+        f"({_MASKED}|^|{_ESCAPED}|[^{_W}+.])([+](?:1{_GAP}[2-9][0-9]{{2}}{_GAP}[0-9]{{3}}{_GAP}[0-9]{{4}}|1[ .-]?555[ .-][0-9]{{4}}|{_CALLING_CODE}(?:{_GAP}[0-9]){{6,12}}[0-9]*){_EXTENSION})((?:[A-Za-z_%][{_W}]*|[ ]{_UNIT})?)",
         hint=_H_DIGITS,
+        keep_before="<[A-Z]",
         need="(?:[^0-9\x04]*[0-9]){8}[^\x04]*",
         keep=f"\x04[^\x05]|\x03[+](?:[0-9]{{16}}|[0-9]{{1,3}}[.][0-9]{{4,8}}\x04|{_DATE})",
     ),
     Rule(
         "PHONE",
-        f"({_NUMBERED_EDGE}|[0-9] |^|{_ESCAPED}|[^{_W}+.{_DASH}])((?:00|011[ -]){_CALLING_CODE}[ ./(){_DASH}]{{1,3}}[0-9](?:{_GAP}[0-9]){{5,11}}[0-9]*{_EXTENSION}"
+        f"({_NUMBERED_EDGE}|[0-9] |{_MASKED}|^|{_ESCAPED}|[^{_W}+.{_DASH}])((?:00|011[ -]){_CALLING_CODE}[ ./(){_DASH}]{{1,3}}[0-9](?:{_GAP}[0-9]){{5,11}}[0-9]*{_EXTENSION}"
         f"|00(?:4[013-9]|3[0-469]|35[138]|420|9[178]|8[16]|61|971)[0-9]{{8,11}})([{_W}]*)",
         hint=_H_DIGITS,
         keep=f"\x03[^\x04]*{_DATE}",
@@ -437,11 +497,12 @@ RULES: tuple[Rule, ...] = (
         f"((?:^|[^A-Za-z]|[a-hj-z]){_PHONE_WORD}[^0-9\r\n(+\x1f]{{0,24}})([(]?[0-9](?:{_GAP}[0-9]){{6,13}}{_EXTENSION})((?:[.{_DASH}]?[{_W}])*)",
         hint=_H_DIGITS,
         keep=f"\x03(?:{_DATE}|[0-9]+[.][0-9]+|[0-9]{{1,3}}(?:[.][0-9]{{1,3}}){{3}}|[0-9]{{14,}})\x04|[_ ][Ii][Dd][^A-Za-z\x03]*\x03|[a-z]Id[^A-Za-z\x03]*\x03",
+        keep_before="<PHONE>",
         alone=True,
     ),
     Rule(
         "PHONE",
-        f"({_NUMBERED_EDGE}|^|{_ESCAPED}|[^{_W}+.{_DASH}/])((?:1[ .{_DASH}])?(?:[(][0-9]{{3}}[)][ .{_DASH}]{{0,2}}|[0-9]{{3}}[ .{_DASH}/])[0-9]{{3}}[ .{_DASH}][0-9]{{4}}{_EXTENSION})((?:[.{_DASH}]?[{_W}])*)",
+        f"({_NUMBERED_EDGE}|{_MASKED}|^|{_ESCAPED}|[^{_W}+.{_DASH}/])((?:1[ .{_DASH}])?(?:[(][0-9]{{3}}[)][ .{_DASH}]{{0,2}}|[0-9]{{3}}[ .{_DASH}/])[0-9]{{3}}[ .{_DASH}][0-9]{{4}}{_EXTENSION})((?:[.{_DASH}]?[{_W}])*)",
         hint=_H_DIGITS,
         keep="\x03(?:[01][0-9]{2} [0-9]{3} |[0-9]{3} [01][0-9]{2} )[0-9]{4}",
         keep_before=_IS_NUMBERED,
@@ -457,7 +518,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "PHONE",
-        f"({_NUMBERED_EDGE}|[0-9] |^|{_ESCAPED}|[^{_W}+.{_DASH}/])(0[1-9](?:(?: [0-9]{{2}}){{4}}|(?:[.][0-9]{{2}}){{4}}|(?:-[0-9]{{2}}){{4}})|0[1-9][0-9]{{1,3}}[ {_DASH}][0-9]{{3,4}}[ {_DASH}][0-9]{{3,4}}"
+        f"({_NUMBERED_EDGE}|[0-9] |{_MASKED}|^|{_ESCAPED}|[^{_W}+.{_DASH}/])(0[1-9](?:(?: [0-9]{{2}}){{4}}|(?:[.][0-9]{{2}}){{4}}|(?:-[0-9]{{2}}){{4}})|0[1-9][0-9]{{1,3}}[ {_DASH}][0-9]{{3,4}}[ {_DASH}][0-9]{{3,4}}"
         f"|0[1-9][0-9]{{2,3}}[ /{_DASH}][0-9]{{6,8}}|[(]0[0-9]{{1,4}}[)][ ]?[0-9]{{3,4}}[ {_DASH}]?[0-9]{{3,5}}|[(][1-9][0-9][)] ?9?[0-9]{{4}}[ {_DASH}][0-9]{{4}})((?:[.{_DASH}]?[{_W}])*)",
         hint=_H_DIGITS,
         keep=f"\x03[^\x04]*{_DATE}",
@@ -465,9 +526,6 @@ RULES: tuple[Rule, ...] = (
         alone=True,
     ),
 )
-
-ENTITIES: tuple[str, ...] = tuple(dict.fromkeys(rule.entity for rule in RULES))
-"""Every entity, in the order of its first rule."""
 
 # Python ---------------------------------------------------------------------------------------------------------------
 
@@ -585,7 +643,7 @@ def _judge_sql(rule: Rule, column: str) -> str:
     text = _replace_sql(column, rule.unmark, r"\1") if rule.unmark else column
     if rule.check:
         # No pattern within the lambda: DuckDB would compile it anew for each chunk.
-        value = f"translate(string_split(string_split(p, chr(3))[2], chr(4))[1], {_literal(' .' + _DASH.replace(chr(92), ''))}, '')"
+        value = f"translate(string_split(string_split(p, chr(3))[2], chr(4))[1], {_literal(_DIGIT_SEPARATORS)}, '')"
         holds = _luhn_sql(value) if rule.check == "luhn" else _iban_sql(value)
         text = f"array_to_string(list_transform(string_split({text}, chr(2)), lambda p, i: case when i > 1 and {holds} then chr(2) || p else p end), '')"
     masked = _replace_sql(text, rule.mask, rf"\1<{rule.entity}>\2")
@@ -603,6 +661,7 @@ def _iban_sql(value: str) -> str:
     return f"list_reduce({values}, lambda a, b: (a * case when b > 9 then 100 else 10 end + b) % 97, 0) = 1"
 
 
+_DIGIT_SEPARATORS = " ._ " + _DASH.replace("\\", "")
 _MARKS_SQL = "chr(2) || chr(3) || chr(4) || chr(5)"
 
 
