@@ -117,8 +117,8 @@ Item = tuple[int, ...]
 class _Miner:
     """The least fixed point of "a word that varies is a variable", over token-number tuples.
 
-    Items are skeletons and what they generalise to. Nothing is ever taken back: rounds only add items, links and knowledge of which variables are certain, and every
-    condition is a count that can only grow. So the outcome depends on neither the order nor the company of messages: more of them never split a group.
+    Items are skeletons and what they generalise to. Nothing is ever taken back: rounds only add items, links and knowledge of which variables are certain, and
+    every condition is a count that can only grow. So the outcome depends on neither the order nor the company of messages: more of them never split a group.
     """
 
     def __init__(self, skeletons: Sequence[tuple[str, ...]]) -> None:

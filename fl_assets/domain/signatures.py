@@ -3,8 +3,8 @@ r"""How failures become signatures: the SQL that masks an error, and sums a day 
 What goes here: SQL text, made from our own constants alone. What does not: running it (the engines), grouping the masked errors (`patterns.py`).
 
 Every pattern is written in the subset that RE2 (DuckDB) and Java (Spark) share: no look-around, no back-reference. Three steps, cheapest first,
-so that the dear one sees each thing once: every digit becomes `0`, which makes most messages of one kind equal; of what is still distinct the *salient part* is taken
-(a traceback's last line, the message inside JSON); and that is masked.
+so that the dear one sees each thing once: every digit becomes `0`, which makes most messages of one kind equal; of what is still distinct the *salient part* is
+taken (a traceback's last line, the message inside JSON); and that is masked.
 """
 
 import pyarrow as pa
@@ -22,7 +22,8 @@ _LOG_BASE, _TOP_BUCKET = 1.1, 240
 _PIECE = r"""[^\s=:,;#@()\[\]{}<>"'`|]"""
 _ERROR_WORDS = (
     r"error|errors|exception|fail|failed|failure|fatal|panic|panicked|abort|aborted|cannot|can't|couldn't|could not|unable|denied|forbidden|refused"
-    r"|rejected|timeout|timed out|not found|no such|not exist|invalid|illegal|unexpected|unknown|undefined|missing|unauthorized|exceeded|killed|segmentation fault|core dumped|unreachable"
+    r"|rejected|timeout|timed out|not found|no such|not exist|invalid|illegal|unexpected|unknown|undefined|missing|unauthorized"
+    r"|exceeded|killed|segmentation fault|core dumped|unreachable"
     r"|not allowed|command not found"
 )
 _EXCEPTION = (
@@ -101,8 +102,8 @@ def _salient_sql(expr: str) -> str:
     """Return SQL for the part of an error that says what went wrong.
 
     Short single-line texts stay as they are. Of longer ones: the last line that names an exception (so of a Python or Java trace its cause), or the last
-    linter finding, or the last line with a word of error, each after the first line where that is a sentence of error itself; quoted listings do not count, as they are
-    the user's code. Of JSON, the message with its type.
+    linter finding, or the last line with a word of error, each after the first line where that is a sentence of error itself; quoted listings do not count,
+    as they are the user's code. Of JSON, the message with its type.
     """
     text = _replace(expr, r"\x1b\[[0-9;]*[A-Za-z]", "")
     unescaped = f"(case when not contains({text}, chr(10)) then replace({text}, '\\n', chr(10)) else {text} end)"
@@ -132,6 +133,7 @@ _STATUS = (
     r"""(?i)\b(?:https?(?:/[0-9.]+)?|status(?:[ _-]?code)?|error[ _-]code|exit(?:ed)?(?:[ _-]+(?:with|code|status|value|non-zero))*)"""
     r"""(?:["']?\s*[:=(]\s*["']?|\s+)([1-5][0-9][0-9])\b"""
 )
+_BLANKED_STATUS = _STATUS.replace("[1-5][0-9][0-9]", "000")
 
 
 def _unwrapped_sql(expr: str) -> str:
@@ -180,7 +182,7 @@ def masked_sql(rows: str, blank: str | None = None) -> str:
     return f"""
         with fl_blanked as (select *, {_blanked_sql("error", blank)} as blanked from {rows}),
         fl_masked as (
-            select blanked, {_masks_sql("blanked")} as masked, regexp_matches(blanked, {_literal(_STATUS.replace("[1-5]", "0").replace("[0-9][0-9]", "00"))}) as has_status
+            select blanked, {_masks_sql("blanked")} as masked, regexp_matches(blanked, {_literal(_BLANKED_STATUS)}) as has_status
             from (select distinct blanked from fl_blanked where blanked is not null))
         select fl_blanked.* exclude (blanked), masked || case when has_status then {_status_sql("error")} else '' end as masked_error
         from fl_blanked left join fl_masked using (blanked)"""  # noqa: S608 - constants and names of our own only
