@@ -39,15 +39,24 @@ def table_asset(table_name: str, group: str) -> dict[str, Any]:
     return {"partitions_def": DAILY, "backfill_policy": BACKFILL, **_shared(table_name, group)}
 
 
+def file_asset(group: str, kinds: set[str]) -> dict[str, Any]:
+    """Return the options of an `@dg.asset` that makes files, not a table; its docstring is the description."""
+    return {"partitions_def": DAILY, "backfill_policy": BACKFILL, **_common(group, kinds)}
+
+
 def _shared(table_name: str, group: str) -> dict[str, Any]:
+    kinds = {"duckdb", "parquet"} if group == "telemetry" else {"duckdb", "python"}
+    return {**_common(group, kinds), "metadata": {"dagster/column_schema": column_schema(table_name), "dagster/table_name": table_name}}
+
+
+def _common(group: str, kinds: set[str]) -> dict[str, Any]:
     return {
         "group_name": group,
-        "kinds": {"duckdb", "parquet"} if group == "telemetry" else {"duckdb", "python"},
+        "kinds": kinds,
         "owners": OWNERS,
         "tags": TAGS,
         "code_version": CODE_VERSION,
         "freshness_policy": dg.FreshnessPolicy.cron(deadline_cron="0 3 * * *", lower_bound_delta=timedelta(hours=24)),
-        "metadata": {"dagster/column_schema": column_schema(table_name), "dagster/table_name": table_name},
     }
 
 

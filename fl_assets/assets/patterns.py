@@ -10,7 +10,9 @@ from fl_assets.domain.analysis import analyse, replayed
 from fl_assets.domain.calibration import reliability
 from fl_assets.metadata import numbers, preview, report_day, table_asset
 from fl_assets.partitions import days_of
+from fl_assets.pictures import nodes_by_patterns, pattern_trends, pictures, reliability_diagram, volume_by_hour
 from fl_assets.resources import WorkspaceResource
+from fl_assets.storage.report_rows import failures_by_node, hourly
 
 GROUP = "patterns"
 
@@ -30,7 +32,11 @@ def failure_signatures(context: dg.AssetExecutionContext, workspace: WorkspaceRe
             day,
             "failure_signatures",
             len(rows),
-            {**numbers(sums), "most_failures": preview(largest, ("node_id", "service", "method", "failures", "masked_error"))},
+            {
+                **numbers(sums),
+                **pictures(by_hour=volume_by_hour(hourly(space, day))),
+                "most_failures": preview(largest, ("node_id", "service", "method", "failures", "masked_error")),
+            },
         )
 
 
@@ -77,7 +83,10 @@ def failure_patterns(context: dg.AssetExecutionContext, workspace: WorkspaceReso
             found.patterns.head(10).to_dict("records"),
             ("template", "failure_class", "state", "failures", "failure_rate", "nodes_affected", "nodes_reporting", "confidence"),
         )
-        report_day(context, day, "failure_patterns", rows, {**numbers(sums), **numbers({f"state_{name}": count for name, count in states.items()}), "top": top})
+        shown = found.patterns.to_dict("records")
+        drawn = pictures(trends=pattern_trends(shown), by_node=nodes_by_patterns(failures_by_node(space, day), shown))
+        by_state = {f"state_{name}": count for name, count in states.items()}
+        report_day(context, day, "failure_patterns", rows, {**numbers(sums), **numbers(by_state), **drawn, "top": top})
 
 
 @dg.asset(deps=["failure_patterns"], **table_asset("confidence_calibration", GROUP))
@@ -93,4 +102,5 @@ def confidence_calibration(context: dg.AssetExecutionContext, workspace: Workspa
         scores = {"predictions": report.pairs, "brier_score": report.brier, "expected_calibration_error": report.ece}
         scores |= {"precision_at_threshold": report.precision, "recall_at_threshold": report.recall}
         table = preview(bins.to_dict("records"), ("bin_low", "bin_high", "predictions", "predicted", "observed"))
-        report_day(context, day, "confidence_calibration", rows, {**numbers(scores), "reliability": table})
+        drawn = pictures(diagram=reliability_diagram(bins.to_dict("records"), space.settings.threshold))
+        report_day(context, day, "confidence_calibration", rows, {**numbers(scores), **drawn, "reliability": table})

@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "FEDERATED_LEARNING_"
@@ -65,6 +65,10 @@ class FederatedLearningConfig(BaseSettings):
     remedies_path: Path | None = Field(None, description="Your remedy rules (YAML); a rule with the id of a built-in one replaces it.")
     corrections_path: Path | None = Field(None, description="Your pattern merges and splits (YAML).")
     update_policy_path: Path | None = Field(None, description="Which config keys may change, with types and bounds (YAML).")
+    # Who is told
+    alert_webhook: SecretStr | None = Field(
+        None, exclude=True, description="Where alerts are posted, as Slack reads them (a URL; it is a secret, read from the environment and never shown)."
+    )
 
     @field_validator("cycle_interval_secs")
     @classmethod
@@ -74,6 +78,14 @@ class FederatedLearningConfig(BaseSettings):
         if whole_days or divides_a_day:
             return value
         message = f"must be a multiple of {DAY_SECS} (a day), or a whole number of minutes that divides it (e.g. 3600, 21600)"
+        raise ValueError(message)
+
+    @field_validator("alert_webhook")
+    @classmethod
+    def _webhook_is_a_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None or value.get_secret_value().startswith(("https://", "http://")):
+            return value
+        message = "must be a URL that starts with https:// or http://"
         raise ValueError(message)
 
     @classmethod
@@ -94,6 +106,11 @@ class FederatedLearningConfig(BaseSettings):
         return self.data_path / "lake"
 
     @property
+    def reports_path(self) -> Path:
+        """Folder of the daily reports, a page and its JSON twin each."""
+        return self.data_path / "reports"
+
+    @property
     def warehouse_path(self) -> Path:
         """The DuckDB file with every result table."""
         return self.data_path / "warehouse.duckdb"
@@ -104,5 +121,6 @@ def _explain(error: ValidationError) -> str:
     for problem in error.errors():
         name = PREFIX + "_".join(str(part) for part in problem["loc"]).upper()
         rule = problem["msg"].removeprefix("Value error, ")
-        lines.append(f"{name}={str(problem['input'])!r}: {rule}")
+        value = "(not shown)" if name == f"{PREFIX}ALERT_WEBHOOK" else repr(str(problem["input"]))
+        lines.append(f"{name}={value}: {rule}")
     return "\n".join(lines)

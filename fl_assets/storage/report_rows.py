@@ -78,3 +78,17 @@ def _from_lake(space: Workspace, table: str, day: date, sql: str) -> list[dict[s
     with space.engine.connect() as connection:
         connection.read_parquet(files, hive_partitioning=False).create_view("fl_events")
         return connection.sql(sql).to_arrow_table().to_pylist()
+
+
+def failures_by_node(space: Workspace, day: date) -> list[dict[str, Any]]:
+    """Return `pattern_id`, `node_id` and `failures` of a day's window, for every pattern and node that has any."""
+    return space.warehouse.rows(
+        """with found as (
+            select event_date, node_id, message_id, failures from failure_signatures
+            union all select event_date, node_id, signal || '|' || service, sessions_affected from conversation_signals)
+        select pattern_id, node_id, sum(failures)::bigint as failures
+        from found join pattern_members using (message_id)
+        where pattern_members.event_date = $day and found.event_date between $from_day and $day
+        group by all having sum(failures) > 0 order by all""",
+        {"day": day, "from_day": space.window(day).days[0]},
+    )
