@@ -2,10 +2,11 @@
 
     python benchmarks/failure_patterns.py --data ../shared/data/tau_bench_airline [--label-kind source_error_template]
 
-Reads `events.jsonl.gz` and `labels.jsonl.gz` of the folder. For each kind of label, the failed calls that carry one are grouped by (a) ours, the product's own
-path: masking in DuckDB, then `group_patterns` over all failures; (b) the exact key `service:method:error`; (c) TF-IDF and HDBSCAN on the raw text, where noise is
-apart and texts beyond `--most` distinct ones take the cluster of their nearest neighbour among those. V-measure, homogeneity (Rosenberg and Hirschberg 2007),
-adjusted Rand index and purity against the labels are printed, and last one line of JSON: for the kind asked for, or the mean over kinds of two classes and more.
+Reads `events.jsonl.gz` and `labels.jsonl.gz` of the folder. For each kind of label, the failed calls that carry one are grouped by (a) ours, the product's
+own path: masking in DuckDB, then `group_patterns` over all failures; (b) the exact key `service:method:error`; (c) TF-IDF and HDBSCAN on the raw text, where
+noise is apart and texts beyond `--most` distinct ones take the cluster of their nearest neighbour among those. V-measure, homogeneity (Rosenberg and
+Hirschberg 2007), adjusted Rand index and purity against the labels are printed, and last one line of JSON: for the kind asked for, or the mean over kinds of
+two classes and more.
 """
 
 import argparse
@@ -67,7 +68,8 @@ def ours(calls: Sequence[dict]) -> list[str]:
             null::timestamp as timestamp, null::double as duration_ms, false as success, error, null::varchar as caused_by, metadata from calls""")
         con.execute(f"create temp table failures as {failures_sql('raw_traces')}")
         messages = con.execute("""select message_id, any_value(masked_error) as masked_error, any_value(has_text) as has_text,
-            mode(service order by service) as service, mode(method order by method) as method, min(event_date) as first_day from failures group by message_id order by message_id""").df()
+            mode(service order by service) as service, mode(method order by method) as method, min(event_date) as first_day
+            from failures group by message_id order by message_id""").df()
         message_of = dict(con.execute("select event_id, message_id from failures").fetchall())
     grouped = group_patterns(messages)
     pattern_of = dict(zip(grouped["message_id"], grouped["pattern_id"], strict=True))

@@ -2,10 +2,10 @@
 
     python benchmarks/grouping.py --data ../shared/data/loghub [--lines 200000] [--seed 1]
 
-Reads every `*_2k.jsonl.gz` in the folder (`content`, `true_event_id`). One configuration for all systems. Ours is what the product runs: masking in DuckDB SQL,
-mining of distinct masked messages. Drain3 runs with its defaults. GA (grouping accuracy, Zhu et al. 2019) is the share of lines whose group holds exactly the lines
-of one true template; FGA (Jiang et al. 2024) is the F1 of groups that do. Speed is measured on the set enlarged to `--lines` lines with its digits rewritten, one
-system at a time, from the list of lines to a group for each line. The last line printed is JSON.
+Reads every `*_2k.jsonl.gz` in the folder (`content`, `true_event_id`). One configuration for all systems. Ours is what the product runs: masking in DuckDB
+SQL, mining of distinct masked messages. Drain3 runs with its defaults. GA (grouping accuracy, Zhu et al. 2019) is the share of lines whose group holds
+exactly the lines of one true template; FGA (Jiang et al. 2024) is the F1 of groups that do. Speed is measured on the set enlarged to `--lines` lines with its
+digits rewritten, one system at a time, from the list of lines to a group for each line. The last line printed is JSON.
 """
 
 import argparse

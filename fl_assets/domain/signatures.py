@@ -31,7 +31,7 @@ _EXCEPTION = (
     r"(?:Error|Exception|Exit|Interrupt|Iteration|Failure|Fault|Timeout|Expired|Exceeded|NotFound|DoesNotExist|Abort|Invalid)"
 )
 
-_STRONG_LINE = rf"(?m)^(?:E  +|- |Caused by: |[a-z.]+: )?(?:[A-Z]+[0-9]+:? )?({_EXCEPTION}(?:[^A-Za-z0-9_.(\n].*)?)$"
+_STRONG_LINE = rf"(?m)^(?:E  +|- |Caused by: |[^ \n:]+:0+: |[a-z.]+: )?(?:[A-Z]+[0-9]+:? )?({_EXCEPTION}(?:[^A-Za-z0-9_.(\n].*)?)$"
 _NAMED_LINE = r"(?m)^([A-Za-z_][A-Za-z0-9_.]*: .*)$"
 _RAISED = r"(?m)^(?:E  +[^ ]|\s+at [^ ]+ ?\(|\s+at [^ ]+:0|\s+File \"[^\"\n]+\", line )"
 _SIDE_LINE = r"(?im)^[ \t]*(?:[0-9]+(?:[:|\t]|  )|(?:note|hint|help|see also|for further information)\b).*$"
@@ -70,6 +70,11 @@ MASKS: tuple[tuple[str, str], ...] = (
     (r"\b(?:[a-z0-9-]+\.)+[a-z]{2,}:0\b", "<HOST>"),
     (
         r"\b(?:[A-Za-z0-9-]+\.)+(?:com|net|org|edu|gov|mil|io|ai|dev|app|local|localdomain|internal|info|biz|cn|uk|hk|de|jp|us|fr|ru|br|tw|kr|in|it|nl|au|ca)"
+        r"([^A-Za-z0-9.]|$)",
+        r"<HOST>\1",
+    ),
+    (
+        r"\b(?:[A-Za-z0-9-]+\.){2,}(?:pl|cz|es|se|no|fi|ch|at|be|dk|gr|hu|ie|il|mx|nz|pt|ro|sg|tr|ua|za|ar|cl|co|vn|th|ph|my|eu|sk|lt|lv|ee|bg|hr)"
         r"([^A-Za-z0-9.]|$)",
         r"<HOST>\1",
     ),
