@@ -3,12 +3,14 @@
 What goes here: names, defaults, bounds and the rule each value must keep. What does not: anything that acts on a setting.
 """
 
+import re
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "FEDERATED_LEARNING_"
 DAY_SECS = 86_400
@@ -31,6 +33,14 @@ def _as_switch(value: Any) -> Any:
 
 
 Switch = Annotated[bool, BeforeValidator(_as_switch)]
+
+
+def _as_words(value: Any) -> Any:
+    """Read a text as its words, which commas or blanks divide."""
+    return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_as_words)]
 
 
 class FederatedLearningConfig(BaseSettings):
@@ -65,6 +75,21 @@ class FederatedLearningConfig(BaseSettings):
     remedies_path: Path | None = Field(None, description="Your remedy rules (YAML); a rule with the id of a built-in one replaces it.")
     corrections_path: Path | None = Field(None, description="Your pattern merges and splits (YAML).")
     update_policy_path: Path | None = Field(None, description="Which config keys may change, with types and bounds (YAML).")
+    # Adapters
+    adapter_repos: Words = Field((), description="Hub repositories of adapters, `org/name` or `org/name@branch-or-commit`, divided by commas.")
+    adapter_url: str = Field("", description="Server with a plain list of adapters at `<url>/list`.")
+    adapter_hosts: Words = Field((), description="Further hosts that downloads may be redirected to, e.g. `*.cdn.example`.")
+    trusted_keys_path: Path | None = Field(None, description="Folder of Ed25519 public keys (`<name>.pem`) whose signatures are believed.")
+    require_signature: Switch = Field(True, description="Whether an adapter without a signature by a trusted key is refused.")
+    base_model: str = Field("", description="Base model that the nodes run, e.g. `Qwen/Qwen3-8B`; without it no adapter is admitted.")
+    base_revision: str = Field("", description="Revision of the base model that the nodes run.")
+    max_lora_rank: int = Field(16, ge=1, le=512, description="Highest rank that the nodes' server takes (vLLM: --max-lora-rank).")
+    lora_targets: Words = Field(
+        ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"), min_length=1, description="Modules that an adapter may change."
+    )
+    max_adapter_bytes: int = Field(1_073_741_824, ge=1024, description="Largest adapter that is downloaded, bytes.")
+    keep_versions: int = Field(3, ge=2, description="Installed versions that are kept of each adapter, the one in use and the one before it always.")
+    vllm_url: str = Field("", description="vLLM server that an adapter is loaded into when it is switched to.")
     # Who is told
     alert_webhook: SecretStr | None = Field(
         None, exclude=True, description="Where alerts are posted, as Slack reads them (a URL; it is a secret, read from the environment and never shown)."
@@ -79,6 +104,15 @@ class FederatedLearningConfig(BaseSettings):
             return value
         message = f"must be a multiple of {DAY_SECS} (a day), or a whole number of minutes that divides it (e.g. 3600, 21600)"
         raise ValueError(message)
+
+    @field_validator("adapter_url", "vllm_url")
+    @classmethod
+    def _server_is_a_plain_url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password or parts.query or parts.fragment):
+            message = "must be a URL that starts with https:// or http:// and holds no user, password or query"
+            raise ValueError(message)
+        return value.rstrip("/")
 
     @field_validator("alert_webhook")
     @classmethod

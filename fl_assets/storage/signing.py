@@ -1,0 +1,105 @@
+"""Ed25519: signing with a private key, and telling whether a trusted key signed.
+
+What goes here: key files and signatures over bytes. What does not: what the bytes mean; each kind of document puts a line of its own before
+them, so that a signature over one never fits another (`domain/adapters.signed_bytes`).
+
+A trusted key is a file `<name>.pem` in the folder of trusted keys; taking the file away revokes the key.
+"""
+
+import base64
+import binascii
+import os
+import stat
+from pathlib import Path
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key, load_pem_public_key
+
+_KEY_BYTES = 16_384
+
+
+class KeyFileError(ValueError):
+    """A key file that cannot be used; the text names file and rule, never its content."""
+
+
+def load_private_key(path: Path) -> Ed25519PrivateKey:
+    """Return the private key in a PEM file (PKCS8, not encrypted) that its owner alone can read.
+
+    Raises:
+        KeyFileError: it cannot be read, others can read it too, or it is no Ed25519 key.
+    """
+    content = _read(path, private=True)
+    try:
+        key = load_pem_private_key(content, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        message = f"{path} is no unencrypted PEM private key"
+        raise KeyFileError(message) from error
+    if not isinstance(key, Ed25519PrivateKey):
+        message = f"{path} holds a key of another kind; must be Ed25519 (openssl genpkey -algorithm ed25519)"
+        raise KeyFileError(message)
+    return key
+
+
+def sign(key: Ed25519PrivateKey, message: bytes) -> str:
+    """Return the signature over a message, in base64."""
+    return base64.b64encode(key.sign(message)).decode("ascii")
+
+
+def public_pem(key: Ed25519PrivateKey) -> bytes:
+    """Return the public half of a key as the PEM file that a folder of trusted keys takes."""
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+class TrustedKeys:
+    """The public keys in one folder, by file name."""
+
+    def __init__(self, folder: Path | None) -> None:
+        """Read every `*.pem` of the folder; no folder, no trust.
+
+        Raises:
+            KeyFileError: one of them is no Ed25519 public key: better to stop than to trust less, or more, than was meant.
+        """
+        self._keys: dict[str, Ed25519PublicKey] = {}
+        for path in sorted(folder.glob("*.pem")) if folder else []:
+            try:
+                key = load_pem_public_key(_read(path))
+            except (ValueError, UnsupportedAlgorithm) as error:
+                message = f"{path} is no PEM public key"
+                raise KeyFileError(message) from error
+            if not isinstance(key, Ed25519PublicKey):
+                message = f"{path} holds a key of another kind; must be an Ed25519 public key"
+                raise KeyFileError(message)
+            self._keys[path.stem] = key
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the keys."""
+        return tuple(self._keys)
+
+    def signed_by(self, message: bytes, signature: str) -> str | None:
+        """Return the name of the trusted key that signed the message; None when none did."""
+        try:
+            raw = base64.b64decode(signature.strip(), validate=True)
+        except (binascii.Error, ValueError):
+            return None
+        for name, key in self._keys.items():
+            try:
+                key.verify(raw, message)
+            except InvalidSignature:
+                continue
+            return name
+        return None
+
+
+def _read(path: Path, *, private: bool = False) -> bytes:
+    try:
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            if private and status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+                message = f"{path} can be read by others; must be its owner's alone (chmod 600)"
+                raise KeyFileError(message)
+            return file.read(_KEY_BYTES)
+    except OSError as error:
+        message = f"{path} cannot be read: {error.strerror}"
+        raise KeyFileError(message) from error
