@@ -109,7 +109,7 @@ def simulate(
     out: Annotated[Path, typer.Option(help="Folder to write telemetry files into; truth.json goes beside it.")] = Path("data/telemetry/cache"),
     days: Annotated[int, typer.Option(min=1, max=366)] = 14,
     nodes: Annotated[int, typer.Option(min=1, max=10_000)] = 12,
-    events_per_day: Annotated[int, typer.Option(min=1, help="Events a day, over all nodes.")] = 1500,
+    events_per_day: Annotated[int, typer.Option(min=1, help="Events a day, over all nodes.")] = 4000,
     seed: Annotated[int, typer.Option(help="Same seed and same days, same bytes.")] = 1,
     end: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Last day; by default yesterday, UTC.")] = None,
     if_empty: Annotated[bool, typer.Option("--if-empty", help="Do nothing when the folder already has files.")] = False,

@@ -208,6 +208,9 @@ def prepare_home(config: FederatedLearningConfig) -> Path:
     home = (config.data_path / "dagster").resolve()
     home.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(next(path for path in DAGSTER_SETTINGS if path.exists()), home / "dagster.yaml")
-    with dg.DagsterInstance.from_config(str(home)) as instance:
-        instance.get_runs(limit=1)
+    ready = home / ".initialised"
+    if not ready.exists():
+        with dg.DagsterInstance.from_config(str(home)) as instance:
+            instance.get_runs(limit=1)
+        ready.touch()
     return home

@@ -38,6 +38,9 @@ READ_DAYS = HORIZON_DAYS + BASELINE_DAYS
 """Days of sums that an analysis reads whole; of older ones, only what dates a message."""
 DAYS_A_COMMIT = 28
 
+_COUNTED: dict[tuple[str, date, str], Counter[str]] = {}
+"""What `recount` counted, by lake, day and content of the day."""
+
 
 class Workspace:
     """The lake, the index, the engine and the warehouse of one coordinator."""
@@ -71,7 +74,8 @@ class Workspace:
         path = self.settings.warehouse_path
         open_it = self._connect_warehouse or (lambda: connect(path, allowed=[self.settings.lake_path]))
         warehouse = Warehouse(open_it, path.with_suffix(".manifest"))
-        warehouse.create()
+        if not path.exists():
+            warehouse.create()
         return warehouse
 
     def events_on(self, day: date) -> int:
@@ -160,20 +164,29 @@ class Workspace:
         return found
 
     def recount(self, day: date) -> dict[str, int]:
-        """Count the failures of each pattern of a day's window anew, from the lake's events and not from any sum."""
+        """Count the failures of each pattern of a day's window anew, from the lake's events and not from any stored sum."""
         by_message: Counter[str] = Counter()
         for each in self.window(day).days:
-            signatures, _ = self.engine.signatures(each)
-            signals = self.engine.conversation_signals(each)
-            for message_id, failures in zip(signatures["message_id"].to_pylist(), signatures["failures"].to_pylist(), strict=True):
-                by_message[message_id] += failures
-            keys = zip(signals["signal"].to_pylist(), signals["service"].to_pylist(), signals["sessions_affected"].to_pylist(), strict=True)
-            for signal, service, affected in keys:
-                by_message[f"{signal}|{service}"] += affected
+            by_message.update(self._counted(each))
         counted: Counter[str] = Counter()
         for row in self.warehouse.read_day("pattern_members", day):
             counted[row["pattern_id"]] += by_message[row["message_id"]]
         return dict(counted)
+
+    def _counted(self, day: date) -> Counter[str]:
+        """Failures of a day by message id; counted once a process for what the lake holds, since a gate asks several times."""
+        key = (str(self.settings.lake_path.resolve()), day, self.lake.content_of(day))
+        if key not in _COUNTED:
+            found: Counter[str] = Counter()
+            signatures, _ = self.engine.signatures(day)
+            for message_id, failures in zip(signatures["message_id"].to_pylist(), signatures["failures"].to_pylist(), strict=True):
+                found[message_id] += failures
+            for row in self.engine.conversation_signals(day).select(["signal", "service", "sessions_affected"]).to_pylist():
+                found[f"{row['signal']}|{row['service']}"] += row["sessions_affected"]
+            while len(_COUNTED) >= DAYS_A_COMMIT:
+                _COUNTED.pop(next(iter(_COUNTED)))
+            _COUNTED[key] = found
+        return _COUNTED[key]
 
     def playbooks(self, day: date) -> list[Playbook]:
         """Return the day's playbooks as stored, by id."""

@@ -1,0 +1,71 @@
+"""What the README says is true: its commands exist, its settings are those of the code, its links lead somewhere."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from fl_assets.cli import app
+from fl_assets.domain.settings import PREFIX, FederatedLearningConfig
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def between(name: str) -> str:
+    return README.partition(f"<!-- {name}:begin -->")[2].partition(f"<!-- {name}:end -->")[0].strip()
+
+
+def settings_table() -> str:
+    """The table of settings, as the README must hold it."""
+    lines = ["| variable | default | what it is |", "|---|---|---|"]
+    for name, field in FederatedLearningConfig.model_fields.items():
+        default = "" if field.default is None else str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
+        if default and field.annotation is Path:
+            default = f"./{default}"
+        lines.append(f"| `{PREFIX}{name.upper()}` | {f'`{default}`' if default else ''} | {field.description} |")
+    return "\n".join(lines)
+
+
+def test_the_settings_are_those_of_the_code():
+    assert between("settings") == settings_table()
+
+
+def test_every_link_leads_to_a_file():
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
+    assert links
+    assert not [link for link in links if not (ROOT / link).exists()]
+
+
+def test_every_make_target_it_names_exists():
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"`?make ([a-z]+)", README)) - {"and"} <= targets | {"alone"}
+
+
+def test_make_alone_lists_its_targets():
+    listed = subprocess.run(["make", "-C", str(ROOT), "--no-print-directory"], capture_output=True, text=True, check=True).stdout
+    for target in ("setup", "run", "dev", "test", "check", "bench"):
+        assert f"make {target}" in listed
+
+
+def test_every_command_it_names_exists_and_shows_an_example():
+    names = set(re.findall(r"fl-assets ([a-z]+)", README)) | set(re.findall(r"`([a-z]+) FROM TO`", README))
+    assert {"cycle", "backfill"} <= names
+    for name in sorted(names):
+        shown = CliRunner().invoke(app, [name, "--help"])
+        assert shown.exit_code == 0, name
+        assert "Example: " in shown.output, name
+
+
+def test_its_python_runs_as_far_as_the_first_cycle():
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    lines = [line for line in code.splitlines() if "run_learning_cycle" not in line and "start_background" not in line]
+    subprocess.run([sys.executable, "-W", "ignore", "-c", "\n".join(lines)], check=True, cwd=ROOT, capture_output=True)
+
+
+if __name__ == "__main__":
+    begin, end = "<!-- settings:begin -->\n", "\n<!-- settings:end -->"
+    head, rest = README.split(begin)
+    (ROOT / "README.md").write_text(head + begin + settings_table() + end + rest.split(end.lstrip("\n"))[1])
