@@ -111,7 +111,7 @@ MIN_QUESTION_WORDS = 4
 """Content words that a turn must have to be a question at all: two short consents are not a repeated question."""
 MAX_TEXT = 4000
 """Characters of a turn that are read."""
-_PUNCTUATION = '.,;:!?()[]{}*"\n\t'
+_PUNCTUATION = ".,?!\n"
 _BOUNDARY = r"(?:^|[^\p{{L}}\p{{N}}])(?:{})(?:$|[^\p{{L}}\p{{N}}])"
 """Around phrases, for letters of any script; `\\b` knows only ASCII in RE2."""
 
@@ -154,10 +154,11 @@ def _says(text: str, purpose: str) -> str:
 
 
 def _words(text: str) -> str:
-    """SQL for the distinct content words of a text; punctuation falls, save what stands inside addresses and ids."""
+    """SQL for the distinct content words of a text; `replace`, mark by mark, is many times as fast as `translate` or an expression."""
     stop_words = ", ".join(_quoted(word) for word in (*_phrases("stop_words").split("|"), ""))
-    plain = f"translate({text}, {_quoted(_PUNCTUATION)}, '{' ' * len(_PUNCTUATION)}')"
-    return f"list_distinct(list_filter(string_split({plain}, ' '), lambda word: not list_contains([{stop_words}], word)))"
+    for mark in _PUNCTUATION:
+        text = f"replace({text}, {_quoted(mark)}, ' ')"
+    return f"list_distinct(list_filter(string_split({text}, ' '), lambda word: not list_contains([{stop_words}], word)))"
 
 
 def _alike(earlier: str) -> str:
@@ -229,10 +230,15 @@ claims as (
     where claims_success
 ),
 calls as (
-    select event_date, timestamp, service, method, success, unnest(list_distinct([trace_id, metadata['session_id']])) as line
+    select event_date, timestamp, service, method, success, trace_id as line
     from {traces}
+    where trace_id is not null
+    union all
+    select event_date, timestamp, service, method, success, metadata['session_id'] as line
+    from {traces}
+    where metadata['session_id'] <> coalesce(trace_id, '')
 ),
-failed_lines as (select distinct event_date, line from calls where not success and line is not null),
+failed_lines as (select distinct event_date, line from calls where not success),
 time_line as (
     select event_date, line, timestamp, 0 as is_turn, service, method, success, null as event_id, null as node_id, null as previous_timestamp
     from calls
