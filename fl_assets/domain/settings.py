@@ -155,6 +155,6 @@ def _explain(error: ValidationError) -> str:
     for problem in error.errors():
         name = PREFIX + "_".join(str(part) for part in problem["loc"]).upper()
         rule = problem["msg"].removeprefix("Value error, ")
-        value = "(not shown)" if name == f"{PREFIX}ALERT_WEBHOOK" else repr(str(problem["input"]))
+        value = "(not shown)" if name == f"{PREFIX}ALERT_WEBHOOK" else repr(re.sub(r"://[^/@\s]*@", "://***@", str(problem["input"])))
         lines.append(f"{name}={value}: {rule}")
     return "\n".join(lines)
