@@ -19,6 +19,7 @@ MAX_TEXT = 2000
 """Characters of a template that are read."""
 _CAMEL = re.compile(r"([a-z0-9])([A-Z])|([A-Z])([A-Z][a-z])")
 _SPACES = re.compile(r"[\s_-]+")
+_STATUS = " status="
 _PHRASE = r"^[^\s].*[^\s]$|^[^\s]$"
 
 Phrase = Annotated[str, StringConstraints(pattern=_PHRASE, max_length=120, to_lower=True)]
@@ -77,7 +78,13 @@ class Rule(Record):
 
 
 def classify(template: str, methods: Sequence[str], services: Sequence[str], kind: str, rules: Sequence[Rule]) -> ErrorClass:
-    """Return the class of the first rule that fits, or `other`."""
+    """Return the class of the first rule that fits, or `other`.
+
+    Of a pattern without error text only its status is read: the names of service and method, which stand beside it, are not the failure's words.
+    """
+    if kind == "silent":
+        start = template.rfind(_STATUS)
+        template = template[start:] if start >= 0 else ""
     words = readable(template)
     return next((rule.failure_class for rule in rules if rule.fits(words, methods, services, kind)), "other")
 

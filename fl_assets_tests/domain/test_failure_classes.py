@@ -248,6 +248,12 @@ def test_methods_services_and_kind_are_conditions_too():
     assert classify("", ["get_page"], ["mail"], "silent", rules) == "other"
 
 
+def test_of_a_failure_without_text_only_the_status_is_read():
+    assert classify("no error text: service=auth-timeouts method=check_password status=504", [], [], "silent", RULES) == "timeout"
+    assert classify("no error text: service=auth-timeouts method=check_credentials status=1", [], [], "silent", RULES) == "other"
+    assert classify("no error text: service=auth-timeouts method=check_credentials", [], [], "silent", RULES) == "other"
+
+
 def test_all_of_and_none_of_narrow_a_rule():
     rules = parse_rules({"failure_classes": [{"id": "a", "class": "auth", "all_of": ["key", "bad"], "none_of": ["foreign key"]}]})
     assert classify("bad key", [], [], "error", rules) == "auth"
