@@ -119,7 +119,6 @@ _KEYS = (
     "SG[.][0-9A-Za-z_-]{16,}[.][0-9A-Za-z_-]{16,}",  # SendGrid
     "(?:SK|AC)[0-9a-f]{32}",  # Twilio
     "key-[0-9a-f]{32}",  # Mailgun
-    "[0-9a-f]{32}-us[0-9]{1,2}",  # Mailchimp
     "pypi-[0-9A-Za-z_-]{30,}",
     "dckr_(?:pat|oat)_[0-9A-Za-z_-]{20,}",
     "do[opr]_v1_[0-9a-f]{40,}",
@@ -137,13 +136,18 @@ _KEYS = (
     "AGE-SECRET-KEY-1[0-9A-Z]{50,}",
     "(?:ATATT3|ATBB|EAAA|LTAI|AKID|AKCp|FlyV1|EAAC)[0-9A-Za-z_=-]{16,}",
     "hv[sbr][.][0-9A-Za-z_-]{20,}",
-    "[0-9]{8,10}:AA[0-9A-Za-z_-]{32,}",  # Telegram
-    "[MNO][0-9A-Za-z_-]{23,25}[.][0-9A-Za-z_-]{6}[.][0-9A-Za-z_-]{27,}",  # Discord
-    "[0-9A-Za-z_~.]{3}[0-9]Q~[0-9A-Za-z_~.-]{31,}",  # Azure AD
-    "[0-9A-Za-z]{14}[.]atlasv1[.][0-9A-Za-z_=-]{40,}",
     "hooks[.]slack[.]com/(?:services|workflows|triggers)/[0-9A-Za-z_/-]{20,}",
     "discord(?:app)?[.]com/api/webhooks/[0-9]{15,20}/[0-9A-Za-z_-]{30,}",
 )
+
+_INNER_KEYS = {
+    "[0-9a-f]{32}-us[0-9]{1,2}": "[0-9a-f]-us[0-9]",  # Mailchimp
+    "[0-9]{8,10}:AA[0-9A-Za-z_-]{32,}": "[0-9]:AA[0-9A-Za-z_-]{8}",  # Telegram
+    "[MNO][0-9A-Za-z_-]{23,25}[.][0-9A-Za-z_-]{6}[.][0-9A-Za-z_-]{27,}": "[.][0-9A-Za-z_-]{6}[.][0-9A-Za-z_-]{8}",  # Discord
+    "[0-9A-Za-z_~.]{3}[0-9]Q~[0-9A-Za-z_~.-]{31,}": "[0-9]Q~",  # Azure AD
+    "[0-9A-Za-z]{14}[.]atlasv1[.][0-9A-Za-z_=-]{40,}": "[.]atlasv1[.]",
+}
+"""Keys that do not begin with a name, and what to look for instead."""
 
 # Secrets known by the word before them --------------------------------------------------------------------------------
 
@@ -217,6 +221,7 @@ _CALL_GAP = (
     )
     + ")){0,4}[:,]?[ ]"
 )
+_SSN_WORD = _any_case("(?:ssn|social security(?: number| no[.]?| #)?|soc sec|social-security-number|social_security_number|tax[ _-]?id)")
 _UNIT = _any_case("(?:bytes|ms|tokens|rows|points|seconds|kb|mb|gb|usd|eur|lines|chars|items|users|steps|requests)")
 _DATE = "(?:(?:19|20)[0-9]{2}[-./ ]?[01][0-9][-./ ]?[0-3][0-9]|[0-3][0-9][-./ ][0-3][0-9][-./ ](?:19|20)[0-9]{2})"
 _NUMBERED_EDGE = f"(?:^|[^A-Za-z]){_NUMBERED}(?:[_ -]?{_any_case('(?:no|number|num|nr|id|code|key)')})?[.\"']{{0,2}}[ #:=_-]{{1,4}}"
@@ -239,10 +244,21 @@ _H_PASSWORD = _any_case("(?:pass|pwd|pw|psw|contrase)")
 _H_SECRET_WORD = _any_case("(?:key|secret|token)") + "(?: [iI]| [wW]|[: ])"
 _H_SECRET = _any_case("(?:secret|key|credential|signature|sig|token)") + f"{_QUOTE}?\\]?[ \t]*(?:[=:\x1e]|%3)"
 _H_FLAG = f"{_H_PASSWORD}|redis-cli|{_any_case('identified by')}"
-_H_KEYS = "|".join(_KEYS)
-_H_DIGITS = f"[0-9](?:[ ._/(){_DASH} ]{{0,3}}[0-9]){{6}}"
+# A key's name and the first of what follows it: long repeats make an automaton slow.
+_H_KEYS = "|".join((*(re.sub("{[0-9]{2}.*", "{4}", key) for key in _KEYS), *_INNER_KEYS.values()))
+_H_EDGE = f"(?:^|[^0-9A-Za-z]|%{_HEX}{{2}}|\\\\[nrt])"
+_H_DIGITS = "|".join(
+    (
+        f"{_H_EDGE}(?:[3456]|2[2-7]|81|97)[0-9](?:[ {_DASH}._ ]{{0,2}}[0-9]){{11}}",  # cards
+        f"[0-9]{{3}}[{_DASH} ][0-9]{{2}}[{_DASH} ][0-9]{{4}}|{_SSN_WORD}[^0-9\r\n\x1f]{{0,16}}[0-9]{{3}}",
+        f"[+][1-9](?:{_GAP}[0-9]){{6}}|{_H_EDGE}(?:00|011[ -])[1-9](?:{_GAP}[0-9]){{6}}",  # telephones abroad, then in America, then elsewhere
+        f"[0-9]{{3}}[)]?[ .{_DASH}/]{{0,2}}[0-9]{{3}}[ .{_DASH}][0-9]{{4}}|{_H_EDGE}(?:[(]?0[1-9](?:{_GAP}[0-9]){{7}}|[(][1-9][0-9][)] ?[0-9]{{4}})",
+        f"{_PHONE_WORD}[^0-9\r\n(+\x1f]{{0,24}}[(]?[0-9]|{_CALL_WORD}{_CALL_GAP}[(]?[0-9]{{2}}",
+    )
+)
 _H_DOTS = "[0-9][.][0-9]{1,3}[.][0-9]{1,3}[.][0-9]"
-_H_COLONS = f":{_HEX}{{0,4}}:|{_HEX}{{2}}-{_HEX}{{2}}-{_HEX}{{2}}-|{_HEX}{{4}}[.]{_HEX}{{4}}[.]"
+_H_COLONS = f"::|(?::{_HEX}{{1,4}}){{4}}|{_HEX}{{2}}-{_HEX}{{2}}-{_HEX}{{2}}-{_HEX}{{2}}-|{_HEX}{{4}}[.]{_HEX}{{4}}[.]{_HEX}{{4}}"
+_H_IBAN = f"{_H_EDGE}(?:{'|'.join(_any_case(country) for countries in _IBAN_LENGTHS.values() for country in countries.split())})[ -]?[0-9]{{2}}(?:[ -]?[0-9A-Za-z]){{11}}"
 _H_HOME = "[Uu][Ss][Ee][Rr][Ss](?:[\\\\/]|%2|%5)|home(?:[\\\\/]|%2)|Settings[\\\\/]|~[a-z]"
 
 RULES: tuple[Rule, ...] = (
@@ -263,7 +279,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "API_KEY",
-        f"({_MASKED}|^|{_ESCAPED}|[^0-9A-Za-z_-])({'|'.join(_KEYS)})()",
+        f"({_MASKED}|^|{_ESCAPED}|[^0-9A-Za-z_-])({'|'.join((*_KEYS, *_INNER_KEYS))})()",
         hint=_H_KEYS,
         need="(?:[^0-9\x04]*[0-9]|[^\x04]*[a-z][A-Z]|A[A-Z]{3}[0-9A-Z]{16})[^\x04]*",
         keep="[xX*]{6}|[.]{3}|[Yy][Oo][Uu][Rr][_-]",
@@ -415,17 +431,10 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule("HOME_USER", f"({_WINDOWS_HOME})({_NAME})()", hint=_H_HOME, keep="\x03(?:Public|Default|All)\x04", keep_before="[^0-9A-Za-z:]/"),
     Rule("HOME_USER", "((?:^|[ \"'=:(\x1e\x1f])~)([a-z][a-z0-9_-]{2,31})(/)", hint=_H_HOME),
-    Rule(
-        "IBAN",
-        f"({_MASKED}|^|{_ESCAPED}|[^{_W}])({_IBAN})([{_W}]*)",
-        hint="[A-Za-z]{2}[ -]?[0-9]{2}(?:[ -]?[0-9A-Za-z]){11}",
-        keep_before="<[A-Z]",
-        alone=True,
-        check="iban",
-    ),
+    Rule("IBAN", f"({_MASKED}|^|{_ESCAPED}|[^{_W}])({_IBAN})([{_W}]*)", hint=_H_IBAN, keep_before="<[A-Z]", alone=True, check="iban"),
     Rule(
         "CARD",
-        f"([0-9_]-|{_MASKED}|^|{_ESCAPED}|[^{_W}.]|[^0-9][.])({_CARD_FORMS})((?:[.{_DASH}]?[{_W}])*)",
+        f"([0-9_]-|{_MASKED}|^|{_ESCAPED}|[^{_W}.]|[^0-9][.])({_CARD_FORMS})((?:[.{_DASH}]?(?:[{_W}]|{_MASKED}))*)",
         hint=_H_DIGITS,
         need=_CARD_NETWORKS,
         keep_before="[0-9_]-|<[A-Z]",
@@ -434,7 +443,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "SSN",
-        f"({_NUMBERED_EDGE}|{_MASKED}|^|{_ESCAPED}|[^{_W}.{_DASH}])([0-9]{{3}}[{_DASH}][0-9]{{2}}[{_DASH}][0-9]{{4}}|[0-9]{{3}} [0-9]{{2}} [0-9]{{4}})((?:[.{_DASH}]?[{_W}])*)",
+        f"({_NUMBERED_EDGE}|{_MASKED}|^|{_ESCAPED}|[^{_W}.{_DASH}])([0-9]{{3}}[{_DASH}][0-9]{{2}}[{_DASH}][0-9]{{4}}|[0-9]{{3}} [0-9]{{2}} [0-9]{{4}})((?:[.{_DASH}]?(?:[{_W}]|{_MASKED}))*)",
         hint=_H_DIGITS,
         keep="\x03(?:000|666|9)|[^0-9]00[^0-9]|0000\x04",
         keep_before=_IS_NUMBERED,
@@ -442,8 +451,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "SSN",
-        f"((?:^|[^A-Za-z])(?:{_any_case('ssn|social security(?: number| no[.]?| #)?|soc sec|social-security-number|social_security_number|tax[ _-]?id')})"
-        f"[^0-9\r\n\x1f]{{0,16}})([0-9]{{3}}[{_DASH}. ]?[0-9]{{2}}[{_DASH}. ]?[0-9]{{4}})((?:[.{_DASH}]?[{_W}])*)",
+        f"((?:^|[^A-Za-z]){_SSN_WORD}[^0-9\r\n\x1f]{{0,16}})([0-9]{{3}}[{_DASH}. ]?[0-9]{{2}}[{_DASH}. ]?[0-9]{{4}})((?:[.{_DASH}]?(?:[{_W}]|{_MASKED}))*)",
         hint=_H_DIGITS,
         keep="\x03(?:000|666|9)|0000\x04",
         keep_before="<SSN>",
@@ -451,7 +459,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "MAC",
-        f"({_MASKED}|^|{_ESCAPED}|[^{_W}:-])({_HEX}{{2}}(?:(?::{_HEX}{{2}}){{5}}|(?:-{_HEX}{{2}}){{5}})|{_HEX}{{4}}[.]{_HEX}{{4}}[.]{_HEX}{{4}})((?:[.:-]?[{_W}])*)",
+        f"({_MASKED}|^|{_ESCAPED}|[^{_W}:-])({_HEX}{{2}}(?:(?::{_HEX}{{2}}){{5}}|(?:-{_HEX}{{2}}){{5}})|{_HEX}{{4}}[.]{_HEX}{{4}}[.]{_HEX}{{4}})((?:[.:-]?(?:[{_W}]|{_MASKED}))*)",
         hint=_H_COLONS,
         keep="\x03[0-9]{4}[.][0-9]{4}[.][0-9]{4}\x04|\x03[0-9]{2}-(?:0[0-9]|1[0-2])-[0-3][0-9]-[0-2][0-9]-[0-5][0-9]-[0-5][0-9]\x04",
         keep_before="<[A-Z]",
@@ -459,7 +467,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "IPV6",
-        f"((?:{_MASKED}|[0-9A-Za-z_)\\]])\\[|{_MASKED}|^|{_ESCAPED}|[^{_W}])((?:(?:{_HEX}{{0,4}}:){{2,7}}{_HEX}{{1,4}}(?:(?:[.][0-9]{{1,3}}){{1,3}}|::)?|(?:{_HEX}{{1,4}}:){{1,7}}:)(?:%[0-9A-Za-z_.-]{{1,20}})?)((?:[.:]?[{_W}]|{_MASKED})*)",
+        f"((?:{_MASKED}|[0-9A-Za-z_)\\]])\\[|{_MASKED}|^|{_ESCAPED}|[^{_W}])((?:(?:{_HEX}{{0,4}}:){{2,7}}{_HEX}{{1,4}}(?:(?:[.][0-9]{{1,3}}){{1,3}}|::)?|(?:{_HEX}{{1,4}}:){{1,7}}:)(?:%[0-9A-Za-z_.-]{{1,20}})?)((?:[.:]?(?:[{_W}]|{_MASKED}))*)",
         hint=_H_COLONS,
         need=f"(?:(?:{_HEX}{{1,4}}:){{7}}{_HEX}{{1,4}}|(?:{_HEX}{{1,4}}:){{6}}{_IP}|(?:{_HEX}{{1,4}}(?::{_HEX}{{1,4}}){{0,6}})?::(?:{_HEX}{{1,4}}:){{0,5}}{_IP}"
         f"|(?:{_HEX}{{1,4}}(?::{_HEX}{{1,4}}){{0,6}})?::(?:{_HEX}{{1,4}}(?::{_HEX}{{1,4}}){{0,6}})?)(?:%[^\x04]*)?",
@@ -470,7 +478,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "IPV4",
         f"((?:(?:^|[^A-Za-z]){_VERSION_WORD}|[Vv]ersion)(?:[^0-9A-Za-z\r\n\x1f]{{1,6}}(?:(?:to|is|of|from)[ ])?)?(?:{_IP}(?:[ ,]{{1,2}}| to | or | and |->| -> | → )){{0,3}}|[A-Z][A-Za-z-]*/|[=<>~!^]=[ ]?|[A-Za-z]-|{_MASKED}|^|{_ESCAPED}|[^{_W}.])"
-        f"({_IP})((?:[.]?[{_W}])*(?:[-+](?:alpha|beta|rc|dev|SNAPSHOT|final|release|preview|pre|[a-z][0-9])[0-9A-Za-z_.]*)?)",
+        f"({_IP})((?:[.]?(?:[{_W}]|{_MASKED}))*(?:[-+](?:alpha|beta|rc|dev|SNAPSHOT|final|release|preview|pre|[a-z][0-9])[0-9A-Za-z_.]*)?)",
         hint=_H_DOTS,
         keep_before=f"[^A-Za-z0-9\x03]?(?:(?:{_VERSION_WORD}|[Vv]ersion)[^A-Za-z]|[Vv]\x03)|[A-Z][A-Za-z-]*/|[=<>~!^]=|[A-Za-z]-|<[A-Z]",
         alone=True,
@@ -494,7 +502,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "PHONE",
-        f"((?:^|[^A-Za-z]|[a-hj-z]){_PHONE_WORD}[^0-9\r\n(+\x1f]{{0,24}})([(]?[0-9](?:{_GAP}[0-9]){{6,13}}{_EXTENSION})((?:[.{_DASH}]?[{_W}])*)",
+        f"((?:^|[^A-Za-z]|[a-hj-z]){_PHONE_WORD}[^0-9\r\n(+\x1f]{{0,24}})([(]?[0-9](?:{_GAP}[0-9]){{6,13}}{_EXTENSION})((?:[.{_DASH}]?(?:[{_W}]|{_MASKED}))*)",
         hint=_H_DIGITS,
         keep=f"\x03(?:{_DATE}|[0-9]+[.][0-9]+|[0-9]{{1,3}}(?:[.][0-9]{{1,3}}){{3}}|[0-9]{{14,}})\x04|[_ ][Ii][Dd][^A-Za-z\x03]*\x03|[a-z]Id[^A-Za-z\x03]*\x03",
         keep_before="<PHONE>",
@@ -502,7 +510,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "PHONE",
-        f"({_NUMBERED_EDGE}|{_MASKED}|^|{_ESCAPED}|[^{_W}+.{_DASH}/])((?:1[ .{_DASH}])?(?:[(][0-9]{{3}}[)][ .{_DASH}]{{0,2}}|[0-9]{{3}}[ .{_DASH}/])[0-9]{{3}}[ .{_DASH}][0-9]{{4}}{_EXTENSION})((?:[.{_DASH}]?[{_W}])*)",
+        f"({_NUMBERED_EDGE}|{_MASKED}|^|{_ESCAPED}|[^{_W}+.{_DASH}/])((?:1[ .{_DASH}])?(?:[(][0-9]{{3}}[)][ .{_DASH}]{{0,2}}|[0-9]{{3}}[ .{_DASH}/])[0-9]{{3}}[ .{_DASH}][0-9]{{4}}{_EXTENSION})((?:[.{_DASH}]?(?:[{_W}]|{_MASKED}))*)",
         hint=_H_DIGITS,
         keep="\x03(?:[01][0-9]{2} [0-9]{3} |[0-9]{3} [01][0-9]{2} )[0-9]{4}",
         keep_before=_IS_NUMBERED,
@@ -510,7 +518,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "PHONE",
-        f"((?:^|[^A-Za-z]){_CALL_WORD}{_CALL_GAP})([(]?[0-9]{{2,5}}[)]?[ ./{_DASH}]{{1,2}}[0-9]{{2,4}}(?:[ .{_DASH}]?[0-9]{{2,4}}){{0,4}}{_EXTENSION}|0[0-9]{{9,10}}|[2-9][0-9]{{9}})((?:[.{_DASH}]?[{_W}])*)",
+        f"((?:^|[^A-Za-z]){_CALL_WORD}{_CALL_GAP})([(]?[0-9]{{2,5}}[)]?[ ./{_DASH}]{{1,2}}[0-9]{{2,4}}(?:[ .{_DASH}]?[0-9]{{2,4}}){{0,4}}{_EXTENSION}|0[0-9]{{9,10}}|[2-9][0-9]{{9}})((?:[.{_DASH}]?(?:[{_W}]|{_MASKED}))*)",
         hint=_H_DIGITS,
         need="(?:[^0-9\x04]*[0-9]){7}[^\x04]*",
         keep=f"\x03(?:{_DATE}|[0-9]+[.][0-9]+)\x04",
@@ -519,7 +527,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "PHONE",
         f"({_NUMBERED_EDGE}|[0-9] |{_MASKED}|^|{_ESCAPED}|[^{_W}+.{_DASH}/])(0[1-9](?:(?: [0-9]{{2}}){{4}}|(?:[.][0-9]{{2}}){{4}}|(?:-[0-9]{{2}}){{4}})|0[1-9][0-9]{{1,3}}[ {_DASH}][0-9]{{3,4}}[ {_DASH}][0-9]{{3,4}}"
-        f"|0[1-9][0-9]{{2,3}}[ /{_DASH}][0-9]{{6,8}}|[(]0[0-9]{{1,4}}[)][ ]?[0-9]{{3,4}}[ {_DASH}]?[0-9]{{3,5}}|[(][1-9][0-9][)] ?9?[0-9]{{4}}[ {_DASH}][0-9]{{4}})((?:[.{_DASH}]?[{_W}])*)",
+        f"|0[1-9][0-9]{{2,3}}[ /{_DASH}][0-9]{{6,8}}|[(]0[0-9]{{1,4}}[)][ ]?[0-9]{{3,4}}[ {_DASH}]?[0-9]{{3,5}}|[(][1-9][0-9][)] ?9?[0-9]{{4}}[ {_DASH}][0-9]{{4}})((?:[.{_DASH}]?(?:[{_W}]|{_MASKED}))*)",
         hint=_H_DIGITS,
         keep=f"\x03[^\x04]*{_DATE}",
         keep_before=f"{_IS_NUMBERED}|[0-9] ",
@@ -629,7 +637,7 @@ _HINTS = tuple(dict.fromkeys(rule.hint for rule in RULES))
 
 
 def _hint_sql(hint: str, column: str) -> str:
-    if not re.search(r"[\\\[(?*+.{]", hint):  # only words: no pattern needed
+    if not _is_pattern(hint):  # only words: no pattern needed
         return "(" + " or ".join(f"contains({column}, {_literal(word)})" for word in hint.split("|")) + ")"
     return f"regexp_matches({column}, {_literal(hint)})"
 
@@ -667,10 +675,20 @@ _MARKS_SQL = "chr(2) || chr(3) || chr(4) || chr(5)"
 
 def hinted_sql(column: str) -> str:
     """Return a SQL condition that is true where `redact` may change the text, false where it cannot: most rows need no more than this."""
-    return " or ".join(_hint_sql(hint, column) for hint in _HINTS)
+    words = [hint for hint in _HINTS if not _is_pattern(hint)]
+    # Patterns in a few alternations, each small enough for RE2's automaton: one scan costs as much for all as for one.
+    secrets = {_H_KEYS}
+    numbers = {_H_DIGITS, _H_DOTS, _H_COLONS, _H_IBAN}
+    rest = [hint for hint in _HINTS if _is_pattern(hint) and hint not in secrets | numbers]
+    groups = ["|".join(rest), "|".join(hint for hint in _HINTS if hint in numbers), _H_KEYS]
+    return f"({' or '.join([*(_hint_sql(word, column) for word in words), *(_hint_sql(group, column) for group in groups)])})"
 
 
-def redact_select(source: str, columns: Sequence[str], *, fast: bool = True) -> str:
+def _is_pattern(hint: str) -> bool:
+    return bool(re.search(r"[\\\[(?*+.{]", hint))
+
+
+def redact_select(source: str, columns: Sequence[str], *, fast: bool = True, rules: Sequence[Rule] = RULES) -> str:
     """Return a SELECT that yields `source` with these text columns redacted as `redact` does, all else unchanged; null stays null.
 
     Nested SELECTs, two a rule, since nested expressions of one SELECT would be copied into each other. Each hint is looked for once, in the text as it came.
@@ -679,7 +697,9 @@ def redact_select(source: str, columns: Sequence[str], *, fast: bool = True) -> 
         source: a table name, or a SELECT in parentheses; our own text, never telemetry.
         columns: names of VARCHAR columns of it.
         fast: whether to skip rules whose hint is absent; without it every rule looks at every text (for tests).
+        rules: those to apply, where it is known that the hints of all others are absent.
     """
+    hints = tuple(dict.fromkeys(rule.hint for rule in rules))
 
     def level(steps: list[str], inner: str) -> str:
         return f"select * replace ({', '.join(steps)}) from ({inner})"  # noqa: S608 - our own patterns and column names
@@ -687,14 +707,14 @@ def redact_select(source: str, columns: Sequence[str], *, fast: bool = True) -> 
     def step(text: str, flag: str, changed: str) -> str:
         return f"case when {flag}_{text} then coalesce(try({changed}), '{UNREDACTABLE}') else {text} end as {text}"
 
-    flags = {f"_hint_{i}_{text}": _hint_sql(hint, text) if fast else "true" for i, hint in enumerate(_HINTS) for text in columns}
+    flags = {f"_hint_{i}_{text}": _hint_sql(hint, text) if fast else "true" for i, hint in enumerate(hints) for text in columns}
     sql = (
         f"select *, {', '.join(f'{text} is not null and ({test}) as {flag}' for flag, test in flags.items() for text in [flag.split('_', 3)[3]])} from {source}"  # noqa: S608
     )
-    hits = {text: " or ".join(f"_hint_{i}_{text}" for i in range(len(_HINTS))) for text in columns}
+    hits = {text: " or ".join(f"_hint_{i}_{text}" for i in range(len(hints))) for text in columns}
     sql = level([f"case when {hit} then translate({text}, {_MARKS_SQL}, '    ') else {text} end as {text}" for text, hit in hits.items()], sql)
-    for rule in RULES:
-        flag = f"_hint_{_HINTS.index(rule.hint)}"
+    for rule in rules:
+        flag = f"_hint_{hints.index(rule.hint)}"
         template = rf"\1<{rule.entity}>\3" if rule.is_plain else _MARKED
         sql = level([step(text, flag, _replace_sql(text, rule.find, template)) for text in columns], sql)
         if not rule.is_plain:
