@@ -10,14 +10,14 @@ The SQL is fast and lenient: it reads every line and marks those it would have t
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal, get_args
 
 import orjson
 
-from fl_assets.domain.redaction import ITEM_SEPARATOR, KEY_SEPARATOR, RULES, UNREDACTABLE, pseudonym, redact_select, redact_with_counts
+from fl_assets.domain.redaction import ITEM_SEPARATOR, KEY_SEPARATOR, RULES, UNREDACTABLE, Rule, pseudonym, redact_select, redact_with_counts
 
 Reason = Literal[
     "not_utf8",
@@ -303,6 +303,9 @@ EVENT_SCHEMA = json.dumps({"event_id": "VARCHAR", "event_type": "VARCHAR", "time
 """What `from_json` reads a line as. JSON keeps a value as it was written, so that its type can be seen."""
 
 _KEYS = "[" + ", ".join(f"'{key}'" for key in sorted(_KNOWN_KEYS)) + "]"
+_USUAL_TOP = "['event_id', 'event_type', 'execution_trace', 'conversation_log', 'timestamp']"
+_USUAL_TRACE = f"[{_USUAL_TOP}, ['trace_id', 'request_id', 'service', 'method', 'duration_ms', 'success', 'error', 'metadata', 'timestamp'], []]"
+_USUAL_TALK = f"[{_USUAL_TOP}, [], ['log_id', 'session_id', 'user_query', 'system_response', 'metadata', 'timestamp']]"
 _NO_MAP = "map([]::varchar[], []::varchar[])"
 
 
@@ -353,7 +356,7 @@ def parsed_sql(lines: str, *, doubt: bool = True) -> str:
             case when event_id is not null then json_keys(line, ['$', '$.execution_trace', '$.conversation_log']) end as keys
         from fl_read),
     fl_typed as (
-        select *, not list_has_all({_KEYS}, flatten(keys)) as has_unknown, try_cast(duration_raw as double) as duration_ms,
+        select *, case when keys = {_USUAL_TRACE} then false when keys = {_USUAL_TALK} then false else not list_has_all({_KEYS}, flatten(keys)) end as has_unknown, try_cast(duration_raw as double) as duration_ms,
             case when metadata_raw is null or metadata_raw = '{{}}' then {_NO_MAP} else from_json(metadata_raw, '"MAP(VARCHAR,VARCHAR)"') end as own_metadata,
             case when strlen(time_text) < 19 or time_text < '1' or time_text >= '3' or time_text[11] not in ('T', ' ', 't') then null
                  when right(time_text, 1) = 'Z' then try_cast(time_text as timestamp)
@@ -404,19 +407,47 @@ _SAFE_NAME = f"(?:{_UUID}|{_HEX_ID}|[0-9]{{1,6}}|[A-Za-z][A-Za-z_-]{{0,15}}[0-9]
 """Shapes of names that no rule masks but by chance: so a number is one of six digits at the most, and a span id has a letter, as it might be a card otherwise."""
 
 
-def _hinted_sql(column: str) -> str:
-    """SQL: whether any rule of redaction may find something. Long hints have an automaton each, as one of them all does not fit RE2's cache."""
-    hints = sorted({rule.hint for rule in RULES}, key=lambda hint: (len(hint) > 500, hint))
-    groups = ["|".join(hint for hint in hints if len(hint) <= 500), *(hint for hint in hints if len(hint) > 500)]
+_NUMBERS = ("IBAN", "CARD", "SSN", "MAC", "IPV6", "IPV4", "PHONE")
+_COMMON = ("EMAIL", "HOME_USER", "URL_CREDENTIALS")
+
+
+def _of(entities: tuple[str, ...]) -> tuple[Rule, ...]:
+    """Rules of some entities, with all others that look for the same hints."""
+    hints = {rule.hint for rule in RULES if rule.entity in entities and not rule.hint.startswith("</")}
+    return tuple(rule for rule in RULES if rule.hint in hints)
+
+
+RULE_SETS: dict[int, tuple[Rule, ...]] = {1: _of(_COMMON), 2: _of((*_COMMON, *_NUMBERS)), 3: RULES}
+"""Which rules a text needs, by what was found in it: most need few, and each rule costs time even where it has nothing to do."""
+
+
+def _matches(column: str, patterns: Iterable[str]) -> str:
+    """SQL: whether any of the patterns matches. Long ones have an automaton each, as one of them all would not fit RE2's cache."""
+    patterns = list(dict.fromkeys(patterns))
+    groups = ["|".join(pattern for pattern in patterns if len(pattern) <= 500), *(pattern for pattern in patterns if len(pattern) > 500)]
     tests = [f"regexp_matches({column}, '{group}')" for group in (group.replace("'", "''") for group in groups) if group]
     return "case " + " ".join(f"when {test} then true" for test in tests) + " else false end"
+
+
+def _rule_set_sql(column: str) -> str:
+    """SQL: which of RULE_SETS a text needs; null for none. Digits are in most ids, so there the rules themselves are asked: what none finds, none changes."""
+    numbers = _of(_NUMBERS)
+    rare = [rule.hint for rule in RULES if rule not in RULE_SETS[2]]
+    hinted = _matches(column, (rule.hint for rule in numbers))
+    finds = " ".join(
+        f"when case when regexp_matches({column}, '{hint}') then regexp_matches({column}, '{finds}') else false end then true"
+        for hint in dict.fromkeys(rule.hint for rule in numbers)
+        for finds in ["|".join(rule.find for rule in numbers if rule.hint == hint).replace("'", "''")]
+    )
+    has_number = f"case when {hinted} then case {finds} else false end else false end"
+    return f"case when {_matches(column, rare)} then 3 when {has_number} then 2 when {_matches(column, (rule.hint for rule in RULE_SETS[1]))} then 1 end"
 
 
 def events_sql(lines: str, sources: str, start: date, *, doubt: bool = True) -> str:
     """Return a SELECT of events as they are in `lines`: raw, so its result must stay in memory until `redacted_sql` has seen it.
 
-    Where `is_suspect`, the line must go through `read_line` and `redact_event` first. `doc` holds all texts of a row in which something may have to be masked, as one
-    text: names, texts, and metadata entries, with ITEM_SEPARATOR between them; it is null for all other rows.
+    Where `is_suspect`, the line must go through `read_line` and `redact_event` first. Where `rule_set` is not null, `doc` must go through `redacted_sql`: it holds all
+    texts of the row as one, names, texts and metadata entries, with ITEM_SEPARATOR between them.
 
     Args:
         lines: a relation of (`file_no`, `line_no`, `row_no`, `line`).
@@ -443,12 +474,12 @@ def events_sql(lines: str, sources: str, start: date, *, doubt: bool = True) -> 
         select *, case when regexp_full_match({names}, '{safe}') then {none} else {names} end || {item} || {doc} || {item} || {entries} as doc, coalesce(event_time < timestamp '{start}' or event_time > received + interval 1 day, true) as has_clock_skew
         from fl_events)
     select file_no, line_no, row_no, is_trace, has_clock_skew, coalesce(event_time, received) as timestamp, {texts},
-        coalesce(is_suspect or {has_separators}, true) as is_suspect, case when {_hinted_sql("doc")} then doc end as doc,
+        coalesce(is_suspect or {has_separators}, true) as is_suspect, {_rule_set_sql("doc")} as rule_set, doc,
         case when has_clock_skew then greatest(received::date, date '{start}') else event_time::date end as event_date
     from fl_docs"""  # noqa: S608 - constants and names of our own only
 
 
-def redacted_sql(docs: str) -> str:
+def redacted_sql(docs: str, rule_set: int) -> str:
     """Return a SELECT of (`row_no`, `parts`, `masked`, `is_suspect`) of those rows in which something was masked.
 
     `masked` names what was masked, once a value, and with a minus what the raw text named already. Where `is_suspect`, a name holds personal data, or the text
@@ -456,6 +487,7 @@ def redacted_sql(docs: str) -> str:
 
     Args:
         docs: a relation of (`row_no`, `doc`) as `events_sql` gives them.
+        rule_set: theirs.
     """
     item = f"chr({ord(ITEM_SEPARATOR)})"
     names = "regexp_extract_all({}, '<([A-Z_0-9]+)>', 1)"
@@ -464,7 +496,7 @@ def redacted_sql(docs: str) -> str:
         len(parts) <> len(raw_parts) or parts[1:{len(IDS)}] <> raw_parts[1:{len(IDS)}] as is_suspect
     from (
         select *, string_split(doc, {item}) as parts, string_split(raw, {item}) as raw_parts
-        from ({redact_select(f"(select row_no, doc, doc as raw from {docs})", ["doc"])}) where doc is distinct from raw)"""  # noqa: S608 - constants and names of our own only
+        from ({redact_select(f"(select row_no, doc, doc as raw from {docs})", ["doc"], rules=RULE_SETS[rule_set])}) where doc is distinct from raw)"""  # noqa: S608 - constants and names of our own only
 
 
 def staged_sql(events: str, redacted: str) -> str:

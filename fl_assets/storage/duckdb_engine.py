@@ -34,6 +34,7 @@ from fl_assets.domain.redaction import redact, redact_id, redact_with_counts
 from fl_assets.domain.settings import FederatedLearningConfig
 from fl_assets.domain.signatures import call_totals_sql, signature_sql
 from fl_assets.domain.telemetry import (
+    RULE_SETS,
     BadLine,
     content_sql,
     event_day,
@@ -421,21 +422,26 @@ class _Ingestion:
         """Stage a batch, and return the lines of it that are suspect: (file_no, line_no, line). Raw text stays in Arrow: what DuckDB keeps may spill to disk."""
         self.connection.register("fl_lines", batch)
         events = self.connection.sql(events_sql("fl_lines", "fl_sources", self.settings.start_date, doubt=doubt)).to_arrow_table()
-        suspects = set(events.filter(pc.field("is_suspect"))["row_no"].to_pylist())
-        events = events.filter(~pc.field("is_suspect"))
+        doubtful = events["is_suspect"]
+        suspects = set(events["row_no"].filter(doubtful).to_pylist())
+        if suspects:
+            events = events.filter(pc.invert(doubtful))
         if len(events) + len(suspects) != len(batch):
             message = f"{len(batch)} lines became {len(events)} events and {len(suspects)} lines to look at again: some were lost"
             raise RuntimeError(message)
-        redacted = _NONE_REDACTED
-        docs = events.select(["row_no", "doc"]).filter(pc.field("doc").is_valid())
-        if len(docs):
-            self.connection.register("fl_docs", docs)
-            redacted = self.connection.sql(redacted_sql("fl_docs")).to_arrow_table()
-            named = set(redacted.filter(pc.field("is_suspect"))["row_no"].to_pylist())
-            if named:
-                suspects |= named
-                redacted = redacted.filter(~pc.field("is_suspect"))
-                events = events.filter(~pc.field("row_no").isin(sorted(named)))
+        redacted = [_NONE_REDACTED]
+        for rule_set in sorted(RULE_SETS):
+            docs = events.select(["row_no", "doc"]).filter(pc.equal(events["rule_set"], rule_set))
+            if len(docs):
+                self.connection.register("fl_docs", docs)
+                redacted.append(self.connection.sql(redacted_sql("fl_docs", rule_set)).to_arrow_table())
+        redacted = pa.concat_tables(redacted)
+        named = redacted["row_no"].filter(redacted["is_suspect"])
+        if len(named):
+            suspects |= set(named.to_pylist())
+            redacted = redacted.filter(pc.invert(redacted["is_suspect"]))
+            events = events.filter(pc.invert(pc.is_in(events["row_no"], named)))
+        events = events.drop_columns(["is_suspect", "rule_set", "doc"])
         self.connection.register("fl_events", events)
         self.connection.register("fl_redacted", redacted)
         self.connection.execute(f"insert into fl_stage by name {staged_sql('fl_events', 'fl_redacted')}")
@@ -634,7 +640,14 @@ class _Ingestion:
         return self.connection.execute(f"select count(*) from {relation}").fetchall()[0][0]  # noqa: S608 - our own names
 
 
-_NONE_REDACTED = pa.table({"row_no": pa.array([], pa.int64()), "parts": pa.array([], pa.list_(pa.string())), "masked": pa.array([], pa.list_(pa.string()))})
+_NONE_REDACTED = pa.table(
+    {
+        "row_no": pa.array([], pa.int64()),
+        "parts": pa.array([], pa.list_(pa.string())),
+        "masked": pa.array([], pa.list_(pa.string())),
+        "is_suspect": pa.array([], pa.bool_()),
+    }
+)
 
 
 @lru_cache(maxsize=10_000)
