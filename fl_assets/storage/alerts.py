@@ -78,6 +78,14 @@ def post(webhook: SecretStr, message: dict[str, Any], *, wait_secs: float = 1.0)
         raise AlertError(message_) from None
 
 
+class _RefusedError(OSError):
+    """The webhook answered with a code above 299."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str) -> None:
         """Follow nothing: the request fails with the redirect's own code."""
@@ -85,18 +93,22 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 def _post(webhook: SecretStr, body: bytes) -> None:
     request = urllib.request.Request(webhook.get_secret_value(), body, {"Content-Type": "application/json", "User-Agent": "fl-assets"}, method="POST")
-    with urllib.request.build_opener(_NoRedirect).open(request, timeout=TIMEOUT_SECS) as answer:
-        answer.read(1024)
+    try:
+        with urllib.request.build_opener(_NoRedirect).open(request, timeout=TIMEOUT_SECS) as answer:
+            answer.read(1024)
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise _RefusedError(error.code) from None
 
 
 def _may_pass(error: BaseException) -> bool:
-    if isinstance(error, urllib.error.HTTPError):
+    if isinstance(error, _RefusedError):
         return error.code == 429 or error.code >= 500
     return isinstance(error, OSError | http.client.HTTPException) and not isinstance(error, http.client.InvalidURL)
 
 
 def _why(error: Exception) -> str:
-    if isinstance(error, urllib.error.HTTPError):
+    if isinstance(error, _RefusedError):
         return f"it answered {error.code}"
     if isinstance(error, urllib.error.URLError):
         return f"it could not be reached ({type(error.reason).__name__ if isinstance(error.reason, Exception) else error.reason})"
