@@ -38,7 +38,8 @@ WORSE_ALPHA = 0.05
 GUARD_ALPHA = 0.05 / 3
 """The same for each of the three guard metrics."""
 GUARD_MARGIN = 1.25
-"""While a guard metric looks worse by more than this factor, nothing is promoted, however unsure that is."""
+"""Nothing is promoted while a guard metric looks worse by more than this factor, however unsure that is; latency must surely be worse by more than it to
+count as harm, since a raised time limit lets slow calls succeed."""
 OVERDISPERSION = 0.1
 """Variance of a node's own drift, as a share of its square: it sets weights, not error rates."""
 DRAWS = 2000
@@ -117,8 +118,8 @@ def judge(counts: pd.DataFrame, trial: Trial, *, day: date, max_days: int, inter
     measures = (("all_failures", _rate(panel.all_failures, panel.all_calls, panel)), ("p95_ms", _level(panel.p95_ms, panel)), ("silent_days", _silence(panel)))
     guards = []
     for name, measure in measures:
-        of_guard = measure.paths(draws)
-        guards.append((name, of_guard, _first_crossing(of_guard, GUARD_ALPHA * spent)))
+        tolerated = GUARD_MARGIN if name == "p95_ms" else 1.0
+        guards.append((name, measure.paths(draws), _first_crossing(measure.paths(draws, tolerated), GUARD_ALPHA * spent)))
     finding, look, reason = _conclude(panel.looks, better, worse, paths, guards, trial, day, max_days)
     at = len(panel.looks) - 1 if look is None else look
     shown = [Effect(name, _ratio(of_guard, at), worse_on=_on(panel.looks, crossed, at)) for name, of_guard, crossed in guards]
@@ -266,14 +267,17 @@ class _Ratio:
 
 @dataclass(frozen=True)
 class _Mean:
-    """A value by node at each look, NaN where there is none; the effect is the difference of means."""
+    """A value by node at each look, NaN where there is none; the effect is the difference of means. The first `canaries` nodes are the canary."""
 
     values: np.ndarray
+    canaries: int
 
-    def paths(self, draws: np.ndarray) -> np.ndarray:
-        """Return the effect of each draw at each look."""
+    def paths(self, draws: np.ndarray, assumed: float = 1.0) -> np.ndarray:
+        """Return the effect of each draw at each look, with an assumed factor taken out of the canary nodes first."""
         known = np.isfinite(self.values)
-        values = np.where(known, self.values, 0.0)
+        values = self.values.copy()
+        values[: self.canaries] -= math.log(assumed)
+        values = np.where(known, values, 0.0)
         chosen, count = _sums(values, draws), _sums(known.astype(float), draws)
         with np.errstate(invalid="ignore", divide="ignore"):
             return chosen / count - (values.sum(axis=0) - chosen) / (known.sum(axis=0) - count)
@@ -351,14 +355,14 @@ def _level(values: np.ndarray, panel: _Panel) -> _Mean:
     with np.errstate(invalid="ignore", divide="ignore"):
         earlier = np.where(np.isfinite(past), past, 0.0).sum(axis=1) / np.isfinite(past).sum(axis=1)
         later = np.where(known, now, 0.0).cumsum(axis=1) / known.cumsum(axis=1)
-    return _Mean(later - earlier[:, None])
+    return _Mean(later - earlier[:, None], panel.canaries)
 
 
 def _silence(panel: _Panel) -> _Mean:
     """Return the share of days on which a node that reported before the release has reported nothing since; an update can end a node."""
     reported = panel.all_calls[:, : panel.before].sum(axis=1) > 0
     silent = (panel.all_calls[:, panel.before :] == 0).cumsum(axis=1) / np.arange(1, len(panel.looks) + 1)
-    return _Mean(np.where(reported[:, None], silent, np.nan))
+    return _Mean(np.where(reported[:, None], silent, np.nan), panel.canaries)
 
 
 # What verdicts teach -----------------------------------------------------------------------------------------------------

@@ -86,6 +86,11 @@ class Disk:
             file.write(content)
         path.chmod(mode)
 
+    def append(self, path: Path, content: bytes) -> None:
+        """Add to the end of a file, which is made if need be."""
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600), "ab") as file:
+            file.write(content)
+
     def sync(self, path: Path) -> None:
         """Have a file or folder reach the disk."""
         descriptor = os.open(path, os.O_RDONLY)

@@ -92,6 +92,10 @@ def test_a_guard_metric_that_gets_worse_rolls_back_what_helps(guard):
     assert (found.finding, guard in found.reason) == ("worse", True)
 
 
+def test_a_latency_that_rises_within_the_margin_stops_nothing():
+    assert verdict(*fleet(effect=0.5, slower=1.15)).finding == "better"
+
+
 def test_canary_nodes_that_fall_silent_are_harm_though_nothing_fails_on_them():
     counts, trial = fleet()
     gone = counts["node_id"].isin(trial.canary) & (counts["event_date"] > RELEASED)
