@@ -14,7 +14,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 import numpy as np
 from pydantic import Field, ValidationError, field_validator
@@ -47,6 +47,7 @@ RULES: Mapping[str, str] = {
     "version_increases": "the version is not below the highest ever seen, nor the same with other content",
     "version_step": "the version does not run far ahead of the highest ever seen",
     "not_withdrawn": "the version was not rolled back here",
+    "folder": "its folder here is as we left it, without links",
     "not_current": "the version is not the one in use",
     "checksum": "every file has the size and SHA-256 of the manifest",
     "config": "the adapter config is a plain LoRA config that names no code",
@@ -468,7 +469,7 @@ def read_header(length: bytes, header: bytes, file_size: int) -> tuple[list[Tens
         dtype, shape, offsets = fields.get("dtype"), fields.get("shape"), fields.get("data_offsets")
         if set(fields) != {"dtype", "shape", "data_offsets"} or not _are_sizes(shape) or not _are_sizes(offsets) or len(offsets) != 2:
             return [], [*found, refused("dtype, shape and two offsets for each tensor", f"{name[:80]!r} without them")]
-        if dtype not in _ITEM_BYTES:
+        if not isinstance(dtype, str) or dtype not in _ITEM_BYTES:
             found.append(refused(f"one of {', '.join(_ITEM_BYTES)}", f"{name[:80]!r} of {dtype!r:.20}", "tensor_dtype"))
         elif math.prod(shape) * _ITEM_BYTES[dtype] != offsets[1] - offsets[0]:
             found.append(refused("as many bytes as shape and dtype make", f"{name[:80]!r} of shape {shape} in {offsets[1] - offsets[0]} bytes"))
@@ -553,5 +554,5 @@ def _no_constant(name: str) -> Any:
     raise ValueError(message)
 
 
-def _are_sizes(value: Any) -> bool:
+def _are_sizes(value: Any) -> TypeGuard[list[int]]:
     return isinstance(value, list) and all(isinstance(item, int) and not isinstance(item, bool) and 0 <= item < 2**53 for item in value)

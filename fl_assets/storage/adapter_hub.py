@@ -16,7 +16,7 @@ import re
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -276,7 +276,7 @@ def _stay_on_hosts(request: Any) -> None:
 
 
 @contextmanager
-def _guarded(check: Callable[[str], None]) -> Iterator[None]:
+def _guarded(check: Callable[[str], None]) -> Generator[None]:
     """Have the Hub's client, which follows any redirect, ask `check` before each request that is made inside the block."""
     hooks = huggingface_hub.get_session().event_hooks["request"]
     if _stay_on_hosts not in hooks:
