@@ -6,7 +6,8 @@ Each injection is one window of events labelled `type@service`; events outside o
 before are the normal events, with the project's own signatures, patterns and evidence. A pattern is *concentrated* when its rate in the window is at least
 twice the normal one and the difference survives false-discovery control at 10 % within the window (hypergeometric test of counts). A fault is *found* when
 the service in which a concentrated pattern fails most is the faulty one, and found @10 when that holds for one of the ten least likely patterns, concentrated
-or not. All other concentrated patterns count as false, though some are the fault's echo in its callers.
+or not. All other concentrated patterns count as false, though some are the fault's echo in its callers. `found_by_chance` is how many would be found if each
+window were asked for one of the other faulty services.
 
 `ours` is what the project does; `ours_with_latency` adds services whose traces are slow, which it does not yet raise as patterns; `exact_key` is the
 original's `service:method:error`, through the same steps. The last line printed is JSON.
@@ -133,12 +134,14 @@ def ranked(candidates: pd.DataFrame) -> pd.DataFrame:
 
 
 def score(injections: pd.DataFrame, windows: list[pd.DataFrame]) -> dict:
-    found, found_at_10, false, by_type = 0, 0, 0, {}
+    found, found_at_10, false, by_chance, by_type = 0, 0, 0, 0.0, {}
+    services = set(injections["service"])
     for fault, candidates in zip(injections.itertuples(), windows, strict=True):
         concentrated = candidates[candidates["is_concentrated"]]
         is_found = bool((concentrated["service"] == fault.service).any())
         found += is_found
         found_at_10 += bool((candidates.head(TOP)["service"] == fault.service).any())
+        by_chance += len(set(concentrated["service"]) & services - {fault.service}) / (len(services) - 1)
         false += int((concentrated["service"] != fault.service).sum())
         of_type = by_type.setdefault(fault.type, [0, 0])
         of_type[0] += is_found
@@ -147,6 +150,7 @@ def score(injections: pd.DataFrame, windows: list[pd.DataFrame]) -> dict:
         "found": found,
         "of": len(injections),
         "recall": round(found / len(injections), 3),
+        "found_by_chance": round(by_chance, 1),
         "precision": round(found / max(1, found + false), 3),
         "recall_at_10": round(found_at_10 / len(injections), 3),
         "false_patterns_per_window": round(false / len(injections), 2),
