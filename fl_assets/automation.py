@@ -66,8 +66,7 @@ def minimum_events_reached(context: dg.SensorEvaluationContext, workspace: Works
     backlog, required = space.index.backlog(), space.settings.min_events
     if backlog.events < required:
         return dg.SensorResult(skip_reason=f"{backlog.events} of {required} events, {required - backlog.events} to go")
-    first, last = DAILY.get_first_partition_key(), DAILY.get_last_partition_key()
-    days = [entry for entry in backlog.days if first <= str(entry.day) <= last]
+    days = [entry for entry in backlog.days if DAILY.has_partition_key(str(entry.day))]
     requests = [dg.RunRequest(run_key=f"{entry.day}:{entry.token}", partition_key=str(entry.day)) for entry in days[:DAYS_PER_RUN]]
     context.log.info(f"{backlog.events} events on {len(days)} days have not been analysed; asking for {len(requests)} of them, oldest first")
     # Tokens name the content, so a run key says all that a cursor could; it is kept for the eye of whoever debugs a tick.

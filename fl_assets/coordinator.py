@@ -150,13 +150,14 @@ class FederatedLearningCoordinator:
                 message = f"{day} is not a partition: days run from {DAILY.get_first_partition_key()} (FEDERATED_LEARNING_START_DATE) to today, UTC"
                 raise ValueError(message)
         overrides = {name: str(value) for name, value in self.config.model_dump().items() if value is not None}
-        target = {"partition_key": str(days[0])} if len(days) == 1 else {"tags": range_tags(days[0], days[-1])}
+        alone = len(days) == 1
         outcome = defs.resolve_job_def("learning_cycle").execute_in_process(
             instance=self._instance or open_home(self.config),
             resources=resources(**overrides),
             run_config={"loggers": {"console": {"config": {"log_level": self.log_level}}}},
             raise_on_error=False,
-            **target,
+            partition_key=str(days[0]) if alone else None,
+            tags=None if alone else range_tags(days[0], days[-1]),
         )
         results = [self._result_of(outcome.run_id, day) for day in days]
         unfinished = [result for result in results if result is None or result.status in ("running", "failed")]
@@ -173,7 +174,8 @@ class FederatedLearningCoordinator:
             return None
         row = rows[0]
         times = {name: row[name].replace(tzinfo=UTC) if row[name] else None for name in ("start_time", "end_time")}
-        return LearningCycleResult(day=row.pop("event_date"), **(row | times))
+        fields = {name: value for name, value in row.items() if name != "event_date"}
+        return LearningCycleResult.model_validate({**fields, **times, "day": row["event_date"]})
 
 
 def failure_of(outcome: dg.ExecuteInProcessResult) -> str:

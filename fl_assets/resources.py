@@ -18,7 +18,7 @@ from fl_assets.storage.workspace import Workspace
 
 
 class WarehouseResource(DuckDBResource):
-    """The DuckDB file of result tables, for your own assets too.
+    """The DuckDB file of result tables, for assets of your own.
 
     The stock resource leaks its connection when the body raises, and retries without jitter; this one closes it and waits its turn.
     """
@@ -33,15 +33,14 @@ class WarehouseResource(DuckDBResource):
 class WorkspaceResource(dg.ConfigurableResource):
     """Everything on disk that the assets work with."""
 
-    warehouse: WarehouseResource
     overrides: dict[str, str] = Field(default_factory=dict, description="Settings that win over the environment, by field name, e.g. {'min_events': '10'}.")
 
     def open(self) -> Workspace:
         """Return the workspace; it connects only while used."""
-        return Workspace(FederatedLearningConfig.from_env(**self.overrides), self.warehouse.get_connection)
+        return Workspace(FederatedLearningConfig.from_env(**self.overrides))
 
 
 def resources(**overrides: str) -> dict[str, dg.ConfigurableResource]:
     """Return the resources of the project; `overrides` are settings by field name."""
     settings = FederatedLearningConfig.from_env(**overrides)
-    return {"workspace": WorkspaceResource(warehouse=WarehouseResource(database=str(settings.warehouse_path)), overrides=overrides)}
+    return {"workspace": WorkspaceResource(overrides=overrides), "warehouse": WarehouseResource(database=str(settings.warehouse_path))}

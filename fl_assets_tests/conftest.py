@@ -1,6 +1,7 @@
 """Fixtures shared by the tests: settings in a folder of their own, a simulated fleet, its learning cycles."""
 
 import os
+import shutil
 from datetime import date
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from fl_assets.storage.simulator import simulate
 hypothesis_settings.register_profile("default", deadline=None)  # a busy machine is no failed property
 hypothesis_settings.load_profile("default")
 
-LAST_DAY = date(2026, 11, 14)
+DAYS = [date(2026, 11, day) for day in range(9, 15)]
+LAST_DAY = DAYS[-1]
 SHARED_DATA = Path(__file__).parents[1] / "../shared/data"
 
 
@@ -37,23 +39,41 @@ def settings_in(folder: Path, **overrides) -> FederatedLearningConfig:
     return FederatedLearningConfig.from_env(**(paths | overrides))
 
 
-def coordinator_in(folder: Path, **overrides) -> FederatedLearningCoordinator:
-    """A coordinator with every path below `folder` and a Dagster instance that leaves nothing behind."""
-    return FederatedLearningCoordinator(settings_in(folder, **overrides), instance=dg.DagsterInstance.ephemeral())
+@pytest.fixture(scope="session", autouse=True)
+def instance():
+    """One Dagster instance for all tests, in memory."""
+    with dg.DagsterInstance.ephemeral() as made:
+        yield made
+
+
+def coordinator_in(folder: Path, instance: dg.DagsterInstance, **overrides) -> FederatedLearningCoordinator:
+    """A coordinator with every path below `folder`."""
+    return FederatedLearningCoordinator(settings_in(folder, **overrides), instance=instance)
 
 
 @pytest.fixture(scope="session")
 def fleet(tmp_path_factory) -> Path:
-    """Folder with the telemetry of a small simulated fleet (`telemetry/cache`, `telemetry/truth.json`)."""
-    folder = tmp_path_factory.mktemp("fleet")
-    simulate(folder / "telemetry" / "cache", days=10, nodes=10, events_per_day=1500, seed=5, end=LAST_DAY)
-    return folder
+    """Telemetry folder of a small simulated fleet; `truth.json` lies beside it."""
+    cache = tmp_path_factory.mktemp("fleet") / "cache"
+    simulate(cache, days=len(DAYS), nodes=8, events_per_day=1200, seed=5, end=LAST_DAY)
+    return cache
 
 
 @pytest.fixture(scope="session")
-def learned(fleet, tmp_path_factory) -> FederatedLearningCoordinator:
-    """The fleet after a backfill of its ten days; tests read it and change nothing."""
-    folder = tmp_path_factory.mktemp("learned")
-    coordinator = coordinator_in(folder, telemetry_path=fleet / "telemetry" / "cache")
-    coordinator.backfill(date(2026, 11, 5), LAST_DAY)
+def learned(fleet, tmp_path_factory, instance) -> FederatedLearningCoordinator:
+    """The fleet after a backfill of all its days in one run; tests read it and change nothing."""
+    coordinator = coordinator_in(tmp_path_factory.mktemp("learned"), instance, telemetry_path=fleet)
+    coordinator.backfill(DAYS[0], LAST_DAY)
     return coordinator
+
+
+@pytest.fixture
+def copied(learned, fleet, tmp_path, instance):
+    """Make a coordinator that has the learned one's lake, and its results unless `fresh`; settings as given."""
+
+    def make(*, fresh: bool = False, **overrides) -> FederatedLearningCoordinator:
+        results = ("warehouse.*", "playbooks", "reports") if fresh else ()
+        shutil.copytree(learned.config.data_path, tmp_path / "copy", ignore=shutil.ignore_patterns(*results))
+        return coordinator_in(tmp_path / "copy", instance, **({"telemetry_path": fleet} | overrides))
+
+    return make

@@ -2,29 +2,27 @@
 
 import json
 import random
-import shutil
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 
 import dagster as dg
 import orjson
 import pytest
 
+from fl_assets.assets.updates import update_decisions
 from fl_assets.automation import DISABLED, minimum_events_reached
 from fl_assets.coordinator import CycleFailedError, InsufficientData
 from fl_assets.definitions import build
 from fl_assets.domain.models import LearningCycleResult
 from fl_assets.domain.signatures import signature_sql
 from fl_assets.resources import resources
-from fl_assets_tests.conftest import LAST_DAY, coordinator_in
+from fl_assets_tests.conftest import DAYS, LAST_DAY
 
-FIRST_DAY = date(2026, 11, 5)
 RESULT_TABLES = ("failure_signatures", "call_totals", "conversation_signals", "failure_patterns", "pattern_members", "playbooks", "update_decisions")
 
 
-def contents(coordinator, tables=RESULT_TABLES, days=None) -> dict:
+def contents(coordinator, tables=RESULT_TABLES) -> dict:
     """Every row of the result tables, by table and day."""
-    days = days or [FIRST_DAY + timedelta(days=number) for number in range(10)]
-    return {(name, day): coordinator.workspace.warehouse.read_day(name, day) for name in tables for day in days}
+    return {(name, day): coordinator.workspace.warehouse.read_day(name, day) for name in tables for day in DAYS}
 
 
 def lake_files(coordinator) -> dict[str, int]:
@@ -34,7 +32,7 @@ def lake_files(coordinator) -> dict[str, int]:
 
 
 def truth_of(fleet) -> dict:
-    return orjson.loads((fleet / "telemetry" / "truth.json").read_bytes())
+    return orjson.loads((fleet.parent / "truth.json").read_bytes())
 
 
 def patterns_of_truth(coordinator, planted, day) -> set[str]:
@@ -74,7 +72,7 @@ def test_playbook_files_hold_the_contracts_fields(learned):
 
 
 def test_all_four_categories_are_produced(learned):
-    categories = {playbook.category for number in range(10) for playbook in learned.workspace.playbooks(FIRST_DAY + timedelta(days=number))}
+    categories = {playbook.category for day in DAYS for playbook in learned.workspace.playbooks(day)}
     assert categories == {"prompt", "adapter", "config", "workflow"}
 
 
@@ -89,8 +87,7 @@ def test_every_planted_chronic_failure_of_three_nodes_is_a_pattern(learned, flee
 def test_no_failure_of_a_single_node_becomes_actionable(learned, fleet):
     loud = [planted for planted in truth_of(fleet)["failures"] if planted["shape"] == "single_node"]
     assert loud
-    for number in range(10):
-        day = FIRST_DAY + timedelta(days=number)
+    for day in DAYS:
         actionable = {playbook.pattern_id for playbook in learned.workspace.playbooks(day) if not playbook.held_because}
         for planted in loud:
             assert not actionable & patterns_of_truth(learned, planted, day)
@@ -105,34 +102,31 @@ def test_evidence_can_be_recounted_from_the_lake(learned):
 
 
 def test_a_historical_day_is_a_backtest(learned):
-    decisions = [row for number in range(10) for row in learned.workspace.warehouse.read_day("update_decisions", FIRST_DAY + timedelta(days=number))]
+    decisions = [row for day in DAYS for row in learned.workspace.warehouse.read_day("update_decisions", day)]
     assert decisions
     assert {row["mode"] for row in decisions} == {"backtest"}
     assert all(row["reasons"] and row["revert_plan"] for row in decisions)
 
 
-def test_a_rerun_changes_nothing(learned, fleet, tmp_path):
-    shutil.copytree(learned.config.data_path, tmp_path / "copy")
-    again = coordinator_in(tmp_path / "copy", telemetry_path=fleet / "telemetry" / "cache", playbook_path=tmp_path / "copy" / "playbooks")
+def test_a_rerun_changes_nothing(copied):
+    again = copied()
     before, files = contents(again), lake_files(again)
     assert again.run_learning_cycle(LAST_DAY).status == "completed"
     assert contents(again) == before
     assert lake_files(again) == files
 
 
-def test_a_vanished_source_file_loses_nothing(learned, tmp_path):
-    shutil.copytree(learned.config.data_path, tmp_path / "copy")
+def test_a_vanished_source_file_loses_nothing(copied, tmp_path):
     (tmp_path / "empty").mkdir()
-    again = coordinator_in(tmp_path / "copy", telemetry_path=tmp_path / "empty")
-    before = contents(again)
-    again.run_learning_cycle(LAST_DAY)
-    assert contents(again) == before
+    again = copied(fresh=True, telemetry_path=tmp_path / "empty")
+    assert again.run_learning_cycle(LAST_DAY).status == "completed"
+    assert again.workspace.recount(LAST_DAY)
 
 
-def test_a_range_equals_day_by_day_in_any_order(learned, fleet, tmp_path):
-    days = [FIRST_DAY + timedelta(days=number) for number in range(10)]
+def test_a_range_equals_day_by_day_in_any_order(copied, learned):
+    days = list(DAYS)
     random.Random(3).shuffle(days)
-    shuffled = coordinator_in(tmp_path, telemetry_path=fleet / "telemetry" / "cache")
+    shuffled = copied(fresh=True)
     for day in days:
         shuffled.run_learning_cycle(day)
     ours, theirs = contents(shuffled), contents(learned)
@@ -141,8 +135,8 @@ def test_a_range_equals_day_by_day_in_any_order(learned, fleet, tmp_path):
         assert ours[key] == rows, key
 
 
-def test_too_few_events_are_said_recorded_and_stop_the_cycle(fleet, tmp_path):
-    coordinator = coordinator_in(tmp_path, telemetry_path=fleet / "telemetry" / "cache", min_events=1_000_000)
+def test_too_few_events_are_said_recorded_and_stop_the_cycle(copied):
+    coordinator = copied(fresh=True, min_events=1_000_000)
     with pytest.raises(InsufficientData, match="at least 1000000 events"):
         coordinator.run_learning_cycle(LAST_DAY)
     (row,) = coordinator.workspace.warehouse.read_day("learning_cycles", LAST_DAY)
@@ -151,34 +145,35 @@ def test_too_few_events_are_said_recorded_and_stop_the_cycle(fleet, tmp_path):
     assert coordinator.workspace.warehouse.read_day("failure_patterns", LAST_DAY) == []
 
 
-def test_a_thin_day_is_analysed_with_the_days_before_it(fleet, tmp_path):
-    coordinator = coordinator_in(tmp_path, telemetry_path=fleet / "telemetry" / "cache", min_events=4000)
-    assert coordinator.run_learning_cycle(LAST_DAY).window_days == 3
-
-
-def test_a_day_below_the_threshold_is_gated_and_decides_nothing(fleet, tmp_path):
-    coordinator = coordinator_in(tmp_path, telemetry_path=fleet / "telemetry" / "cache", threshold=1.0)
+def test_a_day_below_the_threshold_is_gated_and_decides_nothing(copied, instance):
+    coordinator = copied(fresh=True, threshold=1.0, min_events=3000, apply="on")
     result = coordinator.run_learning_cycle(LAST_DAY)
     assert result.status == "gated"
+    assert result.window_days == 3, "a thin day is analysed with the days before it"
     assert "confidence_gate" in result.reason
-    assert coordinator.workspace.playbooks(LAST_DAY)
     assert all(playbook.held_because for playbook in coordinator.workspace.playbooks(LAST_DAY))
     assert coordinator.workspace.warehouse.read_day("update_decisions", LAST_DAY) == []
     assert [row["status"] for row in coordinator.workspace.warehouse.read_day("learning_cycles", LAST_DAY)] == ["gated"]
 
+    overrides = {name: str(value) for name, value in coordinator.config.model_dump().items() if value is not None}
+    outcome = dg.materialize([update_decisions], partition_key=str(LAST_DAY), resources=resources(**overrides), instance=instance)
+    assert outcome.success
+    rows = coordinator.workspace.warehouse.read_day("update_decisions", LAST_DAY)
+    assert rows
+    assert {row["action"] for row in rows} == {"hold"}, "deciding by hand after a failed gate holds everything"
 
-def test_a_gated_day_in_a_range_stops_only_itself(fleet, tmp_path):
-    coordinator = coordinator_in(tmp_path, telemetry_path=fleet / "telemetry" / "cache", min_events=1_000, max_window_days=1)
-    results = coordinator.backfill(date(2026, 11, 3), LAST_DAY)
-    statuses = {result.day: result.status for result in results}
-    assert statuses[date(2026, 11, 3)] == statuses[date(2026, 11, 4)] == "insufficient_data"
-    assert statuses[LAST_DAY] == "completed"
+
+def test_a_thin_day_in_a_range_stops_only_itself(copied):
+    coordinator = copied(fresh=True, max_window_days=1)
+    results = {result.day: result.status for result in coordinator.backfill(date(2026, 11, 7), DAYS[1])}
+    assert results[date(2026, 11, 7)] == results[date(2026, 11, 8)] == "insufficient_data"
+    assert results[DAYS[0]] in ("completed", "gated")
 
 
-def test_a_step_that_fails_is_recorded_with_its_reason(fleet, tmp_path):
+def test_a_step_that_fails_is_recorded_with_its_reason(copied, tmp_path):
     bad = tmp_path / "remedies.yaml"
     bad.write_text("remedies:\n  - id: broken\n    nonsense: 1\n")
-    coordinator = coordinator_in(tmp_path / "data", telemetry_path=fleet / "telemetry" / "cache", remedies_path=bad)
+    coordinator = copied(fresh=True, remedies_path=bad)
     with pytest.raises(CycleFailedError, match=r"playbooks: .*remedies.yaml:2"):
         coordinator.run_learning_cycle(LAST_DAY)
     (row,) = coordinator.workspace.warehouse.read_day("learning_cycles", LAST_DAY)
@@ -186,17 +181,11 @@ def test_a_step_that_fails_is_recorded_with_its_reason(fleet, tmp_path):
     assert "remedies.yaml" in row["reason"]
 
 
-def test_deciding_by_hand_after_a_failed_gate_holds_everything(fleet, tmp_path):
-    coordinator = coordinator_in(tmp_path, telemetry_path=fleet / "telemetry" / "cache", threshold=1.0, apply="on")
-    coordinator.run_learning_cycle(LAST_DAY)
-    overrides = {name: str(value) for name, value in coordinator.config.model_dump().items() if value is not None}
-    definitions = build(**overrides)
-    (decide,) = [asset for asset in definitions.assets if dg.AssetKey("update_decisions") in asset.keys]
-    outcome = dg.materialize([decide], partition_key=str(LAST_DAY), resources=resources(**overrides), instance=dg.DagsterInstance.ephemeral())
-    assert outcome.success
-    rows = coordinator.workspace.warehouse.read_day("update_decisions", LAST_DAY)
-    assert rows
-    assert {row["action"] for row in rows} == {"hold"}
+def test_a_day_outside_the_partitions_is_refused(learned):
+    with pytest.raises(ValueError, match="2020-01-01 is not a partition: days run from 2023-01-01"):
+        learned.run_learning_cycle(date(2020, 1, 1))
+    with pytest.raises(ValueError, match="give FROM and TO in order"):
+        learned.backfill(LAST_DAY, DAYS[0])
 
 
 # The sensor -----------------------------------------------------------------------------------------------------------
@@ -208,16 +197,16 @@ def tick(folder, telemetry, **overrides):
 
 
 def test_below_the_minimum_the_sensor_says_how_many_are_to_go(fleet, tmp_path):
-    result = tick(tmp_path, fleet / "telemetry" / "cache", min_events="1000000")
+    result = tick(tmp_path, fleet, min_events="1000000")
     assert not result.run_requests
     assert "of 1000000 events" in result.skip_reason.skip_message
     assert "to go" in result.skip_reason.skip_message
 
 
 def test_at_the_minimum_the_sensor_asks_for_the_days_of_the_events(fleet, tmp_path):
-    counted = int(tick(tmp_path, fleet / "telemetry" / "cache", min_events="1000000").skip_reason.skip_message.split()[0])
-    below = tick(tmp_path, fleet / "telemetry" / "cache", min_events=str(counted + 1))
-    at = tick(tmp_path, fleet / "telemetry" / "cache", min_events=str(counted))
+    counted = int(tick(tmp_path, fleet, min_events="1000000").skip_reason.skip_message.split()[0])
+    below = tick(tmp_path, fleet, min_events=str(counted + 1))
+    at = tick(tmp_path, fleet, min_events=str(counted))
     assert not below.run_requests
     days = [request.partition_key for request in at.run_requests]
     assert days == sorted(days)
@@ -225,47 +214,32 @@ def test_at_the_minimum_the_sensor_asks_for_the_days_of_the_events(fleet, tmp_pa
     assert len({request.run_key for request in at.run_requests}) == len(days)
 
 
-def test_an_analysed_fleet_is_not_asked_for_again_until_a_late_file_comes(fleet, tmp_path):
-    cache = tmp_path / "cache"
-    shutil.copytree(fleet / "telemetry" / "cache", cache)
-    coordinator = coordinator_in(tmp_path / "data", telemetry_path=cache)
-    coordinator.backfill(FIRST_DAY, LAST_DAY)
-    assert not tick(tmp_path / "data", cache, min_events="1").run_requests
-    event = {
-        "event_id": "late-1",
-        "event_type": "ExecutionTrace",
-        "execution_trace": {
-            "trace_id": "t",
-            "request_id": "r",
-            "service": "search",
-            "method": "query",
-            "duration_ms": 3,
-            "success": True,
-            "error": None,
-            "metadata": {"node_id": "late"},
-            "timestamp": "2026-11-08T10:00:00Z",
-        },
-        "conversation_log": None,
-        "timestamp": "2026-11-08T10:00:00Z",
-    }
-    (cache / "events_late.jsonl").write_bytes(orjson.dumps(event) + b"\n")
-    first, second = (tick(tmp_path / "data", cache, min_events="1") for _ in range(2))
-    assert [request.partition_key for request in first.run_requests] == ["2026-11-08"]
+def test_an_analysed_fleet_is_not_asked_for_again_until_a_late_file_comes(copied, tmp_path):
+    (tmp_path / "late").mkdir()
+    coordinator = copied(telemetry_path=tmp_path / "late")
+    folder = coordinator.config.data_path
+    assert not tick(folder, tmp_path / "late", min_events="1").run_requests
+    call = {"trace_id": "t", "request_id": "r", "service": "search", "method": "query", "duration_ms": 3, "success": True, "error": None, "metadata": {}}
+    time = f"{DAYS[2]}T10:00:00Z"
+    event = {"event_id": "late-1", "event_type": "ExecutionTrace", "execution_trace": call | {"timestamp": time}, "conversation_log": None, "timestamp": time}
+    (tmp_path / "late" / "events_late.jsonl").write_bytes(orjson.dumps(event) + b"\n")
+    first, second = (tick(folder, tmp_path / "late", min_events="1") for _ in range(2))
+    assert [request.partition_key for request in first.run_requests] == [str(DAYS[2])]
     assert [request.run_key for request in first.run_requests] == [request.run_key for request in second.run_requests], "asked for once"
-    before = coordinator.workspace.lake.manifest("raw_traces", date(2026, 11, 8)).version
-    coordinator.run_learning_cycle(date(2026, 11, 8))
-    assert coordinator.workspace.lake.manifest("raw_traces", date(2026, 11, 8)).version == before + 1
-    assert not tick(tmp_path / "data", cache, min_events="1").run_requests
+    before = coordinator.workspace.lake.manifest("raw_traces", DAYS[2]).version
+    coordinator.run_learning_cycle(DAYS[2])
+    assert coordinator.workspace.lake.manifest("raw_traces", DAYS[2]).version == before + 1
+    assert not tick(folder, tmp_path / "late", min_events="1").run_requests
 
 
 def test_the_sensor_never_opens_the_warehouse(fleet, tmp_path):
-    tick(tmp_path, fleet / "telemetry" / "cache")
+    tick(tmp_path, fleet)
     assert not (tmp_path / "warehouse.duckdb").exists()
 
 
 def test_switched_off_both_are_silent_and_say_so(fleet, tmp_path, monkeypatch):
     monkeypatch.setenv("FEDERATED_LEARNING_ENABLED", "off")
-    result = tick(tmp_path, fleet / "telemetry" / "cache", min_events="1")
+    result = tick(tmp_path, fleet, min_events="1")
     assert result.skip_reason.skip_message == DISABLED
     schedule = next(iter(build().schedules))
     context = dg.build_schedule_context(scheduled_execution_time=datetime(2026, 11, 15, 0, 15, tzinfo=UTC))

@@ -99,8 +99,13 @@ def confidence_calibration(context: dg.AssetExecutionContext, workspace: Workspa
         report = reliability(past["confidence"].to_numpy(), past["happened"].to_numpy(), threshold=space.settings.threshold)
         bins = report.bins.rename(columns={"low": "bin_low", "high": "bin_high", "count": "predictions"})
         rows = space.warehouse.replace("confidence_calibration", day, bins)
-        scores = {"predictions": report.pairs, "brier_score": report.brier, "expected_calibration_error": report.ece}
-        scores |= {"precision_at_threshold": report.precision, "recall_at_threshold": report.recall}
+        scores = {
+            "predictions": report.pairs,
+            "brier_score": report.brier,
+            "expected_calibration_error": report.ece,
+            "precision_at_threshold": report.precision,
+            "recall_at_threshold": report.recall,
+        }
         table = preview(bins.to_dict("records"), ("bin_low", "bin_high", "predictions", "predicted", "observed"))
         drawn = pictures(diagram=reliability_diagram(bins.to_dict("records"), space.settings.threshold))
         report_day(context, day, "confidence_calibration", rows, {**numbers(scores), **drawn, "reliability": table})

@@ -68,13 +68,14 @@ def analyse(
     members = members[members["pattern_id"].isin(patterns["pattern_id"])]
     by_node = counts(grouped, history.signatures, history.totals, history.signals, window.day)
     reported = reporting(history.totals, history.signals, window.day)
-    span = {"day": window.day, "window_days": len(window.days)}
-    beliefs = assess(by_node, reported, **span, calibration=calibrate(by_node, reported, **span), false_discovery_rate=false_discovery_rate)
+    day, days = window.day, len(window.days)
+    calibration = calibrate(by_node, reported, day=day, window_days=days)
+    beliefs = assess(by_node, reported, day=day, window_days=days, calibration=calibration, false_discovery_rate=false_discovery_rate)
     patterns = patterns.merge(beliefs, on="pattern_id", how="left", validate="one_to_one")
     signal_of = dict(zip(talk["pattern_id"], talk["message_id"].str.split("|").str[0], strict=True))
     patterns["failure_class"] = [
-        signal_of[row.pattern_id] if row.kind == "conversation" else classify(row.template, row.methods, row.services, row.kind, rules)
-        for row in patterns.itertuples()
+        signal_of[row["pattern_id"]] if row["kind"] == "conversation" else classify(row["template"], row["methods"], row["services"], row["kind"], rules)
+        for row in patterns.to_dict("records")
     ]
     named = _suspects_of(members, suspects or {})
     patterns["suspects"] = [named.get(pattern_id, []) for pattern_id in patterns["pattern_id"]]
@@ -97,7 +98,7 @@ def replayed(history: History, members: pd.DataFrame, window: Window) -> pd.Data
 def _suspects_of(members: pd.DataFrame, suspects: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     """Gather what is suspected of a pattern's messages, each name once, in the order given."""
     named: dict[str, dict[str, None]] = {}
-    for row in members.itertuples():
-        for name in suspects.get(row.message_id, ()):
-            named.setdefault(row.pattern_id, {})[name] = None
+    for pattern_id, message_id in zip(members["pattern_id"], members["message_id"], strict=True):
+        for name in suspects.get(message_id, ()):
+            named.setdefault(pattern_id, {})[name] = None
     return {pattern_id: list(names) for pattern_id, names in named.items()}

@@ -83,7 +83,9 @@ class Warehouse:
         with self._connect() as connection:
             for table in WAREHOUSE_TABLES:
                 connection.execute(table.ddl)
-            for table in LAKE_TABLES if lake_path else ():
+            if lake_path is None:
+                return
+            for table in LAKE_TABLES:
                 folder = lake_path.resolve() / table.name
                 if next(folder.glob("event_date=*/*.parquet"), None):
                     files = str(folder / "event_date=*" / "*.parquet").replace("'", "''")

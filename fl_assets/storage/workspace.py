@@ -8,12 +8,10 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
 from datetime import UTC, date, timedelta
 from functools import cached_property
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 
 from fl_assets.domain.analysis import History
@@ -32,7 +30,7 @@ from fl_assets.storage.duckdb_engine import DuckDBEngine, Engine
 from fl_assets.storage.lake import Lake
 from fl_assets.storage.playbook_files import write_playbooks
 from fl_assets.storage.telemetry_files import TelemetryIndex
-from fl_assets.storage.warehouse import Warehouse, connect
+from fl_assets.storage.warehouse import Warehouse
 
 READ_DAYS = HORIZON_DAYS + BASELINE_DAYS
 """Days of sums that an analysis reads whole; of older ones, only what dates a message."""
@@ -45,13 +43,8 @@ _COUNTED: dict[tuple[str, date, str], Counter[str]] = {}
 class Workspace:
     """The lake, the index, the engine and the warehouse of one coordinator."""
 
-    def __init__(
-        self,
-        settings: FederatedLearningConfig,
-        connect_warehouse: Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]] | None = None,
-    ) -> None:
+    def __init__(self, settings: FederatedLearningConfig) -> None:
         self.settings = settings
-        self._connect_warehouse = connect_warehouse
 
     @cached_property
     def engine(self) -> Engine:
@@ -72,8 +65,7 @@ class Workspace:
     def warehouse(self) -> Warehouse:
         """Result tables."""
         path = self.settings.warehouse_path
-        open_it = self._connect_warehouse or (lambda: connect(path, allowed=[self.settings.lake_path]))
-        warehouse = Warehouse(open_it, path.with_suffix(".manifest"))
+        warehouse = Warehouse.at(path, lake_path=self.settings.lake_path)
         if not path.exists():
             warehouse.create()
         return warehouse
