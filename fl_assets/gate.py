@@ -36,6 +36,7 @@ def decide_day(space: Workspace, day: date, *, today: date) -> list[Decision]:
     playbooks = space.playbooks(day)
     settings = space.settings
     configs = space.configs
+    adapters = space.adapter_offers(day)
     broken = violations(playbooks, threshold=settings.threshold, min_nodes=settings.min_nodes, recounted=space.recount(day), residue=residue)
     return [
         decide(
@@ -46,6 +47,7 @@ def decide_day(space: Workspace, day: date, *, today: date) -> list[Decision]:
             policy=space.update_policy,
             current=configs.read_values(space.update_policy) if configs else {},
             last_changed=configs.last_changed() if configs else {},
+            adapters=adapters,
         )
         for playbook in playbooks
     ]

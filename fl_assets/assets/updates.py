@@ -14,7 +14,7 @@ from fl_assets.storage.cycle_log import now_utc
 GROUP = "updates"
 
 
-@dg.asset(deps=["playbooks"], **table_asset("update_decisions", GROUP))
+@dg.asset(deps=["playbooks", "adapter_catalogue"], **table_asset("update_decisions", GROUP))
 def update_decisions(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """What happens with each playbook (apply, canary, hold, reject or none), with reasons and the way back."""
     space, days = workspace.open(), days_of(context.partition_keys)

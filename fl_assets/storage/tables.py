@@ -325,6 +325,26 @@ UPDATE_DECISIONS = Table(
         Column("revert_plan", "VARCHAR", "How to take it back."),
     ),
 )
+ADAPTER_CATALOGUE = Table(
+    "adapter_catalogue",
+    "What the sources of adapters offered when a day was analysed, one row a version, with why it is not admitted.",
+    ("adapter_id", "version", "source"),
+    (
+        _DAY,
+        Column("adapter_id", "VARCHAR", "Adapter: `name` or `org/name`."),
+        Column("version", "VARCHAR", "Version offered; `unknown` where the source did not say, or did not answer."),
+        Column("source", "VARCHAR", "Server that offers it."),
+        Column("base_model", "VARCHAR", "Base model it was trained for; '' when it has no readable manifest."),
+        Column("base_revision", "VARCHAR", "Revision of that base model."),
+        Column("expires", "DATE", "First day on which it is no longer admitted."),
+        Column("size_bytes", "BIGINT", "Size of its files, bytes."),
+        Column("skills", "VARCHAR[]", "What it is trained for."),
+        Column("signed_by", "VARCHAR", "Trusted key that signed its manifest; '' for none."),
+        Column("installed_version", "VARCHAR", "Version of this adapter in use; null when it is off."),
+        Column("is_installed", "BOOLEAN", "Whether this version lies on disk, in use or not."),
+        Column("refusals", "VARCHAR[]", "Rules of admission that it breaks, in words; empty when it is admissible."),
+    ),
+)
 LEARNING_CYCLES = Table(
     "learning_cycles",
     "Every cycle that was run, one row a run and day, insufficient data and failures included.",
@@ -353,6 +373,7 @@ WAREHOUSE_TABLES = (
     PATTERN_MEMBERS,
     CONFIDENCE_CALIBRATION,
     PLAYBOOKS,
+    ADAPTER_CATALOGUE,
     UPDATE_DECISIONS,
     LEARNING_CYCLES,
 )

@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from fl_assets.domain.adapters import Offered, newest_first
 from fl_assets.domain.analysis import History
 from fl_assets.domain.cycles import Window, window_of
 from fl_assets.domain.evidence import BASELINE_DAYS, HORIZON_DAYS
@@ -23,8 +24,9 @@ from fl_assets.domain.patterns import Corrections
 from fl_assets.domain.playbooks import Remedy, renumber
 from fl_assets.domain.settings import FederatedLearningConfig
 from fl_assets.domain.signatures import signature_sql
-from fl_assets.domain.updates import UpdatePolicy
+from fl_assets.domain.updates import AdapterOffer, UpdatePolicy
 from fl_assets.storage import rule_files
+from fl_assets.storage.adapter_store import AdapterStore
 from fl_assets.storage.config_files import ConfigFiles
 from fl_assets.storage.duckdb_engine import DuckDBEngine, Engine
 from fl_assets.storage.lake import Lake
@@ -214,6 +216,23 @@ class Workspace:
         )
         self.warehouse.replace_records("playbooks", day, records)
         write_playbooks(self.settings.playbook_path, day, playbooks)
+
+    @cached_property
+    def adapters(self) -> AdapterStore:
+        """Adapters: what is offered, installed and in use."""
+        return AdapterStore(self.settings)
+
+    def store_catalogue(self, day: date, offered: Sequence[Offered]) -> int:
+        """Replace the day's catalogue of adapters; return how many versions it has."""
+        if not offered and self.warehouse.manifest("adapter_catalogue", day) is None:
+            return 0  # most fleets have no source, and a commit for each day of a backfill would cost more than the rest of the step
+        return self.warehouse.replace_records("adapter_catalogue", day, (one.model_dump() for one in offered))
+
+    def adapter_offers(self, day: date) -> list[AdapterOffer]:
+        """Return what was offered when the day was analysed, by adapter and newest first."""
+        rows = self.warehouse.read_day("adapter_catalogue", day)
+        offered = [Offered(**{name: value for name, value in row.items() if name != "event_date"}) for row in rows]
+        return [one.offer() for one in newest_first(offered)]
 
     def store_decisions(self, day: date, decisions: Iterable[Decision]) -> int:
         """Replace the day's decisions; return how many there are."""
