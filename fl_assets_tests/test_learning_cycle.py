@@ -9,10 +9,11 @@ import orjson
 import pytest
 
 from fl_assets.assets.updates import update_decisions
-from fl_assets.automation import DISABLED, minimum_events_reached
+from fl_assets.automation import DISABLED, cycle_schedule, minimum_events_reached
 from fl_assets.coordinator import CycleFailedError, InsufficientData
 from fl_assets.definitions import build
 from fl_assets.domain.models import LearningCycleResult
+from fl_assets.domain.settings import FederatedLearningConfig
 from fl_assets.domain.signatures import signature_sql
 from fl_assets.resources import resources
 from fl_assets_tests.conftest import DAYS, LAST_DAY
@@ -193,7 +194,7 @@ def test_a_day_outside_the_partitions_is_refused(learned):
 
 def tick(folder, telemetry, **overrides):
     values = {"data_path": str(folder), "telemetry_path": str(telemetry), "error_records_path": str(folder / "none")} | overrides
-    return minimum_events_reached(dg.build_sensor_context(), **resources(**values))
+    return minimum_events_reached(dg.build_sensor_context(), workspace=resources(**values)["workspace"])
 
 
 def test_below_the_minimum_the_sensor_says_how_many_are_to_go(fleet, tmp_path):
@@ -241,13 +242,17 @@ def test_switched_off_both_are_silent_and_say_so(fleet, tmp_path, monkeypatch):
     monkeypatch.setenv("FEDERATED_LEARNING_ENABLED", "off")
     result = tick(tmp_path, fleet, min_events="1")
     assert result.skip_reason.skip_message == DISABLED
-    schedule = next(iter(build().schedules))
-    context = dg.build_schedule_context(scheduled_execution_time=datetime(2026, 11, 15, 0, 15, tzinfo=UTC))
-    assert schedule.evaluate_tick(context).skip_message == DISABLED
+    (skipped,) = schedule_tick()
+    assert skipped.skip_message == DISABLED
 
 
 def test_the_schedule_asks_for_yesterday_soon_after_midnight():
-    schedule = next(iter(build().schedules))
-    context = dg.build_schedule_context(scheduled_execution_time=datetime(2026, 11, 15, 0, 15, tzinfo=UTC))
-    (request,) = schedule.evaluate_tick(context).run_requests
+    (request,) = schedule_tick()
     assert request.partition_key == "2026-11-14"
+    assert build().schedules, "the schedule is part of the definitions"
+
+
+def schedule_tick() -> list:
+    """What the schedule yields a quarter past midnight of November 15th."""
+    schedule = cycle_schedule(FederatedLearningConfig.from_env())
+    return list(schedule(dg.build_schedule_context(scheduled_execution_time=datetime(2026, 11, 15, 0, 15, tzinfo=UTC))))
