@@ -54,7 +54,7 @@ def connect(path: Path, *, allowed: Iterable[Path] = (), wait_secs: float = LOCK
         message = f"{path} is in use: waited {wait_secs:.0f} s for it, one process at a time may open it ({error.last_attempt.exception()})"
         raise WarehouseBusyError(message) from error
     except duckdb.Error as error:
-        message = f"{path} cannot be opened as a DuckDB file: {error}. Move it away and run `fl-assets rebuild`; the lake holds what it was made from."
+        message = f"{path} cannot be opened as a DuckDB file: {error}. Move it away and run `fl-assets backfill FROM TO`: the lake holds what it was made from."
         raise WarehouseFileError(message) from error
     try:
         folders = sorted(os.fspath(folder.resolve()) for folder in allowed)
@@ -83,6 +83,7 @@ class Warehouse:
         with self._connect() as connection:
             for table in WAREHOUSE_TABLES:
                 connection.execute(table.ddl)
+                _add_columns(connection, table)
             if lake_path is None:
                 return
             for table in LAKE_TABLES:
@@ -189,6 +190,14 @@ class Warehouse:
         temporary = file.with_suffix(f".{os.getpid()}.tmp")
         temporary.write_bytes(orjson.dumps(content, option=orjson.OPT_SORT_KEYS))
         temporary.replace(file)
+
+
+def _add_columns(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
+    """Give a table that an earlier version made the columns declared since; their values are null in its rows."""
+    there = {name for (name,) in connection.execute("select column_name from duckdb_columns() where table_name = $name", {"name": table.name}).fetchall()}
+    for column in table.columns:
+        if column.name not in there:
+            connection.execute(f"alter table {table.name} add column {column.name} {column.type}")
 
 
 def _insert_day(connection: duckdb.DuckDBPyConnection, table: Table, day: date, rows: pa.Table | pd.DataFrame) -> None:

@@ -1,0 +1,92 @@
+"""The command line: words for people, JSON for machines, one clear line for an error."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from fl_assets import cli
+from fl_assets_tests.conftest import DAYS, LAST_DAY
+
+
+@pytest.fixture
+def at_home(copied, monkeypatch, tmp_path):
+    """The learned fleet as the environment's settings, and a Dagster home of its own."""
+    coordinator = copied()
+    for name, value in coordinator.config.model_dump().items():
+        if value is not None:
+            monkeypatch.setenv(f"FEDERATED_LEARNING_{name.upper()}", str(value))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    return coordinator
+
+
+def run(*arguments: str):
+    return CliRunner().invoke(cli.app, list(arguments), catch_exceptions=False)
+
+
+def test_a_cycle_says_what_was_read_found_held_and_where(at_home, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    shown = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "fl_assets.cli", "cycle", "--date", str(LAST_DAY)], capture_output=True, text=True, check=True, timeout=300
+    )
+    for words in (f"Learning cycle of {LAST_DAY}: completed", "events read", "patterns found", "playbooks may be acted on", "held because", "warehouse"):
+        assert words in shown.stdout
+    assert shown.stderr == ""
+
+
+def test_json_is_for_machines(at_home):
+    shown = json.loads(run("cycle", "--date", str(LAST_DAY), "--json").stdout)
+    assert shown["cycle"]["status"] == "completed"
+    assert {"events_processed", "improvements_generated", "adapters_updated", "configs_updated"} <= set(shown["cycle"])
+    assert len(shown["playbooks"]) == shown["cycle"]["improvements_generated"]
+
+
+def test_too_little_data_is_exit_code_two(at_home, monkeypatch):
+    monkeypatch.setenv("FEDERATED_LEARNING_MIN_EVENTS", "1000000")
+    shown = run("cycle", "--date", str(LAST_DAY))
+    assert shown.exit_code == 2
+    assert "insufficient_data" in shown.stdout
+
+
+def test_a_backfill_has_one_line_a_day(at_home):
+    shown = json.loads(run("backfill", str(DAYS[0]), str(DAYS[1]), "--json").stdout)
+    assert [entry["day"] for entry in shown] == [str(DAYS[0]), str(DAYS[1])]
+
+
+@pytest.mark.parametrize(
+    ("environment", "arguments", "words"),
+    [
+        ({"FEDERATED_LEARNING_MIN_EVENTS": "few"}, ["cycle"], "FEDERATED_LEARNING_MIN_EVENTS='few'"),
+        ({}, ["backfill", "2026-11-14", "2026-11-01"], "give FROM and TO in order"),
+        ({}, ["simulate", "--out", "."], "is not empty"),
+    ],
+)
+def test_an_error_is_one_clear_message_and_no_traceback(tmp_path, environment, arguments, words):
+    (tmp_path / "file").write_text("")
+    shown = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "fl_assets.cli", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, **environment, "DAGSTER_HOME": ""},
+        timeout=120,
+    )
+    assert shown.returncode == 1
+    assert words in shown.stderr
+    assert shown.stderr.startswith("error: ")
+    assert "Traceback" not in shown.stderr
+
+
+def test_simulate_writes_the_same_bytes_for_the_same_arguments(tmp_path):
+    arguments = ["--days", "2", "--nodes", "3", "--events-per-day", "100", "--seed", "9", "--end", "2026-11-14"]
+    for name in ("one", "two"):
+        assert run("simulate", "--out", str(tmp_path / name / "cache"), *arguments).exit_code == 0
+    files = [{path.relative_to(tmp_path / name): path.read_bytes() for path in (tmp_path / name).rglob("*") if path.is_file()} for name in ("one", "two")]
+    assert files[0] == files[1]
+    again = run("simulate", "--if-empty", "--out", str(tmp_path / "one" / "cache"))
+    assert "has files already" in again.stdout
