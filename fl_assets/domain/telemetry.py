@@ -17,7 +17,8 @@ from typing import Any, Literal, get_args
 
 import orjson
 
-from fl_assets.domain.redaction import ITEM_SEPARATOR, KEY_SEPARATOR, RULES, UNREDACTABLE, Rule, pseudonym, redact_select, redact_with_counts
+from fl_assets.domain import redaction
+from fl_assets.domain.redaction import ITEM_SEPARATOR, KEY_SEPARATOR, RULES, UNREDACTABLE, Rule, pseudonym, redact_with_counts
 
 Reason = Literal[
     "not_utf8",
@@ -335,7 +336,7 @@ def parsed_sql(lines: str, *, doubt: bool = True) -> str:
         lines: a relation of (`file_no`, `line_no`, `row_no`, `line`).
 
     Its columns: file_no, line_no, row_no, event_id, is_trace, the texts of both payloads, duration_ms, success, metadata (a map), event_time (TIMESTAMP, UTC; null
-    where the line has none) and is_suspect. A suspect row's other values mean nothing.
+    where the line has none), metadata_raw (its JSON), has_unknown (fields that moved to metadata) and is_suspect. A suspect row's other values mean nothing.
     """
     texts = [
         *((f"execution_trace.{field}", field, f"$.execution_trace.{field}") for field in TRACE_TEXTS),
@@ -366,7 +367,7 @@ def parsed_sql(lines: str, *, doubt: bool = True) -> str:
         select *, case when has_unknown then from_json(json_extract(line, case when has_trace then '$.execution_trace' else '$.conversation_log' end), '"MAP(VARCHAR,VARCHAR)"') end as fields,
             case when has_unknown then from_json(line, '"MAP(VARCHAR,VARCHAR)"') end as top
         from fl_typed)
-    select file_no, line_no, row_no, event_id, has_trace as is_trace, {names}, duration_ms, success_raw = 'true' as success, event_time,
+    select file_no, line_no, row_no, event_id, has_trace as is_trace, {names}, duration_ms, success_raw = 'true' as success, event_time, metadata_raw, has_unknown,
         case when has_unknown then map_concat(
             map_from_entries(list_filter(list_concat(map_entries(fields), map_entries(top)), lambda entry: entry.value is not null and not list_contains({_KEYS}, entry.key))), own_metadata)
             else own_metadata end as metadata,
@@ -401,10 +402,18 @@ def content_sql(kind: Literal["trace", "talk", "either"]) -> str:
     return {"trace": trace, "talk": talk, "either": f"case when is_trace then {trace} else {talk} end"}[kind]
 
 
-_HEX_ID = "(?:[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64}|" + "|".join(f"[0-9]{{{at}}}[a-f][0-9a-f]{{{15 - at}}}" for at in range(16)) + ")"
+_HEX_ID = "[0-9a-f]{2}[0-9a-f]*[a-f][0-9a-f]*"
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-_SAFE_NAME = f"(?:{_UUID}|{_HEX_ID}|[0-9]{{1,6}}|[A-Za-z][A-Za-z_-]{{0,15}}[0-9]{{0,4}})?"
-"""Shapes of names that no rule masks but by chance: so a number is one of six digits at the most, and a span id has a letter, as it might be a card otherwise."""
+_SAFE_NAME = f"(?:{_UUID}|{_HEX_ID}|[0-9]{{1,6}}|[0-9]{{1,3}}[.][0-9]{{1,3}}[.][0-9]{{1,3}}|[A-Za-z][A-Za-z_-]{{0,15}}[0-9]{{0,3}}[a-z]?)?"
+"""Shapes of names that no rule masks but by chance: a number is one of six digits at the most, and a hex id has a letter after the second place (a card has none, an
+IBAN might begin with two)."""
+_SAFE_NAMES = f"(?:{_SAFE_NAME}{ITEM_SEPARATOR})*{_SAFE_NAME}"
+_SAFE_KEY = (
+    "(?:(?:node|session|trace|span|parent_span|request|task|run|turn|step|agent|conversation|thread|tenant|tool)(?:_id)?|(?:agent_|model_)?version|model|region|zone"
+    "|environment|env|status|status_code|service|method|source_dataset|timestamp_origin|trial|attempt|retries|provider|operation|framework|language|channel|tier)"
+)
+_SAFE_METADATA = f'[{{](?:"{_SAFE_KEY}":"{_SAFE_NAME}",)*"{_SAFE_KEY}":"{_SAFE_NAME}"[}}]'
+"""Metadata in which nothing can be masked: of no key that says its value is a secret, and with values of a safe shape."""
 
 
 _NUMBERS = ("IBAN", "CARD", "SSN", "MAC", "IPV6", "IPV4", "PHONE")
@@ -457,26 +466,47 @@ def events_sql(lines: str, sources: str, start: date, *, doubt: bool = True) -> 
     """
     item, key = f"chr({ord(ITEM_SEPARATOR)})", f"chr({ord(KEY_SEPARATOR)})"
     entries = f"coalesce(array_to_string(list_transform(map_entries(metadata), lambda e: e.key || {key} || coalesce(e.value, '')), {item}), '')"
-    names = f" || {item} || ".join(f"coalesce({name}, '')" for name in IDS)
-    doc = f" || {item} || ".join(f"coalesce({name}, '')" for name in _DOC[len(IDS) :])
-    safe = f"{ITEM_SEPARATOR}".join([_SAFE_NAME] * len(IDS))
+    names, doc = (f" || {item} || ".join(f"coalesce({name}, '')" for name in part) for part in (IDS, _DOC[len(IDS) :]))
     none = f"repeat({item}, {len(IDS) - 1})"
     texts = ", ".join(name for name in _COLUMNS if name != "timestamp")
     # Each entry of metadata has one KEY_SEPARATOR, and one ITEM_SEPARATOR before the next; more of them were in the texts.
     separators = f"strlen(doc) - strlen(replace(replace(doc, {item}, ''), {key}, ''))"
-    has_separators = f"{separators} <> {len(_DOC)} + greatest(0, 2 * cardinality(metadata)::integer - 1)"
+    has_separators = f"{separators} <> {len(_DOC)} + case when is_safe_metadata then 0 else greatest(0, 2 * cardinality(metadata)::integer - 1) end"
     return f"""
     with fl_events as (
-        select p.* exclude (trace_id, caused_by), s.received, coalesce(p.trace_id, case when not is_trace then metadata['trace_id'] end) as trace_id,
-            coalesce(p.caused_by, metadata['caused_by']) as caused_by, coalesce(nullif(metadata['node_id'], ''), s.node, 'unknown') as node_id
+        select p.* exclude (trace_id, caused_by, metadata_raw, has_unknown), s.received,
+            coalesce(p.trace_id, case when not is_trace then metadata['trace_id'] end) as trace_id,
+            coalesce(p.caused_by, metadata['caused_by']) as caused_by, coalesce(nullif(metadata['node_id'], ''), s.node, 'unknown') as node_id,
+            metadata_raw is null or (not has_unknown and regexp_full_match(metadata_raw, '{_SAFE_METADATA}')) as is_safe_metadata
         from ({parsed_sql(lines, doubt=doubt)}) p join {sources} s using (file_no)),
     fl_docs as (
-        select *, case when regexp_full_match({names}, '{safe}') then {none} else {names} end || {item} || {doc} || {item} || {entries} as doc, coalesce(event_time < timestamp '{start}' or event_time > received + interval 1 day, true) as has_clock_skew
+        select *, case when regexp_full_match({names}, '{_SAFE_NAMES}') then {none} else {names} end
+                || {item} || {doc} || {item} || case when is_safe_metadata then '' else {entries} end as doc,
+            coalesce(event_time < timestamp '{start}' or event_time > received + interval 1 day, true) as has_clock_skew
         from fl_events)
     select file_no, line_no, row_no, is_trace, has_clock_skew, coalesce(event_time, received) as timestamp, {texts},
-        coalesce(is_suspect or {has_separators}, true) as is_suspect, {_rule_set_sql("doc")} as rule_set, doc,
+        case when strlen(doc) = {len(_DOC)} then false else coalesce(is_suspect or {has_separators}, true) end or coalesce(is_suspect, true) as is_suspect,
+        case when strlen(doc) > {len(_DOC)} then {_rule_set_sql("doc")} end as rule_set, doc,
         case when has_clock_skew then greatest(received::date, date '{start}') else event_time::date end as event_date
     from fl_docs"""  # noqa: S608 - constants and names of our own only
+
+
+def _redact_sql(source: str, rules: Iterable[Rule]) -> str:
+    """Return `redaction.redact_select` over column `doc` with some of the rules: each costs time in every row, also where its hint is absent."""
+    rules = list(rules)
+    hints = list(dict.fromkeys(rule.hint for rule in rules))
+    flags = ", ".join(f"{redaction._hint_sql(hint, 'doc')} as _hint_{index}" for index, hint in enumerate(hints))
+    sql = f"select * replace (translate(doc, {redaction._MARKS_SQL}, '    ') as doc), {flags} from {source}"  # noqa: S608 - our own names
+
+    def level(rule: Rule, changed: str, inner: str) -> str:
+        step = f"case when _hint_{hints.index(rule.hint)} then coalesce(try({changed}), '{UNREDACTABLE}') else doc end as doc"
+        return f"select * replace ({step}) from ({inner})"  # noqa: S608 - our own patterns
+
+    for rule in rules:
+        sql = level(rule, redaction._replace_sql("doc", rule.find, rf"\1<{rule.entity}>\3" if rule.is_plain else redaction._MARKED), sql)
+        if not rule.is_plain:
+            sql = level(rule, redaction._judge_sql(rule, "doc"), sql)
+    return sql
 
 
 def redacted_sql(docs: str, rule_set: int) -> str:
@@ -496,7 +526,7 @@ def redacted_sql(docs: str, rule_set: int) -> str:
         len(parts) <> len(raw_parts) or parts[1:{len(IDS)}] <> raw_parts[1:{len(IDS)}] as is_suspect
     from (
         select *, string_split(doc, {item}) as parts, string_split(raw, {item}) as raw_parts
-        from ({redact_select(f"(select row_no, doc, doc as raw from {docs})", ["doc"], rules=RULE_SETS[rule_set])}) where doc is distinct from raw)"""  # noqa: S608 - constants and names of our own only
+        from ({_redact_sql(f"(select row_no, doc, doc as raw from {docs})", RULE_SETS[rule_set])}) where doc is distinct from raw)"""  # noqa: S608 - constants and names of our own only
 
 
 def staged_sql(events: str, redacted: str) -> str:
@@ -510,7 +540,7 @@ def staged_sql(events: str, redacted: str) -> str:
     texts = ", ".join(
         f"case when parts is not null and {name} is not null then parts[{_DOC.index(name) + 1}] else {name} end as {name}" for name in _DOC[len(IDS) :]
     )
-    pairs = f"case when parts is not null and cardinality(metadata) > 0 then list_transform(parts[{len(_DOC) + 1}:], lambda e: string_split(e, {key})) end"
+    pairs = f"case when contains(parts[{len(_DOC) + 1}], {key}) then list_transform(parts[{len(_DOC) + 1}:], lambda e: string_split(e, {key})) end"
     # Masked keys may have become equal: then they are numbered.
     keys = "list_transform(pairs, lambda p, i: case when len(list_filter(pairs, lambda q: q[1] = p[1])) > 1 then p[1] || '#' || i else p[1] end)"
     values = "list_transform(pairs, lambda p: coalesce(p[2], ''))"

@@ -14,7 +14,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -67,6 +67,8 @@ BATCH_BYTES = 64 * 1024 * 1024
 ROUND_BYTES = 8 * 1024**3
 """Bytes of source files that are staged and committed together: what a crash in a huge backlog can cost, and what may spill."""
 _FORMAT_ROWS = 10_000
+_CHUNK_ROWS = 8192
+"""Rows of an Arrow chunk: what one thread of DuckDB takes at a time."""
 
 
 class Engine(Protocol):
@@ -74,6 +76,10 @@ class Engine(Protocol):
 
     def ingest(self, progress: Callable[[str], None] | None = None) -> "IngestReport":
         """Store what is new in the telemetry folders."""
+        ...
+
+    def connect(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """Give a DuckDB that reaches the lake and nothing else."""
         ...
 
     def signatures(self, day: date) -> tuple[pa.Table, pa.Table]:
@@ -421,7 +427,7 @@ class _Ingestion:
     def _insert(self, batch: pa.Table, *, doubt: bool = True) -> list[tuple[int, int, bytes]]:
         """Stage a batch, and return the lines of it that are suspect: (file_no, line_no, line). Raw text stays in Arrow: what DuckDB keeps may spill to disk."""
         self.connection.register("fl_lines", batch)
-        events = self.connection.sql(events_sql("fl_lines", "fl_sources", self.settings.start_date, doubt=doubt)).to_arrow_table()
+        events = self.connection.sql(events_sql("fl_lines", "fl_sources", self.settings.start_date, doubt=doubt)).to_arrow_table(_CHUNK_ROWS)
         doubtful = events["is_suspect"]
         suspects = set(events["row_no"].filter(doubtful).to_pylist())
         if suspects:
@@ -434,7 +440,7 @@ class _Ingestion:
             docs = events.select(["row_no", "doc"]).filter(pc.equal(events["rule_set"], rule_set))
             if len(docs):
                 self.connection.register("fl_docs", docs)
-                redacted.append(self.connection.sql(redacted_sql("fl_docs", rule_set)).to_arrow_table())
+                redacted.append(self.connection.sql(redacted_sql("fl_docs", rule_set)).to_arrow_table(_CHUNK_ROWS))
         redacted = pa.concat_tables(redacted)
         named = redacted["row_no"].filter(redacted["is_suspect"])
         if len(named):
@@ -447,6 +453,8 @@ class _Ingestion:
         self.connection.execute(f"insert into fl_stage by name {staged_sql('fl_events', 'fl_redacted')}")
         for name in ("fl_events", "fl_redacted", "fl_lines"):
             self.connection.unregister(name)
+        if not suspects:
+            return []
         lines = batch.select(["file_no", "line_no", "line"]).take(pa.array(sorted(suspects), pa.int64()))
         return [(file_no, line_no, line.encode()) for file_no, line_no, line in zip(*(column.to_pylist() for column in lines.columns), strict=True)]
 

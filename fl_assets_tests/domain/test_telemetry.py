@@ -39,7 +39,7 @@ def parsed(*lines: bytes, doubt: bool = True) -> list[dict]:
     )
     connection = _connection()
     connection.register("fl_lines", table)
-    return connection.sql(f"select * from ({parsed_sql('fl_lines', doubt=doubt)}) order by row_no").to_arrow_table().to_pylist()
+    return connection.sql(f"select * exclude (metadata_raw, has_unknown) from ({parsed_sql('fl_lines', doubt=doubt)}) order by row_no").to_arrow_table().to_pylist()
 
 
 @lru_cache(maxsize=1)
