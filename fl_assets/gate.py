@@ -4,12 +4,15 @@ What goes here: reading a day and asking `domain/quality.py` about it. What does
 `decide_day` asks again.
 """
 
+from collections.abc import Collection
 from datetime import date
 
 from fl_assets.domain.cycles import mode_of
 from fl_assets.domain.models import CycleStatus, Decision, Playbook, Violation
+from fl_assets.domain.outcomes import learn
 from fl_assets.domain.quality import confidence_gate, enough_nodes, evidence_is_real, minimum_events, no_personal_data, violations
 from fl_assets.domain.redaction import residue
+from fl_assets.domain.releases import Rollout, keys_of, lessons, under_way
 from fl_assets.domain.updates import decide
 from fl_assets.storage.workspace import Workspace
 
@@ -31,12 +34,25 @@ def gate(space: Workspace, day: date) -> list[Violation]:
     ]
 
 
-def decide_day(space: Workspace, day: date, *, today: date) -> list[Decision]:
-    """Return one decision for each playbook of a day, those that break a rule held with its reasons."""
+def decide_day(space: Workspace, day: date, *, today: date, rollouts: Collection[Rollout] = ()) -> list[Decision]:
+    """Return one decision for each playbook of a day, those that break a rule held with its reasons.
+
+    Args:
+        space: Where playbooks and configs are.
+        day: The partition.
+        today: Tells a live day from history.
+        rollouts: What became of earlier updates: what failed is not tried again, and nothing is tried on a pattern whose trial runs.
+    """
     playbooks = space.playbooks(day)
+    taught = learn(lessons(rollouts))
     settings = space.settings
     configs = space.configs
     adapters = space.adapter_offers(day)
+    last_changed = configs.last_changed() if configs else {}
+    for one in rollouts:
+        if one.carried_out and one.ended_at:  # a trial that was rolled back has changed no file, and cools down all the same
+            for key in keys_of(one.update.target):
+                last_changed[key] = max(one.ended_at.date(), last_changed.get(key, one.ended_at.date()))
     broken = violations(playbooks, threshold=settings.threshold, min_nodes=settings.min_nodes, recounted=space.recount(day), residue=residue)
     return [
         decide(
@@ -46,8 +62,11 @@ def decide_day(space: Workspace, day: date, *, today: date) -> list[Decision]:
             apply_level=settings.apply,
             policy=space.update_policy,
             current=configs.read_values(space.update_policy) if configs else {},
-            last_changed=configs.last_changed() if configs else {},
+            last_changed=last_changed,
             adapters=adapters,
+            rejected=taught.rejected,
+            retired=taught.retired,
+            busy=under_way(rollouts, playbook.pattern_id, ""),
         )
         for playbook in playbooks
     ]
@@ -62,9 +81,17 @@ def outcome(space: Workspace, day: date) -> tuple[CycleStatus, str, dict[str, in
     if stopped := gate(space, day):
         more = f" (and {len(stopped) - 1} more)" if len(stopped) > 1 else ""
         return "gated", f"{stopped[0]}{more}", counts
-    actions = [row["action"] for row in space.warehouse.read_day("update_decisions", day)]
+    decisions = space.warehouse.read_day("update_decisions", day)
     ready = sum(not playbook.held_because for playbook in playbooks)
-    return "completed", f"{len(playbooks)} playbooks, {ready} of them actionable, {actions.count('apply') + actions.count('canary')} to be carried out", counts
+    done = [row["category"] for row in space.warehouse.read_day("applied_updates", day) if row["status"] in ("canary", "applied")]
+    ended = [row["action"] for row in space.warehouse.read_day("update_outcomes", day)]
+    counts |= {
+        "adapters_updated": done.count("adapter"),
+        "configs_updated": done.count("config"),
+        "updates_rolled_back": ended.count("rolled_back"),
+        "updates_held": sum(row["action"] == "hold" for row in decisions),
+    }
+    return "completed", f"{len(playbooks)} playbooks, {ready} of them actionable, {len(done)} carried out", counts
 
 
 def held(playbooks: list[Playbook]) -> list[Playbook]:

@@ -20,6 +20,7 @@ LAYERS = {
     "metadata": 2,
     "pictures": 2,
     "gate": 2,
+    "rollout": 2,
     "assets": 3,
     "checks": 4,
     "automation": 5,

@@ -14,13 +14,13 @@ from fl_assets.storage.cycle_log import CycleLog
 GROUP = "cycles"
 
 
-@dg.asset(deps=["update_decisions"], **table_asset("learning_cycles", GROUP))
+@dg.asset(deps=["update_decisions", "applied_updates", "update_outcomes"], **table_asset("learning_cycles", GROUP))
 def learning_cycles(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """Every cycle that was run, one row a run and day, insufficient data, gated days and failures included."""
     space = workspace.open()
     log = CycleLog(space.warehouse)
     for day in days_of(context.partition_keys):
         status, reason, counts = outcome(space, day)
-        log.finish(context.run_id, day, status, reason, **counts)
+        log.finish(context.run.run_id, day, status, reason, **counts)
         rows = space.warehouse.read_day("learning_cycles", day)
         report_day(context, day, "learning_cycles", len(rows), numbers(counts))

@@ -99,6 +99,7 @@ class Decision(Record):
     to_value: str | None
     reasons: tuple[str, ...]
     revert_plan: str
+    playbook_hash: str = Field(description="Of the playbook's content as it was decided on; nothing is carried out for another content.")
 
 
 class LearningCycleResult(Record):
@@ -112,6 +113,8 @@ class LearningCycleResult(Record):
     adapters_updated: int = Field(ge=0)
     configs_updated: int = Field(ge=0)
     # ours
+    updates_rolled_back: int = Field(0, ge=0)
+    updates_held: int = Field(0, ge=0)
     day: date
     window_days: int = Field(ge=1)
     status: CycleStatus

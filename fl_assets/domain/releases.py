@@ -151,18 +151,23 @@ def lessons(rollouts: Iterable[Rollout]) -> list[Lesson]:
 
 def under_way(rollouts: Iterable[Rollout], pattern_id: str, target: str) -> str:
     """Return why nothing else may be tried on a pattern or target now; '' when nothing is under way there."""
-    wanted = _keys(target)
+    wanted = keys_of(target)
     for one in rollouts:
-        if one.is_running and (one.update.pattern_id == pattern_id or wanted & _keys(one.update.target)):
+        if one.is_running and (one.update.pattern_id == pattern_id or wanted & keys_of(one.update.target)):
             return f"decision {one.update.decision_id} is on its canary nodes; two changes at once could not be told apart"
     return ""
 
 
-def _keys(target: str) -> set[str]:
+def keys_of(target: str) -> set[str]:
+    """Return the single keys that a decision's target names."""
     return {part for part in target.split(", ") if part}
 
 
 # Canary nodes --------------------------------------------------------------------------------------------------------------
+
+
+BY_PEOPLE: tuple[Category, ...] = ("prompt", "workflow")
+"""What people change; a trial of it names its nodes, and no release holds it."""
 
 
 class TooFewNodesError(ValueError):
@@ -231,7 +236,7 @@ def release_of(events: Sequence[Event], *, channel: str, valid_days: int) -> Rel
 
     A change for all nodes is left out once later ones for all nodes have replaced every value of it.
     """
-    live = [one for one in fold(events).values() if one.status in ON_NODES and one.carried_out]
+    live = [one for one in fold(events).values() if one.status in ON_NODES and one.carried_out and one.update.category not in BY_PEOPLE]
     live.sort(key=lambda one: one.carried_out.number if one.carried_out else 0)
     changes: list[ReleasedChange] = []
     replaced: set[str] = set()

@@ -75,6 +75,12 @@ class FederatedLearningConfig(BaseSettings):
     remedies_path: Path | None = Field(None, description="Your remedy rules (YAML); a rule with the id of a built-in one replaces it.")
     corrections_path: Path | None = Field(None, description="Your pattern merges and splits (YAML).")
     update_policy_path: Path | None = Field(None, description="Which config keys may change, with types and bounds (YAML).")
+    channel: str = Field("stable", pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$", description="Channel whose nodes read `releases/<channel>.json`.")
+    release_days: int = Field(7, ge=1, le=90, description="Days until a release expires; nodes then drop it. It is signed anew at half of them.")
+    signing_key_path: Path | None = Field(None, description="Ed25519 private key (PEM) that signs releases; made under the data folder when not given.")
+    canary_share: float = Field(0.1, gt=0, le=0.5, description="Share of the nodes concerned that take a change first.")
+    canary_min_nodes: int = Field(3, ge=2, description="Nodes that both the canary and the untouched group must have.")
+    max_canary_days: int = Field(14, ge=2, le=90, description="Days after which a trial without a sure result is given up and rolled back.")
     # Adapters
     adapter_repos: Words = Field((), description="Hub repositories of adapters, `org/name` or `org/name@branch-or-commit`, divided by commas.")
     adapter_url: str = Field("", description="Server with a plain list of adapters at `<url>/list`.")

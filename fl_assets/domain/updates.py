@@ -245,6 +245,8 @@ def decide(
     last_changed: Mapping[str, date] | None = None,
     adapters: Sequence[AdapterOffer] = (),
     rejected: Collection[str] = (),
+    retired: Collection[str] = (),
+    busy: str = "",
 ) -> Decision:
     """Decide what happens with one playbook on its day.
 
@@ -262,6 +264,8 @@ def decide(
         last_changed: Day of the last change of config keys, by rule target.
         adapters: What the catalogue offers, newest first.
         rejected: `change_id`s that a person or a measured outcome turned down.
+        retired: Improvement ids of playbooks whose trials failed too often.
+        busy: Why nothing may be tried on this pattern or target now: another trial runs.
     """
     target, before, after, plan, outcome, reasons = _wanted(playbook, policy or UpdatePolicy(), current or {}, last_changed or {}, adapters)
     gate = tuple(dict.fromkeys([*playbook.held_because, *(str(problem) for problem in violations)]))
@@ -270,6 +274,10 @@ def decide(
         reasons = gate
     elif change_id(playbook) in rejected:
         action, reasons = "reject", ("the same change was turned down before for this pattern", *reasons)
+    elif playbook.improvement_id in retired:
+        action, reasons = "reject", ("retired: trials of this playbook failed twice", *reasons)
+    elif busy and outcome == "apply":
+        action, reasons = "hold", (busy, *reasons)
     elif outcome != "apply":
         action = outcome
     else:
@@ -290,6 +298,7 @@ def decide(
         to_value=after,
         reasons=reasons,
         revert_plan=plan,
+        playbook_hash=playbook_hash(playbook),
     )
 
 
@@ -306,6 +315,11 @@ def decision_id(playbook: Playbook) -> str:
 def change_id(playbook: Playbook) -> str:
     """Return the id of what is asked for, the same on every day that asks for it: pattern, category, target and values."""
     return _hash("change", playbook.pattern_id, playbook.category, playbook.target, _json(playbook.suggested_changes))
+
+
+def playbook_hash(playbook: Playbook) -> str:
+    """Return the hash of all that a playbook says: 16 hex digits."""
+    return _hash("playbook", playbook.model_dump_json())
 
 
 _Wanted = tuple[str, str | None, str | None, str, Literal["apply", "hold", "none"], tuple[str, ...]]

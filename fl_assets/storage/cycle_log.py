@@ -42,6 +42,8 @@ class CycleLog:
             "improvements_generated": 0,
             "adapters_updated": 0,
             "configs_updated": 0,
+            "updates_rolled_back": 0,
+            "updates_held": 0,
         }
         self._warehouse.upsert("learning_cycles", row)
 
@@ -54,11 +56,12 @@ class CycleLog:
         self._warehouse.upsert("learning_cycles", row)
         return row
 
-    def fail_open(self, run_id: str, reason: str) -> None:
-        """Close as failed what a run left open."""
+    def fail_open(self, run_id: str, reason: str) -> list[date]:
+        """Close as failed what a run left open; return the days."""
         rows = self._warehouse.rows("select event_date from learning_cycles where starts_with(cycle_id, $run || '/') and status = 'running'", {"run": run_id})
         for row in rows:
             self.finish(run_id, row["event_date"], "failed", reason)
+        return sorted(row["event_date"] for row in rows)
 
     @staticmethod
     def cycle_id(run_id: str, day: date) -> str:

@@ -88,6 +88,20 @@ class ConfigCarrier:
         return any((receipt.kind, receipt.decision_id) == (kind, update.decision_id) for receipt in self._configs.receipts())
 
 
+class PeopleCarrier:
+    """Prompts and workflows: people change them, on the nodes that the trial names; nothing is done here."""
+
+    def stage(self, update: Update) -> str:
+        """Return what people are to do."""
+        return f"the {update.category} is changed by people"
+
+    def apply(self, update: Update, day: date) -> None:
+        """Change nothing."""
+
+    def revert(self, update: Update, day: date) -> None:
+        """Change nothing."""
+
+
 class Releases:
     """Every step of an update, and the release of one channel."""
 
