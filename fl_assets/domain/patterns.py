@@ -7,6 +7,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -42,24 +43,28 @@ class Grouping:
 
 
 def skeleton(message: str) -> tuple[str, ...]:
-    """Return the constant words of a masked message in order, each run of variables as one `*`."""
+    """Return the words of a masked message in order, each run of variables as one `*`, or `?` for a single `<ID>`; `key=` is a word of its own."""
     words: list[str] = []
     for piece in _PIECE.findall(_PLACEHOLDER.sub(_sign, _STATUS.sub("", message))):
-        if piece == "=":
+        word = _word(piece)
+        if word in "*?" and word and words and words[-1] in "*?":
+            words[-1] = "*"
+        elif word == "=":
             if words and words[-1] not in "*?":
                 words[-1] = words[-1].removesuffix("=") + "="
-            continue
-        if _is_variable(piece):
-            word = "?" if piece == "\x01" else "*"
-        elif _PUNCTUATION.match(piece):
-            continue
-        else:
-            word = piece.rstrip(".!?")
-        if word in "*?" and words and words[-1] in "*?":
-            words[-1] = "*"
-            continue
-        words.append(word)
+        elif word:
+            words.append(word)
     return tuple(words)
+
+
+@lru_cache(maxsize=65_536)
+def _word(piece: str) -> str:
+    """Return a piece as its word: `*` and `?` for variables, `=` for itself, nothing for punctuation."""
+    if piece == "=":
+        return piece
+    if _is_variable(piece):
+        return "?" if piece == "\x01" else "*"
+    return "" if _PUNCTUATION.match(piece) else piece.rstrip(".!?")
 
 
 def _sign(match: re.Match[str]) -> str:
@@ -278,9 +283,7 @@ def group_messages(messages: Sequence[str]) -> Grouping:
         messages: Masked errors (`signatures.mask_sql`), in any order, repeats allowed.
     """
     shapes = [skeleton(message) for message in messages]
-    distinct = sorted(set(shapes))
-    number = dict(zip(distinct, _Miner(distinct).groups(), strict=True))
-    roots = [number[shape] for shape in shapes]
+    roots = _mined(shapes)
     members: dict[int, list[int]] = {}
     for i, root in enumerate(roots):
         members.setdefault(root, []).append(i)
@@ -290,6 +293,13 @@ def group_messages(messages: Sequence[str]) -> Grouping:
     names = sorted(templates, key=lambda root: (templates[root], root))
     place = {root: i for i, root in enumerate(names)}
     return Grouping(np.array([place[root] for root in roots], dtype=np.int64), [templates[root] for root in names], [why[root] for root in names])
+
+
+def _mined(shapes: Sequence[tuple[str, ...]]) -> list[int]:
+    """Return a group number for each skeleton."""
+    distinct = sorted(set(shapes))
+    number = dict(zip(distinct, _Miner(distinct).groups(), strict=True))
+    return [number[shape] for shape in shapes]
 
 
 def _describe(message: str, shapes: set[tuple[str, ...]]) -> tuple[str, str]:
@@ -366,7 +376,8 @@ def group_patterns(messages: pd.DataFrame, corrections: Corrections = NO_CORRECT
     groups: list[tuple] = [("silent", i) for i in range(len(rows))]
     spoken_rows = np.flatnonzero(has_text)
     if len(spoken_rows):
-        grouped = _same_words(group_messages([kept[i] for i in spoken_rows]).group, [shapes[i] for i in spoken_rows])
+        spoken_shapes = [shapes[row] for row in spoken_rows]
+        grouped = _same_words(_mined(spoken_shapes), spoken_shapes)
         for row, group in zip(spoken_rows.tolist(), grouped, strict=True):
             groups[row] = ("error", group, _status(texts[row]), _dependencies(shapes[row]))
     pattern, reason = _corrected(_named(own_ids, groups), own_ids, texts, corrections)
@@ -435,18 +446,18 @@ _FILLERS = frozenset(
 )
 
 
-def _same_words(groups: np.ndarray, shapes: list[tuple[str, ...]]) -> list[int]:
+def _same_words(groups: list[int], shapes: list[tuple[str, ...]]) -> list[int]:
     """Join groups of which two messages say the same words, whatever their order, case, number and fillers; two such words at least, and in each the same."""
     links = _Links()
-    for _ in range(int(groups.max()) + 1):
+    for _ in range(max(groups) + 1):
         links.add()
     first: dict[tuple[str, ...], int] = {}
-    for group, shape in zip(groups.tolist(), shapes, strict=True):
+    for group, shape in zip(groups, shapes, strict=True):
         words = {word.lower().rstrip("=") for word in shape if word not in "*?"}
         bag = tuple(sorted({word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word for word in words - _FILLERS}))
         if len(bag) > 1:
             links.join(first.setdefault((*bag, "*" * sum(word in "*?" for word in shape)), group), group)
-    return [links.root(group) for group in groups.tolist()]
+    return [links.root(group) for group in groups]
 
 
 def _status(text: str) -> str:

@@ -47,9 +47,9 @@ MASKS: tuple[tuple[str, str], ...] = (
     (r"`[^`]*`", "<CODE>"),
     (r"""\b[A-Za-z][A-Za-z0-9+.-]*://[^\s"'<>()\[\]{}|,;]+""", "<URL>"),
     (r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}\b", "<EMAIL>"),
-    (r"""=("[^"\n]{0,200}"|'[^'\n]{0,200}')""", "=<STR>"),
-    (r"'[^'\s]{1,80}'", "<STR>"),
-    (r'"[^"\s]{1,80}"', "<STR>"),
+    (r"""=("[^"\n]*"|'[^'\n]*')""", "=<STR>"),
+    (r"'[^'\s]+'", "<STR>"),
+    (r'"[^"\s]+"', "<STR>"),
     (r"""\b[A-Za-z]:\\[^\s"'<>|:;,]*""", "<PATH>"),
     (r"""(^|[\s"'(=:,\[])/[A-Za-z0-9_.~@%+$*-]*[A-Za-z_*][A-Za-z0-9_.~@%+$*-]*(?:/[A-Za-z0-9_.~@%+$*-]*)*(?:\?[^\s"'<>]*)?""", r"\1<PATH>"),
     (r"[A-Za-z_.~@][A-Za-z0-9_.~@+-]*(?:/[A-Za-z0-9_.~@%+$*-]+){2,}/?", "<PATH>"),
@@ -133,12 +133,12 @@ _JSON_MESSAGE = (
     r"""(?i)["'](?:message|error_message|errormessage|detail|details|msg|reason|description|error)["']\s*:\s*"""
     r"""(?:"((?:[^"\\]|\\.){4,})"|'((?:[^'\\]|\\.){4,})')"""
 )
-_JSON_TYPE = r"""(?i)["'](?:type|error_type|code|error_code|status)["']\s*:\s*["']([A-Za-z_. -]{3,60})["']"""
+_JSON_TYPE = r"""(?i)["'](?:type|error_type|code|error_code|status)["']\s*:\s*["']([A-Za-z_. -]+)["']"""
+# Up to a status: 000 stands for any three digits, as in all texts whose digits are 0
 _STATUS = (
-    r"""(?i)\b(?:https?(?:/[0-9.]+)?|status(?:[ _-]?code)?|error[ _-]code|exit(?:ed)?(?:[ _-]+(?:with|code|status|value|non-zero))*)"""
-    r"""(?:["']?\s*[:=(]\s*["']?|\s+)([1-5][0-9][0-9])\b"""
+    r"""(?is)^(.*?\b(?:https?(?:/[0-9.]+)?|status(?:[ _-]?code)?|error[ _-]code|exit(?:ed)?(?:[ _-]+(?:with|code|status|value|non-zero))*)"""
+    r"""(?:["']?\s*[:=(]\s*["']?|\s+))000\b"""
 )
-_BLANKED_STATUS = _STATUS.replace("[1-5][0-9][0-9]", "000")
 
 
 def _unwrapped_sql(expr: str) -> str:
@@ -150,9 +150,16 @@ def _unwrapped_sql(expr: str) -> str:
     return f"coalesce({before} || {kind} || {message}, {expr})"
 
 
-def _status_sql(expr: str) -> str:
-    """Return SQL for the status that a text names after a word such as `HTTP`, `status` or `exit code`, as ` <STATUS_429>`, or ''."""
-    return f"coalesce(' <STATUS_' || nullif(regexp_extract(left({expr}, {_MAX_READ_CHARS}), {_literal(_STATUS)}, 1), '') || '>', '')"
+def _status_place_sql(blanked: str) -> str:
+    """Return SQL for where the status stands that a text names after a word such as `HTTP`, `status` or `exit code`; 0 for none."""
+    found = f"regexp_extract(left({blanked}, {_MAX_READ_CHARS // 2}), {_literal(_STATUS)}, 1)"
+    return f"(case when {found} = '' then 0 else length({found}) + 1 end)"
+
+
+def _status_sql(expr: str, place: str) -> str:
+    """Return SQL for the status at a place of a text, as ` <STATUS_429>`, or ''."""
+    status = f"substr({expr}, {place}, 3)"
+    return f"(case when {place} > 0 and {status} between '100' and '599' then ' <STATUS_' || {status} || '>' else '' end)"
 
 
 def _blanked_sql(expr: str, blank: str | None) -> str:
@@ -174,7 +181,8 @@ def _masks_sql(blanked: str) -> str:
 
 def mask_sql(expr: str) -> str:
     """Return SQL that masks one text: what `masked_sql` gives for it, without sharing work between rows."""
-    return f"({_masks_sql(_blanked_sql(expr, None))} || {_status_sql(expr)})"
+    blanked = _blanked_sql(expr, None)
+    return f"({_masks_sql(blanked)} || {_status_sql(expr, _status_place_sql(blanked))})"
 
 
 def masked_sql(rows: str, blank: str | None = None) -> str:
@@ -187,9 +195,9 @@ def masked_sql(rows: str, blank: str | None = None) -> str:
     return f"""
         with fl_blanked as (select *, {_blanked_sql("error", blank)} as blanked from {rows}),
         fl_masked as (
-            select blanked, {_masks_sql("blanked")} as masked, regexp_matches(blanked, {_literal(_BLANKED_STATUS)}) as has_status
+            select blanked, {_masks_sql("blanked")} as masked, {_status_place_sql("blanked")} as place
             from (select distinct blanked from fl_blanked where blanked is not null))
-        select fl_blanked.* exclude (blanked), masked || case when has_status then {_status_sql("error")} else '' end as masked_error
+        select fl_blanked.* exclude (blanked), masked || {_status_sql("error", "place")} as masked_error
         from fl_blanked left join fl_masked using (blanked)"""  # noqa: S608 - constants and names of our own only
 
 
