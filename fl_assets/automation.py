@@ -13,7 +13,9 @@ from fl_assets.domain.cycles import cron_lines, days_due
 from fl_assets.domain.settings import DAY_SECS, FederatedLearningConfig
 from fl_assets.partitions import BACKFILL, DAILY, DAYS_PER_RUN
 from fl_assets.resources import WorkspaceResource
-from fl_assets.storage.cycle_log import CycleLog
+from fl_assets.rollout import open_releases
+from fl_assets.storage.alerts import tell_failed
+from fl_assets.storage.cycle_log import CycleLog, now_utc
 
 DISABLED = "federated learning is switched off: set FEDERATED_LEARNING_ENABLED=true to let it run"
 
@@ -73,15 +75,48 @@ def minimum_events_reached(context: dg.SensorEvaluationContext, workspace: Works
     return dg.SensorResult(run_requests=requests, cursor=f"{backlog.events} events on {len(days)} days")
 
 
+apply_updates_job = dg.define_asset_job(
+    "apply_updates",
+    selection=["applied_updates"],
+    description="Carry out what the decisions of a day, and people's answers to them, ask for.",
+    executor_def=dg.in_process_executor,
+    tags={"dagster/max_runtime": "3600"},
+)
+
+
+@dg.sensor(
+    job=apply_updates_job,
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.STOPPED,
+    description="Carry out decisions that a person has approved; reads the history of updates, never opens the warehouse.",
+)
+def approved_updates(context: dg.SensorEvaluationContext, workspace: WorkspaceResource) -> dg.SensorResult:
+    """Ask for one run an approval, of the day that was decided on."""
+    space = workspace.open()
+    if not space.settings.enabled:
+        return dg.SensorResult(skip_reason=DISABLED)
+    waiting = [one for one in open_releases(space).rollouts().values() if one.status == "approved"]
+    if not waiting:
+        return dg.SensorResult(skip_reason="no approved decision waits; `fl-assets approve ID --reason WHY` approves one")
+    context.log.info(f"{len(waiting)} approved decisions wait to be carried out")
+    return dg.SensorResult(
+        run_requests=[dg.RunRequest(run_key=f"approved-{one.update.decision_id}-{one.approval}", partition_key=str(one.update.day)) for one in waiting]
+    )
+
+
 @dg.run_failure_sensor(
     name="record_failed_cycles",
     monitored_jobs=[learning_cycle_job],
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Close the learning_cycles row of a run that died, so that no cycle looks as if it still ran.",
+    description="Close the learning_cycles row of a run that died, so that no cycle looks as if it still ran, and send the alert.",
 )
 def record_failed_cycles(context: dg.RunFailureSensorContext, workspace: WorkspaceResource) -> None:
-    """Close the rows that a failed run left open."""
-    CycleLog(workspace.open().warehouse).fail_open(context.dagster_run.run_id, first_line(context.failure_event.message or "the run failed"))
+    """Close the rows that a failed run left open, and tell people."""
+    space, run_id = workspace.open(), context.dagster_run.run_id
+    reason = first_line(context.failure_event.message or "the run failed")
+    days = CycleLog(space.warehouse).fail_open(run_id, reason)
+    if problem := tell_failed(space.settings, run_id, days[-1] if days else now_utc().date(), reason):
+        context.log.warning(problem)
 
 
 def first_line(text: str) -> str:
@@ -94,4 +129,13 @@ def range_tags(first: date, last: date) -> dict[str, str]:
     return {"dagster/asset_partition_range_start": str(first), "dagster/asset_partition_range_end": str(last)}
 
 
-__all__ = ["BACKFILL", "cycle_schedule", "learning_cycle_job", "minimum_events_reached", "range_tags", "record_failed_cycles"]
+__all__ = [
+    "BACKFILL",
+    "apply_updates_job",
+    "approved_updates",
+    "cycle_schedule",
+    "learning_cycle_job",
+    "minimum_events_reached",
+    "range_tags",
+    "record_failed_cycles",
+]

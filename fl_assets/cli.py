@@ -4,6 +4,7 @@ What goes here: arguments in, words out. What does not: anything a cycle does (`
 Imports of Dagster wait until a command needs them, so that `--help` is quick.
 """
 
+import getpass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +15,8 @@ from fl_assets.domain.settings import FederatedLearningConfig, SettingsError
 
 if TYPE_CHECKING:
     from fl_assets.coordinator import FederatedLearningCoordinator
+    from fl_assets.domain.report import Report
+    from fl_assets.storage.workspace import Workspace
 
 app = typer.Typer(
     name="fl-assets",
@@ -25,6 +28,8 @@ app = typer.Typer(
 
 Day = Annotated[datetime, typer.Argument(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
+DecisionId = Annotated[str, typer.Argument(metavar="DECISION_ID", help="As `fl-assets decisions` shows it; its first letters suffice.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the history of updates.")]
 DateOption = Annotated[
     datetime | None, typer.Option("--date", formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Day to look at; by default the latest complete one.")
 ]
@@ -142,6 +147,145 @@ def simulate(
 
 
 @app.command()
+def report(
+    date_: DateOption = None, as_json: AsJson = False, open_: Annotated[bool, typer.Option("--open", help="Open the page in your browser.")] = False
+) -> None:
+    """Write the report of a day as one page, say what it says in short, and where it is.
+
+    Example: fl-assets report --date 2026-11-20 --open
+    """
+    from fl_assets.console import show_report
+    from fl_assets.storage.report_files import write_report
+
+    space, content = _report(date_)
+    page, twin = write_report(space.settings.reports_path, content)
+    show_report(content, page, twin, as_json=as_json)
+    if open_:
+        typer.launch(page.resolve().as_uri())
+
+
+@app.command()
+def patterns(
+    date_: DateOption = None, as_json: AsJson = False, all_: Annotated[bool, typer.Option("--all", help="Also those that do not fail now.")] = False
+) -> None:
+    """List what fails, most failures first.
+
+    Example: fl-assets patterns --date 2026-11-20
+    """
+    from fl_assets.console import show_patterns
+
+    _, content = _report(date_)
+    show_patterns([one for one in content.patterns if all_ or one.failures], as_json=as_json)
+
+
+@app.command()
+def playbooks(date_: DateOption = None, as_json: AsJson = False) -> None:
+    """List what should change, and what is held back and why.
+
+    Example: fl-assets playbooks --json
+    """
+    from fl_assets.console import show_json, show_playbooks
+
+    space, content = _report(date_)
+    found = sorted(space.playbooks(content.day), key=lambda one: (bool(one.held_because), -one.confidence, one.improvement_id))
+    if as_json:
+        show_json([one.model_dump(mode="json") for one in found])
+    else:
+        show_playbooks(found)
+
+
+@app.command()
+def decisions(date_: DateOption = None, as_json: AsJson = False) -> None:
+    """List what happens with each playbook, why, and how to take it back.
+
+    Example: fl-assets decisions --date 2026-11-20
+    """
+    from fl_assets.console import show_decisions
+
+    _, content = _report(date_)
+    show_decisions(content, as_json=as_json)
+
+
+@app.command()
+def explain(
+    pattern_id: Annotated[str, typer.Argument(metavar="PATTERN_ID", help="As `fl-assets patterns` shows it; its first letters suffice.")],
+    date_: DateOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell all that is known of one pattern: evidence, trend, why it is one pattern, what should change.
+
+    Example: fl-assets explain p-9de6de2b9fa6
+    """
+    from fl_assets.console import show_pattern
+
+    _, content = _report(date_)
+    found = [one for one in content.patterns if one.pattern_id.startswith(pattern_id)]
+    found = [one for one in found if one.pattern_id == pattern_id] or found
+    if len(found) != 1:
+        which = f"{len(found)} patterns of {content.day} begin with {pattern_id!r}" if found else f"no pattern of {content.day} begins with {pattern_id!r}"
+        message = f"{which}; `fl-assets patterns --all --date {content.day}` lists them"
+        raise CommandError(message)
+    show_pattern(found[0], content, as_json=as_json)
+
+
+@app.command()
+def approve(
+    decision_id: DecisionId,
+    reason: Reason,
+    now: Annotated[bool, typer.Option("--now", help="Carry it out at once instead of leaving it to the sensor.")] = False,
+) -> None:
+    """Say yes to a decision that waits for approval; the sensor `approved_updates` carries it out, canary nodes first.
+
+    Example: fl-assets approve 3f9c --reason "tried on staging" --now
+    """
+    _answer(decision_id, yes=True, reason=reason, now=now)
+
+
+@app.command()
+def reject(decision_id: DecisionId, reason: Reason) -> None:
+    """Say no to a decision: the same change of the same pattern is not tried again.
+
+    Example: fl-assets reject 3f9c --reason "the limit is a contract with the vendor"
+    """
+    _answer(decision_id, yes=False, reason=reason, now=False)
+
+
+@app.command()
+def rollback(
+    what: Annotated[str, typer.Argument(metavar="DECISION_ID", help="Decision whose update is taken back; its first letters suffice.")],
+    reason: Reason,
+    by_hand: Annotated[bool, typer.Option("--by-hand", help="You have restored the files yourself; only the release is left to change.")] = False,
+) -> None:
+    """Take an update back from every node, and restore the files that it changed byte for byte.
+
+    Example: fl-assets rollback 3f9c --reason "support asked for it"
+    """
+    from fl_assets.console import say
+    from fl_assets.rollout import undo
+    from fl_assets.storage.config_files import NeedsHumanError
+    from fl_assets.storage.workspace import Workspace
+
+    try:
+        found = undo(Workspace(FederatedLearningConfig.from_env()), what, by=_user(), reason=reason, by_hand=by_hand)
+    except NeedsHumanError as error:
+        raise CommandError(str(error)) from error
+    say(f"{found.update.decision_id}: {found.status}: {found.update.target} is {found.update.from_value} again; {found.reason}")
+
+
+@app.command()
+def updates(as_json: AsJson = False) -> None:
+    """List every update that was approved, tried, applied or taken back, and each remedy's score.
+
+    Example: fl-assets updates
+    """
+    from fl_assets.console import show_updates
+    from fl_assets.rollout import open_releases
+    from fl_assets.storage.workspace import Workspace
+
+    show_updates(list(open_releases(Workspace(FederatedLearningConfig.from_env())).rollouts().values()), as_json=as_json)
+
+
+@app.command()
 def home() -> None:
     """Prepare Dagster's home under the data folder and print its path; `make dev` calls this first.
 
@@ -153,12 +297,57 @@ def home() -> None:
     say(str(prepare_home(FederatedLearningConfig.from_env())))
 
 
+def _answer(decision_id: str, *, yes: bool, reason: str, now: bool) -> None:
+    from fl_assets.console import say
+    from fl_assets.rollout import answer
+    from fl_assets.storage.workspace import Workspace
+
+    space = Workspace(FederatedLearningConfig.from_env())
+    found = answer(space, decision_id, yes=yes, by=_user(), reason=reason)
+    say(
+        f"{found.update.decision_id}: {'approved' if yes else 'rejected'}: {found.update.target} {found.update.from_value or ''} → {found.update.to_value or ''}"
+    )
+    if not yes:
+        return
+    if not now:
+        say("it is carried out by the sensor `approved_updates`, or by `fl-assets approve` with --now")
+        return
+    rows = _coordinator().apply_updates(found.update.day)
+    row = next(row for row in rows if row["decision_id"] == found.update.decision_id)
+    say(f"{row['status']}: {row['reason']}")
+    if row["canary_nodes"]:
+        say(f"canary nodes: {', '.join(row['canary_nodes'])}")
+
+
+def _user() -> str:
+    """Return who is at the terminal."""
+    return getpass.getuser()
+
+
 def _coordinator(*, verbose: bool = False) -> "FederatedLearningCoordinator":
     """Return a coordinator with the settings of the environment, Dagster's own log silent unless asked for."""
     from fl_assets.coordinator import FederatedLearningCoordinator, open_home
 
     config = FederatedLearningConfig.from_env()
     return FederatedLearningCoordinator(config, instance=open_home(config), log_level="INFO" if verbose else "CRITICAL")
+
+
+def _report(date_: datetime | None) -> "tuple[Workspace, Report]":
+    """Return the workspace and the report of a day, by default of the latest one that was analysed."""
+    from fl_assets.domain.report import build_report
+    from fl_assets.storage.report_rows import report_rows
+    from fl_assets.storage.workspace import Workspace
+
+    space = Workspace(FederatedLearningConfig.from_env())
+    wanted = as_day(date_)
+    days = [row["day"] for row in space.warehouse.rows("select distinct event_date as day from failure_patterns order by day")]
+    if not days:
+        message = f"nothing has been learned yet in {space.settings.warehouse_path}: run `fl-assets cycle` first"
+        raise CommandError(message)
+    if wanted and wanted not in days:
+        message = f"{wanted} has not been analysed: run `fl-assets cycle --date {wanted}` first (analysed: {days[0]} to {days[-1]})"
+        raise CommandError(message)
+    return space, build_report(report_rows(space, wanted or days[-1]))
 
 
 def as_day(value: datetime | None) -> date | None:

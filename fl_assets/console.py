@@ -17,9 +17,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from fl_assets.domain.models import LearningCycleResult, Playbook
+from fl_assets.domain.outcomes import learn
+from fl_assets.domain.releases import Rollout, lessons
+from fl_assets.domain.report import PatternLine, Report
 from fl_assets.storage.workspace import Workspace
 
 PLAIN_WIDTH = 150
+WRAPPED = {"playbook", "held because", "reason", "failure", "why", "way back"}
+"""Columns whose text may take several lines."""
 _out = Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH, soft_wrap=not sys.stdout.isatty())
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -101,6 +106,112 @@ def show_playbooks(playbooks: Sequence[Playbook]) -> None:
         _out.print(table)
 
 
+def show_json(content: Any) -> None:
+    """Print JSON, indented, for machines."""
+    sys.stdout.write(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_NAIVE_UTC).decode() + "\n")
+
+
+def show_report(report: Report, page: Path, twin: Path, *, as_json: bool) -> None:
+    """Print what a report says in short, and where it is."""
+    if as_json:
+        show_json(report.model_dump(mode="json"))
+        return
+    say(f"Report of {report.day}: {report.status.replace('_', ' ')}")
+    for sentence in report.summary:
+        say(f"  {sentence}")
+    say(f"  page              {page}")
+    say(f"  for machines      {twin}")
+
+
+def show_patterns(patterns: Sequence[PatternLine], *, as_json: bool) -> None:
+    """Print patterns as a table."""
+    if as_json:
+        show_json([one.model_dump(mode="json") for one in patterns])
+        return
+    table = _table("pattern", "state", "class", "failures", "rate", "14 days", "nodes", "confidence", "failure")
+    for one in patterns:
+        table.add_row(
+            one.pattern_id,
+            one.state,
+            one.failure_class,
+            f"{one.failures:,}",
+            f"{one.failure_rate:.1%}",
+            trend(one.series),
+            f"{one.nodes_affected} of {one.nodes_reporting}",
+            f"{one.confidence:.2f}",
+            escape(one.template),
+        )
+    _out.print(table)
+
+
+def show_pattern(one: PatternLine, report: Report, *, as_json: bool) -> None:
+    """Print all that is known of one pattern."""
+    answers = [playbook for playbook in report.playbooks if playbook.improvement_id in one.playbooks]
+    if as_json:
+        show_json({"pattern": one.model_dump(mode="json"), "playbooks": [playbook.model_dump(mode="json") for playbook in answers]})
+        return
+    say(one.template)
+    baseline = "no calls in the days before" if one.baseline_rate is None else f"{one.baseline_rate:.1%} in the days before"
+    facts = {
+        "pattern": f"{one.pattern_id} ({one.kind}, {one.failure_class.replace('_', ' ')}, {one.state})",
+        "where": "; ".join(f"{service} {method}: {failures:,}" for service, method, failures in one.breakdown) or ", ".join(one.services),
+        "failures": f"{one.failures:,} of {one.calls:,} calls: {one.failure_rate:.1%} (95 % interval {one.rate_low:.1%} to {one.rate_high:.1%}); {baseline}",
+        "14 days": f"{trend(one.series)}  {' '.join(map(str, one.series))}",
+        "nodes": f"{one.nodes_affected} of {one.nodes_reporting}; the loudest has {one.top_node_share:.0%} of the failures",
+        "confidence": f"{one.confidence:.2f} that it still fails in the next cycle on two nodes, at half its rate or more",
+        "significant": "yes" if one.is_significant else "no: not told apart from background noise",
+        "seen": f"{one.first_seen} to {one.last_seen} UTC",
+        "why one pattern": f"{one.why_grouped} ({one.messages} distinct messages)",
+        "traces": ", ".join(one.exemplar_trace_ids) or "none kept",
+        "suspected": ", ".join(one.suspects) or "nothing",
+    }
+    for name, value in facts.items():
+        say(f"  {name:<17} {value}")
+    for playbook in answers:
+        say(f"\n{playbook.category}: {playbook.title}" + (f" ({playbook.action})" if playbook.action else ""))
+        say(f"  {playbook.description}")
+        for name, value in playbook.suggested_changes:
+            say(f"  {name:<17} {value}")
+        for reason in playbook.held_because:
+            say(f"  held because      {reason}")
+
+
+def show_decisions(report: Report, *, as_json: bool) -> None:
+    """Print decisions as a table, or why there are none."""
+    if as_json:
+        show_json([one.model_dump(mode="json") for one in report.decisions])
+        return
+    if not report.decisions:
+        say(f"No decision on {report.day}: the cycle is {report.status}{f' ({report.reason})' if report.reason else ''}.")
+        return
+    table = _table("decision", "mode", "category", "playbook", "why", "way back")
+    for one in report.decisions:
+        table.add_row(one.action, one.mode, one.category, escape(one.title), escape("; ".join(one.reasons)), escape(one.revert_plan))
+    _out.print(table)
+
+
+def trend(series: Sequence[int]) -> str:
+    """Return a series as a line of bars, one character a day."""
+    top = max(*series, 1) if series else 1
+    return "".join(" ▁▂▃▄▅▆▇█"[-(-8 * number // top)] for number in series)
+
+
+def show_updates(rollouts: Sequence[Rollout], *, as_json: bool) -> None:
+    """Print where each update is, then how each remedy has done."""
+    scores = learn(lessons(rollouts)).scores
+    if as_json:
+        updates = [{"status": one.status, "ended": one.ended, "by": one.by, "reason": one.reason, **one.update.model_dump(mode="json")} for one in rollouts]
+        show_json({"updates": updates, "remedies": scores})
+        return
+    table = _table("decision", "day", "status", "nodes", "target", "by", "reason")
+    for one in rollouts:
+        nodes = f"{len(one.canary)} of {len(one.canary) + len(one.control)}" if one.is_running else ("all" if one.status in ("applied", "promoted") else "none")
+        table.add_row(one.update.decision_id, str(one.update.day), one.status, nodes, escape(one.update.target), escape(one.by), escape(one.reason))
+    _out.print(table)
+    for remedy, score in scores.items():
+        say(f"{remedy}: {', '.join(f'{count} {name}' for name, count in score.items())}")
+
+
 def show_backfill(results: Sequence[LearningCycleResult], *, as_json: bool) -> None:
     """Print one line a day."""
     if as_json:
@@ -115,14 +226,19 @@ def show_backfill(results: Sequence[LearningCycleResult], *, as_json: bool) -> N
 def where(space: Workspace, day: date) -> dict[str, Path]:
     """Return what a cycle left on disk, by name; only what is there."""
     settings = space.settings
-    places = {"playbooks": settings.playbook_path / str(day), "warehouse": settings.warehouse_path, "events (Parquet)": settings.lake_path}
+    places = {
+        "report": settings.reports_path / f"{day}.html",
+        "playbooks": settings.playbook_path / str(day),
+        "warehouse": settings.warehouse_path,
+        "events (Parquet)": settings.lake_path,
+    }
     return {name: path for name, path in places.items() if path.exists()}
 
 
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
-        table.add_column(name, overflow="fold", no_wrap=name not in ("playbook", "held because", "reason"))
+        table.add_column(name, overflow="fold", no_wrap=name not in WRAPPED)
     return table
 
 

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import dagster as dg
 
@@ -19,6 +19,7 @@ from fl_assets.domain.models import LearningCycleResult
 from fl_assets.domain.settings import FederatedLearningConfig
 from fl_assets.partitions import DAILY, DAYS_PER_RUN
 from fl_assets.resources import resources
+from fl_assets.storage.alerts import tell_failed
 from fl_assets.storage.cycle_log import CycleLog, now_utc
 from fl_assets.storage.workspace import Workspace
 
@@ -108,6 +109,24 @@ class FederatedLearningCoordinator:
             results += self._run(batch)
         return results
 
+    def apply_updates(self, day: date) -> list[dict[str, Any]]:
+        """Carry out what the decisions of a day, and people's answers to them, ask for; return the day's rows of `applied_updates`.
+
+        Raises:
+            CycleFailedError: a step raised an error.
+        """
+        outcome = defs.resolve_job_def("apply_updates").execute_in_process(
+            instance=self._instance or open_home(self.config),
+            resources=resources(**_as_overrides(self.config)),
+            run_config={"loggers": {"console": {"config": {"log_level": self.log_level}}}},
+            raise_on_error=False,
+            partition_key=str(day),
+        )
+        if not outcome.success:
+            message = f"the updates of {day} were not carried out: {failure_of(outcome)}"
+            raise CycleFailedError(message)
+        return self.workspace.warehouse.read_day("applied_updates", day)
+
     def start_background_cycles(self, on_result: Callable[[LearningCycleResult | Exception], None] | None = None) -> threading.Thread:
         """Run a cycle now and then every `cycle_interval_secs`, in a daemon thread, until `stop_background_cycles`.
 
@@ -149,11 +168,10 @@ class FederatedLearningCoordinator:
             if not DAILY.has_partition_key(str(day)):
                 message = f"{day} is not a partition: days run from {DAILY.get_first_partition_key()} (FEDERATED_LEARNING_START_DATE) to today, UTC"
                 raise ValueError(message)
-        overrides = {name: str(value) for name, value in self.config.model_dump().items() if value is not None}
         alone = len(days) == 1
         outcome = defs.resolve_job_def("learning_cycle").execute_in_process(
             instance=self._instance or open_home(self.config),
-            resources=resources(**overrides),
+            resources=resources(**_as_overrides(self.config)),
             run_config={"loggers": {"console": {"config": {"log_level": self.log_level}}}},
             raise_on_error=False,
             partition_key=str(days[0]) if alone else None,
@@ -164,6 +182,7 @@ class FederatedLearningCoordinator:
         if unfinished or (not outcome.success and all(result and result.status == "completed" for result in results)):
             reason = failure_of(outcome)
             CycleLog(self.workspace.warehouse, clock=self._clock).fail_open(outcome.run_id, reason)
+            tell_failed(self.config, outcome.run_id, days[-1], reason)  # that it cannot be sent must not hide what failed
             message = f"the learning cycle of {days[0]}{f' to {days[-1]}' if len(days) > 1 else ''} failed: {reason}"
             raise CycleFailedError(message)
         return [result for result in results if result]
@@ -176,6 +195,12 @@ class FederatedLearningCoordinator:
         times = {name: row[name].replace(tzinfo=UTC) if row[name] else None for name in ("start_time", "end_time")}
         fields = {name: value for name, value in row.items() if name != "event_date"}
         return LearningCycleResult.model_validate({**fields, **times, "day": row["event_date"]})
+
+
+def _as_overrides(config: FederatedLearningConfig) -> dict[str, str]:
+    """Return settings as the texts that the environment would hold."""
+    values = {name: value for name, value in config.model_dump().items() if value is not None}
+    return {name: ",".join(value) if isinstance(value, tuple) else str(value) for name, value in values.items()}
 
 
 def failure_of(outcome: dg.ExecuteInProcessResult) -> str:

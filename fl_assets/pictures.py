@@ -70,7 +70,7 @@ def pattern_trends(patterns: Sequence[Row]) -> dg.MetadataValue | None:
         top = max(*series, 1)
         base = len(shown) - 1 - place
         days = [66 + day for day in range(len(series))]
-        axes.vlines(days, base, [base + 0.72 * count / top for count in series], colors=[BAR] * (len(series) - 1) + [ACCENT], linewidth=5.5)
+        axes.vlines(days, base, [base + 0.72 * count / top for count in series], colors=[BAR] * (len(series) - 1) + [ACCENT], linewidth=4.6)
         axes.plot([65.3, 65.7 + len(series)], [base, base], color=LINE, linewidth=0.8)
         axes.text(0, base + 0.3, _words(row["template"], 62), color=INK, fontsize=8.5, va="center")
         axes.text(64, base + 0.3, row["state"], color=FAILED if row["state"] in ("new", "rising", "regressed") else SOFT, fontsize=8.5, va="center", ha="right")

@@ -35,7 +35,11 @@ def cycle_report(context: dg.AssetExecutionContext, workspace: WorkspaceResource
         sums = {"patterns": len(report.patterns), "playbooks_ready": len(report.actionable), "playbooks_held": len(report.held)}
         sums |= {"decisions": len(report.decisions), "silent_nodes": len(report.quality.silent), "page_bytes": page.stat().st_size}
         # Sentences of the summary may name a node, so they are text and not markdown.
-        shown = {"summary": " ".join(report.summary), "page": dg.MetadataValue.path(page.resolve()), "json": dg.MetadataValue.path(twin.resolve())}
+        shown = {
+            "summary": " ".join(report.summary).replace("`", ""),
+            "page": dg.MetadataValue.path(page.resolve()),
+            "json": dg.MetadataValue.path(twin.resolve()),
+        }
         report_day(context, day, "cycle_report", len(report.patterns), {**numbers(sums), **shown})
 
 

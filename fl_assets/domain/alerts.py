@@ -49,7 +49,7 @@ def alerts_of(report: Report) -> tuple[Alert, ...]:
 
     found = []
     if report.status == "gated":
-        nearest = report.held[0] if report.held else None
+        nearest = report.held[0] if report.held and not report.actionable else None
         why = f"The surest of {len(report.held)} playbooks, «{nearest.title}», has {nearest.confidence:.0%}." if nearest else report.reason
         found.append(alert("gated", "cycle", f"{why} Nothing was decided."))
     for one in report.patterns:
@@ -72,9 +72,9 @@ def alerts_of(report: Report) -> tuple[Alert, ...]:
     return tuple(found)
 
 
-def failed_cycle(day: date, reason: str) -> Alert:
-    """Return the alert of a cycle that ended with an error."""
-    return Alert(day=day, kind="failed", subject="cycle", text=visible(reason, 300))
+def failed_cycle(run_id: str, day: date, reason: str) -> Alert:
+    """Return the alert of a run that ended with an error."""
+    return Alert(day=day, kind="failed", subject=run_id, text=visible(reason, 300))
 
 
 def slack_message(alerts: Sequence[Alert]) -> dict[str, Any]:

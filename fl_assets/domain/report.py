@@ -594,7 +594,8 @@ def _summary(rows: ReportRows, status: str, patterns: Sequence[PatternLine], pla
         sentences = [f"{_count(len(failing), 'pattern')} of failure{f', {_and(moods)}' if moods else ''}; {wide} on {rows.min_nodes} or more nodes."]
     ready = [one for one in playbooks if not one.held_because]
     if ready:
-        sentences.append(f"{_count(len(ready), 'playbook')} may be acted on; the one that would prevent most: {ready[0].title}.")
+        may = "would be ready" if status == "gated" else "may be acted on"
+        sentences.append(f"{_count(len(ready), 'playbook')} {may}; the one that would prevent most: {ready[0].title}.")
     held = len(playbooks) - len(ready)
     if held:
         surest = max(one.confidence for one in playbooks)

@@ -9,6 +9,7 @@ import http.client
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from datetime import date
 from email.message import Message
 from pathlib import Path
 from typing import IO, Any
@@ -17,7 +18,8 @@ import orjson
 from pydantic import SecretStr
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from fl_assets.domain.alerts import Alert, slack_message
+from fl_assets.domain.alerts import Alert, failed_cycle, slack_message
+from fl_assets.domain.settings import FederatedLearningConfig
 from fl_assets.storage.lake import write_atomically
 
 TIMEOUT_SECS = 5
@@ -54,6 +56,15 @@ def send_new(webhook: SecretStr | None, sent_file: Path, alerts: Sequence[Alert]
     sent_file.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(sent_file, orjson.dumps(kept, option=orjson.OPT_INDENT_2))
     return new
+
+
+def tell_failed(settings: FederatedLearningConfig, run_id: str, day: date, reason: str) -> str | None:
+    """Send the alert of a run that failed, once; return why it could not be sent, None when all is well."""
+    try:
+        send_new(settings.alert_webhook, sent_file_in(settings.data_path), [failed_cycle(run_id, day, reason)])
+    except AlertError as error:
+        return str(error)
+    return None
 
 
 def sent_file_in(data_path: Path) -> Path:

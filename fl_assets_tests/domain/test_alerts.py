@@ -45,7 +45,7 @@ def test_a_gated_day_names_no_new_playbook():
 
 def test_a_message_lists_the_most_urgent_kind_first_and_counts_the_rest():
     many = [Alert(day=DAY, kind="silent_node", subject=f"n{place}", text=f"n{place}") for place in range(MAX_LISTED + 5)]
-    message = slack_message([*many, failed_cycle(DAY, "no space left on device")])
+    message = slack_message([*many, failed_cycle("run-1", DAY, "no space left on device")])
     texts = [block["text"]["text"] for block in message["blocks"]]
     assert texts[0].startswith("The learning cycle failed")
     assert "no space left on device" in texts[0]
