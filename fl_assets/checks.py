@@ -28,7 +28,7 @@ SHOWN = 20
 def report(context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource, rule: Rule, expected: str, **numbers: float) -> dg.AssetCheckResult:
     """Ask a rule about each day of the run and return what it found, blocking when no day is left."""
     space, days = workspace.open(), days_of(context.partition_keys)
-    found = {day: rule(space, day) for day in days}
+    found = {day: rule(space, day) for day in space.one_by_one(days)}
     bad = [day for day, problems in found.items() if problems]
     rows = [{"day": str(day), **problem.model_dump()} for day in bad for problem in found[day]]
     everything = len(bad) == len(days)

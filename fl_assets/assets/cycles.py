@@ -19,7 +19,7 @@ def learning_cycles(context: dg.AssetExecutionContext, workspace: WorkspaceResou
     """Every cycle that was run, one row a run and day, insufficient data, gated days and failures included."""
     space = workspace.open()
     log = CycleLog(space.warehouse)
-    for day in days_of(context.partition_keys):
+    for day in space.one_by_one(days_of(context.partition_keys)):
         status, reason, counts = outcome(space, day)
         log.finish(context.run.run_id, day, status, reason, **counts)
         rows = space.warehouse.read_day("learning_cycles", day)

@@ -23,7 +23,7 @@ def failure_signatures(context: dg.AssetExecutionContext, workspace: WorkspaceRe
     space, days = workspace.open(), days_of(context.partition_keys)
     refreshed = space.refresh_signatures(days[-1])
     context.log.info(f"summed {len(refreshed)} days that were new or had changed")
-    for day in space.sufficient(days):
+    for day in space.one_by_one(space.sufficient(days)):
         rows = space.warehouse.read_day("failure_signatures", day)
         sums = {"failures": sum(row["failures"] for row in rows), "distinct_messages": len({row["message_id"] for row in rows})}
         largest = sorted(rows, key=lambda row: (-row["failures"], row["message_id"], row["node_id"]))
@@ -45,7 +45,7 @@ def conversation_signals(context: dg.AssetExecutionContext, workspace: Workspace
     """Failure seen in talk: repeated questions, corrections, abandonment, refusals, apology loops, success claimed after a failure."""
     space, days = workspace.open(), days_of(context.partition_keys)
     space.refresh_conversations(days[-1])
-    for day in space.sufficient(days):
+    for day in space.one_by_one(space.sufficient(days)):
         rows = space.warehouse.read_day("conversation_signals", day)
         affected: dict[str, int] = {}
         for row in rows:
@@ -59,7 +59,7 @@ def conversation_signals(context: dg.AssetExecutionContext, workspace: Workspace
 def failure_patterns(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """What keeps failing: messages grouped into patterns, each with nodes, rate, state and a confidence that can be checked."""
     space = workspace.open()
-    for day in space.sufficient(days_of(context.partition_keys)):
+    for day in space.one_by_one(space.sufficient(days_of(context.partition_keys))):
         window = space.window(day)
         found = analyse(
             space.history(day),
@@ -93,7 +93,7 @@ def failure_patterns(context: dg.AssetExecutionContext, workspace: WorkspaceReso
 def confidence_calibration(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """How often what was believed came true: past days assessed again, each from what was known by its end."""
     space = workspace.open()
-    for day in space.sufficient(days_of(context.partition_keys)):
+    for day in space.one_by_one(space.sufficient(days_of(context.partition_keys))):
         members = pd.DataFrame(space.warehouse.read_day("pattern_members", day), columns=["pattern_id", "message_id"])
         past = replayed(space.history(day), members, space.window(day))
         report = reliability(past["confidence"].to_numpy(), past["happened"].to_numpy(), threshold=space.settings.threshold)

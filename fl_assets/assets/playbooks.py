@@ -20,7 +20,7 @@ GROUP = "playbooks"
 def playbooks(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """Improvements that the day's patterns call for, each with confidence, evidence, typed changes, and what holds it back."""
     space = workspace.open()
-    for day in space.sufficient(days_of(context.partition_keys)):
+    for day in space.one_by_one(space.sufficient(days_of(context.partition_keys))):
         patterns = pd.DataFrame(space.warehouse.read_day("failure_patterns", day))
         proposed = propose(patterns, space.remedies, day=day, settings=space.settings, previous=space.earlier_playbooks(day))
         rows = space.store_playbooks(day, proposed)

@@ -36,7 +36,7 @@ def telemetry(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -
     space.warehouse.create(space.settings.lake_path)
     if is_learning_cycle(context):
         log = CycleLog(space.warehouse)
-        for window in map(space.window, days):
+        for window in map(space.window, space.one_by_one(days)):
             log.begin(context.run.run_id, window)
             for violation in too_few_events(space, window.day):
                 log.finish(context.run.run_id, window.day, "insufficient_data", str(violation))

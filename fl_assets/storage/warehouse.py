@@ -72,15 +72,48 @@ class Warehouse:
     def __init__(self, connect: Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]], manifest_path: Path) -> None:
         self._connect = connect
         self._manifest_path = manifest_path
+        self._open: duckdb.DuckDBPyConnection | None = None
 
     @classmethod
     def at(cls, path: Path, *, lake_path: Path) -> "Warehouse":
         """Return the warehouse in the DuckDB file at `path`, with views over the lake."""
         return cls(lambda: connect(path, allowed=[lake_path]), path.with_suffix(".manifest"))
 
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Keep one connection for the calls in the block, where many follow each other; keep the block short, since nobody else gets in."""
+        if self._open is not None:
+            yield
+            return
+        with self._connect() as connection:
+            self._open = connection
+            try:
+                yield
+            finally:
+                self._open = None
+
+    @contextmanager
+    def _connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        with self.session():
+            assert self._open is not None
+            yield self._open
+
+    @contextmanager
+    def _transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Commit what the block writes and checkpoint, or take all of it back."""
+        with self._connection() as connection:
+            connection.execute("begin")
+            try:
+                yield connection
+                connection.execute("commit")
+            except BaseException:
+                connection.execute("rollback")
+                raise
+            connection.execute("checkpoint")
+
     def create(self, lake_path: Path | None = None) -> None:
         """Create what is missing: every table, and views over those lake tables that have files."""
-        with self._connect() as connection:
+        with self._connection() as connection:
             for table in WAREHOUSE_TABLES:
                 connection.execute(table.ddl)
                 _add_columns(connection, table)
@@ -111,14 +144,11 @@ class Warehouse:
         """Replace several days of a table in one transaction; return the number of rows in all."""
         table = TABLES[table_name]
         stamps: dict[date, tuple[int, str]] = {}
-        with self._connect() as connection:
+        with self._transaction() as connection:
             connection.execute(table.ddl)
-            connection.execute("begin")
             for day, rows in by_day.items():
                 _insert_day(connection, table, day, rows)
                 stamps[day] = _stamp(connection, table, day)
-            connection.execute("commit")
-            connection.execute("checkpoint")
         for day, (count, content_hash) in stamps.items():
             self._write_manifest(table_name, day, {"rows": count, "content_hash": content_hash, "inputs": (inputs or {}).get(day, "")})
         return sum(count for count, _ in stamps.values())
@@ -131,12 +161,12 @@ class Warehouse:
 
     def read(self, sql: str, parameters: dict[str, Any] | list[Any] | None = None) -> pd.DataFrame:
         """Return the rows of a query; values go into `parameters`, never into the text."""
-        with self._connect() as connection:
+        with self._connection() as connection:
             return connection.sql(sql, params=parameters or []).df()
 
     def rows(self, sql: str, parameters: dict[str, Any] | list[Any] | None = None) -> list[dict[str, Any]]:
         """Return the rows of a query as Python dictionaries, timestamps aware in UTC left naive as stored."""
-        with self._connect() as connection:
+        with self._connection() as connection:
             return connection.sql(sql, params=parameters or []).to_arrow_table().to_pylist()
 
     def read_day(self, table_name: str, day: date) -> list[dict[str, Any]]:
@@ -147,16 +177,13 @@ class Warehouse:
     def upsert(self, table_name: str, row: dict[str, Any]) -> None:
         """Write one row by its key, in place of an earlier one."""
         table = TABLES[table_name]
-        with self._connect() as connection:
+        with self._transaction() as connection:
             connection.execute(table.ddl)
-            connection.execute("begin")
             match = " and ".join(f"{name} = ${name}" for name in table.key)
             connection.execute(f"delete from {table.name} where {match}", {name: row[name] for name in table.key})  # noqa: S608 (our constants)
             names = ", ".join(row)
             values = ", ".join(f"${name}" for name in row)
             connection.execute(f"insert into {table.name} ({names}) values ({values})", row)  # noqa: S608 (our constants)
-            connection.execute("commit")
-            connection.execute("checkpoint")
 
     def manifest(self, table_name: str, day: date) -> dict[str, Any] | None:
         """Return what was last committed for a day (`rows`, `content_hash`, `inputs`), or None."""
@@ -167,7 +194,7 @@ class Warehouse:
         """Compare days of a table with their manifests, as a torn log loses rows without an error."""
         table = TABLES[table_name]
         problems = []
-        with self._connect() as connection:
+        with self._connection() as connection:
             connection.execute(table.ddl)
             for day in days:
                 manifest = self.manifest(table_name, day)

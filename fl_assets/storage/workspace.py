@@ -7,7 +7,7 @@ date). What does not: rules (`domain/`), formats of single files (their own modu
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, date, timedelta
 from functools import cached_property
 from typing import Any
@@ -89,6 +89,12 @@ class Workspace:
     def sufficient(self, days: Iterable[date]) -> list[date]:
         """Return those of `days` whose window holds enough events: the ones a run of that day alone would go on with."""
         return [day for day in days if self.window(day).is_sufficient]
+
+    def one_by_one(self, days: Iterable[date]) -> Iterator[date]:
+        """Yield each day, with one connection to the warehouse kept for all that is done about it."""
+        for day in days:
+            with self.warehouse.session():
+                yield day
 
     def refresh_signatures(self, until: date) -> list[date]:
         """Bring failure_signatures and call_totals up to date for every day up to `until`; return the days that were not."""
