@@ -6,7 +6,7 @@ What goes here: the list of parts. What does not: any part.
 import dagster as dg
 
 from fl_assets.assets import adapters, cycles, patterns, playbooks, report, telemetry, updates
-from fl_assets.automation import cycle_schedule, learning_cycle_job, minimum_events_reached, record_failed_cycles
+from fl_assets.automation import apply_updates_job, approved_updates, cycle_schedule, learning_cycle_job, minimum_events_reached, record_failed_cycles
 from fl_assets.checks import CHECKS
 from fl_assets.domain.settings import FederatedLearningConfig
 from fl_assets.resources import resources
@@ -18,9 +18,9 @@ def build(settings: FederatedLearningConfig | None = None, **overrides: str) -> 
     return dg.Definitions(
         assets=dg.load_assets_from_modules([telemetry, patterns, playbooks, adapters, updates, cycles, report]),
         asset_checks=[*CHECKS, adapters.adapter_freshness],
-        jobs=[learning_cycle_job],
+        jobs=[learning_cycle_job, apply_updates_job],
         schedules=[cycle_schedule(settings)],
-        sensors=[minimum_events_reached, record_failed_cycles],
+        sensors=[minimum_events_reached, approved_updates, record_failed_cycles],
         resources=resources(**overrides),
         executor=dg.in_process_executor,
     )

@@ -289,3 +289,18 @@ def answer(space: Workspace, decision_id: str, *, yes: bool, by: str, reason: st
         raise ValueError(message)
     (releases.approve if yes else releases.reject)(found.update, by=by, reason=reason)
     return find(space, decision.decision_id, releases)
+
+
+def undo(space: Workspace, decision_id: str, *, by: str, reason: str, by_hand: bool = False, clock: Clock = now_utc) -> Rollout:
+    """Take an update back from every node and restore this machine's files.
+
+    Raises:
+        ValueError: no update, or several, begin so, or the files have changed since.
+        NeedsHumanError: the files cannot be restored.
+    """
+    releases = open_releases(space, clock)
+    found = [one for one in releases.rollouts() if decision_id and one.startswith(decision_id)]
+    if len(found) != 1:
+        message = f"decision {decision_id!r}: {len(found)} updates begin so; give the id of one, as `fl-assets updates` shows it"
+        raise ValueError(message)
+    return releases.roll_back(found[0], ended="undone", by=by, reason=reason, by_hand=by_hand)

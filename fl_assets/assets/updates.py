@@ -37,7 +37,7 @@ def update_outcomes(context: dg.AssetExecutionContext, workspace: WorkspaceResou
     """Whether updates helped: canary nodes against untouched ones, sequentially; what is surely better is promoted, all else rolled back in the end."""
     space = workspace.open()
     for day in space.sufficient(days_of(context.partition_keys)):
-        found = judge_day(space, day)
+        found = judge_day(space, day, clock=now_utc)
         rows = space.warehouse.replace_records("update_outcomes", day, found)
         verdicts = {f"verdict_{name}": sum(row["verdict"] == name for row in found) for name in ("better", "worse", "wait", "inconclusive")}
         shown = preview(found, ("decision_id", "category", "verdict", "action", "effect", "effect_low", "effect_high", "days_observed", "reason"))
@@ -68,9 +68,9 @@ def applied_updates(context: dg.AssetExecutionContext, config: Answers, workspac
     space, days = workspace.open(), days_of(context.partition_keys)
     for yes, decisions in ((True, config.approve), (False, config.reject)):
         for decision in decisions:
-            answer(space, decision, yes=yes, by=config.by, reason=config.reason)
+            answer(space, decision, yes=yes, by=config.by, reason=config.reason, clock=now_utc)
     for day in days if len(days) == 1 else space.sufficient(days):
-        found = carry_out_day(space, day)
+        found = carry_out_day(space, day, clock=now_utc)
         rows = space.warehouse.replace_records("applied_updates", day, found)
         statuses = {f"status_{name}": sum(row["status"] == name for row in found) for name in ("staged", "canary", "applied", "waiting", "rejected", "refused")}
         shown = preview(found, ("decision_id", "status", "category", "target", "from_value", "to_value", "decided_by", "reason"))

@@ -80,13 +80,14 @@ class Event(Record):
 
 @dataclass(frozen=True)
 class Rollout:
-    """Where one update is."""
+    """Where one update is; `approved` is what a person last said yes to, `approval` the number of that event."""
 
     update: Update
     status: Status
     by: str
     reason: str
     approved: Update | None = None
+    approval: int = 0
     canary: tuple[str, ...] = ()
     control: tuple[str, ...] = ()
     carried_out: Event | None = None
@@ -114,7 +115,7 @@ def fold(events: Iterable[Event]) -> dict[str, Rollout]:
         known = known or Rollout(update, "approved", event.by, event.reason)
         changed = replace(known, update=update, status=event.what, by=event.by, reason=event.reason, by_hand=event.by_hand)
         if event.what == "approved":
-            changed = replace(changed, approved=update)
+            changed = replace(changed, approved=update, approval=event.number)
         elif event.what in ("canary", "applied"):
             changed = replace(changed, canary=event.canary, control=event.control, carried_out=event)
         elif event.what in ("promoted", "rolled_back", "refused", "rejected"):
