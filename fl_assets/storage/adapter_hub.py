@@ -206,6 +206,9 @@ class Web:
         except (OSError, http.client.HTTPException) as error:  # URLError, timeouts, resets, broken answers
             reason = getattr(error, "reason", None) or error
             raise _TryAgainError(type(reason).__name__ if isinstance(reason, Exception) else "no connection") from None
+        except ValueError:
+            message = f"{place(url)}: redirects to what is no URL"
+            raise FetchError(message) from None
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
