@@ -318,8 +318,11 @@ def change_id(playbook: Playbook) -> str:
 
 
 def playbook_hash(playbook: Playbook) -> str:
-    """Return the hash of all that a playbook says: 16 hex digits."""
-    return _hash("playbook", playbook.model_dump_json())
+    """Return the hash of all that a playbook says: 16 hex digits.
+
+    Its history is left out: an earlier day that is materialised later makes that longer, and changes nothing of what was decided on.
+    """
+    return _hash("playbook", playbook.model_dump_json(exclude={"version", "created_at"}))
 
 
 _Wanted = tuple[str, str | None, str | None, str, Literal["apply", "hold", "none"], tuple[str, ...]]
