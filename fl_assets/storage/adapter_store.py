@@ -97,6 +97,17 @@ class InstalledAdapter(Record):
     size_bytes: int = 0
 
 
+class Verdict(Record):
+    """What a folder holds, and every rule that it breaks."""
+
+    path: Path
+    adapter_id: str = ""
+    version: str = ""
+    signed_by: str | None = None
+    expires: str = ""
+    problems: tuple[Violation, ...] = ()
+
+
 class Switched(Record):
     """One switch: what is in use now, and what was before."""
 
@@ -226,6 +237,20 @@ class AdapterStore:
         """
         with self._open_root() as root, self._version(root, adapter_id, version) as folder:
             return self._examine(folder)[1]
+
+    def look_at(self, folder: Path, *, now: datetime) -> Verdict:
+        """Return what is in a folder anywhere, installed or about to be published, as a node would judge it."""
+        descriptor = os.open(folder, _FOLDER & ~os.O_NOFOLLOW)
+        try:
+            manifest, problems = self._examine(descriptor)
+            if manifest is None:
+                return Verdict(path=folder, problems=tuple(problems))
+            signed_by = self._keys.signed_by(signed_bytes(manifest), _stored_signature(descriptor))
+        finally:
+            os.close(descriptor)
+        late = _too_late(manifest, self._load().at(now), None, manifest.version, allow_rollback=True)
+        fields = {"adapter_id": manifest.adapter_id, "version": manifest.version, "expires": str(manifest.expires), "signed_by": signed_by}
+        return Verdict(path=folder, problems=(*late, *problems), **fields)
 
     # Changing -----------------------------------------------------------------------------------------------------------
 
@@ -674,6 +699,12 @@ def _stored_manifest(folder: int, version: str) -> AdapterManifest | None:
     return None
 
 
+def _stored_signature(folder: int) -> str:
+    with suppress(OSError, ValueError), _read_only(folder, SIGNATURE) as file:
+        return file.read(SIGNATURE_BYTES).decode("ascii", "replace")
+    return ""
+
+
 # Looking inside -----------------------------------------------------------------------------------------------------------
 
 
@@ -686,11 +717,7 @@ def examine(folder: int, *, inventory: Inventory, keys: TrustedKeys) -> tuple[Ad
         return None, [refusal("manifest", "the folder", expected=f"a canonical {MANIFEST}", actual=str(error) or type(error).__name__)]
     subject = f"{manifest.adapter_id} {manifest.version}"
     found = []
-    try:
-        with _read_only(folder, SIGNATURE) as file:
-            signature = file.read(SIGNATURE_BYTES).decode("ascii", "replace")
-    except (OSError, ValueError):
-        signature = ""
+    signature = _stored_signature(folder)
     if inventory.require_signature and keys.signed_by(signed_bytes(manifest), signature) is None:
         found.append(refusal("signature", subject, expected="a signature by a trusted key", actual="one by no trusted key" if signature else "none"))
     for rule, own, nodes in (
