@@ -21,7 +21,7 @@ from fl_assets.domain.redaction import ENTITIES, redact
 
 if __name__ == "__main__":  # the corpus lies beside this file, whatever the working directory is
     sys.path.insert(0, str(Path(__file__).parent))
-from redaction_corpus import rows  # noqa: E402
+from redaction_corpus import rows
 
 HELD_OUT = Path(__file__).parent / "redaction_corpus.jsonl"
 Span = tuple[int, int, str]

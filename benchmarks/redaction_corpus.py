@@ -123,7 +123,7 @@ def _values() -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
             ),
         ),
         "JWT": (
-            tuple(".".join(("eyJ" + some(_ALNUM, 17), "eyJ" + some(_ALNUM + "-_", 40), some(_ALNUM + "-_", 43))) for _ in range(5)) + (jwt,),
+            (*(".".join(("eyJ" + some(_ALNUM, 17), "eyJ" + some(_ALNUM + "-_", 40), some(_ALNUM + "-_", 43))) for _ in range(5)), jwt),
             (*_PLAIN, "https://example.com/cb?token=§&state=1", "id_token=§", "Cookie: session=§", "jwt § expired"),
         ),
         "PEM": (

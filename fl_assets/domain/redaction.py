@@ -1,4 +1,4 @@
-"""What counts as personal data or a secret, and how it is masked: one ordered list of rules for Python and SQL.
+r"""What counts as personal data or a secret, and how it is masked: one ordered list of rules for Python and SQL.
 
 What goes here: the rules, `redact` in Python, the same as DuckDB SQL, pseudonyms for ids, and `residue` for the check `no_personal_data`.
 What does not: reading or storing text (`storage/duckdb_engine.py`), person names and addresses (`storage/pii_names.py`), masking of numbers and
@@ -6,7 +6,7 @@ paths for grouping (`signatures.py`).
 
 How a rule works. `find` has three groups: what stays before, the value, what stays after. Rules run in order, each over the whole text; a rule with conditions
 marks its matches first, takes the marks off those that stay, then masks the rest. Patterns are written in the subset that RE2, Python's `re` and Java share,
-since the same list must give the same text in DuckDB, here and in Spark: no lookaround, no `\\b`, `\\d`, `\\w`, `\\s`, no case flag (RE2 folds the Kelvin sign into
+since the same list must give the same text in DuckDB, here and in Spark: no lookaround, no `\b`, `\d`, `\w`, `\s`, no case flag (RE2 folds the Kelvin sign into
 k, Python does not), no `$`. Each pattern starts at a literal or at a boundary, or its repeats are bounded, where Python would otherwise go quadratic.
 
 The checksums are those of ISO/IEC 7812-1 (Luhn) and ISO 13616 (IBAN, mod 97-10).
@@ -232,17 +232,16 @@ _VERSION_WORD = _any_case(
 
 # What the fast path looks for. Placeholders hold only `<`, `>`, `_`, capitals and the digits 4 and 6, so that no earlier rule can bring a hint about.
 _TOKEN_OF = _any_case("(?:next|page|continuation|pad|eos|bos|unk|stop|mask|sep|cls|start|end|first|last)")
-_CARD_NETWORKS = "".join(
-    (
-        "(?:4(?:[^0-9\x04]{0,2}[0-9]){12}(?:(?:[^0-9\x04]{0,2}[0-9]){3}|(?:[^0-9\x04]{0,2}[0-9]){6})?",
-        "|(?:5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720|220[0-4]|35|9792)(?:[^0-9\x04]{0,2}[0-9]){12,14}",
-        "|3[47](?:[^0-9\x04]{0,2}[0-9]){13}|3(?:0[0-5]|[689])(?:[^0-9\x04]{0,2}[0-9]){11,13}|(?:5[06-9]|6|81)(?:[^0-9\x04]{0,2}[0-9]){11,17})",
-    )
+_CARD_NETWORKS = (
+    "(?:4(?:[^0-9\x04]{0,2}[0-9]){12}(?:(?:[^0-9\x04]{0,2}[0-9]){3}|(?:[^0-9\x04]{0,2}[0-9]){6})?"
+    "|(?:5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720|220[0-4]|35|9792)(?:[^0-9\x04]{0,2}[0-9]){12,14}"
+    "|3[47](?:[^0-9\x04]{0,2}[0-9]){13}|3(?:0[0-5]|[689])(?:[^0-9\x04]{0,2}[0-9]){11,13}|(?:5[06-9]|6|81)(?:[^0-9\x04]{0,2}[0-9]){11,17})"
 )
 """Visa; Mastercard, Mir, JCB, Troy; American Express, Diners; Maestro, RuPay, Discover, UnionPay: how a number begins and how long it is."""
 _H_PASSWORD = _any_case("(?:pass|pwd|pw|psw|contrase)")
 _H_SECRET_WORD = _any_case("(?:key|secret|token)") + "(?: [iI]| [wW]|[: ])"
 _H_SECRET = _any_case("(?:secret|key|credential|signature|sig|token)") + f"{_QUOTE}?\\]?[ \t]*(?:[=:\x1e]|%3)"
+_H_LOGIN = f"://[^ \t\r\n/?#\"'<>\\\\{_SEP}]*@"
 _H_FLAG = f"{_H_PASSWORD}|redis-cli|{_any_case('identified by')}"
 # A key's name and the first of what follows it: long repeats make an automaton slow.
 _H_KEYS = "|".join((*(re.sub("{[0-9]{2}.*", "{4}", key) for key in _KEYS), *_INNER_KEYS.values()))
@@ -288,10 +287,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "URL_CREDENTIALS",
         f"(://)([^ \t\r\n/?#\"'<>@\\\\{_SEP}:]*:[^ \t\r\n/?#\"'<>\\\\{_SEP}]*)(@)",
-        hint="://",
+        hint=_H_LOGIN,
         keep="\x03[^:\x04]*:(?:[*]+|[xX]{3,}|[$%{\\[][^\x04]*|[.]{3})?\x04",
     ),
-    Rule("URL_CREDENTIALS", "(://)([0-9A-Za-z_%~.-]{16,})(@)", hint="://", need=f"(?:{_MIXED})[^\x04]*"),
+    Rule("URL_CREDENTIALS", "(://)([0-9A-Za-z_%~.-]{16,})(@)", hint=_H_LOGIN, need=f"(?:{_MIXED})[^\x04]*"),
     Rule(
         "BEARER_TOKEN",
         f"({_any_case('bearer')}(?:[ \t]|%20|[+]){{1,3}})([0-9A-Za-z._~+/=-]{{8,}})()",

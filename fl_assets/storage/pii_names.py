@@ -16,7 +16,7 @@ PLACEHOLDERS = {"PERSON": "<PERSON>", "LOCATION": "<LOCATION>"}
 MIN_SCORE = 0.5
 
 
-class NamesUnavailable(RuntimeError):
+class NamesUnavailableError(RuntimeError):
     """FEDERATED_LEARNING_PII is on, but presidio or a spaCy model is not installed."""
 
 
@@ -24,18 +24,18 @@ def load_name_masking() -> Callable[[str], str]:
     """Return a function that masks person names and places in a text that is already redacted.
 
     Raises:
-        NamesUnavailable: when the extra `[pii]` or a spaCy model is missing; the text says what to install.
+        NamesUnavailableError: when the extra `[pii]` or a spaCy model is missing; the text says what to install.
     """
     try:
-        import spacy.util
-        from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
-        from presidio_analyzer.nlp_engine import NlpEngineProvider
-        from presidio_analyzer.predefined_recognizers import SpacyRecognizer
+        import spacy.util  # ty: ignore[import-not-found] - of the extra [pii], as are the next
+        from presidio_analyzer import AnalyzerEngine, RecognizerRegistry  # ty: ignore[import-not-found]
+        from presidio_analyzer.nlp_engine import NlpEngineProvider  # ty: ignore[import-not-found]
+        from presidio_analyzer.predefined_recognizers import SpacyRecognizer  # ty: ignore[import-not-found]
     except ImportError as error:
-        raise NamesUnavailable(f"FEDERATED_LEARNING_PII is on, but {error.name} is not installed: pip install 'fl-assets[pii]', or turn it off") from error
+        raise NamesUnavailableError(f"FEDERATED_LEARNING_PII is on, but {error.name} is not installed: pip install 'fl-assets[pii]', or turn it off") from error
     model = next((name for name in MODELS if spacy.util.is_package(name)), None)
     if model is None:
-        raise NamesUnavailable(
+        raise NamesUnavailableError(
             f"FEDERATED_LEARNING_PII is on, but none of the spaCy models {', '.join(MODELS)} is installed: python -m spacy download {MODELS[-1]}"
         )
     logging.getLogger("presidio-analyzer").setLevel(logging.ERROR)

@@ -47,13 +47,20 @@ CANARIES = {
     "PASSWORD": "password=c4nary!",
     "HOME_USER": "/home/canary/x.py",
 }
-SECRET_PARTS = {"URL_CREDENTIALS": "tw1tter", "BEARER_TOKEN": "c4n4ry-t0ken", "BASIC_AUTH": "Y2FuYXJ5", "PASSWORD": "c4nary!", "HOME_USER": "canary", "PEM": "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC"}
+SECRET_PARTS = {
+    "URL_CREDENTIALS": "tw1tter",
+    "BEARER_TOKEN": "c4n4ry-t0ken",
+    "BASIC_AUTH": "Y2FuYXJ5",
+    "PASSWORD": "c4nary!",
+    "HOME_USER": "canary",
+    "PEM": "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC",
+}
 # Fragments that rules are made of: values, the words around them, and what stands between.
 FRAGMENTS = (
     *CANARIES.values(),
     *(f"<{entity}>" for entity in ENTITIES),
-    *"@ %40 . : :: - _ \n \\n \\ \" \\\" ' / = & ? # + ( ) [ ] { } < > % %3D $ * 0 1 9 12 123 4111 000 x ext a Z é ü к 中 \u00a0 – K ſ \t \r \x0b \x1e \x1f".split(" "),
-    *"password PASSWORD= passwd: pwd token secret api_key= Authorization: :// http:// eyJ KEY----- /home/ C:\\Users\\ version v order ssn AKIA sk- None null mysql curl".split(),
+    *["@", "%40", ".", ":", "::", "-", "_", "\n", "\\n", "\\", '"', '\\"', "'", "/", "=", "&", "?", "#", "+", "(", ")", "[", "]", "{", "}", "<", ">", "%", "%3D", "$", "*", "0", "1", "9", "12", "123", "4111", "000", "x", "ext", "a", "Z", "é", "ü", "к", "中", "\xa0", "–", "K", "ſ", "\t", "\r", "\x0b", "\x1e", "\x1f"],
+    *["password", "PASSWORD=", "passwd:", "pwd", "token", "secret", "api_key=", "Authorization:", "://", "http://", "eyJ", "KEY-----", "/home/", "C:\\Users\\", "version", "v", "order", "ssn", "AKIA", "sk-", "None", "null", "mysql", "curl"],
     " ", "  ", "Bearer ", "Basic ", "-----BEGIN ", "-----END ", "phone: ", "call me at ", "is required", "mysql -p", "curl -u ", "+49 30", "415-555-2671", "DE89",
 )  # fmt: skip
 texts = st.lists(st.sampled_from(FRAGMENTS) | st.text(max_size=4), max_size=9).map("".join)
@@ -144,7 +151,10 @@ def test_a_second_redaction_changes_nothing(seed):
 @given(texts, texts)
 @settings(deadline=None, max_examples=100)
 def test_no_rule_reaches_across_an_item_separator(left, right):
-    left, right = left.replace(ITEM_SEPARATOR, " ").translate(redaction._MARKS_TO_BLANKS), right.replace(ITEM_SEPARATOR, " ").translate(redaction._MARKS_TO_BLANKS)
+    left, right = (
+        left.replace(ITEM_SEPARATOR, " ").translate(redaction._MARKS_TO_BLANKS),
+        right.replace(ITEM_SEPARATOR, " ").translate(redaction._MARKS_TO_BLANKS),
+    )
     assert redact(left + ITEM_SEPARATOR + right) == redact(left) + ITEM_SEPARATOR + redact(right)
 
 
@@ -208,9 +218,9 @@ HOSTILE = ("a", "a.", "a@", "@a.", "1", "1 ", "1.", "1:", ":", "a:", "-", "-----
 def test_time_grows_linearly_with_hostile_text(piece):
     def seconds(size: int) -> float:
         text = piece * (size // len(piece))
-        start = time.perf_counter()
+        start = time.process_time()
         redact(text)
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     seconds(1000)
     small = min(seconds(10_000) for _ in range(2))

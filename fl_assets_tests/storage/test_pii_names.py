@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from fl_assets.domain.redaction import UNREDACTABLE
-from fl_assets.storage.pii_names import NamesUnavailable, load_name_masking, mask_names
+from fl_assets.storage.pii_names import NamesUnavailableError, load_name_masking, mask_names
 
 
 def finding(text: str, *found: tuple[str, str]):
@@ -33,5 +33,5 @@ def test_a_crash_gives_unredactable():
 def test_a_missing_extra_is_named_with_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "presidio_analyzer", None)
     monkeypatch.setitem(sys.modules, "spacy", None)
-    with pytest.raises(NamesUnavailable, match=r"FEDERATED_LEARNING_PII is on.*fl-assets\[pii\]"):
+    with pytest.raises(NamesUnavailableError, match=r"FEDERATED_LEARNING_PII is on.*fl-assets\[pii\]"):
         load_name_masking()
