@@ -5,6 +5,7 @@ Imports of Dagster wait until a command needs them, so that `--help` is quick.
 """
 
 import getpass
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +15,8 @@ import typer
 from fl_assets.domain.settings import FederatedLearningConfig, SettingsError
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from fl_assets.coordinator import FederatedLearningCoordinator
     from fl_assets.domain.report import Report
     from fl_assets.storage.workspace import Workspace
@@ -252,24 +255,95 @@ def reject(decision_id: DecisionId, reason: Reason) -> None:
 
 @app.command()
 def rollback(
-    what: Annotated[str, typer.Argument(metavar="DECISION_ID", help="Decision whose update is taken back; its first letters suffice.")],
+    what: Annotated[
+        str, typer.Argument(metavar="DECISION_ID|ADAPTER", help="Decision whose update is taken back, its first letters suffice; or an installed adapter.")
+    ],
     reason: Reason,
     by_hand: Annotated[bool, typer.Option("--by-hand", help="You have restored the files yourself; only the release is left to change.")] = False,
+    to: Annotated[str | None, typer.Option(metavar="VERSION", help="Of an adapter: version to go back to; by default the one in use before.")] = None,
+    allow_rollback: Annotated[bool, typer.Option("--allow-rollback", help="Of an adapter: fetch VERSION again when it is no longer kept.")] = False,
 ) -> None:
-    """Take an update back from every node, and restore the files that it changed byte for byte.
+    """Take an update back from every node, and restore the files that it changed byte for byte; or switch this machine's adapter back.
 
-    Example: fl-assets rollback 3f9c --reason "support asked for it"
+    Examples: fl-assets rollback 3f9c --reason "support asked for it"
+              fl-assets rollback acme/tool-calling --reason "answers got worse"
     """
     from fl_assets.console import say
     from fl_assets.rollout import undo
     from fl_assets.storage.config_files import NeedsHumanError
     from fl_assets.storage.workspace import Workspace
 
+    space = Workspace(FederatedLearningConfig.from_env())
+    if what in {one.adapter_id for one in space.adapters.installed()}:
+        with _adapter_errors():
+            if to and allow_rollback:
+                space.adapters.stage(what, to, now=datetime.now(UTC), allow_rollback=True)
+            switched = space.adapters.rollback(what, now=datetime.now(UTC), to=to, note=f"{_user()}: {reason}")
+        say(f"{what}: {switched.from_version} → {switched.to_version or 'off'}; {switched.from_version} is not offered again")
+        return
     try:
-        found = undo(Workspace(FederatedLearningConfig.from_env()), what, by=_user(), reason=reason, by_hand=by_hand)
+        found = undo(space, what, by=_user(), reason=reason, by_hand=by_hand)
     except NeedsHumanError as error:
         raise CommandError(str(error)) from error
     say(f"{found.update.decision_id}: {found.status}: {found.update.target} is {found.update.from_value} again; {found.reason}")
+
+
+@app.command()
+def sign(
+    folder: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder with adapter_config.json and adapter_model.safetensors.")],
+    key: Annotated[Path, typer.Option(help="Ed25519 private key (PEM) that its owner alone can read.")],
+    adapter_id: Annotated[str, typer.Option("--id", metavar="ORG/NAME")],
+    version: Annotated[str, typer.Option(metavar="1.2.0")],
+    expires: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="First day on which nodes no longer take it.")],
+    revision: Annotated[str, typer.Option(help="Commit of the repository that holds the files; none for a plain list.")] = "",
+    skill: Annotated[list[str] | None, typer.Option(help="What it is trained for, e.g. tool_calling; may be repeated.")] = None,
+    description: Annotated[str, typer.Option(help="One line.")] = "",
+) -> None:
+    """Write and sign the manifest of an adapter for the nodes' base model, having checked what nodes check.
+
+    Example: fl-assets sign made/ --key release.key --id acme/tool-calling --version 1.2.0 --expires 2027-06-01 --skill tool_calling
+    """
+    from fl_assets.console import say
+    from fl_assets.storage.adapter_store import AdapterStore, seal
+    from fl_assets.storage.signing import load_private_key
+
+    settings = FederatedLearningConfig.from_env()
+    fields = {"base_model": settings.base_model, "base_revision": settings.base_revision, "expires": expires.date(), "skills": tuple(skill or ())}
+    with _adapter_errors():
+        names = {"adapter_id": adapter_id, "version": version, "revision": revision, "description": description}
+        manifest = seal(folder, load_private_key(key), AdapterStore(settings).inventory, **names, **fields)
+    say(f"signed {manifest.adapter_id} {manifest.version} for {manifest.base_model} ({manifest.base_revision}), holds until {manifest.expires}")
+    say(f"  {folder / 'fl-adapter.json'} and .sig, {manifest.size} bytes in {len(manifest.files)} files")
+
+
+@app.command()
+def verify(
+    what: Annotated[str, typer.Argument(metavar="ADAPTER|FOLDER", help="An installed adapter, all of its versions; or a folder with a signed one.")],
+    as_json: AsJson = False,
+) -> None:
+    """Check files, hashes, signature, config and tensors of an adapter as a node would; exit code 1 when a rule is broken.
+
+    Example: fl-assets verify acme/tool-calling
+    """
+    from fl_assets.console import say, show_json
+    from fl_assets.storage.adapter_store import AdapterStore
+
+    store = AdapterStore(FederatedLearningConfig.from_env())
+    with _adapter_errors():
+        installed = [one.path for one in store.installed() if one.adapter_id == what]
+        if not installed and not Path(what).is_dir():
+            message = f"{what} is neither an installed adapter nor a folder; installed are {', '.join(sorted({one.adapter_id for one in store.installed()})) or 'none'}"
+            raise CommandError(message)
+        verdicts = [store.look_at(path, now=datetime.now(UTC)) for path in installed or [Path(what)]]
+    if as_json:
+        show_json([one.model_dump(mode="json") for one in verdicts])
+    for one in [] if as_json else verdicts:
+        say(f"{one.adapter_id or one.path} {one.version}: {'sound' if not one.problems else f'{len(one.problems)} rules broken'}")
+        say(f"  signed by {one.signed_by or 'no trusted key'}, holds until {one.expires or '(no manifest)'}, {one.path}")
+        for problem in one.problems:
+            say(f"  {problem}")
+    if any(one.problems for one in verdicts):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -317,6 +391,19 @@ def _answer(decision_id: str, *, yes: bool, reason: str, now: bool) -> None:
     say(f"{row['status']}: {row['reason']}")
     if row["canary_nodes"]:
         say(f"canary nodes: {', '.join(row['canary_nodes'])}")
+
+
+@contextmanager
+def _adapter_errors() -> "Generator[None]":
+    """Turn what the store of adapters, its sources and its server raise into one clear message."""
+    from fl_assets.storage.adapter_hub import FetchError
+    from fl_assets.storage.adapter_store import AdapterStoreError
+    from fl_assets.storage.lora_server import LoraServerError
+
+    try:
+        yield
+    except (AdapterStoreError, FetchError, LoraServerError) as error:
+        raise CommandError(str(error)) from error
 
 
 def _user() -> str:

@@ -20,6 +20,7 @@ from fl_assets.domain.outcomes import BASELINE_DAYS, Trial, judge
 from fl_assets.domain.releases import BY_PEOPLE, MACHINE, Rollout, TooFewNodesError, Update, draw_canary, under_way
 from fl_assets.domain.updates import RefusedChangeError, is_for_review, playbook_hash
 from fl_assets.gate import gate
+from fl_assets.storage.adapter_carrier import AdapterCarrier
 from fl_assets.storage.cycle_log import now_utc
 from fl_assets.storage.playbook_files import write_proposals
 from fl_assets.storage.release_files import Carrier, ConfigCarrier, PeopleCarrier, Releases
@@ -47,9 +48,10 @@ class Decided:
         return bool(self.known and self.known.approved and self.known.status in ("approved", "refused") and self.known.approved.asks_the_same(self.update))
 
 
-def carriers(space: Workspace) -> dict[Category, Carrier]:
+def carriers(space: Workspace, clock: Clock = now_utc) -> dict[Category, Carrier]:
     """Return how each category's change is made on this machine; a category without a carrier is refused by name."""
     found: dict[Category, Carrier] = {category: PeopleCarrier() for category in BY_PEOPLE}
+    found["adapter"] = AdapterCarrier(space.adapters, clock)
     if space.configs:
         found["config"] = ConfigCarrier(space.configs, space.update_policy)
     return found
@@ -61,7 +63,7 @@ def open_releases(space: Workspace, clock: Clock = now_utc) -> Releases:
     return Releases(
         settings.data_path / "releases",
         UpdateLog(settings.data_path / "updates" / "history.jsonl", clock=clock),
-        carriers(space),
+        carriers(space, clock),
         key_path=settings.signing_key_path or settings.data_path / "keys" / "release.pem",
         channel=settings.channel,
         valid_days=settings.release_days,

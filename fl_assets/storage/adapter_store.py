@@ -71,6 +71,7 @@ _CHUNK = 4 * 1024 * 1024
 _ACTS_KEPT = 500
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
+Standing = Literal["in use", "followed", "withdrawn", "never in use"]
 Act = Literal["staged", "activated", "rolled back", "switched off"]
 
 
@@ -225,6 +226,17 @@ class AdapterStore:
         """Return the version in use; None when the adapter is off."""
         return next((one for one in self.installed() if one.adapter_id == adapter_id and one.is_current), None)
 
+    def standing(self, adapter_id: str, version: str) -> Standing:
+        """Return whether a version is in use, was followed by a later one, was rolled back, or never was in use here."""
+        memory, current = self._load().of(adapter_id), self.current(adapter_id)
+        if current is not None and current.version == version:
+            return "in use"
+        if version in memory.withdrawn:
+            return "withdrawn"
+        # A version behind the one in use is one whose switch a crash prevented.
+        earlier = memory.trail[: memory.trail.index(current.version)] if current and current.version in memory.trail else ()
+        return "followed" if version in earlier else "never in use"
+
     def acts(self) -> tuple[StoredAct, ...]:
         """Return what was done here, the latest last."""
         return self._load().acts
@@ -355,7 +367,8 @@ class AdapterStore:
                         raise AdapterRefusedError(adapter_id, target, problems)
                 if self._server is not None:
                     self._server.load(served_name(adapter_id, target), (self.root / name / target).resolve())
-            withdrawn = tuple(dict.fromkeys((*(each for each in memory.withdrawn if each != target), before)))
+            left = memory.trail[memory.trail.index(target) + 1 :] if target in memory.trail else ()
+            withdrawn = tuple(dict.fromkeys((*(each for each in memory.withdrawn if each != target), *left, before)))
             trail = memory.trail if target is None or target in memory.trail else (target, *memory.trail)
             act: Act = "rolled back" if target else "switched off"
             state = state.with_adapter(adapter_id, withdrawn=withdrawn, trail=trail)
