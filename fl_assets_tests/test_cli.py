@@ -18,7 +18,7 @@ def at_home(copied, monkeypatch, tmp_path):
     coordinator = copied()
     for name, value in coordinator.config.model_dump().items():
         if value is not None:
-            monkeypatch.setenv(f"FEDERATED_LEARNING_{name.upper()}", str(value))
+            monkeypatch.setenv(f"FEDERATED_LEARNING_{name.upper()}", ",".join(value) if isinstance(value, tuple) else str(value))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DAGSTER_HOME", "")
     return coordinator
