@@ -69,7 +69,7 @@ def cycle(folder: Path) -> int:
     """Run the whole cycle as a user would; the process is this one's child, so its time includes the start of Python."""
     paths = {"TELEMETRY_PATH": "cache", "DATA_PATH": "data", "ERROR_RECORDS_PATH": "records", "PLAYBOOK_PATH": "playbooks"}
     environment = os.environ | {f"FEDERATED_LEARNING_{name}": str(folder / path) for name, path in paths.items()}
-    subprocess.run([sys.executable, "-m", "fl_assets.cli", "cycle", "--date", str(DAY)], env=environment, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
+    subprocess.run([sys.executable, "-m", "fl_assets.cli", "cycle", "--date", str(DAY)], env=environment, check=True, stdout=subprocess.DEVNULL)
     return 0
 
 
@@ -80,7 +80,7 @@ def measure(name: str, folder: Path) -> dict[str, float]:
     for path in folder.glob("bare.duckdb*"):
         path.unlink()
     command = [sys.executable, str(Path(__file__).resolve()), "--only", name, "--folder", str(folder)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     output = process.stdout.read() if process.stdout else ""
     _, status, usage = os.wait4(process.pid, 0)
     if status:
@@ -150,7 +150,9 @@ def main() -> None:
         seconds = {name: statistics.median(run["seconds"] for run in found) for name, found in runs.items()}
         peaks = {name: round(max(run["rss_mb"] for run in found)) for name, found in runs.items()}
         for name in measures:
-            tell(f"{name:7} {seconds[name]:8.2f} s  {given.events / seconds[name]:12,.0f} events/s  {seconds[name] / seconds['bare']:5.2f} x bare  {peaks[name]:6} MB peak")
+            tell(
+                f"{name:7} {seconds[name]:8.2f} s  {given.events / seconds[name]:12,.0f} events/s  {seconds[name] / seconds['bare']:5.2f} x bare  {peaks[name]:6} MB peak"
+            )
         result = {"events": given.events, **{f"{name}_s": round(value, 3) for name, value in seconds.items()}}
         result |= {f"{name}_over_bare": round(seconds[name] / seconds["bare"], 3) for name in measures if name != "bare"}
         print(json.dumps(result | {"peak_rss_mb": peaks}))

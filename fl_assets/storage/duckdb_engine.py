@@ -32,7 +32,7 @@ from fl_assets.domain.conversations import conversation_signals_sql
 from fl_assets.domain.formats import Format, Refusal, detect
 from fl_assets.domain.redaction import redact, redact_id, redact_with_counts
 from fl_assets.domain.settings import FederatedLearningConfig
-from fl_assets.domain.signatures import call_totals_sql, signature_sql
+from fl_assets.domain.signatures import blank_digits, call_totals_sql, signature_sql
 from fl_assets.domain.telemetry import (
     RULE_SETS,
     BadLine,
@@ -255,7 +255,9 @@ class DuckDBEngine:
         """Return a day's failure signatures and call totals, in the columns of those tables."""
         with self.connect() as connection:
             self._view(connection, RAW_TRACES, day)
-            return tuple(connection.sql(sql("raw_traces")).to_arrow_table() for sql in (signature_sql, call_totals_sql))
+            connection.create_function("blank_digits", blank_digits, ["VARCHAR"], "VARCHAR", type="arrow")
+            signatures = connection.sql(signature_sql("raw_traces", "blank_digits")).to_arrow_table()
+            return signatures, connection.sql(call_totals_sql("raw_traces")).to_arrow_table()
 
     def conversation_signals(self, day: date) -> pa.Table:
         """Return a day's signals of failure in talk, in the columns of that table."""
@@ -615,8 +617,8 @@ class _Ingestion:
         for day in sorted({*by_day, *own_stats}):
             rows, content, names = by_day.get(day, (0, 0, set()))
             old = self.lake.manifest(table.name, day)
-            if not rows and old is None:
-                continue
+            if (not rows and old is None) or (old and old.is_expired):
+                continue  # a day that retention removed stays as it was: its sums were made, and half of it would belie them
             total = (int(old.content_hash, 16) if old else 0) + content
             manifest = Manifest(
                 table=table.name,
@@ -639,9 +641,10 @@ class _Ingestion:
 
     def _write(self, table: Table, relation: str, columns: str, day: date, path: Path) -> None:
         stored = [os.fspath(file.resolve()) for file in self.lake.files(table.name, [day])]
-        union = f" union all by name select {columns} from read_parquet($stored, hive_partitioning = false)" if stored else ""
+        union = f" union all by name select {columns} from read_parquet($stored, hive_partitioning = false)" if stored else ""  # noqa: S608 - our own names
         order = "timestamp, event_id" if table in (RAW_TRACES, CONVERSATION_LOGS) else ", ".join(table.key)
-        sql = f"copy (select {columns} from (select {columns} from {relation} where event_date = $day{union}) order by {order}) to $path (format parquet, compression zstd)"  # noqa: S608
+        rows = f"select {columns} from {relation} where event_date = $day{union}"  # noqa: S608 - our own names
+        sql = f"copy (select {columns} from ({rows}) order by {order}) to $path (format parquet, compression zstd)"  # noqa: S608 - our own names
         self.connection.execute(sql, {"day": day, "path": os.fspath(path.resolve()), **({"stored": stored} if stored else {})})
 
     def _count(self, relation: str) -> int:

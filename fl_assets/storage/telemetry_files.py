@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
@@ -246,7 +247,7 @@ def line_batches(reading: Reading, file_no: int, *, max_line_bytes: int, now: da
             for block in limited:
                 first = consumed == 0 and not rest and not skipped
                 if first and block.startswith(b"\xef\xbb\xbf"):
-                    block, consumed = block[3:], 3  # noqa: PLW2901 - a byte order mark is not part of the first line
+                    block, consumed = block[3:], 3
                 end = block.find(b"\n") if rest or skipped else -1
                 if skipped:
                     if end < 0:
@@ -256,7 +257,7 @@ def line_batches(reading: Reading, file_no: int, *, max_line_bytes: int, now: da
                     number += 1
                     reading.bad(number, "line_too_long", f"{skipped} bytes, {max_line_bytes} at the most", skipped_start, skipped)
                     consumed += skipped + 1
-                    block, skipped, end = block[end + 1 :], 0, -1  # noqa: PLW2901
+                    block, skipped, end = block[end + 1 :], 0, -1
                 data = rest + block if rest else block
                 last = data.rfind(b"\n")
                 if last < 0:
@@ -564,7 +565,7 @@ class TelemetryIndex:
                 _, offsets, data = batch.column(2).buffers()
                 ends = np.frombuffer(offsets, dtype=np.int32)[batch.column(2).offset :][: len(batch) + 1].tolist()
                 text = data.to_pybytes()
-                for begin, end in zip(ends, ends[1:], strict=False):
+                for begin, end in pairwise(ends):
                     if text.find(b'"event_id"', begin, end) >= 0:
                         add(_stamp(text, begin, end))
         except OSError:

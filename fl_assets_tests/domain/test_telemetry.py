@@ -39,7 +39,11 @@ def parsed(*lines: bytes, doubt: bool = True) -> list[dict]:
     )
     connection = _connection()
     connection.register("fl_lines", table)
-    return connection.sql(f"select * exclude (metadata_raw, has_unknown) from ({parsed_sql('fl_lines', doubt=doubt)}) order by row_no").to_arrow_table().to_pylist()
+    return (
+        connection.sql(f"select * exclude (metadata_raw, has_unknown) from ({parsed_sql('fl_lines', doubt=doubt)}) order by row_no")
+        .to_arrow_table()
+        .to_pylist()
+    )
 
 
 @lru_cache(maxsize=1)
@@ -143,7 +147,9 @@ def test_both_ways_read_the_same_event(line):
 
 
 def test_an_ordinary_line_needs_no_second_look():
-    assert [row["is_suspect"] for row in parsed(call_line(), turn_line(), call_line(metadata={"a": 5}), call_line().replace(b'"success"', b'"new": 1, "success"'))] == [False] * 4
+    assert [
+        row["is_suspect"] for row in parsed(call_line(), turn_line(), call_line(metadata={"a": 5}), call_line().replace(b'"success"', b'"new": 1, "success"'))
+    ] == [False] * 4
 
 
 def test_unknown_fields_move_to_metadata():
@@ -152,8 +158,18 @@ def test_unknown_fields_move_to_metadata():
         assert dict(row["metadata"]) == {"region": "eu", "retries": '{"n":2}', "node_id": "n1"}
 
 
-_values = st.none() | st.booleans() | st.integers(-5, 10**12) | st.floats(allow_nan=False) | st.text(max_size=8) | st.lists(st.booleans(), max_size=2) | st.dictionaries(st.text(max_size=3), st.booleans(), max_size=2)
-_fields = st.sampled_from(["trace_id", "request_id", "service", "method", "duration_ms", "success", "error", "metadata", "timestamp", "caused_by", "Service", "new"])
+_values = (
+    st.none()
+    | st.booleans()
+    | st.integers(-5, 10**12)
+    | st.floats(allow_nan=False)
+    | st.text(max_size=8)
+    | st.lists(st.booleans(), max_size=2)
+    | st.dictionaries(st.text(max_size=3), st.booleans(), max_size=2)
+)
+_fields = st.sampled_from(
+    ["trace_id", "request_id", "service", "method", "duration_ms", "success", "error", "metadata", "timestamp", "caused_by", "Service", "new"]
+)
 
 
 @given(
@@ -243,7 +259,13 @@ def test_an_event_whose_time_is_out_of_range_belongs_to_the_day_it_was_received(
 
 
 def test_names_that_hold_personal_data_get_a_pseudonym_and_texts_a_placeholder():
-    line = read_line(call_line(trace_id="jane@example.com", error="mail jane@example.com", metadata={"node_id": "jane@example.com", "bob@example.com": "x", "password": "hunter2!x"}))
+    line = read_line(
+        call_line(
+            trace_id="jane@example.com",
+            error="mail jane@example.com",
+            metadata={"node_id": "jane@example.com", "bob@example.com": "x", "password": "hunter2!x"},
+        )
+    )
     redacted, counts = redact_event(line, SECRET)
     assert b"jane" not in redacted
     assert b"bob@" not in redacted

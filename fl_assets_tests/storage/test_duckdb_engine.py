@@ -350,9 +350,19 @@ def test_a_crash_between_lake_and_index_means_reading_again_and_storing_once(cas
     assert case.engine.index.backlog().events == 2
 
 
+def test_a_late_event_does_not_bring_back_a_day_that_retention_removed(case):
+    case.write("a.jsonl", call_line("e1"))
+    case.engine.ingest()
+    case.engine.lake.expire(date(2026, 12, 1), 10)
+    removed = case.engine.lake.manifest("raw_traces", DAY)
+    case.write("late.jsonl", call_line("e2"))
+    assert case.engine.ingest().days == ()
+    assert case.engine.lake.manifest("raw_traces", DAY) == removed
+
+
 def test_one_process_at_a_time_ingests(case):
     other = DuckDBEngine(case.settings)
-    with case.engine._lock(), pytest.raises(IngestBusyError, match="ingest.lock"), other._lock(wait_secs=0):
+    with case.engine._lock(), pytest.raises(IngestBusyError, match=r"ingest\.lock"), other._lock(wait_secs=0):
         pass
 
 
@@ -380,7 +390,12 @@ CORPUS = Path(__file__).parents[2] / "benchmarks" / "redaction_corpus.jsonl"
 def test_the_fast_way_redacts_every_text_of_the_corpus_as_the_rules_in_python_do(case):
     texts = list(dict.fromkeys(orjson.loads(line)["text"] for line in CORPUS.read_bytes().splitlines()))[::5]
     calls = [call_line(f"e{n}", error=text, success=False, metadata={"node_id": "n1", "note": text}) for n, text in enumerate(texts)]
-    case.write("a.jsonl", *calls, *(turn_line(f"c{n}", user_query=text) for n, text in enumerate(texts)), *(call_line(f"m{n}", method=text) for n, text in enumerate(texts)))
+    case.write(
+        "a.jsonl",
+        *calls,
+        *(turn_line(f"c{n}", user_query=text) for n, text in enumerate(texts)),
+        *(call_line(f"m{n}", method=text) for n, text in enumerate(texts)),
+    )
     assert case.engine.ingest().quarantined == 0
     stored = {row["event_id"]: row for table in ("raw_traces", "conversation_logs") for row in case.rows(table)}
     for n, text in enumerate(texts):

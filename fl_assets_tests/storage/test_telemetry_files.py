@@ -195,7 +195,18 @@ class Case:
             days.add(day)
         for day in days:
             self.lake.commit(
-                Manifest(table="raw_traces", day=day, rows=self.stored[day], content_hash=f"{self.stored[day]:x}", version=1, source_files=(), schema_version=1, duckdb_version="", file="", file_sha256="")
+                Manifest(
+                    table="raw_traces",
+                    day=day,
+                    rows=self.stored[day],
+                    content_hash=f"{self.stored[day]:x}",
+                    version=1,
+                    source_files=(),
+                    schema_version=1,
+                    duckdb_version="",
+                    file="",
+                    file_sha256="",
+                )
             )
         if not crash:
             self.index.commit(readings, {}, days, self.lake)
