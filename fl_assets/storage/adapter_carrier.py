@@ -13,7 +13,8 @@ from fl_assets.storage.adapter_hub import FetchError
 from fl_assets.storage.adapter_store import AdapterRefusedError, AdapterStore, AdapterStoreError
 from fl_assets.storage.lora_server import LoraServerError
 
-_PROBLEMS = (AdapterRefusedError, AdapterStoreError, FetchError, LoraServerError)
+_PROBLEMS = (AdapterRefusedError, AdapterStoreError, FetchError, LoraServerError, ValueError)
+"""What stands in the way of one update; a ValueError is a name, a version or a key file that is none."""
 
 
 class AdapterCarrier:
@@ -31,7 +32,9 @@ class AdapterCarrier:
         version = _version(update)
         try:
             found = self._store.stage(update.target, version, now=self._clock())
-        except (*_PROBLEMS, ValueError) as error:
+        except RefusedChangeError:
+            raise
+        except _PROBLEMS as error:
             raise RefusedChangeError(str(error)) from error
         return f"{update.target} {version} is installed beside {update.from_value or 'none in use'}, {found.size_bytes} bytes, verified"
 
@@ -52,6 +55,8 @@ class AdapterCarrier:
                 raise RefusedChangeError(message)
             self._store.stage(update.target, version, now=self._clock())
             self._store.activate(update.target, version, now=self._clock(), note=f"decision {update.decision_id} of {day}")
+        except RefusedChangeError:
+            raise
         except _PROBLEMS as error:
             raise RefusedChangeError(str(error)) from error
 
@@ -69,6 +74,8 @@ class AdapterCarrier:
             elif standing == "followed":
                 message = f"{update.target} has a later version in use than {version} of decision {update.decision_id}; take that one back first"
                 raise RefusedChangeError(message)
+        except RefusedChangeError:
+            raise
         except _PROBLEMS as error:
             raise RefusedChangeError(str(error)) from error
 

@@ -484,6 +484,7 @@ def whole_versions(store) -> dict[str, bool]:
     return {one.version: store.verify(NAME, one.version) == [] for one in store.installed()}
 
 
+@pytest.mark.faults
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_38_killed_at_any_step_of_installing_there_is_the_version_whole_or_not_at_all(settings, source):
     source.publish("1.0.0")
@@ -504,6 +505,7 @@ def test_38_killed_at_any_step_of_installing_there_is_the_version_whole_or_not_a
     assert left == {"1.0.0", "2.0.0"}
 
 
+@pytest.mark.faults
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_38_killed_at_any_step_of_removing_an_old_version_the_others_stay_whole(settings, source):
     store = AdapterStore(settings.model_copy(update={"keep_versions": 2}), sources=[source])
