@@ -1,0 +1,113 @@
+"""A headless Chromium, a Dagster home with two cycles in it, and a webserver over that home; all on this machine alone."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from fl_assets.coordinator import prepare_home
+from fl_assets.domain.settings import PREFIX
+from fl_assets_tests.conftest import DAYS, LAST_DAY, coordinator_in
+
+CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+QUIET = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+PATIENCE_MS = 60_000
+START_SECS = 120
+GATED_DAY = DAYS[-2]
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """The browser; tests that need it are skipped where there is none."""
+    if not CHROMIUM:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make setup")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()
+
+
+class Watched:
+    """A page, with what it asked for and what it complained of."""
+
+    def __init__(self, page) -> None:
+        self.page = page
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        page.set_default_timeout(PATIENCE_MS)
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("console", lambda message: self.complaints.append(message.text) if message.type in ("error", "warning") else None)
+
+
+@pytest.fixture
+def watched(chromium) -> Iterator[Watched]:
+    """A fresh page, 1280 pixels wide."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 1000})
+    yield Watched(context.new_page())
+    context.close()
+
+
+@pytest.fixture(scope="session")
+def home(chromium, learned, fleet, tmp_path_factory) -> tuple[Path, dict[str, str]]:
+    """A copy of the learned fleet whose last day was completed and whose day before was gated, both as runs of a Dagster home; and its environment."""
+    folder = tmp_path_factory.mktemp("home") / "data"
+    shutil.copytree(learned.config.data_path, folder)
+    config = coordinator_in(folder, dg.DagsterInstance.ephemeral(), telemetry_path=fleet).config
+    path = prepare_home(config)
+    with dg.DagsterInstance.from_config(str(path)) as instance:
+        assert coordinator_in(folder, instance, telemetry_path=fleet, threshold=1.0).run_learning_cycle(GATED_DAY).status == "gated"
+        assert coordinator_in(folder, instance, telemetry_path=fleet).run_learning_cycle(LAST_DAY).status == "completed"
+    settings = {name: str(getattr(config, name)) for name in ("data_path", "telemetry_path", "playbook_path", "error_records_path")}
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    return path, {**plain, "DAGSTER_HOME": str(path), **{f"{PREFIX}{name.upper()}": value for name, value in settings.items()}}
+
+
+@pytest.fixture(scope="session")
+def webserver(home, tmp_path_factory) -> Iterator[str]:
+    """The address of a Dagster webserver over that home."""
+    _, environment = home
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = tmp_path_factory.mktemp("webserver") / "log.txt"
+    words = [sys.executable, "-m", "dagster_webserver", "--host", "127.0.0.1", "--port", str(port), "-m", "fl_assets.definitions"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(words, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            address = f"http://127.0.0.1:{port}"
+            wait_for(address, process, log)
+            yield address
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+
+
+def wait_for(address: str, process: subprocess.Popen, log: Path) -> None:
+    """Wait until the webserver answers."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    until = time.monotonic() + START_SECS
+    while time.monotonic() < until:
+        if process.poll() is not None:
+            pytest.fail(f"the webserver ended with {process.returncode}: {log.read_text()[-2000:]}")
+        try:
+            with opener.open(f"{address}/server_info", timeout=5):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.3)
+    pytest.fail(f"the webserver did not answer within {START_SECS} s: {log.read_text()[-2000:]}")
+
+
+def is_local(url: str) -> bool:
+    """Whether a request stays in this machine."""
+    return url.startswith(("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:", "file:"))

@@ -1,0 +1,78 @@
+"""The Dagster UI over a fleet that has learned, as a person uses it."""
+
+import re
+
+import pytest
+
+from fl_assets_tests.browser.conftest import GATED_DAY, is_local
+from fl_assets_tests.conftest import LAST_DAY
+
+
+@pytest.fixture(autouse=True)
+def nothing_leaves_this_machine(watched):
+    """Whatever a test looks at asks this machine only."""
+    yield
+    assert [url for url in watched.requests if not is_local(url)] == []
+    assert len(watched.requests) > 5
+
+
+def test_the_lineage_shows_the_groups_and_what_a_pattern_comes_from(watched, webserver):
+    page = watched.page
+    page.goto(f"{webserver}/asset-groups")
+    for group in ("telemetry", "patterns", "playbooks", "updates", "report", "cycles"):
+        page.get_by_text(group, exact=True).first.wait_for()
+    page.goto(f"{webserver}/assets/failure_patterns?view=lineage")
+    for neighbour in ("failure_signatures", "error_records", "playbooks", "cycle_report"):
+        page.get_by_text(neighbour, exact=True).last.wait_for()
+
+
+def test_a_partition_shows_its_numbers_a_table_and_pictures(watched, webserver):
+    page = watched.page
+    page.goto(f"{webserver}/assets/failure_patterns?view=partitions&partition={LAST_DAY}")
+    page.get_by_text("dagster/partition_row_count").wait_for()
+    for name in ("significant", "events_in_window", "trends", "by_node", "top"):
+        page.get_by_text(name, exact=True).first.wait_for()
+    assert page.get_by_role("table").filter(has_text="nodes_affected").count() >= 1
+    for place, words in enumerate(("most frequent patterns with their last 14 days", "failures by pattern and node")):
+        page.get_by_text("[Show Markdown]").nth(place).click()
+        picture = page.get_by_role("dialog").get_by_role("img", name=words)
+        picture.wait_for()
+        width, source = picture.evaluate("image => [image.naturalWidth, image.src.slice(0, 22)]")
+        assert width >= 700
+        assert source == "data:image/png;base64,"
+        page.get_by_role("button", name="Close").click()
+
+
+def test_columns_are_explained(watched, webserver):
+    page = watched.page
+    page.goto(f"{webserver}/assets/playbooks")
+    page.get_by_text("Rules that it breaks, in words.").wait_for()
+    page.get_by_text("held_because", exact=True).first.wait_for()
+    page.get_by_text("Improvements that the day's patterns call for").first.wait_for()
+
+
+def test_a_day_below_the_threshold_fails_its_gate_and_decides_nothing(watched, webserver):
+    page = watched.page
+    page.goto(f"{webserver}/assets/playbooks?view=checks&checkDetail=confidence_gate")
+    page.get_by_text("This is a blocking asset check").wait_for()
+    for name in ("confidence_gate", "evidence_is_real", "enough_nodes", "no_personal_data", "nothing_is_held"):
+        page.get_by_text(name, exact=True).first.wait_for()
+    page.get_by_text("Execution history").click()
+    page.get_by_text(re.compile("expected a playbook with confidence of at least 1.0; found: .* has 0[.]")).first.wait_for()
+    page.goto(f"{webserver}/assets/update_decisions?view=partitions&partition={GATED_DAY}")
+    page.get_by_text("failed, and did not materialize this asset").wait_for()
+    page.goto(f"{webserver}/assets/cycle_report?view=partitions&partition={GATED_DAY}")
+    page.get_by_text("The gate stopped this cycle").first.wait_for()
+
+
+def test_a_backfill_can_be_asked_for(watched, webserver):
+    page = watched.page
+    page.goto(f"{webserver}/assets/playbooks")
+    page.get_by_role("button", name="Materialize").first.click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_text("Partition selection").wait_for()
+    dialog.get_by_role("button", name="All", exact=True).click()
+    dialog.get_by_text("Backfills in multiple runs, with a maximum of 31 partitions per run.").wait_for()
+    launch = dialog.get_by_role("button", name=re.compile("Launch"))
+    launch.wait_for()
+    page.wait_for_function("button => !button.disabled", arg=launch.element_handle())
