@@ -338,7 +338,8 @@ def verify(
     if as_json:
         show_json([one.model_dump(mode="json") for one in verdicts])
     for one in [] if as_json else verdicts:
-        say(f"{one.adapter_id or one.path} {one.version}: {'sound' if not one.problems else f'{len(one.problems)} rules broken'}")
+        verdict = f"broken: {', '.join(dict.fromkeys(problem.rule for problem in one.problems))}" if one.problems else "sound"
+        say(f"{one.adapter_id or one.path} {one.version}: {verdict}")
         say(f"  signed by {one.signed_by or 'no trusted key'}, holds until {one.expires or '(no manifest)'}, {one.path}")
         for problem in one.problems:
             say(f"  {problem}")
