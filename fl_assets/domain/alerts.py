@@ -57,9 +57,9 @@ def alerts_of(report: Report) -> tuple[Alert, ...]:
             where = f"{one.nodes_affected} of {one.nodes_reporting} nodes"
             found.append(alert("regression", one.pattern_id, f"{visible(one.template, 160)}: {one.failures:,} failures on {where}"))
     found += [alert("silent_node", node, node) for node in report.quality.silent]
-    for row in report.outcomes:
-        if row.get("finding") == "worse":
-            found.append(alert("rollback", str(row.get("decision_id", "")), f"{row.get('decision_id', '')}: the pattern became worse where it was applied"))
+    for one in report.outcomes:
+        if one.action == "rolled_back":
+            found.append(alert("rollback", one.decision_id, f"{one.category} update {one.decision_id} ({one.remedy_id}): {one.reason}"))
     for one in report.actionable:
         if one.is_new and report.status != "gated":
             found.append(

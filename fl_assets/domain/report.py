@@ -64,6 +64,7 @@ class ReportRows:
     playbooks: Sequence[Row] = ()
     earlier_playbooks: Sequence[Row] = ()
     decisions: Sequence[Row] = ()
+    applied: Sequence[Row] = ()
     outcomes: Sequence[Row] = ()
     calibration: Sequence[Row] = ()
     totals: Sequence[Row] = ()
@@ -160,6 +161,31 @@ class DecisionLine(Record):
     to_value: str
     reasons: tuple[str, ...]
     revert_plan: str
+    status: str = Field(description="What was done: staged, canary, applied, waiting, rejected, refused, off; empty when nothing had to be.")
+    status_reason: str
+
+
+class OutcomeLine(Record):
+    """One trial of an update: canary nodes against untouched ones."""
+
+    decision_id: str
+    pattern_id: str
+    remedy_id: str
+    category: str
+    released_on: str
+    days_observed: int
+    canary_nodes: int
+    control_nodes: int
+    canary_rate_before: float | None
+    canary_rate: float | None
+    control_rate_before: float | None
+    control_rate: float | None
+    effect: float | None
+    effect_low: float | None
+    effect_high: float | None
+    verdict: str
+    action: str
+    reason: str
 
 
 class Moved(Record):
@@ -241,7 +267,7 @@ class Report(Record):
     moved_left_out: int
     regrouped: tuple[Regrouped, ...]
     decisions: tuple[DecisionLine, ...]
-    outcomes: tuple[dict[str, Any], ...] = ()
+    outcomes: tuple[OutcomeLine, ...]
     quality: Quality
     calibration: tuple[Bin, ...]
 
@@ -294,7 +320,7 @@ def build_report(rows: ReportRows) -> Report:
         moved_left_out=max(0, len(moved) - MAX_MOVED),
         regrouped=_regrouped(rows),
         decisions=_decisions(rows, playbooks),
-        outcomes=tuple({name: visible(value) if isinstance(value, str) else value for name, value in row.items()} for row in rows.outcomes),
+        outcomes=_outcomes(rows),
         quality=quality,
         calibration=tuple(
             Bin(low=row["bin_low"], high=row["bin_high"], predictions=row["predictions"], predicted=row["predicted"], observed=row["observed"])
@@ -397,6 +423,7 @@ def _playbooks(rows: ReportRows) -> list[PlaybookLine]:
 def _decisions(rows: ReportRows, playbooks: Sequence[PlaybookLine]) -> tuple[DecisionLine, ...]:
     order = {"apply": 0, "canary": 1, "reject": 2, "none": 3, "hold": 4}
     titles = {one.improvement_id: one.title for one in playbooks}
+    done = {row["decision_id"]: row for row in rows.applied}
     lines = [
         DecisionLine(
             decision_id=row["decision_id"],
@@ -410,10 +437,19 @@ def _decisions(rows: ReportRows, playbooks: Sequence[PlaybookLine]) -> tuple[Dec
             to_value=visible(row["to_value"], 240),
             reasons=tuple(_reason(reason, row["improvement_id"]) for reason in row["reasons"]),
             revert_plan=visible(row["revert_plan"]),
+            status=done[row["decision_id"]]["status"] if row["decision_id"] in done else "",
+            status_reason=visible(done[row["decision_id"]]["reason"]) if row["decision_id"] in done else "",
         )
         for row in rows.decisions
     ]
     return tuple(sorted(lines, key=lambda one: (order.get(one.action, 9), one.title, one.decision_id)))
+
+
+def _outcomes(rows: ReportRows) -> tuple[OutcomeLine, ...]:
+    numbers = [name for name, field in OutcomeLine.model_fields.items() if field.annotation not in (str,)]
+    lines = [OutcomeLine(**{name: row[name] if name in numbers else visible(row[name]) for name in OutcomeLine.model_fields}) for row in rows.outcomes]
+    order = {"worse": 0, "better": 1, "inconclusive": 2, "wait": 3}
+    return tuple(sorted(lines, key=lambda one: (order.get(one.verdict, 9), one.decision_id)))
 
 
 def _reason(reason: str, improvement_id: str) -> str:
@@ -607,6 +643,9 @@ def _summary(rows: ReportRows, status: str, patterns: Sequence[PatternLine], pla
         done = Counter(row["action"] for row in rows.decisions)
         carried = done["apply"] + done["canary"]
         sentences.append(f"{_count(carried, 'change')} to be carried out." if carried else "Nothing is changed without a person.")
+    undone = sum(row["action"] == "rolled_back" for row in rows.outcomes)
+    if undone:
+        sentences.append(f"{_count(undone, 'update')} rolled back.")
     if quality.silent:
         names = f" ({', '.join(quality.silent)})" if len(quality.silent) <= MAX_NAMED else ""
         sentences.append(f"{_count(len(quality.silent), 'node')} that usually report{'s' if len(quality.silent) == 1 else ''} did not{names}.")

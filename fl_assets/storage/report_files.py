@@ -82,7 +82,7 @@ def _environment() -> Environment:
         "delta": delta,
         "interval": interval,
         "long_day": lambda day: f"{day:%A}, {day.day} {day:%B %Y}",
-        "plain": lambda value: "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value),
+        "maybe": lambda value: "–" if value is None else share(value),
         "reliability": reliability,
         "rule": rule,
         "share": share,

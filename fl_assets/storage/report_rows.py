@@ -39,6 +39,8 @@ def report_rows(space: Workspace, day: date) -> ReportRows:
         playbooks=of("playbooks"),
         earlier_playbooks=of("playbooks", previous_day),
         decisions=of("update_decisions") if cycle and cycle["status"] != "gated" else [],
+        applied=of("applied_updates"),
+        outcomes=of("update_outcomes"),
         calibration=of("confidence_calibration"),
         totals=warehouse.rows(
             """select event_date, node_id, sum(calls)::bigint as calls, sum(failures)::bigint as failures from call_totals

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from fl_assets.domain.alerts import MAX_LISTED, Alert, alerts_of, failed_cycle, slack_message
 from fl_assets.domain.report import build_report
 from fl_assets_tests.build import DAY, pattern
-from fl_assets_tests.domain.test_report import cycle, playbook_row, rows, totals
+from fl_assets_tests.domain.test_report import cycle, outcome_row, playbook_row, rows, totals
 
 
 def kinds(given_rows):
@@ -31,6 +31,11 @@ def test_a_first_cycle_has_no_new_playbooks():
 def test_a_regression_is_told_only_when_it_stands_out_from_noise():
     assert ("regression", "p-back") in kinds(rows(patterns=[pattern(pattern_id="p-back", state="regressed")]))
     assert ("regression", "p-back") not in kinds(rows(patterns=[pattern(pattern_id="p-back", state="regressed", is_significant=False)]))
+
+
+def test_a_rollback_is_told():
+    assert ("rollback", "d9") in kinds(rows(outcomes=[outcome_row(), outcome_row(decision_id="d9", verdict="worse", action="rolled_back")]))
+    assert not [kind for kind, _ in kinds(rows(outcomes=[outcome_row()])) if kind == "rollback"]
 
 
 def test_silent_nodes_are_named():

@@ -40,6 +40,35 @@ def decision_row(**given):
     return row | given
 
 
+def outcome_row(**given):
+    """One row of the table `update_outcomes`: a change that halved the failures."""
+    row = {
+        "event_date": DAY,
+        "decision_id": "d0",
+        "improvement_id": "0123456789abcdef",
+        "pattern_id": "p-timeout",
+        "remedy_id": "timeout-raise-limit",
+        "category": "config",
+        "released_on": BEFORE,
+        "days_observed": 1,
+        "canary_nodes": 3,
+        "control_nodes": 9,
+        "canary_rate_before": 0.1,
+        "canary_rate": 0.05,
+        "control_rate_before": 0.1,
+        "control_rate": None,
+        "effect": 0.5,
+        "effect_low": 0.3,
+        "effect_high": None,
+        "all_failures_effect": 1.0,
+        "p95_effect": 1.0,
+        "verdict": "better",
+        "action": "promoted",
+        "reason": "half the failures",
+    }
+    return row | given
+
+
 def cycle(**given):
     """One row of the table `learning_cycles`, as far as a report reads it."""
     return {"status": "completed", "reason": "1 playbook", "window_days": 1} | given
@@ -187,3 +216,14 @@ def test_a_shown_text_hides_nothing_and_turns_nothing_round(text):
     assert len(shown) <= MAX_TEXT
     assert not [char for char in shown if unicodedata.bidirectional(char) in {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}]
     assert not [char for char in shown if unicodedata.category(char) == "Cc" and char not in "\t\n"]
+
+
+def test_what_was_done_stands_beside_what_was_decided():
+    report = build_report(rows(applied=[{"decision_id": "d1", "status": "staged", "reason": "waits for approval"}]))
+    assert [(one.decision_id, one.status, one.status_reason) for one in report.decisions] == [("d1", "staged", "waits for approval")]
+
+
+def test_harm_is_listed_first_and_said_at_the_top():
+    report = build_report(rows(outcomes=[outcome_row(), outcome_row(decision_id="d9", verdict="worse", action="rolled_back")]))
+    assert [one.verdict for one in report.outcomes] == ["worse", "better"]
+    assert "1 update rolled back." in report.summary

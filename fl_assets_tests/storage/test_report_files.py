@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from fl_assets.domain.report import Report, ReportRows, build_report
 from fl_assets.storage.report_files import render_json, render_page, share, short, ticks, write_report
 from fl_assets_tests.build import DAY, pattern
-from fl_assets_tests.domain.test_report import decision_row, playbook_row, rows, totals
+from fl_assets_tests.domain.test_report import decision_row, outcome_row, playbook_row, rows, totals
 
 HOSTILE = (
     "<script>alert(1)</script>\"'><img src=x onerror=alert(1)></style></title><svg onload=alert(1)> {{7*7}} {% raw %} "
@@ -66,7 +66,8 @@ def hostile_report() -> Report:
             decisions=[decision_row(target=HOSTILE, from_value=HOSTILE, to_value=HOSTILE, reasons=[HOSTILE], revert_plan=HOSTILE)],
             totals=totals({HOSTILE: [10] * 13 + [0], "n1": [10] * 14}),
             quarantined=[{"reason": HOSTILE, "lines": 1}],
-            outcomes=[{"verdict": HOSTILE, "rate": 0.25}],
+            outcomes=[outcome_row(reason=HOSTILE, remedy_id=HOSTILE, category=HOSTILE)],
+            applied=[{"decision_id": "d1", "status": "staged", "reason": HOSTILE}],
             cycle={"status": "gated", "reason": HOSTILE, "window_days": 1},
         )
     )
