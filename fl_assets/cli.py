@@ -274,7 +274,7 @@ def rollback(
     from fl_assets.storage.workspace import Workspace
 
     space = Workspace(FederatedLearningConfig.from_env())
-    if what in {one.adapter_id for one in space.adapters.installed()}:
+    if re.fullmatch(r"[0-9a-f]+", what) is None:  # ids of decisions are hex
         with _adapter_errors():
             if to and allow_rollback:
                 space.adapters.stage(what, to, now=datetime.now(UTC), allow_rollback=True)

@@ -19,7 +19,7 @@ def adapter_catalogue(context: dg.AssetExecutionContext, workspace: WorkspaceRes
     """What the sources of adapters offer at the time of the run, each version with every rule of admission that it breaks; asks, and installs nothing."""
     space = workspace.open()
     offered = space.adapters.observe(now=now_utc())
-    installed = [one.model_dump() | {"path": str(one.path)} for one in space.adapters.installed()]
+    installed = [one.model_dump() | {"path": str(one.path)} for one in _installed(space)[0]]
     rows = [one.model_dump() for one in offered]
     sums = {
         "offered": len(rows),
@@ -38,12 +38,14 @@ def adapter_catalogue(context: dg.AssetExecutionContext, workspace: WorkspaceRes
 
 @dg.asset_check(asset="adapter_catalogue", partitions_def=DAILY)
 def adapter_freshness(context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource) -> dg.AssetCheckResult:
-    """Every source answers, and no manifest, offered or in use, has expired: a source that stands still is noticed."""
+    """Every source answers, the folder of adapters is ours, and no manifest, offered or in use, has expired: a source that stands still is noticed."""
     space, today = workspace.open(), str(now_utc().date())
     offered = space.warehouse.read_day("adapter_catalogue", days_of(context.partition_keys)[-1])  # every day of a run has the same
     stale = [{**row, "problem": problem} for row in offered for problem in row["refusals"] if problem.startswith(("source:", "not_expired:"))]
-    used = [one.model_dump() for one in space.adapters.installed() if one.is_current and one.expires <= today]
-    stale += [{**one, "problem": f"in use, and its manifest expired on {one['expires']}"} for one in used]
+    installed, problem = _installed(space)
+    used = [one for one in installed if one.is_current and one.expires <= today]
+    stale += [{"adapter_id": one.adapter_id, "version": one.version, "problem": f"in use, and its manifest expired on {one.expires}"} for one in used]
+    stale += [{"adapter_id": "", "version": "", "problem": problem}] if problem else []
     described = f"{stale[0]['adapter_id']} {stale[0]['version']}: {stale[0]['problem']}" if stale else "all are fresh"
     return dg.AssetCheckResult(
         passed=not stale,

@@ -63,7 +63,7 @@ from fl_assets.domain.models import Record, Violation
 from fl_assets.domain.settings import FederatedLearningConfig
 from fl_assets.storage.adapter_hub import FetchError, Source, open_sources
 from fl_assets.storage.lora_server import LoraServer, served_name
-from fl_assets.storage.signing import TrustedKeys, sign
+from fl_assets.storage.signing import KeyFileError, TrustedKeys, sign
 
 _CURRENT, _NEW_LINK = "current", ".current.new"
 _TEMPORARY = (".staging-", ".trash-")
@@ -386,13 +386,15 @@ class AdapterStore:
     # How ----------------------------------------------------------------------------------------------------------------
 
     def _offered(self, root: int, state: _State, candidate: Candidate) -> tuple[Offered, AdapterManifest | None]:
-        manifest, signed_by = candidate.manifest, self._signed_by(candidate)
+        manifest = candidate.manifest
         try:
+            signed_by = self._signed_by(candidate)
             known, installed = self._known(root, state, candidate.adapter_id)
             refusals = self._refusals(root, state, candidate)
-        except AdapterStoreError as error:
-            known, installed = Known(), []
-            refusals = [refusal("folder", f"{candidate.adapter_id} {candidate.version}", expected="a folder as it was left", actual=str(error))]
+        except (AdapterStoreError, KeyFileError) as error:
+            signed_by, known, installed = None, Known(), []
+            rule, expected = ("folder", "a folder as it was left") if isinstance(error, AdapterStoreError) else ("signature", "trusted keys that can be read")
+            refusals = [refusal(rule, f"{candidate.adapter_id} {candidate.version}", expected=expected, actual=str(error))]
         row = Offered(
             source=candidate.source,
             adapter_id=candidate.adapter_id,
