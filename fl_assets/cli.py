@@ -5,6 +5,7 @@ Imports of Dagster wait until a command needs them, so that `--help` is quick.
 """
 
 import getpass
+import re
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path

@@ -8,7 +8,9 @@ import dagster as dg
 from fl_assets.metadata import numbers, preview, report_day, table_asset
 from fl_assets.partitions import DAILY, days_of
 from fl_assets.resources import WorkspaceResource
+from fl_assets.storage.adapter_store import AdapterStoreError, InstalledAdapter
 from fl_assets.storage.cycle_log import now_utc
+from fl_assets.storage.workspace import Workspace
 
 GROUP = "updates"
 _SHOWN = ("adapter_id", "version", "installed_version", "is_installed", "signed_by", "expires", "refusals", "source")
@@ -53,3 +55,11 @@ def adapter_freshness(context: dg.AssetCheckExecutionContext, workspace: Workspa
         description=f"expected answering sources and manifests that hold; found: {described}",
         metadata={"stale": len(stale), **({"offending": preview(stale, ("adapter_id", "version", "problem"))} if stale else {})},
     )
+
+
+def _installed(space: Workspace) -> tuple[list[InstalledAdapter], str]:
+    """Return what lies on disk, or why that cannot be said: a folder that was tampered with is reported, and stops no cycle."""
+    try:
+        return space.adapters.installed(), ""
+    except AdapterStoreError as error:
+        return [], str(error)
