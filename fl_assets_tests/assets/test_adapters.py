@@ -78,6 +78,20 @@ def test_33_a_source_that_stands_still_until_its_manifests_expire_fails_the_chec
         assert "source" in gone.description
 
 
+def test_30_a_folder_that_became_a_link_is_reported_and_stops_no_cycle(tmp_path):
+    plain = PlainList()
+    plain.publish("1.0.0")
+    with offering(tmp_path, plain) as (overrides, settings, _):
+        folder = settings.data_path / "adapters"
+        folder.mkdir(parents=True)
+        (folder / NAME).symlink_to(tmp_path)
+        found = check(materialise(overrides))
+        (offer,) = Workspace(settings).adapter_offers(LAST_DAY)
+    assert not found.passed
+    assert "must be a folder" in found.description
+    assert offer.refusals[0].startswith("folder:")
+
+
 # Commands ---------------------------------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,8 @@ from fl_assets.domain.releases import Update
 from fl_assets.domain.updates import RefusedChangeError
 from fl_assets.storage.adapter_carrier import AdapterCarrier
 from fl_assets.storage.adapter_store import AdapterStore
+from fl_assets.storage.release_files import Releases
+from fl_assets.storage.update_log import UpdateLog
 from fl_assets_tests.adapter_servers import NOW, OTHER_KEY, adapter_settings
 from fl_assets_tests.storage.test_adapter_store import NAME, FolderSource, snapshot
 
@@ -103,4 +105,31 @@ def test_what_is_not_admitted_is_refused_with_its_rule(carrier, store, source):
             carrier.stage(update(version))
         with pytest.raises(RefusedChangeError, match=rule):
             carrier.apply(update(version), DAY)
+    assert current(store) is None
+
+
+def test_from_a_released_decision_to_the_link_and_back_by_the_history(carrier, store, tmp_path):
+    releases = Releases(tmp_path / "releases", UpdateLog(tmp_path / "history.jsonl", clock=lambda: NOW), {"adapter": carrier}, key_path=tmp_path / "key.pem")
+    first, second = update("1.0.0"), update("2.0.0", "1.0.0")
+    releases.carry_out(first)
+    assert current(store) == "1.0.0"
+    releases.carry_out(second, canary=("n1", "n2", "n3"), control=("n4", "n5", "n6"))
+    assert current(store) == "1.0.0"  # a canary is of the nodes' alone
+    assert {one.version for one in store.installed()} == {"1.0.0", "2.0.0"}
+    releases.promote(second.decision_id, reason="better")
+    assert current(store) == "2.0.0"
+    releases.settle()
+    releases.roll_back(second.decision_id, ended="undone", by="ops", reason="worse")
+    releases.settle()
+    assert current(store) == "1.0.0"
+    assert {name: one.status for name, one in releases.rollouts().items()} == {first.decision_id: "applied", second.decision_id: "rolled_back"}
+
+
+def test_an_update_that_no_longer_passes_is_on_no_node(carrier, store, tmp_path):
+    releases = Releases(tmp_path / "releases", UpdateLog(tmp_path / "history.jsonl", clock=lambda: NOW), {"adapter": carrier}, key_path=tmp_path / "key.pem")
+    one = update("1.0.0")
+    releases.carry_out(one, canary=("n1", "n2", "n3"), control=("n4", "n5", "n6"))
+    (store.root / "acme--tool-calling" / "1.0.0" / "adapter_model.safetensors").write_bytes(b"x")
+    (tmp_path / "trusted" / "release.pem").unlink()
+    assert releases.promote(one.decision_id, reason="better").status == "rolled_back"
     assert current(store) is None
