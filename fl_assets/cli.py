@@ -428,6 +428,7 @@ def _report(date_: datetime | None) -> "tuple[Workspace, Report]":
     from fl_assets.storage.workspace import Workspace
 
     space = Workspace(FederatedLearningConfig.from_env())
+    space.warehouse.create()  # one of an earlier version lacks the newer tables
     wanted = as_day(date_)
     days = [row["day"] for row in space.warehouse.rows("select distinct event_date as day from failure_patterns order by day")]
     if not days:

@@ -16,7 +16,7 @@ import pytest
 
 from fl_assets.coordinator import prepare_home
 from fl_assets.domain.settings import PREFIX
-from fl_assets_tests.conftest import DAYS, LAST_DAY, coordinator_in
+from fl_assets_tests.conftest import DAYS, LAST_DAY, coordinator_in, settings_in
 
 CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
 QUIET = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
@@ -25,16 +25,21 @@ START_SECS = 120
 GATED_DAY = DAYS[-2]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
-    """The browser; tests that need it are skipped where there is none."""
-    if not CHROMIUM:
-        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    """The browser; it closes after each module, as Dagster's own event loop cannot run in a thread where Playwright's does."""
+    needs_chromium()
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make setup")
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         yield browser
         browser.close()
+
+
+def needs_chromium() -> None:
+    """Skip what needs a browser where there is none."""
+    if not CHROMIUM:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
 
 
 class Watched:
@@ -59,11 +64,13 @@ def watched(chromium) -> Iterator[Watched]:
 
 
 @pytest.fixture(scope="session")
-def home(chromium, learned, fleet, tmp_path_factory) -> tuple[Path, dict[str, str]]:
+def home(request, tmp_path_factory) -> tuple[Path, dict[str, str]]:
     """A copy of the learned fleet whose last day was completed and whose day before was gated, both as runs of a Dagster home; and its environment."""
+    needs_chromium()  # before the fleet learns for nobody
+    learned, fleet = request.getfixturevalue("learned"), request.getfixturevalue("fleet")
     folder = tmp_path_factory.mktemp("home") / "data"
     shutil.copytree(learned.config.data_path, folder)
-    config = coordinator_in(folder, dg.DagsterInstance.ephemeral(), telemetry_path=fleet).config
+    config = settings_in(folder, telemetry_path=fleet)
     path = prepare_home(config)
     with dg.DagsterInstance.from_config(str(path)) as instance:
         assert coordinator_in(folder, instance, telemetry_path=fleet, threshold=1.0).run_learning_cycle(GATED_DAY).status == "gated"
