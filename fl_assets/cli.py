@@ -266,8 +266,9 @@ def rollback(
 ) -> None:
     """Take an update back from every node, and restore the files that it changed byte for byte; or switch this machine's adapter back.
 
-    Examples: fl-assets rollback 3f9c --reason "support asked for it"
-              fl-assets rollback acme/tool-calling --reason "answers got worse"
+    Example: fl-assets rollback 3f9c --reason "support asked for it"
+
+    Example: fl-assets rollback acme/tool-calling --reason "answers got worse"
     """
     from fl_assets.console import say
     from fl_assets.rollout import undo
