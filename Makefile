@@ -48,6 +48,9 @@ bench: setup ## Measure against the peers (see benchmarks/README.md; installs pr
 faults: setup ## Run the fault-injection tests (some minutes)
 	@$(BIN)/python -m pytest -q -m faults
 
+pictures: setup ## Take the README's pictures from the running product (some minutes; needs chromium)
+	@$(BIN)/python docs/make_pictures.py
+
 lock: setup ## Write the lock files anew from pyproject.toml
 	@for target in "requirements.lock --group dev" "benchmarks/requirements.lock --group dev --group bench -c requirements.lock"; do \
 		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links \

@@ -32,6 +32,6 @@ def playbooks(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -
         by_category = {f"category_{name}": sum(playbook.category == name for playbook in proposed) for name in ("prompt", "adapter", "config", "workflow")}
         shown = preview(
             [playbook.model_dump() for playbook in proposed],
-            ("title", "category", "confidence", "evidence_count", "nodes_affected", "nodes_reporting", "state", "held_because"),
+            ("title", "confidence", "held_because", "category", "evidence_count", "nodes_affected", "nodes_reporting", "state"),
         )
         report_day(context, day, "playbooks", rows, {**numbers(sums), **numbers(by_category), "playbooks_of_the_day": shown})

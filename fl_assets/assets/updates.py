@@ -58,7 +58,7 @@ def update_decisions(context: dg.AssetExecutionContext, workspace: WorkspaceReso
         decisions = decide_day(space, day, today=now_utc().date(), rollouts=known.values())
         rows = space.store_decisions(day, decisions)
         actions = {f"action_{name}": sum(decision.action == name for decision in decisions) for name in ("apply", "canary", "hold", "reject", "none")}
-        shown = preview([decision.model_dump() for decision in decisions], ("action", "mode", "category", "target", "from_value", "to_value", "reasons"))
+        shown = preview([decision.model_dump() for decision in decisions], ("action", "target", "reasons", "to_value", "from_value", "category", "mode"))
         report_day(context, day, "update_decisions", rows, {**numbers(actions), "decisions": shown})
 
 

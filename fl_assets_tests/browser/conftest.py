@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
@@ -84,10 +85,17 @@ def home(request, tmp_path_factory) -> tuple[Path, dict[str, str]]:
 def webserver(home, tmp_path_factory) -> Iterator[str]:
     """The address of a Dagster webserver over that home."""
     _, environment = home
+    with serving(environment, tmp_path_factory.mktemp("webserver")) as address:
+        yield address
+
+
+@contextmanager
+def serving(environment: dict[str, str], folder: Path) -> Iterator[str]:
+    """Run a Dagster webserver on a free port of this machine, its log in `folder`; yields its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    log = tmp_path_factory.mktemp("webserver") / "log.txt"
+    log = folder / "webserver.log"
     words = [sys.executable, "-m", "dagster_webserver", "--host", "127.0.0.1", "--port", str(port), "-m", "fl_assets.definitions"]
     with log.open("wb") as output:
         process = subprocess.Popen(words, env=environment, stdout=output, stderr=subprocess.STDOUT)
