@@ -2,7 +2,7 @@
 
 import json
 import random
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 import orjson
@@ -135,6 +135,17 @@ def test_a_range_equals_day_by_day_in_any_order(copied, learned):
     for key, rows in theirs.items():
         for mine, other in zip(ours[key], rows, strict=True):
             assert {n: (v, other[n]) for n, v in mine.items() if v != other[n]} == {}, key
+
+
+def test_retention_removes_raw_days_and_keeps_their_sums(copied):
+    coordinator = copied(retention_days=7, max_window_days=1)
+    space = coordinator.workspace
+    before = contents(coordinator, ("failure_signatures", "call_totals", "conversation_signals"))
+    space.expire(DAYS[2], today=LAST_DAY + timedelta(days=30))
+    assert [day for day in DAYS if not space.lake.files("raw_traces", [day])] == DAYS[:3], "days after the analysed one stay"
+    space.refresh_signatures(LAST_DAY)
+    space.refresh_conversations(LAST_DAY)
+    assert contents(coordinator, ("failure_signatures", "call_totals", "conversation_signals")) == before
 
 
 def test_too_few_events_are_said_recorded_and_stop_the_cycle(copied):

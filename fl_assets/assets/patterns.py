@@ -12,6 +12,7 @@ from fl_assets.metadata import numbers, preview, report_day, table_asset
 from fl_assets.partitions import days_of
 from fl_assets.pictures import nodes_by_patterns, pattern_trends, pictures, reliability_diagram, volume_by_hour
 from fl_assets.resources import WorkspaceResource
+from fl_assets.storage.cycle_log import now_utc
 from fl_assets.storage.report_rows import failures_by_node, hourly
 
 GROUP = "patterns"
@@ -72,6 +73,7 @@ def failure_patterns(context: dg.AssetExecutionContext, workspace: WorkspaceReso
         rows = space.warehouse.replace("failure_patterns", day, found.patterns)
         space.warehouse.replace("pattern_members", day, found.members)
         space.mark_analysed(window.days)
+        space.expire(day, today=now_utc().date())
         states = found.patterns["state"].value_counts().to_dict()
         sums = {
             "patterns": rows,

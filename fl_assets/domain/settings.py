@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "FEDERATED_LEARNING_"
@@ -127,6 +127,15 @@ class FederatedLearningConfig(BaseSettings):
             return value
         message = "must be a URL that starts with https:// or http://"
         raise ValueError(message)
+
+    @field_validator("retention_days")
+    @classmethod
+    def _retention_spans_a_window(cls, value: int, info: ValidationInfo) -> int:
+        window = info.data.get("max_window_days", 0)
+        if 0 < value < window:
+            message = f"must be 0 (keep for ever) or at least {PREFIX}MAX_WINDOW_DAYS ({window}), since a window is recounted"
+            raise ValueError(message)
+        return value
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:

@@ -137,6 +137,11 @@ class Workspace:
         for day in days:
             self.index.mark_analysed(day, self.lake.content_of(day))
 
+    def expire(self, analysed: date, *, today: date) -> list[date]:
+        """Remove the raw events of days past retention, up to a day whose sums and those before it are stored; return those days."""
+        keep = self.settings.retention_days
+        return self.lake.expire(min(today, analysed + timedelta(days=keep + 1)), keep) if keep else []
+
     def suspects(self, days: Iterable[date]) -> dict[str, list[str]]:
         """Return what error records suspect of the failures of `days`, by message id: prompts, configs and tools, most named first.
 

@@ -53,6 +53,7 @@ def test_switches_are_read_in_any_case(monkeypatch, text, value):
         ("THRESHOLD", "nan", "less than or equal to 1"),
         ("START_DATE", "yesterday", "date"),
         ("MIN_NODES", "1", "greater than or equal to 2"),
+        ("RETENTION_DAYS", "3", "at least FEDERATED_LEARNING_MAX_WINDOW_DAYS (7)"),
         ("APPLY", "always", "'off', 'stage', 'canary' or 'on'"),
     ],
 )
