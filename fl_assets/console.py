@@ -76,8 +76,9 @@ def show_cycle(space: Workspace, result: LearningCycleResult, *, as_json: bool) 
     if not analysed:
         say(f"  stopped           {result.reason}")
     else:
-        states = Counter(row["state"] for row in patterns)
-        say(f"  patterns found    {len(patterns)} ({', '.join(f'{count} {state}' for state, count in sorted(states.items()))})")
+        failing, gone = Counter(row["state"] for row in patterns if row["failures"]), sum(not row["failures"] for row in patterns)
+        states = ", ".join(f"{count} {state}" for state, count in sorted(failing.items()))
+        say(f"  patterns found    {failing.total()} failing ({states}), {gone} of the last fortnight that no longer do")
         show_playbooks(playbooks)
         if result.status == "gated":
             say(f"Gated: {result.reason}")

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 HISTORY_DAYS = 28
 """Days, ending with the analysed one, that may say anything about it."""
+NEW_DAYS = 3
+"""Days, the analysed one included, for which a pattern is new."""
 CLEAN_DAYS = 3
 """Days with calls and without a failure after which a pattern's spell is over."""
 NODE_CAP = 3.0
@@ -476,6 +478,7 @@ def _states(facts: _Facts, window: int) -> np.ndarray:
     state[moved & (ratio > 0)] = "rising"
     state[moved & (ratio < 0)] = "falling"
     state[back] = "regressed"
-    state[fails_now & ~failed_before & (e[:, before].sum(axis=1) > 0)] = "new"
+    older = slice(0, min(start, days - NEW_DAYS))
+    state[fails_now & ~(y[:, older].sum(axis=1) > 0) & (e[:, older].sum(axis=1) > 0)] = "new"
     state[~fails_now & (quiet >= CLEAN_DAYS)] = "resolved"
     return state
