@@ -184,7 +184,7 @@ class Web:
                     message = f"{place(url)}: announces {promised} bytes, {'not' if exact else 'more than'} {limit}"
                     raise FetchError(message)
                 got = 0
-                while chunk := response.read(min(_CHUNK, limit + 1 - got)):
+                while chunk := response.read1(min(_CHUNK, limit + 1 - got)):  # what is there, so that a trickle cannot outlast the deadline
                     got += len(chunk)
                     if got > limit:
                         message = f"{place(url)}: sends more than {limit} bytes"

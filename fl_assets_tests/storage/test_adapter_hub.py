@@ -251,6 +251,22 @@ def test_data_without_end_stops_at_the_byte_after_the_promised_length(hub, hub_s
     assert "more than" in problem_of(source)
 
 
+def test_a_trickle_does_not_outlast_its_deadline(plain_server, monkeypatch):
+    monkeypatch.setattr("fl_assets.storage.adapter_hub.LIST_BYTES", 1000)
+    sent = []
+
+    def trickle(handler) -> bool:
+        handler.send(200, b"", Content_Length="1000")
+        for _ in range(200):
+            sent.append(handler.wfile.write(b" "))
+            time.sleep(0.02)
+        return True
+
+    plain_server.plant("/list", trickle)
+    assert "too slow" in problem_of(list_source(plain_server, timeout=0.2))
+    assert len(sent) < 100
+
+
 @pytest.mark.parametrize("extra", [-1, 1])
 def test_another_length_than_promised_is_refused_before_a_byte_is_read(hub, hub_server, extra):
     hub.publish("1.0.0")
