@@ -38,6 +38,8 @@ _ORDER = re.compile(
 )
 _NICE = (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 _RETRY_TARGET = 0.01
+MAX_SUSPECTS = 3
+"""Prompts, configs and tools, at the most, that a playbook names as suspected."""
 _HOURS_A_DAY, _SECONDS_A_DAY = 24, 86_400
 _CLASS_WORDS: Mapping[str, str] = {
     "timeout": "timeouts",
@@ -95,6 +97,7 @@ class Facts:
     p99_ms: float | None
     failure_p50_ms: float | None
     peak_calls_per_node: int
+    suspects: tuple[str, ...]
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Self:
@@ -138,6 +141,7 @@ class Facts:
             p99_ms=number("p99_ms"),
             failure_p50_ms=number("failure_p50_ms"),
             peak_calls_per_node=amount("peak_calls_per_node"),
+            suspects=names("suspects"),
         )
 
     @property
@@ -494,9 +498,11 @@ def _percent(share: float) -> str:
 def _evidence(facts: Facts) -> str:
     things = "conversations" if facts.kind == "conversation" else "calls"
     days = "1 day" if facts.window_days == 1 else f"{facts.window_days} days"
+    named = [f"`{name}`" for name in facts.suspects if safe_name(name, "")][:MAX_SUSPECTS]
+    suspected = f" Error records suspect {' and '.join(named)}." if named else ""
     return (
         f"Evidence: {facts.failures:,} of {facts.calls:,} {things} ({_percent(facts.failure_rate)}, 95 % interval {_percent(facts.rate_low)} to "
-        f"{_percent(facts.rate_high)}) on {facts.nodes_affected:,} of {facts.nodes_reporting:,} nodes in {days}; the pattern is {facts.state}."
+        f"{_percent(facts.rate_high)}) on {facts.nodes_affected:,} of {facts.nodes_reporting:,} nodes in {days}; the pattern is {facts.state}.{suspected}"
     )
 
 

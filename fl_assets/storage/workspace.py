@@ -156,16 +156,15 @@ class Workspace:
             # The signature SQL sums by node: with the request in the node's place it tells each request's message.
             connection.execute("""create temp table fl_explained as select * replace (request_id as node_id) from fl_traces
                 where not success and request_id in (select request_id from fl_records)""")
-            messages = connection.sql(signature_sql("fl_explained"))
+            connection.execute(f"create temp table fl_messages as {signature_sql('fl_explained')}")
             named = connection.sql("""
                 with suspects as (
                     select request_id, unnest(list_distinct(suspected_prompts_or_configs || contributing_tools)) as suspect from fl_records)
-                select message_id, suspect, sum(failures) as times from messages join suspects on node_id = request_id
+                select message_id, suspect, sum(failures) as times from fl_messages join suspects on node_id = request_id
                 where suspect <> '' group by all order by message_id, times desc, suspect""")
             found: dict[str, list[str]] = {}
             for message_id, suspect, _ in named.fetchall():
                 found.setdefault(message_id, []).append(suspect)
-            del messages
         return found
 
     def recount(self, day: date) -> dict[str, int]:
