@@ -152,6 +152,48 @@ def reliability_diagram(bins: Sequence[Row], threshold: float) -> dg.MetadataVal
     return _picture(figure, "reliability diagram: what came true over what was believed")
 
 
+def before_and_after(outcomes: Sequence[Row]) -> dg.MetadataValue | None:
+    """Return what updates did: the pattern's rate before and since on canary nodes and on the others; None without trials.
+
+    Args:
+        outcomes: rows of update_outcomes.
+    """
+    rates = ("canary_rate_before", "canary_rate", "control_rate_before", "control_rate")
+    shown = sorted((row for row in outcomes if all(row[name] is not None for name in rates)), key=lambda row: row["decision_id"])[:TOP]
+    if not shown:
+        return None
+    figure, axes = _figure(1.15 + 0.5 * len(shown), left=2.6, right=2.1)
+    for place, row in enumerate(reversed(shown)):
+        for lift, kind, colour in ((0.14, "canary", ACCENT), (-0.14, "control", BAR)):
+            before, since = 100 * row[f"{kind}_rate_before"], 100 * row[f"{kind}_rate"]
+            axes.plot(
+                [before, since],
+                [place + lift] * 2,
+                color=colour,
+                linewidth=2.2,
+                label=("canary nodes" if kind == "canary" else "other nodes") if not place else None,
+            )
+            axes.plot([before], [place + lift], marker="o", markersize=5, color=GROUND, markeredgecolor=colour)
+            axes.plot([since], [place + lift], marker="o", markersize=6, color=colour)
+        effect = "" if row["effect"] is None else f", effect {row['effect']:.2f}"
+        axes.text(
+            1.02,
+            place,
+            f"{row['verdict']}{effect}",
+            transform=axes.get_yaxis_transform(),
+            va="center",
+            fontsize=8.5,
+            color=FAILED if row["verdict"] == "worse" else INK,
+        )
+    axes.set_yticks(range(len(shown)), [_words(f"{row['remedy_id']} ({row['category']})", 38) for row in reversed(shown)], fontsize=8.5)
+    axes.set_ylim(-0.6, len(shown) - 0.4)
+    axes.set_xlim(left=0)
+    axes.set_xlabel("failures, % of calls: before (open) and since (filled)", color=SOFT)
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=8.5, labelcolor=SOFT)
+    figure.text(0.1 / WIDTH, 1 - 0.1 / figure.get_figheight(), "What updates did", va="top", color=INK, fontsize=10.5)
+    return _picture(figure, "failure rate before and after updates, on canary nodes and on the others")
+
+
 def pictures(**drawn: dg.MetadataValue | None) -> dict[str, dg.MetadataValue]:
     """Return the pictures that there are, by name."""
     return {name: picture for name, picture in drawn.items() if picture is not None}

@@ -16,6 +16,7 @@ from fl_assets.domain.releases import fold, lessons
 from fl_assets.gate import decide_day, gate
 from fl_assets.metadata import numbers, preview, report_day, table_asset
 from fl_assets.partitions import days_of
+from fl_assets.pictures import before_and_after, pictures
 from fl_assets.resources import WorkspaceResource
 from fl_assets.rollout import answer, carry_out_day, judge_day, open_releases
 from fl_assets.storage.cycle_log import now_utc
@@ -43,7 +44,7 @@ def update_outcomes(context: dg.AssetExecutionContext, workspace: WorkspaceResou
         shown = preview(found, ("decision_id", "category", "verdict", "action", "effect", "effect_low", "effect_high", "days_observed", "reason"))
         scores = [{"remedy_id": remedy, **score} for remedy, score in learn(lessons(open_releases(space).rollouts().values())).scores.items()]
         taught = preview(scores, ("remedy_id", "helpful", "harmful", "inconclusive", "rejected"))
-        report_day(context, day, "update_outcomes", rows, {**numbers(verdicts), "trials": shown, "remedies": taught})
+        report_day(context, day, "update_outcomes", rows, {**numbers(verdicts), **pictures(rates=before_and_after(found)), "trials": shown, "remedies": taught})
 
 
 @dg.asset(deps=["playbooks", "adapter_catalogue", "update_outcomes"], **table_asset("update_decisions", GROUP))
