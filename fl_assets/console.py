@@ -185,9 +185,11 @@ def show_decisions(report: Report, *, as_json: bool) -> None:
     if not report.decisions:
         say(f"No decision on {report.day}: the cycle is {report.status}{f' ({report.reason})' if report.reason else ''}.")
         return
-    table = _table("decision", "mode", "category", "playbook", "why", "way back")
+    table = _table("id", "decision", "done", "category", "playbook", "why", "way back")
     for one in report.decisions:
-        table.add_row(one.action, one.mode, one.category, escape(one.title), escape("; ".join(one.reasons)), escape(one.revert_plan))
+        decision = f"{one.action} ({one.mode})" if one.mode == "backtest" else one.action
+        why = [*one.reasons, one.status_reason] if one.status in ("waiting", "refused", "rejected") else one.reasons
+        table.add_row(one.decision_id, decision, one.status, one.category, escape(one.title), escape("; ".join(why)), escape(one.revert_plan))
     _out.print(table)
 
 
