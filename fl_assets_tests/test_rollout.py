@@ -1,5 +1,6 @@
 """From decision to fleet and back: what is carried out, what is refused, how a trial ends, and what that teaches (FAULTS 42, 46)."""
 
+import json
 import shutil
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -8,9 +9,11 @@ from typing import Any
 import dagster as dg
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from typer.testing import CliRunner
 
 from fl_assets.assets import updates
 from fl_assets.automation import approved_updates
+from fl_assets.cli import app
 from fl_assets.domain.settings import FederatedLearningConfig
 from fl_assets.gate import decide_day, outcome
 from fl_assets.resources import resources
@@ -397,3 +400,19 @@ def test_the_sensor_asks_once_for_the_day_of_an_approved_decision(folder):
 def overrides_of(settings: FederatedLearningConfig) -> dict[str, Any]:
     names = ("data_path", "telemetry_path", "error_records_path", "playbook_path", "update_policy_path", "min_events", "apply")
     return {name: getattr(settings, name) for name in names}
+
+
+def test_the_command_line_answers_and_lists(folder, monkeypatch):
+    space = space_in(folder, "stage")
+    one = decided(space)
+    for name, value in overrides_of(space.settings).items():
+        monkeypatch.setenv(f"FEDERATED_LEARNING_{name.upper()}", str(value))
+    runner = CliRunner()
+    approved = runner.invoke(app, ["approve", one.decision.decision_id[:6], "--reason", "tried on staging"])
+    assert (approved.exit_code, "approved" in approved.output) == (0, True)
+    listed = json.loads(runner.invoke(app, ["updates", "--json"]).output)
+    assert [(row["decision_id"], row["status"], row["reason"]) for row in listed["updates"]] == [(one.decision.decision_id, "approved", "tried on staging")]
+    rejected = runner.invoke(app, ["reject", one.decision.decision_id, "--reason", "not yet"])
+    assert (rejected.exit_code, "rejected" in rejected.output) == (0, True)
+    refused = runner.invoke(app, ["rollback", one.decision.decision_id, "--reason", "never ran"])
+    assert (type(refused.exception).__name__, "cannot be rolled_back" in str(refused.exception)) == ("RefusedChangeError", True)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from fl_assets.domain.models import Category, Decision
 from fl_assets.domain.quality import violations
-from fl_assets.domain.updates import AdapterOffer, ApplyLevel, KeyRule, RefusedChangeError, UpdatePolicy, change_id, decide, plan_changes
+from fl_assets.domain.updates import AdapterOffer, ApplyLevel, KeyRule, RefusedChangeError, UpdatePolicy, change_id, decide, plan_changes, playbook_hash
 from fl_assets_tests.build import DAY, playbook
 
 TIMEOUT = {"id": "t", "file": "agent.toml", "key": "search.timeout_ms", "change": "timeout_ms", "type": "int", "min": 100, "max": 10_000}
@@ -208,3 +208,21 @@ def test_a_bad_policy_is_refused(given, said):
 def test_two_rules_for_one_key_are_refused():
     with pytest.raises(ValidationError, match="occurs more than once"):
         UpdatePolicy(keys=(rule(), rule(id="u")))
+
+
+def test_a_playbook_whose_trials_failed_twice_is_retired():
+    decision = decided(retired={playbook().improvement_id})
+    assert (decision.action, "retired" in decision.reasons[0]) == ("reject", True)
+
+
+def test_while_a_trial_runs_on_the_pattern_a_change_is_held_and_an_export_is_not():
+    decision = decided(busy="decision 1 is on its canary nodes")
+    assert (decision.action, decision.reasons[0]) == ("hold", "decision 1 is on its canary nodes")
+    assert decided(playbook(category="prompt"), busy="decision 1 is on its canary nodes").action == "none"
+
+
+def test_the_hash_of_a_playbook_tells_every_change_of_it():
+    one = playbook()
+    assert playbook_hash(one) == playbook_hash(playbook())
+    others = [one.model_copy(update={name: value}) for name, value in (("confidence", 0.91), ("suggested_changes", {"timeout_ms": "9000"}), ("title", "x"))]
+    assert len({playbook_hash(each) for each in (one, *others)}) == 4

@@ -169,6 +169,15 @@ def test_every_table_declares_its_key_and_documents_its_columns():
     assert all(table.columns[0].name == "event_date" for table in WAREHOUSE_TABLES)
 
 
+def test_a_table_of_an_earlier_version_gets_the_columns_declared_since(warehouse, tmp_path):
+    with connect(tmp_path / "warehouse.duckdb") as connection:
+        connection.execute("alter table update_decisions drop column playbook_hash")
+        connection.execute("insert into update_decisions by name select 'd1' as decision_id")
+    warehouse.create()
+    (row,) = warehouse.rows("select * from update_decisions")
+    assert (row["decision_id"], row["playbook_hash"]) == ("d1", None)
+
+
 def test_a_cycle_row_is_opened_closed_and_never_left_running(warehouse):
     now = datetime.fromisoformat("2026-11-02T00:20:00+00:00")
     log = CycleLog(warehouse, clock=lambda: now)
