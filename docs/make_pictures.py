@@ -20,7 +20,7 @@ from fl_assets_tests.browser.conftest import CHROMIUM, PATIENCE_MS, QUIET, servi
 
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "docs" / "pictures"
-COLOURS = 128
+COLOURS = 256
 """Screens of flat colours lose nothing that one sees, and two thirds of their bytes."""
 SETTLE_MS = 2500
 LAST = datetime.now(UTC).date() - timedelta(days=1)

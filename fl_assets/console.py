@@ -162,7 +162,7 @@ def show_pattern(one: PatternLine, report: Report, *, as_json: bool) -> None:
         "confidence": f"{one.confidence:.2f} that it still fails in the next cycle on two nodes, at half its rate or more",
         "significant": "yes" if one.is_significant else "no: not told apart from background noise",
         "seen": f"{one.first_seen} to {one.last_seen} UTC",
-        "why one pattern": f"{one.why_grouped} ({one.messages} distinct messages)",
+        "why one pattern": f"{one.why_grouped} ({one.messages} distinct message{'' if one.messages == 1 else 's'})",
         "traces": ", ".join(one.exemplar_trace_ids) or "none kept",
         "suspected": ", ".join(one.suspects) or "nothing",
     }

@@ -28,7 +28,7 @@ LAST = {"dagster/priority": "-1"}
 def cycle_report(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """What a cycle found, as one page to read or to send on (HTML that needs nothing else) and as JSON; made for a gated day too."""
     space = workspace.open()
-    for day in space.sufficient(days_of(context.partition_keys)):
+    for day in space.one_by_one(space.sufficient(days_of(context.partition_keys))):
         report = build_report(report_rows(space, day))
         page, twin = write_report(space.settings.reports_path, report)
         tell(context, space, report)
