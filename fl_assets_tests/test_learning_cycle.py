@@ -16,6 +16,7 @@ from fl_assets.domain.models import LearningCycleResult
 from fl_assets.domain.settings import FederatedLearningConfig
 from fl_assets.domain.signatures import signature_sql
 from fl_assets.resources import resources
+from fl_assets.storage import workspace
 from fl_assets_tests.conftest import DAYS, LAST_DAY
 
 RESULT_TABLES = ("failure_signatures", "call_totals", "conversation_signals", "failure_patterns", "pattern_members", "playbooks", "update_decisions")
@@ -137,13 +138,14 @@ def test_a_range_equals_day_by_day_in_any_order(copied, learned):
             assert {n: (v, other[n]) for n, v in mine.items() if v != other[n]} == {}, key
 
 
-def test_retention_removes_raw_days_and_keeps_their_sums(copied):
+def test_retention_removes_raw_days_and_keeps_their_sums(copied, monkeypatch):
     coordinator = copied(retention_days=7, max_window_days=1)
     space = coordinator.workspace
     before = contents(coordinator, ("failure_signatures", "call_totals", "conversation_signals"))
     space.expire(DAYS[2], today=LAST_DAY + timedelta(days=30))
     assert [day for day in DAYS if not space.lake.files("raw_traces", [day])] == DAYS[:3], "days after the analysed one stay"
-    space.refresh_signatures(LAST_DAY)
+    monkeypatch.setattr(workspace, "_SUMS_VERSION", "of the next release")
+    assert space.refresh_signatures(LAST_DAY) == DAYS[3:], "summed anew by another release, but for what is gone"
     space.refresh_conversations(LAST_DAY)
     assert contents(coordinator, ("failure_signatures", "call_totals", "conversation_signals")) == before
 

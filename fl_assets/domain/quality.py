@@ -109,7 +109,7 @@ def violations(
 def _below(playbooks: Iterable[Playbook], threshold: float) -> list[Violation]:
     return [
         _violation("confidence_gate", one.improvement_id, f"confidence of at least {threshold:.2f}", f"{_down(one.confidence)}")
-        for one in playbooks
+        for one in sorted(playbooks, key=lambda one: (-one.confidence, one.improvement_id))
         if one.confidence < threshold
     ]
 

@@ -4,6 +4,7 @@ What goes here: where each thing lies, and the few questions that need more than
 date). What does not: rules (`domain/`), formats of single files (their own modules).
 """
 
+import hashlib
 import json
 import os
 from collections import Counter
@@ -16,6 +17,7 @@ import pyarrow as pa
 
 from fl_assets.domain.adapters import Offered, newest_first
 from fl_assets.domain.analysis import History
+from fl_assets.domain.conversations import conversation_signals_sql
 from fl_assets.domain.cycles import Window, window_of
 from fl_assets.domain.evidence import BASELINE_DAYS, HORIZON_DAYS
 from fl_assets.domain.failure_classes import Rule
@@ -23,7 +25,7 @@ from fl_assets.domain.models import Decision, Playbook
 from fl_assets.domain.patterns import Corrections
 from fl_assets.domain.playbooks import Remedy, renumber
 from fl_assets.domain.settings import FederatedLearningConfig
-from fl_assets.domain.signatures import signature_sql
+from fl_assets.domain.signatures import call_totals_sql, signature_sql
 from fl_assets.domain.updates import AdapterOffer, UpdatePolicy
 from fl_assets.storage import rule_files
 from fl_assets.storage.adapter_store import AdapterStore
@@ -37,6 +39,8 @@ from fl_assets.storage.warehouse import Warehouse
 READ_DAYS = HORIZON_DAYS + BASELINE_DAYS
 """Days of sums that an analysis reads whole; of older ones, only what dates a message."""
 DAYS_A_COMMIT = 28
+
+_SUMS_VERSION = hashlib.sha256("\n".join((signature_sql("t"), call_totals_sql("t"), conversation_signals_sql("c", "t"))).encode()).hexdigest()[:12]
 
 _COUNTED: dict[tuple[str, date, str], Counter[str]] = {}
 """What `recount` counted, by lake, day and content of the day."""
@@ -277,13 +281,23 @@ class Workspace:
     def _refresh(self, names: tuple[str, ...], until: date, compute: Callable[[date], dict[str, pa.Table]]) -> list[date]:
         # A window reaches back over days that may never have had a cycle of their own, or that got late events since. What a day's sums were
         # made from is in the manifest, so days that have not changed cost a file read each.
-        stale = [day for day in self.days_with_events(until) if any(self._inputs_of(name, day) != self.lake.content_of(day) for name in names)]
+        days = [day for day in self.days_with_events(until) if not self._is_expired(day)]
+        stale = [day for day in days if any(self._inputs_of(name, day) != self._inputs_now(day) for name in names)]
         for start in range(0, len(stale), DAYS_A_COMMIT):
             batch = stale[start : start + DAYS_A_COMMIT]
             computed = {day: compute(day) for day in batch}
             for name in names:
-                self.warehouse.replace_days(name, {day: computed[day][name] for day in batch}, inputs={day: self.lake.content_of(day) for day in batch})
+                self.warehouse.replace_days(name, {day: computed[day][name] for day in batch}, inputs={day: self._inputs_now(day) for day in batch})
         return stale
+
+    def _is_expired(self, day: date) -> bool:
+        """Whether retention removed a day's events: its sums are all that is left."""
+        manifest = self.lake.manifest("raw_traces", day)
+        return manifest is not None and manifest.is_expired
+
+    def _inputs_now(self, day: date) -> str:
+        """What a day's sums would be made from now: its events, and the SQL that sums them, so that a release with other masks sums anew."""
+        return f"{self.lake.content_of(day)} by {_SUMS_VERSION}"
 
     def _inputs_of(self, table_name: str, day: date) -> str | None:
         manifest = self.warehouse.manifest(table_name, day)
