@@ -21,13 +21,14 @@ def adapter_catalogue(context: dg.AssetExecutionContext, workspace: WorkspaceRes
     """What the sources of adapters offer at the time of the run, each version with every rule of admission that it breaks; asks, and installs nothing."""
     space = workspace.open()
     offered = space.adapters.observe(now=now_utc())
-    installed = [one.model_dump() | {"path": str(one.path)} for one in _installed(space)[0]]
+    versions, _ = _installed(space)
+    installed = [one.model_dump() | {"path": str(one.path)} for one in versions]
     rows = [one.model_dump() for one in offered]
     sums = {
         "offered": len(rows),
         "admissible": sum(not one.refusals for one in offered),
         "installed": len(installed),
-        "in_use": sum(one["is_current"] for one in installed),
+        "in_use": sum(one.is_current for one in versions),
     }
     for day in days_of(context.partition_keys):
         count = space.store_catalogue(day, offered)
