@@ -30,7 +30,7 @@ dev: setup ## Open the Dagster UI on 127.0.0.1:3000, with its home under data/da
 	@DAGSTER_HOME="$(CURDIR)/data/dagster" $(BIN)/dagster dev --host 127.0.0.1 --port 3000 --workspace workspace.yaml
 
 test: setup ## Run the tests
-	@$(BIN)/python -m pytest -q -m "not faults"
+	@$(BIN)/python -m pytest -q -m "not faults" -n auto --dist loadfile
 
 check: setup ## Lint, format, types, and the Dagster definitions
 	@$(BIN)/ruff check .
