@@ -126,7 +126,10 @@ def fold(events: Iterable[Event]) -> dict[str, Rollout]:
 
 def may_follow(known: Rollout | None, what: What, has_update: bool) -> bool:
     """Whether an event may come next for an update; the first one must say what the update is."""
-    return has_update if known is None else what in _NEXT[known.status]
+    return has_update and what in _FIRST if known is None else what in _NEXT[known.status]
+
+
+_FIRST: tuple[What, ...] = ("approved", "rejected", "canary", "applied", "refused")
 
 
 _NEXT: Mapping[Status, tuple[What, ...]] = {
