@@ -66,6 +66,14 @@ def test_its_python_runs_as_far_as_the_first_cycle():
     subprocess.run([sys.executable, "-W", "ignore", "-c", "\n".join(lines)], check=True, cwd=ROOT, capture_output=True)
 
 
+def test_every_message_that_troubleshooting_explains_is_in_the_code():
+    page = (ROOT / "docs" / "troubleshooting.md").read_text()
+    messages = re.findall(r"^\| `([^`]+)`", page, re.MULTILINE)
+    assert len(messages) > 15
+    code = "\n".join(path.read_text() for path in [*(ROOT / "fl_assets").rglob("*.py"), ROOT / "Makefile"])
+    assert [message for message in messages if message not in code] == []
+
+
 if __name__ == "__main__":
     begin, end = "<!-- settings:begin -->\n", "\n<!-- settings:end -->"
     head, rest = README.split(begin)
