@@ -686,7 +686,7 @@ def _is_pattern(hint: str) -> bool:
     return bool(re.search(r"[\\\[(?*+.{]", hint))
 
 
-def redact_select(source: str, columns: Sequence[str], *, fast: bool = True) -> str:
+def redact_select(source: str, columns: Sequence[str], *, rules: Sequence[Rule] = RULES, fast: bool = True) -> str:
     """Return a SELECT that yields `source` with these text columns redacted as `redact` does, all else unchanged; null stays null.
 
     Nested SELECTs, two a rule, since nested expressions of one SELECT would be copied into each other. Each hint is looked for once, in the text as it came.
@@ -694,6 +694,7 @@ def redact_select(source: str, columns: Sequence[str], *, fast: bool = True) -> 
     Args:
         source: a table name, or a SELECT in parentheses; our own text, never telemetry.
         columns: names of VARCHAR columns of it.
+        rules: those of RULES to apply; each costs time in every row, also where its hint is absent.
         fast: whether to skip rules whose hint is absent; without it every rule looks at every text (for tests).
     """
 
@@ -703,14 +704,15 @@ def redact_select(source: str, columns: Sequence[str], *, fast: bool = True) -> 
     def step(text: str, flag: str, changed: str) -> str:
         return f"case when {flag}_{text} then coalesce(try({changed}), '{UNREDACTABLE}') else {text} end as {text}"
 
-    flags = {f"_hint_{i}_{text}": _hint_sql(hint, text) if fast else "true" for i, hint in enumerate(_HINTS) for text in columns}
+    hints = list(dict.fromkeys(rule.hint for rule in rules))
+    flags = {f"_hint_{i}_{text}": _hint_sql(hint, text) if fast else "true" for i, hint in enumerate(hints) for text in columns}
     sql = (
         f"select *, {', '.join(f'{text} is not null and ({test}) as {flag}' for flag, test in flags.items() for text in [flag.split('_', 3)[3]])} from {source}"  # noqa: S608
     )
-    hits = {text: " or ".join(f"_hint_{i}_{text}" for i in range(len(_HINTS))) for text in columns}
+    hits = {text: " or ".join(f"_hint_{i}_{text}" for i in range(len(hints))) for text in columns}
     sql = level([f"case when {hit} then translate({text}, {_MARKS_SQL}, '    ') else {text} end as {text}" for text, hit in hits.items()], sql)
-    for rule in RULES:
-        flag = f"_hint_{_HINTS.index(rule.hint)}"
+    for rule in rules:
+        flag = f"_hint_{hints.index(rule.hint)}"
         template = rf"\1<{rule.entity}>\3" if rule.is_plain else _MARKED
         sql = level([step(text, flag, _replace_sql(text, rule.find, template)) for text in columns], sql)
         if not rule.is_plain:

@@ -17,8 +17,7 @@ from typing import Any, Literal, get_args
 
 import orjson
 
-from fl_assets.domain import redaction
-from fl_assets.domain.redaction import ITEM_SEPARATOR, KEY_SEPARATOR, RULES, UNREDACTABLE, Rule, pseudonym, redact_with_counts
+from fl_assets.domain.redaction import ITEM_SEPARATOR, KEY_SEPARATOR, RULES, UNREDACTABLE, Rule, pseudonym, redact_select, redact_with_counts
 
 Reason = Literal[
     "not_utf8",
@@ -320,12 +319,17 @@ def _coerced(field: str, path: str) -> str:
         when {field} < ':' and strlen({field}) <= 24 then case when try_cast({field} as double) is not null then {is_other} else false end else false end"""
 
 
-_LITERALS = (",}", ", }", ",]", ", ]", "NaN", "Infinity", "\\u0000")
-"""What DuckDB's reader takes and JSON does not have, as it may stand in a line; texts may hold it too."""
+_LITERALS = (",}", ", }", ",]", ", ]", "NaN", "Infinity", "\\u0000", "\\u001")
+"""What DuckDB's reader takes and JSON does not have, as it may stand in a line, and what separates texts when they are redacted; texts may hold it too."""
 _DOUBTS = (
     " or ".join(f"contains(line, '{literal}')" for literal in _LITERALS)
     + f" or case when strlen(line) > {_LONG_LINE} then length(regexp_replace(line, '[^\\[{{:]+', '', 'g')) > {_MANY_MARKS} else false end"
 )
+
+
+def metadata_sql(column: str) -> str:
+    """Return SQL for the map that a JSON object is; null where a key is in it twice. It costs as much as all the rest of a line, so it is made once."""
+    return f"""case when {column} is null or {column} = '{{}}' then {_NO_MAP} else from_json({column}, '"MAP(VARCHAR,VARCHAR)"') end"""
 
 
 def parsed_sql(lines: str, *, doubt: bool = True) -> str:
@@ -335,8 +339,8 @@ def parsed_sql(lines: str, *, doubt: bool = True) -> str:
         doubt: whether the JSON itself may be bad in ways that DuckDB does not see; not so for what `read_line` gave.
         lines: a relation of (`file_no`, `line_no`, `row_no`, `line`).
 
-    Its columns: file_no, line_no, row_no, event_id, is_trace, the texts of both payloads, duration_ms, success, metadata (a map), event_time (TIMESTAMP, UTC; null
-    where the line has none), metadata_raw (its JSON), has_unknown (fields that moved to metadata) and is_suspect. A suspect row's other values mean nothing.
+    Its columns: file_no, line_no, row_no, event_id, is_trace, the texts of both payloads, duration_ms, success, metadata (a JSON object, or null), event_time
+    (TIMESTAMP, UTC; null where the line has none), has_unknown (fields that moved to metadata) and is_suspect. A suspect row's other values mean nothing.
     """
     texts = [
         *((f"execution_trace.{field}", field, f"$.execution_trace.{field}") for field in TRACE_TEXTS),
@@ -358,7 +362,6 @@ def parsed_sql(lines: str, *, doubt: bool = True) -> str:
         from fl_read),
     fl_typed as (
         select *, case when keys = {_USUAL_TRACE} then false when keys = {_USUAL_TALK} then false else not list_has_all({_KEYS}, flatten(keys)) end as has_unknown, try_cast(duration_raw as double) as duration_ms,
-            case when metadata_raw is null or metadata_raw = '{{}}' then {_NO_MAP} else from_json(metadata_raw, '"MAP(VARCHAR,VARCHAR)"') end as own_metadata,
             case when strlen(time_text) < 19 or time_text < '1' or time_text >= '3' or time_text[11] not in ('T', ' ', 't') then null
                  when right(time_text, 1) = 'Z' then try_cast(time_text as timestamp)
                  else make_timestamp(epoch_us(try_cast(time_text as timestamptz))) end as event_time
@@ -367,13 +370,13 @@ def parsed_sql(lines: str, *, doubt: bool = True) -> str:
         select *, case when has_unknown then from_json(json_extract(line, case when has_trace then '$.execution_trace' else '$.conversation_log' end), '"MAP(VARCHAR,VARCHAR)"') end as fields,
             case when has_unknown then from_json(line, '"MAP(VARCHAR,VARCHAR)"') end as top
         from fl_typed)
-    select file_no, line_no, row_no, event_id, has_trace as is_trace, {names}, duration_ms, success_raw = 'true' as success, event_time, metadata_raw, has_unknown,
-        case when has_unknown then map_concat(
-            map_from_entries(list_filter(list_concat(map_entries(fields), map_entries(top)), lambda entry: entry.value is not null and not list_contains({_KEYS}, entry.key))), own_metadata)
-            else own_metadata end as metadata,
+    select file_no, line_no, row_no, event_id, has_trace as is_trace, {names}, duration_ms, success_raw = 'true' as success, event_time, has_unknown,
+        case when has_unknown then to_json(map_concat(
+            map_from_entries(list_filter(list_concat(map_entries(fields), map_entries(top)), lambda entry: entry.value is not null and not list_contains({_KEYS}, entry.key))),
+            {metadata_sql("metadata_raw")}))::varchar else metadata_raw end as metadata,
         coalesce(
             event_id = '' or has_trace = has_talk or event_type <> case when has_trace then 'ExecutionTrace' else 'ConversationLog' end
-            or own_metadata is null or (event_time is null and time_text is not null) or not {in_time}
+            or metadata_raw[1] <> '{{' or (event_time is null and time_text is not null) or not {in_time}
             or (has_trace and (service = '' or method = '' or success_raw not in ('true', 'false')
                 or (duration_raw is not null and (duration_ms is null or not isfinite(duration_ms) or duration_ms < 0 or duration_raw[1] = '"'))))
             or (has_unknown and (fields is null or top is null))
@@ -388,8 +391,7 @@ _COLUMNS = (
     *("event_id", "timestamp", "node_id", "service", "method", "trace_id", "request_id", "duration_ms", "success", "error", "caused_by"),
     *("log_id", "session_id", "user_query", "system_response", "metadata"),
 )
-_DOC = (*IDS, "error", "user_query", "system_response")
-"""What is redacted as one text, in this order, with the entries of metadata after it."""
+TEXTS = ("error", "user_query", "system_response")
 
 
 _TRACE_CONTENT = "event_id, timestamp, node_id, service, method, trace_id, request_id, duration_ms, success, error, caused_by, metadata"
@@ -453,10 +455,10 @@ def _rule_set_sql(column: str) -> str:
 
 
 def events_sql(lines: str, sources: str, start: date, *, doubt: bool = True) -> str:
-    """Return a SELECT of events as they are in `lines`: raw, so its result must stay in memory until `redacted_sql` has seen it.
+    """Return a SELECT of events as they are in `lines`: raw, so its result must stay in memory until it is redacted.
 
-    Where `is_suspect`, the line must go through `read_line` and `redact_event` first. Where `rule_set` is not null, `doc` must go through `redacted_sql`: it holds all
-    texts of the row as one, names, texts and metadata entries, with ITEM_SEPARATOR between them.
+    Where `is_suspect`, the line must go through `read_line` and `redact_event` first. What must be redacted: TEXTS; `names`, which holds those names that have no safe
+    shape; and the entries of metadata by `keys` and `items`, which are null where nothing in it can be personal.
 
     Args:
         lines: a relation of (`file_no`, `line_no`, `row_no`, `line`).
@@ -464,89 +466,61 @@ def events_sql(lines: str, sources: str, start: date, *, doubt: bool = True) -> 
         start: first day there is.
         doubt: as in `parsed_sql`.
     """
-    item, key = f"chr({ord(ITEM_SEPARATOR)})", f"chr({ord(KEY_SEPARATOR)})"
-    entries = f"coalesce(array_to_string(list_transform(map_entries(metadata), lambda e: e.key || {key} || coalesce(e.value, '')), {item}), '')"
-    names, doc = (f" || {item} || ".join(f"coalesce({name}, '')" for name in part) for part in (IDS, _DOC[len(IDS) :]))
-    none = f"repeat({item}, {len(IDS) - 1})"
-    texts = ", ".join(name for name in _COLUMNS if name != "timestamp")
-    # Each entry of metadata has one KEY_SEPARATOR, and one ITEM_SEPARATOR before the next; more of them were in the texts.
-    separators = f"strlen(doc) - strlen(replace(replace(doc, {item}, ''), {key}, ''))"
-    has_separators = f"{separators} <> {len(_DOC)} + case when is_safe_metadata then 0 else greatest(0, 2 * cardinality(metadata)::integer - 1) end"
+    names = f" || chr({ord(ITEM_SEPARATOR)}) || ".join(f"coalesce({name}, '')" for name in IDS)
+    columns = ", ".join(name for name in _COLUMNS if name != "timestamp")
+    paths = "['$.node_id', '$.trace_id', '$.caused_by']"
     return f"""
-    with fl_events as (
-        select p.* exclude (trace_id, caused_by, metadata_raw, has_unknown), s.received,
-            coalesce(p.trace_id, case when not is_trace then metadata['trace_id'] end) as trace_id,
-            coalesce(p.caused_by, metadata['caused_by']) as caused_by, coalesce(nullif(metadata['node_id'], ''), s.node, 'unknown') as node_id,
-            metadata_raw is null or (not has_unknown and regexp_full_match(metadata_raw, '{_SAFE_METADATA}')) as is_safe_metadata
-        from ({parsed_sql(lines, doubt=doubt)}) p join {sources} s using (file_no)),
-    fl_docs as (
-        select *, case when regexp_full_match({names}, '{_SAFE_NAMES}') then {none} else {names} end
-                || {item} || {doc} || {item} || case when is_safe_metadata then '' else {entries} end as doc,
-            coalesce(event_time < timestamp '{start}' or event_time > received + interval 1 day, true) as has_clock_skew
+    with fl_found as (
+        select *, case when metadata is not null and metadata <> '{{}}' then json_extract_string(metadata, {paths}) end as found
+        from ({parsed_sql(lines, doubt=doubt)})),
+    fl_events as (
+        select p.* exclude (trace_id, caused_by, found), s.received,
+            coalesce(p.trace_id, case when not is_trace then found[2] end) as trace_id,
+            coalesce(p.caused_by, found[3]) as caused_by, coalesce(nullif(found[1], ''), s.node, 'unknown') as node_id,
+            metadata is null or metadata = '{{}}' or (not has_unknown and regexp_full_match(metadata, '{_SAFE_METADATA}')) as is_safe_metadata
+        from fl_found p join {sources} s using (file_no)),
+    fl_names as (
+        select *, {names} as names, coalesce(event_time < timestamp '{start}' or event_time > received + interval 1 day, true) as has_clock_skew
         from fl_events)
-    select file_no, line_no, row_no, is_trace, has_clock_skew, coalesce(event_time, received) as timestamp, {texts},
-        case when strlen(doc) = {len(_DOC)} then false else coalesce(is_suspect or {has_separators}, true) end or coalesce(is_suspect, true) as is_suspect,
-        case when strlen(doc) > {len(_DOC)} then {_rule_set_sql("doc")} end as rule_set, doc,
+    select file_no, line_no, row_no, is_trace, has_clock_skew, coalesce(event_time, received) as timestamp, {columns}, coalesce(is_suspect, true) as is_suspect,
+        case when not regexp_full_match(names, '{_SAFE_NAMES}') then names end as names,
+        case when not is_safe_metadata then json_keys(metadata) end as keys, case when not is_safe_metadata then json_extract_string(metadata, '$.*') end as items,
         case when has_clock_skew then greatest(received::date, date '{start}') else event_time::date end as event_date
-    from fl_docs"""  # noqa: S608 - constants and names of our own only
+    from fl_names"""  # noqa: S608 - constants and names of our own only
 
 
-def _redact_sql(source: str, rules: Iterable[Rule]) -> str:
-    """Return `redaction.redact_select` over column `doc` with some of the rules: each costs time in every row, also where its hint is absent."""
-    rules = list(rules)
-    hints = list(dict.fromkeys(rule.hint for rule in rules))
-    flags = ", ".join(f"{redaction._hint_sql(hint, 'doc')} as _hint_{index}" for index, hint in enumerate(hints))
-    sql = f"select * replace (translate(doc, {redaction._MARKS_SQL}, '    ') as doc), {flags} from {source}"  # noqa: S608 - our own names
-
-    def level(rule: Rule, changed: str, inner: str) -> str:
-        step = f"case when _hint_{hints.index(rule.hint)} then coalesce(try({changed}), '{UNREDACTABLE}') else doc end as doc"
-        return f"select * replace ({step}) from ({inner})"  # noqa: S608 - our own patterns
-
-    for rule in rules:
-        sql = level(rule, redaction._replace_sql("doc", rule.find, rf"\1<{rule.entity}>\3" if rule.is_plain else redaction._MARKED), sql)
-        if not rule.is_plain:
-            sql = level(rule, redaction._judge_sql(rule, "doc"), sql)
-    return sql
+def rule_sets_sql(items: str) -> str:
+    """Return a SELECT of `items`, a relation of (`item_no`, `item`), with the `rule_set` that each needs, without those that need none."""
+    return f"select * from (select *, {_rule_set_sql('item')} as rule_set from {items}) where rule_set is not null"  # noqa: S608 - our own names
 
 
-def redacted_sql(docs: str, rule_set: int) -> str:
-    """Return a SELECT of (`row_no`, `parts`, `masked`, `is_suspect`) of those rows in which something was masked.
+def redacted_sql(items: str, rule_set: int) -> str:
+    """Return a SELECT of (`item_no`, `item`, `masked`) of those items in which something was masked, redacted.
 
-    `masked` names what was masked, once a value, and with a minus what the raw text named already. Where `is_suspect`, a name holds personal data, or the text
-    could not be redacted: the line must go through `redact_event`.
+    `masked` names what was masked, once a value, and with a minus what the raw text named already; each name ends in a blank.
 
     Args:
-        docs: a relation of (`row_no`, `doc`) as `events_sql` gives them.
-        rule_set: theirs.
+        items: a relation of (`item_no`, `item`).
+        rule_set: which of RULE_SETS they need.
     """
-    item = f"chr({ord(ITEM_SEPARATOR)})"
     names = "regexp_extract_all({}, '<([A-Z_0-9]+)>', 1)"
-    return f"""
-    select row_no, parts, list_concat({names.format("doc")}, list_transform({names.format("raw")}, lambda name: '-' || name)) as masked,
-        len(parts) <> len(raw_parts) or parts[1:{len(IDS)}] <> raw_parts[1:{len(IDS)}] as is_suspect
-    from (
-        select *, string_split(doc, {item}) as parts, string_split(raw, {item}) as raw_parts
-        from ({_redact_sql(f"(select row_no, doc, doc as raw from {docs})", RULE_SETS[rule_set])}) where doc is distinct from raw)"""  # noqa: S608 - constants and names of our own only
+    counts = f"list_concat({names.format('item')}, list_transform({names.format('raw')}, lambda name: '-' || name))"
+    return f"""select item_no, item, array_to_string({counts}, ' ') || ' ' as masked
+        from ({redact_select(f"(select item_no, item, item as raw from {items})", ["item"], rules=RULE_SETS[rule_set])}) where item is distinct from raw"""  # noqa: S608 - constants and names of our own only
 
 
-def staged_sql(events: str, redacted: str) -> str:
-    """Return a SELECT of the events that may be stored: those of `events`, with the texts of `redacted` where a row is in it.
+def staged_sql(events: str) -> str:
+    """Return a SELECT of the events that may be stored; without those whose metadata has a key twice.
 
     Args:
-        events: what `events_sql` gave, without its suspect rows and those of `redacted_sql`.
-        redacted: what `redacted_sql` gave, without its suspect rows.
+        events: what `events_sql` gave, redacted, without suspect rows; `pairs` holds the entries of metadata where something in it was masked, `masked` what was.
     """
-    key = f"chr({ord(KEY_SEPARATOR)})"
-    texts = ", ".join(
-        f"case when parts is not null and {name} is not null then parts[{_DOC.index(name) + 1}] else {name} end as {name}" for name in _DOC[len(IDS) :]
-    )
-    pairs = f"case when contains(parts[{len(_DOC) + 1}], {key}) then list_transform(parts[{len(_DOC) + 1}:], lambda e: string_split(e, {key})) end"
     # Masked keys may have become equal: then they are numbered.
     keys = "list_transform(pairs, lambda p, i: case when len(list_filter(pairs, lambda q: q[1] = p[1])) > 1 then p[1] || '#' || i else p[1] end)"
     values = "list_transform(pairs, lambda p: coalesce(p[2], ''))"
-    fallback = f"map {{'{UNREDACTABLE}': ''}}"
+    split = f"case when pairs is not null then list_transform(pairs, lambda e: string_split(e, chr({ord(KEY_SEPARATOR)}))) end"
+    made = f"case when pairs is not null then coalesce(try(map({keys}, {values})), map {{'{UNREDACTABLE}': ''}}) else {metadata_sql('metadata')} end"
     return f"""
     select event_date, file_no, line_no, is_trace, has_clock_skew, masked, {content_sql("either")} as content, {", ".join(_COLUMNS)}
-    from (
-        select * replace (case when pairs is not null then coalesce(try(map({keys}, {values})), {fallback}) else metadata end as metadata, {texts})
-        from (select e.*, r.parts, r.masked, {pairs} as pairs from {events} e left join {redacted} r using (row_no)))"""  # noqa: S608 - constants and names of our own only
+    from (select * replace ({made} as metadata) from (select * replace ({split} as pairs) from {events}))
+    where metadata is not null"""  # noqa: S608 - constants and names of our own only

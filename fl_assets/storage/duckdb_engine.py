@@ -30,20 +30,23 @@ import pyarrow.compute as pc
 
 from fl_assets.domain.conversations import conversation_signals_sql
 from fl_assets.domain.formats import Format, Refusal, detect
-from fl_assets.domain.redaction import redact, redact_id, redact_with_counts
+from fl_assets.domain.redaction import KEY_SEPARATOR, UNREDACTABLE, redact, redact_id, redact_with_counts
 from fl_assets.domain.settings import FederatedLearningConfig
 from fl_assets.domain.signatures import blank_digits, call_totals_sql, signature_sql
 from fl_assets.domain.telemetry import (
     RULE_SETS,
+    TEXTS,
     BadLine,
     content_sql,
     event_day,
     events_sql,
     excerpt,
+    metadata_sql,
     parse_time,
     read_line,
     redact_event,
     redacted_sql,
+    rule_sets_sql,
     safe_redact,
     staged_sql,
 )
@@ -63,7 +66,7 @@ from fl_assets.storage.telemetry_files import (
 
 MEMORY_LIMIT_MB = 700
 """What DuckDB may take; beyond it, redacted rows spill to files below data_path."""
-BATCH_BYTES = 64 * 1024 * 1024
+BATCH_BYTES = 128 * 1024 * 1024
 ROUND_BYTES = 8 * 1024**3
 """Bytes of source files that are staged and committed together: what a crash in a huge backlog can cost, and what may spill."""
 _FORMAT_ROWS = 10_000
@@ -369,7 +372,7 @@ class _Ingestion:
         self.connection.execute("create temp table fl_sources as select * from fl_given")
         self.connection.unregister("fl_given")
         columns = {column.name: column.type for table in (RAW_TRACES, CONVERSATION_LOGS) for column in table.columns if not column.name.startswith("source_")}
-        extra = {"file_no": "INTEGER", "line_no": "BIGINT", "is_trace": "BOOLEAN", "masked": "VARCHAR[]", "content": "UBIGINT"}
+        extra = {"file_no": "INTEGER", "line_no": "BIGINT", "is_trace": "BOOLEAN", "masked": "VARCHAR", "content": "UBIGINT"}
         self.connection.execute(f"create temp table fl_stage ({', '.join(f'{name} {kind}' for name, kind in {**columns, **extra}.items())})")
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
@@ -430,35 +433,88 @@ class _Ingestion:
         """Stage a batch, and return the lines of it that are suspect: (file_no, line_no, line). Raw text stays in Arrow: what DuckDB keeps may spill to disk."""
         self.connection.register("fl_lines", batch)
         events = self.connection.sql(events_sql("fl_lines", "fl_sources", self.settings.start_date, doubt=doubt)).to_arrow_table(_CHUNK_ROWS)
-        doubtful = events["is_suspect"]
-        suspects = set(events["row_no"].filter(doubtful).to_pylist())
-        if suspects:
-            events = events.filter(pc.invert(doubtful))
-        if len(events) + len(suspects) != len(batch):
-            message = f"{len(batch)} lines became {len(events)} events and {len(suspects)} lines to look at again: some were lost"
+        if len(events) != len(batch):
+            message = f"{len(batch)} lines became {len(events)} events: some were lost"
             raise RuntimeError(message)
-        redacted = [_NONE_REDACTED]
-        for rule_set in sorted(RULE_SETS):
-            docs = events.select(["row_no", "doc"]).filter(pc.equal(events["rule_set"], rule_set))
-            if len(docs):
-                self.connection.register("fl_docs", docs)
-                redacted.append(self.connection.sql(redacted_sql("fl_docs", rule_set)).to_arrow_table(_CHUNK_ROWS))
-        redacted = pa.concat_tables(redacted)
-        named = redacted["row_no"].filter(redacted["is_suspect"])
-        if len(named):
-            suspects |= set(named.to_pylist())
-            redacted = redacted.filter(pc.invert(redacted["is_suspect"]))
-            events = events.filter(pc.invert(pc.is_in(events["row_no"], named)))
-        events = events.drop_columns(["is_suspect", "rule_set", "doc"])
+        events = self._redact(events)
+        if pc.any(events["is_suspect"]).as_py():
+            events = events.filter(pc.invert(events["is_suspect"]))
         self.connection.register("fl_events", events)
-        self.connection.register("fl_redacted", redacted)
-        self.connection.execute(f"insert into fl_stage by name {staged_sql('fl_events', 'fl_redacted')}")
-        for name in ("fl_events", "fl_redacted", "fl_lines"):
+        staged = self.connection.execute(f"insert into fl_stage by name {staged_sql('fl_events')}").fetchall()[0][0]
+        suspects = np.ones(len(batch), dtype=bool)
+        suspects[events["row_no"].to_numpy()] = False
+        if staged < len(events):
+            doubled = self.connection.sql(f"select row_no from fl_events where pairs is null and {metadata_sql('metadata')} is null").fetchnumpy()["row_no"]  # noqa: S608
+            suspects[doubled] = True
+        for name in ("fl_events", "fl_lines"):
             self.connection.unregister(name)
-        if not suspects:
+        found = np.flatnonzero(suspects)
+        if not len(found):
             return []
-        lines = batch.select(["file_no", "line_no", "line"]).take(pa.array(sorted(suspects), pa.int64()))
+        if staged + len(found) != len(batch):
+            message = f"{len(batch)} lines became {staged} events and {len(found)} lines to look at again: some were lost"
+            raise RuntimeError(message)
+        lines = batch.select(["file_no", "line_no", "line"]).take(pa.array(found))
         return [(file_no, line_no, line.encode()) for file_no, line_no, line in zip(*(column.to_pylist() for column in lines.columns), strict=True)]
+
+    def _redact(self, events: pa.Table) -> pa.Table:
+        """Redact what `events_sql` says must be, each distinct text once, since many repeat; rows whose names hold personal data become suspect."""
+        keys, values = (events[name].combine_chunks() for name in ("keys", "items"))
+        entries = pc.binary_join_element_wise(keys.flatten(), pc.fill_null(values.flatten(), ""), KEY_SEPARATOR)
+        texts = [events[name].combine_chunks() for name in (*TEXTS, "names")]
+        encoded = pa.concat_arrays([*texts, entries]).dictionary_encode()
+        items = encoded.dictionary
+        places, redacted, masked = self._redacted_items(items)
+        # Of each text, the place of its redacted form, or -1
+        all_at = np.append(places, -1)[pc.fill_null(encoded.indices, len(items)).to_numpy()]
+        *texts_at, entries_at = np.split(all_at, np.cumsum([len(text) for text in texts]))
+        suspect = texts_at[-1] >= 0
+        crashed = np.append(pc.equal(redacted, UNREDACTABLE).to_numpy(zero_copy_only=False), False)  # what SQL could not redact is redacted value by value
+        counts = []
+        for name, text, at in zip(TEXTS, texts, texts_at, strict=False):
+            if (at >= 0).any():
+                events = events.set_column(
+                    events.column_names.index(name), name, pc.replace_with_mask(text, pa.array(at >= 0), redacted.take(pa.array(at[at >= 0])))
+                )
+                counts.append(_named(masked, at))
+                suspect |= crashed[at]
+        offsets = keys.offsets.to_numpy() - keys.offsets[0].as_py()
+        rows = np.repeat(np.arange(len(keys)), np.diff(offsets))  # of each entry
+        changed = np.zeros(len(keys), dtype=bool)
+        changed[rows[entries_at >= 0]] = True
+        if changed.any():
+            entries = pc.replace_with_mask(entries, pa.array(entries_at >= 0), redacted.take(pa.array(entries_at[entries_at >= 0])))
+            counts.append(pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), _named(masked, entries_at)), ""))
+            lost = pc.invert(pc.match_substring(entries, KEY_SEPARATOR)).to_numpy(zero_copy_only=False)
+            suspect[rows[lost]] = True
+        pairs = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), entries, mask=pa.array(~changed))
+        total = pc.binary_join_element_wise(*counts, "") if counts else pa.nulls(len(events), pa.string())
+        suspect = pc.or_(events["is_suspect"], pa.array(suspect))
+        return (
+            events.drop_columns(["names", "keys", "items", "is_suspect"])
+            .append_column("is_suspect", suspect)
+            .append_column("pairs", pairs)
+            .append_column("masked", pc.if_else(pc.equal(total, ""), None, total))
+        )
+
+    def _redacted_items(self, items: pa.StringArray) -> tuple[np.ndarray, pa.Array, pa.Array]:
+        """Return, of distinct texts, the place of each in the redacted ones, or -1; those; and what was masked in them."""
+        self.connection.register("fl_items", pa.table({"item_no": pa.array(np.arange(len(items))), "item": items}))
+        hinted = self.connection.sql(rule_sets_sql("fl_items")).to_arrow_table(_CHUNK_ROWS)
+        found = []
+        for rule_set in sorted(RULE_SETS):
+            chosen = hinted.filter(pc.equal(hinted["rule_set"], rule_set)).select(["item_no", "item"])
+            if len(chosen):
+                self.connection.register("fl_hinted", chosen)
+                found.append(self.connection.sql(redacted_sql("fl_hinted", rule_set)).to_arrow_table(_CHUNK_ROWS))
+                self.connection.unregister("fl_hinted")
+        self.connection.unregister("fl_items")
+        places = np.full(len(items), -1)
+        if not found:
+            return places, pa.array([], pa.string()), pa.array([], pa.string())
+        table = pa.concat_tables(found)
+        places[table["item_no"].to_numpy()] = np.arange(len(table))
+        return places, table["item"].combine_chunks(), table["masked"].combine_chunks()
 
     def _quarantine(self, file_no: int, line_no: int, bad: BadLine, raw: bytes) -> None:
         self.bad.append((file_no, line_no, bad.reason, bad.detail, excerpt(raw, redact), len(raw.rstrip(b"\r\n"))))
@@ -587,7 +643,7 @@ class _Ingestion:
         stats: dict[date, Counter[str]] = {}
         for (day, kind), count in duplicates.items():
             stats.setdefault(day, Counter())[kind] += count
-        masked = "select event_date, unnest(masked) as name from fl_stage where masked is not null"
+        masked = "select event_date, unnest(string_split(rtrim(masked, ' '), ' ')) as name from fl_stage where masked is not null"
         for day, name, count in self.connection.execute(f"select event_date, name, count(*) from ({masked}) group by all").fetchall():  # noqa: S608
             sign = -1 if name.startswith("-") else 1
             self.redactions[day, name.removeprefix("-")] += sign * count
@@ -651,14 +707,9 @@ class _Ingestion:
         return self.connection.execute(f"select count(*) from {relation}").fetchall()[0][0]  # noqa: S608 - our own names
 
 
-_NONE_REDACTED = pa.table(
-    {
-        "row_no": pa.array([], pa.int64()),
-        "parts": pa.array([], pa.list_(pa.string())),
-        "masked": pa.array([], pa.list_(pa.string())),
-        "is_suspect": pa.array([], pa.bool_()),
-    }
-)
+def _named(masked: pa.Array, places: np.ndarray) -> pa.Array:
+    """Return what was masked at each place, '' where that is -1."""
+    return pc.fill_null(masked.take(pa.array(places, mask=places < 0)), "")
 
 
 @lru_cache(maxsize=10_000)

@@ -16,6 +16,7 @@ from fl_assets.domain.telemetry import (
     BadLine,
     event_day,
     excerpt,
+    metadata_sql,
     parse_time,
     parsed_sql,
     read_line,
@@ -40,7 +41,9 @@ def parsed(*lines: bytes, doubt: bool = True) -> list[dict]:
     connection = _connection()
     connection.register("fl_lines", table)
     return (
-        connection.sql(f"select * exclude (metadata_raw, has_unknown) from ({parsed_sql('fl_lines', doubt=doubt)}) order by row_no")
+        connection.sql(
+            f"select * exclude (has_unknown) replace ({metadata_sql('metadata')} as metadata) from ({parsed_sql('fl_lines', doubt=doubt)}) order by row_no"
+        )
         .to_arrow_table()
         .to_pylist()
     )
