@@ -30,12 +30,15 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Day = Annotated[datetime, typer.Argument(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
 DecisionId = Annotated[str, typer.Argument(metavar="DECISION_ID", help="As `fl-assets decisions` shows it; its first letters suffice.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the history of updates.")]
 DateOption = Annotated[
-    datetime | None, typer.Option("--date", formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Day to look at; by default the latest complete one.")
+    datetime | None, typer.Option("--date", formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Day to look at; by default the latest that was analysed.")
+]
+CycleDay = Annotated[
+    datetime | None,
+    typer.Option("--date", formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Day to analyse; by default the latest complete one with events."),
 ]
 
 
@@ -46,26 +49,28 @@ class CommandError(Exception):
 def main() -> None:
     """Run the command; a known error is one clear message on standard error and exit code 1, never a traceback."""
     from fl_assets.console import fail
+    from fl_assets.storage.warehouse import WarehouseBusyError, WarehouseFileError
 
     try:
         app()
-    except (SettingsError, CommandError, ValueError) as error:
+    except (SettingsError, CommandError, ValueError, OSError, WarehouseBusyError, WarehouseFileError) as error:
         fail(str(error))
 
 
 @app.command()
-def cycle(date_: DateOption = None, as_json: AsJson = False, verbose: Annotated[bool, typer.Option("--verbose", help="Show Dagster's log.")] = False) -> None:
+def cycle(date_: CycleDay = None, as_json: AsJson = False, verbose: Annotated[bool, typer.Option("--verbose", help="Show Dagster's log.")] = False) -> None:
     """Run one learning cycle and say what it found.
 
     Example: fl-assets cycle --date 2026-11-20 --json
     """
-    from fl_assets.console import show_cycle
+    from fl_assets.console import show_cycle, status
 
     coordinator = _coordinator(verbose=verbose)
     from fl_assets.coordinator import CycleFailedError, InsufficientData
 
     try:
-        result = coordinator.run_learning_cycle(date_.date() if date_ else None)
+        with status("reading new telemetry") as say:
+            result = coordinator.run_learning_cycle(date_.date() if date_ else None, progress=say)
     except InsufficientData as error:
         result = error.result
     except CycleFailedError as error:
@@ -76,7 +81,11 @@ def cycle(date_: DateOption = None, as_json: AsJson = False, verbose: Annotated[
 
 
 @app.command()
-def backfill(from_: Annotated[datetime, typer.Argument(metavar="FROM", formats=["%Y-%m-%d"])], to: Day, as_json: AsJson = False) -> None:
+def backfill(
+    from_: Annotated[datetime, typer.Argument(metavar="FROM", formats=["%Y-%m-%d"], help="First day.")],
+    to: Annotated[datetime, typer.Argument(metavar="TO", formats=["%Y-%m-%d"], help="Last day, included.")],
+    as_json: AsJson = False,
+) -> None:
     """Run the cycles of a range of days, oldest first, in this one process.
 
     Example: fl-assets backfill 2026-11-01 2026-11-14
@@ -147,7 +156,9 @@ def simulate(
             end=last,
             progress=lambda done, total: progress(f"{done:,} of {total:,} events"),
         )
-    say(f"telemetry: simulated {report.events} events of {nodes} nodes over {days} days to {last} in {out}; what was planted is in {out.parent / 'truth.json'}")
+    say(
+        f"telemetry: simulated {report.events:,} events of {nodes} nodes over {days} days to {last} in {out}; what was planted is in {out.parent / 'truth.json'}"
+    )
 
 
 @app.command()

@@ -70,21 +70,23 @@ class FederatedLearningCoordinator:
         """
         return cls()
 
-    def latest_complete_day(self) -> date:
+    def latest_complete_day(self, progress: Callable[[str], None] | None = None) -> date:
         """Return the last day before today that has events, reading new files first; yesterday when there are none."""
-        self.workspace.engine.ingest()
+        self.workspace.engine.ingest(progress)
         yesterday = self._clock().astimezone(UTC).date() - timedelta(days=1)
         return max(self.workspace.days_with_events(yesterday), default=yesterday)
 
-    def run_learning_cycle(self, day: date | None = None) -> LearningCycleResult:
-        """Run the cycle of `day`, by default of the latest complete day with events.
+    def run_learning_cycle(self, day: date | None = None, *, progress: Callable[[str], None] | None = None) -> LearningCycleResult:
+        """Run the cycle of `day`, by default of the latest complete day with events; `progress` is told what is being done.
 
         Raises:
             InsufficientData: the day's window holds fewer than FEDERATED_LEARNING_MIN_EVENTS events.
             CycleFailedError: a step raised an error.
             ValueError: the day is outside the partitions.
         """
-        day = day or self.latest_complete_day()
+        day = day or self.latest_complete_day(progress)
+        if progress:
+            progress(f"learning from {day}")
         (result,) = self._run([day])
         if result.status == "insufficient_data":
             raise InsufficientData(result)
