@@ -406,7 +406,7 @@ def content_sql(kind: Literal["trace", "talk", "either"]) -> str:
 
 _HEX_ID = "[0-9a-f]{2}[0-9a-f]*[a-f][0-9a-f]*"
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-_SAFE_NAME = f"(?:{_UUID}|{_HEX_ID}|[0-9]{{1,6}}|[0-9]{{1,3}}[.][0-9]{{1,3}}[.][0-9]{{1,3}}|[A-Za-z][A-Za-z_-]{{0,15}}[0-9]{{0,3}}[a-z]?)?"
+_SAFE_NAME = f"(?:{_UUID}|{_HEX_ID}|[0-9]{{1,6}}|(?:0|[1-9][0-9]{{0,2}})[.][0-9]{{1,3}}[.][0-9]{{1,3}}|[A-Za-z][A-Za-z_-]{{0,15}}[0-9]{{0,3}}[a-z]?)?"
 """Shapes of names that no rule masks but by chance: a number is one of six digits at the most, and a hex id has a letter after the second place (a card has none, an
 IBAN might begin with two)."""
 _SAFE_NAMES = f"(?:{_SAFE_NAME}{ITEM_SEPARATOR})*{_SAFE_NAME}"
@@ -417,6 +417,9 @@ _SAFE_KEY = (
 _SAFE_METADATA = f'[{{](?:"{_SAFE_KEY}":"{_SAFE_NAME}",)*"{_SAFE_KEY}":"{_SAFE_NAME}"[}}]'
 """Metadata in which nothing can be masked: of no key that says its value is a secret, and with values of a safe shape."""
 
+
+_SAFE_ITEM = f"(?:{_SAFE_KEY}{KEY_SEPARATOR})?{_SAFE_NAME}"
+"""The same as one item: an entry of such metadata, or a name alone."""
 
 _NUMBERS = ("IBAN", "CARD", "SSN", "MAC", "IPV6", "IPV4", "PHONE")
 _COMMON = ("EMAIL", "HOME_USER", "URL_CREDENTIALS")
@@ -491,7 +494,8 @@ def events_sql(lines: str, sources: str, start: date, *, doubt: bool = True) -> 
 
 def rule_sets_sql(items: str) -> str:
     """Return a SELECT of `items`, a relation of (`item_no`, `item`), with the `rule_set` that each needs, without those that need none."""
-    return f"select * from (select *, {_rule_set_sql('item')} as rule_set from {items}) where rule_set is not null"  # noqa: S608 - our own names
+    rule_set = f"case when not regexp_full_match(item, '{_SAFE_ITEM}') then {_rule_set_sql('item')} end"
+    return f"select * from (select *, {rule_set} as rule_set from {items}) where rule_set is not null"  # noqa: S608 - our own names
 
 
 def redacted_sql(items: str, rule_set: int) -> str:
