@@ -30,7 +30,7 @@ import pyarrow.compute as pc
 
 from fl_assets.domain.conversations import conversation_signals_sql
 from fl_assets.domain.formats import Format, Refusal, detect
-from fl_assets.domain.redaction import KEY_SEPARATOR, UNREDACTABLE, redact, redact_id, redact_with_counts
+from fl_assets.domain.redaction import ITEM_SEPARATOR, KEY_SEPARATOR, UNREDACTABLE, redact, redact_id, redact_with_counts
 from fl_assets.domain.settings import FederatedLearningConfig
 from fl_assets.domain.signatures import blank_digits, call_totals_sql, signature_sql
 from fl_assets.domain.telemetry import (
@@ -51,6 +51,7 @@ from fl_assets.domain.telemetry import (
     staged_sql,
 )
 from fl_assets.storage.lake import SCHEMA_VERSION, Lake, Manifest, remove_folder
+from fl_assets.storage.pii_names import PLACEHOLDERS, load_name_masking
 from fl_assets.storage.tables import CONVERSATION_LOGS, ERROR_RECORDS, LAKE_TABLES, QUARANTINED_EVENTS, RAW_TRACES, TABLES, Table
 from fl_assets.storage.telemetry_files import (
     BATCH_SCHEMA,
@@ -170,17 +171,19 @@ class DuckDBEngine:
 
         Raises:
             IngestBusyError: another process held the ingestion lock for ten minutes.
+            NamesUnavailableError: FEDERATED_LEARNING_PII is on, but what it needs is not installed.
         """
         tell = progress or (lambda _: None)
         begin = time.perf_counter()
         report = IngestReport()
+        mask_names = load_name_masking() if self.settings.pii else None
         with self._lock():
             self.lake.root.mkdir(parents=True, exist_ok=True)
             self.lake.clean()
             remove_folder(self._temp)
             for sources in _rounds(self.index.pending()):
                 with self.connect() as connection:
-                    done = _Ingestion(self, connection, sources).run()
+                    done = _Ingestion(self, connection, sources, mask_names).run()
                 report = report.merged(done)
                 tell(
                     f"{done.files} files: {done.events} new events, {done.duplicates} duplicates, {done.quarantined} lines quarantined, {len(done.days)} days changed"
@@ -306,7 +309,9 @@ class DuckDBEngine:
 class _Ingestion:
     """One round: some files staged, deduplicated and committed by day."""
 
-    def __init__(self, engine: DuckDBEngine, connection: duckdb.DuckDBPyConnection, sources: list[Source]) -> None:
+    def __init__(
+        self, engine: DuckDBEngine, connection: duckdb.DuckDBPyConnection, sources: list[Source], mask_names: Callable[[str], str] | None = None
+    ) -> None:
         self.engine, self.settings, self.lake = engine, engine.settings, engine.lake
         self.now = engine._clock()
         self.connection = connection
@@ -316,6 +321,7 @@ class _Ingestion:
         self.records: list[dict[str, Any]] = []
         self.ignored = 0
         self.secret = engine.secret()
+        self.mask_names = mask_names
         self.days: set[date] = set()
 
     def run(self) -> IngestReport:
@@ -324,7 +330,7 @@ class _Ingestion:
         for batch in _ahead(_tables(self._batches())):
             self._stage(batch)
         for number, reading in enumerate(self.readings):
-            self.bad += [(number, line, reason, detail, excerpt(start, redact), size) for line, reason, detail, start, size in reading.problems]
+            self.bad += [(number, line, reason, detail, excerpt(start, self._clean), size) for line, reason, detail, start, size in reading.problems]
         quarantined, last_days = self._stage_quarantined(), self._last_days()  # while events that turn out to be duplicates still say which day it was
         duplicates = self._drop_duplicates()
         records = self._stage_records()
@@ -510,14 +516,37 @@ class _Ingestion:
                 self.connection.unregister("fl_hinted")
         self.connection.unregister("fl_items")
         places = np.full(len(items), -1)
-        if not found:
-            return places, pa.array([], pa.string()), pa.array([], pa.string())
-        table = pa.concat_tables(found)
-        places[table["item_no"].to_numpy()] = np.arange(len(table))
-        return places, table["item"].combine_chunks(), table["masked"].combine_chunks()
+        redacted, masked = pa.array([], pa.string()), pa.array([], pa.string())
+        if found:
+            table = pa.concat_tables(found)
+            places[table["item_no"].to_numpy()] = np.arange(len(table))
+            redacted, masked = table["item"].combine_chunks(), table["masked"].combine_chunks()
+        return self._nameless(items, places, redacted, masked) if self.mask_names else (places, redacted, masked)
+
+    def _nameless(self, items: pa.StringArray, places: np.ndarray, redacted: pa.Array, masked: pa.Array) -> tuple[np.ndarray, pa.Array, pa.Array]:
+        """Mask person names too, in all texts but ids and keys: text by text, since a model reads them."""
+        texts, counts = redacted.to_pylist(), masked.to_pylist()
+        for number, item in enumerate(items.to_pylist()):
+            if ITEM_SEPARATOR in item or not self.mask_names:
+                continue
+            at = places[number]
+            before = texts[at] if at >= 0 else item
+            key, separator, value = before.rpartition(KEY_SEPARATOR)
+            after = key + separator + self.mask_names(value)
+            if after != before:
+                if at < 0:
+                    at = places[number] = len(texts)
+                    texts.append(after)
+                    counts.append("")
+                texts[at] = after
+                counts[at] += "".join(f"{entity} " * (after.count(mark) - before.count(mark)) for entity, mark in PLACEHOLDERS.items())
+        return places, pa.array(texts, pa.string()), pa.array(counts, pa.string())
+
+    def _clean(self, text: str) -> str:
+        return self.mask_names(redact(text)) if self.mask_names else redact(text)
 
     def _quarantine(self, file_no: int, line_no: int, bad: BadLine, raw: bytes) -> None:
-        self.bad.append((file_no, line_no, bad.reason, bad.detail, excerpt(raw, redact), len(raw.rstrip(b"\r\n"))))
+        self.bad.append((file_no, line_no, bad.reason, bad.detail, excerpt(raw, self._clean), len(raw.rstrip(b"\r\n"))))
 
     # Once each
 
@@ -562,7 +591,7 @@ class _Ingestion:
                 ("line_bytes", pa.int64()),
             ]
         )
-        rows = [(*row[:3], safe_redact(row[3], redact)[:300], *row[4:]) for row in sorted(self.bad)]
+        rows = [(*row[:3], safe_redact(row[3], self._clean)[:300], *row[4:]) for row in sorted(self.bad)]
         self.connection.register(
             "fl_given",
             pa.Table.from_arrays(
@@ -628,6 +657,7 @@ class _Ingestion:
 
     def _redacted(self, text: str) -> str:
         redacted, counts = redact_with_counts(text)
+        redacted = self.mask_names(redacted) if self.mask_names else redacted
         for entity, count in counts.items():
             self.redactions[None, entity] += count
         return redacted

@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
+from importlib.util import find_spec
 from pathlib import Path
 
 import duckdb
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from fl_assets.domain.redaction import KEY_SEPARATOR, redact
 from fl_assets.storage import duckdb_engine
 from fl_assets.storage.duckdb_engine import DuckDBEngine, IngestBusyError
+from fl_assets.storage.pii_names import NamesUnavailableError
 from fl_assets.storage.tables import CALL_TOTALS, CONVERSATION_LOGS, CONVERSATION_SIGNALS, FAILURE_SIGNATURES, RAW_TRACES
 from fl_assets_tests.build import DAY, call_line, turn_line
 from fl_assets_tests.conftest import settings_in
@@ -403,3 +405,26 @@ def test_the_fast_way_redacts_every_text_of_the_corpus_as_the_rules_in_python_do
         assert dict(stored[f"e{n}"]["metadata"])["note"] == redact(f"note{KEY_SEPARATOR}{text}").partition(KEY_SEPARATOR)[2]
         assert stored[f"c{n}"]["user_query"] == redact(text)
         assert (stored[f"m{n}"]["method"] == text) == (redact(text) == text)
+
+
+def test_names_are_masked_when_that_is_on_in_texts_and_values_but_not_in_ids(case, tmp_path, monkeypatch):
+    monkeypatch.setattr(duckdb_engine, "load_name_masking", lambda: lambda text: text.replace("Mia", "<PERSON>"))
+    named = Case(tmp_path / "named", pii=True)
+    line = call_line("Mia-1", error="Mia wrote to a@b.de", success=False, metadata={"node_id": "n1", "note": "for Mia"})
+    for one in (case, named):
+        one.write("a.jsonl", line, b"Mia {")
+        one.engine.ingest()
+    assert [row["error"] for row in case.rows("raw_traces")] == ["Mia wrote to <EMAIL>"], "off by default"
+    (row,) = named.rows("raw_traces")
+    assert (row["event_id"], row["error"], dict(row["metadata"])) == ("Mia-1", "<PERSON> wrote to <EMAIL>", {"node_id": "n1", "note": "for <PERSON>"})
+    assert [row["excerpt"] for row in named.rows("quarantined_events")] == ["<PERSON> {"]
+    assert named.engine.day_stats(DAY)["redacted_person"] == 2
+
+
+@pytest.mark.skipif(find_spec("presidio_analyzer") is not None, reason="the extra [pii] is installed")
+def test_masking_of_names_without_what_it_needs_fails_before_anything_is_stored(tmp_path):
+    named = Case(tmp_path, pii=True)
+    named.write("a.jsonl", call_line())
+    with pytest.raises(NamesUnavailableError, match="FEDERATED_LEARNING_PII"):
+        named.engine.ingest()
+    assert not named.rows("raw_traces")
