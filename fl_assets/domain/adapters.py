@@ -22,12 +22,12 @@ from pydantic import Field, ValidationError, field_validator
 from fl_assets.domain.models import Record, Violation
 from fl_assets.domain.updates import AdapterOffer
 
-MANIFEST, SIGNATURE = "fl-adapter.json", "fl-adapter.json.sig"
+MANIFEST, SIGNATURE, BUNDLE = "fl-adapter.json", "fl-adapter.json.sig", "model.sig"
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 FILES = (CONFIG, WEIGHTS)
 """What is downloaded; nothing else ever is."""
 
-MANIFEST_BYTES, SIGNATURE_BYTES, CONFIG_BYTES, HEADER_BYTES = 65_536, 1_024, 65_536, 8 * 1024 * 1024
+MANIFEST_BYTES, SIGNATURE_BYTES, BUNDLE_BYTES, CONFIG_BYTES, HEADER_BYTES = 65_536, 1_024, 65_536, 65_536, 8 * 1024 * 1024
 """Most bytes that are read of each, whatever a server says."""
 MAX_VERSION_STEP = 1000
 """The first number of a version may rise by so much at once: a fast-forward to the largest number would otherwise shut every later version out."""
@@ -41,6 +41,7 @@ RULES: Mapping[str, str] = {
     "file_names": "the source holds the two files of an adapter and, beside them, nothing but notes",
     "size_limit": "sizes agree with the manifest and stay below the maximum",
     "signature": "a trusted key signed the manifest",
+    "model_signature": "where a key of model-signing bundles is set, model.sig by it holds over the files",
     "not_expired": "the manifest has not expired, by the latest clock reading ever seen",
     "base_model": "it was trained for the node's base model",
     "base_revision": "it was trained for the node's revision of the base model",
@@ -224,6 +225,7 @@ class Inventory(Record):
     target_modules: tuple[str, ...]
     max_bytes: int = Field(ge=1)
     require_signature: bool = True
+    require_bundle: bool = Field(False, description="Whether a model-signing bundle must come with the signed manifest.")
 
 
 class Known(Record):
@@ -243,6 +245,7 @@ class Candidate(Record):
     version: str = UNKNOWN
     manifest: AdapterManifest | None = None
     signature: str = ""
+    bundle: bytes = Field(b"", description="Its model-signing bundle, as the source has it; b'' for none.")
     from_repository: bool = Field(False, description="Whether it comes from a repository, whose commit must be pinned.")
     commit: str = Field("", description="Commit at which the source lists the files.")
     listed: dict[str, int | None] | None = Field(None, description="Files by size, as the source lists them; None when it does not list.")
@@ -292,6 +295,8 @@ def admission(
         refuse(rule, expected, actual)
     if signed_by is None and inventory.require_signature:
         refuse("signature", "a signature by a trusted key", "one by no trusted key" if candidate.signature else "none")
+    if inventory.require_bundle and not candidate.bundle:
+        refuse("model_signature", f"a model-signing bundle {BUNDLE}", "none")
     if now.date() >= manifest.expires:
         refuse("not_expired", f"a manifest that holds on {now.date()}", f"one that expired on {manifest.expires}")
     for rule, what, own, nodes in (
@@ -323,7 +328,7 @@ def _listing_problems(candidate: Candidate, manifest: AdapterManifest, inventory
 def file_problems(names: Mapping[str, int | None]) -> list[str]:
     """Return what is wrong with a source's list of files: pickles, code, configs of other kinds, and what is missing."""
     missing = [f"no {name}" for name in FILES if name not in names]
-    strange = sorted(name for name in names if name not in (*FILES, MANIFEST, SIGNATURE) and _NOTES.fullmatch(name) is None)
+    strange = sorted(name for name in names if name not in (*FILES, MANIFEST, SIGNATURE, BUNDLE) and _NOTES.fullmatch(name) is None)
     return [*missing, *(f"also {name[:80]!r}" for name in strange[:5]), *([f"and {len(strange) - 5} more"] if len(strange) > 5 else [])]
 
 

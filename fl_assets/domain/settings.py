@@ -87,6 +87,9 @@ class FederatedLearningConfig(BaseSettings):
     adapter_hosts: Words = Field((), description="Further hosts that downloads may be redirected to, e.g. `*.cdn.example`.")
     trusted_keys_path: Path | None = Field(None, description="Folder of Ed25519 public keys (`<name>.pem`) whose signatures are believed.")
     require_signature: Switch = Field(True, description="Whether an adapter without a signature by a trusted key is refused.")
+    adapter_oms_key_path: Path | None = Field(
+        None, description="Public EC key (PEM); when set, an adapter also needs an OpenSSF model-signing bundle `model.sig` by it (needs the [oms] extra)."
+    )
     base_model: str = Field("", description="Base model that the nodes run, e.g. `Qwen/Qwen3-8B`; without it no adapter is admitted.")
     base_revision: str = Field("", description="Revision of the base model that the nodes run.")
     max_lora_rank: int = Field(16, ge=1, le=512, description="Highest rank that the nodes' server takes (vLLM: --max-lora-rank).")

@@ -32,6 +32,8 @@ from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 from huggingface_hub.utils import build_hf_headers
 
 from fl_assets.domain.adapters import (
+    BUNDLE,
+    BUNDLE_BYTES,
     COMMIT,
     CONFIG,
     MANIFEST,
@@ -294,9 +296,9 @@ def _guarded(check: Callable[[str], None]) -> Generator[None]:
 class HubSource:
     """Repositories of the Hub: each holds one adapter, its newest manifest at the head of the branch, its files at the commit that the manifest names."""
 
-    def __init__(self, repos: Sequence[str], *, endpoint: str | None = None, hosts: Iterable[str] = (), web: Web | None = None) -> None:
-        """Offer these repositories, `org/name` or `org/name@revision`; `hosts` are allowed besides the endpoint's own."""
-        self._repos = tuple(repos)
+    def __init__(self, repos: Sequence[str], *, endpoint: str | None = None, hosts: Iterable[str] = (), bundles: bool = False, web: Web | None = None) -> None:
+        """Offer these repositories, `org/name` or `org/name@revision`; `hosts` are allowed besides the endpoint's own, `bundles` are asked for too."""
+        self._repos, self._bundles = tuple(repos), bundles
         self._endpoint = (endpoint or os.environ.get("HF_ENDPOINT") or huggingface_hub.constants.ENDPOINT).rstrip("/")
         parts = urlsplit(self._endpoint)
         if parts.username or parts.password:
@@ -331,17 +333,17 @@ class HubSource:
                 return _with(unknown, "manifest", f"{MANIFEST} at {head.commit[:12]}", "none")
             content = self._small(repo, head.commit, MANIFEST, MANIFEST_BYTES)
             signature = self._small(repo, head.commit, SIGNATURE, SIGNATURE_BYTES).decode("ascii", "replace").strip() if SIGNATURE in head.names else ""
+            bundle = self._small(repo, head.commit, BUNDLE, BUNDLE_BYTES) if self._bundles and BUNDLE in head.names else b""
             manifest = parse_manifest(content)
+            fields = {"manifest": manifest, "signature": signature, "bundle": bundle, "version": manifest.version}
             if not manifest.revision:
-                return unknown.model_copy(update={"manifest": manifest, "signature": signature, "version": manifest.version})
+                return unknown.model_copy(update=fields)
             pinned = head if manifest.revision == head.commit else self._info(repo, manifest.revision)
         except ManifestError as error:
             return _with(unknown, "manifest", "a canonical manifest within its bounds", str(error))
         except FetchError as error:
             return _with(unknown, "source", "an answer", str(error))
-        return unknown.model_copy(
-            update={"version": manifest.version, "manifest": manifest, "signature": signature, "commit": pinned.commit, "listed": pinned.files}
-        )
+        return unknown.model_copy(update={**fields, "commit": pinned.commit, "listed": pinned.files})
 
     def _info(self, repo: str, revision: str | None) -> "_Listing":
         for attempt in range(1, ATTEMPTS + 1):
@@ -403,9 +405,9 @@ _ENTRY_TEXTS = ("adapter_id", "version", "model_name", "download_url", "signatur
 class ListSource:
     """A server whose `GET {url}/list` names adapters; manifest and config lie beside the weights that `download_url` points at."""
 
-    def __init__(self, url: str, *, hosts: Iterable[str] = (), web: Web | None = None) -> None:
-        """Offer what the server at `url` lists; `hosts` are allowed besides its own."""
-        self._url = url.rstrip("/")
+    def __init__(self, url: str, *, hosts: Iterable[str] = (), bundles: bool = False, web: Web | None = None) -> None:
+        """Offer what the server at `url` lists; `hosts` are allowed besides its own, `bundles` are asked for too."""
+        self._url, self._bundles = url.rstrip("/"), bundles
         self._web = web or Web((_names(url)[1], *hosts))
         self.name = place(self._url)
 
@@ -448,8 +450,14 @@ class ListSource:
             return _with(unknown, "manifest", f"{MANIFEST} beside the weights", str(error))
         except ManifestError as error:
             return _with(unknown, "manifest", "a canonical manifest within its bounds", str(error))
-        problems = _disagreements(fields, manifest)
-        return unknown.model_copy(update={"manifest": manifest, "signature": fields["signature"], "location": location, "problems": tuple(problems)})
+        found = {"manifest": manifest, "signature": fields["signature"], "location": location, "problems": tuple(_disagreements(fields, manifest))}
+        known = unknown.model_copy(update=found)
+        if not self._bundles:
+            return known
+        try:
+            return known.model_copy(update={"bundle": self._web.get(urljoin(location, BUNDLE), limit=BUNDLE_BYTES)})
+        except FetchError as error:
+            return _with(known, "model_signature", f"{BUNDLE} beside the weights", str(error))
 
 
 def _disagreements(entry: Mapping[str, Any], manifest: AdapterManifest) -> list[Violation]:
@@ -478,8 +486,9 @@ def _text(value: Any) -> str:
 def open_sources(settings: FederatedLearningConfig) -> list[Source]:
     """Return the sources that the settings name."""
     sources: list[Source] = []
+    bundles = settings.adapter_oms_key_path is not None
     if settings.adapter_repos:
-        sources.append(HubSource(settings.adapter_repos, hosts=settings.adapter_hosts))
+        sources.append(HubSource(settings.adapter_repos, hosts=settings.adapter_hosts, bundles=bundles))
     if settings.adapter_url:
-        sources.append(ListSource(settings.adapter_url, hosts=settings.adapter_hosts))
+        sources.append(ListSource(settings.adapter_url, hosts=settings.adapter_hosts, bundles=bundles))
     return sources

@@ -3,7 +3,7 @@
 What goes here: installing, switching, rolling back, and what must be remembered for it. What does not: the rules (`domain/adapters.py`), fetching
 (`adapter_hub.py`), keys (`signing.py`), who decides (`domain/updates.py`).
 
-Layout below the data folder: `adapters/<name>/<version>/` holds the two files, manifest and signature; `adapters/<name>/current` links to the version in use.
+Layout below the data folder: `adapters/<name>/<version>/` holds the two files, manifest and signature (and model-signing bundle); `adapters/<name>/current` links to the version in use.
 `adapter-state.json` beside it remembers the highest version ever seen, what was in use before, what was rolled back, and the latest clock reading.
 
 A version is written to `adapters/.staging-…`, synced, and renamed to its place; `current` is replaced by renaming a new link over it. So a crash at any point
@@ -30,6 +30,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import Field, ValidationError
 
 from fl_assets.domain.adapters import (
+    BUNDLE,
+    BUNDLE_BYTES,
     CONFIG,
     CONFIG_BYTES,
     FILES,
@@ -63,6 +65,7 @@ from fl_assets.domain.models import Record, Violation
 from fl_assets.domain.settings import FederatedLearningConfig
 from fl_assets.storage.adapter_hub import FetchError, Source, open_sources
 from fl_assets.storage.lora_server import LoraServer, served_name
+from fl_assets.storage.model_bundles import open_verifier
 from fl_assets.storage.signing import KeyFileError, TrustedKeys, sign
 
 _CURRENT, _NEW_LINK = "current", ".current.new"
@@ -186,6 +189,7 @@ class AdapterStore:
             target_modules=settings.lora_targets,
             max_bytes=settings.max_adapter_bytes,
             require_signature=settings.require_signature,
+            require_bundle=settings.adapter_oms_key_path is not None,
         )
 
     # Looking ------------------------------------------------------------------------------------------------------------
@@ -410,6 +414,8 @@ class AdapterStore:
 
     def _refusals(self, root: int, state: _State, candidate: Candidate, *, allow_rollback: bool = False, is_staging: bool = False) -> list[Violation]:
         known, _ = self._known(root, state, candidate.adapter_id)
+        if self._settings.adapter_oms_key_path is not None:
+            open_verifier(self._settings.adapter_oms_key_path)  # what cannot be verified here is said before anything is downloaded
         if is_staging:  # installing again what is in use is no update, and no harm
             known = known.model_copy(update={"current": ""})
         return admission(
@@ -451,7 +457,10 @@ class AdapterStore:
                 for file in manifest.files:
                     with _created(folder, file.name) as target:
                         source.fetch(candidate, file, target)
-                for file_name, content in ((MANIFEST, canonical(manifest)), (SIGNATURE, candidate.signature.strip().encode())):
+                notes = {MANIFEST: canonical(manifest), SIGNATURE: candidate.signature.strip().encode()} | (
+                    {BUNDLE: candidate.bundle} if candidate.bundle else {}
+                )
+                for file_name, content in notes.items():
                     with _created(folder, file_name) as target:
                         target.write(content)
                 if problems := self._contents(folder, manifest):
@@ -505,10 +514,27 @@ class AdapterStore:
 
     def _examine(self, folder: int) -> tuple[AdapterManifest | None, list[Violation]]:
         """Return the manifest in a folder, and everything that is wrong with folder and manifest, expiry left out."""
-        return examine(folder, inventory=self.inventory, keys=self._keys)
+        manifest, found = examine(folder, inventory=self.inventory, keys=self._keys)
+        return manifest, found + (self._bundle_problems(folder, manifest) if manifest else [])
 
     def _contents(self, folder: int, manifest: AdapterManifest) -> list[Violation]:
-        return check_contents(folder, manifest, self.inventory)
+        return check_contents(folder, manifest, self.inventory) or self._bundle_problems(folder, manifest)
+
+    def _bundle_problems(self, folder: int, manifest: AdapterManifest) -> list[Violation]:
+        """Return what a model-signing bundle leaves to be desired; nothing when none is asked for."""
+        key = self._settings.adapter_oms_key_path
+        if key is None:
+            return []
+        verify = open_verifier(key)
+        try:
+            with _read_only(folder, BUNDLE) as file:
+                bundle = file.read(BUNDLE_BYTES)
+            # By path, since the library takes no descriptor: what it hashes there must be what the manifest names, so a swapped folder gains nothing.
+            actual = verify(Path(f"/proc/self/fd/{folder}").resolve(), {file.name: file.sha256 for file in manifest.files}, bundle)
+        except (OSError, ValueError) as error:
+            actual = str(getattr(error, "strerror", None) or error)
+        subject, expected = f"{manifest.adapter_id} {manifest.version}", f"a model-signing bundle {BUNDLE} by {key.name} over its two files"
+        return [refusal("model_signature", subject, expected=expected, actual=actual)] if actual else []
 
     @contextmanager
     def _open_root(self) -> Generator[int]:
@@ -741,7 +767,7 @@ def examine(folder: int, *, inventory: Inventory, keys: TrustedKeys) -> tuple[Ad
     ):
         if own != nodes:
             found.append(refusal(rule, subject, expected=f"{nodes!r}", actual=f"{own!r}"))
-    strange = sorted(set(_names(folder)) - {*FILES, MANIFEST, SIGNATURE})
+    strange = sorted(set(_names(folder)) - {*FILES, MANIFEST, SIGNATURE, BUNDLE})
     if strange:
         found.append(refusal("file_names", subject, expected=f"{', '.join((*FILES, MANIFEST, SIGNATURE))} alone", actual=f"also {strange[0][:80]!r}"))
     return manifest, [*found, *check_contents(folder, manifest, inventory)]
