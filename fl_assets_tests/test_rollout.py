@@ -14,12 +14,14 @@ from typer.testing import CliRunner
 from fl_assets.assets import updates
 from fl_assets.automation import approved_updates
 from fl_assets.cli import app
+from fl_assets.coordinator import FederatedLearningCoordinator
 from fl_assets.domain.settings import FederatedLearningConfig
 from fl_assets.gate import decide_day, outcome
 from fl_assets.resources import resources
 from fl_assets.rollout import answer, carry_out_day, counts_of, decided_on, judge_day, open_releases, undo
 from fl_assets.storage.release_files import open_release
 from fl_assets.storage.workspace import Workspace
+from fl_assets_tests.adapter_servers import OTHER_KEY, PlainList, adapter_settings, serving
 from fl_assets_tests.build import call_line
 from fl_assets_tests.conftest import coordinator_in, settings_in
 
@@ -48,26 +50,33 @@ class Clock:
         return self.now
 
 
-def write_day(folder: Path, day: date, failing: dict[str, int]) -> None:
-    """Write a day of calls of every node, `failing[node]` of which time out; a node that is not named writes nothing."""
+TIMEOUT = "request timed out after 5000 ms"
+
+
+def write_day(folder: Path, day: date, failing: dict[str, int], error: str = TIMEOUT) -> None:
+    """Write a day of calls of every node, `failing[node]` of which fail; a node that is not named writes nothing."""
     lines = []
     for node, failures in failing.items():
         for call in range(CALLS):
             failed = call < failures
             given: dict[str, Any] = {"duration_ms": 5000 if failed else 150 + 5 * call, "success": not failed, "trace_id": f"t-{node}-{day}-{call}"}
-            given |= {"error": "request timed out after 5000 ms"} if failed else {}
+            given |= {"error": error} if failed else {}
             at = f"{day}T{call % 24:02d}:10:00Z"
             lines.append(call_line(f"{node}-{day}-{call}", timestamp=at, metadata={"node_id": node}, **given))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"events_{day}.jsonl").write_bytes(b"\n".join(lines) + b"\n")
 
 
+def write_fortnight(folder: Path, error: str = TIMEOUT) -> None:
+    for back in range(13, -1, -1):
+        write_day(folder / "telemetry" / "cache", DAY - timedelta(days=back), {node: 3 + (back + place) % 4 for place, node in enumerate(NODES)}, error)
+
+
 @pytest.fixture(scope="module")
 def learned_once(tmp_path_factory, instance) -> Path:
     """A fleet of twelve nodes whose searches time out, after the learning cycle of a day."""
     folder = tmp_path_factory.mktemp("rollout")
-    for back in range(13, -1, -1):
-        write_day(folder / "telemetry" / "cache", DAY - timedelta(days=back), {node: 3 + (back + place) % 4 for place, node in enumerate(NODES)})
+    write_fortnight(folder)
     (folder / "agents").mkdir()
     (folder / "agents" / "policy.yaml").write_text(POLICY)
     (folder / "agents" / "agent.toml").write_bytes(CONFIG)
@@ -110,12 +119,12 @@ def started(folder: Path, level: str = "canary", **given: Any) -> tuple[Workspac
     return space, clock, row
 
 
-def days_pass(space: Workspace, clock: Clock, row: dict[str, Any], days: int, failures: int, others: int = 4) -> date:
+def days_pass(space: Workspace, clock: Clock, row: dict[str, Any], days: int, failures: int, others: int = 4, error: str = TIMEOUT) -> date:
     """Let days go by on which canary nodes have `failures` a day and the others `others`; return the last."""
     released = clock().date()
     for ahead in range(1, days + 1):
         given = {node: failures if node in row["canary_nodes"] else others for node in NODES}
-        write_day(space.settings.telemetry_path, released + timedelta(days=ahead), given)
+        write_day(space.settings.telemetry_path, released + timedelta(days=ahead), given, error)
     last = released + timedelta(days=days)
     space.engine.ingest()
     space.refresh_signatures(last)
@@ -358,6 +367,61 @@ def test_the_counts_are_those_of_the_telemetry(folder):
     expected = sum(3 + (back + place) % 4 for back in range(14) for place in range(len(NODES)))
     assert counts["failures"].sum() == counts["all_failures"].sum() == expected
     assert counts["p95_ms"].between(250, 350).all()
+
+
+# An adapter, the whole way
+
+
+def test_from_a_failing_pattern_to_an_adapter_on_all_nodes_and_back(tmp_path, instance):
+    error, plain = "could not parse the JSON output of the model", PlainList()
+    plain.publish("1.0.0", adapter_id="structured-output", skills=("structured_output",))
+    plain.publish("2.0.0", adapter_id="structured-output", skills=("structured_output",), key=OTHER_KEY)
+    plain.publish("1.0.0", adapter_id="tool-calling")
+    write_fortnight(tmp_path / "data", error)
+    with serving(plain.page) as server:
+        settings = adapter_settings(tmp_path, adapter_url=server.url, min_events=100, apply="stage")
+        learned = FederatedLearningCoordinator(settings, instance=instance).run_learning_cycle(DAY)
+        assert learned.status == "completed", learned.reason
+        space, clock = Workspace(settings), Clock(DAY)
+        adapters = space.adapters
+
+        def stored() -> dict[str, Any]:
+            rows = carry_out_day(space, DAY, clock=clock)
+            space.warehouse.replace_records("applied_updates", DAY, rows)
+            return next(row for row in rows if row["category"] == "adapter")
+
+        # The decision is for the newest version that is admissible and trained for it, and stages it beside nothing.
+        space.store_decisions(DAY, decide_day(space, DAY, today=DAY + timedelta(days=1)))
+        one = next(one for one in decided_on(space, DAY, {}) if one.decision.category == "adapter")
+        assert one.playbook.suggested_changes == {"adapter_skill": "structured_output"}
+        assert (one.decision.target, one.decision.from_value, one.decision.to_value) == ("structured-output", None, "1.0.0")
+        staged = stored()
+        assert (staged["status"], "verified" in staged["reason"]) == ("staged", True)
+        assert [(found.version, found.is_current) for found in adapters.installed()] == [("1.0.0", False)]
+
+        # Approved it reaches the canary nodes; this machine waits for the verdict.
+        answer(space, one.decision.decision_id, yes=True, by="ann", reason="tried on staging", clock=clock)
+        row = stored()
+        assert (row["status"], len(row["canary_nodes"]), row["decided_by"]) == ("canary", 3, "ann"), row["reason"]
+        wanted = {"structured-output": '"1.0.0"'}
+        assert [told(settings.data_path, nodes[0]) for nodes in (row["canary_nodes"], row["control_nodes"])] == [wanted, {}]
+        assert adapters.current("structured-output") is None
+
+        # The days that follow tell; better goes to all nodes and to this machine.
+        last = days_pass(space, clock, row, 4, failures=0, error=error)
+        (found,) = judge_day(space, last, clock=clock)
+        assert (found["verdict"], found["action"]) == ("better", "promoted"), found["reason"]
+        assert told(settings.data_path, row["control_nodes"][0]) == wanted
+        used = adapters.current("structured-output")
+        assert used is not None
+        assert (used.version, adapters.verify("structured-output", "1.0.0")) == ("1.0.0", [])
+
+        # And back: off, told to nobody, and not offered again.
+        assert undo(space, one.decision.decision_id, by="ann", reason="answers got shorter", clock=clock).status == "rolled_back"
+        assert adapters.current("structured-output") is None
+        assert not told(settings.data_path, row["canary_nodes"][0])
+        refusals = {(offer.adapter_id, offer.version): offer.refusals for offer in adapters.observe(now=clock())}
+        assert refusals["structured-output", "1.0.0"][0].startswith("not_withdrawn")
 
 
 # In Dagster
