@@ -56,5 +56,5 @@ lock: setup ## Write the lock files anew from pyproject.toml
 		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links \
 			--no-annotate --no-header pyproject.toml -o $$target > /dev/null || exit 1; done
 
-clean: ## Remove .venv and everything under data/ that is made (not your telemetry)
-	@rm -rf $(VENV) data/lake data/warehouse.duckdb* data/warehouse.manifest data/index.sqlite* data/dagster data/federated-learning
+clean: ## Remove .venv and what cycles make under data/ (not telemetry, adapters, updates and keys)
+	@rm -rf $(VENV) data/lake data/warehouse.duckdb* data/warehouse.manifest data/index.sqlite* data/dagster data/federated-learning data/reports data/tmp data/*.lock

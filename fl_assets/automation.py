@@ -11,7 +11,7 @@ import dagster as dg
 
 from fl_assets.domain.cycles import cron_lines, days_due
 from fl_assets.domain.settings import DAY_SECS, FederatedLearningConfig
-from fl_assets.partitions import BACKFILL, DAILY, DAYS_PER_RUN
+from fl_assets.partitions import DAILY, DAYS_PER_RUN
 from fl_assets.resources import WorkspaceResource
 from fl_assets.rollout import open_releases
 from fl_assets.storage.alerts import tell_failed
@@ -127,15 +127,3 @@ def first_line(text: str) -> str:
 def range_tags(first: date, last: date) -> dict[str, str]:
     """Return the run tags that make one run of the days from `first` to `last`."""
     return {"dagster/asset_partition_range_start": str(first), "dagster/asset_partition_range_end": str(last)}
-
-
-__all__ = [
-    "BACKFILL",
-    "apply_updates_job",
-    "approved_updates",
-    "cycle_schedule",
-    "learning_cycle_job",
-    "minimum_events_reached",
-    "range_tags",
-    "record_failed_cycles",
-]

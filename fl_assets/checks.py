@@ -30,9 +30,14 @@ def report(context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource,
     space, days = workspace.open(), days_of(context.partition_keys)
     found = {day: rule(space, day) for day in space.one_by_one(days)}
     bad = [day for day, problems in found.items() if problems]
-    rows = [{"day": str(day), **problem.model_dump()} for day in bad for problem in found[day]]
+    titles = {playbook.improvement_id: playbook.title for day in bad for playbook in space.playbooks(day)}
+    rows = [{"day": str(day), "title": titles.get(problem.subject, ""), **problem.model_dump()} for day in bad for problem in found[day]]
     everything = len(bad) == len(days)
-    summary = "every rule holds" if not rows else f"{rows[0]['subject']} has {rows[0]['actual']}" + (f", and {len(rows) - 1} more" if len(rows) > 1 else "")
+    summary = (
+        "every rule holds"
+        if not rows
+        else f"{rows[0]['title'] or rows[0]['subject']} has {rows[0]['actual']}" + (f", and {len(rows) - 1} more" if len(rows) > 1 else "")
+    )
     metadata = {
         "days": ", ".join(str(day) for day in (bad or days)[:SHOWN]),
         "days_checked": len(days),
@@ -41,7 +46,7 @@ def report(context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource,
         **numbers,
     }
     if rows:
-        metadata["offending"] = preview(rows, ("day", "rule", "subject", "expected", "actual"), limit=SHOWN)
+        metadata["offending"] = preview(rows, ("day", "rule", "title", "subject", "expected", "actual"), limit=SHOWN)
     return dg.AssetCheckResult(
         passed=not rows,
         severity=dg.AssetCheckSeverity.ERROR if everything else dg.AssetCheckSeverity.WARN,

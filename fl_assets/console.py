@@ -206,6 +206,9 @@ def show_updates(rollouts: Sequence[Rollout], *, as_json: bool) -> None:
         updates = [{"status": one.status, "ended": one.ended, "by": one.by, "reason": one.reason, **one.update.model_dump(mode="json")} for one in rollouts]
         show_json({"updates": updates, "remedies": scores})
         return
+    if not rollouts:
+        say("No update yet: none was approved, tried or applied. `fl-assets decisions` shows what waits.")
+        return
     table = _table("decision", "day", "status", "nodes", "target", "by", "reason")
     for one in rollouts:
         nodes = f"{len(one.canary)} of {len(one.canary) + len(one.control)}" if one.is_running else ("all" if one.status in ("applied", "promoted") else "none")

@@ -80,7 +80,9 @@ def outcome(space: Workspace, day: date) -> tuple[CycleStatus, str, dict[str, in
     counts = {"improvements_generated": len(playbooks)}
     if stopped := gate(space, day):
         more = f" (and {len(stopped) - 1} more)" if len(stopped) > 1 else ""
-        return "gated", f"{stopped[0]}{more}", counts
+        titles = {playbook.improvement_id: playbook.title for playbook in playbooks}
+        first = stopped[0].model_copy(update={"subject": titles.get(stopped[0].subject, stopped[0].subject)})
+        return "gated", f"{first}{more}", counts
     decisions = space.warehouse.read_day("update_decisions", day)
     ready = sum(not playbook.held_because for playbook in playbooks)
     done = [row["category"] for row in space.warehouse.read_day("applied_updates", day) if row["status"] in ("canary", "applied")]
