@@ -154,11 +154,10 @@ def _event(value: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(payload, dict):
         raise _RuleError("wrong_type", f"{name} is a JSON {_kind(payload)}, not an object")
     times = [_time(value, "timestamp"), _time(payload, "timestamp")]
-    event = {"event_id": event_id, "event_type": kind, name: _payload(name, payload)}
+    body: dict[str, Any] = dict(_payload(name, payload))
     unknown = {key: item for source in (value, payload) for key, item in source.items() if key not in _KNOWN_KEYS}
-    event[name]["metadata"] = {**{key: _as_text(item) for key, item in unknown.items() if item is not None}, **_metadata(payload)}
-    event["timestamp"] = next((time for time in times if time), None)
-    return event
+    body["metadata"] = {**{key: _as_text(item) for key, item in unknown.items() if item is not None}, **_metadata(payload)}
+    return {"event_id": event_id, "event_type": kind, name: body, "timestamp": next((time for time in times if time), None)}
 
 
 def _payload(name: str, payload: dict[str, Any]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
+from duckdb.func import PythonUDFType
 
 from fl_assets.domain.conversations import conversation_signals_sql
 from fl_assets.domain.formats import Format, Refusal, detect
@@ -261,7 +262,7 @@ class DuckDBEngine:
         """Return a day's failure signatures and call totals, in the columns of those tables."""
         with self.connect() as connection:
             self._view(connection, RAW_TRACES, day)
-            connection.create_function("blank_digits", blank_digits, ["VARCHAR"], "VARCHAR", type="arrow")
+            connection.create_function("blank_digits", blank_digits, ["VARCHAR"], "VARCHAR", type=PythonUDFType.ARROW)
             signatures = connection.sql(signature_sql("raw_traces", "blank_digits")).to_arrow_table()
             return signatures, connection.sql(call_totals_sql("raw_traces")).to_arrow_table()
 
@@ -364,16 +365,14 @@ class _Ingestion:
         sources = [
             {
                 "file_no": number,
-                "path": reading.source.path,
+                "path": safe_redact(reading.source.path, redact),
                 "node": _redacted_name(reading.source.node, self.secret),
-                "received": min(reading.source.received, self.now),
+                "received": min(reading.source.received, self.now).replace(tzinfo=None),
             }
             for number, reading in enumerate(self.readings)
         ]
-        for source in sources:
-            source["path"] = safe_redact(source["path"], redact)
         schema = pa.schema([("file_no", pa.int32()), ("path", pa.string()), ("node", pa.string()), ("received", pa.timestamp("us"))])
-        table = pa.Table.from_pylist([{**source, "received": source["received"].replace(tzinfo=None)} for source in sources], schema=schema)
+        table = pa.Table.from_pylist(sources, schema=schema)
         self.connection.register("fl_given", table)
         self.connection.execute("create temp table fl_sources as select * from fl_given")
         self.connection.unregister("fl_given")

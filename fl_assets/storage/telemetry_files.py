@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import orjson
@@ -170,7 +170,7 @@ def _joined(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _decompressed(file: BinaryIO, compression: str) -> Iterator[bytes]:
-    def begin() -> "zlib._Decompress | zstandard.ZstdDecompressionObj":
+    def begin() -> Any:  # the two have no type in common, and differ in what `decompress` takes
         return zlib.decompressobj(wbits=31) if compression == "gzip" else zstandard.ZstdDecompressor(max_window_size=2**27).decompressobj()
 
     frame, begun, read = begin(), False, 0
