@@ -3,6 +3,7 @@
 What goes here: layout and words. What does not: what is true (`storage/workspace.py`) or what to run (`coordinator.py`).
 """
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -42,9 +43,15 @@ def fail(text: str) -> NoReturn:
 
 @contextmanager
 def status(text: str) -> Iterator[Callable[[str], None]]:
-    """Show a spinner with what is being done; yields a function that changes the words."""
+    """Show what is being done, with a bar where the words begin with a share (`42%: …`); yields a function that changes them."""
     with _err.status(escape(text)) as spinner:
-        yield lambda detail: spinner.update(escape(f"{text}: {detail}"))
+        yield lambda detail: spinner.update(escape(f"{text}: {_bar(detail)}{detail}"))
+
+
+def _bar(detail: str) -> str:
+    share = re.match(r"(\d{1,3})%: ", detail)
+    done = round(int(share[1]) / 5) if share else 0
+    return f"{'━' * done}{'·' * (20 - done)} " if share else ""
 
 
 def say_outcome(outcome: LearningCycleResult | Exception) -> None:

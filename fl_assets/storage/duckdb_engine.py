@@ -66,6 +66,8 @@ from fl_assets.storage.telemetry_files import (
     read_head,
 )
 
+TELL_SECS = 5.0
+"""Seconds between two words about how far reading is."""
 MEMORY_LIMIT_MB = 700
 """What DuckDB may take; beyond it, redacted rows spill to files below data_path."""
 BATCH_BYTES = 128 * 1024 * 1024
@@ -184,7 +186,7 @@ class DuckDBEngine:
             remove_folder(self._temp)
             for sources in _rounds(self.index.pending()):
                 with self.connect() as connection:
-                    done = _Ingestion(self, connection, sources, mask_names).run()
+                    done = _Ingestion(self, connection, sources, mask_names).run(tell)
                 report = report.merged(done)
                 tell(
                     f"{done.files} files: {done.events} new events, {done.duplicates} duplicates, {done.quarantined} lines quarantined, {len(done.days)} days changed"
@@ -325,11 +327,19 @@ class _Ingestion:
         self.mask_names = mask_names
         self.days: set[date] = set()
 
-    def run(self) -> IngestReport:
+    def run(self, tell: Callable[[str], None]) -> IngestReport:
         """Stage, deduplicate, commit, and only then tell the index."""
         self._create()
+        begin = told = time.monotonic()
+        lines = read_bytes = 0
+        total_bytes = sum(_weight_of(reading.source) for reading in self.readings)
         for batch in _ahead(_tables(self._batches())):
             self._stage(batch)
+            lines, read_bytes, now = lines + batch.num_rows, read_bytes + batch["line"].nbytes, time.monotonic()
+            if now - told >= TELL_SECS:
+                told, share = now, min(0.99, read_bytes / max(1, total_bytes))
+                left, files = (now - begin) * (1 - share) / max(share, 0.01), batch["file_no"][-1].as_py()
+                tell(f"{share:.0%}: {files} of {len(self.readings)} files, {lines / (now - begin):,.0f} lines/s, about {left:,.0f} s left")
         for number, reading in enumerate(self.readings):
             self.bad += [(number, line, reason, detail, excerpt(start, self._clean), size) for line, reason, detail, start, size in reading.problems]
         quarantined, last_days = self._stage_quarantined(), self._last_days()  # while events that turn out to be duplicates still say which day it was
@@ -746,11 +756,16 @@ def _redacted_name(name: str | None, secret: bytes) -> str | None:
     return redact_id(name, secret) if name is not None else None
 
 
+def _weight_of(source: Source) -> int:
+    """Bytes of text that a source has left, as a guess where it is compressed."""
+    return (source.size - source.offset) * (8 if source.compression else 1)
+
+
 def _rounds(sources: Iterable[Source]) -> Iterator[list[Source]]:
     held: list[Source] = []
     size = 0
     for source in sources:
-        weight = (source.size - source.offset) * (8 if source.compression else 1)
+        weight = _weight_of(source)
         if held and size + weight > ROUND_BYTES:
             yield held
             held, size = [], 0

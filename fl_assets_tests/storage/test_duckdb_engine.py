@@ -1,6 +1,7 @@
 """From files to the lake: each event once, in whatever order and files it comes."""
 
 import random
+import re
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from importlib.util import find_spec
@@ -428,3 +429,14 @@ def test_masking_of_names_without_what_it_needs_fails_before_anything_is_stored(
     with pytest.raises(NamesUnavailableError, match="FEDERATED_LEARNING_PII"):
         named.engine.ingest()
     assert not named.rows("raw_traces")
+
+
+def test_long_reading_tells_how_far_it_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(duckdb_engine, "TELL_SECS", 0.0)
+    settings = settings_in(tmp_path)
+    settings.telemetry_path.mkdir(parents=True)
+    (settings.telemetry_path / "events_1.jsonl").write_bytes(b"\n".join(call_line(f"e{number}") for number in range(50)) + b"\n")
+    told = []
+    DuckDBEngine(settings).ingest(told.append)
+    assert re.fullmatch(r"\d+%: \d of 1 files, [\d,]+ lines/s, about [\d,]+ s left", told[0])
+    assert "50 new events" in told[-1]
