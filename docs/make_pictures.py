@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from fl_assets_tests.browser.conftest import CHROMIUM, PATIENCE_MS, QUIET, serving
 
@@ -79,7 +79,8 @@ def look_at_dagster(browser: Browser, address: str) -> None:
         page.get_by_text("[Show Markdown]").nth(place).click()
         page.get_by_role("dialog").get_by_role("img", name="pattern").wait_for()
         keep(page, name)
-        page.get_by_role("button", name="Close").click()
+        page.get_by_role("button", name="Close").last.click()
+        expect(page.get_by_role("dialog")).to_have_count(0)  # it fades; the next one must not meet it
 
 
 def look_at_the_gate(browser: Browser, address: str) -> None:

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from playwright.sync_api import expect
 
 from fl_assets_tests.browser.conftest import GATED_DAY, is_local
 from fl_assets_tests.conftest import LAST_DAY
@@ -40,7 +41,8 @@ def test_a_partition_shows_its_numbers_a_table_and_pictures(watched, webserver):
         width, source = picture.evaluate("image => [image.naturalWidth, image.src.slice(0, 22)]")
         assert width >= 700
         assert source == "data:image/png;base64,"
-        page.get_by_role("button", name="Close").click()
+        page.get_by_role("button", name="Close").last.click()
+        expect(page.get_by_role("dialog")).to_have_count(0)  # it fades; the next one must not meet it
 
 
 def test_columns_are_explained(watched, webserver):
