@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+DATA   ?= ../shared/data
 CACHE  := $(or $(FEDERATED_LEARNING_TELEMETRY_PATH),data/telemetry/cache)
 
 .DEFAULT_GOAL := help
@@ -41,9 +42,14 @@ check: setup ## Lint, format, types, and the Dagster definitions
 format: setup ## Format the code and mend what the linter can
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-bench: setup ## Measure against the peers (see benchmarks/README.md; installs presidio beside the rest)
+bench: setup ## Measure against the peers (docs/benchmarks.md; some twenty minutes; DATA names the real sets; installs presidio)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r benchmarks/requirements.lock
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for name in fleet confidence outcomes redaction "throughput --events 1000000" "grouping --data $(DATA)/loghub" \
+		"failure_patterns --data $(DATA)/tau_bench_airline" "failure_patterns --data $(DATA)/agentrx_tau_retail" \
+		"conversation_signals --data $(DATA)/tau_bench_airline" "faults_found --data $(DATA)/nezha_trainticket"; do \
+		set -- $$name; script=$$1; shift; \
+		case "$$*" in *--data*) [ -d "$$2" ] || { echo "== $$script: skipped, $$2 is not there"; continue; };; esac; \
+		echo "== $$script $$*"; $(BIN)/python benchmarks/$$script.py "$$@" || exit 1; done
 
 faults: setup ## Run the fault-injection tests (some minutes)
 	@$(BIN)/python -m pytest -q -m faults
