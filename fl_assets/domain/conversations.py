@@ -195,11 +195,11 @@ _STATEMENT = """
 with turns as (
     select event_date, node_id, event_id, timestamp, trace_id, coalesce(session_id, log_id, event_id) as session_id,
         coalesce(
-            nullif(metadata['service'], ''), nullif(metadata['agent'], ''),
-            nullif(regexp_extract(lower(metadata['model']), '([a-z]+(-?[0-9][0-9.]*[a-z]*)?)[^/]*$', 1), ''), 'conversation'
+            nullif(named[1], ''), nullif(named[2], ''),
+            nullif(regexp_extract(lower(named[3]), '([a-z]+(-?[0-9][0-9.]*[a-z]*)?)[^/]*$', 1), ''), 'conversation'
         ) as service,
         hash(user_query) as query_hash, {own_query} as said, {own_answer} as answered
-    from {conversations}
+    from (select *, json_extract_string(metadata, ['$.service', '$.agent', '$.model']) as named from {conversations})
 ),
 read as materialized (
     select * exclude (said, answered), trim(said) <> '' as has_said, trim(answered) <> '' as has_answered,
@@ -234,9 +234,9 @@ calls as (
     from {traces}
     where trace_id is not null
     union all
-    select event_date, timestamp, service, method, success, metadata['session_id'] as line
-    from {traces}
-    where metadata['session_id'] <> coalesce(trace_id, '')
+    select event_date, timestamp, service, method, success, metadata->>'$.session_id' as line
+    from (select * from {traces} where contains(metadata, '"session_id"'))
+    where line <> coalesce(trace_id, '')
 ),
 failed_lines as (select distinct event_date, line from calls where not success),
 time_line as (

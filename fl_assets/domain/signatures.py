@@ -223,12 +223,14 @@ def failures_sql(source: str, blank: str | None = None) -> str:
         source: A relation with the columns of `raw_traces`: a table, a view or a `read_parquet(...)`.
         blank: Name under which `blank_digits` was registered, if it was.
     """
-    status = ", ".join(f"metadata[{_literal(key)}]" for key in _STATUS_KEYS)
+    status = f"coalesce({', '.join(f'found[{place}]' for place in range(1, len(_STATUS_KEYS) + 1))})"
+    paths = ", ".join(_literal('$."' + key + '"') for key in _STATUS_KEYS)
+    found = f"json_extract_string(metadata, [{paths}])"
     failed = f"""(
-            select event_date, event_id, node_id, service, method, trace_id, timestamp, duration_ms, metadata,
+            select event_date, event_id, node_id, service, method, trace_id, timestamp, duration_ms, {found} as found,
                 nullif(trim(error, ' ' || chr(9) || chr(10) || chr(13)), '') as error
             from {source} where not success and caused_by is null)"""  # noqa: S608 - constants and names of our own only
-    stand_in = f"{_literal(NO_TEXT_PREFIX)} || ' service=' || service || ' method=' || method || coalesce(' status=' || coalesce({status}), '')"
+    stand_in = f"{_literal(NO_TEXT_PREFIX)} || ' service=' || service || ' method=' || method || coalesce(' status=' || {status}, '')"
     return f"""
         select event_date, event_id, node_id, service, method, trace_id, timestamp, {_bucket_sql("duration_ms")} as bucket,
             coalesce(masked_error, '') <> '' as has_text,

@@ -304,8 +304,9 @@ EVENT_SCHEMA = json.dumps({"event_id": "VARCHAR", "event_type": "VARCHAR", "time
 _KEYS = "[" + ", ".join(f"'{key}'" for key in sorted(_KNOWN_KEYS)) + "]"
 _USUAL_TOP = "['event_id', 'event_type', 'execution_trace', 'conversation_log', 'timestamp']"
 _USUAL_TRACE = f"[{_USUAL_TOP}, ['trace_id', 'request_id', 'service', 'method', 'duration_ms', 'success', 'error', 'metadata', 'timestamp'], []]"
+_MAP = '"MAP(VARCHAR,VARCHAR)"'
+"""What an object with unknown fields is read as; null where a key is in it twice. It costs as much as all the rest of a line, so that metadata stays JSON."""
 _USUAL_TALK = f"[{_USUAL_TOP}, [], ['log_id', 'session_id', 'user_query', 'system_response', 'metadata', 'timestamp']]"
-_NO_MAP = "map([]::varchar[], []::varchar[])"
 
 
 def _coerced(field: str, path: str) -> str:
@@ -324,11 +325,6 @@ _DOUBTS = (
     " or ".join(f"contains(line, '{literal}')" for literal in _LITERALS)
     + f" or case when strlen(line) > {_LONG_LINE} then length(regexp_replace(line, '[^\\[{{:]+', '', 'g')) > {_MANY_MARKS} else false end"
 )
-
-
-def metadata_sql(column: str) -> str:
-    """Return SQL for the map that a JSON object is; null where a key is in it twice. It costs as much as all the rest of a line, so it is made once."""
-    return f"""case when {column} is null or {column} = '{{}}' then {_NO_MAP} else from_json({column}, '"MAP(VARCHAR,VARCHAR)"') end"""
 
 
 def parsed_sql(lines: str, *, doubt: bool = True) -> str:
@@ -366,19 +362,19 @@ def parsed_sql(lines: str, *, doubt: bool = True) -> str:
                  else make_timestamp(epoch_us(try_cast(time_text as timestamptz))) end as event_time
         from fl_flat),
     fl_full as (
-        select *, case when has_unknown then from_json(json_extract(line, case when has_trace then '$.execution_trace' else '$.conversation_log' end), '"MAP(VARCHAR,VARCHAR)"') end as fields,
-            case when has_unknown then from_json(line, '"MAP(VARCHAR,VARCHAR)"') end as top
+        select *, case when has_unknown then from_json(json_extract(line, case when has_trace then '$.execution_trace' else '$.conversation_log' end), '{_MAP}') end as fields,
+            case when has_unknown then from_json(line, '{_MAP}') end as top, case when has_unknown then from_json(coalesce(metadata_raw, '{{}}'), '{_MAP}') end as own
         from fl_typed)
     select file_no, line_no, row_no, event_id, has_trace as is_trace, {names}, duration_ms, success_raw = 'true' as success, event_time, has_unknown,
         case when has_unknown then to_json(map_concat(
             map_from_entries(list_filter(list_concat(map_entries(fields), map_entries(top)), lambda entry: entry.value is not null and not list_contains({_KEYS}, entry.key))),
-            {metadata_sql("metadata_raw")}))::varchar else metadata_raw end as metadata,
+            own))::varchar else coalesce(metadata_raw, '{{}}') end as metadata,
         coalesce(
             event_id = '' or has_trace = has_talk or event_type <> case when has_trace then 'ExecutionTrace' else 'ConversationLog' end
             or metadata_raw[1] <> '{{' or (event_time is null and time_text is not null) or not {in_time}
             or (has_trace and (service = '' or method = '' or success_raw not in ('true', 'false')
                 or (duration_raw is not null and (duration_ms is null or not isfinite(duration_ms) or duration_ms < 0 or duration_raw[1] = '"'))))
-            or (has_unknown and (fields is null or top is null))
+            or (has_unknown and (fields is null or top is null or own is null))
             or {_DOUBTS if doubt else "false"}
             or {coerced}
             or (has_trace and (service is null or method is null or success_raw is null)), true)
@@ -473,13 +469,13 @@ def events_sql(lines: str, sources: str, start: date, *, doubt: bool = True) -> 
     paths = "['$.node_id', '$.trace_id', '$.caused_by']"
     return f"""
     with fl_found as (
-        select *, case when metadata is not null and metadata <> '{{}}' then json_extract_string(metadata, {paths}) end as found
+        select *, case when metadata <> '{{}}' then json_extract_string(metadata, {paths}) end as found
         from ({parsed_sql(lines, doubt=doubt)})),
     fl_events as (
         select p.* exclude (trace_id, caused_by, found), s.received,
             coalesce(p.trace_id, case when not is_trace then found[2] end) as trace_id,
             coalesce(p.caused_by, found[3]) as caused_by, coalesce(nullif(found[1], ''), s.node, 'unknown') as node_id,
-            metadata is null or metadata = '{{}}' or (not has_unknown and regexp_full_match(metadata, '{_SAFE_METADATA}')) as is_safe_metadata
+            metadata = '{{}}' or (not has_unknown and regexp_full_match(metadata, '{_SAFE_METADATA}')) as is_safe_metadata
         from fl_found p join {sources} s using (file_no)),
     fl_names as (
         select *, {names} as names, coalesce(event_time < timestamp '{start}' or event_time > received + interval 1 day, true) as has_clock_skew
@@ -513,17 +509,10 @@ def redacted_sql(items: str, rule_set: int) -> str:
 
 
 def staged_sql(events: str) -> str:
-    """Return a SELECT of the events that may be stored; without those whose metadata has a key twice.
+    """Return a SELECT of the events that may be stored: those without a doubt.
 
     Args:
-        events: what `events_sql` gave, redacted, without suspect rows; `pairs` holds the entries of metadata where something in it was masked, `masked` what was.
+        events: what `events_sql` gave, redacted; `masked` says what was.
     """
-    # Masked keys may have become equal: then they are numbered.
-    keys = "list_transform(pairs, lambda p, i: case when len(list_filter(pairs, lambda q: q[1] = p[1])) > 1 then p[1] || '#' || i else p[1] end)"
-    values = "list_transform(pairs, lambda p: coalesce(p[2], ''))"
-    split = f"case when pairs is not null then list_transform(pairs, lambda e: string_split(e, chr({ord(KEY_SEPARATOR)}))) end"
-    made = f"case when pairs is not null then coalesce(try(map({keys}, {values})), map {{'{UNREDACTABLE}': ''}}) else {metadata_sql('metadata')} end"
-    return f"""
-    select event_date, file_no, line_no, is_trace, has_clock_skew, masked, {content_sql("either")} as content, {", ".join(_COLUMNS)}
-    from (select * replace ({made} as metadata) from (select * replace ({split} as pairs) from {events}))
-    where metadata is not null"""  # noqa: S608 - constants and names of our own only
+    return f"""select event_date, file_no, line_no, is_trace, has_clock_skew, masked, {content_sql("either")} as content, {", ".join(_COLUMNS)}
+        from {events} where not is_suspect"""  # noqa: S608 - constants and names of our own only

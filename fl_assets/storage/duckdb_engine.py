@@ -8,12 +8,12 @@ Lines go from file to DuckDB as Arrow, without a copy; nothing is stored, not ev
 
 import fcntl
 import os
-import queue
 import secrets
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -23,43 +23,25 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import duckdb
-import numpy as np
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 from duckdb.func import PythonUDFType
 
 from fl_assets.domain.conversations import conversation_signals_sql
 from fl_assets.domain.formats import Format, Refusal, detect
-from fl_assets.domain.redaction import ITEM_SEPARATOR, KEY_SEPARATOR, UNREDACTABLE, redact, redact_id, redact_with_counts
+from fl_assets.domain.redaction import redact, redact_id, redact_with_counts
 from fl_assets.domain.settings import FederatedLearningConfig
 from fl_assets.domain.signatures import blank_digits, call_totals_sql, signature_sql
-from fl_assets.domain.telemetry import (
-    RULE_SETS,
-    TEXTS,
-    BadLine,
-    content_sql,
-    event_day,
-    events_sql,
-    excerpt,
-    metadata_sql,
-    parse_time,
-    read_line,
-    redact_event,
-    redacted_sql,
-    rule_sets_sql,
-    safe_redact,
-    staged_sql,
-)
+from fl_assets.domain.telemetry import content_sql, event_day, excerpt, parse_time, safe_redact
 from fl_assets.storage.lake import SCHEMA_VERSION, Lake, Manifest, remove_folder
-from fl_assets.storage.pii_names import PLACEHOLDERS, load_name_masking
+from fl_assets.storage.pii_names import load_name_masking
+from fl_assets.storage.staging import Stager, lines_of
 from fl_assets.storage.tables import CONVERSATION_LOGS, ERROR_RECORDS, LAKE_TABLES, QUARANTINED_EVENTS, RAW_TRACES, TABLES, Table
 from fl_assets.storage.telemetry_files import (
     BATCH_SCHEMA,
     Reading,
     Source,
     TelemetryIndex,
-    batch_of,
     is_readable,
     line_batches,
     numbered_lines,
@@ -70,12 +52,12 @@ TELL_SECS = 5.0
 """Seconds between two words about how far reading is."""
 MEMORY_LIMIT_MB = 700
 """What DuckDB may take; beyond it, redacted rows spill to files below data_path."""
-BATCH_BYTES = 128 * 1024 * 1024
+BATCH_BYTES = 64 * 1024 * 1024
 ROUND_BYTES = 8 * 1024**3
 """Bytes of source files that are staged and committed together: what a crash in a huge backlog can cost, and what may spill."""
+STAGERS = 2
+"""Batches that are staged side by side: the steps between DuckDB's own use one core each."""
 _FORMAT_ROWS = 10_000
-_CHUNK_ROWS = 8192
-"""Rows of an Arrow chunk: what one thread of DuckDB takes at a time."""
 
 
 class Engine(Protocol):
@@ -333,8 +315,7 @@ class _Ingestion:
         begin = told = time.monotonic()
         lines = read_bytes = 0
         total_bytes = sum(_weight_of(reading.source) for reading in self.readings)
-        for batch in _ahead(_tables(self._batches())):
-            self._stage(batch)
+        for batch in self._staged():
             lines, read_bytes, now = lines + batch.num_rows, read_bytes + batch["line"].nbytes, time.monotonic()
             if now - told >= TELL_SECS:
                 told, share = now, min(0.99, read_bytes / max(1, total_bytes))
@@ -384,11 +365,11 @@ class _Ingestion:
         schema = pa.schema([("file_no", pa.int32()), ("path", pa.string()), ("node", pa.string()), ("received", pa.timestamp("us"))])
         table = pa.Table.from_pylist(sources, schema=schema)
         self.connection.register("fl_given", table)
-        self.connection.execute("create temp table fl_sources as select * from fl_given")
+        self.connection.execute("create table fl_sources as select * from fl_given")
         self.connection.unregister("fl_given")
         columns = {column.name: column.type for table in (RAW_TRACES, CONVERSATION_LOGS) for column in table.columns if not column.name.startswith("source_")}
         extra = {"file_no": "INTEGER", "line_no": "BIGINT", "is_trace": "BOOLEAN", "masked": "VARCHAR", "content": "UBIGINT"}
-        self.connection.execute(f"create temp table fl_stage ({', '.join(f'{name} {kind}' for name, kind in {**columns, **extra}.items())})")
+        self.connection.execute(f"create table fl_stage ({', '.join(f'{name} {kind}' for name, kind in {**columns, **extra}.items())})")
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         for number, reading in enumerate(self.readings):
@@ -424,138 +405,36 @@ class _Ingestion:
                 else:
                     rows.append((result.line, result.data))
             if rows:
-                yield _lines_of(number, rows)
+                yield lines_of(number, rows)
                 rows = []
 
     # Staging
 
-    def _stage(self, batch: pa.Table) -> None:
-        """Stage a batch; lines that the SQL has doubts about are read strictly, redacted one by one, and staged again."""
-        again: list[pa.RecordBatch] = []
-        for file_no, line_no, raw in self._insert(batch):
-            event = read_line(raw)
-            if isinstance(event, BadLine):
-                self._quarantine(file_no, line_no, event, raw)
-            elif event is not None:
-                redacted, counts = redact_event(event, self.secret)
-                for entity, count in counts.items():
-                    self.redactions[None, entity] += count
-                again.append(_lines_of(file_no, [(line_no, redacted)]))
-        for file_no, line_no, raw in self._insert(_numbered(again), doubt=False) if again else ():
-            self._quarantine(file_no, line_no, BadLine("wrong_type", "cannot be read without a doubt"), raw)
-
-    def _insert(self, batch: pa.Table, *, doubt: bool = True) -> list[tuple[int, int, bytes]]:
-        """Stage a batch, and return the lines of it that are suspect: (file_no, line_no, line). Raw text stays in Arrow: what DuckDB keeps may spill to disk."""
-        self.connection.register("fl_lines", batch)
-        events = self.connection.sql(events_sql("fl_lines", "fl_sources", self.settings.start_date, doubt=doubt)).to_arrow_table(_CHUNK_ROWS)
-        if len(events) != len(batch):
-            message = f"{len(batch)} lines became {len(events)} events: some were lost"
-            raise RuntimeError(message)
-        events = self._redact(events)
-        if pc.any(events["is_suspect"]).as_py():
-            events = events.filter(pc.invert(events["is_suspect"]))
-        self.connection.register("fl_events", events)
-        staged = self.connection.execute(f"insert into fl_stage by name {staged_sql('fl_events')}").fetchall()[0][0]
-        suspects = np.ones(len(batch), dtype=bool)
-        suspects[events["row_no"].to_numpy()] = False
-        if staged < len(events):
-            doubled = self.connection.sql(f"select row_no from fl_events where pairs is null and {metadata_sql('metadata')} is null").fetchnumpy()["row_no"]  # noqa: S608
-            suspects[doubled] = True
-        for name in ("fl_events", "fl_lines"):
-            self.connection.unregister(name)
-        found = np.flatnonzero(suspects)
-        if not len(found):
-            return []
-        if staged + len(found) != len(batch):
-            message = f"{len(batch)} lines became {staged} events and {len(found)} lines to look at again: some were lost"
-            raise RuntimeError(message)
-        lines = batch.select(["file_no", "line_no", "line"]).take(pa.array(found))
-        return [(file_no, line_no, line.encode()) for file_no, line_no, line in zip(*(column.to_pylist() for column in lines.columns), strict=True)]
-
-    def _redact(self, events: pa.Table) -> pa.Table:
-        """Redact what `events_sql` says must be, each distinct text once, since many repeat; rows whose names hold personal data become suspect."""
-        keys, values = (events[name].combine_chunks() for name in ("keys", "items"))
-        entries = pc.binary_join_element_wise(keys.flatten(), pc.fill_null(values.flatten(), ""), KEY_SEPARATOR)
-        texts = [events[name].combine_chunks() for name in (*TEXTS, "names")]
-        encoded = pa.concat_arrays([*texts, entries]).dictionary_encode()
-        items = encoded.dictionary
-        places, redacted, masked = self._redacted_items(items)
-        # Of each text, the place of its redacted form, or -1
-        all_at = np.append(places, -1)[pc.fill_null(encoded.indices, len(items)).to_numpy()]
-        *texts_at, entries_at = np.split(all_at, np.cumsum([len(text) for text in texts]))
-        suspect = texts_at[-1] >= 0
-        crashed = np.append(pc.equal(redacted, UNREDACTABLE).to_numpy(zero_copy_only=False), False)  # what SQL could not redact is redacted value by value
-        counts = []
-        for name, text, at in zip(TEXTS, texts, texts_at, strict=False):
-            if (at >= 0).any():
-                events = events.set_column(
-                    events.column_names.index(name), name, pc.replace_with_mask(text, pa.array(at >= 0), redacted.take(pa.array(at[at >= 0])))
-                )
-                counts.append(_named(masked, at))
-                suspect |= crashed[at]
-        offsets = keys.offsets.to_numpy() - keys.offsets[0].as_py()
-        rows = np.repeat(np.arange(len(keys)), np.diff(offsets))  # of each entry
-        changed = np.zeros(len(keys), dtype=bool)
-        changed[rows[entries_at >= 0]] = True
-        if changed.any():
-            entries = pc.replace_with_mask(entries, pa.array(entries_at >= 0), redacted.take(pa.array(entries_at[entries_at >= 0])))
-            counts.append(pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), _named(masked, entries_at)), ""))
-            lost = pc.invert(pc.match_substring(entries, KEY_SEPARATOR)).to_numpy(zero_copy_only=False)
-            suspect[rows[lost]] = True
-        pairs = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), entries, mask=pa.array(~changed))
-        total = pc.binary_join_element_wise(*counts, "") if counts else pa.nulls(len(events), pa.string())
-        suspect = pc.or_(events["is_suspect"], pa.array(suspect))
-        return (
-            events.drop_columns(["names", "keys", "items", "is_suspect"])
-            .append_column("is_suspect", suspect)
-            .append_column("pairs", pairs)
-            .append_column("masked", pc.if_else(pc.equal(total, ""), None, total))
-        )
-
-    def _redacted_items(self, items: pa.StringArray) -> tuple[np.ndarray, pa.Array, pa.Array]:
-        """Return, of distinct texts, the place of each in the redacted ones, or -1; those; and what was masked in them."""
-        self.connection.register("fl_items", pa.table({"item_no": pa.array(np.arange(len(items))), "item": items}))
-        hinted = self.connection.sql(rule_sets_sql("fl_items")).to_arrow_table(_CHUNK_ROWS)
-        found = []
-        for rule_set in sorted(RULE_SETS):
-            chosen = hinted.filter(pc.equal(hinted["rule_set"], rule_set)).select(["item_no", "item"])
-            if len(chosen):
-                self.connection.register("fl_hinted", chosen)
-                found.append(self.connection.sql(redacted_sql("fl_hinted", rule_set)).to_arrow_table(_CHUNK_ROWS))
-                self.connection.unregister("fl_hinted")
-        self.connection.unregister("fl_items")
-        places = np.full(len(items), -1)
-        redacted, masked = pa.array([], pa.string()), pa.array([], pa.string())
-        if found:
-            table = pa.concat_tables(found)
-            places[table["item_no"].to_numpy()] = np.arange(len(table))
-            redacted, masked = table["item"].combine_chunks(), table["masked"].combine_chunks()
-        return self._nameless(items, places, redacted, masked) if self.mask_names else (places, redacted, masked)
-
-    def _nameless(self, items: pa.StringArray, places: np.ndarray, redacted: pa.Array, masked: pa.Array) -> tuple[np.ndarray, pa.Array, pa.Array]:
-        """Mask person names too, in all texts but ids and keys: text by text, since a model reads them."""
-        texts, counts = redacted.to_pylist(), masked.to_pylist()
-        for number, item in enumerate(items.to_pylist()):
-            if ITEM_SEPARATOR in item or not self.mask_names:
-                continue
-            at = places[number]
-            before = texts[at] if at >= 0 else item
-            key, separator, value = before.rpartition(KEY_SEPARATOR)
-            after = key + separator + self.mask_names(value)
-            if after != before:
-                if at < 0:
-                    at = places[number] = len(texts)
-                    texts.append(after)
-                    counts.append("")
-                texts[at] = after
-                counts[at] += "".join(f"{entity} " * (after.count(mark) - before.count(mark)) for entity, mark in PLACEHOLDERS.items())
-        return places, pa.array(texts, pa.string()), pa.array(counts, pa.string())
-
-    def _clean(self, text: str) -> str:
-        return self.mask_names(redact(text)) if self.mask_names else redact(text)
-
-    def _quarantine(self, file_no: int, line_no: int, bad: BadLine, raw: bytes) -> None:
-        self.bad.append((file_no, line_no, bad.reason, bad.detail, excerpt(raw, self._clean), len(raw.rstrip(b"\r\n"))))
+    def _staged(self) -> Iterator[pa.Table]:
+        """Stage batches, some side by side while the next one is read, and give each once it is staged."""
+        stagers = [
+            Stager(self.connection.cursor(), start=self.settings.start_date, secret=self.secret, mask_names=self.mask_names)
+            for _ in range(1 if self.mask_names else STAGERS)
+        ]
+        free, running = list(stagers), {}
+        with ThreadPoolExecutor(len(stagers), thread_name_prefix="fl-stage") as pool:
+            for batch in _tables(self._batches()):
+                if not free:
+                    wait(running, return_when=FIRST_COMPLETED)
+                for future in [future for future in running if future.done()]:
+                    stager, staged = running.pop(future)
+                    future.result()
+                    free.append(stager)
+                    yield staged
+                stager = free.pop()
+                running[pool.submit(stager.stage, batch)] = stager, batch
+            for future, (_, staged) in running.items():
+                future.result()
+                yield staged
+        for stager in stagers:
+            self.bad += stager.bad
+            self.redactions.update({(None, entity): count for entity, count in stager.redactions.items()})
+            stager.connection.close()
 
     # Once each
 
@@ -664,6 +543,9 @@ class _Ingestion:
             )
         return self._count("fl_records")
 
+    def _clean(self, text: str) -> str:
+        return self.mask_names(redact(text)) if self.mask_names else redact(text)
+
     def _redacted(self, text: str) -> str:
         redacted, counts = redact_with_counts(text)
         redacted = self.mask_names(redacted) if self.mask_names else redacted
@@ -746,11 +628,6 @@ class _Ingestion:
         return self.connection.execute(f"select count(*) from {relation}").fetchall()[0][0]  # noqa: S608 - our own names
 
 
-def _named(masked: pa.Array, places: np.ndarray) -> pa.Array:
-    """Return what was masked at each place, '' where that is -1."""
-    return pc.fill_null(masked.take(pa.array(places, mask=places < 0)), "")
-
-
 @lru_cache(maxsize=10_000)
 def _redacted_name(name: str | None, secret: bytes) -> str | None:
     return redact_id(name, secret) if name is not None else None
@@ -775,16 +652,6 @@ def _rounds(sources: Iterable[Source]) -> Iterator[list[Source]]:
         yield held
 
 
-def _lines_of(file_no: int, rows: list[tuple[int, bytes]]) -> pa.RecordBatch:
-    return batch_of(file_no, np.array([line for line, _ in rows], dtype=np.int64), pa.array([data for _, data in rows], type=pa.binary()).cast(pa.string()))
-
-
-def _numbered(batches: list[pa.RecordBatch]) -> pa.Table:
-    """Return batches as one table, with `row_no` as the place in it."""
-    table = pa.Table.from_batches(batches, schema=BATCH_SCHEMA)
-    return table.append_column("row_no", pa.array(np.arange(len(table), dtype=np.int64)))
-
-
 def _tables(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
     """Put batches together to tables of some size, so that neither small files nor long lines matter."""
     held: list[pa.RecordBatch] = []
@@ -793,47 +660,11 @@ def _tables(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
         held.append(batch)
         size += _weight(batch)
         if size >= BATCH_BYTES:
-            yield _numbered(held)
+            yield pa.Table.from_batches(held, schema=BATCH_SCHEMA)
             held, size = [], 0
     if held:
-        yield _numbered(held)
+        yield pa.Table.from_batches(held, schema=BATCH_SCHEMA)
 
 
 def _weight(batch: pa.RecordBatch) -> int:
     return batch.get_total_buffer_size()
-
-
-def _ahead(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Read the next table in a thread while the last one is worked on."""
-    done = object()
-    held: queue.Queue[Any] = queue.Queue(maxsize=1)
-    stopped = threading.Event()
-
-    def put(item: Any) -> None:
-        while not stopped.is_set():
-            try:
-                held.put(item, timeout=0.5)
-                return
-            except queue.Full:
-                continue
-
-    def read() -> None:
-        try:
-            for table in tables:
-                put(table)
-                if stopped.is_set():
-                    return
-            put(done)
-        except BaseException as error:  # raised again where it is looked at
-            put(error)
-
-    thread = threading.Thread(target=read, name="fl-read-ahead", daemon=True)
-    thread.start()
-    try:
-        while (item := held.get()) is not done:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stopped.set()
-        thread.join()

@@ -16,12 +16,12 @@ _ARROW = {
     "DATE": pa.date32(),
     "DOUBLE": pa.float64(),
     "INTEGER": pa.int32(),
+    "JSON": pa.string(),
     "TIMESTAMP": pa.timestamp("us"),
     "VARCHAR": pa.string(),
     "BIGINT[]": pa.list_(pa.int64()),
     "VARCHAR[]": pa.list_(pa.string()),
     "MAP(INTEGER, BIGINT)": pa.map_(pa.int32(), pa.int64()),
-    "MAP(VARCHAR, VARCHAR)": pa.map_(pa.string(), pa.string()),
 }
 
 
@@ -86,7 +86,7 @@ RAW_TRACES = Table(
         Column("success", "BOOLEAN", "Whether it succeeded."),
         Column("error", "VARCHAR", "Error text, redacted; null when there is none."),
         Column("caused_by", "VARCHAR", "Id of the deeper failed span that this failure only repeats; null for a failure of its own."),
-        Column("metadata", "MAP(VARCHAR, VARCHAR)", "Further attributes, redacted."),
+        Column("metadata", "JSON", "Further attributes, redacted: an object, whose keys `metadata->>'key'` reads."),
         *_SOURCE,
     ),
 )
@@ -104,7 +104,7 @@ CONVERSATION_LOGS = Table(
         Column("trace_id", "VARCHAR", "Trace of the calls made in it (from metadata), or null."),
         Column("user_query", "VARCHAR", "What the user said, redacted."),
         Column("system_response", "VARCHAR", "What the system answered, redacted."),
-        Column("metadata", "MAP(VARCHAR, VARCHAR)", "Further attributes, redacted."),
+        Column("metadata", "JSON", "Further attributes, redacted: an object, whose keys `metadata->>'key'` reads."),
         *_SOURCE,
     ),
 )

@@ -17,7 +17,6 @@ from fl_assets.domain.telemetry import (
     BadLine,
     event_day,
     excerpt,
-    metadata_sql,
     parse_time,
     parsed_sql,
     read_line,
@@ -43,7 +42,8 @@ def parsed(*lines: bytes, doubt: bool = True) -> list[dict]:
     connection.register("fl_lines", table)
     return (
         connection.sql(
-            f"select * exclude (has_unknown) replace ({metadata_sql('metadata')} as metadata) from ({parsed_sql('fl_lines', doubt=doubt)}) order by row_no"
+            "select * exclude (has_unknown) replace (from_json(metadata, '\"MAP(VARCHAR,VARCHAR)\"') as metadata) "
+            f"from ({parsed_sql('fl_lines', doubt=doubt)}) order by row_no"
         )
         .to_arrow_table()
         .to_pylist()

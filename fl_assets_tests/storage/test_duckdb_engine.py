@@ -6,12 +6,13 @@ from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import duckdb
 import orjson
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from fl_assets.domain.redaction import KEY_SEPARATOR, redact
@@ -261,10 +262,37 @@ def test_what_stands_beside_a_masked_value_is_kept(case):
     report = case.engine.ingest()
     (row,) = case.rows("raw_traces")
     assert row["error"] == "mail <EMAIL> now"
-    metadata = dict(row["metadata"])
-    assert {key: metadata[key] for key in ("node_id", "k", "empty", "mail")} == {"node_id": "n1", "k": "v", "empty": "", "mail": "<EMAIL>"}
+    assert orjson.loads(row["metadata"]) == {"node_id": "n1", "k": "v", "empty": "", "n": None, "mail": "<EMAIL>"}
     assert report.redactions == {"EMAIL": 2}
     assert case.engine.day_stats(DAY)["redacted_email"] == 2
+
+
+@given(st.lists(st.dictionaries(st.text(max_size=5), st.none() | st.text(max_size=20), max_size=4), min_size=1, max_size=4))
+@example([{"quote": '"', "backslash": "\\", "line": "a\n\r\tb", "control": "\x01\x7f\u2028", "null": None, '":""': '":""', "other": "ü😀"}])
+@settings(max_examples=25, deadline=None)
+def test_metadata_in_which_something_is_masked_keeps_all_else_whatever_it_is(notes):
+    with TemporaryDirectory() as folder:
+        case = Case(Path(folder))
+        metadata = [{"node_id": "n1", "mail": "b@example.com", **{f"x{key}": value for key, value in note.items()}} for note in notes]
+        case.write("a.jsonl", *(call_line(f"e{n}", metadata=entries) for n, entries in enumerate(metadata)))
+        case.engine.ingest()
+        stored = {row["event_id"]: orjson.loads(row["metadata"]) for row in case.rows("raw_traces")}
+    separators = str.maketrans("\x1d\x1e\x1f", "   ")
+    for n, entries in enumerate(metadata):
+        if all("\0" not in text for item in entries.items() for text in item if text):
+            assert stored[f"e{n}"] == {key.translate(separators): value and redact(value.translate(separators)) for key, value in entries.items()}
+        else:
+            assert f"e{n}" not in stored
+
+
+def test_a_key_that_is_there_twice_counts_once_and_a_masked_one_keeps_its_value(case):
+    line = call_line("e1", metadata={"node_id": "n1", "a@example.com": "1", "b@example.com": "2"}).replace(b'"node_id"', b'"k":"first","k":"second","node_id"')
+    case.write("a.jsonl", line)
+    case.engine.ingest()
+    (row,) = case.rows("raw_traces")
+    metadata = orjson.loads(row["metadata"])
+    assert sorted(metadata.values()) == ["1", "2", "first", "n1"]
+    assert b"example.com" not in row["metadata"].encode()
 
 
 def test_compressed_files_and_files_of_many_blocks_are_read_alike(tmp_path, monkeypatch):
@@ -403,7 +431,7 @@ def test_the_fast_way_redacts_every_text_of_the_corpus_as_the_rules_in_python_do
     stored = {row["event_id"]: row for table in ("raw_traces", "conversation_logs") for row in case.rows(table)}
     for n, text in enumerate(texts):
         assert stored[f"e{n}"]["error"] == redact(text)
-        assert dict(stored[f"e{n}"]["metadata"])["note"] == redact(f"note{KEY_SEPARATOR}{text}").partition(KEY_SEPARATOR)[2]
+        assert orjson.loads(stored[f"e{n}"]["metadata"])["note"] == redact(f"note{KEY_SEPARATOR}{text}").partition(KEY_SEPARATOR)[2]
         assert stored[f"c{n}"]["user_query"] == redact(text)
         assert (stored[f"m{n}"]["method"] == text) == (redact(text) == text)
 
@@ -417,7 +445,7 @@ def test_names_are_masked_when_that_is_on_in_texts_and_values_but_not_in_ids(cas
         one.engine.ingest()
     assert [row["error"] for row in case.rows("raw_traces")] == ["Mia wrote to <EMAIL>"], "off by default"
     (row,) = named.rows("raw_traces")
-    assert (row["event_id"], row["error"], dict(row["metadata"])) == ("Mia-1", "<PERSON> wrote to <EMAIL>", {"node_id": "n1", "note": "for <PERSON>"})
+    assert (row["event_id"], row["error"], orjson.loads(row["metadata"])) == ("Mia-1", "<PERSON> wrote to <EMAIL>", {"node_id": "n1", "note": "for <PERSON>"})
     assert [row["excerpt"] for row in named.rows("quarantined_events")] == ["<PERSON> {"]
     assert named.engine.day_stats(DAY)["redacted_person"] == 2
 

@@ -1,0 +1,211 @@
+"""Staging: batches of lines become redacted rows of `fl_stage`, in bulk.
+
+What goes here: running the SQL of `domain/telemetry.py` over a batch, redacting each distinct text once, sending lines in doubt the slow way.
+What does not: where batches come from and what becomes of the rows (`duckdb_engine.py`), the rules (`domain/redaction.py`, `domain/telemetry.py`).
+
+Raw text stays in Arrow memory until it is redacted: what DuckDB keeps may spill to disk.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fl_assets.domain.redaction import ITEM_SEPARATOR, KEY_SEPARATOR, UNREDACTABLE, redact
+from fl_assets.domain.telemetry import RULE_SETS, TEXTS, BadLine, events_sql, excerpt, read_line, redact_event, redacted_sql, rule_sets_sql, staged_sql
+from fl_assets.storage.pii_names import PLACEHOLDERS
+from fl_assets.storage.telemetry_files import BATCH_SCHEMA, batch_of
+
+_CHUNK_ROWS = 8192
+"""Rows of an Arrow chunk: what one thread of DuckDB takes at a time."""
+
+
+class _Given:
+    """A table under one name, another one each time: so that what reads it is planned once. Planning the rules of redaction takes DuckDB a third of a second."""
+
+    table: pa.Table
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        return self.table.__arrow_c_stream__(requested_schema)
+
+
+class Stager:
+    """Stages one batch after another on a connection of its own; several work side by side.
+
+    Attributes:
+        bad: refused lines, as (file_no, line_no, reason, detail, excerpt, bytes).
+        redactions: values masked one by one, by entity; what was masked in bulk says so in `fl_stage.masked`.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, *, start: date, secret: bytes, mask_names: Callable[[str], str] | None = None) -> None:
+        self.connection = connection
+        self.bad: list[tuple[int, int, str, str, str, int]] = []
+        self.redactions: Counter[str] = Counter()
+        self._start, self._secret, self._mask_names = start, secret, mask_names
+        self._given: dict[str, _Given] = {}
+
+    def stage(self, batch: pa.Table) -> None:
+        """Stage a batch; lines that the SQL has doubts about are read strictly, redacted one by one, and staged again.
+
+        Args:
+            batch: (`file_no`, `line_no`, `line`), as `telemetry_files.line_batches` gives them.
+        """
+        again: list[pa.RecordBatch] = []
+        for file_no, line_no, raw in self._insert(batch):
+            event = read_line(raw)
+            if isinstance(event, BadLine):
+                self._quarantine(file_no, line_no, event, raw)
+            elif event is not None:
+                redacted, counts = redact_event(event, self._secret)
+                self.redactions.update(counts)
+                again.append(lines_of(file_no, [(line_no, redacted)]))
+        for file_no, line_no, raw in self._insert(pa.Table.from_batches(again, schema=BATCH_SCHEMA), doubt=False) if again else ():
+            self._quarantine(file_no, line_no, BadLine("wrong_type", "cannot be read without a doubt"), raw)
+
+    def clean(self, text: str) -> str:
+        """Redact one text, person names too where they are to be."""
+        return self._mask_names(redact(text)) if self._mask_names else redact(text)
+
+    def _quarantine(self, file_no: int, line_no: int, bad: BadLine, raw: bytes) -> None:
+        self.bad.append((file_no, line_no, bad.reason, bad.detail, excerpt(raw, self.clean), len(raw.rstrip(b"\r\n"))))
+
+    def _insert(self, batch: pa.Table, *, doubt: bool = True) -> list[tuple[int, int, bytes]]:
+        """Stage a batch, and return the lines of it that are suspect: (file_no, line_no, line)."""
+        batch = batch.append_column("row_no", pa.array(np.arange(len(batch), dtype=np.int64)))
+        read = "fl_read_lines" if doubt else "fl_read_again"
+        events = self._run(read, batch, lambda given: events_sql(given, "fl_sources", self._start, doubt=doubt))
+        if len(events) != len(batch):
+            message = f"{len(batch)} lines became {len(events)} events: some were lost"
+            raise RuntimeError(message)
+        events = self._redact(events)
+        staged = self._run("fl_insert", events, lambda given: f"insert into fl_stage by name {staged_sql(given)}")["Count"][0].as_py()
+        if staged == len(batch):
+            return []
+        found = events["row_no"].filter(events["is_suspect"])
+        if staged + len(found) != len(batch):
+            message = f"{len(batch)} lines became {staged} events and {len(found)} lines to look at again: some were lost"
+            raise RuntimeError(message)
+        lines = batch.select(["file_no", "line_no", "line"]).take(found)
+        return [(file_no, line_no, line.encode()) for file_no, line_no, line in zip(*(column.to_pylist() for column in lines.columns), strict=True)]
+
+    def _run(self, name: str, table: pa.Table, statement: Callable[[str], str]) -> pa.Table:
+        """Run a statement over a table; it is planned for the first one, and later ones have the same columns."""
+        given = self._given.get(name)
+        if given is None:
+            given = self._given[name] = _Given()
+            given.table = table
+            self.connection.register(f"{name}_given", given)
+            self.connection.execute(f"prepare {name} as {statement(f'{name}_given')}")
+        given.table = table
+        try:
+            return self.connection.sql(f"execute {name}").to_arrow_table(_CHUNK_ROWS)
+        finally:
+            given.table = table.slice(0, 0)
+
+    def _redact(self, events: pa.Table) -> pa.Table:
+        """Redact what `events_sql` says must be, each distinct text once, since many repeat; a row that cannot be redacted in bulk becomes suspect."""
+        keys, values = (events[name].combine_chunks() for name in ("keys", "items"))
+        entries = pc.binary_join_element_wise(keys.flatten(), pc.fill_null(values.flatten(), ""), KEY_SEPARATOR)
+        texts = [events[name].combine_chunks() for name in (*TEXTS, "names")]
+        encoded = pa.concat_arrays([*texts, entries]).dictionary_encode()
+        items = encoded.dictionary
+        places, redacted, masked = self._redacted_items(items)
+        # Of each text, the place of its redacted form, or -1
+        all_at = np.append(places, -1)[pc.fill_null(encoded.indices, len(items)).to_numpy()]
+        *texts_at, entries_at = np.split(all_at, np.cumsum([len(text) for text in texts]))
+        suspect = texts_at[-1] >= 0
+        crashed = np.append(pc.equal(redacted, UNREDACTABLE).to_numpy(zero_copy_only=False), False)  # what SQL could not redact is redacted value by value
+        counts = []
+        for name, text, at in zip(TEXTS, texts, texts_at, strict=False):
+            if (at >= 0).any():
+                events = events.set_column(
+                    events.column_names.index(name), name, pc.replace_with_mask(text, pa.array(at >= 0), redacted.take(pa.array(at[at >= 0])))
+                )
+                counts.append(_named(masked, at))
+                suspect |= crashed[at]
+        if (entries_at >= 0).any():
+            offsets = keys.offsets.to_numpy() - keys.offsets[0].as_py()
+            rows = np.repeat(np.arange(len(keys)), np.diff(offsets))  # of each entry
+            changed = np.zeros(len(keys), dtype=bool)
+            changed[rows[entries_at >= 0]] = True
+            counts.append(pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), _named(masked, entries_at)), ""))
+            among, at = changed[rows], entries_at[changed[rows]]  # entries of the rows in which something changed
+            before = entries.filter(pa.array(among))
+            after = pc.replace_with_mask(before, pa.array(at >= 0), redacted.take(pa.array(at[at >= 0])))
+            # A masked key (or a lost one) might be there twice: such a row is redacted value by value.
+            keys_before, keys_after = (pc.replace_substring_regex(one.filter(pa.array(at >= 0)), f"(?s){KEY_SEPARATOR}.*", "") for one in (before, after))
+            suspect[rows[among][at >= 0][pc.not_equal(keys_before, keys_after).to_numpy(zero_copy_only=False)]] = True
+            written = _json_entries(after, values.flatten().is_null().filter(pa.array(among)))
+            ends = np.append(0, np.cumsum(np.diff(offsets)[changed]))
+            objects = pc.binary_join_element_wise("{", pc.binary_join(pa.ListArray.from_arrays(pa.array(ends, pa.int32()), written), ","), "}", "")
+            place = events.column_names.index("metadata")
+            events = events.set_column(place, "metadata", pc.replace_with_mask(events["metadata"].combine_chunks(), pa.array(changed), objects))
+        total = pc.binary_join_element_wise(*counts, "") if counts else pa.nulls(len(events), pa.string())
+        suspect = pc.or_(events["is_suspect"], pa.array(suspect))
+        return (
+            events.drop_columns(["names", "keys", "items", "is_suspect"])
+            .append_column("is_suspect", suspect)
+            .append_column("masked", pc.if_else(pc.equal(total, ""), None, total))
+        )
+
+    def _redacted_items(self, items: pa.StringArray) -> tuple[np.ndarray, pa.Array, pa.Array]:
+        """Return, of distinct texts, the place of each in the redacted ones, or -1; those; and what was masked in them."""
+        hinted = self._run("fl_hint", pa.table({"item_no": pa.array(np.arange(len(items))), "item": items}), rule_sets_sql)
+        found = []
+        for rule_set in sorted(RULE_SETS):
+            chosen = hinted.filter(pc.equal(hinted["rule_set"], rule_set)).select(["item_no", "item"])
+            if len(chosen):
+                found.append(self._run(f"fl_redact_{rule_set}", chosen, lambda given, rule_set=rule_set: redacted_sql(given, rule_set)))
+        places = np.full(len(items), -1)
+        redacted, masked = pa.array([], pa.string()), pa.array([], pa.string())
+        if found:
+            table = pa.concat_tables(found)
+            places[table["item_no"].to_numpy()] = np.arange(len(table))
+            redacted, masked = table["item"].combine_chunks(), table["masked"].combine_chunks()
+        return self._nameless(items, places, redacted, masked) if self._mask_names else (places, redacted, masked)
+
+    def _nameless(self, items: pa.StringArray, places: np.ndarray, redacted: pa.Array, masked: pa.Array) -> tuple[np.ndarray, pa.Array, pa.Array]:
+        """Mask person names too, in all texts but ids and keys: text by text, since a model reads them."""
+        texts, counts = redacted.to_pylist(), masked.to_pylist()
+        for number, item in enumerate(items.to_pylist()):
+            if ITEM_SEPARATOR in item or not self._mask_names:
+                continue
+            at = places[number]
+            before = texts[at] if at >= 0 else item
+            key, separator, value = before.rpartition(KEY_SEPARATOR)
+            after = key + separator + self._mask_names(value)
+            if after != before:
+                if at < 0:
+                    at = places[number] = len(texts)
+                    texts.append(after)
+                    counts.append("")
+                texts[at] = after
+                counts[at] += "".join(f"{entity} " * (after.count(mark) - before.count(mark)) for entity, mark in PLACEHOLDERS.items())
+        return places, pa.array(texts, pa.string()), pa.array(counts, pa.string())
+
+
+def lines_of(file_no: int, rows: list[tuple[int, bytes]]) -> pa.RecordBatch:
+    """Return numbered lines of a file as a batch."""
+    return batch_of(file_no, np.array([line for line, _ in rows], dtype=np.int64), pa.array([data for _, data in rows], type=pa.binary()).cast(pa.string()))
+
+
+def _named(masked: pa.Array, places: np.ndarray) -> pa.Array:
+    """Return what was masked at each place, '' where that is -1."""
+    return pc.fill_null(masked.take(pa.array(places, mask=places < 0)), "")
+
+
+def _json_entries(entries: pa.Array, is_null: pa.Array) -> pa.Array:
+    """Return entries of metadata, key and value between KEY_SEPARATOR, as members of a JSON object (RFC 8259, section 7)."""
+    for raw, escaped in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t")):
+        entries = pc.replace_substring(entries, raw, escaped)
+    entries = pc.replace_substring(entries, KEY_SEPARATOR, '":"', max_replacements=1)
+    if pc.any(pc.match_substring_regex(entries, "[\x00-\x1f]")).as_py():
+        for code in range(0x20):
+            entries = pc.replace_substring(entries, chr(code), f"\\u{code:04x}")
+    members = pc.binary_join_element_wise('"', entries, '"', "")
+    return pc.if_else(is_null, pc.replace_substring_regex(members, '":""$', '":null'), members) if pc.any(is_null).as_py() else members
