@@ -21,6 +21,7 @@ from fl_assets.domain.releases import BY_PEOPLE, MACHINE, Rollout, TooFewNodesEr
 from fl_assets.domain.updates import RefusedChangeError, is_for_review, playbook_hash
 from fl_assets.gate import gate
 from fl_assets.storage.adapter_carrier import AdapterCarrier
+from fl_assets.storage.config_files import NeedsHumanError
 from fl_assets.storage.cycle_log import now_utc
 from fl_assets.storage.playbook_files import write_proposals
 from fl_assets.storage.release_files import Carrier, ConfigCarrier, PeopleCarrier, Releases
@@ -68,6 +69,16 @@ def open_releases(space: Workspace, clock: Clock = now_utc) -> Releases:
         channel=settings.channel,
         valid_days=settings.release_days,
     )
+
+
+def half_done_change(space: Workspace) -> str:
+    """Return what a person must put right before configs change again; '' for nothing. What a crash left half done is taken back by asking."""
+    try:
+        if space.configs:
+            space.configs.recover()
+    except NeedsHumanError as error:
+        return str(error)
+    return ""
 
 
 # Carrying out ------------------------------------------------------------------------------------------------------------------

@@ -9,8 +9,11 @@ import dagster as dg
 import pytest
 from hypothesis import settings as hypothesis_settings
 
+from fl_assets.automation import range_tags
 from fl_assets.coordinator import FederatedLearningCoordinator
 from fl_assets.domain.settings import PREFIX, FederatedLearningConfig
+from fl_assets.partitions import DAILY
+from fl_assets.resources import resources
 from fl_assets.storage.simulator import simulate
 
 # A busy machine is no failed property. CI tries the same examples each time, so that it judges the change; people's runs go on looking for new ones.
@@ -78,3 +81,13 @@ def copied(learned, fleet, tmp_path, instance):
         return coordinator_in(tmp_path / "copy", instance, **({"telemetry_path": fleet} | overrides))
 
     return make
+
+
+def ask(check: dg.AssetChecksDefinition, instance, first: date, last: date, **overrides) -> list[dg.AssetCheckEvaluation]:
+    """Run one check alone and return what it said: of each day where there are many, then of all."""
+    (key,) = check.check_keys
+    job = dg.define_asset_job("ask", selection=dg.AssetSelection.checks(check))
+    settings = {name: ",".join(value) if isinstance(value, tuple) else str(value) for name, value in overrides.items() if value is not None}
+    defs = dg.Definitions(assets=[dg.AssetSpec(key.asset_key, partitions_def=DAILY)], asset_checks=[check], jobs=[job], resources=resources(**settings))
+    outcome = defs.resolve_job_def("ask").execute_in_process(instance=instance, raise_on_error=False, tags=range_tags(first, last))
+    return outcome.get_asset_check_evaluations()

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from fl_assets.assets import updates
 from fl_assets.automation import approved_updates
+from fl_assets.checks import updates_stand
 from fl_assets.cli import app
 from fl_assets.coordinator import FederatedLearningCoordinator
 from fl_assets.domain.settings import FederatedLearningConfig
@@ -23,7 +24,7 @@ from fl_assets.storage.release_files import open_release
 from fl_assets.storage.workspace import Workspace
 from fl_assets_tests.adapter_servers import OTHER_KEY, PlainList, adapter_settings, serving
 from fl_assets_tests.build import call_line
-from fl_assets_tests.conftest import coordinator_in, settings_in
+from fl_assets_tests.conftest import ask, coordinator_in, settings_in
 
 DAY = date(2026, 11, 14)
 NODES = [f"n{number:02d}" for number in range(12)]
@@ -480,3 +481,29 @@ def test_the_command_line_answers_and_lists(folder, monkeypatch):
     assert (rejected.exit_code, "rejected" in rejected.output) == (0, True)
     refused = runner.invoke(app, ["rollback", one.decision.decision_id, "--reason", "never ran"])
     assert (type(refused.exception).__name__, "cannot be rolled_back" in str(refused.exception)) == ("RefusedChangeError", True)
+
+
+def test_an_update_that_its_outcome_took_back_is_a_warning(folder, instance):
+    space, clock, row = started(folder)
+    last = days_pass(space, clock, row, 4, failures=25)
+    space.warehouse.replace_records("update_outcomes", last, judge_day(space, last, clock=clock))
+    (said,) = ask(updates_stand, instance, last, last, **space.settings.model_dump())
+    assert (said.passed, said.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert said.description == "expected no update rolled back; found: 1 rolled back by their measured outcome, 0 for a person to look at"
+    assert said.metadata["updates"].records[0].data["decision_id"] == row["decision_id"]
+    (before,) = ask(updates_stand, instance, DAY, DAY, **space.settings.model_dump())
+    assert before.passed
+
+
+def test_a_change_that_cannot_be_taken_back_is_an_error_for_a_person(folder, instance):
+    space, clock, row = started(folder)
+    last = days_pass(space, clock, row, 1, failures=1)
+    open_releases(space, clock).promote(row["decision_id"], reason="better")
+    state = space.settings.data_path / "configs"
+    receipt = next((state / "apply").glob("*.json"))
+    (state / "journal.json").write_bytes(receipt.read_bytes())
+    (folder / "agents" / "agent.toml").write_text("nobody = 'wrote this'\n")
+    (said,) = ask(updates_stand, instance, last, last, **space.settings.model_dump())
+    assert (said.passed, said.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert "1 for a person to look at" in said.description
+    assert "needs a person" in said.metadata["updates"].records[0].data["reason"]

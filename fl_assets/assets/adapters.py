@@ -5,7 +5,7 @@ What goes here: the wiring of `storage/adapter_store.py`. What does not: the rul
 
 import dagster as dg
 
-from fl_assets.metadata import numbers, preview, report_day, table_asset
+from fl_assets.metadata import judged, numbers, preview, report_day, table_asset
 from fl_assets.partitions import DAILY, days_of
 from fl_assets.resources import WorkspaceResource
 from fl_assets.storage.adapter_store import AdapterStoreError, InstalledAdapter
@@ -50,12 +50,13 @@ def adapter_freshness(context: dg.AssetCheckExecutionContext, workspace: Workspa
     stale += [{"adapter_id": one.adapter_id, "version": one.version, "problem": f"in use, and its manifest expired on {one.expires}"} for one in used]
     stale += [{"adapter_id": "", "version": "", "problem": problem}] if problem else []
     described = f"{stale[0]['adapter_id']} {stale[0]['version']}: {stale[0]['problem']}" if stale else "all are fresh"
-    return dg.AssetCheckResult(
+    found = dg.AssetCheckResult(
         passed=not stale,
         severity=dg.AssetCheckSeverity.WARN,
         description=f"expected answering sources and manifests that hold; found: {described}",
         metadata={"stale": len(stale), **({"offending": preview(stale, ("adapter_id", "version", "problem"))} if stale else {})},
     )
+    return judged(context, lambda _: found)
 
 
 def _installed(space: Workspace) -> tuple[list[InstalledAdapter], str]:
