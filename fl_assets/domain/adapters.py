@@ -148,9 +148,9 @@ class AdapterManifest(Record):
         return next(file for file in self.files if file.name == name)
 
 
-def canonical(manifest: AdapterManifest) -> bytes:
-    """Return the one form of a manifest that is stored and signed: JSON with sorted keys, no blanks, ASCII only."""
-    return json.dumps(manifest.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode("ascii")
+def canonical(record: Record) -> bytes:
+    """Return the one form of a manifest, or another record, that is stored and signed: JSON with sorted keys, no blanks, ASCII only."""
+    return json.dumps(record.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode("ascii")
 
 
 def signed_bytes(manifest: AdapterManifest) -> bytes:

@@ -17,16 +17,12 @@ from typing import Any, Literal
 from pydantic import Field
 
 from fl_assets.domain.models import Record
+from fl_assets.domain.nodes import Standing, completeness, nodes_of
 
 Row = Mapping[str, Any]
 Change = Literal["new", "grown", "shrunk", "gone", "same"]
 Regrouping = Literal["split", "merged"]
 
-SERIES_DAYS = 14
-USUAL_DAYS = 7
-"""Days before the report's own that say which nodes usually report, and how much."""
-QUIET_SHARE = 0.25
-"""A node is quiet when it reports less than this share of what it usually does."""
 MAX_TEXT = 600
 MAX_BREAKDOWN = 5
 MAX_NODES = 200
@@ -48,6 +44,7 @@ class ReportRows:
         conversations: `event_date, node_id, sessions`, sums of the last 14 days.
         ingestion: what ingestion counted, by day (this one and the one before).
         quarantined: `reason, lines` of the day.
+        registered: nodes whose summaries are taken, heard of or not.
         threshold: confidence that a playbook must reach.
         min_nodes: nodes that a playbook must rest on.
     """
@@ -71,6 +68,7 @@ class ReportRows:
     conversations: Sequence[Row] = ()
     ingestion: Mapping[date, Mapping[str, float]] = field(default_factory=dict)
     quarantined: Sequence[Row] = ()
+    registered: Sequence[str] = ()
 
 
 class Headline(Record):
@@ -216,7 +214,7 @@ class NodeLine(Record):
     failures: int
     conversations: int
     usual: float = Field(description="Median calls and conversations a day of the days before on which the fleet reported.")
-    status: Literal["reporting", "quiet", "silent", "first seen"]
+    status: Standing
     series: tuple[int, ...] = Field(description="Calls and conversations of each of the last 14 days, oldest first.")
 
 
@@ -227,6 +225,7 @@ class Quality(Record):
     nodes_left_out: int
     nodes_reporting: int
     nodes_usual: int
+    completeness: float = Field(ge=0, le=1, description="Share of the nodes expected that reported; registered ones and those of the days before are.")
     silent: tuple[str, ...]
     events: int
     quarantined: int
@@ -505,47 +504,19 @@ def _regrouped(rows: ReportRows) -> tuple[Regrouped, ...]:
 
 
 def _quality(rows: ReportRows) -> Quality:
-    days = [rows.day - timedelta(days=back) for back in range(SERIES_DAYS - 1, -1, -1)]
-    events: Counter[tuple[str, date]] = Counter()
-    calls: Counter[tuple[str, date]] = Counter()
-    failures: Counter[tuple[str, date]] = Counter()
-    talks: Counter[tuple[str, date]] = Counter()
-    for row in rows.totals:
-        key = (row["node_id"], row["event_date"])
-        events[key] += row["calls"]
-        calls[key] += row["calls"]
-        failures[key] += row["failures"]
-    for row in rows.conversations:
-        key = (row["node_id"], row["event_date"])
-        events[key] += row["sessions"]
-        talks[key] += row["sessions"]
-    # Days on which nobody reported say something of the collection, not of a node.
-    reported_on = {day for _, day in events}
-    usual_days = [day for day in days[-1 - USUAL_DAYS : -1] if day in reported_on]
-    nodes = []
-    for node in sorted({node for node, _ in events}):
-        usual_counts = sorted(events[node, day] for day in usual_days)
-        usual = _median(usual_counts)
-        present = events[node, rows.day]
-        seen_before = any(events[node, day] for day in days[:-1])
-        if not present:
-            status = "silent"
-        elif not seen_before:
-            status = "first seen"
-        else:
-            status = "quiet" if present < QUIET_SHARE * usual else "reporting"
-        nodes.append(
-            NodeLine(
-                node_id=visible(node, 120),
-                calls=calls[node, rows.day],
-                failures=failures[node, rows.day],
-                conversations=talks[node, rows.day],
-                usual=usual,
-                status=status,
-                series=tuple(events[node, day] for day in days),
-            )
+    days = nodes_of(rows.totals, rows.conversations, rows.day, rows.registered)
+    nodes = [
+        NodeLine(
+            node_id=visible(one.node_id, 120),
+            calls=one.calls,
+            failures=one.failures,
+            conversations=one.conversations,
+            usual=one.usual,
+            status=one.status,
+            series=one.series,
         )
-    expected = {node for node, day in events if day in usual_days and events[node, day]}
+        for one in days
+    ]
     order = {"silent": 0, "quiet": 1, "first seen": 2, "reporting": 3}
     nodes.sort(key=lambda one: (order[one.status], -one.calls, one.node_id))
     stats = rows.ingestion.get(rows.day, {})
@@ -553,9 +524,10 @@ def _quality(rows: ReportRows) -> Quality:
         nodes=tuple(nodes[:MAX_NODES]),
         nodes_left_out=max(0, len(nodes) - MAX_NODES),
         nodes_reporting=sum(one.status != "silent" for one in nodes),
-        nodes_usual=len(expected),
+        nodes_usual=sum(one.is_expected for one in days),
+        completeness=completeness(days),
         silent=tuple(one.node_id for one in nodes if one.status == "silent"),
-        events=int(stats.get("events", 0)),
+        events=_events_of(stats),
         quarantined=int(stats.get("quarantined", 0)),
         bad_ratio=float(stats.get("bad_ratio", 0.0)),
         quarantine_reasons=tuple(sorted(((visible(row["reason"], 120), row["lines"]) for row in rows.quarantined), key=lambda one: (-one[1], one[0]))),
@@ -569,7 +541,7 @@ def _quality(rows: ReportRows) -> Quality:
 def _headlines(rows: ReportRows, patterns: Sequence[PatternLine], playbooks: Sequence[PlaybookLine], quality: Quality) -> tuple[Headline, ...]:
     day_before = rows.day - timedelta(days=1)
     earlier = rows.ingestion.get(day_before, {})
-    if not earlier.get("events"):  # nothing came that day, so there is nothing to compare with
+    if not _events_of(earlier):  # nothing came that day, so there is nothing to compare with
         earlier = {}
     failing = [one for one in patterns if one.failures]
     ready = sum(not one.held_because for one in playbooks)
@@ -579,7 +551,7 @@ def _headlines(rows: ReportRows, patterns: Sequence[PatternLine], playbooks: Seq
     regressed = sum(one.state == "regressed" for one in failing)
     moods = [f"{count} {name}" for count, name in ((fresh, "new"), (rising, "rising"), (regressed, "regressed")) if count]
     return (
-        Headline(name="Events", value=quality.events, before=earlier.get("events"), note="calls and conversation turns"),
+        Headline(name="Events", value=quality.events, before=_events_of(earlier) or None, note="calls and conversation turns"),
         Headline(
             name="Failed calls",
             value=_failed_share(rows.totals, rows.day),
@@ -606,7 +578,7 @@ def _headlines(rows: ReportRows, patterns: Sequence[PatternLine], playbooks: Seq
             value=quality.nodes_reporting,
             before=len(reported_before) if reported_before else None,
             more_is="good",
-            note=f"{len(quality.silent)} silent" if quality.silent else "none silent",
+            note=f"{len(quality.silent)} silent, {quality.completeness:.0%} complete" if quality.silent else "none silent",
         ),
         Headline(
             name="Unreadable lines",
@@ -652,17 +624,15 @@ def _summary(rows: ReportRows, status: str, patterns: Sequence[PatternLine], pla
     return tuple(sentences)
 
 
+def _events_of(stats: Mapping[str, float]) -> int:
+    """Events of a day: read here, and told of in summaries."""
+    return int(stats.get("events", 0)) + int(stats.get("summary_events", 0))
+
+
 def _failed_share(totals: Iterable[Row], day: date) -> float | None:
     rows = [row for row in totals if row["event_date"] == day]
     calls = sum(row["calls"] for row in rows)
     return sum(row["failures"] for row in rows) / calls if calls else None
-
-
-def _median(ordered: Sequence[int]) -> float:
-    if not ordered:
-        return 0.0
-    middle = len(ordered) // 2
-    return float(ordered[middle]) if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
 
 
 def _count(number: int, noun: str) -> str:

@@ -99,6 +99,23 @@ class FederatedLearningConfig(BaseSettings):
     max_adapter_bytes: int = Field(1_073_741_824, ge=1024, description="Largest adapter that is downloaded, bytes.")
     keep_versions: int = Field(3, ge=2, description="Installed versions that are kept of each adapter, the one in use and the one before it always.")
     vllm_url: str = Field("", description="vLLM server that an adapter is loaded into when it is switched to.")
+    # Federation: a node that sends summaries, and the coordinator that takes them
+    node_id: str = Field(
+        "", pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,99})?$", description="On a node: its name in summaries; by default the one in its telemetry."
+    )
+    node_key_path: Path | None = Field(
+        None, description="On a node: Ed25519 private key (PEM) that signs summaries; made under the data folder when not given."
+    )
+    summary_min_sessions: int = Field(3, ge=1, description="Sessions that must have had a text before a summary holds it; the same on nodes and coordinator.")
+    summary_epsilon: float = Field(
+        0.0, ge=0, le=100, description="Privacy loss of a day's summary by noise on its counts, 0 for none; the same on nodes and coordinator."
+    )
+    summary_budget: float = Field(30.0, gt=0, description="On a node: the most that SUMMARY_EPSILON may add up to over all days; beyond it nothing is sent.")
+    summaries_path: Path = Field(Path("./data/federated-learning/summaries"), description="Folder of nodes' summaries, searched at any depth.")
+    node_keys_path: Path = Field(
+        Path("./data/federated-learning/node-keys"), description="Folder of nodes' Ed25519 public keys (`<node>.pem`) whose summaries are taken."
+    )
+    summary_min_nodes: int = Field(3, ge=1, description="Nodes that must have a pattern before it is shown, where only summaries tell of it.")
     # Who is told
     alert_webhook: SecretStr | None = Field(
         None, exclude=True, description="Where alerts are posted, as Slack reads them (a URL; it is a secret, read from the environment and never shown)."

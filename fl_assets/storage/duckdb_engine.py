@@ -6,7 +6,6 @@ What goes here: running SQL over batches of lines and over a day's Parquet. What
 Lines go from file to DuckDB as Arrow, without a copy; nothing is stored, not even in a spill file, before it is redacted. docs/benchmarks.md says what each step costs.
 """
 
-import fcntl
 import os
 import secrets
 import threading
@@ -128,10 +127,6 @@ class IngestReport:
         )
 
 
-class IngestBusyError(RuntimeError):
-    """Another process has been ingesting for longer than we wait."""
-
-
 class DuckDBEngine:
     """Ingests and sums in process; see `Engine`."""
 
@@ -162,7 +157,7 @@ class DuckDBEngine:
         begin = time.perf_counter()
         report = IngestReport()
         mask_names = load_name_masking() if self.settings.pii else None
-        with self._lock():
+        with self.lake.lock():
             self.lake.root.mkdir(parents=True, exist_ok=True)
             self.lake.clean()
             remove_folder(self._temp)
@@ -203,23 +198,6 @@ class DuckDBEngine:
     @property
     def _temp(self) -> Path:
         return self.settings.data_path / "tmp" / "duckdb"
-
-    @contextmanager
-    def _lock(self, wait_secs: float = 600.0) -> Iterator[None]:
-        path = self.settings.data_path / "ingest.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        stop = time.monotonic() + wait_secs
-        with path.open("a") as file:
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError as error:
-                    if time.monotonic() > stop:
-                        message = f"another process has held {path} for {wait_secs:.0f} s: one process at a time may ingest"
-                        raise IngestBusyError(message) from error
-                    time.sleep(0.2)
-            yield
 
     def secret(self) -> bytes:
         """Return the local key of pseudonyms, made on first use; it never leaves data_path."""

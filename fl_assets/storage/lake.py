@@ -7,11 +7,13 @@ Layout: `<root>/<table>/event_date=2026-11-01/<hash of the file>.parquet` and, b
 a crash at any point leaves the old day or the new one, never a mixture, and at worst a file that no manifest names, which `clean` removes.
 """
 
+import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from fl_assets.domain.models import Record, Violation
 SCHEMA_VERSION = 1
 _MANIFEST, _PREFIX, _TEMPORARY = "manifest.json", "event_date=", ".tmp"
 _CONTENT_TABLES = ("raw_traces", "conversation_logs", "error_records")
+_SUMMARIES = "node_summaries"
 
 
 class Manifest(Record):
@@ -45,6 +48,10 @@ class Manifest(Record):
 
 class LakeError(RuntimeError):
     """A manifest that cannot be read; the text names it."""
+
+
+class IngestBusyError(RuntimeError):
+    """Another process has been writing to the lake for longer than we wait."""
 
 
 class Lake:
@@ -85,9 +92,45 @@ class Lake:
         return [self.folder(table, manifest.day) / manifest.file for manifest in manifests if manifest and manifest.file]
 
     def content_of(self, day: date) -> str:
-        """Return a token that changes exactly when what is stored of a day's events and error records does."""
+        """Return a token that changes exactly when what is stored of a day's events, error records and summaries does."""
         manifests = (self.manifest(table, day) for table in _CONTENT_TABLES)
-        return "-".join(manifest.content_hash if manifest else "none" for manifest in manifests)
+        summaries = self.manifest(_SUMMARIES, day)
+        return "-".join([*(manifest.content_hash if manifest else "none" for manifest in manifests), *([summaries.content_hash] if summaries else [])])
+
+    def events_on(self, day: date) -> int:
+        """Return the events of a day: calls and turns that are stored, and those that summaries tell of, a node that has both being counted by its summary."""
+        summaries = self.manifest(_SUMMARIES, day)
+        told = {node for path in self.files(_SUMMARIES, [day]) for node in pq.read_table(path, columns=["node_id"], partitioning=None)["node_id"].to_pylist()}
+        events = int(summaries.stats["summary_events"]) if summaries else 0
+        for table in _CONTENT_TABLES[:2]:
+            manifest = self.manifest(table, day)
+            events += manifest.rows if manifest else 0
+            for path in self.files(table, [day]) if told else ():
+                nodes = pq.read_table(path, columns=["node_id"], partitioning=None)["node_id"]
+                events -= sum(one["counts"] for one in nodes.value_counts().to_pylist() if one["values"] in told)
+        return events
+
+    @contextmanager
+    def lock(self, wait_secs: float = 600.0) -> Iterator[None]:
+        """Let one process at a time write to the lake.
+
+        Raises:
+            IngestBusyError: another one held the lock for `wait_secs`.
+        """
+        path = self.root.parent / "ingest.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stop = time.monotonic() + wait_secs
+        with path.open("a") as file:
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError as error:
+                    if time.monotonic() > stop:
+                        message = f"another process has held {path} for {wait_secs:.0f} s: one process at a time may ingest"
+                        raise IngestBusyError(message) from error
+                    time.sleep(0.2)
+            yield
 
     def commit(self, manifest: Manifest, write: Callable[[Path], None] | None = None) -> Manifest:
         """Replace one day of a table; without `write` only its manifest.
@@ -146,11 +189,11 @@ class Lake:
         return removed
 
     def expire(self, today: date, retention_days: int) -> list[date]:
-        """Remove the rows of days more than `retention_days` before `today` (0: none), and say so in their manifests, which stay."""
+        """Remove the rows of days more than `retention_days` before `today` (0: none), and say so in their manifests, which stay; summaries are sums, and stay."""
         if retention_days == 0:
             return []
         expired = set()
-        for table in sorted(path.name for path in self.root.iterdir()) if self.root.is_dir() else []:
+        for table in sorted(path.name for path in self.root.iterdir() if path.name != _SUMMARIES) if self.root.is_dir() else []:
             for day in self.days(table):
                 manifest = self.manifest(table, day)
                 if manifest and not manifest.is_expired and day < today - timedelta(days=retention_days):

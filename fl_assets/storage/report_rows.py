@@ -7,7 +7,8 @@ import os
 from datetime import date, timedelta
 from typing import Any
 
-from fl_assets.domain.report import SERIES_DAYS, ReportRows
+from fl_assets.domain.nodes import SERIES_DAYS
+from fl_assets.domain.report import ReportRows
 from fl_assets.storage.workspace import Workspace
 
 

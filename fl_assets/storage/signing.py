@@ -10,11 +10,12 @@ import base64
 import binascii
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key, load_pem_public_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat, load_pem_private_key, load_pem_public_key
 
 _KEY_BYTES = 16_384
 
@@ -39,6 +40,29 @@ def load_private_key(path: Path) -> Ed25519PrivateKey:
         message = f"{path} holds a key of another kind; must be Ed25519 (openssl genpkey -algorithm ed25519)"
         raise KeyFileError(message)
     return key
+
+
+def make_private_key(path: Path) -> Ed25519PrivateKey:
+    """Return the private key at a path; one that is not there is made, for its owner's eyes only.
+
+    Raises:
+        KeyFileError: as `load_private_key`.
+    """
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            with suppress(FileExistsError):  # another process was first: its key counts
+                os.link(temporary, path)
+        finally:
+            temporary.unlink()
+    return load_private_key(path)
 
 
 def sign(key: Ed25519PrivateKey, message: bytes) -> str:
@@ -77,13 +101,13 @@ class TrustedKeys:
         """Names of the keys."""
         return tuple(self._keys)
 
-    def signed_by(self, message: bytes, signature: str) -> str | None:
-        """Return the name of the trusted key that signed the message; None when none did."""
+    def signed_by(self, message: bytes, signature: str, *, first: str = "") -> str | None:
+        """Return the name of the trusted key that signed the message, the one named `first` being tried first; None when none did."""
         try:
             raw = base64.b64decode(signature.strip(), validate=True)
         except (binascii.Error, ValueError):
             return None
-        for name, key in self._keys.items():
+        for name, key in sorted(self._keys.items(), key=lambda item: item[0] != first):
             try:
                 key.verify(raw, message)
             except InvalidSignature:

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from fl_assets.domain.redaction import KEY_SEPARATOR, redact
 from fl_assets.storage import duckdb_engine
-from fl_assets.storage.duckdb_engine import DuckDBEngine, IngestBusyError
+from fl_assets.storage.duckdb_engine import DuckDBEngine
+from fl_assets.storage.lake import IngestBusyError
 from fl_assets.storage.pii_names import NamesUnavailableError
 from fl_assets.storage.tables import CALL_TOTALS, CONVERSATION_LOGS, CONVERSATION_SIGNALS, FAILURE_SIGNATURES, RAW_TRACES
 from fl_assets_tests.build import DAY, call_line, turn_line
@@ -393,7 +394,7 @@ def test_a_late_event_does_not_bring_back_a_day_that_retention_removed(case):
 
 def test_one_process_at_a_time_ingests(case):
     other = DuckDBEngine(case.settings)
-    with case.engine._lock(), pytest.raises(IngestBusyError, match=r"ingest\.lock"), other._lock(wait_secs=0):
+    with case.engine.lake.lock(), pytest.raises(IngestBusyError, match=r"ingest\.lock"), other.lake.lock(wait_secs=0):
         pass
 
 

@@ -1,0 +1,84 @@
+"""The nodes of a fleet: which are known, which are new, which have fallen silent, and how complete a day is therefore.
+
+What goes here: a node's standing on a day, from what it reported on the days before. What does not: reading rows, words for people (`report.py`).
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any, Literal
+
+SERIES_DAYS = 14
+"""Days, ending with the one asked about, that a node is known by."""
+USUAL_DAYS = 7
+"""Days before the one asked about that say which nodes usually report, and how much."""
+QUIET_SHARE = 0.25
+"""A node is quiet when it reports less than this share of what it usually does."""
+Standing = Literal["reporting", "quiet", "silent", "first seen"]
+
+
+@dataclass(frozen=True)
+class NodeDay:
+    """What one node reported on a day, and what that means."""
+
+    node_id: str
+    status: Standing
+    calls: int
+    failures: int
+    conversations: int
+    usual: float
+    """Median calls and conversations a day of the days before on which the fleet reported."""
+    series: tuple[int, ...]
+    """Calls and conversations of each of the last days, oldest first."""
+    silent_days: int
+    """Days since it last reported, of those in the series; 0 when it reported on the day."""
+    is_expected: bool
+    """Whether it reported on a usual day, or is registered."""
+
+
+def nodes_of(totals: Iterable[Mapping[str, Any]], conversations: Iterable[Mapping[str, Any]], day: date, registered: Collection[str] = ()) -> list[NodeDay]:
+    """Return every node that was heard of in the last fourteen days or is registered, by name.
+
+    Args:
+        totals: `event_date, node_id, calls, failures`, sums of the last fourteen days.
+        conversations: `event_date, node_id, sessions`, sums of the same days.
+        day: the day asked about.
+        registered: nodes that are expected whether they were heard of or not.
+    """
+    days = [day - timedelta(days=back) for back in range(SERIES_DAYS - 1, -1, -1)]
+    events: Counter[tuple[str, date]] = Counter()
+    parts: Counter[tuple[str, str]] = Counter()
+    for rows, name in ((totals, "calls"), (conversations, "sessions")):
+        for row in rows:
+            if row["event_date"] not in days:
+                continue
+            events[row["node_id"], row["event_date"]] += row[name]
+            if row["event_date"] == day:
+                parts[row["node_id"], name] += row[name]
+                parts[row["node_id"], "failures"] += row.get("failures", 0)
+    # Days on which nobody reported say something of the collection, not of a node.
+    reported_on = {when for _, when in events}
+    usual_days = [when for when in days[-1 - USUAL_DAYS : -1] if when in reported_on]
+    found = []
+    for node in sorted({*(name for name, _ in events), *registered}):
+        series = tuple(events[node, when] for when in days)
+        present, usual = series[-1], _median(sorted(events[node, when] for when in usual_days))
+        status: Standing = "silent" if not present else "first seen" if not any(series[:-1]) else "quiet" if present < QUIET_SHARE * usual else "reporting"
+        silent_days = next((back for back, count in enumerate(reversed(series)) if count), SERIES_DAYS)
+        is_expected = node in registered or any(events[node, when] for when in usual_days)
+        found.append(NodeDay(node, status, parts[node, "calls"], parts[node, "failures"], parts[node, "sessions"], usual, series, silent_days, is_expected))
+    return found
+
+
+def completeness(nodes: Iterable[NodeDay]) -> float:
+    """Return the share of the nodes expected that reported; 1 where none was."""
+    expected = [node for node in nodes if node.is_expected]
+    return sum(node.status != "silent" for node in expected) / len(expected) if expected else 1.0
+
+
+def _median(ordered: list[int]) -> float:
+    if not ordered:
+        return 0.0
+    middle = len(ordered) // 2
+    return float(ordered[middle]) if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
