@@ -49,11 +49,12 @@ class CommandError(Exception):
 def main() -> None:
     """Run the command; a known error is one clear message on standard error and exit code 1, never a traceback."""
     from fl_assets.console import fail
+    from fl_assets.storage.result_files import ResultFileError
     from fl_assets.storage.warehouse import WarehouseBusyError, WarehouseFileError
 
     try:
         app()
-    except (SettingsError, CommandError, ValueError, OSError, WarehouseBusyError, WarehouseFileError) as error:
+    except (SettingsError, CommandError, ValueError, OSError, ResultFileError, WarehouseBusyError, WarehouseFileError) as error:
         fail(str(error))
 
 
@@ -371,6 +372,23 @@ def updates(as_json: AsJson = False) -> None:
     from fl_assets.storage.workspace import Workspace
 
     show_updates(list(open_releases(Workspace(FederatedLearningConfig.from_env())).rollouts().values()), as_json=as_json)
+
+
+@app.command()
+def rebuild() -> None:
+    """Make the database anew from the Parquet beside it, and say what was done; a database that is right is left as it is.
+
+    Nothing is overwritten that cannot be read, and interrupting it is safe.
+
+    Example: fl-assets rebuild
+    """
+    from fl_assets.console import show_rebuilt, status
+    from fl_assets.storage.workspace import Workspace
+
+    space = Workspace(FederatedLearningConfig.from_env())
+    with status("comparing the database with its files") as say:
+        done = space.rebuild(say)
+    show_rebuilt(space, done)
 
 
 @app.command()

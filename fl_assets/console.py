@@ -21,6 +21,8 @@ from fl_assets.domain.models import LearningCycleResult, Playbook
 from fl_assets.domain.outcomes import learn
 from fl_assets.domain.releases import Rollout, lessons
 from fl_assets.domain.report import PatternLine, Report
+from fl_assets.storage.tables import WAREHOUSE_TABLES
+from fl_assets.storage.warehouse import Rebuilt
 from fl_assets.storage.workspace import Workspace
 
 PLAIN_WIDTH = 150
@@ -57,6 +59,21 @@ def _bar(detail: str) -> str:
 def say_outcome(outcome: LearningCycleResult | Exception) -> None:
     """Print how one of many cycles ended, in one line."""
     say(f"cycle failed: {outcome}" if isinstance(outcome, Exception) else f"{outcome.day}: {outcome.status}: {outcome.reason}")
+
+
+def show_rebuilt(space: Workspace, done: Rebuilt) -> None:
+    """Print what a rebuild moved, restored, wrote and could not restore."""
+    path = space.settings.warehouse_path
+    for moved in done.moved:
+        say(f"{path.name} could not be opened: moved to {moved}")
+    for table in WAREHOUSE_TABLES:
+        for words, by_table in (("restored from Parquet", done.restored), ("written as Parquet", done.written), ("lost", done.lost)):
+            if days := by_table.get(table.name):
+                say(f"{table.name}: {len(days)} {'day' if len(days) == 1 else 'days'} {words} ({days[0]}{f' to {days[-1]}' if len(days) > 1 else ''})")
+    number = {name: sum(map(len, getattr(done, name).values())) for name in ("same", "restored", "written", "lost")}
+    say(f"{path}: {number['same']} days of tables were right, {number['restored']} restored, {number['written']} written as Parquet, {number['lost']} lost")
+    for day in sorted({day for days in done.lost.values() for day in days}):
+        say(f"neither the database nor its file holds all of {day}: run `fl-assets cycle --date {day}`")
 
 
 def show_cycle(space: Workspace, result: LearningCycleResult, *, as_json: bool) -> None:

@@ -151,7 +151,7 @@ class Lake:
             sha256 = _sync_and_hash(temporary)
             manifest = manifest.model_copy(update={"file": f"{sha256[:24]}.parquet", "file_sha256": sha256})
             temporary.replace(folder / manifest.file)
-            _sync_folder(folder)
+            sync_folder(folder)
         write_atomically(folder / _MANIFEST, orjson.dumps(manifest.model_dump(mode="json"), option=orjson.OPT_INDENT_2))
         if old and old.file and old.file != manifest.file:
             (folder / old.file).unlink(missing_ok=True)
@@ -210,7 +210,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def remove_folder(path: Path) -> None:
@@ -229,7 +229,8 @@ def _sync_and_hash(path: Path) -> str:
     return _hash(path)
 
 
-def _sync_folder(path: Path) -> None:
+def sync_folder(path: Path) -> None:
+    """Make renames in a folder survive a loss of power."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -34,7 +34,7 @@ from fl_assets.storage.duckdb_engine import DuckDBEngine, Engine
 from fl_assets.storage.lake import Lake
 from fl_assets.storage.playbook_files import write_playbooks
 from fl_assets.storage.telemetry_files import TelemetryIndex
-from fl_assets.storage.warehouse import Warehouse
+from fl_assets.storage.warehouse import Rebuilt, Warehouse
 
 READ_DAYS = HORIZON_DAYS + BASELINE_DAYS
 """Days of sums that an analysis reads whole; of older ones, only what dates a message."""
@@ -75,6 +75,13 @@ class Workspace:
         if not path.exists():
             warehouse.create()
         return warehouse
+
+    def rebuild(self, progress: Callable[[str], None] = lambda _: None) -> Rebuilt:
+        """Make the warehouse what its files say; see `Warehouse.rebuild`."""
+        warehouse = Warehouse.at(self.settings.warehouse_path, lake_path=self.settings.lake_path)
+        done = warehouse.rebuild(progress)
+        warehouse.create(self.settings.lake_path)
+        return done
 
     def events_on(self, day: date) -> int:
         """Events of a day in the lake: traces and conversation turns."""
