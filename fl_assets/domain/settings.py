@@ -3,13 +3,17 @@
 What goes here: names, defaults, bounds and the rule each value must keep. What does not: anything that acts on a setting.
 """
 
+import difflib
+import os
 import re
+from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "FEDERATED_LEARNING_"
@@ -162,12 +166,17 @@ class FederatedLearningConfig(BaseSettings):
         """Read the environment; `overrides` win over it.
 
         Raises:
-            SettingsError: naming each variable, the value it holds and the rule that the value breaks.
+            SettingsError: naming each variable, the value it holds and the rule that the value breaks; or a variable with the prefix that is no setting,
+                with the nearest one.
         """
+        unknown = _unknown(os.environ, cls.model_fields)
         try:
-            return cls(**overrides)
+            settings = cls(**overrides)
         except ValidationError as error:
-            raise SettingsError(_explain(error)) from error
+            raise SettingsError("\n".join([*unknown, *_explain(error, cls.model_fields)])) from error
+        if unknown:
+            raise SettingsError("\n".join(unknown))
+        return settings
 
     @property
     def lake_path(self) -> Path:
@@ -185,11 +194,51 @@ class FederatedLearningConfig(BaseSettings):
         return self.data_path / "warehouse.duckdb"
 
 
-def _explain(error: ValidationError) -> str:
+def variable(field: str) -> str:
+    """Return the environment variable of a field."""
+    return PREFIX + field.upper()
+
+
+def _unknown(environment: Iterable[str], fields: Iterable[str]) -> list[str]:
+    """Return a line for each variable that has the prefix and is no setting: misspelt, it would leave a default in force that nobody chose."""
+    known, lines = [variable(name) for name in fields], []
+    for name in sorted(environment):
+        if name.upper().startswith(PREFIX) and name.upper() not in known:
+            near = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.85)
+            lines.append(f"{name}: is no setting; {f'did you mean {near[0]}?' if near else 'unset it (the README lists all)'}")
+    return lines
+
+
+def _explain(error: ValidationError, fields: dict[str, FieldInfo]) -> list[str]:
+    """Return a line for each value that breaks its rule: variable, value, rule, and what to do."""
     lines = []
     for problem in error.errors():
-        name = PREFIX + "_".join(str(part) for part in problem["loc"]).upper()
-        rule = problem["msg"].removeprefix("Value error, ")
-        value = "(not shown)" if name == f"{PREFIX}ALERT_WEBHOOK" else repr(re.sub(r"://[^/@\s]*@", "://***@", str(problem["input"])))
-        lines.append(f"{name}={value}: {rule}")
-    return "\n".join(lines)
+        field = str(problem["loc"][0]) if problem["loc"] else ""
+        name = variable(field)
+        if field not in fields:
+            lines.append(f"{name}: is no setting")
+            continue
+        rule = problem["msg"].removeprefix("Value error, ") if problem["type"] == "value_error" else rule_of(fields[field])
+        value = "(not shown)" if field == "alert_webhook" else repr(re.sub(r"://[^/@\s]*@", "://***@", str(problem["input"])))
+        default = fields[field].default
+        shown = (
+            ",".join(default) if isinstance(default, tuple) else str(default).lower() if isinstance(default, bool) else "" if default is None else str(default)
+        )
+        lines.append(f"{name}={value}: {rule}; mend it, or unset it{f' for the default {shown}' if shown else ''}")
+    return lines
+
+
+_KINDS = {int: "a whole number", float: "a number", date: "a day, e.g. 2026-11-01", Path: "a path"}
+_BOUNDS = {"ge": "of at least", "gt": "above", "le": "at most", "lt": "below"}
+
+
+def rule_of(field: FieldInfo) -> str:
+    """Return the rule of a setting in words, from its type and its bounds."""
+    if choices := get_args(field.annotation):
+        words = [str(choice) for choice in choices]
+        if all(isinstance(choice, str) for choice in choices):
+            return f"must be {', '.join(words[:-1])} or {words[-1]}"
+    kind = next((words for known, words in _KINDS.items() if field.annotation is known or known in choices), "one or more words, divided by commas or blanks")
+    bounds = [f"{words} {getattr(rule, sign):,}" for rule in field.metadata for sign, words in _BOUNDS.items() if getattr(rule, sign, None) is not None]
+    patterns = [f"text that matches {rule.pattern}" for rule in field.metadata if getattr(rule, "pattern", None)]
+    return f"must be {patterns[0] if patterns else ' '.join([kind, ' and '.join(bounds)]).strip()}"

@@ -1,6 +1,7 @@
 """Settings: every default of the contract, and every bad value an error that names variable, value and rule."""
 
 import os
+import re
 from datetime import date
 from pathlib import Path
 
@@ -45,16 +46,16 @@ def test_switches_are_read_in_any_case(monkeypatch, text, value):
     [
         ("ENABLED", "maybe", "1/true/yes/on"),
         ("CYCLE_INTERVAL_SECS", "7000", "multiple of 86400"),
-        ("CYCLE_INTERVAL_SECS", "45", "greater than or equal to 60"),
+        ("CYCLE_INTERVAL_SECS", "45", "must be a whole number of at least 60"),
         ("CYCLE_INTERVAL_SECS", "100000", "multiple of 86400"),
-        ("MIN_EVENTS", "0", "greater than or equal to 1"),
-        ("MIN_EVENTS", "many", "valid integer"),
-        ("THRESHOLD", "1.5", "less than or equal to 1"),
-        ("THRESHOLD", "nan", "less than or equal to 1"),
-        ("START_DATE", "yesterday", "date"),
-        ("MIN_NODES", "1", "greater than or equal to 2"),
+        ("MIN_EVENTS", "0", "must be a whole number of at least 1;"),
+        ("MIN_EVENTS", "many", "must be a whole number of at least 1; mend it, or unset it for the default 1000"),
+        ("THRESHOLD", "1.5", "must be a number above 0 and at most 1"),
+        ("THRESHOLD", "nan", "must be a number above 0 and at most 1"),
+        ("START_DATE", "yesterday", "must be a day, e.g. 2026-11-01"),
+        ("MIN_NODES", "1", "must be a whole number of at least 2"),
         ("RETENTION_DAYS", "3", "at least FEDERATED_LEARNING_MAX_WINDOW_DAYS (7)"),
-        ("APPLY", "always", "'off', 'stage', 'canary' or 'on'"),
+        ("APPLY", "always", "must be off, stage, canary or on"),
     ],
 )
 def test_a_bad_value_names_variable_value_and_rule(monkeypatch, name, value, rule):
@@ -64,6 +65,38 @@ def test_a_bad_value_names_variable_value_and_rule(monkeypatch, name, value, rul
     assert PREFIX + name in str(caught.value)
     assert repr(value) in str(caught.value)
     assert rule in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("MIN_EVENST", "MIN_EVENTS"), ("TRESHOLD", "THRESHOLD"), ("UPDATE_POLICY", "UPDATE_POLICY_PATH"), ("REQUIRE_SIGNATURES", "REQUIRE_SIGNATURE")],
+)
+def test_a_misspelt_variable_is_an_error_that_names_the_nearest(monkeypatch, name, nearest):
+    monkeypatch.setenv(PREFIX + name, "1")
+    with pytest.raises(SettingsError, match=f"^{PREFIX}{name}: is no setting; did you mean {PREFIX}{nearest}\\?$"):
+        read()
+
+
+def test_a_variable_that_is_like_none_is_an_error_too(monkeypatch):
+    monkeypatch.setenv("FEDERATED_LEARNING_XYLOPHONE", "1")
+    monkeypatch.setenv("OTHER_LEARNING_MIN_EVENST", "1")
+    monkeypatch.setenv("federated_learning_min_events", "7")
+    with pytest.raises(SettingsError, match=r"^FEDERATED_LEARNING_XYLOPHONE: is no setting; unset it \(the README lists all\)$"):
+        read()
+    monkeypatch.delenv("FEDERATED_LEARNING_XYLOPHONE")
+    assert read().min_events == 7, "any case will do"
+
+
+def test_no_words_of_a_library_reach_the_reader(monkeypatch):
+    for name in FederatedLearningConfig.model_fields:
+        monkeypatch.setenv(PREFIX + name.upper(), "\x01?")
+    with pytest.raises(SettingsError) as caught:
+        read()
+    lines = str(caught.value).splitlines()
+    assert len(lines) > 20
+    for line in lines:
+        assert re.match(rf"{PREFIX}[A-Z_]+=.+: must be .*; mend it, or unset it", line), line
+        assert "Input should" not in line
 
 
 def test_all_bad_values_are_told_at_once(monkeypatch):
