@@ -135,7 +135,7 @@ class Warehouse:
             yield self._open
 
     def create(self, lake_path: Path | None = None) -> None:
-        """Create what is missing: every table, and views over those lake tables that have files."""
+        """Create what is missing: every table, and a view over each lake table, empty while it has no files."""
         with self._connection() as connection:
             for table in WAREHOUSE_TABLES:
                 connection.execute(table.ddl)
@@ -146,8 +146,10 @@ class Warehouse:
                 folder = lake_path.resolve() / table.name
                 if next(folder.glob("event_date=*/*.parquet"), None):
                     files = str(folder / "event_date=*" / "*.parquet").replace("'", "''")
-                    # A view's text takes no parameters; the path is ours and quoted, and the name is a constant.
-                    connection.execute(f"create or replace view {table.name} as select * from read_parquet('{files}', union_by_name = true)")  # noqa: S608
+                    rows = f"select * from read_parquet('{files}', union_by_name = true)"  # noqa: S608 (a view takes no parameters; the path is ours, quoted)
+                else:
+                    rows = f"select {', '.join(f'null::{column.type} as {column.name}' for column in table.columns)} where false"
+                connection.execute(f"create or replace view {table.name} as {rows}")
 
     def replace(self, table_name: str, day: date, rows: pa.Table | pd.DataFrame, *, inputs: str = "") -> int:
         """Replace one day of a table in one transaction; return the number of rows.

@@ -13,7 +13,7 @@ import pytest
 
 from fl_assets.domain.cycles import Window
 from fl_assets.storage.cycle_log import CycleLog
-from fl_assets.storage.tables import TABLES, WAREHOUSE_TABLES
+from fl_assets.storage.tables import LAKE_TABLES, TABLES, WAREHOUSE_TABLES
 from fl_assets.storage.warehouse import Warehouse, WarehouseBusyError, WarehouseFileError, connect
 
 DAY, NEXT = date(2026, 11, 1), date(2026, 11, 2)
@@ -47,6 +47,15 @@ def test_an_empty_day_is_a_day(warehouse):
     assert warehouse.replace("pattern_members", DAY, members()) == 0
     assert stored(warehouse, DAY) == []
     assert warehouse.manifest("pattern_members", DAY)["rows"] == 0
+
+
+def test_a_lake_table_without_files_is_an_empty_view_of_its_columns(tmp_path, warehouse):
+    for _ in range(2):
+        warehouse.create(tmp_path / "lake")
+    for table in LAKE_TABLES:
+        found = warehouse.rows("select column_name, column_type from (describe select * from query_table($name))", {"name": table.name})
+        assert [(row["column_name"], row["column_type"]) for row in found] == [(column.name, column.type) for column in table.columns]
+        assert warehouse.rows("select count(*) as n from query_table($name)", {"name": table.name}) == [{"n": 0}]
 
 
 def test_the_hash_of_a_day_does_not_depend_on_row_order(warehouse):
