@@ -11,7 +11,7 @@ import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import duckdb
 import orjson
@@ -72,6 +72,10 @@ class Engine(Protocol):
 
     def signatures(self, day: date) -> tuple[pa.Table, pa.Table]:
         """Return a day's `failure_signatures` and `call_totals`."""
+        ...
+
+    def sums(self, days: Sequence[date]) -> dict[date, tuple[pa.Table, pa.Table]]:
+        """Return `signatures` of some days."""
         ...
 
     def conversation_signals(self, day: date) -> pa.Table:
@@ -128,7 +132,13 @@ class IngestReport:
 
 
 class DuckDBEngine:
-    """Ingests and sums in process; see `Engine`."""
+    """Ingests and sums in process; see `Engine`.
+
+    Attributes:
+        options: further settings of each DuckDB connection.
+    """
+
+    options: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, settings: FederatedLearningConfig, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.settings = settings
@@ -163,7 +173,7 @@ class DuckDBEngine:
             remove_folder(self._temp)
             for sources in _rounds(self.index.pending()):
                 with self.connect() as connection:
-                    done = _Ingestion(self, connection, sources, mask_names).run(tell)
+                    done = self._round(connection, sources, mask_names).run(tell)
                 report = report.merged(done)
                 tell(
                     f"{done.files} files: {done.events} new events, {done.duplicates} duplicates, {done.quarantined} lines quarantined, {len(done.days)} days changed"
@@ -185,6 +195,7 @@ class DuckDBEngine:
                 "preserve_insertion_order": False,
                 "TimeZone": "UTC",
                 "autoinstall_known_extensions": False,
+                **self.options,
                 "allowed_directories": [os.fspath(self.lake.root.resolve()), os.fspath(temp.resolve())],
                 "enable_external_access": False,
                 "lock_configuration": True,
@@ -198,6 +209,9 @@ class DuckDBEngine:
     @property
     def _temp(self) -> Path:
         return self.settings.data_path / "tmp" / "duckdb"
+
+    def _round(self, connection: duckdb.DuckDBPyConnection, sources: list[Source], mask_names: Callable[[str], str] | None) -> "Ingestion":
+        return Ingestion(self, connection, sources, mask_names)
 
     def secret(self) -> bytes:
         """Return the local key of pseudonyms, made on first use; it never leaves data_path."""
@@ -227,6 +241,10 @@ class DuckDBEngine:
             connection.create_function("blank_digits", blank_digits, ["VARCHAR"], "VARCHAR", type=PythonUDFType.ARROW)
             signatures = connection.sql(signature_sql("raw_traces", "blank_digits")).to_arrow_table()
             return signatures, connection.sql(call_totals_sql("raw_traces")).to_arrow_table()
+
+    def sums(self, days: Sequence[date]) -> dict[date, tuple[pa.Table, pa.Table]]:
+        """Return failure signatures and call totals of some days."""
+        return {day: self.signatures(day) for day in days}
 
     def conversation_signals(self, day: date) -> pa.Table:
         """Return a day's signals of failure in talk, in the columns of that table."""
@@ -269,7 +287,7 @@ class DuckDBEngine:
             connection.execute(table.ddl)
 
 
-class _Ingestion:
+class Ingestion:
     """One round: some files staged, deduplicated and committed by day."""
 
     def __init__(
@@ -286,13 +304,15 @@ class _Ingestion:
         self.secret = engine.secret()
         self.mask_names = mask_names
         self.days: set[date] = set()
+        self.tell: Callable[[str], None] = lambda _: None
 
     def run(self, tell: Callable[[str], None]) -> IngestReport:
         """Stage, deduplicate, commit, and only then tell the index."""
-        self._create()
+        self.tell = tell
+        self.create()
         begin = told = time.monotonic()
         lines = read_bytes = 0
-        total_bytes = sum(_weight_of(reading.source) for reading in self.readings)
+        total_bytes = sum(weight_of(reading.source) for reading in self.readings)
         for batch in self._staged():
             lines, read_bytes, now = lines + batch.num_rows, read_bytes + batch["line"].nbytes, time.monotonic()
             if now - told >= TELL_SECS:
@@ -300,7 +320,7 @@ class _Ingestion:
                 left, files = (now - begin) * (1 - share) / max(share, 0.01), batch["file_no"][-1].as_py()
                 tell(f"{share:.0%}: {files} of {len(self.readings)} files, {lines / (now - begin):,.0f} lines/s, about {left:,.0f} s left")
         for number, reading in enumerate(self.readings):
-            self.bad += [(number, line, reason, detail, excerpt(start, self._clean), size) for line, reason, detail, start, size in reading.problems]
+            self.bad += self._refused(number, reading)
         quarantined, last_days = self._stage_quarantined(), self._last_days()  # while events that turn out to be duplicates still say which day it was
         duplicates = self._drop_duplicates()
         records = self._stage_records()
@@ -330,7 +350,8 @@ class _Ingestion:
 
     # Reading
 
-    def _create(self) -> None:
+    def create(self) -> None:
+        """Make the tables that lines are staged with and in."""
         sources = [
             {
                 "file_no": number,
@@ -349,7 +370,8 @@ class _Ingestion:
         extra = {"file_no": "INTEGER", "line_no": "BIGINT", "is_trace": "BOOLEAN", "masked": "VARCHAR", "content": "UBIGINT"}
         self.connection.execute(f"create table fl_stage ({', '.join(f'{name} {kind}' for name, kind in {**columns, **extra}.items())})")
 
-    def _batches(self) -> Iterator[pa.RecordBatch]:
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Give the new lines of each file; what became of the file is in `readings`, `records` and `ignored` when all are read."""
         for number, reading in enumerate(self.readings):
             source = reading.source
             head = read_head(source)
@@ -396,7 +418,7 @@ class _Ingestion:
         ]
         free, running = list(stagers), {}
         with ThreadPoolExecutor(len(stagers), thread_name_prefix="fl-stage") as pool:
-            for batch in _tables(self._batches()):
+            for batch in tables_of(self.batches()):
                 if not free:
                     wait(running, return_when=FIRST_COMPLETED)
                 for future in [future for future in running if future.done()]:
@@ -445,6 +467,10 @@ class _Ingestion:
 
     # What is not an event
 
+    def _refused(self, number: int, reading: Reading) -> list[tuple[int, int, str, str, str, int]]:
+        """Return what never became a line of a file, as rows of `bad`."""
+        return [(number, line, reason, detail, excerpt(start, self._clean), size) for line, reason, detail, start, size in reading.problems]
+
     def _stage_quarantined(self) -> int:
         """Stage bad lines on the day of the nearest earlier event of their file, else on the day the file was received."""
         schema = pa.schema(
@@ -492,18 +518,23 @@ class _Ingestion:
             )
         return self._count("fl_bad")
 
+    def redacted_record(self, record: dict[str, Any]) -> dict[str, Any]:
+        """Return an error record with the columns of its table, redacted."""
+        row = {}
+        for column in ERROR_RECORDS.columns:
+            value = record.get(column.name)
+            if isinstance(value, str) and column.type == "VARCHAR":
+                value = _redacted_name(value, self.secret) if column.name.endswith("_id") else self._redacted(value)
+            elif isinstance(value, list):
+                value = [self._redacted(str(item)) for item in value]
+            row[column.name] = value
+        return row
+
     def _stage_records(self) -> int:
         """Stage error records, redacted, each id once."""
         rows = []
         for record in self.records:
-            row = {}
-            for column in ERROR_RECORDS.columns:
-                value = record.get(column.name)
-                if isinstance(value, str) and column.type == "VARCHAR":
-                    value = _redacted_name(value, self.secret) if column.name.endswith("_id") else self._redacted(value)
-                elif isinstance(value, list):
-                    value = [self._redacted(str(item)) for item in value]
-                row[column.name] = value
+            row = self.redacted_record(record)
             moment = parse_time(str(record["timestamp"])) or self.now
             row["timestamp"] = moment.replace(tzinfo=None)
             row["event_date"] = event_day(moment, self.now, self.settings.start_date)[0]
@@ -611,7 +642,7 @@ def _redacted_name(name: str | None, secret: bytes) -> str | None:
     return redact_id(name, secret) if name is not None else None
 
 
-def _weight_of(source: Source) -> int:
+def weight_of(source: Source) -> int:
     """Bytes of text that a source has left, as a guess where it is compressed."""
     return (source.size - source.offset) * (8 if source.compression else 1)
 
@@ -620,7 +651,7 @@ def _rounds(sources: Iterable[Source]) -> Iterator[list[Source]]:
     held: list[Source] = []
     size = 0
     for source in sources:
-        weight = _weight_of(source)
+        weight = weight_of(source)
         if held and size + weight > ROUND_BYTES:
             yield held
             held, size = [], 0
@@ -630,7 +661,7 @@ def _rounds(sources: Iterable[Source]) -> Iterator[list[Source]]:
         yield held
 
 
-def _tables(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+def tables_of(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
     """Put batches together to tables of some size, so that neither small files nor long lines matter."""
     held: list[pa.RecordBatch] = []
     size = 0
