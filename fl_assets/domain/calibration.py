@@ -13,9 +13,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize
 from scipy.special import expit, logit
-from sklearn.isotonic import IsotonicRegression
 
 from fl_assets.domain.confidence import HISTORY_DAYS, Fleet
 
@@ -145,12 +143,16 @@ def fit(raw: np.ndarray, happened: np.ndarray) -> Calibration:
     values, truth, weight = values[order], truth[order], weight[order]
     if raw.size < ISOTONIC_PAIRS or either < ISOTONIC_EITHER:
         return Calibration(kind="platt", pairs=raw.size, raw=tuple(_GRID.tolist()), calibrated=tuple(_platt(values, truth, weight).tolist()))
+    from sklearn.isotonic import IsotonicRegression  # takes a second to import, and most commands fit nothing
+
     fitted = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(values, truth, sample_weight=weight).predict(_GRID)
     return Calibration(kind="isotonic", pairs=raw.size, raw=tuple(_GRID.tolist()), calibrated=tuple(np.maximum.accumulate(fitted).tolist()))
 
 
 def _platt(raw: np.ndarray, happened: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Return the best curve expit(a + b logit(raw)), b >= 0, on the grid."""
+    from scipy.optimize import minimize  # as above
+
     bounded = logit(np.clip(raw, 0.005, 0.995))
 
     def loss(at: np.ndarray) -> tuple[float, np.ndarray]:
