@@ -74,8 +74,8 @@ class Engine(Protocol):
         """Return a day's `failure_signatures` and `call_totals`."""
         ...
 
-    def sums(self, days: Sequence[date]) -> dict[date, tuple[pa.Table, pa.Table]]:
-        """Return `signatures` of some days."""
+    def expect(self, days: Sequence[date]) -> None:
+        """Hear which days `signatures` will be asked of next, so that they can be summed together."""
         ...
 
     def conversation_signals(self, day: date) -> pa.Table:
@@ -242,9 +242,8 @@ class DuckDBEngine:
             signatures = connection.sql(signature_sql("raw_traces", "blank_digits")).to_arrow_table()
             return signatures, connection.sql(call_totals_sql("raw_traces")).to_arrow_table()
 
-    def sums(self, days: Sequence[date]) -> dict[date, tuple[pa.Table, pa.Table]]:
-        """Return failure signatures and call totals of some days."""
-        return {day: self.signatures(day) for day in days}
+    def expect(self, days: Sequence[date]) -> None:
+        """Do nothing: here one day costs as much alone as among others."""
 
     def conversation_signals(self, day: date) -> pa.Table:
         """Return a day's signals of failure in talk, in the columns of that table."""
@@ -320,7 +319,7 @@ class Ingestion:
                 left, files = (now - begin) * (1 - share) / max(share, 0.01), batch["file_no"][-1].as_py()
                 tell(f"{share:.0%}: {files} of {len(self.readings)} files, {lines / (now - begin):,.0f} lines/s, about {left:,.0f} s left")
         for number, reading in enumerate(self.readings):
-            self.bad += self._refused(number, reading)
+            self.bad += self.refused(number, reading)
         quarantined, last_days = self._stage_quarantined(), self._last_days()  # while events that turn out to be duplicates still say which day it was
         duplicates = self._drop_duplicates()
         records = self._stage_records()
@@ -467,7 +466,7 @@ class Ingestion:
 
     # What is not an event
 
-    def _refused(self, number: int, reading: Reading) -> list[tuple[int, int, str, str, str, int]]:
+    def refused(self, number: int, reading: Reading) -> list[tuple[int, int, str, str, str, int]]:
         """Return what never became a line of a file, as rows of `bad`."""
         return [(number, line, reason, detail, excerpt(start, self._clean), size) for line, reason, detail, start, size in reading.problems]
 
