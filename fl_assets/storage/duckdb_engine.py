@@ -51,7 +51,7 @@ TELL_SECS = 5.0
 """Seconds between two words about how far reading is."""
 MEMORY_LIMIT_MB = 700
 """What DuckDB may take; beyond it, redacted rows spill to files below data_path."""
-BATCH_BYTES = 64 * 1024 * 1024
+BATCH_BYTES = 48 * 1024 * 1024
 ROUND_BYTES = 8 * 1024**3
 """Bytes of source files that are staged and committed together: what a crash in a huge backlog can cost, and what may spill."""
 STAGERS = 2
@@ -629,7 +629,7 @@ class Ingestion:
         union = f" union all by name select {columns} from read_parquet($stored, hive_partitioning = false)" if stored else ""  # noqa: S608 - our own names
         order = "timestamp, event_id" if table in (RAW_TRACES, CONVERSATION_LOGS) else ", ".join(table.key)
         rows = f"select {columns} from {relation} where event_date = $day{union}"  # noqa: S608 - our own names
-        sql = f"copy (select {columns} from ({rows}) order by {order}) to $path (format parquet, compression zstd)"  # noqa: S608 - our own names
+        sql = f"copy (select {columns} from ({rows}) order by {order}) to $path (format parquet, compression zstd, compression_level 1)"  # noqa: S608 - our own names
         self.connection.execute(sql, {"day": day, "path": os.fspath(path.resolve()), **({"stored": stored} if stored else {})})
 
     def _count(self, relation: str) -> int:
