@@ -3,9 +3,10 @@
 What goes here: how run config and environment become a `Workspace`. What does not: behaviour; the objects know no Dagster.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import duckdb
@@ -13,6 +14,7 @@ from dagster_duckdb import DuckDBResource
 from pydantic import Field
 
 from fl_assets.domain.settings import FederatedLearningConfig
+from fl_assets.storage.spark_engine import run_plainly
 from fl_assets.storage.warehouse import connect
 from fl_assets.storage.workspace import Workspace
 
@@ -37,7 +39,17 @@ class WorkspaceResource(dg.ConfigurableResource):
 
     def open(self) -> Workspace:
         """Return the workspace; it connects only while used."""
-        return Workspace(FederatedLearningConfig.from_env(**self.overrides))
+        return Workspace(FederatedLearningConfig.from_env(**self.overrides), launch=run_in_pipes)
+
+
+def run_in_pipes(command: Sequence[str], tell: Callable[[str], None]) -> dict[str, Any]:
+    """Run a Spark job through Dagster Pipes, so that what it says is in the log of the step; outside a run, plainly."""
+    try:
+        context = dg.OpExecutionContext.get()
+    except dg.DagsterInvariantViolationError:
+        return run_plainly(command, tell)
+    done = dg.PipesSubprocessClient().run(context=context, command=command)
+    return done.get_custom_messages()[-1]
 
 
 def resources(**overrides: str) -> dict[str, dg.ConfigurableResource]:

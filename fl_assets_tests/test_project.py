@@ -21,6 +21,7 @@ LAYERS = {
     "pictures": 2,
     "gate": 2,
     "rollout": 2,
+    "spark_job": 2,
     "assets": 3,
     "checks": 4,
     "automation": 5,

@@ -65,6 +65,9 @@ class FederatedLearningConfig(BaseSettings):
     error_records_path: Path = Field(Path("./data/self-improve/records"), description="Folder of the self-improvement engine's error records (JSON or JSONL).")
     playbook_path: Path = Field(Path("./data/federated-learning/playbooks"), description="Folder the playbook JSON files are written to.")
     data_path: Path = Field(Path("./data"), description="Folder of everything the coordinator keeps: lake, warehouse, reports, adapters.")
+    # What does the heavy work
+    engine: Literal["duckdb", "spark"] = Field("duckdb", description="What reads, redacts and sums events: in process, or a Spark job (docs/engines.md).")
+    spark_master: str = Field("local[*]", min_length=1, description="Cluster that a Spark job runs on: local[N], spark://host:port, yarn or k8s://...")
     # What is accepted
     max_bad_ratio: float = Field(0.05, ge=0, le=1, description="Share of malformed lines above which a day's check fails.")
     max_line_bytes: int = Field(1_048_576, ge=1024, description="Longest line that is parsed, in bytes; a longer one is quarantined.")

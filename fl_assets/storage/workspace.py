@@ -33,6 +33,7 @@ from fl_assets.storage.config_files import ConfigFiles
 from fl_assets.storage.duckdb_engine import DuckDBEngine, Engine
 from fl_assets.storage.lake import Lake
 from fl_assets.storage.playbook_files import write_playbooks
+from fl_assets.storage.spark_engine import Launch, SparkEngine, run_plainly
 from fl_assets.storage.telemetry_files import TelemetryIndex
 from fl_assets.storage.warehouse import Rebuilt, Warehouse
 
@@ -49,13 +50,14 @@ _COUNTED: dict[tuple[str, date, str], Counter[str]] = {}
 class Workspace:
     """The lake, the index, the engine and the warehouse of one coordinator."""
 
-    def __init__(self, settings: FederatedLearningConfig) -> None:
+    def __init__(self, settings: FederatedLearningConfig, *, launch: Launch = run_plainly) -> None:
         self.settings = settings
+        self._launch = launch
 
     @cached_property
     def engine(self) -> Engine:
         """What checks, redacts, masks and sums events."""
-        return DuckDBEngine(self.settings)
+        return SparkEngine(self.settings, launch=self._launch) if self.settings.engine == "spark" else DuckDBEngine(self.settings)
 
     @cached_property
     def lake(self) -> Lake:
@@ -292,6 +294,7 @@ class Workspace:
         stale = [day for day in days if any(self._inputs_of(name, day) != self._inputs_now(day) for name in names)]
         for start in range(0, len(stale), DAYS_A_COMMIT):
             batch = stale[start : start + DAYS_A_COMMIT]
+            self.engine.expect(batch)
             computed = {day: compute(day) for day in batch}
             for name in names:
                 self.warehouse.replace_days(name, {day: computed[day][name] for day in batch}, inputs={day: self._inputs_now(day) for day in batch})
