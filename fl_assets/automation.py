@@ -65,7 +65,7 @@ def minimum_events_reached(context: dg.SensorEvaluationContext, workspace: Works
     space = workspace.open()
     if not space.settings.enabled:
         return dg.SensorResult(skip_reason=DISABLED)
-    backlog, required = space.index.backlog(), space.settings.min_events
+    backlog, required = space.backlog(), space.settings.min_events
     if backlog.events < required:
         return dg.SensorResult(skip_reason=f"{backlog.events} of {required} events, {required - backlog.events} to go")
     days = [entry for entry in backlog.days if DAILY.has_partition_key(str(entry.day))]

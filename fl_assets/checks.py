@@ -26,7 +26,10 @@ from fl_assets.storage.workspace import Workspace
 Rule = Callable[[Workspace, date], list[Violation]]
 Numbers = Callable[[Sequence[date]], dict[str, float]]
 SHOWN = 20
-BEHIND = {"raw_traces": ("failure_signatures", "playbooks", "update_outcomes"), "failure_signatures": ("playbooks", "update_outcomes")}
+BEHIND = {
+    "raw_traces": ("failure_signatures", "node_registry", "playbooks", "update_outcomes"),
+    "failure_signatures": ("node_registry", "playbooks", "update_outcomes"),
+}
 """Assets with checks that a run does not reach when a blocking check of the first one stops it."""
 
 
@@ -109,7 +112,7 @@ def lake_matches_manifest(context: dg.AssetCheckExecutionContext, workspace: Wor
     """What the lake holds is what was committed: rows and hash."""
 
     def rule(space: Workspace, day: date) -> list[Violation]:
-        return [*space.lake.verify("raw_traces", day), *space.lake.verify("conversation_logs", day)]
+        return [problem for table in ("raw_traces", "conversation_logs", "node_summaries") for problem in space.lake.verify(table, day)]
 
     return report(context, workspace, rule, "rows and content hash as committed")
 

@@ -392,6 +392,50 @@ def rebuild() -> None:
 
 
 @app.command()
+def summarize(
+    out: Annotated[Path, typer.Option(help="File to write, one signed line a day; it is replaced. Bring it into the coordinator's folder of summaries.")],
+    day: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Day to tell of; by default yesterday, UTC.")] = None,
+    from_: Annotated[
+        datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="First of several days; those without events are left out.")
+    ] = None,
+    to: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Last of them; by default yesterday, UTC.")] = None,
+) -> None:
+    """On a node: tell of days by counts alone, signed, so that no event has to leave it. docs/federation.md says what leaves and what does not.
+
+    Example: fl-assets summarize --out outbox/eu-1-2026-11-20.jsonl --day 2026-11-20
+    """
+    from fl_assets.console import show_summaries, status
+    from fl_assets.storage.lake import write_atomically
+    from fl_assets.storage.node_summaries import NodeSummaries, SummaryError
+    from fl_assets.storage.signing import KeyFileError
+    from fl_assets.storage.workspace import Workspace
+
+    if day and (from_ or to):
+        message = "summarize: give either --day, or --from and --to"
+        raise CommandError(message)
+    if to and not from_:
+        message = "summarize: --to needs --from"
+        raise CommandError(message)
+    space = Workspace(FederatedLearningConfig.from_env())
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    teller = NodeSummaries(space.settings, space.engine)
+    try:
+        with status("reading new telemetry") as progress:
+            space.engine.ingest(progress)
+            first, last = as_day(from_), as_day(to) or yesterday
+            days = teller.days(first, last) if first else [as_day(day) or yesterday]
+            told = [teller.tell(each) for each in days]
+        if not told:
+            message = f"summarize: no events from {first} to {last} are in {space.settings.lake_path}"
+            raise CommandError(message)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(out, b"".join(one.line + b"\n" for one in told))
+    except (SummaryError, KeyFileError) as error:
+        raise CommandError(str(error)) from error
+    show_summaries(told, out, teller)
+
+
+@app.command()
 def home() -> None:
     """Prepare Dagster's home under the data folder and print its path; `make dev` calls this first.
 

@@ -21,6 +21,7 @@ from fl_assets.domain.models import LearningCycleResult, Playbook
 from fl_assets.domain.outcomes import learn
 from fl_assets.domain.releases import Rollout, lessons
 from fl_assets.domain.report import PatternLine, Report
+from fl_assets.storage.node_summaries import NodeSummaries, Told
 from fl_assets.storage.tables import WAREHOUSE_TABLES
 from fl_assets.storage.warehouse import Rebuilt
 from fl_assets.storage.workspace import Workspace
@@ -41,6 +42,20 @@ def fail(text: str) -> NoReturn:
     """Print an error and leave with exit code 1."""
     _err.print(f"[bold red]error:[/] {escape(text)}")
     sys.exit(1)
+
+
+def show_summaries(told: Sequence[Told], out: Path, teller: NodeSummaries) -> None:
+    """Print what was told of each day, what stayed unsaid, what it cost, and what the coordinator needs."""
+    for one in told:
+        summary, unnamed = one.summary, one.summary.unnamed
+        named = sum(row.failures for row in summary.failures)
+        noise = f", noise of epsilon {summary.settings.epsilon:g}" if summary.settings.epsilon else ""
+        say(f"{summary.day} {'told' if one.is_new else 'told before, sent again as it was'}: number {summary.sequence} of {summary.node_id}{noise}")
+        say(f"  {summary.events:,} events; {named:,} failures in {len(summary.failures)} texts that {summary.settings.min_sessions} or more sessions had")
+        say(f"  as numbers alone: {unnamed.failures:,} failures, {unnamed.calls:,} calls, {unnamed.sessions:,} conversations")
+    if spent := teller.spent():
+        say(f"budget: {float(spent):g} of {teller.budget:g} spent")
+    say(f"written to {out}; the coordinator needs {teller.public_path} once, as {told[-1].summary.node_id}.pem among its node keys")
 
 
 @contextmanager

@@ -72,7 +72,7 @@ class FederatedLearningCoordinator:
 
     def latest_complete_day(self, progress: Callable[[str], None] | None = None) -> date:
         """Return the last day before today that has events, reading new files first; yesterday when there are none."""
-        self.workspace.engine.ingest(progress)
+        self.workspace.ingest(progress)
         yesterday = self._clock().astimezone(UTC).date() - timedelta(days=1)
         return max(self.workspace.days_with_events(yesterday), default=yesterday)
 

@@ -5,7 +5,7 @@ What goes here: the list of parts. What does not: any part.
 
 import dagster as dg
 
-from fl_assets.assets import adapters, cycles, patterns, playbooks, report, telemetry, updates
+from fl_assets.assets import adapters, cycles, nodes, patterns, playbooks, report, telemetry, updates
 from fl_assets.automation import apply_updates_job, approved_updates, cycle_schedule, learning_cycle_job, minimum_events_reached, record_failed_cycles
 from fl_assets.checks import CHECKS
 from fl_assets.domain.settings import FederatedLearningConfig
@@ -16,8 +16,8 @@ def build(settings: FederatedLearningConfig | None = None, **overrides: str) -> 
     """Return the definitions; `overrides` are settings by field name, for tests and for embedding."""
     settings = settings or FederatedLearningConfig.from_env(**overrides)
     return dg.Definitions(
-        assets=dg.load_assets_from_modules([telemetry, patterns, playbooks, adapters, updates, cycles, report]),
-        asset_checks=[*CHECKS, adapters.adapter_freshness],
+        assets=dg.load_assets_from_modules([telemetry, nodes, patterns, playbooks, adapters, updates, cycles, report]),
+        asset_checks=[*CHECKS, adapters.adapter_freshness, nodes.every_node_reports, nodes.summaries_are_taken],
         jobs=[learning_cycle_job, apply_updates_job],
         schedules=[cycle_schedule(settings)],
         sensors=[minimum_events_reached, approved_updates, record_failed_cycles],

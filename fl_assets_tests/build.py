@@ -34,6 +34,7 @@ def pattern(**given: Any) -> dict[str, Any]:
         "peer_rate": 0.01,
         "nodes_affected": 10,
         "nodes_reporting": 50,
+        "nodes_expected": 50,
         "top_node_share": 0.2,
         "first_seen": datetime(2026, 10, 20, 8),  # noqa: DTZ001  the warehouse gives naive UTC
         "last_seen": datetime(2026, 11, 1, 22),  # noqa: DTZ001

@@ -39,6 +39,8 @@ def settings_in(folder: Path, **overrides) -> FederatedLearningConfig:
         "telemetry_path": folder / "telemetry" / "cache",
         "error_records_path": folder / "self-improve" / "records",
         "playbook_path": folder / "playbooks",
+        "summaries_path": folder / "summaries",
+        "node_keys_path": folder / "node-keys",
     }
     return FederatedLearningConfig.from_env(**(paths | overrides))
 

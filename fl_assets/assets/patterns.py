@@ -18,7 +18,7 @@ from fl_assets.storage.report_rows import failures_by_node, hourly
 GROUP = "patterns"
 
 
-@dg.asset(deps=["raw_traces"], **table_asset("failure_signatures", GROUP))
+@dg.asset(deps=["raw_traces", "node_summaries"], **table_asset("failure_signatures", GROUP))
 def failure_signatures(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """Failures of a day as sums by node, service, method and masked error, with the calls they are a share of."""
     space, days = workspace.open(), days_of(context.partition_keys)
@@ -41,7 +41,7 @@ def failure_signatures(context: dg.AssetExecutionContext, workspace: WorkspaceRe
         )
 
 
-@dg.asset(deps=["raw_traces", "conversation_logs"], **table_asset("conversation_signals", GROUP))
+@dg.asset(deps=["raw_traces", "conversation_logs", "node_summaries"], **table_asset("conversation_signals", GROUP))
 def conversation_signals(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """Failure seen in talk: repeated questions, corrections, abandonment, refusals, apology loops, success claimed after a failure."""
     space, days = workspace.open(), days_of(context.partition_keys)
@@ -68,6 +68,7 @@ def failure_patterns(context: dg.AssetExecutionContext, workspace: WorkspaceReso
             rules=space.failure_classes,
             corrections=space.corrections,
             false_discovery_rate=space.settings.false_discovery_rate,
+            summary_min_nodes=space.settings.summary_min_nodes,
             suspects=space.suspects(window.days),
         )
         rows = space.warehouse.replace("failure_patterns", day, found.patterns)

@@ -5,14 +5,14 @@ belief (`confidence.py`).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 
 from fl_assets.domain.calibration import calibrate, replay
 from fl_assets.domain.confidence import assess
 from fl_assets.domain.cycles import Window
-from fl_assets.domain.evidence import conversation_patterns, counts, reporting, summarise
+from fl_assets.domain.evidence import conversation_patterns, counts, reporting, summarise, unpublished
 from fl_assets.domain.failure_classes import Rule, classify
 from fl_assets.domain.patterns import Corrections, group_patterns
 
@@ -26,12 +26,14 @@ class History:
         signatures: rows of failure_signatures; those before the horizon only date the first failure of a message.
         totals: rows of call_totals within the horizon.
         signals: rows of conversation_signals within the horizon.
+        summarised: `event_date, node_id` of the rows that came from summaries.
     """
 
     messages: pd.DataFrame
     signatures: pd.DataFrame
     totals: pd.DataFrame
     signals: pd.DataFrame
+    summarised: pd.DataFrame = field(default_factory=lambda: pd.DataFrame({"event_date": [], "node_id": []}))
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ def analyse(
     rules: Sequence[Rule],
     corrections: Corrections,
     false_discovery_rate: float,
+    summary_min_nodes: int = 1,
     suspects: Mapping[str, Sequence[str]] | None = None,
 ) -> Analysis:
     """Return the patterns of a window's last day; a pure function of what was known by its end.
@@ -59,6 +62,7 @@ def analyse(
         rules: Failure classes, in the order they are tried.
         corrections: People's merges and splits.
         false_discovery_rate: Level of the day's false-discovery control.
+        summary_min_nodes: Nodes that must have a pattern that only summaries tell of; of fewer, it is assessed with the others and not shown.
         suspects: Message id to the prompts, configs and tools that error records name for it, most named first.
     """
     grouped = group_patterns(history.messages, corrections)
@@ -71,6 +75,8 @@ def analyse(
     day, days = window.day, len(window.days)
     calibration = calibrate(by_node, reported, day=day, window_days=days)
     beliefs = assess(by_node, reported, day=day, window_days=days, calibration=calibration, false_discovery_rate=false_discovery_rate)
+    hidden = unpublished(by_node, history.summarised, summary_min_nodes)
+    patterns, members = (frame[~frame["pattern_id"].isin(hidden)] for frame in (patterns, members))
     patterns = patterns.merge(beliefs, on="pattern_id", how="left", validate="one_to_one")
     signal_of = dict(zip(talk["pattern_id"], talk["message_id"].str.split("|").str[0], strict=True))
     patterns["failure_class"] = [

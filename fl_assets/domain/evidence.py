@@ -14,6 +14,8 @@ from datetime import date, timedelta
 import numpy as np
 import pandas as pd
 
+from fl_assets.domain.nodes import USUAL_DAYS
+
 HORIZON_DAYS = 28
 """Days of history, the analysed day included, that evidence is drawn from."""
 BASELINE_DAYS = 14
@@ -99,6 +101,21 @@ def counts(grouped: pd.DataFrame, signatures: pd.DataFrame, totals: pd.DataFrame
     return _counts(events, _call_rows(totals, signals, first_day, day))
 
 
+def unpublished(by_node: pd.DataFrame, summarised: pd.DataFrame, min_nodes: int) -> set[str]:
+    """Return the patterns that only summaries tell of, on fewer than `min_nodes` nodes: what they say could be the business of one node alone.
+
+    Args:
+        by_node: `pattern_id, event_date, node_id, failures`, as `counts` gives them.
+        summarised: `event_date, node_id`: what is known of a node's day from its summary.
+        min_nodes: nodes that must have had the pattern within the days of `by_node`.
+    """
+    failing = by_node[by_node["failures"] > 0]
+    told = set(zip(pd.to_datetime(summarised["event_date"]), summarised["node_id"], strict=True))
+    is_told = np.array([key in told for key in zip(failing["event_date"], failing["node_id"], strict=True)], dtype=bool)
+    nodes = failing.groupby("pattern_id")["node_id"].nunique()
+    return set(nodes.index[nodes < min_nodes]) - set(failing.loc[~is_told, "pattern_id"])
+
+
 def reporting(totals: pd.DataFrame, signals: pd.DataFrame, day: date, days: int = HORIZON_DAYS) -> pd.DataFrame:
     """Return what each node reported on each day, any service: calls and conversations together.
 
@@ -161,6 +178,7 @@ def summarise(
     known = _known_messages(grouped, signals).set_index("pattern_id")[["kind", "template", "why_grouped", "messages"]].reindex(patterns)
     series, series_calls = _series(by_node, patterns, day)
     reported = reporting(totals, signals, day, window_days)
+    expected = reporting(totals, signals, day, window_days + USUAL_DAYS)
     quantiles = _latency(events, calls, window_start, patterns)
     seen = _seen(grouped, signatures, signals, day, patterns)
 
@@ -183,6 +201,7 @@ def summarise(
             "peer_rate": _peer_rate(events, calls, window_start, sums),
             "nodes_affected": affected,
             "nodes_reporting": reported["node_id"].nunique(),
+            "nodes_expected": expected["node_id"].nunique(),
             "top_node_share": _ratio(loudest.to_numpy(float), failures, otherwise=0.0),
             "first_seen": seen["first_seen"],
             "last_seen": seen["last_seen"],

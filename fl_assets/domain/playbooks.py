@@ -90,6 +90,7 @@ class Facts:
     lift: float | None
     nodes_affected: int
     nodes_reporting: int
+    nodes_expected: int
     confidence: float
     is_significant: bool
     p50_ms: float | None
@@ -134,6 +135,7 @@ class Facts:
             lift=number("lift"),
             nodes_affected=amount("nodes_affected"),
             nodes_reporting=amount("nodes_reporting"),
+            nodes_expected=amount("nodes_expected"),
             confidence=share("confidence"),
             is_significant=bool(number("is_significant")),
             p50_ms=number("p50_ms"),
@@ -500,9 +502,10 @@ def _evidence(facts: Facts) -> str:
     days = "1 day" if facts.window_days == 1 else f"{facts.window_days} days"
     named = [f"`{name}`" for name in facts.suspects if safe_name(name, "")][:MAX_SUSPECTS]
     suspected = f" Error records suspect {' and '.join(named)}." if named else ""
+    missing = f" ({facts.nodes_expected:,} expected)" if facts.nodes_expected > facts.nodes_reporting else ""
     return (
         f"Evidence: {facts.failures:,} of {facts.calls:,} {things} ({_percent(facts.failure_rate)}, 95 % interval {_percent(facts.rate_low)} to "
-        f"{_percent(facts.rate_high)}) on {facts.nodes_affected:,} of {facts.nodes_reporting:,} nodes in {days}; the pattern is {facts.state}.{suspected}"
+        f"{_percent(facts.rate_high)}) on {facts.nodes_affected:,} of {facts.nodes_reporting:,} nodes{missing} in {days}; the pattern is {facts.state}.{suspected}"
     )
 
 

@@ -22,7 +22,7 @@ def report_rows(space: Workspace, day: date) -> ReportRows:
     previous_day = previous["day"]
     cycles = warehouse.rows("select * from learning_cycles where event_date = $day order by start_time desc, cycle_id limit 1", {"day": day})
     cycle = cycles[0] if cycles else None
-    since = {"day": day, "from_day": day - timedelta(days=SERIES_DAYS - 1)}
+    totals, conversations = reported(space, day)
 
     def of(table: str, when: date | None = day) -> list[dict[str, Any]]:
         return warehouse.read_day(table, when) if when else []
@@ -43,22 +43,31 @@ def report_rows(space: Workspace, day: date) -> ReportRows:
         applied=of("applied_updates"),
         outcomes=of("update_outcomes"),
         calibration=of("confidence_calibration"),
-        totals=warehouse.rows(
-            """select event_date, node_id, sum(calls)::bigint as calls, sum(failures)::bigint as failures from call_totals
-            where event_date between $from_day and $day group by all order by all""",
-            since,
-        ),
-        # A node's agent has a row for each signal, each with the same number of conversations.
-        conversations=warehouse.rows(
-            """select event_date, node_id, sum(sessions)::bigint as sessions from (
-                select event_date, node_id, service, max(sessions) as sessions from conversation_signals
-                where event_date between $from_day and $day group by all)
-            group by all order by all""",
-            since,
-        ),
+        totals=totals,
+        conversations=conversations,
         ingestion={each: space.engine.day_stats(each) for each in (day - timedelta(days=1), day)},
         quarantined=quarantine_reasons(space, day),
+        registered=space.summaries.registered(),
     )
+
+
+def reported(space: Workspace, day: date) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return what each node reported on each of the last days: `event_date, node_id, calls, failures`, and `event_date, node_id, sessions`."""
+    since = {"day": day, "from_day": day - timedelta(days=SERIES_DAYS - 1)}
+    totals = space.warehouse.rows(
+        """select event_date, node_id, sum(calls)::bigint as calls, sum(failures)::bigint as failures from call_totals
+        where event_date between $from_day and $day group by all order by all""",
+        since,
+    )
+    # A node's agent has a row for each signal, each with the same number of conversations.
+    conversations = space.warehouse.rows(
+        """select event_date, node_id, sum(sessions)::bigint as sessions from (
+            select event_date, node_id, service, max(sessions) as sessions from conversation_signals
+            where event_date between $from_day and $day group by all)
+        group by all order by all""",
+        since,
+    )
+    return totals, conversations
 
 
 def quarantine_reasons(space: Workspace, day: date) -> list[dict[str, Any]]:

@@ -144,6 +144,30 @@ ERROR_RECORDS = Table(
     ),
 )
 
+NODE_SUMMARIES = Table(
+    "node_summaries",
+    "What nodes told of a day instead of sending its events: one row a node, its newest summary, signed and checked.",
+    ("node_id",),
+    (
+        _DAY,
+        Column("node_id", "VARCHAR", "Node that signed it; the sums of its day are these, whatever raw events of it there are."),
+        Column("sequence", "BIGINT", "Number that the node gave it; only a higher one takes its place."),
+        Column("created_at", "TIMESTAMP", "When the node wrote it, UTC, by the node's clock."),
+        Column("min_sessions", "INTEGER", "Sessions of the node that had each text in it, at the least."),
+        Column("epsilon", "DOUBLE", "Privacy loss by noise on its counts; 0 for exact counts."),
+        Column("mask_version", "VARCHAR", "Way of masking that its texts went through."),
+        Column("events", "BIGINT", "Calls and turns that it tells of."),
+        Column("failures", "BIGINT", "Failures whose masked text it gives."),
+        Column("unnamed_failures", "BIGINT", "Failures whose text too few sessions had."),
+        Column("unnamed_calls", "BIGINT", "Calls of services and methods that too few sessions used."),
+        Column("unnamed_sessions", "BIGINT", "Conversations of agents that too few sessions talked to."),
+        Column("texts_changed", "INTEGER", "Texts that a second masking changed on arrival; 0 for an honest node."),
+        Column("source_file", "VARCHAR", "File it came in, relative to the folder of summaries."),
+        Column("digest", "VARCHAR", "SHA-256 of the signed line."),
+        Column("content", "VARCHAR", "The summary, JSON: what sums are counted and recounted from."),
+    ),
+)
+
 # Warehouse: DuckDB ----------------------------------------------------------------------------------------------------
 
 FAILURE_SIGNATURES = Table(
@@ -204,6 +228,25 @@ CONVERSATION_SIGNALS = Table(
         Column("exemplar_session_ids", "VARCHAR[]", "Up to three conversations, the same ones whatever the order of events."),
     ),
 )
+NODE_REGISTRY = Table(
+    "node_registry",
+    "Which nodes are known, new or silent on a day, and how each of them reports: one row a node.",
+    ("node_id",),
+    (
+        _DAY,
+        Column("node_id", "VARCHAR", "Node."),
+        Column("status", "VARCHAR", "reporting, quiet (less than a quarter of what is usual), silent or first seen."),
+        Column("source", "VARCHAR", "raw, summary, or none when it is silent."),
+        Column("is_registered", "BOOLEAN", "Whether its public key is registered, so that its summaries are taken."),
+        Column("is_expected", "BOOLEAN", "Whether it is registered, or reported in the seven days before."),
+        Column("calls", "BIGINT", "Calls that it reported."),
+        Column("failures", "BIGINT", "Failed calls among them."),
+        Column("conversations", "BIGINT", "Conversations that it reported."),
+        Column("usual", "DOUBLE", "Median calls and conversations a day of the seven days before."),
+        Column("silent_days", "INTEGER", "Days since it last reported, 14 at the most; 0 when it reported."),
+        Column("sequence", "BIGINT", "Number of its summary; null without one."),
+    ),
+)
 FAILURE_PATTERNS = Table(
     "failure_patterns",
     "What keeps failing, one row a pattern and day, with its evidence and confidence.",
@@ -229,6 +272,9 @@ FAILURE_PATTERNS = Table(
         Column("peer_rate", "DOUBLE", "Rate of all other failures in the same services and methods in the window."),
         Column("nodes_affected", "INTEGER", "Nodes that have it in the window."),
         Column("nodes_reporting", "INTEGER", "Nodes that reported anything in the window."),
+        Column(
+            "nodes_expected", "INTEGER", "Nodes that reported in the window or in the seven days before it; with the one before, how complete every rate is."
+        ),
         Column("top_node_share", "DOUBLE", "Share of its failures that the loudest node reported."),
         Column("first_seen", "TIMESTAMP", "First failure known on or before this day, UTC."),
         Column("last_seen", "TIMESTAMP", "Last failure in the window, UTC."),
@@ -418,11 +464,12 @@ LEARNING_CYCLES = Table(
     ),
 )
 
-LAKE_TABLES = (RAW_TRACES, CONVERSATION_LOGS, QUARANTINED_EVENTS, ERROR_RECORDS)
+LAKE_TABLES = (RAW_TRACES, CONVERSATION_LOGS, QUARANTINED_EVENTS, ERROR_RECORDS, NODE_SUMMARIES)
 WAREHOUSE_TABLES = (
     FAILURE_SIGNATURES,
     CALL_TOTALS,
     CONVERSATION_SIGNALS,
+    NODE_REGISTRY,
     FAILURE_PATTERNS,
     PATTERN_MEMBERS,
     CONFIDENCE_CALIBRATION,

@@ -482,7 +482,7 @@ class TelemetryIndex:
             for day in sorted(days):
                 connection.execute(
                     "insert into days (day, events, token) values (?, ?, ?) on conflict (day) do update set events = excluded.events, token = excluded.token",
-                    (day.isoformat(), _events_of(lake, day), lake.content_of(day)),
+                    (day.isoformat(), lake.events_on(day), lake.content_of(day)),
                 )
 
     def mark_analysed(self, day: date, token: str) -> None:
@@ -595,8 +595,3 @@ def _digest(start: bytes) -> str:
 def _waits(row: sqlite3.Row, status: os.stat_result, now: datetime) -> bool:
     """Whether a file that did not change still has a last line without an end that may be taken by now."""
     return row["format"] == "telemetrist" and row["offset"] < status.st_size and now - datetime.fromtimestamp(status.st_mtime_ns / 1e9, UTC) > SETTLED
-
-
-def _events_of(lake: Lake, day: date) -> int:
-    manifests = (lake.manifest(table, day) for table in ("raw_traces", "conversation_logs"))
-    return sum(manifest.rows for manifest in manifests if manifest)

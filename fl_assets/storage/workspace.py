@@ -13,6 +13,7 @@ from datetime import UTC, date, timedelta
 from functools import cached_property
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 
 from fl_assets.domain.adapters import Offered, newest_first
@@ -30,11 +31,13 @@ from fl_assets.domain.updates import AdapterOffer, UpdatePolicy
 from fl_assets.storage import rule_files
 from fl_assets.storage.adapter_store import AdapterStore
 from fl_assets.storage.config_files import ConfigFiles
-from fl_assets.storage.duckdb_engine import DuckDBEngine, Engine
+from fl_assets.storage.duckdb_engine import DuckDBEngine, Engine, IngestReport
 from fl_assets.storage.lake import Lake
 from fl_assets.storage.playbook_files import write_playbooks
 from fl_assets.storage.spark_engine import Launch, SparkEngine, run_plainly
-from fl_assets.storage.telemetry_files import TelemetryIndex
+from fl_assets.storage.summary_files import SummaryFiles, Taken
+from fl_assets.storage.tables import CALL_TOTALS, CONVERSATION_SIGNALS, FAILURE_SIGNATURES, Table
+from fl_assets.storage.telemetry_files import Backlog, DayBacklog, TelemetryIndex
 from fl_assets.storage.warehouse import Rebuilt, Warehouse
 
 READ_DAYS = HORIZON_DAYS + BASELINE_DAYS
@@ -42,6 +45,9 @@ READ_DAYS = HORIZON_DAYS + BASELINE_DAYS
 DAYS_A_COMMIT = 28
 
 _SUMS_VERSION = hashlib.sha256("\n".join((signature_sql("t"), call_totals_sql("t"), conversation_signals_sql("c", "t"))).encode()).hexdigest()[:12]
+
+_EVENTS: dict[tuple[str, date, str], int] = {}
+"""Events by lake, day and content of the day: counting those of nodes that have both events and a summary reads a column."""
 
 _COUNTED: dict[tuple[str, date, str], Counter[str]] = {}
 """What `recount` counted, by lake, day and content of the day."""
@@ -85,10 +91,34 @@ class Workspace:
         warehouse.create(self.settings.lake_path)
         return done
 
+    @cached_property
+    def summaries(self) -> SummaryFiles:
+        """What nodes tell of themselves instead of sending events."""
+        return SummaryFiles(self.settings)
+
+    def ingest(self, progress: Callable[[str], None] | None = None) -> tuple[IngestReport, Taken]:
+        """Store what is new in the folders of telemetry and of summaries; a second call right after finds nothing to do."""
+        report, taken = self.engine.ingest(progress), self.summaries.take(self.index)
+        if progress and taken.files:
+            progress(f"{taken.files} files of summaries: {taken.summaries} taken, {taken.known} known, {len(taken.refused)} refused")
+        return report, taken
+
+    def backlog(self) -> Backlog:
+        """Count what was not analysed yet, by day: events in files and in the lake, and what summaries tell of that were not taken yet."""
+        events, waiting = self.index.backlog(), self.summaries.waiting()
+        days = {entry.day: entry for entry in events.days}
+        for day, (count, token) in waiting.items():
+            old = days.get(day, DayBacklog(day, 0, "none"))
+            days[day] = DayBacklog(day, old.events + count, hashlib.sha256(f"{old.token}\n{token}".encode()).hexdigest()[:32])
+        found = tuple(days[day] for day in sorted(days))
+        return Backlog(sum(entry.events for entry in found), events.files, found, events.unscanned)
+
     def events_on(self, day: date) -> int:
-        """Events of a day in the lake: traces and conversation turns."""
-        manifests = (self.lake.manifest(table, day) for table in ("raw_traces", "conversation_logs"))
-        return sum(manifest.rows for manifest in manifests if manifest)
+        """Events of a day in the lake: traces and conversation turns, and those that summaries tell of."""
+        key = (str(self.settings.lake_path.resolve()), day, self.lake.content_of(day))
+        if key not in _EVENTS:
+            _EVENTS[key] = self.lake.events_on(day)
+        return _EVENTS[key]
 
     def window(self, day: date) -> Window:
         """The days that `day` is analysed together with."""
@@ -96,7 +126,7 @@ class Workspace:
 
     def days_with_events(self, until: date) -> list[date]:
         """Days up to `until` that the lake holds events of, oldest first."""
-        days = {*self.lake.days("raw_traces"), *self.lake.days("conversation_logs")}
+        days = {*self.lake.days("raw_traces"), *self.lake.days("conversation_logs"), *self.lake.days("node_summaries")}
         return sorted(day for day in days if day <= until)
 
     def sufficient(self, days: Iterable[date]) -> list[date]:
@@ -111,12 +141,33 @@ class Workspace:
 
     def refresh_signatures(self, until: date) -> list[date]:
         """Bring failure_signatures and call_totals up to date for every day up to `until`; return the days that were not."""
-        names = ("failure_signatures", "call_totals")
-        return self._refresh(names, until, lambda day: dict(zip(names, self.engine.signatures(day), strict=True)))
+        return self._refresh(("failure_signatures", "call_totals"), until, self._sums)
 
     def refresh_conversations(self, until: date) -> list[date]:
         """Bring conversation_signals up to date for every day up to `until`; return the days that were not."""
-        return self._refresh(("conversation_signals",), until, lambda day: {"conversation_signals": self.engine.conversation_signals(day)})
+        return self._refresh(("conversation_signals",), until, self._signals)
+
+    def _sums(self, day: date) -> dict[str, pa.Table]:
+        """Sums of a day's calls: of raw events, and what summaries tell."""
+        signatures, totals = self.engine.signatures(day)
+        told = self.summaries.rows(day)
+        return {
+            "failure_signatures": self._with_summaries(FAILURE_SIGNATURES, day, signatures, told.signatures),
+            "call_totals": self._with_summaries(CALL_TOTALS, day, totals, told.totals),
+        }
+
+    def _signals(self, day: date) -> dict[str, pa.Table]:
+        """Sums of a day's talk: of raw events, and what summaries tell."""
+        signals = self.engine.conversation_signals(day)
+        return {"conversation_signals": self._with_summaries(CONVERSATION_SIGNALS, day, signals, self.summaries.rows(day).signals)}
+
+    def _with_summaries(self, table: Table, day: date, raw: pa.Table, told: list[dict[str, Any]]) -> pa.Table:
+        """Add summaries to sums of raw events; of a node that has both on a day, what it signed stands and its raw events are left out."""
+        nodes = self.summaries.nodes(day)
+        if not nodes:
+            return raw
+        kept = raw.filter(pa.array([node not in nodes for node in raw["node_id"].to_pylist()], pa.bool_())).cast(table.arrow_schema)
+        return pa.concat_tables([kept, pa.Table.from_pylist(told, schema=table.arrow_schema)])
 
     def history(self, day: date) -> History:
         """Return the sums known by the end of `day`."""
@@ -143,7 +194,12 @@ class Workspace:
             ),
             totals=read("select * from call_totals where event_date between $from_day and $day", until),
             signals=read("select * from conversation_signals where event_date between $from_day and $day", until),
+            summarised=self._summarised(until["from_day"], day),
         )
+
+    def _summarised(self, first: date, last: date) -> pd.DataFrame:
+        days = [day for day in self.lake.days("node_summaries") if first <= day <= last]
+        return pd.DataFrame([(day, node) for day in days for node in self.summaries.nodes(day)], columns=["event_date", "node_id"])
 
     def mark_analysed(self, days: Iterable[date]) -> None:
         """Record that these days were analysed as the lake holds them now, so that the sensor asks for them again only when they change."""
@@ -181,7 +237,7 @@ class Workspace:
         return found
 
     def recount(self, day: date) -> dict[str, int]:
-        """Count the failures of each pattern of a day's window anew, from the lake's events and not from any stored sum."""
+        """Count the failures of each pattern of a day's window anew, from the lake's events and summaries and not from any stored sum."""
         by_message: Counter[str] = Counter()
         for each in self.window(day).days:
             by_message.update(self._counted(each))
@@ -195,10 +251,10 @@ class Workspace:
         key = (str(self.settings.lake_path.resolve()), day, self.lake.content_of(day))
         if key not in _COUNTED:
             found: Counter[str] = Counter()
-            signatures, _ = self.engine.signatures(day)
+            signatures = self._sums(day)["failure_signatures"]
             for message_id, failures in zip(signatures["message_id"].to_pylist(), signatures["failures"].to_pylist(), strict=True):
                 found[message_id] += failures
-            for row in self.engine.conversation_signals(day).select(["signal", "service", "sessions_affected"]).to_pylist():
+            for row in self._signals(day)["conversation_signals"].select(["signal", "service", "sessions_affected"]).to_pylist():
                 found[f"{row['signal']}|{row['service']}"] += row["sessions_affected"]
             while len(_COUNTED) >= DAYS_A_COMMIT:
                 _COUNTED.pop(next(iter(_COUNTED)))

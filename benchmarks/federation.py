@@ -1,0 +1,122 @@
+"""Learn from a simulated fleet three times: from its events, from its nodes' summaries, and from summaries with noise; compare the patterns and playbooks.
+
+    python benchmarks/federation.py --days 8 --nodes 12 --events-per-day 24000 --epsilon 1 --draws 5
+
+A playbook is kept when the same improvement is actionable with events and with summaries on the last day. Last line JSON: {"actionable", "kept_k1",
+"kept_k", "kept_epsilon": [one a draw], "extra_epsilon": [actionable ones that events do not give], "kept_share", "seconds"}.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from random import Random
+
+import pandas as pd
+
+from fl_assets.domain.analysis import analyse
+from fl_assets.domain.models import Playbook
+from fl_assets.domain.playbooks import propose
+from fl_assets.domain.settings import FederatedLearningConfig
+from fl_assets.storage.node_summaries import NodeSummaries
+from fl_assets.storage.signing import public_pem
+from fl_assets.storage.simulator import simulate
+from fl_assets.storage.workspace import Workspace
+
+warnings.simplefilter("ignore")
+END = date(2026, 11, 14)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--days", type=int, default=8)
+    parser.add_argument("--nodes", type=int, default=12)
+    parser.add_argument("--events-per-day", type=int, default=24_000)
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--epsilon", type=float, default=1.0)
+    parser.add_argument("--draws", type=int, default=5, help="Independent draws of the noise.")
+    asked = parser.parse_args()
+    begin = time.perf_counter()
+    days = [END - timedelta(days=back) for back in range(asked.days - 1, -1, -1)]
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        simulate(root / "cache", days=asked.days, nodes=asked.nodes, events_per_day=asked.events_per_day, seed=asked.seed, end=END)
+        raw = actionable(learn(home(root / "raw", telemetry_path=root / "cache"), days))
+        print(f"events: {len(raw)} actionable playbooks on {END}")
+        nodes = [home(root / "nodes" / one.name, telemetry_path=root / "cache" / one.name, node_id=one.name) for one in sorted((root / "cache").iterdir())]
+        for node in nodes:
+            node.engine.ingest()
+        found = {}
+        for name, changes in {"k1": {"summary_min_sessions": 1, "summary_min_nodes": 1}, "k": {}}.items():
+            found[name] = actionable(learn(fleet(root / name, nodes, days, changes), days))
+            told(name, raw, found[name])
+        noised = []
+        for draw in range(asked.draws):
+            changes = {"summary_epsilon": asked.epsilon, "summary_budget": 10_000.0}
+            noised.append(actionable(learn(fleet(root / f"noise{draw}", nodes, days, changes, draw), days)))
+            told(f"epsilon {asked.epsilon:g}, draw {draw}", raw, noised[-1])
+    kept = [len(raw.keys() & one.keys()) for one in noised]
+    report = {
+        "actionable": len(raw),
+        "kept_k1": len(raw.keys() & found["k1"].keys()),
+        "kept_k": len(raw.keys() & found["k"].keys()),
+        "kept_epsilon": kept,
+        "extra_epsilon": [len(one.keys() - raw.keys()) for one in noised],
+        "kept_share": round(statistics.mean(kept) / max(1, len(raw)), 3) if kept else None,
+        "seconds": round(time.perf_counter() - begin, 1),
+    }
+    print(json.dumps(report))
+
+
+def told(name: str, raw: Mapping[str, Playbook], found: Mapping[str, Playbook]) -> None:
+    print(f"{name}: {len(raw.keys() & found.keys())} of {len(raw)} kept, {len(found.keys() - raw.keys())} more")
+    for key in sorted(raw.keys() - found.keys()):
+        one = raw[key]
+        print(f"  lost: {one.category:<8} {one.confidence:.2f} {one.evidence_count:>5} failures on {one.nodes_affected} nodes  {one.remedy_id}: {one.title}")
+
+
+def home(folder: Path, **overrides) -> Workspace:
+    """A workspace with every path in a folder of its own."""
+    paths = {"data_path": folder, "playbook_path": folder / "playbooks", "error_records_path": folder / "none", "telemetry_path": folder / "none"}
+    paths |= {"summaries_path": folder / "summaries", "node_keys_path": folder / "node-keys"}
+    return Workspace(FederatedLearningConfig(**(paths | overrides)))
+
+
+def fleet(folder: Path, nodes: Iterable[Workspace], days: Iterable[date], changes: Mapping[str, object], draw: int = 0) -> Workspace:
+    """A coordinator that has nothing but the summaries of all nodes; each node's ledger is one of this coordinator alone."""
+    coordinator = home(folder, **changes)
+    for path in (coordinator.settings.summaries_path, coordinator.settings.node_keys_path):
+        path.mkdir(parents=True)
+    for number, node in enumerate(nodes):
+        settings = node.settings.model_copy(update={**changes, "data_path": folder / "nodes" / node.settings.node_id})
+        teller = NodeSummaries(settings, node.engine, clock=lambda: datetime(2026, 11, 16, tzinfo=UTC), random=Random(1000 * draw + number))
+        teller._lake = node.lake
+        lines = [teller.tell(day).line for day in days if day in teller.days(day, day)]
+        (coordinator.settings.summaries_path / f"{settings.node_id}.jsonl").write_bytes(b"".join(line + b"\n" for line in lines))
+        (coordinator.settings.node_keys_path / f"{settings.node_id}.pem").write_bytes(public_pem(teller.key()))
+    return coordinator
+
+
+def learn(space: Workspace, days: Iterable[date]) -> list[Playbook]:
+    """The playbooks of the last day, after all days before it."""
+    _, taken = space.ingest()
+    assert not taken.refused, taken.refused[:3]
+    day = max(days)
+    space.refresh_signatures(day)
+    space.refresh_conversations(day)
+    rules = {"rules": space.failure_classes, "corrections": space.corrections, "false_discovery_rate": space.settings.false_discovery_rate}
+    found = analyse(space.history(day), space.window(day), **rules, summary_min_nodes=space.settings.summary_min_nodes)
+    return propose(pd.DataFrame(found.patterns), space.remedies, day=day, settings=space.settings, previous=[])
+
+
+def actionable(playbooks: Iterable[Playbook]) -> dict[str, Playbook]:
+    return {one.improvement_id: one for one in playbooks if not one.held_because}
+
+
+if __name__ == "__main__":
+    main()
