@@ -394,7 +394,7 @@ class Ingestion:
     def _converted(self, entry: Format, reading: Reading, number: int) -> Iterator[pa.RecordBatch]:
         """Turn a file of another format into events of the telemetrist, line by line; error records are kept aside."""
         rows: list[tuple[int, bytes]] = []
-        results = entry.read(numbered_lines(reading))
+        results = entry.read(numbered_lines(reading, self.now))
         while chunk := list(islice(results, _FORMAT_ROWS)):
             for result in chunk:
                 if isinstance(result, Refusal):

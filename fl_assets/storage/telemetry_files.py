@@ -23,7 +23,7 @@ import orjson
 import pyarrow as pa
 import zstandard
 
-from fl_assets.domain.formats import HEAD_BYTES, Format, Row, detect
+from fl_assets.domain.formats import HEAD_BYTES, MAX_DOCUMENT_BYTES, Format, Row, detect
 from fl_assets.domain.settings import FederatedLearningConfig
 from fl_assets.domain.telemetry import Reason, event_day, parse_time
 from fl_assets.storage.lake import Lake
@@ -210,22 +210,37 @@ def read_head(source: Source) -> bytes:
     return head[:HEAD_BYTES].removeprefix(b"\xef\xbb\xbf")
 
 
-def numbered_lines(reading: Reading) -> Iterator[tuple[int, bytes]]:
-    """Give all lines of a file with their numbers, from 1, for a format that is not the telemetrist's; damage ends them and is noted."""
+def numbered_lines(reading: Reading, now: datetime) -> Iterator[tuple[int, bytes]]:
+    """Give all lines of a file with their numbers, from 1, for a format that is not the telemetrist's; damage ends them and is noted.
+
+    Lines longer than `MAX_DOCUMENT_BYTES` are skipped while streaming, and noted. A last line without a line end that may still be written is left for next time.
+    """
     source = reading.source
-    rest, number = b"", 0
+    held: list[bytes] = []  # of a line whose end has not been seen; of one that is too long, its start
+    size = number = 0
     reading.end_offset = source.size
     try:
         with (source.root / source.path).open("rb") as file:
-            for block in blocks(file, source.compression):
-                *lines, rest = (rest + block).split(b"\n")
-                for line in lines:
+            for block in blocks(file, source.compression) if source.compression else _up_to(file, source.size):
+                *pieces, rest = block.split(b"\n")
+                for piece in pieces:
                     number += 1
-                    yield number, line
+                    if size + len(piece) > MAX_DOCUMENT_BYTES:
+                        reading.bad(number, "line_too_long", f"{size + len(piece)} bytes, {MAX_DOCUMENT_BYTES} at the most", b"".join(held), size + len(piece))
+                    else:
+                        yield number, b"".join((*held, piece))
+                    held, size = [], 0
+                size += len(rest)
+                held = [*held, rest] if size <= MAX_DOCUMENT_BYTES else [b"".join(held)[:4096]]
     except DamagedFileError as error:
         reading.bad(0, "damaged_file", str(error))
-    if rest:
-        yield number + 1, rest
+    last = b"".join(held)
+    if size > MAX_DOCUMENT_BYTES:
+        reading.bad(number + 1, "line_too_long", f"{size} bytes, {MAX_DOCUMENT_BYTES} at the most", last, size)
+    elif last.strip() and not (source.compression or now - source.received > SETTLED or last.strip() in {b"}", b"]"} or _is_object(last)):
+        reading.end_offset -= size
+    elif last:
+        yield number + 1, last
     reading.end_lines = number
 
 
@@ -292,7 +307,7 @@ def _up_to(file: BinaryIO, size: int) -> Iterator[bytes]:
 
 def _is_object(line: bytes) -> bool:
     try:
-        return isinstance(orjson.loads(line), dict)
+        return isinstance(orjson.loads(line), dict | list)
     except orjson.JSONDecodeError:
         return False
 
@@ -557,7 +572,7 @@ class TelemetryIndex:
 
         try:
             if entry:
-                for row in entry.read(numbered_lines(reading)):
+                for row in entry.read(numbered_lines(reading, now)):
                     if isinstance(row, Row):
                         add(_stamp(row.data, 0, len(row.data)))
                 return counts
@@ -594,4 +609,4 @@ def _digest(start: bytes) -> str:
 
 def _waits(row: sqlite3.Row, status: os.stat_result, now: datetime) -> bool:
     """Whether a file that did not change still has a last line without an end that may be taken by now."""
-    return row["format"] == "telemetrist" and row["offset"] < status.st_size and now - datetime.fromtimestamp(status.st_mtime_ns / 1e9, UTC) > SETTLED
+    return row["format"] != "ignored" and row["offset"] < status.st_size and now - datetime.fromtimestamp(status.st_mtime_ns / 1e9, UTC) > SETTLED

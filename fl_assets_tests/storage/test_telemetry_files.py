@@ -3,6 +3,7 @@
 import gzip
 import os
 import shutil
+import time
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from fl_assets.storage import telemetry_files
 from fl_assets.storage.lake import Lake, Manifest
-from fl_assets.storage.telemetry_files import Reading, Source, TelemetryIndex, line_batches, list_files
+from fl_assets.storage.telemetry_files import Reading, Source, TelemetryIndex, line_batches, list_files, numbered_lines
 from fl_assets_tests.build import DAY, call_line
 from fl_assets_tests.conftest import settings_in
 
@@ -150,6 +151,40 @@ def test_a_last_line_that_stays_incomplete_for_a_day_is_taken_as_it_is(tmp_path)
     path.write_bytes(b'{"a":1}\n{"b":')
     later = datetime.fromtimestamp(path.stat().st_mtime, UTC) + timedelta(days=2)
     assert read(path, now=later)[0] == [(1, '{"a":1}'), (2, '{"b":')]
+
+
+def lines_of(path: Path, now: datetime) -> tuple[list[tuple[int, bytes]], Reading]:
+    reading = Reading(source_of(path))
+    return list(numbered_lines(reading, now)), reading
+
+
+@pytest.mark.parametrize(
+    ("content", "expected", "left"),
+    [
+        (b'{"a":1}\n{"b":', [(1, b'{"a":1}')], 5),
+        (b'{"a":1}\n{"b":2}', [(1, b'{"a":1}'), (2, b'{"b":2}')], 0),
+        (b'{\n "a": 1\n}', [(1, b"{"), (2, b' "a": 1'), (3, b"}")], 0),
+        (b"\n\n", [(1, b""), (2, b"")], 0),
+    ],
+)
+def test_a_last_line_of_another_format_that_may_still_be_written_is_left_for_a_day(tmp_path, small_blocks, content, expected, left):
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    found, reading = lines_of(path, written)
+    assert (found, len(content) - reading.end_offset) == (expected, left)
+    later, reading = lines_of(path, written + timedelta(days=2))
+    assert b"".join(line for _, line in later) == content.replace(b"\n", b"")
+    assert reading.end_offset == len(content)
+
+
+def test_a_line_of_another_format_that_is_too_long_is_skipped_and_noted(tmp_path, small_blocks, monkeypatch):
+    monkeypatch.setattr(telemetry_files, "MAX_DOCUMENT_BYTES", 16)
+    path = tmp_path / "a.json"
+    path.write_bytes(b"one\n" + b"x" * 1000 + b"\ntwo\n" + b"y" * 17)
+    found, reading = lines_of(path, NOW)
+    assert found == [(1, b"one"), (3, b"two")]
+    assert [(line, reason, size) for line, reason, _, _, size in reading.problems] == [(2, "line_too_long", 1000), (4, "line_too_long", 17)]
 
 
 def test_files_are_listed_at_any_depth_and_hidden_or_unfinished_ones_are_not(tmp_path):
@@ -344,3 +379,13 @@ def test_two_processes_may_use_the_index_at_once(case):
     assert other.backlog() == case.index.backlog()
     case.ingest()
     assert other.pending() == []
+
+
+def test_a_tick_over_ten_thousand_files_takes_under_a_second_once_they_are_counted(case):
+    for number in range(10_000):
+        case.write(f"n{number % 50}/events_{number}.jsonl", call_line(f"e{number}"))
+    assert case.index.backlog(scan_secs=600).events == 10_000
+    begin = time.process_time()
+    backlog = case.index.backlog()
+    assert (backlog.events, backlog.files, backlog.unscanned) == (10_000, 10_000, 0)
+    assert time.process_time() - begin < 1
