@@ -671,17 +671,6 @@ _DIGIT_SEPARATORS = " ._ " + _DASH.replace("\\", "")
 _MARKS_SQL = "chr(2) || chr(3) || chr(4) || chr(5)"
 
 
-def hinted_sql(column: str) -> str:
-    """Return a SQL condition that is true where `redact` may change the text, false where it cannot: most rows need no more than this."""
-    words = [hint for hint in _HINTS if not _is_pattern(hint)]
-    # Patterns in a few alternations, each small enough for RE2's automaton: one scan costs as much for all as for one.
-    secrets = {_H_KEYS}
-    numbers = {_H_DIGITS, _H_DOTS, _H_COLONS, _H_IBAN}
-    rest = [hint for hint in _HINTS if _is_pattern(hint) and hint not in secrets | numbers]
-    groups = ["|".join(rest), "|".join(hint for hint in _HINTS if hint in numbers), _H_KEYS]
-    return f"({' or '.join([*(_hint_sql(word, column) for word in words), *(_hint_sql(group, column) for group in groups)])})"
-
-
 def _is_pattern(hint: str) -> bool:
     return bool(re.search(r"[\\\[(?*+.{]", hint))
 
