@@ -103,6 +103,7 @@ _AGENT_KEYS = ("gen_ai.agent.name", "agent.name", "agent_name", "traceloop.entit
 _SESSION_KEYS = ("gen_ai.conversation.id", "session.id", "conversation.id", "conversation_id", "thread_id", "langfuse.session.id")
 _REQUEST_KEYS = ("request_id", "request.id", "http.request.header.x-request-id", "gen_ai.tool.call.id", "ai.toolCall.id")
 _NODE_KEYS = ("service.instance.id", "host.name", "k8s.pod.name", "host.id")
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _RESOURCE_KEYS = ("service.version", "service.namespace", "deployment.environment", "deployment.environment.name")
 
 _LIBRARY = re.compile(r"^(?:openinference|opentelemetry)\.instrumentation\.")
@@ -205,10 +206,20 @@ def _text(value: Any) -> str:
     return ""
 
 
+def node_of(span: Span) -> str:
+    """Return the node that a span comes from, or ''.
+
+    A `service.instance.id` that is a UUID, as OpenTelemetry's resource conventions recommend, is another one after each restart: a node that restarts
+    would pass for many, so another name goes before it.
+    """
+    instance, *others = (first(span.resource, (key,)) for key in _NODE_KEYS)
+    return next((name for name in ("" if _UUID.fullmatch(instance) else instance, *others, instance) if name), "")
+
+
 def metadata_of(span: Span, kind: str) -> dict[str, str]:
     """Collect what helps to explain a call, as text: ids, kind, scope, and the short attributes that hold no content and name no user."""
     found = {
-        "node_id": first(span.resource, _NODE_KEYS),
+        "node_id": node_of(span),
         "span_id": span.span_id,
         "parent_span_id": span.parent_id,
         "span_kind": kind,
@@ -263,7 +274,7 @@ def talk_event(span: Span) -> dict[str, Any] | None:
     about = {
         "trace_id": span.trace_id,
         "span_id": span.span_id,
-        "node_id": first(span.resource, _NODE_KEYS),
+        "node_id": node_of(span),
         "service": service_of(span),
         "agent": "" if _ID.search(agent := first(span.attributes, _AGENT_KEYS)) else agent,
         "model": first(span.attributes, _MODEL_KEYS),

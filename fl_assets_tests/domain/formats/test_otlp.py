@@ -53,6 +53,20 @@ def exception(kind: str, message: str, stack: str = "") -> dict:
     return {"name": "exception", "timeUnixNano": str(END), "attributes": [attribute(key, value) for key, value in values.items()]}
 
 
+@pytest.mark.parametrize(
+    ("resource", "node"),
+    [
+        ({"service.instance.id": "agent-1", "host.name": "n1"}, "agent-1"),
+        ({"service.instance.id": "627cc493-f310-47de-96bd-71410b7dec09", "host.name": "n1"}, "n1"),
+        ({"service.instance.id": "627cc493-f310-47de-96bd-71410b7dec09"}, "627cc493-f310-47de-96bd-71410b7dec09"),
+        ({"service.instance.id": "", "host.id": "h1"}, "h1"),
+    ],
+)
+def test_a_node_that_restarts_stays_one_node(resource, node):
+    (event,) = events(run(request(span(), resource={"service.name": "shop", **resource})))
+    assert event["execution_trace"]["metadata"]["node_id"] == node
+
+
 def test_a_span_becomes_an_execution_trace():
     found = span(STEP, ROOT, "execute_tool book", 2, attributes={"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "book", "retries": 3})
     found["events"] = [exception("ValueError", "no seats")]
