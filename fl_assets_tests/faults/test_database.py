@@ -4,6 +4,8 @@ import os
 import struct
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
@@ -12,7 +14,10 @@ import pyarrow as pa
 import pytest
 
 from fl_assets.storage.result_files import ResultFileError
-from fl_assets.storage.warehouse import Warehouse, WarehouseFileError
+from fl_assets.storage.warehouse import Warehouse, WarehouseBusyError, WarehouseFileError, connect
+from fl_assets.storage.workspace import Workspace
+from fl_assets_tests.build import DAY, pattern, patterns
+from fl_assets_tests.conftest import settings_in
 from fl_assets_tests.faults.whole import assert_warehouse
 
 DAYS = [date(2026, 11, day) for day in range(1, 6)]
@@ -154,23 +159,51 @@ CRASH = """
 import os, sys
 from pathlib import Path
 from fl_assets_tests.faults import test_database as here
+
+class Until:
+    \"""A connection of a process that is killed just before a statement.\"""
+    def __getattr__(self, name): return getattr(real, name)
+    def execute(self, sql, *given):
+        if sql.startswith(sys.argv[2]): os.kill(os.getpid(), 9)
+        return real.execute(sql, *given)
+
 warehouse = here.warehouse_in(Path(sys.argv[1]))
-warehouse.files.settle = lambda: os._exit(9)  # killed after the commit, with the log not yet part of the database
 with warehouse.session():
-    real = warehouse._open
-    class NoCheckpoint:
-        def __getattr__(self, name): return getattr(real, name)
-        def execute(self, sql, *given): return None if sql == "checkpoint" else real.execute(sql, *given)
-    warehouse._open = NoCheckpoint()
-    warehouse.replace_days("pattern_members", {day: here.members(*(f"new-{number}" for number in range(5000))) for day in here.DAYS[:2]})
+    real, warehouse._open = warehouse._open, Until()
+    here.write_two_days(warehouse)
 """
+
+
+def write_two_days(warehouse: Warehouse) -> None:
+    warehouse.replace_days("pattern_members", {day: members(*(f"new-{number}" for number in range(5000))) for day in DAYS[:2]})
+
+
+def kill_before(statement: str, folder: Path) -> None:
+    """Kill a process that replaces two days just before a statement."""
+    words = [sys.executable, "-W", "ignore", "-c", CRASH, str(folder), statement]
+    assert subprocess.run(words, check=False, cwd=Path(__file__).parents[2]).returncode == -9
 
 
 def crash_with_a_log(folder: Path) -> Path:
     """Kill a process between commit and checkpoint; return the log that it leaves."""
-    done = subprocess.run([sys.executable, "-c", CRASH, str(folder)], check=False, cwd=Path(__file__).parents[2])
-    assert done.returncode == 9
+    kill_before("checkpoint", folder)
     return folder / "warehouse.duckdb.wal"
+
+
+@pytest.mark.parametrize("statement", ["insert", "commit"])
+def test_case_1_killed_between_deletion_and_insertion_a_day_is_as_it_was_and_a_rerun_gives_the_same(warehouse, tmp_path, statement):
+    before = state_of(warehouse)
+    kill_before(statement, tmp_path)
+    again = warehouse_in(tmp_path)
+    if statement == "insert":
+        assert state_of(again) == before
+    else:  # its files were published, so that it counts
+        assert [len(again.read_day("pattern_members", day)) for day in DAYS] == [5000, 5000, 50, 50, 50]
+    write_two_days(again)
+    after = {day: again.manifest("pattern_members", day) for day in DAYS[:2]}
+    assert_warehouse(tmp_path / "warehouse.duckdb")
+    write_two_days(warehouse_in(tmp_path / "undisturbed"))
+    assert after == {day: warehouse_in(tmp_path / "undisturbed").manifest("pattern_members", day) for day in DAYS[:2]}
 
 
 def flip(path: Path) -> None:
@@ -198,3 +231,53 @@ def test_case_5_a_log_that_cannot_be_replayed_is_moved_aside_by_a_rebuild_and_no
     assert done.same["pattern_members"] == DAYS[2:]
     assert [len(again.read_day("pattern_members", day)) for day in DAYS] == [5000, 5000, 50, 50, 50]
     assert_warehouse(tmp_path / "warehouse.duckdb")
+
+
+HOLD = """
+import sys, duckdb
+with duckdb.connect(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+"""Somebody's SQL client."""
+
+
+@contextmanager
+def held(path: Path) -> Iterator[subprocess.Popen]:
+    """Keep a database open in another process until it is written to, or the block ends."""
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            assert process.stdout.readline() == "held\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def test_case_45_who_has_the_database_open_is_named_after_a_wait(warehouse, tmp_path):
+    path = tmp_path / "warehouse.duckdb"
+    with held(path) as holder, pytest.raises(WarehouseBusyError, match=rf"is in use: waited.*PID {holder.pid}\b"), connect(path, wait_secs=0.5):
+        pass
+
+
+def test_case_45_two_commands_on_one_database_wait_for_each_other_and_for_a_client(tmp_path):
+    settings = settings_in(tmp_path / "data")
+    warehouse = Workspace(settings).warehouse
+    warehouse.replace("failure_patterns", DAY, patterns(pattern()))
+    environment = {**os.environ, "FEDERATED_LEARNING_DATA_PATH": str(settings.data_path)}
+    words = [sys.executable, "-W", "ignore", "-m", "fl_assets.cli", "patterns", "--json"]
+    with held(settings.warehouse_path) as holder:
+        commands = [subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+        try:
+            with pytest.raises(subprocess.TimeoutExpired):
+                commands[0].wait(timeout=8)
+            assert commands[1].poll() is None
+            holder.kill()
+            told = [command.communicate(timeout=100) for command in commands]
+        finally:
+            for command in commands:
+                command.kill()
+                command.wait()
+    assert [command.returncode for command in commands] == [0, 0], told
+    assert told[0][0] == told[1][0]
+    assert "p-timeout" in told[0][0]
