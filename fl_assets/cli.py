@@ -28,7 +28,10 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    epilog="Exit codes: 0 done (a day that the gate stopped is done, too); 1 an error, told on standard error, or a rule that `verify` finds broken; "
+    "2 wrong usage; 3 too few events, so that nothing was learned.",
 )
+TOO_FEW_EVENTS = 3
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
 DecisionId = Annotated[str, typer.Argument(metavar="DECISION_ID", help="As `fl-assets decisions` shows it; its first letters suffice.")]
@@ -60,7 +63,7 @@ def main() -> None:
 
 @app.command()
 def cycle(date_: CycleDay = None, as_json: AsJson = False, verbose: Annotated[bool, typer.Option("--verbose", help="Show Dagster's log.")] = False) -> None:
-    """Run one learning cycle and say what it found.
+    """Run one learning cycle and say what it found; exit code 3 when there are too few events.
 
     Example: fl-assets cycle --date 2026-11-20 --json
     """
@@ -78,7 +81,7 @@ def cycle(date_: CycleDay = None, as_json: AsJson = False, verbose: Annotated[bo
         raise CommandError(str(error)) from error
     show_cycle(coordinator.workspace, result, as_json=as_json)
     if result.status == "insufficient_data":
-        raise typer.Exit(2)
+        raise typer.Exit(TOO_FEW_EVENTS)
 
 
 @app.command()
@@ -87,7 +90,7 @@ def backfill(
     to: Annotated[datetime, typer.Argument(metavar="TO", formats=["%Y-%m-%d"], help="Last day, included.")],
     as_json: AsJson = False,
 ) -> None:
-    """Run the cycles of a range of days, oldest first, in this one process.
+    """Run the cycles of a range of days, oldest first, in this one process; exit code 3 when no day has enough events.
 
     Example: fl-assets backfill 2026-11-01 2026-11-14
     """
@@ -102,6 +105,8 @@ def backfill(
     except CycleFailedError as error:
         raise CommandError(str(error)) from error
     show_backfill(results, as_json=as_json)
+    if all(result.status == "insufficient_data" for result in results):
+        raise typer.Exit(TOO_FEW_EVENTS)
 
 
 @app.command()
@@ -287,7 +292,7 @@ def rollback(
     from fl_assets.storage.config_files import NeedsHumanError
     from fl_assets.storage.workspace import Workspace
 
-    space = Workspace(FederatedLearningConfig.from_env())
+    space = Workspace(_settings())
     if re.fullmatch(r"[0-9a-f]+", what) is None:  # ids of decisions are hex
         with _adapter_errors():
             if to and allow_rollback:
@@ -321,7 +326,7 @@ def sign(
     from fl_assets.storage.adapter_store import AdapterStore, seal
     from fl_assets.storage.signing import load_private_key
 
-    settings = FederatedLearningConfig.from_env()
+    settings = _settings()
     fields = {"base_model": settings.base_model, "base_revision": settings.base_revision, "expires": expires.date(), "skills": tuple(skill or ())}
     with _adapter_errors():
         names = {"adapter_id": adapter_id, "version": version, "revision": revision, "description": description}
@@ -342,7 +347,7 @@ def verify(
     from fl_assets.console import say, show_json
     from fl_assets.storage.adapter_store import AdapterStore
 
-    store = AdapterStore(FederatedLearningConfig.from_env())
+    store = AdapterStore(_settings())
     with _adapter_errors():
         installed = [one.path for one in store.installed() if one.adapter_id == what]
         if not installed and not Path(what).is_dir():
@@ -371,7 +376,7 @@ def updates(as_json: AsJson = False) -> None:
     from fl_assets.rollout import open_releases
     from fl_assets.storage.workspace import Workspace
 
-    show_updates(list(open_releases(Workspace(FederatedLearningConfig.from_env())).rollouts().values()), as_json=as_json)
+    show_updates(list(open_releases(Workspace(_settings())).rollouts().values()), as_json=as_json)
 
 
 @app.command()
@@ -452,7 +457,7 @@ def _answer(decision_id: str, *, yes: bool, reason: str, now: bool) -> None:
     from fl_assets.rollout import answer
     from fl_assets.storage.workspace import Workspace
 
-    space = Workspace(FederatedLearningConfig.from_env())
+    space = Workspace(_settings())
     found = answer(space, decision_id, yes=yes, by=_user(), reason=reason)
     say(
         f"{found.update.decision_id}: {'approved' if yes else 'rejected'}: {found.update.target} {found.update.from_value or ''} → {found.update.to_value or ''}"
@@ -487,11 +492,21 @@ def _user() -> str:
     return getpass.getuser()
 
 
+def _settings() -> FederatedLearningConfig:
+    """Return the settings of the environment, having seen that what they name to be read is there."""
+    from fl_assets.storage.workspace import missing_inputs
+
+    settings = FederatedLearningConfig.from_env()
+    if missing := missing_inputs(settings):
+        raise SettingsError("\n".join(missing))
+    return settings
+
+
 def _coordinator(*, verbose: bool = False) -> "FederatedLearningCoordinator":
     """Return a coordinator with the settings of the environment, Dagster's own log silent unless asked for."""
     from fl_assets.coordinator import FederatedLearningCoordinator, open_home
 
-    config = FederatedLearningConfig.from_env()
+    config = _settings()
     return FederatedLearningCoordinator(config, instance=open_home(config), log_level="INFO" if verbose else "CRITICAL")
 
 
@@ -501,7 +516,7 @@ def _report(date_: datetime | None) -> "tuple[Workspace, Report]":
     from fl_assets.storage.report_rows import report_rows
     from fl_assets.storage.workspace import Workspace
 
-    space = Workspace(FederatedLearningConfig.from_env())
+    space = Workspace(_settings())
     space.warehouse.create()  # one of an earlier version lacks the newer tables
     wanted = as_day(date_)
     days = [row["day"] for row in space.warehouse.rows("select distinct event_date as day from failure_patterns order by day")]

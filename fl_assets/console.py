@@ -20,16 +20,16 @@ from rich.table import Table
 from fl_assets.domain.models import LearningCycleResult, Playbook
 from fl_assets.domain.outcomes import learn
 from fl_assets.domain.releases import Rollout, lessons
-from fl_assets.domain.report import PatternLine, Report
+from fl_assets.domain.report import PatternLine, Report, counted
+from fl_assets.domain.updates import in_words
 from fl_assets.storage.node_summaries import NodeSummaries, Told
 from fl_assets.storage.tables import WAREHOUSE_TABLES
 from fl_assets.storage.warehouse import Rebuilt
 from fl_assets.storage.workspace import Workspace
 
-PLAIN_WIDTH = 150
 WRAPPED = {"playbook", "held because", "reason", "failure", "why", "way back"}
-"""Columns whose text may take several lines."""
-_out = Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH, soft_wrap=not sys.stdout.isatty())
+"""Columns whose text may take several lines on a terminal."""
+_out = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -100,14 +100,15 @@ def show_cycle(space: Workspace, result: LearningCycleResult, *, as_json: bool) 
     decisions = space.warehouse.read_day("update_decisions", day) if result.status == "completed" else []
     files = where(space, day)
     if as_json:
+        named = ("pattern_id", "template", "failure_class", "state", "failures", "confidence")
         content = {
             "cycle": result.model_dump(mode="json"),
-            "patterns": [{name: row[name] for name in ("pattern_id", "template", "failure_class", "state", "failures", "confidence")} for row in patterns],
+            "patterns": [{name: row[name] for name in named} for row in patterns],
             "playbooks": [playbook.model_dump(mode="json") for playbook in playbooks],
             "decisions": decisions,
             "files": {name: str(path) for name, path in files.items()},
         }
-        sys.stdout.write(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_NAIVE_UTC).decode() + "\n")
+        show_json(content)
         return
     days = f"{result.window_days} days to {day}" if result.window_days > 1 else str(day)
     say(f"Learning cycle of {day}: {result.status}")
@@ -122,28 +123,25 @@ def show_cycle(space: Workspace, result: LearningCycleResult, *, as_json: bool) 
         if result.status == "gated":
             say(f"Gated: {result.reason}")
         if decisions:
-            actions = Counter(f"{row['action']} ({row['mode']})" for row in decisions)
-            say(f"Decisions: {', '.join(f'{count} {action}' for action, count in sorted(actions.items()))}")
+            outcomes = Counter(in_words(row["action"], row["reasons"]) for row in decisions)
+            past = " (a day of the past: recorded, never carried out)" if decisions[0]["mode"] == "backtest" else ""
+            say(f"Decisions: {counted(outcomes)}{past}")
     say("Where it is:")
     for name, path in files.items():
         say(f"  {name:<17} {path}")
 
 
 def show_playbooks(playbooks: Sequence[Playbook]) -> None:
-    """Print the playbooks that may be acted on, then those that are held, each with its reasons."""
+    """Print the playbooks that are ready, then those that are held, each with its reasons."""
     ready, held = [one for one in playbooks if not one.held_because], [one for one in playbooks if one.held_because]
-    _out.print(f"\n{len(ready)} playbooks may be acted on")
+    columns = ("category", "confidence", "evidence", "nodes", "state", "playbook")
+    say(f"\n{len(ready)} playbook{'s are' if len(ready) != 1 else ' is'} ready")
     if ready:
-        table = _table("category", "confidence", "evidence", "nodes", "state", "playbook")
-        for one in ready:
-            table.add_row(*_cells(one), escape(f"{one.title}{_changes(one)}"))
-        _out.print(table)
-    _out.print(f"\n{len(held)} playbooks are held")
+        _show_table(columns, [[*_cells(one), f"{one.title}{_changes(one)}"] for one in ready])
+    say(f"\n{len(held)} playbook{'s are' if len(held) != 1 else ' is'} held back")
     if held:
-        table = _table("category", "confidence", "evidence", "nodes", "state", "playbook", "held because")
-        for one in held:
-            table.add_row(*_cells(one), escape(one.title), escape("; ".join(reason.replace(f" {one.improvement_id} has", "") for reason in one.held_because)))
-        _out.print(table)
+        why = ["; ".join(reason.replace(f" {one.improvement_id} has", "") for reason in one.held_because) for one in held]
+        _show_table((*columns, "held because"), [[*_cells(one), one.title, reasons] for one, reasons in zip(held, why, strict=True)])
 
 
 def show_json(content: Any) -> None:
@@ -168,9 +166,8 @@ def show_patterns(patterns: Sequence[PatternLine], *, as_json: bool) -> None:
     if as_json:
         show_json([one.model_dump(mode="json") for one in patterns])
         return
-    table = _table("pattern", "state", "class", "failures", "rate", "14 days", "nodes", "confidence", "failure")
-    for one in patterns:
-        table.add_row(
+    rows = [
+        [
             one.pattern_id,
             one.state,
             one.failure_class,
@@ -179,9 +176,11 @@ def show_patterns(patterns: Sequence[PatternLine], *, as_json: bool) -> None:
             trend(one.series),
             f"{one.nodes_affected} of {one.nodes_reporting}",
             f"{one.confidence:.2f}",
-            escape(one.template),
-        )
-    _out.print(table)
+            one.template,
+        ]
+        for one in patterns
+    ]
+    _show_table(("pattern", "state", "class", "failures", "rate", "14 days", "nodes", "confidence", "failure"), rows)
 
 
 def show_pattern(one: PatternLine, report: Report, *, as_json: bool) -> None:
@@ -224,12 +223,12 @@ def show_decisions(report: Report, *, as_json: bool) -> None:
     if not report.decisions:
         say(f"No decision on {report.day}: the cycle is {report.status}{f' ({report.reason})' if report.reason else ''}.")
         return
-    table = _table("id", "decision", "done", "category", "playbook", "why", "way back")
+    rows = []
     for one in report.decisions:
-        decision = f"{one.action} ({one.mode})" if one.mode == "backtest" else one.action
+        decision = f"{one.outcome} (backtest)" if one.mode == "backtest" else one.outcome
         why = [*one.reasons, one.status_reason] if one.status in ("waiting", "refused", "rejected") else one.reasons
-        table.add_row(one.decision_id, decision, one.status, one.category, escape(one.title), escape("; ".join(why)), escape(one.revert_plan))
-    _out.print(table)
+        rows.append([one.decision_id, decision, one.status, one.category, one.title, "; ".join(why), one.revert_plan])
+    _show_table(("id", "decision", "done", "category", "playbook", "why", "way back"), rows)
 
 
 def trend(series: Sequence[int]) -> str:
@@ -248,11 +247,11 @@ def show_updates(rollouts: Sequence[Rollout], *, as_json: bool) -> None:
     if not rollouts:
         say("No update yet: none was approved, tried or applied. `fl-assets decisions` shows what waits.")
         return
-    table = _table("decision", "day", "status", "nodes", "target", "by", "reason")
+    rows = []
     for one in rollouts:
         nodes = f"{len(one.canary)} of {len(one.canary) + len(one.control)}" if one.is_running else ("all" if one.status in ("applied", "promoted") else "none")
-        table.add_row(one.update.decision_id, str(one.update.day), one.status, nodes, escape(one.update.target), escape(one.by), escape(one.reason))
-    _out.print(table)
+        rows.append([one.update.decision_id, str(one.update.day), one.status, nodes, one.update.target, one.by, one.reason])
+    _show_table(("decision", "day", "status", "nodes", "target", "by", "reason"), rows)
     for remedy, score in scores.items():
         say(f"{remedy}: {', '.join(f'{count} {name}' for name, count in score.items())}")
 
@@ -260,12 +259,10 @@ def show_updates(rollouts: Sequence[Rollout], *, as_json: bool) -> None:
 def show_backfill(results: Sequence[LearningCycleResult], *, as_json: bool) -> None:
     """Print one line a day."""
     if as_json:
-        sys.stdout.write(orjson.dumps([result.model_dump(mode="json") for result in results], option=orjson.OPT_INDENT_2).decode() + "\n")
+        show_json([result.model_dump(mode="json") for result in results])
         return
-    table = _table("day", "status", "events", "playbooks", "reason")
-    for one in results:
-        table.add_row(str(one.day), one.status, f"{one.events_processed:,}", str(one.improvements_generated), escape(one.reason))
-    _out.print(table)
+    rows = [[str(one.day), one.status, f"{one.events_processed:,}", str(one.improvements_generated), one.reason] for one in results]
+    _show_table(("day", "status", "events", "playbooks", "reason"), rows)
 
 
 def where(space: Workspace, day: date) -> dict[str, Path]:
@@ -274,17 +271,27 @@ def where(space: Workspace, day: date) -> dict[str, Path]:
     places = {
         "report": settings.reports_path / f"{day}.html",
         "playbooks": settings.playbook_path / str(day),
+        "for review": settings.data_path / "proposals" / str(day),
         "warehouse": settings.warehouse_path,
         "events (Parquet)": settings.lake_path,
     }
     return {name: path for name, path in places.items() if path.exists()}
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in columns:
-        table.add_column(name, overflow="fold", no_wrap=name not in WRAPPED)
-    return table
+def _show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table: folded to the terminal's width; one line a row, and no blanks at its end, when piped."""
+    if _out.is_terminal:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for name in columns:
+            table.add_column(name, overflow="fold", no_wrap=name not in WRAPPED)
+        for row in rows:
+            table.add_row(*map(escape, row))
+        _out.print(table, soft_wrap=False)
+        return
+    lines = [[" ".join(cell.split()) for cell in row] for row in (columns, *rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        say("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 def _cells(one: Playbook) -> list[str]:

@@ -4,6 +4,7 @@ What goes here: starting cycles and telling how they ended. What does not: what 
 """
 
 import os
+import re
 import shutil
 import threading
 from collections.abc import Callable
@@ -206,14 +207,15 @@ def _as_overrides(config: FederatedLearningConfig) -> dict[str, str]:
 
 
 def failure_of(outcome: dg.ExecuteInProcessResult) -> str:
-    """Return what made a run fail, in one line: the step and the innermost error."""
+    """Return what made a run fail, in one line: the step and the error that it raised; what lies under that is in the run's log."""
     for event in outcome.all_events:
         data = event.event_specific_data
         error = getattr(data, "error", None)
         if (event.is_step_failure or event.is_failure) and error:
-            while error.cause:
+            while error.cause and (error.cls_name or "").startswith("Dagster"):  # its own, around ours
                 error = error.cause
-            return f"{event.step_key or 'the run'}: {first_line(error.message)}"
+            said = re.sub(r"^fl_assets[.\w]*: ", "", error.message)  # our own errors say all without their class
+            return f"{event.step_key or 'the run'}: {first_line(said)}"
     return "a step did not run; see the run in the Dagster UI"
 
 

@@ -33,7 +33,15 @@ def test_a_cycle_says_what_was_read_found_held_and_where(at_home, monkeypatch):
     shown = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "fl_assets.cli", "cycle", "--date", str(LAST_DAY)], capture_output=True, text=True, check=True, timeout=300
     )
-    for words in (f"Learning cycle of {LAST_DAY}: completed", "events read", "patterns found", "playbooks may be acted on", "held because", "warehouse"):
+    for words in (
+        f"Learning cycle of {LAST_DAY}: completed",
+        "events read",
+        "patterns found",
+        "playbooks are ready",
+        "exported for review",
+        "held because",
+        "warehouse",
+    ):
         assert words in shown.stdout
     assert shown.stderr == ""
 
@@ -45,11 +53,34 @@ def test_json_is_for_machines(at_home):
     assert len(shown["playbooks"]) == shown["cycle"]["improvements_generated"]
 
 
-def test_too_little_data_is_exit_code_two(at_home, monkeypatch):
+def test_too_few_events_are_exit_code_three_of_a_cycle_and_of_a_backfill(at_home, monkeypatch):
     monkeypatch.setenv("FEDERATED_LEARNING_MIN_EVENTS", "1000000")
-    shown = run("cycle", "--date", str(LAST_DAY))
-    assert shown.exit_code == 2
-    assert "insufficient_data" in shown.stdout
+    for words in (["cycle", "--date", str(LAST_DAY)], ["backfill", str(DAYS[0]), str(DAYS[1])]):
+        shown = run(*words)
+        assert shown.exit_code == 3
+        assert "insufficient_data" in shown.stdout
+
+
+def test_exit_codes_are_told(at_home):
+    shown = " ".join(run("--help").stdout.split())
+    assert "0 done" in shown
+    assert "3 too few events" in shown
+
+
+def test_piped_tables_have_a_line_a_row_and_no_blanks_at_its_end(at_home):
+    for command, count in (("patterns", None), ("playbooks", len(at_home.workspace.playbooks(LAST_DAY))), ("decisions", None)):
+        lines = run(command, "--date", str(LAST_DAY)).stdout.splitlines()
+        assert [line for line in lines if line != line.rstrip()] == []
+        assert max(map(len, lines)) > 150, "nothing is folded"
+        if count:
+            assert sum(line.startswith(("prompt ", "adapter ", "config ", "workflow ")) for line in lines) == count
+
+
+def test_decisions_say_what_happens_and_not_none(at_home):
+    shown = run("decisions", "--date", str(LAST_DAY)).stdout
+    assert "exported for review (backtest)" in shown
+    assert "held back (backtest)" in shown
+    assert "none (backtest)" not in shown
 
 
 def test_a_backfill_has_one_line_a_day(at_home):
@@ -60,7 +91,11 @@ def test_a_backfill_has_one_line_a_day(at_home):
 @pytest.mark.parametrize(
     ("environment", "arguments", "words"),
     [
-        ({"FEDERATED_LEARNING_MIN_EVENTS": "few"}, ["cycle"], "FEDERATED_LEARNING_MIN_EVENTS='few'"),
+        ({"FEDERATED_LEARNING_MIN_EVENTS": "few"}, ["cycle"], "FEDERATED_LEARNING_MIN_EVENTS='few': must be a whole number of at least 1"),
+        ({"FEDERATED_LEARNING_MIN_EVENST": "9"}, ["cycle"], "FEDERATED_LEARNING_MIN_EVENST: is no setting; did you mean FEDERATED_LEARNING_MIN_EVENTS?"),
+        ({"FEDERATED_LEARNING_DATA_PATH": "file/data"}, ["patterns"], "Not a directory: 'file/data'"),
+        ({"FEDERATED_LEARNING_TELEMETRY_PATH": "nowhere"}, ["playbooks"], "FEDERATED_LEARNING_TELEMETRY_PATH='nowhere': is not there"),
+        ({"FEDERATED_LEARNING_UPDATE_POLICY_PATH": "policy.yaml"}, ["updates"], "FEDERATED_LEARNING_UPDATE_POLICY_PATH='policy.yaml': is not there"),
         ({}, ["backfill", "2026-11-14", "2026-11-01"], "give FROM and TO in order"),
         ({}, ["simulate", "--out", "."], "is not empty"),
     ],
@@ -79,7 +114,8 @@ def test_an_error_is_one_clear_message_and_no_traceback(tmp_path, environment, a
     assert shown.returncode == 1
     assert words in shown.stderr
     assert shown.stderr.startswith("error: ")
-    assert "Traceback" not in shown.stderr
+    assert len(shown.stderr.splitlines()) == 1
+    assert shown.stdout == ""
 
 
 def test_simulate_writes_the_same_bytes_for_the_same_arguments(tmp_path):

@@ -12,6 +12,7 @@ from fl_assets.metadata import numbers, preview, report_day, table_spec
 from fl_assets.partitions import BACKFILL, DAILY, days_of
 from fl_assets.resources import WorkspaceResource
 from fl_assets.storage.cycle_log import CycleLog
+from fl_assets.storage.workspace import missing_inputs
 
 GROUP = "telemetry"
 PREVIEWS = {
@@ -33,6 +34,8 @@ PREVIEWS = {
 def telemetry(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> Iterator[dg.MaterializeResult]:
     """Read what is new in the folders of telemetry and summaries, once for all its days, and store it redacted."""
     space, days = workspace.open(), days_of(context.partition_keys)
+    for line in missing_inputs(space.settings):
+        context.log.warning(line)
     report, taken = space.ingest(progress=context.log.info)
     space.warehouse.create(space.settings.lake_path)
     if is_learning_cycle(context):

@@ -18,6 +18,7 @@ from pydantic import Field
 
 from fl_assets.domain.models import Record
 from fl_assets.domain.nodes import Standing, completeness, nodes_of
+from fl_assets.domain.updates import in_words
 
 Row = Mapping[str, Any]
 Change = Literal["new", "grown", "shrunk", "gone", "same"]
@@ -152,6 +153,7 @@ class DecisionLine(Record):
     improvement_id: str
     title: str
     action: str
+    outcome: str = Field(description="The action in a reader's words: `exported for review`, `nothing to switch`, `held back` …")
     mode: str
     category: str
     target: str
@@ -429,6 +431,7 @@ def _decisions(rows: ReportRows, playbooks: Sequence[PlaybookLine]) -> tuple[Dec
             improvement_id=row["improvement_id"],
             title=titles.get(row["improvement_id"], row["improvement_id"]),
             action=row["action"],
+            outcome=in_words(row["action"], row["reasons"]),
             mode=row["mode"],
             category=row["category"],
             target=visible(row["target"], 240),
@@ -602,8 +605,11 @@ def _summary(rows: ReportRows, status: str, patterns: Sequence[PatternLine], pla
         sentences = [f"{_count(len(failing), 'pattern')} of failure{f', {_and(moods)}' if moods else ''}; {wide} on {rows.min_nodes} or more nodes."]
     ready = [one for one in playbooks if not one.held_because]
     if ready:
-        may = "would be ready" if status == "gated" else "may be acted on"
-        sentences.append(f"{_count(len(ready), 'playbook')} {may}; the one that would prevent most: {ready[0].title}.")
+        is_ready = "would be ready" if status == "gated" else "is ready" if len(ready) == 1 else "are ready"
+        ids = {one.improvement_id for one in ready}
+        decided = Counter(in_words(row["action"], row["reasons"]) for row in rows.decisions if row["improvement_id"] in ids)
+        fate = f" ({counted(decided)})" if decided else ""
+        sentences.append(f"{_count(len(ready), 'playbook')} {is_ready}{fate}; the one that would prevent most: {ready[0].title}.")
     held = len(playbooks) - len(ready)
     if held:
         surest = max(one.confidence for one in playbooks)
@@ -612,8 +618,7 @@ def _summary(rows: ReportRows, status: str, patterns: Sequence[PatternLine], pla
     if status == "gated":
         sentences.append("The gate stopped this cycle: nothing was decided and nothing was changed.")
     elif rows.decisions:
-        done = Counter(row["action"] for row in rows.decisions)
-        carried = done["apply"] + done["canary"]
+        carried = sum(row["action"] in ("apply", "canary") for row in rows.decisions)
         sentences.append(f"{_count(carried, 'change')} to be carried out." if carried else "Nothing is changed without a person.")
     undone = sum(row["action"] == "rolled_back" for row in rows.outcomes)
     if undone:
@@ -637,6 +642,11 @@ def _failed_share(totals: Iterable[Row], day: date) -> float | None:
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def counted(outcomes: Mapping[str, int]) -> str:
+    """Return counts as words, the most first: `16 exported for review, 8 nothing to switch`."""
+    return ", ".join(f"{count:,} {name}" for name, count in sorted(outcomes.items(), key=lambda one: (-one[1], one[0])))
 
 
 def _and(words: Sequence[str]) -> str:

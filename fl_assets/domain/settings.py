@@ -4,7 +4,6 @@ What goes here: names, defaults, bounds and the rule each value must keep. What 
 """
 
 import difflib
-import os
 import re
 from collections.abc import Iterable
 from datetime import date
@@ -14,7 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
 
 PREFIX = "FEDERATED_LEARNING_"
 DAY_SECS = 86_400
@@ -172,7 +171,7 @@ class FederatedLearningConfig(BaseSettings):
             SettingsError: naming each variable, the value it holds and the rule that the value breaks; or a variable with the prefix that is no setting,
                 with the nearest one.
         """
-        unknown = _unknown(os.environ, cls.model_fields)
+        unknown = _unknown(EnvSettingsSource(cls).env_vars, cls.model_fields)
         try:
             settings = cls(**overrides)
         except ValidationError as error:
@@ -205,9 +204,9 @@ def variable(field: str) -> str:
 def _unknown(environment: Iterable[str], fields: Iterable[str]) -> list[str]:
     """Return a line for each variable that has the prefix and is no setting: misspelt, it would leave a default in force that nobody chose."""
     known, lines = [variable(name) for name in fields], []
-    for name in sorted(environment):
-        if name.upper().startswith(PREFIX) and name.upper() not in known:
-            near = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.85)
+    for name in sorted({name.upper() for name in environment}):  # their case does not matter
+        if name.startswith(PREFIX) and name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
             lines.append(f"{name}: is no setting; {f'did you mean {near[0]}?' if near else 'unset it (the README lists all)'}")
     return lines
 

@@ -302,6 +302,15 @@ def decide(
     )
 
 
+def in_words(action: Action, reasons: Sequence[str]) -> str:
+    """Return what happens with a playbook as a reader's words: `none` alone would sound as if nothing came of it."""
+    if action == "none":
+        return EXPORTED if any(reason.startswith(EXPORTED) for reason in reasons) else "nothing to switch"
+    if action == "hold":
+        return WAITS if any(reason.startswith(WAITS) for reason in reasons) else "held back"
+    return {"apply": "to be applied", "canary": "to canary nodes", "reject": "turned down before"}[action]
+
+
 def is_for_review(decision: Decision) -> bool:
     """Whether a person is asked to act on it: free of the gate, of a day that is not history, and not carried out by machine."""
     return decision.mode == "live" and any(reason.startswith((EXPORTED, WAITS)) for reason in decision.reasons)

@@ -63,6 +63,7 @@ def render_page(report: Report) -> bytes:
         report=report,
         failing_states=Counter(one.state for one in report.patterns if one.failures),
         marks=MARKS,
+        outcomes={one.improvement_id: one for one in report.decisions},
         urgency=URGENCY,
         # Our own files, not telemetry; the policy allows exactly these bytes.
         style=Markup(style),
@@ -147,11 +148,14 @@ def delta(one: Headline) -> dict[str, str] | None:
     if one.value is None or one.before is None:
         return None
     change = one.value - one.before
-    before = share(one.before) if one.unit == "share" else f"{one.before:,.0f}"
+    before, now = (share(each) if one.unit == "share" else f"{each:,.0f}" for each in (one.before, one.value))
     if abs(change) < (0.0005 if one.unit == "share" else 0.5):
         return {"text": "as the day before", "mood": "neutral"}
     mood = "neutral" if one.more_is == "neutral" else "good" if (change > 0) == (one.more_is == "good") else "bad"
-    return {"text": f"{'▲ up' if change > 0 else '▼ down'} from {before}", "mood": mood}
+    arrow = "▲ up" if change > 0 else "▼ down"
+    if before == now:  # the same in as many digits as are shown
+        return {"text": f"{arrow} from {one.before:.1%} to {one.value:.1%}".replace("%", " %"), "mood": mood}
+    return {"text": f"{arrow} from {before}", "mood": mood}
 
 
 def slope(one: PatternLine) -> str:

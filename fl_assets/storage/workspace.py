@@ -25,7 +25,7 @@ from fl_assets.domain.failure_classes import Rule
 from fl_assets.domain.models import Decision, Playbook
 from fl_assets.domain.patterns import Corrections
 from fl_assets.domain.playbooks import Remedy, renumber
-from fl_assets.domain.settings import FederatedLearningConfig
+from fl_assets.domain.settings import FederatedLearningConfig, variable
 from fl_assets.domain.signatures import call_totals_sql, signature_sql
 from fl_assets.domain.updates import AdapterOffer, UpdatePolicy
 from fl_assets.storage import rule_files
@@ -51,6 +51,20 @@ _EVENTS: dict[tuple[str, date, str], int] = {}
 
 _COUNTED: dict[tuple[str, date, str], Counter[str]] = {}
 """What `recount` counted, by lake, day and content of the day."""
+
+
+INPUTS = ("telemetry_path", "remedies_path", "corrections_path", "update_policy_path", "trusted_keys_path", "adapter_oms_key_path")
+"""Settings that name what is only read; a default need not be there."""
+
+
+def missing_inputs(settings: FederatedLearningConfig) -> list[str]:
+    """Return a line for each path that was set to be read and is not there: it would pass for a fleet that said nothing, or for no rules at all."""
+    lines = []
+    for name in INPUTS:
+        path, default = getattr(settings, name), FederatedLearningConfig.model_fields[name].default
+        if path is not None and path != default and not path.exists():
+            lines.append(f"{variable(name)}='{path}': is not there; make it, correct the path, or unset it{f' for the default {default}' if default else ''}")
+    return lines
 
 
 class Workspace:

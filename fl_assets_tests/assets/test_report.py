@@ -84,7 +84,7 @@ def test_commands_read_plainly_when_piped(command, learned):
     assert all(one["pattern_id"] in text for one in failing)
     assert str(learned.config.reports_path / f"{LAST_DAY}.html") in command("report").replace("\n", "")
     assert "why one pattern" in command("explain", failing[0]["pattern_id"][:8])
-    assert "may be acted on" in command("playbooks")
+    assert " ready" in command("playbooks")
     assert "way back" in command("decisions")
 
 

@@ -227,3 +227,16 @@ def test_harm_is_listed_first_and_said_at_the_top():
     report = build_report(rows(outcomes=[outcome_row(), outcome_row(decision_id="d9", verdict="worse", action="rolled_back")]))
     assert [one.verdict for one in report.outcomes] == ["worse", "better"]
     assert "1 update rolled back." in report.summary
+
+
+def test_the_summary_says_what_becomes_of_what_is_ready():
+    exported = decision_row(category="prompt", reasons=["exported for review: a prompt is changed by people, never by machine"])
+    ready = [playbook_row(), playbook_row(improvement_id="aaaaaaaaaaaaaaaa"), playbook_row(improvement_id="bbbbbbbbbbbbbbbb")]
+    decisions = [
+        exported,
+        decision_row(improvement_id="aaaaaaaaaaaaaaaa", decision_id="d2"),
+        exported | {"improvement_id": "bbbbbbbbbbbbbbbb", "decision_id": "d3"},
+    ]
+    report = build_report(rows(playbooks=[*ready, rows().playbooks[1]], decisions=decisions))
+    assert any(sentence.startswith("3 playbooks are ready (2 exported for review, 1 nothing to switch); the one") for sentence in report.summary)
+    assert sorted(one.outcome for one in report.decisions) == ["exported for review", "exported for review", "nothing to switch"]

@@ -5,8 +5,11 @@ import hashlib
 import re
 from html.parser import HTMLParser
 
-from fl_assets.domain.report import Report, ReportRows, build_report
-from fl_assets.storage.report_files import render_json, render_page, share, short, ticks, write_report
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fl_assets.domain.report import Headline, Report, ReportRows, build_report
+from fl_assets.storage.report_files import delta, render_json, render_page, share, short, ticks, write_report
 from fl_assets_tests.build import DAY, pattern
 from fl_assets_tests.domain.test_report import decision_row, outcome_row, playbook_row, rows, totals
 
@@ -155,6 +158,21 @@ def test_a_day_of_nothing_renders():
 def test_shares_keep_the_digits_that_matter():
     assert [share(value) for value in (0, 0.00004, 0.0042, 0.1234, 1.0)] == ["0 %", "< 0.1 %", "0.4 %", "12 %", "100 %"]
     assert [short(value) for value in (0.0, 0.5, 12.345, 100.0)] == ["0", "0.5", "12.35", "100"]
+
+
+@given(before=st.floats(0, 1), now=st.floats(0, 1))
+def test_a_share_never_moves_from_a_number_to_the_same_number(before, now):
+    told = delta(Headline(name="Failed calls", value=now, before=before, unit="share", more_is="bad"))["text"]
+    if told != "as the day before":
+        first, _, second = told.partition(" from ")[2].partition(" to ")
+        assert first != (second or share(now))
+        assert abs(now - before) >= 0.0005
+
+
+def test_a_rise_within_a_percent_is_told_with_its_digits():
+    headline = Headline(name="Failed calls", value=0.1331, before=0.1262, unit="share", more_is="bad")
+    assert delta(headline) == {"text": "▲ up from 12.6 % to 13.3 %", "mood": "bad"}
+    assert delta(headline.model_copy(update={"before": 0.1329})) == {"text": "as the day before", "mood": "neutral"}
 
 
 def test_only_pairs_of_backticks_are_code():
