@@ -2,7 +2,7 @@
 
     python benchmarks/federation.py --days 8 --nodes 12 --events-per-day 24000 --epsilon 1 --draws 5
 
-A playbook is kept when the same improvement is actionable with events and with summaries on the last day. Last line JSON: {"actionable", "kept_k1",
+A playbook is kept when the same remedy with the same title is actionable with events and with summaries on the last day. Last line JSON: {"actionable", "kept_k1",
 "kept_k", "kept_epsilon": [one a draw], "extra_epsilon": [actionable ones that events do not give], "kept_share", "seconds"}.
 """
 
@@ -115,7 +115,7 @@ def learn(space: Workspace, days: Iterable[date]) -> list[Playbook]:
 
 
 def actionable(playbooks: Iterable[Playbook]) -> dict[str, Playbook]:
-    return {one.improvement_id: one for one in playbooks if not one.held_because}
+    return {(one.remedy_id, one.title): one for one in playbooks if not one.held_because}
 
 
 if __name__ == "__main__":

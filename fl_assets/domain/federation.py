@@ -23,6 +23,7 @@ from fl_assets.domain.adapters import canonical
 from fl_assets.domain.conversations import SIGNALS, conversation_signals_sql
 from fl_assets.domain.models import Record, Signal
 from fl_assets.domain.noise import discrete_laplace
+from fl_assets.domain.patterns import group_messages
 from fl_assets.domain.redaction import redact
 from fl_assets.domain.settings import FederatedLearningConfig
 from fl_assets.domain.signatures import MAX_MASKED_CHARS, NO_TEXT_PREFIX, failures_sql, mask_sql
@@ -257,6 +258,43 @@ BOUNDED_SQL = {
 """The same counts with each session's part bounded: which of its calls count is drawn by the hash of their ids."""
 
 
+_WORD = re.compile(r"[^\W_]+")
+_HELD = re.compile(r"<[A-Z*][A-Z0-9_]*>|<\*>")
+
+
+def shared_templates(seen: Mapping[str, int], k: int) -> dict[str, str]:
+    """Return for masked errors that fewer than k sessions had the template that they share with others, where there is one: what varies becomes `<VAR>`.
+
+    Every word of a template is in every error that it stands for. Whether enough sessions had any of those is counted afterwards.
+
+    Args:
+        seen: sessions by masked error.
+        k: sessions that must have had a text.
+    """
+    by_status: dict[str, list[str]] = {}
+    for error in sorted(seen):
+        text, status = split_status(error)
+        by_status.setdefault(status, []).append(text)
+    found: dict[str, str] = {}
+    for status, bare in by_status.items():
+        grouping = group_messages(bare)
+        members: dict[int, list[str]] = {}
+        for group, text in zip(grouping.group.tolist(), bare, strict=True):
+            members.setdefault(group, []).append(text)
+        for group, texts in members.items():
+            template = grouping.templates[group].replace("<*>", "<VAR>")
+            shared = set.intersection(*(set(_WORD.findall(_HELD.sub(" ", text))) for text in texts))
+            if len(texts) > 1 and set(_WORD.findall(_HELD.sub(" ", template))) <= shared:
+                found |= {text + status: template + status for text in texts if seen[text + status] < k}
+    return found
+
+
+def split_status(error: str) -> tuple[str, str]:
+    """Return a masked error without the status that masking has put at its end, and that status, '' for none."""
+    text = _STATUS.sub("", error)
+    return text, error[len(text) :]
+
+
 @dataclass(frozen=True)
 class DayCounts:
     """A node's day, before anything is left out.
@@ -287,7 +325,8 @@ class _Kept:
 def summarise(counts: DayCounts, *, node_id: str, day: date, sequence: int, created_at: datetime, settings: Agreed, random: Random | None = None) -> Summary:
     """Return the summary of a node's day: what k sessions had, with noise where epsilon says so.
 
-    A name (masked error, service and method, agent) that fewer than `settings.min_sessions` sessions had is left out, and so is a signal that fewer showed.
+    A name (masked error or the template in its place, service and method, agent) that fewer than `settings.min_sessions` sessions had is left out, and so is a
+    signal that fewer showed.
     A name that redaction would still change is left out as well.
 
     With noise. *Sensitivity*: of any one session the counts hold at most MAX_FAILURES failed calls, MAX_CALLS calls, one agent's conversation and MAX_SIGNALS
@@ -487,13 +526,12 @@ def clean_summary(summary: Summary, masked: Mapping[str, str]) -> tuple[Summary,
 
 def texts_to_mask(summary: Summary) -> list[str]:
     """Return the error texts that masking is to see again: cleaned, without the status that masking itself has put at the end."""
-    return sorted({_STATUS.sub("", clean_text(one.error)) for one in summary.failures if one.has_text})
+    return sorted({split_status(clean_text(one.error))[0] for one in summary.failures if one.has_text})
 
 
 def _masked(error: str, masked: Mapping[str, str]) -> str:
-    text = clean_text(error)
-    status = text[len(_STATUS.sub("", text)) :]
-    return (masked[_STATUS.sub("", text)] + status)[:MAX_ERROR] or "<EMPTY>"
+    text, status = split_status(clean_text(error))
+    return (masked[text] + status)[:MAX_ERROR] or "<EMPTY>"
 
 
 def _sum(one: Any, other: Any, names: Sequence[str]) -> Any:

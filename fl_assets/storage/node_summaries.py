@@ -23,6 +23,7 @@ from random import Random
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import Field, ValidationError
 
@@ -36,8 +37,11 @@ from fl_assets.domain.federation import (
     SignedSummary,
     Summary,
     agreed,
+    clean_text,
     merge_durations,
+    shared_templates,
     signed_bytes,
+    split_status,
     summarise,
 )
 from fl_assets.domain.models import Record
@@ -46,6 +50,7 @@ from fl_assets.storage.config_files import Disk
 from fl_assets.storage.duckdb_engine import Engine
 from fl_assets.storage.lake import Lake, write_atomically
 from fl_assets.storage.signing import make_private_key, public_pem, sign
+from fl_assets.storage.summary_files import mask_texts
 from fl_assets.storage.tables import CONVERSATION_LOGS, RAW_TRACES
 
 
@@ -215,16 +220,19 @@ class NodeSummaries:
             node_id = self._node_of([node for (node,) in nodes.fetchall()], day)
             for statement in SESSION_SQL:
                 connection.execute(statement)
+            templates = self._templates(connection)
             seen = {kind: dict(connection.execute(sql).fetchall()) for kind, sql in SEEN_SQL.items()}
             if self._settings.summary_epsilon:
                 failures, calls, talk = (_records(connection, BOUNDED_SQL[name]) for name in ("failures", "calls", "talk"))
                 return node_id, DayCounts(events, failures, calls, talk, seen)
         signatures, totals = self._engine.signatures(day)
         signals = self._engine.conversation_signals(day)
+
         renamed = {"masked_error": "error", "sessions_affected": "affected", "latency_histogram": "durations"}
 
         def rows(table: Any, *names: str) -> list[dict[str, Any]]:
             given = table.rename_columns([renamed.get(name, name) for name in table.column_names]).select(list(names)).to_pylist()
+            given = [row | ({"error": templates.get(row["error"], row["error"])} if "error" in row else {}) for row in given]
             return _merged(given, [name for name in names if name in ("service", "method", "error", "signal", "has_text")])
 
         return node_id, DayCounts(
@@ -234,6 +242,25 @@ class NodeSummaries:
             rows(signals, "service", "signal", "affected", "sessions", "turns"),
             seen,
         )
+
+    def _templates(self, connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+        """Put templates in the place of errors that too few sessions had to be told as they are; return which for which."""
+        k = self._settings.summary_min_sessions
+        seen = dict(connection.execute("select masked_error, count(distinct node_id) from fl_failed where has_text group by 1").fetchall())
+        shared = shared_templates(seen, k)
+        texts = sorted({split_status(template)[0] for template in shared.values()})
+        once = mask_texts(texts)
+        # A template must stay as it is when the coordinator masks it once more.
+        lasting = {text: masked for text, masked, again in zip(texts, once, mask_texts(once), strict=True) if masked == again == clean_text(masked)}
+        parts = {error: split_status(template) for error, template in shared.items()}
+        told = {error: lasting[text] + status for error, (text, status) in parts.items() if text in lasting}
+        connection.register("fl_given", pa.table({"error": pa.array(list(told), pa.string()), "template": pa.array(list(told.values()), pa.string())}))
+        connection.execute("create temp table fl_templates as select * from fl_given")
+        connection.unregister("fl_given")
+        connection.execute("""create or replace temp table fl_failed as
+            select fl_failed.* replace (coalesce(template, masked_error) as masked_error)
+            from fl_failed left join fl_templates on error = masked_error and has_text""")
+        return told
 
     def _node_of(self, found: list[str], day: date) -> str:
         own = self._settings.node_id

@@ -301,7 +301,7 @@ class SummaryFiles:
 
     def _row(self, line: _Line) -> dict[str, Any]:
         texts = texts_to_mask(line.summary)
-        summary, changed = clean_summary(line.summary, dict(zip(texts, _mask(texts), strict=True)))
+        summary, changed = clean_summary(line.summary, dict(zip(texts, mask_texts(texts), strict=True)))
         return {
             "event_date": summary.day,
             "node_id": summary.node_id,
@@ -354,7 +354,7 @@ def _refusal(path: str, number: int, content: bytes, error: SummaryRefusedError,
     return Refusal(path, number, error.rule, summary.node_id if summary else "", str(summary.day) if summary else "", clean_text(error.detail)[:300], digest)
 
 
-def _mask(texts: list[str]) -> list[str]:
+def mask_texts(texts: list[str]) -> list[str]:
     """Return texts masked as failures are."""
     if not texts:
         return []
