@@ -228,10 +228,19 @@ def _time(source: dict[str, Any], field: str) -> str | None:
     return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+_CONTROLS = {0x1D: " ", 0x1E: " ", 0x1F: " "}
+"""Separators of the engine, which no text may hold."""
+
+
+def excerpt_source(line: bytes) -> str:
+    """Return what of a refused line is to be redacted and then cut to EXCERPT_CHARS; what may be half a secret, where the line was cut for reading, is left out."""
+    text = line[:_EXCERPT_READ].decode(errors="replace").strip().replace("\0", "\ufffd").translate(_CONTROLS)
+    return text[:-EXCERPT_CHARS] if len(line) > _EXCERPT_READ else text
+
+
 def excerpt(line: bytes, redact: Callable[[str], str]) -> str:
-    """Return the redacted start of a line; what may be half a secret, where the line was cut for reading, is left out."""
-    text = line[:_EXCERPT_READ].decode(errors="replace").strip().replace("\0", "\ufffd")
-    return safe_redact(text[:-EXCERPT_CHARS] if len(line) > _EXCERPT_READ else text, redact)[:EXCERPT_CHARS]
+    """Return the redacted start of a line."""
+    return safe_redact(excerpt_source(line), redact)[:EXCERPT_CHARS]
 
 
 def safe_redact(text: str, redact: Callable[[str], str]) -> str:
@@ -240,10 +249,6 @@ def safe_redact(text: str, redact: Callable[[str], str]) -> str:
         return redact(text)
     except Exception:  # whatever it is, the raw text must not get through
         return UNREDACTABLE
-
-
-_CONTROLS = {0x1D: " ", 0x1E: " ", 0x1F: " "}
-"""Separators of the engine, which no text may hold."""
 
 
 def redact_event(line: bytes, secret: bytes, redact: Callable[[str], tuple[str, dict[str, int]]] = redact_with_counts) -> tuple[bytes, Counter[str]]:
@@ -480,7 +485,8 @@ def events_sql(lines: str, sources: str, start: date, *, doubt: bool = True) -> 
     fl_names as (
         select *, {names} as names, coalesce(event_time < timestamp '{start}' or event_time > received + interval 1 day, true) as has_clock_skew
         from fl_events)
-    select file_no, line_no, row_no, is_trace, has_clock_skew, coalesce(event_time, received) as timestamp, {columns}, coalesce(is_suspect, true) as is_suspect,
+    select file_no, line_no, row_no, is_trace, has_clock_skew, coalesce(event_time, received) as timestamp, {columns}, coalesce(is_suspect, true)
+            or case when is_safe_metadata then false else list_unique(json_keys(metadata)) < len(json_keys(metadata)) end as is_suspect,
         case when not regexp_full_match(names, '{_SAFE_NAMES}') then names end as names,
         case when not is_safe_metadata then json_keys(metadata) end as keys, case when not is_safe_metadata then json_extract_string(metadata, '$.*') end as items,
         case when has_clock_skew then greatest(received::date, date '{start}') else event_time::date end as event_date

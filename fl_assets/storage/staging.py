@@ -17,7 +17,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fl_assets.domain.redaction import ITEM_SEPARATOR, KEY_SEPARATOR, UNREDACTABLE, redact
-from fl_assets.domain.telemetry import RULE_SETS, TEXTS, BadLine, events_sql, excerpt, read_line, redact_event, redacted_sql, rule_sets_sql, staged_sql
+from fl_assets.domain.telemetry import (
+    EXCERPT_CHARS,
+    RULE_SETS,
+    TEXTS,
+    BadLine,
+    events_sql,
+    excerpt_source,
+    read_line,
+    redact_event,
+    redacted_sql,
+    rule_sets_sql,
+    staged_sql,
+)
 from fl_assets.storage.pii_names import PLACEHOLDERS
 from fl_assets.storage.telemetry_files import BATCH_SCHEMA, batch_of
 
@@ -56,23 +68,32 @@ class Stager:
             batch: (`file_no`, `line_no`, `line`), as `telemetry_files.line_batches` gives them.
         """
         again: list[pa.RecordBatch] = []
+        refused: list[tuple[int, int, BadLine, bytes]] = []
         for file_no, line_no, raw in self._insert(batch):
             event = read_line(raw)
             if isinstance(event, BadLine):
-                self._quarantine(file_no, line_no, event, raw)
+                refused.append((file_no, line_no, event, raw))
             elif event is not None:
                 redacted, counts = redact_event(event, self._secret)
                 self.redactions.update(counts)
                 again.append(lines_of(file_no, [(line_no, redacted)]))
         for file_no, line_no, raw in self._insert(pa.Table.from_batches(again, schema=BATCH_SCHEMA), doubt=False) if again else ():
-            self._quarantine(file_no, line_no, BadLine("wrong_type", "cannot be read without a doubt"), raw)
+            refused.append((file_no, line_no, BadLine("wrong_type", "cannot be read without a doubt"), raw))
+        excerpts = self.excerpts([raw for *_, raw in refused])
+        for (file_no, line_no, bad, raw), text in zip(refused, excerpts, strict=True):
+            self.bad.append((file_no, line_no, bad.reason, bad.detail, text, len(raw.rstrip(b"\r\n"))))
+
+    def excerpts(self, lines: list[bytes]) -> list[str]:
+        """Return the redacted starts of refused lines, all at once: one by one it takes a millisecond each."""
+        texts = pa.array([excerpt_source(line) for line in lines], pa.string()).dictionary_encode()
+        places, redacted, _ = self._redacted_items(texts.dictionary)
+        items, changed = texts.dictionary.to_pylist(), redacted.to_pylist()
+        clean = [(changed[place] if place >= 0 else item)[:EXCERPT_CHARS] for item, place in zip(items, places, strict=True)]
+        return [clean[index] for index in texts.indices.to_pylist()]
 
     def clean(self, text: str) -> str:
         """Redact one text, person names too where they are to be."""
         return self._mask_names(redact(text)) if self._mask_names else redact(text)
-
-    def _quarantine(self, file_no: int, line_no: int, bad: BadLine, raw: bytes) -> None:
-        self.bad.append((file_no, line_no, bad.reason, bad.detail, excerpt(raw, self.clean), len(raw.rstrip(b"\r\n"))))
 
     def _insert(self, batch: pa.Table, *, doubt: bool = True) -> list[tuple[int, int, bytes]]:
         """Stage a batch, and return the lines of it that are suspect: (file_no, line_no, line)."""
