@@ -49,8 +49,16 @@ _SUMS_VERSION = hashlib.sha256("\n".join((signature_sql("t"), call_totals_sql("t
 _EVENTS: dict[tuple[str, date, str], int] = {}
 """Events by lake, day and content of the day: counting those of nodes that have both events and a summary reads a column."""
 
-_COUNTED: dict[tuple[str, date, str], Counter[str]] = {}
-"""What `recount` counted, by lake, day and content of the day."""
+_COUNTED: dict[tuple[str, str, date, str], Counter[str]] = {}
+"""What was counted from events in this process, by table, lake, day and content of the day."""
+
+
+def _count(key: tuple[str, str, date, str], names: list[str], counts: list[int]) -> None:
+    while len(_COUNTED) >= 2 * DAYS_A_COMMIT:
+        _COUNTED.pop(next(iter(_COUNTED)))
+    found = _COUNTED[key] = Counter()
+    for name, count in zip(names, counts, strict=True):
+        found[name] += count
 
 
 INPUTS = ("telemetry_path", "remedies_path", "corrections_path", "update_policy_path", "trusted_keys_path", "adapter_oms_key_path")
@@ -163,17 +171,20 @@ class Workspace:
 
     def _sums(self, day: date) -> dict[str, pa.Table]:
         """Sums of a day's calls: of raw events, and what summaries tell."""
+        key = self._counted_as("failure_signatures", day)
         signatures, totals = self.engine.signatures(day)
         told = self.summaries.rows(day)
-        return {
-            "failure_signatures": self._with_summaries(FAILURE_SIGNATURES, day, signatures, told.signatures),
-            "call_totals": self._with_summaries(CALL_TOTALS, day, totals, told.totals),
-        }
+        failures = self._with_summaries(FAILURE_SIGNATURES, day, signatures, told.signatures)
+        _count(key, failures["message_id"].to_pylist(), failures["failures"].to_pylist())
+        return {"failure_signatures": failures, "call_totals": self._with_summaries(CALL_TOTALS, day, totals, told.totals)}
 
     def _signals(self, day: date) -> dict[str, pa.Table]:
         """Sums of a day's talk: of raw events, and what summaries tell."""
-        signals = self.engine.conversation_signals(day)
-        return {"conversation_signals": self._with_summaries(CONVERSATION_SIGNALS, day, signals, self.summaries.rows(day).signals)}
+        key = self._counted_as("conversation_signals", day)
+        signals = self._with_summaries(CONVERSATION_SIGNALS, day, self.engine.conversation_signals(day), self.summaries.rows(day).signals)
+        names = [f"{signal}|{service}" for signal, service in zip(signals["signal"].to_pylist(), signals["service"].to_pylist(), strict=True)]
+        _count(key, names, signals["sessions_affected"].to_pylist())
+        return {"conversation_signals": signals}
 
     def _with_summaries(self, table: Table, day: date, raw: pa.Table, told: list[dict[str, Any]]) -> pa.Table:
         """Add summaries to sums of raw events; of a node that has both on a day, what it signed stands and its raw events are left out."""
@@ -261,19 +272,16 @@ class Workspace:
         return dict(counted)
 
     def _counted(self, day: date) -> Counter[str]:
-        """Failures of a day by message id; counted once a process for what the lake holds, since a gate asks several times."""
-        key = (str(self.settings.lake_path.resolve()), day, self.lake.content_of(day))
-        if key not in _COUNTED:
-            found: Counter[str] = Counter()
-            signatures = self._sums(day)["failure_signatures"]
-            for message_id, failures in zip(signatures["message_id"].to_pylist(), signatures["failures"].to_pylist(), strict=True):
-                found[message_id] += failures
-            for row in self._signals(day)["conversation_signals"].select(["signal", "service", "sessions_affected"]).to_pylist():
-                found[f"{row['signal']}|{row['service']}"] += row["sessions_affected"]
-            while len(_COUNTED) >= DAYS_A_COMMIT:
-                _COUNTED.pop(next(iter(_COUNTED)))
-            _COUNTED[key] = found
-        return _COUNTED[key]
+        """Failures of a day by message id: as this process counted them from what the lake holds now, or else counted anew."""
+        found: Counter[str] = Counter()
+        for table, count in (("failure_signatures", self._sums), ("conversation_signals", self._signals)):
+            if (key := self._counted_as(table, day)) not in _COUNTED:
+                count(day)
+            found.update(_COUNTED[key])
+        return found
+
+    def _counted_as(self, table: str, day: date) -> tuple[str, str, date, str]:
+        return table, str(self.settings.lake_path.resolve()), day, self.lake.content_of(day)
 
     def playbooks(self, day: date) -> list[Playbook]:
         """Return the day's playbooks as stored, by id."""
