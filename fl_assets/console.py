@@ -113,6 +113,10 @@ def show_cycle(space: Workspace, result: LearningCycleResult, *, as_json: bool) 
     days = f"{result.window_days} days to {day}" if result.window_days > 1 else str(day)
     say(f"Learning cycle of {day}: {result.status}")
     say(f"  events read       {result.events_processed:,} ({days})")
+    if told := space.summaries.nodes(day):
+        say(f"  summaries         of {len(told)} nodes")
+    if refused := Counter(one.rule for one in space.summaries.refusals()):
+        say(f"  refused           {counted(refused)} among the summaries in {space.settings.summaries_path}: the check summaries_are_taken names each")
     if not analysed:
         say(f"  stopped           {result.reason}")
     else:

@@ -4,6 +4,7 @@ import random
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from fl_assets.automation import minimum_events_reached
 from fl_assets.domain.adapters import canonical
 from fl_assets.domain.analysis import analyse
 from fl_assets.domain.federation import MAX_LINE_BYTES, RULES, FailureCount, SignedSummary, signed_bytes
+from fl_assets.domain.playbooks import propose
 from fl_assets.resources import resources
 from fl_assets.storage.signing import sign
 from fl_assets_tests.federation import DAY, bring, call, coordinator_home, lines_of, node_home, register, teller
@@ -224,6 +226,24 @@ def learn(space, day=DAY):
     sums(space)
     chosen = {"rules": space.failure_classes, "corrections": space.corrections, "false_discovery_rate": 0.1}
     return analyse(space.history(day), space.window(day), **chosen, summary_min_nodes=space.settings.summary_min_nodes)
+
+
+def test_a_fleet_that_sends_summaries_gives_the_patterns_and_playbooks_of_one_that_sends_events(tmp_path, nodes, told):
+    by_events = coordinator_home(tmp_path / "events", summary_min_nodes=1)
+    lines = [line for place, name in enumerate(NODES) for line in lines_of(name, sessions=4 + place)]
+    (by_events.settings.telemetry_path / "events_1.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+    by_summary = coordinator_home(tmp_path / "summaries", *nodes.values(), summary_min_sessions=1, summary_min_nodes=1)
+    bring(by_summary, "a.jsonl", *told.values())
+    found = []
+    for space in (by_events, by_summary):
+        space.ingest()
+        patterns = learn(space).patterns
+        books = propose(patterns, space.remedies, day=DAY, settings=space.settings, previous=[])
+        found.append((patterns.drop(columns=list(NOT_TOLD & set(patterns.columns))), [one.model_dump() for one in books]))
+    (patterns, books), (told_patterns, told_books) = found
+    pd.testing.assert_frame_equal(patterns, told_patterns)
+    assert books == told_books
+    assert (len(patterns) >= 3, len(books) >= 3) == (True, True)
 
 
 def test_a_pattern_is_shown_when_k_nodes_tell_of_it_or_raw_events_show_it(tmp_path, nodes, told):
