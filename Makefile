@@ -64,4 +64,4 @@ lock: setup ## Write the lock files anew from pyproject.toml
 			--no-annotate --no-header pyproject.toml -o $$target > /dev/null || exit 1; done
 
 clean: ## Remove .venv and what cycles make under data/ (not telemetry, adapters, updates and keys)
-	@rm -rf $(VENV) data/lake data/warehouse.duckdb* data/warehouse.results data/index.sqlite* data/dagster data/federated-learning data/reports data/tmp data/*.lock
+	@rm -rf $(VENV) data/lake data/warehouse.duckdb* data/warehouse.results data/index.sqlite* data/summaries.sqlite* data/dagster data/federated-learning/playbooks data/reports data/tmp data/*.lock

@@ -110,7 +110,7 @@ class SummaryFiles:
         self._settings = settings
         self._lake = Lake(settings.lake_path)
         self._clock = clock
-        self._path = settings.data_path / "federation" / "taken.sqlite"
+        self._path = settings.data_path / "summaries.sqlite"
 
     def registered(self) -> tuple[str, ...]:
         """Return the nodes whose summaries are taken, by name.

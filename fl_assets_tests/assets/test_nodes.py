@@ -30,4 +30,4 @@ def test_without_keys_and_summaries_nothing_is_looked_for(tmp_path):
     space = coordinator_home(tmp_path)
     assert space.ingest()[1].files == 0
     assert space.summaries.registered() == ()
-    assert not (space.settings.data_path / "federation").exists()
+    assert not (space.settings.data_path / "summaries.sqlite").exists()
