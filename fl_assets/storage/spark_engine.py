@@ -14,8 +14,7 @@ import shutil
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime
 from importlib.util import find_spec
 from typing import Any
@@ -36,6 +35,10 @@ MIN_JAVA = 17
 _SETTING = "FEDERATED_LEARNING_ENGINE=spark"
 _OTHERWISE = "or use the engine that needs neither: FEDERATED_LEARNING_ENGINE=duckdb"
 _TAIL_LINES = 15
+_SUMS = (FAILURE_SIGNATURES, CALL_TOTALS)
+_MAX_HELD_DAYS = 400
+_HELD: dict[tuple[str, date, str], tuple[pa.Table, pa.Table]] = {}
+"""What jobs of this process summed, by lake, day and content of the day, until it is asked for: a cycle then starts one JVM and not two."""
 
 
 class SparkUnavailableError(RuntimeError):
@@ -53,7 +56,6 @@ class SparkEngine(DuckDBEngine):
         super().__init__(settings, clock=clock)
         self._launch = launch or run_plainly
         self._expected: tuple[date, ...] = ()
-        self._held: dict[date, tuple[str, tuple[pa.Table, pa.Table]]] = {}
 
     def ingest(self, progress: Callable[[str], None] | None = None) -> IngestReport:
         """Store what is new in the telemetry folders; see `DuckDBEngine.ingest`, whose promises hold.
@@ -65,46 +67,55 @@ class SparkEngine(DuckDBEngine):
         if not self.index.pending():
             return super().ingest(progress)  # nothing to read: no JVM for that
         found = self._run("ingest", progress)
-        report = {one.name: found[one.name] for one in fields(IngestReport)}
-        return IngestReport(**report | {"days": tuple(date.fromisoformat(day) for day in found["days"])})
+        self._hold(found.pop("sums"), [date.fromisoformat(day) for day in found["days"]])
+        days = tuple(date.fromisoformat(day) for day in found.pop("days"))
+        return IngestReport(days=days, **found)
 
     def expect(self, days: Sequence[date]) -> None:
         """Hear which days `signatures` will be asked of next: one job sums them all."""
         self._expected = tuple(days)
 
     def signatures(self, day: date) -> tuple[pa.Table, pa.Table]:
-        """Return a day's failure signatures and call totals, in the columns of those tables; what is given once is summed anew the next time."""
-        token = self.lake.content_of(day)
-        if self._held.get(day, ("",))[0] != token:
-            days = sorted({day, *self._expected})
-            tokens = {each: self.lake.content_of(each) for each in days}
-            self._held = {each: (tokens[each], sums) for each, sums in self._sums(days).items()}
-            self._expected = ()
-        return self._held.pop(day)[1]
+        """Return a day's failure signatures and call totals, in the columns of those tables.
 
-    def _sums(self, days: Sequence[date]) -> dict[date, tuple[pa.Table, pa.Table]]:
+        A job sums the days that it changed, and all that are expected; what it summed is given once, and anew after that.
+        """
+        if self._key(day) not in _HELD:
+            days, self._expected = sorted({day, *self._expected}), ()
+            given = {"days": [each.isoformat() for each in days]}
+            self._hold(self._run("sum", None, **given)["sums"] if self.lake.files("raw_traces", days) else _empty_sums(), days)
+        return _HELD.pop(self._key(day))
+
+    def _key(self, day: date) -> tuple[str, date, str]:
+        return str(self.lake.root.resolve()), day, self.lake.content_of(day)
+
+    def _hold(self, sums: list[pa.Table], days: Iterable[date]) -> None:
+        while len(_HELD) > _MAX_HELD_DAYS:
+            _HELD.pop(next(iter(_HELD)))
+        for day in days:
+            signatures, totals = (table.filter(pc.equal(table["event_date"], pa.scalar(day, pa.date32()))) for table in sums)
+            _HELD[self._key(day)] = signatures, totals
+
+    def _run(self, verb: str, progress: Callable[[str], None] | None, **given: Any) -> dict[str, Any]:
+        """Run a job and return its answer, with the tables that it wrote as `sums`."""
+        check_available()
         out = self.settings.data_path / "tmp" / "spark" / secrets.token_hex(8)
         out.mkdir(parents=True)
         try:
-            if self.lake.files("raw_traces", days):
-                self._run("sum", None, days=[day.isoformat() for day in days], out=os.fspath(out.resolve()))
-            tables = []
-            for table in (FAILURE_SIGNATURES, CALL_TOTALS):
-                path = out / f"{table.name}.parquet"
-                tables.append(pq.read_table(path).cast(table.arrow_schema) if path.exists() else table.arrow_schema.empty_table())
+            settings = self.settings.model_dump(mode="json", exclude_none=True)
+            order = {"verb": verb, "settings": settings, "now": self._clock().isoformat(), "out": os.fspath(out.resolve()), **given}
+            found = self._launch([sys.executable, "-m", "fl_assets.spark_job", json.dumps(order)], progress or (lambda _: None))
+            if "error" in found:
+                raise SparkJobError(found["error"])
+            paths = [out / f"{table.name}.parquet" for table in _SUMS]
+            written = [pq.read_table(path).cast(table.arrow_schema) for path, table in zip(paths, _SUMS, strict=True) if path.exists()]
+            return found | {"sums": written or _empty_sums()}
         finally:
             remove_folder(out)
-        signatures, totals = tables
-        return {day: (_of(signatures, day), _of(totals, day)) for day in days}
 
-    def _run(self, verb: str, progress: Callable[[str], None] | None, **given: Any) -> dict[str, Any]:
-        check_available()
-        settings = self.settings.model_dump(mode="json", exclude_none=True)
-        order = {"verb": verb, "settings": settings, "now": self._clock().isoformat(), **given}
-        found = self._launch([sys.executable, "-m", "fl_assets.spark_job", json.dumps(order)], progress or (lambda _: None))
-        if "error" in found:
-            raise SparkJobError(found["error"])
-        return found
+
+def _empty_sums() -> list[pa.Table]:
+    return [table.arrow_schema.empty_table() for table in _SUMS]
 
 
 def run_plainly(command: Sequence[str], tell: Callable[[str], None]) -> dict[str, Any]:
@@ -154,7 +165,3 @@ def check_available() -> None:
     if not found or int(found[1]) < MIN_JAVA:
         message = f"{_SETTING}, but Java by {where} is {found[1] if found else said[:80]!r}, and PySpark 4 needs {MIN_JAVA} or later: set JAVA_HOME to one, {_OTHERWISE}"
         raise SparkUnavailableError(message)
-
-
-def _of(table: pa.Table, day: date) -> pa.Table:
-    return table.filter(pc.equal(table["event_date"], pa.scalar(day, pa.date32())))

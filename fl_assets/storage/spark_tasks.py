@@ -59,42 +59,39 @@ def run(order: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any]:
     """Carry out what `spark_engine.py` asks for, and return what it reads back.
 
     Args:
-        order: `verb` (ingest or sum), `settings`, `now`, and for `sum` the `days` and the folder `out` that the two tables are written to.
+        order: `verb` (`ingest`, or `sum` of some `days`), `settings`, `now`, and `out`: the folder that sums of the days, or of those that ingestion changed,
+            are written to.
         tell: is told how far it is, in words.
     """
     settings, now = FederatedLearningConfig.from_env(**order["settings"]), datetime.fromisoformat(order["now"])
     with _session(settings) as spark:
-        if order["verb"] == "sum":
-            return _sum(spark, settings, [date.fromisoformat(day) for day in order["days"]], Path(order["out"]))
-        report = asdict(_Driver(spark, settings, now).ingest(tell))
-        return report | {"days": [day.isoformat() for day in report["days"]]}
+        answer: dict[str, Any] = {"days": order.get("days", [])}
+        if order["verb"] == "ingest":
+            report = asdict(_Driver(spark, settings, now).ingest(tell))
+            answer = report | {"days": [day.isoformat() for day in report["days"]]}
+        _sum(spark, settings, [date.fromisoformat(day) for day in answer["days"]], Path(order["out"]))
+    return answer
 
 
 @contextmanager
 def _session(settings: FederatedLearningConfig) -> Iterator[Any]:
-    """Give a Spark session; what spark-defaults.conf or PYSPARK_SUBMIT_ARGS say of memory, cluster and cores holds."""
-    from pyspark import SparkConf  # ty: ignore[unresolved-import] - of the extra [spark]
-    from pyspark.sql import SparkSession  # ty: ignore[unresolved-import]
+    """Give a Spark session; memory, cores and the like are spark-defaults.conf's (SPARK_CONF_DIR) or PYSPARK_SUBMIT_ARGS'."""
+    from pyspark.sql import SparkSession  # ty: ignore[import-not-found] - of the extra [spark]
 
-    conf = SparkConf()
-    ours = {
+    conf = {
         "spark.app.name": "fl_assets",
         "spark.ui.enabled": "false",
         "spark.log.level": "ERROR",
-        "spark.driver.extraJavaOptions": _STACK,
-        "spark.executor.extraJavaOptions": _STACK,
+        "spark.driver.defaultJavaOptions": _STACK,
+        "spark.executor.defaultJavaOptions": _STACK,
+        "spark.sql.session.timeZone": "UTC",
+        # Patterns as long as ours make code that Java does not compile: it is interpreted from the beginning.
+        "spark.sql.codegen.wholeStage": "false",
+        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     }
     if settings.spark_master.startswith("local"):
-        ours |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
-    for name, value in ours.items():
-        conf.setIfMissing(name, value)
-    if _STACK not in (options := str(conf.get("spark.driver.extraJavaOptions"))):
-        conf.set("spark.driver.extraJavaOptions", f"{options} {_STACK}")
-    # Patterns as long as ours make code that Java does not compile: it is read as it stands from the beginning.
-    fixed = {"spark.sql.session.timeZone": "UTC", "spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
-    for name, value in fixed.items():
-        conf.set(name, value)
-    spark = SparkSession.builder.master(settings.spark_master).config(conf=conf).getOrCreate()
+        conf |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+    spark = SparkSession.builder.master(settings.spark_master).config(map=conf).getOrCreate()
     try:
         yield spark
     finally:
@@ -104,16 +101,17 @@ def _session(settings: FederatedLearningConfig) -> Iterator[Any]:
 # Sums -------------------------------------------------------------------------------------------------------------------
 
 
-def _sum(spark: Any, settings: FederatedLearningConfig, days: list[date], out: Path) -> dict[str, Any]:
-    """Write failure signatures and call totals of all the days, as Parquet of one file each."""
+def _sum(spark: Any, settings: FederatedLearningConfig, days: list[date], out: Path) -> None:
+    """Write failure signatures and call totals of all the days, a file each; none where no day has calls."""
     files = [os.fspath(path.resolve()) for path in DuckDBEngine(settings).lake.files("raw_traces", days)]
+    if not files:
+        return
     spark.read.parquet(*files).createOrReplaceTempView("fl_calls")
     failed = failures_sql("fl_calls")
     spark.sql(spark_sql(failed)).persist().createOrReplaceTempView("fl_failed")  # read twice
     statements = {FAILURE_SIGNATURES: signature_sql("fl_calls").replace(failed, "select * from fl_failed"), CALL_TOTALS: call_totals_sql("fl_calls")}
     for table, sql in statements.items():
         pq.write_table(spark.sql(spark_sql(sql)).toArrow(), out / f"{table.name}.parquet")
-    return {"days": len(days)}
 
 
 # Ingestion: the driver --------------------------------------------------------------------------------------------------
@@ -138,8 +136,8 @@ class _Driver(DuckDBEngine):
         super().__init__(settings, clock=lambda: now)
         self.spark = spark
 
-    def _round(self, *given: Any) -> Ingestion:
-        return _SparkIngestion(self, *given)
+    def _round(self, connection: duckdb.DuckDBPyConnection, sources: list[Source], mask_names: Callable[[str], str] | None) -> Ingestion:
+        return _SparkIngestion(self, connection, sources, mask_names)
 
 
 class _SparkIngestion(Ingestion):
@@ -256,9 +254,9 @@ class _TaskEngine(DuckDBEngine):
 
 def _place() -> tuple[int, int]:
     """Return partition and attempt."""
-    from pyspark import TaskContext  # ty: ignore[unresolved-import]
+    from pyspark import TaskContext  # ty: ignore[import-not-found]
 
-    context = TaskContext.get()
+    context: Any = TaskContext.get()
     return context.partitionId(), context.taskAttemptId()
 
 
