@@ -10,7 +10,7 @@ before the commit. These files are the truth: what differs from them in the data
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import count
@@ -281,7 +281,7 @@ class Warehouse:
                 connection.execute("commit")
             except BaseException:
                 self.files.discard(staged.values())
-                connection.execute("rollback")
+                _roll_back(connection)
                 raise
             connection.execute("checkpoint")
             self.files.settle()
@@ -318,7 +318,7 @@ class Warehouse:
                     raise ResultFileError(message)
             connection.execute("commit")
         except BaseException:
-            connection.execute("rollback")
+            _roll_back(connection)
             raise
         connection.execute("checkpoint")
 
@@ -367,6 +367,12 @@ class Warehouse:
                     path.rename(place)
                     moved.append(place)
         return moved
+
+
+def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:
+    """Take a transaction back; DuckDB has done that itself when it was the commit that failed, and to ask again would hide why."""
+    with suppress(duckdb.TransactionException):
+        connection.execute("rollback")
 
 
 def _batches(days: list[date]) -> Iterator[list[date]]:
