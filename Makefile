@@ -45,7 +45,7 @@ format: setup ## Format the code and mend what the linter can
 
 bench: setup ## Measure against the peers (docs/benchmarks.md; some twenty minutes; DATA names the real sets; installs presidio)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r benchmarks/requirements.lock
-	@for name in fleet confidence outcomes redaction "throughput --events 1000000" "grouping --data $(DATA)/loghub" \
+	@for name in fleet "federation --days 3 --nodes 6 --events-per-day 60000" confidence outcomes redaction "throughput --events 1000000" "grouping --data $(DATA)/loghub" \
 		"failure_patterns --data $(DATA)/tau_bench_airline" "failure_patterns --data $(DATA)/agentrx_tau_retail" \
 		"conversation_signals --data $(DATA)/tau_bench_airline" "faults_found --data $(DATA)/nezha_trainticket"; do \
 		set -- $$name; script=$$1; shift; \
@@ -59,7 +59,8 @@ pictures: setup ## Take the README's pictures from the running product (some min
 	@$(BIN)/python docs/make_pictures.py
 
 lock: setup ## Write the lock files anew from pyproject.toml
-	@for target in "requirements.lock --group dev" "benchmarks/requirements.lock --group dev --group bench -c requirements.lock"; do \
+	@for target in "requirements.lock --group dev" "benchmarks/requirements.lock --group dev --group bench -c requirements.lock" \
+		"deploy/requirements.lock --extra postgres --group image -c requirements.lock"; do \
 		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links \
 			--no-annotate --no-header pyproject.toml -o $$target > /dev/null || exit 1; done
 

@@ -98,7 +98,6 @@ class _Look:
     """What the files that changed hold."""
 
     files: dict[str, tuple[int, int]] = field(default_factory=dict)
-    vanished: list[str] = field(default_factory=list)
     lines: list[_Line] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
 
@@ -141,7 +140,7 @@ class SummaryFiles:
         with self._lake.lock():
             look = self._look()
             taken = Taken(files=len(look.files))
-            if not look.files and not look.vanished:
+            if not look.files:
                 return taken
             refused = list(look.refused)
             admitted = self._admitted(look, refused)
@@ -152,7 +151,9 @@ class SummaryFiles:
                 self._store(day, lines)
             taken.summaries, taken.refused, taken.days = len(admitted), refused, set(by_day)
             taken.known = len(look.lines) - len(admitted) - (len(refused) - len(look.refused))
-            index.commit([], {}, by_day, self._lake)
+            # Also of lines that were stored before: a crash may have come between that and this.
+            told = {line.summary.day for line in look.lines if self._lake.manifest(NODE_SUMMARIES.name, line.summary.day)}
+            index.commit([], {}, told, self._lake)
             self._settle(look, admitted, refused)
         return taken
 

@@ -197,6 +197,22 @@ def test_any_mixture_of_events_and_summaries_in_any_order_gives_the_same_sums(tm
     assert {name: sorted(rows, key=str) for name, rows in sums(space).items()} == expected
 
 
+def test_a_crash_after_the_lake_was_written_loses_and_doubles_nothing(coordinator, told, monkeypatch):
+    bring(coordinator, "a.jsonl", *told.values())
+    with monkeypatch.context() as patch:
+        patch.setattr(coordinator.index, "commit", _fail)
+        with pytest.raises(OSError, match="power is gone"):
+            coordinator.summaries.take(coordinator.index)
+    taken = coordinator.summaries.take(coordinator.index)
+    assert (taken.summaries, taken.known, taken.refused) == (0, 3, [])
+    assert [entry.day for entry in coordinator.backlog().days] == [DAY], "its day still waits to be analysed"
+    assert coordinator.lake.manifest("node_summaries", DAY).version == 1
+
+
+def _fail(*_):
+    raise OSError("power is gone")
+
+
 def test_a_late_summary_makes_its_day_asked_for_once(coordinator, told):
     given_ = {
         name: str(getattr(coordinator.settings, name)) for name in ("data_path", "telemetry_path", "summaries_path", "node_keys_path", "error_records_path")
