@@ -3,9 +3,9 @@
 What goes here: starting cycles and telling how they ended. What does not: what a cycle does (`assets/`).
 """
 
+import fcntl
 import os
 import re
-import shutil
 import threading
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -17,11 +17,12 @@ import dagster as dg
 from fl_assets.automation import first_line, range_tags
 from fl_assets.definitions import defs
 from fl_assets.domain.models import LearningCycleResult
-from fl_assets.domain.settings import FederatedLearningConfig
+from fl_assets.domain.settings import FederatedLearningConfig, SettingsError, variable
 from fl_assets.partitions import DAILY, DAYS_PER_RUN
 from fl_assets.resources import resources
 from fl_assets.storage.alerts import tell_failed
 from fl_assets.storage.cycle_log import CycleLog, now_utc
+from fl_assets.storage.lake import write_atomically
 from fl_assets.storage.workspace import Workspace
 
 
@@ -231,17 +232,47 @@ DAGSTER_SETTINGS = (PACKAGE / "dagster.yaml", PACKAGE.parent / "dagster.yaml")
 """Where Dagster's settings lie in an installed package, and in a checkout."""
 
 
+POSTGRES = variable("dagster_postgres_url")
+_POSTGRES_STORAGE = f"storage:\n  postgres:\n    postgres_url:\n      env: {POSTGRES}\n"
+
+
 def prepare_home(config: FederatedLearningConfig) -> Path:
     """Make Dagster's home under the data folder, with this project's `dagster.yaml`; return its path.
 
-    Eight processes that meet an empty home at once all fail on its migrations, so this opens it once, by itself.
+    Processes that meet an empty home, or an empty database, at once would fail on its migrations, so one of them opens it first, by itself.
+
+    Raises:
+        SettingsError: the database that the settings name is out of reach, or the extra that reaches it is not installed.
     """
     home = (config.data_path / "dagster").resolve()
     home.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(next(path for path in DAGSTER_SETTINGS if path.exists()), home / "dagster.yaml")
-    ready = home / ".initialised"
-    if not ready.exists():
+    settings = next(path for path in DAGSTER_SETTINGS if path.exists()).read_text()
+    with (home / ".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if config.dagster_postgres_url:
+            settings += _POSTGRES_STORAGE  # the name of the variable, so that no file holds the password
+            os.environ[POSTGRES] = config.dagster_postgres_url.get_secret_value()
+        write_atomically(home / "dagster.yaml", settings.encode())
+        ready = home / ".initialised"
+        if config.dagster_postgres_url:
+            _open_postgres(home)
+        elif not ready.exists():
+            with dg.DagsterInstance.from_config(str(home)) as instance:
+                instance.get_runs(limit=1)
+            ready.touch()
+    return home
+
+
+def _open_postgres(home: Path) -> None:
+    """Open the database once, so that its tables are there; a refusal is an error that names the setting."""
+    try:
+        from dagster_postgres.utils import DagsterPostgresException
+    except ImportError as error:
+        message = f"{POSTGRES}: needs the [postgres] extra; install it (pip install 'fl-assets[postgres]'), or unset the variable"
+        raise SettingsError(message) from error
+    try:
         with dg.DagsterInstance.from_config(str(home)) as instance:
             instance.get_runs(limit=1)
-        ready.touch()
-    return home
+    except DagsterPostgresException as error:
+        message = f"{POSTGRES}=(not shown): PostgreSQL cannot be used ({first_line(str(error.__cause__))}); mend it, or unset it"
+        raise SettingsError(message) from error

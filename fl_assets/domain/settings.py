@@ -122,6 +122,13 @@ class FederatedLearningConfig(BaseSettings):
         Path("./data/federated-learning/node-keys"), description="Folder of nodes' Ed25519 public keys (`<node>.pem`) whose summaries are taken."
     )
     summary_min_nodes: int = Field(3, ge=1, description="Nodes that must have a pattern before it is shown, where only summaries tell of it.")
+    # Where Dagster keeps its own
+    dagster_postgres_url: SecretStr | None = Field(
+        None,
+        exclude=True,
+        description="PostgreSQL database of Dagster's runs and events, instead of files below the data folder: postgresql+psycopg2://user:password@host/database "
+        "(needs the [postgres] extra; it is a secret, read from the environment and never shown).",
+    )
     # Who is told
     alert_webhook: SecretStr | None = Field(
         None, exclude=True, description="Where alerts are posted, as Slack reads them (a URL; it is a secret, read from the environment and never shown)."
@@ -152,6 +159,21 @@ class FederatedLearningConfig(BaseSettings):
         if value is None or value.get_secret_value().startswith(("https://", "http://")):
             return value
         message = "must be a URL that starts with https:// or http://"
+        raise ValueError(message)
+
+    @field_validator("dagster_postgres_url")
+    @classmethod
+    def _database_is_named_by_a_url(cls, value: SecretStr | None) -> SecretStr | None:
+        # SQLAlchemy 2.1 takes plain postgresql:// for psycopg 3, which dagster-postgres does not bring. What it says of a URL that it cannot read may quote
+        # the password, so nothing that it would stumble over gets there.
+        parts = urlsplit(value.get_secret_value() if value else "")
+        try:
+            is_url = parts.scheme == "postgresql+psycopg2" and parts.path.strip("/") and not parts.fragment and parts.port != 0
+        except ValueError:  # what stands for the port is no number
+            is_url = False
+        if value is None or is_url:
+            return value
+        message = "must be a URL like postgresql+psycopg2://user:password@host:5432/database, special characters of the password in the form %40"
         raise ValueError(message)
 
     @field_validator("retention_days")
@@ -221,7 +243,7 @@ def _explain(error: ValidationError, fields: dict[str, FieldInfo]) -> list[str]:
             lines.append(f"{name}: is no setting")
             continue
         rule = problem["msg"].removeprefix("Value error, ") if problem["type"] == "value_error" else rule_of(fields[field])
-        value = "(not shown)" if field == "alert_webhook" else repr(re.sub(r"://[^/@\s]*@", "://***@", str(problem["input"])))
+        value = "(not shown)" if SecretStr in get_args(fields[field].annotation) else repr(re.sub(r"://[^/@\s]*@", "://***@", str(problem["input"])))
         default = fields[field].default
         shown = (
             ",".join(default) if isinstance(default, tuple) else str(default).lower() if isinstance(default, bool) else "" if default is None else str(default)
