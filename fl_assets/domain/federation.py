@@ -410,7 +410,7 @@ def _noised(kept: _Kept, epsilon: Fraction, k: int, random: Random) -> _Kept:
 
     failures = [row | {"failures": noised(row["failures"], "failures", MAX_FAILURES)} for row in kept.failures]
     failures = [row | {"sessions": row["failures"]} for row in failures if row["failures"] >= k]
-    named: dict[tuple[str, str], int] = {}
+    named: dict[tuple[Any, Any], int] = {}
     for row in failures:
         pair = (row["service"], row["method"])
         named[pair] = named.get(pair, 0) + row["failures"]
