@@ -412,7 +412,7 @@ def _noised(kept: _Kept, epsilon: Fraction, k: int, random: Random) -> _Kept:
     failures = [row | {"sessions": row["failures"]} for row in failures if row["failures"] >= k]
     named: dict[tuple[Any, Any], int] = {}
     for row in failures:
-        pair = (row["service"], row["method"])
+        pair = (str(row["service"]), str(row["method"]))
         named[pair] = named.get(pair, 0) + row["failures"]
     calls = []
     for row in kept.calls:

@@ -112,7 +112,7 @@ class NodeSummaries:
         """Return the signed summary of a day; what was said of it already, where nothing has changed since or noise was put on it.
 
         Raises:
-            SummaryError: the day has no events or is not over, the telemetry is of several nodes, or the budget is spent.
+            SummaryError: the day has no events, is not over or was told without noise before, the telemetry is of several nodes, or the budget is spent.
         """
         settings = agreed(self._settings)
         with self._locked():
@@ -121,6 +121,9 @@ class NodeSummaries:
             noised = [one for one in known if one.epsilon]
             if noised:
                 return self._again(noised[-1])
+            if known and settings.epsilon:
+                message = f"{day} was told without noise (number {known[-1].sequence}): noise hides nothing of it any more, so no budget is spent on it"
+                raise SummaryError(message)
             node_id, counts = self._count(day)
             now = self._clock().astimezone(UTC)
             if settings.epsilon and day >= now.date():

@@ -132,6 +132,13 @@ def test_beyond_the_budget_nothing_is_told_and_the_error_says_what_to_do(home):
     assert teller(home, summary_epsilon=0.4, summary_budget=1.2).tell(days[2]).is_new
 
 
+def test_no_budget_is_spent_on_a_day_that_was_told_exactly(home):
+    teller(home).tell(DAY)
+    with pytest.raises(SummaryError, match="was told without noise"):
+        teller(home, summary_epsilon=1.0).tell(DAY)
+    assert teller(home).spent() == 0
+
+
 def test_a_day_that_is_not_over_gets_no_noise(home):
     with pytest.raises(SummaryError, match="is not over"):
         teller(home, summary_epsilon=1.0, now=datetime(2026, 11, 1, 23, tzinfo=UTC)).tell(DAY)
