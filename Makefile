@@ -7,7 +7,7 @@ DATA   ?= ../shared/data
 CACHE  := $(or $(FEDERATED_LEARNING_TELEMETRY_PATH),data/telemetry/cache)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run dev test check format bench faults pictures lock clean
+.PHONY: help setup run dev test check format bench spark engines faults pictures lock clean
 
 help: ## List these commands
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -52,6 +52,12 @@ bench: setup ## Measure against the peers (docs/benchmarks.md; some twenty minut
 		case "$$*" in *--data*) [ -d "$$2" ] || { echo "== $$script: skipped, $$2 is not there"; continue; };; esac; \
 		echo "== $$script $$*"; $(BIN)/python benchmarks/$$script.py "$$@" || exit 1; done
 
+spark: setup ## Install PySpark, for the engine of docs/engines.md (434 MB; needs Java 17)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --no-deps -r benchmarks/spark.lock
+
+engines: spark ## Compare the Spark engine with the default one, on 200 000 generated and all real events (some minutes)
+	@$(BIN)/python benchmarks/engines.py --data $(DATA)
+
 faults: setup ## Run the fault-injection tests (some minutes)
 	@$(BIN)/python -m pytest -q -m faults
 
@@ -63,6 +69,8 @@ lock: setup ## Write the lock files anew from pyproject.toml
 		"deploy/requirements.lock --extra postgres --group image -c requirements.lock"; do \
 		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links \
 			--no-annotate --no-header pyproject.toml -o $$target > /dev/null || exit 1; done
+	@echo 'pyspark>=4,<5' | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+		--no-annotate --no-header - -o benchmarks/spark.lock > /dev/null
 
 clean: ## Remove .venv and what cycles make under data/ (not telemetry, adapters, updates and keys)
 	@rm -rf $(VENV) data/lake data/warehouse.duckdb* data/warehouse.results data/index.sqlite* data/summaries.sqlite* data/dagster data/federated-learning/playbooks data/reports data/tmp data/*.lock

@@ -90,7 +90,7 @@ def test_the_package_exports_its_api():
 
 
 def test_the_lock_files_are_hashed_and_name_no_index():
-    for path in (ROOT / "requirements.lock", ROOT / "benchmarks" / "requirements.lock"):
+    for path in (ROOT / "requirements.lock", ROOT / "benchmarks" / "requirements.lock", ROOT / "benchmarks" / "spark.lock"):
         text = path.read_text()
         pins = [line for line in text.splitlines() if line and not line.startswith((" ", "#"))]
         assert pins
