@@ -1,10 +1,12 @@
 """What the README says is true: its commands exist, its settings are those of the code, its links lead somewhere."""
 
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from fl_assets.cli import app
@@ -58,6 +60,28 @@ def test_every_command_it_names_exists_and_shows_an_example():
         shown = CliRunner().invoke(app, [name, "--help"])
         assert shown.exit_code == 0, name
         assert "Example: " in shown.output, name
+
+
+@pytest.mark.faults
+def test_what_make_run_prints_is_what_it_prints(tmp_path):
+    """The README's block, but for what it leaves out with an ellipsis, is the output at a terminal of 150 columns."""
+    shown = between("make-run").strip("`").strip().splitlines()
+    (last,) = re.findall(r"days to ([0-9-]+) in", between("make-run"))
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    environment = plain | {"DAGSTER_HOME": "", "TTY_COMPATIBLE": "1", "TERM": "xterm", "COLUMNS": "150"}
+    printed = []
+    for words in (["simulate", "--end", last], ["cycle", "--date", last]):
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-m", "fl_assets.cli", *words], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        printed += [re.sub(r"\x1b\[[0-9;]*m", "", line).rstrip() for line in done.stdout.splitlines()]
+    # A day of the past is only recorded; the README's was live.
+    live = {"Decisions": printed.pop(next(place for place, line in enumerate(printed) if line.startswith("Decisions: ")))}
+    expected = [line for line in shown if not line.startswith(("Setting up", "…", "Decisions: ", "  for review"))]
+    rest = iter(" ".join(line.split()) for line in printed)
+    missing = [line for line in expected if " ".join(line.split()) not in rest]
+    assert missing == []
+    assert next(line for line in shown if line.startswith("Decisions: ")) == live["Decisions"].partition(" (")[0]
 
 
 def test_its_python_runs_as_far_as_the_first_cycle():

@@ -153,7 +153,7 @@ class DecisionLine(Record):
     improvement_id: str
     title: str
     action: str
-    outcome: str = Field(description="The action in a reader's words: `exported for review`, `nothing to switch`, `held back` …")
+    outcome: str = Field(description="The action in a reader's words: `exported for review`, `left to people`, `held back` …")
     mode: str
     category: str
     target: str
@@ -645,7 +645,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def counted(outcomes: Mapping[str, int]) -> str:
-    """Return counts as words, the most first: `16 exported for review, 8 nothing to switch`."""
+    """Return counts as words, the most first: `16 exported for review, 8 left to people`."""
     return ", ".join(f"{count:,} {name}" for name, count in sorted(outcomes.items(), key=lambda one: (-one[1], one[0])))
 
 

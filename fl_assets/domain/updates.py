@@ -305,7 +305,7 @@ def decide(
 def in_words(action: Action, reasons: Sequence[str]) -> str:
     """Return what happens with a playbook as a reader's words: `none` alone would sound as if nothing came of it."""
     if action == "none":
-        return EXPORTED if any(reason.startswith(EXPORTED) for reason in reasons) else "nothing to switch"
+        return EXPORTED if any(reason.startswith(EXPORTED) for reason in reasons) else "left to people"
     if action == "hold":
         return WAITS if any(reason.startswith(WAITS) for reason in reasons) else "held back"
     return {"apply": "to be applied", "canary": "to canary nodes", "reject": "turned down before"}[action]

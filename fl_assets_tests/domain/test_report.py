@@ -238,5 +238,5 @@ def test_the_summary_says_what_becomes_of_what_is_ready():
         exported | {"improvement_id": "bbbbbbbbbbbbbbbb", "decision_id": "d3"},
     ]
     report = build_report(rows(playbooks=[*ready, rows().playbooks[1]], decisions=decisions))
-    assert any(sentence.startswith("3 playbooks are ready (2 exported for review, 1 nothing to switch); the one") for sentence in report.summary)
-    assert sorted(one.outcome for one in report.decisions) == ["exported for review", "exported for review", "nothing to switch"]
+    assert any(sentence.startswith("3 playbooks are ready (2 exported for review, 1 left to people); the one") for sentence in report.summary)
+    assert sorted(one.outcome for one in report.decisions) == ["exported for review", "exported for review", "left to people"]
