@@ -25,10 +25,12 @@ class WarehouseResource(DuckDBResource):
     The stock resource leaks its connection when the body raises, and retries without jitter; this one closes it and waits its turn.
     """
 
+    lake: str = Field(description="Folder of the lake, which the file's views read.")
+
     @contextmanager
     def get_connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """Open the file, locked to the lake's folder, for the length of the block."""
-        with connect(Path(self.database), allowed=[Path(self.database).parent / "lake"]) as connection:
+        with connect(Path(self.database), allowed=[Path(self.lake)]) as connection:
             yield connection
 
 
@@ -55,4 +57,7 @@ def run_in_pipes(command: Sequence[str], tell: Callable[[str], None]) -> dict[st
 def resources(**overrides: str) -> dict[str, dg.ConfigurableResource]:
     """Return the resources of the project; `overrides` are settings by field name."""
     settings = FederatedLearningConfig.from_env(**overrides)
-    return {"workspace": WorkspaceResource(overrides=overrides), "warehouse": WarehouseResource(database=str(settings.warehouse_path))}
+    return {
+        "workspace": WorkspaceResource(overrides=overrides),
+        "warehouse": WarehouseResource(database=str(settings.warehouse_path), lake=str(settings.lake_path)),
+    }

@@ -24,8 +24,9 @@ def settings_table() -> str:
     """The table of settings, as the README must hold it."""
     lines = ["| variable | default | what it is |", "|---|---|---|"]
     for name, field in FederatedLearningConfig.model_fields.items():
-        default = "" if field.default is None else str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
-        default = ", ".join(field.default) if isinstance(field.default, tuple) else default
+        value = field.get_default()
+        default = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+        default = ", ".join(value) if isinstance(value, tuple) else default
         if default and field.annotation is Path:
             default = f"./{default}"
         lines.append(f"| `{PREFIX}{name.upper()}` | {f'`{default}`' if default else ''} | {field.description} |")

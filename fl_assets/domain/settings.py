@@ -64,6 +64,10 @@ class FederatedLearningConfig(BaseSettings):
     error_records_path: Path = Field(Path("./data/self-improve/records"), description="Folder of the self-improvement engine's error records (JSON or JSONL).")
     playbook_path: Path = Field(Path("./data/federated-learning/playbooks"), description="Folder the playbook JSON files are written to.")
     data_path: Path = Field(Path("./data"), description="Folder of everything the coordinator keeps: lake, warehouse, reports, adapters.")
+    lake_path: Path = Field(
+        default_factory=lambda settings: settings["data_path"] / "lake",
+        description="Folder of the events as Parquet, `lake` below the data folder when not given; coordinators on several machines may share it (docs/scaling.md).",
+    )
     # What does the heavy work
     engine: Literal["duckdb", "spark"] = Field("duckdb", description="What reads, redacts and sums events: in process, or a Spark job (docs/engines.md).")
     spark_master: str = Field("local[*]", min_length=1, description="Cluster that a Spark job runs on: local[N], spark://host:port, yarn or k8s://...")
@@ -203,11 +207,6 @@ class FederatedLearningConfig(BaseSettings):
         return settings
 
     @property
-    def lake_path(self) -> Path:
-        """Folder of the day-partitioned Parquet, one sub-folder a table."""
-        return self.data_path / "lake"
-
-    @property
     def reports_path(self) -> Path:
         """Folder of the daily reports, a page and its JSON twin each."""
         return self.data_path / "reports"
@@ -237,6 +236,8 @@ def _explain(error: ValidationError, fields: dict[str, FieldInfo]) -> list[str]:
     """Return a line for each value that breaks its rule: variable, value, rule, and what to do."""
     lines = []
     for problem in error.errors():
+        if problem["type"] == "default_factory_not_called":  # what another value's default follows from is wrong, and told of itself
+            continue
         field = str(problem["loc"][0]) if problem["loc"] else ""
         name = variable(field)
         if field not in fields:
@@ -244,7 +245,7 @@ def _explain(error: ValidationError, fields: dict[str, FieldInfo]) -> list[str]:
             continue
         rule = problem["msg"].removeprefix("Value error, ") if problem["type"] == "value_error" else rule_of(fields[field])
         value = "(not shown)" if SecretStr in get_args(fields[field].annotation) else repr(re.sub(r"://[^/@\s]*@", "://***@", str(problem["input"])))
-        default = fields[field].default
+        default = fields[field].get_default()
         shown = (
             ",".join(default) if isinstance(default, tuple) else str(default).lower() if isinstance(default, bool) else "" if default is None else str(default)
         )

@@ -161,6 +161,7 @@ class DuckDBEngine:
 
         Raises:
             IngestBusyError: another process held the ingestion lock for ten minutes.
+            ForeignKeyError: the lake was filled with another key of pseudonyms.
             NamesUnavailableError: FEDERATED_LEARNING_PII is on, but what it needs is not installed.
         """
         tell = progress or (lambda _: None)
@@ -169,6 +170,7 @@ class DuckDBEngine:
         mask_names = load_name_masking() if self.settings.pii else None
         with self.lake.lock():
             self.lake.root.mkdir(parents=True, exist_ok=True)
+            self.lake.claim(self.secret())
             self.lake.clean()
             remove_folder(self._temp)
             for sources in _rounds(self.index.pending()):

@@ -50,6 +50,10 @@ class LakeError(RuntimeError):
     """A manifest that cannot be read; the text names it."""
 
 
+class ForeignKeyError(RuntimeError):
+    """A lake whose pseudonyms were made with another key; the text says how to go on."""
+
+
 class IngestBusyError(RuntimeError):
     """Another process has been writing to the lake for longer than we wait."""
 
@@ -117,7 +121,7 @@ class Lake:
         Raises:
             IngestBusyError: another one held the lock for `wait_secs`.
         """
-        path = self.root.parent / "ingest.lock"
+        path = self.root / "ingest.lock"  # in it, so that all who share the lake meet there
         path.parent.mkdir(parents=True, exist_ok=True)
         stop = time.monotonic() + wait_secs
         with path.open("a") as file:
@@ -131,6 +135,20 @@ class Lake:
                         raise IngestBusyError(message) from error
                     time.sleep(0.2)
             yield
+
+    def claim(self, key: bytes) -> None:
+        """Note whose key makes this lake's pseudonyms, or see that it is `key`: with another one, the same person would get a second name.
+
+        Raises:
+            ForeignKeyError: the lake was filled with another key.
+        """
+        path = self.root / "pseudonym.check"
+        mark = hashlib.sha256(b"fl_assets pseudonyms" + key).hexdigest()
+        if not path.exists():
+            write_atomically(path, mark.encode())
+        elif path.read_text() != mark:
+            message = f"{self.root} was filled with another pseudonym.key than that of this data folder: copy the file from a coordinator that shares the lake"
+            raise ForeignKeyError(message)
 
     def commit(self, manifest: Manifest, write: Callable[[Path], None] | None = None) -> Manifest:
         """Replace one day of a table; without `write` only its manifest.

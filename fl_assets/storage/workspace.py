@@ -373,9 +373,10 @@ class Workspace:
         for start in range(0, len(stale), DAYS_A_COMMIT):
             batch = stale[start : start + DAYS_A_COMMIT]
             self.engine.expect(batch)
+            inputs = {day: self._inputs_now(day) for day in batch}  # before: what another process stores meanwhile makes these days stale again
             computed = {day: compute(day) for day in batch}
             for name in names:
-                self.warehouse.replace_days(name, {day: computed[day][name] for day in batch}, inputs={day: self._inputs_now(day) for day in batch})
+                self.warehouse.replace_days(name, {day: computed[day][name] for day in batch}, inputs=inputs)
         return stale
 
     def _is_expired(self, day: date) -> bool:
