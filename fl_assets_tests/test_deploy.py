@@ -1,0 +1,72 @@
+"""What `deploy/` says is in step with the code: variables, modules, commands, Dagster's own settings."""
+
+import importlib.util
+import re
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import yaml
+
+from fl_assets.domain.settings import PREFIX, FederatedLearningConfig
+
+ROOT = Path(__file__).parents[1]
+DEPLOY = ROOT / "deploy"
+VALUES = yaml.safe_load((DEPLOY / "values.yaml").read_text())
+COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+INSTANCE = yaml.safe_load((ROOT / "dagster.yaml").read_text())
+(CODE,) = VALUES["dagster-user-deployments"]["deployments"]
+
+
+def test_every_variable_is_a_setting_and_its_value_is_allowed(monkeypatch):
+    text = "\n".join((DEPLOY / name).read_text() for name in ("values.yaml", "compose.yaml", "Dockerfile"))
+    named = set(re.findall(rf"{PREFIX}[A-Z_]+", text))
+    assert named <= {PREFIX + name.upper() for name in FederatedLearningConfig.model_fields}
+    by_helm = {entry["name"]: entry["value"] for entry in CODE["env"]}
+    by_compose = {name: value for name, value in COMPOSE["services"]["code"]["environment"].items() if name.startswith(PREFIX)}
+    for given in (by_helm, by_compose):
+        for name, value in given.items():
+            monkeypatch.setenv(name, re.sub(r"\$\{.*?\}", "hush", value))
+        assert FederatedLearningConfig.from_env().lake_path == Path("/lake")
+
+
+def test_each_place_that_is_written_to_lies_on_a_volume():
+    mounted = {entry["mountPath"] for entry in CODE["volumeMounts"]}
+    assert {entry["name"] for entry in CODE["volumeMounts"]} == {entry["name"] for entry in CODE["volumes"]}
+    assert mounted == {volume.rsplit("}", 1)[-1].split(":")[1] for volume in COMPOSE["x-fleet"]["volumes"]}
+    for entry in CODE["env"]:
+        if entry["name"].endswith("_PATH"):
+            assert Path("/", *Path(entry["value"]).parts[1:2]).as_posix() in mounted, entry
+
+
+def test_every_command_and_module_is_there():
+    commands = [service["command"] for service in COMPOSE["services"].values() if "command" in service]
+    scripts = {script.name for script in entry_points(group="console_scripts")}
+    assert commands
+    assert {command[0] for command in commands} <= scripts
+    modules = re.findall(r"--module-name\W+([\w.]+)", (DEPLOY / "Dockerfile").read_text() + str(commands) + str(CODE["dagsterApiGrpcArgs"]))
+    assert len(modules) == 3
+    assert all(importlib.util.find_spec(name) for name in modules)
+
+
+def test_the_chart_runs_as_dagster_yaml_says():
+    daemon = VALUES["dagsterDaemon"]
+    assert daemon["runCoordinator"]["config"]["queuedRunCoordinator"]["maxConcurrentRuns"] == INSTANCE["concurrency"]["runs"]["max_concurrent_runs"]
+    assert daemon["runMonitoring"]["enabled"] == INSTANCE["run_monitoring"]["enabled"]
+    assert daemon["runRetries"]["maxRetries"] == INSTANCE["run_retries"]["max_retries"]
+    assert daemon["runRetries"]["retryOnAssetOrOpFailure"] == INSTANCE["run_retries"]["retry_on_asset_or_op_failure"]
+    assert VALUES["telemetry"]["enabled"] == INSTANCE["telemetry"]["enabled"]
+
+
+def test_the_image_copies_what_is_there_runs_as_nobody_in_particular_and_pins_by_hash():
+    text = (DEPLOY / "Dockerfile").read_text()
+    for line in re.findall(r"^COPY (.+) \S+$", text, re.MULTILINE):
+        assert all((ROOT / name).exists() for name in line.split()), line
+    assert text.index("USER fleet") < text.index("CMD")
+    assert "--require-hashes" in text
+    lock = (DEPLOY / "requirements.lock").read_text()
+    pins = [line for line in lock.splitlines() if line and not line.startswith(" ")]
+    assert {"dagster-postgres", "dagster-k8s", "hatchling"} <= {pin.split("==")[0] for pin in pins}
+    assert not {pin.split("==")[0] for pin in pins} & {"pytest", "ruff", "playwright"}
+    assert all("==" in pin for pin in pins)
+    assert len(re.findall(r"--hash=sha256:[0-9a-f]{64}", lock)) >= len(pins)
+    assert "://" not in lock + text.replace("docker build", "")
