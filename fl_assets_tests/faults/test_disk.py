@@ -15,14 +15,17 @@ import duckdb
 import pytest
 
 from fl_assets.domain.cycles import Window
+from fl_assets.storage.adapter_store import AdapterStore, AdapterStoreError
 from fl_assets.storage.cycle_log import CycleLog
 from fl_assets.storage.tables import LAKE_TABLES
 from fl_assets.storage.workspace import Workspace
+from fl_assets_tests.adapter_servers import NOW, adapter_settings
 from fl_assets_tests.build import DAY, call_line, playbook, turn_line
 from fl_assets_tests.conftest import settings_in
 from fl_assets_tests.faults.disk import FailingDisk
 from fl_assets_tests.faults.test_database import members
 from fl_assets_tests.faults.whole import assert_whole, ids_in
+from fl_assets_tests.storage.test_adapter_store import NAME, FolderSource, take
 
 NEXT = DAY + timedelta(days=1)
 RESULTS = ("pattern_members", "playbooks", "learning_cycles")
@@ -208,3 +211,25 @@ def test_case_4_a_disk_that_is_full_leaves_each_day_old_or_new_and_goes_on_once_
     many(space)
     assert_whole(space, ids_in(cache))
     assert len(space.warehouse.read_day("pattern_members", NEXT)) == 60_000
+
+
+@pytest.mark.faults
+def test_case_4_an_adapter_that_does_not_fit_leaves_the_one_in_use_and_nothing_else(tmp_path, small_disk):
+    source = FolderSource()
+    for version in ("1.0.0", "2.0.0"):
+        source.publish(version)
+    settings = adapter_settings(small_disk)
+    store = AdapterStore(settings, sources=[source])
+    take(store, "1.0.0")
+    before = sorted(path.name for path in store.root.rglob("*"))
+    filler = small_disk / "filler"
+    with filler.open("wb") as file, suppress(OSError):
+        for _ in range(shutil.disk_usage(small_disk).free // 4096 - 1):
+            file.write(bytes(4096))
+    with pytest.raises((OSError, AdapterStoreError), match="space"):
+        store.stage(NAME, "2.0.0", now=NOW)
+    assert store.current(NAME).version == "1.0.0"
+    assert sorted(path.name for path in store.root.rglob("*")) == before
+    assert store.verify(NAME, "1.0.0") == []
+    filler.unlink()
+    assert take(store, "2.0.0").to_version == "2.0.0"

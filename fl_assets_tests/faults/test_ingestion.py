@@ -1,4 +1,4 @@
-"""Faults and attacks on ingestion; each test names its case in the list of known faults that the design rests on (`docs/stability.md`)."""
+"""Faults and attacks on ingestion; each test says what is survived (numbers are those of the list in `docs/promises.md`)."""
 
 import gzip
 import os
