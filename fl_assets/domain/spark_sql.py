@@ -21,8 +21,8 @@ from itertools import groupby
 from fl_assets.domain.redaction import RULES, Rule
 from fl_assets.domain.signatures import MASKS
 
-MAX_REDACTED_CHARS = 16_384
-"""Longest text that Java's engine is given: it recurses for each turn of some loops. RE2 reads longer ones, by the same rules."""
+MAX_REDACTED_CHARS = 4096
+"""Longest text that Java's engine is given: it recurses for some loops, and takes quadratic time for hostile texts. RE2 reads longer ones, by the same rules."""
 
 # Patterns ---------------------------------------------------------------------------------------------------------------
 
