@@ -14,5 +14,9 @@ def test_every_test_that_a_promise_names_exists():
 
 
 def test_every_promise_names_a_test():
-    rows = [line for line in (ROOT / "docs/promises.md").read_text().splitlines() if line.startswith("| ") and "|---" not in line and not line.startswith("| promise")]
+    rows = [
+        line
+        for line in (ROOT / "docs/promises.md").read_text().splitlines()
+        if line.startswith("| ") and "|---" not in line and not line.startswith("| promise")
+    ]
     assert [row for row in rows if "`test_" not in row] == []
