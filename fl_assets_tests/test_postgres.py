@@ -121,6 +121,7 @@ prepare_home(FederatedLearningConfig.from_env())
 """
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("homes", [1, 3], ids=["of one machine", "of three machines"])
 def test_processes_that_meet_an_empty_database_at_once_all_find_it_ready(tmp_path, database, homes):
     command = [sys.executable, "-W", "ignore", "-c", PREPARE]
