@@ -292,7 +292,7 @@ def rollback(
     from fl_assets.storage.config_files import NeedsHumanError
     from fl_assets.storage.workspace import Workspace
 
-    space = Workspace(_settings())
+    space = Workspace(FederatedLearningConfig.from_env())
     if re.fullmatch(r"[0-9a-f]+", what) is None:  # ids of decisions are hex
         with _adapter_errors():
             if to and allow_rollback:
@@ -326,7 +326,7 @@ def sign(
     from fl_assets.storage.adapter_store import AdapterStore, seal
     from fl_assets.storage.signing import load_private_key
 
-    settings = _settings()
+    settings = FederatedLearningConfig.from_env()
     fields = {"base_model": settings.base_model, "base_revision": settings.base_revision, "expires": expires.date(), "skills": tuple(skill or ())}
     with _adapter_errors():
         names = {"adapter_id": adapter_id, "version": version, "revision": revision, "description": description}
@@ -347,7 +347,7 @@ def verify(
     from fl_assets.console import say, show_json
     from fl_assets.storage.adapter_store import AdapterStore
 
-    store = AdapterStore(_settings())
+    store = AdapterStore(FederatedLearningConfig.from_env())
     with _adapter_errors():
         installed = [one.path for one in store.installed() if one.adapter_id == what]
         if not installed and not Path(what).is_dir():

@@ -49,7 +49,7 @@ CANARIES = {
 SECRET_PARTS = {
     "URL_CREDENTIALS": "tw1tter",
     "BEARER_TOKEN": "c4n4ry-t0ken",
-    "BASIC_AUTH": "Y2FuYXJ5",
+    "BASIC_AUTH": "Y2FuYXJ5OmJpcmQ",
     "PASSWORD": "c4nary!",
     "HOME_USER": "canary",
     "PEM": "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC",
