@@ -27,8 +27,8 @@ def ids_in(cache: Path) -> dict[tuple[str, int], str]:
         with opener(path, "rb") as file:
             lines = file.read().split(b"\n")
         for number, line in enumerate(lines, start=1):
-            with suppress(orjson.JSONDecodeError, KeyError):
-                found[str(path.relative_to(cache)), number] = orjson.loads(line)["event_id"]
+            with suppress(orjson.JSONDecodeError, KeyError, TypeError):
+                found[str(path.relative_to(cache)), number] = orjson.loads(line.removeprefix(b"\xef\xbb\xbf"))["event_id"]
     return found
 
 
