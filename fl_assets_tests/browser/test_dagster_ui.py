@@ -1,12 +1,13 @@
 """The Dagster UI over a fleet that has learned, as a person uses it."""
 
 import re
+import time
 
 import pytest
 from playwright.sync_api import expect
 
 from fl_assets_tests.browser.conftest import GATED_DAY, is_local
-from fl_assets_tests.conftest import LAST_DAY
+from fl_assets_tests.conftest import DAYS, LAST_DAY
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +68,7 @@ def test_a_day_below_the_threshold_fails_its_gate_and_decides_nothing(watched, w
     page.get_by_text("The gate stopped this cycle").first.wait_for()
 
 
-def test_a_backfill_can_be_asked_for(watched, webserver):
+def test_a_backfill_is_launched(watched, webserver):
     page = watched.page
     page.goto(f"{webserver}/assets/playbooks")
     page.get_by_role("button", name="Materialize").first.click()
@@ -78,3 +79,11 @@ def test_a_backfill_can_be_asked_for(watched, webserver):
     launch = dialog.get_by_role("button", name=re.compile("Launch"))
     launch.wait_for()
     page.wait_for_function("button => !button.disabled", arg=launch.element_handle())
+    launch.click()
+    query = "{ partitionBackfillsOrError { ... on PartitionBackfills { results { numPartitions assetSelection { path } } } } }"
+    stop = time.monotonic() + 60
+    while not (found := page.request.post(f"{webserver}/graphql", data={"query": query}).json()["data"]["partitionBackfillsOrError"]["results"]):
+        assert time.monotonic() < stop, "no backfill was launched"
+        time.sleep(0.5)
+    assert found[0]["assetSelection"] == [{"path": ["playbooks"]}]
+    assert found[0]["numPartitions"] >= len(DAYS)
