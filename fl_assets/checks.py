@@ -26,11 +26,6 @@ from fl_assets.storage.workspace import Workspace
 Rule = Callable[[Workspace, date], list[Violation]]
 Numbers = Callable[[Sequence[date]], dict[str, float]]
 SHOWN = 20
-BEHIND = {
-    "raw_traces": ("failure_signatures", "node_registry", "playbooks", "update_outcomes"),
-    "failure_signatures": ("node_registry", "playbooks", "update_outcomes"),
-}
-"""Assets with checks that a run does not reach when a blocking check of the first one stops it."""
 
 
 def report(
@@ -71,10 +66,10 @@ def report(
 def excuse_those_behind(context: dg.AssetCheckExecutionContext, days: Sequence[date], stopped: dg.AssetCheckResult) -> None:
     """Say of each check that this run planned and will not come to why it was not asked; Dagster would show it as failed, without a word."""
     (key,) = context.selected_asset_check_keys
-    behind = BEHIND.get(key.asset_key.to_user_string(), ())
+    behind = dg.AssetSelection.assets(key.asset_key).downstream(include_self=False).resolve(context.op_execution_context.job_def.asset_layer.asset_graph)
     for record in context.instance.all_logs(context.run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED):
         planned = record.get_dagster_event().event_specific_data.asset_check_key
-        if planned.asset_key.to_user_string() in behind:
+        if planned.asset_key in behind:
             unasked = dg.AssetCheckResult(
                 passed=False, severity=dg.AssetCheckSeverity.WARN, description=f"not asked: {key.name} stopped the run ({stopped.description})"
             )

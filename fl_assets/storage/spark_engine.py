@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -154,7 +155,7 @@ def check_available() -> None:
     if find_spec("pyspark") is None:
         raise SparkUnavailableError(f"{_SETTING}, but pyspark is not installed (it needs pyspark 4): pip install 'fl-assets[spark]', {_OTHERWISE}")
     home = os.environ.get("JAVA_HOME")
-    java = os.path.join(home, "bin", "java") if home else shutil.which("java")  # noqa: PTH118 - a program's name, not a path of ours
+    java = str(Path(home, "bin", "java")) if home else shutil.which("java")
     where = f"JAVA_HOME={home}" if home else "PATH"
     try:
         said = subprocess.run([java or "java", "-version"], capture_output=True, text=True, check=True).stderr

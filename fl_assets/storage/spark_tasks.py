@@ -25,7 +25,7 @@ from datetime import date, datetime
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import duckdb
 import numpy as np
@@ -226,7 +226,7 @@ class _Outcome:
 class _TaskEngine(DuckDBEngine):
     """The default engine within a task: one core, and a spill folder of its own."""
 
-    options = {"threads": 1}  # noqa: RUF012 - as the engine has it
+    options: ClassVar[dict[str, Any]] = {"threads": 1}
 
     def __init__(self, plan: _Plan, step: str) -> None:
         super().__init__(plan.settings, clock=lambda: plan.now)
