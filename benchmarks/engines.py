@@ -142,10 +142,10 @@ def outcome(engine: DuckDBEngine) -> dict[str, Any]:
     for table in (each.name for each in LAKE_TABLES):
         for day in engine.lake.days(table):
             manifest = engine.lake.manifest(table, day)
-            if manifest is None or not manifest.file:
+            if manifest is None or not manifest.files:
                 continue
-            found[f"{table} {day}"] = (manifest.rows, manifest.content_hash, manifest.source_files, manifest.stats, manifest.file_sha256)
-            rows = pq.read_table(engine.lake.folder(table, day) / manifest.file, partitioning=None).to_pylist()
+            found[f"{table} {day}"] = (manifest.rows, manifest.content_hash, manifest.source_files, manifest.stats)
+            rows = [row for path in engine.lake.files(table, [day]) for row in pq.read_table(path, partitioning=None).to_pylist()]
             if table == "quarantined_events":
                 found[f"refused {day}"] = sorted((row["source_file"], row["source_line"], row["reason"]) for row in rows)
             for column in REDACTED.get(table, ()):

@@ -515,10 +515,10 @@ def redacted_sql(items: str, rule_set: int) -> str:
 
 
 def staged_sql(events: str) -> str:
-    """Return a SELECT of the events that may be stored: those without a doubt.
+    """Return a SELECT of what staging remembers of events: `content` and `id_hash` are hashes, of all that is stored of an event and of its id.
 
     Args:
         events: what `events_sql` gave, redacted; `masked` says what was.
     """
-    return f"""select event_date, file_no, line_no, is_trace, has_clock_skew, masked, {content_sql("either")} as content, {", ".join(_COLUMNS)}
-        from {events} where not is_suspect"""  # noqa: S608 - constants and names of our own only
+    return f"""select event_date, file_no, line_no, is_trace, has_clock_skew, masked, {content_sql("either")} as content, hash(event_id) as id_hash
+        from {events}"""  # noqa: S608 - constants and names of our own only

@@ -10,7 +10,7 @@ import os
 import secrets
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
@@ -32,9 +32,9 @@ from fl_assets.domain.redaction import redact, redact_id, redact_with_counts
 from fl_assets.domain.settings import FederatedLearningConfig
 from fl_assets.domain.signatures import blank_digits, call_totals_sql, signature_sql
 from fl_assets.domain.telemetry import content_sql, event_day, excerpt, parse_time, safe_redact
-from fl_assets.storage.lake import SCHEMA_VERSION, Lake, Manifest, remove_folder
+from fl_assets.storage.lake import SCHEMA_VERSION, Lake, LakeFile, Manifest, remove_folder
 from fl_assets.storage.pii_names import load_name_masking
-from fl_assets.storage.staging import Stager, lines_of
+from fl_assets.storage.staging import PARQUET, Stager, lines_of
 from fl_assets.storage.tables import CONVERSATION_LOGS, ERROR_RECORDS, LAKE_TABLES, QUARANTINED_EVENTS, RAW_TRACES, TABLES, Table
 from fl_assets.storage.telemetry_files import (
     BATCH_SCHEMA,
@@ -56,6 +56,8 @@ ROUND_BYTES = 8 * 1024**3
 """Bytes of source files that are staged and committed together: what a crash in a huge backlog can cost, and what may spill."""
 STAGERS = 2
 """Batches that are staged side by side: the steps between DuckDB's own use one core each."""
+SMALL_FILE_ROWS = 16_384
+"""A day's files of fewer rows are put together when more come: a batch of one day makes larger ones."""
 _FORMAT_ROWS = 10_000
 
 
@@ -258,8 +260,7 @@ class DuckDBEngine:
         """Return the first rows of one day of a lake table, in the order they are stored in."""
         with self.connect() as connection:
             self._view(connection, TABLES[table], day)
-            order = "timestamp, " if any(column.name == "timestamp" for column in TABLES[table].columns) else ""
-            return connection.sql(f"select * from {table} order by {order}{', '.join(TABLES[table].key)} limit $rows", params={"rows": rows}).to_arrow_table()  # noqa: S608
+            return connection.sql(f"select * from {table} {TABLES[table].order_sql} limit $rows", params={"rows": rows}).to_arrow_table()  # noqa: S608
 
     def day_stats(self, day: date) -> dict[str, int | float]:
         """Return what ingestion counted for a day: events, quarantined, bad_ratio, duplicates, conflicts, and redactions by entity as `redacted_<entity>`."""
@@ -305,6 +306,7 @@ class Ingestion:
         self.secret = engine.secret()
         self.mask_names = mask_names
         self.days: set[date] = set()
+        self.files: defaultdict[tuple[str, date], list[LakeFile]] = defaultdict(list)
         self.tell: Callable[[str], None] = lambda _: None
 
     def run(self, tell: Callable[[str], None]) -> IngestReport:
@@ -367,9 +369,8 @@ class Ingestion:
         self.connection.register("fl_given", table)
         self.connection.execute("create table fl_sources as select * from fl_given")
         self.connection.unregister("fl_given")
-        columns = {column.name: column.type for table in (RAW_TRACES, CONVERSATION_LOGS) for column in table.columns if not column.name.startswith("source_")}
-        extra = {"file_no": "INTEGER", "line_no": "BIGINT", "is_trace": "BOOLEAN", "masked": "VARCHAR", "content": "UBIGINT"}
-        self.connection.execute(f"create table fl_stage ({', '.join(f'{name} {kind}' for name, kind in {**columns, **extra}.items())})")
+        self.connection.execute("""create table fl_stage (event_date date, file_no integer, line_no bigint, is_trace boolean, has_clock_skew boolean, masked varchar,
+            content ubigint, id_hash ubigint)""")
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Give the new lines of each file; what became of the file is in `readings`, `records` and `ignored` when all are read."""
@@ -414,7 +415,7 @@ class Ingestion:
     def _staged(self) -> Iterator[pa.Table]:
         """Stage batches, some side by side while the next one is read, and give each once it is staged."""
         stagers = [
-            Stager(self.connection.cursor(), start=self.settings.start_date, secret=self.secret, mask_names=self.mask_names)
+            Stager(self.connection.cursor(), self.lake, start=self.settings.start_date, secret=self.secret, mask_names=self.mask_names)
             for _ in range(1 if self.mask_names else STAGERS)
         ]
         free, running = list(stagers), {}
@@ -435,36 +436,84 @@ class Ingestion:
         for stager in stagers:
             self.bad += stager.bad
             self.redactions.update({(None, entity): count for entity, count in stager.redactions.items()})
+            for key, files in stager.files.items():
+                self.files[key] += files
             stager.connection.close()
 
     # Once each
 
     def _drop_duplicates(self) -> Counter[tuple[date, str]]:
-        """Drop events whose id was staged or stored before; return how many by day, as duplicates and conflicts."""
+        """Drop events whose id was staged or stored before; return how many by day, as duplicates and conflicts.
+
+        Hashes of ids say which events might be; of those, ids are compared.
+        """
         counts: Counter[tuple[date, str]] = Counter()
         run = self.connection.execute
-        rows, ids = run("select count(*), count(distinct hash(event_id)) from fl_stage").fetchall()[0]
+        run("create or replace temp table fl_twice(id_hash ubigint)")
+        rows, ids = run("select count(*), count(distinct id_hash) from fl_stage").fetchall()[0]
         if ids < rows:
-            run("""create or replace temp table fl_losers as
-                select rowid as row_id, event_date, content is distinct from first_value(content) over w as is_conflict, row_number() over w as place
-                from fl_stage where event_id in (select event_id from fl_stage group by event_id having count(*) > 1)
-                window w as (partition by event_id order by event_date, timestamp, content, file_no, line_no)""")
-            self._drop("select row_id, event_date, is_conflict from fl_losers where place > 1", counts)
+            run("insert into fl_twice select id_hash from fl_stage group by id_hash having count(*) > 1")
+        run("create or replace temp table fl_stored(event_id varchar, content ubigint)")
         days = {day + timedelta(days=offset) for (day,) in run("select distinct event_date from fl_stage").fetchall() for offset in (-1, 0, 1)}
         for table, kind in ((RAW_TRACES, "trace"), (CONVERSATION_LOGS, "talk")):
             if files := [os.fspath(path.resolve()) for path in self.lake.files(table.name, days)]:
-                found = f"""select s.rowid, s.event_date, s.content <> k.content from fl_stage s join (
-                    select event_id, any_value({content_sql(kind)}) as content
-                    from read_parquet($files, hive_partitioning = false) where event_id in (select event_id from fl_stage) group by event_id) k using (event_id)"""  # noqa: S608
-                self._drop(found, counts, files=files)
-        return counts
-
-    def _drop(self, select: str, counts: Counter[tuple[date, str]], **parameters: Any) -> None:
-        run = self.connection.execute
-        run(f"create or replace temp table fl_drop(row_id, event_date, is_conflict) as {select}", parameters)
+                run(
+                    f"""insert into fl_stored select event_id, any_value({content_sql(kind)}) from read_parquet($files, hive_partitioning = false)
+                        where hash(event_id) in (select id_hash from fl_stage) group by event_id""",  # noqa: S608 - our own SQL
+                    {"files": files},
+                )
+        run("insert into fl_twice select hash(event_id) from fl_stored")
+        if not self._count("fl_twice"):
+            return counts
+        run("""create or replace temp table fl_again(event_id varchar, event_date date, "timestamp" timestamp, content ubigint, source_file varchar, source_line bigint,
+            filename varchar, file_row_number bigint)""")
+        for table, kind in ((RAW_TRACES, "trace"), (CONVERSATION_LOGS, "talk")):
+            if paths := [os.fspath(self.lake.staged(name, day, file).resolve()) for (name, day), files in self.files.items() if name == table.name for file in files]:
+                run(
+                    f"""insert into fl_again select event_id, event_date, timestamp, {content_sql(kind)}, source_file, source_line, filename, file_row_number
+                        from read_parquet($paths, filename = true, file_row_number = true, hive_partitioning = false)
+                        where hash(event_id) in (select id_hash from fl_twice)""",  # noqa: S608 - our own SQL
+                    {"paths": paths},
+                )
+        run("""create or replace temp table fl_drop as select filename, file_row_number, hash(event_id) as id_hash, event_date, content, source_line,
+                coalesce(stored <> content, content is distinct from first) as is_conflict
+            from (select a.*, s.content as stored, first_value(a.content) over w as first, row_number() over w as place from fl_again a left join fl_stored s using (event_id)
+                window w as (partition by event_id order by event_date, timestamp, a.content, source_file, source_line, filename))
+            where place > 1 or stored is not null""")
         for day, is_conflict, count in run("select event_date, is_conflict, count(*) from fl_drop group by all").fetchall():
             counts[day, "conflicts" if is_conflict else "duplicates"] += count
-        run("delete from fl_stage where rowid in (select row_id from fl_drop)")
+        run("""delete from fl_stage where rowid in (select row_id from (
+            select s.rowid as row_id, row_number() over (partition by id_hash, event_date, content, line_no) as place, d.rows
+            from fl_stage s join (select id_hash, event_date, content, source_line as line_no, count(*) as rows from fl_drop group by all) d
+                using (id_hash, event_date, content, line_no)) where place <= rows)""")
+        dropped = dict(run("select filename, count(*) from fl_drop group by filename").fetchall())
+        for (name, day), files in self.files.items():
+            paths = [os.fspath(self.lake.staged(name, day, file).resolve()) for file in files]
+            self.files[name, day] = [
+                self._rewritten(TABLES[name], day, [path], file.rows - dropped[path], "file_row_number not in (select file_row_number from fl_drop where filename = $file)")
+                if path in dropped
+                else file
+                for path, file in zip(paths, files, strict=True)
+            ]
+        return counts
+
+    def _rewritten(self, table: Table, day: date, paths: list[str], rows: int, condition: str = "true") -> LakeFile:
+        """Add the rows of files of a day as one file, those that a condition holds for."""
+        columns = ", ".join(table.column_names)
+        source = f"read_parquet($paths, filename = true, file_row_number = true, hive_partitioning = false) where {condition}"
+        sql = f"copy (select {columns} from {source} {table.order_sql}) to $path {PARQUET}"  # noqa: S608 - our own names
+        given = {"paths": paths, **({"file": paths[0]} if "$file" in condition else {})}
+        return self.lake.add(table.name, day, rows, lambda path: self.connection.execute(sql, {"path": os.fspath(path.resolve()), **given}))
+
+    def _together(self, table: Table, day: date, old: tuple[LakeFile, ...], new: list[LakeFile]) -> tuple[LakeFile, ...]:
+        """Return the files of a day from now on: small ones are put together, so that many small rounds leave few files."""
+        small = [file for file in (*old, *new) if file.rows < SMALL_FILE_ROWS]
+        kept = tuple(file for file in (*old, *new) if file.rows >= SMALL_FILE_ROWS)
+        if len(small) < 2:  # noqa: PLR2004 - one file is together
+            return *kept, *(file for file in small if file.rows)
+        folder = self.lake.folder(table.name, day)
+        paths = [os.fspath((folder / file.name if file in old else self.lake.staged(table.name, day, file)).resolve()) for file in small]
+        return *kept, self._rewritten(table, day, paths, sum(file.rows for file in small))
 
     # What is not an event
 
@@ -584,14 +633,12 @@ class Ingestion:
                 stats.setdefault(day, Counter())[f"redacted_{name.lower()}"] += count
         for day, count in self.connection.execute("select event_date, count(*) from fl_stage where has_clock_skew group by all").fetchall():
             stats.setdefault(day, Counter())["clock_skewed"] += count
-        source = "s.path as source_file, t.line_no as source_line"
         for name, condition in (("fl_traces", "is_trace"), ("fl_talk", "not is_trace")):
-            self.connection.execute(f"create temp view {name} as select t.*, {source} from fl_stage t join fl_sources s using (file_no) where {condition}")  # noqa: S608
+            self.connection.execute(f"create temp view {name} as select t.*, s.path as source_file from fl_stage t join fl_sources s using (file_no) where {condition}")  # noqa: S608
         return stats
 
     def _commit(self, table: Table, relation: str, stats: dict[date, Counter[str]]) -> None:
         """Merge the staged rows of a table into its days; where only counts changed, only the manifest is written."""
-        columns = ", ".join(table.column_names)
         hashed = (
             "content"
             if table in (RAW_TRACES, CONVERSATION_LOGS)
@@ -601,11 +648,16 @@ class Ingestion:
         found = self.connection.execute(f"select event_date, count(*), sum({hashed}), {files} from {relation} group by event_date").fetchall()  # noqa: S608
         by_day = {day: (rows, int(content), set(names)) for day, rows, content, names in found}
         own_stats = stats if table is RAW_TRACES else {}
-        for day in sorted({*by_day, *own_stats}):
+        for day in by_day if table in (QUARANTINED_EVENTS, ERROR_RECORDS) else ():
+            self.files[table.name, day] = [self.lake.add(table.name, day, by_day[day][0], lambda path, day=day: self._write(table, relation, day, path))]
+        for day in sorted({*by_day, *own_stats, *(day for name, day in self.files if name == table.name)}):
             rows, content, names = by_day.get(day, (0, 0, set()))
             old = self.lake.manifest(table.name, day)
             if (not rows and old is None) or (old and old.is_expired):
-                continue  # a day that retention removed stays as it was: its sums were made, and half of it would belie them
+                # A day that retention removed stays as it was: its sums were made, and half of it would belie them.
+                if (table.name, day) in self.files:
+                    self.lake.sweep(table.name, day)
+                continue
             total = (int(old.content_hash, 16) if old else 0) + content
             manifest = Manifest(
                 table=table.name,
@@ -616,23 +668,16 @@ class Ingestion:
                 source_files=tuple(sorted({*names, *(old.source_files if old else ())})),
                 schema_version=SCHEMA_VERSION,
                 duckdb_version=duckdb.__version__,
-                file=old.file if old else "",
-                file_sha256=old.file_sha256 if old else "",
+                files=self._together(table, day, old.files if old else (), self.files[table.name, day]),
                 stats=dict(sorted((Counter(old.stats if old else {}) + own_stats.get(day, Counter())).items())),
             )
-            if not rows:
-                self.lake.commit(manifest)
-                continue
-            self.days.add(day)
-            self.lake.commit(manifest, lambda path, day=day: self._write(table, relation, columns, day, path))
+            self.lake.commit(manifest)
+            if rows:
+                self.days.add(day)
 
-    def _write(self, table: Table, relation: str, columns: str, day: date, path: Path) -> None:
-        stored = [os.fspath(file.resolve()) for file in self.lake.files(table.name, [day])]
-        union = f" union all by name select {columns} from read_parquet($stored, hive_partitioning = false)" if stored else ""  # noqa: S608 - our own names
-        order = "timestamp, event_id" if table in (RAW_TRACES, CONVERSATION_LOGS) else ", ".join(table.key)
-        rows = f"select {columns} from {relation} where event_date = $day{union}"  # noqa: S608 - our own names
-        sql = f"copy (select {columns} from ({rows}) order by {order}) to $path (format parquet, compression zstd, compression_level 1)"  # noqa: S608 - our own names
-        self.connection.execute(sql, {"day": day, "path": os.fspath(path.resolve()), **({"stored": stored} if stored else {})})
+    def _write(self, table: Table, relation: str, day: date, path: Path) -> None:
+        sql = f"copy (select {', '.join(table.column_names)} from {relation} where event_date = $day {table.order_sql}) to $path {PARQUET}"  # noqa: S608 - our own names
+        self.connection.execute(sql, {"day": day, "path": os.fspath(path.resolve())})
 
     def _count(self, relation: str) -> int:
         return self.connection.execute(f"select count(*) from {relation}").fetchall()[0][0]  # noqa: S608 - our own names

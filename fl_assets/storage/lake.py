@@ -1,15 +1,16 @@
 """The lake: day-partitioned Parquet and, for each table and day, a manifest that says what must be there.
 
-What goes here: finding, replacing, verifying and expiring a day's file. What does not: what the rows mean (`tables.py`, `domain/telemetry.py`),
+What goes here: finding, adding, replacing, verifying and expiring a day's files. What does not: what the rows mean (`tables.py`, `domain/telemetry.py`),
 computing them (the engines).
 
-Layout: `<root>/<table>/event_date=2026-11-01/<hash of the file>.parquet` and, beside it, `manifest.json`. The manifest names the file, and is renamed into place last:
-a crash at any point leaves the old day or the new one, never a mixture, and at worst a file that no manifest names, which `clean` removes.
+Layout: `<root>/<table>/event_date=2026-11-01/<hash of the file>.parquet`, one or several, and, beside them, `manifest.json`. The manifest names the files, and is renamed
+into place last: a crash at any point leaves the old day or the new one, never a mixture, and at worst files that no manifest names, which `clean` removes.
 """
 
 import fcntl
 import hashlib
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -23,10 +24,19 @@ from pydantic import Field
 
 from fl_assets.domain.models import Record, Violation
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _MANIFEST, _PREFIX, _TEMPORARY = "manifest.json", "event_date=", ".tmp"
+_STAGED = ".staged"
 _CONTENT_TABLES = ("raw_traces", "conversation_logs", "error_records")
 _SUMMARIES = "node_summaries"
+
+
+class LakeFile(Record):
+    """A Parquet file of a day."""
+
+    name: str
+    sha256: str
+    rows: int = Field(ge=0)
 
 
 class Manifest(Record):
@@ -40,8 +50,7 @@ class Manifest(Record):
     source_files: tuple[str, ...] = Field(description="Files the rows came from; they may have been deleted since.")
     schema_version: int
     duckdb_version: str
-    file: str = Field(description="Name of the Parquet file; '' once the raw day was removed.")
-    file_sha256: str
+    files: tuple[LakeFile, ...] = Field((), description="Each is sorted by itself; none once the raw day was removed.")
     is_expired: bool = Field(False, description="Whether retention removed the rows; the counts say what there was.")
     stats: dict[str, int | float] = Field(default_factory=dict)
 
@@ -91,9 +100,9 @@ class Lake:
         return sorted(day for day in days if (self.folder(table, day) / _MANIFEST).is_file())
 
     def files(self, table: str, days: Iterable[date]) -> list[Path]:
-        """Return the Parquet files of those of the days that have rows, oldest first."""
+        """Return the Parquet files of those of the days that have rows, oldest day first."""
         manifests = (self.manifest(table, day) for day in sorted(set(days)))
-        return [self.folder(table, manifest.day) / manifest.file for manifest in manifests if manifest and manifest.file]
+        return [self.folder(table, manifest.day) / file.name for manifest in manifests if manifest for file in manifest.files]
 
     def content_of(self, day: date) -> str:
         """Return a token that changes exactly when what is stored of a day's events, error records and summaries does."""
@@ -150,61 +159,92 @@ class Lake:
             message = f"{self.root} was filled with another pseudonym.key than that of this data folder: copy the file from a coordinator that shares the lake"
             raise ForeignKeyError(message)
 
-    def commit(self, manifest: Manifest, write: Callable[[Path], None] | None = None) -> Manifest:
-        """Replace one day of a table; without `write` only its manifest.
+    def add(self, table: str, day: date, rows: int, write: Callable[[Path], None]) -> LakeFile:
+        """Write a file of a day, which is not part of it before a commit names it: until then it is at `staged`.
 
         Args:
-            manifest: what the day holds from now on; `file` and `file_sha256` are filled in here.
+            table: name of the table.
+            day: the day.
+            rows: how many `write` writes.
             write: writes the Parquet to the path that it is given.
+        """
+        folder = self.folder(table, day)
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = folder / f"{secrets.token_hex(8)}{_TEMPORARY}"
+        write(temporary)
+        sha256 = _sync_and_hash(temporary)
+        file = LakeFile(name=f"{sha256[:24]}.parquet", sha256=sha256, rows=rows)
+        temporary.replace(self.staged(table, day, file))
+        return file
+
+    def staged(self, table: str, day: date, file: LakeFile) -> Path:
+        """Return where a file that was added is before it is committed."""
+        return self.folder(table, day) / (file.name + _STAGED)
+
+    def commit(self, manifest: Manifest, write: Callable[[Path], None] | None = None) -> Manifest:
+        """Let a day of a table be what a manifest says, and remove all else from its folder.
+
+        Args:
+            manifest: what the day holds from now on.
+            write: writes all rows of the day to the path that it is given: they are its only file.
 
         Returns:
             The manifest as stored.
         """
         folder = self.folder(manifest.table, manifest.day)
         folder.mkdir(parents=True, exist_ok=True)
-        old = self.manifest(manifest.table, manifest.day)
+        self.manifest(manifest.table, manifest.day)  # one that is damaged is not overwritten
         if write:
-            temporary = folder / f"rows{_TEMPORARY}"
-            write(temporary)
-            sha256 = _sync_and_hash(temporary)
-            manifest = manifest.model_copy(update={"file": f"{sha256[:24]}.parquet", "file_sha256": sha256})
-            temporary.replace(folder / manifest.file)
-            sync_folder(folder)
+            manifest = manifest.model_copy(update={"files": (self.add(manifest.table, manifest.day, manifest.rows, write),)})
+        for file in manifest.files:
+            with suppress(FileNotFoundError):  # it was committed before
+                self.staged(manifest.table, manifest.day, file).replace(folder / file.name)
+        sync_folder(folder)
         write_atomically(folder / _MANIFEST, orjson.dumps(manifest.model_dump(mode="json"), option=orjson.OPT_INDENT_2))
-        if old and old.file and old.file != manifest.file:
-            (folder / old.file).unlink(missing_ok=True)
+        self.sweep(manifest.table, manifest.day)
         return manifest
 
     def verify(self, table: str, day: date) -> list[Violation]:
-        """Compare the manifest of a day with its Parquet file, byte for byte; a day that was never written has nothing wrong."""
+        """Compare the manifest of a day with its Parquet files, byte for byte; a day that was never written has nothing wrong."""
         manifest = self.manifest(table, day)
         if manifest is None or manifest.is_expired:
             return []
-        subject = f"{table} of {day}"
-        path = self.folder(table, day) / manifest.file
-        try:
-            sha256, rows = _hash(path), pq.read_metadata(path).num_rows
-        except FileNotFoundError:
-            return [Violation(rule="lake_matches_manifest", subject=subject, expected=f"the file {manifest.file}", actual="no such file")]
-        except (OSError, ValueError) as error:
-            return [Violation(rule="lake_matches_manifest", subject=subject, expected=f"the Parquet file {manifest.file}", actual=f"a damaged file ({error})")]
-        expected, actual = f"{manifest.rows} rows, SHA-256 {manifest.file_sha256}", f"{rows} rows, SHA-256 {sha256}"
-        return [Violation(rule="lake_matches_manifest", subject=subject, expected=expected, actual=actual)] if expected != actual else []
+        subject, rule = f"{table} of {day}", "lake_matches_manifest"
+        found = []
+        for file in manifest.files:
+            path = self.folder(table, day) / file.name
+            try:
+                sha256, rows = _hash(path), pq.read_metadata(path).num_rows
+            except FileNotFoundError:
+                found.append(Violation(rule=rule, subject=subject, expected=f"the file {file.name}", actual="no such file"))
+                continue
+            except (OSError, ValueError) as error:
+                found.append(Violation(rule=rule, subject=subject, expected=f"the Parquet file {file.name}", actual=f"a damaged file ({error})"))
+                continue
+            expected, actual = f"{file.rows} rows, SHA-256 {file.sha256}", f"{rows} rows, SHA-256 {sha256}"
+            if expected != actual:
+                found.append(Violation(rule=rule, subject=subject, expected=expected, actual=actual))
+        if (rows := sum(file.rows for file in manifest.files)) != manifest.rows:
+            found.append(Violation(rule=rule, subject=subject, expected=f"{manifest.rows} rows", actual=f"{rows} rows in {len(manifest.files)} files"))
+        return found
+
+    def sweep(self, table: str, day: date) -> list[Path]:
+        """Remove from a day's folder what its manifest does not name; return it. Call it under the ingestion lock only."""
+        folder = self.folder(table, day)
+        manifest = self.manifest(table, day)
+        kept = {_MANIFEST, *(file.name for file in manifest.files)} if manifest else set()
+        removed = [path for path in sorted(folder.iterdir()) if path.name not in kept]
+        for path in removed:
+            path.unlink(missing_ok=True)
+        if manifest is None:
+            with suppress(OSError):
+                folder.rmdir()
+        return removed
 
     def clean(self) -> list[Path]:
         """Remove what an interrupted commit left behind: files that no manifest names; return them. Call it under the ingestion lock only."""
-        removed = []
-        for folder in sorted(self.root.glob(f"*/{_PREFIX}*")):
-            manifest = self.manifest(folder.parent.name, date.fromisoformat(folder.name.removeprefix(_PREFIX)))
-            kept = {_MANIFEST, manifest.file if manifest else ""}
-            for path in sorted(folder.iterdir()):
-                if path.name not in kept:
-                    path.unlink()
-                    removed.append(path)
-            if manifest is None:
-                with suppress(OSError):
-                    folder.rmdir()
-        return removed
+        folders = sorted(self.root.glob(f"*/{_PREFIX}*"))
+        return [path for folder in folders for path in self.sweep(folder.parent.name, date.fromisoformat(folder.name.removeprefix(_PREFIX)))]
 
     def expire(self, today: date, retention_days: int) -> list[date]:
         """Remove the rows of days more than `retention_days` before `today` (0: none), and say so in their manifests, which stay; summaries are sums, and stay."""
@@ -215,7 +255,7 @@ class Lake:
             for day in self.days(table):
                 manifest = self.manifest(table, day)
                 if manifest and not manifest.is_expired and day < today - timedelta(days=retention_days):
-                    self.commit(manifest.model_copy(update={"is_expired": True, "file": "", "file_sha256": ""}))
+                    self.commit(manifest.model_copy(update={"is_expired": True, "files": ()}))
                     expired.add(day)
         return sorted(expired)
 

@@ -7,9 +7,10 @@ A task has some files and three steps, with no shuffle between them, so that no 
 
 1. *read* (Python): lines are split and decompressed as ever, and the SQL that reads events says which distinct texts of them must be redacted;
 2. *redact* (Spark SQL, Java's regular expressions): those texts; lines pass by;
-3. *store* (Python): the default engine's stager reads the lines again, puts each text's redacted form in its place, and what it staged is written as Parquet.
+3. *store* (Python): the default engine's stager reads the lines again, puts each text's redacted form in its place, and adds files to the lake that no manifest names yet.
 
-The driver puts the staged rows where the default engine would have, and goes on as that does: each event once, merged by day, counted, committed.
+The driver gathers what staging remembers, and goes on as the default engine does: each event once, small files merged, counted, committed.
+What a task that failed, or was run twice, has added is removed with all else that no manifest names.
 The driver and all tasks need the telemetry folder and the data folder under the same paths.
 """
 
@@ -39,6 +40,7 @@ from fl_assets.domain.signatures import call_totals_sql, failures_sql, signature
 from fl_assets.domain.spark_sql import MAX_REDACTED_CHARS, redacted_sql, spark_sql
 from fl_assets.domain.telemetry import safe_redact
 from fl_assets.storage.duckdb_engine import TELL_SECS, DuckDBEngine, Ingestion, tables_of, weight_of
+from fl_assets.storage.lake import LakeFile
 from fl_assets.storage.pii_names import load_name_masking
 from fl_assets.storage.staging import Stager
 from fl_assets.storage.tables import CALL_TOTALS, FAILURE_SIGNATURES
@@ -167,6 +169,8 @@ class _SparkIngestion(Ingestion):
             self.bad += outcome.bad
             self.records += outcome.records
             self.redactions.update({(None, entity): count for entity, count in outcome.redactions.items()})
+            for key, files in outcome.files.items():
+                self.files[key] += files
             self.ignored += outcome.ignored
         self.connection.execute("insert into fl_stage by name select * from read_parquet($parts, hive_partitioning = false)", {"parts": parts})
         yield from ()
@@ -221,6 +225,7 @@ class _Outcome:
     ignored: int
     bad: list[tuple[int, int, str, str, str, int]] = field(default_factory=list)
     redactions: Counter[str] = field(default_factory=Counter)
+    files: dict[tuple[str, date], list[LakeFile]] = field(default_factory=dict)
 
 
 class _TaskEngine(DuckDBEngine):
@@ -271,7 +276,7 @@ class _Asking(Stager):
 
     def items_of(self, batch: pa.Table) -> pa.Array:
         try:
-            self._insert(batch)
+            self._read(batch)
         except _Asked as asked:
             return asked.items
         message = "the stager redacted nothing: it must ask for every batch"
@@ -321,7 +326,7 @@ def _read(shared: Any, rows: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatc
     plan = shared.value
     engine = _TaskEngine(plan, "read")
     with engine.opened(masks_names=False) as ingestion:
-        stager = _Asking(ingestion.connection, start=plan.settings.start_date, secret=ingestion.secret)
+        stager = _Asking(ingestion.connection, engine.lake, start=plan.settings.start_date, secret=ingestion.secret)
         number = 0
         for number, table in enumerate(tables_of(ingestion.batches()), 1):
             items = stager.items_of(table)
@@ -343,7 +348,7 @@ def _store(shared: Any, rows: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBat
     plan = shared.value
     engine = _TaskEngine(plan, "store")
     with engine.opened(masks_names=True) as ingestion:
-        stager = _Answered(ingestion.connection, start=plan.settings.start_date, secret=ingestion.secret, mask_names=ingestion.mask_names)
+        stager = _Answered(ingestion.connection, engine.lake, start=plan.settings.start_date, secret=ingestion.secret, mask_names=ingestion.mask_names)
         outcome: _Outcome | None = None
         for table in _by_number(rows):
             if table["file_no"][0].as_py() == _OUTCOME:
@@ -364,12 +369,13 @@ def _store(shared: Any, rows: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBat
         outcome.readings = [replace(reading, problems=[(*problem[:2], "", b"", 0) for problem in reading.problems]) for reading in outcome.readings]
         outcome.records = [ingestion.redacted_record(record) for record in outcome.records]
         outcome.redactions = stager.redactions + Counter({entity: count for (_, entity), count in ingestion.redactions.items()})
+        outcome.files = dict(stager.files)
         part = f"{engine.partition}-{engine.attempt}.parquet"
         yield pa.RecordBatch.from_pylist([{"part": part, "outcome": pickle.dumps(outcome)}], schema=_written(ingestion.connection, numbers, plan.folder / part))
 
 
 def _written(connection: duckdb.DuckDBPyConnection, numbers: list[int], path: Path) -> pa.Schema:
-    """Write the staged rows with the driver's numbers of files, whole or not at all; return the schema of what the task gives."""
+    """Write what staging remembers with the driver's numbers of files, whole or not at all; return the schema of what the task gives."""
     (temp,) = connection.execute("select current_setting('temp_directory')").fetchall()[0]
     written = Path(temp) / path.name
     sql = "copy (select * replace ($numbers[file_no + 1]::integer as file_no) from fl_stage) to $path (format parquet, compression zstd)"

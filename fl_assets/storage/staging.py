@@ -1,14 +1,16 @@
-"""Staging: batches of lines become redacted rows of `fl_stage`, in bulk.
+"""Staging: batches of lines become redacted, sorted files of their days, and narrow rows of `fl_stage` that say what is in them.
 
-What goes here: running the SQL of `domain/telemetry.py` over a batch, redacting each distinct text once, sending lines in doubt the slow way.
-What does not: where batches come from and what becomes of the rows (`duckdb_engine.py`), the rules (`domain/redaction.py`, `domain/telemetry.py`).
+What goes here: running the SQL of `domain/telemetry.py` over a batch, redacting each distinct text once, sending lines in doubt the slow way, writing what came of it.
+What does not: where batches come from and what becomes of the files (`duckdb_engine.py`), the rules (`domain/redaction.py`, `domain/telemetry.py`).
 
 Raw text stays in Arrow memory until it is redacted: what DuckDB keeps may spill to disk.
 """
 
-from collections import Counter
+import os
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -30,9 +32,12 @@ from fl_assets.domain.telemetry import (
     rule_sets_sql,
     staged_sql,
 )
+from fl_assets.storage.lake import Lake, LakeFile
 from fl_assets.storage.pii_names import PLACEHOLDERS
+from fl_assets.storage.tables import CONVERSATION_LOGS, RAW_TRACES, Table
 from fl_assets.storage.telemetry_files import BATCH_SCHEMA, batch_of
 
+PARQUET = "(format parquet, compression zstd, compression_level 1)"
 _CHUNK_ROWS = 8192
 """Rows of an Arrow chunk: what one thread of DuckDB takes at a time."""
 
@@ -52,10 +57,14 @@ class Stager:
     Attributes:
         bad: refused lines, as (file_no, line_no, reason, detail, excerpt, bytes).
         redactions: values masked one by one, by entity; what was masked in bulk says so in `fl_stage.masked`.
+        files: what was added to the lake, by table and day, for a commit to name.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, *, start: date, secret: bytes, mask_names: Callable[[str], str] | None = None) -> None:
-        self.connection = connection
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, lake: Lake, *, start: date, secret: bytes, mask_names: Callable[[str], str] | None = None
+    ) -> None:
+        self.connection, self.lake = connection, lake
+        self.files: defaultdict[tuple[str, date], list[LakeFile]] = defaultdict(list)
         self.bad: list[tuple[int, int, str, str, str, int]] = []
         self.redactions: Counter[str] = Counter()
         self._start, self._secret, self._mask_names = start, secret, mask_names
@@ -69,7 +78,8 @@ class Stager:
         """
         again: list[pa.RecordBatch] = []
         refused: list[tuple[int, int, BadLine, bytes]] = []
-        for file_no, line_no, raw in self._insert(batch):
+        events, suspect = self._read(batch)
+        for file_no, line_no, raw in suspect:
             event = read_line(raw)
             if isinstance(event, BadLine):
                 refused.append((file_no, line_no, event, raw))
@@ -77,8 +87,11 @@ class Stager:
                 redacted, counts = redact_event(event, self._secret)
                 self.redactions.update(counts)
                 again.append(lines_of(file_no, [(line_no, redacted)]))
-        for file_no, line_no, raw in self._insert(pa.Table.from_batches(again, schema=BATCH_SCHEMA), doubt=False) if again else ():
-            refused.append((file_no, line_no, BadLine("wrong_type", "cannot be read without a doubt"), raw))
+        if again:
+            more, suspect = self._read(pa.Table.from_batches(again, schema=BATCH_SCHEMA), doubt=False)
+            events = pa.concat_tables([events, more])
+            refused += ((file_no, line_no, BadLine("wrong_type", "cannot be read without a doubt"), raw) for file_no, line_no, raw in suspect)
+        self._store(events)
         excerpts = self.excerpts([raw for *_, raw in refused])
         for (file_no, line_no, bad, raw), text in zip(refused, excerpts, strict=True):
             self.bad.append((file_no, line_no, bad.reason, bad.detail, text, len(raw.rstrip(b"\r\n"))))
@@ -95,24 +108,48 @@ class Stager:
         """Redact one text, person names too where they are to be."""
         return self._mask_names(redact(text)) if self._mask_names else redact(text)
 
-    def _insert(self, batch: pa.Table, *, doubt: bool = True) -> list[tuple[int, int, bytes]]:
-        """Stage a batch, and return the lines of it that are suspect: (file_no, line_no, line)."""
+    def _read(self, batch: pa.Table, *, doubt: bool = True) -> tuple[pa.Table, list[tuple[int, int, bytes]]]:
+        """Return the events of a batch, redacted, and its lines that are suspect: (file_no, line_no, line)."""
         batch = batch.append_column("row_no", pa.array(np.arange(len(batch), dtype=np.int64)))
-        read = "fl_read_lines" if doubt else "fl_read_again"
-        events = self._run(read, batch, lambda given: events_sql(given, "fl_sources", self._start, doubt=doubt))
+        events = self._run("fl_read_lines" if doubt else "fl_read_again", batch, lambda given: events_sql(given, "fl_sources", self._start, doubt=doubt))
         if len(events) != len(batch):
             message = f"{len(batch)} lines became {len(events)} events: some were lost"
             raise RuntimeError(message)
         events = self._redact(events)
-        staged = self._run("fl_insert", events, lambda given: f"insert into fl_stage by name {staged_sql(given)}")["Count"][0].as_py()
-        if staged == len(batch):
-            return []
         found = events["row_no"].filter(events["is_suspect"])
-        if staged + len(found) != len(batch):
-            message = f"{len(batch)} lines became {staged} events and {len(found)} lines to look at again: some were lost"
-            raise RuntimeError(message)
+        if not len(found):
+            return events, []
         lines = batch.select(["file_no", "line_no", "line"]).take(found)
-        return [(file_no, line_no, line.encode()) for file_no, line_no, line in zip(*(column.to_pylist() for column in lines.columns), strict=True)]
+        suspect = [(file_no, line_no, line.encode()) for file_no, line_no, line in zip(*(column.to_pylist() for column in lines.columns), strict=True)]
+        return events.filter(pc.invert(events["is_suspect"])), suspect
+
+    def _store(self, events: pa.Table) -> None:
+        """Add redacted events to the lake, a file for each day of each table, and what `fl_stage` knows of them."""
+        staged = self._run("fl_insert", events, lambda given: f"insert into fl_stage by name {staged_sql(given)}")["Count"][0].as_py()
+        if staged != len(events):
+            message = f"{len(events)} events became {staged} staged rows: some were lost"
+            raise RuntimeError(message)
+        if not len(events):
+            return
+        is_trace, days = (events[name].combine_chunks() for name in ("is_trace", "event_date"))
+        groups = days.cast(pa.int32()).to_numpy().astype(np.int64) * 2 + is_trace.to_numpy(zero_copy_only=False)
+        for group in np.unique(groups):
+            (chosen,) = np.nonzero(groups == group)
+            table, day = RAW_TRACES if group % 2 else CONVERSATION_LOGS, days[chosen[0]].as_py()
+            rows = events if len(chosen) == len(events) else events.take(pa.array(chosen))
+            file = self.lake.add(table.name, day, len(rows), lambda path, table=table, rows=rows: self._write(table, rows, path))
+            self.files[table.name, day].append(file)
+
+    def _write(self, table: Table, rows: pa.Table, path: Path) -> None:
+        """Write events as Parquet, in order of time."""
+        self.connection.register("fl_written", rows)
+        found = {"source_file": "path", "source_line": "line_no"}
+        columns = ", ".join(f"{found.get(column.name, column.name)}::{column.type} as {column.name}" for column in table.columns)
+        sql = f"copy (select {columns} from fl_written join fl_sources using (file_no) {table.order_sql}) to $path {PARQUET}"  # noqa: S608 - our own names
+        try:
+            self.connection.execute(sql, {"path": os.fspath(path.resolve())})
+        finally:
+            self.connection.unregister("fl_written")
 
     def _run(self, name: str, table: pa.Table, statement: Callable[[str], str]) -> pa.Table:
         """Run a statement over a table; it is planned for the first one, and later ones have the same columns."""

@@ -293,8 +293,6 @@ class SummaryFiles:
             source_files=tuple(sorted({row["source_file"] for row in ordered})),
             schema_version=SCHEMA_VERSION,
             duckdb_version=duckdb.__version__,
-            file="",
-            file_sha256="",
             stats={"summary_events": sum(row["events"] for row in ordered)},
         )
         table = pa.Table.from_pylist(ordered, schema=NODE_SUMMARIES.arrow_schema)

@@ -59,6 +59,11 @@ class Table:
         columns = ", ".join(f"{column.name} {column.type}" for column in self.columns)
         return f"create table if not exists {self.name} ({columns})"
 
+    @property
+    def order_sql(self) -> str:
+        """The ORDER BY of what is written: by time, where rows have one, and by key."""
+        return f"order by {', '.join([*(['timestamp'] if 'timestamp' in self.column_names else []), *self.key])}"
+
 
 _DAY = Column("event_date", "DATE", "Day of the row, UTC, by event time.")
 _SOURCE = (

@@ -14,7 +14,7 @@ DAY, LATER = date(2026, 11, 1), date(2026, 11, 2)
 
 
 def manifest(day: date = DAY, *, rows: int = 1, content_hash: str = "01", **given) -> Manifest:
-    fields = {"version": 1, "source_files": ("a.jsonl",), "schema_version": 1, "duckdb_version": "2.0.0", "file": "", "file_sha256": ""}
+    fields = {"version": 1, "source_files": ("a.jsonl",), "schema_version": 1, "duckdb_version": "2.0.0"}
     return Manifest(table="raw_traces", day=day, rows=rows, content_hash=content_hash, **(fields | given))
 
 
@@ -56,7 +56,7 @@ def test_a_new_commit_replaces_the_file_and_leaves_one(lake):
 def test_a_manifest_alone_can_change(lake):
     stored = lake.commit(manifest(), writer(1))
     changed = lake.commit(stored.model_copy(update={"stats": {"duplicates": 3}}))
-    assert changed.file == stored.file
+    assert changed.files == stored.files
     assert rows(lake) == [1]
     assert lake.verify("raw_traces", DAY) == []
 

@@ -239,8 +239,6 @@ class Case:
                     source_files=(),
                     schema_version=1,
                     duckdb_version="",
-                    file="",
-                    file_sha256="",
                 )
             )
         if not crash:
