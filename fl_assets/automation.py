@@ -11,6 +11,7 @@ import dagster as dg
 
 from fl_assets.domain.cycles import cron_lines, days_due
 from fl_assets.domain.settings import DAY_SECS, FederatedLearningConfig
+from fl_assets.launcher import AGAIN
 from fl_assets.partitions import DAILY, DAYS_PER_RUN
 from fl_assets.resources import WorkspaceResource
 from fl_assets.rollout import open_releases
@@ -24,7 +25,7 @@ learning_cycle_job = dg.define_asset_job(
     selection=dg.AssetSelection.all(),
     description="One learning cycle: telemetry in, playbooks and gated update decisions out.",
     executor_def=dg.in_process_executor,
-    tags={"dagster/max_runtime": str(6 * 3600)},
+    tags={"dagster/max_runtime": str(6 * 3600), **AGAIN},
 )
 
 
@@ -106,15 +107,16 @@ def approved_updates(context: dg.SensorEvaluationContext, workspace: WorkspaceRe
 
 @dg.run_failure_sensor(
     name="record_failed_cycles",
-    monitored_jobs=[learning_cycle_job],
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Close the learning_cycles row of a run that died, so that no cycle looks as if it still ran, and send the alert.",
 )
 def record_failed_cycles(context: dg.RunFailureSensorContext, workspace: WorkspaceResource) -> None:
-    """Close the rows that a failed run left open, and tell people."""
+    """Close the rows that a failed run left open, be it the job's or a backfill's, and tell people."""
     space, run_id = workspace.open(), context.dagster_run.run_id
     reason = first_line(context.failure_event.message or "the run failed")
     days = CycleLog(space.warehouse).fail_open(run_id, reason)
+    if not days and context.dagster_run.job_name != learning_cycle_job.name:
+        return
     if problem := tell_failed(space.settings, run_id, days[-1] if days else now_utc().date(), reason):
         context.log.warning(problem)
 

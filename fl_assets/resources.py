@@ -6,7 +6,7 @@ What goes here: how run config and environment become a `Workspace`. What does n
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import dagster as dg
 import duckdb
@@ -14,6 +14,7 @@ from dagster_duckdb import DuckDBResource
 from pydantic import Field
 
 from fl_assets.domain.settings import FederatedLearningConfig
+from fl_assets.launcher import held
 from fl_assets.storage.spark_engine import run_plainly
 from fl_assets.storage.warehouse import connect
 from fl_assets.storage.workspace import Workspace
@@ -38,6 +39,12 @@ class WorkspaceResource(dg.ConfigurableResource):
     """Everything on disk that the assets work with."""
 
     overrides: dict[str, str] = Field(default_factory=dict, description="Settings that win over the environment, by field name, e.g. {'min_events': '10'}.")
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Self]:
+        """Hold the run's lock while its steps run, so that it is seen when its process dies."""
+        with held(context.instance, context.run):
+            yield self
 
     def open(self) -> Workspace:
         """Return the workspace; it connects only while used."""

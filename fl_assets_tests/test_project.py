@@ -16,6 +16,7 @@ LAYERS = {
     "domain": 0,
     "storage": 1,
     "partitions": 2,
+    "launcher": 2,
     "resources": 2,
     "metadata": 2,
     "pictures": 2,

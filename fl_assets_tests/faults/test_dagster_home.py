@@ -1,14 +1,28 @@
-"""Faults of Dagster's own home: many processes at once on an empty one (numbers are those of the list in `docs/promises.md`)."""
+"""Faults of Dagster's own processes: many at once on an empty home, and a daemon that dies (numbers are those of the list in `docs/promises.md`)."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import date, timedelta
+from pathlib import Path
 
+import dagster as dg
+import orjson
 import pytest
 
-from fl_assets.domain.settings import PREFIX
+from fl_assets.coordinator import FederatedLearningCoordinator
+from fl_assets.definitions import defs
+from fl_assets.domain.settings import PREFIX, FederatedLearningConfig
+from fl_assets.partitions import DAYS_PER_RUN
+from fl_assets.storage.simulator import simulate
+from fl_assets.storage.workspace import Workspace
 from fl_assets_tests.conftest import settings_in
-from fl_assets_tests.faults.test_cycles import paths_of
+from fl_assets_tests.faults.test_cycles import contents, paths_of, texts_below, variables_of
+from fl_assets_tests.faults.whole import assert_whole, ids_in
 
 pytestmark = pytest.mark.faults
 
@@ -42,3 +56,94 @@ def test_case_44_eight_processes_that_meet_an_empty_home_all_find_it_ready(tmp_p
     environment |= {f"{PREFIX}{name.upper()}": value for name, value in paths_of(settings).items()}
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", EIGHT], env=environment, capture_output=True, text=True, check=False)
     assert (done.stdout.split(), done.stderr) == (["0"] * 8, "")
+
+
+LAST = date(2026, 11, 14)
+RANGE = [LAST - timedelta(days=back) for back in range(DAYS_PER_RUN + 1, -1, -1)]
+"""More days than one run takes."""
+BACKFILL = """
+mutation ($days: [String!]!, $assets: [AssetKeyInput!]!) {
+  launchPartitionBackfill(backfillParams: {assetSelection: $assets, partitionNames: $days}) {
+    __typename
+    ... on LaunchBackfillSuccess { backfillId }
+    ... on PythonError { message }
+  }
+}"""
+PATIENCE_SECS = 400
+
+
+@contextmanager
+def daemon(environment: dict[str, str], log: Path) -> Iterator[int]:
+    """Run Dagster's daemon, its code server and its runs in one group of processes, which is what it yields; killed in the end."""
+    words = [sys.executable, "-W", "ignore", "-m", "dagster._daemon", "run", "-m", "fl_assets.definitions"]
+    with log.open("ab") as output, subprocess.Popen(words, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True) as process:
+        try:
+            yield process.pid
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def wait_until(holds: Callable[[], bool], log: Path) -> None:
+    until = time.monotonic() + PATIENCE_SECS
+    while not holds():
+        if time.monotonic() > until:
+            pytest.fail(f"not within {PATIENCE_SECS} s: {log.read_text()[-3000:]}")
+        time.sleep(0.5)
+
+
+def test_case_43_a_daemon_killed_in_a_backfill_and_started_again_skips_no_day(tmp_path):
+    cache, log = tmp_path / "cache", tmp_path / "daemon.log"
+    simulate(cache / "early", days=2, nodes=4, events_per_day=300, seed=1, end=RANGE[3])
+    simulate(cache / "late", days=2, nodes=4, events_per_day=300, seed=2, end=LAST)
+    settings = settings_in(tmp_path / "data", telemetry_path=cache, min_events=200)
+    environment = {**os.environ, **variables_of(settings), f"{PREFIX}MIN_EVENTS": "200", f"{PREFIX}THRESHOLD": "0.01"}
+    home = Path(environment["DAGSTER_HOME"])
+    text = (home / "dagster.yaml").read_text()
+    assert "poll_interval_seconds: 30" in text
+    (home / "dagster.yaml").write_text(text.replace("poll_interval_seconds: 30", "poll_interval_seconds: 3"))
+
+    variables = orjson.dumps({"days": list(map(str, RANGE)), "assets": [{"path": list(key.path)} for key in materialised()]}).decode()
+    words = [str(Path(sys.executable).with_name("dagster-graphql")), "-m", "fl_assets.definitions", "-t", BACKFILL, "-v", variables]
+    asked = subprocess.run(words, env=environment, capture_output=True, text=True, check=True)
+    assert "LaunchBackfillSuccess" in asked.stdout, asked.stdout
+
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        locks = home / "running"
+        with daemon(environment, log) as group:
+            wait_until(lambda: any(run.status is dg.DagsterRunStatus.STARTED for run in instance.get_runs()) and any(locks.glob("*.lock")), log)
+            time.sleep(1)
+            os.killpg(group, signal.SIGKILL)
+        (killed,) = [run for run in instance.get_runs() if run.status is dg.DagsterRunStatus.STARTED]
+        process = (locks / f"{killed.run_id}.lock").read_text()
+        assert instance.get_backfills()[0].status.value == "REQUESTED"
+        with daemon(environment, log):
+            wait_until(lambda: instance.get_backfills()[0].status.value.startswith(("COMPLETED", "FAILED")), log)
+            failed = instance.get_run_by_id(killed.run_id)
+            assert failed is not None
+            wait_until(lambda: not any(row["status"] == "running" for row in cycles(settings)), log)
+        assert instance.get_backfills()[0].status.value == "COMPLETED_SUCCESS"
+        assert failed.status is dg.DagsterRunStatus.FAILURE
+        (failure,) = instance.all_logs(killed.run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
+        assert f"process {process} is gone" in (failure.get_dagster_event().message or "")
+        assert {run.status.value for run in instance.get_runs() if run.run_id != killed.run_id} == {"SUCCESS"}
+        assert list(locks.iterdir()) == [], "no lock of a finished run is left"
+
+    space, never = Workspace(settings), settings_in(tmp_path / "never", telemetry_path=cache, min_events=200, threshold=0.01)
+    assert_whole(space, ids_in(cache))
+    with dg.DagsterInstance.ephemeral() as instance:
+        FederatedLearningCoordinator(never, instance=instance).backfill(RANGE[0], LAST)
+    assert contents(space, RANGE) == contents(Workspace(never), RANGE)
+    assert texts_below(settings.playbook_path) == texts_below(never.playbook_path)
+    ended = {(row["event_date"], row["status"]) for row in cycles(settings) if row["status"] != "failed"}
+    assert ended == {(row["event_date"], row["status"]) for row in cycles(never)}
+    assert {day for day, _ in ended} == set(RANGE)
+
+
+def cycles(settings: FederatedLearningConfig) -> list[dict]:
+    return Workspace(settings).warehouse.rows("select * from learning_cycles order by all")
+
+
+def materialised() -> list[dg.AssetKey]:
+    graph = defs.resolve_asset_graph()
+    return [key for key in graph.get_all_asset_keys() if graph.get(key).is_materializable]
