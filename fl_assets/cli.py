@@ -390,7 +390,7 @@ def rebuild() -> None:
     from fl_assets.console import show_rebuilt, status
     from fl_assets.storage.workspace import Workspace
 
-    space = Workspace(FederatedLearningConfig.from_env())
+    space = Workspace(_settings())
     with status("comparing the database with its files") as say:
         done = space.rebuild(say)
     show_rebuilt(space, done)
@@ -421,7 +421,7 @@ def summarize(
     if to and not from_:
         message = "summarize: --to needs --from"
         raise CommandError(message)
-    space = Workspace(FederatedLearningConfig.from_env())
+    space = Workspace(_settings())
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
     teller = NodeSummaries(space.settings, space.engine)
     try:
@@ -449,7 +449,7 @@ def home() -> None:
     from fl_assets.console import say
     from fl_assets.coordinator import prepare_home
 
-    say(str(prepare_home(FederatedLearningConfig.from_env())))
+    say(str(prepare_home(_settings())))
 
 
 def _answer(decision_id: str, *, yes: bool, reason: str, now: bool) -> None:

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fl_assets import cli
+from fl_assets.domain.settings import SettingsError
 from fl_assets_tests.conftest import DAYS, LAST_DAY
 
 
@@ -86,6 +87,15 @@ def test_decisions_say_what_happens_and_not_none(at_home):
 def test_a_backfill_has_one_line_a_day(at_home):
     shown = json.loads(run("backfill", str(DAYS[0]), str(DAYS[1]), "--json").stdout)
     assert [entry["day"] for entry in shown] == [str(DAYS[0]), str(DAYS[1])]
+
+
+@pytest.mark.parametrize("arguments", [["home"], ["rebuild"], ["summarize", "--out", "told.jsonl"]])
+def test_a_path_that_is_not_there_stops_a_command_before_it_writes_anything(tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FEDERATED_LEARNING_TELEMETRY_PATH", "nowhere")
+    with pytest.raises(SettingsError, match="FEDERATED_LEARNING_TELEMETRY_PATH='nowhere': is not there"):
+        run(*arguments)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
