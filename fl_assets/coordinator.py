@@ -8,6 +8,7 @@ import os
 import re
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
@@ -119,13 +120,7 @@ class FederatedLearningCoordinator:
         Raises:
             CycleFailedError: a step raised an error.
         """
-        outcome = defs.resolve_job_def("apply_updates").execute_in_process(
-            instance=self._instance or open_home(self.config),
-            resources=resources(**_as_overrides(self.config)),
-            run_config={"loggers": {"console": {"config": {"log_level": self.log_level}}}},
-            raise_on_error=False,
-            partition_key=str(day),
-        )
+        outcome = self._execute("apply_updates", partition_key=str(day))
         if not outcome.success:
             message = f"the updates of {day} were not carried out: {failure_of(outcome)}"
             raise CycleFailedError(message)
@@ -173,14 +168,8 @@ class FederatedLearningCoordinator:
                 message = f"{day} is not a partition: days run from {DAILY.get_first_partition_key()} (FEDERATED_LEARNING_START_DATE) to today, UTC"
                 raise ValueError(message)
         alone = len(days) == 1
-        outcome = defs.resolve_job_def("learning_cycle").execute_in_process(
-            instance=self._instance or open_home(self.config),
-            resources=resources(**_as_overrides(self.config)),
-            run_config={"loggers": {"console": {"config": {"log_level": self.log_level}}}},
-            raise_on_error=False,
-            partition_key=str(days[0]) if alone else None,
-            tags=None if alone else range_tags(days[0], days[-1]),
-        )
+        tags = {} if alone else range_tags(days[0], days[-1])
+        outcome = self._execute("learning_cycle", partition_key=str(days[0]) if alone else None, tags=tags)
         results = [self._result_of(outcome.run_id, day) for day in days]
         unfinished = [result for result in results if result is None or result.status in ("running", "failed")]
         if unfinished or (not outcome.success and all(result and result.status == "completed" for result in results)):
@@ -190,6 +179,17 @@ class FederatedLearningCoordinator:
             message = f"the learning cycle of {days[0]}{f' to {days[-1]}' if len(days) > 1 else ''} failed: {reason}"
             raise CycleFailedError(message)
         return [result for result in results if result]
+
+    def _execute(self, job: str, **given: Any) -> dg.ExecuteInProcessResult:
+        """Run a job in this process, on the instance that was given, else on the home's, which is closed again: its handles would pile up, cycle by cycle."""
+        with nullcontext(self._instance) if self._instance else open_home(self.config) as instance:
+            return defs.resolve_job_def(job).execute_in_process(
+                instance=instance,
+                resources=resources(**_as_overrides(self.config)),
+                run_config={"loggers": {"console": {"config": {"log_level": self.log_level}}}},
+                raise_on_error=False,
+                **given,
+            )
 
     def _result_of(self, run_id: str, day: date) -> LearningCycleResult | None:
         rows = self.workspace.warehouse.rows("select * from learning_cycles where cycle_id = $id", {"id": CycleLog.cycle_id(run_id, day)})

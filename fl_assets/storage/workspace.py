@@ -48,6 +48,8 @@ _SUMS_VERSION = hashlib.sha256("\n".join((signature_sql("t"), call_totals_sql("t
 
 _EVENTS: dict[tuple[str, date, str], int] = {}
 """Events by lake, day and content of the day: counting those of nodes that have both events and a summary reads a column."""
+_EVENTS_KEPT = 1000
+"""A year of days, and what came late to them; those that were counted first are forgotten first."""
 
 _COUNTED: dict[tuple[str, str, date, str], Counter[str]] = {}
 """What was counted from events in this process, by table, lake, day and content of the day."""
@@ -139,6 +141,8 @@ class Workspace:
         """Events of a day in the lake: traces and conversation turns, and those that summaries tell of."""
         key = (str(self.settings.lake_path.resolve()), day, self.lake.content_of(day))
         if key not in _EVENTS:
+            while len(_EVENTS) >= _EVENTS_KEPT:
+                _EVENTS.pop(next(iter(_EVENTS)))
             _EVENTS[key] = self.lake.events_on(day)
         return _EVENTS[key]
 
