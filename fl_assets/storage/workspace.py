@@ -268,7 +268,9 @@ class Workspace:
     def recount(self, day: date) -> dict[str, int]:
         """Count the failures of each pattern of a day's window anew, from the lake's events and summaries and not from any stored sum."""
         by_message: Counter[str] = Counter()
-        for each in self.window(day).days:
+        days = self.window(day).days
+        self.engine.expect([each for each in days if self._counted_as("failure_signatures", each) not in _COUNTED])
+        for each in days:
             by_message.update(self._counted(each))
         counted: Counter[str] = Counter()
         for row in self.warehouse.read_day("pattern_members", day):

@@ -135,3 +135,24 @@ def test_what_a_process_says_is_passed_on():
     script = """import json; print('{"fl_assets": {"told": "half"}}'); print('noise'); print('{"fl_assets": {"days": []}}')"""
     assert run_plainly([sys.executable, "-c", script], said.append) == {"days": []}
     assert said == ["half"]
+
+
+def test_a_recount_sums_the_days_of_its_window_in_one_job(tmp_path, monkeypatch):
+    orders = []
+
+    def launch(command, _):
+        orders.append(json.loads(command[-1]))
+        return {}
+
+    engine = spark_in(tmp_path, monkeypatch, launch)
+    days = ["2026-11-12", "2026-11-13", "2026-11-14"]
+    lines = [call_line(f"day-{day}", timestamp=f"{day}T10:00:00Z") for day in days]
+    (engine.settings.telemetry_path / "b.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+    DuckDBEngine(engine.settings).ingest()
+    space = Workspace(engine.settings)
+    space.engine = engine
+    space.recount(date(2026, 11, 14))
+    assert [order["verb"] for order in orders] == ["sum"]
+    assert set(days) <= set(orders[0]["days"])
+    space.recount(date(2026, 11, 14))
+    assert len(orders) == 1, "what this process counted is not asked for again"
