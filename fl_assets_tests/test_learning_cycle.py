@@ -208,7 +208,8 @@ def test_a_day_outside_the_partitions_is_refused(learned):
 
 def tick(folder, telemetry, **overrides):
     values = {"data_path": str(folder), "telemetry_path": str(telemetry), "error_records_path": str(folder / "none")} | overrides
-    return minimum_events_reached(dg.build_sensor_context(), workspace=resources(**values)["workspace"])
+    with dg.build_sensor_context(resources={"workspace": resources(**values)["workspace"]}) as context:
+        return minimum_events_reached(context)
 
 
 def test_below_the_minimum_the_sensor_says_how_many_are_to_go(fleet, tmp_path):

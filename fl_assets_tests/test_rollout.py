@@ -451,7 +451,8 @@ def test_the_sensor_asks_once_for_the_day_of_an_approved_decision(folder):
     workspace = resources(**overrides)["workspace"]
 
     def asked() -> list[Any]:
-        return approved_updates(dg.build_sensor_context(), workspace=workspace).run_requests or []
+        with dg.build_sensor_context(resources={"workspace": workspace}) as context:
+            return approved_updates(context).run_requests or []
 
     assert asked() == []
     one = decided(space)

@@ -48,7 +48,8 @@ def test_case_42_a_backfill_the_schedule_and_the_sensor_at_once_leave_what_one_o
     paths = paths_of(settings)
     night = dg.build_schedule_context(scheduled_execution_time=datetime(LAST_DAY.year, LAST_DAY.month, LAST_DAY.day, 0, 10, tzinfo=UTC) + timedelta(days=1))
     nightly = [request.partition_key for request in cycle_schedule(settings)(night)]
-    sensed = minimum_events_reached(dg.build_sensor_context(), workspace=resources(**paths)["workspace"])
+    with dg.build_sensor_context(resources={"workspace": resources(**paths)["workspace"]}) as context:
+        sensed = minimum_events_reached(context)
     wanted = {
         "schedule": ["each", *nightly],
         "sensor": ["each", *(request.partition_key for request in sensed.run_requests or [])],

@@ -220,7 +220,8 @@ def test_a_late_summary_makes_its_day_asked_for_once(coordinator, told):
 
     def tick() -> list[tuple[str, str]]:
         space = resources(**given_, summary_min_sessions="1", min_events="1")["workspace"]
-        return [(one.partition_key, one.run_key) for one in minimum_events_reached(dg.build_sensor_context(), workspace=space).run_requests or ()]
+        with dg.build_sensor_context(resources={"workspace": space}) as context:
+            return [(one.partition_key, one.run_key) for one in minimum_events_reached(context).run_requests or ()]
 
     assert tick() == []
     bring(coordinator, "a.jsonl", told["n1"])
