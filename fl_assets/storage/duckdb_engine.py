@@ -473,7 +473,9 @@ class Ingestion:
         run("""create or replace temp table fl_again(event_id varchar, event_date date, "timestamp" timestamp, content ubigint, source_file varchar, source_line bigint,
             filename varchar, file_row_number bigint)""")
         for table, kind in ((RAW_TRACES, "trace"), (CONVERSATION_LOGS, "talk")):
-            if paths := [os.fspath(self.lake.staged(name, day, file).resolve()) for (name, day), files in self.files.items() if name == table.name for file in files]:
+            if paths := [
+                os.fspath(self.lake.staged(name, day, file).resolve()) for (name, day), files in self.files.items() if name == table.name for file in files
+            ]:
                 run(
                     f"""insert into fl_again select event_id, event_date, timestamp, {content_sql(kind)}, source_file, source_line, filename, file_row_number
                         from read_parquet($paths, filename = true, file_row_number = true, hive_partitioning = false)
@@ -495,7 +497,9 @@ class Ingestion:
         for (name, day), files in self.files.items():
             paths = [os.fspath(self.lake.staged(name, day, file).resolve()) for file in files]
             self.files[name, day] = [
-                self._rewritten(TABLES[name], day, [path], file.rows - dropped[path], "file_row_number not in (select file_row_number from fl_drop where filename = $file)")
+                self._rewritten(
+                    TABLES[name], day, [path], file.rows - dropped[path], "file_row_number not in (select file_row_number from fl_drop where filename = $file)"
+                )
                 if path in dropped
                 else file
                 for path, file in zip(paths, files, strict=True)
@@ -514,7 +518,7 @@ class Ingestion:
         """Return the files of a day from now on: small ones are put together, so that many small rounds leave few files."""
         small = [file for file in (*old, *new) if file.rows < SMALL_FILE_ROWS]
         kept = tuple(file for file in (*old, *new) if file.rows >= SMALL_FILE_ROWS)
-        if len(small) < 2:  # noqa: PLR2004 - one file is together
+        if len(small) <= 1:
             return *kept, *(file for file in small if file.rows)
         folder = self.lake.folder(table.name, day)
         paths = [os.fspath((folder / file.name if file in old else self.lake.staged(table.name, day, file)).resolve()) for file in small]
@@ -639,7 +643,8 @@ class Ingestion:
         for day, count in self.connection.execute("select event_date, count(*) from fl_stage where has_clock_skew group by all").fetchall():
             stats.setdefault(day, Counter())["clock_skewed"] += count
         for name, condition in (("fl_traces", "is_trace"), ("fl_talk", "not is_trace")):
-            self.connection.execute(f"create temp view {name} as select t.*, s.path as source_file from fl_stage t join fl_sources s using (file_no) where {condition}")  # noqa: S608
+            select = f"select t.*, s.path as source_file from fl_stage t join fl_sources s using (file_no) where {condition}"  # noqa: S608 - our own names
+            self.connection.execute(f"create temp view {name} as {select}")
         return stats
 
     def _commit(self, table: Table, relation: str, stats: dict[date, Counter[str]]) -> None:
