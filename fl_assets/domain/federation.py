@@ -10,7 +10,7 @@ A *session* is what is protected: a conversation with all calls that belong to i
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from fractions import Fraction
@@ -236,27 +236,27 @@ SEEN_SQL = {
 
 BOUNDED_SQL = {
     "failures": f"""
-        select service, method, masked_error as error, any_value(has_text) as has_text, count(*) as failures
-        from (select * from fl_failed qualify row_number() over (partition by node_id order by md5(event_id)) <= {MAX_FAILURES}) group by all""",  # noqa: S608
+        select service, method, masked_error as error, any_value(has_text) as has_text, count(*) filter (place <= {MAX_FAILURES}) as failures
+        from (select *, row_number() over (partition by node_id order by md5(event_id)) as place from fl_failed) group by all""",  # noqa: S608
     "calls": f"""
-        select service, method, count(*) as calls
-        from (select * from fl_calls qualify row_number() over (partition by node_id order by md5(event_id)) <= {MAX_CALLS}) group by all""",  # noqa: S608
+        select service, method, count(*) filter (place <= {MAX_CALLS}) as calls
+        from (select *, row_number() over (partition by node_id order by md5(event_id)) as place from fl_calls) group by all""",  # noqa: S608
     "talk": """
-        select service, signal, sessions, coalesce(affected, 0) as affected
-        from (select node_id, arg_min(service, md5(service || node_id)) as service from fl_talk group by node_id) own
-        join (select distinct service, signal from fl_talk) using (service)
-        join (select service, count(*) as sessions from (select arg_min(service, md5(service || node_id)) as service from fl_talk group by node_id) group by 1)
+        select service, signal, coalesce(sessions, 0) as sessions, coalesce(affected, 0) as affected
+        from (select distinct service, signal from fl_talk)
+        left join (select service, count(*) as sessions from (select arg_min(service, md5(service || node_id)) as service from fl_talk group by node_id) group by 1)
             using (service)
         left join (
             select service, signal, count(*) as affected
             from (select node_id, service, signal from fl_talk where sessions_affected > 0
                 and (node_id, service) in (select (node_id, arg_min(service, md5(service || node_id))) from fl_talk group by node_id)
                 qualify row_number() over (partition by node_id order by md5(signal || node_id)) <= 1)
-            group by all) using (service, signal)
-        group by all""",
+            group by all) using (service, signal)""",
 }
-"""The same counts with each session's part bounded: which of its calls count is drawn by the hash of their ids."""
+"""The same counts with each session's part bounded: which of its calls count is drawn by the hash of their ids.
 
+A row of which nothing was drawn counts nought and is there all the same, or whether it is there would tell of a session what noise hides.
+"""
 
 _WORD = re.compile(r"[^\W_]+")
 _HELD = re.compile(r"<[A-Z*][A-Z0-9_]*>|<\*>")
@@ -332,11 +332,12 @@ def summarise(counts: DayCounts, *, node_id: str, day: date, sequence: int, crea
     With noise. *Sensitivity*: of any one session the counts hold at most MAX_FAILURES failed calls, MAX_CALLS calls, one agent's conversation and MAX_SIGNALS
     signals of it, each in one number (a row's, or `unnamed`'s), as BOUNDED_SQL draws them from that session's events alone. So with and without the
     session the vectors of failures, calls, conversations and signals differ by no more than these bounds in the sum of absolute differences,
-    as long as the same names are published. *Noise*: to each number is added a discrete Laplace variable of scale bound / (share * epsilon); the shares add up to 1,
-    so that the whole is epsilon-differentially private given the names (Dwork et al., *Calibrating noise to sensitivity in private data analysis*, 2006;
+    as long as the same rows are published, those of a bounded count of nought among them.
+    *Noise*: to each number is added a discrete Laplace variable of scale bound / (share * epsilon); the shares add up to 1,
+    so that the whole is epsilon-differentially private given the rows (Dwork et al., *Calibrating noise to sensitivity in private data analysis*, 2006;
     integers: Ghosh et al., *Universally utility-maximizing privacy mechanisms*, 2009). All that follows (no count below k, failures no more than calls, the
     number of events) is computed from the noised numbers. Durations are left out, for their tails would be noise. *Not* hidden by noise: which names are
-    published, which k alone decides, and whether the node had events on the day.
+    published in which rows, which exact counts decide, and whether the node had events on the day.
 
     Args:
         counts: The day; bounded by session (BOUNDED_SQL) when there is noise.
@@ -353,7 +354,8 @@ def summarise(counts: DayCounts, *, node_id: str, day: date, sequence: int, crea
         if random is None:
             message = "noise needs something to be drawn from: give `random`"
             raise ValueError(message)
-        kept = _noised(kept, Fraction(str(settings.epsilon)), settings.min_sessions, random)
+        shown = {signal for signal, sessions in counts.seen["signals"].items() if sessions >= settings.min_sessions}
+        kept = _noised(kept, shown, Fraction(str(settings.epsilon)), settings.min_sessions, random)
         talk = {one["service"]: one["sessions"] for one in kept.talk}
         events = sum(one["calls"] for one in kept.calls) + kept.unnamed.calls + sum(talk.values()) + kept.unnamed.sessions
     return Summary(
@@ -402,8 +404,8 @@ def _in_order(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: tuple(row.get(name, "") for name in ("service", "method", "signal", "error")))
 
 
-def _noised(kept: _Kept, epsilon: Fraction, k: int, random: Random) -> _Kept:
-    """Put noise on every number, and drop what noise has brought below k; see `summarise`."""
+def _noised(kept: _Kept, shown: Collection[str], epsilon: Fraction, k: int, random: Random) -> _Kept:
+    """Put noise on every number, and drop what noise has brought below k; see `summarise`. `shown` are the agents' signals (as SEEN_SQL names them) with noise."""
 
     def noised(count: int, what: str, bound: int) -> int:
         return max(0, count + discrete_laplace(bound / (SHARES[what] * epsilon), random))
@@ -424,8 +426,8 @@ def _noised(kept: _Kept, epsilon: Fraction, k: int, random: Random) -> _Kept:
     talk = []
     for row in kept.talk:
         sessions = heard[row["service"]]
-        # A signal that too few showed stays unsaid: its nought is no count, and noise on it would be invented failures.
-        affected = noised(row["affected"], "signals", MAX_SIGNALS) if row["affected"] else 0
+        # A signal that too few showed stays unsaid. Its name says so and never its count: noise on all counts but nought would tell nought from one.
+        affected = noised(row["affected"], "signals", MAX_SIGNALS) if f"{row['service']}\x1f{row['signal']}" in shown else 0
         affected = min(affected, sessions) if affected >= k else 0
         if sessions >= k:
             talk.append(row | {"affected": affected, "sessions": sessions, "turns": affected})

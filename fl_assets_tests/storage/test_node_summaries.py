@@ -251,3 +251,10 @@ def test_one_session_more_changes_the_bounded_counts_by_no_more_than_the_sensiti
         changed = sum(abs(everyone[name][key] - without[name][key]) for key in everyone[name].keys() | without[name].keys())
         assert changed <= bound, name
     assert sum(everyone["calls"].values()) == sum(min(len(calls), MAX_CALLS) for calls, _ in fleet)
+
+
+def test_which_rows_there_are_is_not_told_by_what_was_drawn():
+    calls, _ = session(Random(4), 1)
+    failed = [{**calls[0], "event_id": f"e{place}", "success": False, "error": error} for place, error in enumerate(("no route", "timed out", "missing key"))]
+    found = bounded(failed, [])["failures"]
+    assert sorted(found.values()) == [0, 0, 1]
