@@ -516,13 +516,17 @@ class Ingestion:
 
     def _together(self, table: Table, day: date, old: tuple[LakeFile, ...], new: list[LakeFile]) -> tuple[LakeFile, ...]:
         """Return the files of a day from now on: small ones are put together, so that many small rounds leave few files."""
-        small = [file for file in (*old, *new) if file.rows < SMALL_FILE_ROWS]
-        kept = tuple(file for file in (*old, *new) if file.rows >= SMALL_FILE_ROWS)
-        if len(small) <= 1:
-            return *kept, *(file for file in small if file.rows)
+        files = [*old, *(file for file in new if file.rows)]  # one without rows held duplicates only
+        small = [file for file in files if file.rows < SMALL_FILE_ROWS]
+        if len(small) > 1:
+            kept = [file for file in files if file.rows >= SMALL_FILE_ROWS]
+            files = [*kept, self._joined(table, day, old, small)]
+        return tuple(sorted(files, key=lambda file: file.name))
+
+    def _joined(self, table: Table, day: date, old: tuple[LakeFile, ...], small: list[LakeFile]) -> LakeFile:
         folder = self.lake.folder(table.name, day)
         paths = [os.fspath((folder / file.name if file in old else self.lake.staged(table.name, day, file)).resolve()) for file in small]
-        return *kept, self._rewritten(table, day, paths, sum(file.rows for file in small))
+        return self._rewritten(table, day, paths, sum(file.rows for file in small))
 
     # What is not an event
 

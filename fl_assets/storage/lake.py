@@ -159,7 +159,7 @@ class Lake:
             message = f"{self.root} was filled with another pseudonym.key than that of this data folder: copy the file from a coordinator that shares the lake"
             raise ForeignKeyError(message)
 
-    def add(self, table: str, day: date, rows: int, write: Callable[[Path], None]) -> LakeFile:
+    def add(self, table: str, day: date, rows: int, write: Callable[[Path], object]) -> LakeFile:
         """Write a file of a day, which is not part of it before a commit names it: until then it is at `staged`.
 
         Args:
@@ -250,14 +250,16 @@ class Lake:
         """Remove the rows of days more than `retention_days` before `today` (0: none), and say so in their manifests, which stay; summaries are sums, and stay."""
         if retention_days == 0:
             return []
-        expired = set()
-        for table in sorted(path.name for path in self.root.iterdir() if path.name != _SUMMARIES) if self.root.is_dir() else []:
-            for day in self.days(table):
-                manifest = self.manifest(table, day)
-                if manifest and not manifest.is_expired and day < today - timedelta(days=retention_days):
+        tables = sorted(path.name for path in self.root.iterdir() if path.is_dir() and path.name != _SUMMARIES) if self.root.is_dir() else []
+        old = [(table, day) for table in tables for day in self.days(table) if day < today - timedelta(days=retention_days)]
+        manifests = [manifest for table, day in old if (manifest := self.manifest(table, day)) and not manifest.is_expired]
+        if not manifests:
+            return []
+        with self.lock():  # ingestion may be adding files to one of these days
+            for before in manifests:
+                if manifest := self.manifest(before.table, before.day):
                     self.commit(manifest.model_copy(update={"is_expired": True, "files": ()}))
-                    expired.add(day)
-        return sorted(expired)
+        return sorted({manifest.day for manifest in manifests})
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -469,3 +469,27 @@ def test_long_reading_tells_how_far_it_is(tmp_path, monkeypatch):
     DuckDBEngine(settings).ingest(told.append)
     assert re.fullmatch(r"\d+%: \d of 1 files, [\d,]+ lines/s, about [\d,]+ s left", told[0])
     assert "50 new events" in told[-1]
+
+
+def test_large_batches_stay_files_of_their_own_and_small_ones_are_put_together(case, monkeypatch):
+    monkeypatch.setattr(duckdb_engine, "SMALL_FILE_ROWS", 30)
+    for number in range(6):
+        case.write(f"{number}.jsonl", *(call_line(f"e{number}-{n}") for n in range(40 if number < 2 else 5)))
+        case.engine.ingest()
+    manifest = case.engine.lake.manifest("raw_traces", DAY)
+    assert sorted(file.rows for file in manifest.files) == [20, 40, 40]
+    assert sum(file.rows for file in manifest.files) == manifest.rows == 100
+    assert case.engine.lake.verify("raw_traces", DAY) == []
+    assert len({row["event_id"] for row in case.rows("raw_traces")}) == 100
+    folder = case.engine.lake.folder("raw_traces", DAY)
+    assert {path.name for path in folder.iterdir()} == {"manifest.json", *(file.name for file in manifest.files)}
+
+
+def test_an_event_that_is_there_again_leaves_every_file_of_the_day_as_it_was(case):
+    case.write("a.jsonl", call_line("e1"), call_line("e2"))
+    case.engine.ingest()
+    before = case.engine.lake.manifest("raw_traces", DAY)
+    case.write("b.jsonl", call_line("e1"))
+    assert case.engine.ingest().duplicates == 1
+    after = case.engine.lake.manifest("raw_traces", DAY)
+    assert (after.files, after.version, after.stats["duplicates"]) == (before.files, before.version, 1)
