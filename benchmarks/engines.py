@@ -3,7 +3,7 @@
     python benchmarks/engines.py [--events 200000] [--data ../shared/data] [--master local[*]]
 
 Both ingest the same files: a simulated fleet; lines of every reason for which a line is refused; the redaction corpus, each text in an error, in talk and in metadata;
-and all real sets in a format that is ingested. Compared are, day by day: the content and the bytes of what is stored, each redacted text by its hash, quarantined
+and all real sets in a format that is ingested. Compared are, day by day: the content of what is stored, each redacted text by its hash, quarantined
 lines by file, line and reason, counts of what was masked, and signatures and call totals. It ends with 1 where anything differs. The last line is JSON.
 """
 

@@ -24,7 +24,7 @@ def settings_table() -> str:
     """The table of settings, as the README must hold it."""
     lines = ["| variable | default | what it is |", "|---|---|---|"]
     for name, field in FederatedLearningConfig.model_fields.items():
-        value = field.get_default()
+        value = field.get_default(call_default_factory=True, validated_data={"data_path": Path("data")})
         default = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
         default = ", ".join(value) if isinstance(value, tuple) else default
         if default and field.annotation is Path:
