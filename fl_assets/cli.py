@@ -449,7 +449,7 @@ def home() -> None:
     from fl_assets.console import say
     from fl_assets.coordinator import prepare_home
 
-    say(str(prepare_home(_settings())))
+    say(str(prepare_home(FederatedLearningConfig.from_env())))  # a container that only serves the UI sees no telemetry
 
 
 def _answer(decision_id: str, *, yes: bool, reason: str, now: bool) -> None:

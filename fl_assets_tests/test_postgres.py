@@ -153,7 +153,7 @@ def test_a_database_that_refuses_is_one_line_that_names_the_setting_and_not_the_
 
 def test_without_the_extra_the_error_says_how_to_install_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "dagster_postgres.utils", None)
-    monkeypatch.delenv(POSTGRES, raising=False)
+    monkeypatch.setenv(POSTGRES, "unset again after the test")  # what is asked for sets it, for Dagster to read
     with pytest.raises(SettingsError, match=r"needs the \[postgres\] extra; install it"):
         prepare_home(settings_in(tmp_path, dagster_postgres_url="postgresql+psycopg2://fleet@127.0.0.1/dagster"))
 

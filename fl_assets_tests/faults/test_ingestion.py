@@ -327,7 +327,7 @@ def test_a_full_disk_fails_the_run_and_leaves_the_old_day(case, monkeypatch):
         [sys.executable, "-c", script, str(case.settings.data_path)], capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2]
     )
     assert done.returncode != 0
-    assert "rows.tmp" in done.stderr, "the message names the file"
+    assert re.search(r"raw_traces/event_date=2026-11-01/[0-9a-f]{16}\.tmp", done.stderr), "the message names the file"
     assert [row["event_id"] for row in case.rows("raw_traces")] == ["e1"]
     assert case.engine.lake.verify("raw_traces", DAY) == []
     assert case.engine.ingest().events == 400
