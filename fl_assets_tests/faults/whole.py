@@ -10,6 +10,7 @@ from pathlib import Path
 
 import duckdb
 import orjson
+import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
 
@@ -58,8 +59,9 @@ def _assert_lake(root: Path, expected: dict[tuple[str, int], str] | None, *, is_
             if manifest["is_expired"]:
                 assert [path.name for path in folder.iterdir()] == ["manifest.json"], f"{folder}: something was left behind"
                 continue
-            assert not is_at_rest or {path.name for path in folder.iterdir()} <= {"manifest.json", manifest["file"]}, f"{folder}: something was left behind"
-            rows = pq.read_table(folder / manifest["file"], partitioning=None)
+            files = [file["name"] for file in manifest["files"]]
+            assert not is_at_rest or {path.name for path in folder.iterdir()} <= {"manifest.json", *files}, f"{folder}: something was left behind"
+            rows = pa.concat_tables(pq.read_table(folder / name, partitioning=None) for name in files)
             assert (manifest["day"], manifest["rows"]) == (folder.name.removeprefix("event_date="), len(rows)), folder
             assert {str(day) for day in rows["event_date"].to_pylist()} <= {manifest["day"]}
             keys = list(zip(*(rows[name].to_pylist() for name in table.key), strict=True))
