@@ -38,6 +38,7 @@ from fl_assets.storage.tables import CONVERSATION_LOGS, RAW_TRACES, Table
 from fl_assets.storage.telemetry_files import BATCH_SCHEMA, batch_of
 
 PARQUET = "(format parquet, compression zstd, compression_level 1)"
+"""How every file of the lake is written, as options of COPY."""
 _CHUNK_ROWS = 8192
 """Rows of an Arrow chunk: what one thread of DuckDB takes at a time."""
 
