@@ -1,41 +1,65 @@
-"""What each step of a cycle costs, by events, nodes, days and distinct messages: seconds, CPU seconds and peak memory, fitted and projected.
+"""What each step of a cycle costs, by events, nodes, days and distinct messages: CPU seconds and peak memory, fitted, projected and priced.
 
-    python benchmarks/scaling.py [--events 100000 300000 1000000] [--axes] [--project 1000000000] [--json]
+    nice -n 10 python benchmarks/scaling.py --out points.jsonl [--events 100000 300000 1000000] [--axes] [--files 1000 4000] [--project 1000000000]
 
-Each point is a simulated fleet in a temporary folder, worked on by a process of its own: ingest (files to redacted Parquet), sums (signatures, totals, signals), patterns,
-playbooks and report of the last day. `--axes` also varies nodes, days and distinct messages about the first number of events. The fit is a straight line through
-the points of `--events` (least squares, with R² and the range that it saw); beyond that range it is a projection and no measurement. The last line is JSON.
+Each point is a simulated fleet in a temporary folder, worked on by a process of its own: ingest (files to redacted Parquet), again (one event that comes late to the
+day), sums (signatures, totals, signals), patterns, playbooks and report of the last day. `--axes` also varies nodes, days and distinct messages about the first number of
+events. A point is appended to `--out` once it is measured, and one that is there already is not measured again. `--files` measures what a day costs to read by the number
+of its files.
+
+CPU seconds are what is fitted: other work on the machine changes them by a quarter, and wall time by any factor. Each step is fitted over all points against what it depends
+on (`DRIVERS`), with coefficients that are not negative and relative errors squared, so that small points count as much as large ones. Beyond the range of the points it is
+a projection and no measurement. Prices are assumptions (`--vcpu-hour`, `--disk-month`, `--object-month`), and no quotes. The last line is JSON.
 """
 
 import argparse
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from datetime import date
+from collections.abc import Mapping
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
 import orjson
 import pandas as pd
+from scipy.optimize import nnls
 
 from fl_assets.domain.analysis import analyse
+from fl_assets.domain.evidence import HORIZON_DAYS
+from fl_assets.domain.fleet_catalogue import METHODS
 from fl_assets.domain.playbooks import propose
 from fl_assets.domain.report import build_report
 from fl_assets.domain.settings import FederatedLearningConfig
 from fl_assets.domain.simulation import Damage
+from fl_assets.storage.duckdb_engine import BATCH_BYTES, ROUND_BYTES
 from fl_assets.storage.report_files import write_report
 from fl_assets.storage.report_rows import report_rows
 from fl_assets.storage.simulator import simulate
 from fl_assets.storage.workspace import Workspace
 
 DAY = date(2026, 11, 1)
-STEPS = ("ingest", "sums", "patterns", "playbooks", "report")
+DRIVERS = {
+    "ingest": ("events",),
+    "again": ("near",),
+    "sums": ("events", "sums"),
+    "patterns": ("messages", "cells"),
+    "playbooks": ("patterns",),
+    "report": ("patterns",),
+}
+"""What each step depends on. `events`: of all days. `near`: stored on the last day and the one before. `sums`: rows of failure_signatures. `messages`: distinct ones.
+`cells`: patterns x days and nodes that reported."""
+STEPS = tuple(DRIVERS)
 PLAIN = {"nodes": 50, "days": 1, "messages": 0}
 AXES = {"nodes": (10, 200), "days": (7, 14), "messages": (1_000, 10_000, 50_000)}
+CORNER = {"nodes": 200, "days": 14, "messages": 1_000}
+"""Nodes, days and messages at once: what they do to each other shows nowhere else."""
+KEY = ("events", "nodes", "days", "added_messages")
 
 
 def word(number: int) -> str:
@@ -48,27 +72,33 @@ def word(number: int) -> str:
             return letters
 
 
-def add_messages(cache: Path, messages: int, nodes: int) -> None:
-    """Add failures that all say something else: each message on two nodes, in two orders of unlike words."""
+def failed_call(name: str, node: int, error: str, number: int) -> bytes:
+    """A failed call of a method that all nodes use."""
+    moment = f"{DAY}T{number % 24:02}:{number % 60:02}:00Z"
+    trace = {
+        "trace_id": f"t-{name}",
+        "request_id": f"r-{name}",
+        "service": METHODS[0].service,
+        "method": METHODS[0].name,
+        "duration_ms": 5,
+        "success": False,
+        "error": error,
+        "metadata": {"node_id": f"node-{node:04}"},
+        "timestamp": moment,
+    }
+    return (
+        orjson.dumps({"event_id": f"m-{name}", "event_type": "ExecutionTrace", "execution_trace": trace, "conversation_log": None, "timestamp": moment}) + b"\n"
+    )
+
+
+def add_messages(cache: Path, messages: int) -> None:
+    """Add failures that all say something else: each message on two nodes, in unlike words."""
     for node in range(2):
         lines = []
         for number in range(messages):
             text = f"{word(number * 7919 + 11)} {word(number * 104_729 + 5)} refused {word(number * 1_299_709 + 3)} of {word(number + 400)}"
-            moment = f"{DAY}T{number % 24:02}:{number % 60:02}:00Z"
-            trace = {
-                "trace_id": f"t-{node}-{number}",
-                "request_id": f"r-{node}-{number}",
-                "service": "various",
-                "method": "call",
-                "duration_ms": 5,
-                "success": False,
-                "error": text,
-                "metadata": {"node_id": f"node-{node:04}"},
-                "timestamp": moment,
-            }
-            event = {"event_id": f"m-{node}-{number}", "event_type": "ExecutionTrace", "execution_trace": trace, "conversation_log": None, "timestamp": moment}
-            lines.append(orjson.dumps(event))
-        (cache / f"events_messages_{node}_of_{nodes}.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+            lines.append(failed_call(f"{node}-{number}", node, text, number))
+        (cache / f"events_messages_{node}.jsonl").write_bytes(b"".join(lines))
 
 
 def peak_mb(*, reset: bool = False) -> float:
@@ -84,6 +114,11 @@ def work(folder: Path) -> dict:
         telemetry_path=folder / "cache", data_path=folder / "data", error_records_path=folder / "records", playbook_path=folder / "playbooks"
     )
     space = Workspace(settings)
+
+    def again() -> None:
+        (folder / "cache" / "late.jsonl").write_bytes(failed_call("late", 0, "late", 0))
+        report, _ = space.ingest()
+        assert report.events == 1
 
     def patterns() -> None:
         window = space.window(DAY)
@@ -109,6 +144,7 @@ def work(folder: Path) -> dict:
 
     steps = {
         "ingest": space.ingest,
+        "again": again,
         "sums": sums,
         "patterns": patterns,
         "playbooks": playbooks,
@@ -121,12 +157,17 @@ def work(folder: Path) -> dict:
         wall, cpu = time.perf_counter(), time.process_time()
         steps[name]()
         measured[name] = {"seconds": time.perf_counter() - wall, "cpu": time.process_time() - cpu, "mb": peak_mb()}
-    rows = space.warehouse.rows(
-        "select count(*) as sums, count(distinct message_id) as messages from failure_signatures where event_date = $day", {"day": DAY}
-    )[0]
-    found = space.warehouse.rows("select count(*) as patterns from failure_patterns where event_date = $day", {"day": DAY})[0]
-    stored = sum(path.stat().st_size for path in settings.lake_path.rglob("*.parquet"))
-    return {"steps": measured, **rows, **found, "lake_mb": stored / 1e6}
+        print(f"  {name}: {measured[name]['seconds']:.1f} s, {measured[name]['cpu']:.1f} CPU s, {measured[name]['mb']:.0f} MB", file=sys.stderr)
+    since = {"day": DAY, "from_day": DAY - timedelta(days=HORIZON_DAYS - 1)}
+    (found,) = space.warehouse.rows(
+        """select (select count(*) from failure_signatures) as sums, (select count(distinct message_id) from failure_signatures) as messages,
+            (select count(*) from failure_patterns where event_date = $day) as patterns,
+            (select count(distinct (event_date, node_id)) from call_totals where event_date between $from_day and $day) as node_days""",
+        since,
+    )
+    stored = list(settings.lake_path.rglob("*.parquet"))
+    size = sum(path.stat().st_size for path in stored)
+    return {"steps": measured, **found, "lake_mb": size / 1e6, "lake_files": len(stored), "warehouse_mb": settings.warehouse_path.stat().st_size / 1e6}
 
 
 def point(events: int, *, nodes: int, days: int, messages: int) -> dict:
@@ -136,72 +177,231 @@ def point(events: int, *, nodes: int, days: int, messages: int) -> dict:
         clean = Damage(duplicates=0, conflicts=0, late=0, malformed=0, clock_skew=0)
         simulate(folder / "cache", days=days, nodes=nodes, events_per_day=events, seed=1, end=DAY, late=False, damage=clean, compression="plain")
         if messages:
-            add_messages(folder / "cache", messages, nodes)
+            add_messages(folder / "cache", messages)
         size = sum(path.stat().st_size for path in (folder / "cache").rglob("*.jsonl"))
-        command = [sys.executable, "-W", "ignore", str(Path(__file__).resolve()), "--only", str(folder)]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-        found = json.loads(done.stdout.strip().splitlines()[-1])
-        return {"events": events, "nodes": nodes, "days": days, "added_messages": messages, "json_mb": size / 1e6, **found}
+        return {"events": events, "nodes": nodes, "days": days, "added_messages": messages, "json_mb": size / 1e6, **in_a_process("--only", str(folder))}
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def row(one: dict) -> str:
-    """One line of a Markdown table: wall / CPU seconds and peak MB of each step."""
+def in_a_process(*arguments: str) -> dict:
+    """Measure something in a process of its own; say with it what was measured and beside what."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=Path(__file__).parent, stdout=subprocess.PIPE, text=True, check=False).stdout.strip()
+    done = subprocess.run([sys.executable, "-W", "ignore", str(Path(__file__).resolve()), *arguments], stdout=subprocess.PIPE, text=True, check=True)
+    return {**json.loads(done.stdout.strip().splitlines()[-1]), "commit": commit, "load": round(os.getloadavg()[1], 1)}
+
+
+def many_files(files: int, rows: int = 200) -> dict:
+    """Sum a day that lies in so many small files, and the same rows in one."""
+    folder = Path(tempfile.mkdtemp(prefix="fl-scaling-"))
+    try:
+        settings = FederatedLearningConfig.from_env(telemetry_path=folder / "cache", data_path=folder / "data")
+        space = Workspace(settings)
+        simulate(folder / "cache", days=1, nodes=5, events_per_day=rows * 4 // 3, seed=1, end=DAY, late=False, compression="plain")
+        space.ingest()
+        manifest = space.lake.manifest("raw_traces", DAY)
+        (only,) = manifest.files
+        place = space.lake.folder("raw_traces", DAY)
+        copies = [only.model_copy(update={"name": f"{number:06}-{only.name}"}) for number in range(files)]
+        for copy in copies:
+            os.link(place / only.name, place / copy.name)
+        peak_mb(reset=True)
+        cpu = time.process_time()
+        space.lake.commit(manifest.model_copy(update={"files": (only, *copies), "rows": only.rows * (files + 1), "version": 2}))
+        committed, cpu = time.process_time() - cpu, time.process_time()
+        space.engine.signatures(DAY)
+        summed, cpu = time.process_time() - cpu, time.process_time()
+        space.backlog()
+        asked, cpu = time.process_time() - cpu, time.process_time()
+        return {"files": files, "rows": only.rows * (files + 1), "commit_cpu": committed, "sums_cpu": summed, "backlog_cpu": asked, "mb": peak_mb()}
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def drivers_of(one: dict) -> dict[str, float]:
+    """What the steps of a point depend on."""
+    events = one["events"] * one["days"] + 2 * one["added_messages"]
+    near = one["events"] * min(one["days"], 2) + 2 * one["added_messages"]
+    return {
+        "events": events,
+        "near": near,
+        "sums": one["sums"],
+        "messages": one["messages"],
+        "patterns": one["patterns"],
+        "cells": one["patterns"] * one["node_days"],
+    }
+
+
+def fit(rows: list[dict[str, float]], cost: list[float], names: tuple[str, ...]) -> dict:
+    """Fit a cost as a start and a price for each unit of some drivers, none of them negative, by least squares of the relative errors.
+
+    Returns:
+        `start`, `per` (by driver), `r2` over the costs as they are, and `worst`: the largest relative error of a point.
+    """
+    given, wanted = np.array([[1.0, *(row[name] for name in names)] for row in rows]), np.array(cost, float)
+    scale = np.maximum(given.max(axis=0), 1.0)
+    weights, _ = nnls(given / scale / wanted[:, None], np.ones(len(wanted)))
+    weights /= scale
+    said = given @ weights
+    spread = ((wanted - wanted.mean()) ** 2).sum()
+    return {
+        "start": float(weights[0]),
+        "per": dict(zip(names, weights[1:].tolist(), strict=True)),
+        "r2": float(1 - ((wanted - said) ** 2).sum() / spread) if spread else float("nan"),
+        "worst": float(np.abs(said / wanted - 1).max()),
+        "points": len(wanted),
+    }
+
+
+def at(fitted: dict, drivers: Mapping[str, float]) -> float:
+    """What a fit says for some drivers."""
+    return fitted["start"] + sum(price * drivers[name] for name, price in fitted["per"].items())
+
+
+def missing(plan: list[tuple[int, dict]], points: list[dict]) -> list[tuple[int, dict]]:
+    """Return what of a plan was not measured yet, in its order and each once."""
+    done, left = {tuple(one[name] for name in KEY) for one in points}, []
+    for events, varied in plan:
+        key = (events, varied["nodes"], varied["days"], varied["messages"])
+        if key not in done:
+            done.add(key)
+            left.append((events, varied))
+    return left
+
+
+def project(points: list[dict], fits: dict, target: dict[str, int], prices: dict[str, float]) -> dict:
+    """Say what a day of `target` costs.
+
+    Args:
+        points: the measured ones; the largest says how many bytes an event has, as JSON and in the lake.
+        fits: by step, `cpu` and `mb`.
+        target: `events, nodes, messages, patterns` of a day, `days` of history that are analysed, and `keep`: days that raw events are kept.
+        prices: `vcpu_hour`, `disk_month` and `object_month`, the last two for a GB.
+    """
+    largest = max(points, key=lambda one: one["events"] * one["days"])
+    stored = largest["events"] * largest["days"]
+    json_bytes, lake_bytes = (target["events"] * largest[name] * 1e6 / stored for name in ("json_mb", "lake_mb"))
+    drivers = {
+        "events": target["events"],
+        "near": 2 * target["events"],
+        "sums": target["nodes"] * target["messages"],  # at the most: a day on which every node says everything
+        "messages": target["messages"],
+        "patterns": target["patterns"],
+        "cells": target["patterns"] * target["nodes"] * target["days"],
+    }
+    rounds = max(1.0, np.ceil(json_bytes / ROUND_BYTES))
+    hours = {name: at(fits[name]["cpu"], drivers) / 3600 for name in STEPS}
+    # Each round looks for its ids among all that the day and its neighbours hold by then: half the day on average, and the whole day before it.
+    hours["again"] = rounds * at(fits["again"]["cpu"], {"near": 1.5 * target["events"]}) / 3600
+    cpu = sum(hours.values())
+    lake_gb = lake_bytes / 1e9
+    return {
+        "hours": hours,
+        "cpu_hours": cpu,
+        "vcpus_all_day": cpu / 24,
+        "mb": {name: at(fits[name]["mb"], drivers) for name in STEPS},
+        "rounds": int(rounds),
+        "json_gb": json_bytes / 1e9,
+        "lake_gb": lake_gb,
+        "lake_files": int(np.ceil(json_bytes / BATCH_BYTES)) * 2,
+        "usd_cpu_day": cpu * prices["vcpu_hour"],
+        "usd_disk_month": lake_gb * target["keep"] * prices["disk_month"],
+        "usd_object_month": lake_gb * target["keep"] * prices["object_month"],
+    }
+
+
+def table_row(one: dict) -> str:
+    """One line of a Markdown table: CPU seconds and peak MB of each step."""
     cells = [
         f"{one['events']:,}",
         str(one["nodes"]),
         str(one["days"]),
         f"{one['messages']:,}",
         f"{one['sums']:,}",
-        str(one["patterns"]),
+        f"{one['patterns']:,}",
         f"{one['lake_mb']:.0f}",
     ]
-    for name in STEPS:
-        step = one["steps"][name]
-        cells.append(f"{step['seconds']:.1f} / {step['cpu']:.1f} s, {step['mb']:.0f} MB")
-    return "| " + " | ".join(cells) + " |"
+    cells += [f"{one['steps'][name]['cpu']:.1f} s, {one['steps'][name]['mb']:.0f} MB" for name in STEPS]
+    return "| " + " | ".join([*cells, one["commit"]]) + " |"
 
 
-def fit(points: list[dict], name: str, measure: str, project: int) -> dict:
-    """A straight line through a step's cost by events, by least squares; R² says how much of the points' spread it explains."""
-    events, cost = (np.array([value(one) for one in points], float) for value in (lambda one: one["events"], lambda one: one["steps"][name][measure]))
-    slope, start = np.polyfit(events, cost, 1)
-    spread = ((cost - cost.mean()) ** 2).sum()
-    r2 = 1 - ((cost - start - slope * events) ** 2).sum() / spread if spread else float("nan")
-    return {"per_million": slope * 1e6, "start": start, "r2": r2, "range": [int(events.min()), int(events.max())], "projected": start + slope * project}
+def fit_line(name: str, measure: str, one: dict) -> str:
+    """One line of text: what a step's cost is made of."""
+    unit = "CPU s" if measure == "cpu" else "MB"
+    parts = [f"{one['start']:.2f} {unit}", *(f"{price * 1e6:.4g} {unit} a million {driver}" for driver, price in one["per"].items())]
+    return f"{name:10} {' + '.join(parts)}; R² {one['r2']:.4f}, worst {one['worst']:.0%} of {one['points']} points"
+
+
+def tell(text: str) -> None:
+    print(text, flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--events", type=int, nargs="+", default=[100_000, 300_000, 1_000_000])
-    parser.add_argument("--axes", action="store_true", help="also vary nodes, days and distinct messages")
+    parser.add_argument("--events", type=int, nargs="*", default=[100_000, 300_000, 1_000_000])
+    parser.add_argument("--axes", action="store_true", help="also vary nodes, days and distinct messages about the first number of events")
+    parser.add_argument("--files", type=int, nargs="*", default=[], help="also sum days of so many files")
+    parser.add_argument("--out", type=Path, help="file of measured points (JSON lines), which are not measured again")
     parser.add_argument("--project", type=int, default=1_000_000_000, help="events of a day to project to")
-    parser.add_argument("--json", action="store_true", help="print the last line only")
+    parser.add_argument("--nodes", type=int, default=1_000, help="nodes of the projected fleet")
+    parser.add_argument("--messages", type=int, default=5_000, help="distinct messages that it has had")
+    parser.add_argument("--patterns", type=int, default=1_000, help="patterns of its day")
+    parser.add_argument("--keep", type=int, default=30, help="days that its raw events are kept")
+    parser.add_argument("--vcpu-hour", type=float, default=0.05, help="USD, with 4 GB of memory")
+    parser.add_argument("--disk-month", type=float, default=0.10, help="USD a GB of block storage")
+    parser.add_argument("--object-month", type=float, default=0.025, help="USD a GB of object storage")
     parser.add_argument("--only", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--only-files", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.only:
-        print(json.dumps(work(given.only)))
+    if given.only or given.only_files:
+        tell(json.dumps(work(given.only) if given.only else many_files(given.only_files)))
         return
-    tell = (lambda _: None) if given.json else (lambda text: print(text, flush=True))
-    tell("| events a day | nodes | days | distinct messages | sums | patterns | lake, MB | " + " | ".join(STEPS) + " |")
-    tell("|" + "---|" * (7 + len(STEPS)))
-    grid = [(given.events[0], PLAIN | {axis: value}) for axis, values in AXES.items() for value in values] if given.axes else []
-    points = []
-    for events, varied in [*((events, PLAIN) for events in sorted(given.events)), *grid]:
+    points = [json.loads(line) for line in given.out.read_text().splitlines()] if given.out and given.out.exists() else []
+    grid = [*(PLAIN | {axis: value} for axis, values in AXES.items() for value in values), CORNER] if given.axes else []
+    plan = missing([*((events, PLAIN) for events in sorted(given.events)), *((given.events[0], varied) for varied in grid)], points)
+    for number, (events, varied) in enumerate(plan, 1):
+        print(f"{number} of {len(plan)}: {events:,} events a day, {varied}, load {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)
         points.append(point(events, **varied))
-        tell(row(points[-1]))
-    line = points[: len(given.events)]
+        if given.out:
+            with given.out.open("a") as file:
+                file.write(json.dumps(points[-1]) + "\n")
+    tell("| events a day | nodes | days | distinct messages | sums | patterns | lake, MB | " + " | ".join(STEPS) + " | commit |")
+    tell("|" + "---|" * (8 + len(STEPS)))
+    for one in points:
+        tell(table_row(one))
+    files = [in_a_process("--only-files", str(count)) for count in given.files]
+    for one in files:
+        tell(
+            f"{one['files']:,} files: manifest {one['commit_cpu']:.2f}, sums {one['sums_cpu']:.2f}, backlog {one['backlog_cpu']:.2f} CPU s, {one['mb']:.0f} MB"
+        )
     fits = {}
-    if len(line) > 2:
+    if len(points) > max(map(len, DRIVERS.values())) + 1:
+        rows = [drivers_of(one) for one in points]
+        fits = {name: {measure: fit(rows, [one["steps"][name][measure] for one in points], DRIVERS[name]) for measure in ("cpu", "mb")} for name in STEPS}
+        for measure in ("cpu", "mb"):
+            for name in STEPS:
+                tell(fit_line(name, measure, fits[name][measure]))
+    projected = None
+    if fits:
+        target = {
+            "events": given.project,
+            "nodes": given.nodes,
+            "messages": given.messages,
+            "patterns": given.patterns,
+            "days": HORIZON_DAYS,
+            "keep": given.keep,
+        }
+        prices = {"vcpu_hour": given.vcpu_hour, "disk_month": given.disk_month, "object_month": given.object_month}
+        projected = project(points, fits, target, prices)
+        tell(f"at {target}:")
         for name in STEPS:
-            fits[name] = {measure: fit(line, name, measure, given.project) for measure in ("seconds", "cpu", "mb")}
-            cpu, memory = fits[name]["cpu"], fits[name]["mb"]
-            tell(
-                f"{name:10} {cpu['per_million']:8.2f} CPU s a million + {cpu['start']:.2f}, R² {cpu['r2']:.4f} over {cpu['range']}; "
-                f"at {given.project:,}: {cpu['projected'] / 3600:.2f} CPU h; memory {memory['per_million']:.1f} MB a million + {memory['start']:.0f}, R² {memory['r2']:.3f}"
-            )
-    print(json.dumps({"points": points, "fits": fits}))
+            tell(f"{name:10} {projected['hours'][name]:.2f} CPU h, {projected['mb'][name]:,.0f} MB")
+        tell(
+            f"{projected['cpu_hours']:.1f} CPU h a day = {projected['usd_cpu_day']:.2f} USD a day; JSON {projected['json_gb']:.0f} GB in {projected['rounds']} rounds; "
+            f"lake {projected['lake_gb']:.0f} GB in {projected['lake_files']:,} files a day; {given.keep} days of it {projected['usd_disk_month']:.0f} USD a month "
+            f"on disks, {projected['usd_object_month']:.0f} as objects"
+        )
+    tell(json.dumps({"points": points, "files": files, "fits": fits, "projected": projected}))
 
 
 if __name__ == "__main__":
