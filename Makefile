@@ -66,7 +66,7 @@ pictures: setup ## Take the README's pictures from the running product (some min
 
 lock: setup ## Write the lock files anew from pyproject.toml
 	@for target in "requirements.lock --group dev" "benchmarks/requirements.lock --group dev --group bench -c requirements.lock" \
-		"deploy/requirements.lock --extra postgres --group image -c requirements.lock"; do \
+		"deploy/requirements.lock --extra postgres --extra object-storage --group image -c requirements.lock"; do \
 		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links \
 			--no-annotate --no-header pyproject.toml -o $$target > /dev/null || exit 1; done
 	@echo 'pyspark>=4,<5' | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
