@@ -85,6 +85,11 @@ def copied(learned, fleet, tmp_path, instance):
     return make
 
 
+def texts_below(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, by its path there."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
 def ask(check: dg.AssetChecksDefinition, instance, first: date, last: date, **overrides) -> list[dg.AssetCheckEvaluation]:
     """Run one check alone and return what it said: of each day where there are many, then of all."""
     (key,) = check.check_keys

@@ -17,7 +17,7 @@ from fl_assets.domain.settings import FederatedLearningConfig
 from fl_assets.domain.signatures import signature_sql
 from fl_assets.resources import resources
 from fl_assets.storage import workspace
-from fl_assets_tests.conftest import DAYS, LAST_DAY
+from fl_assets_tests.conftest import DAYS, LAST_DAY, texts_below
 
 RESULT_TABLES = ("failure_signatures", "call_totals", "conversation_signals", "failure_patterns", "pattern_members", "playbooks", "update_decisions")
 
@@ -136,6 +136,7 @@ def test_a_range_equals_day_by_day_in_any_order(copied, learned):
     for key, rows in theirs.items():
         for mine, other in zip(ours[key], rows, strict=True):
             assert {n: (v, other[n]) for n, v in mine.items() if v != other[n]} == {}, key
+    assert texts_below(shuffled.config.playbook_path) == texts_below(learned.config.playbook_path)
 
 
 def test_retention_removes_raw_days_and_keeps_their_sums(copied, monkeypatch):

@@ -49,8 +49,8 @@ def read_playbooks(folder: Path, day: date) -> list[Playbook]:
 
 
 def render(playbook: Playbook) -> bytes:
-    """Return the file's bytes: the same playbook always gives the same ones."""
-    fields: dict[str, Any] = playbook.model_dump(mode="json")
+    """Return the file's bytes: the same playbook always gives the same ones, its changes in the order of their names as everywhere else."""
+    fields: dict[str, Any] = playbook.model_dump(mode="json") | {"suggested_changes": dict(sorted(playbook.suggested_changes.items()))}
     ours = {name: value for name, value in fields.items() if name not in CONTRACT_FIELDS}
     return orjson.dumps({name: fields[name] for name in CONTRACT_FIELDS} | ours, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 

@@ -20,7 +20,7 @@ from fl_assets.domain.settings import PREFIX, FederatedLearningConfig
 from fl_assets.resources import resources
 from fl_assets.storage.simulator import simulate
 from fl_assets.storage.workspace import Workspace
-from fl_assets_tests.conftest import DAYS, LAST_DAY, settings_in
+from fl_assets_tests.conftest import DAYS, LAST_DAY, settings_in, texts_below
 from fl_assets_tests.faults.whole import assert_whole, ids_in
 from fl_assets_tests.test_learning_cycle import RESULT_TABLES
 
@@ -189,7 +189,3 @@ def test_case_2_a_cycle_killed_at_twenty_points_ends_as_if_it_had_never_been_kil
             statuses |= {row["status"] for row in rows}
             assert space.index.backlog().events == 0
     assert statuses == {"completed", "failed"}
-
-
-def texts_below(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}

@@ -20,8 +20,8 @@ from fl_assets.domain.settings import PREFIX, FederatedLearningConfig
 from fl_assets.partitions import DAYS_PER_RUN
 from fl_assets.storage.simulator import simulate
 from fl_assets.storage.workspace import Workspace
-from fl_assets_tests.conftest import settings_in
-from fl_assets_tests.faults.test_cycles import contents, paths_of, texts_below, variables_of
+from fl_assets_tests.conftest import settings_in, texts_below
+from fl_assets_tests.faults.test_cycles import contents, paths_of, variables_of
 from fl_assets_tests.faults.whole import assert_whole, ids_in
 
 pytestmark = pytest.mark.faults
@@ -69,7 +69,7 @@ mutation ($days: [String!]!, $assets: [AssetKeyInput!]!) {
     ... on PythonError { message }
   }
 }"""
-PATIENCE_SECS = 400
+PATIENCE_SECS = 900
 
 
 @contextmanager

@@ -31,6 +31,15 @@ def test_a_rerun_leaves_bytes_and_times_alone(tmp_path):
     assert [path.stat().st_mtime for path in paths] == [1, 1]
 
 
+def test_the_order_in_which_a_rule_names_its_changes_does_not_show(tmp_path):
+    """The table keeps them by name, and the files of later days are written from there when an earlier one comes after them."""
+    changes = {"write_style": "careful", "retries": "1", "backoff_ms": "20"}
+    (path,) = write_playbooks(tmp_path, DAY, [ONE.model_copy(update={"suggested_changes": changes})])
+    before = path.read_bytes()
+    write_playbooks(tmp_path, DAY, [ONE.model_copy(update={"suggested_changes": dict(sorted(changes.items()))})])
+    assert path.read_bytes() == before
+
+
 def test_a_playbook_that_changed_is_replaced_and_one_that_is_gone_is_removed(tmp_path):
     write_playbooks(tmp_path, DAY, [ONE, TWO])
     notes = tmp_path / "2026-11-01" / "notes.txt"
