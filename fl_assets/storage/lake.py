@@ -89,7 +89,8 @@ class Lake:
         except FileNotFoundError:
             return None
         except ValueError as error:
-            message = f"{path} is not a manifest: {error}. Remove that folder and ingest its source files again."
+            remedy = f"Remove that folder (of a lake that an earlier release wrote: all {self.root}/*/{_PREFIX}*) and index.sqlite in the data folder, and run a cycle"
+            message = f"{path} is not a manifest: {error}. {remedy}: all files of telemetry are read again, and nothing is stored twice."
             raise LakeError(message) from error
 
     def days(self, table: str) -> list[date]:

@@ -4,6 +4,7 @@ import gzip
 import os
 import re
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ import pytest
 from fl_assets.domain import redaction
 from fl_assets.domain.redaction import RULES, UNREDACTABLE
 from fl_assets.storage import duckdb_engine
+from fl_assets.storage.lake import LakeError
 from fl_assets_tests.build import DAY, call_line, turn_line
 from fl_assets_tests.storage.test_duckdb_engine import Case
 
@@ -332,3 +334,24 @@ def test_a_full_disk_fails_the_run_and_leaves_the_old_day(case, monkeypatch):
     assert case.engine.lake.verify("raw_traces", DAY) == []
     assert case.engine.ingest().events == 400
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 100_000
+
+
+def test_a_lake_of_an_earlier_release_is_refused_and_comes_back_as_its_error_says(case):
+    case.write("a.jsonl", *(call_line(f"e{number}") for number in range(5)), turn_line("t1"))
+    case.engine.ingest()
+    lake, index = case.engine.lake, case.settings.data_path / "index.sqlite"
+    before, manifests = lake.content_of(DAY), sorted(lake.root.glob("*/event_date=*/manifest.json"))
+    for path in manifests:
+        kept = orjson.loads(path.read_bytes())
+        file = kept.pop("files")[0]
+        path.write_bytes(orjson.dumps(kept | {"schema_version": 1, "file": file["name"], "file_sha256": file["sha256"]}))
+    case.write("b.jsonl", call_line("e9"))
+    with pytest.raises(LakeError, match=rf"{re.escape(f'{lake.root}/*/event_date=*')}\) and index\.sqlite in the data folder"):
+        case.engine.ingest()
+
+    for path in manifests:
+        shutil.rmtree(path.parent)
+    index.unlink()
+    (case.settings.telemetry_path / "b.jsonl").unlink()
+    case.engine.ingest()
+    assert lake.content_of(DAY) == before
