@@ -277,7 +277,7 @@ def where(space: Workspace, day: date) -> dict[str, Path]:
         "playbooks": settings.playbook_path / str(day),
         "for review": settings.data_path / "proposals" / str(day),
         "warehouse": settings.warehouse_path,
-        "events (Parquet)": settings.lake_path,
+        "events (Parquet)": settings.lake_folder,
     }
     return {name: path for name, path in places.items() if path.exists()}
 

@@ -66,5 +66,5 @@ def resources(**overrides: str) -> dict[str, dg.ConfigurableResource]:
     settings = FederatedLearningConfig.from_env(**overrides)
     return {
         "workspace": WorkspaceResource(overrides=overrides),
-        "warehouse": WarehouseResource(database=str(settings.warehouse_path), lake=str(settings.lake_path)),
+        "warehouse": WarehouseResource(database=str(settings.warehouse_path), lake=str(settings.lake_folder)),
     }

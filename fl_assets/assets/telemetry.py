@@ -37,7 +37,7 @@ def telemetry(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -
     for line in missing_inputs(space.settings):
         context.log.warning(line)
     report, taken = space.ingest(progress=context.log.info)
-    space.warehouse.create(space.settings.lake_path)
+    space.warehouse.create(space.settings.lake_folder)
     if is_learning_cycle(context):
         log = CycleLog(space.warehouse)
         for window in map(space.window, space.one_by_one(days)):

@@ -4,6 +4,7 @@ What goes here: names, defaults, bounds and the rule each value must keep. What 
 """
 
 import difflib
+import hashlib
 import re
 from collections.abc import Iterable
 from datetime import date
@@ -46,6 +47,21 @@ def _as_words(value: Any) -> Any:
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_as_words)]
 
 
+_REMOTE = re.compile(r"(s3|gs|az|abfss?|memory)://[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9._=-]+)*/?")
+
+
+def _as_place(value: Any) -> Any:
+    """Read a folder as a path, and leave the URL of an object store as it is; no rule of a URL leaves room for a password."""
+    if not isinstance(value, str) or "://" not in value:
+        return Path(value) if isinstance(value, str) else value
+    if value.startswith("file:///"):
+        return Path(value.removeprefix("file://"))
+    if _REMOTE.fullmatch(value) and "/.." not in value:
+        return value.rstrip("/")
+    message = "must be a folder, or a URL like s3://bucket/prefix, gs://bucket/prefix or az://account/container/prefix that holds no user, password or query"
+    raise ValueError(message)
+
+
 class FederatedLearningConfig(BaseSettings):
     """Settings of one coordinator; each field is the environment variable `FEDERATED_LEARNING_<FIELD>`."""
 
@@ -64,9 +80,10 @@ class FederatedLearningConfig(BaseSettings):
     error_records_path: Path = Field(Path("./data/self-improve/records"), description="Folder of the self-improvement engine's error records (JSON or JSONL).")
     playbook_path: Path = Field(Path("./data/federated-learning/playbooks"), description="Folder the playbook JSON files are written to.")
     data_path: Path = Field(Path("./data"), description="Folder of everything the coordinator keeps: lake, warehouse, reports, adapters.")
-    lake_path: Path = Field(
+    lake_path: Annotated[Path | str, BeforeValidator(_as_place)] = Field(
         default_factory=lambda settings: settings["data_path"] / "lake",
-        description="Folder of the events as Parquet, `lake` below the data folder when not given; coordinators on several machines may share it (docs/scaling.md).",
+        description="Folder of the events as Parquet, `lake` below the data folder when not given, or `s3://bucket/prefix`, `gs://` or `az://` (needs the "
+        "[object-storage] extra); coordinators on several machines may share it (docs/scaling.md).",
     )
     # What does the heavy work
     engine: Literal["duckdb", "spark"] = Field("duckdb", description="What reads, redacts and sums events: in process, or a Spark job (docs/engines.md).")
@@ -207,6 +224,13 @@ class FederatedLearningConfig(BaseSettings):
         return settings
 
     @property
+    def lake_folder(self) -> Path:
+        """Local folder that the lake is read from: the lake itself, or the mirror of one on an object store."""
+        if isinstance(self.lake_path, Path):
+            return self.lake_path
+        return self.data_path / "lake-mirror" / hashlib.sha256(self.lake_path.encode()).hexdigest()[:12]
+
+    @property
     def reports_path(self) -> Path:
         """Folder of the daily reports, a page and its JSON twin each."""
         return self.data_path / "reports"
@@ -244,7 +268,8 @@ def _explain(error: ValidationError, fields: dict[str, FieldInfo]) -> list[str]:
             lines.append(f"{name}: is no setting")
             continue
         rule = problem["msg"].removeprefix("Value error, ") if problem["type"] == "value_error" else rule_of(fields[field])
-        value = "(not shown)" if SecretStr in get_args(fields[field].annotation) else repr(re.sub(r"://[^/@\s]*@", "://***@", str(problem["input"])))
+        given = re.sub(r"(://\S*)\?\S*", r"\1?***", re.sub(r"://\S*@", "://***@", str(problem["input"])))  # a secret may hold a slash
+        value = "(not shown)" if SecretStr in get_args(fields[field].annotation) else repr(given)
         default = fields[field].get_default()
         shown = (
             ",".join(default) if isinstance(default, tuple) else str(default).lower() if isinstance(default, bool) else "" if default is None else str(default)

@@ -32,7 +32,7 @@ from fl_assets.domain.redaction import redact, redact_id, redact_with_counts
 from fl_assets.domain.settings import FederatedLearningConfig
 from fl_assets.domain.signatures import blank_digits, call_totals_sql, signature_sql
 from fl_assets.domain.telemetry import content_sql, event_day, excerpt, parse_time, safe_redact
-from fl_assets.storage.lake import SCHEMA_VERSION, Lake, LakeFile, Manifest, remove_folder
+from fl_assets.storage.lake import SCHEMA_VERSION, Lake, LakeFile, Manifest, again_if_moved, remove_folder
 from fl_assets.storage.pii_names import load_name_masking
 from fl_assets.storage.staging import PARQUET, Stager, lines_of
 from fl_assets.storage.tables import CONVERSATION_LOGS, ERROR_RECORDS, LAKE_TABLES, QUARANTINED_EVENTS, RAW_TRACES, TABLES, Table
@@ -144,12 +144,13 @@ class DuckDBEngine:
 
     def __init__(self, settings: FederatedLearningConfig, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.settings = settings
-        self.lake = Lake(settings.lake_path)
+        self.lake = Lake.of(settings)
         self.index = TelemetryIndex(settings, clock=clock)
         self._clock = clock
 
     # Ingestion ---------------------------------------------------------------------------------------------------------
 
+    @again_if_moved
     def ingest(self, progress: Callable[[str], None] | None = None) -> IngestReport:
         """Store what is new in the telemetry folders, redacted and each event once; a second call right after finds nothing to do.
 
@@ -247,9 +248,7 @@ class DuckDBEngine:
         """Return a day's failure signatures and call totals, in the columns of those tables."""
         with self.connect() as connection:
             self._view(connection, RAW_TRACES, day)
-            connection.create_function("blank_digits", blank_digits, ["VARCHAR"], "VARCHAR", type=PythonUDFType.ARROW)
-            signatures = connection.sql(signature_sql("raw_traces", "blank_digits")).to_arrow_table()
-            return signatures, connection.sql(call_totals_sql("raw_traces")).to_arrow_table()
+            return sums_of(connection)
 
     def expect(self, days: Sequence[date]) -> None:
         """Do nothing: here one day costs as much alone as among others."""
@@ -700,6 +699,12 @@ class Ingestion:
 @lru_cache(maxsize=10_000)
 def _redacted_name(name: str | None, secret: bytes) -> str | None:
     return redact_id(name, secret) if name is not None else None
+
+
+def sums_of(connection: duckdb.DuckDBPyConnection) -> tuple[pa.Table, pa.Table]:
+    """Return failure signatures and call totals of the calls that a connection has as `raw_traces`, in the columns of those tables."""
+    connection.create_function("blank_digits", blank_digits, ["VARCHAR"], "VARCHAR", type=PythonUDFType.ARROW)
+    return connection.sql(signature_sql("raw_traces", "blank_digits")).to_arrow_table(), connection.sql(call_totals_sql("raw_traces")).to_arrow_table()
 
 
 def weight_of(source: Source) -> int:

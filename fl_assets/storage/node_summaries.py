@@ -92,7 +92,7 @@ class NodeSummaries:
         """Use the node's own engine and lake; `random` is for tests, where noise need not hide anything."""
         self._settings = settings
         self._engine = engine
-        self._lake = Lake(settings.lake_path)
+        self._lake = Lake.of(settings)
         self._clock = clock
         self._random = random or secrets.SystemRandom()
         self._folder = settings.data_path / "federation"

@@ -37,7 +37,7 @@ from fl_assets.domain.federation import (
 )
 from fl_assets.domain.settings import FederatedLearningConfig
 from fl_assets.domain.signatures import mask_sql
-from fl_assets.storage.lake import SCHEMA_VERSION, Lake, Manifest
+from fl_assets.storage.lake import SCHEMA_VERSION, Lake, Manifest, again_if_moved
 from fl_assets.storage.signing import TrustedKeys
 from fl_assets.storage.tables import NODE_SUMMARIES
 from fl_assets.storage.telemetry_files import TelemetryIndex, list_files
@@ -107,7 +107,7 @@ class SummaryFiles:
 
     def __init__(self, settings: FederatedLearningConfig, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._settings = settings
-        self._lake = Lake(settings.lake_path)
+        self._lake = Lake.of(settings)
         self._clock = clock
         self._path = settings.data_path / "summaries.sqlite"
 
@@ -127,6 +127,7 @@ class SummaryFiles:
             found[line.summary.day] = (events + line.summary.events, hashlib.sha256(f"{token}{line.digest}".encode()).hexdigest()[:32])
         return found
 
+    @again_if_moved
     def take(self, index: TelemetryIndex) -> Taken:
         """Store what is new in the folder, and then tell the index which days changed; a second call right after finds nothing to do.
 

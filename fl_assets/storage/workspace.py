@@ -92,7 +92,7 @@ class Workspace:
     @cached_property
     def lake(self) -> Lake:
         """Day-partitioned Parquet of events."""
-        return Lake(self.settings.lake_path)
+        return Lake.of(self.settings)
 
     @cached_property
     def index(self) -> TelemetryIndex:
@@ -103,16 +103,17 @@ class Workspace:
     def warehouse(self) -> Warehouse:
         """Result tables."""
         path = self.settings.warehouse_path
-        warehouse = Warehouse.at(path, lake_path=self.settings.lake_path)
+        warehouse = Warehouse.at(path, lake_path=self.settings.lake_folder)
         if not path.exists():
             warehouse.create()
         return warehouse
 
     def rebuild(self, progress: Callable[[str], None] = lambda _: None) -> Rebuilt:
         """Make the warehouse what its files say; see `Warehouse.rebuild`."""
-        warehouse = Warehouse.at(self.settings.warehouse_path, lake_path=self.settings.lake_path)
+        self.lake.refresh()
+        warehouse = Warehouse.at(self.settings.warehouse_path, lake_path=self.settings.lake_folder)
         done = warehouse.rebuild(progress)
-        warehouse.create(self.settings.lake_path)
+        warehouse.create(self.settings.lake_folder)
         return done
 
     @cached_property
@@ -139,7 +140,7 @@ class Workspace:
 
     def events_on(self, day: date) -> int:
         """Events of a day in the lake: traces and conversation turns, and those that summaries tell of."""
-        key = (str(self.settings.lake_path.resolve()), day, self.lake.content_of(day))
+        key = (str(self.settings.lake_folder.resolve()), day, self.lake.content_of(day))
         if key not in _EVENTS:
             while len(_EVENTS) >= _EVENTS_KEPT:
                 _EVENTS.pop(next(iter(_EVENTS)))
@@ -287,7 +288,7 @@ class Workspace:
         return found
 
     def _counted_as(self, table: str, day: date) -> tuple[str, str, date, str]:
-        return table, str(self.settings.lake_path.resolve()), day, self.lake.content_of(day)
+        return table, str(self.settings.lake_folder.resolve()), day, self.lake.content_of(day)
 
     def playbooks(self, day: date) -> list[Playbook]:
         """Return the day's playbooks as stored, by id."""
