@@ -21,8 +21,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import orjson
-import pyarrow.parquet as pq
 
 from fl_assets.domain.settings import FederatedLearningConfig
 from fl_assets.storage.duckdb_engine import DuckDBEngine, IngestReport
@@ -76,7 +76,7 @@ def refused_lines() -> list[bytes]:
         line(secret, service=secret, trace_id=secret, metadata={"node_id": secret, secret: "x", "password": "tr0ub4dor&3", "list": [secret]}),
         line("controls", error=f"\x1f{secret}\x1e\x02\x03"),
         line("text of many lines", error=f"a\r\nb\u2028c\u0085d\x0be\x1b[31m {secret}\u017f \u212a \u0131d"),
-        line("longer than Java is given", error="word " * 5000 + secret),
+        line("long and hostile", error='{"message": "' + "\\\\a" * 20_000 + "0-" * 20_000 + "((((" * 5000 + secret),
         b"",
         line("last"),
     ]
@@ -102,6 +102,15 @@ def write_cases(cache: Path, *, corpus_step: int = 1) -> None:
             }
             turn = call | {"event_id": f"talk-{number}", "event_type": "ConversationLog", "execution_trace": None, "conversation_log": talk}
             file.write(orjson.dumps(call) + b"\n" + orjson.dumps(turn) + b"\n")
+
+
+def put_together(cache: Path) -> None:
+    """Make one large file of half of the generated ones, so that it is read in parts."""
+    paths = sorted(cache.rglob("*.jsonl"))[::2]
+    with (cache / "large.jsonl").open("wb") as file:
+        for path in paths:
+            file.write(path.read_bytes())
+            path.unlink()
 
 
 def link_real(data: Path, cache: Path) -> int:
@@ -137,20 +146,17 @@ def engines(folder: Path, cache: Path, master: str) -> tuple[DuckDBEngine, Spark
 
 
 def outcome(engine: DuckDBEngine) -> dict[str, Any]:
-    """Return what an engine made of its files: by table and day, what must be the same in both."""
+    """Return what an engine made of its files: by table and day what its manifest says, the refused lines, signatures and call totals."""
     found: dict[str, Any] = {}
     for table in (each.name for each in LAKE_TABLES):
         for day in engine.lake.days(table):
             manifest = engine.lake.manifest(table, day)
-            if manifest is None or not manifest.files:
-                continue
-            found[f"{table} {day}"] = (manifest.rows, manifest.content_hash, manifest.source_files, manifest.stats)
-            rows = [row for path in engine.lake.files(table, [day]) for row in pq.read_table(path, partitioning=None).to_pylist()]
-            if table == "quarantined_events":
-                found[f"refused {day}"] = sorted((row["source_file"], row["source_line"], row["reason"]) for row in rows)
-            for column in REDACTED.get(table, ()):
-                texts = sorted(hashlib.sha256(str(row[column]).encode()).hexdigest() for row in rows)
-                found[f"{table}.{column} {day}"] = texts
+            if manifest is not None and manifest.files:
+                found[f"{table} {day}"] = (manifest.rows, manifest.content_hash, manifest.source_files, manifest.stats)
+    with engine.connect() as connection:
+        sql = f"select event_date, source_file, source_line, reason from {stored(engine, 'quarantined_events')} order by all"
+        for day, *row in connection.execute(sql).fetchall():
+            found.setdefault(f"refused {day}", []).append(row)
     days = engine.lake.days("raw_traces")
     engine.expect(days)
     for day in days:
@@ -159,11 +165,10 @@ def outcome(engine: DuckDBEngine) -> dict[str, Any]:
     return found
 
 
-def measured(engine: DuckDBEngine) -> tuple[IngestReport, dict[str, Any], float]:
-    """Ingest and sum; return the report, the outcome and the seconds."""
-    begin = time.perf_counter()
-    report = engine.ingest(lambda text: print(f"  {text}"))
-    return report, outcome(engine), time.perf_counter() - begin
+def stored(engine: DuckDBEngine, table: str) -> str:
+    """Return SQL that reads all days of a lake table."""
+    files = [str(path.resolve()) for path in engine.lake.files(table, engine.lake.days(table))]
+    return f"read_parquet({files}, hive_partitioning = false)"
 
 
 def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
@@ -177,6 +182,27 @@ def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
     return found
 
 
+def texts(ours: DuckDBEngine, theirs: DuckDBEngine) -> tuple[int, list[str]]:
+    """Compare each redacted text by its hash, and the rest of its row: return how many hashes were compared, and the rows that only one engine has."""
+    compared, found = 0, []
+    with duckdb.connect() as connection:
+        for table, columns in REDACTED.items():
+            hashes = ", ".join(f"sha256({column}) as {column}" for column in columns)
+            rows = [f"select * replace ({hashes}) from {stored(engine, table)}" for engine in (ours, theirs)]
+            compared += connection.execute(f"select {' + '.join(f'count({column})' for column in columns)} from {stored(ours, table)}").fetchall()[0][0]
+            for name, one, other in (("duckdb", *rows), ("spark", *reversed(rows))):
+                only = connection.execute(f"{one} except all {other}").fetchall()
+                found += [f"{table}: only by {name}: {row!r:.400}" for row in only]
+    return compared, found
+
+
+def measured(engine: DuckDBEngine) -> tuple[IngestReport, dict[str, Any], float]:
+    """Ingest and sum; return the report, the outcome and the seconds."""
+    begin = time.perf_counter()
+    report = engine.ingest(lambda text: print(f"  {text}"))
+    return report, outcome(engine), time.perf_counter() - begin
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=200_000)
@@ -188,6 +214,7 @@ def main() -> None:
         cache = folder / "cache"
         cache.mkdir()
         simulate(cache, days=2, nodes=50, events_per_day=given.events // 2, seed=3, end=END)
+        put_together(cache)
         write_cases(cache)
         real = link_real(given.data, cache)
         print(
@@ -208,16 +235,21 @@ def main() -> None:
             print(
                 f"{name}: {report.events:,} events, {report.quarantined:,} refused, {sum(report.redactions.values()):,} values masked; {seconds:.1f} s with sums"
             )
-        wrong = differences(*outcomes)
+        hashes, wrong = texts(duckdb_engine, spark_engine)
+        wrong += differences(*outcomes)
         reasons = Counter(reason for key, rows in outcomes[0].items() if key.startswith("refused") for _, _, reason in rows)
         result |= {
             "compared": len(outcomes[0]),
+            "texts_compared": hashes,
             "different": len(wrong),
             "reasons": len(reasons),
             "signatures": sum(len(rows) for key, rows in outcomes[0].items() if key.startswith("signatures")),
             "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
         }
-        print("\n".join(wrong[:20]) or f"no difference in {len(outcomes[0])} comparisons; refused for {dict(sorted(reasons.items()))}")
+        print(
+            "\n".join(wrong[:20])
+            or f"no difference in {len(outcomes[0])} comparisons and {hashes:,} hashes of texts; refused for {dict(sorted(reasons.items()))}"
+        )
         print(json.dumps(result))
         sys.exit(1 if wrong else 0)
     finally:

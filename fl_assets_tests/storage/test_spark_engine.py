@@ -8,7 +8,7 @@ from datetime import date
 import dagster as dg
 import pytest
 
-from benchmarks.engines import differences, engines, outcome, write_cases
+from benchmarks.engines import differences, engines, outcome, texts, write_cases
 from fl_assets.resources import run_in_pipes
 from fl_assets.storage import spark_engine
 from fl_assets.storage.duckdb_engine import DuckDBEngine
@@ -30,9 +30,7 @@ needs_spark = pytest.mark.skipif(bool(MISSING), reason=MISSING)
 def lean(monkeypatch, tmp_path):
     """A JVM that starts quickly, by what a user would write: spark-defaults.conf."""
     (tmp_path / "conf").mkdir()
-    (tmp_path / "conf" / "spark-defaults.conf").write_text(
-        "spark.driver.extraJavaOptions -XX:TieredStopAtLevel=1 -XX:+UseSerialGC\nspark.sql.shuffle.partitions 2\n"
-    )
+    (tmp_path / "conf" / "spark-defaults.conf").write_text("spark.driver.extraJavaOptions -XX:+UseSerialGC\n")
     monkeypatch.setenv("SPARK_CONF_DIR", str(tmp_path / "conf"))
 
 
@@ -67,6 +65,9 @@ def test_within_a_dagster_run_the_job_goes_through_pipes_and_gives_what_the_defa
     assert report.redactions == expected_report.redactions
     expected, found = outcome(ours), outcome(theirs)
     assert differences(expected, found) == []
+    compared, only = texts(ours, theirs)
+    assert only == []
+    assert compared > 4000
     assert len({reason for key, rows in expected.items() if key.startswith("refused") for _, _, reason in rows}) > 12
     assert launched == ["ingest"], "what the job changed it also summed: one JVM"
     logged = [entry.user_message for entry in instance.all_logs(result.run_id)]
