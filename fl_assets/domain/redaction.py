@@ -148,6 +148,10 @@ _INNER_KEYS = {
     "[0-9A-Za-z]{14}[.]atlasv1[.][0-9A-Za-z_=-]{40,}": "[.]atlasv1[.]",
 }
 """Keys that do not begin with a name, and what to look for instead."""
+_OPEN_END = re.compile(r"\{([0-9]+),?\}$")
+_ANY_KEYS = "|".join(_OPEN_END.sub("+", key) for key in (*_KEYS, *_INNER_KEYS))
+"""The same of any length, since an automaton that counts has a state for each number; `_SHORT_KEYS` takes the marks off those that are too short."""
+_SHORT_KEYS = "|".join(_OPEN_END.sub(lambda least: f"{{1,{int(least[1]) - 1}}}", key) for key in (*_KEYS, *_INNER_KEYS) if _OPEN_END.search(key))
 
 # Secrets known by the word before them --------------------------------------------------------------------------------
 
@@ -238,13 +242,14 @@ _CARD_NETWORKS = (
     "|3[47](?:[^0-9\x04]{0,2}[0-9]){13}|3(?:0[0-5]|[689])(?:[^0-9\x04]{0,2}[0-9]){11,13}|(?:5[06-9]|6|81)(?:[^0-9\x04]{0,2}[0-9]){11,17})"
 )
 """Visa; Mastercard, Mir, JCB, Troy; American Express, Diners; Maestro, RuPay, Discover, UnionPay: how a number begins and how long it is."""
-_H_PASSWORD = _any_case("(?:pass|pwd|pw|psw|contrase)")
-_H_SECRET_WORD = _any_case("(?:key|secret|token)") + "(?: [iI]| [wW]|[: ])"
+_H_PASSWORD = f"(?:{_any_case('passw|passp|passc|pwd|contrase|mot de passe')}|{_any_case('(?:pass|pw|psw)')}(?:[^A-Za-z]|[0-9A-Za-z_-]*>))"
+"""The short words only where a sign or the end of a tag follows: `passed`, `bypass` and two letters of a key are not meant."""
+H_SECRET_WORD = _any_case("(?:key|secret|token)") + "(?: [iI]| [wW]|[: ])"
 _H_SECRET = _any_case("(?:secret|key|credential|signature|sig|token)") + f"{_QUOTE}?\\]?[ \t]*(?:[=:\x1e]|%3)"
 _H_LOGIN = f"://[^ \t\r\n/?#\"'<>\\\\{_SEP}]*@"
-_H_FLAG = f"{_H_PASSWORD}|redis-cli|{_any_case('identified by')}"
+_H_FLAG = f"{_H_PASSWORD}|{_any_case('requirepass')}|redis-cli|{_any_case('identified by')}"
 # A key's name and the first of what follows it: long repeats make an automaton slow.
-_H_KEYS = "|".join((*(re.sub("{[0-9]{2}.*", "{4}", key) for key in _KEYS), *_INNER_KEYS.values()))
+H_KEYS = "|".join((*(re.sub("{[0-9]{2}.*", "{4}", key) for key in _KEYS), *_INNER_KEYS.values()))
 _H_EDGE = f"(?:^|[^0-9A-Za-z]|%{_HEX}{{2}}|\\\\[nrt])"
 _H_DIGITS = "|".join(
     (
@@ -278,10 +283,10 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "API_KEY",
-        f"({_MASKED}|^|{_ESCAPED}|[^0-9A-Za-z_-])({'|'.join((*_KEYS, *_INNER_KEYS))})()",
-        hint=_H_KEYS,
+        f"({_MASKED}|^|{_ESCAPED}|[^0-9A-Za-z_-])({_ANY_KEYS})()",
+        hint=H_KEYS,
         need="(?:[^0-9\x04]*[0-9]|[^\x04]*[a-z][A-Z]|A[A-Z]{3}[0-9A-Z]{16})[^\x04]*",
-        keep="[xX*]{6}|[.]{3}|[Yy][Oo][Uu][Rr][_-]",
+        keep=f"\x03(?:{_SHORT_KEYS})\x04|[xX*]{{6}}|[.]{{3}}|[Yy][Oo][Uu][Rr][_-]",
         keep_before="<[A-Z]",
     ),
     Rule(
@@ -319,9 +324,7 @@ RULES: tuple[Rule, ...] = (
         keep=f"\x03{_STAND_IN}",
     ),
     # Passwords: a value in a map, in quotes, in quotes within a string, in XML, bare, as a flag, in prose
-    Rule(
-        "PASSWORD", f"({_ANY_PASSWORD_WORD}\x1e)([^{_SEP}]{{1,1000}})()", hint=_H_PASSWORD, keep=f"\x03(?:{_STAND_IN}|{_CODE}|[0-9]{{1,5}}\x04|[/~])|{_PROSE}"
-    ),
+    Rule("PASSWORD", f"({_ANY_PASSWORD_WORD}\x1e)([^{_SEP}]+)()", hint=_H_PASSWORD, keep=f"\x03(?:{_STAND_IN}|{_CODE}|[0-9]{{1,5}}\x04|[/~])|{_PROSE}"),
     Rule(
         "PASSWORD",
         f'({_ANY_PASSWORD_WORD}{_ASSIGN}")((?:[^"\\\\\r\n{_SEP}]|\\\\[^\r\n{_SEP}]){{1,256}})(")',
@@ -378,14 +381,14 @@ RULES: tuple[Rule, ...] = (
     # Other secrets by their word
     Rule(
         "API_KEY",
-        f"({_any_case('(?:secret|api[_-]?key|apikey|access[_-]?key|private[_-]?key|token|credentials?)')}\x1e)([^ {_SEP}]{{6,1000}})()",
+        f"({_any_case('(?:secret|api[_-]?key|apikey|access[_-]?key|private[_-]?key|token|credentials?)')}\x1e)([^ {_SEP}]{{6,}})()",
         hint=_H_SECRET,
         need=f"(?:{_MIXED})[^\x04]*",
         keep=f"\x03(?:{_STAND_IN}|{_CODE})",
     ),
     Rule(
         "API_KEY",
-        f"((?:{_TOKEN_OF}[_A-Za-z -]{{0,8}}[Tt]oken{_ASSIGN}|{_SECRET_WORD}(?:[ ](?:is|was|provided))?{_ASSIGN}){_QUOTE}?)([0-9A-Za-z_.~+/=%:-]{{6,1000}})()",
+        f"((?:{_TOKEN_OF}[_A-Za-z -]{{0,8}}[Tt]oken{_ASSIGN}|{_SECRET_WORD}(?:[ ](?:is|was|provided))?{_ASSIGN}){_QUOTE}?)([0-9A-Za-z_.~+/=%:-]{{6,}})()",
         hint=_H_SECRET,
         need=f"(?:{_MIXED}|[0-9A-Za-z_-]{{20}})[^\x04]*",
         keep=f"\x03(?:{_STAND_IN}|{_CODE}|https?:|/)|[Tt][Oo][Kk][Ee][Nn][^0-9A-Za-z]*\x03[^\x04]{{0,9}}\x04",
@@ -393,7 +396,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "API_KEY",
-        f"((?:[A-Z0-9]{{1,20}}_){{1,5}}(?:SECRET|TOKEN|KEY)={_QUOTE}?)([0-9A-Za-z_.~+/=!@#%^*-]{{8,1000}})()",
+        f"((?:[A-Z0-9]{{1,20}}_){{1,5}}(?:SECRET|TOKEN|KEY)={_QUOTE}?)([0-9A-Za-z_.~+/=!@#%^*-]{{8,}})()",
         hint=_H_SECRET,
         keep=f"\x03(?:{_STAND_IN}|{_CODE}|https?:|/)",
         keep_before="(?:[A-Z0-9]+_)*(?:PUBLIC|PRIMARY|FOREIGN|SORT|CACHE|PARTITION|MAX|HASH)_",
@@ -401,7 +404,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "API_KEY",
         f"({_any_case('(?:api[ _-]?key|access[ _-]key|secret[ _-]key|secret|token)')}(?: (?:is|was))?:?[ ]+[\"'`]?)([0-9A-Za-z_+/=-]{{20,}})()",
-        hint=_H_SECRET_WORD,
+        hint=H_SECRET_WORD,
         need=f"(?:{_MIXED})[^\x04]*",
     ),
     Rule(

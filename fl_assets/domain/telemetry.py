@@ -17,7 +17,18 @@ from typing import Any, Literal, get_args
 
 import orjson
 
-from fl_assets.domain.redaction import ITEM_SEPARATOR, KEY_SEPARATOR, RULES, UNREDACTABLE, Rule, pseudonym, redact_select, redact_with_counts
+from fl_assets.domain.redaction import (
+    H_KEYS,
+    H_SECRET_WORD,
+    ITEM_SEPARATOR,
+    KEY_SEPARATOR,
+    RULES,
+    UNREDACTABLE,
+    Rule,
+    pseudonym,
+    redact_select,
+    redact_with_counts,
+)
 
 Reason = Literal[
     "not_utf8",
@@ -431,7 +442,15 @@ def _of(entities: tuple[str, ...]) -> tuple[Rule, ...]:
     return tuple(rule for rule in RULES if rule.hint in hints)
 
 
-RULE_SETS: dict[int, tuple[Rule, ...]] = {1: _of(_COMMON), 2: _of((*_COMMON, *_NUMBERS)), 3: RULES}
+_KEY_RULE = next(rule for rule in RULES if rule.hint == H_KEYS)
+_WORD_RULE = next(rule for rule in RULES if rule.hint == H_SECRET_WORD)
+RULE_SETS: dict[int, tuple[Rule, ...]] = {
+    1: _of(_COMMON),
+    2: _of((*_COMMON, *_NUMBERS)),
+    3: tuple(rule for rule in RULES if rule == _KEY_RULE or rule in _of(_COMMON)),
+    4: tuple(rule for rule in RULES if not rule.hint.startswith("</")),
+    5: RULES,
+}
 """Which rules a text needs, by what was found in it: most need few, and each rule costs time even where it has nothing to do."""
 
 
@@ -443,18 +462,16 @@ def _matches(column: str, patterns: Iterable[str]) -> str:
     return "case " + " ".join(f"when {test} then true" for test in tests) + " else false end"
 
 
-def _rule_set_sql(column: str) -> str:
-    """SQL: which of RULE_SETS a text needs; null for none. Digits are in most ids, so there the rules themselves are asked: what none finds, none changes."""
-    numbers = _of(_NUMBERS)
-    rare = [rule.hint for rule in RULES if rule not in RULE_SETS[2]]
-    hinted = _matches(column, (rule.hint for rule in numbers))
+def _has(column: str, rules: Iterable[Rule]) -> str:
+    """SQL: whether any of the rules finds something. The hints are asked first; what none finds, none changes."""
+    rules = list(rules)
+    hints = list(dict.fromkeys(rule.hint for rule in rules))
     finds = " ".join(
-        f"when case when regexp_matches({column}, '{hint}') then regexp_matches({column}, '{finds}') else false end then true"
-        for hint in dict.fromkeys(rule.hint for rule in numbers)
-        for finds in ["|".join(rule.find for rule in numbers if rule.hint == hint).replace("'", "''")]
+        f"when case when {_matches(column, [hint])} then {_matches(column, [found])} else false end then true"
+        for hint in hints
+        for found in ["|".join(rule.find for rule in rules if rule.hint == hint)]
     )
-    has_number = f"case when {hinted} then case {finds} else false end else false end"
-    return f"case when {_matches(column, rare)} then 3 when {has_number} then 2 when {_matches(column, (rule.hint for rule in RULE_SETS[1]))} then 1 end"
+    return f"case when {_matches(column, hints)} then case {finds} else false end else false end"
 
 
 def events_sql(lines: str, sources: str, start: date, *, doubt: bool = True) -> str:
@@ -495,8 +512,18 @@ def events_sql(lines: str, sources: str, start: date, *, doubt: bool = True) -> 
 
 def rule_sets_sql(items: str) -> str:
     """Return a SELECT of `items`, a relation of (`item_no`, `item`), with the `rule_set` that each needs, without those that need none."""
-    rule_set = f"case when not regexp_full_match(item, '{_SAFE_ITEM}') then {_rule_set_sql('item')} end"
-    return f"select * from (select *, {rule_set} as rule_set from {items}) where rule_set is not null"  # noqa: S608 - our own names
+    numbers, tags = _of(_NUMBERS), [rule.hint for rule in RULES if rule not in RULE_SETS[4]]
+    rare = [rule.hint for rule in RULE_SETS[4] if rule not in (*RULE_SETS[2], _WORD_RULE, _KEY_RULE)]
+    has = {
+        "tag": _matches("item", tags),
+        "rare": f"{_matches('item', rare)} or {_has('item', [_WORD_RULE])}",
+        "key": _has("item", [_KEY_RULE]),
+        "number": _has("item", numbers),
+    }
+    has["common"] = _matches("item", (rule.hint for rule in RULE_SETS[1]))
+    return f"""select item_no, item, case when has_tag then 5 when has_rare or (has_key and has_number) then 4 when has_key then 3 when has_number then 2 else 1 end as rule_set
+        from (select *, {", ".join(f"{test} as has_{name}" for name, test in has.items())} from {items} where not regexp_full_match(item, '{_SAFE_ITEM}'))
+        where has_tag or has_rare or has_key or has_number or has_common"""  # noqa: S608 - our own names
 
 
 def redacted_sql(items: str, rule_set: int) -> str:

@@ -56,7 +56,7 @@ ROUND_BYTES = 8 * 1024**3
 """Bytes of source files that are staged and committed together: what a crash in a huge backlog can cost, and what may spill."""
 STAGERS = 2
 """Batches that are staged side by side, each by one thread: two threads on one batch waste a tenth of both."""
-SMALL_FILE_ROWS = 16_384
+SMALL_FILE_ROWS = 4096
 """A day's files of fewer rows are put together when more come: a batch of one day makes larger ones."""
 _FORMAT_ROWS = 10_000
 
@@ -333,7 +333,12 @@ class Ingestion:
         records = self._stage_records()
         stats = self._stats(duplicates)
         events = self._count("fl_stage")
-        for table, relation in ((RAW_TRACES, "fl_traces"), (CONVERSATION_LOGS, "fl_talk"), (QUARANTINED_EVENTS, "fl_bad"), (ERROR_RECORDS, "fl_records")):
+        for table, relation in (
+            (RAW_TRACES, "(from fl_stage where is_trace)"),
+            (CONVERSATION_LOGS, "(from fl_stage where not is_trace)"),
+            (QUARANTINED_EVENTS, "fl_bad"),
+            (ERROR_RECORDS, "fl_records"),
+        ):
             self._commit(table, relation, stats)
         read = [reading for reading in self.readings if reading.end_offset or reading.problems or reading.format == "ignored" or not reading.source.size]
         touched = {*self.days, *(day for day in stats)}
@@ -368,6 +373,7 @@ class Ingestion:
             }
             for number, reading in enumerate(self.readings)
         ]
+        self.paths = [source["path"] for source in sources]
         schema = pa.schema([("file_no", pa.int32()), ("path", pa.string()), ("node", pa.string()), ("received", pa.timestamp("us"))])
         table = pa.Table.from_pylist(sources, schema=schema)
         self.connection.register("fl_given", table)
@@ -481,7 +487,7 @@ class Ingestion:
                         where hash(event_id) in (select id_hash from fl_twice)""",  # noqa: S608 - our own SQL
                     {"paths": paths},
                 )
-        run("""create or replace temp table fl_drop as select filename, file_row_number, hash(event_id) as id_hash, event_date, content, source_line,
+        run("""create or replace temp table fl_drop as select filename, file_row_number, hash(event_id) as id_hash, event_date, content, source_file, source_line,
                 coalesce(stored <> content, content is distinct from first) as is_conflict
             from (select a.*, s.content as stored, first_value(a.content) over w as first, row_number() over w as place from fl_again a left join fl_stored s using (event_id)
                 window w as (partition by event_id order by event_date, timestamp, a.content, source_file, source_line, filename))
@@ -489,9 +495,10 @@ class Ingestion:
         for day, is_conflict, count in run("select event_date, is_conflict, count(*) from fl_drop group by all").fetchall():
             counts[day, "conflicts" if is_conflict else "duplicates"] += count
         run("""delete from fl_stage where rowid in (select row_id from (
-            select s.rowid as row_id, row_number() over (partition by id_hash, event_date, content, line_no) as place, d.rows
-            from fl_stage s join (select id_hash, event_date, content, source_line as line_no, count(*) as rows from fl_drop group by all) d
-                using (id_hash, event_date, content, line_no)) where place <= rows)""")
+            select s.rowid as row_id, row_number() over (partition by id_hash, event_date, content, line_no, path) as place, d.rows
+            from fl_stage s join fl_sources using (file_no)
+            join (select id_hash, event_date, content, source_line as line_no, source_file as path, count(*) as rows from fl_drop group by all) d
+                using (id_hash, event_date, content, line_no, path)) where place <= rows)""")
         dropped = dict(run("select filename, count(*) from fl_drop group by filename").fetchall())
         for (name, day), files in self.files.items():
             paths = [os.fspath(self.lake.staged(name, day, file).resolve()) for file in files]
@@ -645,21 +652,17 @@ class Ingestion:
                 stats.setdefault(day, Counter())[f"redacted_{name.lower()}"] += count
         for day, count in self.connection.execute("select event_date, count(*) from fl_stage where has_clock_skew group by all").fetchall():
             stats.setdefault(day, Counter())["clock_skewed"] += count
-        for name, condition in (("fl_traces", "is_trace"), ("fl_talk", "not is_trace")):
-            select = f"select t.*, s.path as source_file from fl_stage t join fl_sources s using (file_no) where {condition}"  # noqa: S608 - our own names
-            self.connection.execute(f"create temp view {name} as {select}")
         return stats
 
     def _commit(self, table: Table, relation: str, stats: dict[date, Counter[str]]) -> None:
         """Merge the staged rows of a table into its days; where only counts changed, only the manifest is written."""
-        hashed = (
-            "content"
-            if table in (RAW_TRACES, CONVERSATION_LOGS)
-            else f"hash({', '.join(name for name in table.column_names if not name.startswith('source_'))})"
-        )
-        files = "list(distinct source_file)" if "source_file" in table.column_names else "[]::varchar[]"
+        hashed, files = f"hash({', '.join(name for name in table.column_names if not name.startswith('source_'))})", "[]::integer[]"
+        if table in (RAW_TRACES, CONVERSATION_LOGS):
+            hashed, files = "content", "list(distinct file_no)"
+        elif table is QUARANTINED_EVENTS:
+            files = "list(distinct source_file)"
         found = self.connection.execute(f"select event_date, count(*), sum({hashed}), {files} from {relation} group by event_date").fetchall()  # noqa: S608
-        by_day = {day: (rows, int(content), set(names)) for day, rows, content, names in found}
+        by_day = {day: (rows, int(content), {self.paths[name] if isinstance(name, int) else name for name in names}) for day, rows, content, names in found}
         own_stats = stats if table is RAW_TRACES else {}
         for day in by_day if table in (QUARANTINED_EVENTS, ERROR_RECORDS) else ():
             self.files[table.name, day] = [self.lake.add(table.name, day, by_day[day][0], lambda path, day=day: self._write(table, relation, day, path))]
