@@ -42,11 +42,11 @@ _HELD: dict[tuple[str, date, str], tuple[pa.Table, pa.Table]] = {}
 """What jobs of this process summed, by lake, day and content of the day, until it is asked for: a cycle then starts one JVM and not two."""
 
 
-class SparkUnavailableError(RuntimeError):
+class SparkUnavailableError(OSError):
     """FEDERATED_LEARNING_ENGINE is spark, but PySpark or Java is missing or too old."""
 
 
-class SparkJobError(RuntimeError):
+class SparkJobError(ChildProcessError):
     """The Spark job failed; nothing that it read counts as ingested, so the next ingestion reads it again."""
 
 

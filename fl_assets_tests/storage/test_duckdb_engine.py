@@ -107,6 +107,14 @@ def test_a_late_file_changes_its_own_days_only_and_raises_their_version(case):
     assert after[DAY].content_hash != before[DAY].content_hash
 
 
+def test_the_manifest_names_the_files_that_the_stored_rows_name(case):
+    case.write(case.settings.error_records_path / "read-first.jsonl", call_line("e1"))
+    case.write("a.jsonl", call_line("e1"))
+    case.engine.ingest()
+    assert [row["source_file"] for row in case.rows("raw_traces")] == ["a.jsonl"]
+    assert case.engine.lake.manifest("raw_traces", DAY).source_files == ("a.jsonl",)
+
+
 def test_duplicates_are_dropped_and_counted_without_a_new_version(case):
     case.write("a.jsonl", call_line("e1"), call_line("e1"), call_line("e2"))
     first = case.engine.ingest()
