@@ -4,19 +4,27 @@ import json
 import re
 import sys
 from datetime import date
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import dagster as dg
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from benchmarks.engines import differences, engines, outcome, texts, write_cases
+from benchmarks.engines import END, differences, engines, outcome, texts, write_cases
+from fl_assets import resources
+from fl_assets.coordinator import FederatedLearningCoordinator
 from fl_assets.resources import run_in_pipes
 from fl_assets.storage import spark_engine
 from fl_assets.storage.duckdb_engine import DuckDBEngine
 from fl_assets.storage.simulator import simulate
 from fl_assets.storage.spark_engine import SparkEngine, SparkJobError, SparkUnavailableError, check_available, run_plainly
+from fl_assets.storage.spark_tasks import divided, joined, line_ends
+from fl_assets.storage.telemetry_files import Reading, Source, line_batches
 from fl_assets.storage.workspace import Workspace
 from fl_assets_tests.build import call_line
-from fl_assets_tests.conftest import settings_in
+from fl_assets_tests.conftest import settings_in, texts_below
 
 try:
     check_available()
@@ -36,43 +44,69 @@ def lean(monkeypatch, tmp_path):
 
 @needs_spark
 @pytest.mark.faults
-def test_within_a_dagster_run_the_job_goes_through_pipes_and_gives_what_the_default_engine_gives(tmp_path, lean, instance):
+def test_a_whole_cycle_with_one_setting_changed_gives_the_same_lake_patterns_playbooks_and_decisions(tmp_path, lean, instance, monkeypatch):
     cache = tmp_path / "cache"
     cache.mkdir()
-    simulate(cache, days=2, nodes=4, events_per_day=1000, seed=5, end=date(2026, 11, 14))
+    simulate(cache, days=3, nodes=6, events_per_day=1000, seed=5, end=END)
     write_cases(cache, corpus_step=20)
-    ours, theirs = engines(tmp_path, cache, "local[2]")
-    expected_report = ours.ingest()
     launched = []
 
     def launch(command, tell):
         launched.append(json.loads(command[-1])["verb"])
         return run_in_pipes(command, tell)
 
-    theirs._launch = launch
-    reports = []
-
-    @dg.asset
-    def ingested(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        reports.append(theirs.ingest(context.log.info))
-        return dg.MaterializeResult()
-
-    result = dg.materialize([ingested], instance=instance)
-    assert result.success
-    (report,) = reports
-    assert report.events == expected_report.events > 2000
-    assert (report.quarantined, report.duplicates, report.conflicts) == (expected_report.quarantined, expected_report.duplicates, expected_report.conflicts)
-    assert report.redactions == expected_report.redactions
-    expected, found = outcome(ours), outcome(theirs)
-    assert differences(expected, found) == []
-    compared, only = texts(ours, theirs)
+    monkeypatch.setattr(resources, "run_in_pipes", launch)
+    ours, theirs = (FederatedLearningCoordinator(engine.settings, instance=instance) for engine in engines(tmp_path, cache, "local[2]"))
+    expected, found = ours.run_learning_cycle(END), theirs.run_learning_cycle(END)
+    assert launched == ["ingest"], "one JVM a cycle, through Pipes: what ingestion changed the same job sums"
+    for name in ("failure_patterns", "pattern_members", "playbooks", "update_decisions", "failure_signatures", "call_totals", "conversation_signals"):
+        rows = [coordinator.workspace.warehouse.read_day(name, END) for coordinator in (ours, theirs)]
+        assert rows[0], name
+        assert rows[0] == rows[1], name
+    assert texts_below(ours.config.playbook_path) == texts_below(theirs.config.playbook_path)
+    assert (found.status, found.events_processed, found.improvements_generated) == (
+        expected.status,
+        expected.events_processed,
+        expected.improvements_generated,
+    )
+    stored = [coordinator.workspace.engine for coordinator in (ours, theirs)]
+    compared, only = texts(*stored)
     assert only == []
     assert compared > 4000
-    assert len({reason for key, rows in expected.items() if key.startswith("refused") for _, _, reason in rows}) > 12
-    assert launched == ["ingest"], "what the job changed it also summed: one JVM"
-    logged = [entry.user_message for entry in instance.all_logs(result.run_id)]
+    expected, found = (outcome(DuckDBEngine(engine.settings)) for engine in stored)
+    assert differences(expected, found) == []
+    assert len({reason for key, rows in expected.items() if key.startswith("refused") for *_, reason in rows}) > 12
+    (run,) = instance.get_run_records(dg.RunsFilter(tags={}), limit=1)
+    logged = [entry.user_message for entry in instance.all_logs(run.dagster_run.run_id)]
     assert any("new events" in message for message in logged), "progress came through Pipes"
-    assert not list((theirs.settings.data_path / "tmp").rglob("*.parquet")), "nothing staged is left"
+    assert not list((theirs.config.data_path / "tmp").rglob("*.parquet")), "nothing staged is left"
+
+
+LINES = st.lists(st.binary(max_size=12).map(lambda line: line.replace(b"\n", b" ")), max_size=30)
+
+
+@given(LINES, st.booleans(), st.integers(1, 40), st.integers(0, 3))
+def test_a_file_divided_at_any_size_is_read_as_a_whole_one_is(lines, is_ended, share, done):
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "a.jsonl")
+        path.write_bytes(b"\n".join(lines) + (b"\n" if is_ended else b""))
+        offset = len(b"".join(line + b"\n" for line in lines[:done]))
+        status = path.stat()
+        if offset >= status.st_size:
+            return
+        source = Source("events", path.parent, path.name, status.st_size, status.st_mtime_ns, status.st_ino, "", 0, offset=offset, lines=min(done, len(lines)))
+
+        def read(source):
+            reading = Reading(source)
+            batches = line_batches(reading, 0, max_line_bytes=8, now=source.received)
+            return reading, [(number, line) for batch in batches for number, line in zip(*batch.select(["line_no", "line"]).to_pydict().values(), strict=True)]
+
+        counts = [line_ends(source, begin, min(begin + share, source.size)) for begin in range(source.offset, source.size, share)]
+        parts = [read(part) for part in divided(source, counts)]
+        whole, expected = read(source)
+        assert [line for _, lines in parts for line in lines] == expected
+        found = joined([reading for reading, _ in parts], source)
+        assert (found.end_offset, found.end_lines, sorted(found.problems)) == (whole.end_offset, whole.end_lines, sorted(whole.problems))
 
 
 def test_one_setting_chooses_the_engine(tmp_path):
