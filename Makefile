@@ -69,8 +69,9 @@ lock: setup ## Write the lock files anew from pyproject.toml
 		"deploy/requirements.lock --extra postgres --extra object-storage --group image -c requirements.lock"; do \
 		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links \
 			--no-annotate --no-header pyproject.toml -o $$target > /dev/null || exit 1; done
-	@echo 'pyspark>=4,<5' | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
-		--no-annotate --no-header - -o benchmarks/spark.lock > /dev/null
+	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["spark"], sep="\n")' | \
+		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+		--no-annotate --no-header -c requirements.lock - -o benchmarks/spark.lock > /dev/null
 
 clean: ## Remove .venv and what cycles make under data/ (not telemetry, adapters, updates and keys)
 	@rm -rf $(VENV) data/lake data/warehouse.duckdb* data/warehouse.results data/index.sqlite* data/summaries.sqlite* data/dagster data/federated-learning/playbooks data/reports data/tmp data/*.lock
