@@ -130,6 +130,14 @@ def test_one_node_alone_is_never_believed_whatever_it_reports(counts):
     assert not said["is_significant"]
 
 
+@given(start=st.integers(0, 20), step=st.floats(0.1, 200), days=st.integers(2, 28), window_days=st.sampled_from([1, 7]))
+@settings(max_examples=15, deadline=None)
+def test_case_20_a_drip_from_one_node_is_never_believed_on_any_of_its_days(start, step, days, window_days):
+    failures = np.zeros((NODES, days), dtype=int)
+    failures[3] = start + step * np.arange(days)
+    assert belief(failures, window_days=window_days)["confidence"] <= 0.4
+
+
 @given(
     honest=st.lists(st.tuples(st.integers(1, NODES - 1), st.integers(0, 13)), max_size=3),
     hostile=st.lists(st.integers(0, 20_000), min_size=14, max_size=14),
