@@ -53,6 +53,9 @@ GRACE = timedelta(hours=1)
 """Age of an object that no manifest names before it is deleted."""
 _HEAD, _LEASE, _PROBE = "head.json", "lease.json", "probe-"
 _LOOK_SECS = 0.5
+_RETRIES = 6
+_PART_BYTES = 16 * 1024 * 1024
+"""Of a download: a request must end within 30 s, unless AWS_TIMEOUT or the like says otherwise."""
 _PROVEN: set[str] = set()
 """Stores of this process that have shown that they keep conditions."""
 
@@ -111,10 +114,12 @@ class Objects:
         Raises:
             FileNotFoundError: there is no such object.
         """
-        stream = obstore.get(self._store, key)
+        size, begin = 1, 0
         with path.open("wb") as file:
-            for chunk in stream:
-                file.write(chunk)
+            while begin < size:
+                part = obstore.get(self._store, key, options={"range": (begin, begin + _PART_BYTES)})
+                size = part.meta["size"]
+                begin += file.write(part.bytes())
 
     def listed(self, prefix: str = "") -> list[Listed]:
         """Return the objects below a prefix."""
@@ -133,10 +138,8 @@ class Objects:
 
 @lru_cache
 def _opened(url: str) -> Any:
-    # What AWS_*, GOOGLE_* and AZURE_* say counts. A conditional put is not repeated by the client after a timeout, and is by us not at all (point 4 above).
-    if url.startswith("memory:"):
-        return MemoryStore()
-    return from_url(url, client_options={"timeout": "300s"}, retry_config={"max_retries": 6})
+    # What AWS_*, GOOGLE_* and AZURE_* say counts; client options given here would silence those of it.
+    return MemoryStore() if url.startswith("memory:") else from_url(url, retry_config={"max_retries": _RETRIES})
 
 
 def _version(meta: Mapping[str, Any]) -> Version:

@@ -11,6 +11,8 @@ from fl_assets.domain.settings import PREFIX
 from fl_assets.storage.duckdb_engine import DuckDBEngine
 from fl_assets.storage.lake import ForeignKeyError
 from fl_assets_tests.conftest import DAYS, LAST_DAY, coordinator_in, settings_in
+from fl_assets_tests.faults.whole import assert_whole, ids_in
+from fl_assets_tests.s3 import BUCKET, needs_s3, s3_server
 
 RUN = """
 import sys
@@ -30,8 +32,19 @@ def names_only(settings) -> dict[str, str]:
     return {**os.environ, **{f"{PREFIX}{name.upper()}": str(getattr(settings, name)) for name in paths}, "DAGSTER_HOME": ""}
 
 
+@pytest.fixture
+def s3(monkeypatch):
+    """URL of a lake in a bucket of its own server, which the environment leads to."""
+    with s3_server() as environment:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        yield f"s3://{BUCKET}/{environment['AWS_ENDPOINT_URL'].rpartition(':')[2]}"  # another URL each time: stores are kept by it
+
+
 @pytest.mark.faults
-def test_two_coordinators_with_a_lake_in_common_learn_what_one_with_all_files_learns(fleet, tmp_path, instance):
+@pytest.mark.parametrize("place", ["folder", pytest.param("s3", marks=needs_s3)])
+def test_two_coordinators_with_a_lake_in_common_learn_what_one_with_all_files_learns(place, request, fleet, tmp_path, instance):
+    lake = tmp_path / "shared" / "lake" if place == "folder" else request.getfixturevalue("s3")
     nodes = sorted(path for path in fleet.iterdir() if path.is_dir())
     machines = []
     for number in (0, 1):
@@ -39,7 +52,7 @@ def test_two_coordinators_with_a_lake_in_common_learn_what_one_with_all_files_le
         for node in nodes[number::2]:
             shutil.copytree(node, folder / "telemetry" / "cache" / node.name)
         (folder / "pseudonym.key").write_bytes(b"k" * 32)
-        machines.append(settings_in(folder, lake_path=tmp_path / "shared" / "lake"))
+        machines.append(settings_in(folder, lake_path=lake))
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     command = [sys.executable, "-W", "ignore", "-c", RUN, str(LAST_DAY)]
     running = [subprocess.Popen(command, env=names_only(settings), text=True, **pipes) for settings in machines]
@@ -66,6 +79,9 @@ def test_two_coordinators_with_a_lake_in_common_learn_what_one_with_all_files_le
         assert any(expected.values()), name
         for one in sharing:
             assert {day: one.workspace.warehouse.read_day(name, day) for day in DAYS} == expected, name
+    for one in sharing:
+        one.workspace.lake.refresh()
+        assert_whole(one.workspace, ids_in(fleet))
     for day in DAYS:
         for table in ("raw_traces", "conversation_logs"):
             kept, wanted = (space.workspace.lake.manifest(table, day) for space in (sharing[0], alone))

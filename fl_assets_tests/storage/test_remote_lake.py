@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from fl_assets.domain.settings import FederatedLearningConfig, SettingsError
 from fl_assets.storage import lake as lake_module
 from fl_assets.storage.lake import IngestBusyError, Lake, LakeError, LakeMovedError, Manifest, again_if_moved
+from fl_assets_tests.s3 import BUCKET, needs_s3, s3_server
 
 remote_lake = pytest.importorskip("fl_assets.storage.remote_lake", reason="obstore is not installed (the extra [object-storage])", exc_type=ImportError)
 Objects, RemoteLake, Listed, ChangedError = (getattr(remote_lake, name) for name in ("Objects", "RemoteLake", "Listed", "ChangedError"))
@@ -196,7 +197,7 @@ EVENTS = st.lists(st.tuples(st.sampled_from("abcdef"), st.sampled_from([DAY, DAY
 
 @given(
     batches=st.lists(st.lists(EVENTS, min_size=1, max_size=2), min_size=2, max_size=3),
-    schedule=st.lists(st.tuples(st.integers(0, 2), FATES), max_size=120),
+    schedule=st.lists(st.tuples(st.integers(0, 2), FATES), min_size=60, max_size=150),
 )
 @settings(max_examples=int(os.environ.get("INTERLEAVINGS", "40")))
 @example(batches=[[[("a", DAY)]], [[("a", DAY + timedelta(days=1))]]], schedule=[(number, "lives") for number in (0, 1) * 60])
@@ -282,6 +283,41 @@ def test_a_lease_that_is_renewed_is_not_taken_and_one_that_is_not_is(mirror, mon
 # Stores -----------------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def s3():
+    with s3_server() as environment, pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        yield f"s3://{BUCKET}/{environment['AWS_ENDPOINT_URL'].rpartition(':')[2]}"  # another URL each time: stores are kept by it
+
+
+@pytest.mark.parametrize("kind", ["memory", pytest.param("s3", marks=needs_s3)])
+def test_a_store_does_what_the_protocol_asks_of_it(kind, request, url, tmp_path, monkeypatch):
+    store = Objects(url if kind == "memory" else request.getfixturevalue("s3"))
+    monkeypatch.setattr(remote_lake, "_PART_BYTES", 7)
+    first = store.put("a/one", b"1", instead_of=None)
+    assert store.read("a/one") == (b"1", first)
+    with pytest.raises(ChangedError):
+        store.put("a/one", b"2", instead_of=None)
+    second = store.put("a/one", b"2", instead_of=first)
+    for key, version in (("a/one", first), ("a/none", second)):
+        with pytest.raises(ChangedError):
+            store.put(key, b"3", instead_of=version)
+    assert store.read("a/one") == (b"2", second)
+    assert store.modified("a/one")[1] == second
+    (tmp_path / "file").write_bytes(b"longer than a part")
+    store.upload("b/file", tmp_path / "file")
+    store.download("b/file", tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == b"longer than a part"
+    assert [(one.key, one.size) for one in store.listed()] == [("a/one", 1), ("b/file", 18)]
+    assert [one.key for one in store.listed("b")] == ["b/file"]
+    assert abs((store.listed("b")[0].modified - datetime.now(UTC)).total_seconds()) < 60
+    store.delete(["a/one", "b/file"])
+    for read in (lambda: store.read("a/one"), lambda: store.download("b/file", tmp_path / "back")):
+        with pytest.raises(FileNotFoundError):
+            read()
+
+
 class Careless(Objects):
     """A store that overwrites whatever the condition says."""
 
@@ -310,9 +346,7 @@ def test_a_store_that_ignores_conditions_is_refused_before_anything_is_written(t
 def test_a_store_that_cannot_be_reached_is_an_error_that_names_it_and_no_key(tmp_path, monkeypatch):
     for name, value in {"ENDPOINT_URL": "http://127.0.0.1:9", "ALLOW_HTTP": "true", "ACCESS_KEY_ID": "AKIAEXAMPLE", "SECRET_ACCESS_KEY": "s3cr3t/key"}.items():
         monkeypatch.setenv(f"AWS_{name}", value)
-    monkeypatch.setattr(remote_lake, "from_url", lambda url, **given: real(url, client_options=given["client_options"], retry_config={"max_retries": 0}))
-    from obstore.store import from_url as real
-
+    monkeypatch.setattr(remote_lake, "_RETRIES", 0)
     lake = Lake(tmp_path / "mirror", RemoteLake(Objects("s3://nowhere/lake")))
     with pytest.raises(LakeError, match=r"s3://nowhere/lake cannot be used as the lake: .*Check that the bucket exists") as told, lake.lock():
         pass
