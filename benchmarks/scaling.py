@@ -45,14 +45,14 @@ from fl_assets.storage.workspace import Workspace
 
 DAY = date(2026, 11, 1)
 DRIVERS = {
-    "ingest": ("events",),
+    "ingest": ("events", "days"),
     "again": ("near",),
-    "sums": ("events", "sums"),
+    "sums": ("events", "sums", "days"),
     "patterns": ("messages", "cells"),
     "playbooks": ("patterns",),
     "report": ("patterns",),
 }
-"""What each step depends on. `events`: of all days. `near`: stored on the last day and the one before. `sums`: rows of failure_signatures. `messages`: distinct ones.
+"""What each step depends on. `events`: of all `days`. `near`: stored on the last day and the one before. `sums`: rows of failure_signatures. `messages`: distinct ones.
 `cells`: patterns x days and nodes that reported."""
 STEPS = tuple(DRIVERS)
 PLAIN = {"nodes": 50, "days": 1, "messages": 0}
@@ -224,6 +224,7 @@ def drivers_of(one: dict) -> dict[str, float]:
     near = one["events"] * min(one["days"], 2) + 2 * one["added_messages"]
     return {
         "events": events,
+        "days": one["days"],
         "near": near,
         "sums": one["sums"],
         "messages": one["messages"],
@@ -283,6 +284,7 @@ def project(points: list[dict], fits: dict, target: dict[str, int], prices: dict
     json_bytes, lake_bytes = (target["events"] * largest[name] * 1e6 / stored for name in ("json_mb", "lake_mb"))
     drivers = {
         "events": target["events"],
+        "days": 1,
         "near": 2 * target["events"],
         "sums": target["nodes"] * target["messages"],  # at the most: a day on which every node says everything
         "messages": target["messages"],
