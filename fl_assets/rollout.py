@@ -18,6 +18,7 @@ from fl_assets.domain.cycles import mode_of
 from fl_assets.domain.models import Category, Decision, Playbook
 from fl_assets.domain.outcomes import BASELINE_DAYS, Trial, judge
 from fl_assets.domain.releases import BY_PEOPLE, MACHINE, Rollout, TooFewNodesError, Update, draw_canary, under_way
+from fl_assets.domain.signatures import NOISE_BUCKET
 from fl_assets.domain.updates import RefusedChangeError, is_for_review, playbook_hash
 from fl_assets.gate import gate
 from fl_assets.storage.adapter_carrier import AdapterCarrier
@@ -182,7 +183,7 @@ def counts_of(space: Workspace, pattern_id: str, first: date, last: date) -> pd.
     A pattern is all messages that were ever grouped in it up to `last`; its calls are those to the services and methods that these failed in,
     and of a conversation pattern the conversations in which the signal was looked for.
     """
-    return space.warehouse.read(_COUNTS, {"pattern_id": pattern_id, "first": first, "last": last})
+    return space.warehouse.read(_COUNTS, {"pattern_id": pattern_id, "first": first, "last": last, "noise": NOISE_BUCKET})
 
 
 _COUNTS = """
@@ -198,7 +199,9 @@ _COUNTS = """
         union all select node_id, event_date, sum(sessions_affected), sum(sessions), 0, 0 from talked
             semi join members on message_id = signal || '|' || service group by all
         union all select node_id, event_date, 0, 0, 0, max(sessions) from talked group by node_id, event_date, service),
-    buckets as (select node_id, event_date, unnest(map_entries(latency_histogram)) as entry from called),
+    -- a histogram with noise in it (bucket $noise) has no 95th percentile of a node and day
+    buckets as (
+        select node_id, event_date, unnest(map_entries(latency_histogram)) as entry from called where not map_contains(latency_histogram, $noise)),
     summed as (select node_id, event_date, entry.key as bucket, sum(entry.value) as calls from buckets group by all),
     ranked as (
         select *, sum(calls) over (partition by node_id, event_date order by bucket) as up_to, sum(calls) over (partition by node_id, event_date) as total

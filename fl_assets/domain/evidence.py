@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from fl_assets.domain.nodes import USUAL_DAYS
+from fl_assets.domain.signatures import NOISE_BUCKET, NOISE_WIDTH
 
 HORIZON_DAYS = 28
 """Days of history, the analysed day included, that evidence is drawn from."""
@@ -230,16 +231,32 @@ def wilson(failures: np.ndarray, attempts: np.ndarray, z: float = _Z95) -> tuple
     return low, high
 
 
-def quantile(buckets: np.ndarray, weights: np.ndarray, q: float) -> float:
-    """Return the q-quantile, ms, of a log histogram whose buckets are sorted, interpolated (in the logarithm) within its bucket."""
+def quantile(buckets: np.ndarray, weights: np.ndarray, q: float, width: int = 1) -> float:
+    """Return the q-quantile, ms, of a log histogram whose buckets are sorted, interpolated (in the logarithm) within its bucket, which is `width` of ours."""
     cumulated = np.cumsum(weights)
     target = q * cumulated[-1]
-    at = int(np.searchsorted(cumulated, target, side="left"))
+    at = int(np.argmax(cumulated >= target))
     bucket = int(buckets[at])
     if bucket < 0:
         return 0.0
     inside = (target - (cumulated[at] - weights[at])) / weights[at]
-    return float(BUCKET_BASE ** (bucket - 1 + inside))
+    return float(BUCKET_BASE ** (bucket + width * (inside - 1)))
+
+
+def noised_quantile(buckets: np.ndarray, weights: np.ndarray, q: float) -> float:
+    """Return the q-quantile, ms, of a histogram with noise in it; NaN when on one side of it are fewer calls than three standard errors of their count.
+
+    Args:
+        buckets: sorted; the first is NOISE_BUCKET, and its weight the variance of the noise in each bucket of NOISE_WIDTH.
+        weights: calls; noise may have made them fewer than none.
+        q: which.
+    """
+    wide = np.ceil(np.maximum(buckets[1:], 1) / NOISE_WIDTH).astype("int64")
+    calls = np.bincount(wide, weights=weights[1:], minlength=1)
+    # The noise of a sum over part of the buckets is largest for half of them.
+    if min(q, 1 - q) * calls.sum() < 3 * np.sqrt(weights[0] * calls.size / 2):
+        return float("nan")
+    return quantile(NOISE_WIDTH * np.arange(calls.size), calls, q, NOISE_WIDTH)
 
 
 def _conversation_pattern_id(message_id: str) -> str:
@@ -371,13 +388,16 @@ def _histogram_rows(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
             buckets.append(bucket)
             weights.append(weight)
     long = frame[keys].iloc[rows].assign(bucket=np.array(buckets, "int64"), weight=np.array(weights, "int64"))
-    long = long[long["weight"] > 0]
+    long = long[long["weight"] != 0]
     return long.groupby([*keys, "bucket"], as_index=False, sort=True)["weight"].sum()
 
 
 def _quantiles(long: pd.DataFrame, key: str, points: tuple[float, ...]) -> pd.DataFrame:
     """Quantiles by `key`, from rows sorted by key and bucket."""
-    found = {group: [quantile(rows["bucket"].to_numpy(), rows["weight"].to_numpy(), q) for q in points] for group, rows in long.groupby(key, sort=True)}
+    found = {}
+    for group, rows in long.groupby(key, sort=True):
+        of = noised_quantile if rows["bucket"].iloc[0] == NOISE_BUCKET else quantile
+        found[group] = [of(rows["bucket"].to_numpy(), rows["weight"].to_numpy(), q) for q in points]
     return pd.DataFrame.from_dict(found, orient="index", columns=list(points), dtype=float)
 
 

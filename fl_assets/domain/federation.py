@@ -14,6 +14,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from fractions import Fraction
+from itertools import groupby
+from math import ceil
 from random import Random
 from typing import Any, Literal
 
@@ -26,7 +28,7 @@ from fl_assets.domain.noise import discrete_laplace
 from fl_assets.domain.patterns import group_messages
 from fl_assets.domain.redaction import redact
 from fl_assets.domain.settings import FederatedLearningConfig
-from fl_assets.domain.signatures import MAX_MASKED_CHARS, NO_TEXT_PREFIX, failures_sql, mask_sql
+from fl_assets.domain.signatures import MAX_MASKED_CHARS, NO_TEXT_PREFIX, NOISE_BUCKET, NOISE_WIDTH, bucket_sql, failures_sql, mask_sql
 
 FORMAT = "fl-assets-summary/1"
 MAX_LINE_BYTES = 8 * 1024 * 1024
@@ -38,10 +40,12 @@ OTHER = "(few sessions)"
 NODE_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 """What a node may be called: a key's file name, and nothing that could be a path."""
 
-MAX_FAILURES, MAX_CALLS, MAX_SIGNALS = 1, 3, 1
-"""With noise, the failed calls, calls and signals of talk that one session counts with at the most."""
-SHARES = {"failures": Fraction(9, 20), "calls": Fraction(3, 10), "talk": Fraction(1, 20), "signals": Fraction(1, 5)}
-"""Shares of epsilon; with the bounds above they give the scale of the noise, bound / (share * epsilon)."""
+MAX_CALLS = 6
+"""With noise a session counts as one failed call or one conversation and one successful call, or else as so many successful calls at the most."""
+OF_CALLS, OF_ONE = Fraction(MAX_CALLS), Fraction(MAX_CALLS, MAX_CALLS - 1)
+"""Scales of the noise on successful calls, and on failures and conversations, for an epsilon of 1: 1 / OF_ONE + 1 / OF_CALLS = MAX_CALLS / OF_CALLS = 1."""
+COARSE = (UNTIMED := -3, *range(NOISE_WIDTH, 8 * NOISE_WIDTH + 1, NOISE_WIDTH))
+"""Buckets of durations with noise, each named by the last of those that it is made of: calls of no known duration, up to 5 ms, 26 ms …, and all above 84 s."""
 
 RULES: Mapping[str, str] = {
     "size": f"a summary is one line of at most {MAX_LINE_BYTES} bytes",
@@ -93,7 +97,7 @@ class CallCount(Record):
     calls: int = Field(ge=1, le=MAX_COUNT)
     failures: int = Count
     sessions: int = Count
-    durations: Durations = Field((), max_length=300)
+    durations: Durations = Field((), max_length=300, description="Bucket and successful calls; with noise COARSE buckets, and calls as noise has left them.")
 
 
 class TalkCount(Record):
@@ -164,8 +168,9 @@ class Summary(Record):
                 message = f"{one.service} {one.signal}: {one.affected} of {one.sessions} conversations"
                 raise ValueError(message)
         for one in (*self.failures, *self.calls):
-            if any(not (-1 <= bucket <= 240 and 0 < calls <= MAX_COUNT) for bucket, calls in one.durations):
-                message = "durations must be buckets from -1 to 240 with positive counts"
+            least = -MAX_COUNT if self.settings.epsilon else 1
+            if any(not (-1 <= bucket <= 240 and least <= calls <= MAX_COUNT) for bucket, calls in one.durations):
+                message = "durations must be buckets from -1 to 240 with positive counts (with noise, any)"
                 raise ValueError(message)
         return self
 
@@ -234,30 +239,43 @@ SEEN_SQL = {
 }
 """How many sessions had each name."""
 
+# Of sessions with talk and calls every other counts by its talk, drawn by the hash of its id.
+_TALKS = "(node_id not in (select node_id from fl_calls) or md5('talk' || node_id) >= '8')"
+_COARSE_SQL = f"least({NOISE_WIDTH} * greatest(1, ceil({bucket_sql('duration_ms')} / {NOISE_WIDTH}))::integer, {COARSE[-1]})"
 BOUNDED_SQL = {
     "failures": f"""
-        select service, method, masked_error as error, any_value(has_text) as has_text, count(*) filter (place <= {MAX_FAILURES}) as failures
-        from (select *, row_number() over (partition by node_id order by md5(event_id)) as place from fl_failed) group by all""",  # noqa: S608
+        select service, method, masked_error as error, any_value(has_text) as has_text, count(*) filter (place = 1 and not talks) as failures
+        from (
+            select *, node_id in (select node_id from fl_talk where {_TALKS}) as talks, row_number() over (partition by node_id order by md5(event_id)) as place
+            from fl_failed)
+        group by all""",  # noqa: S608
     "calls": f"""
-        select service, method, count(*) filter (place <= {MAX_CALLS}) as calls
-        from (select *, row_number() over (partition by node_id order by md5(event_id)) as place from fl_calls) group by all""",  # noqa: S608
-    "talk": """
+        with fl_one as (select node_id from fl_failed union select node_id from fl_talk where {_TALKS}),
+        fl_drawn as (
+            select service, method, success, case when duration_ms is null then {UNTIMED} else {_COARSE_SQL} end as bucket,
+                row_number() over (partition by node_id, success order by md5(event_id)) as place,
+                case when node_id in (select node_id from fl_one) then 1 else {MAX_CALLS} end as most
+            from fl_calls),
+        fl_counted as (select service, method, bucket, count(*) filter (success and place <= most) as calls from fl_drawn group by all)
+        select service, method, sum(calls)::bigint as calls, map_from_entries(list((bucket, calls))) as durations from fl_counted group by all""",  # noqa: S608
+    "talk": f"""
+        with fl_own as (select node_id, arg_min(service, md5(service || node_id)) as service from fl_talk where {_TALKS} group by node_id),
+        fl_shown as (
+            select service, arg_min(signal, md5(signal || node_id)) as signal
+            from fl_talk semi join fl_own using (node_id, service) where sessions_affected > 0 group by node_id, service)
         select service, signal, coalesce(sessions, 0) as sessions, coalesce(affected, 0) as affected
         from (select distinct service, signal from fl_talk)
-        left join (select service, count(*) as sessions from (select arg_min(service, md5(service || node_id)) as service from fl_talk group by node_id) group by 1)
-            using (service)
-        left join (
-            select service, signal, count(*) as affected
-            from (select node_id, service, signal from fl_talk where sessions_affected > 0
-                and (node_id, service) in (select (node_id, arg_min(service, md5(service || node_id))) from fl_talk group by node_id)
-                qualify row_number() over (partition by node_id order by md5(signal || node_id)) <= 1)
-            group by all) using (service, signal)""",
+        left join (select service, count(*) as sessions from fl_own group by all) using (service)
+        left join (select service, signal, count(*) as affected from fl_shown group by all) using (service, signal)""",  # noqa: S608
 }
-"""The same counts with each session's part bounded: which of its calls count is drawn by the hash of their ids.
+"""The same counts with each session's part bounded, as MAX_CALLS says: which of its calls, agents and signals count is drawn by the hash of their ids.
 
-A row of which nothing was drawn counts nought and is there all the same, or whether it is there would tell of a session what noise hides.
+Calls are the successful ones. A row of which nothing was drawn counts nought and is there all the same, or whether it is there would tell of a session what noise
+hides.
 """
 
+MAX_GAP, MIN_SHARED = 3, 4
+"""Rare texts are one when all but so many neighbouring words, and so many words at the least, are the same."""
 _WORD = re.compile(r"[^\W_]+")
 _HELD = re.compile(r"<[A-Z*][A-Z0-9_]*>|<\*>")
 
@@ -265,7 +283,7 @@ _HELD = re.compile(r"<[A-Z*][A-Z0-9_]*>|<\*>")
 def shared_templates(seen: Mapping[str, int], k: int) -> dict[str, str]:
     """Return for masked errors that fewer than k sessions had the template that they share with others, where there is one: what varies becomes `<VAR>`.
 
-    Every word of a template is in every error that it stands for. Whether enough sessions had any of those is counted afterwards.
+    The miner's templates first (`patterns.py`), then, for a node alone has few texts to mine from, what is the same but for one place. Every word of a template is in every error that it stands for. Whether enough sessions had any of those is counted afterwards.
 
     Args:
         seen: sessions by masked error.
@@ -284,8 +302,29 @@ def shared_templates(seen: Mapping[str, int], k: int) -> dict[str, str]:
         for group, texts in members.items():
             template = grouping.templates[group].replace("<*>", "<VAR>")
             shared = set.intersection(*(set(_WORD.findall(_HELD.sub(" ", text))) for text in texts))
-            if len(texts) > 1 and set(_WORD.findall(_HELD.sub(" ", template))) <= shared:
-                found |= {text + status: template + status for text in texts if seen[text + status] < k}
+            rare = [text for text in texts if seen[text + status] < k]
+            if len(texts) > 1 and set(_WORD.findall(_HELD.sub(" ", template))) <= shared and sum(seen[text + status] for text in rare) >= k:
+                found |= {text + status: template + status for text in rare}
+        rare = {text: seen[text + status] for text in bare if seen[text + status] < k and text + status not in found}
+        found |= {text + status: template + status for text, template in _gapped(rare, k).items()}
+    return found
+
+
+def _gapped(seen: Mapping[str, int], k: int) -> dict[str, str]:
+    """Return for texts that differ in one place alone, of MAX_GAP words at the most, what they share, where k sessions had any of them; the largest groups first."""
+    groups: dict[str, list[str]] = {}
+    for text in sorted(seen):
+        words = text.split()
+        of_prose = [bool(_WORD.search(_HELD.sub("", word))) for word in words]
+        places = [(first, after) for first in range(len(words)) for after in range(first + 1, min(first + MAX_GAP, len(words)) + 1)]
+        enough = [(first, after) for first, after in places if sum(of_prose) - sum(of_prose[first:after]) >= MIN_SHARED]
+        for template in {" ".join((*words[:first], "<VAR>", *words[after:])) for first, after in enough}:
+            groups.setdefault(template, []).append(text)
+    found: dict[str, str] = {}
+    for template in sorted(groups, key=lambda template: (-sum(seen[text] for text in groups[template]), -len(template), template)):
+        left = [text for text in groups[template] if text not in found]
+        if len(left) > 1 and sum(seen[text] for text in left) >= k:
+            found |= dict.fromkeys(left, template)
     return found
 
 
@@ -302,7 +341,7 @@ class DayCounts:
     Attributes:
         events: calls and turns.
         failures: `service, method, error, has_text, failures`, and without noise `sessions, durations`.
-        calls: `service, method, calls`, and without noise `failures, sessions, durations`.
+        calls: `service, method, calls, durations`, and without noise `failures, sessions`; with noise successful ones alone, their durations in COARSE buckets.
         talk: `service, signal, sessions, affected`, and without noise `turns`.
         seen: sessions by name, for each key of SEEN_SQL.
     """
@@ -329,15 +368,15 @@ def summarise(counts: DayCounts, *, node_id: str, day: date, sequence: int, crea
     signal that fewer showed.
     A name that redaction would still change is left out as well.
 
-    With noise. *Sensitivity*: of any one session the counts hold at most MAX_FAILURES failed calls, MAX_CALLS calls, one agent's conversation and MAX_SIGNALS
-    signals of it, each in one number (a row's, or `unnamed`'s), as BOUNDED_SQL draws them from that session's events alone. So with and without the
-    session the vectors of failures, calls, conversations and signals differ by no more than these bounds in the sum of absolute differences,
-    as long as the same rows are published, those of a bounded count of nought among them.
-    *Noise*: to each number is added a discrete Laplace variable of scale bound / (share * epsilon); the shares add up to 1,
-    so that the whole is epsilon-differentially private given the rows (Dwork et al., *Calibrating noise to sensitivity in private data analysis*, 2006;
-    integers: Ghosh et al., *Universally utility-maximizing privacy mechanisms*, 2009). All that follows (no count below k, failures no more than calls, the
-    number of events) is computed from the noised numbers. Durations are left out, for their tails would be noise. *Not* hidden by noise: which names are
-    published in which rows, which exact counts decide, and whether the node had events on the day.
+    With noise. *Sensitivity*: BOUNDED_SQL draws from a session's events alone that it counts as one failed call or one conversation (of one agent, with one signal or
+    none) and one successful call, or else as MAX_CALLS successful calls at the most; each of these is in one number (a row's, or `unnamed`'s), a successful call in
+    that of its method and COARSE duration. So with and without the session all numbers together differ by 1 in a failure or conversation and by 1 in a
+    call, or by MAX_CALLS in calls, as long as the same rows are published, those of a bounded count of nought among them.
+    *Noise*: to each number is added a discrete Laplace variable, of scale OF_ONE / epsilon to failures and conversations and OF_CALLS / epsilon to calls: in
+    either case the differences over the scales add up to epsilon, so that the whole is epsilon-differentially private given the rows (Dwork et al., *Calibrating
+    noise to sensitivity in private data analysis*, 2006; integers: Ghosh et al., *Universally utility-maximizing privacy mechanisms*, 2009). All that
+    follows (calls of a method, no count below k, the number of events) is computed from the noised numbers. Durations of failed calls are left out. *Not* hidden by
+    noise: which names are published in which rows, which exact counts decide, and whether the node had events on the day.
 
     Args:
         counts: The day; bounded by session (BOUNDED_SQL) when there is noise.
@@ -407,10 +446,10 @@ def _in_order(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 def _noised(kept: _Kept, shown: Collection[str], epsilon: Fraction, k: int, random: Random) -> _Kept:
     """Put noise on every number, and drop what noise has brought below k; see `summarise`. `shown` are the agents' signals (as SEEN_SQL names them) with noise."""
 
-    def noised(count: int, what: str, bound: int) -> int:
-        return max(0, count + discrete_laplace(bound / (SHARES[what] * epsilon), random))
+    def noised(count: int, scale: Fraction = OF_ONE) -> int:
+        return count + discrete_laplace(scale / epsilon, random)
 
-    failures = [row | {"failures": noised(row["failures"], "failures", MAX_FAILURES)} for row in kept.failures]
+    failures = [row | {"failures": noised(row["failures"])} for row in kept.failures]
     failures = [row | {"sessions": row["failures"]} for row in failures if row["failures"] >= k]
     named: dict[tuple[Any, Any], int] = {}
     for row in failures:
@@ -418,23 +457,26 @@ def _noised(kept: _Kept, shown: Collection[str], epsilon: Fraction, k: int, rand
         named[pair] = named.get(pair, 0) + row["failures"]
     calls = []
     for row in kept.calls:
-        failed = named.get((row["service"], row["method"]), 0)
-        count = max(noised(row["calls"], "calls", MAX_CALLS), failed)
+        failed, exact = named.get((row["service"], row["method"]), 0), dict(row["durations"])
+        durations = {bucket: noised(exact.get(bucket, 0), OF_CALLS) for bucket in COARSE}
+        count = failed + max(0, sum(durations.values()))
         if count >= k:
-            calls.append(row | {"calls": count, "failures": failed, "sessions": count})
-    heard = {service: noised(sessions, "talk", 1) for service, sessions in sorted({row["service"]: row["sessions"] for row in kept.talk}.items())}
+            timed = tuple((bucket, calls) for bucket, calls in durations.items() if bucket != UNTIMED and calls)
+            calls.append(row | {"calls": count, "failures": failed, "sessions": count, "durations": timed})
     talk = []
-    for row in kept.talk:
-        sessions = heard[row["service"]]
+    for service, group in groupby(kept.talk, key=lambda row: row["service"]):
+        rows = list(group)
         # A signal that too few showed stays unsaid. Its name says so and never its count: noise on all counts but nought would tell nought from one.
-        affected = noised(row["affected"], "signals", MAX_SIGNALS) if f"{row['service']}\x1f{row['signal']}" in shown else 0
-        affected = min(affected, sessions) if affected >= k else 0
+        said = [row for row in rows if f"{service}\x1f{row['signal']}" in shown]
+        affected = {row["signal"]: noised(row["affected"]) for row in said}
+        sessions = max(0, noised(rows[0]["sessions"] - sum(row["affected"] for row in said)) + sum(affected.values()))
         if sessions >= k:
-            talk.append(row | {"affected": affected, "sessions": sessions, "turns": affected})
+            seen = {signal: min(count, sessions) for signal, count in affected.items() if count >= k}
+            talk += [row | {"affected": seen.get(row["signal"], 0), "sessions": sessions, "turns": seen.get(row["signal"], 0)} for row in rows]
     unnamed = Unnamed(
-        failures=noised(kept.unnamed.failures, "failures", MAX_FAILURES),
-        calls=noised(kept.unnamed.calls, "calls", MAX_CALLS),
-        sessions=noised(kept.unnamed.sessions, "talk", 1),
+        failures=max(0, noised(kept.unnamed.failures)),
+        calls=max(0, noised(kept.unnamed.calls, OF_CALLS)),
+        sessions=max(0, noised(kept.unnamed.sessions)),
     )
     return _Kept(failures, calls, talk, unnamed)
 
@@ -572,6 +614,8 @@ def rows_of(summary: Summary) -> SummaryRows:
     own = {"event_date": summary.day, "node_id": summary.node_id}
     ends = {"first_seen": datetime.combine(summary.day, time.min), "last_seen": datetime.combine(summary.day, time(23, 59, 59))}
     unseen: dict[str, datetime | None] = dict.fromkeys(ends)
+    # A discrete Laplace variable of scale b has a variance just below 2 b^2.
+    noise = [(NOISE_BUCKET, ceil(2 * (OF_CALLS / Fraction(str(summary.settings.epsilon))) ** 2))] if summary.settings.epsilon else []
     signatures = [
         own
         | ends
@@ -596,7 +640,7 @@ def rows_of(summary: Summary) -> SummaryRows:
             "calls": one.calls,
             "failures": one.failures,
             "sessions": one.sessions,
-            "latency_histogram": list(one.durations),
+            "latency_histogram": [*one.durations, *noise],
         }
         for one in summary.calls
     ]

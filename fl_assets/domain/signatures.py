@@ -18,6 +18,8 @@ _STATUS_KEYS = ("status_code", "http.status_code", "http.response.status_code", 
 
 # Histogram: bucket b holds durations in (1.1^(b-1), 1.1^b] ms; 240 is some 32 years
 _LOG_BASE, _TOP_BUCKET = 1.1, 240
+NOISE_WIDTH, NOISE_BUCKET = 17, -2
+"""With noise so many buckets (a factor of 5) are one, named by its last; bucket -2 then holds the variance of the noise in each, which adds up as counts do."""
 
 _PIECE = r"""[^\s=:,;#@()\[\]{}<>"'`|]"""
 _ERROR_WORDS = (
@@ -212,7 +214,8 @@ def blank_digits(texts: pa.Array) -> pa.Array:
     return pa.Array.from_buffers(array.type, len(array), [validity, offsets, blanked], array.null_count, array.offset)
 
 
-def _bucket_sql(duration: str) -> str:
+def bucket_sql(duration: str) -> str:
+    """Return SQL for the histogram bucket of a duration in ms."""
     return f"case when {duration} <= 0 then -1 else greatest(0, least({_TOP_BUCKET}, ceil(ln({duration}) / ln({_LOG_BASE}))))::integer end"
 
 
@@ -232,7 +235,7 @@ def failures_sql(source: str, blank: str | None = None) -> str:
             from {source} where not success and caused_by is null)"""  # noqa: S608 - constants and names of our own only
     stand_in = f"{_literal(NO_TEXT_PREFIX)} || ' service=' || service || ' method=' || method || coalesce(' status=' || {status}, '')"
     return f"""
-        select event_date, event_id, node_id, service, method, trace_id, timestamp, {_bucket_sql("duration_ms")} as bucket,
+        select event_date, event_id, node_id, service, method, trace_id, timestamp, {bucket_sql("duration_ms")} as bucket,
             coalesce(masked_error, '') <> '' as has_text,
             coalesce(nullif(masked_error, ''), {stand_in}) as masked_error, left(md5(coalesce(nullif(masked_error, ''), {stand_in})), 16) as message_id
         from ({masked_sql(failed, blank)})"""  # noqa: S608 - constants and names of our own only
@@ -279,7 +282,7 @@ def call_totals_sql(source: str) -> str:
         fl_sums as (select {key}, sum(calls)::bigint as calls, sum(failures)::bigint as failures, count(*) as sessions from fl_traces group by {key}),
         fl_buckets as (
             select {key}, map(list(bucket order by bucket), list(n order by bucket)) as latency_histogram
-            from (select {key}, {_bucket_sql("duration_ms")} as bucket, count(*) as n from {source} where success and duration_ms is not null group by all)
+            from (select {key}, {bucket_sql("duration_ms")} as bucket, count(*) as n from {source} where success and duration_ms is not null group by all)
             group by {key})
         select event_date, node_id, service, method, calls, failures, sessions,
             coalesce(latency_histogram, map([]::integer[], []::bigint[])) as latency_histogram

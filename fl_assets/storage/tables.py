@@ -213,7 +213,11 @@ CALL_TOTALS = Table(
         Column("calls", "BIGINT", "Calls."),
         Column("failures", "BIGINT", "Failed calls among them, repeats of a deeper failure left out."),
         Column("sessions", "BIGINT", "Distinct traces among them."),
-        Column("latency_histogram", "MAP(INTEGER, BIGINT)", "Successful calls by duration bucket (see failure_signatures); sums of it merge exactly."),
+        Column(
+            "latency_histogram",
+            "MAP(INTEGER, BIGINT)",
+            "Successful calls by duration bucket (see failure_signatures); sums merge exactly. From a summary with noise: wide buckets, and in b = -2 their variance.",
+        ),
     ),
 )
 CONVERSATION_SIGNALS = Table(

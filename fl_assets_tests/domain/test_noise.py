@@ -10,10 +10,10 @@ from random import Random
 import pytest
 
 from fl_assets.domain import federation, noise
-from fl_assets.domain.federation import Agreed, DayCounts
+from fl_assets.domain.federation import COARSE, MAX_CALLS, OF_CALLS, OF_ONE, UNTIMED, Agreed, DayCounts
 from fl_assets.domain.noise import discrete_laplace
 
-SCALES = [Fraction(1), Fraction(5, 2), Fraction(20, 9)]
+SCALES = [Fraction(1), OF_ONE, OF_CALLS, Fraction(5, 2)]
 
 
 class _OpenError(Exception):
@@ -98,30 +98,39 @@ def test_one_more_in_the_count_changes_no_outcome_by_more_than_e_to_epsilon(scal
     assert max(max(odds), 1 / min(odds)) == pytest.approx(math.exp(1 / scale), rel=1e-6), "no more, and no less"
 
 
-def day_counts(*, is_there: bool) -> DayCounts:
-    """A day in which one session counts as much as any may: a failed call, three calls, one conversation with one signal; or the day without it."""
-    own = int(is_there)
-    failure = {"service": "search", "method": "query", "error": "timed out", "has_text": True}
+ONE_FAILED = {"failures": 1, "calls": 1}
+ONE_TALKED = {"talk": 1, "calls": 1}
+ONE_WENT_WELL = {"calls": MAX_CALLS}
+
+
+def day_counts(had: int, *, failures: int = 0, talk: int = 0, calls: int = 0) -> DayCounts:
+    """A day with so much of one session in it, in rows that count nought without it; so many sessions had their names."""
+    failure = {"service": "search", "method": "query", "has_text": True}
     return DayCounts(
         events=0,
-        failures=[failure | {"failures": own}, failure | {"error": "no route", "failures": 7}],
-        calls=[{"service": "search", "method": "query", "calls": 40 + 2 * own}, {"service": "search", "method": "plan", "calls": own}],
+        failures=[failure | {"error": "timed out", "failures": failures}, failure | {"error": "no route", "failures": 7}],
+        calls=[
+            {"service": "search", "method": "query", "calls": 40, "durations": [(UNTIMED, 3), (COARSE[3], 37)]},
+            {"service": "search", "method": "plan", "calls": calls, "durations": [(COARSE[2], calls // 2), (COARSE[4], calls - calls // 2)]},
+        ],
         talk=[
-            {"service": "support", "signal": "correction", "sessions": 8 + own, "affected": own},
-            {"service": "support", "signal": "refusal", "sessions": 8 + own, "affected": 2},
+            {"service": "support", "signal": "correction", "sessions": 8 + talk, "affected": talk},
+            {"service": "support", "signal": "refusal", "sessions": 8 + talk, "affected": 2},
         ],
         seen={
-            "errors": {"timed out": 3, "no route": 7},
-            "methods": {"search\x1fquery": 9, "search\x1fplan": 3},
+            "errors": {"timed out": had, "no route": 7},
+            "methods": {"search\x1fquery": 9, "search\x1fplan": had},
             "agents": {"support": 9},
-            "signals": {"support\x1fcorrection": 3, "support\x1frefusal": 2},
+            "signals": {"support\x1fcorrection": had, "support\x1frefusal": 3},
         },
     )
 
 
 @pytest.mark.parametrize("epsilon", [0.1, 1.0, 3.0])
-def test_all_numbers_of_a_summary_together_tell_of_a_session_no_more_than_epsilon(epsilon, monkeypatch):
-    def numbers(*, is_there: bool) -> list[tuple[int, Fraction]]:
+@pytest.mark.parametrize("part", [ONE_FAILED, ONE_TALKED, ONE_WENT_WELL])
+@pytest.mark.parametrize("had", [3, 2])
+def test_all_numbers_of_a_summary_together_tell_of_a_session_no_more_than_epsilon(had, part, epsilon, monkeypatch):
+    def numbers(day: DayCounts) -> list[tuple[int, Fraction]]:
         """Each number that noise was put on, with the scale of its noise."""
         found: list[tuple[int, Fraction]] = []
 
@@ -136,10 +145,10 @@ def test_all_numbers_of_a_summary_together_tell_of_a_session_no_more_than_epsilo
         monkeypatch.setattr(federation, "discrete_laplace", Noise)
         settings = Agreed(mask_version="0" * 12, min_sessions=3, epsilon=epsilon)
         moment = datetime(2026, 11, 2, tzinfo=UTC)
-        federation.summarise(day_counts(is_there=is_there), node_id="n1", day=moment.date(), sequence=1, created_at=moment, settings=settings, random=Random(1))
+        federation.summarise(day, node_id="n1", day=moment.date(), sequence=1, created_at=moment, settings=settings, random=Random(1))
         return found
 
-    given, without = numbers(is_there=True), numbers(is_there=False)
+    given, without = numbers(day_counts(had, **part)), numbers(day_counts(had))
     assert [scale for _, scale in given] == [scale for _, scale in without], "the same numbers get the same noise, also where a count is nought"
     assert all(scale > 0 for _, scale in given)
     loss = sum(abs(one - other) / scale for (one, scale), (other, _) in zip(given, without, strict=True))
