@@ -263,7 +263,7 @@ _H_DIGITS = "|".join(
 _H_DOTS = "[0-9][.][0-9]{1,3}[.][0-9]{1,3}[.][0-9]"
 _H_COLONS = f"::|(?::{_HEX}{{1,4}}){{4}}|{_HEX}{{2}}-{_HEX}{{2}}-{_HEX}{{2}}-{_HEX}{{2}}-|{_HEX}{{4}}[.]{_HEX}{{4}}[.]{_HEX}{{4}}"
 _H_IBAN = f"{_H_EDGE}(?:{'|'.join(_any_case(country) for countries in _IBAN_LENGTHS.values() for country in countries.split())})[ -]?[0-9]{{2}}(?:[ -]?[0-9A-Za-z]){{11}}"
-_H_HOME = "[Uu][Ss][Ee][Rr][Ss](?:[\\\\/]|%2|%5)|home(?:[\\\\/]|%2)|Settings[\\\\/]|~[a-z]"
+_H_HOME = "(?:[Uu][Ss][Ee][Rr][Ss]|home|Settings)(?:[\\\\/]|%5)"
 
 RULES: tuple[Rule, ...] = (
     # XML whose tags are named like our placeholders: what is in them is masked, so that the other rules may take such a tag for a mask
@@ -423,7 +423,7 @@ RULES: tuple[Rule, ...] = (
         keep="\x03(?:(?:Shared|Public|Default|Guest|linuxbrew|index|dashboard|page|pages|settings|[0-9]+|[0-9a-f]{8}-[0-9a-f-]{27})\x04|[^\x04]*[.](?:html?|php|aspx|jsp)\x04)",
         keep_before="(?:GET|POST|PUT|PATCH|DELETE|HEAD|route|endpoint) |<[A-Z]",
     ),
-    Rule("HOME_USER", f"(%2[Ff](?:home|Users)%2[Ff])({_NAME})()", hint=_H_HOME),
+    Rule("HOME_USER", f"(%2[Ff](?:home|Users)%2[Ff])({_NAME})()", hint="%2[Ff](?:home|Users)%2"),
     Rule(
         "HOME_USER",
         f"({_WINDOWS_HOME})({_NAME}(?: {_NAME}){{1,2}})([\\\\/])",
@@ -432,7 +432,7 @@ RULES: tuple[Rule, ...] = (
         keep_before="[^0-9A-Za-z:]/",
     ),
     Rule("HOME_USER", f"({_WINDOWS_HOME})({_NAME})()", hint=_H_HOME, keep="\x03(?:Public|Default|All)\x04", keep_before="[^0-9A-Za-z:]/"),
-    Rule("HOME_USER", "((?:^|[ \"'=:(\x1e\x1f])~)([a-z][a-z0-9_-]{2,31})(/)", hint=_H_HOME),
+    Rule("HOME_USER", "((?:^|[ \"'=:(\x1e\x1f])~)([a-z][a-z0-9_-]{2,31})(/)", hint="~[a-z]"),
     Rule("IBAN", f"({_MASKED}|^|{_ESCAPED}|[^{_W}])({_IBAN})([{_W}]*)", hint=_H_IBAN, keep_before="<[A-Z]", alone=True, check="iban"),
     Rule(
         "CARD",

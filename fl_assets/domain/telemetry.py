@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal, get_args
 
+import numpy as np
 import orjson
+import pyarrow as pa
 
 from fl_assets.domain.redaction import (
     H_KEYS,
@@ -335,8 +337,29 @@ def _coerced(field: str, path: str) -> str:
         when {field} < ':' and strlen({field}) <= 24 then case when try_cast({field} as double) is not null then {is_other} else false end else false end"""
 
 
-_LITERALS = (",}", ", }", ",]", ", ]", "NaN", "Infinity", "\\u0000", "\\u001")
+_LITERALS = ("NaN", "Infinity", "\\u0000", "\\u001")
 """What DuckDB's reader takes and JSON does not have, as it may stand in a line, and what separates texts when they are redacted; texts may hold it too."""
+
+
+def has_loose_comma(lines: pa.StringArray) -> np.ndarray:
+    """Tell which lines hold a comma before a closing bracket, which DuckDB's reader takes and JSON does not have; texts may hold it too.
+
+    Brackets are rare and commas are not, so this looks back from the brackets, over all bytes at once.
+
+    Returns:
+        Booleans, one a line.
+    """
+    _, offsets_buffer, data_buffer = lines.buffers()
+    found = np.zeros(len(lines), dtype=bool)
+    if len(lines) and data_buffer:
+        offsets = np.frombuffer(offsets_buffer, np.int32)[lines.offset : lines.offset + len(lines) + 1]
+        data = np.frombuffer(data_buffer, np.uint8)[offsets[0] : offsets[-1]]
+        ends = np.flatnonzero((data | 0x20) == ord("}"))  # of `}` and `]`, which differ in that bit
+        before = np.where(data[ends - 1] == ord(" "), data[ends - 2], data[ends - 1])
+        found[np.searchsorted(offsets, ends[before == ord(",")] + offsets[0], side="right") - 1] = True
+    return found
+
+
 _DOUBTS = (
     " or ".join(f"contains(line, '{literal}')" for literal in _LITERALS)
     + f" or case when strlen(line) > {_LONG_LINE} then length(regexp_replace(line, '[^\\[{{:]+', '', 'g')) > {_MANY_MARKS} else false end"
@@ -348,7 +371,7 @@ def parsed_sql(lines: str, *, doubt: bool = True) -> str:
 
     Args:
         doubt: whether the JSON itself may be bad in ways that DuckDB does not see; not so for what `read_line` gave.
-        lines: a relation of (`file_no`, `line_no`, `row_no`, `line`).
+        lines: a relation of (`file_no`, `line_no`, `row_no`, `line`, `has_loose_comma`), the last as the function of that name says; it is not read without `doubt`.
 
     Its columns: file_no, line_no, row_no, event_id, is_trace, the texts of both payloads, duration_ms, success, metadata (a JSON object, or null), event_time
     (TIMESTAMP, UTC; null where the line has none), has_unknown (fields that moved to metadata) and is_suspect. A suspect row's other values mean nothing.
@@ -360,11 +383,12 @@ def parsed_sql(lines: str, *, doubt: bool = True) -> str:
     flat = ", ".join(f"{source} as {field}" for source, field, _ in texts)
     names = ", ".join(field for _, field, _ in texts)
     coerced = " or ".join(_coerced(field, path) for field, path in [("event_id", "$.event_id"), *((field, path) for _, field, path in texts)])
+    loose = "has_loose_comma" if doubt else "false as has_loose_comma"
     in_time = "(payload_time is null or (payload_time >= '1' and payload_time < '3' and payload_time[11] in ('T', ' ', 't')))"
     return f"""
-    with fl_read as (select file_no, line_no, row_no, line, unnest(j) from (select *, case when json_valid(line) then from_json(line, '{EVENT_SCHEMA}') end as j from {lines})),
+    with fl_read as (select file_no, line_no, row_no, line, {loose}, unnest(j) from (select *, case when json_valid(line) then from_json(line, '{EVENT_SCHEMA}') end as j from {lines})),
     fl_flat as (
-        select file_no, line_no, row_no, line, event_id, event_type, execution_trace is not null as has_trace, conversation_log is not null as has_talk, {flat},
+        select file_no, line_no, row_no, line, has_loose_comma, event_id, event_type, execution_trace is not null as has_trace, conversation_log is not null as has_talk, {flat},
             execution_trace.duration_ms::varchar as duration_raw, execution_trace.success::varchar as success_raw,
             coalesce(execution_trace.metadata, conversation_log.metadata)::varchar as metadata_raw,
             coalesce(timestamp, execution_trace.timestamp, conversation_log.timestamp) as time_text,
@@ -391,7 +415,7 @@ def parsed_sql(lines: str, *, doubt: bool = True) -> str:
             or (has_trace and (service = '' or method = '' or success_raw not in ('true', 'false')
                 or (duration_raw is not null and (duration_ms is null or not isfinite(duration_ms) or duration_ms < 0 or duration_raw[1] = '"'))))
             or (has_unknown and (fields is null or top is null or own is null))
-            or {_DOUBTS if doubt else "false"}
+            or has_loose_comma or {_DOUBTS if doubt else "false"}
             or {coerced}
             or (has_trace and (service is null or method is null or success_raw is null)), true)
         or event_id is null as is_suspect
@@ -448,8 +472,9 @@ RULE_SETS: dict[int, tuple[Rule, ...]] = {
     1: _of(_COMMON),
     2: _of((*_COMMON, *_NUMBERS)),
     3: tuple(rule for rule in RULES if rule == _KEY_RULE or rule in _of(_COMMON)),
-    4: tuple(rule for rule in RULES if not rule.hint.startswith("</")),
-    5: RULES,
+    4: tuple(rule for rule in RULES if rule == _KEY_RULE or rule in _of((*_COMMON, *_NUMBERS))),
+    5: tuple(rule for rule in RULES if not rule.hint.startswith("</")),
+    6: RULES,
 }
 """Which rules a text needs, by what was found in it: most need few, and each rule costs time even where it has nothing to do."""
 
@@ -457,7 +482,7 @@ RULE_SETS: dict[int, tuple[Rule, ...]] = {
 def _matches(column: str, patterns: Iterable[str]) -> str:
     """SQL: whether any of the patterns matches. Long ones have an automaton each, as one of them all would not fit RE2's cache."""
     patterns = list(dict.fromkeys(patterns))
-    groups = ["|".join(pattern for pattern in patterns if len(pattern) <= 500), *(pattern for pattern in patterns if len(pattern) > 500)]
+    groups = ["|".join(pattern for pattern in patterns if len(pattern) <= 1000), *(pattern for pattern in patterns if len(pattern) > 1000)]
     tests = [f"regexp_matches({column}, '{group}')" for group in (group.replace("'", "''") for group in groups) if group]
     return "case " + " ".join(f"when {test} then true" for test in tests) + " else false end"
 
@@ -481,12 +506,12 @@ def events_sql(lines: str, sources: str, start: date, *, doubt: bool = True) -> 
     shape; and the entries of metadata by `keys` and `items`, which are null where nothing in it can be personal.
 
     Args:
-        lines: a relation of (`file_no`, `line_no`, `row_no`, `line`).
+        lines: as in `parsed_sql`.
         sources: a relation of (`file_no`, `node`: by folder or null, `received`: TIMESTAMP, UTC).
         start: first day there is.
         doubt: as in `parsed_sql`.
     """
-    names = f" || chr({ord(ITEM_SEPARATOR)}) || ".join(f"coalesce({name}, '')" for name in IDS)
+    names = f"concat_ws(chr({ord(ITEM_SEPARATOR)}), {', '.join(IDS)})"
     columns = ", ".join(name for name in _COLUMNS if name != "timestamp")
     paths = "['$.node_id', '$.trace_id', '$.caused_by']"
     return f"""
@@ -500,30 +525,27 @@ def events_sql(lines: str, sources: str, start: date, *, doubt: bool = True) -> 
             metadata = '{{}}' or (not has_unknown and regexp_full_match(metadata, '{_SAFE_METADATA}')) as is_safe_metadata
         from fl_found p join {sources} s using (file_no)),
     fl_names as (
-        select *, {names} as names, coalesce(event_time < timestamp '{start}' or event_time > received + interval 1 day, true) as has_clock_skew
+        select *, {names} as names, case when not is_safe_metadata then json_keys(metadata) end as keys, coalesce(event_time < timestamp '{start}' or event_time > received + interval 1 day, true) as has_clock_skew
         from fl_events)
     select file_no, line_no, row_no, is_trace, has_clock_skew, coalesce(event_time, received) as timestamp, {columns}, coalesce(is_suspect, true)
-            or case when is_safe_metadata then false else list_unique(json_keys(metadata)) < len(json_keys(metadata)) end as is_suspect,
+            or case when keys is null then false else list_unique(keys) < len(keys) end as is_suspect,
         case when not regexp_full_match(names, '{_SAFE_NAMES}') then names end as names,
-        case when not is_safe_metadata then json_keys(metadata) end as keys, case when not is_safe_metadata then json_extract_string(metadata, '$.*') end as items,
+        keys, case when not is_safe_metadata then json_extract_string(metadata, '$.*') end as items,
         case when has_clock_skew then greatest(received::date, date '{start}') else event_time::date end as event_date
     from fl_names"""  # noqa: S608 - constants and names of our own only
 
 
 def rule_sets_sql(items: str) -> str:
     """Return a SELECT of `items`, a relation of (`item_no`, `item`), with the `rule_set` that each needs, without those that need none."""
-    numbers, tags = _of(_NUMBERS), [rule.hint for rule in RULES if rule not in RULE_SETS[4]]
-    rare = [rule.hint for rule in RULE_SETS[4] if rule not in (*RULE_SETS[2], _WORD_RULE, _KEY_RULE)]
-    has = {
-        "tag": _matches("item", tags),
-        "rare": f"{_matches('item', rare)} or {_has('item', [_WORD_RULE])}",
-        "key": _has("item", [_KEY_RULE]),
-        "number": _has("item", numbers),
-    }
-    has["common"] = _matches("item", (rule.hint for rule in RULE_SETS[1]))
-    return f"""select item_no, item, case when has_tag then 5 when has_rare or (has_key and has_number) then 4 when has_key then 3 when has_number then 2 else 1 end as rule_set
-        from (select *, {", ".join(f"{test} as has_{name}" for name, test in has.items())} from {items} where not regexp_full_match(item, '{_SAFE_ITEM}'))
-        where has_tag or has_rare or has_key or has_number or has_common"""  # noqa: S608 - our own names
+    numbers, tags = _of(_NUMBERS), [rule.hint for rule in RULES if rule not in RULE_SETS[5]]
+    rare = [rule.hint for rule in RULE_SETS[5] if rule not in (*RULE_SETS[4], _WORD_RULE)]
+    secret = f"""case when {_matches("item", [*tags, *rare, _WORD_RULE.hint])} then
+        case when {_matches("item", tags)} then 6 when {_matches("item", rare)} then 5 when {_has("item", [_WORD_RULE])} then 5 else 0 end else 0 end"""
+    has = {"key": _has("item", [_KEY_RULE]), "number": _has("item", numbers), "common": _matches("item", (rule.hint for rule in RULE_SETS[1]))}
+    return f"""select item_no, item, case when secret > 0 then secret when has_key and has_number then 4 when has_key then 3 when has_number then 2 else 1 end as rule_set
+        from (select *, {secret} as secret, {", ".join(f"{test} as has_{name}" for name, test in has.items())}
+            from {items} where not regexp_full_match(item, '{_SAFE_ITEM}'))
+        where secret > 0 or has_key or has_number or has_common"""  # noqa: S608 - our own names
 
 
 def redacted_sql(items: str, rule_set: int) -> str:

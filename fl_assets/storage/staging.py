@@ -26,6 +26,7 @@ from fl_assets.domain.telemetry import (
     BadLine,
     events_sql,
     excerpt_source,
+    has_loose_comma,
     read_line,
     redact_event,
     redacted_sql,
@@ -114,6 +115,8 @@ class Stager:
     def _read(self, batch: pa.Table, *, doubt: bool = True) -> tuple[pa.Table, list[tuple[int, int, bytes]]]:
         """Return the events of a batch, redacted, and its lines that are suspect: (file_no, line_no, line)."""
         batch = batch.append_column("row_no", pa.array(np.arange(len(batch), dtype=np.int64)))
+        if doubt:
+            batch = batch.append_column("has_loose_comma", pa.chunked_array([pa.array(has_loose_comma(chunk)) for chunk in batch["line"].chunks], pa.bool_()))
         events = self._run("fl_read_lines" if doubt else "fl_read_again", batch, lambda given: events_sql(given, "fl_sources", self._start, doubt=doubt))
         if len(events) != len(batch):
             message = f"{len(batch)} lines became {len(events)} events: some were lost"

@@ -17,6 +17,7 @@ from fl_assets.domain.telemetry import (
     BadLine,
     event_day,
     excerpt,
+    has_loose_comma,
     parse_time,
     parsed_sql,
     read_line,
@@ -29,13 +30,14 @@ SECRET = b"k" * 32
 
 def parsed(*lines: bytes, doubt: bool = True) -> list[dict]:
     """What the SQL makes of lines."""
-    numbers = list(range(len(lines)))
+    numbers, texts = list(range(len(lines))), pa.array(list(lines), pa.binary()).cast(pa.string())
     table = pa.table(
         {
+            "has_loose_comma": pa.array(has_loose_comma(texts)),
             "file_no": pa.array([0] * len(lines), pa.int32()),
             "line_no": pa.array(numbers, pa.int64()),
             "row_no": pa.array(numbers, pa.int64()),
-            "line": pa.array(list(lines), pa.binary()).cast(pa.string()),
+            "line": texts,
         }
     )
     connection = _connection()
@@ -48,6 +50,12 @@ def parsed(*lines: bytes, doubt: bool = True) -> list[dict]:
         .to_arrow_table()
         .to_pylist()
     )
+
+
+@given(st.lists(st.text(alphabet='{},] ["a', max_size=12), max_size=6), st.integers(0, 3))
+def test_a_comma_before_a_bracket_is_found_in_whichever_line_it_is(rests, skipped):
+    lines = pa.array(["{" + rest for rest in rests], pa.string())[skipped:]
+    assert list(has_loose_comma(lines)) == [any(loose in line for loose in (",}", ", }", ",]", ", ]")) for line in lines.to_pylist()]
 
 
 @lru_cache(maxsize=1)
