@@ -2,17 +2,22 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+from datetime import timedelta
 
 import pytest
 
 from fl_assets.domain.settings import PREFIX
 from fl_assets.storage.duckdb_engine import DuckDBEngine
 from fl_assets.storage.lake import ForeignKeyError
+from fl_assets.storage.workspace import Workspace
 from fl_assets_tests.conftest import DAYS, LAST_DAY, coordinator_in, settings_in
-from fl_assets_tests.faults.whole import assert_whole, ids_in
+from fl_assets_tests.faults.whole import assert_lake, assert_whole, ids_in
 from fl_assets_tests.s3 import BUCKET, needs_s3, s3_server
+
+remote_lake = pytest.importorskip("fl_assets.storage.remote_lake", reason="obstore is not installed (the extra [object-storage])", exc_type=ImportError)
 
 RUN = """
 import sys
@@ -105,3 +110,82 @@ def test_a_lake_takes_no_pseudonyms_of_another_key(tmp_path):
     shutil.copyfile(one.data_path / "pseudonym.key", two.data_path / "pseudonym.key")
     assert DuckDBEngine(two).ingest().events == 0
     assert (one.data_path / "pseudonym.key").read_bytes().hex() not in (tmp_path / "lake" / "pseudonym.check").read_text()
+
+
+DYING = """
+import os, signal, sys
+from fl_assets.domain.settings import FederatedLearningConfig
+from fl_assets.storage import remote_lake
+from fl_assets.storage.workspace import Workspace
+remote_lake.LEASE_SECS = 1.0
+left = int(sys.argv[1])
+def dying(real, is_after):
+    def call(self, key, *given, **named):
+        global left
+        left -= not key.startswith(("lease", "probe"))
+        if left == 0 and not is_after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        done = real(self, key, *given, **named)
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return done
+    return call
+for name in ("put", "upload"):
+    setattr(remote_lake.Objects, name, dying(getattr(remote_lake.Objects, name), sys.argv[2] == "after"))
+Workspace(FederatedLearningConfig.from_env()).ingest()
+"""
+"""Ingests, and dies before or after the n-th request that writes to the store; the first one is the mark of the key."""
+
+
+@pytest.mark.faults
+@needs_s3
+def test_killed_at_any_request_to_the_store_each_day_is_old_or_new_and_no_event_is_lost_or_twice(fleet, tmp_path, s3):
+    settings = settings_in(tmp_path / "machine", telemetry_path=fleet, lake_path=s3)
+    settings.data_path.mkdir()
+    (settings.data_path / "pseudonym.key").write_bytes(b"k" * 32)
+    reader = Workspace(settings_in(tmp_path / "reader", telemetry_path=fleet, lake_path=s3))
+    ended = []
+    for number, moment in [(2, "before"), (2, "after"), (3, "after"), (4, "before"), (4, "after"), (5, "after"), (9, "after"), (1000, "never")]:
+        command = [sys.executable, "-W", "ignore", "-c", DYING, str(number), moment]
+        ended.append(subprocess.run(command, env=names_only(settings), capture_output=True, text=True, timeout=300))
+        reader.lake.refresh()
+        assert_whole(reader, is_at_rest=False)
+    assert [one.returncode for one in ended] == [-signal.SIGKILL] * (len(ended) - 1) + [0], ended[-1].stderr
+    assert_lake(settings.lake_folder, ids_in(fleet))
+    alone = DuckDBEngine(settings_in(tmp_path / "alone", telemetry_path=fleet))
+    alone.settings.data_path.mkdir()
+    shutil.copyfile(settings.data_path / "pseudonym.key", alone.settings.data_path / "pseudonym.key")
+    alone.ingest()
+    for day in DAYS:
+        for table in ("raw_traces", "conversation_logs"):
+            kept, wanted = (lake.manifest(table, day) for lake in (reader.lake, alone.lake))
+            assert (kept.rows, kept.content_hash) == (wanted.rows, wanted.content_hash)
+            assert reader.lake.verify(table, day) == []
+
+
+@pytest.mark.faults
+@needs_s3
+def test_a_lake_in_a_bucket_is_verified_expires_and_comes_back_to_an_empty_data_folder(fleet, tmp_path, instance, s3, monkeypatch):
+    coordinator = coordinator_in(tmp_path / "one", instance, telemetry_path=fleet, lake_path=s3)
+    coordinator.backfill(DAYS[0], LAST_DAY)
+    space = coordinator.workspace
+    assert_whole(space, ids_in(fleet))
+    counted = {table: space.warehouse.rows(f"select count(*) as n from {table}")[0]["n"] for table in ("raw_traces", "failure_signatures", "playbooks")}
+    assert all(counted.values())
+
+    shutil.rmtree(space.settings.lake_folder)
+    space.settings.warehouse_path.unlink()
+    again = coordinator_in(tmp_path / "one", instance, telemetry_path=fleet, lake_path=s3, retention_days=7).workspace
+    again.rebuild()
+    assert {table: again.warehouse.rows(f"select count(*) as n from {table}")[0]["n"] for table in counted} == counted
+    assert [problem for day in DAYS for problem in again.lake.verify("raw_traces", day)] == []
+
+    expired = again.expire(LAST_DAY, today=DAYS[2] + timedelta(days=8))
+    assert expired == DAYS[:3]
+    assert_whole(again)
+    monkeypatch.setattr(remote_lake, "GRACE", timedelta(0))
+    (again.settings.lake_folder / "swept").unlink(missing_ok=True)
+    again.ingest()
+    stored = {one.key.split("/")[1] for one in again.lake.remote.objects.listed("raw_traces") if one.key.endswith(".parquet")}
+    assert stored == {f"event_date={day}" for day in DAYS[3:]}, "rows of days that expired are nowhere"
+    assert again.lake.manifest("raw_traces", DAYS[0]).is_expired

@@ -41,14 +41,15 @@ def assert_whole(space: Workspace, expected: dict[tuple[str, int], str] | None =
         expected: what `ids_in` found; each is stored, or its line is in quarantine. None where nobody knows.
         is_at_rest: whether something has run to its end since the fault; until then, what was begun may lie about, and nothing may be there at all.
     """
-    _assert_lake(space.settings.lake_folder, expected, is_at_rest=is_at_rest)
+    assert_lake(space.settings.lake_folder, expected, is_at_rest=is_at_rest)
     if is_at_rest or space.settings.warehouse_path.exists():
         with space.warehouse.session():
             pass  # a first look mends what a crash left behind
         assert_warehouse(space.settings.warehouse_path, is_at_rest=is_at_rest)
 
 
-def _assert_lake(root: Path, expected: dict[tuple[str, int], str] | None, *, is_at_rest: bool) -> None:
+def assert_lake(root: Path, expected: dict[tuple[str, int], str] | None, *, is_at_rest: bool = True) -> None:
+    """Assert that a lake's folder is whole; arguments as of `assert_whole`."""
     ids: list[str] = []
     refused: set[tuple[str, int]] = set()
     for table in LAKE_TABLES:
