@@ -32,7 +32,7 @@ import pandas as pd
 from fl_assets.domain import evidence
 from fl_assets.domain.analysis import analyse
 from fl_assets.domain.calibration import calibrate, outcomes, reliability
-from fl_assets.domain.confidence import assess
+from fl_assets.domain.confidence import Counts, assess
 from fl_assets.domain.settings import FederatedLearningConfig
 from fl_assets.domain.simulation import DEFAULT_END, simulate_counts
 from fl_assets.storage.simulator import simulate
@@ -166,7 +166,7 @@ def measure(fleet: Fleet, tally: Tally, backs: tuple[int, ...] = DAYS_BEFORE_END
         day = fleet.end - timedelta(days=back)
         said = judge(fleet.counts, fleet.reporting, day, fleet.window_days)
         near = fleet.counts[fleet.counts["event_date"] >= pd.Timestamp(day - timedelta(days=fleet.window_days))]
-        said = said.merge(outcomes(near, day=day, window_days=fleet.window_days).astype({"pattern_id": str}), on="pattern_id", how="left")
+        said = said.merge(outcomes(Counts.of(near), day=day, window_days=fleet.window_days).astype({"pattern_id": str}), on="pattern_id", how="left")
         said["shape"] = fleet.shapes.reindex(said["pattern_id"]).to_numpy()
         said["history"] = DAYS - back
         tally.rows.append(said)
@@ -176,8 +176,8 @@ def measure(fleet: Fleet, tally: Tally, backs: tuple[int, ...] = DAYS_BEFORE_END
 def judge(counts: pd.DataFrame, reporting: pd.DataFrame, day: date, window_days: int) -> pd.DataFrame:
     """Assess one day as the asset does, and add what makes a pattern actionable, for us and for the original."""
     counts = counts[counts["event_date"].between(pd.Timestamp(day - timedelta(days=27)), pd.Timestamp(day))]
-    calibration = calibrate(counts, reporting, day=day, window_days=window_days)
-    said = assess(counts, reporting, day=day, window_days=window_days, calibration=calibration, false_discovery_rate=FDR)
+    calibration = calibrate(Counts.of(counts), reporting, day=day, window_days=window_days)
+    said = assess(Counts.of(counts), reporting, day=day, window_days=window_days, calibration=calibration, false_discovery_rate=FDR)
     said["pattern_id"] = said["pattern_id"].astype(str)
     failed = counts[(counts["failures"] > 0) & (counts["event_date"] > pd.Timestamp(day - timedelta(days=window_days)))].astype({"pattern_id": str})
     today = failed[failed["event_date"] == pd.Timestamp(day)].groupby("pattern_id")

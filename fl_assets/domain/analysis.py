@@ -75,7 +75,7 @@ def analyse(
     day, days = window.day, len(window.days)
     calibration = calibrate(by_node, reported, day=day, window_days=days)
     beliefs = assess(by_node, reported, day=day, window_days=days, calibration=calibration, false_discovery_rate=false_discovery_rate)
-    hidden = unpublished(by_node, history.summarised, summary_min_nodes)
+    hidden = unpublished(by_node.failures, history.summarised, summary_min_nodes)
     patterns, members = (frame[~frame["pattern_id"].isin(hidden)] for frame in (patterns, members))
     patterns = patterns.merge(beliefs, on="pattern_id", how="left", validate="one_to_one")
     signal_of = dict(zip(talk["pattern_id"], talk["message_id"].str.split("|").str[0], strict=True))

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
 
-from fl_assets.domain.confidence import HISTORY_DAYS, Fleet
+from fl_assets.domain.confidence import HISTORY_DAYS, Counts, Fleet
 
 REPLAYED_DAYS = 14
 """Past days that a calibration is learned from."""
@@ -63,7 +63,7 @@ class ReliabilityReport:
     bins: pd.DataFrame
 
 
-def outcomes(counts: pd.DataFrame, *, day: date, window_days: int) -> pd.DataFrame:
+def outcomes(counts: Counts, *, day: date, window_days: int) -> pd.DataFrame:
     """Say which patterns of `day` came true on the day after: on two nodes, at no less than half the rate of the window.
 
     Args:
@@ -74,12 +74,12 @@ def outcomes(counts: pd.DataFrame, *, day: date, window_days: int) -> pd.DataFra
     Returns:
         `pattern_id, happened`, by pattern_id, without the patterns that had no failure in the window or no call on the day after.
     """
-    fleet = Fleet(counts, counts[["event_date", "node_id", "calls"]], day=day + timedelta(days=1), window_days=window_days)
+    fleet = Fleet(counts, counts.reporting(), day=day + timedelta(days=1), window_days=window_days)
     happened, known = fleet.outcome(1)
     return pd.DataFrame({"pattern_id": fleet.patterns[known], "happened": happened[known]})
 
 
-def replay(counts: pd.DataFrame, reporting: pd.DataFrame, *, day: date, window_days: int, days: int = REPLAYED_DAYS) -> pd.DataFrame:
+def replay(counts: Counts, reporting: pd.DataFrame, *, day: date, window_days: int, days: int = REPLAYED_DAYS) -> pd.DataFrame:
     """Assess the days before `day` again, each from what was known by its end, and say what came true.
 
     Args:
@@ -95,7 +95,7 @@ def replay(counts: pd.DataFrame, reporting: pd.DataFrame, *, day: date, window_d
     return _replayed(Fleet(counts, reporting, day=day, window_days=window_days), day, days, with_confidence=True)
 
 
-def calibrate(counts: pd.DataFrame, reporting: pd.DataFrame, *, day: date, window_days: int, days: int = REPLAYED_DAYS) -> Calibration:
+def calibrate(counts: Counts, reporting: pd.DataFrame, *, day: date, window_days: int, days: int = REPLAYED_DAYS) -> Calibration:
     """Learn the calibration to `assess` a day with, from the days before it; arguments as for `replay`."""
     pairs = _replayed(Fleet(counts, reporting, day=day, window_days=window_days), day, days, with_confidence=False)
     return fit(pairs["confidence_raw"].to_numpy(), pairs["happened"].to_numpy())

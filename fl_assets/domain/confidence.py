@@ -95,6 +95,67 @@ class FleetPrior:
 
 
 @dataclass(frozen=True)
+class Counts:
+    """Failures of each pattern by node and day, and the calls that they are held against.
+
+    Patterns that fail in the same methods share the calls of that set, since a row for each pattern, node and day would not fit the memory of a large fleet.
+
+    Attributes:
+        failures: `pattern_id, event_date, node_id, failures, sessions`, only rows with failures.
+        calls: `set_id, event_date, node_id, calls`, only rows with calls.
+        set_of: `pattern_id, set_id`, one row a pattern.
+    """
+
+    failures: pd.DataFrame
+    calls: pd.DataFrame
+    set_of: pd.DataFrame
+
+    @classmethod
+    def of(cls, rows: pd.DataFrame) -> "Counts":
+        """Take apart rows of `pattern_id, event_date, node_id, failures, sessions, calls`, in any order.
+
+        Raises:
+            ValueError: when a column is missing.
+        """
+        _require("counts", rows, ["pattern_id", "event_date", "node_id", "failures", "sessions", "calls"])
+        rows = rows.assign(set_id=rows["pattern_id"])
+        failures, calls = rows[rows["failures"] > 0], rows[rows["calls"] > 0]
+        return cls(
+            failures[["pattern_id", "event_date", "node_id", "failures", "sessions"]],
+            calls[["set_id", "event_date", "node_id", "calls"]],
+            rows[["pattern_id", "set_id"]].drop_duplicates(),
+        )
+
+    def reporting(self) -> pd.DataFrame:
+        """Return `event_date, node_id, calls` of all rows."""
+        columns = ["event_date", "node_id", "calls"]
+        return pd.concat([self.calls[columns], self.failures.rename(columns={"failures": "calls"})[columns]], ignore_index=True)
+
+
+class _Rows:
+    """Values by owner, node and day, indexed once and read as cubes; older than the history or after the day is left out."""
+
+    def __init__(self, frame: pd.DataFrame, owners: pd.Index, owner: str, names: tuple[str, ...], nodes: pd.Index, day: date) -> None:
+        age, kept = _ages(frame["event_date"], day)
+        number = owners.get_indexer(frame[owner])
+        kept = kept[number[kept] >= 0]
+        kept = kept[np.argsort(number[kept], kind="stable")]
+        self._nodes = len(nodes)
+        self._node, self._day = nodes.get_indexer(frame["node_id"])[kept], HISTORY_DAYS - 1 - age[kept]
+        self._values = [frame[name].to_numpy(dtype=float)[kept] for name in names]
+        self._first = np.concatenate([[0], np.cumsum(np.bincount(number[kept], minlength=len(owners)))])
+
+    def cubes(self, owners: np.ndarray) -> list[np.ndarray]:
+        """Return each value of some owners, (owners, nodes, days)."""
+        spans = [np.arange(self._first[owner], self._first[owner + 1]) for owner in owners]
+        taken = np.concatenate([np.zeros(0, dtype=np.int64), *spans])
+        place = np.repeat(np.arange(owners.size), [span.size for span in spans])
+        shape = (owners.size, self._nodes, HISTORY_DAYS)
+        cell = (place * self._nodes + self._node[taken]) * HISTORY_DAYS + self._day[taken]
+        return [np.bincount(cell, weights=values[taken], minlength=int(np.prod(shape))).reshape(shape) for values in self._values]
+
+
+@dataclass(frozen=True)
 class _Cube:
     """Counts of some patterns by node and day, (patterns, nodes, days), and what each day gives on its own; the last day is the analysed one."""
 
@@ -155,12 +216,12 @@ class _Facts:
 
 
 def assess(
-    counts: pd.DataFrame, reporting: pd.DataFrame, *, day: date, window_days: int, calibration: "Calibration | None" = None, false_discovery_rate: float = 0.1
+    counts: Counts, reporting: pd.DataFrame, *, day: date, window_days: int, calibration: "Calibration | None" = None, false_discovery_rate: float = 0.1
 ) -> pd.DataFrame:
     """Say for every pattern how it moves, how likely it is to go on, and whether it stands out.
 
     Args:
-        counts: `pattern_id, event_date, node_id, failures, sessions, calls`, one row a pattern, day and node with calls or failures, in any order.
+        counts: failures of each pattern by node and day, and calls.
         reporting: `event_date, node_id, calls`: all that each node reported; a node without a row on a day was silent.
         day: the analysed day; rows after it are ignored.
         window_days: days analysed together, ending with `day`.
@@ -172,7 +233,7 @@ def assess(
         the model says; `confidence` is that after recalibration and after the ceiling for what only one node supports.
 
     Raises:
-        ValueError: when a column is missing, or `window_days` or `false_discovery_rate` is out of range.
+        ValueError: when a column of `reporting` is missing, or `window_days` or `false_discovery_rate` is out of range.
     """
     if not 0 < false_discovery_rate < 1:
         message = f"false_discovery_rate={false_discovery_rate}: must lie between 0 and 1"
@@ -204,23 +265,21 @@ def discoveries(p_values: np.ndarray, rate: float, *, among: np.ndarray) -> np.n
 class Fleet:
     """Counts of all patterns up to one day, indexed once and read as cubes of a bounded number of cells."""
 
-    def __init__(self, counts: pd.DataFrame, reporting: pd.DataFrame, *, day: date, window_days: int) -> None:
+    def __init__(self, counts: Counts, reporting: pd.DataFrame, *, day: date, window_days: int) -> None:
         if not 1 <= window_days <= HISTORY_DAYS:
             message = f"window_days={window_days}: must lie between 1 and {HISTORY_DAYS}"
             raise ValueError(message)
-        _require("counts", counts, ["pattern_id", "event_date", "node_id", "failures", "sessions", "calls"])
         _require("reporting", reporting, ["event_date", "node_id", "calls"])
         self.window = window_days
-        pattern, patterns = pd.factorize(counts["pattern_id"], sort=True)
-        node, nodes = pd.factorize(counts["node_id"], sort=True)
-        self.patterns, self._nodes = pd.Index(patterns), len(nodes)
-        age, kept = _ages(counts["event_date"], day)
-        kept = kept[np.argsort(pattern[kept], kind="stable")]
-        self._node, self._day = node[kept], HISTORY_DAYS - 1 - age[kept]
-        self._values = {name: counts[name].to_numpy(dtype=float)[kept] for name in ("failures", "sessions", "calls")}
-        self._first = np.concatenate([[0], np.cumsum(np.bincount(pattern[kept], minlength=len(patterns)))])
+        set_of = counts.set_of.sort_values("pattern_id")
+        self.patterns = pd.Index(set_of["pattern_id"])
+        self._set_of, sets = pd.factorize(set_of["set_id"])
+        nodes = pd.Index(pd.concat([counts.failures["node_id"], counts.calls["node_id"]]).unique()).sort_values()
+        self._nodes = len(nodes)
+        self._failed = _Rows(counts.failures, self.patterns, "pattern_id", ("failures", "sessions"), nodes, day)
+        self._called = _Rows(counts.calls, pd.Index(sets), "set_id", ("calls",), nodes, day)
         age, kept = _ages(reporting["event_date"], day)
-        reporter = pd.Index(nodes).get_indexer(reporting["node_id"])[kept]
+        reporter = nodes.get_indexer(reporting["node_id"])[kept]
         heard = (reporter >= 0) & (reporting["calls"].to_numpy()[kept] > 0)
         self._reporting = np.zeros((self._nodes, HISTORY_DAYS), dtype=bool)
         self._reporting[reporter[heard], HISTORY_DAYS - 1 - age[kept][heard]] = True
@@ -291,15 +350,10 @@ class Fleet:
             yield self._cube(np.arange(start, min(start + block, len(self.patterns))))
 
     def _cube(self, rows: np.ndarray) -> _Cube:
-        spans = [np.arange(self._first[row], self._first[row + 1]) for row in rows]
-        taken = np.concatenate([np.zeros(0, dtype=np.int64), *spans])
-        place = np.repeat(np.arange(rows.size), [span.size for span in spans])
-        shape = (rows.size, self._nodes, HISTORY_DAYS)
-        cell = (place * self._nodes + self._node[taken]) * HISTORY_DAYS + self._day[taken]
-        failures, sessions, calls = (
-            np.bincount(cell, weights=self._values[name][taken], minlength=int(np.prod(shape))).reshape(shape) for name in ("failures", "sessions", "calls")
-        )
-        return _Cube(failures, np.clip(sessions, np.minimum(failures, 1.0), failures), np.maximum(calls, failures), self._reporting)
+        failures, sessions = self._failed.cubes(rows)
+        sets, of_row = np.unique(self._set_of[rows], return_inverse=True)
+        (calls,) = self._called.cubes(sets)
+        return _Cube(failures, np.clip(sessions, np.minimum(failures, 1.0), failures), np.maximum(calls[of_row], failures), self._reporting)
 
 
 def _require(name: str, frame: pd.DataFrame, columns: list[str]) -> None:

@@ -14,6 +14,7 @@ from datetime import date, timedelta
 import numpy as np
 import pandas as pd
 
+from fl_assets.domain.confidence import Counts
 from fl_assets.domain.nodes import USUAL_DAYS
 from fl_assets.domain.signatures import NOISE_BUCKET, NOISE_WIDTH
 
@@ -77,7 +78,7 @@ def conversation_patterns(signals: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def counts(grouped: pd.DataFrame, signatures: pd.DataFrame, totals: pd.DataFrame, signals: pd.DataFrame, day: date, days: int = HORIZON_DAYS) -> pd.DataFrame:
+def counts(grouped: pd.DataFrame, signatures: pd.DataFrame, totals: pd.DataFrame, signals: pd.DataFrame, day: date, days: int = HORIZON_DAYS) -> Counts:
     """Return failures and calls of each pattern by node and day.
 
     The calls are those to the (service, method) pairs in which the pattern failed within these days, so that a rate means the same thing on all of them.
@@ -91,8 +92,7 @@ def counts(grouped: pd.DataFrame, signatures: pd.DataFrame, totals: pd.DataFrame
         days: Days, ending with `day`, that count.
 
     Returns:
-        `pattern_id, event_date, node_id, failures, sessions, calls`, ordered by the first three; only rows with calls or failures. For a conversation pattern
-        the calls are conversations.
+        Each of its frames ordered by all but the counts. For a conversation pattern the calls are conversations.
 
     Raises:
         ValueError: when a signature names a message that is in no pattern.
@@ -102,19 +102,18 @@ def counts(grouped: pd.DataFrame, signatures: pd.DataFrame, totals: pd.DataFrame
     return _counts(events, _call_rows(totals, signals, first_day, day))
 
 
-def unpublished(by_node: pd.DataFrame, summarised: pd.DataFrame, min_nodes: int) -> set[str]:
+def unpublished(failing: pd.DataFrame, summarised: pd.DataFrame, min_nodes: int) -> set[str]:
     """Return the patterns that only summaries tell of, on fewer than `min_nodes` nodes: what they say could be the business of one node alone.
 
     Args:
-        by_node: `pattern_id, event_date, node_id, failures`, as `counts` gives them.
+        failing: `pattern_id, event_date, node_id` of the failures, as `counts` gives them.
         summarised: `event_date, node_id`: what is known of a node's day from its summary.
-        min_nodes: nodes that must have had the pattern within the days of `by_node`.
+        min_nodes: nodes that must have had the pattern within those days.
     """
-    failing = by_node[by_node["failures"] > 0]
     told = set(zip(pd.to_datetime(summarised["event_date"]), summarised["node_id"], strict=True))
     is_told = np.array([key in told for key in zip(failing["event_date"], failing["node_id"], strict=True)], dtype=bool)
     nodes = failing.groupby("pattern_id")["node_id"].nunique()
-    return set(nodes.index[nodes < min_nodes]) - set(failing.loc[~is_told, "pattern_id"])
+    return set(nodes[nodes < min_nodes].index) - set(failing.loc[~is_told, "pattern_id"])
 
 
 def reporting(totals: pd.DataFrame, signals: pd.DataFrame, day: date, days: int = HORIZON_DAYS) -> pd.DataFrame:
@@ -161,23 +160,27 @@ def summarise(
     recent = set(_since(events, baseline_start)["pattern_id"])
     events = events[events["pattern_id"].isin(recent)]
     by_node = _counts(events, calls)
+    daily = _daily(by_node)
     patterns = pd.Index(sorted(recent), name="pattern_id", dtype="str")
 
-    in_window = _since(by_node, window_start)
-    before = _since(by_node.drop(index=in_window.index), baseline_start)
+    in_window, failing = _since(daily, window_start), _since(by_node.failures, window_start)
+    before = _since(daily[daily["event_date"] < pd.Timestamp(window_start)], baseline_start)
     window_events = _since(events, window_start)
     sums = in_window.groupby("pattern_id")[["failures", "sessions", "calls"]].sum().reindex(patterns, fill_value=0)
     base = before.groupby("pattern_id")[["failures", "calls"]].sum().reindex(patterns, fill_value=0)
-    node_sums = in_window.groupby(["pattern_id", "node_id"])["failures"].sum()
-    affected = node_sums[node_sums > 0].groupby("pattern_id").size().reindex(patterns, fill_value=0)
+    node_sums = failing.groupby(["pattern_id", "node_id"])["failures"].sum()
+    affected = node_sums.groupby("pattern_id").size().reindex(patterns, fill_value=0)
     loudest = node_sums.groupby("pattern_id").max().reindex(patterns, fill_value=0)
+    most_calls = _since(by_node.calls, window_start).groupby("set_id")["calls"].max()
+    most_calls = by_node.set_of.set_index("pattern_id")["set_id"].map(most_calls).reindex(patterns).fillna(0)
+    most_failures = failing.groupby("pattern_id")["failures"].max().reindex(patterns, fill_value=0)
 
     failures, attempts = sums["failures"].to_numpy(float), sums["calls"].to_numpy(float)
     rate = _ratio(failures, attempts, otherwise=0.0)
     rate_low, rate_high = wilson(failures, attempts)
     baseline_rate = _ratio(base["failures"].to_numpy(float), base["calls"].to_numpy(float))
     known = _known_messages(grouped, signals).set_index("pattern_id")[["kind", "template", "why_grouped", "messages"]].reindex(patterns)
-    series, series_calls = _series(by_node, patterns, day)
+    series, series_calls = _series(daily, patterns, day)
     reported = reporting(totals, signals, day, window_days)
     expected = reporting(totals, signals, day, window_days + USUAL_DAYS)
     quantiles = _latency(events, calls, window_start, patterns)
@@ -209,7 +212,7 @@ def summarise(
             "series": series,
             "series_calls": series_calls,
             **quantiles,
-            "peak_calls_per_node": in_window.groupby("pattern_id")["calls"].max().reindex(patterns, fill_value=0),
+            "peak_calls_per_node": np.maximum(most_calls, most_failures).astype("int64"),
             "exemplar_trace_ids": _exemplars(window_events, events, patterns),
             "messages": known["messages"],
             "why_grouped": known["why_grouped"],
@@ -337,19 +340,28 @@ def _pair_sets(events: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     return pairs[["pattern_id", "set_id"]].drop_duplicates(), pairs[["set_id", *_PAIR]].drop_duplicates()
 
 
-def _counts(events: pd.DataFrame, calls: pd.DataFrame) -> pd.DataFrame:
-    """Failures and calls by pattern, day and node; calls are never fewer than failures (noised summaries may say so)."""
-    keys = ["pattern_id", "event_date", "node_id"]
+def _counts(events: pd.DataFrame, calls: pd.DataFrame) -> Counts:
+    """Failures by pattern, day and node, and calls by set of methods, day and node."""
+    keys = ["event_date", "node_id"]
     of_pattern, of_set = _pair_sets(events)
-    set_calls = of_set.merge(calls[[*_PAIR, "event_date", "node_id", "calls"]], on=_PAIR)
-    set_calls = set_calls.groupby(["set_id", "event_date", "node_id"], as_index=False)["calls"].sum()
-    attempted = of_pattern.merge(set_calls, on="set_id")[[*keys, "calls"]]
-    failed = events.groupby(keys, as_index=False)[["failures", "sessions"]].sum()
-    both = attempted.merge(failed, on=keys, how="outer")
-    both = both.assign(**{name: both[name].fillna(0).astype("int64") for name in ("failures", "sessions", "calls")})
-    both = both.assign(calls=both[["calls", "failures"]].max(axis=1))
-    both = both[both["calls"] > 0]
-    return both.sort_values(keys, ignore_index=True)[[*keys, "failures", "sessions", "calls"]]
+    attempted = of_set.merge(calls[[*_PAIR, *keys, "calls"]], on=_PAIR).groupby(["set_id", *keys], as_index=False)["calls"].sum()
+    attempted = attempted[attempted["calls"] > 0]
+    failed = events.groupby(["pattern_id", *keys], as_index=False)[["failures", "sessions"]].sum()
+    failed = failed[failed["failures"] > 0]
+    is_known = of_pattern["pattern_id"].isin(failed["pattern_id"]) | of_pattern["set_id"].isin(attempted["set_id"])
+    return Counts(failed, attempted, of_pattern[is_known])
+
+
+def _daily(counts: Counts) -> pd.DataFrame:
+    """Failures, sessions and calls by pattern and day; on no node are calls fewer than failures (noised summaries may say so)."""
+    keys = ["pattern_id", "event_date"]
+    known = counts.failures.merge(counts.set_of, on="pattern_id").merge(counts.calls, on=["set_id", "event_date", "node_id"], how="left")
+    known = known.assign(beyond=(known["failures"] - known["calls"].fillna(0)).clip(lower=0))
+    failed = known.groupby(keys, as_index=False)[["failures", "sessions", "beyond"]].sum()
+    attempted = counts.set_of.merge(counts.calls.groupby(["set_id", "event_date"], as_index=False)["calls"].sum(), on="set_id")
+    both = attempted.merge(failed, on=keys, how="outer").fillna({"failures": 0, "sessions": 0, "beyond": 0, "calls": 0})
+    both = both.assign(calls=both["calls"] + both["beyond"]).astype(dict.fromkeys(("failures", "sessions", "calls"), "int64"))
+    return both[[*keys, "failures", "sessions", "calls"]]
 
 
 def _ratio(above: np.ndarray, below: np.ndarray, otherwise: float = np.nan) -> np.ndarray:
@@ -368,10 +380,10 @@ def _peer_rate(events: pd.DataFrame, calls: pd.DataFrame, window_start: date, su
     return np.clip(_ratio(others, sums["calls"].to_numpy(float), otherwise=0.0), 0.0, 1.0)
 
 
-def _series(by_node: pd.DataFrame, patterns: pd.Index, day: date) -> tuple[pd.Series, pd.Series]:
+def _series(by_day: pd.DataFrame, patterns: pd.Index, day: date) -> tuple[pd.Series, pd.Series]:
     """Failures and calls of each of the last days, oldest first."""
     days = pd.date_range(end=pd.Timestamp(day), periods=SERIES_DAYS, freq="D").as_unit("us")
-    daily = by_node.groupby(["pattern_id", "event_date"])[["failures", "calls"]].sum()
+    daily = by_day.set_index(["pattern_id", "event_date"])[["failures", "calls"]]
     grid = daily.reindex(pd.MultiIndex.from_product([patterns, days], names=["pattern_id", "event_date"]), fill_value=0)
     shape = (len(patterns), SERIES_DAYS)
     return tuple(pd.Series(grid[name].to_numpy("int64").reshape(shape).tolist(), index=patterns, dtype=object) for name in ("failures", "calls"))  # ty: ignore

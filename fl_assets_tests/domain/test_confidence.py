@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import false_discovery_control
 
-from fl_assets.domain.confidence import COLUMNS, assess, discoveries
+from fl_assets.domain import confidence
+from fl_assets.domain.confidence import COLUMNS, Counts, discoveries
 
 DAY = date(2026, 3, 31)
 THRESHOLD = 0.7
@@ -33,6 +34,10 @@ def frames(patterns: dict[str, np.ndarray], calls: int = CALLS) -> tuple[pd.Data
     )
     reporting = counts.groupby(["event_date", "node_id"], as_index=False)["calls"].max()
     return counts, reporting
+
+
+def assess(counts: pd.DataFrame, reporting: pd.DataFrame, **given) -> pd.DataFrame:
+    return confidence.assess(Counts.of(counts), reporting, **given)
 
 
 def noise(days: int, seed: int = 0, patterns: int = 20) -> dict[str, np.ndarray]:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fl_assets.domain.confidence import Counts, assess
 from fl_assets.domain.evidence import BUCKET_BASE, conversation_patterns, counts, quantile, reporting, summarise, wilson
 
 DAY = date(2026, 11, 20)
@@ -88,13 +89,18 @@ def _plain(frame: pd.DataFrame) -> list:
     return json.loads(frame.to_json(orient="split", date_format="iso"))["data"]
 
 
+def _parts(counted: Counts) -> tuple[pd.DataFrame, ...]:
+    return counted.failures, counted.calls, counted.set_of
+
+
 @settings(deadline=None, max_examples=8)
 @given(seed=st.integers(0, 1000), shuffle=st.integers(0, 1000))
 def test_no_result_depends_on_the_order_of_rows(seed, shuffle):
     frames = _fleet(seed)
     shuffled = [frame.sample(frac=1, random_state=shuffle).reset_index(drop=True) for frame in frames]
     assert _plain(summarise(*frames, day=DAY, window_days=3)) == _plain(summarise(*shuffled, day=DAY, window_days=3))
-    assert _plain(counts(*frames, day=DAY)) == _plain(counts(*shuffled, day=DAY))
+    for ordered, mixed in zip(_parts(counts(*frames, day=DAY)), _parts(counts(*shuffled, day=DAY)), strict=True):
+        assert _plain(ordered) == _plain(mixed)
     assert _plain(reporting(*frames[2:], day=DAY)) == _plain(reporting(*shuffled[2:], day=DAY))
 
 
@@ -163,10 +169,22 @@ def test_later_days_are_not_looked_at():
     assert _plain(summarise(*frames, day=then, window_days=2)) == _plain(summarise(*past, day=then, window_days=2))
 
 
+@settings(deadline=None, max_examples=8)
+@given(seed=st.integers(0, 1000), window_days=st.integers(1, 7))
+def test_patterns_that_share_their_calls_are_believed_as_if_each_had_its_own(seed, window_days):
+    frames = _fleet(seed)
+    shared, reported = counts(*frames, day=DAY), reporting(*frames[2:], day=DAY)
+    rows = shared.set_of.merge(shared.calls, on="set_id").merge(shared.failures, on=["pattern_id", "event_date", "node_id"], how="outer").fillna(0)
+    assert len(shared.calls) < len(rows)
+    own = Counts.of(rows.assign(calls=rows[["calls", "failures"]].max(axis=1)))
+    pd.testing.assert_frame_equal(assess(shared, reported, day=DAY, window_days=window_days), assess(own, reported, day=DAY, window_days=window_days))
+
+
 def test_a_node_that_reported_nothing_has_no_row():
     totals = _totals(_total(0, "a", 10, 1), _total(1, "b", 10, 0))
-    rows = counts(_grouped({"m1": "p1"}), _signatures(_signature(0, "a", "m1", 1)), totals, _signals(), DAY)
-    assert rows[["node_id", "failures", "calls"]].to_numpy().tolist() == [["b", 0, 10], ["a", 1, 10]]
+    counted = counts(_grouped({"m1": "p1"}), _signatures(_signature(0, "a", "m1", 1)), totals, _signals(), DAY)
+    assert counted.calls[["node_id", "calls"]].to_numpy().tolist() == [["b", 10], ["a", 10]]
+    assert counted.failures[["node_id", "failures"]].to_numpy().tolist() == [["a", 1]]
     assert reporting(totals, _signals(), DAY)[["node_id", "calls"]].to_numpy().tolist() == [["b", 10], ["a", 10]]
 
 
