@@ -199,8 +199,8 @@ class _SparkIngestion(Ingestion):
 
 
 def _divided(context: Any, sources: list[Source]) -> list[tuple[int, Source]]:
-    """Return files with their numbers, those that are more than a task's share as several parts; tasks count the lines of such files first."""
-    share = max(MIN_TASK_BYTES, min(TASK_BYTES, sum(map(weight_of, sources)) // context.defaultParallelism))
+    """Return files with their numbers, those that are more than a quarter of a core's share as several parts; tasks count the lines of such files first."""
+    share = max(MIN_TASK_BYTES, min(TASK_BYTES, sum(map(weight_of, sources)) // (4 * context.defaultParallelism)))
     ranges = [
         (number, source, begin, min(begin + share, source.size))
         for number, source in enumerate(sources)
