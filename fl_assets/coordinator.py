@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import dagster as dg
+import pyarrow as pa
 
 from fl_assets.automation import first_line, range_tags
 from fl_assets.definitions import defs
@@ -181,15 +182,21 @@ class FederatedLearningCoordinator:
         return [result for result in results if result]
 
     def _execute(self, job: str, **given: Any) -> dg.ExecuteInProcessResult:
-        """Run a job in this process, on the instance that was given, else on the home's, which is closed again: its handles would pile up, cycle by cycle."""
-        with nullcontext(self._instance) if self._instance else open_home(self.config) as instance:
-            return defs.resolve_job_def(job).execute_in_process(
-                instance=instance,
-                resources=resources(**_as_overrides(self.config)),
-                run_config={"loggers": {"console": {"config": {"log_level": self.log_level}}}},
-                raise_on_error=False,
-                **given,
-            )
+        """Run a job in this process, on the instance that was given, else on the home's.
+
+        What would pile up, cycle by cycle, is given back: the handles of the home, and the memory that Arrow's allocator keeps of threads that have ended.
+        """
+        try:
+            with nullcontext(self._instance) if self._instance else open_home(self.config) as instance:
+                return defs.resolve_job_def(job).execute_in_process(
+                    instance=instance,
+                    resources=resources(**_as_overrides(self.config)),
+                    run_config={"loggers": {"console": {"config": {"log_level": self.log_level}}}},
+                    raise_on_error=False,
+                    **given,
+                )
+        finally:
+            pa.default_memory_pool().release_unused()
 
     def _result_of(self, run_id: str, day: date) -> LearningCycleResult | None:
         rows = self.workspace.warehouse.rows("select * from learning_cycles where cycle_id = $id", {"id": CycleLog.cycle_id(run_id, day)})

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 from datetime import date, timedelta
-from statistics import median
+from statistics import linear_regression
 
 import orjson
 import pytest
@@ -22,6 +22,12 @@ pytestmark = pytest.mark.faults
 LAST = date(2026, 11, 14)
 DAYS = [LAST - timedelta(days=back) for back in range(29, -1, -1)]
 NODES, EVENTS_A_DAY, RETENTION_DAYS = 50, 1000, 7
+MB_A_DAY = 0.5
+"""By how much the process may grow from day to day in the second half: 180 MB in a year without a restart, less than half of what it takes anyway.
+
+Sums of 42 days are read, so that a day's own work grows until then, and what allocators keep of it varies by 2 MB (its standard deviation): a slope over 15 days is
+known to 0.12 MB a day. Arrow's pages of threads that had ended, and instances that were left open, each made it 1.5.
+"""
 MONTH = """
 import gc, json, os, sys
 from datetime import date
@@ -69,12 +75,10 @@ def test_case_48_after_a_month_of_fifty_nodes_memory_handles_and_disk_are_what_t
     (tmp_path / "figures.json").write_bytes(orjson.dumps(told))
     assert {row["status"] for row in told} <= {"completed", "gated"}
 
-    def at(name: str, first: int, last: int) -> float:
-        return median(row[name] for row in told[first:last])
-
-    assert at("rss_mb", 25, 30) < 1.1 * at("rss_mb", 14, 19)
-    assert at("handles", 25, 30) <= at("handles", 14, 19)
-    assert at("threads", 25, 30) <= at("threads", 14, 19)
+    first, second = told[5:15], told[15:]  # by the fifth day every module has been imported
+    assert linear_regression(range(15), [row["rss_mb"] for row in second]).slope < MB_A_DAY, [row["rss_mb"] for row in told]
+    for name in ("handles", "threads"):
+        assert max(row[name] for row in second) <= max(row[name] for row in first), name
     for name in ("lake", "results"):  # manifests, sums and results are kept for ever: a day's worth more each day, and no more
         assert told[29][name] - told[19][name] < 1.3 * (told[19][name] - told[9][name]), name
     week = [path for path in settings.lake_path.rglob("*.parquet") if "/raw_traces/" in str(path)]
