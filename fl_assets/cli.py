@@ -4,6 +4,7 @@ What goes here: arguments in, words out. What does not: anything a cycle does (`
 Imports of Dagster wait until a command needs them, so that `--help` is quick.
 """
 
+import gc
 import getpass
 import re
 from contextlib import contextmanager
@@ -504,10 +505,14 @@ def _settings() -> FederatedLearningConfig:
 
 def _coordinator(*, verbose: bool = False) -> "FederatedLearningCoordinator":
     """Return a coordinator with the settings of the environment, Dagster's own log silent unless asked for."""
+    config = _settings()
+    gc.disable()  # what is imported stays: looking through it again and again for garbage takes a third of the time of importing
     from fl_assets.coordinator import FederatedLearningCoordinator, open_home
 
-    config = _settings()
-    return FederatedLearningCoordinator(config, instance=open_home(config), log_level="INFO" if verbose else "CRITICAL")
+    coordinator = FederatedLearningCoordinator(config, instance=open_home(config), log_level="INFO" if verbose else "CRITICAL")
+    gc.freeze()
+    gc.enable()
+    return coordinator
 
 
 def _report(date_: datetime | None) -> "tuple[Workspace, Report]":

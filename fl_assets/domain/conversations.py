@@ -153,29 +153,34 @@ def _says(text: str, purpose: str) -> str:
     return f"regexp_matches({text}, {_quoted(lexicon(purpose))})"
 
 
-def _words(text: str) -> str:
-    """SQL for the distinct content words of a text; `replace`, mark by mark, is many times as fast as `translate` or an expression."""
-    stop_words = ", ".join(_quoted(word) for word in (*_phrases("stop_words").split("|"), ""))
+def _split(text: str) -> str:
+    """SQL for the words of a text; `replace`, mark by mark, is many times as fast as `translate` or an expression."""
     for mark in _PUNCTUATION:
         text = f"replace({text}, {_quoted(mark)}, ' ')"
-    return f"list_distinct(list_filter(string_split({text}, ' '), lambda word: not list_contains([{stop_words}], word)))"
+    return f"string_split({text}, ' ')"
 
 
-def _alike(earlier: str) -> str:
+def _content(words: str) -> str:
+    """SQL for the distinct content words of a turn, as hashes, which are compared in a fraction of the time."""
+    stop_words = ", ".join(f"hash({_quoted(word)})" for word in (*_phrases("stop_words").split("|"), ""))
+    return f"list_distinct(list_filter(list_transform({words}, lambda word: hash(word)), lambda word: not list_contains([{stop_words}], word)))"
+
+
+def _alike(back: int) -> str:
     """SQL that says whether the turn asks what an earlier one asked: the same words for the most part, and no number or id that is new."""
-    common = f"len(list_intersect(words, {earlier}))"
+    earlier, common = f"words_{back}", f"common_{back}"
     is_near = (
         f"({common} >= {SAME_QUESTION} * (len(words) + len({earlier}) - {common}) or {common} >= {CONTAINED_QUESTION} * least(len(words), len({earlier})))"
     )
-    new_ids = f"list_filter(words, lambda word: regexp_matches(word, '[0-9]') and not list_contains({earlier}, word))"
-    return f"case when {earlier} is null then false when {is_near} then len({new_ids}) = 0 else false end"
+    return f"case when {is_near} then list_has_all({earlier}, ids) else false end"
 
 
 _LEADING_CONSENT = r"^[^\p{L}\p{N}]*(?:" + _phrases("consent") + r")(?:$|[^\p{L}\p{N}])"
 _CONSTANTS = {
     "own_query": _own_words("user_query"),
     "own_answer": _own_words("system_response"),
-    "words": _words("said"),
+    "spoken": _split("said"),
+    "words": _content("spoken"),
     "is_question": f"not regexp_matches(said, {_quoted(_LEADING_CONSENT)})",
     "is_correction": _says("said", "correction"),
     "is_giving_up": _says("said", "giving_up"),
@@ -184,7 +189,8 @@ _CONSTANTS = {
     "claims_success": f"case when {_says('answered', 'success')} then not {_says('answered', 'trouble')} else false end",
     "is_interim": _says("right(answered, 250)", "interim"),
     "min_question_words": MIN_QUESTION_WORDS,
-    "alike": " or ".join(_alike(f"words_{back}") for back in (1, 2, 3)),
+    "alike": " or ".join(_alike(back) for back in (1, 2, 3)),
+    "common": ", ".join(f"len(list_intersect(words, words_{back})) as common_{back}" for back in (1, 2, 3)),
     "signal_rows": ", ".join(
         f"{{'signal': '{name}', 'turns': count(*) filter ({name}), 'first_seen': min(timestamp) filter ({name}), 'last_seen': max(timestamp) filter ({name})}}"
         for name in SIGNALS
@@ -202,10 +208,13 @@ with turns as (
     from (select *, json_extract_string(metadata, ['$.service', '$.agent', '$.model']) as named from {conversations})
 ),
 read as materialized (
-    select * exclude (said, answered), trim(said) <> '' as has_said, trim(answered) <> '' as has_answered,
-        case when {is_question} then {words} else [] end as words, {is_correction} as corrects, {is_giving_up} as gives_up,
-        {is_refusal} as refuses, {is_apology} as apologises, {claims_success} as claims_success, {is_interim} as is_interim
-    from turns
+    select * exclude (spoken), {words} as words, list_transform(list_filter(spoken, lambda word: regexp_matches(word, '[0-9]')), lambda word: hash(word)) as ids
+    from (
+        select * exclude (said, answered), trim(said) <> '' as has_said, trim(answered) <> '' as has_answered,
+            case when {is_question} then {spoken} else [] end as spoken, {is_correction} as corrects, {is_giving_up} as gives_up,
+            {is_refusal} as refuses, {is_apology} as apologises, {claims_success} as claims_success, {is_interim} as is_interim
+        from (select *, hash(event_date, node_id, session_id) as session_hash from turns)
+    )
 ),
 -- a system that speaks twice is logged with the same user turn twice: that is no repeated question
 placed as materialized (
@@ -214,15 +223,15 @@ placed as materialized (
         coalesce(query_hash = lag(query_hash) over session and lag(is_interim) over session, false) as is_continued,
         coalesce(lag(apologises) over session, false) as apologised_before
     from read
-    window session as (partition by event_date, node_id, session_id order by timestamp, event_id)
+    window session as (partition by session_hash order by timestamp, event_id)
 ),
 asked as (
     select *, lag(words, 1) over session as words_1, lag(words, 2) over session as words_2, lag(words, 3) over session as words_3
     from placed
     where len(words) >= {min_question_words} and not is_continued
-    window session as (partition by event_date, node_id, session_id order by timestamp, event_id)
+    window session as (partition by session_hash order by place)
 ),
-repeats as (select event_date, node_id, event_id from asked where {alike}),
+repeats as (select event_date, node_id, event_id from (select *, {common} from asked) where {alike}),
 -- calls and claims of success on one time line a trace (or session): did a call fail, with no later success, since the turn before?
 claims as (
     select event_date, node_id, event_id, timestamp, previous_timestamp, unnest(list_distinct([trace_id, session_id])) as line
@@ -230,13 +239,17 @@ claims as (
     where claims_success
 ),
 calls as (
-    select event_date, timestamp, service, method, success, trace_id as line
-    from {traces}
-    where trace_id is not null
-    union all
-    select event_date, timestamp, service, method, success, metadata->>'$.session_id' as line
-    from (select * from {traces} where contains(metadata, '"session_id"'))
-    where line <> coalesce(trace_id, '')
+    select event_date, timestamp, service, method, success, line
+    from (
+        select event_date, timestamp, service, method, success, trace_id as line
+        from {traces}
+        where trace_id is not null
+        union all
+        select event_date, timestamp, service, method, success, metadata->>'$.session_id' as line
+        from (select * from {traces} where contains(metadata, '"session_id"'))
+        where line <> coalesce(trace_id, '')
+    )
+    semi join claims using (event_date, line)
 ),
 failed_lines as (select distinct event_date, line from calls where not success),
 time_line as (
