@@ -74,4 +74,4 @@ lock: setup ## Write the lock files anew from pyproject.toml
 		--no-annotate --no-header -c requirements.lock - -o benchmarks/spark.lock > /dev/null
 
 clean: ## Remove .venv and what cycles make under data/ (not telemetry, adapters, updates and keys)
-	@rm -rf $(VENV) data/lake data/warehouse.duckdb* data/warehouse.results data/index.sqlite* data/summaries.sqlite* data/dagster data/federated-learning/playbooks data/reports data/tmp data/*.lock
+	@rm -rf $(VENV) data/lake data/lake-mirror data/warehouse.duckdb* data/warehouse.results data/index.sqlite* data/summaries.sqlite* data/dagster data/federated-learning/playbooks data/reports data/tmp data/*.lock

@@ -27,7 +27,7 @@ def settings_table() -> str:
         value = field.get_default(call_default_factory=True, validated_data={"data_path": Path("data")})
         default = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
         default = ", ".join(value) if isinstance(value, tuple) else default
-        if default and field.annotation is Path:
+        if isinstance(value, Path):
             default = f"./{default}"
         lines.append(f"| `{PREFIX}{name.upper()}` | {f'`{default}`' if default else ''} | {field.description} |")
     return "\n".join(lines)

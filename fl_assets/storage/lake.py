@@ -195,6 +195,7 @@ class Lake:
             if self.remote is None:
                 yield
                 return
+            self._pull(self.remote)  # what may take long, before anybody waits for us
             with self.remote.hold(wait_secs):
                 self._pull(self.remote)
                 yield
@@ -283,6 +284,7 @@ class Lake:
 
     def _pull(self, remote: "RemoteLake") -> None:
         """Make the folder what the store holds: manifests that changed, and the files that they name and it lacks."""
+        remote.prove()
         path = self.root / _MIRRORED
         held: dict[str, str] = orjson.loads(path.read_bytes()) if path.exists() else {}
         while True:

@@ -252,9 +252,7 @@ class RemoteLake:
 
         Raises:
             IngestBusyError: another one was seen to hold the lease for `wait_secs`.
-            LakeError: the store cannot be reached, or takes no conditional puts.
         """
-        self._prove()
         version = self._take(wait_secs)
         stop = threading.Event()
 
@@ -297,8 +295,12 @@ class RemoteLake:
                 raise IngestBusyError(message)
             self._sleep(_LOOK_SECS)
 
-    def _prove(self) -> None:
-        """See that the store can be reached, and that it refuses a put whose condition does not hold: one that ignores it would lose days without a word."""
+    def prove(self) -> None:
+        """See that the store can be reached, and that it refuses a put whose condition does not hold: one that ignores it would lose days without a word.
+
+        Raises:
+            LakeError: it cannot, or does not.
+        """
         if self.url in _PROVEN:
             return
         key = _PROBE + secrets.token_hex(8)
