@@ -6,6 +6,7 @@ import threading
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -14,7 +15,10 @@ from hypothesis import strategies as st
 
 from fl_assets.domain.settings import FederatedLearningConfig, SettingsError
 from fl_assets.storage import lake as lake_module
+from fl_assets.storage.duckdb_engine import DuckDBEngine
 from fl_assets.storage.lake import IngestBusyError, Lake, LakeError, LakeMovedError, Manifest, again_if_moved
+from fl_assets.storage.simulator import simulate
+from fl_assets_tests.conftest import LAST_DAY, settings_in
 from fl_assets_tests.s3 import BUCKET, needs_s3, s3_server
 
 remote_lake = pytest.importorskip("fl_assets.storage.remote_lake", reason="obstore is not installed (the extra [object-storage])", exc_type=ImportError)
@@ -391,6 +395,33 @@ def test_a_url_with_credentials_is_refused_and_they_are_not_shown(given):
 
 
 # What the mirror is -----------------------------------------------------------------------------------------------------
+
+
+def test_engines_on_a_bucket_store_what_one_on_a_folder_stores_and_their_sql_reaches_the_mirror_alone(tmp_path, url):
+    simulate(tmp_path / "cache", days=2, nodes=3, events_per_day=60, seed=3, end=LAST_DAY)
+    engines = [
+        DuckDBEngine(settings_in(tmp_path / name, telemetry_path=tmp_path / "cache", **place))
+        for name, place in (("alone", {}), ("one", {"lake_path": url}), ("two", {"lake_path": url}))
+    ]
+    for engine in engines:
+        engine.settings.data_path.mkdir()
+        (engine.settings.data_path / "pseudonym.key").write_bytes(b"k" * 32)
+    first, second, again = (engine.ingest() for engine in engines)
+    assert (first.events, second.events, again.events) == (first.events, first.events, 0)
+    assert again.duplicates >= first.events
+    alone, one, two = (engine.lake for engine in engines)
+    for day in alone.days("raw_traces"):
+        for table in ("raw_traces", "conversation_logs"):
+            wanted, *kept = (lake.manifest(table, day) for lake in (alone, one, two))
+            assert [(each.rows, each.content_hash) for each in kept] == [(wanted.rows, wanted.content_hash)] * 2
+        assert engines[0].signatures(day)[0].num_rows == engines[2].signatures(day)[0].num_rows
+    (path, *_) = two.files("raw_traces", two.days("raw_traces"))
+    with engines[2].connect() as connection:
+        count = lambda path: connection.execute("select count(*) from read_parquet($path)", {"path": str(path.resolve())}).fetchall()[0][0]  # noqa: E731
+        assert count(path) > 0
+        for lake in (alone, one):
+            with pytest.raises(duckdb.Error, match=r"disabled by configuration|Permission"):
+                count(lake.files("raw_traces", lake.days("raw_traces"))[0])
 
 
 def test_two_lakes_have_two_mirrors(tmp_path):
