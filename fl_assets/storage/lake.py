@@ -47,7 +47,7 @@ _SUMMARIES = "node_summaries"
 class LakeFile(Record):
     """A Parquet file of a day."""
 
-    name: str
+    name: str = Field(pattern=r"^[0-9a-f-]+\.parquet$", description="Below the day's folder, and nowhere else.")
     sha256: str
     rows: int = Field(ge=0)
 
@@ -293,7 +293,7 @@ class Lake:
             if lost := sorted(held.keys() - days.keys()):
                 message = (
                     f"{remote.url} no longer knows {lost[0]}{f' and {len(lost) - 1} more' if lost[1:] else ''}, which it has known before: restore head.json (the bucket's "
-                    f"versioning has it); or, to begin anew, remove {self.root} and the index beside it"
+                    f"versioning has it); or, to begin anew, remove {self.root} and index.sqlite in the data folder"
                 )
                 raise LakeError(message)
             stale = [folder for folder, name in days.items() if held.get(folder) != name or not (self.root / folder / _MANIFEST).is_file()]
@@ -312,7 +312,11 @@ class Lake:
     def _fetch(self, remote: "RemoteLake", folder: str, name: str) -> None:
         """Let a day of the mirror be what a manifest of the store says."""
         content, _ = remote.objects.read(f"{folder}/{name}")
-        manifest = Manifest.model_validate_json(content)
+        try:
+            manifest = Manifest.model_validate_json(content)
+        except ValueError as error:
+            message = f"{remote.url}/{folder}/{name} is not a manifest of this release: {error}. Let all who share the lake run the same release."
+            raise LakeError(message) from error
         (self.root / folder).mkdir(parents=True, exist_ok=True)
         for file in manifest.files:
             if not (self.root / folder / file.name).is_file():

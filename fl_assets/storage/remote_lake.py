@@ -220,8 +220,11 @@ class RemoteLake:
 
     def first(self, key: str, content: bytes) -> bytes:
         """Put an object where there is none yet; return what is there."""
-        with suppress(ChangedError):
-            self.objects.put(key, content, instead_of=None)
+        try:
+            return self.objects.read(key)[0]
+        except FileNotFoundError:
+            with suppress(ChangedError):
+                self.objects.put(key, content, instead_of=None)
         return self.objects.read(key)[0]
 
     def sweep(self, named: Callable[[], set[str]]) -> list[str]:

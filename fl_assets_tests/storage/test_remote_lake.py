@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import duckdb
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -483,6 +484,17 @@ def test_a_head_that_names_files_elsewhere_is_refused(mirror):
     lake.remote.objects.put("head.json", b'{"commit": "1", "days": {"../../etc": "manifest-0123456789abcdef.json"}}', instead_of=None)
     with pytest.raises(LakeError, match=r"head\.json is not what this program writes"), lake.lock():
         pass
+
+
+def test_a_manifest_that_names_files_elsewhere_or_is_of_another_release_is_refused(mirror):
+    lake = mirror("one")
+    stored = commit(lake, DAY, "a")
+    folder, given = f"raw_traces/event_date={DAY}", stored.model_dump(mode="json")
+    for number, change in enumerate(({"files": [given["files"][0] | {"name": "../../../pseudonym.key"}]}, {"a_field_of_tomorrow": 1})):
+        lake.remote.look()
+        lake.remote.commit(folder, orjson.dumps(given | change), {})
+        with pytest.raises(LakeError, match=rf"{folder}/manifest-[0-9a-f]+\.json is not a manifest of this release"):
+            mirror(f"reader{number}").refresh()
 
 
 def test_an_answer_that_is_lost_is_no_second_commit(mirror, monkeypatch):
