@@ -375,7 +375,7 @@ def summarise(counts: DayCounts, *, node_id: str, day: date, sequence: int, crea
     *Noise*: to each number is added a discrete Laplace variable, of scale OF_ONE / epsilon to failures and conversations and OF_CALLS / epsilon to calls: in
     either case the differences over the scales add up to epsilon, so that the whole is epsilon-differentially private given the rows (Dwork et al., *Calibrating
     noise to sensitivity in private data analysis*, 2006; integers: Ghosh et al., *Universally utility-maximizing privacy mechanisms*, 2009). All that
-    follows (calls of a method, no count below k, the number of events) is computed from the noised numbers. Durations of failed calls are left out. *Not* hidden by
+    follows (calls of a method, no count of a row below one, the number of events) is computed from the noised numbers. Durations of failed calls are left out. *Not* hidden by
     noise: which names are published in which rows, which exact counts decide, and whether the node had events on the day.
 
     Args:
@@ -394,7 +394,7 @@ def summarise(counts: DayCounts, *, node_id: str, day: date, sequence: int, crea
             message = "noise needs something to be drawn from: give `random`"
             raise ValueError(message)
         shown = {signal for signal, sessions in counts.seen["signals"].items() if sessions >= settings.min_sessions}
-        kept = _noised(kept, shown, Fraction(str(settings.epsilon)), settings.min_sessions, random)
+        kept = _noised(kept, shown, Fraction(str(settings.epsilon)), random)
         talk = {one["service"]: one["sessions"] for one in kept.talk}
         events = sum(one["calls"] for one in kept.calls) + kept.unnamed.calls + sum(talk.values()) + kept.unnamed.sessions
     return Summary(
@@ -443,14 +443,16 @@ def _in_order(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: tuple(row.get(name, "") for name in ("service", "method", "signal", "error")))
 
 
-def _noised(kept: _Kept, shown: Collection[str], epsilon: Fraction, k: int, random: Random) -> _Kept:
-    """Put noise on every number, and drop what noise has brought below k; see `summarise`. `shown` are the agents' signals (as SEEN_SQL names them) with noise."""
+def _noised(kept: _Kept, shown: Collection[str], epsilon: Fraction, random: Random) -> _Kept:
+    """Put noise on every number; see `summarise`. `shown` are the agents' signals (as SEEN_SQL names them) with noise.
+
+    That a row is published says that it counts something, so nothing falls below one.
+    """
 
     def noised(count: int, scale: Fraction = OF_ONE) -> int:
         return count + discrete_laplace(scale / epsilon, random)
 
-    failures = [row | {"failures": noised(row["failures"])} for row in kept.failures]
-    failures = [row | {"sessions": row["failures"]} for row in failures if row["failures"] >= k]
+    failures = [row | dict.fromkeys(("failures", "sessions"), max(1, noised(row["failures"]))) for row in kept.failures]
     named: dict[tuple[Any, Any], int] = {}
     for row in failures:
         pair = (str(row["service"]), str(row["method"]))
@@ -459,20 +461,19 @@ def _noised(kept: _Kept, shown: Collection[str], epsilon: Fraction, k: int, rand
     for row in kept.calls:
         failed, exact = named.get((row["service"], row["method"]), 0), dict(row["durations"])
         durations = {bucket: noised(exact.get(bucket, 0), OF_CALLS) for bucket in COARSE}
-        count = failed + max(0, sum(durations.values()))
-        if count >= k:
-            timed = tuple((bucket, calls) for bucket, calls in durations.items() if bucket != UNTIMED and calls)
-            calls.append(row | {"calls": count, "failures": failed, "sessions": count, "durations": timed})
+        count = max(1, failed, failed + sum(durations.values()))
+        timed = tuple((bucket, calls) for bucket, calls in durations.items() if bucket != UNTIMED and calls)
+        calls.append(row | {"calls": count, "failures": failed, "sessions": count, "durations": timed})
     talk = []
     for service, group in groupby(kept.talk, key=lambda row: row["service"]):
         rows = list(group)
         # A signal that too few showed stays unsaid. Its name says so and never its count: noise on all counts but nought would tell nought from one.
         said = [row for row in rows if f"{service}\x1f{row['signal']}" in shown]
         affected = {row["signal"]: noised(row["affected"]) for row in said}
-        sessions = max(0, noised(rows[0]["sessions"] - sum(row["affected"] for row in said)) + sum(affected.values()))
-        if sessions >= k:
-            seen = {signal: min(count, sessions) for signal, count in affected.items() if count >= k}
-            talk += [row | {"affected": seen.get(row["signal"], 0), "sessions": sessions, "turns": seen.get(row["signal"], 0)} for row in rows]
+        sessions = noised(rows[0]["sessions"] - sum(row["affected"] for row in said)) + sum(affected.values())
+        affected = {signal: max(1, count) for signal, count in affected.items()}
+        sessions = max(1, sessions, *affected.values())
+        talk += [row | {"affected": affected.get(row["signal"], 0), "sessions": sessions, "turns": affected.get(row["signal"], 0)} for row in rows]
     unnamed = Unnamed(
         failures=max(0, noised(kept.unnamed.failures)),
         calls=max(0, noised(kept.unnamed.calls, OF_CALLS)),
