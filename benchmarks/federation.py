@@ -2,8 +2,8 @@
 
     python benchmarks/federation.py --days 8 --nodes 12 --events-per-day 24000 --epsilon 1 --draws 5
 
-A playbook is kept when the same remedy with the same title is actionable with events and with summaries on the last day. Last line JSON: {"actionable", "kept_k1",
-"kept_k", "kept_epsilon": [one a draw], "extra_epsilon": [actionable ones that events do not give], "kept_share", "seconds"}.
+A playbook is kept when on the last day the same one (by id: remedy and pattern) or the same remedy with the same title is actionable with events and with summaries.
+Last line JSON: {"actionable", "kept_k1", "kept_k", "kept_epsilon": [one a draw], "extra_epsilon": [actionable ones that events do not give], "kept_share", "seconds"}.
 """
 
 import argparse
@@ -60,22 +60,29 @@ def main() -> None:
             changes = {"summary_epsilon": asked.epsilon, "summary_budget": 10_000.0}
             noised.append(actionable(learn(fleet(root / f"noise{draw}", nodes, days, changes, draw), days)))
             told(f"epsilon {asked.epsilon:g}, draw {draw}", raw, noised[-1])
-    kept = [len(raw.keys() & one.keys()) for one in noised]
+    shared = [len(kept(raw, one)) for one in noised]
     report = {
         "actionable": len(raw),
-        "kept_k1": len(raw.keys() & found["k1"].keys()),
-        "kept_k": len(raw.keys() & found["k"].keys()),
-        "kept_epsilon": kept,
-        "extra_epsilon": [len(one.keys() - raw.keys()) for one in noised],
-        "kept_share": round(statistics.mean(kept) / max(1, len(raw)), 3) if kept else None,
+        "kept_k1": len(kept(raw, found["k1"])),
+        "kept_k": len(kept(raw, found["k"])),
+        "kept_epsilon": shared,
+        "extra_epsilon": [len(one) - len(kept(one, raw)) for one in noised],
+        "kept_share": round(statistics.mean(shared) / max(1, len(raw)), 3) if shared else None,
         "seconds": round(time.perf_counter() - begin, 1),
     }
     print(json.dumps(report))
 
 
-def told(name: str, raw: Mapping[str, Playbook], found: Mapping[str, Playbook]) -> None:
-    print(f"{name}: {len(raw.keys() & found.keys())} of {len(raw)} kept, {len(found.keys() - raw.keys())} more")
-    for key in sorted(raw.keys() - found.keys()):
+def kept(raw: Mapping[tuple[str, str], Playbook], found: Mapping[tuple[str, str], Playbook]) -> set[tuple[str, str]]:
+    """Those of `raw` that are in `found`, by id or by remedy and title: a pattern's first-named method, and its id, hang on which messages count most."""
+    ids = {one.improvement_id for one in found.values()}
+    return {key for key, one in raw.items() if key in found or one.improvement_id in ids}
+
+
+def told(name: str, raw: Mapping[tuple[str, str], Playbook], found: Mapping[tuple[str, str], Playbook]) -> None:
+    same = kept(raw, found)
+    print(f"{name}: {len(same)} of {len(raw)} kept, {len(found) - len(kept(found, raw))} more")
+    for key in sorted(raw.keys() - same):
         one = raw[key]
         print(f"  lost: {one.category:<8} {one.confidence:.2f} {one.evidence_count:>5} failures on {one.nodes_affected} nodes  {one.remedy_id}: {one.title}")
 
@@ -114,7 +121,7 @@ def learn(space: Workspace, days: Iterable[date]) -> list[Playbook]:
     return propose(pd.DataFrame(found.patterns), space.remedies, day=day, settings=space.settings, previous=[])
 
 
-def actionable(playbooks: Iterable[Playbook]) -> dict[str, Playbook]:
+def actionable(playbooks: Iterable[Playbook]) -> dict[tuple[str, str], Playbook]:
     return {(one.remedy_id, one.title): one for one in playbooks if not one.held_because}
 
 
