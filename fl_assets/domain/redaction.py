@@ -556,6 +556,7 @@ _HINT_PATTERNS = tuple((hint, re.compile(_FIRST[hint]) if hint in _FIRST else No
 _NOT_ALNUM = re.compile("[^0-9A-Za-z]")
 _MARKS_TO_BLANKS = str.maketrans(_MARKS, " " * len(_MARKS))
 _NO_MARKS = str.maketrans("", "", _MARKS)
+_HEX_TO_LETTERS = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
 
 
 def luhn_holds(digits: str) -> bool:
@@ -621,8 +622,11 @@ def residue(text: str) -> list[str]:
 
 
 def pseudonym(value: str, secret: bytes) -> str:
-    """Return a stable stand-in for an id: `id-` and 16 hex digits of HMAC-SHA256 (RFC 2104) under a local secret."""
-    return "id-" + hmac.new(secret, value.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:16]
+    """Return a stable stand-in for an id: `id-` and 64 bits of HMAC-SHA256 (RFC 2104) under a local secret, as 16 letters from `a` to `p`.
+
+    No digits, since sixteen of them can be an account number (`be` and fourteen digits), which the rules would find in turn.
+    """
+    return "id-" + hmac.new(secret, value.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:16].translate(_HEX_TO_LETTERS)
 
 
 def redact_id(value: str, secret: bytes) -> str:

@@ -444,6 +444,7 @@ class Ingestion:
                 future.result()
                 yield staged
         for stager in stagers:
+            stager.finish()
             self.bad += stager.bad
             self.redactions.update({(None, entity): count for entity, count in stager.redactions.items()})
             for key, files in stager.files.items():

@@ -44,6 +44,9 @@ _CHUNK_ROWS = 8192
 """Rows of an Arrow chunk: what one thread of DuckDB takes at a time."""
 
 
+_SET_ASIDE_BYTES = 1024 * 1024
+
+
 class _Given:
     """A table under one name, another one each time: so that what reads it is planned once. Planning the rules of redaction takes DuckDB a third of a second."""
 
@@ -71,32 +74,38 @@ class Stager:
         self.redactions: Counter[str] = Counter()
         self._start, self._secret, self._mask_names = start, secret, mask_names
         self._given: dict[str, _Given] = {}
+        self._again: list[pa.RecordBatch] = []
+        self._refused: list[tuple[int, int, BadLine, bytes]] = []
 
     def stage(self, batch: pa.Table) -> None:
-        """Stage a batch; lines that the SQL has doubts about are read strictly, redacted one by one, and staged again.
+        """Stage a batch; lines that the SQL has doubts about are read strictly, redacted one by one, and set aside to be staged again.
 
         Args:
             batch: (`file_no`, `line_no`, `line`), as `telemetry_files.line_batches` gives them.
         """
-        again: list[pa.RecordBatch] = []
-        refused: list[tuple[int, int, BadLine, bytes]] = []
         events, suspect = self._read(batch)
         for file_no, line_no, raw in suspect:
             event = read_line(raw)
             if isinstance(event, BadLine):
-                refused.append((file_no, line_no, event, raw))
+                self._refused.append((file_no, line_no, event, raw))
             elif event is not None:
-                redacted, counts = redact_event(event, self._secret)
+                event, counts = redact_event(event, self._secret)
                 self.redactions.update(counts)
-                again.append(lines_of(file_no, [(line_no, redacted)]))
-        if again:
-            more, suspect = self._read(pa.Table.from_batches(again, schema=BATCH_SCHEMA), doubt=False)
-            events = pa.concat_tables([events, more])
-            refused += ((file_no, line_no, BadLine("wrong_type", "cannot be read without a doubt"), raw) for file_no, line_no, raw in suspect)
+                self._again.append(lines_of(file_no, [(line_no, event)]))
         self._store(events)
-        excerpts = self.excerpts([raw for *_, raw in refused])
-        for (file_no, line_no, bad, raw), text in zip(refused, excerpts, strict=True):
+        if sum(len(raw) for *_, raw in self._refused) + sum(lines.nbytes for lines in self._again) > _SET_ASIDE_BYTES:
+            self.finish()
+
+    def finish(self) -> None:
+        """Stage what was set aside: the lines of many batches together, since a statement takes a while however few there are."""
+        if self._again:
+            events, suspect = self._read(pa.Table.from_batches(self._again, schema=BATCH_SCHEMA), doubt=False)
+            self._refused += ((file_no, line_no, BadLine("wrong_type", "cannot be read without a doubt"), raw) for file_no, line_no, raw in suspect)
+            self._store(events)
+        excerpts = self.excerpts([raw for *_, raw in self._refused])
+        for (file_no, line_no, bad, raw), text in zip(self._refused, excerpts, strict=True):
             self.bad.append((file_no, line_no, bad.reason, bad.detail, text, len(raw.rstrip(b"\r\n"))))
+        self._again, self._refused = [], []
 
     def excerpts(self, lines: list[bytes]) -> list[str]:
         """Return the redacted starts of refused lines, all at once: one by one it takes a millisecond each."""
