@@ -337,6 +337,7 @@ def _stored(shared: Any, task: int) -> _Outcome:
         stager = Stager(connection, engine.lake, start=plan.settings.start_date, secret=ingestion.secret, mask_names=mask_names)
         for table in tables_of(ingestion.batches()):
             stager.stage(table)
+        stager.finish()
         refused = [row for local, reading in enumerate(ingestion.readings) for row in ingestion.refused(local, reading)]
         records = [ingestion.redacted_record(record) for record in ingestion.records]
         return _Outcome(
