@@ -107,7 +107,8 @@ class SparkEngine(DuckDBEngine):
             order = {"verb": verb, "settings": settings, "now": self._clock().isoformat(), "out": os.fspath(out.resolve()), **given}
             found = self._launch([sys.executable, "-m", "fl_assets.spark_job", json.dumps(order)], progress or (lambda _: None))
             if "error" in found:
-                raise SparkJobError(found["error"])
+                master = f"FEDERATED_LEARNING_SPARK_MASTER={self.settings.spark_master}"
+                raise SparkJobError(f"the Spark job failed ({master}); what it did not commit is read again next time: {found['error']}")
             paths = [out / f"{table.name}.parquet" for table in _SUMS]
             written = [pq.read_table(path).cast(table.arrow_schema) for path, table in zip(paths, _SUMS, strict=True) if path.exists()]
             return found | {"sums": written or _empty_sums()}
@@ -141,9 +142,10 @@ def run_plainly(command: Sequence[str], tell: Callable[[str], None]) -> dict[str
         except BaseException:
             process.terminate()
             raise
+    last_words = "; it said last:\n" + "\n".join(said)
     if process.returncode or answer is None:
-        raise SparkJobError(f"the Spark job ended with status {process.returncode}; it said last:\n" + "\n".join(said))
-    return answer
+        raise SparkJobError(f"the Spark job ended with status {process.returncode}{last_words}")
+    return answer | {"error": answer["error"] + last_words} if "error" in answer and said else answer
 
 
 def check_available() -> None:

@@ -147,7 +147,7 @@ def spark_in(folder, monkeypatch, launch) -> SparkEngine:
 
 def test_a_job_that_fails_stores_nothing_and_its_file_is_read_again(tmp_path, monkeypatch):
     engine = spark_in(tmp_path, monkeypatch, lambda *_: {"error": "OutOfMemoryError: heap"})
-    with pytest.raises(SparkJobError, match="heap"):
+    with pytest.raises(SparkJobError, match=r"SPARK_MASTER=local\[\*\].*is read again.*heap"):
         engine.ingest()
     assert engine.lake.days("raw_traces") == []
     assert DuckDBEngine(engine.settings).ingest().events == 1
@@ -163,6 +163,11 @@ def test_a_job_that_dies_tells_its_last_words_redacted():
     script = "print('cannot reach jane.doe@example.com'); raise SystemExit(3)"
     with pytest.raises(SparkJobError, match=re.compile(r"status 3.*cannot reach <EMAIL>", re.DOTALL)):
         run_plainly([sys.executable, "-c", script], lambda _: None)
+
+
+def test_a_job_that_fails_tells_why_and_what_it_said_last():
+    script = """print('no space for a heap'); print('{"fl_assets": {"error": "the JVM did not start"}}')"""
+    assert run_plainly([sys.executable, "-c", script], lambda _: None) == {"error": "the JVM did not start; it said last:\nno space for a heap"}
 
 
 def test_what_a_process_says_is_passed_on():
