@@ -338,6 +338,7 @@ def _stored(shared: Any, task: int) -> _Outcome:
         for table in tables_of(ingestion.batches()):
             stager.stage(table)
         stager.finish()
+        stager.finish()
         refused = [row for local, reading in enumerate(ingestion.readings) for row in ingestion.refused(local, reading)]
         records = [ingestion.redacted_record(record) for record in ingestion.records]
         return _Outcome(
