@@ -393,7 +393,7 @@ def _histogram_rows(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """Buckets and weights of the frame's histograms, summed by `keys`; a MAP arrives as a dict or as pairs."""
     rows, buckets, weights = [], [], []
     for row, histogram in enumerate(frame["latency_histogram"]):
-        if histogram is None or isinstance(histogram, float):  # a null in an object column is a NaN
+        if not isinstance(histogram, dict | list | np.ndarray):  # a null in an object column is a None, a NaN or an NA
             continue
         for bucket, weight in histogram.items() if isinstance(histogram, dict) else histogram:
             rows.append(row)
@@ -462,7 +462,7 @@ def _exemplars(window_events: pd.DataFrame, events: pd.DataFrame, patterns: pd.I
     """Up to three traces a pattern, of the newest day and of different nodes first; from before the window when it holds none."""
     quiet = events[~events["pattern_id"].isin(set(window_events["pattern_id"]))]
     rows = pd.concat([window_events, quiet])[["pattern_id", "event_date", "node_id", "exemplars"]]
-    rows = rows.assign(exemplars=[[] if ids is None or isinstance(ids, float) else sorted(ids) for ids in rows["exemplars"]]).explode("exemplars").dropna()
+    rows = rows.assign(exemplars=[sorted(ids) if isinstance(ids, list | np.ndarray) else [] for ids in rows["exemplars"]]).explode("exemplars").dropna()
     rows = rows.drop_duplicates().sort_values(["pattern_id", "event_date", "node_id", "exemplars"], ascending=[True, False, True, True])
     rows = rows.assign(turn=rows.groupby(["pattern_id", "event_date", "node_id"]).cumcount())
     rows = rows.sort_values(["pattern_id", "event_date", "turn", "node_id"], ascending=[True, False, True, True]).drop_duplicates(["pattern_id", "exemplars"])

@@ -202,6 +202,7 @@ class Workspace:
     def history(self, day: date) -> History:
         """Return the sums known by the end of `day`."""
         until = {"day": day, "from_day": day - timedelta(days=READ_DAYS - 1)}
+        recent = until | {"window": day - timedelta(days=self.settings.max_window_days - 1)}
         read = self.warehouse.read
         return History(
             messages=read(
@@ -216,13 +217,22 @@ class Workspace:
                 from sums group by message_id order by message_id""",
                 {"day": day},
             ),
+            # Of days before any window nothing reads latencies, nor the traces of a message that fails on its last day: lists cost more memory than all else in a row.
             signatures=read(
                 """
-                select * from failure_signatures where event_date <= $day
+                select event_date, node_id, service, method, message_id, failures, sessions, first_seen, last_seen,
+                    case when event_date >= $window or max(event_date) over (partition by message_id) < $day then exemplar_trace_ids end as exemplar_trace_ids,
+                    case when event_date >= $window then latency_histogram end as latency_histogram
+                from failure_signatures where event_date <= $day
                 qualify event_date >= $from_day or event_date = min(event_date) over (partition by message_id)""",
-                until,
+                recent,
             ),
-            totals=read("select * from call_totals where event_date between $from_day and $day", until),
+            totals=read(
+                """
+                select * replace (case when event_date >= $window then latency_histogram end as latency_histogram)
+                from call_totals where event_date between $from_day and $day""",
+                recent,
+            ),
             signals=read("select * from conversation_signals where event_date between $from_day and $day", until),
             summarised=self._summarised(until["from_day"], day),
         )

@@ -1,10 +1,15 @@
 """The workspace answers what needs more than one store: windows, suspects, what is out of date."""
 
-from datetime import date
+from dataclasses import replace
+from datetime import date, timedelta
 
+import numpy as np
 import orjson
+import pandas as pd
 import pytest
 
+from fl_assets.domain.analysis import analyse
+from fl_assets.domain.cycles import window_of
 from fl_assets.storage.workspace import Workspace
 from fl_assets_tests.build import call_line
 from fl_assets_tests.conftest import settings_in
@@ -79,3 +84,34 @@ def test_a_window_counts_calls_and_turns(space):
     assert space.events_on(DAY) == 4
     assert space.window(DAY).events == 4
     assert not space.window(DAY).is_sufficient
+
+
+@pytest.mark.parametrize("required", [1, 10_000])  # a window of a day, and of a week
+def test_what_a_history_leaves_out_of_old_days_changes_no_pattern(tmp_path, required):
+    space, random = Workspace(settings_in(tmp_path)), np.random.default_rng(1)
+    for back in range(12, -1, -1):
+        day = DAY - timedelta(days=back)
+        noon = pd.Timestamp(day) + pd.Timedelta(hours=12)
+        place = {"service": "search", "method": "query"}
+        seen = [(node, text) for node in ("n1", "n2", "n3") for text in ("index missing", "disk full", *["no route"] * (back > 1)) if random.random() < 0.4]
+        failures = [
+            {"node_id": node, **place, "message_id": text, "masked_error": text, "has_text": True, "failures": 2, "sessions": 2, "first_seen": noon}
+            | {"last_seen": noon, "exemplar_trace_ids": [f"{node}-{text}-{day}"], "latency_histogram": [(int(random.integers(90)), 2)]}
+            for node, text in seen
+        ]
+        totals = [{"node_id": node, **place, "calls": 90, "failures": 6, "sessions": 50, "latency_histogram": [(20 + back, 84)]} for node in ("n1", "n2", "n3")]
+        space.warehouse.replace_records("failure_signatures", day, failures)
+        space.warehouse.replace_records("call_totals", day, totals)
+    history = space.history(DAY)
+    whole = replace(
+        history, **{name: space.warehouse.read(f"select * from {table}") for name, table in (("signatures", "failure_signatures"), ("totals", "call_totals"))}
+    )
+    assert len(history.signatures) == len(whole.signatures)
+    assert history.signatures["latency_histogram"].isna().any()
+    assert history.signatures["exemplar_trace_ids"].isna().any()
+    given = {"rules": space.failure_classes, "corrections": space.corrections, "false_discovery_rate": 0.1}
+    window = window_of(DAY, lambda _: 100, required=required, max_days=space.settings.max_window_days)
+    lean, full = (analyse(one, window, **given).patterns for one in (history, whole))
+    assert len(lean) == 3
+    assert (lean["failures"] == 0).any() == (required == 1)
+    pd.testing.assert_frame_equal(lean, full)
