@@ -18,6 +18,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 UNREDACTABLE = "<UNREDACTABLE>"
@@ -548,7 +549,11 @@ class _Compiled:
     mask: re.Pattern[str]
 
 
-_COMPILED = tuple(_Compiled(rule, re.compile(rule.find), re.compile(rule.unmark) if rule.unmark else None, re.compile(rule.mask)) for rule in RULES)
+@cache
+def _compiled(rule: Rule) -> _Compiled:
+    return _Compiled(rule, re.compile(rule.find), re.compile(rule.unmark) if rule.unmark else None, re.compile(rule.mask))
+
+
 _HINTS = tuple(dict.fromkeys(rule.hint for rule in RULES))
 _FIRST = {_H_DIGITS: f"[0-9](?:[ ._/(){_DASH} ]{{0,3}}[0-9]){{6}}"}
 """What `re`, which scans a long alternation slowly, looks for before a hint: whatever has the hint and is masked has this."""
@@ -601,9 +606,9 @@ def redact(text: str) -> str:
         found = {hint for hint, first, pattern in _HINT_PATTERNS if (first is None or first.search(text)) and pattern.search(text)}
         if found:
             text = text.translate(_MARKS_TO_BLANKS)
-        for compiled in _COMPILED:
-            if compiled.rule.hint in found:
-                text = _apply(compiled, text)
+        for rule in RULES:
+            if rule.hint in found:
+                text = _apply(_compiled(rule), text)
     except Exception:  # fails closed: whatever went wrong, the raw text must not pass
         return UNREDACTABLE
     return text

@@ -75,8 +75,8 @@ def random_texts(seed: int, count: int) -> list[str]:
 def plainly(text: str) -> str:
     """Every rule, whatever its hint."""
     text = text.translate(redaction._MARKS_TO_BLANKS)
-    for compiled in redaction._COMPILED:
-        text = redaction._apply(compiled, text)
+    for rule in redaction.RULES:
+        text = redaction._apply(redaction._compiled(rule), text)
     return text
 
 
