@@ -54,8 +54,6 @@ MEMORY_LIMIT_MB = 700
 BATCH_BYTES = 32 * 1024 * 1024
 ROUND_BYTES = 8 * 1024**3
 """Bytes of source files that are staged and committed together: what a crash in a huge backlog can cost, and what may spill."""
-STAGERS = 2
-"""Batches that are staged side by side, each by one thread: two threads on one batch waste a tenth of both."""
 SMALL_FILE_ROWS = 4096
 """A day's files of fewer rows are put together when more come: a batch of one day makes larger ones."""
 _FORMAT_ROWS = 10_000
@@ -138,9 +136,11 @@ class DuckDBEngine:
 
     Attributes:
         options: further settings of each DuckDB connection.
+        stagers: batches that are staged side by side, each by one thread: two threads on one batch waste a tenth of both.
     """
 
     options: ClassVar[dict[str, Any]] = {}
+    stagers: ClassVar[int] = 2
 
     def __init__(self, settings: FederatedLearningConfig, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.settings = settings
@@ -320,7 +320,7 @@ class Ingestion:
         begin = told = time.monotonic()
         lines = read_bytes = 0
         total_bytes = sum(weight_of(reading.source) for reading in self.readings)
-        for batch in self._staged():
+        for batch in self.staged():
             lines, read_bytes, now = lines + batch.num_rows, read_bytes + batch["line"].nbytes, time.monotonic()
             if now - told >= TELL_SECS:
                 told, share = now, min(0.99, read_bytes / max(1, total_bytes))
@@ -422,11 +422,11 @@ class Ingestion:
 
     # Staging
 
-    def _staged(self) -> Iterator[pa.Table]:
+    def staged(self) -> Iterator[pa.Table]:
         """Stage batches, some side by side while the next one is read, and give each once it is staged."""
         stagers = [
             Stager(self.connection.cursor(), self.lake, start=self.settings.start_date, secret=self.secret, mask_names=self.mask_names)
-            for _ in range(1 if self.mask_names else STAGERS)
+            for _ in range(1 if self.mask_names else self.engine.stagers)
         ]
         free, running = list(stagers), {}
         with ThreadPoolExecutor(len(stagers), thread_name_prefix="fl-stage") as pool:

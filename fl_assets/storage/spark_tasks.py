@@ -33,10 +33,9 @@ from fl_assets.domain.formats import detect
 from fl_assets.domain.redaction import redact
 from fl_assets.domain.settings import FederatedLearningConfig
 from fl_assets.domain.telemetry import safe_redact
-from fl_assets.storage.duckdb_engine import TELL_SECS, DuckDBEngine, Ingestion, sums_of, tables_of, weight_of
+from fl_assets.storage.duckdb_engine import TELL_SECS, DuckDBEngine, Ingestion, sums_of, weight_of
 from fl_assets.storage.lake import LakeFile
 from fl_assets.storage.pii_names import load_name_masking
-from fl_assets.storage.staging import Stager
 from fl_assets.storage.tables import CALL_TOTALS, FAILURE_SIGNATURES, RAW_TRACES
 from fl_assets.storage.telemetry_files import BLOCK_BYTES, Reading, Source, read_head
 
@@ -169,7 +168,7 @@ class _Driver(DuckDBEngine):
 class _SparkIngestion(Ingestion):
     """One round whose files are read and staged by Spark tasks."""
 
-    def _staged(self) -> Iterator[pa.Table]:
+    def staged(self) -> Iterator[pa.Table]:
         """Stage every file; nothing is given, for how far it is is told by tasks."""
         engine: Any = self.engine
         context = engine.context
@@ -303,6 +302,7 @@ class _TaskEngine(DuckDBEngine):
     """The default engine within a task: one core, and a spill folder of its own."""
 
     options: ClassVar[dict[str, Any]] = {"threads": 1}
+    stagers: ClassVar[int] = 1
 
     def __init__(self, settings: FederatedLearningConfig, folder: Path, step: str, *, now: datetime | None = None) -> None:
         from pyspark import TaskContext  # ty: ignore[import-not-found]
@@ -328,30 +328,31 @@ class _TaskEngine(DuckDBEngine):
 def _stored(shared: Any, task: int) -> _Outcome:
     """Read, check, redact and store the files of one task."""
     plan: _Plan = shared.value
-    numbers = [number for number, _ in plan.groups[task]]
     engine = _TaskEngine(plan.settings, plan.folder, "store", now=plan.now)
     mask_names = load_name_masking() if plan.settings.pii else None
     with engine.quietly(), engine.connect() as connection:
-        ingestion = Ingestion(engine, connection, [source for _, source in plan.groups[task]], mask_names)
-        ingestion.create()
-        stager = Stager(connection, engine.lake, start=plan.settings.start_date, secret=ingestion.secret, mask_names=mask_names)
-        for table in tables_of(ingestion.batches()):
-            stager.stage(table)
-        stager.finish()
-        stager.finish()
-        refused = [row for local, reading in enumerate(ingestion.readings) for row in ingestion.refused(local, reading)]
-        records = [ingestion.redacted_record(record) for record in ingestion.records]
+        ingestion = _TaskIngestion(engine, connection, [source for _, source in plan.groups[task]], mask_names)
+        return ingestion.outcome([number for number, _ in plan.groups[task]], plan.folder / f"{engine.name}.parquet")
+
+
+class _TaskIngestion(Ingestion):
+    """A round of one task, which ends with what was staged."""
+
+    def outcome(self, numbers: list[int], part: Path) -> _Outcome:
+        """Stage all files and return what became of them, with the driver's numbers of files; what staging remembers is written to `part`."""
+        self.create()
+        for _ in self.staged():
+            pass
+        bad = self.bad + [row for local, reading in enumerate(self.readings) for row in self.refused(local, reading)]
+        records = [self.redacted_record(record) for record in self.records]
         return _Outcome(
-            part=_written(connection, numbers, plan.folder / f"{engine.name}.parquet"),
-            readings=[replace(reading, problems=[(*problem[:2], "", b"", 0) for problem in reading.problems]) for reading in ingestion.readings],
+            part=_written(self.connection, numbers, part),
+            readings=[replace(reading, problems=[(*problem[:2], "", b"", 0) for problem in reading.problems]) for reading in self.readings],
             records=records,
-            ignored=ingestion.ignored,
-            bad=[
-                (numbers[local], line, reason, safe_redact(detail, stager.clean), text, size)
-                for local, line, reason, detail, text, size in stager.bad + refused
-            ],
-            redactions=stager.redactions + Counter({entity: count for (_, entity), count in ingestion.redactions.items()}),
-            files=dict(stager.files),
+            ignored=self.ignored,
+            bad=[(numbers[local], line, reason, safe_redact(detail, self._clean), text, size) for local, line, reason, detail, text, size in bad],
+            redactions=Counter({entity: count for (_, entity), count in self.redactions.items()}),
+            files=dict(self.files),
         )
 
 
