@@ -61,6 +61,7 @@ EXCERPT_CHARS = 200
 MAX_KEYS = 4096
 _EXCERPT_READ = 2000
 _LONG_LINE, _MANY_MARKS = 16_384, 1024
+_SLICE_BYTES = 64 * 1024
 
 IDS = ("event_id", "trace_id", "request_id", "service", "method", "caused_by", "log_id", "session_id", "node_id")
 """Names rather than texts: one that holds personal data gets a pseudonym, so that it still tells things apart."""
@@ -341,6 +342,19 @@ _LITERALS = ("NaN", "Infinity", "\\u0000", "\\u001")
 """What DuckDB's reader takes and JSON does not have, as it may stand in a line, and what separates texts when they are redacted; texts may hold it too."""
 
 
+def places_of(byte: int, data: np.ndarray, *, ignored_bits: int = 0) -> np.ndarray:
+    """Return where a byte is, as int64, in order; slice by slice, so that what is compared stays in the processor's cache and no new memory is asked of the system.
+
+    Args:
+        byte: which, with all of `ignored_bits` set.
+        data: bytes (uint8).
+        ignored_bits: bits in which the byte may differ.
+    """
+    slices = range(0, len(data), _SLICE_BYTES)
+    found = [np.flatnonzero((data[start : start + _SLICE_BYTES] | ignored_bits) == byte) + start for start in slices]
+    return np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
+
+
 def has_loose_comma(lines: pa.StringArray) -> np.ndarray:
     """Tell which lines hold a comma before a closing bracket, which DuckDB's reader takes and JSON does not have; texts may hold it too.
 
@@ -354,7 +368,7 @@ def has_loose_comma(lines: pa.StringArray) -> np.ndarray:
     if len(lines) and data_buffer:
         offsets = np.frombuffer(offsets_buffer, np.int32)[lines.offset : lines.offset + len(lines) + 1]
         data = np.frombuffer(data_buffer, np.uint8)[offsets[0] : offsets[-1]]
-        ends = np.flatnonzero((data | 0x20) == ord("}"))  # of `}` and `]`, which differ in that bit
+        ends = places_of(ord("}"), data, ignored_bits=0x20)  # of `}` and `]`, which differ in that bit
         before = np.where(data[ends - 1] == ord(" "), data[ends - 2], data[ends - 1])
         found[np.searchsorted(offsets, ends[before == ord(",")] + offsets[0], side="right") - 1] = True
     return found

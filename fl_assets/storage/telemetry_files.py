@@ -25,7 +25,7 @@ import zstandard
 
 from fl_assets.domain.formats import HEAD_BYTES, MAX_DOCUMENT_BYTES, Format, Row, detect
 from fl_assets.domain.settings import FederatedLearningConfig
-from fl_assets.domain.telemetry import Reason, event_day, parse_time
+from fl_assets.domain.telemetry import Reason, event_day, parse_time, places_of
 from fl_assets.storage.lake import Lake
 
 BLOCK_BYTES = 4 * 1024 * 1024
@@ -322,7 +322,7 @@ def batch_of(file_no: int, numbers: np.ndarray, lines: pa.Array) -> pa.RecordBat
 
 def _batch(reading: Reading, file_no: int, before: int, data: bytes, end: int, max_line_bytes: int) -> Iterator[pa.RecordBatch]:
     """Split `data[:end]`, which ends with a line end; sets `reading.end_lines` to the number of lines in it."""
-    ends = np.flatnonzero(np.frombuffer(data, dtype=np.uint8, count=end) == 10)
+    ends = places_of(ord("\n"), np.frombuffer(data, dtype=np.uint8, count=end))
     offsets = np.empty(len(ends) + 1, dtype=np.int32)
     offsets[0] = 0
     offsets[1:] = ends + 1
