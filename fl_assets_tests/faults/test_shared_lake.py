@@ -17,8 +17,6 @@ from fl_assets_tests.conftest import DAYS, LAST_DAY, coordinator_in, settings_in
 from fl_assets_tests.faults.whole import assert_lake, assert_whole, ids_in
 from fl_assets_tests.s3 import BUCKET, needs_s3, s3_server
 
-remote_lake = pytest.importorskip("fl_assets.storage.remote_lake", reason="obstore is not installed (the extra [object-storage])", exc_type=ImportError)
-
 RUN = """
 import sys
 from datetime import date
@@ -183,7 +181,7 @@ def test_a_lake_in_a_bucket_is_verified_expires_and_comes_back_to_an_empty_data_
     expired = again.expire(LAST_DAY, today=DAYS[2] + timedelta(days=8))
     assert expired == DAYS[:3]
     assert_whole(again)
-    monkeypatch.setattr(remote_lake, "GRACE", timedelta(0))
+    monkeypatch.setattr("fl_assets.storage.remote_lake.GRACE", timedelta(0))
     (again.settings.lake_folder / "swept").unlink(missing_ok=True)
     again.ingest()
     stored = {one.key.split("/")[1] for one in again.lake.remote.objects.listed("raw_traces") if one.key.endswith(".parquet")}
