@@ -45,6 +45,7 @@ _CHUNK_ROWS = 8192
 
 
 _SET_ASIDE_BYTES = 1024 * 1024
+_FILTERED_SHARE = 8
 
 
 class _Given:
@@ -148,21 +149,26 @@ class Stager:
             return
         is_trace, days = (events[name].combine_chunks() for name in ("is_trace", "event_date"))
         groups = days.cast(pa.int32()).to_numpy().astype(np.int64) * 2 + is_trace.to_numpy(zero_copy_only=False)
+        events = events.append_column("file_group", pa.array(groups))
         for group in np.unique(groups):
             (chosen,) = np.nonzero(groups == group)
             table, day = RAW_TRACES if group % 2 else CONVERSATION_LOGS, days[chosen[0]].as_py()
-            rows = events if len(chosen) == len(events) else events.take(pa.array(chosen))
-            file = self.lake.add(table.name, day, len(rows), lambda path, table=table, rows=rows: self._write(table, rows, path))
+            # DuckDB filters a large share of the rows in less time than it takes to copy them.
+            rows = events if len(chosen) * _FILTERED_SHARE >= len(events) else events.take(pa.array(chosen))
+            file = self.lake.add(table.name, day, len(chosen), lambda path, table=table, rows=rows, group=group: self._write(table, rows, int(group), path))
             self.files[table.name, day].append(file)
 
-    def _write(self, table: Table, rows: pa.Table, path: Path) -> None:
-        """Write events as Parquet, in order of time."""
-        self.connection.register("fl_written", rows)
+    def _write(self, table: Table, rows: pa.Table, group: int, path: Path) -> None:
+        """Write the events of a group among others as Parquet, in order of time."""
+        given = _Given()  # from a stream, since Arrow would filter by copying
+        given.table = rows
+        self.connection.register("fl_written", given)
         found = {"source_file": "path", "source_line": "line_no"}
         columns = ", ".join(f"{found.get(column.name, column.name)}::{column.type} as {column.name}" for column in table.columns)
-        sql = f"copy (select {columns} from fl_written join fl_sources using (file_no) {table.order_sql}) to $path {PARQUET}"  # noqa: S608 - our own names
+        source = "(select * from fl_written where file_group = $group) join fl_sources using (file_no)"
+        sql = f"copy (select {columns} from {source} {table.order_sql}) to $path {PARQUET}"  # noqa: S608 - our own names
         try:
-            self.connection.execute(sql, {"path": os.fspath(path.resolve())})
+            self.connection.execute(sql, {"path": os.fspath(path.resolve()), "group": group})
         finally:
             self.connection.unregister("fl_written")
 
