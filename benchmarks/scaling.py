@@ -1,11 +1,11 @@
 """What each step of a cycle costs, by events, nodes, days and distinct messages: CPU seconds and peak memory, fitted, projected and priced.
 
-    nice -n 10 python benchmarks/scaling.py --out points.jsonl [--events 100000 300000 1000000] [--axes] [--files 1000 4000] [--project 1000000000]
+    nice -n 10 python benchmarks/scaling.py --out points.jsonl [--events 100000 300000 1000000] [--axes] [--files 1000 4000] [--rows 50000] [--project 1000000000]
 
 Each point is a simulated fleet in a temporary folder, worked on by a process of its own: ingest (files to redacted Parquet), again (one event that comes late to the
 day), sums (signatures, totals, signals), patterns, playbooks and report of the last day. `--axes` also varies nodes, days and distinct messages about the first number of
 events. A point is appended to `--out` once it is measured, and one that is there already is not measured again. `--files` measures what a day costs to read by the number
-of its files.
+of its files, `--rows` what an analysis takes by the rows of sums that it reads.
 
 CPU seconds are what is fitted: other work on the machine changes them by a quarter, and wall time by any factor. Each step is fitted over all points against what it depends
 on (`DRIVERS`), with coefficients that are not negative and relative errors squared, so that small points count as much as large ones. Beyond the range of the points it is
@@ -31,6 +31,7 @@ import pandas as pd
 from scipy.optimize import nnls
 
 from fl_assets.domain.analysis import analyse
+from fl_assets.domain.cycles import window_of
 from fl_assets.domain.evidence import HORIZON_DAYS
 from fl_assets.domain.fleet_catalogue import METHODS
 from fl_assets.domain.playbooks import propose
@@ -41,19 +42,21 @@ from fl_assets.storage.duckdb_engine import BATCH_BYTES, ROUND_BYTES
 from fl_assets.storage.report_files import write_report
 from fl_assets.storage.report_rows import report_rows
 from fl_assets.storage.simulator import simulate
-from fl_assets.storage.workspace import Workspace
+from fl_assets.storage.workspace import READ_DAYS, Workspace
 
 DAY = date(2026, 11, 1)
 DRIVERS = {
     "ingest": ("events", "days"),
     "again": ("near",),
     "sums": ("events", "sums", "days"),
-    "patterns": ("messages", "cells"),
+    "patterns": ("messages", "cells", "history"),
     "playbooks": ("patterns",),
     "report": ("patterns",),
 }
-"""What each step depends on. `events`: of all `days`. `near`: stored on the last day and the one before. `sums`: rows of failure_signatures. `messages`: distinct ones.
-`cells`: patterns x days and nodes that reported."""
+"""What the CPU seconds of each step depend on. `events`: of all `days`. `near`: stored on the last day and the one before. `sums`: rows of failure_signatures, `history`:
+those that an analysis reads. `messages`: distinct ones. `cells`: patterns x days and nodes that reported."""
+MEMORY = {"sums": ("sums",), "patterns": ("patterns", "history"), "playbooks": ("patterns",), "report": ("patterns",)}
+"""The same for memory. What ingestion takes is bounded by its batches and by DuckDB's limit, so there the most that was seen counts."""
 STEPS = tuple(DRIVERS)
 PLAIN = {"nodes": 50, "days": 1, "messages": 0}
 AXES = {"nodes": (10, 200), "days": (7, 14), "messages": (1_000, 10_000, 50_000)}
@@ -218,6 +221,37 @@ def many_files(files: int, rows: int = 200) -> dict:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def many_rows(rows: int, nodes: int = 1_000, messages: int = 200) -> dict:
+    """Analyse so many rows of sums of the last days, of a fleet of many nodes, put straight into the warehouse."""
+    with tempfile.TemporaryDirectory(prefix="fl-scaling-") as folder:
+        space = Workspace(FederatedLearningConfig.from_env(telemetry_path=Path(folder) / "cache", data_path=Path(folder) / "data"))
+        place = {"service": METHODS[0].service, "method": METHODS[0].name}
+        texts = [f"{word(number * 7919 + 11)} {word(number * 104_729 + 5)} refused {word(number * 1_299_709 + 3)}" for number in range(messages)]
+        a_day = rows // HORIZON_DAYS
+        for back in range(HORIZON_DAYS - 1, -1, -1):
+            day = DAY - timedelta(days=back)
+            seen = {"first_seen": pd.Timestamp(day), "last_seen": pd.Timestamp(day)}
+            calls = [
+                {"node_id": f"node-{node:04}", **place, "calls": 900, "failures": 90, "sessions": 500, "latency_histogram": [(5, 900)]} for node in range(nodes)
+            ]
+            failures = []
+            for row in range(a_day):
+                message = (row // nodes + row * 7) % messages
+                named = {"message_id": f"{message:016}", "masked_error": texts[message], "has_text": True, "failures": 3, "sessions": 2, **seen}
+                failures.append(
+                    calls[row % nodes] | named | {"exemplar_trace_ids": [f"{row:032}", f"{row + 1:032}"], "latency_histogram": [(5, 2), (6 + row % 60, 1)]}
+                )
+            space.warehouse.replace_records("failure_signatures", day, failures)
+            space.warehouse.replace_records("call_totals", day, calls)
+        del calls, failures
+        before, cpu = peak_mb(reset=True), time.process_time()
+        history = space.history(DAY)
+        read, window = peak_mb(), window_of(DAY, lambda _: 1_000, required=1, max_days=1)
+        found = analyse(history, window, rules=space.failure_classes, corrections=space.corrections, false_discovery_rate=0.1)
+        cpu = time.process_time() - cpu
+        return {"rows": len(history.signatures), "patterns": len(found.patterns), "before_mb": before, "read_mb": read, "mb": peak_mb(), "cpu": cpu}
+
+
 def drivers_of(one: dict) -> dict[str, float]:
     """What the steps of a point depend on."""
     events = one["events"] * one["days"] + 2 * one["added_messages"]
@@ -227,6 +261,7 @@ def drivers_of(one: dict) -> dict[str, float]:
         "days": one["days"],
         "near": near,
         "sums": one["sums"],
+        "history": one["sums"],
         "messages": one["messages"],
         "patterns": one["patterns"],
         "cells": one["patterns"] * one["node_days"],
@@ -276,7 +311,7 @@ def project(points: list[dict], fits: dict, target: dict[str, int], prices: dict
     Args:
         points: the measured ones; the largest says how many bytes an event has, as JSON and in the lake.
         fits: by step, `cpu` and `mb`.
-        target: `events, nodes, messages, patterns` of a day, `days` of history that are analysed, and `keep`: days that raw events are kept.
+        target: `events, nodes, sums, messages, patterns` of a day, `days` of history that are analysed, and `keep`: days that raw events are kept.
         prices: `vcpu_hour`, `disk_month` and `object_month`, the last two for a GB.
     """
     largest = max(points, key=lambda one: one["events"] * one["days"])
@@ -286,7 +321,8 @@ def project(points: list[dict], fits: dict, target: dict[str, int], prices: dict
         "events": target["events"],
         "days": 1,
         "near": 2 * target["events"],
-        "sums": target["nodes"] * target["messages"],  # at the most: a day on which every node says everything
+        "sums": target["sums"],
+        "history": target["sums"] * READ_DAYS,
         "messages": target["messages"],
         "patterns": target["patterns"],
         "cells": target["patterns"] * target["nodes"] * target["days"],
@@ -301,7 +337,7 @@ def project(points: list[dict], fits: dict, target: dict[str, int], prices: dict
         "hours": hours,
         "cpu_hours": cpu,
         "vcpus_all_day": cpu / 24,
-        "mb": {name: at(fits[name]["mb"], drivers) for name in STEPS},
+        "mb": {name: at(fits[name]["mb"], drivers) if name in MEMORY else max(one["steps"][name]["mb"] for one in points) for name in STEPS},
         "rounds": int(rounds),
         "json_gb": json_bytes / 1e9,
         "lake_gb": lake_gb,
@@ -330,7 +366,10 @@ def table_row(one: dict) -> str:
 def fit_line(name: str, measure: str, one: dict) -> str:
     """One line of text: what a step's cost is made of."""
     unit = "CPU s" if measure == "cpu" else "MB"
-    parts = [f"{one['start']:.2f} {unit}", *(f"{price * 1e6:.4g} {unit} a million {driver}" for driver, price in one["per"].items())]
+    parts = [
+        f"{one['start']:.2f} {unit}",
+        *(f"{price:.2f} {unit} a day" if driver == "days" else f"{price * 1e6:.4g} {unit} a million {driver}" for driver, price in one["per"].items()),
+    ]
     return f"{name:10} {' + '.join(parts)}; R² {one['r2']:.4f}, worst {one['worst']:.0%} of {one['points']} points"
 
 
@@ -343,9 +382,11 @@ def main() -> None:
     parser.add_argument("--events", type=int, nargs="*", default=[100_000, 300_000, 1_000_000])
     parser.add_argument("--axes", action="store_true", help="also vary nodes, days and distinct messages about the first number of events")
     parser.add_argument("--files", type=int, nargs="*", default=[], help="also sum days of so many files")
+    parser.add_argument("--rows", type=int, nargs="*", default=[], help="also analyse so many rows of sums")
     parser.add_argument("--out", type=Path, help="file of measured points (JSON lines), which are not measured again")
     parser.add_argument("--project", type=int, default=1_000_000_000, help="events of a day to project to")
     parser.add_argument("--nodes", type=int, default=1_000, help="nodes of the projected fleet")
+    parser.add_argument("--sums", type=int, default=100_000, help="sums of its day: nodes x distinct messages of each")
     parser.add_argument("--messages", type=int, default=5_000, help="distinct messages that it has had")
     parser.add_argument("--patterns", type=int, default=1_000, help="patterns of its day")
     parser.add_argument("--keep", type=int, default=30, help="days that its raw events are kept")
@@ -354,10 +395,12 @@ def main() -> None:
     parser.add_argument("--object-month", type=float, default=0.025, help="USD a GB of object storage")
     parser.add_argument("--only", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--only-files", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--only-rows", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.only or given.only_files:
-        tell(json.dumps(work(given.only) if given.only else many_files(given.only_files)))
-        return
+    for name, measure in (("only", work), ("only_files", many_files), ("only_rows", many_rows)):
+        if chosen := getattr(given, name):
+            tell(json.dumps(measure(chosen)))
+            return
     points = [json.loads(line) for line in given.out.read_text().splitlines()] if given.out and given.out.exists() else []
     grid = [*(PLAIN | {axis: value} for axis, values in AXES.items() for value in values), CORNER] if given.axes else []
     plan = missing([*((events, PLAIN) for events in sorted(given.events)), *((given.events[0], varied) for varied in grid)], points)
@@ -376,18 +419,23 @@ def main() -> None:
         tell(
             f"{one['files']:,} files: manifest {one['commit_cpu']:.2f}, sums {one['sums_cpu']:.2f}, backlog {one['backlog_cpu']:.2f} CPU s, {one['mb']:.0f} MB"
         )
+    rows = [in_a_process("--only-rows", str(count)) for count in given.rows]
+    for one in rows:
+        said = f"{one['before_mb']:.0f} MB before, {one['read_mb']:.0f} once read, {one['mb']:.0f} at the most"
+        tell(f"{one['rows']:,} rows of sums, {one['patterns']} patterns: {one['cpu']:.1f} CPU s, {said}")
     fits = {}
     if len(points) > max(map(len, DRIVERS.values())) + 1:
-        rows = [drivers_of(one) for one in points]
-        fits = {name: {measure: fit(rows, [one["steps"][name][measure] for one in points], DRIVERS[name]) for measure in ("cpu", "mb")} for name in STEPS}
-        for measure in ("cpu", "mb"):
-            for name in STEPS:
-                tell(fit_line(name, measure, fits[name][measure]))
+        drivers_seen = [drivers_of(one) for one in points]
+        for measure, drivers in (("cpu", DRIVERS), ("mb", MEMORY)):
+            for name, names in drivers.items():
+                found = fits.setdefault(name, {})[measure] = fit(drivers_seen, [one["steps"][name][measure] for one in points], names)
+                tell(fit_line(name, measure, found))
     projected = None
     if fits:
         target = {
             "events": given.project,
             "nodes": given.nodes,
+            "sums": given.sums,
             "messages": given.messages,
             "patterns": given.patterns,
             "days": HORIZON_DAYS,
@@ -403,7 +451,7 @@ def main() -> None:
             f"lake {projected['lake_gb']:.0f} GB in {projected['lake_files']:,} files a day; {given.keep} days of it {projected['usd_disk_month']:.0f} USD a month "
             f"on disks, {projected['usd_object_month']:.0f} as objects"
         )
-    tell(json.dumps({"points": points, "files": files, "fits": fits, "projected": projected}))
+    tell(json.dumps({"points": points, "files": files, "rows": rows, "fits": fits, "projected": projected}))
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def test_a_projection_adds_up_what_the_fits_say():
     fits = {name: {"cpu": {"start": 0.0, "per": dict.fromkeys(DRIVERS[name], 0.0)}, "mb": {"start": 100.0, "per": {}}} for name in STEPS}
     fits["ingest"]["cpu"]["per"]["events"] = 36e-6
     fits["patterns"]["mb"]["per"] = {"cells": 1e-4}
-    target = {"events": 10**9, "nodes": 1000, "messages": 5000, "patterns": 1000, "days": 28, "keep": 30}
+    target = {"events": 10**9, "nodes": 1000, "sums": 100_000, "messages": 5000, "patterns": 1000, "days": 28, "keep": 30}
     found = project(points, fits, target, {"vcpu_hour": 0.05, "disk_month": 0.1, "object_month": 0.025})
     assert found["cpu_hours"] == pytest.approx(10.0)
     assert found["usd_cpu_day"] == pytest.approx(0.5)
