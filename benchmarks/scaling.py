@@ -55,8 +55,9 @@ DRIVERS = {
 }
 """What the CPU seconds of each step depend on. `events`: of all `days`. `near`: stored on the last day and the one before. `sums`: rows of failure_signatures, `history`:
 those that an analysis reads. `messages`: distinct ones. `cells`: patterns x days and nodes that reported."""
-MEMORY = {"sums": ("sums",), "patterns": ("patterns", "history"), "playbooks": ("patterns",), "report": ("patterns",)}
-"""The same for memory. What ingestion takes is bounded by its batches and by DuckDB's limit, so there the most that was seen counts."""
+MEMORY = {"sums": ("sums",), "patterns": ("patterns",), "playbooks": ("patterns",), "report": ("patterns",)}
+"""The same for memory. What ingestion takes is bounded by its batches and by DuckDB's limit, so there the most that was seen counts; what each
+row of `history` takes is told by `--rows`, since in the points rows and messages grow together."""
 STEPS = tuple(DRIVERS)
 PLAIN = {"nodes": 50, "days": 1, "messages": 0}
 AXES = {"nodes": (10, 200), "days": (7, 14), "messages": (1_000, 10_000, 50_000)}
@@ -430,6 +431,10 @@ def main() -> None:
             for name, names in drivers.items():
                 found = fits.setdefault(name, {})[measure] = fit(drivers_seen, [one["steps"][name][measure] for one in points], names)
                 tell(fit_line(name, measure, found))
+        if len(rows) > 1:
+            more = np.polyfit([one["rows"] for one in rows], [one["mb"] for one in rows], 1)[0]
+            fits["patterns"]["mb"]["per"]["history"] = max(0.0, float(more))
+            tell(f"patterns   and {more * 1e6:.4g} MB a million history, of --rows")
     projected = None
     if fits:
         target = {
