@@ -239,6 +239,21 @@ SEEN_SQL = {
 }
 """How many sessions had each name."""
 
+_TRACES = "count(distinct trace_id) + bool_or(trace_id is null)::integer as sessions"
+EXACT_SQL = {
+    "failures": f"""
+        select service, method, masked_error as error, any_value(has_text) as has_text, count(*) as failures, {_TRACES}, histogram(bucket) as durations
+        from fl_failed group by all""",  # noqa: S608
+    "calls": f"""
+        select service, method, count(*) as calls, count(*) filter (not success and caused_by is null) as failures, {_TRACES},
+            histogram({bucket_sql("duration_ms")}) filter (success and duration_ms is not null) as durations
+        from fl_calls group by all""",  # noqa: S608
+    "talk": """
+        select service, signal, sum(sessions_affected)::bigint as affected, sum(sessions)::bigint as sessions, sum(turns)::bigint as turns
+        from fl_talk group by all""",
+}
+"""What a coordinator would count of the day's events (signature_sql, call_totals_sql, conversation_signals_sql), of all sessions together."""
+
 # Of sessions with talk and calls every other counts by its talk, drawn by the hash of its id.
 _TALKS = "(node_id not in (select node_id from fl_calls) or md5('talk' || node_id) >= '8')"
 _COARSE_SQL = f"least({NOISE_WIDTH} * greatest(1, ceil({bucket_sql('duration_ms')} / {NOISE_WIDTH}))::integer, {COARSE[-1]})"

@@ -30,6 +30,7 @@ from pydantic import Field, ValidationError
 from fl_assets.domain.adapters import canonical
 from fl_assets.domain.federation import (
     BOUNDED_SQL,
+    EXACT_SQL,
     NODE_ID,
     SEEN_SQL,
     SESSION_SQL,
@@ -38,7 +39,6 @@ from fl_assets.domain.federation import (
     Summary,
     agreed,
     clean_text,
-    merge_durations,
     shared_templates,
     signed_bytes,
     split_status,
@@ -203,7 +203,7 @@ class NodeSummaries:
             raise SummaryError(message)
 
     def _count(self, day: date) -> tuple[str, DayCounts]:
-        """Count a day by the same statements that a coordinator uses, and with noise with each session's part bounded."""
+        """Count a day as a coordinator would, and with noise with each session's part bounded."""
         with self._engine.connect() as connection:
             events = 0
             for table in (RAW_TRACES, CONVERSATION_LOGS):
@@ -223,31 +223,14 @@ class NodeSummaries:
             node_id = self._node_of([node for (node,) in nodes.fetchall()], day)
             for statement in SESSION_SQL:
                 connection.execute(statement)
-            templates = self._templates(connection)
+            self._templates(connection)
             seen = {kind: dict(connection.execute(sql).fetchall()) for kind, sql in SEEN_SQL.items()}
-            if self._settings.summary_epsilon:
-                failures, calls, talk = (_records(connection, BOUNDED_SQL[name]) for name in ("failures", "calls", "talk"))
-                return node_id, DayCounts(events, failures, calls, talk, seen)
-        signatures, totals = self._engine.signatures(day)
-        signals = self._engine.conversation_signals(day)
+            statements = BOUNDED_SQL if self._settings.summary_epsilon else EXACT_SQL
+            failures, calls, talk = (_records(connection, statements[name]) for name in ("failures", "calls", "talk"))
+            return node_id, DayCounts(events, failures, calls, talk, seen)
 
-        renamed = {"masked_error": "error", "sessions_affected": "affected", "latency_histogram": "durations"}
-
-        def rows(table: Any, *names: str) -> list[dict[str, Any]]:
-            given = table.rename_columns([renamed.get(name, name) for name in table.column_names]).select(list(names)).to_pylist()
-            given = [row | ({"error": templates.get(row["error"], row["error"])} if "error" in row else {}) for row in given]
-            return _merged(given, [name for name in names if name in ("service", "method", "error", "signal", "has_text")])
-
-        return node_id, DayCounts(
-            events,
-            rows(signatures, "service", "method", "error", "has_text", "failures", "sessions", "durations"),
-            rows(totals, "service", "method", "calls", "failures", "sessions", "durations"),
-            rows(signals, "service", "signal", "affected", "sessions", "turns"),
-            seen,
-        )
-
-    def _templates(self, connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
-        """Put templates in the place of errors that too few sessions had to be told as they are; return which for which."""
+    def _templates(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Put templates in the place of errors that too few sessions had to be told as they are."""
         k = self._settings.summary_min_sessions
         seen = dict(connection.execute("select masked_error, count(distinct node_id) from fl_failed where has_text group by 1").fetchall())
         shared = shared_templates(seen, k)
@@ -263,7 +246,6 @@ class NodeSummaries:
         connection.execute("""create or replace temp table fl_failed as
             select fl_failed.* replace (coalesce(template, masked_error) as masked_error)
             from fl_failed left join fl_templates on error = masked_error and has_text""")
-        return told
 
     def _node_of(self, found: list[str], day: date) -> str:
         own = self._settings.node_id
@@ -324,18 +306,5 @@ class NodeSummaries:
 
 
 def _records(connection: duckdb.DuckDBPyConnection, sql: str) -> list[dict[str, Any]]:
-    return connection.sql(sql).to_arrow_table().to_pylist()
-
-
-def _merged(rows: list[dict[str, Any]], key: list[str]) -> list[dict[str, Any]]:
-    """Add rows that differ only in the name that the telemetry gives the node: its own, or none."""
-    found: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for row in rows:
-        same = tuple(row[name] for name in key)
-        old = found.get(same)
-        if old is None:
-            found[same] = row | ({"durations": merge_durations(row["durations"])} if "durations" in row else {})
-            continue
-        for name in row.keys() - key:
-            old[name] = merge_durations(old[name], row[name]) if name == "durations" else old[name] + row[name]
-    return list(found.values())
+    rows = connection.sql(sql).to_arrow_table().to_pylist()
+    return [row | ({"durations": row["durations"] or ()} if "durations" in row else {}) for row in rows]

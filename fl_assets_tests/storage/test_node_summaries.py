@@ -146,22 +146,21 @@ def test_a_day_that_is_not_over_gets_no_noise(home):
 
 
 def test_the_ledger_survives_a_torn_line_and_stops_at_a_damaged_one(home):
-    first = teller(home).tell(DAY)
+    ours = {"summary_epsilon": 1.0}
+    first = teller(home, **ours).tell(DAY)
     path = teller(home).ledger_path
     whole = path.read_bytes()
     path.write_bytes(whole + b'{"sequence":2,"da')
-    assert teller(home).tell(DAY).line == first.line
-    (home.settings.telemetry_path / "events_2.jsonl").write_bytes(call("n1", 5, 50) + b"\n")
-    home.engine.ingest()
-    assert teller(home).tell(DAY).summary.sequence == 2
+    assert teller(home, **ours).tell(DAY).line == first.line
+    assert teller(home, **ours).tell(DAY - timedelta(days=1)).summary.sequence == 2
     assert [one.sequence for one in teller(home).ledger()] == [1, 2]
     path.write_bytes(b"{}\n" + whole)
     with pytest.raises(SummaryError, match=r"line 1 of .*ledger\.jsonl cannot be read; restore"):
-        teller(home).tell(DAY)
+        teller(home, **ours).tell(DAY)
 
 
 def test_a_line_that_is_not_what_the_ledger_speaks_of_is_not_sent(home):
-    teller(home).tell(DAY)
+    teller(home, summary_epsilon=1.0).tell(DAY)
     (path,) = (home.settings.data_path / "federation" / "sent").iterdir()
     path.write_bytes(path.read_bytes().replace(b'"failures":', b'"failures" :', 1))
     with pytest.raises(SummaryError, match="restore it from a backup"):
@@ -253,7 +252,7 @@ def change(everyone: dict[str, Counter], without: dict[str, Counter]) -> dict[st
     }
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_one_session_more_is_one_failure_or_conversation_and_a_call_or_some_calls(seed):
     random = Random(seed)
     fleet = [session(random, number) for number in range(12)]
