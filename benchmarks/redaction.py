@@ -101,7 +101,8 @@ def spans_of(text: str, redacted: str) -> list[Span]:
     match = re.fullmatch(pattern, text, re.DOTALL)
     if match is None:
         raise ValueError(f"{redacted!r} is not {text!r} with parts masked")
-    return [(*match.span(i + 1), entity) for i, entity in enumerate(pieces[1::2])]
+    # A placeholder that the text itself holds is no redaction.
+    return [(*match.span(i + 1), entity) for i, entity in enumerate(pieces[1::2]) if match[i + 1] != f"<{entity}>"]
 
 
 def ours(text: str) -> list[Span]:

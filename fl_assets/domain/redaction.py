@@ -143,9 +143,10 @@ _KEYS = (
 
 _INNER_KEYS = {
     "[0-9a-f]{32}-us[0-9]{1,2}": "[0-9a-f]-us[0-9]",  # Mailchimp
-    "[0-9]{8,10}:AA[0-9A-Za-z_-]{32,}": "[0-9]:AA[0-9A-Za-z_-]{8}",  # Telegram
+    "(?:bot)?[0-9]{8,10}:AA[0-9A-Za-z_-]{32,}": "[0-9]:AA[0-9A-Za-z_-]{8}",  # Telegram
     "[MNO][0-9A-Za-z_-]{23,25}[.][0-9A-Za-z_-]{6}[.][0-9A-Za-z_-]{27,}": "[.][0-9A-Za-z_-]{6}[.][0-9A-Za-z_-]{8}",  # Discord
     "[0-9A-Za-z_~.]{3}[0-9]Q~[0-9A-Za-z_~.-]{31,}": "[0-9]Q~",  # Azure AD
+    "pat[0-9A-Za-z]{14}[.][0-9a-f]{64}": "[0-9A-Za-z]{8}[.][0-9a-f]{16}",  # Airtable
     "[0-9A-Za-z]{14}[.]atlasv1[.][0-9A-Za-z_=-]{40,}": "[.]atlasv1[.]",
 }
 """Keys that do not begin with a name, and what to look for instead."""
@@ -157,13 +158,15 @@ _SHORT_KEYS = "|".join(_OPEN_END.sub(lambda least: f"{{1,{int(least[1]) - 1}}}",
 # Secrets known by the word before them --------------------------------------------------------------------------------
 
 _QUOTE = "(?:\\\\{0,7}[\"'`])"
-_ASSIGN = f"{_QUOTE}?\\]?[ \t]*(?:=>|:=|==|[:=\x1e]|%3[AaDd])[ \t]*"
-_PASSWORD_WORD = _any_case("(?:password|passwd|passphrase|passcode|passwort|pwd|contraseña|mot de passe)").replace("ñ", "[ñÑ]")
+_ASSIGN = f"{_QUOTE}?\\]?[ \t]*(?:=>|->|→|:=|==|[:=\x1e：]|%3[AaDd])[ \t]*"
+_UNCASED_PASSWORD_WORD = "パスワード|密码|密碼|비밀번호|كلمة (?:المرور|السر)"
+_PASSWORD_WORD = f"(?:{_any_case('password|passwd|passphrase|passcode|passwort|kennwort|pwd|contraseña|senha|mot de passe|пароль')}|{_UNCASED_PASSWORD_WORD})"
 _SHORT_PASSWORD_WORD = f"(?:^|[^A-Za-z]){_any_case('(?:pass|pw|psw)')}"
 _ANY_PASSWORD_WORD = f"(?:{_PASSWORD_WORD}|{_SHORT_PASSWORD_WORD})"
 _SECRET_WORD = _any_case(
     "(?:secret|api[_ -]?key|access[_-]?key|secret[_-]?key|private[_-]?key|account[_-]?key|shared[_-]?access[_-]?key|subscription[_-]?key|auth[_-]?key|master[_-]?key"
-    "|signing[_-]?key|encryption[_-]?key|license[_-]?key|app[_-]?key|credentials?|signature|token)"
+    "|signing[_-]?key|encryption[_-]?key|license[_-]?key|app[_-]?key|secret[_-]?key[_-]?base|credentials?|signature"
+    "|api[- ]?schlüssel|clave de api|chave de api|clé (?:d')?api|ключ api|api[- ]ключ|api ?密钥|api ?金鑰|api ?キー|مفتاح api|token)"
 ).replace("|[Tt]", "|(?:^|[^A-Za-z])[Ss][Ii][Gg]|[Tt]")
 _WORD_VALUES = _any_case(
     "(?:none|null|nil|na|n/a|true|false|undefined|empty|required|missing|invalid|incorrect|wrong|expired|string|str|secretstr|optional|not|is|must|cannot|can|was|has|does|should"
@@ -179,6 +182,9 @@ _CODE = "(?:(?:[A-Za-z_]+[.])+[A-Za-z_]+\x04|[A-Za-z_.]+[(\\[]|[A-Za-z_.]*(?:[Pp
 """A name or a call in source code, as it stands unquoted."""
 _PROSE = f"[ ]{_any_case('(?:must|is|are|was|cannot|should|too|not|at least|has|have|does|required|invalid|incorrect|needs|may|field)')}[ ,.!\x04]"
 _MIXED = "[^0-9\x04]*[0-9][^A-Za-z\x04]*[A-Za-z]|[^A-Za-z\x04]*[A-Za-z][^0-9\x04]*[0-9]"
+
+_SIGNS = "[^0-9\x04]*[0-9][^A-Za-z!@#$%^&*\x04]*[A-Za-z!@#$%^&*]|[^A-Za-z!@#$%^&*\x04]*[A-Za-z!@#$%^&*][^0-9\x04]*[0-9]|[A-Za-z]+[!@#$%^&*]+[A-Za-z]"
+"""Letters, digits and marks mixed, as in passwords and seldom in words."""
 
 _EMAIL_CHAR = f"0-9{_LETTERS}._+-"
 _DOMAIN_CHAR = f"0-9{_LETTERS}-"
@@ -210,12 +216,10 @@ _CALLING_CODE = (
 )
 _GAP = f"[ ./(){_DASH} ]{{0,3}}"
 _PHONE_WORD = (
-    _any_case(
-        "(?:phones?|telephones?|tel|telefon|teléfono|telefono|téléphone|mobile|móvil|mobil|cellphone|fax|whatsapp|hotline|handy|sms|msisdn|phone[_ -]?(?:number|no)|rufnummer|mob|ph)"
-    )
-    .replace("é", "[éÉ]")
-    .replace("ó", "[óÓ]")
+    f"(?:{_any_case('phones?|telephones?|telefon|teléfono|telefono|téléphone|telefone|mobile|móvil|mobil|cellphone|whatsapp|hotline|handy|msisdn|phone[_ -]?(?:number|no)|rufnummer|телефон')}"
+    f"|{_any_case('(?:tel|fax|sms|mob|ph)')}[^a-z]|电话|電話|手机|手機|携帯|전화|هاتف)"
 )
+"""The short words only where no small letter follows: `Bestellung` is no telephone."""
 _CALL_WORD = _any_case(
     "(?:call|dial|text|contact|ring|reach|cell|callback|(?:my|your|his|her|their|our|this|contact|emergency|direct|office|home|work|cell|best) (?:number|line|no[.]))"
 )
@@ -226,27 +230,31 @@ _CALL_GAP = (
     )
     + ")){0,4}[:,]?[ ]"
 )
+_MAC_WORD = f"(?:^|[^A-Za-z]){_any_case('(?:(?:hw|mac)[_ -]?addr(?:ess)?|mac)')}"
 _SSN_WORD = _any_case("(?:ssn|social security(?: number| no[.]?| #)?|soc sec|social-security-number|social_security_number|tax[ _-]?id)")
 _UNIT = _any_case("(?:bytes|ms|tokens|rows|points|seconds|kb|mb|gb|usd|eur|lines|chars|items|users|steps|requests)")
 _DATE = "(?:(?:19|20)[0-9]{2}[-./ ]?[01][0-9][-./ ]?[0-3][0-9]|[0-3][0-9][-./ ][0-3][0-9][-./ ](?:19|20)[0-9]{2})"
 _NUMBERED_EDGE = f"(?:^|[^A-Za-z]){_NUMBERED}(?:[_ -]?{_any_case('(?:no|number|num|nr|id|code|key)')})?[.\"']{{0,2}}[ #:=_-]{{1,4}}"
 _IS_NUMBERED = f"[^A-Za-z\x03]?{_NUMBERED}[^A-Za-z]|<[A-Z]"
 _VERSION_WORD = _any_case(
-    "(?:versions?|ver|release|rev|revision|firmware|build|section|sec|chapter|clause|step|figure|fig|table|oid|sdk|driver|upgraded?|downgraded?|installed|requires?|v|§)"
+    "(?:versions?|versión|versão|versione|versie|wersja|версия|версии|версию|ver|release|rev|revision|firmware|build|section|sec|chapter|clause|step|figure|fig|table|oid|sdk|driver|upgraded?|downgraded?|installed|requires?|v|§|版本|バージョン|버전)"
 )
 
 # What the fast path looks for. Placeholders hold only `<`, `>`, `_`, capitals and the digits 4 and 6, so that no earlier rule can bring a hint about.
-_TOKEN_OF = _any_case("(?:next|page|continuation|pad|eos|bos|unk|stop|mask|sep|cls|start|end|first|last)")
+_TOKEN_OF = _any_case("(?:public[ _-]?key|next|page|continuation|pad|eos|bos|unk|stop|mask|sep|cls|start|end|first|last)")
 _CARD_NETWORKS = (
     "(?:4(?:[^0-9\x04]{0,2}[0-9]){12}(?:(?:[^0-9\x04]{0,2}[0-9]){3}|(?:[^0-9\x04]{0,2}[0-9]){6})?"
     "|(?:5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720|220[0-4]|35|9792)(?:[^0-9\x04]{0,2}[0-9]){12,14}"
-    "|3[47](?:[^0-9\x04]{0,2}[0-9]){13}|3(?:0[0-5]|[689])(?:[^0-9\x04]{0,2}[0-9]){11,13}|(?:5[06-9]|6|81)(?:[^0-9\x04]{0,2}[0-9]){11,17})"
+    "|3[47](?:[^0-9\x04]{0,2}[0-9]){13}|3(?:0[0-5]|[689])(?:[^0-9\x04]{0,2}[0-9]){11,13}|(?:5[06-9]|6|81)(?:[^0-9\x04]{0,2}[0-9]){11,18})"
 )
 """Visa; Mastercard, Mir, JCB, Troy; American Express, Diners; Maestro, RuPay, Discover, UnionPay: how a number begins and how long it is."""
-_H_PASSWORD = f"(?:{_any_case('passw|passp|passc|pwd|contrase|mot de passe')}|{_any_case('(?:pass|pw|psw)')}(?:[^A-Za-z]|[0-9A-Za-z_-]*>))"
+_H_PASSWORD = f"(?:{_any_case('passw|passp|passc|pwd|contrase|mot de passe|kennwort|senha|пароль')}|{_UNCASED_PASSWORD_WORD}|{_any_case('(?:pass|pw|psw)')}(?:[^A-Za-z]|[0-9A-Za-z_-]*>))"
 """The short words only where a sign or the end of a tag follows: `passed`, `bypass` and two letters of a key are not meant."""
 H_SECRET_WORD = _any_case("(?:key|secret|token)") + "(?: [iI]| [wW]|[: ])"
-_H_SECRET = _any_case("(?:secret|key|credential|signature|sig|token)") + f"{_QUOTE}?\\]?[ \t]*(?:[=:\x1e]|%3)"
+_H_SECRET = (
+    _any_case("(?:secret|key|credentials?|signature|sig|token|base|api|schlüssel|密钥|金鑰|キー|ключ)")
+    + f"(?: (?:is|was|provided))?{_QUOTE}?\\]?[ \t]*(?:[=:\x1e：→]|->|%3)"
+)
 _H_LOGIN = f"://[^ \t\r\n/?#\"'<>\\\\{_SEP}]*@"
 _H_FLAG = f"{_H_PASSWORD}|{_any_case('requirepass')}|redis-cli|{_any_case('identified by')}"
 # A key's name and the first of what follows it: long repeats make an automaton slow.
@@ -256,7 +264,7 @@ _H_DIGITS = "|".join(
     (
         f"{_H_EDGE}(?:[3456]|2[2-7]|81|97)[0-9](?:[ {_DASH}._ ]{{0,2}}[0-9]){{11}}",  # cards
         f"{_H_EDGE}[0-9]{{3}}[{_DASH} ][0-9]{{2}}[{_DASH} ][0-9]{{4}}|{_SSN_WORD}[^0-9\r\n\x1f]{{0,16}}[0-9]{{3}}",
-        f"[+][1-9](?:{_GAP}[0-9]){{6}}|{_H_EDGE}(?:00|011[ -])[1-9](?:{_GAP}[0-9]){{6}}",  # telephones abroad, then in America, then elsewhere
+        f"(?:[+]|%2[Bb])[1-9](?:{_GAP}[0-9]){{6}}|{_H_EDGE}(?:00|011[ -])[1-9](?:{_GAP}[0-9]){{6}}",  # telephones abroad, then in America, then elsewhere
         f"{_H_EDGE}[0-9]{{3}}[)]?[ .{_DASH}/]{{0,2}}[0-9]{{3}}[ .{_DASH}][0-9]{{4}}|{_H_EDGE}(?:[(]?0[1-9](?:{_GAP}[0-9]){{7}}|[(][1-9][0-9][)] ?[0-9]{{4}})",
         f"{_PHONE_WORD}[^0-9\r\n(+\x1f]{{0,24}}[(]?[0-9]|{_CALL_WORD}{_CALL_GAP}[(]?[0-9]{{2}}",
     )
@@ -295,6 +303,11 @@ RULES: tuple[Rule, ...] = (
         f"(://)([^ \t\r\n/?#\"'<>@\\\\{_SEP}:]*:[^ \t\r\n/?#\"'<>\\\\{_SEP}]*)(@)",
         hint=_H_LOGIN,
         keep="\x03[^:\x04]*:(?:[*]+|[xX]{3,}|[$%{\\[][^\x04]*|[.]{3})?\x04",
+    ),
+    Rule(
+        "URL_CREDENTIALS",
+        "(%3[Aa]%2[Ff]%2[Ff])([0-9A-Za-z_.~+-]*%3[Aa](?:[0-9A-Za-z_.~+!*-]|%[0-35-9A-Fa-f][0-9A-Fa-f]|%4[1-9A-Fa-f])+)(%40)",
+        hint="%3[Aa]%2[Ff]%2[Ff]",
     ),
     Rule("URL_CREDENTIALS", "(://)([0-9A-Za-z_%~.-]{16,})(@)", hint=_H_LOGIN, need=f"(?:{_MIXED})[^\x04]*"),
     Rule(
@@ -355,11 +368,11 @@ RULES: tuple[Rule, ...] = (
         "PASSWORD",
         f"({_ANY_PASSWORD_WORD}{_QUOTE}?[ \t]*(?::|%3[Aa])[ \t]*)([A-Za-z]{{1,256}}[.!]?)([^\r\n\x02-\x05{_SEP}]{{0,2}})",
         hint=_H_PASSWORD,
-        keep=f"\x03(?:{_STAND_IN}|{_CODE})|\x04(?: [A-Za-z(]|[^ \t\"'`\\\\,;&<>\x05])",
+        keep=f"\x03(?:{_STAND_IN}|{_CODE})|\x04(?: [A-Za-z('\"]|[^ \t\"'`\\\\,;&<>\x05])",
     ),
     Rule(
         "PASSWORD",
-        f"((?:--?(?:[A-Za-z]{{1,12}}-)?{_any_case('(?:password|passwd|passphrase|pass|pwd|pw|requirepass)')}|requirepass|{_any_case('identified by|with password')}"
+        f"((?:(?:^|[^0-9A-Za-z])--?(?:[A-Za-z]{{1,12}}-)?{_any_case('(?:password|passwd|passphrase|pass|pwd|pw|requirepass)')}|requirepass|{_any_case('identified by|with password')}"
         f"|sshpass -p|redis-cli[^\r\n<{_SEP}]{{0,60}}? -a)[ ]+[\"']?)([^ \t\r\n\"'<$*{_SEP}-][^ \t\r\n\"'{_SEP}]{{0,255}})()",
         hint=_H_FLAG,
         keep=f"\x03{_STAND_IN}",
@@ -368,16 +381,30 @@ RULES: tuple[Rule, ...] = (
     Rule("PASSWORD", f"(curl[^\r\n|;<{_SEP}]{{0,120}}? (?:-u|--user)[ ]+[\"']?)([^ \t\r\n\"'$<:{_SEP}]{{1,64}}:[^ \t\r\n\"'$<{_SEP}]{{1,128}})()", hint="curl"),
     Rule(
         "PASSWORD",
-        f"({_PASSWORD_WORD}(?: (?:is|was|to|for [0-9A-Za-z_.@-]{{1,40}} is|set to|changed to|is now|of))?:?[ ]+[\"'`“]?)([^ \t\r\n\"'`<>“”{_SEP}]{{4,128}})()",
+        f"({_PASSWORD_WORD}(?: (?:is|was|to|for [0-9A-Za-z_.@-]{{1,40}} is|set to|changed to|is now|of|lautet|ist|est|es|era|é|è))?:?[ ]+[\"'`“]?)([^ \t\r\n\"'`<>“”{_SEP}]{{4,128}})()",
         hint=_H_PASSWORD,
-        need="(?:[^0-9\x04]*[0-9][^A-Za-z!@#$%^&*\x04]*[A-Za-z!@#$%^&*]|[^A-Za-z!@#$%^&*\x04]*[A-Za-z!@#$%^&*][^0-9\x04]*[0-9]|[A-Za-z]+[!@#$%^&*]+[A-Za-z])[^\x04]*|[0-9]{4,8}",
-        keep=f"\x03(?:{_STAND_IN}|[(]|{_any_case('(?:sha|md5|bcrypt|pbkdf2|argon2|base64|utf|v[0-9]|[0-9]+(?:st|nd|rd|th|x|/|-|ms|s|%|of))')})|[:=]\x04",
+        need=f"(?:{_SIGNS})[^\x04]*|[0-9]{{4,8}}",
+        keep=f"\x03(?:{_STAND_IN}|[(]|{_any_case('(?:sha|md5|bcrypt|pbkdf2|argon2|base64|utf|v[0-9]|[0-9]+(?:st|nd|rd|th|x|/|-|ms|s|%|of)|n?varchar|varbinary|char[(])')})|[:=]\x04",
     ),
     Rule(
         "PASSWORD",
         f"({_PASSWORD_WORD}[ ](?:is|was|to)[ :]{{1,3}}[\"'`“])([^\"'`“”\r\n{_SEP}]{{3,64}})([\"'`”])",
         hint=_H_PASSWORD,
         keep=f"\x03{_STAND_IN}|\x03[^\x04]*{_PROSE}",
+    ),
+    Rule(
+        "PASSWORD",
+        f"({_PASSWORD_WORD}[\"'\\])]{{1,3}}, ?(?:[a-z]{{1,12}}=)?[\"'])([^\"'\r\n{_SEP}]{{4,128}})([\"'])",
+        hint=_H_PASSWORD,
+        need=f"(?:{_SIGNS})[^\x04]*",
+        keep=f"\x03{_STAND_IN}|{_PROSE}",
+    ),
+    Rule("PASSWORD", f"({_PASSWORD_WORD}[\"'] {{1,4}}value=[\"'])([^\"'<>\r\n{_SEP}]{{1,256}})([\"'])", hint=_H_PASSWORD, keep=f"\x03{_STAND_IN}"),
+    Rule(
+        "PASSWORD",
+        f"((?:{_UNCASED_PASSWORD_WORD})(?:は|是|为|為|는|은)?[ ]?[「『“\"']?)([!#-&(-;=?-~]{{4,128}})()",
+        hint=_H_PASSWORD,
+        need=f"(?:{_SIGNS})[^\x04]*",
     ),
     # Other secrets by their word
     Rule(
@@ -409,6 +436,13 @@ RULES: tuple[Rule, ...] = (
         need=f"(?:{_MIXED})[^\x04]*",
     ),
     Rule(
+        "API_KEY",
+        f"({_SECRET_WORD}>)([^<> {_SEP}]{{8,200}})(</)",
+        hint=_any_case("(?:key|secret|token|credentials?|signature)") + ">",
+        need=f"(?:{_MIXED})[^\x04]*",
+        keep=f"\x03(?:{_STAND_IN}|{_CODE})",
+    ),
+    Rule(
         "EMAIL",
         f"(<EMAIL>|^|{_ESCAPED}|[^{_EMAIL_CHAR}])([{_EMAIL_CHAR}]+(?:'[{_EMAIL_CHAR}]+){{0,2}}{_AT_DOMAIN}(?:[{_EMAIL_CHAR}]*{_AT_DOMAIN}){{0,3}})([(]?)",
         hint="@|%40",
@@ -418,7 +452,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "HOME_USER",
-        f"((?:(?:GET|POST|PUT|PATCH|DELETE|HEAD|route|endpoint) [\"']?|{_MASKED}|^|{_ESCAPED}|[^0-9A-Za-z_./-]|file:/{{1,2}}(?:localhost)?|(?:^|[^0-9A-Za-z])/(?:export|var|usr|data|nfs|net|private/var|mnt/[0-9A-Za-z_-]{{1,20}}"
+        f"((?:(?:GET|POST|PUT|PATCH|DELETE|HEAD|route|endpoint) [\"']?|{_MASKED}|^|{_ESCAPED}|[^0-9A-Za-z_./-]|file:/{{1,2}}(?:localhost)?|://file|[a-z]:/{{2,3}}|(?:^|[^0-9A-Za-z])/(?:export|var|usr|data|nfs|net|private/var|mnt/[0-9A-Za-z_-]{{1,20}}"
         f"|cygdrive/[a-z]|[a-z]|System/Volumes/Data|Volumes/[0-9A-Za-z_-]{{1,20}}))\\\\?/(?:home|Users)\\\\?/)({_NAME})()",
         hint=_H_HOME,
         keep="\x03(?:(?:Shared|Public|Default|Guest|linuxbrew|index|dashboard|page|pages|settings|[0-9]+|[0-9a-f]{8}-[0-9a-f-]{27})\x04|[^\x04]*[.](?:html?|php|aspx|jsp)\x04)",
@@ -437,7 +471,7 @@ RULES: tuple[Rule, ...] = (
     Rule("IBAN", f"({_MASKED}|^|{_ESCAPED}|[^{_W}])({_IBAN})([{_W}]*)", hint=_H_IBAN, keep_before="<[A-Z]", alone=True, check="iban"),
     Rule(
         "CARD",
-        f"([0-9_]-|{_MASKED}|^|{_ESCAPED}|[^{_W}.]|[^0-9][.])({_CARD_FORMS})((?:[.{_DASH}]?(?:[{_W}]|{_MASKED}))*)",
+        f"([0-9_]-|%B|{_MASKED}|^|{_ESCAPED}|[^{_W}.]|[^0-9][.])({_CARD_FORMS})((?:[.{_DASH}]?(?:[{_W}]|{_MASKED}))*)",
         hint=_H_DIGITS,
         need=_CARD_NETWORKS,
         keep_before="[0-9_]-|<[A-Z]",
@@ -468,6 +502,7 @@ RULES: tuple[Rule, ...] = (
         keep_before="<[A-Z]",
         alone=True,
     ),
+    Rule("MAC", f"({_MAC_WORD}(?:{_ASSIGN}{_QUOTE}?|[ ]))({_HEX}{{12}})([{_W}]*)", hint=f"{_MAC_WORD}(?:{_ASSIGN}|[ ])", alone=True),
     Rule(
         "IPV6",
         f"((?:{_MASKED}|[0-9A-Za-z_)\\]])\\[|{_MASKED}|^|{_ESCAPED}|[^{_W}])((?:(?:{_HEX}{{0,4}}:){{2,7}}{_HEX}{{1,4}}(?:(?:[.][0-9]{{1,3}}){{1,3}}|::)?|(?:{_HEX}{{1,4}}:){{1,7}}:)(?:%[0-9A-Za-z_.-]{{1,20}})?)((?:[.:]?(?:[{_W}]|{_MASKED}))*)",
@@ -488,7 +523,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "PHONE",
-        f"({_MASKED}|^|{_ESCAPED}|[^{_W}+.])([+](?:1{_GAP}[2-9][0-9]{{2}}{_GAP}[0-9]{{3}}{_GAP}[0-9]{{4}}|1[ .-]?555[ .-][0-9]{{4}}|{_CALLING_CODE}(?:{_GAP}[0-9]){{6,12}}[0-9]*){_EXTENSION})((?:[A-Za-z_%][{_W}]*|[ ]{_UNIT})?)",
+        f"({_MASKED}|^|{_ESCAPED}|[^{_W}+.])((?:[+]|%2[Bb])(?:1{_GAP}[2-9][0-9]{{2}}{_GAP}[0-9]{{3}}{_GAP}[0-9]{{4}}|1[ .-]?555[ .-][0-9]{{4}}|{_CALLING_CODE}(?:{_GAP}[0-9]){{6,12}}[0-9]*){_EXTENSION})((?:[A-Za-z_%][{_W}]*|[ ]{_UNIT})?)",
         hint=_H_DIGITS,
         keep_before="<[A-Z]",
         need="(?:[^0-9\x04]*[0-9]){8}[^\x04]*",
