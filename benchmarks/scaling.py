@@ -38,7 +38,7 @@ from fl_assets.domain.playbooks import propose
 from fl_assets.domain.report import build_report
 from fl_assets.domain.settings import FederatedLearningConfig
 from fl_assets.domain.simulation import Damage
-from fl_assets.storage.duckdb_engine import BATCH_BYTES, ROUND_BYTES
+from fl_assets.storage.duckdb_engine import ROUND_BYTES
 from fl_assets.storage.report_files import write_report
 from fl_assets.storage.report_rows import report_rows
 from fl_assets.storage.simulator import simulate
@@ -55,8 +55,8 @@ DRIVERS = {
 }
 """What the CPU seconds of each step depend on. `events`: of all `days`. `near`: stored on the last day and the one before. `sums`: rows of failure_signatures, `history`:
 those that an analysis reads. `messages`: distinct ones. `cells`: patterns x days and nodes that reported."""
-MEMORY = {"sums": ("sums",), "patterns": ("patterns",), "playbooks": ("patterns",), "report": ("patterns",)}
-"""The same for memory. What ingestion takes is bounded by its batches and by DuckDB's limit, so there the most that was seen counts; what each
+MEMORY = {"patterns": ("patterns",), "playbooks": ("patterns",), "report": ("patterns",)}
+"""The same for memory. What ingestion and sums take is bounded by batches and by DuckDB's limit, so there the most that was seen counts; what each
 row of `history` takes is told by `--rows`, since in the points rows and messages grow together."""
 STEPS = tuple(DRIVERS)
 PLAIN = {"nodes": 50, "days": 1, "messages": 0}
@@ -310,7 +310,7 @@ def project(points: list[dict], fits: dict, target: dict[str, int], prices: dict
     """Say what a day of `target` costs.
 
     Args:
-        points: the measured ones; the largest says how many bytes an event has, as JSON and in the lake.
+        points: the measured ones; the largest says how many bytes an event has, as JSON and in the lake, and in how many files they lie.
         fits: by step, `cpu` and `mb`.
         target: `events, nodes, sums, messages, patterns` of a day, `days` of history that are analysed, and `keep`: days that raw events are kept.
         prices: `vcpu_hour`, `disk_month` and `object_month`, the last two for a GB.
@@ -342,7 +342,7 @@ def project(points: list[dict], fits: dict, target: dict[str, int], prices: dict
         "rounds": int(rounds),
         "json_gb": json_bytes / 1e9,
         "lake_gb": lake_gb,
-        "lake_files": int(np.ceil(json_bytes / BATCH_BYTES)) * 2,
+        "lake_files": int(np.ceil(target["events"] * largest["lake_files"] / stored)),
         "usd_cpu_day": cpu * prices["vcpu_hour"],
         "usd_disk_month": lake_gb * target["keep"] * prices["disk_month"],
         "usd_object_month": lake_gb * target["keep"] * prices["object_month"],

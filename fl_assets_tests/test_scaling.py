@@ -7,7 +7,15 @@ from benchmarks.scaling import AXES, CORNER, DRIVERS, PLAIN, STEPS, at, drivers_
 
 
 def measured(events: int, *, nodes: int = 50, days: int = 1, messages: int = 0, cpu=lambda _: 1.0) -> dict:
-    one = {"events": events, "nodes": nodes, "days": days, "added_messages": messages, "json_mb": events * days * 500e-6, "lake_mb": events * days * 50e-6}
+    one = {
+        "events": events,
+        "nodes": nodes,
+        "days": days,
+        "added_messages": messages,
+        "json_mb": events * days * 500e-6,
+        "lake_mb": events * days * 50e-6,
+        "lake_files": days,
+    }
     one |= {"sums": events / 100, "messages": 50 + messages, "patterns": 40 + messages, "node_days": nodes * days, "commit": "c"}
     return one | {"steps": {name: {"cpu": cpu(drivers_of(one)), "mb": 100.0} for name in STEPS}}
 
