@@ -5,6 +5,7 @@ What does not: what a rule means; each is a record of the domain.
 """
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,10 +36,16 @@ def load_remedies(users: Path | None = None) -> tuple[Remedy, ...]:
     Raises:
         RuleFileError: naming file, line and rule.
     """
-    built_in = read_rules(BUILT_IN_REMEDIES, Remedy, section="remedies")
-    return override(built_in, read_rules(users, Remedy, section="remedies") if users else ())
+    return override(_built_in_remedies(), read_rules(users, Remedy, section="remedies") if users else ())
 
 
+@cache
+def _built_in_remedies() -> tuple[Remedy, ...]:
+    """Read what the package brings once a process: its files do not change under it."""
+    return read_rules(BUILT_IN_REMEDIES, Remedy, section="remedies")
+
+
+@cache
 def load_failure_classes() -> tuple[FailureClassRule, ...]:
     """Return the failure classes' rules in the order they are tried.
 

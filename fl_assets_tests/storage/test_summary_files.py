@@ -240,7 +240,8 @@ def test_a_late_summary_makes_its_day_asked_for_once(coordinator, told):
 
 
 def learn(space, day=DAY):
-    sums(space)
+    space.refresh_signatures(day)
+    space.refresh_conversations(day)
     chosen = {"rules": space.failure_classes, "corrections": space.corrections, "false_discovery_rate": 0.1}
     return analyse(space.history(day), space.window(day), **chosen, summary_min_nodes=space.settings.summary_min_nodes)
 
