@@ -136,6 +136,8 @@ _KEYS = (
     "ops_eyJ[0-9A-Za-z_-]{20,}",  # 1Password
     "AGE-SECRET-KEY-1[0-9A-Z]{50,}",
     "(?:ATATT3|ATBB|EAAA|LTAI|AKID|AKCp|FlyV1|EAAC)[0-9A-Za-z_=-]{16,}",
+    "EZ[AT]K[0-9A-Za-z]{40,}",  # EasyPost
+    "dt0[a-z][0-9]{2}[.][0-9A-Z]{24}[.][0-9A-Z]{60,}",  # Dynatrace
     "hv[sbr][.][0-9A-Za-z_-]{20,}",
     "hooks[.]slack[.]com/(?:services|workflows|triggers)/[0-9A-Za-z_/-]{20,}",
     "discord(?:app)?[.]com/api/webhooks/[0-9]{15,20}/[0-9A-Za-z_-]{30,}",
@@ -160,7 +162,7 @@ _SHORT_KEYS = "|".join(_OPEN_END.sub(lambda least: f"{{1,{int(least[1]) - 1}}}",
 _QUOTE = "(?:\\\\{0,7}[\"'`])"
 _ASSIGN = f"{_QUOTE}?\\]?[ \t]*(?:=>|->|→|:=|==|[:=\x1e：]|%3[AaDd])[ \t]*"
 _UNCASED_PASSWORD_WORD = "パスワード|密码|密碼|비밀번호|كلمة (?:المرور|السر)"
-_PASSWORD_WORD = f"(?:{_any_case('password|passwd|passphrase|passcode|passwort|kennwort|pwd|contraseña|senha|mot de passe|пароль')}|{_UNCASED_PASSWORD_WORD})"
+_PASSWORD_WORD = f"(?:{_any_case('password|passwd|passphrase|passcode|passwort|kennwort|pwd|contraseña|senha|mot de passe|wachtwoord|hasło|heslo|lösenord|salasana|jelszó|şifre|пароль')}|{_UNCASED_PASSWORD_WORD})"
 _SHORT_PASSWORD_WORD = f"(?:^|[^A-Za-z]){_any_case('(?:pass|pw|psw)')}"
 _ANY_PASSWORD_WORD = f"(?:{_PASSWORD_WORD}|{_SHORT_PASSWORD_WORD})"
 _SECRET_WORD = _any_case(
@@ -170,11 +172,11 @@ _SECRET_WORD = _any_case(
 ).replace("|[Tt]", "|(?:^|[^A-Za-z])[Ss][Ii][Gg]|[Tt]")
 _WORD_VALUES = _any_case(
     "(?:none|null|nil|na|n/a|true|false|undefined|empty|required|missing|invalid|incorrect|wrong|expired|string|str|secretstr|optional|not|is|must|cannot|can|was|has|does|should"
-    "|unset|redacted|hidden|masked|removed|filtered|sensitive|yes|no|field|value|reset|changed?|failed|error|mismatch|unauthorized|bearer|basic|your"
+    "|unset|redacted|hidden|masked|removed|filtered|sensitive|yes|no|field|value|reset|changed?|failed|error|mismatch|unauthorized|bearer|basic|your|all"
     "|rejected|accepted|too|please|blank|enabled|disabled|ok|unknown|set|provided)"
 )
 _STAND_IN = (
-    "(?:=|<[0-9A-Za-z_ .-]{1,40}>|[$](?:[{(]|[A-Za-z_]+\x04)|[*]{2}|\\[[A-Za-z_ -]{2,20}\\]|[\\[{(]+(?:\x04|[\\\\\"'])|\\{{1,2}[A-Za-z_. ]+\\}{1,2}|\\([A-Za-z ]+\\)|%[(s]|%[A-Z_]+%|[:!][a-z_]+\x04"
+    "(?:=|[Yy][Oo][Uu][Rr][_-]|\\[\\]|<[0-9A-Za-z_ .-]{1,40}>|[$](?:[{(]|[A-Za-z_]+\x04)|[*]{2}|\\[[A-Za-z_ -]{2,20}\\]|[\\[{(]+(?:\x04|[\\\\\"'])|\\{{1,2}[A-Za-z_. ]+\\}{1,2}|\\([A-Za-z ]+\\)|%[(s]|%[A-Z_]+%|[:!][a-z_]+\x04"
     f"|[?]\x04|[xX•●]{{3,}}\x04|[#*_.:…-]+\x04|{_WORD_VALUES}[^{_W}-])"
 )
 """What stands for a value: a placeholder, or a word such as `None` or `required`."""
@@ -216,7 +218,7 @@ _CALLING_CODE = (
 )
 _GAP = f"[ ./(){_DASH} ]{{0,3}}"
 _PHONE_WORD = (
-    f"(?:{_any_case('phones?|telephones?|telefon|teléfono|telefono|téléphone|telefone|mobile|móvil|mobil|cellphone|whatsapp|hotline|handy|msisdn|phone[_ -]?(?:number|no)|rufnummer|телефон')}"
+    f"(?:{_any_case('phones?|telephones?|telefon|teléfono|telefono|téléphone|telefone|telefoon|mobile|móvil|mobil|cellphone|whatsapp|hotline|handy|msisdn|phone[_ -]?(?:number|no)|rufnummer|телефон')}"
     f"|{_any_case('(?:tel|fax|sms|mob|ph)')}[^a-z]|电话|電話|手机|手機|携帯|전화|هاتف)"
 )
 """The short words only where no small letter follows: `Bestellung` is no telephone."""
@@ -248,7 +250,7 @@ _CARD_NETWORKS = (
     "|3[47](?:[^0-9\x04]{0,2}[0-9]){13}|3(?:0[0-5]|[689])(?:[^0-9\x04]{0,2}[0-9]){11,13}|(?:5[06-9]|6|81)(?:[^0-9\x04]{0,2}[0-9]){11,18})"
 )
 """Visa; Mastercard, Mir, JCB, Troy; American Express, Diners; Maestro, RuPay, Discover, UnionPay: how a number begins and how long it is."""
-_H_PASSWORD = f"(?:{_any_case('passw|passp|passc|pwd|contrase|mot de passe|kennwort|senha|пароль')}|{_UNCASED_PASSWORD_WORD}|{_any_case('(?:pass|pw|psw)')}(?:[^A-Za-z]|[0-9A-Za-z_-]*>))"
+_H_PASSWORD = f"(?:{_any_case('passw|passp|passc|pwd|contrase|mot de passe|kennwort|senha|wachtwoord|hasło|heslo|lösenord|salasana|jelszó|şifre|пароль')}|{_UNCASED_PASSWORD_WORD}|{_any_case('(?:pass|pw|psw)')}(?:[^A-Za-z]|[0-9A-Za-z_-]*>))"
 """The short words only where a sign or the end of a tag follows: `passed`, `bypass` and two letters of a key are not meant."""
 H_SECRET_WORD = _any_case("(?:key|secret|token)") + "(?: [iI]| [wW]|[: ])"
 _H_SECRET = (
@@ -270,7 +272,7 @@ _H_DIGITS = "|".join(
     )
 )
 _H_DOTS = "[0-9][.][0-9]{1,3}[.][0-9]{1,3}[.][0-9]"
-_H_COLONS = f"::|(?::{_HEX}{{1,4}}){{4}}|{_HEX}{{2}}-{_HEX}{{2}}-{_HEX}{{2}}-{_HEX}{{2}}-|{_HEX}{{4}}[.]{_HEX}{{4}}[.]{_HEX}{{4}}"
+_H_COLONS = f"::|(?::{_HEX}{{1,4}}){{4}}|(?:%3[Aa]{_HEX}{{2}}){{4}}|{_HEX}{{2}}-{_HEX}{{2}}-{_HEX}{{2}}-{_HEX}{{2}}-|{_HEX}{{4}}[.]{_HEX}{{4}}[.]{_HEX}{{4}}"
 _H_IBAN = f"{_H_EDGE}(?:{'|'.join(_any_case(country) for countries in _IBAN_LENGTHS.values() for country in countries.split())})[ -]?[0-9]{{2}}(?:[ -]?[0-9A-Za-z]){{11}}"
 _H_HOME = "(?:[Uu][Ss][Ee][Rr][Ss]|home|Settings)(?:[\\\\/]|%5)"
 
@@ -302,7 +304,7 @@ RULES: tuple[Rule, ...] = (
         "URL_CREDENTIALS",
         f"(://)([^ \t\r\n/?#\"'<>@\\\\{_SEP}:]*:[^ \t\r\n/?#\"'<>\\\\{_SEP}]*)(@)",
         hint=_H_LOGIN,
-        keep="\x03[^:\x04]*:(?:[*]+|[xX]{3,}|[$%{\\[][^\x04]*|[.]{3})?\x04",
+        keep="\x03(?:[Uu]ser(?:name)?|\\[user|[$][A-Z_]+)\\[?:(?:pass(?:word|wd)?\\]?|[$][A-Z_]+)\x04|\x03[^:\x04]*:(?:[*]+|[xX]{3,}|[$%{\\[][^\x04]*|[.]{3})?\x04",
     ),
     Rule(
         "URL_CREDENTIALS",
@@ -399,7 +401,12 @@ RULES: tuple[Rule, ...] = (
         need=f"(?:{_SIGNS})[^\x04]*",
         keep=f"\x03{_STAND_IN}|{_PROSE}",
     ),
-    Rule("PASSWORD", f"({_PASSWORD_WORD}[\"'] {{1,4}}value=[\"'])([^\"'<>\r\n{_SEP}]{{1,256}})([\"'])", hint=_H_PASSWORD, keep=f"\x03{_STAND_IN}"),
+    Rule(
+        "PASSWORD", f"({_PASSWORD_WORD}[\"'] [^<>\r\n{_SEP}]{{0,60}}value=[\"'])([^\"'<>\r\n{_SEP}]{{1,256}})([\"'])", hint=_H_PASSWORD, keep=f"\x03{_STAND_IN}"
+    ),
+    Rule(
+        "PASSWORD", f'({_PASSWORD_WORD}"(?:\r?\n|(?:\\\\{{1,2}}r)?\\\\{{1,2}}n){{2}})([^\r\n\\\\{_SEP}]{{1,256}})()', hint=_H_PASSWORD
+    ),  # multipart/form-data, RFC 7578
     Rule(
         "PASSWORD",
         f"((?:{_UNCASED_PASSWORD_WORD})(?:は|是|为|為|는|은)?[ ]?[「『“\"']?)([!#-&(-;=?-~]{{4,128}})()",
@@ -419,7 +426,7 @@ RULES: tuple[Rule, ...] = (
         f"((?:{_TOKEN_OF}[_A-Za-z -]{{0,8}}[Tt]oken{_ASSIGN}|{_SECRET_WORD}(?:[ ](?:is|was|provided))?{_ASSIGN}){_QUOTE}?)([0-9A-Za-z_.~+/=%:-]{{6,}})()",
         hint=_H_SECRET,
         need=f"(?:{_MIXED}|[0-9A-Za-z_-]{{20}})[^\x04]*",
-        keep=f"\x03(?:{_STAND_IN}|{_CODE}|https?:|/)|[Tt][Oo][Kk][Ee][Nn][^0-9A-Za-z]*\x03[^\x04]{{0,9}}\x04",
+        keep=f"\x03(?:{_STAND_IN}|{_CODE}|https?:|/(?:[^\x04]*[^=\x04])?\x04)|[Tt][Oo][Kk][Ee][Nn][^0-9A-Za-z]*\x03[^\x04]{{0,9}}\x04",
         keep_before=_TOKEN_OF,
     ),
     Rule(
@@ -437,8 +444,9 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "API_KEY",
-        f"({_SECRET_WORD}>)([^<> {_SEP}]{{8,200}})(</)",
-        hint=_any_case("(?:key|secret|token|credentials?|signature)") + ">",
+        f"({_SECRET_WORD}(?:>|[\"'] value=[\"']))([^<> \"'{_SEP}]{{8,200}})(</|[\"'])",
+        hint=_any_case("(?:key|secret|token|credentials?|signature)") + "(?:>|[\"'] value=)",
+        keep_before="(?:CREDENTIALS|API_KEY|TOKEN)>",  # of our own placeholders
         need=f"(?:{_MIXED})[^\x04]*",
         keep=f"\x03(?:{_STAND_IN}|{_CODE})",
     ),
@@ -496,7 +504,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "MAC",
-        f"({_MASKED}|^|{_ESCAPED}|[^{_W}:-])({_HEX}{{2}}(?:(?::{_HEX}{{2}}){{5}}|(?:-{_HEX}{{2}}){{5}})|{_HEX}{{4}}[.]{_HEX}{{4}}[.]{_HEX}{{4}})((?:[.:-]?(?:[{_W}]|{_MASKED}))*)",
+        f"({_MASKED}|^|{_ESCAPED}|[^{_W}:-])({_HEX}{{2}}(?:(?::{_HEX}{{2}}){{5}}|(?:-{_HEX}{{2}}){{5}}|(?:%3[Aa]{_HEX}{{2}}){{5}})|{_HEX}{{4}}[.]{_HEX}{{4}}[.]{_HEX}{{4}})((?:[.:-]?(?:[{_W}]|{_MASKED}))*)",
         hint=_H_COLONS,
         keep="\x03[0-9]{4}[.][0-9]{4}[.][0-9]{4}\x04|\x03[0-9]{2}-(?:0[0-9]|1[0-2])-[0-3][0-9]-[0-2][0-9]-[0-5][0-9]-[0-5][0-9]\x04",
         keep_before="<[A-Z]",
@@ -509,7 +517,7 @@ RULES: tuple[Rule, ...] = (
         hint=_H_COLONS,
         need=f"(?:(?:{_HEX}{{1,4}}:){{7}}{_HEX}{{1,4}}|(?:{_HEX}{{1,4}}:){{6}}{_IP}|(?:{_HEX}{{1,4}}(?::{_HEX}{{1,4}}){{0,6}})?::(?:{_HEX}{{1,4}}:){{0,5}}{_IP}"
         f"|(?:{_HEX}{{1,4}}(?::{_HEX}{{1,4}}){{0,6}})?::(?:{_HEX}{{1,4}}(?::{_HEX}{{1,4}}){{0,6}})?)(?:%[^\x04]*)?",
-        keep="\x03(?:[A-Fa-f]{1,4}::[A-Fa-f]{0,4}|[0-9]{1,3}::[0-9]{0,3}|::[A-Fa-f]+)\x04",
+        keep="\x03(?:(?:[0-9A-Fa-f]{2}:){7}[0-9A-Fa-f]{2}|::[2-9]|[A-Fa-f]{1,4}::[A-Fa-f]{0,4}|[0-9]{1,3}::[0-9]{0,3}|::[A-Fa-f]+)\x04",
         keep_before="[0-9A-Za-z_)\\]]\\[|<[A-Z]",
         alone=True,
     ),
