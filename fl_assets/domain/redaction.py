@@ -5,8 +5,8 @@ What does not: reading or storing text (`storage/duckdb_engine.py`), person name
 paths for grouping (`signatures.py`).
 
 How a rule works. `find` has three groups: what stays before, the value, what stays after. Rules run in order, each over the whole text; a rule with conditions
-marks its matches first, takes the marks off those that stay, then masks the rest. Patterns are written in the subset that RE2, Python's `re` and Java share,
-since the same list must give the same text in DuckDB, here and in Spark: no lookaround, no `\b`, `\d`, `\w`, `\s`, no case flag (RE2 folds the Kelvin sign into
+marks its matches first, takes the marks off those that stay, then masks the rest. Patterns are written in the subset that RE2 and Python's `re` share,
+since the same list must give the same text in DuckDB (with either engine) and here: no lookaround, no `\b`, `\d`, `\w`, `\s`, no case flag (RE2 folds the Kelvin sign into
 k, Python does not), no `$`. Each pattern starts at a literal or at a boundary, or its repeats are bounded, where Python would otherwise go quadratic.
 
 The checksums are those of ISO/IEC 7812-1 (Luhn) and ISO 13616 (IBAN, mod 97-10).

@@ -2,7 +2,7 @@ r"""How failures become signatures: the SQL that masks an error, and sums a day 
 
 What goes here: SQL text, made from our own constants alone. What does not: running it (the engines), grouping the masked errors (`patterns.py`).
 
-Every pattern is written in the subset that RE2 (DuckDB) and Java (Spark) share: no look-around, no back-reference. Three steps, cheapest first,
+Every pattern is one of RE2 (DuckDB, with either engine): no look-around, no back-reference. Three steps, cheapest first,
 so that the dear one sees each thing once: every digit becomes `0`, which makes most messages of one kind equal; of what is still distinct the *salient part* is
 taken (a traceback's last line, the message inside JSON); and that is masked.
 """
