@@ -507,12 +507,13 @@ def _coordinator(*, verbose: bool = False) -> "FederatedLearningCoordinator":
     """Return a coordinator with the settings of the environment, Dagster's own log silent unless asked for."""
     config = _settings()
     gc.disable()  # what is imported stays: looking through it again and again for garbage takes a third of the time of importing
-    from fl_assets.coordinator import FederatedLearningCoordinator, open_home
+    try:
+        from fl_assets.coordinator import FederatedLearningCoordinator, open_home
 
-    coordinator = FederatedLearningCoordinator(config, instance=open_home(config), log_level="INFO" if verbose else "CRITICAL")
-    gc.freeze()
-    gc.enable()
-    return coordinator
+        return FederatedLearningCoordinator(config, instance=open_home(config), log_level="INFO" if verbose else "CRITICAL")
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _report(date_: datetime | None) -> "tuple[Workspace, Report]":

@@ -4,7 +4,7 @@ What goes here: what counts as a repeated question, a correction, an abandonment
 What does not: running the statement (storage), or what to make of its counts (`evidence.py`).
 
 How it reads: only the speaker's own words count, so fenced code, quoted lines and text in double quotes are cut out first; phrases match at word boundaries.
-Lexicons are regular expressions in the RE2 subset that Java shares, by language; all languages are looked for in every turn, as nothing says which is spoken.
+Lexicons are regular expressions of RE2, by language; all languages are looked for in every turn, as nothing says which is spoken.
 Windows run within one session, and calls meet turns on one time line a trace, so the cost grows with the rows and never with their square.
 """
 

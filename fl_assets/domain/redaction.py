@@ -176,7 +176,7 @@ _WORD_VALUES = _any_case(
     "|rejected|accepted|too|please|blank|enabled|disabled|ok|unknown|set|provided)"
 )
 _STAND_IN = (
-    "(?:=|[Yy][Oo][Uu][Rr][_-]|\\[\\]|<[0-9A-Za-z_ .-]{1,40}>|[$](?:[{(]|[A-Za-z_]+\x04)|[*]{2}|\\[[A-Za-z_ -]{2,20}\\]|[\\[{(]+(?:\x04|[\\\\\"'])|\\{{1,2}[A-Za-z_. ]+\\}{1,2}|\\([A-Za-z ]+\\)|%[(s]|%[A-Z_]+%|[:!][a-z_]+\x04"
+    "(?:=|[Yy][Oo][Uu][Rr][_-][A-Za-z_-]*\x04|\\[\\]|<[0-9A-Za-z_ .-]{1,40}>|[$](?:[{(]|[A-Za-z_]+\x04)|[*]{2}|\\[[A-Za-z_ -]{2,20}\\]|[\\[{(]+(?:\x04|[\\\\\"'])|\\{{1,2}[A-Za-z_. ]+\\}{1,2}|\\([A-Za-z ]+\\)|%[(s]|%[A-Z_]+%|[:!][a-z_]+\x04"
     f"|[?]\x04|[xX•●]{{3,}}\x04|[#*_.:…-]+\x04|{_WORD_VALUES}[^{_W}-])"
 )
 """What stands for a value: a placeholder, or a word such as `None` or `required`."""
@@ -217,11 +217,12 @@ _CALLING_CODE = (
     "(?:[17]|2[07]|2[1-689][0-9]|3[0-469]|3[578][0-9]|4[013-9]|42[0-9]|5[1-8]|5[09][0-9]|6[0-6]|6[7-9][0-9]|8[1246]|8[0578][0-9]|9[0-58]|9[679][0-9])"
 )
 _GAP = f"[ ./(){_DASH} ]{{0,3}}"
+_PHONE_GAP = "[^0-9\r\n(+\x1f]{0,24}"
 _PHONE_WORD = (
-    f"(?:{_any_case('phones?|telephones?|telefon|teléfono|telefono|téléphone|telefone|telefoon|mobile|móvil|mobil|cellphone|whatsapp|hotline|handy|msisdn|phone[_ -]?(?:number|no)|rufnummer|телефон')}"
-    f"|{_any_case('(?:tel|fax|sms|mob|ph)')}[^a-z]|电话|電話|手机|手機|携帯|전화|هاتف)"
+    f"(?:(?:{_any_case('phones?|telephones?|telefon|teléfono|telefono|téléphone|telefone|telefoon|mobile|móvil|mobil|cellphone|whatsapp|hotline|handy|msisdn|phone[_ -]?(?:number|no)|rufnummer|телефон')}"
+    f"|电话|電話|手机|手機|携帯|전화|هاتف){_PHONE_GAP}|{_any_case('(?:tel|fax|sms|mob|ph)')}(?:[^a-z0-9\r\n(+\x1f]{_PHONE_GAP})?)"
 )
-"""The short words only where no small letter follows: `Bestellung` is no telephone."""
+"""A word for a telephone and what may stand between it and the number; after a short word no small letter does: `Bestellung` is no telephone."""
 _CALL_WORD = _any_case(
     "(?:call|dial|text|contact|ring|reach|cell|callback|(?:my|your|his|her|their|our|this|contact|emergency|direct|office|home|work|cell|best) (?:number|line|no[.]))"
 )
@@ -268,7 +269,7 @@ _H_DIGITS = "|".join(
         f"{_H_EDGE}[0-9]{{3}}[{_DASH} ][0-9]{{2}}[{_DASH} ][0-9]{{4}}|{_SSN_WORD}[^0-9\r\n\x1f]{{0,16}}[0-9]{{3}}",
         f"(?:[+]|%2[Bb])[1-9](?:{_GAP}[0-9]){{6}}|{_H_EDGE}(?:00|011[ -])[1-9](?:{_GAP}[0-9]){{6}}",  # telephones abroad, then in America, then elsewhere
         f"{_H_EDGE}[0-9]{{3}}[)]?[ .{_DASH}/]{{0,2}}[0-9]{{3}}[ .{_DASH}][0-9]{{4}}|{_H_EDGE}(?:[(]?0[1-9](?:{_GAP}[0-9]){{7}}|[(][1-9][0-9][)] ?[0-9]{{4}})",
-        f"{_PHONE_WORD}[^0-9\r\n(+\x1f]{{0,24}}[(]?[0-9]|{_CALL_WORD}{_CALL_GAP}[(]?[0-9]{{2}}",
+        f"{_PHONE_WORD}[(]?[0-9]|{_CALL_WORD}{_CALL_GAP}[(]?[0-9]{{2}}",
     )
 )
 _H_DOTS = "[0-9][.][0-9]{1,3}[.][0-9]{1,3}[.][0-9]"
@@ -548,7 +549,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "PHONE",
-        f"((?:^|[^A-Za-z]|[a-hj-z]){_PHONE_WORD}[^0-9\r\n(+\x1f]{{0,24}})([(]?[0-9](?:{_GAP}[0-9]){{6,13}}{_EXTENSION})((?:[.{_DASH}]?(?:[{_W}]|{_MASKED}))*)",
+        f"((?:^|[^A-Za-z]|[a-hj-z]){_PHONE_WORD})([(]?[0-9](?:{_GAP}[0-9]){{6,13}}{_EXTENSION})((?:[.{_DASH}]?(?:[{_W}]|{_MASKED}))*)",
         hint=_H_DIGITS,
         keep=f"\x03(?:{_DATE}|[0-9]+[.][0-9]+|[0-9]{{1,3}}(?:[.][0-9]{{1,3}}){{3}}|[0-9]{{14,}})\x04|[_ ][Ii][Dd][^A-Za-z\x03]*\x03|[a-z]Id[^A-Za-z\x03]*\x03",
         keep_before="<PHONE>",

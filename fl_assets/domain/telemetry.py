@@ -244,6 +244,8 @@ def _time(source: dict[str, Any], field: str) -> str | None:
 
 _CONTROLS = {0x1D: " ", 0x1E: " ", 0x1F: " "}
 """Separators of the engine, which no text may hold."""
+_MARKS = dict.fromkeys(range(0x02, 0x06), " ")
+"""Marks of redaction, which turns them into blanks where it looks closer: a key with one would change again and again, and its event be refused."""
 
 
 def excerpt_source(line: bytes) -> str:
@@ -302,7 +304,13 @@ def redact_event(line: bytes, secret: bytes, redact: Callable[[str], tuple[str, 
     for key, value in payload.items():
         if isinstance(value, str):
             payload[key] = name(value) if key in IDS else text(value.translate(_CONTROLS))
-    payload["metadata"] = {name(key): item(key, value) for key, value in payload["metadata"].items()}
+    metadata: dict[str, str | None] = {}
+    for key, value in payload["metadata"].items():
+        known = name(key).translate(_MARKS)
+        while known in metadata:
+            known += " "
+        metadata[known] = item(key, value)
+    payload["metadata"] = metadata
     return orjson.dumps(event), counts
 
 
@@ -474,19 +482,17 @@ _NUMBERS = ("IBAN", "CARD", "SSN", "MAC", "IPV6", "IPV4", "PHONE")
 _COMMON = ("EMAIL", "HOME_USER", "URL_CREDENTIALS")
 
 
-def _of(entities: tuple[str, ...]) -> tuple[Rule, ...]:
-    """Rules of some entities, with all others that look for the same hints."""
-    hints = {rule.hint for rule in RULES if rule.entity in entities and not rule.hint.startswith("</")}
+def _of(entities: tuple[str, ...], *others: str) -> tuple[Rule, ...]:
+    """Rules of some entities, with all that look for the same hints or for one of the others, in their order."""
+    hints = {rule.hint for rule in RULES if rule.entity in entities and not rule.hint.startswith("</")}.union(others)
     return tuple(rule for rule in RULES if rule.hint in hints)
 
 
-_KEY_RULE = next(rule for rule in RULES if rule.hint == H_KEYS)
-_WORD_RULE = next(rule for rule in RULES if rule.hint == H_SECRET_WORD)
 RULE_SETS: dict[int, tuple[Rule, ...]] = {
     1: _of(_COMMON),
     2: _of((*_COMMON, *_NUMBERS)),
-    3: tuple(rule for rule in RULES if rule == _KEY_RULE or rule in _of(_COMMON)),
-    4: tuple(rule for rule in RULES if rule == _KEY_RULE or rule in _of((*_COMMON, *_NUMBERS))),
+    3: _of(_COMMON, H_KEYS),
+    4: _of((*_COMMON, *_NUMBERS), H_KEYS),
     5: tuple(rule for rule in RULES if not rule.hint.startswith("</")),
     6: RULES,
 }
@@ -552,10 +558,10 @@ def events_sql(lines: str, sources: str, start: date, *, doubt: bool = True) -> 
 def rule_sets_sql(items: str) -> str:
     """Return a SELECT of `items`, a relation of (`item_no`, `item`), with the `rule_set` that each needs, without those that need none."""
     numbers, tags = _of(_NUMBERS), [rule.hint for rule in RULES if rule not in RULE_SETS[5]]
-    rare = [rule.hint for rule in RULE_SETS[5] if rule not in (*RULE_SETS[4], _WORD_RULE)]
-    secret = f"""case when {_matches("item", [*tags, *rare, _WORD_RULE.hint])} then
-        case when {_matches("item", tags)} then 6 when {_matches("item", rare)} then 5 when {_has("item", [_WORD_RULE])} then 5 else 0 end else 0 end"""
-    has = {"key": _has("item", [_KEY_RULE]), "number": _has("item", numbers), "common": _matches("item", (rule.hint for rule in RULE_SETS[1]))}
+    rare = [rule.hint for rule in RULE_SETS[5] if rule not in (*RULE_SETS[4], *_of((), H_SECRET_WORD))]
+    secret = f"""case when {_matches("item", [*tags, *rare, H_SECRET_WORD])} then case when {_matches("item", tags)} then 6
+        when {_matches("item", rare)} then 5 when {_has("item", _of((), H_SECRET_WORD))} then 5 else 0 end else 0 end"""
+    has = {"key": _has("item", _of((), H_KEYS)), "number": _has("item", numbers), "common": _matches("item", (rule.hint for rule in RULE_SETS[1]))}
     return f"""select item_no, item, case when secret > 0 then secret when has_key and has_number then 4 when has_key then 3 when has_number then 2 else 1 end as rule_set
         from (select *, {secret} as secret, {", ".join(f"{test} as has_{name}" for name, test in has.items())}
             from {items} where not regexp_full_match(item, '{_SAFE_ITEM}'))

@@ -42,10 +42,10 @@ PARQUET = "(format parquet, compression zstd, compression_level 1)"
 """How every file of the lake is written, as options of COPY."""
 _CHUNK_ROWS = 8192
 """Rows of an Arrow chunk: what one thread of DuckDB takes at a time."""
-
-
 _SET_ASIDE_BYTES = 1024 * 1024
+"""Of lines in doubt that wait for those of later batches: raw lines are held in memory alone, and not many."""
 _FILTERED_SHARE = 8
+"""A group of more than one in so many rows of a batch is filtered as it is written, a smaller one copied out first."""
 
 
 class _Given:
@@ -153,7 +153,6 @@ class Stager:
         for group in np.unique(groups):
             (chosen,) = np.nonzero(groups == group)
             table, day = RAW_TRACES if group % 2 else CONVERSATION_LOGS, days[chosen[0]].as_py()
-            # DuckDB filters a large share of the rows in less time than it takes to copy them.
             rows = events if len(chosen) * _FILTERED_SHARE >= len(events) else events.take(pa.array(chosen))
             file = self.lake.add(table.name, day, len(chosen), lambda path, table=table, rows=rows, group=group: self._write(table, rows, int(group), path))
             self.files[table.name, day].append(file)

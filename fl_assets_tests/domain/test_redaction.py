@@ -245,3 +245,19 @@ def test_real_telemetry_holds_few_marks_and_none_in_uuids_or_ids():
     with gzip.open(folder / "events.jsonl.gz", "rt") as lines:
         for _, line in zip(range(300), lines, strict=False):
             assert residue(line) == [], line[:200]
+
+
+@pytest.mark.parametrize(
+    ("text", "redacted"),
+    [
+        ("tel5551234567", "tel<PHONE>"),
+        ("teléfono 5551234567", "teléfono <PHONE>"),
+        (f"tel{ITEM_SEPARATOR}5551234567", f"tel{ITEM_SEPARATOR}5551234567"),
+        ("Could you tell me where the order SO-3889700 is?", "Could you tell me where the order SO-3889700 is?"),
+        ("contraseña: Verano-7", "contraseña: <PASSWORD>"),
+        ("password: your-dog-9", "password: <PASSWORD>"),
+        ("password: your_password_here", "password: your_password_here"),
+    ],
+)
+def test_words_before_a_value_are_whole_words_of_their_language_and_reach_into_no_other_text(text, redacted):
+    assert redact(text) == redacted
