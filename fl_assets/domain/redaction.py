@@ -101,21 +101,26 @@ _NUMBERED = _any_case(
 # Secrets known by their own form: one entity, for what they ask of the reader is the same (revoke it) and new vendors need one line -----------------------
 
 _KEYS = (
+    "ABSK[0-9A-Za-z+/=]{100,}",
     "A(?:KIA|SIA|ROA|IDA|GPA|NPA|NVA|IPA|BIA|CCA)[0-9A-Z]{16}",  # AWS
     "AIza[0-9A-Za-z_-]{30,}",  # Google
+    "AQ[.]Ab8[0-9A-Za-z_-]{30,}",
     "ya29[.][0-9A-Za-z_-]{20,}",
     "1//0[0-9A-Za-z_-]{30,}",
     "GOCSPX-[0-9A-Za-z_-]{20,}",
     "gh[pousr]_[0-9A-Za-z]{30,}",  # GitHub
     "github_pat_[0-9A-Za-z_]{22,}",
-    "gl(?:pat|dt|rt|cbt|ptt|ft|soat|agent|imt|oas)-[0-9A-Za-z_.-]{16,}",  # GitLab
+    "gl(?:pat|dt|rt|rtr|cbt|ptt|ft|ffct|soat|agent|imt|oas|wt)-[0-9A-Za-z_.-]{16,}",  # GitLab
     "(?:hf|api_org)_[0-9A-Za-z]{30,}",  # Hugging Face
-    "sk-(?:ant|proj|svcacct|admin|or|lf|live|test|None)-[0-9A-Za-z_-]{16,}",  # OpenAI, Anthropic, OpenRouter, Langfuse
+    "GR1348941[0-9A-Za-z_-]{20,}",
+    "sk-(?:ant|proj|svcacct|admin|or|lf|live|test|None|helicone)-[0-9A-Za-z_-]{16,}",  # OpenAI, Anthropic, OpenRouter, Langfuse
     "sk-[0-9A-Za-z]{20,}",
     "pk-lf-[0-9A-Za-z-]{16,}",
-    "xox[a-z]-[0-9A-Za-z.-]{10,}",  # Slack
+    "(?:xoxe[.])?xox[a-z]-[0-9A-Za-z.-]{10,}",  # Slack
     "xapp-[0-9]-[0-9A-Za-z-]{10,}",
-    "(?:[srp]k|whsec)_(?:live|test|prod)_[0-9A-Za-z]{10,}",  # Stripe, Clerk
+    "(?:[srp]k|whsec)_(?:live|test|prod)_[0-9A-Za-z]{10,}",
+    "sk_[0-9a-f]{40,}",  # ElevenLabs
+    "(?:live|test)_[0-9A-Za-z]{30,}",  # Mollie  # Stripe, Clerk
     "whsec_[0-9A-Za-z+/=]{20,}",
     "SG[.][0-9A-Za-z_-]{16,}[.][0-9A-Za-z_-]{16,}",  # SendGrid
     "(?:SK|AC)[0-9a-f]{32}",  # Twilio
@@ -125,19 +130,29 @@ _KEYS = (
     "do[opr]_v1_[0-9a-f]{40,}",
     "shp(?:at|ss|ca|pa|tka)_[0-9A-Fa-f]{32}",
     "sq0[a-z]{3}-[0-9A-Za-z_-]{20,}",
-    "dapi[0-9a-f]{32}(?:-[0-9])?",
+    "do?(?:api|se)[0-9a-f]{32}(?:-[0-9])?",
     "(?:npm|lin_api|lin_oauth|ntn|secret|lsv2_pt|lsv2_sk|pcsk|gsk|glsa|glc|sntrys|sntryu|sbp|sb_secret|rzp_live|rzp_test|figd|fo1|nfp|pscale_tkn|pscale_pw|rubygems"
-    "|sq[upa]|rdme|bkua|CCIPAT|ovsxp|pnu|tfp|aio|fw|r8|ph[cx]|xkeysib|shippo_live|vcp|e2b|jina|wandb_v1)_[0-9A-Za-z_-]{20,}",
+    "|sq[upa]|rdme|bkua|CCIPAT|ovsxp|pnu|tfp|aio|fw|r8|ph[cx]|xkeysib|shippo_live|shippo_test|vcp|vck|vercel_blob_rw|e2b|jina|wandb_v1|tgp_v1|ls_|apify_api|bb_live|dtn|napi|cfut|sgp|duffel_(?:test|live)|pscale_oauth|CLOJARS|CCIPRJ|rnd|fm2|zpka|mdb_sa_sk|tsec|sm_pat|sm_aat)_[0-9A-Za-z_-]{20,}",
     "dp[.](?:pt|st|ct|scim|audit)[.][0-9A-Za-z._-]{20,}",
-    "(?:pplx|xai|tvly|nvapi|csk|NRAK|NRII|NRJS|PMAK|pul|CFPAT|xkeysib|tskey|ATCTT3|HRKU|pat-na1|pat-eu1|prod-sec|sl[.]B|EZAK)-[0-9A-Za-z_-]{20,}",
+    "(?:bedrock-api-key|secret-token|FLWSECK|FLWSECK_TEST|access-(?:sandbox|production|development)|nk|p8e|fio-u|tk-us|sess|s-s4t2(?:ud|af)|pplx|xai|tvly|nvapi|csk|NRAK|NRII|NRJS|PMAK|pul|CFPAT|xkeysib|tskey|ATCTT3|HRKU|pat-na1|pat-eu1|prod-sec|EZAK)-[0-9A-Za-z_-]{18,}",
+    "sl[.](?:B|u[.])[0-9A-Za-z_-]{60,}",  # Dropbox
+    "(?:pat|sat)[.][0-9A-Za-z_-]{22}[.][0-9a-f]{24}[.][0-9A-Za-z]{20}",  # Harness
+    "[sp]k[.]eyJ[0-9A-Za-z_-]{20,}[.][0-9A-Za-z_-]{20,}",  # Mapbox
+    "amzn[0-9]?[.](?:mws|oa2-cs[.]v1)[.][0-9a-f-]{32,}",
+    "access_token[$]production[$][0-9a-z]{16}[$][0-9a-f]{32}",
+    "API-[0-9A-Z]{26,}",  # Octopus
+    "A3-[0-9A-Z]{6}-(?:[0-9A-Z]{5,11}-){3,4}[0-9A-Z]{5}",
+    "(?:cio|oy2)[0-9A-Za-z]{32,}",
+    "sha256~[0-9A-Za-z_-]{40,}",
+    "t1[.]9eu[0-9A-Za-z_.-]{60,}",  # Yandex,
     "re_[0-9A-Za-z]{8}_[0-9A-Za-z]{24}",  # Resend
     "(?:fc|ico)-[0-9A-Za-z]{32}",
     "pa-[0-9A-Za-z_-]{40,}",  # Voyage
     "ops_eyJ[0-9A-Za-z_-]{20,}",  # 1Password
     "AGE-SECRET-KEY-1[0-9A-Z]{50,}",
-    "(?:ATATT3|ATBB|EAAA|LTAI|AKID|AKCp|FlyV1|EAAC)[0-9A-Za-z_=-]{16,}",
+    "(?:ATATT3|ATCTT3|ATBB|EAA[ABCM]|LTAI|AKID|AKCp|FlyV1|AQVN|YCAJE|IGQVJ|cmVmdGtu)[0-9A-Za-z_=-]{16,}",
     "EZ[AT]K[0-9A-Za-z]{40,}",  # EasyPost
-    "dt0[a-z][0-9]{2}[.][0-9A-Z]{24}[.][0-9A-Z]{60,}",  # Dynatrace
+    "dt0[a-z][0-9]{2}[.][0-9A-Z]{8,24}[.][0-9A-Z]{60,}",  # Dynatrace
     "hv[sbr][.][0-9A-Za-z_-]{20,}",
     "hooks[.]slack[.]com/(?:services|workflows|triggers)/[0-9A-Za-z_/-]{20,}",
     "discord(?:app)?[.]com/api/webhooks/[0-9]{15,20}/[0-9A-Za-z_-]{30,}",
@@ -160,10 +175,12 @@ _SHORT_KEYS = "|".join(_OPEN_END.sub(lambda least: f"{{1,{int(least[1]) - 1}}}",
 # Secrets known by the word before them --------------------------------------------------------------------------------
 
 _QUOTE = "(?:\\\\{0,7}[\"'`])"
-_ASSIGN = f"{_QUOTE}?\\]?[ \t]*(?:=>|->|→|:=|==|[:=\x1e：]|%3[AaDd])[ \t]*"
-_UNCASED_PASSWORD_WORD = "パスワード|密码|密碼|비밀번호|كلمة (?:المرور|السر)"
-_PASSWORD_WORD = f"(?:{_any_case('password|passwd|passphrase|passcode|passwort|kennwort|pwd|contraseña|senha|mot de passe|wachtwoord|hasło|heslo|lösenord|salasana|jelszó|şifre|пароль')}|{_UNCASED_PASSWORD_WORD})"
-_SHORT_PASSWORD_WORD = f"(?:^|[^A-Za-z]){_any_case('(?:pass|pw|psw)')}"
+_ASSIGN = f"{_QUOTE}?(?:\\[?\\])?[ \t]*(?:[?]?:[ ]?&?(?:'static )?[Ss]tr(?:ing)?[ ]?=|=>|->|→|:=|==|[:=\x1e：]|%3[AaDd])[ \t]*"
+_UNCASED_PASSWORD_WORD = (
+    "パスワード|暗証番号|密码|密碼|口令|비밀번호|비번|암호|كلمة (?:المرور|السر)|الرقم السري|رمز عبور|گذرواژه|پاس ورڈ|סיסמ[הא]|पासवर्ड|পাসওয়ার্ড|கடவுச்சொல்|รหัสผ่าน"
+)
+_PASSWORD_WORD = f"(?:{_any_case('password|passwd|passphrase|passcode|passwort|kennwort|pwd|contraseña|contrasenya|contrasena|senha|palavra-passe|mot de passe|mdp|wachtwoord|adgangskode|kodeord|passord|hasło|heslo|lozinka|slaptažodis|lösenord|salasana|salasõna|jelszó|şifre|parolă|parool|mật khẩu|kata (?:sandi|laluan)|lykilorð|pasahitza|zugangscode|κωδικός(?: πρόσβασης)?|συνθηματικό|пароль|парола|лозинка')}|{_UNCASED_PASSWORD_WORD})"
+_SHORT_PASSWORD_WORD = f"(?:(?:^|[^A-Za-z]){_any_case('(?:user|db|root|admin|bind|smtp|wpa)?(?:pass|pw|psw|psk)')}|[a-z]Pass)"
 _ANY_PASSWORD_WORD = f"(?:{_PASSWORD_WORD}|{_SHORT_PASSWORD_WORD})"
 _SECRET_WORD = _any_case(
     "(?:secret|api[_ -]?key|access[_-]?key|secret[_-]?key|private[_-]?key|account[_-]?key|shared[_-]?access[_-]?key|subscription[_-]?key|auth[_-]?key|master[_-]?key"
@@ -180,13 +197,37 @@ _STAND_IN = (
     f"|[?]\x04|[xX•●]{{3,}}\x04|[#*_.:…-]+\x04|{_WORD_VALUES}[^{_W}-])"
 )
 """What stands for a value: a placeholder, or a word such as `None` or `required`."""
-_CODE = "(?:(?:[A-Za-z_]+[.])+[A-Za-z_]+\x04|[A-Za-z_.]+[(\\[]|[A-Za-z_.]*(?:[Pp]assword|[Pp]asswd|[Tt]oken|[Ss]ecret|[Kk]ey)[,)]*\x04)"
+_CODE = "(?:(?:[A-Za-z_]+[.])+[A-Za-z_]+(?:\x04|[(])|[A-Za-z_.]+[(\\[]|[A-Za-z_.]*(?:[Pp]assword|[Pp]asswd|[Tt]oken|[Ss]ecret|[Kk]ey)[,)]*\x04)"
 """A name or a call in source code, as it stands unquoted."""
 _PROSE = f"[ ]{_any_case('(?:must|is|are|was|cannot|should|too|not|at least|has|have|does|required|invalid|incorrect|needs|may|field)')}[ ,.!\x04]"
 _MIXED = "[^0-9\x04]*[0-9][^A-Za-z\x04]*[A-Za-z]|[^A-Za-z\x04]*[A-Za-z][^0-9\x04]*[0-9]"
 
 _SIGNS = "[^0-9\x04]*[0-9][^A-Za-z!@#$%^&*\x04]*[A-Za-z!@#$%^&*]|[^A-Za-z!@#$%^&*\x04]*[A-Za-z!@#$%^&*][^0-9\x04]*[0-9]|[A-Za-z]+[!@#$%^&*]+[A-Za-z]"
 """Letters, digits and marks mixed, as in passwords and seldom in words."""
+
+_IS = (
+    "(?:is|was|to|(?:for|of) [0-9A-Za-z_.@-]{1,40} (?:is|was)|set to|changed to|is now|of|(?:will|would|should|must) be|has been (?:set|changed|reset) to|lautet|ist|est|es|era|é|è|to|je|jest|är|er|on|este|είναι|là|của tôi là"
+    "|saya|adalah|ми е|—|–|->|→)"
+)
+"""What stands between a word and its value in prose, in some twenty languages."""
+_NO_PASSWORD = _any_case("(?:sha|md5|bcrypt|pbkdf2|argon2|base64|utf|v[0-9]|[0-9]+(?:st|nd|rd|th|x|/|-|ms|s|%|of)|n?varchar|varbinary|char[(])")
+_ABOUT_PASSWORDS = _any_case(
+    "(?:hash|length|polic|strength|minimum|min_|max_|at least|version|line|link|description|message|manager|attempt|history|error|expire|rotat)"
+)
+"""Words between `password` and a value that make it something about passwords."""
+_GAP_WORDS = f"[^0-9:=;&<>,\r\n{_SEP}]{{0,40}}?"
+_TOKEN = f"[^0-9 \t\r\n\"'`<>(){{}}\\[\\],;|\\\\“”«»「」『』{_SEP}]"
+_VALUE_WORD = "(?:[Vv]alue|default|text|content)\\\\{0,7}[\"']?[ \t]*(?:[:=][ \t]*\\\\{0,7}[\"']|: )"
+"""Where a list of names and values, or a declaration, has the value."""
+_WEAK_WORD = _any_case("(?:clave|parola|parole|geslo|sandi|access code|secret phrase|codice|secret_phrase)")
+_COMMAND = "(?:docker login|unzip|zip|sqlcmd|bcp|isql|cqlsh|psexec|evil-winrm|xfreerdp|ldap(?:search|add|modify|whoami)|plink|pscp|mongosh?|smbclient|sshpass) "
+_PAIR = "(?:[Aa]uth|[Cc]redentials?|[Ll]ogin|entication)=?[(]"
+
+_KEY_OF = _any_case(
+    "(?:public|primary|foreign|cache|partition|sort|idempotency|object|s3|redis|dedup|routing|hash|lookup|row|map|dict|index|group|shard|composite|unique|unexpected|range|event|trace|bucket|storage path|page|next|continuation"
+    "|pad|eos|bos|stop|mask|start|end|first|last|order|join|session key|natural|surrogate|document|translation|config|host|mon|tur|don|hoc|fingerprint|monkey|image|file|blob|tag|lock|state|artifact|memo|correlation)"
+)
+"""What has keys that are no secrets."""
 
 _EMAIL_CHAR = f"0-9{_LETTERS}._+-"
 _DOMAIN_CHAR = f"0-9{_LETTERS}-"
@@ -203,8 +244,9 @@ _IBAN_LENGTHS = {
     29: "BR PS QA UA EG", 30: "JO KW MU", 31: "MT SC", 32: "LC", 33: "RU",
 }  # fmt: skip
 """Countries by the length of their account numbers (SWIFT IBAN registry)."""
+_IBAN_SEP = "[ \u00a0-]|%20"
 _IBAN = "|".join(
-    f"(?:{'|'.join(_any_case(country) for country in countries.split())})[ -]?[0-9]{{2}}(?:[ -]?[0-9A-Za-z]){{{length - 4}}}"
+    f"(?:{'|'.join(_any_case(country) for country in countries.split())})(?:{_IBAN_SEP})?[0-9]{{2}}(?:(?:{_IBAN_SEP})?[0-9A-Za-z]){{{length - 4}}}"
     for length, countries in _IBAN_LENGTHS.items()
 )
 _CARD_SEP = f"[ {_DASH}._ ]{{0,2}}"
@@ -251,9 +293,16 @@ _CARD_NETWORKS = (
     "|3[47](?:[^0-9\x04]{0,2}[0-9]){13}|3(?:0[0-5]|[689])(?:[^0-9\x04]{0,2}[0-9]){11,13}|(?:5[06-9]|6|81)(?:[^0-9\x04]{0,2}[0-9]){11,18})"
 )
 """Visa; Mastercard, Mir, JCB, Troy; American Express, Diners; Maestro, RuPay, Discover, UnionPay: how a number begins and how long it is."""
-_H_PASSWORD = f"(?:{_any_case('passw|passp|passc|pwd|contrase|mot de passe|kennwort|senha|wachtwoord|hasło|heslo|lösenord|salasana|jelszó|şifre|пароль')}|{_UNCASED_PASSWORD_WORD}|{_any_case('(?:pass|pw|psw)')}(?:[^A-Za-z]|[0-9A-Za-z_-]*>))"
+_H_PASSWORD = f"(?:{_any_case('passw|passp|passc|passord|pwd|contrase|palavra-p|mot de passe|mdp|kennwort|senha|wachtwoord|adgangsk|kodeord|hasło|heslo|lozinka|slaptaž|lösenord|salasana|salasõna|jelszó|şifre|parolă|parool|mật kh|kata (?:sandi|lal)|lykilor|pasahitz|zugangsc|κωδικός|συνθηματ|парол|лозинка')}|{_UNCASED_PASSWORD_WORD}|{_any_case('(?:pass|pw|psw|psk)')}(?:[^A-Za-z]|[0-9A-Za-z_-]*>))"
 """The short words only where a sign or the end of a tag follows: `passed`, `bypass` and two letters of a key are not meant."""
-H_SECRET_WORD = _any_case("(?:key|secret|token)") + "(?: [iI]| [wW]|[: ])"
+_KEY_ABROAD = (
+    _any_case(
+        "(?:sleutel|klucz|klíč|kľúč|anahtar|kunci api|khóa api|nyckel|nøgle|avain|cheie|chiave|clave|chave|clé|κλειδί|schlüssel|kulcs|jeton|токен|секрет|ключ)"
+    )
+    + "|מפתח|कुंजी|คีย์|密钥|金鑰|令牌|秘密鍵|キー|トークン|키|토큰|مفتاح|الرمز"
+)
+"""Words for a key or a token in other languages."""
+H_SECRET_WORD = _any_case("(?:key|secret|token|appid)") + f"(?: [iI]| [wW]|[: ='\"`|>])|{_KEY_ABROAD}"
 _H_SECRET = (
     _any_case("(?:secret|key|credentials?|signature|sig|token|base|api|schlüssel|密钥|金鑰|キー|ключ)")
     + f"(?: (?:is|was|provided))?{_QUOTE}?\\]?[ \t]*(?:[=:\x1e：→]|->|%3)"
@@ -384,10 +433,10 @@ RULES: tuple[Rule, ...] = (
     Rule("PASSWORD", f"(curl[^\r\n|;<{_SEP}]{{0,120}}? (?:-u|--user)[ ]+[\"']?)([^ \t\r\n\"'$<:{_SEP}]{{1,64}}:[^ \t\r\n\"'$<{_SEP}]{{1,128}})()", hint="curl"),
     Rule(
         "PASSWORD",
-        f"({_PASSWORD_WORD}(?: (?:is|was|to|for [0-9A-Za-z_.@-]{{1,40}} is|set to|changed to|is now|of|lautet|ist|est|es|era|é|è))?:?[ ]+[\"'`“]?)([^ \t\r\n\"'`<>“”{_SEP}]{{4,128}})()",
+        f"((?:{_PASSWORD_WORD}(?:'?s|et|m|niz|ni)?(?: {_IS})?|{_SHORT_PASSWORD_WORD} (?:is|was)):?[ ]+[\"'`“«]? ?)([^ \t\r\n\"'`<>“”«»{_SEP}]{{4,128}})()",
         hint=_H_PASSWORD,
         need=f"(?:{_SIGNS})[^\x04]*|[0-9]{{4,8}}",
-        keep=f"\x03(?:{_STAND_IN}|[(]|{_any_case('(?:sha|md5|bcrypt|pbkdf2|argon2|base64|utf|v[0-9]|[0-9]+(?:st|nd|rd|th|x|/|-|ms|s|%|of)|n?varchar|varbinary|char[(])')})|[:=]\x04",
+        keep=f"\x03(?:{_STAND_IN}|{_CODE}|[(]|{_NO_PASSWORD})|[:=]\x04",
     ),
     Rule(
         "PASSWORD",
@@ -397,13 +446,67 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "PASSWORD",
-        f"({_PASSWORD_WORD}[\"'\\])]{{1,3}}, ?(?:[a-z]{{1,12}}=)?[\"'])([^\"'\r\n{_SEP}]{{4,128}})([\"'])",
+        f"((?:{_UNCASED_PASSWORD_WORD})[ ]?(?:は|是|为|為|는|은|คือ|ה?של[יך] היא|היא|هي|هو)?[ ]?[「『“\"']?)([!#-&(-;=?-~]{{4,128}})()",
         hint=_H_PASSWORD,
         need=f"(?:{_SIGNS})[^\x04]*",
-        keep=f"\x03{_STAND_IN}|{_PROSE}",
+    ),
+    Rule(  # some words further on, in brackets, quotes or a column of a table: what no word or number looks like
+        "PASSWORD",
+        f"({_PASSWORD_WORD}(?:{_ASSIGN}(?:[A-Za-z]*[Ss]tr(?:ing)?(?:::from)?|Some|b)[(][\"']|{_GAP_WORDS}[ \t:=|\"'`(\\[{{「『“«*➜\\\\]{{1,6}}|{_GAP_WORDS}[^0-9:=;&<>\r\n{_SEP}]{{0,20}}?[ \"'(`]{{1,3}}))"
+        f"({_TOKEN}{{0,40}}[0-9](?:{_TOKEN}|[0-9]){{2,80}})([(=:\\[]?)",
+        hint=_H_PASSWORD,
+        need=f"(?:{_SIGNS})[^\x04]*",
+        keep=f"\x03(?:{_STAND_IN}|{_CODE}|{_NO_PASSWORD}|[0-9a-f]{{32}}|[^\x04]*(?:://|@[0-9A-Za-z-]+[.][a-z])|[^\x04]{{0,5}}\x04|{_DATE}|[/~.$]|[A-Za-z_]+[=:])"
+        f"|[^:=|➜ ](?:[ (,]{{0,3}}|[^,][ (]{{0,2}}[\"'`])\x03(?:[A-Za-z._/-]+[0-9.]+|[0-9]+[A-Za-z.]*[0-9]*)[.,!?]?\x04|{_ABOUT_PASSWORDS}[^\x03\x05]*\x03",
+        alone=True,
+    ),
+    Rule(  # `{"name": "DB_PASSWORD", "value": "…"}`, `variable "db_password" { default = "…" }`, `<entry key="db.password">…</entry>`
+        "PASSWORD",
+        f"({_ANY_PASSWORD_WORD}[^<>{_SEP}]{{0,80}}?(?:{_VALUE_WORD}|[\"'][^<>\r\n{_SEP}]{{0,20}}>[\"']?))([^\"'<>\\\\\r\n{_SEP}]{{1,256}})([\"'<\\\\\r\n]?)",
+        hint=_H_PASSWORD,
+        keep=f"\x03(?:{_STAND_IN}|[0-9]{{1,3}}\x04)|\x03[^\x04]* [A-Za-z]|>\x03[A-Za-z]+\x04|{_ABOUT_PASSWORDS}[^\x03\x05]*\x03",
+    ),
+    Rule(  # `use … as the password`, `<input value="…" type="password">`
+        "PASSWORD",
+        f"((?:{_any_case('(?:use|used|using|enter|entered|try|tried|with|set)')} [\"'`]?|value=[\"']))([^ \t\r\n\"'`<>{_SEP}]{{4,128}})"
+        f"([\"'`]? as (?:[a-z]{{1,8}} ){{0,2}}{_PASSWORD_WORD}|[\"'][^<>\r\n{_SEP}]{{0,60}}type=[\"']?password)",
+        hint=_H_PASSWORD,
+        need=f"(?:{_SIGNS})[^\x04]*",
+        keep=f"\x03{_STAND_IN}",
+    ),
+    Rule(  # words that mean other things too, and numbers to log in with
+        "PASSWORD",
+        f"((?:^|[^A-Za-z])(?:{_WEAK_WORD}[^0-9:=;&<>\r\n{_SEP}]{{0,16}}?(?: {_IS} |{_ASSIGN}))[\"'`]?)([^ \t\r\n\"'`<>,;{_SEP}]{{6,128}})()",
+        hint=f"[^A-Za-z]{_WEAK_WORD}|^{_WEAK_WORD}",
+        need=f"(?:{_SIGNS})[^\x04]*",
+        keep=f"\x03(?:{_STAND_IN}|{_CODE}|{_NO_PASSWORD}|[/~.$]|[^\x04]*://)",
     ),
     Rule(
-        "PASSWORD", f"({_PASSWORD_WORD}[\"'] [^<>\r\n{_SEP}]{{0,60}}value=[\"'])([^\"'<>\r\n{_SEP}]{{1,256}})([\"'])", hint=_H_PASSWORD, keep=f"\x03{_STAND_IN}"
+        "PASSWORD",
+        f"((?:^|[^A-Za-z])(?:PIN|[Pp]in)[\"']?(?: is |: ?|=)[\"']?)([0-9]{{4,6}})([0-9A-Za-z_.-]?)",
+        hint="(?:PIN|[Pp]in)[\"']?(?: is |[:=])",
+        alone=True,
+    ),
+    # Commands: a flag, a place among the words, a pipe; and pairs of a name and a password in code
+    Rule(
+        "PASSWORD",
+        f"({_COMMAND}[^\r\n|;<{_SEP}]{{0,80}}? (?:-(?:p|P|pw|w|a)(?: [\"']?|[\"'])|/p:[\"']?|-U [\"']?[^ %<{_SEP}]{{1,40}}%)|sshpass -p|7z [^\r\n|;<{_SEP}]{{0,60}}?-p[\"']?|mariadb[^\r\n|;<{_SEP}]{{0,60}}? -p"
+        f"|(?:-passin|-passout|-pass|-storepass|-keypass)[ =](?:pass:)?[\"']?|net user [^ <]{{1,40}} |htpasswd -[a-zA-Z]*b[a-zA-Z]* [^ <]{{1,60}} [^ <]{{1,40}} [\"']?|rabbitmqctl (?:add_user|change_password) [^ <]{{1,40}} [\"']?"
+        f"|masterauth [\"']?|redis-cli [^\r\n|;<{_SEP}]{{0,60}}?(?:AUTH|auth) |ConvertTo-SecureString (?:-String )?[\"'])([^ \t\r\n\"'<$*/{_SEP}-][^ \t\r\n\"'<{_SEP}]{{2,127}})()",
+        hint=f"{_COMMAND}|7z |mariadb| -(?:pass(?:in|out)?|storepass|keypass)[ =]|net user |htpasswd -|rabbitmqctl |masterauth |ConvertTo-S",
+        keep=f"\x03(?:{_STAND_IN}|[0-9]{{1,5}}(?::[0-9]+)?\x04)",
+    ),
+    Rule(
+        "PASSWORD",
+        f"(echo (?:-n )?[\"']?(?:[a-z][a-z0-9_.-]{{0,30}}:)?)([^ \t\r\n\"'<>$|{_SEP}]{{4,128}})([\"']? ?[|] ?(?:sudo )?(?:chpasswd|passwd|-S|docker login|(?:[a-z]{{1,20}} )?-S))",
+        hint="echo ",
+        keep=f"\x03{_STAND_IN}",
+    ),
+    Rule(
+        "PASSWORD",
+        f"({_PAIR}[\"'][^\"'\r\n{_SEP}]{{1,64}}[\"'], ?[\"'])([^\"'\r\n{_SEP}]{{4,128}})([\"'])",
+        hint=f"{_PAIR}[\"']",
+        keep=f"\x03{_STAND_IN}",
     ),
     Rule(
         "PASSWORD", f'({_PASSWORD_WORD}"(?:\r?\n|(?:\\\\{{1,2}}r)?\\\\{{1,2}}n){{2}})([^\r\n\\\\{_SEP}]{{1,256}})()', hint=_H_PASSWORD
@@ -442,6 +545,29 @@ RULES: tuple[Rule, ...] = (
         f"({_any_case('(?:api[ _-]?key|access[ _-]key|secret[ _-]key|secret|token)')}(?: (?:is|was))?:?[ ]+[\"'`]?)([0-9A-Za-z_+/=-]{{20,}})()",
         hint=H_SECRET_WORD,
         need=f"(?:{_MIXED})[^\x04]*",
+    ),
+    Rule(  # a key of something, told in prose or not: `azure openai key …`, `deploy key: …`, `X-Vendor-Key: …`, `?key=…`
+        "API_KEY",
+        f"((?:{_KEY_OF}[A-Za-z_-]{{0,12}}[ _-]?|[A-Za-z]{{2,24}}[ _-]?|[?&])(?:{_any_case('(?:key|token|secret)')}|appid)(?: (?:is|was))?(?:{_ASSIGN}{_QUOTE}?|[ \t]+[\"'`|]?[ ]?[`]?|[\"'](?:, ?|[)] ?, ?)[\"']|[(][\"']))([0-9A-Za-z_+/=-]{{20,}})([.:]?[0-9A-Za-z]?)",
+        hint=H_SECRET_WORD,
+        need=f"(?:{_MIXED})[^\x04]*",
+        keep=f"\x03(?:{_STAND_IN}|{_CODE}|/|[A-Za-z]+(?:[_/-][A-Za-z0-9]+){{1,6}}\x04|(?:19|20)[0-9]{{2}}-)|{_any_case('(?:next|max|count|public)')}[^\x03\x05]*\x03",
+        keep_before=_KEY_OF,
+        alone=True,
+    ),
+    Rule(
+        "API_KEY",
+        f"((?:{_KEY_ABROAD})[^0-9\r\n<>/{_SEP}]{{0,24}}?[ \t:=：|\"'`「是は는]{{1,4}})([0-9A-Za-z_+/=.-]{{16,}})()",
+        hint=H_SECRET_WORD,
+        need=f"(?:{_MIXED})[^\x04]*",
+        keep="\x03(?:[A-Za-z]+(?:[_./-][A-Za-z0-9]+){1,6}\x04|(?:19|20)[0-9]{2}-)",
+    ),
+    Rule(  # `{"name": "API_KEY", "value": "…"}`, `variable "api_key" { default = "…" }`
+        "API_KEY",
+        f"({_any_case('(?:key|token|secret)')}(?:[\"']|\\\\{{1,3}}[\"']|\r?\n| ?[|])[^<>{_SEP}]{{0,60}}?(?:{_VALUE_WORD}|[|] ?`?|>))([0-9A-Za-z_+/=.-]{{16,}})([\"'<\\\\\r\n |`]?)",
+        hint=f"{_any_case('(?:key|token|secret)')}(?:[\"'\\\\\r\n]| ?[|])[^<>{_SEP}]{{0,60}}(?:alue|default|text|content|[|])|{_any_case('(?:key|token|secret)')}[\"']>",
+        need=f"(?:{_MIXED})[^\x04]*",
+        keep="\x03(?:[A-Za-z]+(?:[_./-][A-Za-z0-9]+){1,6}\x04|(?:19|20)[0-9]{2}-)",
     ),
     Rule(
         "API_KEY",
