@@ -163,7 +163,7 @@ _INNER_KEYS = {
     "(?:bot)?[0-9]{8,10}:AA[0-9A-Za-z_-]{32,}": "[0-9]:AA[0-9A-Za-z_-]{8}",  # Telegram
     "[MNO][0-9A-Za-z_-]{23,25}[.][0-9A-Za-z_-]{6}[.][0-9A-Za-z_-]{27,}": "[.][0-9A-Za-z_-]{6}[.][0-9A-Za-z_-]{8}",  # Discord
     "[0-9A-Za-z_~.]{3}[0-9]Q~[0-9A-Za-z_~.-]{31,}": "[0-9]Q~",  # Azure AD
-    "pat[0-9A-Za-z]{14}[.][0-9a-f]{64}": "[0-9A-Za-z]{8}[.][0-9a-f]{16}",  # Airtable
+    "pat[0-9A-Za-z]{14}[.][0-9a-f]{64}": "[0-9A-Za-z][.][0-9a-f]{16}",  # Airtable
     "[0-9A-Za-z]{14}[.]atlasv1[.][0-9A-Za-z_=-]{40,}": "[.]atlasv1[.]",
 }
 """Keys that do not begin with a name, and what to look for instead."""
@@ -293,7 +293,11 @@ _CARD_NETWORKS = (
     "|3[47](?:[^0-9\x04]{0,2}[0-9]){13}|3(?:0[0-5]|[689])(?:[^0-9\x04]{0,2}[0-9]){11,13}|(?:5[06-9]|6|81)(?:[^0-9\x04]{0,2}[0-9]){11,18})"
 )
 """Visa; Mastercard, Mir, JCB, Troy; American Express, Diners; Maestro, RuPay, Discover, UnionPay: how a number begins and how long it is."""
-_H_PASSWORD = f"(?:{_any_case('passw|passp|passc|passord|pwd|contrase|palavra-p|mot de passe|mdp|kennwort|senha|wachtwoord|adgangsk|kodeord|hasło|heslo|lozinka|slaptaž|lösenord|salasana|salasõna|jelszó|şifre|parolă|parool|mật kh|kata (?:sandi|lal)|lykilor|pasahitz|zugangsc|κωδικός|συνθηματ|парол|лозинка')}|{_UNCASED_PASSWORD_WORD}|{_any_case('(?:pass|pw|psw|psk)')}(?:[^A-Za-z]|[0-9A-Za-z_-]*>))"
+_H_PASSWORD = (
+    f"(?:{_any_case('pass(?:w|p|c|ord)|pwd|contras|mdp|kennw|senha|chtwo|dgangs|odeor|hasło|heslo|lozin|slapt|senord|salas(?:a|õ)n|jelsz|şifre|parolă|parool|mật kh|kata (?:sa|la)')}"
+    f"|{_any_case('lykilo|pasahi|gangsc|κωδικ|νθημα|парол|лозин|uirep|ntified by')}|redis-cli|パスワ|暗証|密码|密碼|口令|비밀번|비번|암호|كلمة|الرقم ا|رمز عب|گذرو|پاس و|סיסמ|पासव|পাসও|கடவு|รหัสผ"
+    f"|{_any_case('(?:passe?|pw|psw|psk)')}(?:[^A-Za-z]|[0-9A-Za-z_-]*>))"
+)
 """The short words only where a sign or the end of a tag follows: `passed`, `bypass` and two letters of a key are not meant."""
 _KEY_ABROAD = (
     _any_case(
@@ -308,9 +312,8 @@ _H_SECRET = (
     + f"(?: (?:is|was|provided))?{_QUOTE}?\\]?[ \t]*(?:[=:\x1e：→]|->|%3)"
 )
 _H_LOGIN = f"://[^ \t\r\n/?#\"'<>\\\\{_SEP}]*@"
-_H_FLAG = f"{_H_PASSWORD}|{_any_case('requirepass')}|redis-cli|{_any_case('identified by')}"
 # A key's name and the first of what follows it: long repeats make an automaton slow.
-H_KEYS = "|".join((*(re.sub("{[0-9]{2}.*", "{4}", key) for key in _KEYS), *_INNER_KEYS.values()))
+H_KEYS = "|".join((*(re.sub("{[0-9]{2}.*", "{2}", key) for key in _KEYS), *_INNER_KEYS.values()))
 _H_EDGE = f"(?:^|[^0-9A-Za-z]|%{_HEX}{{2}}|\\\\[nrt])"
 _H_DIGITS = "|".join(
     (
@@ -426,7 +429,7 @@ RULES: tuple[Rule, ...] = (
         "PASSWORD",
         f"((?:(?:^|[^0-9A-Za-z])--?(?:[A-Za-z]{{1,12}}-)?{_any_case('(?:password|passwd|passphrase|pass|pwd|pw|requirepass)')}|requirepass|{_any_case('identified by|with password')}"
         f"|sshpass -p|redis-cli[^\r\n<{_SEP}]{{0,60}}? -a)[ ]+[\"']?)([^ \t\r\n\"'<$*{_SEP}-][^ \t\r\n\"'{_SEP}]{{0,255}})()",
-        hint=_H_FLAG,
+        hint=_H_PASSWORD,
         keep=f"\x03{_STAND_IN}",
     ),
     Rule("PASSWORD", f"(mysql[a-z]*[^\r\n|;<{_SEP}]{{0,80}}? -p[\"']?)([^ \t\r\n\"'$<{_SEP}]{{3,64}})()", hint="mysql"),
@@ -477,13 +480,13 @@ RULES: tuple[Rule, ...] = (
     Rule(  # words that mean other things too, and numbers to log in with
         "PASSWORD",
         f"((?:^|[^A-Za-z])(?:{_WEAK_WORD}[^0-9:=;&<>\r\n{_SEP}]{{0,16}}?(?: {_IS} |{_ASSIGN}))[\"'`]?)([^ \t\r\n\"'`<>,;{_SEP}]{{6,128}})()",
-        hint=f"[^A-Za-z]{_WEAK_WORD}|^{_WEAK_WORD}",
+        hint=_WEAK_WORD,
         need=f"(?:{_SIGNS})[^\x04]*",
         keep=f"\x03(?:{_STAND_IN}|{_CODE}|{_NO_PASSWORD}|[/~.$]|[^\x04]*://)",
     ),
     Rule(
         "PASSWORD",
-        f"((?:^|[^A-Za-z])(?:PIN|[Pp]in)[\"']?(?: is |: ?|=)[\"']?)([0-9]{{4,6}})([0-9A-Za-z_.-]?)",
+        "((?:^|[^A-Za-z])(?:PIN|[Pp]in)[\"']?(?: is |: ?|=)[\"']?)([0-9]{4,6})([0-9A-Za-z_.-]?)",
         hint="(?:PIN|[Pp]in)[\"']?(?: is |[:=])",
         alone=True,
     ),
