@@ -112,6 +112,8 @@ _KEYS = (
     "github_pat_[0-9A-Za-z_]{22,}",
     "gl(?:pat|dt|rt|rtr|cbt|ptt|ft|ffct|soat|agent|imt|oas|wt)-[0-9A-Za-z_.-]{16,}",  # GitLab
     "(?:hf|api_org)_[0-9A-Za-z]{30,}",  # Hugging Face
+    "FlyV1 fm2_[0-9A-Za-z+/=_-]{20,}",
+    "amzn1[.]application-oa2-client[.][0-9a-f]{32}",
     "GR1348941[0-9A-Za-z_-]{20,}",
     "sk-(?:ant|proj|svcacct|admin|or|lf|live|test|None|helicone)-[0-9A-Za-z_-]{16,}",  # OpenAI, Anthropic, OpenRouter, Langfuse
     "sk-[0-9A-Za-z]{20,}",
@@ -119,6 +121,8 @@ _KEYS = (
     "(?:xoxe[.])?xox[a-z]-[0-9A-Za-z.-]{10,}",  # Slack
     "xapp-[0-9]-[0-9A-Za-z-]{10,}",
     "(?:[srp]k|whsec)_(?:live|test|prod)_[0-9A-Za-z]{10,}",
+    "rzp_(?:live|test)_[0-9A-Za-z]{14,}",
+    "(?:sm_pat|sm_aat|lip)_[0-9A-Za-z]{16,}",
     "sk_[0-9a-f]{40,}",  # ElevenLabs
     "(?:live|test)_[0-9A-Za-z]{30,}",  # Mollie  # Stripe, Clerk
     "whsec_[0-9A-Za-z+/=]{20,}",
@@ -131,8 +135,8 @@ _KEYS = (
     "shp(?:at|ss|ca|pa|tka)_[0-9A-Fa-f]{32}",
     "sq0[a-z]{3}-[0-9A-Za-z_-]{20,}",
     "do?(?:api|se)[0-9a-f]{32}(?:-[0-9])?",
-    "(?:npm|lin_api|lin_oauth|ntn|secret|lsv2_pt|lsv2_sk|pcsk|gsk|glsa|glc|sntrys|sntryu|sbp|sb_secret|rzp_live|rzp_test|figd|fo1|nfp|pscale_tkn|pscale_pw|rubygems"
-    "|sq[upa]|rdme|bkua|CCIPAT|ovsxp|pnu|tfp|aio|fw|r8|ph[cx]|xkeysib|shippo_live|shippo_test|vcp|vck|vercel_blob_rw|e2b|jina|wandb_v1|tgp_v1|ls_|apify_api|bb_live|dtn|napi|cfut|sgp|duffel_(?:test|live)|pscale_oauth|CLOJARS|CCIPRJ|rnd|fm2|zpka|mdb_sa_sk|tsec|sm_pat|sm_aat)_[0-9A-Za-z_-]{20,}",
+    "(?:npm|lin_api|lin_oauth|ntn|secret|lsv2_pt|lsv2_sk|pcsk|gsk|glsa|glc|sntrys|sntryu|sbp|sb_secret|figd|fo1|nfp|pscale_tkn|pscale_pw|rubygems"
+    "|sq[upa]|rdme|bkua|CCIPAT|ovsxp|pnu|tfp|aio|fw|r8|ph[cx]|xkeysib|shippo_live|shippo_test|vcp|vck|vercel_blob_rw|e2b|jina|wandb_v1|tgp_v1|ls_|apify_api|bb_live|dtn|napi|cfut|sgp|duffel_(?:test|live)|pscale_oauth|CLOJARS|CCIPRJ|rnd|fm2|zpka|mdb_sa_sk|tsec)_[0-9A-Za-z_-]{20,}",
     "dp[.](?:pt|st|ct|scim|audit)[.][0-9A-Za-z._-]{20,}",
     "(?:bedrock-api-key|secret-token|FLWSECK|FLWSECK_TEST|access-(?:sandbox|production|development)|nk|p8e|fio-u|tk-us|sess|s-s4t2(?:ud|af)|pplx|xai|tvly|nvapi|csk|NRAK|NRII|NRJS|PMAK|pul|CFPAT|xkeysib|tskey|ATCTT3|HRKU|pat-na1|pat-eu1|prod-sec|EZAK)-[0-9A-Za-z_-]{18,}",
     "sl[.](?:B|u[.])[0-9A-Za-z_-]{60,}",  # Dropbox
@@ -164,6 +168,8 @@ _INNER_KEYS = {
     "[MNO][0-9A-Za-z_-]{23,25}[.][0-9A-Za-z_-]{6}[.][0-9A-Za-z_-]{27,}": "[.][0-9A-Za-z_-]{6}[.][0-9A-Za-z_-]{8}",  # Discord
     "[0-9A-Za-z_~.]{3}[0-9]Q~[0-9A-Za-z_~.-]{31,}": "[0-9]Q~",  # Azure AD
     "pat[0-9A-Za-z]{14}[.][0-9a-f]{64}": "[0-9A-Za-z][.][0-9a-f]{16}",  # Airtable
+    "[0-9A-Za-z_-]{11}:APA91b[0-9A-Za-z_-]{100,}": ":APA91b",  # Firebase
+    "[0-9a-z]{6}[0-9a-f]{30,36}NRAL": "[0-9a-f]NRAL",  # New Relic
     "[0-9A-Za-z]{14}[.]atlasv1[.][0-9A-Za-z_=-]{40,}": "[.]atlasv1[.]",
 }
 """Keys that do not begin with a name, and what to look for instead."""
@@ -220,7 +226,7 @@ _TOKEN = f"[^0-9 \t\r\n\"'`<>(){{}}\\[\\],;|\\\\“”«»「」『』{_SEP}]"
 _VALUE_WORD = "(?:[Vv]alue|default|text|content)\\\\{0,7}[\"']?[ \t]*(?:[:=][ \t]*\\\\{0,7}[\"']|: )"
 """Where a list of names and values, or a declaration, has the value."""
 _WEAK_WORD = _any_case("(?:clave|parola|parole|geslo|sandi|access code|secret phrase|codice|secret_phrase)")
-_COMMAND = "(?:docker login|unzip|zip|sqlcmd|bcp|isql|cqlsh|psexec|evil-winrm|xfreerdp|ldap(?:search|add|modify|whoami)|plink|pscp|mongosh?|smbclient|sshpass) "
+_COMMAND = "(?:docker login|unzip|zip|sqlcmd|bcp|isql|cqlsh|psexec|evil-winrm|xfreerdp|ldap(?:search|add|modify|whoami)|plink|pscp|mongosh?|smbclient|sshpass)"
 _PAIR = "(?:[Aa]uth|[Cc]redentials?|[Ll]ogin|entication)=?[(]"
 
 _KEY_OF = _any_case(
@@ -249,7 +255,7 @@ _IBAN = "|".join(
     f"(?:{'|'.join(_any_case(country) for country in countries.split())})(?:{_IBAN_SEP})?[0-9]{{2}}(?:(?:{_IBAN_SEP})?[0-9A-Za-z]){{{length - 4}}}"
     for length, countries in _IBAN_LENGTHS.items()
 )
-_CARD_SEP = f"[ {_DASH}._ ]{{0,2}}"
+_CARD_SEP = f"[ \u00a0{_DASH}._ ]{{0,2}}"
 _CARD_FORMS = (
     f"[0-9]{{13,19}}|[0-9]{{4}}{_CARD_SEP}[0-9]{{4}}{_CARD_SEP}[0-9]{{4}}{_CARD_SEP}[0-9]{{4}}(?:{_CARD_SEP}[0-9]{{3}})?"
     f"|[0-9]{{4}}{_CARD_SEP}[0-9]{{6}}{_CARD_SEP}[0-9]{{4,5}}|[0-9]{{4}}{_CARD_SEP}[0-9]{{4}}{_CARD_SEP}[0-9]{{4}}{_CARD_SEP}(?:[0-9]{{3}}|[0-9])"
@@ -306,7 +312,7 @@ _KEY_ABROAD = (
     + "|מפתח|कुंजी|คีย์|密钥|金鑰|令牌|秘密鍵|キー|トークン|키|토큰|مفتاح|الرمز"
 )
 """Words for a key or a token in other languages."""
-H_SECRET_WORD = _any_case("(?:key|secret|token|appid)") + f"(?: [iI]| [wW]|[: ='\"`|>])|{_KEY_ABROAD}"
+H_SECRET_WORD = _any_case("(?:key|secret|token|appid)") + f"(?: [iI]| [wW]|[: ='\"`|>(\t])|{_KEY_ABROAD}"
 _H_SECRET = (
     _any_case("(?:secret|key|credentials?|signature|sig|token|base|api|schlüssel|密钥|金鑰|キー|ключ)")
     + f"(?: (?:is|was|provided))?{_QUOTE}?\\]?[ \t]*(?:[=:\x1e：→]|->|%3)"
@@ -317,7 +323,7 @@ H_KEYS = "|".join((*(re.sub("{[0-9]{2}.*", "{2}", key) for key in _KEYS), *_INNE
 _H_EDGE = f"(?:^|[^0-9A-Za-z]|%{_HEX}{{2}}|\\\\[nrt])"
 _H_DIGITS = "|".join(
     (
-        f"{_H_EDGE}(?:[3456]|2[2-7]|81|97)[0-9](?:[ {_DASH}._ ]{{0,2}}[0-9]){{11}}",  # cards
+        f"{_H_EDGE}(?:[3456]|2[2-7]|81|97)[0-9](?:[ \u00a0{_DASH}._ ]{{0,2}}[0-9]){{11}}",  # cards
         f"{_H_EDGE}[0-9]{{3}}[{_DASH} ][0-9]{{2}}[{_DASH} ][0-9]{{4}}|{_SSN_WORD}[^0-9\r\n\x1f]{{0,16}}[0-9]{{3}}",
         f"(?:[+]|%2[Bb])[1-9](?:{_GAP}[0-9]){{6}}|{_H_EDGE}(?:00|011[ -])[1-9](?:{_GAP}[0-9]){{6}}",  # telephones abroad, then in America, then elsewhere
         f"{_H_EDGE}[0-9]{{3}}[)]?[ .{_DASH}/]{{0,2}}[0-9]{{3}}[ .{_DASH}][0-9]{{4}}|{_H_EDGE}(?:[(]?0[1-9](?:{_GAP}[0-9]){{7}}|[(][1-9][0-9][)] ?[0-9]{{4}})",
@@ -326,7 +332,7 @@ _H_DIGITS = "|".join(
 )
 _H_DOTS = "[0-9][.][0-9]{1,3}[.][0-9]{1,3}[.][0-9]"
 _H_COLONS = f"::|(?::{_HEX}{{1,4}}){{4}}|(?:%3[Aa]{_HEX}{{2}}){{4}}|{_HEX}{{2}}-{_HEX}{{2}}-{_HEX}{{2}}-{_HEX}{{2}}-|{_HEX}{{4}}[.]{_HEX}{{4}}[.]{_HEX}{{4}}"
-_H_IBAN = f"{_H_EDGE}(?:{'|'.join(_any_case(country) for countries in _IBAN_LENGTHS.values() for country in countries.split())})[ -]?[0-9]{{2}}(?:[ -]?[0-9A-Za-z]){{11}}"
+_H_IBAN = f"{_H_EDGE}(?:{'|'.join(_any_case(country) for countries in _IBAN_LENGTHS.values() for country in countries.split())})(?:{_IBAN_SEP})?[0-9]{{2}}(?:(?:{_IBAN_SEP})?[0-9A-Za-z]){{11}}"
 _H_HOME = "(?:[Uu][Ss][Ee][Rr][Ss]|home|Settings)(?:[\\\\/]|%5)"
 
 RULES: tuple[Rule, ...] = (
@@ -357,7 +363,7 @@ RULES: tuple[Rule, ...] = (
         "URL_CREDENTIALS",
         f"(://)([^ \t\r\n/?#\"'<>@\\\\{_SEP}:]*:[^ \t\r\n/?#\"'<>\\\\{_SEP}]*)(@)",
         hint=_H_LOGIN,
-        keep="\x03(?:[Uu]ser(?:name)?|\\[user|[$][A-Z_]+)\\[?:(?:pass(?:word|wd)?\\]?|[$][A-Z_]+)\x04|\x03[^:\x04]*:(?:[*]+|[xX]{3,}|[$%{\\[][^\x04]*|[.]{3})?\x04",
+        keep="\x03[A-Z_]{4,}:[A-Z_]{4,}\x04|\x03(?:[Uu]ser(?:name)?|\\[user|[$][A-Z_]+)\\[?:(?:pass(?:word|wd)?\\]?|[$][A-Z_]+)\x04|\x03[^:\x04]*:(?:[*]+|[xX]{3,}|[$%{\\[][^\x04]*|[.]{3})?\x04",
     ),
     Rule(
         "URL_CREDENTIALS",
@@ -380,13 +386,13 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "BEARER_TOKEN",
-        f"({_any_case('authorization')}{_ASSIGN}{_QUOTE}?{_any_case('(?:bearer|basic)')}[ ]+)([0-9A-Za-z._~+/=-]{{4,}})()",
+        f"({_any_case('authorization')}(?:{_ASSIGN}|[\"'], ?){_QUOTE}?{_any_case('(?:bearer|basic)')}[ ]+)([0-9A-Za-z._~+/=-]{{4,}})()",
         hint=_any_case("authorization"),
         keep=f"\x03(?:{_STAND_IN}|{_any_case('(?:token|auth|scheme|realm|header|access|credentials?)')})",
     ),
     Rule(
         "BEARER_TOKEN",
-        f"({_any_case('authorization')}{_ASSIGN}{_QUOTE}?(?:{_any_case('(?:token|apikey|api-key|key|digest|negotiate|ntlm|oauth|hawk|bearer|basic|ssws|bot|splunk)')}[ ]+)?)"
+        f"({_any_case('authorization')}(?:{_ASSIGN}|[\"'], ?){_QUOTE}?(?:{_any_case('(?:token|apikey|api-key|key|digest|negotiate|ntlm|oauth|hawk|bearer|basic|ssws|bot|splunk)')}[ ]+)?)"
         "([0-9A-Za-z._~+/=:-]{8,})()",
         hint=_any_case("authorization"),
         need=f"(?:{_MIXED}|[0-9A-Za-z]{{24}})[^\x04]*",
@@ -456,11 +462,11 @@ RULES: tuple[Rule, ...] = (
     Rule(  # some words further on, in brackets, quotes or a column of a table: what no word or number looks like
         "PASSWORD",
         f"({_PASSWORD_WORD}(?:{_ASSIGN}(?:[A-Za-z]*[Ss]tr(?:ing)?(?:::from)?|Some|b)[(][\"']|{_GAP_WORDS}[ \t:=|\"'`(\\[{{「『“«*➜\\\\]{{1,6}}|{_GAP_WORDS}[^0-9:=;&<>\r\n{_SEP}]{{0,20}}?[ \"'(`]{{1,3}}))"
-        f"({_TOKEN}{{0,40}}[0-9](?:{_TOKEN}|[0-9]){{2,80}})([(=:\\[]?)",
+        f"({_TOKEN}{{0,40}}[0-9](?:{_TOKEN}|[0-9]){{0,80}})([(=:\\[]?)",
         hint=_H_PASSWORD,
         need=f"(?:{_SIGNS})[^\x04]*",
         keep=f"\x03(?:{_STAND_IN}|{_CODE}|{_NO_PASSWORD}|[0-9a-f]{{32}}|[^\x04]*(?:://|@[0-9A-Za-z-]+[.][a-z])|[^\x04]{{0,5}}\x04|{_DATE}|[/~.$]|[A-Za-z_]+[=:])"
-        f"|[^:=|➜ ](?:[ (,]{{0,3}}|[^,][ (]{{0,2}}[\"'`])\x03(?:[A-Za-z._/-]+[0-9.]+|[0-9]+[A-Za-z.]*[0-9]*)[.,!?]?\x04|{_ABOUT_PASSWORDS}[^\x03\x05]*\x03",
+        f"|(?:[^:=|➜,(\\[ ][ ]+[\"'`]?|,[ ]*)\x03(?:[A-Za-z._/-]+[0-9.]+|[0-9]+[A-Za-z.]*[0-9]*)[.,!?]?\x04|{_ABOUT_PASSWORDS}[^\x03\x05]*\x03",
         alone=True,
     ),
     Rule(  # `{"name": "DB_PASSWORD", "value": "…"}`, `variable "db_password" { default = "…" }`, `<entry key="db.password">…</entry>`
@@ -496,12 +502,12 @@ RULES: tuple[Rule, ...] = (
         f"({_COMMAND}[^\r\n|;<{_SEP}]{{0,80}}? (?:-(?:p|P|pw|w|a)(?: [\"']?|[\"'])|/p:[\"']?|-U [\"']?[^ %<{_SEP}]{{1,40}}%)|sshpass -p|7z [^\r\n|;<{_SEP}]{{0,60}}?-p[\"']?|mariadb[^\r\n|;<{_SEP}]{{0,60}}? -p"
         f"|(?:-passin|-passout|-pass|-storepass|-keypass)[ =](?:pass:)?[\"']?|net user [^ <]{{1,40}} |htpasswd -[a-zA-Z]*b[a-zA-Z]* [^ <]{{1,60}} [^ <]{{1,40}} [\"']?|rabbitmqctl (?:add_user|change_password) [^ <]{{1,40}} [\"']?"
         f"|masterauth [\"']?|redis-cli [^\r\n|;<{_SEP}]{{0,60}}?(?:AUTH|auth) |ConvertTo-SecureString (?:-String )?[\"'])([^ \t\r\n\"'<$*/{_SEP}-][^ \t\r\n\"'<{_SEP}]{{2,127}})()",
-        hint=f"{_COMMAND}|7z |mariadb| -(?:pass(?:in|out)?|storepass|keypass)[ =]|net user |htpasswd -|rabbitmqctl |masterauth |ConvertTo-S",
+        hint=f"{_COMMAND} |redis-cli|7z |mariadb| -(?:pass(?:in|out)?|storepass|keypass)[ =]|net user |htpasswd -|rabbitmqctl |masterauth |ConvertTo-S",
         keep=f"\x03(?:{_STAND_IN}|[0-9]{{1,5}}(?::[0-9]+)?\x04)",
     ),
     Rule(
         "PASSWORD",
-        f"(echo (?:-n )?[\"']?(?:[a-z][a-z0-9_.-]{{0,30}}:)?)([^ \t\r\n\"'<>$|{_SEP}]{{4,128}})([\"']? ?[|] ?(?:sudo )?(?:chpasswd|passwd|-S|docker login|(?:[a-z]{{1,20}} )?-S))",
+        f"(echo (?:-n )?[\"']?(?:[a-z][a-z0-9_.-]{{0,30}}:)?)([^ \t\r\n\"'<>$|{_SEP}][^ \t\r\n\"'<>|{_SEP}]{{3,128}})([\"']? ?[|] ?(?:sudo )?(?:chpasswd|passwd|-S|docker login|(?:[a-z]{{1,20}} )?-S))",
         hint="echo ",
         keep=f"\x03{_STAND_IN}",
     ),
@@ -551,10 +557,10 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(  # a key of something, told in prose or not: `azure openai key …`, `deploy key: …`, `X-Vendor-Key: …`, `?key=…`
         "API_KEY",
-        f"((?:{_KEY_OF}[A-Za-z_-]{{0,12}}[ _-]?|[A-Za-z]{{2,24}}[ _-]?|[?&])(?:{_any_case('(?:key|token|secret)')}|appid)(?: (?:is|was))?(?:{_ASSIGN}{_QUOTE}?|[ \t]+[\"'`|]?[ ]?[`]?|[\"'](?:, ?|[)] ?, ?)[\"']|[(][\"']))([0-9A-Za-z_+/=-]{{20,}})([.:]?[0-9A-Za-z]?)",
+        f"((?:{_KEY_OF}[A-Za-z_-]{{0,12}}[ _-]?|[A-Za-z]{{2,24}}[ _-]?|[?&]|--)(?:{_any_case('(?:key|token|secret)')}|appid)(?: (?:is|was))?(?:{_ASSIGN}{_QUOTE}?|[ \t]+[\"'`|]?[ ]?[`]?|[\"'](?:, ?|[)] ?, ?)[\"']|[(][\"']))([0-9A-Za-z_+/=-]{{20,}})([.:]?[0-9A-Za-z]?)",
         hint=H_SECRET_WORD,
         need=f"(?:{_MIXED})[^\x04]*",
-        keep=f"\x03(?:{_STAND_IN}|{_CODE}|/|[A-Za-z]+(?:[_/-][A-Za-z0-9]+){{1,6}}\x04|(?:19|20)[0-9]{{2}}-)|{_any_case('(?:next|max|count|public)')}[^\x03\x05]*\x03",
+        keep=f"\x03(?:{_STAND_IN}|{_CODE}|/|[a-z]+(?:[_/-][a-z0-9]{{1,12}}){{1,6}}\x04|(?:19|20)[0-9]{{2}}-)|{_any_case('(?:next|max|count|public)')}[^\x03\x05]*\x03",
         keep_before=_KEY_OF,
         alone=True,
     ),
@@ -563,14 +569,14 @@ RULES: tuple[Rule, ...] = (
         f"((?:{_KEY_ABROAD})[^0-9\r\n<>/{_SEP}]{{0,24}}?[ \t:=：|\"'`「是は는]{{1,4}})([0-9A-Za-z_+/=.-]{{16,}})()",
         hint=H_SECRET_WORD,
         need=f"(?:{_MIXED})[^\x04]*",
-        keep="\x03(?:[A-Za-z]+(?:[_./-][A-Za-z0-9]+){1,6}\x04|(?:19|20)[0-9]{2}-)",
+        keep="\x03(?:[a-z]+(?:[_./-][a-z0-9]{1,12}){1,6}\x04|(?:19|20)[0-9]{2}-)",
     ),
     Rule(  # `{"name": "API_KEY", "value": "…"}`, `variable "api_key" { default = "…" }`
         "API_KEY",
         f"({_any_case('(?:key|token|secret)')}(?:[\"']|\\\\{{1,3}}[\"']|\r?\n| ?[|])[^<>{_SEP}]{{0,60}}?(?:{_VALUE_WORD}|[|] ?`?|>))([0-9A-Za-z_+/=.-]{{16,}})([\"'<\\\\\r\n |`]?)",
         hint=f"{_any_case('(?:key|token|secret)')}(?:[\"'\\\\\r\n]| ?[|])[^<>{_SEP}]{{0,60}}(?:alue|default|text|content|[|])|{_any_case('(?:key|token|secret)')}[\"']>",
         need=f"(?:{_MIXED})[^\x04]*",
-        keep="\x03(?:[A-Za-z]+(?:[_./-][A-Za-z0-9]+){1,6}\x04|(?:19|20)[0-9]{2}-)",
+        keep="\x03(?:[a-z]+(?:[_./-][a-z0-9]{1,12}){1,6}\x04|(?:19|20)[0-9]{2}-)",
     ),
     Rule(
         "API_KEY",
@@ -582,10 +588,10 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "EMAIL",
-        f"(<EMAIL>|^|{_ESCAPED}|[^{_EMAIL_CHAR}])([{_EMAIL_CHAR}]+(?:'[{_EMAIL_CHAR}]+){{0,2}}{_AT_DOMAIN}(?:[{_EMAIL_CHAR}]*{_AT_DOMAIN}){{0,3}})([(]?)",
+        f"(<EMAIL>|://(?:[^ /@:<>{_SEP}]{{1,30}}:)?[$%{{]*|[^{_W}]@|^@|^|{_ESCAPED}|[^{_EMAIL_CHAR}])([{_EMAIL_CHAR}]+(?:'[{_EMAIL_CHAR}]+){{0,2}}{_AT_DOMAIN}(?:[{_EMAIL_CHAR}]*{_AT_DOMAIN}){{0,3}})([(]?)",
         hint="@|%40",
         keep="\x03git@|@[0-9]x[.]|[.](?:png|jpe?g|gif|svg|webp|js|json|css|html|xml|ya?ml|txt|log|service|socket|timer|target|slice|mount)\x04",
-        keep_before="<[A-Z]",
+        keep_before="<[A-Z]|://|[^0-9A-Za-z]?@",
         alone=True,
     ),
     Rule(
@@ -647,7 +653,7 @@ RULES: tuple[Rule, ...] = (
         hint=_H_COLONS,
         need=f"(?:(?:{_HEX}{{1,4}}:){{7}}{_HEX}{{1,4}}|(?:{_HEX}{{1,4}}:){{6}}{_IP}|(?:{_HEX}{{1,4}}(?::{_HEX}{{1,4}}){{0,6}})?::(?:{_HEX}{{1,4}}:){{0,5}}{_IP}"
         f"|(?:{_HEX}{{1,4}}(?::{_HEX}{{1,4}}){{0,6}})?::(?:{_HEX}{{1,4}}(?::{_HEX}{{1,4}}){{0,6}})?)(?:%[^\x04]*)?",
-        keep="\x03(?:(?:[0-9A-Fa-f]{2}:){7}[0-9A-Fa-f]{2}|::[2-9]|[A-Fa-f]{1,4}::[A-Fa-f]{0,4}|[0-9]{1,3}::[0-9]{0,3}|::[A-Fa-f]+)\x04",
+        keep="\x03(?:(?:[0-9A-Fa-f]{2}:){7}[0-9A-Fa-f]{2}|::[2-9]|[A-Fa-f]{1,4}::[A-Fa-f]{0,4}|[0-9]{1,3}::(?:[0-9]{0,3}|[A-Fa-f]{1,4})|[0-9]{4}::|(?:[013-9][0-9]{0,4}:){2}:|(?:[0-9]:){7}[0-9]|(?:[0-9]{2}:)+:[0-9]{2}|::[A-Fa-f]+)\x04",
         keep_before="[0-9A-Za-z_)\\]]\\[|<[A-Z]",
         alone=True,
     ),
@@ -728,7 +734,7 @@ def _compiled(rule: Rule) -> _Compiled:
 
 
 _HINTS = tuple(dict.fromkeys(rule.hint for rule in RULES))
-_FIRST = {_H_DIGITS: f"[0-9](?:[ ._/(){_DASH} ]{{0,3}}[0-9]){{6}}"}
+_FIRST = {_H_DIGITS: f"[0-9](?:[ \u00a0._/(){_DASH} ]{{0,3}}[0-9]){{6}}"}
 """What `re`, which scans a long alternation slowly, looks for before a hint: whatever has the hint and is masked has this."""
 _HINT_PATTERNS = tuple((hint, re.compile(_FIRST[hint]) if hint in _FIRST else None, re.compile(hint)) for hint in _HINTS)
 _NOT_ALNUM = re.compile("[^0-9A-Za-z]")
@@ -758,7 +764,7 @@ def _checked(rule: Rule, text: str) -> str:
         return text
     holds = luhn_holds if rule.check == "luhn" else iban_holds
     head, *pieces = text.split("\x02")
-    return head + "".join(("\x02" if holds(_NOT_ALNUM.sub("", piece.split("\x03")[1].split("\x04")[0])) else "") + piece for piece in pieces)
+    return head + "".join(("\x02" if holds(_NOT_ALNUM.sub("", piece.split("\x03")[1].split("\x04")[0].replace("%20", ""))) else "") + piece for piece in pieces)
 
 
 def _apply(compiled: _Compiled, text: str) -> str:
@@ -834,7 +840,7 @@ def _judge_sql(rule: Rule, column: str) -> str:
     text = _replace_sql(column, rule.unmark, r"\1") if rule.unmark else column
     if rule.check:
         # No pattern within the lambda: DuckDB would compile it anew for each chunk.
-        value = f"translate(string_split(string_split(p, chr(3))[2], chr(4))[1], {_literal(_DIGIT_SEPARATORS)}, '')"
+        value = f"translate(replace(string_split(string_split(p, chr(3))[2], chr(4))[1], '%20', ''), {_literal(_DIGIT_SEPARATORS)}, '')"
         holds = _luhn_sql(value) if rule.check == "luhn" else _iban_sql(value)
         text = f"array_to_string(list_transform(string_split({text}, chr(2)), lambda p, i: case when i > 1 and {holds} then chr(2) || p else p end), '')"
     masked = _replace_sql(text, rule.mask, rf"\1<{rule.entity}>\2")
@@ -852,7 +858,7 @@ def _iban_sql(value: str) -> str:
     return f"list_reduce({values}, lambda a, b: (a * case when b > 9 then 100 else 10 end + b) % 97, 0) = 1"
 
 
-_DIGIT_SEPARATORS = " ._ " + _DASH.replace("\\", "")
+_DIGIT_SEPARATORS = " \u00a0._ " + _DASH.replace("\\", "")
 _MARKS_SQL = "chr(2) || chr(3) || chr(4) || chr(5)"
 
 
