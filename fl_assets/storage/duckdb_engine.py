@@ -456,7 +456,8 @@ class Ingestion:
     def _drop_duplicates(self) -> Counter[tuple[date, str]]:
         """Drop events whose id was staged or stored before; return how many by day, as duplicates and conflicts.
 
-        Hashes of ids say which events might be; of those, ids are compared.
+        Hashes of ids say which events might be; of those, ids are compared. Of what is stored only ids are read, and the rest of files that hold one of them: the days
+        are read again in each round.
         """
         counts: Counter[tuple[date, str]] = Counter()
         run = self.connection.execute
@@ -469,10 +470,17 @@ class Ingestion:
         for table, kind in ((RAW_TRACES, "trace"), (CONVERSATION_LOGS, "talk")):
             if files := [os.fspath(path.resolve()) for path in self.lake.files(table.name, days)]:
                 run(
-                    f"""insert into fl_stored select event_id, any_value({content_sql(kind)}) from read_parquet($files, hive_partitioning = false)
-                        where hash(event_id) in (select id_hash from fl_stage) group by event_id""",  # noqa: S608 - our own SQL
+                    """create or replace temp table fl_found as select event_id, hash(filename) as file
+                        from read_parquet($files, filename = true, hive_partitioning = false) where hash(event_id) in (select id_hash from fl_stage)""",
                     {"files": files},
                 )
+                hit = run("select path from unnest($files) as given(path) where hash(path) in (select file from fl_found)", {"files": files}).fetchall()
+                if hit:
+                    run(
+                        f"""insert into fl_stored select event_id, any_value({content_sql(kind)}) from read_parquet($files, hive_partitioning = false)
+                            where event_id in (select event_id from fl_found) group by event_id""",  # noqa: S608 - our own SQL
+                        {"files": [path for (path,) in hit]},
+                    )
         run("insert into fl_twice select hash(event_id) from fl_stored")
         if not self._count("fl_twice"):
             return counts
