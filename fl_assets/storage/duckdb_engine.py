@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from itertools import islice
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -53,7 +53,9 @@ MEMORY_LIMIT_MB = 700
 """What DuckDB may take; beyond it, redacted rows spill to files below data_path."""
 BATCH_BYTES = 32 * 1024 * 1024
 ROUND_BYTES = 8 * 1024**3
-"""Bytes of source files that are staged and committed together: what a crash in a huge backlog can cost, and what may spill."""
+"""Bytes of source files that are staged and committed together: what a crash in a huge backlog can cost, what may spill, and what another coordinator waits for."""
+TURN_SECS = 1.5
+"""Between two rounds: whoever waits for the lake looks more than once meanwhile, so that the turn is theirs."""
 SMALL_FILE_ROWS = 4096
 """A day's files of fewer rows are put together when more come: a batch of one day makes larger ones."""
 _FORMAT_ROWS = 10_000
@@ -150,41 +152,59 @@ class DuckDBEngine:
 
     # Ingestion ---------------------------------------------------------------------------------------------------------
 
-    @again_if_moved
     def ingest(self, progress: Callable[[str], None] | None = None) -> IngestReport:
         """Store what is new in the telemetry folders, redacted and each event once; a second call right after finds nothing to do.
 
         At least once in: a file's bytes count as ingested only after the lake's commit, so a crash at any point means that they are read again.
-        Exactly once out: an `event_id` is stored once among all days touched by one call and, for events stored by earlier calls, once among an event's own day
-        and its two neighbours. The same id on days further apart, from different calls, is stored on each of them. Of the same id with different content the one
-        stored first stays; within one call that is the earliest by time, so that the result does not depend on the order of lines and files.
+        Exactly once out: an `event_id` is stored once among all days touched by one round and, for events stored by earlier ones, once among an event's own day
+        and its two neighbours. The same id on days further apart, from different rounds, is stored on each of them. Of the same id with different content the one
+        stored first stays; within one round that is the earliest by time, so that the result does not depend on the order of lines and files.
+        In turns: the lake's lock is held for a round of ROUND_BYTES, and let go for TURN_SECS, so that another coordinator with a backlog gets on too.
 
         Args:
             progress: is told, in words, what was done.
 
         Raises:
-            IngestBusyError: another process held the ingestion lock for ten minutes.
+            IngestBusyError: another process held the ingestion lock for ten minutes, one turn of it.
             ForeignKeyError: the lake was filled with another key of pseudonyms.
             NamesUnavailableError: FEDERATED_LEARNING_PII is on, but what it needs is not installed.
         """
         tell = progress or (lambda _: None)
         begin = time.perf_counter()
-        report = IngestReport()
         mask_names = load_name_masking() if self.settings.pii else None
+        report, left = self._turn(None, mask_names, tell)
+        while left:
+            time.sleep(TURN_SECS)
+            done, left = self._turn(left, mask_names, tell)
+            report = report.merged(done)
+        return report.merged(IngestReport(seconds=time.perf_counter() - begin))
+
+    @again_if_moved
+    def _turn(
+        self, among: set[tuple[str, str]] | None, mask_names: Callable[[str], str] | None, tell: Callable[[str], None]
+    ) -> tuple[IngestReport, set[tuple[str, str]]]:
+        """Ingest one round of the files that wait, and return what it did and which of them are left.
+
+        Args:
+            among: files, by kind and path, that were left by the turn before; None for all. What came meanwhile is for the next call, so that this one ends.
+            mask_names: masks names of persons too.
+            tell: is told what was done.
+        """
         with self.lake.lock():
             self.lake.root.mkdir(parents=True, exist_ok=True)
             self.lake.claim(self.secret())
             self.lake.clean()
             remove_folder(self._temp)
-            for sources in _rounds(self.index.pending()):
-                with self.connect(threads=1) as connection:
-                    done = self._round(connection, sources, mask_names).run(tell)
-                report = report.merged(done)
-                tell(
-                    f"{done.files} files: {done.events} new events, {done.duplicates} duplicates, {done.quarantined} lines quarantined, {len(done.days)} days changed"
-                )
+            # Looked at anew: another process with this data folder may have had its turn.
+            waiting = [source for source in self.index.pending() if among is None or (source.kind, source.path) in among]
+            sources = _first_round(waiting)
+            if not sources:
+                return IngestReport(), set()
+            with self.connect(threads=1) as connection:
+                done = self._round(connection, sources, mask_names).run(tell)
             remove_folder(self._temp)
-        return report.merged(IngestReport(seconds=time.perf_counter() - begin))
+        tell(f"{done.files} files: {done.events} new events, {done.duplicates} duplicates, {done.quarantined} lines quarantined, {len(done.days)} days changed")
+        return done, {(source.kind, source.path) for source in waiting[len(sources) :]}
 
     @contextmanager
     def connect(self, **options: Any) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -724,18 +744,10 @@ def weight_of(source: Source) -> int:
     return (source.size - source.offset) * (8 if source.compression else 1)
 
 
-def _rounds(sources: Iterable[Source]) -> Iterator[list[Source]]:
-    held: list[Source] = []
-    size = 0
-    for source in sources:
-        weight = weight_of(source)
-        if held and size + weight > ROUND_BYTES:
-            yield held
-            held, size = [], 0
-        held.append(source)
-        size += weight
-    if held:
-        yield held
+def _first_round(sources: list[Source]) -> list[Source]:
+    """Return as many of the sources as a round takes, from the first on, and one at the least."""
+    ends = accumulate(weight_of(source) for source in sources)
+    return [source for number, (source, end) in enumerate(zip(sources, ends, strict=True)) if end <= ROUND_BYTES or not number]
 
 
 def tables_of(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:

@@ -176,19 +176,22 @@ class Lake:
         """Let one process at a time write to the lake; a mirror is brought up to its store first.
 
         Raises:
-            IngestBusyError: another one held the lock for `wait_secs`.
+            IngestBusyError: another one held the lock for `wait_secs`; those who take turns may be waited for longer.
             LakeError: the object store cannot be reached, or takes no conditional puts; or it lost what the mirror has.
         """
         path = self.root / "ingest.lock"  # in it, so that all who share the lake meet there
         path.parent.mkdir(parents=True, exist_ok=True)
-        stop = time.monotonic() + wait_secs
+        since, seen = time.monotonic(), 0
         with path.open("a") as file:
             while True:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    os.utime(file.fileno())  # tells those who wait of another turn
                     break
                 except BlockingIOError as error:
-                    if time.monotonic() > stop:
+                    if (turn := os.fstat(file.fileno()).st_mtime_ns) != seen:
+                        since, seen = time.monotonic(), turn
+                    if time.monotonic() - since > wait_secs:
                         message = f"another process has held {path} for {wait_secs:.0f} s: one process at a time may ingest"
                         raise IngestBusyError(message) from error
                     time.sleep(0.2)

@@ -282,6 +282,7 @@ class RemoteLake:
     def _take(self, wait_secs: float) -> Version:
         begin = since = self._clock()
         seen: Version | None = None
+        last = ""
         while True:
             content, version = b"", None
             with suppress(FileNotFoundError):
@@ -290,6 +291,8 @@ class RemoteLake:
             if version != seen:
                 seen, since = version, now
             holder = _holder(content)
+            if holder != last:
+                last, begin = holder, now  # they take turns
             if not holder or now - since >= LEASE_SECS:
                 with suppress(ChangedError):
                     return self.objects.put(_LEASE, _lease(is_held=True), instead_of=version)

@@ -1,6 +1,8 @@
 """A day of a table is the old one or the new one, whatever happens in between."""
 
 import os
+import threading
+import time
 from datetime import date
 from pathlib import Path
 
@@ -172,3 +174,20 @@ def test_the_token_of_a_day_changes_with_its_content_only(lake):
     assert lake.content_of(DAY) == token
     lake.commit(manifest(content_hash="02"), writer(2))
     assert lake.content_of(DAY) != token
+
+
+def test_who_waits_for_others_that_take_turns_waits_longer_than_for_one(lake):
+    with lake.lock():
+        waits = threading.Thread(target=lambda: _hold_for_a_moment(lake, 0.6))
+        waits.start()
+        for _ in range(5):  # turns of others, which let no time pass in between
+            time.sleep(0.3)
+            os.utime(lake.root / "ingest.lock")
+        assert waits.is_alive()
+    waits.join()
+    assert (lake.root / "held").exists()
+
+
+def _hold_for_a_moment(lake: Lake, wait_secs: float) -> None:
+    with lake.lock(wait_secs):
+        (lake.root / "held").touch()

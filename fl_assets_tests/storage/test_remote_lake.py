@@ -4,6 +4,7 @@ import os
 import tempfile
 import threading
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import duckdb
@@ -15,10 +16,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fl_assets.domain.settings import FederatedLearningConfig, SettingsError
+from fl_assets.storage import duckdb_engine
 from fl_assets.storage import lake as lake_module
-from fl_assets.storage.duckdb_engine import DuckDBEngine
+from fl_assets.storage.duckdb_engine import DuckDBEngine, IngestReport
 from fl_assets.storage.lake import IngestBusyError, Lake, LakeError, LakeMovedError, Manifest, again_if_moved
 from fl_assets.storage.simulator import simulate
+from fl_assets_tests.build import call_line
 from fl_assets_tests.conftest import LAST_DAY, settings_in
 from fl_assets_tests.s3 import BUCKET, needs_s3, s3_server
 
@@ -423,6 +426,58 @@ def test_engines_on_a_bucket_store_what_one_on_a_folder_stores_and_their_sql_rea
         for lake in (alone, one):
             with pytest.raises(duckdb.Error, match=r"disabled by configuration|Permission"):
                 count(lake.files("raw_traces", lake.days("raw_traces"))[0])
+
+
+@pytest.mark.parametrize("place", ["a folder", "a bucket", "one data folder"])
+def test_coordinators_with_backlogs_take_turns_and_store_each_event_once(place, tmp_path, url, monkeypatch):
+    monkeypatch.setattr(duckdb_engine, "ROUND_BYTES", 1)  # a file a round
+    lake = url if place == "a bucket" else tmp_path / "lake"
+    names = ("one", "one") if place == "one data folder" else ("one", "two")
+    engines = [DuckDBEngine(settings_in(tmp_path / name, lake_path=lake)) for name in names]
+    for engine, name in zip(engines, names, strict=True):
+        engine.settings.telemetry_path.mkdir(parents=True, exist_ok=True)
+        (engine.settings.data_path / "pseudonym.key").write_bytes(b"k" * 32)
+        for number in range(3):
+            lines = [call_line(f"{name}-{number}-{event}") for event in range(3)] + [call_line(f"both-{number}")]
+            (engine.settings.telemetry_path / f"{number}.jsonl").write_bytes(b"\n".join([*lines, b""]))
+    turns: list[str] = []
+    run = duckdb_engine.Ingestion.run
+    monkeypatch.setattr(duckdb_engine.Ingestion, "run", lambda self, tell: (turns.append(threading.current_thread().name), run(self, tell))[1])
+    reports: dict[str, IngestReport] = {}
+    threads = [threading.Thread(name=f"{number}", target=lambda number=number: reports.update({f"{number}": engines[number].ingest()})) for number in (0, 1)]
+    with engines[0].lake.lock():  # until both wait
+        for thread in threads:
+            thread.start()
+    for thread in threads:
+        thread.join()
+    done = reports["0"].merged(reports["1"])
+    expected = {f"{name}-{number}-{event}" for name in names for number in range(3) for event in range(3)} | {f"both-{number}" for number in range(3)}
+    reader = engines[0].lake
+    reader.refresh()
+    stored = ids_of(reader, *reader.days("raw_traces"))
+    assert sorted(stored) == sorted(expected)
+    assert (done.events, done.duplicates) == (len(expected), 3 if len(set(names)) == 2 else 0)
+    assert done.files == len(turns) == 3 * len(set(names)), "no file was read twice"
+    assert all(one != two for one, two in pairwise(turns)), f"while the other one waited: {turns}"
+    assert [problem for day in reader.days("raw_traces") for problem in reader.verify("raw_traces", day)] == []
+
+
+def test_who_waits_for_others_that_take_turns_is_not_told_that_one_of_them_does_not_let_go(mirror):
+    lake = mirror("one")
+    seconds, turns = [0.0], []
+
+    def sleep(secs: float) -> None:
+        seconds[0] += secs
+        if seconds[0] % 8 == 0 and len(turns) < 5:
+            turns.append(seconds[0])
+            _, version = lake.remote.objects.read("lease.json")
+            lake.remote.objects.put("lease.json", orjson.dumps({"holder": f"coordinator {len(turns)}", "sign": f"{len(turns)}"}), instead_of=version)
+
+    lake.remote.objects.put("lease.json", orjson.dumps({"holder": "coordinator 0", "sign": "0"}), instead_of=None)
+    remote = RemoteLake(lake.remote.objects, sleep=sleep, clock=lambda: seconds[0])
+    with pytest.raises(IngestBusyError, match="coordinator 5 has held"):
+        remote._take(wait_secs=10)
+    assert len(turns) == 5
 
 
 def test_two_lakes_have_two_mirrors(tmp_path):
