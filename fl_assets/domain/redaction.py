@@ -185,7 +185,11 @@ _ASSIGN = f"{_QUOTE}?(?:\\[?\\])?[ \t]*(?:[?]?:[ ]?&?(?:'static )?[Ss]tr(?:ing)?
 _UNCASED_PASSWORD_WORD = (
     "パスワード|暗証番号|密码|密碼|口令|비밀번호|비번|암호|كلمة (?:المرور|السر)|الرقم السري|رمز عبور|گذرواژه|پاس ورڈ|סיסמ[הא]|पासवर्ड|পাসওয়ার্ড|கடவுச்சொல்|รหัสผ่าน"
 )
-_PASSWORD_WORD = f"(?:{_any_case('password|passwd|passphrase|passcode|passwort|kennwort|pwd|contraseña|contrasenya|contrasena|senha|palavra-passe|mot de passe|mdp|wachtwoord|adgangskode|kodeord|passord|hasło|heslo|lozinka|slaptažodis|lösenord|salasana|salasõna|jelszó|şifre|parolă|parool|mật khẩu|kata (?:sandi|laluan)|lykilorð|pasahitza|zugangscode|κωδικός(?: πρόσβασης)?|συνθηματικό|пароль|парола|лозинка')}|{_UNCASED_PASSWORD_WORD})"
+_PLAIN_PASSWORD_WORD = _any_case("(?:pass(?:word|wd|phrase|code|wort)|pwd|contraseña|senha)")
+_PASSWORD_WORD = _any_case(
+    "(?:pass(?:word|wd|phrase|code|wort|ord)|pwd|kennwort|contras(?:eñ|eny|en)a|senha|palavra-passe|mot de passe|mdp|wachtwoord|adgangskode|kodeord|hasło|heslo|lozinka|slaptažodis|lösenord|salas(?:a|õ)na|jelszó|şifre|parolă|parool|mật khẩu|kata (?:sandi|laluan)|lykilorð|pasahitza|zugangscode|κωδικός(?: πρόσβασης)?|συνθηματικό|пароль|парола|лозинка)"
+)
+"""Of thirty languages; those without capitals have a rule of their own, since each pattern that holds them takes its time to compile."""
 _SHORT_PASSWORD_WORD = f"(?:(?:^|[^A-Za-z]){_any_case('(?:user|db|root|admin|bind|smtp|wpa)?(?:pass|pw|psw|psk)')}|[a-z]Pass)"
 _ANY_PASSWORD_WORD = f"(?:{_PASSWORD_WORD}|{_SHORT_PASSWORD_WORD})"
 _SECRET_WORD = _any_case(
@@ -250,9 +254,9 @@ _IBAN_LENGTHS = {
     29: "BR PS QA UA EG", 30: "JO KW MU", 31: "MT SC", 32: "LC", 33: "RU",
 }  # fmt: skip
 """Countries by the length of their account numbers (SWIFT IBAN registry)."""
-_IBAN_SEP = "[ \u00a0-]|%20"
+_IBAN_SEP = "[ \u00a0-]"
 _IBAN = "|".join(
-    f"(?:{'|'.join(_any_case(country) for country in countries.split())})(?:{_IBAN_SEP})?[0-9]{{2}}(?:(?:{_IBAN_SEP})?[0-9A-Za-z]){{{length - 4}}}"
+    f"(?:{'|'.join(_any_case(country) for country in countries.split())}){_IBAN_SEP}?[0-9]{{2}}(?:{_IBAN_SEP}?[0-9A-Za-z]){{{length - 4}}}"
     for length, countries in _IBAN_LENGTHS.items()
 )
 _CARD_SEP = f"[ \u00a0{_DASH}._ ]{{0,2}}"
@@ -332,7 +336,7 @@ _H_DIGITS = "|".join(
 )
 _H_DOTS = "[0-9][.][0-9]{1,3}[.][0-9]{1,3}[.][0-9]"
 _H_COLONS = f"::|(?::{_HEX}{{1,4}}){{4}}|(?:%3[Aa]{_HEX}{{2}}){{4}}|{_HEX}{{2}}-{_HEX}{{2}}-{_HEX}{{2}}-{_HEX}{{2}}-|{_HEX}{{4}}[.]{_HEX}{{4}}[.]{_HEX}{{4}}"
-_H_IBAN = f"{_H_EDGE}(?:{'|'.join(_any_case(country) for countries in _IBAN_LENGTHS.values() for country in countries.split())})(?:{_IBAN_SEP})?[0-9]{{2}}(?:(?:{_IBAN_SEP})?[0-9A-Za-z]){{11}}"
+_H_IBAN = f"{_H_EDGE}(?:{'|'.join(_any_case(country) for countries in _IBAN_LENGTHS.values() for country in countries.split())}){_IBAN_SEP}?[0-9]{{2}}(?:{_IBAN_SEP}?[0-9A-Za-z]){{11}}"
 _H_HOME = "(?:[Uu][Ss][Ee][Rr][Ss]|home|Settings)(?:[\\\\/]|%5)"
 
 RULES: tuple[Rule, ...] = (
@@ -406,16 +410,15 @@ RULES: tuple[Rule, ...] = (
         hint=_H_PASSWORD,
         keep=f"\x03{_STAND_IN}|{_PROSE}",
     ),
-    Rule("PASSWORD", f"({_ANY_PASSWORD_WORD}{_ASSIGN}['`])([^'`\r\n{_SEP}]{{1,256}})(['`])", hint=_H_PASSWORD, keep=f"\x03{_STAND_IN}|{_PROSE}"),
     Rule(
         "PASSWORD",
-        f"({_ANY_PASSWORD_WORD}{_ASSIGN}\\\\{{1,7}}[\"'])([^\"'\\\\\r\n{_SEP}]{{1,256}})()",
+        f"({_ANY_PASSWORD_WORD}(?:{_ASSIGN}|[ ](?:is|was|to)[ :]{{1,3}})(?:\\\\{{1,7}}[\"']|[\"'`“]))([^\"'`”\\\\\r\n{_SEP}]{{1,256}})()",
         hint=_H_PASSWORD,
-        keep=f"\x03{_STAND_IN}|{_PROSE}",
+        keep=f"\x03(?:{_STAND_IN}|[)\\],; ])|{_PROSE}",
     ),
     Rule(
         "PASSWORD",
-        f"({_ANY_PASSWORD_WORD}[0-9A-Za-z_-]{{0,20}}>)([^<>{_SEP}]{{1,200}})(</[0-9A-Za-z_:-]{{0,40}}{_PASSWORD_WORD})",
+        f"((?:{_PLAIN_PASSWORD_WORD}|{_SHORT_PASSWORD_WORD})[0-9A-Za-z_-]{{0,20}}>)([^<>{_SEP}]{{1,200}})(</[0-9A-Za-z_:-]{{0,40}}{_PLAIN_PASSWORD_WORD})",
         hint=_H_PASSWORD,
         keep=f"\x03{_STAND_IN}|{_PROSE}",
     ),
@@ -438,8 +441,6 @@ RULES: tuple[Rule, ...] = (
         hint=_H_PASSWORD,
         keep=f"\x03{_STAND_IN}",
     ),
-    Rule("PASSWORD", f"(mysql[a-z]*[^\r\n|;<{_SEP}]{{0,80}}? -p[\"']?)([^ \t\r\n\"'$<{_SEP}]{{3,64}})()", hint="mysql"),
-    Rule("PASSWORD", f"(curl[^\r\n|;<{_SEP}]{{0,120}}? (?:-u|--user)[ ]+[\"']?)([^ \t\r\n\"'$<:{_SEP}]{{1,64}}:[^ \t\r\n\"'$<{_SEP}]{{1,128}})()", hint="curl"),
     Rule(
         "PASSWORD",
         f"((?:{_PASSWORD_WORD}(?:'?s|et|m|niz|ni)?(?: {_IS})?|{_SHORT_PASSWORD_WORD} (?:is|was)):?[ ]+[\"'`“«]? ?)([^ \t\r\n\"'`<>“”«»{_SEP}]{{4,128}})()",
@@ -449,13 +450,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "PASSWORD",
-        f"({_PASSWORD_WORD}[ ](?:is|was|to)[ :]{{1,3}}[\"'`“])([^\"'`“”\r\n{_SEP}]{{3,64}})([\"'`”])",
-        hint=_H_PASSWORD,
-        keep=f"\x03{_STAND_IN}|\x03[^\x04]*{_PROSE}",
-    ),
-    Rule(
-        "PASSWORD",
-        f"((?:{_UNCASED_PASSWORD_WORD})[ ]?(?:は|是|为|為|는|은|คือ|ה?של[יך] היא|היא|هي|هو)?[ ]?[「『“\"']?)([!#-&(-;=?-~]{{4,128}})()",
+        f"((?:{_UNCASED_PASSWORD_WORD})(?:{_ASSIGN}|[ ]?(?:は|是|为|為|는|은|คือ|ה?של[יך] היא|היא|هي|هو)?[ ]?)\\\\{{0,7}}[「『“\"']?)([!#-&(-;=?-~]{{4,128}})()",
         hint=_H_PASSWORD,
         need=f"(?:{_SIGNS})[^\x04]*",
     ),
@@ -471,14 +466,14 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(  # `{"name": "DB_PASSWORD", "value": "…"}`, `variable "db_password" { default = "…" }`, `<entry key="db.password">…</entry>`
         "PASSWORD",
-        f"({_ANY_PASSWORD_WORD}[^<>{_SEP}]{{0,80}}?(?:{_VALUE_WORD}|[\"'][^<>\r\n{_SEP}]{{0,20}}>[\"']?))([^\"'<>\\\\\r\n{_SEP}]{{1,256}})([\"'<\\\\\r\n]?)",
+        f'((?:{_PLAIN_PASSWORD_WORD}|{_SHORT_PASSWORD_WORD})[^<>{_SEP}]{{0,80}}?(?:{_VALUE_WORD}|"(?:\r?\n|(?:\\{{1,2}}r)?\\{{1,2}}n){{2}}|["\'][^<>\r\n{_SEP}]{{0,20}}>["\']?))([^"\'<>\\\\\r\n{_SEP}]{{1,256}})(["\'<\\\\\r\n]?)',
         hint=_H_PASSWORD,
         keep=f"\x03(?:{_STAND_IN}|[0-9]{{1,3}}\x04)|\x03[^\x04]* [A-Za-z]|>\x03[A-Za-z]+\x04|{_ABOUT_PASSWORDS}[^\x03\x05]*\x03",
     ),
     Rule(  # `use … as the password`, `<input value="…" type="password">`
         "PASSWORD",
         f"((?:{_any_case('(?:use|used|using|enter|entered|try|tried|with|set)')} [\"'`]?|value=[\"']))([^ \t\r\n\"'`<>{_SEP}]{{4,128}})"
-        f"([\"'`]? as (?:[a-z]{{1,8}} ){{0,2}}{_PASSWORD_WORD}|[\"'][^<>\r\n{_SEP}]{{0,60}}type=[\"']?password)",
+        f"([\"'`]? as (?:[a-z]{{1,8}} ){{0,2}}{_PLAIN_PASSWORD_WORD}|[\"'][^<>\r\n{_SEP}]{{0,60}}type=[\"']?password)",
         hint=_H_PASSWORD,
         need=f"(?:{_SIGNS})[^\x04]*",
         keep=f"\x03{_STAND_IN}",
@@ -499,10 +494,10 @@ RULES: tuple[Rule, ...] = (
     # Commands: a flag, a place among the words, a pipe; and pairs of a name and a password in code
     Rule(
         "PASSWORD",
-        f"({_COMMAND}[^\r\n|;<{_SEP}]{{0,80}}? (?:-(?:p|P|pw|w|a)(?: [\"']?|[\"'])|/p:[\"']?|-U [\"']?[^ %<{_SEP}]{{1,40}}%)|sshpass -p|7z [^\r\n|;<{_SEP}]{{0,60}}?-p[\"']?|mariadb[^\r\n|;<{_SEP}]{{0,60}}? -p"
+        f"({_COMMAND}[^\r\n|;<{_SEP}]{{0,80}}? (?:-(?:p|P|pw|w|a)(?: [\"']?|[\"'])|/p:[\"']?|-U [\"']?[^ %<{_SEP}]{{1,40}}%)|sshpass -p|7z [^\r\n|;<{_SEP}]{{0,60}}?-p[\"']?|(?:mysql[a-z]*|mariadb)[^\r\n|;<{_SEP}]{{0,80}}? -p[\"']?|(?:curl|http)[^\r\n|;<{_SEP}]{{0,120}}? (?:-u|--user|-a)[ ]+[\"']?[^ \"'$<:{_SEP}]{{1,64}}:"
         f"|(?:-passin|-passout|-pass|-storepass|-keypass)[ =](?:pass:)?[\"']?|net user [^ <]{{1,40}} |htpasswd -[a-zA-Z]*b[a-zA-Z]* [^ <]{{1,60}} [^ <]{{1,40}} [\"']?|rabbitmqctl (?:add_user|change_password) [^ <]{{1,40}} [\"']?"
         f"|masterauth [\"']?|redis-cli [^\r\n|;<{_SEP}]{{0,60}}?(?:AUTH|auth) |ConvertTo-SecureString (?:-String )?[\"'])([^ \t\r\n\"'<$*/{_SEP}-][^ \t\r\n\"'<{_SEP}]{{2,127}})()",
-        hint=f"{_COMMAND} |redis-cli|7z |mariadb| -(?:pass(?:in|out)?|storepass|keypass)[ =]|net user |htpasswd -|rabbitmqctl |masterauth |ConvertTo-S",
+        hint=f"{_COMMAND} |redis-cli|7z |mysql|mariadb|curl |http -a| -(?:pass(?:in|out)?|storepass|keypass)[ =]|net user |htpasswd -|rabbitmqctl |masterauth |ConvertTo-S",
         keep=f"\x03(?:{_STAND_IN}|[0-9]{{1,5}}(?::[0-9]+)?\x04)",
     ),
     Rule(
@@ -516,15 +511,6 @@ RULES: tuple[Rule, ...] = (
         f"({_PAIR}[\"'][^\"'\r\n{_SEP}]{{1,64}}[\"'], ?[\"'])([^\"'\r\n{_SEP}]{{4,128}})([\"'])",
         hint=f"{_PAIR}[\"']",
         keep=f"\x03{_STAND_IN}",
-    ),
-    Rule(
-        "PASSWORD", f'({_PASSWORD_WORD}"(?:\r?\n|(?:\\\\{{1,2}}r)?\\\\{{1,2}}n){{2}})([^\r\n\\\\{_SEP}]{{1,256}})()', hint=_H_PASSWORD
-    ),  # multipart/form-data, RFC 7578
-    Rule(
-        "PASSWORD",
-        f"((?:{_UNCASED_PASSWORD_WORD})(?:は|是|为|為|는|은)?[ ]?[「『“\"']?)([!#-&(-;=?-~]{{4,128}})()",
-        hint=_H_PASSWORD,
-        need=f"(?:{_SIGNS})[^\x04]*",
     ),
     # Other secrets by their word
     Rule(
@@ -549,15 +535,9 @@ RULES: tuple[Rule, ...] = (
         keep=f"\x03(?:{_STAND_IN}|{_CODE}|https?:|/)",
         keep_before="(?:[A-Z0-9]+_)*(?:PUBLIC|PRIMARY|FOREIGN|SORT|CACHE|PARTITION|MAX|HASH)_",
     ),
-    Rule(
-        "API_KEY",
-        f"({_any_case('(?:api[ _-]?key|access[ _-]key|secret[ _-]key|secret|token)')}(?: (?:is|was))?:?[ ]+[\"'`]?)([0-9A-Za-z_+/=-]{{20,}})()",
-        hint=H_SECRET_WORD,
-        need=f"(?:{_MIXED})[^\x04]*",
-    ),
     Rule(  # a key of something, told in prose or not: `azure openai key …`, `deploy key: …`, `X-Vendor-Key: …`, `?key=…`
         "API_KEY",
-        f"((?:{_KEY_OF}[A-Za-z_-]{{0,12}}[ _-]?|[A-Za-z]{{2,24}}[ _-]?|[?&]|--)(?:{_any_case('(?:key|token|secret)')}|appid)(?: (?:is|was))?(?:{_ASSIGN}{_QUOTE}?|[ \t]+[\"'`|]?[ ]?[`]?|[\"'](?:, ?|[)] ?, ?)[\"']|[(][\"']))([0-9A-Za-z_+/=-]{{20,}})([.:]?[0-9A-Za-z]?)",
+        f"((?:^{_any_case('(?:token|secret)')}|[^0-9A-Za-z]{_any_case('(?:token|secret)')}|(?:{_KEY_OF}[A-Za-z_-]{{0,12}}[ _-]?|[A-Za-z]{{2,24}}[ _-]?|[?&]|--)(?:{_any_case('(?:key|token|secret)')}|appid))(?: (?:is|was|provided))?:?(?:{_ASSIGN}{_QUOTE}?|[ \t]+[\"'`|]?[ ]?[`]?|[\"'](?:, ?|[)] ?, ?)[\"']|[(][\"']))([0-9A-Za-z_+/=-]{{20,}})([.:]?[0-9A-Za-z]?)",
         hint=H_SECRET_WORD,
         need=f"(?:{_MIXED})[^\x04]*",
         keep=f"\x03(?:{_STAND_IN}|{_CODE}|/|[a-z]+(?:[_/-][a-z0-9]{{1,12}}){{1,6}}\x04|(?:19|20)[0-9]{{2}}-)|{_any_case('(?:next|max|count|public)')}[^\x03\x05]*\x03",
@@ -613,6 +593,13 @@ RULES: tuple[Rule, ...] = (
     Rule("HOME_USER", f"({_WINDOWS_HOME})({_NAME})()", hint=_H_HOME, keep="\x03(?:Public|Default|All)\x04", keep_before="[^0-9A-Za-z:]/"),
     Rule("HOME_USER", "((?:^|[ \"'=:(\x1e\x1f])~)([a-z][a-z0-9_-]{2,31})(/)", hint="~[a-z]"),
     Rule("IBAN", f"({_MASKED}|^|{_ESCAPED}|[^{_W}])({_IBAN})([{_W}]*)", hint=_H_IBAN, keep_before="<[A-Z]", alone=True, check="iban"),
+    Rule(
+        "IBAN",
+        f"(^|[^{_W}])([A-Z]{{2}}[0-9]{{2}}(?:%20[0-9A-Z]{{4}}){{2,7}}(?:%20[0-9A-Z]{{1,3}})?)([{_W}]*)",
+        hint="[0-9]%20[0-9A-Z]{4}%20",
+        alone=True,
+        check="iban",
+    ),
     Rule(
         "CARD",
         f"([0-9_]-|%B|{_MASKED}|^|{_ESCAPED}|[^{_W}.]|[^0-9][.])({_CARD_FORMS})((?:[.{_DASH}]?(?:[{_W}]|{_MASKED}))*)",
