@@ -172,6 +172,366 @@ def _values() -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
     }  # fmt: skip
 
 
+FORMS = {
+    "PASSWORD": (
+        ("Tr0ub4dor&3", "xK9#mQ2$vL", "Herbst_2025"),
+        r"""
+  password: §
+"password":["§"]
+#define WIFI_PASSWORD "§"
+$env:DB_PASSWORD = "§"
+$password = '§';
+'password' => '§',
+--admin-password "§"
+--db-pass=§
+-F password=§
+-Password §
+/p:Password=§
+/user:bob /pass:§
+<Password>§</Password>
+<add key="DbPassword" value="§"/>
+<ns1:password>§</ns1:password>
+<param name="password">§</param>
+<property name="password">§</property>
+<string name="password">§</string>
+ConvertTo-SecureString -String '§' -AsPlainText
+Credentials(username='bob', password=SecretStr('§'))
+DB_PASS='§'
+Driver={SQL Server};Server=s;UID=sa;PWD=§
+GET /auth?user=bob&pwd=§ HTTP/1.1
+HTTPBasicAuth('bob', '§')
+I changed my password to §
+POST /login username=bob&passwd=§
+Password → §
+PasswordAuthentication("bob", "§".toCharArray())
+Temporary password is §
+Trying password '§' for user bob
+Use "§" as password
+X-Auth-Password: §
+X-Password: §
+adminPwd = "§"
+ansible_become_pass=§
+ansible_become_password: '§'
+ansible_ssh_pass: §
+auth=("admin", "§")
+await page.fill('#password', '§')
+bcp db.t in f -U sa -P §
+bindpw=§
+change password to §
+confirmPassword: "§"
+const char* password = "§";
+const password: string = "§";
+curl -u bob:§ https://api.example.com
+db_pwd: §
+define('DB_PASSWORD', '§');
+driver.find_element(By.ID, "password").send_keys("§")
+echo "§" | sudo -S ls
+email_host_password = '§'
+enable password §
+entered § as password
+fill(selector="#passwd", value="§")
+ftp.login(user='bob', passwd='§')
+grant_type=password&username=bob&password=§
+initial password for bob: §
+invalid password: §
+jarsigner -storepass § x.jar
+jdbc:mysql://h:3306/d?user=bob&password=§
+jdbc:sqlserver://h;user=sa;password=§;encrypt=true
+keytool -genkey -keypass '§' -alias x
+let password: String = String::from("§");
+log in with bob and the password §
+login with username bob and password §
+mariadb -uroot -p§ app
+mongosh -u root -p '§' admin
+my password is "§", please log in
+my password is §
+mysql -uroot -p'§' -e 'show tables'
+nmcli dev wifi connect Home password §
+old password §
+openssl enc -aes-256-cbc -pass pass:§ -in a
+openssl pkcs12 -export -passout pass:§ -out x.p12
+os.environ['PGPASSWORD'] = '§'
+pass: §
+passcode: §
+passphrase "§"
+passphrase is §
+passwd §
+passwd=§
+password (§)
+password = '§'
+password [§]
+password is: §
+password ➜ §
+password=SecretStr("§")
+password_list = ['§']
+proxy_pass="§"
+psk="§"
+psql "postgresql://db/x?user=bob&password=§"
+pw = §
+pw: §
+redis-cli -a '§' --no-auth-warning
+set DB_PASSWORD=§
+setItem('password', '§')
+smbclient //srv/share -U 'corp/bob%§' -c ls
+smtp.login("bob@example.com", "§")
+spring.datasource.password=§
+sqlcmd -S srv -U sa -P §
+stringData:\n  password: §
+the passphrase: §
+the password is '§'
+the password will be §
+the secret phrase is §
+tried password § and failed
+type_text(field="password", text="§")
+use the password §
+user --name=bob --password=§ --plaintext
+user%3Dbob%26password%3D§
+user:bob pass:§
+user_pass=§
+username: bob, password: §
+userpass: §
+var password = `§`;
+variable "admin_password" { type = string, default = "§" }
+variable "db_password" { default = "§" }
+variable "db_password" {\n  type    = string\n  default = "§"\n}
+vncpasswd §
+wpa_passphrase=§
+xfreerdp /u:bob /p:'§' /v:h
+xfreerdp /v:h /u:bob /p:§
+your one-time password is §
+zip -P '§' a.zip b
+{"action":"fill","selector":"#password","value":"§"}
+{"grant_type":"password","username":"bob","password":"§"}
+{"key":"password","value":"§"}
+{"selector": "input[type=password]", "text": "§"}
+{\\\\\\\\\\\\\\"passwd\\\\\\\\\\\\\\": \\\\\\\\\\\\\\"§\\\\\\\\\\\\\\"}
+{pass:"§"}
+mi contraseña es §
+La contraseña: §
+contraseña temporal: §
+clave: §
+la clave es §
+mi clave de acceso es §
+contrasena=§
+minha senha é §
+A senha é §
+senha: §
+senha do wifi: §
+palavra-passe: §
+a palavra-passe é §
+mon mot de passe est §
+mot de passe : §
+Le mot de passe est « § »
+mdp: §
+mdp = §
+mein Passwort ist §
+Das Passwort lautet §
+Passwort: §
+Kennwort: §
+das Kennwort ist "§"
+Zugangscode: §
+wachtwoord is §
+mijn wachtwoord: §
+het wachtwoord is §
+la mia password è §
+la password è §
+parola d'ordine: §
+parola chiave: §
+moje hasło to §
+hasło: §
+hasło to §
+mé heslo je §
+heslo: §
+moje heslo: §
+heslo je §
+mitt lösenord är §
+lösenord: §
+lösenordet är §
+min adgangskode er §
+adgangskode: §
+kodeord: §
+passordet er §
+passord: §
+mitt passord er §
+salasana: §
+salasanani on §
+jelszó: §
+a jelszó: §
+parolă: §
+parola mea este §
+parola: §
+Parola este §
+şifre: §
+şifrem §
+şifreniz: §
+κωδικός: §
+κωδικός πρόσβασης: §
+συνθηματικό: §
+סיסמה: §
+הסיסמה שלי היא §
+סיסמא: §
+पासवर्ड: §
+मेरा पासवर्ड § है
+รหัสผ่าน: §
+รหัสผ่านคือ §
+mật khẩu: §
+mật khẩu của tôi là §
+mật khẩu là §
+kata sandi: §
+kata sandi saya §
+sandi: §
+kata laluan: §
+мой пароль §
+пароль: §
+пароль — §
+Пароль от почты: §
+мій пароль §
+парола: §
+лозинка: §
+lozinka: §
+geslo: §
+slaptažodis: §
+parole: §
+parool: §
+парола ми е §
+密码是 §
+密码：§
+口令：§
+我的密码是 §
+登录密码: §
+密碼：§
+パスワードは § です
+パスワード: §
+パスワードは「§」
+暗証番号: §
+비밀번호: §
+비밀번호는 § 입니다
+비번: §
+암호: §
+كلمة المرور: §
+كلمة المرور هي §
+كلمة السر هي §
+الرقم السري: §
+رمز عبور: §
+گذرواژه: §
+پاس ورڈ: §
+পাসওয়ার্ড: §
+கடவுச்சொல்: §
+salasõna: §
+lykilorð: §
+contrasenya: §
+pasahitza: §
+""",
+    ),
+    "API_KEY": (
+        ("a895013d9dc1bbf710aef1f385e54c89", "gYEOUP4VgtkHnAsKuWmtKsjpQ2w7", "60325ca5-819d-4de4-a317-ab49f415b588"),
+        r"""
+"refresh_token": "§"
+- name: API_KEY\n  value: "§"
+--api-key §
+--key §
+--secret-key §
+-api-key §
+<api_key>§</api_key>
+<client-secret>§</client-secret>
+<property name="secretKey" value="§"/>
+?appid=§
+?key=§
+?sig=§
+APIキー：§
+Api-Key §
+Authorization: Token §
+Authorization: §
+DD-API-KEY: §
+DD-APPLICATION-KEY: §
+DD_API_KEY=§
+LANGCHAIN_API_KEY=§
+NEXTAUTH_SECRET="§"
+PINECONE_API_KEY: "§"
+PRIVATE-TOKEN: §
+SECRET_KEY_BASE=§
+SENTRY_AUTH_TOKEN=§
+SONAR_TOKEN=§
+Set-Cookie: auth_token=§; Path=/
+WANDB_API_KEY=§
+X-API-KEY=§
+X-Algolia-API-Key: §
+X-Amz-Security-Token: §
+X-Api-Key: §
+X-ElevenLabs-Key: §
+X-RapidAPI-Key: §
+X-Shopify-Access-Token: §
+X-Vault-Token: §
+_authToken=§
+accessToken: "§"
+activation key: §
+algolia admin key §
+api-key: §
+api_key=§
+apikey: §
+authToken: '§'
+auth_token=§
+authorization=§
+azure openai key §
+azure openai key: §
+chiave API: §
+client secret is §
+client_secret: §
+cloudflare global api key §
+clé API : §
+const apiKey: string = "§"
+consumerKey='§'
+datadog api key: §
+define('AUTH_KEY', '§');
+encryption_key=§
+export DEEPGRAM_API_KEY='§'
+grafana token §
+here is my key: §
+heroku api key §
+hmac_secret: §
+jeton: §
+khóa API: §
+license key §
+licenseKey=§
+mein API-Schlüssel ist §
+my API key: §
+my api key is §
+okta token: §
+private static final String API_KEY = "§";
+privateKey: "§"
+private_key=§
+process.env.API_KEY = '§'
+refresh_token=§
+secret: §
+secretAccessKey: "§"
+secret_key=§
+sendgrid key: §
+service_role key: §
+sonarqube token §
+subscriptionKey: '§'
+subscription_key="§"
+token = "§"
+token § was leaked
+twilio auth token: §
+use token §
+variable "api_key" { default = "§" }
+with token §
+{"name": "API_KEY", "value": "§"}
+{"name":"STRIPE_SECRET","value":"§"}
+{\\"x-api-key\\":\\"§\\"}
+{\\\\\\"api_key\\\\\\":\\\\\\"§\\\\\\"}
+токен: §
+الرمز: §
+مفتاح API: §
+密钥: §
+秘密鍵: §
+访问令牌: §
+""",
+    ),
+}
+"""More carriers of secrets, one a line: configurations, commands, code and prose in some thirty languages; any of the values may stand for `§`."""
+
+
 NEAR_MISSES = """
 version 1.2.3.4 released
 v1.2.3.4
@@ -411,6 +771,244 @@ job-20241124-103045-123
 #fff000 and #123456
 1.0.0.0-rc1
 window 200 300 400
+password: str = Field(min_length=8)
+password: string;
+password: z.string().min(8)
+password: z.string()
+const schema = z.object({ password: z.string().min(8).max(64) })
+password: Joi.string().required()
+password: yup.string().required('Password is required')
+password: Optional[str] = None
+password: &str,
+fn login(user: &str, password: &str) -> Result<()> {
+def get_password(self) -> str:
+return this.password;
+this.password = password;
+self._password = kwargs.get("password")
+password = models.CharField(max_length=128)
+password = Column(String(255), nullable=False)
+password VARCHAR(255) NOT NULL
+password_hash = bcrypt.hashpw(password.encode('utf-8'), bcrypt.gensalt(12))
+password_hash: $2b$12$
+hashed = hash_password(password)
+if password != confirm_password:
+check_password(user, password)
+getPassword()
+setPassword(newPassword)
+user.password = request.form["password"]
+password = input("Enter password: ")
+password = getpass.getpass()
+password = secrets.token_urlsafe(16)
+password=args.password, host="db1.example.com", port=5432
+password=cfg.db.password, user="svc1"
+{"password": {"type": "string", "minLength": 8, "maxLength": 64}}
+"password": {"type": "string", "format": "password", "description": "The password"}
+{"name": "password", "type": "string", "required": true}
+{"name":"password","in":"query","required":true,"schema":{"type":"string"}}
+{"field": "password", "message": "must contain 8 characters"}
+{"loc": ["body", "password"], "msg": "field required", "type": "value_error.missing"}
+- name: DB_PASSWORD
+- name: PASSWORD_MIN_LENGTH
+variable "db_password" { type = string, sensitive = true }
+variable "db_password" {
+<label for="password">Password</label>
+<input type="password" name="password" placeholder="Enter password">
+<input type="password" id="pw1" required>
+<a href="/reset-password">Reset it in 2 steps</a>
+Password must be between 8 and 64 characters
+Password must contain at least 1 digit
+the password should be at least 12characters long
+Your password expires in 14d
+Password expired on 2026-11-24T10:30:45Z
+password changed at 2026-11-24T10:30:45Z
+password: changed
+password rotated 3 times
+password policy v2.1 applies
+password reset for user jdoe42
+Password reset email sent to user1
+passwords do not match (attempt 2 of 5)
+wrong password for user bob1
+Invalid password for root from port 50122
+Failed password for invalid user admin1 from port 2222 ssh2
+Failed password for root from port 50122 ssh2
+the password is hashed with SHA256
+the password is stored as argon2id
+passwords are stored in AES256
+password strength: weak
+password length: 12
+password_min_length=8
+password field at line 42 of form2.tsx
+password login disabled in sshd config v9
+the password is incorrect
+forgot password? click here
+what is the password
+token limit: 4096
+max_tokens=512
+tokens used: 12345
+token expired
+token count 12345
+token usage: prompt=1024 completion=256
+Unexpected token 'a1' at position 12
+invalid token
+token_type: bearer
+tokenizer: cl100k_base
+expires_in: 3600
+token bucket refill 100/s
+secret santa list
+secretKeyRef: db-secret
+secretName: my-app-secret-v2
+secret/data/prod/db1
+kubectl get secret db-creds-2
+api key is missing
+API key invalid
+api_key: str
+api_key: Optional[str] = None
+apiKey: process.env.API_KEY
+apiKey: string
+api_key=os.getenv("OPENAI_API_KEY")
+api-key: <your-key>
+api-key: YOUR_API_KEY
+api_key=sk-...
+api key ending in x4Fa
+api key sk-****abcd
+primary key 550e8400-e29b-41d4-a716-446655440000
+cache key d41d8cd98f00b204e9800998ecf8427e
+cache key: user:42:profile:d41d8cd98f00b204e9800998ecf8427e
+partition key: 550e8400-e29b-41d4-a716-446655440000
+idempotency key: 550e8400-e29b-41d4-a716-446655440000
+Idempotency-Key: 550e8400-e29b-41d4-a716-446655440000
+s3 key: data/2026/11/24/part-00000-550e8400.parquet
+object key abc123def456abc123def456
+foreign key constraint fk_users_12345678901234567890
+KeyError: 'user_12345678901234567890'
+key error: model_layers_0_attention_weight
+dict key layers.0.self_attn.q_proj.weight
+duplicate key value violates unique constraint "users_email_key12345678"
+routing key: agent.tasks.v1.high_priority_q1
+sort_key: order_1234567890abcdef1234
+ssh public key SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU
+key fingerprint d4:1d:8c:d9:8f:00:b2:04:e9:80:09:98:ec:f8:42:7e
+ssh-key id 12345678
+keyword: abcdefghij1234567890abcd
+the key is to keep it simple
+key: value
+monkey: chimpanzee1234567890abc
+turkey 2024
+hockey: game1234567890123456789
+The key point is 3.
+call_abc123XYZdef456GHIjkl789
+toolu_01A09q90qw90lq917835lq9
+msg_01XFDUDYJgAACzvnptvVoYEL
+chatcmpl-9Zx8Yw7Vv6Uu5Tt4Ss3Rr2Qq1Pp0
+req_011CSHoEeqs5C35K2UUqR7Fy
+run_01HXYZ123456789ABCDEFGHJK
+thread_abc123def456ghi789jkl012
+file-abc123DEF456ghi789JKL012
+asst_abc123def456ghi789jkl012
+cus_NffrFeUfNV2Hib
+pi_3MtwBwLkdIwHu7ix28a3tqPa
+prod_NWjs8kKbJWmuuc
+resp_67ccd2bed1ec8190b14f964abc0542670bb6a6b452d3795b
+::error file=app.py,line=3::Something failed
+exit 1 ::error file=app.py::failed
+step 12 ::error::bad thing
+12::error::bad
+3 ::error title=x::y
+##[error]5::error::e
+::warning::deprecated
+::add-mask::abc
+::group::Build 12
+::endgroup::
+::set-output name=a::b
+::debug::12
+p::before { content: "" }
+a::after{}
+.x:hover::before
+input::-webkit-input-placeholder
+Foo::Bar::Baz
+DB::Exception
+ABC::DEF
+Dad::Bad
+Cafe::Bed
+face::dead
+Net::HTTP::Post
+ActiveRecord::Base
+ab::cd::ef
+std::bad_alloc
+std::cdef
+crate::ffi::a
+x::<u8>::new
+a::b::c
+fe::be
+12:30:45:123
+12:30::45
+10::20
+1::2
+00:00:00:00
+01:02:03:04:05
+10:15:30:22:11
+2026:11:24:10:30:45
+11:22:33:44:55:66:77:88:99:00
+4:3:2:1
+time 1:02:03:04
+ratio 1:2:3:4:5:6:7:8
+1:2:3:4:5:6:7:8:9
+sort -k 1:2:3
+a[1::2], b[::3], c[2::]
+x[10::-1]
+frame 00:01:02:03
+tc 01:23:45:12
+C4::E4::G4
+dead:beef
+version 1::0
+listen on [::]
+https://example.com/@user
+https://medium.com/@user/post-1234
+https://mastodon.social/@alice
+https://example.com/a:b@c
+https://example.com/path?email=a:b@c
+https://x.com/a?next=//b:c@d
+https://github.com/a/b/tree/main@v1.2
+https://registry.npmjs.org/@scope/pkg
+https://unpkg.com/react@18.2.0/index.js
+https://cdn.jsdelivr.net/npm/vue@3.3.4
+docker://registry.example.com:5000/a@sha256:abc
+https://maps.example.com/@52.52,13.40,15z
+git@github.com:a/b.git
+git+ssh://git@github.com/a/b.git
+https://user@example.com/x
+ftp://anonymous@ftp.example.com
+https://<user>:<password>@host/x
+https://user:password@host/x
+https://username:password@example.com
+postgres://user:pass@host/db
+postgresql://user:password@localhost:5432/db
+mysql://USER:PASSWORD@HOST/db
+https://{user}:{password}@host
+https://$USER:$PASS@host
+https://${USER}:${PASS}@host
+https://%s:%s@host
+https://user:****@host
+https://user:xxxxx@host
+https://user:[REDACTED]@host
+https://user:<redacted>@host
+mongodb://<username>:<password>@cluster0
+redis://default:@host
+amqp://localhost:5672/@vhost
+@alice:matrix.org
+@alice@mastodon.social
+!room:matrix.org
+@types/node@20.1.0
+npm i @scope/pkg@1.2.3
+s3://bucket:8080/a@b
+order DE12345678901234567890
+ref GB12ABCD12345678901234
+invoice NL91ABNA0417164301
+VAT DE123456789
+tracking FR1234567890123456789012345
+SKU BE12345678901234
+part no. AT123456789012345678
+serial NO1234567890123
 """
 
 
@@ -459,6 +1057,10 @@ def rows() -> Iterator[dict]:
             if text.startswith("eyJ") and "Bearer" in carrier:
                 continue
             yield {"text": before + text + after, "spans": [[len(before), len(before) + len(text), entity]]}
+    for entity, (values, forms) in FORMS.items():
+        for i, form in enumerate(forms.strip("\n").splitlines()):
+            before, after = form.replace("\\n", "\n").replace("\\\\", "\\").split("§")
+            yield {"text": before + values[i % 3] + after, "spans": [[len(before), len(before) + len(values[i % 3]), entity]]}
     rnd = random.Random(7)
     for i, miss in enumerate(line.replace("\\\\", "\\") for line in NEAR_MISSES.strip().splitlines()):
         yield {"text": miss, "spans": []}

@@ -198,9 +198,9 @@ _IS = (
     "|saya|adalah|ми е|—|–|->|→)"
 )
 """What stands between a word and its value in prose, in some twenty languages."""
-_NO_PASSWORD = _any_case("(?:sha|md5|bcrypt|pbkdf2|argon2|base64|utf|v[0-9]|[0-9]+(?:st|nd|rd|th|x|/|-|ms|s|%|of)|n?varchar|varbinary|char[(])")
+_NO_PASSWORD = _any_case("(?:sha|md5|bcrypt|pbkdf2|argon2|base64|pkcs|utf|v[0-9]|[0-9]+(?:st|nd|rd|th|x|/|-|ms|s|%|of)|n?varchar|varbinary|char[(])")
 _ABOUT_PASSWORDS = _any_case(
-    "(?:hash|length|polic|strength|minimum|min_|max_|at least|version|line|link|description|message|manager|attempt|history|error|expire|rotat)"
+    "(?:hash|length|polic|strength|minimum|min_|max_|at least|version|line|link|description|message|manager|mgr|attempt|history|error|expire|rotat)"
 )
 """Words between `password` and a value that make it something about passwords."""
 _GAP_WORDS = f"[^0-9:=;&<>,\r\n{_SEP}]{{0,40}}?"
@@ -390,7 +390,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "PASSWORD",
-        f"({_ANY_PASSWORD_WORD}(?:{_ASSIGN}|[ ](?:is|was|to)[ :]{{1,3}})(?:\\\\{{1,7}}[\"']|[\"'`“]))([^\"'`”\\\\\r\n{_SEP}]{{1,256}})()",
+        f"({_ANY_PASSWORD_WORD}(?:{_ASSIGN}|[ ](?:is|was)[ :]{{1,3}})(?:\\\\{{1,7}}[\"']|[\"'`“]))([^\"'`”\\\\\r\n{_SEP}]{{1,256}})()",
         hint=_H_PASSWORD,
         keep=f"\x03(?:{_STAND_IN}|[)\\],; ])|{_PROSE}",
     ),
@@ -402,7 +402,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "PASSWORD",
-        f"({_ANY_PASSWORD_WORD}{_ASSIGN})([^ \t\r\n\"'`\\\\,;&<>{_SEP}]{{1,256}})()",
+        f"({_ANY_PASSWORD_WORD}{_ASSIGN})([^ \t\r\n\"'`\\\\,;&<>{_SEP}]{{1,256}}(?:&[0-9!@#$%^*][^ \t\r\n\"'`\\\\,;&<>={_SEP}]*)?)()",
         hint=_H_PASSWORD,
         keep=f"\x03(?:{_STAND_IN}|{_CODE})|(?:[:]|%3[Aa])[ \t]*\x03[A-Za-z]+[.!]?\x04|[Pp][Aa][Ss][Ss][ \t]*[:=][ \t]*\x03[0-9]{{1,5}}\x04|[Pp][Ww][Dd][ \t]*[:=][ \t]*\x03[/~.]",
     ),
@@ -438,13 +438,13 @@ RULES: tuple[Rule, ...] = (
         f"({_TOKEN}{{0,40}}[0-9](?:{_TOKEN}|[0-9]){{0,80}})([(=:\\[]?)",
         hint=_H_PASSWORD,
         need=f"(?:{_SIGNS})[^\x04]*",
-        keep=f"\x03(?:{_STAND_IN}|{_CODE}|{_NO_PASSWORD}|[0-9a-f]{{32}}|[^\x04]*(?:://|@[0-9A-Za-z-]+[.][a-z])|[^\x04]{{0,5}}\x04|{_DATE}|[/~.$]|[A-Za-z_]+[=:])"
-        f"|(?:[^:=|➜,(\\[ ][ ]+[\"'`]?|,[ ]*)\x03(?:[A-Za-z._/-]+[0-9.]+|[0-9]+[A-Za-z.]*[0-9]*)[.,!?]?\x04|{_ABOUT_PASSWORDS}[^\x03\x05]*\x03",
+        keep=f"\x03(?:{_STAND_IN}|{_CODE}|{_NO_PASSWORD}|[0-9a-f]{{32}}|[^\x04]*(?:://|@[0-9A-Za-z-]+[.][a-z])|[^\x04]{{0,5}}\x04|{_DATE}|[/~.$]|#[0-9]+|[A-Za-z_][0-9A-Za-z_]*[=:])"
+        f"|(?:[^:=|➜,(\\[ ][ ]+[\"'`]?|,[ ]*|[\"'][^\"'\x03]{{1,40}}[\"'], ?[\"'])\x03(?:[A-Za-z._/-]+[0-9.]+|[0-9]+[A-Za-z.]*[0-9]*)[.,!?]?\x04|{_ABOUT_PASSWORDS}[^\x03\x05]*\x03",
         alone=True,
     ),
     Rule(  # `{"name": "DB_PASSWORD", "value": "…"}`, `variable "db_password" { default = "…" }`, `<entry key="db.password">…</entry>`
         "PASSWORD",
-        f'((?:{_PLAIN_PASSWORD_WORD}|{_SHORT_PASSWORD_WORD})[^<>{_SEP}]{{0,80}}?(?:{_VALUE_WORD}|"(?:\r?\n|(?:\\{{1,2}}r)?\\{{1,2}}n){{2}}|["\'][^<>\r\n{_SEP}]{{0,20}}>["\']?))([^"\'<>\\\\\r\n{_SEP}]{{1,256}})(["\'<\\\\\r\n]?)',
+        f'((?:{_PLAIN_PASSWORD_WORD}|{_SHORT_PASSWORD_WORD})[^<>{_SEP}]{{0,80}}?(?:{_VALUE_WORD}|"(?:\r?\n|(?:\\\\{{1,2}}r)?\\\\{{1,2}}n){{2}}|["\'][^<>=\r\n{_SEP}-]{{0,20}}>["\']?))([^"\'<>\\\\\r\n{_SEP}]{{1,256}})(["\'<\\\\\r\n]?)',
         hint=_H_PASSWORD,
         keep=f"\x03(?:{_STAND_IN}|[0-9]{{1,3}}\x04)|\x03[^\x04]* [A-Za-z]|>\x03[A-Za-z]+\x04|{_ABOUT_PASSWORDS}[^\x03\x05]*\x03",
     ),
