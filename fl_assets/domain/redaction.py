@@ -294,7 +294,7 @@ _KEY_ABROAD = (
     + "|מפתח|कुंजी|คีย์|密钥|金鑰|令牌|秘密鍵|キー|トークン|키|토큰|مفتاح|الرمز"
 )
 """Words for a key or a token in other languages."""
-H_SECRET_WORD = _any_case("(?:key|secret|token|appid)") + f"(?: [iI]| [wW]|[: ='\"`|>(\t])|{_KEY_ABROAD}"
+H_SECRET_WORD = _any_case("(?:key|secret|token|appid)") + f"(?: [iI]| [wW]|[: ='\"`|>(\t\r\n\\\\])|{_KEY_ABROAD}"
 _H_SECRET = (
     _any_case("(?:secret|key|credentials?|signature|sig|token|base|api|schlüssel|密钥|金鑰|キー|ключ)")
     + f"(?: (?:is|was|provided))?{_QUOTE}?\\]?[ \t]*(?:[=:\x1e：→]|->|%3)"
@@ -473,7 +473,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "PASSWORD",
         f"({_COMMAND}[^\r\n|;<{_SEP}]{{0,80}}? (?:-(?:p|P|pw|w|a)(?: [\"']?|[\"'])|/p:[\"']?|-U [\"']?[^ %<{_SEP}]{{1,40}}%)|sshpass -p|7z [^\r\n|;<{_SEP}]{{0,60}}?-p[\"']?|(?:mysql[a-z]*|mariadb)[^\r\n|;<{_SEP}]{{0,80}}? -p[\"']?|(?:curl|http)[^\r\n|;<{_SEP}]{{0,120}}? (?:-u|--user|-a)[ ]+[\"']?[^ \"'$<:{_SEP}]{{1,64}}:"
-        f"|(?:-passin|-passout|-pass|-storepass|-keypass)[ =](?:pass:)?[\"']?|net user [^ <]{{1,40}} |htpasswd -[a-zA-Z]*b[a-zA-Z]* [^ <]{{1,60}} [^ <]{{1,40}} [\"']?|rabbitmqctl (?:add_user|change_password) [^ <]{{1,40}} [\"']?"
+        f"| -(?:passin|passout|pass|storepass|keypass)[ =](?:pass:)?[\"']?|net user [^ <]{{1,40}} |htpasswd -[a-zA-Z]*b[a-zA-Z]* [^ <]{{1,60}} [^ <]{{1,40}} [\"']?|rabbitmqctl (?:add_user|change_password) [^ <]{{1,40}} [\"']?"
         f"|masterauth [\"']?|redis-cli [^\r\n|;<{_SEP}]{{0,60}}?(?:AUTH|auth) |ConvertTo-SecureString (?:-String )?[\"'])([^ \t\r\n\"'<$*/{_SEP}-][^ \t\r\n\"'<{_SEP}]{{2,127}})()",
         hint=f"{_COMMAND} |redis-cli|7z |mysql|mariadb|curl |http -a| -(?:pass(?:in|out)?|storepass|keypass)[ =]|net user |htpasswd -|rabbitmqctl |masterauth |ConvertTo-S",
         keep=f"\x03(?:{_STAND_IN}|[0-9]{{1,5}}(?::[0-9]+)?\x04)",
@@ -532,7 +532,7 @@ RULES: tuple[Rule, ...] = (
     Rule(  # `{"name": "API_KEY", "value": "…"}`, `variable "api_key" { default = "…" }`
         "API_KEY",
         f"({_any_case('(?:key|token|secret)')}(?:[\"']|\\\\{{1,3}}[\"']|\r?\n| ?[|])[^<>{_SEP}]{{0,60}}?(?:{_VALUE_WORD}|[|] ?`?|>))([0-9A-Za-z_+/=.-]{{16,}})([\"'<\\\\\r\n |`]?)",
-        hint=f"{_any_case('(?:key|token|secret)')}(?:[\"'\\\\\r\n]| ?[|])[^<>{_SEP}]{{0,60}}(?:alue|default|text|content|[|])|{_any_case('(?:key|token|secret)')}[\"']>",
+        hint=H_SECRET_WORD,
         need=f"(?:{_MIXED})[^\x04]*",
         keep="\x03(?:[a-z]+(?:[_./-][a-z0-9]{1,12}){1,6}\x04|(?:19|20)[0-9]{2}-)",
     ),
