@@ -1009,6 +1009,139 @@ tracking FR1234567890123456789012345
 SKU BE12345678901234
 part no. AT123456789012345678
 serial NO1234567890123
+The password manager Bitwarden2024 is great
+Use a password with 12+ characters
+password123 is a weak password
+password1
+passwords like hunter2 are weak
+Password protected ZIP (AES-256)
+Password (8-20 characters)
+password [required]
+| password | string | required |
+| password | varchar(255) | NOT NULL |
+| Password | min 8 chars | yes |
+|password|text|
+password    VARCHAR(64),
+password_digest: string
+password_changed_at: 2026-11-24T10:30:45Z
+password_last_set = 133456789012345678
+last_password_change: 2026-11-24
+password_attempts: 3
+password.length > 8
+password.trim()
+password?.length
+if (!password) throw new Error("E1001")
+if password == "": return
+assert password is not None
+def test_password_too_short_returns_400():
+test_password_reset_flow_v2 PASSED
+tests/test_password.py::test_hash_256 PASSED
+/etc/passwd root:x:0:0:root:/root:/bin/bash
+passwd: files systemd
+passwd: password updated successfully
+echo "starting v2 build" | tee log1
+echo hello123 | grep 1
+echo "done: 12345" | sudo tee -a /var/log/x
+zip -r out.zip dir1
+unzip -o archive-v2.zip -d /tmp/x
+docker login registry.example.com
+curl -u $USER:$TOKEN https://x
+curl -u user: https://x
+mysql -u root -p
+mysql -h db1 -P 3306 -u app
+redis-cli -h cache1 -p 6379 ping
+redis-cli -a $REDIS_PASSWORD
+sshpass -p $PASS ssh h
+sshpass -f file1 ssh h
+mongosh --port 27017 -p
+xfreerdp /v:host1 /p:$PW
+7z x archive1.7z -otarget1
+ldapsearch -x -H ldap://ldap1:389 -b dc=example
+htpasswd -c file1 user1
+plink -ssh host1
+auth=("user", PASSWORD)
+auth=(user, pw)
+requests.get(url, auth=auth)
+login("user", get_password())
+login(user1, pass1)
+clave primaria: id_cliente_2024
+palabra clave: python3
+La clave del éxito en 2024
+parola: modell2
+clave foránea: cliente_id2
+access code path: src/v2/main.py
+pin 13 is HIGH
+pin=13
+GPIO pin: 17
+PIN is required
+pinned: 12345
+pin: 3.2.1
+mapping: 123456
+spin: 1234
+token: 12345
+token_id: 50256
+token ids [101, 2023, 102]
+tokens: 128000
+token "hello123" not found
+token 'abc' is unexpected
+EOS token 2 reached
+next token: abc123def456ghi789
+nextToken: "CAUQAA1234567890abcdefgh"
+pageToken=CAUQAA1234567890abcdefghijkl
+continuation_token: eyAiaWQiOiAxIH0
+csrf token missing
+token price: $0.0000123
+token address 0x7a250d5630B4cF539739dF2C5dAcb4c659F2488D
+key pair my-keypair-2024 created
+keys: user_id, order_2024
+api key rotated 2026-11-24
+api key limit 1000
+API keys are stored in Vault v2
+key=value
+key: sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
+cache_key=model_v2_layer12_tokens4096
+cache-key: Linux-node-abc123def456abc123def456abc123de
+Cache restored from key: Linux-pip-3f786850e387550fdab836ed7e6dc881de23001b
+cache hit for primary key Linux-build-3f786850e387550fdab836ed7e6dc881de23001b
+missing key 'transformer.h.0.attn.c_attn.weight'
+unexpected key "model.layers.31.mlp.down_proj.weight"
+KeyError: 'choices_0_message_content_text'
+redis key session:550e8400-e29b-41d4-a716-446655440000 expired
+lock key 3f786850e387550fdab836ed7e6dc881de23001b
+hash key 3f786850e387550fdab836ed7e6dc881de23001b
+dedupe key: 3f786850e387550fdab836ed7e6dc881de23001b
+kafka key=3f786850e387550fdab836ed7e6dc881de23001b
+record key: 550e8400-e29b-41d4-a716-446655440000
+node key 550e8400-e29b-41d4-a716-446655440000
+etcd key /registry/pods/default/web-7d4b9c6f5d-x2k8q
+host key verification failed
+ED25519 key fingerprint is SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU
+RSA key 2048 bits
+arrow keys 1234567890
+{"key": "550e8400-e29b-41d4-a716-446655440000"}
+{"name": "api_key", "type": "string", "description": "key1"}
+{"name":"token","in":"header","example":"string"}
+{"key":"status","value":"550e8400-e29b-41d4-a716-446655440000"}
+{"key":"order","value":"abc123def456abc123def456"}
+{"token": {"type": "string", "maxLength": 64}, "value": 3}
+"tokens": [{"text": "hello", "id": 15339}]
+variable "api_key" { type = string }
+ключ к успеху 2024
+ключевое слово: python3.11
+schlüssel: wert
+Schlüsselwort: python3
+キーワード: python3.11
+キーボード: model-k120-2024edition
+キー: value
+关键字: python
+关键词: llm-agent-2024-benchmark
+la clé est dans le fichier config.yaml
+chiave primaria: 550e8400-e29b-41d4-a716-446655440000
+chave primária: 550e8400-e29b-41d4-a716-446655440000
+clave primaria: 550e8400-e29b-41d4-a716-446655440000
+Primärschlüssel: 550e8400-e29b-41d4-a716-446655440000
+первичный ключ: 550e8400-e29b-41d4-a716-446655440000
+主键 550e8400-e29b-41d4-a716-446655440000
 """
 
 

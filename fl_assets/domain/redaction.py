@@ -198,7 +198,10 @@ _IS = (
     "|saya|adalah|ми е|—|–|->|→)"
 )
 """What stands between a word and its value in prose, in some twenty languages."""
-_NO_PASSWORD = _any_case("(?:sha|md5|bcrypt|pbkdf2|argon2|base64|pkcs|utf|v[0-9]|[0-9]+(?:st|nd|rd|th|x|/|-|ms|s|%|of)|n?varchar|varbinary|char[(])")
+_NO_PASSWORD = (
+    _any_case("(?:sha|aes|rsa|test_|md5|bcrypt|pbkdf2|argon2|base64|pkcs|utf|v[0-9]|[0-9]+(?:st|nd|rd|th|x|/|-|ms|s|%|of)|n?varchar|varbinary|char[(])")
+    + "|[a-z_-]+:[x*!]:[0-9]|[0-9]{1,3}-[0-9]{1,3}\x04"
+)
 _ABOUT_PASSWORDS = _any_case(
     "(?:hash|length|polic|strength|minimum|min_|max_|at least|version|line|link|description|message|manager|mgr|attempt|history|error|expire|rotat)"
 )
@@ -213,7 +216,7 @@ _PAIR = "(?:[Aa]uth|[Cc]redentials?|[Ll]ogin|entication)=?[(]"
 
 _KEY_OF = _any_case(
     "(?:public|primary|foreign|cache|partition|sort|idempotency|object|s3|redis|dedup|routing|hash|lookup|row|map|dict|index|group|shard|composite|unique|unexpected|range|event|trace|bucket|storage path|page|next|continuation"
-    "|pad|eos|bos|stop|mask|start|end|first|last|order|join|session key|natural|surrogate|document|translation|config|host|mon|tur|don|hoc|fingerprint|monkey|image|file|blob|tag|lock|state|artifact|memo|correlation)"
+    "|pad|eos|bos|stop|mask|start|end|first|last|order|join|session key|natural|surrogate|document|translation|config|host|mon|tur|don|hoc|fingerprint|monkey|image|file|blob|tag|lock|state|artifact|memo|correlation|record|node|kafka|etcd|from)"
 )
 """What has keys that are no secrets."""
 
@@ -458,10 +461,10 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(  # words that mean other things too, and numbers to log in with
         "PASSWORD",
-        f"((?:^|[^A-Za-z])(?:{_WEAK_WORD}[^0-9:=;&<>\r\n{_SEP}]{{0,16}}?(?: {_IS} |{_ASSIGN}))[\"'`]?)([^ \t\r\n\"'`<>,;{_SEP}]{{6,128}})()",
+        f"((?:^|[^A-Za-z])(?:{_WEAK_WORD}(?: (?:de acceso|chiave|d'ordine|mea|mi|wifi))?(?: {_IS} |{_ASSIGN}))[\"'`]?)([^ \t\r\n\"'`<>,;{_SEP}]{{6,128}})()",
         hint=_WEAK_WORD,
         need=f"(?:{_SIGNS})[^\x04]*",
-        keep=f"\x03(?:{_STAND_IN}|{_CODE}|{_NO_PASSWORD}|[/~.$]|[^\x04]*://)",
+        keep=f"\x03(?:[a-z_]+[0-9]{{1,2}}\x04|{_STAND_IN}|{_CODE}|{_NO_PASSWORD}|[/~.$]|[^\x04]*://)",
     ),
     Rule(
         "PASSWORD",
@@ -527,11 +530,11 @@ RULES: tuple[Rule, ...] = (
         f"((?:{_KEY_ABROAD})[^0-9\r\n<>/{_SEP}]{{0,24}}?[ \t:=：|\"'`「是は는]{{1,4}})([0-9A-Za-z_+/=.-]{{16,}})()",
         hint=H_SECRET_WORD,
         need=f"(?:{_MIXED})[^\x04]*",
-        keep="\x03(?:[a-z]+(?:[_./-][a-z0-9]{1,12}){1,6}\x04|(?:19|20)[0-9]{2}-)",
+        keep="\x03(?:[0-9a-f]{8}-[0-9a-f]{4}-|[a-z]+(?:[_./-][a-z0-9]{1,12}){1,6}\x04|(?:19|20)[0-9]{2}-)",
     ),
     Rule(  # `{"name": "API_KEY", "value": "…"}`, `variable "api_key" { default = "…" }`
         "API_KEY",
-        f"({_any_case('(?:key|token|secret)')}(?:[\"']|\\\\{{1,3}}[\"']|\r?\n| ?[|])[^<>{_SEP}]{{0,60}}?(?:{_VALUE_WORD}|[|] ?`?|>))([0-9A-Za-z_+/=.-]{{16,}})([\"'<\\\\\r\n |`]?)",
+        f"((?:[0-9A-Za-z][ _-]?{_any_case('key')}|{_any_case('(?:token|secret)')})(?:[\"']|\\\\{{1,3}}[\"']|\r?\n| ?[|])[^<>{_SEP}]{{0,60}}?(?:{_VALUE_WORD}|[|] ?`?|>))([0-9A-Za-z_+/=.-]{{16,}})([\"'<\\\\\r\n |`]?)",
         hint=H_SECRET_WORD,
         need=f"(?:{_MIXED})[^\x04]*",
         keep="\x03(?:[a-z]+(?:[_./-][a-z0-9]{1,12}){1,6}\x04|(?:19|20)[0-9]{2}-)",
