@@ -261,3 +261,25 @@ def test_real_telemetry_holds_few_marks_and_none_in_uuids_or_ids():
 )
 def test_words_before_a_value_are_whole_words_of_their_language_and_reach_into_no_other_text(text, redacted):
     assert redact(text) == redacted
+
+
+@pytest.mark.parametrize(
+    ("text", "redacted"),
+    [
+        ("iban=DE89%203704%200044%200532%200130%2000", "iban=<IBAN>"),
+        ("card 4111\u00a01111\u00a01111\u00a01111", "card <CARD>"),
+        ('variable "db_password" {\n  type = string\n  default = "Herbst_2025"\n}', 'variable "db_password" {\n  type = string\n  default = "<PASSWORD>"\n}'),
+        ('{"name": "DB_PASSWORD", "value": "hunter2"}', '{"name": "DB_PASSWORD", "value": "<PASSWORD>"}'),
+        ("The password for the account is Zx9!kLm#2Qp.", "The password for the account is <PASSWORD>"),
+        ("azure openai key a895013d9dc1bbf710aef1f385e54c89", "azure openai key <API_KEY>"),
+        ("cache key a895013d9dc1bbf710aef1f385e54c89", "cache key a895013d9dc1bbf710aef1f385e54c89"),
+        ("password reset for user jdoe42", "password reset for user jdoe42"),
+        ("password: z.string().min(8)", "password: z.string().min(8)"),
+        ('connect(password=cfg.password, host="db1.example.com")', 'connect(password=cfg.password, host="db1.example.com")'),
+        ("::error file=a.py,line=64::bad", "::error file=a.py,line=64::bad"),
+        ("https://$USER:$TOKEN@git.example.com/x", "https://$USER:$TOKEN@git.example.com/x"),
+    ],
+)
+def test_a_value_some_words_after_its_word_is_judged_by_its_shape(text, redacted):
+    assert redact(text) == redacted
+    assert in_sql([text], fast=True) == [redacted]
