@@ -165,7 +165,7 @@ _UNCASED_PASSWORD_WORD = (
 )
 _PLAIN_PASSWORD_WORD = _any_case("(?:pass(?:word|wd|phrase|code|wort)|pwd|contraseña|senha)")
 _PASSWORD_WORD = _any_case(
-    "(?:pass(?:word|wd|phrase|code|wort|ord)|pwd|kennwort|contras(?:eñ|eny|en)a|senha|palavra-passe|mot de passe|mdp|wachtwoord|adgangskode|kodeord|hasło|heslo|lozinka|slaptažodis|lösenord|salas(?:a|õ)na|jelszó|şifre|parolă|parool|mật khẩu|kata (?:sandi|laluan)|lykilorð|pasahitza|zugangscode|κωδικός(?: πρόσβασης)?|συνθηματικό|пароль|парола|лозинка)"
+    "(?:pass(?:word|wd|phrase|code|wort|ord)|pwd|kennwort|contras(?:eñ|eny|en)a|senha|palavra-passe|mot de passe|mdp|wachtwoord|adgangskode|kodeord|hasło|heslo|lozinka|slaptažodis|lösenord|salas(?:a|õ)na|jelszó|şifre|parolă|parool|mật khẩu|kata (?:sandi|laluan)|lykilorð|pasahitza|zugangscode|κωδικ(?:ό|ο)ς(?: πρ(?:ό|ο)σβασης)?|συνθηματικό|пароль|парола|лозинка)"
 )
 """Of thirty languages; those without capitals have a rule of their own, since each pattern that holds them takes its time to compile."""
 _SHORT_PASSWORD_WORD = f"(?:(?:^|[^A-Za-z]){_any_case('(?:user|db|root|admin|bind|smtp|wpa)?(?:pass|pw|psw|psk)')}|[a-z]Pass)"
@@ -181,11 +181,11 @@ _WORD_VALUES = _any_case(
     "|rejected|accepted|too|please|blank|enabled|disabled|ok|unknown|set|provided)"
 )
 _STAND_IN = (
-    "(?:=|[Yy][Oo][Uu][Rr][_-][A-Za-z_-]*\x04|\\[\\]|<[0-9A-Za-z_ .-]{1,40}>|[$](?:[{(]|[A-Za-z_]+\x04)|[*]{2}|\\[[A-Za-z_ -]{2,20}\\]|[\\[{(]+(?:\x04|[\\\\\"'])|\\{{1,2}[A-Za-z_. ]+\\}{1,2}|\\([A-Za-z ]+\\)|%[(s]|%[A-Z_]+%|[:!][a-z_]+\x04"
+    "(?:=|(?:[a-z]{1,6}[_-])?[Yy][Oo][Uu][Rr][_-][A-Za-z_-]*\x04|\\[\\]|<[0-9A-Za-z_ .-]{1,40}>|[$](?:[{(]|[A-Za-z_]+(?:\x04|\\[|->))|[*]{2}|\\[[A-Za-z_ -]{2,20}\\]|[\\[{(]+(?:\x04|[\\\\\"'])|\\{{1,2}[A-Za-z_. ]+\\}{1,2}|\\{\\{ |\\([A-Za-z ]+(?:\\)|\x04)|%[(s]|%[A-Z_]+%|[:!][a-z_]+\x04"
     f"|[?]\x04|[xX•●]{{3,}}\x04|[#*_.:…-]+\x04|{_WORD_VALUES}[^{_W}-])"
 )
 """What stands for a value: a placeholder, or a word such as `None` or `required`."""
-_CODE = "(?:(?:[A-Za-z_]+[.])+[A-Za-z_]+(?:\x04|[(])|[A-Za-z_.]+[(\\[]|[A-Za-z_.]*(?:[Pp]assword|[Pp]asswd|[Tt]oken|[Ss]ecret|[Kk]ey)[,)]*\x04)"
+_CODE = "(?:(?:[A-Za-z_]+[.])+[A-Za-z_]+(?:\x04|[(])|(?:[A-Za-z_.]|::)+[(\\[]|[A-Za-z_.]*(?:[Pp]assword|[Pp]asswd|[Tt]oken|[Ss]ecret|[Kk]ey)[,):]*\x04)"
 """A name or a call in source code, as it stands unquoted."""
 _PROSE = f"[ ]{_any_case('(?:must|is|are|was|cannot|should|too|not|at least|has|have|does|required|invalid|incorrect|needs|may|field)')}[ ,.!\x04]"
 _MIXED = "[^0-9\x04]*[0-9][^A-Za-z\x04]*[A-Za-z]|[^A-Za-z\x04]*[A-Za-z][^0-9\x04]*[0-9]"
@@ -253,7 +253,7 @@ _GAP = f"[ ./(){_DASH} ]{{0,3}}"
 _PHONE_GAP = "[^0-9\r\n(+\x1f]{0,24}"
 _PHONE_WORD = (
     f"(?:(?:{_any_case('phones?|telephones?|telefon|teléfono|telefono|téléphone|telefone|telefoon|mobile|móvil|mobil|cellphone|whatsapp|hotline|handy|msisdn|phone[_ -]?(?:number|no)|rufnummer|телефон')}"
-    f"|电话|電話|手机|手機|携帯|전화|هاتف){_PHONE_GAP}|{_any_case('(?:tel|fax|sms|mob|ph)')}(?:[^a-z0-9\r\n(+\x1f]{_PHONE_GAP})?)"
+    f"|电话|電話|手机|手機|携帯|전화|هاتف|[Тт]ел[.:]){_PHONE_GAP}|{_any_case('(?:tel|fax|sms|mob|ph)')}(?:[^a-z0-9\r\n(+\x1f]{_PHONE_GAP})?)"
 )
 """A word for a telephone and what may stand between it and the number; after a short word no small letter does: `Bestellung` is no telephone."""
 _CALL_WORD = _any_case(
@@ -267,13 +267,15 @@ _CALL_GAP = (
     + ")){0,4}[:,]?[ ]"
 )
 _MAC_WORD = f"(?:^|[^A-Za-z]){_any_case('(?:(?:hw|mac)[_ -]?addr(?:ess)?|mac)')}"
-_SSN_WORD = _any_case("(?:ssn|social security(?: number| no[.]?| #)?|soc sec|social-security-number|social_security_number|tax[ _-]?id)")
+_SSN_WORD = _any_case("(?:ssn|social security(?: number| no[.]?| #)?|soc[.]? sec|social-security-number|social_security_number|tax[ _-]?id)")
+_NO_SSN = "\x03(?:000|666|9)|\x03[0-9]{3}[^0-9]?00[^0-9]?[0-9]{4}\x04|0000\x04"
+"""Ranges that are not issued."""
 _UNIT = _any_case("(?:bytes|ms|tokens|rows|points|seconds|kb|mb|gb|usd|eur|lines|chars|items|users|steps|requests)")
 _DATE = "(?:(?:19|20)[0-9]{2}[-./ ]?[01][0-9][-./ ]?[0-3][0-9]|[0-3][0-9][-./ ][0-3][0-9][-./ ](?:19|20)[0-9]{2})"
 _NUMBERED_EDGE = f"(?:^|[^A-Za-z]){_NUMBERED}(?:[_ -]?{_any_case('(?:no|number|num|nr|id|code|key)')})?[.\"']{{0,2}}[ #:=_-]{{1,4}}"
 _IS_NUMBERED = f"[^A-Za-z\x03]?{_NUMBERED}[^A-Za-z]|<[A-Z]"
 _VERSION_WORD = _any_case(
-    "(?:versions?|versión|versão|versione|versie|wersja|версия|версии|версию|ver|release|rev|revision|firmware|build|section|sec|chapter|clause|step|figure|fig|table|oid|sdk|driver|upgraded?|downgraded?|installed|requires?|v|§|版本|バージョン|버전)"
+    "(?:versions?|versión|versão|versione|versie|wersja|версия|версии|версию|ver|release|rev|revision|firmware|build|section|sec|abschnitt|sección|sezione|seção|раздел|chapter|kapitel|clause|step|figure|fig|table|oid|sdk|driver|upgraded?|downgraded?|installed|requires?|v|§|版本|バージョン|버전)"
 )
 
 # What the fast path looks for. Placeholders hold only `<`, `>`, `_`, capitals and the digits 4 and 6, so that no earlier rule can bring a hint about.
@@ -322,13 +324,16 @@ _H_HOME = "(?:[Uu][Ss][Ee][Rr][Ss]|home|Settings)(?:[\\\\/]|%5)"
 
 RULES: tuple[Rule, ...] = (
     # XML whose tags are named like our placeholders: what is in them is masked, so that the other rules may take such a tag for a mask
-    *(Rule(entity, f"(<{entity}>)([^<>{_SEP}]{{1,80}})(</{entity}>)", hint=f"</{entity}>") for entity in ENTITIES),
+    *(Rule(entity, f"(<{entity}>)([^<>{_SEP}]{{1,80}})(</{entity}>)", hint=f"</{entity}>") for entity in ENTITIES if entity not in ("SSN", "IBAN")),
+    Rule("SSN", f"(<SSN>)([0-9]{{3}}[{_DASH} ]?[0-9]{{2}}[{_DASH} ]?[0-9]{{4}})(</SSN>)", hint="</SSN>", keep=_NO_SSN),
+    Rule("IBAN", f"(<IBAN>)([A-Za-z]{{2}}{_IBAN_SEP}?[0-9]{{2}}(?:{_IBAN_SEP}?[0-9A-Za-z]){{11,30}})(</IBAN>)", hint="</IBAN>", check="iban"),
     Rule(
         "PEM",
-        f"()(-{{4,5}} ?BEGIN [A-Z0-9 ]{{3,40}}-{{4,5}}(?:(?:[^{_SEP}-]|-{{1,3}}[^{_SEP}-])*-{{4,5}} ?END [A-Z0-9 ]{{3,40}}-{{4,5}}"
+        f"()(-{{4,5}} ?BEGIN [A-Z0-9 ]{{3,40}}-{{4,5}}(?:(?:[^{_SEP}-]|-{{1,3}}[^{_SEP}-])*-{{4,6}} ?END [A-Z0-9 ]{{3,40}}-{{4,5}}"
         f"|{_PEM_GAP}*(?:[A-Za-z-]{{3,20}}: [^\r\n\\\\{_SEP}]{{0,100}}{_PEM_GAP}{{1,8}}){{0,5}}(?:[0-9A-Za-z+/=]{{16,}}{_PEM_GAP}{{1,8}})*[0-9A-Za-z+/=]{{16,}}))()",
         hint="BEGIN ",
         need="[^\x04]*[0-9A-Za-z+/=]{16}[^\x04]*",
+        keep="\x03-* ?BEGIN (?:PGP (?:MESSAGE|SIGNATURE)|SSH SIGNATURE)",
     ),
     Rule(
         "JWT",
@@ -358,7 +363,7 @@ RULES: tuple[Rule, ...] = (
     Rule("URL_CREDENTIALS", "(://)([0-9A-Za-z_%~.-]{16,})(@)", hint=_H_LOGIN, need=f"(?:{_MIXED})[^\x04]*"),
     Rule(
         "BEARER_TOKEN",
-        f"({_any_case('bearer')}(?:[ \t]|%20|[+]){{1,3}})([0-9A-Za-z._~+/=-]{{8,}})()",
+        f"({_any_case('bearer')}(?:[ \t\\\\]|%20|[+]){{1,3}})([0-9A-Za-z._~+/=-]{{8,}})()",
         hint=_any_case("bearer"),
         need=f"(?:{_MIXED}|[0-9A-Za-z]{{24}}|[^\x04]*[a-z][A-Z])[^\x04]*",
         keep=f"\x03{_STAND_IN}",
@@ -449,7 +454,7 @@ RULES: tuple[Rule, ...] = (
         "PASSWORD",
         f'((?:{_PLAIN_PASSWORD_WORD}|{_SHORT_PASSWORD_WORD})[^<>{_SEP}]{{0,80}}?(?:{_VALUE_WORD}|"(?:\r?\n|(?:\\\\{{1,2}}r)?\\\\{{1,2}}n){{2}}|["\'][^<>=\r\n{_SEP}-]{{0,20}}>["\']?))([^"\'<>\\\\\r\n{_SEP}]{{1,256}})(["\'<\\\\\r\n]?)',
         hint=_H_PASSWORD,
-        keep=f"\x03(?:{_STAND_IN}|[0-9]{{1,3}}\x04)|\x03[^\x04]* [A-Za-z]|>\x03[A-Za-z]+\x04|{_ABOUT_PASSWORDS}[^\x03\x05]*\x03",
+        keep=f"\x03(?:{_STAND_IN}|[0-9]{{1,3}}\x04)|\x03[^\x04]* [A-Za-z]|>\x03(?: |[A-Za-z]+\x04)|{_ABOUT_PASSWORDS}[^\x03\x05]*\x03",
     ),
     Rule(  # `use … as the password`, `<input value="…" type="password">`
         "PASSWORD",
@@ -475,10 +480,10 @@ RULES: tuple[Rule, ...] = (
     # Commands: a flag, a place among the words, a pipe; and pairs of a name and a password in code
     Rule(
         "PASSWORD",
-        f"({_COMMAND}[^\r\n|;<{_SEP}]{{0,80}}? (?:-(?:p|P|pw|w|a)(?: [\"']?|[\"'])|/p:[\"']?|-U [\"']?[^ %<{_SEP}]{{1,40}}%)|sshpass -p|7z [^\r\n|;<{_SEP}]{{0,60}}?-p[\"']?|(?:mysql[a-z]*|mariadb)[^\r\n|;<{_SEP}]{{0,80}}? -p[\"']?|(?:curl|http)[^\r\n|;<{_SEP}]{{0,120}}? (?:-u|--user|-a)[ ]+[\"']?[^ \"'$<:{_SEP}]{{1,64}}:"
-        f"| -(?:passin|passout|pass|storepass|keypass)[ =](?:pass:)?[\"']?|net user [^ <]{{1,40}} |htpasswd -[a-zA-Z]*b[a-zA-Z]* [^ <]{{1,60}} [^ <]{{1,40}} [\"']?|rabbitmqctl (?:add_user|change_password) [^ <]{{1,40}} [\"']?"
+        f"({_COMMAND}[^\r\n|;<{_SEP}]{{0,80}}? (?:-(?:p|P|pw|w|a)(?: [\"']?|[\"'])|/p:[\"']?|-U [\"']?[^ %<{_SEP}]{{1,40}}%)|sshpass -p|7z [^\r\n|;<{_SEP}]{{0,60}}?-p[\"']?|(?:mysql[a-z]*|mariadb)[^\r\n|;<{_SEP}]{{0,80}}? -p[\"']?|(?:curl|http)[^\r\n|;<{_SEP}]{{0,120}}? (?:-u|--user|-a)[ ]+[\"']?[^ \"'$<:{_SEP}]{{1,64}}:|lftp -u [^ ,<{_SEP}]{{1,64}},|WIFI:[^ \r\n<{_SEP}]{{1,80}};P:"
+        f"| -(?:passin|passout|pass|storepass|keypass)[ =](?:pass:)?[\"']?|net user [^ <]{{1,40}} |net use [^\r\n|;<{_SEP}]{{0,80}}?/user:[^ <]{{1,40}} |htpasswd -[a-zA-Z]*b[a-zA-Z]* [^ <]{{1,60}} [^ <]{{1,40}} [\"']?|rabbitmqctl (?:add_user|change_password) [^ <]{{1,40}} [\"']?"
         f"|masterauth [\"']?|redis-cli [^\r\n|;<{_SEP}]{{0,60}}?(?:AUTH|auth) |ConvertTo-SecureString (?:-String )?[\"'])([^ \t\r\n\"'<$*/{_SEP}-][^ \t\r\n\"'<{_SEP}]{{2,127}})()",
-        hint=f"{_COMMAND} |redis-cli|7z |mysql|mariadb|curl |http -a| -(?:pass(?:in|out)?|storepass|keypass)[ =]|net user |htpasswd -|rabbitmqctl |masterauth |ConvertTo-S",
+        hint=f"{_COMMAND} |redis-cli|7z |mysql|mariadb|curl |http -a|lftp -u|WIFI:| -(?:pass(?:in|out)?|storepass|keypass)[ =]|net user? |htpasswd -|rabbitmqctl |masterauth |ConvertTo-S",
         keep=f"\x03(?:{_STAND_IN}|[0-9]{{1,5}}(?::[0-9]+)?\x04)",
     ),
     Rule(
@@ -551,13 +556,13 @@ RULES: tuple[Rule, ...] = (
         "EMAIL",
         f"(<EMAIL>|://(?:[^ /@:<>{_SEP}]{{1,30}}:)?[$%{{]*|[^{_W}]@|^@|^|{_ESCAPED}|[^{_EMAIL_CHAR}])([{_EMAIL_CHAR}]+(?:'[{_EMAIL_CHAR}]+){{0,2}}{_AT_DOMAIN}(?:[{_EMAIL_CHAR}]*{_AT_DOMAIN}){{0,3}})([(]?)",
         hint="@|%40",
-        keep="\x03git@|@[0-9]x[.]|[.](?:png|jpe?g|gif|svg|webp|js|json|css|html|xml|ya?ml|txt|log|service|socket|timer|target|slice|mount)\x04",
+        keep="\x03[+-]?git@|@[0-9]x[.]|[.](?:png|jpe?g|gif|svg|webp|js|json|css|html|xml|ya?ml|txt|log|service|socket|timer|target|slice|mount)\x04",
         keep_before="<[A-Z]|://|[^0-9A-Za-z]?@",
         alone=True,
     ),
     Rule(
         "HOME_USER",
-        f"((?:(?:GET|POST|PUT|PATCH|DELETE|HEAD|route|endpoint) [\"']?|{_MASKED}|^|{_ESCAPED}|[^0-9A-Za-z_./-]|file:/{{1,2}}(?:localhost)?|://file|[a-z]:/{{2,3}}|(?:^|[^0-9A-Za-z])/(?:export|var|usr|data|nfs|net|private/var|mnt/[0-9A-Za-z_-]{{1,20}}"
+        f"((?:(?:GET|POST|PUT|PATCH|DELETE|HEAD|route|endpoint) [\"']?|{_MASKED}|^|{_ESCAPED}|[^0-9A-Za-z_./-]|(?:^|\n)-|file:/{{1,2}}(?:localhost)?|vscode-remote://[0-9A-Za-z.+%_-]{{1,40}}|://file|[a-z]:/{{2,3}}|(?:^|[^0-9A-Za-z])/(?:export|var|usr|data|nfs|net|private/var|mnt/[0-9A-Za-z_-]{{1,20}}"
         f"|cygdrive/[a-z]|[a-z]|System/Volumes/Data|Volumes/[0-9A-Za-z_-]{{1,20}}))\\\\?/(?:home|Users)\\\\?/)({_NAME})()",
         hint=_H_HOME,
         keep="\x03(?:(?:Shared|Public|Default|Guest|linuxbrew|index|dashboard|page|pages|settings|[0-9]+|[0-9a-f]{8}-[0-9a-f-]{27})\x04|[^\x04]*[.](?:html?|php|aspx|jsp)\x04)",
@@ -592,9 +597,9 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "SSN",
-        f"({_NUMBERED_EDGE}|{_MASKED}|^|{_ESCAPED}|[^{_W}.{_DASH}])([0-9]{{3}}[{_DASH}][0-9]{{2}}[{_DASH}][0-9]{{4}}|[0-9]{{3}} [0-9]{{2}} [0-9]{{4}})((?:[.{_DASH}]?(?:[{_W}]|{_MASKED}))*)",
+        f"({_NUMBERED_EDGE}|{_MASKED}|^|{_ESCAPED}|[^{_W}.{_DASH}])([0-9]{{3}}[{_DASH}][0-9]{{2}}[{_DASH}][0-9]{{4}}|[0-9]{{3}} [0-9]{{2}} [0-9]{{4}})([ ][0-9A-Za-z_-]+[.][a-z]|(?:[.{_DASH}]?(?:[{_W}]|{_MASKED}))*)",
         hint=_H_DIGITS,
-        keep="\x03(?:000|666|9)|[^0-9]00[^0-9]|0000\x04",
+        keep=_NO_SSN,
         keep_before=_IS_NUMBERED,
         alone=True,
     ),
@@ -602,7 +607,7 @@ RULES: tuple[Rule, ...] = (
         "SSN",
         f"((?:^|[^A-Za-z]){_SSN_WORD}[^0-9\r\n\x1f]{{0,16}})([0-9]{{3}}[{_DASH}. ]?[0-9]{{2}}[{_DASH}. ]?[0-9]{{4}})((?:[.{_DASH}]?(?:[{_W}]|{_MASKED}))*)",
         hint=_H_DIGITS,
-        keep="\x03(?:000|666|9)|0000\x04",
+        keep=_NO_SSN,
         keep_before="<SSN>",
         alone=True,
     ),
@@ -617,11 +622,11 @@ RULES: tuple[Rule, ...] = (
     Rule("MAC", f"({_MAC_WORD}(?:{_ASSIGN}{_QUOTE}?|[ ]))({_HEX}{{12}})([{_W}]*)", hint=f"{_MAC_WORD}(?:{_ASSIGN}|[ ])", alone=True),
     Rule(
         "IPV6",
-        f"((?:{_MASKED}|[0-9A-Za-z_)\\]])\\[|{_MASKED}|^|{_ESCAPED}|[^{_W}])((?:(?:{_HEX}{{0,4}}:){{2,7}}{_HEX}{{1,4}}(?:(?:[.][0-9]{{1,3}}){{1,3}}|::)?|(?:{_HEX}{{1,4}}:){{1,7}}:)(?:%[0-9A-Za-z_.-]{{1,20}})?)((?:[.:]?(?:[{_W}]|{_MASKED}))*)",
+        f"((?:{_MASKED}|[0-9A-Za-z_)\\]])\\[|{_MASKED}|^|{_ESCAPED}|[^{_W}])((?:(?:{_HEX}{{0,4}}:){{2,8}}{_HEX}{{1,4}}(?:(?:[.][0-9]{{1,3}}){{1,3}}|::)?|(?:{_HEX}{{1,4}}:){{1,7}}:)(?:%[0-9A-Za-z_.-]{{1,20}})?)((?:[.:]?(?:[{_W}]|{_MASKED}))*)",
         hint=_H_COLONS,
-        need=f"(?:(?:{_HEX}{{1,4}}:){{7}}{_HEX}{{1,4}}|(?:{_HEX}{{1,4}}:){{6}}{_IP}|(?:{_HEX}{{1,4}}(?::{_HEX}{{1,4}}){{0,6}})?::(?:{_HEX}{{1,4}}:){{0,5}}{_IP}"
+        need=f"(?:(?:{_HEX}{{1,4}}:){{7}}{_HEX}{{1,4}}(?::[0-9]{{2,5}})?|(?:{_HEX}{{1,4}}:){{6}}{_IP}|(?:{_HEX}{{1,4}}(?::{_HEX}{{1,4}}){{0,6}})?::(?:{_HEX}{{1,4}}:){{0,5}}{_IP}"
         f"|(?:{_HEX}{{1,4}}(?::{_HEX}{{1,4}}){{0,6}})?::(?:{_HEX}{{1,4}}(?::{_HEX}{{1,4}}){{0,6}})?)(?:%[^\x04]*)?",
-        keep="\x03(?:(?:[0-9A-Fa-f]{2}:){7}[0-9A-Fa-f]{2}|::[2-9]|[A-Fa-f]{1,4}::[A-Fa-f]{0,4}|[0-9]{1,3}::(?:[0-9]{0,3}|[A-Fa-f]{1,4})|[0-9]{4}::|(?:[013-9][0-9]{0,4}:){2}:|(?:[0-9]:){7}[0-9]|(?:[0-9]{2}:)+:[0-9]{2}|::[A-Fa-f]+)\x04",
+        keep="\x03(?:(?:[0-9A-Fa-f]{2}:){7,8}[0-9A-Fa-f]{2}|::[2-9]|[A-Fa-f]{1,4}::[A-Fa-f]{0,4}|[0-9]{1,3}::(?:[0-9]{0,3}|[A-Fa-f]{1,4})|[0-9]{4}::|(?:[013-9][0-9]{0,4}:){2}:|(?:[0-9]:){7}[0-9]|(?:[0-9]{2}:)+:[0-9]{2}|::[A-Fa-f]+)\x04",
         keep_before="[0-9A-Za-z_)\\]]\\[|<[A-Z]",
         alone=True,
     ),
