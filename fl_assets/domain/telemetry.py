@@ -9,12 +9,16 @@ The SQL is fast and lenient: it reads every line and marks those it would have t
 
 import json
 import re
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from operator import attrgetter
 from typing import Any, Literal, get_args
 
+import msgspec
 import numpy as np
 import orjson
 import pyarrow as pa
@@ -96,7 +100,7 @@ class _RuleError(Exception):
 def read_line(line: bytes) -> bytes | BadLine | None:
     """Read one line strictly.
 
-    Of keys that are there twice the first counts, as it does for the engine. Unknown fields move to `metadata`; a known one in the wrong place is left out. A leap second counts as the second after it.
+    Of keys that are there twice the last counts (as RFC 8259, section 4, says of most readers). Unknown fields move to `metadata`; a known one in the wrong place is left out. A leap second counts as the second after it.
 
     Returns:
         The same event with every field in its declared type, as one line of JSON; or the rule that the line breaks; or None for a blank line.
@@ -118,31 +122,28 @@ def _parse(line: bytes) -> dict[str, Any]:
     if "\0" in text:
         raise _RuleError("nul_character", f"NUL byte at position {line.index(0)}")
     try:
-        orjson.loads(line)
+        value = orjson.loads(line)
     except orjson.JSONDecodeError as error:
         deep = any(word in str(error).lower() for word in ("depth", "recursion"))
         raise _RuleError("too_deep" if deep else "invalid_json", error.msg + f" at position {error.pos}") from error
-    value = json.loads(text, object_pairs_hook=_first_wins)
     if not isinstance(value, dict):
         raise _RuleError("not_an_object", f"a JSON {_kind(value)}")
-    if "\\u0000" in text and any("\0" in string for string in _strings(value)):
-        raise _RuleError("nul_character", "\\u0000 in a text")
+    if len(line) > _LONG_LINE or "\\u0000" in text:
+        for item in _parts(value):
+            if isinstance(item, dict) and len(item) > MAX_KEYS:
+                raise _RuleError("too_many_keys", f"{len(item)} keys in one object, {MAX_KEYS} at the most")
+            if isinstance(item, str) and "\0" in item:
+                raise _RuleError("nul_character", "\\u0000 in a text")
     return value
 
 
-def _first_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(pairs) > MAX_KEYS:
-        raise _RuleError("too_many_keys", f"{len(pairs)} keys in one object, {MAX_KEYS} at the most")
-    return dict(reversed(pairs)) if len({key for key, _ in pairs}) < len(pairs) else dict(pairs)
-
-
-def _strings(value: Any) -> Iterator[str]:
+def _parts(value: Any) -> Iterator[Any]:
+    """Give a value and all that is in it, keys too."""
     held = [value]
     while held:
         item = held.pop()
-        if isinstance(item, str):
-            yield item
-        elif isinstance(item, dict):
+        yield item
+        if isinstance(item, dict):
             held += [*item.keys(), *item.values()]
         elif isinstance(item, list):
             held += item
@@ -323,131 +324,123 @@ def event_day(time: datetime | None, received: datetime, start: date) -> tuple[d
 
 # Fast and lenient: a batch of lines --------------------------------------------------------------------------------------
 
-_T = {**dict.fromkeys(TRACE_TEXTS, "VARCHAR"), "duration_ms": "JSON", "success": "JSON", "metadata": "JSON", "timestamp": "VARCHAR"}
-_C = {**dict.fromkeys(TALK_TEXTS, "VARCHAR"), "metadata": "JSON", "timestamp": "VARCHAR"}
-EVENT_SCHEMA = json.dumps({"event_id": "VARCHAR", "event_type": "VARCHAR", "timestamp": "VARCHAR", "execution_trace": _T, "conversation_log": _C})
-"""What `from_json` reads a line as. JSON keeps a value as it was written, so that its type can be seen."""
 
-_KEYS = "[" + ", ".join(f"'{key}'" for key in sorted(_KNOWN_KEYS)) + "]"
-_USUAL_TOP = "['event_id', 'event_type', 'execution_trace', 'conversation_log', 'timestamp']"
-_USUAL_TRACE = f"[{_USUAL_TOP}, ['trace_id', 'request_id', 'service', 'method', 'duration_ms', 'success', 'error', 'metadata', 'timestamp'], []]"
-_MAP = '"MAP(VARCHAR,VARCHAR)"'
-"""What an object with unknown fields is read as; null where a key is in it twice. It costs as much as all the rest of a line, so that metadata stays JSON."""
-_USUAL_TALK = f"[{_USUAL_TOP}, [], ['log_id', 'session_id', 'user_query', 'system_response', 'metadata', 'timestamp']]"
+class _Payload(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    metadata: msgspec.Raw = msgspec.Raw(b"null")
+    timestamp: str | None = None
 
 
-def _coerced(field: str, path: str) -> str:
-    """SQL: whether a text field was a number, boolean, object or array in the line; the line is read again only where the text looks like one.
-
-    Nested CASE, since DuckDB computes every branch of AND and OR, but only the needed one of CASE.
-    """
-    is_other = f"json_type(line, '{path}') <> 'VARCHAR'"
-    return f"""case when {field} >= '[' then case when {field} < '\\' or {field} >= '{{' or {field} in ('true', 'false') then {is_other} else false end
-        when {field} < ':' and strlen({field}) <= 24 then case when try_cast({field} as double) is not null then {is_other} else false end else false end"""
-
-
-_LITERALS = ("NaN", "Infinity", "\\u0000", "\\u001")
-"""What DuckDB's reader takes and JSON does not have, as it may stand in a line, and what separates texts when they are redacted; texts may hold it too."""
+class _Trace(_Payload, gc=False):
+    trace_id: str | None = None
+    request_id: str | None = None
+    service: str | None = None
+    method: str | None = None
+    error: str | None = None
+    caused_by: str | None = None
+    duration_ms: float | None = None
+    success: bool | None = None
 
 
-def places_of(byte: int, data: np.ndarray, *, ignored_bits: int = 0) -> np.ndarray:
-    """Return where a byte is, as int64, in order; slice by slice, so that what is compared stays in the processor's cache and no new memory is asked of the system.
+class _Talk(_Payload, gc=False):
+    log_id: str | None = None
+    session_id: str | None = None
+    user_query: str | None = None
+    system_response: str | None = None
+
+
+class _Event(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    event_id: str | None = None
+    event_type: str | None = None
+    timestamp: str | None = None
+    execution_trace: _Trace | None = None
+    conversation_log: _Talk | None = None
+
+
+_DECODER = msgspec.json.Decoder(_Event)
+_NOTHING, _NO_TRACE, _NO_TALK = _Event(), _Trace(), _Talk()
+_CHUNK_LINES = 2048
+_EVENT_TEXTS = ("event_id", "event_type", "timestamp")
+
+
+def _decoded(line: memoryview) -> _Event:
+    """Read a line as an event of declared types; one with unknown fields the strict way first; what `read_line` refuses is an event without anything."""
+    try:
+        return _DECODER.decode(line)
+    except (msgspec.DecodeError, RecursionError):
+        strict = read_line(bytes(line))
+        return _DECODER.decode(strict) if isinstance(strict, bytes) else _NOTHING
+
+
+def read_events(lines: pa.ChunkedArray) -> pa.Table:
+    """Read lines as events, without a copy of the lines; msgspec refuses what JSON (RFC 8259) or the declared types do not allow.
 
     Args:
-        byte: which, with all of `ignored_bits` set.
-        data: bytes (uint8).
-        ignored_bits: bits in which the byte may differ.
-    """
-    slices = range(0, len(data), _SLICE_BYTES)
-    found = [np.flatnonzero((data[start : start + _SLICE_BYTES] | ignored_bits) == byte) + start for start in slices]
-    return np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
-
-
-def has_loose_comma(lines: pa.StringArray) -> np.ndarray:
-    """Tell which lines hold a comma before a closing bracket, which DuckDB's reader takes and JSON does not have; texts may hold it too.
-
-    Brackets are rare and commas are not, so this looks back from the brackets, over all bytes at once.
+        lines: UTF-8 texts, valid.
 
     Returns:
-        Booleans, one a line.
+        A row a line, in order: event_id, event_type, timestamp, has_trace, has_talk, payload_time, the texts of both payloads, duration_ms (float64), success, metadata (JSON as it
+        was written, '{}' for null) and has_control, which says that a text may hold a control character. Of a line that `read_line` refuses event_id is null.
     """
+    return pa.Table.from_batches(
+        [_events_of(chunk.slice(start, _CHUNK_LINES)) for chunk in lines.chunks for start in range(0, len(chunk), _CHUNK_LINES)]
+        or [_events_of(pa.array([], pa.string()))]
+    )
+
+
+def _events_of(lines: pa.StringArray) -> pa.RecordBatch:
     _, offsets_buffer, data_buffer = lines.buffers()
-    found = np.zeros(len(lines), dtype=bool)
-    if len(lines) and data_buffer:
-        offsets = np.frombuffer(offsets_buffer, np.int32)[lines.offset : lines.offset + len(lines) + 1]
-        data = np.frombuffer(data_buffer, np.uint8)[offsets[0] : offsets[-1]]
-        ends = places_of(ord("}"), data, ignored_bits=0x20)  # of `}` and `]`, which differ in that bit
-        before = np.where(data[ends - 1] == ord(" "), data[ends - 2], data[ends - 1])
-        found[np.searchsorted(offsets, ends[before == ord(",")] + offsets[0], side="right") - 1] = True
+    offsets = np.frombuffer(offsets_buffer or b"", np.int32)[lines.offset : lines.offset + len(lines) + 1] if len(lines) else np.zeros(1, np.int32)
+    data, places = memoryview(data_buffer or b"")[offsets[0] : offsets[-1]], (offsets - offsets[0]).tolist()
+    events = [_decoded(data[start:end]) for start, end in pairwise(places)]
+    traces = [event.execution_trace or _NO_TRACE for event in events]
+    talks = [event.conversation_log or _NO_TALK for event in events]
+    payloads = [event.execution_trace or event.conversation_log or _NO_TRACE for event in events]
+    metadata = [bytes(payload.metadata) for payload in payloads]
+    columns = {
+        name: pa.array([*map(attrgetter(name), rows)], pa.string())
+        for rows, names in ((events, _EVENT_TEXTS), (traces, TRACE_TEXTS), (talks, TALK_TEXTS))
+        for name in names
+    }
+    return pa.RecordBatch.from_pydict(
+        columns
+        | {
+            "has_trace": pa.array([trace is not _NO_TRACE for trace in traces], pa.bool_()),
+            "has_talk": pa.array([talk is not _NO_TALK for talk in talks], pa.bool_()),
+            "payload_time": pa.array([payload.timestamp for payload in payloads], pa.string()),
+            "metadata": pa.array([b"{}" if one == b"null" else one for one in metadata], pa.binary()).cast(pa.string()),
+            "duration_ms": pa.array([trace.duration_ms for trace in traces], pa.float64()),
+            "success": pa.array([trace.success for trace in traces], pa.bool_()),
+            "has_control": pa.array(_has_control(data, places[1:])),
+        }
+    )
+
+
+_CONTROL = re.compile(rb"\\u00(?:00|1[d-fD-F])")
+
+
+def _has_control(data: memoryview, ends: list[int]) -> np.ndarray:
+    """Tell which lines hold NUL, or a separator of redaction, as JSON writes it: after an even number of backslashes, since one that is escaped is a letter."""
+    found = np.zeros(len(ends), dtype=bool)
+    for match in _CONTROL.finditer(data):
+        start = match.start()
+        while start and data[start - 1] == ord("\\"):
+            start -= 1
+        if (match.start() - start) % 2 == 0:
+            found[bisect_right(ends, start)] = True
     return found
 
 
-_DOUBTS = (
-    " or ".join(f"contains(line, '{literal}')" for literal in _LITERALS)
-    + f" or case when strlen(line) > {_LONG_LINE} then length(regexp_replace(line, '[^\\[{{:]+', '', 'g')) > {_MANY_MARKS} else false end"
-)
-
-
-def parsed_sql(lines: str, *, doubt: bool = True) -> str:
-    """Return a SELECT that reads lines as events: one row a line, with `is_suspect` where `read_line` must look at it.
+def places_of(byte: int, data: np.ndarray) -> np.ndarray:
+    """Return where a byte is, as int64, in order; slice by slice, so that what is compared stays in the processor's cache and no new memory is asked of the system.
 
     Args:
-        doubt: whether the JSON itself may be bad in ways that DuckDB does not see; not so for what `read_line` gave.
-        lines: a relation of (`file_no`, `line_no`, `row_no`, `line`, `has_loose_comma`), the last as the function of that name says; it is not read without `doubt`.
-
-    Its columns: file_no, line_no, row_no, event_id, is_trace, the texts of both payloads, duration_ms, success, metadata (a JSON object, or null), event_time
-    (TIMESTAMP, UTC; null where the line has none), has_unknown (fields that moved to metadata) and is_suspect. A suspect row's other values mean nothing.
+        byte: which.
+        data: bytes (uint8).
     """
-    texts = [
-        *((f"execution_trace.{field}", field, f"$.execution_trace.{field}") for field in TRACE_TEXTS),
-        *((f"conversation_log.{field}", field, f"$.conversation_log.{field}") for field in TALK_TEXTS),
-    ]
-    flat = ", ".join(f"{source} as {field}" for source, field, _ in texts)
-    names = ", ".join(field for _, field, _ in texts)
-    coerced = " or ".join(_coerced(field, path) for field, path in [("event_id", "$.event_id"), *((field, path) for _, field, path in texts)])
-    loose = "has_loose_comma" if doubt else "false as has_loose_comma"
-    in_time = "(payload_time is null or (payload_time >= '1' and payload_time < '3' and payload_time[11] in ('T', ' ', 't')))"
-    return f"""
-    with fl_read as (select file_no, line_no, row_no, line, {loose}, unnest(j) from (select *, case when json_valid(line) then from_json(line, '{EVENT_SCHEMA}') end as j from {lines})),
-    fl_flat as (
-        select file_no, line_no, row_no, line, has_loose_comma, event_id, event_type, execution_trace is not null as has_trace, conversation_log is not null as has_talk, {flat},
-            execution_trace.duration_ms::varchar as duration_raw, execution_trace.success::varchar as success_raw,
-            coalesce(execution_trace.metadata, conversation_log.metadata)::varchar as metadata_raw,
-            coalesce(timestamp, execution_trace.timestamp, conversation_log.timestamp) as time_text,
-            case when timestamp is not null then coalesce(execution_trace.timestamp, conversation_log.timestamp) end as payload_time,
-            case when event_id is not null then json_keys(line, ['$', '$.execution_trace', '$.conversation_log']) end as keys
-        from fl_read),
-    fl_typed as (
-        select *, case when keys = {_USUAL_TRACE} then false when keys = {_USUAL_TALK} then false else not list_has_all({_KEYS}, flatten(keys)) end as has_unknown, try_cast(duration_raw as double) as duration_ms,
-            case when strlen(time_text) < 19 or time_text < '1' or time_text >= '3' or time_text[11] not in ('T', ' ', 't') then null
-                 when right(time_text, 1) = 'Z' then try_cast(time_text as timestamp)
-                 else make_timestamp(epoch_us(try_cast(time_text as timestamptz))) end as event_time
-        from fl_flat),
-    fl_full as (
-        select *, case when has_unknown then from_json(json_extract(line, case when has_trace then '$.execution_trace' else '$.conversation_log' end), '{_MAP}') end as fields,
-            case when has_unknown then from_json(line, '{_MAP}') end as top, case when has_unknown then from_json(coalesce(metadata_raw, '{{}}'), '{_MAP}') end as own
-        from fl_typed)
-    select file_no, line_no, row_no, event_id, has_trace as is_trace, {names}, duration_ms, success_raw = 'true' as success, event_time, has_unknown,
-        case when has_unknown then to_json(map_concat(
-            map_from_entries(list_filter(list_concat(map_entries(fields), map_entries(top)), lambda entry: entry.value is not null and not list_contains({_KEYS}, entry.key))),
-            own))::varchar else coalesce(metadata_raw, '{{}}') end as metadata,
-        coalesce(
-            event_id = '' or has_trace = has_talk or event_type <> case when has_trace then 'ExecutionTrace' else 'ConversationLog' end
-            or metadata_raw[1] <> '{{' or (event_time is null and time_text is not null) or not {in_time}
-            or (has_trace and (service = '' or method = '' or success_raw not in ('true', 'false')
-                or (duration_raw is not null and (duration_ms is null or not isfinite(duration_ms) or duration_ms < 0 or duration_raw[1] = '"'))))
-            or (has_unknown and (fields is null or top is null or own is null))
-            or has_loose_comma or {_DOUBTS if doubt else "false"}
-            or {coerced}
-            or (has_trace and (service is null or method is null or success_raw is null)), true)
-        or event_id is null as is_suspect
-    from fl_full"""  # noqa: S608 - constants and names of our own only
+    found = [np.flatnonzero(data[start : start + _SLICE_BYTES] == byte) + start for start in range(0, len(data), _SLICE_BYTES)]
+    return np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
 
 
-_COLUMNS = (
-    *("event_id", "timestamp", "node_id", "service", "method", "trace_id", "request_id", "duration_ms", "success", "error", "caused_by"),
-    *("log_id", "session_id", "user_query", "system_response", "metadata"),
-)
 TEXTS = ("error", "user_query", "system_response")
 
 
@@ -519,36 +512,42 @@ def _has(column: str, rules: Iterable[Rule]) -> str:
     return f"case when {_matches(column, hints)} then case {finds} else false end else false end"
 
 
-def events_sql(lines: str, sources: str, start: date, *, doubt: bool = True) -> str:
-    """Return a SELECT of events as they are in `lines`: raw, so its result must stay in memory until it is redacted.
+def events_sql(events: str, start: date) -> str:
+    """Return a SELECT of what is to be known of events before they are redacted: one row each, with `row_no`. It holds raw text, so it must stay in memory.
 
-    Where `is_suspect`, the line must go through `read_line` and `redact_event` first. What must be redacted: TEXTS; `names`, which holds those names that have no safe
-    shape; and the entries of metadata by `keys` and `items`, which are null where nothing in it can be personal.
+    Where `is_suspect`, the line must go through `read_line` and `redact_event` first, and nothing else in the row means anything. What must be redacted: TEXTS; `names`, which
+    holds those names that have no safe shape; and the entries of metadata by `keys` and `items`, which are null where nothing in it can be personal.
 
     Args:
-        lines: as in `parsed_sql`.
-        sources: a relation of (`file_no`, `node`: by folder or null, `received`: TIMESTAMP, UTC).
+        events: a relation of what `read_events` gave and (`row_no`, `node`: by folder or null, `received`: TIMESTAMP, UTC).
         start: first day there is.
-        doubt: as in `parsed_sql`.
     """
     names = f"concat_ws(chr({ord(ITEM_SEPARATOR)}), {', '.join(IDS)})"
-    columns = ", ".join(name for name in _COLUMNS if name != "timestamp")
-    paths = "['$.node_id', '$.trace_id', '$.caused_by']"
+    in_time = "(payload_time is null or (payload_time >= '1' and payload_time < '3' and payload_time[11] in ('T', ' ', 't')))"
     return f"""
-    with fl_found as (
-        select *, case when metadata <> '{{}}' then json_extract_string(metadata, {paths}) end as found
-        from ({parsed_sql(lines, doubt=doubt)})),
+    with fl_typed as (
+        select * exclude (payload_time), coalesce(timestamp, payload_time) as time_text, case when timestamp is not null then payload_time end as payload_time,
+            case when metadata <> '{{}}' then json_extract_string(metadata, ['$.node_id', '$.trace_id', '$.caused_by']) end as found
+        from {events}),
     fl_events as (
-        select p.* exclude (trace_id, caused_by, found), s.received,
-            coalesce(p.trace_id, case when not is_trace then found[2] end) as trace_id,
-            coalesce(p.caused_by, found[3]) as caused_by, coalesce(nullif(found[1], ''), s.node, 'unknown') as node_id,
-            metadata = '{{}}' or (not has_unknown and regexp_full_match(metadata, '{_SAFE_METADATA}')) as is_safe_metadata
-        from fl_found p join {sources} s using (file_no)),
+        select * replace (coalesce(trace_id, case when has_talk then found[2] end) as trace_id, coalesce(caused_by, found[3]) as caused_by),
+            coalesce(nullif(found[1], ''), node, 'unknown') as node_id, metadata = '{{}}' or regexp_full_match(metadata, '{_SAFE_METADATA}') as is_safe_metadata,
+            case when strlen(time_text) < 19 or time_text < '1' or time_text >= '3' or time_text[11] not in ('T', ' ', 't') then null
+                 when right(time_text, 1) = 'Z' then try_cast(time_text as timestamp)
+                 else make_timestamp(epoch_us(try_cast(time_text as timestamptz))) end as event_time
+        from fl_typed),
     fl_names as (
-        select *, {names} as names, case when not is_safe_metadata then json_keys(metadata) end as keys, coalesce(event_time < timestamp '{start}' or event_time > received + interval 1 day, true) as has_clock_skew
+        select *, {names} as names, case when not is_safe_metadata then json_keys(metadata) end as keys,
+            coalesce(event_time < timestamp '{start}' or event_time > received + interval 1 day, true) as has_clock_skew
         from fl_events)
-    select file_no, line_no, row_no, is_trace, has_clock_skew, coalesce(event_time, received) as timestamp, {columns}, coalesce(is_suspect, true)
-            or case when keys is null then false else list_unique(keys) < len(keys) end as is_suspect,
+    select row_no, has_clock_skew, coalesce(event_time, received) as timestamp, node_id, trace_id, caused_by,
+        coalesce(
+            event_id = '' or has_trace = has_talk or event_type <> case when has_trace then 'ExecutionTrace' else 'ConversationLog' end
+            or has_control or metadata[1] <> '{{' or (event_time is null and time_text is not null) or not {in_time}
+            or case when strlen(metadata) > {_LONG_LINE} then length(regexp_replace(metadata, '[^\\[{{:]+', '', 'g')) > {_MANY_MARKS} else false end
+            or (has_trace and (service = '' or method = '' or coalesce(duration_ms < 0 or duration_ms >= 1e300, false)))
+            or case when keys is null then false else list_unique(keys) < len(keys) end, true)
+        or event_id is null or (has_trace and (service is null or method is null or success is null)) as is_suspect,
         case when not regexp_full_match(names, '{_SAFE_NAMES}') then names end as names,
         keys, case when not is_safe_metadata then json_extract_string(metadata, '$.*') end as items,
         case when has_clock_skew then greatest(received::date, date '{start}') else event_time::date end as event_date
@@ -584,10 +583,10 @@ def redacted_sql(items: str, rule_set: int) -> str:
 
 
 def staged_sql(events: str) -> str:
-    """Return a SELECT of what staging remembers of events: `content` and `id_hash` are hashes, of all that is stored of an event and of its id.
+    """Return a SELECT of what staging remembers of events that are not suspect: `content` and `id_hash` are hashes, of all that is stored of an event and of its id.
 
     Args:
         events: what `events_sql` gave, redacted; `masked` says what was.
     """
     return f"""select event_date, file_no, line_no, is_trace, has_clock_skew, masked, {content_sql("either")} as content, hash(event_id) as id_hash
-        from {events}"""  # noqa: S608 - constants and names of our own only
+        from {events} where not is_suspect"""  # noqa: S608 - constants and names of our own only

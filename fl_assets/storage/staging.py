@@ -26,7 +26,7 @@ from fl_assets.domain.telemetry import (
     BadLine,
     events_sql,
     excerpt_source,
-    has_loose_comma,
+    read_events,
     read_line,
     redact_event,
     redacted_sql,
@@ -73,6 +73,7 @@ class Stager:
         self.files: defaultdict[tuple[str, date], list[LakeFile]] = defaultdict(list)
         self.bad: list[tuple[int, int, str, str, str, int]] = []
         self.redactions: Counter[str] = Counter()
+        self._sources = connection.sql("select path, node, received from fl_sources order by file_no").to_arrow_table().combine_chunks()
         self._start, self._secret, self._mask_names = start, secret, mask_names
         self._given: dict[str, _Given] = {}
         self._again: list[pa.RecordBatch] = []
@@ -100,7 +101,7 @@ class Stager:
     def finish(self) -> None:
         """Stage what was set aside: the lines of many batches together, since a statement takes a while however few there are."""
         if self._again:
-            events, suspect = self._read(pa.Table.from_batches(self._again, schema=BATCH_SCHEMA), doubt=False)
+            events, suspect = self._read(pa.Table.from_batches(self._again, schema=BATCH_SCHEMA))
             self._refused += ((file_no, line_no, BadLine("wrong_type", "cannot be read without a doubt"), raw) for file_no, line_no, raw in suspect)
             self._store(events)
         excerpts = self.excerpts([raw for *_, raw in self._refused])
@@ -122,35 +123,45 @@ class Stager:
         """Redact one text, person names too where they are to be."""
         return self._mask_names(redact(text)) if self._mask_names else redact(text)
 
-    def _read(self, batch: pa.Table, *, doubt: bool = True) -> tuple[pa.Table, list[tuple[int, int, bytes]]]:
+    def _read(self, batch: pa.Table) -> tuple[pa.Table, list[tuple[int, int, bytes]]]:
         """Return the events of a batch, redacted, and its lines that are suspect: (file_no, line_no, line)."""
-        batch = batch.append_column("row_no", pa.array(np.arange(len(batch), dtype=np.int64)))
-        if doubt:
-            batch = batch.append_column("has_loose_comma", pa.chunked_array([pa.array(has_loose_comma(chunk)) for chunk in batch["line"].chunks], pa.bool_()))
-        events = self._run("fl_read_lines" if doubt else "fl_read_again", batch, lambda given: events_sql(given, "fl_sources", self._start, doubt=doubt))
-        if len(events) != len(batch):
-            message = f"{len(batch)} lines became {len(events)} events: some were lost"
+        events = read_events(batch["line"]).append_column("row_no", pa.array(np.arange(len(batch))))
+        for name in ("file_no", "line_no"):
+            events = events.append_column(name, batch[name])
+        for name in ("path", "node"):
+            events = events.append_column(name, self._of_source(name, batch["file_no"]))
+        events = events.append_column("received", self._sources["received"].take(batch["file_no"]))
+        known = self._run("fl_read_events", events, lambda given: events_sql(given, self._start))
+        if not np.array_equal(known["row_no"].to_numpy(), events["row_no"].to_numpy()):
+            message = f"{len(batch)} lines became {len(known)} events, or in another order: some were lost"
             raise RuntimeError(message)
+        events = events.rename_columns({"has_trace": "is_trace"}).drop_columns(["event_type", "has_talk", "payload_time", "has_control", "node", "received"])
+        for name in known.column_names:
+            events = events.drop_columns([name]) if name in events.column_names else events
+            events = events.append_column(name, known[name])
         events = self._redact(events)
         found = events["row_no"].filter(events["is_suspect"])
         if not len(found):
             return events, []
         lines = batch.select(["file_no", "line_no", "line"]).take(found)
-        suspect = [(file_no, line_no, line.encode()) for file_no, line_no, line in zip(*(column.to_pylist() for column in lines.columns), strict=True)]
-        return events.filter(pc.invert(events["is_suspect"])), suspect
+        return events, [(file_no, line_no, line.encode()) for file_no, line_no, line in zip(*(column.to_pylist() for column in lines.columns), strict=True)]
+
+    def _of_source(self, name: str, file_nos: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Return a column of the sources for each row, as an index into it: a join by DuckDB might build its table from the rows, and lose their order."""
+        column = self._sources[name].combine_chunks()
+        return pa.chunked_array([pa.DictionaryArray.from_arrays(chunk, column) for chunk in file_nos.chunks], pa.dictionary(pa.int32(), pa.string()))
 
     def _store(self, events: pa.Table) -> None:
-        """Add redacted events to the lake, a file for each day of each table, and what `fl_stage` knows of them."""
+        """Add redacted events, but not those that are suspect, to the lake, a file for each day of each table, and what `fl_stage` knows of them."""
+        is_trace, is_suspect = (events[name].to_numpy() for name in ("is_trace", "is_suspect"))
         staged = self._run("fl_insert", events, lambda given: f"insert into fl_stage by name {staged_sql(given)}")["Count"][0].as_py()
-        if staged != len(events):
-            message = f"{len(events)} events became {staged} staged rows: some were lost"
+        if staged != len(events) - is_suspect.sum():
+            message = f"{len(events) - is_suspect.sum()} events became {staged} staged rows: some were lost"
             raise RuntimeError(message)
-        if not len(events):
-            return
-        is_trace, days = (events[name].combine_chunks() for name in ("is_trace", "event_date"))
-        groups = days.cast(pa.int32()).to_numpy().astype(np.int64) * 2 + is_trace.to_numpy(zero_copy_only=False)
+        days = events["event_date"].combine_chunks()
+        groups = np.where(is_suspect, -1, days.cast(pa.int32()).fill_null(0).to_numpy().astype(np.int64) * 2 + is_trace)
         events = events.append_column("file_group", pa.array(groups))
-        for group in np.unique(groups):
+        for group in np.unique(groups[~is_suspect]):
             (chosen,) = np.nonzero(groups == group)
             table, day = RAW_TRACES if group % 2 else CONVERSATION_LOGS, days[chosen[0]].as_py()
             rows = events if len(chosen) * _FILTERED_SHARE >= len(events) else events.take(pa.array(chosen))
@@ -164,8 +175,7 @@ class Stager:
         self.connection.register("fl_written", given)
         found = {"source_file": "path", "source_line": "line_no"}
         columns = ", ".join(f"{found.get(column.name, column.name)}::{column.type} as {column.name}" for column in table.columns)
-        source = "(select * from fl_written where file_group = $group) join fl_sources using (file_no)"
-        sql = f"copy (select {columns} from {source} {table.order_sql}) to $path {PARQUET}"  # noqa: S608 - our own names
+        sql = f"copy (select {columns} from fl_written where file_group = $group {table.order_sql}) to $path {PARQUET}"  # noqa: S608 - our own names
         try:
             self.connection.execute(sql, {"path": os.fspath(path.resolve()), "group": group})
         finally:

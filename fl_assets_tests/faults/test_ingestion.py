@@ -123,21 +123,21 @@ def test_case_9_a_line_over_the_limit_is_skipped_and_counted(tmp_path):
     assert reasons(case) == {"line_too_long": 1}
 
 
-def test_case_10_deep_nesting_and_many_keys_are_refused_and_of_equal_keys_the_first_counts(case):
+def test_case_10_deep_nesting_and_many_keys_are_refused_and_of_equal_keys_the_last_counts(case):
     deep = call_line("deep", metadata={"x": 1}).replace(b'"x":1', b'"x":' + b'{"a":' * 20_000 + b"1" + b"}" * 20_000)
     wide = call_line("wide", metadata={f"k{n}": "v" for n in range(50_000)})
     twice = [
         call_line("t1").replace(b'"method":"query"', b'"method":"first","method":"second"'),
         call_line("t2", metadata={}).replace(b'"metadata":{}', b'"metadata":{"k":"first","k":"second"}'),
-        b'{"event_id":"t3",' + call_line("other")[1:],
+        b'{"event_id":"other",' + call_line("t3")[1:],
     ]
     case.write("a.jsonl", deep, wide, *twice)
     case.engine.ingest()
     assert reasons(case) == {"too_deep": 1, "too_many_keys": 1}
     rows = {row["event_id"]: row for row in case.rows("raw_traces")}
     assert rows.keys() == {"t1", "t2", "t3"}
-    assert rows["t1"]["method"] == "first"
-    assert orjson.loads(rows["t2"]["metadata"]) == {"k": "first"}
+    assert rows["t1"]["method"] == "second"
+    assert orjson.loads(rows["t2"]["metadata"]) == {"k": "second"}
 
 
 def test_case_11_the_same_events_again_in_any_guise_change_no_count(case):
