@@ -151,10 +151,13 @@ _INNER_KEYS = {
     "[0-9A-Za-z]{14}[.]atlasv1[.][0-9A-Za-z_=-]{20,}": "[.]atlasv1[.]",
 }
 """Keys that do not begin with a name, and what to look for instead."""
-_OPEN_END = re.compile(r"\{([0-9]+),?\}$")
-_ANY_KEYS = "|".join(_OPEN_END.sub("+", key) for key in (*_KEYS, *_INNER_KEYS))
+_ANY_KEYS = "|".join((*(re.sub("[{][0-9]+,?[}]$", "+", key) for key in _KEYS), *_INNER_KEYS))
 """The same of any length, since an automaton that counts has a state for each number; `_SHORT_KEYS` takes the marks off those that are too short."""
-_SHORT_KEYS = "|".join(_OPEN_END.sub(lambda least: f"{{1,{int(least[1]) - 1}}}", key) for key in (*_KEYS, *_INNER_KEYS) if _OPEN_END.search(key))
+_SHORT_KEYS = (
+    f"{_KEYS[1].removesuffix('{20,}')}{{1,19}}|(?:sk_[0-9a-f]|live_|cio|oy2|fc-|ico-|pa-|SK|AC|key-|shp[a-z]+_|API-|re_[0-9A-Za-z]+_)[!-~]{{1,23}}"
+    "|(?:A[A-Z]{3}|hooks[.]slack[.]com/[a-z]+/)[!-~]{1,15}|[!-~]{1,17}"
+)
+"""Of the first, of those that look like words or account numbers, and of all others."""
 
 # Secrets known by the word before them --------------------------------------------------------------------------------
 
@@ -181,7 +184,7 @@ _WORD_VALUES = _any_case(
     "|rejected|accepted|too|please|blank|enabled|disabled|ok|unknown|set|provided)"
 )
 _STAND_IN = (
-    "(?:=|(?:[a-z]{1,6}[_-])?[Yy][Oo][Uu][Rr][_-][A-Za-z_-]*\x04|\\[\\]|<[0-9A-Za-z_ .-]{1,40}>|[$](?:[{(]|[A-Za-z_]+(?:\x04|\\[|->))|[*]{2}|\\[[A-Za-z_ -]{2,20}\\]|[\\[{(]+(?:\x04|[\\\\\"'])|\\{{1,2}[A-Za-z_. ]+\\}{1,2}|\\{\\{ |\\([A-Za-z ]+(?:\\)|\x04)|%[(s]|%[A-Z_]+%|[:!][a-z_]+\x04"
+    "(?:=|(?:[a-z]{1,6}[_-])?[Yy][Oo][Uu][Rr][_-][A-Za-z_-]*\x04|\\[\\]|<[0-9A-Za-z_ .-]+>|[$](?:[{(]|[A-Za-z_]+(?:\x04|\\[|->))|[*]{2}|\\[[A-Za-z_ -]+\\]|[\\[{(]+(?:\x04|[\\\\\"'])|\\{{1,2}[A-Za-z_. ]+\\}{1,2}|\\{\\{ |\\([A-Za-z ]+(?:\\)|\x04)|%[(s]|%[A-Z_]+%|[:!][a-z_]+\x04"
     f"|[?]\x04|[xX•●]{{3,}}\x04|[#*_.:…-]+\x04|{_WORD_VALUES}[^{_W}-])"
 )
 """What stands for a value: a placeholder, or a word such as `None` or `required`."""
@@ -392,58 +395,58 @@ RULES: tuple[Rule, ...] = (
     Rule("PASSWORD", f"({_ANY_PASSWORD_WORD}\x1e)([^{_SEP}]+)()", hint=_H_PASSWORD, keep=f"\x03(?:{_STAND_IN}|{_CODE}|[0-9]{{1,5}}\x04|[/~])|{_PROSE}"),
     Rule(
         "PASSWORD",
-        f'({_ANY_PASSWORD_WORD}{_ASSIGN}")((?:[^"\\\\\r\n{_SEP}]|\\\\[^\r\n{_SEP}]){{1,256}})(")',
+        f'({_ANY_PASSWORD_WORD}{_ASSIGN}")((?:[^"\\\\\r\n{_SEP}]|\\\\[^\r\n{_SEP}])+)(")',
         hint=_H_PASSWORD,
         keep=f"\x03{_STAND_IN}|{_PROSE}",
     ),
     Rule(
         "PASSWORD",
-        f"({_ANY_PASSWORD_WORD}(?:{_ASSIGN}|[ ](?:is|was)[ :]{{1,3}})(?:\\\\{{1,7}}[\"']|[\"'`“]))([^\"'`”\\\\\r\n{_SEP}]{{1,256}})()",
+        f"({_ANY_PASSWORD_WORD}(?:{_ASSIGN}|[ ](?:is|was)[ :]{{1,3}})(?:\\\\{{1,7}}[\"']|[\"'`“]))([^\"'`”\\\\\r\n{_SEP}]+)()",
         hint=_H_PASSWORD,
         keep=f"\x03(?:{_STAND_IN}|[)\\],; ])|{_PROSE}",
     ),
     Rule(
         "PASSWORD",
-        f"((?:{_PLAIN_PASSWORD_WORD}|{_SHORT_PASSWORD_WORD})[0-9A-Za-z_-]{{0,20}}>)([^<>{_SEP}]{{1,200}})(</[0-9A-Za-z_:-]{{0,40}}{_PLAIN_PASSWORD_WORD})",
+        f"((?:{_PLAIN_PASSWORD_WORD}|{_SHORT_PASSWORD_WORD})[0-9A-Za-z_-]{{0,20}}>)([^<>{_SEP}]+)(</[0-9A-Za-z_:-]{{0,40}}{_PLAIN_PASSWORD_WORD})",
         hint=_H_PASSWORD,
         keep=f"\x03{_STAND_IN}|{_PROSE}",
     ),
     Rule(
         "PASSWORD",
-        f"({_ANY_PASSWORD_WORD}{_ASSIGN})([^ \t\r\n\"'`\\\\,;&<>{_SEP}]{{1,256}}(?:&[0-9!@#$%^*][^ \t\r\n\"'`\\\\,;&<>={_SEP}]*)?)()",
+        f"({_ANY_PASSWORD_WORD}{_ASSIGN})([^ \t\r\n\"'`\\\\,;&<>{_SEP}]+(?:&[0-9!@#$%^*][^ \t\r\n\"'`\\\\,;&<>={_SEP}]*)?)()",
         hint=_H_PASSWORD,
         keep=f"\x03(?:{_STAND_IN}|{_CODE})|(?:[:]|%3[Aa])[ \t]*\x03[A-Za-z]+[.!]?\x04|[Pp][Aa][Ss][Ss][ \t]*[:=][ \t]*\x03[0-9]{{1,5}}\x04|[Pp][Ww][Dd][ \t]*[:=][ \t]*\x03[/~.]",
     ),
     Rule(  # `password: letmein`, but not `password: please try again`
         "PASSWORD",
-        f"({_ANY_PASSWORD_WORD}{_QUOTE}?[ \t]*(?::|%3[Aa])[ \t]*)([A-Za-z]{{1,256}}[.!]?)([^\r\n\x02-\x05{_SEP}]{{0,2}})",
+        f"({_ANY_PASSWORD_WORD}{_QUOTE}?[ \t]*(?::|%3[Aa])[ \t]*)([A-Za-z]+[.!]?)([^\r\n\x02-\x05{_SEP}]{{0,2}})",
         hint=_H_PASSWORD,
         keep=f"\x03(?:{_STAND_IN}|{_CODE})|\x04(?: [A-Za-z('\"]|[^ \t\"'`\\\\,;&<>\x05])",
     ),
     Rule(
         "PASSWORD",
         f"((?:(?:^|[^0-9A-Za-z])--?(?:[A-Za-z]{{1,12}}-)?{_any_case('(?:password|passwd|passphrase|pass|pwd|pw|requirepass)')}|requirepass|{_any_case('identified by|with password')}"
-        f"|sshpass -p|redis-cli[^\r\n<{_SEP}]{{0,60}}? -a)[ ]+[\"']?)([^ \t\r\n\"'<$*{_SEP}-][^ \t\r\n\"'{_SEP}]{{0,255}})()",
+        f"|sshpass -p|redis-cli[^\r\n<{_SEP}]{{0,60}}? -a)[ ]+[\"']?)([^ \t\r\n\"'<$*{_SEP}-][^ \t\r\n\"'{_SEP}]*)()",
         hint=_H_PASSWORD,
         keep=f"\x03{_STAND_IN}",
     ),
     Rule(
         "PASSWORD",
-        f"((?:{_PASSWORD_WORD}(?:'?s|et|m|niz|ni)?(?: {_IS})?|{_SHORT_PASSWORD_WORD} (?:is|was)):?[ ]+[\"'`“«]? ?)([^ \t\r\n\"'`<>“”«»{_SEP}]{{4,128}})()",
+        f"((?:{_PASSWORD_WORD}(?:'?s|et|m|niz|ni)?(?: {_IS})?|{_SHORT_PASSWORD_WORD} (?:is|was)):?[ ]+[\"'`“«]? ?)([^ \t\r\n\"'`<>“”«»{_SEP}]{{4,}})()",
         hint=_H_PASSWORD,
         need=f"(?:{_SIGNS})[^\x04]*|[0-9]{{4,8}}",
         keep=f"\x03(?:{_STAND_IN}|{_CODE}|[(]|{_NO_PASSWORD})|[:=]\x04",
     ),
     Rule(
         "PASSWORD",
-        f"((?:{_UNCASED_PASSWORD_WORD})(?:{_ASSIGN}|[ ]?(?:は|是|为|為|는|은|คือ|ה?של[יך] היא|היא|هي|هو)?[ ]?)\\\\{{0,7}}[「『“\"']?)([!#-&(-;=?-~]{{4,128}})()",
+        f"((?:{_UNCASED_PASSWORD_WORD})(?:{_ASSIGN}|[ ]?(?:は|是|为|為|는|은|คือ|ה?של[יך] היא|היא|هي|هو)?[ ]?)\\\\{{0,7}}[「『“\"']?)([!#-&(-;=?-~]{{4,}})()",
         hint=_H_PASSWORD,
         need=f"(?:{_SIGNS})[^\x04]*",
     ),
     Rule(  # some words further on, in brackets, quotes or a column of a table: what no word or number looks like
         "PASSWORD",
-        f"({_PASSWORD_WORD}(?:{_ASSIGN}(?:[A-Za-z]*[Ss]tr(?:ing)?(?:::from)?|Some|b)[(][\"']|{_GAP_WORDS}[ \t:=|\"'`(\\[{{「『“«*➜\\\\]{{1,6}}|{_GAP_WORDS}[^0-9:=;&<>\r\n{_SEP}]{{0,20}}?[ \"'(`]{{1,3}}))"
-        f"({_TOKEN}{{0,40}}[0-9](?:{_TOKEN}|[0-9]){{0,80}})([(=:\\[]?)",
+        f"({_PASSWORD_WORD}(?:{_ASSIGN}(?:[A-Za-z]*[Ss]tr(?:ing)?(?:::from)?|Some|b)[(][\"']|{_GAP_WORDS}(?:[ \t:=|\"'`(\\[{{「『“«*➜\\\\]{{1,6}}|[^0-9:=;&<>\r\n{_SEP}]{{0,20}}?[ \"'(`]{{1,3}})))"
+        f"({_TOKEN}{{0,40}}[0-9](?:{_TOKEN}|[0-9])*)([(=:\\[]?)",
         hint=_H_PASSWORD,
         need=f"(?:{_SIGNS})[^\x04]*",
         keep=f"\x03(?:{_STAND_IN}|{_CODE}|{_NO_PASSWORD}|[0-9a-f]{{32}}|[^\x04]*(?:://|@[0-9A-Za-z-]+[.][a-z])|[^\x04]{{0,5}}\x04|{_DATE}|[/~.$]|#[0-9]+|[A-Za-z_][0-9A-Za-z_]*[=:])"
@@ -452,13 +455,13 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(  # `{"name": "DB_PASSWORD", "value": "…"}`, `variable "db_password" { default = "…" }`, `<entry key="db.password">…</entry>`
         "PASSWORD",
-        f'((?:{_PLAIN_PASSWORD_WORD}|{_SHORT_PASSWORD_WORD})[^<>{_SEP}]{{0,80}}?(?:{_VALUE_WORD}|"(?:\r?\n|(?:\\\\{{1,2}}r)?\\\\{{1,2}}n){{2}}|["\'][^<>=\r\n{_SEP}-]{{0,20}}>["\']?))([^"\'<>\\\\\r\n{_SEP}]{{1,256}})(["\'<\\\\\r\n]?)',
+        f'((?:{_PLAIN_PASSWORD_WORD}|{_SHORT_PASSWORD_WORD})[^<>{_SEP}]{{0,80}}?(?:{_VALUE_WORD}|"(?:\r?\n|(?:\\\\{{1,2}}r)?\\\\{{1,2}}n){{2}}|["\'][^<>=\r\n{_SEP}-]{{0,20}}>["\']?))([^"\'<>\\\\\r\n{_SEP}]+)(["\'<\\\\\r\n]?)',
         hint=_H_PASSWORD,
         keep=f"\x03(?:{_STAND_IN}|[0-9]{{1,3}}\x04)|\x03[^\x04]* [A-Za-z]|>\x03(?: |[A-Za-z]+\x04)|{_ABOUT_PASSWORDS}[^\x03\x05]*\x03",
     ),
     Rule(  # `use … as the password`, `<input value="…" type="password">`
         "PASSWORD",
-        f"((?:{_any_case('(?:use|used|using|enter|entered|try|tried|with|set)')} [\"'`]?|value=[\"']))([^ \t\r\n\"'`<>{_SEP}]{{4,128}})"
+        f"((?:{_any_case('(?:use|used|using|enter|entered|try|tried|with|set)')} [\"'`]?|value=[\"']))([^ \t\r\n\"'`<>{_SEP}]{{4,}})"
         f"([\"'`]? as (?:[a-z]{{1,8}} ){{0,2}}{_PLAIN_PASSWORD_WORD}|[\"'][^<>\r\n{_SEP}]{{0,60}}type=[\"']?password)",
         hint=_H_PASSWORD,
         need=f"(?:{_SIGNS})[^\x04]*",
@@ -466,7 +469,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(  # words that mean other things too, and numbers to log in with
         "PASSWORD",
-        f"((?:^|[^A-Za-z])(?:{_WEAK_WORD}(?: (?:de acceso|chiave|d'ordine|mea|mi|wifi))?(?: {_IS} |{_ASSIGN}))[\"'`]?)([^ \t\r\n\"'`<>,;{_SEP}]{{6,128}})()",
+        f"((?:^|[^A-Za-z])(?:{_WEAK_WORD}(?: (?:de acceso|chiave|d'ordine|mea|mi|wifi))?(?: {_IS} |{_ASSIGN}))[\"'`]?)([^ \t\r\n\"'`<>,;{_SEP}]{{6,}})()",
         hint=_WEAK_WORD,
         need=f"(?:{_SIGNS})[^\x04]*",
         keep=f"\x03(?:[a-z_]+[0-9]{{1,2}}\x04|{_STAND_IN}|{_CODE}|{_NO_PASSWORD}|[/~.$]|[^\x04]*://)",
@@ -482,19 +485,19 @@ RULES: tuple[Rule, ...] = (
         "PASSWORD",
         f"({_COMMAND}[^\r\n|;<{_SEP}]{{0,80}}? (?:-(?:p|P|pw|w|a)(?: [\"']?|[\"'])|/p:[\"']?|-U [\"']?[^ %<{_SEP}]{{1,40}}%)|sshpass -p|7z [^\r\n|;<{_SEP}]{{0,60}}?-p[\"']?|(?:mysql[a-z]*|mariadb)[^\r\n|;<{_SEP}]{{0,80}}? -p[\"']?|(?:curl|http)[^\r\n|;<{_SEP}]{{0,120}}? (?:-u|--user|-a)[ ]+[\"']?[^ \"'$<:{_SEP}]{{1,64}}:|lftp -u [^ ,<{_SEP}]{{1,64}},|WIFI:[^ \r\n<{_SEP}]{{1,80}};P:"
         f"| -(?:passin|passout|pass|storepass|keypass)[ =](?:pass:)?[\"']?|net user [^ <]{{1,40}} |net use [^\r\n|;<{_SEP}]{{0,80}}?/user:[^ <]{{1,40}} |htpasswd -[a-zA-Z]*b[a-zA-Z]* [^ <]{{1,60}} [^ <]{{1,40}} [\"']?|rabbitmqctl (?:add_user|change_password) [^ <]{{1,40}} [\"']?"
-        f"|masterauth [\"']?|redis-cli [^\r\n|;<{_SEP}]{{0,60}}?(?:AUTH|auth) |ConvertTo-SecureString (?:-String )?[\"'])([^ \t\r\n\"'<$*/{_SEP}-][^ \t\r\n\"'<{_SEP}]{{2,127}})()",
+        f"|masterauth [\"']?|redis-cli [^\r\n|;<{_SEP}]{{0,60}}?(?:AUTH|auth) |ConvertTo-SecureString (?:-String )?[\"'])([^ \t\r\n\"'<$*/{_SEP}-][^ \t\r\n\"'<{_SEP}]{{2,}})()",
         hint=f"{_COMMAND} |redis-cli|7z |mysql|mariadb|curl |http -a|lftp -u|WIFI:| -(?:pass(?:in|out)?|storepass|keypass)[ =]|net user? |htpasswd -|rabbitmqctl |masterauth |ConvertTo-S",
         keep=f"\x03(?:{_STAND_IN}|[0-9]{{1,5}}(?::[0-9]+)?\x04)",
     ),
     Rule(
         "PASSWORD",
-        f"(echo (?:-n )?[\"']?(?:[a-z][a-z0-9_.-]{{0,30}}:)?)([^ \t\r\n\"'<>$|{_SEP}][^ \t\r\n\"'<>|{_SEP}]{{3,128}})([\"']? ?[|] ?(?:sudo )?(?:chpasswd|passwd|-S|docker login|(?:[a-z]{{1,20}} )?-S))",
+        f"(echo (?:-n )?[\"']?(?:[a-z][a-z0-9_.-]{{0,30}}:)?)([^ \t\r\n\"'<>$|{_SEP}][^ \t\r\n\"'<>|{_SEP}]{{3,}})([\"']? ?[|] ?(?:sudo )?(?:chpasswd|passwd|-S|docker login|(?:[a-z]{{1,20}} )?-S))",
         hint="echo ",
         keep=f"\x03{_STAND_IN}",
     ),
     Rule(
         "PASSWORD",
-        f"({_PAIR}[\"'][^\"'\r\n{_SEP}]{{1,64}}[\"'], ?[\"'])([^\"'\r\n{_SEP}]{{4,128}})([\"'])",
+        f"({_PAIR}[\"'][^\"'\r\n{_SEP}]{{1,64}}[\"'], ?[\"'])([^\"'\r\n{_SEP}]{{4,}})([\"'])",
         hint=f"{_PAIR}[\"']",
         keep=f"\x03{_STAND_IN}",
     ),
@@ -546,7 +549,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "API_KEY",
-        f"({_SECRET_WORD}(?:>|[\"'] value=[\"']))([^<> \"'{_SEP}]{{8,200}})(</|[\"'])",
+        f"({_SECRET_WORD}(?:>|[\"'] value=[\"']))([^<> \"'{_SEP}]{{8,}})(</|[\"'])",
         hint=_any_case("(?:key|secret|token|credentials?|signature)") + "(?:>|[\"'] value=)",
         keep_before="(?:CREDENTIALS|API_KEY|TOKEN)>",  # of our own placeholders
         need=f"(?:{_MIXED})[^\x04]*",
