@@ -467,18 +467,12 @@ RULES: tuple[Rule, ...] = (
         need=f"(?:{_SIGNS})[^\x04]*",
         keep=f"\x03{_STAND_IN}",
     ),
-    Rule(  # words that mean other things too, and numbers to log in with
+    Rule(  # words that mean other things too
         "PASSWORD",
         f"((?:^|[^A-Za-z])(?:{_WEAK_WORD}(?: (?:de acceso|chiave|d'ordine|mea|mi|wifi))?(?: {_IS} |{_ASSIGN}))[\"'`]?)([^ \t\r\n\"'`<>,;{_SEP}]{{6,}})()",
         hint=_WEAK_WORD,
         need=f"(?:{_SIGNS})[^\x04]*",
         keep=f"\x03(?:[a-z_]+[0-9]{{1,2}}\x04|{_STAND_IN}|{_CODE}|{_NO_PASSWORD}|[/~.$]|[^\x04]*://)",
-    ),
-    Rule(
-        "PASSWORD",
-        "((?:^|[^A-Za-z])(?:PIN|[Pp]in)[\"']?(?: is |: ?|=)[\"']?)([0-9]{4,6})([0-9A-Za-z_.-]?)",
-        hint="(?:PIN|[Pp]in)[\"']?(?: is |[:=])",
-        alone=True,
     ),
     # Commands: a flag, a place among the words, a pipe; and pairs of a name and a password in code
     Rule(
