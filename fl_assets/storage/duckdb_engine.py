@@ -31,7 +31,7 @@ from fl_assets.domain.formats import Format, Refusal, detect
 from fl_assets.domain.redaction import redact, redact_id, redact_with_counts
 from fl_assets.domain.settings import FederatedLearningConfig
 from fl_assets.domain.signatures import blank_digits, call_totals_sql, signature_sql
-from fl_assets.domain.telemetry import content_sql, event_day, excerpt, parse_time, safe_redact
+from fl_assets.domain.telemetry import content_sql, event_day, excerpt, parse_time, read_events, safe_redact
 from fl_assets.storage.lake import SCHEMA_VERSION, Lake, LakeFile, Manifest, again_if_moved, remove_folder
 from fl_assets.storage.pii_names import load_name_masking
 from fl_assets.storage.staging import PARQUET, Stager, lines_of
@@ -451,6 +451,7 @@ class Ingestion:
         free, running = list(stagers), {}
         with ThreadPoolExecutor(len(stagers), thread_name_prefix="fl-stage") as pool:
             for batch in tables_of(self.batches()):
+                read = read_events(batch["line"])
                 if not free:
                     wait(running, return_when=FIRST_COMPLETED)
                 for future in [future for future in running if future.done()]:
@@ -459,7 +460,7 @@ class Ingestion:
                     free.append(stager)
                     yield staged
                 stager = free.pop()
-                running[pool.submit(stager.stage, batch)] = stager, batch
+                running[pool.submit(stager.stage, batch, read)] = stager, batch
             for future, (_, staged) in running.items():
                 future.result()
                 yield staged

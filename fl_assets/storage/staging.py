@@ -79,13 +79,14 @@ class Stager:
         self._again: list[pa.RecordBatch] = []
         self._refused: list[tuple[int, int, BadLine, bytes]] = []
 
-    def stage(self, batch: pa.Table) -> None:
+    def stage(self, batch: pa.Table, read: pa.Table) -> None:
         """Stage a batch; lines that the SQL has doubts about are read strictly, redacted one by one, and set aside to be staged again.
 
         Args:
             batch: (`file_no`, `line_no`, `line`), as `telemetry_files.line_batches` gives them.
+            read: what `read_events` makes of its lines: by another thread, since it holds Python's lock, and those that stage would wait for each other.
         """
-        events, suspect = self._read(batch)
+        events, suspect = self._read(batch, read)
         for file_no, line_no, raw in suspect:
             event = read_line(raw)
             if isinstance(event, BadLine):
@@ -101,7 +102,8 @@ class Stager:
     def finish(self) -> None:
         """Stage what was set aside: the lines of many batches together, since a statement takes a while however few there are."""
         if self._again:
-            events, suspect = self._read(pa.Table.from_batches(self._again, schema=BATCH_SCHEMA))
+            again = pa.Table.from_batches(self._again, schema=BATCH_SCHEMA)
+            events, suspect = self._read(again, read_events(again["line"]))
             self._refused += ((file_no, line_no, BadLine("wrong_type", "cannot be read without a doubt"), raw) for file_no, line_no, raw in suspect)
             self._store(events)
         excerpts = self.excerpts([raw for *_, raw in self._refused])
@@ -123,9 +125,9 @@ class Stager:
         """Redact one text, person names too where they are to be."""
         return self._mask_names(redact(text)) if self._mask_names else redact(text)
 
-    def _read(self, batch: pa.Table) -> tuple[pa.Table, list[tuple[int, int, bytes]]]:
+    def _read(self, batch: pa.Table, read: pa.Table) -> tuple[pa.Table, list[tuple[int, int, bytes]]]:
         """Return the events of a batch, redacted, and its lines that are suspect: (file_no, line_no, line)."""
-        events = read_events(batch["line"]).append_column("row_no", pa.array(np.arange(len(batch))))
+        events = read.append_column("row_no", pa.array(np.arange(len(batch))))
         for name in ("file_no", "line_no"):
             events = events.append_column(name, batch[name])
         for name in ("path", "node"):
