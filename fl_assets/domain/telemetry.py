@@ -1,10 +1,10 @@
-"""What an event is: the rules a line must keep, said twice, as SQL for bulk and as Python for the few lines that need a second look.
+"""What an event is: the rules a line must keep, said twice, for bulk and for the few lines that need a second look.
 
-What goes here: the shape of the telemetrist's events, the reasons for which a line is refused, the SQL that reads a batch of lines.
+What goes here: the shape of the telemetrist's events, the reasons for which a line is refused, how a batch of lines is read, and the SQL that looks through it.
 What does not: files (`storage/telemetry_files.py`), running SQL (`storage/duckdb_engine.py`), what is personal (`redaction.py`).
 
-The SQL is fast and lenient: it reads every line and marks those it would have to coerce (DuckDB reads "yes" as true, 1.7 as 2, NaN as a number) as suspect.
-`read_line` is slow and strict: it sees suspect lines only, and gives either a reason or the same event in a form that the SQL takes without a doubt.
+`read_events` and `events_sql` are fast: msgspec reads a line into declared types, strictly, and SQL marks as suspect what breaks a rule beyond types.
+`read_line` is slow: it sees suspect lines only, and gives either a reason or the same event in a form that the fast way takes.
 """
 
 import json
@@ -94,7 +94,7 @@ class _RuleError(Exception):
         self.bad = BadLine(reason, detail)
 
 
-# Slow and strict: one line ---------------------------------------------------------------------------------------------
+# Slow: one line ---------------------------------------------------------------------------------------------
 
 
 def read_line(line: bytes) -> bytes | BadLine | None:
@@ -322,7 +322,7 @@ def event_day(time: datetime | None, received: datetime, start: date) -> tuple[d
     return time.date(), False
 
 
-# Fast and lenient: a batch of lines --------------------------------------------------------------------------------------
+# Fast: a batch of lines -------------------------------------------------------------------------------------------------
 
 
 class _Payload(msgspec.Struct, forbid_unknown_fields=True, gc=False):
