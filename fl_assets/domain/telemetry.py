@@ -100,7 +100,8 @@ class _RuleError(Exception):
 def read_line(line: bytes) -> bytes | BadLine | None:
     """Read one line strictly.
 
-    Of keys that are there twice the last counts (as RFC 8259, section 4, says of most readers). Unknown fields move to `metadata`; a known one in the wrong place is left out. A leap second counts as the second after it.
+    Of keys that are there twice the last counts (as RFC 8259, section 4, says of most readers). Unknown fields move to `metadata`; a known one in the wrong place is
+    left out. A leap second counts as the second after it.
 
     Returns:
         The same event with every field in its declared type, as one line of JSON; or the rule that the line breaks; or None for a blank line.
@@ -325,7 +326,7 @@ def event_day(time: datetime | None, received: datetime, start: date) -> tuple[d
 # Fast: a batch of lines -------------------------------------------------------------------------------------------------
 
 
-class _Payload(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+class _Payload(msgspec.Struct, forbid_unknown_fields=True, gc=False):  # no garbage collection: they hold no cycles, and there are millions
     metadata: msgspec.Raw = msgspec.Raw(b"null")
     timestamp: str | None = None
 
@@ -359,6 +360,7 @@ class _Event(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 _DECODER = msgspec.json.Decoder(_Event)
 _NOTHING, _NO_TRACE, _NO_TALK = _Event(), _Trace(), _Talk()
 _CHUNK_LINES = 2048
+"""Lines that are Python objects at a time: about what the processor's cache holds."""
 _EVENT_TEXTS = ("event_id", "event_type", "timestamp")
 
 
@@ -379,7 +381,7 @@ def read_events(lines: pa.ChunkedArray) -> pa.Table:
 
     Returns:
         A row a line, in order: event_id, event_type, timestamp, has_trace, has_talk, payload_time, the texts of both payloads, duration_ms (float64), success, metadata (JSON as it
-        was written, '{}' for null) and has_control, which says that a text may hold a control character. Of a line that `read_line` refuses event_id is null.
+        was written, '{}' for null) and has_control, which says that a text holds NUL or a separator of redaction. Of a line that `read_line` refuses event_id is null.
     """
     return pa.Table.from_batches(
         [_events_of(chunk.slice(start, _CHUNK_LINES)) for chunk in lines.chunks for start in range(0, len(chunk), _CHUNK_LINES)]

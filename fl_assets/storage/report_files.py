@@ -149,8 +149,8 @@ def delta(one: Headline) -> dict[str, str] | None:
         return None
     change = one.value - one.before
     before, now = (share(each) if one.unit == "share" else f"{each:,.0f}" for each in (one.before, one.value))
-    is_same = f"{one.before:.1%}" == f"{one.value:.1%}" or abs(change) < 0.0005 if one.unit == "share" else abs(change) < 0.5
-    if is_same:
+    is_same_percent = one.unit == "share" and f"{one.before:.1%}" == f"{one.value:.1%}"
+    if is_same_percent or abs(change) < (0.0005 if one.unit == "share" else 0.5):
         return {"text": "as the day before", "mood": "neutral"}
     mood = "neutral" if one.more_is == "neutral" else "good" if (change > 0) == (one.more_is == "good") else "bad"
     arrow = "▲ up" if change > 0 else "▼ down"
