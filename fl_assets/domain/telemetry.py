@@ -557,20 +557,21 @@ def events_sql(events: str, start: date) -> str:
 
 
 def rule_sets_sql(items: str) -> str:
-    """Return a SELECT of `items`, a relation of (`item_no`, `item`), with the `rule_set` that each needs, without those that need none."""
+    """Return a SELECT of (`item_no`, `rule_set`) of `items`, a relation of (`item_no`, `item`), row by row: which of RULE_SETS each needs, 0 for none."""
     numbers, tags = _of(_NUMBERS), [rule.hint for rule in RULES if rule not in RULE_SETS[5]]
     rare = [rule.hint for rule in RULE_SETS[5] if rule not in (*RULE_SETS[4], *_of((), H_SECRET_WORD))]
     secret = f"""case when {_matches("item", [*tags, *rare, H_SECRET_WORD])} then case when {_matches("item", tags)} then 6
         when {_matches("item", rare)} then 5 when {_has("item", _of((), H_SECRET_WORD))} then 5 else 0 end else 0 end"""
     has = {"key": _has("item", _of((), H_KEYS)), "number": _has("item", numbers), "common": _matches("item", (rule.hint for rule in RULE_SETS[1]))}
-    return f"""select item_no, item, case when secret > 0 then secret when has_key and has_number then 4 when has_key then 3 when has_number then 2 else 1 end as rule_set
-        from (select *, {secret} as secret, {", ".join(f"{test} as has_{name}" for name, test in has.items())}
-            from {items} where not regexp_full_match(item, '{_SAFE_ITEM}'))
-        where secret > 0 or has_key or has_number or has_common"""  # noqa: S608 - our own names
+    columns = {"secret": secret, **{f"has_{name}": test for name, test in has.items()}}
+    looked = ", ".join(f"case when not is_safe then {test} end as {name}" for name, test in columns.items())
+    return f"""select item_no, case when is_safe then 0 when secret > 0 then secret when has_key and has_number then 4 when has_key then 3 when has_number then 2
+            when has_common then 1 else 0 end as rule_set
+        from (select *, {looked} from (select *, coalesce(regexp_full_match(item, '{_SAFE_ITEM}'), true) as is_safe from {items}))"""  # noqa: S608 - our own names
 
 
 def redacted_sql(items: str, rule_set: int) -> str:
-    """Return a SELECT of (`item_no`, `item`, `masked`) of those items in which something was masked, redacted.
+    """Return a SELECT of (`item_no`, `item`, `masked`), row by row: items redacted, and null where nothing was masked.
 
     `masked` names what was masked, once a value, and with a minus what the raw text named already; each name ends in a blank.
 
@@ -580,8 +581,9 @@ def redacted_sql(items: str, rule_set: int) -> str:
     """
     names = "regexp_extract_all({}, '<([A-Z_0-9]+)>', 1)"
     counts = f"list_concat({names.format('item')}, list_transform({names.format('raw')}, lambda name: '-' || name))"
-    return f"""select item_no, item, array_to_string({counts}, ' ') || ' ' as masked
-        from ({redact_select(f"(select item_no, item, item as raw from {items})", ["item"], rules=RULE_SETS[rule_set])}) where item is distinct from raw"""  # noqa: S608 - constants and names of our own only
+    return f"""select item_no, case when item is distinct from raw then coalesce(item, '{UNREDACTABLE}') end as item,
+            case when item is distinct from raw then array_to_string({counts}, ' ') || ' ' end as masked
+        from ({redact_select(f"(select item_no, item, item as raw from {items})", ["item"], rules=RULE_SETS[rule_set])})"""  # noqa: S608 - constants and names of our own only
 
 
 def staged_sql(events: str) -> str:

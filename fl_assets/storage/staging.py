@@ -7,9 +7,10 @@ Raw text stays in Arrow memory until it is redacted: what DuckDB keeps may spill
 """
 
 import os
-from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterator
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,8 @@ PARQUET = "(format parquet, compression zstd, compression_level 1)"
 """How every file of the lake is written, as options of COPY."""
 _CHUNK_ROWS = 8192
 """Rows of an Arrow chunk: what one thread of DuckDB takes at a time."""
+_VECTOR_ROWS = 2048
+"""Rows that DuckDB works on at a time."""
 _SET_ASIDE_BYTES = 1024 * 1024
 """Of lines in doubt that wait for those of later batches: raw lines are held in memory alone, and not many."""
 _FILTERED_SHARE = 8
@@ -55,6 +58,52 @@ class _Given:
 
     def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
         return self.table.__arrow_c_stream__(requested_schema)
+
+
+class _Waiting:
+    """Texts on their way into a statement that never ends: DuckDB pulls, and gets empty rows where there are no others. Knows no connection, since that one knows it."""
+
+    SCHEMA = pa.schema([("item_no", pa.int64()), ("item", pa.string())])
+    _EMPTY = pa.record_batch([pa.nulls(_VECTOR_ROWS, pa.int64()), pa.nulls(_VECTOR_ROWS, pa.string())], schema=SCHEMA)
+
+    def __init__(self) -> None:
+        self.batches: deque[pa.RecordBatch] = deque()
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        return pa.RecordBatchReader.from_batches(self.SCHEMA, self._next()).__arrow_c_stream__(requested_schema)
+
+    def _next(self) -> Iterator[pa.RecordBatch]:
+        while True:
+            yield self.batches.popleft() if self.batches else self._EMPTY
+
+
+class _Stream:
+    """A SELECT over texts that goes on from batch to batch, so that its patterns are compiled once, which takes as long as thousands of texts, and RE2 keeps its automata."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, statement: Callable[[str], str]) -> None:
+        self._waiting = _Waiting()
+        self._connection = connection.cursor()
+        self._connection.execute("set streaming_buffer_size = '1KB'")  # or it would pull empty rows until there are ten megabytes of them
+        self._connection.register("fl_items", self._waiting)
+        self._results = self._connection.sql(statement("fl_items")).to_arrow_reader(_VECTOR_ROWS)
+
+    def run(self, items: pa.StringArray) -> pa.Table:
+        """Return what the statement gives for each of the texts, in order; its first column is `item_no`, the place of the text."""
+        batch = pa.record_batch([pa.array(np.arange(len(items))), items], schema=self._waiting.SCHEMA)
+        self._waiting.batches.extend(batch.slice(start, _VECTOR_ROWS) for start in range(0, len(batch), _VECTOR_ROWS))
+        found: list[pa.RecordBatch] = []
+        left = len(items)
+        while left:
+            result = self._results.read_next_batch()
+            if result["item_no"].null_count:
+                result = result.filter(result["item_no"].is_valid())
+            found.append(result)
+            left -= len(result)
+        table = pa.Table.from_batches(found, schema=self._results.schema)
+        if not np.array_equal(table["item_no"].to_numpy(), batch["item_no"].to_numpy()):
+            message = f"{len(items)} texts became {len(table)}, or in another order: some were lost"
+            raise RuntimeError(message)
+        return table
 
 
 class Stager:
@@ -76,6 +125,8 @@ class Stager:
         self._sources = connection.sql("select path, node, received from fl_sources order by file_no").to_arrow_table().combine_chunks()
         self._start, self._secret, self._mask_names = start, secret, mask_names
         self._given: dict[str, _Given] = {}
+        self._patterns = duckdb.connect(config={"threads": 1})
+        self._streams: dict[int, _Stream] = {}
         self._again: list[pa.RecordBatch] = []
         self._refused: list[tuple[int, int, BadLine, bytes]] = []
 
@@ -245,19 +296,24 @@ class Stager:
 
     def _redacted_items(self, items: pa.StringArray) -> tuple[np.ndarray, pa.Array, pa.Array]:
         """Return, of distinct texts, the place of each in the redacted ones, or -1; those; and what was masked in them."""
-        hinted = self._run("fl_hint", pa.table({"item_no": pa.array(np.arange(len(items))), "item": items}), rule_sets_sql)
-        found = []
+        rule_sets = self._stream(0, rule_sets_sql).run(items)["rule_set"].to_numpy()
+        places, found, start = np.full(len(items), -1), [], 0
         for rule_set in sorted(RULE_SETS):
-            chosen = hinted.filter(pc.equal(hinted["rule_set"], rule_set)).select(["item_no", "item"])
+            (chosen,) = np.nonzero(rule_sets == rule_set)
             if len(chosen):
-                found.append(self._run(f"fl_redact_{rule_set}", chosen, lambda given, rule_set=rule_set: redacted_sql(given, rule_set)))
-        places = np.full(len(items), -1)
-        redacted, masked = pa.array([], pa.string()), pa.array([], pa.string())
-        if found:
-            table = pa.concat_tables(found)
-            places[table["item_no"].to_numpy()] = np.arange(len(table))
-            redacted, masked = table["item"].combine_chunks(), table["masked"].combine_chunks()
+                table = self._stream(rule_set, partial(redacted_sql, rule_set=rule_set)).run(items.take(pa.array(chosen)))
+                changed = table["item"].is_valid().to_numpy()
+                found.append(table.filter(pa.array(changed)))
+                places[chosen[changed]] = np.arange(start, start := start + len(found[-1]))
+        redacted, masked = (
+            pa.concat_arrays([pa.array([], pa.string()), *(chunk for table in found for chunk in table[name].chunks)]) for name in ("item", "masked")
+        )
         return self._nameless(items, places, redacted, masked) if self._mask_names else (places, redacted, masked)
+
+    def _stream(self, number: int, statement: Callable[[str], str]) -> _Stream:
+        if number not in self._streams:
+            self._streams[number] = _Stream(self._patterns, statement)
+        return self._streams[number]
 
     def _nameless(self, items: pa.StringArray, places: np.ndarray, redacted: pa.Array, masked: pa.Array) -> tuple[np.ndarray, pa.Array, pa.Array]:
         """Mask person names too, in all texts but ids and keys: text by text, since a model reads them."""
