@@ -11,7 +11,14 @@ from fl_assets.domain.redaction import redact
 from fl_assets.storage.lake import Lake
 from fl_assets.storage.staging import Stager
 
-_FORMS = ("mail bob{}@example.org", "{} from 10.2.3.4", "password: Hunter{}x!", "{} called +49 170 123 4567", "nothing in line {}", "key sk-proj-a{}bcdefghijklmnopqrstuvwx")
+_FORMS = (
+    "mail bob{}@example.org",
+    "{} from 10.2.3.4",
+    "password: Hunter{}x!",
+    "{} called +49 170 123 4567",
+    "nothing in line {}",
+    "key sk-proj-a{}bcdefghijklmnopqrstuvwx",
+)
 
 
 @pytest.fixture(scope="module")
