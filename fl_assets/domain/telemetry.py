@@ -487,9 +487,8 @@ RULE_SETS: dict[int, tuple[Rule, ...]] = {
     1: _of(_COMMON),
     2: _of((*_COMMON, *_NUMBERS)),
     3: _of(_COMMON, H_KEYS),
-    4: _of((*_COMMON, *_NUMBERS), H_KEYS),
-    5: tuple(rule for rule in RULES if not rule.hint.startswith("</")),
-    6: RULES,
+    4: tuple(rule for rule in RULES if not rule.hint.startswith("</")),
+    5: RULES,
 }
 """Which rules a text needs, by what was found in it: most need few, and each rule costs time even where it has nothing to do."""
 
@@ -558,10 +557,10 @@ def events_sql(events: str, start: date) -> str:
 
 def rule_sets_sql(items: str) -> str:
     """Return a SELECT of (`item_no`, `rule_set`) of `items`, a relation of (`item_no`, `item`), row by row: which of RULE_SETS each needs, 0 for none."""
-    numbers, tags = _of(_NUMBERS), [rule.hint for rule in RULES if rule not in RULE_SETS[5]]
-    rare = [rule.hint for rule in RULE_SETS[5] if rule not in (*RULE_SETS[4], *_of((), H_SECRET_WORD))]
-    secret = f"""case when {_matches("item", [*tags, *rare, H_SECRET_WORD])} then case when {_matches("item", tags)} then 6
-        when {_matches("item", rare)} then 5 when {_has("item", _of((), H_SECRET_WORD))} then 5 else 0 end else 0 end"""
+    numbers, tags = _of(_NUMBERS), [rule.hint for rule in RULES if rule not in RULE_SETS[4]]
+    rare = [rule.hint for rule in RULE_SETS[4] if rule not in (*RULE_SETS[2], *RULE_SETS[3], *_of((), H_SECRET_WORD))]
+    secret = f"""case when {_matches("item", [*tags, *rare, H_SECRET_WORD])} then case when {_matches("item", tags)} then 5
+        when {_matches("item", rare)} then 4 when {_has("item", _of((), H_SECRET_WORD))} then 4 else 0 end else 0 end"""
     has = {"key": _has("item", _of((), H_KEYS)), "number": _has("item", numbers), "common": _matches("item", (rule.hint for rule in RULE_SETS[1]))}
     columns = {"secret": secret, **{f"has_{name}": test for name, test in has.items()}}
     looked = ", ".join(f"case when not is_safe then {test} end as {name}" for name, test in columns.items())

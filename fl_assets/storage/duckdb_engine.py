@@ -12,7 +12,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -34,7 +34,7 @@ from fl_assets.domain.signatures import blank_digits, call_totals_sql, signature
 from fl_assets.domain.telemetry import content_sql, event_day, excerpt, parse_time, read_events, safe_redact
 from fl_assets.storage.lake import SCHEMA_VERSION, Lake, LakeFile, Manifest, again_if_moved, remove_folder
 from fl_assets.storage.pii_names import load_name_masking
-from fl_assets.storage.staging import PARQUET, Stager, lines_of
+from fl_assets.storage.staging import COMMON_SETS, PARQUET, Stager, lines_of
 from fl_assets.storage.tables import CONVERSATION_LOGS, ERROR_RECORDS, LAKE_TABLES, QUARANTINED_EVENTS, RAW_TRACES, TABLES, Table
 from fl_assets.storage.telemetry_files import (
     BATCH_SCHEMA,
@@ -448,22 +448,23 @@ class Ingestion:
             Stager(self.connection.cursor(), self.lake, start=self.settings.start_date, secret=self.secret, mask_names=self.mask_names)
             for _ in range(1 if self.mask_names else self.engine.stagers)
         ]
-        free, running = list(stagers), {}
+        is_much = sum(weight_of(reading.source) for reading in self.readings) > BATCH_BYTES
         with ThreadPoolExecutor(len(stagers), thread_name_prefix="fl-stage") as pool:
+            running: dict[Future[None], tuple[Stager, pa.Table | None]] = {
+                pool.submit(stager.prepare, COMMON_SETS if is_much else ()): (stager, None) for stager in stagers
+            }
             for batch in tables_of(self.batches()):
                 read = read_events(batch["line"])
-                if not free:
-                    wait(running, return_when=FIRST_COMPLETED)
-                for future in [future for future in running if future.done()]:
-                    stager, staged = running.pop(future)
-                    future.result()
-                    free.append(stager)
-                    yield staged
-                stager = free.pop()
+                done = next(as_completed(running))
+                stager, staged = running.pop(done)
+                done.result()
                 running[pool.submit(stager.stage, batch, read)] = stager, batch
+                if staged is not None:
+                    yield staged
             for future, (_, staged) in running.items():
                 future.result()
-                yield staged
+                if staged is not None:
+                    yield staged
         for stager in stagers:
             stager.finish()
             self.bad += stager.bad

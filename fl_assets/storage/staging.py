@@ -8,7 +8,7 @@ Raw text stays in Arrow memory until it is redacted: what DuckDB keeps may spill
 
 import os
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -45,6 +45,8 @@ _CHUNK_ROWS = 8192
 """Rows of an Arrow chunk: what one thread of DuckDB takes at a time."""
 _VECTOR_ROWS = 2048
 """Rows that DuckDB works on at a time."""
+COMMON_SETS = (0, 1, 2, 3)
+"""Of RULE_SETS, with 0 for the search for hints: what most batches need."""
 _SET_ASIDE_BYTES = 1024 * 1024
 """Of lines in doubt that wait for those of later batches: raw lines are held in memory alone, and not many."""
 _FILTERED_SHARE = 8
@@ -84,6 +86,7 @@ class _Stream:
         self._waiting = _Waiting()
         self._connection = connection.cursor()
         self._connection.execute("set streaming_buffer_size = '1KB'")  # or it would pull empty rows until there are ten megabytes of them
+        self._connection.execute("pragma disable_optimizer")  # nothing there to gain, and planning takes longer with it
         self._connection.register("fl_items", self._waiting)
         self._results = self._connection.sql(statement("fl_items")).to_arrow_reader(_VECTOR_ROWS)
 
@@ -129,6 +132,11 @@ class Stager:
         self._streams: dict[int, _Stream] = {}
         self._again: list[pa.RecordBatch] = []
         self._refused: list[tuple[int, int, BadLine, bytes]] = []
+
+    def prepare(self, rule_sets: Sequence[int]) -> None:
+        """Plan rule sets ahead, which takes half a second for COMMON_SETS: while the first batch is read."""
+        for rule_set in rule_sets:
+            self._stream(rule_set)
 
     def stage(self, batch: pa.Table, read: pa.Table) -> None:
         """Stage a batch; lines that the SQL has doubts about are read strictly, redacted one by one, and set aside to be staged again.
@@ -296,12 +304,12 @@ class Stager:
 
     def _redacted_items(self, items: pa.StringArray) -> tuple[np.ndarray, pa.Array, pa.Array]:
         """Return, of distinct texts, the place of each in the redacted ones, or -1; those; and what was masked in them."""
-        rule_sets = self._stream(0, rule_sets_sql).run(items)["rule_set"].to_numpy()
+        rule_sets = self._stream(0).run(items)["rule_set"].to_numpy()
         places, found, start = np.full(len(items), -1), [], 0
         for rule_set in sorted(RULE_SETS):
             (chosen,) = np.nonzero(rule_sets == rule_set)
             if len(chosen):
-                table = self._stream(rule_set, partial(redacted_sql, rule_set=rule_set)).run(items.take(pa.array(chosen)))
+                table = self._stream(rule_set).run(items.take(pa.array(chosen)))
                 changed = table["item"].is_valid().to_numpy()
                 found.append(table.filter(pa.array(changed)))
                 places[chosen[changed]] = np.arange(start, start := start + len(found[-1]))
@@ -310,10 +318,11 @@ class Stager:
         )
         return self._nameless(items, places, redacted, masked) if self._mask_names else (places, redacted, masked)
 
-    def _stream(self, number: int, statement: Callable[[str], str]) -> _Stream:
-        if number not in self._streams:
-            self._streams[number] = _Stream(self._patterns, statement)
-        return self._streams[number]
+    def _stream(self, rule_set: int) -> _Stream:
+        """Return the statement that masks by one of RULE_SETS, or, for 0, the one that says which of them a text needs."""
+        if rule_set not in self._streams:
+            self._streams[rule_set] = _Stream(self._patterns, partial(redacted_sql, rule_set=rule_set) if rule_set else rule_sets_sql)
+        return self._streams[rule_set]
 
     def _nameless(self, items: pa.StringArray, places: np.ndarray, redacted: pa.Array, masked: pa.Array) -> tuple[np.ndarray, pa.Array, pa.Array]:
         """Mask person names too, in all texts but ids and keys: text by text, since a model reads them."""
