@@ -527,14 +527,14 @@ def events_sql(events: str, start: date) -> str:
     in_time = "(payload_time is null or (payload_time >= '1' and payload_time < '3' and payload_time[11] in ('T', ' ', 't')))"
     return f"""
     with fl_typed as (
-        select * exclude (payload_time), coalesce(timestamp, payload_time) as time_text, case when timestamp is not null then payload_time end as payload_time,
+        select * exclude (payload_time), coalesce(timestamp, payload_time) as time_text, case when timestamp is not null then nullif(payload_time, timestamp) end as payload_time,
             case when metadata <> '{{}}' then json_extract_string(metadata, ['$.node_id', '$.trace_id', '$.caused_by']) end as found
         from {events}),
     fl_events as (
         select * replace (coalesce(trace_id, case when has_talk then found[2] end) as trace_id, coalesce(caused_by, found[3]) as caused_by),
             coalesce(nullif(found[1], ''), node, 'unknown') as node_id, metadata = '{{}}' or regexp_full_match(metadata, '{_SAFE_METADATA}') as is_safe_metadata,
             case when strlen(time_text) < 19 or time_text < '1' or time_text >= '3' or time_text[11] not in ('T', ' ', 't') then null
-                 when right(time_text, 1) = 'Z' then try_cast(time_text as timestamp)
+                 when suffix(time_text, 'Z') then try_cast(time_text as timestamp)
                  else make_timestamp(epoch_us(try_cast(time_text as timestamptz))) end as event_time
         from fl_typed),
     fl_names as (
@@ -544,7 +544,7 @@ def events_sql(events: str, start: date) -> str:
     select row_no, has_clock_skew, coalesce(event_time, received) as timestamp, node_id, trace_id, caused_by,
         coalesce(
             event_id = '' or has_trace = has_talk or event_type <> case when has_trace then 'ExecutionTrace' else 'ConversationLog' end
-            or has_control or metadata[1] <> '{{' or (event_time is null and time_text is not null) or not {in_time}
+            or has_control or not starts_with(metadata, '{{') or (event_time is null and time_text is not null) or not {in_time}
             or case when strlen(metadata) > {_LONG_LINE} then length(regexp_replace(metadata, '[^\\[{{:]+', '', 'g')) > {_MANY_MARKS} else false end
             or (has_trace and (service = '' or method = '' or coalesce(duration_ms < 0 or duration_ms >= 1e300, false)))
             or case when keys is null then false else list_unique(keys) < len(keys) end, true)
