@@ -146,6 +146,7 @@ _INNER_KEYS = {
     "[MNO][0-9A-Za-z_-]{23,25}[.][0-9A-Za-z_-]{6}[.][0-9A-Za-z_-]{27,}": "[.][0-9A-Za-z_-]{6}[.][0-9A-Za-z_-]{8}",  # Discord
     "[0-9A-Za-z_~.]{3}[0-9]Q~[0-9A-Za-z_~.-]{31,}": "[0-9]Q~",  # Azure AD
     "pat[0-9A-Za-z]{14}[.][0-9a-f]{64}": "[0-9A-Za-z][.][0-9a-f]{16}",  # Airtable
+    "[0-9]/[0-9]+:[0-9a-f]{32}": "[0-9]/[0-9]+:[0-9a-f]{8}",  # Asana
     "[0-9A-Za-z_-]{11}:APA91b[0-9A-Za-z_-]{20,}": ":APA91b",  # Firebase
     "[0-9a-f]+xx[0-9a-f]+NRAL": "[0-9a-f]NRAL",  # New Relic
     "[0-9A-Za-z]{14}[.]atlasv1[.][0-9A-Za-z_=-]{20,}": "[.]atlasv1[.]",
@@ -174,7 +175,7 @@ _PASSWORD_WORD = _any_case(
 _SHORT_PASSWORD_WORD = f"(?:(?:^|[^A-Za-z]){_any_case('(?:user|db|root|admin|bind|smtp|wpa)?(?:pass|pw|psw|psk)')}|[a-z]Pass)"
 _ANY_PASSWORD_WORD = f"(?:{_PASSWORD_WORD}|{_SHORT_PASSWORD_WORD})"
 _SECRET_WORD = _any_case(
-    "(?:secret|api[_ -]?key|access[_-]?key|secret[_-]?key|private[_-]?key|account[_-]?key|shared[_-]?access[_-]?key|subscription[_-]?key|auth[_-]?key|master[_-]?key"
+    "(?:secret|api[._ -]?key|access[_-]?key|secret[_-]?key|private[_-]?key|account[_-]?key|shared[_-]?access[_-]?key|subscription[_-]?key|auth[_-]?key|master[_-]?key"
     "|signing[_-]?key|encryption[_-]?key|license[_-]?key|app[_-]?key|secret[_-]?key[_-]?base|credentials?|signature"
     "|api[- ]?schlüssel|clave de api|chave de api|clé (?:d')?api|ключ api|api[- ]ключ|api ?密钥|api ?金鑰|api ?キー|مفتاح api|token)"
 ).replace("|[Tt]", "|(?:^|[^A-Za-z])[Ss][Ii][Gg]|[Tt]")
@@ -184,11 +185,11 @@ _WORD_VALUES = _any_case(
     "|rejected|accepted|too|please|blank|enabled|disabled|ok|unknown|set|provided)"
 )
 _STAND_IN = (
-    "(?:=|(?:[a-z]{1,6}[_-])?[Yy][Oo][Uu][Rr][_-][A-Za-z_-]*\x04|\\[\\]|<[0-9A-Za-z_ .-]+>|[$](?:[{(]|[A-Za-z_]+(?:\x04|\\[|->))|[*]{2}|\\[[A-Za-z_ -]+\\]|[\\[{(]+(?:\x04|[\\\\\"'])|\\{{1,2}[A-Za-z_. ]+\\}{1,2}|\\{\\{ |\\([A-Za-z ]+(?:\\)|\x04)|%[(s]|%[A-Z_]+%|[:!][a-z_]+\x04"
-    f"|[?]\x04|[xX•●]{{3,}}\x04|[#*_.:…-]+\x04|{_WORD_VALUES}[^{_W}-])"
+    "(?:=|(?:[a-z]{1,6}[_-])?[Yy][Oo][Uu][Rr][_-][A-Za-z_-]*\x04|\\[\\]|<[0-9A-Za-z_ .-]+>|[$](?:[{(]|[0-9]\x04|[A-Za-z_]+(?:\x04|\\[|->))|[*]{2}|\\[[A-Za-z_ -]+\\]|[\\[{(]+(?:\x04|[\\\\\"'])|\\{{1,2}[A-Za-z_. ]+\\}{1,2}|\\{\\{ |\\([A-Za-z ]+(?:\\)|\x04)|%[(s]|%[A-Z_]+%|[:!][a-z_]+\x04"
+    f"|[?]\x04|(?:[A-Za-z]{{1,6}}[_-])?[xX•●]{{3,}}\x04|[#*_.:…-]+\x04|{_WORD_VALUES}[^{_W}-])"
 )
 """What stands for a value: a placeholder, or a word such as `None` or `required`."""
-_CODE = "(?:(?:[A-Za-z_]+[.])+[A-Za-z_]+(?:\x04|[(])|(?:[A-Za-z_.]|::)+[(\\[]|[A-Za-z_.]*(?:[Pp]assword|[Pp]asswd|[Tt]oken|[Ss]ecret|[Kk]ey)[,):]*\x04)"
+_CODE = "(?:(?:[A-Za-z_]+[.])+[A-Za-z_]+(?:\x04|[(])|(?:[A-Za-z_.]|::)+[(\\[]|[A-Za-z_.]*(?:[Pp]assword|[Pp]asswd|[Tt]oken|[Ss]ecret|[Kk]ey)[,):}]*\x04)"
 """A name or a call in source code, as it stands unquoted."""
 _PROSE = f"[ ]{_any_case('(?:must|is|are|was|cannot|should|too|not|at least|has|have|does|required|invalid|incorrect|needs|may|field)')}[ ,.!\x04]"
 _MIXED = "[^0-9\x04]*[0-9][^A-Za-z\x04]*[A-Za-z]|[^A-Za-z\x04]*[A-Za-z][^0-9\x04]*[0-9]"
@@ -198,6 +199,7 @@ _SIGNS = "[^0-9\x04]*[0-9][^A-Za-z!@#$%^&*\x04]*[A-Za-z!@#$%^&*]|[^A-Za-z!@#$%^&
 
 _IS = (
     "(?:is|was|to|(?:for|of) [0-9A-Za-z_.@-]{1,40} (?:is|was)|set to|changed to|is now|of|(?:will|would|should|must) be|has been (?:set|changed|reset) to|lautet|ist|est|es|era|é|è|to|je|jest|är|er|on|este|είναι|là|của tôi là"
+    "|(?:del|della|dello|do|da|de|du|des|der|für|van|voor|till|til|para|pour|per|dla|on) (?:(?:la|le|el|il|lo|o|den|das|dem|der|die|het|de|the) )?[^ \t\r\n]{1,40} (?:is|was|è|é|es|est|ist|lautet|är|er|to|jest)"
     "|saya|adalah|ми е|—|–|->|→)"
 )
 """What stands between a word and its value in prose, in some twenty languages."""
@@ -218,7 +220,7 @@ _COMMAND = "(?:docker login|unzip|zip|sqlcmd|bcp|isql|cqlsh|psexec|evil-winrm|xf
 _PAIR = "(?:[Aa]uth|[Cc]redentials?|[Ll]ogin|entication)=?[(]"
 
 _KEY_OF = _any_case(
-    "(?:public|primary|foreign|cache|partition|sort|idempotency|object|s3|redis|dedup|routing|hash|lookup|row|map|dict|index|group|shard|composite|unique|unexpected|range|event|trace|bucket|storage path|page|next|continuation"
+    "(?:public|primary|foreign|cache|partition|sort|idempotency|object|s3|redis|dedup|routing|hash|websocket|rsa|dsa|ecdsa|eddsa|lookup|row|map|dict|index|group|shard|composite|unique|unexpected|range|event|trace|bucket|storage path|page|next|continuation"
     "|pad|eos|bos|stop|mask|start|end|first|last|order|join|session key|natural|surrogate|document|translation|config|host|mon|tur|don|hoc|fingerprint|monkey|image|file|blob|tag|lock|state|artifact|memo|correlation|record|node|kafka|etcd|from)"
 )
 """What has keys that are no secrets."""
@@ -260,12 +262,14 @@ _PHONE_WORD = (
 )
 """A word for a telephone and what may stand between it and the number; after a short word no small letter does: `Bestellung` is no telephone."""
 _CALL_WORD = _any_case(
-    "(?:call|dial|text|contact|ring|reach|cell|callback|(?:my|your|his|her|their|our|this|contact|emergency|direct|office|home|work|cell|best) (?:number|line|no[.]))"
+    "(?:call|dial|text|contact|ring|reach|cell|callback|(?:my|your|his|her|their|our|this|contact|emergency|direct|office|home|work|cell|best) (?:number|line|no[.])"
+    "|bel|ring|rückruf|anruf|ruf|rufen sie|llam(?:a|e|ar|en)|appel(?:le|ez|er)|chiam(?:a|i|ate|are)|ligue|zadzwoń|dzwoń|zavolejte|позвони(?:те)?|звоните)"
 )
 _CALL_GAP = (
     "(?:[ ](?:"
     + _any_case(
         "me|us|him|her|them|back|now|at|on|to|the|this|number|is|today|via|my|our|your|office|desk|home|cell|mobile|line|directly|was|or|please|for help"
+        "|mij|ons|op|mig|oss|på|mich|uns|an|bitte|unter|al|a|au|nous|moi|il|o|para|pro|по|на|мне|нам|numero|número|numéro|numer|nummer|номер|номеру|телефону|aan|naar"
     )
     + ")){0,4}[:,]?[ ]"
 )
@@ -317,7 +321,7 @@ _H_DIGITS = "|".join(
         f"{_H_EDGE}[0-9]{{3}}[{_DASH} ][0-9]{{2}}[{_DASH} ][0-9]{{4}}|{_SSN_WORD}[^0-9\r\n\x1f]{{0,16}}[0-9]{{3}}",
         f"(?:[+]|%2[Bb])[1-9](?:{_GAP}[0-9]){{6}}|{_H_EDGE}(?:00|011[ -])[1-9](?:{_GAP}[0-9]){{6}}",  # telephones abroad, then in America, then elsewhere
         f"{_H_EDGE}[0-9]{{3}}[)]?[ .{_DASH}/]{{0,2}}[0-9]{{3}}[ .{_DASH}][0-9]{{4}}|{_H_EDGE}(?:[(]?0[1-9](?:{_GAP}[0-9]){{7}}|[(][1-9][0-9][)] ?[0-9]{{4}})",
-        f"{_PHONE_WORD}[(]?[0-9]|{_CALL_WORD}{_CALL_GAP}[(]?[0-9]{{2}}",
+        f"{_PHONE_WORD}[(]?[0-9]|{_CALL_WORD}{_CALL_GAP}[(]?[0-9][0-9 ]",
     )
 )
 _H_DOTS = "[0-9][.][0-9]{1,3}[.][0-9]{1,3}[.][0-9]"
@@ -349,7 +353,7 @@ RULES: tuple[Rule, ...] = (
         f"({_MASKED}|^|{_ESCAPED}|[^0-9A-Za-z_-])({_ANY_KEYS})()",
         hint=H_KEYS,
         need="(?:[^0-9\x04]*[0-9]|[^\x04]*[a-z][A-Z]|A[A-Z]{3}[0-9A-Z]{16})[^\x04]*",
-        keep=f"\x03(?:{_SHORT_KEYS}|[a-z0-9]{{1,8}}(?:[_-](?:[a-z]{{1,12}}|v?[0-9]{{1,19}})){{2,}}|API-[0-9]+)\x04|[xX*]{{6}}|[.]{{3}}|[Yy][Oo][Uu][Rr][_-]",
+        keep=f"\x03(?:{_SHORT_KEYS}|[a-z0-9]{{1,8}}(?:[_-](?:[a-z]{{1,12}}|v?[0-9]{{1,19}})){{2,}}(?:=[!-~]*)?|API-[0-9]+)\x04|[xX*]{{6}}|[.]{{3}}|[Yy][Oo][Uu][Rr][_-]",
         keep_before="<[A-Z]",
     ),
     Rule(
@@ -369,7 +373,7 @@ RULES: tuple[Rule, ...] = (
         f"({_any_case('bearer')}(?:[ \t\\\\]|%20|[+]){{1,3}})([0-9A-Za-z._~+/=-]{{8,}})()",
         hint=_any_case("bearer"),
         need=f"(?:{_MIXED}|[0-9A-Za-z]{{24}}|[^\x04]*[a-z][A-Z])[^\x04]*",
-        keep=f"\x03{_STAND_IN}",
+        keep=f"\x03(?:{_STAND_IN}|[A-Za-z_]{{1,20}}=[^=\x04])",
     ),
     Rule(
         "BASIC_AUTH",
@@ -389,7 +393,7 @@ RULES: tuple[Rule, ...] = (
         "([0-9A-Za-z._~+/=:-]{8,})()",
         hint=_any_case("authorization"),
         need=f"(?:{_MIXED}|[0-9A-Za-z]{{24}})[^\x04]*",
-        keep=f"\x03{_STAND_IN}",
+        keep=f"\x03(?:{_STAND_IN}|AWS4-HMAC-SHA256\x04)",
     ),
     # Passwords: a value in a map, in quotes, in quotes within a string, in XML, bare, as a flag, in prose
     Rule("PASSWORD", f"({_ANY_PASSWORD_WORD}\x1e)([^{_SEP}]+)()", hint=_H_PASSWORD, keep=f"\x03(?:{_STAND_IN}|{_CODE}|[0-9]{{1,5}}\x04|[/~])|{_PROSE}"),
@@ -428,14 +432,14 @@ RULES: tuple[Rule, ...] = (
         f"((?:(?:^|[^0-9A-Za-z])--?(?:[A-Za-z]{{1,12}}-)?{_any_case('(?:password|passwd|passphrase|pass|pwd|pw|requirepass)')}|requirepass|{_any_case('identified by|with password')}"
         f"|sshpass -p|redis-cli[^\r\n<{_SEP}]{{0,60}}? -a)[ ]+[\"']?)([^ \t\r\n\"'<$*{_SEP}-][^ \t\r\n\"'{_SEP}]*)()",
         hint=_H_PASSWORD,
-        keep=f"\x03{_STAND_IN}",
+        keep=f"\x03(?:{_STAND_IN}|(?:directive|option|setting|parameter)\x04)",
     ),
     Rule(
         "PASSWORD",
         f"((?:{_PASSWORD_WORD}(?:'?s|et|m|niz|ni)?(?: {_IS})?|{_SHORT_PASSWORD_WORD} (?:is|was)):?[ ]+[\"'`“«]? ?)([^ \t\r\n\"'`<>“”«»{_SEP}]{{4,}})()",
         hint=_H_PASSWORD,
         need=f"(?:{_SIGNS})[^\x04]*|[0-9]{{4,8}}",
-        keep=f"\x03(?:{_STAND_IN}|{_CODE}|[(]|{_NO_PASSWORD})|[:=]\x04",
+        keep=f"\x03(?:{_STAND_IN}|{_CODE}|[(]|{_NO_PASSWORD}|[a-z_]{{2,20}}=[^=\x04])|[:=]\x04",
     ),
     Rule(
         "PASSWORD",
@@ -520,7 +524,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(  # a key of something, told in prose or not: `azure openai key …`, `deploy key: …`, `X-Vendor-Key: …`, `?key=…`
         "API_KEY",
-        f"((?:^{_any_case('(?:token|secret)')}|[^0-9A-Za-z]{_any_case('(?:token|secret)')}|(?:{_KEY_OF}[A-Za-z_-]{{0,12}}[ _-]?|[A-Za-z]{{2,24}}[ _-]?|[?&]|--)(?:{_any_case('(?:key|token|secret)')}|appid))(?: (?:is|was|provided))?:?(?:{_ASSIGN}{_QUOTE}?|[ \t]+[\"'`|]?[ ]?[`]?|[\"'](?:, ?|[)] ?, ?)[\"']|[(][\"']))([0-9A-Za-z_+/=-]{{20,}})([.:]?[0-9A-Za-z]?)",
+        f"((?:^{_any_case('(?:token|secret)')}|[^0-9A-Za-z]{_any_case('(?:token|secret)')}|(?:{_KEY_OF}[A-Za-z_-]{{0,12}}[ _-]?|[A-Za-z]{{2,24}}[ ._-]?|[?&]|--)(?:{_any_case('(?:key|token|secret)')}|appid))(?: (?:is|was|provided))?:?(?:{_ASSIGN}{_QUOTE}?|[ \t]+[\"'`|]?[ ]?[`]?|[\"'](?:, ?|[)] ?, ?)[\"']|[(][\"']))([0-9A-Za-z_+/=-]{{20,}})([.:]?[0-9A-Za-z]?)",
         hint=H_SECRET_WORD,
         need=f"(?:{_MIXED})[^\x04]*",
         keep=f"\x03(?:{_STAND_IN}|{_CODE}|/|[a-z]+(?:[_/-][a-z0-9]{{1,12}}){{1,6}}\x04|(?:19|20)[0-9]{{2}}-)|{_any_case('(?:next|max|count|public)')}[^\x03\x05]*\x03",
@@ -629,10 +633,10 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "IPV4",
-        f"((?:(?:^|[^A-Za-z]){_VERSION_WORD}|[Vv]ersion)(?:[^0-9A-Za-z\r\n\x1f]{{1,6}}(?:(?:to|is|of|from)[ ])?)?(?:{_IP}(?:[ ,]{{1,2}}| to | or | and |->| -> | → )){{0,3}}|[A-Z][A-Za-z-]*/|[=<>~!^]=[ ]?|[A-Za-z]-|{_MASKED}|^|{_ESCAPED}|[^{_W}.])"
+        f"((?:(?:^|[^A-Za-z]){_VERSION_WORD}|[Vv]ersion)(?:[^0-9A-Za-z\r\n\x1f]{{1,6}}(?:(?:to|is|of|from)[ ])?)?(?:{_IP}(?:[ ,{_DASH}]{{1,2}}| to | or | and |->| -> | → )){{0,3}}|[A-Z][A-Za-z-]*/|[=<>~!^]=[ ]?|[(][=<>~]{{1,2}} |[A-Za-z]-|{_MASKED}|^|{_ESCAPED}|[^{_W}.])"
         f"({_IP})((?:[.]?(?:[{_W}]|{_MASKED}))*(?:[-+](?:alpha|beta|rc|dev|SNAPSHOT|final|release|preview|pre|[a-z][0-9])[0-9A-Za-z_.]*)?)",
         hint=_H_DOTS,
-        keep_before=f"[^A-Za-z0-9\x03]?(?:(?:{_VERSION_WORD}|[Vv]ersion)[^A-Za-z]|[Vv]\x03)|[A-Z][A-Za-z-]*/|[=<>~!^]=|[A-Za-z]-|<[A-Z]",
+        keep_before=f"[^A-Za-z0-9\x03]?(?:(?:{_VERSION_WORD}|[Vv]ersion)[^A-Za-z]|[Vv]\x03)|[A-Z][A-Za-z-]*/|[=<>~!^]=|[(][=<>~]|[A-Za-z]-|<[A-Z]",
         alone=True,
     ),
     Rule(
@@ -670,7 +674,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "PHONE",
-        f"((?:^|[^A-Za-z]){_CALL_WORD}{_CALL_GAP})([(]?[0-9]{{2,5}}[)]?[ ./{_DASH}]{{1,2}}[0-9]{{2,4}}(?:[ .{_DASH}]?[0-9]{{2,4}}){{0,4}}{_EXTENSION}|0[0-9]{{9,10}}|[2-9][0-9]{{9}})((?:[.{_DASH}]?(?:[{_W}]|{_MASKED}))*)",
+        f"((?:^|[^A-Za-z]){_CALL_WORD}{_CALL_GAP})((?:[18] )?[(]?[0-9]{{2,5}}[)]?[ ./{_DASH}]{{1,3}}[0-9]{{2,4}}(?:[ .{_DASH}]?[0-9]{{2,4}}){{0,4}}{_EXTENSION}|0[0-9]{{9,10}}|[2-9][0-9]{{9}})((?:[.{_DASH}]?(?:[{_W}]|{_MASKED}))*)",
         hint=_H_DIGITS,
         need="(?:[^0-9\x04]*[0-9]){7}[^\x04]*",
         keep=f"\x03(?:{_DATE}|[0-9]+[.][0-9]+)\x04",
