@@ -1,7 +1,7 @@
 """Recall and precision of redaction on a labelled corpus: ours, the original's four patterns, presidio without a model.
 
 Run: `python benchmarks/redaction.py [--corpus FILE]`. A corpus is JSONL, one `{"text", "spans": [[start, end, entity]]}` a line. Without `--corpus` our own are
-scored: what the rules were tuned on (`redaction_corpus.py`), what was held out by the same author (`redaction_corpus.jsonl`), and what three authors wrote who never saw the
+scored: what the rules were tuned on (`redaction_corpus.py`), what was held out by the same author (`redaction_corpus.jsonl`), and what five authors wrote who never saw the
 rules (`redaction_blind.jsonl`); the last line is of that one. docs/privacy.md says what each gave at first sight, before the rules were mended by it.
 
 How a span is scored. Entities fall into groups, since corpora name them differently (`GROUPS`; a name that is in none is a secret). A labelled span is found when
