@@ -199,7 +199,7 @@ _SIGNS = "[^0-9\x04]*[0-9][^A-Za-z!@#$%^&*\x04]*[A-Za-z!@#$%^&*]|[^A-Za-z!@#$%^&
 
 _IS = (
     "(?:is|was|to|(?:for|of) [0-9A-Za-z_.@-]{1,40} (?:is|was)|set to|changed to|is now|of|(?:will|would|should|must) be|has been (?:set|changed|reset) to|lautet|ist|est|es|era|é|è|to|je|jest|är|er|on|este|είναι|là|của tôi là"
-    "|(?:del|della|dello|do|da|de|du|des|der|für|van|voor|till|til|para|pour|per|dla|on) (?:(?:la|le|el|il|lo|o|den|das|dem|der|die|het|de|the) )?[^ \t\r\n]{1,40} (?:is|was|è|é|es|est|ist|lautet|är|er|to|jest)"
+    f"|(?:del|della|dello|do|da|de|du|des|der|für|van|voor|till|til|para|pour|per|dla|on) (?:(?:la|le|el|il|lo|o|den|das|dem|der|die|het|de|the) )?[^ \t\r\n{_SEP}]{{1,40}} (?:is|was|è|é|es|est|ist|lautet|är|er|to|jest)"
     "|saya|adalah|ми е|—|–|->|→)"
 )
 """What stands between a word and its value in prose, in some twenty languages."""
@@ -220,7 +220,7 @@ _COMMAND = "(?:docker login|unzip|zip|sqlcmd|bcp|isql|cqlsh|psexec|evil-winrm|xf
 _PAIR = "(?:[Aa]uth|[Cc]redentials?|[Ll]ogin|entication)=?[(]"
 
 _KEY_OF = _any_case(
-    "(?:public|primary|foreign|cache|partition|sort|idempotency|object|s3|redis|dedup|routing|hash|websocket|rsa|dsa|ecdsa|eddsa|lookup|row|map|dict|index|group|shard|composite|unique|unexpected|range|event|trace|bucket|storage path|page|next|continuation"
+    "(?:public|primary|foreign|cache|partition|sort|idempotency|object|s3|redis|dedup|routing|hash|websocket|lookup|row|map|dict|index|group|shard|composite|unique|unexpected|range|event|trace|bucket|storage path|page|next|continuation"
     "|pad|eos|bos|stop|mask|start|end|first|last|order|join|session key|natural|surrogate|document|translation|config|host|mon|tur|don|hoc|fingerprint|monkey|image|file|blob|tag|lock|state|artifact|memo|correlation|record|node|kafka|etcd|from)"
 )
 """What has keys that are no secrets."""
@@ -353,7 +353,7 @@ RULES: tuple[Rule, ...] = (
         f"({_MASKED}|^|{_ESCAPED}|[^0-9A-Za-z_-])({_ANY_KEYS})()",
         hint=H_KEYS,
         need="(?:[^0-9\x04]*[0-9]|[^\x04]*[a-z][A-Z]|A[A-Z]{3}[0-9A-Z]{16})[^\x04]*",
-        keep=f"\x03(?:{_SHORT_KEYS}|[a-z0-9]{{1,8}}(?:[_-](?:[a-z]{{1,12}}|v?[0-9]{{1,19}})){{2,}}(?:=[!-~]*)?|API-[0-9]+)\x04|[xX*]{{6}}|[.]{{3}}|[Yy][Oo][Uu][Rr][_-]",
+        keep=f"\x03(?:{_SHORT_KEYS}|[a-z0-9]{{1,8}}(?:[_-](?:[a-z]{{1,12}}|v?[0-9]{{1,19}})){{2,}}(?:=[0-9.]+)?|API-[0-9]+)\x04|[xX*]{{6}}|[.]{{3}}|[Yy][Oo][Uu][Rr][_-]",
         keep_before="<[A-Z]",
     ),
     Rule(
@@ -373,7 +373,7 @@ RULES: tuple[Rule, ...] = (
         f"({_any_case('bearer')}(?:[ \t\\\\]|%20|[+]){{1,3}})([0-9A-Za-z._~+/=-]{{8,}})()",
         hint=_any_case("bearer"),
         need=f"(?:{_MIXED}|[0-9A-Za-z]{{24}}|[^\x04]*[a-z][A-Z])[^\x04]*",
-        keep=f"\x03(?:{_STAND_IN}|[A-Za-z_]{{1,20}}=[^=\x04])",
+        keep=f"\x03(?:{_STAND_IN}|[A-Za-z_]{{1,20}}=[0-9A-Za-z]{{1,8}}\x04)",
     ),
     Rule(
         "BASIC_AUTH",
@@ -439,7 +439,7 @@ RULES: tuple[Rule, ...] = (
         f"((?:{_PASSWORD_WORD}(?:'?s|et|m|niz|ni)?(?: {_IS})?|{_SHORT_PASSWORD_WORD} (?:is|was)):?[ ]+[\"'`“«]? ?)([^ \t\r\n\"'`<>“”«»{_SEP}]{{4,}})()",
         hint=_H_PASSWORD,
         need=f"(?:{_SIGNS})[^\x04]*|[0-9]{{4,8}}",
-        keep=f"\x03(?:{_STAND_IN}|{_CODE}|[(]|{_NO_PASSWORD}|[a-z_]{{2,20}}=[^=\x04])|[:=]\x04",
+        keep=f"\x03(?:{_STAND_IN}|{_CODE}|[(]|{_NO_PASSWORD}|[a-z]+_[a-z_]+=[0-9]+\x04)|[:=]\x04",
     ),
     Rule(
         "PASSWORD",
@@ -527,7 +527,7 @@ RULES: tuple[Rule, ...] = (
         f"((?:^{_any_case('(?:token|secret)')}|[^0-9A-Za-z]{_any_case('(?:token|secret)')}|(?:{_KEY_OF}[A-Za-z_-]{{0,12}}[ _-]?|[A-Za-z]{{2,24}}[ ._-]?|[?&]|--)(?:{_any_case('(?:key|token|secret)')}|appid))(?: (?:is|was|provided))?:?(?:{_ASSIGN}{_QUOTE}?|[ \t]+[\"'`|]?[ ]?[`]?|[\"'](?:, ?|[)] ?, ?)[\"']|[(][\"']))([0-9A-Za-z_+/=-]{{20,}})([.:]?[0-9A-Za-z]?)",
         hint=H_SECRET_WORD,
         need=f"(?:{_MIXED})[^\x04]*",
-        keep=f"\x03(?:{_STAND_IN}|{_CODE}|/|[a-z]+(?:[_/-][a-z0-9]{{1,12}}){{1,6}}\x04|(?:19|20)[0-9]{{2}}-)|{_any_case('(?:next|max|count|public)')}[^\x03\x05]*\x03",
+        keep=f"\x03(?:{_STAND_IN}|{_CODE}|/|[a-z]+(?:[_/-][a-z0-9]{{1,12}}){{1,6}}\x04|(?:19|20)[0-9]{{2}}-)|{_any_case('(?:next|max|count|public)')}[^\x03\x05]*\x03|(?:[RD]SA|EC?DSA|EdDSA) key[^\x03]*\x03[0-9A-F]+\x04",
         keep_before=_KEY_OF,
         alone=True,
     ),

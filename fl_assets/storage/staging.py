@@ -54,7 +54,7 @@ _FILTERED_SHARE = 8
 
 
 class _Given:
-    """A table under one name, another one each time: so that what reads it is planned once. Planning the rules of redaction takes DuckDB a third of a second."""
+    """A table under one name, another one each time: so that what reads it is planned once."""
 
     table: pa.Table
 
@@ -128,7 +128,8 @@ class Stager:
         self._sources = connection.sql("select path, node, received from fl_sources order by file_no").to_arrow_table().combine_chunks()
         self._start, self._secret, self._mask_names = start, secret, mask_names
         self._given: dict[str, _Given] = {}
-        self._patterns = duckdb.connect(config={"threads": 1})
+        self._patterns = duckdb.connect(config={"threads": 1})  # of its own, since statements that never end are transactions that never end
+        self._patterns.execute("set temp_directory = ''; set enable_external_access = false")  # raw text is not spilled
         self._streams: dict[int, _Stream] = {}
         self._again: list[pa.RecordBatch] = []
         self._refused: list[tuple[int, int, BadLine, bytes]] = []

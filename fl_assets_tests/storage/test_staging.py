@@ -4,7 +4,7 @@ from datetime import date
 
 import duckdb
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fl_assets.domain.redaction import redact
@@ -28,7 +28,7 @@ def stager(tmp_path_factory):
     return Stager(connection, Lake(tmp_path_factory.mktemp("lake")), start=date(2026, 1, 1), secret=b"s")
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None)
 @given(sizes=st.lists(st.one_of(st.integers(0, 5), st.sampled_from((2047, 2048, 2049, 5000))), max_size=4))
 def test_batches_of_any_size_come_back_in_their_places(stager, sizes):
     for size in sizes:
