@@ -2,7 +2,7 @@
 
     python benchmarks/confidence.py [--seeds N]
 
-Fleets differ in everything that is drawn (`draw_fleet`); the project's own simulator (`fl_assets.domain.simulation`) gives a third of them. Seeds
+Fleets differ in everything that is drawn (`draw_fleet`); the project's own simulator (`fl_assets.simulator.simulation`) gives a third of them. Seeds
 from 10 000 on were not used while tuning. A pattern is *actionable* when its confidence reaches 0.7, three nodes have it and it is significant.
 
 - `ece`, `brier`: confidence against what came true on the next day, over all patterns that failed in the window.
@@ -29,14 +29,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fl_assets.domain import evidence
-from fl_assets.domain.analysis import analyse
-from fl_assets.domain.calibration import calibrate, outcomes, reliability
-from fl_assets.domain.confidence import Counts, assess
-from fl_assets.domain.settings import FederatedLearningConfig
-from fl_assets.domain.simulation import DEFAULT_END, simulate_counts
-from fl_assets.storage.simulator import simulate
-from fl_assets.storage.workspace import Workspace
+from fl_assets.core.settings import FederatedLearningConfig
+from fl_assets.patterns import evidence
+from fl_assets.patterns.analysis import analyse
+from fl_assets.patterns.calibration import calibrate, outcomes, reliability
+from fl_assets.patterns.confidence import Counts, assess
+from fl_assets.simulator.simulation import DEFAULT_END, simulate_counts
+from fl_assets.simulator.simulator import simulate
+from fl_assets.workspace import Workspace
 
 THRESHOLD, MIN_NODES, MIN_FAILURES, FDR = 0.7, 3, 10, 0.1
 FIRST_SEED = 10_000

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import duckdb
 
-from fl_assets.domain.conversations import SIGNALS, conversation_signals_sql
-from fl_assets.storage.tables import CONVERSATION_LOGS, RAW_TRACES
+from fl_assets.core.tables import CONVERSATION_LOGS, RAW_TRACES
+from fl_assets.sums.conversations import SIGNALS, conversation_signals_sql
 
 
 def load(data: Path) -> duckdb.DuckDBPyConnection:

@@ -24,11 +24,11 @@ from typing import Any
 import duckdb
 import orjson
 
-from fl_assets.domain.settings import FederatedLearningConfig
-from fl_assets.storage.duckdb_engine import DuckDBEngine, IngestReport
-from fl_assets.storage.simulator import simulate
-from fl_assets.storage.spark_engine import SparkEngine
-from fl_assets.storage.tables import LAKE_TABLES
+from fl_assets.core.settings import FederatedLearningConfig
+from fl_assets.core.tables import LAKE_TABLES
+from fl_assets.events.duckdb_engine import DuckDBEngine, IngestReport
+from fl_assets.simulator.simulator import simulate
+from fl_assets.spark.engine import SparkEngine
 
 END = date(2026, 11, 14)
 CORPUS = Path(__file__).parent / "redaction_corpus.jsonl"

@@ -28,8 +28,8 @@ from sklearn.metrics import adjusted_rand_score, homogeneity_completeness_v_meas
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
 
-from fl_assets.domain.patterns import group_patterns
-from fl_assets.domain.signatures import failures_sql
+from fl_assets.patterns.grouping import group_patterns
+from fl_assets.sums.masking import failures_sql
 
 _SCHEMA = pa.schema([
     ("event_id", pa.string()), ("day", pa.string()), ("service", pa.string()), ("method", pa.string()), ("error", pa.string()),

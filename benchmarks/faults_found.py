@@ -23,10 +23,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control, hypergeom
 
-from fl_assets.domain.evidence import summarise
-from fl_assets.domain.patterns import group_patterns
-from fl_assets.domain.signatures import call_totals_sql, signature_sql
-from fl_assets.storage.tables import CONVERSATION_SIGNALS, RAW_TRACES
+from fl_assets.core.tables import CONVERSATION_SIGNALS, RAW_TRACES
+from fl_assets.patterns.evidence import summarise
+from fl_assets.patterns.grouping import group_patterns
+from fl_assets.sums.masking import call_totals_sql, signature_sql
 
 DAY = date(2023, 1, 30)
 BEFORE = DAY - timedelta(days=1)

@@ -19,14 +19,14 @@ from random import Random
 
 import pandas as pd
 
-from fl_assets.domain.analysis import analyse
-from fl_assets.domain.models import Playbook
-from fl_assets.domain.playbooks import propose
-from fl_assets.domain.settings import FederatedLearningConfig
-from fl_assets.storage.node_summaries import NodeSummaries
-from fl_assets.storage.signing import public_pem
-from fl_assets.storage.simulator import simulate
-from fl_assets.storage.workspace import Workspace
+from fl_assets.core.models import Playbook
+from fl_assets.core.settings import FederatedLearningConfig
+from fl_assets.federation.node_side import NodeSummaries
+from fl_assets.infra.keys import public_pem
+from fl_assets.patterns.analysis import analyse
+from fl_assets.playbooks.propose import propose
+from fl_assets.simulator.simulator import simulate
+from fl_assets.workspace import Workspace
 
 warnings.simplefilter("ignore")
 END = date(2026, 11, 14)

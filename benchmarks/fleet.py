@@ -18,9 +18,9 @@ import dagster as dg
 import orjson
 
 from fl_assets.coordinator import FederatedLearningCoordinator
-from fl_assets.domain.settings import FederatedLearningConfig
-from fl_assets.domain.signatures import signature_sql
-from fl_assets.storage.simulator import simulate
+from fl_assets.core.settings import FederatedLearningConfig
+from fl_assets.simulator.simulator import simulate
+from fl_assets.sums.masking import signature_sql
 
 warnings.simplefilter("ignore")
 END = date(2026, 11, 14)

@@ -25,8 +25,8 @@ import pyarrow as pa
 from drain3 import TemplateMiner
 from drain3.template_miner_config import TemplateMinerConfig
 
-from fl_assets.domain.patterns import group_messages
-from fl_assets.domain.signatures import blank_digits, masked_sql
+from fl_assets.patterns.grouping import group_messages
+from fl_assets.sums.masking import blank_digits, masked_sql
 
 PATIENCE_S = 30
 

@@ -21,7 +21,7 @@ from datetime import date, timedelta
 import numpy as np
 import pandas as pd
 
-from fl_assets.domain.outcomes import BASELINE_DAYS, Trial, judge
+from fl_assets.updates.outcomes import BASELINE_DAYS, Trial, judge
 
 START = date(2026, 11, 15)
 EFFECTS = {"50 % fewer": 0.5, "20 % fewer": 0.8, "none": 1.0, "20 % more": 1.2}

@@ -18,7 +18,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from fl_assets.domain.redaction import ENTITIES, redact
+from fl_assets.events.redaction import ENTITIES, redact
 
 if __name__ == "__main__":  # the corpus lies beside this file, whatever the working directory is
     sys.path.insert(0, str(Path(__file__).parent))

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from itertools import cycle
 
-from fl_assets.domain.redaction import luhn_holds
+from fl_assets.events.redaction import luhn_holds
 
 _PLAIN = (
     "§",

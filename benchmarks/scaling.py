@@ -30,19 +30,19 @@ import orjson
 import pandas as pd
 from scipy.optimize import nnls
 
-from fl_assets.domain.analysis import analyse
-from fl_assets.domain.cycles import window_of
-from fl_assets.domain.evidence import HORIZON_DAYS
-from fl_assets.domain.fleet_catalogue import METHODS
-from fl_assets.domain.playbooks import propose
-from fl_assets.domain.report import build_report
-from fl_assets.domain.settings import FederatedLearningConfig
-from fl_assets.domain.simulation import Damage
-from fl_assets.storage.duckdb_engine import ROUND_BYTES
-from fl_assets.storage.report_files import write_report
-from fl_assets.storage.report_rows import report_rows
-from fl_assets.storage.simulator import simulate
-from fl_assets.storage.workspace import READ_DAYS, Workspace
+from fl_assets.core.cycles import window_of
+from fl_assets.core.settings import FederatedLearningConfig
+from fl_assets.events.duckdb_engine import ROUND_BYTES
+from fl_assets.patterns.analysis import analyse
+from fl_assets.patterns.evidence import HORIZON_DAYS
+from fl_assets.playbooks.propose import propose
+from fl_assets.report.page import write_report
+from fl_assets.report.report import build_report
+from fl_assets.report.rows import report_rows
+from fl_assets.simulator.fleet_catalogue import METHODS
+from fl_assets.simulator.simulation import Damage
+from fl_assets.simulator.simulator import simulate
+from fl_assets.workspace import READ_DAYS, Workspace
 
 DAY = date(2026, 11, 1)
 DRIVERS = {

@@ -26,10 +26,10 @@ from pathlib import Path
 import duckdb
 import zstandard
 
-from fl_assets.domain.settings import FederatedLearningConfig
-from fl_assets.domain.simulation import Damage
-from fl_assets.storage.duckdb_engine import DuckDBEngine
-from fl_assets.storage.simulator import simulate
+from fl_assets.core.settings import FederatedLearningConfig
+from fl_assets.events.duckdb_engine import DuckDBEngine
+from fl_assets.simulator.simulation import Damage
+from fl_assets.simulator.simulator import simulate
 
 DAY = date(2026, 11, 1)
 MEASURES = ("bare", "ingest", "cycle")

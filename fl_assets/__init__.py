@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fl_assets.coordinator import FederatedLearningCoordinator
-    from fl_assets.domain.settings import FederatedLearningConfig
+    from fl_assets.core.settings import FederatedLearningConfig
 
 __all__ = ["FederatedLearningConfig", "FederatedLearningCoordinator"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the API on first use, so that `import fl_assets.domain…` stays free of Dagster."""
+    """Import the API on first use, so that `import fl_assets.core…` stays free of Dagster."""
     if name == "FederatedLearningCoordinator":
         from fl_assets.coordinator import FederatedLearningCoordinator
 
         return FederatedLearningCoordinator
     if name == "FederatedLearningConfig":
-        from fl_assets.domain.settings import FederatedLearningConfig
+        from fl_assets.core.settings import FederatedLearningConfig
 
         return FederatedLearningConfig
     message = f"module 'fl_assets' has no attribute {name!r}; it exports {', '.join(__all__)}"

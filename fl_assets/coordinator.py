@@ -16,16 +16,16 @@ from typing import Any, Self
 import dagster as dg
 import pyarrow as pa
 
-from fl_assets.automation import first_line, range_tags
+from fl_assets.core.models import LearningCycleResult
+from fl_assets.core.settings import FederatedLearningConfig, SettingsError, variable
 from fl_assets.definitions import defs
-from fl_assets.domain.models import LearningCycleResult
-from fl_assets.domain.settings import FederatedLearningConfig, SettingsError, variable
-from fl_assets.partitions import DAILY, DAYS_PER_RUN
-from fl_assets.resources import resources
-from fl_assets.storage.alerts import tell_failed
-from fl_assets.storage.cycle_log import CycleLog, now_utc
-from fl_assets.storage.lake import write_atomically
-from fl_assets.storage.workspace import Workspace
+from fl_assets.defs.automation import first_line, range_tags
+from fl_assets.defs.partitions import DAILY, DAYS_PER_RUN
+from fl_assets.defs.resources import resources
+from fl_assets.infra.cycle_log import CycleLog, now_utc
+from fl_assets.infra.lake import write_atomically
+from fl_assets.report.alerts import tell_failed
+from fl_assets.workspace import Workspace
 
 
 class InsufficientData(Exception):  # noqa: N818 (the name is the contract's)

@@ -5,11 +5,11 @@ What goes here: the list of parts. What does not: any part.
 
 import dagster as dg
 
-from fl_assets.assets import adapters, cycles, nodes, patterns, playbooks, report, telemetry, updates
-from fl_assets.automation import apply_updates_job, approved_updates, cycle_schedule, learning_cycle_job, minimum_events_reached, record_failed_cycles
-from fl_assets.checks import CHECKS
-from fl_assets.domain.settings import FederatedLearningConfig
-from fl_assets.resources import resources
+from fl_assets.core.settings import FederatedLearningConfig
+from fl_assets.defs.assets import adapters, cycles, nodes, patterns, playbooks, report, telemetry, updates
+from fl_assets.defs.automation import apply_updates_job, approved_updates, cycle_schedule, learning_cycle_job, minimum_events_reached, record_failed_cycles
+from fl_assets.defs.checks import CHECKS
+from fl_assets.defs.resources import resources
 
 
 def build(settings: FederatedLearningConfig | None = None, **overrides: str) -> dg.Definitions:

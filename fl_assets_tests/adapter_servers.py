@@ -19,9 +19,9 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from safetensors.numpy import save
 
-from fl_assets.domain.adapters import CONFIG, FILES, MANIFEST, SIGNATURE, WEIGHTS, AdapterFile, AdapterManifest, Inventory, canonical, signed_bytes
-from fl_assets.domain.settings import FederatedLearningConfig
-from fl_assets.storage.signing import public_pem, sign
+from fl_assets.adapters.manifest import CONFIG, FILES, MANIFEST, SIGNATURE, WEIGHTS, AdapterFile, AdapterManifest, Inventory, canonical, signed_bytes
+from fl_assets.core.settings import FederatedLearningConfig
+from fl_assets.infra.keys import public_pem, sign
 from fl_assets_tests.conftest import settings_in
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pandas as pd
 
-from fl_assets.domain.models import Playbook
+from fl_assets.core.models import Playbook
 
 DAY = date(2026, 11, 1)
 

@@ -9,12 +9,12 @@ import dagster as dg
 import pytest
 from hypothesis import settings as hypothesis_settings
 
-from fl_assets.automation import range_tags
 from fl_assets.coordinator import FederatedLearningCoordinator
-from fl_assets.domain.settings import PREFIX, FederatedLearningConfig
-from fl_assets.partitions import DAILY
-from fl_assets.resources import resources
-from fl_assets.storage.simulator import simulate
+from fl_assets.core.settings import PREFIX, FederatedLearningConfig
+from fl_assets.defs.automation import range_tags
+from fl_assets.defs.partitions import DAILY
+from fl_assets.defs.resources import resources
+from fl_assets.simulator.simulator import simulate
 
 # A busy machine is no failed property. CI tries the same examples each time, so that it judges the change; people's runs go on looking for new ones.
 hypothesis_settings.register_profile("default", deadline=None, derandomize=os.environ.get("CI") == "true")

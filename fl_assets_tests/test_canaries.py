@@ -4,12 +4,12 @@ import orjson
 import pytest
 from typer.testing import CliRunner
 
-from fl_assets import cli
-from fl_assets.storage.tables import LAKE_TABLES, WAREHOUSE_TABLES
-from fl_assets.storage.workspace import Workspace
+from fl_assets.cli import commands as cli
+from fl_assets.core.tables import LAKE_TABLES, WAREHOUSE_TABLES
+from fl_assets.workspace import Workspace
 from fl_assets_tests.build import call_line, turn_line
 from fl_assets_tests.conftest import LAST_DAY, settings_in
-from fl_assets_tests.domain.test_redaction import CANARIES, SECRET_PARTS
+from fl_assets_tests.events.test_redaction import CANARIES, SECRET_PARTS
 
 
 def needles() -> dict[str, bytes]:

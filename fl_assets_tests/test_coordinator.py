@@ -6,9 +6,9 @@ import dagster as dg
 import pytest
 
 from fl_assets import coordinator as module
+from fl_assets import workspace
 from fl_assets.coordinator import FederatedLearningCoordinator, InsufficientData
-from fl_assets.storage import workspace
-from fl_assets.storage.workspace import Workspace
+from fl_assets.workspace import Workspace
 from fl_assets_tests.conftest import LAST_DAY, settings_in
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from fl_assets.domain.settings import PREFIX, FederatedLearningConfig
+from fl_assets.core.settings import PREFIX, FederatedLearningConfig
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"

@@ -8,15 +8,15 @@ import dagster as dg
 import orjson
 import pytest
 
-from fl_assets.assets.updates import update_decisions
-from fl_assets.automation import DISABLED, cycle_schedule, minimum_events_reached
+from fl_assets import workspace
 from fl_assets.coordinator import CycleFailedError, InsufficientData
+from fl_assets.core.models import LearningCycleResult
+from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.definitions import build
-from fl_assets.domain.models import LearningCycleResult
-from fl_assets.domain.settings import FederatedLearningConfig
-from fl_assets.domain.signatures import signature_sql
-from fl_assets.resources import resources
-from fl_assets.storage import workspace
+from fl_assets.defs.assets.updates import update_decisions
+from fl_assets.defs.automation import DISABLED, cycle_schedule, minimum_events_reached
+from fl_assets.defs.resources import resources
+from fl_assets.sums.masking import signature_sql
 from fl_assets_tests.conftest import DAYS, LAST_DAY, texts_below
 
 RESULT_TABLES = ("failure_signatures", "call_totals", "conversation_signals", "failure_patterns", "pattern_members", "playbooks", "update_decisions")

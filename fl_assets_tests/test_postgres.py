@@ -13,8 +13,8 @@ import dagster as dg
 import pytest
 
 from fl_assets.coordinator import POSTGRES, prepare_home
-from fl_assets.domain.settings import PREFIX, SettingsError
-from fl_assets.storage.simulator import simulate
+from fl_assets.core.settings import PREFIX, SettingsError
+from fl_assets.simulator.simulator import simulate
 from fl_assets_tests.conftest import LAST_DAY, settings_in
 
 PASSWORD = "quite:secret/@%"  # characters that a URL must escape
@@ -114,7 +114,7 @@ def test_a_cycle_is_kept_in_postgres_and_the_password_nowhere(tmp_path, database
 PREPARE = """
 import sys
 from fl_assets.coordinator import prepare_home
-from fl_assets.domain.settings import FederatedLearningConfig
+from fl_assets.core.settings import FederatedLearningConfig
 print("ready", flush=True)
 sys.stdin.readline()
 prepare_home(FederatedLearningConfig.from_env())

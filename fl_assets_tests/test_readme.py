@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fl_assets.cli import app
-from fl_assets.domain.settings import PREFIX, FederatedLearningConfig
+from fl_assets.core.settings import PREFIX, FederatedLearningConfig
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

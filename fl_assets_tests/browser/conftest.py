@@ -16,7 +16,7 @@ import dagster as dg
 import pytest
 
 from fl_assets.coordinator import prepare_home
-from fl_assets.domain.settings import PREFIX
+from fl_assets.core.settings import PREFIX
 from fl_assets_tests.conftest import DAYS, LAST_DAY, coordinator_in, settings_in
 
 CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)

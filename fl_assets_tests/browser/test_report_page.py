@@ -2,11 +2,11 @@
 
 import pytest
 
-from fl_assets.domain.report import build_report
-from fl_assets.storage.report_files import write_report
+from fl_assets.report.page import write_report
+from fl_assets.report.report import build_report
 from fl_assets_tests.build import pattern
-from fl_assets_tests.domain.test_report import rows
-from fl_assets_tests.storage.test_report_files import hostile_report
+from fl_assets_tests.report.test_page import hostile_report
+from fl_assets_tests.report.test_report import rows
 
 STATES = ("new", "rising", "known", "resolved")
 

@@ -14,12 +14,12 @@ import dagster as dg
 import orjson
 import pytest
 
-from fl_assets.automation import cycle_schedule, minimum_events_reached
 from fl_assets.coordinator import prepare_home
-from fl_assets.domain.settings import PREFIX, FederatedLearningConfig
-from fl_assets.resources import resources
-from fl_assets.storage.simulator import simulate
-from fl_assets.storage.workspace import Workspace
+from fl_assets.core.settings import PREFIX, FederatedLearningConfig
+from fl_assets.defs.automation import cycle_schedule, minimum_events_reached
+from fl_assets.defs.resources import resources
+from fl_assets.simulator.simulator import simulate
+from fl_assets.workspace import Workspace
 from fl_assets_tests.conftest import DAYS, LAST_DAY, settings_in, texts_below
 from fl_assets_tests.faults.whole import assert_whole, ids_in
 from fl_assets_tests.test_learning_cycle import RESULT_TABLES

@@ -15,11 +15,11 @@ import orjson
 import pytest
 
 from fl_assets.coordinator import FederatedLearningCoordinator
+from fl_assets.core.settings import PREFIX, FederatedLearningConfig
 from fl_assets.definitions import defs
-from fl_assets.domain.settings import PREFIX, FederatedLearningConfig
-from fl_assets.partitions import DAYS_PER_RUN
-from fl_assets.storage.simulator import simulate
-from fl_assets.storage.workspace import Workspace
+from fl_assets.defs.partitions import DAYS_PER_RUN
+from fl_assets.simulator.simulator import simulate
+from fl_assets.workspace import Workspace
 from fl_assets_tests.conftest import settings_in, texts_below
 from fl_assets_tests.faults.test_cycles import contents, paths_of, variables_of
 from fl_assets_tests.faults.whole import assert_whole, ids_in
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.faults
 EIGHT = """
 import os, sys, time
 from fl_assets.coordinator import open_home
-from fl_assets.domain.settings import FederatedLearningConfig
+from fl_assets.core.settings import FederatedLearningConfig
 children = []
 start = time.time() + 1
 for _ in range(8):

@@ -14,18 +14,18 @@ from typing import Any
 import duckdb
 import pytest
 
-from fl_assets.domain.cycles import Window
-from fl_assets.storage.adapter_store import AdapterStore, AdapterStoreError
-from fl_assets.storage.cycle_log import CycleLog
-from fl_assets.storage.tables import LAKE_TABLES
-from fl_assets.storage.workspace import Workspace
+from fl_assets.adapters.store import AdapterStore, AdapterStoreError
+from fl_assets.core.cycles import Window
+from fl_assets.core.tables import LAKE_TABLES
+from fl_assets.infra.cycle_log import CycleLog
+from fl_assets.workspace import Workspace
 from fl_assets_tests.adapter_servers import NOW, adapter_settings
+from fl_assets_tests.adapters.test_store import NAME, FolderSource, take
 from fl_assets_tests.build import DAY, call_line, playbook, turn_line
 from fl_assets_tests.conftest import settings_in
 from fl_assets_tests.faults.disk import FailingDisk
 from fl_assets_tests.faults.test_database import members
 from fl_assets_tests.faults.whole import assert_whole, ids_in
-from fl_assets_tests.storage.test_adapter_store import NAME, FolderSource, take
 
 NEXT = DAY + timedelta(days=1)
 RESULTS = ("pattern_members", "playbooks", "learning_cycles")
@@ -122,7 +122,7 @@ def test_case_3_whichever_call_fails_each_day_is_old_or_new_and_a_rerun_finishes
 FILL = """
 import resource, signal, sys
 from pathlib import Path
-from fl_assets.storage.workspace import Workspace
+from fl_assets.workspace import Workspace
 from fl_assets_tests.conftest import settings_in
 from fl_assets_tests.faults import test_disk as here
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -15,12 +15,11 @@ import duckdb
 import orjson
 import pytest
 
-from fl_assets.domain import redaction
-from fl_assets.domain.redaction import RULES, UNREDACTABLE
-from fl_assets.storage import duckdb_engine
-from fl_assets.storage.lake import LakeError
+from fl_assets.events import duckdb_engine, redaction
+from fl_assets.events.redaction import RULES, UNREDACTABLE
+from fl_assets.infra.lake import LakeError
 from fl_assets_tests.build import DAY, call_line, turn_line
-from fl_assets_tests.storage.test_duckdb_engine import Case
+from fl_assets_tests.events.test_duckdb_engine import Case
 
 
 @pytest.fixture
@@ -82,7 +81,7 @@ def peak_of(folder: Path, **environment: str) -> tuple[float, dict]:
         "import orjson, resource, sys, dataclasses\n"
         "from pathlib import Path\n"
         "from fl_assets_tests.conftest import settings_in\n"
-        "from fl_assets.storage.duckdb_engine import DuckDBEngine\n"
+        "from fl_assets.events.duckdb_engine import DuckDBEngine\n"
         "report = DuckDBEngine(settings_in(Path(sys.argv[1]))).ingest()\n"
         "print(orjson.dumps([resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, report.events, report.quarantined]).decode())\n"
     )
@@ -321,7 +320,7 @@ def test_a_full_disk_fails_the_run_and_leaves_the_old_day(case, monkeypatch):
     case.write("b.jsonl", *(call_line(f"f{n}", error=os.urandom(500).hex(), success=False) for n in range(400)))
     script = (
         "import resource, signal, sys\nfrom pathlib import Path\n"
-        "from fl_assets_tests.conftest import settings_in\nfrom fl_assets.storage.duckdb_engine import DuckDBEngine\n"
+        "from fl_assets_tests.conftest import settings_in\nfrom fl_assets.events.duckdb_engine import DuckDBEngine\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\nresource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
         "DuckDBEngine(settings_in(Path(sys.argv[1]))).ingest()\n"
     )

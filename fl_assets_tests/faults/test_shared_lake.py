@@ -9,10 +9,10 @@ from datetime import timedelta
 
 import pytest
 
-from fl_assets.domain.settings import PREFIX
-from fl_assets.storage.duckdb_engine import DuckDBEngine
-from fl_assets.storage.lake import ForeignKeyError
-from fl_assets.storage.workspace import Workspace
+from fl_assets.core.settings import PREFIX
+from fl_assets.events.duckdb_engine import DuckDBEngine
+from fl_assets.infra.lake import ForeignKeyError
+from fl_assets.workspace import Workspace
 from fl_assets_tests.conftest import DAYS, LAST_DAY, coordinator_in, settings_in
 from fl_assets_tests.faults.whole import assert_lake, assert_whole, ids_in
 from fl_assets_tests.s3 import BUCKET, needs_s3, s3_server
@@ -112,9 +112,9 @@ def test_a_lake_takes_no_pseudonyms_of_another_key(tmp_path):
 
 DYING = """
 import os, signal, sys
-from fl_assets.domain.settings import FederatedLearningConfig
-from fl_assets.storage import remote_lake
-from fl_assets.storage.workspace import Workspace
+from fl_assets.core.settings import FederatedLearningConfig
+from fl_assets.infra import remote_lake
+from fl_assets.workspace import Workspace
 remote_lake.LEASE_SECS = 1.0
 left = int(sys.argv[1])
 def dying(real, is_after):
@@ -181,7 +181,7 @@ def test_a_lake_in_a_bucket_is_verified_expires_and_comes_back_to_an_empty_data_
     expired = again.expire(LAST_DAY, today=DAYS[2] + timedelta(days=8))
     assert expired == DAYS[:3]
     assert_whole(again)
-    monkeypatch.setattr("fl_assets.storage.remote_lake.GRACE", timedelta(0))
+    monkeypatch.setattr("fl_assets.infra.remote_lake.GRACE", timedelta(0))
     (again.settings.lake_folder / "swept").unlink(missing_ok=True)
     again.ingest()
     stored = {one.key.split("/")[1] for one in again.lake.remote.objects.listed("raw_traces") if one.key.endswith(".parquet")}

@@ -13,9 +13,9 @@ from typing import Any
 import orjson
 import pytest
 
-from fl_assets.domain.settings import PREFIX, FederatedLearningConfig
-from fl_assets.storage.simulator import simulate
-from fl_assets.storage.workspace import Workspace
+from fl_assets.core.settings import PREFIX, FederatedLearningConfig
+from fl_assets.simulator.simulator import simulate
+from fl_assets.workspace import Workspace
 from fl_assets_tests.conftest import settings_in
 from fl_assets_tests.faults.test_cycles import paths_of
 from fl_assets_tests.faults.whole import assert_whole

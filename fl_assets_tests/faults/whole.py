@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
 
-from fl_assets.storage.tables import LAKE_TABLES, WAREHOUSE_TABLES
-from fl_assets.storage.workspace import Workspace
+from fl_assets.core.tables import LAKE_TABLES, WAREHOUSE_TABLES
+from fl_assets.workspace import Workspace
 
 EVENTS = ("raw_traces", "conversation_logs")
 

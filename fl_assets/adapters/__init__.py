@@ -1,0 +1,1 @@
+"""Adapters: manifests, admission, the store, the hub."""

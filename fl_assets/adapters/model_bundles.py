@@ -1,0 +1,70 @@
+"""OpenSSF model-signing bundles: a second, optional verifier beside the signed manifest.
+
+What goes here: asking the `model_signing` library (extra `oms`) whether a key signed the files of an adapter. What does not: our own manifest and keys
+(`signing.py`), and the rule that asks for a bundle (`adapters/manifest.py`).
+
+A bundle signs a list of file hashes, and may name paths that it leaves out. Here nothing may be left out, and what the library hashes must be what
+our manifest names: otherwise one signature could be over the weights that are checked and the other over those that are served.
+"""
+
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from fl_assets.infra.keys import KeyFileError
+
+BundleVerifier = Callable[[Path, Mapping[str, str], bytes], str]
+"""Returns what is wrong, '' for nothing; takes a folder, the SHA-256 of each file that must be signed, and the bundle."""
+
+
+def open_verifier(key: Path) -> BundleVerifier:
+    """Return what verifies bundles by this public key (PEM, curve P-256, P-384 or P-521; the library knows no others).
+
+    Raises:
+        KeyFileError: the library is not installed, or the file is no such key.
+    """
+    try:
+        from model_signing import hashing, verifying  # ty: ignore[import-not-found] - of the extra [oms]
+    except ImportError as error:
+        message = f"{key} is set as the key of model-signing bundles, but model-signing cannot be imported ({error}); install fl-assets[oms], or unset it"
+        raise KeyFileError(message) from error
+    try:
+        verifying.Config().use_elliptic_key_verifier(public_key=key)
+    except OSError as error:
+        message = f"{key} cannot be read: {error.strerror}"
+        raise KeyFileError(message) from error
+    except Exception as error:  # the library lets several kinds through: no PEM, another kind of key, another curve
+        message = f"{key} is no public key of curve P-256, P-384 or P-521 in PEM, as model-signing needs"
+        raise KeyFileError(message) from error
+
+    class Whole(hashing.Config):
+        """Hashes exactly the wanted files, whatever a bundle asks to have left out."""
+
+        def __init__(self, wanted: Mapping[str, str], names: set[str]) -> None:
+            super().__init__()
+            self._wanted = dict(wanted)
+            self.set_ignored_paths(paths=sorted(names - set(wanted)))
+
+        def add_ignored_paths(self, **_: Any) -> None:
+            """Leave nothing out."""
+
+        def hash(self, model_path: Any, **given: Any) -> Any:
+            found = super().hash(model_path, **given)
+            if {one.identifier: one.digest.digest_hex for one in found.resource_descriptors()} != self._wanted:
+                message = "the files are not those of the manifest"
+                raise ValueError(message)
+            return found
+
+    def problem(folder: Path, hashes: Mapping[str, str], bundle: bytes) -> str:
+        with tempfile.NamedTemporaryFile(prefix="fl-assets-", suffix=".sig") as file:
+            file.write(bundle)
+            file.flush()
+            config = verifying.Config().use_elliptic_key_verifier(public_key=key).set_hashing_config(Whole(hashes, {path.name for path in folder.iterdir()}))
+            try:
+                config.verify(folder, Path(file.name))
+            except Exception as error:  # whatever the library makes of bytes that a stranger wrote, they are not verified
+                return str(error)[:200] or type(error).__name__
+        return ""
+
+    return problem

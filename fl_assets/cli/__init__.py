@@ -1,0 +1,5 @@
+"""The command line."""
+
+from fl_assets.cli.commands import app, main
+
+__all__ = ["app", "main"]

@@ -1,0 +1,307 @@
+"""How results read at a terminal: tables for people, JSON for machines, plain text when piped.
+
+What goes here: layout and words. What does not: what is true (`workspace.py`) or what to run (`coordinator.py`).
+"""
+
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any, NoReturn
+
+import orjson
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from fl_assets.core.models import LearningCycleResult, Playbook
+from fl_assets.core.tables import WAREHOUSE_TABLES
+from fl_assets.federation.node_side import NodeSummaries, Told
+from fl_assets.infra.warehouse import Rebuilt
+from fl_assets.report.report import PatternLine, Report, counted
+from fl_assets.updates.decide import in_words
+from fl_assets.updates.outcomes import learn
+from fl_assets.updates.releases import Rollout, lessons
+from fl_assets.workspace import Workspace
+
+WRAPPED = {"playbook", "held because", "reason", "failure", "why", "way back"}
+"""Columns whose text may take several lines on a terminal."""
+_out = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+_err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    """Print one line, nothing in it taken as markup."""
+    _out.print(escape(text))
+
+
+def fail(text: str) -> NoReturn:
+    """Print an error and leave with exit code 1."""
+    _err.print(f"[bold red]error:[/] {escape(text)}")
+    sys.exit(1)
+
+
+def show_summaries(told: Sequence[Told], out: Path, teller: NodeSummaries) -> None:
+    """Print what was told of each day, what stayed unsaid, what it cost, and what the coordinator needs."""
+    for one in told:
+        summary, unnamed = one.summary, one.summary.unnamed
+        named = sum(row.failures for row in summary.failures)
+        noise = f", noise of epsilon {summary.settings.epsilon:g}" if summary.settings.epsilon else ""
+        say(f"{summary.day} {'told' if one.is_new else 'told before, sent again as it was'}: number {summary.sequence} of {summary.node_id}{noise}")
+        say(f"  {summary.events:,} events; {named:,} failures in {len(summary.failures)} texts that {summary.settings.min_sessions} or more sessions had")
+        say(f"  as numbers alone: {unnamed.failures:,} failures, {unnamed.calls:,} calls, {unnamed.sessions:,} conversations")
+    if spent := teller.spent():
+        say(f"budget: {float(spent):g} of {teller.budget:g} spent")
+    say(f"written to {out}; the coordinator needs {teller.public_path} once, as {told[-1].summary.node_id}.pem among its node keys")
+
+
+@contextmanager
+def status(text: str) -> Iterator[Callable[[str], None]]:
+    """Show what is being done, with a bar where the words begin with a share (`42%: …`); yields a function that changes them."""
+    with _err.status(escape(text)) as spinner:
+        yield lambda detail: spinner.update(escape(f"{text}: {_bar(detail)}{detail}"))
+
+
+def _bar(detail: str) -> str:
+    share = re.match(r"(\d{1,3})%: ", detail)
+    done = round(int(share[1]) / 5) if share else 0
+    return f"{'━' * done}{'·' * (20 - done)} " if share else ""
+
+
+def say_outcome(outcome: LearningCycleResult | Exception) -> None:
+    """Print how one of many cycles ended, in one line."""
+    say(f"cycle failed: {outcome}" if isinstance(outcome, Exception) else f"{outcome.day}: {outcome.status}: {outcome.reason}")
+
+
+def show_rebuilt(space: Workspace, done: Rebuilt) -> None:
+    """Print what a rebuild moved, restored, wrote and could not restore."""
+    path = space.settings.warehouse_path
+    for moved in done.moved:
+        say(f"{path.name} could not be opened: moved to {moved}")
+    for table in WAREHOUSE_TABLES:
+        for words, by_table in (("restored from Parquet", done.restored), ("written as Parquet", done.written), ("lost", done.lost)):
+            if days := by_table.get(table.name):
+                say(f"{table.name}: {len(days)} {'day' if len(days) == 1 else 'days'} {words} ({days[0]}{f' to {days[-1]}' if len(days) > 1 else ''})")
+    number = {name: sum(map(len, getattr(done, name).values())) for name in ("same", "restored", "written", "lost")}
+    say(f"{path}: {number['same']} days of tables were right, {number['restored']} restored, {number['written']} written as Parquet, {number['lost']} lost")
+    for day in sorted({day for days in done.lost.values() for day in days}):
+        say(f"neither the database nor its file holds all of {day}: run `fl-assets cycle --date {day}`")
+
+
+def show_cycle(space: Workspace, result: LearningCycleResult, *, as_json: bool) -> None:
+    """Print a cycle: what was read, what was found, what may be done, what is held and why, and where the files are."""
+    day = result.day
+    analysed = result.status in ("completed", "gated")
+    playbooks = sorted(space.playbooks(day), key=lambda one: (bool(one.held_because), -one.confidence, one.improvement_id)) if analysed else []
+    patterns = space.warehouse.read_day("failure_patterns", day) if analysed else []
+    decisions = space.warehouse.read_day("update_decisions", day) if result.status == "completed" else []
+    files = where(space, day)
+    if as_json:
+        named = ("pattern_id", "template", "failure_class", "state", "failures", "confidence")
+        content = {
+            "cycle": result.model_dump(mode="json"),
+            "patterns": [{name: row[name] for name in named} for row in patterns],
+            "playbooks": [playbook.model_dump(mode="json") for playbook in playbooks],
+            "decisions": decisions,
+            "files": {name: str(path) for name, path in files.items()},
+        }
+        show_json(content)
+        return
+    days = f"{result.window_days} days to {day}" if result.window_days > 1 else str(day)
+    say(f"Learning cycle of {day}: {result.status}")
+    say(f"  events read       {result.events_processed:,} ({days})")
+    if told := space.summaries.nodes(day):
+        say(f"  summaries         of {len(told)} nodes")
+    if refused := Counter(one.rule for one in space.summaries.refusals()):
+        say(f"  refused           {counted(refused)} among the summaries in {space.settings.summaries_path}: the check summaries_are_taken names each")
+    if not analysed:
+        say(f"  stopped           {result.reason}")
+    else:
+        failing, gone = Counter(row["state"] for row in patterns if row["failures"]), sum(not row["failures"] for row in patterns)
+        states = ", ".join(f"{count} {state}" for state, count in sorted(failing.items()))
+        say(f"  patterns found    {failing.total()} failing ({states}), {gone} of the last fortnight that no longer do")
+        show_playbooks(playbooks)
+        if result.status == "gated":
+            say(f"Gated: {result.reason}")
+        if decisions:
+            outcomes = Counter(in_words(row["action"], row["reasons"]) for row in decisions)
+            past = " (a day of the past: recorded, never carried out)" if decisions[0]["mode"] == "backtest" else ""
+            say(f"Decisions: {counted(outcomes)}{past}")
+    say("Where it is:")
+    for name, path in files.items():
+        say(f"  {name:<17} {path}")
+
+
+def show_playbooks(playbooks: Sequence[Playbook]) -> None:
+    """Print the playbooks that are ready, then those that are held, each with its reasons."""
+    ready, held = [one for one in playbooks if not one.held_because], [one for one in playbooks if one.held_because]
+    columns = ("category", "confidence", "evidence", "nodes", "state", "playbook")
+    say(f"\n{len(ready)} playbook{'s are' if len(ready) != 1 else ' is'} ready")
+    if ready:
+        _show_table(columns, [[*_cells(one), f"{one.title}{_changes(one)}"] for one in ready])
+    say(f"\n{len(held)} playbook{'s are' if len(held) != 1 else ' is'} held back")
+    if held:
+        why = ["; ".join(reason.replace(f" {one.improvement_id} has", "") for reason in one.held_because) for one in held]
+        _show_table((*columns, "held because"), [[*_cells(one), one.title, reasons] for one, reasons in zip(held, why, strict=True)])
+
+
+def show_json(content: Any) -> None:
+    """Print JSON, indented, for machines."""
+    sys.stdout.write(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_NAIVE_UTC).decode() + "\n")
+
+
+def show_report(report: Report, page: Path, twin: Path, *, as_json: bool) -> None:
+    """Print what a report says in short, and where it is."""
+    if as_json:
+        show_json(report.model_dump(mode="json"))
+        return
+    say(f"Report of {report.day}: {report.status.replace('_', ' ')}")
+    for sentence in report.summary:
+        say(f"  {sentence}")
+    say(f"  page              {page}")
+    say(f"  for machines      {twin}")
+
+
+def show_patterns(patterns: Sequence[PatternLine], *, as_json: bool) -> None:
+    """Print patterns as a table."""
+    if as_json:
+        show_json([one.model_dump(mode="json") for one in patterns])
+        return
+    rows = [
+        [
+            one.pattern_id,
+            one.state,
+            one.failure_class,
+            f"{one.failures:,}",
+            f"{one.failure_rate:.1%}",
+            trend(one.series),
+            f"{one.nodes_affected} of {one.nodes_reporting}",
+            f"{one.confidence:.2f}",
+            one.template,
+        ]
+        for one in patterns
+    ]
+    _show_table(("pattern", "state", "class", "failures", "rate", "14 days", "nodes", "confidence", "failure"), rows)
+
+
+def show_pattern(one: PatternLine, report: Report, *, as_json: bool) -> None:
+    """Print all that is known of one pattern."""
+    answers = [playbook for playbook in report.playbooks if playbook.improvement_id in one.playbooks]
+    if as_json:
+        show_json({"pattern": one.model_dump(mode="json"), "playbooks": [playbook.model_dump(mode="json") for playbook in answers]})
+        return
+    say(one.template)
+    baseline = "no calls in the days before" if one.baseline_rate is None else f"{one.baseline_rate:.1%} in the days before"
+    facts = {
+        "pattern": f"{one.pattern_id} ({one.kind}, {one.failure_class.replace('_', ' ')}, {one.state})",
+        "where": "; ".join(f"{service} {method}: {failures:,}" for service, method, failures in one.breakdown) or ", ".join(one.services),
+        "failures": f"{one.failures:,} of {one.calls:,} calls: {one.failure_rate:.1%} (95 % interval {one.rate_low:.1%} to {one.rate_high:.1%}); {baseline}",
+        "14 days": f"{trend(one.series)}  {' '.join(map(str, one.series))}",
+        "nodes": f"{one.nodes_affected} of {one.nodes_reporting}; the loudest has {one.top_node_share:.0%} of the failures",
+        "confidence": f"{one.confidence:.2f} that it still fails in the next cycle on two nodes, at half its rate or more",
+        "significant": "yes" if one.is_significant else "no: not told apart from background noise",
+        "seen": f"{one.first_seen} to {one.last_seen} UTC",
+        "why one pattern": f"{one.why_grouped} ({one.messages} distinct message{'' if one.messages == 1 else 's'})",
+        "traces": ", ".join(one.exemplar_trace_ids) or "none kept",
+        "suspected": ", ".join(one.suspects) or "nothing",
+    }
+    for name, value in facts.items():
+        say(f"  {name:<17} {value}")
+    for playbook in answers:
+        say(f"\n{playbook.category}: {playbook.title}" + (f" ({playbook.action})" if playbook.action else ""))
+        say(f"  {playbook.description}")
+        for name, value in playbook.suggested_changes:
+            say(f"  {name:<17} {value}")
+        for reason in playbook.held_because:
+            say(f"  held because      {reason}")
+
+
+def show_decisions(report: Report, *, as_json: bool) -> None:
+    """Print decisions as a table, or why there are none."""
+    if as_json:
+        show_json([one.model_dump(mode="json") for one in report.decisions])
+        return
+    if not report.decisions:
+        say(f"No decision on {report.day}: the cycle is {report.status}{f' ({report.reason})' if report.reason else ''}.")
+        return
+    rows = []
+    for one in report.decisions:
+        decision = f"{one.outcome} (backtest)" if one.mode == "backtest" else one.outcome
+        why = [*one.reasons, one.status_reason] if one.status in ("waiting", "refused", "rejected") else one.reasons
+        rows.append([one.decision_id, decision, one.status, one.category, one.title, "; ".join(why), one.revert_plan])
+    _show_table(("id", "decision", "done", "category", "playbook", "why", "way back"), rows)
+
+
+def trend(series: Sequence[int]) -> str:
+    """Return a series as a line of bars, one character a day."""
+    top = max(*series, 1) if series else 1
+    return "".join(" ▁▂▃▄▅▆▇█"[-(-8 * number // top)] for number in series)
+
+
+def show_updates(rollouts: Sequence[Rollout], *, as_json: bool) -> None:
+    """Print where each update is, then how each remedy has done."""
+    scores = learn(lessons(rollouts)).scores
+    if as_json:
+        updates = [{"status": one.status, "ended": one.ended, "by": one.by, "reason": one.reason, **one.update.model_dump(mode="json")} for one in rollouts]
+        show_json({"updates": updates, "remedies": scores})
+        return
+    if not rollouts:
+        say("No update yet: none was approved, tried or applied. `fl-assets decisions` shows what waits.")
+        return
+    rows = []
+    for one in rollouts:
+        nodes = f"{len(one.canary)} of {len(one.canary) + len(one.control)}" if one.is_running else ("all" if one.status in ("applied", "promoted") else "none")
+        rows.append([one.update.decision_id, str(one.update.day), one.status, nodes, one.update.target, one.by, one.reason])
+    _show_table(("decision", "day", "status", "nodes", "target", "by", "reason"), rows)
+    for remedy, score in scores.items():
+        say(f"{remedy}: {', '.join(f'{count} {name}' for name, count in score.items())}")
+
+
+def show_backfill(results: Sequence[LearningCycleResult], *, as_json: bool) -> None:
+    """Print one line a day."""
+    if as_json:
+        show_json([result.model_dump(mode="json") for result in results])
+        return
+    rows = [[str(one.day), one.status, f"{one.events_processed:,}", str(one.improvements_generated), one.reason] for one in results]
+    _show_table(("day", "status", "events", "playbooks", "reason"), rows)
+
+
+def where(space: Workspace, day: date) -> dict[str, Path]:
+    """Return what a cycle left on disk, by name; only what is there."""
+    settings = space.settings
+    places = {
+        "report": settings.reports_path / f"{day}.html",
+        "playbooks": settings.playbook_path / str(day),
+        "for review": settings.data_path / "proposals" / str(day),
+        "warehouse": settings.warehouse_path,
+        "events (Parquet)": settings.lake_folder,
+    }
+    return {name: path for name, path in places.items() if path.exists()}
+
+
+def _show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table: folded to the terminal's width; one line a row, and no blanks at its end, when piped."""
+    if _out.is_terminal:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for name in columns:
+            table.add_column(name, overflow="fold", no_wrap=name not in WRAPPED)
+        for row in rows:
+            table.add_row(*map(escape, row))
+        _out.print(table, soft_wrap=False)
+        return
+    lines = [[" ".join(cell.split()) for cell in row] for row in (columns, *rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        say("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _cells(one: Playbook) -> list[str]:
+    return [one.category, f"{one.confidence:.2f}", f"{one.evidence_count:,}", f"{one.nodes_affected} of {one.nodes_reporting}", one.state]
+
+
+def _changes(one: Playbook) -> str:
+    changes: dict[str, Any] = one.suggested_changes
+    return f" [{', '.join(f'{name}={value}' for name, value in sorted(changes.items()))}]" if changes else ""

@@ -1,0 +1,80 @@
+"""When a cycle runs and which days it looks at.
+
+What goes here: the window of a thin day, the cron lines of an interval, which partitions a tick asks for. What does not: Dagster, clocks.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from fl_assets.core.models import Mode
+from fl_assets.core.settings import DAY_SECS
+
+
+@dataclass(frozen=True)
+class Window:
+    """Days analysed together, oldest first, ending with the day asked for."""
+
+    days: tuple[date, ...]
+    events: int
+    required: int
+
+    @property
+    def day(self) -> date:
+        """The day that was asked for."""
+        return self.days[-1]
+
+    @property
+    def is_sufficient(self) -> bool:
+        """Whether the window holds the events that are required."""
+        return self.events >= self.required
+
+
+def window_of(day: date, events_on: Callable[[date], int], *, required: int, max_days: int) -> Window:
+    """Return `day` with as few preceding days as bring its events to `required`, `max_days` in all at the most.
+
+    Where even `max_days` do not suffice, the window is the longest one and says so.
+    """
+    events, days = 0, []
+    for back in range(max_days):
+        current = day - timedelta(days=back)
+        days.append(current)
+        events += events_on(current)
+        if events >= required:
+            break
+    return Window(tuple(reversed(days)), events, required)
+
+
+def cron_lines(interval_secs: int, *, minute: int = 15) -> list[str]:
+    """Return cron lines (UTC) for a cycle interval: daily at 00:`minute` for whole days, else every interval from midnight.
+
+    A whole number of days beyond one cannot be said in cron: `is_due` decides on the daily tick.
+    """
+    if interval_secs >= DAY_SECS:
+        return [f"{minute} 0 * * *"]
+    minutes_of_day = range(0, DAY_SECS // 60, interval_secs // 60)
+    by_hour: dict[int, list[int]] = {}
+    for total in minutes_of_day:
+        by_hour.setdefault(total // 60, []).append(total % 60)
+    hours_of: dict[tuple[int, ...], list[int]] = {}
+    for hour, minutes in by_hour.items():
+        hours_of.setdefault(tuple(minutes), []).append(hour)
+    return [f"{','.join(map(str, minutes))} {','.join(map(str, hours))} * * *" for minutes, hours in sorted(hours_of.items())]
+
+
+def days_due(today: date, interval_secs: int, *, start: date) -> list[date]:
+    """Return the days that a schedule tick of `today` asks for, oldest first.
+
+    Below a day it is today itself, again and again; at n days it is, every n days counted from `start`, the n days before today.
+    """
+    if interval_secs < DAY_SECS:
+        return [today]
+    every = interval_secs // DAY_SECS
+    if (today - start).days % every:
+        return []
+    return [day for back in range(every, 0, -1) if (day := today - timedelta(days=back)) >= start]
+
+
+def mode_of(day: date, *, today: date) -> Mode:
+    """Return `live` for today and yesterday, else `backtest`: what was decided about older days is history."""
+    return "live" if (today - day).days <= 1 else "backtest"

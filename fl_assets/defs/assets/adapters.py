@@ -1,0 +1,67 @@
+"""The adapter catalogue: what the sources offer, what lies on disk, and why what is not admitted is not.
+
+What goes here: the wiring of `adapters/store.py`. What does not: the rules of admission (`adapters/manifest.py`), installing and switching.
+"""
+
+import dagster as dg
+
+from fl_assets.adapters.store import AdapterStoreError, InstalledAdapter
+from fl_assets.defs.metadata import judged, numbers, preview, report_day, table_asset
+from fl_assets.defs.partitions import DAILY, days_of
+from fl_assets.defs.resources import WorkspaceResource
+from fl_assets.infra.cycle_log import now_utc
+from fl_assets.workspace import Workspace
+
+GROUP = "updates"
+_SHOWN = ("adapter_id", "version", "installed_version", "is_installed", "signed_by", "expires", "refusals", "source")
+
+
+@dg.asset(**table_asset("adapter_catalogue", GROUP))
+def adapter_catalogue(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
+    """What the sources of adapters offer at the time of the run, each version with every rule of admission that it breaks; asks, and installs nothing."""
+    space = workspace.open()
+    offered = space.adapters.observe(now=now_utc())
+    versions, _ = _installed(space)
+    installed = [one.model_dump() | {"path": str(one.path)} for one in versions]
+    rows = [one.model_dump() for one in offered]
+    sums = {
+        "offered": len(rows),
+        "admissible": sum(not one.refusals for one in offered),
+        "installed": len(installed),
+        "in_use": sum(one.is_current for one in versions),
+    }
+    for day in days_of(context.partition_keys):
+        count = space.store_catalogue(day, offered)
+        shown = {
+            "catalogue": preview(rows, _SHOWN),
+            "installed_versions": preview(installed, ("adapter_id", "version", "is_current", "expires", "size_bytes", "path")),
+        }
+        report_day(context, day, "adapter_catalogue", count, {**numbers(sums), **shown})
+
+
+@dg.asset_check(asset="adapter_catalogue", partitions_def=DAILY)
+def adapter_freshness(context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource) -> dg.AssetCheckResult:
+    """Every source answers, the folder of adapters is ours, and no manifest, offered or in use, has expired: a source that stands still is noticed."""
+    space, today = workspace.open(), str(now_utc().date())
+    offered = space.warehouse.read_day("adapter_catalogue", days_of(context.partition_keys)[-1])  # every day of a run has the same
+    stale = [{**row, "problem": problem} for row in offered for problem in row["refusals"] if problem.startswith(("source:", "not_expired:"))]
+    installed, problem = _installed(space)
+    used = [one for one in installed if one.is_current and one.expires <= today]
+    stale += [{"adapter_id": one.adapter_id, "version": one.version, "problem": f"in use, and its manifest expired on {one.expires}"} for one in used]
+    stale += [{"adapter_id": "", "version": "", "problem": problem}] if problem else []
+    described = f"{stale[0]['adapter_id']} {stale[0]['version']}: {stale[0]['problem']}" if stale else "all are fresh"
+    found = dg.AssetCheckResult(
+        passed=not stale,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"expected answering sources and manifests that hold; found: {described}",
+        metadata={"stale": len(stale), **({"offending": preview(stale, ("adapter_id", "version", "problem"))} if stale else {})},
+    )
+    return judged(context, lambda _: found)
+
+
+def _installed(space: Workspace) -> tuple[list[InstalledAdapter], str]:
+    """Return what lies on disk, or why that cannot be said: a folder that was tampered with is reported, and stops no cycle."""
+    try:
+        return space.adapters.installed(), ""
+    except AdapterStoreError as error:
+        return [], str(error)

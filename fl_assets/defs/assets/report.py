@@ -1,0 +1,55 @@
+"""The report asset: one page a cycle, and what people are told of it.
+
+What goes here: the wiring of `report/report.py` and `report/alert_text.py`. What does not: what they say.
+"""
+
+import dagster as dg
+
+from fl_assets.core.cycles import mode_of
+from fl_assets.defs.metadata import file_asset, numbers, report_day
+from fl_assets.defs.partitions import days_of
+from fl_assets.defs.resources import WorkspaceResource
+from fl_assets.infra.cycle_log import now_utc
+from fl_assets.report.alert_text import alerts_of
+from fl_assets.report.alerts import AlertError, send_new, sent_file_in
+from fl_assets.report.page import write_report
+from fl_assets.report.report import Report, build_report
+from fl_assets.report.rows import report_rows
+from fl_assets.workspace import Workspace
+
+GROUP = "report"
+# A blocking check on `playbooks` stops all that depends on it, and a gated day needs its report more than any other. So the report depends on the
+# patterns alone, and a priority below all others makes it the last step of a cycle: it then finds playbooks, decisions and the cycle's end where
+# there are any.
+LAST = {"dagster/priority": "-1"}
+
+
+@dg.asset(deps=["failure_patterns"], op_tags=LAST, **file_asset(GROUP, {"html", "python"}))
+def cycle_report(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
+    """What a cycle found, as one page to read or to send on (HTML that needs nothing else) and as JSON; made for a gated day too."""
+    space = workspace.open()
+    for day in space.one_by_one(space.sufficient(days_of(context.partition_keys))):
+        report = build_report(report_rows(space, day))
+        page, twin = write_report(space.settings.reports_path, report)
+        tell(context, space, report)
+        sums = {"patterns": len(report.patterns), "playbooks_ready": len(report.actionable), "playbooks_held": len(report.held)}
+        sums |= {"decisions": len(report.decisions), "silent_nodes": len(report.quality.silent), "page_bytes": page.stat().st_size}
+        # Sentences of the summary may name a node, so they are text and not markdown.
+        shown = {
+            "summary": " ".join(report.summary).replace("`", ""),
+            "page": dg.MetadataValue.path(page.resolve()),
+            "json": dg.MetadataValue.path(twin.resolve()),
+        }
+        report_day(context, day, "cycle_report", len(report.patterns), {**numbers(sums), **shown})
+
+
+def tell(context: dg.AssetExecutionContext, space: Workspace, report: Report) -> None:
+    """Send the alerts of a day that is not history; that they cannot be sent is a warning, never the end of a run."""
+    if mode_of(report.day, today=now_utc().date()) != "live":
+        return
+    try:
+        sent = send_new(space.settings.alert_webhook, sent_file_in(space.settings.data_path), alerts_of(report))
+    except AlertError as error:
+        context.log.warning(str(error))
+    else:
+        context.log.info(f"{len(sent)} alerts sent" if space.settings.alert_webhook else "no alerts: FEDERATED_LEARNING_ALERT_WEBHOOK is not set")

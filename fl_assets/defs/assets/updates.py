@@ -1,0 +1,78 @@
+"""Update assets: what happens with each playbook, what was carried out, and whether it helped.
+
+What goes here: the wiring of `rollout.py` and `updates/decide.py`. What does not: the rules of a decision, of a canary, of a verdict.
+
+`update_outcomes` comes before `update_decisions` of the same day, and hangs on patterns alone: harm is rolled back on a day that is gated, too, and the day's
+decisions know of it. What it judges are trials that `applied_updates` of earlier days began.
+"""
+
+from datetime import timedelta
+
+import dagster as dg
+from pydantic import Field
+
+from fl_assets.defs.metadata import numbers, preview, report_day, table_asset
+from fl_assets.defs.partitions import days_of
+from fl_assets.defs.pictures import before_and_after, pictures
+from fl_assets.defs.resources import WorkspaceResource
+from fl_assets.infra.cycle_log import now_utc
+from fl_assets.playbooks.gate import decide_day, gate
+from fl_assets.updates.outcomes import learn
+from fl_assets.updates.releases import fold, lessons
+from fl_assets.updates.rollout import answer, carry_out_day, judge_day, open_releases
+
+GROUP = "updates"
+
+
+class Answers(dg.Config):
+    """What a person says to decisions, for launching `applied_updates` in the UI; the same as `fl-assets approve` and `reject`."""
+
+    approve: list[str] = Field(default_factory=list, description="Ids of decisions that are approved.")
+    reject: list[str] = Field(default_factory=list, description="Ids of decisions that are rejected.")
+    reason: str = Field("", description="Why; needed with either.")
+    by: str = Field("", description="Who answers; needed with either.")
+
+
+@dg.asset(deps=["failure_patterns"], **table_asset("update_outcomes", GROUP))
+def update_outcomes(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
+    """Whether updates helped: canary nodes against untouched ones, sequentially; what is surely better is promoted, all else rolled back in the end."""
+    space = workspace.open()
+    for day in space.sufficient(days_of(context.partition_keys)):
+        found = judge_day(space, day, clock=now_utc)
+        rows = space.warehouse.replace_records("update_outcomes", day, found)
+        verdicts = {f"verdict_{name}": sum(row["verdict"] == name for row in found) for name in ("better", "worse", "wait", "inconclusive")}
+        shown = preview(found, ("decision_id", "category", "verdict", "action", "effect", "effect_low", "effect_high", "days_observed", "reason"))
+        scores = [{"remedy_id": remedy, **score} for remedy, score in learn(lessons(open_releases(space).rollouts().values())).scores.items()]
+        taught = preview(scores, ("remedy_id", "helpful", "harmful", "inconclusive", "rejected"))
+        report_day(context, day, "update_outcomes", rows, {**numbers(verdicts), **pictures(rates=before_and_after(found)), "trials": shown, "remedies": taught})
+
+
+@dg.asset(deps=["playbooks", "adapter_catalogue", "update_outcomes"], **table_asset("update_decisions", GROUP))
+def update_decisions(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
+    """What happens with each playbook (apply, canary, hold, reject or none), with reasons and the way back."""
+    space, days = workspace.open(), days_of(context.partition_keys)
+    # A run of one gated day stops at the gate. In a run of many the gate cannot stop one of them, so this step leaves it out.
+    ready = days if len(days) == 1 else [day for day in space.sufficient(days) if not gate(space, day)]
+    events = open_releases(space).events()
+    for day in ready:
+        known = fold(event for event in events if event.at.date() <= day + timedelta(days=1))
+        decisions = decide_day(space, day, today=now_utc().date(), rollouts=known.values())
+        rows = space.store_decisions(day, decisions)
+        actions = {f"action_{name}": sum(decision.action == name for decision in decisions) for name in ("apply", "canary", "hold", "reject", "none")}
+        shown = preview([decision.model_dump() for decision in decisions], ("action", "target", "reasons", "to_value", "from_value", "category", "mode"))
+        report_day(context, day, "update_decisions", rows, {**numbers(actions), "decisions": shown})
+
+
+@dg.asset(deps=["update_decisions"], **table_asset("applied_updates", GROUP))
+def applied_updates(context: dg.AssetExecutionContext, config: Answers, workspace: WorkspaceResource) -> None:
+    """What was done about each decision that asks for a change: staged, on canary nodes, applied, or why not; each is carried out once."""
+    space, days = workspace.open(), days_of(context.partition_keys)
+    for yes, decisions in ((True, config.approve), (False, config.reject)):
+        for decision in decisions:
+            answer(space, decision, yes=yes, by=config.by, reason=config.reason, clock=now_utc)
+    for day in days if len(days) == 1 else space.sufficient(days):
+        found = carry_out_day(space, day, clock=now_utc)
+        rows = space.warehouse.replace_records("applied_updates", day, found)
+        statuses = {f"status_{name}": sum(row["status"] == name for row in found) for name in ("staged", "canary", "applied", "waiting", "rejected", "refused")}
+        shown = preview(found, ("decision_id", "status", "category", "target", "from_value", "to_value", "decided_by", "reason"))
+        report_day(context, day, "applied_updates", rows, {**numbers(statuses), "updates": shown})

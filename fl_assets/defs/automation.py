@@ -1,0 +1,131 @@
+"""What starts cycles: one job, the daily schedule, the event sensor.
+
+What goes here: wiring of Dagster's clock and daemon. What does not: the decisions (`core/cycles.py`, `events/telemetry_files.py`).
+Both are stopped until switched on, and say why when they skip.
+"""
+
+from collections.abc import Iterator
+from datetime import date
+
+import dagster as dg
+
+from fl_assets.core.cycles import cron_lines, days_due
+from fl_assets.core.settings import DAY_SECS, FederatedLearningConfig
+from fl_assets.defs.launcher import AGAIN
+from fl_assets.defs.partitions import DAILY, DAYS_PER_RUN
+from fl_assets.defs.resources import WorkspaceResource
+from fl_assets.infra.cycle_log import CycleLog, now_utc
+from fl_assets.report.alerts import tell_failed
+from fl_assets.updates.rollout import open_releases
+
+DISABLED = "federated learning is switched off: set FEDERATED_LEARNING_ENABLED=true to let it run"
+
+learning_cycle_job = dg.define_asset_job(
+    "learning_cycle",
+    selection=dg.AssetSelection.all(),
+    description="One learning cycle: telemetry in, playbooks and gated update decisions out.",
+    executor_def=dg.in_process_executor,
+    tags={"dagster/max_runtime": str(6 * 3600), **AGAIN},
+)
+
+
+def cycle_schedule(settings: FederatedLearningConfig) -> dg.ScheduleDefinition:
+    """Return the schedule: yesterday soon after midnight UTC, every n days the n days before, or today at a pace below a day."""
+
+    @dg.schedule(
+        name="daily_learning_cycle",
+        job=learning_cycle_job,
+        cron_schedule=cron_lines(settings.cycle_interval_secs),
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.STOPPED,
+        description="Ask for yesterday's cycle soon after midnight UTC (or at the pace of FEDERATED_LEARNING_CYCLE_INTERVAL_SECS).",
+    )
+    def daily_learning_cycle(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        now = context.scheduled_execution_time
+        if not FederatedLearningConfig.from_env().enabled:
+            yield dg.SkipReason(DISABLED)
+            return
+        days = days_due(now.date(), settings.cycle_interval_secs, start=settings.start_date)
+        if not days:
+            every = settings.cycle_interval_secs // DAY_SECS
+            yield dg.SkipReason(f"a cycle runs every {every} days, counted from {settings.start_date}; {now.date()} is not one of them")
+        for day in days:
+            yield dg.RunRequest(run_key=f"schedule-{now:%Y-%m-%dT%H:%M}-{day}", partition_key=str(day))
+
+    return daily_learning_cycle
+
+
+@dg.sensor(
+    job=learning_cycle_job,
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.STOPPED,
+    description="Ask for the days of new events once there are enough of them; counts files, never opens the warehouse.",
+)
+def minimum_events_reached(context: dg.SensorEvaluationContext, workspace: WorkspaceResource) -> dg.SensorResult:
+    """Ask for one run a day that has new events, once FEDERATED_LEARNING_MIN_EVENTS are there."""
+    space = workspace.open()
+    if not space.settings.enabled:
+        return dg.SensorResult(skip_reason=DISABLED)
+    backlog, required = space.backlog(), space.settings.min_events
+    if backlog.events < required:
+        return dg.SensorResult(skip_reason=f"{backlog.events} of {required} events, {required - backlog.events} to go")
+    days = [entry for entry in backlog.days if DAILY.has_partition_key(str(entry.day))]
+    requests = [dg.RunRequest(run_key=f"{entry.day}:{entry.token}", partition_key=str(entry.day)) for entry in days[:DAYS_PER_RUN]]
+    context.log.info(f"{backlog.events} events on {len(days)} days have not been analysed; asking for {len(requests)} of them, oldest first")
+    # Tokens name the content, so a run key says all that a cursor could; it is kept for the eye of whoever debugs a tick.
+    return dg.SensorResult(run_requests=requests, cursor=f"{backlog.events} events on {len(days)} days")
+
+
+apply_updates_job = dg.define_asset_job(
+    "apply_updates",
+    selection=["applied_updates"],
+    description="Carry out what the decisions of a day, and people's answers to them, ask for.",
+    executor_def=dg.in_process_executor,
+    tags={"dagster/max_runtime": "3600"},
+)
+
+
+@dg.sensor(
+    job=apply_updates_job,
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.STOPPED,
+    description="Carry out decisions that a person has approved; reads the history of updates, never opens the warehouse.",
+)
+def approved_updates(context: dg.SensorEvaluationContext, workspace: WorkspaceResource) -> dg.SensorResult:
+    """Ask for one run an approval, of the day that was decided on."""
+    space = workspace.open()
+    if not space.settings.enabled:
+        return dg.SensorResult(skip_reason=DISABLED)
+    waiting = [one for one in open_releases(space).rollouts().values() if one.status == "approved"]
+    if not waiting:
+        return dg.SensorResult(skip_reason="no approved decision waits; `fl-assets approve ID --reason WHY` approves one")
+    context.log.info(f"{len(waiting)} approved decisions wait to be carried out")
+    return dg.SensorResult(
+        run_requests=[dg.RunRequest(run_key=f"approved-{one.update.decision_id}-{one.approval}", partition_key=str(one.update.day)) for one in waiting]
+    )
+
+
+@dg.run_failure_sensor(
+    name="record_failed_cycles",
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Close the learning_cycles row of a run that died, so that no cycle looks as if it still ran, and send the alert.",
+)
+def record_failed_cycles(context: dg.RunFailureSensorContext, workspace: WorkspaceResource) -> None:
+    """Close the rows that a failed run left open, be it the job's or a backfill's, and tell people."""
+    space, run_id = workspace.open(), context.dagster_run.run_id
+    reason = first_line(context.failure_event.message or "the run failed")
+    days = CycleLog(space.warehouse).fail_open(run_id, reason)
+    if not days and context.dagster_run.job_name != learning_cycle_job.name:
+        return
+    if problem := tell_failed(space.settings, run_id, days[-1] if days else now_utc().date(), reason):
+        context.log.warning(problem)
+
+
+def first_line(text: str) -> str:
+    """Return the first line of a message, cut to what fits a table cell."""
+    return text.strip().splitlines()[0][:300] if text.strip() else ""
+
+
+def range_tags(first: date, last: date) -> dict[str, str]:
+    """Return the run tags that make one run of the days from `first` to `last`."""
+    return {"dagster/asset_partition_range_start": str(first), "dagster/asset_partition_range_end": str(last)}

@@ -1,0 +1,243 @@
+"""Pictures for people who look rather than read: small PNGs as metadata values.
+
+What goes here: drawing. What does not: what is drawn (rows come ready), pages (`report/page.py`).
+
+Matplotlib is imported only when something is drawn, and only its Agg canvas, without pyplot's global state, so that drawing works in any
+thread. Pictures have a light ground of their own: the UI shows them as they are, in its light and its dark theme. Text from telemetry is
+drawn as it stands, never read as mathematics, and never put into the markdown around a picture.
+"""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from fl_assets.report.report import visible
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Row = Mapping[str, Any]
+
+INK, SOFT, LINE, GROUND = "#17202a", "#55606e", "#d5dbe2", "#fbfcfd"
+VOLUME, FAILED, ACCENT, BAR = "#b9c6dc", "#b3261e", "#2f5bd0", "#8fa3bf"
+WIDTH, DPI = 8.2, 100
+"""Inches and dots an inch: the width of the UI's dialog, so that text is read without enlarging."""
+TOP = 12
+MAX_NODES = 40
+MAX_BYTES = 200_000
+
+
+def volume_by_hour(hours: Sequence[Row]) -> dg.MetadataValue | None:
+    """Return calls and failure rate by hour of a day; None without calls.
+
+    Args:
+        hours: `hour`, `calls`, `failures`; hours without calls are left out.
+    """
+    if not hours:
+        return None
+    figure, axes = _figure(2.9)
+    places = [row["hour"] for row in hours]
+    axes.bar(places, [row["calls"] for row in hours], color=VOLUME, width=0.8)
+    axes.set_ylabel("calls", color=SOFT)
+    axes.set_xlabel("hour of the day, UTC", color=SOFT)
+    axes.set_xlim(-0.6, 23.6)
+    axes.set_xticks(range(0, 24, 3))
+    rates = axes.twinx()
+    rates.plot(places, [100 * row["failures"] / row["calls"] for row in hours], color=FAILED, marker="o", markersize=3.5, linewidth=1.6)
+    rates.set_ylabel("failed, %", color=FAILED)
+    rates.set_ylim(bottom=0)
+    _plain(rates, "right")
+    axes.set_title("Calls (bars) and share that failed (line)", loc="left", color=INK, fontsize=10.5)
+    return _picture(figure, "calls and failure rate by hour")
+
+
+def pattern_trends(patterns: Sequence[Row]) -> dg.MetadataValue | None:
+    """Return the most frequent patterns, a row of bars for their last 14 days each; None when nothing fails.
+
+    Args:
+        patterns: rows of failure_patterns.
+    """
+    shown = sorted((row for row in patterns if row["failures"]), key=lambda row: (-row["failures"], row["pattern_id"]))[:TOP]
+    if not shown:
+        return None
+    figure, axes = _figure(0.45 + 0.3 * len(shown), left=0.1, bottom=0.05, right=0.1)
+    for place, row in enumerate(shown):
+        series = list(row["series"])
+        top = max(*series, 1)
+        base = len(shown) - 1 - place
+        days = [66 + day for day in range(len(series))]
+        axes.vlines(days, base, [base + 0.72 * count / top for count in series], colors=[BAR] * (len(series) - 1) + [ACCENT], linewidth=4.6)
+        axes.plot([65.3, 65.7 + len(series)], [base, base], color=LINE, linewidth=0.8)
+        axes.text(0, base + 0.3, _words(row["template"], 62), color=INK, fontsize=8.5, va="center")
+        axes.text(64, base + 0.3, row["state"], color=FAILED if row["state"] in ("new", "rising", "regressed") else SOFT, fontsize=8.5, va="center", ha="right")
+        share = f"{row['failures']:,}  ·  {row['nodes_affected']} of {row['nodes_reporting']} nodes"
+        axes.text(81, base + 0.3, share, color=INK, fontsize=8.5, va="center")
+    axes.set_xlim(0, 100)
+    axes.set_ylim(-0.15, len(shown))
+    axes.set_axis_off()
+    axes.set_title("Most frequent patterns: failures of the last 14 days, of this window, and nodes", loc="left", color=INK, fontsize=10.5)
+    return _picture(figure, "most frequent patterns with their last 14 days")
+
+
+def nodes_by_patterns(counts: Sequence[Row], patterns: Sequence[Row]) -> dg.MetadataValue | None:
+    """Return a heat map of the most frequent patterns over nodes; None when nothing fails.
+
+    Args:
+        counts: `pattern_id`, `node_id`, `failures` of the window.
+        patterns: rows of failure_patterns.
+    """
+    import numpy as np
+
+    shown = sorted((row for row in patterns if row["failures"]), key=lambda row: (-row["failures"], row["pattern_id"]))[:TOP]
+    places = {row["pattern_id"]: place for place, row in enumerate(shown)}
+    by_node: dict[str, int] = {}
+    for row in counts:
+        if row["pattern_id"] in places:
+            by_node[row["node_id"]] = by_node.get(row["node_id"], 0) + row["failures"]
+    loudest = sorted(by_node, key=lambda node: (-by_node[node], node))[:MAX_NODES]
+    nodes = {node: column for column, node in enumerate(sorted(loudest))}
+    if not nodes:
+        return None
+    cells = np.zeros((len(shown), len(nodes)))
+    for row in counts:
+        if row["pattern_id"] in places and row["node_id"] in nodes:
+            cells[places[row["pattern_id"]], nodes[row["node_id"]]] += row["failures"]
+    figure, axes = _figure(1.4 + 0.28 * len(shown), left=3.4, bottom=1.0, right=0.1)
+    # The root keeps a single loud node from fading all others.
+    axes.imshow(np.sqrt(cells), aspect="auto", cmap="Blues", vmin=0)
+    limit = np.sqrt(cells).max() * 0.6
+    if len(nodes) <= 20:
+        for (line, column), count in np.ndenumerate(cells):
+            if count:
+                colour = "white" if np.sqrt(count) > limit else INK
+                axes.text(column, line, f"{count:.0f}", ha="center", va="center", fontsize=8, color=colour)
+    axes.set_xticks(range(len(nodes)), [_words(node, 18) for node in nodes], rotation=60, ha="right", rotation_mode="anchor", fontsize=8)
+    axes.set_yticks(range(len(shown)), [_words(row["template"], 46) for row in shown], fontsize=8)
+    axes.tick_params(length=0)
+    more = f" (the {MAX_NODES} loudest of {len(by_node)} nodes)" if len(by_node) > MAX_NODES else ""
+    figure.text(0.1 / WIDTH, 1 - 0.1 / figure.get_figheight(), f"Failures by pattern and node{more}", va="top", color=INK, fontsize=10.5)
+    return _picture(figure, "failures by pattern and node")
+
+
+def reliability_diagram(bins: Sequence[Row], threshold: float) -> dg.MetadataValue | None:
+    """Return what came true over what was believed; None without assessments.
+
+    Args:
+        bins: rows of confidence_calibration.
+        threshold: confidence that a playbook must reach.
+    """
+    filled = [row for row in bins if row["predictions"]]
+    if not filled:
+        return None
+    figure, axes = _figure(4.2, width=5.2, right=0.2)
+    most = max(row["predictions"] for row in filled)
+    axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle=(0, (4, 4)))
+    axes.axvline(threshold, color=FAILED, linewidth=1)
+    axes.text(threshold - 0.015, 0.03, "threshold", color=FAILED, fontsize=8, rotation=90, ha="right")
+    sizes = [20 + 230 * row["predictions"] / most for row in filled]
+    axes.scatter([row["predicted"] for row in filled], [row["observed"] for row in filled], s=sizes, color=ACCENT, alpha=0.75, zorder=3)
+    for row in filled:
+        axes.annotate(
+            str(row["predictions"]), (row["predicted"], row["observed"]), xytext=(0, -14), textcoords="offset points", ha="center", fontsize=7.5, color=SOFT
+        )
+    axes.set_xlim(-0.03, 1.03)
+    axes.set_ylim(-0.08, 1.05)
+    axes.set_xlabel("confidence", color=SOFT)
+    axes.set_ylabel("share that came true the next day", color=SOFT)
+    axes.set_title("On the dashed line, confidence is right", loc="left", color=INK, fontsize=10.5)
+    return _picture(figure, "reliability diagram: what came true over what was believed")
+
+
+def before_and_after(outcomes: Sequence[Row]) -> dg.MetadataValue | None:
+    """Return what updates did: the pattern's rate before and since on canary nodes and on the others; None without trials.
+
+    Args:
+        outcomes: rows of update_outcomes.
+    """
+    rates = ("canary_rate_before", "canary_rate", "control_rate_before", "control_rate")
+    shown = sorted((row for row in outcomes if all(row[name] is not None for name in rates)), key=lambda row: row["decision_id"])[:TOP]
+    if not shown:
+        return None
+    figure, axes = _figure(1.15 + 0.5 * len(shown), left=2.6, right=2.1)
+    for place, row in enumerate(reversed(shown)):
+        for lift, kind, colour in ((0.14, "canary", ACCENT), (-0.14, "control", BAR)):
+            before, since = 100 * row[f"{kind}_rate_before"], 100 * row[f"{kind}_rate"]
+            axes.plot(
+                [before, since],
+                [place + lift] * 2,
+                color=colour,
+                linewidth=2.2,
+                label=("canary nodes" if kind == "canary" else "other nodes") if not place else None,
+            )
+            axes.plot([before], [place + lift], marker="o", markersize=5, color=GROUND, markeredgecolor=colour)
+            axes.plot([since], [place + lift], marker="o", markersize=6, color=colour)
+        effect = "" if row["effect"] is None else f", effect {row['effect']:.2f}"
+        axes.text(
+            1.02,
+            place,
+            f"{row['verdict']}{effect}",
+            transform=axes.get_yaxis_transform(),
+            va="center",
+            fontsize=8.5,
+            color=FAILED if row["verdict"] == "worse" else INK,
+        )
+    axes.set_yticks(range(len(shown)), [_words(f"{row['remedy_id']} ({row['category']})", 38) for row in reversed(shown)], fontsize=8.5)
+    axes.set_ylim(-0.6, len(shown) - 0.4)
+    axes.set_xlim(left=0)
+    axes.set_xlabel("failures, % of calls: before (open) and since (filled)", color=SOFT)
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=8.5, labelcolor=SOFT)
+    figure.text(0.1 / WIDTH, 1 - 0.1 / figure.get_figheight(), "What updates did", va="top", color=INK, fontsize=10.5)
+    return _picture(figure, "failure rate before and after updates, on canary nodes and on the others")
+
+
+def pictures(**drawn: dg.MetadataValue | None) -> dict[str, dg.MetadataValue]:
+    """Return the pictures that there are, by name."""
+    return {name: picture for name, picture in drawn.items() if picture is not None}
+
+
+def _figure(height: float, *, width: float = WIDTH, left: float = 0.65, bottom: float = 0.55, right: float = 0.65) -> tuple["Figure", "Axes"]:
+    """Return a figure and its axes; all lengths in inches, with room for a title above."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=DPI, facecolor=GROUND)
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((left / width, bottom / height, 1 - (left + right) / width, 1 - (bottom + 0.4) / height), facecolor=GROUND)
+    _plain(axes, "left")
+    return figure, axes
+
+
+def _plain(axes: "Axes", side: str) -> None:
+    for name, spine in axes.spines.items():
+        spine.set_visible(name in (side, "bottom"))
+        spine.set_color(LINE)
+    axes.tick_params(colors=SOFT, labelsize=8.5)
+
+
+def _picture(figure: "Figure", alt: str) -> dg.MetadataValue | None:
+    """Return a figure as markdown that holds the picture itself, None should it be too large; `alt` is ours, never telemetry's."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)  # a dollar sign in an error is a dollar sign
+    for dpi in (DPI, DPI * 2 // 3):
+        content = io.BytesIO()
+        # Without its metadata the picture has the same bytes for the same rows, whatever version drew it.
+        figure.savefig(content, format="png", dpi=dpi, metadata={"Software": None})
+        encoded = base64.b64encode(content.getvalue()).decode()
+        if len(encoded) <= MAX_BYTES:
+            return dg.MetadataValue.md(f"![{alt}](data:image/png;base64,{encoded})")
+    return None
+
+
+def _words(text: str, limit: int) -> str:
+    """Return a text in one line of characters that the font has, cut to a width."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    font = get_font(findfont(FontProperties()))
+    line = " ".join(visible(text, limit).split())
+    return "".join(char if font.get_char_index(ord(char)) else "□" for char in line)

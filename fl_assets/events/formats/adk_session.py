@@ -1,0 +1,143 @@
+"""Sessions of Google's Agent Development Kit (`adk` saves them as `<name>.session.json`): tool calls, model errors and turns of talk.
+
+What goes here: the session's events paired into spans. What does not: what a span means (`spans.py`).
+
+Source: google/adk-python, `google/adk/events/event.py` and `google/adk/sessions/session.py` (snake_case and camelCase dumps).
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from fl_assets.events.formats.seam import Format, Lines, Refusal, Row, json_records
+from fl_assets.events.formats.spans import Span, rows
+
+_MARKS = tuple(re.compile(mark) for mark in (rb'(?<!\\)"invocation_?[iI]d"\s*:', rb'(?<!\\)"author"\s*:', rb'(?<!\\)"events"\s*:\s*\['))
+
+_LAST_SECOND = 253_402_300_800  # the end of year 9999
+
+
+def read(lines: Lines) -> Iterator[Row | Refusal]:
+    """Turn a session into rows: an ExecutionTrace a tool call, model error and invocation, a ConversationLog an invocation with both sides."""
+    return rows(_spans(lines))
+
+
+FORMAT = Format(
+    name="adk_session",
+    description="Sessions of Google's Agent Development Kit (`.session.json`).",
+    matches=lambda _, head: all(mark.search(head) for mark in _MARKS),
+    read=read,
+)
+
+
+def _spans(lines: Lines) -> Iterator[tuple[int, Span] | Refusal]:
+    for record in json_records(lines):
+        if isinstance(record, Refusal):
+            yield record
+            continue
+        line, session = record
+        if not isinstance(session, dict) or not isinstance(session.get("events"), list) or not session.get("id"):
+            yield Refusal(line, "bad_record", "adk_session: a session is an object with an id and a list events")
+            continue
+        events = [event for event in session["events"] if isinstance(event, dict) and _ns(event)]
+        if len(events) < len(session["events"]):
+            yield Refusal(
+                line, "bad_span", f"{len(session['events']) - len(events)} of {len(session['events'])} events have no seconds since 1970 as their timestamp"
+            )
+        yield from ((line, span) for span in _of_session(session, events))
+
+
+def _of_session(session: dict[str, Any], events: list[dict[str, Any]]) -> Iterator[Span]:
+    session_id = str(session["id"])
+    resource = {"service.name": str(_get(session, "app_name") or "adk")}
+    invocations: dict[str, list[dict[str, Any]]] = {}
+    calls: dict[str, tuple[dict[str, Any], str]] = {}
+    for number, event in enumerate(events):
+        invocation = str(_get(event, "invocation_id") or session_id)
+        invocations.setdefault(invocation, []).append(event)
+        common = {"session.id": session_id, "gen_ai.agent.name": event.get("author")}
+        for part in _parts(event):
+            if call := _object(_get(part, "function_call")):
+                calls[str(call.get("id") or call.get("name"))] = (event, str(call.get("name") or "unknown"))
+            elif answer := _object(_get(part, "function_response")):
+                key = str(answer.get("id") or answer.get("name"))
+                begun, name = calls.pop(key, (event, str(answer.get("name") or "unknown")))
+                error = _error(answer.get("response"))
+                yield Span(
+                    f"{session_id}:{invocation}",
+                    f"{event.get('id') or number}:{key}",
+                    invocation,
+                    name,
+                    _ns(begun),
+                    _ns(event),
+                    "unset" if error is None else "error",
+                    error or "",
+                    attributes={**common, "gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": name, "gen_ai.agent.name": begun.get("author")},
+                    resource=resource,
+                )
+        if code := _get(event, "error_code"):
+            text = f"{code}: {_get(event, 'error_message') or ''}".removesuffix(": ")
+            about = {**common, "gen_ai.operation.name": "chat", "error.type": str(code)}
+            place = (f"{session_id}:{invocation}", str(event.get("id") or number), invocation)
+            yield Span(*place, "chat", _ns(event), _ns(event), "error", text, attributes=about, resource=resource)
+    for invocation, parts in invocations.items():
+        yield _invocation(session_id, invocation, parts, resource)
+
+
+def _invocation(session_id: str, invocation: str, events: list[dict[str, Any]], resource: dict[str, Any]) -> Span:
+    """Sum an invocation up as one agent's span: from the user's words to the last answer. It failed only if what it calls did, so it says nothing."""
+    asked = [text for event in events if event.get("author") == "user" and (text := _said(event))]
+    answered = [(event, text) for event in events if event.get("author") != "user" and (text := _said(event))]
+    agent = (answered[-1][0] if answered else events[-1]).get("author")
+    return Span(
+        f"{session_id}:{invocation}",
+        invocation,
+        "",
+        "invoke_agent",
+        min(_ns(event) for event in events),
+        max(_ns(event) for event in events),
+        "ok",
+        attributes={
+            "session.id": session_id,
+            "gen_ai.operation.name": "invoke_agent",
+            "gen_ai.agent.name": agent,
+            "input.value": asked[-1] if asked else None,
+            "output.value": answered[-1][1] if answered else None,
+        },
+        resource=resource,
+    )
+
+
+def _get(value: dict[str, Any], key: str) -> Any:
+    """Look a field up by its snake_case name, or as the camelCase that newer versions write."""
+    found = value.get(key)
+    return found if found is not None else value.get(re.sub(r"_(\w)", lambda letter: letter[1].upper(), key))
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _parts(event: dict[str, Any]) -> list[dict[str, Any]]:
+    parts = _object(event.get("content")).get("parts")
+    return [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+
+
+def _said(event: dict[str, Any]) -> str:
+    return "\n".join(part["text"].strip() for part in _parts(event) if isinstance(part.get("text"), str) and not part.get("thought")).strip()
+
+
+def _error(response: Any) -> str | None:
+    """Give a tool's error: by ADK's custom its response says `error`, or `status: error` with an `error_message`; None when it succeeded."""
+    values = _object(response)
+    if error := values.get("error"):
+        return str(error)
+    if str(values.get("status") or "").lower() in {"error", "failed", "failure"}:
+        return str(values.get("error_message") or values.get("message") or "")
+    return None
+
+
+def _ns(event: dict[str, Any]) -> int:
+    """Read an event's time; 0 when it has none."""
+    seconds = event.get("timestamp")
+    return round(seconds * 1e6) * 1000 if isinstance(seconds, int | float) and 0 < seconds < _LAST_SECOND else 0

@@ -1,0 +1,99 @@
+"""Error records of the self-improvement engine: JSON or JSONL, one object, a list, or one a line, as rows of the table `error_records`.
+
+What goes here: the record's fields and their checks. What does not: joining records to calls by `request_id` (SQL), redaction (the engine's).
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import orjson
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from fl_assets.events.formats.seam import Format, Lines, Refusal, Row, json_records
+
+_MARKS = tuple(re.compile(mark) for mark in (rb'(?<!\\)"failure_type"\s*:', rb'(?<!\\)"(?:error_category|error_stage|error_message|error_type)"\s*:'))
+
+
+def _utc(value: Any) -> Any:
+    """Take a time without a zone as UTC, as the engine writes it."""
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    message = "must be an ISO 8601 time"
+    raise ValueError(message)
+
+
+def _texts(value: Any) -> Any:
+    """Take one text as a list of it, null as an empty list, and anything else in a list as its JSON."""
+    if value is None:
+        return ()
+    entries = value if isinstance(value, list) else [value]
+    return tuple(entry if isinstance(entry, str) else orjson.dumps(entry, option=orjson.OPT_SORT_KEYS).decode() for entry in entries if entry is not None)
+
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(_texts)]
+
+
+class ErrorRecord(BaseModel):
+    """One record as the self-improvement engine writes it; fields that we do not know are left out."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    id: str = Field(min_length=1)
+    request_id: str | None = None
+    failure_type: str | None = None
+    error_category: str | None = None
+    error_stage: str | None = None
+    target_service: str | None = None
+    error_type: str | None = None
+    error_message: str | None = None
+    contributing_tools: Texts = ()
+    suspected_prompts_or_configs: Texts = ()
+    proposed_corrections: Texts = ()
+    created_at: Annotated[datetime, BeforeValidator(_utc)]
+
+
+def error_record(value: Any) -> dict[str, Any]:
+    """Check one record and give its row of `error_records`: texts, lists of texts, `timestamp` (aware, UTC) and `event_date`.
+
+    Raises:
+        ValueError: naming each field that breaks its rule, and the rule.
+    """
+    try:
+        record = ErrorRecord.model_validate(value)
+    except ValidationError as error:
+        rules = (f"{'.'.join(str(part) for part in problem['loc']) or 'record'}: {problem['msg'].removeprefix('Value error, ')}" for problem in error.errors())
+        raise ValueError("; ".join(rules)) from error
+    row = record.model_dump(exclude={"id", "created_at"})
+    lists = {name: list(values) for name, values in row.items() if isinstance(values, tuple)}
+    return {"event_date": record.created_at.date(), "record_id": record.id, "timestamp": record.created_at, **row, **lists}
+
+
+def read(lines: Lines) -> Iterator[Row | Refusal]:
+    """Turn a file of records into rows; one refusal a line says how many of its records are none, and why the first is not."""
+    for entry in json_records(lines):
+        if isinstance(entry, Refusal):
+            yield entry
+            continue
+        line, value = entry
+        records = value if isinstance(value, list) else [value]
+        bad: list[str] = []
+        for record in records:
+            try:
+                yield Row(line, orjson.dumps(error_record(record), option=orjson.OPT_UTC_Z))
+            except ValueError as error:
+                bad.append(str(error))
+        if bad:
+            yield Refusal(line, "bad_record", f"{len(bad)} of {len(records)} records: {bad[0]}")
+
+
+FORMAT = Format(
+    name="error_records",
+    description="Error records of the self-improvement engine (JSON or JSONL).",
+    matches=lambda _, head: all(mark.search(head) for mark in _MARKS),
+    read=read,
+    table="error_records",
+)

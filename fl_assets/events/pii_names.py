@@ -1,0 +1,61 @@
+"""Person names and addresses: an optional pass after redaction, by presidio and a spaCy model.
+
+What goes here: loading them, and masking what they find. What does not: everything with a form of its own (`events/redaction.py`), which needs no model.
+Off unless FEDERATED_LEARNING_PII is on: a model costs some milliseconds a text, misses names and takes words for names.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from fl_assets.events.redaction import UNREDACTABLE
+
+MODELS = ("en_core_web_lg", "en_core_web_md", "en_core_web_sm")
+"""spaCy models that will do, best first; one must be installed, none is ever downloaded."""
+PLACEHOLDERS = {"PERSON": "<PERSON>", "LOCATION": "<LOCATION>"}
+MIN_SCORE = 0.5
+
+
+class NamesUnavailableError(RuntimeError):
+    """FEDERATED_LEARNING_PII is on, but presidio or a spaCy model is not installed."""
+
+
+def load_name_masking() -> Callable[[str], str]:
+    """Return a function that masks person names and places in a text that is already redacted.
+
+    Raises:
+        NamesUnavailableError: when the extra `[pii]` or a spaCy model is missing; the text says what to install.
+    """
+    try:
+        import spacy.util  # ty: ignore[import-not-found] - of the extra [pii], as are the next
+        from presidio_analyzer import AnalyzerEngine, RecognizerRegistry  # ty: ignore[import-not-found]
+        from presidio_analyzer.nlp_engine import NlpEngineProvider  # ty: ignore[import-not-found]
+        from presidio_analyzer.predefined_recognizers import SpacyRecognizer  # ty: ignore[import-not-found]
+    except ImportError as error:
+        raise NamesUnavailableError(f"FEDERATED_LEARNING_PII is on, but {error.name} is not installed: pip install 'fl-assets[pii]', or turn it off") from error
+    model = next((name for name in MODELS if spacy.util.is_package(name)), None)
+    if model is None:
+        raise NamesUnavailableError(
+            f"FEDERATED_LEARNING_PII is on, but none of the spaCy models {', '.join(MODELS)} is installed: python -m spacy download {MODELS[-1]}"
+        )
+    logging.getLogger("presidio-analyzer").setLevel(logging.ERROR)
+    nlp = NlpEngineProvider(nlp_configuration={"nlp_engine_name": "spacy", "models": [{"lang_code": "en", "model_name": model}]}).create_engine()
+    registry = RecognizerRegistry(recognizers=[SpacyRecognizer(supported_entities=list(PLACEHOLDERS))], supported_languages=["en"])
+    analyzer = AnalyzerEngine(nlp_engine=nlp, registry=registry, supported_languages=["en"])
+    return lambda text: mask_names(text, lambda value: analyzer.analyze(value, "en", entities=list(PLACEHOLDERS), score_threshold=MIN_SCORE))
+
+
+def mask_names(text: str, find: Callable[[str], list[Any]]) -> str:
+    """Replace what `find` reports (`start`, `end`, `entity_type`), longest first where two overlap; `<UNREDACTABLE>` if it crashes."""
+    try:
+        taken: list[Any] = []
+        for found in sorted(find(text), key=lambda f: (f.start - f.end, f.start, f.entity_type)):
+            # A placeholder of redaction, `<EMAIL>`, may look like a name.
+            is_placeholder = "<" in text[max(0, found.start - 1) : found.end] and ">" in text[found.start : found.end + 1]
+            if not is_placeholder and all(found.end <= other.start or found.start >= other.end for other in taken):
+                taken.append(found)
+        for found in sorted(taken, key=lambda f: -f.start):
+            text = text[: found.start] + PLACEHOLDERS[found.entity_type] + text[found.end :]
+    except Exception:  # fails closed, as `redact` does
+        return UNREDACTABLE
+    return text

@@ -1,0 +1,367 @@
+"""Staging: batches of lines become redacted, sorted files of their days, and narrow rows of `fl_stage` that say what is in them.
+
+What goes here: running the SQL of `events/telemetry.py` over a batch, redacting each distinct text once, sending lines in doubt the slow way, writing what came of it.
+What does not: where batches come from and what becomes of the files (`duckdb_engine.py`), the rules (`events/redaction.py`, `events/telemetry.py`).
+
+Raw text stays in Arrow memory until it is redacted: what DuckDB keeps may spill to disk.
+"""
+
+import os
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fl_assets.core.tables import CONVERSATION_LOGS, RAW_TRACES, Table
+from fl_assets.events.pii_names import PLACEHOLDERS
+from fl_assets.events.redaction import ITEM_SEPARATOR, KEY_SEPARATOR, UNREDACTABLE, redact
+from fl_assets.events.telemetry import (
+    EXCERPT_CHARS,
+    RULE_SETS,
+    TEXTS,
+    BadLine,
+    events_sql,
+    excerpt_source,
+    read_events,
+    read_line,
+    redact_event,
+    redacted_sql,
+    rule_sets_sql,
+    staged_sql,
+)
+from fl_assets.events.telemetry_files import BATCH_SCHEMA, batch_of
+from fl_assets.infra.lake import Lake, LakeFile
+
+PARQUET = "(format parquet, compression zstd, compression_level 1)"
+"""How every file of the lake is written, as options of COPY."""
+_CHUNK_ROWS = 8192
+"""Rows of an Arrow chunk: what one thread of DuckDB takes at a time."""
+_VECTOR_ROWS = 2048
+"""Rows that DuckDB works on at a time."""
+COMMON_SETS = (0, 1, 2, 3)
+"""Of RULE_SETS, with 0 for the search for hints: what most batches need."""
+_SET_ASIDE_BYTES = 1024 * 1024
+"""Of lines in doubt that wait for those of later batches: raw lines are held in memory alone, and not many."""
+_FILTERED_SHARE = 8
+"""A group of more than one in so many rows of a batch is filtered as it is written, a smaller one copied out first."""
+
+
+class _Given:
+    """A table under one name, another one each time: so that what reads it is planned once."""
+
+    table: pa.Table
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        return self.table.__arrow_c_stream__(requested_schema)
+
+
+class _Waiting:
+    """Texts on their way into a statement that never ends: DuckDB pulls, and gets empty rows where there are no others. Knows no connection, since that one knows it."""
+
+    SCHEMA = pa.schema([("item_no", pa.int64()), ("item", pa.string())])
+    _EMPTY = pa.record_batch([pa.nulls(_VECTOR_ROWS, pa.int64()), pa.nulls(_VECTOR_ROWS, pa.string())], schema=SCHEMA)
+
+    def __init__(self) -> None:
+        self.batches: deque[pa.RecordBatch] = deque()
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        return pa.RecordBatchReader.from_batches(self.SCHEMA, self._next()).__arrow_c_stream__(requested_schema)
+
+    def _next(self) -> Iterator[pa.RecordBatch]:
+        while True:
+            yield self.batches.popleft() if self.batches else self._EMPTY
+
+
+class _Stream:
+    """A SELECT over texts that goes on from batch to batch, so that its patterns are compiled once, which takes as long as thousands of texts, and RE2 keeps its automata."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, statement: Callable[[str], str]) -> None:
+        self._waiting = _Waiting()
+        self._connection = connection.cursor()
+        self._connection.execute("set streaming_buffer_size = '1KB'")  # or it would pull empty rows until there are ten megabytes of them
+        self._connection.execute("pragma disable_optimizer")  # nothing there to gain, and planning takes longer with it
+        self._connection.register("fl_items", self._waiting)
+        self._results = self._connection.sql(statement("fl_items")).to_arrow_reader(_VECTOR_ROWS)
+
+    def run(self, items: pa.StringArray) -> pa.Table:
+        """Return what the statement gives for each of the texts, in order; its first column is `item_no`, the place of the text."""
+        batch = pa.record_batch([pa.array(np.arange(len(items))), items], schema=self._waiting.SCHEMA)
+        self._waiting.batches.extend(batch.slice(start, _VECTOR_ROWS) for start in range(0, len(batch), _VECTOR_ROWS))
+        found: list[pa.RecordBatch] = []
+        left = len(items)
+        while left:
+            result = self._results.read_next_batch()
+            if result["item_no"].null_count:
+                result = result.filter(result["item_no"].is_valid())
+            found.append(result)
+            left -= len(result)
+        table = pa.Table.from_batches(found, schema=self._results.schema)
+        if not np.array_equal(table["item_no"].to_numpy(), batch["item_no"].to_numpy()):
+            message = f"{len(items)} texts became {len(table)}, or in another order: some were lost"
+            raise RuntimeError(message)
+        return table
+
+
+class Stager:
+    """Stages one batch after another on a connection of its own; several work side by side.
+
+    Attributes:
+        bad: refused lines, as (file_no, line_no, reason, detail, excerpt, bytes).
+        redactions: values masked one by one, by entity; what was masked in bulk says so in `fl_stage.masked`.
+        files: what was added to the lake, by table and day, for a commit to name.
+    """
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, lake: Lake, *, start: date, secret: bytes, mask_names: Callable[[str], str] | None = None
+    ) -> None:
+        self.connection, self.lake = connection, lake
+        self.files: defaultdict[tuple[str, date], list[LakeFile]] = defaultdict(list)
+        self.bad: list[tuple[int, int, str, str, str, int]] = []
+        self.redactions: Counter[str] = Counter()
+        self._sources = connection.sql("select path, node, received from fl_sources order by file_no").to_arrow_table().combine_chunks()
+        self._start, self._secret, self._mask_names = start, secret, mask_names
+        self._given: dict[str, _Given] = {}
+        self._patterns = duckdb.connect(config={"threads": 1})  # of its own, since statements that never end are transactions that never end
+        self._patterns.execute("set temp_directory = ''; set enable_external_access = false")  # raw text is not spilled
+        self._streams: dict[int, _Stream] = {}
+        self._again: list[pa.RecordBatch] = []
+        self._refused: list[tuple[int, int, BadLine, bytes]] = []
+
+    def prepare(self, rule_sets: Sequence[int]) -> None:
+        """Plan rule sets ahead, which takes half a second for COMMON_SETS: while the first batch is read."""
+        for rule_set in rule_sets:
+            self._stream(rule_set)
+
+    def stage(self, batch: pa.Table, read: pa.Table) -> None:
+        """Stage a batch; lines that the SQL has doubts about are read strictly, redacted one by one, and set aside to be staged again.
+
+        Args:
+            batch: (`file_no`, `line_no`, `line`), as `telemetry_files.line_batches` gives them.
+            read: what `read_events` makes of its lines: by another thread, since it holds Python's lock, and those that stage would wait for each other.
+        """
+        events, suspect = self._read(batch, read)
+        for file_no, line_no, raw in suspect:
+            event = read_line(raw)
+            if isinstance(event, BadLine):
+                self._refused.append((file_no, line_no, event, raw))
+            elif event is not None:
+                event, counts = redact_event(event, self._secret)
+                self.redactions.update(counts)
+                self._again.append(lines_of(file_no, [(line_no, event)]))
+        self._store(events)
+        if sum(len(raw) for *_, raw in self._refused) + sum(lines.nbytes for lines in self._again) > _SET_ASIDE_BYTES:
+            self.finish()
+
+    def finish(self) -> None:
+        """Stage what was set aside: the lines of many batches together, since a statement takes a while however few there are."""
+        if self._again:
+            again = pa.Table.from_batches(self._again, schema=BATCH_SCHEMA)
+            events, suspect = self._read(again, read_events(again["line"]))
+            self._refused += ((file_no, line_no, BadLine("wrong_type", "cannot be read without a doubt"), raw) for file_no, line_no, raw in suspect)
+            self._store(events)
+        excerpts = self.excerpts([raw for *_, raw in self._refused])
+        for (file_no, line_no, bad, raw), text in zip(self._refused, excerpts, strict=True):
+            self.bad.append((file_no, line_no, bad.reason, bad.detail, text, len(raw.rstrip(b"\r\n"))))
+        self._again, self._refused = [], []
+
+    def excerpts(self, lines: list[bytes]) -> list[str]:
+        """Return the redacted starts of refused lines, all at once: one by one it takes a millisecond each."""
+        if not lines:
+            return []
+        texts = pa.array([excerpt_source(line) for line in lines], pa.string()).dictionary_encode()
+        places, redacted, _ = self._redacted_items(texts.dictionary)
+        items, changed = texts.dictionary.to_pylist(), redacted.to_pylist()
+        clean = [(changed[place] if place >= 0 else item)[:EXCERPT_CHARS] for item, place in zip(items, places, strict=True)]
+        return [clean[index] for index in texts.indices.to_pylist()]
+
+    def clean(self, text: str) -> str:
+        """Redact one text, person names too where they are to be."""
+        return self._mask_names(redact(text)) if self._mask_names else redact(text)
+
+    def _read(self, batch: pa.Table, read: pa.Table) -> tuple[pa.Table, list[tuple[int, int, bytes]]]:
+        """Return the events of a batch, redacted, and its lines that are suspect: (file_no, line_no, line)."""
+        events = read.append_column("row_no", pa.array(np.arange(len(batch))))
+        for name in ("file_no", "line_no"):
+            events = events.append_column(name, batch[name])
+        for name in ("path", "node"):
+            events = events.append_column(name, self._of_source(name, batch["file_no"]))
+        events = events.append_column("received", self._sources["received"].take(batch["file_no"]))
+        known = self._run("fl_read_events", events, lambda given: events_sql(given, self._start))
+        if not np.array_equal(known["row_no"].to_numpy(), events["row_no"].to_numpy()):
+            message = f"{len(batch)} lines became {len(known)} events, or in another order: some were lost"
+            raise RuntimeError(message)
+        events = events.rename_columns({"has_trace": "is_trace"}).drop_columns(["event_type", "has_talk", "payload_time", "has_control", "node", "received"])
+        for name in known.column_names:
+            events = events.drop_columns([name]) if name in events.column_names else events
+            events = events.append_column(name, known[name])
+        events = self._redact(events)
+        found = events["row_no"].filter(events["is_suspect"])
+        if not len(found):
+            return events, []
+        lines = batch.select(["file_no", "line_no", "line"]).take(found)
+        return events, [(file_no, line_no, line.encode()) for file_no, line_no, line in zip(*(column.to_pylist() for column in lines.columns), strict=True)]
+
+    def _of_source(self, name: str, file_nos: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Return a column of the sources for each row, as an index into it: a join by DuckDB might build its table from the rows, and lose their order."""
+        column = self._sources[name].combine_chunks()
+        return pa.chunked_array([pa.DictionaryArray.from_arrays(chunk, column) for chunk in file_nos.chunks], pa.dictionary(pa.int32(), pa.string()))
+
+    def _store(self, events: pa.Table) -> None:
+        """Add redacted events, but not those that are suspect, to the lake, a file for each day of each table, and what `fl_stage` knows of them."""
+        is_trace, is_suspect = (events[name].to_numpy() for name in ("is_trace", "is_suspect"))
+        staged = self._run("fl_insert", events, lambda given: f"insert into fl_stage by name {staged_sql(given)}")["Count"][0].as_py()
+        if staged != len(events) - is_suspect.sum():
+            message = f"{len(events) - is_suspect.sum()} events became {staged} staged rows: some were lost"
+            raise RuntimeError(message)
+        days = events["event_date"].combine_chunks()
+        groups = np.where(is_suspect, -1, days.cast(pa.int32()).fill_null(0).to_numpy().astype(np.int64) * 2 + is_trace)
+        events = events.append_column("file_group", pa.array(groups))
+        for group in np.unique(groups[~is_suspect]):
+            (chosen,) = np.nonzero(groups == group)
+            table, day = RAW_TRACES if group % 2 else CONVERSATION_LOGS, days[chosen[0]].as_py()
+            rows = events if len(chosen) * _FILTERED_SHARE >= len(events) else events.take(pa.array(chosen))
+            file = self.lake.add(table.name, day, len(chosen), lambda path, table=table, rows=rows, group=group: self._write(table, rows, int(group), path))
+            self.files[table.name, day].append(file)
+
+    def _write(self, table: Table, rows: pa.Table, group: int, path: Path) -> None:
+        """Write the events of a group among others as Parquet, in order of time."""
+        given = _Given()  # from a stream, since Arrow would filter by copying
+        given.table = rows
+        self.connection.register("fl_written", given)
+        found = {"source_file": "path", "source_line": "line_no"}
+        columns = ", ".join(f"{found.get(column.name, column.name)}::{column.type} as {column.name}" for column in table.columns)
+        sql = f"copy (select {columns} from fl_written where file_group = $group {table.order_sql}) to $path {PARQUET}"  # noqa: S608 - our own names
+        try:
+            self.connection.execute(sql, {"path": os.fspath(path.resolve()), "group": group})
+        finally:
+            self.connection.unregister("fl_written")
+
+    def _run(self, name: str, table: pa.Table, statement: Callable[[str], str]) -> pa.Table:
+        """Run a statement over a table; it is planned for the first one, and later ones have the same columns."""
+        given = self._given.get(name)
+        if given is None:
+            given = self._given[name] = _Given()
+            given.table = table
+            self.connection.register(f"{name}_given", given)
+            self.connection.execute(f"prepare {name} as {statement(f'{name}_given')}")
+        given.table = table
+        try:
+            return self.connection.sql(f"execute {name}").to_arrow_table(_CHUNK_ROWS)
+        finally:
+            given.table = table.slice(0, 0)
+
+    def _redact(self, events: pa.Table) -> pa.Table:
+        """Redact what `events_sql` says must be, each distinct text once, since many repeat; a row that cannot be redacted in bulk becomes suspect."""
+        keys, values = (events[name].combine_chunks() for name in ("keys", "items"))
+        entries = pc.binary_join_element_wise(keys.flatten(), pc.fill_null(values.flatten(), ""), KEY_SEPARATOR)
+        texts = [events[name].combine_chunks() for name in (*TEXTS, "names")]
+        encoded = pa.concat_arrays([*texts, entries]).dictionary_encode()
+        items = encoded.dictionary
+        places, redacted, masked = self._redacted_items(items)
+        # Of each text, the place of its redacted form, or -1
+        all_at = np.append(places, -1)[pc.fill_null(encoded.indices, len(items)).to_numpy()]
+        *texts_at, entries_at = np.split(all_at, np.cumsum([len(text) for text in texts]))
+        suspect = texts_at[-1] >= 0
+        crashed = np.append(pc.equal(redacted, UNREDACTABLE).to_numpy(zero_copy_only=False), False)  # what SQL could not redact is redacted value by value
+        counts = []
+        for name, text, at in zip(TEXTS, texts, texts_at, strict=False):
+            if (at >= 0).any():
+                events = events.set_column(
+                    events.column_names.index(name), name, pc.replace_with_mask(text, pa.array(at >= 0), redacted.take(pa.array(at[at >= 0])))
+                )
+                counts.append(_named(masked, at))
+                suspect |= crashed[at]
+        if (entries_at >= 0).any():
+            offsets = keys.offsets.to_numpy() - keys.offsets[0].as_py()
+            rows = np.repeat(np.arange(len(keys)), np.diff(offsets))  # of each entry
+            changed = np.zeros(len(keys), dtype=bool)
+            changed[rows[entries_at >= 0]] = True
+            counts.append(pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), _named(masked, entries_at)), ""))
+            among, at = changed[rows], entries_at[changed[rows]]  # entries of the rows in which something changed
+            before = entries.filter(pa.array(among))
+            after = pc.replace_with_mask(before, pa.array(at >= 0), redacted.take(pa.array(at[at >= 0])))
+            # A masked key (or a lost one) might be there twice: such a row is redacted value by value.
+            keys_before, keys_after = (pc.replace_substring_regex(one.filter(pa.array(at >= 0)), f"(?s){KEY_SEPARATOR}.*", "") for one in (before, after))
+            suspect[rows[among][at >= 0][pc.not_equal(keys_before, keys_after).to_numpy(zero_copy_only=False)]] = True
+            written = _json_entries(after, values.flatten().is_null().filter(pa.array(among)))
+            ends = np.append(0, np.cumsum(np.diff(offsets)[changed]))
+            objects = pc.binary_join_element_wise("{", pc.binary_join(pa.ListArray.from_arrays(pa.array(ends, pa.int32()), written), ","), "}", "")
+            place = events.column_names.index("metadata")
+            events = events.set_column(place, "metadata", pc.replace_with_mask(events["metadata"].combine_chunks(), pa.array(changed), objects))
+        total = pc.binary_join_element_wise(*counts, "") if counts else pa.nulls(len(events), pa.string())
+        suspect = pc.or_(events["is_suspect"], pa.array(suspect))
+        return (
+            events.drop_columns(["names", "keys", "items", "is_suspect"])
+            .append_column("is_suspect", suspect)
+            .append_column("masked", pc.if_else(pc.equal(total, ""), None, total))
+        )
+
+    def _redacted_items(self, items: pa.StringArray) -> tuple[np.ndarray, pa.Array, pa.Array]:
+        """Return, of distinct texts, the place of each in the redacted ones, or -1; those; and what was masked in them."""
+        rule_sets = self._stream(0).run(items)["rule_set"].to_numpy()
+        places, found, start = np.full(len(items), -1), [], 0
+        for rule_set in sorted(RULE_SETS):
+            (chosen,) = np.nonzero(rule_sets == rule_set)
+            if len(chosen):
+                table = self._stream(rule_set).run(items.take(pa.array(chosen)))
+                changed = table["item"].is_valid().to_numpy()
+                found.append(table.filter(pa.array(changed)))
+                places[chosen[changed]] = np.arange(start, start := start + len(found[-1]))
+        redacted, masked = (
+            pa.concat_arrays([pa.array([], pa.string()), *(chunk for table in found for chunk in table[name].chunks)]) for name in ("item", "masked")
+        )
+        return self._nameless(items, places, redacted, masked) if self._mask_names else (places, redacted, masked)
+
+    def _stream(self, rule_set: int) -> _Stream:
+        """Return the statement that masks by one of RULE_SETS, or, for 0, the one that says which of them a text needs."""
+        if rule_set not in self._streams:
+            self._streams[rule_set] = _Stream(self._patterns, partial(redacted_sql, rule_set=rule_set) if rule_set else rule_sets_sql)
+        return self._streams[rule_set]
+
+    def _nameless(self, items: pa.StringArray, places: np.ndarray, redacted: pa.Array, masked: pa.Array) -> tuple[np.ndarray, pa.Array, pa.Array]:
+        """Mask person names too, in all texts but ids and keys: text by text, since a model reads them."""
+        texts, counts = redacted.to_pylist(), masked.to_pylist()
+        for number, item in enumerate(items.to_pylist()):
+            if ITEM_SEPARATOR in item or not self._mask_names:
+                continue
+            at = places[number]
+            before = texts[at] if at >= 0 else item
+            key, separator, value = before.rpartition(KEY_SEPARATOR)
+            after = key + separator + self._mask_names(value)
+            if after != before:
+                if at < 0:
+                    at = places[number] = len(texts)
+                    texts.append(after)
+                    counts.append("")
+                texts[at] = after
+                counts[at] += "".join(f"{entity} " * (after.count(mark) - before.count(mark)) for entity, mark in PLACEHOLDERS.items())
+        return places, pa.array(texts, pa.string()), pa.array(counts, pa.string())
+
+
+def lines_of(file_no: int, rows: list[tuple[int, bytes]]) -> pa.RecordBatch:
+    """Return numbered lines of a file as a batch."""
+    return batch_of(file_no, np.array([line for line, _ in rows], dtype=np.int64), pa.array([data for _, data in rows], type=pa.binary()).cast(pa.string()))
+
+
+def _named(masked: pa.Array, places: np.ndarray) -> pa.Array:
+    """Return what was masked at each place, '' where that is -1."""
+    return pc.fill_null(masked.take(pa.array(places, mask=places < 0)), "")
+
+
+def _json_entries(entries: pa.Array, is_null: pa.Array) -> pa.Array:
+    """Return entries of metadata, key and value between KEY_SEPARATOR, as members of a JSON object (RFC 8259, section 7)."""
+    for raw, escaped in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t")):
+        entries = pc.replace_substring(entries, raw, escaped)
+    entries = pc.replace_substring(entries, KEY_SEPARATOR, '":"', max_replacements=1)
+    if pc.any(pc.match_substring_regex(entries, "[\x00-\x1f]")).as_py():
+        for code in range(0x20):
+            entries = pc.replace_substring(entries, chr(code), f"\\u{code:04x}")
+    members = pc.binary_join_element_wise('"', entries, '"', "")
+    return pc.if_else(is_null, pc.replace_substring_regex(members, '":""$', '":null'), members) if pc.any(is_null).as_py() else members

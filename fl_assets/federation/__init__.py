@@ -1,0 +1,1 @@
+"""Summaries that nodes send instead of events."""

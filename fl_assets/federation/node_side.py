@@ -1,0 +1,310 @@
+"""On a node: summaries, the ledger of what was said and spent, and the key that signs.
+
+What goes here: counting a day, appending to the ledger, writing lines. What does not: what may be in a summary and how noise is put on (`federation/summary.py`),
+taking summaries (`summary_files.py`).
+
+The ledger is a file of JSON lines, appended and synced before a summary leaves: a crash costs a number, or an epsilon, and never lets one be used twice. A
+day that noise was put on is never counted again: its stored line is what is sent. Losing the ledger loses the account of what was spent, so it belongs
+into the node's backup.
+"""
+
+import fcntl
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from fractions import Fraction
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from pydantic import Field, ValidationError
+
+from fl_assets.adapters.manifest import canonical
+from fl_assets.core.models import Record
+from fl_assets.core.settings import PREFIX, FederatedLearningConfig
+from fl_assets.core.tables import CONVERSATION_LOGS, RAW_TRACES
+from fl_assets.events.duckdb_engine import Engine
+from fl_assets.federation.coordinator_side import mask_texts
+from fl_assets.federation.summary import (
+    BOUNDED_SQL,
+    EXACT_SQL,
+    NODE_ID,
+    SEEN_SQL,
+    SESSION_SQL,
+    DayCounts,
+    SignedSummary,
+    Summary,
+    agreed,
+    clean_text,
+    shared_templates,
+    signed_bytes,
+    split_status,
+    summarise,
+)
+from fl_assets.infra.keys import make_private_key, public_pem, sign
+from fl_assets.infra.lake import Lake, write_atomically
+from fl_assets.updates.config_files import Disk
+
+
+class SummaryError(RuntimeError):
+    """No summary can be written; the text says why and what to do."""
+
+
+class Spent(Record):
+    """One line of the ledger: a summary that may have left the node."""
+
+    sequence: int = Field(ge=1)
+    day: date
+    epsilon: float = Field(ge=0)
+    content: str = Field(description="Hash of what the summary says, without its number and time.")
+    digest: str = Field(description="SHA-256 of the line that was sent.")
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Told:
+    """One day's line, and whether it had been sent before."""
+
+    line: bytes
+    summary: Summary
+    is_new: bool
+
+
+class NodeSummaries:
+    """Summaries of one node; everything it keeps lies in `federation/` below the data folder."""
+
+    def __init__(
+        self,
+        settings: FederatedLearningConfig,
+        engine: Engine,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        random: Random | None = None,
+    ) -> None:
+        """Use the node's own engine and lake; `random` is for tests, where noise need not hide anything."""
+        self._settings = settings
+        self._engine = engine
+        self._lake = Lake.of(settings)
+        self._clock = clock
+        self._random = random or secrets.SystemRandom()
+        self._folder = settings.data_path / "federation"
+        self._disk = Disk()
+
+    @property
+    def key_path(self) -> Path:
+        """The private key that signs."""
+        return self._settings.node_key_path or self._folder / "node.key"
+
+    @property
+    def ledger_path(self) -> Path:
+        """The ledger."""
+        return self._folder / "ledger.jsonl"
+
+    def tell(self, day: date) -> Told:
+        """Return the signed summary of a day; what was said of it already, where nothing has changed since or noise was put on it.
+
+        Raises:
+            SummaryError: the day has no events, is not over or was told without noise before, the telemetry is of several nodes, or the budget is spent.
+        """
+        settings = agreed(self._settings)
+        with self._locked():
+            spent = self.ledger()
+            known = [one for one in spent if one.day == day]
+            noised = [one for one in known if one.epsilon]
+            if noised:
+                return self._again(noised[-1])
+            if known and settings.epsilon:
+                message = f"{day} was told without noise (number {known[-1].sequence}): noise hides nothing of it any more, so no budget is spent on it"
+                raise SummaryError(message)
+            node_id, counts = self._count(day)
+            now = self._clock().astimezone(UTC)
+            if settings.epsilon and day >= now.date():
+                message = f"{day} is not over (UTC): with {PREFIX}SUMMARY_EPSILON a day is told once, so tell it when it has ended"
+                raise SummaryError(message)
+            self._check_budget(day, spent)
+            made = summarise(
+                counts,
+                node_id=node_id,
+                day=day,
+                sequence=max((one.sequence for one in spent), default=0) + 1,
+                created_at=now.replace(microsecond=0),
+                settings=settings,
+                random=self._random,
+            )
+            if known and known[-1].content == made.content:
+                return self._again(known[-1])
+            line = canonical(SignedSummary(signed=made, signature=sign(self.key(), signed_bytes(made))))
+            self._keep(line, made)
+            return Told(line, made, is_new=True)
+
+    def key(self) -> Ed25519PrivateKey:
+        """Return the key that signs, made at the first use; its public half lies beside it, for the coordinator."""
+        key = make_private_key(self.key_path)
+        public = self.public_path
+        if not public.exists() or public.read_bytes() != public_pem(key):
+            write_atomically(public, public_pem(key))
+        return key
+
+    @property
+    def public_path(self) -> Path:
+        """The public half of the key."""
+        return self.key_path.with_suffix(".pub.pem")
+
+    def ledger(self) -> list[Spent]:
+        """Return every summary that may have left the node, oldest first.
+
+        Raises:
+            SummaryError: a whole line cannot be read, or a number does not rise.
+        """
+        found: list[Spent] = []
+        for number, line in enumerate(self._lines(), start=1):
+            try:
+                found.append(Spent.model_validate_json(line))
+            except ValidationError as error:
+                message = f"line {number} of {self.ledger_path} cannot be read; restore the file from a backup, for it says what was spent"
+                raise SummaryError(message) from error
+            if len(found) > 1 and found[-1].sequence <= found[-2].sequence:
+                message = f"line {number} of {self.ledger_path} has number {found[-1].sequence} after {found[-2].sequence}; restore the file from a backup"
+                raise SummaryError(message)
+        return found
+
+    def spent(self) -> Fraction:
+        """Return the epsilon of all days together."""
+        return sum((Fraction(str(one.epsilon)) for one in self.ledger()), Fraction(0))
+
+    @property
+    def budget(self) -> float:
+        """The most that may be spent."""
+        return self._settings.summary_budget
+
+    def days(self, first: date, last: date) -> list[date]:
+        """Return the days of a range that the node has events of."""
+        known = {*self._lake.days(RAW_TRACES.name), *self._lake.days(CONVERSATION_LOGS.name)}
+        return sorted(day for day in known if first <= day <= last)
+
+    # How -------------------------------------------------------------------------------------------------------------------
+
+    def _check_budget(self, day: date, spent: Iterable[Spent]) -> None:
+        total = sum((Fraction(str(one.epsilon)) for one in spent), Fraction(0))
+        epsilon, budget = Fraction(str(self._settings.summary_epsilon)), Fraction(str(self._settings.summary_budget))
+        if epsilon and total + epsilon > budget:
+            message = (
+                f"the budget is spent: {float(total):g} of {PREFIX}SUMMARY_BUDGET={float(budget):g} has gone into earlier days, and {day} needs "
+                f"{float(epsilon):g} more. Days that were told already can be sent again; raise the budget only if that much may be learned of one session"
+            )
+            raise SummaryError(message)
+
+    def _count(self, day: date) -> tuple[str, DayCounts]:
+        """Count a day as a coordinator would, and with noise with each session's part bounded."""
+        with self._engine.connect() as connection:
+            events = 0
+            for table in (RAW_TRACES, CONVERSATION_LOGS):
+                files = [os.fspath(path.resolve()) for path in self._lake.files(table.name, [day])]
+                if files:
+                    connection.read_parquet(files, hive_partitioning=False).create_view(table.name)
+                else:
+                    connection.execute(table.ddl)
+                manifest = self._lake.manifest(table.name, day)
+                events += manifest.rows if manifest else 0
+            if not events:
+                message = f"no events of {day} are in {self._settings.lake_path}: put telemetry into {self._settings.telemetry_path}, or name another --day"
+                raise SummaryError(message)
+            nodes = connection.execute(
+                "select distinct node_id from (select node_id from raw_traces union all select node_id from conversation_logs) order by 1"
+            )
+            node_id = self._node_of([node for (node,) in nodes.fetchall()], day)
+            for statement in SESSION_SQL:
+                connection.execute(statement)
+            self._templates(connection)
+            seen = {kind: dict(connection.execute(sql).fetchall()) for kind, sql in SEEN_SQL.items()}
+            statements = BOUNDED_SQL if self._settings.summary_epsilon else EXACT_SQL
+            failures, calls, talk = (_records(connection, statements[name]) for name in ("failures", "calls", "talk"))
+            return node_id, DayCounts(events, failures, calls, talk, seen)
+
+    def _templates(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Put templates in the place of errors that too few sessions had to be told as they are."""
+        k = self._settings.summary_min_sessions
+        seen = dict(connection.execute("select masked_error, count(distinct node_id) from fl_failed where has_text group by 1").fetchall())
+        shared = shared_templates(seen, k)
+        texts = sorted({split_status(template)[0] for template in shared.values()})
+        once = mask_texts(texts)
+        # A template must stay as it is when the coordinator masks it once more.
+        lasting = {text: masked for text, masked, again in zip(texts, once, mask_texts(once), strict=True) if masked == again == clean_text(masked)}
+        parts = {error: split_status(template) for error, template in shared.items()}
+        told = {error: lasting[text] + status for error, (text, status) in parts.items() if text in lasting}
+        connection.register("fl_given", pa.table({"error": pa.array(list(told), pa.string()), "template": pa.array(list(told.values()), pa.string())}))
+        connection.execute("create temp table fl_templates as select * from fl_given")
+        connection.unregister("fl_given")
+        connection.execute("""create or replace temp table fl_failed as
+            select fl_failed.* replace (coalesce(template, masked_error) as masked_error)
+            from fl_failed left join fl_templates on error = masked_error and has_text""")
+
+    def _node_of(self, found: list[str], day: date) -> str:
+        own = self._settings.node_id
+        others = [node for node in found if node not in (own, "unknown")]
+        if own and not others:
+            return own
+        if not own and len(others) == 1 and re.fullmatch(NODE_ID, others[0]):
+            return others[0]
+        told = ", ".join(others[:5]) or "nobody by name"
+        if own:
+            message = f"the telemetry of {day} is of {told}, and {PREFIX}NODE_ID is {own}: a summary speaks for one node. Set NODE_ID or TELEMETRY_PATH right"
+        else:
+            message = f"the telemetry of {day} is of {told}: set {PREFIX}NODE_ID to the one name (letters, digits, '.', '-', '_') that this node has in it"
+        raise SummaryError(message)
+
+    def _again(self, one: Spent) -> Told:
+        path = self._sent(one.day, one.sequence)
+        try:
+            line = path.read_bytes()
+        except FileNotFoundError:
+            line = b""
+        if hashlib.sha256(line).hexdigest() != one.digest:
+            message = f"{path} is not the summary of {one.day} that the ledger speaks of; restore it from a backup, for a day is not told twice"
+            raise SummaryError(message)
+        return Told(line, SignedSummary.model_validate_json(line).signed, is_new=False)
+
+    def _keep(self, line: bytes, made: Summary) -> None:
+        """Store the line, then enter it: from here on it counts as sent."""
+        path = self._sent(made.day, made.sequence)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, line)
+        digest = hashlib.sha256(line).hexdigest()
+        entry = Spent(
+            sequence=made.sequence, day=made.day, epsilon=made.settings.epsilon, content=made.content, digest=digest, at=self._clock().astimezone(UTC)
+        )
+        whole = sum(len(one) + 1 for one in self._lines())
+        is_new = not self.ledger_path.exists()
+        if not is_new and self.ledger_path.stat().st_size > whole:
+            os.truncate(self.ledger_path, whole)  # the start of a line that a crash left: its summary never left the node
+        self._disk.append(self.ledger_path, entry.model_dump_json().encode() + b"\n")
+        self._disk.sync(self.ledger_path)
+        if is_new:
+            self._disk.sync(self.ledger_path.parent)
+
+    def _sent(self, day: date, sequence: int) -> Path:
+        return self._folder / "sent" / f"{day}-{sequence}.json"
+
+    def _lines(self) -> list[bytes]:
+        content = self.ledger_path.read_bytes() if self.ledger_path.exists() else b""
+        return content[: content.rfind(b"\n") + 1].split(b"\n")[:-1]
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with (self._folder / "ledger.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def _records(connection: duckdb.DuckDBPyConnection, sql: str) -> list[dict[str, Any]]:
+    rows = connection.sql(sql).to_arrow_table().to_pylist()
+    return [row | ({"durations": row["durations"] or ()} if "durations" in row else {}) for row in rows]

@@ -1,0 +1,1 @@
+"""Storage and other primitives, each once: lake, warehouse, files, keys. Knows no stage."""

@@ -1,0 +1,351 @@
+"""The lake on an object store (S3, GCS, Azure): what several machines share, where there is neither rename nor `flock`.
+
+What goes here: the seven things that we ask of a store, the commit protocol, the lease. What does not: days, manifests and the local folder that all reads go to
+(`lake.py`). Needs the extra [object-storage].
+
+The store is the truth, and each coordinator's folder is a mirror of it: DuckDB reads local files, and reaches no others. Objects below the URL:
+
+    head.json                                              the one object that is ever replaced: {"commit": token, "days": {folder: manifest}}
+    raw_traces/event_date=2026-11-01/manifest-<token>.json  written once, named by `head.json` or by nothing
+    raw_traces/event_date=2026-11-01/<hash>-<token>.parquet written once, named by a manifest or by nothing
+    lease.json                                             who may ingest
+    pseudonym.check                                        whose key made the pseudonyms
+
+1. *Commit.* Upload the new files, then the manifest, then replace `head.json` if it is still the version that was read last (a conditional put). That put is the
+   commit: before it nothing of the day is seen, after it all of it is. Files and manifests never change and no name is used twice, so a `head.json` stands for one state
+   of the whole lake.
+2. *Ingest.* Read `head.json`, bring the mirror up to it, look for ids that are there already in the mirror, commit. A commit of anybody else in between makes ours fail,
+   for whichever day it was (the same id may fall on two days): `LakeMovedError`, and the ingestion begins anew on what there is now. So no two coordinators ever
+   decide on different states, and each event is stored once, whatever the order of their steps: a property test tries them.
+3. *Lease.* Only so that nobody works in vain: `lease.json` names a holder, who renews it; whoever sees it unchanged for `LEASE_SECS` by its own clock takes it. No two clocks
+   are compared, and nothing depends on it being respected.
+4. *A put whose answer is lost* may have been carried out, and a retry of it then fails: `head.json` is read again, and holds our token if it was.
+5. *Sweep.* Replace `head.json` by itself under a new token: whoever is about to commit on the old one fails from here on, so what no manifest names now none will ever name. Then
+   delete that, where it is older than an hour by the store's clock. A mirror that misses a file reads `head.json` again.
+"""
+
+import os
+import re
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any
+
+import obstore
+import orjson
+from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
+from obstore.store import MemoryStore, from_url
+from pydantic import Field, ValidationError
+
+from fl_assets.core.models import Record
+from fl_assets.infra.lake import IngestBusyError, LakeError, LakeMovedError
+
+LEASE_SECS = 60.0
+"""Seconds without a sign of its holder after which a lease may be taken."""
+GRACE = timedelta(hours=1)
+"""Age of an object that no manifest names before it is deleted."""
+_HEAD, _LEASE, _PROBE = "head.json", "lease.json", "probe-"
+_LOOK_SECS = 0.5
+_RETRIES = 6
+_PART_BYTES = 16 * 1024 * 1024
+"""Of a download: a request must end within 30 s, unless AWS_TIMEOUT or the like says otherwise."""
+_PROVEN: set[str] = set()
+"""Stores of this process that have shown that they keep conditions."""
+
+Version = dict[str, str]
+"""What tells one content of an object from another: an ETag, a generation."""
+
+
+class ChangedError(Exception):
+    """A put was refused: the object is not the version that it was to take the place of, or is there though it should not be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An object, as a listing tells of it."""
+
+    key: str
+    size: int
+    modified: datetime
+    """By the store's clock."""
+
+
+class Objects:
+    """The store at a URL: what we ask of it, and no more."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._store: Any = _opened(url)
+
+    def read(self, key: str) -> tuple[bytes, Version]:
+        """Return an object's content and version.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        found = obstore.get(self._store, key)
+        return bytes(found.bytes()), _version(found.meta)
+
+    def put(self, key: str, content: bytes, *, instead_of: Version | None) -> Version:
+        """Put an object in the place of one version of it, or, for None, where there is none; return its version.
+
+        Raises:
+            ChangedError: something else is there.
+        """
+        try:
+            return _version(obstore.put(self._store, key, content, mode=instead_of or "create", use_multipart=False))  # ty: ignore[invalid-argument-type]
+        except (AlreadyExistsError, PreconditionError) as error:
+            raise ChangedError(key) from error
+
+    def upload(self, key: str, path: Path) -> None:
+        """Put a local file."""
+        obstore.put(self._store, key, path)
+
+    def download(self, key: str, path: Path) -> None:
+        """Write an object to a local file.
+
+        Raises:
+            FileNotFoundError: there is no such object.
+        """
+        size, begin = 1, 0
+        with path.open("wb") as file:
+            while begin < size:
+                part = obstore.get(self._store, key, options={"range": (begin, begin + _PART_BYTES)})
+                size = part.meta["size"]
+                begin += file.write(part.bytes())
+
+    def listed(self, prefix: str = "") -> list[Listed]:
+        """Return the objects below a prefix."""
+        return [Listed(meta["path"], meta["size"], meta["last_modified"]) for batch in obstore.list(self._store, prefix or None) for meta in batch]
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Delete objects; one that is not there is none."""
+        if found := list(keys):
+            obstore.delete(self._store, found)
+
+    def modified(self, key: str) -> tuple[datetime, Version]:
+        """Return when an object was put, by the store's clock, and its version."""
+        meta = obstore.head(self._store, key)
+        return meta["last_modified"], _version(meta)
+
+
+@lru_cache
+def _opened(url: str) -> Any:
+    # What AWS_*, GOOGLE_* and AZURE_* say counts; client options given here would silence those of it.
+    return MemoryStore() if url.startswith("memory:") else from_url(url, retry_config={"max_retries": _RETRIES})
+
+
+def _version(meta: Mapping[str, Any]) -> Version:
+    return {name: meta[name] for name in ("e_tag", "version") if meta.get(name)}
+
+
+_Folder = Annotated[str, Field(pattern=r"^[a-z_]+/event_date=[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
+_ManifestName = Annotated[str, Field(pattern=r"^manifest-[0-9a-f]{16}\.json$")]
+
+
+class Head(Record):
+    """What the lake holds at one moment."""
+
+    commit: str = Field(description="Another one each time: who put it knows it by that.")
+    days: dict[_Folder, _ManifestName] = Field(description="The manifest of each day of each table.")
+
+
+class RemoteLake:
+    """The shared side of a lake; `hold` comes before all that writes."""
+
+    def __init__(self, objects: Objects, *, sleep: Callable[[float], None] = time.sleep, clock: Callable[[], float] = time.monotonic) -> None:
+        self.objects, self.url = objects, objects.url
+        self._sleep, self._clock = sleep, clock
+        self._head: Head | None = None
+        self._version: Version | None = None
+
+    # State -------------------------------------------------------------------------------------------------------------
+
+    def look(self) -> Head | None:
+        """Read what the lake holds now, None where nothing was ever committed; what is committed after this is committed on that.
+
+        Raises:
+            LakeError: `head.json` is damaged.
+        """
+        try:
+            content, self._version = self.objects.read(_HEAD)
+            self._head = Head.model_validate_json(content)
+        except FileNotFoundError:
+            self._head = self._version = None
+        except ValidationError as error:
+            message = f"{self.url}/{_HEAD} is not what this program writes: {error}. Restore its last version (the bucket's versioning has it)."
+            raise LakeError(message) from error
+        return self._head
+
+    def commit(self, folder: str, manifest: bytes, files: Mapping[str, Path]) -> dict[str, str]:
+        """Let a day be what its manifest says; return the manifests of all days from then on.
+
+        Args:
+            folder: of the day, `<table>/event_date=<day>`.
+            manifest: JSON.
+            files: those that the store does not have yet, by name.
+
+        Raises:
+            LakeMovedError: somebody else committed since `look`.
+        """
+        for name, path in files.items():
+            self.objects.upload(f"{folder}/{name}", path)
+        name = f"manifest-{secrets.token_hex(8)}.json"
+        self.objects.put(f"{folder}/{name}", manifest, instead_of=None)
+        return self._replace({**(self._head.days if self._head else {}), folder: name})
+
+    def _replace(self, days: dict[str, str]) -> dict[str, str]:
+        head = Head(commit=secrets.token_hex(8), days=dict(sorted(days.items())))
+        content = orjson.dumps(head.model_dump(), option=orjson.OPT_INDENT_2)
+        try:
+            self._version = self.objects.put(_HEAD, content, instead_of=self._version)
+            self._head = head
+        except (ChangedError, BaseError) as error:
+            found = self.look()
+            if found is None or found.commit != head.commit:
+                if not isinstance(error, ChangedError):
+                    raise
+                raise LakeMovedError(self._moved()) from error
+        return head.days
+
+    def _moved(self) -> str:
+        return f"another coordinator committed to {self.url} while this one was about to: what was not committed yet is read again by the next ingestion"
+
+    def first(self, key: str, content: bytes) -> bytes:
+        """Put an object where there is none yet; return what is there."""
+        try:
+            return self.objects.read(key)[0]
+        except FileNotFoundError:
+            with suppress(ChangedError):
+                self.objects.put(key, content, instead_of=None)
+        return self.objects.read(key)[0]
+
+    def sweep(self, named: Callable[[], set[str]]) -> list[str]:
+        """Delete what no manifest names, but for what is younger than `GRACE`; return it. Call it within `hold`.
+
+        Args:
+            named: gives the keys of all files of the manifests of the last `look`.
+
+        Raises:
+            LakeMovedError: somebody else committed since `look`.
+        """
+        if self._head is None:
+            return []
+        days = self._replace(self._head.days)
+        kept = {_HEAD, _LEASE, "pseudonym.check", *(f"{folder}/{name}" for folder, name in days.items()), *named()}
+        now, version = self.objects.modified(_HEAD)
+        if version != self._version:
+            raise LakeMovedError(self._moved())
+        old = [one.key for one in self.objects.listed() if one.key not in kept and one.modified < now - GRACE]
+        self.objects.delete(old)
+        return old
+
+    # Lease -------------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def hold(self, wait_secs: float) -> Iterator[None]:
+        """Keep other coordinators from ingesting, as long as we are seen to live.
+
+        Raises:
+            IngestBusyError: another one was seen to hold the lease for `wait_secs`.
+        """
+        version = self._take(wait_secs)
+        stop = threading.Event()
+
+        def keep() -> None:
+            nonlocal version
+            while not stop.wait(LEASE_SECS / 3):
+                try:
+                    version = self.objects.put(_LEASE, _lease(is_held=True), instead_of=version)
+                except ChangedError:
+                    return  # somebody took it: what we commit from now on may fail, and is not lost
+                except BaseError:
+                    continue
+
+        keeper = threading.Thread(target=keep, name="fl-lease", daemon=True)
+        keeper.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            keeper.join()
+            with suppress(ChangedError, BaseError):  # it lapses
+                self.objects.put(_LEASE, _lease(is_held=False), instead_of=version)
+
+    def _take(self, wait_secs: float) -> Version:
+        begin = since = self._clock()
+        seen: Version | None = None
+        last = ""
+        while True:
+            content, version = b"", None
+            with suppress(FileNotFoundError):
+                content, version = self.objects.read(_LEASE)
+            now = self._clock()
+            if version != seen:
+                seen, since = version, now
+            holder = _holder(content)
+            if holder != last:
+                last, begin = holder, now  # they take turns
+            if not holder or now - since >= LEASE_SECS:
+                with suppress(ChangedError):
+                    return self.objects.put(_LEASE, _lease(is_held=True), instead_of=version)
+            if now - begin > wait_secs:
+                message = f"{holder or 'another coordinator'} has held {self.url}/{_LEASE} for {wait_secs:.0f} s: one coordinator at a time may ingest"
+                raise IngestBusyError(message)
+            self._sleep(_LOOK_SECS)
+
+    def prove(self) -> None:
+        """See that the store can be reached, and that it refuses a put whose condition does not hold: one that ignores it would lose days without a word.
+
+        Raises:
+            LakeError: it cannot, or does not.
+        """
+        if self.url in _PROVEN:
+            return
+        key = _PROBE + secrets.token_hex(8)
+        try:
+            first = self.objects.put(key, b"1", instead_of=None)
+            second = self.objects.put(key, b"2", instead_of=first)
+            kept = [self._refuses(key, None), self._refuses(key, first)]
+            self.objects.delete([key])
+        except (BaseError, FileNotFoundError, ValueError) as error:
+            words = re.split(r"[<\n]", str(error))[0][:300].strip()  # what a server says of a request that it refused may quote it
+            message = (
+                f"{self.url} cannot be used as the lake: {words}. Check that the bucket exists, and the credentials and the endpoint in the environment "
+                "(AWS_*, GOOGLE_*, AZURE_*); docs/scaling.md lists what they must allow"
+            )
+            raise LakeError(message) from None
+        if not all(kept) or first == second:
+            message = (
+                f"{self.url} cannot be used as the lake: it overwrites an object whatever If-None-Match or If-Match say, so two coordinators would lose each other's days. "
+                "Use a store that keeps conditional puts, or a folder that all of them mount"
+            )
+            raise LakeError(message)
+        _PROVEN.add(self.url)
+
+    def _refuses(self, key: str, version: Version | None) -> bool:
+        try:
+            self.objects.put(key, b"3", instead_of=version)
+        except ChangedError:
+            return True
+        return False
+
+
+def _lease(*, is_held: bool) -> bytes:
+    holder = f"process {os.getpid()} on {socket.gethostname()}" if is_held else ""
+    return orjson.dumps({"holder": holder, "sign": secrets.token_hex(8)})
+
+
+def _holder(content: bytes) -> str:
+    """Return who holds a lease, '' for nobody."""
+    try:
+        return str(orjson.loads(content)["holder"])
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return ""

@@ -1,0 +1,155 @@
+"""The days of the result tables as Parquet: the truth that the DuckDB file is an index of.
+
+What goes here: staging, publishing and reading a day's file, and the note of what is being changed. What does not: what is in the database (`warehouse.py`).
+
+Layout: `<root>/<table>/2026-11-01.parquet`. A file is its own manifest: rows, content hash and inputs are in its footer, so that the two cannot disagree, and it is
+renamed into place. The note names the days that are being published. It is written before the first of them and emptied once the database has checkpointed, so what a
+crash left different between files and database is known at the next connection, and is mended there from the files.
+"""
+
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fl_assets.core.tables import TABLES
+from fl_assets.infra.lake import sync_folder, write_atomically
+
+_FOOTER = b"fl_assets"
+_ALL: dict[str, list[date]] = {}
+"""The note that says that any day may differ."""
+
+
+class ResultFileError(RuntimeError):
+    """A day's file that cannot be read; the text names it and the fix."""
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A day's file, written and synced, and not yet in its place."""
+
+    temporary: Path
+    path: Path
+
+
+class ResultFiles:
+    """One Parquet file a table and day below `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._note = root / "unsettled.json"
+
+    def path(self, table: str, day: date) -> Path:
+        """Return where a day's file lies."""
+        return self.root / table / f"{day}.parquet"
+
+    def days(self, table: str) -> list[date]:
+        """Return the days that have a file, oldest first."""
+        return sorted(date.fromisoformat(path.stem) for path in (self.root / table).glob("????-??-??.parquet"))
+
+    def manifest(self, table: str, day: date) -> dict[str, Any] | None:
+        """Return what a day's file holds (`rows`, `content_hash`, `inputs`), or None where there is none.
+
+        Raises:
+            ResultFileError: the file is damaged.
+        """
+        path = self.path(table, day)
+        try:
+            return orjson.loads((pq.read_schema(path).metadata or {})[_FOOTER])
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError) as error:
+            raise ResultFileError(_damaged(path, error)) from error
+
+    def read(self, table: str, day: date) -> pa.Table:
+        """Return a day's rows in the columns of the table; those declared since the file was written are null.
+
+        Raises:
+            ResultFileError: the file is damaged, or not there.
+        """
+        path, schema = self.path(table, day), TABLES[table].arrow_schema
+        try:
+            rows = pq.read_table(path, partitioning=None)
+            columns = {field.name: rows[field.name] if field.name in rows.column_names else pa.nulls(len(rows), field.type) for field in schema}
+            return pa.table(columns, schema=schema)
+        except (OSError, ValueError) as error:
+            raise ResultFileError(_damaged(path, error)) from error
+
+    def stage(self, table: str, day: date, rows: pa.Table, manifest: dict[str, Any]) -> Staged:
+        """Write and sync a day's file beside its place.
+
+        Raises:
+            OSError: the disk refused; nothing is left behind.
+        """
+        path = self.path(table, day)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        staged = Staged(path.with_suffix(".tmp"), path)
+        try:
+            with staged.temporary.open("wb") as file:
+                pq.write_table(rows.replace_schema_metadata({_FOOTER: orjson.dumps(manifest)}), file, compression="zstd")
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException:
+            self.discard([staged])
+            raise
+        return staged
+
+    def publish(self, table: str, staged: dict[date, Staged]) -> None:
+        """Note that these days change, then put their files in place, each at once."""
+        self._announce({table: sorted(staged)})
+        for one in staged.values():
+            one.temporary.replace(one.path)
+        sync_folder(self.root / table)
+
+    def discard(self, staged: Iterable[Staged]) -> None:
+        """Remove what was staged and not published."""
+        for one in staged:
+            with suppress(OSError):
+                one.temporary.unlink()
+
+    def set_aside(self, table: str, day: date) -> None:
+        """Take a damaged file out of the way, and keep it."""
+        path = self.path(table, day)
+        path.replace(path.with_suffix(".parquet.damaged"))
+
+    # The note of what is being changed
+
+    def announce_all(self) -> None:
+        """Note that any day may differ from the database; without a file none does."""
+        if next(self.root.glob("*/*.parquet"), None):
+            self._announce(_ALL)
+
+    def unsettled(self) -> dict[str, list[date]] | None:
+        """Return the days by table that may differ from the database: none in `{}`; None means that any may."""
+        try:
+            content = self._note.read_bytes()
+        except FileNotFoundError:
+            return {}
+        if not content:
+            return {}
+        try:
+            noted = {str(name): [date.fromisoformat(day) for day in days] for name, days in orjson.loads(content).items()}
+        except (ValueError, AttributeError, TypeError):  # torn by a crash: what it would have said is not known
+            return None
+        return noted or None
+
+    def settle(self) -> None:
+        """Empty the note; a crash that brings it back costs a look and nothing else."""
+        with suppress(FileNotFoundError):
+            os.truncate(self._note, 0)
+
+    def _announce(self, days: dict[str, list[date]]) -> None:
+        write_atomically(self._note, orjson.dumps({name: [str(day) for day in changing] for name, changing in days.items()}))
+
+
+def _damaged(path: Path, error: Exception) -> str:
+    return (
+        f"{path} is no file of results: {error}. Run `fl-assets rebuild`: it is written again from the database where that has the rows, and named where not."
+    )

@@ -1,0 +1,194 @@
+"""YAML files of rules: read, checked, and every mistake named by file, line and rule.
+
+What goes here: the one reader for remedies, failure classes, corrections and the update policy.
+What does not: what a rule means; each is a record of the domain.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from fl_assets.patterns.classes import Rule as FailureClassRule
+from fl_assets.patterns.grouping import Corrections
+from fl_assets.playbooks.propose import Remedy, override
+from fl_assets.updates.decide import UpdatePolicy
+
+BUILT_IN_FAILURE_CLASSES = Path(__file__).parents[1] / "patterns" / "failure_classes.yaml"
+BUILT_IN_REMEDIES = Path(__file__).parents[1] / "playbooks" / "remedies.yaml"
+MAX_BYTES = 4 * 1024 * 1024
+
+Rule = TypeVar("Rule", bound=BaseModel)
+
+
+class RuleFileError(ValueError):
+    """A rule file cannot be used; the text names file, line and rule, one mistake a line."""
+
+
+def load_remedies(users: Path | None = None) -> tuple[Remedy, ...]:
+    """Return the remedy rules in the order they are tried: the user's, then the built-in ones that the user's do not replace.
+
+    Raises:
+        RuleFileError: naming file, line and rule.
+    """
+    return override(_built_in_remedies(), read_rules(users, Remedy, section="remedies") if users else ())
+
+
+@cache
+def _built_in_remedies() -> tuple[Remedy, ...]:
+    """Read what the package brings once a process: its files do not change under it."""
+    return read_rules(BUILT_IN_REMEDIES, Remedy, section="remedies")
+
+
+@cache
+def load_failure_classes() -> tuple[FailureClassRule, ...]:
+    """Return the failure classes' rules in the order they are tried.
+
+    Raises:
+        RuleFileError: naming file, line and rule.
+    """
+    return read_rules(BUILT_IN_FAILURE_CLASSES, FailureClassRule, section="failure_classes")
+
+
+def load_corrections(path: Path | None) -> Corrections:
+    """Return people's merges and splits of patterns; none without a file.
+
+    Raises:
+        RuleFileError: naming file, line and rule.
+    """
+    return read_record(path, Corrections) if path else Corrections()
+
+
+def load_policy(path: Path | None) -> UpdatePolicy:
+    """Return the config keys that may change; none without a file.
+
+    Raises:
+        RuleFileError: naming file, line and rule.
+    """
+    return read_record(path, UpdatePolicy) if path else UpdatePolicy()
+
+
+def read_rules(path: Path, model: type[Rule], *, section: str, key: str = "id") -> tuple[Rule, ...]:
+    """Read the list of rules under `section`, each checked by `model`, with all mistakes of the file in one error.
+
+    Args:
+        path: The YAML file.
+        model: Record of one rule.
+        section: The only key at the top of the file.
+        key: Field that names a rule in errors and must be unique in the file.
+
+    Raises:
+        RuleFileError: naming file, line and rule.
+    """
+    document = read_yaml(path)
+    unknown = sorted(str(name) for name in document if name != section)
+    if unknown:
+        message = f"{path}:{_line_of(document, (unknown[0],))}: unknown key {unknown[0]!r}; must be {section!r}"
+        raise RuleFileError(message)
+    entries = document.get(section)
+    entries = CommentedSeq() if entries is None else entries
+    if not isinstance(entries, CommentedSeq):
+        message = f"{path}:{_line_of(document, (section,))}: {section} is {type(entries).__name__}; must be a list of rules"
+        raise RuleFileError(message)
+    rules: list[Rule] = []
+    mistakes: list[str] = []
+    seen: dict[str, int] = {}
+    for position, entry in enumerate(entries):
+        line = entries.lc.item(position)[0] + 1
+        name = str(entry[key]) if isinstance(entry, Mapping) and key in entry else f"rule {position + 1} of {section}"
+        if name in seen:
+            mistakes.append(f"{path}:{line}: {name}: {key} is taken by the rule in line {seen[name]}; must be unique")
+        seen.setdefault(name, line)
+        try:
+            rules.append(model.model_validate(_plain(entry)))
+        except ValidationError as error:
+            mistakes += [f"{path}:{at}: {name}: {problem}" for at, problem in explain(error, entry, line)]
+    if mistakes:
+        raise RuleFileError("\n".join(mistakes))
+    return tuple(rules)
+
+
+def read_record(path: Path, model: type[Rule]) -> Rule:
+    """Read a YAML file that is one record.
+
+    Raises:
+        RuleFileError: naming file, line and rule.
+    """
+    document = read_yaml(path)
+    try:
+        return model.model_validate(_plain(document))
+    except ValidationError as error:
+        raise RuleFileError("\n".join(f"{path}:{at}: {problem}" for at, problem in explain(error, document, 1))) from error
+
+
+def read_yaml(path: Path) -> CommentedMap:
+    """Read a YAML file whose top is a mapping; nodes keep their line numbers, and no tag builds an object.
+
+    Raises:
+        RuleFileError: when it is missing, too large, no YAML, repeats a key, or its top is no mapping.
+    """
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            message = f"{path}: has {size} bytes; must have {MAX_BYTES} at the most"
+            raise RuleFileError(message)
+        document = YAML(typ="rt", pure=True).load(path.read_bytes())
+    except OSError as error:
+        message = f"{path}: cannot be read: {error.strerror}"
+        raise RuleFileError(message) from error
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        message = f"{path}:{mark.line + 1 if mark else 1}: {' '.join(str(error.problem or error.context).split())}"
+        raise RuleFileError(message) from error
+    except (YAMLError, UnicodeDecodeError, RecursionError) as error:
+        message = f"{path}:1: is no YAML that can be read: {' '.join(str(error).split())[:200]}"
+        raise RuleFileError(message) from error
+    if document is None:
+        return CommentedMap()
+    if not isinstance(document, CommentedMap):
+        message = f"{path}:1: its top is {type(document).__name__}; must be a mapping"
+        raise RuleFileError(message)
+    return document
+
+
+def explain(error: ValidationError, node: Any, line: int) -> Iterator[tuple[int, str]]:
+    """Yield line and words of each problem of a record that was read from `node`, which begins in `line`."""
+    for problem in error.errors(include_url=False):
+        where = ".".join(str(part) for part in problem["loc"])
+        rule = problem["msg"].removeprefix("Value error, ")
+        given = problem["input"]
+        shown = "" if isinstance(given, Mapping | list | tuple) or given is None else f" = {str(given)[:100]!r}"
+        yield _line_of(node, problem["loc"], line), f"{where}{shown}: {rule}" if where else rule
+
+
+def _line_of(node: Any, path: tuple[Any, ...], line: int = 1) -> int:
+    """Return the line of the deepest part of `path` that is in the file."""
+    for part in path:
+        try:
+            if isinstance(node, CommentedMap):
+                line = node.lc.key(part)[0] + 1
+            elif isinstance(node, CommentedSeq):
+                line = node.lc.item(part)[0] + 1
+            else:
+                break
+            node = node[part]
+        except (KeyError, IndexError, TypeError):
+            break
+    return line
+
+
+def _plain(node: Any) -> Any:
+    """Return plain dicts, lists and scalars; a scalar's subclass (ruamel keeps its notation) becomes its base type."""
+    if isinstance(node, Mapping):
+        return {str(key): _plain(value) for key, value in node.items()}
+    if isinstance(node, CommentedSeq | list):
+        return [_plain(value) for value in node]
+    for base in (bool, int, float, str):
+        if isinstance(node, base):
+            return base(node)
+    return node

@@ -1,0 +1,421 @@
+"""The DuckDB file of result tables: short connections, whole days replaced in one transaction.
+
+What goes here: connecting, creating, replacing a day, reading, verifying. What does not: what a row means (`tables.py`, `domain/`).
+
+DuckDB lets one process in at a time, and a torn write-ahead log loses committed rows without an error. So a connection lives for one
+call, waits its turn with jitter, and checkpoints after each commit; and each day of a table lies beside the database as Parquet too (`result_files.py`), published
+before the commit. These files are the truth: what differs from them in the database after a crash is replaced from them at the next connection.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import date
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+from tenacity import RetryError, Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+
+from fl_assets.core.models import Violation
+from fl_assets.core.tables import LAKE_TABLES, TABLES, WAREHOUSE_TABLES, Table
+from fl_assets.infra.result_files import ResultFileError, ResultFiles, Staged
+
+LOCK_WAIT_SECS = 120.0
+"""How long a connection waits for another process to let go of the file."""
+_DAYS_A_COMMIT = 28
+_WRITING = threading.RLock()
+"""Of the threads of this process, which DuckDB lets in together, one writes, or mends what differs from the files."""
+
+
+class WarehouseBusyError(RuntimeError):
+    """Another process held the DuckDB file for longer than we wait."""
+
+
+class WarehouseFileError(RuntimeError):
+    """The DuckDB file cannot be opened, and waiting would not help."""
+
+
+def _is_lock(error: BaseException) -> bool:
+    return isinstance(error, duckdb.IOException) and "could not set lock" in str(error).lower()
+
+
+@contextmanager
+def connect(path: Path, *, allowed: Iterable[Path] = (), wait_secs: float = LOCK_WAIT_SECS) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the DuckDB file at `path`, locked to `allowed` folders, and close it whatever happens.
+
+    Raises:
+        WarehouseBusyError: another process holds the file for `wait_secs`; the text names the holder as DuckDB reports it.
+        WarehouseFileError: the path is a folder, not a DuckDB file, or was written by a newer DuckDB.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    retrying = Retrying(retry=retry_if_exception(_is_lock), wait=wait_random_exponential(multiplier=0.05, max=2), stop=stop_after_delay(wait_secs))
+    try:
+        connection = retrying(duckdb.connect, os.fspath(path))
+    except RetryError as error:
+        message = f"{path} is in use: waited {wait_secs:.0f} s for it, one process at a time may open it ({error.last_attempt.exception()})"
+        raise WarehouseBusyError(message) from error
+    except duckdb.Error as error:
+        message = (
+            f"{path} cannot be opened as a DuckDB file: {error}. Run `fl-assets rebuild`: it moves the file aside and makes it anew from the Parquet beside it."
+        )
+        raise WarehouseFileError(message) from error
+    try:
+        folders = sorted(os.fspath(folder.resolve()) for folder in allowed)
+        connection.execute("set allowed_directories = $folders", {"folders": folders})
+        for statement in ("set autoinstall_known_extensions = false", "set enable_external_access = false", "set lock_configuration = true"):
+            connection.execute(statement)
+        yield connection
+    finally:
+        connection.close()
+
+
+@dataclass(slots=True)
+class Rebuilt:
+    """What `Warehouse.rebuild` did: days by table."""
+
+    moved: list[Path] = field(default_factory=list)
+    """Files that DuckDB could not open, where they lie now."""
+    same: dict[str, list[date]] = field(default_factory=dict)
+    restored: dict[str, list[date]] = field(default_factory=dict)
+    """Days that the database lacked, or had otherwise than their files say."""
+    written: dict[str, list[date]] = field(default_factory=dict)
+    """Days that had no sound file, written from the database."""
+    lost: dict[str, list[date]] = field(default_factory=dict)
+    """Days whose file is damaged and that the database does not have as they were."""
+
+
+class Warehouse:
+    """Result tables in the DuckDB file at `path`, and each day of them as Parquet in the folder beside it."""
+
+    def __init__(self, path: Path, connect: Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]) -> None:
+        self._path = path
+        self._connect = connect
+        self.files = ResultFiles(path.with_suffix(".results"))
+        self._open: duckdb.DuckDBPyConnection | None = None
+
+    @classmethod
+    def at(cls, path: Path, *, lake_path: Path) -> "Warehouse":
+        """Return the warehouse in the DuckDB file at `path`, with views over the lake."""
+        return cls(path, lambda: connect(path, allowed=[lake_path]))
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Keep one connection for the calls in the block, where many follow each other; keep the block short, since nobody else gets in.
+
+        A database that is gone, or that a crash left behind its files, is brought up to them first.
+        """
+        if self._open is not None:
+            yield
+            return
+        if not self._path.exists():
+            self.files.announce_all()
+        with self._kept() as connection:
+            self._settle(connection)
+            yield
+
+    @contextmanager
+    def _kept(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        with self._connect() as connection:
+            self._open = connection
+            try:
+                yield connection
+            finally:
+                self._open = None
+
+    @contextmanager
+    def _connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        with self.session():
+            assert self._open is not None
+            yield self._open
+
+    def create(self, lake_path: Path | None = None) -> None:
+        """Create what is missing: every table, and a view over each lake table, empty while it has no files."""
+        with self._connection() as connection:
+            for table in WAREHOUSE_TABLES:
+                connection.execute(table.ddl)
+                _add_columns(connection, table)
+            if lake_path is None:
+                return
+            for table in LAKE_TABLES:
+                folder = lake_path.resolve() / table.name
+                if next(folder.glob("event_date=*/*.parquet"), None):
+                    files = str(folder / "event_date=*" / "*.parquet").replace("'", "''")
+                    rows = f"select * from read_parquet('{files}', union_by_name = true)"  # noqa: S608 (a view takes no parameters; the path is ours, quoted)
+                else:
+                    rows = f"select {', '.join(f'null::{column.type} as {column.name}' for column in table.columns)} where false"
+                connection.execute(f"create or replace view {table.name} as {rows}")
+
+    def replace(self, table_name: str, day: date, rows: pa.Table | pd.DataFrame, *, inputs: str = "") -> int:
+        """Replace one day of a table in one transaction; return the number of rows.
+
+        Args:
+            table_name: one of WAREHOUSE_TABLES.
+            day: the partition; a column `event_date` in `rows` is ignored.
+            rows: columns by name; each declared column but `event_date` must be there.
+            inputs: content hash of what the rows were made from, kept in the manifest.
+
+        Raises:
+            ValueError: a declared column is missing, or a row count is not what was given.
+        """
+        return self.replace_days(table_name, {day: rows}, inputs={day: inputs})
+
+    def replace_days(self, table_name: str, by_day: dict[date, pa.Table | pd.DataFrame], *, inputs: dict[date, str] | None = None) -> int:
+        """Replace several days of a table in one transaction; return the number of rows in all."""
+
+        def write(connection: duckdb.DuckDBPyConnection) -> None:
+            for day, rows in by_day.items():
+                _insert_day(connection, TABLES[table_name], day, rows)
+
+        return self._commit(TABLES[table_name], by_day, write, inputs or {})
+
+    def replace_records(self, table_name: str, day: date, records: Iterable[dict[str, Any]]) -> int:
+        """Replace one day of a table by records; fields that the table lacks are ignored, those that it needs must be there."""
+        names = TABLES[table_name].column_names
+        rows = [{name: day if name == "event_date" else record[name] for name in names} for record in records]
+        return self.replace(table_name, day, pa.Table.from_pylist(rows, schema=TABLES[table_name].arrow_schema))
+
+    def read(self, sql: str, parameters: dict[str, Any] | list[Any] | None = None) -> pd.DataFrame:
+        """Return the rows of a query; values go into `parameters`, never into the text."""
+        with self._connection() as connection:
+            return connection.sql(sql, params=parameters or []).df()
+
+    def rows(self, sql: str, parameters: dict[str, Any] | list[Any] | None = None) -> list[dict[str, Any]]:
+        """Return the rows of a query as Python dictionaries, timestamps aware in UTC left naive as stored."""
+        with self._connection() as connection:
+            return connection.sql(sql, params=parameters or []).to_arrow_table().to_pylist()
+
+    def read_day(self, table_name: str, day: date) -> list[dict[str, Any]]:
+        """Return one day of a table in key order."""
+        table = TABLES[table_name]
+        return self.rows(f"select * from {table.name} where event_date = $day order by {', '.join(table.key)}", {"day": day})  # noqa: S608 (our constants)
+
+    def upsert(self, table_name: str, row: dict[str, Any]) -> None:
+        """Write one row by its key, in place of an earlier one."""
+        table = TABLES[table_name]
+
+        def write(connection: duckdb.DuckDBPyConnection) -> None:
+            match = " and ".join(f"{name} = ${name}" for name in table.key)
+            connection.execute(f"delete from {table.name} where {match}", {name: row[name] for name in table.key})  # noqa: S608 (our constants)
+            names = ", ".join(row)
+            values = ", ".join(f"${name}" for name in row)
+            connection.execute(f"insert into {table.name} ({names}) values ({values})", row)  # noqa: S608 (our constants)
+
+        self._commit(table, [row["event_date"]], write, {})
+
+    def manifest(self, table_name: str, day: date) -> dict[str, Any] | None:
+        """Return what was last committed for a day (`rows`, `content_hash`, `inputs`), or None."""
+        return self.files.manifest(table_name, day)
+
+    def verify(self, table_name: str, days: Iterable[date]) -> list[Violation]:
+        """Compare days of a table with what their files say, as a torn log or a damaged page loses rows without an error."""
+        table = TABLES[table_name]
+        problems = []
+        with self._connection() as connection:
+            connection.execute(table.ddl)
+            for day in days:
+                manifest = self.manifest(table_name, day)
+                rows, content_hash = _stamp(connection, table, table.name, day)
+                if manifest and (manifest["rows"], manifest["content_hash"]) != (rows, content_hash):
+                    problems.append(
+                        Violation(
+                            rule="tables_match_manifest",
+                            subject=f"{table_name} {day}",
+                            expected=f"{manifest['rows']} rows with hash {manifest['content_hash']}",
+                            actual=f"{rows} rows with hash {content_hash}",
+                        )
+                    )
+        return problems
+
+    def rebuild(self, progress: Callable[[str], None] = lambda _: None) -> Rebuilt:
+        """Make the database what its files say, day by day, and write the files that are missing from it; what cannot be opened is moved aside, never overwritten.
+
+        Safe to interrupt: what is left undone is done by the next connection, or by the next call.
+        """
+        self.files.announce_all()
+        done = Rebuilt(moved=self._set_aside())
+        with self._kept() as connection:
+            for table in WAREHOUSE_TABLES:
+                progress(table.name)
+                connection.execute(table.ddl)
+                _add_columns(connection, table)
+                in_database = {day for (day,) in connection.execute(f"select distinct event_date from {table.name}").fetchall()}  # noqa: S608 (our constants)
+                verdicts: dict[str, list[date]] = {"same": [], "restored": [], "written": [], "lost": []}
+                for day in sorted({*in_database, *self.files.days(table.name)}):
+                    verdicts[self._compare(connection, table, day)].append(day)
+                for name, days in verdicts.items():
+                    getattr(done, name)[table.name] = days
+                for days in _batches(done.restored[table.name]):
+                    self._restore(connection, table, days)
+            self.files.settle()
+            for table in WAREHOUSE_TABLES:
+                for days in _batches(done.written[table.name]):
+                    self._commit(table, days, lambda _: None, {day: self._inputs(table, day) for day in days})
+                self._forget(connection, table, done.lost[table.name])
+        return done
+
+    def _commit(self, table: Table, days: Iterable[date], write: Callable[[duckdb.DuckDBPyConnection], None], inputs: Mapping[date, str]) -> int:
+        """Let `write` change days of a table; make the files and the database follow, or leave both as they were; return the rows of these days."""
+        staged: dict[date, Staged] = {}
+        total = 0
+        with _WRITING, self._connection() as connection:
+            self._settle(connection)  # of an earlier commit in this session that failed
+            connection.execute("begin")
+            try:
+                connection.execute(table.ddl)
+                write(connection)
+                for day in days:
+                    rows, content_hash = _stamp(connection, table, table.name, day)
+                    stored = connection.sql(
+                        f"select {', '.join(table.column_names)} from {table.name} where event_date = $day order by {', '.join(table.key)}",  # noqa: S608
+                        params={"day": day},
+                    ).to_arrow_table()
+                    staged[day] = self.files.stage(table.name, day, stored, {"rows": rows, "content_hash": content_hash, "inputs": inputs.get(day, "")})
+                    total += rows
+                self.files.publish(table.name, staged)
+                connection.execute("commit")
+            except BaseException:
+                self.files.discard(staged.values())
+                _roll_back(connection)
+                raise
+            connection.execute("checkpoint")
+            self.files.settle()
+        return total
+
+    def _settle(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Bring the database up to its files where the note says that they may differ."""
+        if self.files.unsettled() == {}:
+            return
+        with _WRITING:
+            noted = self.files.unsettled()
+            if noted is None:
+                noted = {table.name: self.files.days(table.name) for table in WAREHOUSE_TABLES}
+            for table in WAREHOUSE_TABLES:
+                connection.execute(table.ddl)
+                _add_columns(connection, table)
+                days = [day for day in noted.get(table.name, []) if self.files.path(table.name, day).exists() and self._differs(connection, table, day)]
+                for batch in _batches(days):
+                    self._restore(connection, table, batch)
+            self.files.settle()
+
+    def _differs(self, connection: duckdb.DuckDBPyConnection, table: Table, day: date) -> bool:
+        manifest = self.files.manifest(table.name, day)
+        return manifest is not None and (manifest["rows"], manifest["content_hash"]) != _stamp(connection, table, table.name, day)
+
+    def _restore(self, connection: duckdb.DuckDBPyConnection, table: Table, days: list[date]) -> None:
+        """Replace days of a table by what their files hold."""
+        connection.execute("begin")
+        try:
+            for day in days:
+                _insert_day(connection, table, day, self.files.read(table.name, day))
+                if self._differs(connection, table, day):
+                    message = f"{self.files.path(table.name, day)} does not hold the rows that its footer names. Run `fl-assets rebuild`."
+                    raise ResultFileError(message)
+            connection.execute("commit")
+        except BaseException:
+            _roll_back(connection)
+            raise
+        connection.execute("checkpoint")
+
+    def _compare(self, connection: duckdb.DuckDBPyConnection, table: Table, day: date) -> str:
+        """Return what is to be done about a day: it is the `same`, is to be `restored` from its file or `written` from the database, or is `lost`."""
+        found = _stamp(connection, table, table.name, day)
+        try:
+            manifest = self.files.manifest(table.name, day)
+        except ResultFileError:
+            return "written" if found[0] else "lost"
+        if manifest is None:
+            return "written"
+        expected = (manifest["rows"], manifest["content_hash"])
+        try:
+            connection.register("fl_file", self.files.read(table.name, day))
+            is_sound = _stamp(connection, table, "fl_file", day) == expected
+            connection.unregister("fl_file")
+        except ResultFileError:
+            is_sound = False
+        if found == expected:
+            return "same" if is_sound else "written"
+        return "restored" if is_sound else "lost"
+
+    def _inputs(self, table: Table, day: date) -> str:
+        try:
+            return (self.files.manifest(table.name, day) or {"inputs": ""})["inputs"]
+        except ResultFileError:
+            return ""  # of sums this says that they are to be made anew
+
+    def _forget(self, connection: duckdb.DuckDBPyConnection, table: Table, days: list[date]) -> None:
+        """Remove what is left of days that nothing holds as they were, so that they are made anew."""
+        for day in days:
+            self.files.set_aside(table.name, day)
+            connection.execute(f"delete from {table.name} where event_date = $day", {"day": day})  # noqa: S608 (our constants)
+
+    def _set_aside(self) -> list[Path]:
+        """Move aside what DuckDB cannot open: the log alone where that is enough, else the database too; return where it lies now."""
+        moved: list[Path] = []
+        for path in (self._path.with_name(self._path.name + ".wal"), self._path):
+            try:
+                with self._connect():
+                    return moved
+            except WarehouseFileError:
+                if path.exists():
+                    place = next(place for number in count(1) if not (place := path.with_name(f"{path.name}.aside-{number}")).exists())
+                    path.rename(place)
+                    moved.append(place)
+        return moved
+
+
+def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:
+    """Take a transaction back; DuckDB has done that itself when it was the commit that failed, and to ask again would hide why."""
+    with suppress(duckdb.TransactionException):
+        connection.execute("rollback")
+
+
+def _batches(days: list[date]) -> Iterator[list[date]]:
+    return (days[start : start + _DAYS_A_COMMIT] for start in range(0, len(days), _DAYS_A_COMMIT))
+
+
+def _add_columns(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
+    """Give a table that an earlier version made the columns declared since; their values are null in its rows."""
+    there = {name for (name,) in connection.execute("select column_name from duckdb_columns() where table_name = $name", {"name": table.name}).fetchall()}
+    for column in table.columns:
+        if column.name not in there:
+            connection.execute(f"alter table {table.name} add column {column.name} {column.type}")
+
+
+def _insert_day(connection: duckdb.DuckDBPyConnection, table: Table, day: date, rows: pa.Table | pd.DataFrame) -> None:
+    given = list(rows.columns) if isinstance(rows, pd.DataFrame) else rows.column_names
+    missing = [column.name for column in table.columns if column.name not in given and column.name != "event_date"]
+    if missing:
+        message = f"{table.name} {day}: column {missing[0]!r} is missing from the rows given ({', '.join(map(str, given))})"
+        raise ValueError(message)
+    connection.execute(f"delete from {table.name} where event_date = $day", {"day": day})  # noqa: S608 (our constants)
+    if len(rows) == 0:
+        return
+    connection.register("new_rows", rows)
+    columns = [column.name for column in table.columns if column.name != "event_date"]
+    order = ", ".join(table.key)
+    connection.execute(
+        f"insert into {table.name} by name select $day::date as event_date, {', '.join(columns)} from new_rows order by {order}",  # noqa: S608 (our constants)
+        {"day": day},
+    )
+    connection.unregister("new_rows")
+    (count,) = connection.execute(f"select count(*) from {table.name} where event_date = $day", {"day": day}).fetchone() or (0,)  # noqa: S608 (our constants)
+    if count != len(rows):
+        message = f"{table.name} {day}: {count} rows were stored, {len(rows)} were given; nothing was committed"
+        raise ValueError(message)
+
+
+def _stamp(connection: duckdb.DuckDBPyConnection, table: Table, source: str, day: date) -> tuple[int, str]:
+    """Row count and an order-independent hash of one day of a relation with the table's columns."""
+    # MD5 over names and texts, and not DuckDB's own hash: it must be the same in later versions, and for rows that a column was added to since.
+    values = ", ".join(f"'{column.name}=' || {column.name}::varchar" for column in table.columns)
+    ((rows, mixed),) = connection.execute(
+        f"select count(*), coalesce(bit_xor(md5_number(concat_ws(chr(31), {values}))), 0) from {source} where event_date = $day",  # noqa: S608 (our constants)
+        {"day": day},
+    ).fetchall()
+    return rows, f"{mixed:032x}"

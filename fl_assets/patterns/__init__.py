@@ -1,0 +1,1 @@
+"""From sums to failure patterns: grouping, evidence, classes, confidence."""

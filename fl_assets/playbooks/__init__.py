@@ -1,0 +1,1 @@
+"""From patterns to playbooks, and the gate that they must pass."""

@@ -1,0 +1,1 @@
+"""The report page and alerts: records, words, files."""

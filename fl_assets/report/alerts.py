@@ -1,0 +1,126 @@
+"""Posting alerts to a webhook.
+
+What goes here: sending, trying again, remembering what was sent. What does not: what is said (`report/alert_text.py`).
+
+The URL is a secret: it appears in no log, no error and no file. Redirects are not followed, since they would hand it on.
+"""
+
+import http.client
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from datetime import date
+from email.message import Message
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+from pydantic import SecretStr
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from fl_assets.core.settings import FederatedLearningConfig
+from fl_assets.infra.lake import write_atomically
+from fl_assets.report.alert_text import Alert, failed_cycle, slack_message
+
+TIMEOUT_SECS = 5
+ATTEMPTS = 3
+"""With the waits between them, an alert that cannot be sent costs a run some twenty seconds at the most."""
+KEPT_DAYS = 60
+VARIABLE = "FEDERATED_LEARNING_ALERT_WEBHOOK"
+
+
+class AlertError(RuntimeError):
+    """The alerts could not be sent; the text says why and does not hold the URL."""
+
+
+def send_new(webhook: SecretStr | None, sent_file: Path, alerts: Sequence[Alert], *, wait_secs: float = 1.0) -> list[Alert]:
+    """Send those alerts that were not sent before, in one message; return them.
+
+    Args:
+        webhook: where to; None sends nothing.
+        sent_file: remembers what was sent, by day.
+        alerts: of any days.
+        wait_secs: mean of the first wait between attempts; it doubles.
+
+    Raises:
+        AlertError: the webhook could not be reached or refused the message; what was not sent is tried again the next time.
+    """
+    sent: dict[str, list[str]] = orjson.loads(sent_file.read_bytes()) if sent_file.exists() else {}
+    new = [alert for alert in alerts if alert.key not in sent.get(str(alert.day), [])]
+    if webhook is None or not new:
+        return []
+    post(webhook, slack_message(new), wait_secs=wait_secs)
+    for alert in new:
+        sent.setdefault(str(alert.day), []).append(alert.key)
+    kept = {day: sorted(sent[day]) for day in sorted(sent)[-KEPT_DAYS:]}
+    sent_file.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(sent_file, orjson.dumps(kept, option=orjson.OPT_INDENT_2))
+    return new
+
+
+def tell_failed(settings: FederatedLearningConfig, run_id: str, day: date, reason: str) -> str | None:
+    """Send the alert of a run that failed, once; return why it could not be sent, None when all is well."""
+    try:
+        send_new(settings.alert_webhook, sent_file_in(settings.data_path), [failed_cycle(run_id, day, reason)])
+    except AlertError as error:
+        return str(error)
+    return None
+
+
+def sent_file_in(data_path: Path) -> Path:
+    """Return where it is remembered which alerts were sent."""
+    return data_path / "reports" / "alerts_sent.json"
+
+
+def post(webhook: SecretStr, message: dict[str, Any], *, wait_secs: float = 1.0) -> None:
+    """Post a message as JSON; what may pass (no connection, 429, 5xx) is tried again.
+
+    Raises:
+        AlertError: it did not pass.
+    """
+    retrying = Retrying(
+        retry=retry_if_exception(_may_pass), wait=wait_random_exponential(multiplier=wait_secs, max=5), stop=stop_after_attempt(ATTEMPTS), reraise=True
+    )
+    try:
+        retrying(_post, webhook, orjson.dumps(message))
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        # `from None`: the chained error may hold the URL.
+        message_ = f"alerts were not sent to {VARIABLE}: {_why(error)}"
+        raise AlertError(message_) from None
+
+
+class _RefusedError(OSError):
+    """The webhook answered with a code above 299."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str) -> None:
+        """Follow nothing: the request fails with the redirect's own code."""
+
+
+def _post(webhook: SecretStr, body: bytes) -> None:
+    request = urllib.request.Request(webhook.get_secret_value(), body, {"Content-Type": "application/json", "User-Agent": "fl-assets"}, method="POST")
+    try:
+        with urllib.request.build_opener(_NoRedirect).open(request, timeout=TIMEOUT_SECS) as answer:
+            answer.read(1024)
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise _RefusedError(error.code) from None
+
+
+def _may_pass(error: BaseException) -> bool:
+    if isinstance(error, _RefusedError):
+        return error.code == 429 or error.code >= 500
+    return isinstance(error, OSError | http.client.HTTPException) and not isinstance(error, http.client.InvalidURL)
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, _RefusedError):
+        return f"it answered {error.code}"
+    if isinstance(error, urllib.error.URLError):
+        return f"it could not be reached ({type(error.reason).__name__ if isinstance(error.reason, Exception) else error.reason})"
+    return f"it could not be reached ({type(error).__name__})"

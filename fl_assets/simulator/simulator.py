@@ -1,0 +1,99 @@
+"""Write a simulated fleet as a telemetrist cache, and what was planted in it as `truth.json`.
+
+What goes here: files. What does not: what the fleet does (`simulator/simulation.py`, whose docstring also describes `truth.json`).
+"""
+
+import gzip
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import zstandard
+
+from fl_assets.simulator.simulation import Compression, Damage, Tally, Truth, plan_fleet, telemetry_files, truth_of
+
+TRUTH_FILE = "truth.json"
+
+
+@dataclass(frozen=True)
+class SimulationReport:
+    """What was written where."""
+
+    out: Path
+    truth_path: Path
+    truth: Truth
+    files: int
+    bytes_written: int
+
+    @property
+    def events(self) -> int:
+        """Distinct valid events written."""
+        return self.truth.events
+
+
+def simulate(
+    out: Path,
+    *,
+    days: int,
+    nodes: int,
+    events_per_day: int,
+    seed: int,
+    end: date,
+    null: bool = False,
+    late: bool = True,
+    damage: Damage | None = None,
+    compression: Compression = "mixed",
+    progress: Callable[[int, int], None] | None = None,
+) -> SimulationReport:
+    """Write a believable fleet; the same arguments give the same bytes.
+
+    Args:
+        out: Folder of the cache, one folder a node in it; made if absent. `truth.json` goes beside it.
+        days: Days, the last of them `end`.
+        nodes: Nodes in the fleet.
+        events_per_day: Events of the whole fleet a day, on average; the total is exact.
+        seed: What everything is drawn from.
+        end: Last day, UTC.
+        null: Plant no failure; noise alone.
+        late: Whether some events lie in a file of a later day.
+        damage: Shares of duplicates, malformed lines and the like; `Damage(0, 0, 0, 0, 0)` gives clean files.
+        compression: One kind of file, or a mixture of plain, gzip and zstd.
+        progress: Called with lines written and events in all after each file.
+
+    Raises:
+        FileExistsError: when `out` holds anything already, since two fleets in one cache have no truth.
+        ValueError: when a count is below 1.
+    """
+    if any(path.is_file() for path in out.rglob("*")):
+        message = f"{out}: holds files already; simulate into a new or empty folder"
+        raise FileExistsError(message)
+    plan = plan_fleet(days, nodes, events_per_day, seed, end=end, null=null)
+    damage = damage or Damage()
+    if not late:
+        damage = Damage(damage.duplicates, damage.conflicts, 0, damage.malformed, damage.clock_skew)
+    out.mkdir(parents=True, exist_ok=True)
+    tally = Tally()
+    files = lines = size = 0
+    for file in telemetry_files(plan, tally, damage=damage, compression=compression):
+        path = out / file.path
+        path.parent.mkdir(exist_ok=True)
+        content = _compressed(file.path, file.content)
+        path.write_bytes(content)
+        os.utime(path, (file.written_at.timestamp(), file.written_at.timestamp()))
+        files, lines, size = files + 1, lines + file.lines, size + len(content)
+        if progress:
+            progress(lines, days * events_per_day)
+    truth = truth_of(plan, tally)
+    truth_path = out.parent / TRUTH_FILE
+    truth_path.write_bytes(truth.to_json())
+    return SimulationReport(out, truth_path, truth, files, size)
+
+
+def _compressed(name: str, content: bytes) -> bytes:
+    if name.endswith(".gz"):
+        return gzip.compress(content, compresslevel=4, mtime=0)
+    if name.endswith(".zst"):
+        return zstandard.ZstdCompressor(level=3).compress(content)
+    return content

@@ -1,0 +1,1 @@
+"""The Spark engine: for a day too big for one machine."""

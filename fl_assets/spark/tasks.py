@@ -1,0 +1,366 @@
+"""What runs in Spark: tasks read, check, redact and store files, and sum parts of days.
+
+What goes here: the session, how work is divided, and a task of each kind. What does not: what a task does with its part, which is the default engine's code:
+reading (`telemetry_files.py`), rules and staging (`staging.py`), sums (`sums/masking.py`), merging into the lake (`duckdb_engine.py`).
+
+A task of ingestion has some files, or a part of a large one, and does with them in one pass what the default engine does: so there is one list of rules and one engine of
+regular expressions (RE2: linear in time, and no text overflows its stack), and raw text never leaves the task's memory, neither to the JVM nor to a shuffle. It adds
+files to the lake that no manifest names yet, and gives the driver what staging remembers. The driver goes on as the default engine does: each event once, small files
+merged, counted, committed. What a task that failed, or was run twice, has added is removed with all else that no manifest names.
+
+Sums are by day, node, service and method: stored calls are shuffled by these, and each task runs the default engine's statements over its part.
+The driver and all tasks need the telemetry folder and the data folder under the same paths.
+"""
+
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, date, datetime
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import Any, ClassVar
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from fl_assets.core.settings import FederatedLearningConfig
+from fl_assets.core.tables import CALL_TOTALS, FAILURE_SIGNATURES, RAW_TRACES
+from fl_assets.events.duckdb_engine import TELL_SECS, DuckDBEngine, Ingestion, sums_of, weight_of
+from fl_assets.events.formats import detect
+from fl_assets.events.pii_names import load_name_masking
+from fl_assets.events.redaction import redact
+from fl_assets.events.telemetry import safe_redact
+from fl_assets.events.telemetry_files import BLOCK_BYTES, Reading, Source, read_head
+from fl_assets.infra.lake import LakeFile
+
+TASK_BYTES = 128 * 1024 * 1024
+"""Bytes of text that one task reads, about: a larger file is divided at line ends, unless it is compressed or of another format."""
+MIN_TASK_BYTES = 8 * 1024 * 1024
+"""Parts of a file are no smaller, whatever the number of cores: a task costs a second before it reads."""
+SUM_ROWS = 1_000_000
+"""Stored calls that one task sums, about."""
+_SUMMED = ["event_date", "event_id", "timestamp", "node_id", "service", "method", "trace_id", "duration_ms", "success", "error", "caused_by", "metadata"]
+"""Columns of stored calls that sums need."""
+_SUM_KEY = ("event_date", "node_id", "service", "method")
+"""Each row of both sums is of one value of these, so that parts divided by them are summed apart."""
+_SUMS = (FAILURE_SIGNATURES, CALL_TOTALS)
+_JAVA = "-XX:TieredStopAtLevel=1"
+"""The JVM only passes bytes on: compiling its code well costs more than it gains."""
+
+
+def run(order: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any]:
+    """Carry out what `spark_engine.py` asks for, and return what it reads back.
+
+    Args:
+        order: `verb` (`ingest`, or `sum` of some `days`), `settings`, `now`, and `out`: the folder that sums of the days, or of those that ingestion changed,
+            are written to.
+        tell: is told how far it is, in words.
+    """
+    settings, now = FederatedLearningConfig.from_env(**order["settings"]), datetime.fromisoformat(order["now"])
+    with _context(settings) as context:
+        answer: dict[str, Any] = {"days": order.get("days", [])}
+        if order["verb"] == "ingest":
+            report = asdict(_Driver(context, settings, now).ingest(tell))
+            answer = report | {"days": [day.isoformat() for day in report["days"]]}
+        _sum(context, settings, [date.fromisoformat(day) for day in answer["days"]], Path(order["out"]))
+    return answer
+
+
+@contextmanager
+def _context(settings: FederatedLearningConfig) -> Iterator[Any]:
+    """Give a Spark context; memory, cores and the like are spark-defaults.conf's (SPARK_CONF_DIR) or PYSPARK_SUBMIT_ARGS'."""
+    from pyspark import SparkConf, SparkContext  # ty: ignore[import-not-found] - of the extra [spark]
+
+    conf = SparkConf().setMaster(settings.spark_master).setAppName("fl_assets")
+    conf.setAll([("spark.ui.enabled", "false"), ("spark.ui.showConsoleProgress", "false"), ("spark.log.level", "ERROR")])
+    conf.setAll([("spark.driver.defaultJavaOptions", _JAVA), ("spark.executor.defaultJavaOptions", _JAVA)])
+    if settings.spark_master.startswith("local"):
+        conf.setAll([("spark.driver.host", "127.0.0.1"), ("spark.driver.bindAddress", "127.0.0.1")])
+    context = SparkContext(conf=conf)
+    try:
+        yield context
+    finally:
+        context.stop()
+
+
+# Sums -------------------------------------------------------------------------------------------------------------------
+
+
+def _sum(context: Any, settings: FederatedLearningConfig, days: list[date], out: Path) -> None:
+    """Write failure signatures and call totals of all the days, a file each; none where no day has calls."""
+    lake = DuckDBEngine(settings).lake
+    files = [os.fspath(path.resolve()) for path in lake.files(RAW_TRACES.name, days)]
+    if not files:
+        return
+    rows = sum(manifest.rows for day in days if (manifest := lake.manifest(RAW_TRACES.name, day)))
+    tasks = max(context.defaultParallelism, rows // SUM_ROWS)
+    dealt = context.parallelize(files, min(len(files), 4 * tasks)).flatMap(partial(_dealt, settings, out, tasks)).partitionBy(tasks, int)
+    parts = dealt.mapPartitions(partial(_summed, settings, out)).collect()
+    for place, table in enumerate(_SUMS):
+        found = [pa.ipc.open_stream(part[place]).read_all() for part in parts]
+        order = [(column, "ascending") for column in (*_SUM_KEY, "message_id") if column in table.column_names]
+        pq.write_table(pa.concat_tables([table.arrow_schema.empty_table(), *found]).sort_by(order), out / f"{table.name}.parquet")
+
+
+def _dealt(settings: FederatedLearningConfig, out: Path, tasks: int, file: str) -> Iterator[tuple[int, bytes]]:
+    """Give the calls of a stored file, dealt to the tasks that will sum them; of a success no text, which is not summed."""
+    engine = _TaskEngine(settings, out, "deal")
+    with engine.quietly(), engine.connect() as connection:
+        columns = ", ".join(
+            f"case when not success and caused_by is null then {name} end as {name}" if name in ("error", "metadata") else name for name in _SUMMED
+        )
+        sql = f"select {columns}, hash({', '.join(_SUM_KEY)}) % $tasks as task from read_parquet($file, hive_partitioning = false)"  # noqa: S608 - our own names
+        calls = connection.sql(sql, params={"tasks": tasks, "file": file}).to_arrow_table()
+        for task in pc.unique(calls["task"]).to_pylist():
+            yield task, _stream(calls.filter(pc.equal(calls["task"], task)).drop_columns(["task"]))
+
+
+def _summed(settings: FederatedLearningConfig, out: Path, calls: Iterable[tuple[int, bytes]]) -> Iterator[tuple[bytes, ...]]:
+    """Give the sums of one task's calls."""
+    engine = _TaskEngine(settings, out, "sum")
+    with engine.quietly(), engine.connect() as connection:
+        connection.execute(f"create table raw_traces ({', '.join(f'{column.name} {column.type}' for column in RAW_TRACES.columns if column.name in _SUMMED)})")
+        for _, stream in calls:
+            connection.register("fl_given", pa.ipc.open_stream(stream).read_all())
+            connection.execute("insert into raw_traces by name select * from fl_given")
+        yield tuple(_stream(sums.cast(table.arrow_schema)) for table, sums in zip(_SUMS, sums_of(connection), strict=True))
+
+
+def _stream(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
+# Ingestion: the driver --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What every task is told; the secret is in a file that only the data folder's owner reads."""
+
+    settings: FederatedLearningConfig
+    now: datetime
+    folder: Path
+    """Where tasks stage: below the driver's spill folder, so that it goes when the driver does."""
+    groups: list[list[tuple[int, Source]]]
+    """By task, the files to read, or parts of files, with the files' numbers."""
+
+
+class _Driver(DuckDBEngine):
+    """The default engine, but that tasks do the reading."""
+
+    def __init__(self, context: Any, settings: FederatedLearningConfig, now: datetime) -> None:
+        super().__init__(settings, clock=lambda: now)
+        self.context = context
+
+    def _round(self, connection: duckdb.DuckDBPyConnection, sources: list[Source], mask_names: Callable[[str], str] | None) -> Ingestion:
+        return _SparkIngestion(self, connection, sources, mask_names)
+
+
+class _SparkIngestion(Ingestion):
+    """One round whose files are read and staged by Spark tasks."""
+
+    def staged(self) -> Iterator[pa.Table]:
+        """Stage every file; nothing is given, for how far it is is told by tasks."""
+        engine: Any = self.engine
+        context = engine.context
+        (temp,) = self.connection.execute("select current_setting('temp_directory')").fetchall()[0]
+        folder = Path(temp) / "staged"
+        folder.mkdir()
+        groups = _groups(_divided(context, [reading.source for reading in self.readings]), context.defaultParallelism)
+        shared = context.broadcast(_Plan(self.settings, self.now, folder, groups))
+        outcomes = _collected(context.parallelize(range(len(groups)), len(groups)).map(partial(_stored, shared)), len(groups), self.tell)
+        found = [pair for group, outcome in zip(groups, outcomes, strict=True) for pair in zip((number for number, _ in group), outcome.readings, strict=True)]
+        for number, parts in groupby(sorted(found, key=lambda each: (each[0], each[1].source.offset)), key=lambda each: each[0]):
+            self.readings[number] = joined([reading for _, reading in parts], self.readings[number].source)
+        for outcome in outcomes:
+            self.bad += outcome.bad
+            self.records += outcome.records
+            self.redactions.update({(None, entity): count for entity, count in outcome.redactions.items()})
+            for key, files in outcome.files.items():
+                self.files[key] += files
+            self.ignored += outcome.ignored
+        parts = [os.fspath(folder / outcome.part) for outcome in outcomes]
+        self.connection.execute("insert into fl_stage by name select * from read_parquet($parts, hive_partitioning = false)", {"parts": parts})
+        yield from ()
+
+    def refused(self, number: int, reading: Reading) -> list[tuple[int, int, str, str, str, int]]:  # noqa: ARG002
+        """Return nothing: the task has told."""
+        return []
+
+
+def _divided(context: Any, sources: list[Source]) -> list[tuple[int, Source]]:
+    """Return files with their numbers, those that are more than a quarter of a core's share as several parts; tasks count the lines of such files first."""
+    share = max(MIN_TASK_BYTES, min(TASK_BYTES, sum(map(weight_of, sources)) // (4 * context.defaultParallelism)))
+    ranges = [
+        (number, source, begin, min(begin + share, source.size))
+        for number, source in enumerate(sources)
+        if source.size - source.offset > share and source.compression is None and detect(source.name, read_head(source)) is None
+        for begin in range(source.offset, source.size, share)
+    ]
+    if not ranges:
+        return list(enumerate(sources))
+    counts = context.parallelize(ranges, len(ranges)).map(lambda each: (each[0], line_ends(*each[1:]))).collect()
+    counted = {number: [count for _, count in group] for number, group in groupby(counts, key=lambda each: each[0])}
+    return [(number, part) for number, source in enumerate(sources) for part in divided(source, counted.get(number, []))]
+
+
+def line_ends(source: Source, begin: int, end: int) -> tuple[int, int]:
+    """Return how many line ends there are in a range of a plain file, and where the first is; -1 for none."""
+    count, first, at = 0, -1, begin
+    with (source.root / source.path).open("rb") as file:
+        file.seek(begin)
+        while block := file.read(min(BLOCK_BYTES, end - at)):
+            if first < 0 <= (found := block.find(b"\n")):
+                first = at + found
+            count += block.count(b"\n")
+            at += len(block)
+    return count, first
+
+
+def divided(source: Source, counts: Sequence[tuple[int, int]]) -> list[Source]:
+    """Return parts of a plain file that end with a line and know the number of lines before them.
+
+    Args:
+        source: what of a file is to be read.
+        counts: `line_ends` of ranges that follow each other and cover it.
+    """
+    cuts, lines = [(source.offset, source.lines)], source.lines
+    for place, (count, first) in enumerate(counts):
+        if place and 0 <= first < source.size - 1:
+            cuts.append((first + 1, lines + 1))
+        lines += count
+    ends = [*cuts[1:], (source.size, 0)]
+    return [replace(source, offset=offset, lines=before, size=end) for (offset, before), (end, _) in zip(cuts, ends, strict=True)]
+
+
+def joined(parts: Sequence[Reading], source: Source) -> Reading:
+    """Return what became of a file from what became of its parts, in their order: it counts as read up to the first that was not read to its end."""
+    last = next((part for part in parts if part.end_offset < part.source.size), parts[-1])
+    return replace(last, source=source, problems=[problem for part in parts for problem in part.problems])
+
+
+def _groups(parts: list[tuple[int, Source]], cores: int) -> list[list[tuple[int, Source]]]:
+    """Divide files among tasks, about evenly by bytes: the largest first, each to the task that has least."""
+    weights = [weight_of(source) + 1 for _, source in parts]
+    count = min(len(parts), max(cores, sum(weights) // TASK_BYTES))
+    groups: list[list[tuple[int, Source]]] = [[] for _ in range(count)]
+    sizes = [0] * count
+    for place in sorted(range(len(parts)), key=lambda place: (-weights[place], place)):
+        least = sizes.index(min(sizes))
+        groups[least].append(parts[place])
+        sizes[least] += weights[place]
+    return [sorted(group, key=lambda each: (each[0], each[1].offset)) for group in groups]
+
+
+def _collected(rows: Any, tasks: int, tell: Callable[[str], None]) -> "list[_Outcome]":
+    """Run the tasks, telling how many are done."""
+    done = threading.Event()
+
+    def watch() -> None:
+        status = rows.context.statusTracker()
+        while not done.wait(TELL_SECS):
+            stages = [status.getStageInfo(stage) for stage in status.getActiveStageIds()]
+            if finished := sum(stage.numCompletedTasks for stage in stages if stage):
+                tell(f"{finished / tasks:.0%}: {finished} of {tasks} Spark tasks")
+
+    watcher = threading.Thread(target=watch, name="fl-spark-progress", daemon=True)
+    watcher.start()
+    try:
+        return rows.collect()
+    finally:
+        done.set()
+        watcher.join()
+
+
+# Tasks ------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Outcome:
+    """What became of a task's files, in their order, redacted."""
+
+    part: str
+    """File that holds what staging remembers, with the driver's numbers of files."""
+    readings: list[Reading]
+    records: list[dict[str, Any]]
+    ignored: int
+    bad: list[tuple[int, int, str, str, str, int]]
+    redactions: Counter[str]
+    files: dict[tuple[str, date], list[LakeFile]]
+
+
+class _TaskEngine(DuckDBEngine):
+    """The default engine within a task: one core, and a spill folder of its own."""
+
+    options: ClassVar[dict[str, Any]] = {"threads": 1}
+    stagers: ClassVar[int] = 1
+
+    def __init__(self, settings: FederatedLearningConfig, folder: Path, step: str, *, now: datetime | None = None) -> None:
+        from pyspark import TaskContext  # ty: ignore[import-not-found]
+
+        super().__init__(settings, clock=lambda: now or datetime.now(UTC))
+        context: Any = TaskContext.get()
+        self.name = f"{step}-{context.partitionId()}-{context.taskAttemptId()}"
+        self._folder = folder / self.name
+
+    @property
+    def _temp(self) -> Path:
+        return self._folder
+
+    @contextmanager
+    def quietly(self) -> Iterator[None]:
+        """Redact what goes wrong: what DuckDB or Python quote of a line must not reach an executor's log."""
+        try:
+            yield
+        except Exception as error:
+            raise RuntimeError(redact(f"{type(error).__name__}: {error}")) from None
+
+
+def _stored(shared: Any, task: int) -> _Outcome:
+    """Read, check, redact and store the files of one task."""
+    plan: _Plan = shared.value
+    engine = _TaskEngine(plan.settings, plan.folder, "store", now=plan.now)
+    mask_names = load_name_masking() if plan.settings.pii else None
+    with engine.quietly(), engine.connect() as connection:
+        ingestion = _TaskIngestion(engine, connection, [source for _, source in plan.groups[task]], mask_names)
+        return ingestion.outcome([number for number, _ in plan.groups[task]], plan.folder / f"{engine.name}.parquet")
+
+
+class _TaskIngestion(Ingestion):
+    """A round of one task, which ends with what was staged."""
+
+    def outcome(self, numbers: list[int], part: Path) -> _Outcome:
+        """Stage all files and return what became of them, with the driver's numbers of files; what staging remembers is written to `part`."""
+        self.create()
+        for _ in self.staged():
+            pass
+        bad = self.bad + [row for local, reading in enumerate(self.readings) for row in self.refused(local, reading)]
+        records = [self.redacted_record(record) for record in self.records]
+        return _Outcome(
+            part=_written(self.connection, numbers, part),
+            readings=[replace(reading, problems=[(*problem[:2], "", b"", 0) for problem in reading.problems]) for reading in self.readings],
+            records=records,
+            ignored=self.ignored,
+            bad=[(numbers[local], line, reason, safe_redact(detail, self._clean), text, size) for local, line, reason, detail, text, size in bad],
+            redactions=Counter({entity: count for (_, entity), count in self.redactions.items()}),
+            files=dict(self.files),
+        )
+
+
+def _written(connection: duckdb.DuckDBPyConnection, numbers: list[int], path: Path) -> str:
+    """Write what staging remembers with the driver's numbers of files, whole or not at all; return the file's name."""
+    (temp,) = connection.execute("select current_setting('temp_directory')").fetchall()[0]
+    written = Path(temp) / path.name
+    sql = "copy (select * replace ($numbers[file_no + 1]::integer as file_no) from fl_stage) to $path (format parquet, compression zstd)"
+    connection.execute(sql, {"numbers": numbers, "path": os.fspath(written)})
+    written.rename(path)
+    return path.name

@@ -1,0 +1,1 @@
+"""From playbooks to changes: policy, decisions, releases, measured outcomes, roll-out."""

@@ -1,0 +1,82 @@
+"""The history of updates: approvals, canaries, verdicts, and what was taken back, one JSON line each, never rewritten.
+
+What goes here: appending and reading lines. What does not: what follows from them (`updates/releases.py`), carrying anything out (`release_files.py`).
+
+A line counts once its line end is written and synced. What a crash leaves of a line is dropped by the next append, so the history is as it was before, or
+as it is after. Times never fall: an event is at the clock's time or at its predecessor's, whichever is later.
+"""
+
+import fcntl
+import os
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from fl_assets.updates.config_files import Disk, NeedsHumanError
+from fl_assets.updates.releases import Event, What
+
+
+class UpdateLog:
+    """The history in one file."""
+
+    def __init__(self, path: Path, *, clock: Callable[[], datetime], disk: Disk | None = None) -> None:
+        self.path = path
+        self._clock = clock
+        self._disk = disk or Disk()
+
+    @contextmanager
+    def locked(self) -> Generator[None]:
+        """Let one process at a time read, decide and append."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def events(self) -> list[Event]:
+        """Return every event in order.
+
+        Raises:
+            NeedsHumanError: a line that was complete cannot be read, or a number is not its place.
+        """
+        events = []
+        for number, line in enumerate(self._lines(), start=1):
+            try:
+                event = Event.model_validate_json(line)
+            except ValidationError as error:
+                message = f"needs a person: line {number} of {self.path} cannot be read as an event; restore the file from a backup"
+                raise NeedsHumanError(message) from error
+            if event.number != number:
+                message = f"needs a person: line {number} of {self.path} has number {event.number}; lines were removed or added by hand"
+                raise NeedsHumanError(message)
+            events.append(event)
+        return events
+
+    def now(self, events: list[Event]) -> datetime:
+        """Return the time of an event that came next: the clock's, or the last event's where the clock has jumped back."""
+        now = self._clock().astimezone(UTC)
+        return max(now, events[-1].at) if events else now
+
+    def append(self, what: What, *, events: list[Event], **fields: Any) -> list[Event]:
+        """Write the next event and return the history with it; the caller holds the lock and read `events` under it.
+
+        Raises:
+            OSError: the disk refused; the event does not count.
+        """
+        event = Event(number=len(events) + 1, at=self.now(events), what=what, **fields)
+        whole = sum(len(line) + 1 for line in self._lines())
+        is_new = not self.path.exists()
+        if not is_new and self.path.stat().st_size > whole:
+            os.truncate(self.path, whole)  # the start of a line that a crash left
+        self._disk.append(self.path, event.model_dump_json().encode() + b"\n")
+        self._disk.sync(self.path)
+        if is_new:
+            self._disk.sync(self.path.parent)
+        return [*events, event]
+
+    def _lines(self) -> list[bytes]:
+        content = self.path.read_bytes() if self.path.exists() else b""
+        return content[: content.rfind(b"\n") + 1].split(b"\n")[:-1]

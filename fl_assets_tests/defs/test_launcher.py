@@ -1,0 +1,70 @@
+"""A run whose process is gone is seen to be, and no other."""
+
+import os
+import signal
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.launcher import WorkerStatus  # noqa: TID251  has no public name in 1.13, which we pin
+
+from fl_assets.coordinator import prepare_home
+from fl_assets.defs.launcher import WatchedRunLauncher, held
+from fl_assets_tests.conftest import settings_in
+
+
+@pytest.fixture
+def own(tmp_path):
+    """An instance with this project's `dagster.yaml`."""
+    with dg.DagsterInstance.from_config(str(prepare_home(settings_in(tmp_path / "data")))) as made:
+        assert isinstance(made.run_launcher, WatchedRunLauncher)
+        yield made
+
+
+def status_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> WorkerStatus:
+    return instance.run_launcher.check_run_worker_health(run).status
+
+
+def killed_holding(instance: dg.DagsterInstance, run: dg.DagsterRun) -> int:
+    """Kill a process that holds the lock of a run; return its id."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with held(instance, run):
+            os.write(writing, b"!")
+            signal.pause()
+    assert os.read(reading, 1) == b"!"
+    assert status_of(instance, run) is WorkerStatus.RUNNING
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    os.close(reading)
+    os.close(writing)
+    return child
+
+
+def test_a_run_whose_process_was_killed_is_not_found_and_the_process_is_named(own):
+    run = dg.DagsterRun(job_name="learning_cycle")
+    process = killed_holding(own, run)
+    result = own.run_launcher.check_run_worker_health(run)
+    assert result.status is WorkerStatus.NOT_FOUND
+    assert f"process {process} on {os.uname().nodename} is gone" in str(result)
+
+
+def test_a_run_that_has_no_lock_yet_holds_it_or_gave_it_back_counts_as_alive(own):
+    run = dg.DagsterRun(job_name="learning_cycle")
+    assert status_of(own, run) is WorkerStatus.RUNNING
+    with held(own, run):
+        assert status_of(own, run) is WorkerStatus.RUNNING
+    assert status_of(own, run) is WorkerStatus.RUNNING
+
+
+def test_a_run_of_another_host_is_not_judged(own, monkeypatch):
+    run = dg.DagsterRun(job_name="learning_cycle")
+    killed_holding(own, run)
+    monkeypatch.setattr("socket.gethostname", lambda: "elsewhere")
+    assert status_of(own, run) is WorkerStatus.RUNNING
+
+
+def test_where_another_launcher_is_set_no_lock_is_made(instance):
+    with held(instance, dg.DagsterRun(job_name="learning_cycle")):
+        assert not (Path(instance.root_directory) / "running").exists()

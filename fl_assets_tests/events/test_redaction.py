@@ -1,0 +1,285 @@
+"""Redaction: what is masked and what is not, the same in Python and SQL, in linear time, failing closed."""
+
+import random
+import re
+import time
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fl_assets.events import redaction
+from fl_assets.events.redaction import (
+    ENTITIES,
+    ITEM_SEPARATOR,
+    KEY_SEPARATOR,
+    RULES,
+    UNREDACTABLE,
+    iban_holds,
+    luhn_holds,
+    pseudonym,
+    redact,
+    redact_id,
+    redact_select,
+    redact_with_counts,
+    residue,
+)
+
+CANARIES = {
+    "EMAIL": "canary.bird@example.com",
+    "PHONE": "+44 20 7946 0958",
+    "CARD": "4111 1111 1111 1111",
+    "SSN": "536-22-8726",
+    "IBAN": "DE89 3704 0044 0532 0130 00",
+    "IPV4": "203.0.113.42",
+    "IPV6": "2001:db8::8a2e:370:7334",
+    "MAC": "00:1A:2B:3C:4D:5E",
+    "URL_CREDENTIALS": "postgres://canary:tw1tter@db/x",
+    "JWT": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJjYW5hcnkifQ.c2lnbmF0dXJlLWNhbmFyeQ",
+    "PEM": "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n-----END PRIVATE KEY-----",
+    "API_KEY": "hf_" + "CanaryBirdsSingInTheMineAllDayLong"[:34],
+    "BEARER_TOKEN": "Bearer c4n4ry-t0ken-0123456789",
+    "BASIC_AUTH": "Basic Y2FuYXJ5OmJpcmQ=",
+    "PASSWORD": "password=c4nary!",
+    "HOME_USER": "/home/canary/x.py",
+}
+SECRET_PARTS = {
+    "URL_CREDENTIALS": "tw1tter",
+    "BEARER_TOKEN": "c4n4ry-t0ken",
+    "BASIC_AUTH": "Y2FuYXJ5OmJpcmQ",
+    "PASSWORD": "c4nary!",
+    "HOME_USER": "canary",
+    "PEM": "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC",
+}
+# Fragments that rules are made of: values, the words around them, and what stands between.
+FRAGMENTS = (
+    *CANARIES.values(),
+    *(f"<{entity}>" for entity in ENTITIES),
+    *["@", "%40", ".", ":", "::", "-", "_", "\n", "\\n", "\\", '"', '\\"', "'", "/", "=", "&", "?", "#", "+", "(", ")", "[", "]", "{", "}", "<", ">", "%", "%3D", "$", "*", "0", "1", "9", "12", "123", "4111", "000", "x", "ext", "a", "Z", "é", "ü", "к", "中", "\xa0", "–", "K", "ſ", "\t", "\r", "\x0b", "\x1e", "\x1f"],
+    *["password", "PASSWORD=", "passwd:", "pwd", "token", "secret", "api_key=", "Authorization:", "://", "http://", "eyJ", "KEY-----", "/home/", "C:\\Users\\", "version", "v", "order", "ssn", "AKIA", "sk-", "None", "null", "mysql", "curl"],
+    " ", "  ", "Bearer ", "Basic ", "-----BEGIN ", "-----END ", "phone: ", "call me at ", "is required", "mysql -p", "curl -u ", "+49 30", "415-555-2671", "DE89",
+)  # fmt: skip
+texts = st.lists(st.sampled_from(FRAGMENTS) | st.text(max_size=4), max_size=9).map("".join)
+# DuckDB's strings are UTF-8: no lone surrogates.
+utf8_texts = texts.filter(lambda text: not re.search("[\ud800-\udfff]", text))
+
+
+def random_texts(seed: int, count: int) -> list[str]:
+    rnd = random.Random(seed)
+    return ["".join(rnd.choice(FRAGMENTS) for _ in range(rnd.randint(1, 8))) for _ in range(count)]
+
+
+def plainly(text: str) -> str:
+    """Every rule, whatever its hint."""
+    text = text.translate(redaction._MARKS_TO_BLANKS)
+    for rule in redaction.RULES:
+        text = redaction._apply(redaction._compiled(rule), text)
+    return text
+
+
+def in_sql(values: list[str], *, fast: bool) -> list[str]:
+    with duckdb.connect(config={"threads": 2}) as connection:
+        connection.register("raw", pa.table({"i": range(len(values)), "x": pa.array(values, pa.string())}))
+        return [row[0] for row in connection.execute(f"select x from ({redact_select('raw', ['x'], fast=fast)}) order by i").fetchall()]
+
+
+@pytest.mark.parametrize("entity", ENTITIES)
+@pytest.mark.parametrize("carrier", ["{}", "failed for {}: retry", '{{"value":"{}"}}', "a={} b", "x\n{}\ny", '\\"{}\\"'])
+def test_a_canary_of_each_entity_is_masked_by_its_own_placeholder(entity, carrier):
+    redacted = redact(carrier.format(CANARIES[entity]))
+    assert f"<{entity}>" in redacted
+    assert SECRET_PARTS.get(entity, CANARIES[entity]) not in redacted
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "version 1.2.3.4", "Chrome/120.0.0.0", "12:30:45", "std::vector", "a[::2]", "550e8400-e29b-41d4-a716-446655440000", "commit 9fceb02d0ae598e95dc970b74767f19372d61af8",
+        "order 4111111111111112", "ts=1732412345123456789", "2026-11-24T10:30:45+02:00", "+12345678 bytes", "000-12-3456", "DE89 3704 0044 0532 0130 01", "user@host", "@property",
+        "git@github.com:a/b.git", "token_count=123", "password=None", "password: <redacted>", "password is required", "password=os.getenv('X')", "Bearer token required",
+        "Basic authentication failed", "api_key=settings.key", "-----BEGIN PRIVATE KEY-----", "https://example.com/home/x", "/Users/Shared/x", "blk_-4980916519894289629",
+    ],
+)  # fmt: skip
+def test_what_only_looks_personal_stays(text):
+    assert redact(text) == text
+    assert residue(text) == []
+
+
+def test_neighbours_with_one_character_between_them_are_all_masked():
+    assert redact("10.0.0.1,10.0.0.2 10.0.0.3") == "<IPV4>,<IPV4> <IPV4>"
+    assert redact("536-22-8726 536-22-8727") == "<SSN> <SSN>"
+    assert redact("4111111111111112 4111111111111111") == "4111111111111112 <CARD>"
+    assert redact("password=a PASSWORD=b") == "password=<PASSWORD> PASSWORD=<PASSWORD>"
+
+
+@given(st.lists(utf8_texts, min_size=20, max_size=40))
+@settings(max_examples=2, deadline=None)
+def test_python_and_sql_with_and_without_hints_give_the_same_text(values):
+    values = [value.translate(redaction._MARKS_TO_BLANKS) for value in values] + random_texts(1, 800)
+    expected = [redact(value) for value in values]
+    assert [plainly(value) for value in values] == expected
+    assert in_sql(values, fast=True) == expected
+    assert in_sql(values, fast=False) == expected
+
+
+def test_marks_in_a_text_neither_escape_nor_unmask():
+    values = ["\x02\x03a\x04\x05 mail a@b.de", "a\x03b@c.de\x04", "\x02 10.0.0.1 \x05", "no hint \x02 here"]
+    redacted = [redact(value) for value in values]
+    assert redacted == in_sql(values, fast=True)
+    assert redacted[0].endswith("mail <EMAIL>")
+    assert redacted[2].strip() == "<IPV4>"
+
+
+@given(texts)
+@settings(deadline=None, max_examples=150)
+def test_hints_never_skip_a_rule_that_would_mask(text):
+    text = text.translate(redaction._MARKS_TO_BLANKS)
+    assert redact(text) == plainly(text)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_second_redaction_changes_nothing(seed):
+    for text in random_texts(seed, 600):
+        once = redact(text)
+        assert redact(once) == once, text
+
+
+@given(texts, texts)
+@settings(deadline=None, max_examples=100)
+def test_no_rule_reaches_across_an_item_separator(left, right):
+    left, right = (
+        left.replace(ITEM_SEPARATOR, " ").translate(redaction._MARKS_TO_BLANKS),
+        right.replace(ITEM_SEPARATOR, " ").translate(redaction._MARKS_TO_BLANKS),
+    )
+    assert redact(left + ITEM_SEPARATOR + right) == redact(left) + ITEM_SEPARATOR + redact(right)
+
+
+def test_a_key_is_the_context_of_its_value():
+    assert redact(f"password{KEY_SEPARATOR}correct horse battery") == f"password{KEY_SEPARATOR}<PASSWORD>"
+    assert redact(f"api_key{KEY_SEPARATOR}abc123def456") == f"api_key{KEY_SEPARATOR}<API_KEY>"
+    assert redact(f"node{KEY_SEPARATOR}abc123def456") == f"node{KEY_SEPARATOR}abc123def456"
+
+
+def test_null_stays_null_and_other_columns_are_untouched():
+    with duckdb.connect() as connection:
+        rows = connection.execute(redact_select("(select 1 as n, null::varchar as a, 'x@y.de' as b, 'x@y.de' as c)", ["a", "b"])).fetchall()
+        assert rows == [(1, None, "<EMAIL>", "x@y.de")]
+
+
+def test_counts_name_each_masked_value_and_residue_names_each_entity():
+    redacted, counts = redact_with_counts("a@b.de and c@d.de from 10.0.0.1; <EMAIL> was here before")
+    assert redacted == "<EMAIL> and <EMAIL> from <IPV4>; <EMAIL> was here before"
+    assert counts == {"EMAIL": 2, "IPV4": 1}
+    assert residue("a@b.de 10.0.0.1") == ["EMAIL", "IPV4"]
+    assert residue(redacted) == []
+
+
+def test_a_rule_that_crashes_gives_unredactable(monkeypatch):
+    def crash(*_: object) -> str:
+        raise RuntimeError("broken rule")
+
+    monkeypatch.setattr(redaction, "_apply", crash)
+    assert redact("mail a@b.de") == UNREDACTABLE
+    assert redact_with_counts("mail a@b.de") == (UNREDACTABLE, {"UNREDACTABLE": 1})
+    assert redact("nothing in it") == "nothing in it"
+
+
+@given(st.text(max_size=40))
+def test_pseudonyms_are_stable_and_keyed_and_say_nothing(value):
+    assert pseudonym(value, b"k") == pseudonym(value, b"k") != pseudonym(value, b"other")
+    assert re.fullmatch("id-[a-p]{16}", pseudonym(value, b"k"))
+    assert redact(pseudonym(value, b"k")) == pseudonym(value, b"k")  # else an event with it could not be stored
+
+
+def test_only_ids_that_hold_personal_data_become_pseudonyms():
+    assert redact_id("node-7.eu", b"k") == "node-7.eu"
+    assert redact_id("alice@example.com", b"k") == pseudonym("alice@example.com", b"k")
+
+
+@given(st.integers(0, 10**17))
+def test_luhn_accepts_exactly_one_check_digit(number):
+    assert sum(luhn_holds(f"{number}{check}") for check in range(10)) == 1
+
+
+def test_iban_holds_for_published_examples_and_not_after_a_change():
+    assert iban_holds("GB29NWBK60161331926819")
+    assert iban_holds("fr1420041010050500013m02606")
+    assert not iban_holds("GB29NWBK60161331926818")
+
+
+HOSTILE = ("a", "a.", "a@", "@a.", "1", "1 ", "1.", "1:", ":", "a:", "-", "-----BEGIN A-----", "eyJa.", "sk-", "password", "password=", "password=\"", "=\\\"", "://a:", "/home/", "\\", "C:\\Users\\a ", "<", "order 1", "phone ", "GB29", "+1 ", "token=1", "mysql ", "Bearer a", "\x1e", "(1")  # fmt: skip
+
+
+@pytest.mark.parametrize("piece", HOSTILE)
+def test_time_grows_linearly_with_hostile_text(piece):
+    def seconds(size: int) -> float:
+        text = piece * (size // len(piece))
+        start = time.process_time()
+        redact(text)
+        return time.process_time() - start
+
+    seconds(1000)
+    small = min(seconds(10_000) for _ in range(2))
+    assert seconds(80_000) < max(0.3, 8 * small * 4), "eight times the text may take no more than four times as long a byte"
+
+
+def test_patterns_keep_to_what_re2_python_and_java_share():
+    forbidden = re.compile(r"\(\?[=!<iP]|(?<!\\)(?:\\\\)*\\[bBdDwWsSAZzGQE]|[*+?}]\+|\$(?!\))")
+    for rule in RULES:
+        for pattern in (rule.find, rule.hint, rule.unmark, rule.mask):
+            outside_classes = re.sub(r"\[(?:\\.|[^\]\\])*\]", "[]", pattern)
+            assert not forbidden.search(outside_classes), pattern
+        assert re.compile(rule.find).groups == 3
+
+
+@pytest.mark.real
+def test_real_telemetry_holds_few_marks_and_none_in_uuids_or_ids():
+    folder = Path(__file__).parents[2] / "../shared/data/nezha_trainticket"
+    if not folder.exists():
+        pytest.skip("real telemetry is absent")
+    import gzip
+
+    with gzip.open(folder / "events.jsonl.gz", "rt") as lines:
+        for _, line in zip(range(300), lines, strict=False):
+            assert residue(line) == [], line[:200]
+
+
+@pytest.mark.parametrize(
+    ("text", "redacted"),
+    [
+        ("tel5551234567", "tel<PHONE>"),
+        ("teléfono 5551234567", "teléfono <PHONE>"),
+        (f"tel{ITEM_SEPARATOR}5551234567", f"tel{ITEM_SEPARATOR}5551234567"),
+        ("Could you tell me where the order SO-3889700 is?", "Could you tell me where the order SO-3889700 is?"),
+        ("contraseña: Verano-7", "contraseña: <PASSWORD>"),
+        ("password: your-dog-9", "password: <PASSWORD>"),
+        ("password: your_password_here", "password: your_password_here"),
+    ],
+)
+def test_words_before_a_value_are_whole_words_of_their_language_and_reach_into_no_other_text(text, redacted):
+    assert redact(text) == redacted
+
+
+@pytest.mark.parametrize(
+    ("text", "redacted"),
+    [
+        ("iban=DE89%203704%200044%200532%200130%2000", "iban=<IBAN>"),
+        ("card 4111\u00a01111\u00a01111\u00a01111", "card <CARD>"),
+        ('variable "db_password" {\n  type = string\n  default = "Herbst_2025"\n}', 'variable "db_password" {\n  type = string\n  default = "<PASSWORD>"\n}'),
+        ('{"name": "DB_PASSWORD", "value": "hunter2"}', '{"name": "DB_PASSWORD", "value": "<PASSWORD>"}'),
+        ("The password for the account is Zx9!kLm#2Qp.", "The password for the account is <PASSWORD>"),
+        ("azure openai key a895013d9dc1bbf710aef1f385e54c89", "azure openai key <API_KEY>"),
+        ("cache key a895013d9dc1bbf710aef1f385e54c89", "cache key a895013d9dc1bbf710aef1f385e54c89"),
+        ("password reset for user jdoe42", "password reset for user jdoe42"),
+        ("password: z.string().min(8)", "password: z.string().min(8)"),
+        ('connect(password=cfg.password, host="db1.example.com")', 'connect(password=cfg.password, host="db1.example.com")'),
+        ("::error file=a.py,line=64::bad", "::error file=a.py,line=64::bad"),
+        ("https://$USER:$TOKEN@git.example.com/x", "https://$USER:$TOKEN@git.example.com/x"),
+    ],
+)
+def test_a_value_some_words_after_its_word_is_judged_by_its_shape(text, redacted):
+    assert redact(text) == redacted
+    assert in_sql([text], fast=True) == [redacted]

@@ -1,0 +1,281 @@
+"""A node tells of its days by counts that no session can be read from, once, and within its budget."""
+
+import shutil
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+import duckdb
+import orjson
+import pyarrow as pa
+import pytest
+
+from fl_assets.core.tables import CONVERSATION_LOGS, RAW_TRACES
+from fl_assets.federation.node_side import SummaryError
+from fl_assets.federation.summary import BOUNDED_SQL, COARSE, MAX_CALLS, SESSION_SQL
+from fl_assets.workspace import Workspace
+from fl_assets_tests.conftest import settings_in
+from fl_assets_tests.fleets import AFTER, DAY, call, lines_of, node_home, teller, turn
+
+SECRETS = (
+    "CANARYRARE",  # an error of two sessions
+    "canaryservice",  # a service of one
+    "canarymethod",
+    "CANARYGOAL",  # a word that varies in an error of many sessions
+    "CANARYQUERY",
+    "CANARYANSWER",
+    "canary@example.com",
+    "sk-canary0123456789abcdefghij",
+    "t-canary",  # a trace id
+    "s-canary",
+)
+
+
+def canary_lines() -> list[bytes]:
+    """What must not leave the node, in every place that an event has for it."""
+    lines = lines_of("n1", sessions=12)
+    lines += [call("n1", session, 7, error="the vault door CANARYRARE is ajar") for session in (20, 21)]
+    lines += [call("n1", 22, 7, service="canaryservice", method="canarymethod", error="search timed out after 9 s")]
+    goals = ("audit ledgers", "audit leads", "audit tickets", "audit CANARYGOAL", "audit invoices", "audit vendors", "audit routes")
+    lines += [
+        call("n1", 30 + place, 7, service="planner", method="plan", error=f"Agent stopped before the goal '{goal}' was met") for place, goal in enumerate(goals)
+    ]
+    lines += [call("n1", 40 + place, 7, error=f"mail to canary@example.com with key sk-canary0123456789abcdefghij bounced {place} times") for place in range(4)]
+    lines += [call("n1", 50, 7, trace_id="t-canary", metadata={"note": "CANARYQUERY"}, error="search timed out after 7 s")]
+    lines += [turn("n1", 60, 0, query="CANARYQUERY please", answer="CANARYANSWER it is")]
+    return lines
+
+
+@pytest.fixture(scope="module")
+def canary(tmp_path_factory):
+    return node_home(tmp_path_factory.mktemp("node"), "n1", canary_lines())
+
+
+@pytest.fixture(scope="module")
+def three_days(tmp_path_factory):
+    """A node with three days of events, the last of them DAY."""
+    days = [DAY - timedelta(days=back) for back in range(3)]
+    return node_home(tmp_path_factory.mktemp("days"), "n1", [line for day in days for line in lines_of("n1", day=day)])
+
+
+@pytest.fixture
+def home(three_days, tmp_path):
+    """A copy of it, without a ledger, for one test."""
+    shutil.copytree(three_days.settings.data_path, tmp_path / "n1")
+    return Workspace(settings_in(tmp_path / "n1", node_id="n1"))
+
+
+def test_a_summary_holds_no_text_that_fewer_than_k_sessions_had_and_nothing_that_anybody_said(canary):
+    told = teller(canary).tell(DAY)
+    found = [secret for secret in SECRETS if secret.lower().encode() in told.line.lower()]
+    assert not found
+    signatures, totals = canary.engine.signatures(DAY)
+    sessions: Counter[str] = Counter()
+    for rows, name in ((signatures, "masked_error"), (totals, "method"), (totals, "service")):
+        for row in rows.to_pylist():
+            sessions[row[name]] += row["sessions"]
+    rare = [text for text, count in sessions.items() if count < 3]
+    assert len(rare) > 5
+    text = told.line.decode()
+    assert not [one for one in rare if f'"{one}"' in text]
+    errors = {one.error for one in told.summary.failures}
+    assert "search timed out after <NUM>" in errors
+    assert "Agent stopped before the goal 'audit <VAR>' was met" in errors, "what the rare ones share, seven sessions had"
+    assert told.summary.unnamed.failures == 4, "two of the vault, one of the rare service, one of the missing shards"
+    assert told.summary.unnamed.calls == 1
+
+
+def test_with_k_of_one_nothing_is_left_out(canary):
+    told = teller(canary, summary_min_sessions=1).tell(DAY)
+    signatures, totals = canary.engine.signatures(DAY)
+    assert sum(one.failures for one in told.summary.failures) == sum(signatures["failures"].to_pylist())
+    assert sum(one.calls for one in told.summary.calls) == sum(totals["calls"].to_pylist())
+    assert (told.summary.unnamed.failures, told.summary.unnamed.calls, told.summary.unnamed.sessions) == (0, 0, 0)
+    assert told.summary.events == canary.events_on(DAY)
+
+
+def test_a_conversation_with_many_traces_is_one_session(tmp_path):
+    lines = [call("n1", session, 0, error="one user did it", metadata={"session_id": "s-same"}, trace_id=f"t{session}") for session in range(9)]
+    told = teller(node_home(tmp_path, "n1", lines)).tell(DAY)
+    assert told.summary.failures == ()
+    assert told.summary.unnamed.failures == 9
+
+
+def test_a_day_is_told_again_as_it_was_until_exact_counts_change(home):
+    first, again = teller(home).tell(DAY), teller(home, now=AFTER + timedelta(hours=1)).tell(DAY)
+    assert (first.is_new, again.is_new) == (True, False)
+    assert first.line == again.line
+    (home.settings.telemetry_path / "events_2.jsonl").write_bytes(call("n1", 5, 50, error="search timed out after 2 s") + b"\n")
+    home.engine.ingest()
+    later = teller(home).tell(DAY)
+    assert later.is_new
+    assert later.summary.sequence == first.summary.sequence + 1
+
+
+def test_noise_is_drawn_once_a_day_whatever_comes_later(home):
+    first = teller(home, seed=1, summary_epsilon=1.0).tell(DAY)
+    (home.settings.telemetry_path / "events_2.jsonl").write_bytes(call("n1", 5, 50, error="search timed out after 2 s") + b"\n")
+    home.engine.ingest()
+    for changes in ({"summary_epsilon": 1.0}, {"summary_epsilon": 0.5}, {"summary_epsilon": 0.0}):
+        again = teller(home, seed=2, **changes).tell(DAY)
+        assert again.line == first.line
+        assert not again.is_new
+    assert float(teller(home).spent()) == 1.0
+
+
+def test_beyond_the_budget_nothing_is_told_and_the_error_says_what_to_do(home):
+    days = [DAY - timedelta(days=back) for back in range(3)]
+    ours = {"summary_epsilon": 0.4, "summary_budget": 0.8}
+    told = [teller(home, **ours).tell(day) for day in days[:2]]
+    with pytest.raises(SummaryError, match=r"the budget is spent: 0\.8 of FEDERATED_LEARNING_SUMMARY_BUDGET=0\.8 .* needs 0\.4 more"):
+        teller(home, **ours).tell(days[2])
+    assert teller(home, **ours).tell(days[1]).line == told[1].line, "what was told can be sent again"
+    assert teller(home, summary_epsilon=0.4, summary_budget=1.2).tell(days[2]).is_new
+
+
+def test_no_budget_is_spent_on_a_day_that_was_told_exactly(home):
+    teller(home).tell(DAY)
+    with pytest.raises(SummaryError, match="was told without noise"):
+        teller(home, summary_epsilon=1.0).tell(DAY)
+    assert teller(home).spent() == 0
+
+
+def test_a_day_that_is_not_over_gets_no_noise(home):
+    with pytest.raises(SummaryError, match="is not over"):
+        teller(home, summary_epsilon=1.0, now=datetime(2026, 11, 1, 23, tzinfo=UTC)).tell(DAY)
+
+
+def test_the_ledger_survives_a_torn_line_and_stops_at_a_damaged_one(home):
+    ours = {"summary_epsilon": 1.0}
+    first = teller(home, **ours).tell(DAY)
+    path = teller(home).ledger_path
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"sequence":2,"da')
+    assert teller(home, **ours).tell(DAY).line == first.line
+    assert teller(home, **ours).tell(DAY - timedelta(days=1)).summary.sequence == 2
+    assert [one.sequence for one in teller(home).ledger()] == [1, 2]
+    path.write_bytes(b"{}\n" + whole)
+    with pytest.raises(SummaryError, match=r"line 1 of .*ledger\.jsonl cannot be read; restore"):
+        teller(home, **ours).tell(DAY)
+
+
+def test_a_line_that_is_not_what_the_ledger_speaks_of_is_not_sent(home):
+    teller(home, summary_epsilon=1.0).tell(DAY)
+    (path,) = (home.settings.data_path / "federation" / "sent").iterdir()
+    path.write_bytes(path.read_bytes().replace(b'"failures":', b'"failures" :', 1))
+    with pytest.raises(SummaryError, match="restore it from a backup"):
+        teller(home).tell(DAY)
+
+
+def test_a_summary_speaks_for_one_node_and_needs_events(tmp_path):
+    two = node_home(tmp_path, "n1", [*lines_of("n1"), *lines_of("n2")])
+    with pytest.raises(SummaryError, match=r"is of n2, and FEDERATED_LEARNING_NODE_ID is n1"):
+        teller(two).tell(DAY)
+    with pytest.raises(SummaryError, match=r"is of n1, n2: set FEDERATED_LEARNING_NODE_ID"):
+        teller(two, node_id="").tell(DAY)
+    with pytest.raises(SummaryError, match=r"no events of 2026-10-01"):
+        teller(two).tell(DAY - timedelta(days=31))
+
+
+def test_the_private_key_is_its_owners_alone_and_made_once(home):
+    tells = teller(home)
+    made = tells.key()
+    assert tells.key_path.stat().st_mode & 0o777 == 0o600
+    assert teller(home).key().private_bytes_raw() == made.private_bytes_raw()
+    assert b"PUBLIC KEY" in tells.public_path.read_bytes()
+
+
+# What one session may change -------------------------------------------------------------------------------------------
+
+
+def bounded(calls: list[dict], turns: list[dict]) -> dict[str, Counter]:
+    """The bounded counts of a day, by family: each number once."""
+    connection = duckdb.connect()
+    for table, rows in ((RAW_TRACES, calls), (CONVERSATION_LOGS, turns)):
+        connection.execute(table.ddl)
+        connection.register("given", pa.Table.from_pylist(rows, schema=table.arrow_schema))
+        connection.execute(f"insert into {table.name} from given")
+    for statement in SESSION_SQL:
+        connection.execute(statement)
+    found = {name: connection.sql(sql).to_arrow_table().to_pylist() for name, sql in BOUNDED_SQL.items()}
+    return {
+        "failures": Counter({(row["service"], row["method"], row["error"]): row["failures"] for row in found["failures"]}),
+        "calls": Counter({(row["service"], row["method"], bucket): calls for row in found["calls"] for bucket, calls in row["durations"]}),
+        "talk": Counter({row["service"]: row["sessions"] for row in found["talk"]}),
+        "signals": Counter({(row["service"], row["signal"]): row["affected"] for row in found["talk"]}),
+    }
+
+
+def session(random: Random, number: int) -> tuple[list[dict], list[dict]]:
+    """A session of any shape: many calls in several traces, many failures, several agents, several signals."""
+    moment = datetime(2026, 11, 1, random.randrange(24), tzinfo=UTC).replace(tzinfo=None)
+    common = {"event_date": DAY, "node_id": "n1"}
+    calls = [
+        common
+        | {
+            "event_id": f"{number}-{place}",
+            "timestamp": moment + timedelta(seconds=place),
+            "service": random.choice(("search", "planner")),
+            "method": random.choice(("query", "plan")),
+            "trace_id": f"{number}-t{random.randrange(3)}",
+            "duration_ms": 5.0,
+            "success": (failed := random.random() < 0.5) is False,
+            "error": random.choice(("no route", "timed out", "missing key")) if failed else None,
+            "metadata": orjson.dumps({"session_id": f"s{number}"}).decode(),
+        }
+        for place in range(random.randrange(9))
+    ]
+    turns = [
+        common
+        | {
+            "event_id": f"{number}-turn{place}",
+            "timestamp": moment + timedelta(minutes=place),
+            "session_id": f"s{number}",
+            "user_query": random.choice(("Where is my order number 7 going now?", "That is wrong.", "Never mind, forget it.")),
+            "system_response": random.choice(("I am unable to help with that.", "I apologize for that.", "It is done.")),
+            "metadata": orjson.dumps({"service": random.choice(("support", "sales"))}).decode(),
+        }
+        for place in range(random.randrange(6))
+    ]
+    return calls, turns
+
+
+def change(everyone: dict[str, Counter], without: dict[str, Counter]) -> dict[str, int]:
+    """By how much each kind of count differs; a conversation with a signal is in one number with it, and one without in another."""
+    for counts in (everyone, without):
+        quiet = {service: sessions - sum(n for (of, _), n in counts["signals"].items() if of == service) for service, sessions in counts["talk"].items()}
+        counts["talk"] = Counter(quiet) + counts["signals"]
+    return {
+        name: sum(abs(everyone[name][key] - without[name][key]) for key in everyone[name].keys() | without[name].keys())
+        for name in everyone
+        if name != "signals"
+    }
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_one_session_more_is_one_failure_or_conversation_and_a_call_or_some_calls(seed):
+    random = Random(seed)
+    fleet = [session(random, number) for number in range(12)]
+    everyone = bounded([call for calls, _ in fleet for call in calls], [turn for _, turns in fleet for turn in turns])
+    without = bounded([call for calls, _ in fleet[1:] for call in calls], [turn for _, turns in fleet[1:] for turn in turns])
+    changed = change(everyone, without)
+    one = changed["failures"] + changed["talk"]
+    assert one <= 1
+    assert changed["calls"] <= (1 if one else MAX_CALLS)
+    assert all(sum(counts.values()) > 0 for counts in everyone.values())
+
+
+def test_of_a_long_session_no_more_than_max_calls_count_whatever_their_method_and_duration():
+    calls, _ = session(Random(4), 1)
+    many = [{**calls[0], "event_id": f"e{place}", "success": True, "error": None, "duration_ms": 5.0**place if place < 9 else None} for place in range(20)]
+    found = bounded(many, [])["calls"]
+    assert sum(found.values()) == MAX_CALLS
+    assert {bucket for _, _, bucket in found} == set(COARSE)
+    assert sum(bounded([*many, {**many[0], "event_id": "failed", "success": False, "error": "no route"}], [])["calls"].values()) == 1, "one beside a failure"
+
+
+def test_which_rows_there_are_is_not_told_by_what_was_drawn():
+    calls, _ = session(Random(4), 1)
+    failed = [{**calls[0], "event_id": f"e{place}", "success": False, "error": error} for place, error in enumerate(("no route", "timed out", "missing key"))]
+    found = bounded(failed, [])["failures"]
+    assert sorted(found.values()) == [0, 0, 1]

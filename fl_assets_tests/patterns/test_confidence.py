@@ -1,0 +1,273 @@
+"""What confidence promises: it is about nodes and days, no single node makes it, and no order of rows changes it."""
+
+from datetime import date, timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import false_discovery_control
+
+from fl_assets.patterns import confidence
+from fl_assets.patterns.confidence import COLUMNS, Counts, discoveries
+
+DAY = date(2026, 3, 31)
+THRESHOLD = 0.7
+NODES, CALLS = 12, 200
+
+
+def frames(patterns: dict[str, np.ndarray], calls: int = CALLS) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Build counts and reporting from failures (nodes, days), the last day being DAY; every node makes `calls` calls a day, more if it fails more."""
+    names = list(patterns)
+    failures = np.array([patterns[name] for name in names])
+    pattern, node, day = (place.ravel() for place in np.indices(failures.shape))
+    counts = pd.DataFrame(
+        {
+            "pattern_id": np.array(names, dtype=object)[pattern],
+            "event_date": np.array([DAY - timedelta(days=back) for back in range(failures.shape[2] - 1, -1, -1)], dtype=object)[day],
+            "node_id": np.array([f"node-{number:02d}" for number in range(failures.shape[1])], dtype=object)[node],
+            "failures": failures.ravel(),
+            "calls": np.maximum(failures.ravel(), calls),
+            "sessions": failures.ravel(),
+        }
+    )
+    reporting = counts.groupby(["event_date", "node_id"], as_index=False)["calls"].max()
+    return counts, reporting
+
+
+def assess(counts: pd.DataFrame, reporting: pd.DataFrame, **given) -> pd.DataFrame:
+    return confidence.assess(Counts.of(counts), reporting, **given)
+
+
+def noise(days: int, seed: int = 0, patterns: int = 20) -> dict[str, np.ndarray]:
+    """One-off failures: each pattern once, on one node, on the last days."""
+    rng = np.random.default_rng(seed)
+    found = {}
+    for number in range(patterns):
+        failures = np.zeros((NODES, days), dtype=int)
+        failures[rng.integers(NODES), days - 1 - rng.integers(min(days, 5))] = 1
+        found[f"noise-{number:02d}"] = failures
+    return found
+
+
+def on(nodes: int, days: int, a_day: int, of_days: int = 14) -> np.ndarray:
+    """Failures on the first `nodes` nodes, `a_day` a day, on the last `days` of `of_days` days."""
+    failures = np.zeros((NODES, of_days), dtype=int)
+    failures[:nodes, of_days - days :] = a_day
+    return failures
+
+
+def belief(failures: np.ndarray, *, window_days: int = 1, calls: int = CALLS) -> pd.Series:
+    """Assess one pattern beside some noise."""
+    said = assess(*frames({"p": failures, **noise(failures.shape[1])}, calls), day=DAY, window_days=window_days)
+    return said.set_index("pattern_id").loc["p"]
+
+
+def random_fleet(seed: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    level = rng.gamma(1.0, 4.0, (8, 1, 1)) * (rng.random((8, NODES, 1)) < 0.5)
+    return {f"p{number}": counts for number, counts in enumerate(rng.poisson(level * np.ones((8, NODES, 10))))}
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=15, deadline=None)
+def test_the_order_of_rows_changes_nothing(seed):
+    counts, reporting = frames(random_fleet(seed))
+    shuffled = counts.sample(frac=1, random_state=seed), reporting.sample(frac=1, random_state=seed + 1)
+    pd.testing.assert_frame_equal(assess(counts, reporting, day=DAY, window_days=2), assess(*shuffled, day=DAY, window_days=2))
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=15, deadline=None)
+def test_what_nodes_are_called_changes_nothing(seed):
+    counts, reporting = frames(random_fleet(seed))
+    names = dict(zip(sorted(reporting["node_id"].unique()), np.random.default_rng(seed).permutation(NODES).astype(str), strict=True))
+    renamed = counts.assign(node_id=counts["node_id"].map(names)), reporting.assign(node_id=reporting["node_id"].map(names))
+    pd.testing.assert_frame_equal(assess(counts, reporting, day=DAY, window_days=1), assess(*renamed, day=DAY, window_days=1), atol=2e-6)
+
+
+def test_a_row_split_in_two_counts_as_one():
+    counts, reporting = frames({"p": on(5, 6, 4), **noise(14)})
+    half = counts.assign(failures=counts["failures"] / 2, sessions=counts["sessions"] / 2, calls=counts["calls"] / 2)
+    pd.testing.assert_frame_equal(
+        assess(counts, reporting, day=DAY, window_days=1), assess(pd.concat([half, half], ignore_index=True), reporting, day=DAY, window_days=1)
+    )
+
+
+def test_days_after_the_analysed_one_and_beyond_the_history_say_nothing():
+    counts, reporting = frames({"p": on(5, 6, 4), **noise(14)})
+    known = assess(counts, reporting, day=DAY, window_days=1)
+    later = counts.assign(event_date=DAY + timedelta(days=1), failures=99)
+    ancient = counts.assign(event_date=DAY - timedelta(days=28), failures=99)
+    pd.testing.assert_frame_equal(known, assess(pd.concat([counts, later, ancient]), reporting, day=DAY, window_days=1))
+
+
+@given(factor=st.integers(2, 50))
+@settings(max_examples=10, deadline=None)
+def test_confidence_is_about_rates_relative_to_each_other_not_about_traffic(factor):
+    assert belief(on(5, 6, 4), calls=CALLS * factor)["confidence"] == pytest.approx(belief(on(5, 6, 4))["confidence"], abs=1e-5)
+
+
+def test_the_longer_a_failure_lasts_the_surer_it_is():
+    by_days = [belief(on(5, days, 4))["confidence"] for days in (1, 2, 3, 5, 8, 13)]
+    assert by_days == sorted(by_days)
+    assert by_days[0] < by_days[-1]
+
+
+def test_the_more_nodes_have_it_the_surer_it_is():
+    by_nodes = [belief(on(nodes, 6, 2))["confidence"] for nodes in (1, 2, 3, 4, 6, 10)]
+    assert by_nodes == sorted(by_nodes)
+
+
+def test_the_more_often_it_fails_the_surer_it_is():
+    by_count = [belief(on(5, 6, count))["confidence"] for count in (1, 2, 5, 20, 80)]
+    assert by_count == sorted(by_count)
+
+
+@given(counts=st.lists(st.integers(0, 100_000), min_size=14, max_size=14))
+@settings(max_examples=25, deadline=None)
+def test_one_node_alone_is_never_believed_whatever_it_reports(counts):
+    failures = np.zeros((NODES, 14), dtype=int)
+    failures[3] = counts
+    said = belief(failures)
+    assert said["confidence"] <= 0.4
+    assert not said["is_significant"]
+
+
+@given(start=st.integers(0, 20), step=st.floats(0.1, 200), days=st.integers(2, 28), window_days=st.sampled_from([1, 7]))
+@settings(max_examples=15, deadline=None)
+def test_case_20_a_drip_from_one_node_is_never_believed_on_any_of_its_days(start, step, days, window_days):
+    failures = np.zeros((NODES, days), dtype=int)
+    failures[3] = start + step * np.arange(days)
+    assert belief(failures, window_days=window_days)["confidence"] <= 0.4
+
+
+@given(
+    honest=st.lists(st.tuples(st.integers(1, NODES - 1), st.integers(0, 13)), max_size=3),
+    hostile=st.lists(st.integers(0, 20_000), min_size=14, max_size=14),
+    window_days=st.sampled_from([1, 3, 7]),
+)
+@settings(max_examples=25, deadline=None)
+def test_one_node_never_lifts_what_others_saw_now_and_then_over_the_threshold(honest, hostile, window_days):
+    failures = np.zeros((NODES, 14), dtype=int)
+    for node, day in honest:
+        failures[node, day] = 1
+    failures[0] = hostile
+    assert belief(failures, window_days=window_days)["confidence"] < THRESHOLD
+
+
+@given(seed=st.integers(0, 10_000), hostile=st.lists(st.integers(0, 20_000), min_size=10, max_size=10))
+@settings(max_examples=25, deadline=None)
+def test_what_is_believed_is_more_likely_than_not_without_any_one_node(seed, hostile):
+    others = random_fleet(seed)
+    attacked = {name: failures.copy() for name, failures in others.items()}
+    for name in attacked:
+        others[name][0], attacked[name][0] = 0, hostile
+    crowd = noise(10)
+    honest = assess(*frames({**others, **crowd}), day=DAY, window_days=1)
+    lied_to = assess(*frames({**attacked, **crowd}), day=DAY, window_days=1)
+    believed = lied_to["confidence"] >= THRESHOLD
+    # 0.05: what the fleet's patterns say together may shift a little too.
+    assert (honest.loc[believed, "confidence_raw"] >= 0.5 - 0.05).all()
+
+
+def test_a_strong_new_failure_on_many_nodes_is_believed_on_the_first_day_of_all():
+    strong, weak = belief(on(6, 1, 20, of_days=1)), belief(on(3, 1, 1, of_days=1))
+    assert THRESHOLD <= strong["confidence"] < 0.9
+    assert strong["is_significant"]
+    assert weak["confidence"] < 0.6
+
+
+def test_what_does_not_fail_in_the_window_has_no_confidence():
+    failures = on(6, 10, 5)
+    failures[:, -1] = 0
+    said = belief(failures)
+    assert (said["confidence"], said["confidence_raw"], said["p_value"], said["is_significant"]) == (0.0, 0.0, 1.0, False)
+
+
+def test_nodes_that_fell_silent_make_it_less_sure():
+    counts, reporting = frames({"p": on(6, 10, 5), **noise(14)})
+    quiet = {f"node-{node:02d}" for node in range(3)}
+    said = []
+    for gone in (set(), quiet):
+        kept = [frame[~((frame["event_date"] == DAY) & frame["node_id"].isin(gone))] for frame in (counts, reporting)]
+        said.append(assess(*kept, day=DAY, window_days=1).set_index("pattern_id").loc["p", "confidence"])
+    assert said[1] < said[0] - 0.01
+
+
+def test_noise_is_not_significant_and_failures_of_many_nodes_are():
+    said = assess(*frames({"p": on(6, 4, 5), **noise(14)}), day=DAY, window_days=1).set_index("pattern_id")
+    assert said.index[said["is_significant"]].tolist() == ["p"]
+    assert said.loc["p", "p_value"] < 1e-6
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=10, deadline=None)
+def test_a_fleet_of_nothing_but_sporadic_failures_gets_no_confident_pattern(seed):
+    rng = np.random.default_rng(seed)
+    kinds = {f"kind-{kind}": rng.poisson(0.04, (NODES, 20)) for kind in range(40)}
+    said = assess(*frames(kinds), day=DAY, window_days=1)
+    assert not ((said["confidence"] >= THRESHOLD) & said["is_significant"]).any()
+
+
+def test_each_state_follows_its_rule():
+    quiet = np.zeros((NODES, 14), dtype=int)
+    back = on(5, 14, 6)
+    back[:, -5:-1] = 0
+    rising, falling = on(5, 14, 4), on(5, 14, 40)
+    rising[:5, -1], falling[:5, -1] = 30, 4
+    resolved, paused = on(5, 14, 6), on(5, 14, 6)
+    resolved[:, -3:], paused[:, -2:] = 0, 0
+    patterns = {
+        "known": on(5, 14, 6),
+        "new": on(5, 1, 6),
+        "regressed": back,
+        "rising": rising,
+        "falling": falling,
+        "resolved": resolved,
+    }
+    said = assess(*frames({**patterns, "paused": paused, "never": quiet}), day=DAY, window_days=1).set_index("pattern_id")["state"]
+    assert {name: said[name] for name in patterns} == {name: name for name in patterns}
+    assert said["paused"] == "falling"
+
+
+def test_nothing_is_new_when_there_were_no_days_before():
+    assert belief(on(5, 1, 6, of_days=1))["state"] == "known"
+
+
+def test_days_without_calls_are_not_clean_days():
+    counts, reporting = frames({"p": on(5, 14, 6), **noise(14)})
+    recent = counts["event_date"] > DAY - timedelta(days=4)
+    silent = counts[~(recent & (counts["pattern_id"] == "p"))]
+    assert assess(silent, reporting, day=DAY, window_days=1).set_index("pattern_id").loc["p", "state"] == "known"
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=40), st.floats(0.01, 0.5))
+def test_discoveries_are_those_of_benjamini_and_hochberg(p_values, rate):
+    p_values = np.array(p_values)
+    adjusted = false_discovery_control(p_values, method="bh")
+    clear = np.abs(adjusted - rate) > 1e-9
+    found = discoveries(p_values, rate, among=np.ones(p_values.size, dtype=bool))
+    assert (found[clear] == (adjusted <= rate)[clear]).all()
+
+
+def test_no_counts_give_an_empty_frame_of_the_same_columns():
+    counts, reporting = frames({"p": on(3, 1, 1)})
+    said = assess(counts.iloc[:0], reporting, day=DAY, window_days=1)
+    assert said.columns.tolist() == COLUMNS
+    assert said.empty
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"), [({"window_days": 0}, "window_days=0"), ({"window_days": 1, "false_discovery_rate": 1.0}, "false_discovery_rate=1.0")]
+)
+def test_an_argument_out_of_range_is_named(arguments, named):
+    with pytest.raises(ValueError, match=named):
+        assess(*frames({"p": on(3, 1, 1)}), day=DAY, **arguments)
+
+
+def test_a_missing_column_is_named():
+    counts, reporting = frames({"p": on(3, 1, 1)})
+    with pytest.raises(ValueError, match=r"counts lacks the columns \['sessions'\]"):
+        assess(counts.drop(columns="sessions"), reporting, day=DAY, window_days=1)

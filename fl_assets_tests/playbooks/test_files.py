@@ -1,0 +1,122 @@
+"""Playbook files: the contract's fields first, and a rerun leaves what is the same alone."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from fl_assets.playbooks.files import CONTRACT_FIELDS, read_playbooks, write_playbooks, write_proposals
+from fl_assets.updates.decide import KeyRule, UpdatePolicy, decide
+from fl_assets_tests.build import DAY, playbook
+
+ONE, TWO = playbook(improvement_id="1" * 16), playbook(improvement_id="2" * 16)
+
+
+def test_a_file_holds_the_contracts_fields_first_with_texts_as_changes(tmp_path):
+    (path,) = write_playbooks(tmp_path, DAY, [ONE])
+    assert path == tmp_path / "2026-11-01" / f"{'1' * 16}.json"
+    content = json.loads(path.read_bytes())
+    assert tuple(content)[: len(CONTRACT_FIELDS)] == CONTRACT_FIELDS
+    assert content["suggested_changes"] == {"timeout_ms": "8000"}
+    assert content["created_at"] == "2026-11-02T00:00:00Z"
+    assert read_playbooks(tmp_path, DAY) == [ONE]
+
+
+def test_a_rerun_leaves_bytes_and_times_alone(tmp_path):
+    paths = write_playbooks(tmp_path, DAY, [ONE, TWO])
+    for path in paths:
+        os.utime(path, (1, 1))
+    assert write_playbooks(tmp_path, DAY, [TWO, ONE]) == paths
+    assert [path.stat().st_mtime for path in paths] == [1, 1]
+
+
+def test_the_order_in_which_a_rule_names_its_changes_does_not_show(tmp_path):
+    """The table keeps them by name, and the files of later days are written from there when an earlier one comes after them."""
+    changes = {"write_style": "careful", "retries": "1", "backoff_ms": "20"}
+    (path,) = write_playbooks(tmp_path, DAY, [ONE.model_copy(update={"suggested_changes": changes})])
+    before = path.read_bytes()
+    write_playbooks(tmp_path, DAY, [ONE.model_copy(update={"suggested_changes": dict(sorted(changes.items()))})])
+    assert path.read_bytes() == before
+
+
+def test_a_playbook_that_changed_is_replaced_and_one_that_is_gone_is_removed(tmp_path):
+    write_playbooks(tmp_path, DAY, [ONE, TWO])
+    notes = tmp_path / "2026-11-01" / "notes.txt"
+    notes.write_text("mine")
+    changed = TWO.model_copy(update={"confidence": 0.8})
+    write_playbooks(tmp_path, DAY, [changed])
+    assert read_playbooks(tmp_path, DAY) == [changed]
+    assert notes.exists()
+    write_playbooks(tmp_path, DAY, [])
+    assert [path.name for path in notes.parent.iterdir()] == ["notes.txt"]
+
+
+def test_other_days_are_not_touched_and_an_empty_day_makes_no_folder(tmp_path):
+    other = playbook(day=DAY.replace(day=2))
+    write_playbooks(tmp_path, other.day, [other])
+    write_playbooks(tmp_path, DAY, [])
+    assert read_playbooks(tmp_path, other.day) == [other]
+    assert not (tmp_path / "2026-11-01").exists()
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path, monkeypatch):
+    (path,) = write_playbooks(tmp_path, DAY, [ONE])
+    before = path.read_bytes()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_playbooks(tmp_path, DAY, [ONE.model_copy(update={"confidence": 0.75})])
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_an_id_that_is_no_hash_names_no_file(tmp_path):
+    with pytest.raises(ValueError, match="must be 16 hex digits"):
+        write_playbooks(tmp_path, DAY, [playbook(improvement_id="../../x")])
+    assert list(Path(tmp_path).iterdir()) == []
+
+
+# Review files -----------------------------------------------------------------------------------------------------------
+
+POLICY = UpdatePolicy(keys=(KeyRule(id="t", file="a_b.toml", key="x", change="timeout_ms", type="int", min=1, max=9000),))
+
+
+def proposals(folder, one, **given):
+    fields = {"mode": "live", "apply_level": "stage", "policy": POLICY, "current": {"a_b.toml#x": 5000}}
+    return write_proposals(folder, DAY, [(one, decide(one, [], **(fields | given)))])
+
+
+@pytest.mark.parametrize(
+    ("given", "how", "is_written"),
+    [
+        ({"category": "prompt"}, {}, True),
+        ({"category": "workflow"}, {"apply_level": "on"}, True),
+        ({}, {}, True),
+        ({}, {"apply_level": "on"}, False),
+        ({}, {"apply_level": "off"}, False),
+        ({}, {"mode": "backtest"}, False),
+        ({"category": "prompt", "held_because": ("confidence_gate: too low",)}, {}, False),
+    ],
+)
+def test_a_review_file_is_written_exactly_where_a_person_is_asked_to_act(tmp_path, given, how, is_written):
+    assert bool(proposals(tmp_path, playbook(**given), **how)) is is_written
+
+
+def test_a_review_file_says_change_evidence_reasons_and_the_way_back(tmp_path):
+    (path,) = proposals(tmp_path, ONE)
+    page = path.read_text()
+    for words in ("| a\\_b.toml\\#x | 5000 | 8000 |", "10 of 50 nodes", "200 failures", "waits for approval", "byte for byte"):
+        assert words in page
+
+
+def test_review_files_of_a_rerun_are_left_alone_and_stale_ones_removed(tmp_path):
+    (path,) = proposals(tmp_path, ONE)
+    os.utime(path, (1, 1))
+    proposals(tmp_path, ONE)
+    assert path.stat().st_mtime == 1
+    proposals(tmp_path, ONE, apply_level="on")
+    assert not path.exists()

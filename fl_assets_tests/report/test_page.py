@@ -1,0 +1,180 @@
+"""The report's page and its JSON twin."""
+
+import base64
+import hashlib
+import re
+from html.parser import HTMLParser
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fl_assets.report.page import delta, render_json, render_page, share, short, ticks, write_report
+from fl_assets.report.report import Headline, Report, ReportRows, build_report
+from fl_assets_tests.build import DAY, pattern
+from fl_assets_tests.report.test_report import decision_row, outcome_row, playbook_row, rows, totals
+
+HOSTILE = (
+    "<script>alert(1)</script>\"'><img src=x onerror=alert(1)></style></title><svg onload=alert(1)> {{7*7}} {% raw %} "
+    "javascript:alert(1) &amp; `x` \u202egnp.exe"
+)
+VOID = {"meta", "link", "br", "input"}
+
+
+class Page(HTMLParser):
+    """Reads a page: its tags, attributes, and the text of style and script."""
+
+    def __init__(self, page: bytes) -> None:
+        super().__init__()
+        self.tags, self.attributes, self.open, self.raw, self.texts = [], [], [], {"script": "", "style": ""}, []
+        self.feed(page.decode())
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, f"</{tag}> closes something else"
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] in self.raw:
+            self.raw[self.open[-1]] += data
+        else:
+            self.texts.append(data)
+
+
+def hostile_report() -> Report:
+    return build_report(
+        rows(
+            patterns=[
+                pattern(
+                    template=HOSTILE,
+                    services=[HOSTILE],
+                    methods=[HOSTILE],
+                    exemplar_trace_ids=[HOSTILE],
+                    suspects=[HOSTILE],
+                    why_grouped=HOSTILE,
+                    failure_class="other",
+                )
+            ],
+            playbooks=[
+                playbook_row(title=HOSTILE, description=HOSTILE, target=HOSTILE),
+                playbook_row(improvement_id="f" * 16, title=HOSTILE, held_because=(HOSTILE,)),
+            ],
+            decisions=[decision_row(target=HOSTILE, from_value=HOSTILE, to_value=HOSTILE, reasons=[HOSTILE], revert_plan=HOSTILE)],
+            totals=totals({HOSTILE: [10] * 13 + [0], "n1": [10] * 14}),
+            quarantined=[{"reason": HOSTILE, "lines": 1}],
+            outcomes=[outcome_row(reason=HOSTILE, remedy_id=HOSTILE, category=HOSTILE)],
+            applied=[{"decision_id": "d1", "status": "staged", "reason": HOSTILE}],
+            cycle={"status": "gated", "reason": HOSTILE, "window_days": 1},
+        )
+    )
+
+
+def test_hostile_text_is_text():
+    page = Page(render_page(hostile_report()))
+    assert page.open == []
+    assert (page.tags.count("script"), page.tags.count("style"), page.tags.count("title")) == (1, 1, 1)
+    assert "img" not in page.tags
+    assert not [name for _, name, _ in page.attributes if name.startswith("on") or name == "style"]
+    text = "".join(page.texts)
+    assert text.count("<script>alert(1)</script>") >= 10
+    assert "\u202e" not in text
+    assert "\\u202e" in text
+    assert "{{7*7}}" in text
+
+
+def test_the_page_loads_nothing_and_links_only_to_itself_and_its_twin():
+    page = Page(render_page(hostile_report()))
+    for tag, name, value in page.attributes:
+        if name in {"src", "href", "action", "data", "poster", "srcset"}:
+            assert value.startswith("#") or (tag, value) in {("a", f"{DAY}.json"), ("link", "data:,")}, (tag, name, value)
+    assert "url(" not in page.raw["style"]
+    assert "@import" not in page.raw["style"]
+    assert not re.search(r"fetch|XMLHttp|import\(|innerHTML|eval", page.raw["script"])
+
+
+def test_the_policy_allows_the_pages_own_style_and_script_only():
+    page = Page(render_page(build_report(rows())))
+    policy = next(value for tag, name, value in page.attributes if tag == "meta" and name == "content" and "default-src" in value)
+    for kind in ("script", "style"):
+        digest = base64.b64encode(hashlib.sha256(page.raw[kind].encode()).digest()).decode()
+        assert f"{kind}-src 'sha256-{digest}'" in policy
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+
+
+def test_every_link_into_the_page_arrives():
+    page = Page(render_page(build_report(rows())))
+    ids = {value for _, name, value in page.attributes if name == "id"}
+    targets = {value[1:] for tag, name, value in page.attributes if (tag, name) == ("a", "href") and value.startswith("#")}
+    labels = {value for _, name, value in page.attributes if name in {"aria-labelledby", "aria-describedby"}}
+    assert len(targets) > 7
+    assert targets | labels <= ids
+    assert len(ids) == len([value for _, name, value in page.attributes if name == "id"])
+
+
+def test_a_report_of_1000_patterns_stays_below_2_mb():
+    many = [
+        pattern(
+            pattern_id=f"p-{number:012x}",
+            template=f"{number} could not reach <*> within <NUM> ms while <*> was waiting for shard <NUM> " + "of the index " * 20,
+            exemplar_trace_ids=[f"{number:032x}"] * 3,
+            series=list(range(1000, 1014)),
+            services=[f"service-{place}" for place in range(5)],
+            breakdown='[{"service": "service-1", "method": "method-1", "failures": 100}, {"service": "service-2", "method": "method-2", "failures": 50}]',
+            why_grouped="these messages share a template and differ only in what <*> stands for",
+        )
+        for number in range(1000)
+    ]
+    page = render_page(build_report(rows(patterns=many, earlier_patterns=[])))
+    assert page.count(b'data-rank="') == 1000
+    assert len(page) <= 2_000_000
+
+
+def test_writing_again_gives_the_same_bytes_and_leaves_nothing_beside(tmp_path):
+    paths = write_report(tmp_path, build_report(rows()))
+    before = [path.read_bytes() for path in paths]
+    assert write_report(tmp_path, build_report(rows())) == paths
+    assert [path.read_bytes() for path in paths] == before
+    assert {path.name for path in tmp_path.iterdir()} == {f"{DAY}.html", f"{DAY}.json"}
+
+
+def test_the_twin_is_the_whole_report():
+    report = hostile_report()
+    assert Report.model_validate_json(render_json(report)) == report
+
+
+def test_a_day_of_nothing_renders():
+    page = Page(render_page(build_report(ReportRows(day=DAY, threshold=0.7, min_nodes=3))))
+    assert "Nothing that was reported failed." in page.texts
+
+
+def test_shares_keep_the_digits_that_matter():
+    assert [share(value) for value in (0, 0.00004, 0.0042, 0.1234, 1.0)] == ["0 %", "< 0.1 %", "0.4 %", "12 %", "100 %"]
+    assert [short(value) for value in (0.0, 0.5, 12.345, 100.0)] == ["0", "0.5", "12.35", "100"]
+
+
+@given(before=st.floats(0, 1), now=st.floats(0, 1))
+def test_a_share_never_moves_from_a_number_to_the_same_number(before, now):
+    told = delta(Headline(name="Failed calls", value=now, before=before, unit="share", more_is="bad"))["text"]
+    if told != "as the day before":
+        first, _, second = told.partition(" from ")[2].partition(" to ")
+        assert first != (second or share(now))
+        assert abs(now - before) >= 0.0005
+
+
+def test_a_rise_within_a_percent_is_told_with_its_digits():
+    headline = Headline(name="Failed calls", value=0.1331, before=0.1262, unit="share", more_is="bad")
+    assert delta(headline) == {"text": "▲ up from 12.6 % to 13.3 %", "mood": "bad"}
+    assert delta(headline.model_copy(update={"before": 0.1329})) == {"text": "as the day before", "mood": "neutral"}
+
+
+def test_only_pairs_of_backticks_are_code():
+    assert ticks("Pace `complete` in <b>") == "Pace <code>complete</code> in &lt;b&gt;"
+    assert ticks("one ` only") == "one ` only"

@@ -1,0 +1,117 @@
+"""The workspace answers what needs more than one store: windows, suspects, what is out of date."""
+
+from dataclasses import replace
+from datetime import date, timedelta
+
+import numpy as np
+import orjson
+import pandas as pd
+import pytest
+
+from fl_assets.core.cycles import window_of
+from fl_assets.patterns.analysis import analyse
+from fl_assets.workspace import Workspace
+from fl_assets_tests.build import call_line
+from fl_assets_tests.conftest import settings_in
+
+DAY = date(2026, 11, 1)
+
+
+def record(record_id: str, request_id: str, **given) -> dict:
+    """One error record of the self-improvement engine."""
+    return {
+        "id": record_id,
+        "request_id": request_id,
+        "failure_type": "tool",
+        "error_category": "timeout",
+        "error_stage": "execution",
+        "target_service": "search",
+        "error_type": "Timeout",
+        "error_message": "search timed out",
+        "contributing_tools": ["search_tool"],
+        "suspected_prompts_or_configs": ["prompts/search.md"],
+        "proposed_corrections": [],
+        "original_query_snapshot": "q",
+        "plan_summary": "p",
+        "tool_error_summaries": [],
+        "created_at": f"{DAY}T11:00:00Z",
+        "updated_at": f"{DAY}T11:00:00Z",
+    } | given
+
+
+@pytest.fixture
+def space(tmp_path) -> Workspace:
+    """Two failures of one kind, one of another, and records that explain some of them."""
+    settings = settings_in(tmp_path)
+    settings.telemetry_path.mkdir(parents=True)
+    settings.error_records_path.mkdir(parents=True)
+    calls = [
+        call_line("e1", success=False, error="search timed out after 5 s", request_id="r1"),
+        call_line("e2", success=False, error="search timed out after 9 s", request_id="r2"),
+        call_line("e3", success=False, error="index missing", request_id="r3"),
+        call_line("e4", request_id="r4"),
+    ]
+    (settings.telemetry_path / "events_1.jsonl").write_bytes(b"\n".join(calls) + b"\n")
+    records = [record("x1", "r1"), record("x2", "r2", suspected_prompts_or_configs=["config.toml"]), record("x3", "r4"), record("x4", "unknown")]
+    (settings.error_records_path / "records.jsonl").write_bytes(b"".join(orjson.dumps(one) + b"\n" for one in records))
+    made = Workspace(settings)
+    made.engine.ingest()
+    return made
+
+
+def test_error_records_name_what_they_suspect_of_the_message_of_their_request(space):
+    signatures, _ = space.engine.signatures(DAY)
+    message_of = {row["masked_error"]: row["message_id"] for row in signatures.to_pylist()}
+    (timeout,) = [message_id for masked, message_id in message_of.items() if "timed out" in masked]
+    assert space.suspects([DAY]) == {timeout: ["search_tool", "config.toml", "prompts/search.md"]}
+
+
+def test_without_records_nobody_is_suspected(space):
+    assert space.suspects([date(2026, 11, 2)]) == {}
+
+
+def test_sums_are_made_again_only_where_the_events_changed(space):
+    assert space.refresh_signatures(DAY) == [DAY]
+    assert space.refresh_signatures(DAY) == []
+    (space.settings.telemetry_path / "events_2.jsonl").write_bytes(call_line("e5", success=False, error="index missing", request_id="r5") + b"\n")
+    space.engine.ingest()
+    assert space.refresh_signatures(DAY) == [DAY]
+    failures = space.warehouse.rows("select sum(failures)::bigint as n from failure_signatures where event_date = $day", {"day": DAY})
+    assert failures == [{"n": 4}]
+
+
+def test_a_window_counts_calls_and_turns(space):
+    assert space.events_on(DAY) == 4
+    assert space.window(DAY).events == 4
+    assert not space.window(DAY).is_sufficient
+
+
+@pytest.mark.parametrize("required", [1, 10_000])  # a window of a day, and of a week
+def test_what_a_history_leaves_out_of_old_days_changes_no_pattern(tmp_path, required):
+    space, random = Workspace(settings_in(tmp_path)), np.random.default_rng(1)
+    for back in range(12, -1, -1):
+        day = DAY - timedelta(days=back)
+        noon = pd.Timestamp(day) + pd.Timedelta(hours=12)
+        place = {"service": "search", "method": "query"}
+        seen = [(node, text) for node in ("n1", "n2", "n3") for text in ("index missing", "disk full", *["no route"] * (back > 1)) if random.random() < 0.4]
+        failures = [
+            {"node_id": node, **place, "message_id": text, "masked_error": text, "has_text": True, "failures": 2, "sessions": 2, "first_seen": noon}
+            | {"last_seen": noon, "exemplar_trace_ids": [f"{node}-{text}-{day}"], "latency_histogram": [(int(random.integers(90)), 2)]}
+            for node, text in seen
+        ]
+        totals = [{"node_id": node, **place, "calls": 90, "failures": 6, "sessions": 50, "latency_histogram": [(20 + back, 84)]} for node in ("n1", "n2", "n3")]
+        space.warehouse.replace_records("failure_signatures", day, failures)
+        space.warehouse.replace_records("call_totals", day, totals)
+    history = space.history(DAY)
+    whole = replace(
+        history, **{name: space.warehouse.read(f"select * from {table}") for name, table in (("signatures", "failure_signatures"), ("totals", "call_totals"))}
+    )
+    assert len(history.signatures) == len(whole.signatures)
+    assert history.signatures["latency_histogram"].isna().any()
+    assert history.signatures["exemplar_trace_ids"].isna().any()
+    given = {"rules": space.failure_classes, "corrections": space.corrections, "false_discovery_rate": 0.1}
+    window = window_of(DAY, lambda _: 100, required=required, max_days=space.settings.max_window_days)
+    lean, full = (analyse(one, window, **given).patterns for one in (history, whole))
+    assert len(lean) == 3
+    assert (lean["failures"] == 0).any() == (required == 1)
+    pd.testing.assert_frame_equal(lean, full)

@@ -1,0 +1,160 @@
+"""What reaches the fleet follows from the history alone: states, the draw of canary nodes, the release."""
+
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fl_assets.updates.releases import Event, Release, TooFewNodesError, Update, draw_canary, fold, lessons, refusal, release_of, under_way
+
+NOW = datetime(2026, 11, 15, 0, 20, tzinfo=UTC)
+WHAT = ["approved", "rejected", "canary", "applied", "promoted", "rolled_back", "refused", "refreshed"]
+
+
+def update(number: int = 1, **given: Any) -> Update:
+    fields = {
+        "decision_id": f"{number:016x}",
+        "day": date(2026, 11, 14),
+        "improvement_id": f"i{number}",
+        "pattern_id": f"p{number}",
+        "remedy_id": "timeout-raise-limit",
+        "change_id": f"c{number}",
+        "category": "config",
+        "target": "agent.toml#timeout",
+        "from_value": '{"agent.toml#timeout": 5000}',
+        "to_value": '{"agent.toml#timeout": 8000}',
+    }
+    return Update(**(fields | given))
+
+
+def history(*entries: tuple[str, int] | tuple[str, int, dict[str, Any]]) -> list[Event]:
+    """Events by what and update number, an hour apart."""
+    events = []
+    for place, (what, number, *more) in enumerate(entries, start=1):
+        groups = {"canary": ("n1", "n2", "n3"), "control": ("n4", "n5", "n6")} if what == "canary" else {}
+        fields: dict[str, Any] = {"decision_id": f"{number:016x}" if number else "", **groups, **(more[0] if more else {})}
+        if number and "update" not in fields:
+            fields["update"] = update(number)
+        events.append(Event(number=place, at=NOW + timedelta(hours=place), what=what, **fields))
+    return events
+
+
+def status(*entries: Any) -> str:
+    return fold(history(*entries))[f"{1:016x}"].status
+
+
+def test_an_update_goes_from_approval_to_canary_to_promotion_and_back():
+    steps = [("approved", 1), ("canary", 1), ("promoted", 1), ("rolled_back", 1)]
+    assert [status(*steps[:length]) for length in range(1, 5)] == ["approved", "canary", "promoted", "rolled_back"]
+
+
+@given(st.lists(st.sampled_from(WHAT), min_size=1, max_size=12))
+def test_no_history_brings_back_what_was_rolled_back_or_carries_out_what_was_rejected(kinds):
+    seen = []
+    for length in range(1, len(kinds) + 1):
+        found = fold(history(*((kind, 1) for kind in kinds[:length]))).get(f"{1:016x}")
+        seen.append(found.status if found else None)
+    for before, after in pairwise(seen):
+        assert before != "rolled_back" or after == "rolled_back"
+        assert before != "rejected" or after in ("rejected", "approved")
+        assert after != "promoted" or before in ("canary", "promoted")
+
+
+def test_only_verdicts_and_rejections_teach():
+    events = history(
+        ("canary", 1), ("rolled_back", 1, {"ended": "worse"}), ("rejected", 2), ("canary", 3), ("rolled_back", 3, {"ended": "undone"}), ("canary", 4),
+        ("promoted", 4, {"ended": "better"}), ("applied", 5), ("rolled_back", 5, {"ended": "failed"}), ("approved", 6),
+    )  # fmt: skip
+    assert [(one.change_id, one.ended) for one in lessons(fold(events).values())] == [("c1", "worse"), ("c2", "rejected"), ("c4", "better")]
+
+
+def test_a_promoted_change_that_is_taken_back_still_counts_by_its_last_end():
+    events = history(("canary", 1), ("promoted", 1, {"ended": "better"}), ("rolled_back", 1, {"ended": "undone"}))
+    assert lessons(fold(events).values()) == []
+
+
+def test_nothing_else_is_tried_on_a_pattern_or_key_whose_canary_runs():
+    running = fold(history(("canary", 1))).values()
+    assert under_way(running, "p1", "other.toml#x")
+    assert under_way(running, "p2", "agent.toml#retries, agent.toml#timeout")
+    assert not under_way(running, "p2", "agent.toml#retries")
+    assert not under_way(fold(history(("canary", 1), ("promoted", 1))).values(), "p1", "agent.toml#timeout")
+
+
+# Canary nodes
+
+
+@given(st.sets(st.integers(0, 10_000), min_size=6, max_size=60), st.integers(0, 2**64 - 1), st.floats(0.01, 0.5), st.randoms())
+def test_the_draw_depends_on_nothing_but_decision_and_nodes_and_meets_both_minimums(numbers, seed, share, random):
+    nodes = [f"n{number}" for number in numbers]
+    shuffled = random.sample(nodes, len(nodes))
+    canary, control = draw_canary(f"{seed:016x}", nodes, share=share, minimum=3)
+    assert (canary, control) == draw_canary(f"{seed:016x}", shuffled, share=share, minimum=3)
+    assert sorted([*canary, *control]) == sorted(nodes)
+    assert len(canary) >= max(3, share * len(nodes) - 1e-6)
+    assert len(control) >= 3
+
+
+def test_over_decisions_every_node_is_a_canary_about_as_often():
+    nodes = [f"n{number}" for number in range(20)]
+    taken = dict.fromkeys(nodes, 0)
+    for decision in range(400):
+        for node in draw_canary(f"{decision:016x}", nodes, share=0.2, minimum=3)[0]:
+            taken[node] += 1
+    assert all(50 < times < 115 for times in taken.values()), taken  # 80 expected, standard deviation 8
+
+
+def test_a_node_of_a_running_trial_is_in_neither_group():
+    nodes = [f"n{number}" for number in range(12)]
+    canary, control = draw_canary("d", nodes, share=0.1, minimum=3, busy=nodes[:4])
+    assert not {*canary, *control} & set(nodes[:4])
+
+
+@pytest.mark.parametrize(("nodes", "busy"), [(5, 0), (8, 3), (0, 0)])
+def test_too_few_nodes_are_refused_with_both_numbers(nodes, busy):
+    names = [f"n{number}" for number in range(nodes)]
+    with pytest.raises(TooFewNodesError, match=rf"{nodes - busy} nodes can show a difference.* needs 3 canary nodes and 3 others"):
+        draw_canary("d", names, share=0.1, minimum=3, busy=names[:busy])
+
+
+# The release
+
+
+def release(*entries: Any) -> Release:
+    return release_of(history(*entries), channel="stable", valid_days=7)
+
+
+def test_only_canary_nodes_get_a_canary_and_all_nodes_what_is_promoted():
+    assert release(("canary", 1)).for_node("n1") == {"agent.toml#timeout": "8000"}
+    assert release(("canary", 1)).for_node("n4") == {}
+    assert release(("canary", 1), ("promoted", 1)).for_node("n4") == {"agent.toml#timeout": "8000"}
+    assert release(("canary", 1), ("rolled_back", 1)).changes == ()
+    assert release(("approved", 1)).changes == ()
+
+
+def test_what_later_changes_replace_in_full_is_left_out_and_a_canary_wins_on_its_nodes():
+    later = {"update": update(2, to_value='{"agent.toml#timeout": 9000}')}
+    assert [one.update_id[-1] for one in release(("applied", 1), ("applied", 2, later)).changes] == ["2"]
+    tried = release(("applied", 1), ("canary", 2, later))
+    assert (tried.for_node("n1"), tried.for_node("n9")) == ({"agent.toml#timeout": "9000"}, {"agent.toml#timeout": "8000"})
+
+
+@given(st.lists(st.tuples(st.sampled_from(WHAT), st.integers(1, 3)), min_size=2, max_size=10))
+def test_the_sequence_rises_with_every_event_and_the_bytes_follow_from_the_history_alone(entries):
+    shorter, longer = release(*entries[:-1]), release(*entries)
+    assert shorter.sequence < longer.sequence
+    assert longer.canonical() == release(*entries).canonical()
+    assert Release.model_validate_json(longer.canonical()) == longer
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 20), st.integers(-300, 300))
+def test_a_node_takes_no_lower_number_and_nothing_that_has_expired(highest, hours):
+    one = release(("canary", 1), ("promoted", 1))
+    seen = one.issued_at + timedelta(hours=hours)
+    why = refusal(one, channel="stable", highest=highest, seen=seen)
+    assert bool(why) == (highest > 2 or hours >= 7 * 24)
+    assert refusal(one, channel="edge", highest=0, seen=one.issued_at).startswith("channel")

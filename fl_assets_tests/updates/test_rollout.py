@@ -1,0 +1,510 @@
+"""From decision to fleet and back: what is carried out, what is refused, how a trial ends, and what that teaches (FAULTS 42, 46)."""
+
+import json
+import shutil
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from typer.testing import CliRunner
+
+from fl_assets.cli import app
+from fl_assets.coordinator import FederatedLearningCoordinator
+from fl_assets.core.settings import FederatedLearningConfig
+from fl_assets.defs.assets import updates
+from fl_assets.defs.automation import approved_updates
+from fl_assets.defs.checks import updates_stand
+from fl_assets.defs.resources import resources
+from fl_assets.playbooks.gate import decide_day, outcome
+from fl_assets.updates.release_files import open_release
+from fl_assets.updates.rollout import answer, carry_out_day, counts_of, decided_on, judge_day, open_releases, undo
+from fl_assets.workspace import Workspace
+from fl_assets_tests.adapter_servers import OTHER_KEY, PlainList, adapter_settings, serving
+from fl_assets_tests.build import call_line
+from fl_assets_tests.conftest import ask, coordinator_in, settings_in
+
+DAY = date(2026, 11, 14)
+NODES = [f"n{number:02d}" for number in range(12)]
+CALLS = 30
+CONFIG = b"# limits\nsearch_timeout_ms = 5000\nsearch_retries = 0  # none so far\n"
+CHANGED = b"# limits\nsearch_timeout_ms = 500\nsearch_retries = 2  # none so far\n"
+"""What the remedy makes of it: shorter than the calls that fail anyhow, and tried again."""
+POLICY = """keys:
+  - {id: search-timeout, file: agent.toml, key: search_timeout_ms, change: timeout_ms, targets: ["search:*"], type: int, min: 100, max: 60000}
+  - {id: search-retries, file: agent.toml, key: search_retries, change: max_retries, targets: ["search:*"], type: int, min: 0, max: 5}
+"""
+
+
+class Clock:
+    """A clock that a test sets: a quarter past midnight of the day after `day`."""
+
+    def __init__(self, day: date) -> None:
+        self.after(day)
+
+    def after(self, day: date) -> None:
+        self.now = datetime(day.year, day.month, day.day, 0, 20, tzinfo=UTC) + timedelta(days=1)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+TIMEOUT = "request timed out after 5000 ms"
+
+
+def write_day(folder: Path, day: date, failing: dict[str, int], error: str = TIMEOUT) -> None:
+    """Write a day of calls of every node, `failing[node]` of which fail; a node that is not named writes nothing."""
+    lines = []
+    for node, failures in failing.items():
+        for call in range(CALLS):
+            failed = call < failures
+            given: dict[str, Any] = {"duration_ms": 5000 if failed else 150 + 5 * call, "success": not failed, "trace_id": f"t-{node}-{day}-{call}"}
+            given |= {"error": error} if failed else {}
+            at = f"{day}T{call % 24:02d}:10:00Z"
+            lines.append(call_line(f"{node}-{day}-{call}", timestamp=at, metadata={"node_id": node}, **given))
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"events_{day}.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+
+
+def write_fortnight(folder: Path, error: str = TIMEOUT) -> None:
+    for back in range(13, -1, -1):
+        write_day(folder / "telemetry" / "cache", DAY - timedelta(days=back), {node: 3 + (back + place) % 4 for place, node in enumerate(NODES)}, error)
+
+
+@pytest.fixture(scope="module")
+def learned_once(tmp_path_factory, instance) -> Path:
+    """A fleet of twelve nodes whose searches time out, after the learning cycle of a day."""
+    folder = tmp_path_factory.mktemp("rollout")
+    write_fortnight(folder)
+    (folder / "agents").mkdir()
+    (folder / "agents" / "policy.yaml").write_text(POLICY)
+    (folder / "agents" / "agent.toml").write_bytes(CONFIG)
+    result = coordinator_in(folder, instance, min_events=100).run_learning_cycle(DAY)
+    assert result.status == "completed", result.reason
+    return folder
+
+
+@pytest.fixture
+def folder(learned_once, tmp_path) -> Path:
+    shutil.copytree(learned_once, tmp_path / "fleet")
+    return tmp_path / "fleet"
+
+
+def space_in(folder: Path, level: str = "canary", **given: Any) -> Workspace:
+    settings = settings_in(folder, min_events=100, apply=level, update_policy_path=folder / "agents" / "policy.yaml", **given)
+    return Workspace(settings)
+
+
+def decided(space: Workspace, *, today: date = DAY + timedelta(days=1)):
+    """Decide the day anew and return the config decision."""
+    rollouts = open_releases(space).rollouts().values()
+    space.store_decisions(DAY, decide_day(space, DAY, today=today, rollouts=rollouts))
+    return next(one for one in decided_on(space, DAY, open_releases(space).rollouts()) if one.decision.category == "config")
+
+
+def carried_out(space: Workspace, clock: Clock) -> dict[str, Any]:
+    """Carry the day out, store it, and return the row of the config decision."""
+    rows = carry_out_day(space, DAY, clock=clock)
+    space.warehouse.replace_records("applied_updates", DAY, rows)
+    return next(row for row in rows if row["category"] == "config")
+
+
+def started(folder: Path, level: str = "canary", **given: Any) -> tuple[Workspace, Clock, dict[str, Any]]:
+    """A workspace whose canary has begun."""
+    space, clock = space_in(folder, level, **given), Clock(DAY)
+    decided(space)
+    row = carried_out(space, clock)
+    assert row["status"] == "canary", row["reason"]
+    return space, clock, row
+
+
+def days_pass(space: Workspace, clock: Clock, row: dict[str, Any], days: int, failures: int, others: int = 4, error: str = TIMEOUT) -> date:
+    """Let days go by on which canary nodes have `failures` a day and the others `others`; return the last."""
+    released = clock().date()
+    for ahead in range(1, days + 1):
+        given = {node: failures if node in row["canary_nodes"] else others for node in NODES}
+        write_day(space.settings.telemetry_path, released + timedelta(days=ahead), given, error)
+    last = released + timedelta(days=days)
+    space.engine.ingest()
+    space.refresh_signatures(last)
+    clock.after(last)
+    return last
+
+
+def config(folder: Path) -> bytes:
+    return (folder / "agents" / "agent.toml").read_bytes()
+
+
+def told(folder: Path, node: str) -> dict[str, str]:
+    """What the release tells a node; nothing without one."""
+    path = folder / "releases" / "stable.json"
+    if not path.exists():
+        return {}
+    return open_release(path.read_bytes(), [load_pem_public_key(path.with_suffix(".pub").read_bytes())]).for_node(node)
+
+
+# Carrying out
+
+
+def test_the_default_prepares_a_proposal_and_switches_nothing(folder):
+    space = space_in(folder, "stage")
+    one = decided(space)
+    row = carried_out(space, Clock(DAY))
+    assert (row["status"], row["carried_out_at"], row["canary_nodes"]) == ("staged", None, [])
+    proposal = (folder / "proposals" / str(DAY) / f"{one.update.improvement_id}.md").read_text()
+    assert "5000" in proposal
+    assert config(folder) == CONFIG
+    assert not told(folder, row["decision_id"])
+    assert open_releases(space).events() == []
+
+
+def test_off_carries_nothing_out_and_proposes_nothing(folder):
+    space = space_in(folder, "off")
+    decided(space)
+    assert [
+        row for row in carry_out_day(space, DAY, clock=Clock(DAY)) if row["status"] in ("canary", "applied", "staged") and row["category"] == "config"
+    ] == []
+    assert not (folder / "proposals").exists()
+
+
+@pytest.mark.parametrize("level", ["stage", "canary", "on"])
+def test_a_backtest_is_never_carried_out(folder, level):
+    space = space_in(folder, level)
+    assert decided(space, today=DAY + timedelta(days=9)).decision.mode == "backtest"
+    assert carry_out_day(space, DAY, clock=Clock(DAY + timedelta(days=9))) == []
+    with pytest.raises(ValueError, match="backtest"):
+        answer(space, decided(space, today=DAY + timedelta(days=9)).decision.decision_id, yes=True, by="ann", reason="try", clock=Clock(DAY))
+    assert config(folder) == CONFIG
+
+
+def test_a_canary_reaches_a_tenth_of_the_nodes_three_at_least_once_however_often_it_is_launched(folder):
+    space, clock, row = started(folder)
+    assert (len(row["canary_nodes"]), len(row["control_nodes"])) == (3, 9)
+    again = carried_out(space, clock)
+    assert again == row
+    assert [event.what for event in open_releases(space).events()] == ["canary"]
+    assert [bool(told(folder, node)) for node in (row["canary_nodes"][0], row["control_nodes"][0])] == [True, False]
+    assert config(folder) == CONFIG, "this machine's own file waits for the verdict"
+    assert outcome(space, DAY)[2]["configs_updated"] == 1
+
+
+def test_on_reaches_all_nodes_and_this_machines_file_at_once(folder):
+    space = space_in(folder, "on")
+    decided(space)
+    row = carried_out(space, Clock(DAY))
+    assert (row["status"], row["canary_nodes"]) == ("applied", [])
+    assert config(folder) == CHANGED
+    assert told(folder, "n05") == {"agent.toml#search_retries": "2", "agent.toml#search_timeout_ms": "500"}
+
+
+def test_a_fleet_too_small_for_a_verdict_gets_no_canary(folder):
+    space = space_in(folder, "canary", canary_min_nodes=7)
+    decided(space)
+    row = carried_out(space, Clock(DAY))
+    assert (row["status"], "needs 7 canary nodes and 7 others" in row["reason"]) == ("refused", True)
+
+
+def test_a_day_that_does_not_pass_the_gate_any_more_is_refused(folder):
+    space = space_in(folder)
+    decided(space)
+    playbooks = space.playbooks(DAY)
+    space.store_playbooks(DAY, [one.model_copy(update={"evidence_count": one.evidence_count + 1}) for one in playbooks])
+    row = carried_out(space, Clock(DAY))
+    assert (row["status"], "does not pass the gate: evidence_is_real" in row["reason"]) == ("refused", True)
+    assert config(folder) == CONFIG
+
+
+def test_a_playbook_that_is_not_to_the_letter_the_one_decided_on_is_refused(folder):
+    space = space_in(folder)
+    decided(space)
+    playbooks = space.playbooks(DAY)
+    space.store_playbooks(DAY, [one.model_copy(update={"suggested_changes": dict.fromkeys(one.suggested_changes, "59000")}) for one in playbooks])
+    row = carried_out(space, Clock(DAY))
+    assert (row["status"], "has changed since it was decided on" in row["reason"]) == ("refused", True)
+    assert open_releases(space).events() == []
+
+
+def test_a_decision_without_its_playbook_is_not_carried_out(folder):
+    space = space_in(folder)
+    decided(space)
+    space.store_playbooks(DAY, [])
+    assert carry_out_day(space, DAY, clock=Clock(DAY)) == []
+
+
+# Answers
+
+
+def test_an_approved_decision_is_carried_out_and_says_by_whom_and_why(folder):
+    space, clock = space_in(folder, "stage"), Clock(DAY)
+    one = decided(space)
+    answer(space, one.decision.decision_id[:6], yes=True, by="ann", reason="tried on staging", clock=clock)
+    row = carried_out(space, clock)
+    assert (row["status"], row["decided_by"], "tried on staging" in row["reason"]) == ("canary", "ann", True)
+    assert told(folder, row["canary_nodes"][0])
+
+
+def test_an_approval_holds_for_the_change_it_was_given_to_and_no_other(folder):
+    space, clock = space_in(folder, "stage"), Clock(DAY)
+    one = decided(space)
+    answer(space, one.decision.decision_id, yes=True, by="ann", reason="fine", clock=clock)
+    (folder / "agents" / "agent.toml").write_bytes(CONFIG.replace(b"5000", b"6000"))
+    decided(space)
+    assert carried_out(space, clock)["status"] == "staged"
+
+
+def test_an_approval_that_comes_a_week_late_carries_nothing_out(folder):
+    space = space_in(folder, "stage")
+    one = decided(space)
+    late = Clock(DAY + timedelta(days=8))
+    answer(space, one.decision.decision_id, yes=True, by="ann", reason="fine", clock=late)
+    row = carried_out(space, late)
+    assert (row["status"], "evidence is too old" in row["reason"]) == ("refused", True)
+
+
+def test_a_rejected_change_is_not_carried_out_and_not_proposed_again(folder):
+    space, clock = space_in(folder), Clock(DAY)
+    one = decided(space)
+    answer(space, one.decision.decision_id, yes=False, by="ann", reason="the vendor forbids it", clock=clock)
+    assert carried_out(space, clock)["status"] == "rejected"
+    assert decided(space).decision.action == "reject"
+
+
+@pytest.mark.parametrize(("by", "reason"), [("", "why"), ("ann", " ")])
+def test_an_answer_says_who_and_why(folder, by, reason):
+    space = space_in(folder, "stage")
+    with pytest.raises(ValueError, match="who gives it and why"):
+        answer(space, decided(space).decision.decision_id, yes=True, by=by, reason=reason, clock=Clock(DAY))
+
+
+def test_an_unknown_or_ambiguous_decision_is_an_error_that_says_so(folder):
+    space = space_in(folder, "stage")
+    decided(space)
+    for wanted in ("zz", ""):
+        with pytest.raises(ValueError, match="decisions begin so"):
+            answer(space, wanted, yes=True, by="ann", reason="why", clock=Clock(DAY))
+
+
+# Trials
+
+
+def test_a_change_that_helps_is_promoted_to_all_nodes_and_this_machines_file(folder):
+    space, clock, row = started(folder)
+    last = days_pass(space, clock, row, 4, failures=0)
+    (found,) = judge_day(space, last, clock=clock)
+    assert (found["verdict"], found["action"]) == ("better", "promoted"), found["reason"]
+    assert found["effect"] < 0.5
+    assert found["canary_rate"] == 0
+    assert config(folder) == CHANGED
+    assert told(folder, row["control_nodes"][0])
+    again = judge_day(space, last, clock=clock)
+    assert again == [found]
+    undone = undo(space, row["decision_id"][:8], by="ann", reason="asked for", clock=clock)
+    assert undone.status == "rolled_back"
+    assert config(folder) == CONFIG
+    assert not told(folder, row["canary_nodes"][0])
+
+
+def test_a_change_that_harms_is_rolled_back_by_itself_and_not_tried_again(folder):
+    space, clock, row = started(folder)
+    last = days_pass(space, clock, row, 4, failures=15)
+    (found,) = judge_day(space, last, clock=clock)
+    assert (found["verdict"], found["action"]) == ("worse", "rolled_back"), found["reason"]
+    assert not told(folder, row["canary_nodes"][0])
+    assert config(folder) == CONFIG
+    assert decided(space).decision.action == "reject"
+
+
+def test_while_a_trial_runs_nothing_else_is_tried_on_its_pattern(folder):
+    space, clock, row = started(folder)
+    last = days_pass(space, clock, row, 1, failures=4)
+    (found,) = judge_day(space, last, clock=clock)
+    assert (found["verdict"], found["action"]) == ("wait", "none")
+    decision = decided(space).decision
+    assert (decision.action, "canary nodes" in decision.reasons[0]) == ("hold", True)
+
+
+def test_a_trial_without_a_sure_result_is_given_up_and_rolled_back(folder):
+    space, clock, row = started(folder, max_canary_days=3)
+    last = days_pass(space, clock, row, 3, failures=4)
+    (found,) = judge_day(space, last, clock=clock)
+    assert (found["verdict"], found["action"]) == ("inconclusive", "rolled_back"), found["reason"]
+    assert not told(folder, row["canary_nodes"][0])
+
+
+def test_a_historical_day_is_judged_and_nothing_follows(folder):
+    space, clock, row = started(folder)
+    last = days_pass(space, clock, row, 4, failures=0)
+    clock.after(last + timedelta(days=5))
+    (found,) = judge_day(space, last, clock=clock)
+    assert (found["verdict"], found["action"]) == ("better", "none")
+    assert [event.what for event in open_releases(space).events()] == ["canary"]
+
+
+def test_a_day_that_is_not_over_is_judged_by_the_days_before_it(folder):
+    space, clock, row = started(folder)
+    last = days_pass(space, clock, row, 4, failures=0)
+    clock.now -= timedelta(hours=5)  # it is the evening of the last day
+    (found,) = judge_day(space, last, clock=clock)
+    assert found["days_observed"] <= 3
+
+
+@pytest.mark.parametrize(("failures", "action"), [(0, "none"), (15, "rolled_back")])
+def test_switched_off_nothing_is_promoted_and_harm_is_rolled_back_all_the_same(folder, failures, action):
+    _, clock, row = started(folder)
+    space = space_in(folder, "off")
+    last = days_pass(space, clock, row, 4, failures=failures)
+    (found,) = judge_day(space, last, clock=clock)
+    assert found["action"] == action
+
+
+def test_the_counts_are_those_of_the_telemetry(folder):
+    space = space_in(folder)
+    pattern = decided(space).update.pattern_id
+    counts = counts_of(space, pattern, DAY - timedelta(days=13), DAY)
+    assert len(counts) == 14 * len(NODES)
+    assert set(counts["calls"]) == set(counts["all_calls"]) == {CALLS}
+    expected = sum(3 + (back + place) % 4 for back in range(14) for place in range(len(NODES)))
+    assert counts["failures"].sum() == counts["all_failures"].sum() == expected
+    assert counts["p95_ms"].between(250, 350).all()
+
+
+# An adapter, the whole way
+
+
+def test_from_a_failing_pattern_to_an_adapter_on_all_nodes_and_back(tmp_path, instance):
+    error, plain = "could not parse the JSON output of the model", PlainList()
+    plain.publish("1.0.0", adapter_id="structured-output", skills=("structured_output",))
+    plain.publish("2.0.0", adapter_id="structured-output", skills=("structured_output",), key=OTHER_KEY)
+    plain.publish("1.0.0", adapter_id="tool-calling")
+    write_fortnight(tmp_path / "data", error)
+    with serving(plain.page) as server:
+        settings = adapter_settings(tmp_path, adapter_url=server.url, min_events=100, apply="stage")
+        learned = FederatedLearningCoordinator(settings, instance=instance).run_learning_cycle(DAY)
+        assert learned.status == "completed", learned.reason
+        space, clock = Workspace(settings), Clock(DAY)
+        adapters = space.adapters
+
+        def stored() -> dict[str, Any]:
+            rows = carry_out_day(space, DAY, clock=clock)
+            space.warehouse.replace_records("applied_updates", DAY, rows)
+            return next(row for row in rows if row["category"] == "adapter")
+
+        # The decision is for the newest version that is admissible and trained for it, and stages it beside nothing.
+        space.store_decisions(DAY, decide_day(space, DAY, today=DAY + timedelta(days=1)))
+        one = next(one for one in decided_on(space, DAY, {}) if one.decision.category == "adapter")
+        assert one.playbook.suggested_changes == {"adapter_skill": "structured_output"}
+        assert (one.decision.target, one.decision.from_value, one.decision.to_value) == ("structured-output", None, "1.0.0")
+        staged = stored()
+        assert (staged["status"], "verified" in staged["reason"]) == ("staged", True)
+        assert [(found.version, found.is_current) for found in adapters.installed()] == [("1.0.0", False)]
+
+        # Approved it reaches the canary nodes; this machine waits for the verdict.
+        answer(space, one.decision.decision_id, yes=True, by="ann", reason="tried on staging", clock=clock)
+        row = stored()
+        assert (row["status"], len(row["canary_nodes"]), row["decided_by"]) == ("canary", 3, "ann"), row["reason"]
+        wanted = {"structured-output": '"1.0.0"'}
+        assert [told(settings.data_path, nodes[0]) for nodes in (row["canary_nodes"], row["control_nodes"])] == [wanted, {}]
+        assert adapters.current("structured-output") is None
+
+        # The days that follow tell; better goes to all nodes and to this machine.
+        last = days_pass(space, clock, row, 4, failures=0, error=error)
+        (found,) = judge_day(space, last, clock=clock)
+        assert (found["verdict"], found["action"]) == ("better", "promoted"), found["reason"]
+        assert told(settings.data_path, row["control_nodes"][0]) == wanted
+        used = adapters.current("structured-output")
+        assert used is not None
+        assert (used.version, adapters.verify("structured-output", "1.0.0")) == ("1.0.0", [])
+
+        # And back: off, told to nobody, and not offered again.
+        assert undo(space, one.decision.decision_id, by="ann", reason="answers got shorter", clock=clock).status == "rolled_back"
+        assert adapters.current("structured-output") is None
+        assert not told(settings.data_path, row["canary_nodes"][0])
+        refusals = {(offer.adapter_id, offer.version): offer.refusals for offer in adapters.observe(now=clock())}
+        assert refusals["structured-output", "1.0.0"][0].startswith("not_withdrawn")
+
+
+# In Dagster
+
+
+def test_launching_the_asset_with_an_answer_does_what_the_command_line_does(folder, instance, monkeypatch):
+    space, clock = space_in(folder, "stage"), Clock(DAY)
+    one = decided(space)
+    monkeypatch.setattr(updates, "now_utc", clock)
+    overrides = {name: str(value) for name, value in overrides_of(space.settings).items()}
+    result = dg.materialize(
+        [updates.applied_updates],
+        partition_key=str(DAY),
+        resources=resources(**overrides),
+        run_config={"ops": {"applied_updates": {"config": {"approve": [one.decision.decision_id], "reason": "tried", "by": "ann"}}}},
+        instance=instance,
+    )
+    assert result.success
+    row = next(row for row in space.warehouse.read_day("applied_updates", DAY) if row["category"] == "config")
+    assert (row["status"], row["decided_by"]) == ("canary", "ann")
+
+
+def test_the_sensor_asks_once_for_the_day_of_an_approved_decision(folder):
+    space, clock = space_in(folder, "stage"), Clock(DAY)
+    overrides = {name: str(value) for name, value in overrides_of(space.settings).items()}
+    workspace = resources(**overrides)["workspace"]
+
+    def asked() -> list[Any]:
+        with dg.build_sensor_context(resources={"workspace": workspace}) as context:
+            return approved_updates(context).run_requests or []
+
+    assert asked() == []
+    one = decided(space)
+    answer(space, one.decision.decision_id, yes=True, by="ann", reason="fine", clock=clock)
+    (request,) = asked()
+    assert (request.partition_key, one.decision.decision_id in request.run_key) == (str(DAY), True)
+    carried_out(space, clock)
+    assert asked() == []
+
+
+def overrides_of(settings: FederatedLearningConfig) -> dict[str, Any]:
+    names = ("data_path", "telemetry_path", "error_records_path", "playbook_path", "update_policy_path", "min_events", "apply")
+    return {name: getattr(settings, name) for name in names}
+
+
+def test_the_command_line_answers_and_lists(folder, monkeypatch):
+    space = space_in(folder, "stage")
+    one = decided(space)
+    for name, value in overrides_of(space.settings).items():
+        monkeypatch.setenv(f"FEDERATED_LEARNING_{name.upper()}", str(value))
+    runner = CliRunner()
+    approved = runner.invoke(app, ["approve", one.decision.decision_id[:6], "--reason", "tried on staging"])
+    assert (approved.exit_code, "approved" in approved.output) == (0, True)
+    listed = json.loads(runner.invoke(app, ["updates", "--json"]).output)
+    assert [(row["decision_id"], row["status"], row["reason"]) for row in listed["updates"]] == [(one.decision.decision_id, "approved", "tried on staging")]
+    rejected = runner.invoke(app, ["reject", one.decision.decision_id, "--reason", "not yet"])
+    assert (rejected.exit_code, "rejected" in rejected.output) == (0, True)
+    refused = runner.invoke(app, ["rollback", one.decision.decision_id, "--reason", "never ran"])
+    assert (type(refused.exception).__name__, "cannot be rolled_back" in str(refused.exception)) == ("RefusedChangeError", True)
+
+
+def test_an_update_that_its_outcome_took_back_is_a_warning(folder, instance):
+    space, clock, row = started(folder)
+    last = days_pass(space, clock, row, 4, failures=25)
+    space.warehouse.replace_records("update_outcomes", last, judge_day(space, last, clock=clock))
+    (said,) = ask(updates_stand, instance, last, last, **space.settings.model_dump())
+    assert (said.passed, said.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert said.description == "expected no update rolled back; found: 1 rolled back by their measured outcome, 0 for a person to look at"
+    assert said.metadata["updates"].records[0].data["decision_id"] == row["decision_id"]
+    (before,) = ask(updates_stand, instance, DAY, DAY, **space.settings.model_dump())
+    assert before.passed
+
+
+def test_a_change_that_cannot_be_taken_back_is_an_error_for_a_person(folder, instance):
+    space, clock, row = started(folder)
+    last = days_pass(space, clock, row, 1, failures=1)
+    open_releases(space, clock).promote(row["decision_id"], reason="better")
+    state = space.settings.data_path / "configs"
+    receipt = next((state / "apply").glob("*.json"))
+    (state / "journal.json").write_bytes(receipt.read_bytes())
+    (folder / "agents" / "agent.toml").write_text("nobody = 'wrote this'\n")
+    (said,) = ask(updates_stand, instance, last, last, **space.settings.model_dump())
+    assert (said.passed, said.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert "1 for a person to look at" in said.description
+    assert "needs a person" in said.metadata["updates"].records[0].data["reason"]
