@@ -85,13 +85,27 @@ def draw_fleet(seed: int, *, null: bool = False, nodes: int | None = None) -> Fl
     reports &= np.arange(DAYS)[:, None] < leaves
     calls = rng.poisson(traffic * week[:, None]) * reports
     window = int(rng.choice([1, 1, 1, 1, 3, 7]))
-    shapes = [] if null else ["chronic"] * 12 + ["new"] * 8 + ["rising"] * 5 + ["fixed"] * 6 + ["burst"] * 5 + ["rare"] * 5 + ["single_node"] * 4
+    shapes = (
+        []
+        if null
+        else ["chronic"] * 12
+        + ["new"] * 8
+        + ["rising"] * 5
+        + ["fixed"] * 6
+        + ["burst"] * 5
+        + ["rare"] * 5
+        + ["single_node"] * 4
+    )
     methods = [rng.binomial(calls, share) for share in rng.uniform(0.1, 0.9, 12)]
     names, kinds, failures, of_calls = [], [], [], []
     for number, shape in enumerate(shapes):
         own_calls = methods[rng.integers(len(methods))]
         affected = np.zeros(nodes)
-        chosen = rng.choice(nodes, 1 if shape == "single_node" else min(nodes, max(3, round(nodes * rng.beta(1, 2)))), replace=False)
+        chosen = rng.choice(
+            nodes,
+            1 if shape == "single_node" else min(nodes, max(3, round(nodes * rng.beta(1, 2)))),
+            replace=False,
+        )
         heterogeneity = rng.uniform(1.0, 8.0)
         affected[chosen] = rng.gamma(heterogeneity, 1 / heterogeneity, chosen.size)
         level = np.ones(DAYS)
@@ -103,17 +117,27 @@ def draw_fleet(seed: int, *, null: bool = False, nodes: int | None = None) -> Fl
         elif shape == "fixed":
             level = np.where(np.arange(DAYS) < start, 1.0, rng.choice([0.0, 0.0, 0.1]))
         elif shape == "burst":
-            level = ((np.arange(DAYS) >= start) & (np.arange(DAYS) < start + rng.integers(1, 4))).astype(float)
+            level = ((np.arange(DAYS) >= start) & (np.arange(DAYS) < start + rng.integers(1, 4))).astype(
+                float
+            )
         if shape == "rare":
             rate = np.full((DAYS, nodes), rng.uniform(0.1, 0.8) / max(own_calls.sum() / DAYS, 1))
         else:
             wanted = 10 ** rng.uniform(0.3, 2.5) / max((own_calls * affected).sum() / DAYS, 1e-9)
             spread = rng.uniform(3, 12)
             day = rng.gamma(12, 1 / 12, DAYS)[:, None]
-            rate = np.minimum(wanted * level[:, None] * day * affected * rng.gamma(spread, 1 / spread, (DAYS, nodes)), 0.95)
+            rate = np.minimum(
+                wanted * level[:, None] * day * affected * rng.gamma(spread, 1 / spread, (DAYS, nodes)), 0.95
+            )
         sessions = rng.binomial(own_calls, rate)
         repeats = rng.choice([1.0, 1.0, 0.6])
-        failed = np.minimum(sessions + rng.negative_binomial(np.maximum(sessions, 1), repeats) * (sessions > 0), own_calls) if repeats < 1 else sessions
+        failed = (
+            np.minimum(
+                sessions + rng.negative_binomial(np.maximum(sessions, 1), repeats) * (sessions > 0), own_calls
+            )
+            if repeats < 1
+            else sessions
+        )
         names.append(f"{shape}-{number}")
         kinds.append(shape)
         failures.append((failed, sessions))
@@ -130,9 +154,15 @@ def draw_fleet(seed: int, *, null: bool = False, nodes: int | None = None) -> Fl
         own_calls = methods[number % len(methods)]
         names.append(f"noise-{number}")
         kinds.append("noise")
-        failures.append((np.minimum(noise[number], own_calls), np.minimum(noise[number], np.minimum(own_calls, 1))))
+        failures.append(
+            (np.minimum(noise[number], own_calls), np.minimum(noise[number], np.minimum(own_calls, 1)))
+        )
         of_calls.append(own_calls)
-    failed, sessions, called = np.array([f for f, _ in failures]), np.array([s for _, s in failures]), np.array(of_calls)
+    failed, sessions, called = (
+        np.array([f for f, _ in failures]),
+        np.array([s for _, s in failures]),
+        np.array(of_calls),
+    )
     pattern, day, node = np.nonzero(called)
     calendar = np.array([pd.Timestamp(END - timedelta(days=DAYS - 1 - index)) for index in range(DAYS)])
     fleet_nodes = np.array([f"node-{index:02d}" for index in range(nodes)], dtype=object)
@@ -147,7 +177,13 @@ def draw_fleet(seed: int, *, null: bool = False, nodes: int | None = None) -> Fl
         }
     )
     day, node = np.nonzero(calls)
-    reporting = pd.DataFrame({"event_date": calendar[day], "node_id": pd.Categorical.from_codes(node, fleet_nodes), "calls": calls[day, node]})
+    reporting = pd.DataFrame(
+        {
+            "event_date": calendar[day],
+            "node_id": pd.Categorical.from_codes(node, fleet_nodes),
+            "calls": calls[day, node],
+        }
+    )
     return Fleet(counts, reporting, pd.Series(kinds, index=names), END, window)
 
 
@@ -155,8 +191,12 @@ def simulated_fleet(seed: int, *, null: bool = False) -> Fleet:
     """Return a fleet of the project's own simulator."""
     rng = np.random.default_rng([seed, 78])
     nodes = int(rng.integers(8, 60))
-    counts, reporting, truth = simulate_counts(DAYS, nodes, int(nodes * 10 ** rng.uniform(2.0, 2.9)), seed, null)
-    counts, reporting = (frame.assign(event_date=pd.to_datetime(frame["event_date"])) for frame in (counts, reporting))
+    counts, reporting, truth = simulate_counts(
+        DAYS, nodes, int(nodes * 10 ** rng.uniform(2.0, 2.9)), seed, null
+    )
+    counts, reporting = (
+        frame.assign(event_date=pd.to_datetime(frame["event_date"])) for frame in (counts, reporting)
+    )
     return Fleet(counts, reporting, truth.set_index("pattern_id")["shape"], DEFAULT_END)
 
 
@@ -165,8 +205,14 @@ def measure(fleet: Fleet, tally: Tally, backs: tuple[int, ...] = DAYS_BEFORE_END
     for back in backs:
         day = fleet.end - timedelta(days=back)
         said = judge(fleet.counts, fleet.reporting, day, fleet.window_days)
-        near = fleet.counts[fleet.counts["event_date"] >= pd.Timestamp(day - timedelta(days=fleet.window_days))]
-        said = said.merge(outcomes(Counts.of(near), day=day, window_days=fleet.window_days).astype({"pattern_id": str}), on="pattern_id", how="left")
+        near = fleet.counts[
+            fleet.counts["event_date"] >= pd.Timestamp(day - timedelta(days=fleet.window_days))
+        ]
+        said = said.merge(
+            outcomes(Counts.of(near), day=day, window_days=fleet.window_days).astype({"pattern_id": str}),
+            on="pattern_id",
+            how="left",
+        )
         said["shape"] = fleet.shapes.reindex(said["pattern_id"]).to_numpy()
         said["history"] = DAYS - back
         tally.rows.append(said)
@@ -177,14 +223,37 @@ def judge(counts: pd.DataFrame, reporting: pd.DataFrame, day: date, window_days:
     """Assess one day as the asset does, and add what makes a pattern actionable, for us and for the original."""
     counts = counts[counts["event_date"].between(pd.Timestamp(day - timedelta(days=27)), pd.Timestamp(day))]
     calibration = calibrate(Counts.of(counts), reporting, day=day, window_days=window_days)
-    said = assess(Counts.of(counts), reporting, day=day, window_days=window_days, calibration=calibration, false_discovery_rate=FDR)
+    said = assess(
+        Counts.of(counts),
+        reporting,
+        day=day,
+        window_days=window_days,
+        calibration=calibration,
+        false_discovery_rate=FDR,
+    )
     said["pattern_id"] = said["pattern_id"].astype(str)
-    failed = counts[(counts["failures"] > 0) & (counts["event_date"] > pd.Timestamp(day - timedelta(days=window_days)))].astype({"pattern_id": str})
+    failed = counts[
+        (counts["failures"] > 0) & (counts["event_date"] > pd.Timestamp(day - timedelta(days=window_days)))
+    ].astype({"pattern_id": str})
     today = failed[failed["event_date"] == pd.Timestamp(day)].groupby("pattern_id")
-    said = said.merge(failed.groupby("pattern_id").agg(nodes=("node_id", "nunique"), failures=("failures", "sum")), on="pattern_id")
-    said = said.merge(today.agg(nodes_today=("node_id", "nunique"), failures_today=("failures", "sum")), on="pattern_id", how="left").fillna({"nodes_today": 0})
-    said["actionable"] = (said["confidence"] >= THRESHOLD) & (said["nodes"] >= MIN_NODES) & said["is_significant"]
-    events = reporting.loc[reporting["event_date"].between(pd.Timestamp(day - timedelta(days=window_days - 1)), pd.Timestamp(day)), "calls"].sum()
+    said = said.merge(
+        failed.groupby("pattern_id").agg(nodes=("node_id", "nunique"), failures=("failures", "sum")),
+        on="pattern_id",
+    )
+    said = said.merge(
+        today.agg(nodes_today=("node_id", "nunique"), failures_today=("failures", "sum")),
+        on="pattern_id",
+        how="left",
+    ).fillna({"nodes_today": 0})
+    said["actionable"] = (
+        (said["confidence"] >= THRESHOLD) & (said["nodes"] >= MIN_NODES) & said["is_significant"]
+    )
+    events = reporting.loc[
+        reporting["event_date"].between(
+            pd.Timestamp(day - timedelta(days=window_days - 1)), pd.Timestamp(day)
+        ),
+        "calls",
+    ].sum()
     said["original"] = np.minimum(said["failures"] / max(events, 1), 1.0)
     return said
 
@@ -194,14 +263,22 @@ def judge(counts: pd.DataFrame, reporting: pd.DataFrame, day: date, window_days:
 
 def with_failures(fleet: Fleet, rows: list[tuple[str, date, str, int]]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the fleet's frames with failures (pattern, day, node, count) added, each a session and a call of its own."""
-    extra = pd.DataFrame(rows, columns=["pattern_id", "event_date", "node_id", "failures"]).assign(event_date=lambda frame: pd.to_datetime(frame["event_date"]))
+    extra = pd.DataFrame(rows, columns=["pattern_id", "event_date", "node_id", "failures"]).assign(
+        event_date=lambda frame: pd.to_datetime(frame["event_date"])
+    )
     extra["sessions"] = extra["calls"] = extra["failures"]
     plain = {"pattern_id": str, "node_id": str}
     fresh = sorted(set(extra["pattern_id"]) - set(fleet.shapes.index))
     # A fresh pattern is in a method that all nodes call. Rows of one pattern, day and node are summed by whoever reads them.
     called = [fleet.reporting.assign(pattern_id=pattern, failures=0, sessions=0) for pattern in fresh]
     counts = pd.concat([frame.astype(plain) for frame in (fleet.counts, extra, *called)], ignore_index=True)
-    reporting = pd.concat([frame.astype({"node_id": str}) for frame in (fleet.reporting, extra[["event_date", "node_id", "calls"]])], ignore_index=True)
+    reporting = pd.concat(
+        [
+            frame.astype({"node_id": str})
+            for frame in (fleet.reporting, extra[["event_date", "node_id", "calls"]])
+        ],
+        ignore_index=True,
+    )
     return counts, reporting
 
 
@@ -219,24 +296,47 @@ def attack_tables(seeds: range) -> tuple[dict[str, dict[str, object]], dict[str,
         real = {pattern for pattern in unsure if fleet.shapes[pattern] in SPREAD - {"rare"}}
 
         def attack(
-            name: str, rows: list[tuple[str, date, str, int]], on: set[str], day: date = fleet.end, window: int = 0, fleet: Fleet = fleet
+            name: str,
+            rows: list[tuple[str, date, str, int]],
+            on: set[str],
+            day: date = fleet.end,
+            window: int = 0,
+            fleet: Fleet = fleet,
         ) -> pd.DataFrame:
             said = judge(*with_failures(fleet, rows), day, window or fleet.window_days)
             # A pattern that is not failing on the day cannot be acted on: it was tried, too.
             found = pd.DataFrame({"pattern_id": sorted(on)}).merge(said, on="pattern_id", how="left")
-            found = found.astype({"actionable": object}).fillna({"actionable": False, "original": 0.0, "nodes": 0}).astype({"actionable": bool})
+            found = (
+                found.astype({"actionable": object})
+                .fillna({"actionable": False, "original": 0.0, "nodes": 0})
+                .astype({"actionable": bool})
+            )
             tries.setdefault(name, []).append(found)
             return found
 
         attack("one_node_10000_fakes", [("fake", fleet.end, liars[0], 10_000)], {"fake"})
         for name, count in (("one_node_imitates_loudly", 2_000), ("one_node_imitates_quietly", 3)):
-            said = attack(name, [(pattern, day, liars[0], count) for pattern in unsure for day in days[:5]], set(unsure))
+            said = attack(
+                name, [(pattern, day, liars[0], count) for pattern in unsure for day in days[:5]], set(unsure)
+            )
             tries[name][-1] = said[~said["pattern_id"].isin(real)]
             tries.setdefault("tips_over", []).append(said[said["pattern_id"].isin(real)])
-        attack("one_node_drips_30_days", [("drip", day, liars[0], 3 + (30 - age) // 3) for age, day in enumerate(days)], {"drip"})
-        attack("two_colluding_nodes", [("collusion", day, liar, 30) for day in days[:10] for liar in liars[:2]], {"collusion"})
+        attack(
+            "one_node_drips_30_days",
+            [("drip", day, liars[0], 3 + (30 - age) // 3) for age, day in enumerate(days)],
+            {"drip"},
+        )
+        attack(
+            "two_colluding_nodes",
+            [("collusion", day, liar, 30) for day in days[:10] for liar in liars[:2]],
+            {"collusion"},
+        )
         if len(nodes) == 50:
-            attack("three_colluding_nodes_of_50", [("collusion", day, liar, 30) for day in days[:10] for liar in liars], {"collusion"})
+            attack(
+                "three_colluding_nodes_of_50",
+                [("collusion", day, liar, 30) for day in days[:10] for liar in liars],
+                {"collusion"},
+            )
         burst = [("outage", day, node, 20) for day in days[2:4] for node in nodes]
         for day in days[:2]:
             attack("burst_that_ended", burst, {"outage"}, day, 1)
@@ -254,18 +354,31 @@ def attack_tables(seeds: range) -> tuple[dict[str, dict[str, object]], dict[str,
         for name, rows in done.items()
     }
     crowd = done["three_colluding_nodes_of_50"]
-    table["three_colluding_nodes_of_50"]["actionable_with_min_nodes_4"] = bool((crowd["actionable"] & (crowd["nodes"] >= 4)).any())
+    table["three_colluding_nodes_of_50"]["actionable_with_min_nodes_4"] = bool(
+        (crowd["actionable"] & (crowd["nodes"] >= 4)).any()
+    )
     return table, {
-        "real_but_unsure_failures_tipped_over": {"succeeded": int(tipped["actionable"].sum()), "tries": len(tipped)},
-        "sure_failures_held_by_a_flood": {"succeeded": int((~hidden["actionable"]).sum()), "tries": len(hidden)},
-        "outages_acted_on_on_their_first_day": {"succeeded": int(during["actionable"].sum()), "tries": len(during)},
+        "real_but_unsure_failures_tipped_over": {
+            "succeeded": int(tipped["actionable"].sum()),
+            "tries": len(tipped),
+        },
+        "sure_failures_held_by_a_flood": {
+            "succeeded": int((~hidden["actionable"]).sum()),
+            "tries": len(hidden),
+        },
+        "outages_acted_on_on_their_first_day": {
+            "succeeded": int(during["actionable"].sum()),
+            "tries": len(during),
+        },
     }
 
 
 # Through the whole pipeline ----------------------------------------------------------------------------------------------
 
 
-def end_to_end(seed: int, *, null: bool = False, days: int = 14, nodes: int = 12, events_per_day: int = 2500) -> dict[str, object]:
+def end_to_end(
+    seed: int, *, null: bool = False, days: int = 14, nodes: int = 12, events_per_day: int = 2500
+) -> dict[str, object]:
     """Write a fleet's telemetry, ingest it, sum it, group it and assess its last days; the last one's actionable patterns are held against the truth.
 
     A planted failure is found when an actionable pattern lies in its services and methods and has at least half of its failures of that day;
@@ -274,28 +387,61 @@ def end_to_end(seed: int, *, null: bool = False, days: int = 14, nodes: int = 12
     said, happened = [], []
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        truth = simulate(root / "cache", days=days, nodes=nodes, events_per_day=events_per_day, seed=seed, end=END, null=null).truth
-        space = Workspace(FederatedLearningConfig(telemetry_path=root / "cache", data_path=root / "data", error_records_path=root / "none"))
+        truth = simulate(
+            root / "cache",
+            days=days,
+            nodes=nodes,
+            events_per_day=events_per_day,
+            seed=seed,
+            end=END,
+            null=null,
+        ).truth
+        space = Workspace(
+            FederatedLearningConfig(
+                telemetry_path=root / "cache", data_path=root / "data", error_records_path=root / "none"
+            )
+        )
         space.engine.ingest()
         space.refresh_signatures(END)
         space.refresh_conversations(END)
         last = space.history(END)
         for back in range(6, -1, -1):
             day = END - timedelta(days=back)
-            found = analyse(space.history(day), space.window(day), rules=space.failure_classes, corrections=space.corrections, false_discovery_rate=FDR)
-            patterns = found.patterns.assign(actionable=lambda f: (f["confidence"] >= THRESHOLD) & (f["nodes_affected"] >= MIN_NODES) & f["is_significant"])
+            found = analyse(
+                space.history(day),
+                space.window(day),
+                rules=space.failure_classes,
+                corrections=space.corrections,
+                false_discovery_rate=FDR,
+            )
+            patterns = found.patterns.assign(
+                actionable=lambda f: (
+                    (f["confidence"] >= THRESHOLD) & (f["nodes_affected"] >= MIN_NODES) & f["is_significant"]
+                )
+            )
             said.append(patterns.assign(event_date=day))
             if back:
                 window = {"day": day, "window_days": len(space.window(day).days)}
                 known = last.signatures[last.signatures["message_id"].isin(found.members["message_id"])]
-                came = outcomes(evidence.counts(found.members, known, last.totals, last.signals, day + timedelta(days=1)), **window)
+                came = outcomes(
+                    evidence.counts(found.members, known, last.totals, last.signals, day + timedelta(days=1)),
+                    **window,
+                )
                 happened.append(patterns.merge(came, on="pattern_id"))
     planted = [failure for failure in truth.failures if failure.shape in SPREAD]
     acted = [pattern for frame in said for pattern in frame[frame["actionable"]].itertuples()]
 
     def fits(pattern: object, failure: object) -> bool:
-        methods = set(pattern.methods) <= set(failure.methods) or not failure.methods or failure.failure_class == "unknown_tool"
-        return set(pattern.services) <= set(failure.services) and methods and pattern.failures >= failure.events_by_day.get(str(pattern.event_date), 0) / 2
+        methods = (
+            set(pattern.methods) <= set(failure.methods)
+            or not failure.methods
+            or failure.failure_class == "unknown_tool"
+        )
+        return (
+            set(pattern.services) <= set(failure.services)
+            and methods
+            and pattern.failures >= failure.events_by_day.get(str(pattern.event_date), 0) / 2
+        )
 
     wanted = [failure for failure in planted if failure.actionable]
     known = pd.concat(happened)
@@ -304,7 +450,10 @@ def end_to_end(seed: int, *, null: bool = False, days: int = 14, nodes: int = 12
         "happened": known["happened"].tolist(),
         "acted": [bool(row) for row in known["actionable"]],
         "wanted": len(wanted),
-        "found": sum(any(pattern.event_date == END and fits(pattern, failure) for pattern in acted) for failure in wanted),
+        "found": sum(
+            any(pattern.event_date == END and fits(pattern, failure) for pattern in acted)
+            for failure in wanted
+        ),
         "false": sum(not any(fits(pattern, failure) for failure in planted) for pattern in acted),
         "days": len(said),
     }
@@ -312,15 +461,24 @@ def end_to_end(seed: int, *, null: bool = False, days: int = 14, nodes: int = 12
 
 def end_to_end_summary(seeds: range) -> dict[str, object]:
     planted, quiet = [end_to_end(seed) for seed in seeds], [end_to_end(seed, null=True) for seed in seeds]
-    predicted, happened, acted = (np.concatenate([np.asarray(run[name]) for run in planted]) for name in ("predicted", "happened", "acted"))
+    predicted, happened, acted = (
+        np.concatenate([np.asarray(run[name]) for run in planted])
+        for name in ("predicted", "happened", "acted")
+    )
     report = reliability(predicted, happened.astype(bool), threshold=THRESHOLD)
     return {
         "ece": round(report.ece, 4),
         "brier": round(report.brier, 4),
         "precision": _share(pd.Series(happened[acted.astype(bool)])),
-        "recall": round(sum(run["found"] for run in planted) / max(sum(run["wanted"] for run in planted), 1), 4),
-        "false_actions_per_day": round(sum(run["false"] for run in quiet) / sum(run["days"] for run in quiet), 4),
-        "false_actions_per_day_beside_planted": round(sum(run["false"] for run in planted) / sum(run["days"] for run in planted), 4),
+        "recall": round(
+            sum(run["found"] for run in planted) / max(sum(run["wanted"] for run in planted), 1), 4
+        ),
+        "false_actions_per_day": round(
+            sum(run["false"] for run in quiet) / sum(run["days"] for run in quiet), 4
+        ),
+        "false_actions_per_day_beside_planted": round(
+            sum(run["false"] for run in planted) / sum(run["days"] for run in planted), 4
+        ),
         "predictions": report.pairs,
     }
 
@@ -332,17 +490,30 @@ def summary(tally: Tally, null: Tally) -> dict[str, object]:
     """Return the figures of the last line, attacks left out, and print the reliability table and recall by shape."""
     said, quiet = tally.frame(), null.frame()
     known = said[said["happened"].notna()]
-    ours = reliability(known["confidence"].to_numpy(), known["happened"].astype(bool).to_numpy(), threshold=THRESHOLD)
-    raw = reliability(known["confidence_raw"].to_numpy(), known["happened"].astype(bool).to_numpy(), threshold=THRESHOLD)
-    original = reliability(known["original"].to_numpy(), known["happened"].astype(bool).to_numpy(), threshold=THRESHOLD)
+    ours = reliability(
+        known["confidence"].to_numpy(), known["happened"].astype(bool).to_numpy(), threshold=THRESHOLD
+    )
+    raw = reliability(
+        known["confidence_raw"].to_numpy(), known["happened"].astype(bool).to_numpy(), threshold=THRESHOLD
+    )
+    original = reliability(
+        known["original"].to_numpy(), known["happened"].astype(bool).to_numpy(), threshold=THRESHOLD
+    )
     actionable = said[said["actionable"]]
     wanted = said[said["shape"].isin(LASTING) & (said["nodes_today"] >= MIN_NODES)]
     enough = wanted[wanted["failures_today"] >= MIN_FAILURES]
     print(ours.bins.round(3).to_string(index=False))
-    by_shape = enough.groupby("shape").agg(days=("actionable", "size"), recall=("actionable", "mean"), confidence=("confidence", "mean"))
+    by_shape = enough.groupby("shape").agg(
+        days=("actionable", "size"), recall=("actionable", "mean"), confidence=("confidence", "mean")
+    )
     print(by_shape.round(3).to_string())
     print(known[known["actionable"]].groupby("shape")["happened"].agg(["size", "mean"]).round(3).to_string())
-    print(enough.groupby(pd.cut(enough["history"], [0, 1, 3, 7, 14, 40]), observed=True)["actionable"].agg(["size", "mean"]).round(3).to_string())
+    print(
+        enough.groupby(pd.cut(enough["history"], [0, 1, 3, 7, 14, 40]), observed=True)["actionable"]
+        .agg(["size", "mean"])
+        .round(3)
+        .to_string()
+    )
     return {
         "ece": round(ours.ece, 4),
         "brier": round(ours.brier, 4),
@@ -360,7 +531,9 @@ def summary(tally: Tally, null: Tally) -> dict[str, object]:
             "brier": round(original.brier, 4),
             "precision": None if original.precision is None else round(original.precision, 4),
             "recall": _share(enough["original"] >= THRESHOLD),
-            "false_actions_per_day": round(float((quiet["original"] >= THRESHOLD).sum() / max(null.days, 1)), 4),
+            "false_actions_per_day": round(
+                float((quiet["original"] >= THRESHOLD).sum() / max(null.days, 1)), 4
+            ),
         },
     }
 
@@ -370,9 +543,21 @@ def _share(values: pd.Series) -> float | None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=18, help="fleets with planted failures, and as many without (default: %(default)s)")
-    parser.add_argument("--first-seed", type=int, default=FIRST_SEED, help="seeds below %(default)s were used while tuning (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        default=18,
+        help="fleets with planted failures, and as many without (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--first-seed",
+        type=int,
+        default=FIRST_SEED,
+        help="seeds below %(default)s were used while tuning (default: %(default)s)",
+    )
     arguments = parser.parse_args()
     started = time.monotonic()
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)

@@ -20,16 +20,28 @@ from fl_assets.sums.conversations import SIGNALS, conversation_signals_sql
 def load(data: Path) -> duckdb.DuckDBPyConnection:
     """Return a database with the lake's two tables of events, and `tasks(trace_id, has_failed)`."""
     db = duckdb.connect()
-    columns = "{event_id: 'VARCHAR', execution_trace: 'JSON', conversation_log: 'JSON', timestamp: 'TIMESTAMP'}"
-    db.execute(f"create table events as select * from read_json(?, columns = {columns}, format = 'newline_delimited')", [str(data / "events.jsonl.gz")])
+    columns = (
+        "{event_id: 'VARCHAR', execution_trace: 'JSON', conversation_log: 'JSON', timestamp: 'TIMESTAMP'}"
+    )
+    db.execute(
+        f"create table events as select * from read_json(?, columns = {columns}, format = 'newline_delimited')",
+        [str(data / "events.jsonl.gz")],
+    )
     labels = "{event_id: 'VARCHAR', label: 'VARCHAR', label_kind: 'VARCHAR'}"
-    db.execute(f"create table labels as select * from read_json(?, columns = {labels}, format = 'newline_delimited')", [str(data / "labels.jsonl.gz")])
+    db.execute(
+        f"create table labels as select * from read_json(?, columns = {labels}, format = 'newline_delimited')",
+        [str(data / "labels.jsonl.gz")],
+    )
     for table, column, names in (
         (RAW_TRACES, "execution_trace", ("service", "method", "trace_id", "error")),
         (CONVERSATION_LOGS, "conversation_log", ("log_id", "session_id", "user_query", "system_response")),
     ):
         db.execute(table.ddl)
-        own = "(e->>'success')::boolean as success" if table is RAW_TRACES else "e->>'$.metadata.trace_id' as trace_id"
+        own = (
+            "(e->>'success')::boolean as success"
+            if table is RAW_TRACES
+            else "e->>'$.metadata.trace_id' as trace_id"
+        )
         texts = ", ".join(f"e->>'{name}' as {name}" for name in names)
         db.execute(
             f"""insert into {table.name} by name select event_id, timestamp, timestamp::date as event_date, {texts}, {own},
@@ -45,18 +57,26 @@ def load(data: Path) -> duckdb.DuckDBPyConnection:
 
 def traces_with(db: duckdb.DuckDBPyConnection, signal: str) -> set[str]:
     """Return the tasks whose talk shows a signal: the statement run over one task a node, so that its sums name tasks."""
-    db.execute("create or replace temp view talk as select * replace (coalesce(trace_id, session_id) as node_id) from conversation_logs")
+    db.execute(
+        "create or replace temp view talk as select * replace (coalesce(trace_id, session_id) as node_id) from conversation_logs"
+    )
     found = conversation_signals_sql("talk", "raw_traces")
-    rows = db.execute(f"select distinct node_id from ({found}) where signal = ? and sessions_affected > 0", [signal]).fetchall()
+    rows = db.execute(
+        f"select distinct node_id from ({found}) where signal = ? and sessions_affected > 0", [signal]
+    ).fetchall()
     return {row[0] for row in rows}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Do signals in talk point at failed tasks?")
-    parser.add_argument("--data", type=Path, required=True, help="folder with events.jsonl.gz and labels.jsonl.gz")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder with events.jsonl.gz and labels.jsonl.gz"
+    )
     db = load(parser.parse_args().data)
     outcome = dict(db.execute("select trace_id, has_failed from tasks").fetchall())
-    erring = {row[0] for row in db.execute("select distinct trace_id from raw_traces where not success").fetchall()}
+    erring = {
+        row[0] for row in db.execute("select distinct trace_id from raw_traces where not success").fetchall()
+    }
     failed = {task for task, has_failed in outcome.items() if has_failed}
     silent, clean = failed - erring, set(outcome) - failed - erring
     hits = {signal: traces_with(db, signal) & set(outcome) for signal in SIGNALS}
@@ -65,7 +85,9 @@ def main() -> None:
     hits["failed_call"] = erring & set(outcome)
     hits["failed_call_or_any_but_refusal"] = hits["failed_call"] | hits["any_but_refusal"]
     base = len(failed) / len(outcome)
-    print(f"{len(outcome)} tasks, {len(failed)} failed ({base:.0%}), {len(silent)} of them without a failed call; {len(clean)} succeeded without one")
+    print(
+        f"{len(outcome)} tasks, {len(failed)} failed ({base:.0%}), {len(silent)} of them without a failed call; {len(clean)} succeeded without one"
+    )
     scores = {}
     for name, found in hits.items():
         right = len(found & failed)

@@ -42,9 +42,23 @@ REDACTED = {
 def event(event_id: str, **given: Any) -> dict[str, Any]:
     """One call of the telemetrist's; `given` wins in the trace."""
     stamp = f"{END}T10:00:00Z"
-    trace = {"trace_id": "t1", "request_id": "r1", "service": "search", "method": "query", "duration_ms": 12, "success": False, "error": None}
+    trace = {
+        "trace_id": "t1",
+        "request_id": "r1",
+        "service": "search",
+        "method": "query",
+        "duration_ms": 12,
+        "success": False,
+        "error": None,
+    }
     trace |= {"metadata": {"node_id": "n1"}, "timestamp": stamp}
-    return {"event_id": event_id, "event_type": "ExecutionTrace", "execution_trace": trace | given, "conversation_log": None, "timestamp": stamp}
+    return {
+        "event_id": event_id,
+        "event_type": "ExecutionTrace",
+        "execution_trace": trace | given,
+        "conversation_log": None,
+        "timestamp": stamp,
+    }
 
 
 def refused_lines() -> list[bytes]:
@@ -73,10 +87,18 @@ def refused_lines() -> list[bytes]:
         line("quoted", error="NaN, Infinity and ,} in a text"),
         line("twice").replace(b'"method":"query"', b'"method":"first","method":"second"'),
         line("unknown").replace(b'"success"', f'"new":"{secret}","success"'.encode()),
-        line(secret, service=secret, trace_id=secret, metadata={"node_id": secret, secret: "x", "password": "tr0ub4dor&3", "list": [secret]}),
+        line(
+            secret,
+            service=secret,
+            trace_id=secret,
+            metadata={"node_id": secret, secret: "x", "password": "tr0ub4dor&3", "list": [secret]},
+        ),
         line("controls", error=f"\x1f{secret}\x1e\x02\x03"),
         line("text of many lines", error=f"a\r\nb\u2028c\u0085d\x0be\x1b[31m {secret}\u017f \u212a \u0131d"),
-        line("long and hostile", error='{"message": "' + "\\\\a" * 20_000 + "0-" * 20_000 + "((((" * 5000 + secret),
+        line(
+            "long and hostile",
+            error='{"message": "' + "\\\\a" * 20_000 + "0-" * 20_000 + "((((" * 5000 + secret,
+        ),
         b"",
         line("last"),
     ]
@@ -87,10 +109,16 @@ def write_cases(cache: Path, *, corpus_step: int = 1) -> None:
     folder = cache / "cases"
     folder.mkdir(parents=True)
     (folder / "refused.jsonl").write_bytes(b"\xef\xbb\xbf" + b"\n".join(refused_lines()) + b"\n")
-    cut = gzip.compress(b"\n".join(orjson.dumps(event(f"g{n}", error=hashlib.sha256(bytes([n])).hexdigest())) for n in range(200)))
+    cut = gzip.compress(
+        b"\n".join(
+            orjson.dumps(event(f"g{n}", error=hashlib.sha256(bytes([n])).hexdigest())) for n in range(200)
+        )
+    )
     (folder / "cut.jsonl.gz").write_bytes(cut[: len(cut) // 2])
     with (folder / "corpus.jsonl").open("wb") as file:
-        for number, text in enumerate(orjson.loads(line)["text"] for line in CORPUS.read_bytes().splitlines()[::corpus_step]):
+        for number, text in enumerate(
+            orjson.loads(line)["text"] for line in CORPUS.read_bytes().splitlines()[::corpus_step]
+        ):
             call = event(f"corpus-{number}", error=text, metadata={"node_id": "n1", "note": text})
             talk = {
                 "log_id": f"l{number}",
@@ -100,7 +128,12 @@ def write_cases(cache: Path, *, corpus_step: int = 1) -> None:
                 "metadata": {},
                 "timestamp": call["timestamp"],
             }
-            turn = call | {"event_id": f"talk-{number}", "event_type": "ConversationLog", "execution_trace": None, "conversation_log": talk}
+            turn = call | {
+                "event_id": f"talk-{number}",
+                "event_type": "ConversationLog",
+                "execution_trace": None,
+                "conversation_log": talk,
+            }
             file.write(orjson.dumps(call) + b"\n" + orjson.dumps(turn) + b"\n")
 
 
@@ -115,7 +148,11 @@ def put_together(cache: Path) -> None:
 
 def link_real(data: Path, cache: Path) -> int:
     """Copy real sets into the cache: canonical events, and samples in their original formats; return how many files."""
-    paths = [path for path in sorted(data.rglob("*")) if path.is_file() and (path.name == "events.jsonl.gz" or "raw_formats" in path.parts)]
+    paths = [
+        path
+        for path in sorted(data.rglob("*"))
+        if path.is_file() and (path.name == "events.jsonl.gz" or "raw_formats" in path.parts)
+    ]
     for path in paths:
         target = cache / "real" / path.relative_to(data)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -152,7 +189,12 @@ def outcome(engine: DuckDBEngine) -> dict[str, Any]:
         for day in engine.lake.days(table):
             manifest = engine.lake.manifest(table, day)
             if manifest is not None and manifest.files:
-                found[f"{table} {day}"] = (manifest.rows, manifest.content_hash, manifest.source_files, manifest.stats)
+                found[f"{table} {day}"] = (
+                    manifest.rows,
+                    manifest.content_hash,
+                    manifest.source_files,
+                    manifest.stats,
+                )
     with engine.connect() as connection:
         sql = f"select event_date, source_file, source_line, reason from {stored(engine, 'quarantined_events')} order by all"
         for day, *row in connection.execute(sql).fetchall():
@@ -177,7 +219,10 @@ def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
     for key in sorted({*ours, *theirs}):
         one, other = ours.get(key), theirs.get(key)
         if one != other:
-            pair = next(((a, b) for a, b in zip(one or [], other or [], strict=False) if a != b), (one and len(one), other and len(other)))
+            pair = next(
+                ((a, b) for a, b in zip(one or [], other or [], strict=False) if a != b),
+                (one and len(one), other and len(other)),
+            )
             found.append(f"{key}: {pair[0]!r:.300} | {pair[1]!r:.300}")
     return found
 
@@ -189,7 +234,9 @@ def texts(ours: DuckDBEngine, theirs: DuckDBEngine) -> tuple[int, list[str]]:
         for table, columns in REDACTED.items():
             hashes = ", ".join(f"sha256({column}) as {column}" for column in columns)
             rows = [f"select * replace ({hashes}) from {stored(engine, table)}" for engine in (ours, theirs)]
-            compared += connection.execute(f"select {' + '.join(f'count({column})' for column in columns)} from {stored(ours, table)}").fetchall()[0][0]
+            compared += connection.execute(
+                f"select {' + '.join(f'count({column})' for column in columns)} from {stored(ours, table)}"
+            ).fetchall()[0][0]
             for name, one, other in (("duckdb", *rows), ("spark", *reversed(rows))):
                 only = connection.execute(f"{one} except all {other}").fetchall()
                 found += [f"{table}: only by {name}: {row!r:.400}" for row in only]
@@ -204,7 +251,9 @@ def measured(engine: DuckDBEngine) -> tuple[IngestReport, dict[str, Any], float]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--events", type=int, default=200_000)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--master", default="local[*]")
@@ -218,7 +267,9 @@ def main() -> None:
         write_cases(cache)
         real = link_real(given.data, cache)
         print(
-            f"{given.events:,} simulated events, {real} real files" if real else f"{given.events:,} simulated events; {given.data} is not there: nothing real"
+            f"{given.events:,} simulated events, {real} real files"
+            if real
+            else f"{given.events:,} simulated events; {given.data} is not there: nothing real"
         )
         duckdb_engine, spark_engine = engines(folder, cache, given.master)
         result: dict[str, Any] = {"events": given.events, "real_files": real}
@@ -237,7 +288,9 @@ def main() -> None:
             )
         hashes, wrong = texts(duckdb_engine, spark_engine)
         wrong += differences(*outcomes)
-        reasons = Counter(reason for key, rows in outcomes[0].items() if key.startswith("refused") for _, _, reason in rows)
+        reasons = Counter(
+            reason for key, rows in outcomes[0].items() if key.startswith("refused") for _, _, reason in rows
+        )
         result |= {
             "compared": len(outcomes[0]),
             "texts_compared": hashes,

@@ -86,13 +86,25 @@ def tfidf_hdbscan(calls: Sequence[dict], most: int) -> list[int]:
     if len(texts) < 3:
         groups = list(range(len(texts)))
     else:
-        vectors = TfidfVectorizer(sublinear_tf=True, max_features=50_000, token_pattern=r"\S+").fit_transform(text[:5000] or "-" for text in texts)
+        vectors = TfidfVectorizer(sublinear_tf=True, max_features=50_000, token_pattern=r"\S+").fit_transform(
+            text[:5000] or "-" for text in texts
+        )
         size = min(50, vectors.shape[1] - 1, len(texts) - 1)
-        points = normalize(TruncatedSVD(size, random_state=0).fit_transform(vectors)) if size > 1 else vectors.toarray()
+        points = (
+            normalize(TruncatedSVD(size, random_state=0).fit_transform(vectors))
+            if size > 1
+            else vectors.toarray()
+        )
         chosen = np.unique(np.linspace(0, len(texts) - 1, min(most, len(texts))).astype(int))
-        labels = HDBSCAN(min_cluster_size=2 if len(texts) < 1000 else 5, copy=True).fit_predict(points[chosen])
+        labels = HDBSCAN(min_cluster_size=2 if len(texts) < 1000 else 5, copy=True).fit_predict(
+            points[chosen]
+        )
         labels = np.where(labels < 0, np.arange(len(labels)) + labels.max() + 1, labels)
-        nearest = NearestNeighbors(n_neighbors=1).fit(points[chosen]).kneighbors(points, return_distance=False)[:, 0]
+        nearest = (
+            NearestNeighbors(n_neighbors=1)
+            .fit(points[chosen])
+            .kneighbors(points, return_distance=False)[:, 0]
+        )
         groups = labels[nearest].tolist()
     number = dict(zip(texts, groups, strict=True))
     return [number[call["error"] or ""] for call in calls]
@@ -109,9 +121,15 @@ def scores(groups: Sequence, truth: Sequence[str]) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="Folder with events.jsonl.gz and labels.jsonl.gz.")
-    parser.add_argument("--label-kind", help="Kind of label that the JSON line is about; without it, the mean over kinds.")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data", type=Path, required=True, help="Folder with events.jsonl.gz and labels.jsonl.gz."
+    )
+    parser.add_argument(
+        "--label-kind", help="Kind of label that the JSON line is about; without it, the mean over kinds."
+    )
     parser.add_argument("--most", type=int, default=10_000, help="Distinct texts that HDBSCAN clusters.")
     options = parser.parse_args()
     calls = failed_calls(options.data)
@@ -121,7 +139,11 @@ def main() -> None:
     if options.label_kind and options.label_kind not in labels:
         parser.error(f"--label-kind={options.label_kind}: must be one of {sorted(labels)}")
     groups, seconds = {}, {}
-    for name, run in (("ours", ours), ("exact_key", exact_key), ("tfidf_hdbscan", lambda calls: tfidf_hdbscan(calls, options.most))):
+    for name, run in (
+        ("ours", ours),
+        ("exact_key", exact_key),
+        ("tfidf_hdbscan", lambda calls: tfidf_hdbscan(calls, options.most)),
+    ):
         start = time.perf_counter()
         groups[name] = run(calls)
         seconds[name] = time.perf_counter() - start
@@ -134,10 +156,21 @@ def main() -> None:
         for name, every in groups.items():
             if len(set(truth)) > 1:
                 found = scores([every[i] for i in rows], truth)
-                print(f"  {name:<14}" + "".join(f"{key} {value:.3f}  " for key, value in found.items()) + f"groups {len({every[i] for i in rows})}")
+                print(
+                    f"  {name:<14}"
+                    + "".join(f"{key} {value:.3f}  " for key, value in found.items())
+                    + f"groups {len({every[i] for i in rows})}"
+                )
                 if options.label_kind in (None, kind):
                     result[name].append(found)
-    print(json.dumps({name: {key: round(sum(row[key] for row in rows) / len(rows), 4) for key in rows[0]} for name, rows in result.items()}))
+    print(
+        json.dumps(
+            {
+                name: {key: round(sum(row[key] for row in rows) / len(rows), 4) for key in rows[0]}
+                for name, rows in result.items()
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

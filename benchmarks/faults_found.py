@@ -39,8 +39,13 @@ def load(data: Path) -> tuple[duckdb.DuckDBPyConnection, pd.DataFrame]:
     db = duckdb.connect()
     columns = "columns = {event_id: 'VARCHAR', execution_trace: 'JSON', timestamp: 'TIMESTAMP'}, format = 'newline_delimited'"
     labels = "columns = {event_id: 'VARCHAR', label: 'VARCHAR'}, format = 'newline_delimited'"
-    db.execute(f"create table events as select * from read_json(?, {columns}) where execution_trace is not null", [str(data / "events.jsonl.gz")])
-    db.execute(f"create table labels as select * from read_json(?, {labels})", [str(data / "labels.jsonl.gz")])
+    db.execute(
+        f"create table events as select * from read_json(?, {columns}) where execution_trace is not null",
+        [str(data / "events.jsonl.gz")],
+    )
+    db.execute(
+        f"create table labels as select * from read_json(?, {labels})", [str(data / "labels.jsonl.gz")]
+    )
     db.execute(
         f"""create table windows as
         select event_id, label, dense_rank() over (order by label, nth) as injection
@@ -66,7 +71,9 @@ def load(data: Path) -> tuple[duckdb.DuckDBPyConnection, pd.DataFrame]:
 
 
 def our_signatures(db: duckdb.DuckDBPyConnection, injection: int) -> pd.DataFrame:
-    return db.execute(signature_sql(f"(select * exclude (injection) from raw_traces where injection = {injection})")).df()
+    return db.execute(
+        signature_sql(f"(select * exclude (injection) from raw_traces where injection = {injection})")
+    ).df()
 
 
 def exact_key_signatures(db: duckdb.DuckDBPyConnection, injection: int) -> pd.DataFrame:
@@ -82,11 +89,19 @@ def exact_key_signatures(db: duckdb.DuckDBPyConnection, injection: int) -> pd.Da
 
 def messages_of(signatures: pd.DataFrame) -> pd.DataFrame:
     rows = signatures.sort_values(["message_id", "service", "method"]).drop_duplicates("message_id")
-    return rows.assign(first_day=BEFORE)[["message_id", "masked_error", "has_text", "service", "method", "first_day"]]
+    return rows.assign(first_day=BEFORE)[
+        ["message_id", "masked_error", "has_text", "service", "method", "first_day"]
+    ]
 
 
 def each_its_own(messages: pd.DataFrame) -> pd.DataFrame:
-    return messages.assign(pattern_id=messages["message_id"], kind="error", template=messages["masked_error"], why_grouped="", messages=1)
+    return messages.assign(
+        pattern_id=messages["message_id"],
+        kind="error",
+        template=messages["masked_error"],
+        why_grouped="",
+        messages=1,
+    )
 
 
 def error_candidates(grouped: pd.DataFrame, signatures: pd.DataFrame, totals: pd.DataFrame) -> pd.DataFrame:
@@ -126,11 +141,15 @@ def slow_candidates(db: duckdb.DuckDBPyConnection) -> pd.DataFrame:
 
 def ranked(candidates: pd.DataFrame) -> pd.DataFrame:
     """Least likely first, with `is_concentrated`."""
-    k, n, k0, n0 = (candidates[name].to_numpy(float) for name in ("failures", "calls", "failures_before", "calls_before"))
+    k, n, k0, n0 = (
+        candidates[name].to_numpy(float) for name in ("failures", "calls", "failures_before", "calls_before")
+    )
     p_value = hypergeom.sf(k - 1, n + n0, k + k0, n)
     is_twice = k * np.maximum(n0, 1) >= LIFT * np.maximum(k0, 0) * n
     significant = false_discovery_control(p_value) <= FDR if len(p_value) else np.zeros(0, bool)
-    return candidates.assign(p_value=p_value, is_concentrated=significant & is_twice).sort_values(["p_value", "name", "service"], ignore_index=True)
+    return candidates.assign(p_value=p_value, is_concentrated=significant & is_twice).sort_values(
+        ["p_value", "name", "service"], ignore_index=True
+    )
 
 
 def score(injections: pd.DataFrame, windows: list[pd.DataFrame]) -> dict:
@@ -160,7 +179,9 @@ def score(injections: pd.DataFrame, windows: list[pd.DataFrame]) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="How many injected faults do patterns name?")
-    parser.add_argument("--data", type=Path, required=True, help="folder with events.jsonl.gz and labels.jsonl.gz")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder with events.jsonl.gz and labels.jsonl.gz"
+    )
     parser.add_argument("--show", action="store_true", help="print each window's five least likely patterns")
     arguments = parser.parse_args()
     db, injections = load(arguments.data)
@@ -168,18 +189,28 @@ def main() -> None:
     source = "(select * exclude (injection) from raw_traces where injection = {})"
     totals = {n: db.execute(call_totals_sql(source.format(n))).df() for n in numbers}
     runs = {}
-    for name, signatures_of, group in (("ours", our_signatures, group_patterns), ("exact_key", exact_key_signatures, each_its_own)):
+    for name, signatures_of, group in (
+        ("ours", our_signatures, group_patterns),
+        ("exact_key", exact_key_signatures, each_its_own),
+    ):
         signatures = {n: signatures_of(db, n) for n in numbers}
         grouped = group(messages_of(pd.concat(signatures.values())))
-        both = [(pd.concat([signatures[0], signatures[n]]), pd.concat([totals[0], totals[n]])) for n in numbers[1:]]
+        both = [
+            (pd.concat([signatures[0], signatures[n]]), pd.concat([totals[0], totals[n]]))
+            for n in numbers[1:]
+        ]
         errors = [error_candidates(grouped, window, calls) for window, calls in both]
         runs[name] = errors
-        print(f"{name}: {grouped['pattern_id'].nunique()} patterns of {sum(int(s['failures'].sum()) for s in signatures.values())} failures")
+        print(
+            f"{name}: {grouped['pattern_id'].nunique()} patterns of {sum(int(s['failures'].sum()) for s in signatures.values())} failures"
+        )
     slow = slow_candidates(db)
     runs = {name: [ranked(candidates) for candidates in windows] for name, windows in runs.items()}
     # two families, each with its own false-discovery control: tests of latency must not hide a failure
     runs["ours_with_latency"] = [
-        pd.concat([errors, ranked(slow[slow["injection"] == n])]).sort_values(["p_value", "name", "service"], ignore_index=True)
+        pd.concat([errors, ranked(slow[slow["injection"] == n])]).sort_values(
+            ["p_value", "name", "service"], ignore_index=True
+        )
         for n, errors in zip(numbers[1:], runs["ours"], strict=True)
     ]
     if arguments.show:

@@ -33,7 +33,9 @@ END = date(2026, 11, 14)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--days", type=int, default=8)
     parser.add_argument("--nodes", type=int, default=12)
     parser.add_argument("--events-per-day", type=int, default=24_000)
@@ -45,10 +47,20 @@ def main() -> None:
     days = [END - timedelta(days=back) for back in range(asked.days - 1, -1, -1)]
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        simulate(root / "cache", days=asked.days, nodes=asked.nodes, events_per_day=asked.events_per_day, seed=asked.seed, end=END)
+        simulate(
+            root / "cache",
+            days=asked.days,
+            nodes=asked.nodes,
+            events_per_day=asked.events_per_day,
+            seed=asked.seed,
+            end=END,
+        )
         raw = actionable(learn(home(root / "raw", telemetry_path=root / "cache"), days))
         print(f"events: {len(raw)} actionable playbooks on {END}")
-        nodes = [home(root / "nodes" / one.name, telemetry_path=root / "cache" / one.name, node_id=one.name) for one in sorted((root / "cache").iterdir())]
+        nodes = [
+            home(root / "nodes" / one.name, telemetry_path=root / "cache" / one.name, node_id=one.name)
+            for one in sorted((root / "cache").iterdir())
+        ]
         for node in nodes:
             node.engine.ingest()
         found = {}
@@ -73,39 +85,67 @@ def main() -> None:
     print(json.dumps(report))
 
 
-def kept(raw: Mapping[tuple[str, str], Playbook], found: Mapping[tuple[str, str], Playbook]) -> set[tuple[str, str]]:
+def kept(
+    raw: Mapping[tuple[str, str], Playbook], found: Mapping[tuple[str, str], Playbook]
+) -> set[tuple[str, str]]:
     """Those of `raw` that are in `found`, by id or by remedy and title: a pattern's first-named method, and its id, hang on which messages count most."""
     ids = {one.improvement_id for one in found.values()}
     return {key for key, one in raw.items() if key in found or one.improvement_id in ids}
 
 
-def told(name: str, raw: Mapping[tuple[str, str], Playbook], found: Mapping[tuple[str, str], Playbook]) -> None:
+def told(
+    name: str, raw: Mapping[tuple[str, str], Playbook], found: Mapping[tuple[str, str], Playbook]
+) -> None:
     same = kept(raw, found)
     print(f"{name}: {len(same)} of {len(raw)} kept, {len(found) - len(kept(found, raw))} more")
     for key in sorted(raw.keys() - same):
         one = raw[key]
-        print(f"  lost: {one.category:<8} {one.confidence:.2f} {one.evidence_count:>5} failures on {one.nodes_affected} nodes  {one.remedy_id}: {one.title}")
+        print(
+            f"  lost: {one.category:<8} {one.confidence:.2f} {one.evidence_count:>5} failures on {one.nodes_affected} nodes  {one.remedy_id}: {one.title}"
+        )
 
 
 def home(folder: Path, **overrides) -> Workspace:
     """A workspace with every path in a folder of its own."""
-    paths = {"data_path": folder, "playbook_path": folder / "playbooks", "error_records_path": folder / "none", "telemetry_path": folder / "none"}
+    paths = {
+        "data_path": folder,
+        "playbook_path": folder / "playbooks",
+        "error_records_path": folder / "none",
+        "telemetry_path": folder / "none",
+    }
     paths |= {"summaries_path": folder / "summaries", "node_keys_path": folder / "node-keys"}
     return Workspace(FederatedLearningConfig(**(paths | overrides)))
 
 
-def fleet(folder: Path, nodes: Iterable[Workspace], days: Iterable[date], changes: Mapping[str, object], draw: int = 0) -> Workspace:
+def fleet(
+    folder: Path,
+    nodes: Iterable[Workspace],
+    days: Iterable[date],
+    changes: Mapping[str, object],
+    draw: int = 0,
+) -> Workspace:
     """A coordinator that has nothing but the summaries of all nodes; each node's ledger is one of this coordinator alone."""
     coordinator = home(folder, **changes)
     for path in (coordinator.settings.summaries_path, coordinator.settings.node_keys_path):
         path.mkdir(parents=True)
     for number, node in enumerate(nodes):
-        settings = node.settings.model_copy(update={**changes, "data_path": folder / "nodes" / node.settings.node_id})
-        teller = NodeSummaries(settings, node.engine, clock=lambda: datetime(2026, 11, 16, tzinfo=UTC), random=Random(1000 * draw + number))
+        settings = node.settings.model_copy(
+            update={**changes, "data_path": folder / "nodes" / node.settings.node_id}
+        )
+        teller = NodeSummaries(
+            settings,
+            node.engine,
+            clock=lambda: datetime(2026, 11, 16, tzinfo=UTC),
+            random=Random(1000 * draw + number),
+        )
         teller._lake = node.lake
         lines = [teller.tell(day).line for day in days if day in teller.days(day, day)]
-        (coordinator.settings.summaries_path / f"{settings.node_id}.jsonl").write_bytes(b"".join(line + b"\n" for line in lines))
-        (coordinator.settings.node_keys_path / f"{settings.node_id}.pem").write_bytes(public_pem(teller.key()))
+        (coordinator.settings.summaries_path / f"{settings.node_id}.jsonl").write_bytes(
+            b"".join(line + b"\n" for line in lines)
+        )
+        (coordinator.settings.node_keys_path / f"{settings.node_id}.pem").write_bytes(
+            public_pem(teller.key())
+        )
     return coordinator
 
 
@@ -116,9 +156,17 @@ def learn(space: Workspace, days: Iterable[date]) -> list[Playbook]:
     day = max(days)
     space.refresh_signatures(day)
     space.refresh_conversations(day)
-    rules = {"rules": space.failure_classes, "corrections": space.corrections, "false_discovery_rate": space.settings.false_discovery_rate}
-    found = analyse(space.history(day), space.window(day), **rules, summary_min_nodes=space.settings.summary_min_nodes)
-    return propose(pd.DataFrame(found.patterns), space.remedies, day=day, settings=space.settings, previous=[])
+    rules = {
+        "rules": space.failure_classes,
+        "corrections": space.corrections,
+        "false_discovery_rate": space.settings.false_discovery_rate,
+    }
+    found = analyse(
+        space.history(day), space.window(day), **rules, summary_min_nodes=space.settings.summary_min_nodes
+    )
+    return propose(
+        pd.DataFrame(found.patterns), space.remedies, day=day, settings=space.settings, previous=[]
+    )
 
 
 def actionable(playbooks: Iterable[Playbook]) -> dict[tuple[str, str], Playbook]:

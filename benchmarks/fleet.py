@@ -27,7 +27,9 @@ END = date(2026, 11, 14)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--days", type=int, default=14)
     parser.add_argument("--nodes", type=int, default=50)
     parser.add_argument("--events-per-day", type=int, default=20_000)
@@ -36,9 +38,19 @@ def main() -> None:
     days = [END - timedelta(days=back) for back in range(asked.days - 1, -1, -1)]
     with tempfile.TemporaryDirectory() as folder, dg.DagsterInstance.ephemeral() as instance:
         root = Path(folder)
-        simulate(root / "cache", days=asked.days, nodes=asked.nodes, events_per_day=asked.events_per_day, seed=asked.seed, end=END)
+        simulate(
+            root / "cache",
+            days=asked.days,
+            nodes=asked.nodes,
+            events_per_day=asked.events_per_day,
+            seed=asked.seed,
+            end=END,
+        )
         config = FederatedLearningConfig.from_env(
-            data_path=root / "data", telemetry_path=root / "cache", playbook_path=root / "playbooks", error_records_path=root / "none"
+            data_path=root / "data",
+            telemetry_path=root / "cache",
+            playbook_path=root / "playbooks",
+            error_records_path=root / "none",
         )
         coordinator = FederatedLearningCoordinator(config, instance=instance)
         begin = time.perf_counter()
@@ -47,7 +59,10 @@ def main() -> None:
         for result in results:
             print(f"{result.day} {result.status:<18} {result.events_processed:>8} events  {result.reason}")
         truth = orjson.loads((root / "truth.json").read_bytes())["failures"]
-        report = compare(coordinator, truth, days) | {"naive": naive(coordinator, truth, days[-1]), "seconds": round(seconds, 1)}
+        report = compare(coordinator, truth, days) | {
+            "naive": naive(coordinator, truth, days[-1]),
+            "seconds": round(seconds, 1),
+        }
     print(json.dumps(report))
 
 
@@ -55,7 +70,9 @@ def compare(coordinator: FederatedLearningCoordinator, truth: list[dict], days: 
     """Match planted failures with a text to the patterns that hold their messages."""
     space, last = coordinator.workspace, days[-1]
     told = [planted for planted in truth if planted["match"]]
-    actionable = {day: {one.pattern_id for one in space.playbooks(day) if not one.held_because} for day in days}
+    actionable = {
+        day: {one.pattern_id for one in space.playbooks(day) if not one.held_because} for day in days
+    }
     found, acted, loud = [], [], []
     for planted in told:
         patterns = {day: patterns_of(space, planted["match"], day) for day in days}
@@ -79,16 +96,25 @@ def compare(coordinator: FederatedLearningCoordinator, truth: list[dict], days: 
 
 def merged(space, day: date, actionable: set[str]) -> set[str]:
     """Patterns that actionable playbooks answer, those merged into them included."""
-    return actionable | {pattern for one in space.playbooks(day) if not one.held_because for pattern in one.merged_patterns}
+    return actionable | {
+        pattern for one in space.playbooks(day) if not one.held_because for pattern in one.merged_patterns
+    }
 
 
 def patterns_of(space, match: str, day: date) -> set[str]:
     with space.engine.connect() as connection:
         files = [str(path.resolve()) for path in space.lake.files("raw_traces", space.window(day).days)]
         connection.read_parquet(files, hive_partitioning=False).create_view("events")
-        connection.execute("create table planted as select * from events where not success and regexp_matches(error, $match)", {"match": match})
+        connection.execute(
+            "create table planted as select * from events where not success and regexp_matches(error, $match)",
+            {"match": match},
+        )
         messages = set(connection.sql(signature_sql("planted")).to_arrow_table()["message_id"].to_pylist())
-    return {row["pattern_id"] for row in space.warehouse.read_day("pattern_members", day) if row["message_id"] in messages}
+    return {
+        row["pattern_id"]
+        for row in space.warehouse.read_day("pattern_members", day)
+        if row["message_id"] in messages
+    }
 
 
 def naive(coordinator: FederatedLearningCoordinator, truth: list[dict], day: date) -> dict:
@@ -97,9 +123,15 @@ def naive(coordinator: FederatedLearningCoordinator, truth: list[dict], day: dat
     with space.engine.connect() as connection:
         files = [str(path.resolve()) for path in space.lake.files("raw_traces", [day])]
         connection.read_parquet(files, hive_partitioning=False).create_view("events")
-        groups = connection.sql("select service, method, error, count(*) as n from events where not success group by all").fetchall()
+        groups = connection.sql(
+            "select service, method, error, count(*) as n from events where not success group by all"
+        ).fetchall()
         events = connection.sql("select count(*) from events").fetchall()[0][0]
-    return {"groups": len(groups), "actionable": sum(n / events >= 0.7 for *_, n in groups), "planted": len(truth)}
+    return {
+        "groups": len(groups),
+        "actionable": sum(n / events >= 0.7 for *_, n in groups),
+        "planted": len(truth),
+    }
 
 
 if __name__ == "__main__":

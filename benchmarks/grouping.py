@@ -37,9 +37,19 @@ def ours(lines: Sequence[str]) -> list[int]:
     with duckdb.connect() as con:
         con.create_function("blank_digits", blank_digits, ["VARCHAR"], "VARCHAR", type="arrow")
         con.register("lines", pa.Table.from_batches(table.to_batches(max_chunksize=16_384)))
-        con.execute(f"create temp table masks as select line, masked_error from ({masked_sql('lines', 'blank_digits')})")
+        con.execute(
+            f"create temp table masks as select line, masked_error from ({masked_sql('lines', 'blank_digits')})"
+        )
         messages = [row[0] for row in con.execute("select distinct masked_error from masks").fetchall()]
-        con.register("groups", pa.table({"masked_error": pa.array(messages, pa.string()), "number": pa.array(group_messages(messages).group)}))
+        con.register(
+            "groups",
+            pa.table(
+                {
+                    "masked_error": pa.array(messages, pa.string()),
+                    "number": pa.array(group_messages(messages).group),
+                }
+            ),
+        )
         rows = con.execute("select line, number from masks join groups using (masked_error)").fetchnumpy()
     groups = np.empty(len(lines), np.int64)
     groups[rows["line"]] = rows["number"]
@@ -62,7 +72,11 @@ def accuracy(groups: Sequence[int], truth: Sequence[str]) -> tuple[float, float]
     sizes, members = Counter(truth), defaultdict(Counter)
     for group, label in zip(groups, truth, strict=True):
         members[group][label] += 1
-    right = [next(iter(labels.values())) for labels in members.values() if len(labels) == 1 and sizes[next(iter(labels))] == next(iter(labels.values()))]
+    right = [
+        next(iter(labels.values()))
+        for labels in members.values()
+        if len(labels) == 1 and sizes[next(iter(labels))] == next(iter(labels.values()))
+    ]
     precision, recall = len(right) / len(members), len(right) / len(sizes)
     return sum(right) / len(truth), 2 * precision * recall / (precision + recall) if right else 0.0
 
@@ -75,9 +89,13 @@ def enlarged(lines: Sequence[str], size: int, seed: int) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True, help="Folder with *_2k.jsonl.gz files.")
-    parser.add_argument("--lines", type=int, default=200_000, help="Lines that speed is measured on, a system; 0 skips speed.")
+    parser.add_argument(
+        "--lines", type=int, default=200_000, help="Lines that speed is measured on, a system; 0 skips speed."
+    )
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     logging.disable(logging.WARNING)
@@ -90,7 +108,10 @@ def main() -> None:
     for file in files:
         with gzip.open(file, "rt", encoding="utf-8") as rows:
             records = [json.loads(row) for row in rows]
-        lines, truth = [record["content"] for record in records], [record["true_event_id"] for record in records]
+        lines, truth = (
+            [record["content"] for record in records],
+            [record["true_event_id"] for record in records],
+        )
         many = enlarged(lines, options.lines, options.seed)
         print(f"{file.name.removesuffix('_2k.jsonl.gz'):<14}", end="")
         for name, run in systems.items():
@@ -103,9 +124,21 @@ def main() -> None:
             figures[name].append((ga, fga, speed))
             print(f"{ga:>12.3f}{fga:>8.3f}{speed:>10.0f}", end="", flush=True)
         print()
-    mean = {name: [sum(column) / len(files) for column in zip(*rows, strict=True)] for name, rows in figures.items()}
-    print(f"{'mean':<14}" + "".join(f"{ga:>12.3f}{fga:>8.3f}{speed:>10.0f}" for ga, fga, speed in mean.values()))
-    print(json.dumps({name: {"GA": round(ga, 4), "FGA": round(fga, 4), "lines_per_s": round(speed)} for name, (ga, fga, speed) in mean.items()}))
+    mean = {
+        name: [sum(column) / len(files) for column in zip(*rows, strict=True)]
+        for name, rows in figures.items()
+    }
+    print(
+        f"{'mean':<14}" + "".join(f"{ga:>12.3f}{fga:>8.3f}{speed:>10.0f}" for ga, fga, speed in mean.values())
+    )
+    print(
+        json.dumps(
+            {
+                name: {"GA": round(ga, 4), "FGA": round(fga, 4), "lines_per_s": round(speed)}
+                for name, (ga, fga, speed) in mean.items()
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -28,7 +28,9 @@ EFFECTS = {"50 % fewer": 0.5, "20 % fewer": 0.8, "none": 1.0, "20 % more": 1.2}
 TRAFFIC = (1000, 50)
 
 
-def fleet(random: np.random.Generator, *, effect: float, traffic: int, days: int) -> tuple[pd.DataFrame, Trial]:
+def fleet(
+    random: np.random.Generator, *, effect: float, traffic: int, days: int
+) -> tuple[pd.DataFrame, Trial]:
     """Return the counts by node and day of one fleet, and its trial."""
     nodes = int(random.choice([12, 20, 40, 80, 120]))
     names = np.array([f"node-{number:03d}" for number in range(nodes)])
@@ -42,7 +44,9 @@ def fleet(random: np.random.Generator, *, effect: float, traffic: int, days: int
         wander[day] = 0.7 * wander[day - 1] + random.normal(0, 0.25 * np.sqrt(1 - 0.49))
     wander += 0.15 * np.sin(2 * np.pi * (np.arange(span) + random.integers(7)) / 7)
     size = np.exp(random.normal(0, 0.6, nodes))
-    calls = random.poisson(traffic * (size / size.mean())[:, None] * np.exp(random.normal(0, 0.15, (nodes, span))))
+    calls = random.poisson(
+        traffic * (size / size.mean())[:, None] * np.exp(random.normal(0, 0.15, (nodes, span)))
+    )
     base = np.exp(random.uniform(np.log(0.01), np.log(0.1)))
     log_rate = np.log(base) + random.normal(0, 0.7, nodes)[:, None] - 0.7**2 / 2 + wander[None, :]
     log_rate = log_rate + random.normal(0, 0.2, nodes)[:, None] * after + random.normal(0, 0.3, (nodes, span))
@@ -51,7 +55,9 @@ def fleet(random: np.random.Generator, *, effect: float, traffic: int, days: int
     treated = np.where(after[None, :] & canary[:, None], np.log(effect), 0.0)
     failures = random.binomial(calls, np.minimum(0.6, np.exp(log_rate + treated)))
     other = random.binomial(calls, np.minimum(0.3, 0.03 * np.exp(random.normal(0, 0.4, (nodes, span)))))
-    p95 = 900 * np.exp(random.normal(0, 0.5, nodes)[:, None] + 0.3 * wander[None, :] + random.normal(0, 0.1, (nodes, span)))
+    p95 = 900 * np.exp(
+        random.normal(0, 0.5, nodes)[:, None] + 0.3 * wander[None, :] + random.normal(0, 0.1, (nodes, span))
+    )
     counts = pd.DataFrame(
         {
             "node_id": np.repeat(names, span),
@@ -95,18 +101,23 @@ def main() -> None:
     given = parser.parse_args()
     began = time.process_time()
     shares: dict[tuple[str, str, int], dict[str, float]] = {}
-    print(f"{'effect':<12}{'calls/day':>10}  {'judge':<14}{'promoted':>9}{'in 7 days':>10}{'waiting':>9}{'rolled back':>12}{'given up':>9}{'median day':>11}")
+    print(
+        f"{'effect':<12}{'calls/day':>10}  {'judge':<14}{'promoted':>9}{'in 7 days':>10}{'waiting':>9}{'rolled back':>12}{'given up':>9}{'median day':>11}"
+    )
     for place, (name, effect) in enumerate(EFFECTS.items()):
         for traffic in TRAFFIC:
             random = np.random.default_rng([given.seed, place, traffic])
-            trials = [fleet(random, effect=effect, traffic=traffic, days=given.days) for _ in range(given.fleets)]
+            trials = [
+                fleet(random, effect=effect, traffic=traffic, days=given.days) for _ in range(given.fleets)
+            ]
             for title, judged in (("ours", ours), ("before/after", before_after)):
                 found = [judged(counts, trial, given.days) for counts, trial in trials]
                 promoted = [day for verdict, day in found if verdict == "better"]
                 row = {
                     "promoted": len(promoted) / len(found),
                     "in_7": sum(day <= 7 for day in promoted) / len(found),
-                    "waiting": sum(verdict == "inconclusive" or day > 7 for verdict, day in found) / len(found),
+                    "waiting": sum(verdict == "inconclusive" or day > 7 for verdict, day in found)
+                    / len(found),
                     "rolled_back": sum(verdict == "worse" for verdict, _ in found) / len(found),
                     "given_up": sum(verdict == "inconclusive" for verdict, _ in found) / len(found),
                 }
@@ -117,16 +128,24 @@ def main() -> None:
                     f"{row['rolled_back']:>12.1%}{row['given_up']:>9.1%}{median:>11}"
                 )
     seconds = time.process_time() - began
-    print(f"{given.fleets} fleets a line, seed {given.seed}; `waiting` is undecided after 7 days; {seconds:.0f} s of one core")
+    print(
+        f"{given.fleets} fleets a line, seed {given.seed}; `waiting` is undecided after 7 days; {seconds:.0f} s of one core"
+    )
     print(
         json.dumps(
             {
-                "harmful_promoted": max(shares["ours", "20 % more", traffic]["promoted"] for traffic in TRAFFIC),
+                "harmful_promoted": max(
+                    shares["ours", "20 % more", traffic]["promoted"] for traffic in TRAFFIC
+                ),
                 "useless_promoted": max(shares["ours", "none", traffic]["promoted"] for traffic in TRAFFIC),
                 "helpful_promoted": shares["ours", "50 % fewer", 1000]["in_7"],
                 "baseline": {
-                    "harmful_promoted": max(shares["before/after", "20 % more", traffic]["promoted"] for traffic in TRAFFIC),
-                    "useless_promoted": max(shares["before/after", "none", traffic]["promoted"] for traffic in TRAFFIC),
+                    "harmful_promoted": max(
+                        shares["before/after", "20 % more", traffic]["promoted"] for traffic in TRAFFIC
+                    ),
+                    "useless_promoted": max(
+                        shares["before/after", "none", traffic]["promoted"] for traffic in TRAFFIC
+                    ),
                     "helpful_promoted": shares["before/after", "50 % fewer", 1000]["in_7"],
                 },
                 "seconds": round(seconds),

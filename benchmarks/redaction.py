@@ -63,7 +63,15 @@ ORIGINAL = (
     ("CARD", re.compile(r"\b\d{4}[- ]?\d{4}[- ]?\d{4}[- ]?\d{4}\b")),
 )
 """The four patterns that the original masked with."""
-PRESIDIO = ("EMAIL_ADDRESS", "PHONE_NUMBER", "CREDIT_CARD", "US_SSN", "IBAN_CODE", "IP_ADDRESS", "MAC_ADDRESS")
+PRESIDIO = (
+    "EMAIL_ADDRESS",
+    "PHONE_NUMBER",
+    "CREDIT_CARD",
+    "US_SSN",
+    "IBAN_CODE",
+    "IP_ADDRESS",
+    "MAC_ADDRESS",
+)
 """Presidio's entities that need no model; URL is left out, since it asks the network for a list of suffixes."""
 
 
@@ -98,12 +106,16 @@ def spans_of(text: str, redacted: str) -> list[Span]:
     pieces = re.split(f"<({'|'.join(ENTITIES)})>", redacted)
     if len(pieces) == 1:
         return []
-    pattern = "".join(re.escape(piece) if i % 2 == 0 else f"(<{piece}>|.+?)" for i, piece in enumerate(pieces))
+    pattern = "".join(
+        re.escape(piece) if i % 2 == 0 else f"(<{piece}>|.+?)" for i, piece in enumerate(pieces)
+    )
     match = re.fullmatch(pattern, text, re.DOTALL)
     if match is None:
         raise ValueError(f"{redacted!r} is not {text!r} with parts masked")
     # A placeholder that the text itself holds is no redaction.
-    return [(*match.span(i + 1), entity) for i, entity in enumerate(pieces[1::2]) if match[i + 1] != f"<{entity}>"]
+    return [
+        (*match.span(i + 1), entity) for i, entity in enumerate(pieces[1::2]) if match[i + 1] != f"<{entity}>"
+    ]
 
 
 def ours(text: str) -> list[Span]:
@@ -115,7 +127,11 @@ def original(text: str) -> list[Span]:
     """Return what the original's patterns mask, in their order, none twice."""
     taken: list[Span] = []
     for entity, pattern in ORIGINAL:
-        taken += [(*m.span(), entity) for m in pattern.finditer(text) if all(m.end() <= start or m.start() >= end for start, end, _ in taken)]
+        taken += [
+            (*m.span(), entity)
+            for m in pattern.finditer(text)
+            if all(m.end() <= start or m.start() >= end for start, end, _ in taken)
+        ]
     return taken
 
 
@@ -130,7 +146,9 @@ def presidio() -> Callable[[str], list[Span]] | None:
     except ImportError:
         return None
     logging.getLogger("presidio-analyzer").setLevel(logging.ERROR)
-    tldextract.tldextract.TLD_EXTRACTOR = tldextract.TLDExtract(suffix_list_urls=())  # the list that comes with it: presidio would ask the network
+    tldextract.tldextract.TLD_EXTRACTOR = tldextract.TLDExtract(
+        suffix_list_urls=()
+    )  # the list that comes with it: presidio would ask the network
     engine = NoOpNlpEngine(models=[{"lang_code": "en", "model_name": "none"}])
     engine.load()
     registry = RecognizerRegistry(supported_languages=["en"])
@@ -140,7 +158,9 @@ def presidio() -> Callable[[str], list[Span]] | None:
     entities = [entity for entity in PRESIDIO if entity in analyzer.get_supported_entities("en")]
 
     def find(text: str) -> list[Span]:
-        found = sorted(analyzer.analyze(text, "en", entities=entities), key=lambda r: (-r.score, r.start - r.end))
+        found = sorted(
+            analyzer.analyze(text, "en", entities=entities), key=lambda r: (-r.score, r.start - r.end)
+        )
         taken: list[Span] = []
         for r in found:
             if all(r.end <= start or r.start >= end for start, end, _ in taken):
@@ -156,14 +176,19 @@ def _left(text: str, span: Span, redactions: list[Span]) -> tuple[int, int]:
     return len(places), sum(not any(start <= i < end for start, end, _ in redactions) for i in places)
 
 
-def score(corpus: Iterable[dict], find: Callable[[str], list[Span]], misses: list[str] | None = None) -> dict[str, object]:
+def score(
+    corpus: Iterable[dict], find: Callable[[str], list[Span]], misses: list[str] | None = None
+) -> dict[str, object]:
     """Return recall, precision and counts by entity, with their minima; `misses` takes a line for each error."""
     labelled, found, whole, made, right = (defaultdict(int) for _ in range(5))
     for row in corpus:
         text, spans = row["text"], [(start, end, entity) for start, end, entity in row["spans"]]
         redactions = find(text)
         for span in spans:
-            name, own = canonical(span[2], text[span[0] : span[1]]), [r for r in redactions if group(r[2]) == group(span[2])]
+            name, own = (
+                canonical(span[2], text[span[0] : span[1]]),
+                [r for r in redactions if group(r[2]) == group(span[2])],
+            )
             total, left = _left(text, span, own)
             touched = any(start < span[1] and end > span[0] for start, end, _ in own)
             is_found = touched and (left * 2 < total or group(name) in ("SECRET", "HOME"))
@@ -173,7 +198,10 @@ def score(corpus: Iterable[dict], find: Callable[[str], list[Span]], misses: lis
             if misses is not None and not is_found:
                 misses.append(f"missed {name}: {text!r}")
         for redaction in redactions:
-            is_right = any(redaction[0] < end and redaction[1] > start and group(entity) == group(redaction[2]) for start, end, entity in spans)
+            is_right = any(
+                redaction[0] < end and redaction[1] > start and group(entity) == group(redaction[2])
+                for start, end, entity in spans
+            )
             made[redaction[2]] += 1
             right[redaction[2]] += is_right
             if misses is not None and not is_right:
@@ -190,31 +218,54 @@ def score(corpus: Iterable[dict], find: Callable[[str], list[Span]], misses: lis
     recalls = [r["recall"] for r in result.values() if r["recall"] is not None]
     # An entity that a tool never masks has no precision: its recall of 0 says so.
     precisions = [r["precision"] for r in result.values() if r["precision"] is not None]
-    return {**result, "min_recall": min(recalls, default=None), "min_precision": min(precisions, default=None)}
+    return {
+        **result,
+        "min_recall": min(recalls, default=None),
+        "min_precision": min(precisions, default=None),
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--corpus", type=Path, help="JSONL of your own")
-    parser.add_argument("--misses", action="store_true", help="print every span that we miss and every false redaction")
+    parser.add_argument(
+        "--misses", action="store_true", help="print every span that we miss and every false redaction"
+    )
     arguments = parser.parse_args()
 
     def read(path: Path) -> list[dict]:
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
-    corpora = {str(arguments.corpus): read(arguments.corpus)} if arguments.corpus else {"tuned": list(rows()), "held out": read(HELD_OUT), "blind": read(BLIND)}
+    corpora = (
+        {str(arguments.corpus): read(arguments.corpus)}
+        if arguments.corpus
+        else {"tuned": list(rows()), "held out": read(HELD_OUT), "blind": read(BLIND)}
+    )
     finders = {"ours": ours, "original": original, "presidio": presidio()}
     for name, corpus in corpora.items():
         errors: list[str] = []
-        summary = {tool: score(corpus, find, errors if tool == "ours" else None) if find else None for tool, find in finders.items()}
-        print(f"\n{name}: {len(corpus)} texts, {sum(len(row['spans']) for row in corpus)} spans, {sum(not row['spans'] for row in corpus)} texts without any")
+        summary = {
+            tool: score(corpus, find, errors if tool == "ours" else None) if find else None
+            for tool, find in finders.items()
+        }
+        print(
+            f"\n{name}: {len(corpus)} texts, {sum(len(row['spans']) for row in corpus)} spans, {sum(not row['spans'] for row in corpus)} texts without any"
+        )
         if finders["presidio"] is None:
             print("presidio is not installed (benchmarks/requirements.lock has it): skipped")
-        print(f"{'':16} {'spans':>5} | " + " | ".join(f"{tool + ' recall':>15} {'precision':>9} {'whole':>6}" for tool in finders if finders[tool]))
+        print(
+            f"{'':16} {'spans':>5} | "
+            + " | ".join(
+                f"{tool + ' recall':>15} {'precision':>9} {'whole':>6}" for tool in finders if finders[tool]
+            )
+        )
         for entity in [e for e in ENTITIES if any(s and e in s for s in summary.values())]:
             cells = [s.get(entity, {}) for s in summary.values() if s]
             spans = max(c.get("spans", 0) for c in cells)
-            text = (tuple("-" if c.get(k) is None else f"{c[k]:.3f}" for k in ("recall", "precision", "whole")) for c in cells)
+            text = (
+                tuple("-" if c.get(k) is None else f"{c[k]:.3f}" for k in ("recall", "precision", "whole"))
+                for c in cells
+            )
             print(f"{entity:16} {spans:>5} | " + " | ".join(f"{r:>15} {p:>9} {w:>6}" for r, p, w in text))
         if arguments.misses:
             print("\n".join(errors))
@@ -223,7 +274,10 @@ def main() -> None:
 
 def strip(scores: dict) -> dict:
     """Keep what the last line promises."""
-    return {k: {"recall": v["recall"], "precision": v["precision"]} if isinstance(v, dict) else v for k, v in scores.items()}
+    return {
+        k: {"recall": v["recall"], "precision": v["precision"]} if isinstance(v, dict) else v
+        for k, v in scores.items()
+    }
 
 
 if __name__ == "__main__":

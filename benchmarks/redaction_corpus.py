@@ -40,7 +40,13 @@ def _values() -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
     def some(alphabet: str, length: int) -> str:
         return "".join(rnd.choice(alphabet) for _ in range(length))
 
-    jwt = ".".join(("eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9", "eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkpvaG4gRG9lIn0", some(_ALNUM + "-_", 43)))
+    jwt = ".".join(
+        (
+            "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9",
+            "eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkpvaG4gRG9lIn0",
+            some(_ALNUM + "-_", 43),
+        )
+    )
     base64_lines = "\n".join(some(_ALNUM + "+/", 64) for _ in range(4))
     pem = f"-----BEGIN RSA PRIVATE KEY-----\n{base64_lines}\n-----END RSA PRIVATE KEY-----"
     keys = (
@@ -424,7 +430,11 @@ pasahitza: §
 """,
     ),
     "API_KEY": (
-        ("a895013d9dc1bbf710aef1f385e54c89", "gYEOUP4VgtkHnAsKuWmtKsjpQ2w7", "60325ca5-819d-4de4-a317-ab49f415b588"),
+        (
+            "a895013d9dc1bbf710aef1f385e54c89",
+            "gYEOUP4VgtkHnAsKuWmtKsjpQ2w7",
+            "60325ca5-819d-4de4-a317-ab49f415b588",
+        ),
         r"""
 "refresh_token": "§"
 - name: API_KEY\n  value: "§"
@@ -1193,7 +1203,10 @@ def rows() -> Iterator[dict]:
     for entity, (values, forms) in FORMS.items():
         for i, form in enumerate(forms.strip("\n").splitlines()):
             before, after = form.replace("\\n", "\n").replace("\\\\", "\\").split("§")
-            yield {"text": before + values[i % 3] + after, "spans": [[len(before), len(before) + len(values[i % 3]), entity]]}
+            yield {
+                "text": before + values[i % 3] + after,
+                "spans": [[len(before), len(before) + len(values[i % 3]), entity]],
+            }
     rnd = random.Random(7)
     for i, miss in enumerate(line.replace("\\\\", "\\") for line in NEAR_MISSES.strip().splitlines()):
         yield {"text": miss, "spans": []}
@@ -1211,7 +1224,9 @@ def fill(form: str, rnd: random.Random) -> str:
         kind, length = match.group(1), int(match.group(2))
         if kind == "b":
             return str(rnd.randrange(256))
-        alphabet = {"d": "0123456789", "L": "0123456789", "x": _HEX, "A": _ALNUM[:26], "a": _ALNUM[26:52]}[kind]
+        alphabet = {"d": "0123456789", "L": "0123456789", "x": _HEX, "A": _ALNUM[:26], "a": _ALNUM[26:52]}[
+            kind
+        ]
         value = "".join(rnd.choice(alphabet) for _ in range(length))
         return value[:-1] + str((int(value[-1]) + 1) % 10) if kind == "L" and luhn_holds(value) else value
 

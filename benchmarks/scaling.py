@@ -91,7 +91,16 @@ def failed_call(name: str, node: int, error: str, number: int) -> bytes:
         "timestamp": moment,
     }
     return (
-        orjson.dumps({"event_id": f"m-{name}", "event_type": "ExecutionTrace", "execution_trace": trace, "conversation_log": None, "timestamp": moment}) + b"\n"
+        orjson.dumps(
+            {
+                "event_id": f"m-{name}",
+                "event_type": "ExecutionTrace",
+                "execution_trace": trace,
+                "conversation_log": None,
+                "timestamp": moment,
+            }
+        )
+        + b"\n"
     )
 
 
@@ -115,7 +124,10 @@ def peak_mb(*, reset: bool = False) -> float:
 def work(folder: Path) -> dict:
     """Run the steps over the fleet in `folder` and measure each."""
     settings = FederatedLearningConfig.from_env(
-        telemetry_path=folder / "cache", data_path=folder / "data", error_records_path=folder / "records", playbook_path=folder / "playbooks"
+        telemetry_path=folder / "cache",
+        data_path=folder / "data",
+        error_records_path=folder / "records",
+        playbook_path=folder / "playbooks",
     )
     space = Workspace(settings)
 
@@ -140,7 +152,10 @@ def work(folder: Path) -> dict:
 
     def playbooks() -> None:
         known = pd.DataFrame(space.warehouse.read_day("failure_patterns", DAY))
-        space.store_playbooks(DAY, propose(known, space.remedies, day=DAY, settings=settings, previous=space.earlier_playbooks(DAY)))
+        space.store_playbooks(
+            DAY,
+            propose(known, space.remedies, day=DAY, settings=settings, previous=space.earlier_playbooks(DAY)),
+        )
 
     def sums() -> None:
         space.refresh_signatures(DAY)
@@ -160,8 +175,15 @@ def work(folder: Path) -> dict:
         peak_mb(reset=True)
         wall, cpu = time.perf_counter(), time.process_time()
         steps[name]()
-        measured[name] = {"seconds": time.perf_counter() - wall, "cpu": time.process_time() - cpu, "mb": peak_mb()}
-        print(f"  {name}: {measured[name]['seconds']:.1f} s, {measured[name]['cpu']:.1f} CPU s, {measured[name]['mb']:.0f} MB", file=sys.stderr)
+        measured[name] = {
+            "seconds": time.perf_counter() - wall,
+            "cpu": time.process_time() - cpu,
+            "mb": peak_mb(),
+        }
+        print(
+            f"  {name}: {measured[name]['seconds']:.1f} s, {measured[name]['cpu']:.1f} CPU s, {measured[name]['mb']:.0f} MB",
+            file=sys.stderr,
+        )
     since = {"day": DAY, "from_day": DAY - timedelta(days=HORIZON_DAYS - 1)}
     (found,) = space.warehouse.rows(
         """select (select count(*) from failure_signatures) as sums, (select count(distinct message_id) from failure_signatures) as messages,
@@ -171,7 +193,13 @@ def work(folder: Path) -> dict:
     )
     stored = list(settings.lake_path.rglob("*.parquet"))
     size = sum(path.stat().st_size for path in stored)
-    return {"steps": measured, **found, "lake_mb": size / 1e6, "lake_files": len(stored), "warehouse_mb": settings.warehouse_path.stat().st_size / 1e6}
+    return {
+        "steps": measured,
+        **found,
+        "lake_mb": size / 1e6,
+        "lake_files": len(stored),
+        "warehouse_mb": settings.warehouse_path.stat().st_size / 1e6,
+    }
 
 
 def point(events: int, *, nodes: int, days: int, messages: int) -> dict:
@@ -179,29 +207,72 @@ def point(events: int, *, nodes: int, days: int, messages: int) -> dict:
     folder = Path(tempfile.mkdtemp(prefix="fl-scaling-"))
     try:
         clean = Damage(duplicates=0, conflicts=0, late=0, malformed=0, clock_skew=0)
-        simulate(folder / "cache", days=days, nodes=nodes, events_per_day=events, seed=1, end=DAY, late=False, damage=clean, compression="plain")
+        simulate(
+            folder / "cache",
+            days=days,
+            nodes=nodes,
+            events_per_day=events,
+            seed=1,
+            end=DAY,
+            late=False,
+            damage=clean,
+            compression="plain",
+        )
         if messages:
             add_messages(folder / "cache", messages)
         size = sum(path.stat().st_size for path in (folder / "cache").rglob("*.jsonl"))
-        return {"events": events, "nodes": nodes, "days": days, "added_messages": messages, "json_mb": size / 1e6, **in_a_process("--only", str(folder))}
+        return {
+            "events": events,
+            "nodes": nodes,
+            "days": days,
+            "added_messages": messages,
+            "json_mb": size / 1e6,
+            **in_a_process("--only", str(folder)),
+        }
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def in_a_process(*arguments: str) -> dict:
     """Measure something in a process of its own; say with it what was measured and beside what."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=Path(__file__).parent, stdout=subprocess.PIPE, text=True, check=False).stdout.strip()
-    done = subprocess.run([sys.executable, "-W", "ignore", str(Path(__file__).resolve()), *arguments], stdout=subprocess.PIPE, text=True, check=True)
-    return {**json.loads(done.stdout.strip().splitlines()[-1]), "commit": commit, "load": round(os.getloadavg()[1], 1)}
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"],
+        cwd=Path(__file__).parent,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    ).stdout.strip()
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", str(Path(__file__).resolve()), *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return {
+        **json.loads(done.stdout.strip().splitlines()[-1]),
+        "commit": commit,
+        "load": round(os.getloadavg()[1], 1),
+    }
 
 
 def many_files(files: int, rows: int = 200) -> dict:
     """Sum a day that lies in so many small files, and the same rows in one."""
     folder = Path(tempfile.mkdtemp(prefix="fl-scaling-"))
     try:
-        settings = FederatedLearningConfig.from_env(telemetry_path=folder / "cache", data_path=folder / "data")
+        settings = FederatedLearningConfig.from_env(
+            telemetry_path=folder / "cache", data_path=folder / "data"
+        )
         space = Workspace(settings)
-        simulate(folder / "cache", days=1, nodes=5, events_per_day=rows * 4 // 3, seed=1, end=DAY, late=False, compression="plain")
+        simulate(
+            folder / "cache",
+            days=1,
+            nodes=5,
+            events_per_day=rows * 4 // 3,
+            seed=1,
+            end=DAY,
+            late=False,
+            compression="plain",
+        )
         space.ingest()
         manifest = space.lake.manifest("raw_traces", DAY)
         (only,) = manifest.files
@@ -211,13 +282,24 @@ def many_files(files: int, rows: int = 200) -> dict:
             os.link(place / only.name, place / copy.name)
         peak_mb(reset=True)
         cpu = time.process_time()
-        space.lake.commit(manifest.model_copy(update={"files": (only, *copies), "rows": only.rows * (files + 1), "version": 2}))
+        space.lake.commit(
+            manifest.model_copy(
+                update={"files": (only, *copies), "rows": only.rows * (files + 1), "version": 2}
+            )
+        )
         committed, cpu = time.process_time() - cpu, time.process_time()
         space.engine.signatures(DAY)
         summed, cpu = time.process_time() - cpu, time.process_time()
         space.backlog()
         asked, cpu = time.process_time() - cpu, time.process_time()
-        return {"files": files, "rows": only.rows * (files + 1), "commit_cpu": committed, "sums_cpu": summed, "backlog_cpu": asked, "mb": peak_mb()}
+        return {
+            "files": files,
+            "rows": only.rows * (files + 1),
+            "commit_cpu": committed,
+            "sums_cpu": summed,
+            "backlog_cpu": asked,
+            "mb": peak_mb(),
+        }
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -225,22 +307,49 @@ def many_files(files: int, rows: int = 200) -> dict:
 def many_rows(rows: int, nodes: int = 1_000, messages: int = 200) -> dict:
     """Analyse so many rows of sums of the last days, of a fleet of many nodes, put straight into the warehouse."""
     with tempfile.TemporaryDirectory(prefix="fl-scaling-") as folder:
-        space = Workspace(FederatedLearningConfig.from_env(telemetry_path=Path(folder) / "cache", data_path=Path(folder) / "data"))
+        space = Workspace(
+            FederatedLearningConfig.from_env(
+                telemetry_path=Path(folder) / "cache", data_path=Path(folder) / "data"
+            )
+        )
         place = {"service": METHODS[0].service, "method": METHODS[0].name}
-        texts = [f"{word(number * 7919 + 11)} {word(number * 104_729 + 5)} refused {word(number * 1_299_709 + 3)}" for number in range(messages)]
+        texts = [
+            f"{word(number * 7919 + 11)} {word(number * 104_729 + 5)} refused {word(number * 1_299_709 + 3)}"
+            for number in range(messages)
+        ]
         a_day = rows // HORIZON_DAYS
         for back in range(HORIZON_DAYS - 1, -1, -1):
             day = DAY - timedelta(days=back)
             seen = {"first_seen": pd.Timestamp(day), "last_seen": pd.Timestamp(day)}
             calls = [
-                {"node_id": f"node-{node:04}", **place, "calls": 900, "failures": 90, "sessions": 500, "latency_histogram": [(5, 900)]} for node in range(nodes)
+                {
+                    "node_id": f"node-{node:04}",
+                    **place,
+                    "calls": 900,
+                    "failures": 90,
+                    "sessions": 500,
+                    "latency_histogram": [(5, 900)],
+                }
+                for node in range(nodes)
             ]
             failures = []
             for row in range(a_day):
                 message = (row // nodes + row * 7) % messages
-                named = {"message_id": f"{message:016}", "masked_error": texts[message], "has_text": True, "failures": 3, "sessions": 2, **seen}
+                named = {
+                    "message_id": f"{message:016}",
+                    "masked_error": texts[message],
+                    "has_text": True,
+                    "failures": 3,
+                    "sessions": 2,
+                    **seen,
+                }
                 failures.append(
-                    calls[row % nodes] | named | {"exemplar_trace_ids": [f"{row:032}", f"{row + 1:032}"], "latency_histogram": [(5, 2), (6 + row % 60, 1)]}
+                    calls[row % nodes]
+                    | named
+                    | {
+                        "exemplar_trace_ids": [f"{row:032}", f"{row + 1:032}"],
+                        "latency_histogram": [(5, 2), (6 + row % 60, 1)],
+                    }
                 )
             space.warehouse.replace_records("failure_signatures", day, failures)
             space.warehouse.replace_records("call_totals", day, calls)
@@ -248,9 +357,22 @@ def many_rows(rows: int, nodes: int = 1_000, messages: int = 200) -> dict:
         before, cpu = peak_mb(reset=True), time.process_time()
         history = space.history(DAY)
         read, window = peak_mb(), window_of(DAY, lambda _: 1_000, required=1, max_days=1)
-        found = analyse(history, window, rules=space.failure_classes, corrections=space.corrections, false_discovery_rate=0.1)
+        found = analyse(
+            history,
+            window,
+            rules=space.failure_classes,
+            corrections=space.corrections,
+            false_discovery_rate=0.1,
+        )
         cpu = time.process_time() - cpu
-        return {"rows": len(history.signatures), "patterns": len(found.patterns), "before_mb": before, "read_mb": read, "mb": peak_mb(), "cpu": cpu}
+        return {
+            "rows": len(history.signatures),
+            "patterns": len(found.patterns),
+            "before_mb": before,
+            "read_mb": read,
+            "mb": peak_mb(),
+            "cpu": cpu,
+        }
 
 
 def drivers_of(one: dict) -> dict[str, float]:
@@ -317,7 +439,9 @@ def project(points: list[dict], fits: dict, target: dict[str, int], prices: dict
     """
     largest = max(points, key=lambda one: one["events"] * one["days"])
     stored = largest["events"] * largest["days"]
-    json_bytes, lake_bytes = (target["events"] * largest[name] * 1e6 / stored for name in ("json_mb", "lake_mb"))
+    json_bytes, lake_bytes = (
+        target["events"] * largest[name] * 1e6 / stored for name in ("json_mb", "lake_mb")
+    )
     drivers = {
         "events": target["events"],
         "days": 1,
@@ -338,7 +462,12 @@ def project(points: list[dict], fits: dict, target: dict[str, int], prices: dict
         "hours": hours,
         "cpu_hours": cpu,
         "vcpus_all_day": cpu / 24,
-        "mb": {name: at(fits[name]["mb"], drivers) if name in MEMORY else max(one["steps"][name]["mb"] for one in points) for name in STEPS},
+        "mb": {
+            name: at(fits[name]["mb"], drivers)
+            if name in MEMORY
+            else max(one["steps"][name]["mb"] for one in points)
+            for name in STEPS
+        },
         "rounds": int(rounds),
         "json_gb": json_bytes / 1e9,
         "lake_gb": lake_gb,
@@ -369,7 +498,12 @@ def fit_line(name: str, measure: str, one: dict) -> str:
     unit = "CPU s" if measure == "cpu" else "MB"
     parts = [
         f"{one['start']:.2f} {unit}",
-        *(f"{price:.2f} {unit} a day" if driver == "days" else f"{price * 1e6:.4g} {unit} a million {driver}" for driver, price in one["per"].items()),
+        *(
+            f"{price:.2f} {unit} a day"
+            if driver == "days"
+            else f"{price * 1e6:.4g} {unit} a million {driver}"
+            for driver, price in one["per"].items()
+        ),
     ]
     return f"{name:10} {' + '.join(parts)}; R² {one['r2']:.4f}, worst {one['worst']:.0%} of {one['points']} points"
 
@@ -379,15 +513,25 @@ def tell(text: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--events", type=int, nargs="*", default=[100_000, 300_000, 1_000_000])
-    parser.add_argument("--axes", action="store_true", help="also vary nodes, days and distinct messages about the first number of events")
+    parser.add_argument(
+        "--axes",
+        action="store_true",
+        help="also vary nodes, days and distinct messages about the first number of events",
+    )
     parser.add_argument("--files", type=int, nargs="*", default=[], help="also sum days of so many files")
     parser.add_argument("--rows", type=int, nargs="*", default=[], help="also analyse so many rows of sums")
-    parser.add_argument("--out", type=Path, help="file of measured points (JSON lines), which are not measured again")
+    parser.add_argument(
+        "--out", type=Path, help="file of measured points (JSON lines), which are not measured again"
+    )
     parser.add_argument("--project", type=int, default=1_000_000_000, help="events of a day to project to")
     parser.add_argument("--nodes", type=int, default=1_000, help="nodes of the projected fleet")
-    parser.add_argument("--sums", type=int, default=100_000, help="sums of its day: nodes x distinct messages of each")
+    parser.add_argument(
+        "--sums", type=int, default=100_000, help="sums of its day: nodes x distinct messages of each"
+    )
     parser.add_argument("--messages", type=int, default=5_000, help="distinct messages that it has had")
     parser.add_argument("--patterns", type=int, default=1_000, help="patterns of its day")
     parser.add_argument("--keep", type=int, default=30, help="days that its raw events are kept")
@@ -402,16 +546,38 @@ def main() -> None:
         if chosen := getattr(given, name):
             tell(json.dumps(measure(chosen)))
             return
-    points = [json.loads(line) for line in given.out.read_text().splitlines()] if given.out and given.out.exists() else []
-    grid = [*(PLAIN | {axis: value} for axis, values in AXES.items() for value in values), CORNER] if given.axes else []
-    plan = missing([*((events, PLAIN) for events in sorted(given.events)), *((given.events[0], varied) for varied in grid)], points)
+    points = (
+        [json.loads(line) for line in given.out.read_text().splitlines()]
+        if given.out and given.out.exists()
+        else []
+    )
+    grid = (
+        [*(PLAIN | {axis: value} for axis, values in AXES.items() for value in values), CORNER]
+        if given.axes
+        else []
+    )
+    plan = missing(
+        [
+            *((events, PLAIN) for events in sorted(given.events)),
+            *((given.events[0], varied) for varied in grid),
+        ],
+        points,
+    )
     for number, (events, varied) in enumerate(plan, 1):
-        print(f"{number} of {len(plan)}: {events:,} events a day, {varied}, load {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)
+        print(
+            f"{number} of {len(plan)}: {events:,} events a day, {varied}, load {os.getloadavg()[0]:.1f}",
+            file=sys.stderr,
+            flush=True,
+        )
         points.append(point(events, **varied))
         if given.out:
             with given.out.open("a") as file:
                 file.write(json.dumps(points[-1]) + "\n")
-    tell("| events a day | nodes | days | distinct messages | sums | patterns | lake, MB | " + " | ".join(STEPS) + " | commit |")
+    tell(
+        "| events a day | nodes | days | distinct messages | sums | patterns | lake, MB | "
+        + " | ".join(STEPS)
+        + " | commit |"
+    )
     tell("|" + "---|" * (8 + len(STEPS)))
     for one in points:
         tell(table_row(one))
@@ -422,14 +588,18 @@ def main() -> None:
         )
     rows = [in_a_process("--only-rows", str(count)) for count in given.rows]
     for one in rows:
-        said = f"{one['before_mb']:.0f} MB before, {one['read_mb']:.0f} once read, {one['mb']:.0f} at the most"
+        said = (
+            f"{one['before_mb']:.0f} MB before, {one['read_mb']:.0f} once read, {one['mb']:.0f} at the most"
+        )
         tell(f"{one['rows']:,} rows of sums, {one['patterns']} patterns: {one['cpu']:.1f} CPU s, {said}")
     fits = {}
     if len(points) > max(map(len, DRIVERS.values())) + 1:
         drivers_seen = [drivers_of(one) for one in points]
         for measure, drivers in (("cpu", DRIVERS), ("mb", MEMORY)):
             for name, names in drivers.items():
-                found = fits.setdefault(name, {})[measure] = fit(drivers_seen, [one["steps"][name][measure] for one in points], names)
+                found = fits.setdefault(name, {})[measure] = fit(
+                    drivers_seen, [one["steps"][name][measure] for one in points], names
+                )
                 tell(fit_line(name, measure, found))
         if len(rows) > 1:
             more = np.polyfit([one["rows"] for one in rows], [one["mb"] for one in rows], 1)[0]
@@ -446,7 +616,11 @@ def main() -> None:
             "days": HORIZON_DAYS,
             "keep": given.keep,
         }
-        prices = {"vcpu_hour": given.vcpu_hour, "disk_month": given.disk_month, "object_month": given.object_month}
+        prices = {
+            "vcpu_hour": given.vcpu_hour,
+            "disk_month": given.disk_month,
+            "object_month": given.object_month,
+        }
         projected = project(points, fits, target, prices)
         tell(f"at {target}:")
         for name in STEPS:

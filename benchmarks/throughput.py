@@ -59,7 +59,10 @@ def bare(folder: Path) -> int:
 def ingest(folder: Path) -> int:
     """Run our ingestion over an empty lake."""
     settings = FederatedLearningConfig.from_env(
-        telemetry_path=folder / "cache", data_path=folder / "data", error_records_path=folder / "records", playbook_path=folder / "playbooks"
+        telemetry_path=folder / "cache",
+        data_path=folder / "data",
+        error_records_path=folder / "records",
+        playbook_path=folder / "playbooks",
     )
     report = DuckDBEngine(settings).ingest()
     return report.events + report.duplicates + report.conflicts + report.quarantined
@@ -67,9 +70,21 @@ def ingest(folder: Path) -> int:
 
 def cycle(folder: Path) -> int:
     """Run the whole cycle as a user would; the process is this one's child, so its time includes the start of Python."""
-    paths = {"TELEMETRY_PATH": "cache", "DATA_PATH": "data", "ERROR_RECORDS_PATH": "records", "PLAYBOOK_PATH": "playbooks"}
-    environment = os.environ | {f"FEDERATED_LEARNING_{name}": str(folder / path) for name, path in paths.items()}
-    subprocess.run([sys.executable, "-m", "fl_assets.cli", "cycle", "--date", str(DAY)], env=environment, check=True, stdout=subprocess.DEVNULL)
+    paths = {
+        "TELEMETRY_PATH": "cache",
+        "DATA_PATH": "data",
+        "ERROR_RECORDS_PATH": "records",
+        "PLAYBOOK_PATH": "playbooks",
+    }
+    environment = os.environ | {
+        f"FEDERATED_LEARNING_{name}": str(folder / path) for name, path in paths.items()
+    }
+    subprocess.run(
+        [sys.executable, "-m", "fl_assets.cli", "cycle", "--date", str(DAY)],
+        env=environment,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
     return 0
 
 
@@ -86,7 +101,11 @@ def measure(name: str, folder: Path) -> dict[str, float]:
     if status:
         raise SystemExit(f"{name} failed with status {status}")
     found = json.loads(output.strip().splitlines()[-1])
-    return {"seconds": found["seconds"], "rows": found["rows"], "rss_mb": max(usage.ru_maxrss / 1024, found["rss_mb"])}
+    return {
+        "seconds": found["seconds"],
+        "rows": found["rows"],
+        "rss_mb": max(usage.ru_maxrss / 1024, found["rss_mb"]),
+    }
 
 
 def only(name: str, folder: Path) -> None:
@@ -103,7 +122,17 @@ def only(name: str, folder: Path) -> None:
 def prepare(folder: Path, events: int, *, malformed: float, compression: str, seed: int) -> int:
     """Simulate the day, with the files as they are ingested in `cache` and plain in `plain`; return the bytes of JSON."""
     damage = Damage(duplicates=0, conflicts=0, late=0, malformed=malformed, clock_skew=0)
-    simulate(folder / "cache", days=1, nodes=50, events_per_day=events, seed=seed, end=DAY, late=False, damage=damage, compression=compression)
+    simulate(
+        folder / "cache",
+        days=1,
+        nodes=50,
+        events_per_day=events,
+        seed=seed,
+        end=DAY,
+        late=False,
+        damage=damage,
+        compression=compression,
+    )
     size = 0
     for path in sorted(path for path in (folder / "cache").rglob("*") if path.is_file()):
         content = path.read_bytes()
@@ -111,7 +140,11 @@ def prepare(folder: Path, events: int, *, malformed: float, compression: str, se
             content = gzip.decompress(content)
         if path.suffix == ".zst":
             content = zstandard.ZstdDecompressor().stream_reader(content).read()
-        target = folder / "plain" / path.relative_to(folder / "cache").with_name(path.name.removesuffix(".gz").removesuffix(".zst"))
+        target = (
+            folder
+            / "plain"
+            / path.relative_to(folder / "cache").with_name(path.name.removesuffix(".gz").removesuffix(".zst"))
+        )
         target.parent.mkdir(parents=True, exist_ok=True)
         if compression == "plain":
             os.link(path, target)
@@ -122,7 +155,9 @@ def prepare(folder: Path, events: int, *, malformed: float, compression: str, se
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--events", type=int, default=100_000)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--malformed", type=float, default=0.0, help="share of malformed lines")
@@ -130,7 +165,9 @@ def main() -> None:
     parser.add_argument("--skip-cycle", action="store_true", help="leave (c) out")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true", help="print the last line only")
-    parser.add_argument("--folder", type=Path, help="work here (it must be empty) instead of in a temporary folder")
+    parser.add_argument(
+        "--folder", type=Path, help="work here (it must be empty) instead of in a temporary folder"
+    )
     parser.add_argument("--only", choices=MEASURES, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.only:
@@ -139,14 +176,20 @@ def main() -> None:
     tell = (lambda _: None) if given.json else print
     folder = given.folder or Path(tempfile.mkdtemp(prefix="fl-throughput-"))
     try:
-        size = prepare(folder, given.events, malformed=given.malformed, compression=given.compression, seed=given.seed)
-        tell(f"{given.events:,} events, {size / 1e6:.0f} MB of JSON, {given.compression}, {given.malformed:.1%} malformed")
+        size = prepare(
+            folder, given.events, malformed=given.malformed, compression=given.compression, seed=given.seed
+        )
+        tell(
+            f"{given.events:,} events, {size / 1e6:.0f} MB of JSON, {given.compression}, {given.malformed:.1%} malformed"
+        )
         measures = MEASURES[:2] if given.skip_cycle else MEASURES
         runs: dict[str, list[dict[str, float]]] = {name: [] for name in measures}
         for number in range(given.runs):
             for name in measures:
                 runs[name].append(measure(name, folder))
-                tell(f"  run {number + 1}, {name}: {runs[name][-1]['seconds']:.2f} s, {runs[name][-1]['rss_mb']:.0f} MB")
+                tell(
+                    f"  run {number + 1}, {name}: {runs[name][-1]['seconds']:.2f} s, {runs[name][-1]['rss_mb']:.0f} MB"
+                )
         seconds = {name: statistics.median(run["seconds"] for run in found) for name, found in runs.items()}
         peaks = {name: round(max(run["rss_mb"] for run in found)) for name, found in runs.items()}
         for name in measures:
@@ -154,7 +197,11 @@ def main() -> None:
                 f"{name:7} {seconds[name]:8.2f} s  {given.events / seconds[name]:12,.0f} events/s  {seconds[name] / seconds['bare']:5.2f} x bare  {peaks[name]:6} MB peak"
             )
         result = {"events": given.events, **{f"{name}_s": round(value, 3) for name, value in seconds.items()}}
-        result |= {f"{name}_over_bare": round(seconds[name] / seconds["bare"], 3) for name in measures if name != "bare"}
+        result |= {
+            f"{name}_over_bare": round(seconds[name] / seconds["bare"], 3)
+            for name in measures
+            if name != "bare"
+        }
         print(json.dumps(result | {"peak_rss_mb": peaks}))
     finally:
         if not given.folder:

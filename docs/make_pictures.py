@@ -106,7 +106,12 @@ def keep(page: Page, name: str) -> None:
 
 def command(environment: dict[str, str], *words: str) -> None:
     """Run `fl-assets` as a person would."""
-    subprocess.run([sys.executable, "-m", "fl_assets.cli", *words], env=environment, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "-m", "fl_assets.cli", *words],
+        env=environment,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
 
 
 if __name__ == "__main__":

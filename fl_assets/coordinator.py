@@ -80,7 +80,9 @@ class FederatedLearningCoordinator:
         yesterday = self._clock().astimezone(UTC).date() - timedelta(days=1)
         return max(self.workspace.days_with_events(yesterday), default=yesterday)
 
-    def run_learning_cycle(self, day: date | None = None, *, progress: Callable[[str], None] | None = None) -> LearningCycleResult:
+    def run_learning_cycle(
+        self, day: date | None = None, *, progress: Callable[[str], None] | None = None
+    ) -> LearningCycleResult:
         """Run the cycle of `day`, by default of the latest complete day with events; `progress` is told what is being done.
 
         Raises:
@@ -96,7 +98,9 @@ class FederatedLearningCoordinator:
             raise InsufficientData(result)
         return result
 
-    def backfill(self, first: date, last: date, *, progress: Callable[[str], None] | None = None) -> list[LearningCycleResult]:
+    def backfill(
+        self, first: date, last: date, *, progress: Callable[[str], None] | None = None
+    ) -> list[LearningCycleResult]:
         """Run the cycles of a range of days, oldest first, all in this process; thin and gated days are results, not errors.
 
         Raises:
@@ -104,7 +108,9 @@ class FederatedLearningCoordinator:
             ValueError: the range is empty or outside the partitions.
         """
         if last < first:
-            message = f"backfill: the last day {last} is before the first day {first}; give FROM and TO in order"
+            message = (
+                f"backfill: the last day {last} is before the first day {first}; give FROM and TO in order"
+            )
             raise ValueError(message)
         days = [first + timedelta(days=back) for back in range((last - first).days + 1)]
         results: list[LearningCycleResult] = []
@@ -127,7 +133,9 @@ class FederatedLearningCoordinator:
             raise CycleFailedError(message)
         return self.workspace.warehouse.read_day("applied_updates", day)
 
-    def start_background_cycles(self, on_result: Callable[[LearningCycleResult | Exception], None] | None = None) -> threading.Thread:
+    def start_background_cycles(
+        self, on_result: Callable[[LearningCycleResult | Exception], None] | None = None
+    ) -> threading.Thread:
         """Run a cycle now and then every `cycle_interval_secs`, in a daemon thread, until `stop_background_cycles`.
 
         A cycle that fails, or finds too little data, is handed to `on_result` (it is in `learning_cycles` too) and the next one runs as usual.
@@ -142,7 +150,9 @@ class FederatedLearningCoordinator:
             message = "background cycles: they already run in this coordinator; stop them first"
             raise RuntimeError(message)
         self._stop.clear()
-        self._thread = threading.Thread(target=self._cycle_forever, args=(on_result,), name="fl-assets-cycles", daemon=True)
+        self._thread = threading.Thread(
+            target=self._cycle_forever, args=(on_result,), name="fl-assets-cycles", daemon=True
+        )
         self._thread.start()
         return self._thread
 
@@ -157,7 +167,9 @@ class FederatedLearningCoordinator:
             outcome: LearningCycleResult | Exception
             try:
                 outcome = self.run_learning_cycle()
-            except Exception as error:  # the outer edge of the thread: one bad cycle must not end all later ones
+            except (
+                Exception
+            ) as error:  # the outer edge of the thread: one bad cycle must not end all later ones
                 outcome = error
             if on_result:
                 on_result(outcome)
@@ -172,11 +184,17 @@ class FederatedLearningCoordinator:
         tags = {} if alone else range_tags(days[0], days[-1])
         outcome = self._execute("learning_cycle", partition_key=str(days[0]) if alone else None, tags=tags)
         results = [self._result_of(outcome.run_id, day) for day in days]
-        unfinished = [result for result in results if result is None or result.status in ("running", "failed")]
-        if unfinished or (not outcome.success and all(result and result.status == "completed" for result in results)):
+        unfinished = [
+            result for result in results if result is None or result.status in ("running", "failed")
+        ]
+        if unfinished or (
+            not outcome.success and all(result and result.status == "completed" for result in results)
+        ):
             reason = failure_of(outcome)
             CycleLog(self.workspace.warehouse, clock=self._clock).fail_open(outcome.run_id, reason)
-            tell_failed(self.config, outcome.run_id, days[-1], reason)  # that it cannot be sent must not hide what failed
+            tell_failed(
+                self.config, outcome.run_id, days[-1], reason
+            )  # that it cannot be sent must not hide what failed
             message = f"the learning cycle of {days[0]}{f' to {days[-1]}' if len(days) > 1 else ''} failed: {reason}"
             raise CycleFailedError(message)
         return [result for result in results if result]
@@ -199,11 +217,15 @@ class FederatedLearningCoordinator:
             pa.default_memory_pool().release_unused()
 
     def _result_of(self, run_id: str, day: date) -> LearningCycleResult | None:
-        rows = self.workspace.warehouse.rows("select * from learning_cycles where cycle_id = $id", {"id": CycleLog.cycle_id(run_id, day)})
+        rows = self.workspace.warehouse.rows(
+            "select * from learning_cycles where cycle_id = $id", {"id": CycleLog.cycle_id(run_id, day)}
+        )
         if not rows:
             return None
         row = rows[0]
-        times = {name: row[name].replace(tzinfo=UTC) if row[name] else None for name in ("start_time", "end_time")}
+        times = {
+            name: row[name].replace(tzinfo=UTC) if row[name] else None for name in ("start_time", "end_time")
+        }
         fields = {name: value for name, value in row.items() if name != "event_date"}
         return LearningCycleResult.model_validate({**fields, **times, "day": row["event_date"]})
 
@@ -211,7 +233,9 @@ class FederatedLearningCoordinator:
 def _as_overrides(config: FederatedLearningConfig) -> dict[str, str]:
     """Return settings as the texts that the environment would hold."""
     values = {name: value for name, value in config.model_dump().items() if value is not None}
-    return {name: ",".join(value) if isinstance(value, tuple) else str(value) for name, value in values.items()}
+    return {
+        name: ",".join(value) if isinstance(value, tuple) else str(value) for name, value in values.items()
+    }
 
 
 def failure_of(outcome: dg.ExecuteInProcessResult) -> str:
@@ -222,7 +246,9 @@ def failure_of(outcome: dg.ExecuteInProcessResult) -> str:
         if (event.is_step_failure or event.is_failure) and error:
             while error.cause and (error.cls_name or "").startswith("Dagster"):  # its own, around ours
                 error = error.cause
-            said = re.sub(r"^fl_assets[.\w]*: ", "", error.message)  # our own errors say all without their class
+            said = re.sub(
+                r"^fl_assets[.\w]*: ", "", error.message
+            )  # our own errors say all without their class
             return f"{event.step_key or 'the run'}: {first_line(said)}"
     return "a step did not run; see the run in the Dagster UI"
 

@@ -7,7 +7,14 @@ import dagster as dg
 
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.defs.assets import adapters, cycles, nodes, patterns, playbooks, report, telemetry, updates
-from fl_assets.defs.automation import apply_updates_job, approved_updates, cycle_schedule, learning_cycle_job, minimum_events_reached, record_failed_cycles
+from fl_assets.defs.automation import (
+    apply_updates_job,
+    approved_updates,
+    cycle_schedule,
+    learning_cycle_job,
+    minimum_events_reached,
+    record_failed_cycles,
+)
 from fl_assets.defs.checks import CHECKS
 from fl_assets.defs.resources import resources
 
@@ -16,8 +23,15 @@ def build(settings: FederatedLearningConfig | None = None, **overrides: str) -> 
     """Return the definitions; `overrides` are settings by field name, for tests and for embedding."""
     settings = settings or FederatedLearningConfig.from_env(**overrides)
     return dg.Definitions(
-        assets=dg.load_assets_from_modules([telemetry, nodes, patterns, playbooks, adapters, updates, cycles, report]),
-        asset_checks=[*CHECKS, adapters.adapter_freshness, nodes.every_node_reports, nodes.summaries_are_taken],
+        assets=dg.load_assets_from_modules(
+            [telemetry, nodes, patterns, playbooks, adapters, updates, cycles, report]
+        ),
+        asset_checks=[
+            *CHECKS,
+            adapters.adapter_freshness,
+            nodes.every_node_reports,
+            nodes.summaries_are_taken,
+        ],
         jobs=[learning_cycle_job, apply_updates_job],
         schedules=[cycle_schedule(settings)],
         sensors=[minimum_events_reached, approved_updates, record_failed_cycles],

@@ -44,7 +44,9 @@ READ_DAYS = HORIZON_DAYS + BASELINE_DAYS
 """Days of sums that an analysis reads whole; of older ones, only what dates a message."""
 DAYS_A_COMMIT = 28
 
-_SUMS_VERSION = hashlib.sha256("\n".join((signature_sql("t"), call_totals_sql("t"), conversation_signals_sql("c", "t"))).encode()).hexdigest()[:12]
+_SUMS_VERSION = hashlib.sha256(
+    "\n".join((signature_sql("t"), call_totals_sql("t"), conversation_signals_sql("c", "t"))).encode()
+).hexdigest()[:12]
 
 _EVENTS: dict[tuple[str, date, str], int] = {}
 """Events by lake, day and content of the day: counting those of nodes that have both events and a summary reads a column."""
@@ -63,7 +65,14 @@ def _count(key: tuple[str, str, date, str], names: list[str], counts: list[int])
         found[name] += count
 
 
-INPUTS = ("telemetry_path", "remedies_path", "corrections_path", "update_policy_path", "trusted_keys_path", "adapter_oms_key_path")
+INPUTS = (
+    "telemetry_path",
+    "remedies_path",
+    "corrections_path",
+    "update_policy_path",
+    "trusted_keys_path",
+    "adapter_oms_key_path",
+)
 """Settings that name what is only read; a default need not be there."""
 
 
@@ -73,7 +82,9 @@ def missing_inputs(settings: FederatedLearningConfig) -> list[str]:
     for name in INPUTS:
         path, default = getattr(settings, name), FederatedLearningConfig.model_fields[name].default
         if path is not None and path != default and not path.exists():
-            lines.append(f"{variable(name)}='{path}': is not there; make it, correct the path, or unset it{f' for the default {default}' if default else ''}")
+            lines.append(
+                f"{variable(name)}='{path}': is not there; make it, correct the path, or unset it{f' for the default {default}' if default else ''}"
+            )
     return lines
 
 
@@ -87,7 +98,11 @@ class Workspace:
     @cached_property
     def engine(self) -> Engine:
         """What checks, redacts, masks and sums events."""
-        return SparkEngine(self.settings, launch=self._launch) if self.settings.engine == "spark" else DuckDBEngine(self.settings)
+        return (
+            SparkEngine(self.settings, launch=self._launch)
+            if self.settings.engine == "spark"
+            else DuckDBEngine(self.settings)
+        )
 
     @cached_property
     def lake(self) -> Lake:
@@ -125,7 +140,9 @@ class Workspace:
         """Store what is new in the folders of telemetry and of summaries; a second call right after finds nothing to do."""
         report, taken = self.engine.ingest(progress), self.summaries.take(self.index)
         if progress and taken.files:
-            progress(f"{taken.files} files of summaries: {taken.summaries} taken, {taken.known} known, {len(taken.refused)} refused")
+            progress(
+                f"{taken.files} files of summaries: {taken.summaries} taken, {taken.known} known, {len(taken.refused)} refused"
+            )
         return report, taken
 
     def backlog(self) -> Backlog:
@@ -134,7 +151,9 @@ class Workspace:
         days = {entry.day: entry for entry in events.days}
         for day, (count, token) in waiting.items():
             old = days.get(day, DayBacklog(day, 0, "none"))
-            days[day] = DayBacklog(day, old.events + count, hashlib.sha256(f"{old.token}\n{token}".encode()).hexdigest()[:32])
+            days[day] = DayBacklog(
+                day, old.events + count, hashlib.sha256(f"{old.token}\n{token}".encode()).hexdigest()[:32]
+            )
         found = tuple(days[day] for day in sorted(days))
         return Backlog(sum(entry.events for entry in found), events.files, found, events.unscanned)
 
@@ -149,11 +168,17 @@ class Workspace:
 
     def window(self, day: date) -> Window:
         """The days that `day` is analysed together with."""
-        return window_of(day, self.events_on, required=self.settings.min_events, max_days=self.settings.max_window_days)
+        return window_of(
+            day, self.events_on, required=self.settings.min_events, max_days=self.settings.max_window_days
+        )
 
     def days_with_events(self, until: date) -> list[date]:
         """Days up to `until` that the lake holds events of, oldest first."""
-        days = {*self.lake.days("raw_traces"), *self.lake.days("conversation_logs"), *self.lake.days("node_summaries")}
+        days = {
+            *self.lake.days("raw_traces"),
+            *self.lake.days("conversation_logs"),
+            *self.lake.days("node_summaries"),
+        }
         return sorted(day for day in days if day <= until)
 
     def sufficient(self, days: Iterable[date]) -> list[date]:
@@ -181,13 +206,23 @@ class Workspace:
         told = self.summaries.rows(day)
         failures = self._with_summaries(FAILURE_SIGNATURES, day, signatures, told.signatures)
         _count(key, failures["message_id"].to_pylist(), failures["failures"].to_pylist())
-        return {"failure_signatures": failures, "call_totals": self._with_summaries(CALL_TOTALS, day, totals, told.totals)}
+        return {
+            "failure_signatures": failures,
+            "call_totals": self._with_summaries(CALL_TOTALS, day, totals, told.totals),
+        }
 
     def _signals(self, day: date) -> dict[str, pa.Table]:
         """Sums of a day's talk: of raw events, and what summaries tell."""
         key = self._counted_as("conversation_signals", day)
-        signals = self._with_summaries(CONVERSATION_SIGNALS, day, self.engine.conversation_signals(day), self.summaries.rows(day).signals)
-        names = [f"{signal}|{service}" for signal, service in zip(signals["signal"].to_pylist(), signals["service"].to_pylist(), strict=True)]
+        signals = self._with_summaries(
+            CONVERSATION_SIGNALS, day, self.engine.conversation_signals(day), self.summaries.rows(day).signals
+        )
+        names = [
+            f"{signal}|{service}"
+            for signal, service in zip(
+                signals["signal"].to_pylist(), signals["service"].to_pylist(), strict=True
+            )
+        ]
         _count(key, names, signals["sessions_affected"].to_pylist())
         return {"conversation_signals": signals}
 
@@ -196,7 +231,9 @@ class Workspace:
         nodes = self.summaries.nodes(day)
         if not nodes:
             return raw
-        kept = raw.filter(pa.array([node not in nodes for node in raw["node_id"].to_pylist()], pa.bool_())).cast(table.arrow_schema)
+        kept = raw.filter(
+            pa.array([node not in nodes for node in raw["node_id"].to_pylist()], pa.bool_())
+        ).cast(table.arrow_schema)
         return pa.concat_tables([kept, pa.Table.from_pylist(told, schema=table.arrow_schema)])
 
     def history(self, day: date) -> History:
@@ -233,13 +270,18 @@ class Workspace:
                 from call_totals where event_date between $from_day and $day""",
                 recent,
             ),
-            signals=read("select * from conversation_signals where event_date between $from_day and $day", until),
+            signals=read(
+                "select * from conversation_signals where event_date between $from_day and $day", until
+            ),
             summarised=self._summarised(until["from_day"], day),
         )
 
     def _summarised(self, first: date, last: date) -> pd.DataFrame:
         days = [day for day in self.lake.days("node_summaries") if first <= day <= last]
-        return pd.DataFrame([(day, node) for day in days for node in self.summaries.nodes(day)], columns=["event_date", "node_id"])
+        return pd.DataFrame(
+            [(day, node) for day in days for node in self.summaries.nodes(day)],
+            columns=["event_date", "node_id"],
+        )
 
     def mark_analysed(self, days: Iterable[date]) -> None:
         """Record that these days were analysed as the lake holds them now, so that the sensor asks for them again only when they change."""
@@ -256,7 +298,10 @@ class Workspace:
 
         A record is joined to the failed calls that have its `request_id`; one that matches none names nothing.
         """
-        records, traces = ([os.fspath(path.resolve()) for path in self.lake.files(name, days)] for name in ("error_records", "raw_traces"))
+        records, traces = (
+            [os.fspath(path.resolve()) for path in self.lake.files(name, days)]
+            for name in ("error_records", "raw_traces")
+        )
         if not records or not traces:
             return {}
         with self.engine.connect() as connection:
@@ -280,7 +325,9 @@ class Workspace:
         """Count the failures of each pattern of a day's window anew, from the lake's events and summaries and not from any stored sum."""
         by_message: Counter[str] = Counter()
         days = self.window(day).days
-        self.engine.expect([each for each in days if self._counted_as("failure_signatures", each) not in _COUNTED])
+        self.engine.expect(
+            [each for each in days if self._counted_as("failure_signatures", each) not in _COUNTED]
+        )
         for each in days:
             by_message.update(self._counted(each))
         counted: Counter[str] = Counter()
@@ -306,7 +353,10 @@ class Workspace:
 
     def earlier_playbooks(self, day: date) -> list[dict[str, Any]]:
         """Return the rows of playbooks of the days before `day`."""
-        return self.warehouse.rows("select * from playbooks where event_date < $day order by event_date, improvement_id", {"day": day})
+        return self.warehouse.rows(
+            "select * from playbooks where event_date < $day order by event_date, improvement_id",
+            {"day": day},
+        )
 
     def store_playbooks(self, day: date, playbooks: Sequence[Playbook]) -> int:
         """Replace the day's playbooks, in the table and as files; return how many there are.
@@ -314,12 +364,18 @@ class Workspace:
         A day that is materialised after a later one makes that one's history longer, so the later days are numbered anew.
         """
         self._write_playbooks(day, playbooks)
-        later = self.warehouse.rows("select count(*) as n from playbooks where event_date > $day", {"day": day})[0]["n"]
+        later = self.warehouse.rows(
+            "select count(*) as n from playbooks where event_date > $day", {"day": day}
+        )[0]["n"]
         if later:
             changed = renumber(self.warehouse.rows("select * from playbooks"))
             for each in sorted({row["event_date"] for row in changed}):
-                renewed = {row["improvement_id"]: _playbook(row) for row in changed if row["event_date"] == each}
-                self._write_playbooks(each, [renewed.get(one.improvement_id, one) for one in self.playbooks(each)])
+                renewed = {
+                    row["improvement_id"]: _playbook(row) for row in changed if row["event_date"] == each
+                }
+                self._write_playbooks(
+                    each, [renewed.get(one.improvement_id, one) for one in self.playbooks(each)]
+                )
         return len(playbooks)
 
     def _write_playbooks(self, day: date, playbooks: Sequence[Playbook]) -> None:
@@ -349,12 +405,16 @@ class Workspace:
     def adapter_offers(self, day: date) -> list[AdapterOffer]:
         """Return what was offered when the day was analysed, by adapter and newest first."""
         rows = self.warehouse.read_day("adapter_catalogue", day)
-        offered = [Offered(**{name: value for name, value in row.items() if name != "event_date"}) for row in rows]
+        offered = [
+            Offered(**{name: value for name, value in row.items() if name != "event_date"}) for row in rows
+        ]
         return [one.offer() for one in newest_first(offered)]
 
     def store_decisions(self, day: date, decisions: Iterable[Decision]) -> int:
         """Replace the day's decisions; return how many there are."""
-        return self.warehouse.replace_records("update_decisions", day, (decision.model_dump() for decision in decisions))
+        return self.warehouse.replace_records(
+            "update_decisions", day, (decision.model_dump() for decision in decisions)
+        )
 
     @cached_property
     def failure_classes(self) -> tuple[Rule, ...]:
@@ -382,15 +442,21 @@ class Workspace:
         path = self.settings.update_policy_path
         return ConfigFiles(path.parent, self.settings.data_path / "configs") if path else None
 
-    def _refresh(self, names: tuple[str, ...], until: date, compute: Callable[[date], dict[str, pa.Table]]) -> list[date]:
+    def _refresh(
+        self, names: tuple[str, ...], until: date, compute: Callable[[date], dict[str, pa.Table]]
+    ) -> list[date]:
         # A window reaches back over days that may never have had a cycle of their own, or that got late events since. What a day's sums were
         # made from is in the manifest, so days that have not changed cost a file read each.
         days = [day for day in self.days_with_events(until) if not self._is_expired(day)]
-        stale = [day for day in days if any(self._inputs_of(name, day) != self._inputs_now(day) for name in names)]
+        stale = [
+            day for day in days if any(self._inputs_of(name, day) != self._inputs_now(day) for name in names)
+        ]
         for start in range(0, len(stale), DAYS_A_COMMIT):
             batch = stale[start : start + DAYS_A_COMMIT]
             self.engine.expect(batch)
-            inputs = {day: self._inputs_now(day) for day in batch}  # before: what another process stores meanwhile makes these days stale again
+            inputs = {
+                day: self._inputs_now(day) for day in batch
+            }  # before: what another process stores meanwhile makes these days stale again
             computed = {day: compute(day) for day in batch}
             for name in names:
                 self.warehouse.replace_days(name, {day: computed[day][name] for day in batch}, inputs=inputs)
@@ -414,4 +480,6 @@ def _playbook(row: dict[str, Any]) -> Playbook:
     fields = {name: value for name, value in row.items() if name not in ("event_date", "is_actionable")}
     changes = json.loads(fields.pop("suggested_changes"))
     created_at = row["created_at"].replace(tzinfo=UTC)
-    return Playbook(**(fields | {"day": row["event_date"], "suggested_changes": changes, "created_at": created_at}))
+    return Playbook(
+        **(fields | {"day": row["event_date"], "suggested_changes": changes, "created_at": created_at})
+    )

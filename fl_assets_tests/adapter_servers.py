@@ -19,7 +19,18 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from safetensors.numpy import save
 
-from fl_assets.adapters.manifest import CONFIG, FILES, MANIFEST, SIGNATURE, WEIGHTS, AdapterFile, AdapterManifest, Inventory, canonical, signed_bytes
+from fl_assets.adapters.manifest import (
+    CONFIG,
+    FILES,
+    MANIFEST,
+    SIGNATURE,
+    WEIGHTS,
+    AdapterFile,
+    AdapterManifest,
+    Inventory,
+    canonical,
+    signed_bytes,
+)
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.infra.keys import public_pem, sign
 from fl_assets_tests.conftest import settings_in
@@ -27,12 +38,25 @@ from fl_assets_tests.conftest import settings_in
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 EXPIRES = date(2027, 6, 1)
 BASE, BASE_REVISION = "acme/base-1b", "0123456789abcdef0123456789abcdef01234567"
-INVENTORY = Inventory(base_model=BASE, base_revision=BASE_REVISION, max_rank=16, target_modules=("q_proj", "v_proj"), max_bytes=1_000_000)
+INVENTORY = Inventory(
+    base_model=BASE,
+    base_revision=BASE_REVISION,
+    max_rank=16,
+    target_modules=("q_proj", "v_proj"),
+    max_bytes=1_000_000,
+)
 KEY = Ed25519PrivateKey.from_private_bytes(b"\x01" * 32)
 OTHER_KEY = Ed25519PrivateKey.from_private_bytes(b"\x02" * 32)
 
 
-def tensors(*, rank: int = 4, targets: tuple[str, ...] = ("q_proj", "v_proj"), layers: int = 2, seed: int = 1, dtype: str = "float32") -> dict[str, np.ndarray]:
+def tensors(
+    *,
+    rank: int = 4,
+    targets: tuple[str, ...] = ("q_proj", "v_proj"),
+    layers: int = 2,
+    seed: int = 1,
+    dtype: str = "float32",
+) -> dict[str, np.ndarray]:
     random = np.random.default_rng(seed)
     made = {}
     for layer in range(layers):
@@ -69,8 +93,17 @@ def lora_files(*, seed: int = 1, **config_given: Any) -> dict[str, bytes]:
 
 
 def manifest_of(files: dict[str, bytes], **given: Any) -> AdapterManifest:
-    fields = {"adapter_id": "acme/tool-calling", "version": "1.0.0", "base_model": BASE, "base_revision": BASE_REVISION, "expires": EXPIRES}
-    entries = tuple(AdapterFile(name=name, size=len(files[name]), sha256=hashlib.sha256(files[name]).hexdigest()) for name in FILES)
+    fields = {
+        "adapter_id": "acme/tool-calling",
+        "version": "1.0.0",
+        "base_model": BASE,
+        "base_revision": BASE_REVISION,
+        "expires": EXPIRES,
+    }
+    entries = tuple(
+        AdapterFile(name=name, size=len(files[name]), sha256=hashlib.sha256(files[name]).hexdigest())
+        for name in FILES
+    )
     return AdapterManifest(**(fields | {"files": entries, "skills": ("tool_calling",)} | given))
 
 
@@ -83,7 +116,12 @@ def adapter_settings(folder: Path, **given: Any) -> FederatedLearningConfig:
     keys = folder / "trusted"
     keys.mkdir(parents=True, exist_ok=True)
     (keys / "release.pem").write_bytes(public_pem(KEY))
-    fields = {"base_model": BASE, "base_revision": BASE_REVISION, "trusted_keys_path": keys, "max_adapter_bytes": 1_000_000}
+    fields = {
+        "base_model": BASE,
+        "base_revision": BASE_REVISION,
+        "trusted_keys_path": keys,
+        "max_adapter_bytes": 1_000_000,
+    }
     return settings_in(folder / "data", **(fields | given))
 
 
@@ -221,7 +259,10 @@ class HubRepo:
     commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
 
     def commit(self, files: dict[str, bytes]) -> str:
-        digest = hashlib.sha1(b"".join(name.encode() + content for name, content in sorted(files.items())), usedforsecurity=False).hexdigest()
+        digest = hashlib.sha1(
+            b"".join(name.encode() + content for name, content in sorted(files.items())),
+            usedforsecurity=False,
+        ).hexdigest()
         self.commits[digest] = files
         return digest
 
@@ -236,14 +277,26 @@ class Hub:
     def __init__(self) -> None:
         self.repos: dict[str, HubRepo] = {}
 
-    def publish(self, version: str = "1.0.0", *, adapter_id: str = "acme/tool-calling", key: Ed25519PrivateKey | None = KEY, **given: Any) -> AdapterManifest:
+    def publish(
+        self,
+        version: str = "1.0.0",
+        *,
+        adapter_id: str = "acme/tool-calling",
+        key: Ed25519PrivateKey | None = KEY,
+        **given: Any,
+    ) -> AdapterManifest:
         """Commit the files, then their manifest, as `docs/adapters.md` says."""
         repo = self.repos.setdefault(adapter_id, HubRepo())
         extra = given.pop("extra", {})
         files = given.pop("files", None) or lora_files(seed=int(version.split(".")[0]))
         at_commit = {"README.md": version.encode(), **files, **extra}
-        manifest = manifest_of(files, **({"adapter_id": adapter_id, "version": version, "revision": repo.commit(at_commit)} | given))
-        notes = {MANIFEST: canonical(manifest)} | ({SIGNATURE: signature_of(manifest, key).encode()} if key else {})
+        manifest = manifest_of(
+            files,
+            **({"adapter_id": adapter_id, "version": version, "revision": repo.commit(at_commit)} | given),
+        )
+        notes = {MANIFEST: canonical(manifest)} | (
+            {SIGNATURE: signature_of(manifest, key).encode()} if key else {}
+        )
         repo.commit({**at_commit, **notes})
         return manifest
 
@@ -254,9 +307,21 @@ class Hub:
             commit = repo and (repo.head if revision == "main" else revision)
             if repo is None or commit not in repo.commits:
                 return None
-            siblings = [{"rfilename": name, "size": len(content), "blobId": "0" * 40} for name, content in sorted(repo.commits[commit].items())]
+            siblings = [
+                {"rfilename": name, "size": len(content), "blobId": "0" * 40}
+                for name, content in sorted(repo.commits[commit].items())
+            ]
             name = "/".join(parts[2:4])
-            info = {"id": name, "modelId": name, "sha": commit, "siblings": siblings, "tags": [], "downloads": 0, "likes": 0, "private": False}
+            info = {
+                "id": name,
+                "modelId": name,
+                "sha": commit,
+                "siblings": siblings,
+                "tags": [],
+                "downloads": 0,
+                "likes": 0,
+                "private": False,
+            }
             return json.dumps(info).encode(), {"Content_Type": "application/json"}
         if len(parts) > 4 and parts[2] == "resolve":
             repo, commit, name = self.repos.get("/".join(parts[:2])), parts[3], "/".join(parts[4:])
@@ -274,11 +339,20 @@ class PlainList:
         self.entries: list[dict[str, Any]] = []
         self.files: dict[str, bytes] = {}
 
-    def publish(self, version: str = "1.0.0", *, adapter_id: str = "tool-calling", key: Ed25519PrivateKey = KEY, **given: Any) -> AdapterManifest:
+    def publish(
+        self,
+        version: str = "1.0.0",
+        *,
+        adapter_id: str = "tool-calling",
+        key: Ed25519PrivateKey = KEY,
+        **given: Any,
+    ) -> AdapterManifest:
         files = given.pop("files", None) or lora_files(seed=int(version.split(".")[0]))
         manifest = manifest_of(files, **({"adapter_id": adapter_id, "version": version} | given))
         folder = f"/files/{adapter_id}/{version}"
-        self.files |= {f"{folder}/{name}": content for name, content in {**files, MANIFEST: canonical(manifest)}.items()}
+        self.files |= {
+            f"{folder}/{name}": content for name, content in {**files, MANIFEST: canonical(manifest)}.items()
+        }
         weights = manifest.file(WEIGHTS)
         self.entries.append(
             {
@@ -310,9 +384,13 @@ class Vllm:
         self.refuses = False
 
     def page(self, method: str, path: str, handler: Handler) -> tuple[bytes, dict[str, str]] | None:
-        asked = json.loads(handler.rfile.read(int(handler.headers["Content-Length"]))) if method == "POST" else {}
+        asked = (
+            json.loads(handler.rfile.read(int(handler.headers["Content-Length"]))) if method == "POST" else {}
+        )
         if path == "/v1/models":
-            return json.dumps({"object": "list", "data": [{"id": name} for name in (BASE, *self.served)]}).encode(), {}
+            return json.dumps(
+                {"object": "list", "data": [{"id": name} for name in (BASE, *self.served)]}
+            ).encode(), {}
         if path == "/v1/load_lora_adapter" and not self.refuses and asked["lora_name"] not in self.served:
             self.calls.append(f"load {asked['lora_name']}")
             self.served[asked["lora_name"]] = asked["lora_path"]

@@ -92,7 +92,13 @@ def playbook(**given: Any) -> Playbook:
     return Playbook(**(fields | given))
 
 
-def call_line(event_id: str = "e1", *, timestamp: Any = "2026-11-01T10:00:00Z", event: dict[str, Any] | None = None, **given: Any) -> bytes:
+def call_line(
+    event_id: str = "e1",
+    *,
+    timestamp: Any = "2026-11-01T10:00:00Z",
+    event: dict[str, Any] | None = None,
+    **given: Any,
+) -> bytes:
     """One line of the telemetrist's JSONL: a successful call on node n1; `given` wins in the trace, `event` in the event around it."""
     trace = {
         "trace_id": "t1",
@@ -107,7 +113,13 @@ def call_line(event_id: str = "e1", *, timestamp: Any = "2026-11-01T10:00:00Z", 
     }
     unknown = given.keys() - trace.keys()
     assert not unknown, f"no field of a trace: {unknown}"
-    line = {"event_id": event_id, "event_type": "ExecutionTrace", "execution_trace": trace | given, "conversation_log": None, "timestamp": timestamp}
+    line = {
+        "event_id": event_id,
+        "event_type": "ExecutionTrace",
+        "execution_trace": trace | given,
+        "conversation_log": None,
+        "timestamp": timestamp,
+    }
     return orjson.dumps(line | (event or {}))
 
 
@@ -122,5 +134,11 @@ def turn_line(event_id: str = "c1", *, timestamp: Any = "2026-11-01T10:00:00Z", 
         "timestamp": timestamp,
     }
     return orjson.dumps(
-        {"event_id": event_id, "event_type": "ConversationLog", "execution_trace": None, "conversation_log": log | given, "timestamp": timestamp}
+        {
+            "event_id": event_id,
+            "event_type": "ConversationLog",
+            "execution_trace": None,
+            "conversation_log": log | given,
+            "timestamp": timestamp,
+        }
     )

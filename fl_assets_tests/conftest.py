@@ -87,14 +87,31 @@ def copied(learned, fleet, tmp_path, instance):
 
 def texts_below(folder: Path) -> dict[str, bytes]:
     """Every file below a folder, by its path there."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
-def ask(check: dg.AssetChecksDefinition, instance, first: date, last: date, **overrides) -> list[dg.AssetCheckEvaluation]:
+def ask(
+    check: dg.AssetChecksDefinition, instance, first: date, last: date, **overrides
+) -> list[dg.AssetCheckEvaluation]:
     """Run one check alone and return what it said: of each day where there are many, then of all."""
     (key,) = check.check_keys
     job = dg.define_asset_job("ask", selection=dg.AssetSelection.checks(check))
-    settings = {name: ",".join(value) if isinstance(value, tuple) else str(value) for name, value in overrides.items() if value is not None}
-    defs = dg.Definitions(assets=[dg.AssetSpec(key.asset_key, partitions_def=DAILY)], asset_checks=[check], jobs=[job], resources=resources(**settings))
-    outcome = defs.resolve_job_def("ask").execute_in_process(instance=instance, raise_on_error=False, tags=range_tags(first, last))
+    settings = {
+        name: ",".join(value) if isinstance(value, tuple) else str(value)
+        for name, value in overrides.items()
+        if value is not None
+    }
+    defs = dg.Definitions(
+        assets=[dg.AssetSpec(key.asset_key, partitions_def=DAILY)],
+        asset_checks=[check],
+        jobs=[job],
+        resources=resources(**settings),
+    )
+    outcome = defs.resolve_job_def("ask").execute_in_process(
+        instance=instance, raise_on_error=False, tags=range_tags(first, last)
+    )
     return outcome.get_asset_check_evaluations()

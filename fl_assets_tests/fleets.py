@@ -20,11 +20,29 @@ def call(node: str, session: int, number: int = 0, *, day: date = DAY, **given) 
     metadata = {"node_id": node} | given.pop("metadata", {})
     hour = f"{day}T{session % 24:02}:{number % 60:02}:00Z"
     trace = given.pop("trace_id", f"{node}-t{session}")
-    event_id = given.pop("event_id", f"{node}-{day}-{session}-{number}-{given.get('method', '')}-{len(given.get('error') or '')}")
-    return call_line(event_id, timestamp=hour, trace_id=trace, success=given.get("error") is None, metadata=metadata, **given)
+    event_id = given.pop(
+        "event_id",
+        f"{node}-{day}-{session}-{number}-{given.get('method', '')}-{len(given.get('error') or '')}",
+    )
+    return call_line(
+        event_id,
+        timestamp=hour,
+        trace_id=trace,
+        success=given.get("error") is None,
+        metadata=metadata,
+        **given,
+    )
 
 
-def turn(node: str, session: int, number: int = 0, *, day: date = DAY, query: str = "Where is my order?", answer: str = "On its way.") -> bytes:
+def turn(
+    node: str,
+    session: int,
+    number: int = 0,
+    *,
+    day: date = DAY,
+    query: str = "Where is my order?",
+    answer: str = "On its way.",
+) -> bytes:
     """One turn of a conversation with the agent `support`."""
     return turn_line(
         f"{node}-{day}-talk-{session}-{number}",
@@ -40,10 +58,30 @@ def lines_of(node: str, *, sessions: int = 6, day: date = DAY) -> list[bytes]:
     """A believable day: half of the sessions time out, one in three is refused, and some failures are of one session alone."""
     lines = []
     for session in range(sessions):
-        lines += [call(node, session, 0, day=day), call(node, session, 1, day=day, service="planner", method="plan")]
+        lines += [
+            call(node, session, 0, day=day),
+            call(node, session, 1, day=day, service="planner", method="plan"),
+        ]
         if session % 2:
-            lines.append(call(node, session, 2, day=day, error=f"search timed out after {session + 3} s", duration_ms=900 + session))
-        lines.append(turn(node, session, 0, day=day, answer="I am unable to help with that." if session % 3 == 0 else "On its way."))
+            lines.append(
+                call(
+                    node,
+                    session,
+                    2,
+                    day=day,
+                    error=f"search timed out after {session + 3} s",
+                    duration_ms=900 + session,
+                )
+            )
+        lines.append(
+            turn(
+                node,
+                session,
+                0,
+                day=day,
+                answer="I am unable to help with that." if session % 3 == 0 else "On its way.",
+            )
+        )
     lines.append(call(node, 1, 3, day=day, error="index shards are missing"))
     return lines
 
@@ -59,7 +97,9 @@ def node_home(folder: Path, node: str, lines: Iterable[bytes], **overrides) -> W
 
 def teller(space: Workspace, *, seed: int = 1, now: datetime = AFTER, **changes) -> NodeSummaries:
     """The node's summaries, at a time of the test's own, with noise that can be repeated."""
-    return NodeSummaries(space.settings.model_copy(update=changes), space.engine, clock=lambda: now, random=Random(seed))
+    return NodeSummaries(
+        space.settings.model_copy(update=changes), space.engine, clock=lambda: now, random=Random(seed)
+    )
 
 
 def coordinator_home(folder: Path, *nodes: Workspace, **overrides) -> Workspace:
@@ -74,7 +114,9 @@ def coordinator_home(folder: Path, *nodes: Workspace, **overrides) -> Workspace:
 
 def register(space: Workspace, node: Workspace) -> None:
     """Give the coordinator a node's public key."""
-    (space.settings.node_keys_path / f"{node.settings.node_id}.pem").write_bytes(public_pem(teller(node).key()))
+    (space.settings.node_keys_path / f"{node.settings.node_id}.pem").write_bytes(
+        public_pem(teller(node).key())
+    )
 
 
 def bring(space: Workspace, name: str, *lines: bytes) -> None:

@@ -23,13 +23,20 @@ server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_
 print(server.port, flush=True)
 server.serve_forever()
 """
-needs_s3 = pytest.mark.skipif(find_spec("moto") is None or find_spec("obstore") is None, reason="moto or obstore is not installed")
+needs_s3 = pytest.mark.skipif(
+    find_spec("moto") is None or find_spec("obstore") is None, reason="moto or obstore is not installed"
+)
 
 
 @contextmanager
 def s3_server() -> Iterator[dict[str, str]]:
     """Start a server with an empty bucket; give the environment that leads a client to it."""
-    with subprocess.Popen([sys.executable, "-W", "ignore", "-c", SERVER], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", SERVER],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as server:
         try:
             url = f"http://127.0.0.1:{int(server.stdout.readline())}"
             for _ in range(100):

@@ -14,7 +14,9 @@ from fl_assets_tests.events.test_redaction import CANARIES, SECRET_PARTS
 
 def needles() -> dict[str, bytes]:
     """What must not be found, by entity: the whole value, or its secret part."""
-    return {entity: SECRET_PARTS.get(entity, value).encode() for entity, value in CANARIES.items()} | {"HOME_USER": b"/home/canary"}
+    return {entity: SECRET_PARTS.get(entity, value).encode() for entity, value in CANARIES.items()} | {
+        "HOME_USER": b"/home/canary"
+    }
 
 
 def lines_with(entity: str, value: str, time: str) -> list[bytes]:
@@ -23,13 +25,46 @@ def lines_with(entity: str, value: str, time: str) -> list[bytes]:
     for node in range(4):
         for number in range(6):
             key = f"{entity}-{node}-{number}"
-            metadata = {"node_id": f"n{node}", "note": f"see {value}", f"key {value}": "1", "nested": orjson.dumps({"deep": value}).decode()}
-            lines.append(call_line(f"e-{key}", timestamp=time, success=False, error=f"Timeout while handling {value} after {number} s", metadata=metadata))
-            lines.append(turn_line(f"c-{key}", timestamp=time, user_query=f"Please use {value}", system_response=f"I used {value}", metadata=metadata))
+            metadata = {
+                "node_id": f"n{node}",
+                "note": f"see {value}",
+                f"key {value}": "1",
+                "nested": orjson.dumps({"deep": value}).decode(),
+            }
+            lines.append(
+                call_line(
+                    f"e-{key}",
+                    timestamp=time,
+                    success=False,
+                    error=f"Timeout while handling {value} after {number} s",
+                    metadata=metadata,
+                )
+            )
+            lines.append(
+                turn_line(
+                    f"c-{key}",
+                    timestamp=time,
+                    user_query=f"Please use {value}",
+                    system_response=f"I used {value}",
+                    metadata=metadata,
+                )
+            )
     lines.append(
-        call_line(f"i-{entity}", timestamp=time, service=f"svc {value}", method=f"do {value}", trace_id=value, request_id=value, metadata={"node_id": value})
+        call_line(
+            f"i-{entity}",
+            timestamp=time,
+            service=f"svc {value}",
+            method=f"do {value}",
+            trace_id=value,
+            request_id=value,
+            metadata={"node_id": value},
+        )
     )
-    lines.append(turn_line(f"s-{entity}", timestamp=time, session_id=value, metadata={"node_id": value, "trace_id": value}))
+    lines.append(
+        turn_line(
+            f"s-{entity}", timestamp=time, session_id=value, metadata={"node_id": value, "trace_id": value}
+        )
+    )
     lines.append(b'{"event_id": "broken", "note": ' + orjson.dumps(f"text {value} text"))
     return lines
 
@@ -40,14 +75,24 @@ def kept(tmp_path_factory):
     folder = tmp_path_factory.mktemp("canaries")
     cache = folder / "telemetry" / "cache"
     cache.mkdir(parents=True)
-    lines = [line for entity, value in CANARIES.items() for line in lines_with(entity, value, f"{LAST_DAY}T10:00:00Z")]
+    lines = [
+        line
+        for entity, value in CANARIES.items()
+        for line in lines_with(entity, value, f"{LAST_DAY}T10:00:00Z")
+    ]
     (cache / "events_canary.jsonl").write_bytes(b"\n".join(lines) + b"\n")
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in settings_in(folder / "data", telemetry_path=cache, min_events=10, max_bad_ratio=1.0).model_dump().items():
+        for name, value in (
+            settings_in(folder / "data", telemetry_path=cache, min_events=10, max_bad_ratio=1.0)
+            .model_dump()
+            .items()
+        ):
             if value is not None and not isinstance(value, tuple):
                 patch.setenv(f"FEDERATED_LEARNING_{name.upper()}", str(value))
         patch.setenv("DAGSTER_HOME", "")
-        shown = CliRunner().invoke(cli.app, ["cycle", "--date", str(LAST_DAY), "--verbose"], catch_exceptions=False)
+        shown = CliRunner().invoke(
+            cli.app, ["cycle", "--date", str(LAST_DAY), "--verbose"], catch_exceptions=False
+        )
     (folder / "data" / "printed.log").write_text(shown.output)
     return folder / "data"
 
@@ -57,7 +102,11 @@ def everything(folder) -> dict[str, bytes]:
     found = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     space = Workspace(settings_in(folder))
     for table in (*LAKE_TABLES, *WAREHOUSE_TABLES):
-        rows = space.warehouse.rows(f"select * from {table.name}") if table in WAREHOUSE_TABLES or space.lake.days(table.name) else []
+        rows = (
+            space.warehouse.rows(f"select * from {table.name}")
+            if table in WAREHOUSE_TABLES or space.lake.days(table.name)
+            else []
+        )
         found[f"table {table.name}"] = repr(rows).encode()
     return found
 

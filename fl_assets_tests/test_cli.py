@@ -19,7 +19,10 @@ def at_home(copied, monkeypatch, tmp_path):
     coordinator = copied()
     for name, value in coordinator.config.model_dump().items():
         if value is not None:
-            monkeypatch.setenv(f"FEDERATED_LEARNING_{name.upper()}", ",".join(value) if isinstance(value, tuple) else str(value))
+            monkeypatch.setenv(
+                f"FEDERATED_LEARNING_{name.upper()}",
+                ",".join(value) if isinstance(value, tuple) else str(value),
+            )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DAGSTER_HOME", "")
     return coordinator
@@ -32,7 +35,11 @@ def run(*arguments: str):
 def test_a_cycle_says_what_was_read_found_held_and_where(at_home, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     shown = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "fl_assets.cli", "cycle", "--date", str(LAST_DAY)], capture_output=True, text=True, check=True, timeout=300
+        [sys.executable, "-W", "ignore", "-m", "fl_assets.cli", "cycle", "--date", str(LAST_DAY)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
     )
     for words in (
         f"Learning cycle of {LAST_DAY}: completed",
@@ -50,7 +57,9 @@ def test_a_cycle_says_what_was_read_found_held_and_where(at_home, monkeypatch):
 def test_json_is_for_machines(at_home):
     shown = json.loads(run("cycle", "--date", str(LAST_DAY), "--json").stdout)
     assert shown["cycle"]["status"] == "completed"
-    assert {"events_processed", "improvements_generated", "adapters_updated", "configs_updated"} <= set(shown["cycle"])
+    assert {"events_processed", "improvements_generated", "adapters_updated", "configs_updated"} <= set(
+        shown["cycle"]
+    )
     assert len(shown["playbooks"]) == shown["cycle"]["improvements_generated"]
 
 
@@ -69,12 +78,19 @@ def test_exit_codes_are_told(at_home):
 
 
 def test_piped_tables_have_a_line_a_row_and_no_blanks_at_its_end(at_home):
-    for command, count in (("patterns", None), ("playbooks", len(at_home.workspace.playbooks(LAST_DAY))), ("decisions", None)):
+    for command, count in (
+        ("patterns", None),
+        ("playbooks", len(at_home.workspace.playbooks(LAST_DAY))),
+        ("decisions", None),
+    ):
         lines = run(command, "--date", str(LAST_DAY)).stdout.splitlines()
         assert [line for line in lines if line != line.rstrip()] == []
         assert max(map(len, lines)) > 150, "nothing is folded"
         if count:
-            assert sum(line.startswith(("prompt ", "adapter ", "config ", "workflow ")) for line in lines) == count
+            assert (
+                sum(line.startswith(("prompt ", "adapter ", "config ", "workflow ")) for line in lines)
+                == count
+            )
 
 
 def test_decisions_say_what_happens_and_not_none(at_home):
@@ -101,11 +117,27 @@ def test_a_path_that_is_not_there_stops_a_command_before_it_writes_anything(tmp_
 @pytest.mark.parametrize(
     ("environment", "arguments", "words"),
     [
-        ({"FEDERATED_LEARNING_MIN_EVENTS": "few"}, ["cycle"], "FEDERATED_LEARNING_MIN_EVENTS='few': must be a whole number of at least 1"),
-        ({"FEDERATED_LEARNING_MIN_EVENST": "9"}, ["cycle"], "FEDERATED_LEARNING_MIN_EVENST: is no setting; did you mean FEDERATED_LEARNING_MIN_EVENTS?"),
+        (
+            {"FEDERATED_LEARNING_MIN_EVENTS": "few"},
+            ["cycle"],
+            "FEDERATED_LEARNING_MIN_EVENTS='few': must be a whole number of at least 1",
+        ),
+        (
+            {"FEDERATED_LEARNING_MIN_EVENST": "9"},
+            ["cycle"],
+            "FEDERATED_LEARNING_MIN_EVENST: is no setting; did you mean FEDERATED_LEARNING_MIN_EVENTS?",
+        ),
         ({"FEDERATED_LEARNING_DATA_PATH": "file/data"}, ["patterns"], "Not a directory: 'file/data'"),
-        ({"FEDERATED_LEARNING_TELEMETRY_PATH": "nowhere"}, ["playbooks"], "FEDERATED_LEARNING_TELEMETRY_PATH='nowhere': is not there"),
-        ({"FEDERATED_LEARNING_UPDATE_POLICY_PATH": "policy.yaml"}, ["updates"], "FEDERATED_LEARNING_UPDATE_POLICY_PATH='policy.yaml': is not there"),
+        (
+            {"FEDERATED_LEARNING_TELEMETRY_PATH": "nowhere"},
+            ["playbooks"],
+            "FEDERATED_LEARNING_TELEMETRY_PATH='nowhere': is not there",
+        ),
+        (
+            {"FEDERATED_LEARNING_UPDATE_POLICY_PATH": "policy.yaml"},
+            ["updates"],
+            "FEDERATED_LEARNING_UPDATE_POLICY_PATH='policy.yaml': is not there",
+        ),
         ({}, ["backfill", "2026-11-14", "2026-11-01"], "give FROM and TO in order"),
         ({}, ["simulate", "--out", "."], "is not empty"),
     ],
@@ -129,10 +161,28 @@ def test_an_error_is_one_clear_message_and_no_traceback(tmp_path, environment, a
 
 
 def test_simulate_writes_the_same_bytes_for_the_same_arguments(tmp_path):
-    arguments = ["--days", "2", "--nodes", "3", "--events-per-day", "100", "--seed", "9", "--end", "2026-11-14"]
+    arguments = [
+        "--days",
+        "2",
+        "--nodes",
+        "3",
+        "--events-per-day",
+        "100",
+        "--seed",
+        "9",
+        "--end",
+        "2026-11-14",
+    ]
     for name in ("one", "two"):
         assert run("simulate", "--out", str(tmp_path / name / "cache"), *arguments).exit_code == 0
-    files = [{path.relative_to(tmp_path / name): path.read_bytes() for path in (tmp_path / name).rglob("*") if path.is_file()} for name in ("one", "two")]
+    files = [
+        {
+            path.relative_to(tmp_path / name): path.read_bytes()
+            for path in (tmp_path / name).rglob("*")
+            if path.is_file()
+        }
+        for name in ("one", "two")
+    ]
     assert files[0] == files[1]
     again = run("simulate", "--if-empty", "--out", str(tmp_path / "one" / "cache"))
     assert "has files already" in again.stdout

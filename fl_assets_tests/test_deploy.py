@@ -45,7 +45,11 @@ def test_every_variable_is_a_setting_and_its_value_is_allowed(monkeypatch):
     named = set(re.findall(rf"{PREFIX}[A-Z_]+", text))
     assert named <= {PREFIX + name.upper() for name in FederatedLearningConfig.model_fields}
     by_helm = {entry["name"]: entry["value"] for entry in CODE["env"]}
-    by_compose = {name: value for name, value in COMPOSE["services"]["code"]["environment"].items() if name.startswith(PREFIX)}
+    by_compose = {
+        name: value
+        for name, value in COMPOSE["services"]["code"]["environment"].items()
+        if name.startswith(PREFIX)
+    }
     for given in (by_helm, by_compose):
         for name, value in given.items():
             monkeypatch.setenv(name, re.sub(r"\$\{.*?\}", "hush", value))
@@ -75,15 +79,23 @@ def test_every_command_and_module_is_there():
     scripts = {script.name for script in entry_points(group="console_scripts")}
     assert commands
     assert {command[0] for command in commands} <= scripts
-    modules = re.findall(r"--module-name\W+([\w.]+)", (DEPLOY / "Dockerfile").read_text() + str(commands) + str(CODE["dagsterApiGrpcArgs"]))
+    modules = re.findall(
+        r"--module-name\W+([\w.]+)",
+        (DEPLOY / "Dockerfile").read_text() + str(commands) + str(CODE["dagsterApiGrpcArgs"]),
+    )
     assert len(modules) == 3
     assert all(importlib.util.find_spec(name) for name in modules)
 
 
 def test_the_chart_runs_as_dagster_yaml_says():
     daemon = VALUES["dagsterDaemon"]
-    assert daemon["runCoordinator"]["config"]["queuedRunCoordinator"]["maxConcurrentRuns"] == INSTANCE["concurrency"]["runs"]["max_concurrent_runs"]
-    assert VALUES["additionalInstanceConfig"] == {name: INSTANCE[name] for name in ("run_monitoring", "run_retries")}
+    assert (
+        daemon["runCoordinator"]["config"]["queuedRunCoordinator"]["maxConcurrentRuns"]
+        == INSTANCE["concurrency"]["runs"]["max_concurrent_runs"]
+    )
+    assert VALUES["additionalInstanceConfig"] == {
+        name: INSTANCE[name] for name in ("run_monitoring", "run_retries")
+    }
     assert not daemon["runMonitoring"]["enabled"], "or the chart would write the key twice"
     assert not daemon["runRetries"]["enabled"]
     assert VALUES["telemetry"]["enabled"] == INSTANCE["telemetry"]["enabled"]

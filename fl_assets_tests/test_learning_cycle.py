@@ -19,12 +19,22 @@ from fl_assets.defs.resources import resources
 from fl_assets.sums.masking import signature_sql
 from fl_assets_tests.conftest import DAYS, LAST_DAY, texts_below
 
-RESULT_TABLES = ("failure_signatures", "call_totals", "conversation_signals", "failure_patterns", "pattern_members", "playbooks", "update_decisions")
+RESULT_TABLES = (
+    "failure_signatures",
+    "call_totals",
+    "conversation_signals",
+    "failure_patterns",
+    "pattern_members",
+    "playbooks",
+    "update_decisions",
+)
 
 
 def contents(coordinator, tables=RESULT_TABLES) -> dict:
     """Every row of the result tables, by table and day."""
-    return {(name, day): coordinator.workspace.warehouse.read_day(name, day) for name in tables for day in DAYS}
+    return {
+        (name, day): coordinator.workspace.warehouse.read_day(name, day) for name in tables for day in DAYS
+    }
 
 
 def lake_files(coordinator) -> dict[str, int]:
@@ -43,9 +53,16 @@ def patterns_of_truth(coordinator, planted, day) -> set[str]:
     with space.engine.connect() as connection:
         files = [str(path.resolve()) for path in space.lake.files("raw_traces", space.window(day).days)]
         connection.read_parquet(files, hive_partitioning=False).create_view("events")
-        connection.execute("create table planted as select * from events where not success and regexp_matches(error, $match)", {"match": planted["match"]})
+        connection.execute(
+            "create table planted as select * from events where not success and regexp_matches(error, $match)",
+            {"match": planted["match"]},
+        )
         messages = set(connection.sql(signature_sql("planted")).to_arrow_table()["message_id"].to_pylist())
-    return {row["pattern_id"] for row in space.warehouse.read_day("pattern_members", day) if row["message_id"] in messages}
+    return {
+        row["pattern_id"]
+        for row in space.warehouse.read_day("pattern_members", day)
+        if row["message_id"] in messages
+    }
 
 
 def test_the_cycle_tells_what_the_contract_asks_for(learned):
@@ -69,7 +86,15 @@ def test_playbook_files_hold_the_contracts_fields(learned):
     assert len(files) == len(learned.workspace.playbooks(LAST_DAY))
     for file in files:
         content = json.loads(file.read_text())
-        assert list(content)[:7] == ["improvement_id", "category", "description", "confidence", "suggested_changes", "evidence_count", "created_at"]
+        assert list(content)[:7] == [
+            "improvement_id",
+            "category",
+            "description",
+            "confidence",
+            "suggested_changes",
+            "evidence_count",
+            "created_at",
+        ]
         assert all(isinstance(value, str) for value in content["suggested_changes"].values())
 
 
@@ -81,7 +106,12 @@ def test_all_four_categories_are_produced(learned):
 def test_every_planted_chronic_failure_of_three_nodes_is_a_pattern(learned, fleet):
     missed = []
     for planted in truth_of(fleet)["failures"]:
-        if planted["shape"] == "chronic" and planted["match"] and len(planted["nodes"]) >= 3 and not patterns_of_truth(learned, planted, LAST_DAY):
+        if (
+            planted["shape"] == "chronic"
+            and planted["match"]
+            and len(planted["nodes"]) >= 3
+            and not patterns_of_truth(learned, planted, LAST_DAY)
+        ):
             missed.append(planted["id"])
     assert not missed
 
@@ -90,7 +120,9 @@ def test_no_failure_of_a_single_node_becomes_actionable(learned, fleet):
     loud = [planted for planted in truth_of(fleet)["failures"] if planted["shape"] == "single_node"]
     assert loud
     for day in DAYS:
-        actionable = {playbook.pattern_id for playbook in learned.workspace.playbooks(day) if not playbook.held_because}
+        actionable = {
+            playbook.pattern_id for playbook in learned.workspace.playbooks(day) if not playbook.held_because
+        }
         for planted in loud:
             assert not actionable & patterns_of_truth(learned, planted, day)
 
@@ -144,9 +176,13 @@ def test_retention_removes_raw_days_and_keeps_their_sums(copied, monkeypatch):
     space = coordinator.workspace
     before = contents(coordinator, ("failure_signatures", "call_totals", "conversation_signals"))
     space.expire(DAYS[2], today=LAST_DAY + timedelta(days=30))
-    assert [day for day in DAYS if not space.lake.files("raw_traces", [day])] == DAYS[:3], "days after the analysed one stay"
+    assert [day for day in DAYS if not space.lake.files("raw_traces", [day])] == DAYS[:3], (
+        "days after the analysed one stay"
+    )
     monkeypatch.setattr(workspace, "_SUMS_VERSION", "of the next release")
-    assert space.refresh_signatures(LAST_DAY) == DAYS[3:], "summed anew by another release, but for what is gone"
+    assert space.refresh_signatures(LAST_DAY) == DAYS[3:], (
+        "summed anew by another release, but for what is gone"
+    )
     space.refresh_conversations(LAST_DAY)
     assert contents(coordinator, ("failure_signatures", "call_totals", "conversation_signals")) == before
 
@@ -169,14 +205,22 @@ def test_a_day_below_the_threshold_is_gated_and_decides_nothing(copied, instance
     assert "confidence_gate" in result.reason
     assert all(playbook.held_because for playbook in coordinator.workspace.playbooks(LAST_DAY))
     assert coordinator.workspace.warehouse.read_day("update_decisions", LAST_DAY) == []
-    assert [row["status"] for row in coordinator.workspace.warehouse.read_day("learning_cycles", LAST_DAY)] == ["gated"]
+    assert [
+        row["status"] for row in coordinator.workspace.warehouse.read_day("learning_cycles", LAST_DAY)
+    ] == ["gated"]
 
-    overrides = {name: str(value) for name, value in coordinator.config.model_dump().items() if value is not None}
-    outcome = dg.materialize([update_decisions], partition_key=str(LAST_DAY), resources=resources(**overrides), instance=instance)
+    overrides = {
+        name: str(value) for name, value in coordinator.config.model_dump().items() if value is not None
+    }
+    outcome = dg.materialize(
+        [update_decisions], partition_key=str(LAST_DAY), resources=resources(**overrides), instance=instance
+    )
     assert outcome.success
     rows = coordinator.workspace.warehouse.read_day("update_decisions", LAST_DAY)
     assert rows
-    assert {row["action"] for row in rows} == {"hold"}, "deciding by hand after a failed gate holds everything"
+    assert {row["action"] for row in rows} == {"hold"}, (
+        "deciding by hand after a failed gate holds everything"
+    )
 
 
 def test_a_thin_day_in_a_range_stops_only_itself(copied):
@@ -208,7 +252,11 @@ def test_a_day_outside_the_partitions_is_refused(learned):
 
 
 def tick(folder, telemetry, **overrides):
-    values = {"data_path": str(folder), "telemetry_path": str(telemetry), "error_records_path": str(folder / "none")} | overrides
+    values = {
+        "data_path": str(folder),
+        "telemetry_path": str(telemetry),
+        "error_records_path": str(folder / "none"),
+    } | overrides
     with dg.build_sensor_context(resources={"workspace": resources(**values)["workspace"]}) as context:
         return minimum_events_reached(context)
 
@@ -236,13 +284,30 @@ def test_an_analysed_fleet_is_not_asked_for_again_until_a_late_file_comes(copied
     coordinator = copied(telemetry_path=tmp_path / "late")
     folder = coordinator.config.data_path
     assert not tick(folder, tmp_path / "late", min_events="1").run_requests
-    call = {"trace_id": "t", "request_id": "r", "service": "search", "method": "query", "duration_ms": 3, "success": True, "error": None, "metadata": {}}
+    call = {
+        "trace_id": "t",
+        "request_id": "r",
+        "service": "search",
+        "method": "query",
+        "duration_ms": 3,
+        "success": True,
+        "error": None,
+        "metadata": {},
+    }
     time = f"{DAYS[2]}T10:00:00Z"
-    event = {"event_id": "late-1", "event_type": "ExecutionTrace", "execution_trace": call | {"timestamp": time}, "conversation_log": None, "timestamp": time}
+    event = {
+        "event_id": "late-1",
+        "event_type": "ExecutionTrace",
+        "execution_trace": call | {"timestamp": time},
+        "conversation_log": None,
+        "timestamp": time,
+    }
     (tmp_path / "late" / "events_late.jsonl").write_bytes(orjson.dumps(event) + b"\n")
     first, second = (tick(folder, tmp_path / "late", min_events="1") for _ in range(2))
     assert [request.partition_key for request in first.run_requests] == [str(DAYS[2])]
-    assert [request.run_key for request in first.run_requests] == [request.run_key for request in second.run_requests], "asked for once"
+    assert [request.run_key for request in first.run_requests] == [
+        request.run_key for request in second.run_requests
+    ], "asked for once"
     before = coordinator.workspace.lake.manifest("raw_traces", DAYS[2]).version
     coordinator.run_learning_cycle(DAYS[2])
     assert coordinator.workspace.lake.manifest("raw_traces", DAYS[2]).version == before + 1
@@ -271,4 +336,8 @@ def test_the_schedule_asks_for_yesterday_soon_after_midnight():
 def schedule_tick() -> list:
     """What the schedule yields a quarter past midnight of November 15th."""
     schedule = cycle_schedule(FederatedLearningConfig.from_env())
-    return list(schedule(dg.build_schedule_context(scheduled_execution_time=datetime(2026, 11, 15, 0, 15, tzinfo=UTC))))
+    return list(
+        schedule(
+            dg.build_schedule_context(scheduled_execution_time=datetime(2026, 11, 15, 0, 15, tzinfo=UTC))
+        )
+    )

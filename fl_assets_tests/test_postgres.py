@@ -24,7 +24,13 @@ ESCAPED = "quite%3Asecret%2F%40%25"
 def server_programs() -> Path | None:
     """The folder of PostgreSQL's `initdb` and `pg_ctl`, which Debian leaves out of PATH."""
     found = shutil.which("initdb")
-    return Path(found).resolve().parent if found else max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name), default=None)
+    return (
+        Path(found).resolve().parent
+        if found
+        else max(
+            Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name), default=None
+        )
+    )
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +47,9 @@ def server() -> Iterator[str]:
         port = free.getsockname()[1]
 
     def run(*command: str) -> None:
-        subprocess.run([programs / command[0], *command[1:]], check=True, capture_output=True, cwd=folder, **user)
+        subprocess.run(
+            [programs / command[0], *command[1:]], check=True, capture_output=True, cwd=folder, **user
+        )
 
     try:
         (folder / "password").write_text(PASSWORD)
@@ -82,20 +90,39 @@ def ask(url: str, statement: str) -> list[tuple]:
 
 def environment(settings, url: str) -> dict[str, str]:
     """The variables that a user sets."""
-    values = {f"{PREFIX}{name.upper()}": str(getattr(settings, name)) for name in ("data_path", "telemetry_path", "error_records_path", "playbook_path")}
+    values = {
+        f"{PREFIX}{name.upper()}": str(getattr(settings, name))
+        for name in ("data_path", "telemetry_path", "error_records_path", "playbook_path")
+    }
     return {**os.environ, **values, POSTGRES: url, "DAGSTER_HOME": ""}
 
 
 def test_a_cycle_is_kept_in_postgres_and_the_password_nowhere(tmp_path, database, monkeypatch):
     simulate(tmp_path / "cache", days=2, nodes=6, events_per_day=1100, seed=5, end=LAST_DAY)
     settings = settings_in(tmp_path / "data", telemetry_path=tmp_path / "cache")
-    command = [sys.executable, "-W", "ignore", "-m", "fl_assets.cli", "cycle", "--verbose", "--date", str(LAST_DAY)]
-    shown = subprocess.run(command, env=environment(settings, database), capture_output=True, text=True, timeout=600, check=False)
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-m",
+        "fl_assets.cli",
+        "cycle",
+        "--verbose",
+        "--date",
+        str(LAST_DAY),
+    ]
+    shown = subprocess.run(
+        command, env=environment(settings, database), capture_output=True, text=True, timeout=600, check=False
+    )
     assert shown.returncode == 0, shown.stderr
     home = settings.data_path / "dagster"
     assert not list(home.rglob("*.db")), "nothing is kept in SQLite"
     assert not [secret for secret in (PASSWORD, ESCAPED) if secret in shown.stdout + shown.stderr]
-    assert not [path for path in home.rglob("*") if path.is_file() and any(secret.encode() in path.read_bytes() for secret in (PASSWORD, ESCAPED))]
+    assert not [
+        path
+        for path in home.rglob("*")
+        if path.is_file() and any(secret.encode() in path.read_bytes() for secret in (PASSWORD, ESCAPED))
+    ]
 
     monkeypatch.setenv(POSTGRES, database)
     with dg.DagsterInstance.from_config(str(home)) as instance:
@@ -107,7 +134,10 @@ def test_a_cycle_is_kept_in_postgres_and_the_password_nowhere(tmp_path, database
         assert record.asset_materialization.metadata["dagster/partition_row_count"].value > 0
         assert ESCAPED not in instance.info_str()
     assert ask(database, "select count(*) from runs") == [(1,)]
-    ((passed,),) = ask(database, "select count(*) from asset_check_executions where execution_status = 'SUCCEEDED' and asset_key like '%playbooks%'")
+    ((passed,),) = ask(
+        database,
+        "select count(*) from asset_check_executions where execution_status = 'SUCCEEDED' and asset_key like '%playbooks%'",
+    )
     assert passed >= 4
 
 
@@ -127,7 +157,10 @@ def test_processes_that_meet_an_empty_database_at_once_all_find_it_ready(tmp_pat
     command = [sys.executable, "-W", "ignore", "-c", PREPARE]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     folders = [tmp_path / str(number % homes) for number in range(3)]
-    running = [subprocess.Popen(command, env=environment(settings_in(folder), database), text=True, **pipes) for folder in folders]
+    running = [
+        subprocess.Popen(command, env=environment(settings_in(folder), database), text=True, **pipes)
+        for folder in folders
+    ]
     try:
         assert [one.stdout.readline() for one in running] == ["ready\n"] * 3
         for one in running:
@@ -144,7 +177,14 @@ def test_processes_that_meet_an_empty_database_at_once_all_find_it_ready(tmp_pat
 
 def test_a_database_that_refuses_is_one_line_that_names_the_setting_and_not_the_password(tmp_path, database):
     wrong = environment(settings_in(tmp_path), database.replace("secret", "guess"))
-    shown = subprocess.run([sys.executable, "-W", "ignore", "-m", "fl_assets.cli", "home"], env=wrong, capture_output=True, text=True, timeout=300, check=False)
+    shown = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "fl_assets.cli", "home"],
+        env=wrong,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert shown.returncode == 1
     assert f"error: {POSTGRES}=(not shown): PostgreSQL cannot be used" in shown.stderr
     assert "guess" not in shown.stderr + shown.stdout
@@ -153,15 +193,28 @@ def test_a_database_that_refuses_is_one_line_that_names_the_setting_and_not_the_
 
 def test_without_the_extra_the_error_says_how_to_install_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "dagster_postgres.utils", None)
-    monkeypatch.setenv(POSTGRES, "unset again after the test")  # what is asked for sets it, for Dagster to read
+    monkeypatch.setenv(
+        POSTGRES, "unset again after the test"
+    )  # what is asked for sets it, for Dagster to read
     with pytest.raises(SettingsError, match=r"needs the \[postgres\] extra; install it"):
-        prepare_home(settings_in(tmp_path, dagster_postgres_url="postgresql+psycopg2://fleet@127.0.0.1/dagster"))
+        prepare_home(
+            settings_in(tmp_path, dagster_postgres_url="postgresql+psycopg2://fleet@127.0.0.1/dagster")
+        )
 
 
 @pytest.mark.parametrize(
-    "url", ["postgresql://u:hush@h/d", "postgresql+psycopg2://u:hu/sh@h/d", "postgresql+psycopg2://u:hush@h", "hush", "postgresql+psycopg2://u:hu#sh@h/d"]
+    "url",
+    [
+        "postgresql://u:hush@h/d",
+        "postgresql+psycopg2://u:hu/sh@h/d",
+        "postgresql+psycopg2://u:hush@h",
+        "hush",
+        "postgresql+psycopg2://u:hu#sh@h/d",
+    ],
 )
 def test_a_url_that_cannot_be_used_is_refused_and_not_shown(url):
-    with pytest.raises(SettingsError, match=rf"^{POSTGRES}=\(not shown\): must be a URL like postgresql\+psycopg2://") as caught:
+    with pytest.raises(
+        SettingsError, match=rf"^{POSTGRES}=\(not shown\): must be a URL like postgresql\+psycopg2://"
+    ) as caught:
         settings_in(Path(), dagster_postgres_url=url)
     assert "hu" not in str(caught.value)

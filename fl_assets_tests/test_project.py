@@ -12,7 +12,20 @@ import fl_assets
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "fl_assets"
 
-STAGES = ("core", "infra", "events", "sums", "patterns", "playbooks", "adapters", "updates", "federation", "report", "spark", "simulator")
+STAGES = (
+    "core",
+    "infra",
+    "events",
+    "sums",
+    "patterns",
+    "playbooks",
+    "adapters",
+    "updates",
+    "federation",
+    "report",
+    "spark",
+    "simulator",
+)
 """A stage imports itself and those before it."""
 LAYERS = {
     **{stage: place for place, stage in enumerate(STAGES)},
@@ -103,24 +116,36 @@ STAGE_MODULES = [path for path in MODULES if path.relative_to(PACKAGE).parts[0] 
 
 @pytest.mark.parametrize("path", STAGE_MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_stages_know_no_dagster(path):
-    assert not [name for name in imports_of(path) if name.split(".")[0].startswith("dagster")] or path.parent.name == "spark"
+    assert (
+        not [name for name in imports_of(path) if name.split(".")[0].startswith("dagster")]
+        or path.parent.name == "spark"
+    )
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in STAGE_MODULES if str(path.relative_to(PACKAGE)) not in DOES_IO], ids=lambda path: str(path.relative_to(PACKAGE))
+    "path",
+    [path for path in STAGE_MODULES if str(path.relative_to(PACKAGE)) not in DOES_IO],
+    ids=lambda path: str(path.relative_to(PACKAGE)),
 )
 def test_only_files_that_say_so_do_io_or_read_the_clock(path):
     names = imports_of(path)
     assert not [
-        name for name in names if name.split(".")[0] in {"duckdb", "sqlite3", "requests", "httpx", "huggingface_hub", "os", "shutil", "tempfile", "time"}
+        name
+        for name in names
+        if name.split(".")[0]
+        in {"duckdb", "sqlite3", "requests", "httpx", "huggingface_hub", "os", "shutil", "tempfile", "time"}
     ]
     text = path.read_text()
-    assert not re.search(r"\b(datetime\.now|date\.today|utcnow|open\(|read_text|write_text|read_bytes|write_bytes)\b", text)
+    assert not re.search(
+        r"\b(datetime\.now|date\.today|utcnow|open\(|read_text|write_text|read_bytes|write_bytes)\b", text
+    )
 
 
 def test_models_and_settings_use_nothing_of_the_domain():
     for name in PURE:
-        used = [found for found in imports_of(PACKAGE / "core" / f"{name}.py") if found.startswith("fl_assets.")]
+        used = [
+            found for found in imports_of(PACKAGE / "core" / f"{name}.py") if found.startswith("fl_assets.")
+        ]
         assert not [found for found in used if found.split(".")[2] not in PURE], used
 
 
@@ -136,7 +161,11 @@ def test_the_package_exports_its_api():
 
 
 def test_the_lock_files_are_hashed_and_name_no_index():
-    for path in (ROOT / "requirements.lock", ROOT / "benchmarks" / "requirements.lock", ROOT / "benchmarks" / "spark.lock"):
+    for path in (
+        ROOT / "requirements.lock",
+        ROOT / "benchmarks" / "requirements.lock",
+        ROOT / "benchmarks" / "spark.lock",
+    ):
         text = path.read_text()
         pins = [line for line in text.splitlines() if line and not line.startswith((" ", "#"))]
         assert pins
@@ -150,7 +179,11 @@ def test_the_lock_file_holds_every_direct_dependency():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wanted = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
     names = {re.match(r"[A-Za-z0-9_.-]+", entry)[0].replace("_", "-").lower() for entry in wanted}
-    pinned = {line.split("==")[0].split("[")[0] for line in (ROOT / "requirements.lock").read_text().splitlines() if "==" in line}
+    pinned = {
+        line.split("==")[0].split("[")[0]
+        for line in (ROOT / "requirements.lock").read_text().splitlines()
+        if "==" in line
+    }
     assert names <= pinned, names - pinned
 
 

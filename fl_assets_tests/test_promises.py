@@ -7,7 +7,13 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_every_test_that_a_promise_names_exists():
-    tests = set(re.findall(r"^def (test_\w+)\(", "\n".join(path.read_text() for path in sorted((ROOT / "fl_assets_tests").rglob("test_*.py"))), re.MULTILINE))
+    tests = set(
+        re.findall(
+            r"^def (test_\w+)\(",
+            "\n".join(path.read_text() for path in sorted((ROOT / "fl_assets_tests").rglob("test_*.py"))),
+            re.MULTILINE,
+        )
+    )
     named = re.findall(r"`(test_\w+)`", (ROOT / "docs/promises.md").read_text())
     assert len(named) > 40
     assert sorted(set(named) - tests) == []

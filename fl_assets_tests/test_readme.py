@@ -29,7 +29,9 @@ def settings_table() -> str:
         default = ", ".join(value) if isinstance(value, tuple) else default
         if isinstance(value, Path):
             default = f"./{default}"
-        lines.append(f"| `{PREFIX}{name.upper()}` | {f'`{default}`' if default else ''} | {field.description} |")
+        lines.append(
+            f"| `{PREFIX}{name.upper()}` | {f'`{default}`' if default else ''} | {field.description} |"
+        )
     return "\n".join(lines)
 
 
@@ -49,7 +51,9 @@ def test_every_make_target_it_names_exists():
 
 
 def test_make_alone_lists_its_targets():
-    listed = subprocess.run(["make", "-C", str(ROOT), "--no-print-directory"], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["make", "-C", str(ROOT), "--no-print-directory"], capture_output=True, text=True, check=True
+    ).stdout
     for target in ("setup", "run", "dev", "test", "check", "bench"):
         assert f"make {target}" in listed
 
@@ -73,22 +77,41 @@ def test_what_make_run_prints_is_what_it_prints(tmp_path):
     printed = []
     for words in (["simulate", "--end", last], ["cycle", "--date", last]):
         done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-m", "fl_assets.cli", *words], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
+            [sys.executable, "-W", "ignore", "-m", "fl_assets.cli", *words],
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
         )
         printed += [re.sub(r"\x1b\[[0-9;]*m", "", line).rstrip() for line in done.stdout.splitlines()]
     # A day of the past is only recorded; the README's was live.
-    live = {"Decisions": printed.pop(next(place for place, line in enumerate(printed) if line.startswith("Decisions: ")))}
-    expected = [line for line in shown if not line.startswith(("Setting up", "…", "Decisions: ", "  for review"))]
+    live = {
+        "Decisions": printed.pop(
+            next(place for place, line in enumerate(printed) if line.startswith("Decisions: "))
+        )
+    }
+    expected = [
+        line for line in shown if not line.startswith(("Setting up", "…", "Decisions: ", "  for review"))
+    ]
     rest = iter(" ".join(line.split()) for line in printed)
     missing = [line for line in expected if " ".join(line.split()) not in rest]
     assert missing == []
-    assert next(line for line in shown if line.startswith("Decisions: ")) == live["Decisions"].partition(" (")[0]
+    assert (
+        next(line for line in shown if line.startswith("Decisions: ")) == live["Decisions"].partition(" (")[0]
+    )
 
 
 def test_its_python_runs_as_far_as_the_first_cycle():
     (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    lines = [line for line in code.splitlines() if "run_learning_cycle" not in line and "start_background" not in line]
-    subprocess.run([sys.executable, "-W", "ignore", "-c", "\n".join(lines)], check=True, cwd=ROOT, capture_output=True)
+    lines = [
+        line
+        for line in code.splitlines()
+        if "run_learning_cycle" not in line and "start_background" not in line
+    ]
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", "\n".join(lines)], check=True, cwd=ROOT, capture_output=True
+    )
 
 
 def test_every_message_that_troubleshooting_explains_is_in_the_code():

@@ -3,7 +3,20 @@
 import numpy as np
 import pytest
 
-from benchmarks.scaling import AXES, CORNER, DRIVERS, PLAIN, STEPS, at, drivers_of, failed_call, fit, missing, project, word
+from benchmarks.scaling import (
+    AXES,
+    CORNER,
+    DRIVERS,
+    PLAIN,
+    STEPS,
+    at,
+    drivers_of,
+    failed_call,
+    fit,
+    missing,
+    project,
+    word,
+)
 
 
 def measured(events: int, *, nodes: int = 50, days: int = 1, messages: int = 0, cpu=lambda _: 1.0) -> dict:
@@ -16,13 +29,21 @@ def measured(events: int, *, nodes: int = 50, days: int = 1, messages: int = 0, 
         "lake_mb": events * days * 50e-6,
         "lake_files": days,
     }
-    one |= {"sums": events / 100, "messages": 50 + messages, "patterns": 40 + messages, "node_days": nodes * days, "commit": "c"}
+    one |= {
+        "sums": events / 100,
+        "messages": 50 + messages,
+        "patterns": 40 + messages,
+        "node_days": nodes * days,
+        "commit": "c",
+    }
     return one | {"steps": {name: {"cpu": cpu(drivers_of(one)), "mb": 100.0} for name in STEPS}}
 
 
 def grid(cpu) -> list[dict]:
     varied = [PLAIN | {axis: value} for axis, values in AXES.items() for value in values]
-    return [measured(events, cpu=cpu) for events in (100_000, 1_000_000)] + [measured(100_000, **one, cpu=cpu) for one in [*varied, CORNER]]
+    return [measured(events, cpu=cpu) for events in (100_000, 1_000_000)] + [
+        measured(100_000, **one, cpu=cpu) for one in [*varied, CORNER]
+    ]
 
 
 @pytest.mark.parametrize("names", sorted(set(DRIVERS.values())))
@@ -54,10 +75,24 @@ def test_a_point_that_is_there_is_not_measured_again():
 
 def test_a_projection_adds_up_what_the_fits_say():
     points = grid(lambda drivers: 1.0 + 40e-6 * drivers["events"])
-    fits = {name: {"cpu": {"start": 0.0, "per": dict.fromkeys(DRIVERS[name], 0.0)}, "mb": {"start": 100.0, "per": {}}} for name in STEPS}
+    fits = {
+        name: {
+            "cpu": {"start": 0.0, "per": dict.fromkeys(DRIVERS[name], 0.0)},
+            "mb": {"start": 100.0, "per": {}},
+        }
+        for name in STEPS
+    }
     fits["ingest"]["cpu"]["per"]["events"] = 36e-6
     fits["patterns"]["mb"]["per"] = {"cells": 1e-4}
-    target = {"events": 10**9, "nodes": 1000, "sums": 100_000, "messages": 5000, "patterns": 1000, "days": 28, "keep": 30}
+    target = {
+        "events": 10**9,
+        "nodes": 1000,
+        "sums": 100_000,
+        "messages": 5000,
+        "patterns": 1000,
+        "days": 28,
+        "keep": 30,
+    }
     found = project(points, fits, target, {"vcpu_hour": 0.05, "disk_month": 0.1, "object_month": 0.025})
     assert found["cpu_hours"] == pytest.approx(10.0)
     assert found["usd_cpu_day"] == pytest.approx(0.5)
@@ -68,6 +103,9 @@ def test_a_projection_adds_up_what_the_fits_say():
 
 
 def test_added_messages_are_all_different():
-    errors = {failed_call("x", 0, f"{word(number * 7919 + 11)} {word(number * 104_729 + 5)}", 0) for number in range(50_000)}
+    errors = {
+        failed_call("x", 0, f"{word(number * 7919 + 11)} {word(number * 104_729 + 5)}", 0)
+        for number in range(50_000)
+    }
     assert len(errors) == 50_000
     assert not any(character.isdigit() for number in range(1000) for character in word(number))

@@ -52,8 +52,15 @@ def space(tmp_path) -> Workspace:
         call_line("e4", request_id="r4"),
     ]
     (settings.telemetry_path / "events_1.jsonl").write_bytes(b"\n".join(calls) + b"\n")
-    records = [record("x1", "r1"), record("x2", "r2", suspected_prompts_or_configs=["config.toml"]), record("x3", "r4"), record("x4", "unknown")]
-    (settings.error_records_path / "records.jsonl").write_bytes(b"".join(orjson.dumps(one) + b"\n" for one in records))
+    records = [
+        record("x1", "r1"),
+        record("x2", "r2", suspected_prompts_or_configs=["config.toml"]),
+        record("x3", "r4"),
+        record("x4", "unknown"),
+    ]
+    (settings.error_records_path / "records.jsonl").write_bytes(
+        b"".join(orjson.dumps(one) + b"\n" for one in records)
+    )
     made = Workspace(settings)
     made.engine.ingest()
     return made
@@ -73,10 +80,14 @@ def test_without_records_nobody_is_suspected(space):
 def test_sums_are_made_again_only_where_the_events_changed(space):
     assert space.refresh_signatures(DAY) == [DAY]
     assert space.refresh_signatures(DAY) == []
-    (space.settings.telemetry_path / "events_2.jsonl").write_bytes(call_line("e5", success=False, error="index missing", request_id="r5") + b"\n")
+    (space.settings.telemetry_path / "events_2.jsonl").write_bytes(
+        call_line("e5", success=False, error="index missing", request_id="r5") + b"\n"
+    )
     space.engine.ingest()
     assert space.refresh_signatures(DAY) == [DAY]
-    failures = space.warehouse.rows("select sum(failures)::bigint as n from failure_signatures where event_date = $day", {"day": DAY})
+    failures = space.warehouse.rows(
+        "select sum(failures)::bigint as n from failure_signatures where event_date = $day", {"day": DAY}
+    )
     assert failures == [{"n": 4}]
 
 
@@ -93,18 +104,50 @@ def test_what_a_history_leaves_out_of_old_days_changes_no_pattern(tmp_path, requ
         day = DAY - timedelta(days=back)
         noon = pd.Timestamp(day) + pd.Timedelta(hours=12)
         place = {"service": "search", "method": "query"}
-        seen = [(node, text) for node in ("n1", "n2", "n3") for text in ("index missing", "disk full", *["no route"] * (back > 1)) if random.random() < 0.4]
+        seen = [
+            (node, text)
+            for node in ("n1", "n2", "n3")
+            for text in ("index missing", "disk full", *["no route"] * (back > 1))
+            if random.random() < 0.4
+        ]
         failures = [
-            {"node_id": node, **place, "message_id": text, "masked_error": text, "has_text": True, "failures": 2, "sessions": 2, "first_seen": noon}
-            | {"last_seen": noon, "exemplar_trace_ids": [f"{node}-{text}-{day}"], "latency_histogram": [(int(random.integers(90)), 2)]}
+            {
+                "node_id": node,
+                **place,
+                "message_id": text,
+                "masked_error": text,
+                "has_text": True,
+                "failures": 2,
+                "sessions": 2,
+                "first_seen": noon,
+            }
+            | {
+                "last_seen": noon,
+                "exemplar_trace_ids": [f"{node}-{text}-{day}"],
+                "latency_histogram": [(int(random.integers(90)), 2)],
+            }
             for node, text in seen
         ]
-        totals = [{"node_id": node, **place, "calls": 90, "failures": 6, "sessions": 50, "latency_histogram": [(20 + back, 84)]} for node in ("n1", "n2", "n3")]
+        totals = [
+            {
+                "node_id": node,
+                **place,
+                "calls": 90,
+                "failures": 6,
+                "sessions": 50,
+                "latency_histogram": [(20 + back, 84)],
+            }
+            for node in ("n1", "n2", "n3")
+        ]
         space.warehouse.replace_records("failure_signatures", day, failures)
         space.warehouse.replace_records("call_totals", day, totals)
     history = space.history(DAY)
     whole = replace(
-        history, **{name: space.warehouse.read(f"select * from {table}") for name, table in (("signatures", "failure_signatures"), ("totals", "call_totals"))}
+        history,
+        **{
+            name: space.warehouse.read(f"select * from {table}")
+            for name, table in (("signatures", "failure_signatures"), ("totals", "call_totals"))
+        },
     )
     assert len(history.signatures) == len(whole.signatures)
     assert history.signatures["latency_histogram"].isna().any()

@@ -99,13 +99,33 @@ class Source(Protocol):
 class Web:
     """GET within bounds: hosts, bytes, time, attempts."""
 
-    def __init__(self, hosts: Iterable[str], *, sleep: Callable[[float], None] = time.sleep, timeout: float = TIMEOUT_SECS) -> None:
+    def __init__(
+        self,
+        hosts: Iterable[str],
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        timeout: float = TIMEOUT_SECS,
+    ) -> None:
         """Allow these hosts, globs of `host` or `host:port`; each must be the start, or an address that one of them redirects to."""
         self._hosts = tuple(host.lower() for host in hosts)
-        self._sleep, self._timeout, self._random = sleep, timeout, SystemRandom()  # jitter must differ between nodes: no seed
+        self._sleep, self._timeout, self._random = (
+            sleep,
+            timeout,
+            SystemRandom(),
+        )  # jitter must differ between nodes: no seed
         self._opener = urllib.request.OpenerDirector()
-        handlers = (urllib.request.ProxyHandler, urllib.request.HTTPHandler, urllib.request.HTTPSHandler, urllib.request.HTTPErrorProcessor)
-        for handler in (*(kind() for kind in handlers), urllib.request.HTTPDefaultErrorHandler(), urllib.request.UnknownHandler(), _Redirects(self.check_url)):
+        handlers = (
+            urllib.request.ProxyHandler,
+            urllib.request.HTTPHandler,
+            urllib.request.HTTPSHandler,
+            urllib.request.HTTPErrorProcessor,
+        )
+        for handler in (
+            *(kind() for kind in handlers),
+            urllib.request.HTTPDefaultErrorHandler(),
+            urllib.request.UnknownHandler(),
+            _Redirects(self.check_url),
+        ):
             self._opener.add_handler(handler)
 
     def check_url(self, url: str) -> None:
@@ -133,7 +153,15 @@ class Web:
         self.stream(url, buffer, limit=limit, headers=headers)
         return buffer.getvalue()
 
-    def stream(self, url: str, target: BinaryIO, *, limit: int, exact: bool = False, headers: Mapping[str, str] | None = None) -> Message:
+    def stream(
+        self,
+        url: str,
+        target: BinaryIO,
+        *,
+        limit: int,
+        exact: bool = False,
+        headers: Mapping[str, str] | None = None,
+    ) -> Message:
         """Write a document to `target`, from its start, and return the headers of the answer.
 
         Tried at most `ATTEMPTS` times: after 408, 429, 5xx, timeouts and broken connections, each time from the start, after the pause that the server
@@ -170,9 +198,15 @@ class Web:
         if (after or 0) > MAX_WAIT_SECS:
             message = f"{place(url)}: asks for a pause of {after:.0f} s, longer than {MAX_WAIT_SECS:.0f}"
             raise FetchError(message)
-        self._sleep(self._random.uniform(0, min(MAX_WAIT_SECS, 2.0**attempt)) if after is None else after + self._random.uniform(0, 1))
+        self._sleep(
+            self._random.uniform(0, min(MAX_WAIT_SECS, 2.0**attempt))
+            if after is None
+            else after + self._random.uniform(0, 1)
+        )
 
-    def _once(self, url: str, target: BinaryIO, limit: int, headers: Mapping[str, str], *, exact: bool) -> Message:
+    def _once(
+        self, url: str, target: BinaryIO, limit: int, headers: Mapping[str, str], *, exact: bool
+    ) -> Message:
         self.check_url(url)
         request = urllib.request.Request(url, headers={"Accept-Encoding": "identity"})
         for name, value in headers.items():
@@ -183,10 +217,14 @@ class Web:
                 promised = response.headers.get("Content-Length", "")
                 expected = int(promised) if promised.isdecimal() else None
                 if (expected or 0) > limit or (exact and expected not in (None, limit)):
-                    message = f"{place(url)}: announces {promised} bytes, {'not' if exact else 'more than'} {limit}"
+                    message = (
+                        f"{place(url)}: announces {promised} bytes, {'not' if exact else 'more than'} {limit}"
+                    )
                     raise FetchError(message)
                 got = 0
-                while chunk := response.read1(min(_CHUNK, limit + 1 - got)):  # what is there, so that a trickle cannot outlast the deadline
+                while chunk := response.read1(
+                    min(_CHUNK, limit + 1 - got)
+                ):  # what is there, so that a trickle cannot outlast the deadline
                     got += len(chunk)
                     if got > limit:
                         message = f"{place(url)}: sends more than {limit} bytes"
@@ -202,12 +240,16 @@ class Web:
         except urllib.error.HTTPError as error:
             error.close()
             if error.code in _RETRIED:
-                raise _TryAgainError(f"HTTP {error.code}", _retry_after(error.headers.get("Retry-After"))) from None
+                raise _TryAgainError(
+                    f"HTTP {error.code}", _retry_after(error.headers.get("Retry-After"))
+                ) from None
             message = f"{place(url)}: HTTP {error.code}"
             raise FetchError(message) from None
         except (OSError, http.client.HTTPException) as error:  # URLError, timeouts, resets, broken answers
             reason = getattr(error, "reason", None) or error
-            raise _TryAgainError(type(reason).__name__ if isinstance(reason, Exception) else "no connection") from None
+            raise _TryAgainError(
+                type(reason).__name__ if isinstance(reason, Exception) else "no connection"
+            ) from None
         except ValueError:
             message = f"{place(url)}: redirects to what is no URL"
             raise FetchError(message) from None
@@ -221,7 +263,9 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     def __init__(self, check_url: Callable[[str], None]) -> None:
         self._check_url = check_url
 
-    def redirect_request(self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> urllib.request.Request | None:
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
         """Return the request that follows, if it may."""
         self._check_url(newurl)
         if req.full_url.startswith("https:") and not newurl.startswith("https:"):
@@ -296,10 +340,20 @@ def _guarded(check: Callable[[str], None]) -> Generator[None]:
 class HubSource:
     """Repositories of the Hub: each holds one adapter, its newest manifest at the head of the branch, its files at the commit that the manifest names."""
 
-    def __init__(self, repos: Sequence[str], *, endpoint: str | None = None, hosts: Iterable[str] = (), bundles: bool = False, web: Web | None = None) -> None:
+    def __init__(
+        self,
+        repos: Sequence[str],
+        *,
+        endpoint: str | None = None,
+        hosts: Iterable[str] = (),
+        bundles: bool = False,
+        web: Web | None = None,
+    ) -> None:
         """Offer these repositories, `org/name` or `org/name@revision`; `hosts` are allowed besides the endpoint's own, `bundles` are asked for too."""
         self._repos, self._bundles = tuple(repos), bundles
-        self._endpoint = (endpoint or os.environ.get("HF_ENDPOINT") or huggingface_hub.constants.ENDPOINT).rstrip("/")
+        self._endpoint = (
+            endpoint or os.environ.get("HF_ENDPOINT") or huggingface_hub.constants.ENDPOINT
+        ).rstrip("/")
         parts = urlsplit(self._endpoint)
         if parts.username or parts.password:
             message = f"HF_ENDPOINT {place(self._endpoint)} must hold no user and no password; set HF_TOKEN"
@@ -332,10 +386,23 @@ class HubSource:
             if MANIFEST not in head.names:
                 return _with(unknown, "manifest", f"{MANIFEST} at {head.commit[:12]}", "none")
             content = self._small(repo, head.commit, MANIFEST, MANIFEST_BYTES)
-            signature = self._small(repo, head.commit, SIGNATURE, SIGNATURE_BYTES).decode("ascii", "replace").strip() if SIGNATURE in head.names else ""
-            bundle = self._small(repo, head.commit, BUNDLE, BUNDLE_BYTES) if self._bundles and BUNDLE in head.names else b""
+            signature = (
+                self._small(repo, head.commit, SIGNATURE, SIGNATURE_BYTES).decode("ascii", "replace").strip()
+                if SIGNATURE in head.names
+                else ""
+            )
+            bundle = (
+                self._small(repo, head.commit, BUNDLE, BUNDLE_BYTES)
+                if self._bundles and BUNDLE in head.names
+                else b""
+            )
             manifest = parse_manifest(content)
-            fields = {"manifest": manifest, "signature": signature, "bundle": bundle, "version": manifest.version}
+            fields = {
+                "manifest": manifest,
+                "signature": signature,
+                "bundle": bundle,
+                "version": manifest.version,
+            }
             if not manifest.revision:
                 return unknown.model_copy(update=fields)
             pinned = head if manifest.revision == head.commit else self._info(repo, manifest.revision)
@@ -349,11 +416,15 @@ class HubSource:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 with _guarded(self._web.check_url):
-                    info = self._api.model_info(repo, revision=revision, files_metadata=True, timeout=TIMEOUT_SECS)
+                    info = self._api.model_info(
+                        repo, revision=revision, files_metadata=True, timeout=TIMEOUT_SECS
+                    )
                 if COMMIT.fullmatch(info.sha or "") is None:
                     message = f"{self.name}: names no commit of {repo}"
                     raise FetchError(message)
-                return _Listing(info.sha or "", {sibling.rfilename: sibling.size for sibling in info.siblings or []})
+                return _Listing(
+                    info.sha or "", {sibling.rfilename: sibling.size for sibling in info.siblings or []}
+                )
             except OfflineModeIsEnabled:
                 message = f"{self.name}: not asked, for HF_HUB_OFFLINE is set"
                 raise FetchError(message) from None
@@ -362,11 +433,17 @@ class HubSource:
                 if status not in _RETRIED or attempt == ATTEMPTS:
                     message = f"{self.name}: HTTP {status} for {repo}"
                     raise FetchError(message) from None
-                self._web.pause(self._endpoint, attempt, _retry_after(error.response.headers.get("Retry-After")))
+                self._web.pause(
+                    self._endpoint, attempt, _retry_after(error.response.headers.get("Retry-After"))
+                )
             except FetchError:
                 raise
-            except Exception as error:  # the client's own: timeouts, broken connections, an answer that is no JSON
-                if attempt == ATTEMPTS or isinstance(error, ValueError | TypeError | KeyError | AttributeError):
+            except (
+                Exception
+            ) as error:  # the client's own: timeouts, broken connections, an answer that is no JSON
+                if attempt == ATTEMPTS or isinstance(
+                    error, ValueError | TypeError | KeyError | AttributeError
+                ):
                     message = f"{self.name}: {type(error).__name__} for {repo}"
                     raise FetchError(message) from None
                 self._web.pause(self._endpoint, attempt, None)
@@ -377,13 +454,17 @@ class HubSource:
         self._file(repo, commit, name, buffer, limit=limit)
         return buffer.getvalue()
 
-    def _file(self, repo: str, commit: str, name: str, target: BinaryIO, *, limit: int, exact: bool = False) -> None:
+    def _file(
+        self, repo: str, commit: str, name: str, target: BinaryIO, *, limit: int, exact: bool = False
+    ) -> None:
         if huggingface_hub.is_offline_mode():
             message = f"{self.name}: not asked, for HF_HUB_OFFLINE is set"
             raise FetchError(message)
         url = huggingface_hub.hf_hub_url(repo, name, revision=commit, endpoint=self._endpoint)
         headers = build_hf_headers(library_name="fl-assets")
-        answered = self._web.stream(url, target, limit=limit, exact=exact, headers=headers).get("X-Repo-Commit", commit)
+        answered = self._web.stream(url, target, limit=limit, exact=exact, headers=headers).get(
+            "X-Repo-Commit", commit
+        )
         if answered != commit:
             message = f"{self.name}: {name} of commit {answered[:40]} in place of {commit}"
             raise FetchError(message)
@@ -405,7 +486,9 @@ _ENTRY_TEXTS = ("adapter_id", "version", "model_name", "download_url", "signatur
 class ListSource:
     """A server whose `GET {url}/list` names adapters; manifest and config lie beside the weights that `download_url` points at."""
 
-    def __init__(self, url: str, *, hosts: Iterable[str] = (), bundles: bool = False, web: Web | None = None) -> None:
+    def __init__(
+        self, url: str, *, hosts: Iterable[str] = (), bundles: bool = False, web: Web | None = None
+    ) -> None:
         """Offer what the server at `url` lists; `hosts` are allowed besides its own, `bundles` are asked for too."""
         self._url, self._bundles = url.rstrip("/"), bundles
         self._web = web or Web((_names(url)[1], *hosts))
@@ -421,7 +504,11 @@ class ListSource:
         except (ValueError, RecursionError):
             return [_with(unknown, "source", "a JSON list", "something else")]
         if not isinstance(entries, list) or len(entries) > MAX_LISTED:
-            return [_with(unknown, "source", f"a JSON list of at most {MAX_LISTED} adapters", type(entries).__name__)]
+            return [
+                _with(
+                    unknown, "source", f"a JSON list of at most {MAX_LISTED} adapters", type(entries).__name__
+                )
+            ]
         return [self._candidate(entry) for entry in entries]
 
     def fetch(self, candidate: Candidate, file: AdapterFile, target: BinaryIO) -> None:
@@ -435,11 +522,20 @@ class ListSource:
 
     def _candidate(self, entry: Any) -> Candidate:
         fields = entry if isinstance(entry, dict) else {}
-        unknown = Candidate(source=self.name, adapter_id=_text(fields.get("adapter_id")), version=_text(fields.get("version")))
+        unknown = Candidate(
+            source=self.name, adapter_id=_text(fields.get("adapter_id")), version=_text(fields.get("version"))
+        )
         missing = [name for name in _ENTRY_TEXTS if not isinstance(fields.get(name), str)]
-        if missing or isinstance(fields.get("file_size"), bool) or not isinstance(fields.get("file_size"), int):
+        if (
+            missing
+            or isinstance(fields.get("file_size"), bool)
+            or not isinstance(fields.get("file_size"), int)
+        ):
             return _with(
-                unknown, "source", f"{', '.join((*_ENTRY_TEXTS, 'file_size'))} of each adapter", f"none or another kind of {', '.join(missing) or 'file_size'}"
+                unknown,
+                "source",
+                f"{', '.join((*_ENTRY_TEXTS, 'file_size'))} of each adapter",
+                f"none or another kind of {', '.join(missing) or 'file_size'}",
             )
         if problem := name_problem(fields["adapter_id"]):
             return _with(unknown, "adapter_name", "a plain id", problem)
@@ -450,12 +546,19 @@ class ListSource:
             return _with(unknown, "manifest", f"{MANIFEST} beside the weights", str(error))
         except ManifestError as error:
             return _with(unknown, "manifest", "a canonical manifest within its bounds", str(error))
-        found = {"manifest": manifest, "signature": fields["signature"], "location": location, "problems": tuple(_disagreements(fields, manifest))}
+        found = {
+            "manifest": manifest,
+            "signature": fields["signature"],
+            "location": location,
+            "problems": tuple(_disagreements(fields, manifest)),
+        }
         known = unknown.model_copy(update=found)
         if not self._bundles:
             return known
         try:
-            return known.model_copy(update={"bundle": self._web.get(urljoin(location, BUNDLE), limit=BUNDLE_BYTES)})
+            return known.model_copy(
+                update={"bundle": self._web.get(urljoin(location, BUNDLE), limit=BUNDLE_BYTES)}
+            )
         except FetchError as error:
             return _with(known, "model_signature", f"{BUNDLE} beside the weights", str(error))
 
@@ -467,7 +570,12 @@ def _disagreements(entry: Mapping[str, Any], manifest: AdapterManifest) -> list[
     signed = {"model_name": manifest.base_model, "file_size": weights.size, "checksum": weights.sha256}
     subject = f"{manifest.adapter_id} {manifest.version}"
     return [
-        refusal("source", subject, expected=f"{name} {signed[name]} of the manifest", actual=str(listed[name])[:120])
+        refusal(
+            "source",
+            subject,
+            expected=f"{name} {signed[name]} of the manifest",
+            actual=str(listed[name])[:120],
+        )
         for name in signed
         if listed[name] != signed[name]
     ]
@@ -475,7 +583,9 @@ def _disagreements(entry: Mapping[str, Any], manifest: AdapterManifest) -> list[
 
 def _with(candidate: Candidate, rule: str, expected: str, actual: str) -> Candidate:
     subject = f"{candidate.adapter_id} {candidate.version}"
-    return candidate.model_copy(update={"problems": (*candidate.problems, refusal(rule, subject, expected=expected, actual=actual))})
+    return candidate.model_copy(
+        update={"problems": (*candidate.problems, refusal(rule, subject, expected=expected, actual=actual))}
+    )
 
 
 def _text(value: Any) -> str:

@@ -27,7 +27,13 @@ WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 FILES = (CONFIG, WEIGHTS)
 """What is downloaded; nothing else ever is."""
 
-MANIFEST_BYTES, SIGNATURE_BYTES, BUNDLE_BYTES, CONFIG_BYTES, HEADER_BYTES = 65_536, 1_024, 65_536, 65_536, 8 * 1024 * 1024
+MANIFEST_BYTES, SIGNATURE_BYTES, BUNDLE_BYTES, CONFIG_BYTES, HEADER_BYTES = (
+    65_536,
+    1_024,
+    65_536,
+    65_536,
+    8 * 1024 * 1024,
+)
 """Most bytes that are read of each, whatever a server says."""
 MAX_VERSION_STEP = 1000
 """The first number of a version may rise by so much at once: a fast-forward to the largest number would otherwise shut every later version out."""
@@ -66,13 +72,34 @@ _ID = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._-]{0,95}/)?[A-Za-z0-9][A-Za-z0-9._-
 _VERSION = re.compile(r"(?:0|[1-9][0-9]{0,5})(?:\.(?:0|[1-9][0-9]{0,5})){0,2}")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 _NOTES = re.compile(r"README\.md|LICENSE(?:\.md|\.txt)?|NOTICE(?:\.md|\.txt)?|\.gitattributes")
-_TENSOR = re.compile(r"(?P<module>base_model\.model(?:\.[A-Za-z0-9_]{1,64}){1,32})\.(?P<side>lora_[AB])(?:\.default)?\.weight")
+_TENSOR = re.compile(
+    r"(?P<module>base_model\.model(?:\.[A-Za-z0-9_]{1,64}){1,32})\.(?P<side>lora_[AB])(?:\.default)?\.weight"
+)
 
 _ITEM_BYTES: Mapping[str, int] = {"F32": 4, "F16": 2, "BF16": 2}
 _CONFIG_KEYS = frozenset(
     {
-        *("peft_type", "task_type", "r", "lora_alpha", "lora_dropout", "target_modules", "base_model_name_or_path", "revision", "inference_mode"),
-        *("bias", "fan_in_fan_out", "init_lora_weights", "use_rslora", "layers_to_transform", "peft_version", "megatron_core", "qalora_group_size"),
+        *(
+            "peft_type",
+            "task_type",
+            "r",
+            "lora_alpha",
+            "lora_dropout",
+            "target_modules",
+            "base_model_name_or_path",
+            "revision",
+            "inference_mode",
+        ),
+        *(
+            "bias",
+            "fan_in_fan_out",
+            "init_lora_weights",
+            "use_rslora",
+            "layers_to_transform",
+            "peft_version",
+            "megatron_core",
+            "qalora_group_size",
+        ),
     }
 )
 """Keys of PEFT's LoraConfig that may hold a value; any other must be empty, above all auto_mapping, modules_to_save and use_dora."""
@@ -96,11 +123,17 @@ class AdapterManifest(Record):
     format: Literal[1] = 1
     adapter_id: str = Field(description="`name` or `org/name`; for a Hub repository its id.")
     version: str = Field(description="One to three numbers with dots.")
-    revision: str = Field("", pattern=r"^([0-9a-f]{40})?$", description="Commit that holds the files; '' where they do not come from a repository.")
+    revision: str = Field(
+        "",
+        pattern=r"^([0-9a-f]{40})?$",
+        description="Commit that holds the files; '' where they do not come from a repository.",
+    )
     base_model: str = Field(min_length=1, max_length=200)
     base_revision: str = Field(min_length=1, max_length=200)
     expires: date = Field(description="First day (UTC) on which it is no longer installed or switched to.")
-    skills: tuple[str, ...] = Field((), max_length=20, description="What it is trained for, e.g. tool_calling.")
+    skills: tuple[str, ...] = Field(
+        (), max_length=20, description="What it is trained for, e.g. tool_calling."
+    )
     description: str = Field("", max_length=500)
     files: tuple[AdapterFile, ...] = Field(min_length=2, max_length=2)
 
@@ -150,7 +183,9 @@ class AdapterManifest(Record):
 
 def canonical(record: Record) -> bytes:
     """Return the one form of a manifest, or another record, that is stored and signed: JSON with sorted keys, no blanks, ASCII only."""
-    return json.dumps(record.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode("ascii")
+    return json.dumps(
+        record.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=True
+    ).encode("ascii")
 
 
 def signed_bytes(manifest: AdapterManifest) -> bytes:
@@ -184,7 +219,12 @@ def parse_manifest(content: bytes) -> AdapterManifest:
 def name_problem(adapter_id: str) -> str:
     """Return what is wrong with an adapter id, '' for nothing; the rules of Hugging Face, so that an id is a safe folder name once its slash is replaced."""
     parts = adapter_id.split("/")
-    if _ID.fullmatch(adapter_id) is None or ".." in adapter_id or "--" in adapter_id or any(part.endswith((".", "-", ".git")) for part in parts):
+    if (
+        _ID.fullmatch(adapter_id) is None
+        or ".." in adapter_id
+        or "--" in adapter_id
+        or any(part.endswith((".", "-", ".git")) for part in parts)
+    ):
         return f"{adapter_id[:120]!r} must be `name` or `org/name` of ASCII letters, digits, '.', '-' and '_', without '..' or '--'"
     return ""
 
@@ -225,7 +265,9 @@ class Inventory(Record):
     target_modules: tuple[str, ...]
     max_bytes: int = Field(ge=1)
     require_signature: bool = True
-    require_bundle: bool = Field(False, description="Whether a model-signing bundle must come with the signed manifest.")
+    require_bundle: bool = Field(
+        False, description="Whether a model-signing bundle must come with the signed manifest."
+    )
 
 
 class Known(Record):
@@ -246,9 +288,13 @@ class Candidate(Record):
     manifest: AdapterManifest | None = None
     signature: str = ""
     bundle: bytes = Field(b"", description="Its model-signing bundle, as the source has it; b'' for none.")
-    from_repository: bool = Field(False, description="Whether it comes from a repository, whose commit must be pinned.")
+    from_repository: bool = Field(
+        False, description="Whether it comes from a repository, whose commit must be pinned."
+    )
     commit: str = Field("", description="Commit at which the source lists the files.")
-    listed: dict[str, int | None] | None = Field(None, description="Files by size, as the source lists them; None when it does not list.")
+    listed: dict[str, int | None] | None = Field(
+        None, description="Files by size, as the source lists them; None when it does not list."
+    )
     location: str = Field("", description="Where the source fetches the weights from; never shown.")
     problems: tuple[Violation, ...] = Field((), description="What was wrong already when it was listed.")
 
@@ -262,7 +308,13 @@ def refusal(rule: str, subject: str, *, expected: str, actual: str) -> Violation
 
 
 def admission(
-    candidate: Candidate, *, inventory: Inventory, known: Known, signed_by: str | None, now: datetime, allow_rollback: bool = False
+    candidate: Candidate,
+    *,
+    inventory: Inventory,
+    known: Known,
+    signed_by: str | None,
+    now: datetime,
+    allow_rollback: bool = False,
 ) -> list[Violation]:
     """Return every rule that a candidate breaks before anything of it is downloaded, in the order of `RULES`.
 
@@ -289,50 +341,84 @@ def admission(
         return _ordered(found)
     if (manifest.adapter_id, manifest.version) != (candidate.adapter_id, candidate.version):
         refuse("source", f"the manifest of {subject}", f"that of {manifest.adapter_id} {manifest.version}")
-    if candidate.from_repository and (COMMIT.fullmatch(candidate.commit) is None or candidate.commit != manifest.revision):
-        refuse("commit_pinned", f"files at commit {manifest.revision or '(none named)'}", f"files at {candidate.commit or 'no commit'}")
+    if candidate.from_repository and (
+        COMMIT.fullmatch(candidate.commit) is None or candidate.commit != manifest.revision
+    ):
+        refuse(
+            "commit_pinned",
+            f"files at commit {manifest.revision or '(none named)'}",
+            f"files at {candidate.commit or 'no commit'}",
+        )
     for rule, expected, actual in _listing_problems(candidate, manifest, inventory):
         refuse(rule, expected, actual)
     if signed_by is None and inventory.require_signature:
-        refuse("signature", "a signature by a trusted key", "one by no trusted key" if candidate.signature else "none")
+        refuse(
+            "signature",
+            "a signature by a trusted key",
+            "one by no trusted key" if candidate.signature else "none",
+        )
     if inventory.require_bundle and not candidate.bundle:
         refuse("model_signature", f"a model-signing bundle {BUNDLE}", "none")
     if now.date() >= manifest.expires:
-        refuse("not_expired", f"a manifest that holds on {now.date()}", f"one that expired on {manifest.expires}")
+        refuse(
+            "not_expired", f"a manifest that holds on {now.date()}", f"one that expired on {manifest.expires}"
+        )
     for rule, what, own, nodes in (
         ("base_model", "base model", manifest.base_model, inventory.base_model),
         ("base_revision", "base revision", manifest.base_revision, inventory.base_revision),
     ):
         if own != nodes or not nodes:
-            refuse(rule, f"{what} {nodes!r} of the nodes" if nodes else f"the nodes' {what} in the settings", f"{own!r}")
+            refuse(
+                rule,
+                f"{what} {nodes!r} of the nodes" if nodes else f"the nodes' {what} in the settings",
+                f"{own!r}",
+            )
     for rule, expected, actual in _version_problems(manifest, known, allow_rollback=allow_rollback):
         refuse(rule, expected, actual)
     return _ordered(found)
 
 
-def _listing_problems(candidate: Candidate, manifest: AdapterManifest, inventory: Inventory) -> list[tuple[str, str, str]]:
+def _listing_problems(
+    candidate: Candidate, manifest: AdapterManifest, inventory: Inventory
+) -> list[tuple[str, str, str]]:
     found = []
     if candidate.listed is not None:
         if strange := file_problems(candidate.listed):
             found.append(("file_names", f"{' and '.join(FILES)} alone", "; ".join(strange)))
-        wrong = [f"{file.name} of {candidate.listed[file.name]}" for file in manifest.files if candidate.listed.get(file.name) not in (None, file.size)]
+        wrong = [
+            f"{file.name} of {candidate.listed[file.name]}"
+            for file in manifest.files
+            if candidate.listed.get(file.name) not in (None, file.size)
+        ]
         if wrong:
             found.append(("size_limit", "the sizes of the manifest", ", ".join(wrong)))
     if manifest.size > inventory.max_bytes:
         found.append(("size_limit", f"at most {inventory.max_bytes} bytes", f"{manifest.size}"))
     if manifest.file(CONFIG).size > CONFIG_BYTES:
-        found.append(("size_limit", f"a config of at most {CONFIG_BYTES} bytes", f"{manifest.file(CONFIG).size}"))
+        found.append(
+            ("size_limit", f"a config of at most {CONFIG_BYTES} bytes", f"{manifest.file(CONFIG).size}")
+        )
     return found
 
 
 def file_problems(names: Mapping[str, int | None]) -> list[str]:
     """Return what is wrong with a source's list of files: pickles, code, configs of other kinds, and what is missing."""
     missing = [f"no {name}" for name in FILES if name not in names]
-    strange = sorted(name for name in names if name not in (*FILES, MANIFEST, SIGNATURE, BUNDLE) and _NOTES.fullmatch(name) is None)
-    return [*missing, *(f"also {name[:80]!r}" for name in strange[:5]), *([f"and {len(strange) - 5} more"] if len(strange) > 5 else [])]
+    strange = sorted(
+        name
+        for name in names
+        if name not in (*FILES, MANIFEST, SIGNATURE, BUNDLE) and _NOTES.fullmatch(name) is None
+    )
+    return [
+        *missing,
+        *(f"also {name[:80]!r}" for name in strange[:5]),
+        *([f"and {len(strange) - 5} more"] if len(strange) > 5 else []),
+    ]
 
 
-def _version_problems(manifest: AdapterManifest, known: Known, *, allow_rollback: bool) -> list[tuple[str, str, str]]:
+def _version_problems(
+    manifest: AdapterManifest, known: Known, *, allow_rollback: bool
+) -> list[tuple[str, str, str]]:
     found, version, key = [], manifest.version, version_key(manifest.version)
     highest = version_key(known.highest) if known.highest else (0, 0, 0)
     if known.current and version_key(known.current) == key:
@@ -340,9 +426,17 @@ def _version_problems(manifest: AdapterManifest, known: Known, *, allow_rollback
     if key < highest and not allow_rollback:
         found.append(("version_increases", f"at least {known.highest}, the highest ever seen", version))
     if known.highest and key == highest and known.highest_digest not in ("", manifest.digest):
-        found.append(("version_increases", f"a new number for new content; {known.highest} was seen with another manifest", version))
+        found.append(
+            (
+                "version_increases",
+                f"a new number for new content; {known.highest} was seen with another manifest",
+                version,
+            )
+        )
     if key[0] > highest[0] + MAX_VERSION_STEP:
-        found.append(("version_step", f"at most {highest[0] + MAX_VERSION_STEP} as the first number", version))
+        found.append(
+            ("version_step", f"at most {highest[0] + MAX_VERSION_STEP} as the first number", version)
+        )
     if version in known.withdrawn and not allow_rollback:
         found.append(("not_withdrawn", "a version that was not rolled back", version))
     return found
@@ -405,7 +499,9 @@ class Tensor(Record):
     end: int
 
 
-def check_config(content: bytes, manifest: AdapterManifest, inventory: Inventory) -> tuple[LoraConfig | None, list[Violation]]:
+def check_config(
+    content: bytes, manifest: AdapterManifest, inventory: Inventory
+) -> tuple[LoraConfig | None, list[Violation]]:
     """Return the LoRA config in these bytes and every rule that it breaks."""
     found: list[Violation] = []
 
@@ -420,24 +516,50 @@ def check_config(content: bytes, manifest: AdapterManifest, inventory: Inventory
     if not isinstance(config, dict):
         refuse("config", "a JSON object", type(config).__name__)
         return None, found
-    unwanted = sorted(name for name, value in config.items() if name not in _CONFIG_KEYS and value not in (None, False, "", [], {}))
+    unwanted = sorted(
+        name
+        for name, value in config.items()
+        if name not in _CONFIG_KEYS and value not in (None, False, "", [], {})
+    )
     if unwanted:
-        refuse("config", "keys of a plain LoRA config alone", f"also {', '.join(repr(name[:40]) for name in unwanted[:5])}")
+        refuse(
+            "config",
+            "keys of a plain LoRA config alone",
+            f"also {', '.join(repr(name[:40]) for name in unwanted[:5])}",
+        )
     if config.get("peft_type") != "LORA" or config.get("bias", "none") != "none":
-        refuse("config", "peft_type 'LORA' and bias 'none'", f"{config.get('peft_type')!r:.40} and {config.get('bias', 'none')!r:.40}")
+        refuse(
+            "config",
+            "peft_type 'LORA' and bias 'none'",
+            f"{config.get('peft_type')!r:.40} and {config.get('bias', 'none')!r:.40}",
+        )
     alpha = config.get("lora_alpha")
     if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not 0 < alpha <= 65_536:
         refuse("config", "a lora_alpha above 0 and up to 65536", f"{alpha!r:.40}")
     if config.get("base_model_name_or_path") != manifest.base_model:
-        refuse("base_model", f"{manifest.base_model!r} in {CONFIG}, as in the manifest", f"{config.get('base_model_name_or_path')!r:.80}")
+        refuse(
+            "base_model",
+            f"{manifest.base_model!r} in {CONFIG}, as in the manifest",
+            f"{config.get('base_model_name_or_path')!r:.80}",
+        )
     if config.get("revision") not in (None, "", manifest.base_revision):
-        refuse("base_revision", f"{manifest.base_revision!r} in {CONFIG}, as in the manifest", f"{config.get('revision')!r:.80}")
+        refuse(
+            "base_revision",
+            f"{manifest.base_revision!r} in {CONFIG}, as in the manifest",
+            f"{config.get('revision')!r:.80}",
+        )
     rank, targets = config.get("r"), config.get("target_modules")
     if isinstance(rank, bool) or not isinstance(rank, int) or not 1 <= rank <= inventory.max_rank:
         refuse("lora_rank", f"a rank from 1 to {inventory.max_rank}", f"{rank!r:.40}")
         rank = None
-    if not isinstance(targets, list) or not targets or any(not isinstance(name, str) or name not in inventory.target_modules for name in targets):
-        refuse("target_modules", f"a list of some of {', '.join(inventory.target_modules)}", f"{targets!r:.120}")
+    if (
+        not isinstance(targets, list)
+        or not targets
+        or any(not isinstance(name, str) or name not in inventory.target_modules for name in targets)
+    ):
+        refuse(
+            "target_modules", f"a list of some of {', '.join(inventory.target_modules)}", f"{targets!r:.120}"
+        )
         targets = None
     if rank is None or targets is None:
         return None, found
@@ -464,7 +586,11 @@ def read_header(length: bytes, header: bytes, file_size: int) -> tuple[list[Tens
     except ValueError as error:
         return [], [refused("a JSON object in which no name occurs twice", str(error))]
     if not isinstance(content, dict) or len(header) != int.from_bytes(length, "little"):
-        return [], [refused("a JSON object of the announced length", f"{type(content).__name__} of {len(header)} bytes")]
+        return [], [
+            refused(
+                "a JSON object of the announced length", f"{type(content).__name__} of {len(header)} bytes"
+            )
+        ]
     found, tensors, base = [], [], 8 + len(header)
     notes = content.pop("__metadata__", {})
     if not isinstance(notes, dict) or not all(isinstance(value, str) for value in notes.values()):
@@ -472,18 +598,46 @@ def read_header(length: bytes, header: bytes, file_size: int) -> tuple[list[Tens
     for name, entry in content.items():
         fields = entry if isinstance(entry, dict) else {}
         dtype, shape, offsets = fields.get("dtype"), fields.get("shape"), fields.get("data_offsets")
-        if set(fields) != {"dtype", "shape", "data_offsets"} or not _are_sizes(shape) or not _are_sizes(offsets) or len(offsets) != 2:
-            return [], [*found, refused("dtype, shape and two offsets for each tensor", f"{name[:80]!r} without them")]
+        if (
+            set(fields) != {"dtype", "shape", "data_offsets"}
+            or not _are_sizes(shape)
+            or not _are_sizes(offsets)
+            or len(offsets) != 2
+        ):
+            return [], [
+                *found,
+                refused("dtype, shape and two offsets for each tensor", f"{name[:80]!r} without them"),
+            ]
         if not isinstance(dtype, str) or dtype not in _ITEM_BYTES:
-            found.append(refused(f"one of {', '.join(_ITEM_BYTES)}", f"{name[:80]!r} of {dtype!r:.20}", "tensor_dtype"))
+            found.append(
+                refused(f"one of {', '.join(_ITEM_BYTES)}", f"{name[:80]!r} of {dtype!r:.20}", "tensor_dtype")
+            )
         elif math.prod(shape) * _ITEM_BYTES[dtype] != offsets[1] - offsets[0]:
-            found.append(refused("as many bytes as shape and dtype make", f"{name[:80]!r} of shape {shape} in {offsets[1] - offsets[0]} bytes"))
-        tensors.append(Tensor(name=name, dtype=str(dtype), shape=tuple(shape), start=base + offsets[0], end=base + offsets[1]))
+            found.append(
+                refused(
+                    "as many bytes as shape and dtype make",
+                    f"{name[:80]!r} of shape {shape} in {offsets[1] - offsets[0]} bytes",
+                )
+            )
+        tensors.append(
+            Tensor(
+                name=name,
+                dtype=str(dtype),
+                shape=tuple(shape),
+                start=base + offsets[0],
+                end=base + offsets[1],
+            )
+        )
     tensors.sort(key=lambda tensor: (tensor.start, tensor.end, tensor.name))
     at = base
     for tensor in tensors:
         if tensor.start != at or tensor.end < tensor.start:
-            return [], [*found, refused(f"a tensor at byte {at}", f"{tensor.name[:80]!r} from {tensor.start} to {tensor.end}")]
+            return [], [
+                *found,
+                refused(
+                    f"a tensor at byte {at}", f"{tensor.name[:80]!r} from {tensor.start} to {tensor.end}"
+                ),
+            ]
         at = tensor.end
     if at != file_size:
         found.append(refused(f"a file of {at} bytes", f"one of {file_size}"))
@@ -502,7 +656,11 @@ def check_tensors(tensors: Sequence[Tensor], config: LoraConfig) -> list[Violati
     strange, misshapen = [], []
     for tensor in tensors:
         match = _TENSOR.fullmatch(tensor.name)
-        if match is None or match["module"].rsplit(".", 1)[-1] not in config.target_modules or match["side"] in sides.get(match["module"], {}):
+        if (
+            match is None
+            or match["module"].rsplit(".", 1)[-1] not in config.target_modules
+            or match["side"] in sides.get(match["module"], {})
+        ):
             strange.append(tensor.name[:120])
             continue
         sides.setdefault(match["module"], {})[match["side"]] = tensor
@@ -513,19 +671,32 @@ def check_tensors(tensors: Sequence[Tensor], config: LoraConfig) -> list[Violati
     unserved = sorted(set(config.target_modules) - {module.rsplit(".", 1)[-1] for module in sides})
     problems = []
     for rule, expected, wrong in (
-        ("tensor_names", "pairs of lora_A and lora_B of the target modules alone", [f"also {name!r}" for name in strange]),
+        (
+            "tensor_names",
+            "pairs of lora_A and lora_B of the target modules alone",
+            [f"also {name!r}" for name in strange],
+        ),
         ("tensor_names", "both lora_A and lora_B of each module", halves),
         ("tensor_names", "tensors for every target module", [f"none for {name}" for name in unserved]),
         ("tensor_shapes", f"(rank, in) and (out, rank) with rank {config.rank}", misshapen),
     ):
         if wrong:
-            problems.append(refusal(rule, WEIGHTS, expected=expected, actual=", ".join(wrong[:3]) + (f" and {len(wrong) - 3} more" if len(wrong) > 3 else "")))
+            problems.append(
+                refusal(
+                    rule,
+                    WEIGHTS,
+                    expected=expected,
+                    actual=", ".join(wrong[:3]) + (f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""),
+                )
+            )
     return problems
 
 
 def count_not_finite(dtype: str, values: bytes) -> int:
     """Return how many of these little-endian values are NaN or infinite; the bytes must be whole values."""
-    if dtype == "BF16":  # numpy has no bfloat16: all bits of the exponent set is NaN or infinity, as in IEEE 754
+    if (
+        dtype == "BF16"
+    ):  # numpy has no bfloat16: all bits of the exponent set is NaN or infinity, as in IEEE 754
         return int(np.count_nonzero((np.frombuffer(values, "<u2") & 0x7F80) == 0x7F80))
     numbers = np.frombuffer(values, "<f4" if dtype == "F32" else "<f2")
     return int(numbers.size - np.count_nonzero(np.isfinite(numbers)))
@@ -560,4 +731,6 @@ def _no_constant(name: str) -> Any:
 
 
 def _are_sizes(value: Any) -> TypeGuard[list[int]]:
-    return isinstance(value, list) and all(isinstance(item, int) and not isinstance(item, bool) and 0 <= item < 2**53 for item in value)
+    return isinstance(value, list) and all(
+        isinstance(item, int) and not isinstance(item, bool) and 0 <= item < 2**53 for item in value
+    )

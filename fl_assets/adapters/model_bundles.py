@@ -34,7 +34,9 @@ def open_verifier(key: Path) -> BundleVerifier:
     except OSError as error:
         message = f"{key} cannot be read: {error.strerror}"
         raise KeyFileError(message) from error
-    except Exception as error:  # the library lets several kinds through: no PEM, another kind of key, another curve
+    except (
+        Exception
+    ) as error:  # the library lets several kinds through: no PEM, another kind of key, another curve
         message = f"{key} is no public key of curve P-256, P-384 or P-521 in PEM, as model-signing needs"
         raise KeyFileError(message) from error
 
@@ -51,7 +53,9 @@ def open_verifier(key: Path) -> BundleVerifier:
 
         def hash(self, model_path: Any, **given: Any) -> Any:
             found = super().hash(model_path, **given)
-            if {one.identifier: one.digest.digest_hex for one in found.resource_descriptors()} != self._wanted:
+            if {
+                one.identifier: one.digest.digest_hex for one in found.resource_descriptors()
+            } != self._wanted:
                 message = "the files are not those of the manifest"
                 raise ValueError(message)
             return found
@@ -60,10 +64,16 @@ def open_verifier(key: Path) -> BundleVerifier:
         with tempfile.NamedTemporaryFile(prefix="fl-assets-", suffix=".sig") as file:
             file.write(bundle)
             file.flush()
-            config = verifying.Config().use_elliptic_key_verifier(public_key=key).set_hashing_config(Whole(hashes, {path.name for path in folder.iterdir()}))
+            config = (
+                verifying.Config()
+                .use_elliptic_key_verifier(public_key=key)
+                .set_hashing_config(Whole(hashes, {path.name for path in folder.iterdir()}))
+            )
             try:
                 config.verify(folder, Path(file.name))
-            except Exception as error:  # whatever the library makes of bytes that a stranger wrote, they are not verified
+            except (
+                Exception
+            ) as error:  # whatever the library makes of bytes that a stranger wrote, they are not verified
                 return str(error)[:200] or type(error).__name__
         return ""
 

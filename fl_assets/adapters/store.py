@@ -86,7 +86,9 @@ class AdapterRefusedError(ValueError):
     """An adapter is not admitted; `refusals` holds every rule that it breaks. Nothing was installed or switched."""
 
     def __init__(self, adapter_id: str, version: str, refusals: Sequence[Violation]) -> None:
-        super().__init__(f"{adapter_id} {version} is refused: {'; '.join(str(problem) for problem in refusals)}")
+        super().__init__(
+            f"{adapter_id} {version} is refused: {'; '.join(str(problem) for problem in refusals)}"
+        )
         self.refusals = tuple(refusals)
 
 
@@ -147,7 +149,9 @@ class _State(Record):
         return self.adapters.get(adapter_id, _Memory())
 
     def with_adapter(self, adapter_id: str, **changes: Any) -> "_State":
-        return self.model_copy(update={"adapters": {**self.adapters, adapter_id: self.of(adapter_id).model_copy(update=changes)}})
+        return self.model_copy(
+            update={"adapters": {**self.adapters, adapter_id: self.of(adapter_id).model_copy(update=changes)}}
+        )
 
     def with_act(self, **fields: Any) -> "_State":
         return self.model_copy(update={"acts": (*self.acts, StoredAct(**fields))[-_ACTS_KEPT:]})
@@ -159,13 +163,21 @@ class _State(Record):
         memory = self.of(manifest.adapter_id)
         if memory.highest and version_key(manifest.version) <= version_key(memory.highest):
             return self
-        return self.with_adapter(manifest.adapter_id, highest=manifest.version, highest_digest=manifest.digest)
+        return self.with_adapter(
+            manifest.adapter_id, highest=manifest.version, highest_digest=manifest.digest
+        )
 
 
 class AdapterStore:
     """What is offered, what is installed, what is in use."""
 
-    def __init__(self, settings: FederatedLearningConfig, *, sources: Sequence[Source] | None = None, server: LoraServer | None = None) -> None:
+    def __init__(
+        self,
+        settings: FederatedLearningConfig,
+        *,
+        sources: Sequence[Source] | None = None,
+        server: LoraServer | None = None,
+    ) -> None:
         """Keep adapters below the data folder of `settings`; sources and server default to the ones that it names."""
         self._settings = settings
         self._given_sources = sources
@@ -222,13 +234,26 @@ class AdapterStore:
                     for version in versions:
                         manifest = _stored_manifest(folder, version)
                         adapter_id = manifest.adapter_id if manifest else name.replace("--", "/", 1)
-                        one = InstalledAdapter(adapter_id=adapter_id, version=version, path=self.root / name / version, is_current=version == current)
-                        found.append(one.model_copy(update={"expires": str(manifest.expires), "size_bytes": manifest.size}) if manifest else one)
+                        one = InstalledAdapter(
+                            adapter_id=adapter_id,
+                            version=version,
+                            path=self.root / name / version,
+                            is_current=version == current,
+                        )
+                        found.append(
+                            one.model_copy(
+                                update={"expires": str(manifest.expires), "size_bytes": manifest.size}
+                            )
+                            if manifest
+                            else one
+                        )
         return found
 
     def current(self, adapter_id: str) -> InstalledAdapter | None:
         """Return the version in use; None when the adapter is off."""
-        return next((one for one in self.installed() if one.adapter_id == adapter_id and one.is_current), None)
+        return next(
+            (one for one in self.installed() if one.adapter_id == adapter_id and one.is_current), None
+        )
 
     def standing(self, adapter_id: str, version: str) -> Standing:
         """Return whether a version is in use, was followed by a later one, was rolled back, or never was in use here."""
@@ -238,7 +263,11 @@ class AdapterStore:
         if version in memory.withdrawn:
             return "withdrawn"
         # A version behind the one in use is one whose switch a crash prevented.
-        earlier = memory.trail[: memory.trail.index(current.version)] if current and current.version in memory.trail else ()
+        earlier = (
+            memory.trail[: memory.trail.index(current.version)]
+            if current and current.version in memory.trail
+            else ()
+        )
         return "followed" if version in earlier else "never in use"
 
     def acts(self) -> tuple[StoredAct, ...]:
@@ -265,12 +294,19 @@ class AdapterStore:
         finally:
             os.close(descriptor)
         late = _too_late(manifest, self._load().at(now), None, manifest.version, allow_rollback=True)
-        fields = {"adapter_id": manifest.adapter_id, "version": manifest.version, "expires": str(manifest.expires), "signed_by": signed_by}
+        fields = {
+            "adapter_id": manifest.adapter_id,
+            "version": manifest.version,
+            "expires": str(manifest.expires),
+            "signed_by": signed_by,
+        }
         return Verdict(path=folder, problems=(*late, *problems), **fields)
 
     # Changing -----------------------------------------------------------------------------------------------------------
 
-    def stage(self, adapter_id: str, version: str, *, now: datetime, allow_rollback: bool = False) -> InstalledAdapter:
+    def stage(
+        self, adapter_id: str, version: str, *, now: datetime, allow_rollback: bool = False
+    ) -> InstalledAdapter:
         """Fetch, check and install one version beside the one in use, and switch nothing; one that is installed and whole is left as it is.
 
         Args:
@@ -289,24 +325,50 @@ class AdapterStore:
             if self._is_whole(root, name, version):
                 return self._found(adapter_id, version)
             listed = [(source, candidate) for source in self.sources for candidate in source.candidates()]
-            fitting = [(source, candidate) for source, candidate in listed if (candidate.adapter_id, candidate.version) == (adapter_id, version)]
+            fitting = [
+                (source, candidate)
+                for source, candidate in listed
+                if (candidate.adapter_id, candidate.version) == (adapter_id, version)
+            ]
             with self._switching() as state:
                 state = state.at(now)
                 verdicts = [
-                    (source, candidate, self._refusals(root, state, candidate, allow_rollback=allow_rollback, is_staging=True)) for source, candidate in fitting
+                    (
+                        source,
+                        candidate,
+                        self._refusals(
+                            root, state, candidate, allow_rollback=allow_rollback, is_staging=True
+                        ),
+                    )
+                    for source, candidate in fitting
                 ]
                 self._save(state)
-            admitted = next(((source, candidate) for source, candidate, refusals in verdicts if not refusals), None)
+            admitted = next(
+                ((source, candidate) for source, candidate, refusals in verdicts if not refusals), None
+            )
             if admitted is None:
-                nowhere = [refusal("source", f"{adapter_id} {version}", expected="a source that offers it", actual="none")]
+                nowhere = [
+                    refusal(
+                        "source", f"{adapter_id} {version}", expected="a source that offers it", actual="none"
+                    )
+                ]
                 raise AdapterRefusedError(adapter_id, version, verdicts[0][2] if verdicts else nowhere)
             source, candidate = admitted
             if candidate.manifest is None:
                 raise AssertionError  # admission refuses it
-            self._install(root, source, candidate, candidate.manifest, now=now, note="allowed to be older" if allow_rollback else "")
+            self._install(
+                root,
+                source,
+                candidate,
+                candidate.manifest,
+                now=now,
+                note="allowed to be older" if allow_rollback else "",
+            )
             return self._found(adapter_id, version)
 
-    def activate(self, adapter_id: str, version: str, *, now: datetime, note: str = "", allow_rollback: bool = False) -> Switched:
+    def activate(
+        self, adapter_id: str, version: str, *, now: datetime, note: str = "", allow_rollback: bool = False
+    ) -> Switched:
         """Switch to an installed version, having verified it anew; load it into the vLLM server first, when there is one.
 
         Args:
@@ -332,16 +394,28 @@ class AdapterStore:
                 if problems:
                     raise AdapterRefusedError(adapter_id, version, problems)
                 if self._server is not None:
-                    self._server.load(served_name(adapter_id, version), (self.root / name / version).resolve())
+                    self._server.load(
+                        served_name(adapter_id, version), (self.root / name / version).resolve()
+                    )
                 if before != version:
                     memory = state.of(adapter_id)
-                    trail = memory.trail[: memory.trail.index(before) + 1] if before in memory.trail else (() if before is None else (before,))
+                    trail = (
+                        memory.trail[: memory.trail.index(before) + 1]
+                        if before in memory.trail
+                        else (() if before is None else (before,))
+                    )
                     withdrawn = tuple(each for each in memory.withdrawn if each != version)
                     trail = (*(each for each in trail if each != version), version)
                     state = state.with_adapter(adapter_id, trail=trail, withdrawn=withdrawn)
-                    self._save(state.with_act(at=now, act="activated", adapter_id=adapter_id, version=version, note=note))
+                    self._save(
+                        state.with_act(
+                            at=now, act="activated", adapter_id=adapter_id, version=version, note=note
+                        )
+                    )
                     _point(folder, version)
-        return Switched(adapter_id=adapter_id, from_version=before, to_version=version, path=self.root / name / version)
+        return Switched(
+            adapter_id=adapter_id, from_version=before, to_version=version, path=self.root / name / version
+        )
 
     def rollback(self, adapter_id: str, *, now: datetime, to: str | None = None, note: str = "") -> Switched:
         """Switch back to the version that was in use before, or `to` another kept one; off when there was none. What is left is not offered again.
@@ -372,11 +446,21 @@ class AdapterStore:
                 if self._server is not None:
                     self._server.load(served_name(adapter_id, target), (self.root / name / target).resolve())
             left = memory.trail[memory.trail.index(target) + 1 :] if target in memory.trail else ()
-            withdrawn = tuple(dict.fromkeys((*(each for each in memory.withdrawn if each != target), *left, before)))
+            withdrawn = tuple(
+                dict.fromkeys((*(each for each in memory.withdrawn if each != target), *left, before))
+            )
             trail = memory.trail if target is None or target in memory.trail else (target, *memory.trail)
             act: Act = "rolled back" if target else "switched off"
             state = state.with_adapter(adapter_id, withdrawn=withdrawn, trail=trail)
-            self._save(state.with_act(at=now, act=act, adapter_id=adapter_id, version=target or before, note=note or f"from {before}"))
+            self._save(
+                state.with_act(
+                    at=now,
+                    act=act,
+                    adapter_id=adapter_id,
+                    version=target or before,
+                    note=note or f"from {before}",
+                )
+            )
             with self._adapter(root, adapter_id) as folder:
                 if target is None:
                     os.unlink(_CURRENT, dir_fd=folder)
@@ -385,11 +469,18 @@ class AdapterStore:
                     _point(folder, target)
             if self._server is not None:
                 self._server.unload(served_name(adapter_id, before))
-        return Switched(adapter_id=adapter_id, from_version=before, to_version=target, path=self.root / name / target if target else None)
+        return Switched(
+            adapter_id=adapter_id,
+            from_version=before,
+            to_version=target,
+            path=self.root / name / target if target else None,
+        )
 
     # How ----------------------------------------------------------------------------------------------------------------
 
-    def _offered(self, root: int, state: _State, candidate: Candidate) -> tuple[Offered, AdapterManifest | None]:
+    def _offered(
+        self, root: int, state: _State, candidate: Candidate
+    ) -> tuple[Offered, AdapterManifest | None]:
         manifest = candidate.manifest
         try:
             signed_by = self._signed_by(candidate)
@@ -397,8 +488,16 @@ class AdapterStore:
             refusals = self._refusals(root, state, candidate)
         except (AdapterStoreError, KeyFileError) as error:
             signed_by, known, installed = None, Known(), []
-            rule, expected = ("folder", "a folder as it was left") if isinstance(error, AdapterStoreError) else ("signature", "trusted keys that can be read")
-            refusals = [refusal(rule, f"{candidate.adapter_id} {candidate.version}", expected=expected, actual=str(error))]
+            rule, expected = (
+                ("folder", "a folder as it was left")
+                if isinstance(error, AdapterStoreError)
+                else ("signature", "trusted keys that can be read")
+            )
+            refusals = [
+                refusal(
+                    rule, f"{candidate.adapter_id} {candidate.version}", expected=expected, actual=str(error)
+                )
+            ]
         row = Offered(
             source=candidate.source,
             adapter_id=candidate.adapter_id,
@@ -408,14 +507,26 @@ class AdapterStore:
             refusals=tuple(str(problem) for problem in refusals),
         )
         if manifest is not None and candidate.version == manifest.version:
-            fields = {name: getattr(manifest, name) for name in ("base_model", "base_revision", "expires", "skills")}
+            fields = {
+                name: getattr(manifest, name) for name in ("base_model", "base_revision", "expires", "skills")
+            }
             row = row.model_copy(update={**fields, "size_bytes": manifest.size, "signed_by": signed_by or ""})
         return row, manifest
 
-    def _refusals(self, root: int, state: _State, candidate: Candidate, *, allow_rollback: bool = False, is_staging: bool = False) -> list[Violation]:
+    def _refusals(
+        self,
+        root: int,
+        state: _State,
+        candidate: Candidate,
+        *,
+        allow_rollback: bool = False,
+        is_staging: bool = False,
+    ) -> list[Violation]:
         known, _ = self._known(root, state, candidate.adapter_id)
         if self._settings.adapter_oms_key_path is not None:
-            open_verifier(self._settings.adapter_oms_key_path)  # what cannot be verified here is said before anything is downloaded
+            open_verifier(
+                self._settings.adapter_oms_key_path
+            )  # what cannot be verified here is said before anything is downloaded
         if is_staging:  # installing again what is in use is no update, and no harm
             known = known.model_copy(update={"current": ""})
         return admission(
@@ -432,7 +543,11 @@ class AdapterStore:
         return TrustedKeys(self._settings.trusted_keys_path)
 
     def _signed_by(self, candidate: Candidate) -> str | None:
-        return self._keys.signed_by(signed_bytes(candidate.manifest), candidate.signature) if candidate.manifest else None
+        return (
+            self._keys.signed_by(signed_bytes(candidate.manifest), candidate.signature)
+            if candidate.manifest
+            else None
+        )
 
     def _known(self, root: int, state: _State, adapter_id: str) -> tuple[Known, list[str]]:
         """Return what is remembered of an adapter; what is installed counts as seen, should the memory have been lost."""
@@ -446,9 +561,20 @@ class AdapterStore:
         highest, digest = memory.highest, memory.highest_digest
         if versions and (not highest or version_key(versions[0]) > version_key(highest)):
             highest, digest = versions[0], ""
-        return Known(highest=highest, highest_digest=digest, current=current or "", withdrawn=memory.withdrawn), versions
+        return Known(
+            highest=highest, highest_digest=digest, current=current or "", withdrawn=memory.withdrawn
+        ), versions
 
-    def _install(self, root: int, source: Source, candidate: Candidate, manifest: AdapterManifest, *, now: datetime, note: str) -> None:
+    def _install(
+        self,
+        root: int,
+        source: Source,
+        candidate: Candidate,
+        manifest: AdapterManifest,
+        *,
+        now: datetime,
+        note: str,
+    ) -> None:
         name, version = folder_name(manifest.adapter_id), manifest.version
         staging = f"{_TEMPORARY[0]}{secrets.token_hex(8)}"
         os.mkdir(staging, 0o755, dir_fd=root)
@@ -471,9 +597,16 @@ class AdapterStore:
                 state = state.at(now).seen(manifest)
                 if note:
                     state = state.with_adapter(
-                        manifest.adapter_id, withdrawn=tuple(each for each in state.of(manifest.adapter_id).withdrawn if each != version)
+                        manifest.adapter_id,
+                        withdrawn=tuple(
+                            each for each in state.of(manifest.adapter_id).withdrawn if each != version
+                        ),
                     )
-                self._save(state.with_act(at=now, act="staged", adapter_id=manifest.adapter_id, version=version, note=note))
+                self._save(
+                    state.with_act(
+                        at=now, act="staged", adapter_id=manifest.adapter_id, version=version, note=note
+                    )
+                )
                 with suppress(FileExistsError):
                     os.mkdir(name, 0o755, dir_fd=root)
                     os.fsync(root)
@@ -530,10 +663,17 @@ class AdapterStore:
             with _read_only(folder, BUNDLE) as file:
                 bundle = file.read(BUNDLE_BYTES)
             # By path, since the library takes no descriptor: what it hashes there must be what the manifest names, so a swapped folder gains nothing.
-            actual = verify(Path(f"/proc/self/fd/{folder}").resolve(), {file.name: file.sha256 for file in manifest.files}, bundle)
+            actual = verify(
+                Path(f"/proc/self/fd/{folder}").resolve(),
+                {file.name: file.sha256 for file in manifest.files},
+                bundle,
+            )
         except (OSError, ValueError) as error:
             actual = str(getattr(error, "strerror", None) or error)
-        subject, expected = f"{manifest.adapter_id} {manifest.version}", f"a model-signing bundle {BUNDLE} by {key.name} over its two files"
+        subject, expected = (
+            f"{manifest.adapter_id} {manifest.version}",
+            f"a model-signing bundle {BUNDLE} by {key.name} over its two files",
+        )
         return [refusal("model_signature", subject, expected=expected, actual=actual)] if actual else []
 
     @contextmanager
@@ -572,7 +712,9 @@ class AdapterStore:
     @contextmanager
     def _installing(self) -> Generator[None]:
         with self._locked("adapter-install.lock"):
-            with self._open_root() as root:  # no one else installs now, so what lies there was left by a crash
+            with (
+                self._open_root() as root
+            ):  # no one else installs now, so what lies there was left by a crash
                 for leftover in [entry for entry in _names(root) if entry.startswith(_TEMPORARY)]:
                     shutil.rmtree(leftover, dir_fd=root)
             yield
@@ -641,7 +783,9 @@ def _opened(parent: int, name: str) -> Generator[int]:
 @contextmanager
 def _created(folder: int, name: str) -> Generator[BinaryIO]:
     """Create a file that must not exist, and have it reach the disk once it is written."""
-    descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=folder)
+    descriptor = os.open(
+        name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=folder
+    )
     with os.fdopen(descriptor, "w+b") as file:
         yield file
         file.flush()
@@ -716,26 +860,57 @@ def _previous(memory: _Memory, current: str, installed: Iterable[str]) -> str | 
     return next((version for version in reversed(earlier) if version in there), None)
 
 
-def _too_late(manifest: AdapterManifest | None, state: _State, current: str | None, version: str, *, allow_rollback: bool) -> list[Violation]:
+def _too_late(
+    manifest: AdapterManifest | None,
+    state: _State,
+    current: str | None,
+    version: str,
+    *,
+    allow_rollback: bool,
+) -> list[Violation]:
     """Return what has come between installing a version and switching to it."""
     if manifest is None:
         return []
     found, subject, today = [], f"{manifest.adapter_id} {manifest.version}", state.latest_time.date()
     if today >= manifest.expires:
-        found.append(refusal("not_expired", subject, expected=f"a manifest that holds on {today}", actual=f"one that expired on {manifest.expires}"))
+        found.append(
+            refusal(
+                "not_expired",
+                subject,
+                expected=f"a manifest that holds on {today}",
+                actual=f"one that expired on {manifest.expires}",
+            )
+        )
     if manifest.version != version:
-        found.append(refusal("manifest", subject, expected=f"the manifest of {version}", actual=f"that of {manifest.version}"))
+        found.append(
+            refusal(
+                "manifest",
+                subject,
+                expected=f"the manifest of {version}",
+                actual=f"that of {manifest.version}",
+            )
+        )
     if allow_rollback:
         return found
     if current is not None and version_key(version) < version_key(current):
-        found.append(refusal("version_increases", subject, expected=f"at least {current}, which is in use", actual=version))
+        found.append(
+            refusal(
+                "version_increases", subject, expected=f"at least {current}, which is in use", actual=version
+            )
+        )
     if version in state.of(manifest.adapter_id).withdrawn:
-        found.append(refusal("not_withdrawn", subject, expected="a version that was not rolled back", actual=version))
+        found.append(
+            refusal("not_withdrawn", subject, expected="a version that was not rolled back", actual=version)
+        )
     return found
 
 
 def _stored_manifest(folder: int, version: str) -> AdapterManifest | None:
-    with suppress(OSError, ValueError, AdapterStoreError), _opened(folder, version) as inside, _read_only(inside, MANIFEST) as file:
+    with (
+        suppress(OSError, ValueError, AdapterStoreError),
+        _opened(folder, version) as inside,
+        _read_only(inside, MANIFEST) as file,
+    ):
         return parse_manifest(file.read(MANIFEST_BYTES + 2))
     return None
 
@@ -749,18 +924,34 @@ def _stored_signature(folder: int) -> str:
 # Looking inside -----------------------------------------------------------------------------------------------------------
 
 
-def examine(folder: int, *, inventory: Inventory, keys: TrustedKeys) -> tuple[AdapterManifest | None, list[Violation]]:
+def examine(
+    folder: int, *, inventory: Inventory, keys: TrustedKeys
+) -> tuple[AdapterManifest | None, list[Violation]]:
     """Return the manifest in an open folder, and everything that is wrong with the folder, expiry left out."""
     try:
         with _read_only(folder, MANIFEST) as file:
             manifest = parse_manifest(file.read(MANIFEST_BYTES + 2))
     except (OSError, ValueError) as error:
-        return None, [refusal("manifest", "the folder", expected=f"a canonical {MANIFEST}", actual=str(error) or type(error).__name__)]
+        return None, [
+            refusal(
+                "manifest",
+                "the folder",
+                expected=f"a canonical {MANIFEST}",
+                actual=str(error) or type(error).__name__,
+            )
+        ]
     subject = f"{manifest.adapter_id} {manifest.version}"
     found = []
     signature = _stored_signature(folder)
     if inventory.require_signature and keys.signed_by(signed_bytes(manifest), signature) is None:
-        found.append(refusal("signature", subject, expected="a signature by a trusted key", actual="one by no trusted key" if signature else "none"))
+        found.append(
+            refusal(
+                "signature",
+                subject,
+                expected="a signature by a trusted key",
+                actual="one by no trusted key" if signature else "none",
+            )
+        )
     for rule, own, nodes in (
         ("base_model", manifest.base_model, inventory.base_model),
         ("base_revision", manifest.base_revision, inventory.base_revision),
@@ -769,7 +960,14 @@ def examine(folder: int, *, inventory: Inventory, keys: TrustedKeys) -> tuple[Ad
             found.append(refusal(rule, subject, expected=f"{nodes!r}", actual=f"{own!r}"))
     strange = sorted(set(_names(folder)) - {*FILES, MANIFEST, SIGNATURE, BUNDLE})
     if strange:
-        found.append(refusal("file_names", subject, expected=f"{', '.join((*FILES, MANIFEST, SIGNATURE))} alone", actual=f"also {strange[0][:80]!r}"))
+        found.append(
+            refusal(
+                "file_names",
+                subject,
+                expected=f"{', '.join((*FILES, MANIFEST, SIGNATURE))} alone",
+                actual=f"also {strange[0][:80]!r}",
+            )
+        )
     return manifest, [*found, *check_contents(folder, manifest, inventory)]
 
 
@@ -779,12 +977,29 @@ def check_contents(folder: int, manifest: AdapterManifest, inventory: Inventory)
     for file in manifest.files:
         try:
             with _read_only(folder, file.name) as opened:
-                size, digest = os.fstat(opened.fileno()).st_size, hashlib.file_digest(opened, "sha256").hexdigest()
+                size, digest = (
+                    os.fstat(opened.fileno()).st_size,
+                    hashlib.file_digest(opened, "sha256").hexdigest(),
+                )
         except (OSError, ValueError) as error:
-            found.append(refusal("checksum", file.name, expected="a plain file", actual=str(getattr(error, "strerror", None) or error)))
+            found.append(
+                refusal(
+                    "checksum",
+                    file.name,
+                    expected="a plain file",
+                    actual=str(getattr(error, "strerror", None) or error),
+                )
+            )
             continue
         if (size, digest) != (file.size, file.sha256):
-            found.append(refusal("checksum", file.name, expected=f"{file.size} bytes with SHA-256 {file.sha256}", actual=f"{size} with {digest}"))
+            found.append(
+                refusal(
+                    "checksum",
+                    file.name,
+                    expected=f"{file.size} bytes with SHA-256 {file.sha256}",
+                    actual=f"{size} with {digest}",
+                )
+            )
     if found:
         return found
     with _read_only(folder, CONFIG) as opened:
@@ -794,7 +1009,12 @@ def check_contents(folder: int, manifest: AdapterManifest, inventory: Inventory)
         announced = header_length(length, manifest.file(WEIGHTS).size)
         if not announced:
             actual = f"{int.from_bytes(length, 'little')} bytes announced"
-            return [*found, refusal("tensor_header", WEIGHTS, expected="a header of up to 8 MB inside the file", actual=actual)]
+            return [
+                *found,
+                refusal(
+                    "tensor_header", WEIGHTS, expected="a header of up to 8 MB inside the file", actual=actual
+                ),
+            ]
         tensors, problems = read_header(length, opened.read(announced), manifest.file(WEIGHTS).size)
         found += problems
         if problems:
@@ -807,7 +1027,14 @@ def check_contents(folder: int, manifest: AdapterManifest, inventory: Inventory)
                 chunk = opened.read(min(_CHUNK, left))
                 bad, left = bad + count_not_finite(tensor.dtype, chunk), left - len(chunk)
             if bad:
-                found.append(refusal("finite_values", WEIGHTS, expected="finite values", actual=f"{bad} NaN or infinite in {tensor.name[:120]}"))
+                found.append(
+                    refusal(
+                        "finite_values",
+                        WEIGHTS,
+                        expected="finite values",
+                        actual=f"{bad} NaN or infinite in {tensor.name[:120]}",
+                    )
+                )
                 break
     return found
 
@@ -830,11 +1057,20 @@ def seal(folder: Path, key: Ed25519PrivateKey, inventory: Inventory, **fields: A
         files = []
         for name in FILES:
             with _read_only(descriptor, name) as file:
-                files.append(AdapterFile(name=name, size=os.fstat(file.fileno()).st_size, sha256=hashlib.file_digest(file, "sha256").hexdigest()))
+                files.append(
+                    AdapterFile(
+                        name=name,
+                        size=os.fstat(file.fileno()).st_size,
+                        sha256=hashlib.file_digest(file, "sha256").hexdigest(),
+                    )
+                )
         manifest = parse_manifest(canonical(AdapterManifest(**fields, files=tuple(files))))
         if problems := check_contents(descriptor, manifest, inventory):
             raise AdapterRefusedError(manifest.adapter_id, manifest.version, problems)
-        for name, content in ((MANIFEST, canonical(manifest)), (SIGNATURE, sign(key, signed_bytes(manifest)).encode())):
+        for name, content in (
+            (MANIFEST, canonical(manifest)),
+            (SIGNATURE, sign(key, signed_bytes(manifest)).encode()),
+        ):
             with suppress(FileNotFoundError):
                 os.unlink(name, dir_fd=descriptor)
             with _created(descriptor, name) as target:

@@ -64,7 +64,9 @@ class LoraServer:
 
     def _call(self, path: str, body: dict[str, Any] | None) -> bytes:
         content = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self._url + path, data=content, headers={"Content-Type": "application/json"})
+        request = urllib.request.Request(
+            self._url + path, data=content, headers={"Content-Type": "application/json"}
+        )
         try:
             with urllib.request.urlopen(request, timeout=self._timeout) as response:
                 return response.read(_MOST_BYTES)
@@ -73,5 +75,7 @@ class LoraServer:
                 message = f"{self._url}{path} answered HTTP {error.code}"
             raise LoraServerError(message) from None
         except OSError as error:
-            message = f"{self._url}{path} cannot be reached ({type(getattr(error, 'reason', error)).__name__})"
+            message = (
+                f"{self._url}{path} cannot be reached ({type(getattr(error, 'reason', error)).__name__})"
+            )
             raise LoraServerError(message) from None

@@ -35,14 +35,30 @@ app = typer.Typer(
 TOO_FEW_EVENTS = 3
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
-DecisionId = Annotated[str, typer.Argument(metavar="DECISION_ID", help="As `fl-assets decisions` shows it; its first letters suffice.")]
+DecisionId = Annotated[
+    str,
+    typer.Argument(
+        metavar="DECISION_ID", help="As `fl-assets decisions` shows it; its first letters suffice."
+    ),
+]
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the history of updates.")]
 DateOption = Annotated[
-    datetime | None, typer.Option("--date", formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Day to look at; by default the latest that was analysed.")
+    datetime | None,
+    typer.Option(
+        "--date",
+        formats=["%Y-%m-%d"],
+        metavar="YYYY-MM-DD",
+        help="Day to look at; by default the latest that was analysed.",
+    ),
 ]
 CycleDay = Annotated[
     datetime | None,
-    typer.Option("--date", formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Day to analyse; by default the latest complete one with events."),
+    typer.Option(
+        "--date",
+        formats=["%Y-%m-%d"],
+        metavar="YYYY-MM-DD",
+        help="Day to analyse; by default the latest complete one with events.",
+    ),
 ]
 
 
@@ -58,12 +74,24 @@ def main() -> None:
 
     try:
         app()
-    except (SettingsError, CommandError, ValueError, OSError, ResultFileError, WarehouseBusyError, WarehouseFileError) as error:
+    except (
+        SettingsError,
+        CommandError,
+        ValueError,
+        OSError,
+        ResultFileError,
+        WarehouseBusyError,
+        WarehouseFileError,
+    ) as error:
         fail(str(error))
 
 
 @app.command()
-def cycle(date_: CycleDay = None, as_json: AsJson = False, verbose: Annotated[bool, typer.Option("--verbose", help="Show Dagster's log.")] = False) -> None:
+def cycle(
+    date_: CycleDay = None,
+    as_json: AsJson = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show Dagster's log.")] = False,
+) -> None:
     """Run one learning cycle and say what it found; exit code 3 when there are too few events.
 
     Example: fl-assets cycle --date 2026-11-20 --json
@@ -111,7 +139,14 @@ def backfill(
 
 
 @app.command()
-def watch(every: Annotated[int | None, typer.Option(help="Seconds between cycles; by default FEDERATED_LEARNING_CYCLE_INTERVAL_SECS.", min=1)] = None) -> None:
+def watch(
+    every: Annotated[
+        int | None,
+        typer.Option(
+            help="Seconds between cycles; by default FEDERATED_LEARNING_CYCLE_INTERVAL_SECS.", min=1
+        ),
+    ] = None,
+) -> None:
     """Run a cycle now and then at every interval, until interrupted.
 
     Example: fl-assets watch --every 3600
@@ -131,13 +166,20 @@ def watch(every: Annotated[int | None, typer.Option(help="Seconds between cycles
 
 @app.command()
 def simulate(
-    out: Annotated[Path, typer.Option(help="Folder to write telemetry files into; truth.json goes beside it.")] = Path("data/telemetry/cache"),
+    out: Annotated[
+        Path, typer.Option(help="Folder to write telemetry files into; truth.json goes beside it.")
+    ] = Path("data/telemetry/cache"),
     days: Annotated[int, typer.Option(min=1, max=366)] = 14,
     nodes: Annotated[int, typer.Option(min=1, max=10_000)] = 12,
     events_per_day: Annotated[int, typer.Option(min=1, help="Events a day, over all nodes.")] = 4000,
     seed: Annotated[int, typer.Option(help="Same seed and same days, same bytes.")] = 1,
-    end: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Last day; by default yesterday, UTC.")] = None,
-    if_empty: Annotated[bool, typer.Option("--if-empty", help="Do nothing when the folder already has files.")] = False,
+    end: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Last day; by default yesterday, UTC."),
+    ] = None,
+    if_empty: Annotated[
+        bool, typer.Option("--if-empty", help="Do nothing when the folder already has files.")
+    ] = False,
 ) -> None:
     """Write the telemetry of a believable fleet, with planted failures and the truth about them.
 
@@ -170,7 +212,9 @@ def simulate(
 
 @app.command()
 def report(
-    date_: DateOption = None, as_json: AsJson = False, open_: Annotated[bool, typer.Option("--open", help="Open the page in your browser.")] = False
+    date_: DateOption = None,
+    as_json: AsJson = False,
+    open_: Annotated[bool, typer.Option("--open", help="Open the page in your browser.")] = False,
 ) -> None:
     """Write the report of a day as one page, say what it says in short, and where it is.
 
@@ -188,7 +232,9 @@ def report(
 
 @app.command()
 def patterns(
-    date_: DateOption = None, as_json: AsJson = False, all_: Annotated[bool, typer.Option("--all", help="Also those that do not fail now.")] = False
+    date_: DateOption = None,
+    as_json: AsJson = False,
+    all_: Annotated[bool, typer.Option("--all", help="Also those that do not fail now.")] = False,
 ) -> None:
     """List what fails, most failures first.
 
@@ -209,7 +255,10 @@ def playbooks(date_: DateOption = None, as_json: AsJson = False) -> None:
     from fl_assets.cli.console import show_json, show_playbooks
 
     space, content = _report(date_)
-    found = sorted(space.playbooks(content.day), key=lambda one: (bool(one.held_because), -one.confidence, one.improvement_id))
+    found = sorted(
+        space.playbooks(content.day),
+        key=lambda one: (bool(one.held_because), -one.confidence, one.improvement_id),
+    )
     if as_json:
         show_json([one.model_dump(mode="json") for one in found])
     else:
@@ -230,7 +279,12 @@ def decisions(date_: DateOption = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def explain(
-    pattern_id: Annotated[str, typer.Argument(metavar="PATTERN_ID", help="As `fl-assets patterns` shows it; its first letters suffice.")],
+    pattern_id: Annotated[
+        str,
+        typer.Argument(
+            metavar="PATTERN_ID", help="As `fl-assets patterns` shows it; its first letters suffice."
+        ),
+    ],
     date_: DateOption = None,
     as_json: AsJson = False,
 ) -> None:
@@ -244,7 +298,11 @@ def explain(
     found = [one for one in content.patterns if one.pattern_id.startswith(pattern_id)]
     found = [one for one in found if one.pattern_id == pattern_id] or found
     if len(found) != 1:
-        which = f"{len(found)} patterns of {content.day} begin with {pattern_id!r}" if found else f"no pattern of {content.day} begins with {pattern_id!r}"
+        which = (
+            f"{len(found)} patterns of {content.day} begin with {pattern_id!r}"
+            if found
+            else f"no pattern of {content.day} begins with {pattern_id!r}"
+        )
         message = f"{which}; `fl-assets patterns --all --date {content.day}` lists them"
         raise CommandError(message)
     show_pattern(found[0], content, as_json=as_json)
@@ -254,7 +312,9 @@ def explain(
 def approve(
     decision_id: DecisionId,
     reason: Reason,
-    now: Annotated[bool, typer.Option("--now", help="Carry it out at once instead of leaving it to the sensor.")] = False,
+    now: Annotated[
+        bool, typer.Option("--now", help="Carry it out at once instead of leaving it to the sensor.")
+    ] = False,
 ) -> None:
     """Say yes to a decision that waits for approval; the sensor `approved_updates` carries it out, canary nodes first.
 
@@ -275,12 +335,31 @@ def reject(decision_id: DecisionId, reason: Reason) -> None:
 @app.command()
 def rollback(
     what: Annotated[
-        str, typer.Argument(metavar="DECISION_ID|ADAPTER", help="Decision whose update is taken back, its first letters suffice; or an installed adapter.")
+        str,
+        typer.Argument(
+            metavar="DECISION_ID|ADAPTER",
+            help="Decision whose update is taken back, its first letters suffice; or an installed adapter.",
+        ),
     ],
     reason: Reason,
-    by_hand: Annotated[bool, typer.Option("--by-hand", help="You have restored the files yourself; only the release is left to change.")] = False,
-    to: Annotated[str | None, typer.Option(metavar="VERSION", help="Of an adapter: version to go back to; by default the one in use before.")] = None,
-    allow_rollback: Annotated[bool, typer.Option("--allow-rollback", help="Of an adapter: fetch VERSION again when it is no longer kept.")] = False,
+    by_hand: Annotated[
+        bool,
+        typer.Option(
+            "--by-hand", help="You have restored the files yourself; only the release is left to change."
+        ),
+    ] = False,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VERSION", help="Of an adapter: version to go back to; by default the one in use before."
+        ),
+    ] = None,
+    allow_rollback: Annotated[
+        bool,
+        typer.Option(
+            "--allow-rollback", help="Of an adapter: fetch VERSION again when it is no longer kept."
+        ),
+    ] = False,
 ) -> None:
     """Take an update back from every node, and restore the files that it changed byte for byte; or switch this machine's adapter back.
 
@@ -298,25 +377,47 @@ def rollback(
         with _adapter_errors():
             if to and allow_rollback:
                 space.adapters.stage(what, to, now=datetime.now(UTC), allow_rollback=True)
-            switched = space.adapters.rollback(what, now=datetime.now(UTC), to=to, note=f"{_user()}: {reason}")
-        say(f"{what}: {switched.from_version} → {switched.to_version or 'off'}; {switched.from_version} is not offered again")
+            switched = space.adapters.rollback(
+                what, now=datetime.now(UTC), to=to, note=f"{_user()}: {reason}"
+            )
+        say(
+            f"{what}: {switched.from_version} → {switched.to_version or 'off'}; {switched.from_version} is not offered again"
+        )
         return
     try:
         found = undo(space, what, by=_user(), reason=reason, by_hand=by_hand)
     except NeedsHumanError as error:
         raise CommandError(str(error)) from error
-    say(f"{found.update.decision_id}: {found.status}: {found.update.target} is {found.update.from_value} again; {found.reason}")
+    say(
+        f"{found.update.decision_id}: {found.status}: {found.update.target} is {found.update.from_value} again; {found.reason}"
+    )
 
 
 @app.command()
 def sign(
-    folder: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder with adapter_config.json and adapter_model.safetensors.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            exists=True,
+            file_okay=False,
+            help="Folder with adapter_config.json and adapter_model.safetensors.",
+        ),
+    ],
     key: Annotated[Path, typer.Option(help="Ed25519 private key (PEM) that its owner alone can read.")],
     adapter_id: Annotated[str, typer.Option("--id", metavar="ORG/NAME")],
     version: Annotated[str, typer.Option(metavar="1.2.0")],
-    expires: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="First day on which nodes no longer take it.")],
-    revision: Annotated[str, typer.Option(help="Commit of the repository that holds the files; none for a plain list.")] = "",
-    skill: Annotated[list[str] | None, typer.Option(help="What it is trained for, e.g. tool_calling; may be repeated.")] = None,
+    expires: Annotated[
+        datetime,
+        typer.Option(
+            formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="First day on which nodes no longer take it."
+        ),
+    ],
+    revision: Annotated[
+        str, typer.Option(help="Commit of the repository that holds the files; none for a plain list.")
+    ] = "",
+    skill: Annotated[
+        list[str] | None, typer.Option(help="What it is trained for, e.g. tool_calling; may be repeated.")
+    ] = None,
     description: Annotated[str, typer.Option(help="One line.")] = "",
 ) -> None:
     """Write and sign the manifest of an adapter for the nodes' base model, having checked what nodes check.
@@ -328,17 +429,35 @@ def sign(
     from fl_assets.infra.keys import load_private_key
 
     settings = FederatedLearningConfig.from_env()
-    fields = {"base_model": settings.base_model, "base_revision": settings.base_revision, "expires": expires.date(), "skills": tuple(skill or ())}
+    fields = {
+        "base_model": settings.base_model,
+        "base_revision": settings.base_revision,
+        "expires": expires.date(),
+        "skills": tuple(skill or ()),
+    }
     with _adapter_errors():
-        names = {"adapter_id": adapter_id, "version": version, "revision": revision, "description": description}
+        names = {
+            "adapter_id": adapter_id,
+            "version": version,
+            "revision": revision,
+            "description": description,
+        }
         manifest = seal(folder, load_private_key(key), AdapterStore(settings).inventory, **names, **fields)
-    say(f"signed {manifest.adapter_id} {manifest.version} for {manifest.base_model} ({manifest.base_revision}), holds until {manifest.expires}")
+    say(
+        f"signed {manifest.adapter_id} {manifest.version} for {manifest.base_model} ({manifest.base_revision}), holds until {manifest.expires}"
+    )
     say(f"  {folder / 'fl-adapter.json'} and .sig, {manifest.size} bytes in {len(manifest.files)} files")
 
 
 @app.command()
 def verify(
-    what: Annotated[str, typer.Argument(metavar="ADAPTER|FOLDER", help="An installed adapter, all of its versions; or a folder with a signed one.")],
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="ADAPTER|FOLDER",
+            help="An installed adapter, all of its versions; or a folder with a signed one.",
+        ),
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Check files, hashes, signature, config and tensors of an adapter as a node would; exit code 1 when a rule is broken.
@@ -358,9 +477,15 @@ def verify(
     if as_json:
         show_json([one.model_dump(mode="json") for one in verdicts])
     for one in [] if as_json else verdicts:
-        verdict = f"broken: {', '.join(dict.fromkeys(problem.rule for problem in one.problems))}" if one.problems else "sound"
+        verdict = (
+            f"broken: {', '.join(dict.fromkeys(problem.rule for problem in one.problems))}"
+            if one.problems
+            else "sound"
+        )
         say(f"{one.adapter_id or one.path} {one.version}: {verdict}")
-        say(f"  signed by {one.signed_by or 'no trusted key'}, holds until {one.expires or '(no manifest)'}, {one.path}")
+        say(
+            f"  signed by {one.signed_by or 'no trusted key'}, holds until {one.expires or '(no manifest)'}, {one.path}"
+        )
         for problem in one.problems:
             say(f"  {problem}")
     if any(one.problems for one in verdicts):
@@ -399,12 +524,33 @@ def rebuild() -> None:
 
 @app.command()
 def summarize(
-    out: Annotated[Path, typer.Option(help="File to write, one signed line a day; it is replaced. Bring it into the coordinator's folder of summaries.")],
-    day: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Day to tell of; by default yesterday, UTC.")] = None,
-    from_: Annotated[
-        datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="First of several days; those without events are left out.")
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="File to write, one signed line a day; it is replaced. Bring it into the coordinator's folder of summaries."
+        ),
+    ],
+    day: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Day to tell of; by default yesterday, UTC."
+        ),
     ] = None,
-    to: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Last of them; by default yesterday, UTC.")] = None,
+    from_: Annotated[
+        datetime | None,
+        typer.Option(
+            "--from",
+            formats=["%Y-%m-%d"],
+            metavar="YYYY-MM-DD",
+            help="First of several days; those without events are left out.",
+        ),
+    ] = None,
+    to: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Last of them; by default yesterday, UTC."
+        ),
+    ] = None,
 ) -> None:
     """On a node: tell of days by counts alone, signed, so that no event has to leave it. docs/federation.md says what leaves and what does not.
 
@@ -450,7 +596,9 @@ def home() -> None:
     from fl_assets.cli.console import say
     from fl_assets.coordinator import prepare_home
 
-    say(str(prepare_home(FederatedLearningConfig.from_env())))  # a container that only serves the UI sees no telemetry
+    say(
+        str(prepare_home(FederatedLearningConfig.from_env()))
+    )  # a container that only serves the UI sees no telemetry
 
 
 def _answer(decision_id: str, *, yes: bool, reason: str, now: bool) -> None:
@@ -510,7 +658,9 @@ def _coordinator(*, verbose: bool = False) -> "FederatedLearningCoordinator":
     try:
         from fl_assets.coordinator import FederatedLearningCoordinator, open_home
 
-        return FederatedLearningCoordinator(config, instance=open_home(config), log_level="INFO" if verbose else "CRITICAL")
+        return FederatedLearningCoordinator(
+            config, instance=open_home(config), log_level="INFO" if verbose else "CRITICAL"
+        )
     finally:
         gc.freeze()
         gc.enable()
@@ -525,9 +675,16 @@ def _report(date_: datetime | None) -> "tuple[Workspace, Report]":
     space = Workspace(_settings())
     space.warehouse.create()  # one of an earlier version lacks the newer tables
     wanted = as_day(date_)
-    days = [row["day"] for row in space.warehouse.rows("select distinct event_date as day from failure_patterns order by day")]
+    days = [
+        row["day"]
+        for row in space.warehouse.rows(
+            "select distinct event_date as day from failure_patterns order by day"
+        )
+    ]
     if not days:
-        message = f"nothing has been learned yet in {space.settings.warehouse_path}: run `fl-assets cycle` first"
+        message = (
+            f"nothing has been learned yet in {space.settings.warehouse_path}: run `fl-assets cycle` first"
+        )
         raise CommandError(message)
     if wanted and wanted not in days:
         message = f"{wanted} has not been analysed: run `fl-assets cycle --date {wanted}` first (analysed: {days[0]} to {days[-1]})"

@@ -50,12 +50,20 @@ def show_summaries(told: Sequence[Told], out: Path, teller: NodeSummaries) -> No
         summary, unnamed = one.summary, one.summary.unnamed
         named = sum(row.failures for row in summary.failures)
         noise = f", noise of epsilon {summary.settings.epsilon:g}" if summary.settings.epsilon else ""
-        say(f"{summary.day} {'told' if one.is_new else 'told before, sent again as it was'}: number {summary.sequence} of {summary.node_id}{noise}")
-        say(f"  {summary.events:,} events; {named:,} failures in {len(summary.failures)} texts that {summary.settings.min_sessions} or more sessions had")
-        say(f"  as numbers alone: {unnamed.failures:,} failures, {unnamed.calls:,} calls, {unnamed.sessions:,} conversations")
+        say(
+            f"{summary.day} {'told' if one.is_new else 'told before, sent again as it was'}: number {summary.sequence} of {summary.node_id}{noise}"
+        )
+        say(
+            f"  {summary.events:,} events; {named:,} failures in {len(summary.failures)} texts that {summary.settings.min_sessions} or more sessions had"
+        )
+        say(
+            f"  as numbers alone: {unnamed.failures:,} failures, {unnamed.calls:,} calls, {unnamed.sessions:,} conversations"
+        )
     if spent := teller.spent():
         say(f"budget: {float(spent):g} of {teller.budget:g} spent")
-    say(f"written to {out}; the coordinator needs {teller.public_path} once, as {told[-1].summary.node_id}.pem among its node keys")
+    say(
+        f"written to {out}; the coordinator needs {teller.public_path} once, as {told[-1].summary.node_id}.pem among its node keys"
+    )
 
 
 @contextmanager
@@ -73,7 +81,11 @@ def _bar(detail: str) -> str:
 
 def say_outcome(outcome: LearningCycleResult | Exception) -> None:
     """Print how one of many cycles ended, in one line."""
-    say(f"cycle failed: {outcome}" if isinstance(outcome, Exception) else f"{outcome.day}: {outcome.status}: {outcome.reason}")
+    say(
+        f"cycle failed: {outcome}"
+        if isinstance(outcome, Exception)
+        else f"{outcome.day}: {outcome.status}: {outcome.reason}"
+    )
 
 
 def show_rebuilt(space: Workspace, done: Rebuilt) -> None:
@@ -82,11 +94,21 @@ def show_rebuilt(space: Workspace, done: Rebuilt) -> None:
     for moved in done.moved:
         say(f"{path.name} could not be opened: moved to {moved}")
     for table in WAREHOUSE_TABLES:
-        for words, by_table in (("restored from Parquet", done.restored), ("written as Parquet", done.written), ("lost", done.lost)):
+        for words, by_table in (
+            ("restored from Parquet", done.restored),
+            ("written as Parquet", done.written),
+            ("lost", done.lost),
+        ):
             if days := by_table.get(table.name):
-                say(f"{table.name}: {len(days)} {'day' if len(days) == 1 else 'days'} {words} ({days[0]}{f' to {days[-1]}' if len(days) > 1 else ''})")
-    number = {name: sum(map(len, getattr(done, name).values())) for name in ("same", "restored", "written", "lost")}
-    say(f"{path}: {number['same']} days of tables were right, {number['restored']} restored, {number['written']} written as Parquet, {number['lost']} lost")
+                say(
+                    f"{table.name}: {len(days)} {'day' if len(days) == 1 else 'days'} {words} ({days[0]}{f' to {days[-1]}' if len(days) > 1 else ''})"
+                )
+    number = {
+        name: sum(map(len, getattr(done, name).values())) for name in ("same", "restored", "written", "lost")
+    }
+    say(
+        f"{path}: {number['same']} days of tables were right, {number['restored']} restored, {number['written']} written as Parquet, {number['lost']} lost"
+    )
     for day in sorted({day for days in done.lost.values() for day in days}):
         say(f"neither the database nor its file holds all of {day}: run `fl-assets cycle --date {day}`")
 
@@ -95,7 +117,14 @@ def show_cycle(space: Workspace, result: LearningCycleResult, *, as_json: bool) 
     """Print a cycle: what was read, what was found, what may be done, what is held and why, and where the files are."""
     day = result.day
     analysed = result.status in ("completed", "gated")
-    playbooks = sorted(space.playbooks(day), key=lambda one: (bool(one.held_because), -one.confidence, one.improvement_id)) if analysed else []
+    playbooks = (
+        sorted(
+            space.playbooks(day),
+            key=lambda one: (bool(one.held_because), -one.confidence, one.improvement_id),
+        )
+        if analysed
+        else []
+    )
     patterns = space.warehouse.read_day("failure_patterns", day) if analysed else []
     decisions = space.warehouse.read_day("update_decisions", day) if result.status == "completed" else []
     files = where(space, day)
@@ -116,19 +145,30 @@ def show_cycle(space: Workspace, result: LearningCycleResult, *, as_json: bool) 
     if told := space.summaries.nodes(day):
         say(f"  summaries         of {len(told)} nodes")
     if refused := Counter(one.rule for one in space.summaries.refusals()):
-        say(f"  refused           {counted(refused)} among the summaries in {space.settings.summaries_path}: the check summaries_are_taken names each")
+        say(
+            f"  refused           {counted(refused)} among the summaries in {space.settings.summaries_path}: the check summaries_are_taken names each"
+        )
     if not analysed:
         say(f"  stopped           {result.reason}")
     else:
-        failing, gone = Counter(row["state"] for row in patterns if row["failures"]), sum(not row["failures"] for row in patterns)
+        failing, gone = (
+            Counter(row["state"] for row in patterns if row["failures"]),
+            sum(not row["failures"] for row in patterns),
+        )
         states = ", ".join(f"{count} {state}" for state, count in sorted(failing.items()))
-        say(f"  patterns found    {failing.total()} failing ({states}), {gone} of the last fortnight that no longer do")
+        say(
+            f"  patterns found    {failing.total()} failing ({states}), {gone} of the last fortnight that no longer do"
+        )
         show_playbooks(playbooks)
         if result.status == "gated":
             say(f"Gated: {result.reason}")
         if decisions:
             outcomes = Counter(in_words(row["action"], row["reasons"]) for row in decisions)
-            past = " (a day of the past: recorded, never carried out)" if decisions[0]["mode"] == "backtest" else ""
+            past = (
+                " (a day of the past: recorded, never carried out)"
+                if decisions[0]["mode"] == "backtest"
+                else ""
+            )
             say(f"Decisions: {counted(outcomes)}{past}")
     say("Where it is:")
     for name, path in files.items():
@@ -137,15 +177,24 @@ def show_cycle(space: Workspace, result: LearningCycleResult, *, as_json: bool) 
 
 def show_playbooks(playbooks: Sequence[Playbook]) -> None:
     """Print the playbooks that are ready, then those that are held, each with its reasons."""
-    ready, held = [one for one in playbooks if not one.held_because], [one for one in playbooks if one.held_because]
+    ready, held = (
+        [one for one in playbooks if not one.held_because],
+        [one for one in playbooks if one.held_because],
+    )
     columns = ("category", "confidence", "evidence", "nodes", "state", "playbook")
     say(f"\n{len(ready)} playbook{'s are' if len(ready) != 1 else ' is'} ready")
     if ready:
         _show_table(columns, [[*_cells(one), f"{one.title}{_changes(one)}"] for one in ready])
     say(f"\n{len(held)} playbook{'s are' if len(held) != 1 else ' is'} held back")
     if held:
-        why = ["; ".join(reason.replace(f" {one.improvement_id} has", "") for reason in one.held_because) for one in held]
-        _show_table((*columns, "held because"), [[*_cells(one), one.title, reasons] for one, reasons in zip(held, why, strict=True)])
+        why = [
+            "; ".join(reason.replace(f" {one.improvement_id} has", "") for reason in one.held_because)
+            for one in held
+        ]
+        _show_table(
+            (*columns, "held because"),
+            [[*_cells(one), one.title, reasons] for one, reasons in zip(held, why, strict=True)],
+        )
 
 
 def show_json(content: Any) -> None:
@@ -184,20 +233,32 @@ def show_patterns(patterns: Sequence[PatternLine], *, as_json: bool) -> None:
         ]
         for one in patterns
     ]
-    _show_table(("pattern", "state", "class", "failures", "rate", "14 days", "nodes", "confidence", "failure"), rows)
+    _show_table(
+        ("pattern", "state", "class", "failures", "rate", "14 days", "nodes", "confidence", "failure"), rows
+    )
 
 
 def show_pattern(one: PatternLine, report: Report, *, as_json: bool) -> None:
     """Print all that is known of one pattern."""
     answers = [playbook for playbook in report.playbooks if playbook.improvement_id in one.playbooks]
     if as_json:
-        show_json({"pattern": one.model_dump(mode="json"), "playbooks": [playbook.model_dump(mode="json") for playbook in answers]})
+        show_json(
+            {
+                "pattern": one.model_dump(mode="json"),
+                "playbooks": [playbook.model_dump(mode="json") for playbook in answers],
+            }
+        )
         return
     say(one.template)
-    baseline = "no calls in the days before" if one.baseline_rate is None else f"{one.baseline_rate:.1%} in the days before"
+    baseline = (
+        "no calls in the days before"
+        if one.baseline_rate is None
+        else f"{one.baseline_rate:.1%} in the days before"
+    )
     facts = {
         "pattern": f"{one.pattern_id} ({one.kind}, {one.failure_class.replace('_', ' ')}, {one.state})",
-        "where": "; ".join(f"{service} {method}: {failures:,}" for service, method, failures in one.breakdown) or ", ".join(one.services),
+        "where": "; ".join(f"{service} {method}: {failures:,}" for service, method, failures in one.breakdown)
+        or ", ".join(one.services),
         "failures": f"{one.failures:,} of {one.calls:,} calls: {one.failure_rate:.1%} (95 % interval {one.rate_low:.1%} to {one.rate_high:.1%}); {baseline}",
         "14 days": f"{trend(one.series)}  {' '.join(map(str, one.series))}",
         "nodes": f"{one.nodes_affected} of {one.nodes_reporting}; the loudest has {one.top_node_share:.0%} of the failures",
@@ -225,13 +286,21 @@ def show_decisions(report: Report, *, as_json: bool) -> None:
         show_json([one.model_dump(mode="json") for one in report.decisions])
         return
     if not report.decisions:
-        say(f"No decision on {report.day}: the cycle is {report.status}{f' ({report.reason})' if report.reason else ''}.")
+        say(
+            f"No decision on {report.day}: the cycle is {report.status}{f' ({report.reason})' if report.reason else ''}."
+        )
         return
     rows = []
     for one in report.decisions:
         decision = f"{one.outcome} (backtest)" if one.mode == "backtest" else one.outcome
-        why = [*one.reasons, one.status_reason] if one.status in ("waiting", "refused", "rejected") else one.reasons
-        rows.append([one.decision_id, decision, one.status, one.category, one.title, "; ".join(why), one.revert_plan])
+        why = (
+            [*one.reasons, one.status_reason]
+            if one.status in ("waiting", "refused", "rejected")
+            else one.reasons
+        )
+        rows.append(
+            [one.decision_id, decision, one.status, one.category, one.title, "; ".join(why), one.revert_plan]
+        )
     _show_table(("id", "decision", "done", "category", "playbook", "why", "way back"), rows)
 
 
@@ -245,7 +314,16 @@ def show_updates(rollouts: Sequence[Rollout], *, as_json: bool) -> None:
     """Print where each update is, then how each remedy has done."""
     scores = learn(lessons(rollouts)).scores
     if as_json:
-        updates = [{"status": one.status, "ended": one.ended, "by": one.by, "reason": one.reason, **one.update.model_dump(mode="json")} for one in rollouts]
+        updates = [
+            {
+                "status": one.status,
+                "ended": one.ended,
+                "by": one.by,
+                "reason": one.reason,
+                **one.update.model_dump(mode="json"),
+            }
+            for one in rollouts
+        ]
         show_json({"updates": updates, "remedies": scores})
         return
     if not rollouts:
@@ -253,8 +331,22 @@ def show_updates(rollouts: Sequence[Rollout], *, as_json: bool) -> None:
         return
     rows = []
     for one in rollouts:
-        nodes = f"{len(one.canary)} of {len(one.canary) + len(one.control)}" if one.is_running else ("all" if one.status in ("applied", "promoted") else "none")
-        rows.append([one.update.decision_id, str(one.update.day), one.status, nodes, one.update.target, one.by, one.reason])
+        nodes = (
+            f"{len(one.canary)} of {len(one.canary) + len(one.control)}"
+            if one.is_running
+            else ("all" if one.status in ("applied", "promoted") else "none")
+        )
+        rows.append(
+            [
+                one.update.decision_id,
+                str(one.update.day),
+                one.status,
+                nodes,
+                one.update.target,
+                one.by,
+                one.reason,
+            ]
+        )
     _show_table(("decision", "day", "status", "nodes", "target", "by", "reason"), rows)
     for remedy, score in scores.items():
         say(f"{remedy}: {', '.join(f'{count} {name}' for name, count in score.items())}")
@@ -265,7 +357,10 @@ def show_backfill(results: Sequence[LearningCycleResult], *, as_json: bool) -> N
     if as_json:
         show_json([result.model_dump(mode="json") for result in results])
         return
-    rows = [[str(one.day), one.status, f"{one.events_processed:,}", str(one.improvements_generated), one.reason] for one in results]
+    rows = [
+        [str(one.day), one.status, f"{one.events_processed:,}", str(one.improvements_generated), one.reason]
+        for one in results
+    ]
     _show_table(("day", "status", "events", "playbooks", "reason"), rows)
 
 
@@ -299,7 +394,13 @@ def _show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def _cells(one: Playbook) -> list[str]:
-    return [one.category, f"{one.confidence:.2f}", f"{one.evidence_count:,}", f"{one.nodes_affected} of {one.nodes_reporting}", one.state]
+    return [
+        one.category,
+        f"{one.confidence:.2f}",
+        f"{one.evidence_count:,}",
+        f"{one.nodes_affected} of {one.nodes_reporting}",
+        one.state,
+    ]
 
 
 def _changes(one: Playbook) -> str:

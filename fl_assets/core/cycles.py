@@ -59,7 +59,10 @@ def cron_lines(interval_secs: int, *, minute: int = 15) -> list[str]:
     hours_of: dict[tuple[int, ...], list[int]] = {}
     for hour, minutes in by_hour.items():
         hours_of.setdefault(tuple(minutes), []).append(hour)
-    return [f"{','.join(map(str, minutes))} {','.join(map(str, hours))} * * *" for minutes, hours in sorted(hours_of.items())]
+    return [
+        f"{','.join(map(str, minutes))} {','.join(map(str, hours))} * * *"
+        for minutes, hours in sorted(hours_of.items())
+    ]
 
 
 def days_due(today: date, interval_secs: int, *, start: date) -> list[date]:

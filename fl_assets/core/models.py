@@ -31,7 +31,9 @@ ErrorClass = Literal[
     "code_defect",
     "other",
 ]
-Signal = Literal["repeated_question", "correction", "abandonment", "refusal", "apology_loop", "confident_after_failure"]
+Signal = Literal[
+    "repeated_question", "correction", "abandonment", "refusal", "apology_loop", "confident_after_failure"
+]
 FailureClass = ErrorClass | Signal
 Action = Literal["apply", "canary", "hold", "reject", "none"]
 Mode = Literal["live", "backtest"]
@@ -47,7 +49,9 @@ class Record(BaseModel):
 class Violation(Record):
     """One rule that one thing breaks, in words and numbers that a person can check."""
 
-    rule: str = Field(min_length=1, description="Name of the rule; the asset check of the same name reports it.")
+    rule: str = Field(
+        min_length=1, description="Name of the rule; the asset check of the same name reports it."
+    )
     subject: str = Field(description="Id of the thing that breaks it: a playbook, a pattern, a day.")
     expected: str
     actual: str
@@ -60,13 +64,21 @@ class Violation(Record):
 class Playbook(Record):
     """One improvement: the contract's fields first, ours after them."""
 
-    improvement_id: str = Field(min_length=1, description="Stable over days: derived from pattern and remedy.")
+    improvement_id: str = Field(
+        min_length=1, description="Stable over days: derived from pattern and remedy."
+    )
     category: Category
-    description: str = Field(description="Built from templates and enumerated fields, never from users' words.")
+    description: str = Field(
+        description="Built from templates and enumerated fields, never from users' words."
+    )
     confidence: float = Field(ge=0, le=1)
     suggested_changes: dict[str, str]
-    evidence_count: int = Field(ge=0, description="Failures of the pattern in the window, recountable from raw_traces.")
-    created_at: datetime = Field(description="First day that had this playbook, as its end in UTC; no wall clock.")
+    evidence_count: int = Field(
+        ge=0, description="Failures of the pattern in the window, recountable from raw_traces."
+    )
+    created_at: datetime = Field(
+        description="First day that had this playbook, as its end in UTC; no wall clock."
+    )
     # ours
     day: date
     pattern_id: str
@@ -74,14 +86,23 @@ class Playbook(Record):
     failure_class: FailureClass
     state: State
     title: str
-    target: str = Field("", description="`service` or `service:method` that the changes are for; empty when there is no single, safely named one.")
-    merged_patterns: tuple[str, ...] = Field((), description="Further patterns that the same change answers; its numbers leave them out.")
+    target: str = Field(
+        "",
+        description="`service` or `service:method` that the changes are for; empty when there is no single, safely named one.",
+    )
+    merged_patterns: tuple[str, ...] = Field(
+        (), description="Further patterns that the same change answers; its numbers leave them out."
+    )
     nodes_affected: int = Field(ge=0)
     nodes_reporting: int = Field(ge=0)
     failure_rate: float = Field(ge=0, le=1)
-    is_significant: bool = Field(description="Whether the pattern survives the day's false-discovery control.")
+    is_significant: bool = Field(
+        description="Whether the pattern survives the day's false-discovery control."
+    )
     version: int = Field(ge=1, description="Counts the days on which its content changed.")
-    held_because: tuple[str, ...] = Field((), description="Rules that it breaks; empty when it may be acted on.")
+    held_because: tuple[str, ...] = Field(
+        (), description="Rules that it breaks; empty when it may be acted on."
+    )
 
 
 class Decision(Record):
@@ -99,7 +120,9 @@ class Decision(Record):
     to_value: str | None
     reasons: tuple[str, ...]
     revert_plan: str
-    playbook_hash: str = Field(description="Of the playbook's content as it was decided on; nothing is carried out for another content.")
+    playbook_hash: str = Field(
+        description="Of the playbook's content as it was decided on; nothing is carried out for another content."
+    )
 
 
 class LearningCycleResult(Record):

@@ -70,79 +70,185 @@ class FederatedLearningConfig(BaseSettings):
     # When it runs
     enabled: Switch = Field(True, description="Whether the schedule and the sensors start runs.")
     cycle_interval_secs: int = Field(
-        DAY_SECS, ge=60, description="Seconds between cycles: a multiple of a day, or a whole number of minutes that divides a day."
+        DAY_SECS,
+        ge=60,
+        description="Seconds between cycles: a multiple of a day, or a whole number of minutes that divides a day.",
     )
-    min_events: int = Field(1000, ge=1, description="Events that a cycle's window must hold before anything is learned.")
-    max_window_days: int = Field(7, ge=1, le=31, description="Days, at the most, that a thin day is analysed together with.")
+    min_events: int = Field(
+        1000, ge=1, description="Events that a cycle's window must hold before anything is learned."
+    )
+    max_window_days: int = Field(
+        7, ge=1, le=31, description="Days, at the most, that a thin day is analysed together with."
+    )
     start_date: date = Field(date(2023, 1, 1), description="First daily partition (UTC).")
     # Where things lie
-    telemetry_path: Path = Field(Path("./data/telemetry/cache"), description="Folder of telemetry files, searched at any depth.")
-    error_records_path: Path = Field(Path("./data/self-improve/records"), description="Folder of the self-improvement engine's error records (JSON or JSONL).")
-    playbook_path: Path = Field(Path("./data/federated-learning/playbooks"), description="Folder the playbook JSON files are written to.")
-    data_path: Path = Field(Path("./data"), description="Folder of everything the coordinator keeps: lake, warehouse, reports, adapters.")
+    telemetry_path: Path = Field(
+        Path("./data/telemetry/cache"), description="Folder of telemetry files, searched at any depth."
+    )
+    error_records_path: Path = Field(
+        Path("./data/self-improve/records"),
+        description="Folder of the self-improvement engine's error records (JSON or JSONL).",
+    )
+    playbook_path: Path = Field(
+        Path("./data/federated-learning/playbooks"),
+        description="Folder the playbook JSON files are written to.",
+    )
+    data_path: Path = Field(
+        Path("./data"),
+        description="Folder of everything the coordinator keeps: lake, warehouse, reports, adapters.",
+    )
     lake_path: Annotated[Path | str, BeforeValidator(_as_place)] = Field(
         default_factory=lambda settings: settings["data_path"] / "lake",
         description="Folder of the events as Parquet, `lake` below the data folder when not given, or `s3://bucket/prefix`, `gs://` or `az://` (needs the "
         "[object-storage] extra); coordinators on several machines may share it (docs/scaling.md).",
     )
     # What does the heavy work
-    engine: Literal["duckdb", "spark"] = Field("duckdb", description="What reads, redacts and sums events: in process, or a Spark job (docs/engines.md).")
-    spark_master: str = Field("local[*]", min_length=1, description="Cluster that a Spark job runs on: local[N], spark://host:port, yarn or k8s://...")
+    engine: Literal["duckdb", "spark"] = Field(
+        "duckdb",
+        description="What reads, redacts and sums events: in process, or a Spark job (docs/engines.md).",
+    )
+    spark_master: str = Field(
+        "local[*]",
+        min_length=1,
+        description="Cluster that a Spark job runs on: local[N], spark://host:port, yarn or k8s://...",
+    )
     # What is accepted
-    max_bad_ratio: float = Field(0.05, ge=0, le=1, description="Share of malformed lines above which a day's check fails.")
-    max_line_bytes: int = Field(1_048_576, ge=1024, description="Longest line that is parsed, in bytes; a longer one is quarantined.")
-    retention_days: int = Field(0, ge=0, description="Days for which raw events are kept; 0 keeps them for ever. Signatures stay.")
+    max_bad_ratio: float = Field(
+        0.05, ge=0, le=1, description="Share of malformed lines above which a day's check fails."
+    )
+    max_line_bytes: int = Field(
+        1_048_576, ge=1024, description="Longest line that is parsed, in bytes; a longer one is quarantined."
+    )
+    retention_days: int = Field(
+        0, ge=0, description="Days for which raw events are kept; 0 keeps them for ever. Signatures stay."
+    )
     pii: Switch = Field(False, description="Also mask person names and addresses (needs the [pii] extra).")
     # What is believed
     threshold: float = Field(0.7, gt=0, le=1, description="Confidence that a playbook must reach.")
     min_nodes: int = Field(3, ge=2, description="Nodes that must have a pattern before it is acted on.")
-    false_discovery_rate: float = Field(0.1, gt=0, lt=1, description="Expected share of false patterns among a day's actionable ones.")
+    false_discovery_rate: float = Field(
+        0.1, gt=0, lt=1, description="Expected share of false patterns among a day's actionable ones."
+    )
     # What is done
-    apply: Literal["off", "stage", "canary", "on"] = Field("stage", description="How far a decision is carried.")
-    remedies_path: Path | None = Field(None, description="Your remedy rules (YAML); a rule with the id of a built-in one replaces it.")
+    apply: Literal["off", "stage", "canary", "on"] = Field(
+        "stage", description="How far a decision is carried."
+    )
+    remedies_path: Path | None = Field(
+        None, description="Your remedy rules (YAML); a rule with the id of a built-in one replaces it."
+    )
     corrections_path: Path | None = Field(None, description="Your pattern merges and splits (YAML).")
-    update_policy_path: Path | None = Field(None, description="Which config keys may change, with types and bounds (YAML).")
-    channel: str = Field("stable", pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$", description="Channel whose nodes read `releases/<channel>.json`.")
-    release_days: int = Field(7, ge=1, le=90, description="Days until a release expires; nodes then drop it. It is signed anew at half of them.")
-    signing_key_path: Path | None = Field(None, description="Ed25519 private key (PEM) that signs releases; made under the data folder when not given.")
-    canary_share: float = Field(0.1, gt=0, le=0.5, description="Share of the nodes concerned that take a change first.")
-    canary_min_nodes: int = Field(3, ge=2, description="Nodes that both the canary and the untouched group must have.")
-    max_canary_days: int = Field(14, ge=2, le=90, description="Days after which a trial without a sure result is given up and rolled back.")
+    update_policy_path: Path | None = Field(
+        None, description="Which config keys may change, with types and bounds (YAML)."
+    )
+    channel: str = Field(
+        "stable",
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$",
+        description="Channel whose nodes read `releases/<channel>.json`.",
+    )
+    release_days: int = Field(
+        7,
+        ge=1,
+        le=90,
+        description="Days until a release expires; nodes then drop it. It is signed anew at half of them.",
+    )
+    signing_key_path: Path | None = Field(
+        None,
+        description="Ed25519 private key (PEM) that signs releases; made under the data folder when not given.",
+    )
+    canary_share: float = Field(
+        0.1, gt=0, le=0.5, description="Share of the nodes concerned that take a change first."
+    )
+    canary_min_nodes: int = Field(
+        3, ge=2, description="Nodes that both the canary and the untouched group must have."
+    )
+    max_canary_days: int = Field(
+        14,
+        ge=2,
+        le=90,
+        description="Days after which a trial without a sure result is given up and rolled back.",
+    )
     # Adapters
-    adapter_repos: Words = Field((), description="Hub repositories of adapters, `org/name` or `org/name@branch-or-commit`, divided by commas.")
+    adapter_repos: Words = Field(
+        (),
+        description="Hub repositories of adapters, `org/name` or `org/name@branch-or-commit`, divided by commas.",
+    )
     adapter_url: str = Field("", description="Server with a plain list of adapters at `<url>/list`.")
-    adapter_hosts: Words = Field((), description="Further hosts that downloads may be redirected to, e.g. `*.cdn.example`.")
-    trusted_keys_path: Path | None = Field(None, description="Folder of Ed25519 public keys (`<name>.pem`) whose signatures are believed.")
-    require_signature: Switch = Field(True, description="Whether an adapter without a signature by a trusted key is refused.")
+    adapter_hosts: Words = Field(
+        (), description="Further hosts that downloads may be redirected to, e.g. `*.cdn.example`."
+    )
+    trusted_keys_path: Path | None = Field(
+        None, description="Folder of Ed25519 public keys (`<name>.pem`) whose signatures are believed."
+    )
+    require_signature: Switch = Field(
+        True, description="Whether an adapter without a signature by a trusted key is refused."
+    )
     adapter_oms_key_path: Path | None = Field(
-        None, description="Public EC key (PEM); when set, an adapter also needs an OpenSSF model-signing bundle `model.sig` by it (needs the [oms] extra)."
+        None,
+        description="Public EC key (PEM); when set, an adapter also needs an OpenSSF model-signing bundle `model.sig` by it (needs the [oms] extra).",
     )
-    base_model: str = Field("", description="Base model that the nodes run, e.g. `Qwen/Qwen3-8B`; without it no adapter is admitted.")
+    base_model: str = Field(
+        "",
+        description="Base model that the nodes run, e.g. `Qwen/Qwen3-8B`; without it no adapter is admitted.",
+    )
     base_revision: str = Field("", description="Revision of the base model that the nodes run.")
-    max_lora_rank: int = Field(16, ge=1, le=512, description="Highest rank that the nodes' server takes (vLLM: --max-lora-rank).")
-    lora_targets: Words = Field(
-        ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"), min_length=1, description="Modules that an adapter may change."
+    max_lora_rank: int = Field(
+        16, ge=1, le=512, description="Highest rank that the nodes' server takes (vLLM: --max-lora-rank)."
     )
-    max_adapter_bytes: int = Field(1_073_741_824, ge=1024, description="Largest adapter that is downloaded, bytes.")
-    keep_versions: int = Field(3, ge=2, description="Installed versions that are kept of each adapter, the one in use and the one before it always.")
-    vllm_url: str = Field("", description="vLLM server that an adapter is loaded into when it is switched to.")
+    lora_targets: Words = Field(
+        ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
+        min_length=1,
+        description="Modules that an adapter may change.",
+    )
+    max_adapter_bytes: int = Field(
+        1_073_741_824, ge=1024, description="Largest adapter that is downloaded, bytes."
+    )
+    keep_versions: int = Field(
+        3,
+        ge=2,
+        description="Installed versions that are kept of each adapter, the one in use and the one before it always.",
+    )
+    vllm_url: str = Field(
+        "", description="vLLM server that an adapter is loaded into when it is switched to."
+    )
     # Federation: a node that sends summaries, and the coordinator that takes them
     node_id: str = Field(
-        "", pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,99})?$", description="On a node: its name in summaries; by default the one in its telemetry."
+        "",
+        pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,99})?$",
+        description="On a node: its name in summaries; by default the one in its telemetry.",
     )
     node_key_path: Path | None = Field(
-        None, description="On a node: Ed25519 private key (PEM) that signs summaries; made under the data folder when not given."
+        None,
+        description="On a node: Ed25519 private key (PEM) that signs summaries; made under the data folder when not given.",
     )
-    summary_min_sessions: int = Field(3, ge=1, description="Sessions that must have had a text before a summary holds it; the same on nodes and coordinator.")
+    summary_min_sessions: int = Field(
+        3,
+        ge=1,
+        description="Sessions that must have had a text before a summary holds it; the same on nodes and coordinator.",
+    )
     summary_epsilon: float = Field(
-        0.0, ge=0, le=100, description="Privacy loss of a day's summary by noise on its counts, 0 for none; the same on nodes and coordinator."
+        0.0,
+        ge=0,
+        le=100,
+        description="Privacy loss of a day's summary by noise on its counts, 0 for none; the same on nodes and coordinator.",
     )
-    summary_budget: float = Field(30.0, gt=0, description="On a node: the most that SUMMARY_EPSILON may add up to over all days; beyond it nothing is sent.")
-    summaries_path: Path = Field(Path("./data/federated-learning/summaries"), description="Folder of nodes' summaries, searched at any depth.")
+    summary_budget: float = Field(
+        30.0,
+        gt=0,
+        description="On a node: the most that SUMMARY_EPSILON may add up to over all days; beyond it nothing is sent.",
+    )
+    summaries_path: Path = Field(
+        Path("./data/federated-learning/summaries"),
+        description="Folder of nodes' summaries, searched at any depth.",
+    )
     node_keys_path: Path = Field(
-        Path("./data/federated-learning/node-keys"), description="Folder of nodes' Ed25519 public keys (`<node>.pem`) whose summaries are taken."
+        Path("./data/federated-learning/node-keys"),
+        description="Folder of nodes' Ed25519 public keys (`<node>.pem`) whose summaries are taken.",
     )
-    summary_min_nodes: int = Field(3, ge=1, description="Nodes that must have a pattern before it is shown, where only summaries tell of it.")
+    summary_min_nodes: int = Field(
+        3,
+        ge=1,
+        description="Nodes that must have a pattern before it is shown, where only summaries tell of it.",
+    )
     # Where Dagster keeps its own
     dagster_postgres_url: SecretStr | None = Field(
         None,
@@ -152,7 +258,9 @@ class FederatedLearningConfig(BaseSettings):
     )
     # Who is told
     alert_webhook: SecretStr | None = Field(
-        None, exclude=True, description="Where alerts are posted, as Slack reads them (a URL; it is a secret, read from the environment and never shown)."
+        None,
+        exclude=True,
+        description="Where alerts are posted, as Slack reads them (a URL; it is a secret, read from the environment and never shown).",
     )
 
     @field_validator("cycle_interval_secs")
@@ -169,8 +277,17 @@ class FederatedLearningConfig(BaseSettings):
     @classmethod
     def _server_is_a_plain_url(cls, value: str) -> str:
         parts = urlsplit(value)
-        if value and (parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password or parts.query or parts.fragment):
-            message = "must be a URL that starts with https:// or http:// and holds no user, password or query"
+        if value and (
+            parts.scheme not in ("http", "https")
+            or not parts.hostname
+            or parts.username
+            or parts.password
+            or parts.query
+            or parts.fragment
+        ):
+            message = (
+                "must be a URL that starts with https:// or http:// and holds no user, password or query"
+            )
             raise ValueError(message)
         return value.rstrip("/")
 
@@ -189,7 +306,12 @@ class FederatedLearningConfig(BaseSettings):
         # the password, so nothing that it would stumble over gets there.
         parts = urlsplit(value.get_secret_value() if value else "")
         try:
-            is_url = parts.scheme == "postgresql+psycopg2" and parts.path.strip("/") and not parts.fragment and parts.port != 0
+            is_url = (
+                parts.scheme == "postgresql+psycopg2"
+                and parts.path.strip("/")
+                and not parts.fragment
+                and parts.port != 0
+            )
         except ValueError:  # what stands for the port is no number
             is_url = False
         if value is None or is_url:
@@ -252,7 +374,9 @@ def _unknown(environment: Iterable[str], fields: Iterable[str]) -> list[str]:
     for name in sorted({name.upper() for name in environment}):  # their case does not matter
         if name.startswith(PREFIX) and name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
-            lines.append(f"{name}: is no setting; {f'did you mean {near[0]}?' if near else 'unset it (the README lists all)'}")
+            lines.append(
+                f"{name}: is no setting; {f'did you mean {near[0]}?' if near else 'unset it (the README lists all)'}"
+            )
     return lines
 
 
@@ -260,21 +384,37 @@ def _explain(error: ValidationError, fields: dict[str, FieldInfo]) -> list[str]:
     """Return a line for each value that breaks its rule: variable, value, rule, and what to do."""
     lines = []
     for problem in error.errors():
-        if problem["type"] == "default_factory_not_called":  # what another value's default follows from is wrong, and told of itself
+        if (
+            problem["type"] == "default_factory_not_called"
+        ):  # what another value's default follows from is wrong, and told of itself
             continue
         field = str(problem["loc"][0]) if problem["loc"] else ""
         name = variable(field)
         if field not in fields:
             lines.append(f"{name}: is no setting")
             continue
-        rule = problem["msg"].removeprefix("Value error, ") if problem["type"] == "value_error" else rule_of(fields[field])
-        given = re.sub(r"(://\S*)\?\S*", r"\1?***", re.sub(r"://\S*@", "://***@", str(problem["input"])))  # a secret may hold a slash
+        rule = (
+            problem["msg"].removeprefix("Value error, ")
+            if problem["type"] == "value_error"
+            else rule_of(fields[field])
+        )
+        given = re.sub(
+            r"(://\S*)\?\S*", r"\1?***", re.sub(r"://\S*@", "://***@", str(problem["input"]))
+        )  # a secret may hold a slash
         value = "(not shown)" if SecretStr in get_args(fields[field].annotation) else repr(given)
         default = fields[field].get_default()
         shown = (
-            ",".join(default) if isinstance(default, tuple) else str(default).lower() if isinstance(default, bool) else "" if default is None else str(default)
+            ",".join(default)
+            if isinstance(default, tuple)
+            else str(default).lower()
+            if isinstance(default, bool)
+            else ""
+            if default is None
+            else str(default)
         )
-        lines.append(f"{name}={value}: {rule}; mend it, or unset it{f' for the default {shown}' if shown else ''}")
+        lines.append(
+            f"{name}={value}: {rule}; mend it, or unset it{f' for the default {shown}' if shown else ''}"
+        )
     return lines
 
 
@@ -288,7 +428,17 @@ def rule_of(field: FieldInfo) -> str:
         words = [str(choice) for choice in choices]
         if all(isinstance(choice, str) for choice in choices):
             return f"must be {', '.join(words[:-1])} or {words[-1]}"
-    kind = next((words for known, words in _KINDS.items() if field.annotation is known or known in choices), "one or more words, divided by commas or blanks")
-    bounds = [f"{words} {getattr(rule, sign):,}" for rule in field.metadata for sign, words in _BOUNDS.items() if getattr(rule, sign, None) is not None]
-    patterns = [f"text that matches {rule.pattern}" for rule in field.metadata if getattr(rule, "pattern", None)]
+    kind = next(
+        (words for known, words in _KINDS.items() if field.annotation is known or known in choices),
+        "one or more words, divided by commas or blanks",
+    )
+    bounds = [
+        f"{words} {getattr(rule, sign):,}"
+        for rule in field.metadata
+        for sign, words in _BOUNDS.items()
+        if getattr(rule, sign, None) is not None
+    ]
+    patterns = [
+        f"text that matches {rule.pattern}" for rule in field.metadata if getattr(rule, "pattern", None)
+    ]
     return f"must be {patterns[0] if patterns else ' '.join([kind, ' and '.join(bounds)]).strip()}"

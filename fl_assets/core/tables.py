@@ -62,14 +62,20 @@ class Table:
     @property
     def order_sql(self) -> str:
         """The ORDER BY of what is written: by time, where rows have one, and by key."""
-        return f"order by {', '.join([*(['timestamp'] if 'timestamp' in self.column_names else []), *self.key])}"
+        return (
+            f"order by {', '.join([*(['timestamp'] if 'timestamp' in self.column_names else []), *self.key])}"
+        )
 
 
 _DAY = Column("event_date", "DATE", "Day of the row, UTC, by event time.")
 _SOURCE = (
     Column("source_file", "VARCHAR", "File the event came from, relative to the telemetry folder."),
     Column("source_line", "BIGINT", "Line within that file, from 1."),
-    Column("has_clock_skew", "BOOLEAN", "Whether the event's own time was out of range, so that its day is the one it was received on."),
+    Column(
+        "has_clock_skew",
+        "BOOLEAN",
+        "Whether the event's own time was out of range, so that its day is the one it was received on.",
+    ),
 )
 
 # Lake: Parquet, one folder a day --------------------------------------------------------------------------------------
@@ -90,8 +96,16 @@ RAW_TRACES = Table(
         Column("duration_ms", "DOUBLE", "How long it took, milliseconds."),
         Column("success", "BOOLEAN", "Whether it succeeded."),
         Column("error", "VARCHAR", "Error text, redacted; null when there is none."),
-        Column("caused_by", "VARCHAR", "Id of the deeper failed span that this failure only repeats; null for a failure of its own."),
-        Column("metadata", "JSON", "Further attributes, redacted: an object, whose keys `metadata->>'key'` reads."),
+        Column(
+            "caused_by",
+            "VARCHAR",
+            "Id of the deeper failed span that this failure only repeats; null for a failure of its own.",
+        ),
+        Column(
+            "metadata",
+            "JSON",
+            "Further attributes, redacted: an object, whose keys `metadata->>'key'` reads.",
+        ),
         *_SOURCE,
     ),
 )
@@ -109,7 +123,11 @@ CONVERSATION_LOGS = Table(
         Column("trace_id", "VARCHAR", "Trace of the calls made in it (from metadata), or null."),
         Column("user_query", "VARCHAR", "What the user said, redacted."),
         Column("system_response", "VARCHAR", "What the system answered, redacted."),
-        Column("metadata", "JSON", "Further attributes, redacted: an object, whose keys `metadata->>'key'` reads."),
+        Column(
+            "metadata",
+            "JSON",
+            "Further attributes, redacted: an object, whose keys `metadata->>'key'` reads.",
+        ),
         *_SOURCE,
     ),
 )
@@ -120,7 +138,9 @@ QUARANTINED_EVENTS = Table(
     (
         _DAY,
         Column("source_file", "VARCHAR", "File the line is in, relative to the telemetry folder."),
-        Column("source_line", "BIGINT", "Line within that file, from 1; 0 when the file as a whole was refused."),
+        Column(
+            "source_line", "BIGINT", "Line within that file, from 1; 0 when the file as a whole was refused."
+        ),
         Column("reason", "VARCHAR", "Rule that the line breaks, as one of a fixed set of names."),
         Column("detail", "VARCHAR", "What was found, redacted."),
         Column("excerpt", "VARCHAR", "Start of the line, redacted."),
@@ -145,7 +165,11 @@ ERROR_RECORDS = Table(
         Column("error_message", "VARCHAR", "Message, redacted."),
         Column("contributing_tools", "VARCHAR[]", "Tools that took part."),
         Column("suspected_prompts_or_configs", "VARCHAR[]", "Prompts and configs that the engine suspects."),
-        Column("proposed_corrections", "VARCHAR[]", "Corrections that the engine proposes, redacted; shown, never applied."),
+        Column(
+            "proposed_corrections",
+            "VARCHAR[]",
+            "Corrections that the engine proposes, redacted; shown, never applied.",
+        ),
     ),
 )
 
@@ -155,7 +179,11 @@ NODE_SUMMARIES = Table(
     ("node_id",),
     (
         _DAY,
-        Column("node_id", "VARCHAR", "Node that signed it; the sums of its day are these, whatever raw events of it there are."),
+        Column(
+            "node_id",
+            "VARCHAR",
+            "Node that signed it; the sums of its day are these, whatever raw events of it there are.",
+        ),
         Column("sequence", "BIGINT", "Number that the node gave it; only a higher one takes its place."),
         Column("created_at", "TIMESTAMP", "When the node wrote it, UTC, by the node's clock."),
         Column("min_sessions", "INTEGER", "Sessions of the node that had each text in it, at the least."),
@@ -166,7 +194,11 @@ NODE_SUMMARIES = Table(
         Column("unnamed_failures", "BIGINT", "Failures whose text too few sessions had."),
         Column("unnamed_calls", "BIGINT", "Calls of services and methods that too few sessions used."),
         Column("unnamed_sessions", "BIGINT", "Conversations of agents that too few sessions talked to."),
-        Column("texts_changed", "INTEGER", "Texts that a second masking changed on arrival; 0 for an honest node."),
+        Column(
+            "texts_changed",
+            "INTEGER",
+            "Texts that a second masking changed on arrival; 0 for an honest node.",
+        ),
         Column("source_file", "VARCHAR", "File it came in, relative to the folder of summaries."),
         Column("digest", "VARCHAR", "SHA-256 of the signed line."),
         Column("content", "VARCHAR", "The summary, JSON: what sums are counted and recounted from."),
@@ -184,7 +216,11 @@ FAILURE_SIGNATURES = Table(
         Column("node_id", "VARCHAR", "Node that reported the failures."),
         Column("service", "VARCHAR", "Service or agent that failed."),
         Column("method", "VARCHAR", "Method or tool that failed."),
-        Column("message_id", "VARCHAR", "Hash of the masked error (and, where there is no text, of service, method and status)."),
+        Column(
+            "message_id",
+            "VARCHAR",
+            "Hash of the masked error (and, where there is no text, of service, method and status).",
+        ),
         Column(
             "masked_error",
             "VARCHAR",
@@ -195,9 +231,15 @@ FAILURE_SIGNATURES = Table(
         Column("sessions", "BIGINT", "Distinct traces among them."),
         Column("first_seen", "TIMESTAMP", "First of them, UTC."),
         Column("last_seen", "TIMESTAMP", "Last of them, UTC."),
-        Column("exemplar_trace_ids", "VARCHAR[]", "Up to three traces, the same ones whatever the order of events."),
         Column(
-            "latency_histogram", "MAP(INTEGER, BIGINT)", "Failed calls by duration bucket; bucket b holds durations in (1.1^(b-1), 1.1^b] ms, b = -1 holds 0."
+            "exemplar_trace_ids",
+            "VARCHAR[]",
+            "Up to three traces, the same ones whatever the order of events.",
+        ),
+        Column(
+            "latency_histogram",
+            "MAP(INTEGER, BIGINT)",
+            "Failed calls by duration bucket; bucket b holds durations in (1.1^(b-1), 1.1^b] ms, b = -1 holds 0.",
         ),
     ),
 )
@@ -227,14 +269,30 @@ CONVERSATION_SIGNALS = Table(
     (
         _DAY,
         Column("node_id", "VARCHAR", "Node that reported the conversations."),
-        Column("service", "VARCHAR", "Agent that talked (metadata service, agent or model family), or `conversation`."),
-        Column("signal", "VARCHAR", "repeated_question, correction, abandonment, refusal, apology_loop or confident_after_failure."),
+        Column(
+            "service",
+            "VARCHAR",
+            "Agent that talked (metadata service, agent or model family), or `conversation`.",
+        ),
+        Column(
+            "signal",
+            "VARCHAR",
+            "repeated_question, correction, abandonment, refusal, apology_loop or confident_after_failure.",
+        ),
         Column("sessions_affected", "BIGINT", "Conversations that show the signal."),
-        Column("sessions", "BIGINT", "Conversations of this node and agent in all; a row with 0 affected says that the signal was looked for."),
+        Column(
+            "sessions",
+            "BIGINT",
+            "Conversations of this node and agent in all; a row with 0 affected says that the signal was looked for.",
+        ),
         Column("turns", "BIGINT", "Turns that show it."),
         Column("first_seen", "TIMESTAMP", "First of those turns, UTC."),
         Column("last_seen", "TIMESTAMP", "Last of those turns, UTC."),
-        Column("exemplar_session_ids", "VARCHAR[]", "Up to three conversations, the same ones whatever the order of events."),
+        Column(
+            "exemplar_session_ids",
+            "VARCHAR[]",
+            "Up to three conversations, the same ones whatever the order of events.",
+        ),
     ),
 )
 NODE_REGISTRY = Table(
@@ -244,9 +302,17 @@ NODE_REGISTRY = Table(
     (
         _DAY,
         Column("node_id", "VARCHAR", "Node."),
-        Column("status", "VARCHAR", "reporting, quiet (less than a quarter of what is usual), silent or first seen."),
+        Column(
+            "status",
+            "VARCHAR",
+            "reporting, quiet (less than a quarter of what is usual), silent or first seen.",
+        ),
         Column("source", "VARCHAR", "raw, summary, or none when it is silent."),
-        Column("is_registered", "BOOLEAN", "Whether its public key is registered, so that its summaries are taken."),
+        Column(
+            "is_registered",
+            "BOOLEAN",
+            "Whether its public key is registered, so that its summaries are taken.",
+        ),
         Column("is_expected", "BOOLEAN", "Whether it is registered, or reported in the seven days before."),
         Column("calls", "BIGINT", "Calls that it reported."),
         Column("failures", "BIGINT", "Failed calls among them."),
@@ -262,13 +328,21 @@ FAILURE_PATTERNS = Table(
     ("pattern_id",),
     (
         _DAY,
-        Column("pattern_id", "VARCHAR", "Stable id: the same failure keeps it from day to day, in any backfill order."),
+        Column(
+            "pattern_id",
+            "VARCHAR",
+            "Stable id: the same failure keeps it from day to day, in any backfill order.",
+        ),
         Column("kind", "VARCHAR", "error, silent (failed without a text) or conversation."),
         Column("failure_class", "VARCHAR", "Class by the rules in failure_classes.yaml."),
         Column("template", "VARCHAR", "Template of its messages; <*> is what varies."),
         Column("services", "VARCHAR[]", "Services it fails in, most failures first."),
         Column("methods", "VARCHAR[]", "Methods it fails in, most failures first (ten at the most)."),
-        Column("breakdown", "VARCHAR", "JSON list of {service, method, failures}, most first (twenty at the most)."),
+        Column(
+            "breakdown",
+            "VARCHAR",
+            "JSON list of {service, method, failures}, most first (twenty at the most).",
+        ),
         Column("window_days", "INTEGER", "Days analysed together, ending with this one."),
         Column("failures", "BIGINT", "Failures in the window."),
         Column("sessions", "BIGINT", "Distinct traces (summed by node and day) in the window."),
@@ -276,13 +350,21 @@ FAILURE_PATTERNS = Table(
         Column("failure_rate", "DOUBLE", "failures / calls in the window."),
         Column("rate_low", "DOUBLE", "Lower end of its 95 % Wilson interval."),
         Column("rate_high", "DOUBLE", "Upper end of its 95 % Wilson interval."),
-        Column("baseline_rate", "DOUBLE", "Rate in up to 14 days before the window; null when they had no calls."),
+        Column(
+            "baseline_rate", "DOUBLE", "Rate in up to 14 days before the window; null when they had no calls."
+        ),
         Column("lift", "DOUBLE", "failure_rate / baseline_rate; null without a baseline."),
-        Column("peer_rate", "DOUBLE", "Rate of all other failures in the same services and methods in the window."),
+        Column(
+            "peer_rate",
+            "DOUBLE",
+            "Rate of all other failures in the same services and methods in the window.",
+        ),
         Column("nodes_affected", "INTEGER", "Nodes that have it in the window."),
         Column("nodes_reporting", "INTEGER", "Nodes that reported anything in the window."),
         Column(
-            "nodes_expected", "INTEGER", "Nodes that reported in the window or in the seven days before it; with the one before, how complete every rate is."
+            "nodes_expected",
+            "INTEGER",
+            "Nodes that reported in the window or in the seven days before it; with the one before, how complete every rate is.",
         ),
         Column("top_node_share", "DOUBLE", "Share of its failures that the loudest node reported."),
         Column("first_seen", "TIMESTAMP", "First failure known on or before this day, UTC."),
@@ -293,7 +375,11 @@ FAILURE_PATTERNS = Table(
             "DOUBLE",
             "Probability that it still fails in the next cycle on two nodes, at half the present rate or more; recalibrated when history allows.",
         ),
-        Column("confidence_raw", "DOUBLE", "The same before recalibration and before the ceiling for what only one node supports."),
+        Column(
+            "confidence_raw",
+            "DOUBLE",
+            "The same before recalibration and before the ceiling for what only one node supports.",
+        ),
         Column("p_value", "DOUBLE", "Of the hypothesis that what is seen is background noise."),
         Column("is_significant", "BOOLEAN", "Whether it survives the day's false-discovery control."),
         Column("series", "BIGINT[]", "Failures of each of the last 14 days, oldest first."),
@@ -302,9 +388,17 @@ FAILURE_PATTERNS = Table(
         Column("p95_ms", "DOUBLE", "95th percentile of the same, ms."),
         Column("p99_ms", "DOUBLE", "99th percentile of the same, ms."),
         Column("failure_p50_ms", "DOUBLE", "Median duration of the failed calls, ms."),
-        Column("peak_calls_per_node", "BIGINT", "Most calls that one node made to the affected methods on one day of the window."),
+        Column(
+            "peak_calls_per_node",
+            "BIGINT",
+            "Most calls that one node made to the affected methods on one day of the window.",
+        ),
         Column("exemplar_trace_ids", "VARCHAR[]", "Up to three traces (or sessions) to look at."),
-        Column("suspects", "VARCHAR[]", "Prompts, configs and tools that error records suspect, most named first."),
+        Column(
+            "suspects",
+            "VARCHAR[]",
+            "Prompts, configs and tools that error records suspect, most named first.",
+        ),
         Column("messages", "INTEGER", "Distinct masked messages grouped in it."),
         Column("why_grouped", "VARCHAR", "Why these messages are one pattern, in one sentence."),
     ),
@@ -316,7 +410,11 @@ PATTERN_MEMBERS = Table(
     (
         _DAY,
         Column("pattern_id", "VARCHAR", "Pattern."),
-        Column("message_id", "VARCHAR", "Message, as in failure_signatures; for conversation patterns `signal|service`."),
+        Column(
+            "message_id",
+            "VARCHAR",
+            "Message, as in failure_signatures; for conversation patterns `signal|service`.",
+        ),
     ),
 )
 CONFIDENCE_CALIBRATION = Table(
@@ -350,12 +448,22 @@ PLAYBOOKS = Table(
         Column("remedy_id", "VARCHAR", "Remedy rule it was made by."),
         Column("failure_class", "VARCHAR", "Class of its pattern."),
         Column("state", "VARCHAR", "State of its pattern."),
-        Column("target", "VARCHAR", "service or service:method that the changes are for; '' when there is no single, safely named one."),
-        Column("merged_patterns", "VARCHAR[]", "Further patterns that the same change answers; its numbers leave them out."),
+        Column(
+            "target",
+            "VARCHAR",
+            "service or service:method that the changes are for; '' when there is no single, safely named one.",
+        ),
+        Column(
+            "merged_patterns",
+            "VARCHAR[]",
+            "Further patterns that the same change answers; its numbers leave them out.",
+        ),
         Column("nodes_affected", "INTEGER", "Nodes that have the pattern."),
         Column("nodes_reporting", "INTEGER", "Nodes that reported."),
         Column("failure_rate", "DOUBLE", "Rate of its pattern."),
-        Column("is_significant", "BOOLEAN", "Whether its pattern survives the day's false-discovery control."),
+        Column(
+            "is_significant", "BOOLEAN", "Whether its pattern survives the day's false-discovery control."
+        ),
         Column("version", "INTEGER", "Counts the days on which its content changed."),
         Column("is_actionable", "BOOLEAN", "Whether it breaks no rule."),
         Column("held_because", "VARCHAR[]", "Rules that it breaks, in words."),
@@ -378,7 +486,11 @@ UPDATE_DECISIONS = Table(
         Column("to_value", "VARCHAR", "Proposed value."),
         Column("reasons", "VARCHAR[]", "Why, one sentence each."),
         Column("revert_plan", "VARCHAR", "How to take it back."),
-        Column("playbook_hash", "VARCHAR", "Of the playbook's content as it was decided on; nothing is carried out for another content."),
+        Column(
+            "playbook_hash",
+            "VARCHAR",
+            "Of the playbook's content as it was decided on; nothing is carried out for another content.",
+        ),
     ),
 )
 APPLIED_UPDATES = Table(
@@ -422,8 +534,16 @@ UPDATE_OUTCOMES = Table(
         Column("canary_rate", "DOUBLE", "The same since."),
         Column("control_rate_before", "DOUBLE", "Rate on the other nodes before."),
         Column("control_rate", "DOUBLE", "The same since."),
-        Column("effect", "DOUBLE", "Failures of canary nodes over those expected from before and from the other nodes; 1 is no difference."),
-        Column("effect_low", "DOUBLE", "Lower end of its 90 % interval, which may be looked at daily; null while it has none."),
+        Column(
+            "effect",
+            "DOUBLE",
+            "Failures of canary nodes over those expected from before and from the other nodes; 1 is no difference.",
+        ),
+        Column(
+            "effect_low",
+            "DOUBLE",
+            "Lower end of its 90 % interval, which may be looked at daily; null while it has none.",
+        ),
         Column("effect_high", "DOUBLE", "Upper end of the same."),
         Column("all_failures_effect", "DOUBLE", "The same ratio for all failures of the nodes."),
         Column("p95_effect", "DOUBLE", "The same ratio for the p95 latency of the pattern's methods."),
@@ -439,9 +559,15 @@ ADAPTER_CATALOGUE = Table(
     (
         _DAY,
         Column("adapter_id", "VARCHAR", "Adapter: `name` or `org/name`."),
-        Column("version", "VARCHAR", "Version offered; `unknown` where the source did not say, or did not answer."),
+        Column(
+            "version",
+            "VARCHAR",
+            "Version offered; `unknown` where the source did not say, or did not answer.",
+        ),
         Column("source", "VARCHAR", "Server that offers it."),
-        Column("base_model", "VARCHAR", "Base model it was trained for; '' when it has no readable manifest."),
+        Column(
+            "base_model", "VARCHAR", "Base model it was trained for; '' when it has no readable manifest."
+        ),
         Column("base_revision", "VARCHAR", "Revision of that base model."),
         Column("expires", "DATE", "First day on which it is no longer admitted."),
         Column("size_bytes", "BIGINT", "Size of its files, bytes."),
@@ -449,7 +575,11 @@ ADAPTER_CATALOGUE = Table(
         Column("signed_by", "VARCHAR", "Trusted key that signed its manifest; '' for none."),
         Column("installed_version", "VARCHAR", "Version of this adapter in use; null when it is off."),
         Column("is_installed", "BOOLEAN", "Whether this version lies on disk, in use or not."),
-        Column("refusals", "VARCHAR[]", "Rules of admission that it breaks, in words; empty when it is admissible."),
+        Column(
+            "refusals",
+            "VARCHAR[]",
+            "Rules of admission that it breaks, in words; empty when it is admissible.",
+        ),
     ),
 )
 LEARNING_CYCLES = Table(

@@ -40,7 +40,9 @@ def cycle_schedule(settings: FederatedLearningConfig) -> dg.ScheduleDefinition:
         default_status=dg.DefaultScheduleStatus.STOPPED,
         description="Ask for yesterday's cycle soon after midnight UTC (or at the pace of FEDERATED_LEARNING_CYCLE_INTERVAL_SECS).",
     )
-    def daily_learning_cycle(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    def daily_learning_cycle(
+        context: dg.ScheduleEvaluationContext,
+    ) -> Iterator[dg.RunRequest | dg.SkipReason]:
         now = context.scheduled_execution_time
         if not FederatedLearningConfig.from_env().enabled:
             yield dg.SkipReason(DISABLED)
@@ -48,7 +50,9 @@ def cycle_schedule(settings: FederatedLearningConfig) -> dg.ScheduleDefinition:
         days = days_due(now.date(), settings.cycle_interval_secs, start=settings.start_date)
         if not days:
             every = settings.cycle_interval_secs // DAY_SECS
-            yield dg.SkipReason(f"a cycle runs every {every} days, counted from {settings.start_date}; {now.date()} is not one of them")
+            yield dg.SkipReason(
+                f"a cycle runs every {every} days, counted from {settings.start_date}; {now.date()} is not one of them"
+            )
         for day in days:
             yield dg.RunRequest(run_key=f"schedule-{now:%Y-%m-%dT%H:%M}-{day}", partition_key=str(day))
 
@@ -61,17 +65,26 @@ def cycle_schedule(settings: FederatedLearningConfig) -> dg.ScheduleDefinition:
     default_status=dg.DefaultSensorStatus.STOPPED,
     description="Ask for the days of new events once there are enough of them; counts files, never opens the warehouse.",
 )
-def minimum_events_reached(context: dg.SensorEvaluationContext, workspace: WorkspaceResource) -> dg.SensorResult:
+def minimum_events_reached(
+    context: dg.SensorEvaluationContext, workspace: WorkspaceResource
+) -> dg.SensorResult:
     """Ask for one run a day that has new events, once FEDERATED_LEARNING_MIN_EVENTS are there."""
     space = workspace.open()
     if not space.settings.enabled:
         return dg.SensorResult(skip_reason=DISABLED)
     backlog, required = space.backlog(), space.settings.min_events
     if backlog.events < required:
-        return dg.SensorResult(skip_reason=f"{backlog.events} of {required} events, {required - backlog.events} to go")
+        return dg.SensorResult(
+            skip_reason=f"{backlog.events} of {required} events, {required - backlog.events} to go"
+        )
     days = [entry for entry in backlog.days if DAILY.has_partition_key(str(entry.day))]
-    requests = [dg.RunRequest(run_key=f"{entry.day}:{entry.token}", partition_key=str(entry.day)) for entry in days[:DAYS_PER_RUN]]
-    context.log.info(f"{backlog.events} events on {len(days)} days have not been analysed; asking for {len(requests)} of them, oldest first")
+    requests = [
+        dg.RunRequest(run_key=f"{entry.day}:{entry.token}", partition_key=str(entry.day))
+        for entry in days[:DAYS_PER_RUN]
+    ]
+    context.log.info(
+        f"{backlog.events} events on {len(days)} days have not been analysed; asking for {len(requests)} of them, oldest first"
+    )
     # Tokens name the content, so a run key says all that a cursor could; it is kept for the eye of whoever debugs a tick.
     return dg.SensorResult(run_requests=requests, cursor=f"{backlog.events} events on {len(days)} days")
 
@@ -98,10 +111,17 @@ def approved_updates(context: dg.SensorEvaluationContext, workspace: WorkspaceRe
         return dg.SensorResult(skip_reason=DISABLED)
     waiting = [one for one in open_releases(space).rollouts().values() if one.status == "approved"]
     if not waiting:
-        return dg.SensorResult(skip_reason="no approved decision waits; `fl-assets approve ID --reason WHY` approves one")
+        return dg.SensorResult(
+            skip_reason="no approved decision waits; `fl-assets approve ID --reason WHY` approves one"
+        )
     context.log.info(f"{len(waiting)} approved decisions wait to be carried out")
     return dg.SensorResult(
-        run_requests=[dg.RunRequest(run_key=f"approved-{one.update.decision_id}-{one.approval}", partition_key=str(one.update.day)) for one in waiting]
+        run_requests=[
+            dg.RunRequest(
+                run_key=f"approved-{one.update.decision_id}-{one.approval}", partition_key=str(one.update.day)
+            )
+            for one in waiting
+        ]
     )
 
 

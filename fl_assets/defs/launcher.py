@@ -11,11 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.launcher import (  # noqa: TID251  what a launcher answers with has no public name in 1.13, which we pin
-    CheckRunHealthResult,
-    LaunchRunContext,
-    WorkerStatus,
-)
+from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, WorkerStatus  # noqa: TID251  what a launcher answers with has no public name in 1.13, which we pin
 
 AGAIN = {"dagster/retry_strategy": "ALL_STEPS"}
 """Tag of a run that, tried again, begins at its first step: that one opens the rows of the cycle, and what is done twice is the same."""
@@ -81,7 +77,10 @@ class WatchedRunLauncher(dg.DefaultRunLauncher):
                 return ALIVE
             if not path.exists():  # it came to its end just now
                 return ALIVE
-        return CheckRunHealthResult(WorkerStatus.NOT_FOUND, f"process {process} on {host} is gone: it was killed, or the machine restarted")
+        return CheckRunHealthResult(
+            WorkerStatus.NOT_FOUND,
+            f"process {process} on {host} is gone: it was killed, or the machine restarted",
+        )
 
 
 def _lock_path(instance: dg.DagsterInstance, run_id: str) -> Path:

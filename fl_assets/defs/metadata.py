@@ -31,12 +31,19 @@ FRESHNESS = dg.FreshnessPolicy.cron(deadline_cron="0 3 * * *", lower_bound_delta
 
 def column_schema(table_name: str) -> dg.TableSchema:
     """Return the declared columns of a table, with types and meanings."""
-    return dg.TableSchema(columns=[dg.TableColumn(column.name, column.type, description=column.doc) for column in TABLES[table_name].columns])
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(column.name, column.type, description=column.doc)
+            for column in TABLES[table_name].columns
+        ]
+    )
 
 
 def table_spec(table_name: str, group: str, deps: Sequence[str] = ()) -> dg.AssetSpec:
     """Return the spec of the asset that is the table of the same name."""
-    return dg.AssetSpec(table_name, deps=list(deps), description=TABLES[table_name].doc, **_shared(table_name, group))
+    return dg.AssetSpec(
+        table_name, deps=list(deps), description=TABLES[table_name].doc, **_shared(table_name, group)
+    )
 
 
 def table_asset(table_name: str, group: str) -> dict[str, Any]:
@@ -51,7 +58,10 @@ def file_asset(group: str, kinds: set[str]) -> dict[str, Any]:
 
 def _shared(table_name: str, group: str) -> dict[str, Any]:
     kinds = {"duckdb", "parquet"} if group == "telemetry" else {"duckdb", "python"}
-    return {**_common(group, kinds), "metadata": {"dagster/column_schema": column_schema(table_name), "dagster/table_name": table_name}}
+    return {
+        **_common(group, kinds),
+        "metadata": {"dagster/column_schema": column_schema(table_name), "dagster/table_name": table_name},
+    }
 
 
 def _common(group: str, kinds: set[str]) -> dict[str, Any]:
@@ -65,24 +75,39 @@ def _common(group: str, kinds: set[str]) -> dict[str, Any]:
     }
 
 
-def preview(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, limit: int = PREVIEW_ROWS) -> dg.MetadataValue:
+def preview(
+    rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, limit: int = PREVIEW_ROWS
+) -> dg.MetadataValue:
     """Return the first rows as a table value; long texts are cut, lists and dates become text."""
-    records = [dg.TableRecord({name: _cell(row[name]) for name in columns}) for _, row in zip(range(limit), rows, strict=False)]
+    records = [
+        dg.TableRecord({name: _cell(row[name]) for name in columns})
+        for _, row in zip(range(limit), rows, strict=False)
+    ]
     schema = dg.TableSchema(columns=[dg.TableColumn(name, _kind(records, name)) for name in columns])
     return dg.MetadataValue.table(records=records, schema=schema)
 
 
 def numbers(values: Mapping[str, float | int | None]) -> dict[str, float | int]:
     """Return the numbers that are there, as plain int and float, so that the UI plots them over partitions."""
-    return {name: (float(value) if isinstance(value, float) else int(value)) for name, value in sorted(values.items()) if value is not None}
+    return {
+        name: (float(value) if isinstance(value, float) else int(value))
+        for name, value in sorted(values.items())
+        if value is not None
+    }
 
 
-def report_day(context: dg.AssetExecutionContext, day: date, table_name: str, rows: int, metadata: Mapping[str, Any]) -> None:
+def report_day(
+    context: dg.AssetExecutionContext, day: date, table_name: str, rows: int, metadata: Mapping[str, Any]
+) -> None:
     """Attach a day's numbers to its own partition, also in a run of many days."""
-    context.add_asset_metadata({"dagster/partition_row_count": rows, **metadata}, asset_key=table_name, partition_key=str(day))
+    context.add_asset_metadata(
+        {"dagster/partition_row_count": rows, **metadata}, asset_key=table_name, partition_key=str(day)
+    )
 
 
-def judged(context: dg.AssetCheckExecutionContext, verdict: Callable[[Sequence[date]], dg.AssetCheckResult]) -> dg.AssetCheckResult:
+def judged(
+    context: dg.AssetCheckExecutionContext, verdict: Callable[[Sequence[date]], dg.AssetCheckResult]
+) -> dg.AssetCheckResult:
     """Return a check's verdict on all days of a run; in a run of many, file the verdict on each under its own partition first.
 
     Dagster 1.13 plans a partitioned check once a day and files its one result under no day at all, so that every planned one would be shown as skipped.
@@ -93,7 +118,14 @@ def judged(context: dg.AssetCheckExecutionContext, verdict: Callable[[Sequence[d
     return verdict(days)
 
 
-def file_verdict(context: dg.AssetCheckExecutionContext, key: dg.AssetCheckKey, day: date, found: dg.AssetCheckResult, *, blocking: bool) -> None:
+def file_verdict(
+    context: dg.AssetCheckExecutionContext,
+    key: dg.AssetCheckKey,
+    day: date,
+    found: dg.AssetCheckResult,
+    *,
+    blocking: bool,
+) -> None:
     """Record the verdict of a check on one day; what stops a run is only the result that the check itself returns."""
     evaluation = dg.AssetCheckEvaluation(
         asset_key=key.asset_key,
@@ -109,11 +141,17 @@ def file_verdict(context: dg.AssetCheckExecutionContext, key: dg.AssetCheckKey, 
     context.op_execution_context.log_event(evaluation)  # ty: ignore[invalid-argument-type]  (its hint forgets the fourth kind that it takes)
 
 
-def _judged_materialization(context: dg.AssetCheckExecutionContext, asset_key: dg.AssetKey, day: date) -> AssetCheckEvaluationTargetMaterializationData | None:
+def _judged_materialization(
+    context: dg.AssetCheckExecutionContext, asset_key: dg.AssetKey, day: date
+) -> AssetCheckEvaluationTargetMaterializationData | None:
     """Return a day's latest materialization, which a check's status is compared with; without it the UI shows the check as not run."""
-    latest = context.instance.fetch_materializations(dg.AssetRecordsFilter(asset_key=asset_key, asset_partitions=[str(day)]), limit=1).records
+    latest = context.instance.fetch_materializations(
+        dg.AssetRecordsFilter(asset_key=asset_key, asset_partitions=[str(day)]), limit=1
+    ).records
     return (
-        AssetCheckEvaluationTargetMaterializationData(storage_id=latest[0].storage_id, run_id=latest[0].run_id, timestamp=latest[0].timestamp)
+        AssetCheckEvaluationTargetMaterializationData(
+            storage_id=latest[0].storage_id, run_id=latest[0].run_id, timestamp=latest[0].timestamp
+        )
         if latest
         else None
     )

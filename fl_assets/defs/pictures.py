@@ -47,7 +47,14 @@ def volume_by_hour(hours: Sequence[Row]) -> dg.MetadataValue | None:
     axes.set_xlim(-0.6, 23.6)
     axes.set_xticks(range(0, 24, 3))
     rates = axes.twinx()
-    rates.plot(places, [100 * row["failures"] / row["calls"] for row in hours], color=FAILED, marker="o", markersize=3.5, linewidth=1.6)
+    rates.plot(
+        places,
+        [100 * row["failures"] / row["calls"] for row in hours],
+        color=FAILED,
+        marker="o",
+        markersize=3.5,
+        linewidth=1.6,
+    )
     rates.set_ylabel("failed, %", color=FAILED)
     rates.set_ylim(bottom=0)
     _plain(rates, "right")
@@ -61,7 +68,9 @@ def pattern_trends(patterns: Sequence[Row]) -> dg.MetadataValue | None:
     Args:
         patterns: rows of failure_patterns.
     """
-    shown = sorted((row for row in patterns if row["failures"]), key=lambda row: (-row["failures"], row["pattern_id"]))[:TOP]
+    shown = sorted(
+        (row for row in patterns if row["failures"]), key=lambda row: (-row["failures"], row["pattern_id"])
+    )[:TOP]
     if not shown:
         return None
     figure, axes = _figure(0.45 + 0.3 * len(shown), left=0.1, bottom=0.05, right=0.1)
@@ -70,16 +79,35 @@ def pattern_trends(patterns: Sequence[Row]) -> dg.MetadataValue | None:
         top = max(*series, 1)
         base = len(shown) - 1 - place
         days = [66 + day for day in range(len(series))]
-        axes.vlines(days, base, [base + 0.72 * count / top for count in series], colors=[BAR] * (len(series) - 1) + [ACCENT], linewidth=4.6)
+        axes.vlines(
+            days,
+            base,
+            [base + 0.72 * count / top for count in series],
+            colors=[BAR] * (len(series) - 1) + [ACCENT],
+            linewidth=4.6,
+        )
         axes.plot([65.3, 65.7 + len(series)], [base, base], color=LINE, linewidth=0.8)
         axes.text(0, base + 0.3, _words(row["template"], 62), color=INK, fontsize=8.5, va="center")
-        axes.text(64, base + 0.3, row["state"], color=FAILED if row["state"] in ("new", "rising", "regressed") else SOFT, fontsize=8.5, va="center", ha="right")
+        axes.text(
+            64,
+            base + 0.3,
+            row["state"],
+            color=FAILED if row["state"] in ("new", "rising", "regressed") else SOFT,
+            fontsize=8.5,
+            va="center",
+            ha="right",
+        )
         share = f"{row['failures']:,}  ·  {row['nodes_affected']} of {row['nodes_reporting']} nodes"
         axes.text(81, base + 0.3, share, color=INK, fontsize=8.5, va="center")
     axes.set_xlim(0, 100)
     axes.set_ylim(-0.15, len(shown))
     axes.set_axis_off()
-    axes.set_title("Most frequent patterns: failures of the last 14 days, of this window, and nodes", loc="left", color=INK, fontsize=10.5)
+    axes.set_title(
+        "Most frequent patterns: failures of the last 14 days, of this window, and nodes",
+        loc="left",
+        color=INK,
+        fontsize=10.5,
+    )
     return _picture(figure, "most frequent patterns with their last 14 days")
 
 
@@ -92,7 +120,9 @@ def nodes_by_patterns(counts: Sequence[Row], patterns: Sequence[Row]) -> dg.Meta
     """
     import numpy as np
 
-    shown = sorted((row for row in patterns if row["failures"]), key=lambda row: (-row["failures"], row["pattern_id"]))[:TOP]
+    shown = sorted(
+        (row for row in patterns if row["failures"]), key=lambda row: (-row["failures"], row["pattern_id"])
+    )[:TOP]
     places = {row["pattern_id"]: place for place, row in enumerate(shown)}
     by_node: dict[str, int] = {}
     for row in counts:
@@ -115,11 +145,25 @@ def nodes_by_patterns(counts: Sequence[Row], patterns: Sequence[Row]) -> dg.Meta
             if count:
                 colour = "white" if np.sqrt(count) > limit else INK
                 axes.text(column, line, f"{count:.0f}", ha="center", va="center", fontsize=8, color=colour)
-    axes.set_xticks(range(len(nodes)), [_words(node, 18) for node in nodes], rotation=60, ha="right", rotation_mode="anchor", fontsize=8)
+    axes.set_xticks(
+        range(len(nodes)),
+        [_words(node, 18) for node in nodes],
+        rotation=60,
+        ha="right",
+        rotation_mode="anchor",
+        fontsize=8,
+    )
     axes.set_yticks(range(len(shown)), [_words(row["template"], 46) for row in shown], fontsize=8)
     axes.tick_params(length=0)
     more = f" (the {MAX_NODES} loudest of {len(by_node)} nodes)" if len(by_node) > MAX_NODES else ""
-    figure.text(0.1 / WIDTH, 1 - 0.1 / figure.get_figheight(), f"Failures by pattern and node{more}", va="top", color=INK, fontsize=10.5)
+    figure.text(
+        0.1 / WIDTH,
+        1 - 0.1 / figure.get_figheight(),
+        f"Failures by pattern and node{more}",
+        va="top",
+        color=INK,
+        fontsize=10.5,
+    )
     return _picture(figure, "failures by pattern and node")
 
 
@@ -139,10 +183,23 @@ def reliability_diagram(bins: Sequence[Row], threshold: float) -> dg.MetadataVal
     axes.axvline(threshold, color=FAILED, linewidth=1)
     axes.text(threshold - 0.015, 0.03, "threshold", color=FAILED, fontsize=8, rotation=90, ha="right")
     sizes = [20 + 230 * row["predictions"] / most for row in filled]
-    axes.scatter([row["predicted"] for row in filled], [row["observed"] for row in filled], s=sizes, color=ACCENT, alpha=0.75, zorder=3)
+    axes.scatter(
+        [row["predicted"] for row in filled],
+        [row["observed"] for row in filled],
+        s=sizes,
+        color=ACCENT,
+        alpha=0.75,
+        zorder=3,
+    )
     for row in filled:
         axes.annotate(
-            str(row["predictions"]), (row["predicted"], row["observed"]), xytext=(0, -14), textcoords="offset points", ha="center", fontsize=7.5, color=SOFT
+            str(row["predictions"]),
+            (row["predicted"], row["observed"]),
+            xytext=(0, -14),
+            textcoords="offset points",
+            ha="center",
+            fontsize=7.5,
+            color=SOFT,
         )
     axes.set_xlim(-0.03, 1.03)
     axes.set_ylim(-0.08, 1.05)
@@ -159,7 +216,10 @@ def before_and_after(outcomes: Sequence[Row]) -> dg.MetadataValue | None:
         outcomes: rows of update_outcomes.
     """
     rates = ("canary_rate_before", "canary_rate", "control_rate_before", "control_rate")
-    shown = sorted((row for row in outcomes if all(row[name] is not None for name in rates)), key=lambda row: row["decision_id"])[:TOP]
+    shown = sorted(
+        (row for row in outcomes if all(row[name] is not None for name in rates)),
+        key=lambda row: row["decision_id"],
+    )[:TOP]
     if not shown:
         return None
     figure, axes = _figure(1.15 + 0.5 * len(shown), left=2.6, right=2.1)
@@ -173,7 +233,9 @@ def before_and_after(outcomes: Sequence[Row]) -> dg.MetadataValue | None:
                 linewidth=2.2,
                 label=("canary nodes" if kind == "canary" else "other nodes") if not place else None,
             )
-            axes.plot([before], [place + lift], marker="o", markersize=5, color=GROUND, markeredgecolor=colour)
+            axes.plot(
+                [before], [place + lift], marker="o", markersize=5, color=GROUND, markeredgecolor=colour
+            )
             axes.plot([since], [place + lift], marker="o", markersize=6, color=colour)
         effect = "" if row["effect"] is None else f", effect {row['effect']:.2f}"
         axes.text(
@@ -185,12 +247,20 @@ def before_and_after(outcomes: Sequence[Row]) -> dg.MetadataValue | None:
             fontsize=8.5,
             color=FAILED if row["verdict"] == "worse" else INK,
         )
-    axes.set_yticks(range(len(shown)), [_words(f"{row['remedy_id']} ({row['category']})", 38) for row in reversed(shown)], fontsize=8.5)
+    axes.set_yticks(
+        range(len(shown)),
+        [_words(f"{row['remedy_id']} ({row['category']})", 38) for row in reversed(shown)],
+        fontsize=8.5,
+    )
     axes.set_ylim(-0.6, len(shown) - 0.4)
     axes.set_xlim(left=0)
     axes.set_xlabel("failures, % of calls: before (open) and since (filled)", color=SOFT)
-    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=8.5, labelcolor=SOFT)
-    figure.text(0.1 / WIDTH, 1 - 0.1 / figure.get_figheight(), "What updates did", va="top", color=INK, fontsize=10.5)
+    axes.legend(
+        loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=8.5, labelcolor=SOFT
+    )
+    figure.text(
+        0.1 / WIDTH, 1 - 0.1 / figure.get_figheight(), "What updates did", va="top", color=INK, fontsize=10.5
+    )
     return _picture(figure, "failure rate before and after updates, on canary nodes and on the others")
 
 
@@ -199,14 +269,19 @@ def pictures(**drawn: dg.MetadataValue | None) -> dict[str, dg.MetadataValue]:
     return {name: picture for name, picture in drawn.items() if picture is not None}
 
 
-def _figure(height: float, *, width: float = WIDTH, left: float = 0.65, bottom: float = 0.55, right: float = 0.65) -> tuple["Figure", "Axes"]:
+def _figure(
+    height: float, *, width: float = WIDTH, left: float = 0.65, bottom: float = 0.55, right: float = 0.65
+) -> tuple["Figure", "Axes"]:
     """Return a figure and its axes; all lengths in inches, with room for a title above."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor=GROUND)
     FigureCanvasAgg(figure)
-    axes = figure.add_axes((left / width, bottom / height, 1 - (left + right) / width, 1 - (bottom + 0.4) / height), facecolor=GROUND)
+    axes = figure.add_axes(
+        (left / width, bottom / height, 1 - (left + right) / width, 1 - (bottom + 0.4) / height),
+        facecolor=GROUND,
+    )
     _plain(axes, "left")
     return figure, axes
 

@@ -38,7 +38,10 @@ class WarehouseResource(DuckDBResource):
 class WorkspaceResource(dg.ConfigurableResource):
     """Everything on disk that the assets work with."""
 
-    overrides: dict[str, str] = Field(default_factory=dict, description="Settings that win over the environment, by field name, e.g. {'min_events': '10'}.")
+    overrides: dict[str, str] = Field(
+        default_factory=dict,
+        description="Settings that win over the environment, by field name, e.g. {'min_events': '10'}.",
+    )
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Self]:

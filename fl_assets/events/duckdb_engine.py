@@ -27,7 +27,15 @@ import pyarrow as pa
 from duckdb.func import PythonUDFType
 
 from fl_assets.core.settings import FederatedLearningConfig
-from fl_assets.core.tables import CONVERSATION_LOGS, ERROR_RECORDS, LAKE_TABLES, QUARANTINED_EVENTS, RAW_TRACES, TABLES, Table
+from fl_assets.core.tables import (
+    CONVERSATION_LOGS,
+    ERROR_RECORDS,
+    LAKE_TABLES,
+    QUARANTINED_EVENTS,
+    RAW_TRACES,
+    TABLES,
+    Table,
+)
 from fl_assets.events.formats import Format, Refusal, detect
 from fl_assets.events.pii_names import load_name_masking
 from fl_assets.events.redaction import redact, redact_id, redact_with_counts
@@ -144,7 +152,9 @@ class DuckDBEngine:
     options: ClassVar[dict[str, Any]] = {}
     stagers: ClassVar[int] = 2
 
-    def __init__(self, settings: FederatedLearningConfig, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self, settings: FederatedLearningConfig, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
         self.settings = settings
         self.lake = Lake.of(settings)
         self.index = TelemetryIndex(settings, clock=clock)
@@ -181,7 +191,10 @@ class DuckDBEngine:
 
     @again_if_moved
     def _turn(
-        self, among: set[tuple[str, str]] | None, mask_names: Callable[[str], str] | None, tell: Callable[[str], None]
+        self,
+        among: set[tuple[str, str]] | None,
+        mask_names: Callable[[str], str] | None,
+        tell: Callable[[str], None],
     ) -> tuple[IngestReport, set[tuple[str, str]]]:
         """Ingest one round of the files that wait, and return what it did and which of them are left.
 
@@ -196,14 +209,20 @@ class DuckDBEngine:
             self.lake.clean()
             remove_folder(self._temp)
             # Looked at anew: another process with this data folder may have had its turn.
-            waiting = [source for source in self.index.pending() if among is None or (source.kind, source.path) in among]
+            waiting = [
+                source
+                for source in self.index.pending()
+                if among is None or (source.kind, source.path) in among
+            ]
             sources = _first_round(waiting)
             if not sources:
                 return IngestReport(), set()
             with self.connect(threads=1) as connection:
                 done = self._round(connection, sources, mask_names).run(tell)
             remove_folder(self._temp)
-        tell(f"{done.files} files: {done.events} new events, {done.duplicates} duplicates, {done.quarantined} lines quarantined, {len(done.days)} days changed")
+        tell(
+            f"{done.files} files: {done.events} new events, {done.duplicates} duplicates, {done.quarantined} lines quarantined, {len(done.days)} days changed"
+        )
         return done, {(source.kind, source.path) for source in waiting[len(sources) :]}
 
     @contextmanager
@@ -240,7 +259,12 @@ class DuckDBEngine:
     def _temp(self) -> Path:
         return self.settings.data_path / "tmp" / "duckdb"
 
-    def _round(self, connection: duckdb.DuckDBPyConnection, sources: list[Source], mask_names: Callable[[str], str] | None) -> "Ingestion":
+    def _round(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        sources: list[Source],
+        mask_names: Callable[[str], str] | None,
+    ) -> "Ingestion":
         return Ingestion(self, connection, sources, mask_names)
 
     def secret(self) -> bytes:
@@ -278,13 +302,18 @@ class DuckDBEngine:
         with self.connect() as connection:
             self._view(connection, RAW_TRACES, day)
             self._view(connection, CONVERSATION_LOGS, day)
-            return connection.sql(conversation_signals_sql("conversation_logs", "raw_traces")).to_arrow_table()
+            return connection.sql(
+                conversation_signals_sql("conversation_logs", "raw_traces")
+            ).to_arrow_table()
 
     def sample(self, table: str, day: date, rows: int = 5) -> pa.Table:
         """Return the first rows of one day of a lake table, in the order they are stored in."""
         with self.connect() as connection:
             self._view(connection, TABLES[table], day)
-            return connection.sql(f"select * from {table} {TABLES[table].order_sql} limit $rows", params={"rows": rows}).to_arrow_table()  # noqa: S608
+            return connection.sql(
+                f"select * from {table} {TABLES[table].order_sql} limit $rows",  # noqa: S608
+                params={"rows": rows},
+            ).to_arrow_table()
 
     def day_stats(self, day: date) -> dict[str, int | float]:
         """Return what ingestion counted for a day: events, quarantined, bad_ratio, duplicates, conflicts, and redactions by entity as `redacted_<entity>`."""
@@ -317,7 +346,11 @@ class Ingestion:
     """One round: some files staged, deduplicated and committed by day."""
 
     def __init__(
-        self, engine: DuckDBEngine, connection: duckdb.DuckDBPyConnection, sources: list[Source], mask_names: Callable[[str], str] | None = None
+        self,
+        engine: DuckDBEngine,
+        connection: duckdb.DuckDBPyConnection,
+        sources: list[Source],
+        mask_names: Callable[[str], str] | None = None,
     ) -> None:
         self.engine, self.settings, self.lake = engine, engine.settings, engine.lake
         self.now = engine._clock()
@@ -341,14 +374,23 @@ class Ingestion:
         lines = read_bytes = 0
         total_bytes = sum(weight_of(reading.source) for reading in self.readings)
         for batch in self.staged():
-            lines, read_bytes, now = lines + batch.num_rows, read_bytes + batch["line"].nbytes, time.monotonic()
+            lines, read_bytes, now = (
+                lines + batch.num_rows,
+                read_bytes + batch["line"].nbytes,
+                time.monotonic(),
+            )
             if now - told >= TELL_SECS:
                 told, share = now, min(0.99, read_bytes / max(1, total_bytes))
                 left, files = (now - begin) * (1 - share) / max(share, 0.01), batch["file_no"][-1].as_py()
-                tell(f"{share:.0%}: {files} of {len(self.readings)} files, {lines / (now - begin):,.0f} lines/s, about {left:,.0f} s left")
+                tell(
+                    f"{share:.0%}: {files} of {len(self.readings)} files, {lines / (now - begin):,.0f} lines/s, about {left:,.0f} s left"
+                )
         for number, reading in enumerate(self.readings):
             self.bad += self.refused(number, reading)
-        quarantined, last_days = self._stage_quarantined(), self._last_days()  # while events that turn out to be duplicates still say which day it was
+        quarantined, last_days = (
+            self._stage_quarantined(),
+            self._last_days(),
+        )  # while events that turn out to be duplicates still say which day it was
         duplicates = self._drop_duplicates()
         records = self._stage_records()
         stats = self._stats(duplicates)
@@ -360,7 +402,14 @@ class Ingestion:
             (ERROR_RECORDS, "fl_records"),
         ):
             self._commit(table, relation, stats)
-        read = [reading for reading in self.readings if reading.end_offset or reading.problems or reading.format == "ignored" or not reading.source.size]
+        read = [
+            reading
+            for reading in self.readings
+            if reading.end_offset
+            or reading.problems
+            or reading.format == "ignored"
+            or not reading.source.size
+        ]
         touched = {*self.days, *(day for day in stats)}
         self.engine.index.commit(read, last_days, touched, self.lake)
         conflicts = sum(number for (_, kind), number in duplicates.items() if kind == "conflicts")
@@ -374,7 +423,13 @@ class Ingestion:
             duplicates=sum(duplicates.values()) - conflicts,
             conflicts=conflicts,
             redactions=dict(sorted(redactions.items())),
-            formats=dict(sorted(Counter(reading.format for reading in self.readings if reading.format != "ignored").items())),
+            formats=dict(
+                sorted(
+                    Counter(
+                        reading.format for reading in self.readings if reading.format != "ignored"
+                    ).items()
+                )
+            ),
             ignored=self.ignored,
             error_records=records,
             days=tuple(sorted(self.days)),
@@ -394,7 +449,14 @@ class Ingestion:
             for number, reading in enumerate(self.readings)
         ]
         self.paths = [source["path"] for source in sources]
-        schema = pa.schema([("file_no", pa.int32()), ("path", pa.string()), ("node", pa.string()), ("received", pa.timestamp("us"))])
+        schema = pa.schema(
+            [
+                ("file_no", pa.int32()),
+                ("path", pa.string()),
+                ("node", pa.string()),
+                ("received", pa.timestamp("us")),
+            ]
+        )
         table = pa.Table.from_pylist(sources, schema=schema)
         self.connection.register("fl_given", table)
         self.connection.execute("create table fl_sources as select * from fl_given")
@@ -416,7 +478,9 @@ class Ingestion:
                 reading.format = entry.name
             try:
                 if entry is None:
-                    yield from line_batches(reading, number, max_line_bytes=self.settings.max_line_bytes, now=self.now)
+                    yield from line_batches(
+                        reading, number, max_line_bytes=self.settings.max_line_bytes, now=self.now
+                    )
                 else:
                     yield from self._converted(entry, reading, number)
             except FileNotFoundError:
@@ -445,13 +509,20 @@ class Ingestion:
     def staged(self) -> Iterator[pa.Table]:
         """Stage batches, some side by side while the next one is read, and give each once it is staged."""
         stagers = [
-            Stager(self.connection.cursor(), self.lake, start=self.settings.start_date, secret=self.secret, mask_names=self.mask_names)
+            Stager(
+                self.connection.cursor(),
+                self.lake,
+                start=self.settings.start_date,
+                secret=self.secret,
+                mask_names=self.mask_names,
+            )
             for _ in range(1 if self.mask_names else self.engine.stagers)
         ]
         is_much = sum(weight_of(reading.source) for reading in self.readings) > BATCH_BYTES
         with ThreadPoolExecutor(len(stagers), thread_name_prefix="fl-stage") as pool:
             running: dict[Future[None], tuple[Stager, pa.Table | None]] = {
-                pool.submit(stager.prepare, COMMON_SETS if is_much else ()): (stager, None) for stager in stagers
+                pool.submit(stager.prepare, COMMON_SETS if is_much else ()): (stager, None)
+                for stager in stagers
             }
             for batch in tables_of(self.batches()):
                 read = read_events(batch["line"])
@@ -488,7 +559,11 @@ class Ingestion:
         if ids < rows:
             run("insert into fl_twice select id_hash from fl_stage group by id_hash having count(*) > 1")
         run("create or replace temp table fl_stored(event_id varchar, content ubigint)")
-        days = {day + timedelta(days=offset) for (day,) in run("select distinct event_date from fl_stage").fetchall() for offset in (-1, 0, 1)}
+        days = {
+            day + timedelta(days=offset)
+            for (day,) in run("select distinct event_date from fl_stage").fetchall()
+            for offset in (-1, 0, 1)
+        }
         for table, kind in ((RAW_TRACES, "trace"), (CONVERSATION_LOGS, "talk")):
             if files := [os.fspath(path.resolve()) for path in self.lake.files(table.name, days)]:
                 run(
@@ -496,7 +571,10 @@ class Ingestion:
                         from read_parquet($files, filename = true, hive_partitioning = false) where hash(event_id) in (select id_hash from fl_stage)""",
                     {"files": files},
                 )
-                hit = run("select path from unnest($files) as given(path) where hash(path) in (select file from fl_found)", {"files": files}).fetchall()
+                hit = run(
+                    "select path from unnest($files) as given(path) where hash(path) in (select file from fl_found)",
+                    {"files": files},
+                ).fetchall()
                 if hit:
                     run(
                         f"""insert into fl_stored select event_id, any_value({content_sql(kind)}) from read_parquet($files, hive_partitioning = false)
@@ -510,7 +588,10 @@ class Ingestion:
             filename varchar, file_row_number bigint)""")
         for table, kind in ((RAW_TRACES, "trace"), (CONVERSATION_LOGS, "talk")):
             if paths := [
-                os.fspath(self.lake.staged(name, day, file).resolve()) for (name, day), files in self.files.items() if name == table.name for file in files
+                os.fspath(self.lake.staged(name, day, file).resolve())
+                for (name, day), files in self.files.items()
+                if name == table.name
+                for file in files
             ]:
                 run(
                     f"""insert into fl_again select event_id, event_date, timestamp, {content_sql(kind)}, source_file, source_line, filename, file_row_number
@@ -523,7 +604,9 @@ class Ingestion:
             from (select a.*, s.content as stored, first_value(a.content) over w as first, row_number() over w as place from fl_again a left join fl_stored s using (event_id)
                 window w as (partition by event_id order by event_date, timestamp, a.content, source_file, source_line, filename))
             where place > 1 or stored is not null""")
-        for day, is_conflict, count in run("select event_date, is_conflict, count(*) from fl_drop group by all").fetchall():
+        for day, is_conflict, count in run(
+            "select event_date, is_conflict, count(*) from fl_drop group by all"
+        ).fetchall():
             counts[day, "conflicts" if is_conflict else "duplicates"] += count
         run("""delete from fl_stage where rowid in (select row_id from (
             select s.rowid as row_id, row_number() over (partition by id_hash, event_date, content, line_no, path) as place, d.rows
@@ -535,7 +618,11 @@ class Ingestion:
             paths = [os.fspath(self.lake.staged(name, day, file).resolve()) for file in files]
             self.files[name, day] = [
                 self._rewritten(
-                    TABLES[name], day, [path], file.rows - dropped[path], "file_row_number not in (select file_row_number from fl_drop where filename = $file)"
+                    TABLES[name],
+                    day,
+                    [path],
+                    file.rows - dropped[path],
+                    "file_row_number not in (select file_row_number from fl_drop where filename = $file)",
                 )
                 if path in dropped
                 else file
@@ -543,15 +630,24 @@ class Ingestion:
             ]
         return counts
 
-    def _rewritten(self, table: Table, day: date, paths: list[str], rows: int, condition: str = "true") -> LakeFile:
+    def _rewritten(
+        self, table: Table, day: date, paths: list[str], rows: int, condition: str = "true"
+    ) -> LakeFile:
         """Add the rows of files of a day as one file, those that a condition holds for."""
         columns = ", ".join(table.column_names)
         source = f"read_parquet($paths, filename = true, file_row_number = true, hive_partitioning = false) where {condition}"
         sql = f"copy (select {columns} from {source} {table.order_sql}) to $path {PARQUET}"  # noqa: S608 - our own names
         given = {"paths": paths, **({"file": paths[0]} if "$file" in condition else {})}
-        return self.lake.add(table.name, day, rows, lambda path: self.connection.execute(sql, {"path": os.fspath(path.resolve()), **given}))
+        return self.lake.add(
+            table.name,
+            day,
+            rows,
+            lambda path: self.connection.execute(sql, {"path": os.fspath(path.resolve()), **given}),
+        )
 
-    def _together(self, table: Table, day: date, old: tuple[LakeFile, ...], new: list[LakeFile]) -> tuple[LakeFile, ...]:
+    def _together(
+        self, table: Table, day: date, old: tuple[LakeFile, ...], new: list[LakeFile]
+    ) -> tuple[LakeFile, ...]:
         """Return the files of a day from now on: small ones are put together, so that many small rounds leave few files."""
         files = [*old, *(file for file in new if file.rows)]  # one without rows held duplicates only
         small = [file for file in files if file.rows < SMALL_FILE_ROWS]
@@ -562,14 +658,22 @@ class Ingestion:
 
     def _joined(self, table: Table, day: date, old: tuple[LakeFile, ...], small: list[LakeFile]) -> LakeFile:
         folder = self.lake.folder(table.name, day)
-        paths = [os.fspath((folder / file.name if file in old else self.lake.staged(table.name, day, file)).resolve()) for file in small]
+        paths = [
+            os.fspath(
+                (folder / file.name if file in old else self.lake.staged(table.name, day, file)).resolve()
+            )
+            for file in small
+        ]
         return self._rewritten(table, day, paths, sum(file.rows for file in small))
 
     # What is not an event
 
     def refused(self, number: int, reading: Reading) -> list[tuple[int, int, str, str, str, int]]:
         """Return what never became a line of a file, as rows of `bad`."""
-        return [(number, line, reason, detail, excerpt(start, self._clean), size) for line, reason, detail, start, size in reading.problems]
+        return [
+            (number, line, reason, detail, excerpt(start, self._clean), size)
+            for line, reason, detail, start, size in reading.problems
+        ]
 
     def _stage_quarantined(self) -> int:
         """Stage bad lines on the day of the nearest earlier event of their file, else on the day the file was received."""
@@ -587,18 +691,31 @@ class Ingestion:
         self.connection.register(
             "fl_given",
             pa.Table.from_arrays(
-                [pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), schema, strict=True)]
+                [
+                    pa.array(column, field.type)
+                    for column, field in zip(zip(*rows, strict=True), schema, strict=True)
+                ]
                 if rows
                 else [pa.array([], field.type) for field in schema],
                 schema=schema,
             ),
         )
         fallback = [
-            (number, reading.source.last_day or event_day(None, min(reading.source.received, self.now), self.settings.start_date)[0])
+            (
+                number,
+                reading.source.last_day
+                or event_day(None, min(reading.source.received, self.now), self.settings.start_date)[0],
+            )
             for number, reading in enumerate(self.readings)
         ]
         self.connection.register(
-            "fl_days", pa.table({"file_no": pa.array([row[0] for row in fallback], pa.int32()), "day": pa.array([row[1] for row in fallback], pa.date32())})
+            "fl_days",
+            pa.table(
+                {
+                    "file_no": pa.array([row[0] for row in fallback], pa.int32()),
+                    "day": pa.array([row[1] for row in fallback], pa.date32()),
+                }
+            ),
         )
         self.connection.execute("""create temp table fl_bad as
             select distinct coalesce(e.event_date, d.day) as event_date, s.path as source_file, b.source_line, b.reason, b.detail, b.excerpt, coalesce(s.node, 'unknown') as node_id,
@@ -608,7 +725,9 @@ class Ingestion:
                 on b.file_no = e.file_no and b.source_line >= e.line_no""")
         self.connection.unregister("fl_given")
         days = {
-            day + timedelta(days=offset) for (day,) in self.connection.execute("select distinct event_date from fl_bad").fetchall() for offset in (-1, 0, 1)
+            day + timedelta(days=offset)
+            for (day,) in self.connection.execute("select distinct event_date from fl_bad").fetchall()
+            for offset in (-1, 0, 1)
         }
         if files := [os.fspath(path.resolve()) for path in self.lake.files("quarantined_events", days)]:
             self.connection.execute(
@@ -624,7 +743,11 @@ class Ingestion:
         for column in ERROR_RECORDS.columns:
             value = record.get(column.name)
             if isinstance(value, str) and column.type == "VARCHAR":
-                value = _redacted_name(value, self.secret) if column.name.endswith("_id") else self._redacted(value)
+                value = (
+                    _redacted_name(value, self.secret)
+                    if column.name.endswith("_id")
+                    else self._redacted(value)
+                )
             elif isinstance(value, list):
                 value = [self._redacted(str(item)) for item in value]
             row[column.name] = value
@@ -639,16 +762,25 @@ class Ingestion:
             row["timestamp"] = moment.replace(tzinfo=None)
             row["event_date"] = event_day(moment, self.now, self.settings.start_date)[0]
             rows.append(row)
-        types = {"DATE": pa.date32(), "TIMESTAMP": pa.timestamp("us"), "VARCHAR": pa.string(), "VARCHAR[]": pa.list_(pa.string())}
+        types = {
+            "DATE": pa.date32(),
+            "TIMESTAMP": pa.timestamp("us"),
+            "VARCHAR": pa.string(),
+            "VARCHAR[]": pa.list_(pa.string()),
+        }
         schema = pa.schema([(column.name, types[column.type]) for column in ERROR_RECORDS.columns])
         self.connection.register("fl_given", pa.Table.from_pylist(rows, schema=schema))
         self.connection.execute(
             "create temp table fl_records as select * from fl_given qualify row_number() over (partition by record_id order by event_date, timestamp, hash(fl_given)) = 1"
         )
         self.connection.unregister("fl_given")
-        if files := [os.fspath(path.resolve()) for path in self.lake.files("error_records", self.lake.days("error_records"))]:
+        if files := [
+            os.fspath(path.resolve())
+            for path in self.lake.files("error_records", self.lake.days("error_records"))
+        ]:
             self.connection.execute(
-                "delete from fl_records where record_id in (select record_id from read_parquet($files, hive_partitioning = false))", {"files": files}
+                "delete from fl_records where record_id in (select record_id from read_parquet($files, hive_partitioning = false))",
+                {"files": files},
             )
         return self._count("fl_records")
 
@@ -665,7 +797,9 @@ class Ingestion:
     # Commit
 
     def _last_days(self) -> dict[tuple[str, str], date]:
-        rows = self.connection.execute("select file_no, arg_max(event_date, line_no) from fl_stage group by file_no").fetchall()
+        rows = self.connection.execute(
+            "select file_no, arg_max(event_date, line_no) from fl_stage group by file_no"
+        ).fetchall()
         sources = [reading.source for reading in self.readings]
         return {(sources[number].kind, sources[number].path): day for number, day in rows}
 
@@ -674,29 +808,48 @@ class Ingestion:
         for (day, kind), count in duplicates.items():
             stats.setdefault(day, Counter())[kind] += count
         masked = "select event_date, unnest(string_split(rtrim(masked, ' '), ' ')) as name from fl_stage where masked is not null"
-        for day, name, count in self.connection.execute(f"select event_date, name, count(*) from ({masked}) group by all").fetchall():  # noqa: S608
+        for day, name, count in self.connection.execute(
+            f"select event_date, name, count(*) from ({masked}) group by all"  # noqa: S608
+        ).fetchall():
             sign = -1 if name.startswith("-") else 1
             self.redactions[day, name.removeprefix("-")] += sign * count
         self.redactions = Counter({key: count for key, count in self.redactions.items() if count > 0})
         for (day, name), count in self.redactions.items():
             if day is not None:
                 stats.setdefault(day, Counter())[f"redacted_{name.lower()}"] += count
-        for day, count in self.connection.execute("select event_date, count(*) from fl_stage where has_clock_skew group by all").fetchall():
+        for day, count in self.connection.execute(
+            "select event_date, count(*) from fl_stage where has_clock_skew group by all"
+        ).fetchall():
             stats.setdefault(day, Counter())["clock_skewed"] += count
         return stats
 
     def _commit(self, table: Table, relation: str, stats: dict[date, Counter[str]]) -> None:
         """Merge the staged rows of a table into its days; where only counts changed, only the manifest is written."""
-        hashed, files = f"hash({', '.join(name for name in table.column_names if not name.startswith('source_'))})", "[]::integer[]"
+        hashed, files = (
+            f"hash({', '.join(name for name in table.column_names if not name.startswith('source_'))})",
+            "[]::integer[]",
+        )
         if table in (RAW_TRACES, CONVERSATION_LOGS):
             hashed, files = "content", "list(distinct file_no)"
         elif table is QUARANTINED_EVENTS:
             files = "list(distinct source_file)"
-        found = self.connection.execute(f"select event_date, count(*), sum({hashed}), {files} from {relation} group by event_date").fetchall()  # noqa: S608
-        by_day = {day: (rows, int(content), {self.paths[name] if isinstance(name, int) else name for name in names}) for day, rows, content, names in found}
+        found = self.connection.execute(
+            f"select event_date, count(*), sum({hashed}), {files} from {relation} group by event_date"  # noqa: S608
+        ).fetchall()
+        by_day = {
+            day: (rows, int(content), {self.paths[name] if isinstance(name, int) else name for name in names})
+            for day, rows, content, names in found
+        }
         own_stats = stats if table is RAW_TRACES else {}
         for day in by_day if table in (QUARANTINED_EVENTS, ERROR_RECORDS) else ():
-            self.files[table.name, day] = [self.lake.add(table.name, day, by_day[day][0], lambda path, day=day: self._write(table, relation, day, path))]
+            self.files[table.name, day] = [
+                self.lake.add(
+                    table.name,
+                    day,
+                    by_day[day][0],
+                    lambda path, day=day: self._write(table, relation, day, path),
+                )
+            ]
         for day in sorted({*by_day, *own_stats, *(day for name, day in self.files if name == table.name)}):
             rows, content, names = by_day.get(day, (0, 0, set()))
             old = self.lake.manifest(table.name, day)
@@ -716,7 +869,9 @@ class Ingestion:
                 schema_version=SCHEMA_VERSION,
                 duckdb_version=duckdb.__version__,
                 files=self._together(table, day, old.files if old else (), self.files[table.name, day]),
-                stats=dict(sorted((Counter(old.stats if old else {}) + own_stats.get(day, Counter())).items())),
+                stats=dict(
+                    sorted((Counter(old.stats if old else {}) + own_stats.get(day, Counter())).items())
+                ),
             )
             self.lake.commit(manifest)
             if rows:
@@ -738,7 +893,9 @@ def _redacted_name(name: str | None, secret: bytes) -> str | None:
 def sums_of(connection: duckdb.DuckDBPyConnection) -> tuple[pa.Table, pa.Table]:
     """Return failure signatures and call totals of the calls that a connection has as `raw_traces`, in the columns of those tables."""
     connection.create_function("blank_digits", blank_digits, ["VARCHAR"], "VARCHAR", type=PythonUDFType.ARROW)
-    return connection.sql(signature_sql("raw_traces", "blank_digits")).to_arrow_table(), connection.sql(call_totals_sql("raw_traces")).to_arrow_table()
+    return connection.sql(signature_sql("raw_traces", "blank_digits")).to_arrow_table(), connection.sql(
+        call_totals_sql("raw_traces")
+    ).to_arrow_table()
 
 
 def weight_of(source: Source) -> int:
@@ -749,7 +906,11 @@ def weight_of(source: Source) -> int:
 def _first_round(sources: list[Source]) -> list[Source]:
     """Return as many of the sources as a round takes, from the first on, and one at the least."""
     ends = accumulate(weight_of(source) for source in sources)
-    return [source for number, (source, end) in enumerate(zip(sources, ends, strict=True)) if end <= ROUND_BYTES or not number]
+    return [
+        source
+        for number, (source, end) in enumerate(zip(sources, ends, strict=True))
+        if end <= ROUND_BYTES or not number
+    ]
 
 
 def tables_of(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:

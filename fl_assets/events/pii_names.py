@@ -32,17 +32,26 @@ def load_name_masking() -> Callable[[str], str]:
         from presidio_analyzer.nlp_engine import NlpEngineProvider  # ty: ignore[import-not-found]
         from presidio_analyzer.predefined_recognizers import SpacyRecognizer  # ty: ignore[import-not-found]
     except ImportError as error:
-        raise NamesUnavailableError(f"FEDERATED_LEARNING_PII is on, but {error.name} is not installed: pip install 'fl-assets[pii]', or turn it off") from error
+        raise NamesUnavailableError(
+            f"FEDERATED_LEARNING_PII is on, but {error.name} is not installed: pip install 'fl-assets[pii]', or turn it off"
+        ) from error
     model = next((name for name in MODELS if spacy.util.is_package(name)), None)
     if model is None:
         raise NamesUnavailableError(
             f"FEDERATED_LEARNING_PII is on, but none of the spaCy models {', '.join(MODELS)} is installed: python -m spacy download {MODELS[-1]}"
         )
     logging.getLogger("presidio-analyzer").setLevel(logging.ERROR)
-    nlp = NlpEngineProvider(nlp_configuration={"nlp_engine_name": "spacy", "models": [{"lang_code": "en", "model_name": model}]}).create_engine()
-    registry = RecognizerRegistry(recognizers=[SpacyRecognizer(supported_entities=list(PLACEHOLDERS))], supported_languages=["en"])
+    nlp = NlpEngineProvider(
+        nlp_configuration={"nlp_engine_name": "spacy", "models": [{"lang_code": "en", "model_name": model}]}
+    ).create_engine()
+    registry = RecognizerRegistry(
+        recognizers=[SpacyRecognizer(supported_entities=list(PLACEHOLDERS))], supported_languages=["en"]
+    )
     analyzer = AnalyzerEngine(nlp_engine=nlp, registry=registry, supported_languages=["en"])
-    return lambda text: mask_names(text, lambda value: analyzer.analyze(value, "en", entities=list(PLACEHOLDERS), score_threshold=MIN_SCORE))
+    return lambda text: mask_names(
+        text,
+        lambda value: analyzer.analyze(value, "en", entities=list(PLACEHOLDERS), score_threshold=MIN_SCORE),
+    )
 
 
 def mask_names(text: str, find: Callable[[str], list[Any]]) -> str:
@@ -51,8 +60,12 @@ def mask_names(text: str, find: Callable[[str], list[Any]]) -> str:
         taken: list[Any] = []
         for found in sorted(find(text), key=lambda f: (f.start - f.end, f.start, f.entity_type)):
             # A placeholder of redaction, `<EMAIL>`, may look like a name.
-            is_placeholder = "<" in text[max(0, found.start - 1) : found.end] and ">" in text[found.start : found.end + 1]
-            if not is_placeholder and all(found.end <= other.start or found.start >= other.end for other in taken):
+            is_placeholder = (
+                "<" in text[max(0, found.start - 1) : found.end] and ">" in text[found.start : found.end + 1]
+            )
+            if not is_placeholder and all(
+                found.end <= other.start or found.start >= other.end for other in taken
+            ):
                 taken.append(found)
         for found in sorted(taken, key=lambda f: -f.start):
             text = text[: found.start] + PLACEHOLDERS[found.entity_type] + text[found.end :]

@@ -164,15 +164,15 @@ _SHORT_KEYS = (
 
 _QUOTE = "(?:\\\\{0,7}[\"'`])"
 _ASSIGN = f"{_QUOTE}?(?:\\[?\\])?[ \t]*(?:[?]?:[ ]?&?(?:'static )?[Ss]tr(?:ing)?[ ]?=|=>|->|→|:=|==|[:=\x1e：]|%3[AaDd])[ \t]*"
-_UNCASED_PASSWORD_WORD = (
-    "パスワード|暗証番号|密码|密碼|口令|비밀번호|비번|암호|كلمة (?:المرور|السر)|الرقم السري|رمز عبور|گذرواژه|پاس ورڈ|סיסמ[הא]|पासवर्ड|পাসওয়ার্ড|கடவுச்சொல்|รหัสผ่าน"
-)
+_UNCASED_PASSWORD_WORD = "パスワード|暗証番号|密码|密碼|口令|비밀번호|비번|암호|كلمة (?:المرور|السر)|الرقم السري|رمز عبور|گذرواژه|پاس ورڈ|סיסמ[הא]|पासवर्ड|পাসওয়ার্ড|கடவுச்சொல்|รหัสผ่าน"
 _PLAIN_PASSWORD_WORD = _any_case("(?:pass(?:word|wd|phrase|code|wort)|pwd|contraseña|senha)")
 _PASSWORD_WORD = _any_case(
     "(?:pass(?:word|wd|phrase|code|wort|ord)|pwd|kennwort|contras(?:eñ|eny|en)a|senha|palavra-passe|mot de passe|mdp|wachtwoord|adgangskode|kodeord|hasło|heslo|lozinka|slaptažodis|lösenord|salas(?:a|õ)na|jelszó|şifre|parolă|parool|mật khẩu|kata (?:sandi|laluan)|lykilorð|pasahitza|zugangscode|κωδικ(?:ό|ο)ς(?: πρ(?:ό|ο)σβασης)?|συνθηματικό|пароль|парола|лозинка)"
 )
 """Of thirty languages; those without capitals have a rule of their own, since each pattern that holds them takes its time to compile."""
-_SHORT_PASSWORD_WORD = f"(?:(?:^|[^A-Za-z]){_any_case('(?:user|db|root|admin|bind|smtp|wpa)?(?:pass|pw|psw|psk)')}|[a-z]Pass)"
+_SHORT_PASSWORD_WORD = (
+    f"(?:(?:^|[^A-Za-z]){_any_case('(?:user|db|root|admin|bind|smtp|wpa)?(?:pass|pw|psw|psk)')}|[a-z]Pass)"
+)
 _ANY_PASSWORD_WORD = f"(?:{_PASSWORD_WORD}|{_SHORT_PASSWORD_WORD})"
 _SECRET_WORD = _any_case(
     "(?:secret|api[._ -]?key|access[_-]?key|secret[_-]?key|private[_-]?key|account[_-]?key|shared[_-]?access[_-]?key|subscription[_-]?key|auth[_-]?key|master[_-]?key"
@@ -204,7 +204,9 @@ _IS = (
 )
 """What stands between a word and its value in prose, in some twenty languages."""
 _NO_PASSWORD = (
-    _any_case("(?:sha|aes|rsa|test_|md5|bcrypt|pbkdf2|argon2|base64|pkcs|utf|v[0-9]|[0-9]+(?:st|nd|rd|th|x|/|-|ms|s|%|of)|n?varchar|varbinary|char[(])")
+    _any_case(
+        "(?:sha|aes|rsa|test_|md5|bcrypt|pbkdf2|argon2|base64|pkcs|utf|v[0-9]|[0-9]+(?:st|nd|rd|th|x|/|-|ms|s|%|of)|n?varchar|varbinary|char[(])"
+    )
     + "|[a-z_-]+:[x*!]:[0-9]|[0-9]{1,3}-[0-9]{1,3}\x04"
 )
 _ABOUT_PASSWORDS = _any_case(
@@ -251,9 +253,7 @@ _CARD_FORMS = (
     f"|[0-9]{{4}}{_CARD_SEP}[0-9]{{6}}{_CARD_SEP}[0-9]{{4,5}}|[0-9]{{4}}{_CARD_SEP}[0-9]{{4}}{_CARD_SEP}[0-9]{{4}}{_CARD_SEP}(?:[0-9]{{3}}|[0-9])"
 )
 _EXTENSION = f"(?:(?:[ ,;]{{0,3}}(?:{_any_case('extension|extn|ext|durchwahl|poste')}[.:=]{{0,2}}|[xX#])[ ]{{0,2}}[0-9]{{1,6}})?)"
-_CALLING_CODE = (
-    "(?:[17]|2[07]|2[1-689][0-9]|3[0-469]|3[578][0-9]|4[013-9]|42[0-9]|5[1-8]|5[09][0-9]|6[0-6]|6[7-9][0-9]|8[1246]|8[0578][0-9]|9[0-58]|9[679][0-9])"
-)
+_CALLING_CODE = "(?:[17]|2[07]|2[1-689][0-9]|3[0-469]|3[578][0-9]|4[013-9]|42[0-9]|5[1-8]|5[09][0-9]|6[0-6]|6[7-9][0-9]|8[1246]|8[0578][0-9]|9[0-58]|9[679][0-9])"
 _GAP = f"[ ./(){_DASH} ]{{0,3}}"
 _PHONE_GAP = "[^0-9\r\n(+\x1f]{0,24}"
 _PHONE_WORD = (
@@ -274,11 +274,17 @@ _CALL_GAP = (
     + ")){0,4}[:,]?[ ]"
 )
 _MAC_WORD = f"(?:^|[^A-Za-z]){_any_case('(?:(?:hw|mac)[_ -]?addr(?:ess)?|mac)')}"
-_SSN_WORD = _any_case("(?:ssn|social security(?: number| no[.]?| #)?|soc[.]? sec|social-security-number|social_security_number|tax[ _-]?id)")
+_SSN_WORD = _any_case(
+    "(?:ssn|social security(?: number| no[.]?| #)?|soc[.]? sec|social-security-number|social_security_number|tax[ _-]?id)"
+)
 _NO_SSN = "\x03(?:000|666|9)|\x03[0-9]{3}[^0-9]?00[^0-9]?[0-9]{4}\x04|0000\x04"
 """Ranges that are not issued."""
-_UNIT = _any_case("(?:bytes|ms|tokens|rows|points|seconds|kb|mb|gb|usd|eur|lines|chars|items|users|steps|requests)")
-_DATE = "(?:(?:19|20)[0-9]{2}[-./ ]?[01][0-9][-./ ]?[0-3][0-9]|[0-3][0-9][-./ ][0-3][0-9][-./ ](?:19|20)[0-9]{2})"
+_UNIT = _any_case(
+    "(?:bytes|ms|tokens|rows|points|seconds|kb|mb|gb|usd|eur|lines|chars|items|users|steps|requests)"
+)
+_DATE = (
+    "(?:(?:19|20)[0-9]{2}[-./ ]?[01][0-9][-./ ]?[0-3][0-9]|[0-3][0-9][-./ ][0-3][0-9][-./ ](?:19|20)[0-9]{2})"
+)
 _NUMBERED_EDGE = f"(?:^|[^A-Za-z]){_NUMBERED}(?:[_ -]?{_any_case('(?:no|number|num|nr|id|code|key)')})?[.\"']{{0,2}}[ #:=_-]{{1,4}}"
 _IS_NUMBERED = f"[^A-Za-z\x03]?{_NUMBERED}[^A-Za-z]|<[A-Z]"
 _VERSION_WORD = _any_case(
@@ -286,7 +292,9 @@ _VERSION_WORD = _any_case(
 )
 
 # What the fast path looks for. Placeholders hold only `<`, `>`, `_`, capitals and the digits 4 and 6, so that no earlier rule can bring a hint about.
-_TOKEN_OF = _any_case("(?:public[ _-]?key|next|page|continuation|pad|eos|bos|unk|stop|mask|sep|cls|start|end|first|last)")
+_TOKEN_OF = _any_case(
+    "(?:public[ _-]?key|next|page|continuation|pad|eos|bos|unk|stop|mask|sep|cls|start|end|first|last)"
+)
 _CARD_NETWORKS = (
     "(?:4(?:[^0-9\x04]{0,2}[0-9]){12}(?:(?:[^0-9\x04]{0,2}[0-9]){3}|(?:[^0-9\x04]{0,2}[0-9]){6})?"
     "|(?:5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720|220[0-4]|35|9792)(?:[^0-9\x04]{0,2}[0-9]){12,14}"
@@ -306,7 +314,9 @@ _KEY_ABROAD = (
     + "|מפתח|कुंजी|คีย์|密钥|金鑰|令牌|秘密鍵|キー|トークン|키|토큰|مفتاح|الرمز"
 )
 """Words for a key or a token in other languages."""
-H_SECRET_WORD = _any_case("(?:key|secret|token|appid)") + f"(?: [iI]| [wW]|[: ='\"`|>(\t\r\n\\\\])|{_KEY_ABROAD}"
+H_SECRET_WORD = (
+    _any_case("(?:key|secret|token|appid)") + f"(?: [iI]| [wW]|[: ='\"`|>(\t\r\n\\\\])|{_KEY_ABROAD}"
+)
 _H_SECRET = (
     _any_case("(?:secret|key|credentials?|signature|sig|token|base|api|schlüssel|密钥|金鑰|キー|ключ)")
     + f"(?: (?:is|was|provided))?{_QUOTE}?\\]?[ \t]*(?:[=:\x1e：→]|->|%3)"
@@ -331,9 +341,23 @@ _H_HOME = "(?:[Uu][Ss][Ee][Rr][Ss]|home|Settings)(?:[\\\\/]|%5)"
 
 RULES: tuple[Rule, ...] = (
     # XML whose tags are named like our placeholders: what is in them is masked, so that the other rules may take such a tag for a mask
-    *(Rule(entity, f"(<{entity}>)([^<>{_SEP}]{{1,80}})(</{entity}>)", hint=f"</{entity}>") for entity in ENTITIES if entity not in ("SSN", "IBAN")),
-    Rule("SSN", f"(<SSN>)([0-9]{{3}}[{_DASH} ]?[0-9]{{2}}[{_DASH} ]?[0-9]{{4}})(</SSN>)", hint="</SSN>", keep=_NO_SSN),
-    Rule("IBAN", f"(<IBAN>)([A-Za-z]{{2}}{_IBAN_SEP}?[0-9]{{2}}(?:{_IBAN_SEP}?[0-9A-Za-z]){{11,30}})(</IBAN>)", hint="</IBAN>", check="iban"),
+    *(
+        Rule(entity, f"(<{entity}>)([^<>{_SEP}]{{1,80}})(</{entity}>)", hint=f"</{entity}>")
+        for entity in ENTITIES
+        if entity not in ("SSN", "IBAN")
+    ),
+    Rule(
+        "SSN",
+        f"(<SSN>)([0-9]{{3}}[{_DASH} ]?[0-9]{{2}}[{_DASH} ]?[0-9]{{4}})(</SSN>)",
+        hint="</SSN>",
+        keep=_NO_SSN,
+    ),
+    Rule(
+        "IBAN",
+        f"(<IBAN>)([A-Za-z]{{2}}{_IBAN_SEP}?[0-9]{{2}}(?:{_IBAN_SEP}?[0-9A-Za-z]){{11,30}})(</IBAN>)",
+        hint="</IBAN>",
+        check="iban",
+    ),
     Rule(
         "PEM",
         f"()(-{{4,5}} ?BEGIN [A-Z0-9 ]{{3,40}}-{{4,5}}(?:(?:[^{_SEP}-]|-{{1,3}}[^{_SEP}-])*-{{4,6}} ?END [A-Z0-9 ]{{3,40}}-{{4,5}}"
@@ -396,7 +420,12 @@ RULES: tuple[Rule, ...] = (
         keep=f"\x03(?:{_STAND_IN}|AWS4-HMAC-SHA256\x04)",
     ),
     # Passwords: a value in a map, in quotes, in quotes within a string, in XML, bare, as a flag, in prose
-    Rule("PASSWORD", f"({_ANY_PASSWORD_WORD}\x1e)([^{_SEP}]+)()", hint=_H_PASSWORD, keep=f"\x03(?:{_STAND_IN}|{_CODE}|[0-9]{{1,5}}\x04|[/~])|{_PROSE}"),
+    Rule(
+        "PASSWORD",
+        f"({_ANY_PASSWORD_WORD}\x1e)([^{_SEP}]+)()",
+        hint=_H_PASSWORD,
+        keep=f"\x03(?:{_STAND_IN}|{_CODE}|[0-9]{{1,5}}\x04|[/~])|{_PROSE}",
+    ),
     Rule(
         "PASSWORD",
         f'({_ANY_PASSWORD_WORD}{_ASSIGN}")((?:[^"\\\\\r\n{_SEP}]|\\\\[^\r\n{_SEP}])+)(")',
@@ -577,9 +606,22 @@ RULES: tuple[Rule, ...] = (
         keep="\x03(?:All Users|Default User)\x04",
         keep_before="[^0-9A-Za-z:]/",
     ),
-    Rule("HOME_USER", f"({_WINDOWS_HOME})({_NAME})()", hint=_H_HOME, keep="\x03(?:Public|Default|All)\x04", keep_before="[^0-9A-Za-z:]/"),
+    Rule(
+        "HOME_USER",
+        f"({_WINDOWS_HOME})({_NAME})()",
+        hint=_H_HOME,
+        keep="\x03(?:Public|Default|All)\x04",
+        keep_before="[^0-9A-Za-z:]/",
+    ),
     Rule("HOME_USER", "((?:^|[ \"'=:(\x1e\x1f])~)([a-z][a-z0-9_-]{2,31})(/)", hint="~[a-z]"),
-    Rule("IBAN", f"({_MASKED}|^|{_ESCAPED}|[^{_W}])({_IBAN})([{_W}]*)", hint=_H_IBAN, keep_before="<[A-Z]", alone=True, check="iban"),
+    Rule(
+        "IBAN",
+        f"({_MASKED}|^|{_ESCAPED}|[^{_W}])({_IBAN})([{_W}]*)",
+        hint=_H_IBAN,
+        keep_before="<[A-Z]",
+        alone=True,
+        check="iban",
+    ),
     Rule(
         "IBAN",
         f"(^|[^{_W}])([A-Z]{{2}}[0-9]{{2}}(?:%20[0-9A-Z]{{4}}){{2,7}}(?:%20[0-9A-Z]{{1,3}})?)([{_W}]*)",
@@ -620,7 +662,12 @@ RULES: tuple[Rule, ...] = (
         keep_before="<[A-Z]",
         alone=True,
     ),
-    Rule("MAC", f"({_MAC_WORD}(?:{_ASSIGN}{_QUOTE}?|[ ]))({_HEX}{{12}})([{_W}]*)", hint=f"{_MAC_WORD}(?:{_ASSIGN}|[ ])", alone=True),
+    Rule(
+        "MAC",
+        f"({_MAC_WORD}(?:{_ASSIGN}{_QUOTE}?|[ ]))({_HEX}{{12}})([{_W}]*)",
+        hint=f"{_MAC_WORD}(?:{_ASSIGN}|[ ])",
+        alone=True,
+    ),
     Rule(
         "IPV6",
         f"((?:{_MASKED}|[0-9A-Za-z_)\\]])\\[|{_MASKED}|^|{_ESCAPED}|[^{_W}])((?:(?:{_HEX}{{0,4}}:){{2,8}}{_HEX}{{1,4}}(?:(?:[.][0-9]{{1,3}}){{1,3}}|::)?|(?:{_HEX}{{1,4}}:){{1,7}}:)(?:%[0-9A-Za-z_.-]{{1,20}})?)((?:[.:]?(?:[{_W}]|{_MASKED}))*)",
@@ -704,13 +751,17 @@ class _Compiled:
 
 @cache
 def _compiled(rule: Rule) -> _Compiled:
-    return _Compiled(rule, re.compile(rule.find), re.compile(rule.unmark) if rule.unmark else None, re.compile(rule.mask))
+    return _Compiled(
+        rule, re.compile(rule.find), re.compile(rule.unmark) if rule.unmark else None, re.compile(rule.mask)
+    )
 
 
 _HINTS = tuple(dict.fromkeys(rule.hint for rule in RULES))
 _FIRST = {_H_DIGITS: f"[0-9](?:[ \u00a0._/(){_DASH} ]{{0,3}}[0-9]){{6}}"}
 """What `re`, which scans a long alternation slowly, looks for before a hint: whatever has the hint and is masked has this."""
-_HINT_PATTERNS = tuple((hint, re.compile(_FIRST[hint]) if hint in _FIRST else None, re.compile(hint)) for hint in _HINTS)
+_HINT_PATTERNS = tuple(
+    (hint, re.compile(_FIRST[hint]) if hint in _FIRST else None, re.compile(hint)) for hint in _HINTS
+)
 _NOT_ALNUM = re.compile("[^0-9A-Za-z]")
 _MARKS_TO_BLANKS = str.maketrans(_MARKS, " " * len(_MARKS))
 _NO_MARKS = str.maketrans("", "", _MARKS)
@@ -719,7 +770,10 @@ _HEX_TO_LETTERS = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
 
 def luhn_holds(digits: str) -> bool:
     """Tell whether a string of decimal digits carries a valid Luhn check digit."""
-    doubled = [int(c) if i % 2 == 0 else (int(c) * 2 - 9 if c > "4" else int(c) * 2) for i, c in enumerate(reversed(digits))]
+    doubled = [
+        int(c) if i % 2 == 0 else (int(c) * 2 - 9 if c > "4" else int(c) * 2)
+        for i, c in enumerate(reversed(digits))
+    ]
     return sum(doubled) % 10 == 0
 
 
@@ -738,7 +792,15 @@ def _checked(rule: Rule, text: str) -> str:
         return text
     holds = luhn_holds if rule.check == "luhn" else iban_holds
     head, *pieces = text.split("\x02")
-    return head + "".join(("\x02" if holds(_NOT_ALNUM.sub("", piece.split("\x03")[1].split("\x04")[0].replace("%20", ""))) else "") + piece for piece in pieces)
+    return head + "".join(
+        (
+            "\x02"
+            if holds(_NOT_ALNUM.sub("", piece.split("\x03")[1].split("\x04")[0].replace("%20", "")))
+            else ""
+        )
+        + piece
+        for piece in pieces
+    )
 
 
 def _apply(compiled: _Compiled, text: str) -> str:
@@ -756,7 +818,11 @@ def _apply(compiled: _Compiled, text: str) -> str:
 def redact(text: str) -> str:
     """Return `text` with every entity replaced by its placeholder, e.g. `<EMAIL>`; `<UNREDACTABLE>` if a rule crashes on it."""
     try:
-        found = {hint for hint, first, pattern in _HINT_PATTERNS if (first is None or first.search(text)) and pattern.search(text)}
+        found = {
+            hint
+            for hint, first, pattern in _HINT_PATTERNS
+            if (first is None or first.search(text)) and pattern.search(text)
+        }
         if found:
             text = text.translate(_MARKS_TO_BLANKS)
         for rule in RULES:
@@ -771,7 +837,11 @@ def redact_with_counts(text: str) -> tuple[str, dict[str, int]]:
     """Return the redacted text and how many values of each entity were masked in it."""
     redacted = redact(text)
     before, after = (Counter(re.findall("<([A-Z_0-9]+)>", one)) for one in (text, redacted))
-    return redacted, {entity: after[entity] - before[entity] for entity in (*ENTITIES, UNREDACTABLE[1:-1]) if after[entity] > before[entity]}
+    return redacted, {
+        entity: after[entity] - before[entity]
+        for entity in (*ENTITIES, UNREDACTABLE[1:-1])
+        if after[entity] > before[entity]
+    }
 
 
 def residue(text: str) -> list[str]:
@@ -784,7 +854,9 @@ def pseudonym(value: str, secret: bytes) -> str:
 
     No digits, since sixteen of them can be an account number (`be` and fourteen digits), which the rules would find in turn.
     """
-    return "id-" + hmac.new(secret, value.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:16].translate(_HEX_TO_LETTERS)
+    return "id-" + hmac.new(secret, value.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[
+        :16
+    ].translate(_HEX_TO_LETTERS)
 
 
 def redact_id(value: str, secret: bytes) -> str:
@@ -818,7 +890,9 @@ def _judge_sql(rule: Rule, column: str) -> str:
         holds = _luhn_sql(value) if rule.check == "luhn" else _iban_sql(value)
         text = f"array_to_string(list_transform(string_split({text}, chr(2)), lambda p, i: case when i > 1 and {holds} then chr(2) || p else p end), '')"
     masked = _replace_sql(text, rule.mask, rf"\1<{rule.entity}>\2")
-    return f"case when contains({column}, chr(2)) then translate({masked}, {_MARKS_SQL}, '') else {column} end"
+    return (
+        f"case when contains({column}, chr(2)) then translate({masked}, {_MARKS_SQL}, '') else {column} end"
+    )
 
 
 def _luhn_sql(digits: str) -> str:
@@ -840,7 +914,9 @@ def _is_pattern(hint: str) -> bool:
     return bool(re.search(r"[\\\[(?*+.{]", hint))
 
 
-def redact_select(source: str, columns: Sequence[str], *, rules: Sequence[Rule] = RULES, fast: bool = True) -> str:
+def redact_select(
+    source: str, columns: Sequence[str], *, rules: Sequence[Rule] = RULES, fast: bool = True
+) -> str:
     """Return a SELECT that yields `source` with these text columns redacted as `redact` does, all else unchanged; null stays null.
 
     Nested SELECTs, two a rule, since nested expressions of one SELECT would be copied into each other. Each hint is looked for once, in the text as it came.
@@ -859,12 +935,20 @@ def redact_select(source: str, columns: Sequence[str], *, rules: Sequence[Rule] 
         return f"case when {flag}_{text} then coalesce(try({changed}), '{UNREDACTABLE}') else {text} end as {text}"
 
     hints = list(dict.fromkeys(rule.hint for rule in rules))
-    flags = {f"_hint_{i}_{text}": _hint_sql(hint, text) if fast else "true" for i, hint in enumerate(hints) for text in columns}
-    sql = (
-        f"select *, {', '.join(f'{text} is not null and ({test}) as {flag}' for flag, test in flags.items() for text in [flag.split('_', 3)[3]])} from {source}"  # noqa: S608
-    )
+    flags = {
+        f"_hint_{i}_{text}": _hint_sql(hint, text) if fast else "true"
+        for i, hint in enumerate(hints)
+        for text in columns
+    }
+    sql = f"select *, {', '.join(f'{text} is not null and ({test}) as {flag}' for flag, test in flags.items() for text in [flag.split('_', 3)[3]])} from {source}"  # noqa: S608
     hits = {text: " or ".join(f"_hint_{i}_{text}" for i in range(len(hints))) for text in columns}
-    sql = level([f"case when {hit} then translate({text}, {_MARKS_SQL}, '    ') else {text} end as {text}" for text, hit in hits.items()], sql)
+    sql = level(
+        [
+            f"case when {hit} then translate({text}, {_MARKS_SQL}, '    ') else {text} end as {text}"
+            for text, hit in hits.items()
+        ],
+        sql,
+    )
     for rule in rules:
         flag = f"_hint_{hints.index(rule.hint)}"
         template = rf"\1<{rule.entity}>\3" if rule.is_plain else _MARKED

@@ -66,13 +66,17 @@ class _Waiting:
     """Texts on their way into a statement that never ends: DuckDB pulls, and gets empty rows where there are no others. Knows no connection, since that one knows it."""
 
     SCHEMA = pa.schema([("item_no", pa.int64()), ("item", pa.string())])
-    _EMPTY = pa.record_batch([pa.nulls(_VECTOR_ROWS, pa.int64()), pa.nulls(_VECTOR_ROWS, pa.string())], schema=SCHEMA)
+    _EMPTY = pa.record_batch(
+        [pa.nulls(_VECTOR_ROWS, pa.int64()), pa.nulls(_VECTOR_ROWS, pa.string())], schema=SCHEMA
+    )
 
     def __init__(self) -> None:
         self.batches: deque[pa.RecordBatch] = deque()
 
     def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
-        return pa.RecordBatchReader.from_batches(self.SCHEMA, self._next()).__arrow_c_stream__(requested_schema)
+        return pa.RecordBatchReader.from_batches(self.SCHEMA, self._next()).__arrow_c_stream__(
+            requested_schema
+        )
 
     def _next(self) -> Iterator[pa.RecordBatch]:
         while True:
@@ -85,15 +89,21 @@ class _Stream:
     def __init__(self, connection: duckdb.DuckDBPyConnection, statement: Callable[[str], str]) -> None:
         self._waiting = _Waiting()
         self._connection = connection.cursor()
-        self._connection.execute("set streaming_buffer_size = '1KB'")  # or it would pull empty rows until there are ten megabytes of them
-        self._connection.execute("pragma disable_optimizer")  # nothing there to gain, and planning takes longer with it
+        self._connection.execute(
+            "set streaming_buffer_size = '1KB'"
+        )  # or it would pull empty rows until there are ten megabytes of them
+        self._connection.execute(
+            "pragma disable_optimizer"
+        )  # nothing there to gain, and planning takes longer with it
         self._connection.register("fl_items", self._waiting)
         self._results = self._connection.sql(statement("fl_items")).to_arrow_reader(_VECTOR_ROWS)
 
     def run(self, items: pa.StringArray) -> pa.Table:
         """Return what the statement gives for each of the texts, in order; its first column is `item_no`, the place of the text."""
         batch = pa.record_batch([pa.array(np.arange(len(items))), items], schema=self._waiting.SCHEMA)
-        self._waiting.batches.extend(batch.slice(start, _VECTOR_ROWS) for start in range(0, len(batch), _VECTOR_ROWS))
+        self._waiting.batches.extend(
+            batch.slice(start, _VECTOR_ROWS) for start in range(0, len(batch), _VECTOR_ROWS)
+        )
         found: list[pa.RecordBatch] = []
         left = len(items)
         while left:
@@ -119,17 +129,31 @@ class Stager:
     """
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, lake: Lake, *, start: date, secret: bytes, mask_names: Callable[[str], str] | None = None
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        lake: Lake,
+        *,
+        start: date,
+        secret: bytes,
+        mask_names: Callable[[str], str] | None = None,
     ) -> None:
         self.connection, self.lake = connection, lake
         self.files: defaultdict[tuple[str, date], list[LakeFile]] = defaultdict(list)
         self.bad: list[tuple[int, int, str, str, str, int]] = []
         self.redactions: Counter[str] = Counter()
-        self._sources = connection.sql("select path, node, received from fl_sources order by file_no").to_arrow_table().combine_chunks()
+        self._sources = (
+            connection.sql("select path, node, received from fl_sources order by file_no")
+            .to_arrow_table()
+            .combine_chunks()
+        )
         self._start, self._secret, self._mask_names = start, secret, mask_names
         self._given: dict[str, _Given] = {}
-        self._patterns = duckdb.connect(config={"threads": 1})  # of its own, since statements that never end are transactions that never end
-        self._patterns.execute("set temp_directory = ''; set enable_external_access = false")  # raw text is not spilled
+        self._patterns = duckdb.connect(
+            config={"threads": 1}
+        )  # of its own, since statements that never end are transactions that never end
+        self._patterns.execute(
+            "set temp_directory = ''; set enable_external_access = false"
+        )  # raw text is not spilled
         self._streams: dict[int, _Stream] = {}
         self._again: list[pa.RecordBatch] = []
         self._refused: list[tuple[int, int, BadLine, bytes]] = []
@@ -156,7 +180,10 @@ class Stager:
                 self.redactions.update(counts)
                 self._again.append(lines_of(file_no, [(line_no, event)]))
         self._store(events)
-        if sum(len(raw) for *_, raw in self._refused) + sum(lines.nbytes for lines in self._again) > _SET_ASIDE_BYTES:
+        if (
+            sum(len(raw) for *_, raw in self._refused) + sum(lines.nbytes for lines in self._again)
+            > _SET_ASIDE_BYTES
+        ):
             self.finish()
 
     def finish(self) -> None:
@@ -164,7 +191,10 @@ class Stager:
         if self._again:
             again = pa.Table.from_batches(self._again, schema=BATCH_SCHEMA)
             events, suspect = self._read(again, read_events(again["line"]))
-            self._refused += ((file_no, line_no, BadLine("wrong_type", "cannot be read without a doubt"), raw) for file_no, line_no, raw in suspect)
+            self._refused += (
+                (file_no, line_no, BadLine("wrong_type", "cannot be read without a doubt"), raw)
+                for file_no, line_no, raw in suspect
+            )
             self._store(events)
         excerpts = self.excerpts([raw for *_, raw in self._refused])
         for (file_no, line_no, bad, raw), text in zip(self._refused, excerpts, strict=True):
@@ -178,7 +208,10 @@ class Stager:
         texts = pa.array([excerpt_source(line) for line in lines], pa.string()).dictionary_encode()
         places, redacted, _ = self._redacted_items(texts.dictionary)
         items, changed = texts.dictionary.to_pylist(), redacted.to_pylist()
-        clean = [(changed[place] if place >= 0 else item)[:EXCERPT_CHARS] for item, place in zip(items, places, strict=True)]
+        clean = [
+            (changed[place] if place >= 0 else item)[:EXCERPT_CHARS]
+            for item, place in zip(items, places, strict=True)
+        ]
         return [clean[index] for index in texts.indices.to_pylist()]
 
     def clean(self, text: str) -> str:
@@ -197,7 +230,9 @@ class Stager:
         if not np.array_equal(known["row_no"].to_numpy(), events["row_no"].to_numpy()):
             message = f"{len(batch)} lines became {len(known)} events, or in another order: some were lost"
             raise RuntimeError(message)
-        events = events.rename_columns({"has_trace": "is_trace"}).drop_columns(["event_type", "has_talk", "payload_time", "has_control", "node", "received"])
+        events = events.rename_columns({"has_trace": "is_trace"}).drop_columns(
+            ["event_type", "has_talk", "payload_time", "has_control", "node", "received"]
+        )
         for name in known.column_names:
             events = events.drop_columns([name]) if name in events.column_names else events
             events = events.append_column(name, known[name])
@@ -206,28 +241,43 @@ class Stager:
         if not len(found):
             return events, []
         lines = batch.select(["file_no", "line_no", "line"]).take(found)
-        return events, [(file_no, line_no, line.encode()) for file_no, line_no, line in zip(*(column.to_pylist() for column in lines.columns), strict=True)]
+        return events, [
+            (file_no, line_no, line.encode())
+            for file_no, line_no, line in zip(*(column.to_pylist() for column in lines.columns), strict=True)
+        ]
 
     def _of_source(self, name: str, file_nos: pa.ChunkedArray) -> pa.ChunkedArray:
         """Return a column of the sources for each row, as an index into it: a join by DuckDB might build its table from the rows, and lose their order."""
         column = self._sources[name].combine_chunks()
-        return pa.chunked_array([pa.DictionaryArray.from_arrays(chunk, column) for chunk in file_nos.chunks], pa.dictionary(pa.int32(), pa.string()))
+        return pa.chunked_array(
+            [pa.DictionaryArray.from_arrays(chunk, column) for chunk in file_nos.chunks],
+            pa.dictionary(pa.int32(), pa.string()),
+        )
 
     def _store(self, events: pa.Table) -> None:
         """Add redacted events, but not those that are suspect, to the lake, a file for each day of each table, and what `fl_stage` knows of them."""
         is_trace, is_suspect = (events[name].to_numpy() for name in ("is_trace", "is_suspect"))
-        staged = self._run("fl_insert", events, lambda given: f"insert into fl_stage by name {staged_sql(given)}")["Count"][0].as_py()
+        staged = self._run(
+            "fl_insert", events, lambda given: f"insert into fl_stage by name {staged_sql(given)}"
+        )["Count"][0].as_py()
         if staged != len(events) - is_suspect.sum():
             message = f"{len(events) - is_suspect.sum()} events became {staged} staged rows: some were lost"
             raise RuntimeError(message)
         days = events["event_date"].combine_chunks()
-        groups = np.where(is_suspect, -1, days.cast(pa.int32()).fill_null(0).to_numpy().astype(np.int64) * 2 + is_trace)
+        groups = np.where(
+            is_suspect, -1, days.cast(pa.int32()).fill_null(0).to_numpy().astype(np.int64) * 2 + is_trace
+        )
         events = events.append_column("file_group", pa.array(groups))
         for group in np.unique(groups[~is_suspect]):
             (chosen,) = np.nonzero(groups == group)
             table, day = RAW_TRACES if group % 2 else CONVERSATION_LOGS, days[chosen[0]].as_py()
             rows = events if len(chosen) * _FILTERED_SHARE >= len(events) else events.take(pa.array(chosen))
-            file = self.lake.add(table.name, day, len(chosen), lambda path, table=table, rows=rows, group=group: self._write(table, rows, int(group), path))
+            file = self.lake.add(
+                table.name,
+                day,
+                len(chosen),
+                lambda path, table=table, rows=rows, group=group: self._write(table, rows, int(group), path),
+            )
             self.files[table.name, day].append(file)
 
     def _write(self, table: Table, rows: pa.Table, group: int, path: Path) -> None:
@@ -236,7 +286,10 @@ class Stager:
         given.table = rows
         self.connection.register("fl_written", given)
         found = {"source_file": "path", "source_line": "line_no"}
-        columns = ", ".join(f"{found.get(column.name, column.name)}::{column.type} as {column.name}" for column in table.columns)
+        columns = ", ".join(
+            f"{found.get(column.name, column.name)}::{column.type} as {column.name}"
+            for column in table.columns
+        )
         sql = f"copy (select {columns} from fl_written where file_group = $group {table.order_sql}) to $path {PARQUET}"  # noqa: S608 - our own names
         try:
             self.connection.execute(sql, {"path": os.fspath(path.resolve()), "group": group})
@@ -260,7 +313,9 @@ class Stager:
     def _redact(self, events: pa.Table) -> pa.Table:
         """Redact what `events_sql` says must be, each distinct text once, since many repeat; a row that cannot be redacted in bulk becomes suspect."""
         keys, values = (events[name].combine_chunks() for name in ("keys", "items"))
-        entries = pc.binary_join_element_wise(keys.flatten(), pc.fill_null(values.flatten(), ""), KEY_SEPARATOR)
+        entries = pc.binary_join_element_wise(
+            keys.flatten(), pc.fill_null(values.flatten(), ""), KEY_SEPARATOR
+        )
         texts = [events[name].combine_chunks() for name in (*TEXTS, "names")]
         encoded = pa.concat_arrays([*texts, entries]).dictionary_encode()
         items = encoded.dictionary
@@ -269,12 +324,16 @@ class Stager:
         all_at = np.append(places, -1)[pc.fill_null(encoded.indices, len(items)).to_numpy()]
         *texts_at, entries_at = np.split(all_at, np.cumsum([len(text) for text in texts]))
         suspect = texts_at[-1] >= 0
-        crashed = np.append(pc.equal(redacted, UNREDACTABLE).to_numpy(zero_copy_only=False), False)  # what SQL could not redact is redacted value by value
+        crashed = np.append(
+            pc.equal(redacted, UNREDACTABLE).to_numpy(zero_copy_only=False), False
+        )  # what SQL could not redact is redacted value by value
         counts = []
         for name, text, at in zip(TEXTS, texts, texts_at, strict=False):
             if (at >= 0).any():
                 events = events.set_column(
-                    events.column_names.index(name), name, pc.replace_with_mask(text, pa.array(at >= 0), redacted.take(pa.array(at[at >= 0])))
+                    events.column_names.index(name),
+                    name,
+                    pc.replace_with_mask(text, pa.array(at >= 0), redacted.take(pa.array(at[at >= 0]))),
                 )
                 counts.append(_named(masked, at))
                 suspect |= crashed[at]
@@ -283,18 +342,39 @@ class Stager:
             rows = np.repeat(np.arange(len(keys)), np.diff(offsets))  # of each entry
             changed = np.zeros(len(keys), dtype=bool)
             changed[rows[entries_at >= 0]] = True
-            counts.append(pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), _named(masked, entries_at)), ""))
-            among, at = changed[rows], entries_at[changed[rows]]  # entries of the rows in which something changed
+            counts.append(
+                pc.binary_join(
+                    pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), _named(masked, entries_at)), ""
+                )
+            )
+            among, at = (
+                changed[rows],
+                entries_at[changed[rows]],
+            )  # entries of the rows in which something changed
             before = entries.filter(pa.array(among))
             after = pc.replace_with_mask(before, pa.array(at >= 0), redacted.take(pa.array(at[at >= 0])))
             # A masked key (or a lost one) might be there twice: such a row is redacted value by value.
-            keys_before, keys_after = (pc.replace_substring_regex(one.filter(pa.array(at >= 0)), f"(?s){KEY_SEPARATOR}.*", "") for one in (before, after))
-            suspect[rows[among][at >= 0][pc.not_equal(keys_before, keys_after).to_numpy(zero_copy_only=False)]] = True
+            keys_before, keys_after = (
+                pc.replace_substring_regex(one.filter(pa.array(at >= 0)), f"(?s){KEY_SEPARATOR}.*", "")
+                for one in (before, after)
+            )
+            suspect[
+                rows[among][at >= 0][pc.not_equal(keys_before, keys_after).to_numpy(zero_copy_only=False)]
+            ] = True
             written = _json_entries(after, values.flatten().is_null().filter(pa.array(among)))
             ends = np.append(0, np.cumsum(np.diff(offsets)[changed]))
-            objects = pc.binary_join_element_wise("{", pc.binary_join(pa.ListArray.from_arrays(pa.array(ends, pa.int32()), written), ","), "}", "")
+            objects = pc.binary_join_element_wise(
+                "{",
+                pc.binary_join(pa.ListArray.from_arrays(pa.array(ends, pa.int32()), written), ","),
+                "}",
+                "",
+            )
             place = events.column_names.index("metadata")
-            events = events.set_column(place, "metadata", pc.replace_with_mask(events["metadata"].combine_chunks(), pa.array(changed), objects))
+            events = events.set_column(
+                place,
+                "metadata",
+                pc.replace_with_mask(events["metadata"].combine_chunks(), pa.array(changed), objects),
+            )
         total = pc.binary_join_element_wise(*counts, "") if counts else pa.nulls(len(events), pa.string())
         suspect = pc.or_(events["is_suspect"], pa.array(suspect))
         return (
@@ -315,17 +395,28 @@ class Stager:
                 found.append(table.filter(pa.array(changed)))
                 places[chosen[changed]] = np.arange(start, start := start + len(found[-1]))
         redacted, masked = (
-            pa.concat_arrays([pa.array([], pa.string()), *(chunk for table in found for chunk in table[name].chunks)]) for name in ("item", "masked")
+            pa.concat_arrays(
+                [pa.array([], pa.string()), *(chunk for table in found for chunk in table[name].chunks)]
+            )
+            for name in ("item", "masked")
         )
-        return self._nameless(items, places, redacted, masked) if self._mask_names else (places, redacted, masked)
+        return (
+            self._nameless(items, places, redacted, masked)
+            if self._mask_names
+            else (places, redacted, masked)
+        )
 
     def _stream(self, rule_set: int) -> _Stream:
         """Return the statement that masks by one of RULE_SETS, or, for 0, the one that says which of them a text needs."""
         if rule_set not in self._streams:
-            self._streams[rule_set] = _Stream(self._patterns, partial(redacted_sql, rule_set=rule_set) if rule_set else rule_sets_sql)
+            self._streams[rule_set] = _Stream(
+                self._patterns, partial(redacted_sql, rule_set=rule_set) if rule_set else rule_sets_sql
+            )
         return self._streams[rule_set]
 
-    def _nameless(self, items: pa.StringArray, places: np.ndarray, redacted: pa.Array, masked: pa.Array) -> tuple[np.ndarray, pa.Array, pa.Array]:
+    def _nameless(
+        self, items: pa.StringArray, places: np.ndarray, redacted: pa.Array, masked: pa.Array
+    ) -> tuple[np.ndarray, pa.Array, pa.Array]:
         """Mask person names too, in all texts but ids and keys: text by text, since a model reads them."""
         texts, counts = redacted.to_pylist(), masked.to_pylist()
         for number, item in enumerate(items.to_pylist()):
@@ -341,13 +432,20 @@ class Stager:
                     texts.append(after)
                     counts.append("")
                 texts[at] = after
-                counts[at] += "".join(f"{entity} " * (after.count(mark) - before.count(mark)) for entity, mark in PLACEHOLDERS.items())
+                counts[at] += "".join(
+                    f"{entity} " * (after.count(mark) - before.count(mark))
+                    for entity, mark in PLACEHOLDERS.items()
+                )
         return places, pa.array(texts, pa.string()), pa.array(counts, pa.string())
 
 
 def lines_of(file_no: int, rows: list[tuple[int, bytes]]) -> pa.RecordBatch:
     """Return numbered lines of a file as a batch."""
-    return batch_of(file_no, np.array([line for line, _ in rows], dtype=np.int64), pa.array([data for _, data in rows], type=pa.binary()).cast(pa.string()))
+    return batch_of(
+        file_no,
+        np.array([line for line, _ in rows], dtype=np.int64),
+        pa.array([data for _, data in rows], type=pa.binary()).cast(pa.string()),
+    )
 
 
 def _named(masked: pa.Array, places: np.ndarray) -> pa.Array:
@@ -364,4 +462,8 @@ def _json_entries(entries: pa.Array, is_null: pa.Array) -> pa.Array:
         for code in range(0x20):
             entries = pc.replace_substring(entries, chr(code), f"\\u{code:04x}")
     members = pc.binary_join_element_wise('"', entries, '"', "")
-    return pc.if_else(is_null, pc.replace_substring_regex(members, '":""$', '":null'), members) if pc.any(is_null).as_py() else members
+    return (
+        pc.if_else(is_null, pc.replace_substring_regex(members, '":""$', '":null'), members)
+        if pc.any(is_null).as_py()
+        else members
+    )

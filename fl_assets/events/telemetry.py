@@ -67,7 +67,17 @@ _EXCERPT_READ = 2000
 _LONG_LINE, _MANY_MARKS = 16_384, 1024
 _SLICE_BYTES = 64 * 1024
 
-IDS = ("event_id", "trace_id", "request_id", "service", "method", "caused_by", "log_id", "session_id", "node_id")
+IDS = (
+    "event_id",
+    "trace_id",
+    "request_id",
+    "service",
+    "method",
+    "caused_by",
+    "log_id",
+    "session_id",
+    "node_id",
+)
 """Names rather than texts: one that holds personal data gets a pseudonym, so that it still tells things apart."""
 TRACE_TEXTS = ("trace_id", "request_id", "service", "method", "error", "caused_by")
 TALK_TEXTS = ("log_id", "session_id", "user_query", "system_response")
@@ -126,7 +136,9 @@ def _parse(line: bytes) -> dict[str, Any]:
         value = orjson.loads(line)
     except orjson.JSONDecodeError as error:
         deep = any(word in str(error).lower() for word in ("depth", "recursion"))
-        raise _RuleError("too_deep" if deep else "invalid_json", error.msg + f" at position {error.pos}") from error
+        raise _RuleError(
+            "too_deep" if deep else "invalid_json", error.msg + f" at position {error.pos}"
+        ) from error
     if not isinstance(value, dict):
         raise _RuleError("not_an_object", f"a JSON {_kind(value)}")
     if len(line) > _LONG_LINE or "\\u0000" in text:
@@ -151,7 +163,15 @@ def _parts(value: Any) -> Iterator[Any]:
 
 
 def _kind(value: Any) -> str:
-    names = {dict: "object", list: "array", str: "text", bool: "boolean", int: "number", float: "number", type(None): "null"}
+    names = {
+        dict: "object",
+        list: "array",
+        str: "text",
+        bool: "boolean",
+        int: "number",
+        float: "number",
+        type(None): "null",
+    }
     return names[type(value)]
 
 
@@ -161,7 +181,9 @@ def _event(value: dict[str, Any]) -> dict[str, Any]:
         raise _RuleError("missing_event_id", "no event_id")
     kind = value.get("event_type")
     if not isinstance(kind, str) or kind not in _PAYLOADS:
-        raise _RuleError("unknown_event_type", f"event_type {str(kind)[:80]!r}" if kind is not None else "no event_type")
+        raise _RuleError(
+            "unknown_event_type", f"event_type {str(kind)[:80]!r}" if kind is not None else "no event_type"
+        )
     present = [name for name in _PAYLOADS.values() if value.get(name) is not None]
     if present != [_PAYLOADS[kind]]:
         raise _RuleError("payload_mismatch", f"{kind} with {' and '.join(present) or 'no payload'}")
@@ -171,9 +193,19 @@ def _event(value: dict[str, Any]) -> dict[str, Any]:
         raise _RuleError("wrong_type", f"{name} is a JSON {_kind(payload)}, not an object")
     times = [_time(value, "timestamp"), _time(payload, "timestamp")]
     body: dict[str, Any] = dict(_payload(name, payload))
-    unknown = {key: item for source in (value, payload) for key, item in source.items() if key not in _KNOWN_KEYS}
-    body["metadata"] = {**{key: _as_text(item) for key, item in unknown.items() if item is not None}, **_metadata(payload)}
-    return {"event_id": event_id, "event_type": kind, name: body, "timestamp": next((time for time in times if time), None)}
+    unknown = {
+        key: item for source in (value, payload) for key, item in source.items() if key not in _KNOWN_KEYS
+    }
+    body["metadata"] = {
+        **{key: _as_text(item) for key, item in unknown.items() if item is not None},
+        **_metadata(payload),
+    }
+    return {
+        "event_id": event_id,
+        "event_type": kind,
+        name: body,
+        "timestamp": next((time for time in times if time), None),
+    }
 
 
 def _payload(name: str, payload: dict[str, Any]) -> dict[str, Any]:
@@ -213,7 +245,10 @@ def _as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-_TIME = re.compile(r"([12]\d{3}-\d\d-\d\d)[Tt ](\d\d):(\d\d):(\d\d)((?:\.\d{1,12})?)(?: ?(?:[Zz]|UTC)|([+-])(\d\d)(?::?(\d\d))?)?", re.ASCII)
+_TIME = re.compile(
+    r"([12]\d{3}-\d\d-\d\d)[Tt ](\d\d):(\d\d):(\d\d)((?:\.\d{1,12})?)(?: ?(?:[Zz]|UTC)|([+-])(\d\d)(?::?(\d\d))?)?",
+    re.ASCII,
+)
 
 
 def parse_time(text: str) -> datetime | None:
@@ -226,9 +261,15 @@ def parse_time(text: str) -> datetime | None:
         return None
     day, hour, minute, second, fraction, sign, hours, minutes = match.groups()
     try:
-        time = datetime.fromisoformat(f"{day}T{hour}:{minute}:{'59' if second == '60' else second}").replace(tzinfo=UTC)
+        time = datetime.fromisoformat(f"{day}T{hour}:{minute}:{'59' if second == '60' else second}").replace(
+            tzinfo=UTC
+        )
         offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
-        time += timedelta(microseconds=int(fraction[1:7].ljust(6, "0"))) if second != "60" else timedelta(seconds=1)
+        time += (
+            timedelta(microseconds=int(fraction[1:7].ljust(6, "0")))
+            if second != "60"
+            else timedelta(seconds=1)
+        )
         return time - (-offset if sign == "-" else offset)
     except (ValueError, OverflowError):
         return None
@@ -240,7 +281,9 @@ def _time(source: dict[str, Any], field: str) -> str | None:
         return None
     time = parse_time(text)
     if time is None:
-        raise _RuleError("bad_timestamp", f"timestamp {text[:60]!r} is not an ISO 8601 time of the years 1000 to 2999")
+        raise _RuleError(
+            "bad_timestamp", f"timestamp {text[:60]!r} is not an ISO 8601 time of the years 1000 to 2999"
+        )
     return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
@@ -269,7 +312,9 @@ def safe_redact(text: str, redact: Callable[[str], str]) -> str:
         return UNREDACTABLE
 
 
-def redact_event(line: bytes, secret: bytes, redact: Callable[[str], tuple[str, dict[str, int]]] = redact_with_counts) -> tuple[bytes, Counter[str]]:
+def redact_event(
+    line: bytes, secret: bytes, redact: Callable[[str], tuple[str, dict[str, int]]] = redact_with_counts
+) -> tuple[bytes, Counter[str]]:
     """Redact an event as `read_line` gave it, value by value; return it with the number of values masked by entity.
 
     Args:
@@ -326,7 +371,9 @@ def event_day(time: datetime | None, received: datetime, start: date) -> tuple[d
 # Fast: a batch of lines -------------------------------------------------------------------------------------------------
 
 
-class _Payload(msgspec.Struct, forbid_unknown_fields=True, gc=False):  # no garbage collection: they hold no cycles, and there are millions
+class _Payload(
+    msgspec.Struct, forbid_unknown_fields=True, gc=False
+):  # no garbage collection: they hold no cycles, and there are millions
     metadata: msgspec.Raw = msgspec.Raw(b"null")
     timestamp: str | None = None
 
@@ -384,14 +431,22 @@ def read_events(lines: pa.ChunkedArray) -> pa.Table:
         was written, '{}' for null) and has_control, which says that a text holds NUL or a separator of redaction. Of a line that `read_line` refuses event_id is null.
     """
     return pa.Table.from_batches(
-        [_events_of(chunk.slice(start, _CHUNK_LINES)) for chunk in lines.chunks for start in range(0, len(chunk), _CHUNK_LINES)]
+        [
+            _events_of(chunk.slice(start, _CHUNK_LINES))
+            for chunk in lines.chunks
+            for start in range(0, len(chunk), _CHUNK_LINES)
+        ]
         or [_events_of(pa.array([], pa.string()))]
     )
 
 
 def _events_of(lines: pa.StringArray) -> pa.RecordBatch:
     _, offsets_buffer, data_buffer = lines.buffers()
-    offsets = np.frombuffer(offsets_buffer or b"", np.int32)[lines.offset : lines.offset + len(lines) + 1] if len(lines) else np.zeros(1, np.int32)
+    offsets = (
+        np.frombuffer(offsets_buffer or b"", np.int32)[lines.offset : lines.offset + len(lines) + 1]
+        if len(lines)
+        else np.zeros(1, np.int32)
+    )
     data, places = memoryview(data_buffer or b"")[offsets[0] : offsets[-1]], (offsets - offsets[0]).tolist()
     events = [_decoded(data[start:end]) for start, end in pairwise(places)]
     traces = [event.execution_trace or _NO_TRACE for event in events]
@@ -409,7 +464,9 @@ def _events_of(lines: pa.StringArray) -> pa.RecordBatch:
             "has_trace": pa.array([trace is not _NO_TRACE for trace in traces], pa.bool_()),
             "has_talk": pa.array([talk is not _NO_TALK for talk in talks], pa.bool_()),
             "payload_time": pa.array([payload.timestamp for payload in payloads], pa.string()),
-            "metadata": pa.array([b"{}" if one == b"null" else one for one in metadata], pa.binary()).cast(pa.string()),
+            "metadata": pa.array([b"{}" if one == b"null" else one for one in metadata], pa.binary()).cast(
+                pa.string()
+            ),
             "duration_ms": pa.array([trace.duration_ms for trace in traces], pa.float64()),
             "success": pa.array([trace.success for trace in traces], pa.bool_()),
             "has_control": pa.array(_has_control(data, places[1:])),
@@ -439,7 +496,10 @@ def places_of(byte: int, data: np.ndarray) -> np.ndarray:
         byte: which.
         data: bytes (uint8).
     """
-    found = [np.flatnonzero(data[start : start + _SLICE_BYTES] == byte) + start for start in range(0, len(data), _SLICE_BYTES)]
+    found = [
+        np.flatnonzero(data[start : start + _SLICE_BYTES] == byte) + start
+        for start in range(0, len(data), _SLICE_BYTES)
+    ]
     return np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
 
 
@@ -447,7 +507,9 @@ TEXTS = ("error", "user_query", "system_response")
 
 
 _TRACE_CONTENT = "event_id, timestamp, node_id, service, method, trace_id, request_id, duration_ms, success, error, caused_by, metadata"
-_TALK_CONTENT = "event_id, timestamp, node_id, log_id, session_id, trace_id, user_query, system_response, metadata"
+_TALK_CONTENT = (
+    "event_id, timestamp, node_id, log_id, session_id, trace_id, user_query, system_response, metadata"
+)
 
 
 def content_sql(kind: Literal["trace", "talk", "either"]) -> str:
@@ -479,7 +541,9 @@ _COMMON = ("EMAIL", "HOME_USER", "URL_CREDENTIALS")
 
 def _of(entities: tuple[str, ...], *others: str) -> tuple[Rule, ...]:
     """Rules of some entities, with all that look for the same hints or for one of the others, in their order."""
-    hints = {rule.hint for rule in RULES if rule.entity in entities and not rule.hint.startswith("</")}.union(others)
+    hints = {rule.hint for rule in RULES if rule.entity in entities and not rule.hint.startswith("</")}.union(
+        others
+    )
     return tuple(rule for rule in RULES if rule.hint in hints)
 
 
@@ -496,8 +560,15 @@ RULE_SETS: dict[int, tuple[Rule, ...]] = {
 def _matches(column: str, patterns: Iterable[str]) -> str:
     """SQL: whether any of the patterns matches. Long ones have an automaton each, as one of them all would not fit RE2's cache."""
     patterns = list(dict.fromkeys(patterns))
-    groups = ["|".join(pattern for pattern in patterns if len(pattern) <= 1000), *(pattern for pattern in patterns if len(pattern) > 1000)]
-    tests = [f"regexp_matches({column}, '{group}')" for group in (group.replace("'", "''") for group in groups) if group]
+    groups = [
+        "|".join(pattern for pattern in patterns if len(pattern) <= 1000),
+        *(pattern for pattern in patterns if len(pattern) > 1000),
+    ]
+    tests = [
+        f"regexp_matches({column}, '{group}')"
+        for group in (group.replace("'", "''") for group in groups)
+        if group
+    ]
     return "case " + " ".join(f"when {test} then true" for test in tests) + " else false end"
 
 
@@ -558,10 +629,18 @@ def events_sql(events: str, start: date) -> str:
 def rule_sets_sql(items: str) -> str:
     """Return a SELECT of (`item_no`, `rule_set`) of `items`, a relation of (`item_no`, `item`), row by row: which of RULE_SETS each needs, 0 for none."""
     numbers, tags = _of(_NUMBERS), [rule.hint for rule in RULES if rule not in RULE_SETS[4]]
-    rare = [rule.hint for rule in RULE_SETS[4] if rule not in (*RULE_SETS[2], *RULE_SETS[3], *_of((), H_SECRET_WORD))]
+    rare = [
+        rule.hint
+        for rule in RULE_SETS[4]
+        if rule not in (*RULE_SETS[2], *RULE_SETS[3], *_of((), H_SECRET_WORD))
+    ]
     secret = f"""case when {_matches("item", [*tags, *rare, H_SECRET_WORD])} then case when {_matches("item", tags)} then 5
         when {_matches("item", rare)} then 4 when {_has("item", _of((), H_SECRET_WORD))} then 4 else 0 end else 0 end"""
-    has = {"key": _has("item", _of((), H_KEYS)), "number": _has("item", numbers), "common": _matches("item", (rule.hint for rule in RULE_SETS[1]))}
+    has = {
+        "key": _has("item", _of((), H_KEYS)),
+        "number": _has("item", numbers),
+        "common": _matches("item", (rule.hint for rule in RULE_SETS[1])),
+    }
     columns = {"secret": secret, **{f"has_{name}": test for name, test in has.items()}}
     looked = ", ".join(f"case when not is_safe then {test} end as {name}" for name, test in columns.items())
     return f"""select item_no, case when is_safe then 0 when secret > 0 then secret when has_key and has_number then 4 when has_key then 3 when has_number then 2

@@ -34,7 +34,10 @@ SETTLED = timedelta(days=1)
 _COMPRESSED = {".gz": "gzip", ".zst": "zstd"}
 _NATIVE_SUFFIXES = {".jsonl", ".json", ".ndjson"}
 _UNFINISHED_SUFFIXES = {".tmp", ".part", ".swp"}
-_FEED_BYTES = {"gzip": 256 * 1024, "zstd": 2048}  # a zstd block of 4 bytes may stand for 128 KiB, so it is fed in small bites
+_FEED_BYTES = {
+    "gzip": 256 * 1024,
+    "zstd": 2048,
+}  # a zstd block of 4 bytes may stand for 128 KiB, so it is fed in small bites
 _HEAD_BYTES = 4096
 
 
@@ -171,7 +174,11 @@ def _joined(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 def _decompressed(file: BinaryIO, compression: str) -> Iterator[bytes]:
     def begin() -> Any:  # the two have no type in common, and differ in what `decompress` takes
-        return zlib.decompressobj(wbits=31) if compression == "gzip" else zstandard.ZstdDecompressor(max_window_size=2**27).decompressobj()
+        return (
+            zlib.decompressobj(wbits=31)
+            if compression == "gzip"
+            else zstandard.ZstdDecompressor(max_window_size=2**27).decompressobj()
+        )
 
     frame, begun, read = begin(), False, 0
     while data := file.read(_FEED_BYTES[compression]):
@@ -180,9 +187,13 @@ def _decompressed(file: BinaryIO, compression: str) -> Iterator[bytes]:
             if not begun and not data.strip(b"\0"):
                 break  # padding between or after members
             try:
-                piece = frame.decompress(data, BLOCK_BYTES) if compression == "gzip" else frame.decompress(data)
+                piece = (
+                    frame.decompress(data, BLOCK_BYTES) if compression == "gzip" else frame.decompress(data)
+                )
             except (zlib.error, zstandard.ZstdError) as error:
-                message = f"{compression} data damaged within the {len(data)} bytes before byte {read}: {error}"
+                message = (
+                    f"{compression} data damaged within the {len(data)} bytes before byte {read}: {error}"
+                )
                 raise DamagedFileError(message) from error
             begun = True
             if piece:
@@ -221,12 +232,20 @@ def numbered_lines(reading: Reading, now: datetime) -> Iterator[tuple[int, bytes
     reading.end_offset = source.size
     try:
         with (source.root / source.path).open("rb") as file:
-            for block in blocks(file, source.compression) if source.compression else _up_to(file, source.size):
+            for block in (
+                blocks(file, source.compression) if source.compression else _up_to(file, source.size)
+            ):
                 *pieces, rest = block.split(b"\n")
                 for piece in pieces:
                     number += 1
                     if size + len(piece) > MAX_DOCUMENT_BYTES:
-                        reading.bad(number, "line_too_long", f"{size + len(piece)} bytes, {MAX_DOCUMENT_BYTES} at the most", b"".join(held), size + len(piece))
+                        reading.bad(
+                            number,
+                            "line_too_long",
+                            f"{size + len(piece)} bytes, {MAX_DOCUMENT_BYTES} at the most",
+                            b"".join(held),
+                            size + len(piece),
+                        )
                     else:
                         yield number, b"".join((*held, piece))
                     held, size = [], 0
@@ -236,15 +255,24 @@ def numbered_lines(reading: Reading, now: datetime) -> Iterator[tuple[int, bytes
         reading.bad(0, "damaged_file", str(error))
     last = b"".join(held)
     if size > MAX_DOCUMENT_BYTES:
-        reading.bad(number + 1, "line_too_long", f"{size} bytes, {MAX_DOCUMENT_BYTES} at the most", last, size)
-    elif last.strip() and not (source.compression or now - source.received > SETTLED or last.strip() in {b"}", b"]"} or _is_object(last)):
+        reading.bad(
+            number + 1, "line_too_long", f"{size} bytes, {MAX_DOCUMENT_BYTES} at the most", last, size
+        )
+    elif last.strip() and not (
+        source.compression
+        or now - source.received > SETTLED
+        or last.strip() in {b"}", b"]"}
+        or _is_object(last)
+    ):
         reading.end_offset -= size
     elif last:
         yield number + 1, last
     reading.end_lines = number
 
 
-def line_batches(reading: Reading, file_no: int, *, max_line_bytes: int, now: datetime) -> Iterator[pa.RecordBatch]:
+def line_batches(
+    reading: Reading, file_no: int, *, max_line_bytes: int, now: datetime
+) -> Iterator[pa.RecordBatch]:
     """Give the new complete lines of a telemetrist file as batches of (file_no, line_no, line), without copying them.
 
     Lines longer than `max_line_bytes` are skipped while streaming; they and lines that are not UTF-8 are noted in `reading`. A last line without a line end is
@@ -258,7 +286,11 @@ def line_batches(reading: Reading, file_no: int, *, max_line_bytes: int, now: da
     try:
         with (source.root / source.path).open("rb") as file:
             file.seek(source.offset)
-            limited = blocks(file, source.compression) if source.compression else _up_to(file, source.size - source.offset)
+            limited = (
+                blocks(file, source.compression)
+                if source.compression
+                else _up_to(file, source.size - source.offset)
+            )
             for block in limited:
                 first = consumed == 0 and not rest and not skipped
                 if first and block.startswith(b"\xef\xbb\xbf"):
@@ -270,7 +302,13 @@ def line_batches(reading: Reading, file_no: int, *, max_line_bytes: int, now: da
                         continue
                     skipped += end
                     number += 1
-                    reading.bad(number, "line_too_long", f"{skipped} bytes, {max_line_bytes} at the most", skipped_start, skipped)
+                    reading.bad(
+                        number,
+                        "line_too_long",
+                        f"{skipped} bytes, {max_line_bytes} at the most",
+                        skipped_start,
+                        skipped,
+                    )
                     consumed += skipped + 1
                     block, skipped, end = block[end + 1 :], 0, -1
                 data = rest + block if rest else block
@@ -288,7 +326,13 @@ def line_batches(reading: Reading, file_no: int, *, max_line_bytes: int, now: da
         reading.bad(0, "damaged_file", str(error))
     settled = source.compression is not None or now - source.received > SETTLED
     if skipped and settled:
-        reading.bad(number + 1, "line_too_long", f"{skipped} bytes, {max_line_bytes} at the most", skipped_start, skipped)
+        reading.bad(
+            number + 1,
+            "line_too_long",
+            f"{skipped} bytes, {max_line_bytes} at the most",
+            skipped_start,
+            skipped,
+        )
         consumed += skipped
     elif rest.strip() and (settled or _is_object(rest)):
         data = rest + b"\n"
@@ -317,10 +361,15 @@ BATCH_SCHEMA = pa.schema([("file_no", pa.int32()), ("line_no", pa.int64()), ("li
 
 def batch_of(file_no: int, numbers: np.ndarray, lines: pa.Array) -> pa.RecordBatch:
     """Return one batch in the schema that the engine reads."""
-    return pa.RecordBatch.from_arrays([pa.array(np.full(len(numbers), file_no, dtype=np.int32)), pa.array(numbers), lines], schema=BATCH_SCHEMA)
+    return pa.RecordBatch.from_arrays(
+        [pa.array(np.full(len(numbers), file_no, dtype=np.int32)), pa.array(numbers), lines],
+        schema=BATCH_SCHEMA,
+    )
 
 
-def _batch(reading: Reading, file_no: int, before: int, data: bytes, end: int, max_line_bytes: int) -> Iterator[pa.RecordBatch]:
+def _batch(
+    reading: Reading, file_no: int, before: int, data: bytes, end: int, max_line_bytes: int
+) -> Iterator[pa.RecordBatch]:
     """Split `data[:end]`, which ends with a line end; sets `reading.end_lines` to the number of lines in it."""
     ends = places_of(ord("\n"), np.frombuffer(data, dtype=np.uint8, count=end))
     offsets = np.empty(len(ends) + 1, dtype=np.int32)
@@ -332,7 +381,9 @@ def _batch(reading: Reading, file_no: int, before: int, data: bytes, end: int, m
     keep = np.diff(offsets) <= max_line_bytes + 1
     for index in np.flatnonzero(~keep):
         line = data[offsets[index] : ends[index]]
-        reading.bad(int(numbers[index]), "line_too_long", f"{len(line)} bytes, {max_line_bytes} at the most", line)
+        reading.bad(
+            int(numbers[index]), "line_too_long", f"{len(line)} bytes, {max_line_bytes} at the most", line
+        )
     try:
         lines.validate(full=True)
     except pa.ArrowInvalid:
@@ -342,8 +393,15 @@ def _batch(reading: Reading, file_no: int, before: int, data: bytes, end: int, m
                 line.decode()
             except UnicodeDecodeError as error:
                 keep[index] = False
-                reading.bad(int(numbers[index]), "not_utf8", f"byte {line[error.start]:#04x} at position {error.start}", line)
-        lines = pa.array([data[offsets[index] : offsets[index + 1]] for index in np.flatnonzero(keep)], type=pa.binary()).cast(pa.string())
+                reading.bad(
+                    int(numbers[index]),
+                    "not_utf8",
+                    f"byte {line[error.start]:#04x} at position {error.start}",
+                    line,
+                )
+        lines = pa.array(
+            [data[offsets[index] : offsets[index + 1]] for index in np.flatnonzero(keep)], type=pa.binary()
+        ).cast(pa.string())
         yield batch_of(file_no, numbers[keep], lines)
         return
     if not keep.all():
@@ -395,7 +453,9 @@ class TelemetryIndex:
     read from where reading ended, one that was replaced or truncated is read anew, and one that was only renamed is not read again.
     """
 
-    def __init__(self, settings: FederatedLearningConfig, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self, settings: FederatedLearningConfig, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
         self._settings = settings
         self._clock = clock
         self._path = settings.data_path / "index.sqlite"
@@ -422,14 +482,21 @@ class TelemetryIndex:
 
     def _pending(self, connection: sqlite3.Connection) -> list[Source]:
         known = {(row["kind"], row["path"]): row for row in connection.execute("select * from files")}
-        listed = {(kind, path): status for kind, root in self._roots.items() for path, status in list_files(root)}
-        moved = {(row["kind"], row["inode"]): row for key, row in known.items() if key not in listed or listed[key].st_ino != row["inode"]}
+        listed = {
+            (kind, path): status for kind, root in self._roots.items() for path, status in list_files(root)
+        }
+        moved = {
+            (row["kind"], row["inode"]): row
+            for key, row in known.items()
+            if key not in listed or listed[key].st_ino != row["inode"]
+        }
         found = []
         for (kind, path), status in listed.items():
             row = known.get((kind, path))
             if (
                 row
-                and (row["size"], row["mtime_ns"], row["inode"]) == (status.st_size, status.st_mtime_ns, status.st_ino)
+                and (row["size"], row["mtime_ns"], row["inode"])
+                == (status.st_size, status.st_mtime_ns, status.st_ino)
                 and not _waits(row, status, self._clock())
             ):
                 continue
@@ -446,14 +513,19 @@ class TelemetryIndex:
                         status.st_size,
                         status.st_mtime_ns,
                         status.st_ino,
-                        *(row[name] for name in ("head", "head_bytes", "offset", "lines", "last_day", "format")),
+                        *(
+                            row[name]
+                            for name in ("head", "head_bytes", "offset", "lines", "last_day", "format")
+                        ),
                     ),
                 )
             if source is not None:
                 found.append(source)
         return found
 
-    def _compare(self, kind: str, path: str, status: os.stat_result, row: sqlite3.Row | None) -> Source | None:
+    def _compare(
+        self, kind: str, path: str, status: os.stat_result, row: sqlite3.Row | None
+    ) -> Source | None:
         """Return the source with where to go on reading; None where only name or times changed."""
         root = self._roots[kind]
         try:
@@ -461,16 +533,34 @@ class TelemetryIndex:
                 start = file.read(min(_HEAD_BYTES, status.st_size))
         except OSError:
             return None  # it vanished, or may not be read: the next look will tell
-        fresh = Source(kind, root, path, status.st_size, status.st_mtime_ns, status.st_ino, _digest(start), len(start))
-        if row is None or len(start) < row["head_bytes"] or _digest(start[: row["head_bytes"]]) != row["head"] or status.st_size < row["offset"]:
+        fresh = Source(
+            kind, root, path, status.st_size, status.st_mtime_ns, status.st_ino, _digest(start), len(start)
+        )
+        if (
+            row is None
+            or len(start) < row["head_bytes"]
+            or _digest(start[: row["head_bytes"]]) != row["head"]
+            or status.st_size < row["offset"]
+        ):
             return fresh
         if row["format"] == "ignored" or status.st_size == row["offset"]:
             return None
         if fresh.compression or row["format"] != "telemetrist":
             return fresh
-        return replace(fresh, offset=row["offset"], lines=row["lines"], last_day=date.fromisoformat(row["last_day"]) if row["last_day"] else None)
+        return replace(
+            fresh,
+            offset=row["offset"],
+            lines=row["lines"],
+            last_day=date.fromisoformat(row["last_day"]) if row["last_day"] else None,
+        )
 
-    def commit(self, readings: Iterable[Reading], last_days: dict[tuple[str, str], date], days: Iterable[date], lake: Lake) -> None:
+    def commit(
+        self,
+        readings: Iterable[Reading],
+        last_days: dict[tuple[str, str], date],
+        days: Iterable[date],
+        lake: Lake,
+    ) -> None:
         """Record, after the lake's commit, that files were ingested up to where they were read, and what the lake now holds of `days`.
 
         Args:
@@ -484,16 +574,32 @@ class TelemetryIndex:
                 source = reading.source
                 last_day = last_days.get((source.kind, source.path), source.last_day)
                 connection.execute(
-                    "delete from files where kind = ? and inode = ? and path <> ? and head = ?", (source.kind, source.inode, source.path, source.head)
+                    "delete from files where kind = ? and inode = ? and path <> ? and head = ?",
+                    (source.kind, source.inode, source.path, source.head),
                 )
                 connection.execute(
                     "insert or replace into files values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (
-                        *(source.kind, source.path, source.size, source.mtime_ns, source.inode, source.head, source.head_bytes),
-                        *(reading.end_offset, reading.end_lines, last_day.isoformat() if last_day else None, reading.format),
+                        *(
+                            source.kind,
+                            source.path,
+                            source.size,
+                            source.mtime_ns,
+                            source.inode,
+                            source.head,
+                            source.head_bytes,
+                        ),
+                        *(
+                            reading.end_offset,
+                            reading.end_lines,
+                            last_day.isoformat() if last_day else None,
+                            reading.format,
+                        ),
                     ),
                 )
-                connection.execute("delete from scans where kind = ? and path = ?", (source.kind, source.path))
+                connection.execute(
+                    "delete from scans where kind = ? and path = ?", (source.kind, source.path)
+                )
             for day in sorted(days):
                 connection.execute(
                     "insert into days (day, events, token) values (?, ?, ?) on conflict (day) do update set events = excluded.events, token = excluded.token",
@@ -503,7 +609,10 @@ class TelemetryIndex:
     def mark_analysed(self, day: date, token: str) -> None:
         """Record that a day was analysed when the lake's `content_of(day)` was `token`."""
         with self._open() as connection:
-            connection.execute("update days set analysed_events = events, analysed_token = ? where day = ? and token = ?", (token, day.isoformat(), token))
+            connection.execute(
+                "update days set analysed_events = events, analysed_token = ? where day = ? and token = ?",
+                (token, day.isoformat(), token),
+            )
 
     def backlog(self, scan_secs: float = 20.0) -> Backlog:
         """Count what was not analysed yet, by day: in files that wait (a scan of bytes, remembered by file version), and in the lake since its last analysis.
@@ -528,7 +637,9 @@ class TelemetryIndex:
                 unscanned += 1
                 continue
             if text is None:
-                text = orjson.dumps({day.isoformat(): number for day, number in sorted(self._count(source, now).items())}).decode()
+                text = orjson.dumps(
+                    {day.isoformat(): number for day, number in sorted(self._count(source, now).items())}
+                ).decode()
                 fresh.append(("events", source.path, source.size, source.mtime_ns, source.offset, text))
             counts.append((source, orjson.loads(text)))
         if fresh:
@@ -547,7 +658,13 @@ class TelemetryIndex:
             stored = max(0, row["events"] - row["analysed_events"]) if row is not None and stale else 0
             token = row["token"] if row is not None else "none"
             if files:
-                parts = [token, *(f"{source.path}\0{source.size}\0{source.mtime_ns}\0{source.offset}\0{number}" for source, number in files)]
+                parts = [
+                    token,
+                    *(
+                        f"{source.path}\0{source.size}\0{source.mtime_ns}\0{source.offset}\0{number}"
+                        for source, number in files
+                    ),
+                ]
                 token = hashlib.sha256("\n".join(parts).encode(errors="surrogatepass")).hexdigest()[:32]
             found.append(DayBacklog(day, stored + sum(number for _, number in files), token))
         return Backlog(sum(day.events for day in found), len(sources), tuple(found), unscanned)
@@ -567,7 +684,9 @@ class TelemetryIndex:
                 key = stamp[:10] if stamp.endswith(b"Z") else stamp
                 if len(days) > 100_000:
                     days.clear()
-                days[stamp] = days.get(key) or event_day(parse_time(stamp.decode(errors="replace")), received, start)[0]
+                days[stamp] = (
+                    days.get(key) or event_day(parse_time(stamp.decode(errors="replace")), received, start)[0]
+                )
             counts[days[stamp]] += 1
 
         try:
@@ -578,7 +697,9 @@ class TelemetryIndex:
                 return counts
             for batch in line_batches(reading, 0, max_line_bytes=self._settings.max_line_bytes, now=now):
                 _, offsets, data = batch.column(2).buffers()
-                ends = np.frombuffer(offsets, dtype=np.int32)[batch.column(2).offset :][: len(batch) + 1].tolist()
+                ends = np.frombuffer(offsets, dtype=np.int32)[batch.column(2).offset :][
+                    : len(batch) + 1
+                ].tolist()
                 text = data.to_pybytes()
                 for begin, end in pairwise(ends):
                     if text.find(b'"event_id"', begin, end) >= 0:
@@ -609,4 +730,8 @@ def _digest(start: bytes) -> str:
 
 def _waits(row: sqlite3.Row, status: os.stat_result, now: datetime) -> bool:
     """Whether a file that did not change still has a last line without an end that may be taken by now."""
-    return row["format"] != "ignored" and row["offset"] < status.st_size and now - datetime.fromtimestamp(status.st_mtime_ns / 1e9, UTC) > SETTLED
+    return (
+        row["format"] != "ignored"
+        and row["offset"] < status.st_size
+        and now - datetime.fromtimestamp(status.st_mtime_ns / 1e9, UTC) > SETTLED
+    )

@@ -105,7 +105,9 @@ class _Look:
 class SummaryFiles:
     """Summaries of a fleet's nodes, in the folder `settings.summaries_path` and in the lake."""
 
-    def __init__(self, settings: FederatedLearningConfig, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self, settings: FederatedLearningConfig, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
         self._settings = settings
         self._lake = Lake.of(settings)
         self._clock = clock
@@ -124,7 +126,10 @@ class SummaryFiles:
         found: dict[date, tuple[int, str]] = {}
         for line in self._admitted(self._look(), []):
             events, token = found.get(line.summary.day, (0, ""))
-            found[line.summary.day] = (events + line.summary.events, hashlib.sha256(f"{token}{line.digest}".encode()).hexdigest()[:32])
+            found[line.summary.day] = (
+                events + line.summary.events,
+                hashlib.sha256(f"{token}{line.digest}".encode()).hexdigest()[:32],
+            )
         return found
 
     @again_if_moved
@@ -153,7 +158,11 @@ class SummaryFiles:
             taken.summaries, taken.refused, taken.days = len(admitted), refused, set(by_day)
             taken.known = len(look.lines) - len(admitted) - (len(refused) - len(look.refused))
             # Also of lines that were stored before: a crash may have come between that and this.
-            told = {line.summary.day for line in look.lines if self._lake.manifest(NODE_SUMMARIES.name, line.summary.day)}
+            told = {
+                line.summary.day
+                for line in look.lines
+                if self._lake.manifest(NODE_SUMMARIES.name, line.summary.day)
+            }
             index.commit([], {}, told, self._lake)
             self._settle(look, admitted, refused)
         return taken
@@ -163,7 +172,12 @@ class SummaryFiles:
         if not self._path.exists():
             return []
         with self._open() as connection:
-            return [Refusal(*row) for row in connection.execute("select path, line, rule, node_id, day, detail, digest from refusals order by path, line")]
+            return [
+                Refusal(*row)
+                for row in connection.execute(
+                    "select path, line, rule, node_id, day, detail, digest from refusals order by path, line"
+                )
+            ]
 
     def nodes(self, day: date) -> dict[str, dict[str, Any]]:
         """Return the rows of node_summaries of a day, without their content, by node."""
@@ -175,22 +189,38 @@ class SummaryFiles:
         found = SummaryRows([], [], [])
         for row in self._rows(day, ["content"]):
             one = rows_of(Summary.model_validate_json(row["content"]))
-            for own, more in ((found.signatures, one.signatures), (found.totals, one.totals), (found.signals, one.signals)):
+            for own, more in (
+                (found.signatures, one.signatures),
+                (found.totals, one.totals),
+                (found.signals, one.signals),
+            ):
                 own.extend(more)
         return found
 
     # How -------------------------------------------------------------------------------------------------------------------
 
     def _rows(self, day: date, names: list[str]) -> list[dict[str, Any]]:
-        return [row for path in self._lake.files(NODE_SUMMARIES.name, [day]) for row in pq.read_table(path, columns=names, partitioning=None).to_pylist()]
+        return [
+            row
+            for path in self._lake.files(NODE_SUMMARIES.name, [day])
+            for row in pq.read_table(path, columns=names, partitioning=None).to_pylist()
+        ]
 
     def _keys(self) -> TrustedKeys:
         return TrustedKeys(self._settings.node_keys_path)
 
     def _judged_by(self) -> str:
         """Return what tells one way of judging from another: registered keys, settings that must match, the days that may be told of."""
-        keys = [f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in sorted(self._settings.node_keys_path.glob("*.pem"))]
-        parts = [*keys, agreed(self._settings).model_dump_json(), str(self._settings.start_date), str(self._clock().astimezone(UTC).date())]
+        keys = [
+            f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}"
+            for path in sorted(self._settings.node_keys_path.glob("*.pem"))
+        ]
+        parts = [
+            *keys,
+            agreed(self._settings).model_dump_json(),
+            str(self._settings.start_date),
+            str(self._clock().astimezone(UTC).date()),
+        ]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
     def _look(self) -> _Look:
@@ -235,7 +265,11 @@ class SummaryFiles:
         except FileNotFoundError:
             del look.files[path]  # it vanished since it was listed
         except OSError as error:
-            look.refused.append(_refusal(path, 0, b"", SummaryRefusedError("format", f"cannot be read: {error.strerror}"), None))
+            look.refused.append(
+                _refusal(
+                    path, 0, b"", SummaryRefusedError("format", f"cannot be read: {error.strerror}"), None
+                )
+            )
 
     def _verify(self, content: bytes, summary: Summary, keys: TrustedKeys) -> None:
         """Refuse a summary that its node did not sign.
@@ -243,20 +277,38 @@ class SummaryFiles:
         Raises:
             SummaryRefusedError: unknown_node, signature or wrong_node.
         """
-        signer = keys.signed_by(signed_bytes(summary), orjson.loads(content)["signature"], first=summary.node_id)
+        signer = keys.signed_by(
+            signed_bytes(summary), orjson.loads(content)["signature"], first=summary.node_id
+        )
         if signer not in (None, summary.node_id):
-            raise SummaryRefusedError("wrong_node", f"it says that it is of {summary.node_id}, and {signer} signed it")
+            raise SummaryRefusedError(
+                "wrong_node", f"it says that it is of {summary.node_id}, and {signer} signed it"
+            )
         if summary.node_id not in keys.names:
-            raise SummaryRefusedError("unknown_node", f"{self._settings.node_keys_path} has no {summary.node_id}.pem")
+            raise SummaryRefusedError(
+                "unknown_node", f"{self._settings.node_keys_path} has no {summary.node_id}.pem"
+            )
         if signer is None:
-            raise SummaryRefusedError("signature", f"the key of {summary.node_id} did not sign it: it was changed, or signed by another key")
+            raise SummaryRefusedError(
+                "signature",
+                f"the key of {summary.node_id} did not sign it: it was changed, or signed by another key",
+            )
 
     def _admitted(self, look: _Look, refused: list[Refusal]) -> list[_Line]:
         """Return the lines that are newer than what is stored, by node, day and number; a replay goes to `refused`."""
         admitted: list[_Line] = []
         highest: dict[tuple[str, date], tuple[int, str]] = {}
         # In order of their numbers, so that the order of files decides nothing.
-        for line in sorted(look.lines, key=lambda line: (line.summary.day, line.summary.node_id, line.summary.sequence, line.path, line.number)):
+        for line in sorted(
+            look.lines,
+            key=lambda line: (
+                line.summary.day,
+                line.summary.node_id,
+                line.summary.sequence,
+                line.path,
+                line.number,
+            ),
+        ):
             summary, key = line.summary, (line.summary.node_id, line.summary.day)
             if key not in highest:
                 stored = self.nodes(summary.day).get(summary.node_id)
@@ -270,7 +322,9 @@ class SummaryFiles:
                     detail = f"number {summary.sequence} of {summary.node_id} and {summary.day}, of which {sequence} has been taken"
                     raise SummaryRefusedError("replay", detail)
                 if raw is not None and raw.is_expired:
-                    raise SummaryRefusedError("expired", f"the raw events of {summary.day} were removed, and its sums stand")
+                    raise SummaryRefusedError(
+                        "expired", f"the raw events of {summary.day} were removed, and its sums stand"
+                    )
             except SummaryRefusedError as error:
                 refused.append(_refusal(line.path, line.number, line.content, error, summary))
                 continue
@@ -342,16 +396,29 @@ class SummaryFiles:
         judged_by = self._judged_by()
         with self._open() as connection:
             for path, (size, mtime_ns) in look.files.items():
-                connection.execute("insert or replace into files values (?, ?, ?, ?, ?)", (path, size, mtime_ns, taken.get(path, 0), judged_by))
+                connection.execute(
+                    "insert or replace into files values (?, ?, ?, ?, ?)",
+                    (path, size, mtime_ns, taken.get(path, 0), judged_by),
+                )
                 connection.execute("delete from refusals where path = ?", (path,))
             for one in refused:
                 values = (one.path, one.line, one.rule, one.node_id, one.day, one.detail, one.digest)
                 connection.execute("insert or replace into refusals values (?, ?, ?, ?, ?, ?, ?)", values)
 
 
-def _refusal(path: str, number: int, content: bytes, error: SummaryRefusedError, summary: Summary | None) -> Refusal:
+def _refusal(
+    path: str, number: int, content: bytes, error: SummaryRefusedError, summary: Summary | None
+) -> Refusal:
     digest = hashlib.sha256(content.removesuffix(b"\n")).hexdigest()
-    return Refusal(path, number, error.rule, summary.node_id if summary else "", str(summary.day) if summary else "", clean_text(error.detail)[:300], digest)
+    return Refusal(
+        path,
+        number,
+        error.rule,
+        summary.node_id if summary else "",
+        str(summary.day) if summary else "",
+        clean_text(error.detail)[:300],
+        digest,
+    )
 
 
 def mask_texts(texts: list[str]) -> list[str]:
@@ -359,5 +426,13 @@ def mask_texts(texts: list[str]) -> list[str]:
     if not texts:
         return []
     with duckdb.connect() as connection:
-        connection.execute("create table given as select unnest($texts) as text, unnest(range(len($texts))) as place", {"texts": texts})
-        return [masked for (masked,) in connection.execute(f"select {mask_sql('text')} from given order by place").fetchall()]  # noqa: S608 - our own patterns
+        connection.execute(
+            "create table given as select unnest($texts) as text, unnest(range(len($texts))) as place",
+            {"texts": texts},
+        )
+        return [
+            masked
+            for (masked,) in connection.execute(
+                f"select {mask_sql('text')} from given order by place"  # noqa: S608
+            ).fetchall()
+        ]

@@ -194,7 +194,10 @@ class NodeSummaries:
 
     def _check_budget(self, day: date, spent: Iterable[Spent]) -> None:
         total = sum((Fraction(str(one.epsilon)) for one in spent), Fraction(0))
-        epsilon, budget = Fraction(str(self._settings.summary_epsilon)), Fraction(str(self._settings.summary_budget))
+        epsilon, budget = (
+            Fraction(str(self._settings.summary_epsilon)),
+            Fraction(str(self._settings.summary_budget)),
+        )
         if epsilon and total + epsilon > budget:
             message = (
                 f"the budget is spent: {float(total):g} of {PREFIX}SUMMARY_BUDGET={float(budget):g} has gone into earlier days, and {day} needs "
@@ -226,21 +229,39 @@ class NodeSummaries:
             self._templates(connection)
             seen = {kind: dict(connection.execute(sql).fetchall()) for kind, sql in SEEN_SQL.items()}
             statements = BOUNDED_SQL if self._settings.summary_epsilon else EXACT_SQL
-            failures, calls, talk = (_records(connection, statements[name]) for name in ("failures", "calls", "talk"))
+            failures, calls, talk = (
+                _records(connection, statements[name]) for name in ("failures", "calls", "talk")
+            )
             return node_id, DayCounts(events, failures, calls, talk, seen)
 
     def _templates(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Put templates in the place of errors that too few sessions had to be told as they are."""
         k = self._settings.summary_min_sessions
-        seen = dict(connection.execute("select masked_error, count(distinct node_id) from fl_failed where has_text group by 1").fetchall())
+        seen = dict(
+            connection.execute(
+                "select masked_error, count(distinct node_id) from fl_failed where has_text group by 1"
+            ).fetchall()
+        )
         shared = shared_templates(seen, k)
         texts = sorted({split_status(template)[0] for template in shared.values()})
         once = mask_texts(texts)
         # A template must stay as it is when the coordinator masks it once more.
-        lasting = {text: masked for text, masked, again in zip(texts, once, mask_texts(once), strict=True) if masked == again == clean_text(masked)}
+        lasting = {
+            text: masked
+            for text, masked, again in zip(texts, once, mask_texts(once), strict=True)
+            if masked == again == clean_text(masked)
+        }
         parts = {error: split_status(template) for error, template in shared.items()}
         told = {error: lasting[text] + status for error, (text, status) in parts.items() if text in lasting}
-        connection.register("fl_given", pa.table({"error": pa.array(list(told), pa.string()), "template": pa.array(list(told.values()), pa.string())}))
+        connection.register(
+            "fl_given",
+            pa.table(
+                {
+                    "error": pa.array(list(told), pa.string()),
+                    "template": pa.array(list(told.values()), pa.string()),
+                }
+            ),
+        )
         connection.execute("create temp table fl_templates as select * from fl_given")
         connection.unregister("fl_given")
         connection.execute("""create or replace temp table fl_failed as
@@ -279,12 +300,19 @@ class NodeSummaries:
         write_atomically(path, line)
         digest = hashlib.sha256(line).hexdigest()
         entry = Spent(
-            sequence=made.sequence, day=made.day, epsilon=made.settings.epsilon, content=made.content, digest=digest, at=self._clock().astimezone(UTC)
+            sequence=made.sequence,
+            day=made.day,
+            epsilon=made.settings.epsilon,
+            content=made.content,
+            digest=digest,
+            at=self._clock().astimezone(UTC),
         )
         whole = sum(len(one) + 1 for one in self._lines())
         is_new = not self.ledger_path.exists()
         if not is_new and self.ledger_path.stat().st_size > whole:
-            os.truncate(self.ledger_path, whole)  # the start of a line that a crash left: its summary never left the node
+            os.truncate(
+                self.ledger_path, whole
+            )  # the start of a line that a crash left: its summary never left the node
         self._disk.append(self.ledger_path, entry.model_dump_json().encode() + b"\n")
         self._disk.sync(self.ledger_path)
         if is_new:

@@ -28,7 +28,15 @@ from fl_assets.events.redaction import redact
 from fl_assets.federation.noise import discrete_laplace
 from fl_assets.patterns.grouping import group_messages
 from fl_assets.sums.conversations import SIGNALS, conversation_signals_sql
-from fl_assets.sums.masking import MAX_MASKED_CHARS, NO_TEXT_PREFIX, NOISE_BUCKET, NOISE_WIDTH, bucket_sql, failures_sql, mask_sql
+from fl_assets.sums.masking import (
+    MAX_MASKED_CHARS,
+    NO_TEXT_PREFIX,
+    NOISE_BUCKET,
+    NOISE_WIDTH,
+    bucket_sql,
+    failures_sql,
+    mask_sql,
+)
 
 FORMAT = "fl-assets-summary/1"
 MAX_LINE_BYTES = 8 * 1024 * 1024
@@ -82,11 +90,17 @@ class FailureCount(Record):
 
     service: str = Name
     method: str = Name
-    error: str = Field(min_length=1, max_length=2 * MAX_NAME + MAX_ERROR, description="Masked error, or the stand-in for none.")
+    error: str = Field(
+        min_length=1,
+        max_length=2 * MAX_NAME + MAX_ERROR,
+        description="Masked error, or the stand-in for none.",
+    )
     has_text: bool
     failures: int = Field(ge=1, le=MAX_COUNT)
     sessions: int = Count
-    durations: Durations = Field((), max_length=300, description="Bucket and calls, as in failure_signatures; empty with noise.")
+    durations: Durations = Field(
+        (), max_length=300, description="Bucket and calls, as in failure_signatures; empty with noise."
+    )
 
 
 class CallCount(Record):
@@ -97,7 +111,11 @@ class CallCount(Record):
     calls: int = Field(ge=1, le=MAX_COUNT)
     failures: int = Count
     sessions: int = Count
-    durations: Durations = Field((), max_length=300, description="Bucket and successful calls; with noise COARSE buckets, and calls as noise has left them.")
+    durations: Durations = Field(
+        (),
+        max_length=300,
+        description="Bucket and successful calls; with noise COARSE buckets, and calls as noise has left them.",
+    )
 
 
 class TalkCount(Record):
@@ -148,7 +166,9 @@ class Summary(Record):
         keys = [(one.service, one.method, one.error) for one in self.failures]
         talk = [(one.service, one.signal) for one in self.talk]
         if len(set(keys)) < len(keys) or len(of_pair) < len(self.calls) or len(set(talk)) < len(talk):
-            message = "each (service, method, error), (service, method) and (service, signal) may be there once"
+            message = (
+                "each (service, method, error), (service, method) and (service, signal) may be there once"
+            )
             raise ValueError(message)
         for one in self.failures:
             pair = (one.service, one.method)
@@ -169,7 +189,9 @@ class Summary(Record):
                 raise ValueError(message)
         for one in (*self.failures, *self.calls):
             least = -MAX_COUNT if self.settings.epsilon else 1
-            if any(not (-1 <= bucket <= 240 and least <= calls <= MAX_COUNT) for bucket, calls in one.durations):
+            if any(
+                not (-1 <= bucket <= 240 and least <= calls <= MAX_COUNT) for bucket, calls in one.durations
+            ):
                 message = "durations must be buckets from -1 to 240 with positive counts (with noise, any)"
                 raise ValueError(message)
         return self
@@ -196,7 +218,9 @@ def signed_bytes(summary: Summary) -> bytes:
 def is_stand_in(error: str, service: str, method: str) -> bool:
     """Whether this is how the masked error of a failure without a text reads, with a status of a plain form or none."""
     status = error.removeprefix(_stand_in(service, method))
-    return len(status) < len(error) and re.fullmatch(r"(?: status=[A-Za-z0-9_.:/ -]{1,64})?", status) is not None
+    return (
+        len(status) < len(error) and re.fullmatch(r"(?: status=[A-Za-z0-9_.:/ -]{1,64})?", status) is not None
+    )
 
 
 def _stand_in(service: str, method: str) -> str:
@@ -210,7 +234,11 @@ def mask_version() -> str:
 
 def agreed(settings: FederatedLearningConfig) -> Agreed:
     """Return what this machine's settings ask of a summary."""
-    return Agreed(mask_version=mask_version(), min_sessions=settings.summary_min_sessions, epsilon=settings.summary_epsilon)
+    return Agreed(
+        mask_version=mask_version(),
+        min_sessions=settings.summary_min_sessions,
+        epsilon=settings.summary_epsilon,
+    )
 
 
 # On the node: counting, by session -------------------------------------------------------------------------------------
@@ -318,9 +346,17 @@ def shared_templates(seen: Mapping[str, int], k: int) -> dict[str, str]:
             template = grouping.templates[group].replace("<*>", "<VAR>")
             shared = set.intersection(*(set(_WORD.findall(_HELD.sub(" ", text))) for text in texts))
             rare = [text for text in texts if seen[text + status] < k]
-            if len(texts) > 1 and set(_WORD.findall(_HELD.sub(" ", template))) <= shared and sum(seen[text + status] for text in rare) >= k:
+            if (
+                len(texts) > 1
+                and set(_WORD.findall(_HELD.sub(" ", template))) <= shared
+                and sum(seen[text + status] for text in rare) >= k
+            ):
                 found |= {text + status: template + status for text in rare}
-        rare = {text: seen[text + status] for text in bare if seen[text + status] < k and text + status not in found}
+        rare = {
+            text: seen[text + status]
+            for text in bare
+            if seen[text + status] < k and text + status not in found
+        }
         found |= {text + status: template + status for text, template in _gapped(rare, k).items()}
     return found
 
@@ -331,12 +367,22 @@ def _gapped(seen: Mapping[str, int], k: int) -> dict[str, str]:
     for text in sorted(seen):
         words = text.split()
         of_prose = [bool(_WORD.search(_HELD.sub("", word))) for word in words]
-        places = [(first, after) for first in range(len(words)) for after in range(first + 1, min(first + MAX_GAP, len(words)) + 1)]
-        enough = [(first, after) for first, after in places if sum(of_prose) - sum(of_prose[first:after]) >= MIN_SHARED]
+        places = [
+            (first, after)
+            for first in range(len(words))
+            for after in range(first + 1, min(first + MAX_GAP, len(words)) + 1)
+        ]
+        enough = [
+            (first, after)
+            for first, after in places
+            if sum(of_prose) - sum(of_prose[first:after]) >= MIN_SHARED
+        ]
         for template in {" ".join((*words[:first], "<VAR>", *words[after:])) for first, after in enough}:
             groups.setdefault(template, []).append(text)
     found: dict[str, str] = {}
-    for template in sorted(groups, key=lambda template: (-sum(seen[text] for text in groups[template]), -len(template), template)):
+    for template in sorted(
+        groups, key=lambda template: (-sum(seen[text] for text in groups[template]), -len(template), template)
+    ):
         left = [text for text in groups[template] if text not in found]
         if len(left) > 1 and sum(seen[text] for text in left) >= k:
             found |= dict.fromkeys(left, template)
@@ -376,7 +422,16 @@ class _Kept:
     unnamed: Unnamed
 
 
-def summarise(counts: DayCounts, *, node_id: str, day: date, sequence: int, created_at: datetime, settings: Agreed, random: Random | None = None) -> Summary:
+def summarise(
+    counts: DayCounts,
+    *,
+    node_id: str,
+    day: date,
+    sequence: int,
+    created_at: datetime,
+    settings: Agreed,
+    random: Random | None = None,
+) -> Summary:
     """Return the summary of a node's day: what k sessions had, with noise where epsilon says so.
 
     A name (masked error or the template in its place, service and method, agent) that fewer than `settings.min_sessions` sessions had is left out, and so is a
@@ -408,10 +463,17 @@ def summarise(counts: DayCounts, *, node_id: str, day: date, sequence: int, crea
         if random is None:
             message = "noise needs something to be drawn from: give `random`"
             raise ValueError(message)
-        shown = {signal for signal, sessions in counts.seen["signals"].items() if sessions >= settings.min_sessions}
+        shown = {
+            signal for signal, sessions in counts.seen["signals"].items() if sessions >= settings.min_sessions
+        }
         kept = _noised(kept, shown, Fraction(str(settings.epsilon)), random)
         talk = {one["service"]: one["sessions"] for one in kept.talk}
-        events = sum(one["calls"] for one in kept.calls) + kept.unnamed.calls + sum(talk.values()) + kept.unnamed.sessions
+        events = (
+            sum(one["calls"] for one in kept.calls)
+            + kept.unnamed.calls
+            + sum(talk.values())
+            + kept.unnamed.sessions
+        )
     return Summary(
         node_id=node_id,
         day=day,
@@ -436,11 +498,23 @@ def _named(counts: DayCounts, k: int) -> _Kept:
         return all(len(name) <= MAX_NAME and clean_text(name) == name for name in names)
 
     def may_tell(row: Mapping[str, Any]) -> bool:
-        return clean_text(row["error"]) == row["error"] if row["has_text"] else is_stand_in(row["error"], row["service"], row["method"])
+        return (
+            clean_text(row["error"]) == row["error"]
+            if row["has_text"]
+            else is_stand_in(row["error"], row["service"], row["method"])
+        )
 
-    calls = [dict(row) for row in counts.calls if enough("methods", row["service"], row["method"]) and is_plain(row["service"], row["method"])]
+    calls = [
+        dict(row)
+        for row in counts.calls
+        if enough("methods", row["service"], row["method"]) and is_plain(row["service"], row["method"])
+    ]
     pairs = {(row["service"], row["method"]) for row in calls}
-    failures = [dict(row) for row in counts.failures if (row["service"], row["method"]) in pairs and enough("errors", row["error"]) and may_tell(row)]
+    failures = [
+        dict(row)
+        for row in counts.failures
+        if (row["service"], row["method"]) in pairs and enough("errors", row["error"]) and may_tell(row)
+    ]
     talk = [dict(row) for row in counts.talk if enough("agents", row["service"]) and is_plain(row["service"])]
     for row in talk:
         if not enough("signals", row["service"], row["signal"]):
@@ -455,7 +529,9 @@ def _named(counts: DayCounts, k: int) -> _Kept:
 
 
 def _in_order(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    return sorted(rows, key=lambda row: tuple(row.get(name, "") for name in ("service", "method", "signal", "error")))
+    return sorted(
+        rows, key=lambda row: tuple(row.get(name, "") for name in ("service", "method", "signal", "error"))
+    )
 
 
 def _noised(kept: _Kept, shown: Collection[str], epsilon: Fraction, random: Random) -> _Kept:
@@ -467,7 +543,10 @@ def _noised(kept: _Kept, shown: Collection[str], epsilon: Fraction, random: Rand
     def noised(count: int, scale: Fraction = OF_ONE) -> int:
         return count + discrete_laplace(scale / epsilon, random)
 
-    failures = [row | dict.fromkeys(("failures", "sessions"), max(1, noised(row["failures"]))) for row in kept.failures]
+    failures = [
+        row | dict.fromkeys(("failures", "sessions"), max(1, noised(row["failures"])))
+        for row in kept.failures
+    ]
     named: dict[tuple[Any, Any], int] = {}
     for row in failures:
         pair = (str(row["service"]), str(row["method"]))
@@ -488,7 +567,15 @@ def _noised(kept: _Kept, shown: Collection[str], epsilon: Fraction, random: Rand
         sessions = noised(rows[0]["sessions"] - sum(row["affected"] for row in said)) + sum(affected.values())
         affected = {signal: max(1, count) for signal, count in affected.items()}
         sessions = max(1, sessions, *affected.values())
-        talk += [row | {"affected": affected.get(row["signal"], 0), "sessions": sessions, "turns": affected.get(row["signal"], 0)} for row in rows]
+        talk += [
+            row
+            | {
+                "affected": affected.get(row["signal"], 0),
+                "sessions": sessions,
+                "turns": affected.get(row["signal"], 0),
+            }
+            for row in rows
+        ]
     unnamed = Unnamed(
         failures=max(0, noised(kept.unnamed.failures)),
         calls=max(0, noised(kept.unnamed.calls, OF_CALLS)),
@@ -499,7 +586,9 @@ def _noised(kept: _Kept, shown: Collection[str], epsilon: Fraction, random: Rand
 
 # On the coordinator: what is believed, and what follows -----------------------------------------------------------------
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]")
+_CONTROL = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]"
+)
 _STATUS = re.compile(r"( <STATUS_[0-9]{3}>)?$")
 
 
@@ -521,7 +610,9 @@ def read_summary(line: bytes) -> SignedSummary:
         found = json.loads(line)
         stated = found["signed"]["format"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise SummaryRefusedError("format", f"{type(error).__name__} while reading it as JSON with `signed` and `signature`") from error
+        raise SummaryRefusedError(
+            "format", f"{type(error).__name__} while reading it as JSON with `signed` and `signature`"
+        ) from error
     if stated != FORMAT:
         raise SummaryRefusedError("schema_version", repr(stated)[:80])
     try:
@@ -529,7 +620,9 @@ def read_summary(line: bytes) -> SignedSummary:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         # Only names of fields of ours are repeated, never what the line holds.
-        raise SummaryRefusedError("format", f"{'.'.join(str(part) for part in first['loc'])[:80]} breaks its rule ({first['type']})") from None
+        raise SummaryRefusedError(
+            "format", f"{'.'.join(str(part) for part in first['loc'])[:80]} breaks its rule ({first['type']})"
+        ) from None
     if canonical(signed) != line:
         raise SummaryRefusedError("format", "not in canonical form (sorted keys, no blanks, no key twice)")
     return signed
@@ -541,9 +634,14 @@ def check_summary(summary: Summary, *, settings: FederatedLearningConfig, ours: 
     Raises:
         SummaryRefusedError: settings_match or day.
     """
-    differing = [name for name in Agreed.model_fields if getattr(summary.settings, name) != getattr(ours, name)]
+    differing = [
+        name for name in Agreed.model_fields if getattr(summary.settings, name) != getattr(ours, name)
+    ]
     if differing:
-        told = ", ".join(f"{name} is {getattr(summary.settings, name)} there and {getattr(ours, name)} here" for name in differing)
+        told = ", ".join(
+            f"{name} is {getattr(summary.settings, name)} there and {getattr(ours, name)} here"
+            for name in differing
+        )
         raise SummaryRefusedError("settings_match", told)
     if not settings.start_date <= summary.day <= today:
         raise SummaryRefusedError("day", f"{summary.day} is not between {settings.start_date} and {today}")
@@ -564,23 +662,41 @@ def clean_summary(summary: Summary, masked: Mapping[str, str]) -> tuple[Summary,
     failures: dict[tuple[str, str, str], FailureCount] = {}
     for one in summary.failures:
         service, method = name(one.service), name(one.method)
-        error = _masked(one.error, masked) if one.has_text else one.error.replace(_stand_in(one.service, one.method), _stand_in(service, method), 1)
+        error = (
+            _masked(one.error, masked)
+            if one.has_text
+            else one.error.replace(_stand_in(one.service, one.method), _stand_in(service, method), 1)
+        )
         changed += (service, method, error) != (one.service, one.method, one.error)
         moved = one.model_copy(update={"service": service, "method": method, "error": error})
-        failures[service, method, error] = _sum(failures.get((service, method, error)), moved, ("failures", "sessions"))
+        failures[service, method, error] = _sum(
+            failures.get((service, method, error)), moved, ("failures", "sessions")
+        )
     calls: dict[tuple[str, str], CallCount] = {}
     for one in summary.calls:
         pair = (name(one.service), name(one.method))
         changed += pair != (one.service, one.method)
-        calls[pair] = _sum(calls.get(pair), one.model_copy(update={"service": pair[0], "method": pair[1]}), ("calls", "failures", "sessions"))
+        calls[pair] = _sum(
+            calls.get(pair),
+            one.model_copy(update={"service": pair[0], "method": pair[1]}),
+            ("calls", "failures", "sessions"),
+        )
     talk: dict[tuple[str, str], TalkCount] = {}
     for one in summary.talk:
         service = name(one.service)
         changed += service != one.service
-        talk[service, one.signal] = _sum(talk.get((service, one.signal)), one.model_copy(update={"service": service}), ("affected", "sessions", "turns"))
+        talk[service, one.signal] = _sum(
+            talk.get((service, one.signal)),
+            one.model_copy(update={"service": service}),
+            ("affected", "sessions", "turns"),
+        )
     if not changed:
         return summary, 0
-    update = {"failures": tuple(failures.values()), "calls": tuple(calls.values()), "talk": tuple(talk.values())}
+    update = {
+        "failures": tuple(failures.values()),
+        "calls": tuple(calls.values()),
+        "talk": tuple(talk.values()),
+    }
     return Summary.model_validate(summary.model_copy(update=update).model_dump()), changed
 
 
@@ -628,10 +744,17 @@ def rows_of(summary: Summary) -> SummaryRows:
     Of times only the day is known: first and last seen are its ends. Calls and conversations that are not named count as those of `OTHER`.
     """
     own = {"event_date": summary.day, "node_id": summary.node_id}
-    ends = {"first_seen": datetime.combine(summary.day, time.min), "last_seen": datetime.combine(summary.day, time(23, 59, 59))}
+    ends = {
+        "first_seen": datetime.combine(summary.day, time.min),
+        "last_seen": datetime.combine(summary.day, time(23, 59, 59)),
+    }
     unseen: dict[str, datetime | None] = dict.fromkeys(ends)
     # A discrete Laplace variable of scale b has a variance just below 2 b^2.
-    noise = [(NOISE_BUCKET, ceil(2 * (OF_CALLS / Fraction(str(summary.settings.epsilon))) ** 2))] if summary.settings.epsilon else []
+    noise = (
+        [(NOISE_BUCKET, ceil(2 * (OF_CALLS / Fraction(str(summary.settings.epsilon))) ** 2))]
+        if summary.settings.epsilon
+        else []
+    )
     signatures = [
         own
         | ends
@@ -663,11 +786,27 @@ def rows_of(summary: Summary) -> SummaryRows:
     if summary.unnamed.calls:
         known = sum(one.failures for one in summary.calls) - sum(one.failures for one in summary.failures)
         failed = min(max(0, summary.unnamed.failures - known), summary.unnamed.calls)
-        totals.append(own | {"service": OTHER, "method": OTHER, "calls": summary.unnamed.calls, "failures": failed, "sessions": 0, "latency_histogram": []})
+        totals.append(
+            own
+            | {
+                "service": OTHER,
+                "method": OTHER,
+                "calls": summary.unnamed.calls,
+                "failures": failed,
+                "sessions": 0,
+                "latency_histogram": [],
+            }
+        )
 
     def talk(service: str, signal: str, affected: int, sessions: int, turns: int) -> dict[str, Any]:
         seen = ends if affected else unseen
-        counted = {"service": service, "signal": signal, "sessions_affected": affected, "sessions": sessions, "turns": turns}
+        counted = {
+            "service": service,
+            "signal": signal,
+            "sessions_affected": affected,
+            "sessions": sessions,
+            "turns": turns,
+        }
         return own | seen | counted | {"exemplar_session_ids": []}
 
     signals = [talk(one.service, one.signal, one.affected, one.sessions, one.turns) for one in summary.talk]

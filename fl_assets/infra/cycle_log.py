@@ -27,9 +27,20 @@ class CycleLog:
     def begin(self, run_id: str, window: Window) -> None:
         """Open the row of a run's day; rows of the day that an earlier, vanished process left open are closed as failed."""
         now = self._naive_now()
-        for row in self._warehouse.rows("select * from learning_cycles where event_date = $day and status = 'running'", {"day": window.day}):
+        for row in self._warehouse.rows(
+            "select * from learning_cycles where event_date = $day and status = 'running'",
+            {"day": window.day},
+        ):
             if row["cycle_id"] != self.cycle_id(run_id, window.day):
-                self._warehouse.upsert("learning_cycles", row | {"status": "failed", "end_time": now, "reason": "its process ended before the cycle did"})
+                self._warehouse.upsert(
+                    "learning_cycles",
+                    row
+                    | {
+                        "status": "failed",
+                        "end_time": now,
+                        "reason": "its process ended before the cycle did",
+                    },
+                )
         row = {
             "event_date": window.day,
             "cycle_id": self.cycle_id(run_id, window.day),
@@ -47,9 +58,13 @@ class CycleLog:
         }
         self._warehouse.upsert("learning_cycles", row)
 
-    def finish(self, run_id: str, day: date, status: CycleStatus, reason: str, **counts: int) -> dict[str, Any] | None:
+    def finish(
+        self, run_id: str, day: date, status: CycleStatus, reason: str, **counts: int
+    ) -> dict[str, Any] | None:
         """Close the row of a run's day, if that run opened one; return it."""
-        rows = self._warehouse.rows("select * from learning_cycles where cycle_id = $id", {"id": self.cycle_id(run_id, day)})
+        rows = self._warehouse.rows(
+            "select * from learning_cycles where cycle_id = $id", {"id": self.cycle_id(run_id, day)}
+        )
         if not rows:
             return None
         row = rows[0] | {"status": status, "reason": reason, "end_time": self._naive_now(), **counts}
@@ -58,7 +73,10 @@ class CycleLog:
 
     def fail_open(self, run_id: str, reason: str) -> list[date]:
         """Close as failed what a run left open; return the days."""
-        rows = self._warehouse.rows("select event_date from learning_cycles where starts_with(cycle_id, $run || '/') and status = 'running'", {"run": run_id})
+        rows = self._warehouse.rows(
+            "select event_date from learning_cycles where starts_with(cycle_id, $run || '/') and status = 'running'",
+            {"run": run_id},
+        )
         for row in rows:
             self.finish(run_id, row["event_date"], "failed", reason)
         return sorted(row["event_date"] for row in rows)

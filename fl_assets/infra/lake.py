@@ -47,7 +47,9 @@ _SUMMARIES = "node_summaries"
 class LakeFile(Record):
     """A Parquet file of a day."""
 
-    name: str = Field(pattern=r"^[0-9a-f-]+\.parquet$", description="Below the day's folder, and nowhere else.")
+    name: str = Field(
+        pattern=r"^[0-9a-f-]+\.parquet$", description="Below the day's folder, and nowhere else."
+    )
     sha256: str
     rows: int = Field(ge=0)
 
@@ -58,13 +60,21 @@ class Manifest(Record):
     table: str
     day: date
     rows: int = Field(ge=0)
-    content_hash: str = Field(description="Hash of the rows without where they came from: the same in any order and over any split into files.")
+    content_hash: str = Field(
+        description="Hash of the rows without where they came from: the same in any order and over any split into files."
+    )
     version: int = Field(ge=1, description="Counts how often the content changed.")
-    source_files: tuple[str, ...] = Field(description="Files the rows came from; they may have been deleted since.")
+    source_files: tuple[str, ...] = Field(
+        description="Files the rows came from; they may have been deleted since."
+    )
     schema_version: int
     duckdb_version: str
-    files: tuple[LakeFile, ...] = Field((), description="Each is sorted by itself; none once the raw day was removed.")
-    is_expired: bool = Field(False, description="Whether retention removed the rows; the counts say what there was.")
+    files: tuple[LakeFile, ...] = Field(
+        (), description="Each is sorted by itself; none once the raw day was removed."
+    )
+    is_expired: bool = Field(
+        False, description="Whether retention removed the rows; the counts say what there was."
+    )
     stats: dict[str, int | float] = Field(default_factory=dict)
 
 
@@ -90,7 +100,9 @@ _R = TypeVar("_R")
 
 def again_if_moved(method: Callable[_P, _R]) -> Callable[_P, _R]:
     """Let what takes the lock, reads the lake, and commits what it decided on that decide anew where it was overtaken."""
-    return retry(retry=retry_if_exception_type(LakeMovedError), stop=stop_after_attempt(5), reraise=True)(method)
+    return retry(retry=retry_if_exception_type(LakeMovedError), stop=stop_after_attempt(5), reraise=True)(
+        method
+    )
 
 
 class Lake:
@@ -109,9 +121,7 @@ class Lake:
         if isinstance(settings.lake_path, Path):
             return cls(settings.lake_path)
         if find_spec("obstore") is None:
-            message = (
-                f"FEDERATED_LEARNING_LAKE_PATH={settings.lake_path}, but obstore is not installed: pip install 'fl-assets[object-storage]', or name a folder"
-            )
+            message = f"FEDERATED_LEARNING_LAKE_PATH={settings.lake_path}, but obstore is not installed: pip install 'fl-assets[object-storage]', or name a folder"
             raise LakeError(message)
         from fl_assets.infra.remote_lake import Objects, RemoteLake
 
@@ -150,25 +160,41 @@ class Lake:
     def files(self, table: str, days: Iterable[date]) -> list[Path]:
         """Return the Parquet files of those of the days that have rows, oldest day first."""
         manifests = (self.manifest(table, day) for day in sorted(set(days)))
-        return [self.folder(table, manifest.day) / file.name for manifest in manifests if manifest for file in manifest.files]
+        return [
+            self.folder(table, manifest.day) / file.name
+            for manifest in manifests
+            if manifest
+            for file in manifest.files
+        ]
 
     def content_of(self, day: date) -> str:
         """Return a token that changes exactly when what is stored of a day's events, error records and summaries does."""
         manifests = (self.manifest(table, day) for table in _CONTENT_TABLES)
         summaries = self.manifest(_SUMMARIES, day)
-        return "-".join([*(manifest.content_hash if manifest else "none" for manifest in manifests), *([summaries.content_hash] if summaries else [])])
+        return "-".join(
+            [
+                *(manifest.content_hash if manifest else "none" for manifest in manifests),
+                *([summaries.content_hash] if summaries else []),
+            ]
+        )
 
     def events_on(self, day: date) -> int:
         """Return the events of a day: calls and turns that are stored, and those that summaries tell of, a node that has both being counted by its summary."""
         summaries = self.manifest(_SUMMARIES, day)
-        told = {node for path in self.files(_SUMMARIES, [day]) for node in pq.read_table(path, columns=["node_id"], partitioning=None)["node_id"].to_pylist()}
+        told = {
+            node
+            for path in self.files(_SUMMARIES, [day])
+            for node in pq.read_table(path, columns=["node_id"], partitioning=None)["node_id"].to_pylist()
+        }
         events = int(summaries.stats["summary_events"]) if summaries else 0
         for table in _CONTENT_TABLES[:2]:
             manifest = self.manifest(table, day)
             events += manifest.rows if manifest else 0
             for path in self.files(table, [day]) if told else ():
                 nodes = pq.read_table(path, columns=["node_id"], partitioning=None)["node_id"]
-                events -= sum(one["counts"] for one in nodes.value_counts().to_pylist() if one["values"] in told)
+                events -= sum(
+                    one["counts"] for one in nodes.value_counts().to_pylist() if one["values"] in told
+                )
         return events
 
     @contextmanager
@@ -261,11 +287,17 @@ class Lake:
         folder.mkdir(parents=True, exist_ok=True)
         self.manifest(manifest.table, manifest.day)  # one that is damaged is not overwritten
         if write:
-            manifest = manifest.model_copy(update={"files": (self.add(manifest.table, manifest.day, manifest.rows, write),)})
+            manifest = manifest.model_copy(
+                update={"files": (self.add(manifest.table, manifest.day, manifest.rows, write),)}
+            )
         content = orjson.dumps(manifest.model_dump(mode="json"), option=orjson.OPT_INDENT_2)
         mirrored: dict[str, str] | None = None
         if self.remote:
-            staged = {file.name: path for file in manifest.files if (path := self.staged(manifest.table, manifest.day, file)).exists()}
+            staged = {
+                file.name: path
+                for file in manifest.files
+                if (path := self.staged(manifest.table, manifest.day, file)).exists()
+            }
             mirrored = self.remote.commit(folder.relative_to(self.root).as_posix(), content, staged)
         for file in manifest.files:
             with suppress(FileNotFoundError):  # it was committed before
@@ -299,7 +331,11 @@ class Lake:
                     f"versioning has it); or, to begin anew, remove {self.root} and index.sqlite in the data folder"
                 )
                 raise LakeError(message)
-            stale = [folder for folder, name in days.items() if held.get(folder) != name or not (self.root / folder / _MANIFEST).is_file()]
+            stale = [
+                folder
+                for folder, name in days.items()
+                if held.get(folder) != name or not (self.root / folder / _MANIFEST).is_file()
+            ]
             try:
                 for folder in stale:
                     self._fetch(remote, folder, days[folder])
@@ -332,9 +368,7 @@ class Lake:
         remote.objects.download(f"{folder}/{file.name}", temporary)
         if (sha256 := _sync_and_hash(temporary)) != file.sha256:
             temporary.unlink()
-            message = (
-                f"{remote.url}/{folder}/{file.name} has SHA-256 {sha256}, and its manifest says {file.sha256}: restore it (the bucket's versioning has it)"
-            )
+            message = f"{remote.url}/{folder}/{file.name} has SHA-256 {sha256}, and its manifest says {file.sha256}: restore it (the bucket's versioning has it)"
             raise LakeError(message)
         temporary.replace(self.root / folder / file.name)
 
@@ -345,7 +379,11 @@ class Lake:
         """Return the keys of all files that manifests name."""
         folders = [folder for folder in self.root.glob(f"*/{_PREFIX}*") if (folder / _MANIFEST).is_file()]
         manifests = [Manifest.model_validate_json((folder / _MANIFEST).read_bytes()) for folder in folders]
-        return {f"{folder.parent.name}/{folder.name}/{file.name}" for folder, manifest in zip(folders, manifests, strict=True) for file in manifest.files}
+        return {
+            f"{folder.parent.name}/{folder.name}/{file.name}"
+            for folder, manifest in zip(folders, manifests, strict=True)
+            for file in manifest.files
+        }
 
     # -------------------------------------------------------------------------------------------------------------------
 
@@ -361,16 +399,34 @@ class Lake:
             try:
                 sha256, rows = _hash(path), pq.read_metadata(path).num_rows
             except FileNotFoundError:
-                found.append(Violation(rule=rule, subject=subject, expected=f"the file {file.name}", actual="no such file"))
+                found.append(
+                    Violation(
+                        rule=rule, subject=subject, expected=f"the file {file.name}", actual="no such file"
+                    )
+                )
                 continue
             except (OSError, ValueError) as error:
-                found.append(Violation(rule=rule, subject=subject, expected=f"the Parquet file {file.name}", actual=f"a damaged file ({error})"))
+                found.append(
+                    Violation(
+                        rule=rule,
+                        subject=subject,
+                        expected=f"the Parquet file {file.name}",
+                        actual=f"a damaged file ({error})",
+                    )
+                )
                 continue
             expected, actual = f"{file.rows} rows, SHA-256 {file.sha256}", f"{rows} rows, SHA-256 {sha256}"
             if expected != actual:
                 found.append(Violation(rule=rule, subject=subject, expected=expected, actual=actual))
         if (rows := sum(file.rows for file in manifest.files)) != manifest.rows:
-            found.append(Violation(rule=rule, subject=subject, expected=f"{manifest.rows} rows", actual=f"{rows} rows in {len(manifest.files)} files"))
+            found.append(
+                Violation(
+                    rule=rule,
+                    subject=subject,
+                    expected=f"{manifest.rows} rows",
+                    actual=f"{rows} rows in {len(manifest.files)} files",
+                )
+            )
         return found
 
     def _verify_remote(self, remote: "RemoteLake", manifest: Manifest) -> list[Violation]:
@@ -392,11 +448,32 @@ class Lake:
                     self._fetch_file(remote, key, file)
                 if stored[file.name] != path.stat().st_size:
                     actual = f"{stored[file.name]} bytes"
-                    found.append(Violation(rule="lake_matches_manifest", subject=subject, expected=f"{path.stat().st_size} bytes", actual=actual))
+                    found.append(
+                        Violation(
+                            rule="lake_matches_manifest",
+                            subject=subject,
+                            expected=f"{path.stat().st_size} bytes",
+                            actual=actual,
+                        )
+                    )
             except FileNotFoundError:
-                found.append(Violation(rule="lake_matches_manifest", subject=subject, expected=f"the object {file.name}", actual="no such object"))
+                found.append(
+                    Violation(
+                        rule="lake_matches_manifest",
+                        subject=subject,
+                        expected=f"the object {file.name}",
+                        actual="no such object",
+                    )
+                )
             except LakeError as error:
-                found.append(Violation(rule="lake_matches_manifest", subject=subject, expected=f"the object {file.name}", actual=f"a damaged one ({error})"))
+                found.append(
+                    Violation(
+                        rule="lake_matches_manifest",
+                        subject=subject,
+                        expected=f"the object {file.name}",
+                        actual=f"a damaged one ({error})",
+                    )
+                )
         return found
 
     def sweep(self, table: str, day: date) -> list[Path]:
@@ -415,7 +492,11 @@ class Lake:
     def clean(self) -> list[Path]:
         """Remove what an interrupted commit left behind: files that no manifest names; return them. Call it under the ingestion lock only."""
         folders = sorted(self.root.glob(f"*/{_PREFIX}*"))
-        removed = [path for folder in folders for path in self.sweep(folder.parent.name, date.fromisoformat(folder.name.removeprefix(_PREFIX)))]
+        removed = [
+            path
+            for folder in folders
+            for path in self.sweep(folder.parent.name, date.fromisoformat(folder.name.removeprefix(_PREFIX)))
+        ]
         swept = self.root / _SWEPT
         if self.remote and (not swept.exists() or time.time() - swept.stat().st_mtime > SWEEP_SECS):
             removed += [Path(key) for key in self.remote.sweep(self._named)]
@@ -427,9 +508,22 @@ class Lake:
         """Remove the rows of days more than `retention_days` before `today` (0: none), and say so in their manifests, which stay; summaries are sums, and stay."""
         if retention_days == 0:
             return []
-        tables = sorted(path.name for path in self.root.iterdir() if path.is_dir() and path.name != _SUMMARIES) if self.root.is_dir() else []
-        old = [(table, day) for table in tables for day in self.days(table) if day < today - timedelta(days=retention_days)]
-        manifests = [manifest for table, day in old if (manifest := self.manifest(table, day)) and not manifest.is_expired]
+        tables = (
+            sorted(path.name for path in self.root.iterdir() if path.is_dir() and path.name != _SUMMARIES)
+            if self.root.is_dir()
+            else []
+        )
+        old = [
+            (table, day)
+            for table in tables
+            for day in self.days(table)
+            if day < today - timedelta(days=retention_days)
+        ]
+        manifests = [
+            manifest
+            for table, day in old
+            if (manifest := self.manifest(table, day)) and not manifest.is_expired
+        ]
         if not manifests:
             return []
         with self.lock():  # ingestion may be adding files to one of these days

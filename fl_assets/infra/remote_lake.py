@@ -100,7 +100,8 @@ class Objects:
             ChangedError: something else is there.
         """
         try:
-            return _version(obstore.put(self._store, key, content, mode=instead_of or "create", use_multipart=False))  # ty: ignore[invalid-argument-type]
+            mode: Any = instead_of or "create"  # a version is a mode too, which obstore's stub does not say
+            return _version(obstore.put(self._store, key, content, mode=mode, use_multipart=False))
         except (AlreadyExistsError, PreconditionError) as error:
             raise ChangedError(key) from error
 
@@ -123,7 +124,11 @@ class Objects:
 
     def listed(self, prefix: str = "") -> list[Listed]:
         """Return the objects below a prefix."""
-        return [Listed(meta["path"], meta["size"], meta["last_modified"]) for batch in obstore.list(self._store, prefix or None) for meta in batch]
+        return [
+            Listed(meta["path"], meta["size"], meta["last_modified"])
+            for batch in obstore.list(self._store, prefix or None)
+            for meta in batch
+        ]
 
     def delete(self, keys: Iterable[str]) -> None:
         """Delete objects; one that is not there is none."""
@@ -139,7 +144,9 @@ class Objects:
 @lru_cache
 def _opened(url: str) -> Any:
     # What AWS_*, GOOGLE_* and AZURE_* say counts; client options given here would silence those of it.
-    return MemoryStore() if url.startswith("memory:") else from_url(url, retry_config={"max_retries": _RETRIES})
+    return (
+        MemoryStore() if url.startswith("memory:") else from_url(url, retry_config={"max_retries": _RETRIES})
+    )
 
 
 def _version(meta: Mapping[str, Any]) -> Version:
@@ -160,7 +167,13 @@ class Head(Record):
 class RemoteLake:
     """The shared side of a lake; `hold` comes before all that writes."""
 
-    def __init__(self, objects: Objects, *, sleep: Callable[[float], None] = time.sleep, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        objects: Objects,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.objects, self.url = objects, objects.url
         self._sleep, self._clock = sleep, clock
         self._head: Head | None = None
@@ -239,7 +252,13 @@ class RemoteLake:
         if self._head is None:
             return []
         days = self._replace(self._head.days)
-        kept = {_HEAD, _LEASE, "pseudonym.check", *(f"{folder}/{name}" for folder, name in days.items()), *named()}
+        kept = {
+            _HEAD,
+            _LEASE,
+            "pseudonym.check",
+            *(f"{folder}/{name}" for folder, name in days.items()),
+            *named(),
+        }
         now, version = self.objects.modified(_HEAD)
         if version != self._version:
             raise LakeMovedError(self._moved())
@@ -316,7 +335,9 @@ class RemoteLake:
             kept = [self._refuses(key, None), self._refuses(key, first)]
             self.objects.delete([key])
         except (BaseError, FileNotFoundError, ValueError) as error:
-            words = re.split(r"[<\n]", str(error))[0][:300].strip()  # what a server says of a request that it refused may quote it
+            words = re.split(r"[<\n]", str(error))[0][
+                :300
+            ].strip()  # what a server says of a request that it refused may quote it
             message = (
                 f"{self.url} cannot be used as the lake: {words}. Check that the bucket exists, and the credentials and the endpoint in the environment "
                 "(AWS_*, GOOGLE_*, AZURE_*); docs/scaling.md lists what they must allow"

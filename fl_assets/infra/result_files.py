@@ -52,7 +52,9 @@ class ResultFiles:
 
     def days(self, table: str) -> list[date]:
         """Return the days that have a file, oldest first."""
-        return sorted(date.fromisoformat(path.stem) for path in (self.root / table).glob("????-??-??.parquet"))
+        return sorted(
+            date.fromisoformat(path.stem) for path in (self.root / table).glob("????-??-??.parquet")
+        )
 
     def manifest(self, table: str, day: date) -> dict[str, Any] | None:
         """Return what a day's file holds (`rows`, `content_hash`, `inputs`), or None where there is none.
@@ -77,7 +79,12 @@ class ResultFiles:
         path, schema = self.path(table, day), TABLES[table].arrow_schema
         try:
             rows = pq.read_table(path, partitioning=None)
-            columns = {field.name: rows[field.name] if field.name in rows.column_names else pa.nulls(len(rows), field.type) for field in schema}
+            columns = {
+                field.name: rows[field.name]
+                if field.name in rows.column_names
+                else pa.nulls(len(rows), field.type)
+                for field in schema
+            }
             return pa.table(columns, schema=schema)
         except (OSError, ValueError) as error:
             raise ResultFileError(_damaged(path, error)) from error
@@ -93,7 +100,9 @@ class ResultFiles:
         staged = Staged(path.with_suffix(".tmp"), path)
         try:
             with staged.temporary.open("wb") as file:
-                pq.write_table(rows.replace_schema_metadata({_FOOTER: orjson.dumps(manifest)}), file, compression="zstd")
+                pq.write_table(
+                    rows.replace_schema_metadata({_FOOTER: orjson.dumps(manifest)}), file, compression="zstd"
+                )
                 file.flush()
                 os.fsync(file.fileno())
         except BaseException:
@@ -135,8 +144,15 @@ class ResultFiles:
         if not content:
             return {}
         try:
-            noted = {str(name): [date.fromisoformat(day) for day in days] for name, days in orjson.loads(content).items()}
-        except (ValueError, AttributeError, TypeError):  # torn by a crash: what it would have said is not known
+            noted = {
+                str(name): [date.fromisoformat(day) for day in days]
+                for name, days in orjson.loads(content).items()
+            }
+        except (
+            ValueError,
+            AttributeError,
+            TypeError,
+        ):  # torn by a crash: what it would have said is not known
             return None
         return noted or None
 
@@ -146,10 +162,11 @@ class ResultFiles:
             os.truncate(self._note, 0)
 
     def _announce(self, days: dict[str, list[date]]) -> None:
-        write_atomically(self._note, orjson.dumps({name: [str(day) for day in changing] for name, changing in days.items()}))
+        write_atomically(
+            self._note,
+            orjson.dumps({name: [str(day) for day in changing] for name, changing in days.items()}),
+        )
 
 
 def _damaged(path: Path, error: Exception) -> str:
-    return (
-        f"{path} is no file of results: {error}. Run `fl-assets rebuild`: it is written again from the database where that has the rows, and named where not."
-    )
+    return f"{path} is no file of results: {error}. Run `fl-assets rebuild`: it is written again from the database where that has the rows, and named where not."

@@ -88,7 +88,9 @@ def read_rules(path: Path, model: type[Rule], *, section: str, key: str = "id") 
     document = read_yaml(path)
     unknown = sorted(str(name) for name in document if name != section)
     if unknown:
-        message = f"{path}:{_line_of(document, (unknown[0],))}: unknown key {unknown[0]!r}; must be {section!r}"
+        message = (
+            f"{path}:{_line_of(document, (unknown[0],))}: unknown key {unknown[0]!r}; must be {section!r}"
+        )
         raise RuleFileError(message)
     entries = document.get(section)
     entries = CommentedSeq() if entries is None else entries
@@ -100,9 +102,15 @@ def read_rules(path: Path, model: type[Rule], *, section: str, key: str = "id") 
     seen: dict[str, int] = {}
     for position, entry in enumerate(entries):
         line = entries.lc.item(position)[0] + 1
-        name = str(entry[key]) if isinstance(entry, Mapping) and key in entry else f"rule {position + 1} of {section}"
+        name = (
+            str(entry[key])
+            if isinstance(entry, Mapping) and key in entry
+            else f"rule {position + 1} of {section}"
+        )
         if name in seen:
-            mistakes.append(f"{path}:{line}: {name}: {key} is taken by the rule in line {seen[name]}; must be unique")
+            mistakes.append(
+                f"{path}:{line}: {name}: {key} is taken by the rule in line {seen[name]}; must be unique"
+            )
         seen.setdefault(name, line)
         try:
             rules.append(model.model_validate(_plain(entry)))
@@ -123,7 +131,9 @@ def read_record(path: Path, model: type[Rule]) -> Rule:
     try:
         return model.model_validate(_plain(document))
     except ValidationError as error:
-        raise RuleFileError("\n".join(f"{path}:{at}: {problem}" for at, problem in explain(error, document, 1))) from error
+        raise RuleFileError(
+            "\n".join(f"{path}:{at}: {problem}" for at, problem in explain(error, document, 1))
+        ) from error
 
 
 def read_yaml(path: Path) -> CommentedMap:
@@ -143,7 +153,9 @@ def read_yaml(path: Path) -> CommentedMap:
         raise RuleFileError(message) from error
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        message = f"{path}:{mark.line + 1 if mark else 1}: {' '.join(str(error.problem or error.context).split())}"
+        message = (
+            f"{path}:{mark.line + 1 if mark else 1}: {' '.join(str(error.problem or error.context).split())}"
+        )
         raise RuleFileError(message) from error
     except (YAMLError, UnicodeDecodeError, RecursionError) as error:
         message = f"{path}:1: is no YAML that can be read: {' '.join(str(error).split())[:200]}"
@@ -162,7 +174,9 @@ def explain(error: ValidationError, node: Any, line: int) -> Iterator[tuple[int,
         where = ".".join(str(part) for part in problem["loc"])
         rule = problem["msg"].removeprefix("Value error, ")
         given = problem["input"]
-        shown = "" if isinstance(given, Mapping | list | tuple) or given is None else f" = {str(given)[:100]!r}"
+        shown = (
+            "" if isinstance(given, Mapping | list | tuple) or given is None else f" = {str(given)[:100]!r}"
+        )
         yield _line_of(node, problem["loc"], line), f"{where}{shown}: {rule}" if where else rule
 
 

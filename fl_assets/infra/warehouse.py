@@ -46,7 +46,9 @@ def _is_lock(error: BaseException) -> bool:
 
 
 @contextmanager
-def connect(path: Path, *, allowed: Iterable[Path] = (), wait_secs: float = LOCK_WAIT_SECS) -> Iterator[duckdb.DuckDBPyConnection]:
+def connect(
+    path: Path, *, allowed: Iterable[Path] = (), wait_secs: float = LOCK_WAIT_SECS
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the DuckDB file at `path`, locked to `allowed` folders, and close it whatever happens.
 
     Raises:
@@ -54,21 +56,27 @@ def connect(path: Path, *, allowed: Iterable[Path] = (), wait_secs: float = LOCK
         WarehouseFileError: the path is a folder, not a DuckDB file, or was written by a newer DuckDB.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    retrying = Retrying(retry=retry_if_exception(_is_lock), wait=wait_random_exponential(multiplier=0.05, max=2), stop=stop_after_delay(wait_secs))
+    retrying = Retrying(
+        retry=retry_if_exception(_is_lock),
+        wait=wait_random_exponential(multiplier=0.05, max=2),
+        stop=stop_after_delay(wait_secs),
+    )
     try:
         connection = retrying(duckdb.connect, os.fspath(path))
     except RetryError as error:
         message = f"{path} is in use: waited {wait_secs:.0f} s for it, one process at a time may open it ({error.last_attempt.exception()})"
         raise WarehouseBusyError(message) from error
     except duckdb.Error as error:
-        message = (
-            f"{path} cannot be opened as a DuckDB file: {error}. Run `fl-assets rebuild`: it moves the file aside and makes it anew from the Parquet beside it."
-        )
+        message = f"{path} cannot be opened as a DuckDB file: {error}. Run `fl-assets rebuild`: it moves the file aside and makes it anew from the Parquet beside it."
         raise WarehouseFileError(message) from error
     try:
         folders = sorted(os.fspath(folder.resolve()) for folder in allowed)
         connection.execute("set allowed_directories = $folders", {"folders": folders})
-        for statement in ("set autoinstall_known_extensions = false", "set enable_external_access = false", "set lock_configuration = true"):
+        for statement in (
+            "set autoinstall_known_extensions = false",
+            "set enable_external_access = false",
+            "set lock_configuration = true",
+        ):
             connection.execute(statement)
         yield connection
     finally:
@@ -93,7 +101,9 @@ class Rebuilt:
 class Warehouse:
     """Result tables in the DuckDB file at `path`, and each day of them as Parquet in the folder beside it."""
 
-    def __init__(self, path: Path, connect: Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]) -> None:
+    def __init__(
+        self, path: Path, connect: Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]
+    ) -> None:
         self._path = path
         self._connect = connect
         self.files = ResultFiles(path.with_suffix(".results"))
@@ -165,7 +175,13 @@ class Warehouse:
         """
         return self.replace_days(table_name, {day: rows}, inputs={day: inputs})
 
-    def replace_days(self, table_name: str, by_day: dict[date, pa.Table | pd.DataFrame], *, inputs: dict[date, str] | None = None) -> int:
+    def replace_days(
+        self,
+        table_name: str,
+        by_day: dict[date, pa.Table | pd.DataFrame],
+        *,
+        inputs: dict[date, str] | None = None,
+    ) -> int:
         """Replace several days of a table in one transaction; return the number of rows in all."""
 
         def write(connection: duckdb.DuckDBPyConnection) -> None:
@@ -178,7 +194,9 @@ class Warehouse:
         """Replace one day of a table by records; fields that the table lacks are ignored, those that it needs must be there."""
         names = TABLES[table_name].column_names
         rows = [{name: day if name == "event_date" else record[name] for name in names} for record in records]
-        return self.replace(table_name, day, pa.Table.from_pylist(rows, schema=TABLES[table_name].arrow_schema))
+        return self.replace(
+            table_name, day, pa.Table.from_pylist(rows, schema=TABLES[table_name].arrow_schema)
+        )
 
     def read(self, sql: str, parameters: dict[str, Any] | list[Any] | None = None) -> pd.DataFrame:
         """Return the rows of a query; values go into `parameters`, never into the text."""
@@ -193,7 +211,10 @@ class Warehouse:
     def read_day(self, table_name: str, day: date) -> list[dict[str, Any]]:
         """Return one day of a table in key order."""
         table = TABLES[table_name]
-        return self.rows(f"select * from {table.name} where event_date = $day order by {', '.join(table.key)}", {"day": day})  # noqa: S608 (our constants)
+        return self.rows(
+            f"select * from {table.name} where event_date = $day order by {', '.join(table.key)}",  # noqa: S608
+            {"day": day},
+        )
 
     def upsert(self, table_name: str, row: dict[str, Any]) -> None:
         """Write one row by its key, in place of an earlier one."""
@@ -201,7 +222,10 @@ class Warehouse:
 
         def write(connection: duckdb.DuckDBPyConnection) -> None:
             match = " and ".join(f"{name} = ${name}" for name in table.key)
-            connection.execute(f"delete from {table.name} where {match}", {name: row[name] for name in table.key})  # noqa: S608 (our constants)
+            connection.execute(
+                f"delete from {table.name} where {match}",  # noqa: S608
+                {name: row[name] for name in table.key},
+            )
             names = ", ".join(row)
             values = ", ".join(f"${name}" for name in row)
             connection.execute(f"insert into {table.name} ({names}) values ({values})", row)  # noqa: S608 (our constants)
@@ -244,7 +268,12 @@ class Warehouse:
                 progress(table.name)
                 connection.execute(table.ddl)
                 _add_columns(connection, table)
-                in_database = {day for (day,) in connection.execute(f"select distinct event_date from {table.name}").fetchall()}  # noqa: S608 (our constants)
+                in_database = {
+                    day
+                    for (day,) in connection.execute(
+                        f"select distinct event_date from {table.name}"  # noqa: S608
+                    ).fetchall()
+                }
                 verdicts: dict[str, list[date]] = {"same": [], "restored": [], "written": [], "lost": []}
                 for day in sorted({*in_database, *self.files.days(table.name)}):
                     verdicts[self._compare(connection, table, day)].append(day)
@@ -259,7 +288,13 @@ class Warehouse:
                 self._forget(connection, table, done.lost[table.name])
         return done
 
-    def _commit(self, table: Table, days: Iterable[date], write: Callable[[duckdb.DuckDBPyConnection], None], inputs: Mapping[date, str]) -> int:
+    def _commit(
+        self,
+        table: Table,
+        days: Iterable[date],
+        write: Callable[[duckdb.DuckDBPyConnection], None],
+        inputs: Mapping[date, str],
+    ) -> int:
         """Let `write` change days of a table; make the files and the database follow, or leave both as they were; return the rows of these days."""
         staged: dict[date, Staged] = {}
         total = 0
@@ -275,7 +310,12 @@ class Warehouse:
                         f"select {', '.join(table.column_names)} from {table.name} where event_date = $day order by {', '.join(table.key)}",  # noqa: S608
                         params={"day": day},
                     ).to_arrow_table()
-                    staged[day] = self.files.stage(table.name, day, stored, {"rows": rows, "content_hash": content_hash, "inputs": inputs.get(day, "")})
+                    staged[day] = self.files.stage(
+                        table.name,
+                        day,
+                        stored,
+                        {"rows": rows, "content_hash": content_hash, "inputs": inputs.get(day, "")},
+                    )
                     total += rows
                 self.files.publish(table.name, staged)
                 connection.execute("commit")
@@ -298,14 +338,20 @@ class Warehouse:
             for table in WAREHOUSE_TABLES:
                 connection.execute(table.ddl)
                 _add_columns(connection, table)
-                days = [day for day in noted.get(table.name, []) if self.files.path(table.name, day).exists() and self._differs(connection, table, day)]
+                days = [
+                    day
+                    for day in noted.get(table.name, [])
+                    if self.files.path(table.name, day).exists() and self._differs(connection, table, day)
+                ]
                 for batch in _batches(days):
                     self._restore(connection, table, batch)
             self.files.settle()
 
     def _differs(self, connection: duckdb.DuckDBPyConnection, table: Table, day: date) -> bool:
         manifest = self.files.manifest(table.name, day)
-        return manifest is not None and (manifest["rows"], manifest["content_hash"]) != _stamp(connection, table, table.name, day)
+        return manifest is not None and (manifest["rows"], manifest["content_hash"]) != _stamp(
+            connection, table, table.name, day
+        )
 
     def _restore(self, connection: duckdb.DuckDBPyConnection, table: Table, days: list[date]) -> None:
         """Replace days of a table by what their files hold."""
@@ -363,7 +409,11 @@ class Warehouse:
                     return moved
             except WarehouseFileError:
                 if path.exists():
-                    place = next(place for number in count(1) if not (place := path.with_name(f"{path.name}.aside-{number}")).exists())
+                    place = next(
+                        place
+                        for number in count(1)
+                        if not (place := path.with_name(f"{path.name}.aside-{number}")).exists()
+                    )
                     path.rename(place)
                     moved.append(place)
         return moved
@@ -381,15 +431,24 @@ def _batches(days: list[date]) -> Iterator[list[date]]:
 
 def _add_columns(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
     """Give a table that an earlier version made the columns declared since; their values are null in its rows."""
-    there = {name for (name,) in connection.execute("select column_name from duckdb_columns() where table_name = $name", {"name": table.name}).fetchall()}
+    there = {
+        name
+        for (name,) in connection.execute(
+            "select column_name from duckdb_columns() where table_name = $name", {"name": table.name}
+        ).fetchall()
+    }
     for column in table.columns:
         if column.name not in there:
             connection.execute(f"alter table {table.name} add column {column.name} {column.type}")
 
 
-def _insert_day(connection: duckdb.DuckDBPyConnection, table: Table, day: date, rows: pa.Table | pd.DataFrame) -> None:
+def _insert_day(
+    connection: duckdb.DuckDBPyConnection, table: Table, day: date, rows: pa.Table | pd.DataFrame
+) -> None:
     given = list(rows.columns) if isinstance(rows, pd.DataFrame) else rows.column_names
-    missing = [column.name for column in table.columns if column.name not in given and column.name != "event_date"]
+    missing = [
+        column.name for column in table.columns if column.name not in given and column.name != "event_date"
+    ]
     if missing:
         message = f"{table.name} {day}: column {missing[0]!r} is missing from the rows given ({', '.join(map(str, given))})"
         raise ValueError(message)
@@ -404,9 +463,14 @@ def _insert_day(connection: duckdb.DuckDBPyConnection, table: Table, day: date, 
         {"day": day},
     )
     connection.unregister("new_rows")
-    (count,) = connection.execute(f"select count(*) from {table.name} where event_date = $day", {"day": day}).fetchone() or (0,)  # noqa: S608 (our constants)
+    (count,) = connection.execute(
+        f"select count(*) from {table.name} where event_date = $day",  # noqa: S608
+        {"day": day},
+    ).fetchone() or (0,)
     if count != len(rows):
-        message = f"{table.name} {day}: {count} rows were stored, {len(rows)} were given; nothing was committed"
+        message = (
+            f"{table.name} {day}: {count} rows were stored, {len(rows)} were given; nothing was committed"
+        )
         raise ValueError(message)
 
 

@@ -66,21 +66,39 @@ def analyse(
         suspects: Message id to the prompts, configs and tools that error records name for it, most named first.
     """
     grouped = group_patterns(history.messages, corrections)
-    patterns = summarise(grouped, history.signatures, history.totals, history.signals, day=window.day, window_days=len(window.days))
+    patterns = summarise(
+        grouped,
+        history.signatures,
+        history.totals,
+        history.signals,
+        day=window.day,
+        window_days=len(window.days),
+    )
     talk = conversation_patterns(history.signals)
-    members = pd.concat([grouped[["pattern_id", "message_id"]], talk[["pattern_id", "message_id"]]], ignore_index=True)
+    members = pd.concat(
+        [grouped[["pattern_id", "message_id"]], talk[["pattern_id", "message_id"]]], ignore_index=True
+    )
     members = members[members["pattern_id"].isin(patterns["pattern_id"])]
     by_node = counts(grouped, history.signatures, history.totals, history.signals, window.day)
     reported = reporting(history.totals, history.signals, window.day)
     day, days = window.day, len(window.days)
     calibration = calibrate(by_node, reported, day=day, window_days=days)
-    beliefs = assess(by_node, reported, day=day, window_days=days, calibration=calibration, false_discovery_rate=false_discovery_rate)
+    beliefs = assess(
+        by_node,
+        reported,
+        day=day,
+        window_days=days,
+        calibration=calibration,
+        false_discovery_rate=false_discovery_rate,
+    )
     hidden = unpublished(by_node.failures, history.summarised, summary_min_nodes)
     patterns, members = (frame[~frame["pattern_id"].isin(hidden)] for frame in (patterns, members))
     patterns = patterns.merge(beliefs, on="pattern_id", how="left", validate="one_to_one")
     signal_of = dict(zip(talk["pattern_id"], talk["message_id"].str.split("|").str[0], strict=True))
     patterns["failure_class"] = [
-        signal_of[row["pattern_id"]] if row["kind"] == "conversation" else classify(row["template"], row["methods"], row["services"], row["kind"], rules)
+        signal_of[row["pattern_id"]]
+        if row["kind"] == "conversation"
+        else classify(row["template"], row["methods"], row["services"], row["kind"], rules)
         for row in patterns.to_dict("records")
     ]
     named = _suspects_of(members, suspects or {})
@@ -98,7 +116,12 @@ def replayed(history: History, members: pd.DataFrame, window: Window) -> pd.Data
     """
     known = history.signatures[history.signatures["message_id"].isin(members["message_id"])]
     by_node = counts(members, known, history.totals, history.signals, window.day)
-    return replay(by_node, reporting(history.totals, history.signals, window.day), day=window.day, window_days=len(window.days))
+    return replay(
+        by_node,
+        reporting(history.totals, history.signals, window.day),
+        day=window.day,
+        window_days=len(window.days),
+    )
 
 
 def _suspects_of(members: pd.DataFrame, suspects: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:

@@ -79,7 +79,9 @@ def outcomes(counts: Counts, *, day: date, window_days: int) -> pd.DataFrame:
     return pd.DataFrame({"pattern_id": fleet.patterns[known], "happened": happened[known]})
 
 
-def replay(counts: Counts, reporting: pd.DataFrame, *, day: date, window_days: int, days: int = REPLAYED_DAYS) -> pd.DataFrame:
+def replay(
+    counts: Counts, reporting: pd.DataFrame, *, day: date, window_days: int, days: int = REPLAYED_DAYS
+) -> pd.DataFrame:
     """Assess the days before `day` again, each from what was known by its end, and say what came true.
 
     Args:
@@ -92,12 +94,18 @@ def replay(counts: Counts, reporting: pd.DataFrame, *, day: date, window_days: i
     Returns:
         `event_date, pattern_id, confidence_raw, confidence, happened`, by day and pattern; `confidence` uses the calibration of its own day.
     """
-    return _replayed(Fleet(counts, reporting, day=day, window_days=window_days), day, days, with_confidence=True)
+    return _replayed(
+        Fleet(counts, reporting, day=day, window_days=window_days), day, days, with_confidence=True
+    )
 
 
-def calibrate(counts: Counts, reporting: pd.DataFrame, *, day: date, window_days: int, days: int = REPLAYED_DAYS) -> Calibration:
+def calibrate(
+    counts: Counts, reporting: pd.DataFrame, *, day: date, window_days: int, days: int = REPLAYED_DAYS
+) -> Calibration:
     """Learn the calibration to `assess` a day with, from the days before it; arguments as for `replay`."""
-    pairs = _replayed(Fleet(counts, reporting, day=day, window_days=window_days), day, days, with_confidence=False)
+    pairs = _replayed(
+        Fleet(counts, reporting, day=day, window_days=window_days), day, days, with_confidence=False
+    )
     return fit(pairs["confidence_raw"].to_numpy(), pairs["happened"].to_numpy())
 
 
@@ -111,11 +119,21 @@ def _replayed(fleet: Fleet, day: date, days: int, *, with_confidence: bool) -> p
     for back in backs:
         happened, known = fleet.outcome(back)
         raw = fleet.raw_confidence(back)
-        part = pd.DataFrame({"event_date": pd.Timestamp(day - timedelta(days=back)), "pattern_id": fleet.patterns, "confidence_raw": raw})
+        part = pd.DataFrame(
+            {
+                "event_date": pd.Timestamp(day - timedelta(days=back)),
+                "pattern_id": fleet.patterns,
+                "confidence_raw": raw,
+            }
+        )
         if with_confidence:
             seen = pd.concat(parts) if parts else None
             # What happened to day `back + 1` is known at the end of day `back`, hence all parts so far.
-            known_by_then = IDENTITY if seen is None else fit(seen["confidence_raw"].to_numpy(), seen["happened"].to_numpy())
+            known_by_then = (
+                IDENTITY
+                if seen is None
+                else fit(seen["confidence_raw"].to_numpy(), seen["happened"].to_numpy())
+            )
             part["confidence"] = fleet.confidence(known_by_then, back)
         part["happened"] = happened
         parts.append(part[known])
@@ -142,11 +160,25 @@ def fit(raw: np.ndarray, happened: np.ndarray) -> Calibration:
     order = np.lexsort((truth, values))
     values, truth, weight = values[order], truth[order], weight[order]
     if raw.size < ISOTONIC_PAIRS or either < ISOTONIC_EITHER:
-        return Calibration(kind="platt", pairs=raw.size, raw=tuple(_GRID.tolist()), calibrated=tuple(_platt(values, truth, weight).tolist()))
+        return Calibration(
+            kind="platt",
+            pairs=raw.size,
+            raw=tuple(_GRID.tolist()),
+            calibrated=tuple(_platt(values, truth, weight).tolist()),
+        )
     from sklearn.isotonic import IsotonicRegression  # takes a second to import, and most commands fit nothing
 
-    fitted = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(values, truth, sample_weight=weight).predict(_GRID)
-    return Calibration(kind="isotonic", pairs=raw.size, raw=tuple(_GRID.tolist()), calibrated=tuple(np.maximum.accumulate(fitted).tolist()))
+    fitted = (
+        IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
+        .fit(values, truth, sample_weight=weight)
+        .predict(_GRID)
+    )
+    return Calibration(
+        kind="isotonic",
+        pairs=raw.size,
+        raw=tuple(_GRID.tolist()),
+        calibrated=tuple(np.maximum.accumulate(fitted).tolist()),
+    )
 
 
 def _platt(raw: np.ndarray, happened: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -158,14 +190,20 @@ def _platt(raw: np.ndarray, happened: np.ndarray, weight: np.ndarray) -> np.ndar
     def loss(at: np.ndarray) -> tuple[float, np.ndarray]:
         line = at[0] + at[1] * bounded
         error = weight * (expit(line) - happened)
-        return float((weight * (np.logaddexp(0, line) - happened * line)).sum()), np.array([error.sum(), (error * bounded).sum()])
+        return float((weight * (np.logaddexp(0, line) - happened * line)).sum()), np.array(
+            [error.sum(), (error * bounded).sum()]
+        )
 
     best = minimize(loss, np.array([0.0, 1.0]), jac=True, method="L-BFGS-B", bounds=[(-8, 8), (0, 8)]).x
     return expit(best[0] + best[1] * logit(np.clip(_GRID, 0.005, 0.995)))
 
 
 def reliability(
-    predictions: Sequence[float] | np.ndarray, happened: Sequence[bool] | np.ndarray, *, threshold: float = 0.7, bins: int = 10
+    predictions: Sequence[float] | np.ndarray,
+    happened: Sequence[bool] | np.ndarray,
+    *,
+    threshold: float = 0.7,
+    bins: int = 10,
 ) -> ReliabilityReport:
     """Compare predicted probabilities with what happened.
 
@@ -195,7 +233,9 @@ def reliability(
     return ReliabilityReport(
         pairs=predicted.size,
         brier=float(np.mean((predicted - observed) ** 2)) if predicted.size else 0.0,
-        ece=float((table["count"] * (table["predicted"] - table["observed"]).abs()).sum() / max(predicted.size, 1)),
+        ece=float(
+            (table["count"] * (table["predicted"] - table["observed"]).abs()).sum() / max(predicted.size, 1)
+        ),
         threshold=threshold,
         precision=right / int(said_yes.sum()) if said_yes.any() else None,
         recall=right / int(observed.sum()) if observed.any() else None,

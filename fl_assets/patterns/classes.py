@@ -44,8 +44,12 @@ class Rule(Record):
     any_of: tuple[Phrase, ...] = Field((), description="Phrases of which one must occur.")
     all_of: tuple[Phrase, ...] = Field((), description="Phrases that must all occur.")
     none_of: tuple[Phrase, ...] = Field((), description="Phrases of which none may occur.")
-    method: tuple[Glob, ...] = Field((), description="Globs, in any case, of which one must fit one of the pattern's methods.")
-    service: tuple[Glob, ...] = Field((), description="Globs, in any case, of which one must fit one of the pattern's services.")
+    method: tuple[Glob, ...] = Field(
+        (), description="Globs, in any case, of which one must fit one of the pattern's methods."
+    )
+    service: tuple[Glob, ...] = Field(
+        (), description="Globs, in any case, of which one must fit one of the pattern's services."
+    )
     kind: tuple[PatternKind, ...] = Field((), description="Kinds of pattern it is for; empty for any.")
 
     _any: re.Pattern[str] | None = PrivateAttr(None)
@@ -77,7 +81,9 @@ class Rule(Record):
         )
 
 
-def classify(template: str, methods: Sequence[str], services: Sequence[str], kind: str, rules: Sequence[Rule]) -> ErrorClass:
+def classify(
+    template: str, methods: Sequence[str], services: Sequence[str], kind: str, rules: Sequence[Rule]
+) -> ErrorClass:
     """Return the class of the first rule that fits, or `other`.
 
     Of a pattern without error text only its status is read: the names of service and method, which stand beside it, are not the failure's words.
@@ -101,7 +107,11 @@ def parse_rules(data: Any) -> list[Rule]:
     Raises:
         FailureClassError: naming each bad rule and what is wrong with it, one mistake a line.
     """
-    if not isinstance(data, Mapping) or set(data) != {"failure_classes"} or not isinstance(data["failure_classes"], Sequence):
+    if (
+        not isinstance(data, Mapping)
+        or set(data) != {"failure_classes"}
+        or not isinstance(data["failure_classes"], Sequence)
+    ):
         message = "failure classes: must be a mapping with the one key failure_classes, a list of rules"
         raise FailureClassError(message)
     rules, mistakes, seen = [], [], set()
@@ -113,7 +123,10 @@ def parse_rules(data: Any) -> list[Rule]:
         try:
             rules.append(Rule.model_validate(entry))
         except ValidationError as error:
-            mistakes += [f"{name}: {'.'.join(str(part) for part in problem['loc']) or 'rule'}: {problem['msg']}" for problem in error.errors()]
+            mistakes += [
+                f"{name}: {'.'.join(str(part) for part in problem['loc']) or 'rule'}: {problem['msg']}"
+                for problem in error.errors()
+            ]
     if mistakes:
         raise FailureClassError("\n".join(mistakes))
     return rules
@@ -124,7 +137,11 @@ def _compiled(phrases: Sequence[str]) -> re.Pattern[str]:
     parts = []
     for phrase in phrases:
         gaps = [_SPACES.sub(" ", gap).strip() for gap in phrase.split("...")]
-        parts.append(r".{0,60}".join(re.escape(gap).replace(r"\ ", " ").replace(r"\*", "[a-z0-9]{0,30}") for gap in gaps))
+        parts.append(
+            r".{0,60}".join(
+                re.escape(gap).replace(r"\ ", " ").replace(r"\*", "[a-z0-9]{0,30}") for gap in gaps
+            )
+        )
     return re.compile(r"(?:^|[^a-z0-9])(?:" + "|".join(parts) + r")(?:$|[^a-z0-9])", re.DOTALL)
 
 

@@ -129,13 +129,24 @@ class Counts:
     def reporting(self) -> pd.DataFrame:
         """Return `event_date, node_id, calls` of all rows."""
         columns = ["event_date", "node_id", "calls"]
-        return pd.concat([self.calls[columns], self.failures.rename(columns={"failures": "calls"})[columns]], ignore_index=True)
+        return pd.concat(
+            [self.calls[columns], self.failures.rename(columns={"failures": "calls"})[columns]],
+            ignore_index=True,
+        )
 
 
 class _Rows:
     """Values by owner, node and day, indexed once and read as cubes; older than the history or after the day is left out."""
 
-    def __init__(self, frame: pd.DataFrame, owners: pd.Index, owner: str, names: tuple[str, ...], nodes: pd.Index, day: date) -> None:
+    def __init__(
+        self,
+        frame: pd.DataFrame,
+        owners: pd.Index,
+        owner: str,
+        names: tuple[str, ...],
+        nodes: pd.Index,
+        day: date,
+    ) -> None:
         age, kept = _ages(frame["event_date"], day)
         number = owners.get_indexer(frame[owner])
         kept = kept[number[kept] >= 0]
@@ -152,7 +163,10 @@ class _Rows:
         place = np.repeat(np.arange(owners.size), [span.size for span in spans])
         shape = (owners.size, self._nodes, HISTORY_DAYS)
         cell = (place * self._nodes + self._node[taken]) * HISTORY_DAYS + self._day[taken]
-        return [np.bincount(cell, weights=values[taken], minlength=int(np.prod(shape))).reshape(shape) for values in self._values]
+        return [
+            np.bincount(cell, weights=values[taken], minlength=int(np.prod(shape))).reshape(shape)
+            for values in self._values
+        ]
 
 
 @dataclass(frozen=True)
@@ -164,7 +178,9 @@ class _Cube:
     calls: np.ndarray
     reporting: np.ndarray  # whether a node reported anything (nodes, days)
     capped: np.ndarray = field(init=False)
-    summed: np.ndarray = field(init=False)  # failures and sessions up to the end of each day, a day of zeros first
+    summed: np.ndarray = field(
+        init=False
+    )  # failures and sessions up to the end of each day, a day of zeros first
     y: np.ndarray = field(init=False)
     e: np.ndarray = field(init=False)
     failing_nodes: np.ndarray = field(init=False)
@@ -212,11 +228,22 @@ class _Facts:
 
     @staticmethod
     def join(parts: "list[_Facts]") -> "_Facts":
-        return _Facts(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in _Facts.__dataclass_fields__})
+        return _Facts(
+            **{
+                name: np.concatenate([getattr(part, name) for part in parts])
+                for name in _Facts.__dataclass_fields__
+            }
+        )
 
 
 def assess(
-    counts: Counts, reporting: pd.DataFrame, *, day: date, window_days: int, calibration: "Calibration | None" = None, false_discovery_rate: float = 0.1
+    counts: Counts,
+    reporting: pd.DataFrame,
+    *,
+    day: date,
+    window_days: int,
+    calibration: "Calibration | None" = None,
+    false_discovery_rate: float = 0.1,
 ) -> pd.DataFrame:
     """Say for every pattern how it moves, how likely it is to go on, and whether it stands out.
 
@@ -274,9 +301,13 @@ class Fleet:
         set_of = counts.set_of.sort_values("pattern_id")
         self.patterns = pd.Index(set_of["pattern_id"])
         self._set_of, sets = pd.factorize(set_of["set_id"])
-        nodes = pd.Index(pd.concat([counts.failures["node_id"], counts.calls["node_id"]]).unique()).sort_values()
+        nodes = pd.Index(
+            pd.concat([counts.failures["node_id"], counts.calls["node_id"]]).unique()
+        ).sort_values()
         self._nodes = len(nodes)
-        self._failed = _Rows(counts.failures, self.patterns, "pattern_id", ("failures", "sessions"), nodes, day)
+        self._failed = _Rows(
+            counts.failures, self.patterns, "pattern_id", ("failures", "sessions"), nodes, day
+        )
         self._called = _Rows(counts.calls, pd.Index(sets), "set_id", ("calls",), nodes, day)
         age, kept = _ages(reporting["event_date"], day)
         reporter = nodes.get_indexer(reporting["node_id"])[kept]
@@ -306,7 +337,9 @@ class Fleet:
     def prior(self, days_back: int = 0) -> FleetPrior:
         """Return what the patterns together said `days_back` days before the analysed day."""
         facts = self.facts(days_back)
-        return FleetPrior(background=_background(facts.incidents[self.in_window(facts.y) > 0]), ends=_ends(facts))
+        return FleetPrior(
+            background=_background(facts.incidents[self.in_window(facts.y) > 0]), ends=_ends(facts)
+        )
 
     def raw_confidence(self, days_back: int = 0) -> np.ndarray:
         """Return the model's probability for every pattern, before recalibration and ceiling."""
@@ -317,7 +350,10 @@ class Fleet:
         raw = self.raw_confidence(days_back)
         confidence = np.where(raw > 0, raw if calibration is None else calibration(raw), 0.0)
         unsure = np.flatnonzero(confidence > SOLO_CEILING)
-        confidence[unsure] = np.minimum(confidence[unsure], SOLO_CEILING + (1 - SOLO_CEILING) * self._support_without_one(unsure, days_back))
+        confidence[unsure] = np.minimum(
+            confidence[unsure],
+            SOLO_CEILING + (1 - SOLO_CEILING) * self._support_without_one(unsure, days_back),
+        )
         return confidence
 
     def outcome(self, days_back: int) -> tuple[np.ndarray, np.ndarray]:
@@ -329,7 +365,9 @@ class Fleet:
         window = slice(max(after - self.window, 0), after)
         present = facts.y[:, window].sum(axis=1) / np.maximum(facts.e[:, window].sum(axis=1), 1.0)
         rate = facts.y[:, after] / np.maximum(facts.e[:, after], 1.0)
-        return (rate >= present / 2) & (facts.failing_nodes[:, after] >= 2), (present > 0) & (facts.e[:, after] > 0)
+        return (rate >= present / 2) & (facts.failing_nodes[:, after] >= 2), (present > 0) & (
+            facts.e[:, after] > 0
+        )
 
     def _support_without_one(self, rows: np.ndarray, days_back: int) -> np.ndarray:
         """Return the lowest probability that each pattern of `rows` has when one of its nodes is taken out, as if it had never existed."""
@@ -353,7 +391,12 @@ class Fleet:
         failures, sessions = self._failed.cubes(rows)
         sets, of_row = np.unique(self._set_of[rows], return_inverse=True)
         (calls,) = self._called.cubes(sets)
-        return _Cube(failures, np.clip(sessions, np.minimum(failures, 1.0), failures), np.maximum(calls[of_row], failures), self._reporting)
+        return _Cube(
+            failures,
+            np.clip(sessions, np.minimum(failures, 1.0), failures),
+            np.maximum(calls[of_row], failures),
+            self._reporting,
+        )
 
 
 def _require(name: str, frame: pd.DataFrame, columns: list[str]) -> None:
@@ -365,14 +408,22 @@ def _require(name: str, frame: pd.DataFrame, columns: list[str]) -> None:
 
 def _ages(days: pd.Series, day: date) -> tuple[np.ndarray, np.ndarray]:
     """Return the age of each row in days, and which rows lie in the history."""
-    age = (pd.Timestamp(day) - pd.to_datetime(days).dt.normalize()).dt.days.to_numpy() if len(days) else np.zeros(0, dtype=np.int64)
+    age = (
+        (pd.Timestamp(day) - pd.to_datetime(days).dt.normalize()).dt.days.to_numpy()
+        if len(days)
+        else np.zeros(0, dtype=np.int64)
+    )
     return age, np.flatnonzero((age >= 0) & (age < HISTORY_DAYS))
 
 
 def _capped(values: np.ndarray) -> np.ndarray:
     """Bound each node's share of each day: the loudest counts as `NODE_CAP` times the second loudest (or as that many failures) at most."""
     nodes = values.shape[1]
-    second = np.partition(values, nodes - 2, axis=1)[:, nodes - 2] if nodes > 1 else np.zeros((values.shape[0], values.shape[2]))
+    second = (
+        np.partition(values, nodes - 2, axis=1)[:, nodes - 2]
+        if nodes > 1
+        else np.zeros((values.shape[0], values.shape[2]))
+    )
     return np.minimum(values, NODE_CAP * np.maximum(second, 1.0)[:, None, :])
 
 
@@ -433,7 +484,9 @@ def _background(incidents: np.ndarray) -> float:
     chance = np.linspace(0.01, BACKGROUND_CEILING, 200)
     further = (low - 1).sum()
     fit = low.size * (np.log1p(-chance) - np.log1p(-(chance**INCIDENTS_CENSORED))) + further * np.log(chance)
-    prior = BACKGROUND_WEIGHT * (BACKGROUND_PRIOR * np.log(chance) + (1 - BACKGROUND_PRIOR) * np.log1p(-chance))
+    prior = BACKGROUND_WEIGHT * (
+        BACKGROUND_PRIOR * np.log(chance) + (1 - BACKGROUND_PRIOR) * np.log1p(-chance)
+    )
     return float(chance[np.argmax(fit + prior)])
 
 
@@ -449,7 +502,9 @@ def _ends(facts: _Facts) -> tuple[float, float]:
     later = np.stack([active[:, ahead : days + ahead] for ahead in range(1, CLEAN_DAYS + 1)]).any(axis=0)
     at_risk = active[:, :days] & (facts.incidents > 1)[:, None]
     expected = np.where(at_risk, alpha / (alpha + beta + np.maximum(age[:, :days] - 1, 0)), 0.0).sum()
-    scale = (SURVIVAL_WEIGHT * alpha / (alpha + beta) + (at_risk & ~later).sum()) / (SURVIVAL_WEIGHT * alpha / (alpha + beta) + expected)
+    scale = (SURVIVAL_WEIGHT * alpha / (alpha + beta) + (at_risk & ~later).sum()) / (
+        SURVIVAL_WEIGHT * alpha / (alpha + beta) + expected
+    )
     return float(np.clip(alpha * scale, 0.05, 3.0)), beta
 
 
@@ -469,7 +524,9 @@ def _probability(facts: _Facts, prior: FleetPrior, window: int) -> np.ndarray:
     days = facts.y.shape[1]
     age, clean = _spells(facts)
     begins = (facts.y > 0) & ((age == 1) | (clean >= CLEAN_DAYS))
-    in_spell = np.maximum.accumulate(begins, axis=1) & (np.arange(days) >= np.where(begins, np.arange(days), -1).max(axis=1, initial=-1)[:, None])
+    in_spell = np.maximum.accumulate(begins, axis=1) & (
+        np.arange(days) >= np.where(begins, np.arange(days), -1).max(axis=1, initial=-1)[:, None]
+    )
     variance = _day_variance(facts, in_spell)
     y, e = facts.y / facts.repeats[:, None], facts.e
     # A day's count says little more about the level than the day-to-day variation lets it.
@@ -481,14 +538,20 @@ def _probability(facts: _Facts, prior: FleetPrior, window: int) -> np.ndarray:
     seen = (y * trust).sum(axis=1)
     failing = (facts.y[:, -window:].sum(axis=1) > 0) & (seen > 0)
     seen = np.where(failing, seen, 1.0)
-    expected = seen / ((e * trust).sum(axis=1) + PRIOR_EXPOSURE * next_calls / (1 + typical * next_calls)) * next_calls
+    expected = (
+        seen
+        / ((e * trust).sum(axis=1) + PRIOR_EXPOSURE * next_calls / (1 + typical * next_calls))
+        * next_calls
+    )
     size = 1 / (1 / seen + variance + variance / seen + SILENCE_VARIANCE * (1 - facts.complete))
     needed = np.maximum(np.ceil(y[:, -window:].sum(axis=1) / reported / 2 - 1e-9), 2.0)
     goes_on = prior.not_one_off(facts.incidents) * prior.goes_on(age[:, -1])
     return np.where(failing, goes_on * _tail_on_two_nodes(facts, expected, size, needed), 0.0)
 
 
-def _tail_on_two_nodes(facts: _Facts, expected: np.ndarray, size: np.ndarray, needed: np.ndarray) -> np.ndarray:
+def _tail_on_two_nodes(
+    facts: _Facts, expected: np.ndarray, size: np.ndarray, needed: np.ndarray
+) -> np.ndarray:
     """Return P(T >= needed, on two nodes or more) for a negative binomial T of mean `expected` and `size`.
 
     Given T the nodes are Dirichlet-multinomial, with the nodes' weights, and a concentration for nodes not yet affected: its posterior mean
@@ -503,7 +566,9 @@ def _tail_on_two_nodes(facts: _Facts, expected: np.ndarray, size: np.ndarray, ne
     on_one = np.zeros_like(enough)
     anywhere = _rising(new + facts.weight)
     for place in range(len(_SPREAD_COUNTS)):
-        beyond = tail(np.maximum(needed, _SPREAD_COUNTS[place + 1])) if place + 1 < len(_SPREAD_COUNTS) else 0.0
+        beyond = (
+            tail(np.maximum(needed, _SPREAD_COUNTS[place + 1])) if place + 1 < len(_SPREAD_COUNTS) else 0.0
+        )
         on_one += (above - beyond) * np.minimum(facts.alone[:, place] / anywhere[:, place], 1.0)
         above = beyond
     return np.clip(enough - on_one, 0.0, 1.0)
@@ -526,7 +591,11 @@ def _states(facts: _Facts, window: int) -> np.ndarray:
     days_now, days_then = (np.maximum((e[:, part] > 0).sum(axis=1), 1) for part in (now, baseline))
     variance = _day_variance(facts, np.cumsum(y, axis=1) > 0)
     error = np.sqrt(1 / seen_now + 1 / seen_then + variance * (1 / days_now + 1 / days_then))
-    moved = (calls_now > 0) & (calls_then > 0) & (np.abs(ratio) >= np.maximum(np.log(STATE_RATIO), STATE_Z * error))
+    moved = (
+        (calls_now > 0)
+        & (calls_then > 0)
+        & (np.abs(ratio) >= np.maximum(np.log(STATE_RATIO), STATE_Z * error))
+    )
 
     state = np.full(rows, "known", dtype=object)
     state[moved & (ratio > 0)] = "rising"

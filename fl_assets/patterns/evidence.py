@@ -64,21 +64,36 @@ def conversation_patterns(signals: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row a pattern with `message_id` (`signal|service`), `pattern_id`, `kind`, `template`, `why_grouped` and `messages`, ordered by message.
     """
-    seen = signals.loc[signals["sessions_affected"] > 0, ["signal", "service"]].drop_duplicates().sort_values(["signal", "service"])
+    seen = (
+        signals.loc[signals["sessions_affected"] > 0, ["signal", "service"]]
+        .drop_duplicates()
+        .sort_values(["signal", "service"])
+    )
     message_ids = [f"{signal}|{service}" for signal, service in seen.itertuples(index=False)]
     return pd.DataFrame(
         {
             "message_id": pd.Series(message_ids, dtype="str"),
-            "pattern_id": pd.Series([_conversation_pattern_id(message_id) for message_id in message_ids], dtype="str"),
+            "pattern_id": pd.Series(
+                [_conversation_pattern_id(message_id) for message_id in message_ids], dtype="str"
+            ),
             "kind": pd.Series("conversation", index=range(len(message_ids)), dtype="str"),
             "template": pd.Series([SIGNAL_SENTENCES[signal] for signal in seen["signal"]], dtype="str"),
-            "why_grouped": pd.Series("One pattern for each signal and agent.", index=range(len(message_ids)), dtype="str"),
+            "why_grouped": pd.Series(
+                "One pattern for each signal and agent.", index=range(len(message_ids)), dtype="str"
+            ),
             "messages": pd.Series(1, index=range(len(message_ids)), dtype="int64"),
         }
     )
 
 
-def counts(grouped: pd.DataFrame, signatures: pd.DataFrame, totals: pd.DataFrame, signals: pd.DataFrame, day: date, days: int = HORIZON_DAYS) -> Counts:
+def counts(
+    grouped: pd.DataFrame,
+    signatures: pd.DataFrame,
+    totals: pd.DataFrame,
+    signals: pd.DataFrame,
+    day: date,
+    days: int = HORIZON_DAYS,
+) -> Counts:
     """Return failures and calls of each pattern by node and day.
 
     The calls are those to the (service, method) pairs in which the pattern failed within these days, so that a rate means the same thing on all of them.
@@ -111,12 +126,16 @@ def unpublished(failing: pd.DataFrame, summarised: pd.DataFrame, min_nodes: int)
         min_nodes: nodes that must have had the pattern within those days.
     """
     told = set(zip(pd.to_datetime(summarised["event_date"]), summarised["node_id"], strict=True))
-    is_told = np.array([key in told for key in zip(failing["event_date"], failing["node_id"], strict=True)], dtype=bool)
+    is_told = np.array(
+        [key in told for key in zip(failing["event_date"], failing["node_id"], strict=True)], dtype=bool
+    )
     nodes = failing.groupby("pattern_id")["node_id"].nunique()
     return set(nodes[nodes < min_nodes].index) - set(failing.loc[~is_told, "pattern_id"])
 
 
-def reporting(totals: pd.DataFrame, signals: pd.DataFrame, day: date, days: int = HORIZON_DAYS) -> pd.DataFrame:
+def reporting(
+    totals: pd.DataFrame, signals: pd.DataFrame, day: date, days: int = HORIZON_DAYS
+) -> pd.DataFrame:
     """Return what each node reported on each day, any service: calls and conversations together.
 
     Returns:
@@ -124,13 +143,29 @@ def reporting(totals: pd.DataFrame, signals: pd.DataFrame, day: date, days: int 
     """
     calls = _call_rows(totals, signals, day - timedelta(days=days - 1), day)
     # Each signal's row repeats the conversations of its node and agent: count them once.
-    talk = calls.loc[calls["is_conversation"]].groupby(["event_date", "node_id", "service"], as_index=False)["calls"].max()
-    reported = pd.concat([calls.loc[~calls["is_conversation"], ["event_date", "node_id", "calls"]], talk[["event_date", "node_id", "calls"]]])
+    talk = (
+        calls.loc[calls["is_conversation"]]
+        .groupby(["event_date", "node_id", "service"], as_index=False)["calls"]
+        .max()
+    )
+    reported = pd.concat(
+        [
+            calls.loc[~calls["is_conversation"], ["event_date", "node_id", "calls"]],
+            talk[["event_date", "node_id", "calls"]],
+        ]
+    )
     return reported.groupby(["event_date", "node_id"], as_index=False, sort=True)["calls"].sum()
 
 
 def summarise(
-    grouped: pd.DataFrame, signatures: pd.DataFrame, totals: pd.DataFrame, signals: pd.DataFrame, *, day: date, window_days: int, days: int = HORIZON_DAYS
+    grouped: pd.DataFrame,
+    signatures: pd.DataFrame,
+    totals: pd.DataFrame,
+    signals: pd.DataFrame,
+    *,
+    day: date,
+    window_days: int,
+    days: int = HORIZON_DAYS,
 ) -> pd.DataFrame:
     """Return the evidence of every pattern that failed in the window or in the fourteen days before it.
 
@@ -166,7 +201,11 @@ def summarise(
     in_window, failing = _since(daily, window_start), _since(by_node.failures, window_start)
     before = _since(daily[daily["event_date"] < pd.Timestamp(window_start)], baseline_start)
     window_events = _since(events, window_start)
-    sums = in_window.groupby("pattern_id")[["failures", "sessions", "calls"]].sum().reindex(patterns, fill_value=0)
+    sums = (
+        in_window.groupby("pattern_id")[["failures", "sessions", "calls"]]
+        .sum()
+        .reindex(patterns, fill_value=0)
+    )
     base = before.groupby("pattern_id")[["failures", "calls"]].sum().reindex(patterns, fill_value=0)
     node_sums = failing.groupby(["pattern_id", "node_id"])["failures"].sum()
     affected = node_sums.groupby("pattern_id").size().reindex(patterns, fill_value=0)
@@ -179,7 +218,11 @@ def summarise(
     rate = _ratio(failures, attempts, otherwise=0.0)
     rate_low, rate_high = wilson(failures, attempts)
     baseline_rate = _ratio(base["failures"].to_numpy(float), base["calls"].to_numpy(float))
-    known = _known_messages(grouped, signals).set_index("pattern_id")[["kind", "template", "why_grouped", "messages"]].reindex(patterns)
+    known = (
+        _known_messages(grouped, signals)
+        .set_index("pattern_id")[["kind", "template", "why_grouped", "messages"]]
+        .reindex(patterns)
+    )
     series, series_calls = _series(daily, patterns, day)
     reported = reporting(totals, signals, day, window_days)
     expected = reporting(totals, signals, day, window_days + USUAL_DAYS)
@@ -286,7 +329,9 @@ def _since(frame: pd.DataFrame, first_day: date) -> pd.DataFrame:
     return frame[frame["event_date"] >= pd.Timestamp(first_day)]
 
 
-def _failure_rows(grouped: pd.DataFrame, signatures: pd.DataFrame, signals: pd.DataFrame, first_day: date | None, day: date) -> pd.DataFrame:
+def _failure_rows(
+    grouped: pd.DataFrame, signatures: pd.DataFrame, signals: pd.DataFrame, first_day: date | None, day: date
+) -> pd.DataFrame:
     """Failures by pattern, day, node, service and method; talk is brought to the same columns, its method being the signal."""
     signatures, signals = _between(signatures, first_day, day), _between(signals, first_day, day)
     calls = signatures.merge(grouped[["message_id", "pattern_id"]], on="message_id", how="left")
@@ -296,8 +341,13 @@ def _failure_rows(grouped: pd.DataFrame, signatures: pd.DataFrame, signals: pd.D
         raise ValueError(message)
     calls = calls.rename(columns={"exemplar_trace_ids": "exemplars"}).assign(is_conversation=False)
     talk = signals[signals["sessions_affected"] > 0].drop(columns="sessions")
-    talk = talk.rename(columns={"sessions_affected": "failures", "exemplar_session_ids": "exemplars", "signal": "method"})
-    pattern_ids = [_conversation_pattern_id(f"{signal}|{service}") for signal, service in zip(talk["method"], talk["service"], strict=True)]
+    talk = talk.rename(
+        columns={"sessions_affected": "failures", "exemplar_session_ids": "exemplars", "signal": "method"}
+    )
+    pattern_ids = [
+        _conversation_pattern_id(f"{signal}|{service}")
+        for signal, service in zip(talk["method"], talk["service"], strict=True)
+    ]
     talk = talk.assign(
         pattern_id=pd.Series(pattern_ids, index=talk.index, dtype="str"),
         sessions=talk["failures"],
@@ -307,13 +357,26 @@ def _failure_rows(grouped: pd.DataFrame, signatures: pd.DataFrame, signals: pd.D
     return _stack([calls[_EVENT_COLUMNS], talk[_EVENT_COLUMNS]])
 
 
-def _call_rows(totals: pd.DataFrame, signals: pd.DataFrame, first_day: date | None, day: date) -> pd.DataFrame:
+def _call_rows(
+    totals: pd.DataFrame, signals: pd.DataFrame, first_day: date | None, day: date
+) -> pd.DataFrame:
     """Calls by day, node, service and method, in the columns that `_failure_rows` can be held against."""
-    columns = ["event_date", "node_id", "service", "method", "calls", "failures", "latency_histogram", "is_conversation"]
+    columns = [
+        "event_date",
+        "node_id",
+        "service",
+        "method",
+        "calls",
+        "failures",
+        "latency_histogram",
+        "is_conversation",
+    ]
     calls = _between(totals, first_day, day).assign(is_conversation=False)
     talk = _between(signals, first_day, day)
     talk = talk.rename(columns={"signal": "method", "sessions": "calls", "sessions_affected": "failures"})
-    talk = talk.assign(latency_histogram=pd.Series(None, index=talk.index, dtype=object), is_conversation=True)
+    talk = talk.assign(
+        latency_histogram=pd.Series(None, index=talk.index, dtype=object), is_conversation=True
+    )
     return _stack([calls[columns], talk[columns]])
 
 
@@ -344,23 +407,37 @@ def _counts(events: pd.DataFrame, calls: pd.DataFrame) -> Counts:
     """Failures by pattern, day and node, and calls by set of methods, day and node."""
     keys = ["event_date", "node_id"]
     of_pattern, of_set = _pair_sets(events)
-    attempted = of_set.merge(calls[[*_PAIR, *keys, "calls"]], on=_PAIR).groupby(["set_id", *keys], as_index=False)["calls"].sum()
+    attempted = (
+        of_set.merge(calls[[*_PAIR, *keys, "calls"]], on=_PAIR)
+        .groupby(["set_id", *keys], as_index=False)["calls"]
+        .sum()
+    )
     attempted = attempted[attempted["calls"] > 0]
     failed = events.groupby(["pattern_id", *keys], as_index=False)[["failures", "sessions"]].sum()
     failed = failed[failed["failures"] > 0]
-    is_known = of_pattern["pattern_id"].isin(failed["pattern_id"]) | of_pattern["set_id"].isin(attempted["set_id"])
+    is_known = of_pattern["pattern_id"].isin(failed["pattern_id"]) | of_pattern["set_id"].isin(
+        attempted["set_id"]
+    )
     return Counts(failed, attempted, of_pattern[is_known])
 
 
 def _daily(counts: Counts) -> pd.DataFrame:
     """Failures, sessions and calls by pattern and day; on no node are calls fewer than failures (noised summaries may say so)."""
     keys = ["pattern_id", "event_date"]
-    known = counts.failures.merge(counts.set_of, on="pattern_id").merge(counts.calls, on=["set_id", "event_date", "node_id"], how="left")
+    known = counts.failures.merge(counts.set_of, on="pattern_id").merge(
+        counts.calls, on=["set_id", "event_date", "node_id"], how="left"
+    )
     known = known.assign(beyond=(known["failures"] - known["calls"].fillna(0)).clip(lower=0))
     failed = known.groupby(keys, as_index=False)[["failures", "sessions", "beyond"]].sum()
-    attempted = counts.set_of.merge(counts.calls.groupby(["set_id", "event_date"], as_index=False)["calls"].sum(), on="set_id")
-    both = attempted.merge(failed, on=keys, how="outer").fillna({"failures": 0, "sessions": 0, "beyond": 0, "calls": 0})
-    both = both.assign(calls=both["calls"] + both["beyond"]).astype(dict.fromkeys(("failures", "sessions", "calls"), "int64"))
+    attempted = counts.set_of.merge(
+        counts.calls.groupby(["set_id", "event_date"], as_index=False)["calls"].sum(), on="set_id"
+    )
+    both = attempted.merge(failed, on=keys, how="outer").fillna(
+        {"failures": 0, "sessions": 0, "beyond": 0, "calls": 0}
+    )
+    both = both.assign(calls=both["calls"] + both["beyond"]).astype(
+        dict.fromkeys(("failures", "sessions", "calls"), "int64")
+    )
     return both[[*keys, "failures", "sessions", "calls"]]
 
 
@@ -370,12 +447,20 @@ def _ratio(above: np.ndarray, below: np.ndarray, otherwise: float = np.nan) -> n
     return np.where(possible, above / np.where(possible, below, 1.0), otherwise)
 
 
-def _peer_rate(events: pd.DataFrame, calls: pd.DataFrame, window_start: date, sums: pd.DataFrame) -> np.ndarray:
+def _peer_rate(
+    events: pd.DataFrame, calls: pd.DataFrame, window_start: date, sums: pd.DataFrame
+) -> np.ndarray:
     """Rate of all other failures in the same services and methods."""
     of_pattern, of_set = _pair_sets(events)
     failed = _since(calls, window_start).groupby(_PAIR, as_index=False)["failures"].sum()
     set_failures = of_set.merge(failed, on=_PAIR).groupby("set_id")["failures"].sum()
-    every = of_pattern.set_index("pattern_id")["set_id"].map(set_failures).reindex(sums.index).fillna(0).to_numpy(float)
+    every = (
+        of_pattern.set_index("pattern_id")["set_id"]
+        .map(set_failures)
+        .reindex(sums.index)
+        .fillna(0)
+        .to_numpy(float)
+    )
     others = np.clip(every - sums["failures"].to_numpy(float), 0, None)
     return np.clip(_ratio(others, sums["calls"].to_numpy(float), otherwise=0.0), 0.0, 1.0)
 
@@ -384,16 +469,23 @@ def _series(by_day: pd.DataFrame, patterns: pd.Index, day: date) -> tuple[pd.Ser
     """Failures and calls of each of the last days, oldest first."""
     days = pd.date_range(end=pd.Timestamp(day), periods=SERIES_DAYS, freq="D").as_unit("us")
     daily = by_day.set_index(["pattern_id", "event_date"])[["failures", "calls"]]
-    grid = daily.reindex(pd.MultiIndex.from_product([patterns, days], names=["pattern_id", "event_date"]), fill_value=0)
+    grid = daily.reindex(
+        pd.MultiIndex.from_product([patterns, days], names=["pattern_id", "event_date"]), fill_value=0
+    )
     shape = (len(patterns), SERIES_DAYS)
-    return tuple(pd.Series(grid[name].to_numpy("int64").reshape(shape).tolist(), index=patterns, dtype=object) for name in ("failures", "calls"))  # ty: ignore
+    return tuple(
+        pd.Series(grid[name].to_numpy("int64").reshape(shape).tolist(), index=patterns, dtype=object)
+        for name in ("failures", "calls")
+    )  # ty: ignore
 
 
 def _histogram_rows(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """Buckets and weights of the frame's histograms, summed by `keys`; a MAP arrives as a dict or as pairs."""
     rows, buckets, weights = [], [], []
     for row, histogram in enumerate(frame["latency_histogram"]):
-        if not isinstance(histogram, dict | list | np.ndarray):  # a null in an object column is a None, a NaN or an NA
+        if not isinstance(
+            histogram, dict | list | np.ndarray
+        ):  # a null in an object column is a None, a NaN or an NA
             continue
         for bucket, weight in histogram.items() if isinstance(histogram, dict) else histogram:
             rows.append(row)
@@ -413,11 +505,17 @@ def _quantiles(long: pd.DataFrame, key: str, points: tuple[float, ...]) -> pd.Da
     return pd.DataFrame.from_dict(found, orient="index", columns=list(points), dtype=float)
 
 
-def _latency(events: pd.DataFrame, calls: pd.DataFrame, window_start: date, patterns: pd.Index) -> dict[str, pd.Series]:
+def _latency(
+    events: pd.DataFrame, calls: pd.DataFrame, window_start: date, patterns: pd.Index
+) -> dict[str, pd.Series]:
     """Quantiles of successful calls to the affected methods and of the failed calls themselves, in the window."""
     of_pattern, of_set = _pair_sets(events)
     succeeded = _histogram_rows(_since(calls, window_start), _PAIR)
-    merged = of_set.merge(succeeded, on=_PAIR).groupby(["set_id", "bucket"], as_index=False, sort=True)["weight"].sum()
+    merged = (
+        of_set.merge(succeeded, on=_PAIR)
+        .groupby(["set_id", "bucket"], as_index=False, sort=True)["weight"]
+        .sum()
+    )
     by_set = _quantiles(merged, "set_id", (0.5, 0.95, 0.99))
     set_ids = of_pattern.set_index("pattern_id")["set_id"].reindex(patterns)
     failed = _quantiles(_histogram_rows(_since(events, window_start), ["pattern_id"]), "pattern_id", (0.5,))
@@ -431,30 +529,48 @@ def _latency(events: pd.DataFrame, calls: pd.DataFrame, window_start: date, patt
 
 def _places(events: pd.DataFrame, window_start: date, patterns: pd.Index) -> dict[str, pd.Series]:
     """Services, methods and their breakdown, most failures first; where there are none in the window, most failures before it first."""
-    rows = events.assign(in_window=np.where(events["event_date"] >= pd.Timestamp(window_start), events["failures"], 0))
+    rows = events.assign(
+        in_window=np.where(events["event_date"] >= pd.Timestamp(window_start), events["failures"], 0)
+    )
     rows = rows.assign(method=np.where(rows["is_conversation"], "", rows["method"]))
-    by_place = rows.groupby(["pattern_id", "service", "method"], as_index=False)[["in_window", "failures"]].sum()
+    by_place = rows.groupby(["pattern_id", "service", "method"], as_index=False)[
+        ["in_window", "failures"]
+    ].sum()
     order, ascending = ["pattern_id", "in_window", "failures"], [True, False, False]
     by_place = by_place.sort_values([*order, "service", "method"], ascending=[*ascending, True, True])
 
     def names(column: str, most: int | None) -> pd.Series:
-        sums = by_place[by_place[column] != ""].groupby(["pattern_id", column], as_index=False)[["in_window", "failures"]].sum()
+        sums = (
+            by_place[by_place[column] != ""]
+            .groupby(["pattern_id", column], as_index=False)[["in_window", "failures"]]
+            .sum()
+        )
         sums = sums.sort_values([*order, column], ascending=[*ascending, True])
         return _lists(sums, column, patterns, most)
 
     records = by_place.assign(
         entry=[
             {"service": service, "method": method, "failures": int(failures)}
-            for service, method, failures in by_place[["service", "method", "in_window"]].itertuples(index=False)
+            for service, method, failures in by_place[["service", "method", "in_window"]].itertuples(
+                index=False
+            )
         ]
     )
-    breakdown = _lists(records, "entry", patterns, MAX_BREAKDOWN).map(lambda entries: json.dumps(entries, ensure_ascii=False))
-    return {"services": names("service", None), "methods": names("method", MAX_METHODS), "breakdown": breakdown}
+    breakdown = _lists(records, "entry", patterns, MAX_BREAKDOWN).map(
+        lambda entries: json.dumps(entries, ensure_ascii=False)
+    )
+    return {
+        "services": names("service", None),
+        "methods": names("method", MAX_METHODS),
+        "breakdown": breakdown,
+    }
 
 
 def _lists(rows: pd.DataFrame, column: str, patterns: pd.Index, most: int | None) -> pd.Series:
     """The column's values as one list a pattern, in row order."""
-    found = {pattern: values.tolist()[:most] for pattern, values in rows.groupby("pattern_id", sort=False)[column]}
+    found = {
+        pattern: values.tolist()[:most] for pattern, values in rows.groupby("pattern_id", sort=False)[column]
+    }
     return pd.Series([found.get(pattern, []) for pattern in patterns], index=patterns, dtype=object)
 
 
@@ -462,15 +578,33 @@ def _exemplars(window_events: pd.DataFrame, events: pd.DataFrame, patterns: pd.I
     """Up to three traces a pattern, of the newest day and of different nodes first; from before the window when it holds none."""
     quiet = events[~events["pattern_id"].isin(set(window_events["pattern_id"]))]
     rows = pd.concat([window_events, quiet])[["pattern_id", "event_date", "node_id", "exemplars"]]
-    rows = rows.assign(exemplars=[sorted(ids) if isinstance(ids, list | np.ndarray) else [] for ids in rows["exemplars"]]).explode("exemplars").dropna()
-    rows = rows.drop_duplicates().sort_values(["pattern_id", "event_date", "node_id", "exemplars"], ascending=[True, False, True, True])
+    rows = (
+        rows.assign(
+            exemplars=[sorted(ids) if isinstance(ids, list | np.ndarray) else [] for ids in rows["exemplars"]]
+        )
+        .explode("exemplars")
+        .dropna()
+    )
+    rows = rows.drop_duplicates().sort_values(
+        ["pattern_id", "event_date", "node_id", "exemplars"], ascending=[True, False, True, True]
+    )
     rows = rows.assign(turn=rows.groupby(["pattern_id", "event_date", "node_id"]).cumcount())
-    rows = rows.sort_values(["pattern_id", "event_date", "turn", "node_id"], ascending=[True, False, True, True]).drop_duplicates(["pattern_id", "exemplars"])
+    rows = rows.sort_values(
+        ["pattern_id", "event_date", "turn", "node_id"], ascending=[True, False, True, True]
+    ).drop_duplicates(["pattern_id", "exemplars"])
     return _lists(rows, "exemplars", patterns, MAX_EXEMPLARS)
 
 
-def _seen(grouped: pd.DataFrame, signatures: pd.DataFrame, signals: pd.DataFrame, day: date, patterns: Iterable[str]) -> pd.DataFrame:
+def _seen(
+    grouped: pd.DataFrame, signatures: pd.DataFrame, signals: pd.DataFrame, day: date, patterns: Iterable[str]
+) -> pd.DataFrame:
     """First and last failure that is known up to the day."""
     rows = _failure_rows(grouped, signatures, signals, None, day)
-    rows = rows.assign(first_seen=pd.to_datetime(rows["first_seen"]), last_seen=pd.to_datetime(rows["last_seen"]))
-    return rows.groupby("pattern_id").agg(first_seen=("first_seen", "min"), last_seen=("last_seen", "max")).reindex(patterns)
+    rows = rows.assign(
+        first_seen=pd.to_datetime(rows["first_seen"]), last_seen=pd.to_datetime(rows["last_seen"])
+    )
+    return (
+        rows.groupby("pattern_id")
+        .agg(first_seen=("first_seen", "min"), last_seen=("last_seen", "max"))
+        .reindex(patterns)
+    )

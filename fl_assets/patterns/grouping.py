@@ -19,7 +19,9 @@ from fl_assets.sums.masking import UNCAUGHT_PREFIX
 _PLACEHOLDER = re.compile(r"<[A-Z][A-Z0-9_]*>")
 _STATUS = re.compile(r" <STATUS_[0-9]{3}>$")
 _PIECE = re.compile(r"[^\s=:,;#@()\[\]{}<>\"'`|]+|=")
-_VARIABLE_WORD = re.compile(r"[\x00\x01]|[0-9]|^(?:true|false|null|none|nil|yes|no|on|off|nan|undefined|root|admin)$", re.IGNORECASE)
+_VARIABLE_WORD = re.compile(
+    r"[\x00\x01]|[0-9]|^(?:true|false|null|none|nil|yes|no|on|off|nan|undefined|root|admin)$", re.IGNORECASE
+)
 _IDENTIFIER = re.compile(r"[a-z][A-Z]|[A-Za-z]_|[A-Za-z][.$\\/-][A-Za-z]|^[^A-Za-z]+$")
 _EXCEPTION_NAME = re.compile(r"[A-Za-z](?:Error|Exception)=?$")  # which exception it was is never a detail
 _PUNCTUATION = re.compile(r"^[^\w\x00\x01]+$")
@@ -131,16 +133,26 @@ class _Miner:
         self.links = _Links()
         self.number: dict[Item, int] = {}
         self.items: list[Item] = []
-        self.certain: list[int] = []  # bit i: the variable at place i of the item was once a number, path or address, or has been mined
+        self.certain: list[
+            int
+        ] = []  # bit i: the variable at place i of the item was once a number, path or address, or has been mined
         numbers = []
         for words in skeletons:
-            tokens = tuple(STAR if word in "*?" else vocabulary.setdefault(word, len(vocabulary)) for word in words)
-            numbers.append(self.add(tokens, sum(1 << place for place, word in enumerate(words) if word == "*")))
+            tokens = tuple(
+                STAR if word in "*?" else vocabulary.setdefault(word, len(vocabulary)) for word in words
+            )
+            numbers.append(
+                self.add(tokens, sum(1 << place for place, word in enumerate(words) if word == "*"))
+            )
         names = list(vocabulary)
         self.numbers = numbers
         self.is_key = np.array([False, *(word.endswith("=") for word in names[1:])])
-        self.is_fixed = self.is_key | np.array([False, *(bool(_EXCEPTION_NAME.search(word)) for word in names[1:])])
-        self.is_identifier = np.array([False, *(bool(_IDENTIFIER.search(word)) for word in names[1:])]) & ~self.is_fixed
+        self.is_fixed = self.is_key | np.array(
+            [False, *(bool(_EXCEPTION_NAME.search(word)) for word in names[1:])]
+        )
+        self.is_identifier = (
+            np.array([False, *(bool(_IDENTIFIER.search(word)) for word in names[1:])]) & ~self.is_fixed
+        )
 
     def add(self, tokens: Item, certain: int) -> int:
         """Return the number of an item, which is new unless it is known; neighbouring variables become one, which is certain."""
@@ -183,9 +195,25 @@ class _Miner:
             mixed = _mix((flat * 512 + place + 1).astype(np.uint64))
             whole = np.zeros(len(items), np.uint64)
             np.add.at(whole, owner, mixed)
-            key = whole[owner] - mixed + _mix((place + (1 << 50)).astype(np.uint64)) + _mix((lengths[owner] + (1 << 51)).astype(np.uint64))
+            key = (
+                whole[owner]
+                - mixed
+                + _mix((place + (1 << 50)).astype(np.uint64))
+                + _mix((lengths[owner] + (1 << 51)).astype(np.uint64))
+            )
         variable = flat == STAR
-        certain = np.fromiter((bits >> i & 1 for item, bits in zip(items, self.certain, strict=True) for i in range(len(item))), bool, len(flat)) & variable
+        certain = (
+            np.fromiter(
+                (
+                    bits >> i & 1
+                    for item, bits in zip(items, self.certain, strict=True)
+                    for i in range(len(item))
+                ),
+                bool,
+                len(flat),
+            )
+            & variable
+        )
         constants = np.bincount(owner, weights=~variable, minlength=len(items))
         usable = ~self.is_fixed[flat]
         rows = np.flatnonzero(usable)
@@ -199,11 +227,20 @@ class _Miner:
         def count(mask: np.ndarray) -> np.ndarray:
             return np.add.reduceat(mask[rows].astype(np.int64), start)
 
-        words, identifiers, variables, sure = count(~variable), count(is_identifier[flat]), count(variable), count(certain)
+        words, identifiers, variables, sure = (
+            count(~variable),
+            count(is_identifier[flat]),
+            count(variable),
+            count(certain),
+        )
         first = rows[start]
         rest = constants[owner[first]] - ~variable[first]
         after_key = (np.r_[False, is_key[flat][:-1]] & (place > 0))[first]
-        enough = (words >= MIN_WORDS) | (identifiers >= MIN_IDENTIFIERS) | (identifiers >= 2) & (rest >= MIN_CONSTANTS_BESIDE)
+        enough = (
+            (words >= MIN_WORDS)
+            | (identifiers >= MIN_IDENTIFIERS)
+            | (identifiers >= 2) & (rest >= MIN_CONSTANTS_BESIDE)
+        )
         inside = (place[first] > 0) | (variables > 0)
         value = after_key & ((words >= MIN_WORDS_AFTER_KEY) | (identifiers + (variables > 0) > 1))
         beside = (sure > 0) & ~after_key & (rest >= MIN_CONSTANTS_BESIDE)
@@ -223,8 +260,12 @@ class _Miner:
                 buckets.setdefault(tuple(tokens), []).append(number)
         for shape, members in buckets.items():
             places = [place for place, token in enumerate(shape) if token == -1]
-            varying = [place for place in places if len({self.items[member][place] for member in members}) > 1]
-            distinct = all(len({self.items[member][place] for member in members}) >= MIN_IDENTIFIERS for place in varying)
+            varying = [
+                place for place in places if len({self.items[member][place] for member in members}) > 1
+            ]
+            distinct = all(
+                len({self.items[member][place] for member in members}) >= MIN_IDENTIFIERS for place in varying
+            )
             if varying and distinct and sum(token > 0 for token in shape) >= MIN_CONSTANTS:
                 self.generalise(members, varying)
 
@@ -247,8 +288,16 @@ class _Miner:
         for number, item in enumerate(self.items):
             last = len(item) - 1
             for place, token in enumerate(item):
-                before, after = place > 0 and item[place - 1] == STAR, place < last and item[place + 1] == STAR
-                if token == STAR or self.is_fixed[token] or last < MIN_CONSTANTS_BESIDE or not (before or after):
+                before, after = (
+                    place > 0 and item[place - 1] == STAR,
+                    place < last and item[place + 1] == STAR,
+                )
+                if (
+                    token == STAR
+                    or self.is_fixed[token]
+                    or last < MIN_CONSTANTS_BESIDE
+                    or not (before or after)
+                ):
                     continue
                 shorter = item[:place] + item[place + 1 + (before and after) :]
                 target = self.number.get(shorter)
@@ -292,7 +341,11 @@ def group_messages(messages: Sequence[str]) -> Grouping:
         templates[root], why[root] = _describe(min(messages[i] for i in rows), {shapes[i] for i in rows})
     names = sorted(templates, key=lambda root: (templates[root], root))
     place = {root: i for i, root in enumerate(names)}
-    return Grouping(np.array([place[root] for root in roots], dtype=np.int64), [templates[root] for root in names], [why[root] for root in names])
+    return Grouping(
+        np.array([place[root] for root in roots], dtype=np.int64),
+        [templates[root] for root in names],
+        [why[root] for root in names],
+    )
 
 
 def _mined(shapes: Sequence[tuple[str, ...]]) -> list[int]:
@@ -311,13 +364,22 @@ def _describe(message: str, shapes: set[tuple[str, ...]]) -> tuple[str, str]:
     def keep(match: re.Match[str]) -> str:
         piece = match.group()
         word = piece.rstrip(".!?")
-        fixed = piece == "=" or word in common or word + "=" in common or _is_variable(piece) or _PUNCTUATION.match(piece)
+        fixed = (
+            piece == "="
+            or word in common
+            or word + "=" in common
+            or _is_variable(piece)
+            or _PUNCTUATION.match(piece)
+        )
         return piece if fixed else "<*>"
 
     marked = _PLACEHOLDER.sub(lambda match: "\x00" + match.group()[1:-1] + "\x02", message)
     template = _PIECE.sub(keep, marked).replace("\x00", "<").replace("\x02", ">")
     template = re.sub(r"<\*>(?:[\s,]*<\*>)+", "<*>", template)
-    return template, f"{len(shapes)} wordings that differ only where a word varies (marked <*>), or only in order, case and filler words."
+    return (
+        template,
+        f"{len(shapes)} wordings that differ only where a word varies (marked <*>), or only in order, case and filler words.",
+    )
 
 
 # Patterns: groups with an id, and people's corrections ----------------------------------------------------------------
@@ -334,7 +396,9 @@ class Split(Record):
     """Messages that people say are not of a pattern: those with a given text in them."""
 
     pattern: str = Field(min_length=1, description="Pattern id to take them from.")
-    containing: str = Field(min_length=1, description="Text that their masked error contains, letter by letter.")
+    containing: str = Field(
+        min_length=1, description="Text that their masked error contains, letter by letter."
+    )
 
 
 class Corrections(Record):
@@ -367,12 +431,17 @@ def group_patterns(messages: pd.DataFrame, corrections: Corrections = NO_CORRECT
     """
     if messages.empty:
         return pd.DataFrame(columns=GROUPED_COLUMNS)
-    rows = messages.sort_values(["first_day", "masked_error", "message_id"], kind="stable").reset_index(drop=True)
+    rows = messages.sort_values(["first_day", "masked_error", "message_id"], kind="stable").reset_index(
+        drop=True
+    )
     texts: list[str] = rows["masked_error"].tolist()
     has_text = rows["has_text"].to_numpy(dtype=bool)
     kept = [_essence(text) for text in texts]
     shapes = [skeleton(text) if spoken else (text,) for text, spoken in zip(kept, has_text, strict=True)]
-    own_ids = [_pattern_id(*(shape if spoken else (text,)), _status(text)) for shape, text, spoken in zip(shapes, texts, has_text, strict=True)]
+    own_ids = [
+        _pattern_id(*(shape if spoken else (text,)), _status(text))
+        for shape, text, spoken in zip(shapes, texts, has_text, strict=True)
+    ]
     groups: list[tuple] = [("silent", i) for i in range(len(rows))]
     spoken_rows = np.flatnonzero(has_text)
     if len(spoken_rows):
@@ -427,10 +496,14 @@ def _essence(text: str) -> str:
     match = _WITH_EXCEPTION.match(text)
     if not match or match.group(2) in _GENERIC:
         return text
-    return match.group(1) + ("SyntaxError" if match.group(2) in ("IndentationError", "TabError") else match.group(2))  # Python's own hierarchy
+    return match.group(1) + (
+        "SyntaxError" if match.group(2) in ("IndentationError", "TabError") else match.group(2)
+    )  # Python's own hierarchy
 
 
-_DEPENDENCY = re.compile(r"^[a-z][a-z0-9]*(?:-[a-z0-9]+)*-(?:service|svc|server|api|gateway|db|database|cache|queue|broker|store)$")
+_DEPENDENCY = re.compile(
+    r"^[a-z][a-z0-9]*(?:-[a-z0-9]+)*-(?:service|svc|server|api|gateway|db|database|cache|queue|broker|store)$"
+)
 
 
 def _dependencies(shape: tuple[str, ...]) -> tuple[str, ...]:
@@ -440,7 +513,26 @@ def _dependencies(shape: tuple[str, ...]) -> tuple[str, ...]:
 
 _FILLERS = frozenset(
     (
-        *("a", "an", "the", "is", "are", "was", "were", "be", "been", "being", "has", "have", "had", "this", "that", "these", "those", "please"),
+        *(
+            "a",
+            "an",
+            "the",
+            "is",
+            "are",
+            "was",
+            "were",
+            "be",
+            "been",
+            "being",
+            "has",
+            "have",
+            "had",
+            "this",
+            "that",
+            "these",
+            "those",
+            "please",
+        ),
         *("to", "of", "in", "on", "at", "for", "with", "by", "and", "or", "it", "its", "your", "you"),
     )
 )
@@ -454,7 +546,14 @@ def _same_words(groups: list[int], shapes: list[tuple[str, ...]]) -> list[int]:
     first: dict[tuple[str, ...], int] = {}
     for group, shape in zip(groups, shapes, strict=True):
         words = {word.lower().rstrip("=") for word in shape if word not in "*?"}
-        bag = tuple(sorted({word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word for word in words - _FILLERS}))
+        bag = tuple(
+            sorted(
+                {
+                    word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
+                    for word in words - _FILLERS
+                }
+            )
+        )
         if len(bag) > 1:
             links.join(first.setdefault((*bag, "*" * sum(word in "*?" for word in shape)), group), group)
     return [links.root(group) for group in groups]
@@ -471,10 +570,14 @@ def _named(own_ids: list[str], groups: list[tuple]) -> list[str]:
     return [first.setdefault(group, own) for own, group in zip(own_ids, groups, strict=True)]
 
 
-def _corrected(pattern: list[str], own_ids: list[str], texts: list[str], corrections: Corrections) -> tuple[list[str], dict[str, str]]:
+def _corrected(
+    pattern: list[str], own_ids: list[str], texts: list[str], corrections: Corrections
+) -> tuple[list[str], dict[str, str]]:
     """Apply splits, then merges; a rule finds its pattern by any message that once had that id, so it outlives later merges."""
     reason: dict[str, str] = {}
-    current = dict(zip(own_ids, pattern, strict=True))  # id that a message would have alone -> pattern it is in
+    current = dict(
+        zip(own_ids, pattern, strict=True)
+    )  # id that a message would have alone -> pattern it is in
     pattern = list(pattern)
     for split in corrections.splits:
         source = current.get(split.pattern, split.pattern)

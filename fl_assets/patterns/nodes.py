@@ -37,7 +37,12 @@ class NodeDay:
     """Whether it reported on a usual day, or is registered."""
 
 
-def nodes_of(totals: Iterable[Mapping[str, Any]], conversations: Iterable[Mapping[str, Any]], day: date, registered: Collection[str] = ()) -> list[NodeDay]:
+def nodes_of(
+    totals: Iterable[Mapping[str, Any]],
+    conversations: Iterable[Mapping[str, Any]],
+    day: date,
+    registered: Collection[str] = (),
+) -> list[NodeDay]:
     """Return every node that was heard of in the last fourteen days or is registered, by name.
 
     Args:
@@ -64,10 +69,30 @@ def nodes_of(totals: Iterable[Mapping[str, Any]], conversations: Iterable[Mappin
     for node in sorted({*(name for name, _ in events), *registered}):
         series = tuple(events[node, when] for when in days)
         present, usual = series[-1], _median(sorted(events[node, when] for when in usual_days))
-        status: Standing = "silent" if not present else "first seen" if not any(series[:-1]) else "quiet" if present < QUIET_SHARE * usual else "reporting"
+        status: Standing = (
+            "silent"
+            if not present
+            else "first seen"
+            if not any(series[:-1])
+            else "quiet"
+            if present < QUIET_SHARE * usual
+            else "reporting"
+        )
         silent_days = next((back for back, count in enumerate(reversed(series)) if count), SERIES_DAYS)
         is_expected = node in registered or any(events[node, when] for when in usual_days)
-        found.append(NodeDay(node, status, parts[node, "calls"], parts[node, "failures"], parts[node, "sessions"], usual, series, silent_days, is_expected))
+        found.append(
+            NodeDay(
+                node,
+                status,
+                parts[node, "calls"],
+                parts[node, "failures"],
+                parts[node, "sessions"],
+                usual,
+                series,
+                silent_days,
+                is_expected,
+            )
+        )
     return found
 
 

@@ -18,7 +18,15 @@ import orjson
 from fl_assets.core.models import Decision, Playbook
 from fl_assets.updates.decide import is_for_review
 
-CONTRACT_FIELDS = ("improvement_id", "category", "description", "confidence", "suggested_changes", "evidence_count", "created_at")
+CONTRACT_FIELDS = (
+    "improvement_id",
+    "category",
+    "description",
+    "confidence",
+    "suggested_changes",
+    "evidence_count",
+    "created_at",
+)
 _NAME = re.compile(r"[0-9a-f]{16}\.(?:json|md)")
 _LEFT_OVER = re.compile(r"\.[0-9a-f]{16}\.(?:json|md)\..*\.tmp")
 
@@ -29,7 +37,10 @@ def write_playbooks(folder: Path, day: date, playbooks: Sequence[Playbook]) -> l
     Each file is replaced whole or not at all. A file that already has the same bytes is left alone, its time included; a playbook that the day no longer has
     is removed, and files with other names are not touched.
     """
-    return _write_day(folder / day.isoformat(), {f"{playbook.improvement_id}.json": render(playbook) for playbook in playbooks})
+    return _write_day(
+        folder / day.isoformat(),
+        {f"{playbook.improvement_id}.json": render(playbook) for playbook in playbooks},
+    )
 
 
 def write_proposals(folder: Path, day: date, decided: Iterable[tuple[Playbook, Decision]]) -> list[Path]:
@@ -38,7 +49,11 @@ def write_proposals(folder: Path, day: date, decided: Iterable[tuple[Playbook, D
     A prompt or a workflow is changed by people only, and a staged or person-owned config waits for approval: this is what they read.
     Rewritten and removed as the JSON files are.
     """
-    wanted = {f"{playbook.improvement_id}.md": proposal(playbook, decision) for playbook, decision in decided if is_for_review(decision)}
+    wanted = {
+        f"{playbook.improvement_id}.md": proposal(playbook, decision)
+        for playbook, decision in decided
+        if is_for_review(decision)
+    }
     return _write_day(folder / day.isoformat(), wanted)
 
 
@@ -50,16 +65,24 @@ def read_playbooks(folder: Path, day: date) -> list[Playbook]:
 
 def render(playbook: Playbook) -> bytes:
     """Return the file's bytes: the same playbook always gives the same ones, its changes in the order of their names as everywhere else."""
-    fields: dict[str, Any] = playbook.model_dump(mode="json") | {"suggested_changes": dict(sorted(playbook.suggested_changes.items()))}
+    fields: dict[str, Any] = playbook.model_dump(mode="json") | {
+        "suggested_changes": dict(sorted(playbook.suggested_changes.items()))
+    }
     ours = {name: value for name, value in fields.items() if name not in CONTRACT_FIELDS}
-    return orjson.dumps({name: fields[name] for name in CONTRACT_FIELDS} | ours, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    return orjson.dumps(
+        {name: fields[name] for name in CONTRACT_FIELDS} | ours,
+        option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE,
+    )
 
 
 def proposal(playbook: Playbook, decision: Decision) -> bytes:
     """Return a decision as a page to review: the change, why, the numbers, and the way back."""
     wanted = _values(decision.to_value, decision.target)
     present = _values(decision.from_value, decision.target)
-    rows = [f"| {_cell(name)} | {_cell(present.get(name, 'not known'))} | {_cell(value)} |" for name, value in wanted.items()]
+    rows = [
+        f"| {_cell(name)} | {_cell(present.get(name, 'not known'))} | {_cell(value)} |"
+        for name, value in wanted.items()
+    ]
     lines = [
         f"# {playbook.title}",
         "",
@@ -110,7 +133,9 @@ def _write_day(target: Path, wanted: Mapping[str, bytes]) -> list[Path]:
     """Make a folder hold exactly these files of ours; leave what is the same, and what is not ours, alone."""
     strange = [name for name in wanted if _NAME.fullmatch(name) is None]
     if strange:
-        message = f"improvement_id {strange[0].rpartition('.')[0]!r} must be 16 hex digits, since it names a file"
+        message = (
+            f"improvement_id {strange[0].rpartition('.')[0]!r} must be 16 hex digits, since it names a file"
+        )
         raise ValueError(message)
     if wanted:
         target.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,14 @@ from datetime import date
 from fl_assets.core.cycles import mode_of
 from fl_assets.core.models import CycleStatus, Decision, Playbook, Violation
 from fl_assets.events.redaction import residue
-from fl_assets.playbooks.quality import confidence_gate, enough_nodes, evidence_is_real, minimum_events, no_personal_data, violations
+from fl_assets.playbooks.quality import (
+    confidence_gate,
+    enough_nodes,
+    evidence_is_real,
+    minimum_events,
+    no_personal_data,
+    violations,
+)
 from fl_assets.updates.decide import decide
 from fl_assets.updates.outcomes import learn
 from fl_assets.updates.releases import Rollout, keys_of, lessons, under_way
@@ -34,7 +41,9 @@ def gate(space: Workspace, day: date) -> list[Violation]:
     ]
 
 
-def decide_day(space: Workspace, day: date, *, today: date, rollouts: Collection[Rollout] = ()) -> list[Decision]:
+def decide_day(
+    space: Workspace, day: date, *, today: date, rollouts: Collection[Rollout] = ()
+) -> list[Decision]:
     """Return one decision for each playbook of a day, those that break a rule held with its reasons.
 
     Args:
@@ -50,10 +59,18 @@ def decide_day(space: Workspace, day: date, *, today: date, rollouts: Collection
     adapters = space.adapter_offers(day)
     last_changed = configs.last_changed() if configs else {}
     for one in rollouts:
-        if one.carried_out and one.ended_at:  # a trial that was rolled back has changed no file, and cools down all the same
+        if (
+            one.carried_out and one.ended_at
+        ):  # a trial that was rolled back has changed no file, and cools down all the same
             for key in keys_of(one.update.target):
                 last_changed[key] = max(one.ended_at.date(), last_changed.get(key, one.ended_at.date()))
-    broken = violations(playbooks, threshold=settings.threshold, min_nodes=settings.min_nodes, recounted=space.recount(day), residue=residue)
+    broken = violations(
+        playbooks,
+        threshold=settings.threshold,
+        min_nodes=settings.min_nodes,
+        recounted=space.recount(day),
+        residue=residue,
+    )
     return [
         decide(
             playbook,
@@ -85,7 +102,11 @@ def outcome(space: Workspace, day: date) -> tuple[CycleStatus, str, dict[str, in
         return "gated", f"{first}{more}", counts
     decisions = space.warehouse.read_day("update_decisions", day)
     ready = sum(not playbook.held_because for playbook in playbooks)
-    done = [row["category"] for row in space.warehouse.read_day("applied_updates", day) if row["status"] in ("canary", "applied")]
+    done = [
+        row["category"]
+        for row in space.warehouse.read_day("applied_updates", day)
+        if row["status"] in ("canary", "applied")
+    ]
     ended = [row["action"] for row in space.warehouse.read_day("update_outcomes", day)]
     counts |= {
         "adapters_updated": done.count("adapter"),
@@ -93,7 +114,11 @@ def outcome(space: Workspace, day: date) -> tuple[CycleStatus, str, dict[str, in
         "updates_rolled_back": ended.count("rolled_back"),
         "updates_held": sum(row["action"] == "hold" for row in decisions),
     }
-    return "completed", f"{len(playbooks)} playbooks, {ready} of them actionable, {len(done)} carried out", counts
+    return (
+        "completed",
+        f"{len(playbooks)} playbooks, {ready} of them actionable, {len(done)} carried out",
+        counts,
+    )
 
 
 def held(playbooks: list[Playbook]) -> list[Playbook]:

@@ -22,7 +22,16 @@ from typing import Any, Self, get_args
 import pandas as pd
 from pydantic import Field, field_validator, model_validator
 
-from fl_assets.core.models import Category, ErrorClass, FailureClass, PatternKind, Playbook, Record, Signal, State
+from fl_assets.core.models import (
+    Category,
+    ErrorClass,
+    FailureClass,
+    PatternKind,
+    Playbook,
+    Record,
+    Signal,
+    State,
+)
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.events.redaction import residue
 from fl_assets.playbooks.quality import violations
@@ -116,7 +125,11 @@ class Facts:
 
         def names(column: str) -> tuple[str, ...]:
             value = row[column]
-            return () if value is None or (isinstance(value, float) and math.isnan(value)) else tuple(str(name) for name in value)
+            return (
+                ()
+                if value is None or (isinstance(value, float) and math.isnan(value))
+                else tuple(str(name) for name in value)
+            )
 
         return cls(
             pattern_id=str(row["pattern_id"]),
@@ -199,16 +212,26 @@ def _retries(facts: Facts, factor: float) -> int:
 FORMULAS: Mapping[str, Callable[[Facts, float], int | None]] = {
     "above_p99": lambda facts, factor: _times(facts.p99_ms, factor),
     # The tail of the successes is cut off at the present limit, and failed calls last as long as that limit: so look at both.
-    "above_slowest": lambda facts, factor: _times(facts.p99_ms and max(facts.p99_ms, facts.failure_p50_ms or 0.0), factor),
+    "above_slowest": lambda facts, factor: _times(
+        facts.p99_ms and max(facts.p99_ms, facts.failure_p50_ms or 0.0), factor
+    ),
     "backoff_ms": lambda facts, factor: _times(facts.p50_ms, factor),
-    "calls_per_hour": lambda facts, factor: _times(facts.peak_calls_per_node * (1 - facts.failure_rate) / _HOURS_A_DAY, factor),
+    "calls_per_hour": lambda facts, factor: _times(
+        facts.peak_calls_per_node * (1 - facts.failure_rate) / _HOURS_A_DAY, factor
+    ),
     # Little's law: calls in flight = arrival rate x time in system, here of the busiest node's busiest day.
-    "concurrency": lambda facts, factor: _times((facts.p95_ms or 0.0) / 1000 * facts.peak_calls_per_node / _SECONDS_A_DAY, factor),
+    "concurrency": lambda facts, factor: _times(
+        (facts.p95_ms or 0.0) / 1000 * facts.peak_calls_per_node / _SECONDS_A_DAY, factor
+    ),
     "retries": _retries,
     # The more calls overflow, the earlier to trim: 85 % of the window for a rare overflow, less by the failure rate, in steps of 5.
-    "context_percent": lambda facts, factor: max(5, 5 * math.floor((85 - 100 * facts.failure_rate * factor) / 5)),
+    "context_percent": lambda facts, factor: max(
+        5, 5 * math.floor((85 - 100 * facts.failure_rate * factor) / 5)
+    ),
     # Half as many repeats of a failing call as a session makes now.
-    "repeat_limit": lambda facts, factor: max(1, math.ceil(factor * facts.failures / max(1, facts.sessions) / 2)),
+    "repeat_limit": lambda facts, factor: max(
+        1, math.ceil(factor * facts.failures / max(1, facts.sessions) / 2)
+    ),
     # Half the present rate, the mark that the confidence is about, in whole per mille.
     "half_rate_permille": lambda facts, factor: nice_up(1000 * facts.failure_rate * factor / 2),
 }
@@ -218,7 +241,18 @@ FORMULAS: Mapping[str, Callable[[Facts, float], int | None]] = {
 
 TEXT_FIELDS = frozenset(
     {
-        *("class", "state", "service", "method", "failures", "calls", "rate", "nodes_affected", "nodes_reporting", "window_days"),
+        *(
+            "class",
+            "state",
+            "service",
+            "method",
+            "failures",
+            "calls",
+            "rate",
+            "nodes_affected",
+            "nodes_reporting",
+            "window_days",
+        ),
         *("lift", "p50_ms", "p95_ms", "p99_ms", "failure_p50_ms"),
     }
 )
@@ -243,7 +277,11 @@ class Bounds(Record):
 
     def holds(self, value: float | None) -> bool:
         """Whether the number is known and within."""
-        return value is not None and (self.min is None or value >= self.min) and (self.max is None or value <= self.max)
+        return (
+            value is not None
+            and (self.min is None or value >= self.min)
+            and (self.max is None or value <= self.max)
+        )
 
 
 class Conditions(Record):
@@ -256,9 +294,15 @@ class Conditions(Record):
     rate: Bounds | None = None
     nodes: Bounds | None = None
     lift: Bounds | None = None
-    latency_ratio: Bounds | None = Field(None, description="Median duration of failed calls over the p99 of successful ones.")
-    services: tuple[str, ...] = Field((), description="Globs; one of the pattern's services must match one of them.")
-    methods: tuple[str, ...] = Field((), description="Globs; one of the pattern's methods must match one of them.")
+    latency_ratio: Bounds | None = Field(
+        None, description="Median duration of failed calls over the p99 of successful ones."
+    )
+    services: tuple[str, ...] = Field(
+        (), description="Globs; one of the pattern's services must match one of them."
+    )
+    methods: tuple[str, ...] = Field(
+        (), description="Globs; one of the pattern's methods must match one of them."
+    )
 
     def hold(self, facts: Facts) -> bool:
         """Whether the pattern meets every condition."""
@@ -335,7 +379,9 @@ class Remedy(Record):
     title: str = Field(min_length=1, max_length=120)
     description: str = Field(min_length=1, max_length=1000)
     changes: tuple[Change, ...] = Field(min_length=1)
-    fallback: bool = Field(False, description="Applies only to patterns that no other rule has an answer for.")
+    fallback: bool = Field(
+        False, description="Applies only to patterns that no other rule has an answer for."
+    )
 
     @model_validator(mode="after")
     def _templates_are_sound(self) -> Self:
@@ -407,9 +453,20 @@ def propose(
         facts = Facts.of(row)
         if facts.state != "resolved":
             first_seen[facts.pattern_id] = row["first_seen"]
-            drafts += [_playbook(facts, remedy, changes, day, history) for remedy, changes in _answers(facts, remedies)]
+            drafts += [
+                _playbook(facts, remedy, changes, day, history)
+                for remedy, changes in _answers(facts, remedies)
+            ]
     merged = _merge(_held(drafts, settings), first_seen)
-    return sorted(merged, key=lambda playbook: (bool(playbook.held_because), -playbook.confidence, -playbook.evidence_count, playbook.improvement_id))
+    return sorted(
+        merged,
+        key=lambda playbook: (
+            bool(playbook.held_because),
+            -playbook.confidence,
+            -playbook.evidence_count,
+            playbook.improvement_id,
+        ),
+    )
 
 
 def improvement_id(pattern_id: str, remedy_id: str) -> str:
@@ -431,7 +488,9 @@ def _answers(facts: Facts, remedies: Sequence[Remedy]) -> list[tuple[Remedy, dic
     return list(found.values())
 
 
-def _playbook(facts: Facts, remedy: Remedy, changes: dict[str, str], day: date, history: Mapping[str, "_Earlier"]) -> Playbook:
+def _playbook(
+    facts: Facts, remedy: Remedy, changes: dict[str, str], day: date, history: Mapping[str, "_Earlier"]
+) -> Playbook:
     fields = _fields(facts) | changes
     identity = improvement_id(facts.pattern_id, remedy.id)
     title = remedy.title.format_map(fields)
@@ -446,7 +505,9 @@ def _playbook(facts: Facts, remedy: Remedy, changes: dict[str, str], day: date, 
         confidence=facts.confidence,
         suggested_changes=changes,
         evidence_count=facts.failures,
-        created_at=earlier.created_at if earlier else datetime.combine(day + timedelta(days=1), time.min, UTC),
+        created_at=earlier.created_at
+        if earlier
+        else datetime.combine(day + timedelta(days=1), time.min, UTC),
         day=day,
         pattern_id=facts.pattern_id,
         remedy_id=remedy.id,
@@ -511,24 +572,37 @@ def _evidence(facts: Facts) -> str:
 
 def _held(drafts: Sequence[Playbook], settings: FederatedLearningConfig) -> list[Playbook]:
     found = violations(drafts, threshold=settings.threshold, min_nodes=settings.min_nodes)
-    return [draft.model_copy(update={"held_because": tuple(str(problem) for problem in found.get(draft.improvement_id, ()))}) for draft in drafts]
+    return [
+        draft.model_copy(
+            update={"held_because": tuple(str(problem) for problem in found.get(draft.improvement_id, ()))}
+        )
+        for draft in drafts
+    ]
 
 
 def _merge(drafts: Sequence[Playbook], first_seen: Mapping[str, datetime]) -> list[Playbook]:
     """Join playbooks that ask for the same; without a named target nobody can say that it is the same, so those stay apart."""
     groups: dict[str, list[Playbook]] = {}
     for draft in drafts:
-        same = _content(draft.category, draft.title, draft.target, draft.suggested_changes) if draft.target else draft.improvement_id
+        same = (
+            _content(draft.category, draft.title, draft.target, draft.suggested_changes)
+            if draft.target
+            else draft.improvement_id
+        )
         groups.setdefault(same, []).append(draft)
     merged = []
     for group in groups.values():
         # What may be acted on leads, then the pattern that is known longest: the leader's id, and with it the history, changes only when the
         # gate's answer does. The playbook's own age would not do: it depends on which days have been materialised.
-        leader, *others = sorted(group, key=lambda one: (bool(one.held_because), first_seen[one.pattern_id], one.improvement_id))
+        leader, *others = sorted(
+            group, key=lambda one: (bool(one.held_because), first_seen[one.pattern_id], one.improvement_id)
+        )
         if others:
             also = sorted({one.pattern_id for one in others})
             words = f"The same change answers {len(also)} more {'pattern' if len(also) == 1 else 'patterns'}: {', '.join(also)}."
-            leader = leader.model_copy(update={"description": f"{leader.description} {words}", "merged_patterns": tuple(also)})
+            leader = leader.model_copy(
+                update={"description": f"{leader.description} {words}", "merged_patterns": tuple(also)}
+            )
         merged.append(leader)
     return merged
 
@@ -574,14 +648,22 @@ def renumber(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _next(earlier: _Earlier | None, day: date, row: Mapping[str, Any]) -> _Earlier:
     changes = row["suggested_changes"]
-    content = _content(row["category"], row["title"], row["target"], json.loads(changes) if isinstance(changes, str) else changes)
+    content = _content(
+        row["category"],
+        row["title"],
+        row["target"],
+        json.loads(changes) if isinstance(changes, str) else changes,
+    )
     if earlier is None:
         return _Earlier(datetime.combine(day + timedelta(days=1), time.min, UTC), 1, content)
     return _Earlier(earlier.created_at, earlier.version + (earlier.content != content), content)
 
 
 def _in_order(rows: Iterable[Mapping[str, Any]]) -> list[tuple[date, Mapping[str, Any]]]:
-    return sorted(((_as_day(row["event_date"]), row) for row in rows), key=lambda pair: (pair[0], pair[1]["improvement_id"]))
+    return sorted(
+        ((_as_day(row["event_date"]), row) for row in rows),
+        key=lambda pair: (pair[0], pair[1]["improvement_id"]),
+    )
 
 
 def _as_day(value: date | str) -> date:

@@ -15,7 +15,9 @@ Residue = Callable[[str], Sequence[str]]
 """What is left of personal data and secrets in a text, by kind; `redaction.residue` is one."""
 
 
-def minimum_events(events: int, minimum: int, window_days: int, *, subject: str = "the window") -> list[Violation]:
+def minimum_events(
+    events: int, minimum: int, window_days: int, *, subject: str = "the window"
+) -> list[Violation]:
     """The window must hold the minimum of events.
 
     Args:
@@ -27,14 +29,28 @@ def minimum_events(events: int, minimum: int, window_days: int, *, subject: str 
     if events >= minimum:
         return []
     days = "1 day" if window_days == 1 else f"{window_days} days"
-    return [_violation("minimum_events", subject, f"at least {minimum} events", f"{events} events in {days}, {minimum - events} too few")]
+    return [
+        _violation(
+            "minimum_events",
+            subject,
+            f"at least {minimum} events",
+            f"{events} events in {days}, {minimum - events} too few",
+        )
+    ]
 
 
 def bad_ratio(bad: int, lines: int, maximum: float, *, subject: str = "the day") -> list[Violation]:
     """The share of lines that could not be read must not exceed the maximum."""
     if bad <= maximum * lines:
         return []
-    return [_violation("bad_ratio", subject, f"at most {maximum:.1%} malformed lines", f"{bad} of {lines} ({bad / max(1, lines):.1%})")]
+    return [
+        _violation(
+            "bad_ratio",
+            subject,
+            f"at most {maximum:.1%} malformed lines",
+            f"{bad} of {lines} ({bad / max(1, lines):.1%})",
+        )
+    ]
 
 
 def confidence_gate(playbooks: Sequence[Playbook], threshold: float) -> list[Violation]:
@@ -50,7 +66,12 @@ def enough_nodes(playbooks: Sequence[Playbook], min_nodes: int) -> list[Violatio
 def is_significant(playbooks: Sequence[Playbook]) -> list[Violation]:
     """A playbook's pattern must survive the day's false-discovery control; every one that does not is listed."""
     return [
-        _violation("is_significant", one.improvement_id, "to survive the day's false-discovery control", "failures that may be noise")
+        _violation(
+            "is_significant",
+            one.improvement_id,
+            "to survive the day's false-discovery control",
+            "failures that may be noise",
+        )
         for one in playbooks
         if not one.is_significant
     ]
@@ -65,7 +86,10 @@ def evidence_is_real(playbooks: Iterable[Playbook], recounted: Mapping[str, int]
     """
     return [
         _violation(
-            "evidence_is_real", one.improvement_id, f"the {recounted.get(one.pattern_id, 0)} failures that a recount finds", f"{one.evidence_count} claimed"
+            "evidence_is_real",
+            one.improvement_id,
+            f"the {recounted.get(one.pattern_id, 0)} failures that a recount finds",
+            f"{one.evidence_count} claimed",
         )
         for one in playbooks
         if one.evidence_count != recounted.get(one.pattern_id, 0)
@@ -76,9 +100,22 @@ def no_personal_data(playbooks: Iterable[Playbook], residue: Residue) -> list[Vi
     """No text of a playbook may hold personal data or a secret; what was found is named by kind and never repeated."""
     found = []
     for one in playbooks:
-        kinds = sorted({kind for text in (one.title, one.description, one.target, *one.suggested_changes.values()) for kind in residue(text)})
+        kinds = sorted(
+            {
+                kind
+                for text in (one.title, one.description, one.target, *one.suggested_changes.values())
+                for kind in residue(text)
+            }
+        )
         if kinds:
-            found.append(_violation("no_personal_data", one.improvement_id, "no personal data and no secret", f"text that looks like {', '.join(kinds)}"))
+            found.append(
+                _violation(
+                    "no_personal_data",
+                    one.improvement_id,
+                    "no personal data and no secret",
+                    f"text that looks like {', '.join(kinds)}",
+                )
+            )
     return found
 
 
@@ -108,7 +145,12 @@ def violations(
 
 def _below(playbooks: Iterable[Playbook], threshold: float) -> list[Violation]:
     return [
-        _violation("confidence_gate", one.improvement_id, f"confidence of at least {threshold:.2f}", f"{_down(one.confidence)}")
+        _violation(
+            "confidence_gate",
+            one.improvement_id,
+            f"confidence of at least {threshold:.2f}",
+            f"{_down(one.confidence)}",
+        )
         for one in sorted(playbooks, key=lambda one: (-one.confidence, one.improvement_id))
         if one.confidence < threshold
     ]
@@ -116,7 +158,12 @@ def _below(playbooks: Iterable[Playbook], threshold: float) -> list[Violation]:
 
 def _lonely(playbooks: Iterable[Playbook], min_nodes: int) -> list[Violation]:
     return [
-        _violation("enough_nodes", one.improvement_id, f"at least {min_nodes} nodes", f"{one.nodes_affected} of {one.nodes_reporting} reporting")
+        _violation(
+            "enough_nodes",
+            one.improvement_id,
+            f"at least {min_nodes} nodes",
+            f"{one.nodes_affected} of {one.nodes_reporting} reporting",
+        )
         for one in playbooks
         if one.nodes_affected < min_nodes
     ]

@@ -50,16 +50,32 @@ def alerts_of(report: Report) -> tuple[Alert, ...]:
     found = []
     if report.status == "gated":
         nearest = report.held[0] if report.held and not report.actionable else None
-        why = f"The surest of {len(report.held)} playbooks, «{nearest.title}», has {nearest.confidence:.0%}." if nearest else report.reason
+        why = (
+            f"The surest of {len(report.held)} playbooks, «{nearest.title}», has {nearest.confidence:.0%}."
+            if nearest
+            else report.reason
+        )
         found.append(alert("gated", "cycle", f"{why} Nothing was decided."))
     for one in report.patterns:
         if one.state == "regressed" and one.failures and one.is_significant:
             where = f"{one.nodes_affected} of {one.nodes_reporting} nodes"
-            found.append(alert("regression", one.pattern_id, f"{visible(one.template, 160)}: {one.failures:,} failures on {where}"))
+            found.append(
+                alert(
+                    "regression",
+                    one.pattern_id,
+                    f"{visible(one.template, 160)}: {one.failures:,} failures on {where}",
+                )
+            )
     found += [alert("silent_node", node, node) for node in report.quality.silent]
     for one in report.outcomes:
         if one.action == "rolled_back":
-            found.append(alert("rollback", one.decision_id, f"{one.category} update {one.decision_id} ({one.remedy_id}): {one.reason}"))
+            found.append(
+                alert(
+                    "rollback",
+                    one.decision_id,
+                    f"{one.category} update {one.decision_id} ({one.remedy_id}): {one.reason}",
+                )
+            )
     for one in report.actionable:
         if one.is_new and report.status != "gated":
             found.append(
@@ -90,7 +106,16 @@ def slack_message(alerts: Sequence[Alert]) -> dict[str, Any]:
         if texts:
             more = [f"… and {len(texts) - MAX_LISTED} more"] if len(texts) > MAX_LISTED else []
             lines = "\n".join([title, *(f"• {text}" for text in texts[:MAX_LISTED]), *more])
-            blocks.append({"type": "section", "text": {"type": "plain_text", "text": visible(lines, MAX_CHARS), "emoji": False}})
-    counts = [f"{TITLES[kind].lower()} ({sum(alert.kind == kind for alert in alerts)})" for kind in TITLES if any(alert.kind == kind for alert in alerts)]
+            blocks.append(
+                {
+                    "type": "section",
+                    "text": {"type": "plain_text", "text": visible(lines, MAX_CHARS), "emoji": False},
+                }
+            )
+    counts = [
+        f"{TITLES[kind].lower()} ({sum(alert.kind == kind for alert in alerts)})"
+        for kind in TITLES
+        if any(alert.kind == kind for alert in alerts)
+    ]
     text = f"Fleet {day}: {'; '.join(counts)}"
     return {"text": text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"), "blocks": blocks}

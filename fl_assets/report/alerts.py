@@ -33,7 +33,9 @@ class AlertError(RuntimeError):
     """The alerts could not be sent; the text says why and does not hold the URL."""
 
 
-def send_new(webhook: SecretStr | None, sent_file: Path, alerts: Sequence[Alert], *, wait_secs: float = 1.0) -> list[Alert]:
+def send_new(
+    webhook: SecretStr | None, sent_file: Path, alerts: Sequence[Alert], *, wait_secs: float = 1.0
+) -> list[Alert]:
     """Send those alerts that were not sent before, in one message; return them.
 
     Args:
@@ -61,7 +63,9 @@ def send_new(webhook: SecretStr | None, sent_file: Path, alerts: Sequence[Alert]
 def tell_failed(settings: FederatedLearningConfig, run_id: str, day: date, reason: str) -> str | None:
     """Send the alert of a run that failed, once; return why it could not be sent, None when all is well."""
     try:
-        send_new(settings.alert_webhook, sent_file_in(settings.data_path), [failed_cycle(run_id, day, reason)])
+        send_new(
+            settings.alert_webhook, sent_file_in(settings.data_path), [failed_cycle(run_id, day, reason)]
+        )
     except AlertError as error:
         return str(error)
     return None
@@ -79,7 +83,10 @@ def post(webhook: SecretStr, message: dict[str, Any], *, wait_secs: float = 1.0)
         AlertError: it did not pass.
     """
     retrying = Retrying(
-        retry=retry_if_exception(_may_pass), wait=wait_random_exponential(multiplier=wait_secs, max=5), stop=stop_after_attempt(ATTEMPTS), reraise=True
+        retry=retry_if_exception(_may_pass),
+        wait=wait_random_exponential(multiplier=wait_secs, max=5),
+        stop=stop_after_attempt(ATTEMPTS),
+        reraise=True,
     )
     try:
         retrying(_post, webhook, orjson.dumps(message))
@@ -98,12 +105,19 @@ class _RefusedError(OSError):
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str) -> None:
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
+    ) -> None:
         """Follow nothing: the request fails with the redirect's own code."""
 
 
 def _post(webhook: SecretStr, body: bytes) -> None:
-    request = urllib.request.Request(webhook.get_secret_value(), body, {"Content-Type": "application/json", "User-Agent": "fl-assets"}, method="POST")
+    request = urllib.request.Request(
+        webhook.get_secret_value(),
+        body,
+        {"Content-Type": "application/json", "User-Agent": "fl-assets"},
+        method="POST",
+    )
     try:
         with urllib.request.build_opener(_NoRedirect).open(request, timeout=TIMEOUT_SECS) as answer:
             answer.read(1024)
@@ -115,7 +129,9 @@ def _post(webhook: SecretStr, body: bytes) -> None:
 def _may_pass(error: BaseException) -> bool:
     if isinstance(error, _RefusedError):
         return error.code == 429 or error.code >= 500
-    return isinstance(error, OSError | http.client.HTTPException) and not isinstance(error, http.client.InvalidURL)
+    return isinstance(error, OSError | http.client.HTTPException) and not isinstance(
+        error, http.client.InvalidURL
+    )
 
 
 def _why(error: Exception) -> str:

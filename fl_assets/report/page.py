@@ -22,7 +22,16 @@ from markupsafe import Markup, escape
 from fl_assets.infra.lake import write_atomically
 from fl_assets.report.report import Bin, DecisionLine, Headline, PatternLine, Report
 
-MARKS = {"new": "● ", "rising": "▲ ", "falling": "▼ ", "known": "■ ", "resolved": "✓ ", "regressed": "↺ ", "silent": "○ ", "quiet": "◐ "}
+MARKS = {
+    "new": "● ",
+    "rising": "▲ ",
+    "falling": "▼ ",
+    "known": "■ ",
+    "resolved": "✓ ",
+    "regressed": "↺ ",
+    "silent": "○ ",
+    "quiet": "◐ ",
+}
 """A mark beside each word, so that no colour has to be told apart."""
 URGENCY = {"regressed": 0, "new": 1, "rising": 2, "known": 3, "falling": 4, "resolved": 5}
 RULES = {
@@ -32,7 +41,12 @@ RULES = {
     "is_significant": "may be noise",
     "no_personal_data": "personal data",
 }
-STATUS = {"insufficient_data": "too few events", "none": "no change", "hold": "held", "not_found": "not found"}
+STATUS = {
+    "insufficient_data": "too few events",
+    "none": "no change",
+    "hold": "held",
+    "not_found": "not found",
+}
 
 
 def report_paths(folder: Path, day: date) -> tuple[Path, Path]:
@@ -51,7 +65,9 @@ def write_report(folder: Path, report: Report) -> tuple[Path, Path]:
 
 def render_json(report: Report) -> bytes:
     """Return the report as indented JSON."""
-    return orjson.dumps(report.model_dump(mode="json"), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    return orjson.dumps(
+        report.model_dump(mode="json"), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+    )
 
 
 def render_page(report: Report) -> bytes:
@@ -76,7 +92,13 @@ def render_page(report: Report) -> bytes:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(loader=PackageLoader("fl_assets.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=PackageLoader("fl_assets.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters |= {
         "changes": changes,
         "count": lambda number: f"{number:,.0f}",
@@ -91,7 +113,9 @@ def _environment() -> Environment:
         "slope": slope,
         "spark": spark,
         "ticks": ticks,
-        "value": lambda one: "–" if one.value is None else share(one.value) if one.unit == "share" else f"{one.value:,.0f}",
+        "value": lambda one: (
+            "–" if one.value is None else share(one.value) if one.unit == "share" else f"{one.value:,.0f}"
+        ),
         # A description ends with its evidence in numbers, which the card shows beside it.
         "what_to_do": lambda text: text.partition(" Evidence: ")[0],
         "words": words,
@@ -115,7 +139,10 @@ def ticks(text: str) -> Markup:
     parts = text.split("`")
     if len(parts) % 2 == 0:
         return escape(text)
-    return Markup("").join(Markup("<code>{}</code>").format(part) if place % 2 else escape(part) for place, part in enumerate(parts))
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if place % 2 else escape(part)
+        for place, part in enumerate(parts)
+    )
 
 
 def changes(one: DecisionLine) -> list[tuple[str, str, str]]:
@@ -129,13 +156,25 @@ def _values(text: str) -> dict[str, str]:
         found = orjson.loads(text) if text.startswith("{") else None
     except orjson.JSONDecodeError:  # one long value is shown cut
         found = None
-    return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {"": text} if text else {}
+    return (
+        {str(name): str(value) for name, value in found.items()}
+        if isinstance(found, dict)
+        else {"": text}
+        if text
+        else {}
+    )
 
 
 def share(value: float) -> str:
     """Return a share as a percentage with the digits that matter: `0.4 %`, `12 %`."""
     percent = value * 100
-    return f"{percent:.0f} %" if percent == 0 or percent >= 10 else f"{percent:.1f} %" if percent >= 0.1 else "< 0.1 %"
+    return (
+        f"{percent:.0f} %"
+        if percent == 0 or percent >= 10
+        else f"{percent:.1f} %"
+        if percent >= 0.1
+        else "< 0.1 %"
+    )
 
 
 def short(value: float) -> str:
@@ -152,7 +191,13 @@ def delta(one: Headline) -> dict[str, str] | None:
     is_same_percent = one.unit == "share" and f"{one.before:.1%}" == f"{one.value:.1%}"
     if is_same_percent or abs(change) < (0.0005 if one.unit == "share" else 0.5):
         return {"text": "as the day before", "mood": "neutral"}
-    mood = "neutral" if one.more_is == "neutral" else "good" if (change > 0) == (one.more_is == "good") else "bad"
+    mood = (
+        "neutral"
+        if one.more_is == "neutral"
+        else "good"
+        if (change > 0) == (one.more_is == "good")
+        else "bad"
+    )
     arrow = "▲ up" if change > 0 else "▼ down"
     if before == now:  # the same in as many digits as are shown
         return {"text": f"{arrow} from {one.before:.1%} to {one.value:.1%}".replace("%", " %"), "mood": mood}
@@ -170,17 +215,24 @@ def spark(series: Sequence[int], what: str = "failures") -> Markup:
     if not series:
         return Markup("")
     top = max(*series, 1)
-    bars = [f"M{4 + 7 * place} 28v-{max(2, round(number / top * 26))}" if number else "" for place, number in enumerate(series)]
+    bars = [
+        f"M{4 + 7 * place} 28v-{max(2, round(number / top * 26))}" if number else ""
+        for place, number in enumerate(series)
+    ]
     label = f"{what} a day, oldest first: {' '.join(map(str, series))}"
-    return Markup('<svg class="spark" viewBox="0 0 {} 28" role="img" aria-label="{}"><path d="{}"/><path d="{}"/></svg>').format(
-        7 * len(series) + 1, label, "".join(bars[:-1]), bars[-1]
-    )
+    return Markup(
+        '<svg class="spark" viewBox="0 0 {} 28" role="img" aria-label="{}"><path d="{}"/><path d="{}"/></svg>'
+    ).format(7 * len(series) + 1, label, "".join(bars[:-1]), bars[-1])
 
 
 def interval(one: PatternLine) -> Markup:
     """Return a rate as a point on its 95 % interval, on a scale from 0 to 100 %."""
-    low, high, at = (short(round(value * 112 + 4, 1)) for value in (one.rate_low, one.rate_high, one.failure_rate))
-    return Markup('<svg class="range" viewBox="0 0 120 12" aria-hidden="true"><path d="M{} 6H{}"/><circle cx="{}" cy="6" r="4"/></svg>').format(low, high, at)
+    low, high, at = (
+        short(round(value * 112 + 4, 1)) for value in (one.rate_low, one.rate_high, one.failure_rate)
+    )
+    return Markup(
+        '<svg class="range" viewBox="0 0 120 12" aria-hidden="true"><path d="M{} 6H{}"/><circle cx="{}" cy="6" r="4"/></svg>'
+    ).format(low, high, at)
 
 
 def reliability(bins: Sequence[Bin]) -> Markup:
@@ -195,7 +247,10 @@ def reliability(bins: Sequence[Bin]) -> Markup:
         f'<text class="tick" x="34" y="{234 - at * 2.2:.0f}" text-anchor="end">{at} %</text>'
         for at in (0, 50, 100)
     )
-    label = "; ".join(f"believed {share(one.predicted)}, came true {share(one.observed)} of {one.predictions}" for one in bins)
+    label = "; ".join(
+        f"believed {share(one.predicted)}, came true {share(one.observed)} of {one.predictions}"
+        for one in bins
+    )
     return Markup(
         '<svg width="300" height="270" viewBox="0 0 300 270" role="img" aria-label="{}"><path class="axis" fill="none" d="M40 10V230H260"/>'
         '<path class="diagonal" d="M40 230L260 10"/>{}{}<text class="tick" x="150" y="264" text-anchor="middle">believed</text>'

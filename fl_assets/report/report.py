@@ -31,7 +31,9 @@ MAX_MOVED = 100
 MAX_NAMED = 3
 
 # C0, C1, soft hyphen, zero-width and direction-changing characters: invisible, or able to reorder the text around them.
-_INVISIBLE = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]")
+_INVISIBLE = re.compile(
+    "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,9 @@ class DecisionLine(Record):
     improvement_id: str
     title: str
     action: str
-    outcome: str = Field(description="The action in a reader's words: `exported for review`, `left to people`, `held back` …")
+    outcome: str = Field(
+        description="The action in a reader's words: `exported for review`, `left to people`, `held back` …"
+    )
     mode: str
     category: str
     target: str
@@ -161,7 +165,9 @@ class DecisionLine(Record):
     to_value: str
     reasons: tuple[str, ...]
     revert_plan: str
-    status: str = Field(description="What was done: staged, canary, applied, waiting, rejected, refused, off; empty when nothing had to be.")
+    status: str = Field(
+        description="What was done: staged, canary, applied, waiting, rejected, refused, off; empty when nothing had to be."
+    )
     status_reason: str
 
 
@@ -215,9 +221,13 @@ class NodeLine(Record):
     calls: int
     failures: int
     conversations: int
-    usual: float = Field(description="Median calls and conversations a day of the days before on which the fleet reported.")
+    usual: float = Field(
+        description="Median calls and conversations a day of the days before on which the fleet reported."
+    )
     status: Standing
-    series: tuple[int, ...] = Field(description="Calls and conversations of each of the last 14 days, oldest first.")
+    series: tuple[int, ...] = Field(
+        description="Calls and conversations of each of the last 14 days, oldest first."
+    )
 
 
 class Quality(Record):
@@ -227,7 +237,11 @@ class Quality(Record):
     nodes_left_out: int
     nodes_reporting: int
     nodes_usual: int
-    completeness: float = Field(ge=0, le=1, description="Share of the nodes expected that reported; registered ones and those of the days before are.")
+    completeness: float = Field(
+        ge=0,
+        le=1,
+        description="Share of the nodes expected that reported; registered ones and those of the days before are.",
+    )
     silent: tuple[str, ...]
     events: int
     quarantined: int
@@ -259,7 +273,9 @@ class Report(Record):
     window_days: int
     threshold: float
     min_nodes: int
-    summary: tuple[str, ...] = Field(description="What a reader needs in the first ten seconds, one sentence each.")
+    summary: tuple[str, ...] = Field(
+        description="What a reader needs in the first ten seconds, one sentence each."
+    )
     headlines: tuple[Headline, ...]
     states: tuple[tuple[str, int], ...]
     patterns: tuple[PatternLine, ...]
@@ -280,7 +296,12 @@ class Report(Record):
     @property
     def held(self) -> tuple[PlaybookLine, ...]:
         """Playbooks that may not, nearest to the threshold first."""
-        return tuple(sorted((one for one in self.playbooks if one.held_because), key=lambda one: (-one.confidence, one.improvement_id)))
+        return tuple(
+            sorted(
+                (one for one in self.playbooks if one.held_because),
+                key=lambda one: (-one.confidence, one.improvement_id),
+            )
+        )
 
 
 def visible(text: Any, limit: int = MAX_TEXT) -> str:
@@ -297,7 +318,15 @@ def build_report(rows: ReportRows) -> Report:
         for pattern_id in (row["pattern_id"], *row["merged_patterns"]):
             answers.setdefault(pattern_id, []).append(row["improvement_id"])
     patterns = sorted(
-        (_pattern(row, before.get(row["pattern_id"]), answers.get(row["pattern_id"], []), is_first=rows.previous_day is None) for row in rows.patterns),
+        (
+            _pattern(
+                row,
+                before.get(row["pattern_id"]),
+                answers.get(row["pattern_id"], []),
+                is_first=rows.previous_day is None,
+            )
+            for row in rows.patterns
+        ),
         key=lambda one: (-one.failures, -one.confidence, one.pattern_id),
     )
     playbooks = _playbooks(rows)
@@ -309,7 +338,9 @@ def build_report(rows: ReportRows) -> Report:
         previous_day=rows.previous_day,
         status=status,
         reason=visible(rows.cycle["reason"]) if rows.cycle else "",
-        window_days=rows.cycle["window_days"] if rows.cycle else max((row["window_days"] for row in rows.patterns), default=1),
+        window_days=rows.cycle["window_days"]
+        if rows.cycle
+        else max((row["window_days"] for row in rows.patterns), default=1),
         threshold=rows.threshold,
         min_nodes=rows.min_nodes,
         summary=_summary(rows, status, patterns, playbooks, quality),
@@ -324,7 +355,13 @@ def build_report(rows: ReportRows) -> Report:
         outcomes=_outcomes(rows),
         quality=quality,
         calibration=tuple(
-            Bin(low=row["bin_low"], high=row["bin_high"], predictions=row["predictions"], predicted=row["predicted"], observed=row["observed"])
+            Bin(
+                low=row["bin_low"],
+                high=row["bin_high"],
+                predictions=row["predictions"],
+                predicted=row["predicted"],
+                observed=row["observed"],
+            )
             for row in rows.calibration
             if row["predictions"]
         ),
@@ -349,7 +386,10 @@ def change_of(now: Row, before: Row | None) -> Change:
 
 
 def _pattern(row: Row, before: Row | None, playbooks: Sequence[str], *, is_first: bool) -> PatternLine:
-    breakdown = [(visible(one["service"], 120), visible(one["method"], 120), one["failures"]) for one in json.loads(row["breakdown"] or "[]")]
+    breakdown = [
+        (visible(one["service"], 120), visible(one["method"], 120), one["failures"])
+        for one in json.loads(row["breakdown"] or "[]")
+    ]
     return PatternLine(
         pattern_id=row["pattern_id"],
         template=visible(row["template"]),
@@ -409,12 +449,17 @@ def _playbooks(rows: ReportRows) -> list[PlaybookLine]:
                 state=row["state"],
                 failure_class=row["failure_class"],
                 failure_rate=row["failure_rate"],
-                suggested_changes=tuple((visible(name, 120), visible(value, 240)) for name, value in sorted(json.loads(row["suggested_changes"]).items())),
+                suggested_changes=tuple(
+                    (visible(name, 120), visible(value, 240))
+                    for name, value in sorted(json.loads(row["suggested_changes"]).items())
+                ),
                 version=row["version"],
                 is_new=rows.previous_day is not None and row["improvement_id"] not in ready_before,
                 held_because=tuple(_reason(reason, row["improvement_id"]) for reason in row["held_because"]),
                 action=decision["action"] if decision else "",
-                reasons=tuple(_reason(reason, row["improvement_id"]) for reason in decision["reasons"]) if decision else (),
+                reasons=tuple(_reason(reason, row["improvement_id"]) for reason in decision["reasons"])
+                if decision
+                else (),
             )
         )
     # What would prevent the most failures comes first; the confidence is the chance that there are any to prevent.
@@ -449,7 +494,15 @@ def _decisions(rows: ReportRows, playbooks: Sequence[PlaybookLine]) -> tuple[Dec
 
 def _outcomes(rows: ReportRows) -> tuple[OutcomeLine, ...]:
     numbers = [name for name, field in OutcomeLine.model_fields.items() if field.annotation not in (str,)]
-    lines = [OutcomeLine(**{name: row[name] if name in numbers else visible(row[name]) for name in OutcomeLine.model_fields}) for row in rows.outcomes]
+    lines = [
+        OutcomeLine(
+            **{
+                name: row[name] if name in numbers else visible(row[name])
+                for name in OutcomeLine.model_fields
+            }
+        )
+        for row in rows.outcomes
+    ]
     order = {"worse": 0, "better": 1, "inconclusive": 2, "wait": 3}
     return tuple(sorted(lines, key=lambda one: (order.get(one.verdict, 9), one.decision_id)))
 
@@ -489,7 +542,9 @@ def _moved(patterns: Sequence[PatternLine], rows: ReportRows) -> list[Moved]:
         if row["failures"] and row["pattern_id"] not in now
     ]
     order = {"new": 0, "grown": 1, "shrunk": 2, "gone": 3}
-    return sorted(moved, key=lambda one: (order[one.change], -max(one.failures, one.failures_before), one.pattern_id))
+    return sorted(
+        moved, key=lambda one: (order[one.change], -max(one.failures, one.failures_before), one.pattern_id)
+    )
 
 
 def _regrouped(rows: ReportRows) -> tuple[Regrouped, ...]:
@@ -501,8 +556,16 @@ def _regrouped(rows: ReportRows) -> tuple[Regrouped, ...]:
     for message_id in sorted(before.keys() & now.keys()):
         into.setdefault(before[message_id], set()).add(now[message_id])
         out_of.setdefault(now[message_id], set()).add(before[message_id])
-    split = [Regrouped(how="split", one=one, others=tuple(sorted(others))) for one, others in sorted(into.items()) if len(others) > 1]
-    merged = [Regrouped(how="merged", one=one, others=tuple(sorted(others))) for one, others in sorted(out_of.items()) if len(others) > 1]
+    split = [
+        Regrouped(how="split", one=one, others=tuple(sorted(others)))
+        for one, others in sorted(into.items())
+        if len(others) > 1
+    ]
+    merged = [
+        Regrouped(how="merged", one=one, others=tuple(sorted(others)))
+        for one, others in sorted(out_of.items())
+        if len(others) > 1
+    ]
     return (*split, *merged)
 
 
@@ -533,15 +596,26 @@ def _quality(rows: ReportRows) -> Quality:
         events=_events_of(stats),
         quarantined=int(stats.get("quarantined", 0)),
         bad_ratio=float(stats.get("bad_ratio", 0.0)),
-        quarantine_reasons=tuple(sorted(((visible(row["reason"], 120), row["lines"]) for row in rows.quarantined), key=lambda one: (-one[1], one[0]))),
+        quarantine_reasons=tuple(
+            sorted(
+                ((visible(row["reason"], 120), row["lines"]) for row in rows.quarantined),
+                key=lambda one: (-one[1], one[0]),
+            )
+        ),
         duplicates=int(stats.get("duplicates", 0)),
         conflicts=int(stats.get("conflicts", 0)),
         clock_skewed=int(stats.get("clock_skewed", 0)),
-        redactions=tuple((name.removeprefix("redacted_"), int(count)) for name, count in sorted(stats.items()) if name.startswith("redacted_") and count),
+        redactions=tuple(
+            (name.removeprefix("redacted_"), int(count))
+            for name, count in sorted(stats.items())
+            if name.startswith("redacted_") and count
+        ),
     )
 
 
-def _headlines(rows: ReportRows, patterns: Sequence[PatternLine], playbooks: Sequence[PlaybookLine], quality: Quality) -> tuple[Headline, ...]:
+def _headlines(
+    rows: ReportRows, patterns: Sequence[PatternLine], playbooks: Sequence[PlaybookLine], quality: Quality
+) -> tuple[Headline, ...]:
     day_before = rows.day - timedelta(days=1)
     earlier = rows.ingestion.get(day_before, {})
     if not _events_of(earlier):  # nothing came that day, so there is nothing to compare with
@@ -549,12 +623,23 @@ def _headlines(rows: ReportRows, patterns: Sequence[PatternLine], playbooks: Seq
     failing = [one for one in patterns if one.failures]
     ready = sum(not one.held_because for one in playbooks)
     compared = rows.previous_day is not None
-    reported_before = {row["node_id"] for row in (*rows.totals, *rows.conversations) if row["event_date"] == day_before}
+    reported_before = {
+        row["node_id"] for row in (*rows.totals, *rows.conversations) if row["event_date"] == day_before
+    }
     fresh, rising = (sum(one.state == state for one in failing) for state in ("new", "rising"))
     regressed = sum(one.state == "regressed" for one in failing)
-    moods = [f"{count} {name}" for count, name in ((fresh, "new"), (rising, "rising"), (regressed, "regressed")) if count]
+    moods = [
+        f"{count} {name}"
+        for count, name in ((fresh, "new"), (rising, "rising"), (regressed, "regressed"))
+        if count
+    ]
     return (
-        Headline(name="Events", value=quality.events, before=_events_of(earlier) or None, note="calls and conversation turns"),
+        Headline(
+            name="Events",
+            value=quality.events,
+            before=_events_of(earlier) or None,
+            note="calls and conversation turns",
+        ),
         Headline(
             name="Failed calls",
             value=_failed_share(rows.totals, rows.day),
@@ -581,7 +666,9 @@ def _headlines(rows: ReportRows, patterns: Sequence[PatternLine], playbooks: Seq
             value=quality.nodes_reporting,
             before=len(reported_before) if reported_before else None,
             more_is="good",
-            note=f"{len(quality.silent)} silent, {quality.completeness:.0%} complete" if quality.silent else "none silent",
+            note=f"{len(quality.silent)} silent, {quality.completeness:.0%} complete"
+            if quality.silent
+            else "none silent",
         ),
         Headline(
             name="Unreadable lines",
@@ -594,38 +681,62 @@ def _headlines(rows: ReportRows, patterns: Sequence[PatternLine], playbooks: Seq
     )
 
 
-def _summary(rows: ReportRows, status: str, patterns: Sequence[PatternLine], playbooks: Sequence[PlaybookLine], quality: Quality) -> tuple[str, ...]:
+def _summary(
+    rows: ReportRows,
+    status: str,
+    patterns: Sequence[PatternLine],
+    playbooks: Sequence[PlaybookLine],
+    quality: Quality,
+) -> tuple[str, ...]:
     failing = [one for one in patterns if one.failures]
     if not failing:
         sentences = ["Nothing that was reported failed."]
     else:
         states = Counter(one.state for one in failing)
-        moods = [f"{states[state]} {state}" for state in ("new", "rising", "regressed", "falling") if states[state]]
+        moods = [
+            f"{states[state]} {state}" for state in ("new", "rising", "regressed", "falling") if states[state]
+        ]
         wide = sum(one.nodes_affected >= rows.min_nodes for one in failing)
-        sentences = [f"{_count(len(failing), 'pattern')} of failure{f', {_and(moods)}' if moods else ''}; {wide} on {rows.min_nodes} or more nodes."]
+        sentences = [
+            f"{_count(len(failing), 'pattern')} of failure{f', {_and(moods)}' if moods else ''}; {wide} on {rows.min_nodes} or more nodes."
+        ]
     ready = [one for one in playbooks if not one.held_because]
     if ready:
         is_ready = "would be ready" if status == "gated" else "is ready" if len(ready) == 1 else "are ready"
         ids = {one.improvement_id for one in ready}
-        decided = Counter(in_words(row["action"], row["reasons"]) for row in rows.decisions if row["improvement_id"] in ids)
+        decided = Counter(
+            in_words(row["action"], row["reasons"]) for row in rows.decisions if row["improvement_id"] in ids
+        )
         fate = f" ({counted(decided)})" if decided else ""
-        sentences.append(f"{_count(len(ready), 'playbook')} {is_ready}{fate}; the one that would prevent most: {ready[0].title}.")
+        sentences.append(
+            f"{_count(len(ready), 'playbook')} {is_ready}{fate}; the one that would prevent most: {ready[0].title}."
+        )
     held = len(playbooks) - len(ready)
     if held:
         surest = max(one.confidence for one in playbooks)
-        nearest = f"; the surest has {surest:.0%}, and {rows.threshold:.0%} is needed" if surest < rows.threshold else ""
+        nearest = (
+            f"; the surest has {surest:.0%}, and {rows.threshold:.0%} is needed"
+            if surest < rows.threshold
+            else ""
+        )
         sentences.append(f"{_count(held, 'playbook')} held back until the evidence is stronger{nearest}.")
     if status == "gated":
         sentences.append("The gate stopped this cycle: nothing was decided and nothing was changed.")
     elif rows.decisions:
         carried = sum(row["action"] in ("apply", "canary") for row in rows.decisions)
-        sentences.append(f"{_count(carried, 'change')} to be carried out." if carried else "Nothing is changed without a person.")
+        sentences.append(
+            f"{_count(carried, 'change')} to be carried out."
+            if carried
+            else "Nothing is changed without a person."
+        )
     undone = sum(row["action"] == "rolled_back" for row in rows.outcomes)
     if undone:
         sentences.append(f"{_count(undone, 'update')} rolled back.")
     if quality.silent:
         names = f" ({', '.join(quality.silent)})" if len(quality.silent) <= MAX_NAMED else ""
-        sentences.append(f"{_count(len(quality.silent), 'node')} that usually report{'s' if len(quality.silent) == 1 else ''} did not{names}.")
+        sentences.append(
+            f"{_count(len(quality.silent), 'node')} that usually report{'s' if len(quality.silent) == 1 else ''} did not{names}."
+        )
     return tuple(sentences)
 
 
@@ -646,7 +757,9 @@ def _count(number: int, noun: str) -> str:
 
 def counted(outcomes: Mapping[str, int]) -> str:
     """Return counts as words, the most first: `16 exported for review, 8 left to people`."""
-    return ", ".join(f"{count:,} {name}" for name, count in sorted(outcomes.items(), key=lambda one: (-one[1], one[0])))
+    return ", ".join(
+        f"{count:,} {name}" for name, count in sorted(outcomes.items(), key=lambda one: (-one[1], one[0]))
+    )
 
 
 def _and(words: Sequence[str]) -> str:

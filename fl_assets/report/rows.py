@@ -18,9 +18,14 @@ def report_rows(space: Workspace, day: date) -> ReportRows:
     Playbooks and decisions are there when the cycle came that far; decisions of an earlier run are left out when the latest one was gated.
     """
     warehouse = space.warehouse
-    (previous,) = warehouse.rows("select max(event_date) as day from failure_patterns where event_date < $day", {"day": day})
+    (previous,) = warehouse.rows(
+        "select max(event_date) as day from failure_patterns where event_date < $day", {"day": day}
+    )
     previous_day = previous["day"]
-    cycles = warehouse.rows("select * from learning_cycles where event_date = $day order by start_time desc, cycle_id limit 1", {"day": day})
+    cycles = warehouse.rows(
+        "select * from learning_cycles where event_date = $day order by start_time desc, cycle_id limit 1",
+        {"day": day},
+    )
     cycle = cycles[0] if cycles else None
     totals, conversations = reported(space, day)
 

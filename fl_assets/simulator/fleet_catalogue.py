@@ -101,7 +101,9 @@ METHODS = (
     Method("llm-gateway", "complete", 12, 2200, 0.6),
     Method("llm-gateway", "structured_output", 7, 1800, 0.5),
     Method("llm-gateway", "summarize", 5, 2600, 0.5),
-    Method("warehouse-sql", "run_query", 5, 600, 1.2, '{"sql":"select count(*) from @noun@ where id = @num@"}'),
+    Method(
+        "warehouse-sql", "run_query", 5, 600, 1.2, '{"sql":"select count(*) from @noun@ where id = @num@"}'
+    ),
     Method("warehouse-sql", "describe_table", 1, 45, 0.5),
     Method("notifier", "send_email", 3, 130, 0.6, '{"to":"@email@"}'),
 )
@@ -114,7 +116,11 @@ CALL_FAILURES = (
         "expired-token-on-one-node",
         "auth",
         "single_node",
-        tuple((m.service, m.name) for m in METHODS if m.service in {"billing-tools", "crm-tools", "calendar-tools", "notifier"}),
+        tuple(
+            (m.service, m.name)
+            for m in METHODS
+            if m.service in {"billing-tools", "crm-tools", "calendar-tools", "notifier"}
+        ),
         0.9,
         1,
         "401 Unauthorized: access token of service account svc-@noun@ expired @num@ seconds ago (request @hex@)",
@@ -207,7 +213,9 @@ CALL_FAILURES = (
         "    return before + hunk.text\nTypeError: unsupported operand type(s) for +: 'NoneType' and 'str'",
         "1",
     ),
-    CallFailure("click-without-a-word", "other", "chronic", (("browser", "click"),), 0.25, 0.6, None, "failed"),
+    CallFailure(
+        "click-without-a-word", "other", "chronic", (("browser", "click"),), 0.25, 0.6, None, "failed"
+    ),
     CallFailure(
         "model-rate-limit",
         "rate_limit",
@@ -335,7 +343,10 @@ _NOISE_TEXTS = (
     "HTTP/2 stream @num@ was refused before any bytes were sent",
     "idempotency store answered twice for key @hex@",
 )
-NOISE = tuple(Noise(METHODS[(index * 7) % len(METHODS)].service, METHODS[(index * 7) % len(METHODS)].name, text) for index, text in enumerate(_NOISE_TEXTS))
+NOISE = tuple(
+    Noise(METHODS[(index * 7) % len(METHODS)].service, METHODS[(index * 7) % len(METHODS)].name, text)
+    for index, text in enumerate(_NOISE_TEXTS)
+)
 
 # Variable parts ---------------------------------------------------------------------------------------------------------
 
@@ -394,7 +405,20 @@ _NOUNS = (
     "assets",
     "leads",
 )
-_VERBS = ("reconcile", "summarize", "export", "compare", "classify", "archive", "translate", "schedule", "audit", "merge", "rank", "forecast")
+_VERBS = (
+    "reconcile",
+    "summarize",
+    "export",
+    "compare",
+    "classify",
+    "archive",
+    "translate",
+    "schedule",
+    "audit",
+    "merge",
+    "rank",
+    "forecast",
+)
 _WORDS = (
     "primary",
     "standard-eu",
@@ -419,7 +443,9 @@ def _of(values: tuple[str, ...]) -> Callable[[Random], str]:
     return lambda random: values[int(random.random() * len(values))]
 
 
-_first, _last, _noun, _verb, _word, _dir, _host = (_of(values) for values in (_FIRST, _LAST, _NOUNS, _VERBS, _WORDS, _DIRS, _HOSTS))
+_first, _last, _noun, _verb, _word, _dir, _host = (
+    _of(values) for values in (_FIRST, _LAST, _NOUNS, _VERBS, _WORDS, _DIRS, _HOSTS)
+)
 
 
 def _digits(random: Random, count: int) -> str:
@@ -441,7 +467,9 @@ def _card(random: Random) -> str:
     doubled = [int(digit) * 2 if place % 2 == 0 else int(digit) for place, digit in enumerate(body)]
     check = -sum(value - 9 if value > 9 else value for value in doubled) % 10
     number = f"{body}{check}"
-    return " ".join(number[start : start + 4] for start in range(0, 16, 4)) if random.random() < 0.5 else number
+    return (
+        " ".join(number[start : start + 4] for start in range(0, 16, 4)) if random.random() < 0.5 else number
+    )
 
 
 def _iban(random: Random) -> str:
@@ -452,7 +480,11 @@ def _iban(random: Random) -> str:
 
 def _key(random: Random) -> str:
     prefix, length = (("sk-", 48), ("ghp_", 36), ("hf_", 34), ("AKIA", 16))[int(random.random() * 4)]
-    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567" if prefix == "AKIA" else "abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ0123456789"
+    alphabet = (
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+        if prefix == "AKIA"
+        else "abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ0123456789"
+    )
     return prefix + "".join(random.choices(alphabet, k=length))
 
 
@@ -480,11 +512,17 @@ FIELDS: dict[str, Callable[[Random], str]] = {
     "ip": lambda random: f"203.0.113.{1 + int(random.random() * 254)}",
     "order": lambda random: f"SO-{_digits(random, 7)}",
     "ticket": lambda random: f"T{_digits(random, 6)}",
-    "invented": lambda random: f"{_verb(random)}_{_noun(random)}_{_word(random).split('-')[0].split()[0].lower().replace('/', '')}",
+    "invented": lambda random: (
+        f"{_verb(random)}_{_noun(random)}_{_word(random).split('-')[0].split()[0].lower().replace('/', '')}"
+    ),
     "path": lambda random: f"/var/lib/agent/{_hexadecimal(random)[:8]}/{_noun(random)}.parquet",
-    "home": lambda random: f"/home/{_first(random)}{_last(random)[0]}/{_dir(random)}/{_verb(random)}_{_noun(random)}.py",
+    "home": lambda random: (
+        f"/home/{_first(random)}{_last(random)[0]}/{_dir(random)}/{_verb(random)}_{_noun(random)}.py"
+    ),
     "name": lambda random: f"{_first(random).title()} {_last(random).title()}",
-    "email": lambda random: f"{_first(random)}.{_last(random)}{int(random.random() * 90)}@example.{('com', 'org', 'net')[int(random.random() * 3)]}",
+    "email": lambda random: (
+        f"{_first(random)}.{_last(random)}{int(random.random() * 90)}@example.{('com', 'org', 'net')[int(random.random() * 3)]}"
+    ),
     "phone": _phone,
     "card": _card,
     "iban": _iban,
@@ -582,7 +620,10 @@ TOPICS = (
         "The session was bound to the old version; a fresh link is in your inbox.",
         (
             ("How long is the link valid?", "For one hour from now."),
-            ("Turn on two factor sign-in while you are there.", "Two factor sign-in is active on the account."),
+            (
+                "Turn on two factor sign-in while you are there.",
+                "Two factor sign-in is active on the account.",
+            ),
             ("Do my saved filters survive that?", "All filters and views are kept."),
         ),
     ),
@@ -602,13 +643,21 @@ PERSONAL = (
     " For the API use @key@ until tomorrow.",
 )
 COPIES = (" A copy went to @email@.", " We will call @phone@ when it is done.")
-VAGUE = ("There are several options for this kind of request.", "Let me give you some general information on this.", "This depends on a number of things.")
+VAGUE = (
+    "There are several options for this kind of request.",
+    "Let me give you some general information on this.",
+    "This depends on a number of things.",
+)
 CORRECTIONS = (
     "No, that is wrong. I meant @order@.",
     "That's not what I asked for, I was talking about @order@.",
     "You misunderstood me: the number is @order@, not the other one.",
 )
-GIVING_UP = ("Forget it, I will do it myself.", "Never mind, this is not working.", "I give up, I will call the hotline instead.")
+GIVING_UP = (
+    "Forget it, I will do it myself.",
+    "Never mind, this is not working.",
+    "I give up, I will call the hotline instead.",
+)
 REFUSALS = (
     "I'm sorry, but I can't help with that request.",
     "I cannot assist with this, as it is against my guidelines.",

@@ -86,7 +86,12 @@ _REGIONS = (("eu-central", 0), ("us-east", 6), ("ap-south", -5), ("eu-west", 1))
 _MODELS = ("atlas-8b", "atlas-70b", "borealis-24b")
 
 Compression = Literal["mixed", "plain", "gzip", "zstd"]
-_SUFFIXES: Mapping[Compression, tuple[str, ...]] = {"mixed": ("", ".gz", ".zst"), "plain": ("",), "gzip": (".gz",), "zstd": (".zst",)}
+_SUFFIXES: Mapping[Compression, tuple[str, ...]] = {
+    "mixed": ("", ".gz", ".zst"),
+    "plain": ("",),
+    "gzip": (".gz",),
+    "zstd": (".zst",),
+}
 
 
 @dataclass(frozen=True)
@@ -213,7 +218,9 @@ def levels(shape: Shape, days: int, when: float = 0.5) -> np.ndarray:
     return np.ones(days)
 
 
-def plan_fleet(days: int, nodes: int, events_per_day: int, seed: int, *, end: date = DEFAULT_END, null: bool = False) -> FleetPlan:
+def plan_fleet(
+    days: int, nodes: int, events_per_day: int, seed: int, *, end: date = DEFAULT_END, null: bool = False
+) -> FleetPlan:
     """Draw what each node does on each day.
 
     Args:
@@ -233,7 +240,9 @@ def plan_fleet(days: int, nodes: int, events_per_day: int, seed: int, *, end: da
             raise ValueError(message)
     rng = np.random.default_rng([seed, 0])
     calendar = tuple(end - timedelta(days=days - 1 - index) for index in range(days))
-    names = tuple(f"{_REGIONS[index % len(_REGIONS)][0]}-{index // len(_REGIONS) + 1:02d}" for index in range(nodes))
+    names = tuple(
+        f"{_REGIONS[index % len(_REGIONS)][0]}-{index // len(_REGIONS) + 1:02d}" for index in range(nodes)
+    )
 
     traffic = rng.lognormal(0, 0.5, nodes)
     is_reporting = rng.random((days, nodes)) >= SILENT_SHARE
@@ -242,7 +251,9 @@ def plan_fleet(days: int, nodes: int, events_per_day: int, seed: int, *, end: da
     events = rng.multinomial(days * events_per_day, (share / share.sum()).ravel()).reshape(days, nodes)
 
     turns = rng.multinomial(rng.binomial(events, TURN_SHARE), AGENT_SHARES)
-    turns[turns < TURNS_PER_SESSION - 1] = 0  # fewer cannot show what a conversation is about: those events are calls
+    turns[turns < TURNS_PER_SESSION - 1] = (
+        0  # fewer cannot show what a conversation is about: those events are calls
+    )
     sessions = np.where(turns > 0, np.maximum(1, turns // TURNS_PER_SESSION), 0)
     weights = np.array([method.weight for method in METHODS])
     mix = rng.dirichlet(weights / weights.sum() * 150, nodes)
@@ -269,15 +280,37 @@ def plan_fleet(days: int, nodes: int, events_per_day: int, seed: int, *, end: da
         own = np.random.default_rng([seed, 3, index])
         agent = AGENTS.index(failure.agent)
         level[len(call_failures) + index] = levels(failure.shape, days, own.random())
-        count = own.binomial(free[:, :, agent], _rates(failure, level[len(call_failures) + index], free[:, :, agent], traffic, own))
+        count = own.binomial(
+            free[:, :, agent],
+            _rates(failure, level[len(call_failures) + index], free[:, :, agent], traffic, own),
+        )
         if failure.signal == "confident_after_failure":  # needs a failed call each to be confident about
             count = np.minimum(count, failures.sum(axis=(0, 3)))
         affected[index] = count
         free[:, :, agent] -= count
-    return FleetPlan(seed, calendar, names, calls, turns, sessions, failures, affected, noise, level, call_failures, talk_failures)
+    return FleetPlan(
+        seed,
+        calendar,
+        names,
+        calls,
+        turns,
+        sessions,
+        failures,
+        affected,
+        noise,
+        level,
+        call_failures,
+        talk_failures,
+    )
 
 
-def _rates(failure: CallFailure | TalkFailure, level: np.ndarray, calls: np.ndarray, traffic: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _rates(
+    failure: CallFailure | TalkFailure,
+    level: np.ndarray,
+    calls: np.ndarray,
+    traffic: np.ndarray,
+    rng: np.random.Generator,
+) -> np.ndarray:
     """Draw the probability (D × N) that a call or session has a failure."""
     days, nodes = calls.shape
     if failure.shape == "rare":
@@ -290,7 +323,9 @@ def _rates(failure: CallFailure | TalkFailure, level: np.ndarray, calls: np.ndar
         wanted = max(3, round(failure.node_share if few else failure.node_share * nodes))
         chosen = np.sort(rng.choice(chosen, min(len(chosen), wanted), replace=False))
     of_node = np.zeros(nodes)
-    of_node[chosen] = 1.0 if failure.shape == "single_node" else rng.gamma(NODE_SHAPE, 1 / NODE_SHAPE, len(chosen))
+    of_node[chosen] = (
+        1.0 if failure.shape == "single_node" else rng.gamma(NODE_SHAPE, 1 / NODE_SHAPE, len(chosen))
+    )
     of_node_day = rng.gamma(NODE_DAY_SHAPE, 1 / NODE_DAY_SHAPE, (days, nodes))
     rate = failure.rate * rng.lognormal(0, RATE_SIGMA)
     return np.minimum(MAX_RATE, rate * level[:, None] * of_node * of_node_day)
@@ -302,7 +337,11 @@ def _noise(left: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     noise = np.zeros((len(NOISE), days, nodes), dtype=np.int32)
     calls = left.sum(axis=2)
     incidents = rng.poisson(min(NOISE_PER_CALL * calls.sum(), MAX_NOISE_PER_DAY * days))
-    cells = rng.choice(days * nodes, incidents, p=(calls / max(1, calls.sum())).ravel()) if calls.sum() else np.zeros(0, int)
+    cells = (
+        rng.choice(days * nodes, incidents, p=(calls / max(1, calls.sum())).ravel())
+        if calls.sum()
+        else np.zeros(0, int)
+    )
     kinds = rng.integers(len(NOISE), size=incidents)
     sizes = 1 + rng.poisson(0.5, incidents)
     np.add.at(noise.reshape(len(NOISE), -1), (kinds, cells), sizes)
@@ -341,10 +380,14 @@ def simulate_counts(
     """
     plan = plan_fleet(days, nodes, events_per_day, seed, end=end, null=null)
     names = [failure.id for failure in (*plan.call_failures, *plan.talk_failures)]
-    kinds = ["error" if failure.text else "silent" for failure in plan.call_failures] + ["conversation"] * len(plan.talk_failures)
+    kinds = ["error" if failure.text else "silent" for failure in plan.call_failures] + [
+        "conversation"
+    ] * len(plan.talk_failures)
     targets = [[METHOD_INDEX[target] for target in failure.targets] for failure in plan.call_failures]
     failed = [*plan.failures.sum(axis=3), *plan.affected]
-    called = [plan.calls[:, :, chosen].sum(axis=2) for chosen in targets] + [plan.sessions[:, :, AGENTS.index(f.agent)] for f in plan.talk_failures]
+    called = [plan.calls[:, :, chosen].sum(axis=2) for chosen in targets] + [
+        plan.sessions[:, :, AGENTS.index(f.agent)] for f in plan.talk_failures
+    ]
     for kind in np.flatnonzero(plan.noise.sum(axis=(1, 2))):
         names.append(f"noise-{kind:02d}")
         kinds.append("error")
@@ -370,11 +413,16 @@ def simulate_counts(
     )
     reported = plan.calls.sum(axis=2) + plan.sessions.sum(axis=2)
     day, node = np.nonzero(reported)
-    reporting = pd.DataFrame({"event_date": calendar[day], "node_id": fleet[node], "calls": reported[day, node].astype(np.int64)})
+    reporting = pd.DataFrame(
+        {"event_date": calendar[day], "node_id": fleet[node], "calls": reported[day, node].astype(np.int64)}
+    )
     rows = []
     for index in happened:
         known = planted.get(names[index])
-        seen = plan.days[failed[index].any(axis=1).argmax()], plan.days[days - 1 - failed[index].any(axis=1)[::-1].argmax()]
+        seen = (
+            plan.days[failed[index].any(axis=1).argmax()],
+            plan.days[days - 1 - failed[index].any(axis=1)[::-1].argmax()],
+        )
         rows.append(
             {
                 "pattern_id": names[index],
@@ -390,16 +438,24 @@ def simulate_counts(
     columns = ["pattern_id", "kind", "failure_class", "shape", "actionable", "nodes", "first_day", "last_day"]
     truth = pd.DataFrame(rows, columns=columns).sort_values("pattern_id", ignore_index=True)
     keys = ["pattern_id", "event_date", "node_id"]
-    return counts.sort_values(keys, ignore_index=True), reporting.sort_values(keys[1:], ignore_index=True), truth
+    return (
+        counts.sort_values(keys, ignore_index=True),
+        reporting.sort_values(keys[1:], ignore_index=True),
+        truth,
+    )
 
 
 # Truth -------------------------------------------------------------------------------------------------------------------
 
 
-def planted_failures(plan: FleetPlan, session_ids: Mapping[str, tuple[str, ...]]) -> tuple[PlantedFailure, ...]:
+def planted_failures(
+    plan: FleetPlan, session_ids: Mapping[str, tuple[str, ...]]
+) -> tuple[PlantedFailure, ...]:
     """Say what was planted and how it came out; failures that never happened are left out."""
     found = []
-    for failure, counts in zip((*plan.call_failures, *plan.talk_failures), (*plan.failures.sum(axis=3), *plan.affected), strict=True):
+    for failure, counts in zip(
+        (*plan.call_failures, *plan.talk_failures), (*plan.failures.sum(axis=3), *plan.affected), strict=True
+    ):
         if not counts.any():
             continue
         by_day, by_node = counts.sum(axis=1), counts.sum(axis=0)
@@ -411,16 +467,22 @@ def planted_failures(plan: FleetPlan, session_ids: Mapping[str, tuple[str, ...]]
                 id=failure.id,
                 failure_class=failure.failure_class if isinstance(failure, CallFailure) else failure.signal,
                 shape=failure.shape,
-                services=tuple(sorted({service for service, _ in failure.targets})) if isinstance(failure, CallFailure) else (failure.agent,),
+                services=tuple(sorted({service for service, _ in failure.targets}))
+                if isinstance(failure, CallFailure)
+                else (failure.agent,),
                 methods=tuple(sorted({method for _, method in call.targets})) if call else (),
                 match=pattern_of(call.text) if call and call.text else None,
                 status=call.status if call else None,
                 signal=talk.signal if talk else None,
                 days=tuple(plan.days[index].isoformat() for index in np.flatnonzero(by_day)),
                 nodes=tuple(sorted(plan.nodes[index] for index in np.flatnonzero(by_node))),
-                events_by_day={plan.days[index].isoformat(): int(by_day[index]) for index in np.flatnonzero(by_day)},
+                events_by_day={
+                    plan.days[index].isoformat(): int(by_day[index]) for index in np.flatnonzero(by_day)
+                },
                 events_by_node={plan.nodes[index]: int(by_node[index]) for index in np.flatnonzero(by_node)},
-                actionable=bool(lasts and (counts[-1] > 0).sum() >= ACTIONABLE_NODES and by_day[-1] >= ACTIONABLE_FAILURES),
+                actionable=bool(
+                    lasts and (counts[-1] > 0).sum() >= ACTIONABLE_NODES and by_day[-1] >= ACTIONABLE_FAILURES
+                ),
                 session_ids=session_ids.get(failure.id, ()),
             )
         )
@@ -482,7 +544,9 @@ def truth_of(plan: FleetPlan, tally: Tally) -> Truth:
     )
 
 
-def telemetry_files(plan: FleetPlan, tally: Tally, *, damage: Damage, compression: Compression) -> Iterator[TelemetryFile]:
+def telemetry_files(
+    plan: FleetPlan, tally: Tally, *, damage: Damage, compression: Compression
+) -> Iterator[TelemetryFile]:
     """Make the files of a fleet, node by node and day by day, never holding more than about two batches of events.
 
     Args:
@@ -502,11 +566,15 @@ def telemetry_files(plan: FleetPlan, tally: Tally, *, damage: Damage, compressio
         later: dict[int, list[bytes]] = {}
         made = 0
 
-        def cut(at: datetime, held: list[bytes] = held, rng: np.random.Generator = rng, style: _NodeStyle = style) -> TelemetryFile:
+        def cut(
+            at: datetime, held: list[bytes] = held, rng: np.random.Generator = rng, style: _NodeStyle = style
+        ) -> TelemetryFile:
             nonlocal made
             suffixes = _SUFFIXES[compression]
             name = f"{style.node}/events_{_uuids(rng, 1)[0]}.jsonl{suffixes[made % len(suffixes)]}"
-            mark = b"\xef\xbb\xbf" if damage.malformed and made % 20 == 7 else b""  # a byte order mark, which readers must bear
+            mark = (
+                b"\xef\xbb\xbf" if damage.malformed and made % 20 == 7 else b""
+            )  # a byte order mark, which readers must bear
             content = mark + b"\n".join(held) + b"\n"
             count = len(held)
             held.clear()
@@ -549,19 +617,46 @@ class _NodeStyle:
     def draw(cls, index: int, nodes: int, name: str, rng: np.random.Generator) -> "_NodeStyle":
         region, shift = _REGIONS[index % len(_REGIONS)]
         hour = np.arange(0, 24, 0.1)
-        volume = 0.25 + np.exp(-(((hour + 24 - shift) % 24 - 14.5) ** 2) / 18) + 0.5 * np.exp(-(((hour + 24 - shift) % 24 - 9.5) ** 2) / 5)
-        clock = np.interp(np.linspace(0, 1, 1001), np.r_[0, volume.cumsum() / volume.sum()], np.r_[hour, 24] * 3600)
-        named = "" if nodes >= 4 and index == 1 else f'"node_id":"{name}",'  # this one is known by its folder alone
+        volume = (
+            0.25
+            + np.exp(-(((hour + 24 - shift) % 24 - 14.5) ** 2) / 18)
+            + 0.5 * np.exp(-(((hour + 24 - shift) % 24 - 9.5) ** 2) / 5)
+        )
+        clock = np.interp(
+            np.linspace(0, 1, 1001), np.r_[0, volume.cumsum() / volume.sum()], np.r_[hour, 24] * 3600
+        )
+        named = (
+            "" if nodes >= 4 and index == 1 else f'"node_id":"{name}",'
+        )  # this one is known by its folder alone
         version = f"2.{rng.integers(3, 6)}.{rng.integers(0, 9)}"
         metadata = f'{named}"region":"{region}","model":"{_MODELS[rng.integers(len(_MODELS))]}","agent_version":"{version}"'
         abroad = nodes >= 6 and index == 3  # this one writes local time with its offset
         random = Random(int(rng.integers(2**63)))
-        arguments = tuple(tuple(_quoted(render(m.arguments, random)) for _ in range(ARGUMENTS_PER_METHOD)) if m.arguments else () for m in METHODS)
-        return cls(name, metadata, float(rng.lognormal(0, 0.15)), clock, 2 if abroad else 0, "+02:00" if abroad else "Z", arguments)
+        arguments = tuple(
+            tuple(_quoted(render(m.arguments, random)) for _ in range(ARGUMENTS_PER_METHOD))
+            if m.arguments
+            else ()
+            for m in METHODS
+        )
+        return cls(
+            name,
+            metadata,
+            float(rng.lognormal(0, 0.15)),
+            clock,
+            2 if abroad else 0,
+            "+02:00" if abroad else "Z",
+            arguments,
+        )
 
 
 def _node_day(
-    plan: FleetPlan, day: int, node: int, style: _NodeStyle, damage: Damage, later: dict[int, list[bytes]], tally: Tally
+    plan: FleetPlan,
+    day: int,
+    node: int,
+    style: _NodeStyle,
+    damage: Damage,
+    later: dict[int, list[bytes]],
+    tally: Tally,
 ) -> Iterator[tuple[list[bytes], np.ndarray]]:
     """Make the lines of one node and day with the second of the day of each, in batches that follow each other in time."""
     rng = np.random.default_rng([plan.seed, 5, node, day])
@@ -586,7 +681,9 @@ def _node_day(
     for index in range(len(AGENTS)):
         mine = np.flatnonzero(agent == index)
         if len(mine):
-            length[mine] += rng.multinomial(plan.turns[day, node, index] - length[mine].sum(), np.full(len(mine), 1 / len(mine)))
+            length[mine] += rng.multinomial(
+                plan.turns[day, node, index] - length[mine].sum(), np.full(len(mine), 1 / len(mine))
+            )
         free = rng.permutation(mine)
         for kind, failure in enumerate(plan.talk_failures):
             if AGENTS.index(failure.agent) == index:
@@ -600,7 +697,19 @@ def _node_day(
         part = slice(total * batch // batches, total * (batch + 1) // batches)
         seats = slice(len(agent) * batch // batches, len(agent) * (batch + 1) // batches)
         span = (batch / batches, (batch + 1) / batches)
-        events = _batch(plan, plan.days[day], style, rng, span, method[part], cause[part], agent[seats], talk[seats], length[seats], tally)
+        events = _batch(
+            plan,
+            plan.days[day],
+            style,
+            rng,
+            span,
+            method[part],
+            cause[part],
+            agent[seats],
+            talk[seats],
+            length[seats],
+            tally,
+        )
         if events.lines:
             yield _damaged(events, len(plan.days) - 1 - day, day, damage, rng, later, tally)
 
@@ -652,27 +761,59 @@ def _batch(
     said[is_last] = np.maximum(said[is_last], lasts[:sessions] + 1)
     room = np.maximum(lasts, 0)
     room[:sessions] = np.maximum(room[:sessions], said[is_last])
-    start = np.clip(start, 0, np.maximum(0, DAY_SECONDS - 1 - room))  # what begins before midnight also ends before it
+    start = np.clip(
+        start, 0, np.maximum(0, DAY_SECONDS - 1 - room)
+    )  # what begins before midnight also ends before it
     call_at = np.minimum(start[trace] + spent - before[trace], DAY_SECONDS - 0.01)
     turn_at = np.minimum(start[session_of_turn] + said, DAY_SECONDS - 0.005)
-    answered = np.flatnonzero((cause >= 0) & (trace < sessions))  # what fails in a session fails right before its last answer
+    answered = np.flatnonzero(
+        (cause >= 0) & (trace < sessions)
+    )  # what fails in a session fails right before its last answer
     call_at[answered] = turn_at[is_last][trace[answered]] - rng.uniform(0.05, 0.9, len(answered))
 
     trace_ids = _uuids(rng, sessions + alone)
     seconds = np.r_[call_at, turn_at]
     midnight = np.datetime64(day.isoformat(), "ms") + np.timedelta64(style.zone_hours, "h")
-    stamps = [text + style.zone for text in np.datetime_as_string(midnight + (seconds * 1000).astype("timedelta64[ms]"), unit="ms").tolist()]
+    stamps = [
+        text + style.zone
+        for text in np.datetime_as_string(
+            midnight + (seconds * 1000).astype("timedelta64[ms]"), unit="ms"
+        ).tolist()
+    ]
     ids = _uuids(rng, len(seconds))
-    lines = _call_lines(plan, style, random, rng, ids, stamps, method, cause, trace, first, duration, trace_ids)
-    lines += _turn_lines(plan, style, random, rng, ids[total:], stamps[total:], trace_ids, agent, talk, length, _failed_sessions(cause, trace, sessions), tally)
+    lines = _call_lines(
+        plan, style, random, rng, ids, stamps, method, cause, trace, first, duration, trace_ids
+    )
+    lines += _turn_lines(
+        plan,
+        style,
+        random,
+        rng,
+        ids[total:],
+        stamps[total:],
+        trace_ids,
+        agent,
+        talk,
+        length,
+        _failed_sessions(cause, trace, sessions),
+        tally,
+    )
     order = np.argsort(seconds, kind="stable")
     is_healthy = np.r_[cause < 0, np.zeros(len(said), bool)]
     tally.events += len(lines)
     places = order.tolist()
-    return _Events([lines[at] for at in places], seconds[order], [ids[at] for at in places], [stamps[at] for at in places], is_healthy[order])
+    return _Events(
+        [lines[at] for at in places],
+        seconds[order],
+        [ids[at] for at in places],
+        [stamps[at] for at in places],
+        is_healthy[order],
+    )
 
 
-def _assign_traces(plan: FleetPlan, rng: np.random.Generator, cause: np.ndarray, talk: np.ndarray, sessions: int, alone: int) -> np.ndarray:
+def _assign_traces(
+    plan: FleetPlan, rng: np.random.Generator, cause: np.ndarray, talk: np.ndarray, sessions: int, alone: int
+) -> np.ndarray:
     """Give each call a trace: sessions own the first ones, tasks without talk the rest.
 
     A session's trace holds a failed call only when the session claims success over it or is honest about it, so that no other one can be taken for that.
@@ -680,7 +821,11 @@ def _assign_traces(plan: FleetPlan, rng: np.random.Generator, cause: np.ndarray,
     trace = rng.integers(sessions + alone, size=len(cause))
     failed = rng.permutation(np.flatnonzero((cause >= 0) & (cause < len(plan.call_failures))))
     trace[cause >= 0] = sessions + rng.integers(alone, size=int((cause >= 0).sum()))
-    kinds = [index for index, failure in enumerate(plan.talk_failures) if failure.signal == "confident_after_failure"]
+    kinds = [
+        index
+        for index, failure in enumerate(plan.talk_failures)
+        if failure.signal == "confident_after_failure"
+    ]
     confident = np.flatnonzero(np.isin(talk, kinds))
     honest = rng.permutation(np.flatnonzero(talk < 0))[: sessions // 15]
     owners = np.r_[confident, honest][: len(failed)]
@@ -692,7 +837,9 @@ def _failed_sessions(cause: np.ndarray, trace: np.ndarray, sessions: int) -> set
     return set(np.unique(trace[(cause >= 0) & (trace < sessions)]).tolist())
 
 
-def _durations(plan: FleetPlan, rng: np.random.Generator, method: np.ndarray, cause: np.ndarray, latency: float) -> np.ndarray:
+def _durations(
+    plan: FleetPlan, rng: np.random.Generator, method: np.ndarray, cause: np.ndarray, latency: float
+) -> np.ndarray:
     """Draw durations in whole ms: log-normal, one call in two hundred with a long tail; a failure may have a typical one of its own."""
     median = np.array([m.median_ms for m in METHODS])[method] * latency
     sigma = np.array([m.sigma for m in METHODS])[method]
@@ -700,8 +847,12 @@ def _durations(plan: FleetPlan, rng: np.random.Generator, method: np.ndarray, ca
         if failure.duration_ms is not None:
             mine = cause == index
             median[mine], sigma[mine] = failure.duration_ms, 0.05
-    tail = np.where((rng.random(len(method)) < 0.005) & (cause < 0), 1 + rng.pareto(1.5, len(method)) * 2, 1.0)
-    return np.clip(np.rint(median * np.exp(sigma * rng.standard_normal(len(method))) * tail), 0, 300_000).astype(np.int64)
+    tail = np.where(
+        (rng.random(len(method)) < 0.005) & (cause < 0), 1 + rng.pareto(1.5, len(method)) * 2, 1.0
+    )
+    return np.clip(
+        np.rint(median * np.exp(sigma * rng.standard_normal(len(method))) * tail), 0, 300_000
+    ).astype(np.int64)
 
 
 def _call_lines(
@@ -723,10 +874,22 @@ def _call_lines(
     parent = first[trace].tolist()
     heads = [f'"service":"{m.service}","method":"{m.name}","duration_ms":' for m in METHODS]
     picks = rng.integers(ARGUMENTS_PER_METHOD, size=total).tolist()
-    invented = {index for index, failure in enumerate(plan.call_failures) if failure.failure_class == "unknown_tool"}
+    invented = {
+        index for index, failure in enumerate(plan.call_failures) if failure.failure_class == "unknown_tool"
+    }
     planted = len(plan.call_failures)
     lines = []
-    rows = zip(ids, stamps, method.tolist(), cause.tolist(), trace.tolist(), duration.tolist(), parent, picks, strict=False)
+    rows = zip(
+        ids,
+        stamps,
+        method.tolist(),
+        cause.tolist(),
+        trace.tolist(),
+        duration.tolist(),
+        parent,
+        picks,
+        strict=False,
+    )
     for at, (event_id, stamp, method_at, cause_at, trace_at, took, root, pick) in enumerate(rows):
         head, outcome, status = heads[method_at], "true", "ok"
         error = "null"
@@ -767,7 +930,9 @@ def _turn_lines(
     session_ids, log_ids = _uuids(rng, len(agent)), _uuids(rng, len(ids))
     lines: list[bytes] = []
     at = 0
-    for session, (agent_at, talk_at, turns) in enumerate(zip(agent.tolist(), talk.tolist(), length.tolist(), strict=True)):
+    for session, (agent_at, talk_at, turns) in enumerate(
+        zip(agent.tolist(), talk.tolist(), length.tolist(), strict=True)
+    ):
         signal = None
         if talk_at >= 0:
             signal = plan.talk_failures[talk_at].signal
@@ -783,7 +948,9 @@ def _turn_lines(
     return lines
 
 
-def conversation(signal: str | None, turns: int, has_failed_call: bool, random: Random) -> list[tuple[str, str]]:
+def conversation(
+    signal: str | None, turns: int, has_failed_call: bool, random: Random
+) -> list[tuple[str, str]]:
     """Write a conversation of at least three turns; without a signal it shows none of them.
 
     Returns:
@@ -797,7 +964,9 @@ def conversation(signal: str | None, turns: int, has_failed_call: bool, random: 
     opening = render(wording, Random(values))
     follow_ups = [turn for topic in topics for turn in random.sample(topic.follow_ups, len(topic.follow_ups))]
     follow_ups *= 1 + middle_turns // len(follow_ups)
-    middle = [(render(query, random), render(response, random)) for query, response in follow_ups[:middle_turns]]
+    middle = [
+        (render(query, random), render(response, random)) for query, response in follow_ups[:middle_turns]
+    ]
     talk = [(opening, render(topics[0].answer, random)), *middle, pick(CLOSINGS)]
     if signal == "repeated_question":
         talk[0] = (opening, VAGUE[0])
@@ -818,7 +987,13 @@ def conversation(signal: str | None, turns: int, has_failed_call: bool, random: 
         talk[-1] = pick(CONFIDENT)
     elif has_failed_call:
         talk[-1] = ("Did that work?", render(pick(HONEST), random))
-    return [(_with_personal_data(query, PERSONAL, 0.12, random), _with_personal_data(response, COPIES, 0.04, random)) for query, response in talk]
+    return [
+        (
+            _with_personal_data(query, PERSONAL, 0.12, random),
+            _with_personal_data(response, COPIES, 0.04, random),
+        )
+        for query, response in talk
+    ]
 
 
 def _with_personal_data(text: str, sentences: tuple[str, ...], share: float, random: Random) -> str:
@@ -845,7 +1020,13 @@ def _uuids(rng: np.random.Generator, count: int) -> list[str]:
 
 
 def _damaged(
-    events: _Events, days_left: int, day: int, damage: Damage, rng: np.random.Generator, later: dict[int, list[bytes]], tally: Tally
+    events: _Events,
+    days_left: int,
+    day: int,
+    damage: Damage,
+    rng: np.random.Generator,
+    later: dict[int, list[bytes]],
+    tally: Tally,
 ) -> tuple[list[bytes], np.ndarray]:
     """Add to a batch what real fleets get wrong; what is late moves to `later`, by the day on which it is written."""
     lines, count = events.lines, len(events.lines)
@@ -860,7 +1041,9 @@ def _damaged(
     skewed = some(damage.clock_skew, healthy)
     for at in skewed:
         wrong = ("2099-01-01T00:00:00.000Z", "1970-01-01T00:00:00.000Z")[at % 2].encode()
-        lines[at] = lines[at].replace(events.stamps[at].encode(), wrong, 1 + at % 3 % 2)  # on some only the call's own time is wrong
+        lines[at] = lines[at].replace(
+            events.stamps[at].encode(), wrong, 1 + at % 3 % 2
+        )  # on some only the call's own time is wrong
         tally.clock_skewed += 1
     sound = np.setdiff1d(np.arange(count), skewed)
     for at in some(damage.duplicates, sound):
@@ -871,9 +1054,23 @@ def _damaged(
             extra.append((float(rng.uniform(events.seconds[at], end)), lines[at]))
     for at in some(damage.conflicts, np.setdiff1d(healthy, skewed)):
         tally.conflicts += 1
-        extra.append((float(rng.uniform(events.seconds[at], end)), lines[at].replace(b'"duration_ms":', b'"duration_ms":9', 1)))
+        extra.append(
+            (
+                float(rng.uniform(events.seconds[at], end)),
+                lines[at].replace(b'"duration_ms":', b'"duration_ms":9', 1),
+            )
+        )
     for at in some(damage.malformed, sound):
-        extra.append((float(events.seconds[at]), _malformed(tally.malformed, lines[at].replace(events.ids[at].encode(), _uuids(rng, 1)[0].encode()), rng)))
+        extra.append(
+            (
+                float(events.seconds[at]),
+                _malformed(
+                    tally.malformed,
+                    lines[at].replace(events.ids[at].encode(), _uuids(rng, 1)[0].encode()),
+                    rng,
+                ),
+            )
+        )
         tally.malformed += 1
     if days_left:
         for at in some(damage.late, sound):
@@ -881,7 +1078,9 @@ def _damaged(
             later.setdefault(day + int(rng.integers(1, min(3, days_left) + 1)), []).append(lines[at])
             tally.late += 1
 
-    lines = [line for line, kept in zip(lines, keep.tolist(), strict=True) if kept] + [line for _, line in extra]
+    lines = [line for line, kept in zip(lines, keep.tolist(), strict=True) if kept] + [
+        line for _, line in extra
+    ]
     seconds = np.r_[events.seconds[keep], [second for second, _ in extra]]
     if not lines:
         return [], np.array([0.0])
@@ -899,12 +1098,16 @@ def _malformed(serial: int, line: bytes, rng: np.random.Generator) -> bytes:
         lambda: line.replace(b'"timestamp":"', b'"timestamp":"\xff\xfe\xc3', 1),  # not UTF-8
         lambda: line[:half] + b"\x00" * 16 + line[half:],  # NUL bytes, as after a crash
         lambda: orjson.dumps(event | {"timestamp": {"seconds": 1_790_000_000}}),  # another type
-        lambda: orjson.dumps(event | {payload: event[payload] | {"metadata": "none"}}),  # text where an object belongs
+        lambda: orjson.dumps(
+            event | {payload: event[payload] | {"metadata": "none"}}
+        ),  # text where an object belongs
         lambda: orjson.dumps({key: value for key, value in event.items() if key != "event_id"}),  # no id
         lambda: orjson.dumps(event | {"event_id": None}),
         lambda: orjson.dumps(event | {"execution_trace": None, "conversation_log": None}),  # no payload
         lambda: orjson.dumps([event["event_id"], payload]),  # JSON, but no object
-        lambda: orjson.dumps(event | {"timestamp": "yesterday", payload: event[payload] | {"timestamp": "yesterday"}}),  # no time
+        lambda: orjson.dumps(
+            event | {"timestamp": "yesterday", payload: event[payload] | {"timestamp": "yesterday"}}
+        ),  # no time
         lambda: line.replace(b'"metadata":{', b'"metadata":{"load":NaN,', 1),  # not JSON
         lambda: b"thread 'exporter' panicked at flush, restarting",  # another program's output
         lambda: line + line,  # two events on one line

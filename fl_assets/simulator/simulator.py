@@ -12,7 +12,15 @@ from pathlib import Path
 
 import zstandard
 
-from fl_assets.simulator.simulation import Compression, Damage, Tally, Truth, plan_fleet, telemetry_files, truth_of
+from fl_assets.simulator.simulation import (
+    Compression,
+    Damage,
+    Tally,
+    Truth,
+    plan_fleet,
+    telemetry_files,
+    truth_of,
+)
 
 TRUTH_FILE = "truth.json"
 

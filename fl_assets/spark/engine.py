@@ -53,7 +53,13 @@ class SparkJobError(ChildProcessError):
 class SparkEngine(DuckDBEngine):
     """Ingests and sums in a Spark job; see `Engine`."""
 
-    def __init__(self, settings: FederatedLearningConfig, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC), launch: Launch | None = None) -> None:
+    def __init__(
+        self,
+        settings: FederatedLearningConfig,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        launch: Launch | None = None,
+    ) -> None:
         super().__init__(settings, clock=clock)
         self._launch = launch or run_plainly
         self._expected: tuple[date, ...] = ()
@@ -84,7 +90,12 @@ class SparkEngine(DuckDBEngine):
         if self._key(day) not in _HELD:
             days, self._expected = sorted({day, *self._expected}), ()
             given = {"days": [each.isoformat() for each in days]}
-            self._hold(self._run("sum", None, **given)["sums"] if self.lake.files("raw_traces", days) else _empty_sums(), days)
+            self._hold(
+                self._run("sum", None, **given)["sums"]
+                if self.lake.files("raw_traces", days)
+                else _empty_sums(),
+                days,
+            )
         return _HELD.pop(self._key(day))
 
     def _key(self, day: date) -> tuple[str, date, str]:
@@ -94,7 +105,9 @@ class SparkEngine(DuckDBEngine):
         while len(_HELD) > _MAX_HELD_DAYS:
             _HELD.pop(next(iter(_HELD)))
         for day in days:
-            signatures, totals = (table.filter(pc.equal(table["event_date"], pa.scalar(day, pa.date32()))) for table in sums)
+            signatures, totals = (
+                table.filter(pc.equal(table["event_date"], pa.scalar(day, pa.date32()))) for table in sums
+            )
             _HELD[self._key(day)] = signatures, totals
 
     def _run(self, verb: str, progress: Callable[[str], None] | None, **given: Any) -> dict[str, Any]:
@@ -104,13 +117,27 @@ class SparkEngine(DuckDBEngine):
         out.mkdir(parents=True)
         try:
             settings = self.settings.model_dump(mode="json", exclude_none=True)
-            order = {"verb": verb, "settings": settings, "now": self._clock().isoformat(), "out": os.fspath(out.resolve()), **given}
-            found = self._launch([sys.executable, "-m", "fl_assets.spark.job", json.dumps(order)], progress or (lambda _: None))
+            order = {
+                "verb": verb,
+                "settings": settings,
+                "now": self._clock().isoformat(),
+                "out": os.fspath(out.resolve()),
+                **given,
+            }
+            found = self._launch(
+                [sys.executable, "-m", "fl_assets.spark.job", json.dumps(order)], progress or (lambda _: None)
+            )
             if "error" in found:
                 master = f"FEDERATED_LEARNING_SPARK_MASTER={self.settings.spark_master}"
-                raise SparkJobError(f"the Spark job failed ({master}); what it did not commit is read again next time: {found['error']}")
+                raise SparkJobError(
+                    f"the Spark job failed ({master}); what it did not commit is read again next time: {found['error']}"
+                )
             paths = [out / f"{table.name}.parquet" for table in _SUMS]
-            written = [pq.read_table(path).cast(table.arrow_schema) for path, table in zip(paths, _SUMS, strict=True) if path.exists()]
+            written = [
+                pq.read_table(path).cast(table.arrow_schema)
+                for path, table in zip(paths, _SUMS, strict=True)
+                if path.exists()
+            ]
             return found | {"sums": written or _empty_sums()}
         finally:
             remove_folder(out)
@@ -128,7 +155,9 @@ def run_plainly(command: Sequence[str], tell: Callable[[str], None]) -> dict[str
     """
     said: deque[str] = deque(maxlen=_TAIL_LINES)
     answer: dict[str, Any] | None = None
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace") as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as process:
         try:
             for line in process.stdout or ():
                 if line.startswith('{"fl_assets":'):
@@ -155,7 +184,9 @@ def check_available() -> None:
         SparkUnavailableError: naming what is missing or too old, the rule, and what to do.
     """
     if find_spec("pyspark") is None:
-        raise SparkUnavailableError(f"{_SETTING}, but pyspark is not installed (it needs pyspark 4): pip install 'fl-assets[spark]', {_OTHERWISE}")
+        raise SparkUnavailableError(
+            f"{_SETTING}, but pyspark is not installed (it needs pyspark 4): pip install 'fl-assets[spark]', {_OTHERWISE}"
+        )
     home = os.environ.get("JAVA_HOME")
     java = str(Path(home, "bin", "java")) if home else shutil.which("java")
     where = f"JAVA_HOME={home}" if home else "PATH"

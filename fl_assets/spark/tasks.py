@@ -45,7 +45,20 @@ MIN_TASK_BYTES = 8 * 1024 * 1024
 """Parts of a file are no smaller, whatever the number of cores: a task costs a second before it reads."""
 SUM_ROWS = 1_000_000
 """Stored calls that one task sums, about."""
-_SUMMED = ["event_date", "event_id", "timestamp", "node_id", "service", "method", "trace_id", "duration_ms", "success", "error", "caused_by", "metadata"]
+_SUMMED = [
+    "event_date",
+    "event_id",
+    "timestamp",
+    "node_id",
+    "service",
+    "method",
+    "trace_id",
+    "duration_ms",
+    "success",
+    "error",
+    "caused_by",
+    "metadata",
+]
 """Columns of stored calls that sums need."""
 _SUM_KEY = ("event_date", "node_id", "service", "method")
 """Each row of both sums is of one value of these, so that parts divided by them are summed apart."""
@@ -62,7 +75,10 @@ def run(order: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any]:
             are written to.
         tell: is told how far it is, in words.
     """
-    settings, now = FederatedLearningConfig.from_env(**order["settings"]), datetime.fromisoformat(order["now"])
+    settings, now = (
+        FederatedLearningConfig.from_env(**order["settings"]),
+        datetime.fromisoformat(order["now"]),
+    )
     with _context(settings) as context:
         answer: dict[str, Any] = {"days": order.get("days", [])}
         if order["verb"] == "ingest":
@@ -78,7 +94,13 @@ def _context(settings: FederatedLearningConfig) -> Iterator[Any]:
     from pyspark import SparkConf, SparkContext  # ty: ignore[import-not-found] - of the extra [spark]
 
     conf = SparkConf().setMaster(settings.spark_master).setAppName("fl_assets")
-    conf.setAll([("spark.ui.enabled", "false"), ("spark.ui.showConsoleProgress", "false"), ("spark.log.level", "ERROR")])
+    conf.setAll(
+        [
+            ("spark.ui.enabled", "false"),
+            ("spark.ui.showConsoleProgress", "false"),
+            ("spark.log.level", "ERROR"),
+        ]
+    )
     conf.setAll([("spark.driver.defaultJavaOptions", _JAVA), ("spark.executor.defaultJavaOptions", _JAVA)])
     if settings.spark_master.startswith("local"):
         conf.setAll([("spark.driver.host", "127.0.0.1"), ("spark.driver.bindAddress", "127.0.0.1")])
@@ -100,20 +122,34 @@ def _sum(context: Any, settings: FederatedLearningConfig, days: list[date], out:
         return
     rows = sum(manifest.rows for day in days if (manifest := lake.manifest(RAW_TRACES.name, day)))
     tasks = max(context.defaultParallelism, rows // SUM_ROWS)
-    dealt = context.parallelize(files, min(len(files), 4 * tasks)).flatMap(partial(_dealt, settings, out, tasks)).partitionBy(tasks, int)
+    dealt = (
+        context.parallelize(files, min(len(files), 4 * tasks))
+        .flatMap(partial(_dealt, settings, out, tasks))
+        .partitionBy(tasks, int)
+    )
     parts = dealt.mapPartitions(partial(_summed, settings, out)).collect()
     for place, table in enumerate(_SUMS):
         found = [pa.ipc.open_stream(part[place]).read_all() for part in parts]
-        order = [(column, "ascending") for column in (*_SUM_KEY, "message_id") if column in table.column_names]
-        pq.write_table(pa.concat_tables([table.arrow_schema.empty_table(), *found]).sort_by(order), out / f"{table.name}.parquet")
+        order = [
+            (column, "ascending") for column in (*_SUM_KEY, "message_id") if column in table.column_names
+        ]
+        pq.write_table(
+            pa.concat_tables([table.arrow_schema.empty_table(), *found]).sort_by(order),
+            out / f"{table.name}.parquet",
+        )
 
 
-def _dealt(settings: FederatedLearningConfig, out: Path, tasks: int, file: str) -> Iterator[tuple[int, bytes]]:
+def _dealt(
+    settings: FederatedLearningConfig, out: Path, tasks: int, file: str
+) -> Iterator[tuple[int, bytes]]:
     """Give the calls of a stored file, dealt to the tasks that will sum them; of a success no text, which is not summed."""
     engine = _TaskEngine(settings, out, "deal")
     with engine.quietly(), engine.connect() as connection:
         columns = ", ".join(
-            f"case when not success and caused_by is null then {name} end as {name}" if name in ("error", "metadata") else name for name in _SUMMED
+            f"case when not success and caused_by is null then {name} end as {name}"
+            if name in ("error", "metadata")
+            else name
+            for name in _SUMMED
         )
         sql = f"select {columns}, hash({', '.join(_SUM_KEY)}) % $tasks as task from read_parquet($file, hive_partitioning = false)"  # noqa: S608 - our own names
         calls = connection.sql(sql, params={"tasks": tasks, "file": file}).to_arrow_table()
@@ -121,15 +157,22 @@ def _dealt(settings: FederatedLearningConfig, out: Path, tasks: int, file: str) 
             yield task, _stream(calls.filter(pc.equal(calls["task"], task)).drop_columns(["task"]))
 
 
-def _summed(settings: FederatedLearningConfig, out: Path, calls: Iterable[tuple[int, bytes]]) -> Iterator[tuple[bytes, ...]]:
+def _summed(
+    settings: FederatedLearningConfig, out: Path, calls: Iterable[tuple[int, bytes]]
+) -> Iterator[tuple[bytes, ...]]:
     """Give the sums of one task's calls."""
     engine = _TaskEngine(settings, out, "sum")
     with engine.quietly(), engine.connect() as connection:
-        connection.execute(f"create table raw_traces ({', '.join(f'{column.name} {column.type}' for column in RAW_TRACES.columns if column.name in _SUMMED)})")
+        connection.execute(
+            f"create table raw_traces ({', '.join(f'{column.name} {column.type}' for column in RAW_TRACES.columns if column.name in _SUMMED)})"
+        )
         for _, stream in calls:
             connection.register("fl_given", pa.ipc.open_stream(stream).read_all())
             connection.execute("insert into raw_traces by name select * from fl_given")
-        yield tuple(_stream(sums.cast(table.arrow_schema)) for table, sums in zip(_SUMS, sums_of(connection), strict=True))
+        yield tuple(
+            _stream(sums.cast(table.arrow_schema))
+            for table, sums in zip(_SUMS, sums_of(connection), strict=True)
+        )
 
 
 def _stream(table: pa.Table) -> bytes:
@@ -161,7 +204,12 @@ class _Driver(DuckDBEngine):
         super().__init__(settings, clock=lambda: now)
         self.context = context
 
-    def _round(self, connection: duckdb.DuckDBPyConnection, sources: list[Source], mask_names: Callable[[str], str] | None) -> Ingestion:
+    def _round(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        sources: list[Source],
+        mask_names: Callable[[str], str] | None,
+    ) -> Ingestion:
         return _SparkIngestion(self, connection, sources, mask_names)
 
 
@@ -175,11 +223,23 @@ class _SparkIngestion(Ingestion):
         (temp,) = self.connection.execute("select current_setting('temp_directory')").fetchall()[0]
         folder = Path(temp) / "staged"
         folder.mkdir()
-        groups = _groups(_divided(context, [reading.source for reading in self.readings]), context.defaultParallelism)
+        groups = _groups(
+            _divided(context, [reading.source for reading in self.readings]), context.defaultParallelism
+        )
         shared = context.broadcast(_Plan(self.settings, self.now, folder, groups))
-        outcomes = _collected(context.parallelize(range(len(groups)), len(groups)).map(partial(_stored, shared)), len(groups), self.tell)
-        found = [pair for group, outcome in zip(groups, outcomes, strict=True) for pair in zip((number for number, _ in group), outcome.readings, strict=True)]
-        for number, parts in groupby(sorted(found, key=lambda each: (each[0], each[1].source.offset)), key=lambda each: each[0]):
+        outcomes = _collected(
+            context.parallelize(range(len(groups)), len(groups)).map(partial(_stored, shared)),
+            len(groups),
+            self.tell,
+        )
+        found = [
+            pair
+            for group, outcome in zip(groups, outcomes, strict=True)
+            for pair in zip((number for number, _ in group), outcome.readings, strict=True)
+        ]
+        for number, parts in groupby(
+            sorted(found, key=lambda each: (each[0], each[1].source.offset)), key=lambda each: each[0]
+        ):
             self.readings[number] = joined([reading for _, reading in parts], self.readings[number].source)
         for outcome in outcomes:
             self.bad += outcome.bad
@@ -189,7 +249,10 @@ class _SparkIngestion(Ingestion):
                 self.files[key] += files
             self.ignored += outcome.ignored
         parts = [os.fspath(folder / outcome.part) for outcome in outcomes]
-        self.connection.execute("insert into fl_stage by name select * from read_parquet($parts, hive_partitioning = false)", {"parts": parts})
+        self.connection.execute(
+            "insert into fl_stage by name select * from read_parquet($parts, hive_partitioning = false)",
+            {"parts": parts},
+        )
         yield from ()
 
     def refused(self, number: int, reading: Reading) -> list[tuple[int, int, str, str, str, int]]:  # noqa: ARG002
@@ -199,18 +262,30 @@ class _SparkIngestion(Ingestion):
 
 def _divided(context: Any, sources: list[Source]) -> list[tuple[int, Source]]:
     """Return files with their numbers, those that are more than a quarter of a core's share as several parts; tasks count the lines of such files first."""
-    share = max(MIN_TASK_BYTES, min(TASK_BYTES, sum(map(weight_of, sources)) // (4 * context.defaultParallelism)))
+    share = max(
+        MIN_TASK_BYTES, min(TASK_BYTES, sum(map(weight_of, sources)) // (4 * context.defaultParallelism))
+    )
     ranges = [
         (number, source, begin, min(begin + share, source.size))
         for number, source in enumerate(sources)
-        if source.size - source.offset > share and source.compression is None and detect(source.name, read_head(source)) is None
+        if source.size - source.offset > share
+        and source.compression is None
+        and detect(source.name, read_head(source)) is None
         for begin in range(source.offset, source.size, share)
     ]
     if not ranges:
         return list(enumerate(sources))
-    counts = context.parallelize(ranges, len(ranges)).map(lambda each: (each[0], line_ends(*each[1:]))).collect()
-    counted = {number: [count for _, count in group] for number, group in groupby(counts, key=lambda each: each[0])}
-    return [(number, part) for number, source in enumerate(sources) for part in divided(source, counted.get(number, []))]
+    counts = (
+        context.parallelize(ranges, len(ranges)).map(lambda each: (each[0], line_ends(*each[1:]))).collect()
+    )
+    counted = {
+        number: [count for _, count in group] for number, group in groupby(counts, key=lambda each: each[0])
+    }
+    return [
+        (number, part)
+        for number, source in enumerate(sources)
+        for part in divided(source, counted.get(number, []))
+    ]
 
 
 def line_ends(source: Source, begin: int, end: int) -> tuple[int, int]:
@@ -239,7 +314,10 @@ def divided(source: Source, counts: Sequence[tuple[int, int]]) -> list[Source]:
             cuts.append((first + 1, lines + 1))
         lines += count
     ends = [*cuts[1:], (source.size, 0)]
-    return [replace(source, offset=offset, lines=before, size=end) for (offset, before), (end, _) in zip(cuts, ends, strict=True)]
+    return [
+        replace(source, offset=offset, lines=before, size=end)
+        for (offset, before), (end, _) in zip(cuts, ends, strict=True)
+    ]
 
 
 def joined(parts: Sequence[Reading], source: Source) -> Reading:
@@ -304,7 +382,9 @@ class _TaskEngine(DuckDBEngine):
     options: ClassVar[dict[str, Any]] = {"threads": 1}
     stagers: ClassVar[int] = 1
 
-    def __init__(self, settings: FederatedLearningConfig, folder: Path, step: str, *, now: datetime | None = None) -> None:
+    def __init__(
+        self, settings: FederatedLearningConfig, folder: Path, step: str, *, now: datetime | None = None
+    ) -> None:
         from pyspark import TaskContext  # ty: ignore[import-not-found]
 
         super().__init__(settings, clock=lambda: now or datetime.now(UTC))
@@ -331,8 +411,12 @@ def _stored(shared: Any, task: int) -> _Outcome:
     engine = _TaskEngine(plan.settings, plan.folder, "store", now=plan.now)
     mask_names = load_name_masking() if plan.settings.pii else None
     with engine.quietly(), engine.connect() as connection:
-        ingestion = _TaskIngestion(engine, connection, [source for _, source in plan.groups[task]], mask_names)
-        return ingestion.outcome([number for number, _ in plan.groups[task]], plan.folder / f"{engine.name}.parquet")
+        ingestion = _TaskIngestion(
+            engine, connection, [source for _, source in plan.groups[task]], mask_names
+        )
+        return ingestion.outcome(
+            [number for number, _ in plan.groups[task]], plan.folder / f"{engine.name}.parquet"
+        )
 
 
 class _TaskIngestion(Ingestion):
@@ -343,14 +427,22 @@ class _TaskIngestion(Ingestion):
         self.create()
         for _ in self.staged():
             pass
-        bad = self.bad + [row for local, reading in enumerate(self.readings) for row in self.refused(local, reading)]
+        bad = self.bad + [
+            row for local, reading in enumerate(self.readings) for row in self.refused(local, reading)
+        ]
         records = [self.redacted_record(record) for record in self.records]
         return _Outcome(
             part=_written(self.connection, numbers, part),
-            readings=[replace(reading, problems=[(*problem[:2], "", b"", 0) for problem in reading.problems]) for reading in self.readings],
+            readings=[
+                replace(reading, problems=[(*problem[:2], "", b"", 0) for problem in reading.problems])
+                for reading in self.readings
+            ],
             records=records,
             ignored=self.ignored,
-            bad=[(numbers[local], line, reason, safe_redact(detail, self._clean), text, size) for local, line, reason, detail, text, size in bad],
+            bad=[
+                (numbers[local], line, reason, safe_redact(detail, self._clean), text, size)
+                for local, line, reason, detail, text, size in bad
+            ],
             redactions=Counter({entity: count for (_, entity), count in self.redactions.items()}),
             files=dict(self.files),
         )

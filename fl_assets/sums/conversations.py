@@ -94,14 +94,21 @@ LEXICONS: dict[str, dict[str, tuple[str, ...]]] = {
             r"in|into|is|it|it's|just|let|like|me|my|need|no|not|now|of|ok|okay|on|one|or|our|please|so|some|sure|thank|thanks|that|that's|the|their|them|"
             r"then|there|they|this|to|up|us|want|was|we|were|what|when|which|will|with|would|yes|you|your",
         ),
-    },
+    }
 }
 """Phrases by language and purpose. Each is a regular expression over lower-case text with straight quotes; word boundaries are added around it.
 
 A further language is a further key; one that writes no spaces between its words needs phrases of its own kind, since the boundaries are there to stay.
 """
 
-SIGNALS: tuple[Signal, ...] = ("repeated_question", "correction", "abandonment", "refusal", "apology_loop", "confident_after_failure")
+SIGNALS: tuple[Signal, ...] = (
+    "repeated_question",
+    "correction",
+    "abandonment",
+    "refusal",
+    "apology_loop",
+    "confident_after_failure",
+)
 
 SAME_QUESTION = 0.55
 """Share of content words (Jaccard) that two turns must have in common to be the same question."""
@@ -169,9 +176,7 @@ def _content(words: str) -> str:
 def _alike(back: int) -> str:
     """SQL that says whether the turn asks what an earlier one asked: the same words for the most part, and no number or id that is new."""
     earlier, common = f"words_{back}", f"common_{back}"
-    is_near = (
-        f"({common} >= {SAME_QUESTION} * (len(words) + len({earlier}) - {common}) or {common} >= {CONTAINED_QUESTION} * least(len(words), len({earlier})))"
-    )
+    is_near = f"({common} >= {SAME_QUESTION} * (len(words) + len({earlier}) - {common}) or {common} >= {CONTAINED_QUESTION} * least(len(words), len({earlier})))"
     return f"case when {is_near} then list_has_all({earlier}, ids) else false end"
 
 

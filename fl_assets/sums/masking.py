@@ -14,7 +14,14 @@ UNCAUGHT_PREFIX = "Traceback: "
 MAX_MASKED_CHARS = 400
 _MAX_READ_CHARS = 20_000
 _LONG_CHARS = 2000
-_STATUS_KEYS = ("status_code", "http.status_code", "http.response.status_code", "exit_code", "status", "error.type")
+_STATUS_KEYS = (
+    "status_code",
+    "http.status_code",
+    "http.response.status_code",
+    "exit_code",
+    "status",
+    "error.type",
+)
 
 # Histogram: bucket b holds durations in (1.1^(b-1), 1.1^b] ms; 240 is some 32 years
 _LOG_BASE, _TOP_BUCKET = 1.1, 240
@@ -53,7 +60,10 @@ MASKS: tuple[tuple[str, str], ...] = (
     (r"'[^'\s]+'", "<STR>"),
     (r'"[^"\s]+"', "<STR>"),
     (r"""\b[A-Za-z]:\\[^\s"'<>|:;,]*""", "<PATH>"),
-    (r"""(^|[\s"'(=:,\[])/[A-Za-z0-9_.~@%+$*-]*[A-Za-z_*][A-Za-z0-9_.~@%+$*-]*(?:/[A-Za-z0-9_.~@%+$*-]*)*(?:\?[^\s"'<>]*)?""", r"\1<PATH>"),
+    (
+        r"""(^|[\s"'(=:,\[])/[A-Za-z0-9_.~@%+$*-]*[A-Za-z_*][A-Za-z0-9_.~@%+$*-]*(?:/[A-Za-z0-9_.~@%+$*-]*)*(?:\?[^\s"'<>]*)?""",
+        r"\1<PATH>",
+    ),
     (r"[A-Za-z_.~@][A-Za-z0-9_.~@+-]*(?:/[A-Za-z0-9_.~@%+$*-]+){2,}/?", "<PATH>"),
     (
         r"(?:[A-Za-z0-9_~@+/-][A-Za-z0-9_.~@+/-]*)?[A-Za-z0-9_-]{2}\.(?:py|js|ts|tsx|jsx|cc?|cpp|hpp|h|java|go|rs|rb|php|json|ya?ml|toml|txt|log|md|csv"
@@ -80,7 +90,10 @@ MASKS: tuple[tuple[str, str], ...] = (
         r"([^A-Za-z0-9.]|$)",
         r"<HOST>\1",
     ),
-    (r"\b0(?:[.,]0)* ?(?:[KMGTkmgt]?i?[Bb]|bytes?|[mun]?s|secs?|seconds?|milliseconds?|microseconds?|minutes?|mins?|hours?|days?|%)(?:\b|$)", "<NUM>"),
+    (
+        r"\b0(?:[.,]0)* ?(?:[KMGTkmgt]?i?[Bb]|bytes?|[mun]?s|secs?|seconds?|milliseconds?|microseconds?|minutes?|mins?|hours?|days?|%)(?:\b|$)",
+        "<NUM>",
+    ),
     (r"\.\.+([A-Za-z0-9\s]|$)", r" .. \1"),
     (r"\b([A-Za-z_]+)0=", r"\1#="),
     (rf"{_PIECE}*(?:0{_PIECE}*[A-Za-z_\\]|[A-Za-z_\\]{_PIECE}*0){_PIECE}*", "<ID>"),
@@ -113,7 +126,9 @@ def _salient_sql(expr: str) -> str:
     as they are the user's code. Of JSON, the message with its type.
     """
     text = _replace(expr, r"\x1b\[[0-9;]*[A-Za-z]", "")
-    unescaped = f"(case when not contains({text}, chr(10)) then replace({text}, '\\n', chr(10)) else {text} end)"
+    unescaped = (
+        f"(case when not contains({text}, chr(10)) then replace({text}, '\\n', chr(10)) else {text} end)"
+    )
     plain = _replace(f"replace({unescaped}, chr(13), '')", "`[^`]*`", "<CODE>")
     plain = _replace(_replace(plain, _SIDE_LINE, ""), _LABEL_LINE, "")
     finding = "coalesce(s.strong, s.lint, s.weak)"
@@ -211,7 +226,9 @@ def blank_digits(texts: pa.Array) -> pa.Array:
     array = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
     validity, offsets, data = array.buffers()
     blanked = pa.py_buffer(data.to_pybytes().translate(_ZEROS)) if data else data
-    return pa.Array.from_buffers(array.type, len(array), [validity, offsets, blanked], array.null_count, array.offset)
+    return pa.Array.from_buffers(
+        array.type, len(array), [validity, offsets, blanked], array.null_count, array.offset
+    )
 
 
 def bucket_sql(duration: str) -> str:

@@ -54,7 +54,9 @@ class AdapterCarrier:
                 message = f"{update.target} is at {at} and was at {update.from_value or 'none'} when this was decided; decide anew"
                 raise RefusedChangeError(message)
             self._store.stage(update.target, version, now=self._clock())
-            self._store.activate(update.target, version, now=self._clock(), note=f"decision {update.decision_id} of {day}")
+            self._store.activate(
+                update.target, version, now=self._clock(), note=f"decision {update.decision_id} of {day}"
+            )
         except RefusedChangeError:
             raise
         except _PROBLEMS as error:
@@ -70,7 +72,12 @@ class AdapterCarrier:
         try:
             standing = self._store.standing(update.target, version)
             if standing == "in use":
-                self._store.rollback(update.target, now=self._clock(), to=update.from_value, note=f"decision {update.decision_id} taken back on {day}")
+                self._store.rollback(
+                    update.target,
+                    now=self._clock(),
+                    to=update.from_value,
+                    note=f"decision {update.decision_id} taken back on {day}",
+                )
             elif standing == "followed":
                 message = f"{update.target} has a later version in use than {version} of decision {update.decision_id}; take that one back first"
                 raise RefusedChangeError(message)

@@ -88,7 +88,9 @@ class Disk:
 
     def append(self, path: Path, content: bytes) -> None:
         """Add to the end of a file, which is made if need be."""
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600), "ab") as file:
+        with os.fdopen(
+            os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600), "ab"
+        ) as file:
             file.write(content)
 
     def sync(self, path: Path) -> None:
@@ -144,11 +146,22 @@ class ConfigFiles:
 
     def receipts(self) -> list[Receipt]:
         """Return every finished change and every one taken back, by kind and decision."""
-        return [_read_receipt(path) for kind in ("apply", "revert") for path in sorted((self._state / kind).glob("*.json"))]
+        return [
+            _read_receipt(path)
+            for kind in ("apply", "revert")
+            for path in sorted((self._state / kind).glob("*.json"))
+        ]
 
     # Changing -------------------------------------------------------------------------------------------------------------
 
-    def apply(self, decision_id: str, changes: Sequence[ConfigChange], *, day: date, healthy: Callable[[], bool] | None = None) -> Receipt:
+    def apply(
+        self,
+        decision_id: str,
+        changes: Sequence[ConfigChange],
+        *,
+        day: date,
+        healthy: Callable[[], bool] | None = None,
+    ) -> Receipt:
         """Make all changes of a decision, or none.
 
         Args:
@@ -174,7 +187,9 @@ class ConfigFiles:
             if done:
                 return done
             contents = self._edited(changes)
-            keys = tuple(KeyChange(target=change.rule.target, old=change.old, new=change.new) for change in changes)
+            keys = tuple(
+                KeyChange(target=change.rule.target, old=change.old, new=change.new) for change in changes
+            )
             return self._switch("apply", decision_id, day, keys, contents, healthy)
 
     def revert(self, decision_id: str, *, day: date) -> Receipt:
@@ -242,7 +257,9 @@ class ConfigFiles:
             before, after = contents[rule.file]
             value = get(parse(rule.format, after, rule.file), rule.key, rule.target)
             if type(value) is not type(change.old) or value != change.old:
-                message = f"{rule.target} is {value!r} and was {change.old!r} when this was decided; decide anew"
+                message = (
+                    f"{rule.target} is {value!r} and was {change.old!r} when this was decided; decide anew"
+                )
                 raise RefusedChangeError(message)
             contents[rule.file] = (before, replace(rule.format, after, rule.key, change.new, rule.file))
         return contents
@@ -257,7 +274,12 @@ class ConfigFiles:
         healthy: Callable[[], bool] | None,
     ) -> Receipt:
         files = tuple(
-            FileChange(path=path, old_hash=_hash(old), new_hash=_hash(new), backup=f"backups/{decision_id}-{kind}-{position}-{_hash(old)}")
+            FileChange(
+                path=path,
+                old_hash=_hash(old),
+                new_hash=_hash(new),
+                backup=f"backups/{decision_id}-{kind}-{position}-{_hash(old)}",
+            )
             for position, (path, (old, new)) in enumerate(sorted(contents.items()))
         )
         receipt = Receipt(decision_id=decision_id, kind=kind, day=day, keys=keys, files=files)
@@ -309,8 +331,12 @@ class ConfigFiles:
         receipt = _read_receipt(path)
         try:
             if path == self._journal:
-                switched = [file for file in receipt.files if not _beside(self._root / file.path, "new").exists()]
-                for file, target, content in [self._restoring(file, receipt.decision_id) for file in switched]:
+                switched = [
+                    file for file in receipt.files if not _beside(self._root / file.path, "new").exists()
+                ]
+                for file, target, content in [
+                    self._restoring(file, receipt.decision_id) for file in switched
+                ]:
                     if content is not None:
                         self._fresh(_beside(target, "old"), content, _mode(target))
                         self._disk.rename(_beside(target, "old"), target)
@@ -328,9 +354,7 @@ class ConfigFiles:
             self._disk.remove(_beside(self._preparing, "new"))
             self._disk.sync(self._state)
         except (OSError, ConfigFileError) as error:
-            message = (
-                f"needs a person: decision {receipt.decision_id} is half done and could not be taken back: {error}; {path} says what to restore from where"
-            )
+            message = f"needs a person: decision {receipt.decision_id} is half done and could not be taken back: {error}; {path} says what to restore from where"
             raise NeedsHumanError(message) from error
         return f"{receipt.kind} of decision {receipt.decision_id} was half done and has been taken back"
 
@@ -352,7 +376,9 @@ class ConfigFiles:
         path = self._state / file.backup
         content = path.read_bytes() if path.is_file() else b""
         if _hash(content) != file.old_hash:
-            message = f"needs a person: backup {path} of {file.path} is missing or damaged; nothing more is changed"
+            message = (
+                f"needs a person: backup {path} of {file.path} is missing or damaged; nothing more is changed"
+            )
             raise NeedsHumanError(message)
         return content
 
@@ -470,11 +496,15 @@ def replace(kind: ConfigFormat, content: bytes, key: Key, new: ConfigValue, name
     text = content.decode("utf-8")
     mark = _BOM if text.startswith(_BOM) else ""
     text = text.removeprefix(_BOM)
-    edited = mark + {"toml": _replace_toml, "yaml": _replace_yaml, "json": _replace_json}[kind](text, key, new, target)
+    edited = mark + {"toml": _replace_toml, "yaml": _replace_yaml, "json": _replace_json}[kind](
+        text, key, new, target
+    )
     _set(expected, key, new)
     # The proof, whatever the editor above did: read anew it differs in this key alone, and in this line alone. `repr` tells 1, 1.0 and true apart, and order.
     lines, edited_lines = (mark + text).splitlines(keepends=True), edited.splitlines(keepends=True)
-    changed = sum(before != after for before, after in zip(lines, edited_lines, strict=False)) + abs(len(lines) - len(edited_lines))
+    changed = sum(before != after for before, after in zip(lines, edited_lines, strict=False)) + abs(
+        len(lines) - len(edited_lines)
+    )
     result = edited.encode("utf-8")
     if repr(parse(kind, result, name)) != repr(expected) or changed > 1:
         message = f"{target} cannot be changed alone: other keys or lines would change with it"
@@ -533,7 +563,11 @@ def _replace_json(text: str, key: Key, new: ConfigValue, target: str) -> str:
             if at >= len(text):
                 message = f"{target} is not there"
                 raise ConfigFileError(message)
-    return text[:at] + json.dumps(new, ensure_ascii=False, allow_nan=False) + text[decoder.raw_decode(text, at)[1] :]
+    return (
+        text[:at]
+        + json.dumps(new, ensure_ascii=False, allow_nan=False)
+        + text[decoder.raw_decode(text, at)[1] :]
+    )
 
 
 def _set(document: Any, key: Key, new: ConfigValue) -> None:

@@ -34,18 +34,36 @@ class KeyRule(Record):
     """One config key that may change: where it is, what it takes, and which suggested change it answers."""
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
-    file: str = Field(min_length=1, description="Config file, relative to the policy file, inside its folder.")
-    key: tuple[str | int, ...] = Field(min_length=1, description="Path of the key: names, and numbers for places in a list (from 0).")
-    change: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="Suggested change that it takes, e.g. timeout_ms.")
-    targets: tuple[str, ...] = Field(("*",), min_length=1, description="Globs of playbook targets, `service` or `service:method`, that it is the key for.")
+    file: str = Field(
+        min_length=1, description="Config file, relative to the policy file, inside its folder."
+    )
+    key: tuple[str | int, ...] = Field(
+        min_length=1, description="Path of the key: names, and numbers for places in a list (from 0)."
+    )
+    change: str = Field(
+        pattern=r"^[a-z][a-z0-9_]*$", description="Suggested change that it takes, e.g. timeout_ms."
+    )
+    targets: tuple[str, ...] = Field(
+        ("*",),
+        min_length=1,
+        description="Globs of playbook targets, `service` or `service:method`, that it is the key for.",
+    )
     type: Literal["int", "float", "bool", "str"]
     min: float | None = None
     max: float | None = None
     choices: tuple[str, ...] = Field((), description="Allowed texts of a str key.")
-    scale: float = Field(1.0, gt=0, description="The suggested number is multiplied by it, e.g. 0.001 where the file holds seconds.")
-    max_step: float | None = Field(None, gt=1, description="Largest factor between the old and the new number, up or down.")
+    scale: float = Field(
+        1.0,
+        gt=0,
+        description="The suggested number is multiplied by it, e.g. 0.001 where the file holds seconds.",
+    )
+    max_step: float | None = Field(
+        None, gt=1, description="Largest factor between the old and the new number, up or down."
+    )
     cooldown_days: int = Field(0, ge=0, description="Days after a change before the next.")
-    changed_by: Literal["machine", "person"] = Field("machine", description="machine: may be changed without approval when the apply level says so.")
+    changed_by: Literal["machine", "person"] = Field(
+        "machine", description="machine: may be changed without approval when the apply level says so."
+    )
 
     @field_validator("key", mode="before")
     @classmethod
@@ -57,7 +75,13 @@ class KeyRule(Record):
     @classmethod
     def _stays_inside(cls, value: str) -> str:
         path = PurePosixPath(value)
-        if path.is_absolute() or ".." in path.parts or "\\" in value or "\0" in value or path.suffix.lower() not in _FORMATS:
+        if (
+            path.is_absolute()
+            or ".." in path.parts
+            or "\\" in value
+            or "\0" in value
+            or path.suffix.lower() not in _FORMATS
+        ):
             message = f"{value!r} must be a relative path below the policy's folder that ends in {', '.join(_FORMATS)}"
             raise ValueError(message)
         return value
@@ -68,7 +92,9 @@ class KeyRule(Record):
         if numeric and (self.min is None or self.max is None or not self.min <= self.max):
             message = f"a key of type {self.type} needs min and max, min not above max"
             raise ValueError(message)
-        if not numeric and (self.min is not None or self.max is not None or self.max_step is not None or self.scale != 1.0):
+        if not numeric and (
+            self.min is not None or self.max is not None or self.max_step is not None or self.scale != 1.0
+        ):
             message = f"min, max, max_step and scale are for numbers, not for type {self.type}"
             raise ValueError(message)
         if (self.type == "str") != bool(self.choices):
@@ -100,7 +126,9 @@ class KeyRule(Record):
         if self.type == "str":
             return self.check(suggested)
         try:
-            number = float(f"{float(suggested) * self.scale:.12g}")  # 4100 x 0.001 is 4.1, not 4.1000000000000005
+            number = float(
+                f"{float(suggested) * self.scale:.12g}"
+            )  # 4100 x 0.001 is 4.1, not 4.1000000000000005
         except ValueError:
             message = f"{self.target} = {suggested!r}: must be a number"
             raise ValueError(message) from None
@@ -147,7 +175,16 @@ class UpdatePolicy(Record):
 
     def rule_for(self, change: str, target: str) -> KeyRule | None:
         """Return the first rule that takes this change for this playbook target."""
-        return next((rule for rule in self.keys if rule.change == change and target and any(fnmatchcase(target, glob) for glob in rule.targets)), None)
+        return next(
+            (
+                rule
+                for rule in self.keys
+                if rule.change == change
+                and target
+                and any(fnmatchcase(target, glob) for glob in rule.targets)
+            ),
+            None,
+        )
 
 
 class ConfigChange(Record):
@@ -187,7 +224,9 @@ def plan_changes(
     for name, suggested in sorted(playbook.suggested_changes.items()):
         rule = policy.rule_for(name, playbook.target)
         if rule is None:
-            where = f"{name} of {playbook.target}" if playbook.target else f"{name}, which has no single target"
+            where = (
+                f"{name} of {playbook.target}" if playbook.target else f"{name}, which has no single target"
+            )
             raise RefusedChangeError(f"no policy names a key for {where}")
         if rule.target not in current:
             raise RefusedChangeError(f"{rule.target} is not in its file; only a key that is there may change")
@@ -204,7 +243,9 @@ def plan_changes(
             continue
         changed = (last_changed or {}).get(rule.target)
         if changed is not None and (playbook.day - changed).days < rule.cooldown_days:
-            raise RefusedChangeError(f"{rule.target} changed on {changed}; the next change may come {rule.cooldown_days} days later")
+            raise RefusedChangeError(
+                f"{rule.target} changed on {changed}; the next change may come {rule.cooldown_days} days later"
+            )
         _check_step(rule, old, new)
         changes.append(ConfigChange(rule=rule, old=old, new=new))
     return sorted(changes, key=lambda change: change.rule.target)
@@ -215,7 +256,9 @@ def _check_step(rule: KeyRule, old: ConfigValue, new: ConfigValue) -> None:
         return
     low, high = sorted((float(old), float(new)))
     if low <= 0 or high / low > rule.max_step:
-        raise RefusedChangeError(f"{rule.target}: {old} → {new} is more than a factor of {rule.max_step:g}; a person may take it in smaller steps")
+        raise RefusedChangeError(
+            f"{rule.target}: {old} → {new} is more than a factor of {rule.max_step:g}; a person may take it in smaller steps"
+        )
 
 
 # Adapters, as far as a decision needs them ------------------------------------------------------------------------------
@@ -227,7 +270,9 @@ class AdapterOffer(Record):
     adapter_id: str = Field(min_length=1)
     version: str = Field(min_length=1)
     installed_version: str | None = None
-    skills: tuple[str, ...] = Field((), description="What it is trained for, e.g. tool_calling; without any it is taken for every need.")
+    skills: tuple[str, ...] = Field(
+        (), description="What it is trained for, e.g. tool_calling; without any it is taken for every need."
+    )
     refusals: tuple[str, ...] = Field((), description="Empty when it is admissible.")
 
 
@@ -267,7 +312,9 @@ def decide(
         retired: Improvement ids of playbooks whose trials failed too often.
         busy: Why nothing may be tried on this pattern or target now: another trial runs.
     """
-    target, before, after, plan, outcome, reasons = _wanted(playbook, policy or UpdatePolicy(), current or {}, last_changed or {}, adapters)
+    target, before, after, plan, outcome, reasons = _wanted(
+        playbook, policy or UpdatePolicy(), current or {}, last_changed or {}, adapters
+    )
     gate = tuple(dict.fromkeys([*playbook.held_because, *(str(problem) for problem in violations)]))
     if gate:
         action: Action = "hold"
@@ -313,7 +360,9 @@ def in_words(action: Action, reasons: Sequence[str]) -> str:
 
 def is_for_review(decision: Decision) -> bool:
     """Whether a person is asked to act on it: free of the gate, of a day that is not history, and not carried out by machine."""
-    return decision.mode == "live" and any(reason.startswith((EXPORTED, WAITS)) for reason in decision.reasons)
+    return decision.mode == "live" and any(
+        reason.startswith((EXPORTED, WAITS)) for reason in decision.reasons
+    )
 
 
 def decision_id(playbook: Playbook) -> str:
@@ -323,7 +372,9 @@ def decision_id(playbook: Playbook) -> str:
 
 def change_id(playbook: Playbook) -> str:
     """Return the id of what is asked for, the same on every day that asks for it: pattern, category, target and values."""
-    return _hash("change", playbook.pattern_id, playbook.category, playbook.target, _json(playbook.suggested_changes))
+    return _hash(
+        "change", playbook.pattern_id, playbook.category, playbook.target, _json(playbook.suggested_changes)
+    )
 
 
 def playbook_hash(playbook: Playbook) -> str:
@@ -351,23 +402,66 @@ def _wanted(
         return _adapter(playbook, adapters)
     wanted = _json(playbook.suggested_changes)
     reason = f"{EXPORTED}: a {playbook.category} is changed by people, never by machine"
-    return _name(playbook), None, wanted, "nothing was changed by machine; whoever adopts it keeps the earlier version", "none", (reason,)
+    return (
+        _name(playbook),
+        None,
+        wanted,
+        "nothing was changed by machine; whoever adopts it keeps the earlier version",
+        "none",
+        (reason,),
+    )
 
 
-def _config(playbook: Playbook, policy: UpdatePolicy, current: Mapping[str, ConfigValue], last_changed: Mapping[str, date]) -> _Wanted:
+def _config(
+    playbook: Playbook,
+    policy: UpdatePolicy,
+    current: Mapping[str, ConfigValue],
+    last_changed: Mapping[str, date],
+) -> _Wanted:
     nothing = "nothing was changed"
     try:
         changes = plan_changes(playbook, policy, current=current, last_changed=last_changed)
     except RefusedChangeError as error:
-        return _name(playbook), None, _json(playbook.suggested_changes), nothing, "none", (f"none, because {error}",)
+        return (
+            _name(playbook),
+            None,
+            _json(playbook.suggested_changes),
+            nothing,
+            "none",
+            (f"none, because {error}",),
+        )
     if not changes:
-        return _name(playbook), None, _json(playbook.suggested_changes), nothing, "none", ("none, because the config already holds these values",)
-    before, after = ({change.rule.target: value for change, value in zip(changes, values, strict=True)} for values in _sides(changes))
+        return (
+            _name(playbook),
+            None,
+            _json(playbook.suggested_changes),
+            nothing,
+            "none",
+            ("none, because the config already holds these values",),
+        )
+    before, after = (
+        {change.rule.target: value for change, value in zip(changes, values, strict=True)}
+        for values in _sides(changes)
+    )
     plan = f"write back {_json(before)}, byte for byte from the backup taken before the change"
     needs_person = [change.rule.target for change in changes if change.rule.changed_by == "person"]
     if needs_person:
-        return ", ".join(after), _json(before), _json(after), plan, "hold", (f"{WAITS}: {', '.join(needs_person)} may be changed by a person only",)
-    return ", ".join(after), _json(before), _json(after), plan, "apply", ("within the bounds, step and cool-down of the update policy",)
+        return (
+            ", ".join(after),
+            _json(before),
+            _json(after),
+            plan,
+            "hold",
+            (f"{WAITS}: {', '.join(needs_person)} may be changed by a person only",),
+        )
+    return (
+        ", ".join(after),
+        _json(before),
+        _json(after),
+        plan,
+        "apply",
+        ("within the bounds, step and cool-down of the update policy",),
+    )
 
 
 def _sides(changes: Sequence[ConfigChange]) -> tuple[list[ConfigValue], list[ConfigValue]]:
@@ -380,10 +474,17 @@ def _adapter(playbook: Playbook, adapters: Sequence[AdapterOffer]) -> _Wanted:
     admissible = next((offer for offer in fitting if not offer.refusals), None)
     if admissible is None:
         kind = f"for {skill}" if skill else "at all"
-        reasons = [f"none, because {offer.adapter_id} {offer.version} is refused: {'; '.join(offer.refusals)}" for offer in fitting]
+        reasons = [
+            f"none, because {offer.adapter_id} {offer.version} is refused: {'; '.join(offer.refusals)}"
+            for offer in fitting
+        ]
         reasons = reasons or [f"none, because the catalogue offers no adapter {kind}"]
         return _name(playbook), None, skill or None, "nothing was changed", "none", tuple(reasons)
-    back = f"switch back to version {admissible.installed_version}, which stays installed" if admissible.installed_version else "switch the adapter off"
+    back = (
+        f"switch back to version {admissible.installed_version}, which stays installed"
+        if admissible.installed_version
+        else "switch the adapter off"
+    )
     reason = f"{admissible.adapter_id} {admissible.version} is the newest admissible adapter"
     return admissible.adapter_id, admissible.installed_version, admissible.version, back, "apply", (reason,)
 

@@ -115,21 +115,36 @@ def judge(counts: pd.DataFrame, trial: Trial, *, day: date, max_days: int, inter
     paths = target.paths(draws)
     better = _first_crossing(-paths, BETTER_ALPHA * spent)
     worse = _first_crossing(paths, WORSE_ALPHA * spent)
-    measures = (("all_failures", _rate(panel.all_failures, panel.all_calls, panel)), ("p95_ms", _level(panel.p95_ms, panel)), ("silent_days", _silence(panel)))
+    measures = (
+        ("all_failures", _rate(panel.all_failures, panel.all_calls, panel)),
+        ("p95_ms", _level(panel.p95_ms, panel)),
+        ("silent_days", _silence(panel)),
+    )
     guards = []
     for name, measure in measures:
         tolerated = GUARD_MARGIN if name == "p95_ms" else 1.0
-        guards.append((name, measure.paths(draws), _first_crossing(measure.paths(draws, tolerated), GUARD_ALPHA * spent)))
+        guards.append(
+            (
+                name,
+                measure.paths(draws),
+                _first_crossing(measure.paths(draws, tolerated), GUARD_ALPHA * spent),
+            )
+        )
     finding, look, reason = _conclude(panel.looks, better, worse, paths, guards, trial, day, max_days)
     at = len(panel.looks) - 1 if look is None else look
-    shown = [Effect(name, _ratio(of_guard, at), worse_on=_on(panel.looks, crossed, at)) for name, of_guard, crossed in guards]
+    shown = [
+        Effect(name, _ratio(of_guard, at), worse_on=_on(panel.looks, crossed, at))
+        for name, of_guard, crossed in guards
+    ]
     low, high = target.interval(draws, spent, at) if interval and at >= 0 else (None, None)
     return Verdict(
         finding=finding,
         reason=reason,
         looks=at + 1,
         decided_on=panel.looks[look] if look is not None else None,
-        effect=Effect("failures", _ratio(paths, at), _on(panel.looks, better, at), _on(panel.looks, worse, at)),
+        effect=Effect(
+            "failures", _ratio(paths, at), _on(panel.looks, better, at), _on(panel.looks, worse, at)
+        ),
         low=low,
         high=high,
         guards=tuple(shown),
@@ -154,13 +169,25 @@ def _conclude(
         days = (look - trial.released_on).days
         if harmed:
             return "worse", at, f"worse on canary nodes after {_days(days)}: {', '.join(harmed)}"
-        doubtful = [name for name, of_guard, _ in guards if name != "silent_days" and (_ratio(of_guard, at) or 1) > GUARD_MARGIN]
+        doubtful = [
+            name
+            for name, of_guard, _ in guards
+            if name != "silent_days" and (_ratio(of_guard, at) or 1) > GUARD_MARGIN
+        ]
         if better is not None and better <= at and not doubtful:
             change = 100 * (1 - math.exp(paths[0, at]))
-            return "better", at, f"{change:.0f} % fewer failures of the pattern on canary nodes after {_days(days)}, and no guard metric is worse"
+            return (
+                "better",
+                at,
+                f"{change:.0f} % fewer failures of the pattern on canary nodes after {_days(days)}, and no guard metric is worse",
+            )
     passed = (day - trial.released_on).days
     if passed >= max_days:
-        return "inconclusive", None, f"no difference that is sure after {_days(passed)}; inconclusive is not success"
+        return (
+            "inconclusive",
+            None,
+            f"no difference that is sure after {_days(passed)}; inconclusive is not success",
+        )
     return "wait", None, f"{_days(max(0, passed))} of {max_days} have passed, and no difference is sure yet"
 
 
@@ -183,7 +210,9 @@ def _on(looks: list[date], crossed: int | None, at: int) -> date | None:
 def _draws(nodes: int, canaries: int, seed: str) -> np.ndarray:
     """Return draws of canary nodes as rows of node numbers: the first is the one made (the first `canaries` nodes), the rest are others."""
     if math.comb(nodes, canaries) <= DRAWS:
-        return np.array(list(combinations(range(nodes), canaries)))  # in lexicographic order: the one made comes first
+        return np.array(
+            list(combinations(range(nodes), canaries))
+        )  # in lexicographic order: the one made comes first
     generator = np.random.default_rng(int(hashlib.sha256(f"draws\n{seed}".encode()).hexdigest()[:16], 16))
     chosen = np.argpartition(generator.random((DRAWS, nodes)), canaries, axis=1)[:, :canaries]
     chosen[0] = np.arange(canaries)
@@ -310,7 +339,11 @@ class _Panel:
         looks = sorted({one for one in days if one > trial.released_on})
         before = sorted({one for one in days if one < trial.released_on})
         row = pd.Series(range(len(nodes)), index=nodes)[kept_counts["node_id"]].to_numpy()
-        column = pd.Series(range(len(before) + len(looks)), index=[*before, *looks])[days].to_numpy() if len(days) else np.array([], dtype=int)
+        column = (
+            pd.Series(range(len(before) + len(looks)), index=[*before, *looks])[days].to_numpy()
+            if len(days)
+            else np.array([], dtype=int)
+        )
 
         def array(name: str, otherwise: float) -> np.ndarray:
             found = np.full((len(nodes), len(before) + len(looks)), otherwise)
@@ -318,7 +351,13 @@ class _Panel:
             return found
 
         zero = {name: array(name, 0.0) for name in ("failures", "calls", "all_failures", "all_calls")}
-        return cls(**zero, p95_ms=array("p95_ms", math.nan), before=len(before), looks=looks, canaries=len(trial.canary))
+        return cls(
+            **zero,
+            p95_ms=array("p95_ms", math.nan),
+            before=len(before),
+            looks=looks,
+            canaries=len(trial.canary),
+        )
 
     def rates(self, at: int) -> dict[str, float | None]:
         """Return the pattern's plain rates of either group, before and after."""
@@ -396,9 +435,13 @@ def learn(lessons: Iterable[Lesson]) -> Lessons:
     failed: dict[str, int] = {}
     scores: dict[str, dict[str, int]] = {}
     for one in found:
-        score = scores.setdefault(one.remedy_id, {"helpful": 0, "harmful": 0, "inconclusive": 0, "rejected": 0})
+        score = scores.setdefault(
+            one.remedy_id, {"helpful": 0, "harmful": 0, "inconclusive": 0, "rejected": 0}
+        )
         score[{"better": "helpful", "worse": "harmful"}.get(one.ended, one.ended)] += 1
-        failed[one.improvement_id] = failed.get(one.improvement_id, 0) + (one.ended in ("worse", "inconclusive"))
+        failed[one.improvement_id] = failed.get(one.improvement_id, 0) + (
+            one.ended in ("worse", "inconclusive")
+        )
     return Lessons(
         rejected=frozenset(one.change_id for one in found if one.ended in ("worse", "rejected")),
         retired=frozenset(identity for identity, times in failed.items() if times >= FAILURES_TO_RETIRE),

@@ -23,7 +23,21 @@ from fl_assets.core.models import Category
 from fl_assets.updates.config_files import ConfigFileError, ConfigFiles, Disk, NeedsHumanError
 from fl_assets.updates.decide import RefusedChangeError, UpdatePolicy
 from fl_assets.updates.log import UpdateLog
-from fl_assets.updates.releases import MACHINE, Ended, Event, Release, Rollout, Status, Update, What, config_changes, fold, may_follow, refusal, release_of
+from fl_assets.updates.releases import (
+    MACHINE,
+    Ended,
+    Event,
+    Release,
+    Rollout,
+    Status,
+    Update,
+    What,
+    config_changes,
+    fold,
+    may_follow,
+    refusal,
+    release_of,
+)
 
 MAX_BYTES = 4 * 1024 * 1024
 
@@ -85,7 +99,10 @@ class ConfigCarrier:
 
     def _has(self, kind: str, update: Update) -> bool:
         self._configs.recover()
-        return any((receipt.kind, receipt.decision_id) == (kind, update.decision_id) for receipt in self._configs.receipts())
+        return any(
+            (receipt.kind, receipt.decision_id) == (kind, update.decision_id)
+            for receipt in self._configs.receipts()
+        )
 
 
 class PeopleCarrier:
@@ -142,13 +159,23 @@ class Releases:
 
     def reject(self, update: Update, *, by: str, reason: str) -> Rollout:
         """Record a person's no: the same change of the same pattern is not tried again."""
-        return self._step("rejected", update.decision_id, done=("rejected",), update=update, by=by, reason=reason)
+        return self._step(
+            "rejected", update.decision_id, done=("rejected",), update=update, by=by, reason=reason
+        )
 
     def refuse(self, update: Update, *, reason: str) -> Rollout:
         """Record why an update that was to be carried out cannot be."""
         return self._step("refused", update.decision_id, done=(), update=update, reason=reason)
 
-    def carry_out(self, update: Update, *, canary: tuple[str, ...] = (), control: tuple[str, ...] = (), by: str = MACHINE, reason: str = "") -> Rollout:
+    def carry_out(
+        self,
+        update: Update,
+        *,
+        canary: tuple[str, ...] = (),
+        control: tuple[str, ...] = (),
+        by: str = MACHINE,
+        reason: str = "",
+    ) -> Rollout:
         """Release an update to canary nodes, or to all nodes where none are given; once, however often it is called.
 
         Raises:
@@ -157,13 +184,23 @@ class Releases:
         """
         fields = {"update": update, "canary": canary, "control": control, "by": by, "reason": reason}
         before = lambda: self.stage(update)  # noqa: E731
-        return self._step("canary" if canary else "applied", update.decision_id, done=("canary", "applied", "promoted"), before=before, **fields)
+        return self._step(
+            "canary" if canary else "applied",
+            update.decision_id,
+            done=("canary", "applied", "promoted"),
+            before=before,
+            **fields,
+        )
 
     def promote(self, decision_id: str, *, by: str = MACHINE, reason: str) -> Rollout:
         """Give a canary's change to all nodes, and to this machine's files; one that these refuse by now is rolled back, and says so."""
-        return self._step("promoted", decision_id, done=("promoted", "rolled_back"), by=by, reason=reason, ended="better")
+        return self._step(
+            "promoted", decision_id, done=("promoted", "rolled_back"), by=by, reason=reason, ended="better"
+        )
 
-    def roll_back(self, decision_id: str, *, ended: Ended, by: str = MACHINE, reason: str, by_hand: bool = False) -> Rollout:
+    def roll_back(
+        self, decision_id: str, *, ended: Ended, by: str = MACHINE, reason: str, by_hand: bool = False
+    ) -> Rollout:
         """Restore this machine's files, and take the update back from all nodes.
 
         Args:
@@ -183,7 +220,16 @@ class Releases:
             if not by_hand:
                 self._carrier(update).revert(update, self._log.now(self._log.events()).date())
 
-        return self._step("rolled_back", decision_id, done=("rolled_back",), before=before, by=by, reason=reason, ended=ended, by_hand=by_hand)
+        return self._step(
+            "rolled_back",
+            decision_id,
+            done=("rolled_back",),
+            before=before,
+            by=by,
+            reason=reason,
+            ended=ended,
+            by_hand=by_hand,
+        )
 
     def refresh(self) -> None:
         """Sign the release anew once half of its time has passed; nodes drop one that has expired."""
@@ -211,7 +257,15 @@ class Releases:
 
     # How -------------------------------------------------------------------------------------------------------------------
 
-    def _step(self, what: What, decision_id: str, *, done: tuple[Status, ...], before: Callable[[], object] | None = None, **fields: Any) -> Rollout:
+    def _step(
+        self,
+        what: What,
+        decision_id: str,
+        *,
+        done: tuple[Status, ...],
+        before: Callable[[], object] | None = None,
+        **fields: Any,
+    ) -> Rollout:
         """Append one event unless the update is where it leads already, and let files follow; words alone (approved, rejected, refused) wait for no file."""
         is_said_only = what in ("approved", "rejected", "refused")
         with self._log.locked():
@@ -236,7 +290,11 @@ class Releases:
                 try:
                     self._carrier(one.update).apply(one.update, when.date() if when else one.update.day)
                 except RefusedChangeError as error:
-                    fields = {"decision_id": one.update.decision_id, "ended": "failed", "reason": f"not on this machine, hence on no node: {error}"}
+                    fields = {
+                        "decision_id": one.update.decision_id,
+                        "ended": "failed",
+                        "reason": f"not on this machine, hence on no node: {error}",
+                    }
                     events = self._log.append("rolled_back", events=events, **fields)
         if events:
             self._write(release_of(events, channel=self._channel, valid_days=self._valid_days))
@@ -260,13 +318,17 @@ class Releases:
         """Return the key that signs; made at the first use, for its owner's eyes only, its public half beside the release."""
         if not self._key_path.exists():
             key = Ed25519PrivateKey.generate()
-            text = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+            text = key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
             self._place(self._key_path, text, 0o600)
         key = serialization.load_pem_private_key(self._key_path.read_bytes(), password=None)
         if not isinstance(key, Ed25519PrivateKey):
             message = f"{self._key_path} is no Ed25519 private key; releases are signed with one"
             raise ReleaseRefusedError(message)
-        public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+        public = key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
         beside = self.path.with_suffix(".pub")
         if not beside.exists() or beside.read_bytes() != public:
             self._place(beside, public, 0o644)
@@ -285,9 +347,7 @@ class Releases:
     def _carrier(self, update: Update) -> Carrier:
         carrier = self._carriers.get(update.category)
         if carrier is None:
-            message = (
-                f"decision {update.decision_id}: nothing here changes a {update.category}; machine changes are {', '.join(sorted(self._carriers)) or 'none'}"
-            )
+            message = f"decision {update.decision_id}: nothing here changes a {update.category}; machine changes are {', '.join(sorted(self._carriers)) or 'none'}"
             raise RefusedChangeError(message)
         return carrier
 
@@ -299,7 +359,9 @@ def sign(release: Release, key: Ed25519PrivateKey) -> bytes:
     """Return a release as the file that nodes read: what is signed, and the signature over its canonical bytes."""
     content = {
         "signed": release.model_dump(mode="json"),
-        "signatures": [{"key_id": key_id(key.public_key()), "signature": key.sign(release.canonical()).hex()}],
+        "signatures": [
+            {"key_id": key_id(key.public_key()), "signature": key.sign(release.canonical()).hex()}
+        ],
     }
     return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
 
@@ -335,7 +397,15 @@ def open_release(content: bytes, trusted: Iterable[Ed25519PublicKey]) -> Release
     raise ReleaseRefusedError(message)
 
 
-def take_release(path: Path, memory: Path, trusted: Iterable[Ed25519PublicKey], *, channel: str, now: datetime, disk: Disk | None = None) -> Release:
+def take_release(
+    path: Path,
+    memory: Path,
+    trusted: Iterable[Ed25519PublicKey],
+    *,
+    channel: str,
+    now: datetime,
+    disk: Disk | None = None,
+) -> Release:
     """Return the release that a node may run, and remember its number and time; what a node calls.
 
     Args:
@@ -352,14 +422,20 @@ def take_release(path: Path, memory: Path, trusted: Iterable[Ed25519PublicKey], 
     """
     release = open_release(path.read_bytes(), trusted)
     known = json.loads(memory.read_bytes()) if memory.exists() else {}
-    seen = max(now.astimezone(UTC), datetime.fromisoformat(str(known.get("seen", "1970-01-01T00:00:00+00:00"))))
+    seen = max(
+        now.astimezone(UTC), datetime.fromisoformat(str(known.get("seen", "1970-01-01T00:00:00+00:00")))
+    )
     why = refusal(release, channel=channel, highest=int(known.get("sequence", 0)), seen=seen)
     if why:
         raise ReleaseRefusedError(why)
     disk = disk or Disk()
     temporary = memory.with_name(f".{memory.name}.new")
     disk.remove(temporary)
-    disk.write(temporary, json.dumps({"sequence": release.sequence, "seen": max(seen, release.issued_at).isoformat()}).encode(), 0o600)
+    disk.write(
+        temporary,
+        json.dumps({"sequence": release.sequence, "seen": max(seen, release.issued_at).isoformat()}).encode(),
+        0o600,
+    )
     disk.sync(temporary)
     disk.rename(temporary, memory)
     return release

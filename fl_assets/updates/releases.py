@@ -48,7 +48,17 @@ class Update(Record):
     def of(cls, decision: Decision, playbook: Playbook) -> "Update":
         """Return the update that a decision on a playbook asks for."""
         shared = {
-            name: getattr(decision, name) for name in ("decision_id", "day", "improvement_id", "pattern_id", "category", "target", "from_value", "to_value")
+            name: getattr(decision, name)
+            for name in (
+                "decision_id",
+                "day",
+                "improvement_id",
+                "pattern_id",
+                "category",
+                "target",
+                "from_value",
+                "to_value",
+            )
         }
         return cls(**shared, remedy_id=playbook.remedy_id, change_id=change_id(playbook))
 
@@ -59,7 +69,12 @@ class Update(Record):
 
     def asks_the_same(self, other: "Update") -> bool:
         """Whether an answer to the other holds for this one: the same change of the same values."""
-        return (self.change_id, self.target, self.from_value, self.to_value) == (other.change_id, other.target, other.from_value, other.to_value)
+        return (self.change_id, self.target, self.from_value, self.to_value) == (
+            other.change_id,
+            other.target,
+            other.from_value,
+            other.to_value,
+        )
 
 
 class Event(Record):
@@ -75,7 +90,9 @@ class Event(Record):
     canary: tuple[str, ...] = ()
     control: tuple[str, ...] = ()
     ended: Ended | None = None
-    by_hand: bool = Field(False, description="A person has put this machine's files right; only the release is left to change.")
+    by_hand: bool = Field(
+        False, description="A person has put this machine's files right; only the release is left to change."
+    )
 
 
 @dataclass(frozen=True)
@@ -110,10 +127,16 @@ def fold(events: Iterable[Event]) -> dict[str, Rollout]:
     for event in events:
         known = found.get(event.decision_id)
         update = event.update or (known.update if known else None)
-        if update is None or event.what == "refreshed" or not may_follow(known, event.what, event.update is not None):
+        if (
+            update is None
+            or event.what == "refreshed"
+            or not may_follow(known, event.what, event.update is not None)
+        ):
             continue
         known = known or Rollout(update, "approved", event.by, event.reason)
-        changed = replace(known, update=update, status=event.what, by=event.by, reason=event.reason, by_hand=event.by_hand)
+        changed = replace(
+            known, update=update, status=event.what, by=event.by, reason=event.reason, by_hand=event.by_hand
+        )
         if event.what == "approved":
             changed = replace(changed, approved=update, approval=event.number)
         elif event.what in ("canary", "applied"):
@@ -178,7 +201,9 @@ class TooFewNodesError(ValueError):
     """Too few nodes for a canary that could be judged; the text says how many there are and are needed."""
 
 
-def draw_canary(decision_id: str, nodes: Collection[str], *, share: float, minimum: int, busy: Collection[str] = ()) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def draw_canary(
+    decision_id: str, nodes: Collection[str], *, share: float, minimum: int, busy: Collection[str] = ()
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the canary and the control nodes of a decision.
 
     Nodes are ordered by a hash of decision and node, and the first are taken: the same for everyone who computes it, unrelated from one decision to the
@@ -194,7 +219,10 @@ def draw_canary(decision_id: str, nodes: Collection[str], *, share: float, minim
     Raises:
         TooFewNodesError: naming both numbers.
     """
-    free = sorted(set(nodes) - set(busy), key=lambda node: (hashlib.sha256(f"canary\n{decision_id}\n{node}".encode()).digest(), node))
+    free = sorted(
+        set(nodes) - set(busy),
+        key=lambda node: (hashlib.sha256(f"canary\n{decision_id}\n{node}".encode()).digest(), node),
+    )
     size = max(minimum, math.ceil(share * len(free) - 1e-9))
     if len(free) - size < minimum:
         taken = len(set(nodes) & set(busy))
@@ -212,7 +240,9 @@ class ReleasedChange(Record):
 
     update_id: str
     kind: Category
-    values: dict[str, str] = Field(description="JSON text of the value, by what it changes: `file#key` or an adapter.")
+    values: dict[str, str] = Field(
+        description="JSON text of the value, by what it changes: `file#key` or an adapter."
+    )
     nodes: tuple[str, ...] | None = Field(description="Nodes that take it; null for all.")
 
 
@@ -228,11 +258,18 @@ class Release(Record):
 
     def canonical(self) -> bytes:
         """Return the bytes that are signed: JSON, keys sorted, no blanks, UTF-8. All numbers in it are whole, so no two writers can differ."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        return json.dumps(
+            self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False
+        ).encode()
 
     def for_node(self, node_id: str) -> dict[str, str]:
         """Return what one node is to run: JSON text of the value by what it changes; a later change wins."""
-        return {name: value for one in self.changes if one.nodes is None or node_id in one.nodes for name, value in one.values.items()}
+        return {
+            name: value
+            for one in self.changes
+            if one.nodes is None or node_id in one.nodes
+            for name, value in one.values.items()
+        }
 
 
 def release_of(events: Sequence[Event], *, channel: str, valid_days: int) -> Release:
@@ -240,7 +277,11 @@ def release_of(events: Sequence[Event], *, channel: str, valid_days: int) -> Rel
 
     A change for all nodes is left out once later ones for all nodes have replaced every value of it.
     """
-    live = [one for one in fold(events).values() if one.status in ON_NODES and one.carried_out and one.update.category not in BY_PEOPLE]
+    live = [
+        one
+        for one in fold(events).values()
+        if one.status in ON_NODES and one.carried_out and one.update.category not in BY_PEOPLE
+    ]
     live.sort(key=lambda one: one.carried_out.number if one.carried_out else 0)
     changes: list[ReleasedChange] = []
     replaced: set[str] = set()
@@ -249,11 +290,21 @@ def release_of(events: Sequence[Event], *, channel: str, valid_days: int) -> Rel
         if one.is_running or not values.keys() <= replaced:
             texts = {name: json.dumps(value, ensure_ascii=False) for name, value in sorted(values.items())}
             nodes = one.canary if one.is_running else None
-            changes.append(ReleasedChange(update_id=one.update.decision_id, kind=one.update.category, values=texts, nodes=nodes))
+            changes.append(
+                ReleasedChange(
+                    update_id=one.update.decision_id, kind=one.update.category, values=texts, nodes=nodes
+                )
+            )
         replaced |= set() if one.is_running else values.keys()
     last = events[-1]
     expires = last.at + timedelta(days=valid_days)
-    return Release(channel=channel, sequence=last.number, issued_at=last.at, expires_at=expires, changes=tuple(reversed(changes)))
+    return Release(
+        channel=channel,
+        sequence=last.number,
+        issued_at=last.at,
+        expires_at=expires,
+        changes=tuple(reversed(changes)),
+    )
 
 
 def refusal(release: Release, *, channel: str, highest: int, seen: datetime) -> str:
@@ -270,7 +321,9 @@ def refusal(release: Release, *, channel: str, highest: int, seen: datetime) -> 
     if release.sequence < highest:
         return f"rollback: sequence {release.sequence} is below {highest}, which was taken before"
     if release.expires_at <= seen:
-        return f"expired: it held until {release.expires_at:%Y-%m-%d %H:%M}, and it is {seen:%Y-%m-%d %H:%M} UTC"
+        return (
+            f"expired: it held until {release.expires_at:%Y-%m-%d %H:%M}, and it is {seen:%Y-%m-%d %H:%M} UTC"
+        )
     return ""
 
 
@@ -294,7 +347,9 @@ def config_changes(update: Update, policy: UpdatePolicy) -> list[ConfigChange]:
     before, changes = sides(update.from_value, update.target), []
     for name, value in sorted(update.values.items()):
         if name not in rules or name not in before:
-            raise RefusedChangeError(f"{name} of decision {update.decision_id}: the update policy names no such key any more")
+            raise RefusedChangeError(
+                f"{name} of decision {update.decision_id}: the update policy names no such key any more"
+            )
         try:
             changes.append(ConfigChange(rule=rules[name], old=before[name], new=rules[name].check(value)))
         except ValueError as error:

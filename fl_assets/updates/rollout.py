@@ -26,7 +26,15 @@ from fl_assets.updates.decide import RefusedChangeError, is_for_review, playbook
 from fl_assets.updates.log import UpdateLog
 from fl_assets.updates.outcomes import BASELINE_DAYS, Trial, judge
 from fl_assets.updates.release_files import Carrier, ConfigCarrier, PeopleCarrier, Releases
-from fl_assets.updates.releases import BY_PEOPLE, MACHINE, Rollout, TooFewNodesError, Update, draw_canary, under_way
+from fl_assets.updates.releases import (
+    BY_PEOPLE,
+    MACHINE,
+    Rollout,
+    TooFewNodesError,
+    Update,
+    draw_canary,
+    under_way,
+)
 from fl_assets.workspace import Workspace
 
 ANSWER_DAYS = 7
@@ -47,7 +55,12 @@ class Decided:
     @property
     def is_approved(self) -> bool:
         """Whether a person said yes to this very change and nothing has been done about it."""
-        return bool(self.known and self.known.approved and self.known.status in ("approved", "refused") and self.known.approved.asks_the_same(self.update))
+        return bool(
+            self.known
+            and self.known.approved
+            and self.known.status in ("approved", "refused")
+            and self.known.approved.asks_the_same(self.update)
+        )
 
 
 def carriers(space: Workspace, clock: Clock = now_utc) -> dict[Category, Carrier]:
@@ -90,8 +103,18 @@ def carry_out_day(space: Workspace, day: date, *, clock: Clock = now_utc) -> lis
     releases = open_releases(space, clock)
     found = decided_on(space, day, releases.rollouts())
     if found and space.settings.apply != "off" and any(one.decision.mode == "live" for one in found):
-        write_proposals(space.settings.data_path / "proposals", day, [(one.playbook, one.decision) for one in found])
-    asked = [one for one in found if one.known or (one.decision.mode == "live" and (one.decision.action in ("apply", "canary") or is_for_review(one.decision)))]
+        write_proposals(
+            space.settings.data_path / "proposals", day, [(one.playbook, one.decision) for one in found]
+        )
+    asked = [
+        one
+        for one in found
+        if one.known
+        or (
+            one.decision.mode == "live"
+            and (one.decision.action in ("apply", "canary") or is_for_review(one.decision))
+        )
+    ]
     stopped = [str(problem) for problem in gate(space, day)] if asked else []
     return [_row(one, *_carry_out(space, releases, one, stopped, clock())) for one in asked]
 
@@ -104,11 +127,15 @@ def decided_on(space: Workspace, day: date, rollouts: Mapping[str, Rollout]) -> 
         decision = Decision(day=row.pop("event_date"), **row)
         playbook = playbooks.get(decision.improvement_id)
         if playbook:
-            found.append(Decided(decision, playbook, Update.of(decision, playbook), rollouts.get(decision.decision_id)))
+            found.append(
+                Decided(decision, playbook, Update.of(decision, playbook), rollouts.get(decision.decision_id))
+            )
     return found
 
 
-def _carry_out(space: Workspace, releases: Releases, one: Decided, stopped: list[str], now: datetime) -> tuple[str, str, Rollout | None]:
+def _carry_out(
+    space: Workspace, releases: Releases, one: Decided, stopped: list[str], now: datetime
+) -> tuple[str, str, Rollout | None]:
     """Take the step that a decision asks for; return status, reason and where its update is."""
     known, level = one.known, space.settings.apply
     if known and known.carried_out:
@@ -120,7 +147,11 @@ def _carry_out(space: Workspace, releases: Releases, one: Decided, stopped: list
     if stopped:
         return "refused", f"the day does not pass the gate: {stopped[0]}", known
     if one.decision.playbook_hash != playbook_hash(one.playbook):
-        return "refused", "the playbook has changed since it was decided on; materialise update_decisions again", known
+        return (
+            "refused",
+            "the playbook has changed since it was decided on; materialise update_decisions again",
+            known,
+        )
     if level == "off":
         return "off", "FEDERATED_LEARNING_APPLY=off carries nothing out", known
     try:
@@ -128,27 +159,51 @@ def _carry_out(space: Workspace, releases: Releases, one: Decided, stopped: list
             done = releases.stage(one.update)
             return "staged", "; ".join(filter(None, ("waits for approval", done))), known
         if one.is_approved and (now.date() - one.decision.day).days > ANSWER_DAYS:
-            return "refused", f"decided on {one.decision.day}, more than {ANSWER_DAYS} days ago; its evidence is too old", known
+            return (
+                "refused",
+                f"decided on {one.decision.day}, more than {ANSWER_DAYS} days ago; its evidence is too old",
+                known,
+            )
         running = releases.rollouts().values()
         if busy := under_way(running, one.update.pattern_id, one.update.target):
             return "waiting", busy, known
         found = _release(space, releases, one, running)
         return found.carried_out.what if found.carried_out else found.status, found.reason, found
     except (RefusedChangeError, TooFewNodesError) as error:
-        return "refused", str(error), releases.refuse(one.update, reason=str(error)) if one.is_approved else known
+        return (
+            "refused",
+            str(error),
+            releases.refuse(one.update, reason=str(error)) if one.is_approved else known,
+        )
 
 
 def _release(space: Workspace, releases: Releases, one: Decided, running: Any) -> Rollout:
     settings = space.settings
     by = one.known.by if one.known and one.is_approved else MACHINE
-    why = f"approved: {one.known.reason}" if one.known and one.is_approved else f"FEDERATED_LEARNING_APPLY={settings.apply}"
+    why = (
+        f"approved: {one.known.reason}"
+        if one.known and one.is_approved
+        else f"FEDERATED_LEARNING_APPLY={settings.apply}"
+    )
     if settings.apply == "on" and one.update.category not in BY_PEOPLE:
-        return releases.carry_out(one.update, by=by, reason=f"{why}: to all nodes at once, so that there are none to compare with")
+        return releases.carry_out(
+            one.update, by=by, reason=f"{why}: to all nodes at once, so that there are none to compare with"
+        )
     busy = {node for other in running if other.is_running for node in (*other.canary, *other.control)}
     nodes = concerned(space, one.update.pattern_id, one.update.day, at_least=2 * settings.canary_min_nodes)
-    canary, control = draw_canary(one.update.decision_id, nodes, share=settings.canary_share, minimum=settings.canary_min_nodes, busy=busy)
+    canary, control = draw_canary(
+        one.update.decision_id,
+        nodes,
+        share=settings.canary_share,
+        minimum=settings.canary_min_nodes,
+        busy=busy,
+    )
     words = f"{why}: to {len(canary)} of {len(canary) + len(control)} nodes first"
-    words += f"; people change the {one.update.category} on {', '.join(canary)}" if one.update.category in BY_PEOPLE else ""
+    words += (
+        f"; people change the {one.update.category} on {', '.join(canary)}"
+        if one.update.category in BY_PEOPLE
+        else ""
+    )
     return releases.carry_out(one.update, canary=canary, control=control, by=by, reason=words)
 
 
@@ -183,7 +238,9 @@ def counts_of(space: Workspace, pattern_id: str, first: date, last: date) -> pd.
     A pattern is all messages that were ever grouped in it up to `last`; its calls are those to the services and methods that these failed in,
     and of a conversation pattern the conversations in which the signal was looked for.
     """
-    return space.warehouse.read(_COUNTS, {"pattern_id": pattern_id, "first": first, "last": last, "noise": NOISE_BUCKET})
+    return space.warehouse.read(
+        _COUNTS, {"pattern_id": pattern_id, "first": first, "last": last, "noise": NOISE_BUCKET}
+    )
 
 
 _COUNTS = """
@@ -226,17 +283,26 @@ def judge_day(space: Workspace, day: date, *, clock: Clock = now_utc) -> list[di
     rows = []
     for one in releases.rollouts().values():
         out = one.carried_out
-        if out is None or not one.canary or out.at.date() > known_until or (one.ended_at and one.ended_at.date() <= known_until):
+        if (
+            out is None
+            or not one.canary
+            or out.at.date() > known_until
+            or (one.ended_at and one.ended_at.date() <= known_until)
+        ):
             continue
         trial = Trial(one.update.decision_id, one.canary, one.control, out.at.date())
-        counts = counts_of(space, one.update.pattern_id, trial.released_on - timedelta(days=BASELINE_DAYS), known_until)
+        counts = counts_of(
+            space, one.update.pattern_id, trial.released_on - timedelta(days=BASELINE_DAYS), known_until
+        )
         found = judge(counts, trial, day=known_until, max_days=space.settings.max_canary_days)
         action = "none"
         if one.is_running and mode_of(day, today=today) == "live":
             if found.finding == "better" and space.settings.apply != "off":
                 action = releases.promote(one.update.decision_id, reason=found.reason).status
             elif found.finding in ("worse", "inconclusive"):
-                action = releases.roll_back(one.update.decision_id, ended=found.finding, reason=found.reason).status
+                action = releases.roll_back(
+                    one.update.decision_id, ended=found.finding, reason=found.reason
+                ).status
         elif one.ended_at and one.by == MACHINE and mode_of(day, today=today) == "live":
             action = one.status  # what an earlier run of this day did
         guards = {guard.name: guard.ratio for guard in found.guards}
@@ -276,38 +342,52 @@ def find(space: Workspace, decision_id: str, releases: Releases) -> Decided:
         ValueError: none or several have it.
     """
     rows = space.warehouse.rows(
-        "select distinct event_date, decision_id from update_decisions where starts_with(decision_id, $id) order by all", {"id": decision_id}
+        "select distinct event_date, decision_id from update_decisions where starts_with(decision_id, $id) order by all",
+        {"id": decision_id},
     )
     if len(rows) != 1 or not decision_id:
         message = f"decision {decision_id!r}: {len(rows)} decisions begin so; give the id of one, as `fl-assets decisions` shows it"
         raise ValueError(message)
-    found = [one for one in decided_on(space, rows[0]["event_date"], releases.rollouts()) if one.decision.decision_id == rows[0]["decision_id"]]
+    found = [
+        one
+        for one in decided_on(space, rows[0]["event_date"], releases.rollouts())
+        if one.decision.decision_id == rows[0]["decision_id"]
+    ]
     if not found:
         message = f"decision {decision_id!r}: its playbook of {rows[0]['event_date']} is not stored any more; materialise the day again"
         raise ValueError(message)
     return found[0]
 
 
-def answer(space: Workspace, decision_id: str, *, yes: bool, by: str, reason: str, clock: Clock = now_utc) -> Decided:
+def answer(
+    space: Workspace, decision_id: str, *, yes: bool, by: str, reason: str, clock: Clock = now_utc
+) -> Decided:
     """Record a person's yes or no to a decision; nothing is carried out by it.
 
     Raises:
         ValueError: no such decision; a yes to one that the gate holds, of a historical day, or that asks for nothing; or its update is past that.
     """
     if not by.strip() or not reason.strip():
-        message = f"decision {decision_id!r}: by {by!r}, reason {reason!r}; an answer says who gives it and why"
+        message = (
+            f"decision {decision_id!r}: by {by!r}, reason {reason!r}; an answer says who gives it and why"
+        )
         raise ValueError(message)
     releases = open_releases(space, clock)
     found = find(space, decision_id, releases)
     decision = found.decision
-    if yes and not (decision.mode == "live" and (is_for_review(decision) or decision.action in ("apply", "canary", "reject"))):
+    if yes and not (
+        decision.mode == "live"
+        and (is_for_review(decision) or decision.action in ("apply", "canary", "reject"))
+    ):
         message = f"decision {decision.decision_id} is {decision.action} ({decision.mode}): {'; '.join(decision.reasons)}; there is nothing to approve"
         raise ValueError(message)
     (releases.approve if yes else releases.reject)(found.update, by=by, reason=reason)
     return find(space, decision.decision_id, releases)
 
 
-def undo(space: Workspace, decision_id: str, *, by: str, reason: str, by_hand: bool = False, clock: Clock = now_utc) -> Rollout:
+def undo(
+    space: Workspace, decision_id: str, *, by: str, reason: str, by_hand: bool = False, clock: Clock = now_utc
+) -> Rollout:
     """Take an update back from every node and restore this machine's files.
 
     Raises:

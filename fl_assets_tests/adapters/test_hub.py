@@ -11,7 +11,19 @@ import pytest
 
 from fl_assets.adapters.hub import ATTEMPTS, FetchError, HubSource, ListSource, Web, open_sources, place
 from fl_assets.adapters.manifest import CONFIG, MANIFEST, WEIGHTS
-from fl_assets_tests.adapter_servers import KEY, OTHER_KEY, Hub, PlainList, body, endless, lora_files, reset_after, serving, signature_of, status
+from fl_assets_tests.adapter_servers import (
+    KEY,
+    OTHER_KEY,
+    Hub,
+    PlainList,
+    body,
+    endless,
+    lora_files,
+    reset_after,
+    serving,
+    signature_of,
+    status,
+)
 from fl_assets_tests.conftest import settings_in
 
 NAME = "acme/tool-calling"
@@ -41,7 +53,9 @@ def plain_server(plain):
 
 def web_for(server, waits=None, **given) -> Web:
     """A web that is allowed this server alone and notes pauses in place of taking them."""
-    return Web([server.url.removeprefix("http://")], sleep=(waits if waits is not None else []).append, **given)
+    return Web(
+        [server.url.removeprefix("http://")], sleep=(waits if waits is not None else []).append, **given
+    )
 
 
 def hub_source(server, *repos, waits=None, **given) -> HubSource:
@@ -118,7 +132,9 @@ def test_an_entry_that_lies_is_a_candidate_with_the_problem(plain, plain_server,
     assert [problem.rule for problem in candidate.problems] == [rule]
 
 
-@pytest.mark.parametrize("content", [b"<html>Log in</html>", b'{"a": 1}', json.dumps([{}] * 201).encode(), b"[" * 100_000])
+@pytest.mark.parametrize(
+    "content", [b"<html>Log in</html>", b'{"a": 1}', json.dumps([{}] * 201).encode(), b"[" * 100_000]
+)
 def test_a_list_that_is_none_is_one_problem_of_the_source(plain_server, content):
     plain_server.plant("/list", body(content))
     assert problem_of(list_source(plain_server)).startswith("source:")
@@ -135,7 +151,10 @@ def test_entries_of_any_kind_are_candidates_with_problems(plain, plain_server):
 def test_a_repository_that_is_not_there_or_has_no_manifest_says_so(hub, hub_server):
     hub.publish("1.0.0")
     hub.repos[NAME].commit({"README.md": b"nothing else"})
-    problems = [candidate.problems[0] for candidate in hub_source(hub_server, NAME, "acme/none", "no-org", "../../etc").candidates()]
+    problems = [
+        candidate.problems[0]
+        for candidate in hub_source(hub_server, NAME, "acme/none", "no-org", "../../etc").candidates()
+    ]
     assert [problem.rule for problem in problems] == ["manifest", "source", "adapter_name", "adapter_name"]
     assert not any(".." in path for _, path, _ in hub_server.asked)
 
@@ -160,8 +179,13 @@ def test_files_of_another_commit_than_asked_for_are_refused(hub, hub_server):
 
 def test_sources_come_from_the_settings(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example")
-    settings = settings_in(tmp_path, adapter_repos="acme/a, acme/b@main", adapter_url="https://lists.example/x/")
-    assert [source.name for source in open_sources(settings)] == ["https://mirror.example", "https://lists.example/x"]
+    settings = settings_in(
+        tmp_path, adapter_repos="acme/a, acme/b@main", adapter_url="https://lists.example/x/"
+    )
+    assert [source.name for source in open_sources(settings)] == [
+        "https://mirror.example",
+        "https://lists.example/x",
+    ]
     assert open_sources(settings_in(tmp_path)) == []
 
 
@@ -206,7 +230,12 @@ def test_what_no_further_attempt_can_mend_is_not_tried_again(plain_server, code)
 
 def test_a_pause_that_the_server_asks_for_is_kept_unless_it_is_too_long(plain, plain_server):
     waits = []
-    plain_server.plant("/list", status(429, Retry_After="7"), status(503, Retry_After="Wed, 21 Oct 2015 07:28:00 GMT"), status(503, Retry_After="soon"))
+    plain_server.plant(
+        "/list",
+        status(429, Retry_After="7"),
+        status(503, Retry_After="Wed, 21 Oct 2015 07:28:00 GMT"),
+        status(503, Retry_After="soon"),
+    )
     assert list_source(plain_server, waits=waits).candidates() == []
     assert 7 <= waits[0] <= 8
     assert 0 <= waits[1] <= 1
@@ -221,7 +250,11 @@ def test_a_connection_that_breaks_in_the_middle_is_tried_again_from_the_start(hu
     source = hub_source(hub_server)
     (candidate,) = source.candidates()
     weights = lora_files(seed=1)[WEIGHTS]
-    hub_server.plant(f"/{NAME}/resolve/{candidate.commit}/{WEIGHTS}", reset_after(b"x" * 100, len(weights)), reset_after(weights[:-1], len(weights)))
+    hub_server.plant(
+        f"/{NAME}/resolve/{candidate.commit}/{WEIGHTS}",
+        reset_after(b"x" * 100, len(weights)),
+        reset_after(weights[:-1], len(weights)),
+    )
     assert fetched(source, candidate) == weights
 
 
@@ -281,7 +314,9 @@ def test_another_length_than_promised_is_refused_before_a_byte_is_read(hub, hub_
 # Hosts and secrets ------------------------------------------------------------------------------------------------------
 
 
-def test_a_redirect_to_another_host_is_followed_only_when_it_is_allowed_and_without_the_token(hub, hub_server, monkeypatch):
+def test_a_redirect_to_another_host_is_followed_only_when_it_is_allowed_and_without_the_token(
+    hub, hub_server, monkeypatch
+):
     monkeypatch.setenv("HF_TOKEN", "hf_secretsecretsecret")
     hub.publish("1.0.0")
     weights = lora_files(seed=1)[WEIGHTS]
@@ -309,7 +344,9 @@ def test_a_redirect_on_the_same_host_keeps_the_token(hub, hub_server, monkeypatc
     path = f"/{NAME}/resolve/{candidate.commit}/{WEIGHTS}"
     hub_server.plant(path, status(307, Location=f"{path}?again"))
     assert fetched(source, candidate) == lora_files(seed=1)[WEIGHTS]
-    assert [token for _, asked, token in hub_server.asked if asked == path] == ["Bearer hf_secretsecretsecret"] * 2
+    assert [token for _, asked, token in hub_server.asked if asked == path] == [
+        "Bearer hf_secretsecretsecret"
+    ] * 2
 
 
 def test_the_clients_own_requests_stay_on_allowed_hosts_too(hub, hub_server):
@@ -322,7 +359,17 @@ def test_the_clients_own_requests_stay_on_allowed_hosts_too(hub, hub_server):
         assert len(other.asked) == 1  # whoever else uses the client in this process is not affected
 
 
-@pytest.mark.parametrize("location", ["file:///etc/passwd", "ftp://127.0.0.1/x", "http://user:pw@127.0.0.1/x", "data:,x", "//evil.example/x", "http://[::1"])
+@pytest.mark.parametrize(
+    "location",
+    [
+        "file:///etc/passwd",
+        "ftp://127.0.0.1/x",
+        "http://user:pw@127.0.0.1/x",
+        "data:,x",
+        "//evil.example/x",
+        "http://[::1",
+    ],
+)
 def test_a_redirect_to_anything_but_plain_http_is_refused(plain_server, location):
     plain_server.plant("/list", status(302, Location=location), for_ever=True)
     assert problem_of(list_source(plain_server)).startswith("source:")
@@ -338,7 +385,9 @@ def test_https_is_never_left_for_http():
     web = Web(["127.0.0.1:*"])
     handler = next(one for one in web._opener.handlers if hasattr(one, "redirect_request"))
     with pytest.raises(FetchError, match="redirects from https"):
-        handler.redirect_request(urllib.request.Request("https://127.0.0.1:1/x"), None, 302, "", {}, "http://127.0.0.1:1/x")
+        handler.redirect_request(
+            urllib.request.Request("https://127.0.0.1:1/x"), None, 302, "", {}, "http://127.0.0.1:1/x"
+        )
 
 
 def test_no_log_and_no_message_holds_a_token_or_a_signed_url(hub, hub_server, caplog, monkeypatch):

@@ -61,8 +61,19 @@ def candidate(manifest=SOUND, **given) -> Candidate:
     return Candidate(**(fields | given))
 
 
-def rules(one: Candidate, *, inventory=INVENTORY, known=Known(), signed_by="release", now=NOW, **given) -> list[str]:  # noqa: B008 (frozen)
-    return [problem.rule for problem in admission(one, inventory=inventory, known=known, signed_by=signed_by, now=now, **given)]
+def rules(
+    one: Candidate,
+    *,
+    inventory=INVENTORY,
+    known=Known(),  # noqa: B008
+    signed_by="release",
+    now=NOW,
+    **given,
+) -> list[str]:
+    return [
+        problem.rule
+        for problem in admission(one, inventory=inventory, known=known, signed_by=signed_by, now=now, **given)
+    ]
 
 
 def changed(**given):
@@ -78,12 +89,20 @@ BIG = changed(files=(SOUND.files[0], AdapterFile(name=WEIGHTS, size=2_000_000, s
 REFUSED = {
     "another commit than the manifest's": ("commit_pinned", candidate(commit="b" * 40), {}),
     "a branch in place of a commit": ("commit_pinned", candidate(commit="main"), {}),
-    "a repository without a commit in the manifest": ("commit_pinned", candidate(changed(revision=""), commit=""), {}),
+    "a repository without a commit in the manifest": (
+        "commit_pinned",
+        candidate(changed(revision=""), commit=""),
+        {},
+    ),
     "a pickle beside the weights": ("file_names", candidate(listed={**LISTED, "adapter_model.bin": 9}), {}),
     "code beside the weights": ("file_names", candidate(listed={**LISTED, "modeling.py": 9}), {}),
     "a config of another kind": ("file_names", candidate(listed={**LISTED, "tokenizer_config.json": 9}), {}),
     "weights in a subfolder": ("file_names", candidate(listed={**LISTED, f"sub/{WEIGHTS}": 9}), {}),
-    "no weights": ("file_names", candidate(listed={name: size for name, size in LISTED.items() if name != WEIGHTS}), {}),
+    "no weights": (
+        "file_names",
+        candidate(listed={name: size for name, size in LISTED.items() if name != WEIGHTS}),
+        {},
+    ),
     "another size than the manifest's": ("size_limit", candidate(listed={**LISTED, WEIGHTS: 9}), {}),
     "too large": ("size_limit", candidate(BIG, listed={**LISTED, WEIGHTS: 2_000_000}), {}),
     "no trusted signature": ("signature", candidate(), {"signed_by": None}),
@@ -91,12 +110,28 @@ REFUSED = {
     "expired today": ("not_expired", candidate(), {"now": datetime(2027, 6, 1, tzinfo=UTC)}),
     "another base model": ("base_model", candidate(changed(base_model="acme/other")), {}),
     "another revision of the base model": ("base_revision", candidate(changed(base_revision="f" * 40)), {}),
-    "nodes that name no base model": ("base_model", candidate(), {"inventory": INVENTORY.model_copy(update={"base_model": ""})}),
+    "nodes that name no base model": (
+        "base_model",
+        candidate(),
+        {"inventory": INVENTORY.model_copy(update={"base_model": ""})},
+    ),
     "below the highest ever seen": ("version_increases", candidate(), {"known": Known(highest="1.0.1")}),
-    "the highest with other content": ("version_increases", candidate(), {"known": Known(highest="1.0.0", highest_digest="0" * 64)}),
-    "far above anything seen": ("version_step", candidate(changed(version="2001.0.0")), {"known": Known(highest="1000.9.9")}),
+    "the highest with other content": (
+        "version_increases",
+        candidate(),
+        {"known": Known(highest="1.0.0", highest_digest="0" * 64)},
+    ),
+    "far above anything seen": (
+        "version_step",
+        candidate(changed(version="2001.0.0")),
+        {"known": Known(highest="1000.9.9")},
+    ),
     "rolled back here": ("not_withdrawn", candidate(), {"known": Known(withdrawn=("1.0.0",))}),
-    "in use": ("not_current", candidate(), {"known": Known(highest="1.0.0", highest_digest=SOUND.digest, current="1.0.0")}),
+    "in use": (
+        "not_current",
+        candidate(),
+        {"known": Known(highest="1.0.0", highest_digest=SOUND.digest, current="1.0.0")},
+    ),
     "in use under a longer number": ("not_current", candidate(), {"known": Known(current="1")}),
     "listed as another version": ("source", candidate(version="1.0.1"), {}),
     "listed as another adapter": ("source", candidate(adapter_id="acme/other"), {}),
@@ -122,7 +157,13 @@ def test_a_problem_of_the_source_is_kept_and_hides_no_other():
 
 def test_every_rule_that_is_broken_is_named_at_once():
     one = candidate(changed(base_model="acme/other", expires=date(2026, 1, 1)), listed={**LISTED, "x.pkl": 1})
-    assert rules(one, signed_by=None, known=Known(highest="2")) == ["file_names", "signature", "not_expired", "base_model", "version_increases"]
+    assert rules(one, signed_by=None, known=Known(highest="2")) == [
+        "file_names",
+        "signature",
+        "not_expired",
+        "base_model",
+        "version_increases",
+    ]
 
 
 def test_unsigned_is_admitted_only_when_the_settings_say_so():
@@ -145,7 +186,9 @@ def test_a_refusal_needs_a_rule_that_exists():
 # Names and versions -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["acme/tool-calling", "tool-calling", "A/b", "acme/x.y_z-1", "a" * 96 + "/" + "b" * 96])
+@pytest.mark.parametrize(
+    "name", ["acme/tool-calling", "tool-calling", "A/b", "acme/x.y_z-1", "a" * 96 + "/" + "b" * 96]
+)
 def test_plain_ids_pass(name):
     assert name_problem(name) == ""
     assert "/" not in folder_name(name)
@@ -198,13 +241,33 @@ def test_an_id_that_passes_is_one_safe_folder_and_no_two_share_it(name):
     assert folder.replace("--", "/", 1) == name
 
 
-@pytest.mark.parametrize("version", ["", "1.2.3.4", "v1", "1.", "01", "1.02", "-1", "9223372036854775808", "1e3", "1.2-rc1", "latest", "١", "1\n"])
+@pytest.mark.parametrize(
+    "version",
+    [
+        "",
+        "1.2.3.4",
+        "v1",
+        "1.",
+        "01",
+        "1.02",
+        "-1",
+        "9223372036854775808",
+        "1e3",
+        "1.2-rc1",
+        "latest",
+        "١",
+        "1\n",
+    ],
+)
 def test_versions_are_a_few_small_numbers(version):
     with pytest.raises(ValueError, match="must be one to three numbers"):
         version_key(version)
 
 
-@given(st.lists(st.integers(0, 999_999), min_size=1, max_size=3), st.lists(st.integers(0, 999_999), min_size=1, max_size=3))
+@given(
+    st.lists(st.integers(0, 999_999), min_size=1, max_size=3),
+    st.lists(st.integers(0, 999_999), min_size=1, max_size=3),
+)
 def test_versions_compare_as_their_numbers(one, other):
     def padded(numbers):
         return tuple([*numbers, 0, 0][:3])
@@ -214,7 +277,10 @@ def test_versions_compare_as_their_numbers(one, other):
 
 
 def test_the_catalogue_is_newest_first_and_in_any_order_the_same():
-    rows = [Offered(source="s", adapter_id="a", version=version) for version in ("unknown", "1.9", "1.10", "2", "0.1")]
+    rows = [
+        Offered(source="s", adapter_id="a", version=version)
+        for version in ("unknown", "1.9", "1.10", "2", "0.1")
+    ]
     assert [row.version for row in newest_first(rows)] == ["2", "1.10", "1.9", "0.1", "unknown"]
     assert newest_first(rows[::-1]) == newest_first(rows)
 
@@ -240,7 +306,12 @@ def test_every_field_is_inside_the_signed_bytes():
         "files": (SOUND.files[0], AdapterFile(name=WEIGHTS, size=1, sha256="0" * 64)),
     }
     assert set(others) == set(type(SOUND).model_fields) - {"format"}
-    assert len({signed_bytes(SOUND), *(signed_bytes(changed(**{name: value})) for name, value in others.items())}) == len(others) + 1
+    assert (
+        len(
+            {signed_bytes(SOUND), *(signed_bytes(changed(**{name: value})) for name, value in others.items())}
+        )
+        == len(others) + 1
+    )
 
 
 def as_json(**given) -> bytes:
@@ -261,7 +332,15 @@ def as_json(**given) -> bytes:
         (as_json(revision="main"), "revision"),
         (as_json(files=[]), "files"),
         (as_json(files=[file.model_dump() for file in SOUND.files[::-1]]), "in this order"),
-        (as_json(files=[SOUND.files[0].model_dump(), SOUND.files[1].model_dump() | {"name": "adapter_model.bin"}]), "name"),
+        (
+            as_json(
+                files=[
+                    SOUND.files[0].model_dump(),
+                    SOUND.files[1].model_dump() | {"name": "adapter_model.bin"},
+                ]
+            ),
+            "name",
+        ),
         (as_json(skills=["A B"]), "lower-case"),
         (as_json(format=2), "format"),
         (as_json(expires="never"), "expires"),
@@ -290,7 +369,10 @@ def config_rules(**given) -> list[str]:
 
 def test_a_plain_lora_config_passes():
     content = json.dumps(config()).encode()
-    assert check_config(content, SOUND, INVENTORY) == (LoraConfig(rank=4, target_modules=("q_proj", "v_proj")), [])
+    assert check_config(content, SOUND, INVENTORY) == (
+        LoraConfig(rank=4, target_modules=("q_proj", "v_proj")),
+        [],
+    )
 
 
 @pytest.mark.parametrize(
@@ -322,7 +404,9 @@ def test_a_config_that_breaks_a_rule_is_refused_by_its_name(rule, given):
     assert config_rules(**given) == [rule]
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"null", b'{"r": 4, "r": 8}', b'{"lora_alpha": NaN}', b"[" * 50_000, b"\xff"])
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"null", b'{"r": 4, "r": 8}', b'{"lora_alpha": NaN}', b"[" * 50_000, b"\xff"]
+)
 def test_a_config_that_is_no_strict_json_object_is_refused(content):
     lora, found = check_config(content, SOUND, INVENTORY)
     assert lora is None
@@ -366,7 +450,9 @@ HEADERS = {
     "no JSON": weights_of(b"not json at all"),
     "a list": weights_of(b"[1, 2]"),
     "a name twice": weights_of(b'{"a": %s, "a": %s}' % ((json.dumps(entry()).encode(),) * 2), b"\0" * 4),
-    "a key twice inside": weights_of(b'{"a": {"dtype": "F32", "dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}', b"\0" * 4),
+    "a key twice inside": weights_of(
+        b'{"a": {"dtype": "F32", "dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}', b"\0" * 4
+    ),
     "bytes after the last tensor": weights_of({"a": entry()}, b"\0" * 5),
     "bytes that are missing": weights_of({"a": entry()}, b"\0" * 3),
     "a gap": weights_of({"a": entry(), "b": entry(offsets=(8, 12))}, b"\0" * 12),
@@ -387,22 +473,35 @@ def test_a_malformed_header_is_refused(case):
 
 
 def test_other_dtypes_are_refused():
-    assert weight_rules(weights_of({"a": entry(dtype="F64", shape=(1,), offsets=(0, 8))}, b"\0" * 8)) == ["tensor_dtype"]
+    assert weight_rules(weights_of({"a": entry(dtype="F64", shape=(1,), offsets=(0, 8))}, b"\0" * 8)) == [
+        "tensor_dtype"
+    ]
     assert weight_rules(save(tensors(dtype="float64")))[0] == "tensor_dtype"
 
 
-A, B = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight", "base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight"
+A, B = (
+    "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight",
+    "base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight",
+)
 
 
 @pytest.mark.parametrize(
     ("rule", "change"),
     [
         ("tensor_names", lambda made: made | {"base_model.model.lm_head.weight": made[A]}),
-        ("tensor_names", lambda made: made | {A.replace("q_proj", "o_proj"): made[A], B.replace("q_proj", "o_proj"): made[B]}),
+        (
+            "tensor_names",
+            lambda made: (
+                made | {A.replace("q_proj", "o_proj"): made[A], B.replace("q_proj", "o_proj"): made[B]}
+            ),
+        ),
         ("tensor_names", lambda made: made | {A.replace("lora_A", "lora_A.default"): made[A]}),
         ("tensor_names", lambda made: {name: value for name, value in made.items() if name != B}),
         ("tensor_names", lambda made: {name: value for name, value in made.items() if "v_proj" not in name}),
-        ("tensor_names", lambda made: {name.replace("base_model.", "../"): value for name, value in made.items()}),
+        (
+            "tensor_names",
+            lambda made: {name.replace("base_model.", "../"): value for name, value in made.items()},
+        ),
         ("tensor_shapes", lambda made: made | {A: made[A][:3]}),
         ("tensor_shapes", lambda made: made | {B: made[B].T}),
         ("tensor_shapes", lambda made: made | {A: made[A].reshape(-1)}),
@@ -410,7 +509,9 @@ A, B = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight", "base_m
     ],
 )
 def test_tensors_that_are_no_pairs_of_the_targets_are_refused(rule, change):
-    assert rule in weight_rules(save({name: np.ascontiguousarray(value) for name, value in change(tensors()).items()}))
+    assert rule in weight_rules(
+        save({name: np.ascontiguousarray(value) for name, value in change(tensors()).items()})
+    )
 
 
 @given(st.binary(max_size=300))
@@ -424,13 +525,17 @@ def test_values_that_are_not_finite_are_counted_in_every_dtype(values):
     wide = np.array(values, "<f4")
     bad = int(np.count_nonzero(~np.isfinite(wide)))
     assert count_not_finite("F32", wide.tobytes()) == bad
-    assert count_not_finite("BF16", (wide.view("<u4") >> 16).astype("<u2").tobytes()) >= bad - int(np.isnan(wide).sum())
+    assert count_not_finite("BF16", (wide.view("<u4") >> 16).astype("<u2").tobytes()) >= bad - int(
+        np.isnan(wide).sum()
+    )
     with np.errstate(over="ignore"):
         half = wide.astype("<f2")
     assert count_not_finite("F16", half.tobytes()) == int(np.count_nonzero(~np.isfinite(half)))
 
 
-@pytest.mark.parametrize(("bits", "bad"), [(0x7F80, 1), (0xFF80, 1), (0x7FC0, 1), (0x7F7F, 0), (0x0000, 0), (0x3F80, 0)])
+@pytest.mark.parametrize(
+    ("bits", "bad"), [(0x7F80, 1), (0xFF80, 1), (0x7FC0, 1), (0x7F7F, 0), (0x0000, 0), (0x3F80, 0)]
+)
 def test_bfloat16_infinity_and_nan_are_seen(bits, bad):
     assert count_not_finite("BF16", struct.pack("<H", bits)) == bad
 

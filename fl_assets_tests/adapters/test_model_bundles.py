@@ -17,7 +17,10 @@ from fl_assets.infra.keys import KeyFileError, public_pem
 from fl_assets_tests.adapter_servers import KEY, NOW, Hub, PlainList, adapter_settings, lora_files, serving
 from fl_assets_tests.adapters.test_store import NAME, FolderSource, offers, refused, snapshot, take
 
-real = pytest.mark.skipif(importlib.util.find_spec("model_signing") is None, reason="model-signing is not installed (the extra `oms`)")
+real = pytest.mark.skipif(
+    importlib.util.find_spec("model_signing") is None,
+    reason="model-signing is not installed (the extra `oms`)",
+)
 
 
 @pytest.fixture
@@ -26,7 +29,9 @@ def key(tmp_path) -> Path:
     made = ec.generate_private_key(ec.SECP256R1())
     path = tmp_path / "oms.key"
     path.write_bytes(made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    path.with_suffix(".pem").write_bytes(made.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    path.with_suffix(".pem").write_bytes(
+        made.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    )
     return path
 
 
@@ -37,7 +42,9 @@ def source():
 
 @pytest.fixture
 def store(tmp_path, key, source):
-    return AdapterStore(adapter_settings(tmp_path, adapter_oms_key_path=key.with_suffix(".pem")), sources=[source])
+    return AdapterStore(
+        adapter_settings(tmp_path, adapter_oms_key_path=key.with_suffix(".pem")), sources=[source]
+    )
 
 
 def publish(source: FolderSource, version: str, bundle: bytes, files: dict[str, bytes] | None = None) -> None:
@@ -101,7 +108,10 @@ def test_a_bundle_is_found_beside_the_manifest_in_a_repository_and_beside_the_we
     plain.files[f"/files/tool-calling/1.0.0/{BUNDLE}"] = b"by us"
     plain.publish(adapter_id="unsigned")
     with serving(hub.page) as repositories, serving(plain.page) as server:
-        sources = [HubSource([NAME], endpoint=repositories.url, bundles=True), ListSource(server.url, bundles=True)]
+        sources = [
+            HubSource([NAME], endpoint=repositories.url, bundles=True),
+            ListSource(server.url, bundles=True),
+        ]
         rows = AdapterStore(store._settings, sources=sources).observe(now=NOW)
     assert {row.adapter_id: tuple(text.split(":")[0] for text in row.refusals) for row in rows} == {
         NAME: (),
@@ -110,7 +120,9 @@ def test_a_bundle_is_found_beside_the_manifest_in_a_repository_and_beside_the_we
     }
 
 
-def test_without_the_library_nothing_is_admitted_and_the_refusal_says_what_to_install(store, source, monkeypatch):
+def test_without_the_library_nothing_is_admitted_and_the_refusal_says_what_to_install(
+    store, source, monkeypatch
+):
     publish(source, "1.0.0", b"by us")
     monkeypatch.setitem(sys.modules, "model_signing", None)
     (row,) = store.observe(now=NOW)
@@ -133,7 +145,9 @@ def signed(folder: Path, key: Path, files: dict[str, bytes], **ignored) -> bytes
     for name, content in files.items():
         (made / name).write_bytes(content)
     config = hashing.Config().set_ignored_paths(**ignored) if ignored else hashing.Config()
-    signing.Config().use_elliptic_key_signer(private_key=key).set_hashing_config(config).sign(made, folder / BUNDLE)
+    signing.Config().use_elliptic_key_signer(private_key=key).set_hashing_config(config).sign(
+        made, folder / BUNDLE
+    )
     return (folder / BUNDLE).read_bytes()
 
 
@@ -147,12 +161,29 @@ def test_what_the_library_signed_is_installed_switched_to_and_verified_anew(stor
 
 
 @real
-@pytest.mark.parametrize("wrong", ["another key", "other weights", "weights ignored", "weights left out", "a file more", "changed", "no bundle"])
-def test_a_bundle_that_does_not_hold_over_both_files_by_the_key_is_refused(store, source, key, tmp_path, wrong):
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "another key",
+        "other weights",
+        "weights ignored",
+        "weights left out",
+        "a file more",
+        "changed",
+        "no bundle",
+    ],
+)
+def test_a_bundle_that_does_not_hold_over_both_files_by_the_key_is_refused(
+    store, source, key, tmp_path, wrong
+):
     files, other = lora_files(), lora_files(seed=2)
     if wrong == "another key":
         by_key = tmp_path / "other.key"
-        by_key.write_bytes(ec.generate_private_key(ec.SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        by_key.write_bytes(
+            ec.generate_private_key(ec.SECP256R1()).private_bytes(
+                Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+            )
+        )
         bundle = signed(tmp_path, by_key, files)
     elif wrong == "other weights":
         bundle = signed(tmp_path, key, other)

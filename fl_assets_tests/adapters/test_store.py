@@ -16,7 +16,16 @@ from safetensors.numpy import save
 
 from fl_assets.adapters import store as adapter_store
 from fl_assets.adapters.hub import FetchError, HubSource, ListSource, Web
-from fl_assets.adapters.manifest import CONFIG, FILES, MANIFEST, SIGNATURE, WEIGHTS, Candidate, canonical, parse_manifest
+from fl_assets.adapters.manifest import (
+    CONFIG,
+    FILES,
+    MANIFEST,
+    SIGNATURE,
+    WEIGHTS,
+    Candidate,
+    canonical,
+    parse_manifest,
+)
 from fl_assets.adapters.store import AdapterRefusedError, AdapterStore, AdapterStoreError, seal
 from fl_assets.adapters.vllm import LoraServer, LoraServerError
 from fl_assets.infra.keys import KeyFileError, TrustedKeys, load_private_key, public_pem
@@ -55,7 +64,18 @@ class FolderSource:
         files = files or lora_files(seed=int(version.split(".")[0]))
         manifest = manifest_of(files, version=version, **given)
         signature = signature_of(manifest, key) if key else ""
-        self.offers.append((Candidate(source="memory", adapter_id=manifest.adapter_id, version=version, manifest=manifest, signature=signature), files))
+        self.offers.append(
+            (
+                Candidate(
+                    source="memory",
+                    adapter_id=manifest.adapter_id,
+                    version=version,
+                    manifest=manifest,
+                    signature=signature,
+                ),
+                files,
+            )
+        )
         return manifest
 
     def candidates(self):
@@ -107,7 +127,10 @@ def snapshot(store) -> dict[str, bytes | str]:
 
 
 def offers(store, now=NOW) -> dict[str, tuple[str, ...]]:
-    return {row.version: tuple(refusal.split(":")[0] for refusal in row.refusals) for row in store.observe(now=now)}
+    return {
+        row.version: tuple(refusal.split(":")[0] for refusal in row.refusals)
+        for row in store.observe(now=now)
+    }
 
 
 # Installing and switching -----------------------------------------------------------------------------------------------
@@ -135,7 +158,14 @@ def test_from_the_hub_to_the_link_and_back(tmp_path, settings):
     assert (link / WEIGHTS).read_bytes() == lora_files(seed=1)[WEIGHTS]
     assert store.rollback(NAME, now=NOW).to_version is None
     assert not link.exists()
-    assert [act.act for act in store.acts()] == ["staged", "activated", "staged", "activated", "rolled back", "switched off"]
+    assert [act.act for act in store.acts()] == [
+        "staged",
+        "activated",
+        "staged",
+        "activated",
+        "rolled back",
+        "switched off",
+    ]
 
 
 def test_staging_again_downloads_nothing(store, source):
@@ -180,7 +210,11 @@ def test_the_catalogue_says_what_is_offered_installed_and_in_use(store, source):
         ("1.0.0", True, "1.0.0", "release"),
     ]
     assert [row.refusals == () for row in rows] == [True, True, False]
-    assert offers(store) == {"3.0.0": (), "2.0.0": ("version_increases",), "1.0.0": ("version_increases", "not_current")}  # 3.0.0 was seen by now
+    assert offers(store) == {
+        "3.0.0": (),
+        "2.0.0": ("version_increases",),
+        "1.0.0": ("version_increases", "not_current"),
+    }  # 3.0.0 was seen by now
 
 
 def test_a_version_that_nobody_offers_is_a_refusal(store, source):
@@ -214,7 +248,9 @@ def test_32_a_signed_older_version_needs_the_operators_word(store, source):
     assert offers(store)["2.0.0"] == ()
 
 
-def test_32_the_highest_version_outlives_the_adapters_folder_and_the_installed_ones_the_memory(store, source, settings):
+def test_32_the_highest_version_outlives_the_adapters_folder_and_the_installed_ones_the_memory(
+    store, source, settings
+):
     source.publish("2.0.0")
     store.stage(NAME, "2.0.0", now=NOW)
     source.offers.clear()
@@ -281,12 +317,19 @@ def test_35_a_version_far_ahead_is_refused_and_shuts_no_later_one_out(store, sou
     assert take(store, "1.0.0").to_version == "1.0.0"
 
 
-def test_36_signatures_by_another_key_by_none_for_another_adapter_or_by_a_revoked_key_are_refused(store, source, settings):
+def test_36_signatures_by_another_key_by_none_for_another_adapter_or_by_a_revoked_key_are_refused(
+    store, source, settings
+):
     source.publish("1.0.0", key=OTHER_KEY)
     source.publish("2.0.0", key=None)
     other = source.publish("3.0.0", adapter_id="acme/other")
     mine = manifest_of(lora_files(seed=3), version="3.0.0")
-    source.offers[-1] = (Candidate(source="memory", adapter_id=NAME, version="3.0.0", manifest=mine, signature=signature_of(other)), lora_files(seed=3))
+    source.offers[-1] = (
+        Candidate(
+            source="memory", adapter_id=NAME, version="3.0.0", manifest=mine, signature=signature_of(other)
+        ),
+        lora_files(seed=3),
+    )
     assert [refused(store, version) for version in ("1.0.0", "2.0.0", "3.0.0")] == [{"signature"}] * 3
     source.publish("4.0.0")
     store.stage(NAME, "4.0.0", now=NOW)
@@ -299,7 +342,9 @@ def test_36_without_trusted_keys_nothing_is_admitted(tmp_path, source):
     source.publish("1.0.0")
     store = AdapterStore(adapter_settings(tmp_path, trusted_keys_path=None), sources=[source])
     assert refused(store, "1.0.0") == {"signature"}
-    lax = AdapterStore(adapter_settings(tmp_path, trusted_keys_path=None, require_signature=False), sources=[source])
+    lax = AdapterStore(
+        adapter_settings(tmp_path, trusted_keys_path=None, require_signature=False), sources=[source]
+    )
     assert lax.stage(NAME, "1.0.0", now=NOW).version == "1.0.0"
 
 
@@ -319,12 +364,24 @@ def test_31_a_repository_with_a_pickle_is_refused_and_none_of_its_files_is_asked
         ("lora_rank", lora_files(rank=64)),
         ("target_modules", lora_files(target_modules=["q_proj", "lm_head"])),
         ("tensor_shapes", {CONFIG: json.dumps(config(rank=8)).encode(), WEIGHTS: save(tensors())}),
-        ("tensor_names", {CONFIG: json.dumps(config()).encode(), WEIGHTS: save(tensors() | {"lm_head.weight": np.zeros((2, 2), "float32")})}),
+        (
+            "tensor_names",
+            {
+                CONFIG: json.dumps(config()).encode(),
+                WEIGHTS: save(tensors() | {"lm_head.weight": np.zeros((2, 2), "float32")}),
+            },
+        ),
         ("tensor_dtype", {CONFIG: json.dumps(config()).encode(), WEIGHTS: save(tensors(dtype="float64"))}),
         ("tensor_header", {CONFIG: json.dumps(config()).encode(), WEIGHTS: b"\0\0\0\x80\2\0\0\0{}"}),
         ("tensor_header", {CONFIG: json.dumps(config()).encode(), WEIGHTS: save(tensors()) + b"\0"}),
         *(
-            ("finite_values", {CONFIG: json.dumps(config()).encode(), WEIGHTS: save({name: value * bad for name, value in tensors(dtype=dtype).items()})})
+            (
+                "finite_values",
+                {
+                    CONFIG: json.dumps(config()).encode(),
+                    WEIGHTS: save({name: value * bad for name, value in tensors(dtype=dtype).items()}),
+                },
+            )
             for bad, dtype in ((np.float32("nan"), "float32"), (np.float16("inf"), "float16"))
         ),
     ],
@@ -348,7 +405,12 @@ def test_37_a_source_that_fails_leaves_the_adapter_in_use_alone(settings):
     for version in ("1.0.0", "2.0.0"):
         plain.publish(version)
     with serving(plain.page) as server:
-        store = AdapterStore(settings, sources=[ListSource(server.url, web=Web([server.url.removeprefix("http://")], sleep=lambda _: None))])
+        store = AdapterStore(
+            settings,
+            sources=[
+                ListSource(server.url, web=Web([server.url.removeprefix("http://")], sleep=lambda _: None))
+            ],
+        )
         take(store, "1.0.0", "tool-calling")
         before = snapshot(store)
         server.plant(f"/files/tool-calling/2.0.0/{WEIGHTS}", status(503), for_ever=True)
@@ -365,7 +427,11 @@ def test_30_links_in_place_of_folders_lead_nowhere(store, source, tmp_path):
     source.publish("1.0.0")
     store.root.mkdir(parents=True)
     (store.root / "acme--tool-calling").symlink_to(outside)
-    for act in (lambda: store.stage(NAME, "1.0.0", now=NOW), lambda: store.activate(NAME, "1.0.0", now=NOW), store.installed):
+    for act in (
+        lambda: store.stage(NAME, "1.0.0", now=NOW),
+        lambda: store.activate(NAME, "1.0.0", now=NOW),
+        store.installed,
+    ):
         with pytest.raises(AdapterStoreError, match="link"):
             act()
     assert offers(store) == {"1.0.0": ("folder",)}
@@ -377,7 +443,10 @@ def test_30_links_in_place_of_folders_lead_nowhere(store, source, tmp_path):
     assert list(outside.iterdir()) == []
 
 
-@pytest.mark.parametrize("damage", ["symlink", "hard link", "other bytes", "extra file", "missing", "folder", "other manifest", "fifo"])
+@pytest.mark.parametrize(
+    "damage",
+    ["symlink", "hard link", "other bytes", "extra file", "missing", "folder", "other manifest", "fifo"],
+)
 def test_30_what_was_changed_on_disk_is_not_switched_to(store, source, tmp_path, damage):
     source.publish("1.0.0")
     folder = store.stage(NAME, "1.0.0", now=NOW).path
@@ -399,7 +468,9 @@ def test_30_what_was_changed_on_disk_is_not_switched_to(store, source, tmp_path,
     elif damage == "fifo":
         os.mkfifo(weights)
     elif damage == "other manifest":
-        (folder / MANIFEST).write_bytes(canonical(manifest_of(lora_files(seed=1), version="1.0.0", skills=())))
+        (folder / MANIFEST).write_bytes(
+            canonical(manifest_of(lora_files(seed=1), version="1.0.0", skills=()))
+        )
     assert store.verify(NAME, "1.0.0")
     with pytest.raises(AdapterRefusedError):
         store.activate(NAME, "1.0.0", now=NOW)
@@ -436,7 +507,11 @@ def test_a_memory_that_cannot_be_read_stops_everything(store, source, settings):
     source.publish("1.0.0")
     store.stage(NAME, "1.0.0", now=NOW)
     (settings.data_path / "adapter-state.json").write_text("{")
-    for act in (lambda: store.observe(now=NOW), lambda: store.activate(NAME, "1.0.0", now=NOW), lambda: store.stage(NAME, "2.0.0", now=NOW)):
+    for act in (
+        lambda: store.observe(now=NOW),
+        lambda: store.activate(NAME, "1.0.0", now=NOW),
+        lambda: store.stage(NAME, "2.0.0", now=NOW),
+    ):
         with pytest.raises(AdapterStoreError, match="cannot be read"):
             act()
 
@@ -498,7 +573,9 @@ def test_38_killed_at_any_step_of_installing_there_is_the_version_whole_or_not_a
         assert store.current(NAME).version == "1.0.0"
         left |= set(versions)
         assert store.stage(NAME, "2.0.0", now=NOW).version == "2.0.0", f"step {step}: a retry finishes"
-        assert sorted(path.name for path in store.root.iterdir()) == ["acme--tool-calling"], f"step {step}: nothing is left lying about"
+        assert sorted(path.name for path in store.root.iterdir()) == ["acme--tool-calling"], (
+            f"step {step}: nothing is left lying about"
+        )
         shutil.rmtree(store.root / "acme--tool-calling" / "2.0.0")
         step += 1
     assert step > 15
@@ -610,7 +687,9 @@ def test_a_rollback_to_a_named_version_keeps_it_and_withdraws_the_other(store, s
 # vLLM -------------------------------------------------------------------------------------------------------------------
 
 
-def test_a_server_gets_a_new_name_for_each_version_before_the_switch_and_loses_it_on_rollback(settings, source):
+def test_a_server_gets_a_new_name_for_each_version_before_the_switch_and_loses_it_on_rollback(
+    settings, source
+):
     vllm = Vllm()
     for version in ("1.0.0", "2.0.0"):
         source.publish(version)
@@ -654,7 +733,13 @@ def folder_with(tmp_path, files) -> Path:
     return folder
 
 
-FIELDS = {"adapter_id": NAME, "version": "1.0.0", "base_model": INVENTORY.base_model, "base_revision": INVENTORY.base_revision, "expires": EXPIRES}
+FIELDS = {
+    "adapter_id": NAME,
+    "version": "1.0.0",
+    "base_model": INVENTORY.base_model,
+    "base_revision": INVENTORY.base_revision,
+    "expires": EXPIRES,
+}
 
 
 def test_what_is_sealed_is_admitted(tmp_path, store, source, settings):
@@ -663,7 +748,14 @@ def test_what_is_sealed_is_admitted(tmp_path, store, source, settings):
     assert parse_manifest((folder / MANIFEST).read_bytes()) == manifest
     signature = (folder / SIGNATURE).read_text()
     files = {name: (folder / name).read_bytes() for name in FILES}
-    source.offers.append((Candidate(source="memory", adapter_id=NAME, version="1.0.0", manifest=manifest, signature=signature), files))
+    source.offers.append(
+        (
+            Candidate(
+                source="memory", adapter_id=NAME, version="1.0.0", manifest=manifest, signature=signature
+            ),
+            files,
+        )
+    )
     assert take(store, "1.0.0").to_version == "1.0.0"
     assert seal(folder, KEY, INVENTORY, **FIELDS) == manifest
 

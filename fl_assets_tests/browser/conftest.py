@@ -19,8 +19,17 @@ from fl_assets.coordinator import prepare_home
 from fl_assets.core.settings import PREFIX
 from fl_assets_tests.conftest import DAYS, LAST_DAY, coordinator_in, settings_in
 
-CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
-QUIET = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 PATIENCE_MS = 60_000
 START_SECS = 120
 GATED_DAY = DAYS[-2]
@@ -53,7 +62,12 @@ class Watched:
         page.set_default_timeout(PATIENCE_MS)
         page.on("request", lambda request: self.requests.append(request.url))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("console", lambda message: self.complaints.append(message.text) if message.type in ("error", "warning") else None)
+        page.on(
+            "console",
+            lambda message: (
+                self.complaints.append(message.text) if message.type in ("error", "warning") else None
+            ),
+        )
 
 
 @pytest.fixture
@@ -74,11 +88,26 @@ def home(request, tmp_path_factory) -> tuple[Path, dict[str, str]]:
     config = settings_in(folder, telemetry_path=fleet)
     path = prepare_home(config)
     with dg.DagsterInstance.from_config(str(path)) as instance:
-        assert coordinator_in(folder, instance, telemetry_path=fleet, threshold=1.0).run_learning_cycle(GATED_DAY).status == "gated"
-        assert coordinator_in(folder, instance, telemetry_path=fleet).run_learning_cycle(LAST_DAY).status == "completed"
-    settings = {name: str(getattr(config, name)) for name in ("data_path", "telemetry_path", "playbook_path", "error_records_path")}
+        assert (
+            coordinator_in(folder, instance, telemetry_path=fleet, threshold=1.0)
+            .run_learning_cycle(GATED_DAY)
+            .status
+            == "gated"
+        )
+        assert (
+            coordinator_in(folder, instance, telemetry_path=fleet).run_learning_cycle(LAST_DAY).status
+            == "completed"
+        )
+    settings = {
+        name: str(getattr(config, name))
+        for name in ("data_path", "telemetry_path", "playbook_path", "error_records_path")
+    }
     plain = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    return path, {**plain, "DAGSTER_HOME": str(path), **{f"{PREFIX}{name.upper()}": value for name, value in settings.items()}}
+    return path, {
+        **plain,
+        "DAGSTER_HOME": str(path),
+        **{f"{PREFIX}{name.upper()}": value for name, value in settings.items()},
+    }
 
 
 @pytest.fixture(scope="session")
@@ -96,7 +125,17 @@ def serving(environment: dict[str, str], folder: Path) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     log = folder / "webserver.log"
-    words = [sys.executable, "-m", "dagster_webserver", "--host", "127.0.0.1", "--port", str(port), "-m", "fl_assets.definitions"]
+    words = [
+        sys.executable,
+        "-m",
+        "dagster_webserver",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "-m",
+        "fl_assets.definitions",
+    ]
     with log.open("wb") as output:
         process = subprocess.Popen(words, env=environment, stdout=output, stderr=subprocess.STDOUT)
         try:

@@ -35,7 +35,9 @@ def test_a_partition_shows_its_numbers_a_table_and_pictures(watched, webserver):
     for name in ("significant", "events_in_window", "trends", "by_node", "top"):
         page.get_by_text(name, exact=True).first.wait_for()
     assert page.get_by_role("table").filter(has_text="nodes_affected").count() >= 1
-    for place, words in enumerate(("most frequent patterns with their last 14 days", "failures by pattern and node")):
+    for place, words in enumerate(
+        ("most frequent patterns with their last 14 days", "failures by pattern and node")
+    ):
         page.get_by_text("[Show Markdown]").nth(place).click()
         picture = page.get_by_role("dialog").get_by_role("img", name=words)
         picture.wait_for()
@@ -58,10 +60,18 @@ def test_a_day_below_the_threshold_fails_its_gate_and_decides_nothing(watched, w
     page = watched.page
     page.goto(f"{webserver}/assets/playbooks?view=checks&checkDetail=confidence_gate")
     page.get_by_text("This is a blocking asset check").wait_for()
-    for name in ("confidence_gate", "evidence_is_real", "enough_nodes", "no_personal_data", "nothing_is_held"):
+    for name in (
+        "confidence_gate",
+        "evidence_is_real",
+        "enough_nodes",
+        "no_personal_data",
+        "nothing_is_held",
+    ):
         page.get_by_text(name, exact=True).first.wait_for()
     page.get_by_text("Execution history").click()
-    page.get_by_text(re.compile("expected a playbook with confidence of at least 1.0; found: .* has 0[.]")).first.wait_for()
+    page.get_by_text(
+        re.compile("expected a playbook with confidence of at least 1.0; found: .* has 0[.]")
+    ).first.wait_for()
     page.goto(f"{webserver}/assets/update_decisions?view=partitions&partition={GATED_DAY}")
     page.get_by_text("failed, and did not materialize this asset").wait_for()
     page.goto(f"{webserver}/assets/cycle_report?view=partitions&partition={GATED_DAY}")
@@ -82,7 +92,11 @@ def test_a_backfill_is_launched(watched, webserver):
     launch.click()
     query = "{ partitionBackfillsOrError { ... on PartitionBackfills { results { numPartitions assetSelection { path } } } } }"
     stop = time.monotonic() + 60
-    while not (found := page.request.post(f"{webserver}/graphql", data={"query": query}).json()["data"]["partitionBackfillsOrError"]["results"]):
+    while not (
+        found := page.request.post(f"{webserver}/graphql", data={"query": query}).json()["data"][
+            "partitionBackfillsOrError"
+        ]["results"]
+    ):
         assert time.monotonic() < stop, "no backfill was launched"
         time.sleep(0.5)
     assert found[0]["assetSelection"] == [{"path": ["playbooks"]}]

@@ -20,7 +20,16 @@ from fl_assets_tests.faults.test_cycles import variables_of
 pytestmark = pytest.mark.faults
 
 DAY = date(2026, 11, 14)
-SHOWN = ("raw_traces", "conversation_logs", "quarantined_events", "failure_signatures", "conversation_signals", "failure_patterns", "playbooks", "cycle_report")
+SHOWN = (
+    "raw_traces",
+    "conversation_logs",
+    "quarantined_events",
+    "failure_signatures",
+    "conversation_signals",
+    "failure_patterns",
+    "playbooks",
+    "cycle_report",
+)
 """Assets whose pages show what telemetry says."""
 HREFS = "[...document.querySelectorAll('[href], [src], [action]')].flatMap(e => ['href', 'src', 'action'].map(n => e.getAttribute(n) || ''))"
 
@@ -73,9 +82,23 @@ def hostile_lines(address: str) -> list[bytes]:
                 key = f"{number}-{node}-{time}"
                 name: dict[str, Any] = {"node_id": f"n{node} {text}", "note": text, text: "key"}
                 stamp = f"{DAY}T10:{time:02}:00Z"
-                call: dict[str, Any] = {"service": f"svc{number} {text}", "method": f"do {text}", "error": f"Timeout {text} after {time} s", "metadata": name}
+                call: dict[str, Any] = {
+                    "service": f"svc{number} {text}",
+                    "method": f"do {text}",
+                    "error": f"Timeout {text} after {time} s",
+                    "metadata": name,
+                }
                 lines.append(call_line(f"e-{key}", timestamp=stamp, success=False, trace_id=text, **call))
-                lines.append(turn_line(f"c-{key}", timestamp=stamp, session_id=f"{key} {text}", user_query=text, system_response=text, metadata=name))
+                lines.append(
+                    turn_line(
+                        f"c-{key}",
+                        timestamp=stamp,
+                        session_id=f"{key} {text}",
+                        user_query=text,
+                        system_response=text,
+                        metadata=name,
+                    )
+                )
         lines.append(f'{{"broken {text}'.replace("\n", " ").encode())
     return lines
 
@@ -84,12 +107,24 @@ def test_case_22_hostile_markdown_and_html_are_shown_as_text_and_load_run_and_li
     page, alerts = watched.page, []
     page.on("dialog", lambda dialog: (alerts.append(dialog.message), dialog.dismiss()))
     with tracker() as (address, hits):
-        settings = settings_in(tmp_path / "data", telemetry_path=tmp_path / "cache", min_events=10, max_bad_ratio=1.0)
+        settings = settings_in(
+            tmp_path / "data", telemetry_path=tmp_path / "cache", min_events=10, max_bad_ratio=1.0
+        )
         settings.telemetry_path.mkdir()
-        (settings.telemetry_path / "events_hostile.jsonl").write_bytes(b"\n".join(hostile_lines(address)) + b"\n")
+        (settings.telemetry_path / "events_hostile.jsonl").write_bytes(
+            b"\n".join(hostile_lines(address)) + b"\n"
+        )
         with dg.DagsterInstance.from_config(str(prepare_home(settings))) as instance:
-            coordinator = coordinator_in(tmp_path / "data", instance, telemetry_path=settings.telemetry_path, min_events=10, max_bad_ratio=1.0)
-            with ThreadPoolExecutor(1) as other:  # Dagster's own event loop cannot run in a thread where Playwright's does
+            coordinator = coordinator_in(
+                tmp_path / "data",
+                instance,
+                telemetry_path=settings.telemetry_path,
+                min_events=10,
+                max_bad_ratio=1.0,
+            )
+            with ThreadPoolExecutor(
+                1
+            ) as other:  # Dagster's own event loop cannot run in a thread where Playwright's does
                 other.submit(coordinator.run_learning_cycle, DAY).result()
             (run,) = instance.get_runs()
         assert coordinator.workspace.warehouse.rows("select count(*) as n from failure_patterns")[0]["n"] > 3
@@ -103,10 +138,14 @@ def test_case_22_hostile_markdown_and_html_are_shown_as_text_and_load_run_and_li
                 page.wait_for_timeout(1000)
                 seen += page.content()
                 links = page.evaluate(HREFS)
-                assert [link for link in links if link.strip().lower().startswith(("javascript:", address))] == [], path
+                assert [
+                    link for link in links if link.strip().lower().startswith(("javascript:", address))
+                ] == [], path
 
             look("/assets", "raw_traces")
-            page.evaluate(f"new Promise(done => {{ const i = new Image(); i.onload = i.onerror = done; i.src = '{address}/control' }})")
+            page.evaluate(
+                f"new Promise(done => {{ const i = new Image(); i.onload = i.onerror = done; i.src = '{address}/control' }})"
+            )
             assert hits == ["/control"], "the tracker sees what these pages load"
             hits.clear()
             watched.requests.clear()
@@ -116,7 +155,11 @@ def test_case_22_hostile_markdown_and_html_are_shown_as_text_and_load_run_and_li
                     button.click()
                     page.get_by_role("dialog").wait_for()
                     page.wait_for_timeout(300)
-                    assert [link for link in page.evaluate(HREFS) if link.strip().lower().startswith(("javascript:", address))] == [], name
+                    assert [
+                        link
+                        for link in page.evaluate(HREFS)
+                        if link.strip().lower().startswith(("javascript:", address))
+                    ] == [], name
                     opened += 1
                     page.keyboard.press("Escape")
                     page.wait_for_timeout(300)
@@ -126,4 +169,8 @@ def test_case_22_hostile_markdown_and_html_are_shown_as_text_and_load_run_and_li
         assert "click me" in seen, "hostile text was on the pages"
         assert hits == []
         assert alerts == []
-        assert {url for url in watched.requests if not url.startswith((server, server.replace("http", "ws"), "data:", "blob:"))} == set()
+        assert {
+            url
+            for url in watched.requests
+            if not url.startswith((server, server.replace("http", "ws"), "data:", "blob:"))
+        } == set()

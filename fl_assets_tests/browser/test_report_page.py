@@ -27,7 +27,9 @@ def address(tmp_path_factory) -> str:
         for place in range(40)
     ]
     many.append(pattern())
-    page, _ = write_report(tmp_path_factory.mktemp("page"), build_report(rows(patterns=many, earlier_patterns=[])))
+    page, _ = write_report(
+        tmp_path_factory.mktemp("page"), build_report(rows(patterns=many, earlier_patterns=[]))
+    )
     return page.as_uri()
 
 
@@ -45,7 +47,11 @@ def shown(page):
 
 
 def first_cells(page, column: int) -> list[str]:
-    return page.eval_on_selector_all("#patterns tbody tr", "(rows, column) => rows.filter(row => !row.hidden).map(row => row.cells[column].dataset.v)", column)
+    return page.eval_on_selector_all(
+        "#patterns tbody tr",
+        "(rows, column) => rows.filter(row => !row.hidden).map(row => row.cells[column].dataset.v)",
+        column,
+    )
 
 
 def test_it_opens_on_what_fails_now(page):

@@ -13,7 +13,12 @@ DAY = date(2026, 11, 10)
 
 def window(counts: list[int], required: int, max_days: int = 7):
     """`counts` are the events of DAY, the day before, …"""
-    return window_of(DAY, lambda day: counts[(DAY - day).days] if (DAY - day).days < len(counts) else 0, required=required, max_days=max_days)
+    return window_of(
+        DAY,
+        lambda day: counts[(DAY - day).days] if (DAY - day).days < len(counts) else 0,
+        required=required,
+        max_days=max_days,
+    )
 
 
 def test_a_full_day_is_analysed_alone():
@@ -41,7 +46,10 @@ def test_one_day_less_would_not_do(counts, required, max_days):
         assert sum(counts[: len(found.days) - 1]) < required
 
 
-@pytest.mark.parametrize("interval", [secs for minutes in range(1, 1441) if 1440 % minutes == 0 and (secs := minutes * 60) < 86_400])
+@pytest.mark.parametrize(
+    "interval",
+    [secs for minutes in range(1, 1441) if 1440 % minutes == 0 and (secs := minutes * 60) < 86_400],
+)
 def test_cron_lines_fire_once_an_interval(interval):
     fired = set()
     for line in cron_lines(interval):
@@ -63,9 +71,17 @@ def test_below_a_day_today_is_asked_for():
 @given(st.integers(1, 10))
 def test_every_day_is_asked_for_exactly_once_by_whole_day_intervals(every):
     start = date(2026, 1, 1)
-    asked = [day for tick in range(200) for day in days_due(start + timedelta(days=tick), every * 86_400, start=start)]
+    asked = [
+        day
+        for tick in range(200)
+        for day in days_due(start + timedelta(days=tick), every * 86_400, start=start)
+    ]
     assert asked == [start + timedelta(days=number) for number in range(len(asked))]
 
 
 def test_only_today_and_yesterday_are_live():
-    assert [mode_of(DAY - timedelta(days=back), today=DAY) for back in range(3)] == ["live", "live", "backtest"]
+    assert [mode_of(DAY - timedelta(days=back), today=DAY) for back in range(3)] == [
+        "live",
+        "live",
+        "backtest",
+    ]

@@ -34,7 +34,17 @@ def test_the_defaults_are_those_of_the_contract():
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("1", True), ("TRUE", True), ("Yes", True), ("on", True), ("0", False), ("False", False), ("no", False), ("OFF", False)]
+    ("text", "value"),
+    [
+        ("1", True),
+        ("TRUE", True),
+        ("Yes", True),
+        ("on", True),
+        ("0", False),
+        ("False", False),
+        ("no", False),
+        ("OFF", False),
+    ],
 )
 def test_switches_are_read_in_any_case(monkeypatch, text, value):
     monkeypatch.setenv("FEDERATED_LEARNING_ENABLED", text)
@@ -49,7 +59,11 @@ def test_switches_are_read_in_any_case(monkeypatch, text, value):
         ("CYCLE_INTERVAL_SECS", "45", "must be a whole number of at least 60"),
         ("CYCLE_INTERVAL_SECS", "100000", "multiple of 86400"),
         ("MIN_EVENTS", "0", "must be a whole number of at least 1;"),
-        ("MIN_EVENTS", "many", "must be a whole number of at least 1; mend it, or unset it for the default 1000"),
+        (
+            "MIN_EVENTS",
+            "many",
+            "must be a whole number of at least 1; mend it, or unset it for the default 1000",
+        ),
         ("THRESHOLD", "1.5", "must be a number above 0 and at most 1"),
         ("THRESHOLD", "nan", "must be a number above 0 and at most 1"),
         ("START_DATE", "yesterday", "must be a day, e.g. 2026-11-01"),
@@ -69,11 +83,18 @@ def test_a_bad_value_names_variable_value_and_rule(monkeypatch, name, value, rul
 
 @pytest.mark.parametrize(
     ("name", "nearest"),
-    [("MIN_EVENST", "MIN_EVENTS"), ("TRESHOLD", "THRESHOLD"), ("UPDATE_POLICY", "UPDATE_POLICY_PATH"), ("REQUIRE_SIGNATURES", "REQUIRE_SIGNATURE")],
+    [
+        ("MIN_EVENST", "MIN_EVENTS"),
+        ("TRESHOLD", "THRESHOLD"),
+        ("UPDATE_POLICY", "UPDATE_POLICY_PATH"),
+        ("REQUIRE_SIGNATURES", "REQUIRE_SIGNATURE"),
+    ],
 )
 def test_a_misspelt_variable_is_an_error_that_names_the_nearest(monkeypatch, name, nearest):
     monkeypatch.setenv(PREFIX + name, "1")
-    with pytest.raises(SettingsError, match=f"^{PREFIX}{name}: is no setting; did you mean {PREFIX}{nearest}\\?$"):
+    with pytest.raises(
+        SettingsError, match=f"^{PREFIX}{name}: is no setting; did you mean {PREFIX}{nearest}\\?$"
+    ):
         read()
 
 
@@ -81,7 +102,10 @@ def test_a_variable_that_is_like_none_is_an_error_too(monkeypatch):
     monkeypatch.setenv("FEDERATED_LEARNING_XYLOPHONE", "1")
     monkeypatch.setenv("OTHER_LEARNING_MIN_EVENST", "1")
     monkeypatch.setenv("federated_learning_min_events", "7")
-    with pytest.raises(SettingsError, match=r"^FEDERATED_LEARNING_XYLOPHONE: is no setting; unset it \(the README lists all\)$"):
+    with pytest.raises(
+        SettingsError,
+        match=r"^FEDERATED_LEARNING_XYLOPHONE: is no setting; unset it \(the README lists all\)$",
+    ):
         read()
     monkeypatch.delenv("FEDERATED_LEARNING_XYLOPHONE")
     assert read().min_events == 7, "any case will do"

@@ -31,10 +31,14 @@ def test_a_run_of_many_days_files_a_verdict_on_each_day_of_each_check(learned, i
     said = evaluations(instance, run_id)
     keys = planned(instance, run_id)
     assert len(keys) >= 10
-    assert {(one.asset_check_key, one.partition) for one in said} == {(key, day) for key in keys for day in (None, *map(str, DAYS))}
+    assert {(one.asset_check_key, one.partition) for one in said} == {
+        (key, day) for key in keys for day in (None, *map(str, DAYS))
+    }
     for one in said:
         if one.partition:
-            assert one.target_materialization_data, f"{one.check_name} of {one.partition} would be shown as not run"
+            assert one.target_materialization_data, (
+                f"{one.check_name} of {one.partition} would be shown as not run"
+            )
 
 
 def test_each_day_gets_its_own_verdict_and_all_of_them_together_a_warning(learned, instance):
@@ -59,7 +63,11 @@ def test_checks_behind_the_one_that_stopped_the_run_say_why_they_were_not_asked(
     said = {one.asset_check_key: one for one in evaluations(instance, run_id)}
     assert set(said) == planned(instance, run_id), "none is left without a word"
     unasked = {
-        key.name for key, one in said.items() if (one.description or "").startswith("not asked: minimum_events stopped the run (expected at least 1000000")
+        key.name
+        for key, one in said.items()
+        if (one.description or "").startswith(
+            "not asked: minimum_events stopped the run (expected at least 1000000"
+        )
     }
     assert unasked == {
         "tables_match_manifest",
@@ -75,10 +83,18 @@ def test_checks_behind_the_one_that_stopped_the_run_say_why_they_were_not_asked(
 
 
 def test_a_gate_that_fails_names_the_playbook_and_not_its_hash(learned, instance):
-    (said,) = ask(checks.confidence_gate, instance, LAST_DAY, LAST_DAY, **learned.config.model_dump() | {"threshold": 1.0})
+    (said,) = ask(
+        checks.confidence_gate,
+        instance,
+        LAST_DAY,
+        LAST_DAY,
+        **learned.config.model_dump() | {"threshold": 1.0},
+    )
     assert not said.passed
     playbooks = learned.workspace.playbooks(LAST_DAY)
-    assert any(f"found: {one.title} has {one.confidence:.3f}"[:-1] in said.description for one in playbooks), said.description
+    assert any(
+        f"found: {one.title} has {one.confidence:.3f}"[:-1] in said.description for one in playbooks
+    ), said.description
     assert not any(one.improvement_id in said.description for one in playbooks)
     rows = said.metadata["offending"].records
     assert {row.data["title"] for row in rows} <= {one.title for one in playbooks}

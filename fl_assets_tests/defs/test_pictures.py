@@ -9,15 +9,42 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fl_assets.defs.pictures import MAX_BYTES, before_and_after, nodes_by_patterns, pattern_trends, pictures, reliability_diagram, volume_by_hour
+from fl_assets.defs.pictures import (
+    MAX_BYTES,
+    before_and_after,
+    nodes_by_patterns,
+    pattern_trends,
+    pictures,
+    reliability_diagram,
+    volume_by_hour,
+)
 from fl_assets_tests.build import pattern
 from fl_assets_tests.report.test_report import outcome_row
 
 HOURS = [{"hour": hour, "calls": 100 + hour, "failures": hour} for hour in range(24)]
-PATTERNS = [pattern(pattern_id=f"p-{place:02}", failures=10 + place, template=f"failure {place} of <*>") for place in range(30)]
-COUNTS = [{"pattern_id": one["pattern_id"], "node_id": f"node-{node:03}", "failures": 1 + node % 5} for one in PATTERNS for node in range(60)]
-BINS = [{"bin_low": low / 10, "bin_high": low / 10 + 0.1, "predictions": low, "predicted": low / 10 + 0.05, "observed": low / 10} for low in range(10)]
-OUTCOMES = [outcome_row(decision_id=f"d{place}", control_rate=0.1, verdict="worse" if place else "better") for place in range(3)]
+PATTERNS = [
+    pattern(pattern_id=f"p-{place:02}", failures=10 + place, template=f"failure {place} of <*>")
+    for place in range(30)
+]
+COUNTS = [
+    {"pattern_id": one["pattern_id"], "node_id": f"node-{node:03}", "failures": 1 + node % 5}
+    for one in PATTERNS
+    for node in range(60)
+]
+BINS = [
+    {
+        "bin_low": low / 10,
+        "bin_high": low / 10 + 0.1,
+        "predictions": low,
+        "predicted": low / 10 + 0.05,
+        "observed": low / 10,
+    }
+    for low in range(10)
+]
+OUTCOMES = [
+    outcome_row(decision_id=f"d{place}", control_rate=0.1, verdict="worse" if place else "better")
+    for place in range(3)
+]
 DRAWN = {
     "volume": lambda: volume_by_hour(HOURS),
     "trends": lambda: pattern_trends(PATTERNS),
@@ -70,5 +97,8 @@ def test_nothing_to_see_is_no_picture():
 @given(text=st.text(max_size=80), node=st.text(min_size=1, max_size=30))
 def test_any_text_is_drawn_as_it_stands(text, node):
     found = [pattern(template=f"$\\frac{{{text}", failures=3)]
-    for picture in (pattern_trends(found), nodes_by_patterns([{"pattern_id": "p-timeout", "node_id": f"${node}", "failures": 3}], found)):
+    for picture in (
+        pattern_trends(found),
+        nodes_by_patterns([{"pattern_id": "p-timeout", "node_id": f"${node}", "failures": 3}], found),
+    ):
         assert image_of(picture).width > 400

@@ -15,7 +15,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from fl_assets.core.tables import CALL_TOTALS, CONVERSATION_LOGS, CONVERSATION_SIGNALS, FAILURE_SIGNATURES, RAW_TRACES
+from fl_assets.core.tables import (
+    CALL_TOTALS,
+    CONVERSATION_LOGS,
+    CONVERSATION_SIGNALS,
+    FAILURE_SIGNATURES,
+    RAW_TRACES,
+)
 from fl_assets.events import duckdb_engine
 from fl_assets.events.duckdb_engine import DuckDBEngine
 from fl_assets.events.pii_names import NamesUnavailableError
@@ -42,7 +48,11 @@ class Case:
         return path
 
     def rows(self, table: str, *days: date) -> list[dict]:
-        return [row for path in self.engine.lake.files(table, days or [DAY]) for row in pq.read_table(path, partitioning=None).to_pylist()]
+        return [
+            row
+            for path in self.engine.lake.files(table, days or [DAY])
+            for row in pq.read_table(path, partitioning=None).to_pylist()
+        ]
 
 
 @pytest.fixture
@@ -63,7 +73,13 @@ def test_events_are_stored_by_day_with_every_column_of_their_table(case):
     (call,), (turn,) = case.rows("raw_traces"), case.rows("conversation_logs")
     assert list(call) == RAW_TRACES.column_names
     assert list(turn) == CONVERSATION_LOGS.column_names
-    assert (call["event_date"], call["event_id"], call["error"], call["success"], call["duration_ms"]) == (DAY, "e1", "boom", False, 12.0)
+    assert (call["event_date"], call["event_id"], call["error"], call["success"], call["duration_ms"]) == (
+        DAY,
+        "e1",
+        "boom",
+        False,
+        12.0,
+    )
     assert (call["source_file"], call["source_line"], call["has_clock_skew"]) == ("n1/a.jsonl", 1, False)
     assert (turn["trace_id"], turn["source_line"]) == ("t9", 2)
     assert case.engine.lake.verify("raw_traces", DAY) == []
@@ -73,13 +89,21 @@ def test_the_node_is_named_by_metadata_else_by_folder_else_unknown(case):
     case.write("folder/deep/a.jsonl", call_line("e1"), call_line("e2", metadata={}))
     case.write("b.jsonl", call_line("e3", metadata=None))
     case.engine.ingest()
-    assert {row["event_id"]: row["node_id"] for row in case.rows("raw_traces")} == {"e1": "n1", "e2": "folder", "e3": "unknown"}
+    assert {row["event_id"]: row["node_id"] for row in case.rows("raw_traces")} == {
+        "e1": "n1",
+        "e2": "folder",
+        "e3": "unknown",
+    }
 
 
 def test_a_second_ingestion_finds_nothing_to_do_and_changes_nothing(case):
     case.write("a.jsonl", call_line("e1"), b"broken")
     case.engine.ingest()
-    times = lambda: {path: path.stat().st_mtime_ns for path in case.engine.lake.root.rglob("*") if path.name != "ingest.lock"}  # noqa: E731
+    times = lambda: {  # noqa: E731
+        path: path.stat().st_mtime_ns
+        for path in case.engine.lake.root.rglob("*")
+        if path.name != "ingest.lock"
+    }
     before = times()
     report = case.engine.ingest()
     assert (report.files, report.events, report.days) == (0, 0, ())
@@ -145,7 +169,14 @@ def test_the_same_id_on_the_next_day_is_the_same_event(case):
     assert case.engine.ingest().events == 0
 
 
-_pool = [call_line(f"e{n}", timestamp=f"2026-11-0{1 + n % 2}T0{n % 9}:00:00Z", error=f"user{n}@example.com failed" if n % 3 == 0 else None) for n in range(12)]
+_pool = [
+    call_line(
+        f"e{n}",
+        timestamp=f"2026-11-0{1 + n % 2}T0{n % 9}:00:00Z",
+        error=f"user{n}@example.com failed" if n % 3 == 0 else None,
+    )
+    for n in range(12)
+]
 _pool += [turn_line(f"c{n}", user_query=f"question {n}") for n in range(4)]
 _pool += [
     call_line("e1", method="other"),
@@ -158,7 +189,9 @@ _pool += [
 
 @given(st.randoms(use_true_random=False), st.integers(1, 4), st.integers(1, 3))
 @settings(max_examples=6, suppress_health_check=list(HealthCheck))
-def test_any_order_and_any_split_over_files_and_one_run_gives_the_same_content(tmp_path_factory, rng, files, copies):
+def test_any_order_and_any_split_over_files_and_one_run_gives_the_same_content(
+    tmp_path_factory, rng, files, copies
+):
     hashes = []
     for shuffle in (None, rng):
         case = Case(tmp_path_factory.mktemp("split"))
@@ -189,9 +222,18 @@ def test_files_ingested_one_by_one_give_the_same_content_as_all_at_once(tmp_path
         one_by_one.engine.ingest()
     for table in ("raw_traces", "conversation_logs"):
         for day in at_once.engine.lake.days(table):
-            assert one_by_one.engine.lake.manifest(table, day).content_hash == at_once.engine.lake.manifest(table, day).content_hash
-            strip = [{key: value for key, value in row.items() if not key.startswith("source_")} for row in one_by_one.rows(table, day)]
-            assert strip == [{key: value for key, value in row.items() if not key.startswith("source_")} for row in at_once.rows(table, day)]
+            assert (
+                one_by_one.engine.lake.manifest(table, day).content_hash
+                == at_once.engine.lake.manifest(table, day).content_hash
+            )
+            strip = [
+                {key: value for key, value in row.items() if not key.startswith("source_")}
+                for row in one_by_one.rows(table, day)
+            ]
+            assert strip == [
+                {key: value for key, value in row.items() if not key.startswith("source_")}
+                for row in at_once.rows(table, day)
+            ]
 
 
 def test_the_same_files_give_the_same_bytes(tmp_path):
@@ -200,7 +242,12 @@ def test_the_same_files_give_the_same_bytes(tmp_path):
         case = Case(tmp_path / name)
         case.write("a.jsonl", *_pool)
         case.engine.ingest()
-        hashes.append([case.engine.lake.manifest("raw_traces", day).files for day in case.engine.lake.days("raw_traces")])
+        hashes.append(
+            [
+                case.engine.lake.manifest("raw_traces", day).files
+                for day in case.engine.lake.days("raw_traces")
+            ]
+        )
     assert hashes[0] == hashes[1]
 
 
@@ -218,10 +265,23 @@ def test_bad_lines_are_quarantined_on_the_day_of_the_event_before_them(case):
     report = case.engine.ingest()
     received = datetime.fromtimestamp(path.stat().st_mtime, UTC).date()
     assert (report.events, report.quarantined) == (2, 4)
-    found = {(row["event_date"], row["source_line"], row["reason"]) for row in case.rows("quarantined_events", received, DAY, NEXT)}
-    assert found == {(received, 1, "invalid_json"), (DAY, 3, "unknown_event_type"), (NEXT, 5, "wrong_type"), (NEXT, 7, "missing_field")}
+    found = {
+        (row["event_date"], row["source_line"], row["reason"])
+        for row in case.rows("quarantined_events", received, DAY, NEXT)
+    }
+    assert found == {
+        (received, 1, "invalid_json"),
+        (DAY, 3, "unknown_event_type"),
+        (NEXT, 5, "wrong_type"),
+        (NEXT, 7, "missing_field"),
+    }
     (row,) = case.rows("quarantined_events", DAY)
-    assert (row["source_file"], row["node_id"], row["excerpt"], row["line_bytes"]) == ("n1/a.jsonl", "n1", '{"event_id": "x"}', 17)
+    assert (row["source_file"], row["node_id"], row["excerpt"], row["line_bytes"]) == (
+        "n1/a.jsonl",
+        "n1",
+        '{"event_id": "x"}',
+        17,
+    )
     assert case.engine.day_stats(NEXT)["bad_ratio"] == pytest.approx(2 / 3)
 
 
@@ -241,7 +301,9 @@ def test_personal_data_and_secrets_are_in_no_file_that_is_kept(case):
     secret = "jane.doe@example.com"
     lines = [
         call_line("e1", error=f"no user {secret}", success=False),
-        call_line("e2", metadata={"node_id": secret, "note": f"ask {secret}", f"by {secret}": "x", "list": [secret]}),
+        call_line(
+            "e2", metadata={"node_id": secret, "note": f"ask {secret}", f"by {secret}": "x", "list": [secret]}
+        ),
         call_line("e3", service=secret, method=secret, trace_id=secret, request_id=secret),
         call_line(f"e4 {secret}"),
         turn_line("c1", user_query=f"I am {secret}", system_response=f"Hello {secret}", session_id=secret),
@@ -254,7 +316,10 @@ def test_personal_data_and_secrets_are_in_no_file_that_is_kept(case):
     report = case.engine.ingest()
     assert (report.events, report.quarantined) == (7, 2)
     assert report.redactions["EMAIL"] >= 12
-    tables = [pq.read_table(path, partitioning=None).to_pylist() for path in case.engine.lake.root.rglob("*.parquet")]
+    tables = [
+        pq.read_table(path, partitioning=None).to_pylist()
+        for path in case.engine.lake.root.rglob("*.parquet")
+    ]
     assert len(tables) == 3
     for path in case.settings.data_path.rglob("*"):
         if path.is_file() and case.cache not in path.parents and path.name != "index.sqlite":
@@ -267,39 +332,78 @@ def test_personal_data_and_secrets_are_in_no_file_that_is_kept(case):
 def test_what_stands_beside_a_masked_value_is_kept(case):
     case.write(
         "a.jsonl",
-        call_line("e1", error="mail a@example.com now", success=False, metadata={"node_id": "n1", "k": "v", "empty": "", "n": None, "mail": "b@example.com"}),
+        call_line(
+            "e1",
+            error="mail a@example.com now",
+            success=False,
+            metadata={"node_id": "n1", "k": "v", "empty": "", "n": None, "mail": "b@example.com"},
+        ),
     )
     report = case.engine.ingest()
     (row,) = case.rows("raw_traces")
     assert row["error"] == "mail <EMAIL> now"
-    assert orjson.loads(row["metadata"]) == {"node_id": "n1", "k": "v", "empty": "", "n": None, "mail": "<EMAIL>"}
+    assert orjson.loads(row["metadata"]) == {
+        "node_id": "n1",
+        "k": "v",
+        "empty": "",
+        "n": None,
+        "mail": "<EMAIL>",
+    }
     assert report.redactions == {"EMAIL": 2}
     assert case.engine.day_stats(DAY)["redacted_email"] == 2
 
 
-@given(st.lists(st.dictionaries(st.text(max_size=5), st.none() | st.text(max_size=20), max_size=4), min_size=1, max_size=4))
-@example([{"quote": '"', "backslash": "\\", "line": "a\n\r\tb", "control": "\x01\x7f\u2028", "null": None, '":""': '":""', "other": "ü😀"}])
+@given(
+    st.lists(
+        st.dictionaries(st.text(max_size=5), st.none() | st.text(max_size=20), max_size=4),
+        min_size=1,
+        max_size=4,
+    )
+)
+@example(
+    [
+        {
+            "quote": '"',
+            "backslash": "\\",
+            "line": "a\n\r\tb",
+            "control": "\x01\x7f\u2028",
+            "null": None,
+            '":""': '":""',
+            "other": "ü😀",
+        }
+    ]
+)
 @example([{"\x05": "@"}])
 @settings(max_examples=25, deadline=None)
 def test_metadata_in_which_something_is_masked_keeps_all_else_whatever_it_is(notes):
     with TemporaryDirectory() as folder:
         case = Case(Path(folder))
-        metadata = [{"node_id": "n1", "mail": "b@example.com", **{f"x{key}": value for key, value in note.items()}} for note in notes]
+        metadata = [
+            {"node_id": "n1", "mail": "b@example.com", **{f"x{key}": value for key, value in note.items()}}
+            for note in notes
+        ]
         case.write("a.jsonl", *(call_line(f"e{n}", metadata=entries) for n, entries in enumerate(metadata)))
         case.engine.ingest()
         stored = {row["event_id"]: orjson.loads(row["metadata"]) for row in case.rows("raw_traces")}
     separators = str.maketrans("\x1d\x1e\x1f", "   ")
-    marks = str.maketrans("\x02\x03\x04\x05", "    ")  # of redaction: blank in a key where its value was looked at more closely
+    marks = str.maketrans(
+        "\x02\x03\x04\x05", "    "
+    )  # of redaction: blank in a key where its value was looked at more closely
     for n, entries in enumerate(metadata):
         if all("\0" not in text for item in entries.items() for text in item if text):
-            expected = {key.translate(separators).translate(marks): value and redact(value.translate(separators)) for key, value in entries.items()}
+            expected = {
+                key.translate(separators).translate(marks): value and redact(value.translate(separators))
+                for key, value in entries.items()
+            }
             assert {key.translate(marks): value for key, value in stored[f"e{n}"].items()} == expected
         else:
             assert f"e{n}" not in stored
 
 
 def test_a_key_that_is_there_twice_counts_once_and_a_masked_one_keeps_its_value(case):
-    line = call_line("e1", metadata={"node_id": "n1", "a@example.com": "1", "b@example.com": "2"}).replace(b'"node_id"', b'"k":"first","k":"second","node_id"')
+    line = call_line("e1", metadata={"node_id": "n1", "a@example.com": "1", "b@example.com": "2"}).replace(
+        b'"node_id"', b'"k":"first","k":"second","node_id"'
+    )
     case.write("a.jsonl", line)
     case.engine.ingest()
     (row,) = case.rows("raw_traces")
@@ -315,7 +419,11 @@ def test_compressed_files_and_files_of_many_blocks_are_read_alike(tmp_path, monk
 
     lines = [call_line(f"e{n}", error=f"failure {n}") for n in range(500)]
     hashes = set()
-    for name, compress in {"a.jsonl": bytes, "a.jsonl.gz": gzip.compress, "a.jsonl.zst": zstandard.compress}.items():
+    for name, compress in {
+        "a.jsonl": bytes,
+        "a.jsonl.gz": gzip.compress,
+        "a.jsonl.zst": zstandard.compress,
+    }.items():
         case = Case(tmp_path / name)
         case.write(name)
         (case.cache / name).write_bytes(compress(b"\n".join(lines)))
@@ -350,14 +458,23 @@ def test_other_formats_and_error_records_go_through_the_same_checks(case):
             {"key": "gen_ai.tool.name", "value": {"stringValue": "search"}},
         ]
     }
-    case.write("otlp/spans.json", orjson.dumps({"resourceSpans": [{"resource": {"attributes": []}, "scopeSpans": [{"spans": [span]}]}]}))
+    case.write(
+        "otlp/spans.json",
+        orjson.dumps(
+            {"resourceSpans": [{"resource": {"attributes": []}, "scopeSpans": [{"spans": [span]}]}]}
+        ),
+    )
     report = case.engine.ingest()
     assert report.error_records == 1
     assert report.formats == {"error_records": 1, "otlp": 1}
     assert report.events == 1
     assert report.quarantined == 1
     (stored,) = case.rows("error_records")
-    assert (stored["record_id"], stored["error_message"], stored["contributing_tools"]) == ("r1", "<EMAIL> not found", ["search"])
+    assert (stored["record_id"], stored["error_message"], stored["contributing_tools"]) == (
+        "r1",
+        "<EMAIL> not found",
+        ["search"],
+    )
     assert case.engine.ingest().files == 0
 
 
@@ -406,7 +523,11 @@ def test_a_late_event_does_not_bring_back_a_day_that_retention_removed(case):
 
 def test_one_process_at_a_time_ingests(case):
     other = DuckDBEngine(case.settings)
-    with case.engine.lake.lock(), pytest.raises(IngestBusyError, match=r"ingest\.lock"), other.lake.lock(wait_secs=0):
+    with (
+        case.engine.lake.lock(),
+        pytest.raises(IngestBusyError, match=r"ingest\.lock"),
+        other.lake.lock(wait_secs=0),
+    ):
         pass
 
 
@@ -433,8 +554,13 @@ CORPORA = Path(__file__).parents[2] / "benchmarks"
 
 @pytest.mark.parametrize(("corpus", "every"), [("redaction_corpus.jsonl", 5), ("redaction_blind.jsonl", 13)])
 def test_the_fast_way_redacts_texts_of_the_corpora_as_the_rules_in_python_do(case, corpus, every):
-    texts = list(dict.fromkeys(orjson.loads(line)["text"] for line in (CORPORA / corpus).read_bytes().splitlines()))[::every]
-    calls = [call_line(f"e{n}", error=text, success=False, metadata={"node_id": "n1", "note": text}) for n, text in enumerate(texts)]
+    texts = list(
+        dict.fromkeys(orjson.loads(line)["text"] for line in (CORPORA / corpus).read_bytes().splitlines())
+    )[::every]
+    calls = [
+        call_line(f"e{n}", error=text, success=False, metadata={"node_id": "n1", "note": text})
+        for n, text in enumerate(texts)
+    ]
     case.write(
         "a.jsonl",
         *calls,
@@ -442,24 +568,37 @@ def test_the_fast_way_redacts_texts_of_the_corpora_as_the_rules_in_python_do(cas
         *(call_line(f"m{n}", method=text) for n, text in enumerate(texts)),
     )
     assert case.engine.ingest().quarantined == 0
-    stored = {row["event_id"]: row for table in ("raw_traces", "conversation_logs") for row in case.rows(table)}
+    stored = {
+        row["event_id"]: row for table in ("raw_traces", "conversation_logs") for row in case.rows(table)
+    }
     for n, text in enumerate(texts):
         assert stored[f"e{n}"]["error"] == redact(text)
-        assert orjson.loads(stored[f"e{n}"]["metadata"])["note"] == redact(f"note{KEY_SEPARATOR}{text}").partition(KEY_SEPARATOR)[2]
+        assert (
+            orjson.loads(stored[f"e{n}"]["metadata"])["note"]
+            == redact(f"note{KEY_SEPARATOR}{text}").partition(KEY_SEPARATOR)[2]
+        )
         assert stored[f"c{n}"]["user_query"] == redact(text)
         assert (stored[f"m{n}"]["method"] == text) == (redact(text) == text)
 
 
 def test_names_are_masked_when_that_is_on_in_texts_and_values_but_not_in_ids(case, tmp_path, monkeypatch):
-    monkeypatch.setattr(duckdb_engine, "load_name_masking", lambda: lambda text: text.replace("Mia", "<PERSON>"))
+    monkeypatch.setattr(
+        duckdb_engine, "load_name_masking", lambda: lambda text: text.replace("Mia", "<PERSON>")
+    )
     named = Case(tmp_path / "named", pii=True)
-    line = call_line("Mia-1", error="Mia wrote to a@b.de", success=False, metadata={"node_id": "n1", "note": "for Mia"})
+    line = call_line(
+        "Mia-1", error="Mia wrote to a@b.de", success=False, metadata={"node_id": "n1", "note": "for Mia"}
+    )
     for one in (case, named):
         one.write("a.jsonl", line, b"Mia {")
         one.engine.ingest()
     assert [row["error"] for row in case.rows("raw_traces")] == ["Mia wrote to <EMAIL>"], "off by default"
     (row,) = named.rows("raw_traces")
-    assert (row["event_id"], row["error"], orjson.loads(row["metadata"])) == ("Mia-1", "<PERSON> wrote to <EMAIL>", {"node_id": "n1", "note": "for <PERSON>"})
+    assert (row["event_id"], row["error"], orjson.loads(row["metadata"])) == (
+        "Mia-1",
+        "<PERSON> wrote to <EMAIL>",
+        {"node_id": "n1", "note": "for <PERSON>"},
+    )
     assert [row["excerpt"] for row in named.rows("quarantined_events")] == ["<PERSON> {"]
     assert named.engine.day_stats(DAY)["redacted_person"] == 2
 
@@ -477,7 +616,9 @@ def test_long_reading_tells_how_far_it_is(tmp_path, monkeypatch):
     monkeypatch.setattr(duckdb_engine, "TELL_SECS", 0.0)
     settings = settings_in(tmp_path)
     settings.telemetry_path.mkdir(parents=True)
-    (settings.telemetry_path / "events_1.jsonl").write_bytes(b"\n".join(call_line(f"e{number}") for number in range(50)) + b"\n")
+    (settings.telemetry_path / "events_1.jsonl").write_bytes(
+        b"\n".join(call_line(f"e{number}") for number in range(50)) + b"\n"
+    )
     told = []
     DuckDBEngine(settings).ingest(told.append)
     assert re.fullmatch(r"\d+%: \d of 1 files, [\d,]+ lines/s, about [\d,]+ s left", told[0])
@@ -495,7 +636,10 @@ def test_large_batches_stay_files_of_their_own_and_small_ones_are_put_together(c
     assert case.engine.lake.verify("raw_traces", DAY) == []
     assert len({row["event_id"] for row in case.rows("raw_traces")}) == 100
     folder = case.engine.lake.folder("raw_traces", DAY)
-    assert {path.name for path in folder.iterdir()} == {"manifest.json", *(file.name for file in manifest.files)}
+    assert {path.name for path in folder.iterdir()} == {
+        "manifest.json",
+        *(file.name for file in manifest.files),
+    }
 
 
 def test_an_event_that_is_there_again_leaves_every_file_of_the_day_as_it_was(case):

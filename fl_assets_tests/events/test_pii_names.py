@@ -10,12 +10,18 @@ from fl_assets.events.redaction import UNREDACTABLE
 
 
 def finding(text: str, *found: tuple[str, str]):
-    return lambda _: [SimpleNamespace(start=text.index(part), end=text.index(part) + len(part), entity_type=kind) for part, kind in found]
+    return lambda _: [
+        SimpleNamespace(start=text.index(part), end=text.index(part) + len(part), entity_type=kind)
+        for part, kind in found
+    ]
 
 
 def test_names_and_places_are_masked_and_the_longer_of_two_wins():
     text = "Mia Garcia of Paris wrote"
-    assert mask_names(text, finding(text, ("Mia", "PERSON"), ("Mia Garcia", "PERSON"), ("Paris", "LOCATION"))) == "<PERSON> of <LOCATION> wrote"
+    assert (
+        mask_names(text, finding(text, ("Mia", "PERSON"), ("Mia Garcia", "PERSON"), ("Paris", "LOCATION")))
+        == "<PERSON> of <LOCATION> wrote"
+    )
 
 
 def test_a_placeholder_that_looks_like_a_name_stays():

@@ -83,11 +83,18 @@ def plainly(text: str) -> str:
 def in_sql(values: list[str], *, fast: bool) -> list[str]:
     with duckdb.connect(config={"threads": 2}) as connection:
         connection.register("raw", pa.table({"i": range(len(values)), "x": pa.array(values, pa.string())}))
-        return [row[0] for row in connection.execute(f"select x from ({redact_select('raw', ['x'], fast=fast)}) order by i").fetchall()]
+        return [
+            row[0]
+            for row in connection.execute(
+                f"select x from ({redact_select('raw', ['x'], fast=fast)}) order by i"
+            ).fetchall()
+        ]
 
 
 @pytest.mark.parametrize("entity", ENTITIES)
-@pytest.mark.parametrize("carrier", ["{}", "failed for {}: retry", '{{"value":"{}"}}', "a={} b", "x\n{}\ny", '\\"{}\\"'])
+@pytest.mark.parametrize(
+    "carrier", ["{}", "failed for {}: retry", '{{"value":"{}"}}', "a={} b", "x\n{}\ny", '\\"{}\\"']
+)
 def test_a_canary_of_each_entity_is_masked_by_its_own_placeholder(entity, carrier):
     redacted = redact(carrier.format(CANARIES[entity]))
     assert f"<{entity}>" in redacted
@@ -165,7 +172,9 @@ def test_a_key_is_the_context_of_its_value():
 
 def test_null_stays_null_and_other_columns_are_untouched():
     with duckdb.connect() as connection:
-        rows = connection.execute(redact_select("(select 1 as n, null::varchar as a, 'x@y.de' as b, 'x@y.de' as c)", ["a", "b"])).fetchall()
+        rows = connection.execute(
+            redact_select("(select 1 as n, null::varchar as a, 'x@y.de' as b, 'x@y.de' as c)", ["a", "b"])
+        ).fetchall()
         assert rows == [(1, None, "<EMAIL>", "x@y.de")]
 
 
@@ -191,7 +200,9 @@ def test_a_rule_that_crashes_gives_unredactable(monkeypatch):
 def test_pseudonyms_are_stable_and_keyed_and_say_nothing(value):
     assert pseudonym(value, b"k") == pseudonym(value, b"k") != pseudonym(value, b"other")
     assert re.fullmatch("id-[a-p]{16}", pseudonym(value, b"k"))
-    assert redact(pseudonym(value, b"k")) == pseudonym(value, b"k")  # else an event with it could not be stored
+    assert redact(pseudonym(value, b"k")) == pseudonym(
+        value, b"k"
+    )  # else an event with it could not be stored
 
 
 def test_only_ids_that_hold_personal_data_become_pseudonyms():
@@ -223,7 +234,9 @@ def test_time_grows_linearly_with_hostile_text(piece):
 
     seconds(1000)
     small = min(seconds(10_000) for _ in range(2))
-    assert seconds(80_000) < max(0.3, 8 * small * 4), "eight times the text may take no more than four times as long a byte"
+    assert seconds(80_000) < max(0.3, 8 * small * 4), (
+        "eight times the text may take no more than four times as long a byte"
+    )
 
 
 def test_patterns_keep_to_what_re2_python_and_java_share():
@@ -253,7 +266,10 @@ def test_real_telemetry_holds_few_marks_and_none_in_uuids_or_ids():
         ("tel5551234567", "tel<PHONE>"),
         ("teléfono 5551234567", "teléfono <PHONE>"),
         (f"tel{ITEM_SEPARATOR}5551234567", f"tel{ITEM_SEPARATOR}5551234567"),
-        ("Could you tell me where the order SO-3889700 is?", "Could you tell me where the order SO-3889700 is?"),
+        (
+            "Could you tell me where the order SO-3889700 is?",
+            "Could you tell me where the order SO-3889700 is?",
+        ),
         ("contraseña: Verano-7", "contraseña: <PASSWORD>"),
         ("password: your-dog-9", "password: <PASSWORD>"),
         ("password: your_password_here", "password: your_password_here"),
@@ -268,14 +284,20 @@ def test_words_before_a_value_are_whole_words_of_their_language_and_reach_into_n
     [
         ("iban=DE89%203704%200044%200532%200130%2000", "iban=<IBAN>"),
         ("card 4111\u00a01111\u00a01111\u00a01111", "card <CARD>"),
-        ('variable "db_password" {\n  type = string\n  default = "Herbst_2025"\n}', 'variable "db_password" {\n  type = string\n  default = "<PASSWORD>"\n}'),
+        (
+            'variable "db_password" {\n  type = string\n  default = "Herbst_2025"\n}',
+            'variable "db_password" {\n  type = string\n  default = "<PASSWORD>"\n}',
+        ),
         ('{"name": "DB_PASSWORD", "value": "hunter2"}', '{"name": "DB_PASSWORD", "value": "<PASSWORD>"}'),
         ("The password for the account is Zx9!kLm#2Qp.", "The password for the account is <PASSWORD>"),
         ("azure openai key a895013d9dc1bbf710aef1f385e54c89", "azure openai key <API_KEY>"),
         ("cache key a895013d9dc1bbf710aef1f385e54c89", "cache key a895013d9dc1bbf710aef1f385e54c89"),
         ("password reset for user jdoe42", "password reset for user jdoe42"),
         ("password: z.string().min(8)", "password: z.string().min(8)"),
-        ('connect(password=cfg.password, host="db1.example.com")', 'connect(password=cfg.password, host="db1.example.com")'),
+        (
+            'connect(password=cfg.password, host="db1.example.com")',
+            'connect(password=cfg.password, host="db1.example.com")',
+        ),
         ("::error file=a.py,line=64::bad", "::error file=a.py,line=64::bad"),
         ("https://$USER:$TOKEN@git.example.com/x", "https://$USER:$TOKEN@git.example.com/x"),
     ],

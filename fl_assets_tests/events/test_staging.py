@@ -24,7 +24,9 @@ _FORMS = (
 @pytest.fixture(scope="module")
 def stager(tmp_path_factory):
     connection = duckdb.connect()
-    connection.execute("create table fl_sources (file_no int, path varchar, node varchar, received timestamp)")
+    connection.execute(
+        "create table fl_sources (file_no int, path varchar, node varchar, received timestamp)"
+    )
     return Stager(connection, Lake(tmp_path_factory.mktemp("lake")), start=date(2026, 1, 1), secret=b"s")
 
 

@@ -60,7 +60,11 @@ def _connection() -> duckdb.DuckDBPyConnection:
 
 BAD = {
     "not_utf8": [b'{"event_id": "\xff"}'],
-    "nul_character": [call_line(service="a\0b"), call_line().replace(b"search", b"sea\0rch"), call_line(metadata={"a\0": "b"})],
+    "nul_character": [
+        call_line(service="a\0b"),
+        call_line().replace(b"search", b"sea\0rch"),
+        call_line(metadata={"a\0": "b"}),
+    ],
     "invalid_json": [
         b"{",
         b"x",
@@ -76,7 +80,11 @@ BAD = {
     "too_many_keys": [call_line(metadata={f"k{i}": "v" for i in range(100_000)})],
     "not_an_object": [b"[1]", b"5", b'"text"', b"null"],
     "missing_event_id": [call_line(""), call_line(event={"event_id": None}), b"{}"],
-    "unknown_event_type": [call_line(event={"event_type": "Metric"}), call_line(event={"event_type": None}), call_line(event={"event_type": 5})],
+    "unknown_event_type": [
+        call_line(event={"event_type": "Metric"}),
+        call_line(event={"event_type": None}),
+        call_line(event={"event_type": 5}),
+    ],
     "payload_mismatch": [
         call_line(event={"conversation_log": {}}),
         call_line(event={"event_type": "ConversationLog"}),
@@ -102,12 +110,23 @@ BAD = {
     "bad_duration": [call_line(duration_ms=-1)],
     "bad_timestamp": [
         call_line(timestamp=text)
-        for text in ("yesterday", "infinity", "epoch", "290000-01-01T00:00:00Z", "2026-11-01", "2026-13-01T00:00:00Z", "0001-01-01T00:00:00Z", "")
+        for text in (
+            "yesterday",
+            "infinity",
+            "epoch",
+            "290000-01-01T00:00:00Z",
+            "2026-11-01",
+            "2026-13-01T00:00:00Z",
+            "0001-01-01T00:00:00Z",
+            "",
+        )
     ],
 }
 
 
-@pytest.mark.parametrize(("reason", "line"), [(reason, line) for reason, lines in BAD.items() for line in lines])
+@pytest.mark.parametrize(
+    ("reason", "line"), [(reason, line) for reason, lines in BAD.items() for line in lines]
+)
 def test_a_line_that_breaks_a_rule_is_refused_by_the_name_of_the_rule(reason, line):
     assert reason in REASONS
     found = read_line(line)
@@ -116,7 +135,9 @@ def test_a_line_that_breaks_a_rule_is_refused_by_the_name_of_the_rule(reason, li
     assert found.detail
 
 
-@pytest.mark.parametrize("line", [line for reason, lines in BAD.items() if reason != "not_utf8" for line in lines])
+@pytest.mark.parametrize(
+    "line", [line for reason, lines in BAD.items() if reason != "not_utf8" for line in lines]
+)
 def test_the_fast_way_takes_no_line_that_the_strict_one_refuses(line):
     assert parsed(line)[0]["is_suspect"] is True
 
@@ -153,7 +174,13 @@ def test_both_ways_read_the_same_event(line):
 
 def test_an_ordinary_line_needs_no_second_look():
     assert [
-        row["is_suspect"] for row in parsed(call_line(), turn_line(), call_line(metadata={"a": 5}), call_line().replace(b'"success"', b'"new": 1, "success"'))
+        row["is_suspect"]
+        for row in parsed(
+            call_line(),
+            turn_line(),
+            call_line(metadata={"a": 5}),
+            call_line().replace(b'"success"', b'"new": 1, "success"'),
+        )
     ] == [False] * 4
 
 
@@ -173,16 +200,39 @@ _values = (
     | st.dictionaries(st.text(max_size=3), st.booleans(), max_size=2)
 )
 _fields = st.sampled_from(
-    ["trace_id", "request_id", "service", "method", "duration_ms", "success", "error", "metadata", "timestamp", "caused_by", "Service", "new"]
+    [
+        "trace_id",
+        "request_id",
+        "service",
+        "method",
+        "duration_ms",
+        "success",
+        "error",
+        "metadata",
+        "timestamp",
+        "caused_by",
+        "Service",
+        "new",
+    ]
 )
 
 
 @given(
-    changes=st.dictionaries(_fields, _values | st.dictionaries(st.text(max_size=3), _values, max_size=3), max_size=3),
-    event=st.dictionaries(st.sampled_from(["event_id", "event_type", "execution_trace", "conversation_log", "timestamp", "other"]), _values, max_size=1),
+    changes=st.dictionaries(
+        _fields, _values | st.dictionaries(st.text(max_size=3), _values, max_size=3), max_size=3
+    ),
+    event=st.dictionaries(
+        st.sampled_from(
+            ["event_id", "event_type", "execution_trace", "conversation_log", "timestamp", "other"]
+        ),
+        _values,
+        max_size=1,
+    ),
 )
 @settings(max_examples=60)
-def test_whatever_the_values_are_the_fast_way_takes_only_what_the_strict_way_takes_and_reads_it_alike(changes, event):
+def test_whatever_the_values_are_the_fast_way_takes_only_what_the_strict_way_takes_and_reads_it_alike(
+    changes, event
+):
     value = orjson.loads(call_line())
     value["execution_trace"].update(changes)
     value.update(event)
@@ -194,7 +244,10 @@ def test_whatever_the_values_are_the_fast_way_takes_only_what_the_strict_way_tak
     again = parsed(strict)[0]
     assert not again["is_suspect"] or b"\\u001" in strict, "separators go when it is redacted"
     if not fast["is_suspect"]:
-        fast["metadata"], again["metadata"] = ({key: None if item is None else _number(item) for key, item in row["metadata"]} for row in (fast, again))
+        fast["metadata"], again["metadata"] = (
+            {key: None if item is None else _number(item) for key, item in row["metadata"]}
+            for row in (fast, again)
+        )
         assert fast == again
 
 
@@ -240,7 +293,9 @@ def test_times_of_every_zone_are_read_as_utc(text, expected):
 def test_a_time_survives_being_written_in_another_zone(naive, minutes):
     time = naive.replace(tzinfo=UTC)
     sign, hours, rest = "-" if minutes < 0 else "+", abs(minutes) // 60, abs(minutes) % 60
-    text = (naive + timedelta(minutes=minutes)).isoformat(timespec="microseconds") + f"{sign}{hours:02}:{rest:02}"
+    text = (naive + timedelta(minutes=minutes)).isoformat(
+        timespec="microseconds"
+    ) + f"{sign}{hours:02}:{rest:02}"
     assert parse_time(text) == time
     assert parsed(call_line(timestamp=text))[0]["timestamp"] == naive
 
@@ -285,7 +340,9 @@ def test_a_redactor_that_crashes_on_a_value_costs_the_value_and_never_lets_it_th
             raise RuntimeError(text)
         return text, {}
 
-    line = read_line(call_line(error="a secret", service="secret-service", metadata={"note": "secret", "fine": "kept"}))
+    line = read_line(
+        call_line(error="a secret", service="secret-service", metadata={"note": "secret", "fine": "kept"})
+    )
     redacted, counts = redact_event(line, SECRET, crash)
     assert b"secret" not in redacted
     trace = orjson.loads(redacted)["execution_trace"]
@@ -294,10 +351,18 @@ def test_a_redactor_that_crashes_on_a_value_costs_the_value_and_never_lets_it_th
     assert counts == {"UNREDACTABLE": 3}
 
 
-@given(st.from_regex(telemetry._SAFE_ITEM, fullmatch=True, alphabet="0123456789abcdefghijklmnopqrstuvwxyz_-.AEZ" + KEY_SEPARATOR))
+@given(
+    st.from_regex(
+        telemetry._SAFE_ITEM,
+        fullmatch=True,
+        alphabet="0123456789abcdefghijklmnopqrstuvwxyz_-.AEZ" + KEY_SEPARATOR,
+    )
+)
 @settings(max_examples=500, deadline=None)
 def test_no_rule_masks_what_is_skipped_for_its_safe_shape(item):
-    assert redact(item) == item or redact(item).endswith("<IBAN>"), "a hex id may be a valid account number by chance"
+    assert redact(item) == item or redact(item).endswith("<IBAN>"), (
+        "a hex id may be a valid account number by chance"
+    )
 
 
 def test_an_excerpt_is_short_and_redacted_and_holds_no_half_of_a_secret():

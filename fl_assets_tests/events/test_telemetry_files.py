@@ -14,7 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fl_assets.events import telemetry_files
-from fl_assets.events.telemetry_files import Reading, Source, TelemetryIndex, line_batches, list_files, numbered_lines
+from fl_assets.events.telemetry_files import (
+    Reading,
+    Source,
+    TelemetryIndex,
+    line_batches,
+    list_files,
+    numbered_lines,
+)
 from fl_assets.infra.lake import Lake, Manifest
 from fl_assets_tests.build import DAY, call_line
 from fl_assets_tests.conftest import settings_in
@@ -24,19 +31,31 @@ NAMES = {"": "a.jsonl", "gzip": "a.jsonl.gz", "zstd": "a.jsonl.zst"}
 
 
 def compress(content: bytes, compression: str) -> bytes:
-    return {"": lambda data: data, "gzip": gzip.compress, "zstd": zstandard.ZstdCompressor(write_checksum=True).compress}[compression](content)
+    return {
+        "": lambda data: data,
+        "gzip": gzip.compress,
+        "zstd": zstandard.ZstdCompressor(write_checksum=True).compress,
+    }[compression](content)
 
 
 def source_of(path: Path, **given) -> Source:
     status = path.stat()
-    return Source("events", path.parent, path.name, status.st_size, status.st_mtime_ns, status.st_ino, "", 0, **given)
+    return Source(
+        "events", path.parent, path.name, status.st_size, status.st_mtime_ns, status.st_ino, "", 0, **given
+    )
 
 
-def read(path: Path, *, max_line_bytes: int = 1_000_000, now: datetime = NOW, **given) -> tuple[list[tuple[int, str]], Reading]:
+def read(
+    path: Path, *, max_line_bytes: int = 1_000_000, now: datetime = NOW, **given
+) -> tuple[list[tuple[int, str]], Reading]:
     reading = Reading(source_of(path, **given))
     batches = list(line_batches(reading, 7, max_line_bytes=max_line_bytes, now=now))
     assert all(value == 7 for batch in batches for value in batch.column(0).to_pylist())
-    rows = [row for batch in batches for row in zip(batch.column(1).to_pylist(), batch.column(2).to_pylist(), strict=True)]
+    rows = [
+        row
+        for batch in batches
+        for row in zip(batch.column(1).to_pylist(), batch.column(2).to_pylist(), strict=True)
+    ]
     return [(number, line.rstrip("\n")) for number, line in rows], reading
 
 
@@ -48,7 +67,9 @@ def small_blocks(monkeypatch):
 
 
 @given(
-    lines=st.lists(st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]), max_size=12), max_size=8),
+    lines=st.lists(
+        st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]), max_size=12), max_size=8
+    ),
     compression=st.sampled_from(["", "gzip", "zstd"]),
     block=st.integers(1, 40),
 )
@@ -79,7 +100,10 @@ def test_a_line_that_is_too_long_is_skipped_and_noted_and_its_neighbours_are_not
     path.write_bytes(b"one\n" + b"x" * 1000 + b"\ntwo\n" + b"y" * 17 + b"\nthree\n")
     found, reading = read(path, max_line_bytes=16)
     assert found == [(1, "one"), (3, "two"), (5, "three")]
-    assert [(line, reason, size) for line, reason, _, _, size in reading.problems] == [(2, "line_too_long", 1000), (4, "line_too_long", 17)]
+    assert [(line, reason, size) for line, reason, _, _, size in reading.problems] == [
+        (2, "line_too_long", 1000),
+        (4, "line_too_long", 17),
+    ]
 
 
 def test_a_line_that_is_not_utf8_costs_that_line(tmp_path):
@@ -93,7 +117,10 @@ def test_a_line_that_is_not_utf8_costs_that_line(tmp_path):
 @pytest.mark.parametrize("compression", ["gzip", "zstd"])
 def test_members_one_after_another_are_one_file(tmp_path, small_blocks, compression):
     path = tmp_path / NAMES[compression]
-    path.write_bytes(b"".join(compress(part, compression) for part in (b"one\ntw", b"o\n", b"", b"three\n")) + (b"\0" * 10 if compression == "gzip" else b""))
+    path.write_bytes(
+        b"".join(compress(part, compression) for part in (b"one\ntw", b"o\n", b"", b"three\n"))
+        + (b"\0" * 10 if compression == "gzip" else b"")
+    )
     found, reading = read(path)
     assert found == [(1, "one"), (2, "two"), (3, "three")]
     assert reading.problems == []
@@ -106,7 +133,13 @@ def test_damaged_compression_keeps_the_good_prefix_and_says_so(tmp_path, compres
     lines = [f"{number} {os.urandom(200).hex()}" for number in range(3000)]
     whole = compress("".join(line + "\n" for line in lines).encode(), compression)
     half = len(whole) // 2
-    path.write_bytes({"cut": whole[:half], "noise": whole[:half] + b"\xff" * 64 + whole[half + 64 :], "is_plain": b"plain text\n"}[damage])
+    path.write_bytes(
+        {
+            "cut": whole[:half],
+            "noise": whole[:half] + b"\xff" * 64 + whole[half + 64 :],
+            "is_plain": b"plain text\n",
+        }[damage]
+    )
     found, reading = read(path)
     assert [reason for _, reason, *_ in reading.problems if reason == "damaged_file"] == ["damaged_file"]
     if damage == "is_plain":
@@ -125,7 +158,9 @@ def test_a_bomb_takes_bounded_memory(tmp_path):
         sizes = [len(block) for block in telemetry_files.blocks(file, "zstd")]
     assert sum(sizes) == 64 * 1024 * 1024
     assert list(line_batches(reading, 0, max_line_bytes=1_048_576, now=NOW)) == []
-    assert [(reason, size) for _, reason, _, _, size in reading.problems] == [("line_too_long", 64 * 1024 * 1024)]
+    assert [(reason, size) for _, reason, _, _, size in reading.problems] == [
+        ("line_too_long", 64 * 1024 * 1024)
+    ]
 
 
 def test_only_complete_lines_of_a_growing_file_are_read_and_the_rest_next_time(tmp_path):
@@ -167,7 +202,9 @@ def lines_of(path: Path, now: datetime) -> tuple[list[tuple[int, bytes]], Readin
         (b"\n\n", [(1, b""), (2, b"")], 0),
     ],
 )
-def test_a_last_line_of_another_format_that_may_still_be_written_is_left_for_a_day(tmp_path, small_blocks, content, expected, left):
+def test_a_last_line_of_another_format_that_may_still_be_written_is_left_for_a_day(
+    tmp_path, small_blocks, content, expected, left
+):
     path = tmp_path / "a.json"
     path.write_bytes(content)
     written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
@@ -184,11 +221,22 @@ def test_a_line_of_another_format_that_is_too_long_is_skipped_and_noted(tmp_path
     path.write_bytes(b"one\n" + b"x" * 1000 + b"\ntwo\n" + b"y" * 17)
     found, reading = lines_of(path, NOW)
     assert found == [(1, b"one"), (3, b"two")]
-    assert [(line, reason, size) for line, reason, _, _, size in reading.problems] == [(2, "line_too_long", 1000), (4, "line_too_long", 17)]
+    assert [(line, reason, size) for line, reason, _, _, size in reading.problems] == [
+        (2, "line_too_long", 1000),
+        (4, "line_too_long", 17),
+    ]
 
 
 def test_files_are_listed_at_any_depth_and_hidden_or_unfinished_ones_are_not(tmp_path):
-    for name in ("b.jsonl", "n1/a.jsonl", "n1/deep/er/c.jsonl.gz", ".hidden.jsonl", ".cache/d.jsonl", "e.jsonl.tmp", "f.part"):
+    for name in (
+        "b.jsonl",
+        "n1/a.jsonl",
+        "n1/deep/er/c.jsonl.gz",
+        ".hidden.jsonl",
+        ".cache/d.jsonl",
+        "e.jsonl.tmp",
+        "f.part",
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "loop").symlink_to(tmp_path)
@@ -278,7 +326,9 @@ def test_a_renamed_or_touched_file_is_not_read_again(case):
     assert len(case.ingest()) == 1
 
 
-@pytest.mark.parametrize("content", [[call_line("e9")], [call_line("x1"), call_line("x2"), call_line("x3")], []])
+@pytest.mark.parametrize(
+    "content", [[call_line("e9")], [call_line("x1"), call_line("x2"), call_line("x3")], []]
+)
 def test_a_file_that_was_replaced_or_truncated_is_read_anew(case, content):
     case.write("a.jsonl", call_line("e1"), call_line("e2"))
     case.ingest()
@@ -306,7 +356,13 @@ def test_a_vanished_file_is_no_error(case):
 
 
 def test_the_backlog_counts_events_by_day_in_files_that_wait(case):
-    case.write("a.jsonl", call_line("e1"), call_line("e2", timestamp="2026-11-02T01:00:00+02:00"), b"not an event", b"")
+    case.write(
+        "a.jsonl",
+        call_line("e1"),
+        call_line("e2", timestamp="2026-11-02T01:00:00+02:00"),
+        b"not an event",
+        b"",
+    )
     case.write("n/b.jsonl", call_line("e3", timestamp="2026-11-03T00:00:00Z"))
     backlog = case.index.backlog()
     assert (backlog.events, backlog.files) == (3, 2)

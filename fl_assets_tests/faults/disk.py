@@ -26,7 +26,13 @@ class FailingDisk:
         self.fail_at = fail_at
         self.calls: list[str] = []
 
-    def step(self, what: str, error: Callable[[str], Exception] = lambda what: OSError(errno.ENOSPC, "No space left on device", what)) -> None:
+    def step(
+        self,
+        what: str,
+        error: Callable[[str], Exception] = lambda what: OSError(
+            errno.ENOSPC, "No space left on device", what
+        ),
+    ) -> None:
         self.calls.append(what)
         if len(self.calls) == self.fail_at:
             raise error(what)

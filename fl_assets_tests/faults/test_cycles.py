@@ -43,10 +43,15 @@ print(*(result.status for result in results))
 """One process: says that it is ready, waits for the start, runs its days in one run or one run each, and tells how each ended."""
 
 
-def test_case_42_a_backfill_the_schedule_and_the_sensor_at_once_leave_what_one_of_them_alone_would(learned, fleet, tmp_path):
+def test_case_42_a_backfill_the_schedule_and_the_sensor_at_once_leave_what_one_of_them_alone_would(
+    learned, fleet, tmp_path
+):
     settings = settings_in(tmp_path / "data", telemetry_path=fleet)
     paths = paths_of(settings)
-    night = dg.build_schedule_context(scheduled_execution_time=datetime(LAST_DAY.year, LAST_DAY.month, LAST_DAY.day, 0, 10, tzinfo=UTC) + timedelta(days=1))
+    night = dg.build_schedule_context(
+        scheduled_execution_time=datetime(LAST_DAY.year, LAST_DAY.month, LAST_DAY.day, 0, 10, tzinfo=UTC)
+        + timedelta(days=1)
+    )
     nightly = [request.partition_key for request in cycle_schedule(settings)(night)]
     with dg.build_sensor_context(resources={"workspace": resources(**paths)["workspace"]}) as context:
         sensed = minimum_events_reached(context)
@@ -61,7 +66,10 @@ def test_case_42_a_backfill_the_schedule_and_the_sensor_at_once_leave_what_one_o
     environment = {**os.environ, **variables_of(settings)}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     running = {
-        name: subprocess.Popen([sys.executable, "-W", "ignore", "-c", RUN, *given], env=environment, text=True, **pipes) for name, given in wanted.items()
+        name: subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", RUN, *given], env=environment, text=True, **pipes
+        )
+        for name, given in wanted.items()
     }
     try:
         assert [one.stdout.readline() for one in running.values() if one.stdout] == ["ready\n"] * 3
@@ -73,17 +81,29 @@ def test_case_42_a_backfill_the_schedule_and_the_sensor_at_once_leave_what_one_o
         for one in running.values():
             one.kill()
             one.wait()
-    assert {name: (one.returncode, told[name][1][-2000:]) for name, one in running.items() if one.returncode} == {}
+    assert {
+        name: (one.returncode, told[name][1][-2000:]) for name, one in running.items() if one.returncode
+    } == {}
 
     space = Workspace(settings)
     assert_whole(space, ids_in(fleet))
-    assert all(space.warehouse.manifest(name, day) for name in ("failure_patterns", "playbooks") for day in DAYS)
+    assert all(
+        space.warehouse.manifest(name, day) for name in ("failure_patterns", "playbooks") for day in DAYS
+    )
     assert contents(space) == contents(learned.workspace)
-    decided = [(day, row["improvement_id"]) for day in DAYS for row in space.warehouse.read_day("update_decisions", day)]
+    decided = [
+        (day, row["improvement_id"])
+        for day in DAYS
+        for row in space.warehouse.read_day("update_decisions", day)
+    ]
     assert len(decided) == len(set(decided)) > 0
     cycles = [row for day in DAYS for row in space.warehouse.read_day("learning_cycles", day)]
     assert len(cycles) == 2 * len(DAYS) + 1
-    alone = {row["event_date"]: row["status"] for day in DAYS for row in learned.workspace.warehouse.read_day("learning_cycles", day)}
+    alone = {
+        row["event_date"]: row["status"]
+        for day in DAYS
+        for row in learned.workspace.warehouse.read_day("learning_cycles", day)
+    }
     assert {(row["event_date"], row["status"]) for row in cycles} == set(alone.items())
 
 
@@ -94,12 +114,17 @@ def contents(space: Workspace, days: list[date] = DAYS) -> dict[tuple[str, date]
 
 
 def paths_of(settings: FederatedLearningConfig) -> dict[str, str]:
-    return {name: str(getattr(settings, name)) for name in ("data_path", "telemetry_path", "error_records_path", "playbook_path")}
+    return {
+        name: str(getattr(settings, name))
+        for name in ("data_path", "telemetry_path", "error_records_path", "playbook_path")
+    }
 
 
 def variables_of(settings: FederatedLearningConfig) -> dict[str, str]:
     """What a process of its own finds these settings by, its Dagster home made."""
-    return {f"{PREFIX}{name.upper()}": value for name, value in paths_of(settings).items()} | {"DAGSTER_HOME": str(prepare_home(settings))}
+    return {f"{PREFIX}{name.upper()}": value for name, value in paths_of(settings).items()} | {
+        "DAGSTER_HOME": str(prepare_home(settings))
+    }
 
 
 STARTER = """
@@ -127,11 +152,15 @@ class Starter:
     def __init__(self, process: subprocess.Popen) -> None:
         self._process = process
 
-    def run(self, settings: FederatedLearningConfig, day: date, *, kill_after_cpu_secs: float = float("inf")) -> tuple[int, float]:
+    def run(
+        self, settings: FederatedLearningConfig, day: date, *, kill_after_cpu_secs: float = float("inf")
+    ) -> tuple[int, float]:
         """Run a cycle, with SIGKILL once it has used so much CPU (which does not depend on how busy the machine is); return how it ended, and what it used."""
         assert self._process.stdin
         assert self._process.stdout
-        self._process.stdin.write(orjson.dumps({"variables": variables_of(settings), "day": str(day)}).decode() + "\n")
+        self._process.stdin.write(
+            orjson.dumps({"variables": variables_of(settings), "day": str(day)}).decode() + "\n"
+        )
         self._process.stdin.flush()
         child = int(self._process.stdout.readline())
         while kill_after_cpu_secs < float("inf"):
@@ -152,7 +181,9 @@ class Starter:
 @contextmanager
 def starter() -> Iterator[Starter]:
     words = [sys.executable, "-W", "ignore", "-c", STARTER]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
         try:
             assert process.stdout
             assert process.stdout.readline() == "ready\n"

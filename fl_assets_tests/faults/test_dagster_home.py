@@ -54,7 +54,13 @@ def test_case_44_eight_processes_that_meet_an_empty_home_all_find_it_ready(tmp_p
     settings = settings_in(tmp_path / "data")
     environment = {name: value for name, value in os.environ.items() if name != "DAGSTER_HOME"}
     environment |= {f"{PREFIX}{name.upper()}": value for name, value in paths_of(settings).items()}
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", EIGHT], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", EIGHT],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (done.stdout.split(), done.stderr) == (["0"] * 8, "")
 
 
@@ -76,7 +82,12 @@ PATIENCE_SECS = 900
 def daemon(environment: dict[str, str], log: Path) -> Iterator[int]:
     """Run Dagster's daemon, its code server and its runs in one group of processes, which is what it yields; killed in the end."""
     words = [sys.executable, "-W", "ignore", "-m", "dagster._daemon", "run", "-m", "fl_assets.definitions"]
-    with log.open("ab") as output, subprocess.Popen(words, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True) as process:
+    with (
+        log.open("ab") as output,
+        subprocess.Popen(
+            words, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        ) as process,
+    ):
         try:
             yield process.pid
         finally:
@@ -97,28 +108,51 @@ def test_case_43_a_daemon_killed_in_a_backfill_and_started_again_skips_no_day(tm
     simulate(cache / "early", days=2, nodes=4, events_per_day=300, seed=1, end=RANGE[3])
     simulate(cache / "late", days=2, nodes=4, events_per_day=300, seed=2, end=LAST)
     settings = settings_in(tmp_path / "data", telemetry_path=cache, min_events=200)
-    environment = {**os.environ, **variables_of(settings), f"{PREFIX}MIN_EVENTS": "200", f"{PREFIX}THRESHOLD": "0.01"}
+    environment = {
+        **os.environ,
+        **variables_of(settings),
+        f"{PREFIX}MIN_EVENTS": "200",
+        f"{PREFIX}THRESHOLD": "0.01",
+    }
     home = Path(environment["DAGSTER_HOME"])
     text = (home / "dagster.yaml").read_text()
     assert "poll_interval_seconds: 30" in text
     (home / "dagster.yaml").write_text(text.replace("poll_interval_seconds: 30", "poll_interval_seconds: 3"))
 
-    variables = orjson.dumps({"days": list(map(str, RANGE)), "assets": [{"path": list(key.path)} for key in materialised()]}).decode()
-    words = [str(Path(sys.executable).with_name("dagster-graphql")), "-m", "fl_assets.definitions", "-t", BACKFILL, "-v", variables]
+    variables = orjson.dumps(
+        {"days": list(map(str, RANGE)), "assets": [{"path": list(key.path)} for key in materialised()]}
+    ).decode()
+    words = [
+        str(Path(sys.executable).with_name("dagster-graphql")),
+        "-m",
+        "fl_assets.definitions",
+        "-t",
+        BACKFILL,
+        "-v",
+        variables,
+    ]
     asked = subprocess.run(words, env=environment, capture_output=True, text=True, check=True)
     assert "LaunchBackfillSuccess" in asked.stdout, asked.stdout
 
     with dg.DagsterInstance.from_config(str(home)) as instance:
         locks = home / "running"
         with daemon(environment, log) as group:
-            wait_until(lambda: any(run.status is dg.DagsterRunStatus.STARTED for run in instance.get_runs()) and any(locks.glob("*.lock")), log)
+            wait_until(
+                lambda: (
+                    any(run.status is dg.DagsterRunStatus.STARTED for run in instance.get_runs())
+                    and any(locks.glob("*.lock"))
+                ),
+                log,
+            )
             time.sleep(1)
             os.killpg(group, signal.SIGKILL)
         (killed,) = [run for run in instance.get_runs() if run.status is dg.DagsterRunStatus.STARTED]
         process = (locks / f"{killed.run_id}.lock").read_text()
         assert instance.get_backfills()[0].status.value == "REQUESTED"
         with daemon(environment, log):
-            wait_until(lambda: instance.get_backfills()[0].status.value.startswith(("COMPLETED", "FAILED")), log)
+            wait_until(
+                lambda: instance.get_backfills()[0].status.value.startswith(("COMPLETED", "FAILED")), log
+            )
             failed = instance.get_run_by_id(killed.run_id)
             assert failed is not None
             wait_until(lambda: not any(row["status"] == "running" for row in cycles(settings)), log)
@@ -129,7 +163,10 @@ def test_case_43_a_daemon_killed_in_a_backfill_and_started_again_skips_no_day(tm
         assert {run.status.value for run in instance.get_runs() if run.run_id != killed.run_id} == {"SUCCESS"}
         assert list(locks.iterdir()) == [], "no lock of a finished run is left"
 
-    space, never = Workspace(settings), settings_in(tmp_path / "never", telemetry_path=cache, min_events=200, threshold=0.01)
+    space, never = (
+        Workspace(settings),
+        settings_in(tmp_path / "never", telemetry_path=cache, min_events=200, threshold=0.01),
+    )
     assert_whole(space, ids_in(cache))
     with dg.DagsterInstance.ephemeral() as instance:
         FederatedLearningCoordinator(never, instance=instance).backfill(RANGE[0], LAST)

@@ -24,7 +24,10 @@ DAYS = [date(2026, 11, day) for day in range(1, 6)]
 
 
 def members(*ids: str) -> pa.Table:
-    return pa.table({"pattern_id": ["p"] * len(ids), "message_id": list(ids)}, schema=pa.schema([("pattern_id", pa.string()), ("message_id", pa.string())]))
+    return pa.table(
+        {"pattern_id": ["p"] * len(ids), "message_id": list(ids)},
+        schema=pa.schema([("pattern_id", pa.string()), ("message_id", pa.string())]),
+    )
 
 
 def warehouse_in(folder: Path) -> Warehouse:
@@ -36,7 +39,11 @@ def warehouse(tmp_path) -> Warehouse:
     """Five days of pattern members and one cycle row."""
     made = warehouse_in(tmp_path)
     made.create()
-    made.replace_days("pattern_members", {day: members(*(f"{day}-{number}" for number in range(50))) for day in DAYS}, inputs=dict.fromkeys(DAYS, "events"))
+    made.replace_days(
+        "pattern_members",
+        {day: members(*(f"{day}-{number}" for number in range(50))) for day in DAYS},
+        inputs=dict.fromkeys(DAYS, "events"),
+    )
     made.upsert("learning_cycles", {"event_date": DAYS[0], "cycle_id": "run", "status": "completed"})
     return made
 
@@ -44,7 +51,11 @@ def warehouse(tmp_path) -> Warehouse:
 def state_of(warehouse: Warehouse) -> dict:
     """All that is stored, and what the manifests say of it."""
     names = ("pattern_members", "learning_cycles")
-    return {(name, day): (warehouse.read_day(name, day), warehouse.manifest(name, day)) for name in names for day in DAYS}
+    return {
+        (name, day): (warehouse.read_day(name, day), warehouse.manifest(name, day))
+        for name in names
+        for day in DAYS
+    }
 
 
 def of_a_newer_version(path: Path) -> None:
@@ -74,17 +85,25 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("damage", UNREADABLE.values(), ids=UNREADABLE)
-def test_case_6_a_database_that_cannot_be_read_is_named_left_alone_and_rebuilt_as_it_was(warehouse, tmp_path, damage):
+def test_case_6_a_database_that_cannot_be_read_is_named_left_alone_and_rebuilt_as_it_was(
+    warehouse, tmp_path, damage
+):
     before, path = state_of(warehouse), tmp_path / "warehouse.duckdb"
     damage(path)
     kept = sorted(path.iterdir()) if path.is_dir() else path.read_bytes()
     for _ in range(2):
-        with pytest.raises(WarehouseFileError, match=r"(?s)cannot be opened as a DuckDB file.*fl-assets rebuild"):
+        with pytest.raises(
+            WarehouseFileError, match=r"(?s)cannot be opened as a DuckDB file.*fl-assets rebuild"
+        ):
             warehouse_in(tmp_path).read_day("pattern_members", DAYS[0])
         assert (sorted(path.iterdir()) if path.is_dir() else path.read_bytes()) == kept
     done = warehouse_in(tmp_path).rebuild()
     (aside,) = done.moved
-    assert ([aside / file.name for file in kept] == sorted(aside.iterdir())) if aside.is_dir() else aside.read_bytes() == kept
+    assert (
+        ([aside / file.name for file in kept] == sorted(aside.iterdir()))
+        if aside.is_dir()
+        else aside.read_bytes() == kept
+    )
     assert (done.restored["pattern_members"], done.restored["learning_cycles"]) == (DAYS, DAYS[:1])
     assert state_of(warehouse_in(tmp_path)) == before
     assert_warehouse(path)
@@ -98,18 +117,29 @@ def test_a_database_that_is_gone_is_there_again_at_the_next_look(warehouse, tmp_
 
 
 def test_a_rebuild_of_a_sound_database_changes_nothing(warehouse, tmp_path):
-    before = {path: path.stat().st_mtime_ns for path in sorted((tmp_path / "warehouse.results").rglob("*.parquet"))}
+    before = {
+        path: path.stat().st_mtime_ns for path in sorted((tmp_path / "warehouse.results").rglob("*.parquet"))
+    }
     done = warehouse.rebuild()
     assert (sum(map(len, done.same.values())), done.moved) == (len(DAYS) + 1, [])
-    assert not [days for by_table in (done.restored, done.written, done.lost) for days in by_table.values() if days]
-    assert {path: path.stat().st_mtime_ns for path in sorted((tmp_path / "warehouse.results").rglob("*.parquet"))} == before
+    assert not [
+        days for by_table in (done.restored, done.written, done.lost) for days in by_table.values() if days
+    ]
+    assert {
+        path: path.stat().st_mtime_ns for path in sorted((tmp_path / "warehouse.results").rglob("*.parquet"))
+    } == before
 
 
 def test_rows_that_were_lost_or_changed_in_silence_are_restored(warehouse, tmp_path):
     before = state_of(warehouse)
     with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as connection:
-        connection.execute("delete from pattern_members where event_date = $day and message_id like '%7'", {"day": DAYS[1]})
-        connection.execute("update pattern_members set message_id = 'other' where event_date = $day and message_id like '%-7'", {"day": DAYS[2]})
+        connection.execute(
+            "delete from pattern_members where event_date = $day and message_id like '%7'", {"day": DAYS[1]}
+        )
+        connection.execute(
+            "update pattern_members set message_id = 'other' where event_date = $day and message_id like '%-7'",
+            {"day": DAYS[2]},
+        )
     assert warehouse.rebuild().restored["pattern_members"] == DAYS[1:3]
     assert state_of(warehouse) == before
 
@@ -136,7 +166,9 @@ def test_a_day_that_neither_database_nor_file_holds_is_named_and_can_be_made_ane
     (tmp_path / "warehouse.duckdb").unlink()
     file = warehouse.files.path("pattern_members", DAYS[0])
     file.write_bytes(b"PAR1" + bytes(100))
-    with pytest.raises(ResultFileError, match=r"2026-11-01\.parquet is no file of results.*fl-assets rebuild"):
+    with pytest.raises(
+        ResultFileError, match=r"2026-11-01\.parquet is no file of results.*fl-assets rebuild"
+    ):
         warehouse.read_day("pattern_members", DAYS[0])
     done = warehouse.rebuild()
     assert (done.lost["pattern_members"], done.restored["pattern_members"]) == (DAYS[:1], DAYS[1:])
@@ -149,9 +181,14 @@ def test_a_file_of_before_a_column_was_added_is_read_with_nulls_and_counts_as_th
     with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as connection:
         connection.execute("alter table learning_cycles drop column updates_held")
     path = warehouse.files.path("learning_cycles", DAYS[0])
-    rows, manifest = warehouse.files.read("learning_cycles", DAYS[0]).drop_columns(["updates_held"]), warehouse.manifest("learning_cycles", DAYS[0])
+    rows, manifest = (
+        warehouse.files.read("learning_cycles", DAYS[0]).drop_columns(["updates_held"]),
+        warehouse.manifest("learning_cycles", DAYS[0]),
+    )
     path.unlink()
-    warehouse.files.publish("learning_cycles", {DAYS[0]: warehouse.files.stage("learning_cycles", DAYS[0], rows, manifest)})
+    warehouse.files.publish(
+        "learning_cycles", {DAYS[0]: warehouse.files.stage("learning_cycles", DAYS[0], rows, manifest)}
+    )
     assert warehouse.rebuild().same["learning_cycles"] == DAYS[:1]
 
 
@@ -175,7 +212,9 @@ with warehouse.session():
 
 
 def write_two_days(warehouse: Warehouse) -> None:
-    warehouse.replace_days("pattern_members", {day: members(*(f"new-{number}" for number in range(5000))) for day in DAYS[:2]})
+    warehouse.replace_days(
+        "pattern_members", {day: members(*(f"new-{number}" for number in range(5000))) for day in DAYS[:2]}
+    )
 
 
 def kill_before(statement: str, folder: Path) -> None:
@@ -191,7 +230,9 @@ def crash_with_a_log(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("statement", ["insert", "commit"])
-def test_case_1_killed_between_deletion_and_insertion_a_day_is_as_it_was_and_a_rerun_gives_the_same(warehouse, tmp_path, statement):
+def test_case_1_killed_between_deletion_and_insertion_a_day_is_as_it_was_and_a_rerun_gives_the_same(
+    warehouse, tmp_path, statement
+):
     before = state_of(warehouse)
     kill_before(statement, tmp_path)
     again = warehouse_in(tmp_path)
@@ -203,7 +244,9 @@ def test_case_1_killed_between_deletion_and_insertion_a_day_is_as_it_was_and_a_r
     after = {day: again.manifest("pattern_members", day) for day in DAYS[:2]}
     assert_warehouse(tmp_path / "warehouse.duckdb")
     write_two_days(warehouse_in(tmp_path / "undisturbed"))
-    assert after == {day: warehouse_in(tmp_path / "undisturbed").manifest("pattern_members", day) for day in DAYS[:2]}
+    assert after == {
+        day: warehouse_in(tmp_path / "undisturbed").manifest("pattern_members", day) for day in DAYS[:2]
+    }
 
 
 def flip(path: Path) -> None:
@@ -212,7 +255,11 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("damage", [lambda _: None, Path.unlink, lambda path: os.truncate(path, path.stat().st_size // 2)], ids=["whole", "deleted", "cut"])
+@pytest.mark.parametrize(
+    "damage",
+    [lambda _: None, Path.unlink, lambda path: os.truncate(path, path.stat().st_size // 2)],
+    ids=["whole", "deleted", "cut"],
+)
 def test_case_5_what_a_log_lost_is_there_again_at_the_next_look(warehouse, tmp_path, damage):
     damage(crash_with_a_log(tmp_path))
     again = warehouse_in(tmp_path)
@@ -220,7 +267,9 @@ def test_case_5_what_a_log_lost_is_there_again_at_the_next_look(warehouse, tmp_p
     assert_warehouse(tmp_path / "warehouse.duckdb")
 
 
-def test_case_5_a_log_that_cannot_be_replayed_is_moved_aside_by_a_rebuild_and_nothing_is_lost(warehouse, tmp_path):
+def test_case_5_a_log_that_cannot_be_replayed_is_moved_aside_by_a_rebuild_and_nothing_is_lost(
+    warehouse, tmp_path
+):
     flip(crash_with_a_log(tmp_path))
     with pytest.raises(WarehouseFileError, match=r"(?s)WAL.*fl-assets rebuild"):
         warehouse_in(tmp_path).read_day("pattern_members", DAYS[0])
@@ -245,7 +294,9 @@ with duckdb.connect(sys.argv[1]):
 @contextmanager
 def held(path: Path) -> Iterator[subprocess.Popen]:
     """Keep a database open in another process until it is written to, or the block ends."""
-    with subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         try:
             assert process.stdout
             assert process.stdout.readline() == "held\n"
@@ -256,7 +307,11 @@ def held(path: Path) -> Iterator[subprocess.Popen]:
 
 def test_case_45_who_has_the_database_open_is_named_after_a_wait(warehouse, tmp_path):
     path = tmp_path / "warehouse.duckdb"
-    with held(path) as holder, pytest.raises(WarehouseBusyError, match=rf"is in use: waited.*PID {holder.pid}\b"), connect(path, wait_secs=0.5):
+    with (
+        held(path) as holder,
+        pytest.raises(WarehouseBusyError, match=rf"is in use: waited.*PID {holder.pid}\b"),
+        connect(path, wait_secs=0.5),
+    ):
         pass
 
 
@@ -267,7 +322,12 @@ def test_case_45_two_commands_on_one_database_wait_for_each_other_and_for_a_clie
     environment = {**os.environ, "FEDERATED_LEARNING_DATA_PATH": str(settings.data_path)}
     words = [sys.executable, "-W", "ignore", "-m", "fl_assets.cli", "patterns", "--json"]
     with held(settings.warehouse_path) as holder:
-        commands = [subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+        commands = [
+            subprocess.Popen(
+                words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+            for _ in range(2)
+        ]
         try:
             with pytest.raises(subprocess.TimeoutExpired):
                 commands[0].wait(timeout=8)

@@ -43,7 +43,12 @@ def first_files(cache: Path) -> None:
 def more_files(cache: Path) -> None:
     """Late events for the first day, the first ones of the next, a duplicate and a bad line."""
     late = [call_line("b1", success=False, error="Timeout"), turn_line("b2"), call_line("a1"), b"neither"]
-    write(cache / "b.jsonl", *late, call_line("b3", timestamp=f"{NEXT}T09:00:00Z"), turn_line("b4", timestamp=f"{NEXT}T09:00:00Z"))
+    write(
+        cache / "b.jsonl",
+        *late,
+        call_line("b3", timestamp=f"{NEXT}T09:00:00Z"),
+        turn_line("b4", timestamp=f"{NEXT}T09:00:00Z"),
+    )
 
 
 def ingest(space: Workspace) -> None:
@@ -54,7 +59,9 @@ def store(space: Workspace, word: str = "new") -> None:
     """Store a day's results after those of a later day, so that this one's playbooks are numbered anew too."""
     log = CycleLog(space.warehouse)
     log.begin(word, Window((DAY,), 3, 1))
-    space.warehouse.replace_days("pattern_members", {day: members(f"{word}-1", f"{word}-{day}") for day in (DAY, NEXT)})
+    space.warehouse.replace_days(
+        "pattern_members", {day: members(f"{word}-1", f"{word}-{day}") for day in (DAY, NEXT)}
+    )
     space.store_playbooks(DAY, [playbook(day=DAY, description=f"{word}.")])
     log.finish(word, DAY, "completed", "fine")
 
@@ -63,12 +70,21 @@ def states(space: Workspace) -> dict[tuple[str, date], Any]:
     """What each day of each table holds, but for times of the clock."""
     with space.warehouse.session():
         rows = {
-            (name, day): [{column: value for column, value in row.items() if not column.endswith("_time")} for row in space.warehouse.read_day(name, day)]
+            (name, day): [
+                {column: value for column, value in row.items() if not column.endswith("_time")}
+                for row in space.warehouse.read_day(name, day)
+            ]
             for name in RESULTS
             for day in (DAY, NEXT)
         }
-    manifests = {(table.name, day): space.lake.manifest(table.name, day) for table in LAKE_TABLES for day in space.lake.days(table.name)}
-    return rows | {key: (manifest.content_hash, manifest.rows) for key, manifest in manifests.items() if manifest}
+    manifests = {
+        (table.name, day): space.lake.manifest(table.name, day)
+        for table in LAKE_TABLES
+        for day in space.lake.days(table.name)
+    }
+    return rows | {
+        key: (manifest.content_hash, manifest.rows) for key, manifest in manifests.items() if manifest
+    }
 
 
 @pytest.mark.faults
@@ -99,7 +115,9 @@ def test_case_3_whichever_call_fails_each_day_is_old_or_new_and_a_rerun_finishes
     assert new != old
     kinds, raised = set(never.calls), 0
     assert kinds >= (
-        {"open", "write", "fsync", "replace", "copy", "commit"} if act is ingest else {"open", "write", "fsync", "replace", "checkpoint", "commit"}
+        {"open", "write", "fsync", "replace", "copy", "commit"}
+        if act is ingest
+        else {"open", "write", "fsync", "replace", "checkpoint", "commit"}
     )
     for number in range(1, len(never.calls) + 1):
         disk, space, error = tried("tried", number)
@@ -107,11 +125,15 @@ def test_case_3_whichever_call_fails_each_day_is_old_or_new_and_a_rerun_finishes
         raised += error is not None
         assert_whole(space, is_at_rest=False)
         found = states(space)
-        assert {key for key, value in found.items() if value not in (old.get(key), new.get(key))} <= {("learning_cycles", DAY)}, disk.calls[-1]
+        assert {key for key, value in found.items() if value not in (old.get(key), new.get(key))} <= {
+            ("learning_cycles", DAY)
+        }, disk.calls[-1]
         act(space)
         assert_whole(space, ids_in(cache) if act is ingest else None)
         again = states(space)
-        assert {key: value for key, value in again.items() if value != new[key]}.keys() <= {("learning_cycles", DAY)}, disk.calls[-1]
+        assert {key: value for key, value in again.items() if value != new[key]}.keys() <= {
+            ("learning_cycles", DAY)
+        }, disk.calls[-1]
         assert {row["status"] for row in again["learning_cycles", DAY]} == {"completed"}
         shutil.rmtree(tmp_path / "tried")
     assert raised > len(never.calls) / 2, "most failures must be told"
@@ -139,7 +161,16 @@ def many(space: Workspace) -> None:
 
 def fill(space: Workspace, limit: int = 2**40) -> str:
     """Store it in a process of its own whose files may not exceed `limit` bytes; return what it complains of."""
-    words = [sys.executable, "-W", "ignore", "-c", FILL, str(space.settings.data_path), str(space.settings.telemetry_path), str(limit)]
+    words = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-c",
+        FILL,
+        str(space.settings.data_path),
+        str(space.settings.telemetry_path),
+        str(limit),
+    ]
     done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
     assert (done.returncode == 0) == (done.stderr == "")
     return done.stderr
@@ -173,7 +204,12 @@ def small_disk(tmp_path) -> Iterator[Path]:
     """A disk of 24 MB."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "none", str(folder)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=24m", "none", str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         pytest.skip(f"no small disk can be mounted here: {done.stderr.strip()}")
     yield folder
@@ -181,7 +217,9 @@ def small_disk(tmp_path) -> Iterator[Path]:
 
 
 @pytest.mark.faults
-def test_case_4_a_disk_that_is_full_leaves_each_day_old_or_new_and_goes_on_once_there_is_space(tmp_path, small_disk):
+def test_case_4_a_disk_that_is_full_leaves_each_day_old_or_new_and_goes_on_once_there_is_space(
+    tmp_path, small_disk
+):
     cache = tmp_path / "cache"
     first_files(cache)
     space = Workspace(settings_in(small_disk / "data", telemetry_path=cache))
@@ -203,7 +241,10 @@ def test_case_4_a_disk_that_is_full_leaves_each_day_old_or_new_and_goes_on_once_
         filler.unlink()
         assert_whole(space, is_at_rest=False)
         found = states(space)
-        assert all(len(found["pattern_members", day]) in (len(old["pattern_members", day]), 60_000) for day in (DAY, NEXT))
+        assert all(
+            len(found["pattern_members", day]) in (len(old["pattern_members", day]), 60_000)
+            for day in (DAY, NEXT)
+        )
         store(space, "old")
     assert {name for name, _ in failures} == {"ingest", "many"}
     assert [message for _, message in failures if not re.search("space|full", message)] == []

@@ -42,11 +42,20 @@ def reasons(case: Case) -> dict[str, int]:
 def test_case_7_a_damaged_archive_keeps_its_good_prefix_and_other_files_are_not_touched(case):
     lines = [call_line(f"g{n}", error=os.urandom(100).hex(), success=False) for n in range(2000)]
     whole = gzip.compress(b"\n".join(lines) + b"\n")
-    for name in ("cut.jsonl.gz", "plain.jsonl.gz", "empty.jsonl.gz", "empty.jsonl", "members.jsonl.gz", "good.jsonl"):
+    for name in (
+        "cut.jsonl.gz",
+        "plain.jsonl.gz",
+        "empty.jsonl.gz",
+        "empty.jsonl",
+        "members.jsonl.gz",
+        "good.jsonl",
+    ):
         case.write(name)
     (case.cache / "cut.jsonl.gz").write_bytes(whole[: len(whole) // 2])
     (case.cache / "plain.jsonl.gz").write_bytes(call_line("p1") + b"\n")
-    (case.cache / "members.jsonl.gz").write_bytes(gzip.compress(call_line("m1") + b"\n") + gzip.compress(call_line("m2") + b"\n"))
+    (case.cache / "members.jsonl.gz").write_bytes(
+        gzip.compress(call_line("m1") + b"\n") + gzip.compress(call_line("m2") + b"\n")
+    )
     case.write("good.jsonl", call_line("e1"))
     report = case.engine.ingest()
     ids = {row["event_id"] for row in case.rows("raw_traces")}
@@ -85,7 +94,13 @@ def peak_of(folder: Path, **environment: str) -> tuple[float, dict]:
         "report = DuckDBEngine(settings_in(Path(sys.argv[1]))).ingest()\n"
         "print(orjson.dumps([resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, report.events, report.quarantined]).decode())\n"
     )
-    done = subprocess.run([sys.executable, "-c", script, str(folder)], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(folder)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
     return orjson.loads(done.stdout.splitlines()[-1])
 
 
@@ -123,7 +138,9 @@ def test_case_9_a_line_over_the_limit_is_skipped_and_counted(tmp_path):
 
 
 def test_case_10_deep_nesting_and_many_keys_are_refused_and_of_equal_keys_the_last_counts(case):
-    deep = call_line("deep", metadata={"x": 1}).replace(b'"x":1', b'"x":' + b'{"a":' * 20_000 + b"1" + b"}" * 20_000)
+    deep = call_line("deep", metadata={"x": 1}).replace(
+        b'"x":1', b'"x":' + b'{"a":' * 20_000 + b"1" + b"}" * 20_000
+    )
     wide = call_line("wide", metadata={f"k{n}": "v" for n in range(50_000)})
     twice = [
         call_line("t1").replace(b'"method":"query"', b'"method":"first","method":"second"'),
@@ -190,7 +207,11 @@ def test_case_14_an_event_with_an_impossible_time_is_kept_on_the_day_it_was_rece
     }
     path = case.write("a.jsonl", *(call_line(name, timestamp=stamp) for name, stamp in stamps.items()))
     case.engine.ingest()
-    days = {row["event_id"]: (day, row["has_clock_skew"]) for day in case.engine.lake.days("raw_traces") for row in case.rows("raw_traces", day)}
+    days = {
+        row["event_id"]: (day, row["has_clock_skew"])
+        for day in case.engine.lake.days("raw_traces")
+        for row in case.rows("raw_traces", day)
+    }
     today = received(path)
     assert days == {
         "future": (today, True),
@@ -201,7 +222,9 @@ def test_case_14_an_event_with_an_impossible_time_is_kept_on_the_day_it_was_rece
         "leap": (date(2025, 1, 1), False),
     }
     assert case.engine.day_stats(today)["clock_skewed"] == 3
-    assert set(case.engine.lake.days("raw_traces")) == {day for day, _ in days.values()}, "no partition out of range came to be"
+    assert set(case.engine.lake.days("raw_traces")) == {day for day, _ in days.values()}, (
+        "no partition out of range came to be"
+    )
 
 
 def test_case_15_late_events_bring_their_day_back_once(case):
@@ -254,10 +277,22 @@ NASTY = [
 
 def test_case_24_names_that_look_like_sql_are_only_names(case):
     lines = [
-        call_line(f"{n}{name}", service=name, method=name, trace_id=name, metadata={"node_id": name, name: name}, error=name, success=False)
+        call_line(
+            f"{n}{name}",
+            service=name,
+            method=name,
+            trace_id=name,
+            metadata={"node_id": name, name: name},
+            error=name,
+            success=False,
+        )
         for n, name in enumerate(NASTY)
     ]
-    case.write("it's; a \"file\" %/a'b.jsonl", *lines, *(turn_line(f"c{n}{name}", session_id=name) for n, name in enumerate(NASTY)))
+    case.write(
+        "it's; a \"file\" %/a'b.jsonl",
+        *lines,
+        *(turn_line(f"c{n}{name}", session_id=name) for n, name in enumerate(NASTY)),
+    )
     assert case.engine.ingest().events == 2 * len(NASTY)
     services = {row["service"] for row in case.rows("raw_traces")}
     assert services == {re.sub("[\x1e\x1f]", " ", name) for name in NASTY}
@@ -270,17 +305,38 @@ def test_case_24_names_that_look_like_sql_are_only_names(case):
 @pytest.mark.parametrize("path", ["/etc/passwd", "/etc/hostname"])
 def test_case_25_sql_reaches_no_file_outside_the_lake(case, path):
     with case.engine.connect() as connection:
-        for sql in ("select * from read_text($path)", "select * from read_csv($path)", "copy (select 1) to $path"):
+        for sql in (
+            "select * from read_text($path)",
+            "select * from read_csv($path)",
+            "copy (select 1) to $path",
+        ):
             with pytest.raises(duckdb.Error, match=r"disabled by configuration|Permission"):
                 connection.execute(sql, {"path": path}).fetchall()
 
 
-SLOW = ["a@", "1-", "a.", "%40", "::", "key=", "-----BEGIN ", "eyJ", "://:", "/home/", "(((", "+1 (", "0", " "]
+SLOW = [
+    "a@",
+    "1-",
+    "a.",
+    "%40",
+    "::",
+    "key=",
+    "-----BEGIN ",
+    "eyJ",
+    "://:",
+    "/home/",
+    "(((",
+    "+1 (",
+    "0",
+    " ",
+]
 
 
 def test_case_26_no_text_makes_redaction_slow(case):
     size = 100_000
-    case.write("a.jsonl", *(call_line(unit, error=unit * (size // len(unit)), success=False) for unit in SLOW))
+    case.write(
+        "a.jsonl", *(call_line(unit, error=unit * (size // len(unit)), success=False) for unit in SLOW)
+    )
     begin = time.process_time()
     assert case.engine.ingest().events == len(SLOW)
     assert time.process_time() - begin < 15, "1.4 MB, and the planning of the statements"
@@ -296,7 +352,9 @@ def test_case_28_a_rule_that_crashes_on_a_value_costs_the_value_and_never_lets_i
     case.write("a.jsonl", call_line("e1"), f"{{broken {secret}".encode())
     case.engine.ingest()
     (row,) = case.rows("quarantined_events")
-    assert (row["excerpt"], row["detail"]) == ("{broken <EMAIL>", UNREDACTABLE), "excerpts are redacted in bulk, details one by one"
+    assert (row["excerpt"], row["detail"]) == ("{broken <EMAIL>", UNREDACTABLE), (
+        "excerpts are redacted in bulk, details one by one"
+    )
     for path in case.settings.data_path.rglob("*"):
         if path.is_file() and case.cache not in path.parents:
             assert secret.encode() not in path.read_bytes()
@@ -306,18 +364,30 @@ def test_case_28_a_crash_inside_the_sql_costs_the_value_too(case, monkeypatch):
     real = redaction._replace_sql
     crashing = {rule.find for rule in RULES if rule.entity == "EMAIL"}
     monkeypatch.setattr(
-        redaction, "_replace_sql", lambda text, find, template: f"cast({text} as integer)::varchar" if find in crashing else real(text, find, template)
+        redaction,
+        "_replace_sql",
+        lambda text, find, template: (
+            f"cast({text} as integer)::varchar" if find in crashing else real(text, find, template)
+        ),
     )
-    case.write("a.jsonl", call_line("e1", error="ask jane.doe@example.com", success=False), call_line("e2", error="no mail", success=False))
+    case.write(
+        "a.jsonl",
+        call_line("e1", error="ask jane.doe@example.com", success=False),
+        call_line("e2", error="no mail", success=False),
+    )
     case.engine.ingest()
     rows = {row["event_id"]: row["error"] for row in case.rows("raw_traces")}
-    assert rows == {"e1": "ask <EMAIL>", "e2": "no mail"}, "what SQL could not redact was redacted value by value"
+    assert rows == {"e1": "ask <EMAIL>", "e2": "no mail"}, (
+        "what SQL could not redact was redacted value by value"
+    )
 
 
 def test_a_full_disk_fails_the_run_and_leaves_the_old_day(case, monkeypatch):
     case.write("a.jsonl", call_line("e1"))
     case.engine.ingest()
-    case.write("b.jsonl", *(call_line(f"f{n}", error=os.urandom(500).hex(), success=False) for n in range(400)))
+    case.write(
+        "b.jsonl", *(call_line(f"f{n}", error=os.urandom(500).hex(), success=False) for n in range(400))
+    )
     script = (
         "import resource, signal, sys\nfrom pathlib import Path\n"
         "from fl_assets_tests.conftest import settings_in\nfrom fl_assets.events.duckdb_engine import DuckDBEngine\n"
@@ -325,10 +395,16 @@ def test_a_full_disk_fails_the_run_and_leaves_the_old_day(case, monkeypatch):
         "DuckDBEngine(settings_in(Path(sys.argv[1]))).ingest()\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, str(case.settings.data_path)], capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2]
+        [sys.executable, "-c", script, str(case.settings.data_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
     )
     assert done.returncode != 0
-    assert re.search(r"raw_traces/event_date=2026-11-01/[0-9a-f]{16}\.tmp", done.stderr), "the message names the file"
+    assert re.search(r"raw_traces/event_date=2026-11-01/[0-9a-f]{16}\.tmp", done.stderr), (
+        "the message names the file"
+    )
     assert [row["event_id"] for row in case.rows("raw_traces")] == ["e1"]
     assert case.engine.lake.verify("raw_traces", DAY) == []
     assert case.engine.ingest().events == 400
@@ -343,9 +419,13 @@ def test_a_lake_of_an_earlier_release_is_refused_and_comes_back_as_its_error_say
     for path in manifests:
         kept = orjson.loads(path.read_bytes())
         file = kept.pop("files")[0]
-        path.write_bytes(orjson.dumps(kept | {"schema_version": 1, "file": file["name"], "file_sha256": file["sha256"]}))
+        path.write_bytes(
+            orjson.dumps(kept | {"schema_version": 1, "file": file["name"], "file_sha256": file["sha256"]})
+        )
     case.write("b.jsonl", call_line("e9"))
-    with pytest.raises(LakeError, match=rf"{re.escape(f'{lake.root}/*/event_date=*')}\) and index\.sqlite in the data folder"):
+    with pytest.raises(
+        LakeError, match=rf"{re.escape(f'{lake.root}/*/event_date=*')}\) and index\.sqlite in the data folder"
+    ):
         case.engine.ingest()
 
     for path in manifests:

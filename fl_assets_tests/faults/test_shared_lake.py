@@ -31,8 +31,20 @@ for step in (lambda: coordinator.workspace.ingest(), lambda: coordinator.run_lea
 
 
 def names_only(settings) -> dict[str, str]:
-    paths = ("data_path", "lake_path", "telemetry_path", "error_records_path", "playbook_path", "summaries_path", "node_keys_path")
-    return {**os.environ, **{f"{PREFIX}{name.upper()}": str(getattr(settings, name)) for name in paths}, "DAGSTER_HOME": ""}
+    paths = (
+        "data_path",
+        "lake_path",
+        "telemetry_path",
+        "error_records_path",
+        "playbook_path",
+        "summaries_path",
+        "node_keys_path",
+    )
+    return {
+        **os.environ,
+        **{f"{PREFIX}{name.upper()}": str(getattr(settings, name)) for name in paths},
+        "DAGSTER_HOME": "",
+    }
 
 
 @pytest.fixture
@@ -46,7 +58,9 @@ def s3(monkeypatch):
 
 @pytest.mark.faults
 @pytest.mark.parametrize("place", ["folder", pytest.param("s3", marks=needs_s3)])
-def test_two_coordinators_with_a_lake_in_common_learn_what_one_with_all_files_learns(place, request, fleet, tmp_path, instance):
+def test_two_coordinators_with_a_lake_in_common_learn_what_one_with_all_files_learns(
+    place, request, fleet, tmp_path, instance
+):
     lake = tmp_path / "shared" / "lake" if place == "folder" else request.getfixturevalue("s3")
     nodes = sorted(path for path in fleet.iterdir() if path.is_dir())
     machines = []
@@ -58,7 +72,9 @@ def test_two_coordinators_with_a_lake_in_common_learn_what_one_with_all_files_le
         machines.append(settings_in(folder, lake_path=lake))
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     command = [sys.executable, "-W", "ignore", "-c", RUN, str(LAST_DAY)]
-    running = [subprocess.Popen(command, env=names_only(settings), text=True, **pipes) for settings in machines]
+    running = [
+        subprocess.Popen(command, env=names_only(settings), text=True, **pipes) for settings in machines
+    ]
     try:
         for _ in range(2):
             assert [one.stdout.readline() for one in running] == ["ready\n"] * 2
@@ -76,8 +92,16 @@ def test_two_coordinators_with_a_lake_in_common_learn_what_one_with_all_files_le
     (tmp_path / "alone").mkdir(exist_ok=True)
     (tmp_path / "alone" / "pseudonym.key").write_bytes(b"k" * 32)
     alone.run_learning_cycle(LAST_DAY)
-    sharing = [coordinator_in(settings.data_path, instance, lake_path=settings.lake_path) for settings in machines]
-    for name in ("failure_signatures", "call_totals", "conversation_signals", "failure_patterns", "playbooks"):
+    sharing = [
+        coordinator_in(settings.data_path, instance, lake_path=settings.lake_path) for settings in machines
+    ]
+    for name in (
+        "failure_signatures",
+        "call_totals",
+        "conversation_signals",
+        "failure_patterns",
+        "playbooks",
+    ):
         expected = {day: alone.workspace.warehouse.read_day(name, day) for day in DAYS}
         assert any(expected.values()), name
         for one in sharing:
@@ -93,11 +117,15 @@ def test_two_coordinators_with_a_lake_in_common_learn_what_one_with_all_files_le
 
 
 def test_a_lake_is_shared_by_one_setting_and_locked_where_all_who_share_it_look(tmp_path):
-    one, two = (DuckDBEngine(settings_in(tmp_path / name, lake_path=tmp_path / "lake")) for name in ("one", "two"))
+    one, two = (
+        DuckDBEngine(settings_in(tmp_path / name, lake_path=tmp_path / "lake")) for name in ("one", "two")
+    )
     with one.lake.lock():
         assert (tmp_path / "lake" / "ingest.lock").exists()
     assert one.lake.root == two.lake.root
-    assert settings_in(tmp_path / "one").lake_path == tmp_path / "one" / "lake", "by default it lies below the data folder"
+    assert settings_in(tmp_path / "one").lake_path == tmp_path / "one" / "lake", (
+        "by default it lies below the data folder"
+    )
 
 
 def test_a_lake_takes_no_pseudonyms_of_another_key(tmp_path):
@@ -107,7 +135,9 @@ def test_a_lake_takes_no_pseudonyms_of_another_key(tmp_path):
         DuckDBEngine(two).ingest()
     shutil.copyfile(one.data_path / "pseudonym.key", two.data_path / "pseudonym.key")
     assert DuckDBEngine(two).ingest().events == 0
-    assert (one.data_path / "pseudonym.key").read_bytes().hex() not in (tmp_path / "lake" / "pseudonym.check").read_text()
+    assert (one.data_path / "pseudonym.key").read_bytes().hex() not in (
+        tmp_path / "lake" / "pseudonym.check"
+    ).read_text()
 
 
 DYING = """
@@ -137,15 +167,28 @@ Workspace(FederatedLearningConfig.from_env()).ingest()
 
 @pytest.mark.faults
 @needs_s3
-def test_killed_at_any_request_to_the_store_each_day_is_old_or_new_and_no_event_is_lost_or_twice(fleet, tmp_path, s3):
+def test_killed_at_any_request_to_the_store_each_day_is_old_or_new_and_no_event_is_lost_or_twice(
+    fleet, tmp_path, s3
+):
     settings = settings_in(tmp_path / "machine", telemetry_path=fleet, lake_path=s3)
     settings.data_path.mkdir()
     (settings.data_path / "pseudonym.key").write_bytes(b"k" * 32)
     reader = Workspace(settings_in(tmp_path / "reader", telemetry_path=fleet, lake_path=s3))
     ended = []
-    for number, moment in [(2, "before"), (2, "after"), (3, "after"), (4, "before"), (4, "after"), (5, "after"), (9, "after"), (1000, "never")]:
+    for number, moment in [
+        (2, "before"),
+        (2, "after"),
+        (3, "after"),
+        (4, "before"),
+        (4, "after"),
+        (5, "after"),
+        (9, "after"),
+        (1000, "never"),
+    ]:
         command = [sys.executable, "-W", "ignore", "-c", DYING, str(number), moment]
-        ended.append(subprocess.run(command, env=names_only(settings), capture_output=True, text=True, timeout=300))
+        ended.append(
+            subprocess.run(command, env=names_only(settings), capture_output=True, text=True, timeout=300)
+        )
         reader.lake.refresh()
         assert_whole(reader, is_at_rest=False)
     assert [one.returncode for one in ended] == [-signal.SIGKILL] * (len(ended) - 1) + [0], ended[-1].stderr
@@ -163,19 +206,28 @@ def test_killed_at_any_request_to_the_store_each_day_is_old_or_new_and_no_event_
 
 @pytest.mark.faults
 @needs_s3
-def test_a_lake_in_a_bucket_is_verified_expires_and_comes_back_to_an_empty_data_folder(fleet, tmp_path, instance, s3, monkeypatch):
+def test_a_lake_in_a_bucket_is_verified_expires_and_comes_back_to_an_empty_data_folder(
+    fleet, tmp_path, instance, s3, monkeypatch
+):
     coordinator = coordinator_in(tmp_path / "one", instance, telemetry_path=fleet, lake_path=s3)
     coordinator.backfill(DAYS[0], LAST_DAY)
     space = coordinator.workspace
     assert_whole(space, ids_in(fleet))
-    counted = {table: space.warehouse.rows(f"select count(*) as n from {table}")[0]["n"] for table in ("raw_traces", "failure_signatures", "playbooks")}
+    counted = {
+        table: space.warehouse.rows(f"select count(*) as n from {table}")[0]["n"]
+        for table in ("raw_traces", "failure_signatures", "playbooks")
+    }
     assert all(counted.values())
 
     shutil.rmtree(space.settings.lake_folder)
     space.settings.warehouse_path.unlink()
-    again = coordinator_in(tmp_path / "one", instance, telemetry_path=fleet, lake_path=s3, retention_days=7).workspace
+    again = coordinator_in(
+        tmp_path / "one", instance, telemetry_path=fleet, lake_path=s3, retention_days=7
+    ).workspace
     again.rebuild()
-    assert {table: again.warehouse.rows(f"select count(*) as n from {table}")[0]["n"] for table in counted} == counted
+    assert {
+        table: again.warehouse.rows(f"select count(*) as n from {table}")[0]["n"] for table in counted
+    } == counted
     assert [problem for day in DAYS for problem in again.lake.verify("raw_traces", day)] == []
 
     expired = again.expire(LAST_DAY, today=DAYS[2] + timedelta(days=8))
@@ -184,6 +236,10 @@ def test_a_lake_in_a_bucket_is_verified_expires_and_comes_back_to_an_empty_data_
     monkeypatch.setattr("fl_assets.infra.remote_lake.GRACE", timedelta(0))
     (again.settings.lake_folder / "swept").unlink(missing_ok=True)
     again.ingest()
-    stored = {one.key.split("/")[1] for one in again.lake.remote.objects.listed("raw_traces") if one.key.endswith(".parquet")}
+    stored = {
+        one.key.split("/")[1]
+        for one in again.lake.remote.objects.listed("raw_traces")
+        if one.key.endswith(".parquet")
+    }
     assert stored == {f"event_date={day}" for day in DAYS[3:]}, "rows of days that expired are nowhere"
     assert again.lake.manifest("raw_traces", DAYS[0]).is_expired

@@ -61,7 +61,14 @@ def coordinator(settings: FederatedLearningConfig) -> Iterator[Callable[[date], 
         f"{PREFIX}MIN_EVENTS": "500",
     }
     words = [sys.executable, "-W", "ignore", "-c", MONTH]
-    with subprocess.Popen(words, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        words,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
 
         def run(day: date) -> dict[str, Any]:
             assert process.stdin
@@ -86,7 +93,9 @@ def slope(told: list[dict[str, Any]]) -> float:
     return linear_regression(range(len(told)), [row["rss_mb"] for row in told]).slope
 
 
-def test_case_48_after_a_month_of_fifty_nodes_memory_handles_and_disk_are_what_they_were_after_two_weeks(tmp_path):
+def test_case_48_after_a_month_of_fifty_nodes_memory_handles_and_disk_are_what_they_were_after_two_weeks(
+    tmp_path,
+):
     cache, told = tmp_path / "cache", []
     settings = settings_in(tmp_path / "data", telemetry_path=cache)
     with coordinator(settings) as run:
@@ -105,7 +114,10 @@ def test_case_48_after_a_month_of_fifty_nodes_memory_handles_and_disk_are_what_t
     assert slope(again[WARM:]) < MB_A_CYCLE, [row["rss_mb"] for row in again]
     for name in ("handles", "threads"):
         assert max(row[name] for row in second) <= max(row[name] for row in first), name
-    for name in ("lake", "results"):  # manifests, sums and results are kept for ever: a day's worth more each day, and no more
+    for name in (
+        "lake",
+        "results",
+    ):  # manifests, sums and results are kept for ever: a day's worth more each day, and no more
         assert told[29][name] - told[19][name] < 1.3 * (told[19][name] - told[9][name]), name
     space = Workspace(settings)
     week = [path for path in space.lake.root.rglob("*.parquet") if "/raw_traces/" in str(path)]
@@ -113,5 +125,9 @@ def test_case_48_after_a_month_of_fifty_nodes_memory_handles_and_disk_are_what_t
     assert_whole(space)
     settings.warehouse_path.unlink()
     space.rebuild()
-    assert told[29]["database"] < 1.5 * settings.warehouse_path.stat().st_size, "what was replaced day by day takes little more than what was written once"
-    assert {row["event_date"] for row in space.warehouse.rows("select distinct event_date from failure_patterns")} >= set(DAYS[1:])
+    assert told[29]["database"] < 1.5 * settings.warehouse_path.stat().st_size, (
+        "what was replaced day by day takes little more than what was written once"
+    )
+    assert {
+        row["event_date"] for row in space.warehouse.rows("select distinct event_date from failure_patterns")
+    } >= set(DAYS[1:])

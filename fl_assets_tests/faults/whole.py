@@ -29,11 +29,15 @@ def ids_in(cache: Path) -> dict[tuple[str, int], str]:
             lines = file.read().split(b"\n")
         for number, line in enumerate(lines, start=1):
             with suppress(orjson.JSONDecodeError, KeyError, TypeError):
-                found[str(path.relative_to(cache)), number] = orjson.loads(line.removeprefix(b"\xef\xbb\xbf"))["event_id"]
+                found[str(path.relative_to(cache)), number] = orjson.loads(
+                    line.removeprefix(b"\xef\xbb\xbf")
+                )["event_id"]
     return found
 
 
-def assert_whole(space: Workspace, expected: dict[tuple[str, int], str] | None = None, *, is_at_rest: bool = True) -> None:
+def assert_whole(
+    space: Workspace, expected: dict[tuple[str, int], str] | None = None, *, is_at_rest: bool = True
+) -> None:
     """Assert that the lake and the warehouse are whole.
 
     Args:
@@ -58,12 +62,19 @@ def assert_lake(root: Path, expected: dict[tuple[str, int], str] | None, *, is_a
                 continue
             manifest = orjson.loads((folder / "manifest.json").read_bytes())
             if manifest["is_expired"]:
-                assert [path.name for path in folder.iterdir()] == ["manifest.json"], f"{folder}: something was left behind"
+                assert [path.name for path in folder.iterdir()] == ["manifest.json"], (
+                    f"{folder}: something was left behind"
+                )
                 continue
             files = [file["name"] for file in manifest["files"]]
-            assert not is_at_rest or {path.name for path in folder.iterdir()} <= {"manifest.json", *files}, f"{folder}: something was left behind"
+            assert not is_at_rest or {path.name for path in folder.iterdir()} <= {"manifest.json", *files}, (
+                f"{folder}: something was left behind"
+            )
             rows = pa.concat_tables(pq.read_table(folder / name, partitioning=None) for name in files)
-            assert (manifest["day"], manifest["rows"]) == (folder.name.removeprefix("event_date="), len(rows)), folder
+            assert (manifest["day"], manifest["rows"]) == (
+                folder.name.removeprefix("event_date="),
+                len(rows),
+            ), folder
             assert {str(day) for day in rows["event_date"].to_pylist()} <= {manifest["day"]}
             keys = list(zip(*(rows[name].to_pylist() for name in table.key), strict=True))
             assert table.name == "quarantined_events" or len(keys) == len(set(keys)), f"{folder}: a row twice"
@@ -79,19 +90,33 @@ def assert_lake(root: Path, expected: dict[tuple[str, int], str] | None, *, is_a
 def assert_warehouse(path: Path, *, is_at_rest: bool = True) -> None:
     """Assert that the database, its files and their footers say the same, and that no key is there twice."""
     results = path.with_suffix(".results")
-    assert not is_at_rest or not [left for left in results.rglob("*") if left.is_file() and left.suffix != ".parquet" and left.stat().st_size], (
-        "something was left behind"
-    )
+    assert not is_at_rest or not [
+        left
+        for left in results.rglob("*")
+        if left.is_file() and left.suffix != ".parquet" and left.stat().st_size
+    ], "something was left behind"
     with duckdb.connect(str(path), read_only=True) as connection:
         for table in WAREHOUSE_TABLES:
-            files = {date.fromisoformat(file.stem): file for file in sorted((results / table.name).glob("*.parquet"))}
-            days = {day for (day,) in connection.execute(f"select distinct event_date from {table.name}").fetchall()}
+            files = {
+                date.fromisoformat(file.stem): file
+                for file in sorted((results / table.name).glob("*.parquet"))
+            }
+            days = {
+                day
+                for (day,) in connection.execute(f"select distinct event_date from {table.name}").fetchall()
+            }
             assert days <= files.keys(), f"{table.name}: days that only the database has"
             for day, file in files.items():
                 stored = f"(from {table.name} where event_date = '{day}')"
                 written = f"(from read_parquet('{file}', hive_partitioning = false))"
                 for one, other in ((stored, written), (written, stored)):
-                    assert connection.execute(f"from {one} except all from {other}").fetchall() == [], f"{table.name} {day}"
-                ((rows, keys),) = connection.execute(f"select count(*), count(distinct ({', '.join(table.key)})) from {stored}").fetchall()
+                    assert connection.execute(f"from {one} except all from {other}").fetchall() == [], (
+                        f"{table.name} {day}"
+                    )
+                ((rows, keys),) = connection.execute(
+                    f"select count(*), count(distinct ({', '.join(table.key)})) from {stored}"
+                ).fetchall()
                 assert rows == keys, f"{table.name} {day}: a row twice"
-                assert rows == orjson.loads(pq.read_schema(file).metadata[b"fl_assets"])["rows"], f"{table.name} {day}"
+                assert rows == orjson.loads(pq.read_schema(file).metadata[b"fl_assets"])["rows"], (
+                    f"{table.name} {day}"
+                )

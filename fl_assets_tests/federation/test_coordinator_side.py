@@ -27,7 +27,10 @@ NODES = ("n1", "n2", "n3")
 def nodes(tmp_path_factory):
     """Three nodes that tell everything: k of 1, no noise."""
     folder = tmp_path_factory.mktemp("nodes")
-    return {name: node_home(folder, name, lines_of(name, sessions=4 + place), summary_min_sessions=1) for place, name in enumerate(NODES)}
+    return {
+        name: node_home(folder, name, lines_of(name, sessions=4 + place), summary_min_sessions=1)
+        for place, name in enumerate(NODES)
+    }
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +42,9 @@ def told(nodes):
 @pytest.fixture(scope="module")
 def expected(nodes):
     """What the nodes' events give by themselves."""
-    return {name: sorted((row for node in nodes.values() for row in sums(node)[name]), key=str) for name in SUMS}
+    return {
+        name: sorted((row for node in nodes.values() for row in sums(node)[name]), key=str) for name in SUMS
+    }
 
 
 @pytest.fixture
@@ -50,7 +55,13 @@ def coordinator(tmp_path, nodes):
 def sums(space) -> dict[str, list[dict]]:
     space.refresh_signatures(DAY)
     space.refresh_conversations(DAY)
-    return {name: [{key: value for key, value in row.items() if key not in NOT_TOLD} for row in space.warehouse.read_day(name, DAY)] for name in SUMS}
+    return {
+        name: [
+            {key: value for key, value in row.items() if key not in NOT_TOLD}
+            for row in space.warehouse.read_day(name, DAY)
+        ]
+        for name in SUMS
+    }
 
 
 def changed(node, line: bytes, *, resign: bool = True, **changes) -> bytes:
@@ -58,7 +69,9 @@ def changed(node, line: bytes, *, resign: bool = True, **changes) -> bytes:
     signed = SignedSummary.model_validate_json(line)
     summary = signed.signed.model_copy(update=changes)
     signature = sign(teller(node).key(), signed_bytes(summary)) if resign else signed.signature
-    return canonical(SignedSummary.model_construct(signed=summary, signature=signature))  # a hostile node checks nothing
+    return canonical(
+        SignedSummary.model_construct(signed=summary, signature=signature)
+    )  # a hostile node checks nothing
 
 
 def rules(space) -> list[str]:
@@ -93,7 +106,13 @@ def test_each_refusal_has_its_name_is_recorded_and_loses_nothing(coordinator, no
     elif rule == "wrong_node":
         bad = changed(nodes["n2"], line)
     elif rule == "settings_match":
-        bad = changed(n1, line, settings=SignedSummary.model_validate_json(line).signed.settings.model_copy(update={"min_sessions": 2}))
+        bad = changed(
+            n1,
+            line,
+            settings=SignedSummary.model_validate_json(line).signed.settings.model_copy(
+                update={"min_sessions": 2}
+            ),
+        )
     elif rule == "day":
         bad = changed(n1, line, day=datetime.now(UTC).date() + timedelta(days=2))
     elif rule == "replay":
@@ -148,9 +167,17 @@ def test_a_refused_node_is_taken_as_soon_as_its_key_is_registered_and_revoked_wi
 
 def test_hostile_text_is_masked_and_redacted_again(coordinator, nodes, told):
     summary = SignedSummary.model_validate_json(told["n1"]).signed
-    texts = ("mail bob@example.com failed\u202e at 10.1.2.3 after 17 tries <STATUS_503>", "see <script>alert(1)</script> at /home/bob/secret.txt")
+    texts = (
+        "mail bob@example.com failed\u202e at 10.1.2.3 after 17 tries <STATUS_503>",
+        "see <script>alert(1)</script> at /home/bob/secret.txt",
+    )
     (pair,) = [one for one in summary.calls if one.method == "query"]
-    hostile = tuple(FailureCount(service=pair.service, method=pair.method, error=text, has_text=True, failures=1, sessions=1) for text in texts)
+    hostile = tuple(
+        FailureCount(
+            service=pair.service, method=pair.method, error=text, has_text=True, failures=1, sessions=1
+        )
+        for text in texts
+    )
     bring(coordinator, "a.jsonl", changed(nodes["n1"], told["n1"], failures=hostile))
     assert rules(coordinator) == []
     shown = " | ".join(row["masked_error"] for row in coordinator.summaries.rows(DAY).signatures)
@@ -169,27 +196,39 @@ def test_numbers_that_do_not_agree_are_refused(coordinator, nodes, told):
 
 def test_what_a_node_signed_stands_for_its_day_whatever_raw_events_of_it_there_are(coordinator, nodes, told):
     bring(coordinator, "a.jsonl", told["n1"])
-    (coordinator.settings.telemetry_path / "events_1.jsonl").write_bytes(b"\n".join([*lines_of("n1", sessions=9), *lines_of("n2", sessions=5)]) + b"\n")
+    (coordinator.settings.telemetry_path / "events_1.jsonl").write_bytes(
+        b"\n".join([*lines_of("n1", sessions=9), *lines_of("n2", sessions=5)]) + b"\n"
+    )
     coordinator.ingest()
     both = sums(coordinator)
     assert {row["node_id"] for row in both["call_totals"]} == {"n1", "n2"}
     mine = [row for row in both["failure_signatures"] if row["node_id"] == "n1"]
-    assert sum(row["failures"] for row in mine) == sum(one.failures for one in SignedSummary.model_validate_json(told["n1"]).signed.failures)
-    assert coordinator.events_on(DAY) == nodes["n1"].events_on(DAY) + nodes["n2"].events_on(DAY), "no event counts twice"
+    assert sum(row["failures"] for row in mine) == sum(
+        one.failures for one in SignedSummary.model_validate_json(told["n1"]).signed.failures
+    )
+    assert coordinator.events_on(DAY) == nodes["n1"].events_on(DAY) + nodes["n2"].events_on(DAY), (
+        "no event counts twice"
+    )
 
 
 @settings(max_examples=2, suppress_health_check=list(HealthCheck))
 @given(raw=st.sets(st.sampled_from(NODES)), seed=st.integers(0, 99))
-def test_any_mixture_of_events_and_summaries_in_any_order_gives_the_same_sums(tmp_path_factory, nodes, told, expected, raw, seed):
+def test_any_mixture_of_events_and_summaries_in_any_order_gives_the_same_sums(
+    tmp_path_factory, nodes, told, expected, raw, seed
+):
     shuffle = random.Random(seed)
     space = coordinator_home(tmp_path_factory.mktemp("mix"), *nodes.values(), summary_min_sessions=1)
     lines = [told[name] for name in NODES if name not in raw]
     shuffle.shuffle(lines)
-    events = [line for place, name in enumerate(NODES) if name in raw for line in lines_of(name, sessions=4 + place)]
+    events = [
+        line for place, name in enumerate(NODES) if name in raw for line in lines_of(name, sessions=4 + place)
+    ]
     shuffle.shuffle(events)
     steps = [lambda: bring(space, "a.jsonl", *lines[:1]), lambda: bring(space, "b.jsonl", *lines[1:])]
     if events:
-        steps.append(lambda: (space.settings.telemetry_path / "events_1.jsonl").write_bytes(b"\n".join(events) + b"\n"))
+        steps.append(
+            lambda: (space.settings.telemetry_path / "events_1.jsonl").write_bytes(b"\n".join(events) + b"\n")
+        )
     shuffle.shuffle(steps)
     for step in steps:
         step()
@@ -215,13 +254,16 @@ def _fail(*_):
 
 def test_a_late_summary_makes_its_day_asked_for_once(coordinator, told):
     given_ = {
-        name: str(getattr(coordinator.settings, name)) for name in ("data_path", "telemetry_path", "summaries_path", "node_keys_path", "error_records_path")
+        name: str(getattr(coordinator.settings, name))
+        for name in ("data_path", "telemetry_path", "summaries_path", "node_keys_path", "error_records_path")
     }
 
     def tick() -> list[tuple[str, str]]:
         space = resources(**given_, summary_min_sessions="1", min_events="1")["workspace"]
         with dg.build_sensor_context(resources={"workspace": space}) as context:
-            return [(one.partition_key, one.run_key) for one in minimum_events_reached(context).run_requests or ()]
+            return [
+                (one.partition_key, one.run_key) for one in minimum_events_reached(context).run_requests or ()
+            ]
 
     assert tick() == []
     bring(coordinator, "a.jsonl", told["n1"])
@@ -243,21 +285,32 @@ def learn(space, day=DAY):
     space.refresh_signatures(day)
     space.refresh_conversations(day)
     chosen = {"rules": space.failure_classes, "corrections": space.corrections, "false_discovery_rate": 0.1}
-    return analyse(space.history(day), space.window(day), **chosen, summary_min_nodes=space.settings.summary_min_nodes)
+    return analyse(
+        space.history(day), space.window(day), **chosen, summary_min_nodes=space.settings.summary_min_nodes
+    )
 
 
-def test_a_fleet_that_sends_summaries_gives_the_patterns_and_playbooks_of_one_that_sends_events(tmp_path, nodes, told):
+def test_a_fleet_that_sends_summaries_gives_the_patterns_and_playbooks_of_one_that_sends_events(
+    tmp_path, nodes, told
+):
     by_events = coordinator_home(tmp_path / "events", summary_min_nodes=1)
     lines = [line for place, name in enumerate(NODES) for line in lines_of(name, sessions=4 + place)]
     (by_events.settings.telemetry_path / "events_1.jsonl").write_bytes(b"\n".join(lines) + b"\n")
-    by_summary = coordinator_home(tmp_path / "summaries", *nodes.values(), summary_min_sessions=1, summary_min_nodes=1)
+    by_summary = coordinator_home(
+        tmp_path / "summaries", *nodes.values(), summary_min_sessions=1, summary_min_nodes=1
+    )
     bring(by_summary, "a.jsonl", *told.values())
     found = []
     for space in (by_events, by_summary):
         space.ingest()
         patterns = learn(space).patterns
         books = propose(patterns, space.remedies, day=DAY, settings=space.settings, previous=[])
-        found.append((patterns.drop(columns=list(NOT_TOLD & set(patterns.columns))), [one.model_dump() for one in books]))
+        found.append(
+            (
+                patterns.drop(columns=list(NOT_TOLD & set(patterns.columns))),
+                [one.model_dump() for one in books],
+            )
+        )
     (patterns, books), (told_patterns, told_books) = found
     pd.testing.assert_frame_equal(patterns, told_patterns)
     assert books == told_books
@@ -267,9 +320,13 @@ def test_a_fleet_that_sends_summaries_gives_the_patterns_and_playbooks_of_one_th
 def test_a_pattern_is_shown_when_k_nodes_tell_of_it_or_raw_events_show_it(tmp_path, nodes, told):
     space = coordinator_home(tmp_path, *nodes.values(), summary_min_sessions=1, summary_min_nodes=3)
     bring(space, "a.jsonl", told["n1"], told["n2"])
-    (space.settings.telemetry_path / "events_1.jsonl").write_bytes(call("n8", 1, error="index shards are missing") + b"\n")
+    (space.settings.telemetry_path / "events_1.jsonl").write_bytes(
+        call("n8", 1, error="index shards are missing") + b"\n"
+    )
     space.ingest()
-    assert list(learn(space).patterns["template"]) == ["index shards are missing"], "two nodes are too few, of which a third has one in raw events"
+    assert list(learn(space).patterns["template"]) == ["index shards are missing"], (
+        "two nodes are too few, of which a third has one in raw events"
+    )
     bring(space, "b.jsonl", told["n3"])
     space.ingest()
     assert "search timed out after <NUM>" in set(learn(space).patterns["template"])

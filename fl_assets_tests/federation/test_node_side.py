@@ -35,13 +35,48 @@ def canary_lines() -> list[bytes]:
     """What must not leave the node, in every place that an event has for it."""
     lines = lines_of("n1", sessions=12)
     lines += [call("n1", session, 7, error="the vault door CANARYRARE is ajar") for session in (20, 21)]
-    lines += [call("n1", 22, 7, service="canaryservice", method="canarymethod", error="search timed out after 9 s")]
-    goals = ("audit ledgers", "audit leads", "audit tickets", "audit CANARYGOAL", "audit invoices", "audit vendors", "audit routes")
     lines += [
-        call("n1", 30 + place, 7, service="planner", method="plan", error=f"Agent stopped before the goal '{goal}' was met") for place, goal in enumerate(goals)
+        call("n1", 22, 7, service="canaryservice", method="canarymethod", error="search timed out after 9 s")
     ]
-    lines += [call("n1", 40 + place, 7, error=f"mail to canary@example.com with key sk-canary0123456789abcdefghij bounced {place} times") for place in range(4)]
-    lines += [call("n1", 50, 7, trace_id="t-canary", metadata={"note": "CANARYQUERY"}, error="search timed out after 7 s")]
+    goals = (
+        "audit ledgers",
+        "audit leads",
+        "audit tickets",
+        "audit CANARYGOAL",
+        "audit invoices",
+        "audit vendors",
+        "audit routes",
+    )
+    lines += [
+        call(
+            "n1",
+            30 + place,
+            7,
+            service="planner",
+            method="plan",
+            error=f"Agent stopped before the goal '{goal}' was met",
+        )
+        for place, goal in enumerate(goals)
+    ]
+    lines += [
+        call(
+            "n1",
+            40 + place,
+            7,
+            error=f"mail to canary@example.com with key sk-canary0123456789abcdefghij bounced {place} times",
+        )
+        for place in range(4)
+    ]
+    lines += [
+        call(
+            "n1",
+            50,
+            7,
+            trace_id="t-canary",
+            metadata={"note": "CANARYQUERY"},
+            error="search timed out after 7 s",
+        )
+    ]
     lines += [turn("n1", 60, 0, query="CANARYQUERY please", answer="CANARYANSWER it is")]
     return lines
 
@@ -55,7 +90,9 @@ def canary(tmp_path_factory):
 def three_days(tmp_path_factory):
     """A node with three days of events, the last of them DAY."""
     days = [DAY - timedelta(days=back) for back in range(3)]
-    return node_home(tmp_path_factory.mktemp("days"), "n1", [line for day in days for line in lines_of("n1", day=day)])
+    return node_home(
+        tmp_path_factory.mktemp("days"), "n1", [line for day in days for line in lines_of("n1", day=day)]
+    )
 
 
 @pytest.fixture
@@ -80,8 +117,12 @@ def test_a_summary_holds_no_text_that_fewer_than_k_sessions_had_and_nothing_that
     assert not [one for one in rare if f'"{one}"' in text]
     errors = {one.error for one in told.summary.failures}
     assert "search timed out after <NUM>" in errors
-    assert "Agent stopped before the goal 'audit <VAR>' was met" in errors, "what the rare ones share, seven sessions had"
-    assert told.summary.unnamed.failures == 4, "two of the vault, one of the rare service, one of the missing shards"
+    assert "Agent stopped before the goal 'audit <VAR>' was met" in errors, (
+        "what the rare ones share, seven sessions had"
+    )
+    assert told.summary.unnamed.failures == 4, (
+        "two of the vault, one of the rare service, one of the missing shards"
+    )
     assert told.summary.unnamed.calls == 1
 
 
@@ -90,12 +131,26 @@ def test_with_k_of_one_nothing_is_left_out(canary):
     signatures, totals = canary.engine.signatures(DAY)
     assert sum(one.failures for one in told.summary.failures) == sum(signatures["failures"].to_pylist())
     assert sum(one.calls for one in told.summary.calls) == sum(totals["calls"].to_pylist())
-    assert (told.summary.unnamed.failures, told.summary.unnamed.calls, told.summary.unnamed.sessions) == (0, 0, 0)
+    assert (told.summary.unnamed.failures, told.summary.unnamed.calls, told.summary.unnamed.sessions) == (
+        0,
+        0,
+        0,
+    )
     assert told.summary.events == canary.events_on(DAY)
 
 
 def test_a_conversation_with_many_traces_is_one_session(tmp_path):
-    lines = [call("n1", session, 0, error="one user did it", metadata={"session_id": "s-same"}, trace_id=f"t{session}") for session in range(9)]
+    lines = [
+        call(
+            "n1",
+            session,
+            0,
+            error="one user did it",
+            metadata={"session_id": "s-same"},
+            trace_id=f"t{session}",
+        )
+        for session in range(9)
+    ]
     told = teller(node_home(tmp_path, "n1", lines)).tell(DAY)
     assert told.summary.failures == ()
     assert told.summary.unnamed.failures == 9
@@ -105,7 +160,9 @@ def test_a_day_is_told_again_as_it_was_until_exact_counts_change(home):
     first, again = teller(home).tell(DAY), teller(home, now=AFTER + timedelta(hours=1)).tell(DAY)
     assert (first.is_new, again.is_new) == (True, False)
     assert first.line == again.line
-    (home.settings.telemetry_path / "events_2.jsonl").write_bytes(call("n1", 5, 50, error="search timed out after 2 s") + b"\n")
+    (home.settings.telemetry_path / "events_2.jsonl").write_bytes(
+        call("n1", 5, 50, error="search timed out after 2 s") + b"\n"
+    )
     home.engine.ingest()
     later = teller(home).tell(DAY)
     assert later.is_new
@@ -114,7 +171,9 @@ def test_a_day_is_told_again_as_it_was_until_exact_counts_change(home):
 
 def test_noise_is_drawn_once_a_day_whatever_comes_later(home):
     first = teller(home, seed=1, summary_epsilon=1.0).tell(DAY)
-    (home.settings.telemetry_path / "events_2.jsonl").write_bytes(call("n1", 5, 50, error="search timed out after 2 s") + b"\n")
+    (home.settings.telemetry_path / "events_2.jsonl").write_bytes(
+        call("n1", 5, 50, error="search timed out after 2 s") + b"\n"
+    )
     home.engine.ingest()
     for changes in ({"summary_epsilon": 1.0}, {"summary_epsilon": 0.5}, {"summary_epsilon": 0.0}):
         again = teller(home, seed=2, **changes).tell(DAY)
@@ -127,7 +186,10 @@ def test_beyond_the_budget_nothing_is_told_and_the_error_says_what_to_do(home):
     days = [DAY - timedelta(days=back) for back in range(3)]
     ours = {"summary_epsilon": 0.4, "summary_budget": 0.8}
     told = [teller(home, **ours).tell(day) for day in days[:2]]
-    with pytest.raises(SummaryError, match=r"the budget is spent: 0\.8 of FEDERATED_LEARNING_SUMMARY_BUDGET=0\.8 .* needs 0\.4 more"):
+    with pytest.raises(
+        SummaryError,
+        match=r"the budget is spent: 0\.8 of FEDERATED_LEARNING_SUMMARY_BUDGET=0\.8 .* needs 0\.4 more",
+    ):
         teller(home, **ours).tell(days[2])
     assert teller(home, **ours).tell(days[1]).line == told[1].line, "what was told can be sent again"
     assert teller(home, summary_epsilon=0.4, summary_budget=1.2).tell(days[2]).is_new
@@ -199,8 +261,16 @@ def bounded(calls: list[dict], turns: list[dict]) -> dict[str, Counter]:
         connection.execute(statement)
     found = {name: connection.sql(sql).to_arrow_table().to_pylist() for name, sql in BOUNDED_SQL.items()}
     return {
-        "failures": Counter({(row["service"], row["method"], row["error"]): row["failures"] for row in found["failures"]}),
-        "calls": Counter({(row["service"], row["method"], bucket): calls for row in found["calls"] for bucket, calls in row["durations"]}),
+        "failures": Counter(
+            {(row["service"], row["method"], row["error"]): row["failures"] for row in found["failures"]}
+        ),
+        "calls": Counter(
+            {
+                (row["service"], row["method"], bucket): calls
+                for row in found["calls"]
+                for bucket, calls in row["durations"]
+            }
+        ),
         "talk": Counter({row["service"]: row["sessions"] for row in found["talk"]}),
         "signals": Counter({(row["service"], row["signal"]): row["affected"] for row in found["talk"]}),
     }
@@ -231,8 +301,12 @@ def session(random: Random, number: int) -> tuple[list[dict], list[dict]]:
             "event_id": f"{number}-turn{place}",
             "timestamp": moment + timedelta(minutes=place),
             "session_id": f"s{number}",
-            "user_query": random.choice(("Where is my order number 7 going now?", "That is wrong.", "Never mind, forget it.")),
-            "system_response": random.choice(("I am unable to help with that.", "I apologize for that.", "It is done.")),
+            "user_query": random.choice(
+                ("Where is my order number 7 going now?", "That is wrong.", "Never mind, forget it.")
+            ),
+            "system_response": random.choice(
+                ("I am unable to help with that.", "I apologize for that.", "It is done.")
+            ),
             "metadata": orjson.dumps({"service": random.choice(("support", "sales"))}).decode(),
         }
         for place in range(random.randrange(6))
@@ -243,10 +317,16 @@ def session(random: Random, number: int) -> tuple[list[dict], list[dict]]:
 def change(everyone: dict[str, Counter], without: dict[str, Counter]) -> dict[str, int]:
     """By how much each kind of count differs; a conversation with a signal is in one number with it, and one without in another."""
     for counts in (everyone, without):
-        quiet = {service: sessions - sum(n for (of, _), n in counts["signals"].items() if of == service) for service, sessions in counts["talk"].items()}
+        quiet = {
+            service: sessions - sum(n for (of, _), n in counts["signals"].items() if of == service)
+            for service, sessions in counts["talk"].items()
+        }
         counts["talk"] = Counter(quiet) + counts["signals"]
     return {
-        name: sum(abs(everyone[name][key] - without[name][key]) for key in everyone[name].keys() | without[name].keys())
+        name: sum(
+            abs(everyone[name][key] - without[name][key])
+            for key in everyone[name].keys() | without[name].keys()
+        )
         for name in everyone
         if name != "signals"
     }
@@ -256,8 +336,12 @@ def change(everyone: dict[str, Counter], without: dict[str, Counter]) -> dict[st
 def test_one_session_more_is_one_failure_or_conversation_and_a_call_or_some_calls(seed):
     random = Random(seed)
     fleet = [session(random, number) for number in range(12)]
-    everyone = bounded([call for calls, _ in fleet for call in calls], [turn for _, turns in fleet for turn in turns])
-    without = bounded([call for calls, _ in fleet[1:] for call in calls], [turn for _, turns in fleet[1:] for turn in turns])
+    everyone = bounded(
+        [call for calls, _ in fleet for call in calls], [turn for _, turns in fleet for turn in turns]
+    )
+    without = bounded(
+        [call for calls, _ in fleet[1:] for call in calls], [turn for _, turns in fleet[1:] for turn in turns]
+    )
     changed = change(everyone, without)
     one = changed["failures"] + changed["talk"]
     assert one <= 1
@@ -267,15 +351,34 @@ def test_one_session_more_is_one_failure_or_conversation_and_a_call_or_some_call
 
 def test_of_a_long_session_no_more_than_max_calls_count_whatever_their_method_and_duration():
     calls, _ = session(Random(4), 1)
-    many = [{**calls[0], "event_id": f"e{place}", "success": True, "error": None, "duration_ms": 5.0**place if place < 9 else None} for place in range(20)]
+    many = [
+        {
+            **calls[0],
+            "event_id": f"e{place}",
+            "success": True,
+            "error": None,
+            "duration_ms": 5.0**place if place < 9 else None,
+        }
+        for place in range(20)
+    ]
     found = bounded(many, [])["calls"]
     assert sum(found.values()) == MAX_CALLS
     assert {bucket for _, _, bucket in found} == set(COARSE)
-    assert sum(bounded([*many, {**many[0], "event_id": "failed", "success": False, "error": "no route"}], [])["calls"].values()) == 1, "one beside a failure"
+    assert (
+        sum(
+            bounded([*many, {**many[0], "event_id": "failed", "success": False, "error": "no route"}], [])[
+                "calls"
+            ].values()
+        )
+        == 1
+    ), "one beside a failure"
 
 
 def test_which_rows_there_are_is_not_told_by_what_was_drawn():
     calls, _ = session(Random(4), 1)
-    failed = [{**calls[0], "event_id": f"e{place}", "success": False, "error": error} for place, error in enumerate(("no route", "timed out", "missing key"))]
+    failed = [
+        {**calls[0], "event_id": f"e{place}", "success": False, "error": error}
+        for place, error in enumerate(("no route", "timed out", "missing key"))
+    ]
     found = bounded(failed, [])["failures"]
     assert sorted(found.values()) == [0, 0, 1]

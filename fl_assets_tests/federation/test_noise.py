@@ -37,7 +37,11 @@ def distribution(run: Callable[[Callable], int | bool], *, least: float = 1e-13)
         try:
             found[run(choose)] += likely
         except _OpenError as opened:
-            waiting += [((*path, place), likely * part) for place, part in enumerate(opened.args[0]) if likely * part > least]
+            waiting += [
+                ((*path, place), likely * part)
+                for place, part in enumerate(opened.args[0])
+                if likely * part > least
+            ]
     return found
 
 
@@ -96,7 +100,9 @@ def test_the_noise_is_discrete_laplace_of_the_scale_asked_for(scale, monkeypatch
 def test_one_more_in_the_count_changes_no_outcome_by_more_than_e_to_epsilon(scale, monkeypatch):
     found = exactly(scale, monkeypatch)
     odds = [found[value - 1] / found[value] for value in range(-15, 16)]
-    assert max(max(odds), 1 / min(odds)) == pytest.approx(math.exp(1 / scale), rel=1e-6), "no more, and no less"
+    assert max(max(odds), 1 / min(odds)) == pytest.approx(math.exp(1 / scale), rel=1e-6), (
+        "no more, and no less"
+    )
 
 
 ONE_FAILED = {"failures": 1, "calls": 1}
@@ -109,10 +115,23 @@ def day_counts(had: int, *, failures: int = 0, talk: int = 0, calls: int = 0) ->
     failure = {"service": "search", "method": "query", "has_text": True}
     return DayCounts(
         events=0,
-        failures=[failure | {"error": "timed out", "failures": failures}, failure | {"error": "no route", "failures": 7}],
+        failures=[
+            failure | {"error": "timed out", "failures": failures},
+            failure | {"error": "no route", "failures": 7},
+        ],
         calls=[
-            {"service": "search", "method": "query", "calls": 40, "durations": [(UNTIMED, 3), (COARSE[3], 37)]},
-            {"service": "search", "method": "plan", "calls": calls, "durations": [(COARSE[2], calls // 2), (COARSE[4], calls - calls // 2)]},
+            {
+                "service": "search",
+                "method": "query",
+                "calls": 40,
+                "durations": [(UNTIMED, 3), (COARSE[3], 37)],
+            },
+            {
+                "service": "search",
+                "method": "plan",
+                "calls": calls,
+                "durations": [(COARSE[2], calls // 2), (COARSE[4], calls - calls // 2)],
+            },
         ],
         talk=[
             {"service": "support", "signal": "correction", "sessions": 8 + talk, "affected": talk},
@@ -130,7 +149,9 @@ def day_counts(had: int, *, failures: int = 0, talk: int = 0, calls: int = 0) ->
 @pytest.mark.parametrize("epsilon", [0.1, 1.0, 3.0])
 @pytest.mark.parametrize("part", [ONE_FAILED, ONE_TALKED, ONE_WENT_WELL])
 @pytest.mark.parametrize("had", [3, 2])
-def test_all_numbers_of_a_summary_together_tell_of_a_session_no_more_than_epsilon(had, part, epsilon, monkeypatch):
+def test_all_numbers_of_a_summary_together_tell_of_a_session_no_more_than_epsilon(
+    had, part, epsilon, monkeypatch
+):
     def numbers(day: DayCounts) -> list[tuple[int, Fraction]]:
         """Each number that noise was put on, with the scale of its noise."""
         found: list[tuple[int, Fraction]] = []
@@ -146,11 +167,21 @@ def test_all_numbers_of_a_summary_together_tell_of_a_session_no_more_than_epsilo
         monkeypatch.setattr(federation, "discrete_laplace", Noise)
         settings = Agreed(mask_version="0" * 12, min_sessions=3, epsilon=epsilon)
         moment = datetime(2026, 11, 2, tzinfo=UTC)
-        federation.summarise(day, node_id="n1", day=moment.date(), sequence=1, created_at=moment, settings=settings, random=Random(1))
+        federation.summarise(
+            day,
+            node_id="n1",
+            day=moment.date(),
+            sequence=1,
+            created_at=moment,
+            settings=settings,
+            random=Random(1),
+        )
         return found
 
     given, without = numbers(day_counts(had, **part)), numbers(day_counts(had))
-    assert [scale for _, scale in given] == [scale for _, scale in without], "the same numbers get the same noise, also where a count is nought"
+    assert [scale for _, scale in given] == [scale for _, scale in without], (
+        "the same numbers get the same noise, also where a count is nought"
+    )
     assert all(scale > 0 for _, scale in given)
     loss = sum(abs(one - other) / scale for (one, scale), (other, _) in zip(given, without, strict=True))
     assert loss == Fraction(str(epsilon)), "the most that a session can change uses epsilon up, and no more"

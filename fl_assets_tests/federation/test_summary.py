@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fl_assets.federation.noise import discrete_laplace
-from fl_assets.federation.summary import COARSE, OF_CALLS, Agreed, CallCount, Summary, Unnamed, rows_of, shared_templates
+from fl_assets.federation.summary import (
+    COARSE,
+    OF_CALLS,
+    Agreed,
+    CallCount,
+    Summary,
+    Unnamed,
+    rows_of,
+    shared_templates,
+)
 from fl_assets.patterns.evidence import noised_quantile, quantile
 from fl_assets.sums.masking import NOISE_BUCKET
 
@@ -19,16 +28,26 @@ GOALS = ("audit tickets", "merge reports", "export routes", "audit leads", "tran
 
 def test_a_node_with_few_texts_tells_what_is_the_same_around_the_place_where_they_differ():
     seen = {f"Agent stopped before the goal '{goal}' was met <STATUS_504>": 1 for goal in GOALS}
-    assert set(shared_templates(seen, 3).values()) == {"Agent stopped before the goal <VAR> was met <STATUS_504>"}
+    assert set(shared_templates(seen, 3).values()) == {
+        "Agent stopped before the goal <VAR> was met <STATUS_504>"
+    }
     assert shared_templates(dict(list(seen.items())[:2]), 3) == {}, "two sessions had it"
     assert shared_templates(dict.fromkeys(seen, 3), 3) == {}, "each is told as it is"
-    assert shared_templates({f"goal '{goal}' was met": 1 for goal in GOALS}, 3) == {}, "three words are too few to say that it is one failure"
+    assert shared_templates({f"goal '{goal}' was met": 1 for goal in GOALS}, 3) == {}, (
+        "three words are too few to say that it is one failure"
+    )
 
 
-WORDS = st.sampled_from(["disk", "full", "on", "node", "while", "writing", "secret", "vault", "key", "<NUM>", "<ID>"])
+WORDS = st.sampled_from(
+    ["disk", "full", "on", "node", "while", "writing", "secret", "vault", "key", "<NUM>", "<ID>"]
+)
 
 
-@given(st.dictionaries(st.lists(WORDS, min_size=1, max_size=9).map(" ".join), st.integers(1, 4), max_size=25), st.integers(1, 5), st.randoms())
+@given(
+    st.dictionaries(st.lists(WORDS, min_size=1, max_size=9).map(" ".join), st.integers(1, 4), max_size=25),
+    st.integers(1, 5),
+    st.randoms(),
+)
 def test_a_template_holds_only_words_of_every_text_that_it_stands_for_and_no_order_matters(seen, k, random):
     found = shared_templates(seen, k)
     assert all(seen[text] < k for text in found)
@@ -61,10 +80,19 @@ def test_a_median_with_noise_is_near_the_exact_one_or_unknown(seed):
 
 
 def told(epsilon: float, durations) -> Summary:
-    calls = CallCount(service="search", method="query", calls=90, failures=0, sessions=90, durations=durations)
+    calls = CallCount(
+        service="search", method="query", calls=90, failures=0, sessions=90, durations=durations
+    )
     moment = datetime(2026, 11, 2, tzinfo=UTC)
     settings = Agreed(mask_version="0" * 12, min_sessions=3, epsilon=epsilon)
-    common = {"node_id": "n1", "sequence": 1, "events": 90, "failures": (), "talk": (), "unnamed": Unnamed(failures=0, calls=0, sessions=0)}
+    common = {
+        "node_id": "n1",
+        "sequence": 1,
+        "events": 90,
+        "failures": (),
+        "talk": (),
+        "unnamed": Unnamed(failures=0, calls=0, sessions=0),
+    }
     return Summary(day=moment.date(), created_at=moment, settings=settings, calls=(calls,), **common)
 
 

@@ -25,7 +25,11 @@ def writer(*values: int):
 
 
 def rows(lake: Lake, *days: date) -> list[int]:
-    return [value for path in lake.files("raw_traces", days or [DAY]) for value in pq.read_table(path, partitioning=None)["x"].to_pylist()]
+    return [
+        value
+        for path in lake.files("raw_traces", days or [DAY])
+        for value in pq.read_table(path, partitioning=None)["x"].to_pylist()
+    ]
 
 
 @pytest.fixture
@@ -68,7 +72,10 @@ def test_a_manifest_alone_can_change(lake):
     [
         (lambda path: path.unlink(), "no such file"),
         (lambda path: path.write_bytes(path.read_bytes()[:-7]), "damaged"),
-        (lambda path: path.write_bytes(path.read_bytes()[:40] + bytes(8) + path.read_bytes()[48:]), "SHA-256"),
+        (
+            lambda path: path.write_bytes(path.read_bytes()[:40] + bytes(8) + path.read_bytes()[48:]),
+            "SHA-256",
+        ),
         (lambda path: pq.write_table(pa.table({"x": [1, 1]}), path), "2 rows"),
     ],
     ids=["missing", "truncated", "zeroed", "replaced"],

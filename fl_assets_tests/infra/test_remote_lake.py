@@ -25,8 +25,14 @@ from fl_assets_tests.build import call_line
 from fl_assets_tests.conftest import LAST_DAY, settings_in
 from fl_assets_tests.s3 import BUCKET, needs_s3, s3_server
 
-remote_lake = pytest.importorskip("fl_assets.infra.remote_lake", reason="obstore is not installed (the extra [object-storage])", exc_type=ImportError)
-Objects, RemoteLake, Listed, ChangedError = (getattr(remote_lake, name) for name in ("Objects", "RemoteLake", "Listed", "ChangedError"))
+remote_lake = pytest.importorskip(
+    "fl_assets.infra.remote_lake",
+    reason="obstore is not installed (the extra [object-storage])",
+    exc_type=ImportError,
+)
+Objects, RemoteLake, Listed, ChangedError = (
+    getattr(remote_lake, name) for name in ("Objects", "RemoteLake", "Listed", "ChangedError")
+)
 
 DAY = date(2026, 11, 1)
 
@@ -41,7 +47,11 @@ def write(*ids: str):
 
 
 def ids_of(lake: Lake, *days: date) -> list[str]:
-    return [name for path in lake.files("raw_traces", days) for name in pq.read_table(path, partitioning=None)["event_id"].to_pylist()]
+    return [
+        name
+        for path in lake.files("raw_traces", days)
+        for name in pq.read_table(path, partitioning=None)["event_id"].to_pylist()
+    ]
 
 
 @pytest.fixture
@@ -131,7 +141,13 @@ class SteppedObjects(Objects):
         path.write_bytes(self.read(key)[0])
 
     def listed(self, prefix=""):
-        return self._step(lambda: [Listed(key, len(one[0]), one[2]) for key, one in sorted(self.world.objects.items()) if key.startswith(prefix)])
+        return self._step(
+            lambda: [
+                Listed(key, len(one[0]), one[2])
+                for key, one in sorted(self.world.objects.items())
+                if key.startswith(prefix)
+            ]
+        )
 
     def delete(self, keys):
         for key in keys:
@@ -169,7 +185,11 @@ class Machine(threading.Thread):
         try:
             for batch in self.batches:
                 while True:
-                    remote = RemoteLake(SteppedObjects(self.world, self.turn), sleep=self.sleep, clock=lambda: float(self.world.requests))
+                    remote = RemoteLake(
+                        SteppedObjects(self.world, self.turn),
+                        sleep=self.sleep,
+                        clock=lambda: float(self.world.requests),
+                    )
                     try:
                         self.ingest(Lake(self.root, remote), batch)
                         break
@@ -196,11 +216,24 @@ class Machine(threading.Thread):
                 old = lake.manifest("raw_traces", day)
                 file = lake.add("raw_traces", day, len(names), write(*names))
                 files = (*(old.files if old else ()), file)
-                lake.commit(manifest(day, rows=len(names) + (old.rows if old else 0), files=files, version=old.version + 1 if old else 1))
+                lake.commit(
+                    manifest(
+                        day,
+                        rows=len(names) + (old.rows if old else 0),
+                        files=files,
+                        version=old.version + 1 if old else 1,
+                    )
+                )
 
 
-FATES = st.sampled_from(["lives"] * 12 + ["dies before", "dies after", "loses the request", "loses the answer"])
-EVENTS = st.lists(st.tuples(st.sampled_from("abcdef"), st.sampled_from([DAY, DAY + timedelta(days=1)])), min_size=1, max_size=4)
+FATES = st.sampled_from(
+    ["lives"] * 12 + ["dies before", "dies after", "loses the request", "loses the answer"]
+)
+EVENTS = st.lists(
+    st.tuples(st.sampled_from("abcdef"), st.sampled_from([DAY, DAY + timedelta(days=1)])),
+    min_size=1,
+    max_size=4,
+)
 
 
 @given(
@@ -208,7 +241,10 @@ EVENTS = st.lists(st.tuples(st.sampled_from("abcdef"), st.sampled_from([DAY, DAY
     schedule=st.lists(st.tuples(st.integers(0, 2), FATES), min_size=60, max_size=150),
 )
 @settings(max_examples=int(os.environ.get("INTERLEAVINGS", "40")))
-@example(batches=[[[("a", DAY)]], [[("a", DAY + timedelta(days=1))]]], schedule=[(number, "lives") for number in (0, 1) * 60])
+@example(
+    batches=[[[("a", DAY)]], [[("a", DAY + timedelta(days=1))]]],
+    schedule=[(number, "lives") for number in (0, 1) * 60],
+)
 def test_any_interleaving_of_coordinators_that_die_and_are_cut_off_stores_each_event_once(batches, schedule):
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
         patch.setattr(remote_lake, "_PROVEN", {"world://lake"})
@@ -236,9 +272,14 @@ def test_any_interleaving_of_coordinators_that_die_and_are_cut_off_stores_each_e
         reader.refresh()
         stored = ids_of(reader, *reader.days("raw_traces"))
         assert sorted(stored) == sorted({name for given in batches for batch in given for name, _ in batch})
-        for lake in (reader, *(Lake(one.root, RemoteLake(SteppedObjects(world, lambda: "lives"))) for one in machines)):
+        for lake in (
+            reader,
+            *(Lake(one.root, RemoteLake(SteppedObjects(world, lambda: "lives"))) for one in machines),
+        ):
             lake.refresh()
-            assert [problem for day in lake.days("raw_traces") for problem in lake.verify("raw_traces", day)] == []
+            assert [
+                problem for day in lake.days("raw_traces") for problem in lake.verify("raw_traces", day)
+            ] == []
 
 
 def test_who_was_overtaken_stores_nothing_and_decides_anew(mirror):
@@ -270,7 +311,13 @@ def test_who_was_overtaken_stores_nothing_and_decides_anew(mirror):
 def test_one_coordinator_ingests_while_another_waits_and_says_for_whom(mirror, monkeypatch):
     monkeypatch.setattr(remote_lake, "_LOOK_SECS", 0.01)
     one, two = mirror("one"), mirror("two")
-    with one.lock(), pytest.raises(IngestBusyError, match=rf"process {os.getpid()} on .* has held memory://.*/lease\.json for 0 s"), two.lock(wait_secs=0):
+    with (
+        one.lock(),
+        pytest.raises(
+            IngestBusyError, match=rf"process {os.getpid()} on .* has held memory://.*/lease\.json for 0 s"
+        ),
+        two.lock(wait_secs=0),
+    ):
         pass
     with two.lock(wait_secs=0):
         assert two.manifest("raw_traces", DAY) is None
@@ -344,7 +391,10 @@ def test_a_store_that_ignores_conditions_is_refused_before_anything_is_written(t
     careless = Careless()
     lake = Lake(tmp_path / "mirror", RemoteLake(careless))
     with (
-        pytest.raises(LakeError, match=r"careless://lake cannot be used as the lake: it overwrites an object whatever If-None-Match or If-Match say"),
+        pytest.raises(
+            LakeError,
+            match=r"careless://lake cannot be used as the lake: it overwrites an object whatever If-None-Match or If-Match say",
+        ),
         lake.lock(),
     ):
         pass
@@ -352,11 +402,21 @@ def test_a_store_that_ignores_conditions_is_refused_before_anything_is_written(t
 
 
 def test_a_store_that_cannot_be_reached_is_an_error_that_names_it_and_no_key(tmp_path, monkeypatch):
-    for name, value in {"ENDPOINT_URL": "http://127.0.0.1:9", "ALLOW_HTTP": "true", "ACCESS_KEY_ID": "AKIAEXAMPLE", "SECRET_ACCESS_KEY": "s3cr3t/key"}.items():
+    for name, value in {
+        "ENDPOINT_URL": "http://127.0.0.1:9",
+        "ALLOW_HTTP": "true",
+        "ACCESS_KEY_ID": "AKIAEXAMPLE",
+        "SECRET_ACCESS_KEY": "s3cr3t/key",
+    }.items():
         monkeypatch.setenv(f"AWS_{name}", value)
     monkeypatch.setattr(remote_lake, "_RETRIES", 0)
     lake = Lake(tmp_path / "mirror", RemoteLake(Objects("s3://nowhere/lake")))
-    with pytest.raises(LakeError, match=r"s3://nowhere/lake cannot be used as the lake: .*Check that the bucket exists") as told, lake.lock():
+    with (
+        pytest.raises(
+            LakeError, match=r"s3://nowhere/lake cannot be used as the lake: .*Check that the bucket exists"
+        ) as told,
+        lake.lock(),
+    ):
         pass
     assert "s3cr3t" not in str(told.value)
     assert told.value.__cause__ is None
@@ -379,7 +439,10 @@ def test_a_lake_is_a_folder_or_a_url(given, kept):
     settings = FederatedLearningConfig.from_env(lake_path=given)
     assert settings.lake_path == kept
     assert isinstance(settings.lake_folder, Path)
-    assert FederatedLearningConfig.from_env(**settings.model_dump(mode="json", exclude_none=True)).lake_path == kept, "as a Spark job is told it"
+    assert (
+        FederatedLearningConfig.from_env(**settings.model_dump(mode="json", exclude_none=True)).lake_path
+        == kept
+    ), "as a Spark job is told it"
 
 
 @pytest.mark.parametrize(
@@ -393,7 +456,9 @@ def test_a_lake_is_a_folder_or_a_url(given, kept):
     ],
 )
 def test_a_url_with_credentials_is_refused_and_they_are_not_shown(given):
-    with pytest.raises(SettingsError, match=r"FEDERATED_LEARNING_LAKE_PATH=.*holds no user, password or query") as told:
+    with pytest.raises(
+        SettingsError, match=r"FEDERATED_LEARNING_LAKE_PATH=.*holds no user, password or query"
+    ) as told:
         FederatedLearningConfig.from_env(lake_path=given)
     assert "s3cr3t" not in str(told.value)
 
@@ -401,7 +466,9 @@ def test_a_url_with_credentials_is_refused_and_they_are_not_shown(given):
 # What the mirror is -----------------------------------------------------------------------------------------------------
 
 
-def test_engines_on_a_bucket_store_what_one_on_a_folder_stores_and_their_sql_reaches_the_mirror_alone(tmp_path, url):
+def test_engines_on_a_bucket_store_what_one_on_a_folder_stores_and_their_sql_reaches_the_mirror_alone(
+    tmp_path, url
+):
     simulate(tmp_path / "cache", days=2, nodes=3, events_per_day=60, seed=3, end=LAST_DAY)
     engines = [
         DuckDBEngine(settings_in(tmp_path / name, telemetry_path=tmp_path / "cache", **place))
@@ -417,11 +484,15 @@ def test_engines_on_a_bucket_store_what_one_on_a_folder_stores_and_their_sql_rea
     for day in alone.days("raw_traces"):
         for table in ("raw_traces", "conversation_logs"):
             wanted, *kept = (lake.manifest(table, day) for lake in (alone, one, two))
-            assert [(each.rows, each.content_hash) for each in kept] == [(wanted.rows, wanted.content_hash)] * 2
+            assert [(each.rows, each.content_hash) for each in kept] == [
+                (wanted.rows, wanted.content_hash)
+            ] * 2
         assert engines[0].signatures(day)[0].num_rows == engines[2].signatures(day)[0].num_rows
     (path, *_) = two.files("raw_traces", two.days("raw_traces"))
     with engines[2].connect() as connection:
-        count = lambda path: connection.execute("select count(*) from read_parquet($path)", {"path": str(path.resolve())}).fetchall()[0][0]  # noqa: E731
+        count = lambda path: connection.execute(  # noqa: E731
+            "select count(*) from read_parquet($path)", {"path": str(path.resolve())}
+        ).fetchall()[0][0]
         assert count(path) > 0
         for lake in (alone, one):
             with pytest.raises(duckdb.Error, match=r"disabled by configuration|Permission"):
@@ -438,20 +509,34 @@ def test_coordinators_with_backlogs_take_turns_and_store_each_event_once(place, 
         engine.settings.telemetry_path.mkdir(parents=True, exist_ok=True)
         (engine.settings.data_path / "pseudonym.key").write_bytes(b"k" * 32)
         for number in range(3):
-            lines = [call_line(f"{name}-{number}-{event}") for event in range(3)] + [call_line(f"both-{number}")]
+            lines = [call_line(f"{name}-{number}-{event}") for event in range(3)] + [
+                call_line(f"both-{number}")
+            ]
             (engine.settings.telemetry_path / f"{number}.jsonl").write_bytes(b"\n".join([*lines, b""]))
     turns: list[str] = []
     run = duckdb_engine.Ingestion.run
-    monkeypatch.setattr(duckdb_engine.Ingestion, "run", lambda self, tell: (turns.append(threading.current_thread().name), run(self, tell))[1])
+    monkeypatch.setattr(
+        duckdb_engine.Ingestion,
+        "run",
+        lambda self, tell: (turns.append(threading.current_thread().name), run(self, tell))[1],
+    )
     reports: dict[str, IngestReport] = {}
-    threads = [threading.Thread(name=f"{number}", target=lambda number=number: reports.update({f"{number}": engines[number].ingest()})) for number in (0, 1)]
+    threads = [
+        threading.Thread(
+            name=f"{number}",
+            target=lambda number=number: reports.update({f"{number}": engines[number].ingest()}),
+        )
+        for number in (0, 1)
+    ]
     with engines[0].lake.lock():  # until both wait
         for thread in threads:
             thread.start()
     for thread in threads:
         thread.join()
     done = reports["0"].merged(reports["1"])
-    expected = {f"{name}-{number}-{event}" for name in names for number in range(3) for event in range(3)} | {f"both-{number}" for number in range(3)}
+    expected = {f"{name}-{number}-{event}" for name in names for number in range(3) for event in range(3)} | {
+        f"both-{number}" for number in range(3)
+    }
     reader = engines[0].lake
     reader.refresh()
     stored = ids_of(reader, *reader.days("raw_traces"))
@@ -459,7 +544,9 @@ def test_coordinators_with_backlogs_take_turns_and_store_each_event_once(place, 
     assert (done.events, done.duplicates) == (len(expected), 3 if len(set(names)) == 2 else 0)
     assert done.files == len(turns) == 3 * len(set(names)), "no file was read twice"
     assert all(one != two for one, two in pairwise(turns)), f"while the other one waited: {turns}"
-    assert [problem for day in reader.days("raw_traces") for problem in reader.verify("raw_traces", day)] == []
+    assert [
+        problem for day in reader.days("raw_traces") for problem in reader.verify("raw_traces", day)
+    ] == []
 
 
 def test_who_waits_for_others_that_take_turns_is_not_told_that_one_of_them_does_not_let_go(mirror):
@@ -471,9 +558,15 @@ def test_who_waits_for_others_that_take_turns_is_not_told_that_one_of_them_does_
         if seconds[0] % 8 == 0 and len(turns) < 5:
             turns.append(seconds[0])
             _, version = lake.remote.objects.read("lease.json")
-            lake.remote.objects.put("lease.json", orjson.dumps({"holder": f"coordinator {len(turns)}", "sign": f"{len(turns)}"}), instead_of=version)
+            lake.remote.objects.put(
+                "lease.json",
+                orjson.dumps({"holder": f"coordinator {len(turns)}", "sign": f"{len(turns)}"}),
+                instead_of=version,
+            )
 
-    lake.remote.objects.put("lease.json", orjson.dumps({"holder": "coordinator 0", "sign": "0"}), instead_of=None)
+    lake.remote.objects.put(
+        "lease.json", orjson.dumps({"holder": "coordinator 0", "sign": "0"}), instead_of=None
+    )
     remote = RemoteLake(lake.remote.objects, sleep=sleep, clock=lambda: seconds[0])
     with pytest.raises(IngestBusyError, match="coordinator 5 has held"):
         remote._take(wait_secs=10)
@@ -481,7 +574,10 @@ def test_who_waits_for_others_that_take_turns_is_not_told_that_one_of_them_does_
 
 
 def test_two_lakes_have_two_mirrors(tmp_path):
-    one, two = (FederatedLearningConfig.from_env(data_path=tmp_path, lake_path=f"s3://bucket/{name}").lake_folder for name in ("one", "two"))
+    one, two = (
+        FederatedLearningConfig.from_env(data_path=tmp_path, lake_path=f"s3://bucket/{name}").lake_folder
+        for name in ("one", "two")
+    )
     assert one != two
     assert tmp_path in one.parents
 
@@ -529,14 +625,24 @@ def test_a_store_that_lost_its_head_is_not_taken_for_an_empty_lake(mirror):
     lake = mirror("one")
     commit(lake, DAY, "a")
     lake.remote.objects.delete(["head.json"])
-    with pytest.raises(LakeError, match=r"no longer knows raw_traces/event_date=2026-11-01, which it has known before: restore head\.json"), lake.lock():
+    with (
+        pytest.raises(
+            LakeError,
+            match=r"no longer knows raw_traces/event_date=2026-11-01, which it has known before: restore head\.json",
+        ),
+        lake.lock(),
+    ):
         pass
     assert ids_of(lake, DAY) == ["a"], "what the mirror has is still there"
 
 
 def test_a_head_that_names_files_elsewhere_is_refused(mirror):
     lake = mirror("one")
-    lake.remote.objects.put("head.json", b'{"commit": "1", "days": {"../../etc": "manifest-0123456789abcdef.json"}}', instead_of=None)
+    lake.remote.objects.put(
+        "head.json",
+        b'{"commit": "1", "days": {"../../etc": "manifest-0123456789abcdef.json"}}',
+        instead_of=None,
+    )
     with pytest.raises(LakeError, match=r"head\.json is not what this program writes"), lake.lock():
         pass
 
@@ -545,10 +651,14 @@ def test_a_manifest_that_names_files_elsewhere_or_is_of_another_release_is_refus
     lake = mirror("one")
     stored = commit(lake, DAY, "a")
     folder, given = f"raw_traces/event_date={DAY}", stored.model_dump(mode="json")
-    for number, change in enumerate(({"files": [given["files"][0] | {"name": "../../../pseudonym.key"}]}, {"a_field_of_tomorrow": 1})):
+    for number, change in enumerate(
+        ({"files": [given["files"][0] | {"name": "../../../pseudonym.key"}]}, {"a_field_of_tomorrow": 1})
+    ):
         lake.remote.look()
         lake.remote.commit(folder, orjson.dumps(given | change), {})
-        with pytest.raises(LakeError, match=rf"{folder}/manifest-[0-9a-f]+\.json is not a manifest of this release"):
+        with pytest.raises(
+            LakeError, match=rf"{folder}/manifest-[0-9a-f]+\.json is not a manifest of this release"
+        ):
             mirror(f"reader{number}").refresh()
 
 
@@ -600,5 +710,7 @@ def test_retention_is_for_all_who_share_the_lake(mirror):
 def test_a_lake_takes_pseudonyms_of_one_key(mirror):
     mirror("one").claim(b"k" * 32)
     mirror("two").claim(b"k" * 32)
-    with pytest.raises(lake_module.ForeignKeyError, match=r"memory://.* was filled with another pseudonym\.key"):
+    with pytest.raises(
+        lake_module.ForeignKeyError, match=r"memory://.* was filled with another pseudonym\.key"
+    ):
         mirror("three").claim(b"x" * 32)

@@ -83,7 +83,11 @@ def test_a_mistake_names_file_line_and_rule(rules, old, new, line, said):
 
 
 def test_all_mistakes_of_a_file_are_named_at_once(rules):
-    path = rules(GOOD + GOOD.removeprefix("remedies:\n").replace("mine", "two").replace("config", "a") + GOOD.removeprefix("remedies:\n"))
+    path = rules(
+        GOOD
+        + GOOD.removeprefix("remedies:\n").replace("mine", "two").replace("config", "a")
+        + GOOD.removeprefix("remedies:\n")
+    )
     found = mistakes(path)
     assert [int(re.match(rf"{path}:(\d+):", one).group(1)) for one in found] == [11, 16]
     assert "taken by the rule in line 2" in found[1]

@@ -20,7 +20,10 @@ DAY, NEXT = date(2026, 11, 1), date(2026, 11, 2)
 
 
 def members(*ids: str) -> pa.Table:
-    return pa.table({"pattern_id": ["p"] * len(ids), "message_id": list(ids)}, schema=pa.schema([("pattern_id", pa.string()), ("message_id", pa.string())]))
+    return pa.table(
+        {"pattern_id": ["p"] * len(ids), "message_id": list(ids)},
+        schema=pa.schema([("pattern_id", pa.string()), ("message_id", pa.string())]),
+    )
 
 
 @pytest.fixture
@@ -53,9 +56,16 @@ def test_a_lake_table_without_files_is_an_empty_view_of_its_columns(tmp_path, wa
     for _ in range(2):
         warehouse.create(tmp_path / "lake")
     for table in LAKE_TABLES:
-        found = warehouse.rows("select column_name, column_type from (describe select * from query_table($name))", {"name": table.name})
-        assert [(row["column_name"], row["column_type"]) for row in found] == [(column.name, column.type) for column in table.columns]
-        assert warehouse.rows("select count(*) as n from query_table($name)", {"name": table.name}) == [{"n": 0}]
+        found = warehouse.rows(
+            "select column_name, column_type from (describe select * from query_table($name))",
+            {"name": table.name},
+        )
+        assert [(row["column_name"], row["column_type"]) for row in found] == [
+            (column.name, column.type) for column in table.columns
+        ]
+        assert warehouse.rows("select count(*) as n from query_table($name)", {"name": table.name}) == [
+            {"n": 0}
+        ]
 
 
 def test_the_hash_of_a_day_does_not_depend_on_row_order(warehouse):
@@ -74,7 +84,9 @@ def test_a_missing_column_changes_nothing_and_is_named(warehouse):
 
 def test_swapped_columns_are_stored_by_name(warehouse):
     warehouse.replace("pattern_members", DAY, members("a").select(["message_id", "pattern_id"]))
-    assert warehouse.read_day("pattern_members", DAY) == [{"event_date": DAY, "pattern_id": "p", "message_id": "a"}]
+    assert warehouse.read_day("pattern_members", DAY) == [
+        {"event_date": DAY, "pattern_id": "p", "message_id": "a"}
+    ]
 
 
 def test_lost_rows_are_noticed(warehouse, tmp_path):
@@ -97,7 +109,9 @@ def test_a_query_reads_no_file_of_the_machine(warehouse, tmp_path):
 @pytest.mark.parametrize("value", ["'; drop table pattern_members; --", "%", "a\nb", "\\", '"'])
 def test_values_are_bound(warehouse, value):
     warehouse.replace("pattern_members", DAY, members(value))
-    assert warehouse.rows("select count(*) as n from pattern_members where message_id = $id", {"id": value}) == [{"n": 1}]
+    assert warehouse.rows(
+        "select count(*) as n from pattern_members where message_id = $id", {"id": value}
+    ) == [{"n": 1}]
 
 
 def test_a_body_that_raises_closes_its_connection(tmp_path):
@@ -133,7 +147,10 @@ def test_a_wait_that_is_too_long_names_the_file(tmp_path, spawn):
     holder = spawn.Process(target=hold, args=(tmp_path / "w.duckdb", ready, 60.0))
     holder.start()
     assert ready.wait(30)
-    with pytest.raises(WarehouseBusyError, match=r"w\.duckdb is in use.*one process at a time"), connect(tmp_path / "w.duckdb", wait_secs=0.3):
+    with (
+        pytest.raises(WarehouseBusyError, match=r"w\.duckdb is in use.*one process at a time"),
+        connect(tmp_path / "w.duckdb", wait_secs=0.3),
+    ):
         pass
     holder.kill()
     holder.join()
@@ -207,5 +224,7 @@ def test_a_failed_run_closes_what_it_left_open(warehouse):
     log.begin("run", Window((DAY,), 1200, 1000))
     log.begin("other", Window((NEXT,), 1200, 1000))
     log.fail_open("run", "disk full")
-    assert [(row["status"], row["reason"]) for row in warehouse.read_day("learning_cycles", DAY)] == [("failed", "disk full")]
+    assert [(row["status"], row["reason"]) for row in warehouse.read_day("learning_cycles", DAY)] == [
+        ("failed", "disk full")
+    ]
     assert [row["status"] for row in warehouse.read_day("learning_cycles", NEXT)] == ["running"]

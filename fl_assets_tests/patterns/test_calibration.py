@@ -18,7 +18,9 @@ TOMORROW = DAY + timedelta(days=1)
 def next_day(failures: list[int], calls: int = 200) -> pd.DataFrame:
     """Counts in which pattern p has 8 failures a day on five nodes up to DAY, and `failures` by node on the day after."""
     counts, _ = frames({"p": on(5, 6, 8)})
-    rows = [("p", TOMORROW, f"node-{node:02d}", failed, calls, failed) for node, failed in enumerate(failures)]
+    rows = [
+        ("p", TOMORROW, f"node-{node:02d}", failed, calls, failed) for node, failed in enumerate(failures)
+    ]
     return pd.concat([counts, pd.DataFrame(rows, columns=counts.columns)], ignore_index=True)
 
 
@@ -38,8 +40,12 @@ def test_it_comes_true_on_two_nodes_at_half_the_rate(failures, happened):
 
 def test_a_loud_node_counts_as_three_of_the_next_when_it_comes_true():
     # 6 from the second node, at most 18 from the first: 24 of 40.
-    assert outcomes(Counts.of(next_day([1000, 6, *[0] * 10], calls=2000)), day=DAY, window_days=1)["happened"].tolist() == [False]
-    assert outcomes(Counts.of(next_day([150, 6, *[0] * 10])), day=DAY, window_days=1)["happened"].tolist() == [True]
+    assert outcomes(Counts.of(next_day([1000, 6, *[0] * 10], calls=2000)), day=DAY, window_days=1)[
+        "happened"
+    ].tolist() == [False]
+    assert outcomes(Counts.of(next_day([150, 6, *[0] * 10])), day=DAY, window_days=1)[
+        "happened"
+    ].tolist() == [True]
 
 
 def test_a_day_without_calls_tells_nothing():
@@ -49,7 +55,10 @@ def test_a_day_without_calls_tells_nothing():
 @pytest.fixture(scope="module")
 def fleet() -> tuple[pd.DataFrame, pd.DataFrame]:
     rng = np.random.default_rng(5)
-    patterns = {f"real-{number}": rng.poisson(rng.gamma(2, 2) * (rng.random((NODES, 1)) < 0.6) * np.ones((NODES, 28))) for number in range(15)}
+    patterns = {
+        f"real-{number}": rng.poisson(rng.gamma(2, 2) * (rng.random((NODES, 1)) < 0.6) * np.ones((NODES, 28)))
+        for number in range(15)
+    }
     patterns |= {f"kind-{number}": rng.poisson(0.02, (NODES, 28)) for number in range(40)}
     return frames(patterns)
 
@@ -60,12 +69,17 @@ def test_a_calibration_depends_on_nothing_after_its_day(fleet):
     past = Counts.of(counts[counts["event_date"] <= day]), reporting[reporting["event_date"] <= day]
     fleet = Counts.of(counts), reporting
     assert calibrate(*fleet, day=day, window_days=1) == calibrate(*past, day=day, window_days=1)
-    pd.testing.assert_frame_equal(replay(*fleet, day=day, window_days=1), replay(*past, day=day, window_days=1))
+    pd.testing.assert_frame_equal(
+        replay(*fleet, day=day, window_days=1), replay(*past, day=day, window_days=1)
+    )
 
 
 def test_a_replayed_day_says_what_was_said_on_that_day():
     rng = np.random.default_rng(6)
-    patterns = {f"p{number}": rng.poisson(2.0 * (rng.random((NODES, 1)) < 0.5) * np.ones((NODES, 12))) for number in range(6)}
+    patterns = {
+        f"p{number}": rng.poisson(2.0 * (rng.random((NODES, 1)) < 0.5) * np.ones((NODES, 12)))
+        for number in range(6)
+    }
     counts, reporting = frames({**patterns, **noise(12)})
     again = replay(Counts.of(counts), reporting, day=DAY, window_days=1, days=6)
     for back in (1, 4, 6):
@@ -75,7 +89,10 @@ def test_a_replayed_day_says_what_was_said_on_that_day():
         assert len(replayed) > 0
         np.testing.assert_allclose(replayed, said[replayed.index], atol=1e-6)
         happened = outcomes(Counts.of(counts), day=day, window_days=1).set_index("pattern_id")["happened"]
-        assert again[again["event_date"] == pd.Timestamp(day)].set_index("pattern_id")["happened"].to_dict() == happened[replayed.index].to_dict()
+        assert (
+            again[again["event_date"] == pd.Timestamp(day)].set_index("pattern_id")["happened"].to_dict()
+            == happened[replayed.index].to_dict()
+        )
 
 
 def test_a_replay_is_calibrated_by_what_was_known_on_each_day(fleet):
@@ -136,7 +153,9 @@ def test_every_calibration_is_monotone_and_a_probability(seed, pairs):
 def test_the_order_of_pairs_changes_nothing(seed):
     raw, happened = drawn(1500, seed)
     order = np.random.default_rng(seed).permutation(1500)
-    np.testing.assert_allclose(fit(raw, happened).calibrated, fit(raw[order], happened[order]).calibrated, atol=1e-9)
+    np.testing.assert_allclose(
+        fit(raw, happened).calibrated, fit(raw[order], happened[order]).calibrated, atol=1e-9
+    )
 
 
 def test_reliability_is_what_a_hand_computes():

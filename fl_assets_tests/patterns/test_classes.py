@@ -16,7 +16,14 @@ from fl_assets.patterns.grouping import group_patterns
 from fl_assets.sums.masking import signature_sql
 
 REAL = Path(__file__).parents[2] / "../shared/data"
-RULES = parse_rules(YAML(typ="safe").load(Path(__file__).parents[2].joinpath("fl_assets/patterns/failure_classes.yaml").read_text(encoding="utf-8")))
+RULES = parse_rules(
+    YAML(typ="safe").load(
+        Path(__file__)
+        .parents[2]
+        .joinpath("fl_assets/patterns/failure_classes.yaml")
+        .read_text(encoding="utf-8")
+    )
+)
 
 # Wordings as frameworks, APIs, databases, shells and languages really write them; masked as the signatures are.
 KNOWN = {
@@ -206,7 +213,9 @@ KNOWN = {
 }
 
 
-@pytest.mark.parametrize(("expected", "text"), [(name, text) for name, texts in KNOWN.items() for text in texts])
+@pytest.mark.parametrize(
+    ("expected", "text"), [(name, text) for name, texts in KNOWN.items() for text in texts]
+)
 def test_a_wording_that_frameworks_really_use_gets_its_class(expected, text):
     assert classify(text, ["call"], ["agent"], "error", RULES) == expected
 
@@ -217,12 +226,24 @@ def test_every_class_but_other_has_a_rule_and_a_wording():
 
 
 def test_camel_case_snake_case_and_case_read_the_same():
-    assert readable("RateLimitError") == readable("rate_limit_error") == readable("Rate-Limit  ERROR") == "rate limit error"
+    assert (
+        readable("RateLimitError")
+        == readable("rate_limit_error")
+        == readable("Rate-Limit  ERROR")
+        == "rate limit error"
+    )
     assert readable("java.lang.OutOfMemoryError") == "java.lang.out of memory error"
 
 
 def test_the_first_rule_that_fits_decides():
-    rules = parse_rules({"failure_classes": [{"id": "a", "class": "timeout", "any_of": ["slow"]}, {"id": "b", "class": "auth", "any_of": ["slow"]}]})
+    rules = parse_rules(
+        {
+            "failure_classes": [
+                {"id": "a", "class": "timeout", "any_of": ["slow"]},
+                {"id": "b", "class": "auth", "any_of": ["slow"]},
+            ]
+        }
+    )
     assert classify("too slow", [], [], "error", rules) == "timeout"
     assert classify("too slow", [], [], "error", rules[::-1]) == "auth"
 
@@ -234,14 +255,28 @@ def test_a_phrase_matches_words_and_not_parts_of_words():
 
 
 def test_a_star_ends_a_word_and_a_gap_is_bounded():
-    rules = parse_rules({"failure_classes": [{"id": "a", "class": "timeout", "any_of": ["throttl*", "tool ... missing"]}]})
+    rules = parse_rules(
+        {"failure_classes": [{"id": "a", "class": "timeout", "any_of": ["throttl*", "tool ... missing"]}]}
+    )
     assert classify("Throttling", [], [], "error", rules) == "timeout"
     assert classify("tool <ID> is missing", [], [], "error", rules) == "timeout"
     assert classify(f"tool {'x ' * 60} missing", [], [], "error", rules) == "other"
 
 
 def test_methods_services_and_kind_are_conditions_too():
-    rules = parse_rules({"failure_classes": [{"id": "a", "class": "dependency_down", "method": ["GET_*"], "service": ["web*"], "kind": ["silent"]}]})
+    rules = parse_rules(
+        {
+            "failure_classes": [
+                {
+                    "id": "a",
+                    "class": "dependency_down",
+                    "method": ["GET_*"],
+                    "service": ["web*"],
+                    "kind": ["silent"],
+                }
+            ]
+        }
+    )
     assert classify("", ["get_page"], ["web-tools"], "silent", rules) == "dependency_down"
     assert classify("", ["get_page"], ["web-tools"], "error", rules) == "other"
     assert classify("", ["put_page"], ["web-tools"], "silent", rules) == "other"
@@ -249,13 +284,32 @@ def test_methods_services_and_kind_are_conditions_too():
 
 
 def test_of_a_failure_without_text_only_the_status_is_read():
-    assert classify("no error text: service=auth-timeouts method=check_password status=504", [], [], "silent", RULES) == "timeout"
-    assert classify("no error text: service=auth-timeouts method=check_credentials status=1", [], [], "silent", RULES) == "other"
-    assert classify("no error text: service=auth-timeouts method=check_credentials", [], [], "silent", RULES) == "other"
+    assert (
+        classify(
+            "no error text: service=auth-timeouts method=check_password status=504", [], [], "silent", RULES
+        )
+        == "timeout"
+    )
+    assert (
+        classify(
+            "no error text: service=auth-timeouts method=check_credentials status=1", [], [], "silent", RULES
+        )
+        == "other"
+    )
+    assert (
+        classify("no error text: service=auth-timeouts method=check_credentials", [], [], "silent", RULES)
+        == "other"
+    )
 
 
 def test_all_of_and_none_of_narrow_a_rule():
-    rules = parse_rules({"failure_classes": [{"id": "a", "class": "auth", "all_of": ["key", "bad"], "none_of": ["foreign key"]}]})
+    rules = parse_rules(
+        {
+            "failure_classes": [
+                {"id": "a", "class": "auth", "all_of": ["key", "bad"], "none_of": ["foreign key"]}
+            ]
+        }
+    )
     assert classify("bad key", [], [], "error", rules) == "auth"
     assert classify("bad foreign key", [], [], "error", rules) == "other"
     assert classify("good key", [], [], "error", rules) == "other"
@@ -293,7 +347,10 @@ def test_any_text_gets_a_class_and_always_the_same(text, kind):
     assert found == classify(text, [text], [text], kind, RULES)
 
 
-@pytest.mark.parametrize("text", ["max " * 500, "tool " * 400, "invalid " * 250 + "x", "a" * MAX_TEXT, "<" * MAX_TEXT, "exceed" * 330])
+@pytest.mark.parametrize(
+    "text",
+    ["max " * 500, "tool " * 400, "invalid " * 250 + "x", "a" * MAX_TEXT, "<" * MAX_TEXT, "exceed" * 330],
+)
 def test_no_text_makes_classifying_slow(text):
     started = time.process_time()
     classify(text, [], [], "error", RULES)
@@ -307,7 +364,13 @@ def test_a_rule_survives_its_own_json():
 @pytest.mark.real
 @pytest.mark.parametrize(
     ("name", "known"),
-    [("tau_bench_airline", 1.0), ("agentrx_tau_retail", 1.0), ("swe_agent_demos", 0.95), ("openhands_sample", 0.9), ("nezha_trainticket", 0.8)],
+    [
+        ("tau_bench_airline", 1.0),
+        ("agentrx_tau_retail", 1.0),
+        ("swe_agent_demos", 0.95),
+        ("openhands_sample", 0.9),
+        ("nezha_trainticket", 0.8),
+    ],
 )
 def test_most_real_failures_get_a_class(name, known):
     events = REAL / name / "events.jsonl.gz"
@@ -324,8 +387,16 @@ def test_most_real_failures_get_a_class(name, known):
             [str(events)],
         )
         failures = db.execute(signature_sql("raw_traces")).df()
-    messages = failures.sort_values(["message_id", "service", "method"]).drop_duplicates("message_id").assign(first_day=failures["event_date"].min())
+    messages = (
+        failures.sort_values(["message_id", "service", "method"])
+        .drop_duplicates("message_id")
+        .assign(first_day=failures["event_date"].min())
+    )
     grouped = group_patterns(messages).set_index("message_id")
     rows = failures.join(grouped[["template", "kind"]], on="message_id")
-    classes = [classify(row.template, [row.method], [row.service], row.kind, RULES) for row in rows.itertuples()]
-    assert rows.loc[[found != "other" for found in classes], "failures"].sum() >= known * rows["failures"].sum()
+    classes = [
+        classify(row.template, [row.method], [row.service], row.kind, RULES) for row in rows.itertuples()
+    ]
+    assert (
+        rows.loc[[found != "other" for found in classes], "failures"].sum() >= known * rows["failures"].sum()
+    )

@@ -25,8 +25,12 @@ def frames(patterns: dict[str, np.ndarray], calls: int = CALLS) -> tuple[pd.Data
     counts = pd.DataFrame(
         {
             "pattern_id": np.array(names, dtype=object)[pattern],
-            "event_date": np.array([DAY - timedelta(days=back) for back in range(failures.shape[2] - 1, -1, -1)], dtype=object)[day],
-            "node_id": np.array([f"node-{number:02d}" for number in range(failures.shape[1])], dtype=object)[node],
+            "event_date": np.array(
+                [DAY - timedelta(days=back) for back in range(failures.shape[2] - 1, -1, -1)], dtype=object
+            )[day],
+            "node_id": np.array([f"node-{number:02d}" for number in range(failures.shape[1])], dtype=object)[
+                node
+            ],
             "failures": failures.ravel(),
             "calls": np.maximum(failures.ravel(), calls),
             "sessions": failures.ravel(),
@@ -60,14 +64,18 @@ def on(nodes: int, days: int, a_day: int, of_days: int = 14) -> np.ndarray:
 
 def belief(failures: np.ndarray, *, window_days: int = 1, calls: int = CALLS) -> pd.Series:
     """Assess one pattern beside some noise."""
-    said = assess(*frames({"p": failures, **noise(failures.shape[1])}, calls), day=DAY, window_days=window_days)
+    said = assess(
+        *frames({"p": failures, **noise(failures.shape[1])}, calls), day=DAY, window_days=window_days
+    )
     return said.set_index("pattern_id").loc["p"]
 
 
 def random_fleet(seed: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     level = rng.gamma(1.0, 4.0, (8, 1, 1)) * (rng.random((8, NODES, 1)) < 0.5)
-    return {f"p{number}": counts for number, counts in enumerate(rng.poisson(level * np.ones((8, NODES, 10))))}
+    return {
+        f"p{number}": counts for number, counts in enumerate(rng.poisson(level * np.ones((8, NODES, 10))))
+    }
 
 
 @given(st.integers(0, 10_000))
@@ -75,23 +83,39 @@ def random_fleet(seed: int) -> dict[str, np.ndarray]:
 def test_the_order_of_rows_changes_nothing(seed):
     counts, reporting = frames(random_fleet(seed))
     shuffled = counts.sample(frac=1, random_state=seed), reporting.sample(frac=1, random_state=seed + 1)
-    pd.testing.assert_frame_equal(assess(counts, reporting, day=DAY, window_days=2), assess(*shuffled, day=DAY, window_days=2))
+    pd.testing.assert_frame_equal(
+        assess(counts, reporting, day=DAY, window_days=2), assess(*shuffled, day=DAY, window_days=2)
+    )
 
 
 @given(st.integers(0, 10_000))
 @settings(max_examples=15, deadline=None)
 def test_what_nodes_are_called_changes_nothing(seed):
     counts, reporting = frames(random_fleet(seed))
-    names = dict(zip(sorted(reporting["node_id"].unique()), np.random.default_rng(seed).permutation(NODES).astype(str), strict=True))
-    renamed = counts.assign(node_id=counts["node_id"].map(names)), reporting.assign(node_id=reporting["node_id"].map(names))
-    pd.testing.assert_frame_equal(assess(counts, reporting, day=DAY, window_days=1), assess(*renamed, day=DAY, window_days=1), atol=2e-6)
+    names = dict(
+        zip(
+            sorted(reporting["node_id"].unique()),
+            np.random.default_rng(seed).permutation(NODES).astype(str),
+            strict=True,
+        )
+    )
+    renamed = (
+        counts.assign(node_id=counts["node_id"].map(names)),
+        reporting.assign(node_id=reporting["node_id"].map(names)),
+    )
+    pd.testing.assert_frame_equal(
+        assess(counts, reporting, day=DAY, window_days=1), assess(*renamed, day=DAY, window_days=1), atol=2e-6
+    )
 
 
 def test_a_row_split_in_two_counts_as_one():
     counts, reporting = frames({"p": on(5, 6, 4), **noise(14)})
-    half = counts.assign(failures=counts["failures"] / 2, sessions=counts["sessions"] / 2, calls=counts["calls"] / 2)
+    half = counts.assign(
+        failures=counts["failures"] / 2, sessions=counts["sessions"] / 2, calls=counts["calls"] / 2
+    )
     pd.testing.assert_frame_equal(
-        assess(counts, reporting, day=DAY, window_days=1), assess(pd.concat([half, half], ignore_index=True), reporting, day=DAY, window_days=1)
+        assess(counts, reporting, day=DAY, window_days=1),
+        assess(pd.concat([half, half], ignore_index=True), reporting, day=DAY, window_days=1),
     )
 
 
@@ -100,13 +124,17 @@ def test_days_after_the_analysed_one_and_beyond_the_history_say_nothing():
     known = assess(counts, reporting, day=DAY, window_days=1)
     later = counts.assign(event_date=DAY + timedelta(days=1), failures=99)
     ancient = counts.assign(event_date=DAY - timedelta(days=28), failures=99)
-    pd.testing.assert_frame_equal(known, assess(pd.concat([counts, later, ancient]), reporting, day=DAY, window_days=1))
+    pd.testing.assert_frame_equal(
+        known, assess(pd.concat([counts, later, ancient]), reporting, day=DAY, window_days=1)
+    )
 
 
 @given(factor=st.integers(2, 50))
 @settings(max_examples=10, deadline=None)
 def test_confidence_is_about_rates_relative_to_each_other_not_about_traffic(factor):
-    assert belief(on(5, 6, 4), calls=CALLS * factor)["confidence"] == pytest.approx(belief(on(5, 6, 4))["confidence"], abs=1e-5)
+    assert belief(on(5, 6, 4), calls=CALLS * factor)["confidence"] == pytest.approx(
+        belief(on(5, 6, 4))["confidence"], abs=1e-5
+    )
 
 
 def test_the_longer_a_failure_lasts_the_surer_it_is():
@@ -135,7 +163,12 @@ def test_one_node_alone_is_never_believed_whatever_it_reports(counts):
     assert not said["is_significant"]
 
 
-@given(start=st.integers(0, 20), step=st.floats(0.1, 200), days=st.integers(2, 28), window_days=st.sampled_from([1, 7]))
+@given(
+    start=st.integers(0, 20),
+    step=st.floats(0.1, 200),
+    days=st.integers(2, 28),
+    window_days=st.sampled_from([1, 7]),
+)
 @settings(max_examples=15, deadline=None)
 def test_case_20_a_drip_from_one_node_is_never_believed_on_any_of_its_days(start, step, days, window_days):
     failures = np.zeros((NODES, days), dtype=int)
@@ -183,7 +216,12 @@ def test_what_does_not_fail_in_the_window_has_no_confidence():
     failures = on(6, 10, 5)
     failures[:, -1] = 0
     said = belief(failures)
-    assert (said["confidence"], said["confidence_raw"], said["p_value"], said["is_significant"]) == (0.0, 0.0, 1.0, False)
+    assert (said["confidence"], said["confidence_raw"], said["p_value"], said["is_significant"]) == (
+        0.0,
+        0.0,
+        1.0,
+        False,
+    )
 
 
 def test_nodes_that_fell_silent_make_it_less_sure():
@@ -191,7 +229,10 @@ def test_nodes_that_fell_silent_make_it_less_sure():
     quiet = {f"node-{node:02d}" for node in range(3)}
     said = []
     for gone in (set(), quiet):
-        kept = [frame[~((frame["event_date"] == DAY) & frame["node_id"].isin(gone))] for frame in (counts, reporting)]
+        kept = [
+            frame[~((frame["event_date"] == DAY) & frame["node_id"].isin(gone))]
+            for frame in (counts, reporting)
+        ]
         said.append(assess(*kept, day=DAY, window_days=1).set_index("pattern_id").loc["p", "confidence"])
     assert said[1] < said[0] - 0.01
 
@@ -227,7 +268,9 @@ def test_each_state_follows_its_rule():
         "falling": falling,
         "resolved": resolved,
     }
-    said = assess(*frames({**patterns, "paused": paused, "never": quiet}), day=DAY, window_days=1).set_index("pattern_id")["state"]
+    said = assess(*frames({**patterns, "paused": paused, "never": quiet}), day=DAY, window_days=1).set_index(
+        "pattern_id"
+    )["state"]
     assert {name: said[name] for name in patterns} == {name: name for name in patterns}
     assert said["paused"] == "falling"
 
@@ -240,7 +283,9 @@ def test_days_without_calls_are_not_clean_days():
     counts, reporting = frames({"p": on(5, 14, 6), **noise(14)})
     recent = counts["event_date"] > DAY - timedelta(days=4)
     silent = counts[~(recent & (counts["pattern_id"] == "p"))]
-    assert assess(silent, reporting, day=DAY, window_days=1).set_index("pattern_id").loc["p", "state"] == "known"
+    assert (
+        assess(silent, reporting, day=DAY, window_days=1).set_index("pattern_id").loc["p", "state"] == "known"
+    )
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=40), st.floats(0.01, 0.5))
@@ -260,7 +305,11 @@ def test_no_counts_give_an_empty_frame_of_the_same_columns():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "named"), [({"window_days": 0}, "window_days=0"), ({"window_days": 1, "false_discovery_rate": 1.0}, "false_discovery_rate=1.0")]
+    ("arguments", "named"),
+    [
+        ({"window_days": 0}, "window_days=0"),
+        ({"window_days": 1, "false_discovery_rate": 1.0}, "false_discovery_rate=1.0"),
+    ],
 )
 def test_an_argument_out_of_range_is_named(arguments, named):
     with pytest.raises(ValueError, match=named):

@@ -41,7 +41,12 @@ WORDS = [
     "<NUM>",
     "<ID>",
 ]
-messages_strategy = st.lists(st.lists(st.sampled_from(WORDS), min_size=1, max_size=6).map(" ".join), min_size=1, max_size=40, unique=True)
+messages_strategy = st.lists(
+    st.lists(st.sampled_from(WORDS), min_size=1, max_size=6).map(" ".join),
+    min_size=1,
+    max_size=40,
+    unique=True,
+)
 
 
 def frame(texts_by_day: dict[str, int], *, has_text: bool = True) -> pd.DataFrame:
@@ -64,7 +69,11 @@ def ids(texts_by_day: dict[str, int], corrections: Corrections | None = None) ->
     """Return the pattern id of each text."""
     messages = frame(texts_by_day)
     grouped = group_patterns(messages, corrections or Corrections())
-    return dict(messages.merge(grouped, on="message_id")[["masked_error", "pattern_id"]].itertuples(index=False, name=None))
+    return dict(
+        messages.merge(grouped, on="message_id")[["masked_error", "pattern_id"]].itertuples(
+            index=False, name=None
+        )
+    )
 
 
 def sets(groups: dict[str, object]) -> set[frozenset[str]]:
@@ -81,7 +90,9 @@ def test_order_changes_no_group_template_or_reason(texts, rng):
     shuffled = rng.sample(texts, len(texts))
     second = group_messages(shuffled)
     assert (first.templates, first.why) == (second.templates, second.why)
-    assert dict(zip(texts, first.group.tolist(), strict=True)) == dict(zip(shuffled, second.group.tolist(), strict=True))
+    assert dict(zip(texts, first.group.tolist(), strict=True)) == dict(
+        zip(shuffled, second.group.tolist(), strict=True)
+    )
 
 
 @given(messages_strategy, messages_strategy)
@@ -94,12 +105,21 @@ def test_more_messages_never_split_a_group(texts, more):
 
 
 @given(
-    st.dictionaries(st.lists(st.sampled_from(WORDS), min_size=1, max_size=5).map(" ".join), st.integers(0, 4), min_size=1, max_size=30),
+    st.dictionaries(
+        st.lists(st.sampled_from(WORDS), min_size=1, max_size=5).map(" ".join),
+        st.integers(0, 4),
+        min_size=1,
+        max_size=30,
+    ),
     st.randoms(use_true_random=False),
 )
 @settings(max_examples=60, deadline=None)
 def test_ids_survive_later_days_and_any_backfill_order(texts, rng):
-    by_day = {day: ids({text: first for text, first in texts.items() if first <= day}) for day in rng.sample(range(5), 5) if min(texts.values()) <= day}
+    by_day = {
+        day: ids({text: first for text, first in texts.items() if first <= day})
+        for day in rng.sample(range(5), 5)
+        if min(texts.values()) <= day
+    }
     days = sorted(by_day)
     for earlier, later in itertools.pairwise(days):
         for pattern in set(by_day[earlier].values()):
@@ -116,7 +136,9 @@ def test_the_older_id_wins_when_patterns_join():
     young = {f"lookup of {name} in region failed": 1 for name in ("alpha", "beta", "gamma", "delta")}
     old = {"lookup of omega in region failed": 0}
     alone = ids(old)["lookup of omega in region failed"]
-    assert len(set(ids({**old, **dict(list(young.items())[:2])}).values())) == 3, "three names are too few to call the place a variable"
+    assert len(set(ids({**old, **dict(list(young.items())[:2])}).values())) == 3, (
+        "three names are too few to call the place a variable"
+    )
     assert set(ids({**old, **young}).values()) == {alone}
 
 
@@ -128,7 +150,10 @@ def test_the_older_id_wins_when_patterns_join():
         ("payment method not found", "payment method <ID> not found"),
         ("Connection reset by peer on <HOST>", "Connection timed out on <HOST>"),
         ("call to tool failed <STATUS_429>", "call to tool failed <STATUS_500>"),
-        ("the tool raised a TimeoutError while it read the file", "the tool raised a PermissionError while it read the file"),
+        (
+            "the tool raised a TimeoutError while it read the file",
+            "the tool raised a PermissionError while it read the file",
+        ),
         ("No instances available for cart-service", "No instances available for seat-service"),
         ("Traceback: TypeError: bad operand", "Traceback: KeyError: <STR>"),
         ("Traceback: RuntimeError: out of memory", "Traceback: RuntimeError: connection closed"),
@@ -144,10 +169,16 @@ def test_different_failures_stay_apart(first, second):
     [
         ["Execution timed out", "EXECUTION TIMED OUT."],
         ["The user was not found", "user not found"],
-        ["Traceback: app.errors.QuotaExceededError: team <NUM>", "Traceback: QuotaExceededError: disk is full"],
+        [
+            "Traceback: app.errors.QuotaExceededError: team <NUM>",
+            "Traceback: QuotaExceededError: disk is full",
+        ],
         ["read of <PATH> by worker failed", "read of stdin by worker failed"],
         [f"Unknown function: {name}" for name in ("get_wether", "find_user", "lookUp", "send_mail", "do_it")],
-        [f"server environment: {key}={value}" for key, value in zip("abcde", ("Linux", "a b", "<PATH>", "<NUM>", "x"), strict=True)],
+        [
+            f"server environment: {key}={value}"
+            for key, value in zip("abcde", ("Linux", "a b", "<PATH>", "<NUM>", "x"), strict=True)
+        ],
         ["ids <ID> to delete", "ids <ID>, <ID> to delete", "ids <ID>, <NUM>, <ID> to delete"],
     ],
 )
@@ -156,7 +187,9 @@ def test_the_same_failure_is_one_pattern(texts):
 
 
 def test_a_template_marks_what_varies():
-    grouping = group_messages([f"user {name} may not read <PATH>" for name in ("ann", "bob", "cy", "dee", "eve")])
+    grouping = group_messages(
+        [f"user {name} may not read <PATH>" for name in ("ann", "bob", "cy", "dee", "eve")]
+    )
     assert grouping.templates == ["user <*> may not read <PATH>"]
     assert "5 wordings" in grouping.why[0]
 
@@ -170,7 +203,14 @@ def test_failures_without_text_are_silent_patterns_of_their_own():
     grouped = group_patterns(frame(stand_ins, has_text=False))
     assert set(grouped["kind"]) == {"silent"}
     assert grouped["pattern_id"].nunique() == 8
-    assert grouped.columns.tolist() == ["message_id", "pattern_id", "kind", "template", "why_grouped", "messages"]
+    assert grouped.columns.tolist() == [
+        "message_id",
+        "pattern_id",
+        "kind",
+        "template",
+        "why_grouped",
+        "messages",
+    ]
 
 
 def test_no_messages_give_no_patterns():
@@ -186,7 +226,9 @@ def test_a_merge_is_kept_in_every_cycle_and_harmless_before_its_patterns_exist()
 
 
 def test_a_split_takes_the_named_messages_out_and_outlives_a_later_merge():
-    texts = {f"upload of {name} to bucket failed": 1 for name in ("alpha", "beta", "gamma", "delta", "epsilon")}
+    texts = {
+        f"upload of {name} to bucket failed": 1 for name in ("alpha", "beta", "gamma", "delta", "epsilon")
+    }
     pattern = next(iter(set(ids(texts).values())))
     rule = Corrections(splits=(Split(pattern=pattern, containing="of gamma to"),))
     split = ids(texts, rule)
@@ -204,7 +246,9 @@ def test_a_split_takes_the_named_messages_out_and_outlives_a_later_merge():
 def masked(texts: list[str]) -> list[str]:
     with duckdb.connect() as con:
         con.register("texts", pa.table({"error": pa.array(texts, pa.string())}))
-        found = dict(con.execute(f"select distinct error, masked_error from ({masked_sql('texts')})").fetchall())
+        found = dict(
+            con.execute(f"select distinct error, masked_error from ({masked_sql('texts')})").fetchall()
+        )
     return [found[text] for text in texts]
 
 
@@ -221,7 +265,12 @@ def test_log_lines_are_grouped_as_people_labelled_them():
         sizes, members = Counter(truth), defaultdict(Counter)
         for group, label in zip(groups, truth, strict=True):
             members[group][label] += 1
-        right = [sizes[label] for labels in members.values() for label, count in labels.items() if len(labels) == 1 and count == sizes[label]]
+        right = [
+            sizes[label]
+            for labels in members.values()
+            for label, count in labels.items()
+            if len(labels) == 1 and count == sizes[label]
+        ]
         precision, recall = len(right) / len(members), len(right) / len(sizes)
         accuracy.append((sum(right) / len(truth), 2 * precision * recall / (precision + recall)))
     assert sum(ga for ga, _ in accuracy) / len(files) >= 0.99
@@ -233,9 +282,18 @@ def test_twenty_shuffles_of_real_failures_give_identical_patterns():
     file = REAL / "nezha_trainticket" / "events.jsonl.gz"
     if not file.exists():
         pytest.skip(f"no real failures in {file}")
-    calls = [json.loads(line)["execution_trace"] for line in gzip.decompress(file.read_bytes()).splitlines() if b'"success": false' in line]
-    days = {text: i % 5 for i, text in enumerate(sorted(set(masked([call["error"] for call in calls if call["error"]]))))}
+    calls = [
+        json.loads(line)["execution_trace"]
+        for line in gzip.decompress(file.read_bytes()).splitlines()
+        if b'"success": false' in line
+    ]
+    days = {
+        text: i % 5
+        for i, text in enumerate(sorted(set(masked([call["error"] for call in calls if call["error"]]))))
+    }
     expected = group_patterns(frame(days))
     rng = random.Random(0)
     for _ in range(20):
-        pd.testing.assert_frame_equal(group_patterns(frame(dict(rng.sample(sorted(days.items()), len(days))))), expected)
+        pd.testing.assert_frame_equal(
+            group_patterns(frame(dict(rng.sample(sorted(days.items()), len(days))))), expected
+        )

@@ -9,7 +9,12 @@ DAY = date(2026, 11, 20)
 
 def rows(node: str, **calls_by_days_ago: int) -> list[dict]:
     return [
-        {"event_date": DAY - timedelta(days=int(ago.removeprefix("d"))), "node_id": node, "calls": calls, "failures": 1}
+        {
+            "event_date": DAY - timedelta(days=int(ago.removeprefix("d"))),
+            "node_id": node,
+            "calls": calls,
+            "failures": 1,
+        }
         for ago, calls in calls_by_days_ago.items()
     ]
 
@@ -19,7 +24,12 @@ def standing(totals: list[dict], registered: tuple[str, ...] = ()) -> dict[str, 
 
 
 def test_a_node_is_reporting_quiet_silent_or_new():
-    totals = [*rows("a", d2=100, d1=100, d0=90), *rows("b", d2=100, d1=100, d0=10), *rows("c", d2=100, d1=100), *rows("d", d0=5)]
+    totals = [
+        *rows("a", d2=100, d1=100, d0=90),
+        *rows("b", d2=100, d1=100, d0=10),
+        *rows("c", d2=100, d1=100),
+        *rows("d", d0=5),
+    ]
     assert standing(totals) == {"a": "reporting", "b": "quiet", "c": "silent", "d": "first seen"}
 
 
@@ -34,7 +44,9 @@ def test_a_registered_node_that_was_never_heard_of_is_silent_and_expected():
 
 def test_completeness_counts_those_that_were_expected_alone():
     totals = [*rows("a", d1=10, d0=10), *rows("old", d12=10), *rows("new", d0=10), *rows("gone", d3=10)]
-    assert completeness(nodes_of(totals, [], DAY)) == 0.5, "a reported, gone did not; new was not expected, old no longer is"
+    assert completeness(nodes_of(totals, [], DAY)) == 0.5, (
+        "a reported, gone did not; new was not expected, old no longer is"
+    )
     assert completeness([]) == 1.0
 
 

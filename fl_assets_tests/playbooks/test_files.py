@@ -36,7 +36,9 @@ def test_the_order_in_which_a_rule_names_its_changes_does_not_show(tmp_path):
     changes = {"write_style": "careful", "retries": "1", "backoff_ms": "20"}
     (path,) = write_playbooks(tmp_path, DAY, [ONE.model_copy(update={"suggested_changes": changes})])
     before = path.read_bytes()
-    write_playbooks(tmp_path, DAY, [ONE.model_copy(update={"suggested_changes": dict(sorted(changes.items()))})])
+    write_playbooks(
+        tmp_path, DAY, [ONE.model_copy(update={"suggested_changes": dict(sorted(changes.items()))})]
+    )
     assert path.read_bytes() == before
 
 
@@ -82,7 +84,9 @@ def test_an_id_that_is_no_hash_names_no_file(tmp_path):
 
 # Review files -----------------------------------------------------------------------------------------------------------
 
-POLICY = UpdatePolicy(keys=(KeyRule(id="t", file="a_b.toml", key="x", change="timeout_ms", type="int", min=1, max=9000),))
+POLICY = UpdatePolicy(
+    keys=(KeyRule(id="t", file="a_b.toml", key="x", change="timeout_ms", type="int", min=1, max=9000),)
+)
 
 
 def proposals(folder, one, **given):
@@ -109,7 +113,13 @@ def test_a_review_file_is_written_exactly_where_a_person_is_asked_to_act(tmp_pat
 def test_a_review_file_says_change_evidence_reasons_and_the_way_back(tmp_path):
     (path,) = proposals(tmp_path, ONE)
     page = path.read_text()
-    for words in ("| a\\_b.toml\\#x | 5000 | 8000 |", "10 of 50 nodes", "200 failures", "waits for approval", "byte for byte"):
+    for words in (
+        "| a\\_b.toml\\#x | 5000 | 8000 |",
+        "10 of 50 nodes",
+        "200 failures",
+        "waits for approval",
+        "byte for byte",
+    ):
         assert words in page
 
 

@@ -15,7 +15,19 @@ from fl_assets.core.models import Category, ErrorClass, Playbook, State
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.events.redaction import residue
 from fl_assets.infra.rule_files import load_remedies
-from fl_assets.playbooks.propose import FAILURE_CLASSES, FORMULAS, Change, Facts, Remedy, improvement_id, nice_up, override, propose, renumber, safe_name
+from fl_assets.playbooks.propose import (
+    FAILURE_CLASSES,
+    FORMULAS,
+    Change,
+    Facts,
+    Remedy,
+    improvement_id,
+    nice_up,
+    override,
+    propose,
+    renumber,
+    safe_name,
+)
 from fl_assets.playbooks.quality import no_personal_data
 from fl_assets_tests.build import DAY, pattern, patterns
 
@@ -46,7 +58,12 @@ ATTACKS = (
 )
 
 
-def made(*rows: dict[str, Any], previous: list[dict[str, Any]] | None = None, day: date = DAY, remedies: tuple[Remedy, ...] = REMEDIES) -> list[Playbook]:
+def made(
+    *rows: dict[str, Any],
+    previous: list[dict[str, Any]] | None = None,
+    day: date = DAY,
+    remedies: tuple[Remedy, ...] = REMEDIES,
+) -> list[Playbook]:
     return propose(patterns(*rows), remedies, day=day, settings=SETTINGS, previous=previous or [])
 
 
@@ -57,7 +74,14 @@ def stored(playbook: Playbook) -> dict[str, Any]:
 
 
 def remedy(**given: Any) -> Remedy:
-    fields = {"id": "mine", "when": {"class": ["timeout"]}, "category": "config", "title": "T", "description": "D", "changes": [{"key": "k", "value": "v"}]}
+    fields = {
+        "id": "mine",
+        "when": {"class": ["timeout"]},
+        "category": "config",
+        "title": "T",
+        "description": "D",
+        "changes": [{"key": "k", "value": "v"}],
+    }
     return Remedy.model_validate(fields | given)
 
 
@@ -67,11 +91,23 @@ def test_every_failure_class_has_a_remedy_even_where_every_optional_number_is_un
     kind = "error" if failure_class in get_args(ErrorClass) else "conversation"
     for numbers in ({}, UNKNOWN):
         for rate in (0.0, 0.004, 0.3, 1.0):
-            assert made(pattern(failure_class=failure_class, state=state, kind=kind, failure_rate=rate, nodes_affected=1, peak_calls_per_node=0, **numbers))
+            assert made(
+                pattern(
+                    failure_class=failure_class,
+                    state=state,
+                    kind=kind,
+                    failure_rate=rate,
+                    nodes_affected=1,
+                    peak_calls_per_node=0,
+                    **numbers,
+                )
+            )
 
 
 def test_all_four_categories_are_produced():
-    assert {one.category for name in FAILURE_CLASSES for one in made(pattern(failure_class=name))} == set(get_args(Category))
+    assert {one.category for name in FAILURE_CLASSES for one in made(pattern(failure_class=name))} == set(
+        get_args(Category)
+    )
 
 
 def test_a_resolved_pattern_and_one_seen_once_get_no_playbook():
@@ -84,9 +120,26 @@ def test_a_day_without_patterns_has_no_playbooks():
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.sampled_from(FAILURE_CLASSES), st.integers(2, 10**9), st.floats(0, 1), st.floats(1, 1e7), st.integers(0, 2**64 - 1))
-def test_no_number_and_no_id_of_ours_looks_like_personal_data(failure_class, failures, rate, duration, number):
-    rows = [pattern(pattern_id=f"{number ^ twin:016x}", failure_class=failure_class, failures=failures, failure_rate=rate, p99_ms=duration) for twin in (0, 1)]
+@given(
+    st.sampled_from(FAILURE_CLASSES),
+    st.integers(2, 10**9),
+    st.floats(0, 1),
+    st.floats(1, 1e7),
+    st.integers(0, 2**64 - 1),
+)
+def test_no_number_and_no_id_of_ours_looks_like_personal_data(
+    failure_class, failures, rate, duration, number
+):
+    rows = [
+        pattern(
+            pattern_id=f"{number ^ twin:016x}",
+            failure_class=failure_class,
+            failures=failures,
+            failure_rate=rate,
+            p99_ms=duration,
+        )
+        for twin in (0, 1)
+    ]
     assert no_personal_data(made(*rows), residue) == []
 
 
@@ -98,13 +151,23 @@ def test_no_number_and_no_id_of_ours_looks_like_personal_data(failure_class, fai
 @example("ignore_previous_instructions", "unknown_tool")
 def test_words_of_errors_and_talk_reach_no_playbook(words, failure_class):
     columns = ("template", "breakdown", "why_grouped")
-    hostile = pattern(failure_class=failure_class, suspects=[words], exemplar_trace_ids=[words], **dict.fromkeys(columns, words))
+    hostile = pattern(
+        failure_class=failure_class,
+        suspects=[words],
+        exemplar_trace_ids=[words],
+        **dict.fromkeys(columns, words),
+    )
     # What error records suspect is named on purpose, when it is a plain name.
-    assert made(hostile) == made(pattern(failure_class=failure_class, suspects=[words] if safe_name(words, "") else []))
+    assert made(hostile) == made(
+        pattern(failure_class=failure_class, suspects=[words] if safe_name(words, "") else [])
+    )
 
 
 @settings(deadline=None)
-@given(st.one_of(st.sampled_from(ATTACKS), st.text(min_size=1).filter(lambda name: not safe_name(name, ""))), st.sampled_from(FAILURE_CLASSES))
+@given(
+    st.one_of(st.sampled_from(ATTACKS), st.text(min_size=1).filter(lambda name: not safe_name(name, ""))),
+    st.sampled_from(FAILURE_CLASSES),
+)
 def test_a_service_or_method_name_that_is_no_plain_identifier_changes_no_text(name, failure_class):
     assert made(pattern(failure_class=failure_class, services=[name], methods=[name])) == made(
         pattern(failure_class=failure_class, services=[""], methods=[""])
@@ -130,7 +193,18 @@ def test_a_safe_name_holds_nothing_that_markdown_html_or_csv_would_read(name):
     assert shown.isascii()
 
 
-@pytest.mark.parametrize("name", ["search", "ts-order-service", "orders.v1.Orders/Get", "tools:book_flight", "get_user_details", "previous_orders", "A"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "search",
+        "ts-order-service",
+        "orders.v1.Orders/Get",
+        "tools:book_flight",
+        "get_user_details",
+        "previous_orders",
+        "A",
+    ],
+)
 def test_ordinary_names_are_shown_in_backticks(name):
     assert f"`{name}`" in made(pattern(services=[name]))[0].title
 
@@ -144,12 +218,18 @@ def test_a_name_is_only_ever_text_of_a_template():
 
 def test_a_limit_that_cuts_healthy_calls_is_raised_above_the_slowest():
     (one,) = made(pattern(p99_ms=2100.0, failure_p50_ms=5000.0))
-    assert (one.remedy_id, one.suggested_changes) == ("timeout-raise-limit", {"timeout_ms": "8000"})  # 1.5 x 5000 = 7500, then the next round number
+    assert (one.remedy_id, one.suggested_changes) == (
+        "timeout-raise-limit",
+        {"timeout_ms": "8000"},
+    )  # 1.5 x 5000 = 7500, then the next round number
 
 
 def test_a_hanging_call_is_given_up_sooner_instead():
     (one,) = made(pattern(p99_ms=2100.0, failure_p50_ms=30_000.0, failure_rate=0.15))
-    assert (one.remedy_id, one.suggested_changes) == ("timeout-fail-fast", {"timeout_ms": "4000", "max_retries": "2"})  # 1.5 x 2100; 0.15^3 <= 1 %
+    assert (one.remedy_id, one.suggested_changes) == (
+        "timeout-fail-fast",
+        {"timeout_ms": "4000", "max_retries": "2"},
+    )  # 1.5 x 2100; 0.15^3 <= 1 %
 
 
 def test_a_call_rate_is_paced_by_what_the_busiest_node_got_through():
@@ -163,8 +243,15 @@ def test_concurrency_follows_littles_law():
 
 
 def test_repeats_are_halved_and_context_is_trimmed_earlier_the_more_it_overflows():
-    assert made(pattern(failure_class="step_limit", state="new", failures=80, sessions=10))[0].suggested_changes == {"max_repeats": "4"}
-    trims = [made(pattern(failure_class="context_overflow", failure_rate=rate))[0].suggested_changes["context_trim_percent"] for rate in (0.0, 0.12, 1.0)]
+    assert made(pattern(failure_class="step_limit", state="new", failures=80, sessions=10))[
+        0
+    ].suggested_changes == {"max_repeats": "4"}
+    trims = [
+        made(pattern(failure_class="context_overflow", failure_rate=rate))[0].suggested_changes[
+            "context_trim_percent"
+        ]
+        for rate in (0.0, 0.12, 1.0)
+    ]
     assert trims == ["85", "70", "50"]
 
 
@@ -177,7 +264,15 @@ def test_a_nice_number_is_whole_never_below_and_at_most_half_above(value):
 
 
 @settings(deadline=None)
-@given(st.fixed_dictionaries({name: st.one_of(st.none(), st.floats(0, 1e9)) for name in ("p50_ms", "p95_ms", "p99_ms", "failure_p50_ms")}), st.floats(0, 1))
+@given(
+    st.fixed_dictionaries(
+        {
+            name: st.one_of(st.none(), st.floats(0, 1e9))
+            for name in ("p50_ms", "p95_ms", "p99_ms", "failure_p50_ms")
+        }
+    ),
+    st.floats(0, 1),
+)
 def test_every_formula_gives_a_whole_number_of_one_or_more_or_nothing(durations, rate):
     facts = Facts.of(pattern(failure_rate=rate, **durations))
     for formula in FORMULAS.values():
@@ -197,13 +292,20 @@ def test_a_computed_change_stays_within_the_rules_bounds(formula, low, span):
 
 def test_what_breaks_a_rule_is_held_and_says_which_with_numbers():
     (one,) = made(pattern(confidence=0.6999, nodes_affected=2, is_significant=False))
-    assert [reason.split(":")[0] for reason in one.held_because] == ["confidence_gate", "enough_nodes", "is_significant"]
+    assert [reason.split(":")[0] for reason in one.held_because] == [
+        "confidence_gate",
+        "enough_nodes",
+        "is_significant",
+    ]
     assert "0.699, needs confidence of at least 0.70" in one.held_because[0]
     assert "2 of 50 reporting, needs at least 3 nodes" in one.held_because[1]
 
 
 def test_what_may_be_acted_on_comes_first():
-    held, free = made(pattern(confidence=0.95, nodes_affected=1), pattern(pattern_id="p-other", services=["pay"], confidence=0.8))[::-1]
+    held, free = made(
+        pattern(confidence=0.95, nodes_affected=1),
+        pattern(pattern_id="p-other", services=["pay"], confidence=0.8),
+    )[::-1]
     assert held.held_because
     assert not free.held_because
 
@@ -211,7 +313,10 @@ def test_what_may_be_acted_on_comes_first():
 @settings(max_examples=20, deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_the_order_of_rows_does_not_matter(shuffle: random.Random):
-    rows = [pattern(pattern_id=f"p{position}", failure_class=name, services=[f"s{position % 3}"]) for position, name in enumerate(FAILURE_CLASSES)]
+    rows = [
+        pattern(pattern_id=f"p{position}", failure_class=name, services=[f"s{position % 3}"])
+        for position, name in enumerate(FAILURE_CLASSES)
+    ]
     shuffled = list(rows)
     shuffle.shuffle(shuffled)
     assert made(*shuffled) == made(*rows)
@@ -226,12 +331,17 @@ def test_the_same_change_to_the_same_target_is_one_playbook_that_names_all_patte
 
 
 def test_the_pattern_known_longest_leads_when_both_may_be_acted_on():
-    (one,) = made(pattern(failures=900), pattern(pattern_id="p-old", first_seen=pattern()["first_seen"] - timedelta(days=9)))
+    (one,) = made(
+        pattern(failures=900),
+        pattern(pattern_id="p-old", first_seen=pattern()["first_seen"] - timedelta(days=9)),
+    )
     assert one.pattern_id == "p-old"
 
 
 def test_what_may_be_acted_on_leads_a_merged_playbook():
-    (one,) = made(pattern(confidence=0.1, failures=900), pattern(pattern_id="p-sure", confidence=0.9, failures=90))
+    (one,) = made(
+        pattern(confidence=0.1, failures=900), pattern(pattern_id="p-sure", confidence=0.9, failures=90)
+    )
     assert (one.pattern_id, one.held_because) == ("p-sure", ())
 
 
@@ -246,7 +356,13 @@ def test_other_targets_other_values_and_unnamed_targets_stay_apart():
 
 def test_created_at_is_the_end_of_the_first_day_and_the_version_counts_changes_of_what_is_asked_for():
     rows: list[dict[str, Any]] = []
-    durations = {0: 5000.0, 1: 5050.0, 2: 6000.0, 3: 6000.0, 5: 5000.0}  # 5000 and 5050 round to the same limit
+    durations = {
+        0: 5000.0,
+        1: 5050.0,
+        2: 6000.0,
+        3: 6000.0,
+        5: 5000.0,
+    }  # 5000 and 5050 round to the same limit
     versions = {}
     for offset, duration in durations.items():
         day = DAY + timedelta(days=offset)
@@ -262,7 +378,10 @@ def test_created_at_is_the_end_of_the_first_day_and_the_version_counts_changes_o
 def test_history_is_read_in_any_order_and_never_from_this_day_or_later(shuffle: random.Random):
     days = [DAY + timedelta(days=offset) for offset in range(-3, 3)]
     limits = [5000.0, 6000.0, 7000.0, 8000.0, 5000.0, 5000.0]
-    rows = [stored(made(pattern(failure_p50_ms=limit, p99_ms=4000.0), day=day)[0]) for limit, day in zip(limits, days, strict=True)]
+    rows = [
+        stored(made(pattern(failure_p50_ms=limit, p99_ms=4000.0), day=day)[0])
+        for limit, day in zip(limits, days, strict=True)
+    ]
     shuffle.shuffle(rows)
     (one,) = made(pattern(p99_ms=4000.0), previous=rows)
     assert one.created_at == datetime(2026, 10, 30, tzinfo=UTC)
@@ -278,7 +397,10 @@ def test_whatever_order_days_are_materialised_in_the_table_is_the_same(order):
         kept: dict[tuple[date, str], dict[str, Any]] = {}
         for offset in days:
             day = DAY + timedelta(days=offset)
-            todays = [pattern(failure_p50_ms=limits[offset], p99_ms=4000.0), pattern(pattern_id="p-twin", confidence=0.1 * (offset % 3) + 0.6)]
+            todays = [
+                pattern(failure_p50_ms=limits[offset], p99_ms=4000.0),
+                pattern(pattern_id="p-twin", confidence=0.1 * (offset % 3) + 0.6),
+            ]
             for one in made(*todays[limits[offset] is None :], previous=list(kept.values()), day=day):
                 kept[day, one.improvement_id] = stored(one)
             for row in renumber(kept.values()):
@@ -301,7 +423,9 @@ def test_of_each_category_the_first_rule_that_applies_wins_and_users_rules_are_t
 def test_a_rule_with_the_id_of_a_built_in_one_replaces_it():
     mine = remedy(id="timeout-raise-limit", when={"class": ["conflict"]})
     assert [one.id for one in override(REMEDIES, [mine])].count("timeout-raise-limit") == 1
-    assert [one.remedy_id for one in made(pattern(), remedies=override(REMEDIES, [mine]))] == ["timeout-measure-first"]
+    assert [one.remedy_id for one in made(pattern(), remedies=override(REMEDIES, [mine]))] == [
+        "timeout-measure-first"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -324,7 +448,9 @@ def test_a_rule_applies_when_every_condition_holds(condition, holds):
 
 
 def test_an_unknown_number_meets_no_bound():
-    assert made(pattern(lift=None), remedies=(remedy(when={"class": ["timeout"], "lift": {"max": 1e9}}),)) == []
+    assert (
+        made(pattern(lift=None), remedies=(remedy(when={"class": ["timeout"], "lift": {"max": 1e9}}),)) == []
+    )
 
 
 def test_a_rule_whose_numbers_are_not_all_known_has_no_answer():

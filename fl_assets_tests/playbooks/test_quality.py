@@ -3,7 +3,16 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fl_assets.playbooks.quality import bad_ratio, confidence_gate, enough_nodes, evidence_is_real, is_significant, minimum_events, no_personal_data, violations
+from fl_assets.playbooks.quality import (
+    bad_ratio,
+    confidence_gate,
+    enough_nodes,
+    evidence_is_real,
+    is_significant,
+    minimum_events,
+    no_personal_data,
+    violations,
+)
 from fl_assets_tests.build import playbook
 
 LOW = playbook(improvement_id="a" * 16, confidence=0.4, held_because=("confidence_gate: …",))
@@ -13,7 +22,10 @@ GOOD = playbook()
 
 def test_a_thin_window_says_collected_required_and_missing():
     (problem,) = minimum_events(412, 1000, 7, subject="2026-11-01")
-    assert str(problem) == "minimum_events: 2026-11-01 has 412 events in 7 days, 588 too few, needs at least 1000 events"
+    assert (
+        str(problem)
+        == "minimum_events: 2026-11-01 has 412 events in 7 days, 588 too few, needs at least 1000 events"
+    )
     assert minimum_events(1000, 1000, 1) == []
 
 
@@ -24,7 +36,10 @@ def test_the_minimum_is_met_exactly_from_the_minimum_on(events, minimum):
 
 
 def test_a_bad_ratio_above_the_maximum_is_named_and_no_lines_are_no_fault():
-    assert str(bad_ratio(6, 100, 0.05)[0]) == "bad_ratio: the day has 6 of 100 (6.0%), needs at most 5.0% malformed lines"
+    assert (
+        str(bad_ratio(6, 100, 0.05)[0])
+        == "bad_ratio: the day has 6 of 100 (6.0%), needs at most 5.0% malformed lines"
+    )
     assert bad_ratio(5, 100, 0.05) == bad_ratio(0, 0, 0.0) == []
 
 
@@ -32,11 +47,18 @@ def test_the_gate_is_shut_only_when_no_playbook_reaches_the_threshold_while_ther
     assert confidence_gate([], 0.7) == []
     assert confidence_gate([LOW, GOOD], 0.7) == []
     (problem,) = confidence_gate([LOW], 0.7)
-    assert (problem.subject, problem.actual, problem.expected) == ("a" * 16, "0.400", "confidence of at least 0.70")
+    assert (problem.subject, problem.actual, problem.expected) == (
+        "a" * 16,
+        "0.400",
+        "confidence of at least 0.70",
+    )
 
 
 def test_a_playbook_below_the_threshold_that_is_not_held_fails_the_gate_though_others_pass():
-    assert [problem.subject for problem in confidence_gate([LOW.model_copy(update={"held_because": ()}), GOOD], 0.7)] == [LOW.improvement_id]
+    assert [
+        problem.subject
+        for problem in confidence_gate([LOW.model_copy(update={"held_because": ()}), GOOD], 0.7)
+    ] == [LOW.improvement_id]
 
 
 def test_too_few_nodes_fail_the_day_when_nothing_else_is_left_or_when_it_is_not_held():
@@ -57,7 +79,9 @@ def test_evidence_that_a_recount_does_not_find_is_named_and_a_missing_pattern_co
 
 def test_noise_is_named():
     assert is_significant([GOOD]) == []
-    assert [problem.rule for problem in is_significant([playbook(is_significant=False)])] == ["is_significant"]
+    assert [problem.rule for problem in is_significant([playbook(is_significant=False)])] == [
+        "is_significant"
+    ]
 
 
 def test_personal_data_is_named_by_kind_and_not_repeated():
@@ -71,5 +95,7 @@ def test_personal_data_is_named_by_kind_and_not_repeated():
 @given(st.floats(0, 1), st.integers(0, 9), st.booleans(), st.integers(0, 400))
 def test_a_playbook_is_free_exactly_when_every_rule_holds(confidence, nodes, significant, recount):
     one = playbook(confidence=confidence, nodes_affected=nodes, is_significant=significant)
-    found = violations([one], threshold=0.7, min_nodes=3, recounted={"p-timeout": recount}, residue=lambda _: [])
+    found = violations(
+        [one], threshold=0.7, min_nodes=3, recounted={"p-timeout": recount}, residue=lambda _: []
+    )
     assert (found == {}) is (confidence >= 0.7 and nodes >= 3 and significant and recount == 200)

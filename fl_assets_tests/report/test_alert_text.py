@@ -21,7 +21,9 @@ def test_a_playbook_is_news_once():
 
 
 def test_a_playbook_that_was_held_before_is_news():
-    assert kinds(rows(earlier_playbooks=[playbook_row(held_because=("confidence_gate: x",))])) == {("new_playbook", "0123456789abcdef")}
+    assert kinds(rows(earlier_playbooks=[playbook_row(held_because=("confidence_gate: x",))])) == {
+        ("new_playbook", "0123456789abcdef")
+    }
 
 
 def test_a_first_cycle_has_no_new_playbooks():
@@ -30,11 +32,15 @@ def test_a_first_cycle_has_no_new_playbooks():
 
 def test_a_regression_is_told_only_when_it_stands_out_from_noise():
     assert ("regression", "p-back") in kinds(rows(patterns=[pattern(pattern_id="p-back", state="regressed")]))
-    assert ("regression", "p-back") not in kinds(rows(patterns=[pattern(pattern_id="p-back", state="regressed", is_significant=False)]))
+    assert ("regression", "p-back") not in kinds(
+        rows(patterns=[pattern(pattern_id="p-back", state="regressed", is_significant=False)])
+    )
 
 
 def test_a_rollback_is_told():
-    assert ("rollback", "d9") in kinds(rows(outcomes=[outcome_row(), outcome_row(decision_id="d9", verdict="worse", action="rolled_back")]))
+    assert ("rollback", "d9") in kinds(
+        rows(outcomes=[outcome_row(), outcome_row(decision_id="d9", verdict="worse", action="rolled_back")])
+    )
     assert not [kind for kind, _ in kinds(rows(outcomes=[outcome_row()])) if kind == "rollback"]
 
 
@@ -49,7 +55,10 @@ def test_a_gated_day_names_no_new_playbook():
 
 
 def test_a_message_lists_the_most_urgent_kind_first_and_counts_the_rest():
-    many = [Alert(day=DAY, kind="silent_node", subject=f"n{place}", text=f"n{place}") for place in range(MAX_LISTED + 5)]
+    many = [
+        Alert(day=DAY, kind="silent_node", subject=f"n{place}", text=f"n{place}")
+        for place in range(MAX_LISTED + 5)
+    ]
     message = slack_message([*many, failed_cycle("run-1", DAY, "no space left on device")])
     texts = [block["text"]["text"] for block in message["blocks"]]
     assert texts[0].startswith("The learning cycle failed")
@@ -58,8 +67,19 @@ def test_a_message_lists_the_most_urgent_kind_first_and_counts_the_rest():
     assert "(15)" in message["text"]
 
 
-@given(st.lists(st.tuples(st.text(max_size=400), st.sampled_from(["silent_node", "regression", "failed"])), min_size=1, max_size=30))
+@given(
+    st.lists(
+        st.tuples(st.text(max_size=400), st.sampled_from(["silent_node", "regression", "failed"])),
+        min_size=1,
+        max_size=30,
+    )
+)
 def test_no_text_becomes_a_mention_or_breaks_slacks_limits(texts):
-    message = slack_message([Alert(day=DAY, kind=kind, subject="x", text=f"<!channel> {text}") for text, kind in texts])
+    message = slack_message(
+        [Alert(day=DAY, kind=kind, subject="x", text=f"<!channel> {text}") for text, kind in texts]
+    )
     assert "<" not in message["text"]
-    assert all(block["text"]["type"] == "plain_text" and len(block["text"]["text"]) <= 3000 for block in message["blocks"])
+    assert all(
+        block["text"]["type"] == "plain_text" and len(block["text"]["text"]) <= 3000
+        for block in message["blocks"]
+    )

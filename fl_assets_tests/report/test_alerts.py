@@ -79,12 +79,24 @@ def test_what_was_not_sent_is_sent_the_next_time(tmp_path, answers, requests):
 
 
 def test_a_redirect_is_not_followed(tmp_path):
-    with receiver() as (target, stolen), receiver(307, 307, location=target.get_secret_value()) as (webhook, _), pytest.raises(AlertError, match="307"):
+    with (
+        receiver() as (target, stolen),
+        receiver(307, 307, location=target.get_secret_value()) as (webhook, _),
+        pytest.raises(AlertError, match="307"),
+    ):
         send(webhook, tmp_path, [ALERT])
     assert stolen == []
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:9/s3cret", "http://127.0.0.1:notaport/s3cret", "http:///s3cret\x7f x", "http://[s3cret"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:9/s3cret",
+        "http://127.0.0.1:notaport/s3cret",
+        "http:///s3cret\x7f x",
+        "http://[s3cret",
+    ],
+)
 def test_the_url_is_in_no_error(tmp_path, url):
     with pytest.raises(AlertError) as caught:
         send(SecretStr(url), tmp_path, [ALERT])

@@ -25,7 +25,13 @@ class Page(HTMLParser):
 
     def __init__(self, page: bytes) -> None:
         super().__init__()
-        self.tags, self.attributes, self.open, self.raw, self.texts = [], [], [], {"script": "", "style": ""}, []
+        self.tags, self.attributes, self.open, self.raw, self.texts = (
+            [],
+            [],
+            [],
+            {"script": "", "style": ""},
+            [],
+        )
         self.feed(page.decode())
 
     def handle_starttag(self, tag, attrs):
@@ -66,7 +72,15 @@ def hostile_report() -> Report:
                 playbook_row(title=HOSTILE, description=HOSTILE, target=HOSTILE),
                 playbook_row(improvement_id="f" * 16, title=HOSTILE, held_because=(HOSTILE,)),
             ],
-            decisions=[decision_row(target=HOSTILE, from_value=HOSTILE, to_value=HOSTILE, reasons=[HOSTILE], revert_plan=HOSTILE)],
+            decisions=[
+                decision_row(
+                    target=HOSTILE,
+                    from_value=HOSTILE,
+                    to_value=HOSTILE,
+                    reasons=[HOSTILE],
+                    revert_plan=HOSTILE,
+                )
+            ],
             totals=totals({HOSTILE: [10] * 13 + [0], "n1": [10] * 14}),
             quarantined=[{"reason": HOSTILE, "lines": 1}],
             outcomes=[outcome_row(reason=HOSTILE, remedy_id=HOSTILE, category=HOSTILE)],
@@ -93,7 +107,11 @@ def test_the_page_loads_nothing_and_links_only_to_itself_and_its_twin():
     page = Page(render_page(hostile_report()))
     for tag, name, value in page.attributes:
         if name in {"src", "href", "action", "data", "poster", "srcset"}:
-            assert value.startswith("#") or (tag, value) in {("a", f"{DAY}.json"), ("link", "data:,")}, (tag, name, value)
+            assert value.startswith("#") or (tag, value) in {("a", f"{DAY}.json"), ("link", "data:,")}, (
+                tag,
+                name,
+                value,
+            )
     assert "url(" not in page.raw["style"]
     assert "@import" not in page.raw["style"]
     assert not re.search(r"fetch|XMLHttp|import\(|innerHTML|eval", page.raw["script"])
@@ -101,7 +119,11 @@ def test_the_page_loads_nothing_and_links_only_to_itself_and_its_twin():
 
 def test_the_policy_allows_the_pages_own_style_and_script_only():
     page = Page(render_page(build_report(rows())))
-    policy = next(value for tag, name, value in page.attributes if tag == "meta" and name == "content" and "default-src" in value)
+    policy = next(
+        value
+        for tag, name, value in page.attributes
+        if tag == "meta" and name == "content" and "default-src" in value
+    )
     for kind in ("script", "style"):
         digest = base64.b64encode(hashlib.sha256(page.raw[kind].encode()).digest()).decode()
         assert f"{kind}-src 'sha256-{digest}'" in policy
@@ -112,7 +134,11 @@ def test_the_policy_allows_the_pages_own_style_and_script_only():
 def test_every_link_into_the_page_arrives():
     page = Page(render_page(build_report(rows())))
     ids = {value for _, name, value in page.attributes if name == "id"}
-    targets = {value[1:] for tag, name, value in page.attributes if (tag, name) == ("a", "href") and value.startswith("#")}
+    targets = {
+        value[1:]
+        for tag, name, value in page.attributes
+        if (tag, name) == ("a", "href") and value.startswith("#")
+    }
     labels = {value for _, name, value in page.attributes if name in {"aria-labelledby", "aria-describedby"}}
     assert len(targets) > 7
     assert targets | labels <= ids
@@ -123,7 +149,8 @@ def test_a_report_of_1000_patterns_stays_below_2_mb():
     many = [
         pattern(
             pattern_id=f"p-{number:012x}",
-            template=f"{number} could not reach <*> within <NUM> ms while <*> was waiting for shard <NUM> " + "of the index " * 20,
+            template=f"{number} could not reach <*> within <NUM> ms while <*> was waiting for shard <NUM> "
+            + "of the index " * 20,
             exemplar_trace_ids=[f"{number:032x}"] * 3,
             series=list(range(1000, 1014)),
             services=[f"service-{place}" for place in range(5)],
@@ -156,7 +183,13 @@ def test_a_day_of_nothing_renders():
 
 
 def test_shares_keep_the_digits_that_matter():
-    assert [share(value) for value in (0, 0.00004, 0.0042, 0.1234, 1.0)] == ["0 %", "< 0.1 %", "0.4 %", "12 %", "100 %"]
+    assert [share(value) for value in (0, 0.00004, 0.0042, 0.1234, 1.0)] == [
+        "0 %",
+        "< 0.1 %",
+        "0.4 %",
+        "12 %",
+        "100 %",
+    ]
     assert [short(value) for value in (0.0, 0.5, 12.345, 100.0)] == ["0", "0.5", "12.35", "100"]
 
 
@@ -172,7 +205,10 @@ def test_a_share_never_moves_from_a_number_to_the_same_number(before, now):
 def test_a_rise_within_a_percent_is_told_with_its_digits():
     headline = Headline(name="Failed calls", value=0.1331, before=0.1262, unit="share", more_is="bad")
     assert delta(headline) == {"text": "▲ up from 12.6 % to 13.3 %", "mood": "bad"}
-    assert delta(headline.model_copy(update={"before": 0.1329})) == {"text": "as the day before", "mood": "neutral"}
+    assert delta(headline.model_copy(update={"before": 0.1329})) == {
+        "text": "as the day before",
+        "mood": "neutral",
+    }
 
 
 def test_only_pairs_of_backticks_are_code():

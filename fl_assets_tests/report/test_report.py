@@ -17,7 +17,11 @@ BEFORE = DAY - timedelta(days=1)
 def playbook_row(**given):
     """One row of the table `playbooks`."""
     one = playbook(**given)
-    fields = one.model_dump() | {"event_date": one.day, "is_actionable": not one.held_because, "suggested_changes": '{"timeout_ms": "8000"}'}
+    fields = one.model_dump() | {
+        "event_date": one.day,
+        "is_actionable": not one.held_because,
+        "suggested_changes": '{"timeout_ms": "8000"}',
+    }
     return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
 
 
@@ -77,7 +81,12 @@ def cycle(**given):
 def totals(counts: dict[str, list[int]], *, until: date = DAY):
     """Rows of calls by node and day; each list ends with `until`, a 0 is a day without a row."""
     return [
-        {"event_date": until - timedelta(days=len(series) - 1 - place), "node_id": node, "calls": calls, "failures": calls // 10}
+        {
+            "event_date": until - timedelta(days=len(series) - 1 - place),
+            "node_id": node,
+            "calls": calls,
+            "failures": calls // 10,
+        }
         for node, series in counts.items()
         for place, calls in enumerate(series)
         if calls
@@ -92,18 +101,26 @@ def rows(**given) -> ReportRows:
         "min_nodes": 3,
         "previous_day": BEFORE,
         "cycle": cycle(),
-        "patterns": [pattern(), pattern(pattern_id="p-loud", nodes_affected=1, confidence=0.04, failures=300, state="new")],
+        "patterns": [
+            pattern(),
+            pattern(pattern_id="p-loud", nodes_affected=1, confidence=0.04, failures=300, state="new"),
+        ],
         "earlier_patterns": [pattern(event_date=BEFORE)],
         "members": [{"pattern_id": "p-timeout", "message_id": "m1"}],
         "earlier_members": [{"pattern_id": "p-timeout", "message_id": "m1"}],
         "playbooks": [
             playbook_row(),
             playbook_row(
-                improvement_id="fedcba9876543210", pattern_id="p-loud", confidence=0.04, held_because=("enough_nodes: fedcba9876543210 has 1, needs 3",)
+                improvement_id="fedcba9876543210",
+                pattern_id="p-loud",
+                confidence=0.04,
+                held_because=("enough_nodes: fedcba9876543210 has 1, needs 3",),
             ),
         ],
         "decisions": [decision_row()],
-        "calibration": [{"bin_low": 0.8, "bin_high": 0.9, "predictions": 12, "predicted": 0.85, "observed": 0.83}],
+        "calibration": [
+            {"bin_low": 0.8, "bin_high": 0.9, "predictions": 12, "predicted": 0.85, "observed": 0.83}
+        ],
         "totals": totals({"n1": [100] * 14, "n2": [100] * 14}),
         "ingestion": {
             DAY: {"events": 200, "quarantined": 2, "bad_ratio": 0.01, "redacted_email": 3},
@@ -123,17 +140,43 @@ def test_the_order_of_rows_changes_nothing(seed):
     given_rows = rows(
         totals=totals({"n1": [7] * 14, "n2": [3] * 13 + [0], "n3": [0] * 13 + [5]}),
         conversations=[{"event_date": DAY, "node_id": node, "sessions": 4} for node in ("n1", "n3")],
-        members=[{"pattern_id": one, "message_id": message} for one, message in (("p-timeout", "m1"), ("p-loud", "m2"), ("p-loud", "m3"))],
-        earlier_members=[{"pattern_id": "p-timeout", "message_id": message} for message in ("m1", "m2", "m3")],
+        members=[
+            {"pattern_id": one, "message_id": message}
+            for one, message in (("p-timeout", "m1"), ("p-loud", "m2"), ("p-loud", "m3"))
+        ],
+        earlier_members=[
+            {"pattern_id": "p-timeout", "message_id": message} for message in ("m1", "m2", "m3")
+        ],
     )
     shuffle = random.Random(seed)
-    names = ("patterns", "earlier_patterns", "members", "earlier_members", "playbooks", "decisions", "totals", "conversations", "quarantined")
-    mixed = {name: shuffle.sample(list(getattr(given_rows, name)), len(getattr(given_rows, name))) for name in names}
+    names = (
+        "patterns",
+        "earlier_patterns",
+        "members",
+        "earlier_members",
+        "playbooks",
+        "decisions",
+        "totals",
+        "conversations",
+        "quarantined",
+    )
+    mixed = {
+        name: shuffle.sample(list(getattr(given_rows, name)), len(getattr(given_rows, name)))
+        for name in names
+    }
     assert build_report(replace(given_rows, **mixed)) == build_report(given_rows)
 
 
 def test_what_would_prevent_most_failures_comes_first_and_held_ones_stay_out():
-    report = build_report(rows(playbooks=[playbook_row(), playbook_row(improvement_id="aaaaaaaaaaaaaaaa", evidence_count=900), rows().playbooks[1]]))
+    report = build_report(
+        rows(
+            playbooks=[
+                playbook_row(),
+                playbook_row(improvement_id="aaaaaaaaaaaaaaaa", evidence_count=900),
+                rows().playbooks[1],
+            ]
+        )
+    )
     assert [one.improvement_id for one in report.actionable] == ["aaaaaaaaaaaaaaaa", "0123456789abcdef"]
     assert [one.improvement_id for one in report.held] == ["fedcba9876543210"]
     assert report.held[0].held_because == ("enough_nodes: 1, needs 3",)
@@ -144,7 +187,9 @@ def test_what_would_prevent_most_failures_comes_first_and_held_ones_stay_out():
     before=st.tuples(st.integers(0, 50), st.floats(0, 0.5), st.floats(0, 0.3)),
 )
 def test_what_grew_one_way_shrank_the_other(now, before):
-    one, other = ({"failures": count, "rate_low": low, "rate_high": low + width} for count, low, width in (now, before))
+    one, other = (
+        {"failures": count, "rate_low": low, "rate_high": low + width} for count, low, width in (now, before)
+    )
     opposite = {"new": "gone", "gone": "new", "grown": "shrunk", "shrunk": "grown", "same": "same"}
     assert change_of(other, one) == opposite[change_of(one, other)]
 
@@ -158,27 +203,49 @@ def test_a_pattern_grows_only_when_the_intervals_part():
 
 def test_a_pattern_that_has_no_row_any_more_is_gone():
     report = build_report(rows(patterns=[]))
-    assert [(one.pattern_id, one.change, one.failures_before, one.failures) for one in report.moved] == [("p-timeout", "gone", 200, 0)]
+    assert [(one.pattern_id, one.change, one.failures_before, one.failures) for one in report.moved] == [
+        ("p-timeout", "gone", 200, 0)
+    ]
 
 
 def test_nothing_changed_in_a_first_cycle():
-    report = build_report(rows(previous_day=None, earlier_patterns=[], earlier_members=[], earlier_playbooks=[]))
+    report = build_report(
+        rows(previous_day=None, earlier_patterns=[], earlier_members=[], earlier_playbooks=[])
+    )
     assert report.moved == ()
     assert headline(report, "Patterns failing").before is None
     assert not any(one.is_new for one in report.playbooks)
 
 
 def test_split_and_merged_patterns_are_named():
-    earlier = [{"pattern_id": one, "message_id": message} for one, message in (("a", "m1"), ("a", "m2"), ("b", "m3"))]
-    now = [{"pattern_id": one, "message_id": message} for one, message in (("a", "m1"), ("b", "m2"), ("b", "m3"))]
+    earlier = [
+        {"pattern_id": one, "message_id": message} for one, message in (("a", "m1"), ("a", "m2"), ("b", "m3"))
+    ]
+    now = [
+        {"pattern_id": one, "message_id": message} for one, message in (("a", "m1"), ("b", "m2"), ("b", "m3"))
+    ]
     found = build_report(rows(members=now, earlier_members=earlier)).regrouped
-    assert {(one.how, one.one, one.others) for one in found} == {("split", "a", ("a", "b")), ("merged", "b", ("a", "b"))}
+    assert {(one.how, one.one, one.others) for one in found} == {
+        ("split", "a", ("a", "b")),
+        ("merged", "b", ("a", "b")),
+    }
 
 
 def test_a_node_that_usually_reports_and_did_not_is_silent():
-    report = build_report(rows(totals=totals({"n1": [100] * 14, "n2": [100] * 13 + [0], "n3": [0] * 13 + [50], "n4": [100] * 13 + [10]})))
+    report = build_report(
+        rows(
+            totals=totals(
+                {"n1": [100] * 14, "n2": [100] * 13 + [0], "n3": [0] * 13 + [50], "n4": [100] * 13 + [10]}
+            )
+        )
+    )
     assert report.quality.silent == ("n2",)
-    assert {one.node_id: one.status for one in report.quality.nodes} == {"n1": "reporting", "n2": "silent", "n3": "first seen", "n4": "quiet"}
+    assert {one.node_id: one.status for one in report.quality.nodes} == {
+        "n1": "reporting",
+        "n2": "silent",
+        "n3": "first seen",
+        "n4": "quiet",
+    }
     assert (report.quality.nodes_reporting, report.quality.nodes_usual) == (3, 3)
     assert any("n2" in sentence for sentence in report.summary)
 
@@ -190,7 +257,13 @@ def test_a_day_without_any_collection_makes_no_node_quiet():
 
 
 def test_a_gated_day_says_that_nothing_was_changed_and_what_was_nearest():
-    report = build_report(rows(cycle=cycle(status="gated", reason="confidence_gate: x"), playbooks=rows().playbooks[1:], decisions=[]))
+    report = build_report(
+        rows(
+            cycle=cycle(status="gated", reason="confidence_gate: x"),
+            playbooks=rows().playbooks[1:],
+            decisions=[],
+        )
+    )
     assert (report.status, report.actionable, report.decisions) == ("gated", (), ())
     assert any("4%" in sentence and "70%" in sentence for sentence in report.summary)
     assert any("nothing was changed" in sentence for sentence in report.summary)
@@ -214,29 +287,52 @@ def test_a_day_of_nothing_is_still_a_report():
 def test_a_shown_text_hides_nothing_and_turns_nothing_round(text):
     shown = visible(text)
     assert len(shown) <= MAX_TEXT
-    assert not [char for char in shown if unicodedata.bidirectional(char) in {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}]
+    assert not [
+        char
+        for char in shown
+        if unicodedata.bidirectional(char) in {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+    ]
     assert not [char for char in shown if unicodedata.category(char) == "Cc" and char not in "\t\n"]
 
 
 def test_what_was_done_stands_beside_what_was_decided():
-    report = build_report(rows(applied=[{"decision_id": "d1", "status": "staged", "reason": "waits for approval"}]))
-    assert [(one.decision_id, one.status, one.status_reason) for one in report.decisions] == [("d1", "staged", "waits for approval")]
+    report = build_report(
+        rows(applied=[{"decision_id": "d1", "status": "staged", "reason": "waits for approval"}])
+    )
+    assert [(one.decision_id, one.status, one.status_reason) for one in report.decisions] == [
+        ("d1", "staged", "waits for approval")
+    ]
 
 
 def test_harm_is_listed_first_and_said_at_the_top():
-    report = build_report(rows(outcomes=[outcome_row(), outcome_row(decision_id="d9", verdict="worse", action="rolled_back")]))
+    report = build_report(
+        rows(outcomes=[outcome_row(), outcome_row(decision_id="d9", verdict="worse", action="rolled_back")])
+    )
     assert [one.verdict for one in report.outcomes] == ["worse", "better"]
     assert "1 update rolled back." in report.summary
 
 
 def test_the_summary_says_what_becomes_of_what_is_ready():
-    exported = decision_row(category="prompt", reasons=["exported for review: a prompt is changed by people, never by machine"])
-    ready = [playbook_row(), playbook_row(improvement_id="aaaaaaaaaaaaaaaa"), playbook_row(improvement_id="bbbbbbbbbbbbbbbb")]
+    exported = decision_row(
+        category="prompt", reasons=["exported for review: a prompt is changed by people, never by machine"]
+    )
+    ready = [
+        playbook_row(),
+        playbook_row(improvement_id="aaaaaaaaaaaaaaaa"),
+        playbook_row(improvement_id="bbbbbbbbbbbbbbbb"),
+    ]
     decisions = [
         exported,
         decision_row(improvement_id="aaaaaaaaaaaaaaaa", decision_id="d2"),
         exported | {"improvement_id": "bbbbbbbbbbbbbbbb", "decision_id": "d3"},
     ]
     report = build_report(rows(playbooks=[*ready, rows().playbooks[1]], decisions=decisions))
-    assert any(sentence.startswith("3 playbooks are ready (2 exported for review, 1 left to people); the one") for sentence in report.summary)
-    assert sorted(one.outcome for one in report.decisions) == ["exported for review", "exported for review", "left to people"]
+    assert any(
+        sentence.startswith("3 playbooks are ready (2 exported for review, 1 left to people); the one")
+        for sentence in report.summary
+    )
+    assert sorted(one.outcome for one in report.decisions) == [
+        "exported for review",
+        "exported for review",
+        "left to people",
+    ]

@@ -43,7 +43,12 @@ from fl_assets.simulator.simulation import (
 )
 
 CLEAN = Damage(0, 0, 0, 0, 0)
-SIZES = {"days": st.integers(1, 6), "nodes": st.integers(1, 9), "events_per_day": st.integers(1, 400), "seed": st.integers(0, 2**31)}
+SIZES = {
+    "days": st.integers(1, 6),
+    "nodes": st.integers(1, 9),
+    "events_per_day": st.integers(1, 400),
+    "seed": st.integers(0, 2**31),
+}
 
 
 def events_of(plan, damage=CLEAN):
@@ -155,7 +160,12 @@ def test_a_count_below_one_is_refused_by_name(argument):
 
 def test_each_planted_failure_keeps_its_shape_and_its_nodes():
     plan = plan_fleet(14, 50, 20_000, seed=11)
-    counted = zip((*plan.call_failures, *plan.talk_failures), (*plan.failures.sum(axis=3), *plan.affected), plan.levels, strict=True)
+    counted = zip(
+        (*plan.call_failures, *plan.talk_failures),
+        (*plan.failures.sum(axis=3), *plan.affected),
+        plan.levels,
+        strict=True,
+    )
     for failure, counts, level in counted:
         by_day, nodes = counts.sum(axis=1), (counts.sum(axis=0) > 0).sum()
         if failure.shape == "single_node":
@@ -186,7 +196,9 @@ def test_counts_vary_more_than_chance_alone_would_have_it():
     affected = failures.sum(axis=0) > 0
     failures, calls = failures[:, affected], calls[:, affected]
     rate = failures.sum() / calls.sum()
-    chi_square = ((failures - rate * calls) ** 2 / np.maximum(1e-9, rate * (1 - rate) * calls))[calls > 0].mean()
+    chi_square = ((failures - rate * calls) ** 2 / np.maximum(1e-9, rate * (1 - rate) * calls))[
+        calls > 0
+    ].mean()
     assert chi_square > 1.5
 
 
@@ -215,7 +227,18 @@ def test_healthy_talk_shows_no_signal(seed, turns):
     assert len(set(queries)) == turns
     said = " ".join(query + response for query, response in talk).lower()
     assert not any(
-        word in said for word in ("sorry", "apolog", "can't help", "unable to", "cannot assist", "forget it", "never mind", "give up", "that is wrong")
+        word in said
+        for word in (
+            "sorry",
+            "apolog",
+            "can't help",
+            "unable to",
+            "cannot assist",
+            "forget it",
+            "never mind",
+            "give up",
+            "that is wrong",
+        )
     )
 
 
@@ -224,9 +247,15 @@ def test_talk_shows_the_signal_that_is_asked_for(seed, turns):
     def talk(signal):
         return conversation(signal, turns, has_failed_call=True, random=Random(seed))
 
-    openings = {re.sub(r"@\w+@", ".*?", wording.replace("?", r"\?")) for topic in TOPICS for wording in topic.openings}
-    assert all(any(re.match(opening, query) for opening in openings) for query, _ in talk("repeated_question")[:2])
-    assert any(re.match(re.sub(r"@\w+@", ".*?", wording), talk("correction")[1][0]) for wording in CORRECTIONS)
+    openings = {
+        re.sub(r"@\w+@", ".*?", wording.replace("?", r"\?")) for topic in TOPICS for wording in topic.openings
+    }
+    assert all(
+        any(re.match(opening, query) for opening in openings) for query, _ in talk("repeated_question")[:2]
+    )
+    assert any(
+        re.match(re.sub(r"@\w+@", ".*?", wording), talk("correction")[1][0]) for wording in CORRECTIONS
+    )
     assert talk("abandonment")[-1][0].startswith(GIVING_UP)
     assert any(response.startswith(REFUSALS) for _, response in talk("refusal"))
     assert all(response.startswith(APOLOGIES) for _, response in talk("apology_loop")[:3])
@@ -246,7 +275,11 @@ def fleet():
 def recount(events, truth):
     """Count calls by (service, method), and failures by planted id, both with day and node, from events alone."""
     patterns = [(failure.id, re.compile(failure.match)) for failure in truth.failures if failure.match]
-    silent = {(failure.services[0], failure.methods[0]): failure.id for failure in truth.failures if failure.signal is None and failure.match is None}
+    silent = {
+        (failure.services[0], failure.methods[0]): failure.id
+        for failure in truth.failures
+        if failure.signal is None and failure.match is None
+    }
     failures, calls = Counter(), Counter()
     for node, event in events:
         call = event["execution_trace"]
@@ -256,7 +289,11 @@ def recount(events, truth):
         calls[call["service"], day, node] += 1
         if not call["success"]:
             text = call["error"]
-            names = [name for name, pattern in patterns if pattern.search(text)] if text is not None else [silent[call["service"], call["method"]]]
+            names = (
+                [name for name, pattern in patterns if pattern.search(text)]
+                if text is not None
+                else [silent[call["service"], call["method"]]]
+            )
             assert len(names) <= 1
             failures[names[0] if names else "noise", day, node] += 1
     return failures, calls
@@ -283,18 +320,32 @@ def test_counts_and_events_are_of_the_same_plan(fleet):
     _, events, truth = fleet
     counts, reporting, patterns = simulate_counts(7, 8, 1_500, seed=21)
     failures, calls = recount(events, truth)
-    planted = counts[counts["pattern_id"].isin([failure.id for failure in truth.failures if failure.signal is None]) & (counts["failures"] > 0)]
-    framed = {(row.pattern_id, row.event_date.date().isoformat(), row.node_id): row.failures for row in planted.itertuples()}
+    planted = counts[
+        counts["pattern_id"].isin([failure.id for failure in truth.failures if failure.signal is None])
+        & (counts["failures"] > 0)
+    ]
+    framed = {
+        (row.pattern_id, row.event_date.date().isoformat(), row.node_id): row.failures
+        for row in planted.itertuples()
+    }
     assert framed == {key: count for key, count in failures.items() if key[0] != "noise"}
     called = Counter()
     for (_, day, node), count in calls.items():
         called[day, node] += count
-    sessions = {(node, turn["session_id"]): turn["timestamp"] for node, event in events if (turn := event["conversation_log"])}
+    sessions = {
+        (node, turn["session_id"]): turn["timestamp"]
+        for node, event in events
+        if (turn := event["conversation_log"])
+    }
     for (node, _), at in sessions.items():
         called[datetime.fromisoformat(at).astimezone(UTC).date().isoformat(), node] += 1
-    assert {(row.event_date.date().isoformat(), row.node_id): row.calls for row in reporting.itertuples()} == called
+    assert {
+        (row.event_date.date().isoformat(), row.node_id): row.calls for row in reporting.itertuples()
+    } == called
     talked = counts[counts["pattern_id"].isin([failure.id for failure in truth.failures if failure.signal])]
-    assert talked.groupby("pattern_id")["failures"].sum().to_dict() == {f.id: len(f.session_ids) for f in truth.failures if f.signal}
+    assert talked.groupby("pattern_id")["failures"].sum().to_dict() == {
+        f.id: len(f.session_ids) for f in truth.failures if f.signal
+    }
     assert (counts["failures"] <= counts["calls"]).all()
     assert not counts.duplicated(["pattern_id", "event_date", "node_id"]).any()
     assert set(patterns["pattern_id"]) == set(counts["pattern_id"])
@@ -305,12 +356,18 @@ def test_counts_and_events_are_of_the_same_plan(fleet):
 
 def test_a_session_that_claims_success_has_a_failed_call_in_its_trace_and_no_other_is_taken_for_it(fleet):
     _, events, truth = fleet
-    failed = {event["execution_trace"]["trace_id"] for _, event in events if event["execution_trace"] and not event["execution_trace"]["success"]}
+    failed = {
+        event["execution_trace"]["trace_id"]
+        for _, event in events
+        if event["execution_trace"] and not event["execution_trace"]["success"]
+    }
     last = {}
     for _, event in sorted(events, key=lambda found: datetime.fromisoformat(found[1]["timestamp"])):
         if turn := event["conversation_log"]:
             last[turn["session_id"]] = (turn["metadata"]["trace_id"], turn["system_response"])
-    claims = next(set(failure.session_ids) for failure in truth.failures if failure.signal == "confident_after_failure")
+    claims = next(
+        set(failure.session_ids) for failure in truth.failures if failure.signal == "confident_after_failure"
+    )
     assert claims
     for session, (trace, response) in last.items():
         if session in claims:
@@ -321,7 +378,9 @@ def test_a_session_that_claims_success_has_a_failed_call_in_its_trace_and_no_oth
 
 def test_a_failed_call_comes_before_the_answer_that_claims_success(fleet):
     _, events, truth = fleet
-    claims = next(set(failure.session_ids) for failure in truth.failures if failure.signal == "confident_after_failure")
+    claims = next(
+        set(failure.session_ids) for failure in truth.failures if failure.signal == "confident_after_failure"
+    )
     failed_at, answered_at, traces = {}, {}, {}
     for _, event in events:
         at = datetime.fromisoformat(event["timestamp"])
@@ -364,14 +423,21 @@ def test_latency_has_a_long_tail_and_volume_follows_the_day(fleet):
 
 def test_a_timeout_takes_as_long_as_its_limit(fleet):
     _, events, _ = fleet
-    took = [call["duration_ms"] for _, event in events if (call := event["execution_trace"]) and "timed out" in (call["error"] or "")]
+    took = [
+        call["duration_ms"]
+        for _, event in events
+        if (call := event["execution_trace"]) and "timed out" in (call["error"] or "")
+    ]
     assert took
     assert 25_000 < min(took) < max(took) < 40_000
 
 
 def test_a_node_without_its_name_in_the_metadata_is_known_by_its_folder(fleet):
     plan, events, _ = fleet
-    named = Counter((node, (event["execution_trace"] or event["conversation_log"])["metadata"].get("node_id")) for node, event in events)
+    named = Counter(
+        (node, (event["execution_trace"] or event["conversation_log"])["metadata"].get("node_id"))
+        for node, event in events
+    )
     assert {node for node, name in named if name is None} == {plan.nodes[1]}
     assert all(name in (None, node) for node, name in named)
 
@@ -380,7 +446,9 @@ def test_files_cross_midnight_and_keep_the_order_of_time():
     plan, tally = plan_fleet(4, 5, 2_000, seed=2), Tally()
     crossing = 0
     for file in telemetry_files(plan, tally, damage=CLEAN, compression="plain"):
-        times = [datetime.fromisoformat(orjson.loads(line)["timestamp"]) for line in file.content.splitlines()]
+        times = [
+            datetime.fromisoformat(orjson.loads(line)["timestamp"]) for line in file.content.splitlines()
+        ]
         assert times == sorted(times)
         assert len(times) == file.lines
         crossing += len({time.astimezone(UTC).date() for time in times}) > 1
@@ -401,7 +469,9 @@ def test_large_days_are_made_in_batches_that_follow_each_other():
 @pytest.mark.parametrize("serial", range(15))
 def test_a_malformed_line_is_one_line_and_no_valid_event(serial):
     plan = plan_fleet(1, 1, 200, seed=2)
-    line = next(iter(telemetry_files(plan, Tally(), damage=CLEAN, compression="plain"))).content.splitlines()[0]
+    line = next(iter(telemetry_files(plan, Tally(), damage=CLEAN, compression="plain"))).content.splitlines()[
+        0
+    ]
     spoiled = _malformed(serial, line, np.random.default_rng(serial))
     assert b"\n" not in spoiled
     if len(spoiled) > 1_048_576:
@@ -410,6 +480,11 @@ def test_a_malformed_line_is_one_line_and_no_valid_event(serial):
         event = orjson.loads(spoiled)
     except orjson.JSONDecodeError:
         return
-    valid = isinstance(event, dict) and isinstance(event.get("event_id"), str) and isinstance(event.get("timestamp"), str) and event["timestamp"][:2] == "20"
+    valid = (
+        isinstance(event, dict)
+        and isinstance(event.get("event_id"), str)
+        and isinstance(event.get("timestamp"), str)
+        and event["timestamp"][:2] == "20"
+    )
     payload = valid and (event["execution_trace"] or event["conversation_log"])
     assert not (payload and isinstance(payload["metadata"], dict))

@@ -36,15 +36,25 @@ def event_in(line: bytes) -> dict | None:
         event = orjson.loads(line)
     except orjson.JSONDecodeError:
         return None
-    if not isinstance(event, dict) or not isinstance(event.get("event_id"), str) or not isinstance(event["timestamp"], str):
+    if (
+        not isinstance(event, dict)
+        or not isinstance(event.get("event_id"), str)
+        or not isinstance(event["timestamp"], str)
+    ):
         return None
     payload = event["execution_trace"] or event["conversation_log"]
-    return event if payload and isinstance(payload["metadata"], dict) and payload["timestamp"][0] in "12" else None
+    return (
+        event
+        if payload and isinstance(payload["metadata"], dict) and payload["timestamp"][0] in "12"
+        else None
+    )
 
 
 def digest(folder: Path) -> str:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return hashlib.sha256(b"".join(str(path.relative_to(folder)).encode() + path.read_bytes() for path in files)).hexdigest()
+    return hashlib.sha256(
+        b"".join(str(path.relative_to(folder)).encode() + path.read_bytes() for path in files)
+    ).hexdigest()
 
 
 @pytest.fixture(scope="module")
@@ -66,13 +76,18 @@ def test_each_node_has_a_folder_with_several_files_of_every_kind(fleet):
     for folder in folders:
         names = [path.name for path in folder.iterdir()]
         assert len(names) > FLEET["days"]
-        assert all(re.fullmatch(r"events_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.jsonl(\.gz|\.zst)?", name) for name in names)
+        assert all(
+            re.fullmatch(r"events_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.jsonl(\.gz|\.zst)?", name)
+            for name in names
+        )
         assert {Path(name).suffix for name in names} == {".jsonl", ".gz", ".zst"}
 
 
 def test_truth_is_what_a_recount_of_the_files_finds(fleet):
     truth = orjson.loads(fleet.truth_path.read_bytes())
-    lines = [(path.parent.name, line) for path in sorted(fleet.out.rglob("events_*")) for line in lines_of(path)]
+    lines = [
+        (path.parent.name, line) for path in sorted(fleet.out.rglob("events_*")) for line in lines_of(path)
+    ]
     events = [(node, line, event) for node, line in lines if (event := event_in(line))]
     contents: dict[str, Counter] = {}
     for _, line, event in events:
@@ -80,12 +95,22 @@ def test_truth_is_what_a_recount_of_the_files_finds(fleet):
     assert len(lines) - len(events) == truth["malformed"] > 0
     assert len(contents) == truth["events"] == FLEET["days"] * FLEET["events_per_day"]
     assert sum(len(versions) - 1 for versions in contents.values()) == truth["conflicts"] > 0
-    assert sum(sum(versions.values()) - len(versions) for versions in contents.values()) == truth["duplicates"] > 0
-    skewed = [event for _, _, event in events if (event["execution_trace"] or event["conversation_log"])["timestamp"][:4] in {"2099", "1970"}]
+    assert (
+        sum(sum(versions.values()) - len(versions) for versions in contents.values())
+        == truth["duplicates"]
+        > 0
+    )
+    skewed = [
+        event
+        for _, _, event in events
+        if (event["execution_trace"] or event["conversation_log"])["timestamp"][:4] in {"2099", "1970"}
+    ]
     assert len({event["event_id"] for event in skewed}) == truth["clock_skewed"] > 0
 
     by_day: dict[str, Counter] = {failure["id"]: Counter() for failure in truth["failures"]}
-    patterns = [(failure["id"], re.compile(failure["match"])) for failure in truth["failures"] if failure["match"]]
+    patterns = [
+        (failure["id"], re.compile(failure["match"])) for failure in truth["failures"] if failure["match"]
+    ]
     for event in {event["event_id"]: event for _, _, event in events}.values():
         call = event["execution_trace"]
         if call and call["error"]:
@@ -128,11 +153,20 @@ def test_a_null_fleet_plants_nothing(tmp_path):
 
 def test_one_day_in_plain_files_has_exactly_the_events_asked_for(tmp_path):
     report = simulate(
-        tmp_path / "cache", days=1, nodes=3, events_per_day=3_000, seed=1, end=date(2026, 3, 31), damage=Damage(0, 0, 0, 0, 0), compression="plain"
+        tmp_path / "cache",
+        days=1,
+        nodes=3,
+        events_per_day=3_000,
+        seed=1,
+        end=date(2026, 3, 31),
+        damage=Damage(0, 0, 0, 0, 0),
+        compression="plain",
     )
     lines = [line for path in report.out.rglob("*.jsonl") for line in lines_of(path)]
     assert len(lines) == 3_000
-    assert {datetime.fromisoformat(orjson.loads(line)["timestamp"]).date() for line in lines} == {date(2026, 3, 31)}
+    assert {datetime.fromisoformat(orjson.loads(line)["timestamp"]).date() for line in lines} == {
+        date(2026, 3, 31)
+    }
     assert 450 < sum(map(len, lines)) / len(lines) < 700
 
 
@@ -145,6 +179,12 @@ def test_a_cache_that_holds_files_is_left_alone(fleet):
 
 def test_progress_ends_at_the_lines_written(tmp_path):
     steps = []
-    simulate(tmp_path / "cache", seed=9, damage=Damage(0, 0, 0, 0, 0), progress=lambda done, total: steps.append((done, total)), **FLEET)
+    simulate(
+        tmp_path / "cache",
+        seed=9,
+        damage=Damage(0, 0, 0, 0, 0),
+        progress=lambda done, total: steps.append((done, total)),
+        **FLEET,
+    )
     assert steps == sorted(steps)
     assert steps[-1] == (10_000, 10_000)

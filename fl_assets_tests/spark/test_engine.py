@@ -20,7 +20,13 @@ from fl_assets.events.duckdb_engine import DuckDBEngine
 from fl_assets.events.telemetry_files import Reading, Source, line_batches
 from fl_assets.simulator.simulator import simulate
 from fl_assets.spark import engine as spark_engine
-from fl_assets.spark.engine import SparkEngine, SparkJobError, SparkUnavailableError, check_available, run_plainly
+from fl_assets.spark.engine import (
+    SparkEngine,
+    SparkJobError,
+    SparkUnavailableError,
+    check_available,
+    run_plainly,
+)
 from fl_assets.spark.tasks import divided, joined, line_ends
 from fl_assets.workspace import Workspace
 from fl_assets_tests.build import call_line
@@ -44,7 +50,9 @@ def lean(monkeypatch, tmp_path):
 
 @needs_spark
 @pytest.mark.faults
-def test_a_whole_cycle_with_one_setting_changed_gives_the_same_lake_patterns_playbooks_and_decisions(tmp_path, lean, instance, monkeypatch):
+def test_a_whole_cycle_with_one_setting_changed_gives_the_same_lake_patterns_playbooks_and_decisions(
+    tmp_path, lean, instance, monkeypatch
+):
     cache = tmp_path / "cache"
     cache.mkdir()
     simulate(cache, days=3, nodes=6, events_per_day=1000, seed=5, end=END)
@@ -56,10 +64,21 @@ def test_a_whole_cycle_with_one_setting_changed_gives_the_same_lake_patterns_pla
         return run_in_pipes(command, tell)
 
     monkeypatch.setattr(resources, "run_in_pipes", launch)
-    ours, theirs = (FederatedLearningCoordinator(engine.settings, instance=instance) for engine in engines(tmp_path, cache, "local[2]"))
+    ours, theirs = (
+        FederatedLearningCoordinator(engine.settings, instance=instance)
+        for engine in engines(tmp_path, cache, "local[2]")
+    )
     expected, found = ours.run_learning_cycle(END), theirs.run_learning_cycle(END)
     assert launched == ["ingest"], "one JVM a cycle, through Pipes: what ingestion changed the same job sums"
-    for name in ("failure_patterns", "pattern_members", "playbooks", "update_decisions", "failure_signatures", "call_totals", "conversation_signals"):
+    for name in (
+        "failure_patterns",
+        "pattern_members",
+        "playbooks",
+        "update_decisions",
+        "failure_signatures",
+        "call_totals",
+        "conversation_signals",
+    ):
         rows = [coordinator.workspace.warehouse.read_day(name, END) for coordinator in (ours, theirs)]
         assert rows[0], name
         assert rows[0] == rows[1], name
@@ -75,7 +94,10 @@ def test_a_whole_cycle_with_one_setting_changed_gives_the_same_lake_patterns_pla
     assert compared > 4000
     expected, found = (outcome(DuckDBEngine(engine.settings)) for engine in stored)
     assert differences(expected, found) == []
-    assert len({reason for key, rows in expected.items() if key.startswith("refused") for *_, reason in rows}) > 12
+    assert (
+        len({reason for key, rows in expected.items() if key.startswith("refused") for *_, reason in rows})
+        > 12
+    )
     (run,) = instance.get_run_records(dg.RunsFilter(tags={}), limit=1)
     logged = [entry.user_message for entry in instance.all_logs(run.dagster_run.run_id)]
     assert any("new events" in message for message in logged), "progress came through Pipes"
@@ -94,19 +116,41 @@ def test_a_file_divided_at_any_size_is_read_as_a_whole_one_is(lines, is_ended, s
         status = path.stat()
         if offset >= status.st_size:
             return
-        source = Source("events", path.parent, path.name, status.st_size, status.st_mtime_ns, status.st_ino, "", 0, offset=offset, lines=min(done, len(lines)))
+        source = Source(
+            "events",
+            path.parent,
+            path.name,
+            status.st_size,
+            status.st_mtime_ns,
+            status.st_ino,
+            "",
+            0,
+            offset=offset,
+            lines=min(done, len(lines)),
+        )
 
         def read(source):
             reading = Reading(source)
             batches = line_batches(reading, 0, max_line_bytes=8, now=source.received)
-            return reading, [(number, line) for batch in batches for number, line in zip(*batch.select(["line_no", "line"]).to_pydict().values(), strict=True)]
+            return reading, [
+                (number, line)
+                for batch in batches
+                for number, line in zip(*batch.select(["line_no", "line"]).to_pydict().values(), strict=True)
+            ]
 
-        counts = [line_ends(source, begin, min(begin + share, source.size)) for begin in range(source.offset, source.size, share)]
+        counts = [
+            line_ends(source, begin, min(begin + share, source.size))
+            for begin in range(source.offset, source.size, share)
+        ]
         parts = [read(part) for part in divided(source, counts)]
         whole, expected = read(source)
         assert [line for _, lines in parts for line in lines] == expected
         found = joined([reading for reading, _ in parts], source)
-        assert (found.end_offset, found.end_lines, sorted(found.problems)) == (whole.end_offset, whole.end_lines, sorted(whole.problems))
+        assert (found.end_offset, found.end_lines, sorted(found.problems)) == (
+            whole.end_offset,
+            whole.end_lines,
+            sorted(whole.problems),
+        )
 
 
 def test_one_setting_chooses_the_engine(tmp_path):
@@ -117,12 +161,15 @@ def test_one_setting_chooses_the_engine(tmp_path):
 def test_what_is_missing_is_named_with_what_to_do(monkeypatch):
     monkeypatch.setattr(spark_engine, "find_spec", lambda _: None)
     with pytest.raises(
-        SparkUnavailableError, match=r"FEDERATED_LEARNING_ENGINE=spark, but pyspark is not installed.*pip install 'fl-assets\[spark\]'.*ENGINE=duckdb"
+        SparkUnavailableError,
+        match=r"FEDERATED_LEARNING_ENGINE=spark, but pyspark is not installed.*pip install 'fl-assets\[spark\]'.*ENGINE=duckdb",
     ):
         check_available()
     monkeypatch.setattr(spark_engine, "find_spec", lambda _: True)
     monkeypatch.setenv("JAVA_HOME", "/nowhere")
-    with pytest.raises(SparkUnavailableError, match=r"no Java by JAVA_HOME=/nowhere \(it needs Java 17 or later\)"):
+    with pytest.raises(
+        SparkUnavailableError, match=r"no Java by JAVA_HOME=/nowhere \(it needs Java 17 or later\)"
+    ):
         check_available()
 
 
@@ -167,7 +214,9 @@ def test_a_job_that_dies_tells_its_last_words_redacted():
 
 def test_a_job_that_fails_tells_why_and_what_it_said_last():
     script = """print('no space for a heap'); print('{"fl_assets": {"error": "the JVM did not start"}}')"""
-    assert run_plainly([sys.executable, "-c", script], lambda _: None) == {"error": "the JVM did not start; it said last:\nno space for a heap"}
+    assert run_plainly([sys.executable, "-c", script], lambda _: None) == {
+        "error": "the JVM did not start; it said last:\nno space for a heap"
+    }
 
 
 def test_what_a_process_says_is_passed_on():

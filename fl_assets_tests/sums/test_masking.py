@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 
 from fl_assets.core.tables import CALL_TOTALS, FAILURE_SIGNATURES, RAW_TRACES
 from fl_assets.sums import masking as signatures
-from fl_assets.sums.masking import blank_digits, call_totals_sql, failures_sql, mask_sql, masked_sql, signature_sql
+from fl_assets.sums.masking import (
+    blank_digits,
+    call_totals_sql,
+    failures_sql,
+    mask_sql,
+    masked_sql,
+    signature_sql,
+)
 
 TRACEBACK = """Traceback (most recent call last):
   File "/app/run.py", line 17, in <module>
@@ -54,22 +61,37 @@ def mask(con, text: str) -> str:
 @pytest.mark.parametrize(
     ("text", "masked"),
     [
-        ("Error: flight HAT030 not available on date 2024-05-13", "Error: flight <ID> not available on date <NUM>"),
+        (
+            "Error: flight HAT030 not available on date 2024-05-13",
+            "Error: flight <ID> not available on date <NUM>",
+        ),
         ("connect to 10.0.3.17:5432 failed after 30.5 ms", "connect to <IP>:<NUM> failed after <NUM>"),
         ("user john.doe@example.com at https://a.example/x?y=1 refused", "user <EMAIL> at <URL> refused"),
-        ("cannot open /srv/data/out.txt: No such file or directory", "cannot open <PATH>: No such file or directory"),
+        (
+            "cannot open /srv/data/out.txt: No such file or directory",
+            "cannot open <PATH>: No such file or directory",
+        ),
         ("order 2ec304d3-da44-4967-813d-de6231698877 is gone", "order <UUID> is gone"),
         ("KeyError: 'price'", "KeyError: <STR>"),
         ("HTTP 429: slow down", "HTTP <NUM>: slow down <STATUS_429>"),
         ("exited with code 137", "exited with code <NUM> <STATUS_137>"),
-        ('{"error": {"type": "overloaded_error", "message": "Too busy for request 17"}}', "overloaded_error Too busy for request <NUM>"),
+        (
+            '{"error": {"type": "overloaded_error", "message": "Too busy for request 17"}}',
+            "overloaded_error Too busy for request <NUM>",
+        ),
         (
             "429 from model: {'error': {'message': 'Rate limit of 30000 reached', 'code': 'rate_limit'}}",
             "<NUM> from model: rate_limit Rate limit of <NUM> reached",
         ),
         (TRACEBACK, "Traceback: TypeError: unsupported operand type(s) for +: <STR> and <STR>"),
-        (REFUSED_EDIT, "Your proposed edit has introduced new syntax error(s) | IndentationError: unexpected indent"),
-        ("\x1b[31mBUILD\x1b[0m\nstep 3 of 9\nfatal: disk /dev/sda1 is full\nbye", "fatal: disk <PATH> is full"),
+        (
+            REFUSED_EDIT,
+            "Your proposed edit has introduced new syntax error(s) | IndentationError: unexpected indent",
+        ),
+        (
+            "\x1b[31mBUILD\x1b[0m\nstep 3 of 9\nfatal: disk /dev/sda1 is full\nbye",
+            "fatal: disk <PATH> is full",
+        ),
         (
             "ERROR:\nNo replacement was performed, old_str `a\n 17\tb` did not appear in /repo/x.c.",
             "No replacement was performed, old_str <CODE> did not appear in <PATH>",
@@ -87,7 +109,9 @@ def test_the_mask_keeps_what_went_wrong(con, text, masked):
 
 TEXTS = st.one_of(
     st.text(alphabet="abE: =0179/.'\"{}<>`|\n\t#@-é", max_size=60),
-    st.sampled_from([TRACEBACK, REFUSED_EDIT, "HTTP 503", '{"message": "no seat 12"}', "x" * 30_000 + " error 5", "", " "]),
+    st.sampled_from(
+        [TRACEBACK, REFUSED_EDIT, "HTTP 503", '{"message": "no seat 12"}', "x" * 30_000 + " error 5", "", " "]
+    ),
 )
 
 
@@ -97,13 +121,20 @@ def test_sharing_work_between_rows_changes_no_mask(con, texts):
     con.register("texts", pa.table({"error": pa.array(texts, pa.string())}))
     alone = con.execute(f"select error, {mask_sql('error')} from texts order by all").fetchall()
     for blank in (None, "blank_digits"):
-        assert con.execute(f"select error, masked_error from ({masked_sql('texts', blank)}) order by all").fetchall() == alone
+        assert (
+            con.execute(
+                f"select error, masked_error from ({masked_sql('texts', blank)}) order by all"
+            ).fetchall()
+            == alone
+        )
 
 
 @given(st.lists(TEXTS, min_size=1, max_size=40, unique=True), st.randoms(use_true_random=False))
 @settings(max_examples=5, deadline=None)
 def test_other_digits_give_the_same_mask_but_for_the_status(con, texts, rng):
-    others = ["".join(rng.choice("123456789") if char in "0123456789" else char for char in text) for text in texts]
+    others = [
+        "".join(rng.choice("123456789") if char in "0123456789" else char for char in text) for text in texts
+    ]
     con.register("pairs", pa.table({"error": pa.array(texts), "other": pa.array(others)}))
     found = con.execute(f"select {mask_sql('error')}, {mask_sql('other')} from pairs").fetchall()
     # A blank text has no mask: it counts as no text.
@@ -112,10 +143,17 @@ def test_other_digits_give_the_same_mask_but_for_the_status(con, texts, rng):
 
 def test_masks_hold_no_construct_that_re2_or_java_lacks():
     patterns = [pattern for pattern, _ in signatures.MASKS] + [
-        value for name, value in vars(signatures).items() if name.startswith("_") and name.endswith(("_LINE", "_STATUS"))
+        value
+        for name, value in vars(signatures).items()
+        if name.startswith("_") and name.endswith(("_LINE", "_STATUS"))
     ]
     assert len(patterns) > 25
-    assert not [pattern for pattern in patterns for construct in ("(?=", "(?!", "(?<", "(?P", "++", "*+", r"\K") if construct in pattern]
+    assert not [
+        pattern
+        for pattern in patterns
+        for construct in ("(?=", "(?!", "(?<", "(?P", "++", "*+", r"\K")
+        if construct in pattern
+    ]
 
 
 # Sums ----------------------------------------------------------------------------------------------------------------
@@ -150,7 +188,10 @@ def load(con, calls) -> None:
             error,
             "deeper" if repeats else None,
         )
-        con.execute(f"insert into raw_traces values ({', '.join('?' * len(row))}, map {{'exit_code': '3'}}, 'f', 1, false)", row)
+        con.execute(
+            f"insert into raw_traces values ({', '.join('?' * len(row))}, map {{'exit_code': '3'}}, 'f', 1, false)",
+            row,
+        )
 
 
 def rows(con, sql: str) -> dict[tuple, dict]:
@@ -165,7 +206,9 @@ def test_signatures_and_totals_merge_exactly_over_nodes_and_traces(con, calls, r
     numbered = list(enumerate(calls))
     parts: dict[tuple, list] = {}
     for i, call in numbered:
-        parts.setdefault((call[0], call[2] % 2), []).append((i, call))  # a trace lies within one part, as it does within one node
+        parts.setdefault((call[0], call[2] % 2), []).append(
+            (i, call)
+        )  # a trace lies within one part, as it does within one node
     for sql in (signature_sql, call_totals_sql):
         load(con, numbered)
         whole = rows(con, sql("raw_traces"))
@@ -174,10 +217,16 @@ def test_signatures_and_totals_merge_exactly_over_nodes_and_traces(con, calls, r
         for part in parts.values():
             load(con, rng.sample(part, len(part)))
             for key, row in rows(con, sql("raw_traces")).items():
-                merged.setdefault(key, Counter()).update({name: row[name] for name in ("failures", "sessions", "calls") if name in row})
+                merged.setdefault(key, Counter()).update(
+                    {name: row[name] for name in ("failures", "sessions", "calls") if name in row}
+                )
                 buckets.setdefault(key, Counter()).update(dict(row["latency_histogram"]))
-        assert {key: {name: row[name] for name in merged[key]} for key, row in whole.items()} == {key: dict(sums) for key, sums in merged.items()}
-        assert {key: dict(row["latency_histogram"]) for key, row in whole.items()} == {key: dict(counts) for key, counts in buckets.items()}
+        assert {key: {name: row[name] for name in merged[key]} for key, row in whole.items()} == {
+            key: dict(sums) for key, sums in merged.items()
+        }
+        assert {key: dict(row["latency_histogram"]) for key, row in whole.items()} == {
+            key: dict(counts) for key, counts in buckets.items()
+        }
 
 
 @given(CALLS, st.randoms(use_true_random=False))
@@ -185,26 +234,51 @@ def test_signatures_and_totals_merge_exactly_over_nodes_and_traces(con, calls, r
 def test_the_order_of_events_changes_no_row(con, calls, rng):
     numbered = list(enumerate(calls))
     load(con, numbered)
-    expected = con.sql(signature_sql("raw_traces")).to_arrow_table(), con.sql(call_totals_sql("raw_traces")).to_arrow_table()
+    expected = (
+        con.sql(signature_sql("raw_traces")).to_arrow_table(),
+        con.sql(call_totals_sql("raw_traces")).to_arrow_table(),
+    )
     load(con, rng.sample(numbered, len(numbered)))
-    assert (con.sql(signature_sql("raw_traces")).to_arrow_table(), con.sql(call_totals_sql("raw_traces")).to_arrow_table()) == expected
+    assert (
+        con.sql(signature_sql("raw_traces")).to_arrow_table(),
+        con.sql(call_totals_sql("raw_traces")).to_arrow_table(),
+    ) == expected
 
 
 def test_columns_are_the_tables_columns_in_order(con):
-    for table, sql in ((FAILURE_SIGNATURES, signature_sql("raw_traces")), (CALL_TOTALS, call_totals_sql("raw_traces"))):
+    for table, sql in (
+        (FAILURE_SIGNATURES, signature_sql("raw_traces")),
+        (CALL_TOTALS, call_totals_sql("raw_traces")),
+    ):
         described = con.execute(f"describe {sql}").fetchall()
-        assert [(name, kind) for name, kind, *_ in described] == [(column.name, column.type) for column in table.columns]
+        assert [(name, kind) for name, kind, *_ in described] == [
+            (column.name, column.type) for column in table.columns
+        ]
 
 
 def test_a_failure_that_repeats_a_deeper_one_is_not_counted(con):
-    load(con, enumerate([("n1", "edit", 1, "boom", False, 5.0, True), ("n1", "edit", 1, "boom", False, 5.0, False)]))
+    load(
+        con,
+        enumerate(
+            [("n1", "edit", 1, "boom", False, 5.0, True), ("n1", "edit", 1, "boom", False, 5.0, False)]
+        ),
+    )
     (signature,) = rows(con, signature_sql("raw_traces")).values()
     (total,) = rows(con, call_totals_sql("raw_traces")).values()
     assert (signature["failures"], total["failures"], total["calls"]) == (1, 1, 2)
 
 
 def test_failures_without_text_are_told_apart_by_service_method_and_status(con):
-    load(con, enumerate([("n1", "edit", 1, None, False, 5.0, False), ("n2", "edit", 1, " \n", False, 5.0, False), ("n1", "search", 1, "", False, 5.0, False)]))
+    load(
+        con,
+        enumerate(
+            [
+                ("n1", "edit", 1, None, False, 5.0, False),
+                ("n2", "edit", 1, " \n", False, 5.0, False),
+                ("n1", "search", 1, "", False, 5.0, False),
+            ]
+        ),
+    )
     signatures_found = rows(con, signature_sql("raw_traces")).values()
     assert {row["masked_error"] for row in signatures_found} == {
         "no error text: service=tools method=edit status=3",
@@ -221,13 +295,27 @@ def test_message_id_is_the_start_of_the_md5_of_the_masked_error(con):
 
 
 def test_exemplars_are_the_three_traces_of_smallest_hash(con):
-    load(con, enumerate([("n1", "edit", trace, "boom", False, 5.0, False) for trace in random.Random(3).sample(range(50), 50)]))
+    load(
+        con,
+        enumerate(
+            [
+                ("n1", "edit", trace, "boom", False, 5.0, False)
+                for trace in random.Random(3).sample(range(50), 50)
+            ]
+        ),
+    )
     (row,) = rows(con, signature_sql("raw_traces")).values()
-    traces = sorted((f"tn1{trace}" for trace in range(50)), key=lambda trace: md5(trace.encode(), usedforsecurity=False).hexdigest())
+    traces = sorted(
+        (f"tn1{trace}" for trace in range(50)),
+        key=lambda trace: md5(trace.encode(), usedforsecurity=False).hexdigest(),
+    )
     assert row["exemplar_trace_ids"] == traces[:3]
 
 
-@pytest.mark.parametrize(("duration", "bucket"), [(0.0, -1), (-3.0, -1), (0.2, 0), (1.0, 0), (1.05, 1), (1.2, 2), (1e12, 240), (float("nan"), 240)])
+@pytest.mark.parametrize(
+    ("duration", "bucket"),
+    [(0.0, -1), (-3.0, -1), (0.2, 0), (1.0, 0), (1.05, 1), (1.2, 2), (1e12, 240), (float("nan"), 240)],
+)
 def test_a_bucket_holds_durations_up_to_its_power_of_1_1(con, duration, bucket):
     load(con, enumerate([("n1", "edit", 1, "boom", False, duration, False)]))
     (row,) = rows(con, signature_sql("raw_traces")).values()

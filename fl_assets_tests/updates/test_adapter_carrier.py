@@ -100,7 +100,12 @@ def test_what_was_decided_from_another_version_is_decided_anew(carrier, store):
 
 def test_what_is_not_admitted_is_refused_with_its_rule(carrier, store, source):
     source.publish("4.0.0", key=OTHER_KEY)
-    for version, rule in (("4.0.0", "signature"), ("9.9.9", "source"), ("../1", "must be"), (None, "names no version")):
+    for version, rule in (
+        ("4.0.0", "signature"),
+        ("9.9.9", "source"),
+        ("../1", "must be"),
+        (None, "names no version"),
+    ):
         with pytest.raises(RefusedChangeError, match=rule):
             carrier.stage(update(version))
         with pytest.raises(RefusedChangeError, match=rule):
@@ -109,7 +114,12 @@ def test_what_is_not_admitted_is_refused_with_its_rule(carrier, store, source):
 
 
 def test_from_a_released_decision_to_the_link_and_back_by_the_history(carrier, store, tmp_path):
-    releases = Releases(tmp_path / "releases", UpdateLog(tmp_path / "history.jsonl", clock=lambda: NOW), {"adapter": carrier}, key_path=tmp_path / "key.pem")
+    releases = Releases(
+        tmp_path / "releases",
+        UpdateLog(tmp_path / "history.jsonl", clock=lambda: NOW),
+        {"adapter": carrier},
+        key_path=tmp_path / "key.pem",
+    )
     first, second = update("1.0.0"), update("2.0.0", "1.0.0")
     releases.carry_out(first)
     assert current(store) == "1.0.0"
@@ -122,11 +132,19 @@ def test_from_a_released_decision_to_the_link_and_back_by_the_history(carrier, s
     releases.roll_back(second.decision_id, ended="undone", by="ops", reason="worse")
     releases.settle()
     assert current(store) == "1.0.0"
-    assert {name: one.status for name, one in releases.rollouts().items()} == {first.decision_id: "applied", second.decision_id: "rolled_back"}
+    assert {name: one.status for name, one in releases.rollouts().items()} == {
+        first.decision_id: "applied",
+        second.decision_id: "rolled_back",
+    }
 
 
 def test_an_update_that_no_longer_passes_is_on_no_node(carrier, store, tmp_path):
-    releases = Releases(tmp_path / "releases", UpdateLog(tmp_path / "history.jsonl", clock=lambda: NOW), {"adapter": carrier}, key_path=tmp_path / "key.pem")
+    releases = Releases(
+        tmp_path / "releases",
+        UpdateLog(tmp_path / "history.jsonl", clock=lambda: NOW),
+        {"adapter": carrier},
+        key_path=tmp_path / "key.pem",
+    )
     one = update("1.0.0")
     releases.carry_out(one, canary=("n1", "n2", "n3"), control=("n4", "n5", "n6"))
     (store.root / "acme--tool-calling" / "1.0.0" / "adapter_model.safetensors").write_bytes(b"x")

@@ -14,19 +14,38 @@ import tomlkit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fl_assets.updates.config_files import ConfigFileError, ConfigFiles, Disk, NeedsHumanError, get, parse, replace
+from fl_assets.updates.config_files import (
+    ConfigFileError,
+    ConfigFiles,
+    Disk,
+    NeedsHumanError,
+    get,
+    parse,
+    replace,
+)
 from fl_assets.updates.decide import ConfigChange, KeyRule, RefusedChangeError, UpdatePolicy
 from fl_assets_tests.build import DAY
 
 TOML = b'# limits\n[tools.search]  # ours\ntimeout_ms   =  5_000 # was 3000\nname = "a"\n\n[[nodes]]\nretries = 1\n'
 YAML = b"# limits\ntools:\n    search: {timeout_ms: 5000,   retries: 1}  # ours\n    other:\n    -   x\n    - 'mode': fast   # slow, fast\n"
-JSON = b'{\n\t"tools": {"search": {"timeout_ms":5000, "s": "a\\"}"}},\n\t"list": [ [1,2], {"on" : true} ]\n}\n'
+JSON = (
+    b'{\n\t"tools": {"search": {"timeout_ms":5000, "s": "a\\"}"}},\n\t"list": [ [1,2], {"on" : true} ]\n}\n'
+)
 ID = "0123456789abcdef"
 
 
 def rule(file: str, key: str, **given: Any) -> KeyRule:
     return KeyRule.model_validate(
-        {"id": file.replace("/", "."), "file": file, "key": key, "change": "timeout_ms", "type": "int", "min": 0, "max": 100_000} | given
+        {
+            "id": file.replace("/", "."),
+            "file": file,
+            "key": key,
+            "change": "timeout_ms",
+            "type": "int",
+            "min": 0,
+            "max": 100_000,
+        }
+        | given
     )
 
 
@@ -73,28 +92,46 @@ def content(root: Path) -> dict[str, bytes]:
         ("toml", b"a.b = 1.5 # c\n", "a.b", 2.0, b"a.b = 2.0 # c\n"),
         ("yaml", YAML, "tools.search.timeout_ms", 8000, YAML.replace(b"5000", b"8000")),
         ("yaml", YAML, "tools.other.1.mode", "slow", YAML.replace(b"fast   #", b'"slow"   #')),
-        ("yaml", b"---\na: 1\nb: yes # text in YAML 1.2\n...\n", "a", 2, b"---\na: 2\nb: yes # text in YAML 1.2\n...\n"),
+        (
+            "yaml",
+            b"---\na: 1\nb: yes # text in YAML 1.2\n...\n",
+            "a",
+            2,
+            b"---\na: 2\nb: yes # text in YAML 1.2\n...\n",
+        ),
         ("json", JSON, "tools.search.timeout_ms", 8000, JSON.replace(b"5000", b"8000")),
         ("json", JSON, "list.1.on", False, JSON.replace(b"true", b"false")),
         ("json", JSON, "list.0.1", 7, JSON.replace(b"2]", b"7]")),
     ],
 )
-@pytest.mark.parametrize("dress", [lambda raw: raw, lambda raw: raw.replace(b"\n", b"\r\n"), lambda raw: b"\xef\xbb\xbf" + raw], ids=["lf", "crlf", "bom"])
-def test_only_the_value_changes_and_comments_order_blanks_and_line_ends_stay(kind, before, key, new, after, dress):
+@pytest.mark.parametrize(
+    "dress",
+    [lambda raw: raw, lambda raw: raw.replace(b"\n", b"\r\n"), lambda raw: b"\xef\xbb\xbf" + raw],
+    ids=["lf", "crlf", "bom"],
+)
+def test_only_the_value_changes_and_comments_order_blanks_and_line_ends_stay(
+    kind, before, key, new, after, dress
+):
     assert replace(kind, dress(before), key.split("."), new, "f") == dress(after)
 
 
 @settings(max_examples=60, deadline=None)
 @given(
     st.dictionaries(
-        st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "S", "Zs")), min_size=1, max_size=8), st.integers(0, 99), min_size=1, max_size=6
+        st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "S", "Zs")), min_size=1, max_size=8),
+        st.integers(0, 99),
+        min_size=1,
+        max_size=6,
     ),
     st.data(),
 )
 def test_any_key_of_any_json_or_toml_is_found_and_only_it_changes(values, data):
     name = data.draw(st.sampled_from(sorted(values)))
     document = {"outer": values, "list": [values, 1]}
-    for kind, text in (("json", json.dumps(document, indent=data.draw(st.sampled_from([None, 2])), ensure_ascii=False)), ("toml", tomlkit.dumps(document))):
+    for kind, text in (
+        ("json", json.dumps(document, indent=data.draw(st.sampled_from([None, 2])), ensure_ascii=False)),
+        ("toml", tomlkit.dumps(document)),
+    ):
         changed = parse(kind, replace(kind, text.encode(), ("outer", name), 1234, "f"), "f")
         assert changed == {"outer": values | {name: 1234}, "list": [values, 1]}
 
@@ -127,7 +164,11 @@ def test_what_cannot_be_changed_alone_is_refused(kind, content, key, said):
 
 
 def test_present_values_are_read_and_what_is_not_there_has_none(root):
-    more = rule("agent.toml", "tools.search.none", id="n"), rule("gone.toml", "a", id="g"), rule("agent.json", "list", id="l")
+    more = (
+        rule("agent.toml", "tools.search.none", id="n"),
+        rule("gone.toml", "a", id="g"),
+        rule("agent.json", "list", id="l"),
+    )
     assert files(root).read_values(UpdatePolicy(keys=(*RULES, *more))) == {one.target: 5000 for one in RULES}
 
 
@@ -196,7 +237,13 @@ def test_of_many_updates_at_once_exactly_one_wins(root):
 
     def attempt(number: int) -> None:
         try:
-            wins.append(files(root).apply(f"{number:016x}", [change.model_copy(update={"new": 6000 + number}) for change in CHANGES], day=DAY))
+            wins.append(
+                files(root).apply(
+                    f"{number:016x}",
+                    [change.model_copy(update={"new": 6000 + number}) for change in CHANGES],
+                    day=DAY,
+                )
+            )
         except RefusedChangeError as error:
             refusals.append(error)
 
@@ -247,7 +294,9 @@ def test_links_and_folders_are_not_changed(root):
     os.link(root / "agent.json", root / "twin.json")
     for name in ("link.json", "sub/outside.json", "folder.json", "twin.json"):
         with pytest.raises(ConfigFileError, match="plain file"):
-            files(root).apply(ID, [ConfigChange(rule=rule(name, "tools.search.timeout_ms"), old=5000, new=8000)], day=DAY)
+            files(root).apply(
+                ID, [ConfigChange(rule=rule(name, "tools.search.timeout_ms"), old=5000, new=8000)], day=DAY
+            )
     assert outside.read_bytes() == JSON
 
 
@@ -315,7 +364,10 @@ class FaultyDisk(QuickDisk):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     def write(self, path: Path, content: bytes, mode: int) -> None:
-        self._call(lambda: Disk.write(self, path, content, mode), lambda: Disk.write(self, path, content[: len(content) // 2], mode))
+        self._call(
+            lambda: Disk.write(self, path, content, mode),
+            lambda: Disk.write(self, path, content[: len(content) // 2], mode),
+        )
 
     def sync(self, path: Path) -> None:
         self._call(lambda: QuickDisk.sync(self, path))
@@ -454,7 +506,11 @@ def test_a_file_that_somebody_writes_after_it_was_switched_stops_everything_for_
     with pytest.raises(NeedsHumanError, match=r"agent\.toml holds neither"):
         files(root, Interfering(root, "after")).apply(ID, CHANGES, day=DAY)
     stuck = content(root)
-    for call in (lambda: files(root).recover(), lambda: act(root, "apply"), lambda: files(root).apply("ab" * 8, CHANGES, day=DAY)):
+    for call in (
+        lambda: files(root).recover(),
+        lambda: act(root, "apply"),
+        lambda: files(root).apply("ab" * 8, CHANGES, day=DAY),
+    ):
         with pytest.raises(NeedsHumanError, match="needs a person"):
             call()
     assert content(root) == stuck

@@ -11,10 +11,28 @@ from pydantic import ValidationError
 
 from fl_assets.core.models import Category, Decision
 from fl_assets.playbooks.quality import violations
-from fl_assets.updates.decide import AdapterOffer, ApplyLevel, KeyRule, RefusedChangeError, UpdatePolicy, change_id, decide, plan_changes, playbook_hash
+from fl_assets.updates.decide import (
+    AdapterOffer,
+    ApplyLevel,
+    KeyRule,
+    RefusedChangeError,
+    UpdatePolicy,
+    change_id,
+    decide,
+    plan_changes,
+    playbook_hash,
+)
 from fl_assets_tests.build import DAY, playbook
 
-TIMEOUT = {"id": "t", "file": "agent.toml", "key": "search.timeout_ms", "change": "timeout_ms", "type": "int", "min": 100, "max": 10_000}
+TIMEOUT = {
+    "id": "t",
+    "file": "agent.toml",
+    "key": "search.timeout_ms",
+    "change": "timeout_ms",
+    "type": "int",
+    "min": 100,
+    "max": 10_000,
+}
 TARGET = "agent.toml#search.timeout_ms"
 OFFER = AdapterOffer(adapter_id="org/tools", version="3", installed_version="2", skills=("tool_calling",))
 ADAPTER = playbook(category="adapter", suggested_changes={"adapter_skill": "tool_calling"})
@@ -44,22 +62,35 @@ def decided(one: Any = None, **given: Any) -> Decision:
     st.integers(0, 9),
     st.booleans(),
 )
-def test_nothing_that_breaks_a_rule_is_ever_carried_out(category, level, mode, confidence, nodes, significant):
+def test_nothing_that_breaks_a_rule_is_ever_carried_out(
+    category, level, mode, confidence, nodes, significant
+):
     one = playbook(category=category, confidence=confidence, nodes_affected=nodes, is_significant=significant)
     decision = decided(one, apply_level=level, mode=mode, adapters=[OFFER])
     free = confidence >= 0.7 and nodes >= 3 and significant
     assert (decision.action == "hold") or free
-    assert decision.action not in ("apply", "canary") or (free and category in ("config", "adapter") and level in ("on", "canary"))
+    assert decision.action not in ("apply", "canary") or (
+        free and category in ("config", "adapter") and level in ("on", "canary")
+    )
     assert decision.reasons
     assert decision.revert_plan
 
 
 def test_a_playbook_that_is_marked_as_held_is_held_even_when_no_violation_is_passed():
-    decision = decide(playbook(held_because=("enough_nodes: 1 node",)), [], mode="live", apply_level="on", policy=policy(), current={TARGET: 5000})
+    decision = decide(
+        playbook(held_because=("enough_nodes: 1 node",)),
+        [],
+        mode="live",
+        apply_level="on",
+        policy=policy(),
+        current={TARGET: 5000},
+    )
     assert (decision.action, decision.reasons[0]) == ("hold", "enough_nodes: 1 node")
 
 
-@pytest.mark.parametrize(("level", "action"), [("off", "none"), ("stage", "hold"), ("canary", "canary"), ("on", "apply")])
+@pytest.mark.parametrize(
+    ("level", "action"), [("off", "none"), ("stage", "hold"), ("canary", "canary"), ("on", "apply")]
+)
 @pytest.mark.parametrize("one", [playbook(), ADAPTER])
 def test_the_apply_level_says_how_far_a_free_decision_is_carried(one, level, action):
     decision = decided(one, apply_level=level, adapters=[OFFER])
@@ -69,7 +100,11 @@ def test_the_apply_level_says_how_far_a_free_decision_is_carried(one, level, act
 
 def test_a_config_decision_says_from_to_and_the_way_back():
     decision = decided()
-    assert (decision.target, decision.from_value, decision.to_value) == (TARGET, json.dumps({TARGET: 5000}), json.dumps({TARGET: 8000}))
+    assert (decision.target, decision.from_value, decision.to_value) == (
+        TARGET,
+        json.dumps({TARGET: 5000}),
+        json.dumps({TARGET: 8000}),
+    )
     assert "byte for byte" in decision.revert_plan
 
 
@@ -91,7 +126,10 @@ def test_an_adapter_without_an_offer_or_with_refused_ones_is_none_with_the_refus
     assert decided(ADAPTER).reasons == ("none, because the catalogue offers no adapter for tool_calling",)
     refused = OFFER.model_copy(update={"refusals": ("unsigned", "base_revision differs")})
     decision = decided(ADAPTER, adapters=[refused])
-    assert (decision.action, decision.reasons) == ("none", ("none, because org/tools 3 is refused: unsigned; base_revision differs",))
+    assert (decision.action, decision.reasons) == (
+        "none",
+        ("none, because org/tools 3 is refused: unsigned; base_revision differs",),
+    )
 
 
 def test_the_newest_admissible_adapter_with_the_skill_is_taken():
@@ -108,7 +146,11 @@ def test_a_change_that_was_turned_down_is_rejected_for_the_same_values_only():
 
 
 def test_the_same_playbook_has_one_decision_id_a_day():
-    assert decided().decision_id == decided(apply_level="off").decision_id != decided(playbook(day=DAY + timedelta(days=1))).decision_id
+    assert (
+        decided().decision_id
+        == decided(apply_level="off").decision_id
+        != decided(playbook(day=DAY + timedelta(days=1))).decision_id
+    )
     assert change_id(playbook()) == change_id(playbook(day=DAY + timedelta(days=1), confidence=0.8))
 
 
@@ -122,7 +164,11 @@ def test_the_same_playbook_has_one_decision_id_a_day():
         ({"targets": ["pay*"]}, 5000, "no policy names a key for timeout_ms of search:query"),
         ({}, None, "is not in its file"),
         ({}, 50, "present value is out of policy"),
-        ({}, "5000", "present value is out of policy: agent.toml#search.timeout_ms = '5000': must be a whole number"),
+        (
+            {},
+            "5000",
+            "present value is out of policy: agent.toml#search.timeout_ms = '5000': must be a whole number",
+        ),
         ({}, True, "must be a whole number"),
         ({"max": 7000}, 5000, "= 8000: must lie between 100 and 7000"),
         ({"max_step": 1.5}, 5000, "5000 → 8000 is more than a factor of 1.5"),
@@ -144,7 +190,10 @@ def test_a_playbook_without_a_single_named_target_matches_no_policy():
 
 
 def test_a_key_that_a_person_changes_waits_for_approval_at_every_level():
-    assert {decided(policy=policy(changed_by="person"), apply_level=level).action for level in ("stage", "canary", "on")} == {"hold"}
+    assert {
+        decided(policy=policy(changed_by="person"), apply_level=level).action
+        for level in ("stage", "canary", "on")
+    } == {"hold"}
 
 
 @pytest.mark.parametrize(("days", "action"), [(6, "none"), (7, "apply")])
@@ -158,7 +207,10 @@ def test_several_changes_of_a_playbook_are_planned_together_or_not_at_all():
     both = playbook(suggested_changes={"timeout_ms": "8000", "max_retries": "2"})
     current = {TARGET: 5000, retries.target: 1}
     changes = plan_changes(both, UpdatePolicy(keys=(rule(), retries)), current=current)
-    assert [(change.rule.target, change.old, change.new) for change in changes] == [(retries.target, 1, 2), (TARGET, 5000, 8000)]
+    assert [(change.rule.target, change.old, change.new) for change in changes] == [
+        (retries.target, 1, 2),
+        (TARGET, 5000, 8000),
+    ]
     with pytest.raises(RefusedChangeError, match="no policy names a key for max_retries"):
         plan_changes(both, policy(), current=current)
 
@@ -169,7 +221,9 @@ def test_units_are_scaled_and_other_types_are_read():
     assert rule(type="str", min=None, max=None, choices=["a", "b"]).read("b") == "b"
 
 
-@pytest.mark.parametrize("suggested", ["nan", "inf", "-1", "1e9", "8000.5", "", "x", "0x1f", "１００００００"])
+@pytest.mark.parametrize(
+    "suggested", ["nan", "inf", "-1", "1e9", "8000.5", "", "x", "0x1f", "１００００００"]
+)
 def test_a_value_that_is_no_number_in_bounds_is_refused(suggested):
     with pytest.raises(ValueError, match="must"):
         rule().read(suggested)
@@ -224,5 +278,12 @@ def test_while_a_trial_runs_on_the_pattern_a_change_is_held_and_an_export_is_not
 def test_the_hash_of_a_playbook_tells_every_change_of_it():
     one = playbook()
     assert playbook_hash(one) == playbook_hash(playbook())
-    others = [one.model_copy(update={name: value}) for name, value in (("confidence", 0.91), ("suggested_changes", {"timeout_ms": "9000"}), ("title", "x"))]
+    others = [
+        one.model_copy(update={name: value})
+        for name, value in (
+            ("confidence", 0.91),
+            ("suggested_changes", {"timeout_ms": "9000"}),
+            ("title", "x"),
+        )
+    ]
     assert len({playbook_hash(each) for each in (one, *others)}) == 4

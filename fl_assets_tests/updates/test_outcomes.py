@@ -9,14 +9,32 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fl_assets.updates.outcomes import BASELINE_DAYS, BETTER_ALPHA, DRAWS, Lesson, Trial, _boundaries, _draws, judge, learn
+from fl_assets.updates.outcomes import (
+    BASELINE_DAYS,
+    BETTER_ALPHA,
+    DRAWS,
+    Lesson,
+    Trial,
+    _boundaries,
+    _draws,
+    judge,
+    learn,
+)
 
 RELEASED = date(2026, 11, 15)
 MAX_DAYS = 14
 
 
 def fleet(
-    seed: int = 1, *, nodes: int = 20, canaries: int = 4, days: int = MAX_DAYS, effect: float = 1.0, calls: int = 1000, rate: float = 0.05, slower: float = 1.0
+    seed: int = 1,
+    *,
+    nodes: int = 20,
+    canaries: int = 4,
+    days: int = MAX_DAYS,
+    effect: float = 1.0,
+    calls: int = 1000,
+    rate: float = 0.05,
+    slower: float = 1.0,
 ):
     """Counts of a fleet whose canary nodes fail `effect` times as often from the release on, and its trial."""
     random = np.random.default_rng(seed)
@@ -29,14 +47,28 @@ def fleet(
             expected = own[node] * common * (drift[node] if offset > 0 else 1) * (effect if is_treated else 1)
             failed, other = random.binomial(calls, min(0.9, expected)), random.binomial(calls, 0.02)
             p95 = 800 * math.exp(random.normal(0, 0.1)) * (slower if is_treated else 1)
-            rows.append((f"n{node:02d}", RELEASED + timedelta(days=offset), failed, calls, min(calls, failed + other), calls, p95))
+            rows.append(
+                (
+                    f"n{node:02d}",
+                    RELEASED + timedelta(days=offset),
+                    failed,
+                    calls,
+                    min(calls, failed + other),
+                    calls,
+                    p95,
+                )
+            )
     names = [f"n{node:02d}" for node in range(nodes)]
-    counts = pd.DataFrame(rows, columns=["node_id", "event_date", "failures", "calls", "all_failures", "all_calls", "p95_ms"])
+    counts = pd.DataFrame(
+        rows, columns=["node_id", "event_date", "failures", "calls", "all_failures", "all_calls", "p95_ms"]
+    )
     return counts, Trial(f"{seed:016x}", tuple(names[:canaries]), tuple(names[canaries:]), RELEASED)
 
 
 def verdict(counts, trial, days: int = MAX_DAYS, **given):
-    return judge(counts, trial, day=RELEASED + timedelta(days=days), max_days=MAX_DAYS, **({"interval": False} | given))
+    return judge(
+        counts, trial, day=RELEASED + timedelta(days=days), max_days=MAX_DAYS, **({"interval": False} | given)
+    )
 
 
 def test_half_the_failures_is_better_and_twice_is_worse():
@@ -136,7 +168,9 @@ def test_the_day_of_the_release_counts_neither_before_nor_after():
 @given(st.integers(4, 14), st.integers(1, 3), st.integers(1, 6), st.integers(0, 2**32 - 1))
 def test_no_more_draws_cross_than_the_error_that_is_spent(nodes, canaries, looks, seed):
     draws = _draws(nodes, canaries, "seed")
-    values = np.random.default_rng(seed).integers(0, 5, (len(draws), looks)).astype(float)  # ties, as small counts have
+    values = (
+        np.random.default_rng(seed).integers(0, 5, (len(draws), looks)).astype(float)
+    )  # ties, as small counts have
     spent = 0.2 * np.arange(1, looks + 1) / looks
     bounds = _boundaries(values, spent)
     crossed = np.logical_or.accumulate(values > bounds, axis=1)

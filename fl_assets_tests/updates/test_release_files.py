@@ -15,14 +15,33 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from fl_assets.updates.config_files import ConfigFiles, Disk, NeedsHumanError
 from fl_assets.updates.decide import KeyRule, RefusedChangeError, UpdatePolicy
 from fl_assets.updates.log import UpdateLog
-from fl_assets.updates.release_files import ConfigCarrier, ReleaseRefusedError, Releases, open_release, sign, take_release
+from fl_assets.updates.release_files import (
+    ConfigCarrier,
+    ReleaseRefusedError,
+    Releases,
+    open_release,
+    sign,
+    take_release,
+)
 from fl_assets.updates.releases import Update
 from fl_assets_tests.updates.test_releases import update
 
 NOW = datetime(2026, 11, 15, 0, 20, tzinfo=UTC)
 OLD, NEW = b"timeout = 5000 # ms\n", b"timeout = 8000 # ms\n"
 POLICY = UpdatePolicy(
-    keys=(KeyRule.model_validate({"id": "t", "file": "agent.toml", "key": "timeout", "change": "timeout_ms", "type": "int", "min": 0, "max": 10_000}),)
+    keys=(
+        KeyRule.model_validate(
+            {
+                "id": "t",
+                "file": "agent.toml",
+                "key": "timeout",
+                "change": "timeout_ms",
+                "type": "int",
+                "min": 0,
+                "max": 10_000,
+            }
+        ),
+    )
 )
 CANARY, CONTROL = ("n1", "n2", "n3"), ("n4", "n5", "n6")
 
@@ -127,7 +146,10 @@ def test_canary_promotion_and_undo_reach_nodes_and_files_in_turn(root):
     assert state(root) == ON_CANARY
     assert found.promote(update().decision_id, reason="better").status == "promoted"
     assert state(root) == EVERYWHERE
-    assert found.roll_back(update().decision_id, ended="undone", reason="changed our minds").status == "rolled_back"
+    assert (
+        found.roll_back(update().decision_id, ended="undone", reason="changed our minds").status
+        == "rolled_back"
+    )
     assert state(root) == NOTHING
 
 
@@ -161,8 +183,16 @@ STEPS = {
     "canary": (NOTHING, lambda found: start(found), ON_CANARY),
     "applied": (NOTHING, lambda found: found.carry_out(update()), EVERYWHERE),
     "promoted": (ON_CANARY, lambda found: found.promote(update().decision_id, reason="better"), EVERYWHERE),
-    "canary_rolled_back": (ON_CANARY, lambda found: found.roll_back(update().decision_id, ended="worse", reason="worse"), NOTHING),
-    "promoted_rolled_back": (EVERYWHERE, lambda found: found.roll_back(update().decision_id, ended="undone", reason="no"), NOTHING),
+    "canary_rolled_back": (
+        ON_CANARY,
+        lambda found: found.roll_back(update().decision_id, ended="worse", reason="worse"),
+        NOTHING,
+    ),
+    "promoted_rolled_back": (
+        EVERYWHERE,
+        lambda found: found.roll_back(update().decision_id, ended="undone", reason="no"),
+        NOTHING,
+    ),
 }
 
 
@@ -318,7 +348,13 @@ def trusted(root: Path):
 
 
 def taken(root: Path, now: datetime, *, keys: Any = None, channel: str = "stable"):
-    return take_release(root / "releases" / "stable.json", root / "memory.json", keys or trusted(root), channel=channel, now=now)
+    return take_release(
+        root / "releases" / "stable.json",
+        root / "memory.json",
+        keys or trusted(root),
+        channel=channel,
+        now=now,
+    )
 
 
 def test_a_node_takes_what_is_signed_and_remembers_number_and_time(root):
@@ -355,12 +391,24 @@ def test_a_node_refuses_other_keys_other_content_other_channels_and_nonsense(roo
         taken(root, NOW, keys=[Ed25519PrivateKey.generate().public_key()])
     with pytest.raises(ReleaseRefusedError, match="channel"):
         taken(root, NOW, channel="edge")
-    for spoiled in (whole.replace(b"8000", b"9000"), whole.replace(b'"n3"', b'"n4"'), whole.replace(b'"sequence": 1', b'"sequence": 9')):
+    for spoiled in (
+        whole.replace(b"8000", b"9000"),
+        whole.replace(b'"n3"', b'"n4"'),
+        whole.replace(b'"sequence": 1', b'"sequence": 9'),
+    ):
         assert spoiled != whole
         found.path.write_bytes(spoiled)
         with pytest.raises(ReleaseRefusedError, match="signature"):
             taken(root, NOW)
-    for spoiled in (b"", b"{}", b"[]", whole[:-40], whole.replace(b'"channel"', b'"chanel"'), b"[" * 100_000, b" " * (4 * 1024 * 1024 + 1)):
+    for spoiled in (
+        b"",
+        b"{}",
+        b"[]",
+        whole[:-40],
+        whole.replace(b'"channel"', b'"chanel"'),
+        b"[" * 100_000,
+        b" " * (4 * 1024 * 1024 + 1),
+    ):
         found.path.write_bytes(spoiled)
         with pytest.raises(ReleaseRefusedError):
             taken(root, NOW)

@@ -8,7 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fl_assets.updates.releases import Event, Release, TooFewNodesError, Update, draw_canary, fold, lessons, refusal, release_of, under_way
+from fl_assets.updates.releases import (
+    Event,
+    Release,
+    TooFewNodesError,
+    Update,
+    draw_canary,
+    fold,
+    lessons,
+    refusal,
+    release_of,
+    under_way,
+)
 
 NOW = datetime(2026, 11, 15, 0, 20, tzinfo=UTC)
 WHAT = ["approved", "rejected", "canary", "applied", "promoted", "rolled_back", "refused", "refreshed"]
@@ -35,7 +46,11 @@ def history(*entries: tuple[str, int] | tuple[str, int, dict[str, Any]]) -> list
     events = []
     for place, (what, number, *more) in enumerate(entries, start=1):
         groups = {"canary": ("n1", "n2", "n3"), "control": ("n4", "n5", "n6")} if what == "canary" else {}
-        fields: dict[str, Any] = {"decision_id": f"{number:016x}" if number else "", **groups, **(more[0] if more else {})}
+        fields: dict[str, Any] = {
+            "decision_id": f"{number:016x}" if number else "",
+            **groups,
+            **(more[0] if more else {}),
+        }
         if number and "update" not in fields:
             fields["update"] = update(number)
         events.append(Event(number=place, at=NOW + timedelta(hours=place), what=what, **fields))
@@ -48,7 +63,12 @@ def status(*entries: Any) -> str:
 
 def test_an_update_goes_from_approval_to_canary_to_promotion_and_back():
     steps = [("approved", 1), ("canary", 1), ("promoted", 1), ("rolled_back", 1)]
-    assert [status(*steps[:length]) for length in range(1, 5)] == ["approved", "canary", "promoted", "rolled_back"]
+    assert [status(*steps[:length]) for length in range(1, 5)] == [
+        "approved",
+        "canary",
+        "promoted",
+        "rolled_back",
+    ]
 
 
 @given(st.lists(st.sampled_from(WHAT), min_size=1, max_size=12))
@@ -68,11 +88,17 @@ def test_only_verdicts_and_rejections_teach():
         ("canary", 1), ("rolled_back", 1, {"ended": "worse"}), ("rejected", 2), ("canary", 3), ("rolled_back", 3, {"ended": "undone"}), ("canary", 4),
         ("promoted", 4, {"ended": "better"}), ("applied", 5), ("rolled_back", 5, {"ended": "failed"}), ("approved", 6),
     )  # fmt: skip
-    assert [(one.change_id, one.ended) for one in lessons(fold(events).values())] == [("c1", "worse"), ("c2", "rejected"), ("c4", "better")]
+    assert [(one.change_id, one.ended) for one in lessons(fold(events).values())] == [
+        ("c1", "worse"),
+        ("c2", "rejected"),
+        ("c4", "better"),
+    ]
 
 
 def test_a_promoted_change_that_is_taken_back_still_counts_by_its_last_end():
-    events = history(("canary", 1), ("promoted", 1, {"ended": "better"}), ("rolled_back", 1, {"ended": "undone"}))
+    events = history(
+        ("canary", 1), ("promoted", 1, {"ended": "better"}), ("rolled_back", 1, {"ended": "undone"})
+    )
     assert lessons(fold(events).values()) == []
 
 
@@ -87,8 +113,15 @@ def test_nothing_else_is_tried_on_a_pattern_or_key_whose_canary_runs():
 # Canary nodes
 
 
-@given(st.sets(st.integers(0, 10_000), min_size=6, max_size=60), st.integers(0, 2**64 - 1), st.floats(0.01, 0.5), st.randoms())
-def test_the_draw_depends_on_nothing_but_decision_and_nodes_and_meets_both_minimums(numbers, seed, share, random):
+@given(
+    st.sets(st.integers(0, 10_000), min_size=6, max_size=60),
+    st.integers(0, 2**64 - 1),
+    st.floats(0.01, 0.5),
+    st.randoms(),
+)
+def test_the_draw_depends_on_nothing_but_decision_and_nodes_and_meets_both_minimums(
+    numbers, seed, share, random
+):
     nodes = [f"n{number}" for number in numbers]
     shuffled = random.sample(nodes, len(nodes))
     canary, control = draw_canary(f"{seed:016x}", nodes, share=share, minimum=3)
@@ -116,7 +149,10 @@ def test_a_node_of_a_running_trial_is_in_neither_group():
 @pytest.mark.parametrize(("nodes", "busy"), [(5, 0), (8, 3), (0, 0)])
 def test_too_few_nodes_are_refused_with_both_numbers(nodes, busy):
     names = [f"n{number}" for number in range(nodes)]
-    with pytest.raises(TooFewNodesError, match=rf"{nodes - busy} nodes can show a difference.* needs 3 canary nodes and 3 others"):
+    with pytest.raises(
+        TooFewNodesError,
+        match=rf"{nodes - busy} nodes can show a difference.* needs 3 canary nodes and 3 others",
+    ):
         draw_canary("d", names, share=0.1, minimum=3, busy=names[:busy])
 
 
@@ -139,7 +175,10 @@ def test_what_later_changes_replace_in_full_is_left_out_and_a_canary_wins_on_its
     later = {"update": update(2, to_value='{"agent.toml#timeout": 9000}')}
     assert [one.update_id[-1] for one in release(("applied", 1), ("applied", 2, later)).changes] == ["2"]
     tried = release(("applied", 1), ("canary", 2, later))
-    assert (tried.for_node("n1"), tried.for_node("n9")) == ({"agent.toml#timeout": "9000"}, {"agent.toml#timeout": "8000"})
+    assert (tried.for_node("n1"), tried.for_node("n9")) == (
+        {"agent.toml#timeout": "9000"},
+        {"agent.toml#timeout": "8000"},
+    )
 
 
 @given(st.lists(st.tuples(st.sampled_from(WHAT), st.integers(1, 3)), min_size=2, max_size=10))

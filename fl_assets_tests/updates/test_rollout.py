@@ -20,7 +20,15 @@ from fl_assets.defs.checks import updates_stand
 from fl_assets.defs.resources import resources
 from fl_assets.playbooks.gate import decide_day, outcome
 from fl_assets.updates.release_files import open_release
-from fl_assets.updates.rollout import answer, carry_out_day, counts_of, decided_on, judge_day, open_releases, undo
+from fl_assets.updates.rollout import (
+    answer,
+    carry_out_day,
+    counts_of,
+    decided_on,
+    judge_day,
+    open_releases,
+    undo,
+)
 from fl_assets.workspace import Workspace
 from fl_assets_tests.adapter_servers import OTHER_KEY, PlainList, adapter_settings, serving
 from fl_assets_tests.build import call_line
@@ -60,7 +68,11 @@ def write_day(folder: Path, day: date, failing: dict[str, int], error: str = TIM
     for node, failures in failing.items():
         for call in range(CALLS):
             failed = call < failures
-            given: dict[str, Any] = {"duration_ms": 5000 if failed else 150 + 5 * call, "success": not failed, "trace_id": f"t-{node}-{day}-{call}"}
+            given: dict[str, Any] = {
+                "duration_ms": 5000 if failed else 150 + 5 * call,
+                "success": not failed,
+                "trace_id": f"t-{node}-{day}-{call}",
+            }
             given |= {"error": error} if failed else {}
             at = f"{day}T{call % 24:02d}:10:00Z"
             lines.append(call_line(f"{node}-{day}-{call}", timestamp=at, metadata={"node_id": node}, **given))
@@ -70,7 +82,12 @@ def write_day(folder: Path, day: date, failing: dict[str, int], error: str = TIM
 
 def write_fortnight(folder: Path, error: str = TIMEOUT) -> None:
     for back in range(13, -1, -1):
-        write_day(folder / "telemetry" / "cache", DAY - timedelta(days=back), {node: 3 + (back + place) % 4 for place, node in enumerate(NODES)}, error)
+        write_day(
+            folder / "telemetry" / "cache",
+            DAY - timedelta(days=back),
+            {node: 3 + (back + place) % 4 for place, node in enumerate(NODES)},
+            error,
+        )
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +110,9 @@ def folder(learned_once, tmp_path) -> Path:
 
 
 def space_in(folder: Path, level: str = "canary", **given: Any) -> Workspace:
-    settings = settings_in(folder, min_events=100, apply=level, update_policy_path=folder / "agents" / "policy.yaml", **given)
+    settings = settings_in(
+        folder, min_events=100, apply=level, update_policy_path=folder / "agents" / "policy.yaml", **given
+    )
     return Workspace(settings)
 
 
@@ -101,7 +120,11 @@ def decided(space: Workspace, *, today: date = DAY + timedelta(days=1)):
     """Decide the day anew and return the config decision."""
     rollouts = open_releases(space).rollouts().values()
     space.store_decisions(DAY, decide_day(space, DAY, today=today, rollouts=rollouts))
-    return next(one for one in decided_on(space, DAY, open_releases(space).rollouts()) if one.decision.category == "config")
+    return next(
+        one
+        for one in decided_on(space, DAY, open_releases(space).rollouts())
+        if one.decision.category == "config"
+    )
 
 
 def carried_out(space: Workspace, clock: Clock) -> dict[str, Any]:
@@ -120,7 +143,15 @@ def started(folder: Path, level: str = "canary", **given: Any) -> tuple[Workspac
     return space, clock, row
 
 
-def days_pass(space: Workspace, clock: Clock, row: dict[str, Any], days: int, failures: int, others: int = 4, error: str = TIMEOUT) -> date:
+def days_pass(
+    space: Workspace,
+    clock: Clock,
+    row: dict[str, Any],
+    days: int,
+    failures: int,
+    others: int = 4,
+    error: str = TIMEOUT,
+) -> date:
     """Let days go by on which canary nodes have `failures` a day and the others `others`; return the last."""
     released = clock().date()
     for ahead in range(1, days + 1):
@@ -142,7 +173,9 @@ def told(folder: Path, node: str) -> dict[str, str]:
     path = folder / "releases" / "stable.json"
     if not path.exists():
         return {}
-    return open_release(path.read_bytes(), [load_pem_public_key(path.with_suffix(".pub").read_bytes())]).for_node(node)
+    return open_release(
+        path.read_bytes(), [load_pem_public_key(path.with_suffix(".pub").read_bytes())]
+    ).for_node(node)
 
 
 # Carrying out
@@ -164,7 +197,9 @@ def test_off_carries_nothing_out_and_proposes_nothing(folder):
     space = space_in(folder, "off")
     decided(space)
     assert [
-        row for row in carry_out_day(space, DAY, clock=Clock(DAY)) if row["status"] in ("canary", "applied", "staged") and row["category"] == "config"
+        row
+        for row in carry_out_day(space, DAY, clock=Clock(DAY))
+        if row["status"] in ("canary", "applied", "staged") and row["category"] == "config"
     ] == []
     assert not (folder / "proposals").exists()
 
@@ -175,7 +210,14 @@ def test_a_backtest_is_never_carried_out(folder, level):
     assert decided(space, today=DAY + timedelta(days=9)).decision.mode == "backtest"
     assert carry_out_day(space, DAY, clock=Clock(DAY + timedelta(days=9))) == []
     with pytest.raises(ValueError, match="backtest"):
-        answer(space, decided(space, today=DAY + timedelta(days=9)).decision.decision_id, yes=True, by="ann", reason="try", clock=Clock(DAY))
+        answer(
+            space,
+            decided(space, today=DAY + timedelta(days=9)).decision.decision_id,
+            yes=True,
+            by="ann",
+            reason="try",
+            clock=Clock(DAY),
+        )
     assert config(folder) == CONFIG
 
 
@@ -185,7 +227,10 @@ def test_a_canary_reaches_a_tenth_of_the_nodes_three_at_least_once_however_often
     again = carried_out(space, clock)
     assert again == row
     assert [event.what for event in open_releases(space).events()] == ["canary"]
-    assert [bool(told(folder, node)) for node in (row["canary_nodes"][0], row["control_nodes"][0])] == [True, False]
+    assert [bool(told(folder, node)) for node in (row["canary_nodes"][0], row["control_nodes"][0])] == [
+        True,
+        False,
+    ]
     assert config(folder) == CONFIG, "this machine's own file waits for the verdict"
     assert outcome(space, DAY)[2]["configs_updated"] == 1
 
@@ -210,7 +255,9 @@ def test_a_day_that_does_not_pass_the_gate_any_more_is_refused(folder):
     space = space_in(folder)
     decided(space)
     playbooks = space.playbooks(DAY)
-    space.store_playbooks(DAY, [one.model_copy(update={"evidence_count": one.evidence_count + 1}) for one in playbooks])
+    space.store_playbooks(
+        DAY, [one.model_copy(update={"evidence_count": one.evidence_count + 1}) for one in playbooks]
+    )
     row = carried_out(space, Clock(DAY))
     assert (row["status"], "does not pass the gate: evidence_is_real" in row["reason"]) == ("refused", True)
     assert config(folder) == CONFIG
@@ -220,7 +267,13 @@ def test_a_playbook_that_is_not_to_the_letter_the_one_decided_on_is_refused(fold
     space = space_in(folder)
     decided(space)
     playbooks = space.playbooks(DAY)
-    space.store_playbooks(DAY, [one.model_copy(update={"suggested_changes": dict.fromkeys(one.suggested_changes, "59000")}) for one in playbooks])
+    space.store_playbooks(
+        DAY,
+        [
+            one.model_copy(update={"suggested_changes": dict.fromkeys(one.suggested_changes, "59000")})
+            for one in playbooks
+        ],
+    )
     row = carried_out(space, Clock(DAY))
     assert (row["status"], "has changed since it was decided on" in row["reason"]) == ("refused", True)
     assert open_releases(space).events() == []
@@ -395,7 +448,11 @@ def test_from_a_failing_pattern_to_an_adapter_on_all_nodes_and_back(tmp_path, in
         space.store_decisions(DAY, decide_day(space, DAY, today=DAY + timedelta(days=1)))
         one = next(one for one in decided_on(space, DAY, {}) if one.decision.category == "adapter")
         assert one.playbook.suggested_changes == {"adapter_skill": "structured_output"}
-        assert (one.decision.target, one.decision.from_value, one.decision.to_value) == ("structured-output", None, "1.0.0")
+        assert (one.decision.target, one.decision.from_value, one.decision.to_value) == (
+            "structured-output",
+            None,
+            "1.0.0",
+        )
         staged = stored()
         assert (staged["status"], "verified" in staged["reason"]) == ("staged", True)
         assert [(found.version, found.is_current) for found in adapters.installed()] == [("1.0.0", False)]
@@ -403,9 +460,13 @@ def test_from_a_failing_pattern_to_an_adapter_on_all_nodes_and_back(tmp_path, in
         # Approved it reaches the canary nodes; this machine waits for the verdict.
         answer(space, one.decision.decision_id, yes=True, by="ann", reason="tried on staging", clock=clock)
         row = stored()
-        assert (row["status"], len(row["canary_nodes"]), row["decided_by"]) == ("canary", 3, "ann"), row["reason"]
+        assert (row["status"], len(row["canary_nodes"]), row["decided_by"]) == ("canary", 3, "ann"), row[
+            "reason"
+        ]
         wanted = {"structured-output": '"1.0.0"'}
-        assert [told(settings.data_path, nodes[0]) for nodes in (row["canary_nodes"], row["control_nodes"])] == [wanted, {}]
+        assert [
+            told(settings.data_path, nodes[0]) for nodes in (row["canary_nodes"], row["control_nodes"])
+        ] == [wanted, {}]
         assert adapters.current("structured-output") is None
 
         # The days that follow tell; better goes to all nodes and to this machine.
@@ -418,10 +479,15 @@ def test_from_a_failing_pattern_to_an_adapter_on_all_nodes_and_back(tmp_path, in
         assert (used.version, adapters.verify("structured-output", "1.0.0")) == ("1.0.0", [])
 
         # And back: off, told to nobody, and not offered again.
-        assert undo(space, one.decision.decision_id, by="ann", reason="answers got shorter", clock=clock).status == "rolled_back"
+        assert (
+            undo(space, one.decision.decision_id, by="ann", reason="answers got shorter", clock=clock).status
+            == "rolled_back"
+        )
         assert adapters.current("structured-output") is None
         assert not told(settings.data_path, row["canary_nodes"][0])
-        refusals = {(offer.adapter_id, offer.version): offer.refusals for offer in adapters.observe(now=clock())}
+        refusals = {
+            (offer.adapter_id, offer.version): offer.refusals for offer in adapters.observe(now=clock())
+        }
         assert refusals["structured-output", "1.0.0"][0].startswith("not_withdrawn")
 
 
@@ -437,7 +503,13 @@ def test_launching_the_asset_with_an_answer_does_what_the_command_line_does(fold
         [updates.applied_updates],
         partition_key=str(DAY),
         resources=resources(**overrides),
-        run_config={"ops": {"applied_updates": {"config": {"approve": [one.decision.decision_id], "reason": "tried", "by": "ann"}}}},
+        run_config={
+            "ops": {
+                "applied_updates": {
+                    "config": {"approve": [one.decision.decision_id], "reason": "tried", "by": "ann"}
+                }
+            }
+        },
         instance=instance,
     )
     assert result.success
@@ -464,7 +536,15 @@ def test_the_sensor_asks_once_for_the_day_of_an_approved_decision(folder):
 
 
 def overrides_of(settings: FederatedLearningConfig) -> dict[str, Any]:
-    names = ("data_path", "telemetry_path", "error_records_path", "playbook_path", "update_policy_path", "min_events", "apply")
+    names = (
+        "data_path",
+        "telemetry_path",
+        "error_records_path",
+        "playbook_path",
+        "update_policy_path",
+        "min_events",
+        "apply",
+    )
     return {name: getattr(settings, name) for name in names}
 
 
@@ -477,11 +557,16 @@ def test_the_command_line_answers_and_lists(folder, monkeypatch):
     approved = runner.invoke(app, ["approve", one.decision.decision_id[:6], "--reason", "tried on staging"])
     assert (approved.exit_code, "approved" in approved.output) == (0, True)
     listed = json.loads(runner.invoke(app, ["updates", "--json"]).output)
-    assert [(row["decision_id"], row["status"], row["reason"]) for row in listed["updates"]] == [(one.decision.decision_id, "approved", "tried on staging")]
+    assert [(row["decision_id"], row["status"], row["reason"]) for row in listed["updates"]] == [
+        (one.decision.decision_id, "approved", "tried on staging")
+    ]
     rejected = runner.invoke(app, ["reject", one.decision.decision_id, "--reason", "not yet"])
     assert (rejected.exit_code, "rejected" in rejected.output) == (0, True)
     refused = runner.invoke(app, ["rollback", one.decision.decision_id, "--reason", "never ran"])
-    assert (type(refused.exception).__name__, "cannot be rolled_back" in str(refused.exception)) == ("RefusedChangeError", True)
+    assert (type(refused.exception).__name__, "cannot be rolled_back" in str(refused.exception)) == (
+        "RefusedChangeError",
+        True,
+    )
 
 
 def test_an_update_that_its_outcome_took_back_is_a_warning(folder, instance):
@@ -490,7 +575,10 @@ def test_an_update_that_its_outcome_took_back_is_a_warning(folder, instance):
     space.warehouse.replace_records("update_outcomes", last, judge_day(space, last, clock=clock))
     (said,) = ask(updates_stand, instance, last, last, **space.settings.model_dump())
     assert (said.passed, said.severity) == (False, dg.AssetCheckSeverity.WARN)
-    assert said.description == "expected no update rolled back; found: 1 rolled back by their measured outcome, 0 for a person to look at"
+    assert (
+        said.description
+        == "expected no update rolled back; found: 1 rolled back by their measured outcome, 0 for a person to look at"
+    )
     assert said.metadata["updates"].records[0].data["decision_id"] == row["decision_id"]
     (before,) = ask(updates_stand, instance, DAY, DAY, **space.settings.model_dump())
     assert before.passed

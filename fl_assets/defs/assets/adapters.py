@@ -13,7 +13,16 @@ from fl_assets.infra.cycle_log import now_utc
 from fl_assets.workspace import Workspace
 
 GROUP = "updates"
-_SHOWN = ("adapter_id", "version", "installed_version", "is_installed", "signed_by", "expires", "refusals", "source")
+_SHOWN = (
+    "adapter_id",
+    "version",
+    "installed_version",
+    "is_installed",
+    "signed_by",
+    "expires",
+    "refusals",
+    "source",
+)
 
 
 @dg.asset(**table_asset("adapter_catalogue", GROUP))
@@ -34,27 +43,50 @@ def adapter_catalogue(context: dg.AssetExecutionContext, workspace: WorkspaceRes
         count = space.store_catalogue(day, offered)
         shown = {
             "catalogue": preview(rows, _SHOWN),
-            "installed_versions": preview(installed, ("adapter_id", "version", "is_current", "expires", "size_bytes", "path")),
+            "installed_versions": preview(
+                installed, ("adapter_id", "version", "is_current", "expires", "size_bytes", "path")
+            ),
         }
         report_day(context, day, "adapter_catalogue", count, {**numbers(sums), **shown})
 
 
 @dg.asset_check(asset="adapter_catalogue", partitions_def=DAILY)
-def adapter_freshness(context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource) -> dg.AssetCheckResult:
+def adapter_freshness(
+    context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource
+) -> dg.AssetCheckResult:
     """Every source answers, the folder of adapters is ours, and no manifest, offered or in use, has expired: a source that stands still is noticed."""
     space, today = workspace.open(), str(now_utc().date())
-    offered = space.warehouse.read_day("adapter_catalogue", days_of(context.partition_keys)[-1])  # every day of a run has the same
-    stale = [{**row, "problem": problem} for row in offered for problem in row["refusals"] if problem.startswith(("source:", "not_expired:"))]
+    offered = space.warehouse.read_day(
+        "adapter_catalogue", days_of(context.partition_keys)[-1]
+    )  # every day of a run has the same
+    stale = [
+        {**row, "problem": problem}
+        for row in offered
+        for problem in row["refusals"]
+        if problem.startswith(("source:", "not_expired:"))
+    ]
     installed, problem = _installed(space)
     used = [one for one in installed if one.is_current and one.expires <= today]
-    stale += [{"adapter_id": one.adapter_id, "version": one.version, "problem": f"in use, and its manifest expired on {one.expires}"} for one in used]
+    stale += [
+        {
+            "adapter_id": one.adapter_id,
+            "version": one.version,
+            "problem": f"in use, and its manifest expired on {one.expires}",
+        }
+        for one in used
+    ]
     stale += [{"adapter_id": "", "version": "", "problem": problem}] if problem else []
-    described = f"{stale[0]['adapter_id']} {stale[0]['version']}: {stale[0]['problem']}" if stale else "all are fresh"
+    described = (
+        f"{stale[0]['adapter_id']} {stale[0]['version']}: {stale[0]['problem']}" if stale else "all are fresh"
+    )
     found = dg.AssetCheckResult(
         passed=not stale,
         severity=dg.AssetCheckSeverity.WARN,
         description=f"expected answering sources and manifests that hold; found: {described}",
-        metadata={"stale": len(stale), **({"offending": preview(stale, ("adapter_id", "version", "problem"))} if stale else {})},
+        metadata={
+            "stale": len(stale),
+            **({"offending": preview(stale, ("adapter_id", "version", "problem"))} if stale else {}),
+        },
     )
     return judged(context, lambda _: found)
 

@@ -14,7 +14,9 @@ from fl_assets.playbooks.gate import outcome
 GROUP = "cycles"
 
 
-@dg.asset(deps=["update_decisions", "applied_updates", "update_outcomes"], **table_asset("learning_cycles", GROUP))
+@dg.asset(
+    deps=["update_decisions", "applied_updates", "update_outcomes"], **table_asset("learning_cycles", GROUP)
+)
 def learning_cycles(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """Every cycle that was run, one row a run and day, insufficient data, gated days and failures included."""
     space = workspace.open()

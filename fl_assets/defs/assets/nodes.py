@@ -22,7 +22,10 @@ SHOWN = 20
 REFUSAL_COLUMNS = ("rule", "node_id", "day", "path", "line", "detail", "digest")
 
 
-@dg.asset(deps=["failure_signatures", "conversation_signals", "node_summaries"], **table_asset("node_registry", GROUP))
+@dg.asset(
+    deps=["failure_signatures", "conversation_signals", "node_summaries"],
+    **table_asset("node_registry", GROUP),
+)
 def node_registry(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """Which nodes are known, new or silent, whether each sends events or summaries, and how complete the day is therefore."""
     space = workspace.open()
@@ -31,15 +34,42 @@ def node_registry(context: dg.AssetExecutionContext, workspace: WorkspaceResourc
         nodes = nodes_of(*reported(space, day), day, registered)
         rows = _rows(space, day, nodes, registered)
         space.warehouse.replace_records("node_registry", day, rows)
-        sums: dict[str, float] = {name: sum(node.status == status for node in nodes) for name, status in (("silent", "silent"), ("new", "first seen"))}
-        sums |= {"expected": sum(node.is_expected for node in nodes), "reporting": sum(node.status != "silent" for node in nodes)}
-        sums |= {"by_summary": sum(row["source"] == "summary" for row in rows), "completeness": completeness(nodes)}
-        order = sorted(rows, key=lambda row: (row["status"] != "silent", row["status"] == "reporting", row["node_id"]))
-        shown = preview(order, ("node_id", "status", "source", "is_registered", "calls", "failures", "conversations", "usual", "silent_days"), limit=SHOWN)
+        sums: dict[str, float] = {
+            name: sum(node.status == status for node in nodes)
+            for name, status in (("silent", "silent"), ("new", "first seen"))
+        }
+        sums |= {
+            "expected": sum(node.is_expected for node in nodes),
+            "reporting": sum(node.status != "silent" for node in nodes),
+        }
+        sums |= {
+            "by_summary": sum(row["source"] == "summary" for row in rows),
+            "completeness": completeness(nodes),
+        }
+        order = sorted(
+            rows, key=lambda row: (row["status"] != "silent", row["status"] == "reporting", row["node_id"])
+        )
+        shown = preview(
+            order,
+            (
+                "node_id",
+                "status",
+                "source",
+                "is_registered",
+                "calls",
+                "failures",
+                "conversations",
+                "usual",
+                "silent_days",
+            ),
+            limit=SHOWN,
+        )
         report_day(context, day, "node_registry", len(rows), {**numbers(sums), "nodes": shown})
 
 
-def _rows(space: Workspace, day: date, nodes: Sequence[NodeDay], registered: Sequence[str]) -> list[dict[str, Any]]:
+def _rows(
+    space: Workspace, day: date, nodes: Sequence[NodeDay], registered: Sequence[str]
+) -> list[dict[str, Any]]:
     told = space.summaries.nodes(day)
     return [
         asdict(node)
@@ -53,7 +83,9 @@ def _rows(space: Workspace, day: date, nodes: Sequence[NodeDay], registered: Seq
 
 
 @dg.asset_check(asset="node_registry", partitions_def=DAILY)
-def every_node_reports(context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource) -> dg.AssetCheckResult:
+def every_node_reports(
+    context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource
+) -> dg.AssetCheckResult:
     """Every node that is registered, or reported in the week before, reports; a warning names those that are silent."""
     space = workspace.open()
 
@@ -69,14 +101,23 @@ def every_node_reports(context: dg.AssetCheckExecutionContext, workspace: Worksp
             passed=not rows,
             severity=dg.AssetCheckSeverity.WARN,
             description=f"expected every node to report; found: {f'{len(rows)} silent ({named})' if rows else 'all do'}",
-            metadata={"silent": len(rows), **({"offending": preview(rows, ("day", "node_id", "usual", "silent_days"), limit=SHOWN)} if rows else {})},
+            metadata={
+                "silent": len(rows),
+                **(
+                    {"offending": preview(rows, ("day", "node_id", "usual", "silent_days"), limit=SHOWN)}
+                    if rows
+                    else {}
+                ),
+            },
         )
 
     return judged(context, verdict)
 
 
 @dg.asset_check(asset="node_summaries", partitions_def=DAILY)
-def summaries_are_taken(context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource) -> dg.AssetCheckResult:
+def summaries_are_taken(
+    context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource
+) -> dg.AssetCheckResult:
     """Nothing in the folder of summaries is refused; a warning says which line of which file breaks which rule. The folder keeps it all."""
     rows = [asdict(one) for one in workspace.open().summaries.refusals()]
     rules = ", ".join(sorted({row["rule"] for row in rows}))
@@ -84,6 +125,9 @@ def summaries_are_taken(context: dg.AssetCheckExecutionContext, workspace: Works
         passed=not rows,
         severity=dg.AssetCheckSeverity.WARN,
         description=f"expected every summary to be taken; found: {f'{len(rows)} refused ({rules})' if rows else 'all are'}",
-        metadata={"refused": len(rows), **({"offending": preview(rows, REFUSAL_COLUMNS, limit=SHOWN)} if rows else {})},
+        metadata={
+            "refused": len(rows),
+            **({"offending": preview(rows, REFUSAL_COLUMNS, limit=SHOWN)} if rows else {}),
+        },
     )
     return judged(context, lambda _: result)

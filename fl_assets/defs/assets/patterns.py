@@ -8,7 +8,13 @@ import pandas as pd
 
 from fl_assets.defs.metadata import numbers, preview, report_day, table_asset
 from fl_assets.defs.partitions import days_of
-from fl_assets.defs.pictures import nodes_by_patterns, pattern_trends, pictures, reliability_diagram, volume_by_hour
+from fl_assets.defs.pictures import (
+    nodes_by_patterns,
+    pattern_trends,
+    pictures,
+    reliability_diagram,
+    volume_by_hour,
+)
 from fl_assets.defs.resources import WorkspaceResource
 from fl_assets.infra.cycle_log import now_utc
 from fl_assets.patterns.analysis import analyse, replayed
@@ -26,7 +32,10 @@ def failure_signatures(context: dg.AssetExecutionContext, workspace: WorkspaceRe
     context.log.info(f"summed {len(refreshed)} days that were new or had changed")
     for day in space.one_by_one(space.sufficient(days)):
         rows = space.warehouse.read_day("failure_signatures", day)
-        sums = {"failures": sum(row["failures"] for row in rows), "distinct_messages": len({row["message_id"] for row in rows})}
+        sums = {
+            "failures": sum(row["failures"] for row in rows),
+            "distinct_messages": len({row["message_id"] for row in rows}),
+        }
         largest = sorted(rows, key=lambda row: (-row["failures"], row["message_id"], row["node_id"]))
         report_day(
             context,
@@ -36,12 +45,16 @@ def failure_signatures(context: dg.AssetExecutionContext, workspace: WorkspaceRe
             {
                 **numbers(sums),
                 **pictures(by_hour=volume_by_hour(hourly(space, day))),
-                "most_failures": preview(largest, ("node_id", "service", "method", "failures", "masked_error")),
+                "most_failures": preview(
+                    largest, ("node_id", "service", "method", "failures", "masked_error")
+                ),
             },
         )
 
 
-@dg.asset(deps=["raw_traces", "conversation_logs", "node_summaries"], **table_asset("conversation_signals", GROUP))
+@dg.asset(
+    deps=["raw_traces", "conversation_logs", "node_summaries"], **table_asset("conversation_signals", GROUP)
+)
 def conversation_signals(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """Failure seen in talk: repeated questions, corrections, abandonment, refusals, apology loops, success claimed after a failure."""
     space, days = workspace.open(), days_of(context.partition_keys)
@@ -51,12 +64,20 @@ def conversation_signals(context: dg.AssetExecutionContext, workspace: Workspace
         affected: dict[str, int] = {}
         for row in rows:
             affected[row["signal"]] = affected.get(row["signal"], 0) + row["sessions_affected"]
-        seen = sorted((row for row in rows if row["sessions_affected"]), key=lambda row: (-row["sessions_affected"], row["node_id"], row["signal"]))
+        seen = sorted(
+            (row for row in rows if row["sessions_affected"]),
+            key=lambda row: (-row["sessions_affected"], row["node_id"], row["signal"]),
+        )
         table = preview(seen, ("node_id", "service", "signal", "sessions_affected", "sessions"))
-        report_day(context, day, "conversation_signals", len(rows), {**numbers(affected), "most_affected": table})
+        report_day(
+            context, day, "conversation_signals", len(rows), {**numbers(affected), "most_affected": table}
+        )
 
 
-@dg.asset(deps=["failure_signatures", "conversation_signals", "error_records"], **table_asset("failure_patterns", GROUP))
+@dg.asset(
+    deps=["failure_signatures", "conversation_signals", "error_records"],
+    **table_asset("failure_patterns", GROUP),
+)
 def failure_patterns(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """What keeps failing: messages grouped into patterns, each with nodes, rate, state and a confidence that can be checked."""
     space = workspace.open()
@@ -84,12 +105,29 @@ def failure_patterns(context: dg.AssetExecutionContext, workspace: WorkspaceReso
         }
         top = preview(
             found.patterns.head(10).to_dict("records"),
-            ("template", "failure_class", "state", "failures", "failure_rate", "nodes_affected", "nodes_reporting", "confidence"),
+            (
+                "template",
+                "failure_class",
+                "state",
+                "failures",
+                "failure_rate",
+                "nodes_affected",
+                "nodes_reporting",
+                "confidence",
+            ),
         )
         shown = found.patterns.to_dict("records")
-        drawn = pictures(trends=pattern_trends(shown), by_node=nodes_by_patterns(failures_by_node(space, day), shown))
+        drawn = pictures(
+            trends=pattern_trends(shown), by_node=nodes_by_patterns(failures_by_node(space, day), shown)
+        )
         by_state = {f"state_{name}": count for name, count in states.items()}
-        report_day(context, day, "failure_patterns", rows, {**numbers(sums), **numbers(by_state), **drawn, "top": top})
+        report_day(
+            context,
+            day,
+            "failure_patterns",
+            rows,
+            {**numbers(sums), **numbers(by_state), **drawn, "top": top},
+        )
 
 
 @dg.asset(deps=["failure_patterns"], **table_asset("confidence_calibration", GROUP))
@@ -97,9 +135,13 @@ def confidence_calibration(context: dg.AssetExecutionContext, workspace: Workspa
     """How often what was believed came true: past days assessed again, each from what was known by its end."""
     space = workspace.open()
     for day in space.one_by_one(space.sufficient(days_of(context.partition_keys))):
-        members = pd.DataFrame(space.warehouse.read_day("pattern_members", day), columns=["pattern_id", "message_id"])
+        members = pd.DataFrame(
+            space.warehouse.read_day("pattern_members", day), columns=["pattern_id", "message_id"]
+        )
         past = replayed(space.history(day), members, space.window(day))
-        report = reliability(past["confidence"].to_numpy(), past["happened"].to_numpy(), threshold=space.settings.threshold)
+        report = reliability(
+            past["confidence"].to_numpy(), past["happened"].to_numpy(), threshold=space.settings.threshold
+        )
         bins = report.bins.rename(columns={"low": "bin_low", "high": "bin_high", "count": "predictions"})
         rows = space.warehouse.replace("confidence_calibration", day, bins)
         scores = {
@@ -109,6 +151,10 @@ def confidence_calibration(context: dg.AssetExecutionContext, workspace: Workspa
             "precision_at_threshold": report.precision,
             "recall_at_threshold": report.recall,
         }
-        table = preview(bins.to_dict("records"), ("bin_low", "bin_high", "predictions", "predicted", "observed"))
+        table = preview(
+            bins.to_dict("records"), ("bin_low", "bin_high", "predictions", "predicted", "observed")
+        )
         drawn = pictures(diagram=reliability_diagram(bins.to_dict("records"), space.settings.threshold))
-        report_day(context, day, "confidence_calibration", rows, {**numbers(scores), **drawn, "reliability": table})
+        report_day(
+            context, day, "confidence_calibration", rows, {**numbers(scores), **drawn, "reliability": table}
+        )

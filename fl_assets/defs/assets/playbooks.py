@@ -22,16 +22,36 @@ def playbooks(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -
     space = workspace.open()
     for day in space.one_by_one(space.sufficient(days_of(context.partition_keys))):
         patterns = pd.DataFrame(space.warehouse.read_day("failure_patterns", day))
-        proposed = propose(patterns, space.remedies, day=day, settings=space.settings, previous=space.earlier_playbooks(day))
+        proposed = propose(
+            patterns, space.remedies, day=day, settings=space.settings, previous=space.earlier_playbooks(day)
+        )
         rows = space.store_playbooks(day, proposed)
         if gate(space, day):  # the checks stop the run here, so this is where its cycle ends
             status, reason, counts = outcome(space, day)
             CycleLog(space.warehouse).finish(context.run.run_id, day, status, reason, **counts)
         ready = [playbook for playbook in proposed if not playbook.held_because]
         sums = {"playbooks": rows, "actionable": len(ready), "held": rows - len(ready)}
-        by_category = {f"category_{name}": sum(playbook.category == name for playbook in proposed) for name in ("prompt", "adapter", "config", "workflow")}
+        by_category = {
+            f"category_{name}": sum(playbook.category == name for playbook in proposed)
+            for name in ("prompt", "adapter", "config", "workflow")
+        }
         shown = preview(
             [playbook.model_dump() for playbook in proposed],
-            ("title", "confidence", "held_because", "category", "evidence_count", "nodes_affected", "nodes_reporting", "state"),
+            (
+                "title",
+                "confidence",
+                "held_because",
+                "category",
+                "evidence_count",
+                "nodes_affected",
+                "nodes_reporting",
+                "state",
+            ),
         )
-        report_day(context, day, "playbooks", rows, {**numbers(sums), **numbers(by_category), "playbooks_of_the_day": shown})
+        report_day(
+            context,
+            day,
+            "playbooks",
+            rows,
+            {**numbers(sums), **numbers(by_category), "playbooks_of_the_day": shown},
+        )

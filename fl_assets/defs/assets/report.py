@@ -32,8 +32,16 @@ def cycle_report(context: dg.AssetExecutionContext, workspace: WorkspaceResource
         report = build_report(report_rows(space, day))
         page, twin = write_report(space.settings.reports_path, report)
         tell(context, space, report)
-        sums = {"patterns": len(report.patterns), "playbooks_ready": len(report.actionable), "playbooks_held": len(report.held)}
-        sums |= {"decisions": len(report.decisions), "silent_nodes": len(report.quality.silent), "page_bytes": page.stat().st_size}
+        sums = {
+            "patterns": len(report.patterns),
+            "playbooks_ready": len(report.actionable),
+            "playbooks_held": len(report.held),
+        }
+        sums |= {
+            "decisions": len(report.decisions),
+            "silent_nodes": len(report.quality.silent),
+            "page_bytes": page.stat().st_size,
+        }
         # Sentences of the summary may name a node, so they are text and not markdown.
         shown = {
             "summary": " ".join(report.summary).replace("`", ""),
@@ -48,8 +56,14 @@ def tell(context: dg.AssetExecutionContext, space: Workspace, report: Report) ->
     if mode_of(report.day, today=now_utc().date()) != "live":
         return
     try:
-        sent = send_new(space.settings.alert_webhook, sent_file_in(space.settings.data_path), alerts_of(report))
+        sent = send_new(
+            space.settings.alert_webhook, sent_file_in(space.settings.data_path), alerts_of(report)
+        )
     except AlertError as error:
         context.log.warning(str(error))
     else:
-        context.log.info(f"{len(sent)} alerts sent" if space.settings.alert_webhook else "no alerts: FEDERATED_LEARNING_ALERT_WEBHOOK is not set")
+        context.log.info(
+            f"{len(sent)} alerts sent"
+            if space.settings.alert_webhook
+            else "no alerts: FEDERATED_LEARNING_ALERT_WEBHOOK is not set"
+        )

@@ -19,8 +19,23 @@ PREVIEWS = {
     "raw_traces": ("timestamp", "node_id", "service", "method", "duration_ms", "success", "error"),
     "conversation_logs": ("timestamp", "node_id", "session_id", "user_query", "system_response"),
     "quarantined_events": ("source_file", "source_line", "reason", "detail", "excerpt"),
-    "error_records": ("record_id", "request_id", "target_service", "error_type", "suspected_prompts_or_configs"),
-    "node_summaries": ("node_id", "sequence", "events", "failures", "unnamed_failures", "min_sessions", "epsilon", "source_file"),
+    "error_records": (
+        "record_id",
+        "request_id",
+        "target_service",
+        "error_type",
+        "suspected_prompts_or_configs",
+    ),
+    "node_summaries": (
+        "node_id",
+        "sequence",
+        "events",
+        "failures",
+        "unnamed_failures",
+        "min_sessions",
+        "epsilon",
+        "source_file",
+    ),
 }
 
 
@@ -31,7 +46,9 @@ PREVIEWS = {
     can_subset=True,
     description="Read what is new in the folders of telemetry and summaries, once for all its days, and store it redacted.",
 )
-def telemetry(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> Iterator[dg.MaterializeResult]:
+def telemetry(
+    context: dg.AssetExecutionContext, workspace: WorkspaceResource
+) -> Iterator[dg.MaterializeResult]:
     """Read what is new in the folders of telemetry and summaries, once for all its days, and store it redacted."""
     space, days = workspace.open(), days_of(context.partition_keys)
     for line in missing_inputs(space.settings):
@@ -53,7 +70,13 @@ def telemetry(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -
             stats = numbers(space.engine.day_stats(day)) if name == "raw_traces" else {}
             stats |= {"refused_in_this_run": len(taken.refused)} if name == "node_summaries" else {}
             sample = preview(space.engine.sample(name, day).to_pylist(), columns)
-            report_day(context, day, name, manifest.rows if manifest else 0, {**stats, "preview": sample, "files_read_in_this_run": report.files})
+            report_day(
+                context,
+                day,
+                name,
+                manifest.rows if manifest else 0,
+                {**stats, "preview": sample, "files_read_in_this_run": report.files},
+            )
         yield dg.MaterializeResult(asset_key=key)
 
 

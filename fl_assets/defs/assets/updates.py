@@ -40,14 +40,46 @@ def update_outcomes(context: dg.AssetExecutionContext, workspace: WorkspaceResou
     for day in space.sufficient(days_of(context.partition_keys)):
         found = judge_day(space, day, clock=now_utc)
         rows = space.warehouse.replace_records("update_outcomes", day, found)
-        verdicts = {f"verdict_{name}": sum(row["verdict"] == name for row in found) for name in ("better", "worse", "wait", "inconclusive")}
-        shown = preview(found, ("decision_id", "category", "verdict", "action", "effect", "effect_low", "effect_high", "days_observed", "reason"))
-        scores = [{"remedy_id": remedy, **score} for remedy, score in learn(lessons(open_releases(space).rollouts().values())).scores.items()]
+        verdicts = {
+            f"verdict_{name}": sum(row["verdict"] == name for row in found)
+            for name in ("better", "worse", "wait", "inconclusive")
+        }
+        shown = preview(
+            found,
+            (
+                "decision_id",
+                "category",
+                "verdict",
+                "action",
+                "effect",
+                "effect_low",
+                "effect_high",
+                "days_observed",
+                "reason",
+            ),
+        )
+        scores = [
+            {"remedy_id": remedy, **score}
+            for remedy, score in learn(lessons(open_releases(space).rollouts().values())).scores.items()
+        ]
         taught = preview(scores, ("remedy_id", "helpful", "harmful", "inconclusive", "rejected"))
-        report_day(context, day, "update_outcomes", rows, {**numbers(verdicts), **pictures(rates=before_and_after(found)), "trials": shown, "remedies": taught})
+        report_day(
+            context,
+            day,
+            "update_outcomes",
+            rows,
+            {
+                **numbers(verdicts),
+                **pictures(rates=before_and_after(found)),
+                "trials": shown,
+                "remedies": taught,
+            },
+        )
 
 
-@dg.asset(deps=["playbooks", "adapter_catalogue", "update_outcomes"], **table_asset("update_decisions", GROUP))
+@dg.asset(
+    deps=["playbooks", "adapter_catalogue", "update_outcomes"], **table_asset("update_decisions", GROUP)
+)
 def update_decisions(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """What happens with each playbook (apply, canary, hold, reject or none), with reasons and the way back."""
     space, days = workspace.open(), days_of(context.partition_keys)
@@ -58,8 +90,14 @@ def update_decisions(context: dg.AssetExecutionContext, workspace: WorkspaceReso
         known = fold(event for event in events if event.at.date() <= day + timedelta(days=1))
         decisions = decide_day(space, day, today=now_utc().date(), rollouts=known.values())
         rows = space.store_decisions(day, decisions)
-        actions = {f"action_{name}": sum(decision.action == name for decision in decisions) for name in ("apply", "canary", "hold", "reject", "none")}
-        shown = preview([decision.model_dump() for decision in decisions], ("action", "target", "reasons", "to_value", "from_value", "category", "mode"))
+        actions = {
+            f"action_{name}": sum(decision.action == name for decision in decisions)
+            for name in ("apply", "canary", "hold", "reject", "none")
+        }
+        shown = preview(
+            [decision.model_dump() for decision in decisions],
+            ("action", "target", "reasons", "to_value", "from_value", "category", "mode"),
+        )
         report_day(context, day, "update_decisions", rows, {**numbers(actions), "decisions": shown})
 
 
@@ -73,6 +111,12 @@ def applied_updates(context: dg.AssetExecutionContext, config: Answers, workspac
     for day in days if len(days) == 1 else space.sufficient(days):
         found = carry_out_day(space, day, clock=now_utc)
         rows = space.warehouse.replace_records("applied_updates", day, found)
-        statuses = {f"status_{name}": sum(row["status"] == name for row in found) for name in ("staged", "canary", "applied", "waiting", "rejected", "refused")}
-        shown = preview(found, ("decision_id", "status", "category", "target", "from_value", "to_value", "decided_by", "reason"))
+        statuses = {
+            f"status_{name}": sum(row["status"] == name for row in found)
+            for name in ("staged", "canary", "applied", "waiting", "rejected", "refused")
+        }
+        shown = preview(
+            found,
+            ("decision_id", "status", "category", "target", "from_value", "to_value", "decided_by", "reason"),
+        )
         report_day(context, day, "applied_updates", rows, {**numbers(statuses), "updates": shown})

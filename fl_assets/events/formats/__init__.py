@@ -26,8 +26,15 @@ _NATIVE = re.compile(rb'(?<!\\)"event_type"\s*:\s*"(?:ExecutionTrace|Conversatio
 
 def _formats() -> tuple[Format, ...]:
     """Collect the formats of every module of this package, in the order of their file names."""
-    modules = [import_module(f"{__name__}.{module.name}") for module in sorted(pkgutil.iter_modules(__path__), key=lambda module: module.name)]
-    return tuple(entry for module in modules for entry in (*getattr(module, "FORMATS", ()), *filter(None, [getattr(module, "FORMAT", None)])))
+    modules = [
+        import_module(f"{__name__}.{module.name}")
+        for module in sorted(pkgutil.iter_modules(__path__), key=lambda module: module.name)
+    ]
+    return tuple(
+        entry
+        for module in modules
+        for entry in (*getattr(module, "FORMATS", ()), *filter(None, [getattr(module, "FORMAT", None)]))
+    )
 
 
 FORMATS: tuple[Format, ...] = _formats()

@@ -12,7 +12,10 @@ from typing import Any
 from fl_assets.events.formats.seam import Format, Lines, Refusal, Row, json_records
 from fl_assets.events.formats.spans import Span, rows
 
-_MARKS = tuple(re.compile(mark) for mark in (rb'(?<!\\)"invocation_?[iI]d"\s*:', rb'(?<!\\)"author"\s*:', rb'(?<!\\)"events"\s*:\s*\['))
+_MARKS = tuple(
+    re.compile(mark)
+    for mark in (rb'(?<!\\)"invocation_?[iI]d"\s*:', rb'(?<!\\)"author"\s*:', rb'(?<!\\)"events"\s*:\s*\[')
+)
 
 _LAST_SECOND = 253_402_300_800  # the end of year 9999
 
@@ -36,13 +39,21 @@ def _spans(lines: Lines) -> Iterator[tuple[int, Span] | Refusal]:
             yield record
             continue
         line, session = record
-        if not isinstance(session, dict) or not isinstance(session.get("events"), list) or not session.get("id"):
-            yield Refusal(line, "bad_record", "adk_session: a session is an object with an id and a list events")
+        if (
+            not isinstance(session, dict)
+            or not isinstance(session.get("events"), list)
+            or not session.get("id")
+        ):
+            yield Refusal(
+                line, "bad_record", "adk_session: a session is an object with an id and a list events"
+            )
             continue
         events = [event for event in session["events"] if isinstance(event, dict) and _ns(event)]
         if len(events) < len(session["events"]):
             yield Refusal(
-                line, "bad_span", f"{len(session['events']) - len(events)} of {len(session['events'])} events have no seconds since 1970 as their timestamp"
+                line,
+                "bad_span",
+                f"{len(session['events']) - len(events)} of {len(session['events'])} events have no seconds since 1970 as their timestamp",
             )
         yield from ((line, span) for span in _of_session(session, events))
 
@@ -72,19 +83,28 @@ def _of_session(session: dict[str, Any], events: list[dict[str, Any]]) -> Iterat
                     _ns(event),
                     "unset" if error is None else "error",
                     error or "",
-                    attributes={**common, "gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": name, "gen_ai.agent.name": begun.get("author")},
+                    attributes={
+                        **common,
+                        "gen_ai.operation.name": "execute_tool",
+                        "gen_ai.tool.name": name,
+                        "gen_ai.agent.name": begun.get("author"),
+                    },
                     resource=resource,
                 )
         if code := _get(event, "error_code"):
             text = f"{code}: {_get(event, 'error_message') or ''}".removesuffix(": ")
             about = {**common, "gen_ai.operation.name": "chat", "error.type": str(code)}
             place = (f"{session_id}:{invocation}", str(event.get("id") or number), invocation)
-            yield Span(*place, "chat", _ns(event), _ns(event), "error", text, attributes=about, resource=resource)
+            yield Span(
+                *place, "chat", _ns(event), _ns(event), "error", text, attributes=about, resource=resource
+            )
     for invocation, parts in invocations.items():
         yield _invocation(session_id, invocation, parts, resource)
 
 
-def _invocation(session_id: str, invocation: str, events: list[dict[str, Any]], resource: dict[str, Any]) -> Span:
+def _invocation(
+    session_id: str, invocation: str, events: list[dict[str, Any]], resource: dict[str, Any]
+) -> Span:
     """Sum an invocation up as one agent's span: from the user's words to the last answer. It failed only if what it calls did, so it says nothing."""
     asked = [text for event in events if event.get("author") == "user" and (text := _said(event))]
     answered = [(event, text) for event in events if event.get("author") != "user" and (text := _said(event))]
@@ -124,7 +144,11 @@ def _parts(event: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _said(event: dict[str, Any]) -> str:
-    return "\n".join(part["text"].strip() for part in _parts(event) if isinstance(part.get("text"), str) and not part.get("thought")).strip()
+    return "\n".join(
+        part["text"].strip()
+        for part in _parts(event)
+        if isinstance(part.get("text"), str) and not part.get("thought")
+    ).strip()
 
 
 def _error(response: Any) -> str | None:
@@ -140,4 +164,6 @@ def _error(response: Any) -> str | None:
 def _ns(event: dict[str, Any]) -> int:
     """Read an event's time; 0 when it has none."""
     seconds = event.get("timestamp")
-    return round(seconds * 1e6) * 1000 if isinstance(seconds, int | float) and 0 < seconds < _LAST_SECOND else 0
+    return (
+        round(seconds * 1e6) * 1000 if isinstance(seconds, int | float) and 0 < seconds < _LAST_SECOND else 0
+    )

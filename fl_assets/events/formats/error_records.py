@@ -13,7 +13,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from fl_assets.events.formats.seam import Format, Lines, Refusal, Row, json_records
 
-_MARKS = tuple(re.compile(mark) for mark in (rb'(?<!\\)"failure_type"\s*:', rb'(?<!\\)"(?:error_category|error_stage|error_message|error_type)"\s*:'))
+_MARKS = tuple(
+    re.compile(mark)
+    for mark in (
+        rb'(?<!\\)"failure_type"\s*:',
+        rb'(?<!\\)"(?:error_category|error_stage|error_message|error_type)"\s*:',
+    )
+)
 
 
 def _utc(value: Any) -> Any:
@@ -31,7 +37,11 @@ def _texts(value: Any) -> Any:
     if value is None:
         return ()
     entries = value if isinstance(value, list) else [value]
-    return tuple(entry if isinstance(entry, str) else orjson.dumps(entry, option=orjson.OPT_SORT_KEYS).decode() for entry in entries if entry is not None)
+    return tuple(
+        entry if isinstance(entry, str) else orjson.dumps(entry, option=orjson.OPT_SORT_KEYS).decode()
+        for entry in entries
+        if entry is not None
+    )
 
 
 Texts = Annotated[tuple[str, ...], BeforeValidator(_texts)]
@@ -65,11 +75,20 @@ def error_record(value: Any) -> dict[str, Any]:
     try:
         record = ErrorRecord.model_validate(value)
     except ValidationError as error:
-        rules = (f"{'.'.join(str(part) for part in problem['loc']) or 'record'}: {problem['msg'].removeprefix('Value error, ')}" for problem in error.errors())
+        rules = (
+            f"{'.'.join(str(part) for part in problem['loc']) or 'record'}: {problem['msg'].removeprefix('Value error, ')}"
+            for problem in error.errors()
+        )
         raise ValueError("; ".join(rules)) from error
     row = record.model_dump(exclude={"id", "created_at"})
     lists = {name: list(values) for name, values in row.items() if isinstance(values, tuple)}
-    return {"event_date": record.created_at.date(), "record_id": record.id, "timestamp": record.created_at, **row, **lists}
+    return {
+        "event_date": record.created_at.date(),
+        "record_id": record.id,
+        "timestamp": record.created_at,
+        **row,
+        **lists,
+    }
 
 
 def read(lines: Lines) -> Iterator[Row | Refusal]:

@@ -74,7 +74,11 @@ def _span(trace: dict[str, Any], raw: Any) -> Span:
         message = f"an observation is a {type(raw).__name__}, must be an object"
         raise ValueError(message)
     metadata = _object(raw.get("metadata"))
-    own = {key: value for key, value in metadata.items() if key not in {"attributes", "resourceAttributes", "scope"}}
+    own = {
+        key: value
+        for key, value in metadata.items()
+        if key not in {"attributes", "resourceAttributes", "scope"}
+    }
     attributes = {**own, **_object(metadata.get("attributes"))}
     attributes["langfuse.observation.type"] = str(raw.get("type") or "")
     for key, value in (
@@ -92,7 +96,9 @@ def _span(trace: dict[str, Any], raw: Any) -> Span:
         resource = {"deployment.environment": environment, **resource}
     scope = str(_object(metadata.get("scope")).get("name") or "")
     unnamed = str(resource.get("service.name") or "unknown_service").startswith("unknown_service")
-    if unnamed and (not scope or scope.startswith("langfuse")) and trace.get("name"):  # of Langfuse's own SDK: the trace's name is the application's
+    if (
+        unnamed and (not scope or scope.startswith("langfuse")) and trace.get("name")
+    ):  # of Langfuse's own SDK: the trace's name is the application's
         resource = {**resource, "service.name": plain_name(str(trace["name"]))}
     start = _ns(raw.get("startTime"), "startTime")
     return Span(

@@ -16,13 +16,47 @@ import orjson
 
 Events = Iterable[tuple[str, Mapping[str, Any]]]
 
-_ROLES = {"user": "user", "human": "user", "assistant": "assistant", "ai": "assistant", "model": "assistant", "bot": "assistant"}
+_ROLES = {
+    "user": "user",
+    "human": "user",
+    "assistant": "assistant",
+    "ai": "assistant",
+    "model": "assistant",
+    "bot": "assistant",
+}
 _CALLS = {"tool_call", "tool_use", "function_call", "toolcall", "tool-call"}
 _WORDS = {"", "text", "input_text", "output_text"}
 _MAX_DEPTH = 8
-_INDEXED = re.compile(r"^(gen_ai\.prompt|gen_ai\.completion|llm\.input_messages|llm\.output_messages)\.(\d+)\.(?:message\.)?(.+)$")
-_ASKED = ("messages", "new_message", "message", "task", "query", "question", "user_input", "user_query", "prompt", "input", "text", "content")
-_ANSWERED = ("choices", "messages", "message", "answer", "response", "output", "result", "final_output", "text", "content", "raw")
+_INDEXED = re.compile(
+    r"^(gen_ai\.prompt|gen_ai\.completion|llm\.input_messages|llm\.output_messages)\.(\d+)\.(?:message\.)?(.+)$"
+)
+_ASKED = (
+    "messages",
+    "new_message",
+    "message",
+    "task",
+    "query",
+    "question",
+    "user_input",
+    "user_query",
+    "prompt",
+    "input",
+    "text",
+    "content",
+)
+_ANSWERED = (
+    "choices",
+    "messages",
+    "message",
+    "answer",
+    "response",
+    "output",
+    "result",
+    "final_output",
+    "text",
+    "content",
+    "raw",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +89,14 @@ def talk(values: Mapping[str, Any], events: Events = ()) -> tuple[str, str] | No
 
 
 def _query(messages: Iterable[Message]) -> str:
-    return next((message.text for message in reversed(list(messages)) if message.role == "user" and message.text), "")
+    return next(
+        (message.text for message in reversed(list(messages)) if message.role == "user" and message.text), ""
+    )
 
 
-def _asked(values: Mapping[str, Any], said: list[Message], indexed: Mapping[str, list[Message]]) -> Iterator[Iterable[Message]]:
+def _asked(
+    values: Mapping[str, Any], said: list[Message], indexed: Mapping[str, list[Message]]
+) -> Iterator[Iterable[Message]]:
     yield read(values.get("gen_ai.input.messages"))
     yield said
     yield indexed.get("gen_ai.prompt", ())
@@ -69,14 +107,22 @@ def _asked(values: Mapping[str, Any], said: list[Message], indexed: Mapping[str,
         yield _loose(values.get(key), "user", _ASKED)
 
 
-def _answered(values: Mapping[str, Any], said: list[Message], indexed: Mapping[str, list[Message]]) -> Iterator[Iterable[Message]]:
+def _answered(
+    values: Mapping[str, Any], said: list[Message], indexed: Mapping[str, list[Message]]
+) -> Iterator[Iterable[Message]]:
     yield read(values.get("gen_ai.output.messages"))
     yield said
     yield indexed.get("gen_ai.completion", ())
     yield indexed.get("llm.output_messages", ())
     for key in ("pydantic_ai.all_messages", "all_messages_events", "events"):
         yield read(values.get(key))
-    for key in ("ai.response.text", "gen_ai.completion", "output.value", "final_result", "traceloop.entity.output"):
+    for key in (
+        "ai.response.text",
+        "gen_ai.completion",
+        "output.value",
+        "final_result",
+        "traceloop.entity.output",
+    ):
         yield _loose(values.get(key), "assistant", _ANSWERED)
 
 
@@ -103,13 +149,27 @@ def _message(entry: Mapping[str, Any]) -> Message | None:
     if isinstance(inner, dict) and "message" not in inner:  # a choice
         return _message({"role": "assistant", **inner})
     event = str(entry.get("event.name") or "")
-    role = entry.get("role") or entry.get("author") or {"gen_ai.user.message": "user", "gen_ai.choice": "assistant"}.get(event)
-    if not role and entry.get("type") in ("human", "ai", "system", "tool"):  # LangChain; a tuple, for the type may be anything
+    role = (
+        entry.get("role")
+        or entry.get("author")
+        or {"gen_ai.user.message": "user", "gen_ai.choice": "assistant"}.get(event)
+    )
+    if not role and entry.get("type") in (
+        "human",
+        "ai",
+        "system",
+        "tool",
+    ):  # LangChain; a tuple, for the type may be anything
         role = entry["type"]
     if not isinstance(role, str):
         return None
     extra = entry.get("additional_kwargs")
-    calls = bool(entry.get("tool_calls") or entry.get("function_call") or entry.get("toolCalls") or (isinstance(extra, dict) and extra.get("tool_calls")))
+    calls = bool(
+        entry.get("tool_calls")
+        or entry.get("function_call")
+        or entry.get("toolCalls")
+        or (isinstance(extra, dict) and extra.get("tool_calls"))
+    )
     texts = []
     for key in ("content", "parts", "text"):
         if (part := entry.get(key)) is not None:
@@ -130,7 +190,9 @@ def _part(value: Any, depth: int = 0) -> tuple[str, bool]:
         return "\n".join(text for text, _ in found if text), any(called for _, called in found)
     if isinstance(value, dict):
         kind = str(value.get("type") or "").lower()
-        if kind in _CALLS or any(isinstance(value.get(key), dict) for key in ("function_call", "functionCall", "tool_call")):
+        if kind in _CALLS or any(
+            isinstance(value.get(key), dict) for key in ("function_call", "functionCall", "tool_call")
+        ):
             return "", True
         if kind in _WORDS:
             text = value.get("text", value.get("content", value.get("parts")))
@@ -150,10 +212,24 @@ def _from_events(events: Events) -> Iterator[Message]:
             yield from _loose(values.get("gen_ai.completion"), "assistant", _ANSWERED)
         elif name == "gen_ai.choice":
             message = _decoded(values.get("message"))
-            yield from read({"role": "assistant", **(message if isinstance(message, dict) else {"content": message or _decoded(values.get("content"))})})
+            yield from read(
+                {
+                    "role": "assistant",
+                    **(
+                        message
+                        if isinstance(message, dict)
+                        else {"content": message or _decoded(values.get("content"))}
+                    ),
+                }
+            )
         elif name.startswith("gen_ai.") and name.endswith(".message"):
             role = name.removeprefix("gen_ai.").removesuffix(".message")
-            yield from read({"role": role, **{key: _decoded(values[key]) for key in ("content", "tool_calls") if values.get(key)}})
+            yield from read(
+                {
+                    "role": role,
+                    **{key: _decoded(values[key]) for key in ("content", "tool_calls") if values.get(key)},
+                }
+            )
 
 
 def _indexed(values: Mapping[str, Any]) -> dict[str, list[Message]]:

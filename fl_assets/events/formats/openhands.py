@@ -40,12 +40,22 @@ def _spans(lines: Lines) -> Iterator[tuple[int, Span] | Refusal]:
         line, instance = record
         history = instance.get("history") if isinstance(instance, dict) else None
         if not isinstance(history, list):
-            yield Refusal(line, "bad_record", "openhands_eval_output: an instance is an object with a list history")
+            yield Refusal(
+                line, "bad_record", "openhands_eval_output: an instance is an object with a list history"
+            )
             continue
         flat = [event for entry in history for event in (entry if isinstance(entry, list) else [entry])]
-        events = [(when, event) for event in flat if isinstance(event, dict) and (when := _ns(event.get("timestamp")))]
+        events = [
+            (when, event)
+            for event in flat
+            if isinstance(event, dict) and (when := _ns(event.get("timestamp")))
+        ]
         if len(events) < len(flat):
-            yield Refusal(line, "bad_span", f"{len(flat) - len(events)} of {len(flat)} history entries have no ISO 8601 timestamp")
+            yield Refusal(
+                line,
+                "bad_span",
+                f"{len(flat) - len(events)} of {len(flat)} history entries have no ISO 8601 timestamp",
+            )
         if events:
             yield from ((line, span) for span in _of_instance(instance, events))
 
@@ -59,7 +69,11 @@ def _of_instance(instance: dict[str, Any], events: list[tuple[int, dict[str, Any
     name = str(instance.get("instance_id") or "unknown")
     trace_id = f"{name}:{min(when for when, _ in events) // 1000}"  # an instance may be run again
     resource = {"service.name": agent}
-    actions = {event["id"]: (when, event) for when, event in events if event.get("action") and isinstance(event.get("id"), int)}
+    actions = {
+        event["id"]: (when, event)
+        for when, event in events
+        if event.get("action") and isinstance(event.get("id"), int)
+    }
     for when, event in events:
         cause = actions.get(event["cause"]) if isinstance(event.get("cause"), int) else None
         if not event.get("observation") or (not cause and event["observation"] != "error"):
@@ -104,7 +118,9 @@ def _of_instance(instance: dict[str, Any], events: list[tuple[int, dict[str, Any
             "gen_ai.request.model": model,
             "instance_id": name,
             "input.value": instance.get("instruction"),
-            "output.value": (final.get("final_thought") or final.get("thought")) if isinstance(final, dict) else None,
+            "output.value": (final.get("final_thought") or final.get("thought"))
+            if isinstance(final, dict)
+            else None,
         },
         resource=resource,
     )

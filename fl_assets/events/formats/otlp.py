@@ -18,7 +18,14 @@ from fl_assets.events.formats.spans import SAID, Span, rows
 _MARK = re.compile(rb'(?<!\\)"(?:resourceSpans|resource_spans|resourceLogs|resource_logs)"\s*:')
 _MAX_DEPTH = 20
 _HEX = re.compile(r"[0-9a-fA-F]+")
-_STATUS = {"1": "ok", "STATUS_CODE_OK": "ok", "OK": "ok", "2": "error", "STATUS_CODE_ERROR": "error", "ERROR": "error"}
+_STATUS = {
+    "1": "ok",
+    "STATUS_CODE_OK": "ok",
+    "OK": "ok",
+    "2": "error",
+    "STATUS_CODE_ERROR": "error",
+    "ERROR": "error",
+}
 
 
 def read(lines: Lines) -> Iterator[Row | Refusal]:
@@ -67,7 +74,9 @@ def _of_groups(groups: Any) -> Iterator[Span | str]:
     for group in _objects(groups):
         resource = _attributes(_get(_object(_get(group, "resource")), "attributes"))
         for scoped in _objects(_get(group, "scopeSpans") or _get(group, "instrumentationLibrarySpans")):
-            scope = str(_object(_get(scoped, "scope") or _get(scoped, "instrumentationLibrary")).get("name") or "")
+            scope = str(
+                _object(_get(scoped, "scope") or _get(scoped, "instrumentationLibrary")).get("name") or ""
+            )
             for raw in _list(_get(scoped, "spans")):
                 try:
                     yield _span(raw, resource, scope)
@@ -90,9 +99,26 @@ def _of_logs(groups: Any) -> Iterator[Span | str]:
                 said = {**attributes, **(body if isinstance(body, dict) else {"content": body})}
                 about = {"gen_ai.operation.name": "chat", **attributes}
                 try:
-                    when = _integer(_get(raw, "timeUnixNano"), "timeUnixNano") or _integer(_get(raw, "observedTimeUnixNano"), "observedTimeUnixNano")
-                    trace_id, span_id = _id(_get(raw, "traceId"), "traceId", 16), _id(_get(raw, "spanId"), "spanId", 8)
-                    yield Span(trace_id, span_id, "", name, when, when, SAID, scope=scope, attributes=about, resource=resource, events=((name, said),))
+                    when = _integer(_get(raw, "timeUnixNano"), "timeUnixNano") or _integer(
+                        _get(raw, "observedTimeUnixNano"), "observedTimeUnixNano"
+                    )
+                    trace_id, span_id = (
+                        _id(_get(raw, "traceId"), "traceId", 16),
+                        _id(_get(raw, "spanId"), "spanId", 8),
+                    )
+                    yield Span(
+                        trace_id,
+                        span_id,
+                        "",
+                        name,
+                        when,
+                        when,
+                        SAID,
+                        scope=scope,
+                        attributes=about,
+                        resource=resource,
+                        events=((name, said),),
+                    )
                 except ValueError as error:
                     yield str(error)
 
@@ -115,7 +141,10 @@ def _span(raw: Any, resource: dict[str, Any], scope: str) -> Span:
         scope=scope,
         attributes=_attributes(_get(raw, "attributes")),
         resource=resource,
-        events=tuple((str(event.get("name") or ""), _attributes(_get(event, "attributes"))) for event in _objects(_get(raw, "events"))),
+        events=tuple(
+            (str(event.get("name") or ""), _attributes(_get(event, "attributes")))
+            for event in _objects(_get(raw, "events"))
+        ),
     )
 
 
@@ -173,7 +202,9 @@ def _integer(value: Any, field: str) -> int:
 
 def _attributes(value: Any, depth: int = 0) -> dict[str, Any]:
     """Read a list of key and AnyValue."""
-    return {str(entry["key"]): _any(_get(entry, "value"), depth) for entry in _objects(value) if entry.get("key")}
+    return {
+        str(entry["key"]): _any(_get(entry, "value"), depth) for entry in _objects(value) if entry.get("key")
+    }
 
 
 def _any(value: Any, depth: int = 0) -> Any:

@@ -17,7 +17,12 @@ def _refuse(lines: Lines, detail: str) -> Iterator[Refusal]:
 
 def _format(name: str, description: str, pattern: bytes, why: str) -> Format:
     regex = re.compile(pattern)
-    return Format(name, description, lambda _, head: regex.search(head) is not None, partial(_refuse, detail=f"{name}: {why}"))
+    return Format(
+        name,
+        description,
+        lambda _, head: regex.search(head) is not None,
+        partial(_refuse, detail=f"{name}: {why}"),
+    )
 
 
 FORMATS = (

@@ -69,7 +69,11 @@ def json_records(lines: Lines) -> Iterator[tuple[int, Any] | Refusal]:
     for number, line in chain(first, filled):
         size += len(line) + 1
         if size > MAX_DOCUMENT_BYTES:
-            yield Refusal(0, "bad_json", f"the document has more than {MAX_DOCUMENT_BYTES} bytes, which is the most that is parsed at once")
+            yield Refusal(
+                0,
+                "bad_json",
+                f"the document has more than {MAX_DOCUMENT_BYTES} bytes, which is the most that is parsed at once",
+            )
             return
         held.append((number, line))
     try:
@@ -91,7 +95,11 @@ def _parsed(line: bytes) -> Any:
 def _one(pair: tuple[int, bytes]) -> tuple[int, Any] | Refusal:
     number, line = pair
     if len(line) > MAX_DOCUMENT_BYTES:
-        return Refusal(number, "bad_json", f"the line has {len(line)} bytes, more than the {MAX_DOCUMENT_BYTES} that are parsed at once")
+        return Refusal(
+            number,
+            "bad_json",
+            f"the line has {len(line)} bytes, more than the {MAX_DOCUMENT_BYTES} that are parsed at once",
+        )
     try:
         return number, orjson.loads(line)
     except orjson.JSONDecodeError as error:

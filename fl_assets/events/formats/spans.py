@@ -96,19 +96,48 @@ _KINDS = {
     "guardrail": "guardrail",
     "evaluator": "evaluator",
 }
-_KIND_KEYS = ("openinference.span.kind", "gen_ai.operation.name", "traceloop.span.kind", "ai.operationId", "langfuse.observation.type")
+_KIND_KEYS = (
+    "openinference.span.kind",
+    "gen_ai.operation.name",
+    "traceloop.span.kind",
+    "ai.operationId",
+    "langfuse.observation.type",
+)
 _TOOL_KEYS = ("gen_ai.tool.name", "tool.name", "ai.toolCall.name", "mcp.tool.name")
 _MODEL_KEYS = ("gen_ai.request.model", "llm.model_name", "gen_ai.response.model", "ai.model.id", "model_name")
 _AGENT_KEYS = ("gen_ai.agent.name", "agent.name", "agent_name", "traceloop.entity.name")
-_SESSION_KEYS = ("gen_ai.conversation.id", "session.id", "conversation.id", "conversation_id", "thread_id", "langfuse.session.id")
-_REQUEST_KEYS = ("request_id", "request.id", "http.request.header.x-request-id", "gen_ai.tool.call.id", "ai.toolCall.id")
+_SESSION_KEYS = (
+    "gen_ai.conversation.id",
+    "session.id",
+    "conversation.id",
+    "conversation_id",
+    "thread_id",
+    "langfuse.session.id",
+)
+_REQUEST_KEYS = (
+    "request_id",
+    "request.id",
+    "http.request.header.x-request-id",
+    "gen_ai.tool.call.id",
+    "ai.toolCall.id",
+)
 _NODE_KEYS = ("service.instance.id", "host.name", "k8s.pod.name", "host.id")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_RESOURCE_KEYS = ("service.version", "service.namespace", "deployment.environment", "deployment.environment.name")
+_RESOURCE_KEYS = (
+    "service.version",
+    "service.namespace",
+    "deployment.environment",
+    "deployment.environment.name",
+)
 
 _LIBRARY = re.compile(r"^(?:openinference|opentelemetry)\.instrumentation\.")
-_VERB = re.compile(r"^(?:execute_tool|running tool:?|invoke_agent|create_agent|agent_run|call_tool|tools/call)\s+", re.IGNORECASE)
-_ID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}|\b(?=[0-9a-fA-F]*[0-9])[0-9a-fA-F]{8,}\b")
+_VERB = re.compile(
+    r"^(?:execute_tool|running tool:?|invoke_agent|create_agent|agent_run|call_tool|tools/call)\s+",
+    re.IGNORECASE,
+)
+_ID = re.compile(
+    r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}|\b(?=[0-9a-fA-F]*[0-9])[0-9a-fA-F]{8,}\b"
+)
 _NUMBER = re.compile(r"[0-9]+")
 # Content and people stay out of metadata: what was said goes to conversation_logs, the rest of it nowhere.
 _CONTENT = re.compile(
@@ -125,7 +154,11 @@ _ALWAYS = re.compile(
 def first(values: Mapping[str, Any], keys: Iterable[str]) -> str:
     """Give the first of the keys that has a text or a number, as text; '' without one."""
     for key in keys:
-        if (value := values.get(key)) is not None and isinstance(value, str | int | float) and (text := str(value).strip()):
+        if (
+            (value := values.get(key)) is not None
+            and isinstance(value, str | int | float)
+            and (text := str(value).strip())
+        ):
             return text
     return ""
 
@@ -181,7 +214,12 @@ def error_of(span: Span) -> str | None:
     for name, values in reversed(span.events):
         if name == "exception" and (text := _exception(values)):
             return text
-    return span.status_message.strip() or _exception(span.attributes) or first(span.attributes, ("error.message", "error.type")) or None
+    return (
+        span.status_message.strip()
+        or _exception(span.attributes)
+        or first(span.attributes, ("error.message", "error.type"))
+        or None
+    )
 
 
 def _exception(values: Mapping[str, Any]) -> str:
@@ -213,7 +251,9 @@ def node_of(span: Span) -> str:
     would pass for many, so another name goes before it.
     """
     instance, *others = (first(span.resource, (key,)) for key in _NODE_KEYS)
-    return next((name for name in ("" if _UUID.fullmatch(instance) else instance, *others, instance) if name), "")
+    return next(
+        (name for name in ("" if _UUID.fullmatch(instance) else instance, *others, instance) if name), ""
+    )
 
 
 def metadata_of(span: Span, kind: str) -> dict[str, str]:
@@ -239,7 +279,11 @@ def metadata_of(span: Span, kind: str) -> dict[str, str]:
 
 def iso(ns: int) -> str:
     """Write nanoseconds since 1970 as ISO 8601 in UTC, to the microsecond."""
-    return (_EPOCH + timedelta(microseconds=ns // 1000)).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return (
+        (_EPOCH + timedelta(microseconds=ns // 1000))
+        .isoformat(timespec="microseconds")
+        .replace("+00:00", "Z")
+    )
 
 
 def event_id(span: Span) -> str:
@@ -262,7 +306,13 @@ def trace_event(span: Span) -> dict[str, Any]:
         "metadata": metadata_of(span, kind),
         "timestamp": when,
     }
-    return {"event_id": event_id(span), "event_type": "ExecutionTrace", "execution_trace": trace, "conversation_log": None, "timestamp": when}
+    return {
+        "event_id": event_id(span),
+        "event_type": "ExecutionTrace",
+        "execution_trace": trace,
+        "conversation_log": None,
+        "timestamp": when,
+    }
 
 
 def talk_event(span: Span) -> dict[str, Any] | None:
@@ -287,7 +337,13 @@ def talk_event(span: Span) -> dict[str, Any] | None:
         "metadata": {key: value for key, value in about.items() if value},
         "timestamp": when,
     }
-    return {"event_id": f"{event_id(span)}:talk", "event_type": "ConversationLog", "execution_trace": None, "conversation_log": log, "timestamp": when}
+    return {
+        "event_id": f"{event_id(span)}:talk",
+        "event_type": "ConversationLog",
+        "execution_trace": None,
+        "conversation_log": log,
+        "timestamp": when,
+    }
 
 
 # What only a whole trace tells -------------------------------------------------------------------------------------------
@@ -341,7 +397,9 @@ def rows(spans: Iterable[tuple[int, Span] | Refusal]) -> Iterator[Row | Refusal]
                 yield Row(line, data)
             if said := talk_event(span):
                 trace.talks[span.span_id] = (line, said)
-                size += len(said["conversation_log"]["user_query"]) + len(said["conversation_log"]["system_response"])
+                size += len(said["conversation_log"]["user_query"]) + len(
+                    said["conversation_log"]["system_response"]
+                )
         trace.size += size
         bytes_held += size
         while held and (spans_held > MAX_HELD_SPANS or bytes_held > MAX_HELD_BYTES):
@@ -362,12 +420,16 @@ def _settled(trace: _Trace) -> Iterator[Row]:
     for span_id, parts in trace.said.items():
         parts.sort(key=lambda part: part[1].end_ns)  # stable: equal times keep the file's order
         line, last = parts[-1]
-        if said := talk_event(replace(last, events=tuple(event for _, part in parts for event in part.events))):
+        if said := talk_event(
+            replace(last, events=tuple(event for _, part in parts for event in part.events))
+        ):
             trace.talks.setdefault(span_id, (line, said))
     above = _nearest(trace, trace.talks, lambda _: False)
     session = next(iter(trace.sessions)) if len(trace.sessions) == 1 else ""
     for span_id, (line, event) in trace.talks.items():
-        if not above(span_id):  # a step of an agent that was asked and answered as a whole is no turn of its own
+        if not above(
+            span_id
+        ):  # a step of an agent that was asked and answered as a whole is no turn of its own
             log = event["conversation_log"]
             log["session_id"] = log["session_id"] or session or log["metadata"]["trace_id"]
             yield Row(line, orjson.dumps(event))
@@ -395,7 +457,9 @@ def _causes(trace: _Trace) -> dict[str, str]:
             waiting[up] -= 1
             if not waiting[up]:
                 leaves.append(up)
-    return {span_id: deepest for span_id, (depth, _, deepest) in best.items() if depth and not waiting[span_id]}
+    return {
+        span_id: deepest for span_id, (depth, _, deepest) in best.items() if depth and not waiting[span_id]
+    }
 
 
 def _nearest(trace: _Trace, targets: Collection[str], stops: Callable[[str], bool]) -> Callable[[str], str]:

@@ -15,7 +15,16 @@ from fl_assets.defs.resources import resources
 from fl_assets.infra.cycle_log import now_utc
 from fl_assets.updates.decide import decide
 from fl_assets.workspace import Workspace
-from fl_assets_tests.adapter_servers import BASE, BASE_REVISION, KEY, OTHER_KEY, PlainList, adapter_settings, lora_files, serving
+from fl_assets_tests.adapter_servers import (
+    BASE,
+    BASE_REVISION,
+    KEY,
+    OTHER_KEY,
+    PlainList,
+    adapter_settings,
+    lora_files,
+    serving,
+)
 from fl_assets_tests.build import playbook
 from fl_assets_tests.conftest import LAST_DAY
 
@@ -27,12 +36,23 @@ def offering(tmp_path, plain: PlainList, **given):
     """Settings, as text, of a coordinator whose source is the list."""
     with serving(plain.page) as server:
         settings = adapter_settings(tmp_path, adapter_url=server.url, **given)
-        names = ("data_path", "telemetry_path", "error_records_path", "playbook_path", "trusted_keys_path", "base_model", "base_revision", "adapter_url")
+        names = (
+            "data_path",
+            "telemetry_path",
+            "error_records_path",
+            "playbook_path",
+            "trusted_keys_path",
+            "base_model",
+            "base_revision",
+            "adapter_url",
+        )
         yield {name: str(getattr(settings, name)) for name in names}, settings, server
 
 
 def materialise(overrides) -> dg.ExecuteInProcessResult:
-    return dg.materialize([adapter_catalogue, adapter_freshness], partition_key=str(LAST_DAY), resources=resources(**overrides))
+    return dg.materialize(
+        [adapter_catalogue, adapter_freshness], partition_key=str(LAST_DAY), resources=resources(**overrides)
+    )
 
 
 def check(result) -> dg.AssetCheckEvaluation:
@@ -51,7 +71,12 @@ def test_the_catalogue_of_a_day_is_what_decisions_choose_from(tmp_path):
     assert [(one.version, one.refusals == ()) for one in offers] == [("2.0.0", False), ("1.0.0", True)]
     needed = playbook(category="adapter", suggested_changes={"adapter_skill": "tool_calling"})
     decision = decide(needed, [], mode="live", apply_level="stage", adapters=offers)
-    assert (decision.action, decision.target, decision.from_value, decision.to_value) == ("hold", NAME, None, "1.0.0")
+    assert (decision.action, decision.target, decision.from_value, decision.to_value) == (
+        "hold",
+        NAME,
+        None,
+        "1.0.0",
+    )
     none = decide(needed, [], mode="live", apply_level="on", adapters=offers[:1])
     assert none.action == "none"
     assert none.reasons[0].startswith("none, because tool-calling 2.0.0 is refused: signature:")
@@ -59,7 +84,10 @@ def test_the_catalogue_of_a_day_is_what_decisions_choose_from(tmp_path):
 
 def test_without_a_source_the_catalogue_is_empty_and_fresh(tmp_path):
     settings = adapter_settings(tmp_path)
-    overrides = {name: str(getattr(settings, name)) for name in ("data_path", "telemetry_path", "error_records_path", "playbook_path")}
+    overrides = {
+        name: str(getattr(settings, name))
+        for name in ("data_path", "telemetry_path", "error_records_path", "playbook_path")
+    }
     assert check(materialise(overrides)).passed
     assert Workspace(settings).adapter_offers(LAST_DAY) == []
 
@@ -133,7 +161,10 @@ def test_verify_judges_every_installed_version_and_fails_when_one_was_changed(at
     (at_home.current(NAME).path / "adapter_config.json").write_bytes(b"{}")
     broken = run("verify", NAME, "--json")
     assert broken.exit_code == 1
-    assert [[problem["rule"] for problem in one["problems"]] for one in json.loads(broken.stdout)] == [["checksum"], []]
+    assert [[problem["rule"] for problem in one["problems"]] for one in json.loads(broken.stdout)] == [
+        ["checksum"],
+        [],
+    ]
     assert isinstance(run("verify", "nothing").exception, cli.CommandError)
 
 
@@ -144,7 +175,20 @@ def test_what_sign_writes_verify_finds_sound(at_home, tmp_path):
         (folder / name).write_bytes(content)
     key.write_bytes(KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     key.chmod(0o600)
-    arguments = ("sign", folder, "--key", key, "--id", "acme/new", "--version", "1.0.0", "--expires", "2099-01-01", "--skill", "tool_calling")
+    arguments = (
+        "sign",
+        folder,
+        "--key",
+        key,
+        "--id",
+        "acme/new",
+        "--version",
+        "1.0.0",
+        "--expires",
+        "2099-01-01",
+        "--skill",
+        "tool_calling",
+    )
     shown = run(*arguments)
     assert shown.exit_code == 0, shown.output
     assert f"signed acme/new 1.0.0 for {BASE} ({BASE_REVISION})" in shown.output

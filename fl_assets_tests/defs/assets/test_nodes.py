@@ -12,7 +12,10 @@ def test_a_cycle_records_how_every_node_stands(learned):
     reporting = {row["node_id"] for row in learned.workspace.warehouse.read_day("call_totals", LAST_DAY)}
     assert {row["node_id"] for row in rows if row["status"] != "silent"} >= reporting
     assert {row["source"] for row in rows} <= {"raw", "none"}
-    assert all(row["nodes_reporting"] <= row["nodes_expected"] for row in learned.workspace.warehouse.read_day("failure_patterns", LAST_DAY))
+    assert all(
+        row["nodes_reporting"] <= row["nodes_expected"]
+        for row in learned.workspace.warehouse.read_day("failure_patterns", LAST_DAY)
+    )
 
 
 def test_a_registered_node_that_is_silent_shows_up_in_the_report(copied):

@@ -29,7 +29,9 @@ def command(learned, monkeypatch):
 
 
 def test_every_day_of_a_backfill_has_its_page_and_twin(learned):
-    assert {path.name for path in learned.config.reports_path.glob("2026*")} == {f"{day}.{kind}" for day in DAYS for kind in ("html", "json")}
+    assert {path.name for path in learned.config.reports_path.glob("2026*")} == {
+        f"{day}.{kind}" for day in DAYS for kind in ("html", "json")
+    }
     content = json.loads((learned.config.reports_path / f"{LAST_DAY}.json").read_bytes())
     assert content["status"] == "completed"
     assert len(content["decisions"]) == len(content["playbooks"]) > 0
@@ -50,7 +52,11 @@ def test_a_rerun_of_a_past_day_gives_the_same_bytes_and_alerts_nobody(copied, mo
 
 def test_a_gated_day_has_a_report_and_no_failed_alert_stops_it(copied, monkeypatch):
     coordinator = copied(threshold=1.0)
-    monkeypatch.setattr(report_asset, "now_utc", lambda: datetime(LAST_DAY.year, LAST_DAY.month, LAST_DAY.day + 1, 6, tzinfo=UTC))
+    monkeypatch.setattr(
+        report_asset,
+        "now_utc",
+        lambda: datetime(LAST_DAY.year, LAST_DAY.month, LAST_DAY.day + 1, 6, tzinfo=UTC),
+    )
     with receiver(404) as (webhook, got):
         monkeypatch.setenv("FEDERATED_LEARNING_ALERT_WEBHOOK", webhook.get_secret_value())
         assert coordinator.run_learning_cycle(LAST_DAY).status == "gated"
@@ -66,7 +72,9 @@ def test_a_gated_day_has_a_report_and_no_failed_alert_stops_it(copied, monkeypat
 def test_commands_tell_the_same_as_the_page(command, learned):
     content = json.loads(command("report", "--json"))
     assert content == json.loads((learned.config.reports_path / f"{LAST_DAY}.json").read_bytes())
-    assert [one["pattern_id"] for one in json.loads(command("patterns", "--all", "--json"))] == [one["pattern_id"] for one in content["patterns"]]
+    assert [one["pattern_id"] for one in json.loads(command("patterns", "--all", "--json"))] == [
+        one["pattern_id"] for one in content["patterns"]
+    ]
     assert len(json.loads(command("playbooks", "--json"))) == len(content["playbooks"])
     assert json.loads(command("decisions", "--json")) == content["decisions"]
     first = content["patterns"][0]

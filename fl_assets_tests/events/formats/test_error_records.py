@@ -40,7 +40,9 @@ def test_a_record_becomes_exactly_the_columns_of_the_table():
 
 
 def test_a_time_without_a_zone_is_utc():
-    assert error_record({**RECORD, "created_at": "2026-11-01T01:30:00"})["timestamp"] == datetime(2026, 11, 1, 1, 30, tzinfo=UTC)
+    assert error_record({**RECORD, "created_at": "2026-11-01T01:30:00"})["timestamp"] == datetime(
+        2026, 11, 1, 1, 30, tzinfo=UTC
+    )
 
 
 def test_what_may_be_missing_may_be_missing_or_null():
@@ -49,11 +51,18 @@ def test_what_may_be_missing_may_be_missing_or_null():
         error_record({**dict.fromkeys(RECORD), "id": "e1", "created_at": RECORD["created_at"]}),
     ):
         assert row["error_message"] is None
-        assert row["contributing_tools"] == row["suspected_prompts_or_configs"] == row["proposed_corrections"] == []
+        assert (
+            row["contributing_tools"]
+            == row["suspected_prompts_or_configs"]
+            == row["proposed_corrections"]
+            == []
+        )
 
 
 def test_corrections_that_are_objects_are_kept_as_their_json():
-    assert error_record({**RECORD, "proposed_corrections": [{"b": 1, "a": "x"}, None, "y"]})["proposed_corrections"] == ['{"a":"x","b":1}', "y"]
+    assert error_record({**RECORD, "proposed_corrections": [{"b": 1, "a": "x"}, None, "y"]})[
+        "proposed_corrections"
+    ] == ['{"a":"x","b":1}', "y"]
 
 
 @settings(deadline=None)

@@ -21,7 +21,9 @@ NATIVE = orjson.dumps(
     {
         "event_id": "1",
         "event_type": "ConversationLog",
-        "conversation_log": {"user_query": '{"resourceSpans": [{"parentObservationId": 1}], "failure_type": "x", "error_type": "y"}'},
+        "conversation_log": {
+            "user_query": '{"resourceSpans": [{"parentObservationId": 1}], "failure_type": "x", "error_type": "y"}'
+        },
     }
 )
 
@@ -30,7 +32,11 @@ def rows(name: str, content: bytes) -> tuple[str, list[dict], list[Refusal]]:
     found = detect(name, content[:HEAD_BYTES])
     assert found is not None
     results = list(found.read(enumerate(content.splitlines(), 1)))
-    return found.name, [orjson.loads(entry.data) for entry in results if isinstance(entry, Row)], [entry for entry in results if isinstance(entry, Refusal)]
+    return (
+        found.name,
+        [orjson.loads(entry.data) for entry in results if isinstance(entry, Row)],
+        [entry for entry in results if isinstance(entry, Refusal)],
+    )
 
 
 def test_the_telemetrists_own_lines_are_no_format_whatever_they_quote():
@@ -66,7 +72,9 @@ def test_names_of_formats_are_unique_and_each_is_described():
 # One record a line, or one document --------------------------------------------------------------------------------------
 
 numbers = st.integers(-(2**63), 2**63 - 1)
-objects = st.dictionaries(st.text("ab", min_size=1, max_size=2), numbers | st.lists(numbers, max_size=2), min_size=1, max_size=3)
+objects = st.dictionaries(
+    st.text("ab", min_size=1, max_size=2), numbers | st.lists(numbers, max_size=2), min_size=1, max_size=3
+)
 records = st.lists(objects, min_size=1, max_size=4)
 
 
@@ -77,7 +85,9 @@ def test_lines_are_records_and_a_pretty_document_is_one(found, crlf):
     lines = [orjson.dumps(record) + end for record in found]
     assert list(seam.json_records(enumerate(lines, 1))) == list(enumerate(found, 1))
     pretty = json.dumps(found, indent=2).encode().split(b"\n")
-    assert list(seam.json_records((number, line + end) for number, line in enumerate(pretty, 1))) == [(1, found)]
+    assert list(seam.json_records((number, line + end) for number, line in enumerate(pretty, 1))) == [
+        (1, found)
+    ]
 
 
 @settings(deadline=None)
@@ -120,7 +130,14 @@ def test_a_document_too_large_to_hold_is_refused_as_a_whole(monkeypatch):
 
 def test_a_session_of_adk_gives_tool_calls_their_errors_and_its_talk():
     def event(number: int, author: str, *parts: dict, **more: object) -> dict:
-        return {"id": f"e{number}", "invocationId": "i1", "author": author, "timestamp": 1_793_527_200 + number, "content": {"parts": list(parts)}, **more}
+        return {
+            "id": f"e{number}",
+            "invocationId": "i1",
+            "author": author,
+            "timestamp": 1_793_527_200 + number,
+            "content": {"parts": list(parts)},
+            **more,
+        }
 
     session = {
         "id": "s1",
@@ -128,23 +145,45 @@ def test_a_session_of_adk_gives_tool_calls_their_errors_and_its_talk():
         "events": [
             event(0, "user", {"text": "book it"}),
             event(1, "agent", {"functionCall": {"id": "c1", "name": "book", "args": {}}}),
-            event(3, "agent", {"functionResponse": {"id": "c1", "name": "book", "response": {"status": "error", "error_message": "no seats"}}}),
+            event(
+                3,
+                "agent",
+                {
+                    "functionResponse": {
+                        "id": "c1",
+                        "name": "book",
+                        "response": {"status": "error", "error_message": "no seats"},
+                    }
+                },
+            ),
             event(4, "agent", errorCode="SAFETY", errorMessage="blocked"),
             event(5, "agent", {"text": "I could not book it"}),
             {"id": "e9", "author": "agent"},
         ],
     }
     name, found, refused = rows("trip.session.json", orjson.dumps(session, option=orjson.OPT_INDENT_2))
-    traces = {event["execution_trace"]["method"]: event["execution_trace"] for event in found if event["execution_trace"]}
+    traces = {
+        event["execution_trace"]["method"]: event["execution_trace"]
+        for event in found
+        if event["execution_trace"]
+    }
     assert name == "adk_session"
-    assert {method: (trace["success"], trace["error"], trace["duration_ms"]) for method, trace in traces.items()} == {
+    assert {
+        method: (trace["success"], trace["error"], trace["duration_ms"]) for method, trace in traces.items()
+    } == {
         "book": (False, "no seats", 2000.0),
         "chat": (False, "SAFETY: blocked", 0.0),
         "invoke_agent agent": (True, None, 5000.0),
     }
     (turn,) = [event["conversation_log"] for event in found if event["conversation_log"]]
-    assert (turn["session_id"], turn["user_query"], turn["system_response"]) == ("s1", "book it", "I could not book it")
-    assert [entry.detail for entry in refused] == ["1 of 6 events have no seconds since 1970 as their timestamp"]
+    assert (turn["session_id"], turn["user_query"], turn["system_response"]) == (
+        "s1",
+        "book it",
+        "I could not book it",
+    )
+    assert [entry.detail for entry in refused] == [
+        "1 of 6 events have no seconds since 1970 as their timestamp"
+    ]
 
 
 def test_an_output_of_openhands_gives_actions_with_the_errors_of_their_observations():
@@ -163,21 +202,33 @@ def test_an_output_of_openhands_gives_actions_with_the_errors_of_their_observati
         event(8, observation="run", cause=7, content="fine", extras={"metadata": {"exit_code": 0}}),
         {"id": 9},
     ]
-    instance = {"instance_id": "x", "instruction": "fix it", "metadata": {"agent_class": "Agent"}, "history": history, "error": None}
+    instance = {
+        "instance_id": "x",
+        "instruction": "fix it",
+        "metadata": {"agent_class": "Agent"},
+        "history": history,
+        "error": None,
+    }
     name, found, refused = rows("output.jsonl", orjson.dumps(instance))
     assert name == "openhands_eval_output"
-    assert [(event["execution_trace"]["method"], event["execution_trace"]["error"]) for event in found if not event["execution_trace"]["success"]] == [
-        ("run", "make: *** Error 2"),
-        ("run", "exit code 2"),
-        ("edit", "ERROR: no match"),
-    ]
+    assert [
+        (event["execution_trace"]["method"], event["execution_trace"]["error"])
+        for event in found
+        if not event["execution_trace"]["success"]
+    ] == [("run", "make: *** Error 2"), ("run", "exit code 2"), ("edit", "ERROR: no match")]
     assert sum(event["execution_trace"]["success"] for event in found) == 2
     assert len(refused) == 1
 
 
 # Nothing that a file holds breaks a reader -----------------------------------------------------------------------------
 
-RECORD = {"eventName": "gen_ai.choice", "traceId": "a" * 32, "spanId": "c" * 16, "timeUnixNano": 1, "body": {"intValue": 1}}
+RECORD = {
+    "eventName": "gen_ai.choice",
+    "traceId": "a" * 32,
+    "spanId": "c" * 16,
+    "timeUnixNano": 1,
+    "body": {"intValue": 1},
+}
 DOCUMENTS = {
     "otlp": {
         "resourceSpans": [
@@ -193,8 +244,20 @@ DOCUMENTS = {
                                 "startTimeUnixNano": "1793527200000000000",
                                 "endTimeUnixNano": 1793527200000000001,
                                 "status": {"code": 2},
-                                "attributes": [{"key": "gen_ai.input.messages", "value": {"arrayValue": {"values": [{"stringValue": "x"}]}}}],
-                                "events": [{"name": "exception", "attributes": [{"key": "exception.type", "value": {"stringValue": "E"}}]}],
+                                "attributes": [
+                                    {
+                                        "key": "gen_ai.input.messages",
+                                        "value": {"arrayValue": {"values": [{"stringValue": "x"}]}},
+                                    }
+                                ],
+                                "events": [
+                                    {
+                                        "name": "exception",
+                                        "attributes": [
+                                            {"key": "exception.type", "value": {"stringValue": "E"}}
+                                        ],
+                                    }
+                                ],
                             }
                         ],
                     }
@@ -212,7 +275,11 @@ DOCUMENTS = {
                 "type": "GENERATION",
                 "startTime": "2026-11-01T10:00:00Z",
                 "level": "ERROR",
-                "metadata": {"attributes": {"llm.input_messages.0.message.content": "x"}, "resourceAttributes": {}, "scope": {"name": "x"}},
+                "metadata": {
+                    "attributes": {"llm.input_messages.0.message.content": "x"},
+                    "resourceAttributes": {},
+                    "scope": {"name": "x"},
+                },
                 "input": {"messages": [{"role": "user", "content": [{"type": "text", "text": "q"}]}]},
                 "output": {"choices": [{"message": {"content": "a", "tool_calls": []}}]},
             }
@@ -221,8 +288,20 @@ DOCUMENTS = {
     "adk_session": {
         "id": "s",
         "events": [
-            {"id": "1", "invocation_id": "i", "author": "user", "timestamp": 1.0, "content": {"parts": [{"text": "q"}]}},
-            {"id": "2", "invocation_id": "i", "author": "a", "timestamp": 2.0, "content": {"parts": [{"function_call": {"id": "c", "name": "f"}}]}},
+            {
+                "id": "1",
+                "invocation_id": "i",
+                "author": "user",
+                "timestamp": 1.0,
+                "content": {"parts": [{"text": "q"}]},
+            },
+            {
+                "id": "2",
+                "invocation_id": "i",
+                "author": "a",
+                "timestamp": 2.0,
+                "content": {"parts": [{"function_call": {"id": "c", "name": "f"}}]},
+            },
             {
                 "id": "3",
                 "author": "a",
@@ -239,14 +318,47 @@ DOCUMENTS = {
         "error": "e",
         "history": [
             {"id": 1, "timestamp": "2026-11-01T10:00:00", "action": "run", "args": {"thought": "x"}},
-            {"id": 2, "timestamp": "2026-11-01T10:00:01", "cause": 1, "observation": "run", "content": "x", "extras": {"metadata": {"exit_code": 1}}},
-            [{"id": 3, "timestamp": "2026-11-01T10:00:02", "action": "finish", "args": {"final_thought": "done"}}],
+            {
+                "id": 2,
+                "timestamp": "2026-11-01T10:00:01",
+                "cause": 1,
+                "observation": "run",
+                "content": "x",
+                "extras": {"metadata": {"exit_code": 1}},
+            },
+            [
+                {
+                    "id": 3,
+                    "timestamp": "2026-11-01T10:00:02",
+                    "action": "finish",
+                    "args": {"final_thought": "done"},
+                }
+            ],
         ],
     },
-    "error_records": {"id": "e", "failure_type": "f", "created_at": "2026-11-01T10:00:00Z", "contributing_tools": ["a"], "error_message": "m"},
+    "error_records": {
+        "id": "e",
+        "failure_type": "f",
+        "created_at": "2026-11-01T10:00:00Z",
+        "contributing_tools": ["a"],
+        "error_message": "m",
+    },
 }
-leaves = st.none() | st.booleans() | numbers | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=3) | st.just("9" * 5000)
-anything = st.recursive(leaves, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["id", "role", "text", "type"]), inner, max_size=2))
+leaves = (
+    st.none()
+    | st.booleans()
+    | numbers
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=3)
+    | st.just("9" * 5000)
+)
+anything = st.recursive(
+    leaves,
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(st.sampled_from(["id", "role", "text", "type"]), inner, max_size=2)
+    ),
+)
 
 
 def mutated(value: object, choose: st.DataObject) -> object:
@@ -262,12 +374,20 @@ def mutated(value: object, choose: st.DataObject) -> object:
 
 def assert_is_an_event(event: dict) -> None:
     assert isinstance(event["event_id"], str)
-    key, other = ("execution_trace", "conversation_log") if event["event_type"] == "ExecutionTrace" else ("conversation_log", "execution_trace")
+    key, other = (
+        ("execution_trace", "conversation_log")
+        if event["event_type"] == "ExecutionTrace"
+        else ("conversation_log", "execution_trace")
+    )
     inner = event[key]
     assert (event[other], event["timestamp"]) == (None, inner["timestamp"])
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", event["timestamp"])
     assert all(isinstance(key, str) and isinstance(value, str) for key, value in inner["metadata"].items())
-    texts = ("trace_id", "request_id", "service", "method") if key == "execution_trace" else ("log_id", "session_id", "user_query", "system_response")
+    texts = (
+        ("trace_id", "request_id", "service", "method")
+        if key == "execution_trace"
+        else ("log_id", "session_id", "user_query", "system_response")
+    )
     assert all(isinstance(inner[name], str) and inner[name] for name in texts)
     if key == "execution_trace":
         assert isinstance(inner["success"], bool)
@@ -306,7 +426,10 @@ def test_the_example_in_the_documentation_is_a_format_in_one_file(tmp_path, monk
         sys.modules.pop("fl_assets.events.formats.acme", None)
         vars(formats).pop("acme", None)
     assert name == "acme"
-    assert [(event["execution_trace"]["method"], event["execution_trace"]["error"]) for event in found] == [("search", None), ("book", "no seats")]
+    assert [(event["execution_trace"]["method"], event["execution_trace"]["error"]) for event in found] == [
+        ("search", None),
+        ("book", "no seats"),
+    ]
     assert [entry.line for entry in refused] == [3]
 
 
@@ -345,11 +468,17 @@ REAL = {  # calls, failures of their own, repeats of them, turns of talk
     "otlp_replayed/genai_openai_v2_tau_airline.otlp.jsonl": ("otlp", 463, 0, 0, 0),
     "otlp_replayed/openinference_smolagents_tau_airline.otlp.jsonl": ("otlp", 1079, 73, 73, 47),
 }
-needs_samples = pytest.mark.skipif(not SAMPLES.is_dir(), reason="the real samples (../shared/data/raw_formats) are not here")
+needs_samples = pytest.mark.skipif(
+    not SAMPLES.is_dir(), reason="the real samples (../shared/data/raw_formats) are not here"
+)
 
 
 def samples() -> list[str]:
-    return sorted(str(path.relative_to(SAMPLES)) for path in SAMPLES.glob("*/*") if path.name not in {"LICENSE", "README.md"})
+    return sorted(
+        str(path.relative_to(SAMPLES))
+        for path in SAMPLES.glob("*/*")
+        if path.name not in {"LICENSE", "README.md"}
+    )
 
 
 @pytest.mark.real
@@ -366,9 +495,14 @@ def test_every_raw_sample_is_ingested_with_sensible_rows_or_refused_by_name():
         assert refused == [], path
         assert len({event["event_id"] for event in found}) == len(found), path
         assert all(trace["error"] for trace in failed), path
-        assert all(turn["user_query"] and turn["system_response"] and turn["session_id"] for turn in talk), path
+        assert all(turn["user_query"] and turn["system_response"] and turn["session_id"] for turn in talk), (
+            path
+        )
         assert len({(trace["service"], trace["method"]) for trace in calls}) <= 20, path
-        assert all(trace["timestamp"].startswith(("2024-", "2025-", "2026-")) and trace["timestamp"].endswith("Z") for trace in calls), path
+        assert all(
+            trace["timestamp"].startswith(("2024-", "2025-", "2026-")) and trace["timestamp"].endswith("Z")
+            for trace in calls
+        ), path
 
 
 @pytest.mark.real
@@ -376,11 +510,17 @@ def test_every_raw_sample_is_ingested_with_sensible_rows_or_refused_by_name():
 def test_146_error_spans_are_73_failures_all_of_them_of_tools():
     path = SAMPLES / "otlp_replayed/openinference_smolagents_tau_airline.otlp.jsonl"
     _, found, _ = rows(path.name, path.read_bytes())
-    failed = {event["event_id"]: event["execution_trace"] for event in found if event["execution_trace"] and not event["execution_trace"]["success"]}
+    failed = {
+        event["event_id"]: event["execution_trace"]
+        for event in found
+        if event["execution_trace"] and not event["execution_trace"]["success"]
+    }
     own = {identity for identity, trace in failed.items() if "caused_by" not in trace["metadata"]}
     assert (len(failed), len(own)) == (146, 73)
     assert {failed[identity]["metadata"]["span_kind"] for identity in own} == {"tool"}
-    assert {trace["metadata"]["caused_by"] for trace in failed.values() if "caused_by" in trace["metadata"]} == own
+    assert {
+        trace["metadata"]["caused_by"] for trace in failed.values() if "caused_by" in trace["metadata"]
+    } == own
 
 
 @pytest.mark.real
@@ -401,7 +541,9 @@ def test_an_export_of_langfuse_and_the_spans_it_was_made_of_are_the_same_calls()
         _, spans, _ = rows(path.name, path.read_bytes())
         _, observations, _ = rows(export.name, export.read_bytes())
         ours = {event["event_id"]: event["execution_trace"] for event in spans if event["execution_trace"]}
-        theirs = {event["event_id"]: event["execution_trace"] for event in observations if event["execution_trace"]}
+        theirs = {
+            event["event_id"]: event["execution_trace"] for event in observations if event["execution_trace"]
+        }
         assert set(ours) <= set(theirs)
         for identity, trace in ours.items():
             assert {key: trace[key] for key in ("service", "duration_ms", "success", "timestamp")} == {

@@ -10,9 +10,20 @@ from fl_assets.events.formats import Refusal, Row, langfuse
 TRACE = {"id": "t1", "name": "checkout", "sessionId": "s1", "environment": "prod"}
 
 
-def observation(identity: str, parent: str | None = None, kind: str = "SPAN", level: str = "DEFAULT", **more: object) -> dict:
+def observation(
+    identity: str, parent: str | None = None, kind: str = "SPAN", level: str = "DEFAULT", **more: object
+) -> dict:
     times = {"startTime": "2026-11-01T10:00:00.000Z", "endTime": "2026-11-01T10:00:01.500Z"}
-    return {"id": identity, "traceId": "t1", "type": kind, "name": identity, "parentObservationId": parent, "level": level, **times, **more}
+    return {
+        "id": identity,
+        "traceId": "t1",
+        "type": kind,
+        "name": identity,
+        "parentObservationId": parent,
+        "level": level,
+        **times,
+        **more,
+    }
 
 
 def run(value: object) -> list[Row | Refusal]:
@@ -24,35 +35,74 @@ def events(value: object) -> list[dict]:
 
 
 def traces(value: object) -> dict[str, dict]:
-    return {event["event_id"].split(":")[1]: event["execution_trace"] for event in events(value) if event["execution_trace"]}
+    return {
+        event["event_id"].split(":")[1]: event["execution_trace"]
+        for event in events(value)
+        if event["execution_trace"]
+    }
 
 
 def test_an_observation_at_level_error_is_a_failure_with_its_status_message():
-    found = traces({"trace": TRACE, "observations": [observation("book", kind="TOOL", level="ERROR", statusMessage="no seats")]})["book"]
-    assert (found["success"], found["error"], found["service"], found["method"], found["duration_ms"]) == (False, "no seats", "checkout", "book", 1500.0)
+    found = traces(
+        {
+            "trace": TRACE,
+            "observations": [observation("book", kind="TOOL", level="ERROR", statusMessage="no seats")],
+        }
+    )["book"]
+    assert (found["success"], found["error"], found["service"], found["method"], found["duration_ms"]) == (
+        False,
+        "no seats",
+        "checkout",
+        "book",
+        1500.0,
+    )
     assert found["timestamp"] == "2026-11-01T10:00:01.500000Z"
-    assert found["metadata"] | {"deployment.environment": "prod", "session.id": "s1", "span_kind": "tool"} == found["metadata"]
+    assert (
+        found["metadata"] | {"deployment.environment": "prod", "session.id": "s1", "span_kind": "tool"}
+        == found["metadata"]
+    )
 
 
 def test_a_warning_is_no_failure():
-    assert traces({"trace": TRACE, "observations": [observation("book", level="WARNING", statusMessage="slow")]})["book"]["success"]
+    assert traces(
+        {"trace": TRACE, "observations": [observation("book", level="WARNING", statusMessage="slow")]}
+    )["book"]["success"]
 
 
 def test_one_failure_is_counted_once():
-    found = traces({"trace": TRACE, "observations": [observation("root", level="ERROR"), observation("leaf", "root", level="ERROR")]})
+    found = traces(
+        {
+            "trace": TRACE,
+            "observations": [observation("root", level="ERROR"), observation("leaf", "root", level="ERROR")],
+        }
+    )
     assert found["root"]["metadata"]["caused_by"] == "t1:leaf"
     assert "caused_by" not in found["leaf"]["metadata"]
 
 
 def test_a_generation_is_a_turn_of_talk_in_the_session_of_its_trace():
-    turn = observation("g", kind="GENERATION", model="gpt-4o", input=[{"role": "user", "content": "q"}], output={"role": "assistant", "content": "a"})
-    (log,) = [event["conversation_log"] for event in events({"trace": TRACE, "observations": [turn]}) if event["conversation_log"]]
+    turn = observation(
+        "g",
+        kind="GENERATION",
+        model="gpt-4o",
+        input=[{"role": "user", "content": "q"}],
+        output={"role": "assistant", "content": "a"},
+    )
+    (log,) = [
+        event["conversation_log"]
+        for event in events({"trace": TRACE, "observations": [turn]})
+        if event["conversation_log"]
+    ]
     assert (log["session_id"], log["user_query"], log["system_response"]) == ("s1", "q", "a")
     assert log["metadata"] | {"model": "gpt-4o", "service": "checkout", "trace_id": "t1"} == log["metadata"]
 
 
 def test_opentelemetry_attributes_under_metadata_are_read_as_such_even_within_a_text():
-    metadata = {"attributes": {"gen_ai.tool.name": "book"}, "resourceAttributes": {"service.name": "shop", "host.name": "n1"}, "scope": {"name": "lib"}}
+    metadata = {
+        "attributes": {"gen_ai.tool.name": "book"},
+        "resourceAttributes": {"service.name": "shop", "host.name": "n1"},
+        "scope": {"name": "lib"},
+    }
     for written in (metadata, json.dumps(metadata)):
         found = traces({"trace": TRACE, "observations": [observation("x", metadata=written)]})["x"]
         assert (found["service"], found["method"], found["metadata"]["node_id"]) == ("shop", "book", "n1")

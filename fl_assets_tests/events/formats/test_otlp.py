@@ -12,7 +12,12 @@ from hypothesis import strategies as st
 
 from fl_assets.events.formats import Refusal, Row, messages, otlp, spans
 
-TRACE, ROOT, STEP, TOOL = "5b8efff798038103d269b633813fc60c", "00000000000000a1", "00000000000000b2", "00000000000000c3"
+TRACE, ROOT, STEP, TOOL = (
+    "5b8efff798038103d269b633813fc60c",
+    "00000000000000a1",
+    "00000000000000b2",
+    "00000000000000c3",
+)
 START, END = 1_793_527_200_000_000_123, 1_793_527_200_250_000_123
 
 
@@ -21,15 +26,41 @@ def attribute(key: str, value: object) -> dict:
     return {"key": key, "value": {kind: str(value) if kind == "intValue" else value}}
 
 
-def span(span_id: str = TOOL, parent: str = "", name: str = "step", status: object = 0, trace: str = TRACE, **more: object) -> dict:
+def span(
+    span_id: str = TOOL,
+    parent: str = "",
+    name: str = "step",
+    status: object = 0,
+    trace: str = TRACE,
+    **more: object,
+) -> dict:
     attributes = [attribute(key, value) for key, value in more.pop("attributes", {}).items()]
     times = {"startTimeUnixNano": str(START), "endTimeUnixNano": str(END)}
-    return {"traceId": trace, "spanId": span_id, "parentSpanId": parent, "name": name, **times, "attributes": attributes, "status": {"code": status}, **more}
+    return {
+        "traceId": trace,
+        "spanId": span_id,
+        "parentSpanId": parent,
+        "name": name,
+        **times,
+        "attributes": attributes,
+        "status": {"code": status},
+        **more,
+    }
 
 
 def request(*found: dict, resource: dict | None = None) -> dict:
-    attributes = [attribute(key, value) for key, value in (resource or {"service.name": "shop", "host.name": "n1"}).items()]
-    return {"resourceSpans": [{"resource": {"attributes": attributes}, "scopeSpans": [{"scope": {"name": "lib"}, "spans": list(found)}]}]}
+    attributes = [
+        attribute(key, value)
+        for key, value in (resource or {"service.name": "shop", "host.name": "n1"}).items()
+    ]
+    return {
+        "resourceSpans": [
+            {
+                "resource": {"attributes": attributes},
+                "scopeSpans": [{"scope": {"name": "lib"}, "spans": list(found)}],
+            }
+        ]
+    }
 
 
 def run(*requests: object) -> list[Row | Refusal]:
@@ -41,7 +72,11 @@ def events(results: Iterable[Row | Refusal]) -> list[dict]:
 
 
 def traces(results: Iterable[Row | Refusal]) -> dict[str, dict]:
-    return {event["event_id"].split(":")[1]: event["execution_trace"] for event in events(results) if event["execution_trace"]}
+    return {
+        event["event_id"].split(":")[1]: event["execution_trace"]
+        for event in events(results)
+        if event["execution_trace"]
+    }
 
 
 def talks(results: Iterable[Row | Refusal]) -> list[dict]:
@@ -50,7 +85,11 @@ def talks(results: Iterable[Row | Refusal]) -> list[dict]:
 
 def exception(kind: str, message: str, stack: str = "") -> dict:
     values = {"exception.type": kind, "exception.message": message, "exception.stacktrace": stack}
-    return {"name": "exception", "timeUnixNano": str(END), "attributes": [attribute(key, value) for key, value in values.items()]}
+    return {
+        "name": "exception",
+        "timeUnixNano": str(END),
+        "attributes": [attribute(key, value) for key, value in values.items()],
+    }
 
 
 @pytest.mark.parametrize(
@@ -58,7 +97,10 @@ def exception(kind: str, message: str, stack: str = "") -> dict:
     [
         ({"service.instance.id": "agent-1", "host.name": "n1"}, "agent-1"),
         ({"service.instance.id": "627cc493-f310-47de-96bd-71410b7dec09", "host.name": "n1"}, "n1"),
-        ({"service.instance.id": "627cc493-f310-47de-96bd-71410b7dec09"}, "627cc493-f310-47de-96bd-71410b7dec09"),
+        (
+            {"service.instance.id": "627cc493-f310-47de-96bd-71410b7dec09"},
+            "627cc493-f310-47de-96bd-71410b7dec09",
+        ),
         ({"service.instance.id": "", "host.id": "h1"}, "h1"),
     ],
 )
@@ -68,7 +110,13 @@ def test_a_node_that_restarts_stays_one_node(resource, node):
 
 
 def test_a_span_becomes_an_execution_trace():
-    found = span(STEP, ROOT, "execute_tool book", 2, attributes={"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "book", "retries": 3})
+    found = span(
+        STEP,
+        ROOT,
+        "execute_tool book",
+        2,
+        attributes={"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "book", "retries": 3},
+    )
     found["events"] = [exception("ValueError", "no seats")]
     (event,) = events(run(request(found)))
     assert event["event_id"] == f"{TRACE}:{STEP}"
@@ -76,9 +124,18 @@ def test_a_span_becomes_an_execution_trace():
     assert event["conversation_log"] is None
     assert event["timestamp"] == "2026-11-01T10:00:00.250000Z"
     trace = event["execution_trace"]
-    assert (trace["service"], trace["method"], trace["success"], trace["error"]) == ("shop", "book", False, "ValueError: no seats")
+    assert (trace["service"], trace["method"], trace["success"], trace["error"]) == (
+        "shop",
+        "book",
+        False,
+        "ValueError: no seats",
+    )
     assert (trace["trace_id"], trace["request_id"], trace["duration_ms"]) == (TRACE, STEP, 250.0)
-    assert trace["metadata"] | {"node_id": "n1", "span_id": STEP, "parent_span_id": ROOT, "scope": "lib", "retries": "3"} == trace["metadata"]
+    assert (
+        trace["metadata"]
+        | {"node_id": "n1", "span_id": STEP, "parent_span_id": ROOT, "scope": "lib", "retries": "3"}
+        == trace["metadata"]
+    )
     assert all(isinstance(value, str) for value in trace["metadata"].values())
 
 
@@ -86,7 +143,9 @@ def test_a_span_becomes_an_execution_trace():
 
 ids = st.binary(min_size=8, max_size=8).filter(any)
 texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=20)
-values = st.one_of(texts, st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False, allow_infinity=False))
+values = st.one_of(
+    texts, st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False, allow_infinity=False)
+)
 
 
 @st.composite
@@ -96,7 +155,9 @@ def plain_spans(draw: st.DrawFn) -> list[dict]:
     known = draw(st.lists(ids, min_size=1, max_size=6, unique=True))
     for number, span_id in enumerate(known):
         parent = draw(st.sampled_from(["", *(entry.hex() for entry in known[:number])]))
-        keys = st.sampled_from(["gen_ai.tool.name", "gen_ai.request.model", "error.type", "exit_code", "tenant", "session.id"])
+        keys = st.sampled_from(
+            ["gen_ai.tool.name", "gen_ai.request.model", "error.type", "exit_code", "tenant", "session.id"]
+        )
         more = draw(st.dictionaries(keys, values, max_size=4))
         entry = span(span_id.hex(), parent, draw(texts), draw(st.sampled_from([0, 1, 2])), attributes=more)
         entry["endTimeUnixNano"] = str(START + draw(st.integers(0, 10**12)))
@@ -119,7 +180,9 @@ def respelled(value: object, random: Random) -> object:
     for key, inner in value.items():
         spelled = otlp._snake(key) if random.getrandbits(1) else key
         if key in {"traceId", "spanId", "parentSpanId"} and inner:
-            result[spelled] = random.choice([inner, inner.upper(), base64.b64encode(bytes.fromhex(inner)).decode()])
+            result[spelled] = random.choice(
+                [inner, inner.upper(), base64.b64encode(bytes.fromhex(inner)).decode()]
+            )
         elif key in {"startTimeUnixNano", "endTimeUnixNano", "intValue"}:
             result[spelled] = int(inner) if random.getrandbits(1) else inner
         elif key == "parentSpanId" and random.getrandbits(1):
@@ -151,8 +214,18 @@ def test_neither_the_order_of_spans_nor_how_they_are_cut_into_requests_matters(f
 
 
 names = st.sampled_from(["a", "b", "resource", "scopeSpans", "spans", "attributes", "key", "value"]) | texts
-leaves = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False) | texts
-json_values = st.recursive(leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3), max_leaves=12)
+leaves = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | texts
+)
+json_values = st.recursive(
+    leaves,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
+    max_leaves=12,
+)
 
 
 @example(value="\x80", place="events")
@@ -164,7 +237,9 @@ def test_no_json_breaks_the_reader(value, place):
         "request": value,
         "resource": {"resourceSpans": value},
         "spans": {"resourceSpans": [{"scopeSpans": [{"spans": value}]}]},
-        "span": request({**whole, **(value if isinstance(value, dict) else {"status": value, "name": value})}),
+        "span": request(
+            {**whole, **(value if isinstance(value, dict) else {"status": value, "name": value})}
+        ),
         "attributes": request({**whole, "attributes": value}),
         "events": request({**whole, "events": value, "parentSpanId": value}),
         "any": request({**whole, "attributes": [{"key": "gen_ai.input.messages", "value": value}]}),
@@ -177,10 +252,18 @@ def test_deep_nesting_costs_neither_the_reader_nor_the_span():
     deep = {"stringValue": "end"}
     for _ in range(300):
         deep = {"arrayValue": {"values": [deep]}}
-    line = json.dumps(request(span() | {"attributes": [{"key": "gen_ai.input.messages", "value": deep}]})).encode()
+    line = json.dumps(
+        request(span() | {"attributes": [{"key": "gen_ai.input.messages", "value": deep}]})
+    ).encode()
     assert len(traces(otlp.read([(1, line)]))) == 1
     text = "[" * 900 + "]" * 900
-    found = span(attributes={"gen_ai.operation.name": "chat", "gen_ai.input.messages": text, "gen_ai.output.messages": text})
+    found = span(
+        attributes={
+            "gen_ai.operation.name": "chat",
+            "gen_ai.input.messages": text,
+            "gen_ai.output.messages": text,
+        }
+    )
     assert len(traces(run(request(found)))) == 1
 
 
@@ -216,7 +299,9 @@ def test_a_broken_line_costs_that_line_wherever_it_is():
         lines = [*good[:place], b'{"resourceSpans": [{"resou', *good[place:]]
         results = list(otlp.read(enumerate(lines, 1)))
         assert set(traces(results)) == {ROOT, STEP, TOOL}
-        assert [(entry.line, entry.reason) for entry in results if isinstance(entry, Refusal)] == [(place + 1, "bad_json")]
+        assert [(entry.line, entry.reason) for entry in results if isinstance(entry, Refusal)] == [
+            (place + 1, "bad_json")
+        ]
 
 
 def test_other_requests_in_the_file_are_refused_by_what_they_hold():
@@ -229,7 +314,11 @@ def test_other_requests_in_the_file_are_refused_by_what_they_hold():
 
 
 def caused_by(results: list[Row | Refusal]) -> dict[str, str | None]:
-    return {span_id: trace["metadata"].get("caused_by", "").partition(":")[2] for span_id, trace in traces(results).items() if not trace["success"]}
+    return {
+        span_id: trace["metadata"].get("caused_by", "").partition(":")[2]
+        for span_id, trace in traces(results).items()
+        if not trace["success"]
+    }
 
 
 def test_the_deepest_error_of_a_branch_is_the_failure_and_its_ancestors_say_so():
@@ -240,17 +329,31 @@ def test_the_deepest_error_of_a_branch_is_the_failure_and_its_ancestors_say_so()
 
 def test_a_span_that_says_nothing_passes_a_failure_on_and_one_that_says_ok_does_not():
     for middle, cause in ((0, TOOL), (1, "")):
-        assert caused_by(run(request(span(TOOL, STEP, status=2), span(STEP, ROOT, status=middle), span(ROOT, status=2)))) == {TOOL: "", ROOT: cause}
+        assert caused_by(
+            run(request(span(TOOL, STEP, status=2), span(STEP, ROOT, status=middle), span(ROOT, status=2)))
+        ) == {TOOL: "", ROOT: cause}
 
 
 def test_failures_of_other_traces_and_of_siblings_stand_for_themselves():
     other = TRACE[::-1]
-    results = run(request(span(STEP, ROOT, status=2), span(TOOL, ROOT, status=2), span(ROOT), span("00000000000000d4", ROOT, status=2, trace=other)))
+    results = run(
+        request(
+            span(STEP, ROOT, status=2),
+            span(TOOL, ROOT, status=2),
+            span(ROOT),
+            span("00000000000000d4", ROOT, status=2, trace=other),
+        )
+    )
     assert set(caused_by(results).values()) == {""}
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(st.integers(-1, 12), st.sampled_from(["ok", "unset", "error"]), st.integers(0, 3)), max_size=12))
+@given(
+    st.lists(
+        st.tuples(st.integers(-1, 12), st.sampled_from(["ok", "unset", "error"]), st.integers(0, 3)),
+        max_size=12,
+    )
+)
 def test_what_causes_what_is_the_same_as_by_walking_up_from_every_failure(nodes):
     """The reference walks up from each failure; parents may be missing and may form rings."""
     held = spans._Trace()
@@ -286,7 +389,10 @@ def test_a_long_trace_is_settled_in_parts_and_loses_nothing(monkeypatch):
 
 def test_memory_held_for_failures_is_bounded(monkeypatch):
     monkeypatch.setattr(spans, "MAX_HELD_BYTES", 5_000)
-    lines = (orjson.dumps(request(span(f"{number:016x}", status=2, trace=f"{number:032x}"))) for number in range(1, 200))
+    lines = (
+        orjson.dumps(request(span(f"{number:016x}", status=2, trace=f"{number:032x}")))
+        for number in range(1, 200)
+    )
     seen, behind = 0, []
 
     def numbered():
@@ -306,19 +412,59 @@ def test_memory_held_for_failures_is_bounded(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "attributes", "kind", "method"),
     [
-        ("GetWeatherTool", {"openinference.span.kind": "TOOL", "tool.name": "get_weather"}, "tool", "get_weather"),
+        (
+            "GetWeatherTool",
+            {"openinference.span.kind": "TOOL", "tool.name": "get_weather"},
+            "tool",
+            "get_weather",
+        ),
         ("execute_tool get_weather", {"gen_ai.operation.name": "execute_tool"}, "tool", "get_weather"),
         ("running tool: joke", {"gen_ai.tool.name": "joke"}, "tool", "joke"),
-        ("tools/call search", {"mcp.method.name": "tools/call", "gen_ai.tool.name": "search"}, "tool", "search"),
+        (
+            "tools/call search",
+            {"mcp.method.name": "tools/call", "gen_ai.tool.name": "search"},
+            "tool",
+            "search",
+        ),
         ("ai.toolCall", {"ai.operationId": "ai.toolCall", "ai.toolCall.name": "find"}, "tool", "find"),
-        ("chat gpt-4o", {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o"}, "llm", "chat gpt-4o"),
+        (
+            "chat gpt-4o",
+            {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o"},
+            "llm",
+            "chat gpt-4o",
+        ),
         ("ChatOpenAI", {"openinference.span.kind": "LLM", "llm.model_name": "gpt-4o"}, "llm", "chat gpt-4o"),
-        ("ai.generateText.doGenerate", {"ai.operationId": "ai.generateText.doGenerate", "ai.model.id": "gpt-5"}, "llm", "chat gpt-5"),
-        ("embed", {"gen_ai.operation.name": "embeddings", "gen_ai.request.model": "e3"}, "embedding", "embeddings e3"),
-        ("invoke_agent 99981f6a-abd1-4d09-9fba-00e2ab172193", {"gen_ai.operation.name": "invoke_agent"}, "agent", "invoke_agent"),
-        ("invoke_agent Math", {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "Math"}, "agent", "invoke_agent Math"),
+        (
+            "ai.generateText.doGenerate",
+            {"ai.operationId": "ai.generateText.doGenerate", "ai.model.id": "gpt-5"},
+            "llm",
+            "chat gpt-5",
+        ),
+        (
+            "embed",
+            {"gen_ai.operation.name": "embeddings", "gen_ai.request.model": "e3"},
+            "embedding",
+            "embeddings e3",
+        ),
+        (
+            "invoke_agent 99981f6a-abd1-4d09-9fba-00e2ab172193",
+            {"gen_ai.operation.name": "invoke_agent"},
+            "agent",
+            "invoke_agent",
+        ),
+        (
+            "invoke_agent Math",
+            {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "Math"},
+            "agent",
+            "invoke_agent Math",
+        ),
         ("Step 12", {"openinference.span.kind": "CHAIN"}, "chain", "Step <NUM>"),
-        ("GET /orders/17", {"http.request.method": "GET", "http.route": "/orders/{id}"}, "", "GET /orders/{id}"),
+        (
+            "GET /orders/17",
+            {"http.request.method": "GET", "http.route": "/orders/{id}"},
+            "",
+            "GET /orders/{id}",
+        ),
         ("GET /orders/17/3f2a9c1d77", {}, "", "GET /orders/<NUM>/<ID>"),
         ("", {}, "", "unknown"),
     ],
@@ -331,7 +477,10 @@ def test_conventions_say_what_a_span_is_and_methods_stay_few(name, attributes, k
 @pytest.mark.parametrize(
     ("more", "error"),
     [
-        ({"events": [exception("KeyError", "'a'"), exception("app.ToolError", "bad\nvery bad")]}, "app.ToolError: bad\nvery bad"),
+        (
+            {"events": [exception("KeyError", "'a'"), exception("app.ToolError", "bad\nvery bad")]},
+            "app.ToolError: bad\nvery bad",
+        ),
         ({"events": [exception("app.ToolError", "ToolError: bad")]}, "ToolError: bad"),
         ({"events": [exception("E", "", "Traceback\n  File x\nE: at last\n")]}, "E: at last"),
         ({"events": [exception("E", "")]}, "E"),
@@ -341,7 +490,9 @@ def test_conventions_say_what_a_span_is_and_methods_stay_few(name, attributes, k
     ],
 )
 def test_the_error_is_the_last_exception_or_the_status_message_or_the_error_type(more, error):
-    (trace,) = traces(run(request({**span(status=2, attributes=more.pop("attributes", {})), **more}))).values()
+    (trace,) = traces(
+        run(request({**span(status=2, attributes=more.pop("attributes", {})), **more}))
+    ).values()
     assert trace["error"] == error
 
 
@@ -352,7 +503,11 @@ def test_an_exception_that_was_handled_is_no_failure():
 
 @pytest.mark.parametrize(
     ("resource", "service"),
-    [({"service.name": "shop"}, "shop"), ({"service.name": "unknown_service:/usr/bin/node"}, "lib"), ({"x": "y"}, "lib")],
+    [
+        ({"service.name": "shop"}, "shop"),
+        ({"service.name": "unknown_service:/usr/bin/node"}, "lib"),
+        ({"x": "y"}, "lib"),
+    ],
 )
 def test_a_service_without_a_name_is_called_by_its_library(resource, service):
     (trace,) = traces(run(request(span(), resource=resource))).values()
@@ -378,7 +533,12 @@ def test_settings_of_a_call_are_kept_in_metadata():
         "cached": True,
     }
     (trace,) = traces(run(request(span(attributes=kept)))).values()
-    shown = {"gen_ai.request.temperature": "0.2", "gen_ai.usage.input_tokens": "7", "http.response.status_code": "429", "langfuse.prompt.name": "greeting"}
+    shown = {
+        "gen_ai.request.temperature": "0.2",
+        "gen_ai.usage.input_tokens": "7",
+        "http.response.status_code": "429",
+        "langfuse.prompt.name": "greeting",
+    }
     assert trace["metadata"] | shown | {"cached": "true"} == trace["metadata"]
 
 
@@ -402,16 +562,27 @@ ANSWER = [{"role": "assistant", "parts": [{"type": "text", "content": "then this
 
 
 def event(name: str, **values: object) -> dict:
-    return {"name": name, "attributes": [attribute(key.replace("__", "."), value) for key, value in values.items()]}
+    return {
+        "name": name,
+        "attributes": [attribute(key.replace("__", "."), value) for key, value in values.items()],
+    }
 
 
 SHAPES = {
-    "attributes of today": span(attributes={"gen_ai.input.messages": json.dumps(HISTORY), "gen_ai.output.messages": json.dumps(ANSWER)}),
+    "attributes of today": span(
+        attributes={
+            "gen_ai.input.messages": json.dumps(HISTORY),
+            "gen_ai.output.messages": json.dumps(ANSWER),
+        }
+    ),
     "event of today": span(
         events=[
             {
                 "name": "gen_ai.client.inference.operation.details",
-                "attributes": [attribute("gen_ai.input.messages", json.dumps(HISTORY)), attribute("gen_ai.output.messages", json.dumps(ANSWER))],
+                "attributes": [
+                    attribute("gen_ai.input.messages", json.dumps(HISTORY)),
+                    attribute("gen_ai.output.messages", json.dumps(ANSWER)),
+                ],
             }
         ]
     ),
@@ -421,13 +592,30 @@ SHAPES = {
             event("gen_ai.user.message", content="hello"),
             event("gen_ai.assistant.message", content="hi"),
             event("gen_ai.user.message", content="what now?"),
-            event("gen_ai.choice", index=0, finish_reason="stop", message=json.dumps({"role": "assistant", "content": "then this"})),
+            event(
+                "gen_ai.choice",
+                index=0,
+                finish_reason="stop",
+                message=json.dumps({"role": "assistant", "content": "then this"}),
+            ),
         ]
     ),
     "events of 1.27": span(
         events=[
-            {"name": "gen_ai.content.prompt", "attributes": [attribute("gen_ai.prompt", json.dumps([{"role": "user", "content": "what now?"}]))]},
-            {"name": "gen_ai.content.completion", "attributes": [attribute("gen_ai.completion", json.dumps([{"role": "assistant", "content": "then this"}]))]},
+            {
+                "name": "gen_ai.content.prompt",
+                "attributes": [
+                    attribute("gen_ai.prompt", json.dumps([{"role": "user", "content": "what now?"}]))
+                ],
+            },
+            {
+                "name": "gen_ai.content.completion",
+                "attributes": [
+                    attribute(
+                        "gen_ai.completion", json.dumps([{"role": "assistant", "content": "then this"}])
+                    )
+                ],
+            },
         ]
     ),
     "old attributes": span(
@@ -452,17 +640,27 @@ SHAPES = {
             "llm.output_messages.0.message.content": "then this",
         }
     ),
-    "OpenInference values": span(attributes={"openinference.span.kind": "AGENT", "input.value": '{"task": "what now?"}', "output.value": "then this"}),
+    "OpenInference values": span(
+        attributes={
+            "openinference.span.kind": "AGENT",
+            "input.value": '{"task": "what now?"}',
+            "output.value": "then this",
+        }
+    ),
     "Pydantic AI": span(
         attributes={
             "agent_name": "a",
-            "pydantic_ai.all_messages": json.dumps([{"role": "user", "parts": [{"type": "text", "content": "what now?"}]}, *ANSWER]),
+            "pydantic_ai.all_messages": json.dumps(
+                [{"role": "user", "parts": [{"type": "text", "content": "what now?"}]}, *ANSWER]
+            ),
         }
     ),
     "Vercel": span(
         attributes={
             "ai.operationId": "ai.generateText",
-            "ai.prompt": json.dumps({"messages": [{"role": "user", "content": [{"type": "text", "text": "what now?"}]}]}),
+            "ai.prompt": json.dumps(
+                {"messages": [{"role": "user", "content": [{"type": "text", "text": "what now?"}]}]}
+            ),
             "ai.response.text": "then this",
         }
     ),
@@ -472,33 +670,66 @@ SHAPES = {
 @pytest.mark.parametrize("shape", SHAPES)
 def test_messages_of_every_shape_become_a_turn_of_talk(shape):
     found = SHAPES[shape]
-    found = {**found, "attributes": [*found["attributes"], attribute("session.id", "s1"), attribute("gen_ai.request.model", "gpt-4o")]}
+    found = {
+        **found,
+        "attributes": [
+            *found["attributes"],
+            attribute("session.id", "s1"),
+            attribute("gen_ai.request.model", "gpt-4o"),
+        ],
+    }
     (turn,) = talks(run(request(found)))
-    assert (turn["user_query"], turn["system_response"], turn["session_id"]) == ("what now?", "then this", "s1")
-    assert turn["metadata"] | {"trace_id": TRACE, "service": "shop", "node_id": "n1", "model": "gpt-4o"} == turn["metadata"]
+    assert (turn["user_query"], turn["system_response"], turn["session_id"]) == (
+        "what now?",
+        "then this",
+        "s1",
+    )
+    assert (
+        turn["metadata"] | {"trace_id": TRACE, "service": "shop", "node_id": "n1", "model": "gpt-4o"}
+        == turn["metadata"]
+    )
 
 
 def chat(span_id: str, parent: str, asked: str, answer: str, **more: object) -> dict:
     given_ = [{"role": "user", "content": asked}]
-    about = {"gen_ai.operation.name": "chat", "gen_ai.input.messages": json.dumps(given_), "gen_ai.output.messages": answer}
+    about = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.input.messages": json.dumps(given_),
+        "gen_ai.output.messages": answer,
+    }
     return span(span_id, parent, attributes={**about, **more})
 
 
 SAID = json.dumps([{"role": "assistant", "content": "done"}])
-CALLED = json.dumps([{"role": "assistant", "content": "let me see", "tool_calls": [{"id": "1", "function": {"name": "f"}}]}])
+CALLED = json.dumps(
+    [{"role": "assistant", "content": "let me see", "tool_calls": [{"id": "1", "function": {"name": "f"}}]}]
+)
 
 
 def test_a_message_that_is_none_says_nothing():
-    for value in ({"type": []}, {"role": 7, "content": "x"}, {"message": {"message": {}}}, [[{"role": "user"}]], "{", 7, None):
+    for value in (
+        {"type": []},
+        {"role": 7, "content": "x"},
+        {"message": {"message": {}}},
+        [[{"role": "user"}]],
+        "{",
+        7,
+        None,
+    ):
         assert messages.read(value) == []
 
 
 def test_an_answer_that_calls_a_tool_is_no_turn():
-    assert [turn["system_response"] for turn in talks(run(request(chat(STEP, ROOT, "q", CALLED), chat(TOOL, ROOT, "q", SAID))))] == ["done"]
+    assert [
+        turn["system_response"]
+        for turn in talks(run(request(chat(STEP, ROOT, "q", CALLED), chat(TOOL, ROOT, "q", SAID))))
+    ] == ["done"]
 
 
 def test_the_steps_of_an_agent_that_was_asked_and_answered_are_no_turns_of_their_own():
-    agent = span(ROOT, attributes={"openinference.span.kind": "AGENT", "input.value": "q", "output.value": "done"})
+    agent = span(
+        ROOT, attributes={"openinference.span.kind": "AGENT", "input.value": "q", "output.value": "done"}
+    )
     found = [chat(TOOL, STEP, "Task: q", SAID), span(STEP, ROOT), agent]
     for order in (found, found[::-1]):
         (turn,) = talks(run(*map(request, order)))
@@ -506,7 +737,12 @@ def test_the_steps_of_an_agent_that_was_asked_and_answered_are_no_turns_of_their
 
 
 def test_a_session_is_named_by_the_span_or_by_its_trace_or_is_the_trace():
-    assert [turn["session_id"] for turn in talks(run(request(chat(TOOL, "", "q", SAID), span(STEP, attributes={"gen_ai.conversation.id": "c1"}))))] == ["c1"]
+    assert [
+        turn["session_id"]
+        for turn in talks(
+            run(request(chat(TOOL, "", "q", SAID), span(STEP, attributes={"gen_ai.conversation.id": "c1"})))
+        )
+    ] == ["c1"]
     assert [turn["session_id"] for turn in talks(run(request(chat(TOOL, "", "q", SAID))))] == [TRACE]
 
 
@@ -514,11 +750,34 @@ def test_log_events_of_a_span_become_its_turn_and_no_call():
     def record(name: str, body: dict, number: int) -> dict:
         pairs = [attribute(key, value) for key, value in body.items()]
         place = {"traceId": TRACE, "spanId": TOOL, "timeUnixNano": str(END + number)}
-        return {**place, "eventName": name, "attributes": [attribute("gen_ai.system", "openai")], "body": {"kvlistValue": {"values": pairs}}}
+        return {
+            **place,
+            "eventName": name,
+            "attributes": [attribute("gen_ai.system", "openai")],
+            "body": {"kvlistValue": {"values": pairs}},
+        }
 
-    choice = record("gen_ai.choice", {"finish_reason": "stop", "message": json.dumps({"role": "assistant", "content": "done"})}, 2)
-    records = [choice, record("gen_ai.user.message", {"content": "q"}, 1), {"body": {"stringValue": "an ordinary log line"}}]
-    logs = [{"resourceLogs": [{"resource": {"attributes": [attribute("service.name", "shop")]}, "scopeLogs": [{"logRecords": [entry]}]}]} for entry in records]
+    choice = record(
+        "gen_ai.choice",
+        {"finish_reason": "stop", "message": json.dumps({"role": "assistant", "content": "done"})},
+        2,
+    )
+    records = [
+        choice,
+        record("gen_ai.user.message", {"content": "q"}, 1),
+        {"body": {"stringValue": "an ordinary log line"}},
+    ]
+    logs = [
+        {
+            "resourceLogs": [
+                {
+                    "resource": {"attributes": [attribute("service.name", "shop")]},
+                    "scopeLogs": [{"logRecords": [entry]}],
+                }
+            ]
+        }
+        for entry in records
+    ]
     (turn,) = talks(run(*logs))
     assert (turn["user_query"], turn["system_response"], turn["metadata"]["service"]) == ("q", "done", "shop")
     assert traces(run(*logs)) == {}
