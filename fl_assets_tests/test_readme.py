@@ -14,14 +14,16 @@ from fl_assets.core.settings import PREFIX, FederatedLearningConfig
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SETTINGS = ROOT / "docs" / "settings.md"
 
 
-def between(name: str) -> str:
-    return README.partition(f"<!-- {name}:begin -->")[2].partition(f"<!-- {name}:end -->")[0].strip()
+def between(name: str, text: str = README) -> str:
+    return text.partition(f"<!-- {name}:begin -->")[2].partition(f"<!-- {name}:end -->")[0].strip()
 
 
 def settings_table() -> str:
-    """The table of settings, as the README must hold it."""
+    """The table of settings, as docs/settings.md must hold it."""
     lines = ["| variable | default | what it is |", "|---|---|---|"]
     for name, field in FederatedLearningConfig.model_fields.items():
         value = field.get_default(call_default_factory=True, validated_data={"data_path": Path("data")})
@@ -36,13 +38,22 @@ def settings_table() -> str:
 
 
 def test_the_settings_are_those_of_the_code():
-    assert between("settings") == settings_table()
+    assert between("settings", SETTINGS.read_text()) == settings_table()
 
 
-def test_every_link_leads_to_a_file():
-    links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
-    assert links
-    assert not [link for link in links if not (ROOT / link).exists()]
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_to_a_file(page):
+    links = [link for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()) if "://" not in link]
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_the_index_of_the_docs_names_every_page():
+    index = (ROOT / "docs" / "README.md").read_text()
+    assert [page.name for page in PAGES if f"({page.name})" not in index and page.name != "README.md"] == []
+
+
+def test_the_readme_stays_short():
+    assert len(README.splitlines()) <= 200
 
 
 def test_every_make_target_it_names_exists():
@@ -124,5 +135,5 @@ def test_every_message_that_troubleshooting_explains_is_in_the_code():
 
 if __name__ == "__main__":
     begin, end = "<!-- settings:begin -->\n", "\n<!-- settings:end -->"
-    head, rest = README.split(begin)
-    (ROOT / "README.md").write_text(head + begin + settings_table() + end + rest.split(end.lstrip("\n"))[1])
+    head, rest = SETTINGS.read_text().split(begin)
+    SETTINGS.write_text(head + begin + settings_table() + end + rest.split(end.lstrip("\n"))[1])

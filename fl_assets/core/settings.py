@@ -375,7 +375,7 @@ def _unknown(environment: Iterable[str], fields: Iterable[str]) -> list[str]:
         if name.startswith(PREFIX) and name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
             lines.append(
-                f"{name}: is no setting; {f'did you mean {near[0]}?' if near else 'unset it (the README lists all)'}"
+                f"{name}: is no setting; {f'did you mean {near[0]}?' if near else 'unset it (docs/settings.md lists all)'}"
             )
     return lines
 
