@@ -104,7 +104,7 @@ def test_a_variable_that_is_like_none_is_an_error_too(monkeypatch):
     monkeypatch.setenv("federated_learning_min_events", "7")
     with pytest.raises(
         SettingsError,
-        match=r"^FEDERATED_LEARNING_XYLOPHONE: is no setting; unset it \(the README lists all\)$",
+        match=r"^FEDERATED_LEARNING_XYLOPHONE: is no setting; unset it \(docs/settings.md lists all\)$",
     ):
         read()
     monkeypatch.delenv("FEDERATED_LEARNING_XYLOPHONE")
