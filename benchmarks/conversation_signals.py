@@ -1,10 +1,12 @@
-"""Do signals in talk point at failed tasks? Precision, recall and lift of each signal against recorded task outcomes.
+"""Do signals in talk point at failed tasks? Precision, recall and lift of each signal against recorded task
+outcomes.
 
     python benchmarks/conversation_signals.py --data ../shared/data/tau_bench_airline
 
-Reads `events.jsonl.gz` and the `task_reward` rows of `labels.jsonl.gz` (1 a task that succeeded, 0 one that failed), joins talk and outcome by trace, and
-runs the statement that the product runs. The naive baseline is any failed call in the task. A task without a failed call fails silently: how many of those
-are reached, and how many clean successes are named in vain? The last line printed is JSON.
+Reads `events.jsonl.gz` and the `task_reward` rows of `labels.jsonl.gz` (1 a task that succeeded, 0 one that
+failed), joins talk and outcome by trace, and runs the statement that the product runs. The naive baseline is
+any failed call in the task. A task without a failed call fails silently: how many of those are reached, and
+how many clean successes are named in vain? The last line printed is JSON.
 """
 
 import argparse
@@ -24,12 +26,14 @@ def load(data: Path) -> duckdb.DuckDBPyConnection:
         "{event_id: 'VARCHAR', execution_trace: 'JSON', conversation_log: 'JSON', timestamp: 'TIMESTAMP'}"
     )
     db.execute(
-        f"create table events as select * from read_json(?, columns = {columns}, format = 'newline_delimited')",
+        f"create table events as select * from read_json(?, columns = {columns}, format = "
+        "'newline_delimited')",
         [str(data / "events.jsonl.gz")],
     )
     labels = "{event_id: 'VARCHAR', label: 'VARCHAR', label_kind: 'VARCHAR'}"
     db.execute(
-        f"create table labels as select * from read_json(?, columns = {labels}, format = 'newline_delimited')",
+        f"create table labels as select * from read_json(?, columns = {labels}, format = "
+        "'newline_delimited')",
         [str(data / "labels.jsonl.gz")],
     )
     for table, column, names in (
@@ -44,7 +48,8 @@ def load(data: Path) -> duckdb.DuckDBPyConnection:
         )
         texts = ", ".join(f"e->>'{name}' as {name}" for name in names)
         db.execute(
-            f"""insert into {table.name} by name select event_id, timestamp, timestamp::date as event_date, {texts}, {own},
+            f"""insert into {table.name} by name select event_id, timestamp, timestamp::date as event_date,
+                {texts}, {own},
             e->>'$.metadata.node_id' as node_id, cast(e->'metadata' as map(varchar, varchar)) as metadata
             from (select event_id, timestamp, {column} as e from events) where e is not null"""
         )
@@ -56,9 +61,12 @@ def load(data: Path) -> duckdb.DuckDBPyConnection:
 
 
 def traces_with(db: duckdb.DuckDBPyConnection, signal: str) -> set[str]:
-    """Return the tasks whose talk shows a signal: the statement run over one task a node, so that its sums name tasks."""
+    """Return the tasks whose talk shows a signal: the statement run over one task a node, so that its sums
+    name tasks.
+    """
     db.execute(
-        "create or replace temp view talk as select * replace (coalesce(trace_id, session_id) as node_id) from conversation_logs"
+        "create or replace temp view talk as select * replace (coalesce(trace_id, session_id) as "
+        "node_id) from conversation_logs"
     )
     found = conversation_signals_sql("talk", "raw_traces")
     rows = db.execute(
@@ -86,7 +94,8 @@ def main() -> None:
     hits["failed_call_or_any_but_refusal"] = hits["failed_call"] | hits["any_but_refusal"]
     base = len(failed) / len(outcome)
     print(
-        f"{len(outcome)} tasks, {len(failed)} failed ({base:.0%}), {len(silent)} of them without a failed call; {len(clean)} succeeded without one"
+        f"{len(outcome)} tasks, {len(failed)} failed ({base:.0%}), {len(silent)} of them without a failed "
+        f"call; {len(clean)} succeeded without one"
     )
     scores = {}
     for name, found in hits.items():

@@ -2,9 +2,11 @@
 
     python benchmarks/engines.py [--events 200000] [--data ../shared/data] [--master local[*]]
 
-Both ingest the same files: a simulated fleet; lines of every reason for which a line is refused; the redaction corpus, each text in an error, in talk and in metadata;
-and all real sets in a format that is ingested. Compared are, day by day: the content of what is stored, each redacted text by its hash, quarantined
-lines by file, line and reason, counts of what was masked, and signatures and call totals. It ends with 1 where anything differs. The last line is JSON.
+Both ingest the same files: a simulated fleet; lines of every reason for which a line is refused; the
+redaction corpus, each text in an error, in talk and in metadata; and all real sets in a format that is
+ingested. Compared are, day by day: the content of what is stored, each redacted text by its hash, quarantined
+lines by file, line and reason, counts of what was masked, and signatures and call totals. It ends with 1
+where anything differs. The last line is JSON.
 """
 
 import argparse
@@ -62,7 +64,9 @@ def event(event_id: str, **given: Any) -> dict[str, Any]:
 
 
 def refused_lines() -> list[bytes]:
-    """Lines of every reason that a line of the telemetrist's can be refused for, and some that look like it and are taken."""
+    """Lines of every reason that a line of the telemetrist's can be refused for, and some that look like it
+    and are taken.
+    """
 
     def line(name: str, **given: Any) -> bytes:
         return orjson.dumps(event(name, **given))
@@ -147,7 +151,9 @@ def put_together(cache: Path) -> None:
 
 
 def link_real(data: Path, cache: Path) -> int:
-    """Copy real sets into the cache: canonical events, and samples in their original formats; return how many files."""
+    """Copy real sets into the cache: canonical events, and samples in their original formats; return how many
+    files.
+    """
     paths = [
         path
         for path in sorted(data.rglob("*"))
@@ -183,7 +189,9 @@ def engines(folder: Path, cache: Path, master: str) -> tuple[DuckDBEngine, Spark
 
 
 def outcome(engine: DuckDBEngine) -> dict[str, Any]:
-    """Return what an engine made of its files: by table and day what its manifest says, the refused lines, signatures and call totals."""
+    """Return what an engine made of its files: by table and day what its manifest says, the refused lines,
+    signatures and call totals.
+    """
     found: dict[str, Any] = {}
     for table in (each.name for each in LAKE_TABLES):
         for day in engine.lake.days(table):
@@ -196,7 +204,10 @@ def outcome(engine: DuckDBEngine) -> dict[str, Any]:
                     manifest.stats,
                 )
     with engine.connect() as connection:
-        sql = f"select event_date, source_file, source_line, reason from {stored(engine, 'quarantined_events')} order by all"
+        sql = (
+            "select event_date, source_file, source_line, reason from "
+            f"{stored(engine, 'quarantined_events')} order by all"
+        )
         for day, *row in connection.execute(sql).fetchall():
             found.setdefault(f"refused {day}", []).append(row)
     days = engine.lake.days("raw_traces")
@@ -228,7 +239,9 @@ def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
 
 
 def texts(ours: DuckDBEngine, theirs: DuckDBEngine) -> tuple[int, list[str]]:
-    """Compare each redacted text by its hash, and the rest of its row: return how many hashes were compared, and the rows that only one engine has."""
+    """Compare each redacted text by its hash, and the rest of its row: return how many hashes were compared,
+    and the rows that only one engine has.
+    """
     compared, found = 0, []
     with duckdb.connect() as connection:
         for table, columns in REDACTED.items():
@@ -284,7 +297,8 @@ def main() -> None:
                 f"{name}_masked": sum(report.redactions.values()),
             }
             print(
-                f"{name}: {report.events:,} events, {report.quarantined:,} refused, {sum(report.redactions.values()):,} values masked; {seconds:.1f} s with sums"
+                f"{name}: {report.events:,} events, {report.quarantined:,} refused, "
+                f"{sum(report.redactions.values()):,} values masked; {seconds:.1f} s with sums"
             )
         hashes, wrong = texts(duckdb_engine, spark_engine)
         wrong += differences(*outcomes)
@@ -301,7 +315,8 @@ def main() -> None:
         }
         print(
             "\n".join(wrong[:20])
-            or f"no difference in {len(outcomes[0])} comparisons and {hashes:,} hashes of texts; refused for {dict(sorted(reasons.items()))}"
+            or f"no difference in {len(outcomes[0])} comparisons and {hashes:,} hashes of texts; refused "
+            f"for {dict(sorted(reasons.items()))}"
         )
         print(json.dumps(result))
         sys.exit(1 if wrong else 0)

@@ -1,16 +1,20 @@
-"""How many injected faults do patterns name? Errors and latency of a microservice system under fault injection, against its labels.
+"""How many injected faults do patterns name? Errors and latency of a microservice system under fault
+injection, against its labels.
 
     python benchmarks/faults_found.py --data ../shared/data/nezha_trainticket [--show]
 
-Each injection is one window of events labelled `type@service`; events outside of all windows are what is normal. A window is analysed as a day whose day
-before are the normal events, with the project's own signatures, patterns and evidence. A pattern is *concentrated* when its rate in the window is at least
-twice the normal one and the difference survives false-discovery control at 10 % within the window (hypergeometric test of counts). A fault is *found* when
-the service in which a concentrated pattern fails most is the faulty one, and found @10 when that holds for one of the ten least likely patterns, concentrated
-or not. All other concentrated patterns count as false, though some are the fault's echo in its callers. `found_by_chance` is how many would be found if each
-window were asked for one of the other faulty services.
+Each injection is one window of events labelled `type@service`; events outside of all windows are what is
+normal. A window is analysed as a day whose day before are the normal events, with the project's own
+signatures, patterns and evidence. A pattern is *concentrated* when its rate in the window is at least twice
+the normal one and the difference survives false-discovery control at 10 % within the window (hypergeometric
+test of counts). A fault is *found* when the service in which a concentrated pattern fails most is the faulty
+one, and found @10 when that holds for one of the ten least likely patterns, concentrated or not. All other
+concentrated patterns count as false, though some are the fault's echo in its callers. `found_by_chance` is
+how many would be found if each window were asked for one of the other faulty services.
 
-`ours` is what the project does; `ours_with_latency` adds services whose traces are slow, which it does not yet raise as patterns; `exact_key` is the
-original's `service:method:error`, through the same steps. The last line printed is JSON.
+`ours` is what the project does; `ours_with_latency` adds services whose traces are slow, which it does not
+yet raise as patterns; `exact_key` is the original's `service:method:error`, through the same steps. The last
+line printed is JSON.
 """
 
 import argparse
@@ -35,9 +39,14 @@ NO_SIGNALS = pd.DataFrame(columns=CONVERSATION_SIGNALS.column_names)
 
 
 def load(data: Path) -> tuple[duckdb.DuckDBPyConnection, pd.DataFrame]:
-    """Return a database with `raw_traces` (a column `injection` says which window an event is in, 0 for none), and the injections."""
+    """Return a database with `raw_traces` (a column `injection` says which window an event is in, 0 for
+    none), and the injections.
+    """
     db = duckdb.connect()
-    columns = "columns = {event_id: 'VARCHAR', execution_trace: 'JSON', timestamp: 'TIMESTAMP'}, format = 'newline_delimited'"
+    columns = (
+        "columns = {event_id: 'VARCHAR', execution_trace: 'JSON', timestamp: 'TIMESTAMP'}, format "
+        "= 'newline_delimited'"
+    )
     labels = "columns = {event_id: 'VARCHAR', label: 'VARCHAR'}, format = 'newline_delimited'"
     db.execute(
         f"create table events as select * from read_json(?, {columns}) where execution_trace is not null",
@@ -51,21 +60,28 @@ def load(data: Path) -> tuple[duckdb.DuckDBPyConnection, pd.DataFrame]:
         select event_id, label, dense_rank() over (order by label, nth) as injection
         from (select *, sum(starts) over (partition by label order by timestamp, event_id) as nth from (
             select event_id, label, timestamp,
-                coalesce(timestamp - lag(timestamp) over by_label > interval {GAP_SECONDS} seconds, true)::int as starts
-            from labels join events using (event_id) window by_label as (partition by label order by timestamp, event_id)))"""
+                coalesce(timestamp - lag(timestamp) over by_label > interval {GAP_SECONDS} seconds,
+                    true)::int as starts
+            from labels join events using (event_id) window by_label as (partition by label
+                order by timestamp, event_id)))"""
     )
     db.execute(RAW_TRACES.ddl)
     db.execute("alter table raw_traces add column injection integer")
     db.execute(
         """insert into raw_traces by name
-        select event_id, events.timestamp, coalesce(injection, 0) as injection, t->>'service' as service, t->>'method' as method,
-            t->>'$.metadata.node_id' as node_id, t->>'trace_id' as trace_id, (t->>'duration_ms')::double as duration_ms, (t->>'success')::boolean as success,
-            t->>'error' as error, case when injection is null then ?::date else ?::date end as event_date, map([]::varchar[], []::varchar[]) as metadata
-        from (select event_id, timestamp, execution_trace as t from events) as events left join windows using (event_id)""",
+        select event_id, events.timestamp, coalesce(injection, 0) as injection, t->>'service' as service,
+            t->>'method' as method,
+            t->>'$.metadata.node_id' as node_id, t->>'trace_id' as trace_id, (t->>'duration_ms')::double
+                as duration_ms, (t->>'success')::boolean as success,
+            t->>'error' as error, case when injection is null then ?::date else ?::date end as event_date,
+                map([]::varchar[], []::varchar[]) as metadata
+        from (select event_id, timestamp, execution_trace as t from events) as events left
+            join windows using (event_id)""",
         [BEFORE, DAY],
     )
     injections = db.execute(
-        "select injection, split_part(label, '@', 1) as type, split_part(label, '@', 2) as service from windows group by all order by injection"
+        "select injection, split_part(label, '@', 1) as type, split_part(label, '@', 2) as service from "
+        "windows group by all order by injection"
     ).df()
     return db, injections
 
@@ -79,8 +95,10 @@ def our_signatures(db: duckdb.DuckDBPyConnection, injection: int) -> pd.DataFram
 def exact_key_signatures(db: duckdb.DuckDBPyConnection, injection: int) -> pd.DataFrame:
     """One message a raw `service:method:error`."""
     return db.execute(
-        """select event_date, node_id, service, method, md5(concat_ws(chr(31), service, method, error)) as message_id, error as masked_error, true as has_text,
-            count(*) as failures, count(distinct trace_id) as sessions, min(timestamp) as first_seen, max(timestamp) as last_seen,
+        """select event_date, node_id, service, method, md5(concat_ws(chr(31), service, method, error))
+            as message_id, error as masked_error, true as has_text,
+            count(*) as failures, count(distinct trace_id) as sessions, min(timestamp) as first_seen,
+                max(timestamp) as last_seen,
             [min(trace_id)] as exemplar_trace_ids, null as latency_histogram
         from raw_traces where not success and injection = ? group by all order by all""",
         [injection],
@@ -122,17 +140,22 @@ def error_candidates(grouped: pd.DataFrame, signatures: pd.DataFrame, totals: pd
 
 
 def slow_candidates(db: duckdb.DuckDBPyConnection) -> pd.DataFrame:
-    """Which services were slow in which window, in traces: those of which half the calls to the service took longer than the method's normal 95th percentile.
+    """Which services were slow in which window, in traces: those of which half the calls to the service took
+    longer than the method's normal 95th percentile.
 
-    Traces are the unit, since the calls of one trace are slow together: counted by call, one slow request looks like a dozen.
+    Traces are the unit, since the calls of one trace are slow together: counted by call, one slow request
+    looks like a dozen.
     """
     return db.execute(
-        """with normal as (select service, method, quantile_cont(duration_ms, ?) as long from raw_traces where injection = 0 group by all),
+        """with normal as (select service, method, quantile_cont(duration_ms, ?) as long
+            from raw_traces where injection = 0 group by all),
         traces as (
             select injection, service, trace_id, avg((duration_ms > long)::int) >= 0.5 as is_slow
             from raw_traces join normal using (service, method) group by all),
-        counts as (select injection, service, count(*) filter (is_slow) as failures, count(*) as calls from traces group by all)
-        select now.injection, 'slow traces' as name, service, now.failures, now.calls, before.failures as failures_before, before.calls as calls_before
+        counts as (select injection, service, count(*) filter (is_slow) as failures, count(*) as calls
+            from traces group by all)
+        select now.injection, 'slow traces' as name, service, now.failures, now.calls, before.failures
+            as failures_before, before.calls as calls_before
         from counts as now join (select * from counts where injection = 0) as before using (service)
         where now.injection > 0 and now.failures > 0 order by all""",
         [SLOW],
@@ -202,7 +225,8 @@ def main() -> None:
         errors = [error_candidates(grouped, window, calls) for window, calls in both]
         runs[name] = errors
         print(
-            f"{name}: {grouped['pattern_id'].nunique()} patterns of {sum(int(s['failures'].sum()) for s in signatures.values())} failures"
+            f"{name}: {grouped['pattern_id'].nunique()} patterns of "
+            f"{sum(int(s['failures'].sum()) for s in signatures.values())} failures"
         )
     slow = slow_candidates(db)
     runs = {name: [ranked(candidates) for candidates in windows] for name, windows in runs.items()}

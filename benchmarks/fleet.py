@@ -1,9 +1,11 @@
-"""Simulate a fleet, learn from all of its days, and compare with the truth: which planted failures became patterns, and which may be acted on.
+"""Simulate a fleet, learn from all of its days, and compare with the truth: which planted failures became
+patterns, and which may be acted on.
 
     python benchmarks/fleet.py --days 14 --nodes 50 --events-per-day 20000 --seed 7
 
-The naive rival is the original's rule on the same events: group by exact `service:method:error`, confidence = count / events of the day.
-Last line JSON: {"chronic_planted", "chronic_found", "actionable_expected", "actionable_found", "single_node_actionable", "naive": {…}, "seconds"}.
+The naive rival is the original's rule on the same events: group by exact `service:method:error`, confidence =
+count / events of the day. Last line JSON: {"chronic_planted", "chronic_found", "actionable_expected",
+"actionable_found", "single_node_actionable", "naive": {…}, "seconds"}.
 """
 
 import argparse
@@ -83,7 +85,8 @@ def compare(coordinator: FederatedLearningCoordinator, truth: list[dict], days: 
         if planted["shape"] == "single_node":
             loud += [day for day in days if patterns[day] & actionable[day]]
         print(
-            f"{planted['id']:<28} {planted['shape']:<12} nodes {len(planted['nodes']):>3}  patterns {len(patterns[last])}  actionable {bool(patterns[last] & actionable[last])}"
+            f"{planted['id']:<28} {planted['shape']:<12} nodes {len(planted['nodes']):>3}  patterns "
+            f"{len(patterns[last])}  actionable {bool(patterns[last] & actionable[last])}"
         )
     return {
         "chronic_planted": len(found),
@@ -106,7 +109,8 @@ def patterns_of(space, match: str, day: date) -> set[str]:
         files = [str(path.resolve()) for path in space.lake.files("raw_traces", space.window(day).days)]
         connection.read_parquet(files, hive_partitioning=False).create_view("events")
         connection.execute(
-            "create table planted as select * from events where not success and regexp_matches(error, $match)",
+            "create table planted as select * from events where not success and regexp_matches(error, "
+            "$match)",
             {"match": match},
         )
         messages = set(connection.sql(signature_sql("planted")).to_arrow_table()["message_id"].to_pylist())

@@ -1,15 +1,21 @@
-"""What each step of a cycle costs, by events, nodes, days and distinct messages: CPU seconds and peak memory, fitted, projected and priced.
+"""What each step of a cycle costs, by events, nodes, days and distinct messages: CPU seconds and peak memory,
+fitted, projected and priced.
 
-    nice -n 10 python benchmarks/scaling.py --out points.jsonl [--events 100000 300000 1000000] [--axes] [--files 1000 4000] [--rows 50000] [--project 1000000000]
+    nice -n 10 python benchmarks/scaling.py --out points.jsonl [--events 100000 300000 1000000] [--axes]
+    [--files 1000 4000] [--rows 50000] [--project 1000000000]
 
-Each point is a simulated fleet in a temporary folder, worked on by a process of its own: ingest (files to redacted Parquet), again (one event that comes late to the
-day), sums (signatures, totals, signals), patterns, playbooks and report of the last day. `--axes` also varies nodes, days and distinct messages about the first number of
-events. A point is appended to `--out` once it is measured, and one that is there already is not measured again. `--files` measures what a day costs to read by the number
-of its files, `--rows` what an analysis takes by the rows of sums that it reads.
+Each point is a simulated fleet in a temporary folder, worked on by a process of its own: ingest (files to
+redacted Parquet), again (one event that comes late to the day), sums (signatures, totals, signals), patterns,
+playbooks and report of the last day. `--axes` also varies nodes, days and distinct messages about the first
+number of events. A point is appended to `--out` once it is measured, and one that is there already is not
+measured again. `--files` measures what a day costs to read by the number of its files, `--rows` what an
+analysis takes by the rows of sums that it reads.
 
-CPU seconds are what is fitted: other work on the machine changes them by a quarter, and wall time by any factor. Each step is fitted over all points against what it depends
-on (`DRIVERS`), with coefficients that are not negative and relative errors squared, so that small points count as much as large ones. Beyond the range of the points it is
-a projection and no measurement. Prices are assumptions (`--vcpu-hour`, `--disk-month`, `--object-month`), and no quotes. The last line is JSON.
+CPU seconds are what is fitted: other work on the machine changes them by a quarter, and wall time by any
+factor. Each step is fitted over all points against what it depends on (`DRIVERS`), with coefficients that are
+not negative and relative errors squared, so that small points count as much as large ones. Beyond the range
+of the points it is a projection and no measurement. Prices are assumptions (`--vcpu-hour`, `--disk-month`,
+`--object-month`), and no quotes. The last line is JSON.
 """
 
 import argparse
@@ -53,11 +59,13 @@ DRIVERS = {
     "playbooks": ("patterns",),
     "report": ("patterns",),
 }
-"""What the CPU seconds of each step depend on. `events`: of all `days`. `near`: stored on the last day and the one before. `sums`: rows of failure_signatures, `history`:
-those that an analysis reads. `messages`: distinct ones. `cells`: patterns x days and nodes that reported."""
+"""What the CPU seconds of each step depend on. `events`: of all `days`. `near`: stored on the last day and
+the one before. `sums`: rows of failure_signatures, `history`: those that an analysis reads. `messages`:
+distinct ones. `cells`: patterns x days and nodes that reported."""
 MEMORY = {"patterns": ("patterns",), "playbooks": ("patterns",), "report": ("patterns",)}
-"""The same for memory. What ingestion and sums take is bounded by batches and by DuckDB's limit, so there the most that was seen counts; what each
-row of `history` takes is told by `--rows`, since in the points rows and messages grow together."""
+"""The same for memory. What ingestion and sums take is bounded by batches and by DuckDB's limit, so there the
+most that was seen counts; what each row of `history` takes is told by `--rows`, since in the points rows and
+messages grow together."""
 STEPS = tuple(DRIVERS)
 PLAIN = {"nodes": 50, "days": 1, "messages": 0}
 AXES = {"nodes": (10, 200), "days": (7, 14), "messages": (1_000, 10_000, 50_000)}
@@ -109,7 +117,10 @@ def add_messages(cache: Path, messages: int) -> None:
     for node in range(2):
         lines = []
         for number in range(messages):
-            text = f"{word(number * 7919 + 11)} {word(number * 104_729 + 5)} refused {word(number * 1_299_709 + 3)} of {word(number + 400)}"
+            text = (
+                f"{word(number * 7919 + 11)} {word(number * 104_729 + 5)} refused "
+                f"{word(number * 1_299_709 + 3)} of {word(number + 400)}"
+            )
             lines.append(failed_call(f"{node}-{number}", node, text, number))
         (cache / f"events_messages_{node}.jsonl").write_bytes(b"".join(lines))
 
@@ -181,14 +192,17 @@ def work(folder: Path) -> dict:
             "mb": peak_mb(),
         }
         print(
-            f"  {name}: {measured[name]['seconds']:.1f} s, {measured[name]['cpu']:.1f} CPU s, {measured[name]['mb']:.0f} MB",
+            f"  {name}: {measured[name]['seconds']:.1f} s, {measured[name]['cpu']:.1f} CPU s, "
+            f"{measured[name]['mb']:.0f} MB",
             file=sys.stderr,
         )
     since = {"day": DAY, "from_day": DAY - timedelta(days=HORIZON_DAYS - 1)}
     (found,) = space.warehouse.rows(
-        """select (select count(*) from failure_signatures) as sums, (select count(distinct message_id) from failure_signatures) as messages,
+        """select (select count(*) from failure_signatures) as sums, (select count(distinct message_id)
+            from failure_signatures) as messages,
             (select count(*) from failure_patterns where event_date = $day) as patterns,
-            (select count(distinct (event_date, node_id)) from call_totals where event_date between $from_day and $day) as node_days""",
+            (select count(distinct (event_date, node_id)) from call_totals
+                where event_date between $from_day and $day) as node_days""",
         since,
     )
     stored = list(settings.lake_path.rglob("*.parquet"))
@@ -305,7 +319,9 @@ def many_files(files: int, rows: int = 200) -> dict:
 
 
 def many_rows(rows: int, nodes: int = 1_000, messages: int = 200) -> dict:
-    """Analyse so many rows of sums of the last days, of a fleet of many nodes, put straight into the warehouse."""
+    """Analyse so many rows of sums of the last days, of a fleet of many nodes, put straight into the
+    warehouse.
+    """
     with tempfile.TemporaryDirectory(prefix="fl-scaling-") as folder:
         space = Workspace(
             FederatedLearningConfig.from_env(
@@ -392,10 +408,12 @@ def drivers_of(one: dict) -> dict[str, float]:
 
 
 def fit(rows: list[dict[str, float]], cost: list[float], names: tuple[str, ...]) -> dict:
-    """Fit a cost as a start and a price for each unit of some drivers, none of them negative, by least squares of the relative errors.
+    """Fit a cost as a start and a price for each unit of some drivers, none of them negative, by least
+    squares of the relative errors.
 
     Returns:
-        `start`, `per` (by driver), `r2` over the costs as they are, and `worst`: the largest relative error of a point.
+        `start`, `per` (by driver), `r2` over the costs as they are, and `worst`: the largest relative error
+        of a point.
     """
     given, wanted = np.array([[1.0, *(row[name] for name in names)] for row in rows]), np.array(cost, float)
     scale = np.maximum(given.max(axis=0), 1.0)
@@ -432,9 +450,11 @@ def project(points: list[dict], fits: dict, target: dict[str, int], prices: dict
     """Say what a day of `target` costs.
 
     Args:
-        points: the measured ones; the largest says how many bytes an event has, as JSON and in the lake, and in how many files they lie.
+        points: the measured ones; the largest says how many bytes an event has, as JSON and in the lake,
+            and in how many files they lie.
         fits: by step, `cpu` and `mb`.
-        target: `events, nodes, sums, messages, patterns` of a day, `days` of history that are analysed, and `keep`: days that raw events are kept.
+        target: `events, nodes, sums, messages, patterns` of a day, `days` of history that are analysed,
+            and `keep`: days that raw events are kept.
         prices: `vcpu_hour`, `disk_month` and `object_month`, the last two for a GB.
     """
     largest = max(points, key=lambda one: one["events"] * one["days"])
@@ -454,7 +474,8 @@ def project(points: list[dict], fits: dict, target: dict[str, int], prices: dict
     }
     rounds = max(1.0, np.ceil(json_bytes / ROUND_BYTES))
     hours = {name: at(fits[name]["cpu"], drivers) / 3600 for name in STEPS}
-    # Each round looks for its ids among all that the day and its neighbours hold by then: half the day on average, and the whole day before it.
+    # Each round looks for its ids among all that the day and its neighbours hold by then: half the day on
+    # average, and the whole day before it.
     hours["again"] = rounds * at(fits["again"]["cpu"], {"near": 1.5 * target["events"]}) / 3600
     cpu = sum(hours.values())
     lake_gb = lake_bytes / 1e9
@@ -505,7 +526,10 @@ def fit_line(name: str, measure: str, one: dict) -> str:
             for driver, price in one["per"].items()
         ),
     ]
-    return f"{name:10} {' + '.join(parts)}; R² {one['r2']:.4f}, worst {one['worst']:.0%} of {one['points']} points"
+    return (
+        f"{name:10} {' + '.join(parts)}; R² {one['r2']:.4f}, worst {one['worst']:.0%} of "
+        f"{one['points']} points"
+    )
 
 
 def tell(text: str) -> None:
@@ -584,7 +608,8 @@ def main() -> None:
     files = [in_a_process("--only-files", str(count)) for count in given.files]
     for one in files:
         tell(
-            f"{one['files']:,} files: manifest {one['commit_cpu']:.2f}, sums {one['sums_cpu']:.2f}, backlog {one['backlog_cpu']:.2f} CPU s, {one['mb']:.0f} MB"
+            f"{one['files']:,} files: manifest {one['commit_cpu']:.2f}, sums {one['sums_cpu']:.2f}, "
+            f"backlog {one['backlog_cpu']:.2f} CPU s, {one['mb']:.0f} MB"
         )
     rows = [in_a_process("--only-rows", str(count)) for count in given.rows]
     for one in rows:
@@ -626,8 +651,10 @@ def main() -> None:
         for name in STEPS:
             tell(f"{name:10} {projected['hours'][name]:.2f} CPU h, {projected['mb'][name]:,.0f} MB")
         tell(
-            f"{projected['cpu_hours']:.1f} CPU h a day = {projected['usd_cpu_day']:.2f} USD a day; JSON {projected['json_gb']:.0f} GB in {projected['rounds']} rounds; "
-            f"lake {projected['lake_gb']:.0f} GB in {projected['lake_files']:,} files a day; {given.keep} days of it {projected['usd_disk_month']:.0f} USD a month "
+            f"{projected['cpu_hours']:.1f} CPU h a day = {projected['usd_cpu_day']:.2f} USD a day; JSON "
+            f"{projected['json_gb']:.0f} GB in {projected['rounds']} rounds; "
+            f"lake {projected['lake_gb']:.0f} GB in {projected['lake_files']:,} files a day; {given.keep} "
+            f"days of it {projected['usd_disk_month']:.0f} USD a month "
             f"on disks, {projected['usd_object_month']:.0f} as objects"
         )
     tell(json.dumps({"points": points, "files": files, "rows": rows, "fits": fits, "projected": projected}))

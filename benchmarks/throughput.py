@@ -1,13 +1,16 @@
-"""Ingest a simulated day: bare DuckDB, our ingestion and the whole cycle, alternating, each in a process of its own.
+"""Ingest a simulated day: bare DuckDB, our ingestion and the whole cycle, alternating, each in a process of
+its own.
 
-    python benchmarks/throughput.py --events 1000000 [--runs 3] [--malformed 0.01] [--compression gzip] [--skip-cycle] [--json]
+    python benchmarks/throughput.py --events 1000000 [--runs 3] [--malformed 0.01] [--compression gzip]
+    [--skip-cycle] [--json]
 
-(a) bare: `create table as` over `read_json` with declared columns (the same types that we store) into a database file; it checks nothing.
-(b) ingest: our ingestion of that day: parse, check, redact, deduplicate, sort, Parquet, manifest, index.
-(c) cycle: `fl-assets cycle --date D` in a fresh process, Dagster included.
+(a) bare: `create table as` over `read_json` with declared columns (the same types that we store) into a
+database file; it checks nothing. (b) ingest: our ingestion of that day: parse, check, redact, deduplicate,
+sort, Parquet, manifest, index. (c) cycle: `fl-assets cycle --date D` in a fresh process, Dagster included.
 
-Prints medians, ratios and the peak memory of each process; the last line is JSON. Wall time includes no simulation and no start of Python for (a) and (b).
-With `--compression` (a) reads the same files decompressed, so that b/a stays comparable.
+Prints medians, ratios and the peak memory of each process; the last line is JSON. Wall time includes no
+simulation and no start of Python for (a) and (b). With `--compression` (a) reads the same files decompressed,
+so that b/a stays comparable.
 """
 
 import argparse
@@ -37,20 +40,23 @@ _SHARED = "metadata MAP(VARCHAR, VARCHAR), timestamp TIMESTAMPTZ"
 COLUMNS = {
     "event_id": "VARCHAR",
     "event_type": "VARCHAR",
-    "execution_trace": "STRUCT(trace_id VARCHAR, request_id VARCHAR, service VARCHAR, method VARCHAR, duration_ms DOUBLE, success BOOLEAN, error VARCHAR, "
-    + _SHARED
-    + ")",
-    "conversation_log": f"STRUCT(log_id VARCHAR, session_id VARCHAR, user_query VARCHAR, system_response VARCHAR, {_SHARED})",
+    "execution_trace": "STRUCT(trace_id VARCHAR, request_id VARCHAR, service VARCHAR, method VARCHAR, "
+    "duration_ms DOUBLE, success BOOLEAN, error VARCHAR, " + _SHARED + ")",
+    "conversation_log": "STRUCT(log_id VARCHAR, session_id VARCHAR, user_query VARCHAR, system_response "
+    f"VARCHAR, {_SHARED})",
     "timestamp": "TIMESTAMPTZ",
 }
 
 
 def bare(folder: Path) -> int:
-    """Load the plain files with nothing but DuckDB; malformed lines are left out by the simulation's twin without them."""
+    """Load the plain files with nothing but DuckDB; malformed lines are left out by the simulation's twin
+    without them.
+    """
     with duckdb.connect(str(folder / "bare.duckdb")) as connection:
         files = sorted(map(str, (folder / "plain").rglob("*.jsonl")))
         connection.execute(
-            f"create table events as select * from read_json($files, format = 'newline_delimited', columns = {COLUMNS}, ignore_errors = true)",
+            "create table events as select * from read_json($files, format = 'newline_delimited', "
+            f"columns = {COLUMNS}, ignore_errors = true)",
             {"files": files},
         )
         return connection.execute("select count(*) from events").fetchall()[0][0]
@@ -69,7 +75,9 @@ def ingest(folder: Path) -> int:
 
 
 def cycle(folder: Path) -> int:
-    """Run the whole cycle as a user would; the process is this one's child, so its time includes the start of Python."""
+    """Run the whole cycle as a user would; the process is this one's child, so its time includes the start of
+    Python.
+    """
     paths = {
         "TELEMETRY_PATH": "cache",
         "DATA_PATH": "data",
@@ -89,7 +97,9 @@ def cycle(folder: Path) -> int:
 
 
 def measure(name: str, folder: Path) -> dict[str, float]:
-    """Run one measurement in a process of its own, from nothing; return seconds and peak memory (largest of it and its children)."""
+    """Run one measurement in a process of its own, from nothing; return seconds and peak memory (largest of
+    it and its children).
+    """
     for path in ("data", "playbooks"):
         shutil.rmtree(folder / path, ignore_errors=True)
     for path in folder.glob("bare.duckdb*"):
@@ -120,7 +130,9 @@ def only(name: str, folder: Path) -> None:
 
 
 def prepare(folder: Path, events: int, *, malformed: float, compression: str, seed: int) -> int:
-    """Simulate the day, with the files as they are ingested in `cache` and plain in `plain`; return the bytes of JSON."""
+    """Simulate the day, with the files as they are ingested in `cache` and plain in `plain`; return the bytes
+    of JSON.
+    """
     damage = Damage(duplicates=0, conflicts=0, late=0, malformed=malformed, clock_skew=0)
     simulate(
         folder / "cache",
@@ -180,7 +192,8 @@ def main() -> None:
             folder, given.events, malformed=given.malformed, compression=given.compression, seed=given.seed
         )
         tell(
-            f"{given.events:,} events, {size / 1e6:.0f} MB of JSON, {given.compression}, {given.malformed:.1%} malformed"
+            f"{given.events:,} events, {size / 1e6:.0f} MB of JSON, {given.compression}, "
+            f"{given.malformed:.1%} malformed"
         )
         measures = MEASURES[:2] if given.skip_cycle else MEASURES
         runs: dict[str, list[dict[str, float]]] = {name: [] for name in measures}
@@ -188,13 +201,15 @@ def main() -> None:
             for name in measures:
                 runs[name].append(measure(name, folder))
                 tell(
-                    f"  run {number + 1}, {name}: {runs[name][-1]['seconds']:.2f} s, {runs[name][-1]['rss_mb']:.0f} MB"
+                    f"  run {number + 1}, {name}: {runs[name][-1]['seconds']:.2f} s, "
+                    f"{runs[name][-1]['rss_mb']:.0f} MB"
                 )
         seconds = {name: statistics.median(run["seconds"] for run in found) for name, found in runs.items()}
         peaks = {name: round(max(run["rss_mb"] for run in found)) for name, found in runs.items()}
         for name in measures:
             tell(
-                f"{name:7} {seconds[name]:8.2f} s  {given.events / seconds[name]:12,.0f} events/s  {seconds[name] / seconds['bare']:5.2f} x bare  {peaks[name]:6} MB peak"
+                f"{name:7} {seconds[name]:8.2f} s  {given.events / seconds[name]:12,.0f} events/s  "
+                f"{seconds[name] / seconds['bare']:5.2f} x bare  {peaks[name]:6} MB peak"
             )
         result = {"events": given.events, **{f"{name}_s": round(value, 3) for name, value in seconds.items()}}
         result |= {

@@ -1,9 +1,11 @@
 """Take the README's pictures from the running product, in headless Chromium: `make pictures`.
 
-What goes here: which page, at which size. What does not: how a browser or a webserver starts (`fl_assets_tests/browser`).
+What goes here: which page, at which size. What does not: how a browser or a webserver starts
+(`fl_assets_tests/browser`).
 
-A fleet is simulated into a temporary folder and learned from with the same commands that the README shows. With a folder as argument, that data folder of
-an earlier run is used as it is (`.venv/bin/python docs/make_pictures.py /path/to/fleet`).
+A fleet is simulated into a temporary folder and learned from with the same commands that the README shows.
+With a folder as argument, that data folder of an earlier run is used as it is (`.venv/bin/python
+docs/make_pictures.py /path/to/fleet`).
 """
 
 import os

@@ -1,6 +1,8 @@
-"""LoRA adapters that tests make, and servers on loopback that offer them: the Hub's API, a plain list, vLLM's endpoints.
+"""LoRA adapters that tests make, and servers on loopback that offer them: the Hub's API, a plain list, vLLM's
+endpoints.
 
-What goes here: small real safetensors files, signed folders, and servers that can be told to misbehave. What does not: any assertion.
+What goes here: small real safetensors files, signed folders, and servers that can be told to misbehave. What
+does not: any assertion.
 """
 
 import hashlib
@@ -125,7 +127,8 @@ def adapter_settings(folder: Path, **given: Any) -> FederatedLearningConfig:
     return settings_in(folder / "data", **(fields | given))
 
 
-# Servers ----------------------------------------------------------------------------------------------------------------
+# Servers
+# --------------------------------------------------------------------------------------------------------
 
 Answer = Callable[["Handler"], bool]
 """Answers a request by itself and says so, or lets it pass."""

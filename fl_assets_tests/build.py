@@ -1,4 +1,6 @@
-"""Makes test data, in one place: each builder returns something believable, and takes as keywords what a test is about."""
+"""Makes test data, in one place: each builder returns something believable, and takes as keywords what a test
+is about.
+"""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -99,7 +101,9 @@ def call_line(
     event: dict[str, Any] | None = None,
     **given: Any,
 ) -> bytes:
-    """One line of the telemetrist's JSONL: a successful call on node n1; `given` wins in the trace, `event` in the event around it."""
+    """One line of the telemetrist's JSONL: a successful call on node n1; `given` wins in the trace, `event`
+    in the event around it.
+    """
     trace = {
         "trace_id": "t1",
         "request_id": "r1",

@@ -16,7 +16,8 @@ from fl_assets.defs.partitions import DAILY
 from fl_assets.defs.resources import resources
 from fl_assets.simulator.simulator import simulate
 
-# A busy machine is no failed property. CI tries the same examples each time, so that it judges the change; people's runs go on looking for new ones.
+# A busy machine is no failed property. CI tries the same examples each time, so that it judges the change;
+# people's runs go on looking for new ones.
 hypothesis_settings.register_profile("default", deadline=None, derandomize=os.environ.get("CI") == "true")
 hypothesis_settings.load_profile("default")
 
@@ -75,7 +76,7 @@ def learned(fleet, tmp_path_factory, instance) -> FederatedLearningCoordinator:
 
 @pytest.fixture
 def copied(learned, fleet, tmp_path, instance):
-    """Make a coordinator that has the learned one's lake, and its results unless `fresh`; settings as given."""
+    """A coordinator with the learned one's lake, and its results unless `fresh`; settings as given."""
 
     def make(*, fresh: bool = False, **overrides) -> FederatedLearningCoordinator:
         results = ("warehouse.*", "playbooks", "reports") if fresh else ()

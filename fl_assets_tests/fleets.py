@@ -1,4 +1,6 @@
-"""A small federated fleet for tests: nodes with telemetry of their own, and a coordinator that trusts their keys."""
+"""A small federated fleet for tests: nodes with telemetry of their own, and a coordinator that trusts their
+keys.
+"""
 
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
@@ -55,7 +57,9 @@ def turn(
 
 
 def lines_of(node: str, *, sessions: int = 6, day: date = DAY) -> list[bytes]:
-    """A believable day: half of the sessions time out, one in three is refused, and some failures are of one session alone."""
+    """A believable day: half of the sessions time out, one in three is refused, and some failures are of one
+    session alone.
+    """
     lines = []
     for session in range(sessions):
         lines += [

@@ -20,7 +20,9 @@ def needles() -> dict[str, bytes]:
 
 
 def lines_with(entity: str, value: str, time: str) -> list[bytes]:
-    """Events and broken lines that hold a value in every text field, on four nodes so that a playbook is made of it."""
+    """Events and broken lines that hold a value in every text field, on four nodes so that a playbook is made
+    of it.
+    """
     lines = []
     for node in range(4):
         for number in range(6):

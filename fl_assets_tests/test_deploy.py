@@ -15,29 +15,46 @@ VALUES = yaml.safe_load((DEPLOY / "values.yaml").read_text())
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 INSTANCE = yaml.safe_load((ROOT / "dagster.yaml").read_text())
 (CODE,) = VALUES["dagster-user-deployments"]["deployments"]
-POD = "affinity annotations image labels nodeSelector podSecurityContext resources schedulerName securityContext tolerations volumeMounts volumes"
+POD = (
+    "affinity annotations image labels nodeSelector podSecurityContext resources schedulerName "
+    "securityContext tolerations volumeMounts volumes"
+)
 PROBES = "livenessProbe readinessProbe startupProbe"
 CHART_FIELDS = {
-    "": "additionalInstanceConfig busybox computeLogManager concurrency dagster-user-deployments dagsterDaemon dagsterWebserver flower generateCeleryConfigSecret "
-    "generatePostgresqlPasswordSecret global imagePullSecrets ingress migrate postgresql pythonLogs rabbitmq redis retention runLauncher scheduler serviceAccount telemetry",
-    "global": "celeryConfigSecretName dagsterHome dagsterInstanceConfigMap postgresqlSecretName serviceAccountName",
-    "postgresql": "enabled image postgresqlDatabase postgresqlHost postgresqlParams postgresqlPassword postgresqlScheme postgresqlUsername service",
+    "": "additionalInstanceConfig busybox computeLogManager concurrency dagster-user-deployments "
+    "dagsterDaemon dagsterWebserver flower generateCeleryConfigSecret "
+    "generatePostgresqlPasswordSecret global imagePullSecrets ingress migrate postgresql pythonLogs "
+    "rabbitmq redis retention runLauncher scheduler serviceAccount telemetry",
+    "global": "celeryConfigSecretName dagsterHome dagsterInstanceConfigMap postgresqlSecretName "
+    "serviceAccountName",
+    "postgresql": "enabled image postgresqlDatabase postgresqlHost postgresqlParams postgresqlPassword "
+    "postgresqlScheme postgresqlUsername service",
     "postgresql service": "port",
     "dagster-user-deployments": "deployments enableSubchart enabled imagePullSecrets",
-    "dagster-user-deployments deployments": f"codeServerArgs dagsterApiGrpcArgs env envConfigMaps envSecrets includeConfigInLaunchedRuns name port {POD} {PROBES}",
+    "dagster-user-deployments deployments": "codeServerArgs dagsterApiGrpcArgs env envConfigMaps "
+    f"envSecrets includeConfigInLaunchedRuns name port {POD} "
+    f"{PROBES}",
     "dagster-user-deployments deployments image": "pullPolicy repository tag",
     "dagster-user-deployments deployments includeConfigInLaunchedRuns": "enabled",
     "runLauncher": "config type",
     "runLauncher config": "celeryK8sRunLauncher customRunLauncher k8sRunLauncher",
-    "runLauncher config k8sRunLauncher": "envConfigMaps envSecrets envVars failPodOnRunFailure image imagePullPolicy jobNamespace kubeconfigFile labels loadInclusterConfig "
+    "runLauncher config k8sRunLauncher": "envConfigMaps envSecrets envVars failPodOnRunFailure image "
+    "imagePullPolicy jobNamespace kubeconfigFile labels "
+    "loadInclusterConfig "
     "resources runK8sConfig schedulerName securityContext volumeMounts volumes",
-    "runLauncher config k8sRunLauncher runK8sConfig": "containerConfig jobMetadata jobSpecConfig podSpecConfig podTemplateSpecMetadata",
-    "dagsterDaemon": f"deploymentLabels enabled env envConfigMaps envSecrets heartbeatTolerance runCoordinator runMonitoring runRetries schedules sensors {POD} {PROBES}",
+    "runLauncher config k8sRunLauncher runK8sConfig": "containerConfig jobMetadata jobSpecConfig "
+    "podSpecConfig podTemplateSpecMetadata",
+    "dagsterDaemon": "deploymentLabels enabled env envConfigMaps envSecrets heartbeatTolerance "
+    f"runCoordinator runMonitoring runRetries schedules sensors {POD} {PROBES}",
     "dagsterDaemon runCoordinator": "config enabled type",
     "dagsterDaemon runCoordinator config": "customRunCoordinator queuedRunCoordinator",
-    "dagsterDaemon runCoordinator config queuedRunCoordinator": "dequeueIntervalSeconds dequeueNumWorkers dequeueUseThreads maxConcurrentRuns tagConcurrencyLimits",
+    "dagsterDaemon runCoordinator config queuedRunCoordinator": "dequeueIntervalSeconds dequeueNumWorkers "
+    "dequeueUseThreads maxConcurrentRuns "
+    "tagConcurrencyLimits",
 }
-"""What the sources of the chart's schema (dagster-io/dagster, helm/dagster/schema) name in each object whose fields are the chart's own, not Kubernetes'."""
+"""What the sources of the chart's schema (dagster-io/dagster, helm/dagster/schema) name in each object whose
+fields are the chart's own, not Kubernetes'.
+"""
 
 
 def test_every_variable_is_a_setting_and_its_value_is_allowed(monkeypatch):

@@ -54,7 +54,8 @@ def patterns_of_truth(coordinator, planted, day) -> set[str]:
         files = [str(path.resolve()) for path in space.lake.files("raw_traces", space.window(day).days)]
         connection.read_parquet(files, hive_partitioning=False).create_view("events")
         connection.execute(
-            "create table planted as select * from events where not success and regexp_matches(error, $match)",
+            "create table planted as select * from events where not success and regexp_matches(error, "
+            "$match)",
             {"match": planted["match"]},
         )
         messages = set(connection.sql(signature_sql("planted")).to_arrow_table()["message_id"].to_pylist())
@@ -248,7 +249,8 @@ def test_a_day_outside_the_partitions_is_refused(learned):
         learned.backfill(LAST_DAY, DAYS[0])
 
 
-# The sensor -----------------------------------------------------------------------------------------------------------
+# The sensor
+# -----------------------------------------------------------------------------------------------------------
 
 
 def tick(folder, telemetry, **overrides):

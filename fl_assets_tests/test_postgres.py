@@ -1,4 +1,6 @@
-"""Dagster's instance on a real PostgreSQL, from Debian's packages, started here on loopback and stopped afterwards."""
+"""Dagster's instance on a real PostgreSQL, from Debian's packages, started here on loopback and stopped
+afterwards.
+"""
 
 import os
 import shutil
@@ -136,7 +138,8 @@ def test_a_cycle_is_kept_in_postgres_and_the_password_nowhere(tmp_path, database
     assert ask(database, "select count(*) from runs") == [(1,)]
     ((passed,),) = ask(
         database,
-        "select count(*) from asset_check_executions where execution_status = 'SUCCEEDED' and asset_key like '%playbooks%'",
+        "select count(*) from asset_check_executions where execution_status = 'SUCCEEDED' and asset_key "
+        "like '%playbooks%'",
     )
     assert passed >= 4
 

@@ -1,4 +1,6 @@
-"""What the README says is true: its commands exist, its settings are those of the code, its links lead somewhere."""
+"""What the README says is true: its commands exist, its settings are those of the code, its links lead
+somewhere.
+"""
 
 import os
 import re
@@ -80,7 +82,9 @@ def test_every_command_it_names_exists_and_shows_an_example():
 
 @pytest.mark.faults
 def test_what_make_run_prints_is_what_it_prints(tmp_path):
-    """The README's block, but for what it leaves out with an ellipsis, is the output at a terminal of 150 columns."""
+    """The README's block, but for what it leaves out with an ellipsis, is the output at a terminal of 150
+    columns.
+    """
     shown = between("make-run").strip("`").strip().splitlines()
     (last,) = re.findall(r"days to ([0-9-]+) in", between("make-run"))
     plain = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}

@@ -1,4 +1,6 @@
-"""A headless Chromium, a Dagster home with two cycles in it, and a webserver over that home; all on this machine alone."""
+"""A headless Chromium, a Dagster home with two cycles in it, and a webserver over that home; all on this
+machine alone.
+"""
 
 import os
 import shutil
@@ -37,7 +39,9 @@ GATED_DAY = DAYS[-2]
 
 @pytest.fixture(scope="module")
 def chromium():
-    """The browser; it closes after each module, as Dagster's own event loop cannot run in a thread where Playwright's does."""
+    """The browser; it closes after each module, as Dagster's own event loop cannot run in a thread where
+    Playwright's does.
+    """
     needs_chromium()
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make setup")
     with sync_api.sync_playwright() as playwright:
@@ -80,7 +84,9 @@ def watched(chromium) -> Iterator[Watched]:
 
 @pytest.fixture(scope="session")
 def home(request, tmp_path_factory) -> tuple[Path, dict[str, str]]:
-    """A copy of the learned fleet whose last day was completed and whose day before was gated, both as runs of a Dagster home; and its environment."""
+    """A copy of the learned fleet whose last day was completed and whose day before was gated, both as runs
+    of a Dagster home; and its environment.
+    """
     needs_chromium()  # before the fleet learns for nobody
     learned, fleet = request.getfixturevalue("learned"), request.getfixturevalue("fleet")
     folder = tmp_path_factory.mktemp("home") / "data"

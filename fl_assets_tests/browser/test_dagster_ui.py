@@ -90,7 +90,10 @@ def test_a_backfill_is_launched(watched, webserver):
     launch.wait_for()
     page.wait_for_function("button => !button.disabled", arg=launch.element_handle())
     launch.click()
-    query = "{ partitionBackfillsOrError { ... on PartitionBackfills { results { numPartitions assetSelection { path } } } } }"
+    query = (
+        "{ partitionBackfillsOrError { ... on PartitionBackfills { results { numPartitions "
+        "assetSelection { path } } } } }"
+    )
     stop = time.monotonic() + 60
     while not (
         found := page.request.post(f"{webserver}/graphql", data={"query": query}).json()["data"][

@@ -1,4 +1,6 @@
-"""Text written to harm whoever looks at it in the Dagster UI (case 22 of the list in `docs/promises.md`); the report page has tests of its own."""
+"""Text written to harm whoever looks at it in the Dagster UI (case 22 of the list in `docs/promises.md`); the
+report page has tests of its own.
+"""
 
 import http.server
 import threading
@@ -31,7 +33,10 @@ SHOWN = (
     "cycle_report",
 )
 """Assets whose pages show what telemetry says."""
-HREFS = "[...document.querySelectorAll('[href], [src], [action]')].flatMap(e => ['href', 'src', 'action'].map(n => e.getAttribute(n) || ''))"
+HREFS = (
+    "[...document.querySelectorAll('[href], [src], [action]')].flatMap(e => ['href', 'src', "
+    "'action'].map(n => e.getAttribute(n) || ''))"
+)
 
 
 @contextmanager
@@ -144,7 +149,8 @@ def test_case_22_hostile_markdown_and_html_are_shown_as_text_and_load_run_and_li
 
             look("/assets", "raw_traces")
             page.evaluate(
-                f"new Promise(done => {{ const i = new Image(); i.onload = i.onerror = done; i.src = '{address}/control' }})"
+                f"new Promise(done => {{ const i = new Image(); i.onload = i.onerror = done; i.src = "
+                f"'{address}/control' }})"
             )
             assert hits == ["/control"], "the tracker sees what these pages load"
             hits.clear()

@@ -169,19 +169,34 @@ def test_hostile_text_runs_nothing_in_a_browser(watched, tmp_path):
 
 # Relative luminance and contrast as in WCAG 2.2, 1.4.3: 4.5 to 1 for text, 3 to 1 for large text.
 CONTRAST = """() => {
-  const parse = (text) => { const found = text.match(/[\\d.]+/g).map(Number); return { rgb: found.slice(0, 3), alpha: found[3] ?? 1 }; };
-  const light = (rgb) => { const [r, g, b] = rgb.map((one) => { const v = one / 255; return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; });
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
-  const ground = (element) => { for (let one = element; one; one = one.parentElement) { const colour = parse(getComputedStyle(one).backgroundColor);
-    if (colour.alpha === 1) return colour.rgb; } return [255, 255, 255]; };
+  const parse = (text) => {
+    const found = text.match(/[\\d.]+/g).map(Number);
+    return { rgb: found.slice(0, 3), alpha: found[3] ?? 1 };
+  };
+  const linear = (v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+  const light = (rgb) => {
+    const [r, g, b] = rgb.map((one) => linear(one / 255));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ground = (element) => {
+    for (let one = element; one; one = one.parentElement) {
+      const colour = parse(getComputedStyle(one).backgroundColor);
+      if (colour.alpha === 1) return colour.rgb;
+    }
+    return [255, 255, 255];
+  };
   const weak = [];
   for (const element of document.querySelectorAll('body *')) {
     const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
     if (!own || !element.checkVisibility() || element.closest('.sr, svg, option')) continue;
-    const style = getComputedStyle(element), front = light(parse(style.color).rgb), back = light(ground(element));
+    const style = getComputedStyle(element);
+    const front = light(parse(style.color).rgb), back = light(ground(element));
     const contrast = (Math.max(front, back) + 0.05) / (Math.min(front, back) + 0.05);
-    const large = parseFloat(style.fontSize) >= 24 || (parseFloat(style.fontSize) >= 18.66 && style.fontWeight >= 700);
-    if (contrast < (large ? 3 : 4.5)) weak.push(`${element.tagName}.${element.className} ${contrast.toFixed(2)} ${element.textContent.slice(0, 30)}`);
+    const size = parseFloat(style.fontSize);
+    const large = size >= 24 || (size >= 18.66 && style.fontWeight >= 700);
+    const name = `${element.tagName}.${element.className}`;
+    if (contrast < (large ? 3 : 4.5))
+      weak.push(`${name} ${contrast.toFixed(2)} ${element.textContent.slice(0, 30)}`);
   }
   return [...new Set(weak)].slice(0, 10);
 }"""

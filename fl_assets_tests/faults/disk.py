@@ -1,7 +1,9 @@
-"""A disk whose k-th write, sync, rename or commit fails: the seam through which every storage module changes anything.
+"""A disk whose k-th write, sync, rename or commit fails: the seam through which every storage module changes
+anything.
 
-Calls are those that Python makes: of `os`, of files opened for writing, and of the statements by which DuckDB and SQLite write. What these two do inside a statement is
-covered by disks that are really full (`test_disk.py`).
+Calls are those that Python makes: of `os`, of files opened for writing, and of the statements by which DuckDB
+and SQLite write. What these two do inside a statement is covered by disks that are really full
+(`test_disk.py`).
 """
 
 import errno

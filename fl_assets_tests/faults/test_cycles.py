@@ -1,4 +1,6 @@
-"""Faults of whole cycles, killed or run at once; each test says what is survived (numbers are those of the list in `docs/promises.md`)."""
+"""Faults of whole cycles, killed or run at once; each test says what is survived (numbers are those of the
+list in `docs/promises.md`).
+"""
 
 import os
 import random
@@ -40,7 +42,9 @@ else:
     results = [coordinator.run_learning_cycle(day) for day in days]
 print(*(result.status for result in results))
 """
-"""One process: says that it is ready, waits for the start, runs its days in one run or one run each, and tells how each ended."""
+"""One process: says that it is ready, waits for the start, runs its days in one run or one run each, and
+tells how each ended.
+"""
 
 
 def test_case_42_a_backfill_the_schedule_and_the_sensor_at_once_leave_what_one_of_them_alone_would(
@@ -155,7 +159,9 @@ class Starter:
     def run(
         self, settings: FederatedLearningConfig, day: date, *, kill_after_cpu_secs: float = float("inf")
     ) -> tuple[int, float]:
-        """Run a cycle, with SIGKILL once it has used so much CPU (which does not depend on how busy the machine is); return how it ended, and what it used."""
+        """Run a cycle, with SIGKILL once it has used so much CPU (which does not depend on how busy the
+        machine is); return how it ended, and what it used.
+        """
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write(

@@ -1,4 +1,6 @@
-"""Faults of Dagster's own processes: many at once on an empty home, and a daemon that dies (numbers are those of the list in `docs/promises.md`)."""
+"""Faults of Dagster's own processes: many at once on an empty home, and a daemon that dies (numbers are those
+of the list in `docs/promises.md`).
+"""
 
 import os
 import signal
@@ -80,7 +82,9 @@ PATIENCE_SECS = 900
 
 @contextmanager
 def daemon(environment: dict[str, str], log: Path) -> Iterator[int]:
-    """Run Dagster's daemon, its code server and its runs in one group of processes, which is what it yields; killed in the end."""
+    """Run Dagster's daemon, its code server and its runs in one group of processes, which is what it yields;
+    killed in the end.
+    """
     words = [sys.executable, "-W", "ignore", "-m", "dagster._daemon", "run", "-m", "fl_assets.definitions"]
     with (
         log.open("ab") as output,

@@ -1,4 +1,6 @@
-"""Faults of the DuckDB file and its log; each test says what is survived (numbers are those of the list in `docs/promises.md`)."""
+"""Faults of the DuckDB file and its log; each test says what is survived (numbers are those of the list in
+`docs/promises.md`).
+"""
 
 import os
 import struct
@@ -59,7 +61,9 @@ def state_of(warehouse: Warehouse) -> dict:
 
 
 def of_a_newer_version(path: Path) -> None:
-    """Give a database the storage version of a DuckDB that does not exist yet, with the checksum that it would have."""
+    """Give a database the storage version of a DuckDB that does not exist yet, with the checksum that it
+    would have.
+    """
     content = bytearray(path.read_bytes())
     content[12:20] = struct.pack("<Q", 2**20)
     checksum = 5381
@@ -137,7 +141,8 @@ def test_rows_that_were_lost_or_changed_in_silence_are_restored(warehouse, tmp_p
             "delete from pattern_members where event_date = $day and message_id like '%7'", {"day": DAYS[1]}
         )
         connection.execute(
-            "update pattern_members set message_id = 'other' where event_date = $day and message_id like '%-7'",
+            "update pattern_members set message_id = 'other' where event_date = $day and message_id like "
+            "'%-7'",
             {"day": DAYS[2]},
         )
     assert warehouse.rebuild().restored["pattern_members"] == DAYS[1:3]

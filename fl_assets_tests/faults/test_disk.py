@@ -1,4 +1,6 @@
-"""Faults of the disk: a call that fails, and a disk that is full; each test says what is survived (numbers are those of the list in `docs/promises.md`)."""
+"""Faults of the disk: a call that fails, and a disk that is full; each test says what is survived (numbers
+are those of the list in `docs/promises.md`).
+"""
 
 import re
 import shutil
@@ -56,7 +58,7 @@ def ingest(space: Workspace) -> None:
 
 
 def store(space: Workspace, word: str = "new") -> None:
-    """Store a day's results after those of a later day, so that this one's playbooks are numbered anew too."""
+    """Store a day's results after a later day's, so that the later playbooks are renumbered too."""
     log = CycleLog(space.warehouse)
     log.begin(word, Window((DAY,), 3, 1))
     space.warehouse.replace_days(
@@ -160,7 +162,7 @@ def many(space: Workspace) -> None:
 
 
 def fill(space: Workspace, limit: int = 2**40) -> str:
-    """Store it in a process of its own whose files may not exceed `limit` bytes; return what it complains of."""
+    """Store it in a process whose files may not exceed `limit` bytes; return its standard error."""
     words = [
         sys.executable,
         "-W",

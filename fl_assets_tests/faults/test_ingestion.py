@@ -1,4 +1,6 @@
-"""Faults and attacks on ingestion; each test says what is survived (numbers are those of the list in `docs/promises.md`)."""
+"""Faults and attacks on ingestion; each test says what is survived (numbers are those of the list in
+`docs/promises.md`).
+"""
 
 import gzip
 import os
@@ -85,14 +87,17 @@ def test_case_8_bytes_that_are_not_json_cost_their_line_and_never_make_a_row_of_
 
 
 def peak_of(folder: Path, **environment: str) -> tuple[float, dict]:
-    """Ingest in a process of its own; its peak memory in MB, above that of one with nothing to do, and what it reported."""
+    """Ingest in a process of its own; its peak memory in MB, above that of one with nothing to do, and what
+    it reported.
+    """
     script = (
         "import orjson, resource, sys, dataclasses\n"
         "from pathlib import Path\n"
         "from fl_assets_tests.conftest import settings_in\n"
         "from fl_assets.events.duckdb_engine import DuckDBEngine\n"
         "report = DuckDBEngine(settings_in(Path(sys.argv[1]))).ingest()\n"
-        "print(orjson.dumps([resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, report.events, report.quarantined]).decode())\n"
+        "print(orjson.dumps([resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, report.events, "
+        "report.quarantined]).decode())\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, str(folder)],
@@ -390,8 +395,10 @@ def test_a_full_disk_fails_the_run_and_leaves_the_old_day(case, monkeypatch):
     )
     script = (
         "import resource, signal, sys\nfrom pathlib import Path\n"
-        "from fl_assets_tests.conftest import settings_in\nfrom fl_assets.events.duckdb_engine import DuckDBEngine\n"
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\nresource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "from fl_assets_tests.conftest import settings_in\nfrom fl_assets.events.duckdb_engine import "
+        "DuckDBEngine\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\nresource.setrlimit(resource.RLIMIT_FSIZE, "
+        "(100_000, 100_000))\n"
         "DuckDBEngine(settings_in(Path(sys.argv[1]))).ingest()\n"
     )
     done = subprocess.run(

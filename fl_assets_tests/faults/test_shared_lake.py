@@ -22,7 +22,8 @@ import sys
 from datetime import date
 from fl_assets.coordinator import FederatedLearningCoordinator
 coordinator = FederatedLearningCoordinator.new_default()
-for step in (lambda: coordinator.workspace.ingest(), lambda: coordinator.run_learning_cycle(date.fromisoformat(sys.argv[1]))):
+day = date.fromisoformat(sys.argv[1])
+for step in (lambda: coordinator.workspace.ingest(), lambda: coordinator.run_learning_cycle(day)):
     print("ready", flush=True)
     sys.stdin.readline()
     step()
@@ -53,7 +54,8 @@ def s3(monkeypatch):
     with s3_server() as environment:
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        yield f"s3://{BUCKET}/{environment['AWS_ENDPOINT_URL'].rpartition(':')[2]}"  # another URL each time: stores are kept by it
+        # Another URL each time: stores are kept by it.
+        yield f"s3://{BUCKET}/{environment['AWS_ENDPOINT_URL'].rpartition(':')[2]}"
 
 
 @pytest.mark.faults
@@ -162,7 +164,9 @@ for name in ("put", "upload"):
     setattr(remote_lake.Objects, name, dying(getattr(remote_lake.Objects, name), sys.argv[2] == "after"))
 Workspace(FederatedLearningConfig.from_env()).ingest()
 """
-"""Ingests, and dies before or after the n-th request that writes to the store; the first one is the mark of the key."""
+"""Ingests, and dies before or after the n-th request that writes to the store; the first one is the mark of
+the key.
+"""
 
 
 @pytest.mark.faults

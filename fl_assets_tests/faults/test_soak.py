@@ -26,10 +26,13 @@ LAST = date(2026, 11, 14)
 DAYS = [LAST - timedelta(days=back) for back in range(29, -1, -1)]
 NODES, EVENTS_A_DAY, RETENTION_DAYS = 50, 1000, 7
 MB_A_DAY, MB_A_CYCLE = 1.0, 0.25
-"""By how much the process may grow a day in the second half of the month, and a cycle where nothing else does.
+"""By how much the process may grow a day in the second half of the month, and a cycle where nothing else
+does.
 
-Sums of 42 days are read, so a day's own work grows for 42 days, by half a megabyte each. With the same history and the same day again and again a process varies by
-0.4 MB, so that a slope over the ten after two that warm up is known to 0.05. Arrow's pages of threads that had ended, and instances left open, each cost 1.5 MB a cycle.
+Sums of 42 days are read, so a day's own work grows for 42 days, by half a megabyte each. With the same
+history and the same day again and again a process varies by 0.4 MB, so that a slope over the ten after two
+that warm up is known to 0.05. Arrow's pages of threads that had ended, and instances left open, each cost 1.5
+MB a cycle.
 """
 AGAIN, WARM = 12, 2
 MONTH = """
@@ -39,22 +42,27 @@ from pathlib import Path
 from fl_assets.coordinator import FederatedLearningCoordinator
 coordinator = FederatedLearningCoordinator.new_default()
 def size(path):
-    return sum(file.stat().st_size for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file())
+    files = [path] if path.is_file() else path.rglob("*")
+    return sum(file.stat().st_size for file in files if file.is_file())
 for line in sys.stdin:
     result = coordinator.run_learning_cycle(date.fromisoformat(line.strip()))
     gc.collect()
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     settings = coordinator.config
     print(json.dumps({
-        "status": result.status, "rss_mb": pages * os.sysconf("SC_PAGE_SIZE") / 2**20, "handles": len(os.listdir("/proc/self/fd")),
-        "threads": len(os.listdir("/proc/self/task")), "lake": size(settings.lake_path), "database": size(settings.warehouse_path),
+        "status": result.status, "rss_mb": pages * os.sysconf("SC_PAGE_SIZE") / 2**20,
+        "handles": len(os.listdir("/proc/self/fd")),
+        "threads": len(os.listdir("/proc/self/task")), "lake": size(settings.lake_path),
+        "database": size(settings.warehouse_path),
         "results": size(settings.warehouse_path.with_suffix(".results"))}), flush=True)
 """
 
 
 @contextmanager
 def coordinator(settings: FederatedLearningConfig) -> Iterator[Callable[[date], dict[str, Any]]]:
-    """Start a process with a coordinator, and yield what runs the cycle of a day in it and returns what the process takes then."""
+    """Start a process with a coordinator, and yield what runs the cycle of a day in it and returns what the
+    process takes then.
+    """
     environment = {name: value for name, value in os.environ.items() if name != "DAGSTER_HOME"}
     environment |= {f"{PREFIX}{name.upper()}": value for name, value in paths_of(settings).items()} | {
         f"{PREFIX}RETENTION_DAYS": str(RETENTION_DAYS),

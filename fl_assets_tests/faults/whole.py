@@ -1,4 +1,5 @@
-"""What must hold after every fault, in one place: no event is missing or stored twice, and manifests, tables and Parquet say the same.
+"""What must hold after every fault, in one place: no event is missing or stored twice, and manifests, tables
+and Parquet say the same.
 
 Read with DuckDB and Parquet alone, and not with the code under test.
 """
@@ -43,7 +44,8 @@ def assert_whole(
     Args:
         space: what a fault was done to, and has been recovered.
         expected: what `ids_in` found; each is stored, or its line is in quarantine. None where nobody knows.
-        is_at_rest: whether something has run to its end since the fault; until then, what was begun may lie about, and nothing may be there at all.
+        is_at_rest: whether something has run to its end since the fault; until then, what was begun may
+            lie about, and nothing may be there at all.
     """
     assert_lake(space.settings.lake_folder, expected, is_at_rest=is_at_rest)
     if is_at_rest or space.settings.warehouse_path.exists():
