@@ -25,7 +25,7 @@ import pyarrow as pa
 from drain3 import TemplateMiner
 from drain3.template_miner_config import TemplateMinerConfig
 
-from fl_assets.patterns.grouping import group_messages
+from fl_assets.patterns.mining import group_messages
 from fl_assets.sums.masking import blank_digits, masked_sql
 
 PATIENCE_S = 30

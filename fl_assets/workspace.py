@@ -29,11 +29,12 @@ from fl_assets.infra import rule_files
 from fl_assets.infra.lake import Lake
 from fl_assets.infra.warehouse import Rebuilt, Warehouse
 from fl_assets.patterns.analysis import History
-from fl_assets.patterns.classes import Rule
+from fl_assets.patterns.classes import ClassRule
 from fl_assets.patterns.evidence import BASELINE_DAYS, HORIZON_DAYS
 from fl_assets.patterns.grouping import Corrections
 from fl_assets.playbooks.files import write_playbooks
-from fl_assets.playbooks.propose import Remedy, renumber
+from fl_assets.playbooks.propose import renumber
+from fl_assets.playbooks.remedies import Remedy
 from fl_assets.spark.engine import Launch, SparkEngine, run_plainly
 from fl_assets.sums.conversations import conversation_signals_sql
 from fl_assets.sums.masking import call_totals_sql, signature_sql
@@ -417,7 +418,7 @@ class Workspace:
         )
 
     @cached_property
-    def failure_classes(self) -> tuple[Rule, ...]:
+    def failure_classes(self) -> tuple[ClassRule, ...]:
         """Rules of the failure classes."""
         return rule_files.load_failure_classes()
 

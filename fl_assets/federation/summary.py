@@ -26,7 +26,7 @@ from fl_assets.core.models import Record, Signal
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.events.redaction import redact
 from fl_assets.federation.noise import discrete_laplace
-from fl_assets.patterns.grouping import group_messages
+from fl_assets.patterns.mining import group_messages
 from fl_assets.sums.conversations import SIGNALS, conversation_signals_sql
 from fl_assets.sums.masking import (
     MAX_MASKED_CHARS,

@@ -14,9 +14,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from fl_assets.patterns.classes import Rule as FailureClassRule
+from fl_assets.patterns.classes import ClassRule
 from fl_assets.patterns.grouping import Corrections
-from fl_assets.playbooks.propose import Remedy, override
+from fl_assets.playbooks.remedies import Remedy, override
 from fl_assets.updates.decide import UpdatePolicy
 
 BUILT_IN_FAILURE_CLASSES = Path(__file__).parents[1] / "patterns" / "failure_classes.yaml"
@@ -46,13 +46,13 @@ def _built_in_remedies() -> tuple[Remedy, ...]:
 
 
 @cache
-def load_failure_classes() -> tuple[FailureClassRule, ...]:
+def load_failure_classes() -> tuple[ClassRule, ...]:
     """Return the failure classes' rules in the order they are tried.
 
     Raises:
         RuleFileError: naming file, line and rule.
     """
-    return read_rules(BUILT_IN_FAILURE_CLASSES, FailureClassRule, section="failure_classes")
+    return read_rules(BUILT_IN_FAILURE_CLASSES, ClassRule, section="failure_classes")
 
 
 def load_corrections(path: Path | None) -> Corrections:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from fl_assets.core.cycles import Window
 from fl_assets.patterns.calibration import calibrate, replay
-from fl_assets.patterns.classes import Rule, classify
+from fl_assets.patterns.classes import ClassRule, classify
 from fl_assets.patterns.confidence import assess
 from fl_assets.patterns.evidence import conversation_patterns, counts, reporting, summarise, unpublished
 from fl_assets.patterns.grouping import Corrections, group_patterns
@@ -48,7 +48,7 @@ def analyse(
     history: History,
     window: Window,
     *,
-    rules: Sequence[Rule],
+    rules: Sequence[ClassRule],
     corrections: Corrections,
     false_discovery_rate: float,
     summary_min_nodes: int = 1,

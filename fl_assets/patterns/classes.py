@@ -1,17 +1,17 @@
 """What kind of failure a pattern is: ordered rules over its template's words, its methods and services.
 
-What goes here: what a rule may say, and how the first one that fits is found. What does not: the rules (`failure_classes.yaml`), reading that file
-(`infra/rule_files.py`), or the classes' names (`models.py`).
+What goes here: what a rule may say, and how the first one that fits is found. What does not: the rules
+(`failure_classes.yaml`), reading that file (`infra/rule_files.py`), or the classes' names (`models.py`).
 
 No model guesses here: the same template gets the same class, and `other` where no rule fits.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, PrivateAttr, StringConstraints, ValidationError, model_validator
+from pydantic import ConfigDict, Field, PrivateAttr, StringConstraints, model_validator
 
 from fl_assets.core.models import ErrorClass, PatternKind, Record
 
@@ -26,15 +26,13 @@ Phrase = Annotated[str, StringConstraints(pattern=_PHRASE, max_length=120, to_lo
 Glob = Annotated[str, StringConstraints(min_length=1, max_length=120)]
 
 
-class FailureClassError(ValueError):
-    """A rule cannot be used; the text names the rule and what is wrong with it."""
-
-
-class Rule(Record):
+class ClassRule(Record):
     """One rule: the class of every pattern that keeps all its conditions.
 
-    Phrases are looked for in the template's words: in lower case, at word boundaries, with `CamelCase` and `snake_case` taken apart (`RateLimitError` reads
-    `rate limit error`). In a phrase, `*` stands for the rest of a word and ` ... ` for up to sixty characters.
+    Phrases are looked for in the template's words: in lower case, at word boundaries, with `CamelCase` and
+    `snake_case`
+    taken apart (`RateLimitError` reads `rate limit error`). In a phrase, `*` stands for the rest of a word
+    and ` ... ` for up to sixty characters.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -51,13 +49,21 @@ class Rule(Record):
         (), description="Globs, in any case, of which one must fit one of the pattern's services."
     )
     kind: tuple[PatternKind, ...] = Field((), description="Kinds of pattern it is for; empty for any.")
+    is_harmless: bool = Field(
+        False, alias="harmless", description="A result rather than a failure: it asks for nothing to be done."
+    )
+    is_family: bool = Field(
+        False,
+        alias="family",
+        description="What a person calls one problem, whatever the wording or the tool.",
+    )
 
     _any: re.Pattern[str] | None = PrivateAttr(None)
     _all: tuple[re.Pattern[str], ...] = PrivateAttr(())
     _none: re.Pattern[str] | None = PrivateAttr(None)
 
     @model_validator(mode="after")
-    def _says_something(self) -> "Rule":
+    def _says_something(self) -> "ClassRule":
         if not (self.any_of or self.all_of or self.method or self.service or self.kind):
             message = "needs a condition: any_of, all_of, method, service or kind"
             raise ValueError(message)
@@ -81,55 +87,44 @@ class Rule(Record):
         )
 
 
-def classify(
-    template: str, methods: Sequence[str], services: Sequence[str], kind: str, rules: Sequence[Rule]
-) -> ErrorClass:
-    """Return the class of the first rule that fits, or `other`.
+def rule_of(
+    texts: Sequence[str],
+    methods: Sequence[str],
+    services: Sequence[str],
+    kind: str,
+    rules: Sequence[ClassRule],
+) -> ClassRule | None:
+    """Return the first rule that fits a pattern, or `None`.
 
-    Of a pattern without error text only its status is read: the names of service and method, which stand beside it, are not the failure's words.
+    Of a pattern without error text only its status is read: the names of service and method, which stand
+    beside it, are not the
+    failure's words.
+
+    Args:
+        texts: The pattern's template, and masked messages of it where the template leaves out what varies.
+        methods: Methods that it fails in.
+        services: Services that it fails in.
+        kind: Its kind.
+        rules: In the order they are tried.
     """
     if kind == "silent":
-        start = template.rfind(_STATUS)
-        template = template[start:] if start >= 0 else ""
-    words = readable(template)
-    return next((rule.failure_class for rule in rules if rule.fits(words, methods, services, kind)), "other")
+        texts = [text[text.rfind(_STATUS) :] if _STATUS in text else "" for text in texts]
+    words = readable("\n".join(text[:MAX_TEXT] for text in texts))
+    return next((rule for rule in rules if rule.fits(words, methods, services, kind)), None)
+
+
+def classify(
+    template: str, methods: Sequence[str], services: Sequence[str], kind: str, rules: Sequence[ClassRule]
+) -> ErrorClass:
+    """Return the class of the first rule that fits, or `other`."""
+    rule = rule_of([template], methods, services, kind, rules)
+    return rule.failure_class if rule else "other"
 
 
 def readable(template: str) -> str:
     """Return a template as the words that phrases are compared with."""
-    text = template[:MAX_TEXT].replace("’", "'")
+    text = template[: 2 * MAX_TEXT].replace("’", "'")
     return _SPACES.sub(" ", _CAMEL.sub(r"\1\3 \2\4", text)).lower()
-
-
-def parse_rules(data: Any) -> list[Rule]:
-    """Return the rules of a loaded document, `{failure_classes: [...]}`.
-
-    Raises:
-        FailureClassError: naming each bad rule and what is wrong with it, one mistake a line.
-    """
-    if (
-        not isinstance(data, Mapping)
-        or set(data) != {"failure_classes"}
-        or not isinstance(data["failure_classes"], Sequence)
-    ):
-        message = "failure classes: must be a mapping with the one key failure_classes, a list of rules"
-        raise FailureClassError(message)
-    rules, mistakes, seen = [], [], set()
-    for position, entry in enumerate(data["failure_classes"], start=1):
-        name = str(entry["id"]) if isinstance(entry, Mapping) and "id" in entry else f"rule {position}"
-        if name in seen:
-            mistakes.append(f"{name}: id is taken by an earlier rule; must be unique")
-        seen.add(name)
-        try:
-            rules.append(Rule.model_validate(entry))
-        except ValidationError as error:
-            mistakes += [
-                f"{name}: {'.'.join(str(part) for part in problem['loc']) or 'rule'}: {problem['msg']}"
-                for problem in error.errors()
-            ]
-    if mistakes:
-        raise FailureClassError("\n".join(mistakes))
-    return rules
 
 
 def _compiled(phrases: Sequence[str]) -> re.Pattern[str]:

@@ -16,7 +16,8 @@ from fl_assets.infra.rule_files import (
     read_record,
     read_rules,
 )
-from fl_assets.playbooks.propose import FORMULAS, TEXT_FIELDS, Conditions, Remedy
+from fl_assets.playbooks.facts import FORMULAS
+from fl_assets.playbooks.remedies import TEXT_FIELDS, Conditions, Remedy
 from fl_assets.updates.decide import KeyRule, UpdatePolicy
 
 GOOD = """\

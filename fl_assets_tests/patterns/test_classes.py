@@ -7,23 +7,22 @@ import duckdb
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ruamel.yaml import YAML
+from pydantic import ValidationError
 
 from fl_assets.core.models import ErrorClass
 from fl_assets.core.tables import RAW_TRACES
-from fl_assets.patterns.classes import MAX_TEXT, FailureClassError, Rule, classify, parse_rules, readable
+from fl_assets.infra.rule_files import load_failure_classes
+from fl_assets.patterns.classes import MAX_TEXT, ClassRule, classify, readable
 from fl_assets.patterns.grouping import group_patterns
 from fl_assets.sums.masking import signature_sql
 
 REAL = Path(__file__).parents[2] / "../shared/data"
-RULES = parse_rules(
-    YAML(typ="safe").load(
-        Path(__file__)
-        .parents[2]
-        .joinpath("fl_assets/patterns/failure_classes.yaml")
-        .read_text(encoding="utf-8")
-    )
-)
+RULES = load_failure_classes()
+
+
+def rules_of(*entries):
+    return tuple(ClassRule.model_validate(entry) for entry in entries)
+
 
 # Wordings as frameworks, APIs, databases, shells and languages really write them; masked as the signatures are.
 KNOWN = {
@@ -236,46 +235,29 @@ def test_camel_case_snake_case_and_case_read_the_same():
 
 
 def test_the_first_rule_that_fits_decides():
-    rules = parse_rules(
-        {
-            "failure_classes": [
-                {"id": "a", "class": "timeout", "any_of": ["slow"]},
-                {"id": "b", "class": "auth", "any_of": ["slow"]},
-            ]
-        }
+    rules = rules_of(
+        {"id": "a", "class": "timeout", "any_of": ["slow"]}, {"id": "b", "class": "auth", "any_of": ["slow"]}
     )
     assert classify("too slow", [], [], "error", rules) == "timeout"
     assert classify("too slow", [], [], "error", rules[::-1]) == "auth"
 
 
 def test_a_phrase_matches_words_and_not_parts_of_words():
-    rules = parse_rules({"failure_classes": [{"id": "a", "class": "timeout", "any_of": ["late"]}]})
+    rules = rules_of({"id": "a", "class": "timeout", "any_of": ["late"]})
     assert classify("too late.", [], [], "error", rules) == "timeout"
     assert classify("template of a chocolate", [], [], "error", rules) == "other"
 
 
 def test_a_star_ends_a_word_and_a_gap_is_bounded():
-    rules = parse_rules(
-        {"failure_classes": [{"id": "a", "class": "timeout", "any_of": ["throttl*", "tool ... missing"]}]}
-    )
+    rules = rules_of({"id": "a", "class": "timeout", "any_of": ["throttl*", "tool ... missing"]})
     assert classify("Throttling", [], [], "error", rules) == "timeout"
     assert classify("tool <ID> is missing", [], [], "error", rules) == "timeout"
     assert classify(f"tool {'x ' * 60} missing", [], [], "error", rules) == "other"
 
 
 def test_methods_services_and_kind_are_conditions_too():
-    rules = parse_rules(
-        {
-            "failure_classes": [
-                {
-                    "id": "a",
-                    "class": "dependency_down",
-                    "method": ["GET_*"],
-                    "service": ["web*"],
-                    "kind": ["silent"],
-                }
-            ]
-        }
+    rules = rules_of(
+        {"id": "a", "class": "dependency_down", "method": ["GET_*"], "service": ["web*"], "kind": ["silent"]}
     )
     assert classify("", ["get_page"], ["web-tools"], "silent", rules) == "dependency_down"
     assert classify("", ["get_page"], ["web-tools"], "error", rules) == "other"
@@ -303,13 +285,7 @@ def test_of_a_failure_without_text_only_the_status_is_read():
 
 
 def test_all_of_and_none_of_narrow_a_rule():
-    rules = parse_rules(
-        {
-            "failure_classes": [
-                {"id": "a", "class": "auth", "all_of": ["key", "bad"], "none_of": ["foreign key"]}
-            ]
-        }
-    )
+    rules = rules_of({"id": "a", "class": "auth", "all_of": ["key", "bad"], "none_of": ["foreign key"]})
     assert classify("bad key", [], [], "error", rules) == "auth"
     assert classify("bad foreign key", [], [], "error", rules) == "other"
     assert classify("good key", [], [], "error", rules) == "other"
@@ -318,26 +294,17 @@ def test_all_of_and_none_of_narrow_a_rule():
 @pytest.mark.parametrize(
     ("rule", "names"),
     [
-        ({"id": "mine", "class": "slow", "any_of": ["x"]}, ("mine", "class")),
-        ({"id": "mine", "class": "timeout"}, ("mine", "needs a condition")),
-        ({"id": "mine", "class": "timeout", "any_of": ["x"], "regex": "y"}, ("mine", "regex")),
-        ({"id": "mine", "class": "timeout", "any_of": [" x"]}, ("mine", "any_of.0")),
-        ({"class": "timeout", "any_of": ["x"]}, ("rule 1", "id")),
-        ("mine", ("rule 1",)),
+        ({"id": "mine", "class": "slow", "any_of": ["x"]}, ("class",)),
+        ({"id": "mine", "class": "timeout"}, ("needs a condition",)),
+        ({"id": "mine", "class": "timeout", "any_of": ["x"], "regex": "y"}, ("regex",)),
+        ({"id": "mine", "class": "timeout", "any_of": [" x"]}, ("any_of.0",)),
+        ({"class": "timeout", "any_of": ["x"]}, ("id",)),
     ],
 )
 def test_a_bad_rule_is_an_error_that_names_it_and_what_is_wrong(rule, names):
-    with pytest.raises(FailureClassError) as error:
-        parse_rules({"failure_classes": [rule]})
+    with pytest.raises(ValidationError) as error:
+        rules_of(rule)
     assert all(name in str(error.value) for name in names)
-
-
-def test_a_repeated_id_and_a_document_of_another_shape_are_errors():
-    rule = {"id": "mine", "class": "timeout", "any_of": ["x"]}
-    with pytest.raises(FailureClassError, match="mine: id is taken"):
-        parse_rules({"failure_classes": [rule, rule]})
-    with pytest.raises(FailureClassError, match="failure_classes"):
-        parse_rules([rule])
 
 
 @given(text=st.text(max_size=3000), kind=st.sampled_from(["error", "silent"]))
@@ -358,7 +325,9 @@ def test_no_text_makes_classifying_slow(text):
 
 
 def test_a_rule_survives_its_own_json():
-    assert all(Rule.model_validate(json.loads(rule.model_dump_json(by_alias=True))) == rule for rule in RULES)
+    assert all(
+        ClassRule.model_validate(json.loads(rule.model_dump_json(by_alias=True))) == rule for rule in RULES
+    )
 
 
 @pytest.mark.real

@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fl_assets.patterns.grouping import Corrections, Merge, Split, group_messages, group_patterns, skeleton
+from fl_assets.patterns.grouping import Corrections, Merge, Split, group_patterns
+from fl_assets.patterns.mining import group_messages, skeleton
 from fl_assets.sums.masking import masked_sql
 
 REAL = Path(__file__).parents[2] / "../shared/data"

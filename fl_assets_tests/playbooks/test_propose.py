@@ -11,26 +11,17 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from fl_assets.core.models import Category, ErrorClass, Playbook, State
+from fl_assets.core.models import Category, ErrorClass, Playbook, Signal, State
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.events.redaction import residue
 from fl_assets.infra.rule_files import load_remedies
-from fl_assets.playbooks.propose import (
-    FAILURE_CLASSES,
-    FORMULAS,
-    Change,
-    Facts,
-    Remedy,
-    improvement_id,
-    nice_up,
-    override,
-    propose,
-    renumber,
-    safe_name,
-)
+from fl_assets.playbooks.facts import FORMULAS, Facts, nice_up, safe_name
+from fl_assets.playbooks.propose import improvement_id, propose, renumber
 from fl_assets.playbooks.quality import no_personal_data
+from fl_assets.playbooks.remedies import Change, Remedy, override
 from fl_assets_tests.build import DAY, pattern, patterns
 
+FAILURE_CLASSES = (*get_args(ErrorClass), *get_args(Signal))
 REMEDIES = load_remedies()
 SETTINGS = FederatedLearningConfig(threshold=0.7, min_nodes=3)
 UNKNOWN = dict.fromkeys(("lift", "baseline_rate", "p50_ms", "p95_ms", "p99_ms", "failure_p50_ms"))

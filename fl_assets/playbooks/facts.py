@@ -1,0 +1,212 @@
+"""What a remedy may know of a pattern, and the closed set of formulas that compute numbers from it.
+
+What goes here: `Facts`, `safe_name` and `FORMULAS`. What does not: the rules that use them (`remedies.py`).
+"""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Self
+
+import pandas as pd
+
+from fl_assets.core.models import FailureClass, PatternKind, State
+from fl_assets.events.redaction import residue
+
+_NAME = re.compile(r"[A-Za-z][\w.:/-]{0,63}", re.ASCII)
+_LINK = re.compile(r"//|^www\.|^(?:https?|ftp|file|data|javascript|vbscript|mailto|xmpp|tel):", re.IGNORECASE)
+_ORDER = re.compile(
+    r"(?:ignore|disregard|forget|bypass|override|overrule)"
+    r"(?:all|any|the|these|those|previous|prior|above|earlier|your|every|safety|instruction|rule|guard)"
+)
+_NICE = (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
+_RETRY_TARGET = 0.01
+_HOURS_A_DAY, _SECONDS_A_DAY = 24, 86_400
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a remedy may know of a pattern: numbers, enumerated words, and names for matching only.
+
+    Rates are shares, durations milliseconds; `None` is unknown. `services` and `methods` are as reported,
+    most failures first.
+    """
+
+    pattern_id: str
+    kind: PatternKind
+    failure_class: FailureClass
+    state: State
+    services: tuple[str, ...]
+    methods: tuple[str, ...]
+    window_days: int
+    failures: int
+    sessions: int
+    calls: int
+    failure_rate: float
+    rate_low: float
+    rate_high: float
+    lift: float | None
+    nodes_affected: int
+    nodes_reporting: int
+    nodes_expected: int
+    confidence: float
+    is_significant: bool
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    failure_p50_ms: float | None
+    peak_calls_per_node: int
+    suspects: tuple[str, ...]
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Self:
+        """Read one row of failure_patterns.
+
+        A pandas null becomes `None`, and the text columns are not looked at.
+        """
+
+        def number(name: str) -> float | None:
+            value = row[name]
+            return None if value is None or pd.isna(value) else float(value)
+
+        def amount(name: str) -> int:
+            return int(number(name) or 0)
+
+        def share(name: str) -> float:
+            return min(1.0, max(0.0, number(name) or 0.0))
+
+        def names(column: str) -> tuple[str, ...]:
+            value = row[column]
+            return (
+                ()
+                if value is None or (isinstance(value, float) and math.isnan(value))
+                else tuple(str(name) for name in value)
+            )
+
+        return cls(
+            pattern_id=str(row["pattern_id"]),
+            kind=row["kind"],
+            failure_class=row["failure_class"],
+            state=row["state"],
+            services=names("services"),
+            methods=names("methods"),
+            window_days=amount("window_days"),
+            failures=amount("failures"),
+            sessions=amount("sessions"),
+            calls=amount("calls"),
+            failure_rate=share("failure_rate"),
+            rate_low=share("rate_low"),
+            rate_high=share("rate_high"),
+            lift=number("lift"),
+            nodes_affected=amount("nodes_affected"),
+            nodes_reporting=amount("nodes_reporting"),
+            nodes_expected=amount("nodes_expected"),
+            confidence=share("confidence"),
+            is_significant=bool(number("is_significant")),
+            p50_ms=number("p50_ms"),
+            p95_ms=number("p95_ms"),
+            p99_ms=number("p99_ms"),
+            failure_p50_ms=number("failure_p50_ms"),
+            peak_calls_per_node=amount("peak_calls_per_node"),
+            suspects=names("suspects"),
+        )
+
+    @property
+    def latency_ratio(self) -> float | None:
+        """Median duration of the failed calls over the 99th percentile of the successful ones.
+
+        `None` when either is unknown.
+        """
+        if not self.p99_ms or self.failure_p50_ms is None:
+            return None
+        return self.failure_p50_ms / self.p99_ms
+
+    @property
+    def target(self) -> str:
+        """`service` or `service:method` when there is one of each and its name is safe.
+
+        '' when it cannot be named.
+        """
+        service = safe_name(self.services[0], "") if len(self.services) == 1 else ""
+        method = safe_name(self.methods[0], "") if len(self.methods) == 1 else ""
+        return f"{service}:{method}" if service and method else service
+
+
+@lru_cache(maxsize=4096)
+def safe_name(name: str, otherwise: str) -> str:
+    """Return the name when it is a plain identifier, else `otherwise`.
+
+    Names come from telemetry, and models invent methods. Only ASCII letters, digits and `_ . : / -` pass, 64
+    characters at the most, no
+    link, no wording that orders a reader to drop its rules, nothing that looks like personal data or a secret
+    (which would gate the whole day).
+    Where a name is shown it also stands in backticks, so no viewer makes a link of it.
+    """
+    letters = re.sub(r"[^a-z]", "", name.lower())
+    if _NAME.fullmatch(name) is None or _LINK.search(name) or _ORDER.search(letters) or residue(name):
+        return otherwise
+    return name
+
+
+# Formulas: the closed set
+# -----------------------------------------------------------------------------------------------
+
+
+def nice_up(value: float) -> int:
+    """Return the next round number that is not below `value`; whole, 1 or more.
+
+    Round are 1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6 and 8 times a power of ten.
+    """
+    if value <= _NICE[-1]:
+        return max(1, math.ceil(value))
+    scale = 10.0 ** math.floor(math.log10(value))
+    return round(next((nice * scale for nice in _NICE if nice * scale >= value), 10 * scale))
+
+
+def _times(value: float | None, factor: float) -> int | None:
+    return None if not value else nice_up(value * factor)
+
+
+def _retries(facts: Facts, factor: float) -> int:
+    """Return the retries after which 1 % still fail: the smallest n with rate^(n + 1) <= 0.01.
+
+    That is so were attempts independent; they rarely are, so bound it.
+    """
+    rate = min(0.99, max(1e-6, facts.failure_rate))
+    return max(1, math.ceil(factor * (math.log(_RETRY_TARGET) / math.log(rate) - 1) - 1e-9))
+
+
+FORMULAS: Mapping[str, Callable[[Facts, float], int | None]] = {
+    "above_p99": lambda facts, factor: _times(facts.p99_ms, factor),
+    # The tail of the successes is cut off at the present limit, and failed calls last as long as that limit:
+    # so look at both.
+    "above_slowest": lambda facts, factor: _times(
+        facts.p99_ms and max(facts.p99_ms, facts.failure_p50_ms or 0.0), factor
+    ),
+    "backoff_ms": lambda facts, factor: _times(facts.p50_ms, factor),
+    "calls_per_hour": lambda facts, factor: _times(
+        facts.peak_calls_per_node * (1 - facts.failure_rate) / _HOURS_A_DAY, factor
+    ),
+    # Little's law: calls in flight = arrival rate x time in system, here of the busiest node's busiest day.
+    "concurrency": lambda facts, factor: _times(
+        (facts.p95_ms or 0.0) / 1000 * facts.peak_calls_per_node / _SECONDS_A_DAY, factor
+    ),
+    "retries": _retries,
+    # The more calls overflow, the earlier to trim: 85 % of the window for a rare overflow, less by the
+    # failure rate, in steps of 5.
+    "context_percent": lambda facts, factor: max(
+        5, 5 * math.floor((85 - 100 * facts.failure_rate * factor) / 5)
+    ),
+    # Half as many repeats of a failing call as a session makes now.
+    "repeat_limit": lambda facts, factor: max(
+        1, math.ceil(factor * facts.failures / max(1, facts.sessions) / 2)
+    ),
+    # Half the present rate, the mark that the confidence is about, in whole per mille.
+    "half_rate_permille": lambda facts, factor: nice_up(1000 * facts.failure_rate * factor / 2),
+}
+"""Name → function of (facts, factor): a whole number, or `None` when the pattern lacks what it needs.
+
+A rule can name no other.
+"""

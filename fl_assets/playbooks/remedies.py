@@ -1,0 +1,199 @@
+"""Remedy rules: what to suggest for which failure patterns, as data that is checked when it is read.
+
+What goes here: the shape of a rule and what it computes for one pattern. What does not: the rules
+(`remedies.yaml`), reading YAML
+(`infra/rule_files.py`), which rule a playbook is made from (`propose.py`).
+"""
+
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+from string import Formatter
+from typing import Any, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from fl_assets.core.models import Category, FailureClass, PatternKind, Record, State
+from fl_assets.playbooks.facts import FORMULAS, Facts
+
+TEXT_FIELDS = frozenset(
+    {
+        *(
+            "class",
+            "state",
+            "service",
+            "method",
+            "failures",
+            "calls",
+            "rate",
+            "nodes_affected",
+            "nodes_reporting",
+            "window_days",
+        ),
+        *("lift", "p50_ms", "p95_ms", "p99_ms", "failure_p50_ms"),
+    }
+)
+"""Fields that a title or description may name; beside them, the keys of the rule's own changes."""
+
+
+class Bounds(Record):
+    """A range, both ends included; a number that is unknown lies in no range."""
+
+    min: float | None = None
+    max: float | None = None
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Self:
+        if self.min is None and self.max is None:
+            message = "needs min, max or both"
+            raise ValueError(message)
+        if self.min is not None and self.max is not None and self.min > self.max:
+            message = f"min {self.min:g} must not be above max {self.max:g}"
+            raise ValueError(message)
+        return self
+
+    def holds(self, value: float | None) -> bool:
+        """Whether the number is known and within."""
+        return (
+            value is not None
+            and (self.min is None or value >= self.min)
+            and (self.max is None or value <= self.max)
+        )
+
+
+class Conditions(Record):
+    """When a remedy applies: every condition that is given must hold."""
+
+    failure_class: tuple[FailureClass, ...] = Field(min_length=1, alias="class")
+    kind: tuple[PatternKind, ...] = ()
+    state: tuple[State, ...] = ()
+    failures: Bounds = Field(Bounds(min=2), description="What was seen once is no pattern yet.")
+    rate: Bounds | None = None
+    nodes: Bounds | None = None
+    lift: Bounds | None = None
+    latency_ratio: Bounds | None = Field(
+        None, description="Median duration of failed calls over the p99 of successful ones."
+    )
+    services: tuple[str, ...] = Field(
+        (), description="Globs; one of the pattern's services must match one of them."
+    )
+    methods: tuple[str, ...] = Field(
+        (), description="Globs; one of the pattern's methods must match one of them."
+    )
+
+    def hold(self, facts: Facts) -> bool:
+        """Whether the pattern meets every condition."""
+        ranges = (
+            (self.failures, facts.failures),
+            (self.rate, facts.failure_rate),
+            (self.nodes, facts.nodes_affected),
+            (self.lift, facts.lift),
+            (self.latency_ratio, facts.latency_ratio),
+        )
+        return (
+            facts.failure_class in self.failure_class
+            and (not self.kind or facts.kind in self.kind)
+            and (not self.state or facts.state in self.state)
+            and all(bounds is None or bounds.holds(value) for bounds, value in ranges)
+            and _matches(self.services, facts.services)
+            and _matches(self.methods, facts.methods)
+        )
+
+
+class Change(Record):
+    """One typed change: a fixed value, or a formula of the pattern's own numbers kept within bounds."""
+
+    key: str = Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")
+    value: str | None = Field(None, min_length=1, max_length=200)
+    formula: str | None = None
+    factor: float = Field(1.0, gt=0, le=1000)
+    min: int | None = None
+    max: int | None = None
+
+    @field_validator("value", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        """Accept YAML numbers and switches; changes are str to str."""
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        return str(value) if isinstance(value, int | float) else value
+
+    @field_validator("formula")
+    @classmethod
+    def _is_known(cls, value: str | None) -> str | None:
+        if value is not None and value not in FORMULAS:
+            message = f"unknown formula {value!r}; must be one of {', '.join(sorted(FORMULAS))}"
+            raise ValueError(message)
+        return value
+
+    @model_validator(mode="after")
+    def _is_one_of_two(self) -> Self:
+        if (self.value is None) == (self.formula is None):
+            message = "needs either value or formula"
+            raise ValueError(message)
+        if self.min is not None and self.max is not None and self.min > self.max:
+            message = f"min {self.min} must not be above max {self.max}"
+            raise ValueError(message)
+        return self
+
+    def computed(self, facts: Facts) -> str | None:
+        """Return the value for this pattern, or `None` when the formula lacks a number."""
+        if self.formula is None:
+            return self.value
+        result = FORMULAS[self.formula](facts, self.factor)
+        if result is None:
+            return None
+        result = result if self.min is None else max(self.min, result)
+        return str(result if self.max is None else min(self.max, result))
+
+
+class Remedy(Record):
+    """One rule: what to suggest for which patterns."""
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
+    when: Conditions
+    category: Category
+    title: str = Field(min_length=1, max_length=120)
+    description: str = Field(min_length=1, max_length=1000)
+    changes: tuple[Change, ...] = Field(min_length=1)
+    fallback: bool = Field(
+        False, description="Applies only to patterns that no other rule has an answer for."
+    )
+
+    @model_validator(mode="after")
+    def _templates_are_sound(self) -> Self:
+        keys = [change.key for change in self.changes]
+        if len(set(keys)) != len(keys):
+            message = f"changes: a key must occur once, got {', '.join(keys)}"
+            raise ValueError(message)
+        for name in ("title", "description"):
+            _check_template(name, getattr(self, name), TEXT_FIELDS | set(keys))
+        return self
+
+
+def _check_template(name: str, text: str, known: Iterable[str]) -> None:
+    try:
+        parts = list(Formatter().parse(text))
+    except ValueError as error:
+        message = f"{name}: {error}"
+        raise ValueError(message) from error
+    for _, field, spec, conversion in parts:
+        # No attribute, index, format or conversion: a template can show a field and do nothing else.
+        if field is not None and (field not in known or spec or conversion):
+            choices = ", ".join(sorted(known))
+            message = (
+                f"{name}: unknown field {{{field}}}; must be one of {choices}, without format or attribute"
+            )
+            raise ValueError(message)
+
+
+def _matches(globs: Sequence[str], names: Sequence[str]) -> bool:
+    return not globs or any(fnmatchcase(name, glob) for name in names for glob in globs)
+
+
+def override(built_in: Sequence[Remedy], users: Sequence[Remedy]) -> tuple[Remedy, ...]:
+    """Return the rules in the order they are tried.
+
+    First the user's, then the built-in ones whose id the user did not take.
+    """
+    taken = {remedy.id for remedy in users}
+    return (*users, *(remedy for remedy in built_in if remedy.id not in taken))
