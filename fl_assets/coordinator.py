@@ -3,7 +3,6 @@
 What goes here: starting cycles and telling how they ended. What does not: what a cycle does (`assets/`).
 """
 
-import fcntl
 import os
 import re
 import threading
@@ -22,8 +21,9 @@ from fl_assets.definitions import defs
 from fl_assets.defs.automation import first_line, range_tags
 from fl_assets.defs.partitions import DAILY, DAYS_PER_RUN
 from fl_assets.defs.resources import resources
-from fl_assets.infra.cycle_log import CycleLog, now_utc
-from fl_assets.infra.lake import write_atomically
+from fl_assets.infra.clock import now_utc
+from fl_assets.infra.cycle_log import CycleLog
+from fl_assets.infra.disk import locked, write_atomically
 from fl_assets.report.alerts import tell_failed
 from fl_assets.workspace import Workspace
 
@@ -280,8 +280,7 @@ def prepare_home(config: FederatedLearningConfig) -> Path:
     home = (config.data_path / "dagster").resolve()
     home.mkdir(parents=True, exist_ok=True)
     settings = next(path for path in DAGSTER_SETTINGS if path.exists()).read_text()
-    with (home / ".lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(home / ".lock"):
         if config.dagster_postgres_url:
             settings += _POSTGRES_STORAGE  # the name of the variable, so that no file holds the password
             os.environ[POSTGRES] = config.dagster_postgres_url.get_secret_value()

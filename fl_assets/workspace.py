@@ -27,6 +27,7 @@ from fl_assets.events.telemetry_files import Backlog, DayBacklog, TelemetryIndex
 from fl_assets.federation.coordinator_side import SummaryFiles, Taken
 from fl_assets.infra import rule_files
 from fl_assets.infra.lake import Lake
+from fl_assets.infra.open_lake import open_lake
 from fl_assets.infra.warehouse import Rebuilt, Warehouse
 from fl_assets.patterns.analysis import History
 from fl_assets.patterns.classes import ClassRule
@@ -108,7 +109,7 @@ class Workspace:
     @cached_property
     def lake(self) -> Lake:
         """Day-partitioned Parquet of events."""
-        return Lake.of(self.settings)
+        return open_lake(self.settings)
 
     @cached_property
     def index(self) -> TelemetryIndex:

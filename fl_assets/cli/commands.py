@@ -368,7 +368,7 @@ def rollback(
     Example: fl-assets rollback acme/tool-calling --reason "answers got worse"
     """
     from fl_assets.cli.console import say
-    from fl_assets.updates.config_files import NeedsHumanError
+    from fl_assets.infra.errors import NeedsHumanError
     from fl_assets.updates.rollout import undo
     from fl_assets.workspace import Workspace
 
@@ -558,8 +558,8 @@ def summarize(
     """
     from fl_assets.cli.console import show_summaries, status
     from fl_assets.federation.node_side import NodeSummaries, SummaryError
+    from fl_assets.infra.disk import write_atomically
     from fl_assets.infra.keys import KeyFileError
-    from fl_assets.infra.lake import write_atomically
     from fl_assets.workspace import Workspace
 
     if day and (from_ or to):

@@ -14,7 +14,8 @@ from fl_assets.core.settings import DAY_SECS, FederatedLearningConfig
 from fl_assets.defs.launcher import AGAIN
 from fl_assets.defs.partitions import DAILY, DAYS_PER_RUN
 from fl_assets.defs.resources import WorkspaceResource
-from fl_assets.infra.cycle_log import CycleLog, now_utc
+from fl_assets.infra.clock import now_utc
+from fl_assets.infra.cycle_log import CycleLog
 from fl_assets.report.alerts import tell_failed
 from fl_assets.updates.rollout import open_releases
 

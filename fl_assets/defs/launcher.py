@@ -3,7 +3,6 @@
 What goes here: the lock and the launcher that `dagster.yaml` names. What does not: what becomes of such a run (Dagster fails it, and tries it again).
 """
 
-import fcntl
 import os
 import socket
 from collections.abc import Iterator
@@ -12,6 +11,8 @@ from pathlib import Path
 
 import dagster as dg
 from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, WorkerStatus  # noqa: TID251  what a launcher answers with has no public name in 1.13, which we pin
+
+from fl_assets.infra.disk import LockBusyError, locked
 
 AGAIN = {"dagster/retry_strategy": "ALL_STEPS"}
 """Tag of a run that, tried again, begins at its first step: that one opens the rows of the cycle, and what is done twice is the same."""
@@ -29,11 +30,9 @@ def held(instance: dg.DagsterInstance | None, run: dg.DagsterRun | None) -> Iter
         return
     path = _lock_path(instance, run.run_id)
     path.parent.mkdir(exist_ok=True)
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_SH)  # so that several processes of one run may
-        file.truncate(0)
-        file.write(f"{os.getpid()} on {socket.gethostname()}")
-        file.flush()
+    with locked(path, shared=True) as descriptor:  # so that several processes of one run may
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()} on {socket.gethostname()}".encode())
         try:
             yield
         finally:
@@ -64,19 +63,14 @@ class WatchedRunLauncher(dg.DefaultRunLauncher):
         """Tell whether the process of a run that has started is still there."""
         path = _lock_path(self._instance, run.run_id)
         try:
-            file = path.open("r+")
-        except FileNotFoundError:
-            return ALIVE
-        with file:
-            process, _, host = file.read().partition(" on ")
+            process, _, host = path.read_text(encoding="utf-8").partition(" on ")
             if host != socket.gethostname():
                 return ALIVE
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return ALIVE
-            if not path.exists():  # it came to its end just now
-                return ALIVE
+            with locked(path, wait_secs=0, create=False):
+                if not path.exists():  # it came to its end just now
+                    return ALIVE
+        except (FileNotFoundError, LockBusyError):
+            return ALIVE
         return CheckRunHealthResult(
             WorkerStatus.NOT_FOUND,
             f"process {process} on {host} is gone: it was killed, or the machine restarted",

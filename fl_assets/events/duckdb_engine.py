@@ -51,7 +51,9 @@ from fl_assets.events.telemetry_files import (
     numbered_lines,
     read_head,
 )
-from fl_assets.infra.lake import SCHEMA_VERSION, Lake, LakeFile, Manifest, again_if_moved, remove_folder
+from fl_assets.infra.disk import remove_folder
+from fl_assets.infra.lake import SCHEMA_VERSION, LakeFile, Manifest, retry_on_conflict
+from fl_assets.infra.open_lake import open_lake
 from fl_assets.sums.conversations import conversation_signals_sql
 from fl_assets.sums.masking import blank_digits, call_totals_sql, signature_sql
 
@@ -156,7 +158,7 @@ class DuckDBEngine:
         self, settings: FederatedLearningConfig, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
         self.settings = settings
-        self.lake = Lake.of(settings)
+        self.lake = open_lake(settings)
         self.index = TelemetryIndex(settings, clock=clock)
         self._clock = clock
 
@@ -189,7 +191,7 @@ class DuckDBEngine:
             report = report.merged(done)
         return report.merged(IngestReport(seconds=time.perf_counter() - begin))
 
-    @again_if_moved
+    @retry_on_conflict
     def _turn(
         self,
         among: set[tuple[str, str]] | None,
@@ -205,7 +207,7 @@ class DuckDBEngine:
         """
         with self.lake.lock():
             self.lake.root.mkdir(parents=True, exist_ok=True)
-            self.lake.claim(self.secret())
+            self.lake.check_pseudonym_key(self.secret())
             self.lake.clean()
             remove_folder(self._temp)
             # Looked at anew: another process with this data folder may have had its turn.

@@ -39,7 +39,8 @@ from fl_assets.federation.summary import (
     texts_to_mask,
 )
 from fl_assets.infra.keys import TrustedKeys
-from fl_assets.infra.lake import SCHEMA_VERSION, Lake, Manifest, again_if_moved
+from fl_assets.infra.lake import SCHEMA_VERSION, Manifest, retry_on_conflict
+from fl_assets.infra.open_lake import open_lake
 from fl_assets.sums.masking import mask_sql
 
 _DDL = """
@@ -109,7 +110,7 @@ class SummaryFiles:
         self, settings: FederatedLearningConfig, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
         self._settings = settings
-        self._lake = Lake.of(settings)
+        self._lake = open_lake(settings)
         self._clock = clock
         self._path = settings.data_path / "summaries.sqlite"
 
@@ -132,7 +133,7 @@ class SummaryFiles:
             )
         return found
 
-    @again_if_moved
+    @retry_on_conflict
     def take(self, index: TelemetryIndex) -> Taken:
         """Store what is new in the folder, and then tell the index which days changed; a second call right after finds nothing to do.
 

@@ -8,7 +8,6 @@ day that noise was put on is never counted again: its stored line is what is sen
 into the node's backup.
 """
 
-import fcntl
 import hashlib
 import os
 import re
@@ -49,9 +48,9 @@ from fl_assets.federation.summary import (
     split_status,
     summarise,
 )
+from fl_assets.infra.disk import Disk, locked, write_atomically
 from fl_assets.infra.keys import make_private_key, public_pem, sign
-from fl_assets.infra.lake import Lake, write_atomically
-from fl_assets.updates.config_files import Disk
+from fl_assets.infra.open_lake import open_lake
 
 
 class SummaryError(RuntimeError):
@@ -92,7 +91,7 @@ class NodeSummaries:
         """Use the node's own engine and lake; `random` is for tests, where noise need not hide anything."""
         self._settings = settings
         self._engine = engine
-        self._lake = Lake.of(settings)
+        self._lake = open_lake(settings)
         self._clock = clock
         self._random = random or secrets.SystemRandom()
         self._folder = settings.data_path / "federation"
@@ -328,8 +327,7 @@ class NodeSummaries:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         self._folder.mkdir(parents=True, exist_ok=True)
-        with (self._folder / "ledger.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(self._folder / "ledger.lock"):
             yield
 
 

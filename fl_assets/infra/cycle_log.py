@@ -9,12 +9,8 @@ from typing import Any
 
 from fl_assets.core.cycles import Window
 from fl_assets.core.models import CycleStatus
+from fl_assets.infra.clock import now_utc
 from fl_assets.infra.warehouse import Warehouse
-
-
-def now_utc() -> datetime:
-    """Return the present time, aware, UTC."""
-    return datetime.now(UTC)
 
 
 class CycleLog:

@@ -1,7 +1,7 @@
 """Ed25519: signing with a private key, and telling whether a trusted key signed.
 
 What goes here: key files and signatures over bytes. What does not: what the bytes mean; each kind of document puts a line of its own before
-them, so that a signature over one never fits another (`domain/adapters.signed_bytes`).
+them, so that a signature over one never fits another (`manifest_to_sign` in `adapters/manifest.py`).
 
 A trusted key is a file `<name>.pem` in the folder of trusted keys; taking the file away revokes the key.
 """
@@ -9,6 +9,7 @@ A trusted key is a file `<name>.pem` in the folder of trusted keys; taking the f
 import base64
 import binascii
 import os
+import secrets
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +24,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
     load_pem_public_key,
 )
+
+from fl_assets.infra.disk import new_file, sync_folder
 
 _KEY_BYTES = 16_384
 
@@ -60,17 +63,15 @@ def make_private_key(path: Path) -> Ed25519PrivateKey:
         content = Ed25519PrivateKey.generate().private_bytes(
             Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
         )
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        with new_file(temporary, mode=0o600) as file:
+            file.write(content)
         try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
             with suppress(FileExistsError):  # another process was first: its key counts
                 os.link(temporary, path)
         finally:
             temporary.unlink()
+        sync_folder(path.parent)
     return load_private_key(path)
 
 

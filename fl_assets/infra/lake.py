@@ -6,22 +6,17 @@ computing them (the engines).
 Layout: `<root>/<table>/event_date=2026-11-01/<hash of the file>.parquet`, one or several, and, beside them, `manifest.json`. The manifest names the files, and is renamed
 into place last: a crash at any point leaves the old day or the new one, never a mixture, and at worst files that no manifest names, which `clean` removes.
 
-A lake on an object store (`remote_lake.py`) has the same layout in a local folder, its mirror. All is read from there; `lock` brings it up to the store, and what `commit`
-says is the store's before it is the mirror's.
+A lake on an object store has the same layout in a local folder, its mirror (`mirror.py`). `open_lake` chooses between the two.
 """
 
-import fcntl
 import hashlib
 import os
 import secrets
-import shutil
-import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from datetime import date, timedelta
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import orjson
 import pyarrow.parquet as pq
@@ -29,17 +24,12 @@ from pydantic import Field
 from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from fl_assets.core.models import Record, Violation
-from fl_assets.core.settings import FederatedLearningConfig
-
-if TYPE_CHECKING:  # of the extra [object-storage]
-    from fl_assets.infra.remote_lake import RemoteLake
+from fl_assets.infra.disk import LockBusyError, locked, sync_folder, write_atomically
+from fl_assets.infra.errors import ConcurrentCommitError, ForeignKeyError, IngestBusyError, LakeError
 
 SCHEMA_VERSION = 2
-_MANIFEST, _PREFIX, _TEMPORARY = "manifest.json", "event_date=", ".tmp"
-_STAGED = ".staged"
-_MIRRORED, _SWEPT = "mirrored.json", "swept"
-"""Of a mirror: the manifests that it holds, by folder, and when its coordinator last swept the store."""
-SWEEP_SECS = 86_400
+MANIFEST, PREFIX = "manifest.json", "event_date="
+TEMPORARY, _STAGED = ".tmp", ".staged"
 _CONTENT_TABLES = ("raw_traces", "conversation_logs", "error_records")
 _SUMMARIES = "node_summaries"
 
@@ -78,58 +68,30 @@ class Manifest(Record):
     stats: dict[str, int | float] = Field(default_factory=dict)
 
 
-class LakeError(RuntimeError):
-    """A manifest that cannot be read; the text names it."""
-
-
-class ForeignKeyError(RuntimeError):
-    """A lake whose pseudonyms were made with another key; the text says how to go on."""
-
-
-class IngestBusyError(RuntimeError):
-    """Another process has been writing to the lake for longer than we wait."""
-
-
-class LakeMovedError(RuntimeError):
-    """Another coordinator committed to a lake on an object store since it was read; see `again_if_moved`."""
-
-
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 
-def again_if_moved(method: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Let what takes the lock, reads the lake, and commits what it decided on that decide anew where it was overtaken."""
-    return retry(retry=retry_if_exception_type(LakeMovedError), stop=stop_after_attempt(5), reraise=True)(
-        method
-    )
+def retry_on_conflict(method: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Repeat what takes the lock, reads the lake and commits, from its start, where another coordinator committed meanwhile."""
+    is_conflict = retry_if_exception_type(ConcurrentCommitError)
+    return retry(retry=is_conflict, stop=stop_after_attempt(5), reraise=True)(method)
 
 
 class Lake:
-    """Parquet by table and day below `root`: the lake itself, or the mirror of a `remote` one."""
+    """Parquet by table and day below `root`."""
 
-    def __init__(self, root: Path, remote: "RemoteLake | None" = None) -> None:
-        self.root, self.remote = root, remote
+    def __init__(self, root: Path) -> None:
+        self.root = root
 
-    @classmethod
-    def of(cls, settings: FederatedLearningConfig) -> "Lake":
-        """Return the lake that the settings name.
-
-        Raises:
-            LakeError: it is on an object store, and the extra that this needs is not installed.
-        """
-        if isinstance(settings.lake_path, Path):
-            return cls(settings.lake_path)
-        if find_spec("obstore") is None:
-            message = f"FEDERATED_LEARNING_LAKE_PATH={settings.lake_path}, but obstore is not installed: pip install 'fl-assets[object-storage]', or name a folder"
-            raise LakeError(message)
-        from fl_assets.infra.remote_lake import Objects, RemoteLake
-
-        return cls(settings.lake_folder, RemoteLake(Objects(settings.lake_path)))
+    @property
+    def place(self) -> str:
+        """Where the lake is, for people."""
+        return str(self.root)
 
     def folder(self, table: str, day: date) -> Path:
         """Return the folder of one day of a table."""
-        return self.root / table / f"{_PREFIX}{day.isoformat()}"
+        return self.root / table / f"{PREFIX}{day.isoformat()}"
 
     def manifest(self, table: str, day: date) -> Manifest | None:
         """Return what one day of a table holds, or None where it was never written.
@@ -137,25 +99,28 @@ class Lake:
         Raises:
             LakeError: the manifest is damaged.
         """
-        path = self.folder(table, day) / _MANIFEST
+        path = self.folder(table, day) / MANIFEST
         try:
             return Manifest.model_validate_json(path.read_bytes())
         except FileNotFoundError:
             return None
         except ValueError as error:
-            remedy = "Remove that folder: it is fetched again"
-            if not self.remote:
-                remedy = f"Remove that folder (of a lake that an earlier release wrote: all {self.root}/*/{_PREFIX}*) and index.sqlite in the data folder, and run a cycle"
-                remedy = f"{remedy}: all files of telemetry are read again, and nothing is stored twice"
-            message = f"{path} is not a manifest: {error}. {remedy}."
+            message = f"{path} is not a manifest: {error}. {self._remedy()}."
             raise LakeError(message) from error
+
+    def _remedy(self) -> str:
+        """Return what to do about a damaged manifest."""
+        return (
+            f"Remove that folder (of a lake that an earlier release wrote: all {self.root}/*/{PREFIX}*) and index.sqlite in the data folder, "
+            "and run a cycle: all files of telemetry are read again, and nothing is stored twice"
+        )
 
     def days(self, table: str) -> list[date]:
         """Return the days that were ever written, oldest first."""
         folder = self.root / table
         names = (entry.name for entry in os.scandir(folder)) if folder.is_dir() else ()
-        days = [date.fromisoformat(name.removeprefix(_PREFIX)) for name in names if name.startswith(_PREFIX)]
-        return sorted(day for day in days if (self.folder(table, day) / _MANIFEST).is_file())
+        days = [date.fromisoformat(name.removeprefix(PREFIX)) for name in names if name.startswith(PREFIX)]
+        return sorted(day for day in days if (self.folder(table, day) / MANIFEST).is_file())
 
     def files(self, table: str, days: Iterable[date]) -> list[Path]:
         """Return the Parquet files of those of the days that have rows, oldest day first."""
@@ -199,7 +164,7 @@ class Lake:
 
     @contextmanager
     def lock(self, wait_secs: float = 600.0) -> Iterator[None]:
-        """Let one process at a time write to the lake; a mirror is brought up to its store first.
+        """Let one process at a time write to the lake; what is on an object store is fetched first.
 
         Raises:
             IngestBusyError: another one held the lock for `wait_secs`; those who take turns may be waited for longer.
@@ -207,45 +172,34 @@ class Lake:
         """
         path = self.root / "ingest.lock"  # in it, so that all who share the lake meet there
         path.parent.mkdir(parents=True, exist_ok=True)
-        since, seen = time.monotonic(), 0
-        with path.open("a") as file:
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    os.utime(file.fileno())  # tells those who wait of another turn
-                    break
-                except BlockingIOError as error:
-                    if (turn := os.fstat(file.fileno()).st_mtime_ns) != seen:
-                        since, seen = time.monotonic(), turn
-                    if time.monotonic() - since > wait_secs:
-                        message = f"another process has held {path} for {wait_secs:.0f} s: one process at a time may ingest"
-                        raise IngestBusyError(message) from error
-                    time.sleep(0.2)
-            if self.remote is None:
-                yield
-                return
-            self._pull(self.remote)  # what may take long, before anybody waits for us
-            with self.remote.hold(wait_secs):
-                self._pull(self.remote)
-                yield
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(locked(path, wait_secs=wait_secs))
+            except LockBusyError as error:
+                message = f"{error}: one process at a time may ingest"
+                raise IngestBusyError(message) from error
+            yield
 
-    def claim(self, key: bytes) -> None:
+    def check_pseudonym_key(self, key: bytes) -> None:
         """Note whose key makes this lake's pseudonyms, or see that it is `key`: with another one, the same person would get a second name.
 
         Raises:
             ForeignKeyError: the lake was filled with another key.
         """
-        path = self.root / "pseudonym.check"
         mark = hashlib.sha256(b"fl_assets pseudonyms" + key).hexdigest()
-        if self.remote:
-            found = self.remote.first(path.name, mark.encode()).decode()
-        else:
-            if not path.exists():
-                write_atomically(path, mark.encode())
-            found = path.read_text()
-        if found != mark:
-            message = f"{self.remote.url if self.remote else self.root} was filled with another pseudonym.key than that of this data folder: copy the file from a coordinator that shares the lake"
+        if self._first("pseudonym.check", mark.encode()) != mark.encode():
+            message = (
+                f"{self.place} was filled with another pseudonym.key than that of this data folder: "
+                "copy the file from a coordinator that shares the lake"
+            )
             raise ForeignKeyError(message)
+
+    def _first(self, name: str, content: bytes) -> bytes:
+        """Write a file of the lake where there is none; return what is there."""
+        path = self.root / name
+        if not path.exists():
+            write_atomically(path, content)
+        return path.read_bytes()
 
     def add(self, table: str, day: date, rows: int, write: Callable[[Path], object]) -> LakeFile:
         """Write a file of a day, which is not part of it before a commit names it: until then it is at `staged`.
@@ -258,13 +212,15 @@ class Lake:
         """
         folder = self.folder(table, day)
         folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f"{secrets.token_hex(8)}{_TEMPORARY}"
+        temporary = folder / f"{secrets.token_hex(8)}{TEMPORARY}"
         write(temporary)
-        sha256 = _sync_and_hash(temporary)
-        unique = f"-{secrets.token_hex(4)}" if self.remote else ""  # there a name is never used again
-        file = LakeFile(name=f"{sha256[:24]}{unique}.parquet", sha256=sha256, rows=rows)
+        sha256 = sync_and_hash(temporary)
+        file = LakeFile(name=self._name_of(sha256), sha256=sha256, rows=rows)
         temporary.replace(self.staged(table, day, file))
         return file
+
+    def _name_of(self, sha256: str) -> str:
+        return f"{sha256[:24]}.parquet"
 
     def staged(self, table: str, day: date, file: LakeFile) -> Path:
         """Return where a file that was added is before it is committed."""
@@ -281,7 +237,7 @@ class Lake:
             The manifest as stored.
 
         Raises:
-            LakeMovedError: another coordinator committed to the object store since `lock` was taken.
+            ConcurrentCommitError: another coordinator committed to the object store since `lock` was taken.
         """
         folder = self.folder(manifest.table, manifest.day)
         folder.mkdir(parents=True, exist_ok=True)
@@ -291,101 +247,21 @@ class Lake:
                 update={"files": (self.add(manifest.table, manifest.day, manifest.rows, write),)}
             )
         content = orjson.dumps(manifest.model_dump(mode="json"), option=orjson.OPT_INDENT_2)
-        mirrored: dict[str, str] | None = None
-        if self.remote:
-            staged = {
-                file.name: path
-                for file in manifest.files
-                if (path := self.staged(manifest.table, manifest.day, file)).exists()
-            }
-            mirrored = self.remote.commit(folder.relative_to(self.root).as_posix(), content, staged)
-        for file in manifest.files:
-            with suppress(FileNotFoundError):  # it was committed before
-                self.staged(manifest.table, manifest.day, file).replace(folder / file.name)
-        sync_folder(folder)
-        write_atomically(folder / _MANIFEST, content)
-        self.sweep(manifest.table, manifest.day)
-        if mirrored:
-            self._note(mirrored)
+        with self._publishing(manifest, content):
+            for file in manifest.files:
+                with suppress(FileNotFoundError):  # it was committed before
+                    self.staged(manifest.table, manifest.day, file).replace(folder / file.name)
+            sync_folder(folder)
+            write_atomically(folder / MANIFEST, content)
+            self.sweep(manifest.table, manifest.day)
         return manifest
 
-    # The mirror of a lake on an object store ---------------------------------------------------------------------------
+    def _publishing(self, manifest: Manifest, content: bytes) -> AbstractContextManager[None]:  # noqa: ARG002
+        """Commit where others read it, before the block puts the day in place here."""
+        return nullcontext()
 
     def refresh(self) -> None:
-        """Bring a mirror up to its store, without a word to other coordinators."""
-        if self.remote:
-            with Lake(self.root).lock():  # of the processes that share this folder
-                self._pull(self.remote)
-
-    def _pull(self, remote: "RemoteLake") -> None:
-        """Make the folder what the store holds: manifests that changed, and the files that they name and it lacks."""
-        remote.prove()
-        path = self.root / _MIRRORED
-        held: dict[str, str] = orjson.loads(path.read_bytes()) if path.exists() else {}
-        while True:
-            head = remote.look()
-            days = head.days if head else {}
-            if lost := sorted(held.keys() - days.keys()):
-                message = (
-                    f"{remote.url} no longer knows {lost[0]}{f' and {len(lost) - 1} more' if lost[1:] else ''}, which it has known before: restore head.json (the bucket's "
-                    f"versioning has it); or, to begin anew, remove {self.root} and index.sqlite in the data folder"
-                )
-                raise LakeError(message)
-            stale = [
-                folder
-                for folder, name in days.items()
-                if held.get(folder) != name or not (self.root / folder / _MANIFEST).is_file()
-            ]
-            try:
-                for folder in stale:
-                    self._fetch(remote, folder, days[folder])
-            except FileNotFoundError as error:
-                if (now := remote.look()) and head and now.commit == head.commit:
-                    message = f"{remote.url} has lost an object that a manifest names ({error.args[0]}): restore it (the bucket's versioning has it)"
-                    raise LakeError(message) from error
-                continue  # it was swept, since somebody committed after we looked
-            break
-        if stale:
-            self._note(days)
-
-    def _fetch(self, remote: "RemoteLake", folder: str, name: str) -> None:
-        """Let a day of the mirror be what a manifest of the store says."""
-        content, _ = remote.objects.read(f"{folder}/{name}")
-        try:
-            manifest = Manifest.model_validate_json(content)
-        except ValueError as error:
-            message = f"{remote.url}/{folder}/{name} is not a manifest of this release: {error}. Let all who share the lake run the same release."
-            raise LakeError(message) from error
-        (self.root / folder).mkdir(parents=True, exist_ok=True)
-        for file in manifest.files:
-            if not (self.root / folder / file.name).is_file():
-                self._fetch_file(remote, folder, file)
-        write_atomically(self.root / folder / _MANIFEST, content)
-        self.sweep(manifest.table, manifest.day)
-
-    def _fetch_file(self, remote: "RemoteLake", folder: str, file: LakeFile) -> None:
-        temporary = self.root / folder / f"{secrets.token_hex(8)}{_TEMPORARY}"
-        remote.objects.download(f"{folder}/{file.name}", temporary)
-        if (sha256 := _sync_and_hash(temporary)) != file.sha256:
-            temporary.unlink()
-            message = f"{remote.url}/{folder}/{file.name} has SHA-256 {sha256}, and its manifest says {file.sha256}: restore it (the bucket's versioning has it)"
-            raise LakeError(message)
-        temporary.replace(self.root / folder / file.name)
-
-    def _note(self, days: dict[str, str]) -> None:
-        write_atomically(self.root / _MIRRORED, orjson.dumps(days))
-
-    def _named(self) -> set[str]:
-        """Return the keys of all files that manifests name."""
-        folders = [folder for folder in self.root.glob(f"*/{_PREFIX}*") if (folder / _MANIFEST).is_file()]
-        manifests = [Manifest.model_validate_json((folder / _MANIFEST).read_bytes()) for folder in folders]
-        return {
-            f"{folder.parent.name}/{folder.name}/{file.name}"
-            for folder, manifest in zip(folders, manifests, strict=True)
-            for file in manifest.files
-        }
-
-    # -------------------------------------------------------------------------------------------------------------------
+        """Fetch what others committed; nothing for a lake that is a folder."""
 
     def verify(self, table: str, day: date) -> list[Violation]:
         """Compare the manifest of a day with its Parquet files, byte for byte; a day that was never written has nothing wrong."""
@@ -393,11 +269,11 @@ class Lake:
         if manifest is None or manifest.is_expired:
             return []
         subject, rule = f"{table} of {day}", "lake_matches_manifest"
-        found = [] if self.remote is None else self._verify_remote(self.remote, manifest)
+        found = self._verify_store(manifest)
         for file in manifest.files:
             path = self.folder(table, day) / file.name
             try:
-                sha256, rows = _hash(path), pq.read_metadata(path).num_rows
+                sha256, rows = hash_file(path), pq.read_metadata(path).num_rows
             except FileNotFoundError:
                 found.append(
                     Violation(
@@ -429,58 +305,15 @@ class Lake:
             )
         return found
 
-    def _verify_remote(self, remote: "RemoteLake", manifest: Manifest) -> list[Violation]:
-        """Compare a day of the store with its manifest: that its files are there, as long as those of the mirror; and fetch anew what is amiss in the mirror."""
-        folder = self.folder(manifest.table, manifest.day)
-        key = folder.relative_to(self.root).as_posix()
-        head, mirrored = remote.look(), orjson.loads((self.root / _MIRRORED).read_bytes())
-        if head is None or head.days.get(key) != mirrored.get(key):
-            return []  # another coordinator went on: the mirror is what it was, until `lock`
-        stored = {Path(one.key).name: one.size for one in remote.objects.listed(key)}
-        found = []
-        for file in manifest.files:
-            subject = f"{manifest.table} of {manifest.day} in {remote.url}"
-            try:
-                if file.name not in stored:
-                    raise FileNotFoundError
-                path = folder / file.name
-                if not path.is_file() or _hash(path) != file.sha256:
-                    self._fetch_file(remote, key, file)
-                if stored[file.name] != path.stat().st_size:
-                    actual = f"{stored[file.name]} bytes"
-                    found.append(
-                        Violation(
-                            rule="lake_matches_manifest",
-                            subject=subject,
-                            expected=f"{path.stat().st_size} bytes",
-                            actual=actual,
-                        )
-                    )
-            except FileNotFoundError:
-                found.append(
-                    Violation(
-                        rule="lake_matches_manifest",
-                        subject=subject,
-                        expected=f"the object {file.name}",
-                        actual="no such object",
-                    )
-                )
-            except LakeError as error:
-                found.append(
-                    Violation(
-                        rule="lake_matches_manifest",
-                        subject=subject,
-                        expected=f"the object {file.name}",
-                        actual=f"a damaged one ({error})",
-                    )
-                )
-        return found
+    def _verify_store(self, manifest: Manifest) -> list[Violation]:  # noqa: ARG002
+        """Return what differs between a manifest and the object store; nothing without one."""
+        return []
 
     def sweep(self, table: str, day: date) -> list[Path]:
         """Remove from a day's folder what its manifest does not name; return it. Call it under the ingestion lock only."""
         folder = self.folder(table, day)
         manifest = self.manifest(table, day)
-        kept = {_MANIFEST, *(file.name for file in manifest.files)} if manifest else set()
+        kept = {MANIFEST, *(file.name for file in manifest.files)} if manifest else set()
         removed = [path for path in sorted(folder.iterdir()) if path.name not in kept]
         for path in removed:
             path.unlink(missing_ok=True)
@@ -491,19 +324,14 @@ class Lake:
 
     def clean(self) -> list[Path]:
         """Remove what an interrupted commit left behind: files that no manifest names; return them. Call it under the ingestion lock only."""
-        folders = sorted(self.root.glob(f"*/{_PREFIX}*"))
-        removed = [
+        folders = sorted(self.root.glob(f"*/{PREFIX}*"))
+        return [
             path
             for folder in folders
-            for path in self.sweep(folder.parent.name, date.fromisoformat(folder.name.removeprefix(_PREFIX)))
+            for path in self.sweep(folder.parent.name, date.fromisoformat(folder.name.removeprefix(PREFIX)))
         ]
-        swept = self.root / _SWEPT
-        if self.remote and (not swept.exists() or time.time() - swept.stat().st_mtime > SWEEP_SECS):
-            removed += [Path(key) for key in self.remote.sweep(self._named)]
-            swept.touch()
-        return removed
 
-    @again_if_moved
+    @retry_on_conflict
     def expire(self, today: date, retention_days: int) -> list[date]:
         """Remove the rows of days more than `retention_days` before `today` (0: none), and say so in their manifests, which stay; summaries are sums, and stay."""
         if retention_days == 0:
@@ -533,37 +361,14 @@ class Lake:
         return sorted({manifest.day for manifest in manifests})
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a small file so that a crash leaves the old one or the new one."""
-    temporary = path.with_name(path.name + _TEMPORARY)
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    sync_folder(path.parent)
-
-
-def remove_folder(path: Path) -> None:
-    """Remove a folder of ours with all that is in it, if it is there."""
-    shutil.rmtree(path, ignore_errors=True)
-
-
-def _hash(path: Path) -> str:
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _sync_and_hash(path: Path) -> str:
+def sync_and_hash(path: Path) -> str:
+    """Have a file reach the disk; return its SHA-256."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
-    return _hash(path)
-
-
-def sync_folder(path: Path) -> None:
-    """Make renames in a folder survive a loss of power."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    return hash_file(path)

@@ -1,7 +1,7 @@
 """The lake on an object store (S3, GCS, Azure): what several machines share, where there is neither rename nor `flock`.
 
 What goes here: the seven things that we ask of a store, the commit protocol, the lease. What does not: days, manifests and the local folder that all reads go to
-(`lake.py`). Needs the extra [object-storage].
+(`mirror.py`). Needs the extra [object-storage].
 
 The store is the truth, and each coordinator's folder is a mirror of it: DuckDB reads local files, and reaches no others. Objects below the URL:
 
@@ -15,7 +15,7 @@ The store is the truth, and each coordinator's folder is a mirror of it: DuckDB 
    commit: before it nothing of the day is seen, after it all of it is. Files and manifests never change and no name is used twice, so a `head.json` stands for one state
    of the whole lake.
 2. *Ingest.* Read `head.json`, bring the mirror up to it, look for ids that are there already in the mirror, commit. A commit of anybody else in between makes ours fail,
-   for whichever day it was (the same id may fall on two days): `LakeMovedError`, and the ingestion begins anew on what there is now. So no two coordinators ever
+   for whichever day it was (the same id may fall on two days): `ConcurrentCommitError`, and the ingestion starts again on what there is now. So no two coordinators ever
    decide on different states, and each event is stored once, whatever the order of their steps: a property test tries them.
 3. *Lease.* Only so that nobody works in vain: `lease.json` names a holder, who renews it; whoever sees it unchanged for `LEASE_SECS` by its own clock takes it. No two clocks
    are compared, and nothing depends on it being respected.
@@ -45,7 +45,7 @@ from obstore.store import MemoryStore, from_url
 from pydantic import Field, ValidationError
 
 from fl_assets.core.models import Record
-from fl_assets.infra.lake import IngestBusyError, LakeError, LakeMovedError
+from fl_assets.infra.errors import ConcurrentCommitError, IngestBusyError, LakeError
 
 LEASE_SECS = 60.0
 """Seconds without a sign of its holder after which a lease may be taken."""
@@ -93,14 +93,14 @@ class Objects:
         found = obstore.get(self._store, key)
         return bytes(found.bytes()), _version(found.meta)
 
-    def put(self, key: str, content: bytes, *, instead_of: Version | None) -> Version:
+    def put(self, key: str, content: bytes, *, if_match: Version | None) -> Version:
         """Put an object in the place of one version of it, or, for None, where there is none; return its version.
 
         Raises:
             ChangedError: something else is there.
         """
         try:
-            mode: Any = instead_of or "create"  # a version is a mode too, which obstore's stub does not say
+            mode: Any = if_match or "create"  # a version is a mode too, which obstore's stub does not say
             return _version(obstore.put(self._store, key, content, mode=mode, use_multipart=False))
         except (AlreadyExistsError, PreconditionError) as error:
             raise ChangedError(key) from error
@@ -165,7 +165,7 @@ class Head(Record):
 
 
 class RemoteLake:
-    """The shared side of a lake; `hold` comes before all that writes."""
+    """The shared side of a lake; `lease` comes before all that writes."""
 
     def __init__(
         self,
@@ -181,7 +181,7 @@ class RemoteLake:
 
     # State -------------------------------------------------------------------------------------------------------------
 
-    def look(self) -> Head | None:
+    def read_head(self) -> Head | None:
         """Read what the lake holds now, None where nothing was ever committed; what is committed after this is committed on that.
 
         Raises:
@@ -206,48 +206,48 @@ class RemoteLake:
             files: those that the store does not have yet, by name.
 
         Raises:
-            LakeMovedError: somebody else committed since `look`.
+            ConcurrentCommitError: somebody else committed since `read_head`.
         """
         for name, path in files.items():
             self.objects.upload(f"{folder}/{name}", path)
         name = f"manifest-{secrets.token_hex(8)}.json"
-        self.objects.put(f"{folder}/{name}", manifest, instead_of=None)
+        self.objects.put(f"{folder}/{name}", manifest, if_match=None)
         return self._replace({**(self._head.days if self._head else {}), folder: name})
 
     def _replace(self, days: dict[str, str]) -> dict[str, str]:
         head = Head(commit=secrets.token_hex(8), days=dict(sorted(days.items())))
         content = orjson.dumps(head.model_dump(), option=orjson.OPT_INDENT_2)
         try:
-            self._version = self.objects.put(_HEAD, content, instead_of=self._version)
+            self._version = self.objects.put(_HEAD, content, if_match=self._version)
             self._head = head
         except (ChangedError, BaseError) as error:
-            found = self.look()
+            found = self.read_head()
             if found is None or found.commit != head.commit:
                 if not isinstance(error, ChangedError):
                     raise
-                raise LakeMovedError(self._moved()) from error
+                raise ConcurrentCommitError(self._moved()) from error
         return head.days
 
     def _moved(self) -> str:
         return f"another coordinator committed to {self.url} while this one was about to: what was not committed yet is read again by the next ingestion"
 
-    def first(self, key: str, content: bytes) -> bytes:
+    def put_if_absent(self, key: str, content: bytes) -> bytes:
         """Put an object where there is none yet; return what is there."""
         try:
             return self.objects.read(key)[0]
         except FileNotFoundError:
             with suppress(ChangedError):
-                self.objects.put(key, content, instead_of=None)
+                self.objects.put(key, content, if_match=None)
         return self.objects.read(key)[0]
 
     def sweep(self, named: Callable[[], set[str]]) -> list[str]:
-        """Delete what no manifest names, but for what is younger than `GRACE`; return it. Call it within `hold`.
+        """Delete what no manifest names, but for what is younger than `GRACE`; return it. Call it within `lease`.
 
         Args:
-            named: gives the keys of all files of the manifests of the last `look`.
+            named: gives the keys of all files of the manifests of the last `read_head`.
 
         Raises:
-            LakeMovedError: somebody else committed since `look`.
+            ConcurrentCommitError: somebody else committed since `read_head`.
         """
         if self._head is None:
             return []
@@ -261,7 +261,7 @@ class RemoteLake:
         }
         now, version = self.objects.modified(_HEAD)
         if version != self._version:
-            raise LakeMovedError(self._moved())
+            raise ConcurrentCommitError(self._moved())
         old = [one.key for one in self.objects.listed() if one.key not in kept and one.modified < now - GRACE]
         self.objects.delete(old)
         return old
@@ -269,7 +269,7 @@ class RemoteLake:
     # Lease -------------------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def hold(self, wait_secs: float) -> Iterator[None]:
+    def lease(self, wait_secs: float) -> Iterator[None]:
         """Keep other coordinators from ingesting, as long as we are seen to live.
 
         Raises:
@@ -282,7 +282,7 @@ class RemoteLake:
             nonlocal version
             while not stop.wait(LEASE_SECS / 3):
                 try:
-                    version = self.objects.put(_LEASE, _lease(is_held=True), instead_of=version)
+                    version = self.objects.put(_LEASE, _lease(is_held=True), if_match=version)
                 except ChangedError:
                     return  # somebody took it: what we commit from now on may fail, and is not lost
                 except BaseError:
@@ -296,7 +296,7 @@ class RemoteLake:
             stop.set()
             keeper.join()
             with suppress(ChangedError, BaseError):  # it lapses
-                self.objects.put(_LEASE, _lease(is_held=False), instead_of=version)
+                self.objects.put(_LEASE, _lease(is_held=False), if_match=version)
 
     def _take(self, wait_secs: float) -> Version:
         begin = since = self._clock()
@@ -314,13 +314,13 @@ class RemoteLake:
                 last, begin = holder, now  # they take turns
             if not holder or now - since >= LEASE_SECS:
                 with suppress(ChangedError):
-                    return self.objects.put(_LEASE, _lease(is_held=True), instead_of=version)
+                    return self.objects.put(_LEASE, _lease(is_held=True), if_match=version)
             if now - begin > wait_secs:
                 message = f"{holder or 'another coordinator'} has held {self.url}/{_LEASE} for {wait_secs:.0f} s: one coordinator at a time may ingest"
                 raise IngestBusyError(message)
             self._sleep(_LOOK_SECS)
 
-    def prove(self) -> None:
+    def check_conditional_put(self) -> None:
         """See that the store can be reached, and that it refuses a put whose condition does not hold: one that ignores it would lose days without a word.
 
         Raises:
@@ -330,8 +330,8 @@ class RemoteLake:
             return
         key = _PROBE + secrets.token_hex(8)
         try:
-            first = self.objects.put(key, b"1", instead_of=None)
-            second = self.objects.put(key, b"2", instead_of=first)
+            first = self.objects.put(key, b"1", if_match=None)
+            second = self.objects.put(key, b"2", if_match=first)
             kept = [self._refuses(key, None), self._refuses(key, first)]
             self.objects.delete([key])
         except (BaseError, FileNotFoundError, ValueError) as error:
@@ -353,7 +353,7 @@ class RemoteLake:
 
     def _refuses(self, key: str, version: Version | None) -> bool:
         try:
-            self.objects.put(key, b"3", instead_of=version)
+            self.objects.put(key, b"3", if_match=version)
         except ChangedError:
             return True
         return False

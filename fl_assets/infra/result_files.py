@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fl_assets.core.tables import TABLES
-from fl_assets.infra.lake import sync_folder, write_atomically
+from fl_assets.infra.disk import new_file, sync_folder, write_atomically
 
 _FOOTER = b"fl_assets"
 _ALL: dict[str, list[date]] = {}
@@ -98,16 +98,10 @@ class ResultFiles:
         path = self.path(table, day)
         path.parent.mkdir(parents=True, exist_ok=True)
         staged = Staged(path.with_suffix(".tmp"), path)
-        try:
-            with staged.temporary.open("wb") as file:
-                pq.write_table(
-                    rows.replace_schema_metadata({_FOOTER: orjson.dumps(manifest)}), file, compression="zstd"
-                )
-                file.flush()
-                os.fsync(file.fileno())
-        except BaseException:
-            self.discard([staged])
-            raise
+        staged.temporary.unlink(missing_ok=True)  # one that a crash left
+        with new_file(staged.temporary) as file:
+            footer = {_FOOTER: orjson.dumps(manifest)}
+            pq.write_table(rows.replace_schema_metadata(footer), file, compression="zstd")
         return staged
 
     def publish(self, table: str, staged: dict[date, Staged]) -> None:

@@ -25,6 +25,7 @@ from tenacity import RetryError, Retrying, retry_if_exception, stop_after_delay,
 from fl_assets.core.models import Violation
 from fl_assets.core.tables import LAKE_TABLES, TABLES, WAREHOUSE_TABLES, Table
 from fl_assets.infra.result_files import ResultFileError, ResultFiles, Staged
+from fl_assets.infra.sql import literal
 
 LOCK_WAIT_SECS = 120.0
 """How long a connection waits for another process to let go of the file."""
@@ -155,8 +156,8 @@ class Warehouse:
             for table in LAKE_TABLES:
                 folder = lake_path.resolve() / table.name
                 if next(folder.glob("event_date=*/*.parquet"), None):
-                    files = str(folder / "event_date=*" / "*.parquet").replace("'", "''")
-                    rows = f"select * from read_parquet('{files}', union_by_name = true)"  # noqa: S608 (a view takes no parameters; the path is ours, quoted)
+                    files = literal(str(folder / "event_date=*" / "*.parquet"))
+                    rows = f"select * from read_parquet({files}, union_by_name = true)"  # noqa: S608 (a view takes no parameters; the path is ours, quoted)
                 else:
                     rows = f"select {', '.join(f'null::{column.type} as {column.name}' for column in table.columns)} where false"
                 connection.execute(f"create or replace view {table.name} as {rows}")

@@ -5,9 +5,7 @@ What goes here: where the files lie, how they are written, and which of a day ar
 Layout: `<folder>/<YYYY-MM-DD>/<improvement_id>.json` (or `.md`). The name is ours (a hash), so nothing from telemetry is in a path.
 """
 
-import os
 import re
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any
 import orjson
 
 from fl_assets.core.models import Decision, Playbook
+from fl_assets.infra.disk import write_atomically
 from fl_assets.updates.decide import is_for_review
 
 CONTRACT_FIELDS = (
@@ -142,25 +141,10 @@ def _write_day(target: Path, wanted: Mapping[str, bytes]) -> list[Path]:
     for name, content in sorted(wanted.items()):
         path = target / name
         if not path.is_file() or path.read_bytes() != content:
-            _replace(path, content)
+            write_atomically(path, content, mode=0o644)
     if target.is_dir():
         for path in sorted(target.iterdir()):
             stale = _NAME.fullmatch(path.name) and path.name not in wanted
             if stale or _LEFT_OVER.fullmatch(path.name):
                 path.unlink()
     return [target / name for name in sorted(wanted)]
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write beside the file, sync, and rename over it."""
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from fl_assets.core.settings import FederatedLearningConfig
-from fl_assets.infra.lake import write_atomically
+from fl_assets.infra.disk import write_atomically
 from fl_assets.report.alert_text import Alert, failed_cycle, slack_message
 
 TIMEOUT_SECS = 5

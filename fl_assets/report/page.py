@@ -19,7 +19,7 @@ import orjson
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from fl_assets.infra.lake import write_atomically
+from fl_assets.infra.disk import write_atomically
 from fl_assets.report.report import Bin, DecisionLine, Headline, PatternLine, Report
 
 MARKS = {

@@ -28,7 +28,7 @@ from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.core.tables import CALL_TOTALS, FAILURE_SIGNATURES
 from fl_assets.events.duckdb_engine import DuckDBEngine, IngestReport
 from fl_assets.events.redaction import redact
-from fl_assets.infra.lake import remove_folder
+from fl_assets.infra.disk import remove_folder
 
 Launch = Callable[[Sequence[str], Callable[[str], None]], dict[str, Any]]
 """Runs a command, passes on what it says, and returns what it answered."""

@@ -10,10 +10,8 @@ When not even the old bytes can be restored, it stops: the journal stays, nothin
 """
 
 import copy
-import fcntl
 import hashlib
 import json
-import os
 import re
 import stat
 import tomllib
@@ -32,6 +30,9 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from tomlkit.exceptions import TOMLKitError
 
 from fl_assets.core.models import Record
+from fl_assets.infra.disk import Disk, locked
+from fl_assets.infra.errors import NeedsHumanError
+from fl_assets.infra.json_text import strict_json
 from fl_assets.updates.decide import ConfigChange, ConfigFormat, ConfigValue, RefusedChangeError, UpdatePolicy
 
 Key = Sequence[str | int]
@@ -43,10 +44,6 @@ _MAX_BYTES = 4 * 1024 * 1024
 
 class ConfigFileError(ValueError):
     """A config file cannot be read or edited; the text names file, key and rule. Nothing was changed."""
-
-
-class NeedsHumanError(RuntimeError):
-    """A change could be neither finished nor taken back; the text names the files, and nothing more is changed until a person has looked."""
 
 
 class FileChange(Record):
@@ -74,40 +71,6 @@ class Receipt(Record):
     day: date
     keys: tuple[KeyChange, ...]
     files: tuple[FileChange, ...]
-
-
-class Disk:
-    """The few calls that change anything on disk: the seam at which tests let the k-th one fail."""
-
-    def write(self, path: Path, content: bytes, mode: int) -> None:
-        """Write a new file; its name must not exist."""
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        path.chmod(mode)
-
-    def append(self, path: Path, content: bytes) -> None:
-        """Add to the end of a file, which is made if need be."""
-        with os.fdopen(
-            os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600), "ab"
-        ) as file:
-            file.write(content)
-
-    def sync(self, path: Path) -> None:
-        """Have a file or folder reach the disk."""
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-    def rename(self, source: Path, target: Path) -> None:
-        """Replace the target by the source in one step."""
-        source.replace(target)
-
-    def remove(self, path: Path) -> None:
-        """Remove a file, if it is there."""
-        path.unlink(missing_ok=True)
 
 
 class ConfigFiles:
@@ -234,8 +197,7 @@ class ConfigFiles:
     def _locked(self) -> Generator[str]:
         """Hold the folder's lock, with no change half done; give what had to be taken back first."""
         self._state.mkdir(parents=True, exist_ok=True)
-        with (self._state / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(self._state / "lock"):
             yield self._roll_back()
 
     def _edited(self, changes: Sequence[ConfigChange]) -> dict[str, tuple[bytes, bytes]]:
@@ -292,7 +254,7 @@ class ConfigFiles:
                 old, new = contents[file.path]
                 self._place(self._state / file.backup, old, 0o600)
                 path = self._path(file.path)
-                self._fresh(_beside(path, "new"), new, _mode(path))
+                self._disk.write_fresh(_beside(path, "new"), new, _mode(path))
             self._disk.rename(self._preparing, self._journal)
             self._disk.sync(self._state)
             for file in files:
@@ -338,7 +300,7 @@ class ConfigFiles:
                     self._restoring(file, receipt.decision_id) for file in switched
                 ]:
                     if content is not None:
-                        self._fresh(_beside(target, "old"), content, _mode(target))
+                        self._disk.write_fresh(_beside(target, "old"), content, _mode(target))
                         self._disk.rename(_beside(target, "old"), target)
                         self._disk.sync(target.parent)
                         if _hash(self._read(target)) != file.old_hash:
@@ -383,15 +345,8 @@ class ConfigFiles:
         return content
 
     def _place(self, path: Path, content: bytes, mode: int) -> None:
-        """Put one of our own files in place whole and synced, by way of a neighbour."""
-        self._fresh(_beside(path, "new"), content, mode)
-        self._disk.rename(_beside(path, "new"), path)
-        self._disk.sync(path.parent)
-
-    def _fresh(self, path: Path, content: bytes, mode: int) -> None:
-        self._disk.remove(path)  # one that a crash left
-        self._disk.write(path, content, mode)
-        self._disk.sync(path)
+        """Put one of our own files in place whole and synced."""
+        self._disk.place(path, content, mode, by_way_of=_beside(path, "new"))
 
     def _path(self, relative: str) -> Path:
         """Return the file's path; refuse one that leads through a link or out of the folder, or is no plain file of a single name."""
@@ -456,7 +411,7 @@ def parse(kind: ConfigFormat, content: bytes, name: str) -> Any:
         if kind == "toml":
             return tomllib.loads(text)
         if kind == "json":
-            return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+            return strict_json(text)
         return YAML(typ="safe", pure=True).load(text)
     except (ValueError, YAMLError, RecursionError) as error:
         message = f"{name} cannot be read as {kind}: {' '.join(str(error).split())[:200]}"
@@ -575,16 +530,3 @@ def _set(document: Any, key: Key, new: ConfigValue) -> None:
     for part in key[:-1]:
         node = node[int(part) if isinstance(node, list) else part]
     node[int(key[-1]) if isinstance(node, list) else key[-1]] = new
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        message = "a key occurs twice"
-        raise ValueError(message)
-    return found
-
-
-def _no_constant(name: str) -> Any:
-    message = f"{name} is no JSON number"
-    raise ValueError(message)

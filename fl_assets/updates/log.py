@@ -6,7 +6,6 @@ A line counts once its line end is written and synced. What a crash leaves of a 
 as it is after. Times never fall: an event is at the clock's time or at its predecessor's, whichever is later.
 """
 
-import fcntl
 import os
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -16,7 +15,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fl_assets.updates.config_files import Disk, NeedsHumanError
+from fl_assets.infra.disk import Disk, locked
+from fl_assets.infra.errors import NeedsHumanError
 from fl_assets.updates.releases import Event, What
 
 
@@ -32,8 +32,7 @@ class UpdateLog:
     def locked(self) -> Generator[None]:
         """Let one process at a time read, decide and append."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(self.path.with_suffix(".lock")):
             yield
 
     def events(self) -> list[Event]:

@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from fl_assets.core.models import Category
-from fl_assets.updates.config_files import ConfigFileError, ConfigFiles, Disk, NeedsHumanError
+from fl_assets.infra.disk import Disk
+from fl_assets.infra.errors import NeedsHumanError
+from fl_assets.infra.keys import make_private_key, public_pem
+from fl_assets.updates.config_files import ConfigFileError, ConfigFiles
 from fl_assets.updates.decide import RefusedChangeError, UpdatePolicy
 from fl_assets.updates.log import UpdateLog
 from fl_assets.updates.releases import (
@@ -316,20 +318,8 @@ class Releases:
 
     def _key(self) -> Ed25519PrivateKey:
         """Return the key that signs; made at the first use, for its owner's eyes only, its public half beside the release."""
-        if not self._key_path.exists():
-            key = Ed25519PrivateKey.generate()
-            text = key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-            self._place(self._key_path, text, 0o600)
-        key = serialization.load_pem_private_key(self._key_path.read_bytes(), password=None)
-        if not isinstance(key, Ed25519PrivateKey):
-            message = f"{self._key_path} is no Ed25519 private key; releases are signed with one"
-            raise ReleaseRefusedError(message)
-        public = key.public_key().public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-        beside = self.path.with_suffix(".pub")
+        key = make_private_key(self._key_path)
+        public, beside = public_pem(key), self.path.with_suffix(".pub")
         if not beside.exists() or beside.read_bytes() != public:
             self._place(beside, public, 0o644)
         return key
@@ -337,12 +327,7 @@ class Releases:
     def _place(self, path: Path, content: bytes, mode: int) -> None:
         """Put a file in place whole and synced."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.new")
-        self._disk.remove(temporary)
-        self._disk.write(temporary, content, mode)
-        self._disk.sync(temporary)
-        self._disk.rename(temporary, path)
-        self._disk.sync(path.parent)
+        self._disk.place(path, content, mode, by_way_of=path.with_name(f".{path.name}.new"))
 
     def _carrier(self, update: Update) -> Carrier:
         carrier = self._carriers.get(update.category)
@@ -428,16 +413,9 @@ def take_release(
     why = refusal(release, channel=channel, highest=int(known.get("sequence", 0)), seen=seen)
     if why:
         raise ReleaseRefusedError(why)
-    disk = disk or Disk()
-    temporary = memory.with_name(f".{memory.name}.new")
-    disk.remove(temporary)
-    disk.write(
-        temporary,
-        json.dumps({"sequence": release.sequence, "seen": max(seen, release.issued_at).isoformat()}).encode(),
-        0o600,
-    )
-    disk.sync(temporary)
-    disk.rename(temporary, memory)
+    seen_now = {"sequence": release.sequence, "seen": max(seen, release.issued_at).isoformat()}
+    neighbour = memory.with_name(f".{memory.name}.new")
+    (disk or Disk()).place(memory, json.dumps(seen_now).encode(), 0o600, by_way_of=neighbour)
     return release
 
 

@@ -17,6 +17,7 @@ from typing import Literal
 from pydantic import Field
 
 from fl_assets.core.models import Category, Decision, Playbook, Record
+from fl_assets.infra.json_text import canonical_json
 from fl_assets.updates.decide import ConfigChange, ConfigValue, RefusedChangeError, UpdatePolicy, change_id
 from fl_assets.updates.outcomes import Lesson
 
@@ -258,9 +259,7 @@ class Release(Record):
 
     def canonical(self) -> bytes:
         """Return the bytes that are signed: JSON, keys sorted, no blanks, UTF-8. All numbers in it are whole, so no two writers can differ."""
-        return json.dumps(
-            self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False
-        ).encode()
+        return canonical_json(self.model_dump(mode="json"), ascii_only=False)
 
     def for_node(self, node_id: str) -> dict[str, str]:
         """Return what one node is to run: JSON text of the value by what it changes; a later change wins."""

@@ -16,12 +16,12 @@ import pandas as pd
 
 from fl_assets.core.cycles import mode_of
 from fl_assets.core.models import Category, Decision, Playbook
-from fl_assets.infra.cycle_log import now_utc
+from fl_assets.infra.clock import now_utc
+from fl_assets.infra.errors import NeedsHumanError
 from fl_assets.playbooks.files import write_proposals
 from fl_assets.playbooks.gate import gate
 from fl_assets.sums.masking import NOISE_BUCKET
 from fl_assets.updates.adapter_carrier import AdapterCarrier
-from fl_assets.updates.config_files import NeedsHumanError
 from fl_assets.updates.decide import RefusedChangeError, is_for_review, playbook_hash
 from fl_assets.updates.log import UpdateLog
 from fl_assets.updates.outcomes import BASELINE_DAYS, Trial, judge

@@ -26,7 +26,7 @@ from fl_assets.events import duckdb_engine
 from fl_assets.events.duckdb_engine import DuckDBEngine
 from fl_assets.events.pii_names import NamesUnavailableError
 from fl_assets.events.redaction import KEY_SEPARATOR, redact
-from fl_assets.infra.lake import IngestBusyError
+from fl_assets.infra.errors import IngestBusyError
 from fl_assets_tests.build import DAY, call_line, turn_line
 from fl_assets_tests.conftest import settings_in
 

@@ -19,7 +19,7 @@ import pytest
 
 from fl_assets.events import duckdb_engine, redaction
 from fl_assets.events.redaction import RULES, UNREDACTABLE
-from fl_assets.infra.lake import LakeError
+from fl_assets.infra.errors import LakeError
 from fl_assets_tests.build import DAY, call_line, turn_line
 from fl_assets_tests.events.test_duckdb_engine import Case
 

@@ -11,7 +11,7 @@ import pytest
 
 from fl_assets.core.settings import PREFIX
 from fl_assets.events.duckdb_engine import DuckDBEngine
-from fl_assets.infra.lake import ForeignKeyError
+from fl_assets.infra.errors import ForeignKeyError
 from fl_assets.workspace import Workspace
 from fl_assets_tests.conftest import DAYS, LAST_DAY, coordinator_in, settings_in
 from fl_assets_tests.faults.whole import assert_lake, assert_whole, ids_in

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fl_assets.infra.lake import Lake, LakeError, Manifest
+from fl_assets.infra.errors import LakeError
+from fl_assets.infra.lake import Lake, Manifest
 
 DAY, LATER = date(2026, 11, 1), date(2026, 11, 2)
 

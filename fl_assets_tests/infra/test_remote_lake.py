@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from fl_assets.core.settings import FederatedLearningConfig, SettingsError
 from fl_assets.events import duckdb_engine
 from fl_assets.events.duckdb_engine import DuckDBEngine, IngestReport
-from fl_assets.infra import lake as lake_module
-from fl_assets.infra.lake import IngestBusyError, Lake, LakeError, LakeMovedError, Manifest, again_if_moved
+from fl_assets.infra.errors import ConcurrentCommitError, ForeignKeyError, IngestBusyError, LakeError
+from fl_assets.infra.lake import Lake, Manifest, retry_on_conflict
 from fl_assets.simulator.simulator import simulate
 from fl_assets_tests.build import call_line
 from fl_assets_tests.conftest import LAST_DAY, settings_in
@@ -33,6 +33,8 @@ remote_lake = pytest.importorskip(
 Objects, RemoteLake, Listed, ChangedError = (
     getattr(remote_lake, name) for name in ("Objects", "RemoteLake", "Listed", "ChangedError")
 )
+mirror_module = pytest.importorskip("fl_assets.infra.mirror")
+MirroredLake = mirror_module.MirroredLake
 
 DAY = date(2026, 11, 1)
 
@@ -61,7 +63,7 @@ def url(tmp_path):
 
 @pytest.fixture
 def mirror(tmp_path, url):
-    return lambda name: Lake(tmp_path / name, RemoteLake(Objects(url)))
+    return lambda name: MirroredLake(tmp_path / name, RemoteLake(Objects(url)))
 
 
 def commit(lake: Lake, day: date, *ids: str) -> Manifest:
@@ -118,10 +120,10 @@ class SteppedObjects(Objects):
 
         return self._step(act)
 
-    def put(self, key, content, *, instead_of):
+    def put(self, key, content, *, if_match):
         def act():
             there = self.world.objects.get(key)
-            if (there is None) != (instead_of is None) or (there and instead_of != {"e_tag": str(there[1])}):
+            if (there is None) != (if_match is None) or (there and if_match != {"e_tag": str(there[1])}):
                 raise ChangedError(key)
             self.world.objects[key] = content, self.world.requests, self.world.now
             return {"e_tag": str(self.world.requests)}
@@ -191,9 +193,9 @@ class Machine(threading.Thread):
                         clock=lambda: float(self.world.requests),
                     )
                     try:
-                        self.ingest(Lake(self.root, remote), batch)
+                        self.ingest(MirroredLake(self.root, remote), batch)
                         break
-                    except LakeMovedError:
+                    except ConcurrentCommitError:
                         self.overtaken += 1
                     except (CrashError, remote_lake.BaseError):
                         continue
@@ -202,7 +204,7 @@ class Machine(threading.Thread):
         self.is_done = True
         self.waits.release()
 
-    @again_if_moved
+    @retry_on_conflict
     def ingest(self, lake: Lake, batch) -> None:
         with lake.lock(wait_secs=1e9):
             lake.clean()
@@ -249,7 +251,7 @@ def test_any_interleaving_of_coordinators_that_die_and_are_cut_off_stores_each_e
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
         patch.setattr(remote_lake, "_PROVEN", {"world://lake"})
         patch.setattr(remote_lake, "GRACE", timedelta(0))  # and everybody sweeps all the time
-        patch.setattr(lake_module, "SWEEP_SECS", -1)
+        patch.setattr(mirror_module, "SWEEP_SECS", -1)
         patch.setattr(os, "fsync", lambda _: None)
         world = World()
         machines = [Machine(world, Path(folder, str(number)), given) for number, given in enumerate(batches)]
@@ -268,13 +270,13 @@ def test_any_interleaving_of_coordinators_that_die_and_are_cut_off_stores_each_e
                 one.step("lives")
         assert [(one.is_done, one.error) for one in machines] == [(True, None)] * len(machines)
 
-        reader = Lake(Path(folder, "reader"), RemoteLake(SteppedObjects(world, lambda: "lives")))
+        reader = MirroredLake(Path(folder, "reader"), RemoteLake(SteppedObjects(world, lambda: "lives")))
         reader.refresh()
         stored = ids_of(reader, *reader.days("raw_traces"))
         assert sorted(stored) == sorted({name for given in batches for batch in given for name, _ in batch})
         for lake in (
             reader,
-            *(Lake(one.root, RemoteLake(SteppedObjects(world, lambda: "lives"))) for one in machines),
+            *(MirroredLake(one.root, RemoteLake(SteppedObjects(world, lambda: "lives"))) for one in machines),
         ):
             lake.refresh()
             assert [
@@ -286,13 +288,13 @@ def test_who_was_overtaken_stores_nothing_and_decides_anew(mirror):
     slow, quick = mirror("slow"), mirror("quick")
     attempts = []
 
-    @again_if_moved
+    @retry_on_conflict
     def ingest(name: str) -> None:
         with slow.lock():
             stored = ids_of(slow, DAY)
             attempts.append(stored)
             if not stored:  # its lease lapses, and another one commits, for another day at that
-                quick._pull(quick.remote)
+                quick._pull()
                 quick.root.mkdir(exist_ok=True)
                 quick.commit(manifest(DAY + timedelta(days=1), rows=1), write("x"))
                 quick.commit(manifest(DAY, rows=1), write(name))
@@ -350,14 +352,14 @@ def s3():
 def test_a_store_does_what_the_protocol_asks_of_it(kind, request, url, tmp_path, monkeypatch):
     store = Objects(url if kind == "memory" else request.getfixturevalue("s3"))
     monkeypatch.setattr(remote_lake, "_PART_BYTES", 7)
-    first = store.put("a/one", b"1", instead_of=None)
+    first = store.put("a/one", b"1", if_match=None)
     assert store.read("a/one") == (b"1", first)
     with pytest.raises(ChangedError):
-        store.put("a/one", b"2", instead_of=None)
-    second = store.put("a/one", b"2", instead_of=first)
+        store.put("a/one", b"2", if_match=None)
+    second = store.put("a/one", b"2", if_match=first)
     for key, version in (("a/one", first), ("a/none", second)):
         with pytest.raises(ChangedError):
-            store.put(key, b"3", instead_of=version)
+            store.put(key, b"3", if_match=version)
     assert store.read("a/one") == (b"2", second)
     assert store.modified("a/one")[1] == second
     (tmp_path / "file").write_bytes(b"longer than a part")
@@ -379,7 +381,7 @@ class Careless(Objects):
     def __init__(self) -> None:
         self.url, self.puts = "careless://lake", 0
 
-    def put(self, key, content, *, instead_of):  # noqa: ARG002
+    def put(self, key, content, *, if_match):  # noqa: ARG002
         self.puts += 1
         return {"e_tag": str(self.puts)}
 
@@ -389,7 +391,7 @@ class Careless(Objects):
 
 def test_a_store_that_ignores_conditions_is_refused_before_anything_is_written(tmp_path):
     careless = Careless()
-    lake = Lake(tmp_path / "mirror", RemoteLake(careless))
+    lake = MirroredLake(tmp_path / "mirror", RemoteLake(careless))
     with (
         pytest.raises(
             LakeError,
@@ -410,7 +412,7 @@ def test_a_store_that_cannot_be_reached_is_an_error_that_names_it_and_no_key(tmp
     }.items():
         monkeypatch.setenv(f"AWS_{name}", value)
     monkeypatch.setattr(remote_lake, "_RETRIES", 0)
-    lake = Lake(tmp_path / "mirror", RemoteLake(Objects("s3://nowhere/lake")))
+    lake = MirroredLake(tmp_path / "mirror", RemoteLake(Objects("s3://nowhere/lake")))
     with (
         pytest.raises(
             LakeError, match=r"s3://nowhere/lake cannot be used as the lake: .*Check that the bucket exists"
@@ -561,11 +563,11 @@ def test_who_waits_for_others_that_take_turns_is_not_told_that_one_of_them_does_
             lake.remote.objects.put(
                 "lease.json",
                 orjson.dumps({"holder": f"coordinator {len(turns)}", "sign": f"{len(turns)}"}),
-                instead_of=version,
+                if_match=version,
             )
 
     lake.remote.objects.put(
-        "lease.json", orjson.dumps({"holder": "coordinator 0", "sign": "0"}), instead_of=None
+        "lease.json", orjson.dumps({"holder": "coordinator 0", "sign": "0"}), if_match=None
     )
     remote = RemoteLake(lake.remote.objects, sleep=sleep, clock=lambda: seconds[0])
     with pytest.raises(IngestBusyError, match="coordinator 5 has held"):
@@ -641,7 +643,7 @@ def test_a_head_that_names_files_elsewhere_is_refused(mirror):
     lake.remote.objects.put(
         "head.json",
         b'{"commit": "1", "days": {"../../etc": "manifest-0123456789abcdef.json"}}',
-        instead_of=None,
+        if_match=None,
     )
     with pytest.raises(LakeError, match=r"head\.json is not what this program writes"), lake.lock():
         pass
@@ -654,7 +656,7 @@ def test_a_manifest_that_names_files_elsewhere_or_is_of_another_release_is_refus
     for number, change in enumerate(
         ({"files": [given["files"][0] | {"name": "../../../pseudonym.key"}]}, {"a_field_of_tomorrow": 1})
     ):
-        lake.remote.look()
+        lake.remote.read_head()
         lake.remote.commit(folder, orjson.dumps(given | change), {})
         with pytest.raises(
             LakeError, match=rf"{folder}/manifest-[0-9a-f]+\.json is not a manifest of this release"
@@ -666,8 +668,8 @@ def test_an_answer_that_is_lost_is_no_second_commit(mirror, monkeypatch):
     lake = mirror("one")
     real = Objects.put
 
-    def losing(self, key, content, *, instead_of):
-        version = real(self, key, content, instead_of=instead_of)
+    def losing(self, key, content, *, if_match):
+        version = real(self, key, content, if_match=if_match)
         if key == "head.json":
             raise remote_lake.BaseError("timed out")
         return version
@@ -708,9 +710,7 @@ def test_retention_is_for_all_who_share_the_lake(mirror):
 
 
 def test_a_lake_takes_pseudonyms_of_one_key(mirror):
-    mirror("one").claim(b"k" * 32)
-    mirror("two").claim(b"k" * 32)
-    with pytest.raises(
-        lake_module.ForeignKeyError, match=r"memory://.* was filled with another pseudonym\.key"
-    ):
-        mirror("three").claim(b"x" * 32)
+    mirror("one").check_pseudonym_key(b"k" * 32)
+    mirror("two").check_pseudonym_key(b"k" * 32)
+    with pytest.raises(ForeignKeyError, match=r"memory://.* was filled with another pseudonym\.key"):
+        mirror("three").check_pseudonym_key(b"x" * 32)

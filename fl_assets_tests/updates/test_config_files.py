@@ -14,15 +14,9 @@ import tomlkit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fl_assets.updates.config_files import (
-    ConfigFileError,
-    ConfigFiles,
-    Disk,
-    NeedsHumanError,
-    get,
-    parse,
-    replace,
-)
+from fl_assets.infra.disk import Disk
+from fl_assets.infra.errors import NeedsHumanError
+from fl_assets.updates.config_files import ConfigFileError, ConfigFiles, get, parse, replace
 from fl_assets.updates.decide import ConfigChange, KeyRule, RefusedChangeError, UpdatePolicy
 from fl_assets_tests.build import DAY
 
@@ -146,7 +140,7 @@ def test_any_key_of_any_json_or_toml_is_found_and_only_it_changes(values, data):
         ("yaml", b"a: |\n  5000\n", "a", "must be a plain or quoted"),
         ("yaml", b"a: 1\na: 2\n", "a", "cannot be read as yaml"),
         ("yaml", b"a: 1\n---\na: 2\n", "a", "cannot be read as yaml"),
-        ("json", b'{"a": 1, "a": 2}', "a", "a key occurs twice"),
+        ("json", b'{"a": 1, "a": 2}', "a", "key 'a' occurs twice"),
         ("json", b'{"a": NaN}', "a", "NaN is no JSON number"),
         ("json", b'{"a": 1', "a", "cannot be read as json"),
         ("json", b"\xff", "a", "cannot be read as json"),

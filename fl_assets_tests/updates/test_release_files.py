@@ -12,7 +12,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from fl_assets.updates.config_files import ConfigFiles, Disk, NeedsHumanError
+from fl_assets.infra.disk import Disk
+from fl_assets.infra.errors import NeedsHumanError
+from fl_assets.updates.config_files import ConfigFiles
 from fl_assets.updates.decide import KeyRule, RefusedChangeError, UpdatePolicy
 from fl_assets.updates.log import UpdateLog
 from fl_assets.updates.release_files import (

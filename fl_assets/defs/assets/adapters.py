@@ -9,7 +9,7 @@ from fl_assets.adapters.store import AdapterStoreError, InstalledAdapter
 from fl_assets.defs.metadata import judged, numbers, preview, report_day, table_asset
 from fl_assets.defs.partitions import DAILY, days_of
 from fl_assets.defs.resources import WorkspaceResource
-from fl_assets.infra.cycle_log import now_utc
+from fl_assets.infra.clock import now_utc
 from fl_assets.workspace import Workspace
 
 GROUP = "updates"

@@ -16,7 +16,7 @@ from fl_assets.defs.pictures import (
     volume_by_hour,
 )
 from fl_assets.defs.resources import WorkspaceResource
-from fl_assets.infra.cycle_log import now_utc
+from fl_assets.infra.clock import now_utc
 from fl_assets.patterns.analysis import analyse, replayed
 from fl_assets.patterns.calibration import reliability
 from fl_assets.report.rows import failures_by_node, hourly

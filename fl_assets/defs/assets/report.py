@@ -9,7 +9,7 @@ from fl_assets.core.cycles import mode_of
 from fl_assets.defs.metadata import file_asset, numbers, report_day
 from fl_assets.defs.partitions import days_of
 from fl_assets.defs.resources import WorkspaceResource
-from fl_assets.infra.cycle_log import now_utc
+from fl_assets.infra.clock import now_utc
 from fl_assets.report.alert_text import alerts_of
 from fl_assets.report.alerts import AlertError, send_new, sent_file_in
 from fl_assets.report.page import write_report

@@ -15,7 +15,7 @@ from fl_assets.defs.metadata import numbers, preview, report_day, table_asset
 from fl_assets.defs.partitions import days_of
 from fl_assets.defs.pictures import before_and_after, pictures
 from fl_assets.defs.resources import WorkspaceResource
-from fl_assets.infra.cycle_log import now_utc
+from fl_assets.infra.clock import now_utc
 from fl_assets.playbooks.gate import decide_day, gate
 from fl_assets.updates.outcomes import learn
 from fl_assets.updates.releases import fold, lessons

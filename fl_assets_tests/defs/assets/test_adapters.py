@@ -12,7 +12,7 @@ from fl_assets.adapters.store import AdapterStore
 from fl_assets.cli import commands as cli
 from fl_assets.defs.assets.adapters import adapter_catalogue, adapter_freshness
 from fl_assets.defs.resources import resources
-from fl_assets.infra.cycle_log import now_utc
+from fl_assets.infra.clock import now_utc
 from fl_assets.updates.decide import decide
 from fl_assets.workspace import Workspace
 from fl_assets_tests.adapter_servers import (

@@ -1,0 +1,169 @@
+"""Files that neither a crash, a full disk nor another process leaves half written.
+
+What goes here: new files, atomic replacement, syncing, locks. What does not: what is written.
+"""
+
+import fcntl
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+_POLL_SECS = 0.2
+
+
+class LockBusyError(TimeoutError):
+    """Another process has held a lock for longer than we wait."""
+
+
+@contextmanager
+def new_file(path: Path | str, *, mode: int | None = None, folder: int | None = None) -> Generator[BinaryIO]:
+    """Create a file that must not exist, never through a link; it has reached the disk when the block ends, and is gone when it raises.
+
+    Args:
+        path: where; below `folder`, an open descriptor, when that is given.
+        mode: exactly these permissions; by default what the umask leaves of 0666.
+        folder: descriptor of the folder that `path` is relative to.
+
+    Raises:
+        OSError: it exists, or the disk refused.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o666 if mode is None else mode, dir_fd=folder)
+    try:
+        with os.fdopen(descriptor, "w+b") as file:
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(path, dir_fd=folder)
+        raise
+
+
+def write_atomically(path: Path, content: bytes, *, mode: int | None = None) -> None:
+    """Write a small file so that a crash leaves the old one or the new one; a link at `path` is replaced, not followed.
+
+    Args:
+        path: in a folder that exists.
+        content: all of it.
+        mode: exactly these permissions; by default what the umask leaves of 0666.
+
+    Raises:
+        OSError: the disk refused; the old file is there and nothing is left beside it.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    with new_file(temporary, mode=mode) as file:
+        file.write(content)
+    try:
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Make renames in a folder survive a loss of power."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder of ours with all that is in it, if it is there."""
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def locked(
+    path: Path, *, shared: bool = False, wait_secs: float | None = None, create: bool = True
+) -> Generator[int]:
+    """Hold the lock on a file for the length of the block; gives its descriptor.
+
+    Args:
+        path: the file; made if need be, and never reached through a link.
+        shared: let others hold it too that ask for it as shared.
+        wait_secs: how long one holder is waited for; None waits forever. Those who take turns may be waited for longer.
+        create: make the file if it is not there.
+
+    Raises:
+        LockBusyError: another process held it for `wait_secs`.
+        FileNotFoundError: it is not there, and `create` is False.
+    """
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | (os.O_CREAT if create else 0)
+    descriptor = os.open(path, flags, 0o666)
+    try:
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        if wait_secs is None:
+            fcntl.flock(descriptor, kind)
+        else:
+            _wait_for(descriptor, kind, path, wait_secs)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _wait_for(descriptor: int, kind: int, path: Path, wait_secs: float) -> None:
+    since, seen = time.monotonic(), 0
+    while True:
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+            os.utime(descriptor)  # tells those who wait of another turn
+            return
+        except BlockingIOError as error:
+            if (turn := os.fstat(descriptor).st_mtime_ns) != seen:
+                since, seen = time.monotonic(), turn
+            if time.monotonic() - since >= wait_secs:
+                message = f"another process has held {path} for {wait_secs:.0f} s"
+                raise LockBusyError(message) from error
+            time.sleep(min(_POLL_SECS, wait_secs))
+
+
+class Disk:
+    """The few calls that change anything on disk in a change of several steps: the seam at which tests let the k-th one fail."""
+
+    def write(self, path: Path, content: bytes, mode: int) -> None:
+        """Write a new file; its name must not exist."""
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        path.chmod(mode)
+
+    def append(self, path: Path, content: bytes) -> None:
+        """Add to the end of a file, which is made if need be."""
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+        with os.fdopen(os.open(path, flags, 0o600), "ab") as file:
+            file.write(content)
+
+    def sync(self, path: Path) -> None:
+        """Have a file or folder reach the disk."""
+        sync_folder(path)
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Replace the target by the source in one step."""
+        source.replace(target)
+
+    def remove(self, path: Path) -> None:
+        """Remove a file, if it is there."""
+        path.unlink(missing_ok=True)
+
+    def write_fresh(self, path: Path, content: bytes, mode: int) -> None:
+        """Write and sync a file in the place of one that a crash left."""
+        self.remove(path)
+        self.write(path, content, mode)
+        self.sync(path)
+
+    def place(self, path: Path, content: bytes, mode: int, *, by_way_of: Path) -> None:
+        """Put a file in place whole and synced, by way of a neighbour that only the holder of a lock writes."""
+        self.write_fresh(by_way_of, content, mode)
+        self.rename(by_way_of, path)
+        self.sync(path.parent)
