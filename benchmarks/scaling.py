@@ -38,7 +38,7 @@ from scipy.optimize import nnls
 
 from fl_assets.core.cycles import window_of
 from fl_assets.core.settings import FederatedLearningConfig
-from fl_assets.events.duckdb_engine import ROUND_BYTES
+from fl_assets.events.engine import ROUND_BYTES
 from fl_assets.patterns.analysis import analyse
 from fl_assets.patterns.evidence import HORIZON_DAYS
 from fl_assets.playbooks.propose import propose

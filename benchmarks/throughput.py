@@ -30,7 +30,7 @@ import duckdb
 import zstandard
 
 from fl_assets.core.settings import FederatedLearningConfig
-from fl_assets.events.duckdb_engine import DuckDBEngine
+from fl_assets.events.engine import DuckDBEngine
 from fl_assets.simulator.simulation import Damage
 from fl_assets.simulator.simulator import simulate
 

@@ -22,8 +22,9 @@ from fl_assets.core.cycles import Window, window_of
 from fl_assets.core.models import Decision, Playbook
 from fl_assets.core.settings import FederatedLearningConfig, variable
 from fl_assets.core.tables import CALL_TOTALS, CONVERSATION_SIGNALS, FAILURE_SIGNATURES, Table
-from fl_assets.events.duckdb_engine import DuckDBEngine, Engine, IngestReport
-from fl_assets.events.telemetry_files import Backlog, DayBacklog, TelemetryIndex
+from fl_assets.events.engine import DuckDBEngine, Engine
+from fl_assets.events.index import Backlog, DayBacklog, TelemetryIndex
+from fl_assets.events.ingest import IngestReport
 from fl_assets.federation.coordinator_side import SummaryFiles, Taken
 from fl_assets.infra import rule_files
 from fl_assets.infra.lake import Lake

@@ -1,6 +1,6 @@
 """What starts cycles: one job, the daily schedule, the event sensor.
 
-What goes here: wiring of Dagster's clock and daemon. What does not: the decisions (`core/cycles.py`, `events/telemetry_files.py`).
+What goes here: wiring of Dagster's clock and daemon. What does not: the decisions (`core/cycles.py`, `events/index.py`).
 Both are stopped until switched on, and say why when they skip.
 """
 

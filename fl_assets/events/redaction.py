@@ -1,7 +1,7 @@
 r"""What counts as personal data or a secret, and how it is masked: one ordered list of rules for Python and SQL.
 
 What goes here: the rules, `redact` in Python, the same as DuckDB SQL, pseudonyms for ids, and `residue` for the check `no_personal_data`.
-What does not: reading or storing text (`events/duckdb_engine.py`), person names and addresses (`events/pii_names.py`), masking of numbers and
+What does not: reading or storing text (`events/engine.py`), person names and addresses (`events/pii_names.py`), masking of numbers and
 paths for grouping (`signatures.py`).
 
 How a rule works. `find` has three groups: what stays before, the value, what stays after. Rules run in order, each over the whole text; a rule with conditions

@@ -23,7 +23,8 @@ import pyarrow.parquet as pq
 from fl_assets.adapters.manifest import canonical
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.core.tables import NODE_SUMMARIES
-from fl_assets.events.telemetry_files import TelemetryIndex, list_files
+from fl_assets.events.find import list_files
+from fl_assets.events.index import TelemetryIndex
 from fl_assets.federation.summary import (
     MAX_LINE_BYTES,
     Summary,

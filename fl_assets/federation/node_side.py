@@ -30,7 +30,7 @@ from fl_assets.adapters.manifest import canonical
 from fl_assets.core.models import Record
 from fl_assets.core.settings import PREFIX, FederatedLearningConfig
 from fl_assets.core.tables import CONVERSATION_LOGS, RAW_TRACES
-from fl_assets.events.duckdb_engine import Engine
+from fl_assets.events.engine import Engine
 from fl_assets.federation.coordinator_side import mask_texts
 from fl_assets.federation.summary import (
     BOUNDED_SQL,

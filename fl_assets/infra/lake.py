@@ -1,6 +1,6 @@
 """The lake: day-partitioned Parquet and, for each table and day, a manifest that says what must be there.
 
-What goes here: finding, adding, replacing, verifying and expiring a day's files. What does not: what the rows mean (`tables.py`, `events/telemetry.py`),
+What goes here: finding, adding, replacing, verifying and expiring a day's files. What does not: what the rows mean (`tables.py`, `events/event.py`),
 computing them (the engines).
 
 Layout: `<root>/<table>/event_date=2026-11-01/<hash of the file>.parquet`, one or several, and, beside them, `manifest.json`. The manifest names the files, and is renamed

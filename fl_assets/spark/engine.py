@@ -1,7 +1,7 @@
 """The engine for days too big for one machine: Spark reads, checks, redacts and sums; the lake stays the same.
 
 What goes here: starting the Spark job, whoever starts it, and taking back what it found. What does not: what runs in Spark (`spark_tasks.py`), the script that the
-job is (`fl_assets/spark_job.py`), Dagster Pipes (`resources.py`), how a day is merged (`duckdb_engine.py`, `lake.py`).
+job is (`job.py`), Dagster Pipes (`defs/resources.py`), how a day is merged (`events/ingest.py`, `infra/lake.py`).
 
 The job is a process of its own: no JVM comes into Dagster's, the daemon's or a check's. What is no heavy work (a sample, counts, talk) is the default engine's.
 """
@@ -26,7 +26,8 @@ import pyarrow.parquet as pq
 
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.core.tables import CALL_TOTALS, FAILURE_SIGNATURES
-from fl_assets.events.duckdb_engine import DuckDBEngine, IngestReport
+from fl_assets.events.engine import DuckDBEngine
+from fl_assets.events.ingest import IngestReport
 from fl_assets.events.redaction import redact
 from fl_assets.infra.disk import remove_folder
 

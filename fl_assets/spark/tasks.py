@@ -1,7 +1,7 @@
 """What runs in Spark: tasks read, check, redact and store files, and sum parts of days.
 
 What goes here: the session, how work is divided, and a task of each kind. What does not: what a task does with its part, which is the default engine's code:
-reading (`telemetry_files.py`), rules and staging (`staging.py`), sums (`sums/masking.py`), merging into the lake (`duckdb_engine.py`).
+reading (`events/read.py`), rules and staging (`events/stage.py`), sums (`sums/masking.py`), merging into the lake (`events/ingest.py`).
 
 A task of ingestion has some files, or a part of a large one, and does with them in one pass what the default engine does: so there is one list of rules and one engine of
 regular expressions (RE2: linear in time, and no text overflows its stack), and raw text never leaves the task's memory, neither to the JVM nor to a shuffle. It adds
@@ -31,12 +31,14 @@ import pyarrow.parquet as pq
 
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.core.tables import CALL_TOTALS, FAILURE_SIGNATURES, RAW_TRACES
-from fl_assets.events.duckdb_engine import TELL_SECS, DuckDBEngine, Ingestion, sums_of, weight_of
+from fl_assets.events.engine import DuckDBEngine, sums_of
+from fl_assets.events.event import safe_redact
+from fl_assets.events.find import Source
 from fl_assets.events.formats import detect
+from fl_assets.events.ingest import TELL_SECS, Ingestion, weight_of
 from fl_assets.events.pii_names import load_name_masking
+from fl_assets.events.read import BLOCK_BYTES, Reading, read_head
 from fl_assets.events.redaction import redact
-from fl_assets.events.telemetry import safe_redact
-from fl_assets.events.telemetry_files import BLOCK_BYTES, Reading, Source, read_head
 from fl_assets.infra.lake import LakeFile
 
 TASK_BYTES = 128 * 1024 * 1024

@@ -17,11 +17,11 @@ import duckdb
 import orjson
 import pytest
 
-from fl_assets.events import duckdb_engine, redaction
+from fl_assets.events import ingest, redaction
 from fl_assets.events.redaction import RULES, UNREDACTABLE
 from fl_assets.infra.errors import LakeError
 from fl_assets_tests.build import DAY, call_line, turn_line
-from fl_assets_tests.events.test_duckdb_engine import Case
+from fl_assets_tests.events.test_ingest import Case
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def peak_of(folder: Path, **environment: str) -> tuple[float, dict]:
         "import orjson, resource, sys, dataclasses\n"
         "from pathlib import Path\n"
         "from fl_assets_tests.conftest import settings_in\n"
-        "from fl_assets.events.duckdb_engine import DuckDBEngine\n"
+        "from fl_assets.events.engine import DuckDBEngine\n"
         "report = DuckDBEngine(settings_in(Path(sys.argv[1]))).ingest()\n"
         "print(orjson.dumps([resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, report.events, "
         "report.quarantined]).decode())\n"
@@ -353,7 +353,7 @@ def test_case_28_a_rule_that_crashes_on_a_value_costs_the_value_and_never_lets_i
     def crash(text: str) -> str:
         raise RuntimeError(text)
 
-    monkeypatch.setattr(duckdb_engine, "redact", crash)
+    monkeypatch.setattr(ingest, "redact", crash)
     case.write("a.jsonl", call_line("e1"), f"{{broken {secret}".encode())
     case.engine.ingest()
     (row,) = case.rows("quarantined_events")
@@ -395,7 +395,7 @@ def test_a_full_disk_fails_the_run_and_leaves_the_old_day(case, monkeypatch):
     )
     script = (
         "import resource, signal, sys\nfrom pathlib import Path\n"
-        "from fl_assets_tests.conftest import settings_in\nfrom fl_assets.events.duckdb_engine import "
+        "from fl_assets_tests.conftest import settings_in\nfrom fl_assets.events.engine import "
         "DuckDBEngine\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\nresource.setrlimit(resource.RLIMIT_FSIZE, "
         "(100_000, 100_000))\n"

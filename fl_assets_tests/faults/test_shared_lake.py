@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 from fl_assets.core.settings import PREFIX
-from fl_assets.events.duckdb_engine import DuckDBEngine
+from fl_assets.events.engine import DuckDBEngine
 from fl_assets.infra.errors import ForeignKeyError
 from fl_assets.workspace import Workspace
 from fl_assets_tests.conftest import DAYS, LAST_DAY, coordinator_in, settings_in

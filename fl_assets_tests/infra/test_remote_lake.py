@@ -16,8 +16,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fl_assets.core.settings import FederatedLearningConfig, SettingsError
-from fl_assets.events import duckdb_engine
-from fl_assets.events.duckdb_engine import DuckDBEngine, IngestReport
+from fl_assets.events import engine as engine_module
+from fl_assets.events import ingest
+from fl_assets.events.engine import DuckDBEngine
+from fl_assets.events.ingest import IngestReport
 from fl_assets.infra.errors import ConcurrentCommitError, ForeignKeyError, IngestBusyError, LakeError
 from fl_assets.infra.lake import Lake, Manifest, retry_on_conflict
 from fl_assets.simulator.simulator import simulate
@@ -503,7 +505,7 @@ def test_engines_on_a_bucket_store_what_one_on_a_folder_stores_and_their_sql_rea
 
 @pytest.mark.parametrize("place", ["a folder", "a bucket", "one data folder"])
 def test_coordinators_with_backlogs_take_turns_and_store_each_event_once(place, tmp_path, url, monkeypatch):
-    monkeypatch.setattr(duckdb_engine, "ROUND_BYTES", 1)  # a file a round
+    monkeypatch.setattr(engine_module, "ROUND_BYTES", 1)  # a file a round
     lake = url if place == "a bucket" else tmp_path / "lake"
     names = ("one", "one") if place == "one data folder" else ("one", "two")
     engines = [DuckDBEngine(settings_in(tmp_path / name, lake_path=lake)) for name in names]
@@ -516,9 +518,9 @@ def test_coordinators_with_backlogs_take_turns_and_store_each_event_once(place, 
             ]
             (engine.settings.telemetry_path / f"{number}.jsonl").write_bytes(b"\n".join([*lines, b""]))
     turns: list[str] = []
-    run = duckdb_engine.Ingestion.run
+    run = ingest.Ingestion.run
     monkeypatch.setattr(
-        duckdb_engine.Ingestion,
+        ingest.Ingestion,
         "run",
         lambda self, tell: (turns.append(threading.current_thread().name), run(self, tell))[1],
     )

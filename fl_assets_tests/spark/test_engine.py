@@ -16,8 +16,9 @@ from benchmarks.engines import END, differences, engines, outcome, texts, write_
 from fl_assets.coordinator import FederatedLearningCoordinator
 from fl_assets.defs import resources
 from fl_assets.defs.resources import run_in_pipes
-from fl_assets.events.duckdb_engine import DuckDBEngine
-from fl_assets.events.telemetry_files import Reading, Source, line_batches
+from fl_assets.events.engine import DuckDBEngine
+from fl_assets.events.find import Source
+from fl_assets.events.read import Reading, line_batches
 from fl_assets.simulator.simulator import simulate
 from fl_assets.spark import engine as spark_engine
 from fl_assets.spark.engine import (

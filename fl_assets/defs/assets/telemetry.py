@@ -1,6 +1,6 @@
 """Telemetry assets: what the fleet wrote, checked, redacted and stored by day.
 
-What goes here: the wiring of the ingestion engine. What does not: parsing, redaction, storage (`events/duckdb_engine.py`).
+What goes here: the wiring of the ingestion engine. What does not: parsing, redaction, storage (`events/engine.py`).
 """
 
 from collections.abc import Iterator

@@ -13,15 +13,10 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fl_assets.events import telemetry_files
-from fl_assets.events.telemetry_files import (
-    Reading,
-    Source,
-    TelemetryIndex,
-    line_batches,
-    list_files,
-    numbered_lines,
-)
+from fl_assets.events import read as reading_files
+from fl_assets.events.find import Source, list_files
+from fl_assets.events.index import TelemetryIndex
+from fl_assets.events.read import Reading, line_batches, numbered_lines
 from fl_assets.infra.lake import Lake, Manifest
 from fl_assets_tests.build import DAY, call_line
 from fl_assets_tests.conftest import settings_in
@@ -62,8 +57,8 @@ def read(
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Blocks of a few bytes, so that every line is cut somewhere."""
-    monkeypatch.setattr(telemetry_files, "BLOCK_BYTES", 7)
-    monkeypatch.setattr(telemetry_files, "_FEED_BYTES", {"gzip": 3, "zstd": 3})
+    monkeypatch.setattr(reading_files, "BLOCK_BYTES", 7)
+    monkeypatch.setattr(reading_files, "_FEED_BYTES", {"gzip": 3, "zstd": 3})
 
 
 @given(
@@ -78,8 +73,8 @@ def test_lines_come_out_as_they_went_in_whatever_the_blocks_are(tmp_path_factory
     path = tmp_path_factory.mktemp("lines") / NAMES[compression]
     path.write_bytes(compress("".join(line + "\n" for line in lines).encode(), compression))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(telemetry_files, "BLOCK_BYTES", block)
-        patch.setattr(telemetry_files, "_FEED_BYTES", {"gzip": block, "zstd": block})
+        patch.setattr(reading_files, "BLOCK_BYTES", block)
+        patch.setattr(reading_files, "_FEED_BYTES", {"gzip": block, "zstd": block})
         found, reading = read(path)
     expected = [(number, line) for number, line in enumerate(lines, 1)]
     if expected and expected[0][1].startswith("\ufeff"):
@@ -155,7 +150,7 @@ def test_a_bomb_takes_bounded_memory(tmp_path):
     reading = Reading(source_of(path))
     sizes = []
     with path.open("rb") as file:
-        sizes = [len(block) for block in telemetry_files.blocks(file, "zstd")]
+        sizes = [len(block) for block in reading_files.blocks(file, "zstd")]
     assert sum(sizes) == 64 * 1024 * 1024
     assert list(line_batches(reading, 0, max_line_bytes=1_048_576, now=NOW)) == []
     assert [(reason, size) for _, reason, _, _, size in reading.problems] == [
@@ -216,7 +211,7 @@ def test_a_last_line_of_another_format_that_may_still_be_written_is_left_for_a_d
 
 
 def test_a_line_of_another_format_that_is_too_long_is_skipped_and_noted(tmp_path, small_blocks, monkeypatch):
-    monkeypatch.setattr(telemetry_files, "MAX_DOCUMENT_BYTES", 16)
+    monkeypatch.setattr(reading_files, "MAX_DOCUMENT_BYTES", 16)
     path = tmp_path / "a.json"
     path.write_bytes(b"one\n" + b"x" * 1000 + b"\ntwo\n" + b"y" * 17)
     found, reading = lines_of(path, NOW)

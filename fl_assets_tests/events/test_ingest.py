@@ -22,8 +22,8 @@ from fl_assets.core.tables import (
     FAILURE_SIGNATURES,
     RAW_TRACES,
 )
-from fl_assets.events import duckdb_engine
-from fl_assets.events.duckdb_engine import DuckDBEngine
+from fl_assets.events import engine, ingest
+from fl_assets.events.engine import DuckDBEngine
 from fl_assets.events.pii_names import NamesUnavailableError
 from fl_assets.events.redaction import KEY_SEPARATOR, redact
 from fl_assets.infra.errors import IngestBusyError
@@ -427,7 +427,7 @@ def test_compressed_files_and_files_of_many_blocks_are_read_alike(tmp_path, monk
         case = Case(tmp_path / name)
         case.write(name)
         (case.cache / name).write_bytes(compress(b"\n".join(lines)))
-        monkeypatch.setattr(duckdb_engine, "BATCH_BYTES", 20_000)
+        monkeypatch.setattr(ingest, "BATCH_BYTES", 20_000)
         assert case.engine.ingest().events == 500
         hashes.add(case.engine.lake.manifest("raw_traces", DAY).content_hash)
     assert len(hashes) == 1
@@ -582,9 +582,7 @@ def test_the_fast_way_redacts_texts_of_the_corpora_as_the_rules_in_python_do(cas
 
 
 def test_names_are_masked_when_that_is_on_in_texts_and_values_but_not_in_ids(case, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        duckdb_engine, "load_name_masking", lambda: lambda text: text.replace("Mia", "<PERSON>")
-    )
+    monkeypatch.setattr(engine, "load_name_masking", lambda: lambda text: text.replace("Mia", "<PERSON>"))
     named = Case(tmp_path / "named", pii=True)
     line = call_line(
         "Mia-1", error="Mia wrote to a@b.de", success=False, metadata={"node_id": "n1", "note": "for Mia"}
@@ -613,7 +611,7 @@ def test_masking_of_names_without_what_it_needs_fails_before_anything_is_stored(
 
 
 def test_long_reading_tells_how_far_it_is(tmp_path, monkeypatch):
-    monkeypatch.setattr(duckdb_engine, "TELL_SECS", 0.0)
+    monkeypatch.setattr(ingest, "TELL_SECS", 0.0)
     settings = settings_in(tmp_path)
     settings.telemetry_path.mkdir(parents=True)
     (settings.telemetry_path / "events_1.jsonl").write_bytes(
@@ -626,7 +624,7 @@ def test_long_reading_tells_how_far_it_is(tmp_path, monkeypatch):
 
 
 def test_large_batches_stay_files_of_their_own_and_small_ones_are_put_together(case, monkeypatch):
-    monkeypatch.setattr(duckdb_engine, "SMALL_FILE_ROWS", 30)
+    monkeypatch.setattr(ingest, "SMALL_FILE_ROWS", 30)
     for number in range(6):
         case.write(f"{number}.jsonl", *(call_line(f"e{number}-{n}") for n in range(40 if number < 2 else 5)))
         case.engine.ingest()

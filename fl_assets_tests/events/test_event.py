@@ -10,19 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fl_assets.events import telemetry
+from fl_assets.events import sql
+from fl_assets.events.bulk import read_events
+from fl_assets.events.event import REASONS, BadLine, event_day, excerpt, parse_time, read_line, redact_event
 from fl_assets.events.redaction import KEY_SEPARATOR, UNREDACTABLE, redact
-from fl_assets.events.telemetry import (
-    REASONS,
-    BadLine,
-    event_day,
-    events_sql,
-    excerpt,
-    parse_time,
-    read_events,
-    read_line,
-    redact_event,
-)
+from fl_assets.events.sql import events_sql
 from fl_assets_tests.build import call_line, turn_line
 
 SECRET = b"k" * 32
@@ -353,9 +345,7 @@ def test_a_redactor_that_crashes_on_a_value_costs_the_value_and_never_lets_it_th
 
 @given(
     st.from_regex(
-        telemetry._SAFE_ITEM,
-        fullmatch=True,
-        alphabet="0123456789abcdefghijklmnopqrstuvwxyz_-.AEZ" + KEY_SEPARATOR,
+        sql._SAFE_ITEM, fullmatch=True, alphabet="0123456789abcdefghijklmnopqrstuvwxyz_-.AEZ" + KEY_SEPARATOR
     )
 )
 @settings(max_examples=500, deadline=None)

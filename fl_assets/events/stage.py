@@ -1,7 +1,7 @@
 """Staging: batches of lines become redacted, sorted files of their days, and narrow rows of `fl_stage` that say what is in them.
 
-What goes here: running the SQL of `events/telemetry.py` over a batch, redacting each distinct text once, sending lines in doubt the slow way, writing what came of it.
-What does not: where batches come from and what becomes of the files (`duckdb_engine.py`), the rules (`events/redaction.py`, `events/telemetry.py`).
+What goes here: running the SQL of `sql.py` over a batch, redacting each distinct text once, sending lines in doubt the slow way, writing what came of it.
+What does not: where batches come from and what becomes of the files (`ingest.py`), the rules (`redaction.py`, `event.py`).
 
 Raw text stays in Arrow memory until it is redacted: what DuckDB keeps may spill to disk.
 """
@@ -20,23 +20,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fl_assets.core.tables import CONVERSATION_LOGS, RAW_TRACES, Table
+from fl_assets.events.bulk import read_events
+from fl_assets.events.event import EXCERPT_CHARS, BadLine, excerpt_source, read_line, redact_event
 from fl_assets.events.pii_names import PLACEHOLDERS
+from fl_assets.events.read import BATCH_SCHEMA, batch_of
 from fl_assets.events.redaction import ITEM_SEPARATOR, KEY_SEPARATOR, UNREDACTABLE, redact
-from fl_assets.events.telemetry import (
-    EXCERPT_CHARS,
-    RULE_SETS,
-    TEXTS,
-    BadLine,
-    events_sql,
-    excerpt_source,
-    read_events,
-    read_line,
-    redact_event,
-    redacted_sql,
-    rule_sets_sql,
-    staged_sql,
-)
-from fl_assets.events.telemetry_files import BATCH_SCHEMA, batch_of
+from fl_assets.events.sql import RULE_SETS, TEXTS, events_sql, redacted_sql, rule_sets_sql, staged_sql
 from fl_assets.infra.lake import Lake, LakeFile
 
 PARQUET = "(format parquet, compression zstd, compression_level 1)"
@@ -167,7 +156,7 @@ class Stager:
         """Stage a batch; lines that the SQL has doubts about are read strictly, redacted one by one, and set aside to be staged again.
 
         Args:
-            batch: (`file_no`, `line_no`, `line`), as `telemetry_files.line_batches` gives them.
+            batch: (`file_no`, `line_no`, `line`), as `read.line_batches` gives them.
             read: what `read_events` makes of its lines: by another thread, since it holds Python's lock, and those that stage would wait for each other.
         """
         events, suspect = self._read(batch, read)

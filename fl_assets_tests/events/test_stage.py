@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fl_assets.events.redaction import redact
-from fl_assets.events.staging import Stager
+from fl_assets.events.stage import Stager
 from fl_assets.infra.lake import Lake
 
 _FORMS = (

@@ -1,0 +1,150 @@
+"""Events in bulk: batches of lines become columns, by declared types.
+
+What goes here: how msgspec reads lines, strictly, into Arrow columns. What does not: rules beyond types (`sql.py` marks what breaks one as suspect, and
+`event.py` reads it again), files (`read.py`).
+"""
+
+import re
+from bisect import bisect_right
+from itertools import pairwise
+from operator import attrgetter
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from fl_assets.events.event import TALK_TEXTS, TRACE_TEXTS, read_line
+
+_SLICE_BYTES = 64 * 1024
+
+
+class _Payload(
+    msgspec.Struct, forbid_unknown_fields=True, gc=False
+):  # no garbage collection: they hold no cycles, and there are millions
+    metadata: msgspec.Raw = msgspec.Raw(b"null")
+    timestamp: str | None = None
+
+
+class _Trace(_Payload, gc=False):
+    trace_id: str | None = None
+    request_id: str | None = None
+    service: str | None = None
+    method: str | None = None
+    error: str | None = None
+    caused_by: str | None = None
+    duration_ms: float | None = None
+    success: bool | None = None
+
+
+class _Talk(_Payload, gc=False):
+    log_id: str | None = None
+    session_id: str | None = None
+    user_query: str | None = None
+    system_response: str | None = None
+
+
+class _Event(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    event_id: str | None = None
+    event_type: str | None = None
+    timestamp: str | None = None
+    execution_trace: _Trace | None = None
+    conversation_log: _Talk | None = None
+
+
+_DECODER = msgspec.json.Decoder(_Event)
+_NOTHING, _NO_TRACE, _NO_TALK = _Event(), _Trace(), _Talk()
+_CHUNK_LINES = 2048
+"""Lines that are Python objects at a time: about what the processor's cache holds."""
+_EVENT_TEXTS = ("event_id", "event_type", "timestamp")
+
+
+def _decoded(line: memoryview) -> _Event:
+    """Read a line as an event of declared types; one with unknown fields the strict way first; what `read_line` refuses is an event without anything."""
+    try:
+        return _DECODER.decode(line)
+    except (msgspec.DecodeError, RecursionError):
+        strict = read_line(bytes(line))
+        return _DECODER.decode(strict) if isinstance(strict, bytes) else _NOTHING
+
+
+def read_events(lines: pa.ChunkedArray) -> pa.Table:
+    """Read lines as events, without a copy of the lines; msgspec refuses what JSON (RFC 8259) or the declared types do not allow.
+
+    Args:
+        lines: UTF-8 texts, valid.
+
+    Returns:
+        A row a line, in order: event_id, event_type, timestamp, has_trace, has_talk, payload_time, the texts of both payloads, duration_ms (float64), success, metadata (JSON as it
+        was written, '{}' for null) and has_control, which says that a text holds NUL or a separator of redaction. Of a line that `read_line` refuses event_id is null.
+    """
+    return pa.Table.from_batches(
+        [
+            _events_of(chunk.slice(start, _CHUNK_LINES))
+            for chunk in lines.chunks
+            for start in range(0, len(chunk), _CHUNK_LINES)
+        ]
+        or [_events_of(pa.array([], pa.string()))]
+    )
+
+
+def _events_of(lines: pa.StringArray) -> pa.RecordBatch:
+    _, offsets_buffer, data_buffer = lines.buffers()
+    offsets = (
+        np.frombuffer(offsets_buffer or b"", np.int32)[lines.offset : lines.offset + len(lines) + 1]
+        if len(lines)
+        else np.zeros(1, np.int32)
+    )
+    data, places = memoryview(data_buffer or b"")[offsets[0] : offsets[-1]], (offsets - offsets[0]).tolist()
+    events = [_decoded(data[start:end]) for start, end in pairwise(places)]
+    traces = [event.execution_trace or _NO_TRACE for event in events]
+    talks = [event.conversation_log or _NO_TALK for event in events]
+    payloads = [event.execution_trace or event.conversation_log or _NO_TRACE for event in events]
+    metadata = [bytes(payload.metadata) for payload in payloads]
+    columns = {
+        name: pa.array([*map(attrgetter(name), rows)], pa.string())
+        for rows, names in ((events, _EVENT_TEXTS), (traces, TRACE_TEXTS), (talks, TALK_TEXTS))
+        for name in names
+    }
+    return pa.RecordBatch.from_pydict(
+        columns
+        | {
+            "has_trace": pa.array([trace is not _NO_TRACE for trace in traces], pa.bool_()),
+            "has_talk": pa.array([talk is not _NO_TALK for talk in talks], pa.bool_()),
+            "payload_time": pa.array([payload.timestamp for payload in payloads], pa.string()),
+            "metadata": pa.array([b"{}" if one == b"null" else one for one in metadata], pa.binary()).cast(
+                pa.string()
+            ),
+            "duration_ms": pa.array([trace.duration_ms for trace in traces], pa.float64()),
+            "success": pa.array([trace.success for trace in traces], pa.bool_()),
+            "has_control": pa.array(_has_control(data, places[1:])),
+        }
+    )
+
+
+_CONTROL = re.compile(rb"\\u00(?:00|1[d-fD-F])")
+
+
+def _has_control(data: memoryview, ends: list[int]) -> np.ndarray:
+    """Tell which lines hold NUL, or a separator of redaction, as JSON writes it: after an even number of backslashes, since one that is escaped is a letter."""
+    found = np.zeros(len(ends), dtype=bool)
+    for match in _CONTROL.finditer(data):
+        start = match.start()
+        while start and data[start - 1] == ord("\\"):
+            start -= 1
+        if (match.start() - start) % 2 == 0:
+            found[bisect_right(ends, start)] = True
+    return found
+
+
+def places_of(byte: int, data: np.ndarray) -> np.ndarray:
+    """Return where a byte is, as int64, in order; slice by slice, so that what is compared stays in the processor's cache and no new memory is asked of the system.
+
+    Args:
+        byte: which.
+        data: bytes (uint8).
+    """
+    found = [
+        np.flatnonzero(data[start : start + _SLICE_BYTES] == byte) + start
+        for start in range(0, len(data), _SLICE_BYTES)
+    ]
+    return np.concatenate(found) if found else np.zeros(0, dtype=np.int64)

@@ -1,0 +1,344 @@
+"""One event, read strictly: the rules a line must keep, and its redaction value by value.
+
+What goes here: the shape of the telemetrist's events, the reasons for which a line is refused, the slow reading of the few lines that need a second look.
+What does not: reading in bulk (`bulk.py`, `sql.py`), files (`read.py`), what is personal (`redaction.py`).
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Literal, get_args
+
+import orjson
+
+from fl_assets.events.redaction import KEY_SEPARATOR, UNREDACTABLE, pseudonym, redact_with_counts
+
+Reason = Literal[
+    "not_utf8",
+    "nul_character",
+    "line_too_long",
+    "invalid_json",
+    "too_deep",
+    "too_many_keys",
+    "not_an_object",
+    "missing_event_id",
+    "unknown_event_type",
+    "payload_mismatch",
+    "missing_field",
+    "wrong_type",
+    "bad_duration",
+    "bad_timestamp",
+    "incomplete_line",
+    "damaged_file",
+    "bad_json",
+    "bad_span",
+    "bad_record",
+    "unsupported_format",
+]
+REASONS: tuple[str, ...] = get_args(Reason)
+"""Rules a line can break; the last four are those of `events/formats`."""
+
+EXCERPT_CHARS = 200
+MAX_KEYS = 4096
+_LONG_LINE = 16_384
+_EXCERPT_READ = 2000
+
+IDS = (
+    "event_id",
+    "trace_id",
+    "request_id",
+    "service",
+    "method",
+    "caused_by",
+    "log_id",
+    "session_id",
+    "node_id",
+)
+"""Names rather than texts: one that holds personal data gets a pseudonym, so that it still tells things apart."""
+TRACE_TEXTS = ("trace_id", "request_id", "service", "method", "error", "caused_by")
+TALK_TEXTS = ("log_id", "session_id", "user_query", "system_response")
+_PAYLOADS = {"ExecutionTrace": "execution_trace", "ConversationLog": "conversation_log"}
+_TOP_KEYS = ("event_id", "event_type", "timestamp", *_PAYLOADS.values())
+_PAYLOAD_KEYS = {
+    "execution_trace": (*TRACE_TEXTS, "duration_ms", "success", "metadata", "timestamp"),
+    "conversation_log": (*TALK_TEXTS, "metadata", "timestamp"),
+}
+_KNOWN_KEYS = frozenset({*_TOP_KEYS, *(key for keys in _PAYLOAD_KEYS.values() for key in keys)})
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line that is not an event: the rule it breaks, and what was found (not yet redacted)."""
+
+    reason: Reason
+    detail: str
+
+
+class _RuleError(Exception):
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.bad = BadLine(reason, detail)
+
+
+def read_line(line: bytes) -> bytes | BadLine | None:
+    """Read one line strictly.
+
+    Of keys that are there twice the last counts (as RFC 8259, section 4, says of most readers). Unknown fields move to `metadata`; a known one in the wrong place is
+    left out. A leap second counts as the second after it.
+
+    Returns:
+        The same event with every field in its declared type, as one line of JSON; or the rule that the line breaks; or None for a blank line.
+    """
+    line = line.removeprefix(b"\xef\xbb\xbf").strip(b" \t\r\n")
+    if not line:
+        return None
+    try:
+        return orjson.dumps(_event(_parse(line)))
+    except _RuleError as error:
+        return error.bad
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    try:
+        text = line.decode()
+    except UnicodeDecodeError as error:
+        raise _RuleError("not_utf8", f"byte {line[error.start]:#04x} at position {error.start}") from error
+    if "\0" in text:
+        raise _RuleError("nul_character", f"NUL byte at position {line.index(0)}")
+    try:
+        value = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        deep = any(word in str(error).lower() for word in ("depth", "recursion"))
+        raise _RuleError(
+            "too_deep" if deep else "invalid_json", error.msg + f" at position {error.pos}"
+        ) from error
+    if not isinstance(value, dict):
+        raise _RuleError("not_an_object", f"a JSON {_kind(value)}")
+    if len(line) > _LONG_LINE or "\\u0000" in text:
+        for item in _parts(value):
+            if isinstance(item, dict) and len(item) > MAX_KEYS:
+                raise _RuleError("too_many_keys", f"{len(item)} keys in one object, {MAX_KEYS} at the most")
+            if isinstance(item, str) and "\0" in item:
+                raise _RuleError("nul_character", "\\u0000 in a text")
+    return value
+
+
+def _parts(value: Any) -> Iterator[Any]:
+    """Give a value and all that is in it, keys too."""
+    held = [value]
+    while held:
+        item = held.pop()
+        yield item
+        if isinstance(item, dict):
+            held += [*item.keys(), *item.values()]
+        elif isinstance(item, list):
+            held += item
+
+
+def _kind(value: Any) -> str:
+    names = {
+        dict: "object",
+        list: "array",
+        str: "text",
+        bool: "boolean",
+        int: "number",
+        float: "number",
+        type(None): "null",
+    }
+    return names[type(value)]
+
+
+def _event(value: dict[str, Any]) -> dict[str, Any]:
+    event_id = _text(value, "event_id")
+    if not event_id:
+        raise _RuleError("missing_event_id", "no event_id")
+    kind = value.get("event_type")
+    if not isinstance(kind, str) or kind not in _PAYLOADS:
+        raise _RuleError(
+            "unknown_event_type", f"event_type {str(kind)[:80]!r}" if kind is not None else "no event_type"
+        )
+    present = [name for name in _PAYLOADS.values() if value.get(name) is not None]
+    if present != [_PAYLOADS[kind]]:
+        raise _RuleError("payload_mismatch", f"{kind} with {' and '.join(present) or 'no payload'}")
+    name = present[0]
+    payload = value[name]
+    if not isinstance(payload, dict):
+        raise _RuleError("wrong_type", f"{name} is a JSON {_kind(payload)}, not an object")
+    times = [_time(value, "timestamp"), _time(payload, "timestamp")]
+    body: dict[str, Any] = dict(_payload(name, payload))
+    unknown = {
+        key: item for source in (value, payload) for key, item in source.items() if key not in _KNOWN_KEYS
+    }
+    body["metadata"] = {
+        **{key: _as_text(item) for key, item in unknown.items() if item is not None},
+        **_metadata(payload),
+    }
+    return {
+        "event_id": event_id,
+        "event_type": kind,
+        name: body,
+        "timestamp": next((time for time in times if time), None),
+    }
+
+
+def _payload(name: str, payload: dict[str, Any]) -> dict[str, Any]:
+    if name == "conversation_log":
+        return {field: _text(payload, field) for field in TALK_TEXTS}
+    found: dict[str, Any] = {field: _text(payload, field) for field in TRACE_TEXTS}
+    for field in ("service", "method"):
+        if not found[field]:
+            raise _RuleError("missing_field", f"no {field}")
+    success, duration = payload.get("success"), payload.get("duration_ms")
+    if success is None:
+        raise _RuleError("missing_field", "no success")
+    if not isinstance(success, bool):
+        raise _RuleError("wrong_type", f"success is a JSON {_kind(success)}, not true or false")
+    if duration is not None and (isinstance(duration, bool) or not isinstance(duration, int | float)):
+        raise _RuleError("wrong_type", f"duration_ms is a JSON {_kind(duration)}, not a number")
+    if duration is not None and not 0 <= duration < 1e300:
+        raise _RuleError("bad_duration", f"duration_ms {str(duration)[:40]} is not a finite number from 0")
+    return {**found, "success": success, "duration_ms": None if duration is None else float(duration)}
+
+
+def _text(source: dict[str, Any], field: str) -> str | None:
+    value = source.get(field)
+    if value is not None and not isinstance(value, str):
+        raise _RuleError("wrong_type", f"{field} is a JSON {_kind(value)}, not a text")
+    return value
+
+
+def _metadata(payload: dict[str, Any]) -> dict[str, str | None]:
+    value = payload.get("metadata")
+    if value is not None and not isinstance(value, dict):
+        raise _RuleError("wrong_type", f"metadata is a JSON {_kind(value)}, not an object")
+    return {key: None if item is None else _as_text(item) for key, item in (value or {}).items()}
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+_TIME = re.compile(
+    r"([12]\d{3}-\d\d-\d\d)[Tt ](\d\d):(\d\d):(\d\d)((?:\.\d{1,12})?)(?: ?(?:[Zz]|UTC)|([+-])(\d\d)(?::?(\d\d))?)?",
+    re.ASCII,
+)
+
+
+def parse_time(text: str) -> datetime | None:
+    """Read an ISO 8601 time with seconds as aware UTC; without a zone it is UTC; None where it is not one.
+
+    RFC 3339, section 5.6, and its appendix D for leap seconds.
+    """
+    match = _TIME.fullmatch(text)
+    if not match:
+        return None
+    day, hour, minute, second, fraction, sign, hours, minutes = match.groups()
+    try:
+        time = datetime.fromisoformat(f"{day}T{hour}:{minute}:{'59' if second == '60' else second}").replace(
+            tzinfo=UTC
+        )
+        offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
+        time += (
+            timedelta(microseconds=int(fraction[1:7].ljust(6, "0")))
+            if second != "60"
+            else timedelta(seconds=1)
+        )
+        return time - (-offset if sign == "-" else offset)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _time(source: dict[str, Any], field: str) -> str | None:
+    text = _text(source, field)
+    if text is None:
+        return None
+    time = parse_time(text)
+    if time is None:
+        raise _RuleError(
+            "bad_timestamp", f"timestamp {text[:60]!r} is not an ISO 8601 time of the years 1000 to 2999"
+        )
+    return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+_CONTROLS = {0x1D: " ", 0x1E: " ", 0x1F: " "}
+"""Separators of the engine, which no text may hold."""
+_MARKS = dict.fromkeys(range(0x02, 0x06), " ")
+"""Marks of redaction, which turns them into blanks where it looks closer: a key with one would change again and again, and its event be refused."""
+
+
+def excerpt_source(line: bytes) -> str:
+    """Return what of a refused line is to be redacted and then cut to EXCERPT_CHARS; what may be half a secret, where the line was cut for reading, is left out."""
+    text = line[:_EXCERPT_READ].decode(errors="replace").strip().replace("\0", "\ufffd").translate(_CONTROLS)
+    return text[:-EXCERPT_CHARS] if len(line) > _EXCERPT_READ else text
+
+
+def excerpt(line: bytes, redact: Callable[[str], str]) -> str:
+    """Return the redacted start of a line."""
+    return safe_redact(excerpt_source(line), redact)[:EXCERPT_CHARS]
+
+
+def safe_redact(text: str, redact: Callable[[str], str]) -> str:
+    """Redact, and fail closed: a text whose redaction fails is not kept."""
+    try:
+        return redact(text)
+    except Exception:  # whatever it is, the raw text must not get through
+        return UNREDACTABLE
+
+
+def redact_event(
+    line: bytes, secret: bytes, redact: Callable[[str], tuple[str, dict[str, int]]] = redact_with_counts
+) -> tuple[bytes, Counter[str]]:
+    """Redact an event as `read_line` gave it, value by value; return it with the number of values masked by entity.
+
+    Args:
+        line: what `read_line` returned.
+        secret: key of the pseudonyms that ids with personal data get.
+        redact: gives a text redacted, and the counts.
+    """
+    counts: Counter[str] = Counter()
+
+    def text(value: str) -> str:
+        try:
+            redacted, found = redact(value)
+        except Exception:  # whatever it is, the raw text must not get through
+            redacted, found = UNREDACTABLE, {UNREDACTABLE[1:-1]: 1}
+        counts.update(found)
+        return redacted
+
+    def name(value: str) -> str:
+        value = value.translate(_CONTROLS)
+        return value if text(value) == value else pseudonym(value, secret)
+
+    def item(key: str, value: str | None) -> str | None:
+        if not value:
+            return value
+        if key in IDS:
+            return name(value)
+        # A key may say what its value is (`password`), so they are read together, as the engine does.
+        together = text(f"{key.translate(_CONTROLS)}{KEY_SEPARATOR}{value.translate(_CONTROLS)}")
+        return together.partition(KEY_SEPARATOR)[2] if KEY_SEPARATOR in together else UNREDACTABLE
+
+    event = orjson.loads(line)
+    event["event_id"] = name(event["event_id"])
+    payload = event.get("execution_trace") or event["conversation_log"]
+    for key, value in payload.items():
+        if isinstance(value, str):
+            payload[key] = name(value) if key in IDS else text(value.translate(_CONTROLS))
+    metadata: dict[str, str | None] = {}
+    for key, value in payload["metadata"].items():
+        known = name(key).translate(_MARKS)
+        while known in metadata:
+            known += " "
+        metadata[known] = item(key, value)
+    payload["metadata"] = metadata
+    return orjson.dumps(event), counts
+
+
+def event_day(time: datetime | None, received: datetime, start: date) -> tuple[date, bool]:
+    """Return the day an event belongs to, and whether its own time was out of range (so that the day is the one it was received on)."""
+    if time is None or time.date() < start or time > received + timedelta(days=1):
+        return max(received.date(), start), True
+    return time.date(), False

@@ -1,0 +1,192 @@
+"""The SQL of staging: what is to be known of events before they are stored, and which texts need which rules of redaction.
+
+What goes here: statements as texts. What does not: running them (`stage.py`), the rules of redaction themselves (`redaction.py`).
+"""
+
+from collections.abc import Iterable
+from datetime import date
+from typing import Literal
+
+from fl_assets.events.event import IDS
+from fl_assets.events.redaction import (
+    H_KEYS,
+    H_SECRET_WORD,
+    ITEM_SEPARATOR,
+    KEY_SEPARATOR,
+    RULES,
+    UNREDACTABLE,
+    Rule,
+    redact_select,
+)
+
+_LONG_LINE, _MANY_MARKS = 16_384, 1024
+
+TEXTS = ("error", "user_query", "system_response")
+
+
+_TRACE_CONTENT = "event_id, timestamp, node_id, service, method, trace_id, request_id, duration_ms, success, error, caused_by, metadata"
+_TALK_CONTENT = (
+    "event_id, timestamp, node_id, log_id, session_id, trace_id, user_query, system_response, metadata"
+)
+
+
+def content_sql(kind: Literal["trace", "talk", "either"]) -> str:
+    """Return SQL for the hash of an event's content: all that is stored of it but where it was found and which day that made it."""
+    trace, talk = f"hash({_TRACE_CONTENT})", f"hash({_TALK_CONTENT})"
+    return {"trace": trace, "talk": talk, "either": f"case when is_trace then {trace} else {talk} end"}[kind]
+
+
+_HEX_ID = "[0-9a-f]{2}[0-9a-f]*[a-f][0-9a-f]*"
+_UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_SAFE_NAME = f"(?:{_UUID}|{_HEX_ID}|[0-9]{{1,6}}|(?:0|[1-9][0-9]{{0,2}})[.][0-9]{{1,3}}[.][0-9]{{1,3}}|[A-Za-z][A-Za-z_-]{{0,15}}[0-9]{{0,3}}[a-z]?)?"
+"""Shapes of names that no rule masks but by chance: a number is one of six digits at the most, and a hex id has a letter after the second place (a card has none, an
+IBAN might begin with two)."""
+_SAFE_NAMES = f"(?:{_SAFE_NAME}{ITEM_SEPARATOR})*{_SAFE_NAME}"
+_SAFE_KEY = (
+    "(?:(?:node|session|trace|span|parent_span|request|task|run|turn|step|agent|conversation|thread|tenant|tool)(?:_id)?|(?:agent_|model_)?version|model|region|zone"
+    "|environment|env|status|status_code|service|method|source_dataset|timestamp_origin|trial|attempt|retries|provider|operation|framework|language|channel|tier)"
+)
+_SAFE_METADATA = f'[{{](?:"{_SAFE_KEY}":"{_SAFE_NAME}",)*"{_SAFE_KEY}":"{_SAFE_NAME}"[}}]'
+"""Metadata in which nothing can be masked: of no key that says its value is a secret, and with values of a safe shape."""
+
+
+_SAFE_ITEM = f"(?:{_SAFE_KEY}{KEY_SEPARATOR})?{_SAFE_NAME}"
+"""The same as one item: an entry of such metadata, or a name alone."""
+
+_NUMBERS = ("IBAN", "CARD", "SSN", "MAC", "IPV6", "IPV4", "PHONE")
+_COMMON = ("EMAIL", "HOME_USER", "URL_CREDENTIALS")
+
+
+def _of(entities: tuple[str, ...], *others: str) -> tuple[Rule, ...]:
+    """Rules of some entities, with all that look for the same hints or for one of the others, in their order."""
+    hints = {rule.hint for rule in RULES if rule.entity in entities and not rule.hint.startswith("</")}.union(
+        others
+    )
+    return tuple(rule for rule in RULES if rule.hint in hints)
+
+
+RULE_SETS: dict[int, tuple[Rule, ...]] = {
+    1: _of(_COMMON),
+    2: _of((*_COMMON, *_NUMBERS)),
+    3: _of(_COMMON, H_KEYS),
+    4: tuple(rule for rule in RULES if not rule.hint.startswith("</")),
+    5: RULES,
+}
+"""Which rules a text needs, by what was found in it: most need few, and each rule costs time even where it has nothing to do."""
+
+
+def _matches(column: str, patterns: Iterable[str]) -> str:
+    """SQL: whether any of the patterns matches. Long ones have an automaton each, as one of them all would not fit RE2's cache."""
+    patterns = list(dict.fromkeys(patterns))
+    groups = [
+        "|".join(pattern for pattern in patterns if len(pattern) <= 1000),
+        *(pattern for pattern in patterns if len(pattern) > 1000),
+    ]
+    tests = [
+        f"regexp_matches({column}, '{group}')"
+        for group in (group.replace("'", "''") for group in groups)
+        if group
+    ]
+    return "case " + " ".join(f"when {test} then true" for test in tests) + " else false end"
+
+
+def _has(column: str, rules: Iterable[Rule]) -> str:
+    """SQL: whether any of the rules finds something. The hints are asked first; what none finds, none changes."""
+    rules = list(rules)
+    hints = list(dict.fromkeys(rule.hint for rule in rules))
+    finds = " ".join(
+        f"when case when {_matches(column, [hint])} then {_matches(column, [found])} else false end then true"
+        for hint in hints
+        for found in ["|".join(rule.find for rule in rules if rule.hint == hint)]
+    )
+    return f"case when {_matches(column, hints)} then case {finds} else false end else false end"
+
+
+def events_sql(events: str, start: date) -> str:
+    """Return a SELECT of what is to be known of events before they are redacted: one row each, with `row_no`. It holds raw text, so it must stay in memory.
+
+    Where `is_suspect`, the line must go through `read_line` and `redact_event` first, and nothing else in the row means anything. What must be redacted: TEXTS; `names`, which
+    holds those names that have no safe shape; and the entries of metadata by `keys` and `items`, which are null where nothing in it can be personal.
+
+    Args:
+        events: a relation of what `read_events` gave and (`row_no`, `node`: by folder or null, `received`: TIMESTAMP, UTC).
+        start: first day there is.
+    """
+    names = f"concat_ws(chr({ord(ITEM_SEPARATOR)}), {', '.join(IDS)})"
+    in_time = "(payload_time is null or (payload_time >= '1' and payload_time < '3' and payload_time[11] in ('T', ' ', 't')))"
+    return f"""
+    with fl_typed as (
+        select * exclude (payload_time), coalesce(timestamp, payload_time) as time_text, case when timestamp is not null then nullif(payload_time, timestamp) end as payload_time,
+            case when metadata <> '{{}}' then json_extract_string(metadata, ['$.node_id', '$.trace_id', '$.caused_by']) end as found
+        from {events}),
+    fl_events as (
+        select * replace (coalesce(trace_id, case when has_talk then found[2] end) as trace_id, coalesce(caused_by, found[3]) as caused_by),
+            coalesce(nullif(found[1], ''), node, 'unknown') as node_id, metadata = '{{}}' or regexp_full_match(metadata, '{_SAFE_METADATA}') as is_safe_metadata,
+            case when strlen(time_text) < 19 or time_text < '1' or time_text >= '3' or time_text[11] not in ('T', ' ', 't') then null
+                 when suffix(time_text, 'Z') then try_cast(time_text as timestamp)
+                 else make_timestamp(epoch_us(try_cast(time_text as timestamptz))) end as event_time
+        from fl_typed),
+    fl_names as (
+        select *, {names} as names, case when not is_safe_metadata then json_keys(metadata) end as keys,
+            coalesce(event_time < timestamp '{start}' or event_time > received + interval 1 day, true) as has_clock_skew
+        from fl_events)
+    select row_no, has_clock_skew, coalesce(event_time, received) as timestamp, node_id, trace_id, caused_by,
+        coalesce(
+            event_id = '' or has_trace = has_talk or event_type <> case when has_trace then 'ExecutionTrace' else 'ConversationLog' end
+            or has_control or not starts_with(metadata, '{{') or (event_time is null and time_text is not null) or not {in_time}
+            or case when strlen(metadata) > {_LONG_LINE} then length(regexp_replace(metadata, '[^\\[{{:]+', '', 'g')) > {_MANY_MARKS} else false end
+            or (has_trace and (service = '' or method = '' or coalesce(duration_ms < 0 or duration_ms >= 1e300, false)))
+            or case when keys is null then false else list_unique(keys) < len(keys) end, true)
+        or event_id is null or (has_trace and (service is null or method is null or success is null)) as is_suspect,
+        case when not regexp_full_match(names, '{_SAFE_NAMES}') then names end as names,
+        keys, case when not is_safe_metadata then json_extract_string(metadata, '$.*') end as items,
+        case when has_clock_skew then greatest(received::date, date '{start}') else event_time::date end as event_date
+    from fl_names"""  # noqa: S608 - constants and names of our own only
+
+
+def rule_sets_sql(items: str) -> str:
+    """Return a SELECT of (`item_no`, `rule_set`) of `items`, a relation of (`item_no`, `item`), row by row: which of RULE_SETS each needs, 0 for none."""
+    numbers, tags = _of(_NUMBERS), [rule.hint for rule in RULES if rule not in RULE_SETS[4]]
+    rare = [
+        rule.hint
+        for rule in RULE_SETS[4]
+        if rule not in (*RULE_SETS[2], *RULE_SETS[3], *_of((), H_SECRET_WORD))
+    ]
+    secret = f"""case when {_matches("item", [*tags, *rare, H_SECRET_WORD])} then case when {_matches("item", tags)} then 5
+        when {_matches("item", rare)} then 4 when {_has("item", _of((), H_SECRET_WORD))} then 4 else 0 end else 0 end"""
+    has = {
+        "key": _has("item", _of((), H_KEYS)),
+        "number": _has("item", numbers),
+        "common": _matches("item", (rule.hint for rule in RULE_SETS[1])),
+    }
+    columns = {"secret": secret, **{f"has_{name}": test for name, test in has.items()}}
+    looked = ", ".join(f"case when not is_safe then {test} end as {name}" for name, test in columns.items())
+    return f"""select item_no, case when is_safe then 0 when secret > 0 then secret when has_key and has_number then 4 when has_key then 3 when has_number then 2
+            when has_common then 1 else 0 end as rule_set
+        from (select *, {looked} from (select *, coalesce(regexp_full_match(item, '{_SAFE_ITEM}'), true) as is_safe from {items}))"""  # noqa: S608 - our own names
+
+
+def redacted_sql(items: str, rule_set: int) -> str:
+    """Return a SELECT of (`item_no`, `item`, `masked`), row by row: items redacted, and null where nothing was masked.
+
+    `masked` names what was masked, once a value, and with a minus what the raw text named already; each name ends in a blank.
+
+    Args:
+        items: a relation of (`item_no`, `item`).
+        rule_set: which of RULE_SETS they need.
+    """
+    names = "regexp_extract_all({}, '<([A-Z_0-9]+)>', 1)"
+    counts = f"list_concat({names.format('item')}, list_transform({names.format('raw')}, lambda name: '-' || name))"
+    return f"""select item_no, case when item is distinct from raw then coalesce(item, '{UNREDACTABLE}') end as item,
+            case when item is distinct from raw then array_to_string({counts}, ' ') || ' ' end as masked
+        from ({redact_select(f"(select item_no, item, item as raw from {items})", ["item"], rules=RULE_SETS[rule_set])})"""  # noqa: S608 - constants and names of our own only
+
+
+def staged_sql(events: str) -> str:
+    """Return a SELECT of what staging remembers of events that are not suspect: `content` and `id_hash` are hashes, of all that is stored of an event and of its id.
+
+    Args:
+        events: what `events_sql` gave, redacted; `masked` says what was.
+    """
+    return f"""select event_date, file_no, line_no, is_trace, has_clock_skew, masked, {content_sql("either")} as content, hash(event_id) as id_hash
+        from {events} where not is_suspect"""  # noqa: S608 - constants and names of our own only
