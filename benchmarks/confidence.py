@@ -28,13 +28,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from counted_fleets import counts_of, outcomes, simulate_counts
 
 from fl_assets.core.settings import FederatedLearningConfig
-from fl_assets.patterns import evidence
 from fl_assets.patterns.analysis import analyse
-from fl_assets.patterns.calibration import calibrate, outcomes, reliability
-from fl_assets.patterns.confidence import Counts, assess
-from fl_assets.simulator.simulation import DEFAULT_END, simulate_counts
+from fl_assets.patterns.calibration import calibrate, reliability
+from fl_assets.patterns.confidence import assess
+from fl_assets.patterns.window import WindowSums
+from fl_assets.simulator.simulation import DEFAULT_END
 from fl_assets.simulator.simulator import simulate
 from fl_assets.workspace import Workspace
 
@@ -209,7 +210,7 @@ def measure(fleet: Fleet, tally: Tally, backs: tuple[int, ...] = DAYS_BEFORE_END
             fleet.counts["event_date"] >= pd.Timestamp(day - timedelta(days=fleet.window_days))
         ]
         said = said.merge(
-            outcomes(Counts.of(near), day=day, window_days=fleet.window_days).astype({"pattern_id": str}),
+            outcomes(counts_of(near), day=day, window_days=fleet.window_days).astype({"pattern_id": str}),
             on="pattern_id",
             how="left",
         )
@@ -222,9 +223,9 @@ def measure(fleet: Fleet, tally: Tally, backs: tuple[int, ...] = DAYS_BEFORE_END
 def judge(counts: pd.DataFrame, reporting: pd.DataFrame, day: date, window_days: int) -> pd.DataFrame:
     """Assess one day as the asset does, and add what makes a pattern actionable, for us and for the original."""
     counts = counts[counts["event_date"].between(pd.Timestamp(day - timedelta(days=27)), pd.Timestamp(day))]
-    calibration = calibrate(Counts.of(counts), reporting, day=day, window_days=window_days)
+    calibration = calibrate(counts_of(counts), reporting, day=day, window_days=window_days)
     said = assess(
-        Counts.of(counts),
+        counts_of(counts),
         reporting,
         day=day,
         window_days=window_days,
@@ -424,7 +425,9 @@ def end_to_end(
                 window = {"day": day, "window_days": len(space.window(day).days)}
                 known = last.signatures[last.signatures["message_id"].isin(found.members["message_id"])]
                 came = outcomes(
-                    evidence.counts(found.members, known, last.totals, last.signals, day + timedelta(days=1)),
+                    WindowSums(
+                        found.members, known, last.totals, last.signals, day + timedelta(days=1)
+                    ).counts,
                     **window,
                 )
                 happened.append(patterns.merge(came, on="pattern_id"))

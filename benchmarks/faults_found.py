@@ -30,6 +30,7 @@ from scipy.stats import false_discovery_control, hypergeom
 from fl_assets.core.tables import CONVERSATION_SIGNALS, RAW_TRACES
 from fl_assets.patterns.evidence import summarise
 from fl_assets.patterns.grouping import group_patterns
+from fl_assets.patterns.window import WindowSums
 from fl_assets.sums.masking import call_totals_sql, signature_sql
 
 DAY = date(2023, 1, 30)
@@ -124,7 +125,7 @@ def each_its_own(messages: pd.DataFrame) -> pd.DataFrame:
 
 def error_candidates(grouped: pd.DataFrame, signatures: pd.DataFrame, totals: pd.DataFrame) -> pd.DataFrame:
     """What failed in the window: named service, counts there and in normal times."""
-    patterns = summarise(grouped, signatures, totals, NO_SIGNALS, day=DAY, window_days=1)
+    patterns = summarise(WindowSums(grouped, signatures, totals, NO_SIGNALS, DAY))
     patterns = patterns[patterns["failures"] > 0]
     calls_before = patterns["series_calls"].map(lambda series: series[-2])
     return pd.DataFrame(

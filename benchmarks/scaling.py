@@ -40,7 +40,7 @@ from fl_assets.core.cycles import window_of
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.events.engine import ROUND_BYTES
 from fl_assets.patterns.analysis import analyse
-from fl_assets.patterns.evidence import HORIZON_DAYS
+from fl_assets.patterns.counts import HISTORY_DAYS
 from fl_assets.playbooks.propose import propose
 from fl_assets.report.page import write_report
 from fl_assets.report.report import build_report
@@ -196,7 +196,7 @@ def work(folder: Path) -> dict:
             f"{measured[name]['mb']:.0f} MB",
             file=sys.stderr,
         )
-    since = {"day": DAY, "from_day": DAY - timedelta(days=HORIZON_DAYS - 1)}
+    since = {"day": DAY, "from_day": DAY - timedelta(days=HISTORY_DAYS - 1)}
     (found,) = space.warehouse.rows(
         """select (select count(*) from failure_signatures) as sums, (select count(distinct message_id)
             from failure_signatures) as messages,
@@ -333,8 +333,8 @@ def many_rows(rows: int, nodes: int = 1_000, messages: int = 200) -> dict:
             f"{word(number * 7919 + 11)} {word(number * 104_729 + 5)} refused {word(number * 1_299_709 + 3)}"
             for number in range(messages)
         ]
-        a_day = rows // HORIZON_DAYS
-        for back in range(HORIZON_DAYS - 1, -1, -1):
+        a_day = rows // HISTORY_DAYS
+        for back in range(HISTORY_DAYS - 1, -1, -1):
             day = DAY - timedelta(days=back)
             seen = {"first_seen": pd.Timestamp(day), "last_seen": pd.Timestamp(day)}
             calls = [
@@ -638,7 +638,7 @@ def main() -> None:
             "sums": given.sums,
             "messages": given.messages,
             "patterns": given.patterns,
-            "days": HORIZON_DAYS,
+            "days": HISTORY_DAYS,
             "keep": given.keep,
         }
         prices = {

@@ -32,7 +32,7 @@ from fl_assets.infra.open_lake import open_lake
 from fl_assets.infra.warehouse import Rebuilt, Warehouse
 from fl_assets.patterns.analysis import History
 from fl_assets.patterns.classes import ClassRule
-from fl_assets.patterns.evidence import BASELINE_DAYS, HORIZON_DAYS
+from fl_assets.patterns.counts import BASELINE_DAYS, HISTORY_DAYS
 from fl_assets.patterns.grouping import Corrections
 from fl_assets.playbooks.files import write_playbooks
 from fl_assets.playbooks.propose import renumber
@@ -43,7 +43,7 @@ from fl_assets.sums.masking import call_totals_sql, signature_sql
 from fl_assets.updates.config_files import ConfigFiles
 from fl_assets.updates.decide import AdapterOffer, UpdatePolicy
 
-READ_DAYS = HORIZON_DAYS + BASELINE_DAYS
+READ_DAYS = HISTORY_DAYS + BASELINE_DAYS
 """Days of sums that an analysis reads whole; of older ones, only what dates a message."""
 DAYS_A_COMMIT = 28
 

@@ -1,11 +1,11 @@
-"""One day's failure patterns, from sums to confidence: the order in which the domain's parts are applied.
+"""One day's failure patterns, from sums to confidence: the order in which the parts of this stage are applied.
 
-What goes here: which part follows which. What does not: grouping (`patterns.py`), classes (`failure_classes.py`), counts (`evidence.py`),
-belief (`confidence.py`).
+What goes here: which part follows which. What does not: grouping (`grouping.py`), classes (`classes.py`), counts
+(`window.py`, `evidence.py`), probabilities (`confidence.py`).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
@@ -13,8 +13,9 @@ from fl_assets.core.cycles import Window
 from fl_assets.patterns.calibration import calibrate, replay
 from fl_assets.patterns.classes import ClassRule, classify
 from fl_assets.patterns.confidence import assess
-from fl_assets.patterns.evidence import conversation_patterns, counts, reporting, summarise, unpublished
+from fl_assets.patterns.evidence import below_min_nodes, summarise
 from fl_assets.patterns.grouping import Corrections, group_patterns
+from fl_assets.patterns.window import WindowSums, conversation_patterns
 
 
 @dataclass(frozen=True)
@@ -62,39 +63,30 @@ def analyse(
         rules: Failure classes, in the order they are tried.
         corrections: People's merges and splits.
         false_discovery_rate: Level of the day's false-discovery control.
-        summary_min_nodes: Nodes that must have a pattern that only summaries tell of; of fewer, it is assessed with the others and not shown.
+        summary_min_nodes: Nodes that must have a pattern that only summaries report; with fewer it is assessed
+            with the others and not shown.
         suspects: Message id to the prompts, configs and tools that error records name for it, most named first.
     """
     grouped = group_patterns(history.messages, corrections)
-    patterns = summarise(
-        grouped,
-        history.signatures,
-        history.totals,
-        history.signals,
-        day=window.day,
-        window_days=len(window.days),
-    )
-    talk = conversation_patterns(history.signals)
-    members = pd.concat(
-        [grouped[["pattern_id", "message_id"]], talk[["pattern_id", "message_id"]]], ignore_index=True
-    )
+    sums = _sums(grouped, history, window)
+    patterns = summarise(sums)
+    conversations = conversation_patterns(history.signals)
+    members = pd.concat([grouped, conversations], ignore_index=True)[["pattern_id", "message_id"]]
     members = members[members["pattern_id"].isin(patterns["pattern_id"])]
-    by_node = counts(grouped, history.signatures, history.totals, history.signals, window.day)
-    reported = reporting(history.totals, history.signals, window.day)
-    day, days = window.day, len(window.days)
-    calibration = calibrate(by_node, reported, day=day, window_days=days)
-    beliefs = assess(
-        by_node,
-        reported,
-        day=day,
-        window_days=days,
-        calibration=calibration,
+    day, window_days = window.day, len(window.days)
+    assessed = assess(
+        sums.counts,
+        sums.reported,
+        calibration=calibrate(sums.counts, sums.reported, day=day, window_days=window_days),
         false_discovery_rate=false_discovery_rate,
+        day=day,
+        window_days=window_days,
     )
-    hidden = unpublished(by_node.failures, history.summarised, summary_min_nodes)
+    hidden = below_min_nodes(sums.counts.failures, history.summarised, summary_min_nodes)
     patterns, members = (frame[~frame["pattern_id"].isin(hidden)] for frame in (patterns, members))
-    patterns = patterns.merge(beliefs, on="pattern_id", how="left", validate="one_to_one")
-    signal_of = dict(zip(talk["pattern_id"], talk["message_id"].str.split("|").str[0], strict=True))
+    patterns = patterns.merge(assessed, on="pattern_id", how="left", validate="one_to_one")
+    signals = conversations["message_id"].str.split("|").str[0]
+    signal_of = dict(zip(conversations["pattern_id"], signals, strict=True))
     patterns["failure_class"] = [
         signal_of[row["pattern_id"]]
         if row["kind"] == "conversation"
@@ -107,7 +99,7 @@ def analyse(
 
 
 def replayed(history: History, members: pd.DataFrame, window: Window) -> pd.DataFrame:
-    """Assess the days before the window's last again, and say what came true; columns as `calibration.replay` gives them.
+    """Assess the days before the window's last again; columns as of `calibration.replay`.
 
     Args:
         history: Sums up to that day.
@@ -115,12 +107,13 @@ def replayed(history: History, members: pd.DataFrame, window: Window) -> pd.Data
         window: Days analysed together.
     """
     known = history.signatures[history.signatures["message_id"].isin(members["message_id"])]
-    by_node = counts(members, known, history.totals, history.signals, window.day)
-    return replay(
-        by_node,
-        reporting(history.totals, history.signals, window.day),
-        day=window.day,
-        window_days=len(window.days),
+    sums = _sums(members, replace(history, signatures=known), window)
+    return replay(sums.counts, sums.reported, day=window.day, window_days=len(window.days))
+
+
+def _sums(grouped: pd.DataFrame, history: History, window: Window) -> WindowSums:
+    return WindowSums(
+        grouped, history.signatures, history.totals, history.signals, window.day, len(window.days)
     )
 
 

@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
 
-from fl_assets.patterns.confidence import HISTORY_DAYS, Counts, Fleet
+from fl_assets.patterns.confidence import Fleet
+from fl_assets.patterns.counts import HISTORY_DAYS, Counts
 
 REPLAYED_DAYS = 14
 """Past days that a calibration is learned from."""
@@ -61,22 +62,6 @@ class ReliabilityReport:
     precision: float | None
     recall: float | None
     bins: pd.DataFrame
-
-
-def outcomes(counts: Counts, *, day: date, window_days: int) -> pd.DataFrame:
-    """Say which patterns of `day` came true on the day after: on two nodes, at no less than half the rate of the window.
-
-    Args:
-        counts: as for `assess`, the day after included.
-        day: the day that was analysed.
-        window_days: days analysed together.
-
-    Returns:
-        `pattern_id, happened`, by pattern_id, without the patterns that had no failure in the window or no call on the day after.
-    """
-    fleet = Fleet(counts, counts.reporting(), day=day + timedelta(days=1), window_days=window_days)
-    happened, known = fleet.outcome(1)
-    return pd.DataFrame({"pattern_id": fleet.patterns[known], "happened": happened[known]})
 
 
 def replay(

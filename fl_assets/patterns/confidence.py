@@ -16,34 +16,24 @@ rate. *Rate* is capped failures over capped calls: on each day the loudest node 
 What the fleet's other patterns tell (`FleetPrior`) is empirical Bayes on the same counts. Nothing is sampled.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from scipy.special import betainc
 
-if TYPE_CHECKING:
-    from fl_assets.patterns.calibration import Calibration
+from fl_assets.patterns.counts import HISTORY_DAYS, MEMORY, Counts, Cube, Rows, ages
+from fl_assets.patterns.states import CLEAN_DAYS, Facts, day_variance, spells, states_of
 
-HISTORY_DAYS = 28
-"""Days, ending with the analysed one, that may say anything about it."""
-NEW_DAYS = 3
-"""Days, the analysed one included, for which a pattern is new."""
-CLEAN_DAYS = 3
-"""Days with calls and without a failure after which a pattern's spell is over."""
-NODE_CAP = 3.0
-"""The loudest node of a day counts as at most this many times the second loudest."""
+Calibration = Callable[[np.ndarray], np.ndarray]
+"""A map from raw to recalibrated confidence."""
+
 SOLO_CEILING = 0.4
 """Confidence of a pattern that nothing but one node supports is at most this."""
-MEMORY = 0.75
-"""Weight of a day's evidence relative to the day after it."""
 PRIOR_EXPOSURE = 0.05
 """Days without failures that every pattern starts with."""
-DAY_VARIANCE, DAY_VARIANCE_WEIGHT = 0.06, 4.0
-"""Squared coefficient of variation of a pattern's rate from day to day before any is seen, and the days this is worth."""
 SILENCE_VARIANCE = 0.2
 """Variance of the same kind that is added when all the nodes that had a pattern have fallen silent; less when fewer have."""
 SURVIVAL_PRIOR = (0.3, 1.2)
@@ -56,10 +46,6 @@ BACKGROUND_PRIOR, BACKGROUND_WEIGHT, BACKGROUND_CEILING = 0.1, 20.0, 0.8
 """Chance that a one-off is followed by a further incident: prior, the patterns it is worth, and the most that is believed."""
 SHARE_ONE_OFF, REAL_CONTINUES = 0.5, 0.9
 """Share of patterns that are one-offs, and the chance of a further incident in those that are not."""
-STATE_RATIO, STATE_Z = 1.5, 1.96
-"""Rate ratio and z-value from which a pattern counts as rising or falling."""
-BASELINE_DAYS = 14
-"""Days before the window that its rate is compared with."""
 
 LEFT_OUT_NODES = 8
 """Nodes that are left out, one at a time, to see what the others support: all of a pattern's, or so many of its loudest."""
@@ -94,155 +80,13 @@ class FleetPrior:
         return (beta + lived) / (alpha + beta + lived)
 
 
-@dataclass(frozen=True)
-class Counts:
-    """Failures of each pattern by node and day, and the calls that they are held against.
-
-    Patterns that fail in the same methods share the calls of that set, since a row for each pattern, node and day would not fit the memory of a large fleet.
-
-    Attributes:
-        failures: `pattern_id, event_date, node_id, failures, sessions`, only rows with failures.
-        calls: `set_id, event_date, node_id, calls`, only rows with calls.
-        set_of: `pattern_id, set_id`, one row a pattern.
-    """
-
-    failures: pd.DataFrame
-    calls: pd.DataFrame
-    set_of: pd.DataFrame
-
-    @classmethod
-    def of(cls, rows: pd.DataFrame) -> "Counts":
-        """Take apart rows of `pattern_id, event_date, node_id, failures, sessions, calls`, in any order.
-
-        Raises:
-            ValueError: when a column is missing.
-        """
-        _require("counts", rows, ["pattern_id", "event_date", "node_id", "failures", "sessions", "calls"])
-        rows = rows.assign(set_id=rows["pattern_id"])
-        failures, calls = rows[rows["failures"] > 0], rows[rows["calls"] > 0]
-        return cls(
-            failures[["pattern_id", "event_date", "node_id", "failures", "sessions"]],
-            calls[["set_id", "event_date", "node_id", "calls"]],
-            rows[["pattern_id", "set_id"]].drop_duplicates(),
-        )
-
-    def reporting(self) -> pd.DataFrame:
-        """Return `event_date, node_id, calls` of all rows."""
-        columns = ["event_date", "node_id", "calls"]
-        return pd.concat(
-            [self.calls[columns], self.failures.rename(columns={"failures": "calls"})[columns]],
-            ignore_index=True,
-        )
-
-
-class _Rows:
-    """Values by owner, node and day, indexed once and read as cubes; older than the history or after the day is left out."""
-
-    def __init__(
-        self,
-        frame: pd.DataFrame,
-        owners: pd.Index,
-        owner: str,
-        names: tuple[str, ...],
-        nodes: pd.Index,
-        day: date,
-    ) -> None:
-        age, kept = _ages(frame["event_date"], day)
-        number = owners.get_indexer(frame[owner])
-        kept = kept[number[kept] >= 0]
-        kept = kept[np.argsort(number[kept], kind="stable")]
-        self._nodes = len(nodes)
-        self._node, self._day = nodes.get_indexer(frame["node_id"])[kept], HISTORY_DAYS - 1 - age[kept]
-        self._values = [frame[name].to_numpy(dtype=float)[kept] for name in names]
-        self._first = np.concatenate([[0], np.cumsum(np.bincount(number[kept], minlength=len(owners)))])
-
-    def cubes(self, owners: np.ndarray) -> list[np.ndarray]:
-        """Return each value of some owners, (owners, nodes, days)."""
-        spans = [np.arange(self._first[owner], self._first[owner + 1]) for owner in owners]
-        taken = np.concatenate([np.zeros(0, dtype=np.int64), *spans])
-        place = np.repeat(np.arange(owners.size), [span.size for span in spans])
-        shape = (owners.size, self._nodes, HISTORY_DAYS)
-        cell = (place * self._nodes + self._node[taken]) * HISTORY_DAYS + self._day[taken]
-        return [
-            np.bincount(cell, weights=values[taken], minlength=int(np.prod(shape))).reshape(shape)
-            for values in self._values
-        ]
-
-
-@dataclass(frozen=True)
-class _Cube:
-    """Counts of some patterns by node and day, (patterns, nodes, days), and what each day gives on its own; the last day is the analysed one."""
-
-    failures: np.ndarray
-    sessions: np.ndarray
-    calls: np.ndarray
-    reporting: np.ndarray  # whether a node reported anything (nodes, days)
-    capped: np.ndarray = field(init=False)
-    summed: np.ndarray = field(
-        init=False
-    )  # failures and sessions up to the end of each day, a day of zeros first
-    y: np.ndarray = field(init=False)
-    e: np.ndarray = field(init=False)
-    failing_nodes: np.ndarray = field(init=False)
-
-    def __post_init__(self) -> None:
-        capped = _capped(self.failures)
-        summed = np.zeros((2, *self.failures.shape[:2], HISTORY_DAYS + 1))
-        np.cumsum(self.failures, axis=2, out=summed[0, ..., 1:])
-        np.cumsum(self.sessions, axis=2, out=summed[1, ..., 1:])
-        for name, values in (
-            ("capped", capped),
-            ("summed", summed),
-            ("y", capped.sum(axis=1)),
-            ("e", _capped(self.calls).sum(axis=1)),
-            ("failing_nodes", (self.failures > 0).sum(axis=1)),
-        ):
-            object.__setattr__(self, name, values)
-
-    def loudness(self, days_back: int) -> np.ndarray:
-        """Sum each node's capped failures, older days counting less, as of `days_back` days before the last, (patterns, nodes)."""
-        days = HISTORY_DAYS - days_back
-        return self.capped[..., :days] @ MEMORY ** np.arange(days - 1, -1, -1)
-
-    def without(self, pattern: np.ndarray, node: np.ndarray) -> "_Cube":
-        """Return one row for each pair of `pattern` and `node`: the pattern as if that node had never existed."""
-        arrays = [values[pattern] for values in (self.failures, self.sessions, self.calls)]
-        for values in arrays:
-            values[np.arange(pattern.size), node] = 0.0
-        return _Cube(*arrays, self.reporting)
-
-
-@dataclass(frozen=True)
-class _Facts:
-    """What the model needs of each row (a pattern, or a pattern without one of its nodes)."""
-
-    y: np.ndarray  # capped failures by day (rows, days)
-    e: np.ndarray  # capped calls by day (rows, days)
-    failing_nodes: np.ndarray  # nodes with failures by day (rows, days)
-    repeats: np.ndarray  # failures a session
-    incidents: np.ndarray  # sessions of the last days, capped by node, the loudest node counting once
-    nodes: np.ndarray  # nodes with discounted failures
-    weight: np.ndarray  # sum of the nodes' discounted failures, in sessions
-    alone: np.ndarray  # sum over nodes of w (w + 1) … (w + n - 1) for each n of _SPREAD_COUNTS, w its weight: n failures on one node (rows, counts)
-    complete: np.ndarray  # share of `weight` on nodes that reported on the last day
-
-    @staticmethod
-    def join(parts: "list[_Facts]") -> "_Facts":
-        return _Facts(
-            **{
-                name: np.concatenate([getattr(part, name) for part in parts])
-                for name in _Facts.__dataclass_fields__
-            }
-        )
-
-
 def assess(
     counts: Counts,
     reporting: pd.DataFrame,
     *,
     day: date,
     window_days: int,
-    calibration: "Calibration | None" = None,
+    calibration: Calibration | None = None,
     false_discovery_rate: float = 0.1,
 ) -> pd.DataFrame:
     """Say for every pattern how it moves, how likely it is to go on, and whether it stands out.
@@ -267,12 +111,12 @@ def assess(
         raise ValueError(message)
     fleet = Fleet(counts, reporting, day=day, window_days=window_days)
     facts, raw = fleet.facts(), fleet.raw_confidence()
-    failing = fleet.in_window(facts.y) > 0
+    failing = fleet.in_window(facts.failures) > 0
     p_value = np.where(failing, fleet.prior().noise_p_value(facts.incidents), 1.0)
     return pd.DataFrame(
         {
             "pattern_id": fleet.patterns,
-            "state": _states(facts, window_days),
+            "state": states_of(facts, window_days),
             "confidence_raw": np.round(raw, 6),
             "confidence": np.round(fleet.confidence(calibration), 6),
             "p_value": p_value,
@@ -305,16 +149,16 @@ class Fleet:
             pd.concat([counts.failures["node_id"], counts.calls["node_id"]]).unique()
         ).sort_values()
         self._nodes = len(nodes)
-        self._failed = _Rows(
+        self._failed = Rows(
             counts.failures, self.patterns, "pattern_id", ("failures", "sessions"), nodes, day
         )
-        self._called = _Rows(counts.calls, pd.Index(sets), "set_id", ("calls",), nodes, day)
-        age, kept = _ages(reporting["event_date"], day)
+        self._called = Rows(counts.calls, pd.Index(sets), "set_id", ("calls",), nodes, day)
+        age, kept = ages(reporting["event_date"], day)
         reporter = nodes.get_indexer(reporting["node_id"])[kept]
         heard = (reporter >= 0) & (reporting["calls"].to_numpy()[kept] > 0)
         self._reporting = np.zeros((self._nodes, HISTORY_DAYS), dtype=bool)
         self._reporting[reporter[heard], HISTORY_DAYS - 1 - age[kept][heard]] = True
-        self._known: dict[int, _Facts] = {}
+        self._known: dict[int, Facts] = {}
 
     def in_window(self, values: np.ndarray) -> np.ndarray:
         """Sum `values` (rows, days) over the analysed days."""
@@ -322,13 +166,13 @@ class Fleet:
 
     def learn(self, days_back: Sequence[int]) -> None:
         """Derive the facts of several past days in one pass over the counts."""
-        parts: dict[int, list[_Facts]] = {back: [] for back in days_back}
+        parts: dict[int, list[Facts]] = {back: [] for back in days_back}
         for cube in self._cubes():
             for back, found in parts.items():
                 found.append(_facts(cube, back))
-        self._known |= {back: _Facts.join(found) for back, found in parts.items()}
+        self._known |= {back: Facts.join(found) for back, found in parts.items()}
 
-    def facts(self, days_back: int = 0) -> _Facts:
+    def facts(self, days_back: int = 0) -> Facts:
         """Return every pattern's facts as they were known `days_back` days before the analysed day."""
         if days_back not in self._known:
             self.learn([days_back])
@@ -338,14 +182,14 @@ class Fleet:
         """Return what the patterns together said `days_back` days before the analysed day."""
         facts = self.facts(days_back)
         return FleetPrior(
-            background=_background(facts.incidents[self.in_window(facts.y) > 0]), ends=_ends(facts)
+            background=_background(facts.incidents[self.in_window(facts.failures) > 0]), ends=_ends(facts)
         )
 
     def raw_confidence(self, days_back: int = 0) -> np.ndarray:
         """Return the model's probability for every pattern, before recalibration and ceiling."""
         return _probability(self.facts(days_back), self.prior(days_back), self.window)
 
-    def confidence(self, calibration: "Calibration | None", days_back: int = 0) -> np.ndarray:
+    def confidence(self, calibration: Calibration | None, days_back: int = 0) -> np.ndarray:
         """Return the recalibrated probability for every pattern, below the ceiling for what only one node supports."""
         raw = self.raw_confidence(days_back)
         confidence = np.where(raw > 0, raw if calibration is None else calibration(raw), 0.0)
@@ -363,10 +207,12 @@ class Fleet:
             raise ValueError(message)
         facts, after = self.facts(), HISTORY_DAYS - days_back
         window = slice(max(after - self.window, 0), after)
-        present = facts.y[:, window].sum(axis=1) / np.maximum(facts.e[:, window].sum(axis=1), 1.0)
-        rate = facts.y[:, after] / np.maximum(facts.e[:, after], 1.0)
+        present = facts.failures[:, window].sum(axis=1) / np.maximum(
+            facts.exposure[:, window].sum(axis=1), 1.0
+        )
+        rate = facts.failures[:, after] / np.maximum(facts.exposure[:, after], 1.0)
         return (rate >= present / 2) & (facts.failing_nodes[:, after] >= 2), (present > 0) & (
-            facts.e[:, after] > 0
+            facts.exposure[:, after] > 0
         )
 
     def _support_without_one(self, rows: np.ndarray, days_back: int) -> np.ndarray:
@@ -382,16 +228,16 @@ class Fleet:
             np.minimum.at(support, start + pattern, _probability(others, prior, self.window))
         return support
 
-    def _cubes(self) -> Iterator[_Cube]:
+    def _cubes(self) -> Iterator[Cube]:
         block = max(1, _CHUNK_CELLS // max(self._nodes * HISTORY_DAYS, 1))
         for start in range(0, max(len(self.patterns), 1), block):
             yield self._cube(np.arange(start, min(start + block, len(self.patterns))))
 
-    def _cube(self, rows: np.ndarray) -> _Cube:
+    def _cube(self, rows: np.ndarray) -> Cube:
         failures, sessions = self._failed.cubes(rows)
         sets, of_row = np.unique(self._set_of[rows], return_inverse=True)
         (calls,) = self._called.cubes(sets)
-        return _Cube(
+        return Cube(
             failures,
             np.clip(sessions, np.minimum(failures, 1.0), failures),
             np.maximum(calls[of_row], failures),
@@ -406,28 +252,7 @@ def _require(name: str, frame: pd.DataFrame, columns: list[str]) -> None:
         raise ValueError(message)
 
 
-def _ages(days: pd.Series, day: date) -> tuple[np.ndarray, np.ndarray]:
-    """Return the age of each row in days, and which rows lie in the history."""
-    age = (
-        (pd.Timestamp(day) - pd.to_datetime(days).dt.normalize()).dt.days.to_numpy()
-        if len(days)
-        else np.zeros(0, dtype=np.int64)
-    )
-    return age, np.flatnonzero((age >= 0) & (age < HISTORY_DAYS))
-
-
-def _capped(values: np.ndarray) -> np.ndarray:
-    """Bound each node's share of each day: the loudest counts as `NODE_CAP` times the second loudest (or as that many failures) at most."""
-    nodes = values.shape[1]
-    second = (
-        np.partition(values, nodes - 2, axis=1)[:, nodes - 2]
-        if nodes > 1
-        else np.zeros((values.shape[0], values.shape[2]))
-    )
-    return np.minimum(values, NODE_CAP * np.maximum(second, 1.0)[:, None, :])
-
-
-def _facts(cube: _Cube, days_back: int = 0) -> _Facts:
+def _facts(cube: Cube, days_back: int = 0) -> Facts:
     """Derive the facts of each row as they were known `days_back` days before the cube's last day."""
     days = HISTORY_DAYS - days_back
     failures, sessions = cube.summed[..., days]
@@ -438,20 +263,20 @@ def _facts(cube: _Cube, days_back: int = 0) -> _Facts:
     weights = np.minimum(cube.loudness(days_back) / repeats[:, None], 1e6)
     total = weights.sum(axis=1)
     heard = weights[:, cube.reporting[:, days - 1]].sum(axis=1)
-    return _Facts(
-        y=cube.y[:, :days],
-        e=cube.e[:, :days],
+    return Facts(
+        failures=cube.daily_failures[:, :days],
+        exposure=cube.daily_exposure[:, :days],
         failing_nodes=cube.failing_nodes[:, :days],
         repeats=repeats,
         incidents=incidents.sum(axis=1) - loudest + (loudest > 0),
         nodes=(weights > 0).sum(axis=1),
         weight=total,
-        alone=_rising(weights).sum(axis=1),
+        rising_on_one_node=_rising_factorials(weights).sum(axis=1),
         complete=np.divide(heard, total, out=np.ones_like(total), where=total > 0),
     )
 
 
-def _rising(start: np.ndarray) -> np.ndarray:
+def _rising_factorials(start: np.ndarray) -> np.ndarray:
     """Return start (start + 1) … (start + n - 1) for each n of `_SPREAD_COUNTS`, which becomes the last axis."""
     found, product = [], start
     for step in range(1, _SPREAD_COUNTS[-1]):
@@ -459,23 +284,6 @@ def _rising(start: np.ndarray) -> np.ndarray:
         if step + 1 in _SPREAD_COUNTS:
             found.append(product)
     return np.stack(found, axis=-1)
-
-
-def _spells(facts: _Facts) -> tuple[np.ndarray, np.ndarray]:
-    """Return the age of the spell on each day (days with failures since it began) and the clean days that precede each day, (rows, days).
-
-    A spell begins with a failure and ends with `CLEAN_DAYS` days that had calls but no failures; days without calls say nothing.
-    """
-    rows, days = facts.y.shape
-    age, clean = np.zeros((rows, days), dtype=np.int64), np.zeros((rows, days), dtype=np.int64)
-    now, quiet = np.zeros(rows, dtype=np.int64), np.zeros(rows, dtype=np.int64)
-    for day in range(days):
-        clean[:, day] = quiet
-        active = facts.y[:, day] > 0
-        now = np.where(quiet >= CLEAN_DAYS, 0, now) + active
-        quiet = np.where(active, 0, quiet + (facts.e[:, day] > 0))
-        age[:, day] = now
-    return age, clean
 
 
 def _background(incidents: np.ndarray) -> float:
@@ -490,14 +298,14 @@ def _background(incidents: np.ndarray) -> float:
     return float(chance[np.argmax(fit + prior)])
 
 
-def _ends(facts: _Facts) -> tuple[float, float]:
+def _ends(facts: Facts) -> tuple[float, float]:
     """Scale the survival prior's chance of an end to what this fleet's spells have shown (one gamma-Poisson update).
 
     A day counts once the `CLEAN_DAYS` after it are over; a pattern whose incidents come from one node does not count.
     """
     alpha, beta = SURVIVAL_PRIOR
-    age, _ = _spells(facts)
-    active = facts.y > 0
+    age, _ = spells(facts)
+    active = facts.failures > 0
     days = active.shape[1] - CLEAN_DAYS
     later = np.stack([active[:, ahead : days + ahead] for ahead in range(1, CLEAN_DAYS + 1)]).any(axis=0)
     at_risk = active[:, :days] & (facts.incidents > 1)[:, None]
@@ -508,49 +316,38 @@ def _ends(facts: _Facts) -> tuple[float, float]:
     return float(np.clip(alpha * scale, 0.05, 3.0)), beta
 
 
-def _day_variance(facts: _Facts, in_spell: np.ndarray) -> np.ndarray:
-    """Estimate each row's squared coefficient of variation from day to day, shrunk, from neighbouring days so that a trend does not count."""
-    y = facts.y / facts.repeats[:, None]
-    level, noise = np.log((y + 0.5) / np.maximum(facts.e, 1.0)), 1 / (y + 0.5)
-    known = in_spell & (facts.e > 0)
-    both = known[:, 1:] & known[:, :-1]
-    excess = (np.diff(level, axis=1) ** 2 - noise[:, 1:] - noise[:, :-1]) / 2
-    total = np.where(both, excess, 0.0).sum(axis=1) + DAY_VARIANCE * DAY_VARIANCE_WEIGHT
-    return np.clip(total / (both.sum(axis=1) + DAY_VARIANCE_WEIGHT), 0.02, 2.0)
-
-
-def _probability(facts: _Facts, prior: FleetPrior, window: int) -> np.ndarray:
+def _probability(facts: Facts, prior: FleetPrior, window: int) -> np.ndarray:
     """Return the confidence of each row before recalibration and ceiling; 0 where the window has no failure."""
-    days = facts.y.shape[1]
-    age, clean = _spells(facts)
-    begins = (facts.y > 0) & ((age == 1) | (clean >= CLEAN_DAYS))
+    days = facts.failures.shape[1]
+    age, clean = spells(facts)
+    begins = (facts.failures > 0) & ((age == 1) | (clean >= CLEAN_DAYS))
     in_spell = np.maximum.accumulate(begins, axis=1) & (
         np.arange(days) >= np.where(begins, np.arange(days), -1).max(axis=1, initial=-1)[:, None]
     )
-    variance = _day_variance(facts, in_spell)
-    y, e = facts.y / facts.repeats[:, None], facts.e
+    variance = day_variance(facts, in_spell)
+    failures, exposure = facts.failures / facts.repeats[:, None], facts.exposure
     # A day's count says little more about the level than the day-to-day variation lets it.
     trust = np.where(in_spell, MEMORY ** np.arange(days - 1, -1, -1), 0.0)
-    typical = (y * trust).sum(axis=1) / np.maximum((e * trust).sum(axis=1), 1e-9) * variance
-    trust = trust / (1 + typical[:, None] * e)
-    reported = np.maximum((e[:, -window:] > 0).sum(axis=1), 1)
-    next_calls = np.maximum(e[:, -window:].sum(axis=1) / reported, 1e-9)
-    seen = (y * trust).sum(axis=1)
-    failing = (facts.y[:, -window:].sum(axis=1) > 0) & (seen > 0)
+    typical = (failures * trust).sum(axis=1) / np.maximum((exposure * trust).sum(axis=1), 1e-9) * variance
+    trust = trust / (1 + typical[:, None] * exposure)
+    reported = np.maximum((exposure[:, -window:] > 0).sum(axis=1), 1)
+    next_calls = np.maximum(exposure[:, -window:].sum(axis=1) / reported, 1e-9)
+    seen = (failures * trust).sum(axis=1)
+    failing = (facts.failures[:, -window:].sum(axis=1) > 0) & (seen > 0)
     seen = np.where(failing, seen, 1.0)
     expected = (
         seen
-        / ((e * trust).sum(axis=1) + PRIOR_EXPOSURE * next_calls / (1 + typical * next_calls))
+        / ((exposure * trust).sum(axis=1) + PRIOR_EXPOSURE * next_calls / (1 + typical * next_calls))
         * next_calls
     )
     size = 1 / (1 / seen + variance + variance / seen + SILENCE_VARIANCE * (1 - facts.complete))
-    needed = np.maximum(np.ceil(y[:, -window:].sum(axis=1) / reported / 2 - 1e-9), 2.0)
+    needed = np.maximum(np.ceil(failures[:, -window:].sum(axis=1) / reported / 2 - 1e-9), 2.0)
     goes_on = prior.not_one_off(facts.incidents) * prior.goes_on(age[:, -1])
     return np.where(failing, goes_on * _tail_on_two_nodes(facts, expected, size, needed), 0.0)
 
 
 def _tail_on_two_nodes(
-    facts: _Facts, expected: np.ndarray, size: np.ndarray, needed: np.ndarray
+    facts: Facts, expected: np.ndarray, size: np.ndarray, needed: np.ndarray
 ) -> np.ndarray:
     """Return P(T >= needed, on two nodes or more) for a negative binomial T of mean `expected` and `size`.
 
@@ -564,44 +361,11 @@ def _tail_on_two_nodes(
     new = np.maximum(facts.nodes - 0.5, 0.05) / (1 + np.log1p(facts.weight))
     enough = above = tail(needed)
     on_one = np.zeros_like(enough)
-    anywhere = _rising(new + facts.weight)
+    anywhere = _rising_factorials(new + facts.weight)
     for place in range(len(_SPREAD_COUNTS)):
         beyond = (
             tail(np.maximum(needed, _SPREAD_COUNTS[place + 1])) if place + 1 < len(_SPREAD_COUNTS) else 0.0
         )
-        on_one += (above - beyond) * np.minimum(facts.alone[:, place] / anywhere[:, place], 1.0)
+        on_one += (above - beyond) * np.minimum(facts.rising_on_one_node[:, place] / anywhere[:, place], 1.0)
         above = beyond
     return np.clip(enough - on_one, 0.0, 1.0)
-
-
-def _states(facts: _Facts, window: int) -> np.ndarray:
-    """Name how each pattern moves; `docs/confidence.md` has the rules in words."""
-    rows, days = facts.y.shape
-    start = days - window
-    now, before, baseline = slice(start, days), slice(0, start), slice(max(0, start - BASELINE_DAYS), start)
-    y, e = facts.y / facts.repeats[:, None], facts.e
-    _, clean = _spells(facts)
-    fails_now, failed_before = y[:, now].sum(axis=1) > 0, y[:, before].sum(axis=1) > 0
-    quiet = np.where(facts.y[:, -1] > 0, 0, clean[:, -1] + (e[:, -1] > 0))
-    back = ((facts.y[:, now] > 0) & (clean[:, now] >= CLEAN_DAYS)).any(axis=1) & failed_before
-
-    calls_now, calls_then = e[:, now].sum(axis=1), e[:, baseline].sum(axis=1)
-    seen_now, seen_then = y[:, now].sum(axis=1) + 0.5, y[:, baseline].sum(axis=1) + 0.5
-    ratio = np.log(seen_now / np.maximum(calls_now, 1)) - np.log(seen_then / np.maximum(calls_then, 1))
-    days_now, days_then = (np.maximum((e[:, part] > 0).sum(axis=1), 1) for part in (now, baseline))
-    variance = _day_variance(facts, np.cumsum(y, axis=1) > 0)
-    error = np.sqrt(1 / seen_now + 1 / seen_then + variance * (1 / days_now + 1 / days_then))
-    moved = (
-        (calls_now > 0)
-        & (calls_then > 0)
-        & (np.abs(ratio) >= np.maximum(np.log(STATE_RATIO), STATE_Z * error))
-    )
-
-    state = np.full(rows, "known", dtype=object)
-    state[moved & (ratio > 0)] = "rising"
-    state[moved & (ratio < 0)] = "falling"
-    state[back] = "regressed"
-    older = slice(0, min(start, days - NEW_DAYS))
-    state[fails_now & ~(y[:, older].sum(axis=1) > 0) & (e[:, older].sum(axis=1) > 0)] = "new"
-    state[~fails_now & (quiet >= CLEAN_DAYS)] = "resolved"
-    return state

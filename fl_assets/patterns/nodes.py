@@ -1,12 +1,14 @@
-"""The nodes of a fleet: which are known, which are new, which have fallen silent, and how complete a day is therefore.
+"""The nodes of a fleet: which are known, new or silent, and how complete a day is therefore.
 
-What goes here: a node's standing on a day, from what it reported on the days before. What does not: reading rows, words for people (`report.py`).
+What goes here: a node's status on a day, from what it reported on the days before. What does not: reading rows, words
+for people (`report/`).
 """
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from statistics import median
 from typing import Any, Literal
 
 SERIES_DAYS = 14
@@ -15,7 +17,7 @@ USUAL_DAYS = 7
 """Days before the one asked about that say which nodes usually report, and how much."""
 QUIET_SHARE = 0.25
 """A node is quiet when it reports less than this share of what it usually does."""
-Standing = Literal["reporting", "quiet", "silent", "first seen"]
+NodeStatus = Literal["reporting", "quiet", "silent", "first seen"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class NodeDay:
     """What one node reported on a day, and what that means."""
 
     node_id: str
-    status: Standing
+    status: NodeStatus
     calls: int
     failures: int
     conversations: int
@@ -68,16 +70,8 @@ def nodes_of(
     found = []
     for node in sorted({*(name for name, _ in events), *registered}):
         series = tuple(events[node, when] for when in days)
-        present, usual = series[-1], _median(sorted(events[node, when] for when in usual_days))
-        status: Standing = (
-            "silent"
-            if not present
-            else "first seen"
-            if not any(series[:-1])
-            else "quiet"
-            if present < QUIET_SHARE * usual
-            else "reporting"
-        )
+        usual = float(median([events[node, when] for when in usual_days] or [0]))
+        status = _status(series, usual)
         silent_days = next((back for back, count in enumerate(reversed(series)) if count), SERIES_DAYS)
         is_expected = node in registered or any(events[node, when] for when in usual_days)
         found.append(
@@ -102,8 +96,10 @@ def completeness(nodes: Iterable[NodeDay]) -> float:
     return sum(node.status != "silent" for node in expected) / len(expected) if expected else 1.0
 
 
-def _median(ordered: list[int]) -> float:
-    if not ordered:
-        return 0.0
-    middle = len(ordered) // 2
-    return float(ordered[middle]) if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+def _status(series: tuple[int, ...], usual: float) -> NodeStatus:
+    """Name what the last day of a series means, given the node's usual events per day."""
+    if not series[-1]:
+        return "silent"
+    if not any(series[:-1]):
+        return "first seen"
+    return "quiet" if series[-1] < QUIET_SHARE * usual else "reporting"

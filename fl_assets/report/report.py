@@ -17,7 +17,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from fl_assets.core.models import Record
-from fl_assets.patterns.nodes import Standing, completeness, nodes_of
+from fl_assets.patterns.nodes import NodeStatus, completeness, nodes_of
 from fl_assets.updates.decide import in_words
 
 Row = Mapping[str, Any]
@@ -224,7 +224,7 @@ class NodeLine(Record):
     usual: float = Field(
         description="Median calls and conversations a day of the days before on which the fleet reported."
     )
-    status: Standing
+    status: NodeStatus
     series: tuple[int, ...] = Field(
         description="Calls and conversations of each of the last 14 days, oldest first."
     )

@@ -23,8 +23,8 @@ _STATUS_KEYS = (
     "error.type",
 )
 
-# Histogram: bucket b holds durations in (1.1^(b-1), 1.1^b] ms; 240 is some 32 years
-_LOG_BASE, _TOP_BUCKET = 1.1, 240
+BUCKET_BASE, _TOP_BUCKET = 1.1, 240
+"""Latency bucket b holds durations in (1.1^(b-1), 1.1^b] ms, bucket -1 holds 0; the top one is some 32 years."""
 NOISE_WIDTH, NOISE_BUCKET = 17, -2
 """With noise so many buckets (a factor of 5) are one, named by its last; bucket -2 then holds the variance of the noise in each, which adds up as counts do."""
 
@@ -233,7 +233,7 @@ def blank_digits(texts: pa.Array) -> pa.Array:
 
 def bucket_sql(duration: str) -> str:
     """Return SQL for the histogram bucket of a duration in ms."""
-    return f"case when {duration} <= 0 then -1 else greatest(0, least({_TOP_BUCKET}, ceil(ln({duration}) / ln({_LOG_BASE}))))::integer end"
+    return f"case when {duration} <= 0 then -1 else greatest(0, least({_TOP_BUCKET}, ceil(ln({duration}) / ln({BUCKET_BASE}))))::integer end"
 
 
 def failures_sql(source: str, blank: str | None = None) -> str:

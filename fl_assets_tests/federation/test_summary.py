@@ -20,7 +20,7 @@ from fl_assets.federation.summary import (
     rows_of,
     shared_templates,
 )
-from fl_assets.patterns.evidence import noised_quantile, quantile
+from fl_assets.patterns.latency import noised_quantile, quantile
 from fl_assets.sums.masking import NOISE_BUCKET
 
 GOALS = ("audit tickets", "merge reports", "export routes", "audit leads", "translate claims")

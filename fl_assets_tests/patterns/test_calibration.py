@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fl_assets.patterns.calibration import IDENTITY, calibrate, fit, outcomes, reliability, replay
-from fl_assets.patterns.confidence import SOLO_CEILING, Counts
+from benchmarks.counted_fleets import counts_of, outcomes
+from fl_assets.patterns.calibration import IDENTITY, calibrate, fit, reliability, replay
+from fl_assets.patterns.confidence import SOLO_CEILING
 from fl_assets_tests.patterns.test_confidence import DAY, NODES, assess, frames, noise, on
 
 TOMORROW = DAY + timedelta(days=1)
@@ -35,21 +36,21 @@ def next_day(failures: list[int], calls: int = 200) -> pd.DataFrame:
     ],
 )
 def test_it_comes_true_on_two_nodes_at_half_the_rate(failures, happened):
-    assert outcomes(Counts.of(next_day(failures)), day=DAY, window_days=1)["happened"].tolist() == [happened]
+    assert outcomes(counts_of(next_day(failures)), day=DAY, window_days=1)["happened"].tolist() == [happened]
 
 
 def test_a_loud_node_counts_as_three_of_the_next_when_it_comes_true():
     # 6 from the second node, at most 18 from the first: 24 of 40.
-    assert outcomes(Counts.of(next_day([1000, 6, *[0] * 10], calls=2000)), day=DAY, window_days=1)[
+    assert outcomes(counts_of(next_day([1000, 6, *[0] * 10], calls=2000)), day=DAY, window_days=1)[
         "happened"
     ].tolist() == [False]
-    assert outcomes(Counts.of(next_day([150, 6, *[0] * 10])), day=DAY, window_days=1)[
+    assert outcomes(counts_of(next_day([150, 6, *[0] * 10])), day=DAY, window_days=1)[
         "happened"
     ].tolist() == [True]
 
 
 def test_a_day_without_calls_tells_nothing():
-    assert outcomes(Counts.of(next_day([])), day=DAY, window_days=1).empty
+    assert outcomes(counts_of(next_day([])), day=DAY, window_days=1).empty
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +67,8 @@ def fleet() -> tuple[pd.DataFrame, pd.DataFrame]:
 def test_a_calibration_depends_on_nothing_after_its_day(fleet):
     day = DAY - timedelta(days=5)
     counts, reporting = fleet
-    past = Counts.of(counts[counts["event_date"] <= day]), reporting[reporting["event_date"] <= day]
-    fleet = Counts.of(counts), reporting
+    past = counts_of(counts[counts["event_date"] <= day]), reporting[reporting["event_date"] <= day]
+    fleet = counts_of(counts), reporting
     assert calibrate(*fleet, day=day, window_days=1) == calibrate(*past, day=day, window_days=1)
     pd.testing.assert_frame_equal(
         replay(*fleet, day=day, window_days=1), replay(*past, day=day, window_days=1)
@@ -81,14 +82,14 @@ def test_a_replayed_day_says_what_was_said_on_that_day():
         for number in range(6)
     }
     counts, reporting = frames({**patterns, **noise(12)})
-    again = replay(Counts.of(counts), reporting, day=DAY, window_days=1, days=6)
+    again = replay(counts_of(counts), reporting, day=DAY, window_days=1, days=6)
     for back in (1, 4, 6):
         day = DAY - timedelta(days=back)
         said = assess(counts, reporting, day=day, window_days=1).set_index("pattern_id")["confidence_raw"]
         replayed = again[again["event_date"] == pd.Timestamp(day)].set_index("pattern_id")["confidence_raw"]
         assert len(replayed) > 0
         np.testing.assert_allclose(replayed, said[replayed.index], atol=1e-6)
-        happened = outcomes(Counts.of(counts), day=day, window_days=1).set_index("pattern_id")["happened"]
+        happened = outcomes(counts_of(counts), day=day, window_days=1).set_index("pattern_id")["happened"]
         assert (
             again[again["event_date"] == pd.Timestamp(day)].set_index("pattern_id")["happened"].to_dict()
             == happened[replayed.index].to_dict()
@@ -96,7 +97,7 @@ def test_a_replayed_day_says_what_was_said_on_that_day():
 
 
 def test_a_replay_is_calibrated_by_what_was_known_on_each_day(fleet):
-    again = replay(Counts.of(fleet[0]), fleet[1], day=DAY, window_days=1)
+    again = replay(counts_of(fleet[0]), fleet[1], day=DAY, window_days=1)
     last = again["event_date"] == again["event_date"].max()
     before = again[~last]
     known = fit(before["confidence_raw"].to_numpy(), before["happened"].to_numpy())
@@ -111,7 +112,7 @@ def test_a_replay_is_calibrated_by_what_was_known_on_each_day(fleet):
 @pytest.mark.parametrize("days", [0, 22])
 def test_more_days_than_the_history_bears_are_refused(fleet, days):
     with pytest.raises(ValueError, match=f"days={days}"):
-        replay(Counts.of(fleet[0]), fleet[1], day=DAY, window_days=1, days=days)
+        replay(counts_of(fleet[0]), fleet[1], day=DAY, window_days=1, days=days)
 
 
 def drawn(pairs: int, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import false_discovery_control
 
+from benchmarks.counted_fleets import counts_of
 from fl_assets.patterns import confidence
-from fl_assets.patterns.confidence import COLUMNS, Counts, discoveries
+from fl_assets.patterns.confidence import COLUMNS, discoveries
 
 DAY = date(2026, 3, 31)
 THRESHOLD = 0.7
@@ -41,7 +42,7 @@ def frames(patterns: dict[str, np.ndarray], calls: int = CALLS) -> tuple[pd.Data
 
 
 def assess(counts: pd.DataFrame, reporting: pd.DataFrame, **given) -> pd.DataFrame:
-    return confidence.assess(Counts.of(counts), reporting, **given)
+    return confidence.assess(counts_of(counts), reporting, **given)
 
 
 def noise(days: int, seed: int = 0, patterns: int = 20) -> dict[str, np.ndarray]:

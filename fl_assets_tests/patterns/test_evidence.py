@@ -7,16 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fl_assets.patterns.confidence import Counts, assess
-from fl_assets.patterns.evidence import (
-    BUCKET_BASE,
-    conversation_patterns,
-    counts,
-    quantile,
-    reporting,
-    summarise,
-    wilson,
-)
+from benchmarks.counted_fleets import counts_of
+from fl_assets.patterns.confidence import assess
+from fl_assets.patterns.counts import Counts
+from fl_assets.patterns.evidence import summarise as summarise_window
+from fl_assets.patterns.evidence import wilson
+from fl_assets.patterns.latency import quantile
+from fl_assets.patterns.window import WindowSums, conversation_patterns
+from fl_assets.sums.masking import BUCKET_BASE
 
 DAY = date(2026, 11, 20)
 SIGNATURE = [
@@ -123,6 +121,18 @@ def _signal(days_ago, node, signal, affected, sessions, *, service="agent"):
     )
 
 
+def summarise(*frames, day, window_days):
+    return summarise_window(WindowSums(*frames, day, window_days))
+
+
+def counts(*frames, day=DAY):
+    return WindowSums(*frames, day).counts
+
+
+def reporting(totals, signals):
+    return WindowSums(_grouped({}), _signatures(), totals, signals, DAY).reported
+
+
 def _frame(rows, columns):
     return pd.DataFrame(rows, columns=columns)
 
@@ -199,7 +209,7 @@ def test_no_result_depends_on_the_order_of_rows(seed, shuffle):
         _parts(counts(*frames, day=DAY)), _parts(counts(*shuffled, day=DAY)), strict=True
     ):
         assert _plain(ordered) == _plain(mixed)
-    assert _plain(reporting(*frames[2:], day=DAY)) == _plain(reporting(*shuffled[2:], day=DAY))
+    assert _plain(reporting(*frames[2:])) == _plain(reporting(*shuffled[2:]))
 
 
 @settings(deadline=None, max_examples=8)
@@ -308,14 +318,14 @@ def test_later_days_are_not_looked_at():
 @given(seed=st.integers(0, 1000), window_days=st.integers(1, 7))
 def test_patterns_that_share_their_calls_are_believed_as_if_each_had_its_own(seed, window_days):
     frames = _fleet(seed)
-    shared, reported = counts(*frames, day=DAY), reporting(*frames[2:], day=DAY)
+    shared, reported = counts(*frames, day=DAY), reporting(*frames[2:])
     rows = (
         shared.set_of.merge(shared.calls, on="set_id")
         .merge(shared.failures, on=["pattern_id", "event_date", "node_id"], how="outer")
         .fillna(0)
     )
     assert len(shared.calls) < len(rows)
-    own = Counts.of(rows.assign(calls=rows[["calls", "failures"]].max(axis=1)))
+    own = counts_of(rows.assign(calls=rows[["calls", "failures"]].max(axis=1)))
     pd.testing.assert_frame_equal(
         assess(shared, reported, day=DAY, window_days=window_days),
         assess(own, reported, day=DAY, window_days=window_days),
@@ -324,15 +334,10 @@ def test_patterns_that_share_their_calls_are_believed_as_if_each_had_its_own(see
 
 def test_a_node_that_reported_nothing_has_no_row():
     totals = _totals(_total(0, "a", 10, 1), _total(1, "b", 10, 0))
-    counted = counts(
-        _grouped({"m1": "p1"}), _signatures(_signature(0, "a", "m1", 1)), totals, _signals(), DAY
-    )
+    counted = counts(_grouped({"m1": "p1"}), _signatures(_signature(0, "a", "m1", 1)), totals, _signals())
     assert counted.calls[["node_id", "calls"]].to_numpy().tolist() == [["b", 10], ["a", 10]]
     assert counted.failures[["node_id", "failures"]].to_numpy().tolist() == [["a", 1]]
-    assert reporting(totals, _signals(), DAY)[["node_id", "calls"]].to_numpy().tolist() == [
-        ["b", 10],
-        ["a", 10],
-    ]
+    assert reporting(totals, _signals())[["node_id", "calls"]].to_numpy().tolist() == [["b", 10], ["a", 10]]
 
 
 def test_talk_is_a_pattern_for_each_signal_and_agent_and_its_calls_are_conversations():
@@ -352,12 +357,12 @@ def test_talk_is_a_pattern_for_each_signal_and_agent_and_its_calls_are_conversat
     )
     assert (row["services"], row["methods"], row["exemplar_trace_ids"]) == (["agent"], [], ["s1"])
     assert conversation_patterns(signals)["message_id"].tolist() == ["refusal|agent"]
-    assert reporting(_totals(), signals, DAY)["calls"].tolist() == [10, 30]
+    assert reporting(_totals(), signals)["calls"].tolist() == [10, 30]
 
 
 def test_a_message_in_no_pattern_is_an_error_that_names_it():
     with pytest.raises(ValueError, match="'m9'"):
-        counts(_grouped({"m1": "p1"}), _signatures(_signature(0, "a", "m9", 1)), _totals(), _signals(), DAY)
+        counts(_grouped({"m1": "p1"}), _signatures(_signature(0, "a", "m9", 1)), _totals(), _signals())
 
 
 def test_nothing_known_gives_an_empty_table_with_every_column():

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.counted_fleets import simulate_counts
 from fl_assets.core.models import ErrorClass, Signal
 from fl_assets.simulator.fleet_catalogue import (
     APOLOGIES,
@@ -37,7 +38,6 @@ from fl_assets.simulator.simulation import (
     conversation,
     levels,
     plan_fleet,
-    simulate_counts,
     telemetry_files,
     truth_of,
 )

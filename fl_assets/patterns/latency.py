@@ -1,0 +1,107 @@
+"""Latency quantiles from log histograms, exact or with noise.
+
+What goes here: quantiles of histograms. What does not: the buckets' SQL (`sums/masking.py`).
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from fl_assets.patterns.window import PAIR, WindowSums, since
+from fl_assets.sums.masking import BUCKET_BASE, NOISE_BUCKET, NOISE_WIDTH
+
+
+def latency(window: WindowSums, patterns: pd.Index) -> dict[str, pd.Series]:
+    """Return quantiles, ms, of successful calls to the affected methods and of the failed calls, in the window.
+
+    Returns:
+        `p50_ms`, `p95_ms`, `p99_ms` and `failure_p50_ms` by pattern, NaN where nothing is known.
+    """
+    set_ids = window.set_of.set_index("pattern_id")["set_id"].reindex(patterns)
+    succeeded = _buckets(since(window.called, window.start), PAIR)
+    wanted = window.sets[window.sets["set_id"].isin(set_ids)]
+    by_set = wanted.merge(succeeded, on=PAIR).groupby(["set_id", "bucket"], as_index=False)["weight"].sum()
+    of_success = _quantiles(by_set, "set_id", (0.5, 0.95, 0.99))
+    failed = since(window.failed, window.start)
+    failed = failed[failed["pattern_id"].isin(patterns)]
+    of_failure = _quantiles(_buckets(failed, ["pattern_id"]), "pattern_id", (0.5,))
+    return {
+        "p50_ms": set_ids.map(of_success[0.5]).astype(float),
+        "p95_ms": set_ids.map(of_success[0.95]).astype(float),
+        "p99_ms": set_ids.map(of_success[0.99]).astype(float),
+        "failure_p50_ms": of_failure[0.5].reindex(patterns),
+    }
+
+
+def quantile(buckets: np.ndarray, weights: np.ndarray, q: float, width: int = 1) -> float:
+    """Return the q-quantile, ms, of a log histogram, interpolated (in the logarithm) within its bucket.
+
+    Args:
+        buckets: sorted buckets; b ends at `BUCKET_BASE ** b` ms.
+        weights: calls in each.
+        q: which quantile, between 0 and 1.
+        width: of each bucket, in buckets of `BUCKET_BASE`.
+    """
+    cumulated = np.cumsum(weights)
+    target = q * cumulated[-1]
+    at = int(np.argmax(cumulated >= target))
+    bucket = int(buckets[at])
+    if bucket < 0:
+        return 0.0
+    inside = (target - (cumulated[at] - weights[at])) / weights[at]
+    return float(BUCKET_BASE ** (bucket + width * (inside - 1)))
+
+
+def noised_quantile(buckets: np.ndarray, weights: np.ndarray, q: float) -> float:
+    """Return the q-quantile, ms, of a histogram with noise in it.
+
+    Args:
+        buckets: sorted; the first is NOISE_BUCKET, and its weight the variance of the noise in each bucket of
+            NOISE_WIDTH.
+        weights: calls; noise may have made them fewer than none.
+        q: which quantile, between 0 and 1.
+
+    Returns:
+        NaN when there are fewer calls on one side of it than three standard errors of their count.
+    """
+    wide = np.ceil(np.maximum(buckets[1:], 1) / NOISE_WIDTH).astype("int64")
+    calls = np.bincount(wide, weights=weights[1:], minlength=1)
+    # The noise of a sum over part of the buckets is largest for half of them.
+    if min(q, 1 - q) * calls.sum() < 3 * np.sqrt(weights[0] * calls.size / 2):
+        return float("nan")
+    return quantile(NOISE_WIDTH * np.arange(calls.size), calls, q, NOISE_WIDTH)
+
+
+def _buckets(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Return buckets and weights of the frame's histograms, summed by `keys`."""
+    entries = [
+        (row, bucket, weight)
+        for row, histogram in enumerate(frame["latency_histogram"])
+        for bucket, weight in _entries(histogram)
+    ]
+    rows, buckets, weights = (
+        (np.array(part, "int64") for part in zip(*entries, strict=True))
+        if entries
+        else (np.zeros(0, "int64") for _ in range(3))
+    )
+    long = frame[keys].iloc[rows].assign(bucket=buckets, weight=weights)
+    long = long[long["weight"] != 0]
+    return long.groupby([*keys, "bucket"], as_index=False, sort=True)["weight"].sum()
+
+
+def _entries(histogram: object) -> Iterator[tuple[int, int]]:
+    """Yield bucket and weight; a MAP arrives as a dict or as pairs, a null as a None, a NaN or an NA."""
+    if isinstance(histogram, dict):
+        yield from histogram.items()
+    elif isinstance(histogram, list | np.ndarray):
+        yield from histogram
+
+
+def _quantiles(long: pd.DataFrame, key: str, points: tuple[float, ...]) -> pd.DataFrame:
+    """Return quantiles by `key`, from rows sorted by key and bucket."""
+    found = {}
+    for group, rows in long.groupby(key, sort=True):
+        of = noised_quantile if rows["bucket"].iloc[0] == NOISE_BUCKET else quantile
+        found[group] = [of(rows["bucket"].to_numpy(), rows["weight"].to_numpy(), q) for q in points]
+    return pd.DataFrame.from_dict(found, orient="index", columns=list(points), dtype=float)

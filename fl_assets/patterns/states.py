@@ -1,0 +1,119 @@
+"""How a pattern moves: the facts of its days, its spells, its day-to-day variation, and its state.
+
+What goes here: what is derived from counts by day without a prior of the fleet. What does not: probabilities
+(`confidence.py`).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fl_assets.patterns.counts import BASELINE_DAYS
+
+NEW_DAYS = 3
+"""Days, the analysed one included, for which a pattern is new."""
+CLEAN_DAYS = 3
+"""Days with calls and without a failure after which a pattern's spell is over."""
+DAY_VARIANCE, DAY_VARIANCE_WEIGHT = 0.06, 4.0
+"""Squared coefficient of variation of a pattern's rate from day to day before any is seen, and the days this is worth."""
+STATE_RATIO, STATE_Z = 1.5, 1.96
+"""Rate ratio and z-value from which a pattern counts as rising or falling."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the model needs of each row (a pattern, or a pattern without one of its nodes).
+
+    Attributes:
+        failures: capped failures by day (rows, days).
+        exposure: capped calls by day (rows, days).
+        failing_nodes: nodes with failures by day (rows, days).
+        repeats: failures per session.
+        incidents: sessions of the last days, capped by node, the loudest node counting once.
+        nodes: nodes with discounted failures.
+        weight: sum of the nodes' discounted failures, in sessions.
+        rising_on_one_node: sum over nodes of w (w + 1) … (w + n - 1), w a node's weight, for each number n of failures
+            that are considered to fall on one node (rows, numbers).
+        complete: share of `weight` on nodes that reported on the last day.
+    """
+
+    failures: np.ndarray
+    exposure: np.ndarray
+    failing_nodes: np.ndarray
+    repeats: np.ndarray
+    incidents: np.ndarray
+    nodes: np.ndarray
+    weight: np.ndarray
+    rising_on_one_node: np.ndarray
+    complete: np.ndarray
+
+    @staticmethod
+    def join(parts: "list[Facts]") -> "Facts":
+        """Return the rows of all parts, in their order."""
+        return Facts(
+            **{
+                name: np.concatenate([getattr(part, name) for part in parts])
+                for name in Facts.__dataclass_fields__
+            }
+        )
+
+
+def spells(facts: Facts) -> tuple[np.ndarray, np.ndarray]:
+    """Return the age of the spell on each day (days with failures since it began) and the clean days that precede each day, (rows, days).
+
+    A spell begins with a failure and ends with `CLEAN_DAYS` days that had calls but no failures; days without calls say nothing.
+    """
+    rows, days = facts.failures.shape
+    age, clean = np.zeros((rows, days), dtype=np.int64), np.zeros((rows, days), dtype=np.int64)
+    now, quiet = np.zeros(rows, dtype=np.int64), np.zeros(rows, dtype=np.int64)
+    for day in range(days):
+        clean[:, day] = quiet
+        active = facts.failures[:, day] > 0
+        now = np.where(quiet >= CLEAN_DAYS, 0, now) + active
+        quiet = np.where(active, 0, quiet + (facts.exposure[:, day] > 0))
+        age[:, day] = now
+    return age, clean
+
+
+def day_variance(facts: Facts, in_spell: np.ndarray) -> np.ndarray:
+    """Estimate each row's squared coefficient of variation from day to day, shrunk, from neighbouring days so that a trend does not count."""
+    failures = facts.failures / facts.repeats[:, None]
+    level, noise = np.log((failures + 0.5) / np.maximum(facts.exposure, 1.0)), 1 / (failures + 0.5)
+    known = in_spell & (facts.exposure > 0)
+    both = known[:, 1:] & known[:, :-1]
+    excess = (np.diff(level, axis=1) ** 2 - noise[:, 1:] - noise[:, :-1]) / 2
+    total = np.where(both, excess, 0.0).sum(axis=1) + DAY_VARIANCE * DAY_VARIANCE_WEIGHT
+    return np.clip(total / (both.sum(axis=1) + DAY_VARIANCE_WEIGHT), 0.02, 2.0)
+
+
+def states_of(facts: Facts, window: int) -> np.ndarray:
+    """Name how each pattern moves; `docs/confidence.md` has the rules in words."""
+    rows, days = facts.failures.shape
+    start = days - window
+    now, before, baseline = slice(start, days), slice(0, start), slice(max(0, start - BASELINE_DAYS), start)
+    failures, exposure = facts.failures / facts.repeats[:, None], facts.exposure
+    _, clean = spells(facts)
+    fails_now, failed_before = failures[:, now].sum(axis=1) > 0, failures[:, before].sum(axis=1) > 0
+    quiet = np.where(facts.failures[:, -1] > 0, 0, clean[:, -1] + (exposure[:, -1] > 0))
+    back = ((facts.failures[:, now] > 0) & (clean[:, now] >= CLEAN_DAYS)).any(axis=1) & failed_before
+
+    calls_now, calls_then = exposure[:, now].sum(axis=1), exposure[:, baseline].sum(axis=1)
+    seen_now, seen_then = failures[:, now].sum(axis=1) + 0.5, failures[:, baseline].sum(axis=1) + 0.5
+    ratio = np.log(seen_now / np.maximum(calls_now, 1)) - np.log(seen_then / np.maximum(calls_then, 1))
+    days_now, days_then = (np.maximum((exposure[:, part] > 0).sum(axis=1), 1) for part in (now, baseline))
+    variance = day_variance(facts, np.cumsum(failures, axis=1) > 0)
+    error = np.sqrt(1 / seen_now + 1 / seen_then + variance * (1 / days_now + 1 / days_then))
+    moved = (
+        (calls_now > 0)
+        & (calls_then > 0)
+        & (np.abs(ratio) >= np.maximum(np.log(STATE_RATIO), STATE_Z * error))
+    )
+
+    state = np.full(rows, "known", dtype=object)
+    state[moved & (ratio > 0)] = "rising"
+    state[moved & (ratio < 0)] = "falling"
+    state[back] = "regressed"
+    older = slice(0, min(start, days - NEW_DAYS))
+    state[fails_now & ~(failures[:, older].sum(axis=1) > 0) & (exposure[:, older].sum(axis=1) > 0)] = "new"
+    state[~fails_now & (quiet >= CLEAN_DAYS)] = "resolved"
+    return state
