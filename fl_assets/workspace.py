@@ -17,6 +17,7 @@ import pandas as pd
 import pyarrow as pa
 
 from fl_assets.adapters.manifest import Offered, newest_first
+from fl_assets.adapters.offer import AdapterOffer
 from fl_assets.adapters.store import AdapterStore
 from fl_assets.core.cycles import Window, window_of
 from fl_assets.core.models import Decision, Playbook
@@ -41,7 +42,7 @@ from fl_assets.spark.engine import Launch, SparkEngine, run_plainly
 from fl_assets.sums.conversations import conversation_signals_sql
 from fl_assets.sums.masking import call_totals_sql, signature_sql
 from fl_assets.updates.config_files import ConfigFiles
-from fl_assets.updates.decide import AdapterOffer, UpdatePolicy
+from fl_assets.updates.policy import UpdatePolicy
 
 READ_DAYS = HISTORY_DAYS + BASELINE_DAYS
 """Days of sums that an analysis reads whole; of older ones, only what dates a message."""

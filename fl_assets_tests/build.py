@@ -3,12 +3,14 @@ is about.
 """
 
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pandas as pd
 
 from fl_assets.core.models import Playbook
+from fl_assets.infra.keys import TrustedKeys
 
 DAY = date(2026, 11, 1)
 
@@ -146,3 +148,11 @@ def turn_line(event_id: str = "c1", *, timestamp: Any = "2026-11-01T10:00:00Z", 
             "timestamp": timestamp,
         }
     )
+
+
+def trusting(public: Path) -> TrustedKeys:
+    """A node's folder of trusted keys that holds one public key, copied from the file that lies beside the release."""
+    folder = public.parent / "trusted"
+    folder.mkdir(exist_ok=True)
+    (folder / "release.pem").write_bytes(public.read_bytes())
+    return TrustedKeys(folder)

@@ -36,7 +36,6 @@ LAYERS = {
     "cli": 24,
 }
 BACKWARDS = {
-    ("adapters/manifest.py", "updates"),
     ("events/engine.py", "sums"),
     ("infra/rule_files.py", "patterns"),
     ("infra/rule_files.py", "playbooks"),
@@ -45,7 +44,10 @@ BACKWARDS = {
     ("playbooks/gate.py", "updates"),
     ("playbooks/gate.py", "workspace"),
     ("report/rows.py", "workspace"),
+    ("updates/answers.py", "workspace"),
     ("updates/rollout.py", "workspace"),
+    ("updates/trial_counts.py", "workspace"),
+    ("updates/trials.py", "workspace"),
 }
 """Imports of a later stage that are still to be cut."""
 DOES_IO = {
@@ -82,10 +84,10 @@ DOES_IO = {
     "spark/engine.py",
     "spark/job.py",
     "spark/tasks.py",
-    "updates/adapter_carrier.py",
     "updates/config_files.py",
     "updates/log.py",
-    "updates/release_files.py",
+    "updates/node_side.py",
+    "updates/releases.py",
     "updates/rollout.py",
 }
 """Files of the stages that read or write; all others only compute."""

@@ -19,8 +19,8 @@ from typing import Any, Literal, TypeGuard
 import numpy as np
 from pydantic import Field, ValidationError, field_validator
 
+from fl_assets.adapters.offer import AdapterOffer
 from fl_assets.core.models import Record, Violation
-from fl_assets.updates.decide import AdapterOffer
 
 MANIFEST, SIGNATURE, BUNDLE = "fl-adapter.json", "fl-adapter.json.sig", "model.sig"
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"

@@ -1,5 +1,6 @@
 """The command line."""
 
+from fl_assets.cli import nodes
 from fl_assets.cli.commands import app, main
 
-__all__ = ["app", "main"]
+__all__ = ["app", "main", "nodes"]

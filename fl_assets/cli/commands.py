@@ -369,7 +369,7 @@ def rollback(
     """
     from fl_assets.cli.console import say
     from fl_assets.infra.errors import NeedsHumanError
-    from fl_assets.updates.rollout import undo
+    from fl_assets.updates.answers import undo
     from fl_assets.workspace import Workspace
 
     space = Workspace(FederatedLearningConfig.from_env())
@@ -603,7 +603,7 @@ def home() -> None:
 
 def _answer(decision_id: str, *, yes: bool, reason: str, now: bool) -> None:
     from fl_assets.cli.console import say
-    from fl_assets.updates.rollout import answer
+    from fl_assets.updates.answers import answer
     from fl_assets.workspace import Workspace
 
     space = Workspace(_settings())

@@ -23,8 +23,8 @@ from fl_assets.federation.node_side import NodeSummaries, Told
 from fl_assets.infra.warehouse import Rebuilt
 from fl_assets.report.report import PatternLine, Report, counted
 from fl_assets.updates.decide import in_words
-from fl_assets.updates.outcomes import learn
-from fl_assets.updates.releases import Rollout, lessons
+from fl_assets.updates.history import Rollout, lessons
+from fl_assets.updates.lessons import learn
 from fl_assets.workspace import Workspace
 
 WRAPPED = {"playbook", "held because", "reason", "failure", "why", "way back"}
@@ -163,7 +163,7 @@ def show_cycle(space: Workspace, result: LearningCycleResult, *, as_json: bool) 
         if result.status == "gated":
             say(f"Gated: {result.reason}")
         if decisions:
-            outcomes = Counter(in_words(row["action"], row["reasons"]) for row in decisions)
+            outcomes = Counter(in_words(row) for row in decisions)
             past = (
                 " (a day of the past: recorded, never carried out)"
                 if decisions[0]["mode"] == "backtest"

@@ -36,6 +36,9 @@ Signal = Literal[
 ]
 FailureClass = ErrorClass | Signal
 Action = Literal["apply", "canary", "hold", "reject", "none"]
+Route = Literal["machine", "wait", "export", "people", "gate", "busy", "rejected"]
+"""Who acts on a decision: the machine; a person who approves it, or who makes an exported change; people, as nothing can be done here; nobody
+until the gate passes, or until another trial has ended; nobody again."""
 Mode = Literal["live", "backtest"]
 CycleStatus = Literal["running", "completed", "insufficient_data", "gated", "failed", "disabled"]
 
@@ -114,6 +117,7 @@ class Decision(Record):
     pattern_id: str
     category: Category
     action: Action
+    route: Route = Field(description="Who acts on it.")
     mode: Mode
     target: str = Field(description="What would change: a config key, an adapter, a prompt; '' for none.")
     from_value: str | None

@@ -480,6 +480,7 @@ UPDATE_DECISIONS = Table(
         Column("pattern_id", "VARCHAR", "Pattern behind it."),
         Column("category", "VARCHAR", "prompt, adapter, config or workflow."),
         Column("action", "VARCHAR", "apply, canary, hold, reject or none."),
+        Column("route", "VARCHAR", "Who acts on it: machine, wait, export, people, gate, busy or rejected."),
         Column("mode", "VARCHAR", "live, or backtest for a historical day, which is never applied."),
         Column("target", "VARCHAR", "What would change."),
         Column("from_value", "VARCHAR", "Present value, when known."),

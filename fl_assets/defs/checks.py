@@ -20,7 +20,7 @@ from fl_assets.defs.resources import WorkspaceResource
 from fl_assets.events.redaction import residue
 from fl_assets.playbooks import quality
 from fl_assets.playbooks.gate import held, too_few_events
-from fl_assets.updates.rollout import half_done_change, open_releases
+from fl_assets.updates.rollout import open_releases, recover_configs
 from fl_assets.workspace import Workspace
 
 Rule = Callable[[Workspace, date], list[Violation]]
@@ -269,7 +269,7 @@ def updates_stand(
     failed = [
         one for one in open_releases(space).rollouts().values() if one.ended == "failed" and one.ended_at
     ]
-    half_done = half_done_change(space)
+    half_done = recover_configs(space)
 
     def verdict(days: Sequence[date]) -> dg.AssetCheckResult:
         rows = [

@@ -17,7 +17,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from fl_assets.patterns.classes import ClassRule
 from fl_assets.patterns.grouping import Corrections
 from fl_assets.playbooks.remedies import Remedy, override
-from fl_assets.updates.decide import UpdatePolicy
+from fl_assets.updates.policy import UpdatePolicy
 
 BUILT_IN_FAILURE_CLASSES = Path(__file__).parents[1] / "patterns" / "failure_classes.yaml"
 BUILT_IN_REMEDIES = Path(__file__).parents[1] / "playbooks" / "remedies.yaml"

@@ -18,9 +18,10 @@ from fl_assets.playbooks.quality import (
     no_personal_data,
     violations,
 )
+from fl_assets.updates.carriers.carrier import KnownTargets
 from fl_assets.updates.decide import decide
-from fl_assets.updates.outcomes import learn
-from fl_assets.updates.releases import Rollout, keys_of, lessons, under_way
+from fl_assets.updates.history import Rollout, keys_of, lessons, under_way
+from fl_assets.updates.lessons import learn
 from fl_assets.workspace import Workspace
 
 
@@ -53,10 +54,9 @@ def decide_day(
         rollouts: What became of earlier updates: what failed is not tried again, and nothing is tried on a pattern whose trial runs.
     """
     playbooks = space.playbooks(day)
-    taught = learn(lessons(rollouts))
+    learned = learn(lessons(rollouts))
     settings = space.settings
     configs = space.configs
-    adapters = space.adapter_offers(day)
     last_changed = configs.last_changed() if configs else {}
     for one in rollouts:
         if (
@@ -64,6 +64,12 @@ def decide_day(
         ):  # a trial that was rolled back has changed no file, and cools down all the same
             for key in keys_of(one.update.target):
                 last_changed[key] = max(one.ended_at.date(), last_changed.get(key, one.ended_at.date()))
+    known = KnownTargets(
+        policy=space.update_policy,
+        current=configs.read_values(space.update_policy) if configs else {},
+        last_changed=last_changed,
+        adapters=space.adapter_offers(day),
+    )
     broken = violations(
         playbooks,
         threshold=settings.threshold,
@@ -77,12 +83,9 @@ def decide_day(
             broken.get(playbook.improvement_id, []),
             mode=mode_of(day, today=today),
             apply_level=settings.apply,
-            policy=space.update_policy,
-            current=configs.read_values(space.update_policy) if configs else {},
-            last_changed=last_changed,
-            adapters=adapters,
-            rejected=taught.rejected,
-            retired=taught.retired,
+            known=known,
+            rejected=learned.rejected,
+            retired=learned.retired,
             busy=under_way(rollouts, playbook.pattern_id, ""),
         )
         for playbook in playbooks

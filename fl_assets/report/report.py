@@ -476,7 +476,7 @@ def _decisions(rows: ReportRows, playbooks: Sequence[PlaybookLine]) -> tuple[Dec
             improvement_id=row["improvement_id"],
             title=titles.get(row["improvement_id"], row["improvement_id"]),
             action=row["action"],
-            outcome=in_words(row["action"], row["reasons"]),
+            outcome=in_words(row),
             mode=row["mode"],
             category=row["category"],
             target=visible(row["target"], 240),
@@ -704,9 +704,7 @@ def _summary(
     if ready:
         is_ready = "would be ready" if status == "gated" else "is ready" if len(ready) == 1 else "are ready"
         ids = {one.improvement_id for one in ready}
-        decided = Counter(
-            in_words(row["action"], row["reasons"]) for row in rows.decisions if row["improvement_id"] in ids
-        )
+        decided = Counter(in_words(row) for row in rows.decisions if row["improvement_id"] in ids)
         fate = f" ({counted(decided)})" if decided else ""
         sentences.append(
             f"{_count(len(ready), 'playbook')} {is_ready}{fate}; the one that would prevent most: {ready[0].title}."

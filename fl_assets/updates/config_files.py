@@ -1,49 +1,36 @@
-"""Config files: read, changed key by key with every other byte kept, several together or not at all, and taken back exactly.
+"""Config files: read, changed several together or not at all, and taken back exactly.
 
-What goes here: TOML, YAML and JSON editing, backups, the journal that makes several renames one change, and recovery.
-What does not: which key may change to what (`updates/decide.py`).
+What goes here: backups, the journal that makes several renames one change, and recovery. What does not: which key may change to what
+(`updates/policy.py`), editing the text of a file (`updates/edit.py`).
 
-One change, in order: test the old values; write what is planned (`preparing.json`); write backups, and the new files beside the old ones; rename the plan to
-`journal.json`; rename each new file into place; read back; rename the journal to a receipt. That last rename is the commit: every failure and
-every crash before it ends in the old bytes of all files, after it in the new ones. (Undo logging: Gray and Reuter, "Transaction Processing", 1992, ch. 9.)
-When not even the old bytes can be restored, it stops: the journal stays, nothing else is changed, and `NeedsHumanError` says what to look at.
+One change, in order: test the old values; write what is planned (`preparing.json`); write backups, and the new files beside the old
+ones; rename the plan to `journal.json`; rename each new file into place; read back; rename the journal to a receipt. That last rename is
+the commit: every failure and every crash before it ends in the old bytes of all files, after it in the new ones. (Undo logging: Gray and
+Reuter, "Transaction Processing", 1992, ch. 9.) When not even the old bytes can be restored, it stops: the journal stays, nothing else is
+changed, and `NeedsHumanError` says what to look at.
 """
 
-import copy
 import hashlib
-import json
 import re
 import stat
-import tomllib
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
-from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
 
-import tomlkit
 from pydantic import ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
-from tomlkit.exceptions import TOMLKitError
 
 from fl_assets.core.models import Record
 from fl_assets.infra.disk import Disk, locked
 from fl_assets.infra.errors import NeedsHumanError
-from fl_assets.infra.json_text import strict_json
-from fl_assets.updates.decide import ConfigChange, ConfigFormat, ConfigValue, RefusedChangeError, UpdatePolicy
+from fl_assets.updates.edit import ConfigFileError, get, parse, replace
+from fl_assets.updates.policy import ConfigChange, ConfigValue, RefusedChangeError, UpdatePolicy
 
-Key = Sequence[str | int]
-_BOM = "\ufeff"
 _ID = re.compile(r"[0-9a-f]{8,64}")
-_SPACE = re.compile(r"[ \t\r\n]*")
+
+
 _MAX_BYTES = 4 * 1024 * 1024
-
-
-class ConfigFileError(ValueError):
-    """A config file cannot be read or edited; the text names file, key and rule. Nothing was changed."""
 
 
 class FileChange(Record):
@@ -220,7 +207,7 @@ class ConfigFiles:
             value = get(parse(rule.format, after, rule.file), rule.key, rule.target)
             if type(value) is not type(change.old) or value != change.old:
                 message = (
-                    f"{rule.target} is {value!r} and was {change.old!r} when this was decided; decide anew"
+                    f"{rule.target} is {value!r} and was {change.old!r} when this was decided; decide again"
                 )
                 raise RefusedChangeError(message)
             contents[rule.file] = (before, replace(rule.format, after, rule.key, change.new, rule.file))
@@ -260,7 +247,7 @@ class ConfigFiles:
             for file in files:
                 path = self._path(file.path)
                 if _hash(self._read(path)) != file.old_hash:
-                    message = f"{file.path} has changed since it was read; decide anew"
+                    message = f"{file.path} has changed since it was read; decide again"
                     raise RefusedChangeError(message)
                 self._disk.rename(_beside(path, "new"), path)
                 self._disk.sync(path.parent)
@@ -395,138 +382,3 @@ def _mode(path: Path) -> int:
 
 def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-# Editing: bytes in, bytes out -------------------------------------------------------------------------------------------
-
-
-def parse(kind: ConfigFormat, content: bytes, name: str) -> Any:
-    """Return a config's content as plain dicts, lists and scalars.
-
-    Raises:
-        ConfigFileError: it is no UTF-8, no such format, or holds a key twice.
-    """
-    try:
-        text = content.decode("utf-8").removeprefix(_BOM)
-        if kind == "toml":
-            return tomllib.loads(text)
-        if kind == "json":
-            return strict_json(text)
-        return YAML(typ="safe", pure=True).load(text)
-    except (ValueError, YAMLError, RecursionError) as error:
-        message = f"{name} cannot be read as {kind}: {' '.join(str(error).split())[:200]}"
-        raise ConfigFileError(message) from error
-
-
-def get(document: Any, key: Key, target: str) -> ConfigValue:
-    """Return the scalar at a key path.
-
-    Raises:
-        ConfigFileError: it is not there, or no scalar.
-    """
-    node = document
-    for part in key:
-        if isinstance(node, Mapping) and part in node:
-            node = node[part]
-        elif isinstance(node, list) and str(part).isdecimal() and int(part) < len(node):
-            node = node[int(part)]
-        else:
-            message = f"{target} is not there"
-            raise ConfigFileError(message)
-    if not isinstance(node, bool | int | float | str):
-        message = f"{target} is {type(node).__name__}; must be a number, a text or a switch"
-        raise ConfigFileError(message)
-    return node
-
-
-def replace(kind: ConfigFormat, content: bytes, key: Key, new: ConfigValue, name: str) -> bytes:
-    """Return the config with one scalar replaced and every other byte kept: comments, order, blanks, line ends.
-
-    Raises:
-        ConfigFileError: the value cannot be replaced alone; e.g. a YAML anchor that other keys share.
-    """
-    target = f"{name}#{'.'.join(str(part) for part in key)}"
-    expected = copy.deepcopy(parse(kind, content, name))
-    get(expected, key, target)
-    text = content.decode("utf-8")
-    mark = _BOM if text.startswith(_BOM) else ""
-    text = text.removeprefix(_BOM)
-    edited = mark + {"toml": _replace_toml, "yaml": _replace_yaml, "json": _replace_json}[kind](
-        text, key, new, target
-    )
-    _set(expected, key, new)
-    # The proof, whatever the editor above did: read anew it differs in this key alone, and in this line alone. `repr` tells 1, 1.0 and true apart, and order.
-    lines, edited_lines = (mark + text).splitlines(keepends=True), edited.splitlines(keepends=True)
-    changed = sum(before != after for before, after in zip(lines, edited_lines, strict=False)) + abs(
-        len(lines) - len(edited_lines)
-    )
-    result = edited.encode("utf-8")
-    if repr(parse(kind, result, name)) != repr(expected) or changed > 1:
-        message = f"{target} cannot be changed alone: other keys or lines would change with it"
-        raise ConfigFileError(message)
-    return result
-
-
-def _replace_toml(text: str, key: Key, new: ConfigValue, target: str) -> str:
-    try:
-        document = tomlkit.parse(text)
-        node: Any = document
-        for part in key[:-1]:
-            node = node[int(part) if isinstance(node, list) else part]
-        node[int(key[-1]) if isinstance(node, list) else key[-1]] = new
-        return tomlkit.dumps(document)
-    except (TOMLKitError, KeyError, TypeError, ValueError) as error:
-        message = f"{target} cannot be edited: {error}"
-        raise ConfigFileError(message) from error
-
-
-def _replace_yaml(text: str, key: Key, new: ConfigValue, target: str) -> str:
-    node: Node | None = YAML(typ="rt", pure=True).compose(StringIO(text, newline=""))
-    for part in key:
-        if node is not None and node.anchor:
-            break  # what other keys share by an alias cannot change alone
-        if isinstance(node, MappingNode):
-            node = next((value for name, value in node.value if name.value == str(part)), None)
-        elif isinstance(node, SequenceNode):
-            node = node.value[int(part)]
-    if not isinstance(node, ScalarNode) or node.style not in (None, "", "'", '"') or node.anchor:
-        message = f"{target} must be a plain or quoted scalar without an anchor"
-        raise ConfigFileError(message)
-    return text[: node.start_mark.index] + json.dumps(new, ensure_ascii=False) + text[node.end_mark.index :]
-
-
-def _replace_json(text: str, key: Key, new: ConfigValue, target: str) -> str:
-    decoder = json.JSONDecoder()
-
-    def skip(at: int) -> int:
-        space = _SPACE.match(text, at)
-        return space.end() if space else at
-
-    at = skip(0)
-    for part in key:
-        is_object, position = text[at] == "{", 0
-        at = skip(at + 1)
-        while True:
-            name: str | int = position
-            if is_object:
-                name, at = decoder.raw_decode(text, at)
-                at = skip(skip(at) + 1)
-            if name == (part if is_object else int(part)):
-                break
-            at = skip(skip(decoder.raw_decode(text, at)[1]) + 1)
-            position += 1
-            if at >= len(text):
-                message = f"{target} is not there"
-                raise ConfigFileError(message)
-    return (
-        text[:at]
-        + json.dumps(new, ensure_ascii=False, allow_nan=False)
-        + text[decoder.raw_decode(text, at)[1] :]
-    )
-
-
-def _set(document: Any, key: Key, new: ConfigValue) -> None:
-    node = document
-    for part in key[:-1]:
-        node = node[int(part) if isinstance(node, list) else part]
-    node[int(key[-1]) if isinstance(node, list) else key[-1]] = new

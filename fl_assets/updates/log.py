@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from fl_assets.infra.disk import Disk, locked
 from fl_assets.infra.errors import NeedsHumanError
-from fl_assets.updates.releases import Event, What
+from fl_assets.updates.history import Event, What
 
 
 class UpdateLog:

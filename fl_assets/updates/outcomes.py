@@ -20,7 +20,6 @@ not reject on its day (repeated confidence interval: Jennison and Turnbull, JRSS
 
 import hashlib
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from itertools import combinations
@@ -31,23 +30,36 @@ import pandas as pd
 
 BASELINE_DAYS = 14
 """Days before the start that a node is compared with."""
+
+
 BETTER_ALPHA = 0.05
 """Chance that a change without effect is promoted, over all looks."""
+
+
 WORSE_ALPHA = 0.05
 """Chance that a change without effect is rolled back for the pattern it was made for, over all looks."""
+
+
 GUARD_ALPHA = 0.05 / 3
 """The same for each of the three guard metrics."""
+
+
 GUARD_MARGIN = 1.25
 """Nothing is promoted while a guard metric looks worse by more than this factor, however unsure that is; latency must surely be worse by more than it to
 count as harm, since a raised time limit lets slow calls succeed."""
+
+
 OVERDISPERSION = 0.1
 """Variance of a node's own drift, as a share of its square: it sets weights, not error rates."""
+
+
 DRAWS = 2000
 """Draws of canary nodes that the one made is compared with; all of them where there are no more."""
-FAILURES_TO_RETIRE = 2
-"""Failed trials after which a playbook is not tried again."""
+
 
 COLUMNS = ("node_id", "event_date", "failures", "calls", "all_failures", "all_calls", "p95_ms")
+
+
 Finding = Literal["better", "worse", "wait", "inconclusive"]
 
 
@@ -204,9 +216,6 @@ def _on(looks: list[date], crossed: int | None, at: int) -> date | None:
     return looks[crossed] if crossed is not None and crossed <= at else None
 
 
-# The test ----------------------------------------------------------------------------------------------------------------
-
-
 def _draws(nodes: int, canaries: int, seed: str) -> np.ndarray:
     """Return draws of canary nodes as rows of node numbers: the first is the one made (the first `canaries` nodes), the rest are others."""
     if math.comb(nodes, canaries) <= DRAWS:
@@ -251,9 +260,6 @@ def _first_crossing(paths: np.ndarray, spent: np.ndarray) -> int | None:
     """Return the first look at which the draw that was made crosses."""
     crossed = np.flatnonzero(paths[0] > _boundaries(paths, spent))
     return int(crossed[0]) if len(crossed) else None
-
-
-# Metrics ------------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -402,48 +408,3 @@ def _silence(panel: _Panel) -> _Mean:
     reported = panel.all_calls[:, : panel.before].sum(axis=1) > 0
     silent = (panel.all_calls[:, panel.before :] == 0).cumsum(axis=1) / np.arange(1, len(panel.looks) + 1)
     return _Mean(np.where(reported[:, None], silent, np.nan), panel.canaries)
-
-
-# What verdicts teach -----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """How one trial or one person's answer ended for a change."""
-
-    change_id: str
-    improvement_id: str
-    remedy_id: str
-    ended: Literal["better", "worse", "inconclusive", "rejected"]
-
-
-@dataclass(frozen=True)
-class Lessons:
-    """What follows from all trials: changes and playbooks that are not tried again, and each remedy's score."""
-
-    rejected: frozenset[str]
-    retired: frozenset[str]
-    scores: dict[str, dict[str, int]]
-
-
-def learn(lessons: Iterable[Lesson]) -> Lessons:
-    """Return what follows: a change that a person rejected or that did harm is not tried again, nor is a playbook whose trials failed twice.
-
-    An inconclusive trial is a failed one, yet the same change may be tried once more.
-    """
-    found = list(lessons)
-    failed: dict[str, int] = {}
-    scores: dict[str, dict[str, int]] = {}
-    for one in found:
-        score = scores.setdefault(
-            one.remedy_id, {"helpful": 0, "harmful": 0, "inconclusive": 0, "rejected": 0}
-        )
-        score[{"better": "helpful", "worse": "harmful"}.get(one.ended, one.ended)] += 1
-        failed[one.improvement_id] = failed.get(one.improvement_id, 0) + (
-            one.ended in ("worse", "inconclusive")
-        )
-    return Lessons(
-        rejected=frozenset(one.change_id for one in found if one.ended in ("worse", "rejected")),
-        retired=frozenset(identity for identity, times in failed.items() if times >= FAILURES_TO_RETIRE),
-        scores=dict(sorted(scores.items())),
-    )

@@ -1,356 +1,246 @@
-"""What reaches the fleet, and on which nodes first: the history of updates, the canary's nodes, the release that nodes read.
+"""From the history of updates to files: this machine's own, and the signed release that nodes read.
 
-What goes here: records, the fold of the history into states, the draw of canary nodes, canonical bytes. What does not: files, keys and clocks
-(`updates/log.py`, `updates/release_files.py`), the verdict on a canary (`outcomes.py`).
+What goes here: each step of an update, and writing the release. What does not: which step may follow which (`updates/history.py`), what a release
+says (`updates/release.py`), the history's format (`updates/log.py`), how one category's change is made (`updates/carriers/`).
 
-The history is the truth: which update is where follows from it alone, and so does the release, its sequence number included. Nothing is pushed to a node.
+A step forward appends its event, which is the commit, and then files follow (`settle`): first this machine's, then the release, each whole or
+not at all. A step back restores this machine's files first, for that may be refused, then appends and settles. What a crash left behind is
+settled by the next call, so that everything ends as before the step or as after it. When files can be brought to neither, `NeedsHumanError`
+says what to look at.
 """
 
-import hashlib
 import json
-import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
-from typing import Literal
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
-from pydantic import Field
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from fl_assets.core.models import Category, Decision, Playbook, Record
-from fl_assets.infra.json_text import canonical_json
-from fl_assets.updates.decide import ConfigChange, ConfigValue, RefusedChangeError, UpdatePolicy, change_id
-from fl_assets.updates.outcomes import Lesson
-
-FORMAT = "fl-assets-release/1"
-MACHINE = "machine"
-What = Literal["approved", "rejected", "canary", "applied", "promoted", "rolled_back", "refused", "refreshed"]
-Status = Literal["approved", "rejected", "canary", "applied", "promoted", "rolled_back", "refused"]
-Ended = Literal["better", "worse", "inconclusive", "undone", "failed"]
-"""How an update ended: by verdict; undone by a person; failed, when it could not be carried out."""
-
-ON_NODES: tuple[Status, ...] = ("canary", "applied", "promoted")
+from fl_assets.core.models import Category
+from fl_assets.infra.disk import Disk
+from fl_assets.infra.errors import NeedsHumanError
+from fl_assets.infra.keys import make_private_key, public_pem
+from fl_assets.updates.carriers.carrier import Carrier
+from fl_assets.updates.history import MACHINE, Ended, Event, Rollout, Status, Update, What, fold, may_follow
+from fl_assets.updates.log import UpdateLog
+from fl_assets.updates.policy import RefusedChangeError
+from fl_assets.updates.release import Release, release_of, signed_release
 
 
-class Update(Record):
-    """A decided change, with all that its later history needs."""
+class Releases:
+    """Every step of an update, and the release of one channel."""
 
-    decision_id: str = Field(pattern=r"^[0-9a-f]{16}$")
-    day: date
-    improvement_id: str
-    pattern_id: str
-    remedy_id: str
-    change_id: str
-    category: Category
-    target: str
-    from_value: str | None
-    to_value: str | None
+    def __init__(
+        self,
+        folder: Path,
+        log: UpdateLog,
+        carriers: Mapping[Category, Carrier],
+        *,
+        key_path: Path,
+        channel: str = "stable",
+        valid_days: int = 7,
+        disk: Disk | None = None,
+    ) -> None:
+        self.path = folder / f"{channel}.json"
+        self._log = log
+        self._carriers = carriers
+        self._key_path = key_path
+        self._channel = channel
+        self._valid_days = valid_days
+        self._disk = disk or Disk()
 
-    @classmethod
-    def of(cls, decision: Decision, playbook: Playbook) -> "Update":
-        """Return the update that a decision on a playbook asks for."""
-        shared = {
-            name: getattr(decision, name)
-            for name in (
-                "decision_id",
-                "day",
-                "improvement_id",
-                "pattern_id",
-                "category",
-                "target",
-                "from_value",
-                "to_value",
-            )
-        }
-        return cls(**shared, remedy_id=playbook.remedy_id, change_id=change_id(playbook))
+    def rollouts(self) -> dict[str, Rollout]:
+        """Return where every update is, by decision."""
+        return fold(self._log.events())
 
-    @property
-    def values(self) -> dict[str, ConfigValue]:
-        """New value by what it changes: config keys, or the adapter."""
-        return sides(self.to_value, self.target)
+    def events(self) -> list[Event]:
+        """Return the whole history."""
+        return self._log.events()
 
-    def asks_the_same(self, other: "Update") -> bool:
-        """Whether an answer to the other holds for this one: the same change of the same values."""
-        return (self.change_id, self.target, self.from_value, self.to_value) == (
-            other.change_id,
-            other.target,
-            other.from_value,
-            other.to_value,
+    def approve(self, update: Update, *, by: str, reason: str) -> Rollout:
+        """Record a person's yes to this very change; carrying it out is another step."""
+        return self._step("approved", update.decision_id, done=(), update=update, by=by, reason=reason)
+
+    def reject(self, update: Update, *, by: str, reason: str) -> Rollout:
+        """Record a person's no: the same change of the same pattern is not tried again."""
+        return self._step(
+            "rejected", update.decision_id, done=("rejected",), update=update, by=by, reason=reason
         )
 
+    def refuse(self, update: Update, *, reason: str) -> Rollout:
+        """Record why an update that was to be carried out cannot be."""
+        return self._step("refused", update.decision_id, done=(), update=update, reason=reason)
 
-class Event(Record):
-    """One entry of the history; numbers rise by one, times never fall."""
+    def carry_out(
+        self,
+        update: Update,
+        *,
+        canary: tuple[str, ...] = (),
+        control: tuple[str, ...] = (),
+        by: str = MACHINE,
+        reason: str = "",
+    ) -> Rollout:
+        """Release an update to canary nodes, or to all nodes where none are given; once, however often it is called.
 
-    number: int = Field(ge=1)
-    at: datetime
-    what: What
-    decision_id: str = Field("", description="'' for refreshed, which concerns the release alone.")
-    by: str = Field(MACHINE, description="machine, or who.")
-    reason: str = ""
-    update: Update | None = None
-    canary: tuple[str, ...] = ()
-    control: tuple[str, ...] = ()
-    ended: Ended | None = None
-    by_hand: bool = Field(
-        False, description="A person has put this machine's files right; only the release is left to change."
-    )
-
-
-@dataclass(frozen=True)
-class Rollout:
-    """Where one update is; `approved` is what a person last said yes to, `approval` the number of that event."""
-
-    update: Update
-    status: Status
-    by: str
-    reason: str
-    approved: Update | None = None
-    approval: int = 0
-    canary: tuple[str, ...] = ()
-    control: tuple[str, ...] = ()
-    carried_out: Event | None = None
-    ended: Ended | None = None
-    ended_at: datetime | None = None
-    by_hand: bool = False
-
-    @property
-    def is_running(self) -> bool:
-        """Whether it is a canary without a verdict."""
-        return self.status == "canary"
-
-
-def fold(events: Iterable[Event]) -> dict[str, Rollout]:
-    """Return where every update is, by decision, in the order in which each was first heard of.
-
-    An event that its state does not allow (approving what was rolled back, say) is in the history and changes nothing.
-    """
-    found: dict[str, Rollout] = {}
-    for event in events:
-        known = found.get(event.decision_id)
-        update = event.update or (known.update if known else None)
-        if (
-            update is None
-            or event.what == "refreshed"
-            or not may_follow(known, event.what, event.update is not None)
-        ):
-            continue
-        known = known or Rollout(update, "approved", event.by, event.reason)
-        changed = replace(
-            known, update=update, status=event.what, by=event.by, reason=event.reason, by_hand=event.by_hand
+        Raises:
+            RefusedChangeError: it cannot be made, or was rejected or taken back before; nothing was changed.
+            NeedsHumanError: an earlier change is half done.
+        """
+        fields = {"update": update, "canary": canary, "control": control, "by": by, "reason": reason}
+        before = lambda: self.stage(update)  # noqa: E731
+        return self._step(
+            "canary" if canary else "applied",
+            update.decision_id,
+            done=("canary", "applied", "promoted"),
+            before=before,
+            **fields,
         )
-        if event.what == "approved":
-            changed = replace(changed, approved=update, approval=event.number)
-        elif event.what in ("canary", "applied"):
-            changed = replace(changed, canary=event.canary, control=event.control, carried_out=event)
-        elif event.what in ("promoted", "rolled_back", "refused", "rejected"):
-            changed = replace(changed, ended=event.ended or known.ended, ended_at=event.at)
-        found[event.decision_id] = changed
-    return found
 
-
-def may_follow(known: Rollout | None, what: What, has_update: bool) -> bool:
-    """Whether an event may come next for an update; the first one must say what the update is."""
-    return has_update and what in _FIRST if known is None else what in _NEXT[known.status]
-
-
-_FIRST: tuple[What, ...] = ("approved", "rejected", "canary", "applied", "refused")
-
-
-_NEXT: Mapping[Status, tuple[What, ...]] = {
-    "approved": ("approved", "rejected", "canary", "applied", "refused"),
-    "rejected": ("approved",),
-    "refused": ("approved", "rejected", "canary", "applied", "refused"),
-    "canary": ("promoted", "rolled_back"),
-    "applied": ("rolled_back",),
-    "promoted": ("rolled_back",),
-    "rolled_back": (),
-}
-
-
-def lessons(rollouts: Iterable[Rollout]) -> list[Lesson]:
-    """Return how trials and answers ended, for `outcomes.learn`; what a person undid and what could not be carried out teaches nothing about the remedy."""
-    found = []
-    for one in rollouts:
-        ended = "rejected" if one.status == "rejected" else one.ended
-        if ended in ("better", "worse", "inconclusive", "rejected"):
-            found.append(Lesson(one.update.change_id, one.update.improvement_id, one.update.remedy_id, ended))
-    return found
-
-
-def under_way(rollouts: Iterable[Rollout], pattern_id: str, target: str) -> str:
-    """Return why nothing else may be tried on a pattern or target now; '' when nothing is under way there."""
-    wanted = keys_of(target)
-    for one in rollouts:
-        if one.is_running and (one.update.pattern_id == pattern_id or wanted & keys_of(one.update.target)):
-            return f"decision {one.update.decision_id} is on its canary nodes; two changes at once could not be told apart"
-    return ""
-
-
-def keys_of(target: str) -> set[str]:
-    """Return the single keys that a decision's target names."""
-    return {part for part in target.split(", ") if part}
-
-
-# Canary nodes --------------------------------------------------------------------------------------------------------------
-
-
-BY_PEOPLE: tuple[Category, ...] = ("prompt", "workflow")
-"""What people change; a trial of it names its nodes, and no release holds it."""
-
-
-class TooFewNodesError(ValueError):
-    """Too few nodes for a canary that could be judged; the text says how many there are and are needed."""
-
-
-def draw_canary(
-    decision_id: str, nodes: Collection[str], *, share: float, minimum: int, busy: Collection[str] = ()
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the canary and the control nodes of a decision.
-
-    Nodes are ordered by a hash of decision and node, and the first are taken: the same for everyone who computes it, unrelated from one decision to the
-    next, and a node that is added changes at most its own place. A node of another trial that is running is in neither group.
-
-    Args:
-        decision_id: What the draw is seeded by.
-        nodes: Nodes that can show a difference.
-        share: Share of them that is taken, rounded up.
-        minimum: Nodes that either group must have.
-        busy: Canary and control nodes of running trials.
-
-    Raises:
-        TooFewNodesError: naming both numbers.
-    """
-    free = sorted(
-        set(nodes) - set(busy),
-        key=lambda node: (hashlib.sha256(f"canary\n{decision_id}\n{node}".encode()).digest(), node),
-    )
-    size = max(minimum, math.ceil(share * len(free) - 1e-9))
-    if len(free) - size < minimum:
-        taken = len(set(nodes) & set(busy))
-        also = f" ({taken} more are in a running trial)" if taken else ""
-        message = f"canary: {len(free)} nodes can show a difference{also}; needs {size} canary nodes and {minimum} others"
-        raise TooFewNodesError(message)
-    return tuple(sorted(free[:size])), tuple(sorted(free[size:]))
-
-
-# The release -----------------------------------------------------------------------------------------------------------------
-
-
-class ReleasedChange(Record):
-    """One update as nodes read it."""
-
-    update_id: str
-    kind: Category
-    values: dict[str, str] = Field(
-        description="JSON text of the value, by what it changes: `file#key` or an adapter."
-    )
-    nodes: tuple[str, ...] | None = Field(description="Nodes that take it; null for all.")
-
-
-class Release(Record):
-    """What the nodes of a channel are to run, until it expires."""
-
-    format: Literal["fl-assets-release/1"] = FORMAT
-    channel: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")
-    sequence: int = Field(ge=0)
-    issued_at: datetime
-    expires_at: datetime
-    changes: tuple[ReleasedChange, ...]
-
-    def canonical(self) -> bytes:
-        """Return the bytes that are signed: JSON, keys sorted, no blanks, UTF-8. All numbers in it are whole, so no two writers can differ."""
-        return canonical_json(self.model_dump(mode="json"), ascii_only=False)
-
-    def for_node(self, node_id: str) -> dict[str, str]:
-        """Return what one node is to run: JSON text of the value by what it changes; a later change wins."""
-        return {
-            name: value
-            for one in self.changes
-            if one.nodes is None or node_id in one.nodes
-            for name, value in one.values.items()
-        }
-
-
-def release_of(events: Sequence[Event], *, channel: str, valid_days: int) -> Release:
-    """Return the release that follows from a history: its number is that of the last event, its time too.
-
-    A change for all nodes is left out once later ones for all nodes have replaced every value of it.
-    """
-    live = [
-        one
-        for one in fold(events).values()
-        if one.status in ON_NODES and one.carried_out and one.update.category not in BY_PEOPLE
-    ]
-    live.sort(key=lambda one: one.carried_out.number if one.carried_out else 0)
-    changes: list[ReleasedChange] = []
-    replaced: set[str] = set()
-    for one in reversed(live):
-        values = one.update.values
-        if one.is_running or not values.keys() <= replaced:
-            texts = {name: json.dumps(value, ensure_ascii=False) for name, value in sorted(values.items())}
-            nodes = one.canary if one.is_running else None
-            changes.append(
-                ReleasedChange(
-                    update_id=one.update.decision_id, kind=one.update.category, values=texts, nodes=nodes
-                )
-            )
-        replaced |= set() if one.is_running else values.keys()
-    last = events[-1]
-    expires = last.at + timedelta(days=valid_days)
-    return Release(
-        channel=channel,
-        sequence=last.number,
-        issued_at=last.at,
-        expires_at=expires,
-        changes=tuple(reversed(changes)),
-    )
-
-
-def refusal(release: Release, *, channel: str, highest: int, seen: datetime) -> str:
-    """Return why a node must not take a release whose signature holds; '' when it may.
-
-    Args:
-        release: What it says.
-        channel: The node's channel.
-        highest: Highest sequence number that the node has taken.
-        seen: Latest time that the node has seen, on its clock or in a release: a clock that jumps back revives nothing.
-    """
-    if release.channel != channel:
-        return f"channel: the release is for {release.channel!r}, this node takes {channel!r}"
-    if release.sequence < highest:
-        return f"rollback: sequence {release.sequence} is below {highest}, which was taken before"
-    if release.expires_at <= seen:
-        return (
-            f"expired: it held until {release.expires_at:%Y-%m-%d %H:%M}, and it is {seen:%Y-%m-%d %H:%M} UTC"
+    def promote(self, decision_id: str, *, by: str = MACHINE, reason: str) -> Rollout:
+        """Give a canary's change to all nodes, and to this machine's files; one that these refuse by now is rolled back, and says so."""
+        return self._step(
+            "promoted", decision_id, done=("promoted", "rolled_back"), by=by, reason=reason, ended="better"
         )
-    return ""
 
+    def roll_back(
+        self, decision_id: str, *, ended: Ended, by: str = MACHINE, reason: str, by_hand: bool = False
+    ) -> Rollout:
+        """Restore this machine's files, and take the update back from all nodes.
 
-# Config changes, from a decision back to rules ---------------------------------------------------------------------------------
+        Args:
+            decision_id: Which.
+            ended: Why, as a fixed word.
+            by: Who.
+            reason: Why, in words.
+            by_hand: A person has restored this machine's files already; they are left alone.
 
+        Raises:
+            RefusedChangeError: the files have changed since; nothing was changed.
+            NeedsHumanError: the files cannot be restored, and nothing more is changed until a person has looked.
+        """
 
-def sides(value: str | None, target: str) -> dict[str, ConfigValue]:
-    """Return a decision's from or to as value by what it changes: a JSON object of several, or one value of its target."""
-    if value is None:
-        return {}
-    return json.loads(value) if value.startswith("{") else {target: value}
+        def before() -> None:
+            update = self.rollouts()[decision_id].update
+            if not by_hand:
+                self._carrier(update).revert(update, self._log.now(self._log.events()).date())
 
+        return self._step(
+            "rolled_back",
+            decision_id,
+            done=("rolled_back",),
+            before=before,
+            by=by,
+            reason=reason,
+            ended=ended,
+            by_hand=by_hand,
+        )
 
-def config_changes(update: Update, policy: UpdatePolicy) -> list[ConfigChange]:
-    """Return the checked changes of a decided config update, under the policy as it is now.
+    def refresh(self) -> None:
+        """Sign the release anew once half of its time has passed; nodes drop one that has expired."""
+        with self._log.locked():
+            events = self._settle(self._log.events())
+            if events and self._log.now(events) - events[-1].at > timedelta(days=self._valid_days) / 2:
+                self._settle(self._log.append("refreshed", events=events))
 
-    Raises:
-        RefusedChangeError: the policy has no rule for a key any more, or no longer allows the value.
-    """
-    rules = {rule.target: rule for rule in policy.keys}
-    before, changes = sides(update.from_value, update.target), []
-    for name, value in sorted(update.values.items()):
-        if name not in rules or name not in before:
-            raise RefusedChangeError(
-                f"{name} of decision {update.decision_id}: the update policy names no such key any more"
+    def stage(self, update: Update) -> str:
+        """Prepare an update, switching nothing; return what was done.
+
+        Raises:
+            RefusedChangeError: it cannot be made.
+        """
+        return self._carrier(update).stage(update)
+
+    def settle(self) -> None:
+        """Make files follow the history; call it at start.
+
+        Raises:
+            NeedsHumanError: they cannot.
+        """
+        with self._log.locked():
+            self._settle(self._log.events())
+
+    def _step(
+        self,
+        what: What,
+        decision_id: str,
+        *,
+        done: tuple[Status, ...],
+        before: Callable[[], object] | None = None,
+        **fields: Any,
+    ) -> Rollout:
+        """Append one event unless the update is where it leads already, and let files follow; words alone (approved, rejected, refused) wait for no file."""
+        is_said_only = what in ("approved", "rejected", "refused")
+        with self._log.locked():
+            events = self._log.events()
+            if not is_said_only:
+                events = self._settle(events)
+            known = fold(events).get(decision_id)
+            if known and known.status in done:
+                return known
+            if not may_follow(known, what, "update" in fields):
+                message = f"decision {decision_id} is {known.status if known else 'not known'}; it cannot be {what} ({known.reason if known else 'no history'})"
+                raise RefusedChangeError(message)
+            if before:
+                before()
+            events = self._log.append(what, events=events, decision_id=decision_id, **fields)
+            return fold(events if is_said_only else self._settle(events))[decision_id]
+
+    def _settle(self, events: list[Event]) -> list[Event]:
+        for one in fold(events).values():
+            if one.status in ("applied", "promoted"):
+                when = one.ended_at or (one.carried_out.at if one.carried_out else None)
+                try:
+                    self._carrier(one.update).apply(one.update, when.date() if when else one.update.day)
+                except RefusedChangeError as error:
+                    fields = {
+                        "decision_id": one.update.decision_id,
+                        "ended": "failed",
+                        "reason": f"not on this machine, hence on no node: {error}",
+                    }
+                    events = self._log.append("rolled_back", events=events, **fields)
+        if events:
+            self._write(release_of(events, channel=self._channel, valid_days=self._valid_days))
+        return events
+
+    def _write(self, release: Release) -> None:
+        content = signed_release(release, self._key())
+        present = self.path.read_bytes() if self.path.exists() else b""
+        if present == content:
+            return
+        highest = _sequence(present)
+        if highest > release.sequence:
+            message = (
+                f"needs a person: {self.path} has sequence {highest}, the history {self._log.path} ends at {release.sequence}; "
+                "nodes take no lower number, so restore the history from a backup"
             )
-        try:
-            changes.append(ConfigChange(rule=rules[name], old=before[name], new=rules[name].check(value)))
-        except ValueError as error:
-            raise RefusedChangeError(str(error)) from error
-    return changes
+            raise NeedsHumanError(message)
+        self._place(self.path, content, 0o644)
+
+    def _key(self) -> Ed25519PrivateKey:
+        """Return the key that signs; made at the first use, for its owner's eyes only, its public half beside the release."""
+        key = make_private_key(self._key_path)
+        public, beside = public_pem(key), self.path.with_suffix(".pub")
+        if not beside.exists() or beside.read_bytes() != public:
+            self._place(beside, public, 0o644)
+        return key
+
+    def _place(self, path: Path, content: bytes, mode: int) -> None:
+        """Put a file in place whole and synced."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._disk.place(path, content, mode, by_way_of=path.with_name(f".{path.name}.new"))
+
+    def _carrier(self, update: Update) -> Carrier:
+        carrier = self._carriers.get(update.category)
+        if carrier is None:
+            message = f"decision {update.decision_id}: nothing here changes a {update.category}; machine changes are {', '.join(sorted(self._carriers)) or 'none'}"
+            raise RefusedChangeError(message)
+        return carrier
+
+
+def _sequence(content: bytes) -> int:
+    """Sequence number of a release file that is replaced; 0 when it cannot be read, for then no node could take it."""
+    try:
+        return int(json.loads(content)["signed"]["sequence"])
+    except (ValueError, KeyError, TypeError):
+        return 0

@@ -18,7 +18,7 @@ from fl_assets.infra.rule_files import (
 )
 from fl_assets.playbooks.facts import FORMULAS
 from fl_assets.playbooks.remedies import TEXT_FIELDS, Conditions, Remedy
-from fl_assets.updates.decide import KeyRule, UpdatePolicy
+from fl_assets.updates.policy import KeyRule, UpdatePolicy
 
 GOOD = """\
 remedies:

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from fl_assets.playbooks.files import CONTRACT_FIELDS, read_playbooks, write_playbooks, write_proposals
-from fl_assets.updates.decide import KeyRule, UpdatePolicy, decide
+from fl_assets.updates.carriers.carrier import KnownTargets
+from fl_assets.updates.decide import decide
+from fl_assets.updates.policy import KeyRule, UpdatePolicy
 from fl_assets_tests.build import DAY, playbook
 
 ONE, TWO = playbook(improvement_id="1" * 16), playbook(improvement_id="2" * 16)
@@ -90,7 +92,8 @@ POLICY = UpdatePolicy(
 
 
 def proposals(folder, one, **given):
-    fields = {"mode": "live", "apply_level": "stage", "policy": POLICY, "current": {"a_b.toml#x": 5000}}
+    known = KnownTargets(policy=POLICY, current={"a_b.toml#x": 5000})
+    fields = {"mode": "live", "apply_level": "stage", "known": known}
     return write_proposals(folder, DAY, [(one, decide(one, [], **(fields | given)))])
 
 

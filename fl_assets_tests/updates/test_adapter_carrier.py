@@ -6,11 +6,11 @@ from datetime import date
 import pytest
 
 from fl_assets.adapters.store import AdapterStore
-from fl_assets.updates.adapter_carrier import AdapterCarrier
-from fl_assets.updates.decide import RefusedChangeError
+from fl_assets.updates.carriers.adapter import AdapterCarrier
+from fl_assets.updates.history import Update
 from fl_assets.updates.log import UpdateLog
-from fl_assets.updates.release_files import Releases
-from fl_assets.updates.releases import Update
+from fl_assets.updates.policy import RefusedChangeError
+from fl_assets.updates.releases import Releases
 from fl_assets_tests.adapter_servers import NOW, OTHER_KEY, adapter_settings
 from fl_assets_tests.adapters.test_store import NAME, FolderSource, snapshot
 
@@ -93,7 +93,7 @@ def test_an_update_that_a_later_one_followed_is_not_taken_back_under_it(carrier,
 
 def test_what_was_decided_from_another_version_is_decided_anew(carrier, store):
     carrier.apply(update("1.0.0"), DAY)
-    with pytest.raises(RefusedChangeError, match="decide anew"):
+    with pytest.raises(RefusedChangeError, match="decide again"):
         carrier.apply(update("3.0.0", "2.0.0"), DAY)
     assert current(store) == "1.0.0"
 

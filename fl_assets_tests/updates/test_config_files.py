@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from fl_assets.infra.disk import Disk
 from fl_assets.infra.errors import NeedsHumanError
-from fl_assets.updates.config_files import ConfigFileError, ConfigFiles, get, parse, replace
-from fl_assets.updates.decide import ConfigChange, KeyRule, RefusedChangeError, UpdatePolicy
+from fl_assets.updates.config_files import ConfigFiles
+from fl_assets.updates.edit import ConfigFileError, get, parse, replace
+from fl_assets.updates.policy import ConfigChange, KeyRule, RefusedChangeError, UpdatePolicy
 from fl_assets_tests.build import DAY
 
 TOML = b'# limits\n[tools.search]  # ours\ntimeout_ms   =  5_000 # was 3000\nname = "a"\n\n[[nodes]]\nretries = 1\n'

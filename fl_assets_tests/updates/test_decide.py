@@ -9,19 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from fl_assets.adapters.offer import AdapterOffer
 from fl_assets.core.models import Category, Decision
 from fl_assets.playbooks.quality import violations
-from fl_assets.updates.decide import (
-    AdapterOffer,
-    ApplyLevel,
-    KeyRule,
-    RefusedChangeError,
-    UpdatePolicy,
-    change_id,
-    decide,
-    plan_changes,
-    playbook_hash,
-)
+from fl_assets.updates import carriers
+from fl_assets.updates.carriers.carrier import KnownTargets, is_changed_by_machine, module_of
+from fl_assets.updates.decide import ApplyLevel, decide, route_of
+from fl_assets.updates.ids import change_id, playbook_hash
+from fl_assets.updates.policy import KeyRule, RefusedChangeError, UpdatePolicy, plan_changes
 from fl_assets_tests.build import DAY, playbook
 
 TIMEOUT = {
@@ -49,8 +44,9 @@ def policy(**given: Any) -> UpdatePolicy:
 def decided(one: Any = None, **given: Any) -> Decision:
     one = one or playbook()
     found = violations([one], threshold=0.7, min_nodes=3).get(one.improvement_id, [])
-    fields = {"mode": "live", "apply_level": "on", "policy": policy(), "current": {TARGET: 5000}}
-    return decide(one, found, **(fields | given))
+    known = {"policy": policy(), "current": {TARGET: 5000}}
+    known |= {name: given.pop(name) for name in [*given] if name in KnownTargets.__dataclass_fields__}
+    return decide(one, found, known=KnownTargets(**known), **{"mode": "live", "apply_level": "on"} | given)
 
 
 @settings(deadline=None)
@@ -82,8 +78,7 @@ def test_a_playbook_that_is_marked_as_held_is_held_even_when_no_violation_is_pas
         [],
         mode="live",
         apply_level="on",
-        policy=policy(),
-        current={TARGET: 5000},
+        known=KnownTargets(policy=policy(), current={TARGET: 5000}),
     )
     assert (decision.action, decision.reasons[0]) == ("hold", "enough_nodes: 1 node")
 
@@ -182,7 +177,7 @@ def test_a_config_change_outside_of_its_policy_is_none_and_says_why(given, curre
 
 
 def test_without_a_policy_no_config_changes():
-    assert decided(policy=None).action == "none"
+    assert decided(policy=UpdatePolicy()).action == "none"
 
 
 def test_a_playbook_without_a_single_named_target_matches_no_policy():
@@ -287,3 +282,44 @@ def test_the_hash_of_a_playbook_tells_every_change_of_it():
         )
     ]
     assert len({playbook_hash(each) for each in (one, *others)}) == 4
+
+
+@pytest.mark.parametrize(
+    ("row", "route"),
+    [
+        ({"action": "apply", "reasons": ["within the bounds"]}, "machine"),
+        ({"action": "hold", "reasons": ["within the bounds", "waits for approval: FEDERATED…"]}, "wait"),
+        ({"action": "hold", "reasons": ["enough_nodes: p has 1 node, needs 3"]}, "gate"),
+        ({"action": "none", "reasons": ["exported for review: a prompt is changed by people"]}, "export"),
+        ({"action": "none", "reasons": ["none, because no policy names a key"]}, "people"),
+        ({"action": "reject", "reasons": ["turned down", "waits for approval: …"]}, "rejected"),
+        ({"action": "none", "reasons": ["said anew"], "route": "export"}, "export"),
+    ],
+)
+def test_the_route_of_rows_without_the_column_is_read_from_their_reasons(row, route):
+    assert route_of(row) == route
+
+
+def test_each_category_is_changed_by_its_own_file_or_by_people():
+    assert [category for category in get_args(Category) if is_changed_by_machine(category)] == [
+        "adapter",
+        "config",
+    ]
+    for category in get_args(Category):
+        assert {"propose", "carrier"} <= vars(module_of(category)).keys()
+
+
+def test_a_new_category_is_one_file_and_one_entry(tmp_path, monkeypatch):
+    (tmp_path / "cache.py").write_text(
+        "from fl_assets.updates.carriers.people import PeopleCarrier\n"
+        "from fl_assets.updates.carriers.carrier import ProposedChange\n"
+        "def propose(playbook, known):\n"
+        "    return ProposedChange('cache of search', '60', '600', 'set 60 again', 'machine', ('longer',))\n"
+        "def carrier(tools):\n"
+        "    return PeopleCarrier()\n"
+    )
+    monkeypatch.setattr("fl_assets.updates.carriers.__path__", [*carriers.__path__, str(tmp_path)])
+    one = playbook().model_copy(update={"category": "cache"})
+    proposed = module_of("cache").propose(one, KnownTargets())
+    assert (proposed.route, proposed.to_value) == ("machine", "600")
+    assert is_changed_by_machine("cache")

@@ -9,17 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fl_assets.updates.outcomes import (
-    BASELINE_DAYS,
-    BETTER_ALPHA,
-    DRAWS,
-    Lesson,
-    Trial,
-    _boundaries,
-    _draws,
-    judge,
-    learn,
-)
+from fl_assets.updates.lessons import Lesson, learn
+from fl_assets.updates.outcomes import BASELINE_DAYS, BETTER_ALPHA, DRAWS, Trial, _boundaries, _draws, judge
 
 RELEASED = date(2026, 11, 15)
 MAX_DAYS = 14

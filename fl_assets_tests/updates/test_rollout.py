@@ -8,7 +8,6 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from typer.testing import CliRunner
 
 from fl_assets.cli import app
@@ -19,19 +18,14 @@ from fl_assets.defs.automation import approved_updates
 from fl_assets.defs.checks import updates_stand
 from fl_assets.defs.resources import resources
 from fl_assets.playbooks.gate import decide_day, outcome
-from fl_assets.updates.release_files import open_release
-from fl_assets.updates.rollout import (
-    answer,
-    carry_out_day,
-    counts_of,
-    decided_on,
-    judge_day,
-    open_releases,
-    undo,
-)
+from fl_assets.updates.answers import answer, undo
+from fl_assets.updates.release import open_release
+from fl_assets.updates.rollout import carry_out_day, decided_on, open_releases
+from fl_assets.updates.trial_counts import counts_of
+from fl_assets.updates.trials import judge_day
 from fl_assets.workspace import Workspace
 from fl_assets_tests.adapter_servers import OTHER_KEY, PlainList, adapter_settings, serving
-from fl_assets_tests.build import call_line
+from fl_assets_tests.build import call_line, trusting
 from fl_assets_tests.conftest import ask, coordinator_in, settings_in
 
 DAY = date(2026, 11, 14)
@@ -173,9 +167,7 @@ def told(folder: Path, node: str) -> dict[str, str]:
     path = folder / "releases" / "stable.json"
     if not path.exists():
         return {}
-    return open_release(
-        path.read_bytes(), [load_pem_public_key(path.with_suffix(".pub").read_bytes())]
-    ).for_node(node)
+    return open_release(path.read_bytes(), trusting(path.with_suffix(".pub"))).for_node(node)
 
 
 # Carrying out

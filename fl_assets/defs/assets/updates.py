@@ -17,9 +17,11 @@ from fl_assets.defs.pictures import before_and_after, pictures
 from fl_assets.defs.resources import WorkspaceResource
 from fl_assets.infra.clock import now_utc
 from fl_assets.playbooks.gate import decide_day, gate
-from fl_assets.updates.outcomes import learn
-from fl_assets.updates.releases import fold, lessons
-from fl_assets.updates.rollout import answer, carry_out_day, judge_day, open_releases
+from fl_assets.updates.answers import answer
+from fl_assets.updates.history import fold, lessons
+from fl_assets.updates.lessons import learn
+from fl_assets.updates.rollout import carry_out_day, open_releases
+from fl_assets.updates.trials import judge_day
 
 GROUP = "updates"
 

@@ -13,6 +13,7 @@ from fl_assets.cli import commands as cli
 from fl_assets.defs.assets.adapters import adapter_catalogue, adapter_freshness
 from fl_assets.defs.resources import resources
 from fl_assets.infra.clock import now_utc
+from fl_assets.updates.carriers.carrier import KnownTargets
 from fl_assets.updates.decide import decide
 from fl_assets.workspace import Workspace
 from fl_assets_tests.adapter_servers import (
@@ -70,14 +71,14 @@ def test_the_catalogue_of_a_day_is_what_decisions_choose_from(tmp_path):
         offers = Workspace(settings).adapter_offers(LAST_DAY)
     assert [(one.version, one.refusals == ()) for one in offers] == [("2.0.0", False), ("1.0.0", True)]
     needed = playbook(category="adapter", suggested_changes={"adapter_skill": "tool_calling"})
-    decision = decide(needed, [], mode="live", apply_level="stage", adapters=offers)
+    decision = decide(needed, [], mode="live", apply_level="stage", known=KnownTargets(adapters=offers))
     assert (decision.action, decision.target, decision.from_value, decision.to_value) == (
         "hold",
         NAME,
         None,
         "1.0.0",
     )
-    none = decide(needed, [], mode="live", apply_level="on", adapters=offers[:1])
+    none = decide(needed, [], mode="live", apply_level="on", known=KnownTargets(adapters=offers[:1]))
     assert none.action == "none"
     assert none.reasons[0].startswith("none, because tool-calling 2.0.0 is refused: signature:")
 

@@ -10,23 +10,23 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from typer.testing import CliRunner
 
+from fl_assets.cli import app
+from fl_assets.cli.commands import CommandError
 from fl_assets.infra.disk import Disk
 from fl_assets.infra.errors import NeedsHumanError
+from fl_assets.infra.keys import TrustedKeys, public_pem
+from fl_assets.updates.carriers.config import ConfigCarrier
 from fl_assets.updates.config_files import ConfigFiles
-from fl_assets.updates.decide import KeyRule, RefusedChangeError, UpdatePolicy
+from fl_assets.updates.history import Update
 from fl_assets.updates.log import UpdateLog
-from fl_assets.updates.release_files import (
-    ConfigCarrier,
-    ReleaseRefusedError,
-    Releases,
-    open_release,
-    sign,
-    take_release,
-)
-from fl_assets.updates.releases import Update
-from fl_assets_tests.updates.test_releases import update
+from fl_assets.updates.node_side import take_release
+from fl_assets.updates.policy import KeyRule, RefusedChangeError, UpdatePolicy
+from fl_assets.updates.release import ReleaseRefusedError, open_release, signed_release
+from fl_assets.updates.releases import Releases
+from fl_assets_tests.build import trusting
+from fl_assets_tests.updates.test_history import update
 
 NOW = datetime(2026, 11, 15, 0, 20, tzinfo=UTC)
 OLD, NEW = b"timeout = 5000 # ms\n", b"timeout = 8000 # ms\n"
@@ -129,7 +129,7 @@ def released(root: Path) -> dict[str, Any]:
     path = root / "releases" / "stable.json"
     if not path.exists():
         return {"n1": {}, "n9": {}}
-    release = open_release(path.read_bytes(), [load_pem_public_key(path.with_suffix(".pub").read_bytes())])
+    release = open_release(path.read_bytes(), trusting(path.with_suffix(".pub")))
     return {node: release.for_node(node) for node in ("n1", "n9")}
 
 
@@ -299,7 +299,7 @@ def test_a_rollback_whose_backup_is_damaged_stops_for_a_person_and_changes_nothi
 def test_the_second_of_two_updates_of_one_key_is_refused_and_recorded(root):
     found = releases(root)
     found.carry_out(update())
-    with pytest.raises(RefusedChangeError, match="decide anew"):
+    with pytest.raises(RefusedChangeError, match="decide again"):
         found.carry_out(update(2))
     assert state(root) == EVERYWHERE
 
@@ -346,7 +346,7 @@ def test_a_release_is_signed_anew_after_half_its_time_and_not_before(root, clock
 
 
 def trusted(root: Path):
-    return [load_pem_public_key((root / "releases" / "stable.pub").read_bytes())]
+    return trusting(root / "releases" / "stable.pub")
 
 
 def taken(root: Path, now: datetime, *, keys: Any = None, channel: str = "stable"):
@@ -390,7 +390,11 @@ def test_a_node_refuses_other_keys_other_content_other_channels_and_nonsense(roo
     start(found)
     whole = found.path.read_bytes()
     with pytest.raises(ReleaseRefusedError, match="signature"):
-        taken(root, NOW, keys=[Ed25519PrivateKey.generate().public_key()])
+        taken(root, NOW, keys=TrustedKeys(None))
+    stranger = root / "stranger.pub"
+    stranger.write_bytes(public_pem(Ed25519PrivateKey.generate()))
+    with pytest.raises(ReleaseRefusedError, match="signature"):
+        taken(root, NOW, keys=trusting(stranger))
     with pytest.raises(ReleaseRefusedError, match="channel"):
         taken(root, NOW, channel="edge")
     for spoiled in (
@@ -425,4 +429,22 @@ def test_the_private_key_is_for_its_owner_alone_and_the_same_history_gives_the_s
     found.settle()
     assert found.path.read_bytes() == first
     release = open_release(first, trusted(root))
-    assert sign(release, Ed25519PrivateKey.generate()) != first
+    assert signed_release(release, Ed25519PrivateKey.generate()) != first
+
+
+def test_the_command_of_a_node_prints_what_it_is_to_run_and_refuses_in_words(root, clock):
+    clock.now = datetime.now(UTC)
+    found = releases(root, clock)
+    start(found)
+    trusted(root)
+    given = ["--release", str(found.path), "--trusted", str(found.path.parent / "trusted")]
+    given += ["--memory", str(root / "node" / "memory.json")]
+    shown = json.loads(CliRunner().invoke(app, ["take-release", "--node", "n2", *given]).stdout)
+    assert (shown["sequence"], shown["values"]) == (1, {"agent.toml#timeout": 8000})
+    assert (
+        json.loads(CliRunner().invoke(app, ["take-release", "--node", "n9", *given]).stdout)["values"] == {}
+    )
+    found.path.write_bytes(found.path.read_bytes().replace(b"8000", b"9000"))
+    refused = CliRunner().invoke(app, ["take-release", "--node", "n2", *given])
+    assert isinstance(refused.exception, CommandError)
+    assert "signature: none of" in str(refused.exception)

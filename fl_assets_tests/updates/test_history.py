@@ -8,18 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fl_assets.updates.releases import (
-    Event,
-    Release,
-    TooFewNodesError,
-    Update,
-    draw_canary,
-    fold,
-    lessons,
-    refusal,
-    release_of,
-    under_way,
-)
+from fl_assets.updates.canary import TooFewNodesError, draw_canary
+from fl_assets.updates.history import Event, Update, fold, lessons, under_way
+from fl_assets.updates.release import Release, release_of, why_refused
 
 NOW = datetime(2026, 11, 15, 0, 20, tzinfo=UTC)
 WHAT = ["approved", "rejected", "canary", "applied", "promoted", "rolled_back", "refused", "refreshed"]
@@ -194,6 +185,14 @@ def test_the_sequence_rises_with_every_event_and_the_bytes_follow_from_the_histo
 def test_a_node_takes_no_lower_number_and_nothing_that_has_expired(highest, hours):
     one = release(("canary", 1), ("promoted", 1))
     seen = one.issued_at + timedelta(hours=hours)
-    why = refusal(one, channel="stable", highest=highest, seen=seen)
-    assert bool(why) == (highest > 2 or hours >= 7 * 24)
-    assert refusal(one, channel="edge", highest=0, seen=one.issued_at).startswith("channel")
+    why = why_refused(one, channel="stable", highest=highest, seen=seen)
+    assert bool(why) == (highest > 2 or hours >= 7 * 24 or hours < -24)
+    assert why_refused(one, channel="edge", highest=0, seen=one.issued_at).startswith("channel")
+
+
+def test_no_release_dated_far_ahead_or_numbered_far_above_can_bar_those_that_follow():
+    one = release(("canary", 1))
+    far = one.model_copy(update={"issued_at": one.issued_at.replace(year=2099)})
+    assert why_refused(far, channel="stable", highest=0, seen=one.issued_at).startswith("future")
+    high = one.model_copy(update={"sequence": 10**9})
+    assert why_refused(high, channel="stable", highest=1, seen=one.issued_at).startswith("future")

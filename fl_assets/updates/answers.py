@@ -1,0 +1,78 @@
+"""What a person answers to a decision: yes, no, or take it back.
+
+What goes here: finding the decision and recording the answer. What does not: carrying it out (`updates/rollout.py`).
+"""
+
+from fl_assets.infra.clock import now_utc
+from fl_assets.updates.decide import is_for_review
+from fl_assets.updates.history import Rollout
+from fl_assets.updates.releases import Releases
+from fl_assets.updates.rollout import Clock, Decided, decided_on, open_releases
+from fl_assets.workspace import Workspace
+
+
+def locate_decision(space: Workspace, decision_id: str, releases: Releases) -> Decided:
+    """Return a stored decision by its id, or by the start of it.
+
+    Raises:
+        ValueError: none or several have it.
+    """
+    rows = space.warehouse.rows(
+        "select distinct event_date, decision_id from update_decisions where starts_with(decision_id, $id) order by all",
+        {"id": decision_id},
+    )
+    if len(rows) != 1 or not decision_id:
+        message = f"decision {decision_id!r}: {len(rows)} decisions begin so; give the id of one, as `fl-assets decisions` shows it"
+        raise ValueError(message)
+    found = [
+        one
+        for one in decided_on(space, rows[0]["event_date"], releases.rollouts())
+        if one.decision.decision_id == rows[0]["decision_id"]
+    ]
+    if not found:
+        message = f"decision {decision_id!r}: its playbook of {rows[0]['event_date']} is not stored any more; materialise the day again"
+        raise ValueError(message)
+    return found[0]
+
+
+def answer(
+    space: Workspace, decision_id: str, *, yes: bool, by: str, reason: str, clock: Clock = now_utc
+) -> Decided:
+    """Record a person's yes or no to a decision; nothing is carried out by it.
+
+    Raises:
+        ValueError: no such decision; a yes to one that the gate holds, of a historical day, or that asks for nothing; or its update is past that.
+    """
+    if not by.strip() or not reason.strip():
+        message = (
+            f"decision {decision_id!r}: by {by!r}, reason {reason!r}; an answer says who gives it and why"
+        )
+        raise ValueError(message)
+    releases = open_releases(space, clock)
+    found = locate_decision(space, decision_id, releases)
+    decision = found.decision
+    if yes and not (
+        decision.mode == "live"
+        and (is_for_review(decision) or decision.action in ("apply", "canary", "reject"))
+    ):
+        message = f"decision {decision.decision_id} is {decision.action} ({decision.mode}): {'; '.join(decision.reasons)}; there is nothing to approve"
+        raise ValueError(message)
+    (releases.approve if yes else releases.reject)(found.update, by=by, reason=reason)
+    return locate_decision(space, decision.decision_id, releases)
+
+
+def undo(
+    space: Workspace, decision_id: str, *, by: str, reason: str, by_hand: bool = False, clock: Clock = now_utc
+) -> Rollout:
+    """Take an update back from every node and restore this machine's files.
+
+    Raises:
+        ValueError: no update, or several, begin so, or the files have changed since.
+        NeedsHumanError: the files cannot be restored.
+    """
+    releases = open_releases(space, clock)
+    found = [one for one in releases.rollouts() if decision_id and one.startswith(decision_id)]
+    if len(found) != 1:
+        message = f"decision {decision_id!r}: {len(found)} updates begin so; give the id of one, as `fl-assets updates` shows it"
+        raise ValueError(message)
+    return releases.roll_back(found[0], ended="undone", by=by, reason=reason, by_hand=by_hand)

@@ -1,0 +1,122 @@
+"""What every category of update target has in common: what a playbook asks of it, and how it is changed.
+
+What goes here: the records and the protocol, and how a category's module is found. What does not: any one category.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, Literal, Protocol, get_args
+
+from fl_assets.adapters.offer import AdapterOffer
+from fl_assets.adapters.store import AdapterStore
+from fl_assets.core.models import Category, Playbook
+from fl_assets.updates.config_files import ConfigFiles
+from fl_assets.updates.history import Update
+from fl_assets.updates.policy import ConfigValue, UpdatePolicy
+
+
+@dataclass(frozen=True)
+class ProposedChange:
+    """What a playbook asks of its target, before the gate and the apply level are asked.
+
+    Attributes:
+        target: Config keys, an adapter, or the target in words where nothing can be named.
+        from_value: Present value, where it is known.
+        to_value: Value asked for.
+        revert_plan: How it would be taken back.
+        route: `machine` when it may be carried out, `wait` when a person must approve it, `export` when people change it, `none` when nothing
+            can be done.
+        reasons: Why, one sentence each.
+    """
+
+    target: str
+    from_value: str | None
+    to_value: str | None
+    revert_plan: str
+    route: Literal["machine", "wait", "export", "none"]
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class KnownTargets:
+    """What there is to change.
+
+    Attributes:
+        policy: Config keys that may change.
+        current: Present value of config keys, by rule target.
+        last_changed: Day of the last change of config keys, by rule target.
+        adapters: What the catalogue offers, newest first.
+    """
+
+    policy: UpdatePolicy = field(default_factory=UpdatePolicy)
+    current: Mapping[str, ConfigValue] = field(default_factory=dict)
+    last_changed: Mapping[str, date] = field(default_factory=dict)
+    adapters: Sequence[AdapterOffer] = ()
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What carriers change things with."""
+
+    clock: Callable[[], datetime]
+    policy: UpdatePolicy
+    configs: ConfigFiles | None
+    adapters: AdapterStore
+
+
+class Carrier(Protocol):
+    """How one category's change is made on this machine. Each call may be repeated, and then changes nothing."""
+
+    def stage(self, update: Update) -> str:
+        """Prepare and verify, switching nothing; return what was done, '' for nothing.
+
+        Raises:
+            RefusedChangeError: the change cannot be made.
+        """
+        ...
+
+    def apply(self, update: Update, day: date) -> None:
+        """Make the change.
+
+        Raises:
+            RefusedChangeError: it may not be made; nothing was changed.
+        """
+        ...
+
+    def revert(self, update: Update, day: date) -> None:
+        """Restore exactly what was before; nothing when the change was never made.
+
+        Raises:
+            RefusedChangeError: that would undo somebody else's work.
+        """
+        ...
+
+
+def is_changed_by_machine(category: Category) -> bool:
+    """Whether the category has a module of its own; people change all others, and no release holds those."""
+    return find_spec(f"{__package__}.{category}") is not None
+
+
+def module_of(category: Category) -> Any:
+    """Return the module that changes a category: its own, or `people`."""
+    return import_module(f"{__package__}.{category if is_changed_by_machine(category) else 'people'}")
+
+
+def carriers(tools: Tools) -> dict[Category, Carrier]:
+    """Return how each category's change is made on this machine; one that nothing is set up for is left out."""
+    found = {category: module_of(category).carrier(tools) for category in get_args(Category)}
+    return {category: carrier for category, carrier in found.items() if carrier}
+
+
+def target_in_words(playbook: Playbook) -> str:
+    """Return the target of a playbook where no key or adapter can be named."""
+    return f"{playbook.category} of {playbook.target}" if playbook.target else playbook.category
+
+
+def as_json(values: Mapping[str, ConfigValue]) -> str:
+    """Return values by name as a decision holds them."""
+    return json.dumps(dict(sorted(values.items())), ensure_ascii=False)

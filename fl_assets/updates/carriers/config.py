@@ -1,0 +1,120 @@
+"""Config keys, in the files beside the update policy.
+
+What goes here: what a playbook asks of config keys, and what stage, apply and revert of one update mean for them. What does not: which key
+may change (`updates/policy.py`), writing files (`updates/config_files.py`).
+"""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import date
+
+from fl_assets.core.models import Playbook
+from fl_assets.updates.carriers.carrier import KnownTargets, ProposedChange, Tools, as_json, target_in_words
+from fl_assets.updates.config_files import ConfigFiles
+from fl_assets.updates.edit import ConfigFileError
+from fl_assets.updates.history import Update, sides
+from fl_assets.updates.policy import ConfigChange, RefusedChangeError, UpdatePolicy, plan_changes
+
+
+def propose(playbook: Playbook, known: KnownTargets) -> ProposedChange:
+    """Return the change of config keys that a playbook asks for: all of its keys, or none and why."""
+    try:
+        changes = plan_changes(playbook, known.policy, current=known.current, last_changed=known.last_changed)
+        why_not = "" if changes else "the config already holds these values"
+    except RefusedChangeError as error:
+        changes, why_not = [], str(error)
+    if not changes:
+        return ProposedChange(
+            target=target_in_words(playbook),
+            from_value=None,
+            to_value=as_json(playbook.suggested_changes),
+            revert_plan="nothing was changed",
+            route="none",
+            reasons=(f"none, because {why_not}",),
+        )
+    before = {change.rule.target: change.old for change in changes}
+    after = {change.rule.target: change.new for change in changes}
+    by_person = [change.rule.target for change in changes if change.rule.changed_by == "person"]
+    reason = "within the bounds, step and cool-down of the update policy"
+    if by_person:
+        reason = f"waits for approval: {', '.join(by_person)} may be changed by a person only"
+    return ProposedChange(
+        target=", ".join(after),
+        from_value=as_json(before),
+        to_value=as_json(after),
+        revert_plan=f"write back {as_json(before)}, byte for byte from the backup taken before the change",
+        route="wait" if by_person else "machine",
+        reasons=(reason,),
+    )
+
+
+def carrier(tools: Tools) -> "ConfigCarrier | None":
+    """Return what changes config files; None without an update policy, which names their folder."""
+    return ConfigCarrier(tools.configs, tools.policy) if tools.configs else None
+
+
+class ConfigCarrier:
+    """Config changes: `target` names the keys, `from_value` and `to_value` their values as JSON."""
+
+    def __init__(self, configs: ConfigFiles, policy: UpdatePolicy) -> None:
+        self._configs = configs
+        self._policy = policy
+
+    def stage(self, update: Update) -> str:
+        """Test the change against policy and files; the proposal is written by others."""
+        present = self._configs.read_values(self._policy)
+        for change in config_changes(update, self._policy):
+            now = present.get(change.rule.target)
+            if now != change.old:
+                message = f"{change.rule.target} is {now!r} and was {change.old!r} when this was decided; decide again"
+                raise RefusedChangeError(message)
+        return ""
+
+    def apply(self, update: Update, day: date) -> None:
+        """Change all keys or none."""
+        if self._has("revert", update):
+            message = f"decision {update.decision_id} was taken back from this machine's files"
+            raise RefusedChangeError(message)
+        if not self._has("apply", update):
+            with _refused():
+                self._configs.apply(update.decision_id, config_changes(update, self._policy), day=day)
+
+    def revert(self, update: Update, day: date) -> None:
+        """Restore the files byte for byte."""
+        if self._has("apply", update) and not self._has("revert", update):
+            with _refused():
+                self._configs.revert(update.decision_id, day=day)
+
+    def _has(self, kind: str, update: Update) -> bool:
+        self._configs.recover()
+        return any(
+            (receipt.kind, receipt.decision_id) == (kind, update.decision_id)
+            for receipt in self._configs.receipts()
+        )
+
+
+@contextmanager
+def _refused() -> Generator[None]:
+    try:
+        yield
+    except ConfigFileError as error:
+        raise RefusedChangeError(str(error)) from error
+
+
+def config_changes(update: Update, policy: UpdatePolicy) -> list[ConfigChange]:
+    """Return the checked changes of a decided config update, under the policy as it is now.
+
+    Raises:
+        RefusedChangeError: the policy has no rule for a key any more, or no longer allows the value.
+    """
+    rules = {rule.target: rule for rule in policy.keys}
+    before, changes = sides(update.from_value, update.target), []
+    for name, value in sorted(update.values.items()):
+        if name not in rules or name not in before:
+            message = f"{name} of decision {update.decision_id}: the update policy names no such key any more"
+            raise RefusedChangeError(message)
+        try:
+            changes.append(ConfigChange(rule=rules[name], old=before[name], new=rules[name].check(value)))
+        except ValueError as error:
+            raise RefusedChangeError(str(error)) from error
+    return changes

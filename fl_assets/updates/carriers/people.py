@@ -1,0 +1,38 @@
+"""Prompts, workflows, and whatever else people change: decisions are exported for review, and nothing is done on this machine."""
+
+from datetime import date
+
+from fl_assets.core.models import Playbook
+from fl_assets.updates.carriers.carrier import KnownTargets, ProposedChange, Tools, as_json, target_in_words
+from fl_assets.updates.history import Update
+
+
+def propose(playbook: Playbook, known: KnownTargets) -> ProposedChange:  # noqa: ARG001 (every category takes it)
+    """Return what a playbook suggests to people."""
+    return ProposedChange(
+        target=target_in_words(playbook),
+        from_value=None,
+        to_value=as_json(playbook.suggested_changes),
+        revert_plan="nothing was changed by machine; whoever adopts it keeps the earlier version",
+        route="export",
+        reasons=(f"exported for review: a {playbook.category} is changed by people, never by machine",),
+    )
+
+
+def carrier(tools: Tools) -> "PeopleCarrier":  # noqa: ARG001 (every category takes it)
+    """Return what changes nothing."""
+    return PeopleCarrier()
+
+
+class PeopleCarrier:
+    """People make the change, on the nodes that the trial names."""
+
+    def stage(self, update: Update) -> str:
+        """Return what people are to do."""
+        return f"the {update.category} is changed by people"
+
+    def apply(self, update: Update, day: date) -> None:
+        """Change nothing."""
+
+    def revert(self, update: Update, day: date) -> None:
+        """Change nothing."""

@@ -1,0 +1,202 @@
+"""The history of updates as records, and where every update is: a fold over its events.
+
+What goes here: events, what may follow what, what trials teach. What does not: the file (`updates/log.py`), carrying anything out
+(`updates/releases.py`), what nodes read (`updates/release.py`).
+
+The history is the truth: which update is where follows from it alone, and so does the release, its sequence number included.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import Literal
+
+from pydantic import Field
+
+from fl_assets.core.models import Category, Decision, Playbook, Record
+from fl_assets.updates.ids import change_id
+from fl_assets.updates.lessons import Lesson
+from fl_assets.updates.policy import ConfigValue
+
+MACHINE = "machine"
+
+
+What = Literal["approved", "rejected", "canary", "applied", "promoted", "rolled_back", "refused", "refreshed"]
+
+
+Status = Literal["approved", "rejected", "canary", "applied", "promoted", "rolled_back", "refused"]
+
+
+Ended = Literal["better", "worse", "inconclusive", "undone", "failed"]
+"""How an update ended: by verdict; undone by a person; failed, when it could not be carried out."""
+
+
+ON_NODES: tuple[Status, ...] = ("canary", "applied", "promoted")
+
+
+class Update(Record):
+    """A decided change, with all that its later history needs."""
+
+    decision_id: str = Field(pattern=r"^[0-9a-f]{16}$")
+    day: date
+    improvement_id: str
+    pattern_id: str
+    remedy_id: str
+    change_id: str
+    category: Category
+    target: str
+    from_value: str | None
+    to_value: str | None
+
+    @classmethod
+    def of(cls, decision: Decision, playbook: Playbook) -> "Update":
+        """Return the update that a decision on a playbook asks for."""
+        shared = {
+            name: getattr(decision, name)
+            for name in (
+                "decision_id",
+                "day",
+                "improvement_id",
+                "pattern_id",
+                "category",
+                "target",
+                "from_value",
+                "to_value",
+            )
+        }
+        return cls(**shared, remedy_id=playbook.remedy_id, change_id=change_id(playbook))
+
+    @property
+    def values(self) -> dict[str, ConfigValue]:
+        """New value by what it changes: config keys, or the adapter."""
+        return sides(self.to_value, self.target)
+
+    def asks_the_same(self, other: "Update") -> bool:
+        """Whether an answer to the other holds for this one: the same change of the same values."""
+        return (self.change_id, self.target, self.from_value, self.to_value) == (
+            other.change_id,
+            other.target,
+            other.from_value,
+            other.to_value,
+        )
+
+
+class Event(Record):
+    """One entry of the history; numbers rise by one, times never fall."""
+
+    number: int = Field(ge=1)
+    at: datetime
+    what: What
+    decision_id: str = Field("", description="'' for refreshed, which concerns the release alone.")
+    by: str = Field(MACHINE, description="machine, or who.")
+    reason: str = ""
+    update: Update | None = None
+    canary: tuple[str, ...] = ()
+    control: tuple[str, ...] = ()
+    ended: Ended | None = None
+    by_hand: bool = Field(
+        False, description="A person has put this machine's files right; only the release is left to change."
+    )
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """Where one update is; `approved` is what a person last said yes to, `approval` the number of that event."""
+
+    update: Update
+    status: Status
+    by: str
+    reason: str
+    approved: Update | None = None
+    approval: int = 0
+    canary: tuple[str, ...] = ()
+    control: tuple[str, ...] = ()
+    carried_out: Event | None = None
+    ended: Ended | None = None
+    ended_at: datetime | None = None
+    by_hand: bool = False
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it is a canary without a verdict."""
+        return self.status == "canary"
+
+
+def fold(events: Iterable[Event]) -> dict[str, Rollout]:
+    """Return where every update is, by decision, in the order in which each was first heard of.
+
+    An event that its state does not allow (approving what was rolled back, say) is in the history and changes nothing.
+    """
+    found: dict[str, Rollout] = {}
+    for event in events:
+        known = found.get(event.decision_id)
+        update = event.update or (known.update if known else None)
+        if (
+            update is None
+            or event.what == "refreshed"
+            or not may_follow(known, event.what, event.update is not None)
+        ):
+            continue
+        known = known or Rollout(update, "approved", event.by, event.reason)
+        changed = replace(
+            known, update=update, status=event.what, by=event.by, reason=event.reason, by_hand=event.by_hand
+        )
+        if event.what == "approved":
+            changed = replace(changed, approved=update, approval=event.number)
+        elif event.what in ("canary", "applied"):
+            changed = replace(changed, canary=event.canary, control=event.control, carried_out=event)
+        elif event.what in ("promoted", "rolled_back", "refused", "rejected"):
+            changed = replace(changed, ended=event.ended or known.ended, ended_at=event.at)
+        found[event.decision_id] = changed
+    return found
+
+
+def may_follow(known: Rollout | None, what: What, has_update: bool) -> bool:
+    """Whether an event may come next for an update; the first one must say what the update is."""
+    return has_update and what in _FIRST if known is None else what in _NEXT[known.status]
+
+
+_FIRST: tuple[What, ...] = ("approved", "rejected", "canary", "applied", "refused")
+
+
+_NEXT: Mapping[Status, tuple[What, ...]] = {
+    "approved": ("approved", "rejected", "canary", "applied", "refused"),
+    "rejected": ("approved",),
+    "refused": ("approved", "rejected", "canary", "applied", "refused"),
+    "canary": ("promoted", "rolled_back"),
+    "applied": ("rolled_back",),
+    "promoted": ("rolled_back",),
+    "rolled_back": (),
+}
+
+
+def lessons(rollouts: Iterable[Rollout]) -> list[Lesson]:
+    """Return how trials and answers ended, for `outcomes.learn`; what a person undid and what could not be carried out teaches nothing about the remedy."""
+    found = []
+    for one in rollouts:
+        ended = "rejected" if one.status == "rejected" else one.ended
+        if ended in ("better", "worse", "inconclusive", "rejected"):
+            found.append(Lesson(one.update.change_id, one.update.improvement_id, one.update.remedy_id, ended))
+    return found
+
+
+def under_way(rollouts: Iterable[Rollout], pattern_id: str, target: str) -> str:
+    """Return why nothing else may be tried on a pattern or target now; '' when nothing is under way there."""
+    wanted = keys_of(target)
+    for one in rollouts:
+        if one.is_running and (one.update.pattern_id == pattern_id or wanted & keys_of(one.update.target)):
+            return f"decision {one.update.decision_id} is on its canary nodes; two changes at once could not be told apart"
+    return ""
+
+
+def keys_of(target: str) -> set[str]:
+    """Return the single keys that a decision's target names."""
+    return {part for part in target.split(", ") if part}
+
+
+def sides(value: str | None, target: str) -> dict[str, ConfigValue]:
+    """Return a decision's from or to as value by what it changes: a JSON object of several, or one value of its target."""
+    if value is None:
+        return {}
+    return json.loads(value) if value.startswith("{") else {target: value}

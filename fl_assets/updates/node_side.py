@@ -1,0 +1,53 @@
+"""Taking a release on a node: what the node may run, and what it remembers so that nothing older is taken again.
+
+What goes here: opening a signed release within bounds, and the node's memory. What does not: what a release says and when it is refused
+(`updates/release.py`), writing one (`updates/releases.py`). `fl-assets take-release` calls this; a node in another language does the same.
+"""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fl_assets.infra.disk import Disk
+from fl_assets.infra.keys import TrustedKeys
+from fl_assets.updates.release import (
+    MAX_RELEASE_BYTES,
+    Release,
+    ReleaseRefusedError,
+    open_release,
+    why_refused,
+)
+
+
+def take_release(
+    path: Path, memory: Path, trusted: TrustedKeys, *, channel: str, now: datetime, disk: Disk | None = None
+) -> Release:
+    """Return the release that a node may run, and remember its number and time.
+
+    Args:
+        path: The release file.
+        memory: File in which this node remembers the highest number and the latest time that it has seen.
+        trusted: Keys that may sign.
+        channel: The node's channel.
+        now: The node's clock.
+        disk: What writes.
+
+    Raises:
+        OSError: the file cannot be read.
+        ReleaseRefusedError: naming the rule: size, format, signature, channel, rollback, future or expired. The node keeps what it runs,
+            and after expiry its own defaults.
+    """
+    with path.open("rb") as file:
+        release = open_release(file.read(MAX_RELEASE_BYTES + 1), trusted)
+    known = json.loads(memory.read_bytes()) if memory.exists() else {}
+    sequence = int(known.get("sequence", 0))
+    seen = max(
+        now.astimezone(UTC), datetime.fromisoformat(str(known.get("seen", "1970-01-01T00:00:00+00:00")))
+    )
+    if why := why_refused(release, channel=channel, highest=sequence, seen=seen):
+        raise ReleaseRefusedError(why)
+    remembered = {"sequence": release.sequence, "seen": max(seen, release.issued_at).isoformat()}
+    memory.parent.mkdir(parents=True, exist_ok=True)
+    neighbour = memory.with_name(f".{memory.name}.new")
+    (disk or Disk()).place(memory, json.dumps(remembered).encode(), 0o600, by_way_of=neighbour)
+    return release

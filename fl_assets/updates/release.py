@@ -1,0 +1,164 @@
+"""The release: what the nodes of a channel are to run, as they read it. Nothing is pushed to a node.
+
+What goes here: its records and canonical bytes, how it follows from the history, and when a node refuses it. What does not: files
+(`updates/releases.py` writes it, `updates/node_side.py` takes it).
+"""
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Literal
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from pydantic import Field
+
+from fl_assets.core.models import Category, Record
+from fl_assets.infra.json_text import canonical_json
+from fl_assets.infra.keys import TrustedKeys
+from fl_assets.updates.carriers.carrier import is_changed_by_machine
+from fl_assets.updates.history import ON_NODES, Event, fold
+
+FORMAT = "fl-assets-release/1"
+MAX_RELEASE_BYTES = 4 * 1024 * 1024
+"""Longest release that is read."""
+MAX_AHEAD = timedelta(days=1)
+"""How far ahead of a node's clock a release may be issued: one dated decades ahead would make the node refuse all that follow."""
+MAX_STEP = 1_000_000
+"""How far the number of a release may rise above the highest that a node has taken, for the same reason."""
+
+
+class ReleaseRefusedError(ValueError):
+    """A release must not be taken; the text names the rule it breaks."""
+
+
+class ReleasedChange(Record):
+    """One update as nodes read it."""
+
+    update_id: str
+    kind: Category
+    values: dict[str, str] = Field(
+        description="JSON text of the value, by what it changes: `file#key` or an adapter."
+    )
+    nodes: tuple[str, ...] | None = Field(description="Nodes that take it; null for all.")
+
+
+class Release(Record):
+    """What the nodes of a channel are to run, until it expires."""
+
+    format: Literal["fl-assets-release/1"] = FORMAT
+    channel: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")
+    sequence: int = Field(ge=0)
+    issued_at: datetime
+    expires_at: datetime
+    changes: tuple[ReleasedChange, ...]
+
+    def canonical(self) -> bytes:
+        """Return the bytes that are signed: JSON, keys sorted, no blanks, UTF-8. All numbers in it are whole, so no two writers can differ."""
+        return canonical_json(self.model_dump(mode="json"), ascii_only=False)
+
+    def for_node(self, node_id: str) -> dict[str, str]:
+        """Return what one node is to run: JSON text of the value by what it changes; a later change wins."""
+        return {
+            name: value
+            for one in self.changes
+            if one.nodes is None or node_id in one.nodes
+            for name, value in one.values.items()
+        }
+
+
+def release_of(events: Sequence[Event], *, channel: str, valid_days: int) -> Release:
+    """Return the release that follows from a history: its number is that of the last event, its time too.
+
+    A change for all nodes is left out once later ones for all nodes have replaced every value of it.
+    """
+    live = [
+        one
+        for one in fold(events).values()
+        if one.status in ON_NODES and one.carried_out and is_changed_by_machine(one.update.category)
+    ]
+    live.sort(key=lambda one: one.carried_out.number if one.carried_out else 0)
+    changes: list[ReleasedChange] = []
+    replaced: set[str] = set()
+    for one in reversed(live):
+        values = one.update.values
+        if one.is_running or not values.keys() <= replaced:
+            texts = {name: json.dumps(value, ensure_ascii=False) for name, value in sorted(values.items())}
+            nodes = one.canary if one.is_running else None
+            changes.append(
+                ReleasedChange(
+                    update_id=one.update.decision_id, kind=one.update.category, values=texts, nodes=nodes
+                )
+            )
+        replaced |= set() if one.is_running else values.keys()
+    last = events[-1]
+    expires = last.at + timedelta(days=valid_days)
+    return Release(
+        channel=channel,
+        sequence=last.number,
+        issued_at=last.at,
+        expires_at=expires,
+        changes=tuple(reversed(changes)),
+    )
+
+
+def signed_release(release: Release, key: Ed25519PrivateKey) -> bytes:
+    """Return a release as the file that nodes read: what is signed, and the signature over its canonical bytes."""
+    key_id = hashlib.sha256(key.public_key().public_bytes_raw()).hexdigest()[:16]
+    signature = {"key_id": key_id, "signature": key.sign(release.canonical()).hex()}
+    content = {"signed": release.model_dump(mode="json"), "signatures": [signature]}
+    return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+
+
+def open_release(content: bytes, trusted: TrustedKeys) -> Release:
+    """Return a release whose signature by a trusted key holds.
+
+    Raises:
+        ReleaseRefusedError: naming the rule; too large, unreadable, or not signed by a trusted key.
+    """
+    if len(content) > MAX_RELEASE_BYTES:
+        message = f"size: the release has more than {MAX_RELEASE_BYTES} bytes, and no more are read"
+        raise ReleaseRefusedError(message)
+    try:
+        found = json.loads(content)
+        release = Release.model_validate(found["signed"])
+        signatures = {str(one["key_id"]): bytes.fromhex(one["signature"]) for one in found["signatures"]}
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        message = f"format: the file is no signed release: {type(error).__name__}"
+        raise ReleaseRefusedError(message) from error
+    for signature in signatures.values():
+        if trusted.signed_by(release.canonical(), base64.b64encode(signature).decode()):
+            return release
+    given = ", ".join(sorted(signatures)) or "no signature"
+    message = f"signature: none of {given} is by a trusted key over this content"
+    raise ReleaseRefusedError(message)
+
+
+def why_refused(release: Release, *, channel: str, highest: int, seen: datetime) -> str:
+    """Return why a node must not take a release whose signature holds; '' when it may.
+
+    Args:
+        release: What it says.
+        channel: The node's channel.
+        highest: Highest sequence number that the node has taken.
+        seen: Latest time that the node has seen, on its clock or in a release: a clock that jumps back revives nothing.
+    """
+    if release.channel != channel:
+        return f"channel: the release is for {release.channel!r}, this node takes {channel!r}"
+    if release.sequence < highest:
+        return f"rollback: sequence {release.sequence} is below {highest}, which was taken before"
+    if release.sequence > highest + MAX_STEP:
+        return (
+            f"future: sequence {release.sequence} is more than {MAX_STEP} above {highest}, the highest taken"
+        )
+    if release.issued_at > seen + MAX_AHEAD:
+        return (
+            f"future: it was issued at {release.issued_at:%Y-%m-%d %H:%M}, and it is {seen:%Y-%m-%d %H:%M} UTC; "
+            "set this node's clock, or have the release signed again"
+        )
+    if release.expires_at <= seen:
+        return (
+            f"expired: it held until {release.expires_at:%Y-%m-%d %H:%M}, and it is {seen:%Y-%m-%d %H:%M} UTC"
+        )
+    return ""
