@@ -26,10 +26,8 @@ run: setup ## Simulate a small fleet if there is no telemetry, run one learning 
 	@$(BIN)/fl-assets simulate --if-empty --out $(CACHE)
 	@$(BIN)/fl-assets cycle
 
-# The one warning that is ignored says that `dg dev` will follow `dagster dev`; it needs a further package and does the same.
 dev: setup ## Open the Dagster UI on 127.0.0.1:3000, with its home under data/dagster
-	@$(BIN)/fl-assets home
-	@DAGSTER_HOME="$(CURDIR)/data/dagster" PYTHONWARNINGS="ignore:Function" $(BIN)/dagster dev --host 127.0.0.1 --port 3000 --workspace workspace.yaml
+	@DAGSTER_HOME= $(BIN)/fl-assets dev --host 127.0.0.1 --port 3000
 
 test: setup ## Run the tests
 	@$(BIN)/python -m pytest -q -m "not faults" -n auto --dist loadfile

@@ -255,9 +255,13 @@ def failure_of(outcome: dg.ExecuteInProcessResult) -> str:
 
 def open_home(config: FederatedLearningConfig) -> dg.DagsterInstance:
     """Return Dagster's instance: that of DAGSTER_HOME, else one under the data folder, initialised before anything runs in parallel."""
-    if not os.environ.get("DAGSTER_HOME"):
-        os.environ["DAGSTER_HOME"] = str(prepare_home(config))
+    os.environ["DAGSTER_HOME"] = str(dagster_home(config))
     return dg.DagsterInstance.get()
+
+
+def dagster_home(config: FederatedLearningConfig) -> Path:
+    """Return the folder that DAGSTER_HOME names, else one under the data folder, prepared."""
+    return Path(os.environ.get("DAGSTER_HOME") or prepare_home(config))
 
 
 PACKAGE = Path(__file__).parent

@@ -7,6 +7,7 @@ Imports of Dagster wait until a command needs them, so that `--help` is quick.
 import gc
 import getpass
 import re
+import sys
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -69,6 +70,7 @@ class CommandError(Exception):
 def main() -> None:
     """Run the command; a known error is one clear message on standard error and exit code 1, never a traceback."""
     from fl_assets.cli.console import fail
+    from fl_assets.cli.serve import ServeError
     from fl_assets.infra.result_files import ResultFileError
     from fl_assets.infra.warehouse import WarehouseBusyError, WarehouseFileError
 
@@ -80,6 +82,7 @@ def main() -> None:
         ValueError,
         OSError,
         ResultFileError,
+        ServeError,
         WarehouseBusyError,
         WarehouseFileError,
     ) as error:
@@ -589,9 +592,9 @@ def summarize(
 
 @app.command()
 def home() -> None:
-    """Prepare Dagster's home under the data folder and print its path; `make dev` calls this first.
+    """Prepare Dagster's home under the data folder and print its path.
 
-    Example: DAGSTER_HOME="$(fl-assets home)" dagster dev
+    Example: DAGSTER_HOME="$(fl-assets home)" dagster-daemon run
     """
     from fl_assets.cli.console import say
     from fl_assets.coordinator import prepare_home
@@ -599,6 +602,45 @@ def home() -> None:
     say(
         str(prepare_home(FederatedLearningConfig.from_env()))
     )  # a container that only serves the UI sees no telemetry
+
+
+@app.command()
+def dev(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65_535)] = 3000,
+) -> None:
+    """Open the Dagster UI: code server, daemon and a webserver that refuses what other web pages send; until interrupted.
+
+    Example: fl-assets dev --port 3001
+    """
+    from fl_assets.cli.console import say
+    from fl_assets.cli.serve import serve as serve_all
+    from fl_assets.coordinator import dagster_home
+
+    home_path = dagster_home(FederatedLearningConfig.from_env())
+    say(f"Dagster is starting on http://{host}:{port}; Ctrl-C stops it")
+    try:
+        serve_all(home_path, host=host, port=port)
+    except KeyboardInterrupt:
+        say("stopped")
+
+
+@app.command(
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "help_option_names": ["--usage"],
+    }
+)
+def serve(context: typer.Context) -> None:
+    """Run the guarded webserver alone; takes the options of `dagster-webserver`. docs/serving.md says how a team reaches it.
+
+    Example: fl-assets serve --host 0.0.0.0 --port 3000 --grpc-host code --grpc-port 4000
+    """
+    from fl_assets.cli import webserver
+
+    sys.argv = ["dagster-webserver", *context.args]
+    webserver.main()
 
 
 def _answer(decision_id: str, *, yes: bool, reason: str, now: bool) -> None:

@@ -256,6 +256,11 @@ class FederatedLearningConfig(BaseSettings):
         description="PostgreSQL database of Dagster's runs and events, instead of files below the data folder: postgresql+psycopg2://user:password@host/database "
         "(needs the [postgres] extra; it is a secret, read from the environment and never shown).",
     )
+    # Who may reach the UI
+    ui_hosts: Words = Field(
+        (),
+        description="Host names, besides those of this machine, under which the webserver of `fl-assets dev` and `fl-assets serve` answers: those of the reverse proxy.",
+    )
     # Who is told
     alert_webhook: SecretStr | None = Field(
         None,

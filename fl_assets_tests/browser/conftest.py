@@ -120,13 +120,17 @@ def home(request, tmp_path_factory) -> tuple[Path, dict[str, str]]:
 def webserver(home, tmp_path_factory) -> Iterator[str]:
     """The address of a Dagster webserver over that home."""
     _, environment = home
-    with serving(environment, tmp_path_factory.mktemp("webserver")) as address:
+    folder = tmp_path_factory.mktemp("webserver")
+    with serving(environment, folder, module="fl_assets.cli.webserver") as address:
         yield address
 
 
 @contextmanager
-def serving(environment: dict[str, str], folder: Path) -> Iterator[str]:
-    """Run a Dagster webserver on a free port of this machine, its log in `folder`; yields its address."""
+def serving(environment: dict[str, str], folder: Path, *, module: str = "dagster_webserver") -> Iterator[str]:
+    """Run a webserver (guarded.
+
+    `fl_assets.cli.webserver`) on a free port of this machine, its log in `folder`; yields its address.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -134,7 +138,7 @@ def serving(environment: dict[str, str], folder: Path) -> Iterator[str]:
     words = [
         sys.executable,
         "-m",
-        "dagster_webserver",
+        module,
         "--host",
         "127.0.0.1",
         "--port",

@@ -1,0 +1,106 @@
+"""The processes of a Dagster on one machine: code server, daemon and guarded webserver.
+
+What goes here: starting them, seeing that one ended, stopping them. What does not: what any of them does.
+`dagster dev` starts the same three, with a webserver that nothing guards.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+MODULE = "fl_assets.definitions"
+START_SECS = 120.0
+_STOP_SECS = 60.0
+_POLL_SECS = 0.5
+
+
+class ServeError(RuntimeError):
+    """One of the processes ended, or did not start; the text says which."""
+
+
+def serve(home: Path, *, host: str, port: int) -> NoReturn:
+    """Run code server, daemon and webserver until interrupted, and stop all of them then.
+
+    Args:
+        home: Dagster's home.
+        host: address to listen on.
+        port: of the webserver.
+
+    Raises:
+        ServeError: one of them ended by itself.
+        KeyboardInterrupt: it was asked to stop (SIGINT or SIGTERM).
+    """
+    environment = {**os.environ, "DAGSTER_HOME": str(home), "DAGSTER_IS_DEV_CLI": "1"}
+    signal.signal(signal.SIGTERM, lambda *_: _interrupt())
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fl-")))
+        running: dict[str, subprocess.Popen[bytes]] = {}
+
+        def start(name: str, words: Sequence[str]) -> None:
+            running[name] = stack.enter_context(_process(words, environment))
+
+        code = folder / "code"
+        command = [script("dagster"), "code-server", "start", "--socket", str(code), "--module-name", MODULE]
+        start("code server", [*command, "--location-name", "fl_assets", "--log-level", "warning"])
+        _wait_for(code, running)
+        workspace = folder / "workspace.yaml"
+        server = {"grpc_server": {"socket": str(code), "location_name": "fl_assets"}}
+        workspace.write_text(json.dumps({"load_from": [server]}), encoding="utf-8")
+        where = ["--workspace", str(workspace)]
+        start("daemon", [script("dagster-daemon"), "run", *where])
+        web = [sys.executable, "-m", "fl_assets.cli.webserver", "--host", host, "--port", str(port)]
+        start("webserver", [*web, *where])
+        while True:
+            _check(running)
+            time.sleep(_POLL_SECS)
+
+
+def script(name: str) -> str:
+    """Return a command of this environment, whatever PATH says."""
+    return str(Path(sys.executable).parent / name)
+
+
+@contextmanager
+def _process(words: Sequence[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(words, env=environment)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=_STOP_SECS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_for(path: Path, running: dict[str, subprocess.Popen[bytes]]) -> None:
+    until = time.monotonic() + START_SECS
+    while time.monotonic() < until:
+        _check(running)
+        with socket.socket(socket.AF_UNIX) as probe:
+            if probe.connect_ex(str(path)) == 0:
+                return
+        time.sleep(0.1)
+    message = f"the code server did not start within {START_SECS:.0f} s"
+    raise ServeError(message)
+
+
+def _check(running: dict[str, subprocess.Popen[bytes]]) -> None:
+    for name, process in running.items():
+        if process.poll() is not None:
+            message = f"the {name} ended with exit code {process.returncode}; what it printed says why"
+            raise ServeError(message)
+
+
+def _interrupt() -> NoReturn:
+    raise KeyboardInterrupt
