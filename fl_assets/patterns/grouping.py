@@ -13,7 +13,7 @@ import pandas as pd
 from pydantic import Field
 
 from fl_assets.core.models import Record
-from fl_assets.patterns.mining import STATUS, Links, describe, mined, skeleton
+from fl_assets.patterns.mining import STATUS, describe, mined, same_words, skeleton
 from fl_assets.sums.masking import UNCAUGHT_PREFIX
 
 
@@ -71,7 +71,7 @@ def group_patterns(messages: pd.DataFrame, corrections: Corrections = NO_CORRECT
     )
     texts: list[str] = rows["masked_error"].tolist()
     has_text = rows["has_text"].to_numpy(dtype=bool)
-    kept = [_essence(text) for text in texts]
+    kept = [essence(text) for text in texts]
     shapes = [skeleton(text) if spoken else (text,) for text, spoken in zip(kept, has_text, strict=True)]
     own_ids = [
         _pattern_id(*(shape if spoken else (text,)), _status(text))
@@ -81,7 +81,7 @@ def group_patterns(messages: pd.DataFrame, corrections: Corrections = NO_CORRECT
     spoken_rows = np.flatnonzero(has_text)
     if len(spoken_rows):
         spoken_shapes = [shapes[row] for row in spoken_rows]
-        grouped = _same_words(mined(spoken_shapes), spoken_shapes)
+        grouped = same_words(mined(spoken_shapes), spoken_shapes)
         for row, group in zip(spoken_rows.tolist(), grouped, strict=True):
             groups[row] = ("error", group, _status(texts[row]), _dependencies(shapes[row]))
     pattern, reason = _corrected(_named(own_ids, groups), own_ids, texts, corrections)
@@ -119,7 +119,7 @@ _GENERIC = frozenset({
 })  # fmt: skip
 
 
-def _essence(text: str) -> str:
+def essence(text: str) -> str:
     """Return what a masked error is grouped by: of an uncaught exception its type, unless that says nothing.
 
     The message of an uncaught exception holds details of the code that raised it; error trackers group those
@@ -145,68 +145,6 @@ _DEPENDENCY = re.compile(
 def _dependencies(shape: tuple[str, ...]) -> tuple[str, ...]:
     """Return the names of services in a message: which one is down is what the failure is about."""
     return tuple(word for word in shape if _DEPENDENCY.match(word))
-
-
-_FILLERS = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "is",
-        "are",
-        "was",
-        "were",
-        "be",
-        "been",
-        "being",
-        "has",
-        "have",
-        "had",
-        "this",
-        "that",
-        "these",
-        "those",
-        "please",
-        "to",
-        "of",
-        "in",
-        "on",
-        "at",
-        "for",
-        "with",
-        "by",
-        "and",
-        "or",
-        "it",
-        "its",
-        "your",
-        "you",
-    ]
-)
-
-
-def _same_words(groups: list[int], shapes: list[tuple[str, ...]]) -> list[int]:
-    """Join groups of which two messages say the same words, whatever their order, case, number and fillers.
-
-    Two such words at least, and in each the same.
-    """
-    links = Links()
-    for _ in range(max(groups) + 1):
-        links.add()
-    first: dict[tuple[str, ...], int] = {}
-    for group, shape in zip(groups, shapes, strict=True):
-        words = {word.lower().rstrip("=") for word in shape if word not in "*?"}
-        bag = tuple(
-            sorted(
-                {
-                    word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
-                    for word in words - _FILLERS
-                }
-            )
-        )
-        if len(bag) > 1:
-            links.join(first.setdefault((*bag, "*" * sum(word in "*?" for word in shape)), group), group)
-    return [links.root(group) for group in groups]
 
 
 def _status(text: str) -> str:

@@ -398,6 +398,68 @@ def mined(shapes: Sequence[tuple[str, ...]]) -> list[int]:
     return [number[shape] for shape in shapes]
 
 
+_FILLERS = frozenset(
+    [
+        "a",
+        "an",
+        "the",
+        "is",
+        "are",
+        "was",
+        "were",
+        "be",
+        "been",
+        "being",
+        "has",
+        "have",
+        "had",
+        "this",
+        "that",
+        "these",
+        "those",
+        "please",
+        "to",
+        "of",
+        "in",
+        "on",
+        "at",
+        "for",
+        "with",
+        "by",
+        "and",
+        "or",
+        "it",
+        "its",
+        "your",
+        "you",
+    ]
+)
+
+
+def same_words(groups: list[int], shapes: list[tuple[str, ...]]) -> list[int]:
+    """Join groups of which two messages say the same words, whatever their order, case, number and fillers.
+
+    Two such words at least, and in each the same.
+    """
+    links = Links()
+    for _ in range(max(groups) + 1):
+        links.add()
+    first: dict[tuple[str, ...], int] = {}
+    for group, shape in zip(groups, shapes, strict=True):
+        words = {word.lower().rstrip("=") for word in shape if word not in "*?"}
+        bag = tuple(
+            sorted(
+                {
+                    word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
+                    for word in words - _FILLERS
+                }
+            )
+        )
+        if len(bag) > 1:
+            links.join(first.setdefault((*bag, "*" * sum(word in "*?" for word in shape)), group), group)
+    return [links.root(group) for group in groups]
+
+
 def describe(message: str, shapes: set[tuple[str, ...]]) -> tuple[str, str]:
     """Return the template of a group, made from one of its messages, and why the group is one."""
     if len(shapes) == 1:

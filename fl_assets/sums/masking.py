@@ -49,6 +49,18 @@ _WEAK_LINE = rf"(?im)^(.*\b(?:{_ERROR_WORDS})\b.*)$"
 _LABEL_LINE = r"(?i)^\s*(?:error|errors|exception|stderr|stdout|output|failed|failure)[:.!]*[ \t]*\n"
 _FIRST_SENTENCE = r"(?m)^[ \t]*([^ \t\n](?:[^.!?\n]|[.!?][^ \n])*)"
 _LAST_LINE = r"(?m)^[ \t]*([^ \t\n-].*)$"
+# What test runners print at the end: pytest, unittest, jest, mocha, go, cargo, Maven, rspec, PHPUnit, CTest
+_TESTS_FAILED = (
+    r"(?m)^=* ?(?:[0-9]+ (?:passed|skipped|deselected|xfailed|xpassed|warnings?|errors?), )*[0-9]+ (?:failed|errors?)\b.* in [0-9.]+"
+    r"|^FAILED \((?:failures|errors|skipped|expected failures|unexpected successes)=|^Tests?(?: Suites?)?: +[0-9]+ failed"
+    r"|^ +[0-9]+ failing$|^--- FAIL: |^FAIL\t|^test result: FAILED|^(?:\[ERROR\] +)?Tests run: [0-9]+, Failures: |^[0-9]+ examples?, [0-9]+ failures?"
+    r"|^=+ test session starts =+$|^Tests: [0-9]+, Assertions: [0-9]+, |^[0-9]+% tests passed, [0-9]+ tests? failed"
+)
+_TEST_FINDING = r"(?m)^(?:FAILED|ERROR) [^ \n]+ - (?:[A-Za-z_][A-Za-z0-9_]*\.)*([A-Z][A-Za-z0-9_]*(?:Error|Exception|Failed|Exit|Warning)\b.*|assert\b.*|Failed: .*)$"
+TESTS_FAILED = "Tests failed"
+DIFFERENCES = "The files differ"
+_DIFFERENCES = r"(?m)^(?:@@ -[0-9]+(?:,[0-9]+)? \+[0-9]+|[0-9]+(?:,[0-9]+)?[acd][0-9]+(?:,[0-9]+)?$|Files .* and .* differ$|Binary files .* differ$)"
+_RULER_LINE = r"(?m)^[ \t]*[=_*#~-]{3,}[^\n]*[=_*#~-]{3,}[ \t]*$"
 
 # Each mask is (pattern, replacement), applied in this order to texts whose digits are all `0`
 MASKS: tuple[tuple[str, str], ...] = (
@@ -59,6 +71,9 @@ MASKS: tuple[tuple[str, str], ...] = (
     (r"""=("[^"\n]*"|'[^'\n]*')""", "=<STR>"),
     (r"'[^'\s]+'", "<STR>"),
     (r'"[^"\s]+"', "<STR>"),
+    (r'"(GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS) ', r"\1 "),
+    (r"(^|[\s(=:,\[{])'[^'\n]{1,200}'([\s,.;:)\]}]|$)", r"\1<STR>\2"),
+    (r'(^|[\s(=:,\[{])"[^"\n]{1,200}"([\s,.;:)\]}]|$)', r"\1<STR>\2"),
     (r"""\b[A-Za-z]:\\[^\s"'<>|:;,]*""", "<PATH>"),
     (
         r"""(^|[\s"'(=:,\[])/[A-Za-z0-9_.~@%+$*-]*[A-Za-z_*][A-Za-z0-9_.~@%+$*-]*(?:/[A-Za-z0-9_.~@%+$*-]*)*(?:\?[^\s"'<>]*)?""",
@@ -131,14 +146,22 @@ def _salient_sql(expr: str) -> str:
     )
     plain = _replace(f"replace({unescaped}, chr(13), '')", "`[^`]*`", "<CODE>")
     plain = _replace(_replace(plain, _SIDE_LINE, ""), _LABEL_LINE, "")
+    plain = _replace(plain, _RULER_LINE, "")
     finding = "coalesce(s.strong, s.lint, s.weak)"
+    tests = f"regexp_matches({text}, {_literal(_TESTS_FAILED)})"
+    differs = f"regexp_matches({text}, {_literal(_DIFFERENCES)})"
     return f"""list_transform([{plain}], lambda t: list_transform([{{
+        'tests': {tests}, 'differs': {differs}, 'tested': {_last("t", _TEST_FINDING)},
         'first': regexp_extract(t, {_literal(_FIRST_SENTENCE)}, 1), 'last': {_last("t", _LAST_LINE)},
         'strong': {_last("t", _STRONG_LINE)}, 'named': {_last("t", _NAMED_LINE)}, 'is_raised': regexp_matches(t, {_literal(_RAISED)}),
          'lint': {_last("t", _LINT_LINE)}, 'weak': {_last("t", _WEAK_LINE)}
     }}], lambda s: case
         when contains(t, 'Traceback (most recent call last)') and coalesce(s.strong, s.named) is not null or s.strong is not null and s.is_raised
             then {_literal(UNCAUGHT_PREFIX)} || trim(coalesce(s.strong, s.named))
+        when s.tests then case when s.tested is null then {_literal(TESTS_FAILED)}
+            when starts_with(s.tested, 'assert') then {_literal(UNCAUGHT_PREFIX + "AssertionError: ")} || s.tested
+            else {_literal(UNCAUGHT_PREFIX)} || s.tested end
+        when s.differs and s.strong is null then {_literal(DIFFERENCES)}
         when {finding} is null
             then case when starts_with(coalesce(s.last, ''), s.first) then s.last else left(s.first, 160) || ' | ' || s.last end
         else (case when regexp_matches(s.first, {_literal(_WEAK_LINE)}) and not starts_with({finding}, s.first) then left(s.first, 160) || ' | ' else '' end)
@@ -193,7 +216,8 @@ def _masks_sql(blanked: str) -> str:
     masked = f"left(case when contains({message}, chr(10)) then {_salient_sql(message)} else {message} end, {_LONG_CHARS})"
     for pattern, by in MASKS:
         masked = _replace(masked, pattern, by)
-    return _replace(f"left(trim({masked}), {MAX_MASKED_CHARS})", "<[A-Z]*$", "")
+    masked = _replace(f"left(trim({masked}), {MAX_MASKED_CHARS})", "<[A-Z]*$", "")
+    return f"list_transform([{masked}], lambda m: case when m = split_part(m, ' | ', 1) || ' | ' || split_part(m, ' | ', 1) then split_part(m, ' | ', 1) else m end)[1]"
 
 
 def mask_sql(expr: str) -> str:

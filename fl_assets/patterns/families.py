@@ -1,0 +1,139 @@
+"""Which patterns are one problem: families over patterns, and the class of each pattern.
+
+What goes here: what a person would call one problem, decided from a pattern's rule and the first sentence of its messages. What does
+not: patterns and their ids (`grouping.py`), the rules (`failure_classes.yaml`).
+
+A pattern is narrow, so that it can be counted and recounted; a family is what one playbook answers. Families only join patterns, so a
+pattern's id, counts and history never depend on them.
+"""
+
+import hashlib
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from fl_assets.core.models import ErrorClass
+from fl_assets.patterns.classes import ClassRule, rule_of
+from fl_assets.patterns.grouping import essence
+from fl_assets.patterns.mining import STATUS, Links, mined, same_words, skeleton
+
+MAX_READ_MESSAGES = 20
+"""Messages of a pattern, those with most failures, that its class is read from."""
+_SENTENCE_END = re.compile(r"[.!?](?:\s|$)|\s\|\s|;\s|\s-{1,2}\s|:\s*[\[{(]|\n")
+_INSIDE = re.compile(r"\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\}")
+MIN_SENTENCE = 12
+"""Characters of a first sentence that says something; of a shorter one the text after it is read too."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a pattern is a case of: its class, the rule that said so, and what the rule says beside the class."""
+
+    failure_class: ErrorClass = "other"
+    rule_id: str = ""
+    is_harmless: bool = False
+    is_family: bool = False
+
+
+NO_KIND = Kind()
+
+
+def kinds(
+    messages: pd.DataFrame, grouped: pd.DataFrame, places: pd.DataFrame, rules: Sequence[ClassRule]
+) -> dict[str, Kind]:
+    """Return what each pattern is a case of, by the rule that fits most of its failures.
+
+    A template leaves out what varies, such as the text beside an exception's type, so the masked messages are read and not the template.
+
+    Args:
+        messages: `message_id, masked_error`, one row per message; `failures` weighs them where it is there.
+        grouped: `message_id, pattern_id, kind`.
+        places: `pattern_id, methods, services` of the patterns to look at.
+        rules: In the order they are tried.
+    """
+    weight = messages["failures"] if "failures" in messages else pd.Series(1, index=messages.index)
+    texts = messages[["message_id", "masked_error"]].assign(weight=weight).merge(grouped, on="message_id")
+    texts = texts[texts["pattern_id"].isin(places["pattern_id"])]
+    texts = texts.sort_values(["pattern_id", "weight", "masked_error"], ascending=[True, False, True])
+    texts = texts.groupby("pattern_id", sort=False).head(MAX_READ_MESSAGES)
+    where = {row["pattern_id"]: row for row in places.to_dict("records")}
+    order = {rule.id: place for place, rule in enumerate(rules)}
+    votes: dict[str, Counter[str]] = defaultdict(Counter)
+    by_id = {rule.id: rule for rule in rules}
+    for row in texts.to_dict("records"):
+        place = where[row["pattern_id"]]
+        rule = rule_of([row["masked_error"]], place["methods"], place["services"], row["kind"], rules)
+        votes[row["pattern_id"]][rule.id if rule else ""] += row["weight"]
+    found = {}
+    for pattern_id, counted in votes.items():
+        best = min(counted, key=lambda name: (-counted[name], order.get(name, len(order))))
+        rule = by_id.get(best)
+        found[pattern_id] = (
+            Kind(rule.failure_class, rule.id, rule.is_harmless, rule.is_family) if rule else NO_KIND
+        )
+    return found
+
+
+def families(messages: pd.DataFrame, grouped: pd.DataFrame, kind_of: Mapping[str, Kind]) -> dict[str, str]:
+    """Return the family of each pattern.
+
+    Patterns are one family when one rule of the classes calls them so, for one service; or when they are of one class and status and the
+    first sentences of messages of theirs are the same once what is quoted, bracketed or varies is left out.
+
+    Args:
+        messages: `message_id, masked_error, has_text, service, first_day`.
+        grouped: `message_id, pattern_id`.
+        kind_of: What each pattern is a case of; a pattern without an entry is of no kind.
+
+    Returns:
+        Pattern id to family id. The id is made from the family's oldest pattern, so patterns that come later change it only by joining
+        two families, and then the older one's stays.
+    """
+    rows = messages.merge(grouped[["message_id", "pattern_id"]], on="message_id")
+    rows = rows.sort_values(["first_day", "masked_error", "message_id"], kind="stable")
+    if rows.empty:
+        return {}
+    patterns = {name: place for place, name in enumerate(dict.fromkeys(rows["pattern_id"]))}
+    links = Links()
+    for _ in patterns:
+        links.add()
+    first: dict[tuple, int] = {}
+    service = rows.groupby("pattern_id", sort=False)["service"].min()
+    sentences = [first_sentence(text) for text in rows["masked_error"]]
+    shapes = [skeleton(sentence) for sentence in sentences]
+    said = same_words(mined(shapes), shapes)
+    for text, has_text, name, group, shape in zip(
+        rows["masked_error"], rows["has_text"], rows["pattern_id"], said, shapes, strict=True
+    ):
+        kind = kind_of.get(name, NO_KIND)
+        if kind.is_family:
+            key: tuple = (kind.rule_id, service[name])
+        elif has_text and any(word not in "*?" for word in shape):
+            key = (kind.failure_class, _status(text), group)
+        else:
+            key = (name,)
+        links.join(first.setdefault(key, patterns[name]), patterns[name])
+    names = list(patterns)
+    return {name: _family_id(names[links.root(place)]) for name, place in patterns.items()}
+
+
+def first_sentence(text: str) -> str:
+    """Return the first sentence of a masked message, without what stands in brackets."""
+    text = STATUS.sub("", essence(text))
+    bare = _INSIDE.sub(" ", text)
+    for end in _SENTENCE_END.finditer(bare):
+        if end.start() >= MIN_SENTENCE:
+            return bare[: end.start()]
+    return bare if len(bare.strip()) >= MIN_SENTENCE else text
+
+
+def _status(text: str) -> str:
+    match = STATUS.search(text)
+    return match.group() if match else ""
+
+
+def _family_id(pattern_id: str) -> str:
+    return "f-" + hashlib.md5(pattern_id.encode(), usedforsecurity=False).hexdigest()[:12]
