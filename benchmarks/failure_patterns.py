@@ -3,7 +3,8 @@
     python benchmarks/failure_patterns.py --data ../shared/data/tau_bench_airline [--label-kind source_error_template]
 
 Reads `events.jsonl.gz` and `labels.jsonl.gz` of the folder. For each kind of label, the failed calls that carry one are grouped by (a) ours, the product's
-own path: masking in DuckDB, then `group_patterns` over all failures; (b) the exact key `service:method:error`; (c) TF-IDF and HDBSCAN on the raw text, where
+own path: masking in DuckDB, then `group_patterns` over all failures, and the families over those; (b) the first sentence with quoted
+values and numbers masked, and the exact key `service:method:error`; (c) TF-IDF and HDBSCAN on the raw text, where
 noise is apart and texts beyond `--most` distinct ones take the cluster of their nearest neighbour among those. V-measure, homogeneity (Rosenberg and
 Hirschberg 2007), adjusted Rand index and purity against the labels are printed, and last one line of JSON: for the kind asked for, or the mean over kinds of
 two classes and more.
@@ -12,9 +13,11 @@ two classes and more.
 import argparse
 import gzip
 import json
+import re
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -28,6 +31,8 @@ from sklearn.metrics import adjusted_rand_score, homogeneity_completeness_v_meas
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
 
+from fl_assets.infra.rule_files import load_failure_classes
+from fl_assets.patterns.families import Kind, families, kinds
 from fl_assets.patterns.grouping import group_patterns
 from fl_assets.sums.masking import failures_sql
 
@@ -35,6 +40,17 @@ _SCHEMA = pa.schema([
     ("event_id", pa.string()), ("day", pa.string()), ("service", pa.string()), ("method", pa.string()), ("error", pa.string()),
     ("metadata", pa.map_(pa.string(), pa.string())),
 ])  # fmt: skip
+
+
+_RAW_TRACES = """(
+    select event_id, day::date as event_date, '' as node_id, service, method, event_id as trace_id, null::timestamp as timestamp,
+        null::double as duration_ms, false as success, error, null::varchar as caused_by, metadata
+    from calls)"""
+_MESSAGES = """
+    select message_id, any_value(masked_error) as masked_error, any_value(has_text) as has_text, count(*) as failures,
+        mode(service order by service) as service, mode(method order by method) as method,
+        list(distinct method) as methods, min(event_date) as first_day
+    from failures group by message_id order by message_id"""
 
 
 def read(path: Path) -> Iterator[dict]:
@@ -60,20 +76,45 @@ def failed_calls(folder: Path) -> list[dict]:
     return calls
 
 
-def ours(calls: Sequence[dict]) -> list[str]:
-    """Return the pattern id of each call, as the product gives it."""
+@dataclass(frozen=True)
+class Grouped:
+    """Failures as the product groups them: pattern, family and kind of each call, in the order given."""
+
+    patterns: list[str]
+    families: list[str]
+    kinds: list[Kind]
+    template_of: dict[str, str]
+
+
+def ours(calls: Sequence[dict]) -> Grouped:
+    """Return the pattern and family of each call, as the product gives them."""
     with duckdb.connect() as con:
         con.register("calls", pa.Table.from_pylist(list(calls), schema=_SCHEMA))
-        con.execute("""create temp table raw_traces as select event_id, day::date as event_date, '' as node_id, service, method, event_id as trace_id,
-            null::timestamp as timestamp, null::double as duration_ms, false as success, error, null::varchar as caused_by, metadata from calls""")
-        con.execute(f"create temp table failures as {failures_sql('raw_traces')}")
-        messages = con.execute("""select message_id, any_value(masked_error) as masked_error, any_value(has_text) as has_text,
-            mode(service order by service) as service, mode(method order by method) as method, min(event_date) as first_day
-            from failures group by message_id order by message_id""").df()
+        con.execute(f"create temp table failures as {failures_sql(_RAW_TRACES)}")
+        messages = con.execute(_MESSAGES).df()
         message_of = dict(con.execute("select event_id, message_id from failures").fetchall())
     grouped = group_patterns(messages)
+    every = messages.merge(grouped, on="message_id")
+    places = every.groupby("pattern_id", as_index=False).agg(
+        methods=("methods", lambda lists: sorted({name for names in lists for name in names})),
+        services=("service", lambda names: sorted(set(names))),
+    )
+    kind_of = kinds(messages, grouped, places, load_failure_classes())
+    family_of = families(messages, grouped, kind_of)
     pattern_of = dict(zip(grouped["message_id"], grouped["pattern_id"], strict=True))
-    return [pattern_of[message_of[call["event_id"]]] for call in calls]
+    found = [pattern_of[message_of[call["event_id"]]] for call in calls]
+    return Grouped(
+        found,
+        [family_of[name] for name in found],
+        [kind_of[name] for name in found],
+        dict(zip(grouped["pattern_id"], grouped["template"], strict=True)),
+    )
+
+
+def naive(calls: Sequence[dict]) -> list[str]:
+    """Return the first sentence of each error, quoted values masked."""
+    sentences = [re.split(r"[.!?](?:\s|$)|\n", call["error"] or "")[0] for call in calls]
+    return [re.sub(r"'[^']*'|\"[^\"]*\"|`[^`]*`|[0-9]+", "*", sentence) for sentence in sentences]
 
 
 def exact_key(calls: Sequence[dict]) -> list[str]:
@@ -138,15 +179,21 @@ def main() -> None:
         labels[row["label_kind"]].setdefault(row["event_id"], row["label"])
     if options.label_kind and options.label_kind not in labels:
         parser.error(f"--label-kind={options.label_kind}: must be one of {sorted(labels)}")
-    groups, seconds = {}, {}
+    groups: dict[str, list] = {}
+    seconds = {}
+    start = time.perf_counter()
+    found = ours(calls)
+    seconds["ours"] = seconds["families"] = time.perf_counter() - start
     for name, run in (
-        ("ours", ours),
+        ("ours", lambda _: found.patterns),
+        ("families", lambda _: found.families),
+        ("first_sentence", naive),
         ("exact_key", exact_key),
         ("tfidf_hdbscan", lambda calls: tfidf_hdbscan(calls, options.most)),
     ):
         start = time.perf_counter()
         groups[name] = run(calls)
-        seconds[name] = time.perf_counter() - start
+        seconds.setdefault(name, time.perf_counter() - start)
         print(f"{name}: {len(calls)} failures in {len(set(groups[name]))} groups, {seconds[name]:.1f} s")
     result: dict[str, list[dict[str, float]]] = defaultdict(list)
     for kind in sorted(labels):

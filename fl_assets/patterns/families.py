@@ -17,13 +17,16 @@ import pandas as pd
 
 from fl_assets.core.models import ErrorClass
 from fl_assets.patterns.classes import ClassRule, rule_of
-from fl_assets.patterns.grouping import essence
+from fl_assets.patterns.grouping import dependencies, essence
 from fl_assets.patterns.mining import STATUS, Links, mined, same_words, skeleton
 
 MAX_READ_MESSAGES = 20
 """Messages of a pattern, those with most failures, that its class is read from."""
 _SENTENCE_END = re.compile(r"[.!?](?:\s|$)|\s\|\s|;\s|\s-{1,2}\s|:\s*[\[{(]|\n")
 _INSIDE = re.compile(r"\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\}")
+_WORD = re.compile(r"[A-Za-z]{2,}")
+MIN_WORDS = 3
+"""Words that must remain without the brackets; some loggers put the whole message into them."""
 MIN_SENTENCE = 12
 """Characters of a first sentence that says something; of a shorter one the text after it is read too."""
 
@@ -112,7 +115,7 @@ def families(messages: pd.DataFrame, grouped: pd.DataFrame, kind_of: Mapping[str
         if kind.is_family:
             key: tuple = (kind.rule_id, service[name])
         elif has_text and any(word not in "*?" for word in shape):
-            key = (kind.failure_class, _status(text), group)
+            key = (kind.failure_class, _status(text), group, dependencies(skeleton(text)))
         else:
             key = (name,)
         links.join(first.setdefault(key, patterns[name]), patterns[name])
@@ -124,6 +127,8 @@ def first_sentence(text: str) -> str:
     """Return the first sentence of a masked message, without what stands in brackets."""
     text = STATUS.sub("", essence(text))
     bare = _INSIDE.sub(" ", text)
+    if len(_WORD.findall(bare)) < MIN_WORDS:
+        bare = text
     for end in _SENTENCE_END.finditer(bare):
         if end.start() >= MIN_SENTENCE:
             return bare[: end.start()]

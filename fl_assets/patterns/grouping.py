@@ -83,7 +83,7 @@ def group_patterns(messages: pd.DataFrame, corrections: Corrections = NO_CORRECT
         spoken_shapes = [shapes[row] for row in spoken_rows]
         grouped = same_words(mined(spoken_shapes), spoken_shapes)
         for row, group in zip(spoken_rows.tolist(), grouped, strict=True):
-            groups[row] = ("error", group, _status(texts[row]), _dependencies(shapes[row]))
+            groups[row] = ("error", group, _status(texts[row]), dependencies(shapes[row]))
     pattern, reason = _corrected(_named(own_ids, groups), own_ids, texts, corrections)
     members: dict[str, list[int]] = {}
     for row, name in enumerate(pattern):
@@ -142,7 +142,7 @@ _DEPENDENCY = re.compile(
 )
 
 
-def _dependencies(shape: tuple[str, ...]) -> tuple[str, ...]:
+def dependencies(shape: tuple[str, ...]) -> tuple[str, ...]:
     """Return the names of services in a message: which one is down is what the failure is about."""
     return tuple(word for word in shape if _DEPENDENCY.match(word))
 
