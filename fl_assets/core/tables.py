@@ -335,6 +335,13 @@ FAILURE_PATTERNS = Table(
         ),
         Column("kind", "VARCHAR", "error, silent (failed without a text) or conversation."),
         Column("failure_class", "VARCHAR", "Class by the rules in failure_classes.yaml."),
+        Column("rule_id", "VARCHAR", "Rule there that says so; '' for none."),
+        Column(
+            "is_harmless",
+            "BOOLEAN",
+            "Whether that rule calls it a result and no failure; it makes no playbook.",
+        ),
+        Column("family_id", "VARCHAR", "Family it belongs to: what a person would call one problem."),
         Column("template", "VARCHAR", "Template of its messages; <*> is what varies."),
         Column("services", "VARCHAR[]", "Services it fails in, most failures first."),
         Column("methods", "VARCHAR[]", "Methods it fails in, most failures first (ten at the most)."),
@@ -401,6 +408,16 @@ FAILURE_PATTERNS = Table(
         ),
         Column("messages", "INTEGER", "Distinct masked messages grouped in it."),
         Column("why_grouped", "VARCHAR", "Why these messages are one pattern, in one sentence."),
+    ),
+)
+FAILURE_FAMILIES = Table(
+    "failure_families",
+    "What a person would call one problem, one row per family and day: the evidence of its patterns pooled.",
+    ("family_id",),
+    (
+        *(column for column in FAILURE_PATTERNS.columns if column.name != "pattern_id"),
+        Column("pattern_id", "VARCHAR", "The family's leading pattern: the one with most failures."),
+        Column("patterns", "VARCHAR[]", "Its patterns, by id."),
     ),
 )
 PATTERN_MEMBERS = Table(
@@ -611,6 +628,7 @@ WAREHOUSE_TABLES = (
     CONVERSATION_SIGNALS,
     NODE_REGISTRY,
     FAILURE_PATTERNS,
+    FAILURE_FAMILIES,
     PATTERN_MEMBERS,
     CONFIDENCE_CALIBRATION,
     PLAYBOOKS,

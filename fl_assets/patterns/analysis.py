@@ -11,9 +11,10 @@ import pandas as pd
 
 from fl_assets.core.cycles import Window
 from fl_assets.patterns.calibration import calibrate, replay
-from fl_assets.patterns.classes import ClassRule, classify
+from fl_assets.patterns.classes import ClassRule
 from fl_assets.patterns.confidence import assess
 from fl_assets.patterns.evidence import below_min_nodes, summarise
+from fl_assets.patterns.families import NO_KIND, families, kinds
 from fl_assets.patterns.grouping import Corrections, group_patterns
 from fl_assets.patterns.window import WindowSums, conversation_patterns
 
@@ -39,10 +40,11 @@ class History:
 
 @dataclass(frozen=True)
 class Analysis:
-    """Rows of failure_patterns and of pattern_members for one day."""
+    """Rows of failure_patterns, failure_families and pattern_members for one day."""
 
     patterns: pd.DataFrame
     members: pd.DataFrame
+    families: pd.DataFrame
 
 
 def analyse(
@@ -68,34 +70,74 @@ def analyse(
         suspects: Message id to the prompts, configs and tools that error records name for it, most named first.
     """
     grouped = group_patterns(history.messages, corrections)
-    sums = _sums(grouped, history, window)
-    patterns = summarise(sums)
     conversations = conversation_patterns(history.signals)
-    members = pd.concat([grouped, conversations], ignore_index=True)[["pattern_id", "message_id"]]
-    members = members[members["pattern_id"].isin(patterns["pattern_id"])]
-    day, window_days = window.day, len(window.days)
-    assessed = assess(
-        sums.counts,
-        sums.reported,
-        calibration=calibrate(sums.counts, sums.reported, day=day, window_days=window_days),
-        false_discovery_rate=false_discovery_rate,
-        day=day,
-        window_days=window_days,
-    )
-    hidden = below_min_nodes(sums.counts.failures, history.summarised, summary_min_nodes)
-    patterns, members = (frame[~frame["pattern_id"].isin(hidden)] for frame in (patterns, members))
-    patterns = patterns.merge(assessed, on="pattern_id", how="left", validate="one_to_one")
+
+    def assessed(groups: pd.DataFrame) -> pd.DataFrame:
+        """Return evidence and confidence of groups of messages: of patterns, or of families of them."""
+        sums = _sums(groups, history, window)
+        day, days = window.day, len(window.days)
+        confidence = assess(
+            sums.counts,
+            sums.reported,
+            calibration=calibrate(sums.counts, sums.reported, day=day, window_days=days),
+            false_discovery_rate=false_discovery_rate,
+            day=day,
+            window_days=days,
+        )
+        hidden = below_min_nodes(sums.counts.failures, history.summarised, summary_min_nodes)
+        evidence = summarise(sums)
+        evidence = evidence[~evidence["pattern_id"].isin(hidden)]
+        return evidence.merge(confidence, on="pattern_id", how="left", validate="one_to_one")
+
+    patterns = assessed(grouped)
+    weights = history.signatures.groupby("message_id", as_index=False)["failures"].sum()
+    weighted = history.messages.merge(weights, on="message_id", how="left").fillna({"failures": 0})
+    kind_of = kinds(weighted, grouped, patterns, rules)
+    family_of = families(history.messages, grouped, kind_of)
     signals = conversations["message_id"].str.split("|").str[0]
     signal_of = dict(zip(conversations["pattern_id"], signals, strict=True))
+    names = patterns["pattern_id"].tolist()
+    found = [kind_of.get(name, NO_KIND) for name in names]
     patterns["failure_class"] = [
-        signal_of[row["pattern_id"]]
-        if row["kind"] == "conversation"
-        else classify(row["template"], row["methods"], row["services"], row["kind"], rules)
-        for row in patterns.to_dict("records")
+        signal_of.get(name) or kind.failure_class for name, kind in zip(names, found, strict=True)
     ]
+    patterns["rule_id"] = [kind.rule_id for kind in found]
+    patterns["is_harmless"] = [kind.is_harmless for kind in found]
+    patterns["family_id"] = [family_of.get(name, name) for name in names]
+    members = pd.concat([grouped, conversations], ignore_index=True)[["pattern_id", "message_id"]]
+    members = members[members["pattern_id"].isin(names)]
     named = _suspects_of(members, suspects or {})
-    patterns["suspects"] = [named.get(pattern_id, []) for pattern_id in patterns["pattern_id"]]
-    return Analysis(patterns, members.sort_values(["pattern_id", "message_id"], ignore_index=True))
+    patterns["suspects"] = [named.get(name, []) for name in names]
+    together = grouped.assign(pattern_id=grouped["pattern_id"].map(family_of))
+    pooled = _families(patterns, assessed(together))
+    return Analysis(patterns, members.sort_values(["pattern_id", "message_id"], ignore_index=True), pooled)
+
+
+_LEADS = ("pattern_id", "kind", "template", "why_grouped", "failure_class", "rule_id", "is_harmless")
+"""What a family takes from its leading pattern."""
+
+
+def _families(patterns: pd.DataFrame, pooled: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per family: the evidence of all its messages together, and its leading pattern's words.
+
+    Counts, rates, nodes and confidence are pooled, so that several thin patterns show what none of them shows alone.
+
+    Args:
+        patterns: Rows of failure_patterns.
+        pooled: The same evidence by family, its id in the place of the pattern's.
+    """
+    by_size = patterns.sort_values(["failures", "pattern_id"], ascending=[False, True])
+    lead = by_size.drop_duplicates("family_id").set_index("family_id")[list(_LEADS)]
+    lists = by_size.groupby("family_id").agg(
+        patterns=("pattern_id", sorted),
+        suspects=("suspects", lambda every: list(dict.fromkeys(name for names in every for name in names))),
+    )
+    rows = pooled.rename(columns={"pattern_id": "family_id"})
+    rows = rows.drop(columns=[name for name in _LEADS if name in rows]).join(
+        lead, on="family_id", how="inner"
+    )
+    rows = rows.join(lists, on="family_id")
+    return rows.sort_values(["failures", "family_id"], ascending=[False, True], ignore_index=True)
 
 
 def replayed(history: History, members: pd.DataFrame, window: Window) -> pd.DataFrame:

@@ -18,7 +18,8 @@ import pandas as pd
 from fl_assets.core.models import ErrorClass
 from fl_assets.patterns.classes import ClassRule, rule_of
 from fl_assets.patterns.grouping import dependencies, essence
-from fl_assets.patterns.mining import STATUS, Links, mined, same_words, skeleton
+from fl_assets.patterns.mining import Links, mined, same_words
+from fl_assets.patterns.words import STATUS, skeleton
 
 MAX_READ_MESSAGES = 20
 """Messages of a pattern, those with most failures, that its class is read from."""

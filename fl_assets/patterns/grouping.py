@@ -13,7 +13,8 @@ import pandas as pd
 from pydantic import Field
 
 from fl_assets.core.models import Record
-from fl_assets.patterns.mining import STATUS, describe, mined, same_words, skeleton
+from fl_assets.patterns.mining import describe, mined, same_words
+from fl_assets.patterns.words import STATUS, skeleton
 from fl_assets.sums.masking import UNCAUGHT_PREFIX
 
 

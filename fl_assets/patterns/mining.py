@@ -8,19 +8,18 @@ SQL), patterns and their ids
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
-_PLACEHOLDER = re.compile(r"<[A-Z][A-Z0-9_]*>")
-STATUS = re.compile(r" <STATUS_[0-9]{3}>$")
-_PIECE = re.compile(r"[^\s=:,;#@()\[\]{}<>\"'`|]+|=")
-_VARIABLE_WORD = re.compile(
-    r"[\x00\x01]|[0-9]|^(?:true|false|null|none|nil|yes|no|on|off|nan|undefined|root|admin)$", re.IGNORECASE
+from fl_assets.patterns.words import (
+    EXCEPTION_NAME,
+    IDENTIFIER,
+    PIECE,
+    PLACEHOLDER,
+    PUNCTUATION,
+    is_variable,
+    skeleton,
 )
-_IDENTIFIER = re.compile(r"[a-z][A-Z]|[A-Za-z]_|[A-Za-z][.$\\/-][A-Za-z]|^[^A-Za-z]+$")
-_EXCEPTION_NAME = re.compile(r"[A-Za-z](?:Error|Exception)=?$")  # which exception it was is never a detail
-_PUNCTUATION = re.compile(r"^[^\w\x00\x01]+$")
 
 STAR = 0  # token number of a variable
 
@@ -39,43 +38,6 @@ class Grouping:
     group: np.ndarray
     templates: list[str]
     why: list[str]
-
-
-def skeleton(message: str) -> tuple[str, ...]:
-    """Return the words of a masked message in order.
-
-    Each run of variables is one `*`, or `?` for a single `<ID>`; `key=` is a word of its own.
-    """
-    words: list[str] = []
-    for piece in _PIECE.findall(_PLACEHOLDER.sub(_sign, STATUS.sub("", message))):
-        word = _word(piece)
-        if word in "*?" and word and words and words[-1] in "*?":
-            words[-1] = "*"
-        elif word == "=":
-            if words and words[-1] not in "*?":
-                words[-1] = words[-1].removesuffix("=") + "="
-        elif word:
-            words.append(word)
-    return tuple(words)
-
-
-@lru_cache(maxsize=65_536)
-def _word(piece: str) -> str:
-    """Return a piece as its word: `*` and `?` for variables, `=` for itself, nothing for punctuation."""
-    if piece == "=":
-        return piece
-    if is_variable(piece):
-        return "?" if piece == "\x01" else "*"
-    return "" if _PUNCTUATION.match(piece) else piece.rstrip(".!?")
-
-
-def _sign(match: re.Match[str]) -> str:
-    return "\x01" if match.group() == "<ID>" else "\x00"
-
-
-def is_variable(piece: str) -> bool:
-    """Say whether a piece of a message is a value: has a digit, or is `true`, `none`, `root` and the like."""
-    return bool(_VARIABLE_WORD.search(piece))
 
 
 class Links:
@@ -195,10 +157,10 @@ class _Miner:
         self.numbers = numbers
         self.is_key = np.array([False, *(word.endswith("=") for word in names[1:])])
         self.is_fixed = self.is_key | np.array(
-            [False, *(bool(_EXCEPTION_NAME.search(word)) for word in names[1:])]
+            [False, *(bool(EXCEPTION_NAME.search(word)) for word in names[1:])]
         )
         self.is_identifier = (
-            np.array([False, *(bool(_IDENTIFIER.search(word)) for word in names[1:])]) & ~self.is_fixed
+            np.array([False, *(bool(IDENTIFIER.search(word)) for word in names[1:])]) & ~self.is_fixed
         )
 
     def add(self, tokens: Item, certain: int) -> int:
@@ -474,12 +436,12 @@ def describe(message: str, shapes: set[tuple[str, ...]]) -> tuple[str, str]:
             or word in common
             or word + "=" in common
             or is_variable(piece)
-            or _PUNCTUATION.match(piece)
+            or PUNCTUATION.match(piece)
         )
         return piece if fixed else "<*>"
 
-    marked = _PLACEHOLDER.sub(lambda match: "\x00" + match.group()[1:-1] + "\x02", message)
-    template = _PIECE.sub(keep, marked).replace("\x00", "<").replace("\x02", ">")
+    marked = PLACEHOLDER.sub(lambda match: "\x00" + match.group()[1:-1] + "\x02", message)
+    template = PIECE.sub(keep, marked).replace("\x00", "<").replace("\x02", ">")
     template = re.sub(r"<\*>(?:[\s,]*<\*>)+", "<*>", template)
     return (
         template,

@@ -150,13 +150,13 @@ def _salient_sql(expr: str) -> str:
     finding = "coalesce(s.strong, s.lint, s.weak)"
     tests = f"regexp_matches({text}, {_literal(_TESTS_FAILED)})"
     differs = f"regexp_matches({text}, {_literal(_DIFFERENCES)})"
-    return f"""list_transform([{plain}], lambda t: list_transform([{{
-        'tests': {tests}, 'differs': {differs}, 'tested': {_last("t", _TEST_FINDING)},
-        'first': regexp_extract(t, {_literal(_FIRST_SENTENCE)}, 1), 'last': {_last("t", _LAST_LINE)},
-        'strong': {_last("t", _STRONG_LINE)}, 'named': {_last("t", _NAMED_LINE)}, 'is_raised': regexp_matches(t, {_literal(_RAISED)}),
-         'lint': {_last("t", _LINT_LINE)}, 'weak': {_last("t", _WEAK_LINE)}
+    return f"""list_transform([{plain}], lambda fl_text: list_transform([{{
+        'tests': {tests}, 'differs': {differs}, 'tested': {_last("fl_text", _TEST_FINDING)},
+        'first': regexp_extract(fl_text, {_literal(_FIRST_SENTENCE)}, 1), 'last': {_last("fl_text", _LAST_LINE)},
+        'strong': {_last("fl_text", _STRONG_LINE)}, 'named': {_last("fl_text", _NAMED_LINE)}, 'is_raised': regexp_matches(fl_text, {_literal(_RAISED)}),
+         'lint': {_last("fl_text", _LINT_LINE)}, 'weak': {_last("fl_text", _WEAK_LINE)}
     }}], lambda s: case
-        when contains(t, 'Traceback (most recent call last)') and coalesce(s.strong, s.named) is not null or s.strong is not null and s.is_raised
+        when contains(fl_text, 'Traceback (most recent call last)') and coalesce(s.strong, s.named) is not null or s.strong is not null and s.is_raised
             then {_literal(UNCAUGHT_PREFIX)} || trim(coalesce(s.strong, s.named))
         when s.tests then case when s.tested is null then {_literal(TESTS_FAILED)}
             when starts_with(s.tested, 'assert') then {_literal(UNCAUGHT_PREFIX + "AssertionError: ")} || s.tested

@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fl_assets.patterns.grouping import Corrections, Merge, Split, group_patterns
-from fl_assets.patterns.mining import group_messages, skeleton
+from fl_assets.patterns.mining import group_messages
+from fl_assets.patterns.words import skeleton
 from fl_assets.sums.masking import masked_sql
 
 REAL = Path(__file__).parents[2] / "../shared/data"

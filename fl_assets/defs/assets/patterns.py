@@ -93,12 +93,14 @@ def failure_patterns(context: dg.AssetExecutionContext, workspace: WorkspaceReso
             suspects=space.suspects(window.days),
         )
         rows = space.warehouse.replace("failure_patterns", day, found.patterns)
+        space.warehouse.replace("failure_families", day, found.families)
         space.warehouse.replace("pattern_members", day, found.members)
         space.mark_analysed(window.days)
         space.expire(day, today=now_utc().date())
         states = found.patterns["state"].value_counts().to_dict()
         sums = {
             "patterns": rows,
+            "families": len(found.families),
             "significant": int(found.patterns["is_significant"].sum()),
             "window_days": len(window.days),
             "events_in_window": window.events,

@@ -1,0 +1,185 @@
+"""A family is what a person calls one problem; patterns keep their ids and counts."""
+
+import random
+from datetime import date, timedelta
+
+import duckdb
+import pandas as pd
+import pytest
+
+from fl_assets.infra.rule_files import load_failure_classes
+from fl_assets.patterns.families import families, first_sentence, kinds
+from fl_assets.patterns.grouping import group_patterns
+from fl_assets.sums.masking import mask_sql
+
+RULES = load_failure_classes()
+FIRST = date(2026, 11, 1)
+
+
+def masked(text):
+    with duckdb.connect() as con:
+        return con.execute(f"select {mask_sql('t')} from (select $1::varchar as t)", [text]).fetchone()[0]
+
+
+def known(texts, *, service="agent", method="call", day=0, weight=None):
+    return pd.DataFrame(
+        {
+            "message_id": [f"m{abs(hash((text, service, method)))}" for text in texts],
+            "masked_error": [
+                masked(text) if text else f"no error text: service={service} method={method}"
+                for text in texts
+            ],
+            "has_text": [bool(text) for text in texts],
+            "service": service,
+            "method": method,
+            "first_day": FIRST + timedelta(days=day),
+            "failures": weight or 1,
+        }
+    ).drop_duplicates("masked_error", ignore_index=True)
+
+
+def grouped_of(messages):
+    grouped = group_patterns(messages)
+    every = messages.merge(grouped, on="message_id")
+    places = every.groupby("pattern_id", as_index=False).agg(
+        methods=("method", lambda names: sorted(set(names))),
+        services=("service", lambda names: sorted(set(names))),
+    )
+    kind_of = kinds(messages, grouped, places, RULES)
+    return grouped, kind_of, families(messages, grouped, kind_of)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "An error occurred (ThrottlingException) when calling the Converse operation: Too many tokens, please wait before trying again.",
+            "rate_limit",
+        ),
+        ("Too many tokens, please wait before trying again.", "rate_limit"),
+        (
+            "This request would exceed your organization's rate limit of 40,000 input tokens per minute",
+            "rate_limit",
+        ),
+        (
+            "Quota exceeded for aiplatform.googleapis.com/generate_content_requests_per_minute_per_project_per_base_model",
+            "rate_limit",
+        ),
+        (
+            "Request too large for gpt-4o in organization org-x on tokens per min (TPM): Limit 30000, Requested 47000.",
+            "rate_limit",
+        ),
+        (
+            "This model's maximum context length is 8192 tokens. However, your messages resulted in 9000 tokens.",
+            "context_overflow",
+        ),
+        ("Verbindung abgelehnt", "dependency_down"),
+        ("Le service indisponible, veuillez réessayer", "dependency_down"),
+        ("No se encontró el pedido", "not_found"),
+        ("请求过于频繁,请稍后再试", "rate_limit"),
+        ("アクセスが拒否されました", "auth"),
+        ("用户不存在", "not_found"),
+        ("Zeitüberschreitung der Anforderung", "timeout"),
+    ],
+)
+def test_codes_and_other_languages_say_the_class(text, expected):
+    messages = known([text])
+    _, kind_of, _ = grouped_of(messages)
+    assert [kind.failure_class for kind in kind_of.values()] == [expected]
+
+
+@pytest.mark.parametrize(
+    ("text", "method", "harmless"),
+    [
+        ("", "grep", True),
+        ("", "search", False),
+        ("context canceled", "call", True),
+        ("The order cannot be cancelled: it was already shipped", "cancel_order", False),
+        ("= 3 failed, 12 passed in 0.12s =\n", "pytest", True),
+        ("--- a/x\n+++ b/x\n@@ -1,2 +1,2 @@\n-a\n+b", "diff", True),
+    ],
+)
+def test_what_is_a_result_and_no_failure_asks_for_nothing(text, method, harmless):
+    _, kind_of, _ = grouped_of(known([text], method=method))
+    assert [kind.is_harmless for kind in kind_of.values()] == [harmless]
+
+
+def test_what_a_test_runner_prints_last_is_no_cause():
+    closers = [
+        "E  assert 1 == 2\n=== 1 failed, 3 passed in 0.2s ===",
+        "collected 3 items\n==== 2 failed, 9 passed, 1 skipped, 3 warnings in 1.02s ====",
+        "FF..\nRan 4 tests in 0.1s\n\nFAILED (failures=2)",
+        "FAILED tests/test_a.py::test_b[x-1] - AssertionError: assert 1 == 2\n= 1 failed in 0.1s =",
+    ]
+    found = {masked(text) for text in closers}
+    assert found <= {"Tests failed", "Traceback: AssertionError: assert <NUM> == <NUM>"}
+
+
+def test_one_line_twice_is_the_line():
+    once = "rm: cannot remove 'a.py': No such file or directory"
+    assert masked(f"{once}\n{once.replace('a.py', 'b.py')}") == masked(once)
+
+
+def test_values_of_several_words_in_quotes_make_no_patterns_and_apostrophes_hide_nothing():
+    one, other = (
+        masked("No city named 'New York' in the index"),
+        masked("No city named 'San Jose del Cabo' in the index"),
+    )
+    assert one == other == "No city named <STR> in the index"
+    assert "found" in masked("can't find what wasn't there and found nothing")
+
+
+def test_a_family_joins_first_sentences_and_rules_and_keeps_patterns_apart():
+    messages = known(
+        [
+            "Field 'age' must be a number. Got 'twelve' for it",
+            "Field 'size' must be a number. You sent nothing that could be read",
+            "Missing required field 'name'",
+            "rm: cannot remove 'x': No such file or directory",
+            "python: can't open file '/a/b.py': [Errno 2] No such file or directory",
+        ]
+    )
+    grouped, _, family_of = grouped_of(messages)
+    assert grouped["pattern_id"].nunique() == 5
+    by_text = dict(
+        zip(messages["masked_error"], messages.merge(grouped, on="message_id")["pattern_id"], strict=True)
+    )
+    family = [family_of[name] for name in by_text.values()]
+    assert family[0] == family[1]
+    assert family[3] == family[4]
+    assert len(set(family)) == 3
+
+
+def test_services_and_named_dependencies_stay_apart():
+    one, other = (
+        known(["No such file or directory: a"], service="a"),
+        known(["cat: x: No such file or directory"], service="b"),
+    )
+    assert len(set(grouped_of(pd.concat([one, other], ignore_index=True))[2].values())) == 2
+    down = known(["No instances available for cart-service", "No instances available for mail-service"])
+    assert len(set(grouped_of(down)[2].values())) == 2
+
+
+def test_families_depend_on_no_order_and_later_messages_only_join_them():
+    texts = [
+        f"Tool '{name}' failed: {reason}"
+        for name in "abc"
+        for reason in ("too slow", "no such user 'x y'", "denied")
+    ]
+    messages = known(texts)
+    messages["first_day"] = [FIRST + timedelta(days=place % 3) for place in range(len(messages))]
+    _, _, whole = grouped_of(messages)
+    shuffled = messages.sample(frac=1, random_state=random.Random(1).randrange(9)).reset_index(drop=True)
+    assert grouped_of(shuffled)[2] == whole
+    early = messages[messages["first_day"] == FIRST].reset_index(drop=True)
+    _, _, before = grouped_of(early)
+    joined = {}
+    for name, family in before.items():
+        assert joined.setdefault(family, whole[name]) == whole[name]
+
+
+def test_a_first_sentence_leaves_out_brackets_but_not_a_message_that_is_all_brackets():
+    assert first_sentence("Cannot read the value {'a': <NUM>}. Try again").strip() == "Cannot read the value"
+    assert "Get Food Request Failed" in first_sentence(
+        "Impl [getAllFood][Get Food Request Failed][x is null]"
+    )
