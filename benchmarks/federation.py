@@ -139,7 +139,7 @@ def fleet(
             random=Random(1000 * draw + number),
         )
         teller._lake = node.lake
-        lines = [teller.tell(day).line for day in days if day in teller.days(day, day)]
+        lines = [teller.summarize_day(day).line for day in days if day in teller.days(day, day)]
         (coordinator.settings.summaries_path / f"{settings.node_id}.jsonl").write_bytes(
             b"".join(line + b"\n" for line in lines)
         )

@@ -42,8 +42,8 @@ from fl_assets.events.engine import ROUND_BYTES
 from fl_assets.patterns.analysis import analyse
 from fl_assets.patterns.counts import HISTORY_DAYS
 from fl_assets.playbooks.propose import propose
+from fl_assets.report.build import build_report
 from fl_assets.report.page import write_report
-from fl_assets.report.report import build_report
 from fl_assets.report.rows import report_rows
 from fl_assets.simulator.fleet_catalogue import METHODS
 from fl_assets.simulator.simulation import Damage

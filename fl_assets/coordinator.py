@@ -24,7 +24,7 @@ from fl_assets.defs.resources import resources
 from fl_assets.infra.clock import now_utc
 from fl_assets.infra.cycle_log import CycleLog
 from fl_assets.infra.disk import locked, write_atomically
-from fl_assets.report.alerts import tell_failed
+from fl_assets.report.alerts import notify_failure
 from fl_assets.workspace import Workspace
 
 
@@ -192,7 +192,7 @@ class FederatedLearningCoordinator:
         ):
             reason = failure_of(outcome)
             CycleLog(self.workspace.warehouse, clock=self._clock).fail_open(outcome.run_id, reason)
-            tell_failed(
+            notify_failure(
                 self.config, outcome.run_id, days[-1], reason
             )  # that it cannot be sent must not hide what failed
             message = f"the learning cycle of {days[0]}{f' to {days[-1]}' if len(days) > 1 else ''} failed: {reason}"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from fl_assets.coordinator import FederatedLearningCoordinator
-    from fl_assets.report.report import Report
+    from fl_assets.report.records import Report
     from fl_assets.workspace import Workspace
 
 app = typer.Typer(
@@ -579,7 +579,7 @@ def summarize(
             space.engine.ingest(progress)
             first, last = as_day(from_), as_day(to) or yesterday
             days = teller.days(first, last) if first else [as_day(day) or yesterday]
-            told = [teller.tell(each) for each in days]
+            told = [teller.summarize_day(each) for each in days]
         if not told:
             message = f"summarize: no events from {first} to {last} are in {space.settings.lake_path}"
             raise CommandError(message)
@@ -710,7 +710,7 @@ def _coordinator(*, verbose: bool = False) -> "FederatedLearningCoordinator":
 
 def _report(date_: datetime | None) -> "tuple[Workspace, Report]":
     """Return the workspace and the report of a day, by default of the latest one that was analysed."""
-    from fl_assets.report.report import build_report
+    from fl_assets.report.build import build_report
     from fl_assets.report.rows import report_rows
     from fl_assets.workspace import Workspace
 

@@ -19,9 +19,10 @@ from rich.table import Table
 
 from fl_assets.core.models import LearningCycleResult, Playbook
 from fl_assets.core.tables import WAREHOUSE_TABLES
-from fl_assets.federation.node_side import NodeSummaries, Told
+from fl_assets.federation.node_side import DaySummary, NodeSummaries
 from fl_assets.infra.warehouse import Rebuilt
-from fl_assets.report.report import PatternLine, Report, counted
+from fl_assets.report.records import PatternLine, Report
+from fl_assets.report.words import counted
 from fl_assets.updates.decide import in_words
 from fl_assets.updates.history import Rollout, lessons
 from fl_assets.updates.lessons import learn
@@ -44,7 +45,7 @@ def fail(text: str) -> NoReturn:
     sys.exit(1)
 
 
-def show_summaries(told: Sequence[Told], out: Path, teller: NodeSummaries) -> None:
+def show_summaries(told: Sequence[DaySummary], out: Path, teller: NodeSummaries) -> None:
     """Print what was told of each day, what stayed unsaid, what it cost, and what the coordinator needs."""
     for one in told:
         summary, unnamed = one.summary, one.summary.unnamed

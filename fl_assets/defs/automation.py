@@ -16,7 +16,7 @@ from fl_assets.defs.partitions import DAILY, DAYS_PER_RUN
 from fl_assets.defs.resources import WorkspaceResource
 from fl_assets.infra.clock import now_utc
 from fl_assets.infra.cycle_log import CycleLog
-from fl_assets.report.alerts import tell_failed
+from fl_assets.report.alerts import notify_failure
 from fl_assets.updates.rollout import open_releases
 
 DISABLED = "federated learning is switched off: set FEDERATED_LEARNING_ENABLED=true to let it run"
@@ -138,7 +138,7 @@ def record_failed_cycles(context: dg.RunFailureSensorContext, workspace: Workspa
     days = CycleLog(space.warehouse).fail_open(run_id, reason)
     if not days and context.dagster_run.job_name != learning_cycle_job.name:
         return
-    if problem := tell_failed(space.settings, run_id, days[-1] if days else now_utc().date(), reason):
+    if problem := notify_failure(space.settings, run_id, days[-1] if days else now_utc().date(), reason):
         context.log.warning(problem)
 
 

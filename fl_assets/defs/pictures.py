@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from fl_assets.report.report import visible
+from fl_assets.report.words import visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

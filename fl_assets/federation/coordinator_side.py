@@ -25,19 +25,20 @@ from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.core.tables import NODE_SUMMARIES
 from fl_assets.events.find import list_files
 from fl_assets.events.index import TelemetryIndex
-from fl_assets.federation.summary import (
-    MAX_LINE_BYTES,
-    Summary,
-    SummaryRefusedError,
-    SummaryRows,
-    agreed,
+from fl_assets.federation.admission import (
     check_summary,
     clean_summary,
     clean_text,
     read_summary,
-    rows_of,
-    signed_bytes,
     texts_to_mask,
+)
+from fl_assets.federation.rows import SummaryRows, rows_of
+from fl_assets.federation.summary import (
+    MAX_LINE_BYTES,
+    Summary,
+    SummaryRefusedError,
+    shared_settings,
+    summary_to_sign,
 )
 from fl_assets.infra.keys import TrustedKeys
 from fl_assets.infra.lake import SCHEMA_VERSION, Manifest, retry_on_conflict
@@ -54,7 +55,7 @@ create table if not exists refusals (
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RefusedLine:
     """One line of a file that was not taken."""
 
     path: str
@@ -78,7 +79,7 @@ class Taken:
     """Taken, each the newest of its node and day."""
     known: int = 0
     """Lines that had been taken before, byte for byte."""
-    refused: list[Refusal] = field(default_factory=list)
+    refused: list[RefusedLine] = field(default_factory=list)
     days: set[date] = field(default_factory=set)
     """Days whose content changed."""
 
@@ -101,7 +102,7 @@ class _Look:
 
     files: dict[str, tuple[int, int]] = field(default_factory=dict)
     lines: list[_Line] = field(default_factory=list)
-    refused: list[Refusal] = field(default_factory=list)
+    refused: list[RefusedLine] = field(default_factory=list)
 
 
 class SummaryFiles:
@@ -169,13 +170,13 @@ class SummaryFiles:
             self._settle(look, admitted, refused)
         return taken
 
-    def refusals(self) -> list[Refusal]:
+    def refusals(self) -> list[RefusedLine]:
         """Return every line that is not taken, by file and line, those of files that have been removed since included."""
         if not self._path.exists():
             return []
         with self._open() as connection:
             return [
-                Refusal(*row)
+                RefusedLine(*row)
                 for row in connection.execute(
                     "select path, line, rule, node_id, day, detail, digest from refusals order by path, line"
                 )
@@ -219,7 +220,7 @@ class SummaryFiles:
         ]
         parts = [
             *keys,
-            agreed(self._settings).model_dump_json(),
+            shared_settings(self._settings).model_dump_json(),
             str(self._settings.start_date),
             str(self._clock().astimezone(UTC).date()),
         ]
@@ -247,7 +248,7 @@ class SummaryFiles:
 
     def _read(self, path: str, look: _Look) -> None:
         keys, number = self._keys(), 0
-        ours, today = agreed(self._settings), self._clock().astimezone(UTC).date()
+        ours, today = shared_settings(self._settings), self._clock().astimezone(UTC).date()
         try:
             with (self._settings.summaries_path / path).open("rb") as file:
                 while content := file.readline(MAX_LINE_BYTES + 2):
@@ -280,7 +281,7 @@ class SummaryFiles:
             SummaryRefusedError: unknown_node, signature or wrong_node.
         """
         signer = keys.signed_by(
-            signed_bytes(summary), orjson.loads(content)["signature"], first=summary.node_id
+            summary_to_sign(summary), orjson.loads(content)["signature"], first=summary.node_id
         )
         if signer not in (None, summary.node_id):
             raise SummaryRefusedError(
@@ -296,7 +297,7 @@ class SummaryFiles:
                 f"the key of {summary.node_id} did not sign it: it was changed, or signed by another key",
             )
 
-    def _admitted(self, look: _Look, refused: list[Refusal]) -> list[_Line]:
+    def _admitted(self, look: _Look, refused: list[RefusedLine]) -> list[_Line]:
         """Return the lines that are newer than what is stored, by node, day and number; a replay goes to `refused`."""
         admitted: list[_Line] = []
         highest: dict[tuple[str, date], tuple[int, str]] = {}
@@ -390,7 +391,7 @@ class SummaryFiles:
         finally:
             connection.close()  # rolls back what was not committed
 
-    def _settle(self, look: _Look, admitted: list[_Line], refused: list[Refusal]) -> None:
+    def _settle(self, look: _Look, admitted: list[_Line], refused: list[RefusedLine]) -> None:
         """Remember, after the lake's commit, what became of each file."""
         taken: dict[str, int] = {}
         for line in admitted:
@@ -410,9 +411,9 @@ class SummaryFiles:
 
 def _refusal(
     path: str, number: int, content: bytes, error: SummaryRefusedError, summary: Summary | None
-) -> Refusal:
+) -> RefusedLine:
     digest = hashlib.sha256(content.removesuffix(b"\n")).hexdigest()
-    return Refusal(
+    return RefusedLine(
         path,
         number,
         error.rule,

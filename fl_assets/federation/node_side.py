@@ -31,23 +31,12 @@ from fl_assets.core.models import Record
 from fl_assets.core.settings import PREFIX, FederatedLearningConfig
 from fl_assets.core.tables import CONVERSATION_LOGS, RAW_TRACES
 from fl_assets.events.engine import Engine
+from fl_assets.federation.admission import clean_text
 from fl_assets.federation.coordinator_side import mask_texts
-from fl_assets.federation.summary import (
-    BOUNDED_SQL,
-    EXACT_SQL,
-    NODE_ID,
-    SEEN_SQL,
-    SESSION_SQL,
-    DayCounts,
-    SignedSummary,
-    Summary,
-    agreed,
-    clean_text,
-    shared_templates,
-    signed_bytes,
-    split_status,
-    summarise,
-)
+from fl_assets.federation.counting import BOUNDED_SQL, EXACT_SQL, SEEN_SQL, SESSION_SQL, DayCounts
+from fl_assets.federation.privacy import publish
+from fl_assets.federation.rare import shared_templates, split_status
+from fl_assets.federation.summary import NODE_ID, SignedSummary, Summary, shared_settings, summary_to_sign
 from fl_assets.infra.disk import Disk, locked, write_atomically
 from fl_assets.infra.keys import make_private_key, public_pem, sign
 from fl_assets.infra.open_lake import open_lake
@@ -57,7 +46,7 @@ class SummaryError(RuntimeError):
     """No summary can be written; the text says why and what to do."""
 
 
-class Spent(Record):
+class LedgerEntry(Record):
     """One line of the ledger: a summary that may have left the node."""
 
     sequence: int = Field(ge=1)
@@ -69,7 +58,7 @@ class Spent(Record):
 
 
 @dataclass(frozen=True)
-class Told:
+class DaySummary:
     """One day's line, and whether it had been sent before."""
 
     line: bytes
@@ -107,19 +96,19 @@ class NodeSummaries:
         """The ledger."""
         return self._folder / "ledger.jsonl"
 
-    def tell(self, day: date) -> Told:
+    def summarize_day(self, day: date) -> DaySummary:
         """Return the signed summary of a day; what was said of it already, where nothing has changed since or noise was put on it.
 
         Raises:
             SummaryError: the day has no events, is not over or was told without noise before, the telemetry is of several nodes, or the budget is spent.
         """
-        settings = agreed(self._settings)
+        settings = shared_settings(self._settings)
         with self._locked():
             spent = self.ledger()
             known = [one for one in spent if one.day == day]
             noised = [one for one in known if one.epsilon]
             if noised:
-                return self._again(noised[-1])
+                return self._resend(noised[-1])
             if known and settings.epsilon:
                 message = f"{day} was told without noise (number {known[-1].sequence}): noise hides nothing of it any more, so no budget is spent on it"
                 raise SummaryError(message)
@@ -129,7 +118,7 @@ class NodeSummaries:
                 message = f"{day} is not over (UTC): with {PREFIX}SUMMARY_EPSILON a day is told once, so tell it when it has ended"
                 raise SummaryError(message)
             self._check_budget(day, spent)
-            made = summarise(
+            made = publish(
                 counts,
                 node_id=node_id,
                 day=day,
@@ -139,10 +128,10 @@ class NodeSummaries:
                 random=self._random,
             )
             if known and known[-1].content == made.content:
-                return self._again(known[-1])
-            line = canonical(SignedSummary(signed=made, signature=sign(self.key(), signed_bytes(made))))
+                return self._resend(known[-1])
+            line = canonical(SignedSummary(signed=made, signature=sign(self.key(), summary_to_sign(made))))
             self._keep(line, made)
-            return Told(line, made, is_new=True)
+            return DaySummary(line, made, is_new=True)
 
     def key(self) -> Ed25519PrivateKey:
         """Return the key that signs, made at the first use; its public half lies beside it, for the coordinator."""
@@ -157,16 +146,16 @@ class NodeSummaries:
         """The public half of the key."""
         return self.key_path.with_suffix(".pub.pem")
 
-    def ledger(self) -> list[Spent]:
+    def ledger(self) -> list[LedgerEntry]:
         """Return every summary that may have left the node, oldest first.
 
         Raises:
             SummaryError: a whole line cannot be read, or a number does not rise.
         """
-        found: list[Spent] = []
+        found: list[LedgerEntry] = []
         for number, line in enumerate(self._lines(), start=1):
             try:
-                found.append(Spent.model_validate_json(line))
+                found.append(LedgerEntry.model_validate_json(line))
             except ValidationError as error:
                 message = f"line {number} of {self.ledger_path} cannot be read; restore the file from a backup, for it says what was spent"
                 raise SummaryError(message) from error
@@ -191,7 +180,7 @@ class NodeSummaries:
 
     # How -------------------------------------------------------------------------------------------------------------------
 
-    def _check_budget(self, day: date, spent: Iterable[Spent]) -> None:
+    def _check_budget(self, day: date, spent: Iterable[LedgerEntry]) -> None:
         total = sum((Fraction(str(one.epsilon)) for one in spent), Fraction(0))
         epsilon, budget = (
             Fraction(str(self._settings.summary_epsilon)),
@@ -281,7 +270,7 @@ class NodeSummaries:
             message = f"the telemetry of {day} is of {told}: set {PREFIX}NODE_ID to the one name (letters, digits, '.', '-', '_') that this node has in it"
         raise SummaryError(message)
 
-    def _again(self, one: Spent) -> Told:
+    def _resend(self, one: LedgerEntry) -> DaySummary:
         path = self._sent(one.day, one.sequence)
         try:
             line = path.read_bytes()
@@ -290,7 +279,7 @@ class NodeSummaries:
         if hashlib.sha256(line).hexdigest() != one.digest:
             message = f"{path} is not the summary of {one.day} that the ledger speaks of; restore it from a backup, for a day is not told twice"
             raise SummaryError(message)
-        return Told(line, SignedSummary.model_validate_json(line).signed, is_new=False)
+        return DaySummary(line, SignedSummary.model_validate_json(line).signed, is_new=False)
 
     def _keep(self, line: bytes, made: Summary) -> None:
         """Store the line, then enter it: from here on it counts as sent."""
@@ -298,7 +287,7 @@ class NodeSummaries:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, line)
         digest = hashlib.sha256(line).hexdigest()
-        entry = Spent(
+        entry = LedgerEntry(
             sequence=made.sequence,
             day=made.day,
             epsilon=made.settings.epsilon,

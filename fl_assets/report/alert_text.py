@@ -8,7 +8,8 @@ from datetime import date
 from typing import Any, Literal
 
 from fl_assets.core.models import Record
-from fl_assets.report.report import Report, visible
+from fl_assets.report.records import Report
+from fl_assets.report.words import visible
 
 MAX_LISTED = 10
 """Lines of a kind in a message; the rest is counted."""

@@ -60,7 +60,7 @@ def send_new(
     return new
 
 
-def tell_failed(settings: FederatedLearningConfig, run_id: str, day: date, reason: str) -> str | None:
+def notify_failure(settings: FederatedLearningConfig, run_id: str, day: date, reason: str) -> str | None:
     """Send the alert of a run that failed, once; return why it could not be sent, None when all is well."""
     try:
         send_new(

@@ -20,7 +20,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from fl_assets.infra.disk import write_atomically
-from fl_assets.report.report import Bin, DecisionLine, Headline, PatternLine, Report
+from fl_assets.report.records import Bin, DecisionLine, Headline, PatternLine, Report
 
 MARKS = {
     "new": "● ",

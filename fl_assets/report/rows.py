@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from fl_assets.patterns.nodes import SERIES_DAYS
-from fl_assets.report.report import ReportRows
+from fl_assets.report.records import ReportRows
 from fl_assets.workspace import Workspace
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from fl_assets.report.build import build_report
 from fl_assets.report.page import write_report
-from fl_assets.report.report import build_report
 from fl_assets_tests.build import pattern
 from fl_assets_tests.report.test_page import hostile_report
 from fl_assets_tests.report.test_report import rows

@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from fl_assets.adapters.manifest import canonical
 from fl_assets.defs.automation import minimum_events_reached
 from fl_assets.defs.resources import resources
-from fl_assets.federation.summary import MAX_LINE_BYTES, RULES, FailureCount, SignedSummary, signed_bytes
+from fl_assets.federation.summary import (
+    ADMISSION_RULES,
+    MAX_LINE_BYTES,
+    FailureCount,
+    SignedSummary,
+    summary_to_sign,
+)
 from fl_assets.infra.keys import sign
 from fl_assets.patterns.analysis import analyse
 from fl_assets.playbooks.propose import propose
@@ -36,7 +42,7 @@ def nodes(tmp_path_factory):
 @pytest.fixture(scope="module")
 def told(nodes):
     """The line of each node."""
-    return {name: teller(node).tell(DAY).line for name, node in nodes.items()}
+    return {name: teller(node).summarize_day(DAY).line for name, node in nodes.items()}
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +74,7 @@ def changed(node, line: bytes, *, resign: bool = True, **changes) -> bytes:
     """The line with other content, signed again by its node or not."""
     signed = SignedSummary.model_validate_json(line)
     summary = signed.signed.model_copy(update=changes)
-    signature = sign(teller(node).key(), signed_bytes(summary)) if resign else signed.signature
+    signature = sign(teller(node).key(), summary_to_sign(summary)) if resign else signed.signature
     return canonical(
         SignedSummary.model_construct(signed=summary, signature=signature)
     )  # a hostile node checks nothing
@@ -89,7 +95,7 @@ def test_summaries_are_taken_once_and_kept_in_the_lake(coordinator, told):
     assert coordinator.lake.verify("node_summaries", DAY) == []
 
 
-@pytest.mark.parametrize("rule", sorted(RULES))
+@pytest.mark.parametrize("rule", sorted(ADMISSION_RULES))
 def test_each_refusal_has_its_name_is_recorded_and_loses_nothing(coordinator, nodes, told, tmp_path, rule):
     n1, line = nodes["n1"], told["n1"]
     before: list[bytes] = []

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pytest
 
 from fl_assets.core.tables import CONVERSATION_LOGS, RAW_TRACES
+from fl_assets.federation.counting import BOUNDED_SQL, COARSE, MAX_CALLS, SESSION_SQL
 from fl_assets.federation.node_side import SummaryError
-from fl_assets.federation.summary import BOUNDED_SQL, COARSE, MAX_CALLS, SESSION_SQL
 from fl_assets.workspace import Workspace
 from fl_assets_tests.conftest import settings_in
 from fl_assets_tests.fleets import AFTER, DAY, call, lines_of, node_home, teller, turn
@@ -103,7 +103,7 @@ def home(three_days, tmp_path):
 
 
 def test_a_summary_holds_no_text_that_fewer_than_k_sessions_had_and_nothing_that_anybody_said(canary):
-    told = teller(canary).tell(DAY)
+    told = teller(canary).summarize_day(DAY)
     found = [secret for secret in SECRETS if secret.lower().encode() in told.line.lower()]
     assert not found
     signatures, totals = canary.engine.signatures(DAY)
@@ -127,7 +127,7 @@ def test_a_summary_holds_no_text_that_fewer_than_k_sessions_had_and_nothing_that
 
 
 def test_with_k_of_one_nothing_is_left_out(canary):
-    told = teller(canary, summary_min_sessions=1).tell(DAY)
+    told = teller(canary, summary_min_sessions=1).summarize_day(DAY)
     signatures, totals = canary.engine.signatures(DAY)
     assert sum(one.failures for one in told.summary.failures) == sum(signatures["failures"].to_pylist())
     assert sum(one.calls for one in told.summary.calls) == sum(totals["calls"].to_pylist())
@@ -151,32 +151,35 @@ def test_a_conversation_with_many_traces_is_one_session(tmp_path):
         )
         for session in range(9)
     ]
-    told = teller(node_home(tmp_path, "n1", lines)).tell(DAY)
+    told = teller(node_home(tmp_path, "n1", lines)).summarize_day(DAY)
     assert told.summary.failures == ()
     assert told.summary.unnamed.failures == 9
 
 
 def test_a_day_is_told_again_as_it_was_until_exact_counts_change(home):
-    first, again = teller(home).tell(DAY), teller(home, now=AFTER + timedelta(hours=1)).tell(DAY)
+    first, again = (
+        teller(home).summarize_day(DAY),
+        teller(home, now=AFTER + timedelta(hours=1)).summarize_day(DAY),
+    )
     assert (first.is_new, again.is_new) == (True, False)
     assert first.line == again.line
     (home.settings.telemetry_path / "events_2.jsonl").write_bytes(
         call("n1", 5, 50, error="search timed out after 2 s") + b"\n"
     )
     home.engine.ingest()
-    later = teller(home).tell(DAY)
+    later = teller(home).summarize_day(DAY)
     assert later.is_new
     assert later.summary.sequence == first.summary.sequence + 1
 
 
 def test_noise_is_drawn_once_a_day_whatever_comes_later(home):
-    first = teller(home, seed=1, summary_epsilon=1.0).tell(DAY)
+    first = teller(home, seed=1, summary_epsilon=1.0).summarize_day(DAY)
     (home.settings.telemetry_path / "events_2.jsonl").write_bytes(
         call("n1", 5, 50, error="search timed out after 2 s") + b"\n"
     )
     home.engine.ingest()
     for changes in ({"summary_epsilon": 1.0}, {"summary_epsilon": 0.5}, {"summary_epsilon": 0.0}):
-        again = teller(home, seed=2, **changes).tell(DAY)
+        again = teller(home, seed=2, **changes).summarize_day(DAY)
         assert again.line == first.line
         assert not again.is_new
     assert float(teller(home).spent()) == 1.0
@@ -185,58 +188,58 @@ def test_noise_is_drawn_once_a_day_whatever_comes_later(home):
 def test_beyond_the_budget_nothing_is_told_and_the_error_says_what_to_do(home):
     days = [DAY - timedelta(days=back) for back in range(3)]
     ours = {"summary_epsilon": 0.4, "summary_budget": 0.8}
-    told = [teller(home, **ours).tell(day) for day in days[:2]]
+    told = [teller(home, **ours).summarize_day(day) for day in days[:2]]
     with pytest.raises(
         SummaryError,
         match=r"the budget is spent: 0\.8 of FEDERATED_LEARNING_SUMMARY_BUDGET=0\.8 .* needs 0\.4 more",
     ):
-        teller(home, **ours).tell(days[2])
-    assert teller(home, **ours).tell(days[1]).line == told[1].line, "what was told can be sent again"
-    assert teller(home, summary_epsilon=0.4, summary_budget=1.2).tell(days[2]).is_new
+        teller(home, **ours).summarize_day(days[2])
+    assert teller(home, **ours).summarize_day(days[1]).line == told[1].line, "what was told can be sent again"
+    assert teller(home, summary_epsilon=0.4, summary_budget=1.2).summarize_day(days[2]).is_new
 
 
 def test_no_budget_is_spent_on_a_day_that_was_told_exactly(home):
-    teller(home).tell(DAY)
+    teller(home).summarize_day(DAY)
     with pytest.raises(SummaryError, match="was told without noise"):
-        teller(home, summary_epsilon=1.0).tell(DAY)
+        teller(home, summary_epsilon=1.0).summarize_day(DAY)
     assert teller(home).spent() == 0
 
 
 def test_a_day_that_is_not_over_gets_no_noise(home):
     with pytest.raises(SummaryError, match="is not over"):
-        teller(home, summary_epsilon=1.0, now=datetime(2026, 11, 1, 23, tzinfo=UTC)).tell(DAY)
+        teller(home, summary_epsilon=1.0, now=datetime(2026, 11, 1, 23, tzinfo=UTC)).summarize_day(DAY)
 
 
 def test_the_ledger_survives_a_torn_line_and_stops_at_a_damaged_one(home):
     ours = {"summary_epsilon": 1.0}
-    first = teller(home, **ours).tell(DAY)
+    first = teller(home, **ours).summarize_day(DAY)
     path = teller(home).ledger_path
     whole = path.read_bytes()
     path.write_bytes(whole + b'{"sequence":2,"da')
-    assert teller(home, **ours).tell(DAY).line == first.line
-    assert teller(home, **ours).tell(DAY - timedelta(days=1)).summary.sequence == 2
+    assert teller(home, **ours).summarize_day(DAY).line == first.line
+    assert teller(home, **ours).summarize_day(DAY - timedelta(days=1)).summary.sequence == 2
     assert [one.sequence for one in teller(home).ledger()] == [1, 2]
     path.write_bytes(b"{}\n" + whole)
     with pytest.raises(SummaryError, match=r"line 1 of .*ledger\.jsonl cannot be read; restore"):
-        teller(home, **ours).tell(DAY)
+        teller(home, **ours).summarize_day(DAY)
 
 
 def test_a_line_that_is_not_what_the_ledger_speaks_of_is_not_sent(home):
-    teller(home, summary_epsilon=1.0).tell(DAY)
+    teller(home, summary_epsilon=1.0).summarize_day(DAY)
     (path,) = (home.settings.data_path / "federation" / "sent").iterdir()
     path.write_bytes(path.read_bytes().replace(b'"failures":', b'"failures" :', 1))
     with pytest.raises(SummaryError, match="restore it from a backup"):
-        teller(home).tell(DAY)
+        teller(home).summarize_day(DAY)
 
 
 def test_a_summary_speaks_for_one_node_and_needs_events(tmp_path):
     two = node_home(tmp_path, "n1", [*lines_of("n1"), *lines_of("n2")])
     with pytest.raises(SummaryError, match=r"is of n2, and FEDERATED_LEARNING_NODE_ID is n1"):
-        teller(two).tell(DAY)
+        teller(two).summarize_day(DAY)
     with pytest.raises(SummaryError, match=r"is of n1, n2: set FEDERATED_LEARNING_NODE_ID"):
-        teller(two, node_id="").tell(DAY)
+        teller(two, node_id="").summarize_day(DAY)
     with pytest.raises(SummaryError, match=r"no events of 2026-10-01"):
-        teller(two).tell(DAY - timedelta(days=31))
+        teller(two).summarize_day(DAY - timedelta(days=31))
 
 
 def test_the_private_key_is_its_owners_alone_and_made_once(home):

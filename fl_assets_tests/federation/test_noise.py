@@ -9,10 +9,10 @@ from random import Random
 
 import pytest
 
-from fl_assets.federation import noise
-from fl_assets.federation import summary as federation
+from fl_assets.federation import noise, privacy
+from fl_assets.federation.counting import COARSE, MAX_CALLS, OF_CALLS, OF_ONE, UNTIMED, DayCounts
 from fl_assets.federation.noise import discrete_laplace
-from fl_assets.federation.summary import COARSE, MAX_CALLS, OF_CALLS, OF_ONE, UNTIMED, Agreed, DayCounts
+from fl_assets.federation.summary import SharedSettings
 
 SCALES = [Fraction(1), OF_ONE, OF_CALLS, Fraction(5, 2)]
 
@@ -164,10 +164,10 @@ def test_all_numbers_of_a_summary_together_tell_of_a_session_no_more_than_epsilo
                 found.append((count, self.scale))
                 return count
 
-        monkeypatch.setattr(federation, "discrete_laplace", Noise)
-        settings = Agreed(mask_version="0" * 12, min_sessions=3, epsilon=epsilon)
+        monkeypatch.setattr(privacy, "discrete_laplace", Noise)
+        settings = SharedSettings(mask_version="0" * 12, min_sessions=3, epsilon=epsilon)
         moment = datetime(2026, 11, 2, tzinfo=UTC)
-        federation.summarise(
+        privacy.publish(
             day,
             node_id="n1",
             day=moment.date(),

@@ -9,17 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fl_assets.federation.counting import COARSE, OF_CALLS
 from fl_assets.federation.noise import discrete_laplace
-from fl_assets.federation.summary import (
-    COARSE,
-    OF_CALLS,
-    Agreed,
-    CallCount,
-    Summary,
-    Unnamed,
-    rows_of,
-    shared_templates,
-)
+from fl_assets.federation.rare import shared_templates
+from fl_assets.federation.rows import rows_of
+from fl_assets.federation.summary import CallCount, SharedSettings, Summary, Suppressed
 from fl_assets.patterns.latency import noised_quantile, quantile
 from fl_assets.sums.masking import NOISE_BUCKET
 
@@ -84,14 +78,14 @@ def told(epsilon: float, durations) -> Summary:
         service="search", method="query", calls=90, failures=0, sessions=90, durations=durations
     )
     moment = datetime(2026, 11, 2, tzinfo=UTC)
-    settings = Agreed(mask_version="0" * 12, min_sessions=3, epsilon=epsilon)
+    settings = SharedSettings(mask_version="0" * 12, min_sessions=3, epsilon=epsilon)
     common = {
         "node_id": "n1",
         "sequence": 1,
         "events": 90,
         "failures": (),
         "talk": (),
-        "unnamed": Unnamed(failures=0, calls=0, sessions=0),
+        "unnamed": Suppressed(failures=0, calls=0, sessions=0),
     }
     return Summary(day=moment.date(), created_at=moment, settings=settings, calls=(calls,), **common)
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fl_assets.report.alert_text import MAX_LISTED, Alert, alerts_of, failed_cycle, slack_message
-from fl_assets.report.report import build_report
+from fl_assets.report.build import build_report
 from fl_assets_tests.build import DAY, pattern
 from fl_assets_tests.report.test_report import cycle, outcome_row, playbook_row, rows, totals
 

@@ -8,8 +8,9 @@ from html.parser import HTMLParser
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fl_assets.report.build import build_report
 from fl_assets.report.page import delta, render_json, render_page, share, short, ticks, write_report
-from fl_assets.report.report import Headline, Report, ReportRows, build_report
+from fl_assets.report.records import Headline, Report, ReportRows
 from fl_assets_tests.build import DAY, pattern
 from fl_assets_tests.report.test_report import decision_row, outcome_row, playbook_row, rows, totals
 

@@ -8,7 +8,9 @@ from datetime import date, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fl_assets.report.report import MAX_TEXT, ReportRows, build_report, change_of, visible
+from fl_assets.report.build import build_report, change_of
+from fl_assets.report.records import ReportRows
+from fl_assets.report.words import MAX_TEXT, visible
 from fl_assets_tests.build import DAY, pattern, playbook
 
 BEFORE = DAY - timedelta(days=1)

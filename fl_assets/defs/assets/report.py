@@ -12,8 +12,9 @@ from fl_assets.defs.resources import WorkspaceResource
 from fl_assets.infra.clock import now_utc
 from fl_assets.report.alert_text import alerts_of
 from fl_assets.report.alerts import AlertError, send_new, sent_file_in
+from fl_assets.report.build import build_report
 from fl_assets.report.page import write_report
-from fl_assets.report.report import Report, build_report
+from fl_assets.report.records import Report
 from fl_assets.report.rows import report_rows
 from fl_assets.workspace import Workspace
 

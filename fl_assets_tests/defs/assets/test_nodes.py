@@ -1,7 +1,7 @@
 """The registry of nodes is part of every cycle, and who is missing is said where people look."""
 
 from fl_assets.infra.keys import make_private_key, public_pem
-from fl_assets.report.report import build_report
+from fl_assets.report.build import build_report
 from fl_assets.report.rows import report_rows
 from fl_assets_tests.conftest import LAST_DAY
 from fl_assets_tests.fleets import coordinator_home

@@ -1,0 +1,175 @@
+"""When a coordinator believes a summary, and how its texts are made harmless.
+
+What goes here: rules over one summary. What does not: keys, files and sequence numbers (`coordinator_side.py`).
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from pydantic import ValidationError
+
+from fl_assets.adapters.manifest import canonical
+from fl_assets.core.settings import FederatedLearningConfig
+from fl_assets.events.redaction import redact
+from fl_assets.federation.rare import split_status
+from fl_assets.federation.summary import (
+    FORMAT,
+    MAX_ERROR,
+    MAX_LINE_BYTES,
+    MAX_NAME,
+    CallCount,
+    Durations,
+    FailureCount,
+    SharedSettings,
+    SignedSummary,
+    Summary,
+    SummaryRefusedError,
+    TalkCount,
+    stand_in,
+)
+
+_CONTROL = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]"
+)
+
+
+def clean_text(text: str) -> str:
+    """Return a text of a summary without control characters, personal data and secrets; an honest node's stays as it is."""
+    return redact(_CONTROL.sub(" ", text))
+
+
+def read_summary(line: bytes) -> SignedSummary:
+    """Return the signed summary in a line; whose it is has yet to be shown.
+
+    Raises:
+        SummaryRefusedError: size, schema_version or format.
+    """
+    line = line.removesuffix(b"\n")
+    if len(line) > MAX_LINE_BYTES:
+        raise SummaryRefusedError("size", f"{len(line)} bytes")
+    try:
+        found = json.loads(line)
+        stated = found["signed"]["format"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise SummaryRefusedError(
+            "format", f"{type(error).__name__} while reading it as JSON with `signed` and `signature`"
+        ) from error
+    if stated != FORMAT:
+        raise SummaryRefusedError("schema_version", repr(stated)[:80])
+    try:
+        signed = SignedSummary.model_validate_json(line)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        # Only names of fields of ours are repeated, never what the line holds.
+        raise SummaryRefusedError(
+            "format", f"{'.'.join(str(part) for part in first['loc'])[:80]} breaks its rule ({first['type']})"
+        ) from None
+    if canonical(signed) != line:
+        raise SummaryRefusedError("format", "not in canonical form (sorted keys, no blanks, no key twice)")
+    return signed
+
+
+def check_summary(
+    summary: Summary, *, settings: FederatedLearningConfig, ours: SharedSettings, today: date
+) -> None:
+    """Refuse a summary of a known node that this coordinator cannot add to others.
+
+    Raises:
+        SummaryRefusedError: settings_match or day.
+    """
+    differing = [
+        name for name in SharedSettings.model_fields if getattr(summary.settings, name) != getattr(ours, name)
+    ]
+    if differing:
+        told = ", ".join(
+            f"{name} is {getattr(summary.settings, name)} there and {getattr(ours, name)} here"
+            for name in differing
+        )
+        raise SummaryRefusedError("settings_match", told)
+    if not settings.start_date <= summary.day <= today:
+        raise SummaryRefusedError("day", f"{summary.day} is not between {settings.start_date} and {today}")
+
+
+def clean_summary(summary: Summary, masked: Mapping[str, str]) -> tuple[Summary, int]:
+    """Return a summary whose texts have been cleaned and masked once more, and how many of them changed.
+
+    Args:
+        summary: As it came; hostile.
+        masked: For each of `texts_to_mask(summary)` what masking makes of it.
+    """
+    changed = 0
+
+    def name(text: str) -> str:
+        return clean_text(text)[:MAX_NAME]
+
+    failures: dict[tuple[str, str, str], FailureCount] = {}
+    for one in summary.failures:
+        service, method = name(one.service), name(one.method)
+        error = (
+            _masked(one.error, masked)
+            if one.has_text
+            else one.error.replace(stand_in(one.service, one.method), stand_in(service, method), 1)
+        )
+        changed += (service, method, error) != (one.service, one.method, one.error)
+        moved = one.model_copy(update={"service": service, "method": method, "error": error})
+        failures[service, method, error] = _sum(
+            failures.get((service, method, error)), moved, ("failures", "sessions")
+        )
+    calls: dict[tuple[str, str], CallCount] = {}
+    for one in summary.calls:
+        pair = (name(one.service), name(one.method))
+        changed += pair != (one.service, one.method)
+        calls[pair] = _sum(
+            calls.get(pair),
+            one.model_copy(update={"service": pair[0], "method": pair[1]}),
+            ("calls", "failures", "sessions"),
+        )
+    talk: dict[tuple[str, str], TalkCount] = {}
+    for one in summary.talk:
+        service = name(one.service)
+        changed += service != one.service
+        talk[service, one.signal] = _sum(
+            talk.get((service, one.signal)),
+            one.model_copy(update={"service": service}),
+            ("affected", "sessions", "turns"),
+        )
+    if not changed:
+        return summary, 0
+    update = {
+        "failures": tuple(failures.values()),
+        "calls": tuple(calls.values()),
+        "talk": tuple(talk.values()),
+    }
+    return Summary.model_validate(summary.model_copy(update=update).model_dump()), changed
+
+
+def texts_to_mask(summary: Summary) -> list[str]:
+    """Return the error texts that masking is to see again: cleaned, without the status that masking itself has put at the end."""
+    return sorted({split_status(clean_text(one.error))[0] for one in summary.failures if one.has_text})
+
+
+def _masked(error: str, masked: Mapping[str, str]) -> str:
+    text, status = split_status(clean_text(error))
+    return (masked[text] + status)[:MAX_ERROR] or "<EMPTY>"
+
+
+def _sum(one: Any, other: Any, names: Sequence[str]) -> Any:
+    """Add the counts of two rows that cleaning has made the same."""
+    if one is None:
+        return other
+    sums = {name: getattr(one, name) + getattr(other, name) for name in names}
+    if hasattr(one, "durations"):
+        sums["durations"] = merge_durations(one.durations, other.durations)
+    return one.model_copy(update=sums)
+
+
+def merge_durations(*given: Iterable[tuple[int, int]]) -> Durations:
+    """Return the sum of histograms, by bucket."""
+    found: dict[int, int] = {}
+    for one in given:
+        for bucket, calls in one:
+            found[bucket] = found.get(bucket, 0) + calls
+    return tuple(sorted(found.items()))

@@ -1,0 +1,99 @@
+"""The rows of failure_signatures, call_totals and conversation_signals that follow from a summary."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, time
+from fractions import Fraction
+from math import ceil
+from typing import Any
+
+from fl_assets.federation.counting import OF_CALLS
+from fl_assets.federation.summary import OTHER, Summary
+from fl_assets.sums.conversations import SIGNALS
+from fl_assets.sums.masking import NOISE_BUCKET
+
+
+@dataclass(frozen=True)
+class SummaryRows:
+    """Rows of failure_signatures, call_totals and conversation_signals."""
+
+    signatures: list[dict[str, Any]]
+    totals: list[dict[str, Any]]
+    signals: list[dict[str, Any]]
+
+
+def rows_of(summary: Summary) -> SummaryRows:
+    """Return what a summary adds to a day's sums.
+
+    Of times only the day is known: first and last seen are its ends. Calls and conversations that are not named count as those of `OTHER`.
+    """
+    own = {"event_date": summary.day, "node_id": summary.node_id}
+    ends = {
+        "first_seen": datetime.combine(summary.day, time.min),
+        "last_seen": datetime.combine(summary.day, time(23, 59, 59)),
+    }
+    unseen: dict[str, datetime | None] = dict.fromkeys(ends)
+    # A discrete Laplace variable of scale b has a variance just below 2 b^2.
+    noise = (
+        [(NOISE_BUCKET, ceil(2 * (OF_CALLS / Fraction(str(summary.settings.epsilon))) ** 2))]
+        if summary.settings.epsilon
+        else []
+    )
+    signatures = [
+        own
+        | ends
+        | {
+            "service": one.service,
+            "method": one.method,
+            "message_id": hashlib.md5(one.error.encode(), usedforsecurity=False).hexdigest()[:16],
+            "masked_error": one.error,
+            "has_text": one.has_text,
+            "failures": one.failures,
+            "sessions": one.sessions,
+            "exemplar_trace_ids": [],
+            "latency_histogram": list(one.durations),
+        }
+        for one in summary.failures
+    ]
+    totals = [
+        own
+        | {
+            "service": one.service,
+            "method": one.method,
+            "calls": one.calls,
+            "failures": one.failures,
+            "sessions": one.sessions,
+            "latency_histogram": [*one.durations, *noise],
+        }
+        for one in summary.calls
+    ]
+    if summary.unnamed.calls:
+        known = sum(one.failures for one in summary.calls) - sum(one.failures for one in summary.failures)
+        failed = min(max(0, summary.unnamed.failures - known), summary.unnamed.calls)
+        totals.append(
+            own
+            | {
+                "service": OTHER,
+                "method": OTHER,
+                "calls": summary.unnamed.calls,
+                "failures": failed,
+                "sessions": 0,
+                "latency_histogram": [],
+            }
+        )
+
+    def talk(service: str, signal: str, affected: int, sessions: int, turns: int) -> dict[str, Any]:
+        seen = ends if affected else unseen
+        counted = {
+            "service": service,
+            "signal": signal,
+            "sessions_affected": affected,
+            "sessions": sessions,
+            "turns": turns,
+        }
+        return own | seen | counted | {"exemplar_session_ids": []}
+
+    signals = [talk(one.service, one.signal, one.affected, one.sessions, one.turns) for one in summary.talk]
+    if summary.unnamed.sessions:
+        signals += [talk(OTHER, signal, 0, summary.unnamed.sessions, 0) for signal in SIGNALS]
+    return SummaryRows(signatures, totals, signals)

@@ -1,0 +1,342 @@
+"""One report from the plain rows of a day and of the cycle before it.
+
+What goes here: choosing, comparing and counting. What does not: reading rows (`report/rows.py`), sentences (`report/words.py`), HTML and
+files (`report/page.py`). Nothing here reads a clock, so the same rows give the same report.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from datetime import date, timedelta
+from typing import Any, TypeVar
+
+from fl_assets.core.models import Record
+from fl_assets.patterns.nodes import completeness, nodes_of
+from fl_assets.report.records import (
+    Bin,
+    Change,
+    DecisionLine,
+    Headline,
+    NodeLine,
+    OutcomeLine,
+    PatternChange,
+    PatternLine,
+    PlaybookLine,
+    Quality,
+    Regrouped,
+    Regrouping,
+    Report,
+    ReportRows,
+    Row,
+)
+from fl_assets.report.words import MAX_NAME, summary_of, visible, without_subject
+from fl_assets.updates.decide import in_words
+
+MAX_BREAKDOWN, MAX_NODES, MAX_MOVED = 5, 200, 100
+"""Rows of a list that are shown; the report says how many more there are."""
+Line = TypeVar("Line", bound=Record)
+
+
+def build_report(rows: ReportRows) -> Report:
+    """Return the report of a day."""
+    before = {row["pattern_id"]: row for row in rows.earlier_patterns}
+    answers: dict[str, list[str]] = {}
+    for row in rows.playbooks:
+        for pattern_id in (row["pattern_id"], *row["merged_patterns"]):
+            answers.setdefault(pattern_id, []).append(row["improvement_id"])
+    patterns = sorted(
+        (
+            _pattern(
+                row,
+                before.get(row["pattern_id"]),
+                answers.get(row["pattern_id"], []),
+                is_first=rows.previous_day is None,
+            )
+            for row in rows.patterns
+        ),
+        key=lambda one: (-one.failures, -one.confidence, one.pattern_id),
+    )
+    playbooks = _playbooks(rows)
+    moved = _moved(patterns, rows)
+    quality = _quality(rows)
+    status = rows.cycle["status"] if rows.cycle else "not run"
+    return Report(
+        day=rows.day,
+        previous_day=rows.previous_day,
+        status=status,
+        reason=visible(rows.cycle["reason"]) if rows.cycle else "",
+        window_days=rows.cycle["window_days"]
+        if rows.cycle
+        else max((row["window_days"] for row in rows.patterns), default=1),
+        threshold=rows.threshold,
+        min_nodes=rows.min_nodes,
+        summary=summary_of(rows, status, patterns, playbooks, quality),
+        headlines=_headlines(rows, patterns, playbooks, quality),
+        states=tuple(sorted(Counter(one.state for one in patterns).items())),
+        patterns=tuple(patterns),
+        playbooks=tuple(playbooks),
+        moved=tuple(moved[:MAX_MOVED]),
+        moved_left_out=max(0, len(moved) - MAX_MOVED),
+        regrouped=_regrouped(rows),
+        decisions=_decisions(rows, playbooks),
+        outcomes=_outcomes(rows),
+        quality=quality,
+        calibration=tuple(
+            _line(Bin, row, low=row["bin_low"], high=row["bin_high"])
+            for row in rows.calibration
+            if row["predictions"]
+        ),
+    )
+
+
+def change_of(now: Row, before: Row | None) -> Change:
+    """Return how a pattern moved since the cycle before.
+
+    Grown and shrunk only where the 95 % intervals of the two rates do not overlap; that is stricter than a test at 5 %, so what is named did move.
+    """
+    failures_before = before["failures"] if before else 0
+    if now["failures"] and not failures_before:
+        return "new"
+    if failures_before and not now["failures"]:
+        return "gone"
+    if before and now["rate_low"] > before["rate_high"]:
+        return "grown"
+    if before and now["rate_high"] < before["rate_low"]:
+        return "shrunk"
+    return "same"
+
+
+def _line(kind: type[Line], row: Row, **own: Any) -> Line:
+    """Return a record of what a row says, made visible; `own` is what the row has under no such name, or what is shown in another way."""
+    shared = {name: _shown(row[name]) for name in kind.model_fields if name in row and name not in own}
+    return kind.model_validate(shared | own)
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return tuple(visible(one, MAX_NAME) if isinstance(one, str) else one for one in value)
+    return visible(value) if isinstance(value, str) else value
+
+
+def _pattern(row: Row, before: Row | None, playbooks: Sequence[str], *, is_first: bool) -> PatternLine:
+    breakdown = [
+        (visible(one["service"], MAX_NAME), visible(one["method"], MAX_NAME), one["failures"])
+        for one in json.loads(row["breakdown"] or "[]")
+    ]
+    return _line(
+        PatternLine,
+        row,
+        change="same" if is_first else change_of(row, before),
+        breakdown=tuple(breakdown[:MAX_BREAKDOWN]),
+        rate_before=before["failure_rate"] if before else None,
+        first_seen=f"{row['first_seen']:%Y-%m-%d %H:%M}" if row["first_seen"] else "",
+        last_seen=f"{row['last_seen']:%Y-%m-%d %H:%M}" if row["last_seen"] else "",
+        playbooks=tuple(playbooks),
+    )
+
+
+def _playbooks(rows: ReportRows) -> list[PlaybookLine]:
+    ready_before = {row["improvement_id"] for row in rows.earlier_playbooks if row["is_actionable"]}
+    decided = {row["improvement_id"]: row for row in rows.decisions}
+    lines = []
+    for row in rows.playbooks:
+        identity = row["improvement_id"]
+        decision = decided.get(identity, {"action": "", "reasons": ()})
+        changes = sorted(json.loads(row["suggested_changes"]).items())
+        line = _line(
+            PlaybookLine,
+            row,
+            target=visible(row["target"], MAX_NAME),
+            suggested_changes=tuple(
+                (visible(name, MAX_NAME), visible(value, 240)) for name, value in changes
+            ),
+            is_new=rows.previous_day is not None and identity not in ready_before,
+            held_because=tuple(without_subject(reason, identity) for reason in row["held_because"]),
+            action=decision["action"],
+            reasons=tuple(without_subject(reason, identity) for reason in decision["reasons"]),
+        )
+        lines.append(line)
+    # What would prevent the most failures comes first; the confidence is the chance that there are any to prevent.
+    return sorted(lines, key=lambda one: (-one.evidence_count * one.confidence, one.improvement_id))
+
+
+def _decisions(rows: ReportRows, playbooks: Sequence[PlaybookLine]) -> tuple[DecisionLine, ...]:
+    order = {"apply": 0, "canary": 1, "reject": 2, "none": 3, "hold": 4}
+    titles = {one.improvement_id: one.title for one in playbooks}
+    done = {row["decision_id"]: row for row in rows.applied}
+    lines = []
+    for row in rows.decisions:
+        applied = done.get(row["decision_id"], {"status": "", "reason": ""})
+        line = _line(
+            DecisionLine,
+            row,
+            title=titles.get(row["improvement_id"], row["improvement_id"]),
+            outcome=in_words(row),
+            from_value=visible(row["from_value"], 240),
+            to_value=visible(row["to_value"], 240),
+            reasons=tuple(without_subject(reason, row["improvement_id"]) for reason in row["reasons"]),
+            status=applied["status"],
+            status_reason=visible(applied["reason"]),
+        )
+        lines.append(line)
+    return tuple(sorted(lines, key=lambda one: (order.get(one.action, 9), one.title, one.decision_id)))
+
+
+def _outcomes(rows: ReportRows) -> tuple[OutcomeLine, ...]:
+    order = {"worse": 0, "better": 1, "inconclusive": 2, "wait": 3}
+    lines = [_line(OutcomeLine, row, released_on=str(row["released_on"])) for row in rows.outcomes]
+    return tuple(sorted(lines, key=lambda one: (order.get(one.verdict, 9), one.decision_id)))
+
+
+def _moved(patterns: Sequence[PatternLine], rows: ReportRows) -> list[PatternChange]:
+    before = {row["pattern_id"]: row for row in rows.earlier_patterns}
+    now = {one.pattern_id for one in patterns}
+    moved = [
+        PatternChange(
+            pattern_id=one.pattern_id,
+            template=visible(one.template, 200),
+            change=one.change,
+            rate=one.failure_rate,
+            rate_before=one.rate_before or 0.0,
+            failures=one.failures,
+            failures_before=before[one.pattern_id]["failures"] if one.pattern_id in before else 0,
+        )
+        for one in patterns
+        if one.change != "same"
+    ]
+    for row in rows.earlier_patterns:
+        if row["failures"] and row["pattern_id"] not in now:
+            gone = {"change": "gone", "rate": 0.0, "failures": 0}
+            earlier = {"rate_before": row["failure_rate"], "failures_before": row["failures"]}
+            template = visible(row["template"], 200)
+            moved.append(PatternChange(pattern_id=row["pattern_id"], template=template, **gone, **earlier))
+    order = {"new": 0, "grown": 1, "shrunk": 2, "gone": 3}
+    return sorted(
+        moved, key=lambda one: (order[one.change], -max(one.failures, one.failures_before), one.pattern_id)
+    )
+
+
+def _regrouped(rows: ReportRows) -> tuple[Regrouped, ...]:
+    """Patterns whose messages were elsewhere in the cycle before."""
+    before = {row["message_id"]: row["pattern_id"] for row in rows.earlier_members}
+    now = {row["message_id"]: row["pattern_id"] for row in rows.members}
+    into: dict[str, set[str]] = {}
+    out_of: dict[str, set[str]] = {}
+    for message_id in sorted(before.keys() & now.keys()):
+        into.setdefault(before[message_id], set()).add(now[message_id])
+        out_of.setdefault(now[message_id], set()).add(before[message_id])
+    return (*_of_several("split", into), *_of_several("merged", out_of))
+
+
+def _of_several(how: Regrouping, groups: Mapping[str, set[str]]) -> Iterator[Regrouped]:
+    for one, others in sorted(groups.items()):
+        if len(others) > 1:
+            yield Regrouped(how=how, one=one, others=tuple(sorted(others)))
+
+
+def _quality(rows: ReportRows) -> Quality:
+    days = nodes_of(rows.totals, rows.conversations, rows.day, rows.registered)
+    nodes = [_line(NodeLine, asdict(one), node_id=visible(one.node_id, MAX_NAME)) for one in days]
+    order = {"silent": 0, "quiet": 1, "first seen": 2, "reporting": 3}
+    nodes.sort(key=lambda one: (order[one.status], -one.calls, one.node_id))
+    stats = rows.ingestion.get(rows.day, {})
+    return Quality(
+        nodes=tuple(nodes[:MAX_NODES]),
+        nodes_left_out=max(0, len(nodes) - MAX_NODES),
+        nodes_reporting=sum(one.status != "silent" for one in nodes),
+        nodes_usual=sum(one.is_expected for one in days),
+        completeness=completeness(days),
+        silent=tuple(one.node_id for one in nodes if one.status == "silent"),
+        events=_events_of(stats),
+        quarantined=int(stats.get("quarantined", 0)),
+        bad_ratio=float(stats.get("bad_ratio", 0.0)),
+        quarantine_reasons=tuple(
+            sorted(
+                ((visible(row["reason"], MAX_NAME), row["lines"]) for row in rows.quarantined),
+                key=lambda one: (-one[1], one[0]),
+            )
+        ),
+        duplicates=int(stats.get("duplicates", 0)),
+        conflicts=int(stats.get("conflicts", 0)),
+        clock_skewed=int(stats.get("clock_skewed", 0)),
+        redactions=tuple(
+            (name.removeprefix("redacted_"), int(count))
+            for name, count in sorted(stats.items())
+            if name.startswith("redacted_") and count
+        ),
+    )
+
+
+def _headlines(
+    rows: ReportRows, patterns: Sequence[PatternLine], playbooks: Sequence[PlaybookLine], quality: Quality
+) -> tuple[Headline, ...]:
+    day_before = rows.day - timedelta(days=1)
+    earlier = rows.ingestion.get(day_before, {})
+    if not _events_of(earlier):  # nothing came that day, so there is nothing to compare with
+        earlier = {}
+    failing = [one for one in patterns if one.failures]
+    ready = sum(not one.held_because for one in playbooks)
+    compared = rows.previous_day is not None
+    reported_before = {
+        row["node_id"] for row in (*rows.totals, *rows.conversations) if row["event_date"] == day_before
+    }
+    states = Counter(one.state for one in failing)
+    moods = [f"{states[state]} {state}" for state in ("new", "rising", "regressed") if states[state]]
+    return (
+        Headline(
+            name="Events",
+            value=quality.events,
+            before=_events_of(earlier) or None,
+            note="calls and conversation turns",
+        ),
+        Headline(
+            name="Failed calls",
+            value=_failed_share(rows.totals, rows.day),
+            before=_failed_share(rows.totals, day_before),
+            unit="share",
+            more_is="bad",
+            note=f"{sum(row['failures'] for row in rows.totals if row['event_date'] == rows.day):,} failures",
+        ),
+        Headline(
+            name="Patterns failing",
+            value=len(failing),
+            before=sum(row["failures"] > 0 for row in rows.earlier_patterns) if compared else None,
+            more_is="bad",
+            note=", ".join(moods) or "none new or rising",
+        ),
+        Headline(
+            name="Playbooks ready",
+            value=ready,
+            before=sum(bool(row["is_actionable"]) for row in rows.earlier_playbooks) if compared else None,
+            note=f"{len(playbooks) - ready} held back",
+        ),
+        Headline(
+            name="Nodes reporting",
+            value=quality.nodes_reporting,
+            before=len(reported_before) if reported_before else None,
+            more_is="good",
+            note=f"{len(quality.silent)} silent, {quality.completeness:.0%} complete"
+            if quality.silent
+            else "none silent",
+        ),
+        Headline(
+            name="Unreadable lines",
+            value=quality.bad_ratio,
+            before=earlier.get("bad_ratio"),
+            unit="share",
+            more_is="bad",
+            note=f"{quality.quarantined:,} lines",
+        ),
+    )
+
+
+def _events_of(stats: Mapping[str, float]) -> int:
+    """Events of a day: read here, and told of in summaries."""
+    return int(stats.get("events", 0)) + int(stats.get("summary_events", 0))
+
+
+def _failed_share(totals: Iterable[Row], day: date) -> float | None:
+    rows = [row for row in totals if row["event_date"] == day]
+    calls = sum(row["calls"] for row in rows)
+    return sum(row["failures"] for row in rows) / calls if calls else None

@@ -1,0 +1,290 @@
+"""What a cycle's report says, as records, and the rows that it is made from.
+
+What goes here: shapes. What does not: choosing and comparing (`report/build.py`), sentences (`report/words.py`), HTML (`report/page.py`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, Literal
+
+from pydantic import Field
+
+from fl_assets.core.models import Record
+from fl_assets.patterns.nodes import NodeStatus
+
+Row = Mapping[str, Any]
+
+
+Change = Literal["new", "grown", "shrunk", "gone", "same"]
+
+
+Regrouping = Literal["split", "merged"]
+
+
+@dataclass(frozen=True)
+class ReportRows:
+    """Rows a report is made from: columns as in `core/tables.py`, lists in key order.
+
+    Attributes:
+        day: the day reported.
+        previous_day: the analysed day before it; None for the first one.
+        totals: `event_date, node_id, calls, failures`, sums of the last 14 days.
+        conversations: `event_date, node_id, sessions`, sums of the last 14 days.
+        ingestion: what ingestion counted, by day (this one and the one before).
+        quarantined: `reason, lines` of the day.
+        registered: nodes whose summaries are taken, heard of or not.
+        threshold: confidence that a playbook must reach.
+        min_nodes: nodes that a playbook must rest on.
+    """
+
+    day: date
+    threshold: float
+    min_nodes: int
+    previous_day: date | None = None
+    cycle: Row | None = None
+    patterns: Sequence[Row] = ()
+    earlier_patterns: Sequence[Row] = ()
+    members: Sequence[Row] = ()
+    earlier_members: Sequence[Row] = ()
+    playbooks: Sequence[Row] = ()
+    earlier_playbooks: Sequence[Row] = ()
+    decisions: Sequence[Row] = ()
+    applied: Sequence[Row] = ()
+    outcomes: Sequence[Row] = ()
+    calibration: Sequence[Row] = ()
+    totals: Sequence[Row] = ()
+    conversations: Sequence[Row] = ()
+    ingestion: Mapping[date, Mapping[str, float]] = field(default_factory=dict)
+    quarantined: Sequence[Row] = ()
+    registered: Sequence[str] = ()
+
+
+class Headline(Record):
+    """One number of the day, against the day before."""
+
+    name: str
+    value: float | None
+    before: float | None
+    unit: Literal["count", "share"] = "count"
+    more_is: Literal["good", "bad", "neutral"] = "neutral"
+    note: str = ""
+
+
+class PatternLine(Record):
+    """One pattern, as the report shows it."""
+
+    pattern_id: str
+    template: str
+    kind: str
+    failure_class: str
+    state: str
+    change: Change
+    services: tuple[str, ...]
+    methods: tuple[str, ...]
+    breakdown: tuple[tuple[str, str, int], ...] = Field(description="service, method, failures; most first.")
+    failures: int
+    sessions: int
+    calls: int
+    failure_rate: float
+    rate_low: float
+    rate_high: float
+    rate_before: float | None = Field(description="Rate of the same pattern in the cycle before.")
+    baseline_rate: float | None
+    peer_rate: float | None
+    nodes_affected: int
+    nodes_reporting: int
+    top_node_share: float
+    first_seen: str
+    last_seen: str
+    confidence: float
+    is_significant: bool
+    series: tuple[int, ...]
+    series_calls: tuple[int, ...]
+    p95_ms: float | None
+    failure_p50_ms: float | None
+    exemplar_trace_ids: tuple[str, ...]
+    suspects: tuple[str, ...]
+    messages: int
+    why_grouped: str
+    playbooks: tuple[str, ...] = Field(description="Improvements that answer it.")
+
+
+class PlaybookLine(Record):
+    """One playbook with what was decided about it."""
+
+    improvement_id: str
+    pattern_id: str
+    category: str
+    title: str
+    description: str
+    target: str
+    confidence: float
+    evidence_count: int
+    nodes_affected: int
+    nodes_reporting: int
+    state: str
+    failure_class: str
+    failure_rate: float
+    suggested_changes: tuple[tuple[str, str], ...]
+    version: int
+    is_new: bool = Field(description="Whether the cycle before did not have it, or held it.")
+    held_because: tuple[str, ...]
+    action: str
+    reasons: tuple[str, ...]
+
+
+class DecisionLine(Record):
+    """One decision, and the way back."""
+
+    decision_id: str
+    improvement_id: str
+    title: str
+    action: str
+    outcome: str = Field(
+        description="The action in a reader's words: `exported for review`, `left to people`, `held back` …"
+    )
+    mode: str
+    category: str
+    target: str
+    from_value: str
+    to_value: str
+    reasons: tuple[str, ...]
+    revert_plan: str
+    status: str = Field(
+        description="What was done: staged, canary, applied, waiting, rejected, refused, off; empty when nothing had to be."
+    )
+    status_reason: str
+
+
+class OutcomeLine(Record):
+    """One trial of an update: canary nodes against untouched ones."""
+
+    decision_id: str
+    pattern_id: str
+    remedy_id: str
+    category: str
+    released_on: str
+    days_observed: int
+    canary_nodes: int
+    control_nodes: int
+    canary_rate_before: float | None
+    canary_rate: float | None
+    control_rate_before: float | None
+    control_rate: float | None
+    effect: float | None
+    effect_low: float | None
+    effect_high: float | None
+    verdict: str
+    action: str
+    reason: str
+
+
+class PatternChange(Record):
+    """One pattern that changed since the cycle before."""
+
+    pattern_id: str
+    template: str
+    change: Change
+    rate: float
+    rate_before: float
+    failures: int
+    failures_before: int
+
+
+class Regrouped(Record):
+    """Messages of one pattern that several have now, or the other way round."""
+
+    how: Regrouping
+    one: str
+    others: tuple[str, ...]
+
+
+class NodeLine(Record):
+    """What one node reported."""
+
+    node_id: str
+    calls: int
+    failures: int
+    conversations: int
+    usual: float = Field(
+        description="Median calls and conversations a day of the days before on which the fleet reported."
+    )
+    status: NodeStatus
+    series: tuple[int, ...] = Field(
+        description="Calls and conversations of each of the last 14 days, oldest first."
+    )
+
+
+class Quality(Record):
+    """How complete and how clean the day's telemetry is."""
+
+    nodes: tuple[NodeLine, ...]
+    nodes_left_out: int
+    nodes_reporting: int
+    nodes_usual: int
+    completeness: float = Field(
+        ge=0,
+        le=1,
+        description="Share of the nodes expected that reported; registered ones and those of the days before are.",
+    )
+    silent: tuple[str, ...]
+    events: int
+    quarantined: int
+    bad_ratio: float
+    quarantine_reasons: tuple[tuple[str, int], ...]
+    duplicates: int
+    conflicts: int
+    clock_skewed: int
+    redactions: tuple[tuple[str, int], ...]
+
+
+class Bin(Record):
+    """One bin of the reliability diagram."""
+
+    low: float
+    high: float
+    predictions: int
+    predicted: float
+    observed: float
+
+
+class Report(Record):
+    """Everything that the report of one cycle says; the JSON twin is this record."""
+
+    day: date
+    previous_day: date | None
+    status: str
+    reason: str
+    window_days: int
+    threshold: float
+    min_nodes: int
+    summary: tuple[str, ...] = Field(
+        description="What a reader needs in the first ten seconds, one sentence each."
+    )
+    headlines: tuple[Headline, ...]
+    states: tuple[tuple[str, int], ...]
+    patterns: tuple[PatternLine, ...]
+    playbooks: tuple[PlaybookLine, ...]
+    moved: tuple[PatternChange, ...]
+    moved_left_out: int
+    regrouped: tuple[Regrouped, ...]
+    decisions: tuple[DecisionLine, ...]
+    outcomes: tuple[OutcomeLine, ...]
+    quality: Quality
+    calibration: tuple[Bin, ...]
+
+    @property
+    def actionable(self) -> tuple[PlaybookLine, ...]:
+        """Playbooks that may be acted on, what prevents most failures first."""
+        return tuple(one for one in self.playbooks if not one.held_because)
+
+    @property
+    def held(self) -> tuple[PlaybookLine, ...]:
+        """Playbooks that may not, nearest to the threshold first."""
+        return tuple(
+            sorted(
+                (one for one in self.playbooks if one.held_because),
+                key=lambda one: (-one.confidence, one.improvement_id),
+            )
+        )

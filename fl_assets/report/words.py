@@ -1,0 +1,111 @@
+"""The sentences of a report, and text from telemetry made safe to show.
+
+What goes here: words. What does not: numbers (`report/build.py`), escaping for HTML, which is the renderer's.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fl_assets.report.records import PatternLine, PlaybookLine, Quality, ReportRows
+from fl_assets.updates.decide import in_words
+
+MAX_TEXT, MAX_NAME = 600, 120
+"""Longest text and longest name that are shown, in characters."""
+MAX_NAMED = 3
+"""Nodes that a sentence names."""
+
+# C0, C1, soft hyphen, zero-width and direction-changing characters: invisible, or able to reorder the text around them.
+_INVISIBLE = re.compile(
+    "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
+
+
+def visible(text: Any, limit: int = MAX_TEXT) -> str:
+    """Return a text that shows all it holds: invisible and direction-changing characters by code, an over-long one cut with an ellipsis."""
+    shown = _INVISIBLE.sub(lambda found: f"\\u{ord(found[0]):04x}", "" if text is None else str(text))
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def without_subject(reason: str, improvement_id: str) -> str:
+    """A rule's sentence without the name and the id that stand beside it anyway: `confidence 0.61, needs at least 0.70`."""
+    return visible(reason.replace(f" {improvement_id} has ", " "))
+
+
+def summary_of(
+    rows: ReportRows,
+    status: str,
+    patterns: Sequence[PatternLine],
+    playbooks: Sequence[PlaybookLine],
+    quality: Quality,
+) -> tuple[str, ...]:
+    """Return what a reader needs in the first ten seconds, one sentence each."""
+    failing = [one for one in patterns if one.failures]
+    ready = [one for one in playbooks if not one.held_because]
+    held = len(playbooks) - len(ready)
+    carried = sum(row["action"] in ("apply", "canary") for row in rows.decisions)
+    undone = sum(row["action"] == "rolled_back" for row in rows.outcomes)
+    is_gated = status == "gated"
+    sentences = (
+        (not failing, lambda: "Nothing that was reported failed."),
+        (failing, lambda: _of_patterns(failing, rows.min_nodes)),
+        (ready, lambda: _of_ready(rows, ready, is_gated=is_gated)),
+        (held, lambda: _of_held(held, playbooks, rows.threshold)),
+        (is_gated, lambda: "The gate stopped this cycle: nothing was decided and nothing was changed."),
+        (not is_gated and carried, lambda: f"{_count(carried, 'change')} to be carried out."),
+        (not is_gated and rows.decisions and not carried, lambda: "Nothing is changed without a person."),
+        (undone, lambda: f"{_count(undone, 'update')} rolled back."),
+        (quality.silent, lambda: _of_silent(quality.silent)),
+    )
+    return tuple(sentence() for applies, sentence in sentences if applies)
+
+
+def _of_patterns(failing: Sequence[PatternLine], min_nodes: int) -> str:
+    states = Counter(one.state for one in failing)
+    moods = [
+        f"{states[state]} {state}" for state in ("new", "rising", "regressed", "falling") if states[state]
+    ]
+    wide = sum(one.nodes_affected >= min_nodes for one in failing)
+    of_states = f", {_and(moods)}" if moods else ""
+    return f"{_count(len(failing), 'pattern')} of failure{of_states}; {wide} on {min_nodes} or more nodes."
+
+
+def _of_ready(rows: ReportRows, ready: Sequence[PlaybookLine], *, is_gated: bool) -> str:
+    ids = {one.improvement_id for one in ready}
+    decided = Counter(in_words(row) for row in rows.decisions if row["improvement_id"] in ids)
+    fate = f" ({counted(decided)})" if decided else ""
+    are = "would be ready" if is_gated else "is ready" if len(ready) == 1 else "are ready"
+    return f"{_count(len(ready), 'playbook')} {are}{fate}; the one that would prevent most: {ready[0].title}."
+
+
+def _of_held(held: int, playbooks: Sequence[PlaybookLine], threshold: float) -> str:
+    highest = max(one.confidence for one in playbooks)
+    nearest = (
+        f"; the highest confidence is {highest:.0%}, and {threshold:.0%} is needed"
+        if highest < threshold
+        else ""
+    )
+    return f"{_count(held, 'playbook')} held back until the evidence is stronger{nearest}."
+
+
+def _of_silent(silent: Sequence[str]) -> str:
+    names = f" ({', '.join(silent)})" if len(silent) <= MAX_NAMED else ""
+    return (
+        f"{_count(len(silent), 'node')} that usually report{'s' if len(silent) == 1 else ''} did not{names}."
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def counted(outcomes: Mapping[str, int]) -> str:
+    """Return counts as words, the most first: `16 exported for review, 8 left to people`."""
+    return ", ".join(
+        f"{count:,} {name}" for name, count in sorted(outcomes.items(), key=lambda one: (-one[1], one[0]))
+    )
+
+
+def _and(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
