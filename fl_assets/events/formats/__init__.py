@@ -6,17 +6,34 @@ format, nothing else has to be edited (docs/formats.md shows one). What does not
 The engine's part::
 
     format = detect(name, head)                 # None: the telemetrist's JSONL
-    for result in format.read(enumerate(lines, 1)):
-        ...                                     # Row(line, data) or Refusal(line, reason, detail)
+    for result in format.read(enumerate(lines, 1), options):
+        ...                                     # EventLine(line, data) or RefusedLine(line, reason, detail, events)
 """
 
 import pkgutil
 import re
 from importlib import import_module
 
-from fl_assets.events.formats.seam import MAX_DOCUMENT_BYTES, Format, Lines, Refusal, Row
+from fl_assets.events.formats.seam import (
+    MAX_DOCUMENT_BYTES,
+    EventLine,
+    Format,
+    Lines,
+    ReadOptions,
+    RefusedLine,
+)
 
-__all__ = ["FORMATS", "HEAD_BYTES", "MAX_DOCUMENT_BYTES", "Format", "Lines", "Refusal", "Row", "detect"]
+__all__ = [
+    "FORMATS",
+    "HEAD_BYTES",
+    "MAX_DOCUMENT_BYTES",
+    "EventLine",
+    "Format",
+    "Lines",
+    "ReadOptions",
+    "RefusedLine",
+    "detect",
+]
 
 HEAD_BYTES = 65_536
 """First bytes of a file, decompressed, that `detect` wants to see; fewer will do for a short file."""

@@ -1,6 +1,6 @@
 """Sessions of Google's Agent Development Kit (`adk` saves them as `<name>.session.json`): tool calls, model errors and turns of talk.
 
-What goes here: the session's events paired into spans. What does not: what a span means (`spans.py`).
+What goes here: the session's events paired into spans. What does not: what a span means (`conventions.py`).
 
 Source: google/adk-python, `google/adk/events/event.py` and `google/adk/sessions/session.py` (snake_case and camelCase dumps).
 """
@@ -9,8 +9,11 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from fl_assets.events.formats.seam import Format, Lines, Refusal, Row, json_records
-from fl_assets.events.formats.spans import Span, rows
+from fl_assets.events.formats.outcomes import error_in_result
+from fl_assets.events.formats.seam import Format
+from fl_assets.events.formats.spans import Span
+from fl_assets.events.formats.traces import span_reader
+from fl_assets.events.formats.values import as_object, objects_of
 
 _MARKS = tuple(
     re.compile(mark)
@@ -20,60 +23,42 @@ _MARKS = tuple(
 _LAST_SECOND = 253_402_300_800  # the end of year 9999
 
 
-def read(lines: Lines) -> Iterator[Row | Refusal]:
-    """Turn a session into rows: an ExecutionTrace a tool call, model error and invocation, a ConversationLog an invocation with both sides."""
-    return rows(_spans(lines))
+def _spans(session: Any) -> Iterator[Span | str]:
+    if not isinstance(session, dict) or not isinstance(session.get("events"), list) or not session.get("id"):
+        message = "adk_session: a session is an object with an id and a list events"
+        raise ValueError(message)
+    events = [event for event in session["events"] if isinstance(event, dict) and _ns(event)]
+    for _ in range(len(session["events"]) - len(events)):
+        yield "an event has no seconds since 1970 as its timestamp"
+    yield from _of_session(session, events)
 
 
 FORMAT = Format(
     name="adk_session",
     description="Sessions of Google's Agent Development Kit (`.session.json`).",
     matches=lambda _, head: all(mark.search(head) for mark in _MARKS),
-    read=read,
+    read=span_reader(_spans, "entries"),
 )
-
-
-def _spans(lines: Lines) -> Iterator[tuple[int, Span] | Refusal]:
-    for record in json_records(lines):
-        if isinstance(record, Refusal):
-            yield record
-            continue
-        line, session = record
-        if (
-            not isinstance(session, dict)
-            or not isinstance(session.get("events"), list)
-            or not session.get("id")
-        ):
-            yield Refusal(
-                line, "bad_record", "adk_session: a session is an object with an id and a list events"
-            )
-            continue
-        events = [event for event in session["events"] if isinstance(event, dict) and _ns(event)]
-        if len(events) < len(session["events"]):
-            yield Refusal(
-                line,
-                "bad_span",
-                f"{len(session['events']) - len(events)} of {len(session['events'])} events have no seconds since 1970 as their timestamp",
-            )
-        yield from ((line, span) for span in _of_session(session, events))
 
 
 def _of_session(session: dict[str, Any], events: list[dict[str, Any]]) -> Iterator[Span]:
     session_id = str(session["id"])
     resource = {"service.name": str(_get(session, "app_name") or "adk")}
     invocations: dict[str, list[dict[str, Any]]] = {}
-    calls: dict[str, tuple[dict[str, Any], str]] = {}
+    calls: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
     for number, event in enumerate(events):
         invocation = str(_get(event, "invocation_id") or session_id)
         invocations.setdefault(invocation, []).append(event)
         common = {"session.id": session_id, "gen_ai.agent.name": event.get("author")}
         for part in _parts(event):
-            if call := _object(_get(part, "function_call")):
-                calls[str(call.get("id") or call.get("name"))] = (event, str(call.get("name") or "unknown"))
-            elif answer := _object(_get(part, "function_response")):
+            if call := as_object(_get(part, "function_call")):
+                calls[str(call.get("id") or call.get("name"))] = (event, call)
+            elif answer := as_object(_get(part, "function_response")):
                 key = str(answer.get("id") or answer.get("name"))
-                begun, name = calls.pop(key, (event, str(answer.get("name") or "unknown")))
-                error = _error(answer.get("response"))
+                begun, call = calls.pop(key, (event, {}))
+                name = str(call.get("name") or answer.get("name") or "unknown")
+                arguments = call.get("args")
+                error = error_in_result(answer.get("response"))
                 yield Span(
                     f"{session_id}:{invocation}",
                     f"{event.get('id') or number}:{key}",
@@ -81,12 +66,13 @@ def _of_session(session: dict[str, Any], events: list[dict[str, Any]]) -> Iterat
                     name,
                     _ns(begun),
                     _ns(event),
-                    "unset" if error is None else "error",
-                    error or "",
+                    "error" if error else "unset",
+                    error,
                     attributes={
                         **common,
                         "gen_ai.operation.name": "execute_tool",
                         "gen_ai.tool.name": name,
+                        "gen_ai.tool.call.arguments": arguments,
                         "gen_ai.agent.name": begun.get("author"),
                     },
                     resource=resource,
@@ -134,13 +120,8 @@ def _get(value: dict[str, Any], key: str) -> Any:
     return found if found is not None else value.get(re.sub(r"_(\w)", lambda letter: letter[1].upper(), key))
 
 
-def _object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
 def _parts(event: dict[str, Any]) -> list[dict[str, Any]]:
-    parts = _object(event.get("content")).get("parts")
-    return [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+    return objects_of(as_object(event.get("content")).get("parts"))
 
 
 def _said(event: dict[str, Any]) -> str:
@@ -149,16 +130,6 @@ def _said(event: dict[str, Any]) -> str:
         for part in _parts(event)
         if isinstance(part.get("text"), str) and not part.get("thought")
     ).strip()
-
-
-def _error(response: Any) -> str | None:
-    """Give a tool's error: by ADK's custom its response says `error`, or `status: error` with an `error_message`; None when it succeeded."""
-    values = _object(response)
-    if error := values.get("error"):
-        return str(error)
-    if str(values.get("status") or "").lower() in {"error", "failed", "failure"}:
-        return str(values.get("error_message") or values.get("message") or "")
-    return None
 
 
 def _ns(event: dict[str, Any]) -> int:

@@ -11,7 +11,15 @@ from typing import Annotated, Any
 import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from fl_assets.events.formats.seam import Format, Lines, Refusal, Row, json_records
+from fl_assets.events.formats.seam import (
+    DEFAULT_OPTIONS,
+    EventLine,
+    Format,
+    Lines,
+    ReadOptions,
+    RefusedLine,
+    json_records,
+)
 
 _MARKS = tuple(
     re.compile(mark)
@@ -91,10 +99,11 @@ def error_record(value: Any) -> dict[str, Any]:
     }
 
 
-def read(lines: Lines) -> Iterator[Row | Refusal]:
+def read(lines: Lines, options: ReadOptions = DEFAULT_OPTIONS) -> Iterator[EventLine | RefusedLine]:
     """Turn a file of records into rows; one refusal a line says how many of its records are none, and why the first is not."""
+    del options  # records have their own days
     for entry in json_records(lines):
-        if isinstance(entry, Refusal):
+        if isinstance(entry, RefusedLine):
             yield entry
             continue
         line, value = entry
@@ -102,11 +111,11 @@ def read(lines: Lines) -> Iterator[Row | Refusal]:
         bad: list[str] = []
         for record in records:
             try:
-                yield Row(line, orjson.dumps(error_record(record), option=orjson.OPT_UTC_Z))
+                yield EventLine(line, orjson.dumps(error_record(record), option=orjson.OPT_UTC_Z))
             except ValueError as error:
                 bad.append(str(error))
         if bad:
-            yield Refusal(line, "bad_record", f"{len(bad)} of {len(records)} records: {bad[0]}")
+            yield RefusedLine(line, "bad_record", f"{len(bad)} of {len(records)} records: {bad[0]}", len(bad))
 
 
 FORMAT = Format(

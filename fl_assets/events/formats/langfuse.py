@@ -1,56 +1,81 @@
-"""Langfuse's trace export: a trace with its observations, which are read as the spans that they are.
+"""Langfuse: traces with their observations, as its UI, its API and its blob storage export them, read as the spans that they are.
 
-What goes here: the export's own fields (level, statusMessage, type, input, output, sessionId). What does not: what a span means (`spans.py`); Langfuse
-keeps the OpenTelemetry attributes it was sent under `metadata`, and they are read as such.
+What goes here: the export's own fields (level, statusMessage, type, input, output, sessionId), in camelCase or snake_case. What does not: what a span means
+(`conventions.py`); Langfuse keeps the OpenTelemetry attributes it was sent under `metadata`, and they are read as such.
 
-Source: Langfuse's API reference (`GET /api/public/traces/{traceId}`, `GET /api/public/observations`) and its UI's JSON download.
+Source: Langfuse's API reference (`GET /api/public/traces/{traceId}`, `GET /api/public/observations`), its UI's JSON download, and its blob storage export
+(`observations_v2`, JSONL).
 """
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import orjson
+from fl_assets.events.formats.conventions import plain_name
+from fl_assets.events.formats.messages import turn_of
+from fl_assets.events.formats.seam import Format
+from fl_assets.events.formats.spans import Span
+from fl_assets.events.formats.traces import NotUsed, span_reader
+from fl_assets.events.formats.values import as_object, first, iso_ns, required_text
 
-from fl_assets.events.formats.seam import Format, Lines, Refusal, Row, json_records
-from fl_assets.events.formats.spans import Span, plain_name, rows
+_MARKS = (
+    re.compile(
+        rb'^\s*\[?\s*\{\s*"trace"\s*:\s*\{\s*"id"\s*:|(?<!\\)"parent_?[oO]bservation_?[iI]d"\s*:|(?<!\\)"observations"\s*:\s*\[\s*\{'
+    ),
+)
+_BLOB = (
+    re.compile(rb'(?<!\\)"trace_id"\s*:'),
+    re.compile(rb'(?<!\\)"status_message"\s*:'),
+    re.compile(rb'"level"\s*:'),
+)
 
-_MARK = re.compile(rb'^\s*\[?\s*\{\s*"trace"\s*:\s*\{\s*"id"\s*:|(?<!\\)"parentObservationId"\s*:')
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+def _matches(_: str, head: bytes) -> bool:
+    return any(mark.search(head) for mark in _MARKS) or all(mark.search(head) for mark in _BLOB)
 
 
-def read(lines: Lines) -> Iterator[Row | Refusal]:
-    """Turn an export into rows: an ExecutionTrace an observation, a ConversationLog for each generation or agent that was asked and answered."""
-    return rows(_spans(lines))
+def _of_export(value: Any) -> Iterator[Span | str | NotUsed]:
+    found = False
+    for trace, observation in _observations(value):
+        found = True
+        try:
+            yield _span(trace, observation)
+        except ValueError as error:
+            yield str(error)
+    for trace in _traces(value):
+        if (span := _whole(trace)) is not None:
+            found = True
+            yield span
+    if not found:
+        if _is_score(value):
+            yield NotUsed("score")
+            return
+        message = "no observations in this export"
+        raise ValueError(message)
 
 
 FORMAT = Format(
     name="langfuse",
-    description="Langfuse's trace export (JSON): observations with level, input, output and the OpenTelemetry attributes they came with.",
-    matches=lambda _, head: _MARK.search(head) is not None,
-    read=read,
+    description="Langfuse's exports (JSON, JSONL): traces and observations of its UI, API and blob storage.",
+    matches=_matches,
+    read=span_reader(_of_export, "observations"),
 )
 
 
-def _spans(lines: Lines) -> Iterator[tuple[int, Span] | Refusal]:
-    for record in json_records(lines):
-        if isinstance(record, Refusal):
-            yield record
-            continue
-        line, value = record
-        bad: list[str] = []
-        total = 0
-        for trace, observation in _observations(value):
-            total += 1
-            try:
-                yield line, _span(trace, observation)
-            except ValueError as error:
-                bad.append(str(error))
-        if bad:
-            yield Refusal(line, "bad_span", f"{len(bad)} of {total} observations: {bad[0]}")
-        elif not total:
-            yield Refusal(line, "bad_record", "no observations in this export")
+def _is_score(value: Any) -> bool:
+    return isinstance(value, dict) and "value" in value and ("dataType" in value or "data_type" in value)
+
+
+def _get(value: dict[str, Any], key: str) -> Any:
+    """Look a field up by its camelCase name, or as the snake_case of the blob export."""
+    found = value.get(key)
+    return found if found is not None else value.get(_SNAKE[key])
+
+
+_SNAKE = {
+    key: re.sub(r"[A-Z]", lambda letter: "_" + letter[0].lower(), key)
+    for key in ["traceId", "parentObservationId", "startTime", "endTime", "statusMessage", "sessionId", "promptName", "promptVersion", "resourceAttributes", "traceName", "userId", "calculatedTotalCost", "totalCost", "costDetails", "usageDetails", "providedModelName", "totalPrice", "inputUsage", "outputUsage"]
+}
 
 
 def _observations(value: Any) -> Iterator[tuple[dict[str, Any], Any]]:
@@ -61,84 +86,119 @@ def _observations(value: Any) -> Iterator[tuple[dict[str, Any], Any]]:
     elif isinstance(value, dict):
         if isinstance(found := value.get("observations"), list):
             trace = value.get("trace")
-            yield from ((trace if isinstance(trace, dict) else value, entry) for entry in found)
+            own = trace if isinstance(trace, dict) else value
+            yield from (
+                (own, entry) for entry in found if not isinstance(entry, str)
+            )  # a list of traces names them by id
         elif isinstance(page := value.get("data"), list):
             for entry in page:
                 yield from _observations(entry if isinstance(entry, dict) else {"traceId": None})
-        elif "traceId" in value:
+        elif "traceId" in value or ("trace_id" in value and not _is_score(value)):
             yield {}, value
+
+
+def _traces(value: Any) -> Iterator[dict[str, Any]]:
+    """Find the traces of an export that come with what they were asked and what they answered."""
+    if isinstance(value, list):
+        for entry in value:
+            yield from _traces(entry)
+    elif isinstance(value, dict):
+        own = value.get("trace")
+        if isinstance(own, dict):
+            yield own
+        elif isinstance(value.get("data"), list):
+            yield from _traces(value["data"])
+        elif "traceId" not in value and "trace_id" not in value and "id" in value:
+            yield value
+
+
+def _whole(trace: dict[str, Any]) -> Span | None:
+    """Give a trace as the turn that it is as a whole, where its own input and output say what a user asked and was answered; None else."""
+    about = {"input.value": trace.get("input"), "output.value": trace.get("output")}
+    try:
+        when = iso_ns(trace.get("timestamp"), "timestamp")
+        if not when or turn_of(about, is_agent=True) is None:
+            return None
+        return Span(
+            trace_id=required_text(trace.get("id"), "id").lower(),
+            span_id="trace",
+            parent_id="",
+            name=str(trace.get("name") or "trace"),
+            start_ns=when,
+            end_ns=when,
+            status="log",
+            attributes={
+                **about,
+                "session.id": _get(trace, "sessionId"),
+                "gen_ai.operation.name": "invoke_agent",
+                "turn.of_trace": True,
+            },
+            resource={"service.name": plain_name(str(trace.get("name") or ""))},
+        )
+    except ValueError:
+        return None
 
 
 def _span(trace: dict[str, Any], raw: Any) -> Span:
     if not isinstance(raw, dict):
         message = f"an observation is a {type(raw).__name__}, must be an object"
         raise ValueError(message)
-    metadata = _object(raw.get("metadata"))
+    metadata = as_object(raw.get("metadata"))
     own = {
         key: value
         for key, value in metadata.items()
         if key not in {"attributes", "resourceAttributes", "scope"}
     }
-    attributes = {**own, **_object(metadata.get("attributes"))}
+    attributes = {**own, **as_object(metadata.get("attributes"))}
     attributes["langfuse.observation.type"] = str(raw.get("type") or "")
+    usage, cost = as_object(_get(raw, "usageDetails")), as_object(_get(raw, "costDetails"))
+    older = as_object(raw.get("usage"))
     for key, value in (
-        ("gen_ai.request.model", raw.get("model")),
-        ("session.id", trace.get("sessionId")),
-        ("langfuse.prompt.name", raw.get("promptName")),
-        ("langfuse.prompt.version", raw.get("promptVersion")),
+        ("gen_ai.request.model", raw.get("model") or _get(raw, "providedModelName")),
+        ("session.id", _get(raw, "sessionId") or _get(trace, "sessionId")),
+        ("langfuse.prompt.name", _get(raw, "promptName")),
+        ("langfuse.prompt.version", _get(raw, "promptVersion")),
         ("input.value", raw.get("input")),
         ("output.value", raw.get("output")),
+        ("gen_ai.usage.input_tokens", usage.get("input") or older.get("input") or raw.get("promptTokens")),
+        (
+            "gen_ai.usage.output_tokens",
+            usage.get("output") or older.get("output") or raw.get("completionTokens"),
+        ),
+        (
+            "gen_ai.usage.cost",
+            cost.get("total") or _get(raw, "calculatedTotalCost") or _get(raw, "totalCost"),
+        ),
     ):
         if value is not None:
             attributes.setdefault(key, value)
-    resource = _object(metadata.get("resourceAttributes"))
+    resource = as_object(_get(metadata, "resourceAttributes"))
     if environment := raw.get("environment") or trace.get("environment"):
         resource = {"deployment.environment": environment, **resource}
-    scope = str(_object(metadata.get("scope")).get("name") or "")
-    unnamed = str(resource.get("service.name") or "unknown_service").startswith("unknown_service")
-    if (
-        unnamed and (not scope or scope.startswith("langfuse")) and trace.get("name")
-    ):  # of Langfuse's own SDK: the trace's name is the application's
-        resource = {**resource, "service.name": plain_name(str(trace["name"]))}
-    start = _ns(raw.get("startTime"), "startTime")
+    scope = str(as_object(metadata.get("scope")).get("name") or "")
+    unnamed = first(resource, ("service.name",)).startswith("unknown_service") or not first(
+        resource, ("service.name",)
+    )
+    name = trace.get("name") or _get(raw, "traceName")
+    if unnamed and (not scope or scope.startswith("langfuse")) and name:
+        resource = {
+            **resource,
+            "service.name": plain_name(str(name)),
+        }  # of Langfuse's own SDK: the trace's name is the application's
+    level = str(raw.get("level") or "").upper()
+    start = iso_ns(_get(raw, "startTime"), "startTime")
+    end = iso_ns(_get(raw, "endTime"), "endTime")
+    is_event = str(raw.get("type") or "").upper() == "EVENT"
     return Span(
-        trace_id=_id(raw.get("traceId") or trace.get("id"), "traceId"),
-        span_id=_id(raw.get("id"), "id"),
-        parent_id=str(raw.get("parentObservationId") or "").lower(),
+        trace_id=required_text(_get(raw, "traceId") or trace.get("id"), "traceId").lower(),
+        span_id=required_text(raw.get("id"), "id").lower(),
+        parent_id=str(_get(raw, "parentObservationId") or "").lower(),
         name=str(raw.get("name") or raw.get("type") or ""),
         start_ns=start,
-        end_ns=_ns(raw.get("endTime"), "endTime") if raw.get("endTime") else start,
-        status="error" if str(raw.get("level") or "").upper() == "ERROR" else "unset",
-        status_message=str(raw.get("statusMessage") or ""),
+        end_ns=end or (start if is_event else 0),
+        status="error" if level == "ERROR" else "unset",
+        status_message=str(_get(raw, "statusMessage") or "") if level == "ERROR" else "",
         scope=scope,
         attributes=attributes,
         resource=resource,
     )
-
-
-def _object(value: Any) -> dict[str, Any]:
-    """Read an object, which some exports write as JSON within a text."""
-    if isinstance(value, str) and value.startswith("{"):
-        try:
-            value = orjson.loads(value)
-        except orjson.JSONDecodeError:
-            return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _id(value: Any, field: str) -> str:
-    if not isinstance(value, str) or not value.strip():
-        message = f"{field} is {value!r:.60}, must be a text"
-        raise ValueError(message)
-    return value.strip().lower()
-
-
-def _ns(value: Any, field: str) -> int:
-    """Read an ISO 8601 time; one without a zone is UTC, as Langfuse stores it."""
-    try:
-        when = datetime.fromisoformat(value)
-        when = when.replace(tzinfo=UTC) if when.tzinfo is None else when
-        return (when - _EPOCH) // timedelta(microseconds=1) * 1000
-    except (TypeError, ValueError, OverflowError) as error:
-        message = f"{field} is {value!r:.60}, must be an ISO 8601 time"
-        raise ValueError(message) from error

@@ -1,6 +1,6 @@
 """What was asked and what was answered, from the many shapes in which spans carry messages.
 
-What goes here: reading messages out of attributes and events. What does not: deciding which spans talk (`spans.py`).
+What goes here: reading messages out of attributes and events, and the user's own words out of a prompt. What does not: which spans are turns (`traces.py`).
 
 A side that is not found in one shape is looked for in the next: OpenTelemetry GenAI (`gen_ai.input.messages`, span or log events, `gen_ai.prompt.N.*`),
 OpenInference (`llm.input_messages.N.message.*`), Pydantic AI, Vercel's AI SDK, and last `input.value` and `output.value`.
@@ -12,9 +12,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
+from fl_assets.events.formats.spans import SpanEvent
+from fl_assets.events.formats.values import decoded
 
-Events = Iterable[tuple[str, Mapping[str, Any]]]
+Events = Iterable[SpanEvent]
+
+_PREFIX = re.compile(
+    r"^[ \t]*(system|developer|user|human|assistant|ai|bot|tool)[ \t]*:[ \t]*", re.IGNORECASE | re.MULTILINE
+)
+_CHAT_ML = re.compile(r"<\|im_start\|>\s*(\w+)\n(.*?)(?:<\|im_end\|>|\Z)", re.DOTALL)
+_INSERTED = re.compile(
+    r"<(system-reminder|command-name|command-message|command-args|local-command-stdout|local-command-stderr|environment_context|user_instructions|ide_\w+)>.*?</\1>",
+    re.DOTALL,
+)
+"""What a coding agent adds to the user's words by itself: Claude Code and Codex."""
 
 _ROLES = {
     "user": "user",
@@ -30,6 +41,7 @@ _MAX_DEPTH = 8
 _INDEXED = re.compile(
     r"^(gen_ai\.prompt|gen_ai\.completion|llm\.input_messages|llm\.output_messages)\.(\d+)\.(?:message\.)?(.+)$"
 )
+_PART = re.compile(r"(?:contents?|parts)\.(\d+)(?:\.message_content)?(?:\.text|\.content)?$")
 _ASKED = (
     "messages",
     "new_message",
@@ -43,6 +55,7 @@ _ASKED = (
     "input",
     "text",
     "content",
+    "args",
 )
 _ANSWERED = (
     "choices",
@@ -68,12 +81,16 @@ class Message:
     calls: bool = False
 
 
-def talk(values: Mapping[str, Any], events: Events = ()) -> tuple[str, str] | None:
+def turn_of(
+    values: Mapping[str, Any], events: Events = (), *, is_agent: bool = False, is_open: bool = False
+) -> tuple[str, str] | None:
     """Give the last thing the user said and the assistant's answer; None when either is missing or the answer is a tool call.
 
     Args:
         values: attributes of the span.
-        events: names and attributes of its events, in order.
+        events: its events, in order.
+        is_agent: whether the span is an agent's run, whose calls of tools are no answer but steps to one.
+        is_open: whether a turn without an answer counts, as of producers that never write answers; the answer is then ''.
     """
     said = list(_from_events(events))
     indexed = _indexed(values)
@@ -82,16 +99,49 @@ def talk(values: Mapping[str, Any], events: Events = ()) -> tuple[str, str] | No
         return None
     for side in _answered(values, said, indexed):
         answers = [message for message in side if message.role in {"assistant", ""}]
-        if answers:
-            last = answers[-1]
-            return (asked, last.text) if last.text and not last.calls else None
-    return None
+        if not answers:
+            continue
+        if answers[-1].text and not answers[-1].calls:
+            return asked, _without_prefix(answers[-1].text)
+        if answers[-1].calls and not is_agent:
+            return None
+    return (asked, "") if is_open else None
+
+
+def users_words(text: str) -> str:
+    """Give what the user said of a prompt that is one text: without the system prompt, role prefixes and what agents insert; '' when it is not the user's at all.
+
+    `system: be brief\\nuser: hello` is `hello`, and so is ChatML. A text that does not begin with a role is the user's as a whole.
+    """
+    text = _INSERTED.sub("", text).strip()
+    if parts := _CHAT_ML.findall(text):
+        return next((body.strip() for role, body in reversed(parts) if role == "user"), "")
+    begins = _PREFIX.match(text)
+    if not begins or (begins[1].lower() not in {"system", "developer", "user", "human"}):
+        return text
+    parts = _PREFIX.split(text)[1:]
+    pairs = list(zip(parts[::2], parts[1::2], strict=True))
+    return next(
+        (
+            body.strip()
+            for role, body in reversed(pairs)
+            if role.lower() in {"user", "human"} and body.strip()
+        ),
+        "",
+    )
+
+
+def _without_prefix(text: str) -> str:
+    match = _PREFIX.match(text)
+    return text[match.end() :].strip() if match and match[1].lower() in {"assistant", "ai", "bot"} else text
 
 
 def _query(messages: Iterable[Message]) -> str:
-    return next(
-        (message.text for message in reversed(list(messages)) if message.role == "user" and message.text), ""
-    )
+    """Give the last words of a user; a message of Claude's API that is a tool's result has the user's role, and no text."""
+    for message in reversed(list(messages)):
+        if message.role == "user" and message.text and (text := users_words(message.text)):
+            return text
+    return ""
 
 
 def _asked(
@@ -126,19 +176,9 @@ def _answered(
         yield _loose(values.get(key), "assistant", _ANSWERED)
 
 
-def _decoded(value: Any) -> Any:
-    """Parse a text that is JSON; leave anything else as it is."""
-    if isinstance(value, str) and value.lstrip()[:1] in {"{", "["}:
-        try:
-            return orjson.loads(value)
-        except orjson.JSONDecodeError:
-            return value
-    return value
-
-
 def read(value: Any) -> list[Message]:
     """Read a list of messages (or one), as JSON text or as objects; what is none is left out."""
-    value = _decoded(value)
+    value = decoded(value)
     entries = value if isinstance(value, list) else [value]
     return [message for entry in entries if isinstance(entry, dict) and (message := _message(entry))]
 
@@ -202,7 +242,7 @@ def _part(value: Any, depth: int = 0) -> tuple[str, bool]:
 
 def _from_events(events: Events) -> Iterator[Message]:
     """Read the events of the GenAI conventions, of 1.27 to today; the body of a log record is among its attributes here."""
-    for name, values in events:
+    for name, values, _ in events:
         if name == "gen_ai.client.inference.operation.details":
             yield from read(values.get("gen_ai.input.messages"))
             yield from read(values.get("gen_ai.output.messages"))
@@ -211,14 +251,14 @@ def _from_events(events: Events) -> Iterator[Message]:
         elif name == "gen_ai.content.completion":
             yield from _loose(values.get("gen_ai.completion"), "assistant", _ANSWERED)
         elif name == "gen_ai.choice":
-            message = _decoded(values.get("message"))
+            message = decoded(values.get("message"))
             yield from read(
                 {
                     "role": "assistant",
                     **(
                         message
                         if isinstance(message, dict)
-                        else {"content": message or _decoded(values.get("content"))}
+                        else {"content": message or decoded(values.get("content"))}
                     ),
                 }
             )
@@ -227,7 +267,7 @@ def _from_events(events: Events) -> Iterator[Message]:
             yield from read(
                 {
                     "role": role,
-                    **{key: _decoded(values[key]) for key in ("content", "tool_calls") if values.get(key)},
+                    **{key: decoded(values[key]) for key in ("content", "tool_calls") if values.get(key)},
                 }
             )
 
@@ -241,11 +281,11 @@ def _indexed(values: Mapping[str, Any]) -> dict[str, list[Message]]:
             continue
         place, field = (match[1], int(match[2])), match[3]
         if field in {"role", "content"}:
-            found[place][field] = _decoded(value) if field == "content" else value
+            found[place][field] = decoded(value) if field == "content" else value
         elif field.startswith(("tool_calls.", "function_call")):
             found[place]["tool_calls"] = True
-        elif field.startswith("contents.") and field.endswith(".message_content.text"):
-            parts[place][int(field.split(".")[1])] = str(value)
+        elif (part := _PART.match(field)) and isinstance(value, str):
+            parts[place][int(part[1])] = value
     for place, texts in parts.items():
         found[place].setdefault("content", "\n".join(texts[number] for number in sorted(texts)))
     lists: dict[str, list[Message]] = defaultdict(list)
@@ -257,7 +297,7 @@ def _indexed(values: Mapping[str, Any]) -> dict[str, list[Message]]:
 
 def _loose(value: Any, role: str, keys: Iterable[str]) -> list[Message]:
     """Read a value that may be a plain text, messages, or an object that holds either under one of the keys; anything else says nothing."""
-    value = _decoded(value)
+    value = decoded(value)
     if isinstance(value, str):
         return [Message(role, value.strip())] if value.strip() else []
     if isinstance(value, list):
@@ -273,9 +313,13 @@ def _loose(value: Any, role: str, keys: Iterable[str]) -> list[Message]:
 
 
 def _nested(value: Any, role: str) -> list[Message]:
-    value = _decoded(value)
+    value = decoded(value)
     if isinstance(value, str):
         return [Message(role, value.strip())] if value.strip() else []
     if isinstance(value, dict):
         return read({"role": role, **value})
+    if (
+        isinstance(value, list) and len(value) == 1 and isinstance(value[0], str)
+    ):  # the arguments of a function
+        return [Message(role, value[0].strip())] if value[0].strip() else []
     return read(value)

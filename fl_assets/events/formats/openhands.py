@@ -1,71 +1,51 @@
 """Evaluation outputs of OpenHands (`output.jsonl`): one instance a line, with the history of its actions and observations.
 
-What goes here: actions paired with their observations into spans. What does not: what a span means (`spans.py`).
+What goes here: actions paired with their observations into spans. What does not: what a span means (`conventions.py`).
 
 Source: OpenHands/OpenHands, `openhands/events/serialization` and `evaluation/utils/shared.py` (`EvalOutput`). Times have no zone and are read as UTC.
 """
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from fl_assets.events.formats.seam import Format, Lines, Refusal, Row, json_records
-from fl_assets.events.formats.spans import Span, rows
+from fl_assets.events.formats.seam import Format
+from fl_assets.events.formats.spans import Span
+from fl_assets.events.formats.traces import span_reader
+from fl_assets.events.formats.values import as_object, iso_ns
 
 _MARK = re.compile(rb'^\s*\{\s*"instance_id"\s*:')
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _STILL_RUNNING = -1
 _MAX_LINE = 500
 
 
-def read(lines: Lines) -> Iterator[Row | Refusal]:
-    """Turn an output into rows: an ExecutionTrace an action and an instance, a ConversationLog an instance that was finished with words."""
-    return rows(_spans(lines))
+def _spans(instance: Any) -> Iterator[Span | str]:
+    history = instance.get("history") if isinstance(instance, dict) else None
+    if not isinstance(history, list):
+        message = "openhands_eval_output: an instance is an object with a list history"
+        raise ValueError(message)
+    flat = [event for entry in history for event in (entry if isinstance(entry, list) else [entry])]
+    events = [
+        (when, event) for event in flat if isinstance(event, dict) and (when := _ns(event.get("timestamp")))
+    ]
+    for _ in range(len(flat) - len(events)):
+        yield "a history entry has no ISO 8601 timestamp"
+    if events:
+        yield from _of_instance(instance, events)
 
 
 FORMAT = Format(
     name="openhands_eval_output",
     description="Evaluation outputs of OpenHands (`output.jsonl`).",
     matches=lambda _, head: _MARK.search(head) is not None,
-    read=read,
+    read=span_reader(_spans, "entries"),
 )
 
 
-def _spans(lines: Lines) -> Iterator[tuple[int, Span] | Refusal]:
-    for record in json_records(lines):
-        if isinstance(record, Refusal):
-            yield record
-            continue
-        line, instance = record
-        history = instance.get("history") if isinstance(instance, dict) else None
-        if not isinstance(history, list):
-            yield Refusal(
-                line, "bad_record", "openhands_eval_output: an instance is an object with a list history"
-            )
-            continue
-        flat = [event for entry in history for event in (entry if isinstance(entry, list) else [entry])]
-        events = [
-            (when, event)
-            for event in flat
-            if isinstance(event, dict) and (when := _ns(event.get("timestamp")))
-        ]
-        if len(events) < len(flat):
-            yield Refusal(
-                line,
-                "bad_span",
-                f"{len(flat) - len(events)} of {len(flat)} history entries have no ISO 8601 timestamp",
-            )
-        if events:
-            yield from ((line, span) for span in _of_instance(instance, events))
-
-
 def _of_instance(instance: dict[str, Any], events: list[tuple[int, dict[str, Any]]]) -> Iterator[Span]:
-    about = instance.get("metadata")
-    about = about if isinstance(about, dict) else {}
+    about = as_object(instance.get("metadata"))
     agent = str(about.get("agent_class") or "openhands")
-    model = about.get("llm_config")
-    model = str(model.get("model") or "") if isinstance(model, dict) else ""
+    model = str(as_object(about.get("llm_config")).get("model") or "")
     name = str(instance.get("instance_id") or "unknown")
     trace_id = f"{name}:{min(when for when, _ in events) // 1000}"  # an instance may be run again
     resource = {"service.name": agent}
@@ -80,7 +60,6 @@ def _of_instance(instance: dict[str, Any], events: list[tuple[int, dict[str, Any
             continue
         begun, action = cause or (when, event)
         error = _error(event)
-        call = event.get("tool_call_metadata")
         yield Span(
             trace_id,
             f"{trace_id}#{event.get('id')}",
@@ -93,7 +72,8 @@ def _of_instance(instance: dict[str, Any], events: list[tuple[int, dict[str, Any
             attributes={
                 "gen_ai.operation.name": "execute_tool",
                 "gen_ai.tool.name": str(action.get("action") or "action"),
-                "gen_ai.tool.call.id": call.get("tool_call_id") if isinstance(call, dict) else None,
+                "gen_ai.tool.call.id": as_object(event.get("tool_call_metadata")).get("tool_call_id"),
+                "gen_ai.tool.call.arguments": action.get("args"),
                 "gen_ai.request.model": model,
                 "exit_code": _exit_code(event),
                 "instance_id": name,
@@ -102,7 +82,7 @@ def _of_instance(instance: dict[str, Any], events: list[tuple[int, dict[str, Any
         )
     failed = instance.get("error")
     finish = next((event for _, event in reversed(events) if event.get("action") == "finish"), {})
-    final = finish.get("args")
+    final = as_object(finish.get("args"))
     yield Span(
         trace_id,
         trace_id,
@@ -118,18 +98,14 @@ def _of_instance(instance: dict[str, Any], events: list[tuple[int, dict[str, Any
             "gen_ai.request.model": model,
             "instance_id": name,
             "input.value": instance.get("instruction"),
-            "output.value": (final.get("final_thought") or final.get("thought"))
-            if isinstance(final, dict)
-            else None,
+            "output.value": final.get("final_thought") or final.get("thought"),
         },
         resource=resource,
     )
 
 
 def _exit_code(event: dict[str, Any]) -> int | None:
-    extras = event.get("extras")
-    about = extras.get("metadata") if isinstance(extras, dict) else None
-    code = about.get("exit_code") if isinstance(about, dict) else None
+    code = as_object(as_object(event.get("extras")).get("metadata")).get("exit_code")
     return code if isinstance(code, int) and code != _STILL_RUNNING else None
 
 
@@ -147,8 +123,6 @@ def _error(event: dict[str, Any]) -> str | None:
 def _ns(value: Any) -> int:
     """Read an ISO 8601 time, without a zone as UTC; 0 when it is none, or before 1970."""
     try:
-        when = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
+        return iso_ns(value)
+    except ValueError:
         return 0
-    when = when.replace(tzinfo=UTC) if when.tzinfo is None else when
-    return max(0, (when - _EPOCH) // timedelta(microseconds=1) * 1000)

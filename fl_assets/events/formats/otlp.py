@@ -1,23 +1,25 @@
-"""OTLP/JSON as the OpenTelemetry Collector's file exporter writes it: one export request a line, or one document a file.
+"""OTLP/JSON as the OpenTelemetry Collector's file exporter writes it: one export request per line, or one document per file; Tempo's `batches` too.
 
-What goes here: the wire form, in every spelling that writers use (ids in hex of either case or base64, 64-bit integers as texts or numbers, enums as
-numbers or names, camelCase or snake_case keys, unknown fields). What does not: what a span means (`spans.py`).
+What goes here: the wire form of spans, in every spelling that writers use (ids in hex of either case or base64, 64-bit integers as texts or numbers, enums as
+numbers or names, camelCase or snake_case keys, unknown fields). What does not: what a span means (`conventions.py`), log records (`otlp_logs.py`).
 
-Sources: opentelemetry-proto 1.5, `docs/specification.md#json-protobuf-encoding`; protobuf's JSON mapping.
+Sources: opentelemetry-proto 1.5, `docs/specification.md#json-protobuf-encoding`; protobuf's JSON mapping; Tempo's HTTP API (`/api/traces`).
 """
 
-import base64
 import re
 from collections.abc import Iterator
-from functools import cache
 from typing import Any
 
-from fl_assets.events.formats.seam import Format, Lines, Refusal, Row, json_records
-from fl_assets.events.formats.spans import SAID, Span, rows
+from fl_assets.events.formats.otlp_logs import spans_of_logs
+from fl_assets.events.formats.otlp_values import attributes_of, get, id_of, integer_of, time_of
+from fl_assets.events.formats.seam import Format
+from fl_assets.events.formats.spans import Span, SpanEvent
+from fl_assets.events.formats.traces import NotUsed, span_reader
+from fl_assets.events.formats.values import as_list, as_object, objects_of
 
-_MARK = re.compile(rb'(?<!\\)"(?:resourceSpans|resource_spans|resourceLogs|resource_logs)"\s*:')
-_MAX_DEPTH = 20
-_HEX = re.compile(r"[0-9a-fA-F]+")
+_MARK = re.compile(
+    rb'(?<!\\)"(?:resourceSpans|resource_spans|resourceLogs|resource_logs|batches)"\s*:\s*(?:\[|null)'
+)
 _STATUS = {
     "1": "ok",
     "STATUS_CODE_OK": "ok",
@@ -26,99 +28,40 @@ _STATUS = {
     "STATUS_CODE_ERROR": "error",
     "ERROR": "error",
 }
+_SPAN_LISTS = ("resourceSpans", "batches")
 
 
-def read(lines: Lines) -> Iterator[Row | Refusal]:
-    """Turn a file's lines into rows: an ExecutionTrace a span, and a ConversationLog for each turn that LLM and agent spans tell of."""
-    return rows(_spans(lines))
+def _of_request(request: Any) -> Iterator[Span | str | NotUsed]:
+    """Give the spans of one export request (or a list of them), and a text for each thing that is none."""
+    for one in request if isinstance(request, list) else [request]:
+        whole = as_object(one)
+        whole = as_object(whole.get("trace")) or whole  # Tempo's v2 API wraps what it gives
+        groups = [found for key in _SPAN_LISTS if isinstance(found := get(whole, key), list)]
+        logs = get(whole, "resourceLogs")
+        if not groups and not isinstance(logs, list):
+            keys = ", ".join(sorted(one)[:5]) if isinstance(one, dict) else type(one).__name__
+            yield f"no list resourceSpans or resourceLogs in this export request, but {keys or 'nothing'}"
+        for group in groups:
+            yield from _of_groups(group)
+        yield from spans_of_logs(logs)
 
 
 FORMAT = Format(
     name="otlp",
-    description="OTLP/JSON traces (and GenAI log events) as the OpenTelemetry Collector's file exporter writes them.",
+    description="OTLP/JSON traces and log records as the OpenTelemetry Collector's file exporter writes them, and Tempo's `batches`.",
     matches=lambda _, head: _MARK.search(head) is not None,
-    read=read,
+    read=span_reader(_of_request),
 )
 
 
-def _spans(lines: Lines) -> Iterator[tuple[int, Span] | Refusal]:
-    for record in json_records(lines):
-        if isinstance(record, Refusal):
-            yield record
-            continue
-        line, value = record
-        bad: list[str] = []
-        total = 0
-        for request in value if isinstance(value, list) else [value]:
-            for span in _of_request(request):
-                total += 1
-                if isinstance(span, Span):
-                    yield line, span
-                else:
-                    bad.append(span)
-        if bad:  # one refusal a line, for that is what quarantine counts by
-            yield Refusal(line, "bad_span", f"{len(bad)} of {total} spans: {bad[0]}")
-
-
-def _of_request(request: Any) -> Iterator[Span | str]:
-    """Give the spans of one export request, and a text for each thing that is none."""
-    groups, logs = _get(_object(request), "resourceSpans"), _get(_object(request), "resourceLogs")
-    if not isinstance(groups, list) and not isinstance(logs, list):
-        keys = ", ".join(sorted(request)[:5]) if isinstance(request, dict) else type(request).__name__
-        yield f"no list resourceSpans or resourceLogs in this export request, but {keys or 'nothing'}"
-    yield from _of_groups(groups)
-    yield from _of_logs(logs)
-
-
 def _of_groups(groups: Any) -> Iterator[Span | str]:
-    for group in _objects(groups):
-        resource = _attributes(_get(_object(_get(group, "resource")), "attributes"))
-        for scoped in _objects(_get(group, "scopeSpans") or _get(group, "instrumentationLibrarySpans")):
-            scope = str(
-                _object(_get(scoped, "scope") or _get(scoped, "instrumentationLibrary")).get("name") or ""
-            )
-            for raw in _list(_get(scoped, "spans")):
+    for group in objects_of(groups):
+        resource = attributes_of(get(as_object(get(group, "resource")), "attributes"))
+        for scoped in objects_of(get(group, "scopeSpans") or get(group, "instrumentationLibrarySpans")):
+            scope = as_object(get(scoped, "scope") or get(scoped, "instrumentationLibrary")).get("name")
+            for raw in as_list(get(scoped, "spans")):
                 try:
-                    yield _span(raw, resource, scope)
-                except ValueError as error:
-                    yield str(error)
-
-
-def _of_logs(groups: Any) -> Iterator[Span | str]:
-    """Read the GenAI events among log records, each as a stand-in for its span that only talks; other records are no calls and say nothing here."""
-    for group in _objects(groups):
-        resource = _attributes(_get(_object(_get(group, "resource")), "attributes"))
-        for scoped in _objects(_get(group, "scopeLogs")):
-            scope = str(_object(_get(scoped, "scope")).get("name") or "")
-            for raw in _objects(_get(scoped, "logRecords")):
-                attributes = _attributes(_get(raw, "attributes"))
-                name = str(_get(raw, "eventName") or attributes.get("event.name") or "")
-                if not name.startswith("gen_ai.") or not _get(raw, "traceId"):
-                    continue
-                body = _any(_get(raw, "body"))
-                said = {**attributes, **(body if isinstance(body, dict) else {"content": body})}
-                about = {"gen_ai.operation.name": "chat", **attributes}
-                try:
-                    when = _integer(_get(raw, "timeUnixNano"), "timeUnixNano") or _integer(
-                        _get(raw, "observedTimeUnixNano"), "observedTimeUnixNano"
-                    )
-                    trace_id, span_id = (
-                        _id(_get(raw, "traceId"), "traceId", 16),
-                        _id(_get(raw, "spanId"), "spanId", 8),
-                    )
-                    yield Span(
-                        trace_id,
-                        span_id,
-                        "",
-                        name,
-                        when,
-                        when,
-                        SAID,
-                        scope=scope,
-                        attributes=about,
-                        resource=resource,
-                        events=((name, said),),
-                    )
+                    yield _span(raw, resource, str(scope or ""))
                 except ValueError as error:
                     yield str(error)
 
@@ -127,102 +70,26 @@ def _span(raw: Any, resource: dict[str, Any], scope: str) -> Span:
     if not isinstance(raw, dict):
         message = f"a span is a {type(raw).__name__}, must be an object"
         raise ValueError(message)
-    status = _object(_get(raw, "status"))
-    parent = _get(raw, "parentSpanId")
+    status = as_object(get(raw, "status"))
+    parent = get(raw, "parentSpanId")
     return Span(
-        trace_id=_id(_get(raw, "traceId"), "traceId", 16),
-        span_id=_id(_get(raw, "spanId"), "spanId", 8),
-        parent_id=_id(parent, "parentSpanId", 8) if parent and str(parent).strip("0A=") else "",
-        name=str(_get(raw, "name") or ""),
-        start_ns=_integer(_get(raw, "startTimeUnixNano"), "startTimeUnixNano"),
-        end_ns=_integer(_get(raw, "endTimeUnixNano"), "endTimeUnixNano"),
+        trace_id=id_of(get(raw, "traceId"), "traceId", 16),
+        span_id=id_of(get(raw, "spanId"), "spanId", 8),
+        parent_id=id_of(parent, "parentSpanId", 8) if parent and str(parent).strip("0A=") else "",
+        name=str(get(raw, "name") or ""),
+        start_ns=time_of(raw, "startTimeUnixNano"),
+        end_ns=time_of(raw, "endTimeUnixNano"),
         status=_STATUS.get(str(status.get("code") or 0).upper(), "unset"),
         status_message=str(status.get("message") or ""),
         scope=scope,
-        attributes=_attributes(_get(raw, "attributes")),
+        attributes=attributes_of(get(raw, "attributes")),
         resource=resource,
         events=tuple(
-            (str(event.get("name") or ""), _attributes(_get(event, "attributes")))
-            for event in _objects(_get(raw, "events"))
+            SpanEvent(
+                str(event.get("name") or ""),
+                attributes_of(get(event, "attributes")),
+                integer_of(get(event, "timeUnixNano"), "timeUnixNano"),
+            )
+            for event in objects_of(get(raw, "events"))
         ),
     )
-
-
-@cache
-def _snake(key: str) -> str:
-    return re.sub(r"[A-Z]", lambda letter: "_" + letter[0].lower(), key)
-
-
-def _get(value: dict[str, Any], key: str) -> Any:
-    """Look a field up by its camelCase name, or as snake_case, which protobuf's JSON parsers accept too."""
-    found = value.get(key)
-    return found if found is not None else value.get(_snake(key))
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _objects(value: Any) -> list[dict[str, Any]]:
-    return [entry for entry in _list(value) if isinstance(entry, dict)]
-
-
-def _id(value: Any, field: str, size: int) -> str:
-    """Read an id as lower-case hex: it is hex in OTLP/JSON, and base64 where a generic protobuf library wrote it."""
-    text = value if isinstance(value, str) else ""
-    if not _HEX.fullmatch(text) or len(text) != 2 * size:
-        try:
-            raw = base64.b64decode(text, validate=True)
-        except ValueError:
-            raw = b""
-        if len(raw) != size:
-            message = f"{field} is {value!r:.60}, must be {2 * size} hexadecimal digits"
-            raise ValueError(message)
-        text = raw.hex()
-    if not text.strip("0"):
-        message = f"{field} is all zeros, which is no id"
-        raise ValueError(message)
-    return text.lower()
-
-
-def _integer(value: Any, field: str) -> int:
-    """Read a 64-bit integer, which is a text in JSON and a number where a writer did not care."""
-    if value is None:
-        return 0
-    try:
-        return int(value)
-    except (TypeError, ValueError, OverflowError) as error:
-        message = f"{field} is {value!r:.60}, must be an integer"
-        raise ValueError(message) from error
-
-
-def _attributes(value: Any, depth: int = 0) -> dict[str, Any]:
-    """Read a list of key and AnyValue."""
-    return {
-        str(entry["key"]): _any(_get(entry, "value"), depth) for entry in _objects(value) if entry.get("key")
-    }
-
-
-def _any(value: Any, depth: int = 0) -> Any:
-    """Read an AnyValue as a plain value; bytes stay base64 text, unknown kinds and what lies deeper than `_MAX_DEPTH` are None."""
-    if depth > _MAX_DEPTH:
-        return None
-    if not isinstance(value, dict):
-        return value if isinstance(value, str | int | float | bool) else None
-    for key in ("stringValue", "boolValue", "doubleValue", "bytesValue"):
-        if (found := _get(value, key)) is not None:
-            return found
-    if (number := _get(value, "intValue")) is not None:
-        try:
-            return int(number)
-        except (TypeError, ValueError, OverflowError):
-            return str(number)
-    if (array := _get(value, "arrayValue")) is not None:
-        return [_any(entry, depth + 1) for entry in _list(_object(array).get("values"))]
-    if (pairs := _get(value, "kvlistValue")) is not None:
-        return _attributes(_object(pairs).get("values"), depth + 1)
-    return None

@@ -7,12 +7,12 @@ import re
 from collections.abc import Iterator
 from functools import partial
 
-from fl_assets.events.formats.seam import Format, Lines, Refusal
+from fl_assets.events.formats.seam import DEFAULT_OPTIONS, Format, Lines, ReadOptions, RefusedLine
 
 
-def _refuse(lines: Lines, detail: str) -> Iterator[Refusal]:
-    del lines  # nothing of it is read
-    yield Refusal(0, "unsupported_format", detail)
+def _refuse(lines: Lines, options: ReadOptions = DEFAULT_OPTIONS, *, detail: str) -> Iterator[RefusedLine]:
+    del lines, options  # nothing of it is read
+    yield RefusedLine(0, "unsupported_format", detail, 0)
 
 
 def _format(name: str, description: str, pattern: bytes, why: str) -> Format:

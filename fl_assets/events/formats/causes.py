@@ -1,0 +1,216 @@
+"""Which failures of a trace only repeat a deeper one, so that each counts once.
+
+What goes here: the tree of a trace's spans and the rule. What does not: whether one span failed (`outcomes.py`).
+
+A failed span repeats the deepest failed span below it when the error is the same (its text or its type travels up), or when nothing below it succeeded since:
+an agent that went on after a tool's error, and then fails by a limit of its own, has failed by itself.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+_MIN_TEXT = 8
+_TYPE = re.compile(
+    r"\b(?:[a-z_][\w]*\.)*([A-Z]\w*(?:Error|Exception|Exceeded|Failure|Timeout|Refused|Denied))\b"
+)
+_COMMON_TYPES = frozenset(
+    ["Error", "Exception", "BaseException", "RuntimeError", "ValueError", "TypeError", "ToolError", "ToolException", "ToolExecutionError", "AgentError", "APIError", "McpError", "MCPError", "ClientError", "HTTPError", "HTTPException", "ServiceException", "ExecutionError", "WorkflowError", "ExceptionGroup", "UnknownError", "InternalError"]
+)
+"""Types that say nothing of what happened: two errors of such a type need not be one."""
+
+
+class Place(NamedTuple):
+    """Where a span hangs in its trace; times are nanoseconds since 1970, 0 when unknown."""
+
+    parent: str
+    start_ns: int = 0
+    end_ns: int = 0
+    ended: Literal["ok", "failed", "other"] = "other"
+    says_ok: bool = False
+    """Whether its own status is `ok`, not merely unset: what fails above it did not get its failure through it."""
+
+
+class FailedSpan(NamedTuple):
+    """A failed span: the text of its error, and when it ended."""
+
+    error: str
+    end_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Cause:
+    """What a failed span may repeat; the greatest is taken."""
+
+    is_same: bool
+    depth: int
+    end_ns: int
+    span_id: str
+
+    @property
+    def rank(self) -> tuple[bool, int, tuple[int, str]]:
+        return self.is_same, self.depth, (self.end_ns, self.span_id)
+
+
+def causes_of(places: Mapping[str, Place], failed: Mapping[str, FailedSpan]) -> dict[str, str]:
+    """Find, for each failed span, the deepest failed span that it only repeats.
+
+    Of several below it, one with the same error goes before a deeper one; of equally deep ones the last to end, then the greatest id. Where a span between is
+    missing from the trace, a failed span of the same error that encloses the other in time is above it. Spans whose parents form a ring cause nothing.
+
+    Args:
+        places: every span of the trace, by id.
+        failed: those that failed, by id.
+    """
+    if len(failed) < 2:
+        return {}
+    above = nearest_of(places, failed)
+    parent = {span_id: above(span_id) for span_id in failed}
+    parent |= _across_gaps(places, failed, parent)
+    went_on = _last_success(places)
+    stopped = _stopped(places, parent)
+    waiting = dict.fromkeys(failed, 0)
+    for up in parent.values():
+        if up:
+            waiting[up] += 1
+    best = {span_id: _Cause(True, 0, entry.end_ns, span_id) for span_id, entry in failed.items()}
+    root = {span_id: span_id for span_id in failed}
+    leaves = [span_id for span_id, count in waiting.items() if not count]
+    while leaves:
+        span_id = leaves.pop()
+        if not (up := parent[span_id]):
+            continue
+        is_same = same_error(failed[up].error, failed[span_id].error) or same_error(
+            failed[up].error, failed[root[span_id]].error
+        )
+        if is_same or not (span_id in stopped or _recovered(places[span_id], went_on.get(up, 0))):
+            below = best[span_id]
+            cause = _Cause(is_same, below.depth + 1, below.end_ns, root[span_id])
+            if best[up].depth == 0 or cause.rank > best[up].rank:
+                best[up], root[up] = cause, root[span_id]
+        waiting[up] -= 1
+        if not waiting[up]:
+            leaves.append(up)
+    return {span_id: root[span_id] for span_id, cause in best.items() if cause.depth and not waiting[span_id]}
+
+
+def _recovered(place: Place, last_success: int) -> bool:
+    """Whether something began and succeeded after a failed span had ended; an ancestor of it began before."""
+    return last_success > place.end_ns or (last_success == place.end_ns > place.start_ns > 0)
+
+
+def same_error(one: str, other: str) -> bool:
+    """Whether two texts tell of the same error: one holds the other, or both name an exception of the same telling type."""
+    short, long = sorted((" ".join(text.split()).casefold() for text in (one, other)), key=len)
+    if not short:
+        return False
+    return short == long or (len(short) >= _MIN_TEXT and short in long) or bool(_types(one) & _types(other))
+
+
+def _types(text: str) -> set[str]:
+    return {name for name in _TYPE.findall(text[:2000]) if name not in _COMMON_TYPES}
+
+
+def _last_success(places: Mapping[str, Place]) -> dict[str, int]:
+    """For each span, when the last of the spans below it that succeeded began."""
+    latest: dict[str, int] = {}
+    succeeded = [
+        (place.start_ns, span_id)
+        for span_id, place in places.items()
+        if place.ended == "ok" and place.start_ns
+    ]
+    for start, span_id in sorted(succeeded, reverse=True):
+        here = places[span_id].parent
+        while here in places and here not in latest:
+            latest[here] = start
+            here = places[here].parent
+    return latest
+
+
+def _stopped(places: Mapping[str, Place], parent: Mapping[str, str]) -> set[str]:
+    """Of failed spans, those with a span that says `ok` between them and the next failed one above."""
+    found = set()
+    for span_id, up in parent.items():
+        here, seen = places[span_id].parent, set()
+        while here in places and here != up and here not in seen:
+            if places[here].says_ok:
+                found.add(span_id)
+                break
+            seen.add(here)
+            here = places[here].parent
+    return found
+
+
+def _across_gaps(
+    places: Mapping[str, Place], failed: Mapping[str, FailedSpan], parent: Mapping[str, str]
+) -> dict[str, str]:
+    """For failed spans under a span that is not in the trace, the tightest failed span of the same error that encloses them in time."""
+    by_error: dict[str, list[str]] = defaultdict(list)
+    for span_id, entry in failed.items():
+        by_error[" ".join(entry.error.split()).casefold()].append(span_id)
+    if len(by_error) > 500:
+        return {}
+    found = {}
+    for span_id, up in parent.items():
+        if up or not failed[span_id].error:
+            continue
+        if (top := _top(places, span_id)) is None:
+            continue
+        place = places[span_id]
+        around = [
+            other
+            for text, ids in by_error.items()
+            if same_error(text, failed[span_id].error)
+            for other in ids[:100]
+            if other != span_id
+            and places[other].start_ns <= place.start_ns
+            and place.end_ns <= places[other].end_ns
+            and _length(places[other]) > _length(place)
+            and _top(places, other) != top
+        ]
+        if around:
+            found[span_id] = min(around, key=lambda other: (_length(places[other]), other))
+    return found
+
+
+def _length(place: Place) -> int:
+    return place.end_ns - place.start_ns
+
+
+def _top(places: Mapping[str, Place], span_id: str) -> str | None:
+    """Name the missing parent that a span hangs from in the end; None where its root is there, or its parents form a ring."""
+    seen = set()
+    while span_id in places:
+        if span_id in seen:
+            return None
+        seen.add(span_id)
+        span_id = places[span_id].parent
+    return span_id or None
+
+
+def nearest_of(places: Mapping[str, Place], targets: Collection[str]) -> Callable[[str], str]:
+    """Make a function from a span to its nearest ancestor among the targets ('' for none); each span is walked over once, rings end the walk."""
+    known: dict[str, str] = {}
+
+    def nearest(span_id: str) -> str:
+        path, here = [], span_id
+        seen = {span_id}
+        while True:
+            path.append(here)
+            up = places[here].parent
+            if up not in places or up in seen:
+                answer = ""
+            elif up in targets:
+                answer = up
+            elif up in known:
+                answer = known[up]
+            else:
+                seen.add(up)
+                here = up
+                continue
+            known.update(dict.fromkeys(path, answer))
+            return answer
+
+    return nearest

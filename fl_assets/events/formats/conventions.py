@@ -1,0 +1,371 @@
+"""What one span is: the conventions of OpenTelemetry GenAI, OpenInference and the frameworks that have their own.
+
+What goes here: which span is a tool call, an LLM call, an agent; its service, method, node, session, tokens and metadata.
+What does not: whether it failed (`outcomes.py`), what was said (`messages.py`), any wire format.
+
+Sources: OpenTelemetry semantic conventions for generative AI (1.28 to 1.40, and `semantic-conventions-genai` 0.1), for resources, Kubernetes and FaaS;
+OpenInference semantic conventions 0.1; Traceloop, Vercel AI SDK, MCP, Claude Code and Langfuse attributes.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from fl_assets.events.formats.spans import Span
+from fl_assets.events.formats.values import first, number_of
+
+MAX_VALUE, MAX_ATTRIBUTES, MAX_NAME, MAX_ARGUMENTS = 200, 48, 120, 2000
+
+_KINDS = {
+    "llm": "llm",
+    "generation": "llm",
+    "chat": "llm",
+    "text_completion": "llm",
+    "generate_content": "llm",
+    "chat_model": "llm",
+    "llm_request": "llm",
+    "ai.generatetext": "llm",
+    "ai.streamtext": "llm",
+    "ai.generateobject": "llm",
+    "ai.streamobject": "llm",
+    "tool": "tool",
+    "execute_tool": "tool",
+    "tools/call": "tool",
+    "ai.toolcall": "tool",
+    "tool.execution": "tool",
+    "agent": "agent",
+    "invoke_agent": "agent",
+    "invoke_workflow": "agent",
+    "create_agent": "operation",
+    "agent_handoff": "operation",
+    "plan": "operation",
+    "create_memory": "operation",
+    "update_memory": "operation",
+    "upsert_memory": "operation",
+    "delete_memory": "operation",
+    "search_memory": "operation",
+    "create_memory_store": "operation",
+    "delete_memory_store": "operation",
+    "embedding": "embedding",
+    "embeddings": "embedding",
+    "ai.embed": "embedding",
+    "retriever": "retriever",
+    "retrieval": "retriever",
+    "chain": "chain",
+    "workflow": "chain",
+    "task": "chain",
+    "reranker": "reranker",
+    "guardrail": "guardrail",
+    "evaluator": "evaluator",
+}
+"""What a word of one of `_KIND_KEYS` says; an `operation` is neither call of a model nor run of an agent, and keeps its own name."""
+_KIND_KEYS = (
+    "gen_ai.operation.name",
+    "openinference.span.kind",
+    "traceloop.span.kind",
+    "ai.operationId",
+    "langfuse.observation.type",
+    "span.type",
+    "mcp.method.name",
+    "mlflow.spanType",
+)
+_TOOL_KEYS = ("gen_ai.tool.name", "tool.name", "ai.toolCall.name", "mcp.tool.name", "tool_name")
+_MODEL_KEYS = (
+    "gen_ai.request.model",
+    "llm.model_name",
+    "gen_ai.response.model",
+    "ai.model.id",
+    "model_name",
+    "model",
+)
+AGENT_KEYS = (
+    "gen_ai.agent.name",
+    "agent.name",
+    "agent_name",
+    "traceloop.entity.name",
+    "gen_ai.workflow.name",
+)
+_SESSION_KEYS = (
+    "gen_ai.conversation.id",
+    "session.id",
+    "conversation.id",
+    "conversation_id",
+    "session_id",
+    "sessionId",
+    "thread_id",
+    "gen_ai.thread.id",
+    "langfuse.session.id",
+    "langsmith.trace.session_id",
+    "traceloop.association.properties.session_id",
+    "traceloop.association.properties.conversation_id",
+    "mlflow.trace.session",
+)
+_NO_SESSION = re.compile(r"(?i)(?:null|none|nil|undefined|nan|n/a|false|\(null\)|[0-]*)")
+_REQUEST_KEYS = (
+    "request_id",
+    "request.id",
+    "http.request.header.x-request-id",
+    "gen_ai.tool.call.id",
+    "ai.toolCall.id",
+    "tool_use_id",
+)
+NODE_KEYS = (
+    "node.id",
+    "node_id",
+    "service.instance.id",
+    "faas.name",
+    "host.name",
+    "host.id",
+    "k8s.node.name",
+    "k8s.deployment.name",
+    "k8s.statefulset.name",
+    "k8s.daemonset.name",
+    "k8s.cronjob.name",
+    "k8s.job.name",
+    "k8s.pod.name",
+    "aws.ecs.task.family",
+    "cloud.resource_id",
+    "container.name",
+    "device.id",
+)
+"""Attributes that name the place a span comes from, in order; a value that is new with each process names none."""
+_STAYS = frozenset({"node.id", "node_id", "host.id", "device.id", "faas.name", "cloud.resource_id"})
+_UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_EPHEMERAL = re.compile(
+    rf".*{_UUID}.*|[0-9a-fA-F]{{12,}}|.*\b[0-9a-f]{{32,}}\b.*|[0-9]{{3,}}|.*[@:/][0-9]{{3,7}}|[0-9A-HJKMNP-TV-Z]{{26}}"
+    r"|.*[.:_-](?=[0-9a-f]*[0-9])(?=[0-9a-f]*[a-f])[0-9a-f]{8,16}|localhost(?:\..*)?|127\..*|169\.254\..*|::1"
+)
+"""Values that are made anew for each process or sandbox (UUIDs, container and process ids, ULIDs, names that end in one), and those that every machine has."""
+_K8S = "[bcdfghjklmnpqrstvwxz2456789]"
+_POD = re.compile(rf"(?P<owner>.+?)-(?=[a-z0-9]*[0-9])[a-z0-9]{{6,10}}-{_K8S}{{5}}")
+_POD_OF_SET = re.compile(rf"(?P<owner>.+?)-(?:(?=[a-z0-9]*[0-9])[a-z0-9]{{6,10}}-)?{_K8S}{{5}}")
+"""A pod's name is its owner's, the hash of its template, and five letters of Kubernetes' own alphabet (`k8s.io/apimachinery/pkg/util/rand`)."""
+_RESOURCE_KEYS = (
+    "service.version",
+    "service.namespace",
+    "deployment.environment",
+    "deployment.environment.name",
+)
+_INPUT_TOKEN_KEYS = (
+    "gen_ai.usage.input_tokens",
+    "gen_ai.usage.prompt_tokens",
+    "llm.token_count.prompt",
+    "llm.usage.prompt_tokens",
+    "ai.usage.inputTokens",
+    "ai.usage.promptTokens",
+    "input_tokens",
+    "input_token_count",
+)
+_OUTPUT_TOKEN_KEYS = (
+    "gen_ai.usage.output_tokens",
+    "gen_ai.usage.completion_tokens",
+    "llm.token_count.completion",
+    "llm.usage.completion_tokens",
+    "ai.usage.outputTokens",
+    "ai.usage.completionTokens",
+    "output_tokens",
+    "output_token_count",
+)
+_COST_KEYS = ("gen_ai.usage.cost", "gen_ai.usage.total_cost", "llm.cost.total", "cost_usd", "operation.cost")
+_ARGUMENT_KEYS = (
+    "gen_ai.tool.call.arguments",
+    "tool.parameters",
+    "ai.toolCall.args",
+    "ai.toolCall.input",
+    "tool_arguments",
+    "tool_parameters",
+    "tool_input",
+    "input.value",
+    "traceloop.entity.input",
+)
+
+_LIBRARY = re.compile(r"^(?:openinference|opentelemetry)\.instrumentation\.")
+_VERB = re.compile(
+    r"^(?:execute_tool|running tool:?|invoke_agent|create_agent|agent_run|call_tool|tools/call)\s+",
+    re.IGNORECASE,
+)
+LOOKS_LIKE_ID = re.compile(
+    r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}|\b(?=[0-9a-fA-F]*[0-9])[0-9a-fA-F]{8,}\b"
+)
+_NUMBER = re.compile(r"[0-9]+")
+# Content and people stay out of metadata: what was said goes to conversation_logs, a tool's arguments to one key, the rest of it nowhere.
+_CONTENT = re.compile(
+    r"(?i)(?:^|[._])(?:messages?|prompts?|completions?|contents?|arguments|args|parameters|json_schema|schema|definitions|description|instructions|events|thought"
+    r"|history|input|output|result|response|request|body|text|stacktrace|system_prompt|final_result|documents?|tools|headers?|cookies?|error|exception)(?:$|[._])"
+    r"|^(?:user|enduser|crew|process|telemetry|logfire)[._]"
+)
+_ALWAYS = re.compile(
+    r"^(?:gen_ai\.(?:request\.[a-z_.]+|response\.(?:model|finish_reasons|id)|usage\.[a-z_.]+|output\.type)|llm\.token_count\.[a-z_.]+"
+    r"|http\.request\.method|[a-z_.]+\.status_code|langfuse\.prompt\.(?:name|version)|llm\.prompt_template\.version|error\.type)$"
+)
+
+
+def kind_of(span: Span) -> str:
+    """Say what kind of step a span is: llm, tool, agent, operation, chain, embedding, retriever …; '' when nothing tells."""
+    values = span.attributes
+    for key in _KIND_KEYS:
+        word = str(values.get(key) or "").lower()
+        if kind := _KINDS.get(word) or _KINDS.get(word.removesuffix(".dogenerate").removesuffix(".dostream")):
+            return kind
+    if first(values, ("gen_ai.tool.name", "ai.toolCall.name", "mcp.tool.name", "tool_name")):
+        return "tool"
+    if first(values, AGENT_KEYS):
+        return "agent"
+    return "llm" if first(values, _MODEL_KEYS) else ""
+
+
+def plain_name(name: str) -> str:
+    """Mask ids and numbers in a span's name, so that methods stay few: `Step 12` is `Step <NUM>`."""
+    return _NUMBER.sub("<NUM>", LOOKS_LIKE_ID.sub("<ID>", name.strip()))[:MAX_NAME]
+
+
+def method_of(span: Span, kind: str) -> str:
+    """Name what was called: the tool, operation and model, the agent, the route, or else the span's name without its numbers."""
+    values = span.attributes
+    name = plain_name(span.name) or "unknown"
+    if kind == "tool":
+        return first(values, _TOOL_KEYS)[:MAX_NAME] or _VERB.sub("", name)
+    if kind in {"llm", "embedding"} and (model := first(values, _MODEL_KEYS)):
+        operation = str(values.get("gen_ai.operation.name") or ("chat" if kind == "llm" else "embeddings"))
+        return f"{operation} {model}"[:MAX_NAME]
+    if kind == "operation":
+        operation = first(values, ("gen_ai.operation.name",))
+        return operation[:MAX_NAME] or name
+    if kind == "agent":
+        agent = agent_of(span)
+        if not agent and "invoke_agent" not in name:
+            return name
+        return f"invoke_agent {plain_name(agent)}" if agent else "invoke_agent"
+    if route := first(values, ("http.route",)):
+        return f"{first(values, ('http.request.method', 'http.method'))} {route}".strip()[:MAX_NAME]
+    return name
+
+
+def agent_of(span: Span) -> str:
+    """Name the agent; '' when it has none but an id."""
+    agent = first(span.attributes, AGENT_KEYS)
+    return "" if LOOKS_LIKE_ID.search(agent) else agent
+
+
+def model_of(span: Span) -> str:
+    """Name the model; '' without one."""
+    return first(span.attributes, _MODEL_KEYS)
+
+
+def service_of(span: Span) -> str:
+    """Name the service: the resource's, or the instrumented library where the SDK was never told one (`unknown_service…`)."""
+    service = first(span.resource, ("service.name",))
+    if service and not service.startswith("unknown_service"):
+        return service[:MAX_NAME]
+    return _LIBRARY.sub("", span.scope)[:MAX_NAME] or "unknown"
+
+
+def session_of(values: Mapping[str, Any]) -> str:
+    """Name the session; '' for one that is named "null", "None", "undefined" or the nil UUID, which many share who have none."""
+    for key in _SESSION_KEYS:
+        if (session := first(values, (key,))) and not _NO_SESSION.fullmatch(session):
+            return session
+    return ""
+
+
+def request_of(span: Span) -> str:
+    """Name the request: its own id, the tool call's, or the span's."""
+    return first(span.attributes, _REQUEST_KEYS) or span.span_id
+
+
+def node_of(span: Span, order: tuple[str, ...] = ()) -> str:
+    """Return the place that a span comes from, or '' where the folder of its file is to tell.
+
+    A node is a place that stays. `service.instance.id` is random by the resource conventions, a container's host name is its id, and a pod's name is new with
+    each pod: those name none, or one machine that runs an agent twelve times would pass for twelve.
+
+    Args:
+        span: what to look at.
+        order: attributes to prefer, in order (`FEDERATED_LEARNING_NODE_ATTRIBUTES`); what they hold is taken as it is.
+    """
+    if order:
+        return next((name for key in order if (name := _place(span, key))), "")
+    pod = first(span.resource, ("k8s.pod.name",))
+    is_in_cluster = any(key.startswith("k8s.") for key in span.resource)
+    owners = []
+    for key in NODE_KEYS:
+        name = _place(span, key)
+        if not name:
+            continue
+        if key in _STAYS:
+            return name
+        if match := (_POD_OF_SET if is_in_cluster and name == pod else _POD).fullmatch(name):
+            owners.append(match["owner"])
+        elif not _EPHEMERAL.fullmatch(name) and (key == "k8s.pod.name" or not pod or pod not in name):
+            return name
+    return owners[0] if owners else ""
+
+
+def _place(span: Span, key: str) -> str:
+    """Look an attribute up where places are named: of the resource, and for a node's own id of the span too."""
+    own = first(span.attributes, (key,)) if key in {"node.id", "node_id"} else ""
+    return first(span.resource, (key,)) or own
+
+
+def tokens_and_cost(span: Span, kind: str) -> dict[str, float]:
+    """Give `input_tokens`, `output_tokens` and `cost_usd` where the span itself says them; an agent's are sums of its calls', and would count twice."""
+    if kind in {"agent", "chain"}:
+        return {}
+    found = {
+        "input_tokens": number_of(span.attributes, _INPUT_TOKEN_KEYS),
+        "output_tokens": number_of(span.attributes, _OUTPUT_TOKEN_KEYS),
+        "cost_usd": number_of(span.attributes, _COST_KEYS),
+    }
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def arguments_of(span: Span) -> str:
+    """Give a tool call's arguments as text, JSON where they are no plain text, cut to `MAX_ARGUMENTS`; '' without any."""
+    for key in _ARGUMENT_KEYS:
+        value = span.attributes.get(key)
+        if value not in (None, "", {}, []):
+            return (value if isinstance(value, str) else orjson.dumps(value, default=str).decode())[
+                :MAX_ARGUMENTS
+            ]
+    return ""
+
+
+def metadata_of(span: Span, kind: str, node: str) -> dict[str, str]:
+    """Collect what helps to explain a call, as text: ids, kind, scope, a tool's arguments, and the short attributes that hold no content and name no user."""
+    found = {
+        "node_id": node,
+        "span_id": span.span_id,
+        "parent_span_id": span.parent_id,
+        "session_id": session_of(span.attributes),
+        "span_kind": kind,
+        "span_name": span.name[:MAX_NAME],
+        "scope": span.scope,
+        "arguments": arguments_of(span) if kind == "tool" else "",
+        **{key: _plain(value) for key, value in tokens_and_cost(span, kind).items()},
+        **{key: first(span.resource, (key,)) for key in _RESOURCE_KEYS},
+    }
+    useful = sorted(key for key in span.attributes if _ALWAYS.match(key) or not _CONTENT.search(key))
+    for key in useful:
+        if len(found) >= MAX_ATTRIBUTES:
+            break
+        text = _scalar(span.attributes[key])
+        if text and len(text) <= MAX_VALUE and len(key) <= MAX_NAME:
+            found.setdefault(key, text)
+    return {key: value for key, value in found.items() if value}
+
+
+def _plain(value: float) -> str:
+    return str(int(value)) if value == int(value) else repr(value)
+
+
+def _scalar(value: Any) -> str:
+    """Write an attribute as text; '' for what is no scalar or short list of scalars."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str | int | float):
+        return str(value)
+    if isinstance(value, list) and all(isinstance(entry, str | int | float) for entry in value):
+        return ",".join(_scalar(entry) for entry in value)
+    return ""

@@ -1,0 +1,107 @@
+"""Texts of exceptions: the error at the bottom of a stack trace, of whatever language.
+
+What goes here: reading stack traces and wrapped errors. What does not: where a span keeps them (`outcomes.py`).
+
+Sources: PEP 654 (exception groups), PEP 3134 (chained exceptions); `Throwable.printStackTrace` of Java; `Error.cause` as Node prints it.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from fl_assets.events.formats.values import first
+
+_GROUP = re.compile(r"(?:Base)?ExceptionGroup\b|unhandled errors in a TaskGroup|\(\d+ sub-exceptions?\)")
+_RAISED = re.compile(r"(?P<type>[A-Za-z_][\w.$]*)(?::\s*(?P<message>.*))?")
+_TYPE_NAME = re.compile(r"(?:.*[.$])?[A-Z]\w*|.*(?:Error|Exception|Interrupt|Exit|Warning)")
+_GROUP_LINE = re.compile(r"^(?P<bars>[\s|+]*\|) (?P<text>\S.*)$")
+_CAUSED_BY = re.compile(r"^\s*Caused by: (.+)$", re.MULTILINE)
+_NODE_CAUSE = re.compile(r"\[cause\]:?\s+(.+)$", re.MULTILINE)
+_CHAINED = "The above exception was the direct cause of the following exception:"
+_VAGUE = re.compile(
+    r"(?i)(?:an? )?(?:unknown|internal|unexpected|unhandled|generic|some)?[\s_-]*(?:tool|agent|execution|runtime|server|api|call|request|task|step|chain|run)?"
+    r"[\s_-]*(?:call|execution|invocation|run)?[\s_-]*(?:error|errors|failed|failure|exception|fail)(?: occurred)?[\s.!]*"
+    r"|exit code -?\d+|HTTP status \d+|_OTHER|ERROR|\w+"
+)
+
+
+def is_vague(text: str) -> bool:
+    """Whether a text says no more than that something failed: one word, a type's name, or a phrase of its kind."""
+    text = text.strip()
+    return not text or " " not in text or _VAGUE.fullmatch(text) is not None
+
+
+def exception_text(values: Mapping[str, Any]) -> str:
+    """Put an exception's attributes in one text: `type: message` of the exception at the bottom; without a message, the last line of its stack trace."""
+    kind, message = first(values, ("exception.type",)), first(values, ("exception.message",))
+    stack = first(values, ("exception.stacktrace",))
+    outer = f"{kind}: {message}" if kind and message else message or kind
+    if (
+        stack
+        and (leaf := leaf_of(stack, outer))
+        and leaf != outer
+        and not leaf.startswith(("Traceback", "File "))
+    ):
+        return leaf
+    if not message:
+        lines = [line.strip() for line in stack.splitlines() if line.strip()]
+        return (lines[-1] if lines else "") or kind
+    if not kind or message.startswith((f"{kind}:", f"{kind.rpartition('.')[2]}:")):
+        return message
+    return outer
+
+
+def leaf_of(text: str, outer: str = "") -> str:
+    """Give the exception that a text with a stack trace is about: of a group its first leaf, the last `Caused by`, the cause of a vague one.
+
+    Args:
+        text: an error's text; one without a stack trace is given back.
+        outer: what is known of it beside; the text itself by default.
+    """
+    is_group = bool(_GROUP.search(outer or text))
+    if is_group and (leaf := _of_group(text)):
+        return leaf
+    if causes := _CAUSED_BY.findall(text):
+        return causes[-1].strip()
+    if causes := _NODE_CAUSE.findall(text):
+        return causes[-1].strip().rstrip("{ ").strip()
+    if _CHAINED in text and is_vague(_message_of(outer or _last_raised(text))):
+        return _last_raised(text.partition(_CHAINED)[0]) or outer or text
+    if outer:
+        return outer
+    if text.startswith("Traceback (most recent call last)"):
+        return _last_raised(text) or text
+    return text
+
+
+def _message_of(raised: str) -> str:
+    match = _RAISED.fullmatch(raised)
+    return (match["message"] or "") if match else raised
+
+
+def _of_group(stack: str) -> str:
+    """Find the deepest exception of a group that is none itself; the first of equally deep ones."""
+    best, depth = "", -1
+    for line in stack.splitlines():
+        if not (match := _GROUP_LINE.match(line)):
+            continue
+        raised = match["text"].strip()
+        if raised.startswith(("Traceback", "File ")) or _GROUP.search(raised) or not _is_raised(raised):
+            continue
+        if len(match["bars"]) > depth:
+            best, depth = raised, len(match["bars"])
+    return best
+
+
+def _last_raised(stack: str) -> str:
+    """Give the last line of a traceback that names an exception, with what follows it; '' without one."""
+    lines = stack.strip().splitlines()
+    for number in range(len(lines) - 1, -1, -1):
+        if lines[number][:1].strip() and _is_raised(lines[number]):
+            return "\n".join(lines[number:]).strip()
+    return ""
+
+
+def _is_raised(line: str) -> bool:
+    match = _RAISED.fullmatch(line.strip())
+    return match is not None and _TYPE_NAME.fullmatch(match["type"]) is not None

@@ -1,0 +1,173 @@
+"""Log records of OTLP: GenAI events, the events of coding agents, exceptions and errors.
+
+What goes here: which log records are calls, turns or failures, and as what span they are read. What does not: OTLP's wire form (`otlp.py`).
+
+Sources: OpenTelemetry semantic conventions for GenAI events and exceptions in logs; "Monitoring" in Claude Code's documentation (`claude_code.*`), `docs/telemetry.md`
+of Gemini CLI (`gemini_cli.*`) and of Qwen Code, `docs/config.md` of Codex (`codex.*`).
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from fl_assets.events.formats.conventions import session_of
+from fl_assets.events.formats.otlp_values import any_value, attributes_of, get, id_of, integer_of, time_of
+from fl_assets.events.formats.spans import Span, SpanEvent
+from fl_assets.events.formats.traces import NotUsed
+from fl_assets.events.formats.values import as_object, first, number_of, objects_of, text_of
+
+_AGENTS = re.compile(r"^(claude_code|gemini_cli|qwen[-_]code|codex|copilot|opencode|iflow[-_]cli)\.(\w+)$")
+_ERROR_SEVERITY = 17
+_HIDDEN = re.compile(r"(?i)\[?<?redacted>?\]?|")
+_TOOL_EVENTS = frozenset({"tool_result", "tool_call"})
+_MODEL_EVENTS = frozenset({"api_request", "api_response", "api_error"})
+
+
+def spans_of_logs(groups: Any) -> Iterator[Span | str | NotUsed]:
+    """Read log records as the spans that they tell of; what is none of those is counted by its name."""
+    for group in objects_of(groups):
+        resource = attributes_of(get(as_object(get(group, "resource")), "attributes"))
+        for scoped in objects_of(get(group, "scopeLogs") or get(group, "instrumentationLibraryLogs")):
+            scope = str(as_object(get(scoped, "scope")).get("name") or "")
+            for number, raw in enumerate(objects_of(get(scoped, "logRecords"))):
+                try:
+                    yield _of_record(_Record(raw, resource, scope, number))
+                except ValueError as error:
+                    yield str(error)
+
+
+class _Record:
+    """One log record with plain values."""
+
+    def __init__(self, raw: dict[str, Any], resource: dict[str, Any], scope: str, number: int) -> None:
+        self.resource, self.scope = resource, scope
+        self.attributes = attributes_of(get(raw, "attributes"))
+        self.body = any_value(get(raw, "body"))
+        named = get(raw, "eventName") or self.attributes.get("event.name") or ""
+        self.name = str(named)
+        body = self.body if isinstance(self.body, str) else ""
+        if body.endswith(f".{self.name}") and _AGENTS.match(body):
+            self.name = body
+        self.when = time_of(raw, "timeUnixNano") or time_of(raw, "observedTimeUnixNano")
+        self.trace = get(raw, "traceId")
+        self.span = get(raw, "spanId")
+        severity = get(raw, "severityNumber")
+        text = str(get(raw, "severityText") or "").upper()
+        is_number = isinstance(severity, int) or str(severity).isdigit()
+        self.is_error = (
+            integer_of(severity, "severityNumber") >= _ERROR_SEVERITY
+            if is_number
+            else str(severity).startswith(("SEVERITY_NUMBER_ERROR", "SEVERITY_NUMBER_FATAL"))
+        ) or text in {"ERROR", "FATAL", "CRITICAL"}
+        unique = [self.when, self.name, number, self.attributes, self.body]
+        self.digest = hashlib.sha256(
+            orjson.dumps(unique, option=orjson.OPT_SORT_KEYS, default=str)
+        ).hexdigest()
+
+    def span_of(self, **more: Any) -> Span:
+        """Make the span that the record tells of."""
+        return Span(
+            **{
+                "parent_id": "",
+                "name": self.name,
+                "start_ns": self.when,
+                "end_ns": self.when,
+                "status": "unset",
+                "scope": self.scope,
+                "resource": self.resource,
+                **more,
+            }
+        )
+
+
+def _of_record(record: _Record) -> Span | NotUsed:
+    if match := _AGENTS.match(record.name):
+        return _of_agent(record, match[1], match[2])
+    if record.name.startswith("gen_ai.") and record.trace and record.name != "gen_ai.evaluation.result":
+        return _of_genai(record)
+    if record.name == "exception" or record.is_error or "exception.type" in record.attributes:
+        return _of_error(record)
+    return NotUsed(record.name or f"{record.scope or 'log'} record")
+
+
+def _of_genai(record: _Record) -> Span:
+    """Read a GenAI event as a stand-in for its span, to which what it says belongs."""
+    said = {
+        **record.attributes,
+        **(record.body if isinstance(record.body, dict) else {"content": record.body}),
+    }
+    return record.span_of(
+        trace_id=id_of(record.trace, "traceId", 16),
+        span_id=id_of(record.span, "spanId", 8),
+        status="log",
+        attributes={"gen_ai.operation.name": "chat", **record.attributes},
+        events=(SpanEvent(record.name, said, record.when),),
+    )
+
+
+def _of_error(record: _Record) -> Span:
+    """Read an error as the failure of its span; of a span in the same file only its words are taken."""
+    values = record.attributes
+    trace = id_of(record.trace, "traceId", 16) if record.trace else record.digest[:32]
+    span = id_of(record.span, "spanId", 8) if record.span and record.trace else record.digest[:16]
+    text = record.body if isinstance(record.body, str) else text_of(as_object(record.body).get("message"))
+    place = first(values, ("gen_ai.tool.name", "tool.name", "code.function.name", "code.function"))
+    return record.span_of(
+        trace_id=trace,
+        span_id=span,
+        name=place or record.scope or "log",
+        start_ns=0 if record.trace else record.when,
+        end_ns=record.when,
+        status="error-log",
+        status_message=text,
+        attributes={key: value for key, value in values.items() if key != "event.name"},
+        events=(SpanEvent("exception", values, record.when),) if "exception.type" in values else (),
+    )
+
+
+def _of_agent(record: _Record, agent: str, event: str) -> Span | NotUsed:
+    """Read an event of a coding agent: a tool's result, a model's answer or error, or what the user said."""
+    values = record.attributes
+    session = session_of(values)
+    about: dict[str, Any] = {**values, "session.id": session, "gen_ai.agent.name": agent}
+    trace = first(values, ("prompt.id", "prompt_id")) or session or record.digest[:32]
+    unique = first(values, ("tool_use_id", "call_id", "request_id", "event.sequence")) or record.digest[:16]
+    took = number_of(values, ("duration_ms", "duration")) or 0
+    common = {
+        "trace_id": trace,
+        "span_id": f"{event}-{unique}",
+        "start_ns": record.when - int(took * 1e6),
+        "end_ns": record.when,
+    }
+    if event == "user_prompt" and not _HIDDEN.fullmatch(first(values, ("prompt",))):
+        about |= {
+            "input.value": values["prompt"],
+            "turn.is_open": True,
+            "gen_ai.operation.name": "invoke_agent",
+        }
+        return record.span_of(**common, status="log", attributes=about)
+    if event in _TOOL_EVENTS:
+        tool = first(values, ("tool_name", "function_name", "name")) or "unknown"
+        about |= {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": tool}
+        about["gen_ai.tool.call.arguments"] = first(
+            values, ("tool_parameters", "function_args", "arguments", "tool_input")
+        )
+        if first(values, ("decision", "decision_type")) in {"reject", "rejected", "cancel", "deny", "denied"}:
+            about["error.type"] = "cancelled"
+        return record.span_of(**common, attributes=about)
+    is_answer = event != "api_request" or number_of(values, ("duration_ms",)) is not None
+    if event in _MODEL_EVENTS and is_answer:
+        about["gen_ai.operation.name"] = "chat"
+        status = "error" if event == "api_error" else "unset"
+        code, error = (
+            first(values, ("status_code", "http.response.status_code")),
+            first(values, ("error", "error.message", "error_message")),
+        )
+        text = f"{code} {error}".strip() if code and code not in error else error
+        if status == "error":
+            about.pop("error", None)
+        return record.span_of(**common, status=status, status_message=text, attributes=about)
+    return NotUsed(record.name)

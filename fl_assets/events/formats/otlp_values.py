@@ -1,0 +1,101 @@
+"""OTLP's JSON values, in every spelling that writers use: ids, integers, times, attributes.
+
+What goes here: readers of the protobuf types that spans and log records share. What does not: spans (`otlp.py`) and log records (`otlp_logs.py`).
+"""
+
+import base64
+import re
+from functools import cache
+from typing import Any
+
+from fl_assets.events.formats.values import as_list, as_object, check_ns, objects_of
+
+_MAX_DEPTH = 20
+_HEX = re.compile(r"[0-9a-fA-F]+")
+
+
+def time_of(raw: dict[str, Any], field: str) -> int:
+    """Read a time of a span or record in nanoseconds; 0 where there is none.
+
+    Raises:
+        TimeUnitError: when it is in another unit.
+    """
+    return check_ns(integer_of(get(raw, field), field), field)
+
+
+@cache
+def _snake(key: str) -> str:
+    return re.sub(r"[A-Z]", lambda letter: "_" + letter[0].lower(), key)
+
+
+def get(value: dict[str, Any], key: str) -> Any:
+    """Look a field up by its camelCase name, or as snake_case, which protobuf's JSON parsers accept too."""
+    found = value.get(key)
+    return found if found is not None else value.get(_snake(key))
+
+
+def id_of(value: Any, field: str, size: int) -> str:
+    """Read an id as lower-case hex: it is hex in OTLP/JSON, and base64 where a generic protobuf library wrote it.
+
+    Raises:
+        ValueError: when it is neither, or all zeros.
+    """
+    text = value if isinstance(value, str) else ""
+    if not _HEX.fullmatch(text) or len(text) != 2 * size:
+        try:
+            raw = base64.b64decode(text, validate=True)
+        except ValueError:
+            raw = b""
+        if len(raw) != size:
+            message = f"{field} is {value!r:.60}, must be {2 * size} hexadecimal digits"
+            raise ValueError(message)
+        text = raw.hex()
+    if not text.strip("0"):
+        message = f"{field} is all zeros, which is no id"
+        raise ValueError(message)
+    return text.lower()
+
+
+def integer_of(value: Any, field: str) -> int:
+    """Read a 64-bit integer, which is a text in JSON and a number where a writer did not care.
+
+    Raises:
+        ValueError: when it is none.
+    """
+    if value is None or value == "":
+        return 0
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        message = f"{field} is {value!r:.60}, must be an integer"
+        raise ValueError(message) from error
+
+
+def attributes_of(value: Any, depth: int = 0) -> dict[str, Any]:
+    """Read a list of key and AnyValue."""
+    return {
+        str(entry["key"]): any_value(get(entry, "value"), depth)
+        for entry in objects_of(value)
+        if entry.get("key")
+    }
+
+
+def any_value(value: Any, depth: int = 0) -> Any:
+    """Read an AnyValue as a plain value; bytes stay base64 text, unknown kinds and what lies deeper than `_MAX_DEPTH` are None."""
+    if depth > _MAX_DEPTH:
+        return None
+    if not isinstance(value, dict):
+        return value if isinstance(value, str | int | float | bool) else None
+    for key in ("stringValue", "boolValue", "doubleValue", "bytesValue"):
+        if (found := get(value, key)) is not None:
+            return found
+    if (number := get(value, "intValue")) is not None:
+        try:
+            return int(number)
+        except (TypeError, ValueError, OverflowError):
+            return str(number)
+    if (array := get(value, "arrayValue")) is not None:
+        return [any_value(entry, depth + 1) for entry in as_list(as_object(array).get("values"))]
+    if (pairs := get(value, "kvlistValue")) is not None:
+        return attributes_of(as_object(pairs).get("values"), depth + 1)
+    return None

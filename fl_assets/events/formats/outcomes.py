@@ -1,0 +1,340 @@
+"""Whether a call failed, and the most telling words for it, from every place in which producers say so.
+
+What goes here: status, exceptions, tool results, finish reasons and attributes that tell of failure; what is none (waiting for a person, cancellation); the
+text of an error, down to the exception at the bottom of a stack trace. What does not: which failures only repeat another (`traces.py`).
+
+Sources: OpenTelemetry semantic conventions for exceptions, `error.type` and MCP; the MCP specification (`isError`); Strands, Claude Code, Langfuse, LangGraph
+and Jaeger as they write it.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fl_assets.events.formats.exceptions import exception_text, is_vague, leaf_of
+from fl_assets.events.formats.spans import Span
+from fl_assets.events.formats.values import as_object, decoded, first, text_of
+
+NO_FAILURE = ("cancelled", "interrupted", "unfinished")
+"""What a call that neither succeeded nor failed ended as: given up by its caller, waiting for a person, or not known to have ended."""
+_MAX_RESULT = 4000
+_BAD_WORDS = frozenset({"error", "failed", "failure", "fail", "errored", "err", "failed_with_error"})
+_STATUS_KEYS = (
+    "gen_ai.tool.status",
+    "tool.status",
+    "tool_status",
+    "gen_ai.tool.call.status",
+    "mcp.tool.status",
+    "tool.result.status",
+    "tool.result",
+    "outcome",
+)
+_IS_ERROR_KEYS = (
+    "isError",
+    "is_error",
+    "tool.is_error",
+    "gen_ai.tool.is_error",
+    "gen_ai.tool.call.is_error",
+    "mcp.is_error",
+    "mcp.isError",
+    "mcp.result.is_error",
+    "mcp.tool.result.is_error",
+    "mcp.tool.is_error",
+    "error",
+)
+_RESULT_KEYS = (
+    "gen_ai.tool.call.result",
+    "gen_ai.tool.result",
+    "gen_ai.tool.output",
+    "mcp.tool.result",
+    "mcp.result",
+    "tool.result",
+    "tool.output",
+    "tool_result",
+    "tool_output",
+    "ai.toolCall.result",
+    "ai.toolCall.output",
+    "output.value",
+    "traceloop.entity.output",
+    "mlflow.spanOutputs",
+    "output",
+)
+_FINISH_KEYS = (
+    "gen_ai.response.finish_reasons",
+    "gen_ai.response.finish_reason",
+    "llm.finish_reason",
+    "ai.response.finishReason",
+    "finish_reason",
+    "gen_ai.finish_reason",
+)
+_BAD_FINISH = frozenset(
+    ["error", "failed", "content_filter", "content-filter", "contentfilter", "safety", "prohibited_content", "blocklist", "recitation", "malformed_function_call", "unexpected_tool_call", "malformed_tool_call", "guardrail_intervened", "model_context_window_exceeded", "malformed_model_output", "malformed_tool_use"]
+)
+_HTTP_KEYS = ("http.response.status_code", "http.status_code", "status_code", "gen_ai.response.status_code")
+_EXIT_KEYS = ("process.exit.code", "process.exit_code", "exit_code", "tool.exit_code")
+_ERROR_TEXT = re.compile(
+    r"\s*(?:\W{0,3}\s*)?(?:(?:tool|mcp|api|execution|runtime|internal)[ _-])?(?:error|exception|failure|traceback \(most recent call last\))\b\s*(?:\[[^\]]*\]\s*)?(?:[:\-–—(]|executing|calling|invoking|running|while|in\b)",
+    re.IGNORECASE,
+)
+"""How a tool's result begins that is an error in words; a page or file that merely has the word in it begins otherwise."""
+_WAITS = re.compile(
+    r"\b(?:GraphInterrupt|NodeInterrupt|GraphBubbleUp|ParentCommand|AgentInterrupt|ToolInterrupt|WorkflowInterrupt|InterruptException|HumanInterrupt\w*"
+    r"|HumanInputRequired\w*|InputRequired\w*|ApprovalRequired\w*|ToolApproval\w*|CallDeferred|ToolCallDeferred|DeferredToolRequests|WaitingForEvent|WaitForInput\w*"
+    r"|BreakpointException|WorkflowSuspended\w*|SuspendExecution\w*|UserInputRequired\w*|ConfirmationRequired\w*|ContinueAsNewError|AgentPaused\w*"
+    r"|RequiresAction\w*)\b|\bInterrupt\(value=|^(?:awaiting|waiting for|requires|needs) (?:human|user|a person'?s?)\b.{0,40}(?:approval|input|confirmation|review)"
+)
+_GIVEN_UP = re.compile(
+    r"\b(?:CancelledError|CanceledError|GeneratorExit|KeyboardInterrupt|AbortError|APIUserAbortError|TaskCance(?:l)?led\w*|OperationCance(?:l)?led\w*"
+    r"|CancellationException|JobCancellationException|WorkflowCancelled\w*|ClientDisconnect\w*|InterruptedException|RunCancelled\w*|AgentCancelled\w*)\b"
+    r"|\bStatusCode\.CANCELLED\b|\bcontext cancell?ed\b|\bclient closed (?:the )?(?:request|connection)\b|\bclient disconnected\b|\b(?:request|operation|stream) was (?:aborted|cancell?ed)\b"
+    r"|\b(?:cancell?ed|aborted|interrupted|rejected|declined|denied) by (?:the )?(?:user|client|caller)\b|\buser (?:cancell?ed|aborted|interrupted|rejected)\b"
+    r"|\bcancell?ed by cancel scope\b|\[Request interrupted by user|The user doesn't want to (?:proceed|take this action)",
+    re.IGNORECASE,
+)
+_LATE = re.compile(r"(?i)tim(?:ed?|ing)[ _-]?out|deadline")
+_CANCELLED_TYPES = frozenset(
+    {"cancelled", "canceled", "499", "aborted_by_user", "user_cancelled", "client_closed_request"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a call ended: `ok`, `failed`, or one of `NO_FAILURE`; and the text of the error of one that failed."""
+
+    kind: str
+    error: str | None = None
+
+
+def outcome_of(span: Span, kind: str) -> Outcome:
+    """Say how a span's call ended.
+
+    Args:
+        span: what to look at.
+        kind: what `kind_of` says of it.
+    """
+    told = list(_told(span, kind))
+    if not told and span.status != "error":
+        return Outcome("ok" if span.start_ns and span.end_ns else "unfinished")
+    texts = [text for text in (*_error_texts(span, kind), *told) if text]
+    text = next((text for text in texts if not is_vague(text)), texts[0] if texts else None)
+    return Outcome(_kind_of_end(span, texts), text)
+
+
+def _kind_of_end(span: Span, texts: list[str]) -> str:
+    """Tell a failure from what only stopped: the exception's own type decides, or the first text where there is none."""
+    types = [first(event.values, ("exception.type",)) for event in span.events if event.name == "exception"]
+    types.append(first(span.attributes, ("exception.type",)))
+    error_type = first(span.attributes, ("error.type",))
+    decisive = [name for name in (*reversed(types), error_type) if name]
+    heads = [text[:300] for text in texts[:1]]
+    if any(map(_WAITS.search, (*decisive[:1], *heads))):
+        return "interrupted"
+    if error_type.lower() in _CANCELLED_TYPES or first(span.attributes, _HTTP_KEYS) == "499":
+        return "cancelled"
+    if any(map(_GIVEN_UP.search, (*decisive[:1], *heads))) and not any(map(_LATE.search, heads)):
+        return "cancelled"
+    return "failed"
+
+
+def _told(span: Span, kind: str) -> Iterator[str]:
+    """Give a text (perhaps a vague one, never '') for each place but the status that says the call failed."""
+    values = span.attributes
+    if kind == "evaluator":
+        return
+    if error := first(values, ("error.type",)):
+        yield error
+    for key in _STATUS_KEYS:
+        if str(values.get(key) or "").strip().lower() in _BAD_WORDS:
+            yield "error"
+    for key, value in values.items():
+        name = key.rpartition(".")[2].lower()
+        if (
+            name in {"success", "succeeded", "is_success", "tool_success"}
+            and "eval" not in key
+            and _is_false(value)
+        ):
+            yield "failed"
+    for key in _IS_ERROR_KEYS:
+        if _is_true(values.get(key)):
+            yield "error"
+    if span.status != "ok":
+        error = values.get("error")
+        if isinstance(error, dict) or (isinstance(error, str) and error.strip().lower() not in _NO_ERROR):
+            yield text_of(error) if isinstance(error, str) else _said_in(error) or "error"
+        if error := first(values, ("error.message", "error_message", "exception.message")):
+            yield error
+        if _has_escaped(span):
+            yield "exception"
+    yield from _bad_finish(values)
+    if kind in {"llm", "tool", "embedding"}:
+        code = first(values, _HTTP_KEYS)
+        if code.isdigit() and 400 <= int(code) <= 599:
+            yield f"HTTP status {code}"
+    if kind == "tool":
+        code = first(values, _EXIT_KEYS)
+        if code.lstrip("-").isdigit() and int(code):
+            yield f"exit code {code}"
+        for event in span.events:
+            if str(event.values.get("tool.result") or event.values.get("status") or "").lower() in _BAD_WORDS:
+                yield "error"
+        if any(map(error_in_result, _results(span))):
+            yield "error"
+
+
+_NO_ERROR = frozenset(
+    {"", "false", "none", "null", "0", "no", "ok", "undefined", "{}", "[]", "true", "1", "yes"}
+)
+
+
+def _is_false(value: Any) -> bool:
+    return value is False or (isinstance(value, str) and value.strip().lower() in {"false", "no", "0"})
+
+
+def _is_true(value: Any) -> bool:
+    return value is True or (isinstance(value, str) and value.strip().lower() in {"true", "yes"})
+
+
+def _bad_finish(values: Mapping[str, Any]) -> Iterator[str]:
+    for key in _FINISH_KEYS:
+        value = decoded(values.get(key))
+        reasons = value if isinstance(value, list) else [value]
+        for reason in reasons:
+            if isinstance(reason, str) and reason.strip().lower() in _BAD_FINISH:
+                yield f"finish reason: {reason.strip().lower()}"
+
+
+def _has_escaped(span: Span) -> bool:
+    """Whether an exception event tells of the span's own end: not one that was recorded and handled, after which work went on."""
+    last = next(
+        (number for number, event in reversed([*enumerate(span.events)]) if event.name == "exception"), -1
+    )
+    if last < 0:
+        return False
+    event = span.events[last]
+    escaped = event.values.get("exception.escaped")
+    if _is_true(escaped) or _is_false(escaped):
+        return _is_true(escaped)
+    if last < len(span.events) - 1:
+        return False
+    if not event.time_ns or not span.duration_ms:
+        return True
+    return (span.end_ns - event.time_ns) / 1e6 <= max(50.0, 0.1 * span.duration_ms)
+
+
+# What is said of it ----------------------------------------------------------------------------------------------------
+
+
+def _error_texts(span: Span, kind: str) -> Iterator[str]:
+    """Give the texts that may tell of the error, the most telling first."""
+    values = span.attributes
+    for event in reversed(span.events):
+        if event.name == "exception" or "exception.type" in event.values:
+            yield exception_text(event.values)
+    yield exception_text(values)
+    if kind == "tool":
+        for result in _results(span):
+            yield error_in_result(result)
+    if span.status == "error" or span.status_message:
+        yield leaf_of(span.status_message.strip())
+    error = values.get("error")
+    if not isinstance(error, bool):
+        yield leaf_of(_said_in(error) if isinstance(error, dict) else _unless_flag(text_of(error)))
+    yield leaf_of(first(values, ("error.message", "error_message")))
+    if kind == "tool" and span.status == "error":
+        yield from (text_of(result).strip()[:_MAX_RESULT] for result in _results(span))
+    elif kind == "tool":
+        yield from (_said_in(decoded(result))[:_MAX_RESULT] for result in _results(span))
+
+
+def _unless_flag(text: str) -> str:
+    return "" if text.strip().lower() in _NO_ERROR else text
+
+
+def _results(span: Span) -> list[Any]:
+    """Give what a tool call gave back: of attributes, and of events that say so."""
+    found = [
+        span.attributes[key] for key in _RESULT_KEYS if span.attributes.get(key) not in (None, "", {}, [])
+    ]
+    for event in span.events:
+        if event.name == "gen_ai.choice":
+            found += [event.values[key] for key in ("message", "content", "body") if event.values.get(key)]
+        elif event.name in {"tool_result", "gen_ai.tool.result", "mcp.tool.result"}:
+            found += [event.values[key] for key in ("result", "output", "content") if event.values.get(key)]
+    return found
+
+
+def error_in_result(result: Any) -> str:
+    """Give the error that a tool's result is, in any of the shapes that tools write; '' for a result that is none.
+
+    An error is said by `isError`, `success: false`, a `status` of error, an `error` that is not empty, or a text that begins with it.
+    """
+    value = decoded(result)
+    if isinstance(value, str):
+        return leaf_of(value.strip()[:_MAX_RESULT]) if _ERROR_TEXT.match(value) else ""
+    if isinstance(value, list):
+        return next((text for entry in value[:20] if (text := error_in_result(_part_text(entry)))), "")
+    if not isinstance(value, dict):
+        return ""
+    flagged = (
+        any(_is_true(value.get(key)) for key in ("isError", "is_error"))
+        or any(_is_false(value.get(key)) for key in ("success", "ok", "succeeded"))
+        or str(value.get("status") or value.get("type") or "").lower() in _BAD_WORDS
+    )
+    error = value.get("error")
+    if (error and not isinstance(error, bool) and text_of(error).strip().lower() not in _NO_ERROR) or _is_true(error):
+        flagged = True
+    if flagged:
+        return leaf_of(_said_in(value)[:_MAX_RESULT]) or "error"
+    for key in ("result", "content", "output", "toolResult", "response"):
+        if (inner := value.get(key)) and (text := error_in_result(inner)):
+            return text
+    return ""
+
+
+def _part_text(entry: Any) -> Any:
+    """Give the text of a part of a message, or the part as it is."""
+    if isinstance(entry, dict) and set(entry) <= {"type", "text", "annotations", "content", "role"}:
+        return entry.get("text") or entry.get("content")
+    return entry
+
+
+def _said_in(value: Any, depth: int = 0) -> str:
+    """Give the words of an error that is an object: its message, its error, or the text of its content."""
+    if depth > 4:
+        return ""
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, list):
+        return "\n".join(text for entry in value[:20] if (text := _said_in(entry, depth + 1)))
+    if not isinstance(value, Mapping):
+        return ""
+    kind = first(value, ("type", "name", "code", "error_type"))
+    for key in (
+        "error",
+        "message",
+        "error_message",
+        "errorMessage",
+        "detail",
+        "reason",
+        "text",
+        "content",
+        "result",
+        "output",
+        "stderr",
+    ):
+        inner = value.get(key)
+        if inner and not isinstance(inner, bool) and (text := _said_in(inner, depth + 1)):
+            wants_kind = (
+                key == "message" and kind and kind.lower() not in {"error", "text"} and kind not in text
+            )
+            return f"{kind}: {text}" if wants_kind else text
+    return ""
+
+
+def failed_text(value: Any) -> str:
+    """Give an error of any shape (text, object, list) as text, down to its leaf; '' for none."""
+    value = as_object(value) or decoded(value)
+    if isinstance(value, bool) or value is None:
+        return ""
+    return leaf_of(_said_in(value) or (text_of(value) if not isinstance(value, str) else ""))

@@ -1,0 +1,406 @@
+"""From spans to events, trace by trace: each failure once, each question of a user once.
+
+What goes here: what needs a whole trace: which failures only repeat a deeper one, which answers are only steps towards another; and the events themselves.
+What does not: any wire format, and what one span means (`conventions.py`, `outcomes.py`, `messages.py`).
+"""
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import orjson
+
+from fl_assets.events.formats.causes import FailedSpan, Place, causes_of, nearest_of
+from fl_assets.events.formats.conventions import (
+    agent_of,
+    kind_of,
+    metadata_of,
+    method_of,
+    model_of,
+    node_of,
+    request_of,
+    service_of,
+    session_of,
+)
+from fl_assets.events.formats.exceptions import is_vague
+from fl_assets.events.formats.messages import turn_of
+from fl_assets.events.formats.outcomes import NO_FAILURE, outcome_of
+from fl_assets.events.formats.seam import (
+    DEFAULT_OPTIONS,
+    EventLine,
+    Lines,
+    ReadOptions,
+    RefusedLine,
+    json_records,
+)
+from fl_assets.events.formats.spans import Span
+from fl_assets.events.formats.turns import Turn, one_per_question
+from fl_assets.events.formats.values import iso
+
+MAX_HELD_SPANS = 100_000
+"""Spans whose place in their trace is remembered at a time: a trace spread over more of one file is settled in parts."""
+MAX_HELD_BYTES = 64 * 1024 * 1024
+"""Failures and turns that wait for the rest of their trace, in bytes of JSON."""
+
+
+class NotUsed(NamedTuple):
+    """Something that was read and is no call, no turn and no error: it is counted by its name."""
+
+    name: str
+
+
+Records = Iterable[tuple[int, Any]]
+SpansOf = Callable[[Any], Iterable[Span | str | NotUsed]]
+SpansOfFile = Callable[[Records], Iterable[tuple[int, Span | str | NotUsed]]]
+
+
+# From a file to spans ---------------------------------------------------------------------------------------------------
+
+
+def span_reader(of_record: SpansOf, noun: str = "spans") -> Callable[..., Iterator[EventLine | RefusedLine]]:
+    """Make a format's `read` from a function that gives the spans of one JSON value.
+
+    Args:
+        of_record: gives spans, and a text for each thing that should be one and cannot be read; a ValueError says that the value is none of this format's.
+        noun: what this format calls its spans.
+    """
+
+    def read(lines: Lines, options: ReadOptions = DEFAULT_OPTIONS) -> Iterator[EventLine | RefusedLine]:
+        return events_of(_by_record(lines, of_record, noun), options)
+
+    return read
+
+
+def file_reader(
+    of_file: SpansOfFile, noun: str = "spans"
+) -> Callable[..., Iterator[EventLine | RefusedLine]]:
+    """Make a format's `read` from a function that needs all JSON values of a file, with their lines, to find spans.
+
+    Args:
+        of_file: gives spans with their lines, and a text for each thing that should be one and cannot be read.
+        noun: what this format calls its spans.
+    """
+
+    def read(lines: Lines, options: ReadOptions = DEFAULT_OPTIONS) -> Iterator[EventLine | RefusedLine]:
+        return events_of(_by_file(lines, of_file, noun), options)
+
+    return read
+
+
+def _by_record(lines: Lines, of_record: SpansOf, noun: str) -> Iterator[tuple[int, Span] | RefusedLine]:
+    unused: Counter[str] = Counter()
+    for record in json_records(lines):
+        if isinstance(record, RefusedLine):
+            yield record
+            continue
+        line, value = record
+        bad: list[str] = []
+        total = 0
+        try:
+            for span in of_record(value):
+                total += 1
+                if isinstance(span, Span):
+                    yield line, span
+                elif isinstance(span, NotUsed):
+                    unused[span.name] += 1
+                else:
+                    bad.append(span)
+        except ValueError as error:
+            yield RefusedLine(line, "bad_record", str(error))
+        if bad:
+            yield _refused(line, bad, total, noun)
+    yield from _said_of(unused)
+
+
+def _by_file(lines: Lines, of_file: SpansOfFile, noun: str) -> Iterator[tuple[int, Span] | RefusedLine]:
+    refused: list[RefusedLine] = []
+    unused: Counter[str] = Counter()
+
+    def records() -> Iterator[tuple[int, Any]]:
+        for record in json_records(lines):
+            if isinstance(record, RefusedLine):
+                refused.append(record)
+            else:
+                yield record
+
+    bad: dict[int, list[str]] = {}
+    for line, span in of_file(records()):
+        if isinstance(span, Span):
+            yield line, span
+        elif isinstance(span, NotUsed):
+            unused[span.name] += 1
+        else:
+            bad.setdefault(line, []).append(span)
+    yield from refused
+    for line, texts in bad.items():
+        yield _refused(line, texts, len(texts), noun)
+    yield from _said_of(unused)
+
+
+def _said_of(unused: Counter[str]) -> Iterator[RefusedLine]:
+    """One line per file says what of it was not used, by name."""
+    if unused:
+        names = ", ".join(f"{count} {name[:60]}" for name, count in unused.most_common(5))
+        more = f" and {len(unused) - 5} more kinds" if len(unused) > 5 else ""
+        yield RefusedLine(
+            0, "not_used", f"{unused.total()} records are no calls, turns or errors: {names}{more}", 0
+        )
+
+
+def _refused(line: int, bad: list[str], total: int, noun: str) -> RefusedLine:
+    """One refusal per line says how many of it could not be read, and why the first could not."""
+    is_unit = " looks like " in bad[0]
+    return RefusedLine(
+        line,
+        "wrong_time_unit" if is_unit else "bad_span",
+        f"{len(bad)} of {total} {noun}: {bad[0]}",
+        len(bad),
+    )
+
+
+# From spans to events ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Trace:
+    """What is remembered of a trace: where each span hangs, and the failures and turns that wait for the rest of it."""
+
+    places: dict[str, Place] = field(default_factory=dict)
+    failures: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
+    turns: dict[str, Turn] = field(default_factory=dict)
+    logged: dict[str, list[tuple[int, Span]]] = field(default_factory=dict)
+    errors: dict[str, tuple[int, Span]] = field(default_factory=dict)
+    sessions: set[str] = field(default_factory=set)
+    size: int = 0
+
+
+def event_id(span: Span) -> str:
+    """Derive the id of a span's event from its ids alone, so that the same span read from any file is the same event."""
+    return f"{span.trace_id}:{span.span_id}"
+
+
+def trace_event(span: Span, options: ReadOptions = DEFAULT_OPTIONS) -> dict[str, Any]:
+    """Make the ExecutionTrace event of a span; its time is when the span ended.
+
+    A call that neither succeeded nor failed (`NO_FAILURE`) has `caused_by` say so: it is no failure of its own, and no success. One that is not known to
+    have ended says `unfinished`, and gives way to a later version of itself.
+    """
+    kind = kind_of(span)
+    outcome = outcome_of(span, kind)
+    metadata = metadata_of(span, kind, node_of(span, options.node_attributes))
+    if outcome.kind in NO_FAILURE:
+        metadata["caused_by"] = outcome.kind
+    if not span.end_ns:
+        metadata["unfinished"] = "true"
+    when = iso(span.time_ns)
+    trace = {
+        "trace_id": span.trace_id,
+        "request_id": request_of(span),
+        "service": service_of(span),
+        "method": method_of(span, kind),
+        "duration_ms": span.duration_ms,
+        "success": outcome.kind == "ok",
+        "error": outcome.error,
+        "metadata": metadata,
+        "timestamp": when,
+    }
+    return {
+        "event_id": event_id(span),
+        "event_type": "ExecutionTrace",
+        "execution_trace": trace,
+        "conversation_log": None,
+        "timestamp": when,
+    }
+
+
+def turn_in(line: int, span: Span, options: ReadOptions = DEFAULT_OPTIONS) -> Turn | None:
+    """Give the turn of an LLM or agent span that says what the user asked and what was answered; None for any other."""
+    kind = kind_of(span)
+    if kind not in {"llm", "agent"}:
+        return None
+    said = turn_of(
+        span.attributes,
+        span.events,
+        is_agent=kind == "agent",
+        is_open=bool(span.attributes.get("turn.is_open")),
+    )
+    if said is None:
+        return None
+    about = {
+        "trace_id": span.trace_id,
+        "span_id": span.span_id,
+        "node_id": node_of(span, options.node_attributes),
+        "service": service_of(span),
+        "agent": agent_of(span),
+        "model": model_of(span),
+    }
+    return Turn(
+        line,
+        f"{event_id(span)}:talk",
+        span.span_id,
+        session_of(span.attributes),
+        *said,
+        span.start_ns or span.end_ns,
+        span.time_ns,
+        {key: value for key, value in about.items() if value},
+        is_of_trace=bool(span.attributes.get("turn.of_trace")),
+    )
+
+
+def events_of(
+    spans: Iterable[tuple[int, Span] | RefusedLine], options: ReadOptions = DEFAULT_OPTIONS
+) -> Iterator[EventLine | RefusedLine]:
+    """Turn numbered spans, in any order, into events; refusals pass through.
+
+    Successful calls leave at once. Failures and turns wait until their trace is settled: at the end, or when more than `MAX_HELD_SPANS` spans or
+    `MAX_HELD_BYTES` are held, the trace that was heard from longest ago first. So the order of spans in a file does not matter as long as a trace lies
+    within that many spans of it; what a trace has in other files is not seen.
+    """
+    held: OrderedDict[str, _Trace] = OrderedDict()
+    early = _Early(options)
+    spans_held = bytes_held = 0
+    turns: list[Turn] = []
+    for entry in spans:
+        if isinstance(entry, RefusedLine):
+            yield entry
+            continue
+        line, span = entry
+        if early.holds(span):
+            continue
+        trace = held.setdefault(span.trace_id, _Trace())
+        held.move_to_end(span.trace_id)
+        spans_held += span.span_id not in trace.places
+        size = trace.size
+        yield from _taken(trace, line, span, options)
+        bytes_held += trace.size - size
+        while held and (spans_held > MAX_HELD_SPANS or bytes_held > MAX_HELD_BYTES):
+            _, oldest = held.popitem(last=False)
+            spans_held, bytes_held = spans_held - len(oldest.places), bytes_held - oldest.size
+            yield from _settled_failures(oldest, options)
+            yield from (turn.event() for turn in one_per_question(_settled_turns(oldest, options)))
+    for trace in held.values():
+        yield from _settled_failures(trace, options)
+        turns += _settled_turns(trace, options)
+    yield from (turn.event() for turn in one_per_question(turns))
+    yield from early.refused()
+
+
+class _Early:
+    """Spans older than the first day that is analysed: left out, and counted."""
+
+    def __init__(self, options: ReadOptions) -> None:
+        self._start = options.start
+        self._first = f"{options.start.isoformat()}T" if options.start else ""
+        self._count, self._seen = 0, ""
+
+    def holds(self, span: Span) -> bool:
+        if not self._first or (when := iso(span.time_ns)) >= self._first:
+            return False
+        self._count, self._seen = self._count + 1, self._seen or when[:10]
+        return True
+
+    def refused(self) -> Iterator[RefusedLine]:
+        if self._count:
+            yield RefusedLine(
+                0,
+                "before_start",
+                f"{self._count} spans ended before {self._start}, the first day that is analysed "
+                f"(FEDERATED_LEARNING_START_DATE); the first of them on {self._seen}",
+                0,
+            )
+
+
+def _taken(trace: _Trace, line: int, span: Span, options: ReadOptions) -> Iterator[EventLine]:
+    """Remember what a trace needs of a span; give its call's event unless it waits for the rest of the trace."""
+    if session := session_of(span.attributes):
+        trace.sessions.add(session)
+    if span.status == "log":
+        trace.places.setdefault(span.span_id, Place(span.parent_id))
+        trace.logged.setdefault(span.span_id, []).append((line, span))
+        trace.size += len(str(span.events))
+        return
+    if span.status == "error-log":
+        trace.errors.setdefault(span.span_id, (line, span))
+        trace.size += len(str(span.attributes))
+        return
+    event = trace_event(span, options)
+    call = event["execution_trace"]
+    failed = not call["success"] and "caused_by" not in call["metadata"]
+    ended = "failed" if failed else "ok" if call["success"] else "other"
+    trace.places[span.span_id] = Place(
+        span.parent_id, span.start_ns, span.time_ns, ended, says_ok=span.status == "ok" and not failed
+    )
+    data = orjson.dumps(event)
+    if failed:
+        trace.failures[span.span_id] = (line, event)
+        trace.size += len(data)
+    else:
+        yield EventLine(line, data)
+    if turn := turn_in(line, span, options):
+        trace.turns[span.span_id] = turn
+        trace.size += len(turn.query) + len(turn.answer)
+
+
+def _settled_failures(trace: _Trace, options: ReadOptions) -> Iterator[EventLine]:
+    """Give the failures that a trace held back, with what caused them; exceptions that only a log record tells of are failures of their spans."""
+    for span_id, (line, span) in trace.errors.items():
+        yield from _of_error_log(trace, span_id, line, span, options)
+    failed = {
+        span_id: FailedSpan(event["execution_trace"]["error"] or "", trace.places[span_id].end_ns)
+        for span_id, (_, event) in trace.failures.items()
+    }
+    causes = causes_of(trace.places, failed)
+    for span_id, (line, event) in trace.failures.items():
+        if span_id in causes:
+            event["execution_trace"]["metadata"]["caused_by"] = trace.failures[causes[span_id]][1]["event_id"]
+        yield EventLine(line, orjson.dumps(event))
+
+
+def _of_error_log(
+    trace: _Trace, span_id: str, line: int, span: Span, options: ReadOptions
+) -> Iterator[EventLine]:
+    """Take an error's log record: the words of its span where that failed without any, a failure beside it where it says nothing, nothing where it says `ok`.
+
+    Where the span is not in this file the record stands for it, until the span itself is read.
+    """
+    place = trace.places.get(span_id)
+    event = trace_event(replace(span, status="error"), options)
+    call = event["execution_trace"]
+    if span_id in trace.failures:
+        known = trace.failures[span_id][1]["execution_trace"]
+        if is_vague(known["error"] or ""):
+            known["error"] = call["error"]
+        return
+    if place is not None and place.says_ok:
+        return
+    if place is not None:
+        event["event_id"] += ":log"
+    elif not span.start_ns:
+        call["metadata"]["unfinished"] = "true"
+    if "caused_by" in call["metadata"]:
+        yield EventLine(line, orjson.dumps(event))
+        return
+    key = event["event_id"] if place is not None else span_id
+    trace.failures[key] = (line, event)
+    trace.places[key] = Place(place.parent if place else "", span.start_ns, span.time_ns, "failed")
+
+
+def _settled_turns(trace: _Trace, options: ReadOptions) -> list[Turn]:
+    """Give the outermost turns of a trace: a step of an agent that was asked and answered as a whole is no turn of its own."""
+    for span_id, parts in trace.logged.items():
+        parts.sort(key=lambda part: part[1].end_ns)  # stable: equal times keep the file's order
+        line, last = parts[-1]
+        said = replace(last, events=tuple(event for _, part in parts for event in part.events))
+        if turn := turn_in(line, said, options):
+            trace.turns.setdefault(span_id, turn)
+    if whole := [turn for turn in trace.turns.values() if turn.is_of_trace]:
+        session = next(iter(trace.sessions)) if len(trace.sessions) == 1 else ""
+        return [replace(turn, session=turn.session or session or turn.about["trace_id"]) for turn in whole]
+    above = nearest_of(trace.places, trace.turns)
+    session = next(iter(trace.sessions)) if len(trace.sessions) == 1 else ""
+    return [
+        replace(turn, session=turn.session or session or turn.about["trace_id"])
+        for span_id, turn in trace.turns.items()
+        if not above(span_id)
+    ]

@@ -1,0 +1,150 @@
+"""Plain values out of loose JSON: objects, lists, texts and times, for all formats.
+
+What goes here: readers of a single value, without any format's field names. What does not: anything that knows what a span is.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_UNITS = ((10**8, 10**11, "seconds"), (10**11, 10**14, "milliseconds"), (10**14, 10**17, "microseconds"))
+_LAST_NS = 253_402_300_799 * 10**9  # the end of year 9999, the last that a datetime can hold
+
+
+class TimeUnitError(ValueError):
+    """A time in another unit than the field's name says."""
+
+
+def as_object(value: Any) -> dict[str, Any]:
+    """Give an object, which some exports write as JSON within a text; anything else is an empty one."""
+    if isinstance(value, str) and value.lstrip()[:1] == "{":
+        value = decoded(value)
+    return value if isinstance(value, dict) else {}
+
+
+def as_list(value: Any) -> list[Any]:
+    """Give a list; anything else is an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def objects_of(value: Any) -> list[dict[str, Any]]:
+    """Give the objects of a list."""
+    return [entry for entry in as_list(value) if isinstance(entry, dict)]
+
+
+def decoded(value: Any) -> Any:
+    """Parse a text that is a JSON object, list or text; leave anything else as it is."""
+    if isinstance(value, str) and value.lstrip()[:1] in {"{", "[", '"'}:
+        try:
+            return orjson.loads(value)
+        except orjson.JSONDecodeError:
+            return value
+    return value
+
+
+def first(values: Mapping[str, Any], keys: Iterable[str]) -> str:
+    """Give the first of the keys that has a text or a number, as text; '' without one."""
+    for key in keys:
+        if (
+            (value := values.get(key)) is not None
+            and isinstance(value, str | int | float)
+            and (text := str(value).strip())
+        ):
+            return text
+    return ""
+
+
+def text_of(value: Any) -> str:
+    """Write any value as text: a text as it is, null as '', else as JSON."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
+
+
+def required_text(value: Any, field: str) -> str:
+    """Give a text that must be there.
+
+    Raises:
+        ValueError: naming the field.
+    """
+    if not isinstance(value, str | int) or isinstance(value, bool) or not str(value).strip():
+        message = f"{field} is {value!r:.60}, must be a text"
+        raise ValueError(message)
+    return str(value).strip()
+
+
+def iso_ns(value: Any, field: str = "time") -> int:
+    """Read an ISO 8601 time as nanoseconds since 1970; one without a zone is UTC, null is 0.
+
+    Raises:
+        ValueError: naming the field.
+    """
+    if value is None or value == "":
+        return 0
+    try:
+        when = datetime.fromisoformat(value)
+        when = when.replace(tzinfo=UTC) if when.tzinfo is None else when
+        return max(0, (when - _EPOCH) // timedelta(microseconds=1) * 1000)
+    except (TypeError, ValueError, OverflowError) as error:
+        message = f"{field} is {value!r:.60}, must be an ISO 8601 time"
+        raise ValueError(message) from error
+
+
+def any_ns(value: Any, field: str = "time") -> int:
+    """Read a time written as ISO 8601 or as a number since 1970 whose unit its size tells (s, ms, us or ns); null is 0.
+
+    Raises:
+        ValueError: naming the field.
+    """
+    if isinstance(value, str):
+        try:
+            value = float(value) if "." in value else int(value)
+        except ValueError:
+            return iso_ns(value, field)
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool) and value == 0):
+        return 0
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 10**8 <= value <= _LAST_NS:
+        message = f"{field} is {value!r:.60}, must be a time since 1970"
+        raise ValueError(message)
+    if value < 10**11:
+        return round(value * 10**6) * 1000
+    if value < 10**14:
+        return round(value * 1000) * 1000
+    return int(value) * (1000 if value < 10**17 else 1)
+
+
+def check_ns(value: int, field: str) -> int:
+    """Give a time in nanoseconds back, unless it can only be one in another unit: of years before 1973 there is no telemetry.
+
+    Raises:
+        TimeUnitError: naming the field and the unit it looks like.
+    """
+    for low, high, unit in _UNITS:
+        if low <= value < high:
+            message = f"{field} looks like {unit}, not nanoseconds: {value}"
+            raise TimeUnitError(message)
+    return value
+
+
+def iso(ns: int) -> str:
+    """Write nanoseconds since 1970 as ISO 8601 in UTC, to the microsecond."""
+    when = _EPOCH + timedelta(microseconds=ns // 1000)
+    return when.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def number_of(values: Mapping[str, Any], keys: Iterable[str]) -> float | None:
+    """Give the first of the keys that has a finite number from 0, be it written as text; None without one."""
+    for key in keys:
+        value = values.get(key)
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            continue
+        try:
+            number = float(value)
+        except ValueError:
+            continue
+        if 0 <= number < 1e15:
+            return number
+    return None
