@@ -122,6 +122,11 @@ class FederatedLearningConfig(BaseSettings):
     retention_days: int = Field(
         0, ge=0, description="Days for which raw events are kept; 0 keeps them for ever. Signatures stay."
     )
+    node_attributes: Words = Field(
+        (),
+        description="Attributes of spans and resources that name the node, in order, comma-separated "
+        "(`k8s.deployment.name,host.name`); empty for the built-in order (docs/formats.md).",
+    )
     pii: Switch = Field(False, description="Also mask person names and addresses (needs the [pii] extra).")
     # What is believed
     threshold: float = Field(0.7, gt=0, le=1, description="Confidence that a playbook must reach.")

@@ -37,9 +37,12 @@ Reason = Literal[
     "bad_span",
     "bad_record",
     "unsupported_format",
+    "wrong_time_unit",
+    "before_start",
+    "not_used",
 ]
 REASONS: tuple[str, ...] = get_args(Reason)
-"""Rules a line can break; the last four are those of `events/formats`."""
+"""Rules a line can break; the last seven are those of `events/formats`."""
 
 EXCERPT_CHARS = 200
 MAX_KEYS = 4096

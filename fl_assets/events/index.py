@@ -21,7 +21,7 @@ import orjson
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.events.event import event_day, parse_time
 from fl_assets.events.find import Source, list_files
-from fl_assets.events.formats import Format, Row, detect
+from fl_assets.events.formats import EventLine, Format, ReadOptions, detect
 from fl_assets.events.read import SETTLED, Reading, line_batches, numbered_lines, read_head
 from fl_assets.infra.lake import Lake
 
@@ -285,6 +285,9 @@ class TelemetryIndex:
             found.append(DayBacklog(day, stored + sum(number for _, number in files), token))
         return Backlog(sum(day.events for day in found), len(sources), tuple(found), unscanned)
 
+    def _read_options(self) -> ReadOptions:
+        return ReadOptions(self._settings.start_date, self._settings.node_attributes)
+
     def _count(self, source: Source, now: datetime) -> Counter[date]:
         """Count the events of a file by day from its bytes: each line with an id counts, by the last timestamp in it."""
         head = read_head(source)
@@ -307,8 +310,8 @@ class TelemetryIndex:
 
         try:
             if entry:
-                for row in entry.read(numbered_lines(reading, now)):
-                    if isinstance(row, Row):
+                for row in entry.read(numbered_lines(reading, now), self._read_options()):
+                    if isinstance(row, EventLine):
                         add(_stamp(row.data, 0, len(row.data)))
                 return counts
             for batch in line_batches(reading, 0, max_line_bytes=self._settings.max_line_bytes, now=now):

@@ -31,7 +31,7 @@ from fl_assets.core.tables import (
 from fl_assets.events.bulk import read_events
 from fl_assets.events.event import event_day, excerpt, parse_time, safe_redact
 from fl_assets.events.find import Source
-from fl_assets.events.formats import Format, Refusal, detect
+from fl_assets.events.formats import Format, ReadOptions, RefusedLine, detect
 from fl_assets.events.index import is_readable
 from fl_assets.events.read import BATCH_SCHEMA, Reading, line_batches, numbered_lines, read_head
 from fl_assets.events.redaction import redact, redact_id, redact_with_counts
@@ -103,6 +103,7 @@ class Ingestion:
         self.engine, self.settings, self.lake = engine, engine.settings, engine.lake
         self.now = engine._clock()
         self.connection = connection
+        self.read_options = ReadOptions(engine.settings.start_date, engine.settings.node_attributes)
         self.readings = [Reading(source) for source in sources]
         self.redactions: Counter[tuple[date | None, str]] = Counter()
         self.bad: list[tuple[int, int, str, str, str, int]] = []
@@ -239,10 +240,10 @@ class Ingestion:
     def _converted(self, entry: Format, reading: Reading, number: int) -> Iterator[pa.RecordBatch]:
         """Turn a file of another format into events of the telemetrist, line by line; error records are kept aside."""
         rows: list[tuple[int, bytes]] = []
-        results = entry.read(numbered_lines(reading, self.now))
+        results = entry.read(numbered_lines(reading, self.now), self.read_options)
         while chunk := list(islice(results, _FORMAT_ROWS)):
             for result in chunk:
-                if isinstance(result, Refusal):
+                if isinstance(result, RefusedLine):
                     reading.bad(result.line, result.reason, result.detail)
                 elif entry.table == "error_records":
                     self.records.append(orjson.loads(result.data))

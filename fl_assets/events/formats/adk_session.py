@@ -33,11 +33,13 @@ def _spans(session: Any) -> Iterator[Span | str]:
     yield from _of_session(session, events)
 
 
+read = span_reader(_spans, "entries")
+
 FORMAT = Format(
     name="adk_session",
     description="Sessions of Google's Agent Development Kit (`.session.json`).",
     matches=lambda _, head: all(mark.search(head) for mark in _MARKS),
-    read=span_reader(_spans, "entries"),
+    read=read,
 )
 
 

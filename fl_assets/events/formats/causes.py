@@ -17,7 +17,30 @@ _TYPE = re.compile(
     r"\b(?:[a-z_][\w]*\.)*([A-Z]\w*(?:Error|Exception|Exceeded|Failure|Timeout|Refused|Denied))\b"
 )
 _COMMON_TYPES = frozenset(
-    ["Error", "Exception", "BaseException", "RuntimeError", "ValueError", "TypeError", "ToolError", "ToolException", "ToolExecutionError", "AgentError", "APIError", "McpError", "MCPError", "ClientError", "HTTPError", "HTTPException", "ServiceException", "ExecutionError", "WorkflowError", "ExceptionGroup", "UnknownError", "InternalError"]
+    [
+        "Error",
+        "Exception",
+        "BaseException",
+        "RuntimeError",
+        "ValueError",
+        "TypeError",
+        "ToolError",
+        "ToolException",
+        "ToolExecutionError",
+        "AgentError",
+        "APIError",
+        "McpError",
+        "MCPError",
+        "ClientError",
+        "HTTPError",
+        "HTTPException",
+        "ServiceException",
+        "ExecutionError",
+        "WorkflowError",
+        "ExceptionGroup",
+        "UnknownError",
+        "InternalError",
+    ]
 )
 """Types that say nothing of what happened: two errors of such a type need not be one."""
 

@@ -54,11 +54,13 @@ def _of_export(value: Any) -> Iterator[Span | str | NotUsed]:
         raise ValueError(message)
 
 
+read = span_reader(_of_export, "observations")
+
 FORMAT = Format(
     name="langfuse",
     description="Langfuse's exports (JSON, JSONL): traces and observations of its UI, API and blob storage.",
     matches=_matches,
-    read=span_reader(_of_export, "observations"),
+    read=read,
 )
 
 
@@ -74,7 +76,27 @@ def _get(value: dict[str, Any], key: str) -> Any:
 
 _SNAKE = {
     key: re.sub(r"[A-Z]", lambda letter: "_" + letter[0].lower(), key)
-    for key in ["traceId", "parentObservationId", "startTime", "endTime", "statusMessage", "sessionId", "promptName", "promptVersion", "resourceAttributes", "traceName", "userId", "calculatedTotalCost", "totalCost", "costDetails", "usageDetails", "providedModelName", "totalPrice", "inputUsage", "outputUsage"]
+    for key in [
+        "traceId",
+        "parentObservationId",
+        "startTime",
+        "endTime",
+        "statusMessage",
+        "sessionId",
+        "promptName",
+        "promptVersion",
+        "resourceAttributes",
+        "traceName",
+        "userId",
+        "calculatedTotalCost",
+        "totalCost",
+        "costDetails",
+        "usageDetails",
+        "providedModelName",
+        "totalPrice",
+        "inputUsage",
+        "outputUsage",
+    ]
 }
 
 

@@ -109,9 +109,9 @@ def turn_of(
 
 
 def users_words(text: str) -> str:
-    """Give what the user said of a prompt that is one text: without the system prompt, role prefixes and what agents insert; '' when it is not the user's at all.
+    r"""Give what the user said of a prompt that is one text: without the system prompt, role prefixes and what agents insert; '' when it is not the user's at all.
 
-    `system: be brief\\nuser: hello` is `hello`, and so is ChatML. A text that does not begin with a role is the user's as a whole.
+    `system: be brief\nuser: hello` is `hello`, and so is ChatML. A text that does not begin with a role is the user's as a whole.
     """
     text = _INSERTED.sub("", text).strip()
     if parts := _CHAT_ML.findall(text):

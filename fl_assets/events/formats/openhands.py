@@ -34,11 +34,13 @@ def _spans(instance: Any) -> Iterator[Span | str]:
         yield from _of_instance(instance, events)
 
 
+read = span_reader(_spans, "entries")
+
 FORMAT = Format(
     name="openhands_eval_output",
     description="Evaluation outputs of OpenHands (`output.jsonl`).",
     matches=lambda _, head: _MARK.search(head) is not None,
-    read=span_reader(_spans, "entries"),
+    read=read,
 )
 
 

@@ -46,11 +46,13 @@ def _of_request(request: Any) -> Iterator[Span | str | NotUsed]:
         yield from spans_of_logs(logs)
 
 
+read = span_reader(_of_request)
+
 FORMAT = Format(
     name="otlp",
     description="OTLP/JSON traces and log records as the OpenTelemetry Collector's file exporter writes them, and Tempo's `batches`.",
     matches=lambda _, head: _MARK.search(head) is not None,
-    read=span_reader(_of_request),
+    read=read,
 )
 
 

@@ -69,18 +69,16 @@ class _Record:
 
     def span_of(self, **more: Any) -> Span:
         """Make the span that the record tells of."""
-        return Span(
-            **{
-                "parent_id": "",
-                "name": self.name,
-                "start_ns": self.when,
-                "end_ns": self.when,
-                "status": "unset",
-                "scope": self.scope,
-                "resource": self.resource,
-                **more,
-            }
-        )
+        fields: dict[str, Any] = {
+            "parent_id": "",
+            "name": self.name,
+            "start_ns": self.when,
+            "end_ns": self.when,
+            "status": "unset",
+            "scope": self.scope,
+            "resource": self.resource,
+        }
+        return Span(**(fields | more))
 
 
 def _of_record(record: _Record) -> Span | NotUsed:

@@ -69,7 +69,24 @@ _FINISH_KEYS = (
     "gen_ai.finish_reason",
 )
 _BAD_FINISH = frozenset(
-    ["error", "failed", "content_filter", "content-filter", "contentfilter", "safety", "prohibited_content", "blocklist", "recitation", "malformed_function_call", "unexpected_tool_call", "malformed_tool_call", "guardrail_intervened", "model_context_window_exceeded", "malformed_model_output", "malformed_tool_use"]
+    [
+        "error",
+        "failed",
+        "content_filter",
+        "content-filter",
+        "contentfilter",
+        "safety",
+        "prohibited_content",
+        "blocklist",
+        "recitation",
+        "malformed_function_call",
+        "unexpected_tool_call",
+        "malformed_tool_call",
+        "guardrail_intervened",
+        "model_context_window_exceeded",
+        "malformed_model_output",
+        "malformed_tool_use",
+    ]
 )
 _HTTP_KEYS = ("http.response.status_code", "http.status_code", "status_code", "gen_ai.response.status_code")
 _EXIT_KEYS = ("process.exit.code", "process.exit_code", "exit_code", "tool.exit_code")
@@ -282,7 +299,9 @@ def error_in_result(result: Any) -> str:
         or str(value.get("status") or value.get("type") or "").lower() in _BAD_WORDS
     )
     error = value.get("error")
-    if (error and not isinstance(error, bool) and text_of(error).strip().lower() not in _NO_ERROR) or _is_true(error):
+    if (
+        error and not isinstance(error, bool) and text_of(error).strip().lower() not in _NO_ERROR
+    ) or _is_true(error):
         flagged = True
     if flagged:
         return leaf_of(_said_in(value)[:_MAX_RESULT]) or "error"

@@ -6,7 +6,7 @@ span means (`conventions.py`, `outcomes.py`, `messages.py`, `traces.py`).
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 MAX_NS = 253_402_300_799 * 10**9  # the end of year 9999, the last that a datetime can hold
 
@@ -23,7 +23,7 @@ class SpanEvent(NamedTuple):
 class Span:
     """One span with plain values; ids are what the format makes of them, times are nanoseconds since 1970 UTC and 0 where unknown.
 
-    A span of status `log` or `error-log` stands in for one of which only log records are known: what it says belongs to the span of that id. The first is no call;
+    The status is `ok`, `error` or `unset`, as OpenTelemetry has them. A span of status `log` or `error-log` stands in for one of which only log records are known: what it says belongs to the span of that id. The first is no call;
     the second is a failed one, unless the file has the span itself.
 
     Raises:
@@ -36,7 +36,7 @@ class Span:
     name: str
     start_ns: int
     end_ns: int
-    status: Literal["ok", "error", "unset", "log", "error-log"]
+    status: str
     status_message: str = ""
     scope: str = ""
     attributes: Mapping[str, Any] = field(default_factory=dict)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fl_assets.core.tables import ERROR_RECORDS
-from fl_assets.events.formats import Refusal, Row, detect
+from fl_assets.events.formats import EventLine, RefusedLine, detect
 from fl_assets.events.formats.error_records import error_record, read
 
 RECORD = {
@@ -90,7 +90,7 @@ def test_a_record_that_breaks_a_rule_is_refused_by_field_and_rule(change, what):
     with pytest.raises(ValueError, match="^" + what):
         error_record({**RECORD, **change})
     results = list(read([(1, orjson.dumps([RECORD, {**RECORD, **change}]))]))
-    assert [type(entry) for entry in results] == [Row, Refusal]
+    assert [type(entry) for entry in results] == [EventLine, RefusedLine]
     assert results[1].detail.startswith(f"1 of 2 records: {what}")
 
 

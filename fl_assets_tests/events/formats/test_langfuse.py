@@ -5,7 +5,7 @@ import json
 import orjson
 import pytest
 
-from fl_assets.events.formats import Refusal, Row, langfuse
+from fl_assets.events.formats import EventLine, RefusedLine, langfuse
 
 TRACE = {"id": "t1", "name": "checkout", "sessionId": "s1", "environment": "prod"}
 
@@ -26,12 +26,12 @@ def observation(
     }
 
 
-def run(value: object) -> list[Row | Refusal]:
+def run(value: object) -> list[EventLine | RefusedLine]:
     return list(langfuse.read(enumerate(json.dumps(value, indent=1).encode().splitlines(), 1)))
 
 
 def events(value: object) -> list[dict]:
-    return [orjson.loads(entry.data) for entry in run(value) if isinstance(entry, Row)]
+    return [orjson.loads(entry.data) for entry in run(value) if isinstance(entry, EventLine)]
 
 
 def traces(value: object) -> dict[str, dict]:
@@ -128,7 +128,7 @@ def test_every_envelope_holds_the_same_observations():
 )
 def test_an_observation_that_cannot_be_read_costs_itself_alone_and_says_why(change, what):
     results = run({"trace": TRACE, "observations": [{**observation("a"), **change}, observation("b"), 7]})
-    assert [type(entry) for entry in results] == [Row, Refusal]
+    assert [type(entry) for entry in results] == [EventLine, RefusedLine]
     assert results[1].detail.startswith(f"2 of 3 observations: {what}")
 
 
