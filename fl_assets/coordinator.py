@@ -208,7 +208,7 @@ class FederatedLearningCoordinator:
             with nullcontext(self._instance) if self._instance else open_home(self.config) as instance:
                 return defs.resolve_job_def(job).execute_in_process(
                     instance=instance,
-                    resources=resources(**_as_overrides(self.config)),
+                    resources=resources(self.config),
                     run_config={"loggers": {"console": {"config": {"log_level": self.log_level}}}},
                     raise_on_error=False,
                     **given,
@@ -228,14 +228,6 @@ class FederatedLearningCoordinator:
         }
         fields = {name: value for name, value in row.items() if name != "event_date"}
         return LearningCycleResult.model_validate({**fields, **times, "day": row["event_date"]})
-
-
-def _as_overrides(config: FederatedLearningConfig) -> dict[str, str]:
-    """Return settings as the texts that the environment would hold."""
-    values = {name: value for name, value in config.model_dump().items() if value is not None}
-    return {
-        name: ",".join(value) if isinstance(value, tuple) else str(value) for name, value in values.items()
-    }
 
 
 def failure_of(outcome: dg.ExecuteInProcessResult) -> str:

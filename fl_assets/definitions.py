@@ -19,9 +19,8 @@ from fl_assets.defs.checks import CHECKS
 from fl_assets.defs.resources import resources
 
 
-def build(settings: FederatedLearningConfig | None = None, **overrides: str) -> dg.Definitions:
-    """Return the definitions; `overrides` are settings by field name, for tests and for embedding."""
-    settings = settings or FederatedLearningConfig.from_env(**overrides)
+def build(settings: FederatedLearningConfig | None = None) -> dg.Definitions:
+    """Return the definitions, with the settings of the environment unless others are given, for embedding."""
     return dg.Definitions(
         assets=dg.load_assets_from_modules(
             [telemetry, nodes, patterns, playbooks, adapters, updates, cycles, report]
@@ -33,9 +32,9 @@ def build(settings: FederatedLearningConfig | None = None, **overrides: str) -> 
             nodes.summaries_are_taken,
         ],
         jobs=[learning_cycle_job, apply_updates_job],
-        schedules=[cycle_schedule(settings)],
+        schedules=[cycle_schedule(settings or FederatedLearningConfig.from_env())],
         sensors=[minimum_events_reached, approved_updates, record_failed_cycles],
-        resources=resources(**overrides),
+        resources=resources(settings),
         executor=dg.in_process_executor,
     )
 

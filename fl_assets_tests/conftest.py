@@ -110,7 +110,7 @@ def ask(
         assets=[dg.AssetSpec(key.asset_key, partitions_def=DAILY)],
         asset_checks=[check],
         jobs=[job],
-        resources=resources(**settings),
+        resources=resources(FederatedLearningConfig.from_env(**settings)),
     )
     outcome = defs.resolve_job_def("ask").execute_in_process(
         instance=instance, raise_on_error=False, tags=range_tags(first, last)

@@ -214,7 +214,10 @@ def test_a_day_below_the_threshold_is_gated_and_decides_nothing(copied, instance
         name: str(value) for name, value in coordinator.config.model_dump().items() if value is not None
     }
     outcome = dg.materialize(
-        [update_decisions], partition_key=str(LAST_DAY), resources=resources(**overrides), instance=instance
+        [update_decisions],
+        partition_key=str(LAST_DAY),
+        resources=resources(FederatedLearningConfig.from_env(**overrides)),
+        instance=instance,
     )
     assert outcome.success
     rows = coordinator.workspace.warehouse.read_day("update_decisions", LAST_DAY)
@@ -259,7 +262,9 @@ def tick(folder, telemetry, **overrides):
         "telemetry_path": str(telemetry),
         "error_records_path": str(folder / "none"),
     } | overrides
-    with dg.build_sensor_context(resources={"workspace": resources(**values)["workspace"]}) as context:
+    with dg.build_sensor_context(
+        resources={"workspace": resources(FederatedLearningConfig.from_env(**values))["workspace"]}
+    ) as context:
         return minimum_events_reached(context)
 
 

@@ -6,7 +6,7 @@ What goes here: how run config and environment become a `Workspace`. What does n
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import dagster as dg
 import duckdb
@@ -35,23 +35,19 @@ class WarehouseResource(DuckDBResource):
             yield connection
 
 
-class WorkspaceResource(dg.ConfigurableResource):
+class WorkspaceOpener:
     """Everything on disk that the assets work with."""
 
-    overrides: dict[str, str] = Field(
-        default_factory=dict,
-        description="Settings that win over the environment, by field name, e.g. {'min_events': '10'}.",
-    )
-
-    @contextmanager
-    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Self]:
-        """Hold the run's lock while its steps run, so that it is seen when its process dies."""
-        with held(context.instance, context.run):
-            yield self
+    def __init__(self, settings: FederatedLearningConfig | None = None) -> None:
+        """Use these settings, or else those of the environment, read anew each time."""
+        self._settings = settings
 
     def open(self) -> Workspace:
         """Return the workspace; it connects only while used."""
-        return Workspace(FederatedLearningConfig.from_env(**self.overrides), launch=run_in_pipes)
+        return Workspace(self._settings or FederatedLearningConfig.from_env(), launch=run_in_pipes)
+
+
+WorkspaceResource = dg.ResourceParam[WorkspaceOpener]
 
 
 def run_in_pipes(command: Sequence[str], tell: Callable[[str], None]) -> dict[str, Any]:
@@ -64,10 +60,25 @@ def run_in_pipes(command: Sequence[str], tell: Callable[[str], None]) -> dict[st
     return done.get_custom_messages()[-1]
 
 
-def resources(**overrides: str) -> dict[str, dg.ConfigurableResource]:
-    """Return the resources of the project; `overrides` are settings by field name."""
-    settings = FederatedLearningConfig.from_env(**overrides)
-    return {
-        "workspace": WorkspaceResource(overrides=overrides),
-        "warehouse": WarehouseResource(database=str(settings.warehouse_path), lake=str(settings.lake_folder)),
-    }
+def resources(settings: FederatedLearningConfig | None = None) -> dict[str, dg.ResourceDefinition]:
+    """Return the resources of the project.
+
+    None of them has a field of run config: a run, which whoever reaches the UI may launch, never chooses
+    a path, a webhook or a threshold.
+
+    Args:
+        settings: by default those of the environment.
+    """
+
+    def workspace(context: dg.InitResourceContext) -> Iterator[WorkspaceOpener]:
+        with held(
+            context.instance, context.run
+        ):  # while its steps run, so that it is seen when its process dies
+            yield WorkspaceOpener(settings)
+
+    def warehouse(_: dg.InitResourceContext) -> WarehouseResource:
+        found = settings or FederatedLearningConfig.from_env()
+        return WarehouseResource(database=str(found.warehouse_path), lake=str(found.lake_folder))
+
+    makers = {"workspace": workspace, "warehouse": warehouse}
+    return {name: dg.ResourceDefinition(make, config_schema={}) for name, make in makers.items()}

@@ -57,7 +57,9 @@ def test_case_42_a_backfill_the_schedule_and_the_sensor_at_once_leave_what_one_o
         + timedelta(days=1)
     )
     nightly = [request.partition_key for request in cycle_schedule(settings)(night)]
-    with dg.build_sensor_context(resources={"workspace": resources(**paths)["workspace"]}) as context:
+    with dg.build_sensor_context(
+        resources={"workspace": resources(FederatedLearningConfig.from_env(**paths))["workspace"]}
+    ) as context:
         sensed = minimum_events_reached(context)
     wanted = {
         "schedule": ["each", *nightly],

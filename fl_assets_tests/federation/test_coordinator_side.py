@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fl_assets.adapters.manifest import canonical
+from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.defs.automation import minimum_events_reached
 from fl_assets.defs.resources import resources
 from fl_assets.federation.summary import (
@@ -265,7 +266,9 @@ def test_a_late_summary_makes_its_day_asked_for_once(coordinator, told):
     }
 
     def tick() -> list[tuple[str, str]]:
-        space = resources(**given_, summary_min_sessions="1", min_events="1")["workspace"]
+        space = resources(
+            FederatedLearningConfig.from_env(**given_, summary_min_sessions="1", min_events="1")
+        )["workspace"]
         with dg.build_sensor_context(resources={"workspace": space}) as context:
             return [
                 (one.partition_key, one.run_key) for one in minimum_events_reached(context).run_requests or ()

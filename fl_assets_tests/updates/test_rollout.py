@@ -494,7 +494,7 @@ def test_launching_the_asset_with_an_answer_does_what_the_command_line_does(fold
     result = dg.materialize(
         [updates.applied_updates],
         partition_key=str(DAY),
-        resources=resources(**overrides),
+        resources=resources(FederatedLearningConfig.from_env(**overrides)),
         run_config={
             "ops": {
                 "applied_updates": {
@@ -512,7 +512,7 @@ def test_launching_the_asset_with_an_answer_does_what_the_command_line_does(fold
 def test_the_sensor_asks_once_for_the_day_of_an_approved_decision(folder):
     space, clock = space_in(folder, "stage"), Clock(DAY)
     overrides = {name: str(value) for name, value in overrides_of(space.settings).items()}
-    workspace = resources(**overrides)["workspace"]
+    workspace = resources(FederatedLearningConfig.from_env(**overrides))["workspace"]
 
     def asked() -> list[Any]:
         with dg.build_sensor_context(resources={"workspace": workspace}) as context:

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from fl_assets.adapters.store import AdapterStore
 from fl_assets.cli import commands as cli
+from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.defs.assets.adapters import adapter_catalogue, adapter_freshness
 from fl_assets.defs.resources import resources
 from fl_assets.infra.clock import now_utc
@@ -52,7 +53,9 @@ def offering(tmp_path, plain: PlainList, **given):
 
 def materialise(overrides) -> dg.ExecuteInProcessResult:
     return dg.materialize(
-        [adapter_catalogue, adapter_freshness], partition_key=str(LAST_DAY), resources=resources(**overrides)
+        [adapter_catalogue, adapter_freshness],
+        partition_key=str(LAST_DAY),
+        resources=resources(FederatedLearningConfig.from_env(**overrides)),
     )
 
 
