@@ -270,14 +270,15 @@ def playbooks(date_: DateOption = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def decisions(date_: DateOption = None, as_json: AsJson = False) -> None:
-    """List what happens with each playbook, why, and how to take it back.
+    """List what happens with each playbook, why, how to take it back, and the code for answering in the UI.
 
     Example: fl-assets decisions --date 2026-11-20
     """
     from fl_assets.cli.console import show_decisions
+    from fl_assets.updates.answers import codes_of
 
-    _, content = _report(date_)
-    show_decisions(content, as_json=as_json)
+    space, content = _report(date_)
+    show_decisions(content, codes_of(space, content.day), as_json=as_json)
 
 
 @app.command()
@@ -645,11 +646,12 @@ def serve(context: typer.Context) -> None:
 
 def _answer(decision_id: str, *, yes: bool, reason: str, now: bool) -> None:
     from fl_assets.cli.console import say
-    from fl_assets.updates.answers import answer
+    from fl_assets.updates.answers import answer, code_for
     from fl_assets.workspace import Workspace
 
     space = Workspace(_settings())
-    found = answer(space, decision_id, yes=yes, by=_user(), reason=reason)
+    code = code_for(space, decision_id)
+    found = answer(space, decision_id, yes=yes, by=_user(), reason=reason, codes=[code])
     say(
         f"{found.update.decision_id}: {'approved' if yes else 'rejected'}: {found.update.target} {found.update.from_value or ''} → {found.update.to_value or ''}"
     )

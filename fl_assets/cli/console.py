@@ -6,7 +6,7 @@ What goes here: layout and words. What does not: what is true (`workspace.py`) o
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -28,7 +28,7 @@ from fl_assets.updates.history import Rollout, lessons
 from fl_assets.updates.lessons import learn
 from fl_assets.workspace import Workspace
 
-WRAPPED = {"playbook", "held because", "reason", "failure", "why", "way back"}
+WRAPPED = {"playbook", "held because", "reason", "failure", "why", "rollback plan"}
 """Columns whose text may take several lines on a terminal."""
 _out = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -281,28 +281,36 @@ def show_pattern(one: PatternLine, report: Report, *, as_json: bool) -> None:
             say(f"  held because      {reason}")
 
 
-def show_decisions(report: Report, *, as_json: bool) -> None:
-    """Print decisions as a table, or why there are none."""
+def show_decisions(report: Report, codes: Mapping[str, str], *, as_json: bool) -> None:
+    """Print decisions as a table, or why there are none.
+
+    Args:
+        report: of the day.
+        codes: by decision, what an answer in the UI must come with.
+        as_json: print JSON.
+    """
     if as_json:
-        show_json([one.model_dump(mode="json") for one in report.decisions])
+        coded = ({"code": codes.get(one.decision_id, "")} for one in report.decisions)
+        show_json(
+            [one.model_dump(mode="json") | code for one, code in zip(report.decisions, coded, strict=True)]
+        )
         return
     if not report.decisions:
-        say(
-            f"No decision on {report.day}: the cycle is {report.status}{f' ({report.reason})' if report.reason else ''}."
-        )
+        reason = f" ({report.reason})" if report.reason else ""
+        say(f"No decision on {report.day}: the cycle is {report.status}{reason}.")
         return
     rows = []
     for one in report.decisions:
         decision = f"{one.outcome} (backtest)" if one.mode == "backtest" else one.outcome
-        why = (
-            [*one.reasons, one.status_reason]
-            if one.status in ("waiting", "refused", "rejected")
-            else one.reasons
-        )
+        also = [one.status_reason] if one.status in ("waiting", "refused", "rejected") else []
+        why = "; ".join([*one.reasons, *also])
+        code = codes.get(one.decision_id, "")
         rows.append(
-            [one.decision_id, decision, one.status, one.category, one.title, "; ".join(why), one.revert_plan]
+            [one.decision_id, decision, one.status, code, one.category, one.title, why, one.revert_plan]
         )
-    _show_table(("id", "decision", "done", "category", "playbook", "why", "way back"), rows)
+    columns = ("id", "decision", "done", "code", "category", "playbook", "why", "rollback plan")
+    shown = [place for place, name in enumerate(columns) if name != "code" or codes]
+    _show_table([columns[place] for place in shown], [[row[place] for place in shown] for row in rows])
 
 
 def trend(series: Sequence[int]) -> str:

@@ -17,7 +17,7 @@ from fl_assets.defs.resources import WorkspaceResource
 from fl_assets.infra.clock import now_utc
 from fl_assets.infra.cycle_log import CycleLog
 from fl_assets.report.alerts import notify_failure
-from fl_assets.updates.rollout import open_releases
+from fl_assets.updates.rollout import intent_of, open_releases
 
 DISABLED = "federated learning is switched off: set FEDERATED_LEARNING_ENABLED=true to let it run"
 
@@ -110,7 +110,8 @@ def approved_updates(context: dg.SensorEvaluationContext, workspace: WorkspaceRe
     space = workspace.open()
     if not space.settings.enabled:
         return dg.SensorResult(skip_reason=DISABLED)
-    waiting = [one for one in open_releases(space).rollouts().values() if one.status == "approved"]
+    intent, rollouts = intent_of(space), open_releases(space).rollouts().values()
+    waiting = [one for one in rollouts if one.status == "approved" and intent.holds(one)]
     if not waiting:
         return dg.SensorResult(
             skip_reason="no approved decision waits; `fl-assets approve ID --reason WHY` approves one"

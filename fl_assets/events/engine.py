@@ -8,7 +8,6 @@ each step costs.
 """
 
 import os
-import secrets
 import threading
 import time
 from collections import Counter
@@ -30,6 +29,7 @@ from fl_assets.events.index import TelemetryIndex
 from fl_assets.events.ingest import Ingestion, IngestReport, weight_of
 from fl_assets.events.pii_names import load_name_masking
 from fl_assets.infra.disk import remove_folder
+from fl_assets.infra.keys import make_secret
 from fl_assets.infra.lake import retry_on_conflict
 from fl_assets.infra.open_lake import open_lake
 from fl_assets.sums.conversations import conversation_signals_sql
@@ -204,22 +204,7 @@ class DuckDBEngine:
 
     def secret(self) -> bytes:
         """Return the local key of pseudonyms, made on first use; it never leaves data_path."""
-        path = self.settings.data_path / "pseudonym.key"
-        try:
-            return path.read_bytes()
-        except FileNotFoundError:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(f"{path.name}.{os.getpid()}")
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(secrets.token_bytes(32))
-            try:
-                os.link(temporary, path)  # fails if another process was first: its key counts
-            except FileExistsError:
-                pass
-            finally:
-                temporary.unlink()
-            return path.read_bytes()
+        return make_secret(self.settings.data_path / "pseudonym.key", is_private=False)
 
     # Sums --------------------------------------------------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from fl_assets.infra.disk import new_file, sync_folder
 
-_KEY_BYTES = 16_384
+_KEY_BYTES, _SECRET_BYTES = 16_384, 32
 
 
 class KeyFileError(ValueError):
@@ -59,20 +59,44 @@ def make_private_key(path: Path) -> Ed25519PrivateKey:
         KeyFileError: as `load_private_key`.
     """
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
         content = Ed25519PrivateKey.generate().private_bytes(
             Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
         )
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-        with new_file(temporary, mode=0o600) as file:
-            file.write(content)
-        try:
-            with suppress(FileExistsError):  # another process was first: its key counts
-                os.link(temporary, path)
-        finally:
-            temporary.unlink()
-        sync_folder(path.parent)
+        _first(path, content)
     return load_private_key(path)
+
+
+def make_secret(path: Path, *, is_private: bool = True) -> bytes:
+    """Return the 32 random bytes at a path; what is not there is made, for its owner's eyes only.
+
+    Args:
+        path: of the file.
+        is_private: refuse a file that others can read; not for a key that people copy between machines.
+
+    Raises:
+        KeyFileError: it cannot be read, others can read it too, or it holds fewer bytes.
+    """
+    if not path.exists():
+        _first(path, secrets.token_bytes(_SECRET_BYTES))
+    content = _read(path, private=is_private)
+    if is_private and len(content) < _SECRET_BYTES:
+        message = f"{path} holds {len(content)} bytes; must be {_SECRET_BYTES} random ones (remove it: another is made)"
+        raise KeyFileError(message)
+    return content
+
+
+def _first(path: Path, content: bytes) -> None:
+    """Write a private file where there is none; of several processes the first one's counts."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    with new_file(temporary, mode=0o600) as file:
+        file.write(content)
+    try:
+        with suppress(FileExistsError):
+            os.link(temporary, path)
+    finally:
+        temporary.unlink()
+    sync_folder(path.parent)
 
 
 def sign(key: Ed25519PrivateKey, message: bytes) -> str:

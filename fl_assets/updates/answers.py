@@ -3,11 +3,14 @@
 What goes here: finding the decision and recording the answer. What does not: carrying it out (`updates/rollout.py`).
 """
 
+from collections.abc import Collection
+from datetime import date
+
 from fl_assets.infra.clock import now_utc
 from fl_assets.updates.decide import is_for_review
 from fl_assets.updates.history import Rollout
 from fl_assets.updates.releases import Releases
-from fl_assets.updates.rollout import Clock, Decided, decided_on, open_releases
+from fl_assets.updates.rollout import Clock, Decided, decided_on, intent_of, open_releases
 from fl_assets.workspace import Workspace
 
 
@@ -35,13 +38,48 @@ def locate_decision(space: Workspace, decision_id: str, releases: Releases) -> D
     return found[0]
 
 
+def codes_of(space: Workspace, day: date) -> dict[str, str]:
+    """Return the code of the next answer to each of a day's decisions that may be answered, by decision."""
+    found, intent = decided_on(space, day, open_releases(space).rollouts()), intent_of(space)
+    open_ = [
+        one for one in found if one.decision.mode == "live" and not (one.known and one.known.carried_out)
+    ]
+    return {one.decision.decision_id: intent.code(one.update, one.known) for one in open_}
+
+
+def code_for(space: Workspace, decision_id: str) -> str:
+    """Return the code of the next answer to a decision, for who is at the terminal.
+
+    Raises:
+        ValueError: none or several have the id.
+    """
+    found = locate_decision(space, decision_id, open_releases(space))
+    return intent_of(space).code(found.update, found.known)
+
+
 def answer(
-    space: Workspace, decision_id: str, *, yes: bool, by: str, reason: str, clock: Clock = now_utc
+    space: Workspace,
+    decision_id: str,
+    *,
+    yes: bool,
+    by: str,
+    reason: str,
+    codes: Collection[str],
+    clock: Clock = now_utc,
 ) -> Decided:
     """Record a person's yes or no to a decision; nothing is carried out by it.
 
+    Args:
+        space: where decisions and answers are.
+        decision_id: which one, or the start of its id.
+        yes: whether it is approved.
+        by: who answers.
+        reason: why.
+        codes: one of them must be that of this change and this answer.
+        clock: tells the time.
+
     Raises:
-        ValueError: no such decision; a yes to one that the gate holds, of a historical day, or that asks for nothing; or its update is past that.
+        ValueError: no such decision; no code of it; a yes to one that the gate holds, of a historical day, or that asks for nothing; or its update is past that.
     """
     if not by.strip() or not reason.strip():
         message = (
@@ -57,7 +95,19 @@ def answer(
     ):
         message = f"decision {decision.decision_id} is {decision.action} ({decision.mode}): {'; '.join(decision.reasons)}; there is nothing to approve"
         raise ValueError(message)
-    (releases.approve if yes else releases.reject)(found.update, by=by, reason=reason)
+    code = intent_of(space).is_meant(codes, found.update, found.known)
+    if not code:
+        given = (
+            f"{', '.join(repr(one[:20]) for one in list(codes)[:3])} is none"
+            if codes
+            else "no code was given"
+        )
+        message = (
+            f"decision {decision.decision_id}: {given}; an answer to this change of {decision.target} needs the code "
+            f"that `fl-assets decisions --date {decision.day}` shows now"
+        )
+        raise ValueError(message)
+    (releases.approve if yes else releases.reject)(found.update, by=by, reason=reason, code=code)
     return locate_decision(space, decision.decision_id, releases)
 
 

@@ -95,6 +95,7 @@ class Event(Record):
     canary: tuple[str, ...] = ()
     control: tuple[str, ...] = ()
     ended: Ended | None = None
+    code: str = Field("", description="Of an answer: what showed that it was meant.")
     by_hand: bool = Field(
         False, description="A person has put this machine's files right; only the release is left to change."
     )
@@ -102,7 +103,11 @@ class Event(Record):
 
 @dataclass(frozen=True)
 class Rollout:
-    """Where one update is; `approved` is what a person last said yes to, `approval` the number of that event."""
+    """Where one update is.
+
+    `approved` is what a person last said yes to, `approval` the number of that event, `code` what came with
+    it; `answers` counts what people said so far.
+    """
 
     update: Update
     status: Status
@@ -110,6 +115,8 @@ class Rollout:
     reason: str
     approved: Update | None = None
     approval: int = 0
+    code: str = ""
+    answers: int = 0
     canary: tuple[str, ...] = ()
     control: tuple[str, ...] = ()
     carried_out: Event | None = None
@@ -142,8 +149,10 @@ def fold(events: Iterable[Event]) -> dict[str, Rollout]:
         changed = replace(
             known, update=update, status=event.what, by=event.by, reason=event.reason, by_hand=event.by_hand
         )
+        if event.what in ("approved", "rejected"):
+            changed = replace(changed, answers=known.answers + 1)
         if event.what == "approved":
-            changed = replace(changed, approved=update, approval=event.number)
+            changed = replace(changed, approved=update, approval=event.number, code=event.code)
         elif event.what in ("canary", "applied"):
             changed = replace(changed, canary=event.canary, control=event.control, carried_out=event)
         elif event.what in ("promoted", "rolled_back", "refused", "rejected"):

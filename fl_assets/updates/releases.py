@@ -58,15 +58,15 @@ class Releases:
         """Return the whole history."""
         return self._log.events()
 
-    def approve(self, update: Update, *, by: str, reason: str) -> Rollout:
-        """Record a person's yes to this very change; carrying it out is another step."""
-        return self._step("approved", update.decision_id, done=(), update=update, by=by, reason=reason)
+    def approve(self, update: Update, *, by: str, reason: str, code: str = "") -> Rollout:
+        """Record a person's yes to this very change; carrying it out is another step, which asks for the code."""
+        said: dict[str, Any] = {"update": update, "by": by, "reason": reason, "code": code}
+        return self._step("approved", update.decision_id, done=(), **said)
 
-    def reject(self, update: Update, *, by: str, reason: str) -> Rollout:
+    def reject(self, update: Update, *, by: str, reason: str, code: str = "") -> Rollout:
         """Record a person's no: the same change of the same pattern is not tried again."""
-        return self._step(
-            "rejected", update.decision_id, done=("rejected",), update=update, by=by, reason=reason
-        )
+        said: dict[str, Any] = {"update": update, "by": by, "reason": reason, "code": code}
+        return self._step("rejected", update.decision_id, done=("rejected",), **said)
 
     def refuse(self, update: Update, *, reason: str) -> Rollout:
         """Record why an update that was to be carried out cannot be."""

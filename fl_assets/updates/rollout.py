@@ -22,6 +22,7 @@ from fl_assets.updates.carriers.carrier import Tools, carriers, is_changed_by_ma
 from fl_assets.updates.decide import is_for_review, route_of
 from fl_assets.updates.history import MACHINE, Rollout, Update, under_way
 from fl_assets.updates.ids import playbook_hash
+from fl_assets.updates.intent import Intent
 from fl_assets.updates.log import UpdateLog
 from fl_assets.updates.policy import RefusedChangeError
 from fl_assets.updates.releases import Releases
@@ -66,6 +67,11 @@ def open_releases(space: Workspace, clock: Clock = now_utc) -> Releases:
         channel=settings.channel,
         valid_days=settings.release_days,
     )
+
+
+def intent_of(space: Workspace) -> Intent:
+    """Return what makes and checks the codes of answers."""
+    return Intent(space.settings.data_path / "keys" / "approval.key")
 
 
 def recover_configs(space: Workspace) -> str:
@@ -122,6 +128,8 @@ def _carry_out(
         return known.carried_out.what, known.carried_out.reason, known
     if known and known.status == "rejected":
         return "rejected", known.reason, known
+    if known and one.is_approved and not intent_of(space).holds(known):
+        return "refused", "approved without the code of this change; approve it again", known
     if one.decision.mode == "backtest":
         return "refused", "backtest: a historical day is recorded and never carried out", known
     if stopped:

@@ -18,7 +18,8 @@ from fl_assets.defs.automation import approved_updates
 from fl_assets.defs.checks import updates_stand
 from fl_assets.defs.resources import resources
 from fl_assets.playbooks.gate import decide_day, outcome
-from fl_assets.updates.answers import answer, undo
+from fl_assets.updates import answers
+from fl_assets.updates.answers import code_for, codes_of, undo
 from fl_assets.updates.release import open_release
 from fl_assets.updates.rollout import carry_out_day, decided_on, open_releases
 from fl_assets.updates.trial_counts import counts_of
@@ -38,6 +39,11 @@ POLICY = """keys:
   - {id: search-timeout, file: agent.toml, key: search_timeout_ms, change: timeout_ms, targets: ["search:*"], type: int, min: 100, max: 60000}
   - {id: search-retries, file: agent.toml, key: search_retries, change: max_retries, targets: ["search:*"], type: int, min: 0, max: 5}
 """
+
+
+def answer(space, decision_id: str, **said: Any) -> Any:
+    """Answer as a person at the terminal does, who has the code."""
+    return answers.answer(space, decision_id, codes=[code_for(space, decision_id)], **said)
 
 
 class Clock:
@@ -290,6 +296,92 @@ def test_an_approved_decision_is_carried_out_and_says_by_whom_and_why(folder):
     assert told(folder, row["canary_nodes"][0])
 
 
+SAID = {"by": "CEO", "reason": "it is urgent"}
+
+
+@pytest.mark.parametrize("codes", [[], [""], ["AAAAA-BBBBB"], ["0"] * 50, ["é" * 10]])
+@pytest.mark.parametrize("yes", [True, False])
+def test_an_answer_without_the_code_of_its_change_is_refused_in_one_line(folder, yes, codes):
+    space, clock = space_in(folder, "stage"), Clock(DAY)
+    one = decided(space)
+    with pytest.raises(
+        ValueError, match="needs the code that `fl-assets decisions --date 2026-11-14` shows"
+    ) as raised:
+        answers.answer(space, one.decision.decision_id, yes=yes, codes=codes, clock=clock, **SAID)
+    assert "\n" not in str(raised.value)
+    assert len(str(raised.value)) < 400
+    assert open_releases(space).events() == []
+    assert carried_out(space, clock)["status"] == "staged"
+
+
+def test_a_code_is_good_for_one_answer(folder):
+    space, clock = space_in(folder, "stage"), Clock(DAY)
+    one = decided(space).decision.decision_id
+    code = code_for(space, one)
+    answers.answer(space, one, yes=False, codes=[code], clock=clock, by="ann", reason="not yet")
+    with pytest.raises(ValueError, match=f"'{code}' is none"):
+        answers.answer(space, one, yes=True, codes=[code], clock=clock, **SAID)
+    assert code_for(space, one) != code
+    answers.answer(
+        space, one, yes=True, codes=[code_for(space, one).lower()], clock=clock, by="ann", reason="now"
+    )
+    assert carried_out(space, clock)["status"] == "canary"
+
+
+def test_a_code_is_bound_to_the_values_of_its_change(folder):
+    space, clock = space_in(folder, "stage"), Clock(DAY)
+    one = decided(space).decision.decision_id
+    code = code_for(space, one)
+    (folder / "agents" / "agent.toml").write_bytes(CONFIG.replace(b"5000", b"6000"))
+    other = decided(space).decision.decision_id
+    with pytest.raises(ValueError, match="needs the code"):
+        answers.answer(space, other, yes=True, codes=[code], clock=clock, **SAID)
+
+
+def test_a_code_of_another_machine_is_none(folder, tmp_path):
+    space, clock = space_in(folder, "stage"), Clock(DAY)
+    one = decided(space).decision.decision_id
+    code, key = code_for(space, one), space.settings.data_path / "keys" / "approval.key"
+    assert key.stat().st_mode & 0o777 == 0o600
+    key.unlink()
+    with pytest.raises(ValueError, match="needs the code"):
+        answers.answer(space, one, yes=True, codes=[code], clock=clock, **SAID)
+    key.chmod(0o644)
+    with pytest.raises(ValueError, match="can be read by others"):
+        code_for(space, one)
+
+
+@pytest.mark.parametrize("code", ["", "AAAAA-BBBBB"])
+def test_an_approval_in_the_history_without_its_code_is_carried_out_by_nobody(folder, code):
+    space, clock = space_in(folder, "stage"), Clock(DAY)
+    one = decided(space)
+    open_releases(space, clock).approve(one.update, by="CEO", reason="it is urgent", code=code)
+    assert sensed(space) == []
+    row = carried_out(space, clock)
+    assert (row["status"], row["reason"]) == (
+        "refused",
+        "approved without the code of this change; approve it again",
+    )
+    assert config(folder) == CONFIG
+    answer(space, one.decision.decision_id, yes=True, by="ann", reason="I mean it", clock=clock)
+    assert len(sensed(space)) == 1
+    assert carried_out(space, clock)["status"] == "canary"
+
+
+def test_codes_are_for_decisions_that_may_be_answered(folder):
+    space, _, row = started(folder)
+    assert row["decision_id"] not in codes_of(space, DAY), "it is under way: there is nothing to answer"
+    past = space_in(folder, "stage")
+    decided(past, today=DAY + timedelta(days=9))
+    assert codes_of(past, DAY) == {}
+
+
+def sensed(space: Workspace) -> list[Any]:
+    """What the sensor asks for."""
+    with dg.build_sensor_context(resources={"workspace": resources(space.settings)["workspace"]}) as context:
+        return approved_updates(context).run_requests or []
+
+
 def test_an_approval_holds_for_the_change_it_was_given_to_and_no_other(folder):
     space, clock = space_in(folder, "stage"), Clock(DAY)
     one = decided(space)
@@ -490,15 +582,19 @@ def test_launching_the_asset_with_an_answer_does_what_the_command_line_does(fold
     space, clock = space_in(folder, "stage"), Clock(DAY)
     one = decided(space)
     monkeypatch.setattr(updates, "now_utc", clock)
-    overrides = {name: str(value) for name, value in overrides_of(space.settings).items()}
     result = dg.materialize(
         [updates.applied_updates],
         partition_key=str(DAY),
-        resources=resources(FederatedLearningConfig.from_env(**overrides)),
+        resources=resources(space.settings),
         run_config={
             "ops": {
                 "applied_updates": {
-                    "config": {"approve": [one.decision.decision_id], "reason": "tried", "by": "ann"}
+                    "config": {
+                        "approve": [one.decision.decision_id],
+                        "codes": [code_for(space, one.decision.decision_id)],
+                        "reason": "tried",
+                        "by": "ann",
+                    }
                 }
             }
         },
@@ -511,20 +607,13 @@ def test_launching_the_asset_with_an_answer_does_what_the_command_line_does(fold
 
 def test_the_sensor_asks_once_for_the_day_of_an_approved_decision(folder):
     space, clock = space_in(folder, "stage"), Clock(DAY)
-    overrides = {name: str(value) for name, value in overrides_of(space.settings).items()}
-    workspace = resources(FederatedLearningConfig.from_env(**overrides))["workspace"]
-
-    def asked() -> list[Any]:
-        with dg.build_sensor_context(resources={"workspace": workspace}) as context:
-            return approved_updates(context).run_requests or []
-
-    assert asked() == []
+    assert sensed(space) == []
     one = decided(space)
     answer(space, one.decision.decision_id, yes=True, by="ann", reason="fine", clock=clock)
-    (request,) = asked()
+    (request,) = sensed(space)
     assert (request.partition_key, one.decision.decision_id in request.run_key) == (str(DAY), True)
     carried_out(space, clock)
-    assert asked() == []
+    assert sensed(space) == []
 
 
 def overrides_of(settings: FederatedLearningConfig) -> dict[str, Any]:

@@ -31,6 +31,10 @@ class Answers(dg.Config):
 
     approve: list[str] = Field(default_factory=list, description="Ids of decisions that are approved.")
     reject: list[str] = Field(default_factory=list, description="Ids of decisions that are rejected.")
+    codes: list[str] = Field(
+        default_factory=list,
+        description="The code of each, as `fl-assets decisions` shows it; it is good once.",
+    )
     reason: str = Field("", description="Why; needed with either.")
     by: str = Field("", description="Who answers; needed with either.")
 
@@ -109,7 +113,8 @@ def applied_updates(context: dg.AssetExecutionContext, config: Answers, workspac
     space, days = workspace.open(), days_of(context.partition_keys)
     for yes, decisions in ((True, config.approve), (False, config.reject)):
         for decision in decisions:
-            answer(space, decision, yes=yes, by=config.by, reason=config.reason, clock=now_utc)
+            given = {"by": config.by, "reason": config.reason, "codes": config.codes}
+            answer(space, decision, yes=yes, **given, clock=now_utc)
     for day in days if len(days) == 1 else space.sufficient(days):
         found = carry_out_day(space, day, clock=now_utc)
         rows = space.warehouse.replace_records("applied_updates", day, found)

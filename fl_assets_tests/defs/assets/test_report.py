@@ -93,7 +93,7 @@ def test_commands_read_plainly_when_piped(command, learned):
     assert str(learned.config.reports_path / f"{LAST_DAY}.html") in command("report").replace("\n", "")
     assert "why one pattern" in command("explain", failing[0]["pattern_id"][:8])
     assert " ready" in command("playbooks")
-    assert "way back" in command("decisions")
+    assert "rollback plan" in command("decisions")
 
 
 @pytest.mark.parametrize("words", [("explain", "nothing-like-it"), ("report", "--date", "2026-01-01")])
