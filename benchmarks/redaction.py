@@ -1,13 +1,18 @@
-"""Recall and precision of redaction on a labelled corpus: ours, the original's four patterns, presidio without a model.
+"""Recall and precision of redaction on a labelled corpus: ours, the original's four patterns, presidio
+without a model.
 
-Run: `python benchmarks/redaction.py [--corpus FILE]`. A corpus is JSONL, one `{"text", "spans": [[start, end, entity]]}` a line. Without `--corpus` our own are
-scored: what the rules were tuned on (`redaction_corpus.py`), what was held out by the same author (`redaction_corpus.jsonl`), and what five authors wrote who never saw the
-rules (`redaction_blind.jsonl`); the last line is of that one. docs/privacy.md says what each gave at first sight, before the rules were mended by it.
+Run: `python benchmarks/redaction.py [--corpus FILE]`. A corpus is JSONL, one `{"text", "spans": [[start, end,
+entity]]}` a line. Without `--corpus` our own are scored: what the rules were tuned on
+(`redaction_corpus.py`), what was held out by the same author (`redaction_corpus.jsonl`), and what five
+authors wrote who never saw the rules (`redaction_blind.jsonl`); the last line is of that one. docs/privacy.md
+says what each gave at first sight, before the rules were mended by it.
 
-How a span is scored. Entities fall into groups, since corpora name them differently (`GROUPS`; a name that is in none is a secret). A labelled span is found when
-redactions of its group cover more than half of its letters and digits: whether a port, a prefix or a country code belongs to the value is a matter of labelling. Secrets and
-home folders, whose labels often take in the key or the path, are found when a redaction of their group touches them. `whole` is the share of which no letter or digit is left.
-Recall is counted by labelled entity, precision by redacted entity: the share of redactions that touch a labelled span of their group.
+How a span is scored. Entities fall into groups, since corpora name them differently (`GROUPS`; a name that is
+in none is a secret). A labelled span is found when redactions of its group cover more than half of its
+letters and digits: whether a port, a prefix or a country code belongs to the value is a matter of labelling.
+Secrets and home folders, whose labels often take in the key or the path, are found when a redaction of their
+group touches them. `whole` is the share of which no letter or digit is left. Recall is counted by labelled
+entity, precision by redacted entity: the share of redactions that touch a labelled span of their group.
 """
 
 import argparse
@@ -72,7 +77,8 @@ PRESIDIO = (
     "IP_ADDRESS",
     "MAC_ADDRESS",
 )
-"""Presidio's entities that need no model; URL is left out, since it asks the network for a list of suffixes."""
+"""Presidio's entities that need no model; URL is left out, since it asks the network for a list of
+suffixes."""
 
 
 def group(entity: str) -> str:
@@ -179,7 +185,9 @@ def _left(text: str, span: Span, redactions: list[Span]) -> tuple[int, int]:
 def score(
     corpus: Iterable[dict], find: Callable[[str], list[Span]], misses: list[str] | None = None
 ) -> dict[str, object]:
-    """Return recall, precision and counts by entity, with their minima; `misses` takes a line for each error."""
+    """Return recall, precision and counts by entity, with their minima; `misses` takes a line for each
+    error.
+    """
     labelled, found, whole, made, right = (defaultdict(int) for _ in range(5))
     for row in corpus:
         text, spans = row["text"], [(start, end, entity) for start, end, entity in row["spans"]]

@@ -1,7 +1,9 @@
-"""The half of the labelled corpus that the redaction rules were tuned on, generated: values of each entity in the texts that carry them, and near misses.
+"""The half of the labelled corpus that the redaction rules were tuned on, generated: values of each entity in
+the texts that carry them, and near misses.
 
-What goes here: forms. What does not: scoring (`redaction.py`), the held-out half (`redaction_corpus.jsonl`, frozen before the rules were run on it).
-Every value is invented or is a vendor's published example; keys are put together here, so that no scanner takes this file for a leak.
+What goes here: forms. What does not: scoring (`redaction.py`), the held-out half (`redaction_corpus.jsonl`,
+frozen before the rules were run on it). Every value is invented or is a vendor's published example; keys are
+put together here, so that no scanner takes this file for a leak.
 """
 
 import random
@@ -539,7 +541,8 @@ with token §
 """,
     ),
 }
-"""More carriers of secrets, one a line: configurations, commands, code and prose in some thirty languages; any of the values may stand for `§`."""
+"""More carriers of secrets, one a line: configurations, commands, code and prose in some thirty languages;
+any of the values may stand for `§`."""
 
 
 NEAR_MISSES = """
@@ -1218,7 +1221,9 @@ def rows() -> Iterator[dict]:
 
 
 def fill(form: str, rnd: random.Random) -> str:
-    """Replace `§d4` by four digits, `§x8` by hex, `§A2` and `§a2` by letters, `§L16` by sixteen digits that fail Luhn, `§b0` by a number below 256."""
+    """Replace `§d4` by four digits, `§x8` by hex, `§A2` and `§a2` by letters, `§L16` by sixteen digits that
+    fail Luhn, `§b0` by a number below 256.
+    """
 
     def one(match: re.Match[str]) -> str:
         kind, length = match.group(1), int(match.group(2))

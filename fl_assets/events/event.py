@@ -1,7 +1,7 @@
 """One event, read strictly: the rules a line must keep, and its redaction value by value.
 
 What goes here: the shape of the telemetrist's events, the reasons for which a line is refused, the slow reading of the few lines that need a second look.
-What does not: reading in bulk (`bulk.py`, `sql.py`), files (`read.py`), what is personal (`redaction.py`).
+What does not: reading in bulk (`bulk.py`, `sql.py`), files (`read.py`), what is personal (`redaction/`).
 """
 
 import json

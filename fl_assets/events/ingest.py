@@ -34,9 +34,9 @@ from fl_assets.events.find import Source
 from fl_assets.events.formats import Format, ReadOptions, RefusedLine, detect
 from fl_assets.events.index import is_readable
 from fl_assets.events.read import BATCH_SCHEMA, Reading, line_batches, numbered_lines, read_head
-from fl_assets.events.redaction import redact, redact_id, redact_with_counts
+from fl_assets.events.redaction import compile_rules, redact, redact_id, redact_with_counts
 from fl_assets.events.sql import content_sql
-from fl_assets.events.stage import COMMON_SETS, PARQUET, Stager, lines_of
+from fl_assets.events.stage import PARQUET, Stager, lines_of
 from fl_assets.infra.lake import SCHEMA_VERSION, LakeFile, Manifest
 
 if TYPE_CHECKING:
@@ -267,11 +267,9 @@ class Ingestion:
             )
             for _ in range(1 if self.mask_names else self.engine.stagers)
         ]
-        is_much = sum(weight_of(reading.source) for reading in self.readings) > BATCH_BYTES
         with ThreadPoolExecutor(len(stagers), thread_name_prefix="fl-stage") as pool:
             running: dict[Future[None], tuple[Stager, pa.Table | None]] = {
-                pool.submit(stager.prepare, COMMON_SETS if is_much else ()): (stager, None)
-                for stager in stagers
+                pool.submit(compile_rules): (stager, None) for stager in stagers
             }
             for batch in tables_of(self.batches()):
                 read = read_events(batch["line"])

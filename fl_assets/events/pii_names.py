@@ -1,7 +1,8 @@
 """Person names and addresses: an optional pass after redaction, by presidio and a spaCy model.
 
-What goes here: loading them, and masking what they find. What does not: everything with a form of its own (`events/redaction.py`), which needs no model.
-Off unless FEDERATED_LEARNING_PII is on: a model costs some milliseconds a text, misses names and takes words for names.
+What goes here: loading them, and masking what they find. What does not: everything with a form of its own
+(`events/redaction`), which needs no model. Off unless FEDERATED_LEARNING_PII is on: a model costs some
+milliseconds a text, misses names and takes words for names.
 """
 
 import logging
@@ -24,7 +25,8 @@ def load_name_masking() -> Callable[[str], str]:
     """Return a function that masks person names and places in a text that is already redacted.
 
     Raises:
-        NamesUnavailableError: when the extra `[pii]` or a spaCy model is missing; the text says what to install.
+        NamesUnavailableError: when the extra `[pii]` or a spaCy model is missing; the text says what to
+    install.
     """
     try:
         import spacy.util  # ty: ignore[import-not-found] - of the extra [pii], as are the next
@@ -33,12 +35,14 @@ def load_name_masking() -> Callable[[str], str]:
         from presidio_analyzer.predefined_recognizers import SpacyRecognizer  # ty: ignore[import-not-found]
     except ImportError as error:
         raise NamesUnavailableError(
-            f"FEDERATED_LEARNING_PII is on, but {error.name} is not installed: pip install 'fl-assets[pii]', or turn it off"
+            f"FEDERATED_LEARNING_PII is on, but {error.name} is not installed: "
+            "pip install 'fl-assets[pii]', or turn it off"
         ) from error
     model = next((name for name in MODELS if spacy.util.is_package(name)), None)
     if model is None:
         raise NamesUnavailableError(
-            f"FEDERATED_LEARNING_PII is on, but none of the spaCy models {', '.join(MODELS)} is installed: python -m spacy download {MODELS[-1]}"
+            f"FEDERATED_LEARNING_PII is on, but none of the spaCy models {', '.join(MODELS)} is installed: "
+            f"python -m spacy download {MODELS[-1]}"
         )
     logging.getLogger("presidio-analyzer").setLevel(logging.ERROR)
     nlp = NlpEngineProvider(
@@ -55,7 +59,10 @@ def load_name_masking() -> Callable[[str], str]:
 
 
 def mask_names(text: str, find: Callable[[str], list[Any]]) -> str:
-    """Replace what `find` reports (`start`, `end`, `entity_type`), longest first where two overlap; `<UNREDACTABLE>` if it crashes."""
+    """Replace what `find` reports (`start`, `end`, `entity_type`), the longest first where two overlap.
+
+    If it crashes the text becomes `<UNREDACTABLE>`.
+    """
     try:
         taken: list[Any] = []
         for found in sorted(find(text), key=lambda f: (f.start - f.end, f.start, f.entity_type)):

@@ -1,23 +1,13 @@
-"""The SQL of staging: what is to be known of events before they are stored, and which texts need which rules of redaction.
+"""The SQL of staging: what is to be known of events before they are stored.
 
-What goes here: statements as texts. What does not: running them (`stage.py`), the rules of redaction themselves (`redaction.py`).
+What goes here: statements as texts. What does not: running them (`stage.py`), the rules of redaction (`redaction/`).
 """
 
-from collections.abc import Iterable
 from datetime import date
 from typing import Literal
 
 from fl_assets.events.event import IDS
-from fl_assets.events.redaction import (
-    H_KEYS,
-    H_SECRET_WORD,
-    ITEM_SEPARATOR,
-    KEY_SEPARATOR,
-    RULES,
-    UNREDACTABLE,
-    Rule,
-    redact_select,
-)
+from fl_assets.events.redaction import ITEM_SEPARATOR, KEY_SEPARATOR
 
 _LONG_LINE, _MANY_MARKS = 16_384, 1024
 
@@ -50,56 +40,8 @@ _SAFE_METADATA = f'[{{](?:"{_SAFE_KEY}":"{_SAFE_NAME}",)*"{_SAFE_KEY}":"{_SAFE_N
 """Metadata in which nothing can be masked: of no key that says its value is a secret, and with values of a safe shape."""
 
 
-_SAFE_ITEM = f"(?:{_SAFE_KEY}{KEY_SEPARATOR})?{_SAFE_NAME}"
+SAFE_ITEM = f"(?:{_SAFE_KEY}{KEY_SEPARATOR})?{_SAFE_NAME}"
 """The same as one item: an entry of such metadata, or a name alone."""
-
-_NUMBERS = ("IBAN", "CARD", "SSN", "MAC", "IPV6", "IPV4", "PHONE")
-_COMMON = ("EMAIL", "HOME_USER", "URL_CREDENTIALS")
-
-
-def _of(entities: tuple[str, ...], *others: str) -> tuple[Rule, ...]:
-    """Rules of some entities, with all that look for the same hints or for one of the others, in their order."""
-    hints = {rule.hint for rule in RULES if rule.entity in entities and not rule.hint.startswith("</")}.union(
-        others
-    )
-    return tuple(rule for rule in RULES if rule.hint in hints)
-
-
-RULE_SETS: dict[int, tuple[Rule, ...]] = {
-    1: _of(_COMMON),
-    2: _of((*_COMMON, *_NUMBERS)),
-    3: _of(_COMMON, H_KEYS),
-    4: tuple(rule for rule in RULES if not rule.hint.startswith("</")),
-    5: RULES,
-}
-"""Which rules a text needs, by what was found in it: most need few, and each rule costs time even where it has nothing to do."""
-
-
-def _matches(column: str, patterns: Iterable[str]) -> str:
-    """SQL: whether any of the patterns matches. Long ones have an automaton each, as one of them all would not fit RE2's cache."""
-    patterns = list(dict.fromkeys(patterns))
-    groups = [
-        "|".join(pattern for pattern in patterns if len(pattern) <= 1000),
-        *(pattern for pattern in patterns if len(pattern) > 1000),
-    ]
-    tests = [
-        f"regexp_matches({column}, '{group}')"
-        for group in (group.replace("'", "''") for group in groups)
-        if group
-    ]
-    return "case " + " ".join(f"when {test} then true" for test in tests) + " else false end"
-
-
-def _has(column: str, rules: Iterable[Rule]) -> str:
-    """SQL: whether any of the rules finds something. The hints are asked first; what none finds, none changes."""
-    rules = list(rules)
-    hints = list(dict.fromkeys(rule.hint for rule in rules))
-    finds = " ".join(
-        f"when case when {_matches(column, [hint])} then {_matches(column, [found])} else false end then true"
-        for hint in hints
-        for found in ["|".join(rule.find for rule in rules if rule.hint == hint)]
-    )
-    return f"case when {_matches(column, hints)} then case {finds} else false end else false end"
 
 
 def events_sql(events: str, start: date) -> str:
@@ -142,44 +84,6 @@ def events_sql(events: str, start: date) -> str:
         keys, case when not is_safe_metadata then json_extract_string(metadata, '$.*') end as items,
         case when has_clock_skew then greatest(received::date, date '{start}') else event_time::date end as event_date
     from fl_names"""  # noqa: S608 - constants and names of our own only
-
-
-def rule_sets_sql(items: str) -> str:
-    """Return a SELECT of (`item_no`, `rule_set`) of `items`, a relation of (`item_no`, `item`), row by row: which of RULE_SETS each needs, 0 for none."""
-    numbers, tags = _of(_NUMBERS), [rule.hint for rule in RULES if rule not in RULE_SETS[4]]
-    rare = [
-        rule.hint
-        for rule in RULE_SETS[4]
-        if rule not in (*RULE_SETS[2], *RULE_SETS[3], *_of((), H_SECRET_WORD))
-    ]
-    secret = f"""case when {_matches("item", [*tags, *rare, H_SECRET_WORD])} then case when {_matches("item", tags)} then 5
-        when {_matches("item", rare)} then 4 when {_has("item", _of((), H_SECRET_WORD))} then 4 else 0 end else 0 end"""
-    has = {
-        "key": _has("item", _of((), H_KEYS)),
-        "number": _has("item", numbers),
-        "common": _matches("item", (rule.hint for rule in RULE_SETS[1])),
-    }
-    columns = {"secret": secret, **{f"has_{name}": test for name, test in has.items()}}
-    looked = ", ".join(f"case when not is_safe then {test} end as {name}" for name, test in columns.items())
-    return f"""select item_no, case when is_safe then 0 when secret > 0 then secret when has_key and has_number then 4 when has_key then 3 when has_number then 2
-            when has_common then 1 else 0 end as rule_set
-        from (select *, {looked} from (select *, coalesce(regexp_full_match(item, '{_SAFE_ITEM}'), true) as is_safe from {items}))"""  # noqa: S608 - our own names
-
-
-def redacted_sql(items: str, rule_set: int) -> str:
-    """Return a SELECT of (`item_no`, `item`, `masked`), row by row: items redacted, and null where nothing was masked.
-
-    `masked` names what was masked, once a value, and with a minus what the raw text named already; each name ends in a blank.
-
-    Args:
-        items: a relation of (`item_no`, `item`).
-        rule_set: which of RULE_SETS they need.
-    """
-    names = "regexp_extract_all({}, '<([A-Z_0-9]+)>', 1)"
-    counts = f"list_concat({names.format('item')}, list_transform({names.format('raw')}, lambda name: '-' || name))"
-    return f"""select item_no, case when item is distinct from raw then coalesce(item, '{UNREDACTABLE}') end as item,
-            case when item is distinct from raw then array_to_string({counts}, ' ') || ' ' end as masked
-        from ({redact_select(f"(select item_no, item, item as raw from {items})", ["item"], rules=RULE_SETS[rule_set])})"""  # noqa: S608 - constants and names of our own only
 
 
 def staged_sql(events: str) -> str:

@@ -1,16 +1,15 @@
 """Staging: batches of lines become redacted, sorted files of their days, and narrow rows of `fl_stage` that say what is in them.
 
 What goes here: running the SQL of `sql.py` over a batch, redacting each distinct text once, sending lines in doubt the slow way, writing what came of it.
-What does not: where batches come from and what becomes of the files (`ingest.py`), the rules (`redaction.py`, `event.py`).
+What does not: where batches come from and what becomes of the files (`ingest.py`), the rules (`redaction/`, `event.py`).
 
 Raw text stays in Arrow memory until it is redacted: what DuckDB keeps may spill to disk.
 """
 
 import os
-from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable
 from datetime import date
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +24,14 @@ from fl_assets.events.event import EXCERPT_CHARS, BadLine, excerpt_source, read_
 from fl_assets.events.pii_names import PLACEHOLDERS
 from fl_assets.events.read import BATCH_SCHEMA, batch_of
 from fl_assets.events.redaction import ITEM_SEPARATOR, KEY_SEPARATOR, UNREDACTABLE, redact
-from fl_assets.events.sql import RULE_SETS, TEXTS, events_sql, redacted_sql, rule_sets_sql, staged_sql
+from fl_assets.events.redaction.bulk import redact_many
+from fl_assets.events.sql import SAFE_ITEM, TEXTS, events_sql, staged_sql
 from fl_assets.infra.lake import Lake, LakeFile
 
 PARQUET = "(format parquet, compression zstd, compression_level 1)"
 """How every file of the lake is written, as options of COPY."""
 _CHUNK_ROWS = 8192
 """Rows of an Arrow chunk: what one thread of DuckDB takes at a time."""
-_VECTOR_ROWS = 2048
-"""Rows that DuckDB works on at a time."""
-COMMON_SETS = (0, 1, 2, 3)
-"""Of RULE_SETS, with 0 for the search for hints: what most batches need."""
 _SET_ASIDE_BYTES = 1024 * 1024
 """Of lines in doubt that wait for those of later batches: raw lines are held in memory alone, and not many."""
 _FILTERED_SHARE = 8
@@ -49,63 +45,6 @@ class _Given:
 
     def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
         return self.table.__arrow_c_stream__(requested_schema)
-
-
-class _Waiting:
-    """Texts on their way into a statement that never ends: DuckDB pulls, and gets empty rows where there are no others. Knows no connection, since that one knows it."""
-
-    SCHEMA = pa.schema([("item_no", pa.int64()), ("item", pa.string())])
-    _EMPTY = pa.record_batch(
-        [pa.nulls(_VECTOR_ROWS, pa.int64()), pa.nulls(_VECTOR_ROWS, pa.string())], schema=SCHEMA
-    )
-
-    def __init__(self) -> None:
-        self.batches: deque[pa.RecordBatch] = deque()
-
-    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
-        return pa.RecordBatchReader.from_batches(self.SCHEMA, self._next()).__arrow_c_stream__(
-            requested_schema
-        )
-
-    def _next(self) -> Iterator[pa.RecordBatch]:
-        while True:
-            yield self.batches.popleft() if self.batches else self._EMPTY
-
-
-class _Stream:
-    """A SELECT over texts that goes on from batch to batch, so that its patterns are compiled once, which takes as long as thousands of texts, and RE2 keeps its automata."""
-
-    def __init__(self, connection: duckdb.DuckDBPyConnection, statement: Callable[[str], str]) -> None:
-        self._waiting = _Waiting()
-        self._connection = connection.cursor()
-        self._connection.execute(
-            "set streaming_buffer_size = '1KB'"
-        )  # or it would pull empty rows until there are ten megabytes of them
-        self._connection.execute(
-            "pragma disable_optimizer"
-        )  # nothing there to gain, and planning takes longer with it
-        self._connection.register("fl_items", self._waiting)
-        self._results = self._connection.sql(statement("fl_items")).to_arrow_reader(_VECTOR_ROWS)
-
-    def run(self, items: pa.StringArray) -> pa.Table:
-        """Return what the statement gives for each of the texts, in order; its first column is `item_no`, the place of the text."""
-        batch = pa.record_batch([pa.array(np.arange(len(items))), items], schema=self._waiting.SCHEMA)
-        self._waiting.batches.extend(
-            batch.slice(start, _VECTOR_ROWS) for start in range(0, len(batch), _VECTOR_ROWS)
-        )
-        found: list[pa.RecordBatch] = []
-        left = len(items)
-        while left:
-            result = self._results.read_next_batch()
-            if result["item_no"].null_count:
-                result = result.filter(result["item_no"].is_valid())
-            found.append(result)
-            left -= len(result)
-        table = pa.Table.from_batches(found, schema=self._results.schema)
-        if not np.array_equal(table["item_no"].to_numpy(), batch["item_no"].to_numpy()):
-            message = f"{len(items)} texts became {len(table)}, or in another order: some were lost"
-            raise RuntimeError(message)
-        return table
 
 
 class Stager:
@@ -137,20 +76,8 @@ class Stager:
         )
         self._start, self._secret, self._mask_names = start, secret, mask_names
         self._given: dict[str, _Given] = {}
-        self._patterns = duckdb.connect(
-            config={"threads": 1}
-        )  # of its own, since statements that never end are transactions that never end
-        self._patterns.execute(
-            "set temp_directory = ''; set enable_external_access = false"
-        )  # raw text is not spilled
-        self._streams: dict[int, _Stream] = {}
         self._again: list[pa.RecordBatch] = []
         self._refused: list[tuple[int, int, BadLine, bytes]] = []
-
-    def prepare(self, rule_sets: Sequence[int]) -> None:
-        """Plan rule sets ahead, which takes half a second for COMMON_SETS: while the first batch is read."""
-        for rule_set in rule_sets:
-            self._stream(rule_set)
 
     def stage(self, batch: pa.Table, read: pa.Table) -> None:
         """Stage a batch; lines that the SQL has doubts about are read strictly, redacted one by one, and set aside to be staged again.
@@ -315,7 +242,7 @@ class Stager:
         suspect = texts_at[-1] >= 0
         crashed = np.append(
             pc.equal(redacted, UNREDACTABLE).to_numpy(zero_copy_only=False), False
-        )  # what SQL could not redact is redacted value by value
+        )  # what could not be redacted whole is redacted value by value
         counts = []
         for name, text, at in zip(TEXTS, texts, texts_at, strict=False):
             if (at >= 0).any():
@@ -374,34 +301,11 @@ class Stager:
 
     def _redacted_items(self, items: pa.StringArray) -> tuple[np.ndarray, pa.Array, pa.Array]:
         """Return, of distinct texts, the place of each in the redacted ones, or -1; those; and what was masked in them."""
-        rule_sets = self._stream(0).run(items)["rule_set"].to_numpy()
-        places, found, start = np.full(len(items), -1), [], 0
-        for rule_set in sorted(RULE_SETS):
-            (chosen,) = np.nonzero(rule_sets == rule_set)
-            if len(chosen):
-                table = self._stream(rule_set).run(items.take(pa.array(chosen)))
-                changed = table["item"].is_valid().to_numpy()
-                found.append(table.filter(pa.array(changed)))
-                places[chosen[changed]] = np.arange(start, start := start + len(found[-1]))
-        redacted, masked = (
-            pa.concat_arrays(
-                [pa.array([], pa.string()), *(chunk for table in found for chunk in table[name].chunks)]
-            )
-            for name in ("item", "masked")
-        )
-        return (
-            self._nameless(items, places, redacted, masked)
-            if self._mask_names
-            else (places, redacted, masked)
-        )
-
-    def _stream(self, rule_set: int) -> _Stream:
-        """Return the statement that masks by one of RULE_SETS, or, for 0, the one that says which of them a text needs."""
-        if rule_set not in self._streams:
-            self._streams[rule_set] = _Stream(
-                self._patterns, partial(redacted_sql, rule_set=rule_set) if rule_set else rule_sets_sql
-            )
-        return self._streams[rule_set]
+        is_safe = pc.match_substring_regex(items, f"^(?:{SAFE_ITEM})$").to_numpy(zero_copy_only=False)
+        places, redacted, masked = redact_many(items, ~is_safe)
+        if self._mask_names:
+            return self._nameless(items, places, redacted, masked)
+        return places, redacted, masked
 
     def _nameless(
         self, items: pa.StringArray, places: np.ndarray, redacted: pa.Array, masked: pa.Array

@@ -1,0 +1,38 @@
+"""What counts as personal data or a secret, and how it is masked: rules by family, and one engine.
+
+What goes here: rules (`tokens`, `named_secrets`, `passwords`, `people`, `numbers`, `phones`, with
+`vendor_keys` as data), running them (`engine`), pseudonyms for ids. What does not: reading or storing text
+(`events/stage.py`), person names and addresses (`events/pii_names.py`), masking of numbers and paths for
+grouping (`sums/masking.py`).
+"""
+
+from fl_assets.events.redaction.checksums import iban_holds, luhn_holds
+from fl_assets.events.redaction.engine import (
+    compile_rules,
+    pseudonym,
+    redact,
+    redact_bytes,
+    redact_id,
+    redact_with_counts,
+    residue,
+)
+from fl_assets.events.redaction.rule import ENTITIES, ITEM_SEPARATOR, KEY_SEPARATOR, UNREDACTABLE, Rule
+from fl_assets.events.redaction.rules import RULES
+
+__all__ = [
+    "ENTITIES",
+    "ITEM_SEPARATOR",
+    "KEY_SEPARATOR",
+    "RULES",
+    "UNREDACTABLE",
+    "Rule",
+    "compile_rules",
+    "iban_holds",
+    "luhn_holds",
+    "pseudonym",
+    "redact",
+    "redact_bytes",
+    "redact_id",
+    "redact_with_counts",
+    "residue",
+]

@@ -1,0 +1,63 @@
+"""What the rules of secrets share: signs of assignment, stand-ins for a value, names in code, shapes."""
+
+from fl_assets.events.redaction.rule import KEY_SEPARATOR, WORD, any_case
+
+SEP = KEY_SEPARATOR
+QUOTE = "(?:\\\\{0,7}[\"'`])"
+ASSIGN = (
+    f"{QUOTE}?(?:\\[?\\])?[ \t]*"
+    f"(?:[?]?:[ ]?&?(?:'static )?[Ss]tr(?:ing)?[ ]?=|=>|->|→|:=|==|[:={SEP}：]|%3[AaDd])[ \t]*"
+)
+"""What stands between a name and its value, in some ten languages of programming."""
+
+WORD_VALUES = any_case(
+    "(?:none|null|nil|na|n/a|true|false|undefined|empty|required|missing|invalid|incorrect|wrong|expired"
+    "|string|str|secretstr|optional|not|is|must|cannot|can|was|has|does|should|unset|redacted|hidden|masked"
+    "|removed|filtered|sensitive|yes|no|field|value|reset|changed?|failed|error|mismatch|unauthorized"
+    "|bearer|basic|your|all|rejected|accepted|too|please|blank|enabled|disabled|ok|unknown|set|provided)"
+)
+STAND_IN = "|".join(
+    (
+        "=",
+        "(?:[a-z]{1,6}[_-])?[Yy][Oo][Uu][Rr][_-][A-Za-z_-]*$",  # your-key-here
+        "\\[\\]",
+        "<[0-9A-Za-z_ .-]+>",
+        "[$](?:[{(]|[0-9]$|[A-Za-z_]+(?:$|\\[|->))",  # ${NAME}, $1, $name
+        "[*]{2}",
+        "\\[[A-Za-z_ -]+\\]",
+        "[\\[{(]+(?:$|[\\\\\"'])",
+        "\\{{1,2}[A-Za-z_. ]+\\}{1,2}",
+        "\\{\\{ ",
+        "\\([A-Za-z ]+(?:\\)|$)",
+        "%[(s]",
+        "%[A-Z_]+%",
+        "[:!][a-z_]+$",
+        "[?]$",
+        "(?:[A-Za-z]{1,6}[_-])?[xX•●]{3,}$",
+        "[#*_.:…-]+$",
+        f"{WORD_VALUES}(?:[^{WORD}-]|$)",
+    )
+)
+"""What stands for a value: a placeholder, or a word such as `None` or `required`."""
+CODE = (
+    "(?:[A-Za-z_]+[.])+[A-Za-z_]+(?:$|[(])|(?:[A-Za-z_.]|::)+[(\\[]"
+    "|[A-Za-z_.]*(?:[Pp]assword|[Pp]asswd|[Tt]oken|[Ss]ecret|[Kk]ey)[,):}]*$"
+)
+"""A name or a call in source code, as it stands unquoted."""
+_VERBS = any_case(
+    "(?:must|is|are|was|cannot|should|too|not|at least|has|have|does|required|invalid|incorrect|needs|may"
+    "|field)"
+)
+PROSE = f".*[ ]{_VERBS}(?:[ ,.!]|$)"
+"""A sentence about a value rather than a value."""
+
+MIXED = "(?:[^0-9]*[0-9][^A-Za-z]*[A-Za-z]|[^A-Za-z]*[A-Za-z][^0-9]*[0-9])"
+"""Letters and digits, as the beginning of a value."""
+SIGNS = (
+    "(?:[^0-9]*[0-9][^A-Za-z!@#$%^&*]*[A-Za-z!@#$%^&*]|[^A-Za-z!@#$%^&*]*[A-Za-z!@#$%^&*][^0-9]*[0-9]"
+    "|[A-Za-z]+[!@#$%^&*]+[A-Za-z])"
+)
+"""Letters, digits and marks mixed, as in passwords and seldom in words."""
+
+VALUE_WORD = "(?:[Vv]alue|default|text|content)\\\\{0,7}[\"']?[ \t]*(?:[:=][ \t]*\\\\{0,7}[\"']|: )"
+"""Where a list of names and values, or a declaration, has the value."""

@@ -1,0 +1,227 @@
+"""Running the rules: which of them a text needs, what they find, and the text with it masked.
+
+What goes here: `redact` and what is made from it. What does not: the rules (`rules.py`), and what their texts
+are read from.
+
+All matching is RE2's, so time is linear in the text. `re2.Set` looks for many rules in one pass; only those
+that it names are run, one after another, each over the text as the ones before left it. Sets of eight: with
+all in one, texts that vary a lot make its automaton grow faster than it is used; with one each, every text
+pays for every rule.
+"""
+
+import hashlib
+import hmac
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from typing import Any
+
+import re2
+
+from fl_assets.events.redaction.draft import Change, Draft
+from fl_assets.events.redaction.rule import ITEM_SEPARATOR, UNREDACTABLE, Rule, Unless
+from fl_assets.events.redaction.rules import RULES
+
+_RULES_OF_A_SET = 8
+_SET_MEMORY = 64 * 1024 * 1024
+"""Bytes that the automaton of a set may take before it is begun anew."""
+_ITEM_SEPARATOR = ITEM_SEPARATOR.encode()
+_HEX_TO_LETTERS = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
+
+_TEMPLATES = {"before": "(?s)(?:{})$", "value": "(?s)^(?:{})", "after": "(?s)^(?:{})"}
+_Test = tuple[Any, int]
+"""A pattern, and which part of a match it is about."""
+
+
+def _compiled(pattern: str) -> Any:
+    return re2.compile(pattern.encode())
+
+
+def _any_of(template: str, patterns: Iterable[str]) -> Any:
+    joined = "|".join(f"(?:{pattern})" for pattern in patterns)
+    return _compiled(template.format(joined)) if joined else None
+
+
+class _Exceptions:
+    """The exceptions of a rule, those about one part of a match as one pattern."""
+
+    def __init__(self, exceptions: Sequence[Unless | str]) -> None:
+        given = [Unless(value=one) if isinstance(one, str) else one for one in exceptions]
+        single = {name: [] for name in ("before", "value", "after")}
+        self._several: list[list[_Test]] = []
+        for one in given:
+            parts = {name: pattern for name in single if (pattern := getattr(one, name))}
+            if len(parts) == 1:
+                single[next(iter(parts))] += parts.values()
+            else:
+                tests = [_any_of(_TEMPLATES[name], [pattern]) for name, pattern in parts.items()]
+                places = [list(single).index(name) for name in parts]
+                self._several.append(
+                    [(test, place) for test, place in zip(tests, places, strict=True) if test]
+                )
+        tests = [_any_of(_TEMPLATES[name], patterns) for name, patterns in single.items()]
+        self._single = [(test, place) for place, test in enumerate(tests) if test]
+
+    def hold(self, *match: bytes) -> bool:
+        """Tell whether one of them is true of what stays before a value, the value, and what stays after."""
+        for test, place in self._single:
+            if match[place] and test.search(match[place]):
+                return True
+        return any(all(test.search(match[place]) for test, place in tests) for tests in self._several)
+
+
+class _Finder:
+    """A rule, compiled.
+
+    RE2 finds where a match begins and ends: by an automaton alone, as long as no groups are asked for, which
+    would take it ten times as long. Where the groups are in it says Python's `re`, which sees nothing but the
+    match and the character before it.
+    """
+
+    def __init__(self, rule: Rule) -> None:
+        self.mask = f"<{rule.entity}>".encode()
+        self.entity = rule.entity
+        options = re2.Options()
+        options.never_capture, options.max_mem = True, _SET_MEMORY
+        self._find = re2.compile(rule.find.encode(), options).finditer
+        self._groups = re.compile(rule.find).match
+        self._need = _compiled(f"(?s){rule.need}").fullmatch if rule.need else None
+        self._is_exception = _Exceptions(rule.unless).hold
+        self._alone, self._check = rule.alone, rule.check
+
+    def changes(self, text: bytes) -> list[Change]:
+        """Return what is to be masked in a text."""
+        found = []
+        for match in self._find(text):
+            start, end = match.span()
+            edge = start
+            while edge and start - edge < 4:
+                edge -= 1
+                if text[edge] & 0xC0 != 0x80:  # where a character begins
+                    break
+            context = text[edge:start].decode(errors="replace")
+            groups = self._groups(context + text[start:end].decode(errors="replace"), len(context))
+            if groups is None:
+                raise ValueError(f"no groups of {self.entity} in {end - start} bytes that RE2 found")
+            before, value, after = (group.encode() for group in groups.groups(""))
+            if self._is_meant(before, value, after):
+                start += len(before)
+                found.append(Change(start, start + len(value), self.mask, self.entity))
+        return found
+
+    def _is_meant(self, before: bytes, value: bytes, after: bytes) -> bool:
+        return not (
+            (self._alone and after)
+            or (self._need and not self._need(value))
+            or self._is_exception(before, value, after)
+            or (self._check and not self._check(_alnum(value)))
+        )
+
+
+def _alnum(value: bytes) -> str:
+    return "".join(
+        c for c in value.replace(b"%20", b"").decode(errors="replace") if c.isascii() and c.isalnum()
+    )
+
+
+@cache
+def _finder(place: int) -> _Finder:
+    return _Finder(RULES[place])
+
+
+@cache
+def _sets() -> tuple[tuple[int, Callable[[bytes], list[int] | None]], ...]:
+    """Return, for each set, the place of its first rule and its search."""
+    found = []
+    for start in range(0, len(RULES), _RULES_OF_A_SET):
+        options = re2.Options()
+        options.max_mem = _SET_MEMORY
+        options.never_capture = True
+        rules = re2.Set.SearchSet(options)
+        for rule in RULES[start : start + _RULES_OF_A_SET]:
+            rules.Add(rule.find)
+        rules.Compile()
+        found.append((start, rules.Match))
+    return tuple(found)
+
+
+def compile_rules() -> None:
+    """Compile what looks for rules ahead of the first text, since it takes as long as some thousand texts."""
+    _sets()
+
+
+def _needed(text: bytes) -> list[int]:
+    """Return the places of the rules that find something in a text, in order."""
+    places: list[int] = []
+    for start, search in _sets():
+        if found := search(text):
+            places += (start + place for place in sorted(found))
+    return places
+
+
+def _apply(draft: Draft) -> None:
+    """Mask what the rules find.
+
+    A rule that finds nothing in the text as it came is not run: what earlier rules put there, placeholders,
+    makes no value.
+    """
+    for place in _needed(draft.text):
+        changes = _finder(place).changes(draft.text)
+        if changes:
+            draft.replace(changes)
+
+
+def _redacted(text: bytes) -> tuple[bytes, Counter[str]]:
+    """Return a text without an ITEM_SEPARATOR redacted, with the number of values masked by entity."""
+    draft = Draft(text)
+    _apply(draft)
+    counts: Counter[str] = Counter()
+    counts.update(edit.entity for edit in draft.edits if edit.entity)
+    return draft.text, counts
+
+
+def redact_bytes(text: bytes) -> tuple[bytes, dict[str, int]]:
+    """Return a text in UTF-8 redacted, with the number of values masked by entity.
+
+    If a rule crashes on it, that is `<UNREDACTABLE>`.
+    """
+    try:
+        if _ITEM_SEPARATOR not in text:
+            return _redacted(text)
+        parts = [_redacted(part) for part in text.split(_ITEM_SEPARATOR)]
+        counts = sum((found for _, found in parts), Counter())
+        return _ITEM_SEPARATOR.join(part for part, _ in parts), counts
+    except Exception:  # fails closed: whatever went wrong, the raw text must not pass
+        return UNREDACTABLE.encode(), {UNREDACTABLE[1:-1]: 1}
+
+
+def redact_with_counts(text: str) -> tuple[str, dict[str, int]]:
+    """Return the redacted text and how many values of each entity were masked in it."""
+    redacted, counts = redact_bytes(text.encode("utf-8", "surrogatepass"))
+    return redacted.decode("utf-8", "surrogatepass"), dict(counts)
+
+
+def redact(text: str) -> str:
+    """Return `text` with every entity replaced by its placeholder, e.g. `<EMAIL>`; see `redact_bytes`."""
+    return redact_with_counts(text)[0]
+
+
+def residue(text: str) -> list[str]:
+    """Return the entities that are still found in a text that should hold none, in rule order."""
+    return list(redact_with_counts(text)[1])
+
+
+def pseudonym(value: str, secret: bytes) -> str:
+    """Return a stable stand-in for an id, made under a local secret.
+
+    It is `id-` and 64 bits of HMAC-SHA256 (RFC 2104) as 16 letters from `a` to `p`. No digits, since sixteen
+    of them can be an account number (`be` and fourteen digits), which the rules would find in turn.
+    """
+    digest = hmac.new(secret, value.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
+    return "id-" + digest[:16].translate(_HEX_TO_LETTERS)
+
+
+def redact_id(value: str, secret: bytes) -> str:
+    """Return an id as it is, or its pseudonym when it holds personal data (an e-mail address, say)."""
+    return value if redact(value) == value else pseudonym(value, secret)

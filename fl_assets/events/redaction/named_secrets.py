@@ -1,0 +1,130 @@
+"""Secrets that are known by the name before them: `api_key=…`, `deploy key: …`, `"token": "…"`."""
+
+from fl_assets.events.redaction.blocks import ASSIGN, CODE, MIXED, QUOTE, SEP, STAND_IN, VALUE_WORD
+from fl_assets.events.redaction.rule import Rule, Unless, any_case
+
+_SECRET_WORD = (
+    "(?:"
+    + any_case(
+        "secret|api[._ -]?key|access[_-]?key|secret[_-]?key|private[_-]?key|account[_-]?key"
+        "|shared[_-]?access[_-]?key|subscription[_-]?key|auth[_-]?key|master[_-]?key|signing[_-]?key"
+        "|encryption[_-]?key|license[_-]?key|app[_-]?key|secret[_-]?key[_-]?base|credentials?|signature"
+        "|api[- ]?schlüssel|clave de api|chave de api|clé (?:d')?api|ключ api|api[- ]ключ"
+        "|api ?密钥|api ?金鑰|api ?キー|مفتاح api|token"
+    )
+    + "|(?:^|[^A-Za-z])[Ss][Ii][Gg])"
+)
+_KEY_ABROAD = (
+    any_case(
+        "(?:sleutel|klucz|klíč|kľúč|anahtar|kunci api|khóa api|nyckel|nøgle|avain|cheie|chiave|clave|chave"
+        "|clé|κλειδί|schlüssel|kulcs|jeton|токен|секрет|ключ)"
+    )
+    + "|מפתח|कुंजी|คีย์|密钥|金鑰|令牌|秘密鍵|キー|トークン|키|토큰|مفتاح|الرمز"
+)
+"""Words for a key or a token in other languages."""
+_KEY_OF = any_case(
+    "(?:public|primary|foreign|cache|partition|sort|idempotency|object|s3|redis|dedup|routing|hash|websocket"
+    "|lookup|row|map|dict|index|group|shard|composite|unique|unexpected|range|event|trace|bucket"
+    "|storage path|page|next|continuation|pad|eos|bos|stop|mask|start|end|first|last|order|join"
+    "|session key|natural|surrogate|document|translation|config|host|mon|tur|don|hoc|fingerprint|monkey"
+    "|image|file|blob|tag|lock|state|artifact|memo|correlation|record|node|kafka|etcd|from)"
+)
+"""What has keys that are no secrets."""
+_TOKEN_OF = any_case(
+    "(?:public[ _-]?key|next|page|continuation|pad|eos|bos|unk|stop|mask|sep|cls|start|end|first|last)"
+)
+"""What has tokens that are no secrets."""
+_KEY, _TOKEN_OR_SECRET = any_case("key"), any_case("(?:token|secret)")
+_DASHED_WORDS = "[a-z]+(?:[_./-][a-z0-9]{1,12}){1,6}$"
+_YEAR = "(?:19|20)[0-9]{2}-"
+
+RULES = (
+    Rule(
+        "API_KEY",
+        f"({any_case('(?:secret|api[_-]?key|apikey|access[_-]?key|private[_-]?key|token|credentials?)')}{SEP})"
+        f"([^ {SEP}]{{6,}})()",
+        examples=(f"api_key{SEP}‹abc123def456›",),
+        stays=(f"api_key{SEP}settings.key", f"node{SEP}abc123def456"),
+        need=f"{MIXED}.*",
+        unless=(STAND_IN, CODE),
+    ),
+    Rule(
+        "API_KEY",
+        f"((?:{_TOKEN_OF}[_A-Za-z -]{{0,8}}[Tt]oken{ASSIGN}"
+        f"|{_SECRET_WORD}(?:[ ](?:is|was|provided))?{ASSIGN}){QUOTE}?)([0-9A-Za-z_.~+/=%:-]{{6,}})()",
+        examples=("client_secret=‹x9Kd02mQ›", "&sig=‹hGFFPrzfgmRElBd1vM5FKg%3D›"),
+        stays=("token_count=123456", "next_page_token=CAUQAA1", "api_key=settings.key", "token: 123456789"),
+        need=f"(?:{MIXED}|[0-9A-Za-z_-]{{20}}).*",
+        unless=(
+            STAND_IN,
+            CODE,
+            "https?:|/(?:.*[^=])?$",
+            Unless(before="[Tt][Oo][Kk][Ee][Nn][^0-9A-Za-z]*", value=".{0,9}$"),
+            Unless(before=f"^{_TOKEN_OF}.*"),
+        ),
+    ),
+    Rule(
+        "API_KEY",
+        f"((?:[A-Z0-9]{{1,20}}_){{1,5}}(?:SECRET|TOKEN|KEY)={QUOTE}?)([0-9A-Za-z_.~+/=!@#%^*-]{{8,}})()",
+        examples=("NEXTAUTH_SECRET=‹correcthorsebattery›",),
+        stays=("PUBLIC_KEY=correcthorsebattery", "SORT_KEY=created_at_desc"),
+        unless=(
+            STAND_IN,
+            CODE,
+            "https?:|/",
+            Unless(before="^(?:[A-Z0-9]+_)*(?:PUBLIC|PRIMARY|FOREIGN|SORT|CACHE|PARTITION|MAX|HASH)_.*"),
+        ),
+    ),
+    Rule(  # a key of something, in prose or not
+        "API_KEY",
+        f"((?:^{_TOKEN_OR_SECRET}|[^0-9A-Za-z]{_TOKEN_OR_SECRET}"
+        f"|(?:{_KEY_OF}[A-Za-z_-]{{0,12}}[ _-]?|[A-Za-z]{{2,24}}[ ._-]?|[?&]|--)"
+        f"(?:{any_case('(?:key|token|secret)')}|appid))"
+        f"(?: (?:is|was|provided))?:?(?:{ASSIGN}{QUOTE}?|[ \t]+[\"'`|]?[ ]?[`]?"
+        "|[\"'](?:, ?|[)] ?, ?)[\"']|[(][\"']))([0-9A-Za-z_+/=-]{20,})([.:]?[0-9A-Za-z]?)",
+        examples=(
+            "azure openai key ‹a895013d9dc1bbf710aef1f385e54c89›",
+            "X-Vendor-Key: ‹a895013d9dc1bbf710aef1f385e54c89›",
+            "deploy key: ‹a895013d9dc1bbf710aef1f385e54c89›",
+        ),
+        stays=("cache key a895013d9dc1bbf710aef1f385e54c89", "sort key created_at/2026/01/02_part_1"),
+        need=f"{MIXED}.*",
+        unless=(
+            STAND_IN,
+            CODE,
+            f"/|[a-z]+(?:[_/-][a-z0-9]{{1,12}}){{1,6}}$|{_YEAR}",
+            Unless(before=f"{any_case('(?:next|max|count|public)')}.*"),
+            Unless(before="(?:[RD]SA|EC?DSA|EdDSA) key.*", value="[0-9A-F]+$"),
+            Unless(before=f"^{_KEY_OF}.*"),
+        ),
+        alone=True,
+    ),
+    Rule(
+        "API_KEY",
+        f"((?:{_KEY_ABROAD})[^0-9\r\n<>/{SEP}]{{0,24}}?[ \t:=：|\"'`「是は는]{{1,4}})"
+        "([0-9A-Za-z_+/=.-]{16,})()",
+        examples=("密钥是‹a895013d9dc1bbf710aef1f385e54c89›", "Schlüssel: ‹a895013d9dc1bbf710aef1f3›"),
+        stays=("clave: 2026-11-24T10-30-45Z",),
+        need=f"{MIXED}.*",
+        unless=(f"[0-9a-f]{{8}}-[0-9a-f]{{4}}-|{_DASHED_WORDS}|{_YEAR}",),
+    ),
+    Rule(
+        "API_KEY",
+        f"((?:[0-9A-Za-z][ _-]?{_KEY}|{_TOKEN_OR_SECRET})"
+        f"(?:[\"']|\\\\{{1,3}}[\"']|\r?\n| ?[|])[^<>{SEP}]{{0,60}}?(?:{VALUE_WORD}|[|] ?`?|>))"
+        "([0-9A-Za-z_+/=.-]{16,})([\"'<\\\\\r\n |`]?)",
+        examples=(
+            '{"name": "API_KEY", "value": "‹a895013d9dc1bbf7›"}',
+            'variable "api_key" { default = "‹a895013d9dc1bbf7›" }',
+        ),
+        need=f"{MIXED}.*",
+        unless=(f"{_DASHED_WORDS}|{_YEAR}",),
+    ),
+    Rule(
+        "API_KEY",
+        f"({_SECRET_WORD}(?:>|[\"'] value=[\"']))([^<> \"'{SEP}]{{8,}})(</|[\"'])",
+        examples=("<apiKey>‹a895013d9dc1›</apiKey>",),
+        need=f"{MIXED}.*",
+        unless=(STAND_IN, CODE, Unless(before="^(?:CREDENTIALS|API_KEY|TOKEN)>.*")),  # our own placeholders
+    ),
+)

@@ -1,0 +1,229 @@
+"""Numbers of accounts, cards, social security, and network addresses: known by form, range and checksum."""
+
+from fl_assets.events.redaction.blocks import ASSIGN, QUOTE
+from fl_assets.events.redaction.checksums import iban_holds, luhn_holds
+from fl_assets.events.redaction.rule import (
+    DASH,
+    EDGE,
+    ESCAPED,
+    HEX,
+    MASKED,
+    TAIL,
+    WORD,
+    Rule,
+    Unless,
+    any_case,
+)
+
+_IBAN_LENGTHS = {
+    15: "NO",
+    16: "BE",
+    18: "DK FO FI GL NL SD",
+    19: "MK SI",
+    20: "AT BA EE KZ XK LT LU MN",
+    21: "HR LV LI CH",
+    22: "BH BG CR GE DE IE ME RS GB VA",
+    23: "IL IQ TL AE SO GI",
+    24: "AD CZ MD PK RO SA SK ES SE TN VG DZ",
+    25: "LY PT ST",
+    26: "IS TR",
+    27: "FR GR IT MR MC SM BI DJ",
+    28: "AL AZ CY DO SV GT HU LB PL BY NI",
+    29: "BR PS QA UA EG",
+    30: "JO KW MU",
+    31: "MT SC",
+    32: "LC",
+    33: "RU",
+}
+"""Countries by the length of their account numbers (SWIFT IBAN registry)."""
+_IBAN_SEP = "[ \u00a0-]"
+
+
+def _iban_of(length: int, countries: str) -> str:
+    """Return the pattern of account numbers of countries that have one length."""
+    names = "|".join(any_case(country) for country in countries.split())
+    return f"(?:{names}){_IBAN_SEP}?[0-9]{{2}}(?:{_IBAN_SEP}?[0-9A-Za-z]){{{length - 4}}}"
+
+
+_IBAN = "|".join(_iban_of(length, countries) for length, countries in _IBAN_LENGTHS.items())
+
+_CARD_SEP = f"[ \u00a0{DASH}._ ]{{0,2}}"
+_FOUR = "[0-9]{4}"
+_CARD_FORMS = "|".join(
+    (
+        "[0-9]{13,19}",
+        f"{_FOUR}{_CARD_SEP}{_FOUR}{_CARD_SEP}{_FOUR}{_CARD_SEP}{_FOUR}(?:{_CARD_SEP}[0-9]{{3}})?",
+        f"{_FOUR}{_CARD_SEP}[0-9]{{6}}{_CARD_SEP}[0-9]{{4,5}}",
+        f"{_FOUR}{_CARD_SEP}{_FOUR}{_CARD_SEP}{_FOUR}{_CARD_SEP}(?:[0-9]{{3}}|[0-9])",
+    )
+)
+
+
+def _digits(count: str) -> str:
+    return f"(?:[^0-9]{{0,2}}[0-9]){{{count}}}"
+
+
+_CARD_NETWORKS = "|".join(
+    (
+        f"4{_digits('12')}(?:{_digits('3')}|{_digits('6')})?",  # Visa
+        # Mastercard, Mir, JCB, Troy
+        f"(?:5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720|220[0-4]|35|9792){_digits('12,14')}",
+        f"3[47]{_digits('13')}",  # American Express
+        f"3(?:0[0-5]|[689]){_digits('11,13')}",  # Diners
+        f"(?:5[06-9]|6|81){_digits('11,18')}",  # Maestro, RuPay, Discover, UnionPay
+    )
+)
+"""How a network's numbers begin, and how long they are."""
+
+NUMBERED = any_case(
+    "(?:order|orders|ref|reference|invoice|part|sku|ticket|item|serial|model|isbn|tracking|case|build|version"
+    "|id|no|nr|number|po|lot|batch|code|account|job|run|task|doc|rev|issue)"
+)
+"""Words that make the number after them a number of a thing."""
+_NUMBER_WORD = any_case("(?:no|number|num|nr|id|code|key)")
+NUMBERED_EDGE = f"(?:^|[^A-Za-z]){NUMBERED}(?:[_ -]?{_NUMBER_WORD})?[.\"']{{0,2}}[ #:=_-]{{1,4}}"
+IS_NUMBERED = f"^(?:[^A-Za-z]?{NUMBERED}[^A-Za-z]|<[A-Z]).*"
+NOT_TAILED = f"((?:[.{DASH}]?{TAIL})*)"
+"""What stands after a number: nothing, or else it is a part of something longer."""
+_SSN_WORD = any_case(
+    "(?:ssn|social security(?: number| no[.]?| #)?|soc[.]? sec|social-security-number|social_security_number"
+    "|tax[ _-]?id)"
+)
+NO_SSN = "(?:000|666|9)|[0-9]{3}[^0-9]?00[^0-9]?[0-9]{4}$|.*0000$"
+"""Ranges that are not issued."""
+
+_MAC_WORD = f"(?:^|[^A-Za-z]){any_case('(?:(?:hw|mac)[_ -]?addr(?:ess)?|mac)')}"
+_OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_IP = f"{_OCTET}(?:[.]{_OCTET}){{3}}"
+_GROUP = f"{HEX}{{1,4}}"
+_IPV6 = "|".join(
+    (
+        f"(?:{_GROUP}:){{7}}{_GROUP}(?::[0-9]{{2,5}})?",
+        f"(?:{_GROUP}:){{6}}{_IP}",
+        f"(?:{_GROUP}(?::{_GROUP}){{0,6}})?::(?:{_GROUP}:){{0,5}}{_IP}",
+        f"(?:{_GROUP}(?::{_GROUP}){{0,6}})?::(?:{_GROUP}(?::{_GROUP}){{0,6}})?",
+    )
+)
+_NO_IPV6 = "|".join(
+    (
+        "(?:[0-9A-Fa-f]{2}:){7,8}[0-9A-Fa-f]{2}",  # a fingerprint
+        "::[2-9]",  # a slice
+        "[A-Fa-f]{1,4}::[A-Fa-f]{0,4}",  # a name in C++
+        "[0-9]{1,3}::(?:[0-9]{0,3}|[A-Fa-f]{1,4})",
+        "[0-9]{4}::",
+        "(?:[013-9][0-9]{0,4}:){2}:",
+        "(?:[0-9]:){7}[0-9]",
+        "(?:[0-9]{2}:)+:[0-9]{2}",
+        "::[A-Fa-f]+",
+    )
+)
+_VERSION_WORD = any_case(
+    "(?:versions?|versión|versão|versione|versie|wersja|версия|версии|версию|ver|release|rev|revision|firmware"
+    "|build|section|sec|abschnitt|sección|sezione|seção|раздел|chapter|kapitel|clause|step|figure|fig|table|oid"
+    "|sdk|driver|upgraded?|downgraded?|installed|requires?|v|§|版本|バージョン|버전)"
+)
+_A_VERSION = f"(?:{_VERSION_WORD}|[Vv]ersion)"
+_PRODUCT = "[A-Z][A-Za-z-]*/"
+_BEFORE_IP = "|".join(
+    (
+        f"(?:(?:^|[^A-Za-z]){_VERSION_WORD}|[Vv]ersion)(?:[^0-9A-Za-z\r\n]{{1,6}}(?:(?:to|is|of|from)[ ])?)?"
+        f"(?:{_IP}(?:[ ,{DASH}]{{1,2}}| to | or | and |->| -> | → )){{0,3}}",
+        _PRODUCT,
+        "[=<>~!^]=[ ]?",
+        "[(][=<>~]{1,2} ",
+        "[A-Za-z]-",
+        MASKED,
+        "^",
+        ESCAPED,
+        f"[^{WORD}.]",
+    )
+)
+
+RULES = (
+    Rule(
+        "IBAN",
+        f"({EDGE}])({_IBAN})([{WORD}]*)",
+        examples=("pay to ‹DE89 3704 0044 0532 0130 00› now",),
+        stays=("DE89 3704 0044 0532 0130 01",),
+        unless=(Unless(before="^<[A-Z].*"),),
+        alone=True,
+        check=iban_holds,
+    ),
+    Rule(
+        "IBAN",
+        f"(^|[^{WORD}])([A-Z]{{2}}[0-9]{{2}}(?:%20[0-9A-Z]{{4}}){{2,7}}(?:%20[0-9A-Z]{{1,3}})?)([{WORD}]*)",
+        examples=("iban=‹DE89%203704%200044%200532%200130%2000›",),
+        alone=True,
+        check=iban_holds,
+    ),
+    Rule(
+        "CARD",
+        f"([0-9_]-|%B|{EDGE}.]|[^0-9][.])({_CARD_FORMS}){NOT_TAILED}",
+        examples=("card ‹4111 1111 1111 1111›", "‹378282246310005›, please"),
+        stays=("order 4111111111111112", "ts=1732412345123456789"),
+        need=_CARD_NETWORKS,
+        unless=(Unless(before="^(?:[0-9_]-|<[A-Z]).*"),),
+        alone=True,
+        check=luhn_holds,
+    ),
+    Rule(
+        "SSN",
+        f"({NUMBERED_EDGE}|{EDGE}.{DASH}])"
+        f"([0-9]{{3}}[{DASH}][0-9]{{2}}[{DASH}][0-9]{{4}}|[0-9]{{3}} [0-9]{{2}} [0-9]{{4}})"
+        f"([ ][0-9A-Za-z_-]+[.][a-z]|(?:[.{DASH}]?{TAIL})*)",
+        examples=("it is ‹536-22-8726›.",),
+        stays=("000-12-3456", "order no. 536-22-8726"),
+        unless=(NO_SSN, Unless(before=IS_NUMBERED)),
+        alone=True,
+    ),
+    Rule(
+        "SSN",
+        f"((?:^|[^A-Za-z]){_SSN_WORD}[^0-9\r\n]{{0,16}})"
+        f"([0-9]{{3}}[{DASH}. ]?[0-9]{{2}}[{DASH}. ]?[0-9]{{4}}){NOT_TAILED}",
+        examples=("SSN: ‹536228726›",),
+        unless=(NO_SSN, Unless(before="^<SSN>.*")),
+        alone=True,
+    ),
+    Rule(
+        "MAC",
+        f"({EDGE}:-])({HEX}{{2}}(?:(?::{HEX}{{2}}){{5}}|(?:-{HEX}{{2}}){{5}}|(?:%3[Aa]{HEX}{{2}}){{5}})"
+        f"|{HEX}{{4}}[.]{HEX}{{4}}[.]{HEX}{{4}})((?:[.:-]?{TAIL})*)",
+        examples=("from ‹00:1A:2B:3C:4D:5E›", "‹001a.2b3c.4d5e›"),
+        stays=("12-11-24-10-30-45", "1234.5678.9012", "00:1A:2B:3C:4D:5E:6F"),
+        unless=(
+            "[0-9]{4}[.][0-9]{4}[.][0-9]{4}$",
+            "[0-9]{2}-(?:0[0-9]|1[0-2])-[0-3][0-9]-[0-2][0-9]-[0-5][0-9]-[0-5][0-9]$",
+            Unless(before="^<[A-Z].*"),
+        ),
+        alone=True,
+    ),
+    Rule(
+        "MAC",
+        f"({_MAC_WORD}(?:{ASSIGN}{QUOTE}?|[ ]))({HEX}{{12}})([{WORD}]*)",
+        examples=("mac=‹001a2b3c4d5e›",),
+        alone=True,
+    ),
+    Rule(
+        "IPV6",
+        f"((?:{MASKED}|[0-9A-Za-z_)\\]])\\[|{EDGE}])"
+        f"((?:(?:{HEX}{{0,4}}:){{2,8}}{_GROUP}(?:(?:[.][0-9]{{1,3}}){{1,3}}|::)?|(?:{_GROUP}:){{1,7}}:)"
+        f"(?:%[0-9A-Za-z_.-]{{1,20}})?)((?:[.:]?{TAIL})*)",
+        examples=("from ‹2001:db8::8a2e:370:7334›", "[‹fe80::1%eth0›]"),
+        stays=("std::vector", "a[::2]", "12:30:45", "2026::"),
+        need=f"(?:{_IPV6})(?:%.*)?",
+        unless=(f"(?:{_NO_IPV6})$", Unless(before="^(?:[0-9A-Za-z_)\\]]\\[|<[A-Z]).*")),
+        alone=True,
+    ),
+    Rule(
+        "IPV4",
+        f"({_BEFORE_IP})({_IP})"
+        f"((?:[.]?{TAIL})*(?:[-+](?:alpha|beta|rc|dev|SNAPSHOT|final|release|preview|pre|[a-z][0-9])[0-9A-Za-z_.]*)?)",
+        examples=("from ‹203.0.113.42›:80", "‹10.0.0.1›,‹10.0.0.2›"),
+        stays=("version 1.2.3.4", "Chrome/120.0.0.0", "1.2.3.4.5", "x==1.2.3.4"),
+        unless=(
+            Unless(before=f"^(?:[^A-Za-z0-9]?(?:{_A_VERSION}[^A-Za-z]|[Vv]$)|{_PRODUCT}|[=<>~!^]=).*"),
+            Unless(before="^(?:[(][=<>~]|[A-Za-z]-|<[A-Z]).*"),
+        ),
+        alone=True,
+    ),
+)

@@ -1,0 +1,248 @@
+"""Passwords: known by the word before them, by the command that takes them, or by their place in a pair."""
+
+from fl_assets.events.redaction.blocks import ASSIGN, CODE, PROSE, QUOTE, SEP, SIGNS, STAND_IN, VALUE_WORD
+from fl_assets.events.redaction.rule import Rule, Unless, any_case
+
+_UNCASED_WORD = (
+    "パスワード|暗証番号|密码|密碼|口令|비밀번호|비번|암호|كلمة (?:المرور|السر)|الرقم السري"
+    "|رمز عبور|گذرواژه|پاس ورڈ|סיסמ[הא]|पासवर्ड|পাসওয়ার্ড|கடவுச்சொல்|รหัสผ่าน"
+)
+_PLAIN_WORD = any_case("(?:pass(?:word|wd|phrase|code|wort)|pwd|contraseña|senha)")
+_LONG_WORD = any_case(
+    "(?:pass(?:word|wd|phrase|code|wort|ord)|pwd|kennwort|contras(?:eñ|eny|en)a|senha|palavra-passe"
+    "|mot de passe|mdp|wachtwoord|adgangskode|kodeord|hasło|heslo|lozinka|slaptažodis|lösenord"
+    "|salas(?:a|õ)na|jelszó|şifre|parolă|parool|mật khẩu|kata (?:sandi|laluan)|lykilorð|pasahitza"
+    "|zugangscode|κωδικ(?:ό|ο)ς(?: πρ(?:ό|ο)σβασης)?|συνθηματικό|пароль|парола|лозинка)"
+)
+"""Of thirty languages; those without capitals have a rule of their own."""
+_SHORT_WORD = (
+    f"(?:(?:^|[^A-Za-z]){any_case('(?:user|db|root|admin|bind|smtp|wpa)?(?:pass|pw|psw|psk)')}|[a-z]Pass)"
+)
+_ANY_WORD = f"(?:{_LONG_WORD}|{_SHORT_WORD})"
+_WEAK_WORD = any_case("(?:clave|parola|parole|geslo|sandi|access code|secret phrase|codice|secret_phrase)")
+"""Words that mean other things too."""
+_ARTICLE = "(?:(?:la|le|el|il|lo|o|den|das|dem|der|die|het|de|the) )?"
+_OF = "(?:del|della|dello|do|da|de|du|des|der|für|van|voor|till|til|para|pour|per|dla|on)"
+_IS = (
+    "(?:is|was|to|(?:for|of) [0-9A-Za-z_.@-]{1,40} (?:is|was)|set to|changed to|is now|of"
+    "|(?:will|would|should|must) be|has been (?:set|changed|reset) to"
+    "|lautet|ist|est|es|era|é|è|to|je|jest|är|er|on|este|είναι|là|của tôi là"
+    f"|{_OF} {_ARTICLE}[^ \t\r\n{SEP}]{{1,40}} (?:is|was|è|é|es|est|ist|lautet|är|er|to|jest)"
+    "|saya|adalah|ми е|—|–|->|→)"
+)
+"""What stands between a word and its value in prose, in some twenty languages."""
+_NO_PASSWORD = (
+    any_case(
+        "(?:sha|aes|rsa|test_|md5|bcrypt|pbkdf2|argon2|base64|pkcs|utf|v[0-9]"
+        "|[0-9]+(?:st|nd|rd|th|x|/|-|ms|s|%|of)|n?varchar|varbinary|char[(])"
+    )
+    + "|[a-z_-]+:[x*!]:[0-9]|[0-9]{1,3}-[0-9]{1,3}$"
+)
+_ABOUT_PASSWORDS = any_case(
+    "(?:hash|length|polic|strength|minimum|min_|max_|at least|version|line|link|description|message"
+    "|manager|mgr|attempt|history|error|expire|rotat)"
+)
+"""Words between `password` and a value that make it something about passwords."""
+_DATE = (
+    "(?:(?:19|20)[0-9]{2}[-./ ]?[01][0-9][-./ ]?[0-3][0-9]|[0-3][0-9][-./ ][0-3][0-9][-./ ](?:19|20)[0-9]{2})"
+)
+_GAP_WORDS = f"[^0-9:=;&<>,\r\n{SEP}]{{0,40}}?"
+_SIGN = f"[^0-9 \t\r\n\"'`<>(){{}}\\[\\],;|\\\\“”«»「」『』{SEP}]"
+_BARE = f"[^ \t\r\n\"'`\\\\,;&<>{SEP}]"
+_FLAG_WORD = any_case("(?:password|passwd|passphrase|pass|pwd|pw|requirepass)")
+_USE = any_case("(?:use|used|using|enter|entered|try|tried|with|set)")
+
+IN_TEXT = (
+    Rule(  # a value in a map
+        "PASSWORD",
+        f"({_ANY_WORD}{SEP})([^{SEP}]+)()",
+        examples=(f"password{SEP}‹correct horse battery›",),
+        stays=(f"password{SEP}None"),
+        unless=(STAND_IN, CODE, "[0-9]{1,5}$|[/~]", PROSE, Unless(before=PROSE)),
+    ),
+    Rule(
+        "PASSWORD",
+        f'({_ANY_WORD}{ASSIGN}")((?:[^"\\\\\r\n{SEP}]|\\\\[^\r\n{SEP}])+)(")',
+        examples=('"password": "‹correct horse›"', 'DB_PASSWORD="‹l1ghthouse#7›"'),
+        stays=('"password": "must be longer"', '"password": "<hidden>"'),
+        unless=(STAND_IN, PROSE, Unless(before=PROSE)),
+    ),
+    Rule(  # in quotes within a string
+        "PASSWORD",
+        f"({_ANY_WORD}(?:{ASSIGN}|[ ](?:is|was)[ :]{{1,3}})(?:\\\\{{1,7}}[\"']|[\"'`“]))"
+        f"([^\"'`”\\\\\r\n{SEP}]+)()",
+        examples=('{\\"password\\": \\"‹s3cret words›\\"}', "password='‹letmein›'"),
+        stays=("password='None'",),
+        unless=(STAND_IN, "[)\\],; ]", PROSE, Unless(before=PROSE)),
+    ),
+    Rule(
+        "PASSWORD",
+        f"((?:{_PLAIN_WORD}|{_SHORT_WORD})[0-9A-Za-z_-]{{0,20}}>)([^<>{SEP}]+)"
+        f"(</[0-9A-Za-z_:-]{{0,40}}{_PLAIN_WORD})",
+        examples=("<password>‹Kleiner-Baer›</password>",),
+        stays=("<password>****</password>",),
+        unless=(STAND_IN, PROSE),
+    ),
+    Rule(
+        "PASSWORD",
+        f"({_ANY_WORD}{ASSIGN})({_BARE}+(?:&[0-9!@#$%^*][^ \t\r\n\"'`\\\\,;&<>={SEP}]*)?)()",
+        examples=("PGPASSWORD=‹elephant-9› pg_dump", "pwd:‹hunter2›;", "contraseña: ‹Verano-7›"),
+        stays=("password=None", "password=cfg.password", "pass: 12", "pwd=/usr/x", "password: hidden"),
+        unless=(
+            STAND_IN,
+            CODE,
+            Unless(before="(?:[:]|%3[Aa])[ \t]*", value="[A-Za-z]+[.!]?$"),
+            Unless(before="[Pp][Aa][Ss][Ss][ \t]*[:=][ \t]*", value="[0-9]{1,5}$"),
+            Unless(before="[Pp][Ww][Dd][ \t]*[:=][ \t]*", value="[/~.]"),
+        ),
+    ),
+    Rule(
+        "PASSWORD",
+        f"({_ANY_WORD}{QUOTE}?[ \t]*(?::|%3[Aa])[ \t]*)([A-Za-z]+[.!]?)([^\r\n{SEP}]{{0,2}})",
+        examples=("password: ‹letmein›",),
+        stays=("password: please try again",),
+        unless=(STAND_IN, CODE, Unless(after=" [A-Za-z('\"]|[^ \t\"'`\\\\,;&<>]")),
+    ),
+    Rule(
+        "PASSWORD",
+        f"((?:(?:^|[^0-9A-Za-z])--?(?:[A-Za-z]{{1,12}}-)?{_FLAG_WORD}|requirepass"
+        f"|{any_case('identified by|with password')}|sshpass -p|redis-cli[^\r\n<{SEP}]{{0,60}}? -a)"
+        "[ ]+[\"']?)"
+        f"([^ \t\r\n\"'<$*{SEP}-][^ \t\r\n\"'{SEP}]*)()",
+        examples=("gpg --passphrase ‹violet-Ink› -d x", "identified by '‹letmein›'"),
+        stays=("--password directive", "--password $PASS"),
+        unless=(STAND_IN, "(?:directive|option|setting|parameter)$"),
+    ),
+    Rule(
+        "PASSWORD",
+        f"((?:{_LONG_WORD}(?:'?s|et|m|niz|ni)?(?: {_IS})?|{_SHORT_WORD} (?:is|was)):?[ ]+[\"'`“«]? ?)"
+        f"([^ \t\r\n\"'`<>“”«»{SEP}]{{4,}})()",
+        examples=("The password is ‹s3cret!›", "Das Passwort lautet ‹Herbst2026›", "hasło to ‹kot#4711›"),
+        stays=("password must be set", "password sha256", "the password of step 12-14"),
+        need=f"{SIGNS}.*|[0-9]{{4,8}}",
+        unless=(STAND_IN, CODE, f"[(]|{_NO_PASSWORD}|[a-z]+_[a-z_]+=[0-9]+$", ".*[:=]$"),
+    ),
+    Rule(
+        "PASSWORD",
+        f"((?:{_UNCASED_WORD})(?:{ASSIGN}|[ ]?(?:は|是|为|為|는|은|คือ|ה?של[יך] היא|היא|هي|هو)?[ ]?)"
+        "\\\\{0,7}[「『“\"']?)([!#-&(-;=?-~]{4,})()",
+        examples=("密码是‹abc123!›", "パスワードは「‹abc123!›」", "비밀번호: ‹abc123!›"),
+        stays=("密码 error",),
+        need=f"{SIGNS}.*",
+    ),
+    # some words further on, in brackets, quotes or a column of a table: what no word or number looks like
+    Rule(
+        "PASSWORD",
+        f"({_LONG_WORD}(?:{ASSIGN}(?:[A-Za-z]*[Ss]tr(?:ing)?(?:::from)?|Some|b)[(][\"']"
+        f"|{_GAP_WORDS}(?:[ \t:=|\"'`(\\[{{「『“«*➜\\\\]{{1,6}}"
+        f"|[^0-9:=;&<>\r\n{SEP}]{{0,20}}?[ \"'(`]{{1,3}})))"
+        f"({_SIGN}{{0,40}}[0-9](?:{_SIGN}|[0-9])*)([(=:\\[]?)",
+        examples=("The password for the account is ‹Zx9!kLm#2Qp.›",),
+        stays=("password reset for user jdoe42", "password: z.string().min(8)"),
+        need=f"{SIGNS}.*",
+        unless=(
+            STAND_IN,
+            CODE,
+            f"{_NO_PASSWORD}|[0-9a-f]{{32}}|.*(?:://|@[0-9A-Za-z-]+[.][a-z])|.{{0,5}}$|{_DATE}",
+            "[/~.$]|#[0-9]+|[A-Za-z_][0-9A-Za-z_]*[=:]",
+            Unless(
+                before="(?:[^:=|➜,(\\[ ][ ]+[\"'`]?|,[ ]*|[\"'][^\"']{1,40}[\"'], ?[\"'])",
+                value="(?:[A-Za-z._/-]+[0-9.]+|[0-9]+[A-Za-z.]*[0-9]*)[.,!?]?$",
+            ),
+            Unless(before=f"{_ABOUT_PASSWORDS}.*"),
+        ),
+        alone=True,
+    ),
+    Rule(
+        "PASSWORD",
+        f"((?:{_PLAIN_WORD}|{_SHORT_WORD})[^<>{SEP}]{{0,80}}?"
+        f'(?:{VALUE_WORD}|"(?:\r?\n|(?:\\\\{{1,2}}r)?\\\\{{1,2}}n){{2}}|["\'][^<>=\r\n{SEP}-]{{0,20}}>["\']?))'
+        f"([^\"'<>\\\\\r\n{SEP}]+)([\"'<\\\\\r\n]?)",
+        examples=(
+            '{"name": "DB_PASSWORD", "value": "‹hunter2›"}',
+            'variable "db_password" { default = "‹c0rrect-horse›" }',
+            '<entry key="db.password">‹hunter2›</entry>',
+        ),
+        stays=('<input name="password"> Enter', '"password_length", "value": "12"'),
+        unless=(
+            STAND_IN,
+            "[0-9]{1,3}$|.* [A-Za-z]",
+            Unless(before=">", value=" |[A-Za-z]+$"),
+            Unless(before=f"{_ABOUT_PASSWORDS}.*"),
+        ),
+    ),
+    Rule(
+        "PASSWORD",
+        f"((?:{_USE} [\"'`]?|value=[\"']))([^ \t\r\n\"'`<>{SEP}]{{4,}})"
+        f"([\"'`]? as (?:[a-z]{{1,8}} ){{0,2}}{_PLAIN_WORD}|[\"'][^<>\r\n{SEP}]{{0,60}}type=[\"']?password)",
+        examples=("use '‹tulip-7›' as the password", '<input value="‹tulip-7›" type="password">'),
+        stays=("use words as the password",),
+        need=f"{SIGNS}.*",
+        unless=(STAND_IN,),
+    ),
+    Rule(
+        "PASSWORD",
+        f"((?:^|[^A-Za-z])(?:{_WEAK_WORD}(?: (?:de acceso|chiave|d'ordine|mea|mi|wifi))?(?: {_IS} |{ASSIGN}))"
+        f"[\"'`]?)([^ \t\r\n\"'`<>,;{SEP}]{{6,}})()",
+        examples=("la clave es ‹Verano-2026›", "access code: ‹tulip-4711›"),
+        stays=("clave: col_12",),
+        need=f"{SIGNS}.*",
+        unless=("[a-z_]+[0-9]{1,2}$", STAND_IN, CODE, f"{_NO_PASSWORD}|[/~.$]|.*://"),
+    ),
+)
+
+_LINE = f"[^\r\n|;<{SEP}]"
+_LOGIN_COMMAND = (
+    "(?:docker login|unzip|zip|sqlcmd|bcp|isql|cqlsh|psexec|evil-winrm|xfreerdp"
+    "|ldap(?:search|add|modify|whoami)|plink|pscp|mongosh?|smbclient|sshpass)"
+)
+_COMMANDS = "|".join(
+    (
+        f"{_LOGIN_COMMAND}{_LINE}{{0,80}}? "
+        f"(?:-(?:p|P|pw|w|a)(?: [\"']?|[\"'])|/p:[\"']?|-U [\"']?[^ %<{SEP}]{{1,40}}%)",
+        f"sshpass -p|7z {_LINE}{{0,60}}?-p[\"']?",
+        f"(?:mysql[a-z]*|mariadb){_LINE}{{0,80}}? -p[\"']?",
+        f"(?:curl|http){_LINE}{{0,120}}? (?:-u|--user|-a)[ ]+[\"']?[^ \"'$<:{SEP}]{{1,64}}:",
+        f"lftp -u [^ ,<{SEP}]{{1,64}},",
+        f"WIFI:[^ \r\n<{SEP}]{{1,80}};P:",
+        " -(?:passin|passout|pass|storepass|keypass)[ =](?:pass:)?[\"']?",
+        "net user [^ <]{1,40} ",
+        f"net use {_LINE}{{0,80}}?/user:[^ <]{{1,40}} ",
+        "htpasswd -[a-zA-Z]*b[a-zA-Z]* [^ <]{1,60} [^ <]{1,40} [\"']?",
+        "rabbitmqctl (?:add_user|change_password) [^ <]{1,40} [\"']?",
+        "masterauth [\"']?",
+        f"redis-cli {_LINE}{{0,60}}?(?:AUTH|auth) ",
+        "ConvertTo-SecureString (?:-String )?[\"']",
+    )
+)
+_PAIR = "(?:[Aa]uth|[Cc]redentials?|[Ll]ogin|entication)=?[(]"
+
+IN_COMMANDS = (
+    Rule(  # a flag, or a place among the words
+        "PASSWORD",
+        f"({_COMMANDS})([^ \t\r\n\"'<$*/{SEP}-][^ \t\r\n\"'<{SEP}]{{2,}})()",
+        examples=(
+            "curl -u bot:‹tulip-7› https://x",
+            "mysql -u root -p‹letmein› app",
+            "sqlcmd -S sql1 -U sa -P ‹Adm1n$trator›",
+            "net use Z: /user:ACME ‹tulip-7›",
+            "ConvertTo-SecureString '‹Herbst2026!›' -AsPlainText",
+        ),
+        stays=("mysql -u root -p $PASS", "docker login -p 443"),
+        unless=(STAND_IN, "[0-9]{1,5}(?::[0-9]+)?$"),
+    ),
+    Rule(  # a pipe
+        "PASSWORD",
+        f"(echo (?:-n )?[\"']?(?:[a-z][a-z0-9_.-]{{0,30}}:)?)"
+        f"([^ \t\r\n\"'<>$|{SEP}][^ \t\r\n\"'<>|{SEP}]{{3,}})"
+        "([\"']? ?[|] ?(?:sudo )?(?:chpasswd|passwd|-S|docker login|(?:[a-z]{1,20} )?-S))",
+        examples=("echo ‹tulip-7› | sudo -S ls", "echo root:‹tulip-7› | chpasswd"),
+        unless=(STAND_IN,),
+    ),
+    Rule(  # a name and a password in code
+        "PASSWORD",
+        f"({_PAIR}[\"'][^\"'\r\n{SEP}]{{1,64}}[\"'], ?[\"'])([^\"'\r\n{SEP}]{{4,}})([\"'])",
+        examples=("auth=('bot', '‹tulip-7›')",),
+        unless=(STAND_IN,),
+    ),
+)

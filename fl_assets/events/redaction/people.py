@@ -1,0 +1,80 @@
+"""E-mail addresses and home folders."""
+
+from fl_assets.events.redaction.blocks import SEP
+from fl_assets.events.redaction.rule import ESCAPED, LETTERS, MASKED, WORD, Rule, Unless
+
+_EMAIL_CHAR = f"0-9{LETTERS}._+-"
+_AT_DOMAIN = f"(?:@|%40)(?:[0-9{LETTERS}-]+[.])+(?:[{LETTERS}]{{2,24}}|xn--[0-9A-Za-z-]{{2,40}})"
+_NO_DOMAIN = (
+    "(?:png|jpe?g|gif|svg|webp|js|json|css|html|xml|ya?ml|txt|log|service|socket|timer|target|slice|mount)"
+)
+_NAME = f"[0-9{LETTERS}_@][0-9{LETTERS}_@-]*(?:[.][0-9{LETTERS}_@-]+)*"
+_ROUTE = "(?:GET|POST|PUT|PATCH|DELETE|HEAD|route|endpoint) "
+_HOMES = "|".join(
+    (
+        f"{_ROUTE}[\"']?",
+        MASKED,
+        "^",
+        ESCAPED,
+        "[^0-9A-Za-z_./-]",
+        "(?:^|\n)-",
+        "file:/{1,2}(?:localhost)?",
+        "vscode-remote://[0-9A-Za-z.+%_-]{1,40}",
+        "://file",
+        "[a-z]:/{2,3}",
+        "(?:^|[^0-9A-Za-z])/(?:export|var|usr|data|nfs|net|private/var|mnt/[0-9A-Za-z_-]{1,20}|cygdrive/[a-z]|[a-z]"
+        "|System/Volumes/Data|Volumes/[0-9A-Za-z_-]{1,20})",
+    )
+)
+"""What may stand before `/home` or `/Users`."""
+_WINDOWS_HOME = (
+    "(?:[A-Za-z](?::|%3[Aa])|[^0-9A-Za-z]|[\\\\]{2,4}[0-9A-Za-z._-]{1,40})(?:[\\\\/]{1,8}|%5[Cc])"
+    "(?:[Uu][Ss][Ee][Rr][Ss]|Documents and Settings)(?:[\\\\/]{1,8}|%5[Cc])"
+)
+_NOBODYS = "Shared|Public|Default|Guest|linuxbrew|index|dashboard|page|pages|settings"
+
+RULES = (
+    Rule(
+        "EMAIL",
+        f"(<EMAIL>|://(?:[^ /@:<>{SEP}]{{1,30}}:)?[$%{{]*|[^{WORD}]@|^@|^|{ESCAPED}|[^{_EMAIL_CHAR}])"
+        f"([{_EMAIL_CHAR}]+(?:'[{_EMAIL_CHAR}]+){{0,2}}{_AT_DOMAIN}(?:[{_EMAIL_CHAR}]*{_AT_DOMAIN}){{0,3}})([(]?)",
+        examples=("mail ‹jo.o'neil@example.com›", "to=‹jo%40example.com›", "<‹jö@müller.example›>"),
+        stays=("git@github.com:a/b.git", "icon@2x.png", "user@host", "getty@tty1.service"),
+        unless=(
+            f"[+-]?git@|.*@[0-9]x[.]|.*[.]{_NO_DOMAIN}$",
+            Unless(before="^(?:<[A-Z]|://|[^0-9A-Za-z]?@).*"),
+        ),
+        alone=True,
+    ),
+    Rule(
+        "HOME_USER",
+        f"((?:{_HOMES})\\\\?/(?:home|Users)\\\\?/)({_NAME})()",
+        examples=("open /home/‹jdoe›/x.py", "file:///Users/‹jo.doe›/x", "rm -rf /mnt/nas/home/‹jdoe›"),
+        stays=("https://example.com/home/x", "/Users/Shared/x", "GET /home/jdoe", "/home/index.html"),
+        unless=(
+            f"(?:(?:{_NOBODYS}|[0-9]+|[0-9a-f]{{8}}-[0-9a-f-]{{27}})$|.*[.](?:html?|php|aspx|jsp)$)",
+            Unless(before=f"^(?:{_ROUTE}|<[A-Z]).*"),
+        ),
+    ),
+    Rule("HOME_USER", f"(%2[Ff](?:home|Users)%2[Ff])({_NAME})()", examples=("path=%2Fhome%2F‹jdoe›%2Fx",)),
+    Rule(
+        "HOME_USER",
+        f"({_WINDOWS_HOME})({_NAME}(?: {_NAME}){{1,2}})([\\\\/])",
+        examples=("C:\\Users\\‹Jo Doe›\\x",),
+        stays=("C:\\Users\\Public\\x",),
+        unless=("(?:All Users|Default User)$", Unless(before="^[^0-9A-Za-z:]/.*")),
+    ),
+    Rule(
+        "HOME_USER",
+        f"({_WINDOWS_HOME})({_NAME})()",
+        examples=("C:\\Users\\‹jdoe›",),
+        stays=("D:\\Users\\Default\\x",),
+        unless=("(?:Public|Default|All)$", Unless(before="^[^0-9A-Za-z:]/.*")),
+    ),
+    Rule(
+        "HOME_USER",
+        f"((?:^|[ \"'=:({SEP}])~)([a-z][a-z0-9_-]{{2,31}})(/)",
+        examples=("ls ~‹jdoe›/x",),
+        stays=("~/x", "a~b/c"),
+    ),
+)

@@ -1,0 +1,118 @@
+"""Telephone numbers: by calling code, by national form, by the word before them."""
+
+from fl_assets.events.redaction.numbers import IS_NUMBERED, NOT_TAILED, NUMBERED_EDGE
+from fl_assets.events.redaction.rule import DASH, EDGE, WORD, Rule, Unless, any_case
+
+_EXTENSION_WORD = f"(?:{any_case('extension|extn|ext|durchwahl|poste')}[.:=]{{0,2}}|[xX#])"
+_EXTENSION = f"(?:(?:[ ,;]{{0,3}}{_EXTENSION_WORD}[ ]{{0,2}}[0-9]{{1,6}})?)"
+_CALLING_CODE = (
+    "(?:[17]|2[07]|2[1-689][0-9]|3[0-469]|3[578][0-9]|4[013-9]|42[0-9]|5[1-8]|5[09][0-9]|6[0-6]|6[7-9][0-9]"
+    "|8[1246]|8[0578][0-9]|9[0-58]|9[679][0-9])"
+)
+_GAP = f"[ ./(){DASH} ]{{0,3}}"
+_WORD_GAP = "[^0-9\r\n(+]{0,24}"
+_LONG_WORDS = any_case(
+    "phones?|telephones?|telefon|teléfono|telefono|téléphone|telefone|telefoon|mobile|móvil|mobil|cellphone"
+    "|whatsapp|hotline|handy|msisdn|phone[_ -]?(?:number|no)|rufnummer|телефон"
+)
+_PHONE_WORD = (
+    f"(?:(?:(?:{_LONG_WORDS})|电话|電話|手机|手機|携帯|전화|هاتف|[Тт]ел[.:]){_WORD_GAP}"
+    f"|{any_case('(?:tel|fax|sms|mob|ph)')}(?:[^a-z0-9\r\n(+]{_WORD_GAP})?)"
+)
+"""A word for a telephone and what may stand between it and the number; after a short word no small letter
+does: `Bestellung` is no telephone."""
+_CALL_WORD = any_case(
+    "(?:call|dial|text|contact|ring|reach|cell|callback"
+    "|(?:my|your|his|her|their|our|this|contact|emergency|direct|office|home|work|cell|best) "
+    "(?:number|line|no[.])"
+    "|bel|ring|rückruf|anruf|ruf|rufen sie|llam(?:a|e|ar|en)|appel(?:le|ez|er)|chiam(?:a|i|ate|are)|ligue"
+    "|zadzwoń|dzwoń|zavolejte|позвони(?:те)?|звоните)"
+)
+_CALL_GAP_WORDS = any_case(
+    "me|us|him|her|them|back|now|at|on|to|the|this|number|is|today|via|my|our|your|office|desk|home|cell"
+    "|mobile|line|directly|was|or|please|for help|mij|ons|op|mig|oss|på|mich|uns|an|bitte|unter|al|a|au|nous|moi"
+    "|il|o|para|pro|по|на|мне|нам|numero|número|numéro|numer|nummer|номер|номеру|телефону|aan|naar"
+)
+_CALL_GAP = f"(?:[ ](?:{_CALL_GAP_WORDS})){{0,4}}[:,]?[ ]"
+_UNIT = any_case(
+    "(?:bytes|ms|tokens|rows|points|seconds|kb|mb|gb|usd|eur|lines|chars|items|users|steps|requests)"
+)
+_DATE = (
+    "(?:(?:19|20)[0-9]{2}[-./ ]?[01][0-9][-./ ]?[0-3][0-9]|[0-3][0-9][-./ ][0-3][0-9][-./ ](?:19|20)[0-9]{2})"
+)
+_FRENCH = "0[1-9](?:(?: [0-9]{2}){4}|(?:[.][0-9]{2}){4}|(?:-[0-9]{2}){4})"
+_NATIONAL = "|".join(
+    (
+        _FRENCH,
+        f"0[1-9][0-9]{{1,3}}[ {DASH}][0-9]{{3,4}}[ {DASH}][0-9]{{3,4}}",
+        f"0[1-9][0-9]{{2,3}}[ /{DASH}][0-9]{{6,8}}",
+        f"[(]0[0-9]{{1,4}}[)][ ]?[0-9]{{3,4}}[ {DASH}]?[0-9]{{3,5}}",
+        f"[(][1-9][0-9][)] ?9?[0-9]{{4}}[ {DASH}][0-9]{{4}}",
+    )
+)
+
+RULES = (
+    Rule(
+        "PHONE",
+        f"({EDGE}+.])((?:[+]|%2[Bb])(?:1{_GAP}[2-9][0-9]{{2}}{_GAP}[0-9]{{3}}{_GAP}[0-9]{{4}}"
+        f"|1[ .-]?555[ .-][0-9]{{4}}|{_CALLING_CODE}(?:{_GAP}[0-9]){{6,12}}[0-9]*){_EXTENSION})"
+        f"((?:[A-Za-z_%][{WORD}]*|[ ]{_UNIT})?)",
+        examples=("‹+44 20 7946 0958›", "‹+1 (415) 555-2671 x12›"),
+        stays=("+12345678 bytes", "+1 2345"),
+        need="(?:[^0-9]*[0-9]){8}.*",
+        unless=(f"[+](?:[0-9]{{16}}|[0-9]{{1,3}}[.][0-9]{{4,8}}$|{_DATE})", Unless(before="^<[A-Z].*")),
+        alone=True,
+    ),
+    Rule(
+        "PHONE",
+        f"({NUMBERED_EDGE}|[0-9] |{EDGE}+.{DASH}])"
+        f"((?:00|011[ -]){_CALLING_CODE}[ ./(){DASH}]{{1,3}}[0-9](?:{_GAP}[0-9]){{5,11}}[0-9]*{_EXTENSION}"
+        f"|00(?:4[013-9]|3[0-469]|35[138]|420|9[178]|8[16]|61|971)[0-9]{{8,11}})([{WORD}]*)",
+        examples=("‹0044 20 7946 0958›",),
+        unless=(f".*{_DATE}", Unless(before=IS_NUMBERED), Unless(before="^[0-9] .*")),
+        alone=True,
+    ),
+    Rule(
+        "PHONE",
+        f"((?:^|[^A-Za-z]|[a-hj-z]){_PHONE_WORD})([(]?[0-9](?:{_GAP}[0-9]){{6,13}}{_EXTENSION}){NOT_TAILED}",
+        examples=("phone: ‹5551234567›", "teléfono ‹5551234567›", "tel‹5551234567›"),
+        stays=("phone_id 5551234567", "Could you tell me where the order SO-3889700 is?"),
+        unless=(
+            f"(?:{_DATE}|[0-9]+[.][0-9]+|[0-9]{{1,3}}(?:[.][0-9]{{1,3}}){{3}}|[0-9]{{14,}})$",
+            Unless(before="(?:[_ ][Ii][Dd]|[a-z]Id)[^A-Za-z]*"),
+            Unless(before="^<PHONE>.*"),
+        ),
+        alone=True,
+    ),
+    Rule(
+        "PHONE",
+        f"({NUMBERED_EDGE}|{EDGE}+.{DASH}/])"
+        f"((?:1[ .{DASH}])?(?:[(][0-9]{{3}}[)][ .{DASH}]{{0,2}}|[0-9]{{3}}[ .{DASH}/])"
+        f"[0-9]{{3}}[ .{DASH}][0-9]{{4}}"
+        f"{_EXTENSION}){NOT_TAILED}",
+        examples=("‹(415) 555-2671›", "‹415-555-2671›"),
+        stays=("order 415-555-2671",),
+        unless=("(?:[01][0-9]{2} [0-9]{3} |[0-9]{3} [01][0-9]{2} )[0-9]{4}", Unless(before=IS_NUMBERED)),
+        alone=True,
+    ),
+    Rule(
+        "PHONE",
+        f"((?:^|[^A-Za-z]){_CALL_WORD}{_CALL_GAP})"
+        f"((?:[18] )?[(]?[0-9]{{2,5}}[)]?[ ./{DASH}]{{1,3}}[0-9]{{2,4}}(?:[ .{DASH}]?[0-9]{{2,4}}){{0,4}}"
+        f"{_EXTENSION}"
+        f"|0[0-9]{{9,10}}|[2-9][0-9]{{9}}){NOT_TAILED}",
+        examples=("call me at ‹555 123 45 67›", "rufen Sie mich an unter ‹089 123456›"),
+        stays=("call 12 34",),
+        need="(?:[^0-9]*[0-9]){7}.*",
+        unless=(f"(?:{_DATE}|[0-9]+[.][0-9]+)$",),
+        alone=True,
+    ),
+    Rule(
+        "PHONE",
+        f"({NUMBERED_EDGE}|[0-9] |{EDGE}+.{DASH}/])({_NATIONAL}){NOT_TAILED}",
+        examples=("‹01 42 68 53 00›", "‹0151-12345678›", "‹(020) 7946 0958›"),
+        stays=("invoice 0151-12345678",),
+        unless=(f".*{_DATE}", Unless(before=IS_NUMBERED), Unless(before="^[0-9] .*")),
+        alone=True,
+    ),
+)

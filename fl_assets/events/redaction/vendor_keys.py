@@ -1,0 +1,189 @@
+"""Keys and tokens that are known by their own form: one line per format.
+
+A new vendor is one line here and nothing elsewhere. A line is: vendor | pattern | example. The pattern is
+RE2's. In an example `~N` stands for N letters and digits, `#N` for N hexadecimal digits, `0N` after a `^` for
+N decimal ones (`^012`), `$N` for N capitals and digits: no scanner takes this file for a leak. Sources: the
+vendors' own documentation, and keys as they are seen in the wild.
+"""
+
+import re
+from dataclasses import dataclass
+
+_BEGIN_WITH_A_NAME = """
+AWS access key | A(?:KIA|SIA|ROA|IDA|GPA|NPA|NVA|IPA|BIA|CCA)[0-9A-Z]{16} | AKIA$16
+AWS Bedrock | bedrock-api-key-… | bedrock-api-key-~40
+AWS Bedrock | ABSK… | ABSK~40
+Google API key | AIza… | AIza~35
+Google API key | AQ[.]Ab8… | AQ.Ab8~40
+Google OAuth | (?:ya29[.]|1//0|GOCSPX-)… | ya29.~60
+GitHub | (?:gh[pousr]_|github_pat_|GR1348941)… | ghp_~36
+GitLab | gl(?:pat|dt|rt|rtr|cbt|ptt|ft|ffct|soat|agent|imt|oas|wt)-[0-9A-Za-z_.-]{16,} | glpat-~20
+OpenAI and alike | sk-(?:ant|proj|svcacct|admin|or|lf|live|test|None|helicone)-… | sk-ant-~40
+OpenAI, DeepSeek | sk-[0-9A-Za-z]{20,} | sk-~32
+OpenAI session | sess-… | sess-~40
+Hugging Face | (?:hf_|api_org_)… | hf_~34
+Langfuse | pk-lf-… | pk-lf-#8-#4-#4-#4-#12
+PyPI | pypi-… | pypi-AgE~60
+Docker | dckr_(?:pat|oat)_?… | dckr_pat_~27
+Square | sq0[a-z]{3}-… | sq0csp-~43
+Square | sq[upa]_… | squ_~40
+Vault | hv[sbr][.]… | hvs.~40
+1Password | ops_eyJ… | ops_eyJ~60
+1Password | A3-[0-9A-Z]{6}-[0-9A-Z-]{20,} | A3-$6-$6-$5-$5-$5
+Dropbox | sl[.](?:B|u[.])… | sl.B~60
+OpenShift | sha256~… | sha256\\~~43
+Yandex | (?:t1[.]9eu|AQVN|YCAJE)… | t1.9eu~40
+Atlassian | (?:ATATT3|ATCTT3|ATBB)… | ATATT3~60
+Facebook, Instagram | (?:EAA[ABCM]|IGQVJ)… | EAAB~60
+Tencent | AKID… | AKID~32
+Artifactory | (?:AKCp|cmVmdGtu)… | AKCp~60
+Stripe, Clerk, Razorpay | (?:(?:[srp]k|whsec|rzp)_(?:live|test|prod)|sm_[ap]at|lip)_[0-9A-Za-z]{10,} | sk_live_~24
+Stripe | sk_(?:live|prod)_… | sk_prod_~24
+Stripe webhook | whsec_[0-9A-Za-z+/=]{20,} | whsec_~32
+EasyPost | EZ[AT]K… | EZAK~54
+npm | npm_… | npm_~36
+Linear | lin_(?:api|oauth)_… | lin_api_~40
+Notion | (?:ntn|secret)_… | ntn_~46
+LangSmith | lsv2_(?:pt|sk)_… | lsv2_pt_#32_#10
+Pinecone | pcsk_… | pcsk_~70
+Groq | gsk_… | gsk_~52
+Grafana | gl(?:sa|c)_… | glsa_~32_#8
+Sentry | sntry[su]_… | sntrys_~60
+Supabase | (?:sbp|sb_secret)_… | sbp_#40
+Figma | figd_… | figd_~40
+Fly.io | (?:fo1|fm2)_… | fo1_~43
+Netlify | nfp_… | nfp_~36
+PlanetScale | pscale_(?:tkn|pw|oauth)_… | pscale_tkn_~43
+RubyGems | rubygems_… | rubygems_#48
+ReadMe | rdme_… | rdme_~70
+Buildkite | bkua_… | bkua_#40
+CircleCI | CCIP(?:AT|RJ)_… | CCIPAT_~22_#40
+Open VSX | ovsxp_… | ovsxp_#8-#4-#4-#4-#12
+Postmark, Prefect | pnu_… | pnu_~36
+Typeform | tfp_… | tfp_~44
+Adafruit | aio_… | aio_~28
+Fireworks | fw_… | fw_~24
+Replicate | r8_… | r8_~37
+PostHog | ph[cx]_… | phx_~43
+Brevo | xkeysib[_-]… | xkeysib-#64-~16
+Shippo | shippo_(?:live|test)_… | shippo_live_#40
+Vercel | (?:vcp|vck|vercel_blob_rw)_… | vcp_~56
+E2B | e2b_… | e2b_#40
+Jina | jina_… | jina_~60
+Weights & Biases | wandb_v1_… | wandb_v1_~77
+Together | tgp_v1_… | tgp_v1_~43
+LaunchDarkly, LangSmith | ls__… | ls__#32
+Apify | apify_api_… | apify_api_~36
+Browserbase | bb_live_… | bb_live_~27
+Datadog, Deepnote | dtn_… | dtn_~40
+Neon | napi_… | napi_~64
+Cloudflare | cfut_… | cfut_~40
+Sourcegraph | sgp_… | sgp_#16_#40
+Duffel | duffel_(?:test|live)_… | duffel_test_~43
+Clojars | CLOJARS_… | CLOJARS_#60
+Render | rnd_… | rnd_~32
+Zuplo | zpka_… | zpka_#32_#8
+MongoDB Atlas | mdb_sa_sk_… | mdb_sa_sk_~40
+Tencent | tsec_… | tsec_~40
+Google reCAPTCHA and alike | secret-token-… | secret-token-~40
+Flutterwave | FLWSECK(?:_TEST)?-… | FLWSECK_TEST-#32-X
+Plaid | access-(?:sandbox|production|development)-… | access-sandbox-#8-#4-#4-#4-#12
+Nuclei, Nightfall | nk-… | nk-~32
+Pulse, Particle | p8e-… | p8e-~32
+Frame.io | fio-u-… | fio-u-~64
+Mux, Telnyx | tk-us-… | tk-us-~48
+Sinch | s-s4t2(?:ud|af)-… | s-s4t2ud-#64
+Perplexity | pplx-… | pplx-~48
+xAI | xai-… | xai-~80
+Tavily | tvly-… | tvly-~32
+NVIDIA | nvapi-… | nvapi-~64
+Cerebras | csk-… | csk-~48
+New Relic | NR(?:AK|II)-… | NRAK-$27
+New Relic browser | NRJS-[0-9a-f]{19} | NRJS-#19
+Postman | PMAK-… | PMAK-#24-#34
+Pulumi | pul-… | pul-#40
+Contentful | CFPAT-… | CFPAT-~43
+Tailscale | tskey-… | tskey-auth-~16-~32
+Heroku | HRKU-… | HRKU-AA~58
+HubSpot | pat-(?:na1|eu1)-… | pat-na1-#8-#4-#4-#4-#12
+Lob, Prodigy | prod-sec-… | prod-sec-~32
+Alibaba | LTAI[0-9A-Za-z]{12,} | LTAI~20
+Amazon MWS, Login | amzn[0-9]?[.](?:mws|oa2-cs[.]v1|application-oa2-client)[.][0-9a-f-]{32,} | amzn.mws.#36
+Slack | (?:xoxe[.])?xox[a-z]-[0-9A-Za-z.-]{10,} | xoxb-^012-^012-~24
+Slack app | xapp-[0-9]-[0-9A-Za-z-]{10,} | xapp-1-$11-^013-#64
+ElevenLabs | sk_[0-9a-f]{40,} | sk_#48
+Mollie | live_[0-9A-Za-z]{30,} | live_~30
+SendGrid | SG[.][0-9A-Za-z_-]{16,}[.][0-9A-Za-z_-]{16,} | SG.~22.~43
+Twilio, Mailgun | (?:SK|AC|key-)[0-9a-f]{32} | SK#32
+DigitalOcean | do[opr]_v1_[0-9a-f]{20,} | dop_v1_#64
+Shopify | shp(?:at|ss|ca|pa|tka)_[0-9A-Fa-f]{32} | shpat_#32
+Databricks | do?(?:api|se)[0-9a-f]{32}(?:-[0-9])? | dapi#32
+Doppler | dp[.](?:pt|st|ct|scim|audit)[.][0-9A-Za-z._-]{20,} | dp.pt.~43
+Harness | (?:pat|sat)[.][0-9A-Za-z_-]+[.][0-9a-f]+[.][0-9A-Za-z]{20,} | pat.~22.#24.~20
+Braintree | access_token[$]production[$][0-9a-z]+[$][0-9a-f]{20,} | access_token$production\\$#16\\$#32
+Octopus | API-[0-9A-Z]{26,} | API-$28
+Customer.io, Okta and alike | (?:cio|oy2|fc-|ico-)[0-9A-Za-z]{32,} | fc-#32
+Resend | re_[0-9A-Za-z]{8}_[0-9A-Za-z]{24} | re_~8_~24
+Voyage | pa-[0-9A-Za-z_-]{40,} | pa-~43
+age | AGE-SECRET-KEY-1[0-9A-Z]{20,} | AGE-SECRET-KEY-1$58
+Dynatrace | dt0[a-z][0-9]{2}[.][0-9A-Z]{8,24}[.][0-9A-Z]{20,} | dt0c01.$24.$64
+Slack webhook | hooks[.]slack[.]com/(?:services|workflows|triggers)/[0-9A-Za-z_/-]{20,} | hooks.slack.com/services/T$9/~24
+Discord webhook | discord(?:app)?[.]com/api/webhooks/[0-9]{15,20}/… | discord.com/api/webhooks/^018/~60
+"""
+
+_BEGIN_WITH_THE_KEY = """
+Mailchimp | [0-9a-f]{32}-us[0-9]{1,2} | #32-us12
+Telegram | (?:bot)?[0-9]{8,10}:AA[0-9A-Za-z_-]{32,} | ^010:AA~33
+Discord | [MNO][0-9A-Za-z_-]{23,25}[.][0-9A-Za-z_-]{6}[.][0-9A-Za-z_-]{27,} | M~23.~6.~38
+Azure AD | [0-9A-Za-z_~.]{3}[0-9]Q~[0-9A-Za-z_~.-]{31,} | bjj8Q\\~~34
+Airtable | pat[0-9A-Za-z]{14}[.][0-9a-f]{64} | pat~14.#64
+Asana | [0-9]/[0-9]+:[0-9a-f]{32} | 1/^016:#32
+Firebase | [0-9A-Za-z_-]{11}:APA91b[0-9A-Za-z_-]{20,} | ~11:APA91b~40
+New Relic | [0-9a-f]+xx[0-9a-f]+NRAL | #36xx#4NRAL
+Terraform Cloud | [0-9A-Za-z]{14}[.]atlasv1[.]… | ~14.atlasv1.~60
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFormat:
+    """A line of the table."""
+
+    vendor: str
+    find: str
+    example: str
+
+
+_TWENTY = "[0-9A-Za-z_=-]{20,}"
+_ALPHABETS = {
+    "~": "a7Kq2Zx9Lm4Tf8Wd1Rb6Yc3Vn5Hs0Jg",
+    "#": "4f9a1c7e0b3d8625",
+    "^0": "7319402865",
+    "$": "Q7ZK2XW9M4TF8RB6YC3V",
+}
+
+
+def _expanded(example: str) -> str:
+    """Return an example with its shorthand written out."""
+
+    def written(match: re.Match[str]) -> str:
+        mark, count = match[1], int(match[2])
+        alphabet = _ALPHABETS[mark]
+        return (alphabet * (count // len(alphabet) + 1))[:count]
+
+    parts = re.split(r"\\(.)", example)  # an escaped sign stands for itself
+    return "".join(
+        part if place % 2 else re.sub("(~|#|[\\^]0|[$])([0-9]+)", written, part)
+        for place, part in enumerate(parts)
+    )
+
+
+def _read(table: str) -> tuple[KeyFormat, ...]:
+    rows = (re.split(" +[|] ", line) for line in table.strip().splitlines())
+    return tuple(
+        KeyFormat(vendor, find.replace("…", _TWENTY), _expanded(example)) for vendor, find, example in rows
+    )
+
+
+NAMED_KEYS = _read(_BEGIN_WITH_A_NAME)
+INNER_KEYS = _read(_BEGIN_WITH_THE_KEY)
+KEY_FORMATS = NAMED_KEYS + INNER_KEYS
