@@ -30,8 +30,8 @@ _CALL_WORD = any_case(
 )
 _CALL_GAP_WORDS = any_case(
     "me|us|him|her|them|back|now|at|on|to|the|this|number|is|today|via|my|our|your|office|desk|home|cell"
-    "|mobile|line|directly|was|or|please|for help|mij|ons|op|mig|oss|på|mich|uns|an|bitte|unter|al|a|au|nous|moi"
-    "|il|o|para|pro|по|на|мне|нам|numero|número|numéro|numer|nummer|номер|номеру|телефону|aan|naar"
+    "|mobile|line|directly|was|or|please|for help|mij|ons|op|mig|oss|på|mich|uns|an|bitte|unter"
+    "|al|a|au|nous|moi|il|o|para|pro|по|на|мне|нам|numero|número|numéro|numer|nummer|номер|номеру|телефону|aan|naar"
 )
 _CALL_GAP = f"(?:[ ](?:{_CALL_GAP_WORDS})){{0,4}}[:,]?[ ]"
 _UNIT = any_case(

@@ -37,7 +37,8 @@ Atlassian | (?:ATATT3|ATCTT3|ATBB)… | ATATT3~60
 Facebook, Instagram | (?:EAA[ABCM]|IGQVJ)… | EAAB~60
 Tencent | AKID… | AKID~32
 Artifactory | (?:AKCp|cmVmdGtu)… | AKCp~60
-Stripe, Clerk, Razorpay | (?:(?:[srp]k|whsec|rzp)_(?:live|test|prod)|sm_[ap]at|lip)_[0-9A-Za-z]{10,} | sk_live_~24
+Stripe, Clerk, Razorpay | (?:[srp]k|whsec|rzp)_(?:live|test|prod)_[0-9A-Za-z]{10,} | sk_live_~24
+Squarespace, Line | (?:sm_[ap]at|lip)_[0-9A-Za-z]{10,} | lip_~20
 Stripe | sk_(?:live|prod)_… | sk_prod_~24
 Stripe webhook | whsec_[0-9A-Za-z+/=]{20,} | whsec_~32
 EasyPost | EZ[AT]K… | EZAK~54
@@ -127,7 +128,7 @@ Resend | re_[0-9A-Za-z]{8}_[0-9A-Za-z]{24} | re_~8_~24
 Voyage | pa-[0-9A-Za-z_-]{40,} | pa-~43
 age | AGE-SECRET-KEY-1[0-9A-Z]{20,} | AGE-SECRET-KEY-1$58
 Dynatrace | dt0[a-z][0-9]{2}[.][0-9A-Z]{8,24}[.][0-9A-Z]{20,} | dt0c01.$24.$64
-Slack webhook | hooks[.]slack[.]com/(?:services|workflows|triggers)/[0-9A-Za-z_/-]{20,} | hooks.slack.com/services/T$9/~24
+Slack webhook | hooks[.]slack[.]com/(?:services|workflows|triggers)/[0-9A-Za-z_/-]{20,} | hooks.slack.com/services/~24
 Discord webhook | discord(?:app)?[.]com/api/webhooks/[0-9]{15,20}/… | discord.com/api/webhooks/^018/~60
 """
 
