@@ -23,7 +23,7 @@ from fl_assets.events.bulk import read_events
 from fl_assets.events.event import EXCERPT_CHARS, BadLine, excerpt_source, read_line, redact_event
 from fl_assets.events.pii_names import PLACEHOLDERS
 from fl_assets.events.read import BATCH_SCHEMA, batch_of
-from fl_assets.events.redaction import ITEM_SEPARATOR, KEY_SEPARATOR, UNREDACTABLE, redact
+from fl_assets.events.redaction import ITEM_SEPARATOR, KEY_SEPARATOR, redact
 from fl_assets.events.redaction.bulk import redact_many
 from fl_assets.events.sql import SAFE_ITEM, TEXTS, events_sql, staged_sql
 from fl_assets.infra.lake import Lake, LakeFile
@@ -240,9 +240,6 @@ class Stager:
         all_at = np.append(places, -1)[pc.fill_null(encoded.indices, len(items)).to_numpy()]
         *texts_at, entries_at = np.split(all_at, np.cumsum([len(text) for text in texts]))
         suspect = texts_at[-1] >= 0
-        crashed = np.append(
-            pc.equal(redacted, UNREDACTABLE).to_numpy(zero_copy_only=False), False
-        )  # what could not be redacted whole is redacted value by value
         counts = []
         for name, text, at in zip(TEXTS, texts, texts_at, strict=False):
             if (at >= 0).any():
@@ -252,7 +249,6 @@ class Stager:
                     pc.replace_with_mask(text, pa.array(at >= 0), redacted.take(pa.array(at[at >= 0]))),
                 )
                 counts.append(_named(masked, at))
-                suspect |= crashed[at]
         if (entries_at >= 0).any():
             offsets = keys.offsets.to_numpy() - keys.offsets[0].as_py()
             rows = np.repeat(np.arange(len(keys)), np.diff(offsets))  # of each entry

@@ -345,7 +345,7 @@ def test_a_redactor_that_crashes_on_a_value_costs_the_value_and_never_lets_it_th
 
 @given(
     st.from_regex(
-        sql._SAFE_ITEM, fullmatch=True, alphabet="0123456789abcdefghijklmnopqrstuvwxyz_-.AEZ" + KEY_SEPARATOR
+        sql.SAFE_ITEM, fullmatch=True, alphabet="0123456789abcdefghijklmnopqrstuvwxyz_-.AEZ" + KEY_SEPARATOR
     )
 )
 @settings(max_examples=500, deadline=None)

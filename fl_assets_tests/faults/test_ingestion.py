@@ -17,8 +17,8 @@ import duckdb
 import orjson
 import pytest
 
-from fl_assets.events import ingest, redaction
-from fl_assets.events.redaction import RULES, UNREDACTABLE
+from fl_assets.events import ingest
+from fl_assets.events.redaction import UNREDACTABLE, engine
 from fl_assets.infra.errors import LakeError
 from fl_assets_tests.build import DAY, call_line, turn_line
 from fl_assets_tests.events.test_ingest import Case
@@ -365,26 +365,26 @@ def test_case_28_a_rule_that_crashes_on_a_value_costs_the_value_and_never_lets_i
             assert secret.encode() not in path.read_bytes()
 
 
-def test_case_28_a_crash_inside_the_sql_costs_the_value_too(case, monkeypatch):
-    real = redaction._replace_sql
-    crashing = {rule.find for rule in RULES if rule.entity == "EMAIL"}
-    monkeypatch.setattr(
-        redaction,
-        "_replace_sql",
-        lambda text, find, template: (
-            f"cast({text} as integer)::varchar" if find in crashing else real(text, find, template)
-        ),
-    )
+def test_case_28_a_crash_in_bulk_costs_the_text_too(case, monkeypatch):
+    real = engine._Finder.changes
+
+    def crash(finder: engine._Finder, text: bytes) -> list:
+        if finder.entity == "EMAIL":
+            raise RuntimeError(text)
+        return real(finder, text)
+
+    monkeypatch.setattr(engine._Finder, "changes", crash)
     case.write(
         "a.jsonl",
-        call_line("e1", error="ask jane.doe@example.com", success=False),
+        call_line("e1", error="ask jane.doe@example.com", success=False, metadata={"to": "jo@example.com"}),
         call_line("e2", error="no mail", success=False),
     )
     case.engine.ingest()
-    rows = {row["event_id"]: row["error"] for row in case.rows("raw_traces")}
-    assert rows == {"e1": "ask <EMAIL>", "e2": "no mail"}, (
-        "what SQL could not redact was redacted value by value"
-    )
+    rows = {row["event_id"]: (row["error"], row["metadata"]) for row in case.rows("raw_traces")}
+    assert rows["e1"][0] == UNREDACTABLE
+    assert UNREDACTABLE in rows["e1"][1]
+    assert "example.com" not in str(rows)
+    assert rows["e2"][0] == "no mail"
 
 
 def test_a_full_disk_fails_the_run_and_leaves_the_old_day(case, monkeypatch):

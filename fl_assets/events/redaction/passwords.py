@@ -57,7 +57,7 @@ IN_TEXT = (
         "PASSWORD",
         f"({_ANY_WORD}{SEP})([^{SEP}]+)()",
         examples=(f"password{SEP}‹correct horse battery›",),
-        stays=(f"password{SEP}None"),
+        stays=(f"password{SEP}None",),
         unless=(STAND_IN, CODE, "[0-9]{1,5}$|[/~]", PROSE, Unless(before=PROSE)),
     ),
     Rule(
