@@ -68,6 +68,7 @@ DOES_IO = {
     "infra/cycle_log.py",
     "infra/clock.py",
     "infra/disk.py",
+    "infra/http.py",
     "infra/keys.py",
     "infra/lake.py",
     "infra/mirror.py",

@@ -1,14 +1,14 @@
 """A vLLM server that takes LoRA adapters while it runs.
 
-What goes here: loading and unloading one by name (vLLM: `--enable-lora` and `VLLM_ALLOW_RUNTIME_LORA_UPDATING=True`).
-What does not: which one (`adapter_store.py`).
+What goes here: loading and unloading one by name (vLLM: `--enable-lora` and
+`VLLM_ALLOW_RUNTIME_LORA_UPDATING=True`). What does not: which one (`adapter_store.py`).
 """
 
 import json
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
+
+from fl_assets.infra.http import Deadline, HttpError, exchange
 
 _TIMEOUT_SECS = 120.0
 _MOST_BYTES = 1 << 20
@@ -19,7 +19,10 @@ class LoraServerError(RuntimeError):
 
 
 def served_name(adapter_id: str, version: str) -> str:
-    """Return the model name that requests use: a new one for each version, so that no cache mixes two of them."""
+    """Return the model name that requests use: a new one for each version.
+
+    So that no cache mixes two of them.
+    """
     return f"{adapter_id}@{version}"
 
 
@@ -64,18 +67,16 @@ class LoraServer:
 
     def _call(self, path: str, body: dict[str, Any] | None) -> bytes:
         content = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(
-            self._url + path, data=content, headers={"Content-Type": "application/json"}
-        )
+        method, given = ("GET", {}) if body is None else ("POST", {"content-type": "application/json"})
+        deadline = Deadline(self._timeout)
         try:
-            with urllib.request.urlopen(request, timeout=self._timeout) as response:
-                return response.read(_MOST_BYTES)
-        except urllib.error.HTTPError as error:
-            with error:
-                message = f"{self._url}{path} answered HTTP {error.code}"
-            raise LoraServerError(message) from None
-        except OSError as error:
-            message = (
-                f"{self._url}{path} cannot be reached ({type(getattr(error, 'reason', error)).__name__})"
+            answer = exchange(
+                method, self._url + path, deadline=deadline, limit=_MOST_BYTES, body=content, headers=given
             )
+        except HttpError as error:
+            message = f"{self._url}{path} cannot be reached: {error}"
             raise LoraServerError(message) from None
+        if not 200 <= answer.status < 300:
+            message = f"{self._url}{path} answered HTTP {answer.status}"
+            raise LoraServerError(message)
+        return answer.content

@@ -92,7 +92,8 @@ def locked(
     Args:
         path: the file; made if need be, and never reached through a link.
         shared: let others hold it too that ask for it as shared.
-        wait_secs: how long one holder is waited for; None waits forever. Those who take turns may be waited for longer.
+        wait_secs: how long one holder is waited for; None waits forever. Those who take turns may be waited
+            for longer.
         create: make the file if it is not there.
 
     Raises:
@@ -129,7 +130,10 @@ def _wait_for(descriptor: int, kind: int, path: Path, wait_secs: float) -> None:
 
 
 class Disk:
-    """The few calls that change anything on disk in a change of several steps: the seam at which tests let the k-th one fail."""
+    """The few calls that change anything on disk in a change of several steps.
+
+    The seam at which tests let the k-th one fail.
+    """
 
     def write(self, path: Path, content: bytes, mode: int) -> None:
         """Write a new file; its name must not exist."""

@@ -1,6 +1,7 @@
 """Errors that more than one module of `infra` or a later stage raises or catches.
 
-What goes here: errors whose module would otherwise have to import the one that raises them. An error with a single home stays there.
+What goes here: errors whose module would otherwise have to import the one that raises them. An error with a
+single home stays there.
 """
 
 

@@ -1,6 +1,7 @@
 """JSON of which there is one form only: what is signed or hashed, and what strangers wrote.
 
-What goes here: the canonical form, and a reader that refuses what JSON readers disagree about. What does not: what a document means.
+What goes here: the canonical form, and a reader that refuses what JSON readers disagree about. What does not:
+what a document means.
 """
 
 import json
@@ -11,7 +12,8 @@ def canonical_json(value: Any, *, ascii_only: bool = True) -> bytes:
     """Return the one form of a JSON value that is stored, hashed and signed: keys sorted, no blanks.
 
     Args:
-        value: plain lists, dicts and scalars. Floats are written as Python does, so what several writers sign holds whole numbers only.
+        value: plain lists, dicts and scalars. Floats are written as Python does, so what several writers sign
+            holds whole numbers only.
         ascii_only: escape all other characters; else they are UTF-8.
     """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=ascii_only).encode()

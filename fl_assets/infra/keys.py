@@ -1,7 +1,8 @@
 """Ed25519: signing with a private key, and telling whether a trusted key signed.
 
-What goes here: key files and signatures over bytes. What does not: what the bytes mean; each kind of document puts a line of its own before
-them, so that a signature over one never fits another (`manifest_to_sign` in `adapters/manifest.py`).
+What goes here: key files and signatures over bytes. What does not: what the bytes mean; each kind of document
+puts a line of its own before them, so that a signature over one never fits another (`manifest_to_sign` in
+`adapters/manifest.py`).
 
 A trusted key is a file `<name>.pem` in the folder of trusted keys; taking the file away revokes the key.
 """
@@ -116,7 +117,8 @@ class TrustedKeys:
         """Read every `*.pem` of the folder; no folder, no trust.
 
         Raises:
-            KeyFileError: one of them is no Ed25519 public key: better to stop than to trust less, or more, than was meant.
+            KeyFileError: one of them is no Ed25519 public key: better to stop than to trust less, or more,
+                than was meant.
         """
         self._keys: dict[str, Ed25519PublicKey] = {}
         for path in sorted(folder.glob("*.pem")) if folder else []:

@@ -1,12 +1,14 @@
 """The lake: day-partitioned Parquet and, for each table and day, a manifest that says what must be there.
 
-What goes here: finding, adding, replacing, verifying and expiring a day's files. What does not: what the rows mean (`tables.py`, `events/event.py`),
-computing them (the engines).
+What goes here: finding, adding, replacing, verifying and expiring a day's files. What does not: what the rows
+mean (`tables.py`, `events/event.py`), computing them (the engines).
 
-Layout: `<root>/<table>/event_date=2026-11-01/<hash of the file>.parquet`, one or several, and, beside them, `manifest.json`. The manifest names the files, and is renamed
-into place last: a crash at any point leaves the old day or the new one, never a mixture, and at worst files that no manifest names, which `clean` removes.
+Layout: `<root>/<table>/event_date=2026-11-01/<hash of the file>.parquet`, one or several, and, beside them,
+`manifest.json`. The manifest names the files, and is renamed into place last: a crash at any point leaves the
+old day or the new one, never a mixture, and at worst files that no manifest names, which `clean` removes.
 
-A lake on an object store has the same layout in a local folder, its mirror (`mirror.py`). `open_lake` chooses between the two.
+A lake on an object store has the same layout in a local folder, its mirror (`mirror.py`). `open_lake` chooses
+between the two.
 """
 
 import hashlib
@@ -144,7 +146,10 @@ class Lake:
         )
 
     def events_on(self, day: date) -> int:
-        """Return the events of a day: calls and turns that are stored, and those that summaries tell of, a node that has both being counted by its summary."""
+        """Return the events of a day: calls and turns that are stored.
+
+        Those that summaries tell of, a node that has both being counted by its summary.
+        """
         summaries = self.manifest(_SUMMARIES, day)
         told = {
             node
@@ -167,8 +172,10 @@ class Lake:
         """Let one process at a time write to the lake; what is on an object store is fetched first.
 
         Raises:
-            IngestBusyError: another one held the lock for `wait_secs`; those who take turns may be waited for longer.
-            LakeError: the object store cannot be reached, or takes no conditional puts; or it lost what the mirror has.
+            IngestBusyError: another one held the lock for `wait_secs`; those who take turns may be waited for
+                longer.
+            LakeError: the object store cannot be reached, or takes no conditional puts; or it lost what the
+                mirror has.
         """
         path = self.root / "ingest.lock"  # in it, so that all who share the lake meet there
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -264,7 +271,10 @@ class Lake:
         """Fetch what others committed; nothing for a lake that is a folder."""
 
     def verify(self, table: str, day: date) -> list[Violation]:
-        """Compare the manifest of a day with its Parquet files, byte for byte; a day that was never written has nothing wrong."""
+        """Compare the manifest of a day with its Parquet files, byte for byte.
+
+        A day that was never written has nothing wrong.
+        """
         manifest = self.manifest(table, day)
         if manifest is None or manifest.is_expired:
             return []
@@ -310,7 +320,10 @@ class Lake:
         return []
 
     def sweep(self, table: str, day: date) -> list[Path]:
-        """Remove from a day's folder what its manifest does not name; return it. Call it under the ingestion lock only."""
+        """Remove from a day's folder what its manifest does not name; return it.
+
+        Call it under the ingestion lock only.
+        """
         folder = self.folder(table, day)
         manifest = self.manifest(table, day)
         kept = {MANIFEST, *(file.name for file in manifest.files)} if manifest else set()
@@ -323,7 +336,10 @@ class Lake:
         return removed
 
     def clean(self) -> list[Path]:
-        """Remove what an interrupted commit left behind: files that no manifest names; return them. Call it under the ingestion lock only."""
+        """Remove what an interrupted commit left behind: files that no manifest names; return them.
+
+        Call it under the ingestion lock only.
+        """
         folders = sorted(self.root.glob(f"*/{PREFIX}*"))
         return [
             path
@@ -333,7 +349,10 @@ class Lake:
 
     @retry_on_conflict
     def expire(self, today: date, retention_days: int) -> list[date]:
-        """Remove the rows of days more than `retention_days` before `today` (0: none), and say so in their manifests, which stay; summaries are sums, and stay."""
+        """Remove the rows of days more than `retention_days` before `today` (0: none).
+
+        Say so in their manifests, which stay; summaries are sums, and stay.
+        """
         if retention_days == 0:
             return []
         tables = (

@@ -1,8 +1,10 @@
 """A lake on an object store, as its coordinator sees it: a local folder with the same layout, which all reads go to.
 
-What goes here: bringing the folder up to the store, and committing to both. What does not: the commit protocol (`remote_lake.py`), the folder itself (`lake.py`).
+What goes here: bringing the folder up to the store, and committing to both. What does not: the commit
+protocol (`remote_lake.py`), the folder itself (`lake.py`).
 
-`lock` brings the mirror up to the store; what `commit` says is the store's before it is the mirror's. Needs the extra [object-storage].
+`lock` brings the mirror up to the store; what `commit` says is the store's before it is the mirror's. Needs
+the extra [object-storage].
 """
 
 import secrets
@@ -51,7 +53,8 @@ class MirroredLake(Lake):
 
         Raises:
             IngestBusyError: another one held the lock or the lease for `wait_secs`.
-            LakeError: the object store cannot be reached, or takes no conditional puts; or it lost what the mirror has.
+            LakeError: the object store cannot be reached, or takes no conditional puts; or it lost what the
+                mirror has.
         """
         with super().lock(wait_secs):
             self._pull()  # what may take long, before anybody waits for us
@@ -94,7 +97,10 @@ class MirroredLake(Lake):
         return self.folder(manifest.table, manifest.day).relative_to(self.root).as_posix()
 
     def _pull(self) -> None:
-        """Make the folder what the store holds: manifests that changed, and the files that they name and it lacks."""
+        """Make the folder what the store holds: manifests that changed.
+
+        The files that they name and it lacks.
+        """
         self.remote.check_conditional_put()
         path = self.root / _MIRRORED
         held: dict[str, str] = orjson.loads(path.read_bytes()) if path.exists() else {}
@@ -162,7 +168,10 @@ class MirroredLake(Lake):
         }
 
     def _verify_store(self, manifest: Manifest) -> list[Violation]:
-        """Compare a day of the store with its manifest: that its files are there, as long as those of the mirror; and fetch anew what is amiss in the mirror."""
+        """Compare a day of the store with its manifest.
+
+        That its files are there, as long as those of the mirror; and fetch anew what is amiss in the mirror.
+        """
         folder = self.folder(manifest.table, manifest.day)
         key = self._key(manifest)
         head, mirrored = self.remote.read_head(), orjson.loads((self.root / _MIRRORED).read_bytes())

@@ -1,27 +1,34 @@
 """The lake on an object store (S3, GCS, Azure): what several machines share, where there is neither rename nor `flock`.
 
-What goes here: the seven things that we ask of a store, the commit protocol, the lease. What does not: days, manifests and the local folder that all reads go to
-(`mirror.py`). Needs the extra [object-storage].
+What goes here: the seven things that we ask of a store, the commit protocol, the lease. What does not: days,
+manifests and the local folder that all reads go to (`mirror.py`). Needs the extra [object-storage].
 
-The store is the truth, and each coordinator's folder is a mirror of it: DuckDB reads local files, and reaches no others. Objects below the URL:
+The store is the truth, and each coordinator's folder is a mirror of it: DuckDB reads local files, and reaches
+no others. Objects below the URL:
 
-    head.json                                              the one object that is ever replaced: {"commit": token, "days": {folder: manifest}}
-    raw_traces/event_date=2026-11-01/manifest-<token>.json  written once, named by `head.json` or by nothing
-    raw_traces/event_date=2026-11-01/<hash>-<token>.parquet written once, named by a manifest or by nothing
-    lease.json                                             who may ingest
+    head.json                                              the one object that is ever replaced: {"commit":
+    token, "days": {folder: manifest}} raw_traces/event_date=2026-11-01/manifest-<token>.json  written once,
+    named by `head.json` or by nothing raw_traces/event_date=2026-11-01/<hash>-<token>.parquet written once,
+    named by a manifest or by nothing lease.json                                             who may ingest
     pseudonym.check                                        whose key made the pseudonyms
 
-1. *Commit.* Upload the new files, then the manifest, then replace `head.json` if it is still the version that was read last (a conditional put). That put is the
-   commit: before it nothing of the day is seen, after it all of it is. Files and manifests never change and no name is used twice, so a `head.json` stands for one state
-   of the whole lake.
-2. *Ingest.* Read `head.json`, bring the mirror up to it, look for ids that are there already in the mirror, commit. A commit of anybody else in between makes ours fail,
-   for whichever day it was (the same id may fall on two days): `ConcurrentCommitError`, and the ingestion starts again on what there is now. So no two coordinators ever
-   decide on different states, and each event is stored once, whatever the order of their steps: a property test tries them.
-3. *Lease.* Only so that nobody works in vain: `lease.json` names a holder, who renews it; whoever sees it unchanged for `LEASE_SECS` by its own clock takes it. No two clocks
-   are compared, and nothing depends on it being respected.
-4. *A put whose answer is lost* may have been carried out, and a retry of it then fails: `head.json` is read again, and holds our token if it was.
-5. *Sweep.* Replace `head.json` by itself under a new token: whoever is about to commit on the old one fails from here on, so what no manifest names now none will ever name. Then
-   delete that, where it is older than an hour by the store's clock. A mirror that misses a file reads `head.json` again.
+1. *Commit.* Upload the new files, then the manifest, then replace `head.json` if it is still the version that
+   was read last (a conditional put). That put is the
+   commit: before it nothing of the day is seen, after it all of it is. Files and manifests never change and
+       no name is used twice, so a `head.json` stands for one state of the whole lake.
+2. *Ingest.* Read `head.json`, bring the mirror up to it, look for ids that are there already in the mirror,
+   commit. A commit of anybody else in between makes ours fail, for whichever day it was (the same id may fall
+   on two days): `ConcurrentCommitError`, and the ingestion starts again on what there is now. So no two
+   coordinators ever decide on different states, and each event is stored once, whatever the order of their
+   steps: a property test tries them.
+3. *Lease.* Only so that nobody works in vain: `lease.json` names a holder, who renews it; whoever sees it
+   unchanged for `LEASE_SECS` by its own clock takes it. No two clocks are compared, and nothing depends on it
+   being respected.
+4. *A put whose answer is lost* may have been carried out, and a retry of it then fails: `head.json` is read
+   again, and holds our token if it was.
+5. *Sweep.* Replace `head.json` by itself under a new token: whoever is about to commit on the old one fails
+   from here on, so what no manifest names now none will ever name. Then delete that, where it is older than
+   an hour by the store's clock. A mirror that misses a file reads `head.json` again.
 """
 
 import os
@@ -179,7 +186,8 @@ class RemoteLake:
         self._head: Head | None = None
         self._version: Version | None = None
 
-    # State -------------------------------------------------------------------------------------------------------------
+    # State
+    # -------------------------------------------------------------------------------------------------------------
 
     def read_head(self) -> Head | None:
         """Read what the lake holds now, None where nothing was ever committed; what is committed after this is committed on that.
@@ -266,7 +274,8 @@ class RemoteLake:
         self.objects.delete(old)
         return old
 
-    # Lease -------------------------------------------------------------------------------------------------------------
+    # Lease
+    # -------------------------------------------------------------------------------------------------------------
 
     @contextmanager
     def lease(self, wait_secs: float) -> Iterator[None]:

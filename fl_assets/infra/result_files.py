@@ -1,10 +1,13 @@
 """The days of the result tables as Parquet: the truth that the DuckDB file is an index of.
 
-What goes here: staging, publishing and reading a day's file, and the note of what is being changed. What does not: what is in the database (`warehouse.py`).
+What goes here: staging, publishing and reading a day's file, and the note of what is being changed. What does
+not: what is in the database (`warehouse.py`).
 
-Layout: `<root>/<table>/2026-11-01.parquet`. A file is its own manifest: rows, content hash and inputs are in its footer, so that the two cannot disagree, and it is
-renamed into place. The note names the days that are being published. It is written before the first of them and emptied once the database has checkpointed, so what a
-crash left different between files and database is known at the next connection, and is mended there from the files.
+Layout: `<root>/<table>/2026-11-01.parquet`. A file is its own manifest: rows, content hash and inputs are in
+its footer, so that the two cannot disagree, and it is renamed into place. The note names the days that are
+being published. It is written before the first of them and emptied once the database has checkpointed, so
+what a crash left different between files and database is known at the next connection, and is mended there
+from the files.
 """
 
 import os
@@ -130,7 +133,10 @@ class ResultFiles:
             self._announce(_ALL)
 
     def unsettled(self) -> dict[str, list[date]] | None:
-        """Return the days by table that may differ from the database: none in `{}`; None means that any may."""
+        """Return the days by table that may differ from the database: none in `{}`.
+
+        None means that any may.
+        """
         try:
             content = self._note.read_bytes()
         except FileNotFoundError:

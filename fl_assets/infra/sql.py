@@ -1,4 +1,7 @@
-"""Quoting for SQL, for the places where DuckDB binds no parameter: views, pragmas, patterns that are planned once."""
+"""Quoting for SQL, for the places where DuckDB binds no parameter.
+
+Views, pragmas, patterns that are planned once.
+"""
 
 
 def literal(text: str) -> str:

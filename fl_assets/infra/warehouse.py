@@ -1,10 +1,13 @@
 """The DuckDB file of result tables: short connections, whole days replaced in one transaction.
 
-What goes here: connecting, creating, replacing a day, reading, verifying. What does not: what a row means (`tables.py`, `domain/`).
+What goes here: connecting, creating, replacing a day, reading, verifying. What does not: what a row means
+(`tables.py`, `domain/`).
 
-DuckDB lets one process in at a time, and a torn write-ahead log loses committed rows without an error. So a connection lives for one
-call, waits its turn with jitter, and checkpoints after each commit; and each day of a table lies beside the database as Parquet too (`result_files.py`), published
-before the commit. These files are the truth: what differs from them in the database after a crash is replaced from them at the next connection.
+DuckDB lets one process in at a time, and a torn write-ahead log loses committed rows without an error. So a
+connection lives for one call, waits its turn with jitter, and checkpoints after each commit; and each day of
+a table lies beside the database as Parquet too (`result_files.py`), published before the commit. These files
+are the truth: what differs from them in the database after a crash is replaced from them at the next
+connection.
 """
 
 import os
@@ -31,7 +34,10 @@ LOCK_WAIT_SECS = 120.0
 """How long a connection waits for another process to let go of the file."""
 _DAYS_A_COMMIT = 28
 _WRITING = threading.RLock()
-"""Of the threads of this process, which DuckDB lets in together, one writes, or mends what differs from the files."""
+"""Of the threads of this process.
+
+DuckDB lets in together, one writes, or mends what differs from the files.
+"""
 
 
 class WarehouseBusyError(RuntimeError):
@@ -53,7 +59,8 @@ def connect(
     """Open the DuckDB file at `path`, locked to `allowed` folders, and close it whatever happens.
 
     Raises:
-        WarehouseBusyError: another process holds the file for `wait_secs`; the text names the holder as DuckDB reports it.
+        WarehouseBusyError: another process holds the file for `wait_secs`; the text names the holder as
+            DuckDB reports it.
         WarehouseFileError: the path is a folder, not a DuckDB file, or was written by a newer DuckDB.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -146,7 +153,10 @@ class Warehouse:
             yield self._open
 
     def create(self, lake_path: Path | None = None) -> None:
-        """Create what is missing: every table, and a view over each lake table, empty while it has no files."""
+        """Create what is missing: every table.
+
+        A view over each lake table, empty while it has no files.
+        """
         with self._connection() as connection:
             for table in WAREHOUSE_TABLES:
                 connection.execute(table.ddl)
@@ -192,7 +202,10 @@ class Warehouse:
         return self._commit(TABLES[table_name], by_day, write, inputs or {})
 
     def replace_records(self, table_name: str, day: date, records: Iterable[dict[str, Any]]) -> int:
-        """Replace one day of a table by records; fields that the table lacks are ignored, those that it needs must be there."""
+        """Replace one day of a table by records.
+
+        Fields that the table lacks are ignored, those that it needs must be there.
+        """
         names = TABLES[table_name].column_names
         rows = [{name: day if name == "event_date" else record[name] for name in names} for record in records]
         return self.replace(
@@ -296,7 +309,10 @@ class Warehouse:
         write: Callable[[duckdb.DuckDBPyConnection], None],
         inputs: Mapping[date, str],
     ) -> int:
-        """Let `write` change days of a table; make the files and the database follow, or leave both as they were; return the rows of these days."""
+        """Let `write` change days of a table.
+
+        Make the files and the database follow, or leave both as they were; return the rows of these days.
+        """
         staged: dict[date, Staged] = {}
         total = 0
         with _WRITING, self._connection() as connection:
@@ -370,7 +386,10 @@ class Warehouse:
         connection.execute("checkpoint")
 
     def _compare(self, connection: duckdb.DuckDBPyConnection, table: Table, day: date) -> str:
-        """Return what is to be done about a day: it is the `same`, is to be `restored` from its file or `written` from the database, or is `lost`."""
+        """Return what is to be done about a day.
+
+        It is the `same`, is to be `restored` from its file or `written` from the database, or is `lost`.
+        """
         found = _stamp(connection, table, table.name, day)
         try:
             manifest = self.files.manifest(table.name, day)
@@ -402,7 +421,10 @@ class Warehouse:
             connection.execute(f"delete from {table.name} where event_date = $day", {"day": day})  # noqa: S608 (our constants)
 
     def _set_aside(self) -> list[Path]:
-        """Move aside what DuckDB cannot open: the log alone where that is enough, else the database too; return where it lies now."""
+        """Move aside what DuckDB cannot open: the log alone where that is enough, else the database too.
+
+        Return where it lies now.
+        """
         moved: list[Path] = []
         for path in (self._path.with_name(self._path.name + ".wal"), self._path):
             try:
@@ -421,7 +443,10 @@ class Warehouse:
 
 
 def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:
-    """Take a transaction back; DuckDB has done that itself when it was the commit that failed, and to ask again would hide why."""
+    """Take a transaction back; DuckDB has done that itself when it was the commit that failed.
+
+    To ask again would hide why.
+    """
     with suppress(duckdb.TransactionException):
         connection.execute("rollback")
 
@@ -431,7 +456,10 @@ def _batches(days: list[date]) -> Iterator[list[date]]:
 
 
 def _add_columns(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
-    """Give a table that an earlier version made the columns declared since; their values are null in its rows."""
+    """Give a table that an earlier version made the columns declared since.
+
+    Their values are null in its rows.
+    """
     there = {
         name
         for (name,) in connection.execute(
@@ -477,7 +505,8 @@ def _insert_day(
 
 def _stamp(connection: duckdb.DuckDBPyConnection, table: Table, source: str, day: date) -> tuple[int, str]:
     """Row count and an order-independent hash of one day of a relation with the table's columns."""
-    # MD5 over names and texts, and not DuckDB's own hash: it must be the same in later versions, and for rows that a column was added to since.
+    # MD5 over names and texts, and not DuckDB's own hash: it must be the same in later versions, and for rows
+    # that a column was added to since.
     values = ", ".join(f"'{column.name}=' || {column.name}::varchar" for column in table.columns)
     ((rows, mixed),) = connection.execute(
         f"select count(*), coalesce(bit_xor(md5_number(concat_ws(chr(31), {values}))), 0) from {source} where event_date = $day",  # noqa: S608 (our constants)

@@ -5,26 +5,24 @@ What goes here: sending, trying again, remembering what was sent. What does not:
 The URL is a secret: it appears in no log, no error and no file. Redirects are not followed, since they would hand it on.
 """
 
-import http.client
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from datetime import date
-from email.message import Message
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import orjson
 from pydantic import SecretStr
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.infra.disk import write_atomically
+from fl_assets.infra.http import Deadline, HttpError, exchange, failed, retrying
 from fl_assets.report.alert_text import Alert, failed_cycle, slack_message
 
 TIMEOUT_SECS = 5
 ATTEMPTS = 3
 """With the waits between them, an alert that cannot be sent costs a run some twenty seconds at the most."""
+MAX_WAIT_SECS = 5.0
+ANSWER_BYTES = 1 << 16
 KEPT_DAYS = 60
 VARIABLE = "FEDERATED_LEARNING_ALERT_WEBHOOK"
 
@@ -82,61 +80,20 @@ def post(webhook: SecretStr, message: dict[str, Any], *, wait_secs: float = 1.0)
     Raises:
         AlertError: it did not pass.
     """
-    retrying = Retrying(
-        retry=retry_if_exception(_may_pass),
-        wait=wait_random_exponential(multiplier=wait_secs, max=5),
-        stop=stop_after_attempt(ATTEMPTS),
-        reraise=True,
-    )
     try:
-        retrying(_post, webhook, orjson.dumps(message))
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        # `from None`: the chained error may hold the URL.
-        message_ = f"alerts were not sent to {VARIABLE}: {_why(error)}"
+        retrying(ATTEMPTS, first_wait=2 * wait_secs, max_wait=MAX_WAIT_SECS)(
+            _post, webhook, orjson.dumps(message)
+        )
+    except HttpError as error:
+        why = f"it answered {error.status}" if error.status else f"it could not be reached ({error})"
+        # `from None`: nothing that is chained may hold the URL.
+        message_ = f"alerts were not sent to {VARIABLE}: {why}"
         raise AlertError(message_) from None
 
 
-class _RefusedError(OSError):
-    """The webhook answered with a code above 299."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__(code)
-        self.code = code
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
-    ) -> None:
-        """Follow nothing: the request fails with the redirect's own code."""
-
-
 def _post(webhook: SecretStr, body: bytes) -> None:
-    request = urllib.request.Request(
-        webhook.get_secret_value(),
-        body,
-        {"Content-Type": "application/json", "User-Agent": "fl-assets"},
-        method="POST",
-    )
-    try:
-        with urllib.request.build_opener(_NoRedirect).open(request, timeout=TIMEOUT_SECS) as answer:
-            answer.read(1024)
-    except urllib.error.HTTPError as error:
-        error.close()
-        raise _RefusedError(error.code) from None
-
-
-def _may_pass(error: BaseException) -> bool:
-    if isinstance(error, _RefusedError):
-        return error.code == 429 or error.code >= 500
-    return isinstance(error, OSError | http.client.HTTPException) and not isinstance(
-        error, http.client.InvalidURL
-    )
-
-
-def _why(error: Exception) -> str:
-    if isinstance(error, _RefusedError):
-        return f"it answered {error.code}"
-    if isinstance(error, urllib.error.URLError):
-        return f"it could not be reached ({type(error.reason).__name__ if isinstance(error.reason, Exception) else error.reason})"
-    return f"it could not be reached ({type(error).__name__})"
+    url, kind = webhook.get_secret_value(), {"content-type": "application/json"}
+    deadline = Deadline(TIMEOUT_SECS)
+    answer = exchange("POST", url, deadline=deadline, limit=ANSWER_BYTES, body=body, headers=kind)
+    if not 200 <= answer.status < 300:
+        raise failed(answer)
