@@ -34,6 +34,7 @@ from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.patterns.analysis import analyse
 from fl_assets.patterns.calibration import calibrate, reliability
 from fl_assets.patterns.confidence import assess
+from fl_assets.patterns.rule_files import load_corrections, load_failure_classes
 from fl_assets.patterns.window import WindowSums
 from fl_assets.simulator.simulation import DEFAULT_END
 from fl_assets.simulator.simulator import simulate
@@ -403,16 +404,16 @@ def end_to_end(
             )
         )
         space.engine.ingest()
-        space.refresh_signatures(END)
-        space.refresh_conversations(END)
-        last = space.history(END)
+        space.sums.refresh_signatures(space.days.with_events(END))
+        space.sums.refresh_conversations(space.days.with_events(END))
+        last = space.patterns.history(END)
         for back in range(6, -1, -1):
             day = END - timedelta(days=back)
             found = analyse(
-                space.history(day),
-                space.window(day),
-                rules=space.failure_classes,
-                corrections=space.corrections,
+                space.patterns.history(day),
+                space.days.window(day),
+                rules=load_failure_classes(),
+                corrections=load_corrections(space.settings.corrections_path),
                 false_discovery_rate=FDR,
             )
             patterns = found.patterns.assign(
@@ -422,7 +423,7 @@ def end_to_end(
             )
             said.append(patterns.assign(event_date=day))
             if back:
-                window = {"day": day, "window_days": len(space.window(day).days)}
+                window = {"day": day, "window_days": len(space.days.window(day).days)}
                 known = last.signatures[last.signatures["message_id"].isin(found.members["message_id"])]
                 came = outcomes(
                     WindowSums(

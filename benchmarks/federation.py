@@ -24,7 +24,9 @@ from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.federation.node_side import NodeSummaries
 from fl_assets.infra.keys import public_pem
 from fl_assets.patterns.analysis import analyse
+from fl_assets.patterns.rule_files import load_corrections, load_failure_classes
 from fl_assets.playbooks.propose import propose
+from fl_assets.playbooks.rule_files import load_remedies
 from fl_assets.simulator.simulator import simulate
 from fl_assets.workspace import Workspace
 
@@ -151,21 +153,28 @@ def fleet(
 
 def learn(space: Workspace, days: Iterable[date]) -> list[Playbook]:
     """The playbooks of the last day, after all days before it."""
-    _, taken = space.ingest()
+    _, taken = space.intake.ingest()
     assert not taken.refused, taken.refused[:3]
     day = max(days)
-    space.refresh_signatures(day)
-    space.refresh_conversations(day)
+    space.sums.refresh_signatures(space.days.with_events(day))
+    space.sums.refresh_conversations(space.days.with_events(day))
     rules = {
-        "rules": space.failure_classes,
-        "corrections": space.corrections,
+        "rules": load_failure_classes(),
+        "corrections": load_corrections(space.settings.corrections_path),
         "false_discovery_rate": space.settings.false_discovery_rate,
     }
     found = analyse(
-        space.history(day), space.window(day), **rules, summary_min_nodes=space.settings.summary_min_nodes
+        space.patterns.history(day),
+        space.days.window(day),
+        **rules,
+        summary_min_nodes=space.settings.summary_min_nodes,
     )
     return propose(
-        pd.DataFrame(found.patterns), space.remedies, day=day, settings=space.settings, previous=[]
+        pd.DataFrame(found.patterns),
+        load_remedies(space.settings.remedies_path),
+        day=day,
+        settings=space.settings,
+        previous=[],
     )
 
 

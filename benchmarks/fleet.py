@@ -73,7 +73,7 @@ def compare(coordinator: FederatedLearningCoordinator, truth: list[dict], days: 
     space, last = coordinator.workspace, days[-1]
     told = [planted for planted in truth if planted["match"]]
     actionable = {
-        day: {one.pattern_id for one in space.playbooks(day) if not one.held_because} for day in days
+        day: {one.pattern_id for one in space.playbooks.of(day) if not one.held_because} for day in days
     }
     found, acted, loud = [], [], []
     for planted in told:
@@ -100,13 +100,13 @@ def compare(coordinator: FederatedLearningCoordinator, truth: list[dict], days: 
 def merged(space, day: date, actionable: set[str]) -> set[str]:
     """Patterns that actionable playbooks answer, those merged into them included."""
     return actionable | {
-        pattern for one in space.playbooks(day) if not one.held_because for pattern in one.merged_patterns
+        pattern for one in space.playbooks.of(day) if not one.held_because for pattern in one.merged_patterns
     }
 
 
 def patterns_of(space, match: str, day: date) -> set[str]:
     with space.engine.connect() as connection:
-        files = [str(path.resolve()) for path in space.lake.files("raw_traces", space.window(day).days)]
+        files = [str(path.resolve()) for path in space.lake.files("raw_traces", space.days.window(day).days)]
         connection.read_parquet(files, hive_partitioning=False).create_view("events")
         connection.execute(
             "create table planted as select * from events where not success and regexp_matches(error, "

@@ -41,14 +41,16 @@ from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.events.engine import ROUND_BYTES
 from fl_assets.patterns.analysis import analyse
 from fl_assets.patterns.counts import HISTORY_DAYS
+from fl_assets.patterns.rule_files import load_corrections, load_failure_classes
+from fl_assets.patterns.store import READ_DAYS
 from fl_assets.playbooks.propose import propose
+from fl_assets.playbooks.rule_files import load_remedies
 from fl_assets.report.build import build_report
 from fl_assets.report.page import write_report
-from fl_assets.report.rows import report_rows
 from fl_assets.simulator.fleet_catalogue import METHODS
 from fl_assets.simulator.simulation import Damage
 from fl_assets.simulator.simulator import simulate
-from fl_assets.workspace import READ_DAYS, Workspace
+from fl_assets.workspace import Workspace
 
 DAY = date(2026, 11, 1)
 DRIVERS = {
@@ -144,41 +146,47 @@ def work(folder: Path) -> dict:
 
     def again() -> None:
         (folder / "cache" / "late.jsonl").write_bytes(failed_call("late", 0, "late", 0))
-        report, _ = space.ingest()
+        report, _ = space.intake.ingest()
         assert report.events == 1
 
     def patterns() -> None:
-        window = space.window(DAY)
+        window = space.days.window(DAY)
         found = analyse(
-            space.history(DAY),
+            space.patterns.history(DAY),
             window,
-            rules=space.failure_classes,
-            corrections=space.corrections,
+            rules=load_failure_classes(),
+            corrections=load_corrections(space.settings.corrections_path),
             false_discovery_rate=settings.false_discovery_rate,
             summary_min_nodes=settings.summary_min_nodes,
-            suspects=space.suspects(window.days),
+            suspects=space.patterns.suspects(window.days),
         )
         space.warehouse.replace("failure_patterns", DAY, found.patterns)
         space.warehouse.replace("pattern_members", DAY, found.members)
 
     def playbooks() -> None:
         known = pd.DataFrame(space.warehouse.read_day("failure_patterns", DAY))
-        space.store_playbooks(
+        space.playbooks.replace(
             DAY,
-            propose(known, space.remedies, day=DAY, settings=settings, previous=space.earlier_playbooks(DAY)),
+            propose(
+                known,
+                load_remedies(space.settings.remedies_path),
+                day=DAY,
+                settings=settings,
+                previous=space.playbooks.before(DAY),
+            ),
         )
 
     def sums() -> None:
-        space.refresh_signatures(DAY)
-        space.refresh_conversations(DAY)
+        space.sums.refresh_signatures(space.days.with_events(DAY))
+        space.sums.refresh_conversations(space.days.with_events(DAY))
 
     steps = {
-        "ingest": space.ingest,
+        "ingest": space.intake.ingest,
         "again": again,
         "sums": sums,
         "patterns": patterns,
         "playbooks": playbooks,
-        "report": lambda: write_report(settings.reports_path, build_report(report_rows(space, DAY))),
+        "report": lambda: write_report(settings.reports_path, build_report(space.report.rows(DAY))),
     }
     space.warehouse.create()
     measured = {}
@@ -287,7 +295,7 @@ def many_files(files: int, rows: int = 200) -> dict:
             late=False,
             compression="plain",
         )
-        space.ingest()
+        space.intake.ingest()
         manifest = space.lake.manifest("raw_traces", DAY)
         (only,) = manifest.files
         place = space.lake.folder("raw_traces", DAY)
@@ -304,7 +312,7 @@ def many_files(files: int, rows: int = 200) -> dict:
         committed, cpu = time.process_time() - cpu, time.process_time()
         space.engine.signatures(DAY)
         summed, cpu = time.process_time() - cpu, time.process_time()
-        space.backlog()
+        space.intake.backlog()
         asked, cpu = time.process_time() - cpu, time.process_time()
         return {
             "files": files,
@@ -371,13 +379,13 @@ def many_rows(rows: int, nodes: int = 1_000, messages: int = 200) -> dict:
             space.warehouse.replace_records("call_totals", day, calls)
         del calls, failures
         before, cpu = peak_mb(reset=True), time.process_time()
-        history = space.history(DAY)
+        history = space.patterns.history(DAY)
         read, window = peak_mb(), window_of(DAY, lambda _: 1_000, required=1, max_days=1)
         found = analyse(
             history,
             window,
-            rules=space.failure_classes,
-            corrections=space.corrections,
+            rules=load_failure_classes(),
+            corrections=load_corrections(space.settings.corrections_path),
             false_discovery_rate=0.1,
         )
         cpu = time.process_time() - cpu

@@ -76,9 +76,9 @@ class FederatedLearningCoordinator:
 
     def latest_complete_day(self, progress: Callable[[str], None] | None = None) -> date:
         """Return the last day before today that has events, reading new files first; yesterday when there are none."""
-        self.workspace.ingest(progress)
+        self.workspace.intake.ingest(progress)
         yesterday = self._clock().astimezone(UTC).date() - timedelta(days=1)
-        return max(self.workspace.days_with_events(yesterday), default=yesterday)
+        return max(self.workspace.days.with_events(yesterday), default=yesterday)
 
     def run_learning_cycle(
         self, day: date | None = None, *, progress: Callable[[str], None] | None = None

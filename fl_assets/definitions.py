@@ -6,7 +6,17 @@ What goes here: the list of parts. What does not: any part.
 import dagster as dg
 
 from fl_assets.core.settings import FederatedLearningConfig
-from fl_assets.defs.assets import adapters, cycles, nodes, patterns, playbooks, report, telemetry, updates
+from fl_assets.defs.assets import (
+    adapters,
+    cycles,
+    nodes,
+    patterns,
+    playbooks,
+    report,
+    retention,
+    telemetry,
+    updates,
+)
 from fl_assets.defs.automation import (
     apply_updates_job,
     approved_updates,
@@ -23,7 +33,7 @@ def build(settings: FederatedLearningConfig | None = None) -> dg.Definitions:
     """Return the definitions, with the settings of the environment unless others are given, for embedding."""
     return dg.Definitions(
         assets=dg.load_assets_from_modules(
-            [telemetry, nodes, patterns, playbooks, adapters, updates, cycles, report]
+            [telemetry, nodes, patterns, playbooks, adapters, updates, cycles, report, retention]
         ),
         asset_checks=[
             *CHECKS,

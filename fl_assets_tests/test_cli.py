@@ -80,7 +80,7 @@ def test_exit_codes_are_told(at_home):
 def test_piped_tables_have_a_line_a_row_and_no_blanks_at_its_end(at_home):
     for command, count in (
         ("patterns", None),
-        ("playbooks", len(at_home.workspace.playbooks(LAST_DAY))),
+        ("playbooks", len(at_home.workspace.playbooks.of(LAST_DAY))),
         ("decisions", None),
     ):
         lines = run(command, "--date", str(LAST_DAY)).stdout.splitlines()

@@ -1,14 +1,10 @@
 """What a coordinator leaves behind in a process that lives long."""
 
-from datetime import date, timedelta
-
 import dagster as dg
 import pytest
 
 from fl_assets import coordinator as module
-from fl_assets import workspace
 from fl_assets.coordinator import FederatedLearningCoordinator, InsufficientData
-from fl_assets.workspace import Workspace
 from fl_assets_tests.conftest import LAST_DAY, settings_in
 
 
@@ -35,12 +31,3 @@ def test_each_cycle_closes_the_dagster_instance_that_it_opened(tmp_path, monkeyp
     runner.apply_updates(LAST_DAY)
     assert len(opened) == 3
     assert closed == opened
-
-
-def test_counts_of_events_are_kept_for_a_bounded_number_of_days(tmp_path, monkeypatch):
-    monkeypatch.setattr(workspace, "_EVENTS", {})
-    monkeypatch.setattr(workspace, "_EVENTS_KEPT", 5)
-    space = Workspace(settings_in(tmp_path))
-    days = [date(2026, 1, 1) + timedelta(days=ahead) for ahead in range(9)]
-    assert [space.events_on(day) for day in days] == [0] * 9
-    assert [day for _, day, _ in workspace._EVENTS] == days[-5:]

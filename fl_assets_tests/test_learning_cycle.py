@@ -8,7 +8,6 @@ import dagster as dg
 import orjson
 import pytest
 
-from fl_assets import workspace
 from fl_assets.coordinator import CycleFailedError, InsufficientData
 from fl_assets.core.models import LearningCycleResult
 from fl_assets.core.settings import FederatedLearningConfig
@@ -16,6 +15,7 @@ from fl_assets.definitions import build
 from fl_assets.defs.assets.updates import update_decisions
 from fl_assets.defs.automation import DISABLED, cycle_schedule, minimum_events_reached
 from fl_assets.defs.resources import resources
+from fl_assets.sums import store
 from fl_assets.sums.masking import signature_sql
 from fl_assets_tests.conftest import DAYS, LAST_DAY, texts_below
 
@@ -51,7 +51,7 @@ def patterns_of_truth(coordinator, planted, day) -> set[str]:
     """Pattern ids of a day that the messages of a planted failure with a text belong to."""
     space = coordinator.workspace
     with space.engine.connect() as connection:
-        files = [str(path.resolve()) for path in space.lake.files("raw_traces", space.window(day).days)]
+        files = [str(path.resolve()) for path in space.lake.files("raw_traces", space.days.window(day).days)]
         connection.read_parquet(files, hive_partitioning=False).create_view("events")
         connection.execute(
             "create table planted as select * from events where not success and regexp_matches(error, "
@@ -70,7 +70,7 @@ def test_the_cycle_tells_what_the_contract_asks_for(learned):
     rows = learned.workspace.warehouse.read_day("learning_cycles", LAST_DAY)
     assert [row["status"] for row in rows] == ["completed"]
     assert rows[0]["events_processed"] >= 1000
-    assert rows[0]["improvements_generated"] == len(learned.workspace.playbooks(LAST_DAY)) > 0
+    assert rows[0]["improvements_generated"] == len(learned.workspace.playbooks.of(LAST_DAY)) > 0
     assert set(LearningCycleResult.model_fields) >= {
         "cycle_id",
         "start_time",
@@ -84,7 +84,7 @@ def test_the_cycle_tells_what_the_contract_asks_for(learned):
 
 def test_playbook_files_hold_the_contracts_fields(learned):
     files = sorted((learned.config.playbook_path / str(LAST_DAY)).glob("*.json"))
-    assert len(files) == len(learned.workspace.playbooks(LAST_DAY))
+    assert len(files) == len(learned.workspace.playbooks.of(LAST_DAY))
     for file in files:
         content = json.loads(file.read_text())
         assert list(content)[:7] == [
@@ -100,7 +100,7 @@ def test_playbook_files_hold_the_contracts_fields(learned):
 
 
 def test_all_four_categories_are_produced(learned):
-    categories = {playbook.category for day in DAYS for playbook in learned.workspace.playbooks(day)}
+    categories = {playbook.category for day in DAYS for playbook in learned.workspace.playbooks.of(day)}
     assert categories == {"prompt", "adapter", "config", "workflow"}
 
 
@@ -122,7 +122,9 @@ def test_no_failure_of_a_single_node_becomes_actionable(learned, fleet):
     assert loud
     for day in DAYS:
         actionable = {
-            playbook.pattern_id for playbook in learned.workspace.playbooks(day) if not playbook.held_because
+            playbook.pattern_id
+            for playbook in learned.workspace.playbooks.of(day)
+            if not playbook.held_because
         }
         for planted in loud:
             assert not actionable & patterns_of_truth(learned, planted, day)
@@ -130,10 +132,13 @@ def test_no_failure_of_a_single_node_becomes_actionable(learned, fleet):
 
 def test_evidence_can_be_recounted_from_the_lake(learned):
     space = learned.workspace
-    recounted = space.recount(LAST_DAY)
-    playbooks = space.playbooks(LAST_DAY)
+    recounted = space.recounter.recount(LAST_DAY, space.days.window(LAST_DAY).days)
+    playbooks = space.playbooks.of(LAST_DAY)
     assert playbooks
-    assert all(recounted[playbook.pattern_id] == playbook.evidence_count for playbook in playbooks)
+    assert all(
+        recounted.counted[one.pattern_id] == recounted.summed[one.pattern_id] == one.evidence_count
+        for one in playbooks
+    )
 
 
 def test_a_historical_day_is_a_backtest(learned):
@@ -155,7 +160,7 @@ def test_a_vanished_source_file_loses_nothing(copied, tmp_path):
     (tmp_path / "empty").mkdir()
     again = copied(fresh=True, telemetry_path=tmp_path / "empty")
     assert again.run_learning_cycle(LAST_DAY).status == "completed"
-    assert again.workspace.recount(LAST_DAY)
+    assert again.workspace.playbooks.of(LAST_DAY)
 
 
 def test_a_range_equals_day_by_day_in_any_order(copied, learned):
@@ -176,15 +181,15 @@ def test_retention_removes_raw_days_and_keeps_their_sums(copied, monkeypatch):
     coordinator = copied(retention_days=7, max_window_days=1)
     space = coordinator.workspace
     before = contents(coordinator, ("failure_signatures", "call_totals", "conversation_signals"))
-    space.expire(DAYS[2], today=LAST_DAY + timedelta(days=30))
+    space.days.expire(DAYS[2], today=LAST_DAY + timedelta(days=30))
     assert [day for day in DAYS if not space.lake.files("raw_traces", [day])] == DAYS[:3], (
         "days after the analysed one stay"
     )
-    monkeypatch.setattr(workspace, "_SUMS_VERSION", "of the next release")
-    assert space.refresh_signatures(LAST_DAY) == DAYS[3:], (
+    monkeypatch.setattr(store, "SUMS_VERSION", "of the next release")
+    assert space.sums.refresh_signatures(space.days.with_events(LAST_DAY)) == DAYS[3:], (
         "summed anew by another release, but for what is gone"
     )
-    space.refresh_conversations(LAST_DAY)
+    space.sums.refresh_conversations(space.days.with_events(LAST_DAY))
     assert contents(coordinator, ("failure_signatures", "call_totals", "conversation_signals")) == before
 
 
@@ -204,7 +209,7 @@ def test_a_day_below_the_threshold_is_gated_and_decides_nothing(copied, instance
     assert result.status == "gated"
     assert result.window_days == 3, "a thin day is analysed with the days before it"
     assert "confidence_gate" in result.reason
-    assert all(playbook.held_because for playbook in coordinator.workspace.playbooks(LAST_DAY))
+    assert all(playbook.held_because for playbook in coordinator.workspace.playbooks.of(LAST_DAY))
     assert coordinator.workspace.warehouse.read_day("update_decisions", LAST_DAY) == []
     assert [
         row["status"] for row in coordinator.workspace.warehouse.read_day("learning_cycles", LAST_DAY)

@@ -10,6 +10,7 @@ import pytest
 
 from fl_assets.core.cycles import window_of
 from fl_assets.patterns.analysis import analyse
+from fl_assets.patterns.rule_files import load_corrections, load_failure_classes
 from fl_assets.workspace import Workspace
 from fl_assets_tests.build import call_line
 from fl_assets_tests.conftest import settings_in
@@ -70,21 +71,21 @@ def test_error_records_name_what_they_suspect_of_the_message_of_their_request(sp
     signatures, _ = space.engine.signatures(DAY)
     message_of = {row["masked_error"]: row["message_id"] for row in signatures.to_pylist()}
     (timeout,) = [message_id for masked, message_id in message_of.items() if "timed out" in masked]
-    assert space.suspects([DAY]) == {timeout: ["search_tool", "config.toml", "prompts/search.md"]}
+    assert space.patterns.suspects([DAY]) == {timeout: ["search_tool", "config.toml", "prompts/search.md"]}
 
 
 def test_without_records_nobody_is_suspected(space):
-    assert space.suspects([date(2026, 11, 2)]) == {}
+    assert space.patterns.suspects([date(2026, 11, 2)]) == {}
 
 
 def test_sums_are_made_again_only_where_the_events_changed(space):
-    assert space.refresh_signatures(DAY) == [DAY]
-    assert space.refresh_signatures(DAY) == []
+    assert space.sums.refresh_signatures(space.days.with_events(DAY)) == [DAY]
+    assert space.sums.refresh_signatures(space.days.with_events(DAY)) == []
     (space.settings.telemetry_path / "events_2.jsonl").write_bytes(
         call_line("e5", success=False, error="index missing", request_id="r5") + b"\n"
     )
     space.engine.ingest()
-    assert space.refresh_signatures(DAY) == [DAY]
+    assert space.sums.refresh_signatures(space.days.with_events(DAY)) == [DAY]
     failures = space.warehouse.rows(
         "select sum(failures)::bigint as n from failure_signatures where event_date = $day", {"day": DAY}
     )
@@ -92,9 +93,9 @@ def test_sums_are_made_again_only_where_the_events_changed(space):
 
 
 def test_a_window_counts_calls_and_turns(space):
-    assert space.events_on(DAY) == 4
-    assert space.window(DAY).events == 4
-    assert not space.window(DAY).is_sufficient
+    assert space.days.events_on(DAY) == 4
+    assert space.days.window(DAY).events == 4
+    assert not space.days.window(DAY).is_sufficient
 
 
 @pytest.mark.parametrize("required", [1, 10_000])  # a window of a day, and of a week
@@ -141,7 +142,7 @@ def test_what_a_history_leaves_out_of_old_days_changes_no_pattern(tmp_path, requ
         ]
         space.warehouse.replace_records("failure_signatures", day, failures)
         space.warehouse.replace_records("call_totals", day, totals)
-    history = space.history(DAY)
+    history = space.patterns.history(DAY)
     whole = replace(
         history,
         **{
@@ -152,7 +153,11 @@ def test_what_a_history_leaves_out_of_old_days_changes_no_pattern(tmp_path, requ
     assert len(history.signatures) == len(whole.signatures)
     assert history.signatures["latency_histogram"].isna().any()
     assert history.signatures["exemplar_trace_ids"].isna().any()
-    given = {"rules": space.failure_classes, "corrections": space.corrections, "false_discovery_rate": 0.1}
+    given = {
+        "rules": load_failure_classes(),
+        "corrections": load_corrections(space.settings.corrections_path),
+        "false_discovery_rate": 0.1,
+    }
     window = window_of(DAY, lambda _: 100, required=required, max_days=space.settings.max_window_days)
     lean, full = (analyse(one, window, **given).patterns for one in (history, whole))
     assert len(lean) == 3

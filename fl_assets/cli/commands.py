@@ -259,7 +259,7 @@ def playbooks(date_: DateOption = None, as_json: AsJson = False) -> None:
 
     space, content = _report(date_)
     found = sorted(
-        space.playbooks(content.day),
+        space.playbooks.of(content.day),
         key=lambda one: (bool(one.held_because), -one.confidence, one.improvement_id),
     )
     if as_json:
@@ -278,7 +278,7 @@ def decisions(date_: DateOption = None, as_json: AsJson = False) -> None:
     from fl_assets.updates.answers import codes_of
 
     space, content = _report(date_)
-    show_decisions(content, codes_of(space, content.day), as_json=as_json)
+    show_decisions(content, codes_of(space.updates, content.day), as_json=as_json)
 
 
 @app.command()
@@ -389,7 +389,7 @@ def rollback(
         )
         return
     try:
-        found = undo(space, what, by=_user(), reason=reason, by_hand=by_hand)
+        found = undo(space.updates, what, by=_user(), reason=reason, by_hand=by_hand)
     except NeedsHumanError as error:
         raise CommandError(str(error)) from error
     say(
@@ -506,7 +506,7 @@ def updates(as_json: AsJson = False) -> None:
     from fl_assets.updates.rollout import open_releases
     from fl_assets.workspace import Workspace
 
-    show_updates(list(open_releases(Workspace(_settings())).rollouts().values()), as_json=as_json)
+    show_updates(list(open_releases(Workspace(_settings()).updates).rollouts().values()), as_json=as_json)
 
 
 @app.command()
@@ -650,8 +650,8 @@ def _answer(decision_id: str, *, yes: bool, reason: str, now: bool) -> None:
     from fl_assets.workspace import Workspace
 
     space = Workspace(_settings())
-    code = code_for(space, decision_id)
-    found = answer(space, decision_id, yes=yes, by=_user(), reason=reason, codes=[code])
+    code = code_for(space.updates, decision_id)
+    found = answer(space.updates, decision_id, yes=yes, by=_user(), reason=reason, codes=[code])
     say(
         f"{found.update.decision_id}: {'approved' if yes else 'rejected'}: {found.update.target} {found.update.from_value or ''} → {found.update.to_value or ''}"
     )
@@ -713,7 +713,6 @@ def _coordinator(*, verbose: bool = False) -> "FederatedLearningCoordinator":
 def _report(date_: datetime | None) -> "tuple[Workspace, Report]":
     """Return the workspace and the report of a day, by default of the latest one that was analysed."""
     from fl_assets.report.build import build_report
-    from fl_assets.report.rows import report_rows
     from fl_assets.workspace import Workspace
 
     space = Workspace(_settings())
@@ -733,7 +732,7 @@ def _report(date_: datetime | None) -> "tuple[Workspace, Report]":
     if wanted and wanted not in days:
         message = f"{wanted} has not been analysed: run `fl-assets cycle --date {wanted}` first (analysed: {days[0]} to {days[-1]})"
         raise CommandError(message)
-    return space, build_report(report_rows(space, wanted or days[-1]))
+    return space, build_report(space.report.rows(wanted or days[-1]))
 
 
 def as_day(value: datetime | None) -> date | None:

@@ -120,7 +120,7 @@ def show_cycle(space: Workspace, result: LearningCycleResult, *, as_json: bool) 
     analysed = result.status in ("completed", "gated")
     playbooks = (
         sorted(
-            space.playbooks(day),
+            space.playbooks.of(day),
             key=lambda one: (bool(one.held_because), -one.confidence, one.improvement_id),
         )
         if analysed

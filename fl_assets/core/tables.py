@@ -486,6 +486,21 @@ PLAYBOOKS = Table(
         Column("held_because", "VARCHAR[]", "Rules that it breaks, in words."),
     ),
 )
+GATE_VERDICTS = Table(
+    "gate_verdicts",
+    "What each rule of the gate found on a day: one row per violation, or one that says that the rule is kept.",
+    ("rule", "position"),
+    (
+        _DAY,
+        Column("rule", "VARCHAR", "Rule, as the asset check of the same name."),
+        Column("position", "INTEGER", "0 where the rule is kept; else the number of the violation, from 1."),
+        Column("subject", "VARCHAR", "What breaks it: a playbook, a table, a day; '' where it is kept."),
+        Column("expected", "VARCHAR", "What the rule asks for."),
+        Column("actual", "VARCHAR", "What was found; '' where it is kept."),
+        Column("stops_day", "BOOLEAN", "Whether it stops the day; else it holds its playbook only."),
+        Column("inputs", "VARCHAR", "Hash of what the rule read; with another one it is asked again."),
+    ),
+)
 UPDATE_DECISIONS = Table(
     "update_decisions",
     "What happens with each playbook, one row a playbook and day, with reasons and the way back.",
@@ -632,6 +647,7 @@ WAREHOUSE_TABLES = (
     PATTERN_MEMBERS,
     CONFIDENCE_CALIBRATION,
     PLAYBOOKS,
+    GATE_VERDICTS,
     ADAPTER_CATALOGUE,
     UPDATE_DECISIONS,
     APPLIED_UPDATES,

@@ -15,7 +15,6 @@ from fl_assets.defs.launcher import AGAIN
 from fl_assets.defs.partitions import DAILY, DAYS_PER_RUN
 from fl_assets.defs.resources import WorkspaceResource
 from fl_assets.infra.clock import now_utc
-from fl_assets.infra.cycle_log import CycleLog
 from fl_assets.report.alerts import notify_failure
 from fl_assets.updates.rollout import intent_of, open_releases
 
@@ -73,7 +72,7 @@ def minimum_events_reached(
     space = workspace.open()
     if not space.settings.enabled:
         return dg.SensorResult(skip_reason=DISABLED)
-    backlog, required = space.backlog(), space.settings.min_events
+    backlog, required = space.intake.backlog(), space.settings.min_events
     if backlog.events < required:
         return dg.SensorResult(
             skip_reason=f"{backlog.events} of {required} events, {required - backlog.events} to go"
@@ -110,7 +109,7 @@ def approved_updates(context: dg.SensorEvaluationContext, workspace: WorkspaceRe
     space = workspace.open()
     if not space.settings.enabled:
         return dg.SensorResult(skip_reason=DISABLED)
-    intent, rollouts = intent_of(space), open_releases(space).rollouts().values()
+    intent, rollouts = intent_of(space.updates), open_releases(space.updates).rollouts().values()
     waiting = [one for one in rollouts if one.status == "approved" and intent.holds(one)]
     if not waiting:
         return dg.SensorResult(
@@ -136,7 +135,7 @@ def record_failed_cycles(context: dg.RunFailureSensorContext, workspace: Workspa
     """Close the rows that a failed run left open, be it the job's or a backfill's, and tell people."""
     space, run_id = workspace.open(), context.dagster_run.run_id
     reason = first_line(context.failure_event.message or "the run failed")
-    days = CycleLog(space.warehouse).fail_open(run_id, reason)
+    days = space.cycles.fail_open(run_id, reason)
     if not days and context.dagster_run.job_name != learning_cycle_job.name:
         return
     if problem := notify_failure(space.settings, run_id, days[-1] if days else now_utc().date(), reason):

@@ -1,232 +1,103 @@
-"""Asset checks: what must hold before a run goes on.
+"""Asset checks: one for each rule of the gate, and two that only warn.
 
-What goes here: one check a rule, with the numbers that a person needs. What does not: the rules (`playbooks/quality.py`, asked through `gate.py`).
+What goes here: how a rule's verdict is shown as a check. What does not: the rules (`playbooks/rules.py`): `rule_checks` makes a check of each.
 
-Checks are per partition. A run of many days evaluates a check once for all of them: it blocks when every day fails; when some days
-pass, it warns and lists the rest, which the steps after it leave out by asking the same rules, so that a thin day in a long
-backfill stops only itself. The verdict on each of its days is filed under that day besides (`metadata.judged`).
+Checks are per partition. A run of many days evaluates a check once for all of them: it blocks when every day fails. When some days pass, it warns, and
+the steps after it leave the failed days out (`Gate.sound_days`, `Gate.ready_days`), so that a bad day in a long backfill stops only itself. The result
+for each day is filed under that day (`per_day.py`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
+from typing import Any
 
 import dagster as dg
 
 from fl_assets.core.cycles import mode_of
-from fl_assets.core.models import Violation
-from fl_assets.defs.metadata import file_verdict, judged, preview
+from fl_assets.defs.metadata import preview
 from fl_assets.defs.partitions import DAILY, days_of
+from fl_assets.defs.per_day import evaluate_per_day, mark_downstream_checks_skipped
 from fl_assets.defs.resources import WorkspaceResource
-from fl_assets.events.redaction import residue
-from fl_assets.playbooks import quality
-from fl_assets.playbooks.gate import held, too_few_events
+from fl_assets.playbooks import rules
+from fl_assets.playbooks.gate import Verdict
+from fl_assets.playbooks.rules import GateRule
+from fl_assets.updates.decisions import cycle_result
 from fl_assets.updates.rollout import open_releases, recover_configs
 from fl_assets.workspace import Workspace
 
-Rule = Callable[[Workspace, date], list[Violation]]
-Numbers = Callable[[Sequence[date]], dict[str, float]]
 SHOWN = 20
+OFFENDING = ("day", "rule", "title", "subject", "expected", "actual")
 
 
-def report(
-    context: dg.AssetCheckExecutionContext,
-    workspace: WorkspaceResource,
-    rule: Rule,
-    expected: str,
-    numbers: Numbers = lambda _: {},
+def rule_checks() -> list[dg.AssetChecksDefinition]:
+    """Return a blocking check for each rule of the gate."""
+    return [_check_of(rule) for rule in (*rules.INPUT_RULES, *rules.GATE)]
+
+
+def _check_of(rule: GateRule[Any]) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=rule.asset, name=rule.name, description=rule.doc, blocking=True, partitions_def=DAILY
+    )
+    def check(context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource) -> dg.AssetCheckResult:
+        space, days = workspace.open(), days_of(context.partition_keys)
+        with space.warehouse.session():
+            verdicts = space.gate.ask(rule, days)
+            titles = _titles(space, verdicts)
+            _close_cycles(space, context.run.run_id, verdicts)
+        limits = dict(rule.limits(space.settings))
+        expected = rule.expected(space.settings)
+        result = evaluate_per_day(
+            context, lambda some: _result({day: verdicts[day] for day in some}, expected, titles, limits)
+        )
+        if not result.passed and result.severity == dg.AssetCheckSeverity.ERROR:
+            mark_downstream_checks_skipped(context, days, result)
+        return result
+
+    return check
+
+
+def _result(
+    verdicts: Mapping[date, Verdict], expected: str, titles: Mapping[str, str], limits: Mapping[str, float]
 ) -> dg.AssetCheckResult:
-    """Ask a rule about each day of the run and return what it found, blocking when no day is left; `numbers` of the days are shown beside."""
-    space = workspace.open()
-    found = {day: rule(space, day) for day in space.one_by_one(days_of(context.partition_keys))}
-    titles = {
-        playbook.improvement_id: playbook.title
-        for day, problems in found.items()
-        if problems
-        for playbook in space.playbooks(day)
+    """Return what a check says of some days: an error when all of them fail, else a warning that lists those that do."""
+    failed = [day for day, verdict in verdicts.items() if verdict.stopping]
+    rows = [
+        {"day": str(day), "title": titles.get(broken.subject, ""), **broken.model_dump()}
+        for day in failed
+        for broken in verdicts[day].stopping
+    ]
+    more = f", and {len(rows) - 1} more" if len(rows) > 1 else ""
+    first = f"{rows[0]['title'] or rows[0]['subject']} has {rows[0]['actual']}{more}" if rows else ""
+    metadata = {
+        "days": ", ".join(str(day) for day in (failed or list(verdicts))[:SHOWN]),
+        "days_checked": len(verdicts),
+        "days_failed": len(failed),
+        "violations": len(rows),
+        **limits,
     }
-
-    def verdict(days: Sequence[date]) -> dg.AssetCheckResult:
-        bad = [day for day in days if found[day]]
-        rows = [
-            {"day": str(day), "title": titles.get(problem.subject, ""), **problem.model_dump()}
-            for day in bad
-            for problem in found[day]
-        ]
-        more = f", and {len(rows) - 1} more" if len(rows) > 1 else ""
-        summary = (
-            f"{rows[0]['title'] or rows[0]['subject']} has {rows[0]['actual']}{more}"
-            if rows
-            else "every rule holds"
-        )
-        metadata = {
-            "days": ", ".join(str(day) for day in (bad or days)[:SHOWN]),
-            "days_checked": len(days),
-            "days_failed": len(bad),
-            "violations": len(rows),
-            **numbers(days),
-        }
-        if rows:
-            metadata["offending"] = preview(
-                rows, ("day", "rule", "title", "subject", "expected", "actual"), limit=SHOWN
-            )
-        return dg.AssetCheckResult(
-            passed=not rows,
-            severity=dg.AssetCheckSeverity.ERROR if len(bad) == len(days) else dg.AssetCheckSeverity.WARN,
-            description=f"expected {expected}; found: {summary}",
-            metadata=metadata,
-        )
-
-    result = judged(context, verdict)
-    if not result.passed and result.severity == dg.AssetCheckSeverity.ERROR:
-        excuse_those_behind(context, list(found), result)
-    return result
-
-
-def excuse_those_behind(
-    context: dg.AssetCheckExecutionContext, days: Sequence[date], stopped: dg.AssetCheckResult
-) -> None:
-    """Say of each check that this run planned and will not come to why it was not asked; Dagster would show it as failed, without a word."""
-    (key,) = context.selected_asset_check_keys
-    behind = (
-        dg.AssetSelection.assets(key.asset_key)
-        .downstream(include_self=False)
-        .resolve(context.op_execution_context.job_def.asset_layer.asset_graph)
-    )
-    for record in context.instance.all_logs(
-        context.run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED
-    ):
-        planned = record.get_dagster_event().event_specific_data.asset_check_key
-        if planned.asset_key in behind:
-            unasked = dg.AssetCheckResult(
-                passed=False,
-                severity=dg.AssetCheckSeverity.WARN,
-                description=f"not asked: {key.name} stopped the run ({stopped.description})",
-            )
-            for day in days:
-                file_verdict(context, planned, day, unasked, blocking=False)
-
-
-@dg.asset_check(asset="raw_traces", blocking=True, partitions_def=DAILY)
-def minimum_events(
-    context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource
-) -> dg.AssetCheckResult:
-    """The day's window holds the minimum of events."""
-    space = workspace.open()
-    required = space.settings.min_events
-
-    def numbers(days: Sequence[date]) -> dict[str, float]:
-        return {"required": required, "collected": min(space.window(day).events for day in days)}
-
-    return report(context, workspace, too_few_events, f"at least {required} events in the window", numbers)
-
-
-@dg.asset_check(asset="raw_traces", blocking=True, partitions_def=DAILY)
-def few_malformed_lines(
-    context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource
-) -> dg.AssetCheckResult:
-    """The share of lines that could not be read stays below the maximum."""
-    maximum = workspace.open().settings.max_bad_ratio
-
-    def rule(space: Workspace, day: date) -> list[Violation]:
-        manifest = space.lake.manifest("quarantined_events", day)
-        quarantined = manifest.rows if manifest else 0
-        return quality.bad_ratio(quarantined, quarantined + space.events_on(day), maximum, subject=str(day))
-
-    return report(
-        context, workspace, rule, f"at most {maximum:.1%} malformed lines", lambda _: {"maximum": maximum}
+    if rows:
+        metadata["offending"] = preview(rows, OFFENDING, limit=SHOWN)
+    is_error = len(failed) == len(verdicts)
+    return dg.AssetCheckResult(
+        passed=not rows,
+        severity=dg.AssetCheckSeverity.ERROR if is_error else dg.AssetCheckSeverity.WARN,
+        description=f"expected {expected}; found: {first or 'every rule holds'}",
+        metadata=metadata,
     )
 
 
-@dg.asset_check(asset="raw_traces", blocking=True, partitions_def=DAILY)
-def lake_matches_manifest(
-    context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource
-) -> dg.AssetCheckResult:
-    """What the lake holds is what was committed: rows and hash."""
-
-    def rule(space: Workspace, day: date) -> list[Violation]:
-        return [
-            problem
-            for table in ("raw_traces", "conversation_logs", "node_summaries")
-            for problem in space.lake.verify(table, day)
-        ]
-
-    return report(context, workspace, rule, "rows and content hash as committed")
+def _titles(space: Workspace, verdicts: Mapping[date, Verdict]) -> dict[str, str]:
+    """Return the titles of the playbooks of days that are stopped, by id."""
+    stopped = [day for day, verdict in verdicts.items() if verdict.stopping]
+    return {one.improvement_id: one.title for day in stopped for one in space.playbooks.of(day)}
 
 
-@dg.asset_check(asset="failure_signatures", blocking=True, partitions_def=DAILY)
-def tables_match_manifest(
-    context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource
-) -> dg.AssetCheckResult:
-    """What the warehouse holds is what was committed: a torn log loses rows without an error."""
-
-    def rule(space: Workspace, day: date) -> list[Violation]:
-        return [
-            problem
-            for name in ("failure_signatures", "call_totals")
-            for problem in space.warehouse.verify(name, space.window(day).days)
-        ]
-
-    return report(context, workspace, rule, "rows and content hash as committed")
-
-
-@dg.asset_check(asset="playbooks", blocking=True, partitions_def=DAILY)
-def confidence_gate(
-    context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource
-) -> dg.AssetCheckResult:
-    """At least one playbook of the day reaches the threshold, when there are any."""
-    threshold = workspace.open().settings.threshold
-
-    def rule(space: Workspace, day: date) -> list[Violation]:
-        return quality.confidence_gate(space.playbooks(day), threshold)
-
-    return report(
-        context,
-        workspace,
-        rule,
-        f"a playbook with confidence of at least {threshold}",
-        lambda _: {"threshold": threshold},
-    )
-
-
-@dg.asset_check(asset="playbooks", blocking=True, partitions_def=DAILY)
-def evidence_is_real(
-    context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource
-) -> dg.AssetCheckResult:
-    """Every playbook's evidence equals a recount of the lake's events."""
-
-    def rule(space: Workspace, day: date) -> list[Violation]:
-        return quality.evidence_is_real(space.playbooks(day), space.recount(day))
-
-    return report(context, workspace, rule, "evidence that a recount from raw_traces confirms")
-
-
-@dg.asset_check(asset="playbooks", blocking=True, partitions_def=DAILY)
-def enough_nodes(context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource) -> dg.AssetCheckResult:
-    """No playbook that may be acted on rests on fewer nodes than the minimum."""
-    minimum = workspace.open().settings.min_nodes
-
-    def rule(space: Workspace, day: date) -> list[Violation]:
-        return quality.enough_nodes(space.playbooks(day), minimum)
-
-    return report(
-        context,
-        workspace,
-        rule,
-        f"at least {minimum} nodes behind what may be acted on",
-        lambda _: {"minimum": minimum},
-    )
-
-
-@dg.asset_check(asset="playbooks", blocking=True, partitions_def=DAILY)
-def no_personal_data(
-    context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource
-) -> dg.AssetCheckResult:
-    """No text of a playbook holds personal data or a secret."""
-
-    def rule(space: Workspace, day: date) -> list[Violation]:
-        return quality.no_personal_data(space.playbooks(day), residue)
-
-    return report(context, workspace, rule, "no personal data and no secret in any playbook")
+def _close_cycles(space: Workspace, run_id: str, verdicts: Mapping[date, Verdict]) -> None:
+    """Record that the cycle of a day that is stopped has ended, where this run began one: its later steps leave the day out."""
+    for day, verdict in verdicts.items():
+        if verdict.stopping:
+            status, reason, counts = cycle_result(space.updates, day)
+            space.cycles.finish(run_id, day, status, reason, **counts)
 
 
 @dg.asset_check(asset="playbooks", partitions_def=DAILY)
@@ -236,7 +107,7 @@ def nothing_is_held(
     """No playbook of the day is held back; a warning lists those that are, and never stops a run."""
     space = workspace.open()
 
-    def verdict(days: Sequence[date]) -> dg.AssetCheckResult:
+    def evaluate(days: Sequence[date]) -> dg.AssetCheckResult:
         rows = [
             {
                 "day": str(day),
@@ -245,7 +116,8 @@ def nothing_is_held(
                 "held_because": playbook.held_because,
             }
             for day in days
-            for playbook in held(space.playbooks(day))
+            for playbook in space.playbooks.of(day)
+            if playbook.held_because
         ]
         metadata = {"days": f"{days[0]} to {days[-1]}" if len(days) > 1 else str(days[0]), "held": len(rows)}
         if rows:
@@ -257,7 +129,7 @@ def nothing_is_held(
             metadata=metadata,
         )
 
-    return judged(context, verdict)
+    return evaluate_per_day(context, evaluate)
 
 
 @dg.asset_check(asset="update_outcomes", partitions_def=DAILY)
@@ -267,11 +139,13 @@ def updates_stand(
     """No update was rolled back (a warning), and none waits for a person to put files right (an error); never stops a run."""
     space = workspace.open()
     failed = [
-        one for one in open_releases(space).rollouts().values() if one.ended == "failed" and one.ended_at
+        one
+        for one in open_releases(space.updates).rollouts().values()
+        if one.ended == "failed" and one.ended_at
     ]
-    half_done = recover_configs(space)
+    half_done = recover_configs(space.updates)
 
-    def verdict(days: Sequence[date]) -> dg.AssetCheckResult:
+    def evaluate(days: Sequence[date]) -> dg.AssetCheckResult:
         rows = [
             {**row, "day": str(day)}
             for day in days
@@ -325,18 +199,7 @@ def updates_stand(
             metadata=metadata,
         )
 
-    return judged(context, verdict)
+    return evaluate_per_day(context, evaluate)
 
 
-CHECKS = [
-    minimum_events,
-    few_malformed_lines,
-    lake_matches_manifest,
-    tables_match_manifest,
-    confidence_gate,
-    evidence_is_real,
-    enough_nodes,
-    no_personal_data,
-    nothing_is_held,
-    updates_stand,
-]
+CHECKS = [*rule_checks(), nothing_is_held, updates_stand]

@@ -6,17 +6,14 @@ Text from telemetry is shown only inside table values, which the UI renders as p
 url values render `javascript:` links.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import date, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.asset_checks.asset_check_evaluation import (  # noqa: TID251  has no public name in 1.13, which we pin
-    AssetCheckEvaluationTargetMaterializationData,
-)
 
 from fl_assets.core.tables import TABLES
-from fl_assets.defs.partitions import BACKFILL, DAILY, days_of
+from fl_assets.defs.partitions import BACKFILL, DAILY
 
 CODE_VERSION = "1"
 """Raise it when a table's meaning changes: the UI then marks what was made before as outdated."""
@@ -94,67 +91,6 @@ def numbers(values: Mapping[str, float | int | None]) -> dict[str, float | int]:
         for name, value in sorted(values.items())
         if value is not None
     }
-
-
-def report_day(
-    context: dg.AssetExecutionContext, day: date, table_name: str, rows: int, metadata: Mapping[str, Any]
-) -> None:
-    """Attach a day's numbers to its own partition, also in a run of many days."""
-    context.add_asset_metadata(
-        {"dagster/partition_row_count": rows, **metadata}, asset_key=table_name, partition_key=str(day)
-    )
-
-
-def judged(
-    context: dg.AssetCheckExecutionContext, verdict: Callable[[Sequence[date]], dg.AssetCheckResult]
-) -> dg.AssetCheckResult:
-    """Return a check's verdict on all days of a run; in a run of many, file the verdict on each under its own partition first.
-
-    Dagster 1.13 plans a partitioned check once a day and files its one result under no day at all, so that every planned one would be shown as skipped.
-    """
-    days, spec = days_of(context.partition_keys), next(iter(context.check_specs))
-    for day in days if len(days) > 1 else ():
-        file_verdict(context, spec.key, day, verdict([day]), blocking=spec.blocking)
-    return verdict(days)
-
-
-def file_verdict(
-    context: dg.AssetCheckExecutionContext,
-    key: dg.AssetCheckKey,
-    day: date,
-    found: dg.AssetCheckResult,
-    *,
-    blocking: bool,
-) -> None:
-    """Record the verdict of a check on one day; what stops a run is only the result that the check itself returns."""
-    evaluation = dg.AssetCheckEvaluation(
-        asset_key=key.asset_key,
-        check_name=key.name,
-        passed=found.passed,
-        metadata=found.metadata,
-        target_materialization_data=_judged_materialization(context, key.asset_key, day),
-        severity=found.severity,
-        description=found.description,
-        blocking=blocking,
-        partition=str(day),
-    )
-    context.op_execution_context.log_event(evaluation)  # ty: ignore[invalid-argument-type]  (its hint forgets the fourth kind that it takes)
-
-
-def _judged_materialization(
-    context: dg.AssetCheckExecutionContext, asset_key: dg.AssetKey, day: date
-) -> AssetCheckEvaluationTargetMaterializationData | None:
-    """Return a day's latest materialization, which a check's status is compared with; without it the UI shows the check as not run."""
-    latest = context.instance.fetch_materializations(
-        dg.AssetRecordsFilter(asset_key=asset_key, asset_partitions=[str(day)]), limit=1
-    ).records
-    return (
-        AssetCheckEvaluationTargetMaterializationData(
-            storage_id=latest[0].storage_id, run_id=latest[0].run_id, timestamp=latest[0].timestamp
-        )
-        if latest
-        else None
-    )
 
 
 def _cell(value: Any) -> str | int | float | bool:

@@ -1,11 +1,9 @@
 """YAML files of rules: read, checked, and every mistake named by file, line and rule.
 
-What goes here: the one reader for remedies, failure classes, corrections and the update policy.
-What does not: what a rule means; each is a record of the domain.
+What goes here: the one reader of such files. What does not: where a stage's files are (its `rule_files.py`), what a rule means.
 """
 
 from collections.abc import Iterator, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,13 +12,6 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from fl_assets.patterns.classes import ClassRule
-from fl_assets.patterns.grouping import Corrections
-from fl_assets.playbooks.remedies import Remedy, override
-from fl_assets.updates.policy import UpdatePolicy
-
-BUILT_IN_FAILURE_CLASSES = Path(__file__).parents[1] / "patterns" / "failure_classes.yaml"
-BUILT_IN_REMEDIES = Path(__file__).parents[1] / "playbooks" / "remedies.yaml"
 MAX_BYTES = 4 * 1024 * 1024
 
 Rule = TypeVar("Rule", bound=BaseModel)
@@ -28,49 +19,6 @@ Rule = TypeVar("Rule", bound=BaseModel)
 
 class RuleFileError(ValueError):
     """A rule file cannot be used; the text names file, line and rule, one mistake a line."""
-
-
-def load_remedies(users: Path | None = None) -> tuple[Remedy, ...]:
-    """Return the remedy rules in the order they are tried: the user's, then the built-in ones that the user's do not replace.
-
-    Raises:
-        RuleFileError: naming file, line and rule.
-    """
-    return override(_built_in_remedies(), read_rules(users, Remedy, section="remedies") if users else ())
-
-
-@cache
-def _built_in_remedies() -> tuple[Remedy, ...]:
-    """Read what the package brings once a process: its files do not change under it."""
-    return read_rules(BUILT_IN_REMEDIES, Remedy, section="remedies")
-
-
-@cache
-def load_failure_classes() -> tuple[ClassRule, ...]:
-    """Return the failure classes' rules in the order they are tried.
-
-    Raises:
-        RuleFileError: naming file, line and rule.
-    """
-    return read_rules(BUILT_IN_FAILURE_CLASSES, ClassRule, section="failure_classes")
-
-
-def load_corrections(path: Path | None) -> Corrections:
-    """Return people's merges and splits of patterns; none without a file.
-
-    Raises:
-        RuleFileError: naming file, line and rule.
-    """
-    return read_record(path, Corrections) if path else Corrections()
-
-
-def load_policy(path: Path | None) -> UpdatePolicy:
-    """Return the config keys that may change; none without a file.
-
-    Raises:
-        RuleFileError: naming file, line and rule.
-    """
-    return read_record(path, UpdatePolicy) if path else UpdatePolicy()
 
 
 def read_rules(path: Path, model: type[Rule], *, section: str, key: str = "id") -> tuple[Rule, ...]:

@@ -1,129 +1,264 @@
-"""What stands between a day's playbooks and a decision: the same rules for the asset checks and for the decisions themselves.
+"""What stands between a day and a decision: the rules of `rules.py` asked about stored days, and their verdicts stored.
 
-What goes here: reading a day and asking `playbooks/quality.py` about it. What does not: the rules. A blocking check protects only its own run, so
-`decide_day` asks again.
+What goes here: reading what rules need, asking each once per content, remembering. What does not: the rules.
+
+A verdict is stored with a hash of what was read. Whoever asks again gets it as long as the hash is the same: the checks, the steps of later assets,
+decisions, roll-out, the cycle's result. A damaged file changes no manifest, so `ask_again` looks whatever is stored; the checks of input rules do that.
 """
 
-from collections.abc import Collection
+import hashlib
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
-from fl_assets.core.cycles import mode_of
-from fl_assets.core.models import CycleStatus, Decision, Playbook, Violation
-from fl_assets.events.redaction import residue
-from fl_assets.playbooks.quality import (
-    confidence_gate,
-    enough_nodes,
-    evidence_is_real,
-    minimum_events,
-    no_personal_data,
-    violations,
-)
-from fl_assets.updates.carriers.carrier import KnownTargets
-from fl_assets.updates.decide import decide
-from fl_assets.updates.history import Rollout, keys_of, lessons, under_way
-from fl_assets.updates.lessons import learn
-from fl_assets.workspace import Workspace
+from fl_assets.core.cycles import Window
+from fl_assets.core.models import CycleStatus, Violation
+from fl_assets.core.settings import FederatedLearningConfig
+from fl_assets.events.days import EVENT_TABLES, EventDays
+from fl_assets.infra.lake import Lake
+from fl_assets.infra.warehouse import Warehouse
+from fl_assets.playbooks import rules
+from fl_assets.playbooks.rules import DayInput, GateRule, PlaybookInput, by_playbook, stopping
+from fl_assets.playbooks.store import PlaybookStore
+from fl_assets.sums.recount import Recount
+
+SUMS_TABLES = ("failure_signatures", "call_totals", "conversation_signals")
 
 
-def too_few_events(space: Workspace, day: date) -> list[Violation]:
-    """Return what the day's window lacks of the minimum of events."""
-    window = space.window(day)
-    return minimum_events(window.events, window.required, len(window.days), subject=str(day))
+@dataclass(frozen=True)
+class Verdict:
+    """What one rule found on one day."""
+
+    rule: str
+    violations: tuple[Violation, ...] = ()
+    stopping: tuple[Violation, ...] = ()
+    """Those that stop the day; the others hold a playbook."""
+    inputs: str = ""
+    """Hash of what was read."""
 
 
-def gate(space: Workspace, day: date) -> list[Violation]:
-    """Return everything that gates a day: non-empty means that a run of it stops before decisions."""
-    playbooks = space.playbooks(day)
-    return [
-        *confidence_gate(playbooks, space.settings.threshold),
-        *enough_nodes(playbooks, space.settings.min_nodes),
-        *evidence_is_real(playbooks, space.recount(day)),
-        *no_personal_data(playbooks, residue),
-    ]
+class VerdictStore:
+    """Rows of `gate_verdicts`."""
+
+    def __init__(self, warehouse: Warehouse) -> None:
+        self._warehouse = warehouse
+        self._known: dict[date, dict[str, Verdict]] = {}
+
+    def of(self, day: date) -> dict[str, Verdict]:
+        """Return the stored verdicts of a day, by rule."""
+        if day not in self._known:
+            rows: dict[str, list[dict[str, Any]]] = {}
+            for row in self._warehouse.read_day("gate_verdicts", day):
+                rows.setdefault(row["rule"], []).append(row)
+            self._known[day] = {rule: _verdict(rule, found) for rule, found in rows.items()}
+        return self._known[day]
+
+    def add(self, day: date, verdicts: Iterable[Verdict]) -> None:
+        """Store verdicts of a day in place of those on the same rules."""
+        found = {one.rule: one for one in verdicts}
+        known = self.of(day)
+        if all(known.get(rule) == one for rule, one in found.items()):
+            return
+        self._known[day] = known | found
+        self._warehouse.replace_records(
+            "gate_verdicts", day, (row for one in self._known[day].values() for row in _rows(one))
+        )
 
 
-def decide_day(
-    space: Workspace, day: date, *, today: date, rollouts: Collection[Rollout] = ()
-) -> list[Decision]:
-    """Return one decision for each playbook of a day, those that break a rule held with its reasons.
+class Gate:
+    """Asks the rules about days.
 
     Args:
-        space: Where playbooks and configs are.
-        day: The partition.
-        today: Tells a live day from history.
-        rollouts: What became of earlier updates: what failed is not tried again, and nothing is tried on a pattern whose trial runs.
+        settings: Limits of the rules.
+        lake: Events and their manifests.
+        warehouse: Sums, playbooks and verdicts.
+        days: Windows of days. It asks back whether a day is usable, so it is given as a call.
+        playbooks: Playbooks of each day.
+        recount: Counts the evidence of a day's patterns in a window.
     """
-    playbooks = space.playbooks(day)
-    learned = learn(lessons(rollouts))
-    settings = space.settings
-    configs = space.configs
-    last_changed = configs.last_changed() if configs else {}
-    for one in rollouts:
-        if (
-            one.carried_out and one.ended_at
-        ):  # a trial that was rolled back has changed no file, and cools down all the same
-            for key in keys_of(one.update.target):
-                last_changed[key] = max(one.ended_at.date(), last_changed.get(key, one.ended_at.date()))
-    known = KnownTargets(
-        policy=space.update_policy,
-        current=configs.read_values(space.update_policy) if configs else {},
-        last_changed=last_changed,
-        adapters=space.adapter_offers(day),
-    )
-    broken = violations(
-        playbooks,
-        threshold=settings.threshold,
-        min_nodes=settings.min_nodes,
-        recounted=space.recount(day),
-        residue=residue,
-    )
-    return [
-        decide(
-            playbook,
-            broken.get(playbook.improvement_id, []),
-            mode=mode_of(day, today=today),
-            apply_level=settings.apply,
-            known=known,
-            rejected=learned.rejected,
-            retired=learned.retired,
-            busy=under_way(rollouts, playbook.pattern_id, ""),
+
+    def __init__(
+        self,
+        settings: FederatedLearningConfig,
+        lake: Lake,
+        warehouse: Warehouse,
+        days: Callable[[], EventDays],
+        playbooks: PlaybookStore,
+        recount: Callable[[date, Sequence[date]], Recount],
+    ) -> None:
+        self._settings = settings
+        self._lake = lake
+        self._warehouse = warehouse
+        self._days = days
+        self._playbooks = playbooks
+        self._recount = recount
+        self._verdicts = VerdictStore(warehouse)
+
+    def is_usable(self, day: date) -> bool:
+        """Whether a day's events may be summed and analysed: by the rules that look at the day alone."""
+        return not any(
+            self._of_input(rule, day).stopping for rule in rules.INPUT_RULES if rule.is_of_day_alone
         )
-        for playbook in playbooks
-    ]
+
+    def sound_days(self, days: Iterable[date]) -> list[date]:
+        """Return those of `days` that keep every input rule: the ones that a run of that day alone would analyse."""
+        return [day for day in days if not self._stopped_by_input(day)]
+
+    def ready_days(self, days: Iterable[date]) -> list[date]:
+        """Return those of `days` that keep every rule, of inputs and of playbooks: the ones that may be decided on."""
+        return [day for day in days if not self.stopping(day)]
+
+    def stopping(self, day: date) -> list[Violation]:
+        """Return all that stops a day: what is wrong with its data, or, where nothing is, with its playbooks."""
+        return self._stopped_by_input(day) or [
+            one for verdict in self.verdicts(day) for one in verdict.stopping
+        ]
+
+    def status(self, day: date) -> tuple[CycleStatus, list[Violation]]:
+        """Return how a cycle of the day ends as far as the rules say, and what stops it."""
+        broken = self.stopping(day)
+        status_of = {rule.name: rule.status for rule in (*rules.INPUT_RULES, *rules.GATE)}
+        return (status_of[broken[0].rule], broken) if broken else ("completed", [])
+
+    def broken(self, day: date) -> dict[str, list[Violation]]:
+        """Return what each playbook of a day breaks, by improvement id; one that breaks nothing has no entry."""
+        return by_playbook([one for verdict in self.verdicts(day) for one in verdict.violations])
+
+    def verdicts(self, day: date) -> list[Verdict]:
+        """Return the verdicts of GATE on a day's playbooks, in its order."""
+        inputs, known = self._playbook_inputs(day), self._verdicts.of(day)
+        if all(rule.name in known and known[rule.name].inputs == inputs for rule in rules.GATE):
+            return [known[rule.name] for rule in rules.GATE]
+        found = self._judge_playbooks(day, inputs)
+        self._verdicts.add(day, found)
+        return found
+
+    def ask(self, rule: GateRule[Any], days: Collection[date]) -> dict[date, Verdict]:
+        """Return a rule's verdict on each day, as a check of it reports it: an input rule looks again whatever is stored."""
+        if rule in rules.INPUT_RULES:
+            found = {day: self._judge_input(rule, day) for day in days}
+            for day, verdict in found.items():
+                self._verdicts.add(day, [verdict])
+            return found
+        return {day: one for day in days for one in self.verdicts(day) if one.rule == rule.name}
+
+    def _stopped_by_input(self, day: date) -> list[Violation]:
+        return [one for rule in rules.INPUT_RULES for one in self._of_input(rule, day).stopping]
+
+    def _of_input(self, rule: GateRule[DayInput], day: date) -> Verdict:
+        stored = self._verdicts.of(day).get(rule.name)
+        if stored and stored.inputs == self._day_inputs(rule, day):
+            return stored
+        found = self._judge_input(rule, day)
+        self._verdicts.add(day, [found])
+        return found
+
+    def _judge_input(self, rule: GateRule[DayInput], day: date) -> Verdict:
+        quarantined = self._lake.manifest("quarantined_events", day)
+        found = rule.find(
+            DayInput(
+                day,
+                self._settings,
+                self._days().events_on(day),
+                quarantined.rows if quarantined else 0,
+                lambda: self._window(day),
+                lambda: [broken for table in EVENT_TABLES for broken in self._lake.verify(table, day)],
+                lambda: [
+                    broken
+                    for table in SUMS_TABLES
+                    for broken in self._warehouse.verify(table, self._window(day).days)
+                ],
+            )
+        )
+        return Verdict(rule.name, tuple(found), tuple(found), self._day_inputs(rule, day))
+
+    def _judge_playbooks(self, day: date, inputs: str) -> list[Verdict]:
+        playbooks = self._playbooks.of(day)
+        counted: list[Recount] = []
+
+        def recount() -> Recount:
+            if not counted:
+                counted.append(self._recount(day, self._window(day).days))
+            return counted[0]
+
+        given = PlaybookInput(playbooks, self._settings, recount)
+        found = (
+            [(rule, rule.find(given)) for rule in rules.GATE]
+            if playbooks
+            else [(rule, []) for rule in rules.GATE]
+        )
+        return [
+            Verdict(rule.name, tuple(broken), tuple(stopping(rule, broken, playbooks)), inputs)
+            for rule, broken in found
+        ]
+
+    def _window(self, day: date) -> Window:
+        return self._days().window(day)
+
+    def _day_inputs(self, rule: GateRule[DayInput], day: date) -> str:
+        """Hash what an input rule reads: the contents of its days, their files' sizes and times, and the limits."""
+        days = [day] if rule.is_of_day_alone else list(self._window(day).days)
+        read = [repr(sorted(rule.limits(self._settings).items()))]
+        for each in days:
+            quarantined = self._lake.manifest("quarantined_events", each)
+            read += [str(each), self._lake.content_of(each), str(quarantined.rows if quarantined else 0)]
+            if rule.is_of_day_alone:
+                files = [path for table in EVENT_TABLES for path in self._lake.files(table, [each])]
+                read += [repr(_stamp(path)) for path in files]
+            else:
+                read += [repr(self._warehouse.manifest(table, each)) for table in SUMS_TABLES]
+        return _hash(read)
+
+    def _playbook_inputs(self, day: date) -> str:
+        """Hash what GATE reads: playbooks, members of patterns, sums and events of the window, rules and limits."""
+        read = [f"{rule.name} {sorted(rule.limits(self._settings).items())}" for rule in rules.GATE]
+        read += [repr(self._warehouse.manifest(table, day)) for table in ("playbooks", "pattern_members")]
+        for each in self._window(day).days:
+            read += [self._lake.content_of(each)]
+            read += [repr(self._warehouse.manifest(table, each)) for table in SUMS_TABLES]
+        return _hash(read)
 
 
-def outcome(space: Workspace, day: date) -> tuple[CycleStatus, str, dict[str, int]]:
-    """Return how the cycle of a day ended, why, and its counts, as `learning_cycles` records them."""
-    if too_few := too_few_events(space, day):
-        return "insufficient_data", str(too_few[0]), {}
-    playbooks = space.playbooks(day)
-    counts = {"improvements_generated": len(playbooks)}
-    if stopped := gate(space, day):
-        more = f" (and {len(stopped) - 1} more)" if len(stopped) > 1 else ""
-        titles = {playbook.improvement_id: playbook.title for playbook in playbooks}
-        first = stopped[0].model_copy(update={"subject": titles.get(stopped[0].subject, stopped[0].subject)})
-        return "gated", f"{first}{more}", counts
-    decisions = space.warehouse.read_day("update_decisions", day)
-    ready = sum(not playbook.held_because for playbook in playbooks)
-    done = [
-        row["category"]
-        for row in space.warehouse.read_day("applied_updates", day)
-        if row["status"] in ("canary", "applied")
+def _stamp(path: Any) -> tuple[str, int, int]:
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return path.name, -1, -1
+    return path.name, stat.st_size, stat.st_mtime_ns
+
+
+def _hash(read: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(read).encode()).hexdigest()[:32]
+
+
+def _rows(verdict: Verdict) -> list[dict[str, Any]]:
+    kept = [{"position": 0, "subject": "", "expected": "", "actual": "", "stops_day": False}]
+    broken = [
+        {
+            "position": place,
+            "subject": one.subject,
+            "expected": one.expected,
+            "actual": one.actual,
+            "stops_day": one in verdict.stopping,
+        }
+        for place, one in enumerate(verdict.violations, start=1)
     ]
-    ended = [row["action"] for row in space.warehouse.read_day("update_outcomes", day)]
-    counts |= {
-        "adapters_updated": done.count("adapter"),
-        "configs_updated": done.count("config"),
-        "updates_rolled_back": ended.count("rolled_back"),
-        "updates_held": sum(row["action"] == "hold" for row in decisions),
-    }
-    return (
-        "completed",
-        f"{len(playbooks)} playbooks, {ready} of them actionable, {len(done)} carried out",
-        counts,
+    return [row | {"rule": verdict.rule, "inputs": verdict.inputs} for row in broken or kept]
+
+
+def _verdict(rule: str, rows: Sequence[dict[str, Any]]) -> Verdict:
+    broken = [
+        (
+            Violation(rule=rule, subject=row["subject"], expected=row["expected"], actual=row["actual"]),
+            row["stops_day"],
+        )
+        for row in rows
+        if row["position"]
+    ]
+    return Verdict(
+        rule,
+        tuple(one for one, _ in broken),
+        tuple(one for one, stops_day in broken if stops_day),
+        rows[0]["inputs"],
     )
-
-
-def held(playbooks: list[Playbook]) -> list[Playbook]:
-    """Return the playbooks that may not be acted on."""
-    return [playbook for playbook in playbooks if playbook.held_because]

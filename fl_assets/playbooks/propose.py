@@ -2,7 +2,7 @@
 
 What goes here: `propose`, and how playbooks keep their history. What does not: the rules (`remedies.py`), the
 rules that hold a playbook
-back (`quality.py`), carrying a change out (`updates/`).
+back (`rules.py`), carrying a change out (`updates/`).
 
 A playbook's words come from a remedy's templates and from enumerated fields: numbers, our own names for
 classes and states, and
@@ -22,8 +22,8 @@ import pandas as pd
 from fl_assets.core.models import Playbook
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.playbooks.facts import Facts, safe_name
-from fl_assets.playbooks.quality import violations
 from fl_assets.playbooks.remedies import Remedy
+from fl_assets.playbooks.rules import held_by
 
 ANY_SERVICE, ANY_METHOD = "a service", "a method"
 """What a text says in place of a name that `safe_name` refuses."""
@@ -186,7 +186,7 @@ def _evidence(facts: Facts) -> str:
 
 
 def _held(drafts: Sequence[Playbook], settings: FederatedLearningConfig) -> list[Playbook]:
-    found = violations(drafts, threshold=settings.threshold, min_nodes=settings.min_nodes)
+    found = held_by(drafts, settings)
     return [
         draft.model_copy(
             update={"held_because": tuple(str(problem) for problem in found.get(draft.improvement_id, ()))}

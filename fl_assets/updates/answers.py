@@ -11,10 +11,10 @@ from fl_assets.updates.decide import is_for_review
 from fl_assets.updates.history import Rollout
 from fl_assets.updates.releases import Releases
 from fl_assets.updates.rollout import Clock, Decided, decided_on, intent_of, open_releases
-from fl_assets.workspace import Workspace
+from fl_assets.updates.stores import UpdateStores
 
 
-def locate_decision(space: Workspace, decision_id: str, releases: Releases) -> Decided:
+def locate_decision(space: UpdateStores, decision_id: str, releases: Releases) -> Decided:
     """Return a stored decision by its id, or by the start of it.
 
     Raises:
@@ -38,7 +38,7 @@ def locate_decision(space: Workspace, decision_id: str, releases: Releases) -> D
     return found[0]
 
 
-def codes_of(space: Workspace, day: date) -> dict[str, str]:
+def codes_of(space: UpdateStores, day: date) -> dict[str, str]:
     """Return the code of the next answer to each of a day's decisions that may be answered, by decision."""
     found, intent = decided_on(space, day, open_releases(space).rollouts()), intent_of(space)
     open_ = [
@@ -47,7 +47,7 @@ def codes_of(space: Workspace, day: date) -> dict[str, str]:
     return {one.decision.decision_id: intent.code(one.update, one.known) for one in open_}
 
 
-def code_for(space: Workspace, decision_id: str) -> str:
+def code_for(space: UpdateStores, decision_id: str) -> str:
     """Return the code of the next answer to a decision, for who is at the terminal.
 
     Raises:
@@ -58,7 +58,7 @@ def code_for(space: Workspace, decision_id: str) -> str:
 
 
 def answer(
-    space: Workspace,
+    space: UpdateStores,
     decision_id: str,
     *,
     yes: bool,
@@ -112,7 +112,13 @@ def answer(
 
 
 def undo(
-    space: Workspace, decision_id: str, *, by: str, reason: str, by_hand: bool = False, clock: Clock = now_utc
+    space: UpdateStores,
+    decision_id: str,
+    *,
+    by: str,
+    reason: str,
+    by_hand: bool = False,
+    clock: Clock = now_utc,
 ) -> Rollout:
     """Take an update back from every node and restore this machine's files.
 

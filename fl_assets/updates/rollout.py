@@ -16,7 +16,6 @@ from fl_assets.core.models import Decision, Playbook
 from fl_assets.infra.clock import now_utc
 from fl_assets.infra.errors import NeedsHumanError
 from fl_assets.playbooks.files import write_proposals
-from fl_assets.playbooks.gate import gate
 from fl_assets.updates.canary import TooFewNodesError, draw_canary
 from fl_assets.updates.carriers.carrier import Tools, carriers, is_changed_by_machine
 from fl_assets.updates.decide import is_for_review, route_of
@@ -26,8 +25,8 @@ from fl_assets.updates.intent import Intent
 from fl_assets.updates.log import UpdateLog
 from fl_assets.updates.policy import RefusedChangeError
 from fl_assets.updates.releases import Releases
+from fl_assets.updates.stores import UpdateStores
 from fl_assets.updates.trial_counts import affected_nodes
-from fl_assets.workspace import Workspace
 
 ANSWER_DAYS = 7
 """Days after which a person's yes no longer carries a decision out: its evidence is that old."""
@@ -56,7 +55,7 @@ class Decided:
         )
 
 
-def open_releases(space: Workspace, clock: Clock = now_utc) -> Releases:
+def open_releases(space: UpdateStores, clock: Clock = now_utc) -> Releases:
     """Return the history of updates and the release of the workspace's channel."""
     settings = space.settings
     return Releases(
@@ -69,12 +68,12 @@ def open_releases(space: Workspace, clock: Clock = now_utc) -> Releases:
     )
 
 
-def intent_of(space: Workspace) -> Intent:
+def intent_of(space: UpdateStores) -> Intent:
     """Return what makes and checks the codes of answers."""
     return Intent(space.settings.data_path / "keys" / "approval.key")
 
 
-def recover_configs(space: Workspace) -> str:
+def recover_configs(space: UpdateStores) -> str:
     """Take back what a crash left half done in config files; return what only a person can put right, '' for nothing."""
     try:
         if space.configs:
@@ -84,7 +83,7 @@ def recover_configs(space: Workspace) -> str:
     return ""
 
 
-def carry_out_day(space: Workspace, day: date, *, clock: Clock = now_utc) -> list[dict[str, Any]]:
+def carry_out_day(space: UpdateStores, day: date, *, clock: Clock = now_utc) -> list[dict[str, Any]]:
     """Carry out what the day's decisions and people's answers ask for, each once; return the rows of `applied_updates`."""
     releases = open_releases(space, clock)
     found = decided_on(space, day, releases.rollouts())
@@ -101,13 +100,13 @@ def carry_out_day(space: Workspace, day: date, *, clock: Clock = now_utc) -> lis
             and (one.decision.action in ("apply", "canary") or is_for_review(one.decision))
         )
     ]
-    stopped = [str(problem) for problem in gate(space, day)] if asked else []
+    stopped = [str(problem) for problem in space.gate.stopping(day)] if asked else []
     return [_row(one, *_carry_out(space, releases, one, stopped, clock())) for one in asked]
 
 
-def decided_on(space: Workspace, day: date, rollouts: Mapping[str, Rollout]) -> list[Decided]:
+def decided_on(space: UpdateStores, day: date, rollouts: Mapping[str, Rollout]) -> list[Decided]:
     """Return the day's decisions with their playbooks, by decision; one whose playbook is gone is left out."""
-    playbooks = {one.improvement_id: one for one in space.playbooks(day)}
+    playbooks = {one.improvement_id: one for one in space.playbooks.of(day)}
     found = []
     for row in space.warehouse.read_day("update_decisions", day):
         decision = Decision.model_validate(row | {"day": row.pop("event_date"), "route": route_of(row)})
@@ -120,7 +119,7 @@ def decided_on(space: Workspace, day: date, rollouts: Mapping[str, Rollout]) -> 
 
 
 def _carry_out(
-    space: Workspace, releases: Releases, one: Decided, stopped: list[str], now: datetime
+    space: UpdateStores, releases: Releases, one: Decided, stopped: list[str], now: datetime
 ) -> tuple[str, str, Rollout | None]:
     """Take the step that a decision asks for; return status, reason and where its update is."""
     known, level = one.known, space.settings.apply
@@ -165,7 +164,7 @@ def _carry_out(
         )
 
 
-def _release(space: Workspace, releases: Releases, one: Decided, running: Any) -> Rollout:
+def _release(space: UpdateStores, releases: Releases, one: Decided, running: Any) -> Rollout:
     settings = space.settings
     by = one.known.by if one.known and one.is_approved else MACHINE
     why = (

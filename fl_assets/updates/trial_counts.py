@@ -9,10 +9,10 @@ import pandas as pd
 
 from fl_assets.sums.masking import NOISE_BUCKET
 from fl_assets.updates.outcomes import BASELINE_DAYS
-from fl_assets.workspace import Workspace
+from fl_assets.updates.stores import UpdateStores
 
 
-def affected_nodes(space: Workspace, pattern_id: str, day: date, *, at_least: int) -> list[str]:
+def affected_nodes(space: UpdateStores, pattern_id: str, day: date, *, at_least: int) -> list[str]:
     """Return the nodes that can show a difference: those with the pattern in the last 14 days; all that made its calls where those are too few."""
     counts = counts_of(space, pattern_id, day - timedelta(days=BASELINE_DAYS - 1), day)
     recent = set(counts.loc[counts["event_date"].dt.date > day - timedelta(days=3), "node_id"])
@@ -21,7 +21,7 @@ def affected_nodes(space: Workspace, pattern_id: str, day: date, *, at_least: in
     return affected if len(affected) >= at_least else sorted(set(sums.index[sums["calls"] > 0]) & recent)
 
 
-def counts_of(space: Workspace, pattern_id: str, first: date, last: date) -> pd.DataFrame:
+def counts_of(space: UpdateStores, pattern_id: str, first: date, last: date) -> pd.DataFrame:
     """Return what `outcomes.judge` reads: one row a node and day that reported anything.
 
     A pattern is all messages that were ever grouped in it up to `last`; its calls are those to the services and methods that these failed in,

@@ -12,11 +12,11 @@ from fl_assets.infra.clock import now_utc
 from fl_assets.updates.history import MACHINE
 from fl_assets.updates.outcomes import BASELINE_DAYS, Trial, judge
 from fl_assets.updates.rollout import Clock, open_releases
+from fl_assets.updates.stores import UpdateStores
 from fl_assets.updates.trial_counts import counts_of
-from fl_assets.workspace import Workspace
 
 
-def judge_day(space: Workspace, day: date, *, clock: Clock = now_utc) -> list[dict[str, Any]]:
+def judge_day(space: UpdateStores, day: date, *, clock: Clock = now_utc) -> list[dict[str, Any]]:
     """Judge every trial that ran by the end of `day`, promote or roll back what is decided, and return the rows of `update_outcomes`.
 
     A day that is not over is judged by the days before it. A historical day is judged and nothing follows.

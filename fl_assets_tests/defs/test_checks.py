@@ -3,11 +3,38 @@
 from datetime import date
 
 import dagster as dg
+import duckdb
+import pyarrow as pa
 import pytest
 
 from fl_assets.coordinator import InsufficientData
+from fl_assets.core.tables import CONVERSATION_SIGNALS, FAILURE_SIGNATURES
 from fl_assets.defs import checks
+from fl_assets.defs.assets.patterns import failure_patterns
+from fl_assets.defs.assets.playbooks import playbooks
+from fl_assets.defs.resources import resources
+from fl_assets.playbooks import rules
+from fl_assets.sums import recount
 from fl_assets_tests.conftest import DAYS, LAST_DAY, ask
+
+ASSETS = {"failure_patterns": failure_patterns, "playbooks": playbooks}
+BLOCKING = {
+    "minimum_events",
+    "few_malformed_lines",
+    "lake_matches_manifest",
+    "tables_match_manifest",
+    "confidence_gate",
+    "enough_nodes",
+    "is_significant",
+    "evidence_is_real",
+    "no_personal_data",
+}
+
+
+def check(name: str) -> dg.AssetChecksDefinition:
+    """The check of a rule."""
+    (found,) = [one for one in checks.CHECKS if next(iter(one.check_keys)).name == name]
+    return found
 
 
 def run_of(coordinator, day: date) -> str:
@@ -30,7 +57,14 @@ def test_a_run_of_many_days_files_a_verdict_on_each_day_of_each_check(learned, i
     run_id = run_of(learned, LAST_DAY)
     said = evaluations(instance, run_id)
     keys = planned(instance, run_id)
-    assert len(keys) >= 10
+    assert {key.name for key in keys} == {
+        *BLOCKING,
+        "nothing_is_held",
+        "updates_stand",
+        "adapter_freshness",
+        "every_node_reports",
+        "summaries_are_taken",
+    }
     assert {(one.asset_check_key, one.partition) for one in said} == {
         (key, day) for key in keys for day in (None, *map(str, DAYS))
     }
@@ -42,11 +76,14 @@ def test_a_run_of_many_days_files_a_verdict_on_each_day_of_each_check(learned, i
 
 
 def test_each_day_gets_its_own_verdict_and_all_of_them_together_a_warning(learned, instance):
-    thin = {"max_window_days": 1, "min_events": 1 + min(learned.workspace.events_on(day) for day in DAYS)}
-    said = ask(checks.minimum_events, instance, DAYS[0], LAST_DAY, **learned.config.model_dump() | thin)
+    thin = {
+        "max_window_days": 1,
+        "min_events": 1 + min(learned.workspace.days.events_on(day) for day in DAYS),
+    }
+    said = ask(check("minimum_events"), instance, DAYS[0], LAST_DAY, **learned.config.model_dump() | thin)
     verdicts = {one.partition: (one.passed, one.severity) for one in said}
     assert set(verdicts) == {None, *map(str, DAYS)}
-    failed = [day for day in DAYS if learned.workspace.events_on(day) < thin["min_events"]]
+    failed = [day for day in DAYS if learned.workspace.days.events_on(day) < thin["min_events"]]
     assert failed
     assert len(failed) < len(DAYS)
     for day in DAYS:
@@ -72,6 +109,7 @@ def test_checks_behind_the_one_that_stopped_the_run_say_why_they_were_not_asked(
     assert unasked == {
         "tables_match_manifest",
         "confidence_gate",
+        "is_significant",
         "evidence_is_real",
         "enough_nodes",
         "no_personal_data",
@@ -84,17 +122,115 @@ def test_checks_behind_the_one_that_stopped_the_run_say_why_they_were_not_asked(
 
 def test_a_gate_that_fails_names_the_playbook_and_not_its_hash(learned, instance):
     (said,) = ask(
-        checks.confidence_gate,
+        check("confidence_gate"),
         instance,
         LAST_DAY,
         LAST_DAY,
         **learned.config.model_dump() | {"threshold": 1.0},
     )
     assert not said.passed
-    playbooks = learned.workspace.playbooks(LAST_DAY)
+    playbooks = learned.workspace.playbooks.of(LAST_DAY)
     assert any(
         f"found: {one.title} has {one.confidence:.3f}"[:-1] in said.description for one in playbooks
     ), said.description
     assert not any(one.improvement_id in said.description for one in playbooks)
     rows = said.metadata["offending"].records
     assert {row.data["title"] for row in rows} <= {one.title for one in playbooks}
+
+
+def test_the_blocking_checks_are_the_rules_of_the_gate_by_name():
+    named = {key.name for one in checks.CHECKS for key in one.check_keys}
+    assert named == {*BLOCKING, "nothing_is_held", "updates_stand"}
+    assert {rule.name for rule in (*rules.INPUT_RULES, *rules.GATE)} == BLOCKING
+    blocking = {spec.name for one in checks.CHECKS for spec in one.check_specs if spec.blocking}
+    assert blocking == BLOCKING
+
+
+# Every blocking check is seen to fail -------------------------------------------------------------------------------------------
+
+
+def damage_the_lake(space) -> None:
+    """Cut the end off a file of the last day."""
+    path = space.lake.files("raw_traces", [LAST_DAY])[0]
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def damage_the_tables(space) -> None:
+    """Lose rows behind the warehouse's back, as a torn log does."""
+    with duckdb.connect(str(space.settings.warehouse_path)) as connection:
+        connection.execute(
+            "delete from failure_signatures where event_date = $day and node_id = (select min(node_id) from failure_signatures)",
+            {"day": LAST_DAY},
+        )
+
+
+def inflate_the_sums(space) -> None:
+    """Plant a fault in the sums, and let patterns and playbooks be made of it."""
+    rows = space.warehouse.read_day("failure_signatures", LAST_DAY)
+    inputs = space.warehouse.manifest("failure_signatures", LAST_DAY)["inputs"]
+    wrong = pa.Table.from_pylist(
+        [row | {"failures": row["failures"] * 2} for row in rows], schema=FAILURE_SIGNATURES.arrow_schema
+    )
+    space.warehouse.replace("failure_signatures", LAST_DAY, wrong, inputs=inputs)
+
+
+def lose_a_node(space) -> None:
+    """Leave one node's conversations out of the sums."""
+    rows = space.warehouse.read_day("conversation_signals", LAST_DAY)
+    inputs = space.warehouse.manifest("conversation_signals", LAST_DAY)["inputs"]
+    window = space.days.window(LAST_DAY).days
+    talking = {
+        row["node_id"] for day in window for row in space.warehouse.read_day("conversation_signals", day)
+    }
+    affected = {row["node_id"] for row in rows if row["sessions_affected"]}
+    lost = min(affected & recount.sample_of(talking, LAST_DAY))
+    kept = [row for row in rows if row["node_id"] != lost]
+    table = pa.Table.from_pylist(kept, schema=CONVERSATION_SIGNALS.arrow_schema)
+    space.warehouse.replace("conversation_signals", LAST_DAY, table, inputs=inputs)
+
+
+def leak(space) -> None:
+    """Let a stored playbook hold an address."""
+    stored = space.playbooks.of(LAST_DAY)
+    space.playbooks.replace(
+        LAST_DAY, [stored[0].model_copy(update={"description": "Write to ada@example.org"}), *stored[1:]]
+    )
+
+
+FAULTS = {
+    "minimum_events": ({"min_events": 1_000_000}, None, ()),
+    "few_malformed_lines": ({"max_bad_ratio": 0.0001}, None, ()),
+    "lake_matches_manifest": ({}, damage_the_lake, ()),
+    "tables_match_manifest": ({}, damage_the_tables, ()),
+    "confidence_gate": ({"threshold": 1.0}, None, ("playbooks",)),
+    "enough_nodes": ({"min_nodes": 100}, None, ("playbooks",)),
+    "is_significant": ({"false_discovery_rate": 1e-300}, None, ("failure_patterns", "playbooks")),
+    "evidence_is_real": ({}, inflate_the_sums, ("failure_patterns", "playbooks")),
+    "no_personal_data": ({}, leak, ()),
+}
+
+
+@pytest.mark.parametrize("name", sorted(BLOCKING))
+def test_every_blocking_check_is_seen_to_fail(name, copied, instance):
+    changes, plant, materialised = FAULTS[name]
+    coordinator = copied(**changes)
+    if plant:
+        plant(coordinator.workspace)
+    made = [ASSETS[asset] for asset in materialised]
+    if made:
+        assert dg.materialize(
+            made, partition_key=str(LAST_DAY), resources=resources(coordinator.config), instance=instance
+        ).success
+    (said,) = ask(check(name), instance, LAST_DAY, LAST_DAY, **coordinator.config.model_dump())
+    assert not said.passed
+    assert said.severity == dg.AssetCheckSeverity.ERROR
+    assert said.blocking
+    assert {row.data["rule"] for row in said.metadata["offending"].records} == {name}
+
+
+def test_conversations_that_are_missing_from_the_sums_are_found_by_the_recount(copied, instance):
+    coordinator = copied()
+    space = coordinator.workspace
+    lose_a_node(space)
+    found = space.recounter.recount(LAST_DAY, space.days.window(LAST_DAY).days)
+    assert any(found.counted[pattern] > found.summed.get(pattern, 0) for pattern in found.counted)

@@ -64,7 +64,7 @@ def store(space: Workspace, word: str = "new") -> None:
     space.warehouse.replace_days(
         "pattern_members", {day: members(f"{word}-1", f"{word}-{day}") for day in (DAY, NEXT)}
     )
-    space.store_playbooks(DAY, [playbook(day=DAY, description=f"{word}.")])
+    space.playbooks.replace(DAY, [playbook(day=DAY, description=f"{word}.")])
     log.finish(word, DAY, "completed", "fine")
 
 
@@ -96,7 +96,7 @@ def test_case_3_whichever_call_fails_each_day_is_old_or_new_and_a_rerun_finishes
     first_files(cache)
     space = Workspace(settings_in(before, telemetry_path=cache))
     ingest(space)
-    space.store_playbooks(NEXT, [playbook(day=NEXT, description="later.")])
+    space.playbooks.replace(NEXT, [playbook(day=NEXT, description="later.")])
     store(space, "old")
     old = states(space)
     more_files(cache)

@@ -23,7 +23,7 @@ from datetime import date
 from fl_assets.coordinator import FederatedLearningCoordinator
 coordinator = FederatedLearningCoordinator.new_default()
 day = date.fromisoformat(sys.argv[1])
-for step in (lambda: coordinator.workspace.ingest(), lambda: coordinator.run_learning_cycle(day)):
+for step in (lambda: coordinator.workspace.intake.ingest(), lambda: coordinator.run_learning_cycle(day)):
     print("ready", flush=True)
     sys.stdin.readline()
     step()
@@ -162,7 +162,7 @@ def dying(real, is_after):
     return call
 for name in ("put", "upload"):
     setattr(remote_lake.Objects, name, dying(getattr(remote_lake.Objects, name), sys.argv[2] == "after"))
-Workspace(FederatedLearningConfig.from_env()).ingest()
+Workspace(FederatedLearningConfig.from_env()).intake.ingest()
 """
 """Ingests, and dies before or after the n-th request that writes to the store; the first one is the mark of
 the key.
@@ -234,12 +234,12 @@ def test_a_lake_in_a_bucket_is_verified_expires_and_comes_back_to_an_empty_data_
     } == counted
     assert [problem for day in DAYS for problem in again.lake.verify("raw_traces", day)] == []
 
-    expired = again.expire(LAST_DAY, today=DAYS[2] + timedelta(days=8))
+    expired = again.days.expire(LAST_DAY, today=DAYS[2] + timedelta(days=8))
     assert expired == DAYS[:3]
     assert_whole(again)
     monkeypatch.setattr("fl_assets.infra.remote_lake.GRACE", timedelta(0))
     (again.settings.lake_folder / "swept").unlink(missing_ok=True)
-    again.ingest()
+    again.intake.ingest()
     stored = {
         one.key.split("/")[1]
         for one in again.lake.remote.objects.listed("raw_traces")

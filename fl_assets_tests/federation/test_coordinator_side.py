@@ -22,7 +22,9 @@ from fl_assets.federation.summary import (
 )
 from fl_assets.infra.keys import sign
 from fl_assets.patterns.analysis import analyse
+from fl_assets.patterns.rule_files import load_corrections, load_failure_classes
 from fl_assets.playbooks.propose import propose
+from fl_assets.playbooks.rule_files import load_remedies
 from fl_assets_tests.fleets import DAY, bring, call, coordinator_home, lines_of, node_home, register, teller
 
 SUMS = ("failure_signatures", "call_totals", "conversation_signals")
@@ -60,8 +62,8 @@ def coordinator(tmp_path, nodes):
 
 
 def sums(space) -> dict[str, list[dict]]:
-    space.refresh_signatures(DAY)
-    space.refresh_conversations(DAY)
+    space.sums.refresh_signatures(space.days.with_events(DAY))
+    space.sums.refresh_conversations(space.days.with_events(DAY))
     return {
         name: [
             {key: value for key, value in row.items() if key not in NOT_TOLD}
@@ -82,7 +84,7 @@ def changed(node, line: bytes, *, resign: bool = True, **changes) -> bytes:
 
 
 def rules(space) -> list[str]:
-    return [one.rule for one in space.ingest()[1].refused]
+    return [one.rule for one in space.intake.ingest()[1].refused]
 
 
 def test_summaries_are_taken_once_and_kept_in_the_lake(coordinator, told):
@@ -239,7 +241,7 @@ def test_any_mixture_of_events_and_summaries_in_any_order_gives_the_same_sums(
     shuffle.shuffle(steps)
     for step in steps:
         step()
-        space.ingest()
+        space.intake.ingest()
     assert {name: sorted(rows, key=str) for name, rows in sums(space).items()} == expected
 
 
@@ -291,11 +293,18 @@ def test_a_late_summary_makes_its_day_asked_for_once(coordinator, told):
 
 
 def learn(space, day=DAY):
-    space.refresh_signatures(day)
-    space.refresh_conversations(day)
-    chosen = {"rules": space.failure_classes, "corrections": space.corrections, "false_discovery_rate": 0.1}
+    space.sums.refresh_signatures(space.days.with_events(day))
+    space.sums.refresh_conversations(space.days.with_events(day))
+    chosen = {
+        "rules": load_failure_classes(),
+        "corrections": load_corrections(space.settings.corrections_path),
+        "false_discovery_rate": 0.1,
+    }
     return analyse(
-        space.history(day), space.window(day), **chosen, summary_min_nodes=space.settings.summary_min_nodes
+        space.patterns.history(day),
+        space.days.window(day),
+        **chosen,
+        summary_min_nodes=space.settings.summary_min_nodes,
     )
 
 
@@ -311,9 +320,15 @@ def test_a_fleet_that_sends_summaries_gives_the_patterns_and_playbooks_of_one_th
     bring(by_summary, "a.jsonl", *told.values())
     found = []
     for space in (by_events, by_summary):
-        space.ingest()
+        space.intake.ingest()
         patterns = learn(space).patterns
-        books = propose(patterns, space.remedies, day=DAY, settings=space.settings, previous=[])
+        books = propose(
+            patterns,
+            load_remedies(space.settings.remedies_path),
+            day=DAY,
+            settings=space.settings,
+            previous=[],
+        )
         found.append(
             (
                 patterns.drop(columns=list(NOT_TOLD & set(patterns.columns))),
@@ -332,24 +347,26 @@ def test_a_pattern_is_shown_when_k_nodes_tell_of_it_or_raw_events_show_it(tmp_pa
     (space.settings.telemetry_path / "events_1.jsonl").write_bytes(
         call("n8", 1, error="index shards are missing") + b"\n"
     )
-    space.ingest()
+    space.intake.ingest()
     assert list(learn(space).patterns["template"]) == ["index shards are missing"], (
         "two nodes are too few, of which a third has one in raw events"
     )
     bring(space, "b.jsonl", told["n3"])
-    space.ingest()
+    space.intake.ingest()
     assert "search timed out after <NUM>" in set(learn(space).patterns["template"])
 
 
 def test_evidence_of_summaries_is_recounted_from_what_is_stored_of_them(tmp_path, nodes, told):
     space = coordinator_home(tmp_path, *nodes.values(), summary_min_sessions=1, min_events=1)
     bring(space, "a.jsonl", *told.values())
-    space.ingest()
+    space.intake.ingest()
     found = learn(space)
     space.warehouse.replace("failure_patterns", DAY, found.patterns)
     space.warehouse.replace("pattern_members", DAY, found.members)
     claimed = dict(zip(found.patterns["pattern_id"], found.patterns["failures"], strict=True))
-    assert space.recount(DAY) == claimed
+    window = space.days.window(DAY).days
+    found = space.recounter.recount(DAY, window)
+    assert dict(found.counted) == dict(found.summed) == claimed
     space.warehouse.replace("failure_signatures", DAY, space.engine.signatures(DAY)[0])
-    assert space.recount(DAY) == claimed, "no stored sum is believed"
+    assert dict(space.recounter.recount(DAY, window).counted) == claimed, "no stored sum is believed"
     assert sum(claimed.values()) > 0

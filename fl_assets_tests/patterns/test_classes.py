@@ -11,9 +11,9 @@ from pydantic import ValidationError
 
 from fl_assets.core.models import ErrorClass
 from fl_assets.core.tables import RAW_TRACES
-from fl_assets.infra.rule_files import load_failure_classes
 from fl_assets.patterns.classes import MAX_TEXT, ClassRule, classify, readable
 from fl_assets.patterns.grouping import group_patterns
+from fl_assets.patterns.rule_files import load_failure_classes
 from fl_assets.sums.masking import signature_sql
 
 REAL = Path(__file__).parents[2] / "../shared/data"

@@ -14,11 +14,11 @@ from pydantic import ValidationError
 from fl_assets.core.models import Category, ErrorClass, Playbook, Signal, State
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.events.redaction import residue
-from fl_assets.infra.rule_files import load_remedies
 from fl_assets.playbooks.facts import FORMULAS, Facts, nice_up, safe_name
 from fl_assets.playbooks.propose import improvement_id, propose, renumber
 from fl_assets.playbooks.quality import no_personal_data
 from fl_assets.playbooks.remedies import Change, Remedy, override
+from fl_assets.playbooks.rule_files import load_remedies
 from fl_assets_tests.build import DAY, pattern, patterns
 
 FAILURE_CLASSES = (*get_args(ErrorClass), *get_args(Signal))

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from fl_assets.adapters.offer import AdapterOffer
 from fl_assets.core.models import Category, Decision
-from fl_assets.playbooks.quality import violations
+from fl_assets.core.settings import FederatedLearningConfig
+from fl_assets.playbooks.rules import held_by
 from fl_assets.updates import carriers
 from fl_assets.updates.carriers.carrier import KnownTargets, is_changed_by_machine, module_of
 from fl_assets.updates.decide import ApplyLevel, decide, route_of
@@ -43,7 +44,7 @@ def policy(**given: Any) -> UpdatePolicy:
 
 def decided(one: Any = None, **given: Any) -> Decision:
     one = one or playbook()
-    found = violations([one], threshold=0.7, min_nodes=3).get(one.improvement_id, [])
+    found = held_by([one], FederatedLearningConfig()).get(one.improvement_id, [])
     known = {"policy": policy(), "current": {TARGET: 5000}}
     known |= {name: given.pop(name) for name in [*given] if name in KnownTargets.__dataclass_fields__}
     return decide(one, found, known=KnownTargets(**known), **{"mode": "live", "apply_level": "on"} | given)

@@ -17,11 +17,12 @@ from fl_assets.defs.assets import updates
 from fl_assets.defs.automation import approved_updates
 from fl_assets.defs.checks import updates_stand
 from fl_assets.defs.resources import resources
-from fl_assets.playbooks.gate import decide_day, outcome
 from fl_assets.updates import answers
 from fl_assets.updates.answers import code_for, codes_of, undo
+from fl_assets.updates.decisions import cycle_result
 from fl_assets.updates.release import open_release
 from fl_assets.updates.rollout import carry_out_day, decided_on, open_releases
+from fl_assets.updates.stores import UpdateStores
 from fl_assets.updates.trial_counts import counts_of
 from fl_assets.updates.trials import judge_day
 from fl_assets.workspace import Workspace
@@ -41,9 +42,9 @@ POLICY = """keys:
 """
 
 
-def answer(space, decision_id: str, **said: Any) -> Any:
+def answer(stores: UpdateStores, decision_id: str, **said: Any) -> Any:
     """Answer as a person at the terminal does, who has the code."""
-    return answers.answer(space, decision_id, codes=[code_for(space, decision_id)], **said)
+    return answers.answer(stores, decision_id, codes=[code_for(stores, decision_id)], **said)
 
 
 class Clock:
@@ -118,18 +119,18 @@ def space_in(folder: Path, level: str = "canary", **given: Any) -> Workspace:
 
 def decided(space: Workspace, *, today: date = DAY + timedelta(days=1)):
     """Decide the day anew and return the config decision."""
-    rollouts = open_releases(space).rollouts().values()
-    space.store_decisions(DAY, decide_day(space, DAY, today=today, rollouts=rollouts))
+    rollouts = open_releases(space.updates).rollouts().values()
+    space.decisions.replace(DAY, space.decisions.decide(DAY, today=today, rollouts=rollouts))
     return next(
         one
-        for one in decided_on(space, DAY, open_releases(space).rollouts())
+        for one in decided_on(space.updates, DAY, open_releases(space.updates).rollouts())
         if one.decision.category == "config"
     )
 
 
 def carried_out(space: Workspace, clock: Clock) -> dict[str, Any]:
     """Carry the day out, store it, and return the row of the config decision."""
-    rows = carry_out_day(space, DAY, clock=clock)
+    rows = carry_out_day(space.updates, DAY, clock=clock)
     space.warehouse.replace_records("applied_updates", DAY, rows)
     return next(row for row in rows if row["category"] == "config")
 
@@ -159,7 +160,7 @@ def days_pass(
         write_day(space.settings.telemetry_path, released + timedelta(days=ahead), given, error)
     last = released + timedelta(days=days)
     space.engine.ingest()
-    space.refresh_signatures(last)
+    space.sums.refresh_signatures(space.days.with_events(last))
     clock.after(last)
     return last
 
@@ -188,7 +189,7 @@ def test_the_default_prepares_a_proposal_and_switches_nothing(folder):
     assert "5000" in proposal
     assert config(folder) == CONFIG
     assert not told(folder, row["decision_id"])
-    assert open_releases(space).events() == []
+    assert open_releases(space.updates).events() == []
 
 
 def test_off_carries_nothing_out_and_proposes_nothing(folder):
@@ -196,7 +197,7 @@ def test_off_carries_nothing_out_and_proposes_nothing(folder):
     decided(space)
     assert [
         row
-        for row in carry_out_day(space, DAY, clock=Clock(DAY))
+        for row in carry_out_day(space.updates, DAY, clock=Clock(DAY))
         if row["status"] in ("canary", "applied", "staged") and row["category"] == "config"
     ] == []
     assert not (folder / "proposals").exists()
@@ -206,10 +207,10 @@ def test_off_carries_nothing_out_and_proposes_nothing(folder):
 def test_a_backtest_is_never_carried_out(folder, level):
     space = space_in(folder, level)
     assert decided(space, today=DAY + timedelta(days=9)).decision.mode == "backtest"
-    assert carry_out_day(space, DAY, clock=Clock(DAY + timedelta(days=9))) == []
+    assert carry_out_day(space.updates, DAY, clock=Clock(DAY + timedelta(days=9))) == []
     with pytest.raises(ValueError, match="backtest"):
         answer(
-            space,
+            space.updates,
             decided(space, today=DAY + timedelta(days=9)).decision.decision_id,
             yes=True,
             by="ann",
@@ -224,13 +225,13 @@ def test_a_canary_reaches_a_tenth_of_the_nodes_three_at_least_once_however_often
     assert (len(row["canary_nodes"]), len(row["control_nodes"])) == (3, 9)
     again = carried_out(space, clock)
     assert again == row
-    assert [event.what for event in open_releases(space).events()] == ["canary"]
+    assert [event.what for event in open_releases(space.updates).events()] == ["canary"]
     assert [bool(told(folder, node)) for node in (row["canary_nodes"][0], row["control_nodes"][0])] == [
         True,
         False,
     ]
     assert config(folder) == CONFIG, "this machine's own file waits for the verdict"
-    assert outcome(space, DAY)[2]["configs_updated"] == 1
+    assert cycle_result(space.updates, DAY)[2]["configs_updated"] == 1
 
 
 def test_on_reaches_all_nodes_and_this_machines_file_at_once(folder):
@@ -252,8 +253,8 @@ def test_a_fleet_too_small_for_a_verdict_gets_no_canary(folder):
 def test_a_day_that_does_not_pass_the_gate_any_more_is_refused(folder):
     space = space_in(folder)
     decided(space)
-    playbooks = space.playbooks(DAY)
-    space.store_playbooks(
+    playbooks = space.playbooks.of(DAY)
+    space.playbooks.replace(
         DAY, [one.model_copy(update={"evidence_count": one.evidence_count + 1}) for one in playbooks]
     )
     row = carried_out(space, Clock(DAY))
@@ -264,8 +265,8 @@ def test_a_day_that_does_not_pass_the_gate_any_more_is_refused(folder):
 def test_a_playbook_that_is_not_to_the_letter_the_one_decided_on_is_refused(folder):
     space = space_in(folder)
     decided(space)
-    playbooks = space.playbooks(DAY)
-    space.store_playbooks(
+    playbooks = space.playbooks.of(DAY)
+    space.playbooks.replace(
         DAY,
         [
             one.model_copy(update={"suggested_changes": dict.fromkeys(one.suggested_changes, "59000")})
@@ -274,14 +275,14 @@ def test_a_playbook_that_is_not_to_the_letter_the_one_decided_on_is_refused(fold
     )
     row = carried_out(space, Clock(DAY))
     assert (row["status"], "has changed since it was decided on" in row["reason"]) == ("refused", True)
-    assert open_releases(space).events() == []
+    assert open_releases(space.updates).events() == []
 
 
 def test_a_decision_without_its_playbook_is_not_carried_out(folder):
     space = space_in(folder)
     decided(space)
-    space.store_playbooks(DAY, [])
-    assert carry_out_day(space, DAY, clock=Clock(DAY)) == []
+    space.playbooks.replace(DAY, [])
+    assert carry_out_day(space.updates, DAY, clock=Clock(DAY)) == []
 
 
 # Answers
@@ -290,7 +291,14 @@ def test_a_decision_without_its_playbook_is_not_carried_out(folder):
 def test_an_approved_decision_is_carried_out_and_says_by_whom_and_why(folder):
     space, clock = space_in(folder, "stage"), Clock(DAY)
     one = decided(space)
-    answer(space, one.decision.decision_id[:6], yes=True, by="ann", reason="tried on staging", clock=clock)
+    answer(
+        space.updates,
+        one.decision.decision_id[:6],
+        yes=True,
+        by="ann",
+        reason="tried on staging",
+        clock=clock,
+    )
     row = carried_out(space, clock)
     assert (row["status"], row["decided_by"], "tried on staging" in row["reason"]) == ("canary", "ann", True)
     assert told(folder, row["canary_nodes"][0])
@@ -307,23 +315,29 @@ def test_an_answer_without_the_code_of_its_change_is_refused_in_one_line(folder,
     with pytest.raises(
         ValueError, match="needs the code that `fl-assets decisions --date 2026-11-14` shows"
     ) as raised:
-        answers.answer(space, one.decision.decision_id, yes=yes, codes=codes, clock=clock, **SAID)
+        answers.answer(space.updates, one.decision.decision_id, yes=yes, codes=codes, clock=clock, **SAID)
     assert "\n" not in str(raised.value)
     assert len(str(raised.value)) < 400
-    assert open_releases(space).events() == []
+    assert open_releases(space.updates).events() == []
     assert carried_out(space, clock)["status"] == "staged"
 
 
 def test_a_code_is_good_for_one_answer(folder):
     space, clock = space_in(folder, "stage"), Clock(DAY)
     one = decided(space).decision.decision_id
-    code = code_for(space, one)
-    answers.answer(space, one, yes=False, codes=[code], clock=clock, by="ann", reason="not yet")
+    code = code_for(space.updates, one)
+    answers.answer(space.updates, one, yes=False, codes=[code], clock=clock, by="ann", reason="not yet")
     with pytest.raises(ValueError, match=f"'{code}' is none"):
-        answers.answer(space, one, yes=True, codes=[code], clock=clock, **SAID)
-    assert code_for(space, one) != code
+        answers.answer(space.updates, one, yes=True, codes=[code], clock=clock, **SAID)
+    assert code_for(space.updates, one) != code
     answers.answer(
-        space, one, yes=True, codes=[code_for(space, one).lower()], clock=clock, by="ann", reason="now"
+        space.updates,
+        one,
+        yes=True,
+        codes=[code_for(space.updates, one).lower()],
+        clock=clock,
+        by="ann",
+        reason="now",
     )
     assert carried_out(space, clock)["status"] == "canary"
 
@@ -331,31 +345,31 @@ def test_a_code_is_good_for_one_answer(folder):
 def test_a_code_is_bound_to_the_values_of_its_change(folder):
     space, clock = space_in(folder, "stage"), Clock(DAY)
     one = decided(space).decision.decision_id
-    code = code_for(space, one)
+    code = code_for(space.updates, one)
     (folder / "agents" / "agent.toml").write_bytes(CONFIG.replace(b"5000", b"6000"))
     other = decided(space).decision.decision_id
     with pytest.raises(ValueError, match="needs the code"):
-        answers.answer(space, other, yes=True, codes=[code], clock=clock, **SAID)
+        answers.answer(space.updates, other, yes=True, codes=[code], clock=clock, **SAID)
 
 
 def test_a_code_of_another_machine_is_none(folder, tmp_path):
     space, clock = space_in(folder, "stage"), Clock(DAY)
     one = decided(space).decision.decision_id
-    code, key = code_for(space, one), space.settings.data_path / "keys" / "approval.key"
+    code, key = code_for(space.updates, one), space.settings.data_path / "keys" / "approval.key"
     assert key.stat().st_mode & 0o777 == 0o600
     key.unlink()
     with pytest.raises(ValueError, match="needs the code"):
-        answers.answer(space, one, yes=True, codes=[code], clock=clock, **SAID)
+        answers.answer(space.updates, one, yes=True, codes=[code], clock=clock, **SAID)
     key.chmod(0o644)
     with pytest.raises(ValueError, match="can be read by others"):
-        code_for(space, one)
+        code_for(space.updates, one)
 
 
 @pytest.mark.parametrize("code", ["", "AAAAA-BBBBB"])
 def test_an_approval_in_the_history_without_its_code_is_carried_out_by_nobody(folder, code):
     space, clock = space_in(folder, "stage"), Clock(DAY)
     one = decided(space)
-    open_releases(space, clock).approve(one.update, by="CEO", reason="it is urgent", code=code)
+    open_releases(space.updates, clock).approve(one.update, by="CEO", reason="it is urgent", code=code)
     assert sensed(space) == []
     row = carried_out(space, clock)
     assert (row["status"], row["reason"]) == (
@@ -363,14 +377,16 @@ def test_an_approval_in_the_history_without_its_code_is_carried_out_by_nobody(fo
         "approved without the code of this change; approve it again",
     )
     assert config(folder) == CONFIG
-    answer(space, one.decision.decision_id, yes=True, by="ann", reason="I mean it", clock=clock)
+    answer(space.updates, one.decision.decision_id, yes=True, by="ann", reason="I mean it", clock=clock)
     assert len(sensed(space)) == 1
     assert carried_out(space, clock)["status"] == "canary"
 
 
 def test_codes_are_for_decisions_that_may_be_answered(folder):
     space, _, row = started(folder)
-    assert row["decision_id"] not in codes_of(space, DAY), "it is under way: there is nothing to answer"
+    assert row["decision_id"] not in codes_of(space.updates, DAY), (
+        "it is under way: there is nothing to answer"
+    )
     past = space_in(folder, "stage")
     decided(past, today=DAY + timedelta(days=9))
     assert codes_of(past, DAY) == {}
@@ -385,7 +401,7 @@ def sensed(space: Workspace) -> list[Any]:
 def test_an_approval_holds_for_the_change_it_was_given_to_and_no_other(folder):
     space, clock = space_in(folder, "stage"), Clock(DAY)
     one = decided(space)
-    answer(space, one.decision.decision_id, yes=True, by="ann", reason="fine", clock=clock)
+    answer(space.updates, one.decision.decision_id, yes=True, by="ann", reason="fine", clock=clock)
     (folder / "agents" / "agent.toml").write_bytes(CONFIG.replace(b"5000", b"6000"))
     decided(space)
     assert carried_out(space, clock)["status"] == "staged"
@@ -395,7 +411,7 @@ def test_an_approval_that_comes_a_week_late_carries_nothing_out(folder):
     space = space_in(folder, "stage")
     one = decided(space)
     late = Clock(DAY + timedelta(days=8))
-    answer(space, one.decision.decision_id, yes=True, by="ann", reason="fine", clock=late)
+    answer(space.updates, one.decision.decision_id, yes=True, by="ann", reason="fine", clock=late)
     row = carried_out(space, late)
     assert (row["status"], "evidence is too old" in row["reason"]) == ("refused", True)
 
@@ -403,7 +419,14 @@ def test_an_approval_that_comes_a_week_late_carries_nothing_out(folder):
 def test_a_rejected_change_is_not_carried_out_and_not_proposed_again(folder):
     space, clock = space_in(folder), Clock(DAY)
     one = decided(space)
-    answer(space, one.decision.decision_id, yes=False, by="ann", reason="the vendor forbids it", clock=clock)
+    answer(
+        space.updates,
+        one.decision.decision_id,
+        yes=False,
+        by="ann",
+        reason="the vendor forbids it",
+        clock=clock,
+    )
     assert carried_out(space, clock)["status"] == "rejected"
     assert decided(space).decision.action == "reject"
 
@@ -412,7 +435,14 @@ def test_a_rejected_change_is_not_carried_out_and_not_proposed_again(folder):
 def test_an_answer_says_who_and_why(folder, by, reason):
     space = space_in(folder, "stage")
     with pytest.raises(ValueError, match="who gives it and why"):
-        answer(space, decided(space).decision.decision_id, yes=True, by=by, reason=reason, clock=Clock(DAY))
+        answer(
+            space.updates,
+            decided(space).decision.decision_id,
+            yes=True,
+            by=by,
+            reason=reason,
+            clock=Clock(DAY),
+        )
 
 
 def test_an_unknown_or_ambiguous_decision_is_an_error_that_says_so(folder):
@@ -420,7 +450,7 @@ def test_an_unknown_or_ambiguous_decision_is_an_error_that_says_so(folder):
     decided(space)
     for wanted in ("zz", ""):
         with pytest.raises(ValueError, match="decisions begin so"):
-            answer(space, wanted, yes=True, by="ann", reason="why", clock=Clock(DAY))
+            answer(space.updates, wanted, yes=True, by="ann", reason="why", clock=Clock(DAY))
 
 
 # Trials
@@ -429,15 +459,15 @@ def test_an_unknown_or_ambiguous_decision_is_an_error_that_says_so(folder):
 def test_a_change_that_helps_is_promoted_to_all_nodes_and_this_machines_file(folder):
     space, clock, row = started(folder)
     last = days_pass(space, clock, row, 4, failures=0)
-    (found,) = judge_day(space, last, clock=clock)
+    (found,) = judge_day(space.updates, last, clock=clock)
     assert (found["verdict"], found["action"]) == ("better", "promoted"), found["reason"]
     assert found["effect"] < 0.5
     assert found["canary_rate"] == 0
     assert config(folder) == CHANGED
     assert told(folder, row["control_nodes"][0])
-    again = judge_day(space, last, clock=clock)
+    again = judge_day(space.updates, last, clock=clock)
     assert again == [found]
-    undone = undo(space, row["decision_id"][:8], by="ann", reason="asked for", clock=clock)
+    undone = undo(space.updates, row["decision_id"][:8], by="ann", reason="asked for", clock=clock)
     assert undone.status == "rolled_back"
     assert config(folder) == CONFIG
     assert not told(folder, row["canary_nodes"][0])
@@ -446,7 +476,7 @@ def test_a_change_that_helps_is_promoted_to_all_nodes_and_this_machines_file(fol
 def test_a_change_that_harms_is_rolled_back_by_itself_and_not_tried_again(folder):
     space, clock, row = started(folder)
     last = days_pass(space, clock, row, 4, failures=15)
-    (found,) = judge_day(space, last, clock=clock)
+    (found,) = judge_day(space.updates, last, clock=clock)
     assert (found["verdict"], found["action"]) == ("worse", "rolled_back"), found["reason"]
     assert not told(folder, row["canary_nodes"][0])
     assert config(folder) == CONFIG
@@ -456,7 +486,7 @@ def test_a_change_that_harms_is_rolled_back_by_itself_and_not_tried_again(folder
 def test_while_a_trial_runs_nothing_else_is_tried_on_its_pattern(folder):
     space, clock, row = started(folder)
     last = days_pass(space, clock, row, 1, failures=4)
-    (found,) = judge_day(space, last, clock=clock)
+    (found,) = judge_day(space.updates, last, clock=clock)
     assert (found["verdict"], found["action"]) == ("wait", "none")
     decision = decided(space).decision
     assert (decision.action, "canary nodes" in decision.reasons[0]) == ("hold", True)
@@ -465,7 +495,7 @@ def test_while_a_trial_runs_nothing_else_is_tried_on_its_pattern(folder):
 def test_a_trial_without_a_sure_result_is_given_up_and_rolled_back(folder):
     space, clock, row = started(folder, max_canary_days=3)
     last = days_pass(space, clock, row, 3, failures=4)
-    (found,) = judge_day(space, last, clock=clock)
+    (found,) = judge_day(space.updates, last, clock=clock)
     assert (found["verdict"], found["action"]) == ("inconclusive", "rolled_back"), found["reason"]
     assert not told(folder, row["canary_nodes"][0])
 
@@ -474,16 +504,16 @@ def test_a_historical_day_is_judged_and_nothing_follows(folder):
     space, clock, row = started(folder)
     last = days_pass(space, clock, row, 4, failures=0)
     clock.after(last + timedelta(days=5))
-    (found,) = judge_day(space, last, clock=clock)
+    (found,) = judge_day(space.updates, last, clock=clock)
     assert (found["verdict"], found["action"]) == ("better", "none")
-    assert [event.what for event in open_releases(space).events()] == ["canary"]
+    assert [event.what for event in open_releases(space.updates).events()] == ["canary"]
 
 
 def test_a_day_that_is_not_over_is_judged_by_the_days_before_it(folder):
     space, clock, row = started(folder)
     last = days_pass(space, clock, row, 4, failures=0)
     clock.now -= timedelta(hours=5)  # it is the evening of the last day
-    (found,) = judge_day(space, last, clock=clock)
+    (found,) = judge_day(space.updates, last, clock=clock)
     assert found["days_observed"] <= 3
 
 
@@ -492,14 +522,14 @@ def test_switched_off_nothing_is_promoted_and_harm_is_rolled_back_all_the_same(f
     _, clock, row = started(folder)
     space = space_in(folder, "off")
     last = days_pass(space, clock, row, 4, failures=failures)
-    (found,) = judge_day(space, last, clock=clock)
+    (found,) = judge_day(space.updates, last, clock=clock)
     assert found["action"] == action
 
 
 def test_the_counts_are_those_of_the_telemetry(folder):
     space = space_in(folder)
     pattern = decided(space).update.pattern_id
-    counts = counts_of(space, pattern, DAY - timedelta(days=13), DAY)
+    counts = counts_of(space.updates, pattern, DAY - timedelta(days=13), DAY)
     assert len(counts) == 14 * len(NODES)
     assert set(counts["calls"]) == set(counts["all_calls"]) == {CALLS}
     expected = sum(3 + (back + place) % 4 for back in range(14) for place in range(len(NODES)))
@@ -524,13 +554,13 @@ def test_from_a_failing_pattern_to_an_adapter_on_all_nodes_and_back(tmp_path, in
         adapters = space.adapters
 
         def stored() -> dict[str, Any]:
-            rows = carry_out_day(space, DAY, clock=clock)
+            rows = carry_out_day(space.updates, DAY, clock=clock)
             space.warehouse.replace_records("applied_updates", DAY, rows)
             return next(row for row in rows if row["category"] == "adapter")
 
         # The decision is for the newest version that is admissible and trained for it, and stages it beside nothing.
-        space.store_decisions(DAY, decide_day(space, DAY, today=DAY + timedelta(days=1)))
-        one = next(one for one in decided_on(space, DAY, {}) if one.decision.category == "adapter")
+        space.decisions.replace(DAY, space.decisions.decide(DAY, today=DAY + timedelta(days=1)))
+        one = next(one for one in decided_on(space.updates, DAY, {}) if one.decision.category == "adapter")
         assert one.playbook.suggested_changes == {"adapter_skill": "structured_output"}
         assert (one.decision.target, one.decision.from_value, one.decision.to_value) == (
             "structured-output",
@@ -542,7 +572,14 @@ def test_from_a_failing_pattern_to_an_adapter_on_all_nodes_and_back(tmp_path, in
         assert [(found.version, found.is_current) for found in adapters.installed()] == [("1.0.0", False)]
 
         # Approved it reaches the canary nodes; this machine waits for the verdict.
-        answer(space, one.decision.decision_id, yes=True, by="ann", reason="tried on staging", clock=clock)
+        answer(
+            space.updates,
+            one.decision.decision_id,
+            yes=True,
+            by="ann",
+            reason="tried on staging",
+            clock=clock,
+        )
         row = stored()
         assert (row["status"], len(row["canary_nodes"]), row["decided_by"]) == ("canary", 3, "ann"), row[
             "reason"
@@ -555,7 +592,7 @@ def test_from_a_failing_pattern_to_an_adapter_on_all_nodes_and_back(tmp_path, in
 
         # The days that follow tell; better goes to all nodes and to this machine.
         last = days_pass(space, clock, row, 4, failures=0, error=error)
-        (found,) = judge_day(space, last, clock=clock)
+        (found,) = judge_day(space.updates, last, clock=clock)
         assert (found["verdict"], found["action"]) == ("better", "promoted"), found["reason"]
         assert told(settings.data_path, row["control_nodes"][0]) == wanted
         used = adapters.current("structured-output")
@@ -564,7 +601,9 @@ def test_from_a_failing_pattern_to_an_adapter_on_all_nodes_and_back(tmp_path, in
 
         # And back: off, told to nobody, and not offered again.
         assert (
-            undo(space, one.decision.decision_id, by="ann", reason="answers got shorter", clock=clock).status
+            undo(
+                space.updates, one.decision.decision_id, by="ann", reason="answers got shorter", clock=clock
+            ).status
             == "rolled_back"
         )
         assert adapters.current("structured-output") is None
@@ -591,7 +630,7 @@ def test_launching_the_asset_with_an_answer_does_what_the_command_line_does(fold
                 "applied_updates": {
                     "config": {
                         "approve": [one.decision.decision_id],
-                        "codes": [code_for(space, one.decision.decision_id)],
+                        "codes": [code_for(space.updates, one.decision.decision_id)],
                         "reason": "tried",
                         "by": "ann",
                     }
@@ -609,7 +648,7 @@ def test_the_sensor_asks_once_for_the_day_of_an_approved_decision(folder):
     space, clock = space_in(folder, "stage"), Clock(DAY)
     assert sensed(space) == []
     one = decided(space)
-    answer(space, one.decision.decision_id, yes=True, by="ann", reason="fine", clock=clock)
+    answer(space.updates, one.decision.decision_id, yes=True, by="ann", reason="fine", clock=clock)
     (request,) = sensed(space)
     assert (request.partition_key, one.decision.decision_id in request.run_key) == (str(DAY), True)
     carried_out(space, clock)
@@ -653,7 +692,7 @@ def test_the_command_line_answers_and_lists(folder, monkeypatch):
 def test_an_update_that_its_outcome_took_back_is_a_warning(folder, instance):
     space, clock, row = started(folder)
     last = days_pass(space, clock, row, 4, failures=25)
-    space.warehouse.replace_records("update_outcomes", last, judge_day(space, last, clock=clock))
+    space.warehouse.replace_records("update_outcomes", last, judge_day(space.updates, last, clock=clock))
     (said,) = ask(updates_stand, instance, last, last, **space.settings.model_dump())
     assert (said.passed, said.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert (
@@ -668,7 +707,7 @@ def test_an_update_that_its_outcome_took_back_is_a_warning(folder, instance):
 def test_a_change_that_cannot_be_taken_back_is_an_error_for_a_person(folder, instance):
     space, clock, row = started(folder)
     last = days_pass(space, clock, row, 1, failures=1)
-    open_releases(space, clock).promote(row["decision_id"], reason="better")
+    open_releases(space.updates, clock).promote(row["decision_id"], reason="better")
     state = space.settings.data_path / "configs"
     receipt = next((state / "apply").glob("*.json"))
     (state / "journal.json").write_bytes(receipt.read_bytes())

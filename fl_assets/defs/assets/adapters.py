@@ -5,12 +5,12 @@ What goes here: the wiring of `adapters/store.py`. What does not: the rules of a
 
 import dagster as dg
 
-from fl_assets.adapters.store import AdapterStoreError, InstalledAdapter
-from fl_assets.defs.metadata import judged, numbers, preview, report_day, table_asset
+from fl_assets.adapters.store import AdapterStore, AdapterStoreError, InstalledAdapter
+from fl_assets.defs.metadata import numbers, preview, table_asset
 from fl_assets.defs.partitions import DAILY, days_of
+from fl_assets.defs.per_day import evaluate_per_day, report_day
 from fl_assets.defs.resources import WorkspaceResource
 from fl_assets.infra.clock import now_utc
-from fl_assets.workspace import Workspace
 
 GROUP = "updates"
 _SHOWN = (
@@ -30,7 +30,7 @@ def adapter_catalogue(context: dg.AssetExecutionContext, workspace: WorkspaceRes
     """What the sources of adapters offer at the time of the run, each version with every rule of admission that it breaks; asks, and installs nothing."""
     space = workspace.open()
     offered = space.adapters.observe(now=now_utc())
-    versions, _ = _installed(space)
+    versions, _ = _installed(space.adapters)
     installed = [one.model_dump() | {"path": str(one.path)} for one in versions]
     rows = [one.model_dump() for one in offered]
     sums = {
@@ -40,7 +40,7 @@ def adapter_catalogue(context: dg.AssetExecutionContext, workspace: WorkspaceRes
         "in_use": sum(one.is_current for one in versions),
     }
     for day in days_of(context.partition_keys):
-        count = space.store_catalogue(day, offered)
+        count = space.catalogue.replace(day, offered)
         shown = {
             "catalogue": preview(rows, _SHOWN),
             "installed_versions": preview(
@@ -50,7 +50,7 @@ def adapter_catalogue(context: dg.AssetExecutionContext, workspace: WorkspaceRes
         report_day(context, day, "adapter_catalogue", count, {**numbers(sums), **shown})
 
 
-@dg.asset_check(asset="adapter_catalogue", partitions_def=DAILY)
+@dg.asset_check(asset=adapter_catalogue, partitions_def=DAILY)
 def adapter_freshness(
     context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource
 ) -> dg.AssetCheckResult:
@@ -65,7 +65,7 @@ def adapter_freshness(
         for problem in row["refusals"]
         if problem.startswith(("source:", "not_expired:"))
     ]
-    installed, problem = _installed(space)
+    installed, problem = _installed(space.adapters)
     used = [one for one in installed if one.is_current and one.expires <= today]
     stale += [
         {
@@ -88,12 +88,12 @@ def adapter_freshness(
             **({"offending": preview(stale, ("adapter_id", "version", "problem"))} if stale else {}),
         },
     )
-    return judged(context, lambda _: found)
+    return evaluate_per_day(context, lambda _: found)
 
 
-def _installed(space: Workspace) -> tuple[list[InstalledAdapter], str]:
+def _installed(adapters: AdapterStore) -> tuple[list[InstalledAdapter], str]:
     """Return what lies on disk, or why that cannot be said: a folder that was tampered with is reported, and stops no cycle."""
     try:
-        return space.adapters.installed(), ""
+        return adapters.installed(), ""
     except AdapterStoreError as error:
         return [], str(error)

@@ -5,24 +5,22 @@ What goes here: closing a cycle's row when it has come to its end. What does not
 
 import dagster as dg
 
-from fl_assets.defs.metadata import numbers, report_day, table_asset
+from fl_assets.defs.assets.updates import applied_updates, update_decisions, update_outcomes
+from fl_assets.defs.metadata import numbers, table_asset
 from fl_assets.defs.partitions import days_of
+from fl_assets.defs.per_day import each_in_session, report_day
 from fl_assets.defs.resources import WorkspaceResource
-from fl_assets.infra.cycle_log import CycleLog
-from fl_assets.playbooks.gate import outcome
+from fl_assets.updates.decisions import cycle_result
 
 GROUP = "cycles"
 
 
-@dg.asset(
-    deps=["update_decisions", "applied_updates", "update_outcomes"], **table_asset("learning_cycles", GROUP)
-)
+@dg.asset(deps=[update_decisions, applied_updates, update_outcomes], **table_asset("learning_cycles", GROUP))
 def learning_cycles(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
-    """Every cycle that was run, one row a run and day, insufficient data, gated days and failures included."""
+    """Every cycle that was run, one row per run and day, insufficient data, gated days and failures included."""
     space = workspace.open()
-    log = CycleLog(space.warehouse)
-    for day in space.one_by_one(days_of(context.partition_keys)):
-        status, reason, counts = outcome(space, day)
-        log.finish(context.run.run_id, day, status, reason, **counts)
+    for day in each_in_session(space.warehouse, days_of(context.partition_keys)):
+        status, reason, counts = cycle_result(space.updates, day)
+        space.cycles.finish(context.run.run_id, day, status, reason, **counts)
         rows = space.warehouse.read_day("learning_cycles", day)
         report_day(context, day, "learning_cycles", len(rows), numbers(counts))

@@ -10,12 +10,14 @@ from typing import Any
 
 import dagster as dg
 
-from fl_assets.defs.metadata import judged, numbers, preview, report_day, table_asset
+from fl_assets.defs.assets.patterns import conversation_signals, failure_signatures
+from fl_assets.defs.assets.telemetry import SPECS
+from fl_assets.defs.metadata import numbers, preview, table_asset
 from fl_assets.defs.partitions import DAILY, days_of
+from fl_assets.defs.per_day import each_in_session, evaluate_per_day, report_day
 from fl_assets.defs.resources import WorkspaceResource
+from fl_assets.federation.coordinator_side import SummaryFiles
 from fl_assets.patterns.nodes import NodeDay, completeness, nodes_of
-from fl_assets.report.rows import reported
-from fl_assets.workspace import Workspace
 
 GROUP = "patterns"
 SHOWN = 20
@@ -23,16 +25,16 @@ REFUSAL_COLUMNS = ("rule", "node_id", "day", "path", "line", "detail", "digest")
 
 
 @dg.asset(
-    deps=["failure_signatures", "conversation_signals", "node_summaries"],
+    deps=[failure_signatures, conversation_signals, SPECS["node_summaries"]],
     **table_asset("node_registry", GROUP),
 )
 def node_registry(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """Which nodes are known, new or silent, whether each sends events or summaries, and how complete the day is therefore."""
     space = workspace.open()
     registered = space.summaries.registered()
-    for day in space.one_by_one(days_of(context.partition_keys)):
-        nodes = nodes_of(*reported(space, day), day, registered)
-        rows = _rows(space, day, nodes, registered)
+    for day in each_in_session(space.warehouse, space.gate.sound_days(days_of(context.partition_keys))):
+        nodes = nodes_of(*space.report.reported(day), day, registered)
+        rows = _rows(space.summaries, day, nodes, registered)
         space.warehouse.replace_records("node_registry", day, rows)
         sums: dict[str, float] = {
             name: sum(node.status == status for node in nodes)
@@ -68,28 +70,32 @@ def node_registry(context: dg.AssetExecutionContext, workspace: WorkspaceResourc
 
 
 def _rows(
-    space: Workspace, day: date, nodes: Sequence[NodeDay], registered: Sequence[str]
+    summaries: SummaryFiles, day: date, nodes: Sequence[NodeDay], registered: Sequence[str]
 ) -> list[dict[str, Any]]:
-    told = space.summaries.nodes(day)
+    summarised = summaries.nodes(day)
     return [
         asdict(node)
         | {
-            "source": "summary" if node.node_id in told else "none" if node.status == "silent" else "raw",
+            "source": "summary"
+            if node.node_id in summarised
+            else "none"
+            if node.status == "silent"
+            else "raw",
             "is_registered": node.node_id in registered,
-            "sequence": told[node.node_id]["sequence"] if node.node_id in told else None,
+            "sequence": summarised[node.node_id]["sequence"] if node.node_id in summarised else None,
         }
         for node in nodes
     ]
 
 
-@dg.asset_check(asset="node_registry", partitions_def=DAILY)
+@dg.asset_check(asset=node_registry, partitions_def=DAILY)
 def every_node_reports(
     context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource
 ) -> dg.AssetCheckResult:
     """Every node that is registered, or reported in the week before, reports; a warning names those that are silent."""
     space = workspace.open()
 
-    def verdict(days: Sequence[date]) -> dg.AssetCheckResult:
+    def evaluate(days: Sequence[date]) -> dg.AssetCheckResult:
         rows = [
             {"day": str(day), **row}
             for day in days
@@ -111,7 +117,7 @@ def every_node_reports(
             },
         )
 
-    return judged(context, verdict)
+    return evaluate_per_day(context, evaluate)
 
 
 @dg.asset_check(asset="node_summaries", partitions_def=DAILY)
@@ -130,4 +136,4 @@ def summaries_are_taken(
             **({"offending": preview(rows, REFUSAL_COLUMNS, limit=SHOWN)} if rows else {}),
         },
     )
-    return judged(context, lambda _: result)
+    return evaluate_per_day(context, lambda _: result)

@@ -6,8 +6,10 @@ What goes here: the wiring of `patterns/analysis.py`. What does not: grouping, c
 import dagster as dg
 import pandas as pd
 
-from fl_assets.defs.metadata import numbers, preview, report_day, table_asset
+from fl_assets.defs.assets.telemetry import SPECS
+from fl_assets.defs.metadata import numbers, preview, table_asset
 from fl_assets.defs.partitions import days_of
+from fl_assets.defs.per_day import each_in_session, report_day
 from fl_assets.defs.pictures import (
     nodes_by_patterns,
     pattern_trends,
@@ -16,21 +18,20 @@ from fl_assets.defs.pictures import (
     volume_by_hour,
 )
 from fl_assets.defs.resources import WorkspaceResource
-from fl_assets.infra.clock import now_utc
 from fl_assets.patterns.analysis import analyse, replayed
 from fl_assets.patterns.calibration import reliability
-from fl_assets.report.rows import failures_by_node, hourly
+from fl_assets.patterns.rule_files import load_corrections, load_failure_classes
 
 GROUP = "patterns"
 
 
-@dg.asset(deps=["raw_traces", "node_summaries"], **table_asset("failure_signatures", GROUP))
+@dg.asset(deps=[SPECS["raw_traces"], SPECS["node_summaries"]], **table_asset("failure_signatures", GROUP))
 def failure_signatures(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """Failures of a day as sums by node, service, method and masked error, with the calls they are a share of."""
     space, days = workspace.open(), days_of(context.partition_keys)
-    refreshed = space.refresh_signatures(days[-1])
+    refreshed = space.sums.refresh_signatures(space.days.with_events(days[-1]))
     context.log.info(f"summed {len(refreshed)} days that were new or had changed")
-    for day in space.one_by_one(space.sufficient(days)):
+    for day in each_in_session(space.warehouse, space.gate.sound_days(days)):
         rows = space.warehouse.read_day("failure_signatures", day)
         sums = {
             "failures": sum(row["failures"] for row in rows),
@@ -44,7 +45,7 @@ def failure_signatures(context: dg.AssetExecutionContext, workspace: WorkspaceRe
             len(rows),
             {
                 **numbers(sums),
-                **pictures(by_hour=volume_by_hour(hourly(space, day))),
+                **pictures(by_hour=volume_by_hour(space.report.hourly(day))),
                 "most_failures": preview(
                     largest, ("node_id", "service", "method", "failures", "masked_error")
                 ),
@@ -53,13 +54,14 @@ def failure_signatures(context: dg.AssetExecutionContext, workspace: WorkspaceRe
 
 
 @dg.asset(
-    deps=["raw_traces", "conversation_logs", "node_summaries"], **table_asset("conversation_signals", GROUP)
+    deps=[SPECS[name] for name in ("raw_traces", "conversation_logs", "node_summaries")],
+    **table_asset("conversation_signals", GROUP),
 )
 def conversation_signals(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """Failure seen in talk: repeated questions, corrections, abandonment, refusals, apology loops, success claimed after a failure."""
     space, days = workspace.open(), days_of(context.partition_keys)
-    space.refresh_conversations(days[-1])
-    for day in space.one_by_one(space.sufficient(days)):
+    space.sums.refresh_conversations(space.days.with_events(days[-1]))
+    for day in each_in_session(space.warehouse, space.gate.sound_days(days)):
         rows = space.warehouse.read_day("conversation_signals", day)
         affected: dict[str, int] = {}
         for row in rows:
@@ -75,28 +77,26 @@ def conversation_signals(context: dg.AssetExecutionContext, workspace: Workspace
 
 
 @dg.asset(
-    deps=["failure_signatures", "conversation_signals", "error_records"],
+    deps=[failure_signatures, conversation_signals, SPECS["error_records"]],
     **table_asset("failure_patterns", GROUP),
 )
 def failure_patterns(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """What keeps failing: messages grouped into patterns, each with nodes, rate, state and a confidence that can be checked."""
     space = workspace.open()
-    for day in space.one_by_one(space.sufficient(days_of(context.partition_keys))):
-        window = space.window(day)
+    for day in each_in_session(space.warehouse, space.gate.sound_days(days_of(context.partition_keys))):
+        window = space.days.window(day)
         found = analyse(
-            space.history(day),
+            space.patterns.history(day),
             window,
-            rules=space.failure_classes,
-            corrections=space.corrections,
+            rules=load_failure_classes(),
+            corrections=load_corrections(space.settings.corrections_path),
             false_discovery_rate=space.settings.false_discovery_rate,
             summary_min_nodes=space.settings.summary_min_nodes,
-            suspects=space.suspects(window.days),
+            suspects=space.patterns.suspects(window.days),
         )
-        rows = space.warehouse.replace("failure_patterns", day, found.patterns)
-        space.warehouse.replace("failure_families", day, found.families)
-        space.warehouse.replace("pattern_members", day, found.members)
-        space.mark_analysed(window.days)
-        space.expire(day, today=now_utc().date())
+        rows = space.patterns.replace(day, found)
+        for each in window.days:
+            space.index.mark_analysed(each, space.lake.content_of(each))
         states = found.patterns["state"].value_counts().to_dict()
         sums = {
             "patterns": rows,
@@ -120,7 +120,7 @@ def failure_patterns(context: dg.AssetExecutionContext, workspace: WorkspaceReso
         )
         shown = found.patterns.to_dict("records")
         drawn = pictures(
-            trends=pattern_trends(shown), by_node=nodes_by_patterns(failures_by_node(space, day), shown)
+            trends=pattern_trends(shown), by_node=nodes_by_patterns(space.report.failures_by_node(day), shown)
         )
         by_state = {f"state_{name}": count for name, count in states.items()}
         report_day(
@@ -132,15 +132,15 @@ def failure_patterns(context: dg.AssetExecutionContext, workspace: WorkspaceReso
         )
 
 
-@dg.asset(deps=["failure_patterns"], **table_asset("confidence_calibration", GROUP))
+@dg.asset(deps=[failure_patterns], **table_asset("confidence_calibration", GROUP))
 def confidence_calibration(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """How often what was believed came true: past days assessed again, each from what was known by its end."""
     space = workspace.open()
-    for day in space.one_by_one(space.sufficient(days_of(context.partition_keys))):
+    for day in each_in_session(space.warehouse, space.gate.sound_days(days_of(context.partition_keys))):
         members = pd.DataFrame(
             space.warehouse.read_day("pattern_members", day), columns=["pattern_id", "message_id"]
         )
-        past = replayed(space.history(day), members, space.window(day))
+        past = replayed(space.patterns.history(day), members, space.days.window(day))
         report = reliability(
             past["confidence"].to_numpy(), past["happened"].to_numpy(), threshold=space.settings.threshold
         )

@@ -1,34 +1,33 @@
 """The playbook asset: what should change, for each pattern that is sure enough, and for those that are not why they are held.
 
-What goes here: the wiring of `playbooks/propose.py`. What does not: remedies (`remedies.yaml`), rules (`playbooks/quality.py`).
+What goes here: the wiring of `playbooks/propose.py`. What does not: remedies (`remedies.yaml`), rules (`playbooks/rules.py`).
 """
 
 import dagster as dg
 import pandas as pd
 
-from fl_assets.defs.metadata import numbers, preview, report_day, table_asset
+from fl_assets.defs.assets.patterns import failure_patterns
+from fl_assets.defs.metadata import numbers, preview, table_asset
 from fl_assets.defs.partitions import days_of
+from fl_assets.defs.per_day import each_in_session, report_day
 from fl_assets.defs.resources import WorkspaceResource
-from fl_assets.infra.cycle_log import CycleLog
-from fl_assets.playbooks.gate import gate, outcome
 from fl_assets.playbooks.propose import propose
+from fl_assets.playbooks.rule_files import load_remedies
 
 GROUP = "playbooks"
 
 
-@dg.asset(deps=["failure_patterns"], **table_asset("playbooks", GROUP))
+@dg.asset(deps=[failure_patterns], **table_asset("playbooks", GROUP))
 def playbooks(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """Improvements that the day's patterns call for, each with confidence, evidence, typed changes, and what holds it back."""
     space = workspace.open()
-    for day in space.one_by_one(space.sufficient(days_of(context.partition_keys))):
+    remedies = load_remedies(space.settings.remedies_path)
+    for day in each_in_session(space.warehouse, space.gate.sound_days(days_of(context.partition_keys))):
         patterns = pd.DataFrame(space.warehouse.read_day("failure_patterns", day))
         proposed = propose(
-            patterns, space.remedies, day=day, settings=space.settings, previous=space.earlier_playbooks(day)
+            patterns, remedies, day=day, settings=space.settings, previous=space.playbooks.before(day)
         )
-        rows = space.store_playbooks(day, proposed)
-        if gate(space, day):  # the checks stop the run here, so this is where its cycle ends
-            status, reason, counts = outcome(space, day)
-            CycleLog(space.warehouse).finish(context.run.run_id, day, status, reason, **counts)
+        rows = space.playbooks.replace(day, proposed)
         ready = [playbook for playbook in proposed if not playbook.held_because]
         sums = {"playbooks": rows, "actionable": len(ready), "held": rows - len(ready)}
         by_category = {

@@ -6,8 +6,11 @@ What goes here: the wiring of `report/report.py` and `report/alert_text.py`. Wha
 import dagster as dg
 
 from fl_assets.core.cycles import mode_of
-from fl_assets.defs.metadata import file_asset, numbers, report_day
+from fl_assets.core.settings import FederatedLearningConfig
+from fl_assets.defs.assets.patterns import failure_patterns
+from fl_assets.defs.metadata import file_asset, numbers
 from fl_assets.defs.partitions import days_of
+from fl_assets.defs.per_day import each_in_session, report_day
 from fl_assets.defs.resources import WorkspaceResource
 from fl_assets.infra.clock import now_utc
 from fl_assets.report.alert_text import alerts_of
@@ -15,8 +18,6 @@ from fl_assets.report.alerts import AlertError, send_new, sent_file_in
 from fl_assets.report.build import build_report
 from fl_assets.report.page import write_report
 from fl_assets.report.records import Report
-from fl_assets.report.rows import report_rows
-from fl_assets.workspace import Workspace
 
 GROUP = "report"
 # A blocking check on `playbooks` stops all that depends on it, and a gated day needs its report more than any other. So the report depends on the
@@ -25,14 +26,14 @@ GROUP = "report"
 LAST = {"dagster/priority": "-1"}
 
 
-@dg.asset(deps=["failure_patterns"], op_tags=LAST, **file_asset(GROUP, {"html", "python"}))
+@dg.asset(deps=[failure_patterns], op_tags=LAST, **file_asset(GROUP, {"html", "python"}))
 def cycle_report(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """What a cycle found, as one page to read or to send on (HTML that needs nothing else) and as JSON; made for a gated day too."""
     space = workspace.open()
-    for day in space.one_by_one(space.sufficient(days_of(context.partition_keys))):
-        report = build_report(report_rows(space, day))
+    for day in each_in_session(space.warehouse, space.gate.sound_days(days_of(context.partition_keys))):
+        report = build_report(space.report.rows(day))
         page, twin = write_report(space.settings.reports_path, report)
-        tell(context, space, report)
+        notify(context, space.settings, report)
         sums = {
             "patterns": len(report.patterns),
             "playbooks_ready": len(report.actionable),
@@ -52,19 +53,17 @@ def cycle_report(context: dg.AssetExecutionContext, workspace: WorkspaceResource
         report_day(context, day, "cycle_report", len(report.patterns), {**numbers(sums), **shown})
 
 
-def tell(context: dg.AssetExecutionContext, space: Workspace, report: Report) -> None:
+def notify(context: dg.AssetExecutionContext, settings: FederatedLearningConfig, report: Report) -> None:
     """Send the alerts of a day that is not history; that they cannot be sent is a warning, never the end of a run."""
     if mode_of(report.day, today=now_utc().date()) != "live":
         return
     try:
-        sent = send_new(
-            space.settings.alert_webhook, sent_file_in(space.settings.data_path), alerts_of(report)
-        )
+        sent = send_new(settings.alert_webhook, sent_file_in(settings.data_path), alerts_of(report))
     except AlertError as error:
         context.log.warning(str(error))
     else:
         context.log.info(
             f"{len(sent)} alerts sent"
-            if space.settings.alert_webhook
+            if settings.alert_webhook
             else "no alerts: FEDERATED_LEARNING_ALERT_WEBHOOK is not set"
         )

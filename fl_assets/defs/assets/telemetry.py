@@ -4,14 +4,17 @@ What goes here: the wiring of the ingestion engine. What does not: parsing, reda
 """
 
 from collections.abc import Iterator
+from datetime import date
+from typing import Any
 
 import dagster as dg
+import duckdb
 
-from fl_assets.defs.metadata import numbers, preview, report_day, table_spec
+from fl_assets.defs.metadata import numbers, preview, table_spec
 from fl_assets.defs.partitions import BACKFILL, DAILY, days_of
+from fl_assets.defs.per_day import each_in_session, report_day
 from fl_assets.defs.resources import WorkspaceResource
-from fl_assets.infra.cycle_log import CycleLog
-from fl_assets.playbooks.gate import too_few_events
+from fl_assets.events.engine import Engine
 from fl_assets.workspace import missing_inputs
 
 GROUP = "telemetry"
@@ -37,10 +40,12 @@ PREVIEWS = {
         "source_file",
     ),
 }
+SPECS = {name: table_spec(name, GROUP) for name in PREVIEWS}
+"""What later assets depend on, by table."""
 
 
 @dg.multi_asset(
-    specs=[table_spec(name, GROUP) for name in PREVIEWS],
+    specs=list(SPECS.values()),
     partitions_def=DAILY,
     backfill_policy=BACKFILL,
     can_subset=True,
@@ -53,14 +58,11 @@ def telemetry(
     space, days = workspace.open(), days_of(context.partition_keys)
     for line in missing_inputs(space.settings):
         context.log.warning(line)
-    report, taken = space.ingest(progress=context.log.info)
+    report, taken = space.intake.ingest(progress=context.log.info)
     space.warehouse.create(space.settings.lake_folder)
     if is_learning_cycle(context):
-        log = CycleLog(space.warehouse)
-        for window in map(space.window, space.one_by_one(days)):
-            log.begin(context.run.run_id, window)
-            for violation in too_few_events(space, window.day):
-                log.finish(context.run.run_id, window.day, "insufficient_data", str(violation))
+        for day in each_in_session(space.warehouse, days):
+            space.cycles.begin(context.run.run_id, space.days.window(day))
     for name, columns in PREVIEWS.items():
         key = dg.AssetKey(name)
         if key not in context.selected_asset_keys:
@@ -69,7 +71,7 @@ def telemetry(
             manifest = space.lake.manifest(name, day)
             stats = numbers(space.engine.day_stats(day)) if name == "raw_traces" else {}
             stats |= {"refused_in_this_run": len(taken.refused)} if name == "node_summaries" else {}
-            sample = preview(space.engine.sample(name, day).to_pylist(), columns)
+            sample = preview(_sample(space.engine, name, day), columns)
             report_day(
                 context,
                 day,
@@ -84,3 +86,11 @@ def is_learning_cycle(context: dg.AssetExecutionContext) -> bool:
     """Whether this run goes on to `learning_cycles`, rather than materialising some assets by hand."""
     selection = context.run.asset_selection
     return not selection or dg.AssetKey("learning_cycles") in selection
+
+
+def _sample(engine: Engine, table: str, day: date) -> list[dict[str, Any]]:
+    """Return a day's first rows; none of a file that cannot be read, which `lake_matches_manifest` reports."""
+    try:
+        return engine.sample(table, day).to_pylist()
+    except duckdb.Error:
+        return []

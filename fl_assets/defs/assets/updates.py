@@ -11,12 +11,15 @@ from datetime import timedelta
 import dagster as dg
 from pydantic import Field
 
-from fl_assets.defs.metadata import numbers, preview, report_day, table_asset
+from fl_assets.defs.assets.adapters import adapter_catalogue
+from fl_assets.defs.assets.patterns import failure_patterns
+from fl_assets.defs.assets.playbooks import playbooks
+from fl_assets.defs.metadata import numbers, preview, table_asset
 from fl_assets.defs.partitions import days_of
+from fl_assets.defs.per_day import report_day
 from fl_assets.defs.pictures import before_and_after, pictures
 from fl_assets.defs.resources import WorkspaceResource
 from fl_assets.infra.clock import now_utc
-from fl_assets.playbooks.gate import decide_day, gate
 from fl_assets.updates.answers import answer
 from fl_assets.updates.history import fold, lessons
 from fl_assets.updates.lessons import learn
@@ -39,12 +42,12 @@ class Answers(dg.Config):
     by: str = Field("", description="Who answers; needed with either.")
 
 
-@dg.asset(deps=["failure_patterns"], **table_asset("update_outcomes", GROUP))
+@dg.asset(deps=[failure_patterns], **table_asset("update_outcomes", GROUP))
 def update_outcomes(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """Whether updates helped: canary nodes against untouched ones, sequentially; what is surely better is promoted, all else rolled back in the end."""
     space = workspace.open()
-    for day in space.sufficient(days_of(context.partition_keys)):
-        found = judge_day(space, day, clock=now_utc)
+    for day in space.gate.sound_days(days_of(context.partition_keys)):
+        found = judge_day(space.updates, day, clock=now_utc)
         rows = space.warehouse.replace_records("update_outcomes", day, found)
         verdicts = {
             f"verdict_{name}": sum(row["verdict"] == name for row in found)
@@ -66,7 +69,9 @@ def update_outcomes(context: dg.AssetExecutionContext, workspace: WorkspaceResou
         )
         scores = [
             {"remedy_id": remedy, **score}
-            for remedy, score in learn(lessons(open_releases(space).rollouts().values())).scores.items()
+            for remedy, score in learn(
+                lessons(open_releases(space.updates).rollouts().values())
+            ).scores.items()
         ]
         taught = preview(scores, ("remedy_id", "helpful", "harmful", "inconclusive", "rejected"))
         report_day(
@@ -83,19 +88,18 @@ def update_outcomes(context: dg.AssetExecutionContext, workspace: WorkspaceResou
         )
 
 
-@dg.asset(
-    deps=["playbooks", "adapter_catalogue", "update_outcomes"], **table_asset("update_decisions", GROUP)
-)
+@dg.asset(deps=[playbooks, adapter_catalogue, update_outcomes], **table_asset("update_decisions", GROUP))
 def update_decisions(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """What happens with each playbook (apply, canary, hold, reject or none), with reasons and the way back."""
     space, days = workspace.open(), days_of(context.partition_keys)
-    # A run of one gated day stops at the gate. In a run of many the gate cannot stop one of them, so this step leaves it out.
-    ready = days if len(days) == 1 else [day for day in space.sufficient(days) if not gate(space, day)]
-    events = open_releases(space).events()
+    # A run that makes the playbooks goes on with the days that pass the gate. One that only decides says `hold` for each playbook of the others.
+    makes_playbooks = playbooks.key in context.job_def.asset_layer.selected_asset_keys
+    ready = space.gate.ready_days(days) if makes_playbooks else space.gate.sound_days(days)
+    events = open_releases(space.updates).events()
     for day in ready:
         known = fold(event for event in events if event.at.date() <= day + timedelta(days=1))
-        decisions = decide_day(space, day, today=now_utc().date(), rollouts=known.values())
-        rows = space.store_decisions(day, decisions)
+        decisions = space.decisions.decide(day, today=now_utc().date(), rollouts=known.values())
+        rows = space.decisions.replace(day, decisions)
         actions = {
             f"action_{name}": sum(decision.action == name for decision in decisions)
             for name in ("apply", "canary", "hold", "reject", "none")
@@ -107,16 +111,18 @@ def update_decisions(context: dg.AssetExecutionContext, workspace: WorkspaceReso
         report_day(context, day, "update_decisions", rows, {**numbers(actions), "decisions": shown})
 
 
-@dg.asset(deps=["update_decisions"], **table_asset("applied_updates", GROUP))
+@dg.asset(deps=[update_decisions], **table_asset("applied_updates", GROUP))
 def applied_updates(context: dg.AssetExecutionContext, config: Answers, workspace: WorkspaceResource) -> None:
     """What was done about each decision that asks for a change: staged, on canary nodes, applied, or why not; each is carried out once."""
     space, days = workspace.open(), days_of(context.partition_keys)
     for yes, decisions in ((True, config.approve), (False, config.reject)):
         for decision in decisions:
             given = {"by": config.by, "reason": config.reason, "codes": config.codes}
-            answer(space, decision, yes=yes, **given, clock=now_utc)
-    for day in days if len(days) == 1 else space.sufficient(days):
-        found = carry_out_day(space, day, clock=now_utc)
+            answer(space.updates, decision, yes=yes, **given, clock=now_utc)
+    for day in days:
+        if space.warehouse.manifest("update_decisions", day) is None:
+            continue
+        found = carry_out_day(space.updates, day, clock=now_utc)
         rows = space.warehouse.replace_records("applied_updates", day, found)
         statuses = {
             f"status_{name}": sum(row["status"] == name for row in found)

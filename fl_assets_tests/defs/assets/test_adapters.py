@@ -71,7 +71,7 @@ def test_the_catalogue_of_a_day_is_what_decisions_choose_from(tmp_path):
     with offering(tmp_path, plain) as (overrides, settings, _):
         result = materialise(overrides)
         assert check(result).passed
-        offers = Workspace(settings).adapter_offers(LAST_DAY)
+        offers = Workspace(settings).catalogue.offers(LAST_DAY)
     assert [(one.version, one.refusals == ()) for one in offers] == [("2.0.0", False), ("1.0.0", True)]
     needed = playbook(category="adapter", suggested_changes={"adapter_skill": "tool_calling"})
     decision = decide(needed, [], mode="live", apply_level="stage", known=KnownTargets(adapters=offers))
@@ -93,7 +93,7 @@ def test_without_a_source_the_catalogue_is_empty_and_fresh(tmp_path):
         for name in ("data_path", "telemetry_path", "error_records_path", "playbook_path")
     }
     assert check(materialise(overrides)).passed
-    assert Workspace(settings).adapter_offers(LAST_DAY) == []
+    assert Workspace(settings).catalogue.offers(LAST_DAY) == []
 
 
 def test_33_a_source_that_stands_still_until_its_manifests_expire_fails_the_check(tmp_path):
@@ -118,7 +118,7 @@ def test_30_a_folder_that_became_a_link_is_reported_and_stops_no_cycle(tmp_path)
         folder.mkdir(parents=True)
         (folder / NAME).symlink_to(tmp_path)
         found = check(materialise(overrides))
-        (offer,) = Workspace(settings).adapter_offers(LAST_DAY)
+        (offer,) = Workspace(settings).catalogue.offers(LAST_DAY)
     assert not found.passed
     assert "must be a folder" in found.description
     assert offer.refusals[0].startswith("folder:")

@@ -2,7 +2,6 @@
 
 from fl_assets.infra.keys import make_private_key, public_pem
 from fl_assets.report.build import build_report
-from fl_assets.report.rows import report_rows
 from fl_assets_tests.conftest import LAST_DAY
 from fl_assets_tests.fleets import coordinator_home
 
@@ -23,7 +22,7 @@ def test_a_registered_node_that_is_silent_shows_up_in_the_report(copied):
     space.settings.node_keys_path.mkdir(parents=True)
     key = make_private_key(space.settings.data_path / "elsewhere.key")
     (space.settings.node_keys_path / "edge-77.pem").write_bytes(public_pem(key))
-    report = build_report(report_rows(space, LAST_DAY))
+    report = build_report(space.report.rows(LAST_DAY))
     assert "edge-77" in report.quality.silent
     assert report.quality.completeness < 1
     assert any("did not" in sentence for sentence in report.summary)
@@ -31,6 +30,6 @@ def test_a_registered_node_that_is_silent_shows_up_in_the_report(copied):
 
 def test_without_keys_and_summaries_nothing_is_looked_for(tmp_path):
     space = coordinator_home(tmp_path)
-    assert space.ingest()[1].files == 0
+    assert space.intake.ingest()[1].files == 0
     assert space.summaries.registered() == ()
     assert not (space.settings.data_path / "summaries.sqlite").exists()

@@ -1,0 +1,34 @@
+"""The catalogue of adapters as stored: what the sources offered when a day was analysed.
+
+What goes here: rows of `adapter_catalogue`. What does not: asking the sources (`store.py`), rules of admission (`manifest.py`).
+"""
+
+from collections.abc import Sequence
+from datetime import date
+
+from fl_assets.adapters.manifest import Offered, newest_first
+from fl_assets.adapters.offer import AdapterOffer
+from fl_assets.infra.warehouse import Warehouse
+
+
+class Catalogue:
+    """Offers of each day, in the warehouse."""
+
+    def __init__(self, warehouse: Warehouse) -> None:
+        self._warehouse = warehouse
+
+    def replace(self, day: date, offered: Sequence[Offered]) -> int:
+        """Replace the day's offers; return how many versions there are."""
+        if not offered and self._warehouse.manifest("adapter_catalogue", day) is None:
+            return 0  # most fleets have no source, and a commit for each day of a backfill would cost more than the rest of the step
+        return self._warehouse.replace_records(
+            "adapter_catalogue", day, (one.model_dump() for one in offered)
+        )
+
+    def offers(self, day: date) -> list[AdapterOffer]:
+        """Return what was offered, by adapter and newest first."""
+        rows = self._warehouse.read_day("adapter_catalogue", day)
+        offered = [
+            Offered(**{name: value for name, value in row.items() if name != "event_date"}) for row in rows
+        ]
+        return [one.offer() for one in newest_first(offered)]

@@ -1,0 +1,26 @@
+"""The retention asset: what is deleted is deleted here, by a step of its own, and nowhere else.
+
+What goes here: the wiring of `EventDays.expire`. What does not: removing files (`infra/lake.py`).
+"""
+
+import dagster as dg
+
+from fl_assets.defs.assets.patterns import failure_patterns
+from fl_assets.defs.metadata import file_asset
+from fl_assets.defs.partitions import days_of
+from fl_assets.defs.per_day import report_day
+from fl_assets.defs.resources import WorkspaceResource
+from fl_assets.infra.clock import now_utc
+
+# It waits for the patterns alone, so that a gated day does not keep old events; the lowest priority makes it the last step of a cycle.
+LAST = {"dagster/priority": "-2"}
+
+
+@dg.asset(deps=[failure_patterns], op_tags=LAST, **file_asset("telemetry", {"parquet"}))
+def raw_event_retention(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
+    """Raw events of days past FEDERATED_LEARNING_RETENTION_DAYS, removed once a later day is analysed; their sums stay."""
+    space = workspace.open()
+    for day in space.gate.sound_days(days_of(context.partition_keys)):
+        removed = space.days.expire(day, today=now_utc().date())
+        named = ", ".join(map(str, removed)) or "none"
+        report_day(context, day, "raw_event_retention", len(removed), {"days_removed": named})

@@ -1,0 +1,112 @@
+"""What a run of many days costs beyond a run of one: all of it is here.
+
+What goes here: filing numbers and check results under each day of a run, one database session per day. What does not: which days go on
+(`playbooks/gate.py`), what is shown (`metadata.py`).
+
+A run takes up to 31 days, so that a year costs twelve processes and not 365. Dagster files what a run reports under the run; a user reads it by day.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import date
+from typing import Any
+
+import dagster as dg
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (  # noqa: TID251  has no public name in 1.13, which we pin
+    AssetCheckEvaluationTargetMaterializationData,
+)
+
+from fl_assets.defs.partitions import days_of
+from fl_assets.infra.warehouse import Warehouse
+
+
+def each_in_session(warehouse: Warehouse, days: Iterable[date]) -> Iterator[date]:
+    """Yield each day, with one connection to the warehouse kept for all that is done about it; between days others get in."""
+    for day in days:
+        with warehouse.session():
+            yield day
+
+
+def report_day(
+    context: dg.AssetExecutionContext, day: date, table_name: str, rows: int, metadata: Mapping[str, Any]
+) -> None:
+    """Attach a day's numbers to its own partition, also in a run of many days."""
+    context.add_asset_metadata(
+        {"dagster/partition_row_count": rows, **metadata}, asset_key=table_name, partition_key=str(day)
+    )
+
+
+def evaluate_per_day(
+    context: dg.AssetCheckExecutionContext, evaluate: Callable[[Sequence[date]], dg.AssetCheckResult]
+) -> dg.AssetCheckResult:
+    """Return a check's result for all days of a run; in a run of many, file the result for each under its own partition first.
+
+    Dagster 1.13 plans a partitioned check once per day and files its one result under no day at all, so that every planned one would be
+    shown as skipped.
+    """
+    days, spec = days_of(context.partition_keys), next(iter(context.check_specs))
+    for day in days if len(days) > 1 else ():
+        file_result(context, spec.key, day, evaluate([day]), blocking=spec.blocking)
+    return evaluate(days)
+
+
+def file_result(
+    context: dg.AssetCheckExecutionContext,
+    key: dg.AssetCheckKey,
+    day: date,
+    found: dg.AssetCheckResult,
+    *,
+    blocking: bool,
+) -> None:
+    """Record the result of a check for one day; what stops a run is only the result that the check itself returns."""
+    evaluation = dg.AssetCheckEvaluation(
+        asset_key=key.asset_key,
+        check_name=key.name,
+        passed=found.passed,
+        metadata=found.metadata,
+        target_materialization_data=_checked_materialization(context, key.asset_key, day),
+        severity=found.severity,
+        description=found.description,
+        blocking=blocking,
+        partition=str(day),
+    )
+    context.op_execution_context.log_event(evaluation)  # ty: ignore[invalid-argument-type]  (its hint forgets the fourth kind that it takes)
+
+
+def _checked_materialization(
+    context: dg.AssetCheckExecutionContext, asset_key: dg.AssetKey, day: date
+) -> AssetCheckEvaluationTargetMaterializationData | None:
+    """Return a day's latest materialization, which a check's status is compared with; without it the UI shows the check as not run."""
+    latest = context.instance.fetch_materializations(
+        dg.AssetRecordsFilter(asset_key=asset_key, asset_partitions=[str(day)]), limit=1
+    ).records
+    return (
+        AssetCheckEvaluationTargetMaterializationData(
+            storage_id=latest[0].storage_id, run_id=latest[0].run_id, timestamp=latest[0].timestamp
+        )
+        if latest
+        else None
+    )
+
+
+def mark_downstream_checks_skipped(
+    context: dg.AssetCheckExecutionContext, days: Sequence[date], stopped: dg.AssetCheckResult
+) -> None:
+    """File for each check that a stopped run planned and will not reach why it was not asked; Dagster would show it as failed, without a word."""
+    (key,) = context.selected_asset_check_keys
+    behind = (
+        dg.AssetSelection.assets(key.asset_key)
+        .downstream(include_self=False)
+        .resolve(context.op_execution_context.job_def.asset_layer.asset_graph)
+    )
+    for record in context.instance.all_logs(
+        context.run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED
+    ):
+        planned = record.get_dagster_event().event_specific_data.asset_check_key
+        if planned.asset_key in behind:
+            unasked = dg.AssetCheckResult(
+                passed=False,
+                severity=dg.AssetCheckSeverity.WARN,
+                description=f"not asked: {key.name} stopped the run ({stopped.description})",
+            )
+            for day in days:
+                file_result(context, planned, day, unasked, blocking=False)

@@ -1,0 +1,65 @@
+"""Days of events in the lake: how many each has, which are analysed together, which retention removes.
+
+What goes here: questions about days as a whole. What does not: storing events (`duckdb_engine.py`), whether a day may be used (`playbooks/gate.py`).
+"""
+
+from collections.abc import Callable
+from datetime import date, timedelta
+
+from fl_assets.core.cycles import Window, window_of
+from fl_assets.core.settings import FederatedLearningConfig
+from fl_assets.infra.lake import Lake
+
+EVENT_TABLES = ("raw_traces", "conversation_logs", "node_summaries")
+
+
+class EventDays:
+    """The days of a lake.
+
+    Args:
+        lake: Where the events are.
+        settings: Minimum of events, length of a window, retention.
+        is_usable: Whether a day's events may be analysed; one that may not counts no event towards the windows of later days.
+    """
+
+    def __init__(
+        self, lake: Lake, settings: FederatedLearningConfig, *, is_usable: Callable[[date], bool]
+    ) -> None:
+        self._lake = lake
+        self._settings = settings
+        self._is_usable = is_usable
+        self._counted: dict[tuple[date, str], int] = {}  # by day and its content
+
+    def events_on(self, day: date) -> int:
+        """Return the events of a day in the lake: calls and conversation turns, and those that summaries report."""
+        key = (day, self._lake.content_of(day))
+        if key not in self._counted:
+            self._counted[key] = self._lake.events_on(day)
+        return self._counted[key]
+
+    def window(self, day: date) -> Window:
+        """Return the days that `day` is analysed together with."""
+        return window_of(
+            day,
+            lambda each: self.events_on(each) if each == day else self._usable_events_on(each),
+            required=self._settings.min_events,
+            max_days=self._settings.max_window_days,
+        )
+
+    def with_events(self, until: date) -> list[date]:
+        """Return the days up to `until` that the lake holds events of, oldest first."""
+        return sorted({day for table in EVENT_TABLES for day in self._lake.days(table) if day <= until})
+
+    def expire(self, analysed: date, *, today: date) -> list[date]:
+        """Remove the raw events of days past retention and return these days.
+
+        Args:
+            analysed: The latest day whose sums are stored; it and later days keep their events.
+            today: What retention is counted from.
+        """
+        keep = self._settings.retention_days
+        return self._lake.expire(min(today, analysed + timedelta(days=keep + 1)), keep) if keep else []
+
+    def _usable_events_on(self, day: date) -> int:
+        events = self.events_on(day)
+        return events if events and self._is_usable(day) else 0

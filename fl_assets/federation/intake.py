@@ -1,0 +1,46 @@
+"""Everything that a fleet sends: its files of events, and the summaries of nodes that send none.
+
+What goes here: taking in both, and counting what waits. What does not: reading either (`events/`, `coordinator_side.py`).
+"""
+
+import hashlib
+from collections.abc import Callable
+from datetime import date
+
+from fl_assets.events.engine import Engine
+from fl_assets.events.index import Backlog, DayBacklog, TelemetryIndex
+from fl_assets.events.ingest import IngestReport
+from fl_assets.federation.coordinator_side import SummaryFiles, Taken
+
+
+class Intake:
+    """Events by the engine, summaries by their folder, and the index of what was read."""
+
+    def __init__(self, engine: Engine, summaries: SummaryFiles, index: TelemetryIndex) -> None:
+        self._engine = engine
+        self._summaries = summaries
+        self._index = index
+
+    def ingest(self, progress: Callable[[str], None] | None = None) -> tuple[IngestReport, Taken]:
+        """Store what is new in the folders of telemetry and of summaries; a second call right after finds nothing to do."""
+        report, taken = self._engine.ingest(progress), self._summaries.take(self._index)
+        if progress and taken.files:
+            progress(
+                f"{taken.files} files of summaries: {taken.summaries} taken, {taken.known} known, "
+                f"{len(taken.refused)} refused"
+            )
+        return report, taken
+
+    def backlog(self) -> Backlog:
+        """Count what was not analysed yet, by day: events in files and in the lake, and those that waiting summaries report."""
+        events = self._index.backlog()
+        days = {entry.day: entry for entry in events.days}
+        for day, (count, token) in self._summaries.waiting().items():
+            days[day] = _with_summary(days.get(day, DayBacklog(day, 0, "none")), day, count, token)
+        found = tuple(days[day] for day in sorted(days))
+        return Backlog(sum(entry.events for entry in found), events.files, found, events.unscanned)
+
+
+def _with_summary(old: DayBacklog, day: date, count: int, token: str) -> DayBacklog:
+    both = hashlib.sha256(f"{old.token}\n{token}".encode()).hexdigest()[:32]
+    return DayBacklog(day, old.events + count, both)

@@ -1,0 +1,32 @@
+"""The YAML of this stage: rules of the failure classes, and people's corrections of patterns.
+
+What goes here: where the files are and which record reads them. What does not: reading YAML (`infra/rule_files.py`), what a rule means.
+"""
+
+from functools import cache
+from pathlib import Path
+
+from fl_assets.infra.rule_files import read_record, read_rules
+from fl_assets.patterns.classes import ClassRule
+from fl_assets.patterns.grouping import Corrections
+
+BUILT_IN_FAILURE_CLASSES = Path(__file__).parent / "failure_classes.yaml"
+
+
+@cache
+def load_failure_classes() -> tuple[ClassRule, ...]:
+    """Return the failure classes' rules in the order they are tried; the package's file is read once per process.
+
+    Raises:
+        RuleFileError: naming file, line and rule.
+    """
+    return read_rules(BUILT_IN_FAILURE_CLASSES, ClassRule, section="failure_classes")
+
+
+def load_corrections(path: Path | None) -> Corrections:
+    """Return people's merges and splits of patterns; none without a file.
+
+    Raises:
+        RuleFileError: naming file, line and rule.
+    """
+    return read_record(path, Corrections) if path else Corrections()

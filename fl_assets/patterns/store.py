@@ -1,0 +1,143 @@
+"""What an analysis reads from the warehouse and the lake.
+
+What goes here: the history of a day, what error records suspect. What does not: the analysis (`analysis.py`).
+"""
+
+import os
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import AbstractContextManager
+from datetime import date, timedelta
+from typing import Protocol
+
+import duckdb
+import pandas as pd
+
+from fl_assets.infra.lake import Lake
+from fl_assets.infra.warehouse import Warehouse
+from fl_assets.patterns.analysis import Analysis, History
+from fl_assets.patterns.counts import BASELINE_DAYS, HISTORY_DAYS
+from fl_assets.sums.masking import signature_sql
+
+READ_DAYS = HISTORY_DAYS + BASELINE_DAYS
+"""Days of sums that an analysis reads whole; of older ones, only what dates a message."""
+
+_MESSAGES = """
+    with sums as (
+        select message_id, any_value(masked_error) as masked_error, any_value(has_text) as has_text, service, method,
+            sum(failures) as failures, min(event_date) as first_day
+        from failure_signatures where event_date <= $day group by message_id, service, method)
+    select message_id, any_value(masked_error) as masked_error, any_value(has_text) as has_text,
+        arg_min(service, (-failures, service, method)) as service,
+        arg_min(method, (-failures, service, method)) as method,
+        min(first_day) as first_day
+    from sums group by message_id order by message_id"""
+# Of days before any window nothing reads latencies, nor the traces of a message that fails on its last day: lists cost more
+# memory than all else in a row.
+_SIGNATURES = """
+    with known as (
+        select *, min(event_date) over (partition by message_id) as first_day,
+            max(event_date) over (partition by message_id) as last_day
+        from failure_signatures where event_date <= $day)
+    select event_date, node_id, service, method, message_id, failures, sessions, first_seen, last_seen,
+        case when event_date >= $window or last_day < $day then exemplar_trace_ids end as exemplar_trace_ids,
+        case when event_date >= $window then latency_histogram end as latency_histogram
+    from known where event_date >= $from_day or event_date = first_day"""
+_TOTALS = """
+    select * replace (case when event_date >= $window then latency_histogram end as latency_histogram)
+    from call_totals where event_date between $from_day and $day"""
+_SIGNALS = "select * from conversation_signals where event_date between $from_day and $day"
+
+# The signature SQL sums by node: with the request in the node's place it gives each request's message.
+_EXPLAINED = """
+    create temp table fl_explained as select * replace (request_id as node_id) from fl_traces
+    where not success and request_id in (select request_id from fl_records)"""
+_SUSPECTS = """
+    with suspects as (
+        select request_id,
+            unnest(list_distinct(suspected_prompts_or_configs || contributing_tools)) as suspect
+        from fl_records)
+    select message_id, suspect, sum(failures) as times from fl_messages join suspects on node_id = request_id
+    where suspect <> '' group by all order by message_id, times desc, suspect"""
+
+
+class SummaryNodes(Protocol):
+    """Says which nodes a summary is stored of."""
+
+    def nodes(self, day: date) -> Collection[str]:
+        """Return their names."""
+        ...
+
+
+class PatternStore:
+    """Reads what the patterns of a day are made from, and replaces them.
+
+    Args:
+        warehouse: Sums by day, and the patterns.
+        lake: Error records and traces.
+        connect: Gives a DuckDB that reaches the lake.
+        summaries: Which nodes sent summaries.
+        max_window_days: Days of the longest window.
+    """
+
+    def __init__(
+        self,
+        warehouse: Warehouse,
+        lake: Lake,
+        connect: Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]],
+        summaries: SummaryNodes,
+        *,
+        max_window_days: int,
+    ) -> None:
+        self._warehouse = warehouse
+        self._lake = lake
+        self._connect = connect
+        self._summaries = summaries
+        self._max_window_days = max_window_days
+
+    def history(self, day: date) -> History:
+        """Return the sums known by the end of `day`."""
+        first = day - timedelta(days=READ_DAYS - 1)
+        known = {"day": day}
+        since = known | {"from_day": first}
+        recent = since | {"window": day - timedelta(days=self._max_window_days - 1)}
+        read = self._warehouse.read
+        return History(
+            messages=read(_MESSAGES, known),
+            signatures=read(_SIGNATURES, recent),
+            totals=read(_TOTALS, recent),
+            signals=read(_SIGNALS, since),
+            summarised=self._summarised(first, day),
+        )
+
+    def replace(self, day: date, found: Analysis) -> int:
+        """Replace the day's patterns and their members; return how many patterns there are."""
+        self._warehouse.replace("failure_families", day, found.families)
+        self._warehouse.replace("pattern_members", day, found.members)
+        return self._warehouse.replace("failure_patterns", day, found.patterns)
+
+    def suspects(self, days: Iterable[date]) -> Mapping[str, list[str]]:
+        """Return what error records suspect of the failures of `days`, by message id: prompts, configs and tools, most named first.
+
+        A record is joined to the failed calls that have its `request_id`; one that matches none names nothing.
+        """
+        chosen = list(days)
+        records, traces = (self._paths(name, chosen) for name in ("error_records", "raw_traces"))
+        found: dict[str, list[str]] = {}
+        if not records or not traces:
+            return found
+        with self._connect() as connection:
+            connection.read_parquet(records).create_view("fl_records")
+            connection.read_parquet(traces, hive_partitioning=False).create_view("fl_traces")
+            connection.execute(_EXPLAINED)
+            connection.execute(f"create temp table fl_messages as {signature_sql('fl_explained')}")
+            for message_id, suspect, _ in connection.sql(_SUSPECTS).fetchall():
+                found.setdefault(message_id, []).append(suspect)
+        return found
+
+    def _paths(self, table: str, days: Iterable[date]) -> list[str]:
+        return [os.fspath(path.resolve()) for path in self._lake.files(table, days)]
+
+    def _summarised(self, first: date, last: date) -> pd.DataFrame:
+        days = [day for day in self._lake.days("node_summaries") if first <= day <= last]
+        nodes = [(day, node) for day in days for node in self._summaries.nodes(day)]
+        return pd.DataFrame(nodes, columns=["event_date", "node_id"])

@@ -1,0 +1,187 @@
+"""The gate as data: every rule that a day must keep before its updates are decided on, once.
+
+What goes here: two lists, INPUT_RULES for what a day is made from and GATE for its playbooks. What does not: asking them (`gate.py`), a rule's
+arithmetic (`quality.py`). The asset checks, the decisions, the roll-out, the cycle's result, the table in docs/playbooks-gate.md and the report are
+made from these lists: a new rule is one function and one entry.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Generic, TypeVar
+
+from fl_assets.core.cycles import Window
+from fl_assets.core.models import CycleStatus, Playbook, Violation
+from fl_assets.core.settings import FederatedLearningConfig
+from fl_assets.events.redaction import residue
+from fl_assets.playbooks import quality
+from fl_assets.sums.recount import Recount
+
+Input = TypeVar("Input")
+
+
+@dataclass(frozen=True)
+class DayInput:
+    """What a rule may read of a day's data; what costs a look is a call."""
+
+    day: date
+    settings: FederatedLearningConfig
+    events: int
+    malformed_lines: int
+    window: Callable[[], Window]
+    lake_damage: Callable[[], list[Violation]]
+    """Files of the day that differ from their manifests."""
+    table_damage: Callable[[], list[Violation]]
+    """Tables of the window's days that differ from their files."""
+
+
+@dataclass(frozen=True)
+class PlaybookInput:
+    """What a rule may read of a day's playbooks."""
+
+    playbooks: Sequence[Playbook]
+    settings: FederatedLearningConfig
+    recount: Callable[[], Recount] = lambda: Recount({}, {})
+
+
+@dataclass(frozen=True)
+class GateRule(Generic[Input]):
+    """One rule."""
+
+    name: str
+    """Of the asset check, too."""
+    asset: str
+    """Asset that the check is on."""
+    doc: str
+    """Description of the check, and the rule's line in the docs."""
+    expected: Callable[[FederatedLearningConfig], str]
+    find: Callable[[Input], list[Violation]]
+    limits: Callable[[FederatedLearningConfig], Mapping[str, float]] = lambda _: {}
+    """Numbers of the settings that the check shows."""
+    status: CycleStatus = "gated"
+    """What a cycle that the rule stops ends as."""
+    is_of_day_alone: bool = False
+    """Of an input rule: it looks at no other day. What breaks it is no part of later days' windows either."""
+    needs_events: bool = False
+    """Of a rule for playbooks: it reads more than the playbook, so it is asked only when that is stored."""
+    each_stops_day: bool = False
+    """Of a rule for playbooks: one violation stops the day. Otherwise it holds its playbook, and stops the day when no playbook is left."""
+
+
+INPUT_RULES: tuple[GateRule[DayInput], ...] = (
+    GateRule(
+        "minimum_events",
+        "raw_traces",
+        "The day's window holds the minimum of events.",
+        lambda settings: f"at least {settings.min_events} events in the window",
+        lambda day: quality.minimum_events(
+            day.window().events, day.window().required, len(day.window().days), subject=str(day.day)
+        ),
+        lambda settings: {"required": settings.min_events},
+        status="insufficient_data",
+    ),
+    GateRule(
+        "few_malformed_lines",
+        "raw_traces",
+        "The share of lines that could not be read stays below the maximum.",
+        lambda settings: f"at most {settings.max_bad_ratio:.1%} malformed lines",
+        lambda day: quality.few_malformed_lines(
+            day.malformed_lines,
+            day.malformed_lines + day.events,
+            day.settings.max_bad_ratio,
+            subject=str(day.day),
+        ),
+        lambda settings: {"maximum": settings.max_bad_ratio},
+        is_of_day_alone=True,
+    ),
+    GateRule(
+        "lake_matches_manifest",
+        "raw_traces",
+        "What the lake holds is what was committed: rows and hash.",
+        lambda _: "rows and content hash as committed",
+        lambda day: day.lake_damage(),
+        is_of_day_alone=True,
+    ),
+    GateRule(
+        "tables_match_manifest",
+        "failure_signatures",
+        "What the warehouse holds is what was committed: a torn log loses rows without an error.",
+        lambda _: "rows and content hash as committed",
+        lambda day: day.table_damage(),
+    ),
+)
+GATE: tuple[GateRule[PlaybookInput], ...] = (
+    GateRule(
+        "confidence_gate",
+        "playbooks",
+        "At least one playbook of the day reaches the threshold, when there are any.",
+        lambda settings: f"a playbook with confidence of at least {settings.threshold}",
+        lambda given: quality.confidence_gate(given.playbooks, given.settings.threshold),
+        lambda settings: {"threshold": settings.threshold},
+    ),
+    GateRule(
+        "enough_nodes",
+        "playbooks",
+        "No playbook that may be acted on rests on fewer nodes than the minimum.",
+        lambda settings: f"at least {settings.min_nodes} nodes behind what may be acted on",
+        lambda given: quality.enough_nodes(given.playbooks, given.settings.min_nodes),
+        lambda settings: {"minimum": settings.min_nodes},
+    ),
+    GateRule(
+        "is_significant",
+        "playbooks",
+        "No playbook that may be acted on rests on what may be noise.",
+        lambda settings: (
+            f"patterns that survive false-discovery control at {settings.false_discovery_rate:.0%}"
+        ),
+        lambda given: quality.is_significant(given.playbooks),
+        lambda settings: {"false_discovery_rate": settings.false_discovery_rate},
+    ),
+    GateRule(
+        "evidence_is_real",
+        "playbooks",
+        "Every playbook's evidence equals the stored sums and a recount of the lake's events: all failed calls, and the conversations "
+        "of a sample of nodes.",
+        lambda _: "evidence that a recount from raw_traces confirms",
+        lambda given: quality.evidence_is_real(
+            given.playbooks, given.recount().summed, given.recount().counted
+        ),
+        needs_events=True,
+        each_stops_day=True,
+    ),
+    GateRule(
+        "no_personal_data",
+        "playbooks",
+        "No text of a playbook holds personal data or a secret.",
+        lambda _: "no personal data and no secret in any playbook",
+        lambda given: quality.no_personal_data(given.playbooks, residue),
+        needs_events=True,
+        each_stops_day=True,
+    ),
+)
+
+
+def held_by(playbooks: Sequence[Playbook], settings: FederatedLearningConfig) -> dict[str, list[Violation]]:
+    """Return, by improvement id, what playbooks break by themselves, before they are stored; one that breaks nothing has no entry."""
+    given = PlaybookInput(playbooks, settings)
+    return by_playbook([broken for rule in GATE if not rule.needs_events for broken in rule.find(given)])
+
+
+def by_playbook(violations: Sequence[Violation]) -> dict[str, list[Violation]]:
+    """Return violations by their subject."""
+    found: dict[str, list[Violation]] = {}
+    for one in violations:
+        found.setdefault(one.subject, []).append(one)
+    return found
+
+
+def stopping(
+    rule: GateRule[PlaybookInput], violations: Sequence[Violation], playbooks: Sequence[Playbook]
+) -> list[Violation]:
+    """Return the violations that stop the day: a playbook that is held already stops it only when every one breaks the rule."""
+    if rule.each_stops_day or {one.subject for one in violations} >= {
+        one.improvement_id for one in playbooks
+    }:
+        return list(violations)
+    free = {one.improvement_id for one in playbooks if not one.held_because}
+    return [one for one in violations if one.subject in free]

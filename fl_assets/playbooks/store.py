@@ -1,0 +1,76 @@
+"""Playbooks as stored: rows of the warehouse, and the files that people and programs read.
+
+What goes here: reading and replacing a day's playbooks. What does not: making them (`propose.py`), the files' format (`files.py`).
+"""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, date
+from pathlib import Path
+from typing import Any
+
+from fl_assets.core.models import Playbook
+from fl_assets.infra.warehouse import Warehouse
+from fl_assets.playbooks.files import write_playbooks
+from fl_assets.playbooks.propose import renumber
+
+
+class PlaybookStore:
+    """Playbooks of each day, in the warehouse and as files below `folder`."""
+
+    def __init__(self, warehouse: Warehouse, folder: Path) -> None:
+        self._warehouse = warehouse
+        self._folder = folder
+
+    def of(self, day: date) -> list[Playbook]:
+        """Return the day's playbooks, by id."""
+        return [playbook_of(row) for row in self._warehouse.read_day("playbooks", day)]
+
+    def before(self, day: date) -> list[dict[str, Any]]:
+        """Return the rows of playbooks of earlier days."""
+        earlier = "select * from playbooks where event_date < $day order by event_date, improvement_id"
+        return self._warehouse.rows(earlier, {"day": day})
+
+    def replace(self, day: date, playbooks: Sequence[Playbook]) -> int:
+        """Replace the day's playbooks, in the table and as files; return how many there are.
+
+        A day that is materialised after a later one makes that one's history longer, so versions of later days are counted again.
+        """
+        self._write(day, playbooks)
+        (later,) = self._warehouse.rows(
+            "select count(*) as n from playbooks where event_date > $day", {"day": day}
+        )
+        if later["n"]:
+            changed = renumber(self._warehouse.rows("select * from playbooks"))
+            for each in sorted({row["event_date"] for row in changed}):
+                renewed = {
+                    row["improvement_id"]: playbook_of(row) for row in changed if row["event_date"] == each
+                }
+                self._write(each, [renewed.get(one.improvement_id, one) for one in self.of(each)])
+        return len(playbooks)
+
+    def _write(self, day: date, playbooks: Sequence[Playbook]) -> None:
+        self._warehouse.replace_records("playbooks", day, map(row_of, playbooks))
+        write_playbooks(self._folder, day, playbooks)
+
+
+def row_of(playbook: Playbook) -> dict[str, Any]:
+    """Return a playbook as a row of the table; nested fields are JSON, times naive UTC."""
+    return playbook.model_dump() | {
+        "suggested_changes": json.dumps(playbook.suggested_changes, sort_keys=True),
+        "created_at": playbook.created_at.astimezone(UTC).replace(tzinfo=None),
+        "is_actionable": not playbook.held_because,
+    }
+
+
+def playbook_of(row: dict[str, Any]) -> Playbook:
+    """Return a row of the table as a playbook."""
+    fields = {name: value for name, value in row.items() if name not in ("event_date", "is_actionable")}
+    return Playbook(
+        **fields
+        | {
+            "day": row["event_date"],
+            "suggested_changes": json.loads(row["suggested_changes"]),
+            "created_at": row["created_at"].replace(tzinfo=UTC),
+        }
+    )

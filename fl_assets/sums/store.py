@@ -1,0 +1,158 @@
+"""Daily sums in the warehouse: which are out of date, and making those again.
+
+What goes here: `failure_signatures`, `call_totals` and `conversation_signals`, of raw events and of summaries. What does not: summing a day
+(the engines), what the sums mean (`patterns/`).
+"""
+
+import hashlib
+from collections.abc import Callable, Collection, Mapping
+from datetime import date
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from fl_assets.core.tables import CALL_TOTALS, CONVERSATION_SIGNALS, FAILURE_SIGNATURES, Table
+from fl_assets.infra.lake import Lake
+from fl_assets.infra.warehouse import Warehouse
+from fl_assets.sums.conversations import conversation_signals_sql
+from fl_assets.sums.masking import call_totals_sql, signature_sql
+
+DAYS_PER_COMMIT = 28
+
+SUMS_VERSION = hashlib.sha256(
+    "\n".join((signature_sql("t"), call_totals_sql("t"), conversation_signals_sql("c", "t"))).encode()
+).hexdigest()[:12]
+"""Of the statements that sum: a release whose masks differ sums every day again."""
+
+
+class SumRows(Protocol):
+    """Rows of a day's sums, by table."""
+
+    @property
+    def signatures(self) -> list[dict[str, Any]]: ...  # noqa: D102
+    @property
+    def totals(self) -> list[dict[str, Any]]: ...  # noqa: D102
+    @property
+    def signals(self) -> list[dict[str, Any]]: ...  # noqa: D102
+
+
+class Summarised(Protocol):
+    """Sums that nodes send instead of events."""
+
+    def nodes(self, day: date) -> Mapping[str, Mapping[str, Any]]:
+        """Return the nodes that a summary is stored of, by name."""
+        ...
+
+    def rows(self, day: date) -> SumRows:
+        """Return the sums that these summaries report."""
+        ...
+
+
+class SumsEngine(Protocol):
+    """What sums a day's raw events."""
+
+    def expect(self, days: list[date]) -> None:
+        """Take note of the days that are asked for next."""
+        ...
+
+    def signatures(self, day: date) -> tuple[pa.Table, pa.Table]:
+        """Return a day's `failure_signatures` and `call_totals`."""
+        ...
+
+    def conversation_signals(self, day: date) -> pa.Table:
+        """Return a day's `conversation_signals`."""
+        ...
+
+
+class SumsStore:
+    """The sums of each day, kept up to date with the lake.
+
+    Args:
+        warehouse: Where the sums are.
+        lake: Where the events are.
+        engine: Sums a day's raw events.
+        summaries: Sums of the nodes that send no events.
+        is_usable: Whether a day's events may be summed.
+    """
+
+    def __init__(
+        self,
+        warehouse: Warehouse,
+        lake: Lake,
+        engine: SumsEngine,
+        summaries: Summarised,
+        *,
+        is_usable: Callable[[date], bool],
+    ) -> None:
+        self._warehouse = warehouse
+        self._lake = lake
+        self._engine = engine
+        self._summaries = summaries
+        self._is_usable = is_usable
+
+    def refresh_signatures(self, days: Collection[date]) -> list[date]:
+        """Bring failure_signatures and call_totals of these days up to date; return the days that were not."""
+        return self._refresh(("failure_signatures", "call_totals"), days, self._signatures)
+
+    def refresh_conversations(self, days: Collection[date]) -> list[date]:
+        """Bring conversation_signals of these days up to date; return the days that were not."""
+        return self._refresh(("conversation_signals",), days, self._conversations)
+
+    def _signatures(self, day: date) -> dict[str, pa.Table]:
+        signatures, totals = self._engine.signatures(day)
+        summarised = self._summaries.rows(day)
+        return {
+            "failure_signatures": self._with_summaries(
+                FAILURE_SIGNATURES, day, signatures, summarised.signatures
+            ),
+            "call_totals": self._with_summaries(CALL_TOTALS, day, totals, summarised.totals),
+        }
+
+    def _conversations(self, day: date) -> dict[str, pa.Table]:
+        raw, summarised = self._engine.conversation_signals(day), self._summaries.rows(day).signals
+        return {"conversation_signals": self._with_summaries(CONVERSATION_SIGNALS, day, raw, summarised)}
+
+    def _with_summaries(
+        self, table: Table, day: date, raw: pa.Table, summarised: list[dict[str, Any]]
+    ) -> pa.Table:
+        """Add summaries to sums of raw events; of a node that has both on a day, the summary it signed counts."""
+        nodes = self._summaries.nodes(day)
+        if not nodes:
+            return raw
+        is_raw = [node not in nodes for node in raw["node_id"].to_pylist()]
+        kept = raw.filter(pa.array(is_raw, pa.bool_())).cast(table.arrow_schema)
+        return pa.concat_tables([kept, pa.Table.from_pylist(summarised, schema=table.arrow_schema)])
+
+    def _refresh(
+        self, names: tuple[str, ...], days: Collection[date], compute: Callable[[date], dict[str, pa.Table]]
+    ) -> list[date]:
+        # A window reaches back over days that may never have had a cycle of their own, or that got late events since. What a day's sums were
+        # made from is in the manifest, so days that have not changed cost a file read each.
+        stale = [day for day in days if not self._is_expired(day) and self._is_stale(names, day)]
+        stale = [day for day in stale if self._is_usable(day)]
+        for start in range(0, len(stale), DAYS_PER_COMMIT):
+            batch = stale[start : start + DAYS_PER_COMMIT]
+            self._engine.expect(batch)
+            # Read first: what another process stores meanwhile makes these days stale again.
+            inputs = {day: self._inputs_now(day) for day in batch}
+            computed = {day: compute(day) for day in batch}
+            for name in names:
+                by_day = {day: tables[name] for day, tables in computed.items()}
+                self._warehouse.replace_days(name, by_day, inputs=inputs)
+        return stale
+
+    def _is_stale(self, names: tuple[str, ...], day: date) -> bool:
+        return any(self._inputs_of(name, day) != self._inputs_now(day) for name in names)
+
+    def _is_expired(self, day: date) -> bool:
+        """Whether retention removed a day's events: its sums are all that is left."""
+        manifest = self._lake.manifest("raw_traces", day)
+        return manifest is not None and manifest.is_expired
+
+    def _inputs_now(self, day: date) -> str:
+        """Return what a day's sums would be made from now: its events, and the statements that sum them."""
+        return f"{self._lake.content_of(day)} by {SUMS_VERSION}"
+
+    def _inputs_of(self, table_name: str, day: date) -> str | None:
+        manifest = self._warehouse.manifest(table_name, day)
+        return manifest["inputs"] if manifest else None

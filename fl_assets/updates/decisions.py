@@ -1,0 +1,96 @@
+"""The decisions of a day: what each playbook leads to, from what is stored.
+
+What goes here: reading what a decision needs, storing decisions, how a day's cycle ended. What does not: the rules of a decision (`decide.py`).
+"""
+
+from collections.abc import Collection, Iterable
+from datetime import date
+
+from fl_assets.adapters.catalogue import Catalogue
+from fl_assets.core.cycles import mode_of
+from fl_assets.core.models import CycleStatus, Decision
+from fl_assets.updates.carriers.carrier import KnownTargets
+from fl_assets.updates.decide import decide
+from fl_assets.updates.history import Rollout, keys_of, lessons, under_way
+from fl_assets.updates.lessons import learn
+from fl_assets.updates.stores import UpdateStores
+
+
+class Decisions:
+    """Decides on a day's playbooks, and keeps the decisions."""
+
+    def __init__(self, stores: UpdateStores, catalogue: Catalogue) -> None:
+        self._stores = stores
+        self._catalogue = catalogue
+
+    def decide(self, day: date, *, today: date, rollouts: Collection[Rollout] = ()) -> list[Decision]:
+        """Return one decision for each playbook of a day; a playbook that breaks a rule is held, with its reasons.
+
+        Args:
+            day: The partition.
+            today: Tells a live day from history.
+            rollouts: Earlier updates: what failed is not tried again, and nothing is tried on a pattern whose trial runs.
+        """
+        learned = learn(lessons(rollouts))
+        configs, policy = self._stores.configs, self._stores.update_policy
+        known = KnownTargets(
+            policy=policy,
+            current=configs.read_values(policy) if configs else {},
+            last_changed=self._last_changed(rollouts),
+            adapters=self._catalogue.offers(day),
+        )
+        broken = self._stores.gate.broken(day)
+        return [
+            decide(
+                playbook,
+                broken.get(playbook.improvement_id, []),
+                mode=mode_of(day, today=today),
+                apply_level=self._stores.settings.apply,
+                known=known,
+                rejected=learned.rejected,
+                retired=learned.retired,
+                busy=under_way(rollouts, playbook.pattern_id, ""),
+            )
+            for playbook in self._stores.playbooks.of(day)
+        ]
+
+    def replace(self, day: date, decisions: Iterable[Decision]) -> int:
+        """Replace the day's decisions; return how many there are."""
+        records = (decision.model_dump() for decision in decisions)
+        return self._stores.warehouse.replace_records("update_decisions", day, records)
+
+    def _last_changed(self, rollouts: Collection[Rollout]) -> dict[str, date]:
+        """Return the day of the last change of each config key; a trial that was rolled back changed no file, and counts all the same."""
+        configs = self._stores.configs
+        found = configs.last_changed() if configs else {}
+        for one in rollouts:
+            if one.carried_out and one.ended_at:
+                for key in keys_of(one.update.target):
+                    found[key] = max(one.ended_at.date(), found.get(key, one.ended_at.date()))
+        return found
+
+
+def cycle_result(stores: UpdateStores, day: date) -> tuple[CycleStatus, str, dict[str, int]]:
+    """Return how the cycle of a day ended, why, and its counts, as `learning_cycles` records them."""
+    status, broken = stores.gate.status(day)
+    if status == "insufficient_data":
+        return status, str(broken[0]), {}
+    stored = stores.playbooks.of(day)
+    counts = {"improvements_generated": len(stored)}
+    if broken:
+        titles = {playbook.improvement_id: playbook.title for playbook in stored}
+        first = broken[0].model_copy(update={"subject": titles.get(broken[0].subject, broken[0].subject)})
+        return status, f"{first}{f' (and {len(broken) - 1} more)' if len(broken) > 1 else ''}", counts
+    ready = sum(not playbook.held_because for playbook in stored)
+    applied = stores.warehouse.read_day("applied_updates", day)
+    done = [row["category"] for row in applied if row["status"] in ("canary", "applied")]
+    ended = [row["action"] for row in stores.warehouse.read_day("update_outcomes", day)]
+    held = sum(row["action"] == "hold" for row in stores.warehouse.read_day("update_decisions", day))
+    counts |= {
+        "adapters_updated": done.count("adapter"),
+        "configs_updated": done.count("config"),
+        "updates_rolled_back": ended.count("rolled_back"),
+        "updates_held": held,
+    }
+    reason = f"{len(stored)} playbooks, {ready} of them actionable, {len(done)} carried out"
+    return status, reason, counts

@@ -1,0 +1,29 @@
+"""What updates read and change: the stores of this stage and of those before it, by name.
+
+What goes here: the record that carries them. What does not: opening them (`workspace.py`).
+"""
+
+from dataclasses import dataclass
+
+from fl_assets.adapters.store import AdapterStore
+from fl_assets.core.settings import FederatedLearningConfig
+from fl_assets.infra.warehouse import Warehouse
+from fl_assets.playbooks.gate import Gate
+from fl_assets.playbooks.store import PlaybookStore
+from fl_assets.updates.config_files import ConfigFiles
+from fl_assets.updates.policy import UpdatePolicy
+
+
+@dataclass(frozen=True)
+class UpdateStores:
+    """Where decisions come from, and what carrying one out changes."""
+
+    settings: FederatedLearningConfig
+    warehouse: Warehouse
+    playbooks: PlaybookStore
+    gate: Gate
+    adapters: AdapterStore
+    update_policy: UpdatePolicy
+    """Config keys that may change; none without a policy file."""
+    configs: ConfigFiles | None
+    """The config files beside the policy; None without one."""
