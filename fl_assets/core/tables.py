@@ -16,6 +16,7 @@ _ARROW = {
     "DATE": pa.date32(),
     "DOUBLE": pa.float64(),
     "INTEGER": pa.int32(),
+    "UBIGINT": pa.uint64(),
     "JSON": pa.string(),
     "TIMESTAMP": pa.timestamp("us"),
     "VARCHAR": pa.string(),
@@ -146,6 +147,11 @@ QUARANTINED_EVENTS = Table(
         Column("excerpt", "VARCHAR", "Start of the line, redacted."),
         Column("node_id", "VARCHAR", "Node by folder, or `unknown`."),
         Column("line_bytes", "BIGINT", "Length of the line, bytes."),
+        Column(
+            "events",
+            "BIGINT",
+            "Events that were lost with it; 0 for a file of no known format, which never counts as broken telemetry; null: written before this was counted.",
+        ),
     ),
 )
 ERROR_RECORDS = Table(

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from fl_assets.events.event import TALK_TEXTS, TRACE_TEXTS, read_line
+from fl_assets.events.event import TRACE_TEXTS, TURN_TEXTS, read_line
 
 _SLICE_BYTES = 64 * 1024
 
@@ -36,7 +36,7 @@ class _Trace(_Payload, gc=False):
     success: bool | None = None
 
 
-class _Talk(_Payload, gc=False):
+class _Turn(_Payload, gc=False):
     log_id: str | None = None
     session_id: str | None = None
     user_query: str | None = None
@@ -48,11 +48,11 @@ class _Event(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     event_type: str | None = None
     timestamp: str | None = None
     execution_trace: _Trace | None = None
-    conversation_log: _Talk | None = None
+    conversation_log: _Turn | None = None
 
 
 _DECODER = msgspec.json.Decoder(_Event)
-_NOTHING, _NO_TRACE, _NO_TALK = _Event(), _Trace(), _Talk()
+_NOTHING, _NO_TRACE, _NO_TURN = _Event(), _Trace(), _Turn()
 _CHUNK_LINES = 2048
 """Lines that are Python objects at a time: about what the processor's cache holds."""
 _EVENT_TEXTS = ("event_id", "event_type", "timestamp")
@@ -74,7 +74,7 @@ def read_events(lines: pa.ChunkedArray) -> pa.Table:
         lines: UTF-8 texts, valid.
 
     Returns:
-        A row a line, in order: event_id, event_type, timestamp, has_trace, has_talk, payload_time, the texts of both payloads, duration_ms (float64), success, metadata (JSON as it
+        A row a line, in order: event_id, event_type, timestamp, has_trace, has_turn, payload_time, the texts of both payloads, duration_ms (float64), success, metadata (JSON as it
         was written, '{}' for null) and has_control, which says that a text holds NUL or a separator of redaction. Of a line that `read_line` refuses event_id is null.
     """
     return pa.Table.from_batches(
@@ -97,19 +97,19 @@ def _events_of(lines: pa.StringArray) -> pa.RecordBatch:
     data, places = memoryview(data_buffer or b"")[offsets[0] : offsets[-1]], (offsets - offsets[0]).tolist()
     events = [_decoded(data[start:end]) for start, end in pairwise(places)]
     traces = [event.execution_trace or _NO_TRACE for event in events]
-    talks = [event.conversation_log or _NO_TALK for event in events]
+    turns = [event.conversation_log or _NO_TURN for event in events]
     payloads = [event.execution_trace or event.conversation_log or _NO_TRACE for event in events]
     metadata = [bytes(payload.metadata) for payload in payloads]
     columns = {
         name: pa.array([*map(attrgetter(name), rows)], pa.string())
-        for rows, names in ((events, _EVENT_TEXTS), (traces, TRACE_TEXTS), (talks, TALK_TEXTS))
+        for rows, names in ((events, _EVENT_TEXTS), (traces, TRACE_TEXTS), (turns, TURN_TEXTS))
         for name in names
     }
     return pa.RecordBatch.from_pydict(
         columns
         | {
             "has_trace": pa.array([trace is not _NO_TRACE for trace in traces], pa.bool_()),
-            "has_talk": pa.array([talk is not _NO_TALK for talk in talks], pa.bool_()),
+            "has_turn": pa.array([turn is not _NO_TURN for turn in turns], pa.bool_()),
             "payload_time": pa.array([payload.timestamp for payload in payloads], pa.string()),
             "metadata": pa.array([b"{}" if one == b"null" else one for one in metadata], pa.binary()).cast(
                 pa.string()

@@ -26,8 +26,10 @@ from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.core.tables import CONVERSATION_LOGS, LAKE_TABLES, RAW_TRACES, TABLES, Table
 from fl_assets.events.find import Source
 from fl_assets.events.index import TelemetryIndex
-from fl_assets.events.ingest import Ingestion, IngestReport, weight_of
+from fl_assets.events.ingest import Ingestion, weight_of
+from fl_assets.events.outcome import IngestReport
 from fl_assets.events.pii_names import load_name_masking
+from fl_assets.events.quarantine import lost_events
 from fl_assets.infra.disk import remove_folder
 from fl_assets.infra.keys import make_secret
 from fl_assets.infra.lake import retry_on_conflict
@@ -40,6 +42,8 @@ MEMORY_LIMIT_MB = 700
 ROUND_BYTES = 8 * 1024**3
 """Bytes of source files that are staged and committed together: what a crash in a huge backlog can cost, what may spill, and what another coordinator
 waits for."""
+MAX_NAMED = 20
+"""Files that progress names, of those that were not read."""
 TURN_SECS = 1.5
 """Between two rounds: whoever waits for the lake looks more than once meanwhile, so that the turn is theirs."""
 
@@ -93,7 +97,7 @@ class DuckDBEngine:
         self.settings = settings
         self.lake = open_lake(settings)
         self.index = TelemetryIndex(settings, clock=clock)
-        self._clock = clock
+        self.now = clock
 
     # Ingestion ---------------------------------------------------------------------------------------------------------
 
@@ -114,14 +118,15 @@ class DuckDBEngine:
             ForeignKeyError: the lake was filled with another key of pseudonyms.
             NamesUnavailableError: FEDERATED_LEARNING_PII is on, but what it needs is not installed.
         """
-        tell = progress or (lambda _: None)
-        begin = time.perf_counter()
+        report_progress = progress or (lambda _: None)
+        begin, begun = time.perf_counter(), self.now()
         mask_names = load_name_masking() if self.settings.pii else None
-        report, left = self._turn(None, mask_names, tell)
+        report, left = self._turn(None, mask_names, report_progress)
         while left:
             time.sleep(TURN_SECS)
-            done, left = self._turn(left, mask_names, tell)
+            done, left = self._turn(left, mask_names, report_progress)
             report = report.merged(done)
+        self.index.note_ingestion(begun)
         return report.merged(IngestReport(seconds=time.perf_counter() - begin))
 
     @retry_on_conflict
@@ -129,14 +134,14 @@ class DuckDBEngine:
         self,
         among: set[tuple[str, str]] | None,
         mask_names: Callable[[str], str] | None,
-        tell: Callable[[str], None],
+        report_progress: Callable[[str], None],
     ) -> tuple[IngestReport, set[tuple[str, str]]]:
         """Ingest one round of the files that wait, and return what it did and which of them are left.
 
         Args:
             among: files, by kind and path, that were left by the turn before; None for all. What came meanwhile is for the next call, so that this one ends.
             mask_names: masks names of persons too.
-            tell: is told what was done.
+            report_progress: gets, in words, what was done.
         """
         with self.lake.lock():
             self.lake.root.mkdir(parents=True, exist_ok=True)
@@ -153,11 +158,14 @@ class DuckDBEngine:
             if not sources:
                 return IngestReport(), set()
             with self.connect(threads=1) as connection:
-                done = self._round(connection, sources, mask_names).run(tell)
+                done = self._round(connection, sources, mask_names).run(report_progress)
             remove_folder(self._temp)
-        tell(
-            f"{done.files} files: {done.events} new events, {done.duplicates} duplicates, {done.quarantined} lines quarantined, {len(done.days)} days changed"
+        report_progress(
+            f"{done.files} files: {done.events} new events, {done.duplicates} duplicates, "
+            f"{done.quarantined} lines quarantined, {len(done.days)} days changed"
         )
+        for unread in done.unread[:MAX_NAMED]:
+            report_progress(str(unread))
         return done, {(source.kind, source.path) for source in waiting[len(sources) :]}
 
     @contextmanager
@@ -236,21 +244,26 @@ class DuckDBEngine:
             ).to_arrow_table()
 
     def day_stats(self, day: date) -> dict[str, int | float]:
-        """Return what ingestion counted for a day: events, quarantined, bad_ratio, duplicates, conflicts, and redactions by entity as `redacted_<entity>`."""
+        """Return what ingestion counted for a day: by kind, and redactions by entity as `redacted_<entity>`.
+
+        `lost_events` are those of refused lines, and `bad_ratio` their share of all events.
+        """
         manifests = {table.name: self.lake.manifest(table.name, day) for table in LAKE_TABLES}
         rows = {name: manifest.rows if manifest else 0 for name, manifest in manifests.items()}
-        events, quarantined = rows["raw_traces"] + rows["conversation_logs"], rows["quarantined_events"]
+        events = rows["raw_traces"] + rows["conversation_logs"]
+        lost = lost_events(manifests["quarantined_events"])
         stats: Counter[str] = Counter()
         for manifest in manifests.values():
             stats.update(manifest.stats if manifest else {})
         return {
             "events": events,
-            "quarantined": quarantined,
-            "bad_ratio": quarantined / (events + quarantined) if events + quarantined else 0.0,
+            "quarantined": rows["quarantined_events"],
             "duplicates": 0,
             "conflicts": 0,
             "clock_skewed": 0,
             **dict(sorted(stats.items())),
+            "lost_events": lost,
+            "bad_ratio": lost / (events + lost) if events + lost else 0.0,
         }
 
     def view(self, connection: duckdb.DuckDBPyConnection, table: Table, day: date) -> None:

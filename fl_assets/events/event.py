@@ -33,6 +33,8 @@ Reason = Literal[
     "bad_timestamp",
     "incomplete_line",
     "damaged_file",
+    "cannot_open",
+    "over_limit",
     "bad_json",
     "bad_span",
     "bad_record",
@@ -62,12 +64,12 @@ IDS = (
 )
 """Names rather than texts: one that holds personal data gets a pseudonym, so that it still tells things apart."""
 TRACE_TEXTS = ("trace_id", "request_id", "service", "method", "error", "caused_by")
-TALK_TEXTS = ("log_id", "session_id", "user_query", "system_response")
+TURN_TEXTS = ("log_id", "session_id", "user_query", "system_response")
 _PAYLOADS = {"ExecutionTrace": "execution_trace", "ConversationLog": "conversation_log"}
 _TOP_KEYS = ("event_id", "event_type", "timestamp", *_PAYLOADS.values())
 _PAYLOAD_KEYS = {
     "execution_trace": (*TRACE_TEXTS, "duration_ms", "success", "metadata", "timestamp"),
-    "conversation_log": (*TALK_TEXTS, "metadata", "timestamp"),
+    "conversation_log": (*TURN_TEXTS, "metadata", "timestamp"),
 }
 _KNOWN_KEYS = frozenset({*_TOP_KEYS, *(key for keys in _PAYLOAD_KEYS.values() for key in keys)})
 
@@ -189,7 +191,7 @@ def _event(value: dict[str, Any]) -> dict[str, Any]:
 
 def _payload(name: str, payload: dict[str, Any]) -> dict[str, Any]:
     if name == "conversation_log":
-        return {field: _text(payload, field) for field in TALK_TEXTS}
+        return {field: _text(payload, field) for field in TURN_TEXTS}
     found: dict[str, Any] = {field: _text(payload, field) for field in TRACE_TEXTS}
     for field in ("service", "method"):
         if not found[field]:

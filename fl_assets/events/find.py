@@ -1,17 +1,24 @@
 """Finding telemetry: which files there are, and how far each was read.
 
-What goes here: `Source` and the walk over a folder. What does not: reading a file (`read.py`), remembering what was read (`index.py`).
+What goes here: `Source`, the walk over a folder, and the one way in which a file of others is opened. What does not: reading a file (`read.py`),
+remembering what was read (`index.py`).
+
+Nothing that is found may stop the rest: what cannot be read is listed with the reason, one entry at a time.
 """
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import BinaryIO
 
-_COMPRESSED = {".gz": "gzip", ".zst": "zstd"}
-_NATIVE_SUFFIXES = {".jsonl", ".json", ".ndjson"}
+_PACKED_SUFFIXES = (".gz", ".zst", ".zstd")
 _UNFINISHED_SUFFIXES = {".tmp", ".part", ".swp"}
+_LAST_NS = 253_402_300_799 * 10**9
+"""The end of year 9999, the last that a datetime can hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,60 +36,146 @@ class Source:
     head: str
     """Hash of its first bytes (`head_bytes` of them), by which a file that was replaced is told from one that grew."""
     head_bytes: int
+    coding: str | None = None
+    """How its bytes are packed, by its content: `gzip`, `zstd`, `framed_zstd`, `utf-16`, or None for plain UTF-8."""
     offset: int = 0
-    """First byte that was not ingested; of a compressed file 0, as it is read as a whole."""
+    """First byte that was not ingested; of a packed file 0, as it is read as a whole."""
     lines: int = 0
     """Complete lines before the offset."""
     last_day: date | None = None
     """Day of the last valid event before the offset."""
+    refused: str | None = None
+    """Why it cannot be opened at all."""
 
     @property
     def received(self) -> datetime:
-        """When the file got its last byte."""
-        return datetime.fromtimestamp(self.mtime_ns / 1e9, UTC)
-
-    @property
-    def compression(self) -> str | None:
-        """`gzip`, `zstd` or None, by the name's end."""
-        return _COMPRESSED.get(Path(self.path).suffix.lower())
+        """When the file got its last byte, as its folder says."""
+        return datetime.fromtimestamp(min(max(self.mtime_ns, 0), _LAST_NS) / 1e9, UTC)
 
     @property
     def name(self) -> str:
-        """File name without `.gz` or `.zst`."""
+        """File name without what only says how it is packed."""
         name = Path(self.path).name
-        return name[: -len(Path(name).suffix)] if self.compression else name
+        return Path(name).stem if name.lower().endswith(_PACKED_SUFFIXES) else name
 
     @property
     def node(self) -> str | None:
         """The node by folder: the first one below the root."""
         return self.path.split("/")[0] if "/" in self.path else None
 
-    @property
-    def has_native_name(self) -> bool:
-        """Whether the name says JSON lines."""
-        return Path(self.name).suffix.lower() in _NATIVE_SUFFIXES
+    def open(self) -> BinaryIO:
+        """Open it for reading.
+
+        Raises:
+            OSError: it is gone, may not be read, is a link, or is no regular file.
+        """
+        return open_regular(self.root, self.path)
+
+
+@dataclass(slots=True)
+class Listing:
+    """What a folder holds."""
+
+    files: list[tuple[str, os.stat_result]] = field(default_factory=list)
+    """Path (relative, with `/`) and status of each regular file, sorted by path."""
+    refused: list[tuple[str, str]] = field(default_factory=list)
+    """Path and reason of what cannot be read: folders that may not be entered, links that lead out, pipes, names that are not UTF-8."""
+
+
+def open_regular(root: Path, path: str) -> BinaryIO:
+    """Open a regular file below a folder: a pipe that took its place since it was listed is not waited for.
+
+    A link is followed only to where it is known to lead: to a place below the folder.
+
+    Raises:
+        OSError: it is gone, may not be read, leads out of the folder, or is no regular file.
+    """
+    full = root / path
+    if full.is_symlink():
+        full = _within(root, full)
+    descriptor = os.open(full, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, _kind_of(os.lstat(full).st_mode), path)
+    return os.fdopen(descriptor, "rb")
+
+
+def _within(root: Path, link: Path) -> Path:
+    """Return where a link leads.
+
+    Raises:
+        OSError: in circles, to nothing, or out of the folder.
+    """
+    target = Path(os.path.realpath(link, strict=True))
+    if not target.is_relative_to(os.path.realpath(root)):
+        raise OSError(errno.EXDEV, "a link that leaves the folder of telemetry", str(link))
+    return target
 
 
 def list_files(root: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Give path (relative, with `/`) and status of each finished file below `root`, sorted by path; hidden ones are left out, links to folders not followed."""
-    found: list[tuple[str, os.stat_result]] = []
-    folders = [(str(root), "")]
+    """Give path (relative, with `/`) and status of each finished file below `root`, sorted by path; see `walk`."""
+    yield from walk(root).files
+
+
+def walk(root: Path) -> Listing:
+    """List what is below a folder, at any depth.
+
+    Hidden and unfinished files are left out; links to folders are not followed, and links to files only within the folder.
+    """
+    found = Listing()
+    folders = [(os.fspath(root), "")]
     while folders:
         folder, prefix = folders.pop()
         try:
             entries = list(os.scandir(folder))
         except (FileNotFoundError, NotADirectoryError):
             continue
+        except OSError as error:
+            found.refused.append((_shown(prefix), f"the folder cannot be read: {error.strerror}"))
+            continue
         for entry in entries:
             if entry.name.startswith(".") or Path(entry.name).suffix.lower() in _UNFINISHED_SUFFIXES:
                 continue
-            if entry.is_dir(follow_symlinks=False):
-                folders.append((entry.path, f"{prefix}{entry.name}/"))
-                continue
+            path = prefix + entry.name
             try:
-                status = entry.stat()
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append((entry.path, f"{path}/"))
+                else:
+                    _add(found, root, path, entry)
             except FileNotFoundError:
-                continue
-            if entry.is_file():
-                found.append((prefix + entry.name, status))
-    yield from sorted(found)
+                continue  # it vanished since the folder was listed
+            except OSError as error:
+                found.refused.append((_shown(path), error.strerror or str(error)))
+    found.files.sort()
+    found.refused.sort()
+    return found
+
+
+def _add(found: Listing, root: Path, path: str, entry: os.DirEntry[str]) -> None:
+    if _shown(path) != path:
+        found.refused.append((_shown(path), "the name is not UTF-8: rename the file"))
+        return
+    if entry.is_symlink():
+        if not _within(root, Path(entry.path)).is_dir():
+            found.files.append((path, entry.stat()))
+        return
+    status = entry.stat(follow_symlinks=False)
+    if stat.S_ISREG(status.st_mode):
+        found.files.append((path, status))
+    else:
+        found.refused.append((path, _kind_of(status.st_mode)))
+
+
+def _shown(path: str) -> str:
+    """Return a path as text that can be stored: bytes that are not UTF-8 are written out."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _kind_of(mode: int) -> str:
+    kinds = (
+        (stat.S_ISFIFO, "a named pipe"),
+        (stat.S_ISSOCK, "a socket"),
+        (stat.S_ISLNK, "a link that took the file's place"),
+        (stat.S_ISDIR, "a folder"),
+    )
+    return next((name for test, name in kinds if test(mode)), "a device") + ", not a regular file"

@@ -11,21 +11,26 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import orjson
 
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.events.event import event_day, parse_time
-from fl_assets.events.find import Source, list_files
-from fl_assets.events.formats import EventLine, Format, ReadOptions, detect
+from fl_assets.events.find import Source, walk
+from fl_assets.events.formats import FORMATS, EventLine, ReadOptions, detect
+from fl_assets.events.outcome import Unread
 from fl_assets.events.read import SETTLED, Reading, line_batches, numbered_lines, read_head
+from fl_assets.events.unpack import coding_of
+from fl_assets.events.unread import could_be_events
 from fl_assets.infra.lake import Lake
 
 _HEAD_BYTES = 4096
+_OF_SOURCE = ("kind", "path", "size", "mtime_ns", "inode", "head", "head_bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +57,39 @@ class Backlog:
 
 _DDL = """
 create table if not exists files (
-    kind text not null, path text not null, size integer not null, mtime_ns integer not null, inode integer not null, head text not null, head_bytes integer not null,
-    offset integer not null, lines integer not null, last_day text, format text not null, primary key (kind, path)) without rowid;
+    kind text not null, path text not null, size integer not null, mtime_ns integer not null, inode integer not null,
+    head text not null, head_bytes integer not null, offset integer not null, lines integer not null, last_day text,
+    format text not null, primary key (kind, path)) without rowid;
 create table if not exists scans (
-    kind text not null, path text not null, size integer not null, mtime_ns integer not null, offset integer not null, counts text not null,
-    primary key (kind, path)) without rowid;
+    kind text not null, path text not null, size integer not null, mtime_ns integer not null, offset integer not null,
+    counts text not null, primary key (kind, path)) without rowid;
 create table if not exists days (
-    day text primary key, events integer not null, token text not null, analysed_events integer not null default 0, analysed_token text) without rowid;
+    day text primary key, events integer not null, token text not null, analysed_events integer not null default 0,
+    analysed_token text) without rowid;
 """
+_MIGRATIONS = {
+    1: """
+alter table files add column unread text;
+create index if not exists files_by_inode on files (kind, inode);
+create table if not exists notes (name text primary key, value text not null) without rowid;
+delete from files where format = 'ignored';
+"""
+}
+"""By version of the file, what makes it the next one: files that an earlier release ignored in silence are looked at again."""
+_VERSION = 1 + len(_MIGRATIONS)
+_FORMATS = hashlib.sha256("\n".join(sorted(entry.name for entry in FORMATS)).encode()).hexdigest()[:16]
+"""Changes when a format is added: files that none knew are looked at again."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileResult:
+    """What became of a file in one round."""
+
+    reading: Reading
+    last_day: date | None
+    """Day of its last valid event; None where there was none."""
+    unread: Unread | None
+    """What of it was not read."""
 
 
 class TelemetryIndex:
@@ -83,8 +113,8 @@ class TelemetryIndex:
         connection = sqlite3.connect(self._path, timeout=60, isolation_level=None)
         try:
             connection.row_factory = sqlite3.Row
-            if connection.execute("pragma user_version").fetchone()[0] == 0:
-                connection.executescript(f"begin immediate; {_DDL} pragma user_version = 1; commit;")
+            if connection.execute("pragma user_version").fetchone()[0] < _VERSION:
+                _migrate(connection)
             connection.execute("begin immediate")
             yield connection
             connection.execute("commit")
@@ -92,66 +122,66 @@ class TelemetryIndex:
             connection.close()  # rolls back what was not committed
 
     def pending(self) -> list[Source]:
-        """Return the files with bytes that were not ingested yet, sorted by kind and path."""
+        """Return the files with bytes that were not ingested yet, sorted by kind and path; those that cannot be opened say why."""
         with self._open() as connection:
             return self._pending(connection)
 
     def _pending(self, connection: sqlite3.Connection) -> list[Source]:
+        note = "insert or replace into notes values ('formats', ?)"
+        if _note(connection, "formats") != _FORMATS:
+            connection.execute("delete from files where format = 'unknown'")
+            connection.execute(note, (_FORMATS,))
         known = {(row["kind"], row["path"]): row for row in connection.execute("select * from files")}
-        listed = {
-            (kind, path): status for kind, root in self._roots.items() for path, status in list_files(root)
-        }
+        listings = {kind: walk(root) for kind, root in self._roots.items()}
+        listed = {(kind, path): status for kind, found in listings.items() for path, status in found.files}
         moved = {
             (row["kind"], row["inode"]): row
             for key, row in known.items()
             if key not in listed or listed[key].st_ino != row["inode"]
         }
-        found = []
+        now, found = self._clock(), []
         for (kind, path), status in listed.items():
             row = known.get((kind, path))
-            if (
-                row
-                and (row["size"], row["mtime_ns"], row["inode"])
-                == (status.st_size, status.st_mtime_ns, status.st_ino)
-                and not _waits(row, status, self._clock())
-            ):
+            if row and _is_same(row, status) and not _waits(row, status, now):
                 continue
             if row is None or row["inode"] != status.st_ino:
                 row = moved.get((kind, status.st_ino), row)
             source = self._compare(kind, path, status, row)
-            if source is None and row is not None:
-                connection.execute("delete from files where kind = ? and path = ?", (kind, row["path"]))
-                connection.execute(
-                    "insert or replace into files values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    (
-                        kind,
-                        path,
-                        status.st_size,
-                        status.st_mtime_ns,
-                        status.st_ino,
-                        *(
-                            row[name]
-                            for name in ("head", "head_bytes", "offset", "lines", "last_day", "format")
-                        ),
-                    ),
-                )
             if source is not None:
                 found.append(source)
-        return found
+            elif row is not None:
+                connection.execute("delete from files where kind = ? and path = ?", (kind, row["path"]))
+                renamed = {"kind": kind, "path": path, "size": status.st_size, "mtime_ns": status.st_mtime_ns}
+                _store(connection, dict(row) | renamed | {"inode": status.st_ino})
+        found += [
+            self._unopened(kind, path, reason, now)
+            for kind, listing in listings.items()
+            for path, reason in listing.refused
+        ]
+        return sorted(found, key=lambda source: (source.kind, source.path))
+
+    def _unopened(self, kind: str, path: str, reason: str, now: datetime) -> Source:
+        root = self._roots[kind]
+        try:
+            changed = (root / path).lstat().st_mtime_ns
+        except (OSError, ValueError):
+            changed = int(now.timestamp() * 1e9)
+        return Source(kind, root, path, 0, changed, 0, "", 0, refused=reason)
 
     def _compare(
         self, kind: str, path: str, status: os.stat_result, row: sqlite3.Row | None
     ) -> Source | None:
         """Return the source with where to go on reading; None where only name or times changed."""
         root = self._roots[kind]
+        fresh = Source(kind, root, path, status.st_size, status.st_mtime_ns, status.st_ino, "", 0)
         try:
-            with (root / path).open("rb") as file:
+            with fresh.open() as file:
                 start = file.read(min(_HEAD_BYTES, status.st_size))
-        except OSError:
-            return None  # it vanished, or may not be read: the next look will tell
-        fresh = Source(
-            kind, root, path, status.st_size, status.st_mtime_ns, status.st_ino, _digest(start), len(start)
-        )
+        except FileNotFoundError:
+            return None  # it vanished
+        except OSError as error:
+            return replace(fresh, refused=error.strerror or str(error))
+        fresh = replace(fresh, head=_digest(start), head_bytes=len(start), coding=coding_of(start))
         if (
             row is None
             or len(start) < row["head_bytes"]
@@ -159,9 +189,9 @@ class TelemetryIndex:
             or status.st_size < row["offset"]
         ):
             return fresh
-        if row["format"] == "ignored" or status.st_size == row["offset"]:
+        if status.st_size == row["offset"] and row["format"] != "unopened":
             return None
-        if fresh.compression or row["format"] != "telemetrist":
+        if fresh.coding or row["format"] != "telemetrist":
             return fresh
         return replace(
             fresh,
@@ -170,57 +200,72 @@ class TelemetryIndex:
             last_day=date.fromisoformat(row["last_day"]) if row["last_day"] else None,
         )
 
-    def commit(
-        self,
-        readings: Iterable[Reading],
-        last_days: dict[tuple[str, str], date],
-        days: Iterable[date],
-        lake: Lake,
-    ) -> None:
+    def commit(self, results: Iterable[FileResult], days: Iterable[date], lake: Lake) -> None:
         """Record, after the lake's commit, that files were ingested up to where they were read, and what the lake now holds of `days`.
 
         Args:
-            readings: each file that was read.
-            last_days: by (kind, path), the day of a file's last valid event.
+            results: what became of each file that was read.
             days: those that the lake's commits touched.
             lake: read for their rows and tokens.
         """
+        met = self._clock().isoformat()
         with self._open() as connection:
-            for reading in readings:
-                source = reading.source
-                last_day = last_days.get((source.kind, source.path), source.last_day)
+            for result in results:
+                source, reading = result.reading.source, result.reading
+                last_day = result.last_day or source.last_day
                 connection.execute(
                     "delete from files where kind = ? and inode = ? and path <> ? and head = ?",
                     (source.kind, source.inode, source.path, source.head),
                 )
-                connection.execute(
-                    "insert or replace into files values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    (
-                        *(
-                            source.kind,
-                            source.path,
-                            source.size,
-                            source.mtime_ns,
-                            source.inode,
-                            source.head,
-                            source.head_bytes,
-                        ),
-                        *(
-                            reading.end_offset,
-                            reading.end_lines,
-                            last_day.isoformat() if last_day else None,
-                            reading.format,
-                        ),
-                    ),
+                unread = {"met": met, **asdict(result.unread)} if result.unread else None
+                _store(
+                    connection,
+                    {
+                        **{name: getattr(source, name) for name in _OF_SOURCE},
+                        "offset": reading.end_offset,
+                        "lines": reading.end_lines,
+                        "last_day": last_day.isoformat() if last_day else None,
+                        "format": "unopened" if _is_unopened(result) else reading.format,
+                        "unread": orjson.dumps(unread).decode() if unread else None,
+                    },
                 )
                 connection.execute(
                     "delete from scans where kind = ? and path = ?", (source.kind, source.path)
                 )
             for day in sorted(days):
                 connection.execute(
-                    "insert into days (day, events, token) values (?, ?, ?) on conflict (day) do update set events = excluded.events, token = excluded.token",
+                    """insert into days (day, events, token) values (?, ?, ?)
+                        on conflict (day) do update set events = excluded.events, token = excluded.token""",
                     (day.isoformat(), lake.events_on(day), lake.content_of(day)),
                 )
+
+    def note_ingestion(self, begun: datetime) -> None:
+        """Record when the last ingestion began."""
+        with self._open() as connection:
+            connection.execute(
+                "insert or replace into notes values ('last_ingestion', ?)", (begun.isoformat(),)
+            )
+
+    def unread(self) -> list[Unread]:
+        """Return, by path, the files of which nothing is read as long as they are there, and those of which the last ingestion could not read a part."""
+        with self._open() as connection:
+            last = _note(connection, "last_ingestion") or ""
+            rows = connection.execute(
+                "select kind, path, format, unread from files where unread is not null order by kind, path"
+            ).fetchall()
+        found = []
+        for row in rows:
+            fields = orjson.loads(row["unread"])
+            met = fields.pop("met")
+            is_there = fields["is_whole"] and os.path.lexists(self._roots[row["kind"]] / row["path"])
+            if is_there or (met >= last and not fields["is_whole"]):
+                found.append(Unread(**fields))
+        return found
+
+    def files(self) -> int:
+        """Return how many files of telemetry were seen that hold anything."""
+        with self._open() as connection:
+            return connection.execute("select count(*) from files where size > 0").fetchone()[0]
 
     def mark_analysed(self, day: date, token: str) -> None:
         """Record that a day was analysed when the lake's `content_of(day)` was `token`."""
@@ -290,10 +335,12 @@ class TelemetryIndex:
 
     def _count(self, source: Source, now: datetime) -> Counter[date]:
         """Count the events of a file by day from its bytes: each line with an id counts, by the last timestamp in it."""
+        reading, counts, start = Reading(source), Counter(), self._settings.start_date
+        if source.refused:
+            return counts
         head = read_head(source)
         entry = detect(source.name, head)
-        reading, counts, start = Reading(source), Counter(), self._settings.start_date
-        if not is_readable(source, head, entry) or (entry and entry.table != "events"):
+        if entry.table != "events" if entry else not (could_be_events(head) or source.offset):
             return counts
         received = min(source.received, now)
         days: dict[bytes, date] = {}
@@ -323,14 +370,11 @@ class TelemetryIndex:
                 for begin, end in pairwise(ends):
                     if text.find(b'"event_id"', begin, end) >= 0:
                         add(_stamp(text, begin, end))
-        except OSError:
-            counts.clear()  # it vanished while it was read
+        except (
+            Exception
+        ):  # whatever a file holds, the next file is counted; ingestion says what is wrong with this one
+            return counts
         return counts
-
-
-def is_readable(source: Source, head: bytes, entry: Format | None) -> bool:
-    """Whether a file is telemetry: of a known format, named as JSON lines, or with events of the telemetrist in its first bytes."""
-    return entry is not None or source.has_native_name or b'"event_type"' in head
 
 
 _STAMP = re.compile(rb'"timestamp"\s*:\s*"([^"\\]{1,40})"')
@@ -350,7 +394,39 @@ def _digest(start: bytes) -> str:
 def _waits(row: sqlite3.Row, status: os.stat_result, now: datetime) -> bool:
     """Whether a file that did not change still has a last line without an end that may be taken by now."""
     return (
-        row["format"] != "ignored"
-        and row["offset"] < status.st_size
+        row["offset"] < status.st_size
         and now - datetime.fromtimestamp(status.st_mtime_ns / 1e9, UTC) > SETTLED
     )
+
+
+def _is_same(row: sqlite3.Row, status: os.stat_result) -> bool:
+    """Whether a file is as it was when it was read; one that could not be opened may be by now."""
+    seen = (row["size"], row["mtime_ns"], row["inode"])
+    return seen == (status.st_size, status.st_mtime_ns, status.st_ino) and row["format"] != "unopened"
+
+
+def _is_unopened(result: FileResult) -> bool:
+    return result.unread is not None and result.unread.reason == "cannot_open"
+
+
+def _store(connection: sqlite3.Connection, row: dict[str, Any]) -> None:
+    names = ", ".join(row)
+    values = ", ".join(f":{name}" for name in row)
+    connection.execute(f"insert or replace into files ({names}) values ({values})", row)  # noqa: S608 - our own names
+
+
+def _note(connection: sqlite3.Connection, name: str) -> str | None:
+    row = connection.execute("select value from notes where name = ?", (name,)).fetchone()
+    return row["value"] if row else None
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    """Make the file what this release reads, from nothing or from what an earlier one wrote."""
+    connection.execute("begin immediate")
+    version = connection.execute("pragma user_version").fetchone()[0]
+    steps = ([_DDL] if not version else []) + [_MIGRATIONS[old] for old in range(max(version, 1), _VERSION)]
+    for statement in ";".join(steps).split(";"):
+        if statement.strip():
+            connection.execute(statement)
+    connection.execute(f"pragma user_version = {_VERSION}")
+    connection.execute("commit")

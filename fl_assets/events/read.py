@@ -1,30 +1,51 @@
-"""Reading telemetry files: bytes, decompressed, cut into lines.
+"""Reading telemetry files: bytes, unpacked, cut into lines.
 
-What goes here: decompression, the first bytes, lines and batches of them. What does not: what a line means (`event.py`, `formats/`), which files there
-are (`find.py`), and which of them were read (`index.py`).
+What goes here: how a file is packed, its first bytes, its lines and batches of them, and what a file may hold at most. What does not: what a line means
+(`event.py`, `formats/`), which files there are (`find.py`), and which of them were read (`index.py`).
 """
 
-import zlib
-from collections.abc import Iterable, Iterator
+import re
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 import orjson
 import pyarrow as pa
-import zstandard
 
 from fl_assets.events.bulk import places_of
-from fl_assets.events.event import Reason
+from fl_assets.events.event import BadLine, Reason, read_line
 from fl_assets.events.find import Source
 from fl_assets.events.formats import HEAD_BYTES, MAX_DOCUMENT_BYTES
+from fl_assets.events.mend import mended
+from fl_assets.events.unpack import BLOCK_BYTES, BadPackingError, blocks
 
-BLOCK_BYTES = 4 * 1024 * 1024
 SETTLED = timedelta(days=1)
 """A last line without a line end is taken as it is once its file has not changed for so long."""
-_FEED_BYTES = {"gzip": 256 * 1024, "zstd": 2048}
-"""A zstd block of 4 bytes may stand for 128 KiB, so it is fed in small bites."""
+MAX_EXAMPLES = 1000
+"""Refused lines of one file that are kept one by one, for each reason; the others are counted."""
+SHORTEST_EVENT = 60
+"""Bytes: no event of the telemetrist is shorter, so a shorter line is refused without being parsed."""
+_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something in a file that became no event."""
+
+    line: int
+    """From 1; 0 for the file as a whole."""
+    reason: Reason
+    detail: str
+    start: bytes
+    """Its first bytes, raw."""
+    size: int
+    """Bytes of the line."""
+    events: int
+    """Events that were lost with it; 0 where none was, as in a file of no known format."""
+    lines: int = 1
 
 
 @dataclass(slots=True)
@@ -33,226 +54,147 @@ class Reading:
 
     source: Source
     format: str = "telemetrist"
+    """Name of its format; `unknown` for a file that no format knows."""
     end_offset: int = 0
     end_lines: int = 0
-    problems: list[tuple[int, Reason, str, bytes, int]] = field(default_factory=list)
-    """(line, reason, detail, start of the line, its bytes) of what never became a line of a batch."""
+    mended: int = 0
+    """Values in which a character that no JSON may hold was replaced."""
+    problems: list[Problem] = field(default_factory=list)
+    """At most MAX_EXAMPLES for each reason, and one that counts the others."""
+    _kept: Counter[str] = field(default_factory=Counter)
+    _further: dict[str, Problem] = field(default_factory=dict)
 
-    def bad(self, line: int, reason: Reason, detail: str, start: bytes = b"", size: int = 0) -> None:
-        """Note something that is not a line."""
-        self.problems.append((line, reason, detail, start[:4096], size or len(start)))
+    def bad(
+        self, line: int, reason: Reason, detail: str, start: bytes = b"", size: int = 0, events: int = 1
+    ) -> None:
+        """Note something that became no event."""
+        self._kept[reason] += 1
+        if self._kept[reason] > MAX_EXAMPLES:
+            self.bad_too(line, reason, 1, size or len(start), events)
+        else:
+            self.problems.append(Problem(line, reason, detail, start[:4096], size or len(start), events))
 
-
-class DamagedFileError(ValueError):
-    """Compressed data ends too early or is not what it claims to be."""
-
-
-def blocks(file: BinaryIO, compression: str | None) -> Iterator[bytes]:
-    """Give a file's bytes, decompressed, in blocks of bounded size; what is good before the damage comes first.
-
-    Raises:
-        DamagedFileError: the compressed data is cut or corrupt, from the block after the last good one on.
-    """
-    if compression is None:
-        while block := file.read(BLOCK_BYTES):
-            yield block
-        return
-    yield from _joined(_decompressed(file, compression))
-
-
-def _joined(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    held, size = [], 0
-    error: DamagedFileError | None = None
-    try:
-        for piece in pieces:
-            held.append(piece)
-            size += len(piece)
-            if size >= BLOCK_BYTES:
-                yield b"".join(held)
-                held, size = [], 0
-    except DamagedFileError as caught:
-        error = caught
-    if held:
-        yield b"".join(held)
-    if error:
-        raise error
-
-
-def _decompressed(file: BinaryIO, compression: str) -> Iterator[bytes]:
-    def begin() -> Any:  # the two have no type in common, and differ in what `decompress` takes
-        return (
-            zlib.decompressobj(wbits=31)
-            if compression == "gzip"
-            else zstandard.ZstdDecompressor(max_window_size=2**27).decompressobj()
+    def bad_too(self, line: int, reason: Reason, lines: int, size: int, events: int) -> None:
+        """Count lines that are refused like others before them."""
+        old = self._further.get(reason, Problem(line, reason, "", b"", 0, 0, 0))
+        total = old.lines + lines
+        detail = f"{total:,} more lines like those"
+        self._further[reason] = Problem(
+            old.line, reason, detail, b"", old.size + size, old.events + events, total
         )
 
-    frame, begun, read = begin(), False, 0
-    while data := file.read(_FEED_BYTES[compression]):
-        read += len(data)
-        while data:
-            if not begun and not data.strip(b"\0"):
-                break  # padding between or after members
-            try:
-                piece = (
-                    frame.decompress(data, BLOCK_BYTES) if compression == "gzip" else frame.decompress(data)
-                )
-            except (zlib.error, zstandard.ZstdError) as error:
-                message = (
-                    f"{compression} data damaged within the {len(data)} bytes before byte {read}: {error}"
-                )
-                raise DamagedFileError(message) from error
-            begun = True
-            if piece:
-                yield piece
-            if frame.eof:
-                data, frame, begun = frame.unused_data, begin(), False
-            else:
-                data = frame.unconsumed_tail if compression == "gzip" else b""
-    if begun:
-        message = f"{compression} data ends after {read} bytes, within a {'member' if compression == 'gzip' else 'frame'}"
-        raise DamagedFileError(message)
+    def has_room(self, reason: Reason) -> bool:
+        """Whether one more refused line would be kept as an example."""
+        return self._kept[reason] < MAX_EXAMPLES
+
+    def close(self) -> None:
+        """Put what was only counted among the problems."""
+        self.problems += self._further.values()
+        self._further = {}
 
 
 def read_head(source: Source) -> bytes:
-    """Return the first bytes of a file, decompressed, for format detection; what there is of a damaged one."""
+    """Return the first bytes of a file, unpacked, for format detection; what there is of a damaged one."""
     head = b""
     try:
-        with (source.root / source.path).open("rb") as file:
-            for block in blocks(file, source.compression):
+        with source.open() as file:
+            for block in blocks(file, source.coding, source.size):
                 head += block
                 if len(head) >= HEAD_BYTES:
                     break
-    except (DamagedFileError, OSError):
+    except (BadPackingError, OSError):
         pass
-    return head[:HEAD_BYTES].removeprefix(b"\xef\xbb\xbf")
+    return head[:HEAD_BYTES].removeprefix(_BOM)
+
+
+def _content(file: BinaryIO, source: Source) -> Iterator[bytes]:
+    """Give the blocks of a file from its offset on, but no byte of a plain one that came after it was listed."""
+    if source.coding:
+        yield from blocks(file, source.coding, source.size)
+        return
+    file.seek(source.offset)
+    left = source.size - source.offset
+    while left > 0 and (block := file.read(min(BLOCK_BYTES, left))):
+        left -= len(block)
+        yield block
+
+
+def _too_long(reading: Reading, number: int, size: int, most: int, start: bytes) -> None:
+    reading.bad(number, "line_too_long", f"{size} bytes, at most {most} are read", start, size)
+
+
+# Lines for formats ------------------------------------------------------------------------------------------
 
 
 def numbered_lines(reading: Reading, now: datetime) -> Iterator[tuple[int, bytes]]:
-    """Give all lines of a file with their numbers, from 1, for a format that is not the telemetrist's; damage ends them and is noted.
+    """Give all lines of a file with their numbers, from 1, mended, for a format that is not the telemetrist's.
 
-    Lines longer than `MAX_DOCUMENT_BYTES` are skipped while streaming, and noted. A last line without a line end that may still be written is left for next time.
+    Damage ends them and is noted. Lines longer than `MAX_DOCUMENT_BYTES` are skipped while streaming, and noted. A last line without a line end that may
+    still be written is left for next time.
     """
     source = reading.source
     held: list[bytes] = []  # of a line whose end has not been seen; of one that is too long, its start
     size = number = 0
     reading.end_offset = source.size
     try:
-        with (source.root / source.path).open("rb") as file:
-            for block in (
-                blocks(file, source.compression) if source.compression else _up_to(file, source.size)
-            ):
+        with source.open() as file:
+            for block in _content(file, source):
                 *pieces, rest = block.split(b"\n")
                 for piece in pieces:
                     number += 1
                     if size + len(piece) > MAX_DOCUMENT_BYTES:
-                        reading.bad(
-                            number,
-                            "line_too_long",
-                            f"{size + len(piece)} bytes, {MAX_DOCUMENT_BYTES} at the most",
-                            b"".join(held),
-                            size + len(piece),
-                        )
+                        _too_long(reading, number, size + len(piece), MAX_DOCUMENT_BYTES, b"".join(held))
                     else:
-                        yield number, b"".join((*held, piece))
+                        yield number, _mended(reading, b"".join((*held, piece)) if held else piece)
                     held, size = [], 0
                 size += len(rest)
                 held = [*held, rest] if size <= MAX_DOCUMENT_BYTES else [b"".join(held)[:4096]]
-    except DamagedFileError as error:
-        reading.bad(0, "damaged_file", str(error))
+    except BadPackingError as error:
+        reading.bad(0, error.reason, str(error))
     last = b"".join(held)
     if size > MAX_DOCUMENT_BYTES:
-        reading.bad(
-            number + 1, "line_too_long", f"{size} bytes, {MAX_DOCUMENT_BYTES} at the most", last, size
-        )
-    elif last.strip() and not (
-        source.compression
-        or now - source.received > SETTLED
-        or last.strip() in {b"}", b"]"}
-        or _is_object(last)
-    ):
+        _too_long(reading, number + 1, size, MAX_DOCUMENT_BYTES, last)
+    elif last.strip() and may_grow(source, last, now) and last.strip() not in {b"}", b"]"}:
         reading.end_offset -= size
     elif last:
-        yield number + 1, last
+        yield number + 1, _mended(reading, last)
     reading.end_lines = number
 
 
-def line_batches(
-    reading: Reading, file_no: int, *, max_line_bytes: int, now: datetime
-) -> Iterator[pa.RecordBatch]:
-    """Give the new complete lines of a telemetrist file as batches of (file_no, line_no, line), without copying them.
+_CONTROLS = bytes({*range(0x20)} - {*b"\t\n\r"})
+_ODD_ESCAPE = re.compile(rb'\\(?:[^"\\/bfnrtu]|u[dD])')
 
-    Lines longer than `max_line_bytes` are skipped while streaming; they and lines that are not UTF-8 are noted in `reading`. A last line without a line end is
-    left for next time, unless it is a whole JSON object, or nothing was added to the file for a day.
-    """
-    source = reading.source
-    number = source.lines
-    rest = b""  # of a line whose end has not been seen
-    skipped, skipped_start = 0, b""  # of a line that is too long already
-    consumed = source.offset
+
+def _mended(reading: Reading, line: bytes) -> bytes:
+    """Return a line that JSON readers take, if its values are all that is wrong with it; lines that are in order cost little."""
+    is_odd = (
+        (not line.isascii() and not _is_utf8(line))
+        or b"NaN" in line
+        or b"Infinity" in line
+        or (b"\\" in line and _ODD_ESCAPE.search(line) is not None)
+        or len(line.translate(None, _CONTROLS)) != len(line)
+    )
+    if not is_odd or _is_value(line):
+        return line
+    fixed, values = mended(line)
+    reading.mended += values
+    return fixed
+
+
+def _is_utf8(line: bytes) -> bool:
     try:
-        with (source.root / source.path).open("rb") as file:
-            file.seek(source.offset)
-            limited = (
-                blocks(file, source.compression)
-                if source.compression
-                else _up_to(file, source.size - source.offset)
-            )
-            for block in limited:
-                first = consumed == 0 and not rest and not skipped
-                if first and block.startswith(b"\xef\xbb\xbf"):
-                    block, consumed = block[3:], 3
-                end = block.find(b"\n") if rest or skipped else -1
-                if skipped:
-                    if end < 0:
-                        skipped += len(block)
-                        continue
-                    skipped += end
-                    number += 1
-                    reading.bad(
-                        number,
-                        "line_too_long",
-                        f"{skipped} bytes, {max_line_bytes} at the most",
-                        skipped_start,
-                        skipped,
-                    )
-                    consumed += skipped + 1
-                    block, skipped, end = block[end + 1 :], 0, -1
-                data = rest + block if rest else block
-                last = data.rfind(b"\n")
-                if last < 0:
-                    rest = data
-                else:
-                    rest = data[last + 1 :]
-                    yield from _batch(reading, file_no, number, data, last + 1, max_line_bytes)
-                    number += reading.end_lines
-                    consumed += last + 1
-                if len(rest) > max_line_bytes:
-                    skipped, skipped_start, rest = len(rest), rest[:4096], b""
-    except DamagedFileError as error:
-        reading.bad(0, "damaged_file", str(error))
-    settled = source.compression is not None or now - source.received > SETTLED
-    if skipped and settled:
-        reading.bad(
-            number + 1,
-            "line_too_long",
-            f"{skipped} bytes, {max_line_bytes} at the most",
-            skipped_start,
-            skipped,
-        )
-        consumed += skipped
-    elif rest.strip() and (settled or _is_object(rest)):
-        data = rest + b"\n"
-        yield from _batch(reading, file_no, number, data, len(data), max_line_bytes)
-        consumed += len(rest)  # the number stays: the line end, when it comes, ends this very line
-    reading.end_lines = number
-    reading.end_offset = source.size if source.compression else consumed
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
-def _up_to(file: BinaryIO, size: int) -> Iterator[bytes]:
-    """Give the blocks of a plain file, but no byte that came after it was listed."""
-    while size > 0 and (block := file.read(min(BLOCK_BYTES, size))):
-        size -= len(block)
-        yield block
+def _is_value(line: bytes) -> bool:
+    try:
+        orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return False
+    return True
 
 
 def _is_object(line: bytes) -> bool:
@@ -260,6 +202,67 @@ def _is_object(line: bytes) -> bool:
         return isinstance(orjson.loads(line), dict | list)
     except orjson.JSONDecodeError:
         return False
+
+
+def may_grow(source: Source, rest: bytes, now: datetime) -> bool:
+    """Whether more may come of a last line without a line end."""
+    return not (source.coding or now - source.received > SETTLED or _is_object(rest))
+
+
+# Lines of the telemetrist -----------------------------------------------------------------------------------
+
+
+def line_batches(
+    reading: Reading, file_no: int, *, max_line_bytes: int, now: datetime
+) -> Iterator[pa.RecordBatch]:
+    """Give the new complete lines of a telemetrist file as batches of (file_no, line_no, line), without copying them.
+
+    Lines longer than `max_line_bytes` are skipped while streaming; they and those too short for an event are noted in `reading`. A last line without a
+    line end is left for next time, unless it is a whole JSON object, or nothing was added to the file for a day.
+    """
+    source = reading.source
+    number = source.lines
+    rest = b""  # of a line whose end has not been seen
+    skipped, skipped_start = 0, b""  # of a line that is too long already
+    consumed = source.offset
+    try:
+        with source.open() as file:
+            for block in _content(file, source):
+                if consumed == 0 and not rest and not skipped and block.startswith(_BOM):
+                    block, consumed = block[3:], 3
+                if skipped:
+                    end = block.find(b"\n")
+                    if end < 0:
+                        skipped += len(block)
+                        continue
+                    skipped += end
+                    number += 1
+                    _too_long(reading, number, skipped, max_line_bytes, skipped_start)
+                    consumed += skipped + 1
+                    block, skipped = block[end + 1 :], 0
+                data = rest + block if rest else block
+                last = data.rfind(b"\n")
+                if last < 0:
+                    rest = data
+                else:
+                    rest = data[last + 1 :]
+                    yield from _batch(
+                        reading, file_no, number, data[: last + 1] if rest else data, max_line_bytes
+                    )
+                    number += reading.end_lines
+                    consumed += last + 1
+                if len(rest) > max_line_bytes:
+                    skipped, skipped_start, rest = len(rest), rest[:4096], b""
+    except BadPackingError as error:
+        reading.bad(0, error.reason, str(error))
+    if skipped and (source.coding or now - source.received > SETTLED):
+        _too_long(reading, number + 1, skipped, max_line_bytes, skipped_start)
+        consumed += skipped
+    elif rest.strip() and not may_grow(source, rest, now):
+        yield from _batch(reading, file_no, number, rest + b"\n", max_line_bytes)
+        consumed += len(rest)  # the number stays: the line end, when it comes, ends this very line
+    reading.end_lines = number
+    reading.end_offset = source.size if source.coding else consumed
 
 
 BATCH_SCHEMA = pa.schema([("file_no", pa.int32()), ("line_no", pa.int64()), ("line", pa.string())])
@@ -274,42 +277,57 @@ def batch_of(file_no: int, numbers: np.ndarray, lines: pa.Array) -> pa.RecordBat
 
 
 def _batch(
-    reading: Reading, file_no: int, before: int, data: bytes, end: int, max_line_bytes: int
+    reading: Reading, file_no: int, before: int, data: bytes, max_line_bytes: int
 ) -> Iterator[pa.RecordBatch]:
-    """Split `data[:end]`, which ends with a line end; sets `reading.end_lines` to the number of lines in it."""
-    ends = places_of(ord("\n"), np.frombuffer(data, dtype=np.uint8, count=end))
+    """Split `data`, which ends with a line end; sets `reading.end_lines` to the number of lines in it."""
+    offsets, lines = _split(data)
+    if not _is_valid(lines):
+        replaced = data.decode("utf-8", "replace").encode()
+        reading.mended += replaced.count("\ufffd".encode()) - data.count("\ufffd".encode())
+        data = replaced
+        offsets, lines = _split(data)
+    reading.end_lines = len(lines)
+    numbers = np.arange(before + 1, before + len(lines) + 1, dtype=np.int64)
+    lengths = np.diff(offsets) - 1
+    keep = (lengths <= max_line_bytes) & (lengths >= SHORTEST_EVENT)
+    if not keep.all():
+        for index in np.flatnonzero(lengths > max_line_bytes):
+            line = data[offsets[index] : offsets[index + 1] - 1]
+            _too_long(reading, int(numbers[index]), len(line), max_line_bytes, line)
+        if (lengths < SHORTEST_EVENT).any():
+            _refuse_short(reading, data, offsets, numbers)
+        lines, numbers = lines.filter(pa.array(keep)), numbers[keep]
+    if len(numbers):
+        yield batch_of(file_no, numbers, lines)
+
+
+def _split(data: bytes) -> tuple[np.ndarray, pa.StringArray]:
+    ends = places_of(ord("\n"), np.frombuffer(data, dtype=np.uint8))
     offsets = np.empty(len(ends) + 1, dtype=np.int32)
     offsets[0] = 0
     offsets[1:] = ends + 1
-    reading.end_lines = len(ends)
-    numbers = np.arange(before + 1, before + len(ends) + 1, dtype=np.int64)
-    lines = pa.StringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(data))
-    keep = np.diff(offsets) <= max_line_bytes + 1
-    for index in np.flatnonzero(~keep):
-        line = data[offsets[index] : ends[index]]
-        reading.bad(
-            int(numbers[index]), "line_too_long", f"{len(line)} bytes, {max_line_bytes} at the most", line
-        )
+    return offsets, pa.StringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(data))
+
+
+def _is_valid(lines: pa.StringArray) -> bool:
     try:
         lines.validate(full=True)
     except pa.ArrowInvalid:
-        for index in np.flatnonzero(keep):
-            line = data[offsets[index] : ends[index]]
-            try:
-                line.decode()
-            except UnicodeDecodeError as error:
-                keep[index] = False
-                reading.bad(
-                    int(numbers[index]),
-                    "not_utf8",
-                    f"byte {line[error.start]:#04x} at position {error.start}",
-                    line,
-                )
-        lines = pa.array(
-            [data[offsets[index] : offsets[index + 1]] for index in np.flatnonzero(keep)], type=pa.binary()
-        ).cast(pa.string())
-        yield batch_of(file_no, numbers[keep], lines)
-        return
-    if not keep.all():
-        lines, numbers = lines.filter(pa.array(keep)), numbers[keep]
-    yield batch_of(file_no, numbers, lines)
+        return False
+    return True
+
+
+def _refuse_short(reading: Reading, data: bytes, offsets: np.ndarray, numbers: np.ndarray) -> None:
+    """Refuse the lines that are too short for an event, but for blank ones; beyond the examples they are only counted, since there may be millions."""
+    is_filled = np.add.reduceat(np.frombuffer(data, dtype=np.uint8) > ord(" "), offsets[:-1]) > 0
+    (short,) = np.nonzero((np.diff(offsets) - 1 < SHORTEST_EVENT) & is_filled)
+    for place, index in enumerate(short):
+        if not reading.has_room("invalid_json"):
+            left = short[place:]
+            size = int((np.diff(offsets)[left] - 1).sum())
+            reading.bad_too(int(numbers[left[0]]), "invalid_json", len(left), size, len(left))
+            return
+        line = data[offsets[index] : offsets[index + 1] - 1]
+        found = read_line(line)
+        if isinstance(found, BadLine):
+            reading.bad(int(numbers[index]), found.reason, found.detail, line)

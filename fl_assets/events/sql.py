@@ -6,6 +6,7 @@ What goes here: statements as texts. What does not: running them (`stage.py`), t
 from datetime import date
 from typing import Literal
 
+from fl_assets.core.tables import Column, Table
 from fl_assets.events.event import IDS
 from fl_assets.events.redaction import ITEM_SEPARATOR, KEY_SEPARATOR
 
@@ -15,15 +16,15 @@ TEXTS = ("error", "user_query", "system_response")
 
 
 _TRACE_CONTENT = "event_id, timestamp, node_id, service, method, trace_id, request_id, duration_ms, success, error, caused_by, metadata"
-_TALK_CONTENT = (
+_TURN_CONTENT = (
     "event_id, timestamp, node_id, log_id, session_id, trace_id, user_query, system_response, metadata"
 )
 
 
-def content_sql(kind: Literal["trace", "talk", "either"]) -> str:
+def content_sql(kind: Literal["trace", "turn", "either"]) -> str:
     """Return SQL for the hash of an event's content: all that is stored of it but where it was found and which day that made it."""
-    trace, talk = f"hash({_TRACE_CONTENT})", f"hash({_TALK_CONTENT})"
-    return {"trace": trace, "talk": talk, "either": f"case when is_trace then {trace} else {talk} end"}[kind]
+    trace, turn = f"hash({_TRACE_CONTENT})", f"hash({_TURN_CONTENT})"
+    return {"trace": trace, "turn": turn, "either": f"case when is_trace then {trace} else {turn} end"}[kind]
 
 
 _HEX_ID = "[0-9a-f]{2}[0-9a-f]*[a-f][0-9a-f]*"
@@ -62,7 +63,7 @@ def events_sql(events: str, start: date) -> str:
             case when metadata <> '{{}}' then json_extract_string(metadata, ['$.node_id', '$.trace_id', '$.caused_by']) end as found
         from {events}),
     fl_events as (
-        select * replace (coalesce(trace_id, case when has_talk then found[2] end) as trace_id, coalesce(caused_by, found[3]) as caused_by),
+        select * replace (coalesce(trace_id, case when has_turn then found[2] end) as trace_id, coalesce(caused_by, found[3]) as caused_by),
             coalesce(nullif(found[1], ''), node, 'unknown') as node_id, metadata = '{{}}' or regexp_full_match(metadata, '{_SAFE_METADATA}') as is_safe_metadata,
             case when strlen(time_text) < 19 or time_text < '1' or time_text >= '3' or time_text[11] not in ('T', ' ', 't') then null
                  when suffix(time_text, 'Z') then try_cast(time_text as timestamp)
@@ -74,9 +75,9 @@ def events_sql(events: str, start: date) -> str:
         from fl_events)
     select row_no, has_clock_skew, coalesce(event_time, received) as timestamp, node_id, trace_id, caused_by,
         coalesce(
-            event_id = '' or has_trace = has_talk or event_type <> case when has_trace then 'ExecutionTrace' else 'ConversationLog' end
+            event_id = '' or has_trace = has_turn or event_type <> case when has_trace then 'ExecutionTrace' else 'ConversationLog' end
             or has_control or not starts_with(metadata, '{{') or (event_time is null and time_text is not null) or not {in_time}
-            or case when strlen(metadata) > {_LONG_LINE} then length(regexp_replace(metadata, '[^\\[{{:]+', '', 'g')) > {_MANY_MARKS} else false end
+            or case when not is_strict and strlen(metadata) > {_LONG_LINE} then length(regexp_replace(metadata, '[^\\[{{:]+', '', 'g')) > {_MANY_MARKS} else false end
             or (has_trace and (service = '' or method = '' or coalesce(duration_ms < 0 or duration_ms >= 1e300, false)))
             or case when keys is null then false else list_unique(keys) < len(keys) end, true)
         or event_id is null or (has_trace and (service is null or method is null or success is null)) as is_suspect,
@@ -86,11 +87,41 @@ def events_sql(events: str, start: date) -> str:
     from fl_names"""  # noqa: S608 - constants and names of our own only
 
 
+SOURCES = Table(
+    "fl_sources",
+    "Files of a round.",
+    ("file_no",),
+    (
+        Column("file_no", "INTEGER", "Number of the file within the round, from 0."),
+        Column("path", "VARCHAR", "Its path, redacted."),
+        Column("node", "VARCHAR", "The node by folder, or null."),
+        Column("received", "TIMESTAMP", "When it was received, UTC."),
+    ),
+)
+STAGE = Table(
+    "fl_stage",
+    "What staging remembers of an event, whose columns lie in Parquet already.",
+    ("file_no", "line_no"),
+    (
+        Column("event_date", "DATE", "Day it belongs to."),
+        Column("file_no", "INTEGER", "File it came from, by its number in `fl_sources`."),
+        Column("line_no", "BIGINT", "Line within that file."),
+        Column("is_trace", "BOOLEAN", "Whether it is a call, rather than a conversation turn."),
+        Column("has_clock_skew", "BOOLEAN", "Whether its own time was out of range."),
+        Column("masked", "VARCHAR", "What was masked in it, by `redacted_sql`, or null."),
+        Column("content", "UBIGINT", "Hash of all that is stored of it but where it was found."),
+        Column("id_hash", "UBIGINT", "Hash of its id."),
+    ),
+)
+_STAGED = {"content": content_sql("either"), "id_hash": "hash(event_id)"}
+"""How columns of STAGE are made of an event that have another name there."""
+
+
 def staged_sql(events: str) -> str:
-    """Return a SELECT of what staging remembers of events that are not suspect: `content` and `id_hash` are hashes, of all that is stored of an event and of its id.
+    """Return a SELECT of the rows of STAGE for events that are not suspect.
 
     Args:
         events: what `events_sql` gave, redacted; `masked` says what was.
     """
-    return f"""select event_date, file_no, line_no, is_trace, has_clock_skew, masked, {content_sql("either")} as content, hash(event_id) as id_hash
-        from {events} where not is_suspect"""  # noqa: S608 - constants and names of our own only
+    columns = ", ".join(f"{_STAGED.get(name, name)} as {name}" for name in STAGE.column_names)
+    return f"select {columns} from {events} where not is_suspect"  # noqa: S608 - constants and names of our own only

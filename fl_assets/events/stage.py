@@ -9,6 +9,7 @@ Raw text stays in Arrow memory until it is redacted: what DuckDB keeps may spill
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,9 @@ import pyarrow.compute as pc
 from fl_assets.core.tables import CONVERSATION_LOGS, RAW_TRACES, Table
 from fl_assets.events.bulk import read_events
 from fl_assets.events.event import EXCERPT_CHARS, BadLine, excerpt_source, read_line, redact_event
+from fl_assets.events.mend import mended
 from fl_assets.events.pii_names import PLACEHOLDERS
+from fl_assets.events.quarantine import Refused, RefusedLines
 from fl_assets.events.read import BATCH_SCHEMA, batch_of
 from fl_assets.events.redaction import ITEM_SEPARATOR, KEY_SEPARATOR, redact
 from fl_assets.events.redaction.bulk import redact_many
@@ -47,11 +50,21 @@ class _Given:
         return self.table.__arrow_c_stream__(requested_schema)
 
 
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A line that needs a second look."""
+
+    file_no: int
+    number: int
+    raw: bytes
+
+
 class Stager:
     """Stages one batch after another on a connection of its own; several work side by side.
 
     Attributes:
-        bad: refused lines, as (file_no, line_no, reason, detail, excerpt, bytes).
+        refused: lines that are no events.
+        mended: values in which a character was replaced.
         redactions: values masked one by one, by entity; what was masked in bulk says so in `fl_stage.masked`.
         files: what was added to the lake, by table and day, for a commit to name.
     """
@@ -67,7 +80,8 @@ class Stager:
     ) -> None:
         self.connection, self.lake = connection, lake
         self.files: defaultdict[tuple[str, date], list[LakeFile]] = defaultdict(list)
-        self.bad: list[tuple[int, int, str, str, str, int]] = []
+        self.refused = RefusedLines()
+        self.mended = 0
         self.redactions: Counter[str] = Counter()
         self._sources = (
             connection.sql("select path, node, received from fl_sources order by file_no")
@@ -77,7 +91,7 @@ class Stager:
         self._start, self._secret, self._mask_names = start, secret, mask_names
         self._given: dict[str, _Given] = {}
         self._again: list[pa.RecordBatch] = []
-        self._refused: list[tuple[int, int, BadLine, bytes]] = []
+        self._refused: list[tuple[_Line, BadLine]] = []
 
     def stage(self, batch: pa.Table, read: pa.Table) -> None:
         """Stage a batch; lines that the SQL has doubts about are read strictly, redacted one by one, and set aside to be staged again.
@@ -87,35 +101,40 @@ class Stager:
             read: what `read_events` makes of its lines: by another thread, since it holds Python's lock, and those that stage would wait for each other.
         """
         events, suspect = self._read(batch, read)
-        for file_no, line_no, raw in suspect:
+        for line in suspect:
+            raw, values = mended(line.raw)
             event = read_line(raw)
             if isinstance(event, BadLine):
-                self._refused.append((file_no, line_no, event, raw))
+                self._refuse(line, event)
             elif event is not None:
                 event, counts = redact_event(event, self._secret)
+                self.mended += values
                 self.redactions.update(counts)
-                self._again.append(lines_of(file_no, [(line_no, event)]))
+                self._again.append(lines_of(line.file_no, [(line.number, event)]))
         self._store(events)
-        if (
-            sum(len(raw) for *_, raw in self._refused) + sum(lines.nbytes for lines in self._again)
-            > _SET_ASIDE_BYTES
-        ):
+        held = sum(len(line.raw) for line, _ in self._refused) + sum(lines.nbytes for lines in self._again)
+        if held > _SET_ASIDE_BYTES:
             self.finish()
 
     def finish(self) -> None:
         """Stage what was set aside: the lines of many batches together, since a statement takes a while however few there are."""
         if self._again:
             again = pa.Table.from_batches(self._again, schema=BATCH_SCHEMA)
-            events, suspect = self._read(again, read_events(again["line"]))
-            self._refused += (
-                (file_no, line_no, BadLine("wrong_type", "cannot be read without a doubt"), raw)
-                for file_no, line_no, raw in suspect
-            )
+            events, suspect = self._read(again, read_events(again["line"]), is_strict=True)
+            for line in suspect:
+                self._refuse(line, BadLine("wrong_type", "cannot be read without a doubt"))
             self._store(events)
-        excerpts = self.excerpts([raw for *_, raw in self._refused])
-        for (file_no, line_no, bad, raw), text in zip(self._refused, excerpts, strict=True):
-            self.bad.append((file_no, line_no, bad.reason, bad.detail, text, len(raw.rstrip(b"\r\n"))))
+        excerpts = self.excerpts([line.raw for line, _ in self._refused])
+        for (line, bad), text in zip(self._refused, excerpts, strict=True):
+            size = len(line.raw.rstrip(b"\r\n"))
+            self.refused.rows.append(Refused(line.file_no, line.number, bad.reason, bad.detail, text, size))
         self._again, self._refused = [], []
+
+    def _refuse(self, line: "_Line", bad: BadLine) -> None:
+        if self.refused.has_room(line.file_no, bad.reason):
+            self._refused.append((line, bad))
+        else:
+            self.refused.count(line.file_no, line.number, bad.reason, len(line.raw))
 
     def excerpts(self, lines: list[bytes]) -> list[str]:
         """Return the redacted starts of refused lines, all at once: one by one it takes a millisecond each."""
@@ -134,9 +153,12 @@ class Stager:
         """Redact one text, person names too where they are to be."""
         return self._mask_names(redact(text)) if self._mask_names else redact(text)
 
-    def _read(self, batch: pa.Table, read: pa.Table) -> tuple[pa.Table, list[tuple[int, int, bytes]]]:
-        """Return the events of a batch, redacted, and its lines that are suspect: (file_no, line_no, line)."""
+    def _read(
+        self, batch: pa.Table, read: pa.Table, *, is_strict: bool = False
+    ) -> tuple[pa.Table, "list[_Line]"]:
+        """Return the events of a batch, redacted, and its lines that are suspect; what was read strictly is not suspected for its size."""
         events = read.append_column("row_no", pa.array(np.arange(len(batch))))
+        events = events.append_column("is_strict", pa.array(np.full(len(batch), is_strict)))
         for name in ("file_no", "line_no"):
             events = events.append_column(name, batch[name])
         for name in ("path", "node"):
@@ -147,7 +169,7 @@ class Stager:
             message = f"{len(batch)} lines became {len(known)} events, or in another order: some were lost"
             raise RuntimeError(message)
         events = events.rename_columns({"has_trace": "is_trace"}).drop_columns(
-            ["event_type", "has_talk", "payload_time", "has_control", "node", "received"]
+            ["event_type", "has_turn", "payload_time", "has_control", "node", "received", "is_strict"]
         )
         for name in known.column_names:
             events = events.drop_columns([name]) if name in events.column_names else events
@@ -157,9 +179,9 @@ class Stager:
         if not len(found):
             return events, []
         lines = batch.select(["file_no", "line_no", "line"]).take(found)
+        columns = (column.to_pylist() for column in lines.columns)
         return events, [
-            (file_no, line_no, line.encode())
-            for file_no, line_no, line in zip(*(column.to_pylist() for column in lines.columns), strict=True)
+            _Line(file_no, number, line.encode()) for file_no, number, line in zip(*columns, strict=True)
         ]
 
     def _of_source(self, name: str, file_nos: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -166,7 +166,7 @@ class SummaryFiles:
                 for line in look.lines
                 if self._lake.manifest(NODE_SUMMARIES.name, line.summary.day)
             }
-            index.commit([], {}, told, self._lake)
+            index.commit([], told, self._lake)
             self._settle(look, admitted, refused)
         return taken
 

@@ -9,7 +9,7 @@ from datetime import date
 
 from fl_assets.events.engine import Engine
 from fl_assets.events.index import Backlog, DayBacklog, TelemetryIndex
-from fl_assets.events.ingest import IngestReport
+from fl_assets.events.outcome import IngestReport
 from fl_assets.federation.coordinator_side import SummaryFiles, Taken
 
 

@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.core.tables import CALL_TOTALS, FAILURE_SIGNATURES
 from fl_assets.events.engine import DuckDBEngine
-from fl_assets.events.ingest import IngestReport
+from fl_assets.events.outcome import IngestReport, Unread
 from fl_assets.events.redaction import redact
 from fl_assets.infra.disk import remove_folder
 
@@ -77,7 +77,8 @@ class SparkEngine(DuckDBEngine):
         found = self._run("ingest", progress)
         self._hold(found.pop("sums"), [date.fromisoformat(day) for day in found["days"]])
         days = tuple(date.fromisoformat(day) for day in found.pop("days"))
-        return IngestReport(days=days, **found)
+        unread = tuple(Unread(**fields) for fields in found.pop("unread"))
+        return IngestReport(days=days, unread=unread, **found)
 
     def expect(self, days: Sequence[date]) -> None:
         """Hear which days `signatures` will be asked of next: one job sums them all."""
@@ -121,7 +122,7 @@ class SparkEngine(DuckDBEngine):
             order = {
                 "verb": verb,
                 "settings": settings,
-                "now": self._clock().isoformat(),
+                "now": self.now().isoformat(),
                 "out": os.fspath(out.resolve()),
                 **given,
             }

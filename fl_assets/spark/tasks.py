@@ -35,8 +35,9 @@ from fl_assets.events.engine import DuckDBEngine, sums_of
 from fl_assets.events.event import safe_redact
 from fl_assets.events.find import Source
 from fl_assets.events.formats import detect
-from fl_assets.events.ingest import TELL_SECS, Ingestion, weight_of
+from fl_assets.events.ingest import REPORT_SECS, Ingestion, weight_of
 from fl_assets.events.pii_names import load_name_masking
+from fl_assets.events.quarantine import Refused
 from fl_assets.events.read import BLOCK_BYTES, Reading, read_head
 from fl_assets.events.redaction import redact
 from fl_assets.infra.lake import LakeFile
@@ -232,7 +233,7 @@ class _SparkIngestion(Ingestion):
         outcomes = _collected(
             context.parallelize(range(len(groups)), len(groups)).map(partial(_stored, shared)),
             len(groups),
-            self.tell,
+            self.report_progress,
         )
         found = [
             pair
@@ -244,12 +245,12 @@ class _SparkIngestion(Ingestion):
         ):
             self.readings[number] = joined([reading for _, reading in parts], self.readings[number].source)
         for outcome in outcomes:
-            self.bad += outcome.bad
+            self.refused += outcome.refused
+            self.mended += outcome.mended
             self.records += outcome.records
             self.redactions.update({(None, entity): count for entity, count in outcome.redactions.items()})
             for key, files in outcome.files.items():
                 self.files[key] += files
-            self.ignored += outcome.ignored
         parts = [os.fspath(folder / outcome.part) for outcome in outcomes]
         self.connection.execute(
             "insert into fl_stage by name select * from read_parquet($parts, hive_partitioning = false)",
@@ -257,8 +258,8 @@ class _SparkIngestion(Ingestion):
         )
         yield from ()
 
-    def refused(self, number: int, reading: Reading) -> list[tuple[int, int, str, str, str, int]]:  # noqa: ARG002
-        """Return nothing: the task has told."""
+    def refused_of(self, number: int, reading: Reading) -> list[Refused]:  # noqa: ARG002
+        """Return nothing: the task did."""
         return []
 
 
@@ -271,7 +272,8 @@ def _divided(context: Any, sources: list[Source]) -> list[tuple[int, Source]]:
         (number, source, begin, min(begin + share, source.size))
         for number, source in enumerate(sources)
         if source.size - source.offset > share
-        and source.compression is None
+        and source.coding is None
+        and source.refused is None
         and detect(source.name, read_head(source)) is None
         for begin in range(source.offset, source.size, share)
     ]
@@ -293,7 +295,7 @@ def _divided(context: Any, sources: list[Source]) -> list[tuple[int, Source]]:
 def line_ends(source: Source, begin: int, end: int) -> tuple[int, int]:
     """Return how many line ends there are in a range of a plain file, and where the first is; -1 for none."""
     count, first, at = 0, -1, begin
-    with (source.root / source.path).open("rb") as file:
+    with source.open() as file:
         file.seek(begin)
         while block := file.read(min(BLOCK_BYTES, end - at)):
             if first < 0 <= (found := block.find(b"\n")):
@@ -325,7 +327,7 @@ def divided(source: Source, counts: Sequence[tuple[int, int]]) -> list[Source]:
 def joined(parts: Sequence[Reading], source: Source) -> Reading:
     """Return what became of a file from what became of its parts, in their order: it counts as read up to the first that was not read to its end."""
     last = next((part for part in parts if part.end_offset < part.source.size), parts[-1])
-    return replace(last, source=source, problems=[problem for part in parts for problem in part.problems])
+    return replace(last, source=source, problems=[], mended=sum(part.mended for part in parts))
 
 
 def _groups(parts: list[tuple[int, Source]], cores: int) -> list[list[tuple[int, Source]]]:
@@ -347,7 +349,7 @@ def _collected(rows: Any, tasks: int, tell: Callable[[str], None]) -> "list[_Out
 
     def watch() -> None:
         status = rows.context.statusTracker()
-        while not done.wait(TELL_SECS):
+        while not done.wait(REPORT_SECS):
             stages = [status.getStageInfo(stage) for stage in status.getActiveStageIds()]
             if finished := sum(stage.numCompletedTasks for stage in stages if stage):
                 tell(f"{finished / tasks:.0%}: {finished} of {tasks} Spark tasks")
@@ -372,8 +374,8 @@ class _Outcome:
     """File that holds what staging remembers, with the driver's numbers of files."""
     readings: list[Reading]
     records: list[dict[str, Any]]
-    ignored: int
-    bad: list[tuple[int, int, str, str, str, int]]
+    refused: list[Refused]
+    mended: int
     redactions: Counter[str]
     files: dict[tuple[str, date], list[LakeFile]]
 
@@ -429,22 +431,19 @@ class _TaskIngestion(Ingestion):
         self.create()
         for _ in self.staged():
             pass
-        bad = self.bad + [
-            row for local, reading in enumerate(self.readings) for row in self.refused(local, reading)
+        refused = [
+            *self.refused,
+            *(row for local, reading in enumerate(self.readings) for row in self.refused_of(local, reading)),
         ]
-        records = [self.redacted_record(record) for record in self.records]
         return _Outcome(
             part=_written(self.connection, numbers, part),
-            readings=[
-                replace(reading, problems=[(*problem[:2], "", b"", 0) for problem in reading.problems])
-                for reading in self.readings
+            readings=[replace(reading, problems=[]) for reading in self.readings],
+            records=[self.redacted_record(record) for record in self.records],
+            refused=[
+                replace(row, file_no=numbers[row.file_no], detail=safe_redact(row.detail, self.clean))
+                for row in refused
             ],
-            records=records,
-            ignored=self.ignored,
-            bad=[
-                (numbers[local], line, reason, safe_redact(detail, self._clean), text, size)
-                for local, line, reason, detail, text, size in bad
-            ],
+            mended=self.mended,
             redactions=Counter({entity: count for (_, entity), count in self.redactions.items()}),
             files=dict(self.files),
         )

@@ -25,12 +25,13 @@ def parsed(*lines: bytes) -> list[dict]:
     """What the fast way makes of lines."""
     read = read_events(pa.chunked_array([pa.array(list(lines), pa.binary()).cast(pa.string())]))
     events = read.append_column("row_no", pa.array(range(len(lines)), pa.int64()))
+    events = events.append_column("is_strict", pa.array([False] * len(lines)))
     events = events.append_column("node", pa.array(["n0"] * len(lines))).append_column(
         "received", pa.array([RECEIVED.replace(tzinfo=None)] * len(lines), pa.timestamp("us"))
     )
     connection = _connection()
     connection.register("fl_events", events)
-    rest = "select * exclude (trace_id, caused_by, timestamp, has_control, event_type, payload_time, node, received) from fl_events"
+    rest = "select * exclude (trace_id, caused_by, timestamp, has_control, event_type, payload_time, node, received, is_strict) from fl_events"
     sql = f"""select * exclude (row_no, names, keys, items) replace (case when not is_suspect then from_json(metadata, '"MAP(VARCHAR,VARCHAR)"') end as metadata)
         from ({events_sql("fl_events", date(2000, 1, 1))}) join ({rest}) using (row_no) order by row_no"""
     return connection.sql(sql).to_arrow_table().to_pylist()

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fl_assets.events import read as reading_files
+from fl_assets.events import unpack
 from fl_assets.events.find import Source, list_files
-from fl_assets.events.index import TelemetryIndex
+from fl_assets.events.index import FileResult, TelemetryIndex
 from fl_assets.events.read import Reading, line_batches, numbered_lines
 from fl_assets.infra.lake import Lake, Manifest
 from fl_assets_tests.build import DAY, call_line
@@ -33,10 +34,25 @@ def compress(content: bytes, compression: str) -> bytes:
     }[compression](content)
 
 
+@pytest.fixture(autouse=True)
+def lines_of_any_length(monkeypatch):
+    """Lines of these tests are shorter than any event."""
+    monkeypatch.setattr(reading_files, "SHORTEST_EVENT", 0)
+
+
 def source_of(path: Path, **given) -> Source:
     status = path.stat()
     return Source(
-        "events", path.parent, path.name, status.st_size, status.st_mtime_ns, status.st_ino, "", 0, **given
+        "events",
+        path.parent,
+        path.name,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ino,
+        "",
+        0,
+        coding=unpack.coding_of(path.read_bytes()[:8]),
+        **given,
     )
 
 
@@ -57,8 +73,9 @@ def read(
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Blocks of a few bytes, so that every line is cut somewhere."""
+    monkeypatch.setattr(unpack, "BLOCK_BYTES", 7)
     monkeypatch.setattr(reading_files, "BLOCK_BYTES", 7)
-    monkeypatch.setattr(reading_files, "_FEED_BYTES", {"gzip": 3, "zstd": 3})
+    monkeypatch.setattr(unpack, "_FEED_BYTES", {"gzip": 3, "zstd": 3, "framed_zstd": 3})
 
 
 @given(
@@ -73,8 +90,10 @@ def test_lines_come_out_as_they_went_in_whatever_the_blocks_are(tmp_path_factory
     path = tmp_path_factory.mktemp("lines") / NAMES[compression]
     path.write_bytes(compress("".join(line + "\n" for line in lines).encode(), compression))
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(unpack, "BLOCK_BYTES", block)
         patch.setattr(reading_files, "BLOCK_BYTES", block)
-        patch.setattr(reading_files, "_FEED_BYTES", {"gzip": block, "zstd": block})
+        patch.setattr(reading_files, "SHORTEST_EVENT", 0)
+        patch.setattr(unpack, "_FEED_BYTES", {"gzip": block, "zstd": block, "framed_zstd": block})
         found, reading = read(path)
     expected = [(number, line) for number, line in enumerate(lines, 1)]
     if expected and expected[0][1].startswith("\ufeff"):
@@ -95,18 +114,18 @@ def test_a_line_that_is_too_long_is_skipped_and_noted_and_its_neighbours_are_not
     path.write_bytes(b"one\n" + b"x" * 1000 + b"\ntwo\n" + b"y" * 17 + b"\nthree\n")
     found, reading = read(path, max_line_bytes=16)
     assert found == [(1, "one"), (3, "two"), (5, "three")]
-    assert [(line, reason, size) for line, reason, _, _, size in reading.problems] == [
+    assert [(one.line, one.reason, one.size) for one in reading.problems] == [
         (2, "line_too_long", 1000),
         (4, "line_too_long", 17),
     ]
 
 
-def test_a_line_that_is_not_utf8_costs_that_line(tmp_path):
+def test_bytes_that_are_not_utf8_cost_one_character(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_bytes(b"one\nt\xffwo\nthree\n")
     found, reading = read(path)
-    assert found == [(1, "one"), (3, "three")]
-    assert [(line, reason) for line, reason, *_ in reading.problems] == [(2, "not_utf8")]
+    assert found == [(1, "one"), (2, "t\ufffdwo"), (3, "three")]
+    assert (reading.problems, reading.mended) == ([], 1)
 
 
 @pytest.mark.parametrize("compression", ["gzip", "zstd"])
@@ -122,23 +141,15 @@ def test_members_one_after_another_are_one_file(tmp_path, small_blocks, compress
 
 
 @pytest.mark.parametrize("compression", ["gzip", "zstd"])
-@pytest.mark.parametrize("damage", ["cut", "noise", "is_plain"])
+@pytest.mark.parametrize("damage", ["cut", "noise"])
 def test_damaged_compression_keeps_the_good_prefix_and_says_so(tmp_path, compression, damage):
     path = tmp_path / NAMES[compression]
     lines = [f"{number} {os.urandom(200).hex()}" for number in range(3000)]
     whole = compress("".join(line + "\n" for line in lines).encode(), compression)
     half = len(whole) // 2
-    path.write_bytes(
-        {
-            "cut": whole[:half],
-            "noise": whole[:half] + b"\xff" * 64 + whole[half + 64 :],
-            "is_plain": b"plain text\n",
-        }[damage]
-    )
+    path.write_bytes({"cut": whole[:half], "noise": whole[:half] + b"\xff" * 64 + whole[half + 64 :]}[damage])
     found, reading = read(path)
-    assert [reason for _, reason, *_ in reading.problems if reason == "damaged_file"] == ["damaged_file"]
-    if damage == "is_plain":
-        assert found == []
+    assert [one.reason for one in reading.problems if one.reason == "damaged_file"] == ["damaged_file"]
     if damage == "cut":
         assert len(found) > 100
         assert [line for _, line in found[:-1]] == lines[: len(found) - 1]
@@ -150,12 +161,10 @@ def test_a_bomb_takes_bounded_memory(tmp_path):
     reading = Reading(source_of(path))
     sizes = []
     with path.open("rb") as file:
-        sizes = [len(block) for block in reading_files.blocks(file, "zstd")]
+        sizes = [len(block) for block in unpack.blocks(file, "zstd", path.stat().st_size)]
     assert sum(sizes) == 64 * 1024 * 1024
     assert list(line_batches(reading, 0, max_line_bytes=1_048_576, now=NOW)) == []
-    assert [(reason, size) for _, reason, _, _, size in reading.problems] == [
-        ("line_too_long", 64 * 1024 * 1024)
-    ]
+    assert [(one.reason, one.size) for one in reading.problems] == [("line_too_long", 64 * 1024 * 1024)]
 
 
 def test_only_complete_lines_of_a_growing_file_are_read_and_the_rest_next_time(tmp_path):
@@ -216,7 +225,7 @@ def test_a_line_of_another_format_that_is_too_long_is_skipped_and_noted(tmp_path
     path.write_bytes(b"one\n" + b"x" * 1000 + b"\ntwo\n" + b"y" * 17)
     found, reading = lines_of(path, NOW)
     assert found == [(1, b"one"), (3, b"two")]
-    assert [(line, reason, size) for line, reason, _, _, size in reading.problems] == [
+    assert [(one.line, one.reason, one.size) for one in reading.problems] == [
         (2, "line_too_long", 1000),
         (4, "line_too_long", 17),
     ]
@@ -285,7 +294,7 @@ class Case:
                 )
             )
         if not crash:
-            self.index.commit(readings, {}, days, self.lake)
+            self.index.commit([FileResult(reading, None, None) for reading in readings], days, self.lake)
         return found
 
 

@@ -61,16 +61,16 @@ def test_case_7_a_damaged_archive_keeps_its_good_prefix_and_other_files_are_not_
     case.write("good.jsonl", call_line("e1"))
     report = case.engine.ingest()
     ids = {row["event_id"] for row in case.rows("raw_traces")}
-    assert {"m1", "m2", "e1"} < ids
-    assert 100 < len(ids) - 3 < 2000
+    assert {"m1", "m2", "e1", "p1"} < ids
+    assert 100 < len(ids) - 4 < 2000
     found = reasons(case)
-    assert found.pop("damaged_file") == 2
+    assert found.pop("damaged_file") == 1
     assert sum(found.values()) <= 1, "the line that was cut"
     assert report.events == len(ids)
     assert case.engine.ingest().files == 0
 
 
-def test_case_8_bytes_that_are_not_json_cost_their_line_and_never_make_a_row_of_nulls(case):
+def test_case_8_a_character_that_is_not_json_costs_its_value_and_never_makes_a_row_of_nulls(case):
     bad = [
         b'{"event_id": "\xff\xfe"}',
         call_line("x1").replace(b"search", b"sea\0rch"),
@@ -81,9 +81,20 @@ def test_case_8_bytes_that_are_not_json_cost_their_line_and_never_make_a_row_of_
     ]
     path = case.write("a.jsonl", b"\xef\xbb\xbf" + call_line("e1"), *bad, call_line("e2"))
     assert path.read_bytes().startswith(b"\xef\xbb\xbf")
-    case.engine.ingest()
-    assert [row["event_id"] for row in case.rows("raw_traces")] == ["e1", "e2"]
-    assert reasons(case) == {"not_utf8": 1, "nul_character": 2, "invalid_json": 3}
+    report = case.engine.ingest()
+    assert report.mended == 5
+    rows = {row["event_id"]: (row["service"], row["duration_ms"]) for row in case.rows("raw_traces")}
+    kept, lost = ("search", 12.0), ("search", None)
+    assert rows == {
+        "e1": kept,
+        "x1": ("sea\ufffdrch", 12.0),
+        "x2": ("a\ufffdb", 12.0),
+        "x3": ("\ufffd", 12.0),
+        "x4": lost,
+        "x5": lost,
+        "e2": kept,
+    }
+    assert reasons(case) == {"invalid_json": 1}
 
 
 def peak_of(folder: Path, **environment: str) -> tuple[float, dict]:

@@ -19,7 +19,7 @@ from fl_assets.core.settings import FederatedLearningConfig, SettingsError
 from fl_assets.events import engine as engine_module
 from fl_assets.events import ingest
 from fl_assets.events.engine import DuckDBEngine
-from fl_assets.events.ingest import IngestReport
+from fl_assets.events.outcome import IngestReport
 from fl_assets.infra.errors import ConcurrentCommitError, ForeignKeyError, IngestBusyError, LakeError
 from fl_assets.infra.lake import Lake, Manifest, retry_on_conflict
 from fl_assets.simulator.simulator import simulate

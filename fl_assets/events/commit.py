@@ -1,0 +1,206 @@
+"""From staged rows to days of the lake: each day is what its manifest says, before and after.
+
+What goes here: merging what was staged into days. What does not: which rows stay (`duplicates.py`), how a manifest and its files are swapped in
+(`infra/lake.py`).
+"""
+
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+import duckdb
+
+from fl_assets.core.tables import (
+    CONVERSATION_LOGS,
+    ERROR_RECORDS,
+    QUARANTINED_EVENTS,
+    RAW_TRACES,
+    TABLES,
+    Table,
+)
+from fl_assets.events.duplicates import Duplicates, Files, Replaced
+from fl_assets.events.stage import PARQUET
+from fl_assets.infra.lake import SCHEMA_VERSION, Lake, LakeFile, Manifest
+
+SMALL_FILE_ROWS = 4096
+"""A day's files of fewer rows are put together when more come: a batch of one day makes larger ones."""
+_RELATIONS = (
+    (RAW_TRACES, "(from fl_stage where is_trace)"),
+    (CONVERSATION_LOGS, "(from fl_stage where not is_trace)"),
+    (QUARANTINED_EVENTS, "fl_bad"),
+    (ERROR_RECORDS, "fl_records"),
+)
+"""What each table of the lake is filled from, in the order in which they are committed."""
+_STAGED_AS_FILES = (RAW_TRACES, CONVERSATION_LOGS)
+"""Tables whose rows staging wrote as Parquet already; of the others the rows are in the relation."""
+
+
+@dataclass(slots=True)
+class _Gain:
+    """What a day of a table gains by a round."""
+
+    rows: int = 0
+    content: int = 0
+    """Sum of the content hashes of the rows."""
+    sources: set[str] = field(default_factory=set)
+    """Files that the rows came from."""
+
+
+class Commit:
+    """Merges one round into the lake.
+
+    Attributes:
+        days: those whose content changed.
+    """
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, lake: Lake, files: Files, paths: list[str]
+    ) -> None:
+        self.connection, self.lake, self.files, self.paths = connection, lake, files, paths
+        self.days: set[date] = set()
+        self._replaced: dict[tuple[str, date], dict[str, Replaced]] = {}
+
+    def drop(self, duplicates: Duplicates) -> None:
+        """Write the staged files that hold versions of events that do not stay again without them."""
+        dropped = duplicates.find()
+        self._replaced = duplicates.replaced
+        for (name, day), files in self.files.items():
+            for place, file in enumerate(files):
+                path = os.fspath(self.lake.staged(name, day, file).resolve())
+                if gone := dropped.get(path):
+                    condition = (
+                        "file_row_number not in (select file_row_number from fl_drop where filename = $file)"
+                    )
+                    files[place] = self._rewritten(TABLES[name], day, [path], file.rows - gone, condition)
+
+    def run(self, stats: dict[date, Counter[str]], refused: dict[date, Counter[str]]) -> None:
+        """Commit every table, day by day; a crash between two days leaves each either as it was or as it will be, and the next ingestion does the rest.
+
+        Args:
+            stats: what was counted of a day's events, to be added to what its manifest says.
+            refused: the same of what became no event.
+        """
+        own = {RAW_TRACES.name: stats, QUARANTINED_EVENTS.name: refused}
+        for table, relation in _RELATIONS:
+            gains = self._gains(table, relation)
+            if table not in _STAGED_AS_FILES:
+                self._write_files(table, relation, gains)
+            touched = {*gains, *own.get(table.name, {})}
+            touched |= {day for name, day in (*self.files, *self._replaced) if name == table.name}
+            for day in sorted(touched):
+                self._commit_day(
+                    table, day, gains.get(day, _Gain()), own.get(table.name, {}).get(day, Counter())
+                )
+
+    def _gains(self, table: Table, relation: str) -> dict[date, _Gain]:
+        content = "content"
+        sources = "list(distinct file_no)"
+        if table not in _STAGED_AS_FILES:
+            hashed = ", ".join(name for name in table.column_names if not name.startswith("source_"))
+            content, sources = f"hash({hashed})", "[]::integer[]"
+        if table is QUARANTINED_EVENTS:
+            sources = "list(distinct source_file)"
+        found = self.connection.execute(
+            f"select event_date, count(*), sum({content}), {sources} from {relation} group by event_date"  # noqa: S608
+        ).fetchall()
+        return {
+            day: _Gain(rows, int(total), {self.paths[one] if isinstance(one, int) else one for one in names})
+            for day, rows, total, names in found
+        }
+
+    def _write_files(self, table: Table, relation: str, gains: dict[date, _Gain]) -> None:
+        columns = ", ".join(table.column_names)
+        sql = f"""copy (select {columns} from {relation} where event_date = $day {table.order_sql})
+            to $path {PARQUET}"""  # noqa: S608 - our own names
+
+        def write(path: Path, day: date) -> None:
+            self.connection.execute(sql, {"day": day, "path": os.fspath(path.resolve())})
+
+        for day, gain in gains.items():
+            self.files[table.name, day] = [
+                self.lake.add(table.name, day, gain.rows, lambda path, day=day: write(path, day))
+            ]
+
+    def _commit_day(self, table: Table, day: date, gain: _Gain, stats: Counter[str]) -> None:
+        """Let a day be what it was and what it gains; where only counts changed, only the manifest is written.
+
+        1. A day that retention removed stays as it was: its sums were made, and half of it would belie them.
+        2. Stored rows that give way to finished versions are written out of their files.
+        3. Small files are put together, old ones with new ones.
+        4. The manifest names the files, and is swapped in last: until then the day is the old one.
+        """
+        old = self.lake.manifest(table.name, day)
+        if (not gain.rows and old is None) or (old and old.is_expired):
+            if (table.name, day) in self.files:
+                self.lake.sweep(table.name, day)
+            return
+        replaced = self._replaced.get((table.name, day), {})
+        lost_rows = sum(len(one.rows) for one in replaced.values())
+        lost_content = sum(one.content for one in replaced.values())
+        kept = [
+            self._without(table, day, file, replaced.get(file.name)) for file in (old.files if old else ())
+        ]
+        total = (int(old.content_hash, 16) if old else 0) + gain.content - lost_content
+        self.lake.commit(
+            Manifest(
+                table=table.name,
+                day=day,
+                rows=gain.rows + (old.rows if old else 0) - lost_rows,
+                content_hash=f"{total % 2**64:016x}",
+                version=(old.version if old else 0) + bool(gain.rows or lost_rows),
+                source_files=tuple(sorted({*gain.sources, *(old.source_files if old else ())})),
+                schema_version=SCHEMA_VERSION,
+                duckdb_version=duckdb.__version__,
+                files=self._together(table, day, kept, self.files[table.name, day]),
+                stats=dict(sorted((Counter(old.stats if old else {}) + stats).items())),
+            )
+        )
+        if gain.rows or lost_rows:
+            self.days.add(day)
+
+    def _without(self, table: Table, day: date, file: LakeFile, replaced: Replaced | None) -> LakeFile:
+        if replaced is None:
+            return file
+        path = os.fspath((self.lake.folder(table.name, day) / file.name).resolve())
+        condition = f"file_row_number not in ({', '.join(map(str, replaced.rows))})"
+        return self._rewritten(table, day, [path], file.rows - len(replaced.rows), condition)
+
+    def _together(
+        self, table: Table, day: date, old: list[LakeFile], new: list[LakeFile]
+    ) -> tuple[LakeFile, ...]:
+        """Return the files of a day from now on: small ones are put together, so that many small rounds leave few files."""
+        files = [file for file in (*old, *new) if file.rows]  # one without rows held duplicates only
+        small = [file for file in files if file.rows < SMALL_FILE_ROWS]
+        if len(small) > 1:
+            kept = [file for file in files if file.rows >= SMALL_FILE_ROWS]
+            paths = [os.fspath(self._path(table, day, file).resolve()) for file in small]
+            files = [*kept, self._rewritten(table, day, paths, sum(file.rows for file in small))]
+        return tuple(sorted(files, key=lambda file: file.name))
+
+    def _path(self, table: Table, day: date, file: LakeFile) -> Path:
+        staged = self.lake.staged(table.name, day, file)
+        return staged if staged.exists() else self.lake.folder(table.name, day) / file.name
+
+    def _rewritten(
+        self, table: Table, day: date, paths: list[str], rows: int, condition: str = "true"
+    ) -> LakeFile:
+        """Add the rows of files of a day as one file, those that a condition holds for; columns that an earlier release did not write are null."""
+        columns = ", ".join(table.column_names)
+        typed = ", ".join(f"{column.name} {column.type}" for column in table.columns)
+        self.connection.execute(f"create or replace temp table fl_columns ({typed})")
+        sql = f"""
+            copy (
+                with found as (
+                    select * from read_parquet($paths, filename = true, file_row_number = true, hive_partitioning = false, union_by_name = true)
+                    where {condition})
+                select {columns} from (select * from fl_columns union all by name select * exclude (filename, file_row_number) from found)
+                {table.order_sql})
+            to $path {PARQUET}"""  # noqa: S608 - our own names
+        given = {"paths": paths, **({"file": paths[0]} if "$file" in condition else {})}
+
+        def write(path: Path) -> None:
+            self.connection.execute(sql, {"path": os.fspath(path.resolve()), **given})
+
+        return self.lake.add(table.name, day, rows, write)

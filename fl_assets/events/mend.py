@@ -1,0 +1,68 @@
+r"""Mending JSON: one bad character costs one value, not the line around it.
+
+What goes here: what writers are known to get wrong within a value, and what is put in its place. What does not: deciding that a line needs it
+(`read.py`, `stage.py`).
+
+A JSON text holds no raw line end within a string, so each line of a document is mended by itself, also of a pretty-printed one. What is mended:
+
+- bytes that are not UTF-8, a surrogate without its other half (`\ud83d`, of an emoji that was cut), NUL: U+FFFD, the replacement character
+- other control characters written raw: a blank
+- a backslash before what it does not escape (`\x1b`, `C:\temp`): the backslash itself
+- `NaN`, `Infinity` and `-Infinity` outside of strings, which Python's json writes: null
+
+Sources: RFC 8259, sections 7 and 8; Unicode 16, section 3.9 (U+FFFD substitution of maximal subparts).
+"""
+
+import re
+
+_REPLACEMENT = "\ufffd"
+_TOKENS = re.compile(r'"(?:[^"\\]|\\.)*"?|-?\b(?:NaN|Infinity)\b', re.DOTALL)
+_ESCAPES = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # both halves: kept
+    r"|\\(?:[\"\\/bfnrt]|u(?![dD][89a-fA-F])(?!0000)[0-9a-fA-F]{4})"  # whole escapes: kept
+    r"|(?P<half>\\u[0-9a-fA-F]{4})"
+    r"|(?P<stray>\\)"
+)
+_RAW_CONTROLS = re.compile("[\x01-\x1f]")
+
+
+def mended(line: bytes) -> tuple[bytes, int]:
+    """Return a line of JSON with what no reader takes put right, and how many values that changed; (line, 0) where nothing was to do.
+
+    Args:
+        line: one line, with or without its line end.
+    """
+    body = line.rstrip(b"\r\n")
+    text = body.decode("utf-8", "replace")
+    changed = 0
+
+    def token(match: re.Match[str]) -> str:
+        nonlocal changed
+        raw = match[0]
+        if raw[0] != '"':
+            changed += 1
+            return "null"
+        fixed = _string(raw) if _REPLACEMENT in raw or "\\" in raw or _is_odd(raw) else raw
+        changed += fixed != raw or (_REPLACEMENT in raw and not _was_there(body))
+        return fixed
+
+    fixed = _TOKENS.sub(token, text)
+    return (fixed.encode() + line[len(body) :], changed) if changed else (line, 0)
+
+
+def _is_odd(raw: str) -> bool:
+    return "\0" in raw or _RAW_CONTROLS.search(raw) is not None
+
+
+def _was_there(body: bytes) -> bool:
+    """Whether a replacement character was in the bytes already, rather than put there for bytes that are none."""
+    return _REPLACEMENT.encode() in body
+
+
+def _string(raw: str) -> str:
+    def escape(match: re.Match[str]) -> str:
+        if match["half"]:
+            return _REPLACEMENT
+        return "\\\\" if match["stray"] else match[0]
+
+    return _RAW_CONTROLS.sub(" ", _ESCAPES.sub(escape, raw).replace("\0", _REPLACEMENT))

@@ -1,0 +1,145 @@
+"""What became no event: collected with bounds, redacted, and staged on a day.
+
+What goes here: refused lines and files, and how many events were lost with them. What does not: why a line is refused (`event.py`, `formats/`), what a file
+of no known format looks like (`unread.py`).
+"""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from datetime import date, timedelta
+
+import duckdb
+import pyarrow as pa
+
+from fl_assets.core.tables import QUARANTINED_EVENTS
+from fl_assets.events.event import excerpt, safe_redact
+from fl_assets.events.read import MAX_EXAMPLES, Reading
+from fl_assets.infra.lake import Lake, Manifest
+
+_MAX_DETAIL = 300
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Refused:
+    """A refused line, or many of them that are only counted, as it is stored."""
+
+    file_no: int
+    source_line: int
+    """From 1; 0 for the file as a whole."""
+    reason: str
+    detail: str
+    excerpt: str
+    """Redacted start of the line."""
+    line_bytes: int
+    events: int = 1
+    """Events that were lost with it; 0 for none that we know of."""
+    lines: int = 1
+
+
+_TYPES = {int: pa.int64(), str: pa.string()}
+_SCHEMA = pa.schema([(one.name, _TYPES[one.type]) for one in fields(Refused) if one.name != "lines"])  # ty: ignore[invalid-argument-type]
+
+
+class RefusedLines:
+    """Refused lines of many files: MAX_EXAMPLES of each file and reason, and one row that counts the others."""
+
+    def __init__(self) -> None:
+        self.rows: list[Refused] = []
+        self._seen: Counter[tuple[int, str]] = Counter()
+        self._further: dict[tuple[int, str], Refused] = {}
+
+    def has_room(self, file_no: int, reason: str) -> bool:
+        """Whether the next such line is kept as an example; `count` takes those that are not."""
+        self._seen[file_no, reason] += 1
+        return self._seen[file_no, reason] <= MAX_EXAMPLES
+
+    def count(self, file_no: int, line: int, reason: str, size: int) -> None:
+        """Count a line that is no example."""
+        old = self._further.get((file_no, reason), Refused(file_no, line, reason, "", "", 0, 0, 0))
+        number = old.events + 1
+        detail = f"{number:,} more lines like those"
+        self._further[file_no, reason] = Refused(
+            file_no, old.source_line, reason, detail, "", old.line_bytes + size, number, number
+        )
+
+    def all(self) -> list[Refused]:
+        """Return the examples, and what was only counted."""
+        return [*self.rows, *self._further.values()]
+
+
+def refused_of(file_no: int, reading: Reading, clean: Callable[[str], str]) -> list[Refused]:
+    """Return what never became a line of a file, redacted."""
+    reading.close()
+    return [
+        Refused(
+            file_no,
+            one.line,
+            one.reason,
+            safe_redact(one.detail, clean),
+            excerpt(one.start, clean),
+            one.size,
+            one.events,
+            one.lines,
+        )
+        for one in reading.problems
+    ]
+
+
+def stage_refused(
+    connection: duckdb.DuckDBPyConnection,
+    lake: Lake,
+    rows: Iterable[Refused],
+    fallback: dict[int, date],
+    clean: Callable[[str], str],
+) -> int:
+    """Stage refused lines as `fl_bad`, each on the day of the nearest earlier event of its file; return how many there are that were not stored before.
+
+    Args:
+        connection: with `fl_stage` and `fl_sources`.
+        lake: what was refused before.
+        rows: refused lines.
+        fallback: by file, the day of a line with no event before it.
+        clean: redacts a text.
+    """
+    given = [
+        {name: getattr(row, name) for name in _SCHEMA.names}
+        | {"detail": safe_redact(row.detail, clean)[:_MAX_DETAIL]}
+        for row in sorted(rows)
+    ]
+    connection.register("fl_given", pa.Table.from_pylist(given, schema=_SCHEMA))
+    days = {"file_no": pa.array(fallback, pa.int32()), "day": pa.array(fallback.values(), pa.date32())}
+    connection.register("fl_days", pa.table(days))
+    columns = ", ".join(QUARANTINED_EVENTS.column_names)
+    connection.execute(f"""
+        create temp table fl_bad as
+        with events as (
+            select file_no, line_no, event_date from fl_stage where file_no in (select file_no from fl_given)),
+        dated as (
+            select b.*, coalesce(e.event_date, d.day) as event_date, s.path as source_file, coalesce(s.node, 'unknown') as node_id
+            from fl_given b join fl_sources s using (file_no) join fl_days d using (file_no)
+            asof left join events e on b.file_no = e.file_no and b.source_line >= e.line_no)
+        select distinct {columns} from dated""")  # noqa: S608 - our own names
+    connection.unregister("fl_given")
+    near = {
+        day + timedelta(days=offset)
+        for (day,) in connection.execute("select distinct event_date from fl_bad").fetchall()
+        for offset in (-1, 0, 1)
+    }
+    if files := [os.fspath(path.resolve()) for path in lake.files("quarantined_events", near)]:
+        # A file that is refused as a whole is the same refusal however much it grew.
+        connection.execute(
+            """delete from fl_bad using (
+                    select source_file, source_line, reason, excerpt, line_bytes
+                    from read_parquet($files, hive_partitioning = false)) known
+                where fl_bad.source_file = known.source_file and fl_bad.source_line = known.source_line and fl_bad.reason = known.reason
+                    and (fl_bad.source_line = 0 or (fl_bad.excerpt = known.excerpt and fl_bad.line_bytes = known.line_bytes))""",
+            {"files": files},
+        )
+    return connection.execute("select count(*) from fl_bad").fetchall()[0][0]
+
+
+def lost_events(manifest: Manifest | None) -> int:
+    """Return how many events were lost with what was refused of a day, by the manifest of its `quarantined_events`: what counts as broken telemetry."""
+    return int(manifest.stats.get("lost_events", manifest.rows)) if manifest else 0

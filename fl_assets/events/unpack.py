@@ -1,0 +1,163 @@
+"""Unpacking: what a file's bytes are by their first ones, and its content as blocks of bounded size.
+
+What goes here: gzip, zstd, the Collector's framed zstd, UTF-16, and the bound on what a file may unpack to. What does not: lines (`read.py`).
+
+Sources: RFC 1952 (gzip), RFC 8878 (zstd); OpenTelemetry Collector contrib, exporter/fileexporter (with `compression: zstd` each message is preceded by its
+length, four bytes, big-endian); Unicode, section 23.8 (byte order mark).
+"""
+
+import codecs
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, BinaryIO, Literal
+
+import zstandard
+
+BLOCK_BYTES = 4 * 1024 * 1024
+MAX_RATIO = 500
+"""Bytes that one byte of a packed file may stand for: telemetry reaches some 60."""
+MIN_BOUND_BYTES = 256 * 1024 * 1024
+"""What any packed file may unpack to, however small it is."""
+_FEED_BYTES = {"gzip": 256 * 1024, "zstd": 2048, "framed_zstd": 2048}
+"""A zstd block of 4 bytes may stand for 128 KiB, so it is fed in small bites."""
+_ZSTD = b"\x28\xb5\x2f\xfd"
+_SKIPPABLE_ZSTD = b"\x2a\x4d\x18"
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+class BadPackingError(ValueError):
+    """Packed data ends too early, is not what it claims to be, or unpacks to more than a file may."""
+
+    def __init__(self, message: str, reason: Literal["damaged_file", "over_limit"] = "damaged_file") -> None:
+        super().__init__(message)
+        self.reason: Literal["damaged_file", "over_limit"] = reason
+
+
+def coding_of(start: bytes) -> str | None:
+    """Say how a file is packed by its first eight bytes: `gzip`, `zstd`, `framed_zstd`, `utf-16`; None for anything else."""
+    if start.startswith(b"\x1f\x8b"):
+        return "gzip"
+    if start.startswith(_ZSTD) or start[1:4] == _SKIPPABLE_ZSTD:
+        return "zstd"
+    if start[4:8] == _ZSTD:
+        return "framed_zstd"
+    if start.startswith(_UTF_16) and start[2:4] != b"\0\0":  # that would be UTF-32
+        return "utf-16"
+    return None
+
+
+def blocks(file: BinaryIO, coding: str | None, size: int) -> Iterator[bytes]:
+    """Give a file's content in blocks of bounded size, unpacked and as UTF-8; what is good before the damage comes first.
+
+    Args:
+        file: at its beginning.
+        coding: what `coding_of` said of it.
+        size: bytes of the file, by which it is told how much it may unpack to.
+
+    Raises:
+        BadPackingError: from the block after the last good one on.
+    """
+    if coding is None:
+        while block := file.read(BLOCK_BYTES):
+            yield block
+    elif coding == "utf-16":
+        yield from _as_utf8(iter(lambda: file.read(BLOCK_BYTES), b""))
+    else:
+        content = _bounded(_joined(_unpacked(file, coding)), max(MIN_BOUND_BYTES, MAX_RATIO * size))
+        first = next(content, b"")
+        whole = _chain(first, content)
+        yield from _as_utf8(whole) if coding_of(first[:8]) == "utf-16" else whole
+
+
+def _chain(first: bytes, others: Iterator[bytes]) -> Iterator[bytes]:
+    if first:
+        yield first
+    yield from others
+
+
+def _as_utf8(content: Iterable[bytes]) -> Iterator[bytes]:
+    """Turn UTF-16 with a byte order mark into UTF-8; half a character becomes U+FFFD."""
+    decoder = codecs.getincrementaldecoder("utf-16")(errors="replace")
+    for block in content:
+        if text := decoder.decode(block):
+            yield text.encode("utf-8", "replace")
+    if text := decoder.decode(b"", final=True):
+        yield text.encode("utf-8", "replace")
+
+
+def _bounded(content: Iterator[bytes], most: int) -> Iterator[bytes]:
+    total = 0
+    for block in content:
+        total += len(block)
+        if total > most:
+            message = f"unpacks to more than {most:,} bytes, the most that a file of this size may: the rest was not read"
+            raise BadPackingError(message, "over_limit")
+        yield block
+
+
+def _joined(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Give pieces as blocks of BLOCK_BYTES; before an error what was held comes out."""
+    held = bytearray()
+    error: BadPackingError | None = None
+    try:
+        for piece in pieces:
+            held += piece
+            while len(held) >= BLOCK_BYTES:
+                yield bytes(held[:BLOCK_BYTES])
+                del held[:BLOCK_BYTES]
+    except BadPackingError as caught:
+        error = caught
+    if held:
+        yield bytes(held)
+    if error:
+        raise error
+
+
+def _fed(file: BinaryIO, coding: str) -> Iterator[bytes]:
+    """Give the packed bytes in bites; of framed ones the frames without the lengths between them."""
+    if coding != "framed_zstd":
+        while data := file.read(_FEED_BYTES[coding]):
+            yield data
+        return
+    while prefix := file.read(4):
+        left = int.from_bytes(prefix, "big")
+        while left > 0 and (data := file.read(min(left, _FEED_BYTES[coding]))):
+            left -= len(data)
+            yield data
+        if left or len(prefix) < 4:
+            message = f"framed zstd data ends {left} bytes before its frame does"
+            raise BadPackingError(message)
+
+
+def _unpacked(file: BinaryIO, coding: str) -> Iterator[bytes]:
+    is_gzip = coding == "gzip"
+    begin: Callable[[], Any] = _gzip_member if is_gzip else _zstd_frame
+    frame, begun, read = begin(), False, 0
+    for data in _fed(file, coding):
+        read += len(data)
+        while data:
+            if not begun and not data.strip(b"\0"):
+                break  # padding between or after members
+            try:
+                piece = frame.decompress(data, BLOCK_BYTES) if is_gzip else frame.decompress(data)
+            except (zlib.error, zstandard.ZstdError) as error:
+                message = f"{coding} data damaged within the {len(data)} bytes before byte {read}: {error}"
+                raise BadPackingError(message) from error
+            begun = True
+            if piece:
+                yield piece
+            if frame.eof:
+                data, frame, begun = frame.unused_data, begin(), False
+            else:
+                data = frame.unconsumed_tail if is_gzip else b""
+    if begun:
+        message = f"{coding} data ends after {read} bytes, within a {'member' if is_gzip else 'frame'}"
+        raise BadPackingError(message)
+
+
+def _gzip_member() -> Any:  # the two have no type in common, and differ in what `decompress` takes
+    return zlib.decompressobj(wbits=31)
+
+
+def _zstd_frame() -> Any:
+    return zstandard.ZstdDecompressor(max_window_size=2**27).decompressobj()

@@ -1,0 +1,155 @@
+"""What was not read: what a file of no known format looks like, and what to do about it.
+
+What goes here: naming a file by its first bytes, the nearest fix for a reason. What does not: formats that are read (`formats/`), storing what was
+refused (`quarantine.py`).
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from fl_assets.events.find import Source
+from fl_assets.events.formats import HEAD_BYTES
+from fl_assets.events.read import may_grow
+
+_DOCS = "docs/formats.md says what is read"
+_PACKED = (
+    (b"PK\x03\x04", "a zip archive", "unpack it into the folder"),
+    (b"BZh", "bzip2 data", "pack it with gzip or zstd, or not at all"),
+    (b"\xfd7zXZ\x00", "xz data", "pack it with gzip or zstd, or not at all"),
+    (b"\x04\x22\x4d\x18", "lz4 data", "pack it with gzip or zstd, or not at all"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it into the folder"),
+    (b"PAR1", "Parquet", "export JSON or JSONL instead"),
+    (b"SQLite format 3\x00", "an SQLite database", "export its traces as JSON"),
+    (b"Obj\x01", "Avro", "export JSON or JSONL instead"),
+    (b"ORC", "ORC", "export JSON or JSONL instead"),
+    (b"ARROW1", "Arrow", "export JSON or JSONL instead"),
+    (b"\xff\xfe\x00\x00", "UTF-32 text", "write it as UTF-8"),
+    (b"\x00\x00\xfe\xff", "UTF-32 text", "write it as UTF-8"),
+    (b"%PDF", "a PDF", "move it out of the folder"),
+    (b"\x89PNG", "an image", "move it out of the folder"),
+    (b"\xff\xd8\xff", "an image", "move it out of the folder"),
+    (b"\x7fELF", "a program", "move it out of the folder"),
+)
+_FIXES = {
+    "damaged_file": "send the file again; what came before the damage was kept",
+    "over_limit": "split the file",
+    "line_too_long": "raise FEDERATED_LEARNING_MAX_LINE_BYTES, or write shorter lines",
+    "invalid_json": "have the writer end each event with a line end, and rotate between events",
+    "incomplete_line": "have the writer end each event with a line end, and rotate between events",
+    "cannot_open": "let the coordinator read it, or move it out of the folder",
+    "bad_timestamp": "write ISO 8601 times in UTC",
+    "wrong_time_unit": "write nanoseconds since 1970, as OTLP says",
+    "before_start": "set FEDERATED_LEARNING_START_DATE to an earlier day",
+}
+_NATIVE = re.compile(rb'(?<!\\)"(?:event_type|execution_trace|conversation_log)"\s*:')
+_TAR_AT = 257
+_LOG_LINE = re.compile(
+    r"\s*(?:\[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d|\[?\d\d/\w{3}/\d{4}|\w{3} [ \d]\d \d\d:\d\d:\d\d|\[?(?:DEBUG|INFO|WARN|WARNING|ERROR|FATAL|TRACE)\b"
+    r"|(?:time|ts|level)=)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """A file of no known format."""
+
+    what: str
+    """What it looks like."""
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.what}; {self.fix}"
+
+
+def fix_for(reason: str) -> str:
+    """Return the nearest fix for a reason of refusal."""
+    return _FIXES.get(reason, _DOCS)
+
+
+def could_be_events(head: bytes) -> bool:
+    """Whether a file's first bytes hold an event of the telemetrist, be it a broken one."""
+    return _NATIVE.search(head) is not None
+
+
+def may_become_events(head: bytes, source: Source, now: datetime) -> bool:
+    """Whether a file is too young to be refused: blank, or still within its first line."""
+    start = head.lstrip()
+    is_first_line = start[:1] in b"{[" and b"\n" not in start and b"\0" not in start
+    return not start or (is_first_line and len(head) < HEAD_BYTES and may_grow(source, head, now))
+
+
+def looks_like(name: str, start: bytes, head: bytes) -> Foreign:
+    """Say what a file looks like that no format knows.
+
+    Args:
+        name: its name.
+        start: its first bytes as they are.
+        head: its first bytes unpacked, perhaps cut within a line.
+    """
+    for magic, what, fix in _PACKED:
+        if head.startswith(magic) or start.startswith(magic):
+            return Foreign(what, fix)
+    if head[_TAR_AT : _TAR_AT + 5] == b"ustar":
+        return Foreign("a tar archive", "unpack it into the folder")
+    if not head:
+        return Foreign("packed data of which nothing could be unpacked", "send the file again")
+    if head[1::2].count(0) > len(head) // 3 or head[::2].count(0) > len(head) // 3:
+        return Foreign("UTF-16 text without a byte order mark", "write it as UTF-8")
+    if b"\0" in head or _share_of_controls(head) > 0.1:
+        return Foreign("binary data", f"export JSON or JSONL instead: {_DOCS}")
+    return _text(name.lower(), head.decode("utf-8", "replace"))
+
+
+def _share_of_controls(head: bytes) -> float:
+    controls = bytes({*range(0x20)} - {*b"\t\n\r\x1b"})
+    return 1 - len(head.translate(None, controls)) / len(head)
+
+
+def _text(name: str, text: str) -> Foreign:
+    stripped = text.lstrip("\ufeff \t\r\n")
+    lines = [line for line in stripped.splitlines()[:20] if line.strip()]
+    if stripped[:1] in "{[" and not _LOG_LINE.match(stripped):
+        return _json(stripped, lines)
+    for separator, what in ((",", "CSV"), ("\t", "CSV with tabs"), (";", "CSV with semicolons")):
+        counts = [line.count(separator) for line in lines[:2]]
+        if name.endswith((".csv", ".tsv")) or (
+            len(counts) == 2 and counts[0] >= 2 and counts[0] == counts[1]
+        ):
+            return Foreign(
+                "CSV" if name.endswith(".csv") else what, "CSV is not read: export JSON or JSONL instead"
+            )
+    if stripped.startswith("<"):
+        return Foreign("XML or HTML", f"export JSON or JSONL instead: {_DOCS}")
+    if sum(_LOG_LINE.match(line) is not None for line in lines) * 2 > len(lines):
+        return Foreign("an application log", f"send traces instead: {_DOCS}")
+    if name.endswith((".yaml", ".yml", ".toml", ".ini", ".md", ".txt", ".py", ".sh")):
+        return Foreign(f"text ({name.rpartition('.')[2]})", "move it out of the folder")
+    return Foreign("text", f"{_DOCS}; or move it out of the folder")
+
+
+def _json(text: str, lines: list[str]) -> Foreign:
+    value = _value(text)
+    is_lines = value is None and len(lines) > 1 and _value(lines[0]) is not None
+    if value is None:
+        value = _value(lines[0])
+    if value is None and len(text) < 60_000:
+        return Foreign(
+            "broken JSON", "neither one document nor one per line can be read: send the file again"
+        )
+    keys = sorted(value) if isinstance(value, dict) else []
+    named = f" (keys: {', '.join(str(key)[:40] for key in keys[:6])})" if keys else ""
+    return Foreign(
+        f"{'JSON lines' if is_lines else 'JSON'}, but none of the formats known here{named}",
+        f"{_DOCS}; or move it out of the folder",
+    )
+
+
+def _value(text: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None

@@ -1,0 +1,310 @@
+"""What is not read is said, by file; what can be read is, whatever one character or the packing is."""
+
+import gzip
+import io
+import os
+import tarfile
+import time
+import zipfile
+from datetime import timedelta
+
+import orjson
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fl_assets.events.mend import mended
+from fl_assets.events.unread import looks_like
+from fl_assets_tests.build import DAY, call_line, turn_line
+from fl_assets_tests.events.test_ingest import Case
+
+
+@pytest.fixture
+def case(tmp_path):
+    return Case(tmp_path)
+
+
+def zipped() -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("a.jsonl", call_line())
+    return out.getvalue()
+
+
+def tarred() -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("a.jsonl"), io.BytesIO())
+    return out.getvalue()
+
+
+FOREIGN = {
+    "config.json": (b'{\n "model": "x",\n "tools": []\n}\n', "JSON, but none of the formats known here"),
+    "lines.jsonl": (b'{"a": 1}\n{"a": 2}\n', "JSON lines, but none"),
+    "broken.json": (b'{"a": 1\n"b": 2\n', "broken JSON"),
+    "export.csv": (b"id,name,level\n1,a,ERROR\n", "CSV"),
+    "export.txt": (b"id\tname\tlevel\n1\ta\tERROR\n", "CSV with tabs"),
+    "app.log": (b"2026-11-01 10:00:00 INFO start\n2026-11-01 10:00:01 ERROR boom\n", "application log"),
+    "json.log": (b"[2026-11-01 10:00:00] INFO start\n[2026-11-01 10:00:01] ERROR x\n", "application log"),
+    "a.zip": (zipped(), "zip"),
+    "a.tar": (tarred(), "tar"),
+    "a.tar.gz": (gzip.compress(tarred()), "tar"),
+    "a.parquet": (b"PAR1" + bytes(100), "Parquet"),
+    "a.bin": (bytes(range(256)) * 20, "binary"),
+    "notes.md": (b"# Notes\nnothing here\n", "text (md)"),
+    "no-mark.json": (('{"a": 1}' * 20).encode("utf-16-le"), "UTF-16"),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_file_of_no_known_format_is_one_refusal_that_names_it_and_what_it_looks_like(case, name):
+    content, expected = FOREIGN[name]
+    case.write("n1/good.jsonl", call_line("e1"))
+    (case.cache / "n1" / name).write_bytes(content)
+    report = case.engine.ingest()
+    (unread,) = report.unread
+    assert (unread.path, unread.size, unread.is_whole, unread.events) == (f"n1/{name}", len(content), True, 0)
+    assert expected in unread.detail
+    (row,) = [
+        row
+        for day in case.engine.lake.days("quarantined_events")
+        for row in case.rows("quarantined_events", day)
+    ]
+    assert (row["source_file"], row["source_line"], row["events"]) == (f"n1/{name}", 0, 0)
+    assert case.engine.day_stats(DAY)["bad_ratio"] == 0
+    assert [one.path for one in case.engine.index.unread()] == [f"n1/{name}"]
+    assert case.engine.ingest().unread == (), "it did not change"
+    assert [one.path for one in case.engine.index.unread()] == [f"n1/{name}"], "and is there still"
+    (case.cache / "n1" / name).unlink()
+    assert case.engine.index.unread() == []
+
+
+def test_a_foreign_file_that_grows_stays_one_refusal(case):
+    path = case.write("app.log", *(b"2026-11-01 10:00:00 INFO line",) * 3)
+    case.engine.ingest()
+    with path.open("ab") as file:
+        file.write(b"2026-11-01 10:00:01 ERROR line\n")
+    assert len(case.engine.ingest().unread) == 1
+    days = case.engine.lake.days("quarantined_events")
+    assert sum(case.engine.lake.manifest("quarantined_events", day).rows for day in days) == 1
+
+
+def test_a_file_that_is_still_in_its_first_line_is_not_refused_but_waited_for(case):
+    path = case.write("a.jsonl")
+    path.write_bytes(call_line("e1")[:20])
+    assert case.engine.ingest().unread == ()
+    path.write_bytes(call_line("e1") + b"\n")
+    assert case.engine.ingest().events == 1
+
+
+def test_what_is_said_of_a_json_names_some_of_its_keys():
+    found = looks_like("a.json", b"", b'{"data": [], "errors": null}')
+    assert "data, errors" in str(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "pack"),
+    [
+        ("traces.json", gzip.compress),
+        ("traces.jsonl.zstd", zstandard.compress),
+        ("traces", zstandard.compress),
+        ("framed.json", lambda data: b"".join(
+            len(frame).to_bytes(4, "big") + frame for frame in map(zstandard.compress, data.splitlines(keepends=True)))),
+        ("utf16.jsonl", lambda data: data.decode().encode("utf-16")),
+        ("utf16be.jsonl", lambda data: b"\xfe\xff" + data.decode().encode("utf-16-be")),
+        ("utf16.jsonl.gz", lambda data: gzip.compress(data.decode().encode("utf-16"))),
+        ("plain.jsonl.gz", lambda data: data),
+    ],
+)  # fmt: skip
+def test_how_a_file_is_packed_is_told_by_its_content(case, name, pack):
+    lines = b"".join(call_line(f"e{number}", error="Ärger") + b"\n" for number in range(20))
+    case.write("n1/a.jsonl").unlink()
+    (case.cache / "n1" / name).write_bytes(pack(lines))
+    report = case.engine.ingest()
+    assert (report.events, report.unread) == (20, ())
+    assert {row["error"] for row in case.rows("raw_traces")} == {"Ärger"}
+
+
+def test_framed_zstd_that_ends_within_a_frame_keeps_what_was_whole(case):
+    frame = zstandard.compress(call_line("e1") + b"\n")
+    case.write("n1/a.json").write_bytes(len(frame).to_bytes(4, "big") + frame + b"\0\0\0\x63(\xb5/\xfd")
+    report = case.engine.ingest()
+    assert report.events == 1
+    assert [one.reason for one in report.unread] == ["damaged_file"]
+
+
+# Mending --------------------------------------------------------------------------------------------------
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(JSON)
+def test_what_is_in_order_is_not_changed(value):
+    line = orjson.dumps(value)
+    if b"\\u0000" not in line:
+        assert mended(line) == (line, 0)
+
+
+@pytest.mark.parametrize(
+    ("raw", "value"),
+    [
+        (b'"a \\ud83d b"', "a \ufffd b"),
+        (b'"a \\ud83d\\ude00 b"', "a \U0001f600 b"),
+        (b'"a \\ude00 b"', "a \ufffd b"),
+        (b'"cut \xf0\x9f\x98"', "cut \ufffd"),
+        (b"NaN", None),
+        (b"-Infinity", None),
+        (b'"NaN and Infinity"', "NaN and Infinity"),
+        (b'"esc \\x1b[31m"', "esc \\x1b[31m"),
+        (b'"raw \x01 control"', "raw   control"),
+        (b'"nul \\u0000"', "nul \ufffd"),
+        (b'"two \\\\ud83d"', "two \\ud83d"),
+    ],
+)
+def test_one_bad_character_costs_one_value(case, raw, value):
+    line, changed = mended(b'{"a":' + raw + b',"b":"kept"}')
+    assert orjson.loads(line) == {"a": value, "b": "kept"}
+    assert changed == (raw not in (b'"a \\ud83d\\ude00 b"', b'"NaN and Infinity"', b'"two \\\\ud83d"'))
+    case.write(
+        "n1/a.jsonl", turn_line("c1").replace(b'"user_query":', b'"user_query":null,"note":' + raw + b',"x":')
+    )
+    case.write("n1/spans.json", *OTLP.replace(b"VALUE", raw).splitlines())
+    report = case.engine.ingest()
+    assert (report.events, report.unread) == (2, ())
+    assert bool(report.mended) == bool(changed)
+
+
+OTLP = b"""{"resourceSpans":[{"resource":{"attributes":[]},
+"scopeSpans":[{"spans":[
+  {"traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b174","name":"x",
+   "startTimeUnixNano":"1793527200000000000","endTimeUnixNano":"1793527201000000000",
+   "attributes":[{"key":"note","value":{"stringValue":VALUE}}]}]}]}]}
+"""
+
+
+# Finding --------------------------------------------------------------------------------------------------
+
+
+def test_what_cannot_be_opened_is_refused_by_name_and_stops_nobody(case, tmp_path):
+    case.write("n1/good.jsonl", call_line("e1"))
+    outside = tmp_path / "secret.jsonl"
+    outside.write_bytes(call_line("stolen") + b"\n")
+    folder = case.cache / "n1"
+    (folder / "out.jsonl").symlink_to(outside)
+    (folder / "inside.jsonl").symlink_to(folder / "good.jsonl")
+    (folder / "loop.jsonl").symlink_to(folder / "loop.jsonl")
+    os.mkfifo(folder / "pipe.jsonl")
+    with open(os.fsencode(folder) + b"/caf\xe9.jsonl", "wb") as file:  # noqa: PTH123 - bytes, on purpose
+        file.write(call_line("e2"))
+    begin = time.monotonic()
+    report = case.engine.ingest()
+    assert time.monotonic() - begin < 60
+    assert {row["event_id"] for row in case.rows("raw_traces")} == {"e1"}
+    found = {one.path: one.detail for one in report.unread}
+    assert set(found) == {"n1/out.jsonl", "n1/loop.jsonl", "n1/pipe.jsonl", "n1/caf\\xe9.jsonl"}
+    assert "leaves the folder" in found["n1/out.jsonl"]
+    assert "named pipe" in found["n1/pipe.jsonl"]
+    assert "UTF-8" in found["n1/caf\\xe9.jsonl"]
+
+
+def test_a_pipe_that_takes_a_files_place_is_not_waited_for(case):
+    path = case.write("n1/a.jsonl", call_line("e1"))
+    (source,) = case.engine.index.pending()
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(OSError, match="named pipe"):
+        source.open()
+
+
+# Versions of an event -------------------------------------------------------------------------------------
+
+OPEN = {"node_id": "n1", "unfinished": "true"}
+
+
+def test_a_finished_version_replaces_an_unfinished_one_across_ingestions(case):
+    case.write("p1.jsonl", call_line("e1", metadata=OPEN, duration_ms=None), call_line("e2"))
+    case.engine.ingest()
+    case.write(
+        "p2.jsonl", call_line("e1", success=False, error="timed out", timestamp="2026-11-02T00:00:10Z")
+    )
+    report = case.engine.ingest()
+    assert (report.events, report.superseded, report.conflicts, report.duplicates) == (1, 1, 0, 0)
+    rows = case.rows("raw_traces", DAY, DAY + timedelta(days=1))
+    assert {(row["event_id"], row["error"]) for row in rows} == {("e1", "timed out"), ("e2", None)}
+    for day in (DAY, DAY + timedelta(days=1)):
+        assert case.engine.lake.verify("raw_traces", day) == []
+        assert case.engine.lake.manifest("raw_traces", day).rows == 1
+    case.write("p3.jsonl", call_line("e1", metadata=OPEN, duration_ms=None))
+    late = case.engine.ingest()
+    assert (late.events, late.superseded, late.days) == (0, 1, ())
+
+
+def test_the_content_of_a_day_does_not_depend_on_which_version_came_first(case, tmp_path):
+    lines = [call_line("e1", metadata=OPEN), call_line("e1", error="boom", success=False), call_line("e2")]
+    other = Case(tmp_path / "other")
+    for number, line in enumerate(lines):
+        case.write(f"{number}.jsonl", line)
+        case.engine.ingest()
+    other.write("all.jsonl", *reversed(lines))
+    other.engine.ingest()
+    assert case.engine.lake.content_of(DAY) == other.engine.lake.content_of(DAY)
+
+
+def test_an_id_of_another_node_is_another_event_and_counted(case):
+    case.write("a.jsonl", call_line("e1", metadata={"node_id": "attacker"}, timestamp="2026-11-01T00:00:00Z"))
+    case.engine.ingest()
+    case.write("b.jsonl", call_line("e1", success=False, error="boom"))
+    report = case.engine.ingest()
+    assert (report.events, report.conflicts, report.duplicates) == (1, 1, 0)
+    assert {(row["node_id"], row["success"]) for row in case.rows("raw_traces")} == {
+        ("attacker", True),
+        ("n1", False),
+    }
+    assert case.engine.day_stats(DAY)["ids_of_other_nodes"] == 1
+
+
+# Bounds ---------------------------------------------------------------------------------------------------
+
+
+def test_of_many_refused_lines_some_are_kept_and_the_others_counted(case):
+    long = b'{"event_id": "x", "event_type": "ExecutionTrace", "note": "' + b"x" * 50 + b'"}'
+    case.write("a.jsonl", call_line("e1"), *(b"no" for _ in range(3000)), *(long for _ in range(3000)))
+    report = case.engine.ingest()
+    assert (report.events, report.quarantined, report.lost_events) == (1, 6000, 6000)
+    rows = case.rows("quarantined_events")
+    assert len(rows) == 2002
+    assert sum(row["events"] for row in rows) == 6000
+    assert case.engine.day_stats(DAY)["lost_events"] == 6000
+
+
+def test_large_metadata_is_stored(case):
+    notes = {"node_id": "n1", "plan": orjson.dumps([{"a": [number]} for number in range(3000)]).decode()}
+    case.write("a.jsonl", call_line("e1", metadata=notes))
+    report = case.engine.ingest()
+    assert (report.events, report.unread) == (1, ())
+    assert orjson.loads(case.rows("raw_traces")[0]["metadata"]) == notes
+
+
+def test_an_entry_that_a_reader_fails_over_costs_that_entry(case):
+    case.write(
+        "n1/spans.jsonl",
+        *(
+            b"".join(OTLP.replace(b"VALUE", b'"x"').replace(b"b174", b"b17%d" % number).splitlines())
+            for number in range(3)
+        ),
+    )
+    deep = b'{"resourceSpans":' + b"[" * 1000 + b"]" * 1000 + b"}"
+    with (case.cache / "n1" / "spans.jsonl").open("ab") as file:
+        file.write(
+            deep
+            + b"\n"
+            + b"".join(OTLP.replace(b"VALUE", b'"x"').replace(b"b174", b"b179").splitlines())
+            + b"\n"
+        )
+    report = case.engine.ingest()
+    assert report.events == 4
