@@ -31,7 +31,7 @@ from fl_assets.events.read import BATCH_SCHEMA, Reading, line_batches, numbered_
 from fl_assets.events.redaction import compile_rules, redact, redact_id, redact_with_counts
 from fl_assets.events.sql import SOURCES, STAGE
 from fl_assets.events.stage import Stager, lines_of
-from fl_assets.events.unread import could_be_events, fix_for, looks_like, may_become_events
+from fl_assets.events.unread import archive_of, could_be_events, fix_for, looks_like, may_become_events
 
 if TYPE_CHECKING:
     from fl_assets.events.engine import DuckDBEngine
@@ -175,8 +175,11 @@ class Ingestion:
             self._refuse_file(reading, "cannot_open", source.refused)
             return
         head = read_head(source)
-        entry = detect(source.name, head)
-        if entry:
+        archive = archive_of(head)
+        entry = None if archive else detect(source.name, head)
+        if archive:
+            self._refuse_file(reading, "unsupported_format", str(archive))
+        elif entry:
             reading.format = entry.name
             yield from self._converted(entry, reading, number)
         elif could_be_events(head) or source.offset:

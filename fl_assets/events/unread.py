@@ -70,6 +70,16 @@ def fix_for(reason: str) -> str:
     return _FIXES.get(reason, _DOCS)
 
 
+def archive_of(head: bytes) -> Foreign | None:
+    """Name a file that holds others, or no text, by its first bytes: what lies within must not be taken for its lines."""
+    for magic, what, fix in _PACKED:
+        if head.startswith(magic):
+            return Foreign(what, fix)
+    if head[_TAR_AT : _TAR_AT + 5] == b"ustar":
+        return Foreign("a tar archive", "unpack it into the folder")
+    return None
+
+
 def could_be_events(head: bytes) -> bool:
     """Whether a file's first bytes hold an event of the telemetrist, be it a broken one."""
     return _NATIVE.search(head) is not None
@@ -90,11 +100,8 @@ def looks_like(name: str, start: bytes, head: bytes) -> Foreign:
         start: its first bytes as they are.
         head: its first bytes unpacked, perhaps cut within a line.
     """
-    for magic, what, fix in _PACKED:
-        if head.startswith(magic) or start.startswith(magic):
-            return Foreign(what, fix)
-    if head[_TAR_AT : _TAR_AT + 5] == b"ustar":
-        return Foreign("a tar archive", "unpack it into the folder")
+    if found := archive_of(head) or archive_of(start):
+        return found
     if not head:
         return Foreign("packed data of which nothing could be unpacked", "send the file again")
     if head[1::2].count(0) > len(head) // 3 or head[::2].count(0) > len(head) // 3:
