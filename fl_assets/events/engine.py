@@ -126,7 +126,8 @@ class DuckDBEngine:
             time.sleep(TURN_SECS)
             done, left = self._turn(left, mask_names, report_progress)
             report = report.merged(done)
-        self.index.note_ingestion(begun)
+        if report.files or report.unread:
+            self.index.note_ingestion(begun)
         return report.merged(IngestReport(seconds=time.perf_counter() - begin))
 
     @retry_on_conflict

@@ -240,7 +240,7 @@ class TelemetryIndex:
                 )
 
     def note_ingestion(self, begun: datetime) -> None:
-        """Record when the last ingestion began."""
+        """Record when the last ingestion that read anything began."""
         with self._open() as connection:
             connection.execute(
                 "insert or replace into notes values ('last_ingestion', ?)", (begun.isoformat(),)
