@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import json
 import os
 import tarfile
 import time
@@ -308,3 +309,28 @@ def test_an_entry_that_a_reader_fails_over_costs_that_entry(case):
         )
     report = case.engine.ingest()
     assert report.events == 4
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\n\n", b",\n", b""])
+def test_several_documents_in_one_file_are_read_pretty_printed_or_not(case, end):
+    spans = [OTLP.replace(b"VALUE", b'"x"').replace(b"b174", b"b17%d" % number) for number in range(3)]
+    pretty = [json.dumps(orjson.loads(span), indent=2).encode() for span in spans]
+    compact = [orjson.dumps(orjson.loads(span)) for span in spans]
+    (case.cache / "n1").mkdir(parents=True)
+    (case.cache / "n1" / "compact.json").write_bytes(end.join(compact))
+    if end:
+        (case.cache / "n2").mkdir()
+        (case.cache / "n2" / "pretty.json").write_bytes(end.join(pretty))
+    os.utime(
+        case.cache / "n1" / "compact.json", (1793527200, 1793527200)
+    )  # long ago: nothing more comes of it
+    report = case.engine.ingest()
+    assert (report.events, report.unread) == (6 if end else 3, ())
+
+
+def test_a_pretty_document_that_was_cut_does_not_cost_the_next_one(case):
+    span = json.dumps(orjson.loads(OTLP.replace(b"VALUE", b'"x"')), indent=2).encode()
+    case.write("n1/a.json", span[:300], span)
+    report = case.engine.ingest()
+    assert report.events == 1
+    assert [one.lines for one in report.unread] == [1]

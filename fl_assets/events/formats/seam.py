@@ -4,6 +4,8 @@ What goes here: the records of the seam, and the one reader of JSON that all for
 (one file each, beside this one), files, compression, redaction and quarantine (the engine's).
 """
 
+import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -17,6 +19,9 @@ Lines = Iterable[tuple[int, bytes]]
 
 MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
 """Largest document of many lines, and largest single line of a format, that is parsed: what it takes in memory is some six times that."""
+
+MAX_DOCUMENT_VALUES = 4_000_000
+"""Values in one such document: empty lists of two bytes each would take thirty times their size in memory."""
 
 RefusedReason = Literal[
     "bad_json", "bad_span", "bad_record", "unsupported_format", "wrong_time_unit", "before_start", "not_used"
@@ -72,38 +77,88 @@ class Format:
 
 
 def json_records(lines: Lines) -> Iterator[tuple[int, Any] | RefusedLine]:
-    """Give each JSON value of a file with the line it begins on, whether the file holds one per line or is one (pretty-printed) document.
+    """Give each JSON value of a file with the line it begins on: one per line, or documents of many lines, one after another.
 
     A file is taken line by line as soon as one of its first two lines is an object or a list by itself; a line that does not parse then costs that
-    line alone. Otherwise it is one document; when that does not parse either, its lines are tried singly, so that two broken lines at the start of a
-    file do not cost the file. A document over `MAX_DOCUMENT_BYTES` is refused.
+    line alone, and several values on a line are several. Otherwise a document ends where its brackets do; one that does not parse is tried line by
+    line, so that two broken lines at the start of a file do not cost the file. Documents over `MAX_DOCUMENT_BYTES` or `MAX_DOCUMENT_VALUES` are refused.
     """
-    numbered = ((number, line.removeprefix(b"\xef\xbb\xbf").strip()) for number, line in lines)
+    numbered = ((number, line.removeprefix(b"\xef\xbb\xbf").rstrip()) for number, line in lines)
     filled = ((number, line) for number, line in numbered if line)
     first = list(islice(filled, 2))
     if not first:
         return
-    if first[0][1] not in {b"{", b"["} and any(isinstance(_parsed(line), dict | list) for _, line in first):
-        yield from map(_one, chain(first, filled))
-        return
-    held, size = [], 0
-    for number, line in chain(first, filled):
-        size += len(line) + 1
-        if size > MAX_DOCUMENT_BYTES:
-            yield RefusedLine(
-                0,
-                "bad_json",
-                f"the document has more than {MAX_DOCUMENT_BYTES} bytes, which is the most that is parsed at once",
-            )
-            return
+    is_lines = any(isinstance(_parsed(line), dict | list) for _, line in first)
+    if first[0][1] not in {b"{", b"["} and is_lines:
+        for number, line in chain(first, filled):
+            yield from _of_line(number, line)
+    else:
+        yield from _documents(chain(first, filled))
+
+
+def _documents(lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, Any] | RefusedLine]:
+    held: list[tuple[int, bytes]] = []
+    size = depth = 0
+    for number, line in lines:
+        is_cut = depth > 0 and line[:1] in b"{[" and len(held) > 1 and held[1][1][:1] in b" \t"
+        if is_cut:  # what is indented has no bracket at the start of a line: here begins another document
+            yield from _of_document(held)
+            held, size, depth = [], 0, 0
         held.append((number, line))
+        size += len(line) + 1
+        depth += _opened(line)
+        if size > MAX_DOCUMENT_BYTES:
+            detail = f"the document has more than {MAX_DOCUMENT_BYTES} bytes, the most that is parsed at once"
+            yield RefusedLine(0 if held[0][0] == 1 else held[0][0], "bad_json", detail)
+            return
+        if depth <= 0:
+            yield from _of_document(held)
+            held, size, depth = [], 0, 0
+    if held:
+        yield from _of_document(held)
+
+
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+
+
+def _opened(line: bytes) -> int:
+    """Return how many brackets a line opens and does not close."""
+    bare = _STRING.sub(b"", line) if b'"' in line else line
+    return bare.count(b"{") + bare.count(b"[") - bare.count(b"}") - bare.count(b"]")
+
+
+def _of_document(held: list[tuple[int, bytes]]) -> Iterator[tuple[int, Any] | RefusedLine]:
+    text = b"\n".join(line for _, line in held).rstrip(b", ")
+    if too_many := _too_many_values(text):
+        yield RefusedLine(held[0][0], "bad_json", too_many, _events_in(text))
+        return
     try:
-        yield held[0][0], orjson.loads(b"\n".join(line for _, line in held))
+        yield held[0][0], orjson.loads(text)
     except orjson.JSONDecodeError as error:
         if any(isinstance(value := _parsed(line), dict) and value for _, line in held):
-            yield from map(_one, held)
+            for number, line in held:
+                yield from _of_line(number, line)
         else:
-            yield RefusedLine(0, "bad_json", f"neither one JSON document nor one per line: {error}")
+            is_file = held[0][0] == 1 and len(held) > 1
+            detail = f"neither one JSON document nor one per line: {error}"
+            yield RefusedLine(0 if is_file else held[0][0], "bad_json", detail, _events_in(text))
+
+
+def _of_line(number: int, line: bytes) -> Iterator[tuple[int, Any] | RefusedLine]:
+    if len(line) > MAX_DOCUMENT_BYTES:
+        detail = f"the line has {len(line)} bytes, more than the {MAX_DOCUMENT_BYTES} that are parsed at once"
+        yield RefusedLine(number, "bad_json", detail)
+        return
+    if too_many := _too_many_values(line):
+        yield RefusedLine(number, "bad_json", too_many, _events_in(line))
+        return
+    try:
+        yield number, orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        if values := _concatenated(line):
+            yield from ((number, value) for value in values)
+        else:
+            yield RefusedLine(number, "bad_json", str(error), _events_in(line))
 
 
 def _parsed(line: bytes) -> Any:
@@ -113,15 +168,36 @@ def _parsed(line: bytes) -> Any:
         return None
 
 
-def _one(pair: tuple[int, bytes]) -> tuple[int, Any] | RefusedLine:
-    number, line = pair
-    if len(line) > MAX_DOCUMENT_BYTES:
-        return RefusedLine(
-            number,
-            "bad_json",
-            f"the line has {len(line)} bytes, more than the {MAX_DOCUMENT_BYTES} that are parsed at once",
-        )
+_BETWEEN = re.compile(rb"}\s*{")
+
+
+def _concatenated(line: bytes) -> list[Any]:
+    """Read objects written one after another without a line end, as some delivery streams do; [] where that is not what a line is."""
+    if not _BETWEEN.search(line):
+        return []
+    decoder, text, values, at = json.JSONDecoder(), line.decode("utf-8", "replace"), [], 0
     try:
-        return number, orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        return RefusedLine(number, "bad_json", str(error))
+        while at < len(text):
+            value, at = decoder.raw_decode(text, at)
+            values.append(value)
+            at += len(text) - at - len(text[at:].lstrip()) if text[at : at + 1].isspace() else 0
+    except (ValueError, RecursionError):
+        return []
+    return values
+
+
+def _too_many_values(text: bytes) -> str:
+    values = text.count(b",") + text.count(b"[") + text.count(b"{")
+    return (
+        f"{values:,} values in one document, at most {MAX_DOCUMENT_VALUES:,} are read"
+        if values > MAX_DOCUMENT_VALUES
+        else ""
+    )
+
+
+_EVENT = re.compile(rb'"(?:spanId|span_id|parentObservationId|parent_observation_id|run_type)"\s*:')
+
+
+def _events_in(text: bytes) -> int:
+    """Return how many events are lost with a text that cannot be read, by the ids in it."""
+    return max(1, sum(1 for _ in _EVENT.finditer(text)))
