@@ -48,6 +48,8 @@ REASONS: tuple[str, ...] = get_args(Reason)
 
 EXCERPT_CHARS = 200
 MAX_KEYS = 4096
+MAX_DEPTH = 200
+"""Levels of nesting within a line that is read strictly: what comes after it walks values by recursion."""
 _LONG_LINE = 16_384
 _EXCERPT_READ = 2000
 
@@ -122,6 +124,8 @@ def _parse(line: bytes) -> dict[str, Any]:
         ) from error
     if not isinstance(value, dict):
         raise _RuleError("not_an_object", f"a JSON {_kind(value)}")
+    if _is_deep(value):
+        raise _RuleError("too_deep", f"nested more than {MAX_DEPTH} deep")
     if len(line) > _LONG_LINE or "\\u0000" in text:
         for item in _parts(value):
             if isinstance(item, dict) and len(item) > MAX_KEYS:
@@ -129,6 +133,21 @@ def _parse(line: bytes) -> dict[str, Any]:
             if isinstance(item, str) and "\0" in item:
                 raise _RuleError("nul_character", "\\u0000 in a text")
     return value
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether a value is nested deeper than MAX_DEPTH: level by level, as what is too deep cannot be walked by recursion."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for item in level
+            for inner in (item.values() if isinstance(item, dict) else item)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _parts(value: Any) -> Iterator[Any]:

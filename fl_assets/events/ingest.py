@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from datetime import date
 from functools import lru_cache
-from itertools import islice
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -23,7 +23,7 @@ from fl_assets.events.commit import Commit
 from fl_assets.events.duplicates import Duplicates, Files
 from fl_assets.events.event import event_day, parse_time, safe_redact
 from fl_assets.events.find import Source
-from fl_assets.events.formats import Format, ReadOptions, RefusedLine, detect
+from fl_assets.events.formats import EventLine, Format, ReadOptions, RefusedLine, detect
 from fl_assets.events.index import FileResult
 from fl_assets.events.outcome import IngestReport, Unread
 from fl_assets.events.quarantine import Refused, refused_of, stage_refused
@@ -206,30 +206,34 @@ class Ingestion:
         An entry over which the reader fails is refused, and reading goes on behind it.
         """
         lines = _Followed(numbered_lines(reading, self.now))
-        failed = True
-        while failed:
-            failed = False
-            results = entry.read(lines, self.read_options)
-            try:
-                while chunk := list(islice(results, _FORMAT_ROWS)):
-                    if rows := self._taken(entry, reading, chunk):
-                        yield lines_of(number, rows)
-            except _UNREADABLE as error:
-                failed = True
-                detail = f"{entry.name}: {type(error).__name__}: {error}"
-                reading.bad(lines.last, "bad_record", detail[:300], lines.start)
-
-    def _taken(self, entry: Format, reading: Reading, chunk: list[Any]) -> list[tuple[int, bytes]]:
-        """Take what a reader gives: refusals and error records aside, and return the events with their lines."""
         rows: list[tuple[int, bytes]] = []
-        for result in chunk:
-            if isinstance(result, RefusedLine):
-                reading.bad(result.line, result.reason, result.detail, events=result.events)
-            elif entry.table == "error_records":
-                self.records.append(orjson.loads(result.data))
-            else:
-                rows.append((result.line, result.data))
-        return rows
+        is_done = False
+        while not is_done:
+            try:
+                for result in entry.read(lines, self.read_options):
+                    lines.done = max(lines.done, result.line)
+                    self._take(entry, reading, result, rows)
+                    if len(rows) >= _FORMAT_ROWS:
+                        yield lines_of(number, rows)
+                        rows = []
+                is_done = True
+            except _UNREADABLE as error:
+                detail = f"{entry.name}: {type(error).__name__}: {error}"
+                line, start = lines.skip_bad()
+                reading.bad(line, "bad_record", detail[:300], start)
+        if rows:
+            yield lines_of(number, rows)
+
+    def _take(
+        self, entry: Format, reading: Reading, result: EventLine | RefusedLine, rows: list[tuple[int, bytes]]
+    ) -> None:
+        """Take what a reader gives: refusals and error records aside, events with their lines to `rows`."""
+        if isinstance(result, RefusedLine):
+            reading.bad(result.line, result.reason, result.detail, events=result.events)
+        elif entry.table == "error_records":
+            self.records.append(orjson.loads(result.data))
+        else:
+            rows.append((result.line, result.data))
 
     # Staging
 
@@ -414,17 +418,33 @@ class Ingestion:
 
 
 class _Followed:
-    """Lines of a file, given once, that remember which was given last."""
+    """Lines of a file, given once, that remember which a reader is at: readers look at the first two before they take one.
+
+    Attributes:
+        done: number of the last line that something came of.
+    """
 
     def __init__(self, lines: Iterator[tuple[int, bytes]]) -> None:
         self._lines = lines
-        self.last = 0
-        self.start = b""
+        self._again: list[tuple[int, bytes]] = []
+        self._given: list[tuple[int, bytes]] = []
+        self.done = 0
 
     def __iter__(self) -> Iterator[tuple[int, bytes]]:
-        for number, line in self._lines:
-            self.last, self.start = number, line[:4096]
-            yield number, line
+        self._given = []
+        for pair in chain(self._again, self._lines):
+            self._again = [one for one in self._again if one[0] > pair[0]]
+            self._given = [*self._given[-2:], pair]
+            yield pair
+
+    def skip_bad(self) -> tuple[int, bytes]:
+        """Return the line that a reader failed over, and its start; what it had only looked at is given again."""
+        if not self._given:
+            return self.done, b""
+        is_at_first = len(self._given) == 2 and self.done < self._given[0][0]
+        number, line = self._given[0 if is_at_first else -1]
+        self._again = [self._given[1]] if is_at_first else []
+        return number, line[:4096]
 
 
 def _was_read(reading: Reading) -> bool:

@@ -162,6 +162,8 @@ def _of_line(number: int, line: bytes) -> Iterator[tuple[int, Any] | RefusedLine
 
 
 def _parsed(line: bytes) -> Any:
+    if _too_many_values(line):
+        return None
     try:
         return orjson.loads(line)
     except orjson.JSONDecodeError:
