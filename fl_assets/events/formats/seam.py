@@ -135,11 +135,11 @@ def _of_document(held: list[tuple[int, bytes]]) -> Iterator[tuple[int, Any] | Re
     try:
         yield held[0][0], orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        if any(isinstance(value := _parsed(line), dict) and value for _, line in held):
+        if len(held) == 1 or any(isinstance(value := _parsed(line), dict) and value for _, line in held):
             for number, line in held:
                 yield from _of_line(number, line)
         else:
-            is_file = held[0][0] == 1 and len(held) > 1
+            is_file = held[0][0] == 1
             detail = f"neither one JSON document nor one per line: {error}"
             yield RefusedLine(0 if is_file else held[0][0], "bad_json", detail, _events_in(text))
 
