@@ -161,7 +161,7 @@ class Gate:
                 day,
                 self._settings,
                 self._days().events_on(day),
-                quarantined.rows if quarantined else 0,
+                lost_events(quarantined),
                 lambda: self._window(day),
                 lambda: [broken for table in EVENT_TABLES for broken in self._lake.verify(table, day)],
                 lambda: [
@@ -202,7 +202,7 @@ class Gate:
         read = [repr(sorted(rule.limits(self._settings).items()))]
         for each in days:
             quarantined = self._lake.manifest("quarantined_events", each)
-            read += [str(each), self._lake.content_of(each), str(quarantined.rows if quarantined else 0)]
+            read += [str(each), self._lake.content_of(each), str(lost_events(quarantined))]
             if rule.is_of_day_alone:
                 files = [path for table in EVENT_TABLES for path in self._lake.files(table, [each])]
                 read += [repr(_stamp(path)) for path in files]
