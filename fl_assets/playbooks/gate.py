@@ -16,6 +16,7 @@ from fl_assets.core.cycles import Window
 from fl_assets.core.models import CycleStatus, Violation
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.events.days import EVENT_TABLES, EventDays
+from fl_assets.events.quarantine import lost_events
 from fl_assets.infra.lake import Lake
 from fl_assets.infra.warehouse import Warehouse
 from fl_assets.playbooks import rules
