@@ -69,9 +69,8 @@ def leaf_of(text: str, outer: str = "") -> str:
         return _last_raised(text.partition(_CHAINED)[0]) or outer or text
     if outer:
         return outer
-    if text.startswith("Traceback (most recent call last)"):
-        return _last_raised(text) or text
-    return text
+    _, mark, stack = text.rpartition("Traceback (most recent call last)")
+    return (_last_raised(stack) or text) if mark else text
 
 
 def _message_of(raised: str) -> str:

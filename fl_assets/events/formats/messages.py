@@ -22,7 +22,7 @@ _PREFIX = re.compile(
 )
 _CHAT_ML = re.compile(r"<\|im_start\|>\s*(\w+)\n(.*?)(?:<\|im_end\|>|\Z)", re.DOTALL)
 _INSERTED = re.compile(
-    r"<(system-reminder|command-name|command-message|command-args|local-command-stdout|local-command-stderr|environment_context|user_instructions|ide_\w+)>.*?</\1>",
+    r"<(system-reminder|command-name|command-message|command-args|command-contents|local-command-stdout|local-command-stderr|environment_context|user_instructions|ide_\w+)>.*?</\1>",
     re.DOTALL,
 )
 """What a coding agent adds to the user's words by itself: Claude Code and Codex."""

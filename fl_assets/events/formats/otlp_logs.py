@@ -22,6 +22,11 @@ from fl_assets.events.formats.values import as_object, first, number_of, objects
 _AGENTS = re.compile(r"^(claude_code|gemini_cli|qwen[-_]code|codex|copilot|opencode|iflow[-_]cli)\.(\w+)$")
 _ERROR_SEVERITY = 17
 _HIDDEN = re.compile(r"(?i)\[?<?redacted>?\]?|")
+_WORDS = {
+    "user_prompt": ("prompt", "gen_ai.user.message"),
+    "assistant_response": ("response", "gen_ai.choice"),
+}
+"""Events of what was said: the attribute that has the words, and the GenAI event that they are read as; both sides of a prompt share its id."""
 _TOOL_EVENTS = frozenset({"tool_result", "tool_call"})
 _MODEL_EVENTS = frozenset({"api_request", "api_response", "api_error"})
 
@@ -140,13 +145,11 @@ def _of_agent(record: _Record, agent: str, event: str) -> Span | NotUsed:
         "start_ns": record.when - int(took * 1e6),
         "end_ns": record.when,
     }
-    if event == "user_prompt" and not _HIDDEN.fullmatch(first(values, ("prompt",))):
-        about |= {
-            "input.value": values["prompt"],
-            "turn.is_open": True,
-            "gen_ai.operation.name": "invoke_agent",
-        }
-        return record.span_of(**common, status="log", attributes=about)
+    if event in _WORDS and not _HIDDEN.fullmatch(words := first(values, (_WORDS[event][0],))):
+        said = SpanEvent(_WORDS[event][1], {"content": words}, record.when)
+        about |= {"turn.is_open": True, "gen_ai.operation.name": "invoke_agent"}
+        common["span_id"] = f"turn-{first(values, ('prompt.id', 'prompt_id')) or record.digest[:16]}"
+        return record.span_of(**common, status="log", attributes=about, events=(said,))
     if event in _TOOL_EVENTS:
         tool = first(values, ("tool_name", "function_name", "name")) or "unknown"
         about |= {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": tool}

@@ -130,11 +130,11 @@ def outcome_of(span: Span, kind: str) -> Outcome:
         span: what to look at.
         kind: what `kind_of` says of it.
     """
-    told = list(_told(span, kind))
-    if not told and span.status != "error":
+    codes = list(_codes(span, kind)) if kind != "evaluator" else []
+    if span.status != "error" and not codes and (kind == "evaluator" or not _is_flagged(span, kind)):
         return Outcome("ok" if span.start_ns and span.end_ns else "unfinished")
-    texts = [text for text in (*_error_texts(span, kind), *told) if text]
-    text = next((text for text in texts if not is_vague(text)), texts[0] if texts else None)
+    texts = [text for text in (*_error_texts(span, kind), *codes) if text]
+    text = next((text for text in texts if not is_vague(text)), max(texts, key=len, default=None))
     return Outcome(_kind_of_end(span, texts), text)
 
 
@@ -154,51 +154,49 @@ def _kind_of_end(span: Span, texts: list[str]) -> str:
     return "failed"
 
 
-def _told(span: Span, kind: str) -> Iterator[str]:
-    """Give a text (perhaps a vague one, never '') for each place but the status that says the call failed."""
+def _is_flagged(span: Span, kind: str) -> bool:
+    """Whether any place but the status and the codes of `_codes` says that the call failed."""
     values = span.attributes
-    if kind == "evaluator":
-        return
-    if error := first(values, ("error.type",)):
-        yield error
-    for key in _STATUS_KEYS:
-        if str(values.get(key) or "").strip().lower() in _BAD_WORDS:
-            yield "error"
-    for key, value in values.items():
-        name = key.rpartition(".")[2].lower()
-        if (
-            name in {"success", "succeeded", "is_success", "tool_success"}
-            and "eval" not in key
-            and _is_false(value)
-        ):
-            yield "failed"
-    for key in _IS_ERROR_KEYS:
-        if _is_true(values.get(key)):
-            yield "error"
+    if any(str(values.get(key) or "").strip().lower() in _BAD_WORDS for key in _STATUS_KEYS):
+        return True
+    if any(_is_true(values.get(key)) for key in _IS_ERROR_KEYS):
+        return True
+    if any(_is_false(value) and _SUCCESS.search(key) and "eval" not in key for key, value in values.items()):
+        return True
     if span.status != "ok":
         error = values.get("error")
         if isinstance(error, dict) or (isinstance(error, str) and error.strip().lower() not in _NO_ERROR):
-            yield text_of(error) if isinstance(error, str) else _said_in(error) or "error"
-        if error := first(values, ("error.message", "error_message", "exception.message")):
-            yield error
-        if _has_escaped(span):
-            yield "exception"
-    yield from _bad_finish(values)
-    if kind in {"llm", "tool", "embedding"}:
-        code = first(values, _HTTP_KEYS)
-        if code.isdigit() and 400 <= int(code) <= 599:
-            yield f"HTTP status {code}"
-    if kind == "tool":
-        code = first(values, _EXIT_KEYS)
-        if code.lstrip("-").isdigit() and int(code):
-            yield f"exit code {code}"
-        for event in span.events:
-            if str(event.values.get("tool.result") or event.values.get("status") or "").lower() in _BAD_WORDS:
-                yield "error"
-        if any(map(error_in_result, _results(span))):
-            yield "error"
+            return True
+        if first(values, ("error.message", "error_message", "exception.message")) or _has_escaped(span):
+            return True
+    if kind != "tool":
+        return False
+    words = (
+        str(event.values.get("tool.result") or event.values.get("status") or "") for event in span.events
+    )
+    return any(word.lower() in _BAD_WORDS for word in words) or any(map(error_in_result, _results(span)))
 
 
+def _codes(span: Span, kind: str) -> Iterator[str]:
+    """Give a text for each code that says the call failed: `error.type`, a finish reason, an HTTP status, an exit code."""
+    values = span.attributes
+    if error := first(values, ("error.type",)):
+        yield error
+    for key in _FINISH_KEYS:
+        value = decoded(values.get(key))
+        for reason in value if isinstance(value, list) else [value]:
+            if isinstance(reason, str) and reason.strip().lower() in _BAD_FINISH:
+                yield f"finish reason: {reason.strip().lower()}"
+    code = first(values, _HTTP_KEYS)
+    is_call = kind in {"llm", "tool", "embedding"} or span.status == "error"
+    if is_call and code.isdigit() and 400 <= int(code) <= 599:
+        yield f"HTTP status {code}"
+    code = first(values, _EXIT_KEYS)
+    if kind == "tool" and code.lstrip("-").isdigit() and int(code):
+        yield f"exit code {code}"
+
+
+_SUCCESS = re.compile(r"(?:^|\.)(?:success|succeeded|is_success|tool_success)$", re.IGNORECASE)
 _NO_ERROR = frozenset(
     {"", "false", "none", "null", "0", "no", "ok", "undefined", "{}", "[]", "true", "1", "yes"}
 )
@@ -210,15 +208,6 @@ def _is_false(value: Any) -> bool:
 
 def _is_true(value: Any) -> bool:
     return value is True or (isinstance(value, str) and value.strip().lower() in {"true", "yes"})
-
-
-def _bad_finish(values: Mapping[str, Any]) -> Iterator[str]:
-    for key in _FINISH_KEYS:
-        value = decoded(values.get(key))
-        reasons = value if isinstance(value, list) else [value]
-        for reason in reasons:
-            if isinstance(reason, str) and reason.strip().lower() in _BAD_FINISH:
-                yield f"finish reason: {reason.strip().lower()}"
 
 
 def _has_escaped(span: Span) -> bool:

@@ -36,7 +36,7 @@ from fl_assets.events.formats.seam import (
 )
 from fl_assets.events.formats.spans import Span
 from fl_assets.events.formats.turns import Turn, one_per_question
-from fl_assets.events.formats.values import iso
+from fl_assets.events.formats.values import NoTimesError, iso
 
 MAX_HELD_SPANS = 100_000
 """Spans whose place in their trace is remembered at a time: a trace spread over more of one file is settled in parts."""
@@ -106,6 +106,8 @@ def _by_record(lines: Lines, of_record: SpansOf, noun: str) -> Iterator[tuple[in
                     unused[span.name] += 1
                 else:
                     bad.append(span)
+        except NoTimesError as error:
+            yield RefusedLine(0, "unsupported_format", str(error), 0)
         except ValueError as error:
             yield RefusedLine(line, "bad_record", str(error))
         if bad:
@@ -125,13 +127,16 @@ def _by_file(lines: Lines, of_file: SpansOfFile, noun: str) -> Iterator[tuple[in
                 yield record
 
     bad: dict[int, list[str]] = {}
-    for line, span in of_file(records()):
-        if isinstance(span, Span):
-            yield line, span
-        elif isinstance(span, NotUsed):
-            unused[span.name] += 1
-        else:
-            bad.setdefault(line, []).append(span)
+    try:
+        for line, span in of_file(records()):
+            if isinstance(span, Span):
+                yield line, span
+            elif isinstance(span, NotUsed):
+                unused[span.name] += 1
+            else:
+                bad.setdefault(line, []).append(span)
+    except NoTimesError as error:
+        yield RefusedLine(0, "unsupported_format", str(error), 0)
     yield from refused
     for line, texts in bad.items():
         yield _refused(line, texts, len(texts), noun)

@@ -18,6 +18,10 @@ class TimeUnitError(ValueError):
     """A time in another unit than the field's name says."""
 
 
+class NoTimesError(ValueError):
+    """A file of a known format without the times that would say which day it belongs to."""
+
+
 def as_object(value: Any) -> dict[str, Any]:
     """Give an object, which some exports write as JSON within a text; anything else is an empty one."""
     if isinstance(value, str) and value.lstrip()[:1] == "{":
@@ -36,10 +40,12 @@ def objects_of(value: Any) -> list[dict[str, Any]]:
 
 
 def decoded(value: Any) -> Any:
-    """Parse a text that is a JSON object, list or text; leave anything else as it is."""
-    if isinstance(value, str) and value.lstrip()[:1] in {"{", "[", '"'}:
+    """Parse a text that is a JSON object, list or text, and what comes of it again if that is one too; leave anything else as it is."""
+    for _ in range(3):
+        if not isinstance(value, str) or value.lstrip()[:1] not in {"{", "[", '"'}:
+            return value
         try:
-            return orjson.loads(value)
+            value = orjson.loads(value)
         except orjson.JSONDecodeError:
             return value
     return value
@@ -114,6 +120,14 @@ def any_ns(value: Any, field: str = "time") -> int:
     if value < 10**14:
         return round(value * 1000) * 1000
     return int(value) * (1000 if value < 10**17 else 1)
+
+
+def ns_or_none(value: Any) -> int:
+    """Read a time as `any_ns` does; 0 for what is none, where a time is not needed."""
+    try:
+        return any_ns(value)
+    except ValueError:
+        return 0
 
 
 def check_ns(value: int, field: str) -> int:

@@ -1,0 +1,74 @@
+"""Rows of the tables that the OpenTelemetry Collector writes into ClickHouse (`otel_traces`), as JSONEachRow or JSON.
+
+What goes here: the table's columns. What does not: what a span means (`conventions.py`).
+
+Source: opentelemetry-collector-contrib, `exporter/clickhouseexporter/internal/sqltemplates/traces_table.sql`. Times are UTC; `Duration` is in nanoseconds.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from fl_assets.events.formats.seam import Format
+from fl_assets.events.formats.spans import Span, SpanEvent
+from fl_assets.events.formats.traces import span_reader
+from fl_assets.events.formats.values import any_ns, as_list, as_object, ns_or_none, objects_of, required_text
+
+_MARKS = tuple(
+    re.compile(mark)
+    for mark in (rb'(?<!\\)"TraceId"\s*:', rb'(?<!\\)"SpanId"\s*:', rb'(?<!\\)"SpanName"\s*:')
+)
+_STATUS = {"OK": "ok", "STATUS_CODE_OK": "ok", "ERROR": "error", "STATUS_CODE_ERROR": "error"}
+
+
+def _of_record(value: Any) -> Iterator[Span | str]:
+    for entry in value if isinstance(value, list) else as_object(value).get("data") or [value]:
+        try:
+            yield _span(as_object(entry))
+        except ValueError as error:
+            yield str(error)
+
+
+read = span_reader(_of_record, "rows")
+
+FORMAT = Format(
+    name="clickhouse",
+    description="Rows of ClickHouse's `otel_traces` (JSONEachRow).",
+    matches=lambda _, head: all(mark.search(head) for mark in _MARKS),
+    read=read,
+)
+
+
+def _span(raw: dict[str, Any]) -> Span:
+    start = any_ns(raw.get("Timestamp"), "Timestamp")
+    duration = raw.get("Duration")
+    try:
+        took = int(duration) if duration not in (None, "") else None
+    except (TypeError, ValueError) as error:
+        message = f"Duration is {duration!r:.60}, must be an integer"
+        raise ValueError(message) from error
+    events = as_object(raw.get("Events"))
+    names = raw.get("Events.Name") or events.get("Name") or []
+    values = raw.get("Events.Attributes") or events.get("Attributes") or []
+    times = raw.get("Events.Timestamp") or events.get("Timestamp") or []
+    listed = [
+        (event.get("Name"), event.get("Attributes"), event.get("Timestamp"))
+        for event in objects_of(raw.get("Events"))
+    ]
+    found = listed or list(zip(as_list(names), as_list(values), as_list(times), strict=False))
+    return Span(
+        trace_id=required_text(raw.get("TraceId"), "TraceId").lower(),
+        span_id=required_text(raw.get("SpanId"), "SpanId").lower(),
+        parent_id=str(raw.get("ParentSpanId") or "").lower(),
+        name=str(raw.get("SpanName") or ""),
+        start_ns=start,
+        end_ns=start + took if start and took is not None else 0,
+        status=_STATUS.get(str(raw.get("StatusCode") or "").upper(), "unset"),
+        status_message=str(raw.get("StatusMessage") or ""),
+        scope=str(raw.get("ScopeName") or ""),
+        attributes=as_object(raw.get("SpanAttributes")),
+        resource={"service.name": raw.get("ServiceName"), **as_object(raw.get("ResourceAttributes"))},
+        events=tuple(
+            SpanEvent(str(name or ""), as_object(about), ns_or_none(when)) for name, about, when in found
+        ),
+    )

@@ -1,0 +1,108 @@
+"""Jaeger's JSON: what its UI downloads and its HTTP API (`/api/traces`) answers.
+
+What goes here: tags, logs, processes and references. What does not: what a span means (`conventions.py`).
+
+Source: jaegertracing/jaeger, `model/json/model.go`; how OpenTelemetry maps to it: specification, "OpenTelemetry to Jaeger transformation".
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from fl_assets.events.formats.seam import Format
+from fl_assets.events.formats.spans import Span, SpanEvent
+from fl_assets.events.formats.traces import span_reader
+from fl_assets.events.formats.values import as_object, first, ns_or_none, objects_of, required_text
+
+_MARKS = (re.compile(rb'(?<!\\)"operationName"\s*:'), re.compile(rb'(?<!\\)"(?:traceID|spanID)"\s*:'))
+_LAST_US = 253_402_300_799 * 10**6
+
+
+def _of_document(value: Any) -> Iterator[Span | str]:
+    traces = value if isinstance(value, list) else as_object(value).get("data") or [value]
+    found = False
+    for trace in objects_of(traces):
+        processes = as_object(trace.get("processes"))
+        spans = trace.get("spans") if isinstance(trace.get("spans"), list) else [trace]
+        for raw in objects_of(spans):
+            found = True
+            try:
+                yield _span(
+                    raw, as_object(raw.get("process")) or as_object(processes.get(str(raw.get("processID"))))
+                )
+            except ValueError as error:
+                yield str(error)
+    if not found:
+        message = "jaeger: no spans in this document"
+        raise ValueError(message)
+
+
+read = span_reader(_of_document)
+
+FORMAT = Format(
+    name="jaeger",
+    description="Jaeger's JSON, from its UI or its API.",
+    matches=lambda _, head: all(mark.search(head) for mark in _MARKS),
+    read=read,
+)
+
+
+def _tags(value: Any) -> dict[str, Any]:
+    return {str(tag["key"]): tag.get("value") for tag in objects_of(value) if tag.get("key")}
+
+
+def _microseconds(value: Any, field: str) -> int:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= _LAST_US:
+        message = f"{field} is {value!r:.60}, must be microseconds"
+        raise ValueError(message)
+    return int(value) * 1000
+
+
+def _span(raw: dict[str, Any], process: dict[str, Any]) -> Span:
+    tags = _tags(raw.get("tags"))
+    start = _microseconds(raw.get("startTime"), "startTime")
+    code = first(tags, ("otel.status_code",)).upper()
+    is_error = code == "ERROR" or (not code and str(tags.get("error")).lower() == "true")
+    parents = [ref for ref in objects_of(raw.get("references")) if ref.get("refType") != "FOLLOWS_FROM"]
+    scope = first(tags, ("otel.scope.name", "otel.library.name"))
+    trace_id = required_text(raw.get("traceID"), "traceID").lower()
+    return Span(
+        trace_id=trace_id.zfill(32),
+        span_id=required_text(raw.get("spanID"), "spanID").lower(),
+        parent_id=str(parents[0].get("spanID") if parents else raw.get("parentSpanID") or "").lower(),
+        name=str(raw.get("operationName") or ""),
+        start_ns=start,
+        end_ns=start + _microseconds(raw.get("duration"), "duration") if start else 0,
+        status="error" if is_error else "ok" if code == "OK" else "unset",
+        status_message=first(tags, ("otel.status_description",)),
+        scope=scope,
+        attributes={key: value for key, value in tags.items() if not key.startswith("otel.")},
+        resource={**_tags(process.get("tags")), "service.name": process.get("serviceName")},
+        events=tuple(
+            SpanEvent(
+                str(fields.get("event") or fields.get("message") or "log"),
+                _exception(fields),
+                ns_or_none(log.get("timestamp")),
+            )
+            for log in objects_of(raw.get("logs"))
+            for fields in [_tags(log.get("fields"))]
+        ),
+    )
+
+
+def _exception(fields: dict[str, Any]) -> dict[str, Any]:
+    """Name an error that OpenTracing logged as OpenTelemetry does."""
+    if fields.get("event") == "error" and "exception.message" not in fields:
+        kind, message, stack = fields.get("error.kind"), fields.get("message"), fields.get("stack")
+        return {
+            **fields,
+            "exception.type": kind or "",
+            "exception.message": message or text(fields),
+            "exception.stacktrace": stack or "",
+        }
+    return fields
+
+
+def text(fields: dict[str, Any]) -> str:
+    """Give what an error that was logged as an object says of itself."""
+    return first(fields, ("error.object", "error.message", "error"))

@@ -1,0 +1,143 @@
+"""LangSmith runs: its API and bulk export (one run per line), lists of runs, and the batches that its SDK sends (`post` and `patch`).
+
+What goes here: a run's own fields. What does not: what a span means (`conventions.py`).
+
+Source: langchain-ai/langsmith-sdk, `python/langsmith/schemas.py` (`RunBase`), `client.py` (`batch_ingest_runs`); LangSmith's documentation, "Bulk exporting trace data".
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from fl_assets.events.formats.exceptions import leaf_of
+from fl_assets.events.formats.seam import Format
+from fl_assets.events.formats.spans import Span
+from fl_assets.events.formats.traces import Records, file_reader
+from fl_assets.events.formats.values import any_ns, as_object, decoded, required_text
+
+_MARKS = (
+    re.compile(rb'(?<!\\)"run_type"\s*:'),
+    re.compile(
+        rb'(?<!\\)"(?:dotted_order|parent_run_id|session_name|session_id|child_runs|execution_order)"\s*:'
+    ),
+)
+_KINDS = {
+    "llm": "chat",
+    "tool": "execute_tool",
+    "retriever": "retrieval",
+    "embedding": "embeddings",
+    "chain": "chain",
+    "prompt": "chain",
+    "parser": "chain",
+}
+
+
+def _of_file(records: Records) -> Iterator[tuple[int, Span | str]]:
+    """Give a span for each run; what a patch says of a run goes before what was posted of it."""
+    runs: dict[str, tuple[int, dict[str, Any]]] = {}
+    for line, value in records:
+        for raw in _runs(value):
+            last = str(raw.get("dotted_order") or "").rpartition(".")[2].partition("Z")[2]
+            key = str(raw.get("id") or last or f"{line}:{len(runs)}")
+            raw = {"id": last or None, **raw}  # a patch names its run by the end of its order alone
+            known = runs.get(key, (line, {}))[1]
+            runs[key] = (line, {**known, **{name: item for name, item in raw.items() if item is not None}})
+    for line, raw in runs.values():
+        try:
+            yield line, _span(raw)
+        except ValueError as error:
+            yield line, str(error)
+
+
+read = file_reader(_of_file, "runs")
+
+FORMAT = Format(
+    name="langsmith",
+    description="LangSmith runs (JSON, JSONL), as its API, bulk export and SDK write them.",
+    matches=lambda _, head: all(mark.search(head) for mark in _MARKS),
+    read=read,
+)
+
+
+def _runs(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, list):
+        for entry in value:
+            yield from _runs(entry)
+        return
+    whole = as_object(value)
+    batches = [whole[key] for key in ("post", "patch", "runs") if isinstance(whole.get(key), list)]
+    for batch in batches:
+        yield from _runs(batch)
+    if not batches and whole:
+        yield whole
+        yield from _runs(whole.get("child_runs") or [])
+
+
+def _span(raw: dict[str, Any]) -> Span:
+    extra = as_object(raw.get("extra"))
+    metadata = as_object(extra.get("metadata") or raw.get("metadata"))
+    inputs, outputs = as_object(raw.get("inputs")), as_object(raw.get("outputs"))
+    usage = as_object(outputs.get("usage_metadata"))
+    kind = str(raw.get("run_type") or "")
+    error = raw.get("error")
+    parts = str(raw.get("dotted_order") or "").split(".")
+    parent = raw.get("parent_run_id") or (parts[-2].partition("Z")[2] if len(parts) > 1 else "")
+    is_graph = kind == "chain" and str(raw.get("name")) in {"LangGraph", "AgentExecutor"}
+    attributes: dict[str, Any] = {
+        "gen_ai.operation.name": "invoke_agent" if is_graph else _KINDS.get(kind, kind),
+        "gen_ai.tool.name": raw.get("name") if kind == "tool" else None,
+        "gen_ai.request.model": metadata.get("ls_model_name") or inputs.get("model"),
+        "session.id": metadata.get("session_id")
+        or metadata.get("thread_id")
+        or metadata.get("conversation_id")
+        or raw.get("thread_id"),
+        "input.value": inputs.get("input") if set(inputs) == {"input"} else inputs,
+        "output.value": _answer(outputs),
+        "gen_ai.usage.input_tokens": usage.get("input_tokens") or raw.get("prompt_tokens"),
+        "gen_ai.usage.output_tokens": usage.get("output_tokens") or raw.get("completion_tokens"),
+        "gen_ai.usage.cost": raw.get("total_cost"),
+    }
+    own = {key: value for key, value in metadata.items() if isinstance(value, str | int | float | bool)}
+    return Span(
+        trace_id=required_text(raw.get("trace_id") or raw.get("id"), "trace_id"),
+        span_id=required_text(raw.get("id"), "id"),
+        parent_id=str(parent or ""),
+        name=str(raw.get("name") or kind or "run"),
+        start_ns=any_ns(raw.get("start_time"), "start_time"),
+        end_ns=any_ns(raw.get("end_time"), "end_time"),
+        status="error"
+        if error or raw.get("status") == "error"
+        else "ok"
+        if raw.get("status") == "success"
+        else "unset",
+        status_message=_error(error),
+        scope="langsmith",
+        attributes={
+            **own,
+            **{key: value for key, value in attributes.items() if value not in (None, "", {})},
+        },
+        resource={
+            "service.name": raw.get("session_name") or metadata.get("LANGSMITH_PROJECT") or "langsmith",
+            "node_id": metadata.get("node_id"),
+        },
+    )
+
+
+def _answer(outputs: dict[str, Any]) -> Any:
+    """Give what a run answered: of a model's generations the text, else the outputs as they are."""
+    generations = outputs.get("generations")
+    while isinstance(generations, list) and generations:
+        generations = generations[0]
+    text = as_object(generations).get("text")
+    return text or (outputs.get("output") if set(outputs) == {"output"} else outputs)
+
+
+def _error(error: Any) -> str:
+    """Give an error's words: LangSmith keeps `repr(error)` and its traceback in one text."""
+    text = str(decoded(error) or "") if not isinstance(error, dict) else str(error.get("message") or error)
+    head, mark, stack = text.partition("Traceback (most recent call last)")
+    if not mark:
+        return text.strip()
+    match = re.fullmatch(r"(\w+)\((['\"])(.*)\2,?\)", head.strip(), re.DOTALL)
+    outer = f"{match[1]}: {match[3]}" if match else head.strip()
+    return leaf_of(mark + stack, outer) if outer else leaf_of(mark + stack)

@@ -1,0 +1,91 @@
+"""LiteLLM: its `StandardLoggingPayload` (callbacks, `s3`, `gcs`) and rows of its spend logs.
+
+What goes here: a payload's own fields. What does not: what a span means (`conventions.py`).
+
+Source: BerriAI/litellm, `litellm/types/utils.py` (`StandardLoggingPayload`), `schema.prisma` (`LiteLLM_SpendLogs`). Times have no zone and are read as UTC.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from fl_assets.events.formats.exceptions import leaf_of
+from fl_assets.events.formats.seam import Format
+from fl_assets.events.formats.spans import Span
+from fl_assets.events.formats.traces import span_reader
+from fl_assets.events.formats.values import any_ns, as_object, decoded, first, required_text
+
+_MARKS = (
+    re.compile(rb'(?<!\\)"call_type"\s*:'),
+    re.compile(rb'(?<!\\)"startTime"\s*:'),
+    re.compile(
+        rb'(?<!\\)"(?:custom_llm_provider|error_information|completionStartTime|spend|response_cost)"\s*:'
+    ),
+)
+_OPERATIONS = (("embedding", "embeddings"), ("mcp", "execute_tool"), ("text_completion", "text_completion"))
+
+
+def _of_record(value: Any) -> Iterator[Span | str]:
+    for entry in value if isinstance(value, list) else as_object(value).get("data") or [value]:
+        try:
+            yield _span(as_object(entry))
+        except ValueError as error:
+            yield str(error)
+
+
+read = span_reader(_of_record, "payloads")
+
+FORMAT = Format(
+    name="litellm",
+    description="LiteLLM's logging payloads and spend logs (JSON, JSONL).",
+    matches=lambda _, head: all(mark.search(head) for mark in _MARKS),
+    read=read,
+)
+
+
+def _span(raw: dict[str, Any]) -> Span:
+    metadata = as_object(raw.get("metadata"))
+    told = as_object(raw.get("error_information") or metadata.get("error_information"))
+    failed = "fail" in str(raw.get("status") or metadata.get("status") or "").lower()
+    call = str(raw.get("call_type") or "")
+    code = first(told, ("error_code",))
+    text = first(told, ("error_message",)) or first(raw, ("error_str",))
+    kind = first(told, ("error_class",))
+    span_id = required_text(raw.get("id") or raw.get("request_id"), "id")
+    parameters = as_object(raw.get("model_parameters"))
+    attributes: dict[str, Any] = {
+        **{
+            f"gen_ai.request.{key}": item
+            for key, item in parameters.items()
+            if isinstance(item, str | int | float)
+        },
+        "gen_ai.operation.name": next((name for word, name in _OPERATIONS if word in call), "chat"),
+        "gen_ai.request.model": raw.get("model") or raw.get("model_group"),
+        "gen_ai.provider.name": raw.get("custom_llm_provider"),
+        "session.id": raw.get("session_id") or metadata.get("session_id"),
+        "http.response.status_code": code if code.isdigit() and failed else None,
+        "cache_hit": raw.get("cache_hit"),
+        "gen_ai.usage.input_tokens": raw.get("prompt_tokens"),
+        "gen_ai.usage.output_tokens": raw.get("completion_tokens"),
+        "gen_ai.usage.cost": raw.get("response_cost") or raw.get("spend"),
+        "input.value": decoded(raw.get("messages") or raw.get("proxy_server_request")),
+        "output.value": decoded(raw.get("response")),
+        "exception.type": kind if failed else None,
+        "exception.message": text if failed else None,
+        "exception.stacktrace": first(told, ("traceback",)) if failed else None,
+    }
+    return Span(
+        trace_id=str(raw.get("trace_id") or raw.get("session_id") or span_id),
+        span_id=span_id,
+        parent_id="",
+        name=call or "completion",
+        start_ns=any_ns(raw.get("startTime"), "startTime"),
+        end_ns=any_ns(raw.get("endTime"), "endTime"),
+        status="error" if failed else "unset",
+        status_message=leaf_of(text),
+        scope="litellm",
+        attributes={key: item for key, item in attributes.items() if item not in (None, "", {}, [])},
+        resource={
+            "service.name": first(metadata, ("user_api_key_alias", "user_api_key_team_alias")) or "litellm"
+        },
+    )

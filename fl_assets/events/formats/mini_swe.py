@@ -1,0 +1,121 @@
+"""Trajectories of mini-SWE-agent (`.traj.json`): commands with what they returned.
+
+What goes here: messages paired into spans, and the exit status. What does not: what a span means (`conventions.py`).
+
+Source: SWE-agent/mini-swe-agent, `src/minisweagent/agents/default.py`, `run/utils/save.py` (formats `mini-swe-agent-1` and `-1.1`). Messages have a time since version 1.8;
+a trajectory without times belongs to no day and is refused.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from fl_assets.events.formats.seam import Format
+from fl_assets.events.formats.spans import Span
+from fl_assets.events.formats.traces import span_reader
+from fl_assets.events.formats.values import NoTimesError, as_object, first, ns_or_none, objects_of, text_of
+
+_MARKS = (
+    re.compile(
+        rb'"trajectory_format"\s*:\s*"mini-swe-agent|mswea_bash_command|<returncode>|\\u003creturncode'
+    ),
+    re.compile(rb'(?<!\\)"role"\s*:'),
+    re.compile(rb'(?<!\\)"content"\s*:'),
+)
+_RETURN = re.compile(
+    r"<returncode>\s*(-?\d+)\s*</returncode>\s*(?:<(?:output|stdout)>)?(.*?)(?:</(?:output|stdout)>|\Z)",
+    re.DOTALL,
+)
+_COMMAND = re.compile(r"```(?:bash|mswea_bash_command)\s*\n(.*?)\n?```", re.DOTALL)
+_TAIL = 2000
+
+
+def _of_document(value: Any) -> Iterator[Span | str]:
+    whole = as_object(value)
+    messages = objects_of(value if isinstance(value, list) else whole.get("messages"))
+    times = [_when(message) for message in messages]
+    if not any(times):
+        message = "mini_swe: this trajectory's messages have no times, so they belong to no day (mini-swe-agent writes them since 1.8)"
+        raise NoTimesError(message)
+    info = as_object(whole.get("info"))
+    model = as_object(as_object(as_object(info.get("config")).get("model"))).get("model_name")
+    trace = first(whole, ("instance_id",)) or f"{times[0]}"
+    common: dict[str, Any] = {"trace_id": trace, "resource": {"service.name": "mini-swe-agent"}}
+    values = {"session.id": trace, "gen_ai.request.model": model}
+    for number, (message, when) in enumerate(zip(messages, times, strict=True)):
+        result = _result(message)
+        if when and result is not None and number:
+            begun = times[number - 1]
+            yield _call(messages[number - 1], result, f"step-{number}", (begun, when), common, values)
+    status = first(info, ("exit_status",))
+    failed = bool(status) and status not in {"Submitted", "submitted"}
+    yield Span(
+        **common,
+        span_id="run",
+        parent_id="",
+        name="invoke_agent",
+        start_ns=next(time for time in times if time),
+        end_ns=max(times),
+        status="error" if failed else "ok",
+        status_message=f"{status}: {text_of(info.get('submission'))[:300]}".removesuffix(": ")
+        if failed
+        else "",
+        attributes={**values, "gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "mini-swe-agent"},
+    )
+
+
+read = span_reader(_of_document, "messages")
+
+FORMAT = Format(
+    name="mini_swe",
+    description="Trajectories of mini-SWE-agent (`.traj.json`).",
+    matches=lambda _, head: all(mark.search(head) for mark in _MARKS),
+    read=read,
+)
+
+
+def _when(message: dict[str, Any]) -> int:
+    return ns_or_none(message.get("timestamp") or as_object(message.get("extra")).get("timestamp"))
+
+
+def _result(message: dict[str, Any]) -> tuple[int, str] | None:
+    """Give what a command returned, and its output; None for a message that is no result."""
+    extra = as_object(message.get("extra"))
+    if message.get("role") not in ("user", "tool"):  # a tuple, for the role may be anything
+        return None
+    if isinstance(code := extra.get("returncode"), int):
+        return code, text_of(extra.get("raw_output") or extra.get("output") or message.get("content"))
+    match = _RETURN.search(text_of(message.get("content")))
+    return (int(match[1]), match[2]) if match else None
+
+
+def _call(
+    asked: dict[str, Any],
+    result: tuple[int, str],
+    key: str,
+    times: tuple[int, int],
+    common: dict[str, Any],
+    values: dict[str, Any],
+) -> Span:
+    code, output = result
+    actions = objects_of(as_object(asked.get("extra")).get("actions"))
+    match = _COMMAND.search(text_of(asked.get("content")))
+    command = first(actions[0], ("command", "action")) if actions else match[1] if match else ""
+    word = next(iter(command.split()), "bash")
+    return Span(
+        **common,
+        span_id=key,
+        parent_id="run",
+        name=word,
+        start_ns=times[0],
+        end_ns=times[1],
+        status="error" if code else "unset",
+        status_message=(output.strip()[-_TAIL:] or f"exit code {code}") if code else "",
+        attributes={
+            **values,
+            "gen_ai.operation.name": "execute_tool",
+            "gen_ai.tool.name": word if re.fullmatch(r"[\w.-]{1,40}", word) else "bash",
+            "gen_ai.tool.call.arguments": command,
+            "exit_code": code or None,
+        },
+    )

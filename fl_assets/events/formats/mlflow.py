@@ -1,0 +1,107 @@
+"""MLflow traces (`mlflow.search_traces`, `Trace.to_json`, `traces.json` of its artifacts): an `info` and `data.spans`.
+
+What goes here: MLflow's attributes, which are JSON within text, and both generations of its span fields. What does not: what a span means (`conventions.py`).
+
+Source: mlflow/mlflow, `mlflow/entities/trace.py`, `span.py` (`Span.to_dict`, version 2 and 3).
+"""
+
+import base64
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from fl_assets.events.formats.otel_console import events_in
+from fl_assets.events.formats.seam import Format
+from fl_assets.events.formats.spans import Span
+from fl_assets.events.formats.traces import span_reader
+from fl_assets.events.formats.values import any_ns, as_object, decoded, first, objects_of, required_text
+
+_MARKS = (
+    re.compile(rb'(?<!\\)"(?:mlflow\.traceRequestId|mlflow\.spanType|mlflow\.trace_schema\.version)"'),
+    re.compile(rb'(?<!\\)"spans"\s*:'),
+)
+_STATUS = {"OK": "ok", "ERROR": "error"}
+_KINDS = {
+    "TOOL": "execute_tool",
+    "CHAT_MODEL": "chat",
+    "LLM": "chat",
+    "AGENT": "invoke_agent",
+    "EMBEDDING": "embeddings",
+    "RETRIEVER": "retrieval",
+}
+
+
+def _of_record(value: Any) -> Iterator[Span | str]:
+    for trace in value if isinstance(value, list) else as_object(value).get("traces") or [value]:
+        whole = as_object(trace)
+        info, data = as_object(whole.get("info")), as_object(whole.get("data")) or whole
+        for raw in objects_of(data.get("spans")):
+            try:
+                yield _span(raw, info)
+            except ValueError as error:
+                yield str(error)
+
+
+read = span_reader(_of_record)
+
+FORMAT = Format(
+    name="mlflow",
+    description="MLflow's traces (JSON, or one per line).",
+    matches=lambda _, head: all(mark.search(head) for mark in _MARKS),
+    read=read,
+)
+
+
+def _id(value: Any, field: str) -> str:
+    """Read an id as hex: MLflow 3 writes base64 of its bytes, MLflow 2 hex with `0x`."""
+    text = required_text(value, field).removeprefix("0x")
+    if text.endswith("=") or not re.fullmatch(r"[0-9a-fA-F]+|tr-[0-9a-f]+", text):
+        try:
+            return base64.b64decode(text, validate=True).hex() or text
+        except ValueError:
+            return text
+    return text.lower()
+
+
+def _span(raw: dict[str, Any], info: dict[str, Any]) -> Span:
+    context = as_object(raw.get("context"))
+    attributes = {str(key): decoded(value) for key, value in as_object(raw.get("attributes")).items()}
+    metadata = as_object(info.get("trace_metadata") or info.get("request_metadata"))
+    tags = as_object(info.get("tags"))
+    status = raw.get("status")
+    about = (
+        status
+        if isinstance(status, dict)
+        else {"code": raw.get("status_code"), "message": raw.get("status_message")}
+    )
+    code = str(about.get("code") or "").removeprefix("STATUS_CODE_")
+    usage = as_object(attributes.get("mlflow.chat.tokenUsage"))
+    kind = str(attributes.get("mlflow.spanType") or "")
+    name = str(raw.get("name") or "")
+    parent = raw.get("parent_span_id") or raw.get("parent_id")
+    more: dict[str, Any] = {
+        "gen_ai.operation.name": _KINDS.get(kind),
+        "gen_ai.tool.name": name if kind == "TOOL" else None,
+        "gen_ai.agent.name": name if kind == "AGENT" else None,
+        "input.value": attributes.get("mlflow.spanInputs"),
+        "output.value": attributes.get("mlflow.spanOutputs"),
+        "session.id": metadata.get("mlflow.trace.session"),
+        "gen_ai.usage.input_tokens": usage.get("input_tokens"),
+        "gen_ai.usage.output_tokens": usage.get("output_tokens"),
+    }
+    own = {key: value for key, value in attributes.items() if not key.startswith("mlflow.")}
+    service = first(metadata, ("mlflow.source.name",)) or first(tags, ("mlflow.traceName",)) or "mlflow"
+    return Span(
+        trace_id=_id(raw.get("trace_id") or context.get("trace_id") or info.get("request_id"), "trace_id"),
+        span_id=_id(raw.get("span_id") or context.get("span_id"), "span_id"),
+        parent_id=_id(parent, "parent_span_id") if parent else "",
+        name=name,
+        start_ns=any_ns(raw.get("start_time_unix_nano") or raw.get("start_time"), "start_time"),
+        end_ns=any_ns(raw.get("end_time_unix_nano") or raw.get("end_time"), "end_time"),
+        status=_STATUS.get(code, "unset"),
+        status_message=str(about.get("message") or ""),
+        scope="mlflow",
+        attributes={**own, **{key: value for key, value in more.items() if value not in (None, "")}},
+        resource={"service.name": service.rpartition("/")[2]},
+        events=events_in(raw.get("events")),
+    )

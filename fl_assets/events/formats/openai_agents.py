@@ -1,0 +1,109 @@
+"""Traces of the OpenAI Agents SDK, as its processors export them: objects `trace` and `trace.span`.
+
+What goes here: `span_data` by type, and `error`. What does not: what a span means (`conventions.py`).
+
+Source: openai/openai-agents-python, `tracing/span_data.py`, `tracing/spans.py` (`SpanImpl.export`), `tracing/traces.py`.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from fl_assets.events.formats.outcomes import failed_text
+from fl_assets.events.formats.seam import Format
+from fl_assets.events.formats.spans import Span
+from fl_assets.events.formats.traces import Records, file_reader
+from fl_assets.events.formats.values import as_object, first, iso_ns, required_text
+
+_MARK = re.compile(rb'(?<!\\)"object"\s*:\s*"trace\.span"')
+_KINDS = {
+    "agent": "invoke_agent",
+    "function": "execute_tool",
+    "generation": "chat",
+    "response": "chat",
+    "handoff": "agent_handoff",
+    "mcp_tools": "mcp.tools/list",
+    "guardrail": "guardrail",
+}
+
+
+def _of_file(records: Records) -> Iterator[tuple[int, Span | str]]:
+    traces: dict[str, dict[str, Any]] = {}
+    for line, value in records:
+        entries = value if isinstance(value, list) else as_object(value).get("data") or [value]
+        for entry in entries:
+            raw = as_object(entry)
+            if raw.get("object") == "trace":
+                traces[str(raw.get("id"))] = raw
+                continue
+            try:
+                yield line, _span(raw, traces.get(str(raw.get("trace_id")), {}))
+            except ValueError as error:
+                yield line, str(error)
+
+
+read = file_reader(_of_file)
+
+FORMAT = Format(
+    name="openai_agents",
+    description="Traces of the OpenAI Agents SDK, one object per line.",
+    matches=lambda _, head: _MARK.search(head) is not None,
+    read=read,
+)
+
+
+def _span(raw: dict[str, Any], trace: dict[str, Any]) -> Span:
+    data = as_object(raw.get("span_data"))
+    kind = str(data.get("type") or "")
+    inner = as_object(data.get("data"))
+    usage = as_object(data.get("usage"))
+    error = raw.get("error")
+    config = as_object(data.get("model_config"))
+    name = first(data, ("name",)) or kind or "span"
+    operation = _KINDS.get(kind, "")
+    attributes: dict[str, Any] = {
+        "gen_ai.operation.name": operation,
+        "session.id": trace.get("group_id"),
+        "gen_ai.request.model": data.get("model"),
+        "input.value": data.get("input"),
+        "output.value": data.get("output") or data.get("response"),
+        "gen_ai.usage.input_tokens": usage.get("input_tokens"),
+        "gen_ai.usage.output_tokens": usage.get("output_tokens"),
+        "gen_ai.request.temperature": config.get("temperature"),
+        "sdk_span_type": inner.get("sdk_span_type"),
+        "guardrail.triggered": data.get("triggered"),
+        "mcp.server": data.get("server"),
+    }
+    if kind == "function":
+        attributes["gen_ai.tool.name"] = name
+    elif kind == "agent":
+        attributes["gen_ai.agent.name"] = name
+    elif kind == "handoff":
+        name = f"{data.get('from_agent')} to {data.get('to_agent')}"
+    return Span(
+        trace_id=required_text(raw.get("trace_id"), "trace_id"),
+        span_id=required_text(raw.get("id"), "id"),
+        parent_id=str(raw.get("parent_id") or ""),
+        name=name,
+        start_ns=iso_ns(raw.get("started_at"), "started_at"),
+        end_ns=iso_ns(raw.get("ended_at"), "ended_at"),
+        status="error" if error else "unset",
+        status_message=_error(error),
+        scope="openai-agents",
+        attributes={key: value for key, value in attributes.items() if value not in (None, "")},
+        resource={"service.name": trace.get("workflow_name") or "openai-agents"},
+    )
+
+
+def _error(error: Any) -> str:
+    """Give the message, with the detail that `data` adds to it."""
+    told = as_object(error)
+    message = first(told, ("message",)) or failed_text(error)
+    data = as_object(told.get("data"))
+    detail = failed_text({"error": data["error"]}) if data.get("error") else ""
+    limits = ", ".join(
+        f"{key} {value}"
+        for key, value in data.items()
+        if isinstance(value, int) and not isinstance(value, bool)
+    )
+    return ": ".join(part for part in (message, detail or limits) if part)

@@ -1,0 +1,170 @@
+"""Events of OpenHands' software-agent SDK (v1): actions, observations, agent errors and messages, one event per line or file.
+
+What goes here: actions paired with observations. What does not: what a span means (`conventions.py`).
+
+Source: OpenHands/software-agent-sdk, `openhands-sdk/openhands/sdk/event`. Times have no zone and are read as UTC.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from fl_assets.events.formats.seam import Format
+from fl_assets.events.formats.spans import Span
+from fl_assets.events.formats.traces import Records, file_reader
+from fl_assets.events.formats.values import as_list, as_object, first, iso_ns, objects_of
+
+_MARKS = (
+    re.compile(rb'(?<!\\)"kind"\s*:\s*"\w+Event"|"kind"\s*:\s*"(?:\w+Observation|\w+Action)"'),
+    re.compile(rb'(?<!\\)"source"\s*:\s*"(?:agent|user|environment)"'),
+)
+_TAIL = 2000
+
+
+def _of_file(records: Records) -> Iterator[tuple[int, Span | str]]:
+    events: list[tuple[int, int, dict[str, Any]]] = []
+    for line, value in records:
+        for entry in value if isinstance(value, list) else as_list(as_object(value).get("items")) or [value]:
+            event = as_object(entry)
+            try:
+                when = iso_ns(event.get("timestamp"), "timestamp")
+            except ValueError as error:
+                yield line, str(error)
+                continue
+            if when:
+                events.append((line, when, event))
+            else:
+                yield line, "an event has no timestamp"
+    if events:
+        yield from _spans(events)
+
+
+read = file_reader(_of_file, "events")
+
+FORMAT = Format(
+    name="openhands_v1",
+    description="Events of OpenHands' software-agent SDK (JSON, JSONL).",
+    matches=lambda _, head: all(mark.search(head) for mark in _MARKS),
+    read=read,
+)
+
+
+def _text(parts: Any) -> str:
+    if isinstance(parts, str):
+        return parts.strip()
+    return "\n".join(str(part.get("text") or "") for part in objects_of(parts)).strip()
+
+
+def _spans(events: list[tuple[int, int, dict[str, Any]]]) -> Iterator[tuple[int, Span]]:
+    session = next(
+        (first(event, ("conversation_id",)) for _, _, event in events if event.get("conversation_id")), ""
+    ) or str(events[0][2].get("id") or events[0][1])
+    common: dict[str, Any] = {"trace_id": session, "parent_id": "", "resource": {"service.name": "openhands"}}
+    calls: dict[str, tuple[int, int, dict[str, Any]]] = {}
+    asked: tuple[int, int, str, str] | None = None
+    for line, when, event in events:
+        kind = str(event.get("kind") or "")
+        key = str(event.get("tool_call_id") or event.get("action_id") or "")
+        if kind == "ActionEvent" or (
+            "action" in event and "tool_name" in event and "observation" not in event
+        ):
+            calls[key] = (line, when, event)
+            final = as_object(event.get("action"))
+            if asked and event.get("tool_name") == "finish":
+                yield _turn(common, session, asked, when, first(final, ("message",)))
+                asked = None
+        elif "observation" in event or kind in {"AgentErrorEvent", "UserRejectObservation"}:
+            begun, action = calls.pop(key, (line, when, event))[1:]
+            yield line, _call(common, session, action, event, begun, when)
+        elif kind in {"ConversationErrorEvent", "ConversationError"} or (
+            event.get("code") and event.get("detail")
+        ):
+            text = f"{first(event, ('code',))}: {first(event, ('detail', 'message'))}".removeprefix(": ")
+            attributes = {
+                "session.id": session,
+                "gen_ai.operation.name": "invoke_agent",
+                "gen_ai.agent.name": "openhands",
+            }
+            yield (
+                line,
+                Span(
+                    **common,
+                    span_id=str(event.get("id")),
+                    name="conversation",
+                    start_ns=when,
+                    end_ns=when,
+                    status="error",
+                    status_message=text,
+                    attributes=attributes,
+                ),
+            )
+        elif message := as_object(event.get("llm_message")):
+            text = _text(message.get("content"))
+            if message.get("role") == "user" and event.get("source") == "user" and text:
+                if asked:
+                    yield _turn(common, session, asked, asked[1], "")
+                asked = (line, when, str(event.get("id") or when), text)
+            elif message.get("role") == "assistant" and asked and text:
+                yield _turn(common, session, asked, when, text)
+                asked = None
+    for line, begun, action in calls.values():
+        if action.get("tool_name") != "finish":
+            yield line, _call(common, session, action, {}, begun, 0)
+    if asked:
+        yield _turn(common, session, asked, asked[1], "")
+
+
+def _turn(
+    common: dict[str, Any], session: str, asked: tuple[int, int, str, str], end: int, answer: str
+) -> tuple[int, Span]:
+    line, when, key, words = asked
+    attributes = {
+        "session.id": session,
+        "gen_ai.operation.name": "invoke_agent",
+        "input.value": words,
+        "output.value": answer,
+        "turn.is_open": True,
+    }
+    return line, Span(
+        **common,
+        span_id=f"turn-{key}",
+        name="turn",
+        start_ns=when,
+        end_ns=end,
+        status="log",
+        attributes=attributes,
+    )
+
+
+def _call(
+    common: dict[str, Any], session: str, action: dict[str, Any], result: dict[str, Any], begun: int, end: int
+) -> Span:
+    told = as_object(result.get("observation"))
+    code = told.get("exit_code")
+    if code is None:
+        code = as_object(told.get("metadata")).get("exit_code")
+    text = _text(told.get("content") or told.get("output")) or first(result, ("error", "rejection_reason"))
+    is_error = (
+        told.get("is_error") is True or bool(result.get("error")) or (isinstance(code, int) and code > 0)
+    )
+    if result.get("kind") == "UserRejectObservation":
+        is_error, text = True, f"rejected by user: {text}"
+    name = first(action, ("tool_name",)) or first(result, ("tool_name",)) or "unknown"
+    return Span(
+        **common,
+        span_id=str(action.get("tool_call_id") or result.get("tool_call_id") or action.get("id")),
+        name=name,
+        start_ns=begun,
+        end_ns=end,
+        status="error" if is_error else "unset",
+        status_message=(text[-_TAIL:] or f"exit code {code}") if is_error else "",
+        attributes={
+            "session.id": session,
+            "gen_ai.operation.name": "execute_tool",
+            "gen_ai.tool.name": name,
+            "gen_ai.tool.call.id": action.get("tool_call_id"),
+            "gen_ai.tool.call.arguments": as_object(action.get("tool_call")).get("arguments")
+            or action.get("action"),
+            "exit_code": code if isinstance(code, int) and code >= 0 and is_error else None,
+        },
+    )

@@ -1,0 +1,79 @@
+"""Spans of Arize Phoenix: its REST API (`/v1/projects/{id}/spans`) and its data frame of spans written as JSON lines.
+
+What goes here: Phoenix' names of a span's fields, nested or as columns `attributes.…`. What does not: what a span means (`conventions.py`).
+
+Source: Arize-ai/phoenix, `src/phoenix/server/api/routers/v1/spans.py`; `phoenix.client.spans.get_spans_dataframe`.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from fl_assets.events.formats.otel_console import events_in
+from fl_assets.events.formats.seam import Format
+from fl_assets.events.formats.spans import Span
+from fl_assets.events.formats.traces import span_reader
+from fl_assets.events.formats.values import any_ns, as_list, as_object, required_text
+
+_MARKS = (
+    re.compile(rb'(?<!\\)"span_kind"\s*:'),
+    re.compile(rb'(?<!\\)"(?:context|context\.trace_id|context\.span_id)"\s*:'),
+    re.compile(rb'(?<!\\)"status_code"\s*:'),
+)
+_STATUS = {"OK": "ok", "ERROR": "error"}
+
+
+def _of_record(value: Any) -> Iterator[Span | str]:
+    for entry in value if isinstance(value, list) else as_object(value).get("data") or [value]:
+        try:
+            yield _span(as_object(entry))
+        except ValueError as error:
+            yield str(error)
+
+
+read = span_reader(_of_record)
+
+FORMAT = Format(
+    name="phoenix",
+    description="Spans of Arize Phoenix, from its API or its data frame (JSON, JSONL).",
+    matches=lambda _, head: all(mark.search(head) for mark in _MARKS),
+    read=read,
+)
+
+
+def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Give nested attributes under dotted names, as OpenInference writes them: objects and lists of objects are opened, other lists stay."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from flat(inner, f"{prefix}.{key}" if prefix else str(key))
+    elif isinstance(value, list) and any(isinstance(entry, dict) for entry in value):
+        for number, inner in enumerate(value):
+            yield from flat(inner, f"{prefix}.{number}")
+    elif value is not None:
+        yield prefix, value
+
+
+def _span(raw: dict[str, Any]) -> Span:
+    context = as_object(raw.get("context"))
+    columns = {
+        key.removeprefix("attributes."): item for key, item in raw.items() if key.startswith("attributes.")
+    }
+    attributes = {
+        "openinference.span.kind": raw.get("span_kind"),
+        **dict(flat({**columns, **as_object(raw.get("attributes"))})),
+    }
+    events = as_list(raw.get("events"))
+    return Span(
+        trace_id=required_text(context.get("trace_id") or raw.get("context.trace_id"), "trace_id").lower(),
+        span_id=required_text(context.get("span_id") or raw.get("context.span_id"), "span_id").lower(),
+        parent_id=str(raw.get("parent_id") or "").lower(),
+        name=str(raw.get("name") or ""),
+        start_ns=any_ns(raw.get("start_time"), "start_time"),
+        end_ns=any_ns(raw.get("end_time"), "end_time"),
+        status=_STATUS.get(str(raw.get("status_code") or "").upper(), "unset"),
+        status_message=str(raw.get("status_message") or ""),
+        scope="",
+        attributes=attributes,
+        resource={"service.name": raw.get("project_name") or attributes.get("project.name") or "phoenix"},
+        events=events_in(events),
+    )

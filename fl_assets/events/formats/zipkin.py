@@ -1,0 +1,87 @@
+"""Zipkin's JSON (v2): lists of spans, or lists of traces that are lists of spans.
+
+What goes here: tags, endpoints and microseconds. What does not: what a span means (`conventions.py`).
+
+Source: openzipkin/zipkin-api, `zipkin2-api.yaml`; how OpenTelemetry maps to it: specification, "OpenTelemetry to Zipkin transformation".
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from fl_assets.events.formats.seam import Format
+from fl_assets.events.formats.spans import Span, SpanEvent
+from fl_assets.events.formats.traces import span_reader
+from fl_assets.events.formats.values import (
+    any_ns,
+    as_object,
+    decoded,
+    first,
+    ns_or_none,
+    objects_of,
+    required_text,
+)
+
+_MARKS = (
+    re.compile(rb'(?<!\\)"traceId"\s*:'),
+    re.compile(rb'(?<!\\)"(?:localEndpoint|remoteEndpoint)"\s*:'),
+    re.compile(rb'(?<!\\)"timestamp"\s*:\s*[0-9]'),
+)
+
+
+def _of_document(value: Any) -> Iterator[Span | str]:
+    entries = value if isinstance(value, list) else [value]
+    for entry in entries:
+        for raw in entry if isinstance(entry, list) else [entry]:
+            try:
+                yield _span(as_object(raw))
+            except ValueError as error:
+                yield str(error)
+
+
+read = span_reader(_of_document)
+
+FORMAT = Format(
+    name="zipkin",
+    description="Zipkin's JSON (v2).",
+    matches=lambda _, head: all(mark.search(head) for mark in _MARKS),
+    read=read,
+)
+
+
+def _span(raw: dict[str, Any]) -> Span:
+    tags = as_object(raw.get("tags"))
+    start = any_ns(raw.get("timestamp"), "timestamp")
+    duration = raw.get("duration")
+    took = int(duration) * 1000 if isinstance(duration, int | float) else None
+    code = first(tags, ("otel.status_code",)).upper()
+    local = as_object(raw.get("localEndpoint"))
+    span_id = required_text(raw.get("id"), "id").lower()
+    if str(raw.get("kind") or "").upper() == "SERVER" and raw.get("shared"):
+        span_id += ":server"  # of one id with the client's span, by Zipkin's shared spans
+    events = [
+        SpanEvent(
+            str(note.get("value") or ""),
+            as_object(decoded(note.get("value"))),
+            ns_or_none(note.get("timestamp")),
+        )
+        for note in objects_of(raw.get("annotations"))
+    ]
+    return Span(
+        trace_id=required_text(raw.get("traceId"), "traceId").lower().zfill(32),
+        span_id=span_id,
+        parent_id=str(raw.get("parentId") or "").lower(),
+        name=str(raw.get("name") or ""),
+        start_ns=start,
+        end_ns=start + took if start and took is not None else 0,
+        status="error"
+        if code == "ERROR" or ("error" in tags and code != "OK")
+        else "ok"
+        if code == "OK"
+        else "unset",
+        status_message=first(tags, ("otel.status_description", "error")),
+        scope=first(tags, ("otel.scope.name", "otel.library.name")),
+        attributes={key: value for key, value in tags.items() if not key.startswith("otel.")},
+        resource={"service.name": local.get("serviceName"), "host.name": tags.get("host.name")},
+        events=tuple(events),
+    )

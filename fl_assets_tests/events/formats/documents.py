@@ -1,0 +1,452 @@
+"""One small file of each format, in the shape that its makers document: what `test_producers.py` counts, and `test_hostile_files.py` breaks."""
+
+from typing import Any
+
+AT = "2026-11-02T12:00:0"
+NANO = 1_793_620_800_000_000_000
+TRACE, SPAN, TOOL = "2f1d" * 8, "00000000000000a1", "00000000000000a2"
+
+CONSOLE = {
+    "name": "execute_tool refund",
+    "context": {"trace_id": f"0x{TRACE}", "span_id": f"0x{TOOL}", "trace_state": "[]"},
+    "kind": "SpanKind.INTERNAL",
+    "parent_id": f"0x{SPAN}",
+    "start_time": f"{AT}0.000000Z",
+    "end_time": f"{AT}0.412000Z",
+    "status": {"status_code": "ERROR", "description": "order already refunded"},
+    "attributes": {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "refund"},
+    "events": [{"name": "note", "timestamp": f"{AT}0.1Z", "attributes": {}}],
+    "resource": {"attributes": {"service.name": "billing", "host.name": "node-7"}},
+}
+JAEGER = {
+    "data": [
+        {
+            "traceID": TRACE,
+            "spans": [
+                {
+                    "traceID": TRACE,
+                    "spanID": TOOL,
+                    "operationName": "execute_tool refund",
+                    "references": [{"refType": "CHILD_OF", "traceID": TRACE, "spanID": SPAN}],
+                    "startTime": NANO // 1000,
+                    "duration": 412000,
+                    "tags": [
+                        {"key": "gen_ai.operation.name", "value": "execute_tool"},
+                        {"key": "gen_ai.tool.name", "value": "refund"},
+                        {"key": "error", "type": "bool", "value": True},
+                    ],
+                    "logs": [
+                        {
+                            "timestamp": NANO // 1000,
+                            "fields": [
+                                {"key": "event", "value": "exception"},
+                                {"key": "exception.type", "value": "RefundError"},
+                                {"key": "exception.message", "value": "order already refunded"},
+                            ],
+                        }
+                    ],
+                    "processID": "p1",
+                }
+            ],
+            "processes": {
+                "p1": {"serviceName": "billing", "tags": [{"key": "host.name", "value": "node-7"}]}
+            },
+        }
+    ]
+}
+ZIPKIN = [
+    {
+        "traceId": TRACE,
+        "id": TOOL,
+        "parentId": SPAN,
+        "name": "execute_tool refund",
+        "timestamp": NANO // 1000,
+        "duration": 412000,
+        "localEndpoint": {"serviceName": "billing"},
+        "annotations": [{"timestamp": NANO // 1000, "value": "retry"}],
+        "tags": {
+            "gen_ai.operation.name": "execute_tool",
+            "gen_ai.tool.name": "refund",
+            "error": "order already refunded",
+        },
+    }
+]
+CLAUDE_CODE = [
+    {"type": "summary", "summary": "Fix the parser", "leafUuid": "u9"},
+    {
+        "type": "user",
+        "parentUuid": None,
+        "isSidechain": False,
+        "sessionId": "s1",
+        "uuid": "u1",
+        "timestamp": f"{AT}0.000Z",
+        "message": {"role": "user", "content": "make the tests pass<system-reminder>x</system-reminder>"},
+    },
+    {
+        "type": "assistant",
+        "sessionId": "s1",
+        "uuid": "u2",
+        "timestamp": f"{AT}1.000Z",
+        "message": {
+            "role": "assistant",
+            "model": "claude-x",
+            "content": [
+                {"type": "tool_use", "id": "t1", "name": "Bash", "input": {"command": "pytest"}},
+                {"type": "tool_use", "id": "t2", "name": "Edit", "input": {}},
+            ],
+        },
+    },
+    {
+        "type": "user",
+        "sessionId": "s1",
+        "uuid": "u3",
+        "timestamp": f"{AT}5.000Z",
+        "toolUseResult": "Error: Exit code 1",
+        "message": {
+            "role": "user",
+            "content": [
+                {
+                    "type": "tool_result",
+                    "tool_use_id": "t1",
+                    "is_error": True,
+                    "content": "Exit code 1\nE 3 != 4",
+                }
+            ],
+        },
+    },
+    {
+        "type": "user",
+        "sessionId": "s1",
+        "uuid": "u4",
+        "timestamp": f"{AT}6.000Z",
+        "message": {
+            "role": "user",
+            "content": [
+                {
+                    "type": "tool_result",
+                    "tool_use_id": "t2",
+                    "is_error": True,
+                    "content": "The user doesn't want to proceed with this tool use.",
+                }
+            ],
+        },
+    },
+    {
+        "type": "assistant",
+        "sessionId": "s1",
+        "uuid": "u5",
+        "isApiErrorMessage": True,
+        "timestamp": f"{AT}7.000Z",
+        "message": {"role": "assistant", "content": [{"type": "text", "text": "API Error: 529 Overloaded"}]},
+    },
+    {
+        "type": "assistant",
+        "sessionId": "s1",
+        "uuid": "u6",
+        "timestamp": f"{AT}8.000Z",
+        "message": {"role": "assistant", "content": [{"type": "text", "text": "One test still fails."}]},
+    },
+]
+CODEX = [
+    {"timestamp": f"{AT}0Z", "type": "session_meta", "payload": {"id": "s1", "cli_version": "0.9"}},
+    {"timestamp": f"{AT}0Z", "type": "turn_context", "payload": {"model": "gpt-5-codex"}},
+    {"timestamp": f"{AT}1Z", "type": "event_msg", "payload": {"type": "user_message", "message": "run it"}},
+    {
+        "timestamp": f"{AT}2Z",
+        "type": "response_item",
+        "payload": {"type": "function_call", "name": "shell", "arguments": "{}", "call_id": "c1"},
+    },
+    {
+        "timestamp": f"{AT}4Z",
+        "type": "response_item",
+        "payload": {
+            "type": "function_call_output",
+            "call_id": "c1",
+            "output": '{"output":"make: *** Error 2","metadata":{"exit_code":2,"duration_seconds":2}}',
+        },
+    },
+    {
+        "timestamp": f"{AT}5Z",
+        "type": "event_msg",
+        "payload": {"type": "error", "message": "stream disconnected"},
+    },
+    {
+        "timestamp": f"{AT}6Z",
+        "type": "event_msg",
+        "payload": {"type": "agent_message", "message": "It fails."},
+    },
+]
+OPENAI_AGENTS = [
+    {"object": "trace", "id": "trace_1", "workflow_name": "helpdesk", "group_id": "s1", "metadata": None},
+    {
+        "object": "trace.span",
+        "id": "span_1",
+        "trace_id": "trace_1",
+        "parent_id": None,
+        "started_at": f"{AT}0+00:00",
+        "ended_at": f"{AT}5+00:00",
+        "span_data": {"type": "agent", "name": "clerk"},
+        "error": {"message": "Max turns exceeded", "data": {"max_turns": 4}},
+    },
+    {
+        "object": "trace.span",
+        "id": "span_2",
+        "trace_id": "trace_1",
+        "parent_id": "span_1",
+        "started_at": f"{AT}1+00:00",
+        "ended_at": f"{AT}2+00:00",
+        "span_data": {"type": "function", "name": "fetch", "input": "{}", "output": "An error occurred"},
+        "error": {"message": "Error running tool", "data": {"tool_name": "fetch", "error": "404 Not Found"}},
+    },
+    {
+        "object": "trace.span",
+        "id": "span_3",
+        "trace_id": "trace_1",
+        "parent_id": "span_1",
+        "started_at": f"{AT}3+00:00",
+        "ended_at": f"{AT}4+00:00",
+        "span_data": {
+            "type": "generation",
+            "model": "gpt-x",
+            "usage": {"input_tokens": 7, "output_tokens": 2},
+        },
+        "error": None,
+    },
+]
+MLFLOW = {
+    "info": {
+        "trace_id": "tr-1",
+        "trace_metadata": {"mlflow.trace.session": "s1", "mlflow.source.name": "shop.py"},
+    },
+    "data": {
+        "spans": [
+            {
+                "trace_id": "ou1NEIAjm++7qGtnmHm8+w==",
+                "span_id": "HO5zAs1qufo=",
+                "parent_span_id": None,
+                "name": "lookup",
+                "start_time_unix_nano": NANO,
+                "end_time_unix_nano": NANO + 2_000_000,
+                "events": [
+                    {
+                        "name": "exception",
+                        "time_unix_nano": NANO + 2_000_000,
+                        "attributes": {"exception.type": "KeyError", "exception.message": "'zz'"},
+                    }
+                ],
+                "status": {"code": "STATUS_CODE_ERROR", "message": "KeyError: 'zz'"},
+                "attributes": {
+                    "mlflow.traceRequestId": '"tr-1"',
+                    "mlflow.spanType": '"TOOL"',
+                    "mlflow.spanInputs": '{"k": "zz"}',
+                },
+            }
+        ]
+    },
+}
+LANGSMITH = [
+    {
+        "id": "r1",
+        "trace_id": "r1",
+        "dotted_order": "20261102T120000000000Zr1",
+        "run_type": "llm",
+        "name": "ChatOpenAI",
+        "session_name": "helpdesk",
+        "start_time": f"{AT}0",
+        "end_time": f"{AT}1",
+        "inputs": {"messages": [{"role": "user", "content": "hello"}]},
+        "outputs": {"choices": [{"message": {"role": "assistant", "content": "good day"}}]},
+        "extra": {"metadata": {"session_id": "s1", "ls_model_name": "gpt-x"}},
+        "prompt_tokens": 5,
+    },
+    {
+        "id": "r2",
+        "trace_id": "r1",
+        "parent_run_id": "r1",
+        "dotted_order": "20261102T120000000000Zr1.20261102T120000000000Zr2",
+        "run_type": "tool",
+        "name": "search",
+        "start_time": f"{AT}0",
+        "end_time": f"{AT}1",
+        "inputs": {"q": "x"},
+        "outputs": None,
+        "error": "ValueError('no index')Traceback (most recent call last):\n  File \"a.py\", line 1\nValueError: no index",
+    },
+]
+LITELLM = {
+    "id": "c1",
+    "trace_id": "t1",
+    "call_type": "acompletion",
+    "status": "failure",
+    "custom_llm_provider": "openai",
+    "startTime": "2026-11-02 12:00:00.000",
+    "endTime": "2026-11-02 12:00:02.000",
+    "model": "gpt-4o",
+    "messages": [{"role": "user", "content": "hi"}],
+    "response": None,
+    "response_cost": 0.001,
+    "prompt_tokens": 3,
+    "error_str": "litellm.RateLimitError: 429",
+    "error_information": {
+        "error_code": "429",
+        "error_class": "RateLimitError",
+        "error_message": "Rate limit reached for gpt-4o",
+        "traceback": "",
+    },
+}
+PHOENIX = {
+    "data": [
+        {
+            "id": "1",
+            "name": "refund",
+            "context": {"trace_id": TRACE, "span_id": TOOL},
+            "span_kind": "TOOL",
+            "parent_id": None,
+            "start_time": f"{AT}0+00:00",
+            "end_time": f"{AT}1+00:00",
+            "status_code": "ERROR",
+            "status_message": "order already refunded",
+            "attributes": {"tool": {"name": "refund"}, "session": {"id": "s1"}},
+            "events": [],
+        }
+    ]
+}
+CLICKHOUSE = {
+    "Timestamp": "2026-11-02 12:00:00.000000000",
+    "TraceId": TRACE,
+    "SpanId": TOOL,
+    "ParentSpanId": "",
+    "SpanName": "execute_tool refund",
+    "ServiceName": "billing",
+    "ResourceAttributes": {"host.name": "node-7"},
+    "ScopeName": "lib",
+    "SpanAttributes": {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "refund"},
+    "Duration": "412000000",
+    "StatusCode": "Error",
+    "StatusMessage": "",
+    "Events.Timestamp": ["2026-11-02 12:00:00.100"],
+    "Events.Name": ["exception"],
+    "Events.Attributes": [{"exception.type": "RefundError", "exception.message": "order already refunded"}],
+}
+INSPECT = {
+    "version": 2,
+    "status": "success",
+    "eval": {"run_id": "run", "created": f"{AT}0+00:00", "task": "ctf", "model": "m", "dataset": {}},
+    "plan": {},
+    "samples": [
+        {
+            "id": 1,
+            "epoch": 1,
+            "uuid": "s1",
+            "input": "solve it",
+            "started_at": f"{AT}0+00:00",
+            "completed_at": f"{AT}5+00:00",
+            "messages": [{"role": "assistant", "content": "done"}],
+            "events": [
+                {
+                    "event": "tool",
+                    "id": "t1",
+                    "function": "bash",
+                    "arguments": {"cmd": "ls"},
+                    "timestamp": f"{AT}1+00:00",
+                    "completed": f"{AT}2+00:00",
+                    "error": {"type": "timeout", "message": "Command timed out"},
+                },
+                {
+                    "event": "model",
+                    "uuid": "m1",
+                    "model": "m",
+                    "timestamp": f"{AT}3+00:00",
+                    "completed": f"{AT}4+00:00",
+                    "output": {"usage": {"input_tokens": 9, "output_tokens": 1}},
+                },
+            ],
+        }
+    ],
+}
+ATIF = {
+    "schema_version": "ATIF-v1.4",
+    "session_id": "s1",
+    "agent": {"name": "terminus", "version": "2", "model_name": "m"},
+    "steps": [
+        {"step_id": 1, "timestamp": f"{AT}0Z", "source": "user", "message": "fix it"},
+        {
+            "step_id": 2,
+            "timestamp": f"{AT}1Z",
+            "source": "agent",
+            "message": "I look",
+            "tool_calls": [{"tool_call_id": "c1", "function_name": "read", "arguments": {"path": "x"}}],
+            "observation": {"results": [{"source_call_id": "c1", "content": "Error: no such file x"}]},
+            "metrics": {"prompt_tokens": 5, "completion_tokens": 2, "cost_usd": 0.1},
+        },
+        {"step_id": 3, "timestamp": f"{AT}2Z", "source": "agent", "message": "It is gone", "model_name": "n"},
+    ],
+}
+MINI_SWE = {
+    "trajectory_format": "mini-swe-agent-1.1",
+    "instance_id": "django-1",
+    "info": {"exit_status": "LimitsExceeded", "config": {"model": {"model_name": "m"}}},
+    "messages": [
+        {"role": "user", "content": "Fix it", "timestamp": NANO / 1e9},
+        {"role": "assistant", "content": "```bash\nls nowhere\n```", "timestamp": NANO / 1e9 + 1},
+        {
+            "role": "user",
+            "content": "<returncode>2</returncode>\n<output>\nls: cannot access 'nowhere'\n</output>",
+            "timestamp": NANO / 1e9 + 3,
+        },
+        {"role": "assistant", "content": "```bash\nls\n```", "timestamp": NANO / 1e9 + 4},
+        {"role": "user", "content": "<returncode>0</returncode>", "timestamp": NANO / 1e9 + 5},
+    ],
+}
+OPENHANDS_V1 = [
+    {
+        "kind": "MessageEvent",
+        "id": "e0",
+        "timestamp": f"{AT}0",
+        "source": "user",
+        "llm_message": {"role": "user", "content": [{"type": "text", "text": "fix it"}]},
+    },
+    {
+        "kind": "ActionEvent",
+        "id": "e1",
+        "timestamp": f"{AT}1",
+        "source": "agent",
+        "tool_name": "terminal",
+        "tool_call_id": "c1",
+        "action": {"kind": "ExecuteBashAction", "command": "make"},
+    },
+    {
+        "kind": "ObservationEvent",
+        "id": "e2",
+        "timestamp": f"{AT}3",
+        "source": "environment",
+        "tool_name": "terminal",
+        "tool_call_id": "c1",
+        "observation": {"content": [{"type": "text", "text": "make: *** Error 2"}], "exit_code": 2},
+    },
+    {
+        "kind": "MessageEvent",
+        "id": "e3",
+        "timestamp": f"{AT}4",
+        "source": "agent",
+        "llm_message": {"role": "assistant", "content": [{"type": "text", "text": "It fails"}]},
+    },
+]
+OF_LINES: dict[str, list[Any]] = {
+    "otel_console": [CONSOLE],
+    "jaeger": [JAEGER],
+    "zipkin": [ZIPKIN],
+    "claude_code": CLAUDE_CODE,
+    "codex": CODEX,
+    "openai_agents": OPENAI_AGENTS,
+    "mlflow": [MLFLOW],
+    "langsmith": LANGSMITH,
+    "litellm": [LITELLM],
+    "phoenix": [PHOENIX],
+    "clickhouse": [CLICKHOUSE],
+    "inspect": [INSPECT],
+    "atif": [ATIF],
+    "mini_swe": [MINI_SWE],
+    "openhands_v1": OPENHANDS_V1,
+}
+"""A file of each format: the JSON values of its lines."""

@@ -1,0 +1,201 @@
+"""Nothing that a file holds breaks its reader: anything at any place of a file of each format."""
+
+import json
+import re
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fl_assets.events.formats import FORMATS, RefusedLine
+from fl_assets_tests.events.formats.documents import OF_LINES
+
+RECORD = {
+    "eventName": "gen_ai.choice",
+    "traceId": "a" * 32,
+    "spanId": "c" * 16,
+    "timeUnixNano": 1,
+    "body": {"intValue": 1},
+}
+DOCUMENTS = {
+    "otlp": {
+        "resourceSpans": [
+            {
+                "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "s"}}]},
+                "scopeSpans": [
+                    {
+                        "scope": {"name": "lib"},
+                        "spans": [
+                            {
+                                "traceId": "a" * 32,
+                                "spanId": "b" * 16,
+                                "startTimeUnixNano": "1793527200000000000",
+                                "endTimeUnixNano": 1793527200000000001,
+                                "status": {"code": 2},
+                                "attributes": [
+                                    {
+                                        "key": "gen_ai.input.messages",
+                                        "value": {"arrayValue": {"values": [{"stringValue": "x"}]}},
+                                    }
+                                ],
+                                "events": [
+                                    {
+                                        "name": "exception",
+                                        "attributes": [
+                                            {"key": "exception.type", "value": {"stringValue": "E"}}
+                                        ],
+                                    }
+                                ],
+                            }
+                        ],
+                    }
+                ],
+            }
+        ],
+        "resourceLogs": [{"scopeLogs": [{"logRecords": [RECORD]}]}],
+    },
+    "langfuse": {
+        "trace": {"id": "t", "name": "n", "sessionId": "s"},
+        "observations": [
+            {
+                "id": "o",
+                "traceId": "t",
+                "type": "GENERATION",
+                "startTime": "2026-11-01T10:00:00Z",
+                "level": "ERROR",
+                "metadata": {
+                    "attributes": {"llm.input_messages.0.message.content": "x"},
+                    "resourceAttributes": {},
+                    "scope": {"name": "x"},
+                },
+                "input": {"messages": [{"role": "user", "content": [{"type": "text", "text": "q"}]}]},
+                "output": {"choices": [{"message": {"content": "a", "tool_calls": []}}]},
+            }
+        ],
+    },
+    "adk_session": {
+        "id": "s",
+        "events": [
+            {
+                "id": "1",
+                "invocation_id": "i",
+                "author": "user",
+                "timestamp": 1.0,
+                "content": {"parts": [{"text": "q"}]},
+            },
+            {
+                "id": "2",
+                "invocation_id": "i",
+                "author": "a",
+                "timestamp": 2.0,
+                "content": {"parts": [{"function_call": {"id": "c", "name": "f"}}]},
+            },
+            {
+                "id": "3",
+                "author": "a",
+                "timestamp": 3.0,
+                "error_code": "E",
+                "content": {"parts": [{"function_response": {"id": "c", "response": {"error": "e"}}}]},
+            },
+        ],
+    },
+    "openhands_eval_output": {
+        "instance_id": "i",
+        "instruction": "q",
+        "metadata": {"agent_class": "A", "llm_config": {"model": "m"}},
+        "error": "e",
+        "history": [
+            {"id": 1, "timestamp": "2026-11-01T10:00:00", "action": "run", "args": {"thought": "x"}},
+            {
+                "id": 2,
+                "timestamp": "2026-11-01T10:00:01",
+                "cause": 1,
+                "observation": "run",
+                "content": "x",
+                "extras": {"metadata": {"exit_code": 1}},
+            },
+            [
+                {
+                    "id": 3,
+                    "timestamp": "2026-11-01T10:00:02",
+                    "action": "finish",
+                    "args": {"final_thought": "done"},
+                }
+            ],
+        ],
+    },
+    "error_records": {
+        "id": "e",
+        "failure_type": "f",
+        "created_at": "2026-11-01T10:00:00Z",
+        "contributing_tools": ["a"],
+        "error_message": "m",
+    },
+}
+numbers = st.integers(-(2**63), 2**63 - 1)
+leaves = (
+    st.none()
+    | st.booleans()
+    | numbers
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=3)
+    | st.just("9" * 5000)
+)
+anything = st.recursive(
+    leaves,
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(st.sampled_from(["id", "role", "text", "type"]), inner, max_size=2)
+    ),
+)
+
+
+def mutated(value: object, choose: st.DataObject) -> object:
+    """Put anything at one place of a document, or leave it as it is."""
+    inner = list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    if not inner or choose.draw(st.integers(0, 9)) == 0:
+        return choose.draw(anything)
+    where = choose.draw(st.sampled_from(inner))
+    copied = value.copy()
+    copied[where] = mutated(value[where], choose)
+    return copied
+
+
+def assert_is_an_event(event: dict) -> None:
+    assert isinstance(event["event_id"], str)
+    key, other = (
+        ("execution_trace", "conversation_log")
+        if event["event_type"] == "ExecutionTrace"
+        else ("conversation_log", "execution_trace")
+    )
+    inner = event[key]
+    assert (event[other], event["timestamp"]) == (None, inner["timestamp"])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", event["timestamp"])
+    assert all(isinstance(key, str) and isinstance(value, str) for key, value in inner["metadata"].items())
+    texts = (
+        ("trace_id", "request_id", "service", "method")
+        if key == "execution_trace"
+        else ("log_id", "session_id", "user_query")
+    )
+    assert all(isinstance(inner[name], str) and inner[name] for name in texts)
+    if key == "execution_trace":
+        assert isinstance(inner["success"], bool)
+        assert inner["duration_ms"] is None or inner["duration_ms"] >= 0
+        assert inner["error"] is None if inner["success"] else inner["error"] is None or inner["error"]
+
+
+@pytest.mark.parametrize("name", [*DOCUMENTS, *OF_LINES])
+@settings(deadline=None)
+@given(choose=st.data())
+def test_nothing_that_a_file_holds_breaks_its_reader(name, choose):
+    (found,) = [entry for entry in FORMATS if entry.name == name]
+    documents = OF_LINES.get(name) or [DOCUMENTS[name]]
+    for _ in range(choose.draw(st.integers(0, 2))):
+        documents = [mutated(document, choose) for document in documents]
+    lines = [(number, json.dumps(document).encode()) for number, document in enumerate(documents, 1)]
+    for entry in found.read(lines):
+        if isinstance(entry, RefusedLine):
+            assert entry.detail
+        elif found.table == "events":
+            assert_is_an_event(orjson.loads(entry.data))

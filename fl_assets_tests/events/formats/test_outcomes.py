@@ -1,0 +1,147 @@
+"""What failed, what did not, and the most telling words for it, from every place in which producers say so."""
+
+import pytest
+
+from fl_assets.events.formats.conventions import kind_of
+from fl_assets.events.formats.exceptions import leaf_of
+from fl_assets.events.formats.outcomes import Outcome, error_in_result, outcome_of
+from fl_assets.events.formats.spans import Span, SpanEvent
+
+START, END = 1_793_620_800_000_000_000, 1_793_620_810_000_000_000
+TOOL = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "book"}
+LLM = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m"}
+GROUP = """  + Exception Group Traceback (most recent call last):
+  |   File "/app/mcp.py", line 20, in run
+  | ExceptionGroup: unhandled errors in a TaskGroup (1 sub-exception)
+  +-+---------------- 1 ----------------
+    | Exception Group Traceback (most recent call last):
+    | ExceptionGroup: unhandled errors in a TaskGroup (1 sub-exception)
+    +-+---------------- 1 ----------------
+      | Traceback (most recent call last):
+      |   File "/app/http.py", line 9, in post
+      | httpx.ConnectError: All connection attempts failed
+      +------------------------------------"""
+
+
+def span(
+    status: str = "unset", message: str = "", *events: SpanEvent, end: int = END, **attributes: object
+) -> Span:
+    values = {key.replace("__", "."): value for key, value in attributes.items()}
+    return Span("t", "s", "", "step", START, end, status, message, attributes=values, events=events)
+
+
+def raised(kind: str, message: str = "", stack: str = "", *, at: int = END, **more: object) -> SpanEvent:
+    values = {"exception.type": kind, "exception.message": message, "exception.stacktrace": stack, **more}
+    return SpanEvent("exception", values, at)
+
+
+def ended(found: Span) -> Outcome:
+    return outcome_of(found, kind_of(found))
+
+
+@pytest.mark.parametrize(
+    ("found", "error"),
+    [
+        (span("error", "no seats"), "no seats"),
+        (span(error__type="timeout"), "timeout"),
+        (span("unset", "", raised("ToolError", "no such trace"), error__type="tool_error"), "ToolError: no such trace"),
+        (span("unset", "", raised("ToolError", "no seats")), "ToolError: no seats"),
+        (span("ok", gen_ai__tool__status="error", output__value="Error: full - no rooms", **TOOL), "Error: full - no rooms"),
+        (
+            span(
+                "ok",
+                "",
+                SpanEvent("gen_ai.choice", {"message": '[{"text": "Error: no rooms on 4 May"}]', "tool.result": "error"}),
+                **TOOL,
+            ),
+            "Error: no rooms on 4 May",
+        ),
+        (span(success=False, error="529 overloaded"), "529 overloaded"),
+        (span(success="false", error="exit code 127: pnpm: command not found"), "exit code 127: pnpm: command not found"),
+        (span(output__value='{"isError": true, "content": [{"type": "text", "text": "no such path"}]}', **TOOL), "no such path"),
+        (span(output__value='{"success": false, "message": "sold out today"}', **TOOL), "sold out today"),
+        (span(output__value='{"error": {"code": "E1", "message": "sold out today"}}', **TOOL), "E1: sold out today"),
+        (span(output__value="Error executing tool book: sold out", **TOOL), "Error executing tool book: sold out"),
+        (span(gen_ai__response__finish_reasons=["content_filter"], **LLM), "finish reason: content_filter"),
+        (span(http__response__status_code=529, **LLM), "HTTP status 529"),
+        (span(exit_code=2, **TOOL), "exit code 2"),
+        (span(error=True), None),
+        (span("error", "Tool failed", output__value="stock service returned 503", **TOOL), "stock service returned 503"),
+        (span("error", "", raised("ExceptionGroup", "unhandled errors in a TaskGroup (1 sub-exception)", GROUP)),
+         "httpx.ConnectError: All connection attempts failed"),
+        (span("error", "", raised("java.lang.RuntimeException", "tool failed",
+                                  "java.lang.RuntimeException: tool failed\n\tat A\nCaused by: java.io.IOException: x\nCaused by: java.net.ConnectException: refused now\n\tat B")),
+         "java.net.ConnectException: refused now"),
+    ],
+)  # fmt: skip
+def test_failure_is_told_in_many_places(found, error):
+    assert ended(found) == Outcome("failed", error)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        span(),
+        span("ok", "", raised("E", "handled")),
+        span("unset", "", raised("E", "handled", at=START + 1)),
+        span("unset", "", raised("E", "handled", **{"exception.escaped": "False"})),
+        span("unset", "", raised("E", "retried"), SpanEvent("gen_ai.choice", {})),
+        span(error=False, success=True),
+        span(error="", error__type=""),
+        span(output__value='{"error": null, "rows": []}', **TOOL),
+        span(output__value="The page says: Error: 404", **TOOL),
+        span(evaluation__success=False),
+        span(gen_ai__response__finish_reasons=["stop"], **LLM),
+        span(http__response__status_code=404),
+    ],
+)
+def test_what_was_handled_or_merely_read_is_no_failure(found):
+    assert ended(found) == Outcome("ok")
+
+
+@pytest.mark.parametrize(
+    ("found", "kind"),
+    [
+        (
+            span(
+                "error", "", raised("langgraph.errors.GraphInterrupt", "(Interrupt(value={'q': 'send?'}),)")
+            ),
+            "interrupted",
+        ),
+        (span("error", "NodeInterrupt('approve')"), "interrupted"),
+        (span("error", "", raised("pydantic_ai.exceptions.CallDeferred")), "interrupted"),
+        (span("error", "CancelledError", raised("asyncio.exceptions.CancelledError")), "cancelled"),
+        (span("error", "", raised("GeneratorExit")), "cancelled"),
+        (span("error", "context canceled"), "cancelled"),
+        (span("error", "AbortError: This operation was aborted"), "cancelled"),
+        (span("unset", http__response__status_code=499, **LLM), "cancelled"),
+        (span("error", "The user doesn't want to proceed with this tool use."), "cancelled"),
+        (span("error", "TimeoutError: call timed out and was cancelled by client"), "failed"),
+        (span("error", "", raised("TimeoutError", "deadline exceeded")), "failed"),
+        (span("unset", end=0), "unfinished"),
+        (span("error", "no seats", end=0), "failed"),
+    ],
+)
+def test_waiting_and_giving_up_are_no_failures(found, kind):
+    assert ended(found).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("text", "leaf"),
+    [
+        ("no trace at all", "no trace at all"),
+        ("Traceback (most recent call last):\n  File \"a\"\nKeyError: 'a'\nmore", "KeyError: 'a'\nmore"),
+        ("Error: tool failed\n    at x\n  [cause]: Error: connect ECONNREFUSED 10.0.0.1:80\n", "Error: connect ECONNREFUSED 10.0.0.1:80"),
+        ("out\nTraceback (most recent call last):\n  File \"b\"\njson.decoder.JSONDecodeError: bad", "json.decoder.JSONDecodeError: bad"),
+    ],
+)  # fmt: skip
+def test_the_error_at_the_bottom_is_taken(text, leaf):
+    assert leaf_of(text) == leaf
+
+
+def test_a_result_in_parts_and_within_itself_is_read():
+    assert error_in_result([{"type": "text", "text": "Error: no"}]) == "Error: no"
+    assert error_in_result({"content": [{"type": "text", "text": "Error: no"}]}) == "Error: no"
+    assert error_in_result({"content": "fine"}) == ""
+    assert error_in_result({"status": "error", "error_message": "no seats"}) == "no seats"
+    assert error_in_result(7) == ""

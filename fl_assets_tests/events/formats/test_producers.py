@@ -1,0 +1,137 @@
+"""What is read of each producer's file: calls, failures, turns and sessions, counted by hand."""
+
+import orjson
+import pytest
+
+from fl_assets.events.formats import HEAD_BYTES, detect
+from fl_assets_tests.events.formats.documents import CLAUDE_CODE, CODEX, LANGSMITH, MINI_SWE, OF_LINES
+from fl_assets_tests.events.formats.reading import counted, rows
+
+
+def file_of(values: list) -> bytes:
+    return b"\n".join(map(orjson.dumps, values))
+
+
+COUNTED = {  # calls, failures by method, turns
+    "otel_console": (1, {"refund": "order already refunded"}, []),
+    "jaeger": (1, {"refund": "RefundError: order already refunded"}, []),
+    "zipkin": (1, {"refund": "order already refunded"}, []),
+    "claude_code": (
+        3,
+        {"Bash": "Exit code 1\nE 3 != 4", "chat": "529 Overloaded"},
+        [("s1", "make the tests pass", "One test still fails.")],
+    ),
+    "codex": (
+        2,
+        {"shell": "exit code 2: make: *** Error 2", "chat gpt-5-codex": "stream disconnected"},
+        [("s1", "run it", "It fails.")],
+    ),
+    "openai_agents": (
+        3,
+        {
+            "invoke_agent clerk": "Max turns exceeded: max_turns 4",
+            "fetch": "Error running tool: 404 Not Found",
+        },
+        [],
+    ),
+    "mlflow": (1, {"lookup": "KeyError: 'zz'"}, []),
+    "langsmith": (2, {"search": "ValueError: no index"}, [("s1", "hello", "good day")]),
+    "litellm": (1, {"chat gpt-4o": "RateLimitError: Rate limit reached for gpt-4o"}, []),
+    "phoenix": (1, {"refund": "order already refunded"}, []),
+    "clickhouse": (1, {"refund": "RefundError: order already refunded"}, []),
+    "inspect": (3, {"bash": "timeout: Command timed out"}, [("s1", "solve it", "done")]),
+    "atif": (3, {"read": "Error: no such file x"}, [("s1", "fix it", "It is gone")]),
+    "mini_swe": (
+        3,
+        {"ls": "ls: cannot access 'nowhere'", "invoke_agent mini-swe-agent": "LimitsExceeded"},
+        [],
+    ),
+    "openhands_v1": (1, {"terminal": "make: *** Error 2"}, [("e0", "fix it", "It fails")]),
+}
+
+
+@pytest.mark.parametrize("name", OF_LINES)
+def test_calls_failures_and_turns_of_each_producer(name):
+    assert counted(f"{name}.jsonl", file_of(OF_LINES[name])) == (name, *COUNTED[name])
+
+
+@pytest.mark.parametrize("name", OF_LINES)
+def test_a_pretty_printed_document_is_the_same_file(name):
+    values = OF_LINES[name]
+    whole = orjson.dumps(values[0] if len(values) == 1 else values, option=orjson.OPT_INDENT_2)
+    if len(values) == 1:
+        assert counted("some.json", whole) == (name, *COUNTED[name])
+    else:
+        found = detect("some.json", whole[:HEAD_BYTES])
+        assert found is not None
+        assert found.name == name
+
+
+def test_durations_nodes_arguments_tokens_and_cost_are_kept():
+    def calls(name: str) -> dict[str, dict]:
+        _, events, _ = rows("x", file_of(OF_LINES[name]))
+        found = [event["execution_trace"] for event in events if event["execution_trace"]]
+        return {call["method"]: call for call in found}
+
+    for name in ("otel_console", "jaeger", "zipkin", "clickhouse"):
+        assert calls(name)["refund"]["duration_ms"] == 412.0
+    for name in ("otel_console", "jaeger", "clickhouse"):
+        assert calls(name)["refund"]["metadata"]["node_id"] == "node-7"
+    claude = calls("claude_code")
+    assert (claude["Bash"]["duration_ms"], claude["Bash"]["metadata"]["arguments"]) == (
+        4000.0,
+        '{"command":"pytest"}',
+    )
+    assert claude["Edit"]["metadata"]["caused_by"] == "cancelled"
+    tokens = {
+        key: calls("atif")["chat m"]["metadata"][key] for key in ("input_tokens", "output_tokens", "cost_usd")
+    }
+    assert tokens == {"input_tokens": "5", "output_tokens": "2", "cost_usd": "0.1"}
+    assert calls("litellm")["chat gpt-4o"]["metadata"]["cost_usd"] == "0.001"
+    assert calls("mlflow")["lookup"]["metadata"]["arguments"] == '{"k":"zz"}'
+
+
+def test_a_session_that_is_resumed_repeats_nothing():
+    assert counted("x", file_of([*CLAUDE_CODE, *CLAUDE_CODE])) == ("claude_code", *COUNTED["claude_code"])
+
+
+def test_a_call_without_a_result_is_unfinished():
+    _, events, refused = rows("x", file_of(CLAUDE_CODE[:3]))
+    calls = [event["execution_trace"] for event in events if event["execution_trace"]]
+    assert {call["metadata"]["caused_by"] for call in calls} == {"unfinished"}
+    assert all(call["duration_ms"] is None and not call["success"] for call in calls)
+    assert refused == []
+
+
+def test_the_words_of_a_rollout_are_there_twice_and_counted_once():
+    item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "run it"}]}
+    twice = [
+        *CODEX[:3],
+        {"timestamp": CODEX[2]["timestamp"], "type": "response_item", "payload": item},
+        *CODEX[3:],
+    ]
+    assert counted("x", file_of(twice)).turns == COUNTED["codex"][2]
+
+
+def test_what_an_sdk_sends_of_a_run_in_two_parts_is_one_run():
+    posted = {
+        "post": [{key: value for key, value in LANGSMITH[0].items() if key not in {"end_time", "outputs"}}]
+    }
+    patch = {key: LANGSMITH[0][key] for key in ("end_time", "outputs", "dotted_order", "trace_id")}
+    found = counted("x", file_of([posted, {"patch": [patch]}]))
+    assert (found.calls, found.failures, found.turns) == (1, {}, [("s1", "hello", "good day")])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        orjson.dumps({**MINI_SWE, "messages": [{**MINI_SWE["messages"][0], "timestamp": None}]}),
+        b'{"items": [{"type": "function_call", "call_id": "c1"}]}',
+    ],
+)
+def test_what_has_no_times_is_one_refusal_that_says_so(content):
+    _, events, refused = rows("x", content)
+    assert events == []
+    (only,) = refused
+    assert (only.reason, only.events) == ("unsupported_format", 0)
+    assert "no times" in only.detail or "without times" in only.detail
