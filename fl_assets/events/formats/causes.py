@@ -10,7 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 _MIN_TEXT = 8
 _TYPE = re.compile(
@@ -46,12 +46,12 @@ _COMMON_TYPES = frozenset(
 
 
 class Place(NamedTuple):
-    """Where a span hangs in its trace; times are nanoseconds since 1970, 0 when unknown."""
+    """Where a span hangs in its trace; times are nanoseconds since 1970, 0 when unknown; `ended` is the kind of its `Outcome`."""
 
     parent: str
     start_ns: int = 0
     end_ns: int = 0
-    ended: Literal["ok", "failed", "other"] = "other"
+    ended: str = ""
     says_ok: bool = False
     """Whether its own status is `ok`, not merely unset: what fails above it did not get its failure through it."""
 

@@ -101,6 +101,7 @@ _SESSION_KEYS = (
     "traceloop.association.properties.session_id",
     "traceloop.association.properties.conversation_id",
     "mlflow.trace.session",
+    "gcp.vertex.agent.session_id",
 )
 _NO_SESSION = re.compile(r"(?i)(?:null|none|nil|undefined|nan|n/a|false|\(null\)|[0-]*)")
 _REQUEST_KEYS = (
@@ -134,7 +135,7 @@ NODE_KEYS = (
 _STAYS = frozenset({"node.id", "node_id", "host.id", "device.id", "faas.name", "cloud.resource_id"})
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _EPHEMERAL = re.compile(
-    rf".*{_UUID}.*|[0-9a-fA-F]{{12,}}|.*\b[0-9a-f]{{32,}}\b.*|[0-9]{{3,}}|.*[@:/][0-9]{{3,7}}|[0-9A-HJKMNP-TV-Z]{{26}}"
+    rf".*{_UUID}.*|[0-9a-fA-F]{{12,}}|.*\b[0-9a-f]{{32,}}\b.*|[0-9]{{3,}}|.*[@:/][0-9]{{3,7}}|(?:.*[.:_-])?[0-9A-HJKMNP-TV-Z]{{26}}|fv-az[0-9-]+"
     r"|.*[.:_-](?=[0-9a-f]*[0-9])(?=[0-9a-f]*[a-f])[0-9a-f]{8,16}|localhost(?:\..*)?|127\..*|169\.254\..*|::1"
 )
 """Values that are made anew for each process or sandbox (UUIDs, container and process ids, ULIDs, names that end in one), and those that every machine has."""
@@ -177,6 +178,7 @@ _ARGUMENT_KEYS = (
     "tool_arguments",
     "tool_parameters",
     "tool_input",
+    "gcp.vertex.agent.tool_call_args",
     "input.value",
     "traceloop.entity.input",
 )
@@ -212,7 +214,7 @@ def kind_of(span: Span) -> str:
     if first(values, ("gen_ai.tool.name", "ai.toolCall.name", "mcp.tool.name", "tool_name")):
         return "tool"
     if first(values, AGENT_KEYS):
-        return "agent"
+        return "operation" if first(values, ("gen_ai.operation.name",)) else "agent"
     return "llm" if first(values, _MODEL_KEYS) else ""
 
 
@@ -235,9 +237,11 @@ def method_of(span: Span, kind: str) -> str:
         return operation[:MAX_NAME] or name
     if kind == "agent":
         agent = agent_of(span)
-        if not agent and "invoke_agent" not in name:
+        if not agent and "invoke_" not in name:
             return name
-        return f"invoke_agent {plain_name(agent)}" if agent else "invoke_agent"
+        operation = first(values, ("gen_ai.operation.name",))
+        operation = operation if operation == "invoke_workflow" else "invoke_agent"
+        return f"{operation} {plain_name(agent)}" if agent else operation
     if route := first(values, ("http.route",)):
         return f"{first(values, ('http.request.method', 'http.method'))} {route}".strip()[:MAX_NAME]
     return name
@@ -298,9 +302,18 @@ def node_of(span: Span, order: tuple[str, ...] = ()) -> str:
             return name
         if match := (_POD_OF_SET if is_in_cluster and name == pod else _POD).fullmatch(name):
             owners.append(match["owner"])
-        elif not _EPHEMERAL.fullmatch(name) and (key == "k8s.pod.name" or not pod or pod not in name):
+        elif not _is_new_each_time(span, key, name, pod):
             return name
     return owners[0] if owners else ""
+
+
+def _is_new_each_time(span: Span, key: str, name: str, pod: str) -> bool:
+    process = first(span.resource, ("process.pid",))
+    return (
+        _EPHEMERAL.fullmatch(name) is not None
+        or (key != "k8s.pod.name" and bool(pod) and pod in name)
+        or (len(process) > 1 and name.endswith(process))
+    )
 
 
 def _place(span: Span, key: str) -> str:

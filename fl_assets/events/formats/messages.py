@@ -13,13 +13,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from fl_assets.events.formats.spans import SpanEvent
-from fl_assets.events.formats.values import decoded
+from fl_assets.events.formats.values import as_object, decoded
 
 Events = Iterable[SpanEvent]
 
 _PREFIX = re.compile(
-    r"^[ \t]*(system|developer|user|human|assistant|ai|bot|tool)[ \t]*:[ \t]*", re.IGNORECASE | re.MULTILINE
+    r"^[ \t]*(?:#{1,4} *|\*\*|\[|<\|)?(system|developer|user|human|assistant|ai|bot|tool)(?:[ \t]*(?:prompt|message))?"
+    r"(?:[ \t]*:(?:\*\*)?|\*\*:?|\]:?|\|>)[ \t]*",
+    re.IGNORECASE | re.MULTILINE,
 )
+_LLAMA = re.compile(r"\[INST\](?:\s*<<SYS>>.*?<</SYS>>)?(.*?)(?:\[/INST\]|\Z)", re.DOTALL)
 _CHAT_ML = re.compile(r"<\|im_start\|>\s*(\w+)\n(.*?)(?:<\|im_end\|>|\Z)", re.DOTALL)
 _INSERTED = re.compile(
     r"<(system-reminder|command-name|command-message|command-args|command-contents|local-command-stdout|local-command-stderr|environment_context|user_instructions|ide_\w+)>.*?</\1>",
@@ -59,6 +62,7 @@ _ASKED = (
 )
 _ANSWERED = (
     "choices",
+    "generations",
     "messages",
     "message",
     "answer",
@@ -116,6 +120,8 @@ def users_words(text: str) -> str:
     text = _INSERTED.sub("", text).strip()
     if parts := _CHAT_ML.findall(text):
         return next((body.strip() for role, body in reversed(parts) if role == "user"), "")
+    if parts := _LLAMA.findall(text):
+        return parts[-1].strip()
     begins = _PREFIX.match(text)
     if not begins or (begins[1].lower() not in {"system", "developer", "user", "human"}):
         return text
@@ -153,7 +159,14 @@ def _asked(
     yield indexed.get("llm.input_messages", ())
     for key in ("pydantic_ai.all_messages", "all_messages_events", "events", "ai.prompt.messages"):
         yield read(values.get(key))
-    for key in ("ai.prompt", "gen_ai.prompt", "input.value", "traceloop.entity.input"):
+    yield read(as_object(values.get("gcp.vertex.agent.llm_request")).get("contents"))
+    for key in (
+        "ai.prompt",
+        "gen_ai.prompt",
+        "input.value",
+        "traceloop.entity.input",
+        "langfuse.observation.input",
+    ):
         yield _loose(values.get(key), "user", _ASKED)
 
 
@@ -166,12 +179,14 @@ def _answered(
     yield indexed.get("llm.output_messages", ())
     for key in ("pydantic_ai.all_messages", "all_messages_events", "events"):
         yield read(values.get(key))
+    yield read(as_object(values.get("gcp.vertex.agent.llm_response")).get("content"))
     for key in (
         "ai.response.text",
         "gen_ai.completion",
         "output.value",
         "final_result",
         "traceloop.entity.output",
+        "langfuse.observation.output",
     ):
         yield _loose(values.get(key), "assistant", _ANSWERED)
 
@@ -180,6 +195,8 @@ def read(value: Any) -> list[Message]:
     """Read a list of messages (or one), as JSON text or as objects; what is none is left out."""
     value = decoded(value)
     entries = value if isinstance(value, list) else [value]
+    if len(entries) == 1 and isinstance(entries[0], list):  # a batch of one
+        entries = entries[0]
     return [message for entry in entries if isinstance(entry, dict) and (message := _message(entry))]
 
 
@@ -188,6 +205,10 @@ def _message(entry: Mapping[str, Any]) -> Message | None:
     inner = entry.get("message")
     if isinstance(inner, dict) and "message" not in inner:  # a choice
         return _message({"role": "assistant", **inner})
+    kind, inside = entry.get("id"), entry.get("kwargs")
+    if isinstance(kind, list) and kind and isinstance(inside, dict):  # LangChain's serialized messages
+        name = str(kind[-1]).lower().removesuffix("chunk").removesuffix("message")
+        return _message({"role": name, **inside, "id": None})
     event = str(entry.get("event.name") or "")
     role = (
         entry.get("role")
@@ -314,6 +335,8 @@ def _loose(value: Any, role: str, keys: Iterable[str]) -> list[Message]:
 
 def _nested(value: Any, role: str) -> list[Message]:
     value = decoded(value)
+    while isinstance(value, list) and len(value) == 1 and isinstance(value[0], list | dict):
+        value = value[0]
     if isinstance(value, str):
         return [Message(role, value.strip())] if value.strip() else []
     if isinstance(value, dict):

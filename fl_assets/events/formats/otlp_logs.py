@@ -56,6 +56,8 @@ class _Record:
         body = self.body if isinstance(self.body, str) else ""
         if body.endswith(f".{self.name}") and _AGENTS.match(body):
             self.name = body
+        elif self.name and "." not in self.name and "claude_code" in scope:
+            self.name = f"claude_code.{self.name}"
         self.when = time_of(raw, "timeUnixNano") or time_of(raw, "observedTimeUnixNano")
         self.trace = get(raw, "traceId")
         self.span = get(raw, "spanId")

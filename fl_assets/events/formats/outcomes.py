@@ -14,7 +14,7 @@ from typing import Any
 
 from fl_assets.events.formats.exceptions import exception_text, is_vague, leaf_of
 from fl_assets.events.formats.spans import Span
-from fl_assets.events.formats.values import as_object, decoded, first, text_of
+from fl_assets.events.formats.values import as_object, decoded, first, number_of, objects_of, text_of
 
 NO_FAILURE = ("cancelled", "interrupted", "unfinished")
 """What a call that neither succeeded nor failed ended as: given up by its caller, waiting for a person, or not known to have ended."""
@@ -29,6 +29,9 @@ _STATUS_KEYS = (
     "tool.result.status",
     "tool.result",
     "outcome",
+    "status",
+    "otel.status_code",
+    "langfuse.observation.level",
 )
 _IS_ERROR_KEYS = (
     "isError",
@@ -57,6 +60,7 @@ _RESULT_KEYS = (
     "ai.toolCall.output",
     "output.value",
     "traceloop.entity.output",
+    "gcp.vertex.agent.tool_response",
     "mlflow.spanOutputs",
     "output",
 )
@@ -88,25 +92,31 @@ _BAD_FINISH = frozenset(
         "malformed_tool_use",
     ]
 )
+_FINISH_IN_JSON = re.compile(r'"finish_reason"\s*:\s*"(\w+)"')
+_ERROR_LEVEL = 17
+"""Of OpenTelemetry's severities, as Logfire numbers its levels."""
 _HTTP_KEYS = ("http.response.status_code", "http.status_code", "status_code", "gen_ai.response.status_code")
+_GRPC_KEYS = ("rpc.grpc.status_code", "rpc.response.status_code")
 _EXIT_KEYS = ("process.exit.code", "process.exit_code", "exit_code", "tool.exit_code")
 _ERROR_TEXT = re.compile(
     r"\s*(?:\W{0,3}\s*)?(?:(?:tool|mcp|api|execution|runtime|internal)[ _-])?(?:error|exception|failure|traceback \(most recent call last\))\b\s*(?:\[[^\]]*\]\s*)?(?:[:\-–—(]|executing|calling|invoking|running|while|in\b)",
     re.IGNORECASE,
 )
 """How a tool's result begins that is an error in words; a page or file that merely has the word in it begins otherwise."""
+_TOOL_MESSAGE = re.compile(r"(?:ToolMessage\()?content=.*\bstatus='error'", re.DOTALL)
+"""LangChain's messages as their `repr`."""
 _WAITS = re.compile(
     r"\b(?:GraphInterrupt|NodeInterrupt|GraphBubbleUp|ParentCommand|AgentInterrupt|ToolInterrupt|WorkflowInterrupt|InterruptException|HumanInterrupt\w*"
     r"|HumanInputRequired\w*|InputRequired\w*|ApprovalRequired\w*|ToolApproval\w*|CallDeferred|ToolCallDeferred|DeferredToolRequests|WaitingForEvent|WaitForInput\w*"
     r"|BreakpointException|WorkflowSuspended\w*|SuspendExecution\w*|UserInputRequired\w*|ConfirmationRequired\w*|ContinueAsNewError|AgentPaused\w*"
-    r"|RequiresAction\w*)\b|\bInterrupt\(value=|^(?:awaiting|waiting for|requires|needs) (?:human|user|a person'?s?)\b.{0,40}(?:approval|input|confirmation|review)"
+    r"|RequiresAction\w*|HumanFeedbackPending|AgentSuspended\w*|StopAsyncIteration|StopIteration|NEXT_REDIRECT)\b|\bInterrupt\(value=|^(?:awaiting|waiting for|requires|needs) (?:human|user|a person'?s?)\b.{0,40}(?:approval|input|confirmation|review)"
 )
 _GIVEN_UP = re.compile(
     r"\b(?:CancelledError|CanceledError|GeneratorExit|KeyboardInterrupt|AbortError|APIUserAbortError|TaskCance(?:l)?led\w*|OperationCance(?:l)?led\w*"
     r"|CancellationException|JobCancellationException|WorkflowCancelled\w*|ClientDisconnect\w*|InterruptedException|RunCancelled\w*|AgentCancelled\w*)\b"
-    r"|\bStatusCode\.CANCELLED\b|\bcontext cancell?ed\b|\bclient closed (?:the )?(?:request|connection)\b|\bclient disconnected\b|\b(?:request|operation|stream) was (?:aborted|cancell?ed)\b"
-    r"|\b(?:cancell?ed|aborted|interrupted|rejected|declined|denied) by (?:the )?(?:user|client|caller)\b|\buser (?:cancell?ed|aborted|interrupted|rejected)\b"
-    r"|\bcancell?ed by cancel scope\b|\[Request interrupted by user|The user doesn't want to (?:proceed|take this action)",
+    r"|\bStatusCode\.CANCELLED\b|\bcontext cancell?ed\b|\bclient closed (?:the )?(?:request|connection)\b|\bclient disconnected\b|\b(?:request|operation|stream|task|job|run|call|workflow|coroutine) was (?:aborted|cancell?ed)\b"
+    r"|\b(?:cancell?ed|aborted|interrupted|stopped|rejected|declined|denied) by (?:the )?(?:user|client|caller)\b|\buser (?:cancell?ed|aborted|interrupted|rejected)\b"
+    r"|^(?:status )?cancell?ed\b|\bcancell?ed by cancel scope\b|\[Request interrupted by user|The user doesn't want to (?:proceed|take this action)",
     re.IGNORECASE,
 )
 _LATE = re.compile(r"(?i)tim(?:ed?|ing)[ _-]?out|deadline")
@@ -147,7 +157,11 @@ def _kind_of_end(span: Span, texts: list[str]) -> str:
     heads = [text[:300] for text in texts[:1]]
     if any(map(_WAITS.search, (*decisive[:1], *heads))):
         return "interrupted"
-    if error_type.lower() in _CANCELLED_TYPES or first(span.attributes, _HTTP_KEYS) == "499":
+    is_gone = first(span.attributes, _HTTP_KEYS) == "499" or first(span.attributes, _GRPC_KEYS) in {
+        "1",
+        "CANCELLED",
+    }
+    if error_type.lower() in _CANCELLED_TYPES or is_gone:
         return "cancelled"
     if any(map(_GIVEN_UP.search, (*decisive[:1], *heads))) and not any(map(_LATE.search, heads)):
         return "cancelled"
@@ -180,8 +194,21 @@ def _is_flagged(span: Span, kind: str) -> bool:
 def _codes(span: Span, kind: str) -> Iterator[str]:
     """Give a text for each code that says the call failed: `error.type`, a finish reason, an HTTP status, an exit code."""
     values = span.attributes
-    if error := first(values, ("error.type",)):
+    if (error := first(values, ("error.type",))).lower() not in _NO_ERROR:
         yield error
+    answers = values.get("gen_ai.output.messages")
+    if (
+        isinstance(answers, str)
+        and (match := _FINISH_IN_JSON.search(answers))
+        and match[1].lower() in _BAD_FINISH
+    ):
+        yield f"finish reason: {match[1].lower()}"
+    if code := first(as_object(values.get("gcp.vertex.agent.llm_response")), ("error_code",)):
+        yield f"{code}: {first(as_object(values['gcp.vertex.agent.llm_response']), ('error_message',))}".removesuffix(
+            ": "
+        )
+    if (level := number_of(values, ("logfire.level_num",))) and level >= _ERROR_LEVEL and span.status != "ok":
+        yield "error"
     for key in _FINISH_KEYS:
         value = decoded(values.get(key))
         for reason in value if isinstance(value, list) else [value]:
@@ -196,14 +223,18 @@ def _codes(span: Span, kind: str) -> Iterator[str]:
         yield f"exit code {code}"
 
 
-_SUCCESS = re.compile(r"(?:^|\.)(?:success|succeeded|is_success|tool_success)$", re.IGNORECASE)
+_SUCCESS = re.compile(r"(?:^|\.)(?:success|succeeded|is_success|tool_success|ok)$", re.IGNORECASE)
 _NO_ERROR = frozenset(
     {"", "false", "none", "null", "0", "no", "ok", "undefined", "{}", "[]", "true", "1", "yes"}
 )
 
 
 def _is_false(value: Any) -> bool:
-    return value is False or (isinstance(value, str) and value.strip().lower() in {"false", "no", "0"})
+    return (
+        value is False
+        or value == 0
+        or (isinstance(value, str) and value.strip().lower() in {"false", "no", "0"})
+    )
 
 
 def _is_true(value: Any) -> bool:
@@ -246,7 +277,7 @@ def _error_texts(span: Span, kind: str) -> Iterator[str]:
     error = values.get("error")
     if not isinstance(error, bool):
         yield leaf_of(_said_in(error) if isinstance(error, dict) else _unless_flag(text_of(error)))
-    yield leaf_of(first(values, ("error.message", "error_message")))
+    yield leaf_of(first(values, ("error.message", "error_message", "langfuse.observation.status_message")))
     if kind == "tool" and span.status == "error":
         yield from (text_of(result).strip()[:_MAX_RESULT] for result in _results(span))
     elif kind == "tool":
@@ -265,6 +296,10 @@ def _results(span: Span) -> list[Any]:
     for event in span.events:
         if event.name == "gen_ai.choice":
             found += [event.values[key] for key in ("message", "content", "body") if event.values.get(key)]
+        elif event.name == "gen_ai.client.inference.operation.details":
+            messages = objects_of(decoded(event.values.get("gen_ai.output.messages")))
+            parts = (part for message in messages for part in objects_of(message.get("parts")))
+            found += [result for part in parts if (result := part.get("result") or part.get("response"))]
         elif event.name in {"tool_result", "gen_ai.tool.result", "mcp.tool.result"}:
             found += [event.values[key] for key in ("result", "output", "content") if event.values.get(key)]
     return found
@@ -277,7 +312,8 @@ def error_in_result(result: Any) -> str:
     """
     value = decoded(result)
     if isinstance(value, str):
-        return leaf_of(value.strip()[:_MAX_RESULT]) if _ERROR_TEXT.match(value) else ""
+        is_error = _ERROR_TEXT.match(value) or _TOOL_MESSAGE.match(value)
+        return leaf_of(value.strip()[:_MAX_RESULT]) if is_error else ""
     if isinstance(value, list):
         return next((text for entry in value[:20] if (text := error_in_result(_part_text(entry)))), "")
     if not isinstance(value, dict):

@@ -55,5 +55,5 @@ class Span:
 
     @property
     def duration_ms(self) -> float | None:
-        """How long it took; None when its start or its end is unknown."""
-        return max(0, self.end_ns - self.start_ns) / 1e6 if self.start_ns and self.end_ns else None
+        """How long it took; None when its start or its end is unknown, or they are in the wrong order."""
+        return (self.end_ns - self.start_ns) / 1e6 if 0 < self.start_ns <= self.end_ns else None

@@ -331,8 +331,8 @@ def _taken(trace: _Trace, line: int, span: Span, options: ReadOptions) -> Iterat
         return
     event = trace_event(span, options)
     call = event["execution_trace"]
-    failed = not call["success"] and "caused_by" not in call["metadata"]
-    ended = "failed" if failed else "ok" if call["success"] else "other"
+    ended = "ok" if call["success"] else call["metadata"].get("caused_by", "failed")
+    failed = ended == "failed"
     trace.places[span.span_id] = Place(
         span.parent_id, span.start_ns, span.time_ns, ended, says_ok=span.status == "ok" and not failed
     )
@@ -351,6 +351,7 @@ def _settled_failures(trace: _Trace, options: ReadOptions) -> Iterator[EventLine
     """Give the failures that a trace held back, with what caused them; exceptions that only a log record tells of are failures of their spans."""
     for span_id, (line, span) in trace.errors.items():
         yield from _of_error_log(trace, span_id, line, span, options)
+    yield from _stopped_with_a_step(trace)
     failed = {
         span_id: FailedSpan(event["execution_trace"]["error"] or "", trace.places[span_id].end_ns)
         for span_id, (_, event) in trace.failures.items()
@@ -360,6 +361,29 @@ def _settled_failures(trace: _Trace, options: ReadOptions) -> Iterator[EventLine
         if span_id in causes:
             event["execution_trace"]["metadata"]["caused_by"] = trace.failures[causes[span_id]][1]["event_id"]
         yield EventLine(line, orjson.dumps(event))
+
+
+def _stopped_with_a_step(trace: _Trace) -> Iterator[EventLine]:
+    """Give failed spans that say no more than that, above a step that was cancelled or waits for a person: they ended as it did."""
+    stopped = {
+        span_id: place.ended for span_id, place in trace.places.items() if place.ended in NO_FAILURE[:2]
+    }
+    while stopped:
+        above = nearest_of(trace.places, trace.failures)
+        has_failed_below = {above(span_id) for span_id in trace.failures}
+        found = {above(span_id): ended for span_id, ended in stopped.items()}
+        stopped = {}
+        for span_id, ended in found.items():
+            if (
+                not span_id
+                or span_id in has_failed_below
+                or not is_vague(trace.failures[span_id][1]["execution_trace"]["error"] or "")
+            ):
+                continue
+            line, event = trace.failures.pop(span_id)
+            event["execution_trace"]["metadata"]["caused_by"] = stopped[span_id] = ended
+            trace.places[span_id] = trace.places[span_id]._replace(ended=ended)
+            yield EventLine(line, orjson.dumps(event))
 
 
 def _of_error_log(

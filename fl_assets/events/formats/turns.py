@@ -71,13 +71,18 @@ def one_per_question(turns: Iterable[Turn]) -> Iterator[Turn]:
                 yield before
             last[turn.session] = turn
             continue
-        answered = before if _is_data(turn.answer) and not _is_data(before.answer) else turn
+        answered = turn if _rank(turn) >= _rank(before) else before
         last[turn.session] = replace(
             answered,
             query=min(before.query, turn.query, key=len),
             start_ns=min(before.start_ns, turn.start_ns),
         )
     yield from last.values()
+
+
+def _rank(turn: Turn) -> tuple[bool, int]:
+    """Order answers to the same request: words before data, and what was asked plainly before a prompt around it (a title, a summary)."""
+    return not _is_data(turn.answer), -len(_folded(turn.query))
 
 
 def _is_same_request(before: Turn, turn: Turn) -> bool:

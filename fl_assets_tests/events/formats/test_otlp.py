@@ -346,6 +346,54 @@ def test_a_span_that_says_nothing_passes_a_failure_on_and_one_that_says_ok_does_
         ) == {TOOL: "", ROOT: cause}
 
 
+def test_what_fails_without_a_word_above_a_step_that_was_cancelled_ended_as_it_did():
+    step = span(STEP, ROOT, status=2, events=[exception("asyncio.CancelledError", "")])
+    found = traces(run(request(step, span(ROOT, status=2))))
+    assert {entry["metadata"]["caused_by"] for entry in found.values()} == {"cancelled"}
+    tool = span(TOOL, ROOT, status=2, events=[exception("ToolError", "no seats left")])
+    assert caused_by(run(request(step, tool, span(ROOT, status=2)))) == {STEP: "", TOOL: "", ROOT: TOOL}
+
+
+def record(span_id: str = STEP, **values: str) -> dict:
+    entry = {
+        "traceId": TRACE,
+        "spanId": span_id,
+        "timeUnixNano": str(END),
+        "severityNumber": 17,
+        "attributes": [attribute(key, value) for key, value in values.items()],
+    }
+    return {"resourceLogs": [{"scopeLogs": [{"scope": {"name": "app"}, "logRecords": [entry]}]}]}
+
+
+RAISED = {"exception.type": "KeyError", "exception.message": "no such key"}
+
+
+def test_an_exception_in_a_log_record_gives_its_span_words_or_is_the_failure():
+    def errors(*found: dict) -> dict:
+        return {key: trace["error"] for key, trace in traces(run(*found)).items() if not trace["success"]}
+
+    assert errors(record(**RAISED), request(span(STEP, status=2))) == {STEP: "KeyError: no such key"}
+    assert errors(request(span(STEP)), record(**RAISED)) == {STEP: "KeyError: no such key"}
+    assert errors(request(span(STEP, status=1)), record(**RAISED)) == {}
+    (alone,) = traces(run(record(**RAISED))).values()
+    assert (alone["error"], alone["metadata"]["unfinished"]) == ("KeyError: no such key", "true")
+
+
+def test_log_records_that_are_nothing_are_counted_by_name():
+    other = record()
+    other["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0] |= {
+        "severityNumber": 9,
+        "eventName": "page_view",
+    }
+    (only,) = run(other, other)
+    assert isinstance(only, RefusedLine)
+    assert (only.reason, only.events, only.detail) == (
+        "not_used",
+        0,
+        "2 records are no calls, turns or errors: 2 page_view",
+    )
+
+
 def test_failures_of_other_traces_and_of_siblings_stand_for_themselves():
     other = TRACE[::-1]
     results = run(
@@ -689,7 +737,7 @@ def test_a_message_that_is_none_says_nothing():
         {"type": []},
         {"role": 7, "content": "x"},
         {"message": {"message": {}}},
-        [[{"role": "user"}]],
+        [[[{"role": "user"}]]],
         "{",
         7,
         None,
