@@ -181,4 +181,6 @@ class Workspace:
     @cached_property
     def report(self) -> ReportReader:
         """What a day's report is made from."""
-        return ReportReader(self.settings, self.warehouse, self.lake, self.engine, self.summaries, self.days)
+        return ReportReader(
+            self.settings, self.warehouse, self.lake, self.engine, self.summaries, self.days, self.index
+        )

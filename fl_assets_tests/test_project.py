@@ -51,6 +51,7 @@ DOES_IO = {
     "events/find.py",
     "events/index.py",
     "events/ingest.py",
+    "events/inspect.py",
     "events/read.py",
     "events/stage.py",
     "federation/coordinator_side.py",

@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,6 +20,7 @@ from rich.table import Table
 
 from fl_assets.core.models import LearningCycleResult, Playbook
 from fl_assets.core.tables import WAREHOUSE_TABLES
+from fl_assets.events.outcome import unread_in_words
 from fl_assets.federation.node_side import DaySummary, NodeSummaries
 from fl_assets.infra.warehouse import Rebuilt
 from fl_assets.report.records import PatternLine, Report
@@ -137,6 +139,7 @@ def show_cycle(space: Workspace, result: LearningCycleResult, *, as_json: bool) 
             "playbooks": [playbook.model_dump(mode="json") for playbook in playbooks],
             "decisions": decisions,
             "files": {name: str(path) for name, path in files.items()},
+            "not_read": [asdict(one) for one in space.index.unread()],
         }
         show_json(content)
         return
@@ -149,8 +152,13 @@ def show_cycle(space: Workspace, result: LearningCycleResult, *, as_json: bool) 
         say(
             f"  refused           {counted(refused)} among the summaries in {space.settings.summaries_path}: the check summaries_are_taken names each"
         )
+    not_read = unread_in_words(space.index.unread())
+    for place, line in enumerate(not_read):
+        say(f"  {'' if place else 'not read':<17} {'  ' if place else ''}{line}")
     if not analysed:
         say(f"  stopped           {result.reason}")
+        if not result.events_processed and (why := space.index.why_nothing()):
+            say(f"  because           {why}")
     else:
         failing, gone = (
             Counter(row["state"] for row in patterns if row["failures"]),
@@ -185,14 +193,14 @@ def show_playbooks(playbooks: Sequence[Playbook]) -> None:
     columns = ("category", "confidence", "evidence", "nodes", "state", "playbook")
     say(f"\n{len(ready)} playbook{'s are' if len(ready) != 1 else ' is'} ready")
     if ready:
-        _show_table(columns, [[*_cells(one), f"{one.title}{_changes(one)}"] for one in ready])
+        show_table(columns, [[*_cells(one), f"{one.title}{_changes(one)}"] for one in ready])
     say(f"\n{len(held)} playbook{'s are' if len(held) != 1 else ' is'} held back")
     if held:
         why = [
             "; ".join(reason.replace(f" {one.improvement_id} has", "") for reason in one.held_because)
             for one in held
         ]
-        _show_table(
+        show_table(
             (*columns, "held because"),
             [[*_cells(one), one.title, reasons] for one, reasons in zip(held, why, strict=True)],
         )
@@ -234,7 +242,7 @@ def show_patterns(patterns: Sequence[PatternLine], *, as_json: bool) -> None:
         ]
         for one in patterns
     ]
-    _show_table(
+    show_table(
         ("pattern", "state", "class", "failures", "rate", "14 days", "nodes", "confidence", "failure"), rows
     )
 
@@ -310,7 +318,7 @@ def show_decisions(report: Report, codes: Mapping[str, str], *, as_json: bool) -
         )
     columns = ("id", "decision", "done", "code", "category", "playbook", "why", "rollback plan")
     shown = [place for place, name in enumerate(columns) if name != "code" or codes]
-    _show_table([columns[place] for place in shown], [[row[place] for place in shown] for row in rows])
+    show_table([columns[place] for place in shown], [[row[place] for place in shown] for row in rows])
 
 
 def trend(series: Sequence[int]) -> str:
@@ -356,7 +364,7 @@ def show_updates(rollouts: Sequence[Rollout], *, as_json: bool) -> None:
                 one.reason,
             ]
         )
-    _show_table(("decision", "day", "status", "nodes", "target", "by", "reason"), rows)
+    show_table(("decision", "day", "status", "nodes", "target", "by", "reason"), rows)
     for remedy, score in scores.items():
         say(f"{remedy}: {', '.join(f'{count} {name}' for name, count in score.items())}")
 
@@ -370,7 +378,7 @@ def show_backfill(results: Sequence[LearningCycleResult], *, as_json: bool) -> N
         [str(one.day), one.status, f"{one.events_processed:,}", str(one.improvements_generated), one.reason]
         for one in results
     ]
-    _show_table(("day", "status", "events", "playbooks", "reason"), rows)
+    show_table(("day", "status", "events", "playbooks", "reason"), rows)
 
 
 def where(space: Workspace, day: date) -> dict[str, Path]:
@@ -386,7 +394,7 @@ def where(space: Workspace, day: date) -> dict[str, Path]:
     return {name: path for name, path in places.items() if path.exists()}
 
 
-def _show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table: folded to the terminal's width; one line a row, and no blanks at its end, when piped."""
     if _out.is_terminal:
         table = Table(box=None, pad_edge=False, header_style="bold")

@@ -8,6 +8,7 @@ for each day is filed under that day (`per_day.py`).
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import date
 from typing import Any
 
@@ -26,6 +27,7 @@ from fl_assets.updates.rollout import open_releases, recover_configs
 from fl_assets.workspace import Workspace
 
 SHOWN = 20
+NOT_READ = ("path", "size", "events", "reason", "detail", "fix")
 OFFENDING = ("day", "rule", "title", "subject", "expected", "actual")
 
 
@@ -44,7 +46,9 @@ def _check_of(rule: GateRule[Any]) -> dg.AssetChecksDefinition:
             verdicts = space.gate.ask(rule, days)
             titles = _titles(space, verdicts)
             _close_cycles(space, context.run.run_id, verdicts)
-        limits = dict(rule.limits(space.settings))
+        limits: dict[str, Any] = dict(rule.limits(space.settings))
+        if rule.asset == "raw_traces" and (unread := space.index.unread()):
+            limits["not_read"] = preview([asdict(one) for one in unread], NOT_READ, limit=SHOWN)
         expected = rule.expected(space.settings)
         result = evaluate_per_day(
             context, lambda some: _result({day: verdicts[day] for day in some}, expected, titles, limits)
@@ -57,7 +61,7 @@ def _check_of(rule: GateRule[Any]) -> dg.AssetChecksDefinition:
 
 
 def _result(
-    verdicts: Mapping[date, Verdict], expected: str, titles: Mapping[str, str], limits: Mapping[str, float]
+    verdicts: Mapping[date, Verdict], expected: str, titles: Mapping[str, str], limits: Mapping[str, Any]
 ) -> dg.AssetCheckResult:
     """Return what a check says of some days: an error when all of them fail, else a warning that lists those that do."""
     failed = [day for day, verdict in verdicts.items() if verdict.stopping]

@@ -262,10 +262,24 @@ class TelemetryIndex:
                 found.append(Unread(**fields))
         return found
 
-    def files(self) -> int:
-        """Return how many files of telemetry were seen that hold anything."""
+    def formats(self) -> list[tuple[str, str]]:
+        """Return path and format of each file that was looked at."""
         with self._open() as connection:
-            return connection.execute("select count(*) from files where size > 0").fetchone()[0]
+            rows = connection.execute("select path, format from files order by path").fetchall()
+        return [(row["path"], row["format"]) for row in rows]
+
+    def why_nothing(self) -> str:
+        """Say why there are no events: the folder is empty, or holds nothing that could be read; '' where events were read."""
+        root = self._roots["events"]
+        listing = walk(root)
+        if not listing.files and not listing.refused:
+            return f"{root} holds no file" if root.is_dir() else f"{root} is not there"
+        with self._open() as connection:
+            read = "select count(*) from files where kind = 'events' and size > 0 and format not in ('unknown', 'unopened')"
+            files = connection.execute(read).fetchone()[0]
+        number = len(listing.files) + len(listing.refused)
+        unread = "1 file, which" if number == 1 else f"{number:,} files, none of which"
+        return "" if files else f"{root} holds {unread} {'could not' if number == 1 else 'could'} be read"
 
     def mark_analysed(self, day: date, token: str) -> None:
         """Record that a day was analysed when the lake's `content_of(day)` was `token`."""

@@ -4,6 +4,7 @@ What goes here: the records that ingestion returns. What does not: making them (
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -32,6 +33,37 @@ class Unread:
         lost = f"{self.events:,} {'event' if self.events == 1 else 'events'}" if self.events else "1 entry"
         lost = lost if self.events or self.lines == 1 else f"{self.lines:,} entries"
         return f"{self.path}: {lost} could not be read, first {self.reason}: {self.detail}; {self.fix}"
+
+
+def unread_in_words(unread: Sequence[Unread], most: int = 5) -> list[str]:
+    """Return lines that say what was not read: how much, then each file with the first reason and the nearest fix.
+
+    Args:
+        unread: by file, what was not read.
+        most: files that are named.
+    """
+    if not unread:
+        return []
+    whole = sum(one.is_whole for one in unread)
+    events = sum(one.events for one in unread)
+    parts = [
+        f"{whole:,} {'file' if whole == 1 else 'files'} of no known format" if whole else "",
+        f"{events:,} {'event' if events == 1 else 'events'} in {len(unread) - whole:,} other files"
+        if events
+        else "",
+    ]
+    found = " and ".join(part for part in parts if part) or f"parts of {len(unread):,} files"
+    more = len(unread) - most
+    return [
+        f"{found} could not be read:",
+        *(_visible(str(one)) for one in unread[:most]),
+        *([f"and {more:,} more: fl-assets inspect names each"] if more > 0 else []),
+    ]
+
+
+def _visible(text: str) -> str:
+    """Return a text with no character that a terminal would obey."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
 
 
 MAX_UNREAD = 1000

@@ -126,9 +126,7 @@ def _text(name: str, text: str) -> Foreign:
         if name.endswith((".csv", ".tsv")) or (
             len(counts) == 2 and counts[0] >= 2 and counts[0] == counts[1]
         ):
-            return Foreign(
-                "CSV" if name.endswith(".csv") else what, "CSV is not read: export JSON or JSONL instead"
-            )
+            return Foreign("CSV" if name.endswith(".csv") else what, "export JSON or JSONL instead")
     if stripped.startswith("<"):
         return Foreign("XML or HTML", f"export JSON or JSONL instead: {_DOCS}")
     if sum(_LOG_LINE.match(line) is not None for line in lines) * 2 > len(lines):

@@ -87,6 +87,9 @@ def analyse(
         hidden = below_min_nodes(sums.counts.failures, history.summarised, summary_min_nodes)
         evidence = summarise(sums)
         evidence = evidence[~evidence["pattern_id"].isin(hidden)]
+        confidence = confidence.astype(
+            {"pattern_id": evidence["pattern_id"].dtype}
+        )  # of no pattern it is a number
         return evidence.merge(confidence, on="pattern_id", how="left", validate="one_to_one")
 
     patterns = assessed(grouped)

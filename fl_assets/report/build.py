@@ -257,6 +257,7 @@ def _quality(rows: ReportRows) -> Quality:
                 key=lambda one: (-one[1], one[0]),
             )
         ),
+        unread=tuple(visible(line) for line in rows.unread),
         duplicates=int(stats.get("duplicates", 0)),
         conflicts=int(stats.get("conflicts", 0)),
         clock_skewed=int(stats.get("clock_skewed", 0)),

@@ -33,6 +33,7 @@ class ReportRows:
         conversations: `event_date, node_id, sessions`, sums of the last 14 days.
         ingestion: what ingestion counted, by day (this one and the one before).
         quarantined: `reason, lines` of the day.
+        unread: what the last ingestion did not read, in words.
         registered: nodes whose summaries are taken, heard of or not.
         threshold: confidence that a playbook must reach.
         min_nodes: nodes that a playbook must rest on.
@@ -57,6 +58,7 @@ class ReportRows:
     conversations: Sequence[Row] = ()
     ingestion: Mapping[date, Mapping[str, float]] = field(default_factory=dict)
     quarantined: Sequence[Row] = ()
+    unread: Sequence[str] = ()
     registered: Sequence[str] = ()
 
 
@@ -233,6 +235,7 @@ class Quality(Record):
     quarantined: int
     bad_ratio: float
     quarantine_reasons: tuple[tuple[str, int], ...]
+    unread: tuple[str, ...] = ()
     duplicates: int
     conflicts: int
     clock_skewed: int

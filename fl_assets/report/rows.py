@@ -10,6 +10,8 @@ from typing import Any
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.events.days import EventDays
 from fl_assets.events.engine import Engine
+from fl_assets.events.index import TelemetryIndex
+from fl_assets.events.outcome import unread_in_words
 from fl_assets.federation.coordinator_side import SummaryFiles
 from fl_assets.infra.lake import Lake
 from fl_assets.infra.warehouse import Warehouse
@@ -53,7 +55,9 @@ class ReportReader:
         engine: Engine,
         summaries: SummaryFiles,
         days: EventDays,
+        index: TelemetryIndex,
     ) -> None:
+        self._index = index
         self._settings = settings
         self._warehouse = warehouse
         self._lake = lake
@@ -97,6 +101,7 @@ class ReportReader:
             conversations=conversations,
             ingestion={each: self._engine.day_stats(each) for each in (day - timedelta(days=1), day)},
             quarantined=self.quarantine_reasons(day),
+            unread=unread_in_words(self._index.unread(), 20),
             registered=self._summaries.registered(),
         )
 

@@ -4,6 +4,7 @@ What goes here: the wiring of the ingestion engine. What does not: parsing, reda
 """
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import date
 from typing import Any
 
@@ -15,6 +16,7 @@ from fl_assets.defs.partitions import BACKFILL, DAILY, days_of
 from fl_assets.defs.per_day import each_in_session, report_day
 from fl_assets.defs.resources import WorkspaceResource
 from fl_assets.events.engine import Engine
+from fl_assets.events.outcome import IngestReport
 from fl_assets.workspace import missing_inputs
 
 GROUP = "telemetry"
@@ -71,6 +73,7 @@ def telemetry(
             manifest = space.lake.manifest(name, day)
             stats = numbers(space.engine.day_stats(day)) if name == "raw_traces" else {}
             stats |= {"refused_in_this_run": len(taken.refused)} if name == "node_summaries" else {}
+            stats |= _not_read(report) if name == "quarantined_events" else {}
             sample = preview(_sample(space.engine, name, day), columns)
             report_day(
                 context,
@@ -86,6 +89,14 @@ def is_learning_cycle(context: dg.AssetExecutionContext) -> bool:
     """Whether this run goes on to `learning_cycles`, rather than materialising some assets by hand."""
     selection = context.run.asset_selection
     return not selection or dg.AssetKey("learning_cycles") in selection
+
+
+def _not_read(report: IngestReport) -> dict[str, Any]:
+    """What this run did not read, on whatever day that is dated."""
+    rows = [asdict(one) for one in report.unread]
+    columns = ("path", "size", "events", "reason", "detail", "fix")
+    numbers_of = {"files_not_read_in_this_run": report.ignored, "events_lost_in_this_run": report.lost_events}
+    return numbers_of | ({"not_read_in_this_run": preview(rows, columns, limit=20)} if rows else {})
 
 
 def _sample(engine: Engine, table: str, day: date) -> list[dict[str, Any]]:

@@ -1,0 +1,92 @@
+"""`fl-assets inspect`: what a cycle would make of a file or a folder, without doing it.
+
+What goes here: arguments in, words out. What does not: the dry run (`events/inspect.py`).
+"""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fl_assets.cli.commands import AsJson, CommandError, app
+from fl_assets.core.cycles import window_of
+from fl_assets.core.settings import FederatedLearningConfig
+
+if TYPE_CHECKING:
+    from fl_assets.events.inspect import InspectedFile, Inspection
+
+
+@app.command()
+def inspect(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A file or a folder of telemetry.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say of each file its format, events, days and nodes, what of it cannot be read and why, and what a cycle would do; nothing is stored.
+
+    Example: fl-assets inspect data/telemetry/cache
+    """
+    from fl_assets.cli.console import status
+    from fl_assets.events.inspect import inspect as look_at
+
+    if not path.exists():
+        message = f"inspect: {path} is not there"
+        raise CommandError(message)
+    settings = FederatedLearningConfig.from_env()
+    with status("reading") as say:
+        found = look_at(path, settings, say)
+    _show(found, settings, as_json=as_json)
+
+
+def _show(found: "Inspection", settings: FederatedLearningConfig, *, as_json: bool) -> None:
+    from fl_assets.cli.console import say, show_json, show_table
+    from fl_assets.events.outcome import unread_in_words
+
+    lines = _what_a_cycle_would_do(found, settings)
+    if as_json:
+        files = [asdict(one) | {"nodes": sorted(one.nodes)} for one in found.files]
+        days = {str(day): events for day, events in found.days.items()}
+        show_json({"files": files, "days": days, "cycle": lines})
+        return
+    if found.files:
+        show_table(("file", "format", "events", "days", "nodes", "lost"), [_row(one) for one in found.files])
+    for line in (*unread_in_words(found.report.unread, 1000), *lines):
+        say(line)
+
+
+def _row(one: "InspectedFile") -> list[str]:
+    days = {str(day) for day in (one.first_day, one.last_day) if day}
+    nodes = sorted(one.nodes)
+    named = ", ".join(nodes[:3]) + (f" and {len(nodes) - 3} more" if len(nodes) > 3 else "")
+    lost = (
+        "all of it" if one.unread and one.unread.is_whole else f"{one.unread.events:,}" if one.unread else ""
+    )
+    return [one.path, one.format, f"{one.events:,}", " to ".join(sorted(days)), named, lost]
+
+
+def _what_a_cycle_would_do(found: "Inspection", settings: FederatedLearningConfig) -> list[str]:
+    """Say what a cycle of the last day with events would do with these files alone."""
+    if not found.files:
+        return ["a cycle would find no file here"]
+    if not found.days:
+        return ["a cycle would find no event in these files"]
+    day = max(found.days)
+    window = window_of(
+        day,
+        lambda each: found.days.get(each, 0),
+        required=settings.min_events,
+        max_days=settings.max_window_days,
+    )
+    words = f"a cycle of {day} would find {window.events:,} of the {window.required:,} events it needs"
+    lost, events = found.report.lost_events, sum(found.days.values())
+    broken = lost / (lost + events)
+    return [
+        f"{words}, {'and go on' if window.is_sufficient else 'and stop'}",
+        *(
+            [
+                f"but {broken:.1%} of the events could not be read, and a day with more than {settings.max_bad_ratio:.1%} stops"
+            ]
+            if broken > settings.max_bad_ratio
+            else []
+        ),
+    ]

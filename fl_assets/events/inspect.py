@@ -1,0 +1,110 @@
+"""A dry run: what ingestion would make of a folder or a file, without a trace left of it.
+
+What goes here: ingesting into a folder that is removed, and telling file by file what came of it. What does not: printing it (`cli/inspect.py`).
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from fl_assets.core.settings import FederatedLearningConfig
+from fl_assets.events.engine import DuckDBEngine
+from fl_assets.events.outcome import IngestReport, Unread
+from fl_assets.infra.lake import Lake
+
+_BY_FILE = """
+    select source_file, count(*), min(event_date), max(event_date), list(distinct node_id order by node_id)
+    from read_parquet($files, hive_partitioning = false, union_by_name = true) group by source_file"""
+_BY_DAY = """
+    select event_date, count(*) from read_parquet($files, hive_partitioning = false, union_by_name = true) group by event_date"""
+
+
+@dataclass(slots=True)
+class InspectedFile:
+    """What came of one file."""
+
+    path: str
+    format: str
+    events: int = 0
+    first_day: date | None = None
+    last_day: date | None = None
+    nodes: set[str] = field(default_factory=set)
+    unread: Unread | None = None
+    """What of it could not be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What came of a folder."""
+
+    files: list[InspectedFile]
+    """By path."""
+    days: dict[date, int]
+    """Events by day."""
+    report: IngestReport
+
+
+def inspect(
+    path: Path, settings: FederatedLearningConfig, progress: Callable[[str], None] | None = None
+) -> Inspection:
+    """Read a file or a folder of telemetry as ingestion would, into a folder that is removed again.
+
+    Args:
+        path: what to read; of a file its folder's name counts as the node, as it would in the folder of telemetry.
+        settings: the rules: first day, longest line, names of nodes.
+        progress: gets, in words, how far it is.
+    """
+    with TemporaryDirectory(prefix="fl-inspect-") as name, _as_folder(path, Path(name)) as root:
+        folder = Path(name) / "data"
+        tried = settings.model_copy(
+            update={
+                "telemetry_path": root,
+                "data_path": folder,
+                "lake_path": folder / "lake",
+                "error_records_path": folder / "none",
+                "engine": "duckdb",
+            }
+        )
+        engine = DuckDBEngine(tried)
+        report = engine.ingest(progress)
+        found = {path: InspectedFile(path, format) for path, format in engine.index.formats()}
+        days: dict[date, int] = {}
+        with engine.connect() as connection:
+            for table in ("raw_traces", "conversation_logs"):
+                files = _files(engine.lake, table)
+                if not files:
+                    continue
+                for source, events, first, last, nodes in connection.execute(
+                    _BY_FILE, {"files": files}
+                ).fetchall():
+                    one = found.setdefault(source, InspectedFile(source, "telemetrist"))
+                    one.events += events
+                    one.first_day = min(first, one.first_day or first)
+                    one.last_day = max(last, one.last_day or last)
+                    one.nodes |= set(nodes)
+                for day, events in connection.execute(_BY_DAY, {"files": files}).fetchall():
+                    days[day] = days.get(day, 0) + events
+        for unread in report.unread:
+            found.setdefault(unread.path, InspectedFile(unread.path, "unknown")).unread = unread
+        return Inspection([found[key] for key in sorted(found)], dict(sorted(days.items())), report)
+
+
+def _files(lake: Lake, table: str) -> list[str]:
+    return [os.fspath(path.resolve()) for path in lake.files(table, lake.days(table))]
+
+
+@contextmanager
+def _as_folder(path: Path, temporary: Path) -> Iterator[Path]:
+    """Give a folder that holds what is to be read."""
+    if path.is_dir():
+        yield path
+        return
+    node = temporary / "cache" / path.resolve().parent.name
+    node.mkdir(parents=True)
+    shutil.copy2(path, node / path.name)
+    yield temporary / "cache"

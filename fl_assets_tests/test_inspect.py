@@ -1,0 +1,93 @@
+"""What was not read is said where people look: at the end of a cycle, in its JSON and its report, and before a cycle by `inspect`."""
+
+import json
+from datetime import date
+
+import pytest
+from typer.testing import CliRunner
+
+from fl_assets.cli import app
+from fl_assets_tests.build import DAY, call_line
+from fl_assets_tests.conftest import coordinator_in, settings_in
+
+
+@pytest.fixture
+def at_home(monkeypatch, tmp_path):
+    """Settings below a folder, as the environment's."""
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    monkeypatch.setenv("FEDERATED_LEARNING_TELEMETRY_PATH", str(tmp_path / "telemetry" / "cache"))
+    monkeypatch.setenv("FEDERATED_LEARNING_DATA_PATH", str(tmp_path))
+    monkeypatch.setenv("FEDERATED_LEARNING_PLAYBOOK_PATH", str(tmp_path / "playbooks"))
+    monkeypatch.setenv("FEDERATED_LEARNING_ERROR_RECORDS_PATH", str(tmp_path / "records"))
+    monkeypatch.setenv("FEDERATED_LEARNING_MIN_EVENTS", "10")
+    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.chdir(tmp_path)
+    cache = tmp_path / "telemetry" / "cache" / "n1"
+    cache.mkdir(parents=True)
+    return cache
+
+
+def run(*arguments: str):
+    return CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+
+
+def good(count: int) -> bytes:
+    return b"".join(call_line(f"e{number}") + b"\n" for number in range(count))
+
+
+def test_inspect_says_of_each_file_what_a_cycle_would_make_of_it_and_leaves_no_trace(at_home, tmp_path):
+    (at_home / "a.jsonl").write_bytes(good(20) + b"{cut\n")
+    (at_home / "notes.csv").write_bytes(b"a,b,c\n1,2,3\n")
+    before = sorted(tmp_path.rglob("*"))
+    shown = run("inspect", str(at_home.parent))
+    for words in (
+        "n1/a.jsonl    telemetrist  20",
+        "1 file of no known format and 1 event in 1 other files could not be read",
+        "n1/notes.csv (12 bytes) is not read: CSV",
+        "n1/a.jsonl: 1 event could not be read, first invalid_json",
+        "a cycle of 2026-11-01 would find 20 of the 10 events it needs, and go on",
+    ):
+        assert words in shown.stdout
+    found = json.loads(run("inspect", str(at_home / "a.jsonl"), "--json").stdout)
+    assert [(one["events"], one["nodes"], one["unread"]["events"]) for one in found["files"]] == [
+        (20, ["n1"], 1)
+    ]
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+ANSWERS = {
+    "nothing": ({}, "holds no file"),
+    "nothing that is telemetry": (
+        {"a.csv": b"a,b,c\n1,2,3\n", "b.json": b"{}\n"},
+        "2 files, none of which could be read",
+    ),
+    "too few": ({"a.jsonl": good(3)}, "3 events"),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_no_file_no_readable_file_and_too_few_events_are_three_answers(at_home, name):
+    files, words = ANSWERS[name]
+    for path, content in files.items():
+        (at_home / path).write_bytes(content)
+    shown = run("cycle", "--date", str(DAY))
+    assert shown.exit_code == 3
+    assert words in shown.stdout
+    assert [words for _, words in ANSWERS.values() if words in shown.stdout] == [words]
+
+
+def test_a_cycle_its_json_and_its_report_name_what_was_not_read(tmp_path, instance):
+    settings = settings_in(tmp_path)
+    cache = settings.telemetry_path / "n1"
+    cache.mkdir(parents=True)
+    (cache / "a.jsonl").write_bytes(good(200) + b'{"event_id": "cut\n')
+    (cache / "config.json").write_bytes(b'{"model": "x"}\n')
+    (cache / "export.csv").write_bytes(b"a,b,c\n1,2,3\n")
+    coordinator = coordinator_in(tmp_path, instance, min_events="100")
+    assert coordinator.run_learning_cycle(DAY).status == "completed"
+    unread = coordinator.workspace.index.unread()
+    assert [one.path for one in unread] == ["n1/a.jsonl", "n1/config.json", "n1/export.csv"]
+    page = (settings.reports_path / f"{DAY}.html").read_text(encoding="utf-8")
+    for words in ("config.json", "CSV", "could not be read"):
+        assert words in page
+    assert date.fromisoformat(str(DAY)) in coordinator.workspace.days.with_events(DAY)
