@@ -106,7 +106,8 @@ def analyse(
     ]
     patterns["rule_id"] = [kind.rule_id for kind in found]
     patterns["is_harmless"] = [kind.is_harmless for kind in found]
-    patterns["family_id"] = [family_of.get(name, name) for name in names]
+    patterns["family_id"] = patterns["pattern_id"].map(lambda name: family_of.get(name, name))
+    patterns["family_id"] = patterns["family_id"].astype(patterns["pattern_id"].dtype)  # also of no pattern
     members = pd.concat([grouped, conversations], ignore_index=True)[["pattern_id", "message_id"]]
     members = members[members["pattern_id"].isin(names)]
     named = _suspects_of(members, suspects or {})
@@ -139,6 +140,8 @@ def _families(patterns: pd.DataFrame, pooled: pd.DataFrame) -> pd.DataFrame:
     rows = rows.drop(columns=[name for name in _LEADS if name in rows]).join(
         lead, on="family_id", how="inner"
     )
+    if rows.empty:  # pandas gives lists of nothing an index that is a column, too
+        return rows.assign(patterns=[], suspects=[])
     rows = rows.join(lists, on="family_id")
     return rows.sort_values(["failures", "family_id"], ascending=[False, True], ignore_index=True)
 
