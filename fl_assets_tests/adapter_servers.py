@@ -21,6 +21,7 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from safetensors.numpy import save
 
+from fl_assets.adapters.admission import Inventory
 from fl_assets.adapters.manifest import (
     CONFIG,
     FILES,
@@ -29,11 +30,10 @@ from fl_assets.adapters.manifest import (
     WEIGHTS,
     AdapterFile,
     AdapterManifest,
-    Inventory,
-    canonical,
-    signed_bytes,
+    manifest_to_sign,
 )
 from fl_assets.core.settings import FederatedLearningConfig
+from fl_assets.infra.json_text import canonical_record
 from fl_assets.infra.keys import public_pem, sign
 from fl_assets_tests.conftest import settings_in
 
@@ -110,7 +110,7 @@ def manifest_of(files: dict[str, bytes], **given: Any) -> AdapterManifest:
 
 
 def signature_of(manifest: AdapterManifest, key: Ed25519PrivateKey = KEY) -> str:
-    return sign(key, signed_bytes(manifest))
+    return sign(key, manifest_to_sign(manifest))
 
 
 def adapter_settings(folder: Path, **given: Any) -> FederatedLearningConfig:
@@ -297,7 +297,7 @@ class Hub:
             files,
             **({"adapter_id": adapter_id, "version": version, "revision": repo.commit(at_commit)} | given),
         )
-        notes = {MANIFEST: canonical(manifest)} | (
+        notes = {MANIFEST: canonical_record(manifest)} | (
             {SIGNATURE: signature_of(manifest, key).encode()} if key else {}
         )
         repo.commit({**at_commit, **notes})
@@ -354,7 +354,8 @@ class PlainList:
         manifest = manifest_of(files, **({"adapter_id": adapter_id, "version": version} | given))
         folder = f"/files/{adapter_id}/{version}"
         self.files |= {
-            f"{folder}/{name}": content for name, content in {**files, MANIFEST: canonical(manifest)}.items()
+            f"{folder}/{name}": content
+            for name, content in {**files, MANIFEST: canonical_record(manifest)}.items()
         }
         weights = manifest.file(WEIGHTS)
         self.entries.append(

@@ -1,12 +1,12 @@
 """The catalogue of adapters as stored: what the sources offered when a day was analysed.
 
-What goes here: rows of `adapter_catalogue`. What does not: asking the sources (`store.py`), rules of admission (`manifest.py`).
+What goes here: rows of `adapter_catalogue`. What does not: asking the sources (`store.py`), rules of admission (`admission.py`).
 """
 
 from collections.abc import Sequence
 from datetime import date
 
-from fl_assets.adapters.manifest import Offered, newest_first
+from fl_assets.adapters.admission import Offered, newest_first
 from fl_assets.adapters.offer import AdapterOffer
 from fl_assets.infra.warehouse import Warehouse
 

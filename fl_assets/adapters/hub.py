@@ -1,7 +1,7 @@
 """Where adapters come from: repositories of the Hugging Face Hub, and a plain HTTP server that lists manifests.
 
 What goes here: listing what a source offers, and fetching one file within bounds. What does not: whether it
-is admitted (`adapters/manifest.py`), where it is put (`adapter_store.py`).
+is admitted (`admission.py`), where it is put (`store.py`).
 
 What a repository holds is asked for, and fetched, by our own `Web` (any `HF_ENDPOINT`, with the token and the
 offline mode of `huggingface_hub`): the library's client follows a redirect to any host, has no deadline for a
@@ -12,16 +12,14 @@ import io
 import json
 import os
 import re
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from email.message import Message
-from fnmatch import fnmatchcase
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, BinaryIO, Protocol
-from urllib.parse import SplitResult, quote, urljoin, urlsplit
+from urllib.parse import quote, urlsplit
 
 import huggingface_hub
 from huggingface_hub.utils import build_hf_headers
 
+from fl_assets.adapters.admission import UNKNOWN, Candidate, broken_rule
 from fl_assets.adapters.manifest import (
     BUNDLE,
     BUNDLE_BYTES,
@@ -31,37 +29,23 @@ from fl_assets.adapters.manifest import (
     MANIFEST_BYTES,
     SIGNATURE,
     SIGNATURE_BYTES,
-    UNKNOWN,
     WEIGHTS,
     AdapterFile,
     AdapterManifest,
-    Candidate,
     ManifestError,
     name_problem,
     parse_manifest,
-    refusal,
 )
+from fl_assets.adapters.web import FetchError, Web, joined, names_of, place
 from fl_assets.core.models import Violation
 from fl_assets.core.settings import FederatedLearningConfig
-from fl_assets.infra.http import Deadline, HttpError, exchange, failed, retrying
 
-ATTEMPTS = 5
-TIMEOUT_SECS = 30.0
-MAX_WAIT_SECS = 120.0
-"""A server that asks for a longer pause is not waited for: the next cycle asks again."""
-SLOWEST_BYTES_PER_SEC = 20_000
-MAX_REDIRECTS = 5
+LIST_BYTES = 4 * 1024 * 1024
+MAX_LISTED = 200
 LIST_BYTES = 4 * 1024 * 1024
 MAX_LISTED = 200
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _HUB_HOSTS = ("huggingface.co", "*.huggingface.co", "hf.co", "*.hf.co")
-
-
-class FetchError(RuntimeError):
-    """A source could not be asked, or did not deliver what it promised.
-
-    The text names host and reason, never a token or a query.
-    """
 
 
 class Source(Protocol):
@@ -83,161 +67,6 @@ class Source(Protocol):
             FetchError: it could not be had whole.
         """
         ...
-
-
-# HTTP within bounds
-# -----------------------------------------------------------------------------------------------------
-
-
-class Web:
-    """GET within bounds: hosts, bytes, time, attempts."""
-
-    def __init__(
-        self,
-        hosts: Iterable[str],
-        *,
-        sleep: Callable[[float], None] = time.sleep,
-        timeout: float = TIMEOUT_SECS,
-    ) -> None:
-        """Allow these hosts, globs of `host` or `host:port`.
-
-        Each must be the start, or an address that one of them redirects to.
-        """
-        self._hosts = tuple(host.lower() for host in hosts)
-        self._timeout = timeout
-        self._retrying = retrying(ATTEMPTS, first_wait=2.0, max_wait=MAX_WAIT_SECS, sleep=sleep)
-
-    def check_url(self, url: str) -> None:
-        """Let only http and https to an allowed host pass.
-
-        Raises:
-            FetchError: naming the host.
-        """
-        parts = _split(url)
-        if parts is None:
-            message = "an address that is no URL"
-            raise FetchError(message)
-        if parts.scheme not in ("http", "https") or parts.username or parts.password or not self.allows(url):
-            message = f"{place(url)} is no allowed host ({', '.join(self._hosts)}); FEDERATED_LEARNING_ADAPTER_HOSTS adds some"
-            raise FetchError(message)
-
-    def allows(self, url: str) -> bool:
-        """Whether the URL's host, or host and port, is among the allowed ones."""
-        return any(fnmatchcase(name, glob) for name in _names(url) for glob in self._hosts)
-
-    def get(self, url: str, *, limit: int, headers: Mapping[str, str] | None = None) -> bytes:
-        """Return a document of at most `limit` bytes.
-
-        Raises:
-            FetchError: it is larger, or could not be had within the timeout.
-        """
-        buffer = io.BytesIO()
-        self._stream(url, buffer, limit=limit, headers=headers)
-        return buffer.getvalue()
-
-    def stream(
-        self,
-        url: str,
-        target: BinaryIO,
-        *,
-        limit: int,
-        exact: bool = False,
-        headers: Mapping[str, str] | None = None,
-    ) -> Message:
-        """Write a document to `target`, from its start, and return the headers of the answer.
-
-        It is over once the timeout is, and the time that the content takes at `SLOWEST_BYTES_PER_SEC`. It is
-        tried at most `ATTEMPTS` times: after 408, 429, 5xx and broken connections, each time from the start.
-
-        Args:
-            url: Where.
-            target: Opened for writing; what it held is replaced.
-            limit: Most bytes that are read.
-            exact: Whether it must be exactly so many.
-            headers: Sent to this origin alone, never to another that it redirects to.
-
-        Raises:
-            FetchError: after the last attempt, or at once for what no further attempt can mend.
-        """
-        given = {"limit": limit, "exact": exact, "headers": headers}
-        return self._stream(url, target, bytes_per_sec=SLOWEST_BYTES_PER_SEC, **given)
-
-    def _stream(self, url: str, target: BinaryIO, **given: Any) -> Message:
-        try:
-            return self._retrying(self._once, url, target, **given)
-        except HttpError as error:
-            words = f"{error} ({ATTEMPTS} attempts)" if error.may_pass else str(error)
-            if (error.after or 0) > MAX_WAIT_SECS:
-                words = f"asks for a pause of {error.after:.0f} s, longer than {MAX_WAIT_SECS:.0f}"
-            message = f"{place(url)}: {words}"
-            raise FetchError(message) from None
-
-    def _once(
-        self, url: str, target: BinaryIO, *, headers: Mapping[str, str] | None, **given: Any
-    ) -> Message:
-        deadline, sent = Deadline(self._timeout), dict(headers or {})
-        for _ in range(MAX_REDIRECTS + 1):
-            self.check_url(url)
-            target.seek(0)
-            target.truncate()
-            answer = exchange("GET", url, deadline=deadline, headers=sent, target=target, **given)
-            if answer.status not in _REDIRECTS or "Location" not in answer.headers:
-                break
-            following = self.following(url, answer.headers["Location"])
-            url, sent = following, sent if _origin(following) == _origin(url) else {}
-        if not 200 <= answer.status < 300:
-            raise failed(answer)
-        return answer.headers
-
-    def following(self, url: str, location: str) -> str:
-        """Return where a redirect leads, if that may be followed.
-
-        Raises:
-            FetchError: to another host, or away from https.
-        """
-        following = _joined(url, location)
-        self.check_url(following)
-        if url.startswith("https:") and not following.startswith("https:"):
-            message = f"{place(url)} redirects from https to {place(following)} without"
-            raise FetchError(message)
-        return following
-
-
-def place(url: str) -> str:
-    """Return what may be shown of a URL: scheme, host and path, without user, password and query."""
-    parts = _split(url)
-    return f"{parts.scheme}://{parts.netloc.rsplit('@', 1)[-1]}{parts.path}"[:200] if parts else "(no URL)"
-
-
-def _split(url: str) -> SplitResult | None:
-    """Return the parts of a URL, None for what is none."""
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        return None
-    return parts
-
-
-def _joined(base: str, address: str) -> str:
-    """Return an address that a server gave, as a whole URL; '' for what is none."""
-    try:
-        return urljoin(base, address)
-    except ValueError:
-        return ""
-
-
-def _origin(url: str) -> tuple[str, str]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.netloc.lower()
-
-
-def _names(url: str) -> tuple[str, str]:
-    parts = _split(url)
-    if parts is None:
-        return "", ""
-    host = (parts.hostname or "").lower()
-    return host, f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
 
 
 # The Hub
@@ -273,7 +102,7 @@ class HubSource:
             message = f"HF_ENDPOINT {place(self._endpoint)} must hold no user and no password; set HF_TOKEN"
             raise FetchError(message)
         known = _HUB_HOSTS if parts.hostname in ("huggingface.co", "hf.co") else ()
-        self._web = web or Web((_names(self._endpoint)[1], *known, *hosts))
+        self._web = web or Web((names_of(self._endpoint)[1], *known, *hosts))
         self.name = place(self._endpoint)
 
     def candidates(self) -> list[Candidate]:
@@ -399,7 +228,7 @@ class ListSource:
         `hosts` are allowed besides its own, `bundles` are asked for too.
         """
         self._url, self._bundles = url.rstrip("/"), bundles
-        self._web = web or Web((_names(url)[1], *hosts))
+        self._web = web or Web((names_of(url)[1], *hosts))
         self.name = place(self._url)
 
     def candidates(self) -> list[Candidate]:
@@ -425,7 +254,7 @@ class ListSource:
         Raises:
             FetchError: it could not be had whole.
         """
-        url = candidate.location if file.name == WEIGHTS else _joined(candidate.location, CONFIG)
+        url = candidate.location if file.name == WEIGHTS else joined(candidate.location, CONFIG)
         self._web.stream(url, target, limit=file.size, exact=True)
 
     def _candidate(self, entry: Any) -> Candidate:
@@ -447,9 +276,9 @@ class ListSource:
             )
         if problem := name_problem(fields["adapter_id"]):
             return _with(unknown, "adapter_name", "a plain id", problem)
-        location = _joined(f"{self._url}/", fields["download_url"])
+        location = joined(f"{self._url}/", fields["download_url"])
         try:
-            manifest = parse_manifest(self._web.get(_joined(location, MANIFEST), limit=MANIFEST_BYTES))
+            manifest = parse_manifest(self._web.get(joined(location, MANIFEST), limit=MANIFEST_BYTES))
         except FetchError as error:
             return _with(unknown, "manifest", f"{MANIFEST} beside the weights", str(error))
         except ManifestError as error:
@@ -465,7 +294,7 @@ class ListSource:
             return known
         try:
             return known.model_copy(
-                update={"bundle": self._web.get(_joined(location, BUNDLE), limit=BUNDLE_BYTES)}
+                update={"bundle": self._web.get(joined(location, BUNDLE), limit=BUNDLE_BYTES)}
             )
         except FetchError as error:
             return _with(known, "model_signature", f"{BUNDLE} beside the weights", str(error))
@@ -478,7 +307,7 @@ def _disagreements(entry: Mapping[str, Any], manifest: AdapterManifest) -> list[
     signed = {"model_name": manifest.base_model, "file_size": weights.size, "checksum": weights.sha256}
     subject = f"{manifest.adapter_id} {manifest.version}"
     return [
-        refusal(
+        broken_rule(
             "source",
             subject,
             expected=f"{name} {signed[name]} of the manifest",
@@ -492,7 +321,9 @@ def _disagreements(entry: Mapping[str, Any], manifest: AdapterManifest) -> list[
 def _with(candidate: Candidate, rule: str, expected: str, actual: str) -> Candidate:
     subject = f"{candidate.adapter_id} {candidate.version}"
     return candidate.model_copy(
-        update={"problems": (*candidate.problems, refusal(rule, subject, expected=expected, actual=actual))}
+        update={
+            "problems": (*candidate.problems, broken_rule(rule, subject, expected=expected, actual=actual))
+        }
     )
 
 

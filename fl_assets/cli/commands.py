@@ -428,7 +428,8 @@ def sign(
 
     Example: fl-assets sign made/ --key release.key --id acme/tool-calling --version 1.2.0 --expires 2027-06-01 --skill tool_calling
     """
-    from fl_assets.adapters.store import AdapterStore, seal
+    from fl_assets.adapters.examine import Examiner
+    from fl_assets.adapters.publish import seal
     from fl_assets.cli.console import say
     from fl_assets.infra.keys import load_private_key
 
@@ -446,7 +447,7 @@ def sign(
             "revision": revision,
             "description": description,
         }
-        manifest = seal(folder, load_private_key(key), AdapterStore(settings).inventory, **names, **fields)
+        manifest = seal(folder, load_private_key(key), Examiner(settings).inventory, **names, **fields)
     say(
         f"signed {manifest.adapter_id} {manifest.version} for {manifest.base_model} ({manifest.base_revision}), holds until {manifest.expires}"
     )
@@ -477,7 +478,7 @@ def verify(
         if not installed and not Path(what).is_dir():
             message = f"{what} is neither an installed adapter nor a folder; installed are {', '.join(sorted({one.adapter_id for one in store.installed()})) or 'none'}"
             raise CommandError(message)
-        verdicts = [store.look_at(path, now=datetime.now(UTC)) for path in installed or [Path(what)]]
+        verdicts = [store.examine(path, now=datetime.now(UTC)) for path in installed or [Path(what)]]
     if as_json:
         show_json([one.model_dump(mode="json") for one in verdicts])
     for one in [] if as_json else verdicts:
@@ -670,9 +671,9 @@ def _answer(decision_id: str, *, yes: bool, reason: str, now: bool) -> None:
 @contextmanager
 def _adapter_errors() -> "Generator[None]":
     """Turn what the store of adapters, its sources and its server raise into one clear message."""
-    from fl_assets.adapters.hub import FetchError
-    from fl_assets.adapters.store import AdapterStoreError
+    from fl_assets.adapters.folder import AdapterStoreError
     from fl_assets.adapters.vllm import LoraServerError
+    from fl_assets.adapters.web import FetchError
 
     try:
         yield

@@ -11,7 +11,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fl_assets.adapters.manifest import canonical
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.events.redaction import redact
 from fl_assets.federation.rare import split_status
@@ -30,6 +29,7 @@ from fl_assets.federation.summary import (
     TalkCount,
     stand_in,
 )
+from fl_assets.infra.json_text import canonical_record
 
 _CONTROL = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]"
@@ -67,7 +67,7 @@ def read_summary(line: bytes) -> SignedSummary:
         raise SummaryRefusedError(
             "format", f"{'.'.join(str(part) for part in first['loc'])[:80]} breaks its rule ({first['type']})"
         ) from None
-    if canonical(signed) != line:
+    if canonical_record(signed) != line:
         raise SummaryRefusedError("format", "not in canonical form (sorted keys, no blanks, no key twice)")
     return signed
 

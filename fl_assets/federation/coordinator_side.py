@@ -20,7 +20,6 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fl_assets.adapters.manifest import canonical
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.core.tables import NODE_SUMMARIES
 from fl_assets.events.find import list_files
@@ -40,6 +39,7 @@ from fl_assets.federation.summary import (
     shared_settings,
     summary_to_sign,
 )
+from fl_assets.infra.json_text import canonical_record
 from fl_assets.infra.keys import TrustedKeys
 from fl_assets.infra.lake import SCHEMA_VERSION, Manifest, retry_on_conflict
 from fl_assets.infra.open_lake import open_lake
@@ -375,7 +375,7 @@ class SummaryFiles:
             "texts_changed": changed,
             "source_file": clean_text(line.path),
             "digest": line.digest,
-            "content": canonical(summary).decode(),
+            "content": canonical_record(summary).decode(),
         }
 
     @contextmanager

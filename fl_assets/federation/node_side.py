@@ -26,7 +26,6 @@ import pyarrow as pa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import Field, ValidationError
 
-from fl_assets.adapters.manifest import canonical
 from fl_assets.core.models import Record
 from fl_assets.core.settings import PREFIX, FederatedLearningConfig
 from fl_assets.core.tables import CONVERSATION_LOGS, RAW_TRACES
@@ -38,6 +37,7 @@ from fl_assets.federation.privacy import publish
 from fl_assets.federation.rare import shared_templates, split_status
 from fl_assets.federation.summary import NODE_ID, SignedSummary, Summary, shared_settings, summary_to_sign
 from fl_assets.infra.disk import Disk, locked, write_atomically
+from fl_assets.infra.json_text import canonical_record
 from fl_assets.infra.keys import make_private_key, public_pem, sign
 from fl_assets.infra.open_lake import open_lake
 
@@ -129,7 +129,9 @@ class NodeSummaries:
             )
             if known and known[-1].content == made.content:
                 return self._resend(known[-1])
-            line = canonical(SignedSummary(signed=made, signature=sign(self.key(), summary_to_sign(made))))
+            line = canonical_record(
+                SignedSummary(signed=made, signature=sign(self.key(), summary_to_sign(made)))
+            )
             self._keep(line, made)
             return DaySummary(line, made, is_new=True)
 

@@ -12,9 +12,9 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from fl_assets.adapters.manifest import canonical
 from fl_assets.core.models import Record, Signal
 from fl_assets.core.settings import FederatedLearningConfig
+from fl_assets.infra.json_text import canonical_record
 from fl_assets.sums.masking import MAX_MASKED_CHARS, NO_TEXT_PREFIX, mask_sql
 
 FORMAT = "fl-assets-summary/1"
@@ -185,7 +185,7 @@ class Summary(Record):
     def content(self) -> str:
         """Hash of what it says, whenever and under whichever number it is said."""
         same = self.model_copy(update={"sequence": 1, "created_at": datetime(2000, 1, 1, tzinfo=UTC)})
-        return hashlib.sha256(canonical(same)).hexdigest()
+        return hashlib.sha256(canonical_record(same)).hexdigest()
 
 
 class SignedSummary(Record):
@@ -197,7 +197,7 @@ class SignedSummary(Record):
 
 def summary_to_sign(summary: Summary) -> bytes:
     """Return what the signature is over: the canonical form behind a line that says what it is, so that no other document can pass for it."""
-    return b"fl-assets node summary 1\n" + canonical(summary)
+    return b"fl-assets node summary 1\n" + canonical_record(summary)
 
 
 def is_stand_in(error: str, service: str, method: str) -> bool:

@@ -7,6 +7,8 @@ what a document means.
 import json
 from typing import Any
 
+from pydantic import BaseModel
+
 
 def canonical_json(value: Any, *, ascii_only: bool = True) -> bytes:
     """Return the one form of a JSON value that is stored, hashed and signed: keys sorted, no blanks.
@@ -17,6 +19,11 @@ def canonical_json(value: Any, *, ascii_only: bool = True) -> bytes:
         ascii_only: escape all other characters; else they are UTF-8.
     """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=ascii_only).encode()
+
+
+def canonical_record(record: BaseModel) -> bytes:
+    """Return the one form of a record that is stored and signed, in ASCII."""
+    return canonical_json(record.model_dump(mode="json"))
 
 
 def strict_json(content: bytes | str) -> Any:

@@ -7,8 +7,9 @@ import time
 
 import pytest
 
-from fl_assets.adapters.hub import ATTEMPTS, FetchError, HubSource, ListSource, Web, open_sources, place
+from fl_assets.adapters.hub import HubSource, ListSource, open_sources
 from fl_assets.adapters.manifest import CONFIG, MANIFEST, WEIGHTS
+from fl_assets.adapters.web import ATTEMPTS, FetchError, Web, place
 from fl_assets_tests.adapter_servers import (
     KEY,
     OTHER_KEY,

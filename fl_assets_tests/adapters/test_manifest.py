@@ -11,35 +11,39 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
+from fl_assets.adapters.admission import (
+    ADMISSION_RULES,
+    Candidate,
+    Known,
+    Offered,
+    admission,
+    broken_rule,
+    file_problems,
+    newest_first,
+)
 from fl_assets.adapters.manifest import (
     CONFIG,
     FILES,
     HEADER_BYTES,
     MANIFEST,
-    RULES,
     WEIGHTS,
     AdapterFile,
-    Candidate,
-    Known,
-    LoraConfig,
     ManifestError,
-    Offered,
-    admission,
-    canonical,
+    folder_name,
+    manifest_to_sign,
+    name_problem,
+    parse_manifest,
+    version_key,
+)
+from fl_assets.adapters.weights import (
+    LoraConfig,
     check_config,
     check_tensors,
     count_not_finite,
-    file_problems,
-    folder_name,
     header_length,
-    name_problem,
-    newest_first,
-    parse_manifest,
     read_header,
-    refusal,
-    signed_bytes,
-    version_key,
 )
+from fl_assets.infra.json_text import canonical_record
 from fl_assets_tests.adapter_servers import BASE, INVENTORY, NOW, config, lora_files, manifest_of, tensors
 
 COMMIT = "a" * 40
@@ -151,7 +155,7 @@ def test_without_a_manifest_there_is_one_refusal_that_says_so():
 
 
 def test_a_problem_of_the_source_is_kept_and_hides_no_other():
-    problem = refusal("source", "x", expected="an answer", actual="none")
+    problem = broken_rule("source", "x", expected="an answer", actual="none")
     assert rules(candidate(problems=(problem,)), signed_by=None) == ["source", "signature"]
 
 
@@ -180,7 +184,7 @@ def test_an_operator_may_allow_an_older_version_and_nothing_else():
 
 def test_a_refusal_needs_a_rule_that_exists():
     with pytest.raises(KeyError, match="no admission rule"):
-        refusal("made_up", "x", expected="a", actual="b")
+        broken_rule("made_up", "x", expected="a", actual="b")
 
 
 # Names and versions -----------------------------------------------------------------------------------------------------
@@ -289,8 +293,8 @@ def test_the_catalogue_is_newest_first_and_in_any_order_the_same():
 
 
 def test_a_manifest_survives_its_canonical_form():
-    assert parse_manifest(canonical(SOUND)) == SOUND
-    assert parse_manifest(canonical(SOUND) + b"\n") == SOUND
+    assert parse_manifest(canonical_record(SOUND)) == SOUND
+    assert parse_manifest(canonical_record(SOUND) + b"\n") == SOUND
 
 
 def test_every_field_is_inside_the_signed_bytes():
@@ -308,7 +312,10 @@ def test_every_field_is_inside_the_signed_bytes():
     assert set(others) == set(type(SOUND).model_fields) - {"format"}
     assert (
         len(
-            {signed_bytes(SOUND), *(signed_bytes(changed(**{name: value})) for name, value in others.items())}
+            {
+                manifest_to_sign(SOUND),
+                *(manifest_to_sign(changed(**{name: value})) for name, value in others.items()),
+            }
         )
         == len(others) + 1
     )
@@ -345,7 +352,7 @@ def as_json(**given) -> bytes:
         (as_json(format=2), "format"),
         (as_json(expires="never"), "expires"),
         (json.dumps(SOUND.model_dump(mode="json")).encode(), "canonical"),
-        (canonical(SOUND).replace(b'{"adapter_id"', b'{"version":"9","adapter_id"', 1), "canonical"),
+        (canonical_record(SOUND).replace(b'{"adapter_id"', b'{"version":"9","adapter_id"', 1), "canonical"),
     ],
 )
 def test_what_is_no_canonical_manifest_is_refused_with_the_reason(content, why):
@@ -550,7 +557,7 @@ def test_the_manual_names_every_rule():
     from pathlib import Path
 
     text = (Path(__file__).parents[2] / "docs" / "adapters.md").read_text()
-    assert not [rule for rule in RULES if f"`{rule}`" not in text]
+    assert not [rule for rule in ADMISSION_RULES if f"`{rule}`" not in text]
 
 
 def test_the_base_of_the_tests_is_the_one_of_the_nodes():

@@ -9,10 +9,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from fl_assets.adapters import store as adapter_store
+from fl_assets.adapters import examine as examining
 from fl_assets.adapters.hub import HubSource, ListSource
-from fl_assets.adapters.manifest import BUNDLE, CONFIG, FILES, MANIFEST, WEIGHTS, canonical
+from fl_assets.adapters.manifest import BUNDLE, CONFIG, FILES, MANIFEST, WEIGHTS
 from fl_assets.adapters.store import AdapterStore
+from fl_assets.infra.json_text import canonical_record
 from fl_assets.infra.keys import KeyFileError, public_pem
 from fl_assets_tests.adapter_servers import KEY, NOW, Hub, PlainList, adapter_settings, lora_files, serving
 from fl_assets_tests.adapters.test_store import NAME, FolderSource, offers, refused, snapshot, take
@@ -62,7 +63,7 @@ def faked(monkeypatch):
         assert all((folder / name).is_file() for name in hashes)
         return "" if bundle == b"by us" and set(hashes) == set(FILES) else "no"
 
-    monkeypatch.setattr(adapter_store, "open_verifier", lambda _: problem)
+    monkeypatch.setattr(examining, "open_verifier", lambda _: problem)
 
 
 def test_without_the_setting_no_bundle_is_asked_for_and_none_harms(tmp_path, source):
@@ -157,7 +158,7 @@ def test_what_the_library_signed_is_installed_switched_to_and_verified_anew(stor
     publish(source, "1.0.0", signed(tmp_path, key, files), files)
     take(store, "1.0.0")
     assert store.verify(NAME, "1.0.0") == []
-    assert store.look_at(store.root / "acme--tool-calling" / "1.0.0", now=NOW).problems == ()
+    assert store.examine(store.root / "acme--tool-calling" / "1.0.0", now=NOW).problems == ()
 
 
 @real
@@ -192,7 +193,7 @@ def test_a_bundle_that_does_not_hold_over_both_files_by_the_key_is_refused(
     elif wrong == "weights left out":
         bundle = signed(tmp_path, key, {CONFIG: files[CONFIG]})
     elif wrong == "a file more":
-        bundle = signed(tmp_path, key, {**files, MANIFEST: canonical(source.publish("3.0.0"))})
+        bundle = signed(tmp_path, key, {**files, MANIFEST: canonical_record(source.publish("3.0.0"))})
     elif wrong == "changed":
         bundle, count = re.subn(rb'("sig": ?")', rb"\1AAAA", signed(tmp_path, key, files))
         assert count == 1

@@ -14,20 +14,20 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from safetensors import safe_open
 from safetensors.numpy import save
 
-from fl_assets.adapters import store as adapter_store
-from fl_assets.adapters.hub import FetchError, HubSource, ListSource, Web
-from fl_assets.adapters.manifest import (
-    CONFIG,
-    FILES,
-    MANIFEST,
-    SIGNATURE,
-    WEIGHTS,
-    Candidate,
-    canonical,
-    parse_manifest,
-)
-from fl_assets.adapters.store import AdapterRefusedError, AdapterStore, AdapterStoreError, seal
+from fl_assets.adapters import examine as examining
+from fl_assets.adapters import folder as folder_module
+from fl_assets.adapters import install as install_module
+from fl_assets.adapters import store as store_module
+from fl_assets.adapters.admission import AdapterRefusedError, Candidate
+from fl_assets.adapters.folder import AdapterStoreError
+from fl_assets.adapters.hub import HubSource, ListSource
+from fl_assets.adapters.manifest import CONFIG, FILES, MANIFEST, SIGNATURE, WEIGHTS, parse_manifest
+from fl_assets.adapters.publish import seal
+from fl_assets.adapters.store import AdapterStore
 from fl_assets.adapters.vllm import LoraServer, LoraServerError
+from fl_assets.adapters.web import FetchError, Web
+from fl_assets.infra import disk as disk_module
+from fl_assets.infra.json_text import canonical_record
 from fl_assets.infra.keys import KeyFileError, TrustedKeys, load_private_key, public_pem
 from fl_assets_tests.adapter_servers import (
     EXPIRES,
@@ -158,7 +158,7 @@ def test_from_the_hub_to_the_link_and_back(tmp_path, settings):
     assert (link / WEIGHTS).read_bytes() == lora_files(seed=1)[WEIGHTS]
     assert store.rollback(NAME, now=NOW).to_version is None
     assert not link.exists()
-    assert [act.act for act in store.acts()] == [
+    assert [act.act for act in store.audit_log()] == [
         "staged",
         "activated",
         "staged",
@@ -183,7 +183,7 @@ def test_switching_to_what_is_in_use_changes_nothing(store, source):
     before = snapshot(store)
     assert store.activate(NAME, "1.0.0", now=NOW).from_version == "1.0.0"
     assert snapshot(store) == before
-    assert [act.act for act in store.acts()] == ["staged", "activated"]
+    assert [act.act for act in store.audit_log()] == ["staged", "activated"]
 
 
 def test_only_the_newest_versions_are_kept_and_always_those_in_use_and_before(store, source):
@@ -244,7 +244,7 @@ def test_32_a_signed_older_version_needs_the_operators_word(store, source):
     with pytest.raises(AdapterRefusedError, match="version_increases"):
         store.activate(NAME, "1.0.0", now=NOW)
     assert store.activate(NAME, "1.0.0", now=NOW, allow_rollback=True).to_version == "1.0.0"
-    assert next(act.note for act in store.acts() if act.version == "1.0.0") == "allowed to be older"
+    assert next(act.note for act in store.audit_log() if act.version == "1.0.0") == "allowed to be older"
     assert offers(store)["2.0.0"] == ()
 
 
@@ -393,7 +393,7 @@ def test_39_a_signed_adapter_that_is_broken_inside_is_refused_and_leaves_nothing
 
 
 def test_39_one_bad_value_in_many_megabytes_is_found(store, source, monkeypatch):
-    monkeypatch.setattr(adapter_store, "_CHUNK", 64)
+    monkeypatch.setattr(examining, "_CHUNK", 64)
     made = tensors()
     made[sorted(made)[-1]][-1, -1] = np.nan
     source.publish("1.0.0", files={CONFIG: json.dumps(config()).encode(), WEIGHTS: save(made)})
@@ -469,7 +469,7 @@ def test_30_what_was_changed_on_disk_is_not_switched_to(store, source, tmp_path,
         os.mkfifo(weights)
     elif damage == "other manifest":
         (folder / MANIFEST).write_bytes(
-            canonical(manifest_of(lora_files(seed=1), version="1.0.0", skills=()))
+            canonical_record(manifest_of(lora_files(seed=1), version="1.0.0", skills=()))
         )
     assert store.verify(NAME, "1.0.0")
     with pytest.raises(AdapterRefusedError):
@@ -546,8 +546,10 @@ def killed(act, kill_at: int) -> bool:
     """Run `act` in a child that is killed (SIGKILL) at its k-th step; say whether it came so far."""
     pid = os.fork()
     if pid == 0:
-        adapter_store.os = _Counting(kill_at)
         try:
+            counting = _Counting(kill_at)
+            for module in (folder_module, install_module, store_module, disk_module):
+                module.os = counting
             act()
         finally:
             os._exit(0)
@@ -805,10 +807,10 @@ def test_expiry_is_a_day_in_utc(store, source):
 
 def test_a_verdict_tells_who_signed_and_every_rule_that_is_broken(tmp_path, store):
     folder = folder_with(tmp_path, lora_files())
-    assert [problem.rule for problem in store.look_at(folder, now=NOW).problems] == ["manifest"]
+    assert [problem.rule for problem in store.examine(folder, now=NOW).problems] == ["manifest"]
     seal(folder, KEY, INVENTORY, **FIELDS)
-    assert store.look_at(folder, now=NOW).signed_by == "release"
-    assert store.look_at(folder, now=NOW).problems == ()
+    assert store.examine(folder, now=NOW).signed_by == "release"
+    assert store.examine(folder, now=NOW).problems == ()
     (folder / WEIGHTS).write_bytes(b"x")
-    late = store.look_at(folder, now=datetime(2028, 1, 1, tzinfo=UTC))
+    late = store.examine(folder, now=datetime(2028, 1, 1, tzinfo=UTC))
     assert [problem.rule for problem in late.problems] == ["not_expired", "checksum"]

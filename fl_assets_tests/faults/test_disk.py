@@ -16,7 +16,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from fl_assets.adapters.store import AdapterStore, AdapterStoreError
+from fl_assets.adapters.folder import AdapterStoreError
+from fl_assets.adapters.store import AdapterStore
 from fl_assets.core.cycles import Window
 from fl_assets.core.tables import LAKE_TABLES
 from fl_assets.infra.cycle_log import CycleLog

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fl_assets.adapters.manifest import canonical
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.defs.automation import minimum_events_reached
 from fl_assets.defs.resources import resources
@@ -20,6 +19,7 @@ from fl_assets.federation.summary import (
     SignedSummary,
     summary_to_sign,
 )
+from fl_assets.infra.json_text import canonical_record
 from fl_assets.infra.keys import sign
 from fl_assets.patterns.analysis import analyse
 from fl_assets.patterns.rule_files import load_corrections, load_failure_classes
@@ -78,7 +78,7 @@ def changed(node, line: bytes, *, resign: bool = True, **changes) -> bytes:
     signed = SignedSummary.model_validate_json(line)
     summary = signed.signed.model_copy(update=changes)
     signature = sign(teller(node).key(), summary_to_sign(summary)) if resign else signed.signature
-    return canonical(
+    return canonical_record(
         SignedSummary.model_construct(signed=summary, signature=signature)
     )  # a hostile node checks nothing
 

@@ -5,7 +5,8 @@ What goes here: the wiring of `adapters/store.py`. What does not: the rules of a
 
 import dagster as dg
 
-from fl_assets.adapters.store import AdapterStore, AdapterStoreError, InstalledAdapter
+from fl_assets.adapters.folder import AdapterStoreError
+from fl_assets.adapters.store import AdapterStore, InstalledAdapter
 from fl_assets.defs.metadata import numbers, preview, table_asset
 from fl_assets.defs.partitions import DAILY, days_of
 from fl_assets.defs.per_day import evaluate_per_day, report_day

@@ -8,9 +8,11 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import date, datetime
 
-from fl_assets.adapters.hub import FetchError
-from fl_assets.adapters.store import AdapterRefusedError, AdapterStore, AdapterStoreError
+from fl_assets.adapters.admission import AdapterRefusedError
+from fl_assets.adapters.folder import AdapterStoreError
+from fl_assets.adapters.store import AdapterStore
 from fl_assets.adapters.vllm import LoraServerError
+from fl_assets.adapters.web import FetchError
 from fl_assets.core.models import Playbook
 from fl_assets.updates.carriers.carrier import KnownTargets, ProposedChange, Tools, target_in_words
 from fl_assets.updates.history import Update
@@ -80,7 +82,7 @@ class AdapterCarrier:
         """
         version = _version(update)
         with _refused():
-            if self._store.standing(update.target, version) != "never in use":
+            if self._store.status(update.target, version) != "never in use":
                 return
             current = self._store.current(update.target)
             at = current.version if current else None
@@ -100,11 +102,11 @@ class AdapterCarrier:
         """
         version = _version(update)
         with _refused():
-            standing = self._store.standing(update.target, version)
-            if standing == "in use":
+            status = self._store.status(update.target, version)
+            if status == "in use":
                 note = f"decision {update.decision_id} taken back on {day}"
                 self._store.rollback(update.target, now=self._clock(), to=update.from_value, note=note)
-            elif standing == "followed":
+            elif status == "followed":
                 message = (
                     f"{update.target} has a later version in use than {version} of decision {update.decision_id}; "
                     "take that one back first"

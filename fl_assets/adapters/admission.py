@@ -1,0 +1,295 @@
+"""Which adapters are admitted: rules by name, asked before anything is downloaded.
+
+What goes here: the list of rules, what a source lists, what is remembered, the catalogue's rows. What does not: the
+manifest (`manifest.py`), files (`weights.py`, `examine.py`), fetching (`hub.py`).
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+
+from pydantic import Field
+
+from fl_assets.adapters.manifest import (
+    BUNDLE,
+    COMMIT,
+    CONFIG,
+    CONFIG_BYTES,
+    FILES,
+    MANIFEST,
+    SIGNATURE,
+    VERSION,
+    AdapterManifest,
+    name_problem,
+    version_key,
+)
+from fl_assets.adapters.offer import AdapterOffer
+from fl_assets.core.models import Record, Violation
+
+MAX_VERSION_STEP = 1000
+"""The first number of a version may rise by so much at once: a fast-forward to the largest number would otherwise shut every later version out."""
+UNKNOWN = "unknown"
+
+ADMISSION_RULES: Mapping[str, str] = {
+    "source": "the source answers, and what it lists agrees with the manifest",
+    "adapter_name": "the id is `name` or `org/name` of letters, digits, dot, dash and underscore",
+    "manifest": "there is a manifest in canonical form that breaks no bound",
+    "commit_pinned": "a repository's files come from the 40-digit commit that the manifest names",
+    "file_names": "the source holds the two files of an adapter and, beside them, nothing but notes",
+    "size_limit": "sizes agree with the manifest and stay below the maximum",
+    "signature": "a trusted key signed the manifest",
+    "model_signature": "where a key of model-signing bundles is set, model.sig by it holds over the files",
+    "not_expired": "the manifest has not expired, by the latest clock reading ever seen",
+    "base_model": "it was trained for the node's base model",
+    "base_revision": "it was trained for the node's revision of the base model",
+    "version_increases": "the version is not below the highest ever seen, nor the same with other content",
+    "version_step": "the version does not run far ahead of the highest ever seen",
+    "not_withdrawn": "the version was not rolled back here",
+    "folder": "its folder here is as we left it, without links",
+    "not_current": "the version is not the one in use",
+    "checksum": "every file has the size and SHA-256 of the manifest",
+    "config": "the adapter config is a plain LoRA config that names no code",
+    "lora_rank": "the rank lies within what the server takes",
+    "target_modules": "the target modules are among those that the server takes",
+    "tensor_header": "the header of the weights is well-formed, without duplicates, gaps or overlaps",
+    "tensor_names": "the tensors are pairs of lora_A and lora_B of the target modules, and no others",
+    "tensor_shapes": "every pair has the rank of the config",
+    "tensor_dtype": "tensors are F32, F16 or BF16",
+    "finite_values": "no value is NaN or infinite",
+}
+"""Every admission rule; a refusal begins with its name."""
+
+_NOTES = re.compile(r"README\.md|LICENSE(?:\.md|\.txt)?|NOTICE(?:\.md|\.txt)?|\.gitattributes")
+
+
+class AdapterRefusedError(ValueError):
+    """An adapter is not admitted; `refusals` holds every rule that it breaks. Nothing was installed or switched."""
+
+    def __init__(self, adapter_id: str, version: str, refusals: Sequence[Violation]) -> None:
+        super().__init__(
+            f"{adapter_id} {version} is refused: {'; '.join(str(problem) for problem in refusals)}"
+        )
+        self.refusals = tuple(refusals)
+
+
+class Inventory(Record):
+    """What the nodes run and take."""
+
+    base_model: str
+    base_revision: str
+    max_rank: int = Field(ge=1)
+    target_modules: tuple[str, ...]
+    max_bytes: int = Field(ge=1)
+    require_signature: bool = True
+    require_bundle: bool = Field(
+        False, description="Whether a model-signing bundle must come with the signed manifest."
+    )
+
+
+class Known(Record):
+    """What is remembered of an adapter, outside of its folder."""
+
+    highest: str = Field("", description="Highest admissible version ever seen; '' for none.")
+    highest_digest: str = ""
+    current: str = ""
+    withdrawn: tuple[str, ...] = ()
+
+
+class Candidate(Record):
+    """One version that a source lists, nothing of it believed yet."""
+
+    source: str
+    adapter_id: str
+    version: str = UNKNOWN
+    manifest: AdapterManifest | None = None
+    signature: str = ""
+    bundle: bytes = Field(b"", description="Its model-signing bundle, as the source has it; b'' for none.")
+    from_repository: bool = Field(
+        False, description="Whether it comes from a repository, whose commit must be pinned."
+    )
+    commit: str = Field("", description="Commit at which the source lists the files.")
+    listed: dict[str, int | None] | None = Field(
+        None, description="Files by size, as the source lists them; None when it does not list."
+    )
+    location: str = Field("", description="Where the source fetches the weights from; never shown.")
+    problems: tuple[Violation, ...] = Field((), description="What was wrong already when it was listed.")
+
+
+def broken_rule(rule: str, subject: str, *, expected: str, actual: str) -> Violation:
+    """Return a refusal by name; its rule must be one of `ADMISSION_RULES`."""
+    if rule not in ADMISSION_RULES:
+        message = f"no admission rule is named {rule!r}"
+        raise KeyError(message)
+    return Violation(rule=rule, subject=subject, expected=expected, actual=actual)
+
+
+def admission(
+    candidate: Candidate,
+    *,
+    inventory: Inventory,
+    known: Known,
+    signed_by: str | None,
+    now: datetime,
+    allow_rollback: bool = False,
+) -> list[Violation]:
+    """Return every rule that a candidate breaks before anything of it is downloaded, in the order of `ADMISSION_RULES`.
+
+    Args:
+        candidate: As listed.
+        inventory: What the nodes run.
+        known: What is remembered of this adapter.
+        signed_by: Name of the trusted key that signed the manifest; None for none.
+        now: The latest clock reading ever seen, aware.
+        allow_rollback: An operator asked for an older version by name.
+    """
+    subject = f"{candidate.adapter_id} {candidate.version}"
+    found = list(candidate.problems)
+
+    def refuse(rule: str, expected: str, actual: str) -> None:
+        found.append(broken_rule(rule, subject, expected=expected, actual=actual))
+
+    if problem := name_problem(candidate.adapter_id):
+        refuse("adapter_name", "a plain id", problem)
+    manifest = candidate.manifest
+    if manifest is None:
+        if not candidate.problems:
+            refuse("manifest", f"a signed {MANIFEST}", "none")
+        return _ordered(found)
+    if (manifest.adapter_id, manifest.version) != (candidate.adapter_id, candidate.version):
+        refuse("source", f"the manifest of {subject}", f"that of {manifest.adapter_id} {manifest.version}")
+    if candidate.from_repository and (
+        COMMIT.fullmatch(candidate.commit) is None or candidate.commit != manifest.revision
+    ):
+        refuse(
+            "commit_pinned",
+            f"files at commit {manifest.revision or '(none named)'}",
+            f"files at {candidate.commit or 'no commit'}",
+        )
+    for rule, expected, actual in _listing_problems(candidate, manifest, inventory):
+        refuse(rule, expected, actual)
+    if signed_by is None and inventory.require_signature:
+        refuse(
+            "signature",
+            "a signature by a trusted key",
+            "one by no trusted key" if candidate.signature else "none",
+        )
+    if inventory.require_bundle and not candidate.bundle:
+        refuse("model_signature", f"a model-signing bundle {BUNDLE}", "none")
+    if now.date() >= manifest.expires:
+        refuse(
+            "not_expired", f"a manifest that holds on {now.date()}", f"one that expired on {manifest.expires}"
+        )
+    for rule, what, own, nodes in (
+        ("base_model", "base model", manifest.base_model, inventory.base_model),
+        ("base_revision", "base revision", manifest.base_revision, inventory.base_revision),
+    ):
+        if own != nodes or not nodes:
+            refuse(
+                rule,
+                f"{what} {nodes!r} of the nodes" if nodes else f"the nodes' {what} in the settings",
+                f"{own!r}",
+            )
+    for rule, expected, actual in _version_problems(manifest, known, allow_rollback=allow_rollback):
+        refuse(rule, expected, actual)
+    return _ordered(found)
+
+
+def _listing_problems(
+    candidate: Candidate, manifest: AdapterManifest, inventory: Inventory
+) -> list[tuple[str, str, str]]:
+    found = []
+    if candidate.listed is not None:
+        if strange := file_problems(candidate.listed):
+            found.append(("file_names", f"{' and '.join(FILES)} alone", "; ".join(strange)))
+        wrong = [
+            f"{file.name} of {candidate.listed[file.name]}"
+            for file in manifest.files
+            if candidate.listed.get(file.name) not in (None, file.size)
+        ]
+        if wrong:
+            found.append(("size_limit", "the sizes of the manifest", ", ".join(wrong)))
+    if manifest.size > inventory.max_bytes:
+        found.append(("size_limit", f"at most {inventory.max_bytes} bytes", f"{manifest.size}"))
+    if manifest.file(CONFIG).size > CONFIG_BYTES:
+        found.append(
+            ("size_limit", f"a config of at most {CONFIG_BYTES} bytes", f"{manifest.file(CONFIG).size}")
+        )
+    return found
+
+
+def file_problems(names: Mapping[str, int | None]) -> list[str]:
+    """Return what is wrong with a source's list of files: pickles, code, configs of other kinds, and what is missing."""
+    missing = [f"no {name}" for name in FILES if name not in names]
+    strange = sorted(
+        name
+        for name in names
+        if name not in (*FILES, MANIFEST, SIGNATURE, BUNDLE) and _NOTES.fullmatch(name) is None
+    )
+    return [
+        *missing,
+        *(f"also {name[:80]!r}" for name in strange[:5]),
+        *([f"and {len(strange) - 5} more"] if len(strange) > 5 else []),
+    ]
+
+
+def _version_problems(
+    manifest: AdapterManifest, known: Known, *, allow_rollback: bool
+) -> list[tuple[str, str, str]]:
+    found, version, key = [], manifest.version, version_key(manifest.version)
+    highest = version_key(known.highest) if known.highest else (0, 0, 0)
+    if known.current and version_key(known.current) == key:
+        found.append(("not_current", "another version than the one in use", version))
+    if key < highest and not allow_rollback:
+        found.append(("version_increases", f"at least {known.highest}, the highest ever seen", version))
+    if known.highest and key == highest and known.highest_digest not in ("", manifest.digest):
+        found.append(
+            (
+                "version_increases",
+                f"a new number for new content; {known.highest} was seen with another manifest",
+                version,
+            )
+        )
+    if key[0] > highest[0] + MAX_VERSION_STEP:
+        found.append(
+            ("version_step", f"at most {highest[0] + MAX_VERSION_STEP} as the first number", version)
+        )
+    if version in known.withdrawn and not allow_rollback:
+        found.append(("not_withdrawn", "a version that was not rolled back", version))
+    return found
+
+
+def _ordered(found: Sequence[Violation]) -> list[Violation]:
+    order = list(ADMISSION_RULES)
+    return sorted(found, key=lambda problem: order.index(problem.rule))
+
+
+class Offered(Record):
+    """One row of the catalogue: a version, where it stands, and why it is not admitted."""
+
+    source: str
+    adapter_id: str
+    version: str
+    base_model: str = ""
+    base_revision: str = ""
+    expires: date | None = None
+    size_bytes: int = 0
+    skills: tuple[str, ...] = ()
+    signed_by: str = Field("", description="Trusted key that signed it; '' for none.")
+    installed_version: str | None = Field(None, description="Version in use.")
+    is_installed: bool = Field(False, description="Whether this version lies on disk, in use or not.")
+    refusals: tuple[str, ...] = Field((), description="Empty when it is admissible.")
+
+    def offer(self) -> AdapterOffer:
+        """Return what a decision needs of it."""
+        fields = ("adapter_id", "version", "installed_version", "skills", "refusals")
+        return AdapterOffer(**{name: getattr(self, name) for name in fields})
+
+
+def newest_first(offered: Sequence[Offered]) -> list[Offered]:
+    """Return the catalogue by adapter, newest version first, those without a readable version last."""
+
+    def key(row: Offered) -> tuple[str, tuple[int, int, int], str]:
+        first, second, third = version_key(row.version) if VERSION.fullmatch(row.version) else (-1, 0, 0)
+        return row.adapter_id, (-first, -second, -third), row.source
+
+    return sorted(offered, key=key)

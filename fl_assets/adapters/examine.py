@@ -1,0 +1,252 @@
+"""What is in a folder with an adapter, and every rule that it breaks.
+
+What goes here: reading a version's files within bounds, keys and bundles. What does not: the rules of the files' content (`weights.py`).
+"""
+
+import hashlib
+import os
+from datetime import datetime
+from pathlib import Path
+
+from fl_assets.adapters.admission import Candidate, Inventory, Known, admission, broken_rule
+from fl_assets.adapters.folder import names_in, read_only, stored_signature
+from fl_assets.adapters.manifest import (
+    BUNDLE,
+    BUNDLE_BYTES,
+    CONFIG,
+    CONFIG_BYTES,
+    FILES,
+    MANIFEST,
+    MANIFEST_BYTES,
+    SIGNATURE,
+    WEIGHTS,
+    AdapterManifest,
+    manifest_to_sign,
+    parse_manifest,
+)
+from fl_assets.adapters.model_bundles import open_verifier
+from fl_assets.adapters.weights import (
+    check_config,
+    check_tensors,
+    count_not_finite,
+    header_length,
+    read_header,
+)
+from fl_assets.core.models import Record, Violation
+from fl_assets.core.settings import FederatedLearningConfig
+from fl_assets.infra.keys import TrustedKeys
+
+_CHUNK = 4 * 1024 * 1024
+
+
+class FolderVerdict(Record):
+    """What a folder holds, and every rule that it breaks."""
+
+    path: Path
+    adapter_id: str = ""
+    version: str = ""
+    signed_by: str | None = None
+    expires: str = ""
+    problems: tuple[Violation, ...] = ()
+
+
+class Examiner:
+    """Asks the rules with what the settings say of the nodes, of trusted keys and of bundles."""
+
+    def __init__(self, settings: FederatedLearningConfig) -> None:
+        self._settings = settings
+
+    @property
+    def inventory(self) -> Inventory:
+        """What the nodes run and take."""
+        settings = self._settings
+        return Inventory(
+            base_model=settings.base_model,
+            base_revision=settings.base_revision,
+            max_rank=settings.max_lora_rank,
+            target_modules=settings.lora_targets,
+            max_bytes=settings.max_adapter_bytes,
+            require_signature=settings.require_signature,
+            require_bundle=settings.adapter_oms_key_path is not None,
+        )
+
+    @property
+    def keys(self) -> TrustedKeys:
+        """The keys that are believed, as they are now."""
+        return TrustedKeys(self._settings.trusted_keys_path)
+
+    def signed_by(self, candidate: Candidate) -> str | None:
+        """Return the trusted key that signed a candidate's manifest, None for none."""
+        if candidate.manifest is None:
+            return None
+        return self.keys.signed_by(manifest_to_sign(candidate.manifest), candidate.signature)
+
+    def admission(
+        self,
+        candidate: Candidate,
+        known: Known,
+        *,
+        now: datetime,
+        allow_rollback: bool = False,
+        is_staging: bool = False,
+    ) -> list[Violation]:
+        """Return every rule that a candidate breaks before anything of it is downloaded."""
+        if is_staging:  # installing again what is in use is no update, and no harm
+            known = known.model_copy(update={"current": ""})
+        if self._settings.adapter_oms_key_path is not None:
+            open_verifier(self._settings.adapter_oms_key_path)  # what cannot be verified here is said first
+        return admission(
+            candidate,
+            inventory=self.inventory,
+            known=known,
+            signed_by=self.signed_by(candidate),
+            now=now,
+            allow_rollback=allow_rollback,
+        )
+
+    def examine(self, folder: int) -> tuple[AdapterManifest | None, list[Violation]]:
+        """Return the manifest in a folder, and everything that is wrong with folder and manifest, expiry left out."""
+        manifest, found = examine(folder, inventory=self.inventory, keys=self.keys)
+        return manifest, found + (self._bundle_problems(folder, manifest) if manifest else [])
+
+    def contents(self, folder: int, manifest: AdapterManifest) -> list[Violation]:
+        """Return what is wrong with the files of an adapter, and with its bundle where one is asked for."""
+        return check_contents(folder, manifest, self.inventory) or self._bundle_problems(folder, manifest)
+
+    def _bundle_problems(self, folder: int, manifest: AdapterManifest) -> list[Violation]:
+        """Return what a model-signing bundle leaves to be desired; nothing when none is asked for."""
+        key = self._settings.adapter_oms_key_path
+        if key is None:
+            return []
+        verify = open_verifier(key)
+        try:
+            with read_only(folder, BUNDLE) as file:
+                bundle = file.read(BUNDLE_BYTES)
+            # By path, since the library takes no descriptor: what it hashes there must be what the manifest names, so a swapped folder gains nothing.
+            actual = verify(
+                Path(f"/proc/self/fd/{folder}").resolve(),
+                {file.name: file.sha256 for file in manifest.files},
+                bundle,
+            )
+        except (OSError, ValueError) as error:
+            actual = str(getattr(error, "strerror", None) or error)
+        subject, expected = (
+            f"{manifest.adapter_id} {manifest.version}",
+            f"a model-signing bundle {BUNDLE} by {key.name} over its two files",
+        )
+        return [broken_rule("model_signature", subject, expected=expected, actual=actual)] if actual else []
+
+
+def examine(
+    folder: int, *, inventory: Inventory, keys: TrustedKeys
+) -> tuple[AdapterManifest | None, list[Violation]]:
+    """Return the manifest in an open folder, and everything that is wrong with the folder, expiry left out."""
+    try:
+        with read_only(folder, MANIFEST) as file:
+            manifest = parse_manifest(file.read(MANIFEST_BYTES + 2))
+    except (OSError, ValueError) as error:
+        return None, [
+            broken_rule(
+                "manifest",
+                "the folder",
+                expected=f"a canonical {MANIFEST}",
+                actual=str(error) or type(error).__name__,
+            )
+        ]
+    subject = f"{manifest.adapter_id} {manifest.version}"
+    found = []
+    signature = stored_signature(folder)
+    if inventory.require_signature and keys.signed_by(manifest_to_sign(manifest), signature) is None:
+        found.append(
+            broken_rule(
+                "signature",
+                subject,
+                expected="a signature by a trusted key",
+                actual="one by no trusted key" if signature else "none",
+            )
+        )
+    for rule, own, nodes in (
+        ("base_model", manifest.base_model, inventory.base_model),
+        ("base_revision", manifest.base_revision, inventory.base_revision),
+    ):
+        if own != nodes:
+            found.append(broken_rule(rule, subject, expected=f"{nodes!r}", actual=f"{own!r}"))
+    strange = sorted(set(names_in(folder)) - {*FILES, MANIFEST, SIGNATURE, BUNDLE})
+    if strange:
+        found.append(
+            broken_rule(
+                "file_names",
+                subject,
+                expected=f"{', '.join((*FILES, MANIFEST, SIGNATURE))} alone",
+                actual=f"also {strange[0][:80]!r}",
+            )
+        )
+    return manifest, [*found, *check_contents(folder, manifest, inventory)]
+
+
+def check_contents(folder: int, manifest: AdapterManifest, inventory: Inventory) -> list[Violation]:
+    """Return what is wrong with the two files of an adapter: hashes first, and only when they agree what is inside."""
+    found = []
+    for file in manifest.files:
+        try:
+            with read_only(folder, file.name) as opened:
+                size, digest = (
+                    os.fstat(opened.fileno()).st_size,
+                    hashlib.file_digest(opened, "sha256").hexdigest(),
+                )
+        except (OSError, ValueError) as error:
+            found.append(
+                broken_rule(
+                    "checksum",
+                    file.name,
+                    expected="a plain file",
+                    actual=str(getattr(error, "strerror", None) or error),
+                )
+            )
+            continue
+        if (size, digest) != (file.size, file.sha256):
+            found.append(
+                broken_rule(
+                    "checksum",
+                    file.name,
+                    expected=f"{file.size} bytes with SHA-256 {file.sha256}",
+                    actual=f"{size} with {digest}",
+                )
+            )
+    if found:
+        return found
+    with read_only(folder, CONFIG) as opened:
+        config, found = check_config(opened.read(CONFIG_BYTES), manifest, inventory)
+    with read_only(folder, WEIGHTS) as opened:
+        length = opened.read(8)
+        announced = header_length(length, manifest.file(WEIGHTS).size)
+        if not announced:
+            actual = f"{int.from_bytes(length, 'little')} bytes announced"
+            return [
+                *found,
+                broken_rule(
+                    "tensor_header", WEIGHTS, expected="a header of up to 8 MB inside the file", actual=actual
+                ),
+            ]
+        tensors, problems = read_header(length, opened.read(announced), manifest.file(WEIGHTS).size)
+        found += problems
+        if problems:
+            return found
+        found += check_tensors(tensors, config) if config else []
+        for tensor in tensors:
+            opened.seek(tensor.start)
+            left, bad = tensor.end - tensor.start, 0
+            while left:
+                chunk = opened.read(min(_CHUNK, left))
+                bad, left = bad + count_not_finite(tensor.dtype, chunk), left - len(chunk)
+            if bad:
+                found.append(
+                    broken_rule(
+                        "finite_values",
+                        WEIGHTS,
+                        expected="finite values",
+                        actual=f"{bad} NaN or infinite in {tensor.name[:120]}",
+                    )
+                )
+                break
+    return found

@@ -1,0 +1,114 @@
+"""Putting one version of an adapter in place: written beside what is there, checked, synced, renamed.
+
+What goes here: the steps of an installation, and removing versions that are no longer kept. What does not: what is
+admitted (`admission.py`), switching (`store.py`).
+"""
+
+import os
+import secrets
+import shutil
+from contextlib import suppress
+from datetime import datetime
+
+from fl_assets.adapters.admission import AdapterRefusedError, Candidate
+from fl_assets.adapters.examine import Examiner
+from fl_assets.adapters.folder import (
+    TEMPORARY,
+    AdapterFolder,
+    AdapterStoreError,
+    current_version,
+    discard,
+    opened,
+    versions_in,
+)
+from fl_assets.adapters.hub import Source
+from fl_assets.adapters.manifest import BUNDLE, MANIFEST, SIGNATURE, folder_name
+from fl_assets.adapters.memory import MemoryFile, VersionMemory, previous_version
+from fl_assets.infra.disk import new_file
+from fl_assets.infra.json_text import canonical_record
+
+
+class Installer:
+    """Installs versions, and keeps as many as are wanted."""
+
+    def __init__(self, folder: AdapterFolder, memory: MemoryFile, examiner: Examiner, *, keep: int) -> None:
+        self._folder, self._memory, self._examiner, self._keep = folder, memory, examiner, keep
+
+    def install(self, root: int, source: Source, candidate: Candidate, *, now: datetime, note: str) -> None:
+        """Fetch an admitted candidate, check it, and put it in place; what fails leaves nothing behind.
+
+        Args:
+            root: the open folder of adapters.
+            source: that offers it.
+            candidate: with its manifest.
+            now: present time, aware.
+            note: kept in the audit log; with one, a version that was rolled back is offered again.
+
+        Raises:
+            AdapterRefusedError: its files break a rule.
+            FetchError: they could not be had whole.
+            AdapterStoreError: this version is in use and damaged.
+        """
+        manifest = candidate.manifest
+        if manifest is None:
+            raise AssertionError  # admission refuses it
+        name, version = folder_name(manifest.adapter_id), manifest.version
+        staging = f"{TEMPORARY[0]}{secrets.token_hex(8)}"
+        os.mkdir(staging, 0o755, dir_fd=root)
+        try:
+            with opened(root, staging) as folder:
+                for file in manifest.files:
+                    with new_file(file.name, folder=folder, mode=0o644) as target:
+                        source.fetch(candidate, file, target)
+                notes = {
+                    MANIFEST: canonical_record(manifest),
+                    SIGNATURE: candidate.signature.strip().encode(),
+                } | ({BUNDLE: candidate.bundle} if candidate.bundle else {})
+                for file_name, content in notes.items():
+                    with new_file(file_name, folder=folder, mode=0o644) as target:
+                        target.write(content)
+                if problems := self._examiner.contents(folder, manifest):
+                    raise AdapterRefusedError(manifest.adapter_id, version, problems)
+                os.fsync(folder)
+            with self._folder.switching():
+                # Before the rename, so that no crash leaves a version on disk whose number is not remembered.
+                state = self._memory.load().at(now).seen(manifest)
+                if note:
+                    state = state.with_adapter(
+                        manifest.adapter_id,
+                        withdrawn=tuple(
+                            each for each in state.of(manifest.adapter_id).withdrawn if each != version
+                        ),
+                    )
+                self._memory.save(
+                    state.with_act(
+                        at=now, act="staged", adapter_id=manifest.adapter_id, version=version, note=note
+                    )
+                )
+                with suppress(FileExistsError):
+                    os.mkdir(name, 0o755, dir_fd=root)
+                    os.fsync(root)
+                with opened(root, name) as folder:
+                    if version in versions_in(folder):
+                        self._remove_damaged(root, folder, name, version)
+                    os.rename(staging, version, src_dir_fd=root, dst_dir_fd=folder)
+                    os.fsync(folder)
+                    self._prune(root, folder, name, state.of(manifest.adapter_id), version)
+        except BaseException:
+            shutil.rmtree(staging, ignore_errors=True, dir_fd=root)
+            raise
+
+    def _remove_damaged(self, root: int, folder: int, name: str, version: str) -> None:
+        if current_version(folder, self._folder.root / name) == version:
+            message = f"{self._folder.root / name / version} is in use and damaged; roll back first (fl-assets rollback), then stage it again"
+            raise AdapterStoreError(message)
+        discard(root, folder, version)
+
+    def _prune(self, root: int, folder: int, name: str, memory: VersionMemory, fresh: str) -> None:
+        versions, current = versions_in(folder), current_version(folder, self._folder.root / name)
+        kept: set[str | None] = {*versions[: self._keep], fresh}
+        if current is not None:
+            kept |= {current, previous_version(memory, current, versions)}
+        for version in versions:
+            if version not in kept:
+                discard(root, folder, version)

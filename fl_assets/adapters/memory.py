@@ -1,0 +1,155 @@
+"""What is remembered of adapters beside their folder: versions seen and left, acts, the latest clock reading.
+
+What goes here: `adapter-state.json`, and what follows from it for a switch. What does not: switching (`store.py`).
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from fl_assets.adapters.admission import broken_rule
+from fl_assets.adapters.folder import AdapterStoreError
+from fl_assets.adapters.manifest import AdapterManifest, version_key
+from fl_assets.core.models import Record, Violation
+from fl_assets.infra.disk import write_atomically
+
+_ENTRIES_KEPT = 500
+
+VersionStatus = Literal["in use", "followed", "withdrawn", "never in use"]
+Act = Literal["staged", "activated", "rolled back", "switched off"]
+
+
+class AuditEntry(Record):
+    """One thing that was done, for whoever asks later."""
+
+    at: datetime
+    act: Act
+    adapter_id: str
+    version: str
+    note: str = ""
+
+
+class VersionMemory(Record):
+    """What is remembered of one adapter."""
+
+    highest: str = ""
+    highest_digest: str = ""
+    trail: tuple[str, ...] = Field((), description="Versions that were in use, the latest last.")
+    withdrawn: tuple[str, ...] = ()
+
+
+class StoreMemory(Record):
+    """What is remembered of all adapters; each method returns a changed copy."""
+
+    latest_time: datetime = datetime(2000, 1, 1, tzinfo=UTC)
+    adapters: dict[str, VersionMemory] = Field(default_factory=dict)
+    acts: tuple[AuditEntry, ...] = ()
+
+    def of(self, adapter_id: str) -> VersionMemory:
+        """Return what is remembered of an adapter."""
+        return self.adapters.get(adapter_id, VersionMemory())
+
+    def with_adapter(self, adapter_id: str, **changes: Any) -> "StoreMemory":
+        """Remember these fields of an adapter."""
+        return self.model_copy(
+            update={"adapters": {**self.adapters, adapter_id: self.of(adapter_id).model_copy(update=changes)}}
+        )
+
+    def with_act(self, **fields: Any) -> "StoreMemory":
+        """Add an entry to the audit log."""
+        return self.model_copy(update={"acts": (*self.acts, AuditEntry(**fields))[-_ENTRIES_KEPT:]})
+
+    def at(self, now: datetime) -> "StoreMemory":
+        """Remember a clock reading, if it is the latest."""
+        return self.model_copy(update={"latest_time": max(now, self.latest_time)})
+
+    def seen(self, manifest: AdapterManifest) -> "StoreMemory":
+        """Remember a version, if it is the highest of its adapter."""
+        memory = self.of(manifest.adapter_id)
+        if memory.highest and version_key(manifest.version) <= version_key(memory.highest):
+            return self
+        return self.with_adapter(
+            manifest.adapter_id, highest=manifest.version, highest_digest=manifest.digest
+        )
+
+
+class MemoryFile:
+    """The memory in one file; whoever saves holds the lock of switching."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def load(self) -> StoreMemory:
+        """Return what is remembered; nothing where there is no file."""
+        try:
+            return StoreMemory.model_validate_json(self._path.read_bytes())
+        except FileNotFoundError:
+            return StoreMemory()
+        except ValidationError as error:
+            message = (
+                f"{self._path} cannot be read; restore it, or remove it to remember only what is installed"
+            )
+            raise AdapterStoreError(message) from error
+
+    def save(self, memory: StoreMemory) -> None:
+        """Replace what is remembered, where it differs."""
+        content = memory.model_dump_json(indent=1).encode()
+        if not self._path.exists() or self._path.read_bytes() != content:
+            write_atomically(self._path, content, mode=0o644)
+
+
+def previous_version(memory: VersionMemory, current: str, installed: Iterable[str]) -> str | None:
+    """Return the version in use before `current`: installed, and not rolled back itself."""
+    earlier = memory.trail[: memory.trail.index(current)] if current in memory.trail else memory.trail
+    there = set(installed) - set(memory.withdrawn) - {current}
+    return next((version for version in reversed(earlier) if version in there), None)
+
+
+def switch_problems(
+    manifest: AdapterManifest | None,
+    state: StoreMemory,
+    current: str | None,
+    version: str,
+    *,
+    allow_rollback: bool,
+) -> list[Violation]:
+    """Return what has come between installing a version and switching to it."""
+    if manifest is None:
+        return []
+    found, subject, today = [], f"{manifest.adapter_id} {manifest.version}", state.latest_time.date()
+    if today >= manifest.expires:
+        found.append(
+            broken_rule(
+                "not_expired",
+                subject,
+                expected=f"a manifest that holds on {today}",
+                actual=f"one that expired on {manifest.expires}",
+            )
+        )
+    if manifest.version != version:
+        found.append(
+            broken_rule(
+                "manifest",
+                subject,
+                expected=f"the manifest of {version}",
+                actual=f"that of {manifest.version}",
+            )
+        )
+    if allow_rollback:
+        return found
+    if current is not None and version_key(version) < version_key(current):
+        found.append(
+            broken_rule(
+                "version_increases", subject, expected=f"at least {current}, which is in use", actual=version
+            )
+        )
+    if version in state.of(manifest.adapter_id).withdrawn:
+        found.append(
+            broken_rule(
+                "not_withdrawn", subject, expected="a version that was not rolled back", actual=version
+            )
+        )
+    return found

@@ -1,0 +1,181 @@
+"""GET within bounds: allowed hosts, sizes, one deadline, a few attempts.
+
+What goes here: fetching a document or a file from a server that may lie. What does not: what it is (`hub.py`), one exchange (`infra/http.py`).
+"""
+
+import io
+import time
+from collections.abc import Callable, Iterable, Mapping
+from email.message import Message
+from fnmatch import fnmatchcase
+from typing import Any, BinaryIO
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+from fl_assets.infra.http import Deadline, HttpError, exchange, failed, retrying
+
+ATTEMPTS = 5
+TIMEOUT_SECS = 30.0
+MAX_WAIT_SECS = 120.0
+"""A server that asks for a longer pause is not waited for: the next cycle asks again."""
+SLOWEST_BYTES_PER_SEC = 20_000
+MAX_REDIRECTS = 5
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+class FetchError(RuntimeError):
+    """A source could not be asked, or did not deliver what it promised.
+
+    The text names host and reason, never a token or a query.
+    """
+
+
+class Web:
+    """GET within bounds: hosts, bytes, time, attempts."""
+
+    def __init__(
+        self,
+        hosts: Iterable[str],
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        timeout: float = TIMEOUT_SECS,
+    ) -> None:
+        """Allow these hosts, globs of `host` or `host:port`.
+
+        Each must be the start, or an address that one of them redirects to.
+        """
+        self._hosts = tuple(host.lower() for host in hosts)
+        self._timeout = timeout
+        self._retrying = retrying(ATTEMPTS, first_wait=2.0, max_wait=MAX_WAIT_SECS, sleep=sleep)
+
+    def check_url(self, url: str) -> None:
+        """Let only http and https to an allowed host pass.
+
+        Raises:
+            FetchError: naming the host.
+        """
+        parts = split_url(url)
+        if parts is None:
+            message = "an address that is no URL"
+            raise FetchError(message)
+        if parts.scheme not in ("http", "https") or parts.username or parts.password or not self.allows(url):
+            message = f"{place(url)} is no allowed host ({', '.join(self._hosts)}); FEDERATED_LEARNING_ADAPTER_HOSTS adds some"
+            raise FetchError(message)
+
+    def allows(self, url: str) -> bool:
+        """Whether the URL's host, or host and port, is among the allowed ones."""
+        return any(fnmatchcase(name, glob) for name in names_of(url) for glob in self._hosts)
+
+    def get(self, url: str, *, limit: int, headers: Mapping[str, str] | None = None) -> bytes:
+        """Return a document of at most `limit` bytes.
+
+        Raises:
+            FetchError: it is larger, or could not be had within the timeout.
+        """
+        buffer = io.BytesIO()
+        self._stream(url, buffer, limit=limit, headers=headers)
+        return buffer.getvalue()
+
+    def stream(
+        self,
+        url: str,
+        target: BinaryIO,
+        *,
+        limit: int,
+        exact: bool = False,
+        headers: Mapping[str, str] | None = None,
+    ) -> Message:
+        """Write a document to `target`, from its start, and return the headers of the answer.
+
+        It is over once the timeout is, and the time that the content takes at `SLOWEST_BYTES_PER_SEC`. It is
+        tried at most `ATTEMPTS` times: after 408, 429, 5xx and broken connections, each time from the start.
+
+        Args:
+            url: Where.
+            target: Opened for writing; what it held is replaced.
+            limit: Most bytes that are read.
+            exact: Whether it must be exactly so many.
+            headers: Sent to this origin alone, never to another that it redirects to.
+
+        Raises:
+            FetchError: after the last attempt, or at once for what no further attempt can mend.
+        """
+        given = {"limit": limit, "exact": exact, "headers": headers}
+        return self._stream(url, target, bytes_per_sec=SLOWEST_BYTES_PER_SEC, **given)
+
+    def _stream(self, url: str, target: BinaryIO, **given: Any) -> Message:
+        try:
+            return self._retrying(self._once, url, target, **given)
+        except HttpError as error:
+            words = f"{error} ({ATTEMPTS} attempts)" if error.may_pass else str(error)
+            if (error.after or 0) > MAX_WAIT_SECS:
+                words = f"asks for a pause of {error.after:.0f} s, longer than {MAX_WAIT_SECS:.0f}"
+            message = f"{place(url)}: {words}"
+            raise FetchError(message) from None
+
+    def _once(
+        self, url: str, target: BinaryIO, *, headers: Mapping[str, str] | None, **given: Any
+    ) -> Message:
+        deadline, sent = Deadline(self._timeout), dict(headers or {})
+        for _ in range(MAX_REDIRECTS + 1):
+            self.check_url(url)
+            target.seek(0)
+            target.truncate()
+            answer = exchange("GET", url, deadline=deadline, headers=sent, target=target, **given)
+            if answer.status not in _REDIRECTS or "Location" not in answer.headers:
+                break
+            following = self.following(url, answer.headers["Location"])
+            url, sent = following, sent if _origin(following) == _origin(url) else {}
+        if not 200 <= answer.status < 300:
+            raise failed(answer)
+        return answer.headers
+
+    def following(self, url: str, location: str) -> str:
+        """Return where a redirect leads, if that may be followed.
+
+        Raises:
+            FetchError: to another host, or away from https.
+        """
+        following = joined(url, location)
+        self.check_url(following)
+        if url.startswith("https:") and not following.startswith("https:"):
+            message = f"{place(url)} redirects from https to {place(following)} without"
+            raise FetchError(message)
+        return following
+
+
+def place(url: str) -> str:
+    """Return what may be shown of a URL: scheme, host and path, without user, password and query."""
+    parts = split_url(url)
+    return f"{parts.scheme}://{parts.netloc.rsplit('@', 1)[-1]}{parts.path}"[:200] if parts else "(no URL)"
+
+
+def split_url(url: str) -> SplitResult | None:
+    """Return the parts of a URL, None for what is none."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return None
+    return parts
+
+
+def joined(base: str, address: str) -> str:
+    """Return an address that a server gave, as a whole URL; '' for what is none."""
+    try:
+        return urljoin(base, address)
+    except ValueError:
+        return ""
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc.lower()
+
+
+def names_of(url: str) -> tuple[str, str]:
+    """Return the host of a URL, and host and port; '' for what is no URL."""
+    parts = split_url(url)
+    if parts is None:
+        return "", ""
+    host = (parts.hostname or "").lower()
+    return host, f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
