@@ -100,7 +100,8 @@ RAW_TRACES = Table(
         Column(
             "caused_by",
             "VARCHAR",
-            "Id of the deeper failed span that this failure only repeats; null for a failure of its own.",
+            "Id of the deeper failed span that this failure only repeats, or `cancelled`, `interrupted`, `unfinished` for a call that neither "
+            "succeeded nor failed; null for a failure of its own.",
         ),
         Column(
             "metadata",

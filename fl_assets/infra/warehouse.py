@@ -40,6 +40,14 @@ DuckDB lets in together, one writes, or mends what differs from the files.
 """
 
 
+_USAGE = (
+    "try_cast(metadata->>'input_tokens' as bigint) as input_tokens, "
+    "try_cast(metadata->>'output_tokens' as bigint) as output_tokens, "
+    "try_cast(metadata->>'cost_usd' as double) as cost_usd"
+)
+"""Columns of the view `raw_traces` beside those that are stored: tokens and cost, where a call's metadata says them."""
+
+
 class WarehouseBusyError(RuntimeError):
     """Another process held the DuckDB file for longer than we wait."""
 
@@ -170,6 +178,8 @@ class Warehouse:
                     rows = f"select * from read_parquet({files}, union_by_name = true)"  # noqa: S608 (a view takes no parameters; the path is ours, quoted)
                 else:
                     rows = f"select {', '.join(f'null::{column.type} as {column.name}' for column in table.columns)} where false"
+                if table.name == "raw_traces":
+                    rows = f"select *, {_USAGE} from ({rows})"  # noqa: S608 (our own SQL)
                 connection.execute(f"create or replace view {table.name} as {rows}")
 
     def replace(self, table_name: str, day: date, rows: pa.Table | pd.DataFrame, *, inputs: str = "") -> int:

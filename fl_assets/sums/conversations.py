@@ -209,13 +209,13 @@ with turns as (
             nullif(named[1], ''), nullif(named[2], ''),
             nullif(regexp_extract(lower(named[3]), '([a-z]+(-?[0-9][0-9.]*[a-z]*)?)[^/]*$', 1), ''), 'conversation'
         ) as service,
-        hash(user_query) as query_hash, {own_query} as said, {own_answer} as answered
-    from (select *, json_extract_string(metadata, ['$.service', '$.agent', '$.model']) as named from {conversations})
+        hash(user_query) as query_hash, {own_query} as said, {own_answer} as answered, coalesce(named[4] = 'unknown', false) as is_answer_unknown
+    from (select *, json_extract_string(metadata, ['$.service', '$.agent', '$.model', '$.answer']) as named from {conversations})
 ),
 read as materialized (
     select * exclude (spoken), {words} as words, list_transform(list_filter(spoken, lambda word: regexp_matches(word, '[0-9]')), lambda word: hash(word)) as ids
     from (
-        select * exclude (said, answered), trim(said) <> '' as has_said, trim(answered) <> '' as has_answered,
+        select * exclude (said, answered), trim(said) <> '' as has_said, is_answer_unknown or trim(answered) <> '' as has_answered,
             case when {is_question} then {spoken} else [] end as spoken, {is_correction} as corrects, {is_giving_up} as gives_up,
             {is_refusal} as refuses, {is_apology} as apologises, {claims_success} as claims_success, {is_interim} as is_interim
         from (select *, hash(event_date, node_id, session_id) as session_hash from turns)
@@ -243,15 +243,17 @@ claims as (
     from placed
     where claims_success
 ),
+-- a call that was given up, waits for a person or never ended neither failed nor succeeded
+ended as (select * from {traces} where caused_by is null or caused_by not in ('cancelled', 'interrupted', 'unfinished')),
 calls as (
     select event_date, timestamp, service, method, success, line
     from (
         select event_date, timestamp, service, method, success, trace_id as line
-        from {traces}
+        from ended
         where trace_id is not null
         union all
         select event_date, timestamp, service, method, success, metadata->>'$.session_id' as line
-        from (select * from {traces} where contains(metadata, '"session_id"'))
+        from (select * from ended where contains(metadata, '"session_id"'))
         where line <> coalesce(trace_id, '')
     )
     semi join claims using (event_date, line)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from fl_assets.core.cycles import Window
@@ -52,6 +53,19 @@ def test_an_empty_day_is_a_day(warehouse):
     assert warehouse.manifest("pattern_members", DAY)["rows"] == 0
 
 
+USAGE = (("input_tokens", "BIGINT"), ("output_tokens", "BIGINT"), ("cost_usd", "DOUBLE"))
+
+
+def test_tokens_and_cost_are_columns_of_the_view_of_calls(tmp_path, warehouse):
+    folder = tmp_path / "lake" / "raw_traces" / "event_date=2026-11-01"
+    folder.mkdir(parents=True)
+    metadata = ['{"input_tokens":"7","output_tokens":"2","cost_usd":"0.5"}', '{"input_tokens":"many"}', "{}"]
+    pq.write_table(pa.table({"event_id": ["a", "b", "c"], "metadata": metadata}), folder / "x.parquet")
+    warehouse.create(tmp_path / "lake")
+    found = warehouse.rows("select input_tokens, output_tokens, cost_usd from raw_traces order by event_id")
+    assert [tuple(row.values()) for row in found] == [(7, 2, 0.5), (None, None, None), (None, None, None)]
+
+
 def test_a_lake_table_without_files_is_an_empty_view_of_its_columns(tmp_path, warehouse):
     for _ in range(2):
         warehouse.create(tmp_path / "lake")
@@ -61,7 +75,8 @@ def test_a_lake_table_without_files_is_an_empty_view_of_its_columns(tmp_path, wa
             {"name": table.name},
         )
         assert [(row["column_name"], row["column_type"]) for row in found] == [
-            (column.name, column.type) for column in table.columns
+            *((column.name, column.type) for column in table.columns),
+            *(USAGE if table.name == "raw_traces" else ()),
         ]
         assert warehouse.rows("select count(*) as n from query_table($name)", {"name": table.name}) == [
             {"n": 0}

@@ -34,7 +34,7 @@ class Talk:
         )
         return self
 
-    def call(self, method, *, success, minute, trace="t1", metadata=None):
+    def call(self, method, *, success, minute, trace="t1", metadata=None, caused_by=None):
         self.calls.append(
             {
                 "timestamp": START + timedelta(minutes=minute),
@@ -42,6 +42,7 @@ class Talk:
                 "method": method,
                 "trace_id": trace,
                 "success": success,
+                "caused_by": caused_by,
             }
             | {"metadata": metadata or {}}
         )
@@ -215,6 +216,7 @@ def test_a_session_that_ends_unanswered_or_on_a_complaint_is_abandoned():
             .says("Hello?", "Yes, use the menu"),
             set(),
         ),
+        (Talk().says(QUESTION, "", metadata={"agent": "helper", "answer": "unknown"}), set()),
         (Talk().says(None, "Good morning, this is your daily report"), set()),
     )
     assert found(*(talk for talk, _expected in cases)) == [expected for _talk, expected in cases]
@@ -272,6 +274,9 @@ HONEST = {
     .call("find", success=False, minute=5)
     .says("Find it", "I couldn't find it.", trace="t1", minute=7)
     .says("Book it", BOOKED, trace="t1", minute=10),
+    "given up": Talk()
+    .says("Book it", BOOKED, trace="t1", minute=10)
+    .call("book", success=False, minute=5, caused_by="cancelled"),
     "claims nothing": Talk()
     .says("Book it", ANSWER, trace="t1", minute=10)
     .call("book", success=False, minute=5),

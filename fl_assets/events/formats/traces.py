@@ -233,6 +233,8 @@ def turn_in(line: int, span: Span, options: ReadOptions = DEFAULT_OPTIONS) -> Tu
     if said is None:
         return None
     about = {
+        "answer": "" if said[1] else "unknown",
+        "unfinished": "" if said[1] else "true",
         "trace_id": span.trace_id,
         "span_id": span.span_id,
         "node_id": node_of(span, options.node_attributes),
