@@ -54,6 +54,18 @@ def test_the_index_of_the_docs_names_every_page():
     assert [page.name for page in PAGES if f"({page.name})" not in index and page.name != "README.md"] == []
 
 
+def test_every_place_that_the_architecture_names_exists():
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    places = re.findall(r"`([a-z_]+/[a-z_/]+(?:\.py|\.yaml|/))`(?: `(?:\w+\.)?(\w+)`)?", page)
+    assert len(places) > 20
+    for path, name in places:
+        file = ROOT / path if path.startswith("fl_assets_tests/") else ROOT / "fl_assets" / path
+        assert file.exists(), path
+        assert not name or re.search(
+            rf"\b(?:def|class) {name}\b|^{name}\b", file.read_text(), re.MULTILINE
+        ), name
+
+
 def test_the_readme_stays_short():
     assert len(README.splitlines()) <= 200
 
