@@ -34,6 +34,7 @@ INPUTS = (
     "telemetry_path",
     "remedies_path",
     "corrections_path",
+    "mapping_path",
     "update_policy_path",
     "trusted_keys_path",
     "adapter_oms_key_path",

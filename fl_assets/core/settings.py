@@ -141,6 +141,9 @@ class FederatedLearningConfig(BaseSettings):
     remedies_path: Path | None = Field(
         None, description="Your remedy rules (YAML); a rule with the id of a built-in one replaces it."
     )
+    mapping_path: Path | None = Field(
+        None, description="Your mappings of JSON lines to calls and turns (YAML, docs/formats.md)."
+    )
     corrections_path: Path | None = Field(None, description="Your pattern merges and splits (YAML).")
     update_policy_path: Path | None = Field(
         None, description="Which config keys may change, with types and bounds (YAML)."

@@ -23,6 +23,7 @@ from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.events.event import event_day, parse_time
 from fl_assets.events.find import Source, walk
 from fl_assets.events.formats import FORMATS, EventLine, ReadOptions, detect
+from fl_assets.events.mapping_files import mapped_formats
 from fl_assets.events.outcome import Unread
 from fl_assets.events.read import SETTLED, Reading, line_batches, numbered_lines, read_head
 from fl_assets.events.unpack import coding_of
@@ -353,7 +354,7 @@ class TelemetryIndex:
         if source.refused:
             return counts
         head = read_head(source)
-        entry = detect(source.name, head)
+        entry = detect(source.name, head, mapped_formats(self._settings.mapping_path))
         if entry.table != "events" if entry else not (could_be_events(head) or source.offset):
             return counts
         received = min(source.received, now)

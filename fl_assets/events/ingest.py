@@ -25,6 +25,7 @@ from fl_assets.events.event import event_day, parse_time, safe_redact
 from fl_assets.events.find import Source
 from fl_assets.events.formats import EventLine, Format, ReadOptions, RefusedLine, detect
 from fl_assets.events.index import FileResult
+from fl_assets.events.mapping_files import mapped_formats
 from fl_assets.events.outcome import IngestReport, Unread
 from fl_assets.events.quarantine import Refused, refused_of, stage_refused
 from fl_assets.events.read import BATCH_SCHEMA, Reading, line_batches, numbered_lines, read_head
@@ -59,6 +60,7 @@ class Ingestion:
         self.engine, self.settings, self.lake = engine, engine.settings, engine.lake
         self.now = engine.now()
         self.connection = connection
+        self.own_formats = mapped_formats(engine.settings.mapping_path)
         self.read_options = ReadOptions(engine.settings.start_date, engine.settings.node_attributes)
         self.readings = [Reading(source) for source in sources]
         self.redactions: Counter[tuple[date | None, str]] = Counter()
@@ -176,7 +178,7 @@ class Ingestion:
             return
         head = read_head(source)
         archive = archive_of(head)
-        entry = None if archive else detect(source.name, head)
+        entry = None if archive else detect(source.name, head, self.own_formats)
         if archive:
             self._refuse_file(reading, "unsupported_format", str(archive))
         elif entry:

@@ -58,13 +58,14 @@ FORMATS: tuple[Format, ...] = _formats()
 """Every format, in the order in which they are asked."""
 
 
-def detect(name: str, head: bytes) -> Format | None:
+def detect(name: str, head: bytes, own: tuple[Format, ...] = ()) -> Format | None:
     """Say which format a file is, by its first bytes and, where they do not tell, its name; None is the telemetrist's JSONL.
 
     Args:
         name: name of the file, without `.gz` or `.zst`.
         head: its first bytes, decompressed: `HEAD_BYTES` or what there is.
+        own: formats of the deployment's own mappings, which are asked before all others.
     """
     if _NATIVE.search(head):
         return None
-    return next((entry for entry in FORMATS if entry.matches(name, head)), None)
+    return next((entry for entry in (*own, *FORMATS) if entry.matches(name, head)), None)

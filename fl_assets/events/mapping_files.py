@@ -1,0 +1,21 @@
+"""The file of mappings: formats of one's own, read from YAML.
+
+What goes here: finding and reading `FEDERATED_LEARNING_MAPPING_PATH`. What does not: what a mapping means (`formats/mapped.py`).
+"""
+
+from pathlib import Path
+
+from fl_assets.events.formats.mapped import FieldMapping, mapped_format
+from fl_assets.events.formats.seam import Format
+from fl_assets.infra.rule_files import read_rules
+
+
+def mapped_formats(path: Path | None) -> tuple[Format, ...]:
+    """Read the mappings of a deployment as formats, in the file's order; none without a file.
+
+    Raises:
+        RuleFileError: naming file, line and rule.
+    """
+    if path is None:
+        return ()
+    return tuple(map(mapped_format, read_rules(path, FieldMapping, section="mappings")))
