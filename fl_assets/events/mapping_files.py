@@ -1,6 +1,7 @@
 """The file of mappings: formats of one's own, read from YAML.
 
-What goes here: finding and reading `FEDERATED_LEARNING_MAPPING_PATH`. What does not: what a mapping means (`formats/mapped.py`).
+What goes here: finding and reading `FEDERATED_LEARNING_MAPPING_PATH`. What does not: what a mapping means
+(`formats/mapped.py`).
 """
 
 from pathlib import Path

@@ -1,13 +1,15 @@
 """Input formats other than the telemetrist's own JSONL: which one a file is, and its rows.
 
-What goes here: `detect` and the list of formats. Each format is one module of this package that has a `FORMAT` (or `FORMATS`); a new file is a new
-format, nothing else has to be edited (docs/formats.md shows one). What does not: the telemetrist's JSONL, which the engine reads natively.
+What goes here: `detect` and the list of formats. Each format is one module of this package that has a
+`FORMAT` (or `FORMATS`); a new file is a new format, nothing else has to be edited (docs/formats.md shows
+one). What does not: the telemetrist's JSONL, which the engine reads natively.
 
 The engine's part::
 
     format = detect(name, head)                 # None: the telemetrist's JSONL
     for result in format.read(enumerate(lines, 1), options):
-        ...                                     # EventLine(line, data) or RefusedLine(line, reason, detail, events)
+        ...                                     # EventLine(line, data) or RefusedLine(line, reason, detail,
+        events)
 """
 
 import pkgutil
@@ -59,7 +61,9 @@ FORMATS: tuple[Format, ...] = _formats()
 
 
 def detect(name: str, head: bytes, own: tuple[Format, ...] = ()) -> Format | None:
-    """Say which format a file is, by its first bytes and, where they do not tell, its name; None is the telemetrist's JSONL.
+    """Say which format a file is, by its first bytes and, where they do not tell, its name.
+
+    None is the telemetrist's JSONL.
 
     Args:
         name: name of the file, without `.gz` or `.zst`.

@@ -1,8 +1,11 @@
-"""Sessions of Google's Agent Development Kit (`adk` saves them as `<name>.session.json`): tool calls, model errors and turns of talk.
+"""Sessions of Google's Agent Development Kit (`adk` saves them as `<name>.session.json`).
+
+Tool calls, model errors and turns of talk.
 
 What goes here: the session's events paired into spans. What does not: what a span means (`conventions.py`).
 
-Source: google/adk-python, `google/adk/events/event.py` and `google/adk/sessions/session.py` (snake_case and camelCase dumps).
+Source: google/adk-python, `google/adk/events/event.py` and `google/adk/sessions/session.py` (snake_case and
+camelCase dumps).
 """
 
 import re
@@ -93,7 +96,10 @@ def _of_session(session: dict[str, Any], events: list[dict[str, Any]]) -> Iterat
 def _invocation(
     session_id: str, invocation: str, events: list[dict[str, Any]], resource: dict[str, Any]
 ) -> Span:
-    """Sum an invocation up as one agent's span: from the user's words to the last answer. It failed only if what it calls did, so it says nothing."""
+    """Sum an invocation up as one agent's span: from the user's words to the last answer.
+
+    It failed only if what it calls did, so it says nothing.
+    """
     asked = [text for event in events if event.get("author") == "user" and (text := _said(event))]
     answered = [(event, text) for event in events if event.get("author") != "user" and (text := _said(event))]
     agent = (answered[-1][0] if answered else events[-1]).get("author")

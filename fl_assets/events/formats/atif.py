@@ -1,8 +1,11 @@
-"""Trajectories in the Agent Trajectory Interchange Format (ATIF, `trajectory.json` of Harbor): steps with tool calls and their observations.
+"""Trajectories in the Agent Trajectory Interchange Format (ATIF, `trajectory.json` of Harbor).
+
+Steps with tool calls and their observations.
 
 What goes here: steps and observations. What does not: what a span means (`conventions.py`).
 
-Source: harbor-framework/harbor, `rfcs/0001-trajectory-format.md`. A step has one time, so calls have no duration.
+Source: harbor-framework/harbor, `rfcs/0001-trajectory-format.md`. A step has one time, so calls have no
+duration.
 """
 
 import re

@@ -1,9 +1,11 @@
 """Which failures of a trace only repeat a deeper one, so that each counts once.
 
-What goes here: the tree of a trace's spans and the rule. What does not: whether one span failed (`outcomes.py`).
+What goes here: the tree of a trace's spans and the rule. What does not: whether one span failed
+(`outcomes.py`).
 
-A failed span repeats the deepest failed span below it when the error is the same (its text or its type travels up), or when nothing below it succeeded since:
-an agent that went on after a tool's error, and then fails by a limit of its own, has failed by itself.
+A failed span repeats the deepest failed span below it when the error is the same (its text or its type
+travels up), or when nothing below it succeeded since: an agent that went on after a tool's error, and then
+fails by a limit of its own, has failed by itself.
 """
 
 import re
@@ -46,14 +48,18 @@ _COMMON_TYPES = frozenset(
 
 
 class Place(NamedTuple):
-    """Where a span hangs in its trace; times are nanoseconds since 1970, 0 when unknown; `ended` is the kind of its `Outcome`."""
+    """Where a span hangs in its trace; times are nanoseconds since 1970, 0 when unknown.
+
+    `ended` is the kind of its `Outcome`.
+    """
 
     parent: str
     start_ns: int = 0
     end_ns: int = 0
     ended: str = ""
     says_ok: bool = False
-    """Whether its own status is `ok`, not merely unset: what fails above it did not get its failure through it."""
+    """Whether its own status is `ok`, not merely unset: what fails above it did not get its failure through
+    it."""
 
 
 class FailedSpan(NamedTuple):
@@ -80,8 +86,9 @@ class _Cause:
 def causes_of(places: Mapping[str, Place], failed: Mapping[str, FailedSpan]) -> dict[str, str]:
     """Find, for each failed span, the deepest failed span that it only repeats.
 
-    Of several below it, one with the same error goes before a deeper one; of equally deep ones the last to end, then the greatest id. Where a span between is
-    missing from the trace, a failed span of the same error that encloses the other in time is above it. Spans whose parents form a ring cause nothing.
+    Of several below it, one with the same error goes before a deeper one; of equally deep ones the last to
+    end, then the greatest id. Where a span between is missing from the trace, a failed span of the same error
+    that encloses the other in time is above it. Spans whose parents form a ring cause nothing.
 
     Args:
         places: every span of the trace, by id.
@@ -125,7 +132,10 @@ def _recovered(place: Place, last_success: int) -> bool:
 
 
 def same_error(one: str, other: str) -> bool:
-    """Whether two texts tell of the same error: one holds the other, or both name an exception of the same telling type."""
+    """Whether two texts tell of the same error.
+
+    One holds the other, or both name an exception of the same telling type.
+    """
     short, long = sorted((" ".join(text.split()).casefold() for text in (one, other)), key=len)
     if not short:
         return False
@@ -169,7 +179,10 @@ def _stopped(places: Mapping[str, Place], parent: Mapping[str, str]) -> set[str]
 def _across_gaps(
     places: Mapping[str, Place], failed: Mapping[str, FailedSpan], parent: Mapping[str, str]
 ) -> dict[str, str]:
-    """For failed spans under a span that is not in the trace, the tightest failed span of the same error that encloses them in time."""
+    """Find what is above failed spans whose parent is not in the trace.
+
+    It is the tightest failed span of the same error that encloses them in time.
+    """
     by_error: dict[str, list[str]] = defaultdict(list)
     for span_id, entry in failed.items():
         by_error[" ".join(entry.error.split()).casefold()].append(span_id)
@@ -203,7 +216,10 @@ def _length(place: Place) -> int:
 
 
 def _top(places: Mapping[str, Place], span_id: str) -> str | None:
-    """Name the missing parent that a span hangs from in the end; None where its root is there, or its parents form a ring."""
+    """Name the missing parent that a span hangs from in the end.
+
+    None where its root is there, or its parents form a ring.
+    """
     seen = set()
     while span_id in places:
         if span_id in seen:
@@ -214,7 +230,10 @@ def _top(places: Mapping[str, Place], span_id: str) -> str | None:
 
 
 def nearest_of(places: Mapping[str, Place], targets: Collection[str]) -> Callable[[str], str]:
-    """Make a function from a span to its nearest ancestor among the targets ('' for none); each span is walked over once, rings end the walk."""
+    """Make a function from a span to its nearest ancestor among the targets ('' for none).
+
+    Each span is walked over once, rings end the walk.
+    """
     known: dict[str, str] = {}
 
     def nearest(span_id: str) -> str:

@@ -1,8 +1,11 @@
-"""Sessions of Claude Code (`~/.claude/projects/*/*.jsonl`): tool calls with their results, errors of the API, and turns.
+"""Sessions of Claude Code (`~/.claude/projects/*/*.jsonl`).
+
+Tool calls with their results, errors of the API, and turns.
 
 What goes here: a session's lines paired into spans. What does not: what a span means (`conventions.py`).
 
-Source: the files themselves (versions 1 and 2); simonw/claude-code-transcripts and daaain/claude-code-log read the same fields.
+Source: the files themselves (versions 1 and 2); simonw/claude-code-transcripts and daaain/claude-code-log
+read the same fields.
 """
 
 import re

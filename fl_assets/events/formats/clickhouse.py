@@ -1,8 +1,11 @@
-"""Rows of the tables that the OpenTelemetry Collector writes into ClickHouse (`otel_traces`), as JSONEachRow or JSON.
+"""Rows of the tables that the OpenTelemetry Collector writes into ClickHouse (`otel_traces`).
+
+As JSONEachRow or JSON.
 
 What goes here: the table's columns. What does not: what a span means (`conventions.py`).
 
-Source: opentelemetry-collector-contrib, `exporter/clickhouseexporter/internal/sqltemplates/traces_table.sql`. Times are UTC; `Duration` is in nanoseconds.
+Source: opentelemetry-collector-contrib, `exporter/clickhouseexporter/internal/sqltemplates/traces_table.sql`.
+Times are UTC; `Duration` is in nanoseconds.
 """
 
 import re

@@ -1,8 +1,11 @@
-"""Rollouts of the Codex CLI (`~/.codex/sessions/**/rollout-*.jsonl`): tool calls with their outputs, errors, and turns.
+"""Rollouts of the Codex CLI (`~/.codex/sessions/**/rollout-*.jsonl`).
+
+Tool calls with their outputs, errors, and turns.
 
 What goes here: a rollout's lines paired into spans. What does not: what a span means (`conventions.py`).
 
-Source: openai/codex, `codex-rs/protocol/src/protocol.rs` (`RolloutItem`, `EventMsg`) and `models.rs` (`ResponseItem`).
+Source: openai/codex, `codex-rs/protocol/src/protocol.rs` (`RolloutItem`, `EventMsg`) and `models.rs`
+(`ResponseItem`).
 """
 
 import re
@@ -67,7 +70,10 @@ def _of_file(records: Records) -> Iterator[tuple[int, Span | str]]:
     session = _Session()
     for line, value in records:
         if isinstance(value, dict) and isinstance(value.get("items"), list):
-            message = "codex: items without times belong to no day; send the rollout file itself (~/.codex/sessions)"
+            message = (
+                "codex: items without times belong to no day; "
+                "send the rollout file itself (~/.codex/sessions)"
+            )
             raise NoTimesError(message)
         raw = as_object(value)
         payload = as_object(raw.get("payload"))
@@ -205,7 +211,10 @@ def _call(session: _Session, call: dict[str, Any], begun: int, end: int, error: 
 
 
 def _error(output: Any) -> str:
-    """Give the error that an output tells of: an exit code that is not zero, `success: false`, or a refusal; '' when it succeeded."""
+    """Give the error that an output tells of; '' when it succeeded.
+
+    It failed by an exit code that is not zero, by `success: false`, or by the words of a refusal.
+    """
     value = decoded(output)
     told = as_object(value)
     text = text_of(told.get("output") or told.get("content") or value) if told else text_of(value)
@@ -220,7 +229,8 @@ def _error(output: Any) -> str:
         return (
             text[:_TAIL]
             if re.match(
-                r"(?i)(?:error:|failed to|execution error|aborted by user|rejected by user|exec_command failed)",
+                r"(?i)(?:error:|failed to|execution error|aborted by user|rejected by user"
+                r"|exec_command failed)",
                 text,
             )
             else ""

@@ -1,10 +1,14 @@
-"""What one span is: the conventions of OpenTelemetry GenAI, OpenInference and the frameworks that have their own.
+"""What one span is, by the conventions of its producer.
 
-What goes here: which span is a tool call, an LLM call, an agent; its service, method, node, session, tokens and metadata.
-What does not: whether it failed (`outcomes.py`), what was said (`messages.py`), any wire format.
+OpenTelemetry GenAI, OpenInference and the frameworks that have their own.
 
-Sources: OpenTelemetry semantic conventions for generative AI (1.28 to 1.40, and `semantic-conventions-genai` 0.1), for resources, Kubernetes and FaaS;
-OpenInference semantic conventions 0.1; Traceloop, Vercel AI SDK, MCP, Claude Code and Langfuse attributes.
+What goes here: which span is a tool call, an LLM call, an agent; its service, method, node, session, tokens
+and metadata. What does not: whether it failed (`outcomes.py`), what was said (`messages.py`), any wire
+format.
+
+Sources: OpenTelemetry semantic conventions for generative AI (1.28 to 1.40, and `semantic-conventions-genai`
+0.1), for resources, Kubernetes and FaaS; OpenInference semantic conventions 0.1; Traceloop, Vercel AI SDK,
+MCP, Claude Code and Langfuse attributes.
 """
 
 import re
@@ -60,7 +64,8 @@ _KINDS = {
     "guardrail": "guardrail",
     "evaluator": "evaluator",
 }
-"""What a word of one of `_KIND_KEYS` says; an `operation` is neither call of a model nor run of an agent, and keeps its own name."""
+"""What a word of one of `_KIND_KEYS` says; an `operation` is neither call of a model nor run of an agent, and
+keeps its own name."""
 _KIND_KEYS = (
     "gen_ai.operation.name",
     "openinference.span.kind",
@@ -131,18 +136,22 @@ NODE_KEYS = (
     "container.name",
     "device.id",
 )
-"""Attributes that name the place a span comes from, in order; a value that is new with each process names none."""
+"""Attributes that name the place a span comes from, in order; a value that is new with each process names
+none."""
 _STAYS = frozenset({"node.id", "node_id", "host.id", "device.id", "faas.name", "cloud.resource_id"})
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _EPHEMERAL = re.compile(
-    rf".*{_UUID}.*|[0-9a-fA-F]{{12,}}|.*\b[0-9a-f]{{32,}}\b.*|[0-9]{{3,}}|.*[@:/][0-9]{{3,7}}|(?:.*[.:_-])?[0-9A-HJKMNP-TV-Z]{{26}}|fv-az[0-9-]+"
+    rf".*{_UUID}.*|[0-9a-fA-F]{{12,}}|.*\b[0-9a-f]{{32,}}\b.*|[0-9]{{3,}}|.*[@:/][0-9]{{3,7}}"
+    rf"|(?:.*[.:_-])?[0-9A-HJKMNP-TV-Z]{{26}}|fv-az[0-9-]+"
     r"|.*[.:_-](?=[0-9a-f]*[0-9])(?=[0-9a-f]*[a-f])[0-9a-f]{8,16}|localhost(?:\..*)?|127\..*|169\.254\..*|::1"
 )
-"""Values that are made anew for each process or sandbox (UUIDs, container and process ids, ULIDs, names that end in one), and those that every machine has."""
+"""Values that are made anew for each process or sandbox (UUIDs, container and process ids, ULIDs, names that
+end in one), and those that every machine has."""
 _K8S = "[bcdfghjklmnpqrstvwxz2456789]"
 _POD = re.compile(rf"(?P<owner>.+?)-(?=[a-z0-9]*[0-9])[a-z0-9]{{6,10}}-{_K8S}{{5}}")
 _POD_OF_SET = re.compile(rf"(?P<owner>.+?)-(?:(?=[a-z0-9]*[0-9])[a-z0-9]{{6,10}}-)?{_K8S}{{5}}")
-"""A pod's name is its owner's, the hash of its template, and five letters of Kubernetes' own alphabet (`k8s.io/apimachinery/pkg/util/rand`)."""
+"""A pod's name is its owner's, the hash of its template, and five letters of Kubernetes' own alphabet
+(`k8s.io/apimachinery/pkg/util/rand`)."""
 _RESOURCE_KEYS = (
     "service.version",
     "service.namespace",
@@ -192,20 +201,28 @@ LOOKS_LIKE_ID = re.compile(
     r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}|\b(?=[0-9a-fA-F]*[0-9])[0-9a-fA-F]{8,}\b"
 )
 _NUMBER = re.compile(r"[0-9]+")
-# Content and people stay out of metadata: what was said goes to conversation_logs, a tool's arguments to one key, the rest of it nowhere.
+# Content and people stay out of metadata: what was said goes to conversation_logs, a tool's arguments to one
+# key, the rest of it nowhere.
 _CONTENT = re.compile(
-    r"(?i)(?:^|[._])(?:messages?|prompts?|completions?|contents?|arguments|args|parameters|json_schema|schema|definitions|description|instructions|events|thought"
-    r"|history|input|output|result|response|request|body|text|stacktrace|system_prompt|final_result|documents?|tools|headers?|cookies?|error|exception)(?:$|[._])"
+    r"(?i)(?:^|[._])(?:messages?|prompts?|completions?|contents?|arguments|args|parameters|json_schema"
+    r"|schema|definitions|description|instructions|events|thought"
+    r"|history|input|output|result|response|request|body|text|stacktrace|system_prompt|final_result"
+    r"|documents?|tools|headers?|cookies?|error|exception)(?:$|[._])"
     r"|^(?:user|enduser|crew|process|telemetry|logfire)[._]"
 )
 _ALWAYS = re.compile(
-    r"^(?:gen_ai\.(?:request\.[a-z_.]+|response\.(?:model|finish_reasons|id)|usage\.[a-z_.]+|output\.type)|llm\.token_count\.[a-z_.]+"
-    r"|http\.request\.method|[a-z_.]+\.status_code|langfuse\.prompt\.(?:name|version)|llm\.prompt_template\.version|error\.type)$"
+    r"^(?:gen_ai\.(?:request\.[a-z_.]+|response\.(?:model|finish_reasons|id)|usage\.[a-z_.]+|output\.type)"
+    r"|llm\.token_count\.[a-z_.]+"
+    r"|http\.request\.method|[a-z_.]+\.status_code|langfuse\.prompt\.(?:name|version)"
+    r"|llm\.prompt_template\.version|error\.type)$"
 )
 
 
 def kind_of(span: Span) -> str:
-    """Say what kind of step a span is: llm, tool, agent, operation, chain, embedding, retriever …; '' when nothing tells."""
+    """Say what kind of step a span is: llm, tool, agent, operation, chain, embedding, retriever ….
+
+    '' when nothing tells.
+    """
     values = span.attributes
     for key in _KIND_KEYS:
         word = str(values.get(key) or "").lower()
@@ -224,7 +241,10 @@ def plain_name(name: str) -> str:
 
 
 def method_of(span: Span, kind: str) -> str:
-    """Name what was called: the tool, operation and model, the agent, the route, or else the span's name without its numbers."""
+    """Name what was called.
+
+    The tool, operation and model, the agent, the route, or else the span's name without its numbers.
+    """
     values = span.attributes
     name = plain_name(span.name) or "unknown"
     if kind == "tool":
@@ -259,7 +279,10 @@ def model_of(span: Span) -> str:
 
 
 def service_of(span: Span) -> str:
-    """Name the service: the resource's, or the instrumented library where the SDK was never told one (`unknown_service…`)."""
+    """Name the service.
+
+    The instrumented library stands for it where the SDK was never told one (`unknown_service…`).
+    """
     service = first(span.resource, ("service.name",))
     if service and not service.startswith("unknown_service"):
         return service[:MAX_NAME]
@@ -267,7 +290,10 @@ def service_of(span: Span) -> str:
 
 
 def session_of(values: Mapping[str, Any]) -> str:
-    """Name the session; '' for one that is named "null", "None", "undefined" or the nil UUID, which many share who have none."""
+    """Name the session; '' for one that is named "null", "None", "undefined" or the nil UUID.
+
+    Those are shared by many conversations that have no name.
+    """
     for key in _SESSION_KEYS:
         if (session := first(values, (key,))) and not _NO_SESSION.fullmatch(session):
             return session
@@ -282,12 +308,14 @@ def request_of(span: Span) -> str:
 def node_of(span: Span, order: tuple[str, ...] = ()) -> str:
     """Return the place that a span comes from, or '' where the folder of its file is to tell.
 
-    A node is a place that stays. `service.instance.id` is random by the resource conventions, a container's host name is its id, and a pod's name is new with
-    each pod: those name none, or one machine that runs an agent twelve times would pass for twelve.
+    A node is a place that stays. `service.instance.id` is random by the resource conventions, a container's
+    host name is its id, and a pod's name is new with each pod: those name none, or one machine that runs an
+    agent twelve times would pass for twelve.
 
     Args:
         span: what to look at.
-        order: attributes to prefer, in order (`FEDERATED_LEARNING_NODE_ATTRIBUTES`); what they hold is taken as it is.
+        order: attributes to prefer, in order (`FEDERATED_LEARNING_NODE_ATTRIBUTES`); what they hold is taken
+            as it is.
     """
     if order:
         return next((name for key in order if (name := _place(span, key))), "")
@@ -317,13 +345,19 @@ def _is_new_each_time(span: Span, key: str, name: str, pod: str) -> bool:
 
 
 def _place(span: Span, key: str) -> str:
-    """Look an attribute up where places are named: of the resource, and for a node's own id of the span too."""
+    """Look an attribute up where places are named.
+
+    That is the resource, and for a node's own id the span too.
+    """
     own = first(span.attributes, (key,)) if key in {"node.id", "node_id"} else ""
     return first(span.resource, (key,)) or own
 
 
 def tokens_and_cost(span: Span, kind: str) -> dict[str, float]:
-    """Give `input_tokens`, `output_tokens` and `cost_usd` where the span itself says them; an agent's are sums of its calls', and would count twice."""
+    """Give `input_tokens`, `output_tokens` and `cost_usd` where the span itself says them.
+
+    An agent's are sums of its calls', and would count twice.
+    """
     if kind in {"agent", "chain"}:
         return {}
     found = {
@@ -335,7 +369,10 @@ def tokens_and_cost(span: Span, kind: str) -> dict[str, float]:
 
 
 def arguments_of(span: Span) -> str:
-    """Give a tool call's arguments as text, JSON where they are no plain text, cut to `MAX_ARGUMENTS`; '' without any."""
+    """Give a tool call's arguments as text, JSON where they are no plain text, cut to `MAX_ARGUMENTS`.
+
+    '' without any.
+    """
     for key in _ARGUMENT_KEYS:
         value = span.attributes.get(key)
         if value not in (None, "", {}, []):
@@ -346,7 +383,10 @@ def arguments_of(span: Span) -> str:
 
 
 def metadata_of(span: Span, kind: str, node: str) -> dict[str, str]:
-    """Collect what helps to explain a call, as text: ids, kind, scope, a tool's arguments, and the short attributes that hold no content and name no user."""
+    """Collect what helps to explain a call, as text.
+
+    Ids, kind, scope, a tool's arguments, and the short attributes that hold no content and name no user.
+    """
     found = {
         "node_id": node,
         "span_id": span.span_id,

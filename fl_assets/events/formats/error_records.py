@@ -1,6 +1,9 @@
-"""Error records of the self-improvement engine: JSON or JSONL, one object, a list, or one a line, as rows of the table `error_records`.
+"""Error records of the self-improvement engine.
 
-What goes here: the record's fields and their checks. What does not: joining records to calls by `request_id` (SQL), redaction (the engine's).
+JSON or JSONL, one object, a list, or one a line, as rows of the table `error_records`.
+
+What goes here: the record's fields and their checks. What does not: joining records to calls by `request_id`
+(SQL), redaction (the engine's).
 """
 
 import re
@@ -75,7 +78,9 @@ class ErrorRecord(BaseModel):
 
 
 def error_record(value: Any) -> dict[str, Any]:
-    """Check one record and give its row of `error_records`: texts, lists of texts, `timestamp` (aware, UTC) and `event_date`.
+    """Check one record and give its row of `error_records`.
+
+    Texts, lists of texts, `timestamp` (aware, UTC) and `event_date`.
 
     Raises:
         ValueError: naming each field that breaks its rule, and the rule.
@@ -83,10 +88,9 @@ def error_record(value: Any) -> dict[str, Any]:
     try:
         record = ErrorRecord.model_validate(value)
     except ValidationError as error:
-        rules = (
-            f"{'.'.join(str(part) for part in problem['loc']) or 'record'}: {problem['msg'].removeprefix('Value error, ')}"
-            for problem in error.errors()
-        )
+        places = [".".join(map(str, problem["loc"])) or "record" for problem in error.errors()]
+        texts = [problem["msg"].removeprefix("Value error, ") for problem in error.errors()]
+        rules = (f"{place}: {text}" for place, text in zip(places, texts, strict=True))
         raise ValueError("; ".join(rules)) from error
     row = record.model_dump(exclude={"id", "created_at"})
     lists = {name: list(values) for name, values in row.items() if isinstance(values, tuple)}
@@ -100,7 +104,10 @@ def error_record(value: Any) -> dict[str, Any]:
 
 
 def read(lines: Lines, options: ReadOptions = DEFAULT_OPTIONS) -> Iterator[EventLine | RefusedLine]:
-    """Turn a file of records into rows; one refusal a line says how many of its records are none, and why the first is not."""
+    """Turn a file of records into rows.
+
+    One refusal a line says how many of its records are none, and why the first is not.
+    """
     del options  # records have their own days
     for entry in json_records(lines):
         if isinstance(entry, RefusedLine):

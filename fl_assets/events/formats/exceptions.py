@@ -1,8 +1,10 @@
 """Texts of exceptions: the error at the bottom of a stack trace, of whatever language.
 
-What goes here: reading stack traces and wrapped errors. What does not: where a span keeps them (`outcomes.py`).
+What goes here: reading stack traces and wrapped errors. What does not: where a span keeps them
+(`outcomes.py`).
 
-Sources: PEP 654 (exception groups), PEP 3134 (chained exceptions); `Throwable.printStackTrace` of Java; `Error.cause` as Node prints it.
+Sources: PEP 654 (exception groups), PEP 3134 (chained exceptions); `Throwable.printStackTrace` of Java;
+`Error.cause` as Node prints it.
 """
 
 import re
@@ -19,20 +21,28 @@ _CAUSED_BY = re.compile(r"^\s*Caused by: (.+)$", re.MULTILINE)
 _NODE_CAUSE = re.compile(r"\[cause\]:?\s+(.+)$", re.MULTILINE)
 _CHAINED = "The above exception was the direct cause of the following exception:"
 _VAGUE = re.compile(
-    r"(?i)(?:an? )?(?:unknown|internal|unexpected|unhandled|generic|some)?[\s_-]*(?:tool|agent|execution|runtime|server|api|call|request|task|step|chain|run)?"
-    r"[\s_-]*(?:call|execution|invocation|run)?[\s_-]*(?:error|errors|failed|failure|exception|fail)(?: occurred)?[\s.!]*"
+    r"(?i)(?:an? )?(?:unknown|internal|unexpected|unhandled|generic|some)?[\s_-]*(?:tool|agent|execution"
+    r"|runtime|server|api|call|request|task|step|chain|run)?"
+    r"[\s_-]*(?:call|execution|invocation|run)?[\s_-]*(?:error|errors|failed|failure|exception"
+    r"|fail)(?: occurred)?[\s.!]*"
     r"|exit code -?\d+|HTTP status \d+|_OTHER|ERROR|\w+"
 )
 
 
 def is_vague(text: str) -> bool:
-    """Whether a text says no more than that something failed: one word, a type's name, or a phrase of its kind."""
+    """Whether a text says no more than that something failed.
+
+    One word, a type's name, or a phrase of its kind.
+    """
     text = text.strip()
     return not text or " " not in text or _VAGUE.fullmatch(text) is not None
 
 
 def exception_text(values: Mapping[str, Any]) -> str:
-    """Put an exception's attributes in one text: `type: message` of the exception at the bottom; without a message, the last line of its stack trace."""
+    """Put an exception's attributes in one text: `type: message` of the exception at the bottom.
+
+    Without a message, the last line of its stack trace.
+    """
     kind, message = first(values, ("exception.type",)), first(values, ("exception.message",))
     stack = first(values, ("exception.stacktrace",))
     outer = f"{kind}: {message}" if kind and message else message or kind
@@ -52,7 +62,9 @@ def exception_text(values: Mapping[str, Any]) -> str:
 
 
 def leaf_of(text: str, outer: str = "") -> str:
-    """Give the exception that a text with a stack trace is about: of a group its first leaf, the last `Caused by`, the cause of a vague one.
+    """Give the exception that a text with a stack trace is about.
+
+    Of a group its first leaf, the last `Caused by`, the cause of a vague one.
 
     Args:
         text: an error's text; one without a stack trace is given back.

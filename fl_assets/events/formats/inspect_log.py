@@ -1,9 +1,10 @@
 """Logs of Inspect AI (`.json`): tool calls, model calls and samples.
 
-What goes here: a log's samples, their events or, in older logs, their messages. What does not: what a span means (`conventions.py`).
+What goes here: a log's samples, their events or, in older logs, their messages. What does not: what a span
+means (`conventions.py`).
 
-Source: UKGovernmentBEIS/inspect_ai, `src/inspect_ai/log/_log.py` (`EvalLog`, `EvalSample`), `event/_tool.py`, `event/_model.py`. A log without events has one time
-for all: the evaluation's.
+Source: UKGovernmentBEIS/inspect_ai, `src/inspect_ai/log/_log.py` (`EvalLog`, `EvalSample`), `event/_tool.py`,
+`event/_model.py`. A log without events has one time for all: the evaluation's.
 """
 
 import re

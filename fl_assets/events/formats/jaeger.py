@@ -2,7 +2,8 @@
 
 What goes here: tags, logs, processes and references. What does not: what a span means (`conventions.py`).
 
-Source: jaegertracing/jaeger, `model/json/model.go`; how OpenTelemetry maps to it: specification, "OpenTelemetry to Jaeger transformation".
+Source: jaegertracing/jaeger, `model/json/model.go`; how OpenTelemetry maps to it: specification,
+"OpenTelemetry to Jaeger transformation".
 """
 
 import re

@@ -1,10 +1,13 @@
-"""Langfuse: traces with their observations, as its UI, its API and its blob storage export them, read as the spans that they are.
+"""Langfuse: traces with their observations, as its UI, its API and its blob storage export them.
 
-What goes here: the export's own fields (level, statusMessage, type, input, output, sessionId), in camelCase or snake_case. What does not: what a span means
-(`conventions.py`); Langfuse keeps the OpenTelemetry attributes it was sent under `metadata`, and they are read as such.
+Read as the spans that they are.
 
-Source: Langfuse's API reference (`GET /api/public/traces/{traceId}`, `GET /api/public/observations`), its UI's JSON download, and its blob storage export
-(`observations_v2`, JSONL).
+What goes here: the export's own fields (level, statusMessage, type, input, output, sessionId), in camelCase
+or snake_case. What does not: what a span means (`conventions.py`); Langfuse keeps the OpenTelemetry
+attributes it was sent under `metadata`, and they are read as such.
+
+Source: Langfuse's API reference (`GET /api/public/traces/{traceId}`, `GET /api/public/observations`), its
+UI's JSON download, and its blob storage export (`observations_v2`, JSONL).
 """
 
 import re
@@ -101,7 +104,10 @@ _SNAKE = {
 
 
 def _observations(value: Any) -> Iterator[tuple[dict[str, Any], Any]]:
-    """Find the observations of one trace, of a list of traces, or of a page of the API, each with its trace where that is known."""
+    """Find the observations of one trace, of a list of traces, or of a page of the API.
+
+    Each with its trace where that is known.
+    """
     if isinstance(value, list):
         for entry in value:
             yield from _observations(entry)
@@ -135,7 +141,10 @@ def _traces(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def _whole(trace: dict[str, Any]) -> Span | None:
-    """Give a trace as the turn that it is as a whole, where its own input and output say what a user asked and was answered; None else."""
+    """Give a trace as the turn that it is as a whole.
+
+    Where its own input and output say what a user asked and was answered; None else.
+    """
     about = {"input.value": trace.get("input"), "output.value": trace.get("output")}
     try:
         when = iso_ns(trace.get("timestamp"), "timestamp")

@@ -1,8 +1,12 @@
-"""LangSmith runs: its API and bulk export (one run per line), lists of runs, and the batches that its SDK sends (`post` and `patch`).
+"""LangSmith runs, as its API, its bulk export and its SDK write them.
+
+One run per line, lists of runs, and the batches that the SDK sends (`post` and `patch`).
+
 
 What goes here: a run's own fields. What does not: what a span means (`conventions.py`).
 
-Source: langchain-ai/langsmith-sdk, `python/langsmith/schemas.py` (`RunBase`), `client.py` (`batch_ingest_runs`); LangSmith's documentation, "Bulk exporting trace data".
+Source: langchain-ai/langsmith-sdk, `python/langsmith/schemas.py` (`RunBase`), `client.py`
+(`batch_ingest_runs`); LangSmith's documentation, "Bulk exporting trace data".
 """
 
 import re

@@ -2,7 +2,8 @@
 
 What goes here: a payload's own fields. What does not: what a span means (`conventions.py`).
 
-Source: BerriAI/litellm, `litellm/types/utils.py` (`StandardLoggingPayload`), `schema.prisma` (`LiteLLM_SpendLogs`). Times have no zone and are read as UTC.
+Source: BerriAI/litellm, `litellm/types/utils.py` (`StandardLoggingPayload`), `schema.prisma`
+(`LiteLLM_SpendLogs`). Times have no zone and are read as UTC.
 """
 
 import re

@@ -1,6 +1,9 @@
-"""JSON lines of one's own, by a mapping that says which field is what (docs/formats.md, `FEDERATED_LEARNING_MAPPING_PATH`).
+"""JSON lines of one's own, by a mapping that says which field is what (docs/formats.md.
 
-What goes here: the record of a mapping, and the format it makes. What does not: reading the file of mappings (`events/mapping_files.py`).
+`FEDERATED_LEARNING_MAPPING_PATH`).
+
+What goes here: the record of a mapping, and the format it makes. What does not: reading the file of mappings
+(`events/mapping_files.py`).
 """
 
 import hashlib
@@ -21,7 +24,10 @@ _FALSE = frozenset({"false", "no", "0", "error", "failed", "failure", "fail"})
 
 
 class FieldMapping(BaseModel):
-    """Which field of a line is what: a name, a path with dots (`call.tool`), or a fixed text after `=` (`=billing`)."""
+    """Which field of a line is what.
+
+    A name, a path with dots (`call.tool`), or a fixed text after `=` (`=billing`).
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

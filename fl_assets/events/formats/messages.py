@@ -1,9 +1,11 @@
 """What was asked and what was answered, from the many shapes in which spans carry messages.
 
-What goes here: reading messages out of attributes and events, and the user's own words out of a prompt. What does not: which spans are turns (`traces.py`).
+What goes here: reading messages out of attributes and events, and the user's own words out of a prompt. What
+does not: which spans are turns (`traces.py`).
 
-A side that is not found in one shape is looked for in the next: OpenTelemetry GenAI (`gen_ai.input.messages`, span or log events, `gen_ai.prompt.N.*`),
-OpenInference (`llm.input_messages.N.message.*`), Pydantic AI, Vercel's AI SDK, and last `input.value` and `output.value`.
+A side that is not found in one shape is looked for in the next: OpenTelemetry GenAI (`gen_ai.input.messages`,
+span or log events, `gen_ai.prompt.N.*`), OpenInference (`llm.input_messages.N.message.*`), Pydantic AI,
+Vercel's AI SDK, and last `input.value` and `output.value`.
 """
 
 import re
@@ -18,14 +20,16 @@ from fl_assets.events.formats.values import as_object, decoded
 Events = Iterable[SpanEvent]
 
 _PREFIX = re.compile(
-    r"^[ \t]*(?:#{1,4} *|\*\*|\[|<\|)?(system|developer|user|human|assistant|ai|bot|tool)(?:[ \t]*(?:prompt|message))?"
+    r"^[ \t]*(?:#{1,4} *|\*\*|\[|<\|)?(system|developer|user|human|assistant|ai|bot"
+    r"|tool)(?:[ \t]*(?:prompt|message))?"
     r"(?:[ \t]*:(?:\*\*)?|\*\*:?|\]:?|\|>)[ \t]*",
     re.IGNORECASE | re.MULTILINE,
 )
 _LLAMA = re.compile(r"\[INST\](?:\s*<<SYS>>.*?<</SYS>>)?(.*?)(?:\[/INST\]|\Z)", re.DOTALL)
 _CHAT_ML = re.compile(r"<\|im_start\|>\s*(\w+)\n(.*?)(?:<\|im_end\|>|\Z)", re.DOTALL)
 _INSERTED = re.compile(
-    r"<(system-reminder|command-name|command-message|command-args|command-contents|local-command-stdout|local-command-stderr|environment_context|user_instructions|ide_\w+)>.*?</\1>",
+    r"<(system-reminder|command-name|command-message|command-args|command-contents|local-command-stdout"
+    r"|local-command-stderr|environment_context|user_instructions|ide_\w+)>.*?</\1>",
     re.DOTALL,
 )
 """What a coding agent adds to the user's words by itself: Claude Code and Codex."""
@@ -42,7 +46,8 @@ _CALLS = {"tool_call", "tool_use", "function_call", "toolcall", "tool-call"}
 _WORDS = {"", "text", "input_text", "output_text"}
 _MAX_DEPTH = 8
 _INDEXED = re.compile(
-    r"^(gen_ai\.prompt|gen_ai\.completion|llm\.input_messages|llm\.output_messages)\.(\d+)\.(?:message\.)?(.+)$"
+    r"^(gen_ai\.prompt|gen_ai\.completion|llm\.input_messages"
+    r"|llm\.output_messages)\.(\d+)\.(?:message\.)?(.+)$"
 )
 _PART = re.compile(r"(?:contents?|parts)\.(\d+)(?:\.message_content)?(?:\.text|\.content)?$")
 _ASKED = (
@@ -88,13 +93,16 @@ class Message:
 def turn_of(
     values: Mapping[str, Any], events: Events = (), *, is_agent: bool = False, is_open: bool = False
 ) -> tuple[str, str] | None:
-    """Give the last thing the user said and the assistant's answer; None when either is missing or the answer is a tool call.
+    """Give the last thing the user said and the assistant's answer.
+
+    None when either is missing or the answer is a tool call.
 
     Args:
         values: attributes of the span.
         events: its events, in order.
         is_agent: whether the span is an agent's run, whose calls of tools are no answer but steps to one.
-        is_open: whether a turn without an answer counts, as of producers that never write answers; the answer is then ''.
+        is_open: whether a turn without an answer counts, as of producers that never write answers; the answer
+            is then ''.
     """
     said = list(_from_events(events))
     indexed = _indexed(values)
@@ -113,9 +121,12 @@ def turn_of(
 
 
 def users_words(text: str) -> str:
-    r"""Give what the user said of a prompt that is one text: without the system prompt, role prefixes and what agents insert; '' when it is not the user's at all.
+    r"""Give what the user said of a prompt that is one text.
 
-    `system: be brief\nuser: hello` is `hello`, and so is ChatML. A text that does not begin with a role is the user's as a whole.
+    Without the system prompt, role prefixes and what agents insert; '' when it is not the user's at all.
+
+    `system: be brief\nuser: hello` is `hello`, and so is ChatML. A text that does not begin with a role is
+    the user's as a whole.
     """
     text = _INSERTED.sub("", text).strip()
     if parts := _CHAT_ML.findall(text):
@@ -143,7 +154,10 @@ def _without_prefix(text: str) -> str:
 
 
 def _query(messages: Iterable[Message]) -> str:
-    """Give the last words of a user; a message of Claude's API that is a tool's result has the user's role, and no text."""
+    """Give the last words of a user.
+
+    A message of Claude's API that is a tool's result has the user's role, and no text.
+    """
     for message in reversed(list(messages)):
         if message.role == "user" and message.text and (text := users_words(message.text)):
             return text
@@ -241,7 +255,10 @@ def _message(entry: Mapping[str, Any]) -> Message | None:
 
 
 def _part(value: Any, depth: int = 0) -> tuple[str, bool]:
-    """Give the text of a message's content, which is a text, a part or a list of parts, and whether a part calls a tool."""
+    """Give the text of a message's content, which is a text, a part or a list of parts.
+
+    The second value says whether a part calls a tool.
+    """
     if depth > _MAX_DEPTH:
         return "", False
     if isinstance(value, str):
@@ -262,7 +279,10 @@ def _part(value: Any, depth: int = 0) -> tuple[str, bool]:
 
 
 def _from_events(events: Events) -> Iterator[Message]:
-    """Read the events of the GenAI conventions, of 1.27 to today; the body of a log record is among its attributes here."""
+    """Read the events of the GenAI conventions, of 1.27 to today.
+
+    The body of a log record is among its attributes here.
+    """
     for name, values, _ in events:
         if name == "gen_ai.client.inference.operation.details":
             yield from read(values.get("gen_ai.input.messages"))
@@ -294,7 +314,10 @@ def _from_events(events: Events) -> Iterator[Message]:
 
 
 def _indexed(values: Mapping[str, Any]) -> dict[str, list[Message]]:
-    """Gather `llm.input_messages.0.message.content` and its like into messages, by prefix and in the order of their numbers."""
+    """Gather `llm.input_messages.0.message.content` and its like into messages.
+
+    By prefix and in the order of their numbers.
+    """
     found: dict[tuple[str, int], dict[str, Any]] = defaultdict(dict)
     parts: dict[tuple[str, int], dict[int, str]] = defaultdict(dict)
     for key, value in values.items():
@@ -317,7 +340,10 @@ def _indexed(values: Mapping[str, Any]) -> dict[str, list[Message]]:
 
 
 def _loose(value: Any, role: str, keys: Iterable[str]) -> list[Message]:
-    """Read a value that may be a plain text, messages, or an object that holds either under one of the keys; anything else says nothing."""
+    """Read a value that may be a plain text, messages, or an object that holds either under one of the keys.
+
+    Anything else says nothing.
+    """
     value = decoded(value)
     if isinstance(value, str):
         return [Message(role, value.strip())] if value.strip() else []

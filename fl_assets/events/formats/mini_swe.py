@@ -1,9 +1,11 @@
 """Trajectories of mini-SWE-agent (`.traj.json`): commands with what they returned.
 
-What goes here: messages paired into spans, and the exit status. What does not: what a span means (`conventions.py`).
+What goes here: messages paired into spans, and the exit status. What does not: what a span means
+(`conventions.py`).
 
-Source: SWE-agent/mini-swe-agent, `src/minisweagent/agents/default.py`, `run/utils/save.py` (formats `mini-swe-agent-1` and `-1.1`). Messages have a time since version 1.8;
-a trajectory without times belongs to no day and is refused.
+Source: SWE-agent/mini-swe-agent, `src/minisweagent/agents/default.py`, `run/utils/save.py` (formats
+`mini-swe-agent-1` and `-1.1`). Messages have a time since version 1.8; a trajectory without times belongs to
+no day and is refused.
 """
 
 import re
@@ -35,7 +37,10 @@ def _of_document(value: Any) -> Iterator[Span | str]:
     messages = objects_of(value if isinstance(value, list) else whole.get("messages"))
     times = [_when(message) for message in messages]
     if not any(times):
-        message = "mini_swe: this trajectory's messages have no times, so they belong to no day (mini-swe-agent writes them since 1.8)"
+        message = (
+            "mini_swe: this trajectory's messages have no times, so they belong to no day "
+            "(mini-swe-agent writes them since 1.8)"
+        )
         raise NoTimesError(message)
     info = as_object(whole.get("info"))
     model = as_object(as_object(as_object(info.get("config")).get("model"))).get("model_name")

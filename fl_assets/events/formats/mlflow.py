@@ -1,6 +1,9 @@
-"""MLflow traces (`mlflow.search_traces`, `Trace.to_json`, `traces.json` of its artifacts): an `info` and `data.spans`.
+"""MLflow traces (`mlflow.search_traces`, `Trace.to_json`, `traces.json` of its artifacts).
 
-What goes here: MLflow's attributes, which are JSON within text, and both generations of its span fields. What does not: what a span means (`conventions.py`).
+An `info` and `data.spans`.
+
+What goes here: MLflow's attributes, which are JSON within text, and both generations of its span fields. What
+does not: what a span means (`conventions.py`).
 
 Source: mlflow/mlflow, `mlflow/entities/trace.py`, `span.py` (`Span.to_dict`, version 2 and 3).
 """

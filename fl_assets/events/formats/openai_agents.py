@@ -2,7 +2,8 @@
 
 What goes here: `span_data` by type, and `error`. What does not: what a span means (`conventions.py`).
 
-Source: openai/openai-agents-python, `tracing/span_data.py`, `tracing/spans.py` (`SpanImpl.export`), `tracing/traces.py`.
+Source: openai/openai-agents-python, `tracing/span_data.py`, `tracing/spans.py` (`SpanImpl.export`),
+`tracing/traces.py`.
 """
 
 import re

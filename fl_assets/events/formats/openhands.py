@@ -1,8 +1,12 @@
-"""Evaluation outputs of OpenHands (`output.jsonl`): one instance a line, with the history of its actions and observations.
+"""Evaluation outputs of OpenHands (`output.jsonl`).
 
-What goes here: actions paired with their observations into spans. What does not: what a span means (`conventions.py`).
+One instance a line, with the history of its actions and observations.
 
-Source: OpenHands/OpenHands, `openhands/events/serialization` and `evaluation/utils/shared.py` (`EvalOutput`). Times have no zone and are read as UTC.
+What goes here: actions paired with their observations into spans. What does not: what a span means
+(`conventions.py`).
+
+Source: OpenHands/OpenHands, `openhands/events/serialization` and `evaluation/utils/shared.py` (`EvalOutput`).
+Times have no zone and are read as UTC.
 """
 
 import re
@@ -112,7 +116,10 @@ def _exit_code(event: dict[str, Any]) -> int | None:
 
 
 def _error(event: dict[str, Any]) -> str | None:
-    """Give an observation's error: an exit code that is not zero, an error observation, or a tool's `ERROR:`; None when it succeeded."""
+    """Give an observation's error.
+
+    An exit code that is not zero, an error observation, or a tool's `ERROR:`; None when it succeeded.
+    """
     text = str(event.get("content") or "").strip()
     if code := _exit_code(event):
         last = text.splitlines()[-1].strip()[:_MAX_LINE] if text else ""

@@ -1,8 +1,11 @@
-"""Events of OpenHands' software-agent SDK (v1): actions, observations, agent errors and messages, one event per line or file.
+"""Events of OpenHands' software-agent SDK (v1).
+
+Actions, observations, agent errors and messages, one event per line or file.
 
 What goes here: actions paired with observations. What does not: what a span means (`conventions.py`).
 
-Source: OpenHands/software-agent-sdk, `openhands-sdk/openhands/sdk/event`. Times have no zone and are read as UTC.
+Source: OpenHands/software-agent-sdk, `openhands-sdk/openhands/sdk/event`. Times have no zone and are read as
+UTC.
 """
 
 import re

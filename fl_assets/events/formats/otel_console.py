@@ -1,8 +1,12 @@
-"""Spans as SDKs of OpenTelemetry print them: the console exporter's JSON (`to_json`), and lists of spans that tools save in the same manner.
+"""Spans as SDKs of OpenTelemetry print them.
 
-What goes here: ids with `0x`, ISO or numeric times, `status_code` and `description`. What does not: what a span means (`conventions.py`).
+The console exporter's JSON (`to_json`), and lists of spans that tools save in the same manner.
 
-Source: opentelemetry-python, `sdk/trace/__init__.py` (`ReadableSpan.to_json`); opentelemetry-js, `ConsoleSpanExporter`.
+What goes here: ids with `0x`, ISO or numeric times, `status_code` and `description`. What does not: what a
+span means (`conventions.py`).
+
+Source: opentelemetry-python, `sdk/trace/__init__.py` (`ReadableSpan.to_json`); opentelemetry-js,
+`ConsoleSpanExporter`.
 """
 
 import re
@@ -43,7 +47,7 @@ read = span_reader(_of_record)
 
 FORMAT = Format(
     name="otel_console",
-    description="Spans printed by OpenTelemetry's console exporter (JSON, one after the other), and lists of such spans.",
+    description="Spans printed by OpenTelemetry's console exporter (JSON), and lists of such spans.",
     matches=_matches,
     read=read,
 )
@@ -79,7 +83,7 @@ def _span(raw: dict[str, Any]) -> Span:
 
 
 def events_in(value: Any) -> tuple[SpanEvent, ...]:
-    """Read the events of a span that are objects of a name, attributes and a time under one of its usual names."""
+    """Read the events of a span: objects with a name, attributes, and a time under one of its usual names."""
     found = []
     for event in objects_of(value):
         time = event.get("timestamp") or event.get("time_unix_nano") or event.get("time")

@@ -1,9 +1,13 @@
-"""OTLP/JSON as the OpenTelemetry Collector's file exporter writes it: one export request per line, or one document per file; Tempo's `batches` too.
+"""OTLP/JSON as the OpenTelemetry Collector's file exporter writes it.
 
-What goes here: the wire form of spans, in every spelling that writers use (ids in hex of either case or base64, 64-bit integers as texts or numbers, enums as
-numbers or names, camelCase or snake_case keys, unknown fields). What does not: what a span means (`conventions.py`), log records (`otlp_logs.py`).
+One export request per line, or one document per file; Tempo's `batches` too.
 
-Sources: opentelemetry-proto 1.5, `docs/specification.md#json-protobuf-encoding`; protobuf's JSON mapping; Tempo's HTTP API (`/api/traces`).
+What goes here: the wire form of spans, in every spelling that writers use (ids in hex of either case or
+base64, 64-bit integers as texts or numbers, enums as numbers or names, camelCase or snake_case keys, unknown
+fields). What does not: what a span means (`conventions.py`), log records (`otlp_logs.py`).
+
+Sources: opentelemetry-proto 1.5, `docs/specification.md#json-protobuf-encoding`; protobuf's JSON mapping;
+Tempo's HTTP API (`/api/traces`).
 """
 
 import re
@@ -50,7 +54,7 @@ read = span_reader(_of_request)
 
 FORMAT = Format(
     name="otlp",
-    description="OTLP/JSON traces and log records as the OpenTelemetry Collector's file exporter writes them, and Tempo's `batches`.",
+    description="OTLP/JSON traces and log records, as the OpenTelemetry Collector writes them, and Tempo's.",
     matches=lambda _, head: _MARK.search(head) is not None,
     read=read,
 )

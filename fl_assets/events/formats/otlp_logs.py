@@ -1,9 +1,11 @@
 """Log records of OTLP: GenAI events, the events of coding agents, exceptions and errors.
 
-What goes here: which log records are calls, turns or failures, and as what span they are read. What does not: OTLP's wire form (`otlp.py`).
+What goes here: which log records are calls, turns or failures, and as what span they are read. What does not:
+OTLP's wire form (`otlp.py`).
 
-Sources: OpenTelemetry semantic conventions for GenAI events and exceptions in logs; "Monitoring" in Claude Code's documentation (`claude_code.*`), `docs/telemetry.md`
-of Gemini CLI (`gemini_cli.*`) and of Qwen Code, `docs/config.md` of Codex (`codex.*`).
+Sources: OpenTelemetry semantic conventions for GenAI events and exceptions in logs; "Monitoring" in Claude
+Code's documentation (`claude_code.*`), `docs/telemetry.md` of Gemini CLI (`gemini_cli.*`) and of Qwen Code,
+`docs/config.md` of Codex (`codex.*`).
 """
 
 import hashlib
@@ -26,7 +28,8 @@ _WORDS = {
     "user_prompt": ("prompt", "gen_ai.user.message"),
     "assistant_response": ("response", "gen_ai.choice"),
 }
-"""Events of what was said: the attribute that has the words, and the GenAI event that they are read as; both sides of a prompt share its id."""
+"""Events of what was said: the attribute that has the words, and the GenAI event that they are read as; both
+sides of a prompt share its id."""
 _TOOL_EVENTS = frozenset({"tool_result", "tool_call"})
 _MODEL_EVENTS = frozenset({"api_request", "api_response", "api_error"})
 

@@ -1,6 +1,7 @@
 """OTLP's JSON values, in every spelling that writers use: ids, integers, times, attributes.
 
-What goes here: readers of the protobuf types that spans and log records share. What does not: spans (`otlp.py`) and log records (`otlp_logs.py`).
+What goes here: readers of the protobuf types that spans and log records share. What does not: spans
+(`otlp.py`) and log records (`otlp_logs.py`).
 """
 
 import base64
@@ -35,7 +36,9 @@ def get(value: dict[str, Any], key: str) -> Any:
 
 
 def id_of(value: Any, field: str, size: int) -> str:
-    """Read an id as lower-case hex: it is hex in OTLP/JSON, and base64 where a generic protobuf library wrote it.
+    """Read an id as lower-case hex.
+
+    It is hex in OTLP/JSON, and base64 where a generic protobuf library wrote it.
 
     Raises:
         ValueError: when it is neither, or all zeros.
@@ -81,7 +84,10 @@ def attributes_of(value: Any, depth: int = 0) -> dict[str, Any]:
 
 
 def any_value(value: Any, depth: int = 0) -> Any:
-    """Read an AnyValue as a plain value; bytes stay base64 text, unknown kinds and what lies deeper than `_MAX_DEPTH` are None."""
+    """Read an AnyValue as a plain value.
+
+    Bytes stay base64 text, unknown kinds and what lies deeper than `_MAX_DEPTH` are None.
+    """
     if depth > _MAX_DEPTH:
         return None
     if not isinstance(value, dict):

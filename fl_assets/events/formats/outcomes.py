@@ -1,10 +1,11 @@
 """Whether a call failed, and the most telling words for it, from every place in which producers say so.
 
-What goes here: status, exceptions, tool results, finish reasons and attributes that tell of failure; what is none (waiting for a person, cancellation); the
-text of an error, down to the exception at the bottom of a stack trace. What does not: which failures only repeat another (`traces.py`).
+What goes here: status, exceptions, tool results, finish reasons and attributes that tell of failure; what is
+none (waiting for a person, cancellation); the text of an error, down to the exception at the bottom of a
+stack trace. What does not: which failures only repeat another (`traces.py`).
 
-Sources: OpenTelemetry semantic conventions for exceptions, `error.type` and MCP; the MCP specification (`isError`); Strands, Claude Code, Langfuse, LangGraph
-and Jaeger as they write it.
+Sources: OpenTelemetry semantic conventions for exceptions, `error.type` and MCP; the MCP specification
+(`isError`); Strands, Claude Code, Langfuse, LangGraph and Jaeger as they write it.
 """
 
 import re
@@ -17,7 +18,8 @@ from fl_assets.events.formats.spans import Span
 from fl_assets.events.formats.values import as_object, decoded, first, number_of, objects_of, text_of
 
 NO_FAILURE = ("cancelled", "interrupted", "unfinished")
-"""What a call that neither succeeded nor failed ended as: given up by its caller, waiting for a person, or not known to have ended."""
+"""What a call that neither succeeded nor failed ended as: given up by its caller, waiting for a person, or
+not known to have ended."""
 _MAX_RESULT = 4000
 _BAD_WORDS = frozenset({"error", "failed", "failure", "fail", "errored", "err", "failed_with_error"})
 _STATUS_KEYS = (
@@ -99,24 +101,38 @@ _HTTP_KEYS = ("http.response.status_code", "http.status_code", "status_code", "g
 _GRPC_KEYS = ("rpc.grpc.status_code", "rpc.response.status_code")
 _EXIT_KEYS = ("process.exit.code", "process.exit_code", "exit_code", "tool.exit_code")
 _ERROR_TEXT = re.compile(
-    r"\s*(?:\W{0,3}\s*)?(?:(?:tool|mcp|api|execution|runtime|internal)[ _-])?(?:error|exception|failure|traceback \(most recent call last\))\b\s*(?:\[[^\]]*\]\s*)?(?:[:\-–—(]|executing|calling|invoking|running|while|in\b)",
+    r"\s*(?:\W{0,3}\s*)?(?:(?:tool|mcp|api|execution|runtime|internal)[ _-])?(?:error|exception|failure"
+    r"|traceback \(most recent call last\))\b\s*(?:\[[^\]]*\]\s*)?(?:[:\-–—(]|executing|calling|invoking"
+    r"|running|while|in\b)",
     re.IGNORECASE,
 )
-"""How a tool's result begins that is an error in words; a page or file that merely has the word in it begins otherwise."""
+"""How a tool's result begins that is an error in words; a page or file that merely has the word in it begins
+otherwise."""
 _TOOL_MESSAGE = re.compile(r"(?:ToolMessage\()?content=.*\bstatus='error'", re.DOTALL)
 """LangChain's messages as their `repr`."""
 _WAITS = re.compile(
-    r"\b(?:GraphInterrupt|NodeInterrupt|GraphBubbleUp|ParentCommand|AgentInterrupt|ToolInterrupt|WorkflowInterrupt|InterruptException|HumanInterrupt\w*"
-    r"|HumanInputRequired\w*|InputRequired\w*|ApprovalRequired\w*|ToolApproval\w*|CallDeferred|ToolCallDeferred|DeferredToolRequests|WaitingForEvent|WaitForInput\w*"
-    r"|BreakpointException|WorkflowSuspended\w*|SuspendExecution\w*|UserInputRequired\w*|ConfirmationRequired\w*|ContinueAsNewError|AgentPaused\w*"
-    r"|RequiresAction\w*|HumanFeedbackPending|AgentSuspended\w*|StopAsyncIteration|StopIteration|NEXT_REDIRECT)\b|\bInterrupt\(value=|^(?:awaiting|waiting for|requires|needs) (?:human|user|a person'?s?)\b.{0,40}(?:approval|input|confirmation|review)"
+    r"\b(?:GraphInterrupt|NodeInterrupt|GraphBubbleUp|ParentCommand|AgentInterrupt|ToolInterrupt"
+    r"|WorkflowInterrupt|InterruptException|HumanInterrupt\w*"
+    r"|HumanInputRequired\w*|InputRequired\w*|ApprovalRequired\w*|ToolApproval\w*|CallDeferred"
+    r"|ToolCallDeferred|DeferredToolRequests|WaitingForEvent|WaitForInput\w*"
+    r"|BreakpointException|WorkflowSuspended\w*|SuspendExecution\w*|UserInputRequired\w*"
+    r"|ConfirmationRequired\w*|ContinueAsNewError|AgentPaused\w*"
+    r"|RequiresAction\w*|HumanFeedbackPending|AgentSuspended\w*|StopAsyncIteration|StopIteration"
+    r"|NEXT_REDIRECT)\b|\bInterrupt\(value=|^(?:awaiting|waiting for|requires|needs) (?:human|user"
+    r"|a person'?s?)\b.{0,40}(?:approval|input|confirmation|review)"
 )
 _GIVEN_UP = re.compile(
-    r"\b(?:CancelledError|CanceledError|GeneratorExit|KeyboardInterrupt|AbortError|APIUserAbortError|TaskCance(?:l)?led\w*|OperationCance(?:l)?led\w*"
-    r"|CancellationException|JobCancellationException|WorkflowCancelled\w*|ClientDisconnect\w*|InterruptedException|RunCancelled\w*|AgentCancelled\w*)\b"
-    r"|\bStatusCode\.CANCELLED\b|\bcontext cancell?ed\b|\bclient closed (?:the )?(?:request|connection)\b|\bclient disconnected\b|\b(?:request|operation|stream|task|job|run|call|workflow|coroutine) was (?:aborted|cancell?ed)\b"
-    r"|\b(?:cancell?ed|aborted|interrupted|stopped|rejected|declined|denied) by (?:the )?(?:user|client|caller)\b|\buser (?:cancell?ed|aborted|interrupted|rejected)\b"
-    r"|^(?:status )?cancell?ed\b|\bcancell?ed by cancel scope\b|\[Request interrupted by user|The user doesn't want to (?:proceed|take this action)",
+    r"\b(?:CancelledError|CanceledError|GeneratorExit|KeyboardInterrupt|AbortError|APIUserAbortError"
+    r"|TaskCance(?:l)?led\w*|OperationCance(?:l)?led\w*"
+    r"|CancellationException|JobCancellationException|WorkflowCancelled\w*|ClientDisconnect\w*"
+    r"|InterruptedException|RunCancelled\w*|AgentCancelled\w*)\b"
+    r"|\bStatusCode\.CANCELLED\b|\bcontext cancell?ed\b|\bclient closed (?:the )?(?:request|connection)\b"
+    r"|\bclient disconnected\b|\b(?:request|operation|stream|task|job|run|call|workflow"
+    r"|coroutine) was (?:aborted|cancell?ed)\b"
+    r"|\b(?:cancell?ed|aborted|interrupted|stopped|rejected|declined|denied) by (?:the )?(?:user|client"
+    r"|caller)\b|\buser (?:cancell?ed|aborted|interrupted|rejected)\b"
+    r"|^(?:status )?cancell?ed\b|\bcancell?ed by cancel scope\b|\[Request interrupted by user"
+    r"|The user doesn't want to (?:proceed|take this action)",
     re.IGNORECASE,
 )
 _LATE = re.compile(r"(?i)tim(?:ed?|ing)[ _-]?out|deadline")
@@ -127,7 +143,10 @@ _CANCELLED_TYPES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a call ended: `ok`, `failed`, or one of `NO_FAILURE`; and the text of the error of one that failed."""
+    """How a call ended: `ok`, `failed`, or one of `NO_FAILURE`.
+
+    `error` is the text of the error of one that failed.
+    """
 
     kind: str
     error: str | None = None
@@ -149,7 +168,10 @@ def outcome_of(span: Span, kind: str) -> Outcome:
 
 
 def _kind_of_end(span: Span, texts: list[str]) -> str:
-    """Tell a failure from what only stopped: the exception's own type decides, or the first text where there is none."""
+    """Tell a failure from what only stopped.
+
+    The exception's own type decides, or the first text where there is none.
+    """
     types = [first(event.values, ("exception.type",)) for event in span.events if event.name == "exception"]
     types.append(first(span.attributes, ("exception.type",)))
     error_type = first(span.attributes, ("error.type",))
@@ -192,7 +214,10 @@ def _is_flagged(span: Span, kind: str) -> bool:
 
 
 def _codes(span: Span, kind: str) -> Iterator[str]:
-    """Give a text for each code that says the call failed: `error.type`, a finish reason, an HTTP status, an exit code."""
+    """Give a text for each code that says the call failed.
+
+    `error.type`, a finish reason, an HTTP status, an exit code.
+    """
     values = span.attributes
     if (error := first(values, ("error.type",))).lower() not in _NO_ERROR:
         yield error
@@ -203,10 +228,9 @@ def _codes(span: Span, kind: str) -> Iterator[str]:
         and match[1].lower() in _BAD_FINISH
     ):
         yield f"finish reason: {match[1].lower()}"
-    if code := first(as_object(values.get("gcp.vertex.agent.llm_response")), ("error_code",)):
-        yield f"{code}: {first(as_object(values['gcp.vertex.agent.llm_response']), ('error_message',))}".removesuffix(
-            ": "
-        )
+    response = as_object(values.get("gcp.vertex.agent.llm_response"))
+    if code := first(response, ("error_code",)):
+        yield f"{code}: {first(response, ('error_message',))}".removesuffix(": ")
     if (level := number_of(values, ("logfire.level_num",))) and level >= _ERROR_LEVEL and span.status != "ok":
         yield "error"
     for key in _FINISH_KEYS:
@@ -242,7 +266,10 @@ def _is_true(value: Any) -> bool:
 
 
 def _has_escaped(span: Span) -> bool:
-    """Whether an exception event tells of the span's own end: not one that was recorded and handled, after which work went on."""
+    """Whether an exception event tells of the span's own end.
+
+    Not one that was recorded and handled, after which work went on.
+    """
     last = next(
         (number for number, event in reversed([*enumerate(span.events)]) if event.name == "exception"), -1
     )
@@ -259,7 +286,8 @@ def _has_escaped(span: Span) -> bool:
     return (span.end_ns - event.time_ns) / 1e6 <= max(50.0, 0.1 * span.duration_ms)
 
 
-# What is said of it ----------------------------------------------------------------------------------------------------
+# What is said of it
+# ----------------------------------------------------------------------------------------------------
 
 
 def _error_texts(span: Span, kind: str) -> Iterator[str]:
@@ -306,9 +334,12 @@ def _results(span: Span) -> list[Any]:
 
 
 def error_in_result(result: Any) -> str:
-    """Give the error that a tool's result is, in any of the shapes that tools write; '' for a result that is none.
+    """Give the error that a tool's result is, in any of the shapes that tools write.
 
-    An error is said by `isError`, `success: false`, a `status` of error, an `error` that is not empty, or a text that begins with it.
+    '' for a result that is none.
+
+    An error is said by `isError`, `success: false`, a `status` of error, an `error` that is not empty, or a
+    text that begins with it.
     """
     value = decoded(result)
     if isinstance(value, str):

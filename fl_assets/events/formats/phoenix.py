@@ -1,8 +1,12 @@
-"""Spans of Arize Phoenix: its REST API (`/v1/projects/{id}/spans`) and its data frame of spans written as JSON lines.
+"""Spans of Arize Phoenix: its REST API (`/v1/projects/{id}/spans`).
 
-What goes here: Phoenix' names of a span's fields, nested or as columns `attributes.…`. What does not: what a span means (`conventions.py`).
+And its data frame of spans written as JSON lines.
 
-Source: Arize-ai/phoenix, `src/phoenix/server/api/routers/v1/spans.py`; `phoenix.client.spans.get_spans_dataframe`.
+What goes here: Phoenix' names of a span's fields, nested or as columns `attributes.…`. What does not: what a
+span means (`conventions.py`).
+
+Source: Arize-ai/phoenix, `src/phoenix/server/api/routers/v1/spans.py`;
+`phoenix.client.spans.get_spans_dataframe`.
 """
 
 import re
@@ -42,7 +46,10 @@ FORMAT = Format(
 
 
 def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Give nested attributes under dotted names, as OpenInference writes them: objects and lists of objects are opened, other lists stay."""
+    """Give nested attributes under dotted names, as OpenInference writes them.
+
+    Objects and lists of objects are opened, other lists stay.
+    """
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from flat(inner, f"{prefix}.{key}" if prefix else str(key))

@@ -1,6 +1,7 @@
 """Formats that are recognised only to be refused, with a reason that names them.
 
-What goes here: files that a fleet may well drop into the cache and that hold no calls we could count. What does not: anything that has rows.
+What goes here: files that a fleet may well drop into the cache and that hold no calls we could count. What
+does not: anything that has rows.
 """
 
 import re
@@ -36,6 +37,7 @@ FORMATS = (
         "swe_agent_traj",
         "SWE-agent trajectories (.traj): refused, their steps have no times.",
         rb'(?<!\\)"trajectory"\s*:\s*\[\s*(?:\{\s*"(?:action|observation|response|state|thought)"\s*:|\])',
-        "the steps of a SWE-agent trajectory have no times, so they belong to no day; trace the agent with OpenTelemetry instead",
+        "the steps of a SWE-agent trajectory have no times, so they belong to no day; "
+        "trace the agent with OpenTelemetry instead",
     ),
 )

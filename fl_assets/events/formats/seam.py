@@ -1,7 +1,7 @@
 """What a format is to the engine: a name, a test of a file's first bytes, and a way from lines to rows.
 
-What goes here: the records of the seam, and the one reader of JSON that all formats share. What does not: any format
-(one file each, beside this one), files, compression, redaction and quarantine (the engine's).
+What goes here: the records of the seam, and the one reader of JSON that all formats share. What does not: any
+format (one file each, beside this one), files, compression, redaction and quarantine (the engine's).
 """
 
 import json
@@ -18,7 +18,8 @@ Lines = Iterable[tuple[int, bytes]]
 """Numbered lines of one file, from 1, with or without their line ends."""
 
 MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
-"""Largest document of many lines, and largest single line of a format, that is parsed: what it takes in memory is some six times that."""
+"""Largest document of many lines, and largest single line of a format, that is parsed: what it takes in
+memory is some six times that."""
 
 MAX_DOCUMENT_VALUES = 4_000_000
 """Values in one such document: empty lists of two bytes each would take thirty times their size in memory."""
@@ -26,12 +27,16 @@ MAX_DOCUMENT_VALUES = 4_000_000
 RefusedReason = Literal[
     "bad_json", "bad_span", "bad_record", "unsupported_format", "wrong_time_unit", "before_start", "not_used"
 ]
-"""`wrong_time_unit`: milliseconds, say, in a field of nanoseconds; `before_start`: older than the first day that is analysed; `not_used`: no call, no turn."""
+"""`wrong_time_unit`: milliseconds, say, in a field of nanoseconds; `before_start`: older than the first day
+that is analysed; `not_used`: no call, no turn."""
 
 
 @dataclass(frozen=True, slots=True)
 class EventLine:
-    """One event (or, for table `error_records`, that table's row) as one line of JSON, and the line it came from."""
+    """One event (or, for table `error_records`, that table's row) as one line of JSON.
+
+    `line` is the line of the file that it came from.
+    """
 
     line: int
     data: bytes
@@ -39,13 +44,17 @@ class EventLine:
 
 @dataclass(frozen=True, slots=True)
 class RefusedLine:
-    """What became no event: line (0 for the file as a whole), reason, and what was found; the engine quarantines it."""
+    """What became no event: line (0 for the file as a whole), reason, and what was found.
+
+    The engine quarantines it.
+    """
 
     line: int
     reason: RefusedReason
     detail: str
     events: int = 1
-    """How many events are lost by it; 0 for what was read and is rightly left out, which never counts as broken."""
+    """How many events are lost by it; 0 for what was read and is rightly left out, which never counts as
+    broken."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +74,10 @@ DEFAULT_OPTIONS = ReadOptions()
 class Format:
     """One input format.
 
-    `matches(name, head)` looks at the file's name and its first bytes (decompressed, some 64 KiB, perhaps cut within a line).
-    `read(lines, options)` is a pure function from a file's lines to events and refusals. It streams: nothing is read ahead that the format does not need.
+    `matches(name, head)` looks at the file's name and its first bytes (decompressed, some 64 KiB, perhaps cut
+    within a line).
+    `read(lines, options)` is a pure function from a file's lines to events and refusals. It streams: nothing
+    is read ahead that the format does not need.
     """
 
     name: str
@@ -77,11 +88,15 @@ class Format:
 
 
 def json_records(lines: Lines) -> Iterator[tuple[int, Any] | RefusedLine]:
-    """Give each JSON value of a file with the line it begins on: one per line, or documents of many lines, one after another.
+    """Give each JSON value of a file with the line it begins on.
 
-    A file is taken line by line as soon as one of its first two lines is an object or a list by itself; a line that does not parse then costs that
-    line alone, and several values on a line are several. Otherwise a document ends where its brackets do; one that does not parse is tried line by
-    line, so that two broken lines at the start of a file do not cost the file. Documents over `MAX_DOCUMENT_BYTES` or `MAX_DOCUMENT_VALUES` are refused.
+    One per line, or documents of many lines, one after another.
+
+    A file is taken line by line as soon as one of its first two lines is an object or a list by itself; a
+    line that does not parse then costs that line alone, and several values on a line are several. Otherwise a
+    document ends where its brackets do; one that does not parse is tried line by line, so that two broken
+    lines at the start of a file do not cost the file. Documents over `MAX_DOCUMENT_BYTES` or
+    `MAX_DOCUMENT_VALUES` are refused.
     """
     numbered = ((number, line.removeprefix(b"\xef\xbb\xbf").rstrip()) for number, line in lines)
     filled = ((number, line) for number, line in numbered if line)
@@ -174,7 +189,10 @@ _BETWEEN = re.compile(rb"}\s*{")
 
 
 def _concatenated(line: bytes) -> list[Any]:
-    """Read objects written one after another without a line end, as some delivery streams do; [] where that is not what a line is."""
+    """Read objects written one after another without a line end, as some delivery streams do.
+
+    What is no such line gives [].
+    """
     if not _BETWEEN.search(line):
         return []
     decoder, text, values, at = json.JSONDecoder(), line.decode("utf-8", "replace"), [], 0

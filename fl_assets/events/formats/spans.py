@@ -1,7 +1,8 @@
 """A span, and the reader that formats of spans share.
 
-What goes here: the record that every format of calls is turned into, and the way from a file's JSON to events. What does not: any wire format, and what a
-span means (`conventions.py`, `outcomes.py`, `messages.py`, `traces.py`).
+What goes here: the record that every format of calls is turned into, and the way from a file's JSON to
+events. What does not: any wire format, and what a span means (`conventions.py`, `outcomes.py`, `messages.py`,
+`traces.py`).
 """
 
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ MAX_NS = 253_402_300_799 * 10**9  # the end of year 9999, the last that a dateti
 
 
 class SpanEvent(NamedTuple):
-    """An event of a span, or a log record that belongs to it: its name, attributes, and time (ns since 1970, 0 when unknown)."""
+    """An event of a span, or a log record that belongs to it; `time_ns` is since 1970, 0 when unknown."""
 
     name: str
     values: Mapping[str, Any]
@@ -21,10 +22,13 @@ class SpanEvent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One span with plain values; ids are what the format makes of them, times are nanoseconds since 1970 UTC and 0 where unknown.
+    """One span with plain values.
 
-    The status is `ok`, `error` or `unset`, as OpenTelemetry has them. A span of status `log` or `error-log` stands in for one of which only log records are known: what it says belongs to the span of that id. The first is no call;
-    the second is a failed one, unless the file has the span itself.
+    Ids are what the format makes of them, times are nanoseconds since 1970 UTC and 0 where unknown.
+
+    The status is `ok`, `error` or `unset`, as OpenTelemetry has them. A span of status `log` or `error-log`
+    stands in for one of which only log records are known: what it says belongs to the span of that id. The
+    first is no call; the second is a failed one, unless the file has the span itself.
 
     Raises:
         ValueError: when it has no time that a row can have.
@@ -45,7 +49,8 @@ class Span:
 
     def __post_init__(self) -> None:
         if not 0 < (self.end_ns or self.start_ns) <= MAX_NS or not 0 <= self.start_ns <= MAX_NS:
-            message = f"span {self.span_id} has no usable time: it starts at {self.start_ns} and ends at {self.end_ns} ns"
+            times = f"it starts at {self.start_ns} and ends at {self.end_ns} ns"
+            message = f"span {self.span_id} has no usable time: {times}"
             raise ValueError(message)
 
     @property

@@ -1,7 +1,8 @@
 """From spans to events, trace by trace: each failure once, each question of a user once.
 
-What goes here: what needs a whole trace: which failures only repeat a deeper one, which answers are only steps towards another; and the events themselves.
-What does not: any wire format, and what one span means (`conventions.py`, `outcomes.py`, `messages.py`).
+What goes here: what needs a whole trace: which failures only repeat a deeper one, which answers are only
+steps towards another; and the events themselves. What does not: any wire format, and what one span means
+(`conventions.py`, `outcomes.py`, `messages.py`).
 """
 
 from collections import Counter, OrderedDict
@@ -39,7 +40,8 @@ from fl_assets.events.formats.turns import Turn, one_per_question
 from fl_assets.events.formats.values import NoTimesError, iso
 
 MAX_HELD_SPANS = 100_000
-"""Spans whose place in their trace is remembered at a time: a trace spread over more of one file is settled in parts."""
+"""Spans whose place in their trace is remembered at a time: a trace spread over more of one file is settled
+in parts."""
 MAX_HELD_BYTES = 64 * 1024 * 1024
 """Failures and turns that wait for the rest of their trace, in bytes of JSON."""
 
@@ -55,14 +57,16 @@ SpansOf = Callable[[Any], Iterable[Span | str | NotUsed]]
 SpansOfFile = Callable[[Records], Iterable[tuple[int, Span | str | NotUsed]]]
 
 
-# From a file to spans ---------------------------------------------------------------------------------------------------
+# From a file to spans
+# ---------------------------------------------------------------------------------------------------
 
 
 def span_reader(of_record: SpansOf, noun: str = "spans") -> Callable[..., Iterator[EventLine | RefusedLine]]:
     """Make a format's `read` from a function that gives the spans of one JSON value.
 
     Args:
-        of_record: gives spans, and a text for each thing that should be one and cannot be read; a ValueError says that the value is none of this format's.
+        of_record: gives spans, and a text for each thing that should be one and cannot be read; a ValueError
+            says that the value is none of this format's.
         noun: what this format calls its spans.
     """
 
@@ -75,10 +79,11 @@ def span_reader(of_record: SpansOf, noun: str = "spans") -> Callable[..., Iterat
 def file_reader(
     of_file: SpansOfFile, noun: str = "spans"
 ) -> Callable[..., Iterator[EventLine | RefusedLine]]:
-    """Make a format's `read` from a function that needs all JSON values of a file, with their lines, to find spans.
+    """Make a format's `read` from a function that needs all JSON values of a file to find spans.
 
     Args:
-        of_file: gives spans with their lines, and a text for each thing that should be one and cannot be read.
+        of_file: gives spans with their lines, and a text for each thing that should be one and cannot be
+            read.
         noun: what this format calls its spans.
     """
 
@@ -164,12 +169,16 @@ def _refused(line: int, bad: list[str], total: int, noun: str) -> RefusedLine:
     )
 
 
-# From spans to events ---------------------------------------------------------------------------------------------------
+# From spans to events
+# ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
 class _Trace:
-    """What is remembered of a trace: where each span hangs, and the failures and turns that wait for the rest of it."""
+    """What is remembered of a trace.
+
+    Where each span hangs, and the failures and turns that wait for the rest of it.
+    """
 
     places: dict[str, Place] = field(default_factory=dict)
     failures: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
@@ -181,15 +190,19 @@ class _Trace:
 
 
 def event_id(span: Span) -> str:
-    """Derive the id of a span's event from its ids alone, so that the same span read from any file is the same event."""
+    """Derive the id of a span's event from its ids alone.
+
+    That way the same span read from any file is the same event.
+    """
     return f"{span.trace_id}:{span.span_id}"
 
 
 def trace_event(span: Span, options: ReadOptions = DEFAULT_OPTIONS) -> dict[str, Any]:
     """Make the ExecutionTrace event of a span; its time is when the span ended.
 
-    A call that neither succeeded nor failed (`NO_FAILURE`) has `caused_by` say so: it is no failure of its own, and no success. One that is not known to
-    have ended says `unfinished`, and gives way to a later version of itself.
+    A call that neither succeeded nor failed (`NO_FAILURE`) has `caused_by` say so: it is no failure of its
+    own, and no success. One that is not known to have ended says `unfinished`, and gives way to a later
+    version of itself.
     """
     kind = kind_of(span)
     outcome = outcome_of(span, kind)
@@ -220,7 +233,10 @@ def trace_event(span: Span, options: ReadOptions = DEFAULT_OPTIONS) -> dict[str,
 
 
 def turn_in(line: int, span: Span, options: ReadOptions = DEFAULT_OPTIONS) -> Turn | None:
-    """Give the turn of an LLM or agent span that says what the user asked and what was answered; None for any other."""
+    """Give the turn of an LLM or agent span that says what the user asked and what was answered.
+
+    None for any other.
+    """
     kind = kind_of(span)
     if kind not in {"llm", "agent"}:
         return None
@@ -260,9 +276,10 @@ def events_of(
 ) -> Iterator[EventLine | RefusedLine]:
     """Turn numbered spans, in any order, into events; refusals pass through.
 
-    Successful calls leave at once. Failures and turns wait until their trace is settled: at the end, or when more than `MAX_HELD_SPANS` spans or
-    `MAX_HELD_BYTES` are held, the trace that was heard from longest ago first. So the order of spans in a file does not matter as long as a trace lies
-    within that many spans of it; what a trace has in other files is not seen.
+    Successful calls leave at once. Failures and turns wait until their trace is settled: at the end, or when
+    more than `MAX_HELD_SPANS` spans or `MAX_HELD_BYTES` are held, the trace that was heard from longest ago
+    first. So the order of spans in a file does not matter as long as a trace lies within that many spans of
+    it; what a trace has in other files is not seen.
     """
     held: OrderedDict[str, _Trace] = OrderedDict()
     early = _Early(options)
@@ -319,7 +336,10 @@ class _Early:
 
 
 def _taken(trace: _Trace, line: int, span: Span, options: ReadOptions) -> Iterator[EventLine]:
-    """Remember what a trace needs of a span; give its call's event unless it waits for the rest of the trace."""
+    """Remember what a trace needs of a span.
+
+    Give its call's event unless it waits for the rest of the trace.
+    """
     if session := session_of(span.attributes):
         trace.sessions.add(session)
     if span.status == "log":
@@ -350,7 +370,10 @@ def _taken(trace: _Trace, line: int, span: Span, options: ReadOptions) -> Iterat
 
 
 def _settled_failures(trace: _Trace, options: ReadOptions) -> Iterator[EventLine]:
-    """Give the failures that a trace held back, with what caused them; exceptions that only a log record tells of are failures of their spans."""
+    """Give the failures that a trace held back, with what caused them.
+
+    Exceptions that only a log record tells of are failures of their spans.
+    """
     for span_id, (line, span) in trace.errors.items():
         yield from _of_error_log(trace, span_id, line, span, options)
     yield from _stopped_with_a_step(trace)
@@ -366,7 +389,10 @@ def _settled_failures(trace: _Trace, options: ReadOptions) -> Iterator[EventLine
 
 
 def _stopped_with_a_step(trace: _Trace) -> Iterator[EventLine]:
-    """Give failed spans that say no more than that, above a step that was cancelled or waits for a person: they ended as it did."""
+    """Give failed spans without words above a step that was cancelled or waits for a person.
+
+    They ended as it did.
+    """
     stopped = {
         span_id: place.ended for span_id, place in trace.places.items() if place.ended in NO_FAILURE[:2]
     }
@@ -391,7 +417,10 @@ def _stopped_with_a_step(trace: _Trace) -> Iterator[EventLine]:
 def _of_error_log(
     trace: _Trace, span_id: str, line: int, span: Span, options: ReadOptions
 ) -> Iterator[EventLine]:
-    """Take an error's log record: the words of its span where that failed without any, a failure beside it where it says nothing, nothing where it says `ok`.
+    """Take an error's log record.
+
+    It gives its span words where that failed without any, is a failure beside it where that says nothing, and
+    is nothing where that says `ok`.
 
     Where the span is not in this file the record stands for it, until the span itself is read.
     """
@@ -418,7 +447,10 @@ def _of_error_log(
 
 
 def _settled_turns(trace: _Trace, options: ReadOptions) -> list[Turn]:
-    """Give the outermost turns of a trace: a step of an agent that was asked and answered as a whole is no turn of its own."""
+    """Give the outermost turns of a trace.
+
+    A step of an agent that was asked and answered as a whole is no turn of its own.
+    """
     for span_id, parts in trace.logged.items():
         parts.sort(key=lambda part: part[1].end_ns)  # stable: equal times keep the file's order
         line, last = parts[-1]

@@ -1,6 +1,7 @@
 """Turns of a conversation: one for each question of a user, however many calls of models it took to answer.
 
-What goes here: the record of a turn, and which of several answers is the one that the user got. What does not: reading messages (`messages.py`).
+What goes here: the record of a turn, and which of several answers is the one that the user got. What does
+not: reading messages (`messages.py`).
 """
 
 import re
@@ -14,7 +15,8 @@ from fl_assets.events.formats.seam import EventLine
 from fl_assets.events.formats.values import decoded, iso
 
 SAME_REQUEST_NS = 3 * 10**9
-"""How soon after an answer the same question is still the same request in another trace: no person reads and asks again in that time."""
+"""How soon after an answer the same question is still the same request in another trace: no person reads and
+asks again in that time."""
 _BLANK = re.compile(r"\s+")
 _MIN_CONTAINED = 12
 """Characters that a question must have to be found within a prompt that is built around it."""
@@ -58,10 +60,14 @@ class Turn:
 
 
 def one_per_question(turns: Iterable[Turn]) -> Iterator[Turn]:
-    """Give one turn for each question: of those that follow each other in a trace, or within moments in a session, and ask the same, the last answer counts.
+    """Give one turn for each question.
 
-    A router, a classifier or a guardrail is asked what the user asked, or a prompt around it; what it says is not what the user read. Of answers in words and in JSON
-    the words count, and of a question and a prompt around it the question.
+    Of those that follow each other in a trace, or within moments in a session, and ask the same, the last
+    answer counts.
+
+    A router, a classifier or a guardrail is asked what the user asked, or a prompt around it; what it says is
+    not what the user read. Of answers in words and in JSON the words count, and of a question and a prompt
+    around it the question.
     """
     last: dict[str, Turn] = {}
     for turn in sorted(turns, key=lambda turn: (turn.end_ns, turn.start_ns, turn.event_id)):
@@ -81,7 +87,10 @@ def one_per_question(turns: Iterable[Turn]) -> Iterator[Turn]:
 
 
 def _rank(turn: Turn) -> tuple[bool, int]:
-    """Order answers to the same request: words before data, and what was asked plainly before a prompt around it (a title, a summary)."""
+    """Order answers to the same request.
+
+    Words before data, and what was asked plainly before a prompt around it (a title, a summary).
+    """
     return not _is_data(turn.answer), -len(_folded(turn.query))
 
 

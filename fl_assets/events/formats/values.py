@@ -1,6 +1,7 @@
 """Plain values out of loose JSON: objects, lists, texts and times, for all formats.
 
-What goes here: readers of a single value, without any format's field names. What does not: anything that knows what a span is.
+What goes here: readers of a single value, without any format's field names. What does not: anything that
+knows what a span is.
 """
 
 from collections.abc import Iterable, Mapping
@@ -40,7 +41,10 @@ def objects_of(value: Any) -> list[dict[str, Any]]:
 
 
 def decoded(value: Any) -> Any:
-    """Parse a text that is a JSON object, list or text, and what comes of it again if that is one too; leave anything else as it is."""
+    """Parse a text that is a JSON object, list or text, and what comes of it again if that is one too.
+
+    Leave anything else as it is.
+    """
     for _ in range(3):
         if not isinstance(value, str) or value.lstrip()[:1] not in {"{", "[", '"'}:
             return value
@@ -100,7 +104,9 @@ def iso_ns(value: Any, field: str = "time") -> int:
 
 
 def any_ns(value: Any, field: str = "time") -> int:
-    """Read a time written as ISO 8601 or as a number since 1970 whose unit its size tells (s, ms, us or ns); null is 0.
+    """Read a time written as ISO 8601 or as a number since 1970 whose unit its size tells (s, ms.
+
+    Us or ns); null is 0.
 
     Raises:
         ValueError: naming the field.
@@ -131,7 +137,9 @@ def ns_or_none(value: Any) -> int:
 
 
 def check_ns(value: int, field: str) -> int:
-    """Give a time in nanoseconds back, unless it can only be one in another unit: of years before 1973 there is no telemetry.
+    """Give a time in nanoseconds back, unless it can only be one in another unit.
+
+    Of years before 1973 there is no telemetry.
 
     Raises:
         TimeUnitError: naming the field and the unit it looks like.

@@ -2,7 +2,8 @@
 
 What goes here: tags, endpoints and microseconds. What does not: what a span means (`conventions.py`).
 
-Source: openzipkin/zipkin-api, `zipkin2-api.yaml`; how OpenTelemetry maps to it: specification, "OpenTelemetry to Zipkin transformation".
+Source: openzipkin/zipkin-api, `zipkin2-api.yaml`; how OpenTelemetry maps to it: specification, "OpenTelemetry
+to Zipkin transformation".
 """
 
 import re

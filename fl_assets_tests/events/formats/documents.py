@@ -1,4 +1,7 @@
-"""One small file of each format, in the shape that its makers document: what `test_producers.py` counts, and `test_hostile_files.py` breaks."""
+"""One small file of each format, in the shape that its makers document.
+
+What `test_producers.py` counts, and `test_hostile_files.py` breaks.
+"""
 
 from typing import Any
 

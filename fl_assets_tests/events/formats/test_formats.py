@@ -1,4 +1,7 @@
-"""The seam: detection by content, lines or documents, the formats of agents' own files, and the example in the documentation."""
+"""The seam: detection by content, lines or documents, the formats of agents' own files.
+
+And the example in the documentation.
+"""
 
 import json
 import re
@@ -58,7 +61,8 @@ def test_names_of_formats_are_unique_and_each_is_described():
     assert all(entry.description.endswith(".") for entry in FORMATS)
 
 
-# One record a line, or one document --------------------------------------------------------------------------------------
+# One record a line, or one document
+# --------------------------------------------------------------------------------------
 
 numbers = st.integers(-(2**63), 2**63 - 1)
 objects = st.dictionaries(
@@ -208,7 +212,8 @@ def test_an_output_of_openhands_gives_actions_with_the_errors_of_their_observati
     assert len(refused) == 1
 
 
-# The example in the documentation ---------------------------------------------------------------------------------------
+# The example in the documentation
+# ---------------------------------------------------------------------------------------
 
 
 def test_the_example_in_the_documentation_is_a_format_in_one_file(tmp_path, monkeypatch):

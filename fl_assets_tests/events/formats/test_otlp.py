@@ -322,7 +322,8 @@ def test_other_requests_in_the_file_are_refused_by_what_they_hold():
     assert run({"resourceSpans": []}) == []
 
 
-# One failure is counted once -------------------------------------------------------------------------------------------
+# One failure is counted once
+# -------------------------------------------------------------------------------------------
 
 
 def caused_by(results: list[EventLine | RefusedLine]) -> dict[str, str | None]:

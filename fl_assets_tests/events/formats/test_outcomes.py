@@ -1,4 +1,7 @@
-"""What failed, what did not, and the most telling words for it, from every place in which producers say so."""
+"""What failed, what did not, and the most telling words for it.
+
+From every place in which producers say so.
+"""
 
 import pytest
 
@@ -44,44 +47,97 @@ def ended(found: Span) -> Outcome:
     [
         (span("error", "no seats"), "no seats"),
         (span(error__type="timeout"), "timeout"),
-        (span("unset", "", raised("ToolError", "no such trace"), error__type="tool_error"), "ToolError: no such trace"),
+        (
+            span("unset", "", raised("ToolError", "no such trace"), error__type="tool_error"),
+            "ToolError: no such trace",
+        ),
         (span("unset", "", raised("ToolError", "no seats")), "ToolError: no seats"),
-        (span("ok", gen_ai__tool__status="error", output__value="Error: full - no rooms", **TOOL), "Error: full - no rooms"),
+        (
+            span("ok", gen_ai__tool__status="error", output__value="Error: full - no rooms", **TOOL),
+            "Error: full - no rooms",
+        ),
         (
             span(
                 "ok",
                 "",
-                SpanEvent("gen_ai.choice", {"message": '[{"text": "Error: no rooms on 4 May"}]', "tool.result": "error"}),
+                SpanEvent(
+                    "gen_ai.choice",
+                    {"message": '[{"text": "Error: no rooms on 4 May"}]', "tool.result": "error"},
+                ),
                 **TOOL,
             ),
             "Error: no rooms on 4 May",
         ),
         (span(success=False, error="529 overloaded"), "529 overloaded"),
-        (span(success="false", error="exit code 127: pnpm: command not found"), "exit code 127: pnpm: command not found"),
-        (span(output__value='{"isError": true, "content": [{"type": "text", "text": "no such path"}]}', **TOOL), "no such path"),
+        (
+            span(success="false", error="exit code 127: pnpm: command not found"),
+            "exit code 127: pnpm: command not found",
+        ),
+        (
+            span(
+                output__value='{"isError": true, "content": [{"type": "text", "text": "no such path"}]}',
+                **TOOL,
+            ),
+            "no such path",
+        ),
         (span(output__value='{"success": false, "message": "sold out today"}', **TOOL), "sold out today"),
-        (span(output__value='{"error": {"code": "E1", "message": "sold out today"}}', **TOOL), "E1: sold out today"),
-        (span(output__value="Error executing tool book: sold out", **TOOL), "Error executing tool book: sold out"),
+        (
+            span(output__value='{"error": {"code": "E1", "message": "sold out today"}}', **TOOL),
+            "E1: sold out today",
+        ),
+        (
+            span(output__value="Error executing tool book: sold out", **TOOL),
+            "Error executing tool book: sold out",
+        ),
         (span(gen_ai__response__finish_reasons=["content_filter"], **LLM), "finish reason: content_filter"),
         (span(http__response__status_code=529, **LLM), "HTTP status 529"),
         (span(exit_code=2, **TOOL), "exit code 2"),
         (span(tool__success=0, error__message="sold out today"), "sold out today"),
         (
-            span(langfuse__observation__level="ERROR", langfuse__observation__status_message="sold out today"),
+            span(
+                langfuse__observation__level="ERROR", langfuse__observation__status_message="sold out today"
+            ),
             "sold out today",
         ),
-        (span(gcp__vertex__agent__tool_response='{"status": "error", "error_message": "no city"}', **TOOL), "no city"),
-        (span(output__value="content='sold out' name='book' status='error'", **TOOL), "content='sold out' name='book' status='error'"),
-        (span(gen_ai__output__messages='[{"role":"assistant","finish_reason":"content_filter"}]', **LLM), "finish reason: content_filter"),
+        (
+            span(gcp__vertex__agent__tool_response='{"status": "error", "error_message": "no city"}', **TOOL),
+            "no city",
+        ),
+        (
+            span(output__value="content='sold out' name='book' status='error'", **TOOL),
+            "content='sold out' name='book' status='error'",
+        ),
+        (
+            span(gen_ai__output__messages='[{"role":"assistant","finish_reason":"content_filter"}]', **LLM),
+            "finish reason: content_filter",
+        ),
         (span(error=True), None),
-        (span("error", "Tool failed", output__value="stock service returned 503", **TOOL), "stock service returned 503"),
-        (span("error", "", raised("ExceptionGroup", "unhandled errors in a TaskGroup (1 sub-exception)", GROUP)),
-         "httpx.ConnectError: All connection attempts failed"),
-        (span("error", "", raised("java.lang.RuntimeException", "tool failed",
-                                  "java.lang.RuntimeException: tool failed\n\tat A\nCaused by: java.io.IOException: x\nCaused by: java.net.ConnectException: refused now\n\tat B")),
-         "java.net.ConnectException: refused now"),
+        (
+            span("error", "Tool failed", output__value="stock service returned 503", **TOOL),
+            "stock service returned 503",
+        ),
+        (
+            span(
+                "error",
+                "",
+                raised("ExceptionGroup", "unhandled errors in a TaskGroup (1 sub-exception)", GROUP),
+            ),
+            "httpx.ConnectError: All connection attempts failed",
+        ),
+        (
+            span(
+                "error",
+                "",
+                raised(
+                    "java.lang.RuntimeException",
+                    "tool failed",
+                    "java.lang.RuntimeException: tool failed\n\tat A\nCaused by: java.io.IOException: x\nCaused by: java.net.ConnectException: refused now\n\tat B",
+                ),
+            ),
+            "java.net.ConnectException: refused now",
+        ),
     ],
-)  # fmt: skip
+)
 def test_failure_is_told_in_many_places(found, error):
     assert ended(found) == Outcome("failed", error)
 
@@ -142,10 +198,16 @@ def test_waiting_and_giving_up_are_no_failures(found, kind):
     [
         ("no trace at all", "no trace at all"),
         ("Traceback (most recent call last):\n  File \"a\"\nKeyError: 'a'\nmore", "KeyError: 'a'\nmore"),
-        ("Error: tool failed\n    at x\n  [cause]: Error: connect ECONNREFUSED 10.0.0.1:80\n", "Error: connect ECONNREFUSED 10.0.0.1:80"),
-        ("out\nTraceback (most recent call last):\n  File \"b\"\njson.decoder.JSONDecodeError: bad", "json.decoder.JSONDecodeError: bad"),
+        (
+            "Error: tool failed\n    at x\n  [cause]: Error: connect ECONNREFUSED 10.0.0.1:80\n",
+            "Error: connect ECONNREFUSED 10.0.0.1:80",
+        ),
+        (
+            'out\nTraceback (most recent call last):\n  File "b"\njson.decoder.JSONDecodeError: bad',
+            "json.decoder.JSONDecodeError: bad",
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_error_at_the_bottom_is_taken(text, leaf):
     assert leaf_of(text) == leaf
 

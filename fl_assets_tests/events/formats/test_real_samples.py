@@ -1,4 +1,7 @@
-"""Real files of real producers, where they are at hand: calls, failures, repeats and turns, counted by hand."""
+"""Real files of real producers, where they are at hand.
+
+Calls, failures, repeats and turns, counted by hand.
+"""
 
 from pathlib import Path
 
