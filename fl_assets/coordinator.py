@@ -275,7 +275,7 @@ def prepare_home(config: FederatedLearningConfig) -> Path:
     """
     home = (config.data_path / "dagster").resolve()
     home.mkdir(parents=True, exist_ok=True)
-    settings = next(path for path in DAGSTER_SETTINGS if path.exists()).read_text()
+    settings = next(path for path in DAGSTER_SETTINGS if path.exists()).read_text(encoding="utf-8")
     with locked(home / ".lock"):
         if config.dagster_postgres_url:
             settings += _POSTGRES_STORAGE  # the name of the variable, so that no file holds the password

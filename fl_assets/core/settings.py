@@ -119,6 +119,11 @@ class FederatedLearningConfig(BaseSettings):
     max_line_bytes: int = Field(
         1_048_576, ge=1024, description="Longest line that is parsed, in bytes; a longer one is quarantined."
     )
+    memory_mb: int = Field(
+        1500,
+        ge=1000,
+        description="Memory that ingestion and sums may take, megabytes; beyond it, redacted rows spill to disk.",
+    )
     retention_days: int = Field(
         0, ge=0, description="Days for which raw events are kept; 0 keeps them for ever. Signatures stay."
     )

@@ -1,7 +1,7 @@
 """Events in bulk: batches of lines become columns, by declared types.
 
-What goes here: how msgspec reads lines, strictly, into Arrow columns. What does not: rules beyond types (`sql.py` marks what breaks one as suspect, and
-`event.py` reads it again), files (`read.py`).
+What goes here: how msgspec reads lines, strictly, into Arrow columns. What does not: rules beyond types
+(`sql.py` marks what breaks one as suspect, and `event.py` reads it again), files (`read.py`).
 """
 
 import re
@@ -59,7 +59,10 @@ _EVENT_TEXTS = ("event_id", "event_type", "timestamp")
 
 
 def _decoded(line: memoryview) -> _Event:
-    """Read a line as an event of declared types; one with unknown fields the strict way first; what `read_line` refuses is an event without anything."""
+    """Read a line as an event of declared types; one with unknown fields the strict way first.
+
+    What `read_line` refuses is an event without anything.
+    """
     try:
         return _DECODER.decode(line)
     except (msgspec.DecodeError, RecursionError):
@@ -68,14 +71,18 @@ def _decoded(line: memoryview) -> _Event:
 
 
 def read_events(lines: pa.ChunkedArray) -> pa.Table:
-    """Read lines as events, without a copy of the lines; msgspec refuses what JSON (RFC 8259) or the declared types do not allow.
+    """Read lines as events, without a copy of the lines.
+
+    Msgspec refuses what JSON (RFC 8259) or the declared types do not allow.
 
     Args:
         lines: UTF-8 texts, valid.
 
     Returns:
-        A row a line, in order: event_id, event_type, timestamp, has_trace, has_turn, payload_time, the texts of both payloads, duration_ms (float64), success, metadata (JSON as it
-        was written, '{}' for null) and has_control, which says that a text holds NUL or a separator of redaction. Of a line that `read_line` refuses event_id is null.
+        A row a line, in order: event_id, event_type, timestamp, has_trace, has_turn, payload_time, the texts
+        of both payloads, duration_ms (float64), success, metadata (JSON as it
+        was written, '{}' for null) and has_control, which says that a text holds NUL or a separator of
+        redaction. Of a line that `read_line` refuses event_id is null.
     """
     return pa.Table.from_batches(
         [
@@ -125,7 +132,10 @@ _CONTROL = re.compile(rb"\\u00(?:00|1[d-fD-F])")
 
 
 def _has_control(data: memoryview, ends: list[int]) -> np.ndarray:
-    """Tell which lines hold NUL, or a separator of redaction, as JSON writes it: after an even number of backslashes, since one that is escaped is a letter."""
+    """Tell which lines hold NUL, or a separator of redaction, as JSON writes it.
+
+    After an even number of backslashes, since one that is escaped is a letter.
+    """
     found = np.zeros(len(ends), dtype=bool)
     for match in _CONTROL.finditer(data):
         start = match.start()
@@ -137,7 +147,10 @@ def _has_control(data: memoryview, ends: list[int]) -> np.ndarray:
 
 
 def places_of(byte: int, data: np.ndarray) -> np.ndarray:
-    """Return where a byte is, as int64, in order; slice by slice, so that what is compared stays in the processor's cache and no new memory is asked of the system.
+    """Return where a byte is, as int64, in order.
+
+    Slice by slice, so that what is compared stays in the processor's cache and no new memory is asked of the
+    system.
 
     Args:
         byte: which.

@@ -1,7 +1,7 @@
 """From staged rows to days of the lake: each day is what its manifest says, before and after.
 
-What goes here: merging what was staged into days. What does not: which rows stay (`duplicates.py`), how a manifest and its files are swapped in
-(`infra/lake.py`).
+What goes here: merging what was staged into days. What does not: which rows stay (`duplicates.py`), how a
+manifest and its files are swapped in (`infra/lake.py`).
 """
 
 import os
@@ -124,7 +124,9 @@ class Commit:
             ]
 
     def _commit_day(self, table: Table, day: date, gain: _Gain, stats: Counter[str]) -> None:
-        """Let a day be what it was and what it gains; where only counts changed, only the manifest is written.
+        """Let a day be what it was and what it gains.
+
+        Where only counts changed, only the manifest is written.
 
         1. A day that retention removed stays as it was: its sums were made, and half of it would belie them.
         2. Stored rows that give way to finished versions are written out of their files.
@@ -170,7 +172,10 @@ class Commit:
     def _together(
         self, table: Table, day: date, old: list[LakeFile], new: list[LakeFile]
     ) -> tuple[LakeFile, ...]:
-        """Return the files of a day from now on: small ones are put together, so that many small rounds leave few files."""
+        """Return the files of a day from now on.
+
+        Small ones are put together, so that many small rounds leave few files.
+        """
         files = [file for file in (*old, *new) if file.rows]  # one without rows held duplicates only
         small = [file for file in files if file.rows < SMALL_FILE_ROWS]
         if len(small) > 1:
@@ -186,7 +191,10 @@ class Commit:
     def _rewritten(
         self, table: Table, day: date, paths: list[str], rows: int, condition: str = "true"
     ) -> LakeFile:
-        """Add the rows of files of a day as one file, those that a condition holds for; columns that an earlier release did not write are null."""
+        """Add the rows of files of a day as one file, those that a condition holds for.
+
+        Columns that an earlier release did not write are null.
+        """
         columns = ", ".join(table.column_names)
         typed = ", ".join(f"{column.name} {column.type}" for column in table.columns)
         self.connection.execute(f"create or replace temp table fl_columns ({typed})")

@@ -1,6 +1,7 @@
 """Days of events in the lake: how many each has, which are analysed together, which retention removes.
 
-What goes here: questions about days as a whole. What does not: storing events (`duckdb_engine.py`), whether a day may be used (`playbooks/gate.py`).
+What goes here: questions about days as a whole. What does not: storing events (`duckdb_engine.py`), whether a
+day may be used (`playbooks/gate.py`).
 """
 
 from collections.abc import Callable
@@ -19,7 +20,8 @@ class EventDays:
     Args:
         lake: Where the events are.
         settings: Minimum of events, length of a window, retention.
-        is_usable: Whether a day's events may be analysed; one that may not counts no event towards the windows of later days.
+        is_usable: Whether a day's events may be analysed; one that may not counts no event towards the
+            windows of later days.
     """
 
     def __init__(
@@ -31,7 +33,10 @@ class EventDays:
         self._counted: dict[tuple[date, str], int] = {}  # by day and its content
 
     def events_on(self, day: date) -> int:
-        """Return the events of a day in the lake: calls and conversation turns, and those that summaries report."""
+        """Return the events of a day in the lake.
+
+        Calls and conversation turns, and those that summaries report.
+        """
         key = (day, self._lake.content_of(day))
         if key not in self._counted:
             self._counted[key] = self._lake.events_on(day)

@@ -1,11 +1,11 @@
 """Each event once: which of several versions of an event stays.
 
-What goes here: finding ids that came before, and taking out of the staged files, and of the day's stored ones, the rows that give way. What does not:
-writing days (`commit.py`).
+What goes here: finding ids that came before, and taking out of the staged files, and of the day's stored
+ones, the rows that give way. What does not: writing days (`commit.py`).
 
-An event is known by its node and its id. Of its versions the first stays; one that says `unfinished` in its metadata gives way to one that does not,
-whenever that comes. The same id from another node is another event, and counted as a conflict: nobody can make another node's events vanish by
-writing their ids first.
+An event is known by its node and its id. Of its versions the first stays; one that says `unfinished` in its
+metadata gives way to one that does not, whenever that comes. The same id from another node is another event,
+and counted as a conflict: nobody can make another node's events vanish by writing their ids first.
 """
 
 import os
@@ -42,11 +42,13 @@ class Replaced:
 class Duplicates:
     """Finds and drops the versions of events that do not stay, in one round.
 
-    The tables it works with, all of this connection: `fl_twice` (hashes of ids that may have come before), `fl_stored` and `fl_staged` (the rows with such
-    ids, in the lake and among what was staged), `fl_drop` (staged rows that go).
+    The tables it works with, all of this connection: `fl_twice` (hashes of ids that may have come before),
+    `fl_stored` and `fl_staged` (the rows with such ids, in the lake and among what was staged), `fl_drop`
+    (staged rows that go).
 
     Attributes:
-        counts: by day, `duplicates` (the same content again), `conflicts` (another content, or another node's id), `superseded` (unfinished versions).
+        counts: by day, `duplicates` (the same content again), `conflicts` (another content, or another node's
+            id), `superseded` (unfinished versions).
         replaced: by table and day and file name, the stored rows that go.
     """
 
@@ -56,7 +58,10 @@ class Duplicates:
         self.replaced: dict[tuple[str, date], dict[str, Replaced]] = {}
 
     def find(self) -> dict[str, int]:
-        """Look for versions that do not stay; return by path of a staged file how many of its rows go, as `fl_drop` says."""
+        """Look for versions that do not stay.
+
+        Return by path of a staged file how many of its rows go, as `fl_drop` says.
+        """
         self._ids_within_round()
         self._ids_stored()
         if not self._execute("select count(*) from fl_twice")[0][0]:
@@ -139,7 +144,10 @@ class Duplicates:
                 )
 
     def _keep_one(self) -> None:
-        """Of the versions of an event the stored one stays, else the first by time: but any finished one before an unfinished one."""
+        """Of the versions of an event the stored one stays, else the first by time.
+
+        But any finished one before an unfinished one.
+        """
         self._execute("""
             create or replace temp table fl_drop as
             with stored as (

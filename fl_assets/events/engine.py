@@ -1,10 +1,10 @@
 """The default engine: DuckDB, in process, from bytes in files to a day's Parquet and its sums.
 
-What goes here: turns at the lake, and connections that reach it. What does not: one round of ingestion (`ingest.py`), SQL (`sql.py`), files (`find.py`,
-`read.py`), how a day is replaced (`infra/lake.py`).
+What goes here: turns at the lake, and connections that reach it. What does not: one round of ingestion
+(`ingest.py`), SQL (`sql.py`), files (`find.py`, `read.py`), how a day is replaced (`infra/lake.py`).
 
-Lines go from file to DuckDB as Arrow, without a copy; nothing is stored, not even in a spill file, before it is redacted. docs/benchmarks.md says what
-each step costs.
+Lines go from file to DuckDB as Arrow, without a copy; nothing is stored, not even in a spill file, before it
+is redacted. docs/benchmarks.md says what each step costs.
 """
 
 import os
@@ -37,15 +37,16 @@ from fl_assets.infra.open_lake import open_lake
 from fl_assets.sums.conversations import conversation_signals_sql
 from fl_assets.sums.masking import blank_digits, call_totals_sql, signature_sql
 
-MEMORY_LIMIT_MB = 700
-"""What DuckDB may take; beyond it, redacted rows spill to files below data_path."""
+OTHERS_MB = 800
+"""Of the memory that the settings allow, what Python, Arrow and the rules of redaction take beside DuckDB."""
 ROUND_BYTES = 8 * 1024**3
-"""Bytes of source files that are staged and committed together: what a crash in a huge backlog can cost, what may spill, and what another coordinator
-waits for."""
+"""Bytes of source files that are staged and committed together: what a crash in a huge backlog can cost, what
+may spill, and what another coordinator waits for."""
 MAX_NAMED = 20
 """Files that progress names, of those that were not read."""
 TURN_SECS = 1.5
-"""Between two rounds: whoever waits for the lake looks more than once meanwhile, so that the turn is theirs."""
+"""Between two rounds: whoever waits for the lake looks more than once meanwhile, so that the turn is theirs.
+"""
 
 
 class Engine(Protocol):
@@ -85,7 +86,8 @@ class DuckDBEngine:
 
     Attributes:
         options: further settings of each DuckDB connection.
-        stagers: batches that are staged side by side, each by one thread: two threads on one batch waste a tenth of both.
+        stagers: batches that are staged side by side, each by one thread: two threads on one batch waste a
+            tenth of both.
     """
 
     options: ClassVar[dict[str, Any]] = {}
@@ -99,16 +101,21 @@ class DuckDBEngine:
         self.index = TelemetryIndex(settings, clock=clock)
         self.now = clock
 
-    # Ingestion ---------------------------------------------------------------------------------------------------------
+    # Ingestion
 
     def ingest(self, progress: Callable[[str], None] | None = None) -> IngestReport:
-        """Store what is new in the telemetry folders, redacted and each event once; a second call right after finds nothing to do.
+        """Store what is new in the telemetry folders, redacted and each event once.
 
-        At least once in: a file's bytes count as ingested only after the lake's commit, so a crash at any point means that they are read again.
-        Exactly once out: an `event_id` is stored once among all days touched by one round and, for events stored by earlier ones, once among an event's own day
-        and its two neighbours. The same id on days further apart, from different rounds, is stored on each of them. Of the same id with different content the one
-        stored first stays; within one round that is the earliest by time, so that the result does not depend on the order of lines and files.
-        In turns: the lake's lock is held for a round of ROUND_BYTES, and let go for TURN_SECS, so that another coordinator with a backlog gets on too.
+        A second call right after finds nothing to do.
+
+        At least once in: a file's bytes count as ingested only after the lake's commit, so a crash at any
+        point means that they are read again. Exactly once out: an `event_id` is stored once among all days
+        touched by one round and, for events stored by earlier ones, once among an event's own day and its two
+        neighbours. The same id on days further apart, from different rounds, is stored on each of them. Of
+        the same id with different content the one stored first stays; within one round that is the earliest
+        by time, so that the result does not depend on the order of lines and files. In turns: the lake's lock
+        is held for a round of ROUND_BYTES, and let go for TURN_SECS, so that another coordinator with a
+        backlog gets on too.
 
         Args:
             progress: is told, in words, what was done.
@@ -140,7 +147,8 @@ class DuckDBEngine:
         """Ingest one round of the files that wait, and return what it did and which of them are left.
 
         Args:
-            among: files, by kind and path, that were left by the turn before; None for all. What came meanwhile is for the next call, so that this one ends.
+            among: files, by kind and path, that were left by the turn before; None for all. What came
+                meanwhile is for the next call, so that this one ends.
             mask_names: masks names of persons too.
             report_progress: gets, in words, what was done.
         """
@@ -182,7 +190,7 @@ class DuckDBEngine:
         connection = duckdb.connect()
         try:
             for name, value in {
-                "memory_limit": f"{MEMORY_LIMIT_MB}MB",
+                "memory_limit": f"{self.settings.memory_mb - OTHERS_MB}MB",
                 "temp_directory": os.fspath(temp.resolve()),
                 "preserve_insertion_order": False,
                 "TimeZone": "UTC",
@@ -215,7 +223,7 @@ class DuckDBEngine:
         """Return the local key of pseudonyms, made on first use; it never leaves data_path."""
         return make_secret(self.settings.data_path / "pseudonym.key", is_private=False)
 
-    # Sums --------------------------------------------------------------------------------------------------------------
+    # Sums
 
     def signatures(self, day: date) -> tuple[pa.Table, pa.Table]:
         """Return a day's failure signatures and call totals, in the columns of those tables."""

@@ -1,7 +1,8 @@
 """One event, read strictly: the rules a line must keep, and its redaction value by value.
 
-What goes here: the shape of the telemetrist's events, the reasons for which a line is refused, the slow reading of the few lines that need a second look.
-What does not: reading in bulk (`bulk.py`, `sql.py`), files (`read.py`), what is personal (`redaction/`).
+What goes here: the shape of the telemetrist's events, the reasons for which a line is refused, the slow
+reading of the few lines that need a second look. What does not: reading in bulk (`bulk.py`, `sql.py`), files
+(`read.py`), what is personal (`redaction/`).
 """
 
 import json
@@ -64,7 +65,8 @@ IDS = (
     "session_id",
     "node_id",
 )
-"""Names rather than texts: one that holds personal data gets a pseudonym, so that it still tells things apart."""
+"""Names rather than texts: one that holds personal data gets a pseudonym, so that it still tells things
+apart."""
 TRACE_TEXTS = ("trace_id", "request_id", "service", "method", "error", "caused_by")
 TURN_TEXTS = ("log_id", "session_id", "user_query", "system_response")
 _PAYLOADS = {"ExecutionTrace": "execution_trace", "ConversationLog": "conversation_log"}
@@ -93,11 +95,13 @@ class _RuleError(Exception):
 def read_line(line: bytes) -> bytes | BadLine | None:
     """Read one line strictly.
 
-    Of keys that are there twice the last counts (as RFC 8259, section 4, says of most readers). Unknown fields move to `metadata`; a known one in the wrong place is
-    left out. A leap second counts as the second after it.
+    Of keys that are there twice the last counts (as RFC 8259, section 4, says of most readers). Unknown
+    fields move to `metadata`; a known one in the wrong place is left out. A leap second counts as the second
+    after it.
 
     Returns:
-        The same event with every field in its declared type, as one line of JSON; or the rule that the line breaks; or None for a blank line.
+        The same event with every field in its declared type, as one line of JSON; or the rule that the line
+        breaks; or None for a blank line.
     """
     line = line.removeprefix(b"\xef\xbb\xbf").strip(b" \t\r\n")
     if not line:
@@ -136,7 +140,10 @@ def _parse(line: bytes) -> dict[str, Any]:
 
 
 def _is_deep(value: Any) -> bool:
-    """Whether a value is nested deeper than MAX_DEPTH: level by level, as what is too deep cannot be walked by recursion."""
+    """Whether a value is nested deeper than MAX_DEPTH.
+
+    Level by level, as what is too deep cannot be walked by recursion.
+    """
     level = [value]
     for _ in range(MAX_DEPTH):
         level = [
@@ -290,11 +297,15 @@ def _time(source: dict[str, Any], field: str) -> str | None:
 _CONTROLS = {0x1D: " ", 0x1E: " ", 0x1F: " "}
 """Separators of the engine, which no text may hold."""
 _MARKS = dict.fromkeys(range(0x02, 0x06), " ")
-"""Marks of redaction, which turns them into blanks where it looks closer: a key with one would change again and again, and its event be refused."""
+"""Marks of redaction, which turns them into blanks where it looks closer: a key with one would change again
+and again, and its event be refused."""
 
 
 def excerpt_source(line: bytes) -> str:
-    """Return what of a refused line is to be redacted and then cut to EXCERPT_CHARS; what may be half a secret, where the line was cut for reading, is left out."""
+    """Return what of a refused line is to be redacted and then cut to EXCERPT_CHARS.
+
+    What may be half a secret, where the line was cut for reading, is left out.
+    """
     text = line[:_EXCERPT_READ].decode(errors="replace").strip().replace("\0", "\ufffd").translate(_CONTROLS)
     return text[:-EXCERPT_CHARS] if len(line) > _EXCERPT_READ else text
 
@@ -315,7 +326,9 @@ def safe_redact(text: str, redact: Callable[[str], str]) -> str:
 def redact_event(
     line: bytes, secret: bytes, redact: Callable[[str], tuple[str, dict[str, int]]] = redact_with_counts
 ) -> tuple[bytes, Counter[str]]:
-    """Redact an event as `read_line` gave it, value by value; return it with the number of values masked by entity.
+    """Redact an event as `read_line` gave it, value by value.
+
+    Return it with the number of values masked by entity.
 
     Args:
         line: what `read_line` returned.

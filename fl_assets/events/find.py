@@ -1,7 +1,7 @@
 """Finding telemetry: which files there are, and how far each was read.
 
-What goes here: `Source`, the walk over a folder, and the one way in which a file of others is opened. What does not: reading a file (`read.py`),
-remembering what was read (`index.py`).
+What goes here: `Source`, the walk over a folder, and the one way in which a file of others is opened. What
+does not: reading a file (`read.py`), remembering what was read (`index.py`).
 
 Nothing that is found may stop the rest: what cannot be read is listed with the reason, one entry at a time.
 """
@@ -34,10 +34,12 @@ class Source:
     mtime_ns: int
     inode: int
     head: str
-    """Hash of its first bytes (`head_bytes` of them), by which a file that was replaced is told from one that grew."""
+    """Hash of its first bytes (`head_bytes` of them), by which a file that was replaced is told from one that
+    grew."""
     head_bytes: int
     coding: str | None = None
-    """How its bytes are packed, by its content: `gzip`, `zstd`, `framed_zstd`, `utf-16`, or None for plain UTF-8."""
+    """How its bytes are packed, by its content: `gzip`, `zstd`, `framed_zstd`, `utf-16`, or None for plain
+    UTF-8."""
     offset: int = 0
     """First byte that was not ingested; of a packed file 0, as it is read as a whole."""
     lines: int = 0
@@ -79,7 +81,8 @@ class Listing:
     files: list[tuple[str, os.stat_result]] = field(default_factory=list)
     """Path (relative, with `/`) and status of each regular file, sorted by path."""
     refused: list[tuple[str, str]] = field(default_factory=list)
-    """Path and reason of what cannot be read: folders that may not be entered, links that lead out, pipes, names that are not UTF-8."""
+    """Path and reason of what cannot be read: folders that may not be entered, links that lead out, pipes,
+    names that are not UTF-8."""
 
 
 def open_regular(root: Path, path: str) -> BinaryIO:
@@ -113,14 +116,18 @@ def _within(root: Path, link: Path) -> Path:
 
 
 def list_files(root: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Give path (relative, with `/`) and status of each finished file below `root`, sorted by path; see `walk`."""
+    """Give path (relative, with `/`) and status of each finished file below `root`, sorted by path.
+
+    See `walk`.
+    """
     yield from walk(root).files
 
 
 def walk(root: Path) -> Listing:
     """List what is below a folder, at any depth.
 
-    Hidden and unfinished files are left out; links to folders are not followed, and links to files only within the folder.
+    Hidden and unfinished files are left out; links to folders are not followed, and links to files only
+    within the folder.
     """
     found = Listing()
     folders = [(os.fspath(root), "")]

@@ -1,7 +1,7 @@
 """The index: which bytes of which file are ingested, which days were analysed since.
 
-What goes here: the SQLite file behind ingestion and sensor. What does not: reading files (`read.py`), storing events. The warehouse is never opened
-here, so that a sensor may count at any time.
+What goes here: the SQLite file behind ingestion and sensor. What does not: reading files (`read.py`), storing
+events. The warehouse is never opened here, so that a sensor may count at any time.
 """
 
 import hashlib
@@ -76,7 +76,8 @@ create table if not exists notes (name text primary key, value text not null) wi
 delete from files where format = 'ignored';
 """
 }
-"""By version of the file, what makes it the next one: files that an earlier release ignored in silence are looked at again."""
+"""By version of the file, what makes it the next one: files that an earlier release ignored in silence are
+looked at again."""
 _VERSION = 1 + len(_MIGRATIONS)
 _FORMATS = hashlib.sha256("\n".join(sorted(entry.name for entry in FORMATS)).encode()).hexdigest()[:16]
 """Changes when a format is added: files that none knew are looked at again."""
@@ -94,10 +95,13 @@ class FileResult:
 
 
 class TelemetryIndex:
-    """Which bytes of which file are ingested, which days were analysed since: a SQLite file, safe to use from several processes at once.
+    """Which bytes of which file are ingested, which days were analysed since.
 
-    A file counts as ingested only once `commit` was called, after the lake's. It is known by its path and the hash of its first bytes, so that one that grew is
-    read from where reading ended, one that was replaced or truncated is read anew, and one that was only renamed is not read again.
+    A SQLite file, safe to use from several processes at once.
+
+    A file counts as ingested only once `commit` was called, after the lake's. It is known by its path and the
+    hash of its first bytes, so that one that grew is read from where reading ended, one that was replaced or
+    truncated is read anew, and one that was only renamed is not read again.
     """
 
     def __init__(
@@ -123,7 +127,10 @@ class TelemetryIndex:
             connection.close()  # rolls back what was not committed
 
     def pending(self) -> list[Source]:
-        """Return the files with bytes that were not ingested yet, sorted by kind and path; those that cannot be opened say why."""
+        """Return the files with bytes that were not ingested yet, sorted by kind and path.
+
+        Those that cannot be opened say why.
+        """
         with self._open() as connection:
             return self._pending(connection)
 
@@ -215,7 +222,7 @@ class TelemetryIndex:
                 source, reading = result.reading.source, result.reading
                 last_day = result.last_day or source.last_day
                 connection.execute(
-                    "delete from files where kind = ? and inode = ? and path <> ? and head = ?",
+                    "delete from files indexed by files_by_inode where kind = ? and inode = ? and path <> ? and head = ?",
                     (source.kind, source.inode, source.path, source.head),
                 )
                 unread = {"met": met, **asdict(result.unread)} if result.unread else None
@@ -270,7 +277,10 @@ class TelemetryIndex:
         return [(row["path"], row["format"]) for row in rows]
 
     def why_nothing(self) -> str:
-        """Say why there are no events: the folder is empty, or holds nothing that could be read; '' where events were read."""
+        """Say why there are no events: the folder is empty, or holds nothing that could be read.
+
+        '' where events were read.
+        """
         root = self._roots["events"]
         listing = walk(root)
         if not listing.files and not listing.refused:
@@ -291,7 +301,10 @@ class TelemetryIndex:
             )
 
     def backlog(self, scan_secs: float = 20.0) -> Backlog:
-        """Count what was not analysed yet, by day: in files that wait (a scan of bytes, remembered by file version), and in the lake since its last analysis.
+        """Count what was not analysed yet, by day.
+
+        In files that wait (a scan of bytes, remembered by file version), and in the lake since its last
+        analysis.
 
         Args:
             scan_secs: seconds to spend on files that were never counted; the others cost a stat each.
@@ -349,7 +362,10 @@ class TelemetryIndex:
         return ReadOptions(self._settings.start_date, self._settings.node_attributes)
 
     def _count(self, source: Source, now: datetime) -> Counter[date]:
-        """Count the events of a file by day from its bytes: each line with an id counts, by the last timestamp in it."""
+        """Count the events of a file by day from its bytes.
+
+        Each line with an id counts, by the last timestamp in it.
+        """
         reading, counts, start = Reading(source), Counter(), self._settings.start_date
         if source.refused:
             return counts

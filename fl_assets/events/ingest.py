@@ -1,7 +1,8 @@
 """One round of ingestion: files are staged, freed of duplicates, and committed by day.
 
-What goes here: the order of the steps, and reading files side by side with staging. What does not: turns and connections (`engine.py`), what a batch
-becomes (`stage.py`), which version of an event stays (`duplicates.py`), what is no event (`quarantine.py`), the commit (`commit.py`).
+What goes here: the order of the steps, and reading files side by side with staging. What does not: turns and
+connections (`engine.py`), what a batch becomes (`stage.py`), which version of an event stays
+(`duplicates.py`), what is no event (`quarantine.py`), the commit (`commit.py`).
 """
 
 import time
@@ -41,7 +42,8 @@ REPORT_SECS = 5.0
 """Seconds between two reports of how far reading is."""
 BATCH_BYTES = 32 * 1024 * 1024
 _MANY_BATCHES = 64
-"""Batches of a table from which on they are copied to one: of many small files each would cost as much as a large one."""
+"""Batches of a table from which on they are copied to one: of many small files each would cost as much as a
+large one."""
 _FORMAT_ROWS = 10_000
 _UNREADABLE = (MemoryError, RecursionError, ArithmeticError, LookupError, TypeError, ValueError)
 """What a reader may raise over an entry that nobody thought of."""
@@ -155,9 +157,12 @@ class Ingestion:
         self.connection.execute(STAGE.ddl)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """Give the new lines of each file; what became of the file is in `readings` and `records` when all are read.
+        """Give the new lines of each file.
 
-        Here, and in `_converted` for single entries, is caught what a file may raise: it costs that file, by name, and no other.
+        What became of the file is in `readings` and `records` when all are read.
+
+        Here, and in `_converted` for single entries, is caught what a file may raise: it costs that file, by
+        name, and no other.
         """
         for number, reading in enumerate(self.readings):
             try:
@@ -300,7 +305,10 @@ class Ingestion:
         return refused_of(number, reading, self.clean)
 
     def _fallback_days(self) -> dict[int, date]:
-        """By file, the day of what was refused before its first event: that of the last event read before, else the day the file was received."""
+        """By file, the day of what was refused before its first event.
+
+        That of the last event read before, else the day the file was received.
+        """
         return {
             number: reading.source.last_day
             or event_day(None, min(reading.source.received, self.now), self.settings.start_date)[0]
@@ -394,7 +402,10 @@ class Ingestion:
         )
 
     def _stats(self, duplicates: Counter[tuple[date, str]]) -> dict[date, Counter[str]]:
-        """What the manifest of a day says of its events: versions that did not stay, values that were masked, clocks that were wrong."""
+        """What the manifest of a day says of its events.
+
+        Versions that did not stay, values that were masked, clocks that were wrong.
+        """
         stats: defaultdict[date, Counter[str]] = defaultdict(Counter)
         for (day, kind), count in duplicates.items():
             stats[day][kind] += count
@@ -420,7 +431,9 @@ class Ingestion:
 
 
 class _Followed:
-    """Lines of a file, given once, that remember which a reader is at: readers look at the first two before they take one.
+    """Lines of a file, given once, that remember which a reader is at.
+
+    Readers look at the first two before they take one.
 
     Attributes:
         done: number of the last line that something came of.
@@ -440,7 +453,10 @@ class _Followed:
             yield pair
 
     def skip_bad(self) -> tuple[int, bytes]:
-        """Return the line that a reader failed over, and its start; what it had only looked at is given again."""
+        """Return the line that a reader failed over, and its start.
+
+        What it had only looked at is given again.
+        """
         if not self._given:
             return self.done, b""
         is_at_first = len(self._given) == 2 and self.done < self._given[0][0]

@@ -1,6 +1,7 @@
 """A dry run: what ingestion would make of a folder or a file, without a trace left of it.
 
-What goes here: ingesting into a folder that is removed, and telling file by file what came of it. What does not: printing it (`cli/inspect.py`).
+What goes here: ingesting into a folder that is removed, and telling file by file what came of it. What does
+not: printing it (`cli/inspect.py`).
 """
 
 import os
@@ -55,7 +56,8 @@ def inspect(
     """Read a file or a folder of telemetry as ingestion would, into a folder that is removed again.
 
     Args:
-        path: what to read; of a file its folder's name counts as the node, as it would in the folder of telemetry.
+        path: what to read; of a file its folder's name counts as the node, as it would in the folder of
+            telemetry.
         settings: the rules: first day, longest line, names of nodes.
         progress: gets, in words, how far it is.
     """

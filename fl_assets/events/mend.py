@@ -1,11 +1,14 @@
 r"""Mending JSON: one bad character costs one value, not the line around it.
 
-What goes here: what writers are known to get wrong within a value, and what is put in its place. What does not: deciding that a line needs it
+What goes here: what writers are known to get wrong within a value, and what is put in its place. What does
+not: deciding that a line needs it
 (`read.py`, `stage.py`).
 
-A JSON text holds no raw line end within a string, so each line of a document is mended by itself, also of a pretty-printed one. What is mended:
+A JSON text holds no raw line end within a string, so each line of a document is mended by itself, also of a
+pretty-printed one. What is mended:
 
-- bytes that are not UTF-8, a surrogate without its other half (`\ud83d`, of an emoji that was cut), NUL: U+FFFD, the replacement character
+- bytes that are not UTF-8, a surrogate without its other half (`\ud83d`, of an emoji that was cut), NUL:
+  U+FFFD, the replacement character
 - other control characters written raw: a blank
 - a backslash before what it does not escape (`\x1b`, `C:\temp`): the backslash itself
 - `NaN`, `Infinity` and `-Infinity` outside of strings, which Python's json writes: null
@@ -27,7 +30,9 @@ _RAW_CONTROLS = re.compile("[\x01-\x1f]")
 
 
 def mended(line: bytes) -> tuple[bytes, int]:
-    """Return a line of JSON with what no reader takes put right, and how many values that changed; (line, 0) where nothing was to do.
+    """Return a line of JSON with what no reader takes put right, and how many values that changed.
+
+    (line, 0) where nothing was to do.
 
     Args:
         line: one line, with or without its line end.

@@ -36,7 +36,9 @@ class Unread:
 
 
 def unread_in_words(unread: Sequence[Unread], most: int = 5) -> list[str]:
-    """Return lines that say what was not read: how much, then each file with the first reason and the nearest fix.
+    """Return lines that say what was not read.
+
+    How much, then each file with the first reason and the nearest fix.
 
     Args:
         unread: by file, what was not read.
@@ -84,7 +86,8 @@ class IngestReport:
     duplicates: int = 0
     """Events that were there already, or twice in the files, with the same content."""
     conflicts: int = 0
-    """The same id with other content, of which the first one stored stays, and ids that another node has too, which both stay."""
+    """The same id with other content, of which the first one stored stays, and ids that another node has too,
+    which both stay."""
     superseded: int = 0
     """Unfinished versions that gave way to finished ones."""
     mended: int = 0

@@ -1,7 +1,7 @@
 """What became no event: collected with bounds, redacted, and staged on a day.
 
-What goes here: refused lines and files, and how many events were lost with them. What does not: why a line is refused (`event.py`, `formats/`), what a file
-of no known format looks like (`unread.py`).
+What goes here: refused lines and files, and how many events were lost with them. What does not: why a line is
+refused (`event.py`, `formats/`), what a file of no known format looks like (`unread.py`).
 """
 
 import os
@@ -94,7 +94,9 @@ def stage_refused(
     fallback: dict[int, date],
     clean: Callable[[str], str],
 ) -> int:
-    """Stage refused lines as `fl_bad`, each on the day of the nearest earlier event of its file; return how many there are that were not stored before.
+    """Stage refused lines as `fl_bad`, each on the day of the nearest earlier event of its file.
+
+    Return how many there are that were not stored before.
 
     Args:
         connection: with `fl_stage` and `fl_sources`.

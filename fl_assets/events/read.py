@@ -1,7 +1,8 @@
 """Reading telemetry files: bytes, unpacked, cut into lines.
 
-What goes here: how a file is packed, its first bytes, its lines and batches of them, and what a file may hold at most. What does not: what a line means
-(`event.py`, `formats/`), which files there are (`find.py`), and which of them were read (`index.py`).
+What goes here: how a file is packed, its first bytes, its lines and batches of them, and what a file may hold
+at most. What does not: what a line means (`event.py`, `formats/`), which files there are (`find.py`), and
+which of them were read (`index.py`).
 """
 
 import re
@@ -129,8 +130,8 @@ def _too_long(reading: Reading, number: int, size: int, most: int, start: bytes)
 def numbered_lines(reading: Reading, now: datetime) -> Iterator[tuple[int, bytes]]:
     """Give all lines of a file with their numbers, from 1, mended, for a format that is not the telemetrist's.
 
-    Damage ends them and is noted. Lines longer than `MAX_DOCUMENT_BYTES` are skipped while streaming, and noted. A last line without a line end that may
-    still be written is left for next time.
+    Damage ends them and is noted. Lines longer than `MAX_DOCUMENT_BYTES` are skipped while streaming, and
+    noted. A last line without a line end that may still be written is left for next time.
     """
     source = reading.source
     held: list[bytes] = []  # of a line whose end has not been seen; of one that is too long, its start
@@ -166,7 +167,10 @@ _ODD_ESCAPE = re.compile(rb'\\(?:[^"\\/bfnrtu]|u[dD])')
 
 
 def _mended(reading: Reading, line: bytes) -> bytes:
-    """Return a line that JSON readers take, if its values are all that is wrong with it; lines that are in order cost little."""
+    """Return a line that JSON readers take, if its values are all that is wrong with it.
+
+    Lines that are in order cost little.
+    """
     is_odd = (
         (not line.isascii() and not _is_utf8(line))
         or b"NaN" in line
@@ -318,7 +322,10 @@ def _is_valid(lines: pa.StringArray) -> bool:
 
 
 def _refuse_short(reading: Reading, data: bytes, offsets: np.ndarray, numbers: np.ndarray) -> None:
-    """Refuse the lines that are too short for an event, but for blank ones; beyond the examples they are only counted, since there may be millions."""
+    """Refuse the lines that are too short for an event, but for blank ones.
+
+    Beyond the examples they are only counted, since there may be millions.
+    """
     is_filled = np.add.reduceat(np.frombuffer(data, dtype=np.uint8) > ord(" "), offsets[:-1]) > 0
     (short,) = np.nonzero((np.diff(offsets) - 1 < SHORTEST_EVENT) & is_filled)
     for place, index in enumerate(short):

@@ -1,6 +1,7 @@
 """The SQL of staging: what is to be known of events before they are stored.
 
-What goes here: statements as texts. What does not: running them (`stage.py`), the rules of redaction (`redaction/`).
+What goes here: statements as texts. What does not: running them (`stage.py`), the rules of redaction
+(`redaction/`).
 """
 
 from datetime import date
@@ -22,7 +23,10 @@ _TURN_CONTENT = (
 
 
 def content_sql(kind: Literal["trace", "turn", "either"]) -> str:
-    """Return SQL for the hash of an event's content: all that is stored of it but where it was found and which day that made it."""
+    """Return SQL for the hash of an event's content.
+
+    All that is stored of it but where it was found and which day that made it.
+    """
     trace, turn = f"hash({_TRACE_CONTENT})", f"hash({_TURN_CONTENT})"
     return {"trace": trace, "turn": turn, "either": f"case when is_trace then {trace} else {turn} end"}[kind]
 
@@ -30,15 +34,16 @@ def content_sql(kind: Literal["trace", "turn", "either"]) -> str:
 _HEX_ID = "[0-9a-f]{2}[0-9a-f]*[a-f][0-9a-f]*"
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _SAFE_NAME = f"(?:{_UUID}|{_HEX_ID}|[0-9]{{1,6}}|(?:0|[1-9][0-9]{{0,2}})[.][0-9]{{1,3}}[.][0-9]{{1,3}}|[A-Za-z][A-Za-z_-]{{0,15}}[0-9]{{0,3}}[a-z]?)?"
-"""Shapes of names that no rule masks but by chance: a number is one of six digits at the most, and a hex id has a letter after the second place (a card has none, an
-IBAN might begin with two)."""
+"""Shapes of names that no rule masks but by chance: a number is one of six digits at the most, and a hex id
+has a letter after the second place (a card has none, an IBAN might begin with two)."""
 _SAFE_NAMES = f"(?:{_SAFE_NAME}{ITEM_SEPARATOR})*{_SAFE_NAME}"
 _SAFE_KEY = (
     "(?:(?:node|session|trace|span|parent_span|request|task|run|turn|step|agent|conversation|thread|tenant|tool)(?:_id)?|(?:agent_|model_)?version|model|region|zone"
     "|environment|env|status|status_code|service|method|source_dataset|timestamp_origin|trial|attempt|retries|provider|operation|framework|language|channel|tier)"
 )
 _SAFE_METADATA = f'[{{](?:"{_SAFE_KEY}":"{_SAFE_NAME}",)*"{_SAFE_KEY}":"{_SAFE_NAME}"[}}]'
-"""Metadata in which nothing can be masked: of no key that says its value is a secret, and with values of a safe shape."""
+"""Metadata in which nothing can be masked: of no key that says its value is a secret, and with values of a
+safe shape."""
 
 
 SAFE_ITEM = f"(?:{_SAFE_KEY}{KEY_SEPARATOR})?{_SAFE_NAME}"
@@ -46,13 +51,18 @@ SAFE_ITEM = f"(?:{_SAFE_KEY}{KEY_SEPARATOR})?{_SAFE_NAME}"
 
 
 def events_sql(events: str, start: date) -> str:
-    """Return a SELECT of what is to be known of events before they are redacted: one row each, with `row_no`. It holds raw text, so it must stay in memory.
+    """Return a SELECT of what is to be known of events before they are redacted.
 
-    Where `is_suspect`, the line must go through `read_line` and `redact_event` first, and nothing else in the row means anything. What must be redacted: TEXTS; `names`, which
-    holds those names that have no safe shape; and the entries of metadata by `keys` and `items`, which are null where nothing in it can be personal.
+    One row each, with `row_no`. It holds raw text, so it must stay in memory.
+
+    Where `is_suspect`, the line must go through `read_line` and `redact_event` first, and nothing else in the
+    row means anything. What must be redacted: TEXTS; `names`, which holds those names that have no safe
+    shape; and the entries of metadata by `keys` and `items`, which are null where nothing in it can be
+    personal.
 
     Args:
-        events: a relation of what `read_events` gave and (`row_no`, `node`: by folder or null, `received`: TIMESTAMP, UTC).
+        events: a relation of what `read_events` gave and (`row_no`, `node`: by folder or null, `received`:
+            TIMESTAMP, UTC).
         start: first day there is.
     """
     names = f"concat_ws(chr({ord(ITEM_SEPARATOR)}), {', '.join(IDS)})"

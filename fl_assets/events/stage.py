@@ -36,9 +36,11 @@ PARQUET = "(format parquet, compression zstd, compression_level 1)"
 _CHUNK_ROWS = 8192
 """Rows of an Arrow chunk: what one thread of DuckDB takes at a time."""
 _SET_ASIDE_BYTES = 1024 * 1024
-"""Of lines in doubt that wait for those of later batches: raw lines are held in memory alone, and not many."""
+"""Of lines in doubt that wait for those of later batches: raw lines are held in memory alone, and not many.
+"""
 _FILTERED_SHARE = 8
-"""A group of more than one in so many rows of a batch is filtered as it is written, a smaller one copied out first."""
+"""A group of more than one in so many rows of a batch is filtered as it is written, a smaller one copied out
+first."""
 
 
 class _Given:
@@ -137,7 +139,10 @@ class Stager:
             self.refused.count(line.file_no, line.number, bad.reason, len(line.raw))
 
     def excerpts(self, lines: list[bytes]) -> list[str]:
-        """Return the redacted starts of refused lines, all at once: one by one it takes a millisecond each."""
+        """Return the redacted starts of refused lines, all at once.
+
+        One by one it takes a millisecond each.
+        """
         if not lines:
             return []
         texts = pa.array([excerpt_source(line) for line in lines], pa.string()).dictionary_encode()
@@ -156,7 +161,10 @@ class Stager:
     def _read(
         self, batch: pa.Table, read: pa.Table, *, is_strict: bool = False
     ) -> tuple[pa.Table, "list[_Line]"]:
-        """Return the events of a batch, redacted, and its lines that are suspect; what was read strictly is not suspected for its size."""
+        """Return the events of a batch, redacted, and its lines that are suspect.
+
+        What was read strictly is not suspected for its size.
+        """
         events = read.append_column("row_no", pa.array(np.arange(len(batch))))
         events = events.append_column("is_strict", pa.array(np.full(len(batch), is_strict)))
         for name in ("file_no", "line_no"):
@@ -185,7 +193,10 @@ class Stager:
         ]
 
     def _of_source(self, name: str, file_nos: pa.ChunkedArray) -> pa.ChunkedArray:
-        """Return a column of the sources for each row, as an index into it: a join by DuckDB might build its table from the rows, and lose their order."""
+        """Return a column of the sources for each row, as an index into it.
+
+        A join by DuckDB might build its table from the rows, and lose their order.
+        """
         column = self._sources[name].combine_chunks()
         return pa.chunked_array(
             [pa.DictionaryArray.from_arrays(chunk, column) for chunk in file_nos.chunks],
@@ -249,7 +260,10 @@ class Stager:
             given.table = table.slice(0, 0)
 
     def _redact(self, events: pa.Table) -> pa.Table:
-        """Redact what `events_sql` says must be, each distinct text once, since many repeat; a row that cannot be redacted in bulk becomes suspect."""
+        """Redact what `events_sql` says must be, each distinct text once, since many repeat.
+
+        A row that cannot be redacted in bulk becomes suspect.
+        """
         keys, values = (events[name].combine_chunks() for name in ("keys", "items"))
         entries = pc.binary_join_element_wise(
             keys.flatten(), pc.fill_null(values.flatten(), ""), KEY_SEPARATOR
@@ -318,7 +332,10 @@ class Stager:
         )
 
     def _redacted_items(self, items: pa.StringArray) -> tuple[np.ndarray, pa.Array, pa.Array]:
-        """Return, of distinct texts, the place of each in the redacted ones, or -1; those; and what was masked in them."""
+        """Return, of distinct texts, the place of each in the redacted ones, or -1; those.
+
+        And what was masked in them.
+        """
         is_safe = pc.match_substring_regex(items, f"^(?:{SAFE_ITEM})$").to_numpy(zero_copy_only=False)
         places, redacted, masked = redact_many(items, ~is_safe)
         if self._mask_names:

@@ -1,8 +1,10 @@
 """Unpacking: what a file's bytes are by their first ones, and its content as blocks of bounded size.
 
-What goes here: gzip, zstd, the Collector's framed zstd, UTF-16, and the bound on what a file may unpack to. What does not: lines (`read.py`).
+What goes here: gzip, zstd, the Collector's framed zstd, UTF-16, and the bound on what a file may unpack to.
+What does not: lines (`read.py`).
 
-Sources: RFC 1952 (gzip), RFC 8878 (zstd); OpenTelemetry Collector contrib, exporter/fileexporter (with `compression: zstd` each message is preceded by its
+Sources: RFC 1952 (gzip), RFC 8878 (zstd); OpenTelemetry Collector contrib, exporter/fileexporter (with
+    `compression: zstd` each message is preceded by its
 length, four bytes, big-endian); Unicode, section 23.8 (byte order mark).
 """
 
@@ -34,7 +36,10 @@ class BadPackingError(ValueError):
 
 
 def coding_of(start: bytes) -> str | None:
-    """Say how a file is packed by its first eight bytes: `gzip`, `zstd`, `framed_zstd`, `utf-16`; None for anything else."""
+    """Say how a file is packed by its first eight bytes: `gzip`, `zstd`, `framed_zstd`, `utf-16`.
+
+    None for anything else.
+    """
     if start.startswith(b"\x1f\x8b"):
         return "gzip"
     if start.startswith(_ZSTD) or start[1:4] == _SKIPPABLE_ZSTD:
@@ -47,7 +52,9 @@ def coding_of(start: bytes) -> str | None:
 
 
 def blocks(file: BinaryIO, coding: str | None, size: int) -> Iterator[bytes]:
-    """Give a file's content in blocks of bounded size, unpacked and as UTF-8; what is good before the damage comes first.
+    """Give a file's content in blocks of bounded size, unpacked and as UTF-8.
+
+    What is good before the damage comes first.
 
     Args:
         file: at its beginning.

@@ -1,7 +1,7 @@
 """What was not read: what a file of no known format looks like, and what to do about it.
 
-What goes here: naming a file by its first bytes, the nearest fix for a reason. What does not: formats that are read (`formats/`), storing what was
-refused (`quarantine.py`).
+What goes here: naming a file by its first bytes, the nearest fix for a reason. What does not: formats that
+are read (`formats/`), storing what was refused (`quarantine.py`).
 """
 
 import re
@@ -71,7 +71,10 @@ def fix_for(reason: str) -> str:
 
 
 def archive_of(head: bytes) -> Foreign | None:
-    """Name a file that holds others, or no text, by its first bytes: what lies within must not be taken for its lines."""
+    """Name a file that holds others, or no text, by its first bytes.
+
+    What lies within must not be taken for its lines.
+    """
     for magic, what, fix in _PACKED:
         if head.startswith(magic):
             return Foreign(what, fix)

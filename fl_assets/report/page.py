@@ -74,7 +74,7 @@ def render_page(report: Report) -> bytes:
     """Return the report as one HTML page."""
     environment = _environment()
     templates = files("fl_assets.report") / "templates"
-    style, script = ((templates / name).read_text() for name in ("report.css", "report.js"))
+    style, script = ((templates / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
     page = environment.get_template("report.html.j2").render(
         report=report,
         failing_states=Counter(one.state for one in report.patterns if one.failures),

@@ -1,9 +1,13 @@
-"""The engine for days too big for one machine: Spark reads, checks, redacts and sums; the lake stays the same.
+"""The engine for days too big for one machine: Spark reads, checks, redacts and sums.
 
-What goes here: starting the Spark job, whoever starts it, and taking back what it found. What does not: what runs in Spark (`spark_tasks.py`), the script that the
-job is (`job.py`), Dagster Pipes (`defs/resources.py`), how a day is merged (`events/ingest.py`, `infra/lake.py`).
+The lake stays the same.
 
-The job is a process of its own: no JVM comes into Dagster's, the daemon's or a check's. What is no heavy work (a sample, counts, talk) is the default engine's.
+What goes here: starting the Spark job, whoever starts it, and taking back what it found. What does not: what
+runs in Spark (`spark_tasks.py`), the script that the job is (`job.py`), Dagster Pipes (`defs/resources.py`),
+how a day is merged (`events/ingest.py`, `infra/lake.py`).
+
+The job is a process of its own: no JVM comes into Dagster's, the daemon's or a check's. What is no heavy work
+(a sample, counts, talk) is the default engine's.
 """
 
 import json
@@ -40,7 +44,8 @@ _TAIL_LINES = 15
 _SUMS = (FAILURE_SIGNATURES, CALL_TOTALS)
 _MAX_HELD_DAYS = 400
 _HELD: dict[tuple[str, date, str], tuple[pa.Table, pa.Table]] = {}
-"""What jobs of this process summed, by lake, day and content of the day, until it is asked for: a cycle then starts one JVM and not two."""
+"""What jobs of this process summed, by lake, day and content of the day, until it is asked for: a cycle then
+starts one JVM and not two."""
 
 
 class SparkUnavailableError(OSError):
@@ -87,7 +92,8 @@ class SparkEngine(DuckDBEngine):
     def signatures(self, day: date) -> tuple[pa.Table, pa.Table]:
         """Return a day's failure signatures and call totals, in the columns of those tables.
 
-        A job sums the days that it changed, and all that are expected; what it summed is given once, and anew after that.
+        A job sums the days that it changed, and all that are expected; what it summed is given once, and anew
+        after that.
         """
         if self._key(day) not in _HELD:
             days, self._expected = sorted({day, *self._expected}), ()

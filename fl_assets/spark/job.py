@@ -1,7 +1,8 @@
 """The script that a Spark job is: `python -m fl_assets.spark.job '<order as JSON>'`.
 
-What goes here: who is told of progress and of the answer: Dagster, through Pipes, when Dagster started it; else standard output. What does not: the
-work (`spark/tasks.py`), starting it (`spark/engine.py`, `resources.py`).
+What goes here: who is told of progress and of the answer: Dagster, through Pipes, when Dagster started it;
+else standard output. What does not: the work (`spark/tasks.py`), starting it (`spark/engine.py`,
+`resources.py`).
 """
 
 import json

@@ -1,15 +1,19 @@
 """What runs in Spark: tasks read, check, redact and store files, and sum parts of days.
 
-What goes here: the session, how work is divided, and a task of each kind. What does not: what a task does with its part, which is the default engine's code:
-reading (`events/read.py`), rules and staging (`events/stage.py`), sums (`sums/masking.py`), merging into the lake (`events/ingest.py`).
+What goes here: the session, how work is divided, and a task of each kind. What does not: what a task does
+with its part, which is the default engine's code: reading (`events/read.py`), rules and staging
+(`events/stage.py`), sums (`sums/masking.py`), merging into the lake (`events/ingest.py`).
 
-A task of ingestion has some files, or a part of a large one, and does with them in one pass what the default engine does: so there is one list of rules and one engine of
-regular expressions (RE2: linear in time, and no text overflows its stack), and raw text never leaves the task's memory, neither to the JVM nor to a shuffle. It adds
-files to the lake that no manifest names yet, and gives the driver what staging remembers. The driver goes on as the default engine does: each event once, small files
-merged, counted, committed. What a task that failed, or was run twice, has added is removed with all else that no manifest names.
+A task of ingestion has some files, or a part of a large one, and does with them in one pass what the default
+engine does: so there is one list of rules and one engine of regular expressions (RE2: linear in time, and no
+text overflows its stack), and raw text never leaves the task's memory, neither to the JVM nor to a shuffle.
+It adds files to the lake that no manifest names yet, and gives the driver what staging remembers. The driver
+goes on as the default engine does: each event once, small files merged, counted, committed. What a task that
+failed, or was run twice, has added is removed with all else that no manifest names.
 
-Sums are by day, node, service and method: stored calls are shuffled by these, and each task runs the default engine's statements over its part.
-The driver and all tasks need the telemetry folder and the data folder under the same paths.
+Sums are by day, node, service and method: stored calls are shuffled by these, and each task runs the default
+engine's statements over its part. The driver and all tasks need the telemetry folder and the data folder
+under the same paths.
 """
 
 import os
@@ -43,7 +47,8 @@ from fl_assets.events.redaction import redact
 from fl_assets.infra.lake import LakeFile
 
 TASK_BYTES = 128 * 1024 * 1024
-"""Bytes of text that one task reads, about: a larger file is divided at line ends, unless it is compressed or of another format."""
+"""Bytes of text that one task reads, about: a larger file is divided at line ends, unless it is compressed or
+of another format."""
 MIN_TASK_BYTES = 8 * 1024 * 1024
 """Parts of a file are no smaller, whatever the number of cores: a task costs a second before it reads."""
 SUM_ROWS = 1_000_000
@@ -74,7 +79,8 @@ def run(order: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any]:
     """Carry out what `spark_engine.py` asks for, and return what it reads back.
 
     Args:
-        order: `verb` (`ingest`, or `sum` of some `days`), `settings`, `now`, and `out`: the folder that sums of the days, or of those that ingestion changed,
+        order: `verb` (`ingest`, or `sum` of some `days`), `settings`, `now`, and `out`: the folder that sums
+            of the days, or of those that ingestion changed,
             are written to.
         tell: is told how far it is, in words.
     """
@@ -114,7 +120,7 @@ def _context(settings: FederatedLearningConfig) -> Iterator[Any]:
         context.stop()
 
 
-# Sums -------------------------------------------------------------------------------------------------------------------
+# Sums
 
 
 def _sum(context: Any, settings: FederatedLearningConfig, days: list[date], out: Path) -> None:
@@ -145,7 +151,10 @@ def _sum(context: Any, settings: FederatedLearningConfig, days: list[date], out:
 def _dealt(
     settings: FederatedLearningConfig, out: Path, tasks: int, file: str
 ) -> Iterator[tuple[int, bytes]]:
-    """Give the calls of a stored file, dealt to the tasks that will sum them; of a success no text, which is not summed."""
+    """Give the calls of a stored file, dealt to the tasks that will sum them.
+
+    Of a success no text, which is not summed.
+    """
     engine = _TaskEngine(settings, out, "deal")
     with engine.quietly(), engine.connect() as connection:
         columns = ", ".join(
@@ -185,7 +194,7 @@ def _stream(table: pa.Table) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-# Ingestion: the driver --------------------------------------------------------------------------------------------------
+# Ingestion: the driver
 
 
 @dataclass(frozen=True)
@@ -325,7 +334,10 @@ def divided(source: Source, counts: Sequence[tuple[int, int]]) -> list[Source]:
 
 
 def joined(parts: Sequence[Reading], source: Source) -> Reading:
-    """Return what became of a file from what became of its parts, in their order: it counts as read up to the first that was not read to its end."""
+    """Return what became of a file from what became of its parts, in their order.
+
+    It counts as read up to the first that was not read to its end.
+    """
     last = next((part for part in parts if part.end_offset < part.source.size), parts[-1])
     return replace(last, source=source, problems=[], mended=sum(part.mended for part in parts))
 
@@ -363,7 +375,7 @@ def _collected(rows: Any, tasks: int, tell: Callable[[str], None]) -> "list[_Out
         watcher.join()
 
 
-# Tasks ------------------------------------------------------------------------------------------------------------------
+# Tasks
 
 
 @dataclass
@@ -427,7 +439,10 @@ class _TaskIngestion(Ingestion):
     """A round of one task, which ends with what was staged."""
 
     def outcome(self, numbers: list[int], part: Path) -> _Outcome:
-        """Stage all files and return what became of them, with the driver's numbers of files; what staging remembers is written to `part`."""
+        """Stage all files and return what became of them, with the driver's numbers of files.
+
+        What staging remembers is written to `part`.
+        """
         self.create()
         for _ in self.staged():
             pass
@@ -450,7 +465,10 @@ class _TaskIngestion(Ingestion):
 
 
 def _written(connection: duckdb.DuckDBPyConnection, numbers: list[int], path: Path) -> str:
-    """Write what staging remembers with the driver's numbers of files, whole or not at all; return the file's name."""
+    """Write what staging remembers with the driver's numbers of files, whole or not at all.
+
+    Return the file's name.
+    """
     (temp,) = connection.execute("select current_setting('temp_directory')").fetchall()[0]
     written = Path(temp) / path.name
     sql = "copy (select * replace ($numbers[file_no + 1]::integer as file_no) from fl_stage) to $path (format parquet, compression zstd)"
