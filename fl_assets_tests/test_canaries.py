@@ -4,7 +4,7 @@ import orjson
 import pytest
 from typer.testing import CliRunner
 
-from fl_assets.cli import commands as cli
+from fl_assets import cli
 from fl_assets.core.tables import LAKE_TABLES, WAREHOUSE_TABLES
 from fl_assets.workspace import Workspace
 from fl_assets_tests.build import call_line, turn_line

@@ -8,7 +8,7 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from fl_assets.cli import commands as cli
+from fl_assets import cli
 from fl_assets.core.settings import SettingsError
 from fl_assets_tests.conftest import DAYS, LAST_DAY
 

@@ -1,7 +1,7 @@
 """Which adapters are admitted: rules by name, asked before anything is downloaded.
 
-What goes here: the list of rules, what a source lists, what is remembered, the catalogue's rows. What does not: the
-manifest (`manifest.py`), files (`weights.py`, `examine.py`), fetching (`hub.py`).
+What goes here: the list of rules, what a source lists, what is remembered, the catalogue's rows. What does
+not: the manifest (`manifest.py`), files (`weights.py`, `examine.py`), fetching (`hub.py`).
 """
 
 import re
@@ -27,7 +27,10 @@ from fl_assets.adapters.offer import AdapterOffer
 from fl_assets.core.models import Record, Violation
 
 MAX_VERSION_STEP = 1000
-"""The first number of a version may rise by so much at once: a fast-forward to the largest number would otherwise shut every later version out."""
+"""The first number of a version may rise by so much at once.
+
+A fast-forward to the largest number would otherwise shut every later version out.
+"""
 UNKNOWN = "unknown"
 
 ADMISSION_RULES: Mapping[str, str] = {
@@ -63,7 +66,10 @@ _NOTES = re.compile(r"README\.md|LICENSE(?:\.md|\.txt)?|NOTICE(?:\.md|\.txt)?|\.
 
 
 class AdapterRefusedError(ValueError):
-    """An adapter is not admitted; `refusals` holds every rule that it breaks. Nothing was installed or switched."""
+    """An adapter is not admitted; `refusals` holds every rule that it breaks.
+
+    Nothing was installed or switched.
+    """
 
     def __init__(self, adapter_id: str, version: str, refusals: Sequence[Violation]) -> None:
         super().__init__(
@@ -218,7 +224,10 @@ def _listing_problems(
 
 
 def file_problems(names: Mapping[str, int | None]) -> list[str]:
-    """Return what is wrong with a source's list of files: pickles, code, configs of other kinds, and what is missing."""
+    """Return what is wrong with a source's list of files: pickles, code, configs of other kinds.
+
+    What is missing.
+    """
     missing = [f"no {name}" for name in FILES if name not in names]
     strange = sorted(
         name

@@ -1,6 +1,7 @@
 """The catalogue of adapters as stored: what the sources offered when a day was analysed.
 
-What goes here: rows of `adapter_catalogue`. What does not: asking the sources (`store.py`), rules of admission (`admission.py`).
+What goes here: rows of `adapter_catalogue`. What does not: asking the sources (`store.py`), rules of
+admission (`admission.py`).
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,7 @@
 """What is in a folder with an adapter, and every rule that it breaks.
 
-What goes here: reading a version's files within bounds, keys and bundles. What does not: the rules of the files' content (`weights.py`).
+What goes here: reading a version's files within bounds, keys and bundles. What does not: the rules of the
+files' content (`weights.py`).
 """
 
 import hashlib
@@ -105,7 +106,10 @@ class Examiner:
         )
 
     def examine(self, folder: int) -> tuple[AdapterManifest | None, list[Violation]]:
-        """Return the manifest in a folder, and everything that is wrong with folder and manifest, expiry left out."""
+        """Return the manifest in a folder.
+
+        Everything that is wrong with folder and manifest, expiry left out.
+        """
         manifest, found = examine(folder, inventory=self.inventory, keys=self.keys)
         return manifest, found + (self._bundle_problems(folder, manifest) if manifest else [])
 
@@ -122,7 +126,8 @@ class Examiner:
         try:
             with read_only(folder, BUNDLE) as file:
                 bundle = file.read(BUNDLE_BYTES)
-            # By path, since the library takes no descriptor: what it hashes there must be what the manifest names, so a swapped folder gains nothing.
+            # By path, since the library takes no descriptor: what it hashes there must be what the manifest
+            # names, so a swapped folder gains nothing.
             actual = verify(
                 Path(f"/proc/self/fd/{folder}").resolve(),
                 {file.name: file.sha256 for file in manifest.files},
@@ -140,7 +145,10 @@ class Examiner:
 def examine(
     folder: int, *, inventory: Inventory, keys: TrustedKeys
 ) -> tuple[AdapterManifest | None, list[Violation]]:
-    """Return the manifest in an open folder, and everything that is wrong with the folder, expiry left out."""
+    """Return the manifest in an open folder.
+
+    Everything that is wrong with the folder, expiry left out.
+    """
     try:
         with read_only(folder, MANIFEST) as file:
             manifest = parse_manifest(file.read(MANIFEST_BYTES + 2))
@@ -185,7 +193,10 @@ def examine(
 
 
 def check_contents(folder: int, manifest: AdapterManifest, inventory: Inventory) -> list[Violation]:
-    """Return what is wrong with the two files of an adapter: hashes first, and only when they agree what is inside."""
+    """Return what is wrong with the two files of an adapter: hashes first.
+
+    Only when they agree what is inside.
+    """
     found = []
     for file in manifest.files:
         try:

@@ -1,12 +1,14 @@
 """The folder of adapters: layout, locks, links, and files opened by descriptor.
 
-What goes here: what must hold of the folder whoever writes to it. What does not: which version is put there (`store.py`), what is remembered of versions
-(`memory.py`), what is in a version (`examine.py`).
+What goes here: what must hold of the folder whoever writes to it. What does not: which version is put there
+(`store.py`), what is remembered of versions (`memory.py`), what is in a version (`examine.py`).
 
-Layout below the data folder: `adapters/<name>/<version>/` holds the two files, manifest and signature (and model-signing bundle); `adapters/<name>/current` links to the version in use.
+Layout below the data folder: `adapters/<name>/<version>/` holds the two files, manifest and signature (and
+model-signing bundle); `adapters/<name>/current` links to the version in use.
 
-Folders are opened by descriptor and without following links, so that a link put in their place leads nowhere. Two locks: one for installing, which may
-take as long as a download, and one for switching, which never waits for it.
+Folders are opened by descriptor and without following links, so that a link put in their place leads nowhere.
+Two locks: one for installing, which may take as long as a download, and one for switching, which never waits
+for it.
 """
 
 import errno
@@ -37,7 +39,10 @@ FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class AdapterStoreError(RuntimeError):
-    """The folder of adapters or its memory is not as it should be; the text names the path and what to do. Nothing was changed."""
+    """The folder of adapters or its memory is not as it should be; the text names the path and what to do.
+
+    Nothing was changed.
+    """
 
 
 class AdapterFolder:
@@ -78,7 +83,10 @@ class AdapterFolder:
         version_key(version)
         with self.adapter(root, adapter_id) as adapter:
             if version not in versions_in(adapter):
-                message = f"{adapter_id} {version} is not installed below {self.root}; installed are {', '.join(versions_in(adapter)) or 'none'}"
+                message = (
+                    f"{adapter_id} {version} is not installed below {self.root}; installed are "
+                    f"{', '.join(versions_in(adapter)) or 'none'}"
+                )
                 raise AdapterStoreError(message)
             with opened(adapter, version) as folder:
                 yield folder
@@ -154,7 +162,10 @@ def versions_in(folder: int) -> list[str]:
 
 
 def current_version(folder: int, shown: Path) -> str | None:
-    """Return the version that `current` in an adapter's folder leads to; `shown` is that folder's path for errors."""
+    """Return the version that `current` in an adapter's folder leads to.
+
+    `shown` is that folder's path for errors.
+    """
     try:
         target = os.readlink(CURRENT, dir_fd=folder)
     except FileNotFoundError:

@@ -1,7 +1,7 @@
 """Putting one version of an adapter in place: written beside what is there, checked, synced, renamed.
 
-What goes here: the steps of an installation, and removing versions that are no longer kept. What does not: what is
-admitted (`admission.py`), switching (`store.py`).
+What goes here: the steps of an installation, and removing versions that are no longer kept. What does not:
+what is admitted (`admission.py`), switching (`store.py`).
 """
 
 import os
@@ -100,7 +100,10 @@ class Installer:
 
     def _remove_damaged(self, root: int, folder: int, name: str, version: str) -> None:
         if current_version(folder, self._folder.root / name) == version:
-            message = f"{self._folder.root / name / version} is in use and damaged; roll back first (fl-assets rollback), then stage it again"
+            message = (
+                f"{self._folder.root / name / version} is in use and damaged; roll back first "
+                "(fl-assets rollback), then stage it again"
+            )
             raise AdapterStoreError(message)
         discard(root, folder, version)
 

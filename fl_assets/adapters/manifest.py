@@ -1,12 +1,12 @@
 """The signed manifest of one version of an adapter.
 
-What goes here: its fields and bounds, its canonical form, names and version numbers. What does not: what is admitted
-(`admission.py`), what its files must look like inside (`weights.py`), keys (`infra/keys.py`).
+What goes here: its fields and bounds, its canonical form, names and version numbers. What does not: what is
+admitted (`admission.py`), what its files must look like inside (`weights.py`), keys (`infra/keys.py`).
 
-Nothing an adapter says of itself is believed before its signature is: the manifest names repo, commit, version, base
-model, expiry and the hash of every file, so that no part of it can be swapped, replayed or mixed with another
-version's (threats after Samuel et al., "Survivable Key Compromise in Software Update Systems", CCS 2010, which The
-Update Framework follows).
+Nothing an adapter says of itself is believed before its signature is: the manifest names repo, commit,
+version, base model, expiry and the hash of every file, so that no part of it can be swapped, replayed or
+mixed with another version's (threats after Samuel et al., "Survivable Key Compromise in Software Update
+Systems", CCS 2010, which The Update Framework follows).
 """
 
 import hashlib
@@ -116,7 +116,10 @@ class AdapterManifest(Record):
 
 
 def manifest_to_sign(manifest: AdapterManifest) -> bytes:
-    """Return what the signature is over: the canonical form behind a line that says what it is, so that no other document can pass for it."""
+    """Return what the signature is over: the canonical form behind a line that says what it is.
+
+    So that no other document can pass for it.
+    """
     return b"fl-assets adapter manifest 1\n" + canonical_record(manifest)
 
 
@@ -124,7 +127,8 @@ def parse_manifest(content: bytes) -> AdapterManifest:
     """Return the manifest in these bytes.
 
     Raises:
-        ManifestError: they are none, break a bound, or are not in canonical form (a trailing line break is let pass).
+        ManifestError: they are none, break a bound, or are not in canonical form (a trailing line break is
+            let pass).
     """
     content = content.removesuffix(b"\n")
     if len(content) > MANIFEST_BYTES:
@@ -144,7 +148,10 @@ def parse_manifest(content: bytes) -> AdapterManifest:
 
 
 def name_problem(adapter_id: str) -> str:
-    """Return what is wrong with an adapter id, '' for nothing; the rules of Hugging Face, so that an id is a safe folder name once its slash is replaced."""
+    """Return what is wrong with an adapter id, '' for nothing; the rules of Hugging Face.
+
+    So that an id is a safe folder name once its slash is replaced.
+    """
     parts = adapter_id.split("/")
     if (
         _ID.fullmatch(adapter_id) is None
@@ -152,7 +159,10 @@ def name_problem(adapter_id: str) -> str:
         or "--" in adapter_id
         or any(part.endswith((".", "-", ".git")) for part in parts)
     ):
-        return f"{adapter_id[:120]!r} must be `name` or `org/name` of ASCII letters, digits, '.', '-' and '_', without '..' or '--'"
+        return (
+            f"{adapter_id[:120]!r} must be `name` or `org/name` of ASCII letters, digits, '.', '-' and "
+            "'_', without '..' or '--'"
+        )
     return ""
 
 
@@ -174,7 +184,10 @@ def version_key(version: str) -> tuple[int, int, int]:
         ValueError: it is not one to three numbers of at most six digits.
     """
     if VERSION.fullmatch(version) is None:
-        message = f"version {version[:40]!r} must be one to three numbers of at most six digits with dots, e.g. 1.2.0"
+        message = (
+            f"version {version[:40]!r} must be one to three numbers of at most six digits with "
+            "dots, e.g. 1.2.0"
+        )
         raise ValueError(message)
     first, second, third, *_ = [*map(int, version.split(".")), 0, 0]
     return first, second, third

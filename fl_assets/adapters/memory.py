@@ -1,6 +1,7 @@
 """What is remembered of adapters beside their folder: versions seen and left, acts, the latest clock reading.
 
-What goes here: `adapter-state.json`, and what follows from it for a switch. What does not: switching (`store.py`).
+What goes here: `adapter-state.json`, and what follows from it for a switch. What does not: switching
+(`store.py`).
 """
 
 from collections.abc import Iterable

@@ -1,10 +1,12 @@
 """OpenSSF model-signing bundles: a second, optional verifier beside the signed manifest.
 
-What goes here: asking the `model_signing` library (extra `oms`) whether a key signed the files of an adapter. What does not: our own manifest and keys
-(`signing.py`), and the rule that asks for a bundle (`adapters/manifest.py`).
+What goes here: asking the `model_signing` library (extra `oms`) whether a key signed the files of an adapter.
+What does not: our own manifest and keys (`signing.py`), and the rule that asks for a bundle
+(`adapters/manifest.py`).
 
-A bundle signs a list of file hashes, and may name paths that it leaves out. Here nothing may be left out, and what the library hashes must be what
-our manifest names: otherwise one signature could be over the weights that are checked and the other over those that are served.
+A bundle signs a list of file hashes, and may name paths that it leaves out. Here nothing may be left out, and
+what the library hashes must be what our manifest names: otherwise one signature could be over the weights
+that are checked and the other over those that are served.
 """
 
 import tempfile
@@ -15,7 +17,10 @@ from typing import Any
 from fl_assets.infra.keys import KeyFileError
 
 BundleVerifier = Callable[[Path, Mapping[str, str], bytes], str]
-"""Returns what is wrong, '' for nothing; takes a folder, the SHA-256 of each file that must be signed, and the bundle."""
+"""Returns what is wrong, '' for nothing; takes a folder, the SHA-256 of each file that must be signed.
+
+The bundle.
+"""
 
 
 def open_verifier(key: Path) -> BundleVerifier:
@@ -27,7 +32,10 @@ def open_verifier(key: Path) -> BundleVerifier:
     try:
         from model_signing import hashing, verifying  # ty: ignore[import-not-found] - of the extra [oms]
     except ImportError as error:
-        message = f"{key} is set as the key of model-signing bundles, but model-signing cannot be imported ({error}); install fl-assets[oms], or unset it"
+        message = (
+            f"{key} is set as the key of model-signing bundles, but model-signing cannot be "
+            f"imported ({error}); install fl-assets[oms], or unset it"
+        )
         raise KeyFileError(message) from error
     try:
         verifying.Config().use_elliptic_key_verifier(public_key=key)

@@ -1,10 +1,12 @@
 """Adapters on disk: fetched beside what is there, checked, put in place by one rename, switched by another, and switched back.
 
-What goes here: installing, switching, rolling back. What does not: the rules (`admission.py`, `examine.py`), fetching (`hub.py`), the folder and its locks
-(`folder.py`), what is remembered (`memory.py`), who decides (`updates/decide.py`).
+What goes here: installing, switching, rolling back. What does not: the rules (`admission.py`, `examine.py`),
+fetching (`hub.py`), the folder and its locks (`folder.py`), what is remembered (`memory.py`), who decides
+(`updates/decide.py`).
 
-A version is written to `adapters/.staging-…`, synced, and renamed to its place; `current` is replaced by renaming a new link over it. So a crash at any point
-leaves the old or the new, and at worst a dot folder that the next install removes.
+A version is written to `adapters/.staging-…`, synced, and renamed to its place; `current` is replaced by
+renaming a new link over it. So a crash at any point leaves the old or the new, and at worst a dot folder that
+the next install removes.
 """
 
 import os
@@ -86,7 +88,10 @@ class AdapterStore:
         sources: Sequence[Source] | None = None,
         server: LoraServer | None = None,
     ) -> None:
-        """Keep adapters below the data folder of `settings`; sources and server default to the ones that it names."""
+        """Keep adapters below the data folder of `settings`.
+
+        Sources and server default to the ones that it names.
+        """
         self._settings = settings
         self._given_sources = sources
         self._server = server or (LoraServer(settings.vllm_url) if settings.vllm_url else None)
@@ -210,7 +215,8 @@ class AdapterStore:
             adapter_id: As the catalogue names it.
             version: As the catalogue names it.
             now: Present time, aware.
-            allow_rollback: Admit a version below the highest ever seen, or one that was rolled back here: an operator's word, recorded.
+            allow_rollback: Admit a version below the highest ever seen, or one that was rolled back here: an
+                operator's word, recorded.
 
         Raises:
             AdapterRefusedError: no source offers it, or it breaks a rule.
@@ -252,7 +258,8 @@ class AdapterStore:
             version: An installed one; the one in use already is left as it is.
             now: Present time, aware.
             note: Kept with the act, e.g. the decision.
-            allow_rollback: Let a version pass that was rolled back, or is below the one in use: an operator's word.
+            allow_rollback: Let a version pass that was rolled back, or is below the one in use: an operator's
+                word.
 
         Raises:
             AdapterRefusedError: it breaks a rule by now: hashes, signature, expiry, base model, version.
@@ -301,7 +308,8 @@ class AdapterStore:
         Raises:
             AdapterStoreError: the adapter is off already, or `to` is not installed.
             AdapterRefusedError: the version to go back to breaks a rule by now.
-            LoraServerError: the server does not take it, and nothing was switched; or it does not let go of the other, and all else is switched.
+            LoraServerError: the server does not take it, and nothing was switched; or it does not let go of
+                the other, and all else is switched.
         """
         name = folder_name(adapter_id)
         with self._switching() as state, self._folder.open() as root:
@@ -388,7 +396,10 @@ class AdapterStore:
         return row, manifest
 
     def _known(self, root: int, state: StoreMemory, adapter_id: str) -> tuple[Known, list[str]]:
-        """Return what is remembered of an adapter; what is installed counts as seen, should the memory have been lost."""
+        """Return what is remembered of an adapter.
+
+        What is installed counts as seen, should the memory have been lost.
+        """
         memory = state.of(adapter_id)
         versions: list[str] = []
         current = None

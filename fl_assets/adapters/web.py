@@ -1,6 +1,7 @@
 """GET within bounds: allowed hosts, sizes, one deadline, a few attempts.
 
-What goes here: fetching a document or a file from a server that may lie. What does not: what it is (`hub.py`), one exchange (`infra/http.py`).
+What goes here: fetching a document or a file from a server that may lie. What does not: what it is
+(`hub.py`), one exchange (`infra/http.py`).
 """
 
 import io
@@ -58,7 +59,10 @@ class Web:
             message = "an address that is no URL"
             raise FetchError(message)
         if parts.scheme not in ("http", "https") or parts.username or parts.password or not self.allows(url):
-            message = f"{place(url)} is no allowed host ({', '.join(self._hosts)}); FEDERATED_LEARNING_ADAPTER_HOSTS adds some"
+            message = (
+                f"{place(url)} is no allowed host ({', '.join(self._hosts)}); "
+                "FEDERATED_LEARNING_ADAPTER_HOSTS adds some"
+            )
             raise FetchError(message)
 
     def allows(self, url: str) -> bool:

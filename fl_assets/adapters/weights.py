@@ -46,7 +46,10 @@ _CONFIG_KEYS = frozenset(
         ),
     }
 )
-"""Keys of PEFT's LoraConfig that may hold a value; any other must be empty, above all auto_mapping, modules_to_save and use_dora."""
+"""Keys of PEFT's LoraConfig that may hold a value.
+
+Any other must be empty, above all auto_mapping, modules_to_save and use_dora.
+"""
 
 
 class LoraConfig(Record):
@@ -218,7 +221,10 @@ def header_length(length: bytes, file_size: int) -> int:
 
 
 def check_tensors(tensors: Sequence[Tensor], config: LoraConfig) -> list[Violation]:
-    """Return every rule that names and shapes break: for each module a lora_A of (rank, in) and a lora_B of (out, rank), and nothing else."""
+    """Return every rule that names and shapes break.
+
+    For each module a lora_A of (rank, in) and a lora_B of (out, rank), and nothing else.
+    """
     sides: dict[str, dict[str, Tensor]] = {}
     strange, misshapen = [], []
     for tensor in tensors:

@@ -1,6 +1,6 @@
-"""The command line."""
+"""The command line: each file registers its commands with the application when it is imported."""
 
-from fl_assets.cli import inspect, nodes
-from fl_assets.cli.commands import app, main
+from fl_assets.cli import adapters, answers, commands, inspect, nodes, server
+from fl_assets.cli.application import app, main
 
-__all__ = ["app", "inspect", "main", "nodes"]
+__all__ = ["adapters", "answers", "app", "commands", "inspect", "main", "nodes", "server"]

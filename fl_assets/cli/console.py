@@ -1,6 +1,7 @@
 """How results read at a terminal: tables for people, JSON for machines, plain text when piped.
 
-What goes here: layout and words. What does not: what is true (`workspace.py`) or what to run (`coordinator.py`).
+What goes here: layout and words. What does not: what is true (`cycle_view.py`, the stages) or what to run
+(`coordinator.py`).
 """
 
 import re
@@ -9,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import date
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from fl_assets.cli.cycle_view import CycleView
 from fl_assets.core.models import LearningCycleResult, Playbook
 from fl_assets.core.tables import WAREHOUSE_TABLES
 from fl_assets.events.outcome import unread_in_words
@@ -28,7 +29,6 @@ from fl_assets.report.words import counted
 from fl_assets.updates.decide import in_words
 from fl_assets.updates.history import Rollout, lessons
 from fl_assets.updates.lessons import learn
-from fl_assets.workspace import Workspace
 
 WRAPPED = {"playbook", "held because", "reason", "failure", "why", "rollback plan"}
 """Columns whose text may take several lines on a terminal."""
@@ -54,24 +54,31 @@ def show_summaries(told: Sequence[DaySummary], out: Path, teller: NodeSummaries)
         named = sum(row.failures for row in summary.failures)
         noise = f", noise of epsilon {summary.settings.epsilon:g}" if summary.settings.epsilon else ""
         say(
-            f"{summary.day} {'told' if one.is_new else 'told before, sent again as it was'}: number {summary.sequence} of {summary.node_id}{noise}"
+            f"{summary.day} {'told' if one.is_new else 'told before, sent again as it was'}: number "
+            f"{summary.sequence} of {summary.node_id}{noise}"
         )
         say(
-            f"  {summary.events:,} events; {named:,} failures in {len(summary.failures)} texts that {summary.settings.min_sessions} or more sessions had"
+            f"  {summary.events:,} events; {named:,} failures in {len(summary.failures)} texts that "
+            f"{summary.settings.min_sessions} or more sessions had"
         )
         say(
-            f"  as numbers alone: {unnamed.failures:,} failures, {unnamed.calls:,} calls, {unnamed.sessions:,} conversations"
+            f"  as numbers alone: {unnamed.failures:,} failures, {unnamed.calls:,} calls, "
+            f"{unnamed.sessions:,} conversations"
         )
     if spent := teller.spent():
         say(f"budget: {float(spent):g} of {teller.budget:g} spent")
     say(
-        f"written to {out}; the coordinator needs {teller.public_path} once, as {told[-1].summary.node_id}.pem among its node keys"
+        f"written to {out}; the coordinator needs {teller.public_path} once, as "
+        f"{told[-1].summary.node_id}.pem among its node keys"
     )
 
 
 @contextmanager
 def status(text: str) -> Iterator[Callable[[str], None]]:
-    """Show what is being done, with a bar where the words begin with a share (`42%: …`); yields a function that changes them."""
+    """Show what is being done, with a bar where the words begin with a share (`42%: …`).
+
+    Yields a function that changes them.
+    """
     with _err.status(escape(text)) as spinner:
         yield lambda detail: spinner.update(escape(f"{text}: {_bar(detail)}{detail}"))
 
@@ -91,9 +98,8 @@ def say_outcome(outcome: LearningCycleResult | Exception) -> None:
     )
 
 
-def show_rebuilt(space: Workspace, done: Rebuilt) -> None:
-    """Print what a rebuild moved, restored, wrote and could not restore."""
-    path = space.settings.warehouse_path
+def show_rebuilt(path: Path, done: Rebuilt) -> None:
+    """Print what a rebuild of the database at `path` moved, restored, wrote and could not restore."""
     for moved in done.moved:
         say(f"{path.name} could not be opened: moved to {moved}")
     for table in WAREHOUSE_TABLES:
@@ -104,33 +110,24 @@ def show_rebuilt(space: Workspace, done: Rebuilt) -> None:
         ):
             if days := by_table.get(table.name):
                 say(
-                    f"{table.name}: {len(days)} {'day' if len(days) == 1 else 'days'} {words} ({days[0]}{f' to {days[-1]}' if len(days) > 1 else ''})"
+                    f"{table.name}: {len(days)} {'day' if len(days) == 1 else 'days'} {words} "
+                    f"({days[0]}{f' to {days[-1]}' if len(days) > 1 else ''})"
                 )
     number = {
         name: sum(map(len, getattr(done, name).values())) for name in ("same", "restored", "written", "lost")
     }
     say(
-        f"{path}: {number['same']} days of tables were right, {number['restored']} restored, {number['written']} written as Parquet, {number['lost']} lost"
+        f"{path}: {number['same']} days of tables were right, {number['restored']} restored, "
+        f"{number['written']} written as Parquet, {number['lost']} lost"
     )
     for day in sorted({day for days in done.lost.values() for day in days}):
         say(f"neither the database nor its file holds all of {day}: run `fl-assets cycle --date {day}`")
 
 
-def show_cycle(space: Workspace, result: LearningCycleResult, *, as_json: bool) -> None:
-    """Print a cycle: what was read, what was found, what may be done, what is held and why, and where the files are."""
-    day = result.day
-    analysed = result.status in ("completed", "gated")
-    playbooks = (
-        sorted(
-            space.playbooks.of(day),
-            key=lambda one: (bool(one.held_because), -one.confidence, one.improvement_id),
-        )
-        if analysed
-        else []
-    )
-    patterns = space.warehouse.read_day("failure_patterns", day) if analysed else []
-    decisions = space.warehouse.read_day("update_decisions", day) if result.status == "completed" else []
-    files = where(space, day)
+def show_cycle(view: CycleView, *, as_json: bool) -> None:
+    """Print a cycle: what was read, what was found, what may be done, what is held and why, where the files are."""
+    result, day, files = view.result, view.result.day, view.files
+    patterns, playbooks, decisions = view.patterns, view.playbooks, view.decisions
     if as_json:
         named = ("pattern_id", "template", "failure_class", "state", "failures", "confidence")
         content = {
@@ -139,26 +136,27 @@ def show_cycle(space: Workspace, result: LearningCycleResult, *, as_json: bool) 
             "playbooks": [playbook.model_dump(mode="json") for playbook in playbooks],
             "decisions": decisions,
             "files": {name: str(path) for name, path in files.items()},
-            "not_read": [asdict(one) for one in space.index.unread()],
+            "not_read": [asdict(one) for one in view.unread],
         }
         show_json(content)
         return
     days = f"{result.window_days} days to {day}" if result.window_days > 1 else str(day)
     say(f"Learning cycle of {day}: {result.status}")
     say(f"  events read       {result.events_processed:,} ({days})")
-    if told := space.summaries.nodes(day):
-        say(f"  summaries         of {len(told)} nodes")
-    if refused := Counter(one.rule for one in space.summaries.refusals()):
+    if view.summarised:
+        say(f"  summaries         of {view.summarised} nodes")
+    if view.refused:
         say(
-            f"  refused           {counted(refused)} among the summaries in {space.settings.summaries_path}: the check summaries_are_taken names each"
+            f"  refused           {counted(view.refused)} among the summaries in {view.summaries_path}: "
+            "the check summaries_are_taken names each"
         )
-    not_read = unread_in_words(space.index.unread())
+    not_read = unread_in_words(view.unread)
     for place, line in enumerate(not_read):
         say(f"  {'' if place else 'not read':<17} {'  ' if place else ''}{line}")
-    if not analysed:
+    if not view.is_analysed:
         say(f"  stopped           {result.reason}")
-        if not result.events_processed and (why := space.index.why_nothing()):
-            say(f"  because           {why}")
+        if view.why_nothing:
+            say(f"  because           {view.why_nothing}")
     else:
         failing, gone = (
             Counter(row["state"] for row in patterns if row["failures"]),
@@ -166,7 +164,8 @@ def show_cycle(space: Workspace, result: LearningCycleResult, *, as_json: bool) 
         )
         states = ", ".join(f"{count} {state}" for state, count in sorted(failing.items()))
         say(
-            f"  patterns found    {failing.total()} failing ({states}), {gone} of the last fortnight that no longer do"
+            f"  patterns found    {failing.total()} failing ({states}), {gone} of the last fortnight that "
+            "no longer do"
         )
         show_playbooks(playbooks)
         if result.status == "gated":
@@ -268,13 +267,17 @@ def show_pattern(one: PatternLine, report: Report, *, as_json: bool) -> None:
         "pattern": f"{one.pattern_id} ({one.kind}, {one.failure_class.replace('_', ' ')}, {one.state})",
         "where": "; ".join(f"{service} {method}: {failures:,}" for service, method, failures in one.breakdown)
         or ", ".join(one.services),
-        "failures": f"{one.failures:,} of {one.calls:,} calls: {one.failure_rate:.1%} (95 % interval {one.rate_low:.1%} to {one.rate_high:.1%}); {baseline}",
+        "failures": f"{one.failures:,} of {one.calls:,} calls: {one.failure_rate:.1%} (95 % interval "
+        f"{one.rate_low:.1%} to {one.rate_high:.1%}); {baseline}",
         "14 days": f"{trend(one.series)}  {' '.join(map(str, one.series))}",
-        "nodes": f"{one.nodes_affected} of {one.nodes_reporting}; the loudest has {one.top_node_share:.0%} of the failures",
-        "confidence": f"{one.confidence:.2f} that it still fails in the next cycle on two nodes, at half its rate or more",
+        "nodes": f"{one.nodes_affected} of {one.nodes_reporting}; the loudest has "
+        f"{one.top_node_share:.0%} of the failures",
+        "confidence": f"{one.confidence:.2f} that it still fails in the next cycle on two nodes, at half "
+        "its rate or more",
         "significant": "yes" if one.is_significant else "no: not told apart from background noise",
         "seen": f"{one.first_seen} to {one.last_seen} UTC",
-        "why one pattern": f"{one.why_grouped} ({one.messages} distinct message{'' if one.messages == 1 else 's'})",
+        "why one pattern": f"{one.why_grouped} ({one.messages} distinct "
+        f"message{'' if one.messages == 1 else 's'})",
         "traces": ", ".join(one.exemplar_trace_ids) or "none kept",
         "suspected": ", ".join(one.suspects) or "nothing",
     }
@@ -379,19 +382,6 @@ def show_backfill(results: Sequence[LearningCycleResult], *, as_json: bool) -> N
         for one in results
     ]
     show_table(("day", "status", "events", "playbooks", "reason"), rows)
-
-
-def where(space: Workspace, day: date) -> dict[str, Path]:
-    """Return what a cycle left on disk, by name; only what is there."""
-    settings = space.settings
-    places = {
-        "report": settings.reports_path / f"{day}.html",
-        "playbooks": settings.playbook_path / str(day),
-        "for review": settings.data_path / "proposals" / str(day),
-        "warehouse": settings.warehouse_path,
-        "events (Parquet)": settings.lake_folder,
-    }
-    return {name: path for name, path in places.items() if path.exists()}
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

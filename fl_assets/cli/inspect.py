@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fl_assets.cli.commands import AsJson, CommandError, app
+from fl_assets.cli.application import AsJson, CommandError, app
 from fl_assets.core.cycles import window_of
 from fl_assets.core.settings import FederatedLearningConfig
 
@@ -84,7 +84,8 @@ def _what_a_cycle_would_do(found: "Inspection", settings: FederatedLearningConfi
         f"{words}, {'and go on' if window.is_sufficient else 'and stop'}",
         *(
             [
-                f"but {broken:.1%} of the events could not be read, and a day with more than {settings.max_bad_ratio:.1%} stops"
+                f"but {broken:.1%} of the events could not be read, and a day with more than "
+                f"{settings.max_bad_ratio:.1%} stops"
             ]
             if broken > settings.max_bad_ratio
             else []

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from fl_assets.cli.commands import CommandError, app
+from fl_assets.cli.application import CommandError, app
 
 
 @app.command()
@@ -35,7 +35,10 @@ def take_release(
     from fl_assets.updates.release import ReleaseRefusedError
 
     if not trusted.is_dir():
-        message = f"take-release: --trusted '{trusted}' is no folder; put the coordinator's public key there as NAME.pem"
+        message = (
+            f"take-release: --trusted '{trusted}' is no folder; put the coordinator's public key "
+            "there as NAME.pem"
+        )
         raise CommandError(message)
     try:
         taken = take(release, memory, TrustedKeys(trusted), channel=channel, now=datetime.now(UTC))

@@ -1,7 +1,7 @@
 """Dagster's own webserver with the guard in front; it takes the options of `dagster-webserver`.
 
 What goes here: putting the two together. What does not: the rules (`web_guard.py`), the other processes
-(`serve.py`).
+(`processes.py`).
 """
 
 import dagster_webserver.cli

@@ -1,6 +1,7 @@
 """Dagster resources: configuration in, plain objects out.
 
-What goes here: how run config and environment become a `Workspace`. What does not: behaviour; the objects know no Dagster.
+What goes here: how run config and environment become a `Workspace`. What does not: behaviour; the objects
+know no Dagster.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +24,8 @@ from fl_assets.workspace import Workspace
 class WarehouseResource(DuckDBResource):
     """The DuckDB file of result tables, for assets of your own.
 
-    The stock resource leaks its connection when the body raises, and retries without jitter; this one closes it and waits its turn.
+    The stock resource leaks its connection when the body raises, and retries without jitter; this one closes
+    it and waits its turn.
     """
 
     lake: str = Field(description="Folder of the lake, which the file's views read.")
@@ -51,7 +53,10 @@ WorkspaceResource = dg.ResourceParam[WorkspaceOpener]
 
 
 def run_in_pipes(command: Sequence[str], tell: Callable[[str], None]) -> dict[str, Any]:
-    """Run a Spark job through Dagster Pipes, so that what it says is in the log of the step; outside a run, plainly."""
+    """Run a Spark job through Dagster Pipes, so that what it says is in the log of the step.
+
+    Outside a run, plainly.
+    """
     try:
         context = dg.OpExecutionContext.get()
     except dg.DagsterInvariantViolationError:

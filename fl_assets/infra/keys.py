@@ -81,7 +81,10 @@ def make_secret(path: Path, *, is_private: bool = True) -> bytes:
         _first(path, secrets.token_bytes(_SECRET_BYTES))
     content = _read(path, private=is_private)
     if is_private and len(content) < _SECRET_BYTES:
-        message = f"{path} holds {len(content)} bytes; must be {_SECRET_BYTES} random ones (remove it: another is made)"
+        message = (
+            f"{path} holds {len(content)} bytes; must be {_SECRET_BYTES} random ones (remove it: "
+            "another is made)"
+        )
         raise KeyFileError(message)
     return content
 

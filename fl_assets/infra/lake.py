@@ -53,7 +53,8 @@ class Manifest(Record):
     day: date
     rows: int = Field(ge=0)
     content_hash: str = Field(
-        description="Hash of the rows without where they came from: the same in any order and over any split into files."
+        description="Hash of the rows without where they came from: the same in any order and over any "
+        "split into files."
     )
     version: int = Field(ge=1, description="Counts how often the content changed.")
     source_files: tuple[str, ...] = Field(
@@ -113,7 +114,8 @@ class Lake:
     def _remedy(self) -> str:
         """Return what to do about a damaged manifest."""
         return (
-            f"Remove that folder (of a lake that an earlier release wrote: all {self.root}/*/{PREFIX}*) and index.sqlite in the data folder, "
+            f"Remove that folder (of a lake that an earlier release wrote: all {self.root}/*/{PREFIX}*) "
+            "and index.sqlite in the data folder, "
             "and run a cycle: all files of telemetry are read again, and nothing is stored twice"
         )
 

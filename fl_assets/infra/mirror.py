@@ -109,8 +109,11 @@ class MirroredLake(Lake):
             days = head.days if head else {}
             if lost := sorted(held.keys() - days.keys()):
                 message = (
-                    f"{self.remote.url} no longer knows {lost[0]}{f' and {len(lost) - 1} more' if lost[1:] else ''}, which it has known before: restore head.json (the bucket's "
-                    f"versioning has it); or, to begin anew, remove {self.root} and index.sqlite in the data folder"
+                    f"{self.remote.url} no longer knows "
+                    f"{lost[0]}{f' and {len(lost) - 1} more' if lost[1:] else ''}, which it has known "
+                    "before: restore head.json (the bucket's "
+                    f"versioning has it); or, to begin anew, remove {self.root} and index.sqlite in the "
+                    "data folder"
                 )
                 raise LakeError(message)
             stale = [
@@ -123,7 +126,10 @@ class MirroredLake(Lake):
                     self._fetch(folder, days[folder])
             except FileNotFoundError as error:
                 if (now := self.remote.read_head()) and head and now.commit == head.commit:
-                    message = f"{self.remote.url} has lost an object that a manifest names ({error.args[0]}): restore it (the bucket's versioning has it)"
+                    message = (
+                        f"{self.remote.url} has lost an object that a manifest names "
+                        f"({error.args[0]}): restore it (the bucket's versioning has it)"
+                    )
                     raise LakeError(message) from error
                 continue  # it was swept, since somebody committed after we looked
             break
@@ -136,7 +142,10 @@ class MirroredLake(Lake):
         try:
             manifest = Manifest.model_validate_json(content)
         except ValueError as error:
-            message = f"{self.remote.url}/{folder}/{name} is not a manifest of this release: {error}. Let all who share the lake run the same release."
+            message = (
+                f"{self.remote.url}/{folder}/{name} is not a manifest of this release: {error}. Let "
+                "all who share the lake run the same release."
+            )
             raise LakeError(message) from error
         (self.root / folder).mkdir(parents=True, exist_ok=True)
         for file in manifest.files:
@@ -150,7 +159,10 @@ class MirroredLake(Lake):
         self.remote.objects.download(f"{folder}/{file.name}", temporary)
         if (sha256 := sync_and_hash(temporary)) != file.sha256:
             temporary.unlink()
-            message = f"{self.remote.url}/{folder}/{file.name} has SHA-256 {sha256}, and its manifest says {file.sha256}: restore it (the bucket's versioning has it)"
+            message = (
+                f"{self.remote.url}/{folder}/{file.name} has SHA-256 {sha256}, and its manifest "
+                f"says {file.sha256}: restore it (the bucket's versioning has it)"
+            )
             raise LakeError(message)
         temporary.replace(self.root / folder / file.name)
 

@@ -201,7 +201,10 @@ class RemoteLake:
         except FileNotFoundError:
             self._head = self._version = None
         except ValidationError as error:
-            message = f"{self.url}/{_HEAD} is not what this program writes: {error}. Restore its last version (the bucket's versioning has it)."
+            message = (
+                f"{self.url}/{_HEAD} is not what this program writes: {error}. Restore its last "
+                "version (the bucket's versioning has it)."
+            )
             raise LakeError(message) from error
         return self._head
 
@@ -237,7 +240,10 @@ class RemoteLake:
         return head.days
 
     def _moved(self) -> str:
-        return f"another coordinator committed to {self.url} while this one was about to: what was not committed yet is read again by the next ingestion"
+        return (
+            f"another coordinator committed to {self.url} while this one was about to: what was not "
+            "committed yet is read again by the next ingestion"
+        )
 
     def put_if_absent(self, key: str, content: bytes) -> bytes:
         """Put an object where there is none yet; return what is there."""
@@ -325,7 +331,10 @@ class RemoteLake:
                 with suppress(ChangedError):
                     return self.objects.put(_LEASE, _lease(is_held=True), if_match=version)
             if now - begin > wait_secs:
-                message = f"{holder or 'another coordinator'} has held {self.url}/{_LEASE} for {wait_secs:.0f} s: one coordinator at a time may ingest"
+                message = (
+                    f"{holder or 'another coordinator'} has held {self.url}/{_LEASE} for "
+                    f"{wait_secs:.0f} s: one coordinator at a time may ingest"
+                )
                 raise IngestBusyError(message)
             self._sleep(_LOOK_SECS)
 
@@ -348,13 +357,15 @@ class RemoteLake:
                 :300
             ].strip()  # what a server says of a request that it refused may quote it
             message = (
-                f"{self.url} cannot be used as the lake: {words}. Check that the bucket exists, and the credentials and the endpoint in the environment "
+                f"{self.url} cannot be used as the lake: {words}. Check that the bucket exists, and the "
+                "credentials and the endpoint in the environment "
                 "(AWS_*, GOOGLE_*, AZURE_*); docs/scaling.md lists what they must allow"
             )
             raise LakeError(message) from None
         if not all(kept) or first == second:
             message = (
-                f"{self.url} cannot be used as the lake: it overwrites an object whatever If-None-Match or If-Match say, so two coordinators would lose each other's days. "
+                f"{self.url} cannot be used as the lake: it overwrites an object whatever If-None-Match "
+                "or If-Match say, so two coordinators would lose each other's days. "
                 "Use a store that keeps conditional puts, or a folder that all of them mount"
             )
             raise LakeError(message)

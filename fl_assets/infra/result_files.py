@@ -169,4 +169,7 @@ class ResultFiles:
 
 
 def _damaged(path: Path, error: Exception) -> str:
-    return f"{path} is no file of results: {error}. Run `fl-assets rebuild`: it is written again from the database where that has the rows, and named where not."
+    return (
+        f"{path} is no file of results: {error}. Run `fl-assets rebuild`: it is written again from the "
+        "database where that has the rows, and named where not."
+    )

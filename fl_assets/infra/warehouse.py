@@ -80,10 +80,16 @@ def connect(
     try:
         connection = retrying(duckdb.connect, os.fspath(path))
     except RetryError as error:
-        message = f"{path} is in use: waited {wait_secs:.0f} s for it, one process at a time may open it ({error.last_attempt.exception()})"
+        message = (
+            f"{path} is in use: waited {wait_secs:.0f} s for it, one process at a time may open it "
+            f"({error.last_attempt.exception()})"
+        )
         raise WarehouseBusyError(message) from error
     except duckdb.Error as error:
-        message = f"{path} cannot be opened as a DuckDB file: {error}. Run `fl-assets rebuild`: it moves the file aside and makes it anew from the Parquet beside it."
+        message = (
+            f"{path} cannot be opened as a DuckDB file: {error}. Run `fl-assets rebuild`: it moves "
+            "the file aside and makes it anew from the Parquet beside it."
+        )
         raise WarehouseFileError(message) from error
     try:
         folders = sorted(os.fspath(folder.resolve()) for folder in allowed)
@@ -387,7 +393,10 @@ class Warehouse:
             for day in days:
                 _insert_day(connection, table, day, self.files.read(table.name, day))
                 if self._differs(connection, table, day):
-                    message = f"{self.files.path(table.name, day)} does not hold the rows that its footer names. Run `fl-assets rebuild`."
+                    message = (
+                        f"{self.files.path(table.name, day)} does not hold the rows that its footer "
+                        "names. Run `fl-assets rebuild`."
+                    )
                     raise ResultFileError(message)
             connection.execute("commit")
         except BaseException:
@@ -489,7 +498,10 @@ def _insert_day(
         column.name for column in table.columns if column.name not in given and column.name != "event_date"
     ]
     if missing:
-        message = f"{table.name} {day}: column {missing[0]!r} is missing from the rows given ({', '.join(map(str, given))})"
+        message = (
+            f"{table.name} {day}: column {missing[0]!r} is missing from the rows given "
+            f"({', '.join(map(str, given))})"
+        )
         raise ValueError(message)
     connection.execute(f"delete from {table.name} where event_date = $day", {"day": day})  # noqa: S608 (our constants)
     if len(rows) == 0:

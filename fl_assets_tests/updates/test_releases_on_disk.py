@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from typer.testing import CliRunner
 
 from fl_assets.cli import app
-from fl_assets.cli.commands import CommandError
+from fl_assets.cli.application import CommandError
 from fl_assets.infra.disk import Disk
 from fl_assets.infra.errors import NeedsHumanError
 from fl_assets.infra.keys import TrustedKeys, public_pem

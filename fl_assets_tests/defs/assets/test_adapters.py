@@ -8,8 +8,9 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from typer.testing import CliRunner
 
+from fl_assets import cli
 from fl_assets.adapters.store import AdapterStore
-from fl_assets.cli import commands as cli
+from fl_assets.cli.application import CommandError
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.defs.assets.adapters import adapter_catalogue, adapter_freshness
 from fl_assets.defs.resources import resources
@@ -154,7 +155,7 @@ def test_rollback_of_an_adapter_switches_back_and_says_so(at_home):
     assert at_home.current(NAME).version == "1.0.0"
     assert "worse" in at_home.audit_log()[-1].note
     assert run("rollback", NAME, "--reason", "worse").output.startswith("tool-calling: 1.0.0 → off")
-    assert isinstance(run("rollback", NAME, "--reason", "worse").exception, cli.CommandError)
+    assert isinstance(run("rollback", NAME, "--reason", "worse").exception, CommandError)
 
 
 def test_verify_judges_every_installed_version_and_fails_when_one_was_changed(at_home):
@@ -169,7 +170,7 @@ def test_verify_judges_every_installed_version_and_fails_when_one_was_changed(at
         ["checksum"],
         [],
     ]
-    assert isinstance(run("verify", "nothing").exception, cli.CommandError)
+    assert isinstance(run("verify", "nothing").exception, CommandError)
 
 
 def test_what_sign_writes_verify_finds_sound(at_home, tmp_path):

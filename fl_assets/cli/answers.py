@@ -1,0 +1,140 @@
+"""Commands by which a person answers decisions and takes updates back.
+
+What goes here: arguments in, words out. What does not: the rules (`updates/answers.py`), adapters alone
+(`cli/adapters.py`).
+"""
+
+import re
+from typing import Annotated
+
+import typer
+
+from fl_assets.cli.adapters import roll_back_adapter
+from fl_assets.cli.application import (
+    AsJson,
+    CommandError,
+    DecisionId,
+    Reason,
+    app,
+    coordinator_here,
+    settings_of_inputs,
+    user,
+)
+from fl_assets.core.settings import FederatedLearningConfig
+
+
+@app.command()
+def approve(
+    decision_id: DecisionId,
+    reason: Reason,
+    now: Annotated[
+        bool, typer.Option("--now", help="Carry it out at once instead of leaving it to the sensor.")
+    ] = False,
+) -> None:
+    """Say yes to a decision that waits for approval; the sensor `approved_updates` carries it out, canary nodes first.
+
+    Example: fl-assets approve 3f9c --reason "tried on staging" --now
+    """
+    _answer(decision_id, yes=True, reason=reason, now=now)
+
+
+@app.command()
+def reject(decision_id: DecisionId, reason: Reason) -> None:
+    """Say no to a decision: the same change of the same pattern is not tried again.
+
+    Example: fl-assets reject 3f9c --reason "the limit is a contract with the vendor"
+    """
+    _answer(decision_id, yes=False, reason=reason, now=False)
+
+
+@app.command()
+def rollback(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="DECISION_ID|ADAPTER",
+            help="Decision whose update is taken back, its first letters suffice; or an installed adapter.",
+        ),
+    ],
+    reason: Reason,
+    by_hand: Annotated[
+        bool,
+        typer.Option(
+            "--by-hand", help="You have restored the files yourself; only the release is left to change."
+        ),
+    ] = False,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VERSION", help="Of an adapter: version to go back to; by default the one in use before."
+        ),
+    ] = None,
+    allow_rollback: Annotated[
+        bool,
+        typer.Option(
+            "--allow-rollback", help="Of an adapter: fetch VERSION again when it is no longer kept."
+        ),
+    ] = False,
+) -> None:
+    """Take an update back from every node, and restore the files that it changed byte for byte; or switch this machine's adapter back.
+
+    Example: fl-assets rollback 3f9c --reason "support asked for it"
+
+    Example: fl-assets rollback acme/tool-calling --reason "answers got worse"
+    """
+    from fl_assets.cli.console import say
+    from fl_assets.infra.errors import NeedsHumanError
+    from fl_assets.updates.answers import undo
+    from fl_assets.workspace import Workspace
+
+    if re.fullmatch(r"[0-9a-f]+", what) is None:  # ids of decisions are hex
+        roll_back_adapter(what, to=to, allow_rollback=allow_rollback, reason=reason)
+        return
+    space = Workspace(FederatedLearningConfig.from_env())
+    try:
+        found = undo(space.updates, what, by=user(), reason=reason, by_hand=by_hand)
+    except NeedsHumanError as error:
+        raise CommandError(str(error)) from error
+    say(
+        f"{found.update.decision_id}: {found.status}: {found.update.target} is {found.update.from_value} "
+        f"again; {found.reason}"
+    )
+
+
+@app.command()
+def updates(as_json: AsJson = False) -> None:
+    """List every update that was approved, tried, applied or taken back, and each remedy's score.
+
+    Example: fl-assets updates
+    """
+    from fl_assets.cli.console import show_updates
+    from fl_assets.updates.rollout import open_releases
+    from fl_assets.workspace import Workspace
+
+    show_updates(
+        list(open_releases(Workspace(settings_of_inputs()).updates).rollouts().values()), as_json=as_json
+    )
+
+
+def _answer(decision_id: str, *, yes: bool, reason: str, now: bool) -> None:
+    from fl_assets.cli.console import say
+    from fl_assets.updates.answers import answer, code_for
+    from fl_assets.workspace import Workspace
+
+    space = Workspace(settings_of_inputs())
+    code = code_for(space.updates, decision_id)
+    found = answer(space.updates, decision_id, yes=yes, by=user(), reason=reason, codes=[code])
+    say(
+        f"{found.update.decision_id}: {'approved' if yes else 'rejected'}: {found.update.target} "
+        f"{found.update.from_value or ''} → {found.update.to_value or ''}"
+    )
+    if not yes:
+        return
+    if not now:
+        say("it is carried out by the sensor `approved_updates`, or by `fl-assets approve` with --now")
+        return
+    rows = coordinator_here().apply_updates(found.update.day)
+    row = next(row for row in rows if row["decision_id"] == found.update.decision_id)
+    say(f"{row['status']}: {row['reason']}")
+    if row["canary_nodes"]:
+        say(f"canary nodes: {', '.join(row['canary_nodes'])}")

@@ -1,0 +1,77 @@
+"""What the terminal shows of a cycle, read once.
+
+What goes here: the record, and reading it from the stores. What does not: words and layout (`console.py`).
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fl_assets.core.models import LearningCycleResult, Playbook
+from fl_assets.events.outcome import Unread
+
+if TYPE_CHECKING:
+    from fl_assets.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class CycleView:
+    """A cycle as it is shown."""
+
+    result: LearningCycleResult
+    patterns: Sequence[dict[str, Any]]
+    playbooks: Sequence[Playbook]
+    decisions: Sequence[dict[str, Any]]
+    files: dict[str, Path]
+    """What the cycle left on disk, by name."""
+    unread: Sequence[Unread]
+    """Files that could not be read, or not wholly."""
+    why_nothing: str
+    """Why there was nothing to read, '' where there was something."""
+    summarised: int
+    """Nodes that sent a summary."""
+    refused: Counter[str]
+    """Refused summaries, by rule."""
+    summaries_path: Path
+
+    @property
+    def is_analysed(self) -> bool:
+        """Whether the cycle came to patterns."""
+        return self.result.status in ("completed", "gated")
+
+
+def cycle_view(space: "Workspace", result: LearningCycleResult) -> CycleView:
+    """Read what is shown of a cycle."""
+    day, status = result.day, result.status
+    is_analysed = status in ("completed", "gated")
+    playbooks = space.playbooks.of(day) if is_analysed else []
+    return CycleView(
+        result=result,
+        patterns=space.warehouse.read_day("failure_patterns", day) if is_analysed else [],
+        playbooks=sorted(
+            playbooks, key=lambda one: (bool(one.held_because), -one.confidence, one.improvement_id)
+        ),
+        decisions=space.warehouse.read_day("update_decisions", day) if status == "completed" else [],
+        files=_files(space, day),
+        unread=space.index.unread(),
+        why_nothing="" if result.events_processed or is_analysed else space.index.why_nothing(),
+        summarised=len(space.summaries.nodes(day)),
+        refused=Counter(one.rule for one in space.summaries.refusals()),
+        summaries_path=space.settings.summaries_path,
+    )
+
+
+def _files(space: "Workspace", day: date) -> dict[str, Path]:
+    """Return what a cycle left on disk, by name; only what is there."""
+    settings = space.settings
+    places = {
+        "report": settings.reports_path / f"{day}.html",
+        "playbooks": settings.playbook_path / str(day),
+        "for review": settings.data_path / "proposals" / str(day),
+        "warehouse": settings.warehouse_path,
+        "events (Parquet)": settings.lake_folder,
+    }
+    return {name: path for name, path in places.items() if path.exists()}

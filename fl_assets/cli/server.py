@@ -1,0 +1,66 @@
+"""Commands that serve the Dagster UI, and prepare what it needs.
+
+What goes here: arguments in, words out. What does not: the processes (`processes.py`), the guard
+(`web_guard.py`).
+"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from fl_assets.cli.application import app
+from fl_assets.core.settings import FederatedLearningConfig
+
+
+@app.command()
+def home() -> None:
+    """Prepare Dagster's home under the data folder and print its path.
+
+    Example: DAGSTER_HOME="$(fl-assets home)" dagster-daemon run
+    """
+    from fl_assets.cli.console import say
+    from fl_assets.coordinator import prepare_home
+
+    say(
+        str(prepare_home(FederatedLearningConfig.from_env()))
+    )  # a container that only serves the UI sees no telemetry
+
+
+@app.command()
+def dev(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65_535)] = 3000,
+) -> None:
+    """Open the Dagster UI: code server, daemon and a webserver that refuses what other web pages send; until interrupted.
+
+    Example: fl-assets dev --port 3001
+    """
+    from fl_assets.cli.console import say
+    from fl_assets.cli.processes import serve as serve_all
+    from fl_assets.coordinator import dagster_home
+
+    home_path = dagster_home(FederatedLearningConfig.from_env())
+    say(f"Dagster is starting on http://{host}:{port}; Ctrl-C stops it")
+    try:
+        serve_all(home_path, host=host, port=port)
+    except KeyboardInterrupt:
+        say("stopped")
+
+
+@app.command(
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "help_option_names": ["--usage"],
+    }
+)
+def serve(context: typer.Context) -> None:
+    """Run the guarded webserver alone; takes the options of `dagster-webserver`. docs/serving.md says how a team reaches it.
+
+    Example: fl-assets serve --host 0.0.0.0 --port 3000 --grpc-host code --grpc-port 4000
+    """
+    from fl_assets.cli import webserver
+
+    sys.argv = ["dagster-webserver", *context.args]
+    webserver.main()
