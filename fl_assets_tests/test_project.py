@@ -31,6 +31,7 @@ LAYERS = {
     **{stage: place for place, stage in enumerate(STAGES)},
     "workspace": 20,
     "defs": 21,
+    "launcher": 22,
     "definitions": 22,
     "coordinator": 23,
     "cli": 24,

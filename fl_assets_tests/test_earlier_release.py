@@ -1,0 +1,99 @@
+"""What an earlier release wrote is read as it lies: a lake, a warehouse and a Dagster home of commit 49f339c.
+
+`fixtures/written_by_49f339c.tar.xz` is the data folder that release made of a simulated fleet (five nodes, three days; the first two with a cycle).
+"""
+
+import tarfile
+from datetime import date
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fl_assets.coordinator import open_home
+from fl_assets.core.tables import TABLES
+from fl_assets.defs.launcher import WatchedRunLauncher
+from fl_assets_tests.conftest import coordinator_in, settings_in, texts_below
+
+ARCHIVE = Path(__file__).parent / "fixtures" / "written_by_49f339c.tar.xz"
+LEARNED = [date(2026, 11, 12), date(2026, 11, 13)]
+NEXT = date(2026, 11, 14)
+
+
+@pytest.fixture
+def written(tmp_path) -> Path:
+    """The data folder of the earlier release."""
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(tmp_path / "data", filter="data")
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def coordinator(written, tmp_path, instance):
+    """A coordinator that goes on with it; the telemetry that it was made from is gone."""
+    (tmp_path / "cache").mkdir()
+    return coordinator_in(
+        written, instance, telemetry_path=tmp_path / "cache", min_events=200, threshold=0.3, min_nodes=2
+    )
+
+
+def stored(coordinator, name: str, day: date) -> list[dict]:
+    return coordinator.workspace.warehouse.read_day(name, day)
+
+
+def test_patterns_playbooks_and_decisions_are_listed(coordinator):
+    space = coordinator.workspace
+    for day, playbooks in zip(LEARNED, (15, 12), strict=True):
+        assert stored(coordinator, "failure_patterns", day)
+        assert len(space.playbooks.of(day)) == playbooks
+        assert len(stored(coordinator, "update_decisions", day)) == playbooks
+        assert space.report.rows(day).patterns
+    (cycle,) = stored(coordinator, "learning_cycles", LEARNED[-1])
+    assert cycle["status"] == "completed"
+
+
+def test_the_next_cycle_goes_on_and_what_was_there_stays(coordinator, written):
+    kept = {
+        name: text for name, text in texts_below(written).items() if name.startswith(("lake/", "playbooks/"))
+    }
+    names = ("failure_patterns", "pattern_members", "playbooks", "update_decisions")
+    before = {(name, day): stored(coordinator, name, day) for name in names for day in LEARNED}
+    old = {
+        name: [
+            column
+            for column in TABLES[name].column_names
+            if before[name, LEARNED[0]][0].get(column) is not None
+        ]
+        for name in names
+    }
+    result = coordinator.run_learning_cycle(NEXT)
+    assert result.status in ("completed", "gated"), result.reason
+    assert stored(coordinator, "failure_patterns", NEXT)
+    after = texts_below(written)
+    assert {name: after.get(name) for name in kept} == kept, "no event is stored again"
+    for (name, day), rows in before.items():
+        now = stored(coordinator, name, day)
+        assert [{c: row[c] for c in old[name]} for row in now] == [
+            {c: row[c] for c in old[name]} for row in rows
+        ]
+    assert not list(written.glob("warehouse.duckdb.*")), "the database was not moved aside"
+
+
+def test_a_dagster_home_that_names_the_launcher_where_it_was_is_refreshed(written, monkeypatch, tmp_path):
+    home = written / "dagster"
+    assert (
+        yaml.safe_load((home / "dagster.yaml").read_text())["run_launcher"]["module"] == "fl_assets.launcher"
+    )
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    with open_home(settings_in(written)) as instance:
+        assert isinstance(instance.run_launcher, WatchedRunLauncher)
+    assert (
+        yaml.safe_load((home / "dagster.yaml").read_text())["run_launcher"]["module"]
+        == "fl_assets.defs.launcher"
+    )
+
+
+def test_a_home_of_the_users_own_may_go_on_naming_it():
+    from fl_assets import launcher
+
+    assert launcher.WatchedRunLauncher is WatchedRunLauncher
