@@ -23,6 +23,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 from tenacity import RetryError, Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from fl_assets.core.models import Violation
@@ -179,10 +180,8 @@ class Warehouse:
                 return
             for table in LAKE_TABLES:
                 folder = lake_path.resolve() / table.name
-                if next(folder.glob("event_date=*/*.parquet"), None):
-                    files = literal(str(folder / "event_date=*" / "*.parquet"))
-                    rows = f"select * from read_parquet({files}, union_by_name = true)"  # noqa: S608 (a view takes no parameters; the path is ours, quoted)
-                else:
+                rows = _rows_of(connection, folder)
+                if not rows:
                     rows = f"select {', '.join(f'null::{column.type} as {column.name}' for column in table.columns)} where false"
                 if table.name == "raw_traces":
                     rows = f"select *, {_USAGE} from ({rows})"  # noqa: S608 (our own SQL)
@@ -488,6 +487,31 @@ def _add_columns(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
     for column in table.columns:
         if column.name not in there:
             connection.execute(f"alter table {table.name} add column {column.name} {column.type}")
+
+
+def _rows_of(connection: duckdb.DuckDBPyConnection, folder: Path) -> str:
+    """Return a SELECT of all files of a lake table, '' where there is none; one that cannot be read is left out, as its day is."""
+    if next(folder.glob("event_date=*/*.parquet"), None) is None:
+        return ""
+    everything = _select(literal(os.fspath(folder / "event_date=*" / "*.parquet")))
+    try:
+        connection.sql(everything)
+    except duckdb.Error:
+        readable = [path for path in sorted(folder.glob("event_date=*/*.parquet")) if _is_readable(path)]
+        return _select(f"[{', '.join(literal(os.fspath(path)) for path in readable)}]") if readable else ""
+    return everything
+
+
+def _select(files: str) -> str:
+    return f"select * from read_parquet({files}, union_by_name = true)"  # noqa: S608 (a view takes no parameters; paths are ours, quoted)
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        pq.read_metadata(path)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _insert_day(
