@@ -12,9 +12,11 @@ pays for every rule.
 import hashlib
 import hmac
 import re
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import re2
@@ -22,11 +24,18 @@ import re2
 from fl_assets.events.redaction.draft import Change, Draft
 from fl_assets.events.redaction.rule import ITEM_SEPARATOR, UNREDACTABLE, Rule, Unless
 from fl_assets.events.redaction.rules import RULES
+from fl_assets.events.redaction.views import TRIGGER, VIEWS
 
 _RULES_OF_A_SET = 8
 _SET_MEMORY = 64 * 1024 * 1024
 """Bytes that the automaton of a set may take before it is begun anew."""
 _ITEM_SEPARATOR = ITEM_SEPARATOR.encode()
+_REPEATED = {"PEM", "JWT", "API_KEY", "BEARER_TOKEN", "BASIC_AUTH", "PASSWORD", "SSN", "MAC", "PHONE"}
+"""Entities whose values a text may repeat without what tells them: all others are known by their form alone."""
+_LONG_VALUE, _SHORT_VALUE = 6, 5
+"""Characters of a value, if all are letters and if not, from which it is masked wherever the text repeats it."""
+_MAX_REPEATED = 200
+"""Values of one text that are looked for again, the longest first: more would take time that is not linear in the text."""
 _HEX_TO_LETTERS = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
 
 _TEMPLATES = {"before": "(?s)(?:{})$", "value": "(?s)^(?:{})", "after": "(?s)^(?:{})"}
@@ -90,11 +99,18 @@ class _Finder:
         self._is_exception = _Exceptions(rule.unless).hold
         self._alone, self._check = rule.alone, rule.check
 
-    def changes(self, text: bytes) -> list[Change]:
-        """Return what is to be masked in a text."""
+    def changes(self, text: bytes, touching: Sequence[tuple[int, int]] | None = None) -> list[Change]:
+        """Return what is to be masked in a text.
+
+        Args:
+            text: in UTF-8.
+            touching: where it was normalised, in order; given, only matches that touch one of these count.
+        """
         found = []
         for match in self._find(text):
             start, end = match.span()
+            if touching is not None and not _touches(touching, start, end):
+                continue
             edge = start
             while edge and start - edge < 4:
                 edge -= 1
@@ -160,22 +176,59 @@ def _needed(text: bytes) -> list[int]:
     return places
 
 
-def _apply(draft: Draft) -> None:
-    """Mask what the rules find.
+def _touches(places: Sequence[tuple[int, int]], start: int, end: int) -> bool:
+    """Tell whether a match touches one of some places."""
+    at = bisect_left(places, (start, start))
+    return (at < len(places) and places[at][0] <= end) or (at > 0 and places[at - 1][1] > start)
 
-    A rule that finds nothing in the text as it came is not run: what earlier rules put there, placeholders,
-    makes no value.
+
+def _apply(draft: Draft, found: dict[bytes, str], *, is_view: bool) -> None:
+    """Mask what the rules find, and remember it.
+
+    A rule that finds nothing in the text as it came is not run: what earlier rules put there, placeholders, makes no value.
+    In a view only what was normalised counts, since all else will be found in the text itself.
     """
     for place in _needed(draft.text):
-        changes = _finder(place).changes(draft.text)
+        normalised = [edit[:2] for edit in draft.edits if not edit.entity] if is_view else None
+        changes = _finder(place).changes(draft.text, normalised)
         if changes:
+            found.update((draft.text[change.start : change.end], change.entity) for change in changes)
             draft.replace(changes)
+
+
+def _again(text: bytes, found: dict[bytes, str]) -> list[Change]:
+    """Return where values that were found in a text stand in it once more, as words of their own."""
+    changes: list[Change] = []
+    values = [value for value, entity in found.items() if entity in _REPEATED and _is_telling(value)]
+    for value in sorted(values, key=len, reverse=True)[:_MAX_REPEATED]:
+        start = text.find(value)
+        while start >= 0:
+            end = start + len(value)
+            if not (text[start - 1 : start].isalnum() and start) and not text[end : end + 1].isalnum():
+                changes.append(Change(start, end, f"<{found[value]}>".encode(), found[value]))
+            start = text.find(value, end)
+    changes.sort()
+    return [change for last, change in pairwise([Change(0, 0, b""), *changes]) if change.start >= last.end]
+
+
+def _is_telling(value: bytes) -> bool:
+    """Tell whether a value is more than a word that may well stand elsewhere."""
+    return len(value) >= _LONG_VALUE or (len(value) >= _SHORT_VALUE and not value.isalpha())
 
 
 def _redacted(text: bytes) -> tuple[bytes, Counter[str]]:
     """Return a text without an ITEM_SEPARATOR redacted, with the number of values masked by entity."""
     draft = Draft(text)
-    _apply(draft)
+    found: dict[bytes, str] = {}
+    if TRIGGER.search(text):
+        for view in VIEWS:
+            if changes := view(draft.text):
+                draft.replace(changes)
+                _apply(draft, found, is_view=True)
+                draft = draft.masked()
+    _apply(draft, found, is_view=False)
+    if found and (changes := _again(draft.text, found)):
+        draft.replace(changes)
     counts: Counter[str] = Counter()
     counts.update(edit.entity for edit in draft.edits if edit.entity)
     return draft.text, counts

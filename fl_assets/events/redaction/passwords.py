@@ -47,7 +47,7 @@ _DATE = (
     "(?:(?:19|20)[0-9]{2}[-./ ]?[01][0-9][-./ ]?[0-3][0-9]|[0-3][0-9][-./ ][0-3][0-9][-./ ](?:19|20)[0-9]{2})"
 )
 _GAP_WORDS = f"[^0-9:=;&<>,\r\n{SEP}]{{0,40}}?"
-_SIGN = f"[^0-9 \t\r\n\"'`<>(){{}}\\[\\],;|\\\\“”«»「」『』{SEP}]"
+_SIGN = f"(?:[^0-9 \t\r\n\"'`<>(){{}}\\[\\],;&|\\\\“”«»「」『』{SEP}]|&[0-9!@#$%^*])"
 _BARE = f"[^ \t\r\n\"'`\\\\,;&<>{SEP}]"
 _FLAG_WORD = any_case("(?:password|passwd|passphrase|pass|pwd|pw|requirepass)")
 _USE = any_case("(?:use|used|using|enter|entered|try|tried|with|set)")
@@ -91,6 +91,7 @@ IN_TEXT = (
         unless=(
             STAND_IN,
             CODE,
+            "[bBrRuUfF]$",  # of b'…'
             Unless(before="(?:[:]|%3[Aa])[ \t]*", value="[A-Za-z]+[.!]?$"),
             Unless(before="[Pp][Aa][Ss][Ss][ \t]*[:=][ \t]*", value="[0-9]{1,5}$"),
             Unless(before="[Pp][Ww][Dd][ \t]*[:=][ \t]*", value="[/~.]"),
