@@ -257,7 +257,8 @@ def main() -> None:
             for tool, find in finders.items()
         }
         print(
-            f"\n{name}: {len(corpus)} texts, {sum(len(row['spans']) for row in corpus)} spans, {sum(not row['spans'] for row in corpus)} texts without any"
+            f"\n{name}: {len(corpus)} texts, {sum(len(row['spans']) for row in corpus)} spans, "
+            f"{sum(not row['spans'] for row in corpus)} texts without any"
         )
         if finders["presidio"] is None:
             print("presidio is not installed (benchmarks/requirements.lock has it): skipped")

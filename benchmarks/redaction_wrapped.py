@@ -1,7 +1,8 @@
 """Recall of redaction when the same values come as terminals, transports and pages give them.
 
-Run: `python benchmarks/redaction_wrapped.py [--corpus FILE] [--every N]`. Each labelled span of a corpus is wrapped in each form
-of `WRAPPERS`; printed is the recall of each entity plain and wrapped, and where it falls by more than .03.
+Run: `python benchmarks/redaction_wrapped.py [--corpus FILE] [--every N]`. Each labelled span of a corpus is
+wrapped in each form of `WRAPPERS`; printed is the recall of each entity plain and wrapped, and where it falls
+by more than .03.
 """
 
 import argparse

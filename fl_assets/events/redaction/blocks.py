@@ -19,7 +19,7 @@ WORD_VALUES = any_case(
 STAND_IN = "|".join(
     (
         "=",
-        "(?:[a-z]{1,6}[_-])?[Yy][Oo][Uu][Rr][_-][A-Za-z_-]*$",  # your-key-here
+        "(?:[a-z]{1,6}[_-])?[Yy][Oo][Uu][Rr][_-][A-Za-z_-]*$|YOUR[_-][A-Z0-9_-]*$",  # your-key-here
         "\\[\\]",
         "<[0-9A-Za-z_ .-]+>",
         "[$](?:[{(]|[0-9]$|[A-Za-z_]+(?:$|\\[|->))",  # ${NAME}, $1, $name

@@ -4,7 +4,7 @@ What goes here: `redact` and what is made from it. What does not: the rules (`ru
 are read from.
 
 All matching is RE2's, so time is linear in the text. `re2.Set` looks for many rules in one pass; only those
-that it names are run, one after another, each over the text as the ones before left it. Sets of eight: with
+that it names are run, one after another, each over the text as the ones before left it. Sets of twelve: with
 all in one, texts that vary a lot make its automaton grow faster than it is used; with one each, every text
 pays for every rule.
 """
@@ -24,18 +24,20 @@ import re2
 from fl_assets.events.redaction.draft import Change, Draft
 from fl_assets.events.redaction.rule import ITEM_SEPARATOR, UNREDACTABLE, Rule, Unless
 from fl_assets.events.redaction.rules import RULES
-from fl_assets.events.redaction.views import TRIGGER, VIEWS
+from fl_assets.events.redaction.views import VIEWS, has_trigger
 
-_RULES_OF_A_SET = 8
+_RULES_OF_A_SET = 12
 _SET_MEMORY = 64 * 1024 * 1024
 """Bytes that the automaton of a set may take before it is begun anew."""
 _ITEM_SEPARATOR = ITEM_SEPARATOR.encode()
 _REPEATED = {"PEM", "JWT", "API_KEY", "BEARER_TOKEN", "BASIC_AUTH", "PASSWORD", "SSN", "MAC", "PHONE"}
-"""Entities whose values a text may repeat without what tells them: all others are known by their form alone."""
-_LONG_VALUE, _SHORT_VALUE = 6, 5
-"""Characters of a value, if all are letters and if not, from which it is masked wherever the text repeats it."""
+"""Entities whose values a text may repeat without what tells them: all others are known by their form
+alone."""
+_TELLING, _WORDS = 6, re.compile(rb"[A-Za-z\x80-\xff _.,:;-]*").fullmatch
+"""A value of this many characters that is more than words is masked wherever the text repeats it."""
 _MAX_REPEATED = 200
-"""Values of one text that are looked for again, the longest first: more would take time that is not linear in the text."""
+"""Values of one text that are looked for again, the longest first: more would take time that is not linear in
+the text."""
 _HEX_TO_LETTERS = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
 
 _TEMPLATES = {"before": "(?s)(?:{})$", "value": "(?s)^(?:{})", "after": "(?s)^(?:{})"}
@@ -44,7 +46,9 @@ _Test = tuple[Any, int]
 
 
 def _compiled(pattern: str) -> Any:
-    return re2.compile(pattern.encode())
+    options = re2.Options()
+    options.log_errors = False
+    return re2.compile(pattern.encode(), options)
 
 
 def _any_of(template: str, patterns: Iterable[str]) -> Any:
@@ -92,7 +96,7 @@ class _Finder:
         self.mask = f"<{rule.entity}>".encode()
         self.entity = rule.entity
         options = re2.Options()
-        options.never_capture, options.max_mem = True, _SET_MEMORY
+        options.never_capture, options.log_errors, options.max_mem = True, False, _SET_MEMORY
         self._find = re2.compile(rule.find.encode(), options).finditer
         self._groups = re.compile(rule.find).match
         self._need = _compiled(f"(?s){rule.need}").fullmatch if rule.need else None
@@ -152,8 +156,7 @@ def _sets() -> tuple[tuple[int, Callable[[bytes], list[int] | None]], ...]:
     found = []
     for start in range(0, len(RULES), _RULES_OF_A_SET):
         options = re2.Options()
-        options.max_mem = _SET_MEMORY
-        options.never_capture = True
+        options.never_capture, options.log_errors, options.max_mem = True, False, _SET_MEMORY
         rules = re2.Set.SearchSet(options)
         for rule in RULES[start : start + _RULES_OF_A_SET]:
             rules.Add(rule.find)
@@ -185,8 +188,9 @@ def _touches(places: Sequence[tuple[int, int]], start: int, end: int) -> bool:
 def _apply(draft: Draft, found: dict[bytes, str], *, is_view: bool) -> None:
     """Mask what the rules find, and remember it.
 
-    A rule that finds nothing in the text as it came is not run: what earlier rules put there, placeholders, makes no value.
-    In a view only what was normalised counts, since all else will be found in the text itself.
+    A rule that finds nothing in the text as it came is not run: what earlier rules put there, placeholders,
+    makes no value. In a view only what was normalised counts, since all else will be found in the text
+    itself.
     """
     for place in _needed(draft.text):
         normalised = [edit[:2] for edit in draft.edits if not edit.entity] if is_view else None
@@ -212,17 +216,20 @@ def _again(text: bytes, found: dict[bytes, str]) -> list[Change]:
 
 
 def _is_telling(value: bytes) -> bool:
-    """Tell whether a value is more than a word that may well stand elsewhere."""
-    return len(value) >= _LONG_VALUE or (len(value) >= _SHORT_VALUE and not value.isalpha())
+    """Tell whether a value is more than words that may well stand elsewhere."""
+    return len(value) >= _TELLING and not _WORDS(value)
 
 
 def _redacted(text: bytes) -> tuple[bytes, Counter[str]]:
     """Return a text without an ITEM_SEPARATOR redacted, with the number of values masked by entity."""
     draft = Draft(text)
     found: dict[bytes, str] = {}
-    if TRIGGER.search(text):
+    if has_trigger(text):
+        seen: list[Change] = []
         for view in VIEWS:
-            if changes := view(draft.text):
+            changes = view(draft.text)
+            if changes and changes != seen:
+                seen = changes
                 draft.replace(changes)
                 _apply(draft, found, is_view=True)
                 draft = draft.masked()

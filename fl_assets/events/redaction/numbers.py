@@ -77,7 +77,7 @@ _CARD_NETWORKS = "|".join(
 
 NUMBERED = any_case(
     "(?:order|orders|ref|reference|invoice|part|sku|ticket|item|serial|model|isbn|tracking|case|build|version"
-    "|id|no|nr|number|po|lot|batch|code|account|job|run|task|doc|rev|issue)"
+    "|id|no|nr|number|po|lot|batch|code|account|job|run|task|doc|rev|issue|suite|apt|unit|room|box)"
 )
 """Words that make the number after them a number of a thing."""
 _NUMBER_WORD = any_case("(?:no|number|num|nr|id|code|key)")
@@ -225,5 +225,10 @@ RULES = (
             Unless(before="^(?:[(][=<>~]|[A-Za-z]-|<[A-Z]).*"),
         ),
         alone=True,
+    ),
+    Rule(  # the name of a machine in a cloud
+        "IPV4",
+        f"((?:^|[^0-9A-Za-z_-])ip-)({_OCTET}(?:-{_OCTET}){{3}})([.][a-z]|[^0-9A-Za-z_-]|$)",
+        examples=("host ip-‹10-0-12-34›.ec2.internal unreachable",),
     ),
 )

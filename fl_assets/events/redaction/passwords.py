@@ -85,13 +85,13 @@ IN_TEXT = (
     ),
     Rule(
         "PASSWORD",
-        f"({_ANY_WORD}{ASSIGN})({_BARE}+(?:&[0-9!@#$%^*][^ \t\r\n\"'`\\\\,;&<>={SEP}]*)?)()",
+        f"({_ANY_WORD}{ASSIGN})({_BARE}+(?:&[0-9!@#$%^*][^ \t\r\n\"'`\\\\,;&<>={SEP}]*)?)([\"']?)",
         examples=("PGPASSWORD=‹elephant-9› pg_dump", "pwd:‹hunter2›;", "contraseña: ‹Verano-7›"),
         stays=("password=None", "password=cfg.password", "pass: 12", "pwd=/usr/x", "password: hidden"),
         unless=(
             STAND_IN,
             CODE,
-            "[bBrRuUfF]$",  # of b'…'
+            Unless(value="[bBN]r?$", after="[\"']"),  # of b'…'
             Unless(before="(?:[:]|%3[Aa])[ \t]*", value="[A-Za-z]+[.!]?$"),
             Unless(before="[Pp][Aa][Ss][Ss][ \t]*[:=][ \t]*", value="[0-9]{1,5}$"),
             Unless(before="[Pp][Ww][Dd][ \t]*[:=][ \t]*", value="[/~.]"),
@@ -157,7 +157,8 @@ IN_TEXT = (
     Rule(
         "PASSWORD",
         f"((?:{_PLAIN_WORD}|{_SHORT_WORD})[^<>{SEP}]{{0,80}}?"
-        f'(?:{VALUE_WORD}|"(?:\r?\n|(?:\\\\{{1,2}}r)?\\\\{{1,2}}n){{2}}|["\'][^<>=\r\n{SEP}-]{{0,20}}>["\']?))'
+        f'(?:{VALUE_WORD}|"(?:\r?\n|(?:\\\\{{1,2}}r)?\\\\{{1,2}}n){{2}}'
+        f"|[\"'][^<>=\r\n{SEP}-]{{0,20}}>[\"']?))"
         f"([^\"'<>\\\\\r\n{SEP}]+)([\"'<\\\\\r\n]?)",
         examples=(
             '{"name": "DB_PASSWORD", "value": "‹hunter2›"}',
@@ -194,7 +195,8 @@ IN_TEXT = (
 
 _LINE = f"[^\r\n|;<{SEP}]"
 _LOGIN_COMMAND = (
-    "(?:docker login|unzip|zip|sqlcmd|bcp|isql|cqlsh|psexec|evil-winrm|xfreerdp"
+    "(?:docker login|podman login|az login|oc login|helm registry login|unzip|zip|sqlcmd"
+    "|bcp|isql|cqlsh|psexec|evil-winrm|xfreerdp"
     "|ldap(?:search|add|modify|whoami)|plink|pscp|mongosh?|smbclient|sshpass)"
 )
 _COMMANDS = "|".join(
@@ -203,18 +205,25 @@ _COMMANDS = "|".join(
         f"(?:-(?:p|P|pw|w|a)(?: [\"']?|[\"'])|/p:[\"']?|-U [\"']?[^ %<{SEP}]{{1,40}}%)",
         f"sshpass -p|7z {_LINE}{{0,60}}?-p[\"']?",
         f"(?:mysql[a-z]*|mariadb){_LINE}{{0,80}}? -p[\"']?",
-        f"(?:curl|http){_LINE}{{0,120}}? (?:-u|--user|-a)[ ]+[\"']?[^ \"'$<:{SEP}]{{1,64}}:",
+        f"(?:curl|https?|wget){_LINE}{{0,120}}? "
+        f"(?:-[A-Za-z]{{0,4}}u|--user|--proxy-user|-a|--auth)(?:[ ]+|=)[\"']?[^ \"'$<:{SEP}]{{1,64}}:",
         f"lftp -u [^ ,<{SEP}]{{1,64}},",
         f"WIFI:[^ \r\n<{SEP}]{{1,80}};P:",
         " -(?:passin|passout|pass|storepass|keypass)[ =](?:pass:)?[\"']?",
         "net user [^ <]{1,40} ",
         f"net use {_LINE}{{0,80}}?/user:[^ <]{{1,40}} ",
+        f"net use (?:[A-Za-z*]:? )?\\\\\\\\[^ <\r\n{SEP}]{{1,120}} ",
+        f"openssl {_LINE}{{0,120}}? -k [\"']?",
+        f"machine [^ <\r\n{SEP}]{{1,80}}[ \r\n]{{1,3}}login [^ <\r\n{SEP}]{{1,80}}[ \r\n]{{1,3}}password ",
         "htpasswd -[a-zA-Z]*b[a-zA-Z]* [^ <]{1,60} [^ <]{1,40} [\"']?",
         "rabbitmqctl (?:add_user|change_password) [^ <]{1,40} [\"']?",
         "masterauth [\"']?",
         f"redis-cli {_LINE}{{0,60}}?(?:AUTH|auth) ",
         "ConvertTo-SecureString (?:-String )?[\"']",
     )
+)
+_SHORT_CODES = any_case(
+    "(?:cvv2?|cvc2?|cvn|otp|(?:verification|one-time|2fa|mfa|card security) code|pin code)"
 )
 _PAIR = "(?:[Aa]uth|[Cc]redentials?|[Ll]ogin|entication)=?[(]"
 
@@ -230,7 +239,46 @@ IN_COMMANDS = (
             "ConvertTo-SecureString '‹Herbst2026!›' -AsPlainText",
         ),
         stays=("mysql -u root -p $PASS", "docker login -p 443"),
-        unless=(STAND_IN, "[0-9]{1,5}(?::[0-9]+)?$"),
+        unless=(
+            STAND_IN,
+            "[0-9]{1,5}(?::[0-9]+)?$|pass:$|(?:env|file|fd):|stdin$",
+            Unless(before="machine .*", value="[a-z]+$"),
+        ),
+    ),
+    Rule(  # FTP, SMTP, POP
+        "PASSWORD",
+        f"((?:^|[\r\n])PASS )([^ \t\r\n{SEP}]{{4,}})()",
+        examples=("USER backup\n331 Password required\nPASS ‹n1ghtly-run›",),
+        stays=("PASS tests/test_a.py::test_b",),
+        need=f"{SIGNS}.*",
+        unless=(STAND_IN, "[^.]*[.]py", ".*::"),
+    ),
+    Rule(  # lines of .pgpass
+        "PASSWORD",
+        f"((?:^|[ \t\r\n\"'])[0-9A-Za-z_.*-]{{1,80}}:(?:[0-9]{{4,5}}|[*]):"
+        "(?:[*]|[A-Za-z_][0-9A-Za-z_-]{0,60})"
+        f":[0-9A-Za-z_.*@-]{{1,60}}:)([^ \t\r\n:\"'/{SEP}]{{4,}})()",
+        examples=("db1.acme.io:5432:agents:agent_rw:‹Wolk3nbruch›",),
+        stays=("host:8080:pool:worker:started", "2a02:8108:b348:c072:78e2:1ee7:f9a1:zz"),
+        need=f"{SIGNS}.*",
+        unless=(STAND_IN, CODE, Unless(before="^[^0-9A-Za-z]?(?:[0-9A-Fa-f]{1,4}:)+")),  # IPv6
+    ),
+    Rule(  # codes of cards and telephones, once they are named
+        "PASSWORD",
+        f"((?:^|[^A-Za-z])(?:{_SHORT_CODES}|PIN|TAN)(?:{ASSIGN}{QUOTE}?|[^0-9A-Za-z\r\n{SEP}]{{0,2}}[ ]"
+        f"(?:[A-Za-zè]{{1,10}} ){{0,4}}))([0-9]{{3,8}})([0-9A-Za-z.,]?[0-9A-Za-z]?)",
+        examples=(
+            "exp 09/28 cvv ‹737›",
+            '"cvc":"‹123›"',
+            "your OTP is ‹482913›",
+            "Il PIN della SIM è ‹4821›",
+        ),
+        stays=("PIN 13 of the header", "pin 4 is high"),
+        unless=(
+            Unless(before="(?:PIN|TAN|[Oo][Tt][Pp]|[Cc][Oo][Dd][Ee]).*", value="[0-9]{1,3}$"),
+            Unless(after="[0-9A-Za-z]|[.,][0-9A-Za-z]"),
+            Unless(before=".* to "),
+        ),
     ),
     Rule(  # a pipe
         "PASSWORD",

@@ -52,6 +52,7 @@ RULES = (
         examples=("open /home/‹jdoe›/x.py", "file:///Users/‹jo.doe›/x", "rm -rf /mnt/nas/home/‹jdoe›"),
         stays=("https://example.com/home/x", "/Users/Shared/x", "GET /home/jdoe", "/home/index.html"),
         unless=(
+            "(?:your|YOUR)[_-]",
             f"(?:(?:{_NOBODYS}|[0-9]+|[0-9a-f]{{8}}-[0-9a-f-]{{27}})$|.*[.](?:html?|php|aspx|jsp)$)",
             Unless(before=f"^(?:{_ROUTE}|<[A-Z]).*"),
         ),

@@ -1,9 +1,10 @@
 """Telephone numbers: by calling code, by national form, by the word before them."""
 
+from fl_assets.events.redaction.blocks import ASSIGN, QUOTE
 from fl_assets.events.redaction.numbers import IS_NUMBERED, NOT_TAILED, NUMBERED_EDGE
 from fl_assets.events.redaction.rule import DASH, EDGE, WORD, Rule, Unless, any_case
 
-_EXTENSION_WORD = f"(?:{any_case('extension|extn|ext|durchwahl|poste')}[.:=]{{0,2}}|[xX#])"
+_EXTENSION_WORD = f"(?:{any_case('(?:extension|extn|ext|durchwahl|poste)')}[.:=]{{0,2}}|[xX#])"
 _EXTENSION = f"(?:(?:[ ,;]{{0,3}}{_EXTENSION_WORD}[ ]{{0,2}}[0-9]{{1,6}})?)"
 _CALLING_CODE = (
     "(?:[17]|2[07]|2[1-689][0-9]|3[0-469]|3[578][0-9]|4[013-9]|42[0-9]|5[1-8]|5[09][0-9]|6[0-6]|6[7-9][0-9]"
@@ -31,7 +32,8 @@ _CALL_WORD = any_case(
 _CALL_GAP_WORDS = any_case(
     "me|us|him|her|them|back|now|at|on|to|the|this|number|is|today|via|my|our|your|office|desk|home|cell"
     "|mobile|line|directly|was|or|please|for help|mij|ons|op|mig|oss|på|mich|uns|an|bitte|unter"
-    "|al|a|au|nous|moi|il|o|para|pro|по|на|мне|нам|numero|número|numéro|numer|nummer|номер|номеру|телефону|aan|naar"
+    "|al|a|au|nous|moi|il|o|para|pro|по|на|мне|нам|numero|número|numéro|numer|nummer|номер|номеру"
+    "|телефону|aan|naar"
 )
 _CALL_GAP = f"(?:[ ](?:{_CALL_GAP_WORDS})){{0,4}}[:,]?[ ]"
 _UNIT = any_case(
@@ -49,6 +51,24 @@ _NATIONAL = "|".join(
         f"[(]0[0-9]{{1,4}}[)][ ]?[0-9]{{3,4}}[ {DASH}]?[0-9]{{3,5}}",
         f"[(][1-9][0-9][)] ?9?[0-9]{{4}}[ {DASH}][0-9]{{4}}",
     )
+)
+
+_ANY = f"[+(]?[0-9](?:{_GAP}[0-9]){{5,13}}"
+"""Six digits and more with what may stand between them: a telephone if something says so."""
+_KINDS = any_case("(?:office|fax|mobile|cell|landline|home phone|work phone|direct line|handy|mobil|tel)")
+_LABEL = f"(?:^|[^A-Za-z])(?:{_LONG_WORDS}|{any_case('tel|fax|mob|cell|contact')})"
+_VERBS = any_case(
+    "(?:(?:not )?(?:answering|answer|available|reachable|responding|picking up) (?:at|on|under)"
+    "|(?:messages|texts|text messages|sms|calls|otp|code|codes|voicemails?) (?:to|from|at|on)"
+    "|(?:calling|called|dialing|dialling|dialed|texting|texted|rang|phoned|phoning|ringing)"
+    "|(?:can|could|please|to|may|should|must) (?:call|phone|dial|ring|text)"
+    "|(?:reach(?:ed)?|contact(?:ed)?) (?:me|us|her|him|them|you|the office)? ?(?:at|on|under|via)"
+    "|(?:old|new|other|private|personal|second|phone|mobile) number(?: is| was)?|number is now)"
+)
+_NAMED = (
+    "(?:^|[^A-Za-z])"
+    + any_case("(?:callback|contact|caller|customer|sms|recipient|emergency|home|work|cell|office)")
+    + f"[_ -]?{any_case('(?:number|no|nr|num)')}"
 )
 
 RULES = (
@@ -113,6 +133,50 @@ RULES = (
         examples=("‹01 42 68 53 00›", "‹0151-12345678›", "‹(020) 7946 0958›"),
         stays=("invoice 0151-12345678",),
         unless=(f".*{_DATE}", Unless(before=IS_NUMBERED), Unless(before="^[0-9] .*")),
+        alone=True,
+    ),
+    Rule(  # what it is stands behind it
+        "PHONE",
+        f"(^|[^0-9A-Za-z+(.{DASH}])({_ANY}{_EXTENSION})([ ,{DASH}]{{1,2}}[(]?{_KINDS}(?:[^A-Za-z]|$))",
+        examples=("‹96 228011› office", "‹(027) 7972-805›-Office\\,", "‹50-98-28-96› fax"),
+        stays=("2026 office", "20260131 office"),
+        unless=(f"{_DATE}$", "[0-9]+[.][0-9]+$"),
+    ),
+    Rule(  # the label is on the line before
+        "PHONE",
+        f"({_LABEL}[A-Za-z .]{{0,12}}:[ \t]?\r?\n[ \t]{{0,8}})({_ANY}{_EXTENSION}){NOT_TAILED}",
+        examples=("Phone:\n  ‹22 498317›",),
+        unless=(f"{_DATE}$", "[0-9]+[.][0-9]+$"),
+        alone=True,
+    ),
+    Rule(
+        "PHONE",
+        f"({_VERBS}[ :]{{1,2}})({_ANY}{_EXTENSION}){NOT_TAILED}",
+        examples=("They're not answering at ‹449 4898›", "stop receiving messages to ‹0479 50 54 03›"),
+        stays=("You can call 2026-11-30 a date", "failed calling 1000000 times"),
+        unless=(f"{_DATE}$", "[0-9]+[.,][0-9]+$|[0-9]{6}$|[0-9]+0{4}$"),
+        alone=True,
+    ),
+    Rule(
+        "PHONE",
+        f"({_NAMED}(?:{ASSIGN}{QUOTE}?))({_ANY}{_EXTENSION}){NOT_TAILED}",
+        examples=("callback_number: ‹(020) 7946 0958›", '"customerNumber": "‹0151 2345678›"'),
+        stays=("customer_number=20260131",),
+        need="(?:[^0-9]*[0-9]){7}.*",
+        unless=(f"{_DATE}$", "[0-9]+[.][0-9]+$", Unless(before=".*[Cc]ustomer.*", value="[0-9]+$")),
+        alone=True,
+    ),
+    Rule(
+        "PHONE",
+        "((?:wa[.]me/|(?:tel|callto|sms|sip):|api[.]whatsapp[.]com/send[?]phone=))"
+        f"([+]?[0-9][0-9.{DASH}]{{5,17}}[0-9])()",
+        examples=("https://wa.me/‹4917612345678›", "tel:‹+49-30-123456›"),
+    ),
+    Rule(
+        "PHONE",
+        f"([Pp]hone[A-Za-z_]{{0,12}}[\"']?[ ]?: ?[{{][^{{}}]{{0,80}}?"
+        f"[\"']number[\"'][ ]?: ?[\"']?)({_ANY}){NOT_TAILED}",
+        examples=('{"phoneNumber": {"countryCode": "49", "number": "‹1701234567›"}}',),
         alone=True,
     ),
 )

@@ -1,6 +1,6 @@
 """The rules of every family, in the order in which they run."""
 
-from fl_assets.events.redaction import named_secrets, numbers, passwords, people, phones, tokens
+from fl_assets.events.redaction import named_secrets, numbers, passwords, people, phones, sessions, tokens
 from fl_assets.events.redaction.blocks import SEP
 from fl_assets.events.redaction.checksums import iban_holds
 from fl_assets.events.redaction.rule import DASH, ENTITIES, Rule
@@ -24,6 +24,7 @@ def _in_tags(entity: str) -> Rule:
 RULES: tuple[Rule, ...] = (
     *map(_in_tags, ENTITIES),
     *tokens.RULES,
+    *sessions.RULES,
     *passwords.IN_TEXT,
     *passwords.IN_COMMANDS,
     *named_secrets.RULES,

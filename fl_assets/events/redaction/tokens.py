@@ -48,7 +48,7 @@ RULES = (
         need="(?:[^0-9]*[0-9]|.*[a-z][A-Z]|A[A-Z]{3}[0-9A-Z]{16}).*",
         unless=(
             "[a-z0-9]{1,8}(?:[_-](?:[a-z]{1,12}|v?[0-9]{1,19})){2,}(?:=[0-9.]+)?$",  # words-with-dashes
-            "API-[0-9]+$",
+            "API-[0-9]+$|[0-9a-f]{32}[.][0-9a-f]{16}$",
             ".*(?:[xX*]{6}|[.]{3}|[Yy][Oo][Uu][Rr][_-])",
             Unless(before="<[A-Z].*"),
         ),
@@ -98,7 +98,7 @@ RULES = (
         "([0-9A-Za-z._~+/=-]{4,})()",
         examples=("Authorization: Bearer ‹abcdefg›",),
         stays=("authorization: bearer token",),
-        unless=(STAND_IN, any_case("(?:token|auth|scheme|realm|header|access|credentials?)")),
+        unless=(STAND_IN, any_case("(?:base64[(]|token|auth|scheme|realm|header|access|credentials?)")),
     ),
     Rule(
         "BEARER_TOKEN",
@@ -106,6 +106,6 @@ RULES = (
         examples=("'Authorization': 'Token ‹9944b09199c62bcf9418›'",),
         stays=("Authorization: AWS4-HMAC-SHA256", "authorization=disabled"),
         need=f"(?:{MIXED}|[0-9A-Za-z]{{24}}).*",
-        unless=(STAND_IN, "AWS4-HMAC-SHA256$"),
+        unless=(STAND_IN, "AWS4-HMAC-SHA256$", f"{any_case('base64')}$"),
     ),
 )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 _BEGIN_WITH_A_NAME = """
 AWS access key | A(?:KIA|SIA|ROA|IDA|GPA|NPA|NVA|IPA|BIA|CCA)[0-9A-Z]{16} | AKIA$16
 AWS Bedrock | bedrock-api-key-… | bedrock-api-key-~40
-AWS Bedrock | ABSK… | ABSK~40
+AWS Bedrock | ABSK[0-9A-Za-z+/=]{20,} | ABSK~40
 Google API key | AIza… | AIza~35
 Google API key | AQ[.]Ab8… | AQ.Ab8~40
 Google OAuth | (?:ya29[.]|1//0|GOCSPX-)… | ya29.~60
@@ -22,7 +22,7 @@ OpenAI and alike | sk-(?:ant|proj|svcacct|admin|or|lf|live|test|None|helicone)-�
 OpenAI, DeepSeek | sk-[0-9A-Za-z]{20,} | sk-~32
 OpenAI session | sess-… | sess-~40
 Hugging Face | (?:hf_|api_org_)… | hf_~34
-Langfuse | pk-lf-… | pk-lf-#8-#4-#4-#4-#12
+Langfuse | sk-lf-… | sk-lf-#8-#4-#4-#4-#12
 PyPI | pypi-… | pypi-AgE~60
 Docker | dckr_(?:pat|oat)_?… | dckr_pat_~27
 Square | sq0[a-z]{3}-… | sq0csp-~43
@@ -33,8 +33,8 @@ Vault | hv[sbr][.]… | hvs.~40
 Dropbox | sl[.](?:B|u[.])… | sl.B~60
 OpenShift | sha256~… | sha256\\~~43
 Yandex | (?:t1[.]9eu|AQVN|YCAJE)… | t1.9eu~40
-Atlassian | (?:ATATT3|ATCTT3|ATBB)… | ATATT3~60
-Facebook, Instagram | (?:EAA[ABCM]|IGQVJ)… | EAAB~60
+Atlassian | (?:AT[ACS]TT3|ATBB)… | ATATT3~60
+Facebook, Instagram | (?:EAA[A-Z]|IGQVJ|IGAA)… | EAAB~60
 Tencent | AKID… | AKID~32
 Artifactory | (?:AKCp|cmVmdGtu)… | AKCp~60
 Stripe, Clerk, Razorpay | (?:[srp]k|whsec|rzp)_(?:live|test|prod)_[0-9A-Za-z]{10,} | sk_live_~24
@@ -49,7 +49,7 @@ LangSmith | lsv2_(?:pt|sk)_… | lsv2_pt_#32_#10
 Pinecone | pcsk_… | pcsk_~70
 Groq | gsk_… | gsk_~52
 Grafana | gl(?:sa|c)_… | glsa_~32_#8
-Sentry | sntry[su]_… | sntrys_~60
+Sentry | sntry[sui]_… | sntrys_~60
 Supabase | (?:sbp|sb_secret)_… | sbp_#40
 Figma | figd_… | figd_~40
 Fly.io | (?:fo1|fm2)_… | fo1_~43
@@ -57,7 +57,7 @@ Netlify | nfp_… | nfp_~36
 PlanetScale | pscale_(?:tkn|pw|oauth)_… | pscale_tkn_~43
 RubyGems | rubygems_… | rubygems_#48
 ReadMe | rdme_… | rdme_~70
-Buildkite | bkua_… | bkua_#40
+Buildkite | bk[uac]a_… | bkua_#40
 CircleCI | CCIP(?:AT|RJ)_… | CCIPAT_~22_#40
 Open VSX | ovsxp_… | ovsxp_#8-#4-#4-#4-#12
 Postmark, Prefect | pnu_… | pnu_~36
@@ -65,7 +65,7 @@ Typeform | tfp_… | tfp_~44
 Adafruit | aio_… | aio_~28
 Fireworks | fw_… | fw_~24
 Replicate | r8_… | r8_~37
-PostHog | ph[cx]_… | phx_~43
+PostHog | ph[csx]_… | phx_~43
 Brevo | xkeysib[_-]… | xkeysib-#64-~16
 Shippo | shippo_(?:live|test)_… | shippo_live_#40
 Vercel | (?:vcp|vck|vercel_blob_rw)_… | vcp_~56
@@ -78,7 +78,7 @@ Apify | apify_api_… | apify_api_~36
 Browserbase | bb_live_… | bb_live_~27
 Datadog, Deepnote | dtn_… | dtn_~40
 Neon | napi_… | napi_~64
-Cloudflare | cfut_… | cfut_~40
+Cloudflare | cf(?:[au]t|k)_… | cfut_~40
 Sourcegraph | sgp_… | sgp_#16_#40
 Duffel | duffel_(?:test|live)_… | duffel_test_~43
 Clojars | CLOJARS_… | CLOJARS_#60
@@ -106,7 +106,7 @@ Pulumi | pul-… | pul-#40
 Contentful | CFPAT-… | CFPAT-~43
 Tailscale | tskey-… | tskey-auth-~16-~32
 Heroku | HRKU-… | HRKU-AA~58
-HubSpot | pat-(?:na1|eu1)-… | pat-na1-#8-#4-#4-#4-#12
+HubSpot | pat-(?:na|eu|ap)[0-9]-… | pat-na1-#8-#4-#4-#4-#12
 Lob, Prodigy | prod-sec-… | prod-sec-~32
 Alibaba | LTAI[0-9A-Za-z]{12,} | LTAI~20
 Amazon MWS, Login | amzn[0-9]?[.](?:mws|oa2-cs[.]v1|application-oa2-client)[.][0-9a-f-]{32,} | amzn.mws.#36
@@ -117,7 +117,7 @@ Mollie | live_[0-9A-Za-z]{30,} | live_~30
 SendGrid | SG[.][0-9A-Za-z_-]{16,}[.][0-9A-Za-z_-]{16,} | SG.~22.~43
 Twilio, Mailgun | (?:SK|AC|key-)[0-9a-f]{32} | SK#32
 DigitalOcean | do[opr]_v1_[0-9a-f]{20,} | dop_v1_#64
-Shopify | shp(?:at|ss|ca|pa|tka)_[0-9A-Fa-f]{32} | shpat_#32
+Shopify | shp[a-z]{2,3}_[0-9A-Fa-f]{32} | shpat_#32
 Databricks | do?(?:api|se)[0-9a-f]{32}(?:-[0-9])? | dapi#32
 Doppler | dp[.](?:pt|st|ct|scim|audit)[.][0-9A-Za-z._-]{20,} | dp.pt.~43
 Harness | (?:pat|sat)[.][0-9A-Za-z_-]+[.][0-9a-f]+[.][0-9A-Za-z]{20,} | pat.~22.#24.~20
@@ -128,8 +128,41 @@ Resend | re_[0-9A-Za-z]{8}_[0-9A-Za-z]{24} | re_~8_~24
 Voyage | pa-[0-9A-Za-z_-]{40,} | pa-~43
 age | AGE-SECRET-KEY-1[0-9A-Z]{20,} | AGE-SECRET-KEY-1$58
 Dynatrace | dt0[a-z][0-9]{2}[.][0-9A-Z]{8,24}[.][0-9A-Z]{20,} | dt0c01.$24.$64
-Slack webhook | hooks[.]slack[.]com/(?:services|workflows|triggers)/[0-9A-Za-z_/-]{20,} | hooks.slack.com/services/~24
+Slack | hooks[.]slack[.]com/(?:services|workflows|triggers)/[0-9A-Za-z_/-]{20,} | hooks.slack.com/services/~24
 Discord webhook | discord(?:app)?[.]com/api/webhooks/[0-9]{15,20}/… | discord.com/api/webhooks/^018/~60
+Honeycomb | hc[a-z]{1,2}[im]k_[0-9a-z]{40,} | hcaik_01#58
+Cursor | (?:crsr|key)_[0-9a-f]{40,} | crsr_#64
+Mem0 | m0-[0-9A-Za-z]{32,} | m0-~40
+Dify | (?:app|dataset)-[0-9A-Za-z]{24} | app-~24
+Modal | (?:ak|as|wk|ws)-[0-9A-Za-z]{22} | ak-~22
+RunPod | rpa_[0-9A-Z]{30,} | rpa_$44
+Braintrust | bt-st-[0-9A-Za-z]{30,} | bt-st-~43
+Pydantic Logfire | pylf_v[0-9]_[a-z]{2,8}_[0-9A-Za-z]{30,} | pylf_v1_us_~44
+Polar | polar_[a-z]{2,4}_[0-9A-Za-z]{30,} | polar_oat_~43
+Stytch | secret-(?:live|test)-… | secret-live-~36
+Statsig | secret-[0-9A-Za-z]{40,} | secret-~44
+LaunchDarkly | (?:sdk|api|mob)-[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12} | sdk-#8-#4-#4-#4-#12
+Scaleway | SCW[0-9A-Z]{17} | SCW$17
+Infisical | st[.][0-9a-f]{24}[.][0-9a-f]{32}[.][0-9a-f]{32} | st.#24.#32.#32
+ClickUp | pk_[0-9]{5,12}_[0-9A-Z]{32} | pk_^08_$32
+Klaviyo | pk_[0-9a-f]{34} | pk_#34
+PagerDuty | pd[a-z]{2}[+]_[0-9A-Za-z_+-]{20,} | pdus+_~32
+TikTok | act[.][0-9A-Za-z!.]{40,} | act.~60
+Adyen | AQE[a-z][0-9A-Za-z+/=]{60,} | AQEy~80
+Salesforce | 00D[0-9A-Za-z]{12,15}![0-9A-Za-z._]{60,} | 00D~12!~96
+Make | hook[.](?:eu|us)[0-9][.]make[.]com/[0-9a-z]{20,} | hook.eu1.make.com/#32
+Zapier | zapier[.]com/hooks/catch/[0-9]{4,10}/[0-9a-z]{5,} | zapier.com/hooks/catch/^08/#7
+Feishu, Lark | open-apis/bot/v2/hook/[0-9a-f-]{32,} | open-apis/bot/v2/hook/#36
+Teams | webhook[.]office[.]com/webhookb2/[0-9A-Za-z@/-]{60,} | webhook.office.com/webhookb2/#60
+Outlook webhook | outlook[.]office(?:365)?[.]com/webhook/[0-9A-Za-z@/-]{60,} | outlook.office.com/webhook/#60
+Linode, Akamai | akab-[0-9a-z]{16}-[0-9a-z]{16} | akab-#16-#16
+Frigg, Trigger.dev | tr_(?:dev|prod|stg|preview)_[0-9A-Za-z]{16,} | tr_prod_~24
+Langsmith, LangChain hub | ls_[0-9a-f]{32} | ls_#32
+Anyscale, Together | esecret_[0-9a-z]{20,} | esecret_#30
+Inngest | signkey-(?:prod|test|branch)-[0-9a-f]{32,} | signkey-prod-#64
+Svix, Clerk webhook | (?:testsk|sk)_[0-9A-Za-z]{24,}[.](?:eu|us|ca|au|in) | testsk_~32.eu
+Hetzner, Coolify | coolify_[0-9A-Za-z]{20,} | coolify_~40
+Snyk | snyk_[a-z]{2,4}[.][0-9a-f]{6,12}[.][0-9A-Za-z_.-]{30,} | snyk_uat.#8.~60
 """
 
 _BEGIN_WITH_THE_KEY = """
@@ -142,6 +175,13 @@ Asana | [0-9]/[0-9]+:[0-9a-f]{32} | 1/^016:#32
 Firebase | [0-9A-Za-z_-]{11}:APA91b[0-9A-Za-z_-]{20,} | ~11:APA91b~40
 New Relic | [0-9a-f]+xx[0-9a-f]+NRAL | #36xx#4NRAL
 Terraform Cloud | [0-9A-Za-z]{14}[.]atlasv1[.]… | ~14.atlasv1.~60
+Azure | [0-9A-Za-z]{52}JQQJ99[0-9A-Za-z]{8,} | ~52JQQJ99~26
+Azure Functions | [0-9A-Za-z_-]{40,46}AzFu[0-9A-Za-z_=-]{6,} | ~44AzFu~8==
+Azure storage, registry | [0-9A-Za-z+/]{40,80}[+](?:ASt|ABa|ACR|AMC|ARm|AIoT)[0-9A-Za-z+/=]{6,} | ~42+ACR~6
+Mailgun | [0-9a-f]{32}-[0-9a-f]{8}-[0-9a-f]{8} | #32-#8-#8
+Bitwarden | 0[.][0-9a-f-]{36}[.][0-9A-Za-z]{30}:[0-9A-Za-z+/=]{24} | 0.#36.~30:~24
+Unleash | [0-9a-z*-]{1,40}:(?:development|production)[.][0-9a-f]{40,} | default:production.#56
+Zhipu | [0-9a-f]{32}[.][0-9A-Za-z]{16} | #32.~16
 """
 
 

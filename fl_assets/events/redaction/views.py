@@ -1,11 +1,12 @@
 """How a text reads once what terminals, transports and pages wrap around a value is taken away.
 
-A secret keeps its form in a coloured log line, in JSON within JSON or in HTML, and no rule would see it: so rules look at views
-of a text as well, and what they find there is masked in the text itself, which otherwise stays as it came (`draft.py`).
+A secret keeps its form in a coloured log line, in JSON within JSON or in HTML, and no rule would see it: so
+rules look at views of a text as well, and what they find there is masked in the text itself, which otherwise
+stays as it came (`draft.py`).
 
-What goes here: the views. What does not: what is looked for in them. Each is one pass with one pattern, without a repeat
-within a repeat, so linear in the text. The escapes are those of JSON (RFC 8259, section 7), C and Python; colours those of
-ECMA-48; percent-encoding that of RFC 3986; entities those of HTML.
+What goes here: the views. What does not: what is looked for in them. Each is one pass with one pattern,
+without a repeat within a repeat, so linear in the text. The escapes are those of JSON (RFC 8259, section 7),
+C and Python; colours those of ECMA-48; percent-encoding that of RFC 3986; entities those of HTML.
 """
 
 import html
@@ -13,21 +14,35 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Any
+
+import re2
 
 from fl_assets.events.redaction.draft import Change
 
-TRIGGER = re.compile(
-    rb"[\\&%*`\x1b\xcd\xd8-\xdb\xe1-\xf4]|\xc2[\x9b\xa0\xad]|</?[A-Za-z]|[bB][\"']|=|\n|\[[0-9;]{1,12}m"
-    rb"|(?:^|[^0-9A-Za-z_])_"
+_TRIGGER = (
+    r"[\\&%*`~\x1b\xcd\xd8-\xdb\xe1-\xf4]|\xc2[\x9b\xa0\xad]|</?[A-Za-z]"
+    r"|(?:^|[^0-9A-Za-z_])(?:_|[bBN]r?[\"'])"
+    r"|\^\[|\[[0-9;]{1,12}m|(?:value|val|data|text|content|input|arg|param|str|string)=|[^\n]{50}\n."
 )
-"""Found in every text that a view changes: what has none of it is not looked at again."""
+
+
+def _trigger() -> Callable[[bytes], Any]:
+    options = re2.Options()
+    options.encoding, options.never_capture, options.log_errors = re2.Options.Encoding.LATIN1, True, False
+    return re2.compile(_TRIGGER.encode(), options).search
+
+
+has_trigger = _trigger()
+"""Finds something in every text that a view changes: what has none of it is not looked at again."""
 
 _LONG_LINE = 50
 """Characters of a line that a terminal or a writer may have broken."""
 _WIDTHS = frozenset((78, 79, 80, 100, 120, 132, 160, 200))
 """Characters at which lines are broken as a rule."""
 _INLINE = (
-    "a|abbr|b|bdi|big|cite|code|em|font|i|ins|kbd|label|mark|q|s|samp|small|span|strong|sub|sup|time|tt|u|var|wbr"
+    "a|abbr|b|bdi|big|cite|code|em|font|i|ins|kbd|label|mark|q|s|samp|small|span"
+    "|strong|sub|sup|time|tt|u|var|wbr"
 )
 _BLOCK = "blockquote|br|dd|div|dl|dt|h[1-6]|hr|li|ol|p|pre|table|tbody|td|th|thead|tr|ul"
 _ATTRIBUTES = "(?:[ \t\r\n][^<>]{0,300})?/?>"
@@ -57,9 +72,11 @@ _PARTS = {
     "blank": rf"\xc2\xa0|\xe2\x80[\x80-\x8a\xaf]|\xe3\x80\x80|(?i:</?(?:{_BLOCK}){_ATTRIBUTES})",
     "tag": rf"(?i:</?(?:{_INLINE}){_ATTRIBUTES})",
     "entity": r"&(?:lt|gt|amp|quot|apos|nbsp|shy|zwnj|zwj|#[0-9]{1,6}|#[xX][0-9A-Fa-f]{1,5});",
-    "escape": r"\\{1,8}(?:u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[nrt/]|[\"'](?![0-9A-Za-z])|(?<![0-9A-Za-z].)[\"'])",
-    "percent": r"%(?:25){0,3}(?:[2-7][0-9A-Fa-f]|0[9aAdD])(?![^ \t\r\n/@\"'<>]{0,100}@)",  # not in a login
-    "prefix": r"(?<![0-9A-Za-z_])[bB][rR]?(?=[\"'])",
+    "escape": r"\\{1,8}(?:u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[nrt/]"
+    r"|[\"'](?![0-9A-Za-z])|(?<![0-9A-Za-z].)[\"'])",
+    "percent": r"%(?:25){0,3}(?:[2-7][0-9A-Fa-f]|0[9aAdD])"
+    r"(?![^ \t\r\n/@\"'<>]{0,100}(?:</[a-z]+>)?@)",  # not in a login
+    "prefix": r"(?<![0-9A-Za-z_])(?:[bB][rR]?|N)(?=[\"'])",
 }
 """What the plain view takes away or writes out."""
 _QUOTE = r"(?:\\{1,8}[\"']|&(?:quot|apos|#34|#39|#x22|#x27);|%2[27])"
@@ -67,13 +84,13 @@ _MARKUP = "|".join(
     (
         r"(?<!\*)\*\*(?=[0-9A-Za-z+(/$_-])|(?<=[0-9A-Za-z)!.=$_-])\*\*(?!\*)|~~|`{1,3}",
         r"(?<![0-9A-Za-z*])\*(?=[0-9A-Za-z+(])|(?<=[0-9A-Za-z)])\*(?![0-9A-Za-z*])",
-        r"(?<![0-9A-Za-z_])_{1,3}(?=[0-9A-Za-z+(/])|(?<=[0-9A-Za-z)])_{1,3}(?![0-9A-Za-z_])",
+        r"(?<![0-9A-Za-z_])_{1,3}(?=[0-9A-Za-z+(/])|(?<=[0-9A-Za-z)])_{1,3}(?![0-9A-Za-z_-])",
         rf"(?<![0-9A-Za-z_])(?:{_NAMES})=[\"']?",
     )
 )
 _BARE_PARTS = {
     "quote": rf"{_QUOTE}(?=[0-9A-Za-z+(/~$])|(?<=[0-9A-Za-z)!=]){_QUOTE}",
-    "space": r"(?<![0-9A-Za-z\\])\\{1,8}[nrt]",
+    "space": r"(?<![0-9A-Za-z\\])\\{1,8}[nrt](?!\\)",
     "bytes": r"(?<![0-9A-Za-z_])[bB](?:'[^'\\\r\n]{1,300}'|\"[^\"\\\r\n]{1,300}\")",
     "bare": _MARKUP,
     "neighbour": rf"{_CJK}{{1,40}}(?=[0-9A-Za-z+(/~-])",
@@ -120,11 +137,15 @@ _READ: dict[str, Callable[[str], bytes]] = {
 }
 
 
-def _pattern(parts: dict[str, str]) -> re.Pattern[bytes]:
-    return re.compile("|".join(f"(?P<{name}>{pattern})" for name, pattern in parts.items()).encode("latin-1"))
+def _pattern(parts: dict[str, str], first: str) -> re.Pattern[bytes]:
+    """Return a pattern of all parts, each a group; `first` finds quickly what any of them begins with."""
+    joined = "|".join(f"(?P<{name}>{pattern})" for name, pattern in parts.items())
+    return re.compile(f"(?={first})(?:{joined})".encode("latin-1"))
 
 
-_PLAIN, _BARE = _pattern(_PARTS), _pattern(_BARE_PARTS)
+_FIRST = r"[\x1b\\^<&%\xc2\xcd\xd8\xd9\xdb\xe1-\xef\xf0]|\[[0-9]|(?<![0-9A-Za-z_])[bBN]r?[\"']"
+_PLAIN = _pattern(_PARTS, _FIRST)
+_BARE = _pattern(_BARE_PARTS, rf"{_FIRST}|[*~`_]|(?<![0-9A-Za-z_])(?:{_NAMES})=")
 
 
 def _changes(pattern: re.Pattern[bytes], text: bytes) -> Iterator[Change]:
@@ -141,7 +162,7 @@ def _changes(pattern: re.Pattern[bytes], text: bytes) -> Iterator[Change]:
 
 
 def plain(text: bytes) -> list[Change]:
-    """Return what is to be changed so that a text reads as it is shown: escapes read, colours and tags gone."""
+    """Return what is to be changed so that a text reads as it is shown, without escapes, colours and tags."""
     return list(_changes(_PLAIN, text))
 
 
@@ -151,18 +172,18 @@ def bare(text: bytes) -> list[Change]:
 
 
 def _breaks(text: bytes) -> list[tuple[int, int, int]]:
-    """Return where long lines end that another one follows: begin and end of the break, and the line's length."""
+    """Return where long lines end that another one follows: begin, end and the length of the line."""
     found, start = [], 0
     for match in re.finditer(rb"\r?\n", text):
         length = len(text[start : match.start()].decode(errors="replace"))
-        if length >= _LONG_LINE and not text[match.end() : match.end() + 1].isspace():
+        if length >= _LONG_LINE and not text[match.end() : match.end() + 2].isspace():
             found.append((*match.span(), length))
         start = match.end()
     return found
 
 
 def joined(text: bytes) -> list[Change]:
-    """Return what is to be changed so that lines broken at a width are whole: those of a usual width, or of one length."""
+    """Return what is to be changed so that lines broken at a width are whole: usual or common."""
     breaks = _breaks(text)
     lengths = Counter(length for *_, length in breaks)
     widths = {length for length, count in lengths.items() if count > 1 or length in _WIDTHS}
@@ -175,5 +196,5 @@ def spaced(text: bytes) -> list[Change]:
 
 
 VIEWS: tuple[Callable[[bytes], list[Change]], ...] = (plain, bare, joined, spaced)
-"""The views in the order in which rules look at them, all before the text itself: a part of a value that was masked there would
-hide the rest from them."""
+"""The views in the order in which rules look at them, all before the text itself: a part of a value that was
+masked there would hide the rest from them."""

@@ -1,0 +1,114 @@
+"""Secrets of a session: cookies, codes in callbacks, digests, hashes of passwords, encoded certificates."""
+
+from fl_assets.events.redaction.blocks import MIXED, SEP, STAND_IN
+from fl_assets.events.redaction.rule import Rule, any_case
+
+_COOKIE_CHAR = "[0-9A-Za-z_.~+/%:=-]"
+_SESSION_COOKIES = "|".join(
+    (
+        any_case("(?:phpsessid|jsessionid|asp[.]net_sessionid|connect[.]sid)"),
+        "sid|sessionid|laravel_session|_gh_sess|_session_id|csrftoken|csrfmiddlewaretoken|XSRF-TOKEN",
+        "[0-9A-Za-z_]{0,20}_session|authjs[.]session-token|next-auth[.]session-token|remember_[a-z_]{2,20}",
+        "__(?:Secure|Host)-[0-9A-Za-z_.-]{1,40}",
+    )
+)
+"""Names that hold a session wherever they stand; `session_id` names one of telemetry too, which is no
+secret."""
+_CODES = any_case(
+    "(?:code|auth_?code|authorization_code|code_verifier|otp_token|login_token|one_?time_?token|magic_?token"
+    "|ticket|oobcode|assertion|samlresponse|client_assertion|device_code|user_token|invite_token|reset_token)"
+)
+_DASHED_WORDS = "[A-Za-z]+(?:[_.-][A-Za-z0-9]{1,12}){0,6}$"
+_HASH_CHAR = "[0-9A-Za-z./+=,$*-]"
+_HASHES = "|".join(
+    (
+        f"[$](?:1|2[abxy]?|5|6|7|y|gy|apr1|md5|sha1|P|H|S)[$]{_HASH_CHAR}{{20,}}",  # crypt(5), Apache, phpass
+        f"[$](?:argon2(?:id|i|d)|scrypt|pbkdf2(?:-[a-z0-9]+)?|bcrypt-sha256)[$]{_HASH_CHAR}{{20,}}",
+        f"(?:pbkdf2_sha(?:1|256|512)|bcrypt(?:_sha256)?|scrypt|argon2)[$]{_HASH_CHAR}{{20,}}",  # Django
+        f"(?:scrypt:[0-9]+:[0-9]+:[0-9]+|pbkdf2:sha(?:1|256|512):[0-9]+)[$]{_HASH_CHAR}{{20,}}",  # Werkzeug
+        "[{](?:S?SHA|S?MD5|S?SHA(?:256|384|512)|CRYPT|PBKDF2[A-Z0-9-]*)[}][0-9A-Za-z./+=$]{20,}",  # RFC 2307
+    )
+)
+
+RULES = (
+    Rule(
+        "PEM",
+        "((?:^|[^0-9A-Za-z+/=_-]))(LS0tLS1CRUdJTi[0-9A-Za-z+/=_-]{20,})()",
+        examples=("client-key-data: ‹LS0tLS1CRUdJTiBSU0EgUFJJVkFURSBLRVktLS0tLQo›",),
+    ),
+    Rule(
+        "PEM",
+        "(Private-Lines: [0-9]{1,3}\r?\n)([0-9A-Za-z+/=]{16,}(?:\r?\n[0-9A-Za-z+/=]{16,})*)()",
+        examples=("Private-Lines: 1\n‹Zvw2P73+GPWPP8sD83cIh7pCvjM5pZKUZ6HvkLZ5›\nPrivate-MAC: 0",),
+    ),
+    Rule(  # the whole header, since any of its pairs may be the one
+        "API_KEY",
+        f"((?:^|[^0-9A-Za-z_-])[Cc]ookies?[\"']?(?:: ?|=)[\"']?)"
+        f"([0-9A-Za-z_.-]{{1,60}}=[^\r\n\"'{SEP}]{{12,}})()",
+        examples=("Cookie: ‹sessionid=uesq2wtjn34mute79rtlpxznmhlzvos0; theme=dark›",),
+        stays=("Cookie: theme=dark; lang=en", "Cookie: consent=accepted-all-categories"),
+        need=f"(?:.*;[ ]?)?[^=; ]+={_COOKIE_CHAR}{{5,}}[0-9]{_COOKIE_CHAR}{{5,}}(?:;.*)?",
+    ),
+    Rule(
+        "API_KEY",
+        f"([Ss]et-[Cc]ookie[\"']?(?:: ?|=)[\"']?[^=; \t\r\n{SEP}]{{1,60}}=)({_COOKIE_CHAR}{{16,}})()",
+        examples=("set-cookie: SRV=‹6urr00zgk8urqwb2fvpni03shx›; path=/",),
+        stays=("Set-Cookie: lang=en; path=/",),
+        need=f"{MIXED}.*",
+    ),
+    Rule(
+        "API_KEY",
+        f"((?:^|[^0-9A-Za-z_-])(?:{_SESSION_COOKIES})(?:=|[\"']: ?[\"']))({_COOKIE_CHAR}{{16,}})()",
+        examples=("PHPSESSID=‹6urr00zgk8urqwb2fvpni03shx› is stale",),
+        stays=("sessionid=none", "sid=SM4f9a1c7e0b3d86254f9a1c7e0b3d8625"),
+        need=f"{MIXED}.*",
+        unless=(STAND_IN, "[A-Z]{2}[0-9a-f]{32}$"),  # Twilio's ids
+    ),
+    Rule(
+        "API_KEY",
+        f"([Cc]ookies?[\"']?(?:: ?|=)[{{(][\"'][^\"'\r\n{SEP}]{{1,60}}[\"']: ?[\"'])"
+        f"({_COOKIE_CHAR}{{16,}})()",
+        examples=("cookies={'sid': '‹uesq2wtjn34mute79rtlpxznmhlzvos0›'}",),
+        need=f"{MIXED}.*",
+    ),
+    Rule(
+        "API_KEY",
+        f"((?:%3[Ff]|%26|^|[ ?&\"'])(?:{_CODES})(?:=|%3[Dd]))([0-9A-Za-z_.~/%+-]{{16,}})()",
+        examples=(
+            "GET /callback?code=‹4%2F0AQSTgQGx7k2mL9›&scope=email",
+            "code_verifier=‹dBjftJeZ4CVP-mB92K27uhbU›",
+        ),
+        stays=("?code=ERR_CONNECTION_TIMED_OUT&retry=3",),
+        need=f"{MIXED}.*",
+        unless=(STAND_IN, _DASHED_WORDS, "https?:"),
+    ),
+    Rule(
+        "API_KEY",
+        f"({any_case('digest')}[^\r\n{SEP}]{{0,400}}?response=[\"']?)([0-9A-Fa-f]{{32,64}})()",
+        examples=('Digest username="bot", nonce="8ca0", response="‹cf849fbad2a10c7d5fd99c762c495f41›"',),
+    ),
+    Rule(
+        "API_KEY",
+        "([\"']?(?:auth|identitytoken|registrytoken|_auth|_authToken|_password)[\"']?"
+        "(?:: ?[\"']|[ ]?=[ ]?[\"']?))([0-9A-Za-z+/_-]{16,}={0,2})()",
+        examples=('{"ghcr.io":{"auth":"‹YWNtZS1ib3Q6Z2hwX3RjTTZONWVFbHA=›"}}',),
+        stays=('"auth": "required-for-all-routes"',),
+        need=f"(?:{MIXED}|.*[a-z][A-Z]).*",
+        unless=(STAND_IN, _DASHED_WORDS),
+    ),
+    Rule(
+        "PASSWORD",
+        f"((?:^|[^0-9A-Za-z$]))({_HASHES})()",
+        examples=(
+            "admin:‹$apr1$Md7fkw0Y$H6GYa5OxmahpAMfoT7FegY›",
+            "‹pbkdf2_sha256$600000$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo›",
+            "userPassword: ‹{SSHA}W6ph5Mm5Pz8GgiULbPgzG37mj9gxN2c1›",
+        ),
+        stays=("$1 fee, $6 total", "$2b$ is the prefix"),
+    ),
+    Rule(
+        "PASSWORD",
+        "(:[0-9]{3,7}:[0-9A-Fa-f]{32}:)([0-9A-Fa-f]{32})(:)",
+        examples=("bob:1001:aad3b435b51404eeaad3b435b51404ee:‹8846f7eaee8fb117ad06bdd830b7586c›:::",),
+    ),
+)
