@@ -64,7 +64,10 @@ def pattern(**given: Any) -> dict[str, Any]:
     }
     unknown = given.keys() - row.keys()
     assert not unknown, f"no column of failure_patterns: {unknown}"
-    return row | given
+    family = (
+        {} if given.keys() & {"family_id"} else {"family_id": f"f-{given.get('pattern_id', 'p-timeout')[2:]}"}
+    )
+    return row | family | given
 
 
 def patterns(*rows: dict[str, Any]) -> pd.DataFrame:

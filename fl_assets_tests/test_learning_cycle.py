@@ -99,9 +99,11 @@ def test_playbook_files_hold_the_contracts_fields(learned):
         assert all(isinstance(value, str) for value in content["suggested_changes"].values())
 
 
-def test_all_four_categories_are_produced(learned):
-    categories = {playbook.category for day in DAYS for playbook in learned.workspace.playbooks.of(day)}
-    assert categories == {"prompt", "adapter", "config", "workflow"}
+def test_all_four_categories_are_produced_and_an_adapter_without_a_source_is_an_alternative(learned):
+    playbooks = [playbook for day in DAYS for playbook in learned.workspace.playbooks.of(day)]
+    assert {playbook.category for playbook in playbooks} == {"prompt", "config", "workflow"}
+    others = [other for playbook in playbooks for other in playbook.advice.alternatives]
+    assert "needs_setup" in {other.readiness for other in others if other.category == "adapter"}
 
 
 def test_every_planted_chronic_failure_of_three_nodes_is_a_pattern(learned, fleet):

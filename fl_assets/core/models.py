@@ -8,6 +8,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from fl_assets.core.advice import Advice
+
 Category = Literal["prompt", "adapter", "config", "workflow"]
 State = Literal["new", "known", "rising", "falling", "resolved", "regressed"]
 PatternKind = Literal["error", "silent", "conversation"]
@@ -103,6 +105,7 @@ class Playbook(Record):
         description="Whether the pattern survives the day's false-discovery control."
     )
     version: int = Field(ge=1, description="Counts the days on which its content changed.")
+    advice: Advice = Field(Advice(), description="Evidence, examples and alternatives beside the change.")
     held_because: tuple[str, ...] = Field(
         (), description="Rules that it breaks; empty when it may be acted on."
     )

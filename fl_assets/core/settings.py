@@ -181,6 +181,10 @@ class FederatedLearningConfig(BaseSettings):
         description="Days after which a trial without a sure result is given up and rolled back.",
     )
     # Adapters
+    trace_url: str = Field(
+        "",
+        description="Link to a trace in your tracing tool, with `{trace_id}` where the id goes; shown beside examples.",
+    )
     adapter_repos: Words = Field(
         (),
         description="Hub repositories of adapters, `org/name` or `org/name@branch-or-commit`, divided by commas.",
@@ -316,6 +320,14 @@ class FederatedLearningConfig(BaseSettings):
             return value
         message = "must be a URL that starts with https:// or http://"
         raise ValueError(message)
+
+    @field_validator("trace_url")
+    @classmethod
+    def _trace_url_is_a_link(cls, value: str) -> str:
+        if value and not (value.startswith(("https://", "http://")) and "{trace_id}" in value):
+            message = "must be a URL that starts with https:// or http:// and has {trace_id} in it"
+            raise ValueError(message)
+        return value
 
     @field_validator("dagster_postgres_url")
     @classmethod

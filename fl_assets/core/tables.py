@@ -423,8 +423,167 @@ FAILURE_FAMILIES = Table(
     ("family_id",),
     (
         *(column for column in FAILURE_PATTERNS.columns if column.name != "pattern_id"),
-        Column("pattern_id", "VARCHAR", "The family's leading pattern: the one with most failures."),
+        Column("pattern_id", "VARCHAR", "The family's leading pattern: its oldest, or else its largest."),
         Column("patterns", "VARCHAR[]", "Its patterns, by id."),
+    ),
+)
+PATTERN_CONSEQUENCES = Table(
+    "pattern_consequences",
+    "What a failure costs: whether sessions recover, after how many calls, and whether they end worse; one row per family.",
+    ("family_id",),
+    (
+        _DAY,
+        Column("family_id", "VARCHAR", "Family of patterns."),
+        Column(
+            "failures",
+            "BIGINT",
+            "Failures of the window that were looked at; of a large window a share of its sessions is.",
+        ),
+        Column("sessions", "BIGINT", "Sessions with one of them."),
+        Column("nodes", "BIGINT", "Nodes with one of them."),
+        Column(
+            "retried",
+            "BIGINT",
+            "Failures after which the session called the same method again within six calls.",
+        ),
+        Column("recovered", "BIGINT", "Failures after which that method succeeded within six calls."),
+        Column("recovered_rate", "DOUBLE", "recovered / failures."),
+        Column("calls_to_recover", "DOUBLE", "Calls until it succeeded, on average; null when it never did."),
+        Column("last_calls", "BIGINT", "Failures that were the last call of their session."),
+        Column("time_ms", "DOUBLE", "Time that the failed calls took, ms."),
+        Column(
+            "tokens", "DOUBLE", "Tokens that the failed calls used; null when the telemetry does not say."
+        ),
+        Column("cost", "DOUBLE", "Money that the failed calls cost; null when the telemetry does not say."),
+        Column(
+            "end_measure",
+            "VARCHAR",
+            "How a bad end is told: judged (a label, score or feedback) or last_call.",
+        ),
+        Column("bad_ends", "BIGINT", "Sessions with the failure that ended badly."),
+        Column("ends", "BIGINT", "Sessions with the failure whose end is known."),
+        Column("bad_ends_without", "BIGINT", "Sessions without it that ended badly."),
+        Column("ends_without", "BIGINT", "Sessions without it whose end is known."),
+        Column(
+            "risk_ratio",
+            "DOUBLE",
+            "Share of bad ends with the failure over the share without; null when too few ends are known.",
+        ),
+        Column("risk_low", "DOUBLE", "Lower end of its 95 % interval."),
+        Column("risk_high", "DOUBLE", "Upper end of its 95 % interval."),
+        Column("stated_limit", "DOUBLE", "Rate limit that its errors state; null when they state none."),
+        Column("stated_unit", "VARCHAR", "Unit of that limit, such as `requests per minute`."),
+        Column(
+            "stated_wait_ms",
+            "DOUBLE",
+            "Longest wait that its errors ask for, ms; null when they ask for none.",
+        ),
+        Column("node_ids", "VARCHAR[]", "Nodes that fail, most failures first, ten at the most."),
+        Column("lookup", "VARCHAR", "Reading call that most successful calls come after; '' for none."),
+        Column(
+            "arguments",
+            "VARCHAR",
+            "JSON: type of each argument of successful calls; ? when not always given.",
+        ),
+    ),
+)
+PATTERN_EXAMPLES = Table(
+    "pattern_examples",
+    "Calls as they were, redacted: each family's newest failures, of different nodes first, and one success.",
+    ("family_id", "rank"),
+    (
+        _DAY,
+        Column("family_id", "VARCHAR", "Family of patterns."),
+        Column("rank", "INTEGER", "Failures first."),
+        Column("succeeded", "BOOLEAN", "Whether the call succeeded."),
+        Column("message", "VARCHAR", "Error text, redacted and cut; '' for a success."),
+        Column("service", "VARCHAR", "Service or agent."),
+        Column("method", "VARCHAR", "Method or tool."),
+        Column("arguments", "VARCHAR", "JSON: type of each argument, never its value."),
+        Column("node_id", "VARCHAR", "Node."),
+        Column("timestamp", "TIMESTAMP", "When the call ended, UTC."),
+        Column("trace_id", "VARCHAR", "Trace of the call."),
+    ),
+)
+PATTERN_CONTRASTS = Table(
+    "pattern_contrasts",
+    "What is different about the calls that fail, against calls of the same methods that succeed; one row per family and difference.",
+    ("family_id", "rank"),
+    (
+        _DAY,
+        Column("family_id", "VARCHAR", "Family of patterns."),
+        Column("rank", "INTEGER", "1 is what tells most of failure."),
+        Column(
+            "kind",
+            "VARCHAR",
+            "method, number, items, argument, type, format, value, attribute, earlier, flag, command, length, before, node, place or hour.",
+        ),
+        Column("name", "VARCHAR", "Argument, attribute, flag or method; '' where the kind needs none."),
+        Column(
+            "relation",
+            "VARCHAR",
+            "is, given, missing, above, up to, earlier, not called before or right before.",
+        ),
+        Column("value", "VARCHAR", "Value, shape or bound; '' where the relation needs none."),
+        Column("failed_with", "BIGINT", "Failed calls (the first of their session) that have it."),
+        Column("failed", "BIGINT", "Failed calls that were compared."),
+        Column("succeeded_with", "BIGINT", "Successful calls that have it."),
+        Column("succeeded", "BIGINT", "Successful calls that were compared."),
+        Column("rate_with", "DOUBLE", "Failure rate with it."),
+        Column("rate_without", "DOUBLE", "Failure rate without it."),
+        Column("lift", "DOUBLE", "rate_with / rate_without."),
+        Column("lift_low", "DOUBLE", "Lower end of its 95 % interval."),
+        Column("lift_high", "DOUBLE", "Upper end of its 95 % interval."),
+        Column("nodes", "INTEGER", "Nodes that failed with it."),
+        Column(
+            "q_value", "DOUBLE", "Share of false ones to expect among those at least as clear, over the day."
+        ),
+        Column(
+            "better_value",
+            "VARCHAR",
+            "Of an attribute, the other value with which fewest such calls fail; '' for none.",
+        ),
+    ),
+)
+PATTERN_CURES = Table(
+    "pattern_cures",
+    "What worked where a failure was overcome or did not happen; one row per family and way.",
+    ("family_id", "rank"),
+    (
+        _DAY,
+        Column("family_id", "VARCHAR", "Family of patterns."),
+        Column("rank", "INTEGER", "1 is what helped most."),
+        Column(
+            "source",
+            "VARCHAR",
+            "retry (a second attempt), instead (another tool), first (a call before it) or setting (a value that works elsewhere).",
+        ),
+        Column(
+            "subject",
+            "VARCHAR",
+            "What was changed: argument, type, format, value, number, items, flag, command, attribute, call, wait or same.",
+        ),
+        Column("name", "VARCHAR", "Argument, attribute, flag or method; seconds for wait."),
+        Column(
+            "change",
+            "VARCHAR",
+            "added, dropped, changed to, another value, lower, higher, in between, unchanged, waited, instead, before or other than.",
+        ),
+        Column("value", "VARCHAR", "New value or shape; '' where the change needs none."),
+        Column("tried", "BIGINT", "Attempts with it."),
+        Column("helped", "BIGINT", "Attempts with it that succeeded."),
+        Column("tried_without", "BIGINT", "Attempts without it."),
+        Column("helped_without", "BIGINT", "Attempts without it that succeeded."),
+        Column("help_rate", "DOUBLE", "helped / tried."),
+        Column("base_rate", "DOUBLE", "helped_without / tried_without."),
+        Column("lift", "DOUBLE", "help_rate / base_rate."),
+        Column("lift_low", "DOUBLE", "Lower end of its 95 % interval."),
+        Column("lift_high", "DOUBLE", "Upper end of its 95 % interval."),
+        Column("sessions", "BIGINT", "Sessions that it helped."),
+        Column("nodes", "INTEGER", "Nodes that it helped."),
+        Column(
+            "q_value", "DOUBLE", "Share of false ones to expect among those at least as clear, over the day."
+        ),
     ),
 )
 PATTERN_MEMBERS = Table(
@@ -489,6 +648,11 @@ PLAYBOOKS = Table(
             "is_significant", "BOOLEAN", "Whether its pattern survives the day's false-discovery control."
         ),
         Column("version", "INTEGER", "Counts the days on which its content changed."),
+        Column(
+            "advice",
+            "VARCHAR",
+            "JSON: headline, readiness, nodes, consequence, contrasts, cures, examples, benefit and alternatives.",
+        ),
         Column("is_actionable", "BOOLEAN", "Whether it breaks no rule."),
         Column("held_because", "VARCHAR[]", "Rules that it breaks, in words."),
     ),
@@ -652,6 +816,10 @@ WAREHOUSE_TABLES = (
     FAILURE_PATTERNS,
     FAILURE_FAMILIES,
     PATTERN_MEMBERS,
+    PATTERN_CONSEQUENCES,
+    PATTERN_CONTRASTS,
+    PATTERN_CURES,
+    PATTERN_EXAMPLES,
     CONFIDENCE_CALIBRATION,
     PLAYBOOKS,
     GATE_VERDICTS,

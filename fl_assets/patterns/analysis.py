@@ -14,7 +14,7 @@ from fl_assets.patterns.calibration import calibrate, replay
 from fl_assets.patterns.classes import ClassRule
 from fl_assets.patterns.confidence import assess
 from fl_assets.patterns.evidence import below_min_nodes, summarise
-from fl_assets.patterns.families import NO_KIND, families, kinds
+from fl_assets.patterns.families import NO_KIND, families, family_id_of, kinds
 from fl_assets.patterns.grouping import Corrections, group_patterns
 from fl_assets.patterns.window import WindowSums, conversation_patterns
 
@@ -130,7 +130,14 @@ def _families(patterns: pd.DataFrame, pooled: pd.DataFrame) -> pd.DataFrame:
         patterns: Rows of failure_patterns.
         pooled: The same evidence by family, its id in the place of the pattern's.
     """
-    by_size = patterns.sort_values(["failures", "pattern_id"], ascending=[False, True])
+    is_oldest = [
+        family_id_of(name) == family
+        for name, family in zip(patterns["pattern_id"], patterns["family_id"], strict=True)
+    ]
+    # The oldest pattern leads, so that what refers to the family keeps its name; of a family that it has left, the largest.
+    by_size = patterns.assign(is_oldest=is_oldest).sort_values(
+        ["is_oldest", "failures", "pattern_id"], ascending=[False, False, True]
+    )
     lead = by_size.drop_duplicates("family_id").set_index("family_id")[list(_LEADS)]
     lists = by_size.groupby("family_id").agg(
         patterns=("pattern_id", sorted),

@@ -9,6 +9,7 @@ No model guesses here: the same template gets the same class, and `other` where 
 import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, PrivateAttr, StringConstraints, model_validator
@@ -71,9 +72,9 @@ class ClassRule(Record):
 
     def model_post_init(self, _context: Any) -> None:
         """Compile the phrases once."""
-        self._any = _compiled(self.any_of) if self.any_of else None
-        self._all = tuple(_compiled((phrase,)) for phrase in self.all_of)
-        self._none = _compiled(self.none_of) if self.none_of else None
+        self._any = compiled(self.any_of) if self.any_of else None
+        self._all = tuple(compiled((phrase,)) for phrase in self.all_of)
+        self._none = compiled(self.none_of) if self.none_of else None
 
     def fits(self, words: str, methods: Sequence[str], services: Sequence[str], kind: str) -> bool:
         """Say whether a pattern keeps all conditions; `words` as `readable` gives them."""
@@ -127,7 +128,8 @@ def readable(template: str) -> str:
     return _SPACES.sub(" ", _CAMEL.sub(r"\1\3 \2\4", text)).lower()
 
 
-def _compiled(phrases: Sequence[str]) -> re.Pattern[str]:
+@lru_cache(maxsize=1024)
+def compiled(phrases: tuple[str, ...]) -> re.Pattern[str]:
     """Compile phrases into one expression without unbounded repeats, so that no text can make it slow."""
     parts = []
     for phrase in phrases:

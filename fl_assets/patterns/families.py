@@ -121,7 +121,7 @@ def families(messages: pd.DataFrame, grouped: pd.DataFrame, kind_of: Mapping[str
             key = (name,)
         links.join(first.setdefault(key, patterns[name]), patterns[name])
     names = list(patterns)
-    return {name: _family_id(names[links.root(place)]) for name, place in patterns.items()}
+    return {name: family_id_of(names[links.root(place)]) for name, place in patterns.items()}
 
 
 def first_sentence(text: str) -> str:
@@ -141,5 +141,6 @@ def _status(text: str) -> str:
     return match.group() if match else ""
 
 
-def _family_id(pattern_id: str) -> str:
+def family_id_of(pattern_id: str) -> str:
+    """Return the id of the family whose oldest pattern this is."""
     return "f-" + hashlib.md5(pattern_id.encode(), usedforsecurity=False).hexdigest()[:12]

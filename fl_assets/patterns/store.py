@@ -12,10 +12,12 @@ from typing import Protocol
 import duckdb
 import pandas as pd
 
+from fl_assets.core.cycles import Window
 from fl_assets.infra.lake import Lake
 from fl_assets.infra.warehouse import Warehouse
 from fl_assets.patterns.analysis import Analysis, History
 from fl_assets.patterns.counts import BASELINE_DAYS, HISTORY_DAYS
+from fl_assets.patterns.knowledge import NOTHING_KNOWN, Knowledge, learn_from
 from fl_assets.sums.masking import signature_sql
 
 READ_DAYS = HISTORY_DAYS + BASELINE_DAYS
@@ -58,6 +60,10 @@ _SUSPECTS = """
         from fl_records)
     select message_id, suspect, sum(failures) as times from fl_messages join suspects on node_id = request_id
     where suspect <> '' group by all order by message_id, times desc, suspect"""
+
+_FAMILIES = """
+    select message_id, family_id from pattern_members join failure_patterns using (event_date, pattern_id)
+    where event_date = $day order by message_id"""
 
 
 class SummaryNodes(Protocol):
@@ -133,6 +139,18 @@ class PatternStore:
             for message_id, suspect, _ in connection.sql(_SUSPECTS).fetchall():
                 found.setdefault(message_id, []).append(suspect)
         return found
+
+    def knowledge(self, day: date, window: Window, min_nodes: int) -> Knowledge:
+        """Ask the calls of a day's window what its failures cost, what is different about them, and what worked."""
+        traces = self._paths("raw_traces", window.days)
+        family_of = {
+            row["message_id"]: row["family_id"] for row in self._warehouse.rows(_FAMILIES, {"day": day})
+        }
+        if not traces or not family_of:
+            return NOTHING_KNOWN
+        with self._connect() as connection:
+            connection.read_parquet(traces, hive_partitioning=False).create_view("fl_traces")
+            return learn_from(connection, "fl_traces", family_of, events=window.events, min_nodes=min_nodes)
 
     def _paths(self, table: str, days: Iterable[date]) -> list[str]:
         return [os.fspath(path.resolve()) for path in self._lake.files(table, days)]

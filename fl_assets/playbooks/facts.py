@@ -3,6 +3,7 @@
 What goes here: `Facts`, `safe_name` and `FORMULAS`. What does not: the rules that use them (`remedies.py`).
 """
 
+import json
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ import pandas as pd
 
 from fl_assets.core.models import FailureClass, PatternKind, State
 from fl_assets.events.redaction import residue
+from fl_assets.patterns.classes import readable
 
 _NAME = re.compile(r"[A-Za-z][\w.:/-]{0,63}", re.ASCII)
 _LINK = re.compile(r"//|^www\.|^(?:https?|ftp|file|data|javascript|vbscript|mailto|xmpp|tel):", re.IGNORECASE)
@@ -59,16 +61,30 @@ class Facts:
     failure_p50_ms: float | None
     peak_calls_per_node: int
     suspects: tuple[str, ...]
+    family_id: str = ""
+    patterns: tuple[str, ...] = ()
+    rule_id: str = ""
+    is_harmless: bool = False
+    words: str = ""
+    """The template as phrases are compared with it: it may select a remedy, and is never shown."""
+    stated_limit: float | None = None
+    stated_unit: str = ""
+    stated_wait_ms: float | None = None
+    lookup: str = ""
+    arguments: tuple[tuple[str, str], ...] = ()
 
     @classmethod
-    def of(cls, row: Mapping[str, Any]) -> Self:
-        """Read one row of failure_patterns.
+    def of(cls, row: Mapping[str, Any], known: Mapping[str, Any] | None = None) -> Self:
+        """Read one row of failure_families (or failure_patterns); a pandas null becomes `None`.
 
-        A pandas null becomes `None`, and the text columns are not looked at.
+        Args:
+            row: The row.
+            known: The family's row of pattern_consequences, when there is one.
         """
+        known = known or {}
 
-        def number(name: str) -> float | None:
-            value = row[name]
+        def number(name: str, of: Mapping[str, Any] = row) -> float | None:
+            value = of.get(name)
             return None if value is None or pd.isna(value) else float(value)
 
         def amount(name: str) -> int:
@@ -78,7 +94,7 @@ class Facts:
             return min(1.0, max(0.0, number(name) or 0.0))
 
         def names(column: str) -> tuple[str, ...]:
-            value = row[column]
+            value = row.get(column)
             return (
                 ()
                 if value is None or (isinstance(value, float) and math.isnan(value))
@@ -111,6 +127,16 @@ class Facts:
             failure_p50_ms=number("failure_p50_ms"),
             peak_calls_per_node=amount("peak_calls_per_node"),
             suspects=names("suspects"),
+            family_id=str(row.get("family_id") or row["pattern_id"]),
+            patterns=names("patterns") or (str(row["pattern_id"]),),
+            rule_id=str(row.get("rule_id") or ""),
+            is_harmless=bool(row.get("is_harmless")),
+            words=readable(str(row.get("template") or "")),
+            stated_limit=number("stated_limit", known),
+            stated_unit=str(known.get("stated_unit") or ""),
+            stated_wait_ms=number("stated_wait_ms", known),
+            lookup=str(known.get("lookup") or ""),
+            arguments=tuple(json.loads(known.get("arguments") or "{}").items()),
         )
 
     @property
@@ -186,8 +212,16 @@ FORMULAS: Mapping[str, Callable[[Facts, float], int | None]] = {
         facts.p99_ms and max(facts.p99_ms, facts.failure_p50_ms or 0.0), factor
     ),
     "backoff_ms": lambda facts, factor: _times(facts.p50_ms, factor),
+    # For rules of users; ours take only what the errors themselves state, since a rate that got through is no limit.
     "calls_per_hour": lambda facts, factor: _times(
         facts.peak_calls_per_node * (1 - facts.failure_rate) / _HOURS_A_DAY, factor
+    ),
+    # Of what the errors themselves state, in their unit; nothing is computed where they state none.
+    "stated_limit": lambda facts, factor: (
+        None if not facts.stated_limit else max(1, math.floor(facts.stated_limit * factor))
+    ),
+    "stated_wait_ms": lambda facts, factor: (
+        None if not facts.stated_wait_ms else math.ceil(facts.stated_wait_ms * factor)
     ),
     # Little's law: calls in flight = arrival rate x time in system, here of the busiest node's busiest day.
     "concurrency": lambda facts, factor: _times(

@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from fl_assets.core.advice import Advice
 from fl_assets.core.models import Decision, Playbook
 from fl_assets.infra.disk import write_atomically
 from fl_assets.updates.decide import is_for_review
@@ -59,7 +60,13 @@ def write_proposals(folder: Path, day: date, decided: Iterable[tuple[Playbook, D
 def read_playbooks(folder: Path, day: date) -> list[Playbook]:
     """Return the day's playbooks from their files, by id."""
     paths = sorted((folder / day.isoformat()).glob("*.json"))
-    return [Playbook.model_validate_json(path.read_bytes()) for path in paths if _NAME.fullmatch(path.name)]
+    return [_playbook(orjson.loads(path.read_bytes())) for path in paths if _NAME.fullmatch(path.name)]
+
+
+def _playbook(fields: dict[str, Any]) -> Playbook:
+    """Read a file's fields; those of the advice stand beside the others there."""
+    advice = {name: fields.pop(name) for name in Advice.model_fields if name in fields}
+    return Playbook(**fields, advice=Advice(**advice))
 
 
 def render(playbook: Playbook) -> bytes:
@@ -67,7 +74,8 @@ def render(playbook: Playbook) -> bytes:
     fields: dict[str, Any] = playbook.model_dump(mode="json") | {
         "suggested_changes": dict(sorted(playbook.suggested_changes.items()))
     }
-    ours = {name: value for name, value in fields.items() if name not in CONTRACT_FIELDS}
+    advice = fields.pop("advice")
+    ours = {name: value for name, value in fields.items() if name not in CONTRACT_FIELDS} | advice
     return orjson.dumps(
         {name: fields[name] for name in CONTRACT_FIELDS} | ours,
         option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE,

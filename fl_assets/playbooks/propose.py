@@ -1,87 +1,115 @@
-"""From the day's failure patterns to playbooks, by remedy rules that are data.
+"""From the day's families of failures to playbooks: one each, with alternatives inside.
 
-What goes here: `propose`, and how playbooks keep their history. What does not: the rules (`remedies.py`), the
-rules that hold a playbook
-back (`rules.py`), carrying a change out (`updates/`).
+What goes here: `propose`, and how playbooks keep their history. What does not: the rules (`remedies.py`), what the fleet found (`fleet.py`),
+sentences (`wording.py`), the rules that hold a playbook back (`rules.py`), carrying a change out (`updates/`).
 
-A playbook's words come from a remedy's templates and from enumerated fields: numbers, our own names for
-classes and states, and
-service or method names that pass `safe_name`. No template, message, query or response is read here, so none
-can be repeated.
+A change is built from templates, enumerated words, numbers, and names that pass `safe_name`. No message, query or response is read here;
+examples stand beside the change, as data.
 """
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
 
-from fl_assets.core.models import Playbook
+from fl_assets.core.advice import Advice, Alternative, Benefit, Contrast, Cure, Denominators, Example, Helps
+from fl_assets.core.models import Playbook, Violation
 from fl_assets.core.settings import FederatedLearningConfig
+from fl_assets.events.redaction import residue
 from fl_assets.playbooks.facts import Facts, safe_name
+from fl_assets.playbooks.fleet import TRANSIENT, Answer, fleet_answers
 from fl_assets.playbooks.remedies import Remedy
 from fl_assets.playbooks.rules import held_by
+from fl_assets.playbooks.wording import (
+    consequence_of,
+    contrast_text,
+    cure_text,
+    evidence,
+    fields_of,
+    headline,
+    is_flag,
+    named,
+)
 
-ANY_SERVICE, ANY_METHOD = "a service", "a method"
-"""What a text says in place of a name that `safe_name` refuses."""
-MAX_SUSPECTS = 3
-"""Prompts, configs and tools, at the most, that a playbook names as suspected."""
+REDUCTION = 0.5
+"""Share of the failures that a remedy that helps takes away, until trials say more."""
+SAME_NODE = 0.8
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class FleetKnowledge:
+    """The day's rows of pattern_consequences, pattern_contrasts, pattern_cures and pattern_examples, and outcomes by remedy."""
+
+    consequences: Sequence[Row] = ()
+    contrasts: Sequence[Row] = ()
+    cures: Sequence[Row] = ()
+    examples: Sequence[Row] = ()
+    helps: Mapping[str, Helps] = field(default_factory=dict)
+
+    def of(self, family_id: str) -> "FleetKnowledge":
+        """Return what is known of one family."""
+        parts = (
+            [row for row in rows if row["family_id"] == family_id]
+            for rows in (self.consequences, self.contrasts, self.cures, self.examples)
+        )
+        return FleetKnowledge(*parts, self.helps)
+
+
+NOTHING_KNOWN = FleetKnowledge()
 
 
 def propose(
-    patterns: pd.DataFrame,
+    families: pd.DataFrame,
     remedies: Sequence[Remedy],
     *,
     day: date,
     settings: FederatedLearningConfig,
-    previous: Sequence[Mapping[str, Any]] = (),
+    previous: Sequence[Row] = (),
+    known: FleetKnowledge = NOTHING_KNOWN,
+    retired: Collection[tuple[str, str]] = (),
 ) -> list[Playbook]:
-    """Return the day's playbooks, most confident first.
+    """Return the day's playbooks: those that may be acted on first, by what they should bring.
 
-    For each pattern that is not resolved, the first rule of each category that applies makes one playbook.
-    Playbooks of one category that
-    ask for the same changes to the same named target are merged into the one that leads: it names the others'
-    patterns and keeps its own numbers,
-    so that its evidence can still be recounted.
+    For each family that is neither resolved nor harmless, the first answer makes the playbook and the others are its alternatives. What
+    the fleet itself found comes before remedies by class; what cannot be acted on yet comes last.
 
     Args:
-        patterns: Columns of failure_patterns, one row a pattern, all of one day.
+        families: Columns of failure_families (or of failure_patterns, each its own family), all of one day.
         remedies: Rules in the order they are tried (see `override`).
         day: The partition.
-        settings: Thresholds of the gate.
-        previous: Rows of playbooks of earlier days (`event_date` < `day`; others are ignored): they give
-            `created_at` and `version`.
+        settings: Thresholds of the gate, and what is set up.
+        previous: Rows of playbooks of earlier days (`event_date` < `day`; others are ignored): they give `created_at` and `version`.
+        known: What the fleet knows of its failures.
+        retired: Pattern and remedy that failed twice; the next answer takes its place.
 
     Returns:
-        Playbooks with `held_because` filled in from the rules of `quality.violations` that need nothing but
-        the playbook.
+        Playbooks with `held_because` filled in from the rules of `quality.violations` that need nothing but the playbook.
     """
-    if patterns.empty:
+    if families.empty:
         return []
     history = _history(previous, day)
-    drafts: list[Playbook] = []
+    drafts = []
     first_seen: dict[str, datetime] = {}
-    for row in patterns.sort_values("pattern_id").to_dict("records"):
-        facts = Facts.of(row)
-        if facts.state != "resolved":
+    for row in families.sort_values("pattern_id").to_dict("records"):
+        mine = known.of(str(row.get("family_id") or row["pattern_id"]))
+        facts = Facts.of(row, mine.consequences[0] if mine.consequences else None)
+        if facts.state == "resolved" or facts.is_harmless:
+            continue
+        answers = [
+            one
+            for one in _answers(facts, mine, remedies, settings)
+            if (facts.pattern_id, one.remedy_id) not in retired
+        ]
+        if answers:
             first_seen[facts.pattern_id] = row["first_seen"]
-            drafts += [
-                _playbook(facts, remedy, changes, day, history)
-                for remedy, changes in _answers(facts, remedies)
-            ]
-    merged = _merge(_held(drafts, settings), first_seen)
-    return sorted(
-        merged,
-        key=lambda playbook: (
-            bool(playbook.held_because),
-            -playbook.confidence,
-            -playbook.evidence_count,
-            playbook.improvement_id,
-        ),
-    )
+            drafts.append(_playbook(facts, answers, mine, row, day, settings, history))
+    return sorted(_merged(_held(drafts, settings), first_seen), key=_order)
 
 
 def improvement_id(pattern_id: str, remedy_id: str) -> str:
@@ -89,104 +117,246 @@ def improvement_id(pattern_id: str, remedy_id: str) -> str:
     return hashlib.sha256(f"{pattern_id}\n{remedy_id}".encode()).hexdigest()[:16]
 
 
-def _answers(facts: Facts, remedies: Sequence[Remedy]) -> list[tuple[Remedy, dict[str, str]]]:
-    found: dict[str, tuple[Remedy, dict[str, str]]] = {}
+def _order(playbook: Playbook) -> tuple[Any, ...]:
+    benefit = playbook.advice.benefit
+    return (
+        bool(playbook.held_because),
+        playbook.advice.readiness != "ready",
+        -(benefit.avoided_per_day if benefit else 0.0),
+        -playbook.confidence,
+        playbook.improvement_id,
+    )
+
+
+def _answers(
+    facts: Facts, mine: FleetKnowledge, remedies: Sequence[Remedy], settings: FederatedLearningConfig
+) -> list[Answer]:
+    """Return what can be done, best first: of remedies, the first of each category that applies."""
+    fields = fields_of(facts)
+    found: dict[str, Answer] = {}
     for fallback in (False, True):
         if found:
             break
         for remedy in remedies:
             if remedy.fallback is not fallback or remedy.category in found or not remedy.when.hold(facts):
                 continue
-            changes = {change.key: change.computed(facts) for change in remedy.changes}
-            if None not in changes.values():  # a rule whose numbers are not all known has no answer
-                found[remedy.category] = (remedy, {key: str(value) for key, value in changes.items()})
-    return list(found.values())
+            changes = {change.key: change.computed(facts, fields) for change in remedy.changes}
+            if None in changes.values():  # a rule whose numbers are not all known has no answer
+                continue
+            texts = fields | {key: str(value) for key, value in changes.items()}
+            readiness, reason = _readiness(remedy, mine, settings)
+            found[remedy.category] = Answer(
+                remedy.id,
+                remedy.category,
+                remedy.title.format_map(texts),
+                remedy.description.format_map(texts),
+                {key: str(value) for key, value in changes.items()},
+                readiness,
+                reason,
+            )
+    by_class = list(found.values())
+    answers = [*fleet_answers(facts, mine.contrasts, mine.cures), *by_class]
+    # What names the failure exactly, or was measured in it, is better than what is said of its whole class.
+    if by_class and _is_specific(by_class[0], remedies):
+        answers = [by_class[0], *(one for one in answers if one is not by_class[0])]
+    # An adapter that can be had is the machine's to try, so it goes first.
+    return sorted(answers, key=lambda one: (one.readiness != "ready", one.category != "adapter"))
+
+
+def _is_specific(answer: Answer, remedies: Sequence[Remedy]) -> bool:
+    return any(remedy.id == answer.remedy_id and remedy.when.rule for remedy in remedies)
+
+
+def _readiness(remedy: Remedy, mine: FleetKnowledge, settings: FederatedLearningConfig) -> tuple[Any, str]:
+    if remedy.category == "adapter" and not (settings.adapter_repos or settings.adapter_url):
+        return (
+            "needs_setup",
+            "No source of adapters is set: FEDERATED_LEARNING_ADAPTER_REPOS or FEDERATED_LEARNING_ADAPTER_URL.",
+        )
+    if remedy.needs_a_look:
+        looked = (
+            "arguments, attributes, order of calls and second attempts"
+            if mine.consequences
+            else "its counts alone"
+        )
+        return "needs_a_look", f"No cure was found; looked at were {looked}."
+    return "ready", ""
 
 
 def _playbook(
-    facts: Facts, remedy: Remedy, changes: dict[str, str], day: date, history: Mapping[str, "_Earlier"]
+    facts: Facts,
+    answers: Sequence[Answer],
+    mine: FleetKnowledge,
+    row: Row,
+    day: date,
+    settings: FederatedLearningConfig,
+    history: Mapping[str, "_Earlier"],
 ) -> Playbook:
-    fields = _fields(facts) | changes
-    identity = improvement_id(facts.pattern_id, remedy.id)
-    title = remedy.title.format_map(fields)
+    main = answers[0]
+    identity = improvement_id(facts.pattern_id, main.remedy_id)
     # An adapter serves a whole service, whatever the method that showed the need.
-    target = facts.target.partition(":")[0] if remedy.category == "adapter" else facts.target
-    content = _content(remedy.category, title, target, changes)
+    target = facts.target.partition(":")[0] if main.category == "adapter" else facts.target
+    node = _incident_node(facts, mine)
+    title = f"{main.title}, on node {named(node)} only" if node else main.title
+    advice = _advice(facts, answers, mine, row, settings, node)
+    consequence = advice.consequence.text if advice.consequence else ""
+    why = f" What is different: {advice.contrasts[0].text}" if advice.contrasts else ""
+    worked = f" What worked: {advice.cures[0].text}" if advice.cures else ""
     earlier = history.get(identity)
+    content = _content(main.category, title, target, main.changes)
     return Playbook(
         improvement_id=identity,
-        category=remedy.category,
-        description=f"{remedy.description.format_map(fields)} {_evidence(facts)}",
+        category=main.category,
+        description=f"{advice.headline} {consequence} {main.description}{why}{worked} {evidence(facts)}",
         confidence=facts.confidence,
-        suggested_changes=changes,
+        suggested_changes=main.changes,
         evidence_count=facts.failures,
         created_at=earlier.created_at
         if earlier
         else datetime.combine(day + timedelta(days=1), time.min, UTC),
         day=day,
         pattern_id=facts.pattern_id,
-        remedy_id=remedy.id,
+        remedy_id=main.remedy_id,
         failure_class=facts.failure_class,
         state=facts.state,
         title=title,
         target=target,
+        merged_patterns=tuple(name for name in facts.patterns if name != facts.pattern_id),
         nodes_affected=facts.nodes_affected,
         nodes_reporting=facts.nodes_reporting,
         failure_rate=facts.failure_rate,
         is_significant=facts.is_significant,
         version=1 if earlier is None else earlier.version + (earlier.content != content),
+        advice=advice,
     )
 
 
-def _fields(facts: Facts) -> dict[str, str]:
-    def milliseconds(value: float | None) -> str:
-        return "unknown" if value is None else f"{value:,.0f} ms"
+def _incident_node(facts: Facts, mine: FleetKnowledge) -> str:
+    """Return the node, when nearly all of it is one node's and others could have it too."""
+    if facts.nodes_reporting < 2:
+        return ""
+    names = list(mine.consequences[0].get("node_ids") or ()) if mine.consequences else []
+    own = [row["value"] for row in mine.contrasts if row["kind"] == "node"]
+    node = names[0] if facts.nodes_affected == 1 and names else own[0] if own else ""
+    return node if safe_name(node, "") else ""
 
+
+def _advice(
+    facts: Facts,
+    answers: Sequence[Answer],
+    mine: FleetKnowledge,
+    row: Row,
+    settings: FederatedLearningConfig,
+    node: str,
+) -> Advice:
+    main = answers[0]
+    known = mine.consequences[0] if mine.consequences else {}
+    nodes = [str(name) for name in known.get("node_ids") or ()]
+    helps = mine.helps.get(main.remedy_id, Helps())
+    per_day = facts.failures / facts.window_days
+    since = row.get("first_seen")
+    machine = main.category in ("config", "adapter")
+    return Advice(
+        family_id=facts.family_id,
+        headline=headline(
+            facts, nodes, f"{since:%Y-%m-%d}" if since is not None and since == since else "the first day"
+        ),
+        readiness=main.readiness,
+        readiness_reason=main.reason,
+        incident_node=node,
+        nodes=tuple(name for name in nodes if safe_name(name, "")),
+        denominators=Denominators(
+            calls=facts.calls,
+            sessions=facts.sessions,
+            window_days=facts.window_days,
+            nodes_reporting=facts.nodes_reporting,
+            nodes_expected=facts.nodes_expected,
+        ),
+        consequence=consequence_of(known, facts),
+        contrasts=tuple(
+            Contrast(
+                text=contrast_text(one),
+                **{name: one[name] for name in Contrast.model_fields if name != "text"} | _shown(one),
+            )
+            for one in mine.contrasts
+        ),
+        cures=tuple(
+            Cure(
+                text=cure_text(one),
+                **{name: one[name] for name in Cure.model_fields if name != "text"} | _shown(one, "subject"),
+            )
+            for one in mine.cures
+            # That an agent's own work succeeds when it is run again says nothing; that a busy service does, much.
+            if one["subject"] != "same" or facts.failure_class in TRANSIENT
+        ),
+        alternatives=tuple(
+            Alternative(
+                remedy_id=one.remedy_id,
+                category=one.category,
+                title=one.title,
+                readiness=one.readiness,
+                suggested_changes=one.changes,
+            )
+            for one in answers[1:]
+        ),
+        examples=tuple(_example(one, settings.trace_url) for one in mine.examples),
+        helps=helps,
+        benefit=Benefit(
+            failures_per_day=per_day,
+            persists=facts.confidence,
+            helps=helps.expected,
+            reduction=REDUCTION,
+            avoided_per_day=per_day * facts.confidence * helps.expected * REDUCTION,
+        ),
+        judged_by=(
+            "Nodes that take it first are compared with nodes that do not, over the same days, by the failures that users are left with."
+            if machine
+            else "Compare this pattern's rate on the nodes that took the change with the others, over the same days."
+        ),
+        undone_by="The previous value is kept and set back when the trial is worse."
+        if machine
+        else "Remove the paragraph or step again.",
+    )
+
+
+def _shown(row: Row, kind: str = "kind") -> dict[str, Any]:
+    """Return a finding's name and value as they may be shown: what is no plain name is left out."""
+    name, value = str(row["name"]), str(row["value"])
+    is_ours = row[kind] in ("command", "wait", "same")
+    is_measure = row[kind] in ("number", "items", "length", "hour", "place", "format", "type")
     return {
-        "class": facts.failure_class.replace("_", " "),
-        "state": facts.state,
-        "service": _quoted(facts.services, ANY_SERVICE),
-        "method": _quoted(facts.methods, ANY_METHOD),
-        "failures": f"{facts.failures:,}",
-        "calls": f"{facts.calls:,}",
-        "rate": _percent(facts.failure_rate),
-        "lift": "unknown" if facts.lift is None else f"{facts.lift:.1f}",
-        "nodes_affected": f"{facts.nodes_affected:,}",
-        "nodes_reporting": f"{facts.nodes_reporting:,}",
-        "window_days": f"{facts.window_days:,}",
-        "p50_ms": milliseconds(facts.p50_ms),
-        "p95_ms": milliseconds(facts.p95_ms),
-        "p99_ms": milliseconds(facts.p99_ms),
-        "failure_p50_ms": milliseconds(facts.failure_p50_ms),
+        "name": name if is_ours or safe_name(name, "") or is_flag(name) else "",
+        "value": value if is_measure or safe_name(value, "") else "",
     }
 
 
-def _quoted(names: Sequence[str], otherwise: str) -> str:
-    """Name the first, the one with most failures, and count the rest."""
-    if not names or not safe_name(names[0], ""):
-        return otherwise
-    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-    return f"`{names[0]}`{more}"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.3g} %"
-
-
-def _evidence(facts: Facts) -> str:
-    things = "conversations" if facts.kind == "conversation" else "calls"
-    days = "1 day" if facts.window_days == 1 else f"{facts.window_days} days"
-    named = [f"`{name}`" for name in facts.suspects if safe_name(name, "")][:MAX_SUSPECTS]
-    suspected = f" Error records suspect {' and '.join(named)}." if named else ""
-    missing = f" ({facts.nodes_expected:,} expected)" if facts.nodes_expected > facts.nodes_reporting else ""
-    return (
-        f"Evidence: {facts.failures:,} of {facts.calls:,} {things} ({_percent(facts.failure_rate)}, 95 % interval {_percent(facts.rate_low)} to "
-        f"{_percent(facts.rate_high)}) on {facts.nodes_affected:,} of {facts.nodes_reporting:,} nodes{missing} in {days}; the pattern is {facts.state}.{suspected}"
+def _example(row: Row, trace_url: str) -> Example:
+    trace = str(row["trace_id"])
+    message = str(row["message"])
+    return Example(
+        succeeded=bool(row["succeeded"]),
+        message="" if residue(message) else message,
+        service=str(row["service"]),
+        method=str(row["method"]),
+        arguments=json.loads(row["arguments"] or "{}"),
+        node=str(row["node_id"]),
+        time=row["timestamp"],
+        trace_id=trace,
+        link=trace_url.replace("{trace_id}", quote(trace, safe="")) if trace_url else "",
     )
 
 
 def _held(drafts: Sequence[Playbook], settings: FederatedLearningConfig) -> list[Playbook]:
     found = held_by(drafts, settings)
+    for draft in drafts:
+        if draft.advice.readiness != "ready":
+            problem = Violation(
+                rule="is_ready",
+                subject=draft.improvement_id,
+                expected="a change that can be made now",
+                actual=draft.advice.readiness_reason,
+            )
+            found.setdefault(draft.improvement_id, []).append(problem)
     return [
         draft.model_copy(
             update={"held_because": tuple(str(problem) for problem in found.get(draft.improvement_id, ()))}
@@ -195,33 +365,31 @@ def _held(drafts: Sequence[Playbook], settings: FederatedLearningConfig) -> list
     ]
 
 
-def _merge(drafts: Sequence[Playbook], first_seen: Mapping[str, datetime]) -> list[Playbook]:
-    """Join playbooks that ask for the same.
+def _merged(drafts: Sequence[Playbook], first_seen: Mapping[str, datetime]) -> list[Playbook]:
+    """Join playbooks that ask for the same; without a named target nobody can say that it is the same, so those stay apart.
 
-    Without a named target nobody can say that it is the same, so those stay apart.
+    Evidence is that of all their patterns together. What may be acted on leads, then what is known longest: the leader's id, and with it
+    the history, changes only when the gate's answer does.
     """
     groups: dict[str, list[Playbook]] = {}
     for draft in drafts:
-        same = (
-            _content(draft.category, draft.title, draft.target, draft.suggested_changes)
-            if draft.target
-            else draft.improvement_id
-        )
-        groups.setdefault(same, []).append(draft)
+        same = _content(draft.category, draft.title, draft.target, draft.suggested_changes)
+        groups.setdefault(same if draft.target else draft.improvement_id, []).append(draft)
     merged = []
     for group in groups.values():
-        # What may be acted on leads, then the pattern that is known longest: the leader's id, and with it the
-        # history, changes only when the
-        # gate's answer does. The playbook's own age would not do: it depends on which days have been
-        # materialised.
         leader, *others = sorted(
             group, key=lambda one: (bool(one.held_because), first_seen[one.pattern_id], one.improvement_id)
         )
         if others:
-            also = sorted({one.pattern_id for one in others})
-            words = f"The same change answers {len(also)} more {'pattern' if len(also) == 1 else 'patterns'}: {', '.join(also)}."
+            more = {name for one in others for name in (one.pattern_id, *one.merged_patterns)}
+            names = sorted(more | set(leader.merged_patterns))
+            word = "pattern" if len(more) == 1 else "patterns"
             leader = leader.model_copy(
-                update={"description": f"{leader.description} {words}", "merged_patterns": tuple(also)}
+                update={
+                    "description": f"{leader.description} The same change answers {len(more)} more {word}: {', '.join(sorted(more))}.",
+                    "merged_patterns": tuple(names),
+                    "evidence_count": sum(one.evidence_count for one in group),
+                }
             )
         merged.append(leader)
     return merged

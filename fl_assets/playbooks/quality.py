@@ -72,7 +72,7 @@ def is_significant(playbooks: Iterable[Playbook]) -> list[Violation]:
 def evidence_is_real(
     playbooks: Iterable[Playbook], summed: Mapping[str, int], counted: Mapping[str, int]
 ) -> list[Violation]:
-    """A playbook's evidence must equal what the sums hold and what is counted in the lake.
+    """A playbook's evidence, of all its patterns, must equal what the sums hold and what is counted in the lake.
 
     Args:
         playbooks: Playbooks of one day.
@@ -81,7 +81,8 @@ def evidence_is_real(
     """
     found = []
     for one in playbooks:
-        in_sums, in_lake = summed.get(one.pattern_id, 0), counted.get(one.pattern_id, 0)
+        patterns = (one.pattern_id, *one.merged_patterns)
+        in_sums, in_lake = (sum(counts.get(name, 0) for name in patterns) for counts in (summed, counted))
         if one.evidence_count != in_lake or one.evidence_count != in_sums:
             expected = f"the {in_lake} failures that a recount finds"
             expected += f" and the {in_sums} in the sums" if in_sums != in_lake else ""

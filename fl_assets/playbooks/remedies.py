@@ -5,7 +5,8 @@ What goes here: the shape of a rule and what it computes for one pattern. What d
 (`infra/rule_files.py`), which rule a playbook is made from (`propose.py`).
 """
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from string import Formatter
 from typing import Any, Self
@@ -13,6 +14,7 @@ from typing import Any, Self
 from pydantic import Field, field_validator, model_validator
 
 from fl_assets.core.models import Category, FailureClass, PatternKind, Record, State
+from fl_assets.patterns.classes import Phrase, compiled
 from fl_assets.playbooks.facts import FORMULAS, Facts
 
 TEXT_FIELDS = frozenset(
@@ -30,9 +32,13 @@ TEXT_FIELDS = frozenset(
             "window_days",
         ),
         *("lift", "p50_ms", "p95_ms", "p99_ms", "failure_p50_ms"),
+        *("arguments", "lookup", "stated_limit", "stated_unit", "stated_wait"),
     }
 )
 """Fields that a title or description may name; beside them, the keys of the rule's own changes."""
+
+
+_FIELD = re.compile(r"\{([a-z0-9_]+)\}")
 
 
 class Bounds(Record):
@@ -73,6 +79,12 @@ class Conditions(Record):
     latency_ratio: Bounds | None = Field(
         None, description="Median duration of failed calls over the p99 of successful ones."
     )
+    rule: tuple[str, ...] = Field(
+        (), description="Rules of failure_classes.yaml, one of which named the class."
+    )
+    says: tuple[Phrase, ...] = Field((), description="Phrases, one of which the pattern's words must have.")
+    stated_limit: Bounds | None = Field(None, description="Rate limit that the errors state.")
+    stated_wait: Bounds | None = Field(None, description="Wait that the errors state, ms.")
     services: tuple[str, ...] = Field(
         (), description="Globs; one of the pattern's services must match one of them."
     )
@@ -88,11 +100,15 @@ class Conditions(Record):
             (self.nodes, facts.nodes_affected),
             (self.lift, facts.lift),
             (self.latency_ratio, facts.latency_ratio),
+            (self.stated_limit, facts.stated_limit),
+            (self.stated_wait, facts.stated_wait_ms),
         )
         return (
             facts.failure_class in self.failure_class
             and (not self.kind or facts.kind in self.kind)
             and (not self.state or facts.state in self.state)
+            and (not self.rule or facts.rule_id in self.rule)
+            and (not self.says or compiled(self.says).search(facts.words) is not None)
             and all(bounds is None or bounds.holds(value) for bounds, value in ranges)
             and _matches(self.services, facts.services)
             and _matches(self.methods, facts.methods)
@@ -103,7 +119,9 @@ class Change(Record):
     """One typed change: a fixed value, or a formula of the pattern's own numbers kept within bounds."""
 
     key: str = Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")
-    value: str | None = Field(None, min_length=1, max_length=200)
+    value: str | None = Field(
+        None, min_length=1, max_length=1000, description="May name the fields that a title may."
+    )
     formula: str | None = None
     factor: float = Field(1.0, gt=0, le=1000)
     min: int | None = None
@@ -135,10 +153,13 @@ class Change(Record):
             raise ValueError(message)
         return self
 
-    def computed(self, facts: Facts) -> str | None:
+    def computed(self, facts: Facts, fields: Mapping[str, str]) -> str | None:
         """Return the value for this pattern, or `None` when the formula lacks a number."""
+        if self.value is not None:
+            # Any other brace is the user's own, as in a value that is JSON.
+            return _FIELD.sub(lambda found: fields.get(found.group(1), found.group()), self.value)
         if self.formula is None:
-            return self.value
+            return None
         result = FORMULAS[self.formula](facts, self.factor)
         if result is None:
             return None
@@ -155,6 +176,7 @@ class Remedy(Record):
     title: str = Field(min_length=1, max_length=120)
     description: str = Field(min_length=1, max_length=1000)
     changes: tuple[Change, ...] = Field(min_length=1)
+    needs_a_look: bool = Field(False, description="Names no change that helps: somebody has to look first.")
     fallback: bool = Field(
         False, description="Applies only to patterns that no other rule has an answer for."
     )

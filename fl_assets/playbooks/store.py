@@ -9,10 +9,19 @@ from datetime import UTC, date
 from pathlib import Path
 from typing import Any
 
+from fl_assets.core.advice import Helps
 from fl_assets.core.models import Playbook
 from fl_assets.infra.warehouse import Warehouse
 from fl_assets.playbooks.files import write_playbooks
 from fl_assets.playbooks.propose import renumber
+
+_TRIALS = """
+    with ended as (
+        select remedy_id, decision_id, bool_or(verdict = 'better') as is_better,
+            bool_or(verdict in ('better', 'worse', 'inconclusive')) as has_ended
+        from update_outcomes where event_date < $day group by remedy_id, decision_id)
+    select remedy_id, count(*) as tried, count(*) filter (is_better) as helped
+    from ended where has_ended group by remedy_id order by remedy_id"""
 
 
 class PlaybookStore:
@@ -30,6 +39,11 @@ class PlaybookStore:
         """Return the rows of playbooks of earlier days."""
         earlier = "select * from playbooks where event_date < $day order by event_date, improvement_id"
         return self._warehouse.rows(earlier, {"day": day})
+
+    def helped(self, day: date) -> dict[str, Helps]:
+        """Return, by remedy, how many trials of it had ended before a day, and in how many it was better."""
+        rows = self._warehouse.rows(_TRIALS, {"day": day})
+        return {row["remedy_id"]: Helps(tried=row["tried"], helped=row["helped"]) for row in rows}
 
     def replace(self, day: date, playbooks: Sequence[Playbook]) -> int:
         """Replace the day's playbooks, in the table and as files; return how many there are.
@@ -58,6 +72,7 @@ def row_of(playbook: Playbook) -> dict[str, Any]:
     """Return a playbook as a row of the table; nested fields are JSON, times naive UTC."""
     return playbook.model_dump() | {
         "suggested_changes": json.dumps(playbook.suggested_changes, sort_keys=True),
+        "advice": playbook.advice.model_dump_json(),
         "created_at": playbook.created_at.astimezone(UTC).replace(tzinfo=None),
         "is_actionable": not playbook.held_because,
     }
@@ -71,6 +86,7 @@ def playbook_of(row: dict[str, Any]) -> Playbook:
         | {
             "day": row["event_date"],
             "suggested_changes": json.loads(row["suggested_changes"]),
+            "advice": json.loads(row["advice"] or "{}"),
             "created_at": row["created_at"].replace(tzinfo=UTC),
         }
     )

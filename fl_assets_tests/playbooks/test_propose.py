@@ -15,7 +15,7 @@ from fl_assets.core.models import Category, ErrorClass, Playbook, Signal, State
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.events.redaction import residue
 from fl_assets.playbooks.facts import FORMULAS, Facts, nice_up, safe_name
-from fl_assets.playbooks.propose import improvement_id, propose, renumber
+from fl_assets.playbooks.propose import FleetKnowledge, improvement_id, propose, renumber
 from fl_assets.playbooks.quality import no_personal_data
 from fl_assets.playbooks.remedies import Change, Remedy, override
 from fl_assets.playbooks.rule_files import load_remedies
@@ -23,6 +23,7 @@ from fl_assets_tests.build import DAY, pattern, patterns
 
 FAILURE_CLASSES = (*get_args(ErrorClass), *get_args(Signal))
 REMEDIES = load_remedies()
+STATED = {"stated_limit": 60.0, "stated_unit": "requests per minute", "stated_wait_ms": 500.0}
 SETTINGS = FederatedLearningConfig(threshold=0.7, min_nodes=3)
 UNKNOWN = dict.fromkeys(("lift", "baseline_rate", "p50_ms", "p95_ms", "p99_ms", "failure_p50_ms"))
 ATTACKS = (
@@ -95,10 +96,25 @@ def test_every_failure_class_has_a_remedy_even_where_every_optional_number_is_un
             )
 
 
-def test_all_four_categories_are_produced():
-    assert {one.category for name in FAILURE_CLASSES for one in made(pattern(failure_class=name))} == set(
-        get_args(Category)
-    )
+def test_all_four_categories_are_produced_where_a_source_of_adapters_is_set_up():
+    every = [
+        one
+        for name in FAILURE_CLASSES
+        for one in propose(
+            patterns(pattern(failure_class=name)),
+            REMEDIES,
+            day=DAY,
+            settings=SETTINGS.model_copy(update={"adapter_url": "https://adapters.example"}),
+        )
+    ]
+    assert {one.category for one in every} == set(get_args(Category))
+
+
+def test_an_adapter_without_a_source_is_an_alternative_that_needs_set_up():
+    (one,) = made(pattern(failure_class="invalid_output"))
+    assert one.category == "prompt"
+    (other,) = one.advice.alternatives
+    assert (other.category, other.readiness) == ("adapter", "needs_setup")
 
 
 def test_a_resolved_pattern_and_one_seen_once_get_no_playbook():
@@ -223,9 +239,20 @@ def test_a_hanging_call_is_given_up_sooner_instead():
     )  # 1.5 x 2100; 0.15^3 <= 1 %
 
 
-def test_a_call_rate_is_paced_by_what_the_busiest_node_got_through():
-    (one,) = made(pattern(failure_class="rate_limit", peak_calls_per_node=2400, failure_rate=0.1))
-    assert one.suggested_changes["calls_per_hour"] == "400"  # 4 x 2400 x 0.9 / 24 = 360
+def test_a_rate_limit_is_the_one_that_errors_state_and_without_one_no_number_is_made_up():
+    row = pattern(failure_class="rate_limit", peak_calls_per_node=2400, failure_rate=0.1)
+    known = FleetKnowledge(
+        consequences=[{"family_id": "f-timeout", "stated_limit": 830.0, "stated_unit": "requests per minute"}]
+    )
+    (one,) = propose(patterns(row), REMEDIES, day=DAY, settings=SETTINGS, known=known)
+    assert one.suggested_changes["limit"] == "747"  # nine tenths of it
+    assert one.suggested_changes["limit_unit"] == "requests_per_minute"
+    assert "830 requests per minute" in one.description
+    (one,) = made(row)
+    assert set(one.suggested_changes) == {"max_retries", "retry_backoff"}
+    known = FleetKnowledge(consequences=[{"family_id": "f-timeout", "stated_wait_ms": 30_000.0}])
+    (one,) = propose(patterns(row), REMEDIES, day=DAY, settings=SETTINGS, known=known)
+    assert one.suggested_changes["retry_after_ms"] == "30000"
 
 
 def test_concurrency_follows_littles_law():
@@ -265,7 +292,7 @@ def test_a_nice_number_is_whole_never_below_and_at_most_half_above(value):
     st.floats(0, 1),
 )
 def test_every_formula_gives_a_whole_number_of_one_or_more_or_nothing(durations, rate):
-    facts = Facts.of(pattern(failure_rate=rate, **durations))
+    facts = Facts.of(pattern(failure_rate=rate, **durations), STATED)
     for formula in FORMULAS.values():
         value = formula(facts, 1.5)
         assert value is None or (isinstance(value, int) and value >= 1)
@@ -274,7 +301,9 @@ def test_every_formula_gives_a_whole_number_of_one_or_more_or_nothing(durations,
 @settings(deadline=None)
 @given(st.sampled_from(sorted(FORMULAS)), st.integers(5, 50), st.integers(0, 50))
 def test_a_computed_change_stays_within_the_rules_bounds(formula, low, span):
-    value = Change(key="k", formula=formula, min=low, max=low + span).computed(Facts.of(pattern()))
+    value = Change(key="k", formula=formula, min=low, max=low + span).computed(
+        Facts.of(pattern(), STATED), {}
+    )
     assert low <= int(value) <= low + span
 
 
@@ -317,7 +346,7 @@ def test_the_same_change_to_the_same_target_is_one_playbook_that_names_all_patte
     (one,) = made(pattern(), pattern(pattern_id="p-twin", failures=90, first_seen=pattern()["last_seen"]))
     assert one.pattern_id == "p-timeout"
     assert one.merged_patterns == ("p-twin",)
-    assert one.evidence_count == 200
+    assert one.evidence_count == 290
     assert "answers 1 more pattern: p-twin" in one.description
 
 

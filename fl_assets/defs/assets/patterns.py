@@ -3,12 +3,14 @@
 What goes here: the wiring of `patterns/analysis.py`. What does not: grouping, counting, belief (`domain/`).
 """
 
+from collections.abc import Iterator
+
 import dagster as dg
 import pandas as pd
 
 from fl_assets.defs.assets.telemetry import SPECS
-from fl_assets.defs.metadata import numbers, preview, table_asset
-from fl_assets.defs.partitions import days_of
+from fl_assets.defs.metadata import numbers, preview, table_asset, table_spec
+from fl_assets.defs.partitions import BACKFILL, DAILY, days_of
 from fl_assets.defs.per_day import each_in_session, report_day
 from fl_assets.defs.pictures import (
     nodes_by_patterns,
@@ -130,6 +132,58 @@ def failure_patterns(context: dg.AssetExecutionContext, workspace: WorkspaceReso
             rows,
             {**numbers(sums), **numbers(by_state), **drawn, "top": top},
         )
+
+
+KNOWLEDGE = {
+    "pattern_consequences": (
+        "family_id",
+        "failures",
+        "recovered_rate",
+        "calls_to_recover",
+        "end_measure",
+        "risk_ratio",
+    ),
+    "pattern_contrasts": (
+        "family_id",
+        "kind",
+        "name",
+        "relation",
+        "value",
+        "rate_with",
+        "rate_without",
+        "nodes",
+    ),
+    "pattern_examples": ("family_id", "succeeded", "node_id", "method", "timestamp", "message"),
+    "pattern_cures": ("family_id", "source", "subject", "name", "change", "help_rate", "base_rate", "nodes"),
+}
+"""Tables of what the fleet knows, with the columns that are shown."""
+KNOWLEDGE_SPECS = [table_spec(name, GROUP, deps=[failure_patterns]) for name in KNOWLEDGE]
+
+
+@dg.multi_asset(
+    specs=KNOWLEDGE_SPECS,
+    partitions_def=DAILY,
+    backfill_policy=BACKFILL,
+    description="What failures cost, what is different about the calls that fail, and what worked, from the fleet's own calls.",
+)
+def fleet_knowledge(
+    context: dg.AssetExecutionContext, workspace: WorkspaceResource
+) -> Iterator[dg.MaterializeResult]:
+    """Compare calls that fail with calls that succeed, and first attempts with second ones."""
+    space = workspace.open()
+    for day in each_in_session(space.warehouse, space.gate.sound_days(days_of(context.partition_keys))):
+        known = space.patterns.knowledge(day, space.days.window(day), space.settings.min_nodes)
+        for name, rows in (
+            ("pattern_consequences", known.consequences),
+            ("pattern_contrasts", known.contrasts),
+            ("pattern_cures", known.cures),
+            ("pattern_examples", known.examples),
+        ):
+            count = space.warehouse.replace(name, day, rows.assign(event_date=day))
+            shown = preview(rows.head(10).to_dict("records"), KNOWLEDGE[name])
+            report_day(context, day, name, count, {"first": shown})
+    for name in KNOWLEDGE:
+        yield dg.MaterializeResult(asset_key=dg.AssetKey(name))
 
 
 @dg.asset(deps=[failure_patterns], **table_asset("confidence_calibration", GROUP))

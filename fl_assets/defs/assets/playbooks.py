@@ -6,26 +6,32 @@ What goes here: the wiring of `playbooks/propose.py`. What does not: remedies (`
 import dagster as dg
 import pandas as pd
 
-from fl_assets.defs.assets.patterns import failure_patterns
+from fl_assets.defs.assets.patterns import KNOWLEDGE_SPECS, failure_patterns
 from fl_assets.defs.metadata import numbers, preview, table_asset
 from fl_assets.defs.partitions import days_of
 from fl_assets.defs.per_day import each_in_session, report_day
 from fl_assets.defs.resources import WorkspaceResource
-from fl_assets.playbooks.propose import propose
+from fl_assets.playbooks.propose import FleetKnowledge, propose
 from fl_assets.playbooks.rule_files import load_remedies
 
 GROUP = "playbooks"
 
 
-@dg.asset(deps=[failure_patterns], **table_asset("playbooks", GROUP))
+@dg.asset(deps=[failure_patterns, *KNOWLEDGE_SPECS], **table_asset("playbooks", GROUP))
 def playbooks(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """Improvements that the day's patterns call for, each with confidence, evidence, typed changes, and what holds it back."""
     space = workspace.open()
     remedies = load_remedies(space.settings.remedies_path)
     for day in each_in_session(space.warehouse, space.gate.sound_days(days_of(context.partition_keys))):
-        patterns = pd.DataFrame(space.warehouse.read_day("failure_patterns", day))
+        read = space.warehouse.read_day
+        found = [read(f"pattern_{name}", day) for name in ("consequences", "contrasts", "cures", "examples")]
         proposed = propose(
-            patterns, remedies, day=day, settings=space.settings, previous=space.playbooks.before(day)
+            pd.DataFrame(read("failure_families", day)),
+            remedies,
+            day=day,
+            settings=space.settings,
+            previous=space.playbooks.before(day),
+            known=FleetKnowledge(*found, helps=space.playbooks.helped(day)),
         )
         rows = space.playbooks.replace(day, proposed)
         ready = [playbook for playbook in proposed if not playbook.held_because]

@@ -1,0 +1,63 @@
+"""How strongly two things go together in a 2x2 table, and how sure one may be of it.
+
+What goes here: arithmetic on counts. What does not: which tables are looked at (`contrasts.py`, `cures.py`). Association is not cause; the
+canary decides.
+"""
+
+import numpy as np
+from scipy.stats import hypergeom
+
+_Z95 = 1.959963984540054
+
+
+def p_more(with_: np.ndarray, group: np.ndarray, with_all: np.ndarray, everyone: np.ndarray) -> np.ndarray:
+    """Return Fisher's exact probability, one-sided, that so many of a group have a trait by chance.
+
+    Args:
+        with_: Members of the group that have the trait.
+        group: Members of the group.
+        with_all: Members of everyone that have the trait.
+        everyone: All there are.
+    """
+    return hypergeom.sf(np.rint(with_) - 1, np.rint(everyone), np.rint(with_all), np.rint(group))
+
+
+def adjusted(p_values: np.ndarray) -> np.ndarray:
+    """Return q-values by Benjamini and Hochberg (1995, JRSS B 57:289)."""
+    count = len(p_values)
+    if not count:
+        return p_values
+    order = np.argsort(p_values)
+    scaled = p_values[order] * count / np.arange(1, count + 1)
+    result = np.empty(count)
+    result[order] = np.minimum(1.0, np.minimum.accumulate(scaled[::-1])[::-1])
+    return result
+
+
+def ratio_of_rates(
+    hits: np.ndarray, tries: np.ndarray, other_hits: np.ndarray, other_tries: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the ratio of two rates and its 95 % interval (Katz et al. 1978, Biometrics 34:469), half a count added where one is nil."""
+    nil = (hits <= 0) | (other_hits <= 0) | (tries <= 0) | (other_tries <= 0)
+    a, n = np.where(nil, hits + 0.5, hits), np.where(nil, tries + 1.0, tries)
+    b, m = np.where(nil, other_hits + 0.5, other_hits), np.where(nil, other_tries + 1.0, other_tries)
+    ratio = (a / n) / (b / m)
+    spread = np.exp(_Z95 * np.sqrt(np.maximum(0.0, 1 / a - 1 / n + 1 / b - 1 / m)))
+    return ratio, ratio / spread, ratio * spread
+
+
+def information(
+    with_: np.ndarray, without: np.ndarray, other_with: np.ndarray, other_without: np.ndarray
+) -> np.ndarray:
+    """Return the likelihood-ratio statistic of a 2x2 table (Dunning 1993, CL 19:61): how much the trait tells of the group."""
+    table = np.stack([with_, without, other_with, other_without]).astype(float)
+    total = table.sum(axis=0)
+    rows = np.stack(
+        [with_ + without, with_ + without, other_with + other_without, other_with + other_without]
+    )
+    columns = np.stack(
+        [with_ + other_with, without + other_without, with_ + other_with, without + other_without]
+    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = table * np.log(table * total / (rows * columns))
+    return 2 * np.nansum(np.where(table > 0, terms, 0.0), axis=0)

@@ -1,0 +1,69 @@
+"""What a failure costs: whether the session recovers, after how many calls, and whether it ends worse than others.
+
+What goes here: rates and intervals. What does not: counting (`calls.py`).
+"""
+
+import numpy as np
+import pandas as pd
+
+from fl_assets.patterns.association import ratio_of_rates
+
+MIN_JUDGED = 10
+"""Sessions with a judged end, with the failure and without it, that make a comparison."""
+COLUMNS = [
+    "family_id",
+    "failures",
+    "sessions",
+    "nodes",
+    "retried",
+    "recovered",
+    "recovered_rate",
+    "calls_to_recover",
+    "last_calls",
+    "time_ms",
+    "tokens",
+    "cost",
+    "end_measure",
+    "bad_ends",
+    "ends",
+    "bad_ends_without",
+    "ends_without",
+    "risk_ratio",
+    "risk_low",
+    "risk_high",
+    "stated_limit",
+    "stated_unit",
+    "stated_wait_ms",
+    "node_ids",
+    "lookup",
+    "arguments",
+]
+
+
+def consequences(sums: pd.DataFrame) -> pd.DataFrame:
+    """Return what each family's failures cost.
+
+    Whether a session ended badly is what the telemetry says of it (a label, a score, feedback), where enough sessions have that; or else
+    whether its last call failed.
+
+    Args:
+        sums: As `calls.CONSEQUENCES_SQL` gives them.
+    """
+    if sums.empty:
+        return pd.DataFrame(columns=COLUMNS)
+    rows = sums.rename(columns={"family": "family_id"}).copy()
+    rows["recovered_rate"] = rows["recovered"] / np.maximum(1, rows["failures"])
+    judged = (rows["judged_with"] >= MIN_JUDGED) & (rows["judged_without"] >= MIN_JUDGED)
+    rows["end_measure"] = np.where(judged, "judged", "last_call")
+    for name, of_judged, of_last in (
+        ("bad_ends", "judged_bad_with", "ended_failed_with"),
+        ("ends", "judged_with", "sessions_with"),
+        ("bad_ends_without", "judged_bad_without", "ended_failed_without"),
+        ("ends_without", "judged_without", "sessions_without"),
+    ):
+        rows[name] = np.where(judged, rows[of_judged], rows[of_last]).astype("int64")
+    counts = (rows[name].to_numpy(float) for name in ("bad_ends", "ends", "bad_ends_without", "ends_without"))
+    rows["risk_ratio"], rows["risk_low"], rows["risk_high"] = ratio_of_rates(*counts)
+    unknown = (rows["ends_without"] < MIN_JUDGED) | (rows["bad_ends"] + rows["bad_ends_without"] == 0)
+    rows.loc[unknown, ["risk_ratio", "risk_low", "risk_high"]] = np.nan
+    return rows[[name for name in COLUMNS if name in rows]].reset_index(drop=True)

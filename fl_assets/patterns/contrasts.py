@@ -1,0 +1,272 @@
+"""What is different about the calls that fail, against calls of the same methods that succeed.
+
+What goes here: which differences hold, how strong they are, and their order. What does not: counting (`calls.py`), words about them
+(`playbooks/`).
+
+Looked at are a session's calls up to its first failure of the family, since what comes later follows from it. A session's successful
+calls resemble each other, so they weigh together as one call. Where every node has one value of an attribute, nodes are compared and not
+calls. What is kept survives the false-discovery control over everything that was looked at on the day.
+"""
+
+import numpy as np
+import pandas as pd
+from scipy.stats import t as student
+
+from fl_assets.patterns.association import adjusted, information, p_more, ratio_of_rates
+
+FALSE_DISCOVERY_RATE = 0.01
+MIN_LIFT, MIN_SHARE = 2.0, 0.5
+"""Failure rate with the trait over the rate without it, and the share of failures that have it, at the least."""
+MIN_ABOVE = 0.9
+"""Share of pairs of nodes, one with an attribute and one without, of which the one with it fails more often."""
+MIN_SESSIONS = 5
+MIN_CALLS = 20
+"""Calls with another value of an attribute that must be known before it is called better."""
+MAX_PER_FAMILY = 5
+SAME_NODE = 0.8
+"""Share of a family's failures on one node from which it is called that node's own."""
+KINDS = (
+    "method",
+    "number",
+    "items",
+    "argument",
+    "type",
+    "format",
+    "value",
+    "attribute",
+    "earlier",
+    "flag",
+    "command",
+    "length",
+    "before",
+    "node",
+    "place",
+    "hour",
+)
+"""In the order that breaks ties: what can be changed comes first."""
+COLUMNS = [
+    "family_id",
+    "rank",
+    "kind",
+    "name",
+    "relation",
+    "value",
+    "failed_with",
+    "failed",
+    "succeeded_with",
+    "succeeded",
+    "rate_with",
+    "rate_without",
+    "lift",
+    "lift_low",
+    "lift_high",
+    "nodes",
+    "q_value",
+    "better_value",
+]
+_OPPOSITE = {"argument": "missing", "earlier": "not called before", "flag": "missing", "command": "missing"}
+
+
+def contrasts(
+    totals: pd.DataFrame,
+    cells: pd.DataFrame,
+    node_rates: pd.DataFrame,
+    numbers: pd.DataFrame,
+    *,
+    min_nodes: int,
+) -> pd.DataFrame:
+    """Return the differences that hold, strongest first within each family.
+
+    Args:
+        totals: As `calls.TOTALS_SQL` gives them.
+        cells: As `calls.CONTRASTS_SQL` gives them.
+        node_rates: As `calls.NODE_RATES_SQL` gives them.
+        numbers: As `calls.NUMBERS_SQL` gives them.
+        min_nodes: Nodes that must fail with a trait before it is named; a node of its own is the exception.
+    """
+    known = totals[(totals["failed"] > 0) & (totals["succeeded"] > 0)].set_index("family")
+    found = pd.concat([_traits(known, cells, node_rates), _cuts(known, numbers)], ignore_index=True)
+    if found.empty:
+        return pd.DataFrame(columns=COLUMNS)
+    # Comparisons of nodes have few units and few candidates; calls have many of both, and each is controlled by itself.
+    q_value = pd.Series(1.0, index=found.index)
+    for of_nodes in (False, True):
+        chosen = found["of_nodes"] == of_nodes
+        q_value[chosen] = adjusted(found.loc[chosen, "p_value"].to_numpy(float))
+    found["q_value"] = q_value
+    calls_with = found["failed_with"] + found["succeeded_with"]
+    calls_without = found["failed"] + found["succeeded"] - calls_with
+    failed_without = found["failed"] - found["failed_with"]
+    found["rate_with"] = found["failed_with"] / np.maximum(1, calls_with)
+    found["rate_without"] = failed_without / np.maximum(1, calls_without)
+    numbers_of = (found["failed_with"], calls_with, failed_without, calls_without)
+    found["lift"], found["lift_low"], found["lift_high"] = ratio_of_rates(
+        *(column.to_numpy(float) for column in numbers_of)
+    )
+    share = found["failed_with"] / found["failed"]
+    is_node = found["kind"] == "node"
+    shared = (found["nodes"] >= min_nodes) & (found["failed_with"] >= max(MIN_SESSIONS, min_nodes))
+    own = is_node & (share >= SAME_NODE) & (found["failed_with"] >= MIN_SESSIONS)
+    keep = (
+        (found["q_value"] <= FALSE_DISCOVERY_RATE)
+        & (found["lift"] >= MIN_LIFT)
+        & (found["lift_low"] > 1)
+        & (share >= MIN_SHARE)
+        & found["holds_within_nodes"]
+        & np.where(is_node, own, shared)
+    )
+    found = found[keep].copy()
+    order = {kind: place for place, kind in enumerate(KINDS)}
+    found["order"] = found["kind"].map(order)
+    found = found.sort_values(
+        ["family_id", "strength", "order", "name", "value"], ascending=[True, False, True, True, True]
+    )
+    # Of several that say the same of the same calls, the first is enough.
+    found = found.drop_duplicates(["family_id", "failed_with", "succeeded_with"])
+    found = found.drop_duplicates(["family_id", "kind", "name"])
+    found["rank"] = found.groupby("family_id").cumcount() + 1
+    return found[found["rank"] <= MAX_PER_FAMILY][COLUMNS].reset_index(drop=True)
+
+
+def _weighed(frame: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+    """Add p-value and strength, with successful calls weighed by their sessions."""
+    failed, succeeded = frame["failed"].to_numpy(float), frame["succeeded"].to_numpy(float)
+    weight = frame["family_id"].map(known["succeeded_sessions"] / known["succeeded"]).to_numpy(float)
+    with_, other = frame["failed_with"].to_numpy(float), frame["succeeded_with"].to_numpy(float) * weight
+    everyone = succeeded * weight
+    p_value = p_more(with_, failed, with_ + other, failed + everyone)
+    strength = information(with_, failed - with_, other, everyone - other)
+    return frame.assign(p_value=p_value, strength=strength)
+
+
+def _traits(known: pd.DataFrame, cells: pd.DataFrame, node_rates: pd.DataFrame) -> pd.DataFrame:
+    """Return every trait that calls have or lack, with its p-value."""
+    rows = cells[cells["family"].isin(known.index)].rename(
+        columns={"family": "family_id", "feature": "kind", "failed_nodes": "nodes"}
+    )
+    if rows.empty:
+        return rows
+    rows["failed"], rows["succeeded"] = (
+        rows["family_id"].map(known[name]) for name in ("failed", "succeeded")
+    )
+    rows["relation"] = rows["value"].where(
+        rows["kind"].isin(["argument", "flag", "command", "earlier", "before"]), "is"
+    )
+    rows["value"] = rows["value"].where(rows["relation"] == "is", "")
+    lacking = rows[rows["kind"].isin(_OPPOSITE.keys())].copy()
+    lacking["relation"] = lacking["kind"].map(_OPPOSITE)
+    lacking["failed_with"] = lacking["failed"] - lacking["failed_with"]
+    lacking["succeeded_with"] = lacking["succeeded"] - lacking["succeeded_with"]
+    lacking["nodes"] = lacking["family_id"].map(known["failed_nodes"])
+    lacking["mh_with"], lacking["mh_without"] = lacking["mh_without"], lacking["mh_with"]
+    rows = pd.concat([rows, lacking], ignore_index=True)
+    rows = _weighed(rows, known)
+    # Within nodes the difference must be there too, or it is one between nodes.
+    rows["holds_within_nodes"] = rows["mh_with"] >= 1.5 * rows["mh_without"]
+    rows["better_value"] = _better_values(rows)
+    mixed = rows.groupby(["family_id", "kind", "name"])["nodes_mixed"].transform("sum")
+    of_nodes = (rows["kind"] == "attribute") & (mixed == 0)
+    rows["of_nodes"] = of_nodes
+    rates = {family: group.set_index("node_id") for family, group in node_rates.groupby("family")}
+    for place in rows.index[of_nodes]:
+        nodes = rates[rows.at[place, "family_id"]]
+        has = nodes.index.isin(list(rows.at[place, "node_ids"]))
+        rows.at[place, "p_value"] = _p_of_nodes(nodes[has], nodes[~has])
+        rates_with, rates_without = (
+            (side["failed"] / side["calls"]).to_numpy() for side in (nodes[has], nodes[~has])
+        )
+        above = (rates_with[:, None] > rates_without).mean() if has.any() and not has.all() else 0.0
+        rows.at[place, "holds_within_nodes"] = has.sum() > 1 and above >= MIN_ABOVE
+    rows.loc[rows["kind"] == "node", "holds_within_nodes"] = True
+    return rows
+
+
+def _p_of_nodes(with_: pd.DataFrame, without: pd.DataFrame) -> float:
+    """Return the probability that nodes with an attribute fail so much more by chance: a t-test, one-sided, of arcsine rates.
+
+    Nodes differ for reasons of their own, so they and not their calls are the units; the variance is never taken below that of the counts.
+    """
+    if len(with_) < 2 or len(without) < 2:
+        return 1.0
+    sides = [np.arcsin(np.sqrt(side["failed"] / side["calls"])) for side in (with_, without)]
+    degrees = len(with_) + len(without) - 2
+    spread = sum(((side - side.mean()) ** 2).sum() for side in sides) / degrees
+    counted = float(np.mean(1 / (4 * pd.concat([with_["calls"], without["calls"]]))))
+    error = np.sqrt(max(spread, counted) * (1 / len(with_) + 1 / len(without)))
+    return float(student.sf((sides[0].mean() - sides[1].mean()) / error, degrees))
+
+
+def _better_values(rows: pd.DataFrame) -> pd.Series:
+    """Return, for each value of an attribute, the other value with which fewest of the same calls fail; '' for none."""
+    of_attributes = rows[
+        (rows["kind"] == "attribute") & (rows["failed_with"] + rows["succeeded_with"] >= MIN_CALLS)
+    ]
+    rate = of_attributes["failed_with"] / (of_attributes["failed_with"] + of_attributes["succeeded_with"])
+    ordered = of_attributes.assign(rate=rate).sort_values(
+        ["rate", "succeeded_with", "value"], ascending=[True, False, True]
+    )
+    best = ordered.groupby(["family_id", "name"])["value"].first()
+    found = [
+        best.get((row["family_id"], row["name"]), "") if row["kind"] == "attribute" else ""
+        for row in rows.to_dict("records")
+    ]
+    return pd.Series(found, index=rows.index).where(lambda values: values != rows["value"], "")
+
+
+def _cuts(known: pd.DataFrame, numbers: pd.DataFrame) -> pd.DataFrame:
+    """Return the best cut of each number that calls carry: above it or up to it more of them fail."""
+    rows = []
+    for (family, kind, name), group in numbers[numbers["family"].isin(known.index)].groupby(
+        ["family", "feature", "name"]
+    ):
+        if len(group) < 2:
+            continue
+        failed, succeeded = group["failed"].to_numpy(float), group["succeeded"].to_numpy(float)
+        if not failed.sum() or not succeeded.sum():
+            continue
+        values = group["number"].to_numpy(float)
+        weight = known.at[family, "succeeded_sessions"] / known.at[family, "succeeded"]
+        below_failed, below_succeeded = failed.cumsum()[:-1], succeeded.cumsum()[:-1]
+        all_failed, all_succeeded = failed.sum(), succeeded.sum()
+        sides = {
+            "above": (all_failed - below_failed, all_succeeded - below_succeeded),
+            "up to": (below_failed, below_succeeded),
+        }
+        everyone = all_failed + all_succeeded * weight
+        cuts = []
+        for relation, (with_, other) in sides.items():
+            chance = p_more(
+                with_, np.full_like(with_, all_failed), with_ + other * weight, np.full_like(with_, everyone)
+            )
+            at = int(np.argmin(chance))
+            cuts.append((chance[at], relation, at))
+        p_value, relation, at = min(cuts)
+        with_, other = sides[relation][0][at], sides[relation][1][at]
+        inside = group["number"] > values[at] if relation == "above" else group["number"] <= values[at]
+        nodes = {node for names in group.loc[inside, "failed_node_ids"].dropna() for node in names}
+        strength = information(
+            *(
+                np.array([part])
+                for part in (with_, all_failed - with_, other * weight, (all_succeeded - other) * weight)
+            )
+        )[0]
+        rows.append(
+            {
+                "family_id": family,
+                "kind": kind,
+                "name": name,
+                "relation": relation,
+                "value": f"{values[at]:g}",
+                "failed_with": with_,
+                "succeeded_with": other,
+                "failed": all_failed,
+                "succeeded": all_succeeded,
+                "nodes": len(nodes),
+                "p_value": min(1.0, p_value * 2 * len(values)),
+                "strength": strength,
+                "holds_within_nodes": True,
+                "better_value": "",
+                "of_nodes": False,
+            }
+        )
+    return pd.DataFrame(rows)

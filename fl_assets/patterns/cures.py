@@ -1,0 +1,161 @@
+"""What worked: what differs between an attempt that failed and one that succeeded, what comes before success, what other nodes do.
+
+What goes here: which of it holds, and in which order. What does not: counting (`calls.py`), words about it (`playbooks/`).
+
+Four sources, each with its own denominator: a second attempt at the same call within six calls of its session (*retry*); the tool that a
+session went on with instead (*instead*); a call that precedes success and not failure (*first*); a value of an attribute that works on
+other nodes or at other times (*setting*).
+"""
+
+import numpy as np
+import pandas as pd
+
+from fl_assets.patterns.association import adjusted, p_more, ratio_of_rates
+
+FALSE_DISCOVERY_RATE = 0.05
+MIN_GAIN = 0.15
+"""Share of attempts that a change must help above those without it."""
+MIN_HELPED = 0.5
+MIN_SESSIONS = 4
+MAX_PER_FAMILY = 5
+COLUMNS = [
+    "family_id",
+    "rank",
+    "source",
+    "subject",
+    "name",
+    "change",
+    "value",
+    "tried",
+    "helped",
+    "tried_without",
+    "helped_without",
+    "help_rate",
+    "base_rate",
+    "lift",
+    "lift_low",
+    "lift_high",
+    "sessions",
+    "nodes",
+    "q_value",
+]
+_ORDER = {"retry": 0, "first": 1, "setting": 2, "instead": 3}
+
+
+def cures(
+    pairs: pd.DataFrame,
+    changes: pd.DataFrame,
+    instead: pd.DataFrame,
+    contrasts: pd.DataFrame,
+    *,
+    min_nodes: int,
+) -> pd.DataFrame:
+    """Return what worked, best first within each family.
+
+    Args:
+        pairs: As `calls.PAIR_TOTALS_SQL` gives them.
+        changes: As `calls.CHANGES_SQL` gives them.
+        instead: As `calls.INSTEAD_SQL` gives them.
+        contrasts: As `contrasts.contrasts` gives them.
+        min_nodes: Nodes that must have found it before it is named.
+    """
+    parts = [_retries(pairs, changes, min_nodes), _instead(instead, min_nodes), _from_contrasts(contrasts)]
+    parts = [part for part in parts if len(part)]
+    if not parts:
+        return pd.DataFrame(columns=COLUMNS)
+    found = pd.concat(parts, ignore_index=True)
+    found["order"] = found["source"].map(_ORDER)
+    found = found.sort_values(
+        ["family_id", "strength", "order", "subject", "name", "change", "value"],
+        ascending=[True, False, True, True, True, True, True],
+    )
+    # Of waits that the same attempts kept, the longest is the one that is known to be enough.
+    waits = found["subject"] == "wait"
+    found["seconds"] = pd.to_numeric(found["name"].where(waits)).fillna(0)
+    found = found.sort_values(
+        ["family_id", "strength", "order", "seconds"], ascending=[True, False, True, False], kind="stable"
+    )
+    found["name_once"] = found["name"].where(found["subject"] != "wait", "")
+    found = found.drop_duplicates(["family_id", "source", "subject", "name_once"])
+    found["rank"] = found.groupby("family_id").cumcount() + 1
+    return found[found["rank"] <= MAX_PER_FAMILY][COLUMNS].reset_index(drop=True)
+
+
+def _compared(rows: pd.DataFrame) -> pd.DataFrame:
+    """Add rates, lift and p-value from tried, helped and the same without."""
+    counts = [rows[name].to_numpy(float) for name in ("helped", "tried", "helped_without", "tried_without")]
+    helped, tried, helped_without, tried_without = counts
+    rows["help_rate"], rows["base_rate"] = (
+        helped / np.maximum(1, tried),
+        helped_without / np.maximum(1, tried_without),
+    )
+    rows["lift"], rows["lift_low"], rows["lift_high"] = ratio_of_rates(*counts)
+    rows["p_value"] = p_more(helped, tried, helped + helped_without, tried + tried_without)
+    return rows
+
+
+def _retries(pairs: pd.DataFrame, changes: pd.DataFrame, min_nodes: int) -> pd.DataFrame:
+    rows = changes.merge(pairs, on="family", suffixes=("", "_all"))
+    if rows.empty:
+        return rows
+    rows = rows.rename(
+        columns={"family": "family_id", "feature": "subject", "pairs": "tried", "recovered": "helped"}
+    )
+    rows["source"] = "retry"
+    rows["tried_without"] = rows["pairs_all"] - rows["tried"]
+    rows["helped_without"] = rows["recovered_all"] - rows["helped"]
+    rows["sessions"] = rows["recovered_sessions"]
+    rows = _compared(rows)
+    rows["q_value"] = adjusted(rows["p_value"].to_numpy(float))
+    named = (rows["nodes"] >= min_nodes) & (rows["sessions"] >= max(MIN_SESSIONS, min_nodes))
+    better = (rows["q_value"] <= FALSE_DISCOVERY_RATE) & (rows["help_rate"] - rows["base_rate"] >= MIN_GAIN)
+    # The same call once more needs no comparison: that it works is all there is to know, and that it does not is no cure.
+    again = (rows["subject"] == "same") & (rows["help_rate"] >= MIN_HELPED)
+    rows = rows[named & (rows["help_rate"] >= MIN_HELPED) & (better | again)].copy()
+    gain = (rows["help_rate"] - rows["base_rate"]).clip(lower=0.02)
+    rows["strength"] = gain * np.log1p(rows["helped"]) * np.where(rows["subject"] == "same", 0.5, 1.0)
+    return rows
+
+
+def _instead(rows: pd.DataFrame, min_nodes: int) -> pd.DataFrame:
+    rows = rows.rename(columns={"family": "family_id", "next_method": "name", "times": "took"}).copy()
+    if rows.empty:
+        return rows
+    rows = rows.assign(source="instead", subject="call", change="instead", value="")
+    rows["tried"], rows["helped"] = rows["failures"], rows["succeeded"]
+    rows["tried_without"], rows["helped_without"] = rows["successes"], rows["times_after_success"]
+    rows = _compared(rows)
+    rows["q_value"] = adjusted(rows["p_value"].to_numpy(float))
+    keep = (
+        (rows["nodes"] >= min_nodes)
+        & (rows["sessions"] >= max(MIN_SESSIONS, min_nodes))
+        & (rows["q_value"] <= FALSE_DISCOVERY_RATE)
+        & (rows["lift_low"] > 1.5)
+        & (rows["help_rate"] >= 0.2)
+        & (rows["succeeded"] >= 0.7 * rows["took"])
+    )
+    rows = rows[keep].copy()
+    rows["strength"] = 0.5 * (rows["help_rate"] - rows["base_rate"]) * np.log1p(rows["helped"])
+    return rows
+
+
+def _from_contrasts(contrasts: pd.DataFrame) -> pd.DataFrame:
+    """Read a contrast the other way round: the call, or the value, with which these calls succeed."""
+    is_call = (contrasts["kind"] == "earlier") & (contrasts["relation"] == "not called before")
+    is_setting = contrasts["kind"] == "attribute"
+    rows = contrasts[(is_call | is_setting) & (contrasts["rank"] <= 3)].copy()
+    if rows.empty:
+        return rows
+    call = rows["kind"] == "earlier"
+    rows["source"] = np.where(call, "first", "setting")
+    rows["subject"] = np.where(call, "call", "attribute")
+    rows["change"] = np.where(call, "before", np.where(rows["better_value"] != "", "set to", "other than"))
+    rows["value"] = np.where(rows["better_value"] != "", rows["better_value"], rows["value"])
+    rows["tried"] = rows["failed"] + rows["succeeded"] - rows["failed_with"] - rows["succeeded_with"]
+    rows["helped"] = rows["succeeded"] - rows["succeeded_with"]
+    rows["tried_without"] = rows["failed_with"] + rows["succeeded_with"]
+    rows["helped_without"] = rows["succeeded_with"]
+    rows["help_rate"], rows["base_rate"] = 1 - rows["rate_without"], 1 - rows["rate_with"]
+    rows["sessions"] = rows["failed"]
+    rows["strength"] = 2 * (rows["help_rate"] - rows["base_rate"]) * np.log1p(rows["failed_with"])
+    return rows

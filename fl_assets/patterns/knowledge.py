@@ -1,0 +1,173 @@
+"""What the fleet knows of its failures on one day: consequences, contrasts and cures, from one pass over a window's calls.
+
+What goes here: the order of the statements. What does not: the statements (`calls.py`), what is made of their sums.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from fl_assets.patterns import calls
+from fl_assets.patterns.consequences import COLUMNS as CONSEQUENCES
+from fl_assets.patterns.consequences import consequences
+from fl_assets.patterns.contrasts import COLUMNS as CONTRASTS
+from fl_assets.patterns.contrasts import contrasts
+from fl_assets.patterns.cures import COLUMNS as CURES
+from fl_assets.patterns.cures import cures
+from fl_assets.patterns.stated import Stated, stated
+
+MAX_NODES = 10
+MAX_MESSAGE_CHARS = 600
+GIVEN_ALWAYS = 0.95
+"""Share of the successful calls that give an argument, from which it is called required."""
+EXAMPLES = [
+    "family_id",
+    "rank",
+    "succeeded",
+    "message",
+    "service",
+    "method",
+    "arguments",
+    "node_id",
+    "timestamp",
+    "trace_id",
+]
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """Rows of pattern_consequences, pattern_contrasts, pattern_cures and pattern_examples, without the day."""
+
+    consequences: pd.DataFrame
+    contrasts: pd.DataFrame
+    cures: pd.DataFrame
+    examples: pd.DataFrame
+
+
+NOTHING_KNOWN = Knowledge(
+    *(pd.DataFrame(columns=columns) for columns in (CONSEQUENCES, CONTRASTS, CURES, EXAMPLES))
+)
+
+
+def learn_from(
+    connection: Any, source: str, family_of: Mapping[str, str], *, events: int, min_nodes: int
+) -> Knowledge:
+    """Ask a window's calls what its failures cost, what is different about them, and what worked.
+
+    Args:
+        connection: To DuckDB; temporary tables are made in it.
+        source: A relation with the columns of `raw_traces`.
+        family_of: Family of each masked message.
+        events: Events in the window; of many, a share of the sessions is drawn.
+        min_nodes: Nodes (and sessions) that must have a thing before it is named.
+    """
+    every = max(1, -(-events // calls.MAX_CALLS))
+    known = pa.table(
+        {
+            "message_id": pa.array(family_of.keys(), pa.string()),
+            "family_id": pa.array(family_of.values(), pa.string()),
+        }
+    )
+    connection.register("fl_known_families", known)
+    connection.execute("create temp table fl_family_of as select * from fl_known_families")
+    connection.execute(calls.failed_sql(source, every))
+    connection.execute(calls.calls_sql(source, every))
+    for statement in (
+        calls.METHODS_SQL,
+        calls.FOCUS_SQL,
+        calls.FEATURES_SQL,
+        calls.UNIVERSE_SQL,
+        calls.PAIRS_SQL,
+    ):
+        connection.execute(statement)
+
+    def read(sql: str) -> pd.DataFrame:
+        return connection.execute(sql).df()
+
+    found = contrasts(
+        read(calls.TOTALS_SQL),
+        read(calls.CONTRASTS_SQL),
+        read(calls.NODE_RATES_SQL),
+        read(calls.NUMBERS_SQL),
+        min_nodes=min_nodes,
+    )
+    worked = cures(
+        read(calls.PAIR_TOTALS_SQL),
+        read(calls.CHANGES_SQL),
+        read(calls.INSTEAD_SQL),
+        found,
+        min_nodes=min_nodes,
+    )
+    costs = consequences(read(calls.CONSEQUENCES_SQL))
+    texts = read(calls.texts_sql(source)).groupby("family")[["error", "nodes", "times"]]
+    numbers = {
+        family: stated(rows.itertuples(index=False, name=None), min_nodes=min_nodes) for family, rows in texts
+    }
+    of_family = [numbers.get(family, Stated()) for family in costs["family_id"]]
+    costs["stated_limit"] = pd.Series([one.limit for one in of_family], dtype="float64")
+    costs["stated_unit"] = pd.Series([one.unit for one in of_family], dtype="object")
+    costs["stated_wait_ms"] = pd.Series([one.wait_ms for one in of_family], dtype="float64")
+    nodes = (
+        read(calls.NODES_SQL)
+        .groupby("family")["node_id"]
+        .agg(lambda names: list(names)[:MAX_NODES])
+        .to_dict()
+    )
+    costs["node_ids"] = costs["family_id"].map(nodes)
+    lookup_of = _lookups(read(calls.LOOKUPS_SQL), min_nodes)
+    costs["lookup"] = [lookup_of.get(family, "") for family in costs["family_id"]]
+    arguments_of = _arguments(read(calls.ARGUMENTS_SQL), min_nodes)
+    costs["arguments"] = [json.dumps(arguments_of.get(family, {})) for family in costs["family_id"]]
+    return Knowledge(costs, found, worked, _examples(read(calls.examples_sql(source))))
+
+
+def _lookups(rows: pd.DataFrame, min_nodes: int) -> dict[str, str]:
+    """Return, by family, the reading call that at least half of the successful calls come after."""
+    usual = rows[(rows["before_success"] >= 0.5 * rows["succeeded"]) & (rows["nodes"] >= min_nodes)]
+    return usual.drop_duplicates("family").set_index("family")["method"].to_dict()
+
+
+def _arguments(rows: pd.DataFrame, min_nodes: int) -> dict[str, dict[str, str]]:
+    """Return, by family that fails in one method, the type of each argument; `?` after it when it is not always given."""
+    single = rows.groupby("family")["method"].transform("nunique") == 1
+    found: dict[str, dict[str, str]] = {}
+    for row in rows[single & (rows["nodes"] >= min_nodes)].to_dict("records"):
+        often = row["given"] >= GIVEN_ALWAYS * row["calls"]
+        found.setdefault(row["family"], {})[row["name"]] = row["type"] + ("" if often else "?")
+    return found
+
+
+def _examples(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return calls as they were, with the types of their arguments in place of the values."""
+    rows = rows.rename(columns={"family": "family_id", "success": "succeeded"})
+    rows["message"] = rows["error"].str.slice(0, MAX_MESSAGE_CHARS)
+    rows["arguments"] = [json.dumps(_types(text)) for text in rows["arguments"]]
+    rows["rank"] = rows.groupby("family_id").cumcount() + 1
+    return rows[EXAMPLES]
+
+
+def _types(arguments: object) -> dict[str, str]:
+    if not isinstance(arguments, str):
+        return {}
+    try:
+        fields = json.loads(arguments)
+    except ValueError:
+        return {"command": "text"}
+    if not isinstance(fields, dict):
+        return {}
+    return {name: TYPES.get(type(value).__name__, "value") for name, value in list(fields.items())[:20]}
+
+
+TYPES = {
+    "str": "text",
+    "int": "number",
+    "float": "number",
+    "bool": "switch",
+    "list": "list",
+    "dict": "object",
+}
+"""Type of a JSON value, in words."""

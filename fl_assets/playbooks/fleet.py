@@ -1,0 +1,264 @@
+"""Changes that the fleet itself found: from cures and contrasts to something ready to use.
+
+What goes here: which finding makes which change, from a closed set of sentences. What does not: whether a finding holds
+(`patterns/cures.py`, `patterns/contrasts.py`).
+
+Names of tools, arguments and attributes come from telemetry, so each passes `safe_name`, or its finding makes no change. A value is used
+only where it is a number, a shape, or a plain name that several nodes have.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fl_assets.core.advice import Readiness
+from fl_assets.core.models import Category
+from fl_assets.playbooks.facts import Facts, safe_name
+from fl_assets.playbooks.wording import TYPE_WORDS, fields_of, is_flag, named, shown_value
+
+TRANSIENT = frozenset({"timeout", "rate_limit", "dependency_down", "resource_limit", "conflict", "other"})
+"""Classes of failure that the same call once more can get over."""
+_NOT_A_TOOL = frozenset(
+    {"think", "plan", "reflect", "respond", "reply", "finish", "final_answer", "submit", "calculate"}
+)
+_OWN_WORK = frozenset(
+    {
+        "own-script",
+        "own-syntax",
+        "one-action",
+        "no-action",
+        "test-run",
+        "tests-failed",
+        "not-set-up",
+        "missing-module",
+    }
+)
+"""Rules about what an agent writes itself: what it calls next there is work on the cause, and no other way to the same end."""
+MAX_ANSWERS = 2
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One change that a playbook may propose."""
+
+    remedy_id: str
+    category: Category
+    title: str
+    description: str
+    changes: dict[str, str]
+    readiness: Readiness = "ready"
+    reason: str = ""
+
+
+def fleet_answers(
+    facts: Facts, contrasts: Sequence[Mapping[str, Any]], cures: Sequence[Mapping[str, Any]]
+) -> list[Answer]:
+    """Return the changes that the fleet's own calls call for, the strongest first.
+
+    Args:
+        facts: Of the family.
+        contrasts: Its rows of pattern_contrasts, by rank.
+        cures: Its rows of pattern_cures, by rank.
+    """
+    found = [answer for row in cures if (answer := _from_cure(facts, row))]
+    found += [answer for row in contrasts if (answer := _from_contrast(facts, row))]
+    first: dict[str, Answer] = {}
+    for answer in found:
+        first.setdefault(answer.remedy_id, answer)
+    return list(first.values())[:MAX_ANSWERS]
+
+
+def _from_cure(facts: Facts, row: Mapping[str, Any]) -> Answer | None:
+    source, subject, change, raw = row["source"], row["subject"], row["change"], str(row["name"])
+    fields = fields_of(facts)
+    method, service, name = fields["method"], fields["service"], named(raw)
+    if subject == "wait":
+        if facts.failure_class not in TRANSIENT:
+            return None
+        return _config(
+            "fleet-wait",
+            f"Wait {raw} s before {service} tries {method} again",
+            f"A second attempt at {method} succeeds once {raw} s have passed.",
+            {"retry_after_ms": str(int(float(raw) * 1000)), "max_retries": "1"},
+        )
+    if subject == "same":
+        if facts.failure_class not in TRANSIENT:
+            return None
+        return _config(
+            "fleet-retry",
+            f"Retry {method} in {service} once",
+            f"The same call of {method} once more mostly succeeds.",
+            {"max_retries": "1", "retry_backoff": "exponential_with_jitter"},
+        )
+    if not (safe_name(raw, "") or is_flag(raw)):
+        return None
+    if source == "instead":
+        is_command = not facts.arguments and not facts.lookup
+        if facts.rule_id in _OWN_WORK or raw.lower() in _NOT_A_TOOL or is_command:
+            return None
+        return _prompt(
+            "fleet-instead",
+            f"Have {service} go on with {name} when {method} fails",
+            f"Sessions that recovered went on with {name} after {method} failed.",
+            f"When {method} fails, do not repeat it: call {name} next, with what you know of the same thing.",
+        )
+    if source == "first":
+        return _prompt(
+            "fleet-first",
+            f"Have {service} call {name} before {method}",
+            f"{method} succeeds in sessions that called {name} before, and fails in those that did not.",
+            f"Before you call {method}, call {name} in the same conversation, and use what it returns.",
+        )
+    if source == "setting":
+        value = shown_value({"kind": "attribute", "value": row["value"]})
+        if not safe_name(str(row["value"]), ""):
+            return None
+        if change == "set to":
+            return _config(
+                "fleet-setting",
+                f"Set {name} to {value} for {service}",
+                f"{method} works where {name} is {value}; nodes that have another value can take it over.",
+                {raw: str(row["value"])},
+            )
+        return _config(
+            "fleet-setting",
+            f"Leave {name} {value} in {service}",
+            f"{method} fails where {name} is {value}; take any other value.",
+            {f"not_{raw}": str(row["value"])},
+        )
+    return _from_retry(facts, row)
+
+
+def _from_retry(facts: Facts, row: Mapping[str, Any]) -> Answer | None:
+    """Answer with the difference between a failed attempt and the one that worked after it."""
+    subject, change, name = row["subject"], row["change"], named(str(row["name"]))
+    fields = fields_of(facts)
+    method, service = fields["method"], fields["service"]
+    value = shown_value({"kind": subject, "value": row["value"]})
+    said = {
+        ("argument", "added"): (f"pass {name} to {method}", f"Always pass {name} when you call {method}."),
+        ("argument", "dropped"): (
+            f"call {method} without {name}",
+            f"Call {method} without the argument {name}.",
+        ),
+        ("flag", "added"): (f"call {method} with {name}", f"Call {method} with {name}."),
+        ("flag", "dropped"): (f"call {method} without {name}", f"Call {method} without {name}."),
+        ("type", "changed to"): (
+            f"pass {name} as {value} to {method}",
+            f"Pass {name} to {method} as {value}.",
+        ),
+        ("number", "lower"): (
+            f"pass a lower {name} to {method}",
+            f"Keep {name} low when you call {method}; halve it when the call is refused.",
+        ),
+        ("number", "higher"): (
+            f"pass a higher {name} to {method}",
+            f"Raise {name} when {method} refuses it.",
+        ),
+        ("items", "lower"): (
+            f"pass fewer {name} to {method}",
+            f"Pass few entries in {name} to {method}; split the work over several calls.",
+        ),
+        ("items", "higher"): (
+            f"pass more {name} to {method}",
+            f"Pass every entry that belongs in {name} to {method} at once.",
+        ),
+    }
+    if subject == "format" and change == "changed to" and value.startswith("`"):
+        said[subject, change] = (
+            f"write {name} in the form {value}",
+            f"Write {name} in the form {value} (A: capital letters, a: small letters, 9: digits) when you call {method}.",
+        )
+    if subject == "value" and change == "changed to" and safe_name(str(row["value"]), ""):
+        said[subject, change] = (
+            f"pass {value} as {name} to {method}",
+            f"Pass {value} as {name} when you call {method}.",
+        )
+    if (
+        subject == "call"
+        and change == "in between"
+        and facts.rule_id not in _OWN_WORK
+        and row["name"].lower() not in _NOT_A_TOOL
+    ):
+        said[subject, change] = (
+            f"call {name} before it tries {method} again",
+            f"When {method} fails, call {name} first, use what it returns, and then call {method} once more.",
+        )
+    if (subject, change) not in said:
+        return None
+    what, paragraph = said[subject, change]
+    return _prompt(
+        f"fleet-retry-{subject}",
+        f"Have {service} {what}",
+        f"Second attempts at {method} succeed with this difference.",
+        paragraph,
+    )
+
+
+def _from_contrast(facts: Facts, row: Mapping[str, Any]) -> Answer | None:
+    """Answer with the opposite of what the failing calls have in common."""
+    kind, relation, raw = row["kind"], row["relation"], str(row["name"])
+    if not (safe_name(raw, "") or is_flag(raw)) or facts.rule_id in _OWN_WORK:
+        return None
+    name, value = named(raw), shown_value(row)
+    fields = fields_of(facts)
+    method, service = fields["method"], fields["service"]
+    said = {
+        ("number", "above"): (
+            f"keep {name} at {value} or below",
+            f"Keep {name} at {value} or below when you call {method}; for more, call it several times.",
+        ),
+        ("number", "up to"): (
+            f"keep {name} above {value}",
+            f"Keep {name} above {value} when you call {method}.",
+        ),
+        ("items", "above"): (
+            f"pass at most {value} {name} at once",
+            f"Pass at most {value} entries in {name} to {method}; for more, call it several times.",
+        ),
+        ("items", "up to"): (
+            f"pass more than {value} {name}",
+            f"Pass more than {value} entries in {name} to {method}.",
+        ),
+        ("argument", "missing"): (f"pass {name} to {method}", f"Always pass {name} when you call {method}."),
+        ("argument", "given"): (
+            f"call {method} without {name}",
+            f"Call {method} without the argument {name}.",
+        ),
+        ("length", "above"): (
+            f"keep {name} within {value} characters",
+            f"Keep {name} within {value} characters when you call {method}.",
+        ),
+    }
+    if kind == "type" and str(row["value"]) in TYPE_WORDS:
+        said[kind, relation] = (
+            f"not pass {name} as {value}",
+            f"Do not pass {name} to {method} as {value}; use the type that its description names.",
+        )
+    if kind == "format" and value.startswith("`"):
+        said[kind, relation] = (
+            f"not write {name} in the form {value}",
+            f"Do not write {name} in the form {value} (A: capital letters, a: small letters, 9: digits) when you call {method}.",
+        )
+    if kind == "value" and safe_name(str(row["value"]), ""):
+        said[kind, relation] = (
+            f"not pass {value} as {name}",
+            f"Do not pass {value} as {name} when you call {method}.",
+        )
+    if (kind, relation) not in said or raw == "command":
+        return None
+    what, paragraph = said[kind, relation]
+    return _prompt(
+        f"fleet-{kind}",
+        f"Have {service} {what}",
+        f"Calls of {method} fail with one difference to those that succeed.",
+        paragraph,
+    )
+
+
+def _prompt(remedy_id: str, title: str, description: str, paragraph: str) -> Answer:
+    return Answer(remedy_id, "prompt", title, description, {"add_to_prompt": paragraph})
+
+
+def _config(remedy_id: str, title: str, description: str, changes: dict[str, str]) -> Answer:
+    return Answer(remedy_id, "config", title, description, changes)

@@ -1,0 +1,266 @@
+"""What a playbook says, as sentences: from numbers, enumerated words, and names that pass `safe_name`.
+
+What goes here: sentences. What does not: which of them a playbook needs (`propose.py`), or numbers themselves. No error text, message or
+value of a call is read here; what a `format` contrast shows is a shape of letters and digits.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fl_assets.core.advice import Consequence
+from fl_assets.playbooks.facts import Facts, safe_name
+
+ANY_SERVICE, ANY_METHOD, A_NAME = "a service", "a method", "a name that is not shown"
+"""What a text says in place of a name that `safe_name` refuses."""
+MAX_SUSPECTS, MAX_NODES_NAMED, MAX_ARGUMENTS = 3, 3, 12
+TYPE_WORDS = {
+    "varchar": "text",
+    "bigint": "number",
+    "ubigint": "number",
+    "hugeint": "number",
+    "double": "number",
+    "boolean": "true or false",
+    "array": "list",
+    "object": "object",
+}
+_FLAG = re.compile(r"-{1,2}[A-Za-z][A-Za-z-]{0,30}", re.ASCII)
+_SHAPE = re.compile(r"[A-Za-z0-9#_./ :-]{1,32}", re.ASCII)
+
+
+def is_flag(name: str) -> bool:
+    """Whether a name is a command's option, such as `-i` or `--all`."""
+    return _FLAG.fullmatch(name) is not None and bool(safe_name(name.lstrip("-"), ""))
+
+
+def named(name: str, otherwise: str = A_NAME) -> str:
+    """Return a name in backticks, when it may be shown."""
+    return f"`{name}`" if safe_name(name, "") or is_flag(name) else otherwise
+
+
+def percent(share: float) -> str:
+    """Return a share as a percentage of three digits."""
+    return f"{100 * share:.3g} %"
+
+
+def fields_of(facts: Facts) -> dict[str, str]:
+    """Return what a remedy's texts may name."""
+
+    def milliseconds(value: float | None) -> str:
+        return "unknown" if value is None else f"{value:,.0f} ms"
+
+    return {
+        "class": facts.failure_class.replace("_", " "),
+        "state": facts.state,
+        "service": _first_of(facts.services, ANY_SERVICE),
+        "method": _first_of(facts.methods, ANY_METHOD),
+        "failures": f"{facts.failures:,}",
+        "calls": f"{facts.calls:,}",
+        "rate": percent(facts.failure_rate),
+        "lift": "unknown" if facts.lift is None else f"{facts.lift:.1f}",
+        "nodes_affected": f"{facts.nodes_affected:,}",
+        "nodes_reporting": f"{facts.nodes_reporting:,}",
+        "window_days": f"{facts.window_days:,}",
+        "p50_ms": milliseconds(facts.p50_ms),
+        "p95_ms": milliseconds(facts.p95_ms),
+        "p99_ms": milliseconds(facts.p99_ms),
+        "failure_p50_ms": milliseconds(facts.failure_p50_ms),
+        "arguments": _arguments(facts),
+        "lookup": f"with {named(facts.lookup)}"
+        if safe_name(facts.lookup, "")
+        else "with the tool that reads it",
+        "stated_limit": f"{facts.stated_limit:,.0f} {facts.stated_unit}" if facts.stated_limit else "unknown",
+        "stated_unit": facts.stated_unit.replace(" ", "_"),
+        "stated_wait": milliseconds(facts.stated_wait_ms),
+    }
+
+
+def _arguments(facts: Facts) -> str:
+    """Say which arguments a method takes, from its successful calls."""
+    shown = [(name, kind) for name, kind in facts.arguments if safe_name(name, "")][:MAX_ARGUMENTS]
+    always = [
+        f"{named(name)} ({TYPE_WORDS.get(kind, 'value')})" for name, kind in shown if not kind.endswith("?")
+    ]
+    maybe = [
+        f"{named(name)} ({TYPE_WORDS.get(kind.removesuffix('?'), 'value')})"
+        for name, kind in shown
+        if kind.endswith("?")
+    ]
+    if not always:
+        return "takes the arguments that its description names"
+    return f"takes {', '.join(always)}" + (f" and, when needed, {', '.join(maybe)}" if maybe else "")
+
+
+def _first_of(names: Sequence[str], otherwise: str) -> str:
+    """Name the first, the one with most failures, and count the rest."""
+    if not names or not safe_name(names[0], ""):
+        return otherwise
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"`{names[0]}`{more}"
+
+
+def headline(facts: Facts, nodes: Sequence[str], since: str) -> str:
+    """Say what fails, where and since when, in one sentence."""
+    things = "conversations" if facts.kind == "conversation" else "calls"
+    days = "1 day" if facts.window_days == 1 else f"{facts.window_days} days"
+    shown = [named(node) for node in nodes if safe_name(node, "")][:MAX_NODES_NAMED]
+    more = facts.nodes_affected - len(shown)
+    where = f" ({', '.join(shown)}{f' and {more} more' if more > 0 else ''})" if shown else ""
+    fields = fields_of(facts)
+    return (
+        f"{facts.failures:,} of {facts.calls:,} {things} of {fields['method']} in {fields['service']} failed "
+        f"({fields['class']}) in {days}, on {facts.nodes_affected:,} of {facts.nodes_reporting:,} nodes{where}, since {since}."
+    )
+
+
+def consequence_of(known: Mapping[str, Any], facts: Facts) -> Consequence:
+    """Return what the failures cost, in numbers and one sentence; unknown is left out."""
+    days = facts.window_days
+
+    def number(name: str) -> float | None:
+        value = known.get(name)
+        return None if value is None or value != value else float(value)
+
+    looked, per_day = number("failures") or 0.0, facts.failures / days
+    scale = facts.failures / looked if looked else 0.0
+    rate, to_recover = number("recovered_rate"), number("calls_to_recover")
+
+    def daily(name: str, unit: float = 1.0) -> float | None:
+        value = number(name)
+        return None if value is None else value * scale / unit / days
+
+    seconds, tokens, cost = daily("time_ms", 1000), daily("tokens"), daily("cost")
+    parts = []
+    if rate is not None and looked:
+        calls = f", {to_recover:.1f} calls later on average" if to_recover else ""
+        parts.append(f"After {percent(rate)} of them the same method soon succeeded{calls}.")
+    losses = [f"{per_day:,.0f} failed requests" if per_day >= 1 else "less than one failed request"]
+    losses += [_duration(seconds)] if seconds and seconds >= 1 else []
+    losses += [f"{tokens:,.0f} tokens"] if tokens else []
+    losses += [f"{cost:,.2f} in money"] if cost else []
+    parts.append(f"It costs {', '.join(losses)} a day.")
+    risk, low, high = number("risk_ratio"), number("risk_low"), number("risk_high")
+    ends, without = number("ends") or 0.0, number("ends_without") or 0.0
+    bad = (number("bad_ends") or 0.0) / ends if ends else None
+    bad_without = (number("bad_ends_without") or 0.0) / without if without else None
+    measure = str(known.get("end_measure") or "") if risk is not None else ""
+    if risk is not None and bad is not None and bad_without is not None and (low or 0) > 1:
+        how = "are judged bad" if measure == "judged" else "end with a failed call"
+        parts.append(
+            f"{percent(bad)} of the sessions with it {how}, against {percent(bad_without)} without "
+            f"({risk:.1f} times, 95 % interval {low:.1f} to {high:.1f})."
+        )
+    return Consequence(
+        text=" ".join(parts),
+        failures_per_day=per_day,
+        recovered_rate=rate,
+        calls_to_recover=to_recover,
+        seconds_per_day=seconds,
+        tokens_per_day=tokens,
+        cost_per_day=cost,
+        end_measure=measure,
+        bad_end_rate=bad if measure else None,
+        bad_end_rate_without=bad_without if measure else None,
+        risk_ratio=risk,
+        risk_low=low if measure else None,
+        risk_high=high if measure else None,
+    )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:,.0f} s"
+    return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
+
+
+def contrast_text(row: Mapping[str, Any]) -> str:
+    """Say what is different about the calls that fail."""
+    what = _trait(row)
+    return (
+        f"Calls {what} fail in {percent(row['rate_with'])}, others in {percent(row['rate_without'])} "
+        f"({row['lift']:.1f} times, 95 % interval {row['lift_low']:.1f} to {row['lift_high']:.1f}): "
+        f"{row['failed_with']:,.0f} of {row['failed']:,.0f} failures, on {row['nodes']:,.0f} nodes."
+    )
+
+
+def shown_value(row: Mapping[str, Any]) -> str:
+    """Return a value that may be shown: a bound, a shape of letters and digits, or a plain name."""
+    value = str(row["value"])
+    if row["kind"] in ("number", "items", "length", "hour", "place"):
+        return value
+    if row["kind"] == "format":
+        return f"`{value}`" if _SHAPE.fullmatch(value) else "another form"
+    if row["kind"] == "type":
+        return TYPE_WORDS.get(value, "another type")
+    return named(value, "a value that is not shown")
+
+
+def _trait(row: Mapping[str, Any]) -> str:
+    kind, relation, name, value = row["kind"], row["relation"], named(str(row["name"])), shown_value(row)
+    what = {
+        "number": f"with {name} {relation} {value}",
+        "items": f"with {relation} {value} entries in {name}",
+        "length": f"with a {name} {'longer than' if relation == 'above' else 'no longer than'} {value} characters",
+        "argument": f"{'without' if relation == 'missing' else 'with'} the argument {name}",
+        "type": f"with {name} as {value}",
+        "format": f"with {name} in the form {value}",
+        "value": f"with {name} = {value}",
+        "attribute": f"where {name} is {value}",
+        "flag": f"{'without' if relation == 'missing' else 'with'} {name}",
+        "command": f"{'without' if relation == 'missing' else 'with'} {row['name']}",
+        "before": f"right after {name}",
+        "place": f"at place {value} of their session",
+        "node": f"on node {value}",
+        "method": f"of {value}",
+    }
+    if kind == "earlier":
+        return f"before which {name} was {'not called' if relation == 'not called before' else 'called'} in the session"
+    if kind == "hour":
+        start = int(value)
+        return f"between {start}:00 and {start + 6}:00 UTC"
+    return what[kind]
+
+
+def cure_text(row: Mapping[str, Any]) -> str:
+    """Say what worked, with what happened without it."""
+    name = named(str(row["name"]))
+    value = shown_value({"kind": row["subject"], "value": row["value"]})
+    if row["source"] == "instead":
+        return (
+            f"After {row['helped']:,.0f} of {row['tried']:,.0f} failures the session went on with {name}, which succeeded "
+            f"(after {percent(row['base_rate'])} of the successes it is called too); {row['sessions']:,.0f} sessions on {row['nodes']:,.0f} nodes."
+        )
+    what = {
+        ("call", "in between"): f"after {name} was called in between",
+        ("call", "before"): f"with {name} called earlier in the session",
+        ("wait", "waited"): f"after a wait of {row['name']} s or more",
+        ("same", "unchanged"): "with the same call once more",
+    }.get((row["subject"], row["change"]))
+    if what is None:
+        end = (
+            f" to {value}"
+            if row["change"] in ("changed to", "set to")
+            else f" than {value}"
+            if row["change"] == "other than"
+            else ""
+        )
+        what = f"with {name} {row['change'].removesuffix(' to').removesuffix(' than')}{end}"
+    kind = "second attempts" if row["source"] == "retry" else "calls"
+    return (
+        f"{row['helped']:,.0f} of {row['tried']:,.0f} {kind} {what} succeeded ({percent(row['help_rate'])}), "
+        f"without it {percent(row['base_rate'])} of {row['tried_without']:,.0f}; {row['sessions']:,.0f} sessions on {row['nodes']:,.0f} nodes."
+    )
+
+
+def evidence(facts: Facts) -> str:
+    """Say what the playbook rests on."""
+    things = "conversations" if facts.kind == "conversation" else "calls"
+    days = "1 day" if facts.window_days == 1 else f"{facts.window_days} days"
+    suspects = [named(name) for name in facts.suspects if safe_name(name, "")][:MAX_SUSPECTS]
+    suspected = f" Error records suspect {' and '.join(suspects)}." if suspects else ""
+    missing = f" ({facts.nodes_expected:,} expected)" if facts.nodes_expected > facts.nodes_reporting else ""
+    return (
+        f"Evidence: {facts.failures:,} of {facts.calls:,} {things} ({percent(facts.failure_rate)}, 95 % interval "
+        f"{percent(facts.rate_low)} to {percent(facts.rate_high)}) on {facts.nodes_affected:,} of {facts.nodes_reporting:,} "
+        f"nodes{missing} in {days}; the pattern is {facts.state}.{suspected}"
+    )
