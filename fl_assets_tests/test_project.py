@@ -91,7 +91,7 @@ DOES_IO = {
     "updates/rollout.py",
 }
 """Files of the stages that read or write; all others only compute."""
-PURE = {"models", "settings"}
+PURE = {"advice", "models", "settings"}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
 
 
