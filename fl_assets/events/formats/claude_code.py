@@ -15,9 +15,9 @@ from typing import Any
 
 from fl_assets.events.formats.messages import users_words
 from fl_assets.events.formats.outcomes import failed_text
+from fl_assets.events.formats.readers import Records, file_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span
-from fl_assets.events.formats.traces import Records, file_reader
 from fl_assets.events.formats.values import as_object, iso_ns, objects_of, text_of
 
 _MARKS = (

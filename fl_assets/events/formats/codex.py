@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from fl_assets.events.formats.messages import users_words
+from fl_assets.events.formats.readers import Records, file_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span
-from fl_assets.events.formats.traces import Records, file_reader
 from fl_assets.events.formats.values import (
     NoTimesError,
     as_object,

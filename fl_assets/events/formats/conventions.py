@@ -2,7 +2,7 @@
 
 OpenTelemetry GenAI, OpenInference and the frameworks that have their own.
 
-What goes here: which span is a tool call, an LLM call, an agent; its service, method, node, session, tokens
+What goes here: which span is a tool call, an LLM call, an agent; its service, method, session, tokens
 and metadata. What does not: whether it failed (`outcomes.py`), what was said (`messages.py`), any wire
 format.
 
@@ -13,6 +13,7 @@ MCP, Claude Code and Langfuse attributes.
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -117,41 +118,6 @@ _REQUEST_KEYS = (
     "ai.toolCall.id",
     "tool_use_id",
 )
-NODE_KEYS = (
-    "node.id",
-    "node_id",
-    "service.instance.id",
-    "faas.name",
-    "host.name",
-    "host.id",
-    "k8s.node.name",
-    "k8s.deployment.name",
-    "k8s.statefulset.name",
-    "k8s.daemonset.name",
-    "k8s.cronjob.name",
-    "k8s.job.name",
-    "k8s.pod.name",
-    "aws.ecs.task.family",
-    "cloud.resource_id",
-    "container.name",
-    "device.id",
-)
-"""Attributes that name the place a span comes from, in order; a value that is new with each process names
-none."""
-_STAYS = frozenset({"node.id", "node_id", "host.id", "device.id", "faas.name", "cloud.resource_id"})
-_UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-_EPHEMERAL = re.compile(
-    rf".*{_UUID}.*|[0-9a-fA-F]{{12,}}|.*\b[0-9a-f]{{32,}}\b.*|[0-9]{{3,}}|.*[@:/][0-9]{{3,7}}"
-    rf"|(?:.*[.:_-])?[0-9A-HJKMNP-TV-Z]{{26}}|fv-az[0-9-]+"
-    r"|.*[.:_-](?=[0-9a-f]*[0-9])(?=[0-9a-f]*[a-f])[0-9a-f]{8,16}|localhost(?:\..*)?|127\..*|169\.254\..*|::1"
-)
-"""Values that are made anew for each process or sandbox (UUIDs, container and process ids, ULIDs, names that
-end in one), and those that every machine has."""
-_K8S = "[bcdfghjklmnpqrstvwxz2456789]"
-_POD = re.compile(rf"(?P<owner>.+?)-(?=[a-z0-9]*[0-9])[a-z0-9]{{6,10}}-{_K8S}{{5}}")
-_POD_OF_SET = re.compile(rf"(?P<owner>.+?)-(?:(?=[a-z0-9]*[0-9])[a-z0-9]{{6,10}}-)?{_K8S}{{5}}")
-"""A pod's name is its owner's, the hash of its template, and five letters of Kubernetes' own alphabet
-(`k8s.io/apimachinery/pkg/util/rand`)."""
 _RESOURCE_KEYS = (
     "service.version",
     "service.namespace",
@@ -294,6 +260,8 @@ def session_of(values: Mapping[str, Any]) -> str:
 
     Those are shared by many conversations that have no name.
     """
+    if values.keys().isdisjoint(_SESSION_KEYS):
+        return ""
     for key in _SESSION_KEYS:
         if (session := first(values, (key,))) and not _NO_SESSION.fullmatch(session):
             return session
@@ -303,54 +271,6 @@ def session_of(values: Mapping[str, Any]) -> str:
 def request_of(span: Span) -> str:
     """Name the request: its own id, the tool call's, or the span's."""
     return first(span.attributes, _REQUEST_KEYS) or span.span_id
-
-
-def node_of(span: Span, order: tuple[str, ...] = ()) -> str:
-    """Return the place that a span comes from, or '' where the folder of its file is to tell.
-
-    A node is a place that stays. `service.instance.id` is random by the resource conventions, a container's
-    host name is its id, and a pod's name is new with each pod: those name none, or one machine that runs an
-    agent twelve times would pass for twelve.
-
-    Args:
-        span: what to look at.
-        order: attributes to prefer, in order (`FEDERATED_LEARNING_NODE_ATTRIBUTES`); what they hold is taken
-            as it is.
-    """
-    if order:
-        return next((name for key in order if (name := _place(span, key))), "")
-    pod = first(span.resource, ("k8s.pod.name",))
-    is_in_cluster = any(key.startswith("k8s.") for key in span.resource)
-    owners = []
-    for key in NODE_KEYS:
-        name = _place(span, key)
-        if not name:
-            continue
-        if key in _STAYS:
-            return name
-        if match := (_POD_OF_SET if is_in_cluster and name == pod else _POD).fullmatch(name):
-            owners.append(match["owner"])
-        elif not _is_new_each_time(span, key, name, pod):
-            return name
-    return owners[0] if owners else ""
-
-
-def _is_new_each_time(span: Span, key: str, name: str, pod: str) -> bool:
-    process = first(span.resource, ("process.pid",))
-    return (
-        _EPHEMERAL.fullmatch(name) is not None
-        or (key != "k8s.pod.name" and bool(pod) and pod in name)
-        or (len(process) > 1 and name.endswith(process))
-    )
-
-
-def _place(span: Span, key: str) -> str:
-    """Look an attribute up where places are named.
-
-    That is the resource, and for a node's own id the span too.
-    """
-    own = first(span.attributes, (key,)) if key in {"node.id", "node_id"} else ""
-    return first(span.resource, (key,)) or own
 
 
 def tokens_and_cost(span: Span, kind: str) -> dict[str, float]:
@@ -382,6 +302,12 @@ def arguments_of(span: Span) -> str:
     return ""
 
 
+@lru_cache(maxsize=10_000)
+def _is_kept(key: str) -> bool:
+    """Whether an attribute of this name goes into metadata."""
+    return _ALWAYS.match(key) is not None or not _CONTENT.search(key)
+
+
 def metadata_of(span: Span, kind: str, node: str) -> dict[str, str]:
     """Collect what helps to explain a call, as text.
 
@@ -399,7 +325,7 @@ def metadata_of(span: Span, kind: str, node: str) -> dict[str, str]:
         **{key: _plain(value) for key, value in tokens_and_cost(span, kind).items()},
         **{key: first(span.resource, (key,)) for key in _RESOURCE_KEYS},
     }
-    useful = sorted(key for key in span.attributes if _ALWAYS.match(key) or not _CONTENT.search(key))
+    useful = sorted(filter(_is_kept, span.attributes))
     for key in useful:
         if len(found) >= MAX_ATTRIBUTES:
             break

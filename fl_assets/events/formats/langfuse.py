@@ -16,9 +16,9 @@ from typing import Any
 
 from fl_assets.events.formats.conventions import plain_name
 from fl_assets.events.formats.messages import turn_of
+from fl_assets.events.formats.readers import NotUsed, span_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span
-from fl_assets.events.formats.traces import NotUsed, span_reader
 from fl_assets.events.formats.values import as_object, first, iso_ns, required_text
 
 _MARKS = (

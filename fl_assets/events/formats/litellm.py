@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from fl_assets.events.formats.exceptions import leaf_of
+from fl_assets.events.formats.readers import span_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span
-from fl_assets.events.formats.traces import span_reader
 from fl_assets.events.formats.values import any_ns, as_object, decoded, first, required_text
 
 _MARKS = (

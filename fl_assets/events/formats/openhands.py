@@ -13,9 +13,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from fl_assets.events.formats.readers import span_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span
-from fl_assets.events.formats.traces import span_reader
 from fl_assets.events.formats.values import as_object, iso_ns
 
 _MARK = re.compile(rb'^\s*\{\s*"instance_id"\s*:')

@@ -12,9 +12,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from fl_assets.events.formats.readers import Records, file_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span
-from fl_assets.events.formats.traces import Records, file_reader
 from fl_assets.events.formats.values import as_list, as_object, first, iso_ns, objects_of
 
 _MARKS = (

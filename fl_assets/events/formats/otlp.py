@@ -16,9 +16,9 @@ from typing import Any
 
 from fl_assets.events.formats.otlp_logs import spans_of_logs
 from fl_assets.events.formats.otlp_values import attributes_of, get, id_of, integer_of, time_of
+from fl_assets.events.formats.readers import NotUsed, span_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span, SpanEvent
-from fl_assets.events.formats.traces import NotUsed, span_reader
 from fl_assets.events.formats.values import as_list, as_object, objects_of
 
 _MARK = re.compile(

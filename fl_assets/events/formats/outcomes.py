@@ -22,31 +22,35 @@ NO_FAILURE = ("cancelled", "interrupted", "unfinished")
 not known to have ended."""
 _MAX_RESULT = 4000
 _BAD_WORDS = frozenset({"error", "failed", "failure", "fail", "errored", "err", "failed_with_error"})
-_STATUS_KEYS = (
-    "gen_ai.tool.status",
-    "tool.status",
-    "tool_status",
-    "gen_ai.tool.call.status",
-    "mcp.tool.status",
-    "tool.result.status",
-    "tool.result",
-    "outcome",
-    "status",
-    "otel.status_code",
-    "langfuse.observation.level",
+_STATUS_KEYS = frozenset(
+    (
+        "gen_ai.tool.status",
+        "tool.status",
+        "tool_status",
+        "gen_ai.tool.call.status",
+        "mcp.tool.status",
+        "tool.result.status",
+        "tool.result",
+        "outcome",
+        "status",
+        "otel.status_code",
+        "langfuse.observation.level",
+    )
 )
-_IS_ERROR_KEYS = (
-    "isError",
-    "is_error",
-    "tool.is_error",
-    "gen_ai.tool.is_error",
-    "gen_ai.tool.call.is_error",
-    "mcp.is_error",
-    "mcp.isError",
-    "mcp.result.is_error",
-    "mcp.tool.result.is_error",
-    "mcp.tool.is_error",
-    "error",
+_IS_ERROR_KEYS = frozenset(
+    (
+        "isError",
+        "is_error",
+        "tool.is_error",
+        "gen_ai.tool.is_error",
+        "gen_ai.tool.call.is_error",
+        "mcp.is_error",
+        "mcp.isError",
+        "mcp.result.is_error",
+        "mcp.tool.result.is_error",
+        "mcp.tool.is_error",
+        "error",
+    )
 )
 _RESULT_KEYS = (
     "gen_ai.tool.call.result",
@@ -66,13 +70,15 @@ _RESULT_KEYS = (
     "mlflow.spanOutputs",
     "output",
 )
-_FINISH_KEYS = (
-    "gen_ai.response.finish_reasons",
-    "gen_ai.response.finish_reason",
-    "llm.finish_reason",
-    "ai.response.finishReason",
-    "finish_reason",
-    "gen_ai.finish_reason",
+_FINISH_KEYS = frozenset(
+    (
+        "gen_ai.response.finish_reasons",
+        "gen_ai.response.finish_reason",
+        "llm.finish_reason",
+        "ai.response.finishReason",
+        "finish_reason",
+        "gen_ai.finish_reason",
+    )
 )
 _BAD_FINISH = frozenset(
     [
@@ -193,9 +199,9 @@ def _kind_of_end(span: Span, texts: list[str]) -> str:
 def _is_flagged(span: Span, kind: str) -> bool:
     """Whether any place but the status and the codes of `_codes` says that the call failed."""
     values = span.attributes
-    if any(str(values.get(key) or "").strip().lower() in _BAD_WORDS for key in _STATUS_KEYS):
+    if any(str(values[key]).strip().lower() in _BAD_WORDS for key in _STATUS_KEYS & values.keys()):
         return True
-    if any(_is_true(values.get(key)) for key in _IS_ERROR_KEYS):
+    if any(_is_true(values[key]) for key in _IS_ERROR_KEYS & values.keys()):
         return True
     if any(_is_false(value) and _SUCCESS.search(key) and "eval" not in key for key, value in values.items()):
         return True
@@ -233,8 +239,8 @@ def _codes(span: Span, kind: str) -> Iterator[str]:
         yield f"{code}: {first(response, ('error_message',))}".removesuffix(": ")
     if (level := number_of(values, ("logfire.level_num",))) and level >= _ERROR_LEVEL and span.status != "ok":
         yield "error"
-    for key in _FINISH_KEYS:
-        value = decoded(values.get(key))
+    for key in _FINISH_KEYS & values.keys():
+        value = decoded(values[key])
         for reason in value if isinstance(value, list) else [value]:
             if isinstance(reason, str) and reason.strip().lower() in _BAD_FINISH:
                 yield f"finish reason: {reason.strip().lower()}"

@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fl_assets.events.formats.otel_console import events_in
+from fl_assets.events.formats.readers import span_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span
-from fl_assets.events.formats.traces import span_reader
 from fl_assets.events.formats.values import any_ns, as_list, as_object, required_text
 
 _MARKS = (

@@ -5,10 +5,10 @@ steps towards another; and the events themselves. What does not: any wire format
 (`conventions.py`, `outcomes.py`, `messages.py`).
 """
 
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
@@ -19,158 +19,24 @@ from fl_assets.events.formats.conventions import (
     metadata_of,
     method_of,
     model_of,
-    node_of,
     request_of,
     service_of,
     session_of,
 )
 from fl_assets.events.formats.exceptions import is_vague
 from fl_assets.events.formats.messages import turn_of
+from fl_assets.events.formats.nodes import node_of
 from fl_assets.events.formats.outcomes import NO_FAILURE, outcome_of
-from fl_assets.events.formats.seam import (
-    DEFAULT_OPTIONS,
-    EventLine,
-    Lines,
-    ReadOptions,
-    RefusedLine,
-    json_records,
-)
+from fl_assets.events.formats.seam import DEFAULT_OPTIONS, EventLine, ReadOptions, RefusedLine
 from fl_assets.events.formats.spans import Span
 from fl_assets.events.formats.turns import Turn, one_per_question
-from fl_assets.events.formats.values import NoTimesError, iso
+from fl_assets.events.formats.values import iso
 
 MAX_HELD_SPANS = 100_000
 """Spans whose place in their trace is remembered at a time: a trace spread over more of one file is settled
 in parts."""
 MAX_HELD_BYTES = 64 * 1024 * 1024
 """Failures and turns that wait for the rest of their trace, in bytes of JSON."""
-
-
-class NotUsed(NamedTuple):
-    """Something that was read and is no call, no turn and no error: it is counted by its name."""
-
-    name: str
-
-
-Records = Iterable[tuple[int, Any]]
-SpansOf = Callable[[Any], Iterable[Span | str | NotUsed]]
-SpansOfFile = Callable[[Records], Iterable[tuple[int, Span | str | NotUsed]]]
-
-
-# From a file to spans
-# ---------------------------------------------------------------------------------------------------
-
-
-def span_reader(of_record: SpansOf, noun: str = "spans") -> Callable[..., Iterator[EventLine | RefusedLine]]:
-    """Make a format's `read` from a function that gives the spans of one JSON value.
-
-    Args:
-        of_record: gives spans, and a text for each thing that should be one and cannot be read; a ValueError
-            says that the value is none of this format's.
-        noun: what this format calls its spans.
-    """
-
-    def read(lines: Lines, options: ReadOptions = DEFAULT_OPTIONS) -> Iterator[EventLine | RefusedLine]:
-        return events_of(_by_record(lines, of_record, noun), options)
-
-    return read
-
-
-def file_reader(
-    of_file: SpansOfFile, noun: str = "spans"
-) -> Callable[..., Iterator[EventLine | RefusedLine]]:
-    """Make a format's `read` from a function that needs all JSON values of a file to find spans.
-
-    Args:
-        of_file: gives spans with their lines, and a text for each thing that should be one and cannot be
-            read.
-        noun: what this format calls its spans.
-    """
-
-    def read(lines: Lines, options: ReadOptions = DEFAULT_OPTIONS) -> Iterator[EventLine | RefusedLine]:
-        return events_of(_by_file(lines, of_file, noun), options)
-
-    return read
-
-
-def _by_record(lines: Lines, of_record: SpansOf, noun: str) -> Iterator[tuple[int, Span] | RefusedLine]:
-    unused: Counter[str] = Counter()
-    for record in json_records(lines):
-        if isinstance(record, RefusedLine):
-            yield record
-            continue
-        line, value = record
-        bad: list[str] = []
-        total = 0
-        try:
-            for span in of_record(value):
-                total += 1
-                if isinstance(span, Span):
-                    yield line, span
-                elif isinstance(span, NotUsed):
-                    unused[span.name] += 1
-                else:
-                    bad.append(span)
-        except NoTimesError as error:
-            yield RefusedLine(0, "unsupported_format", str(error), 0)
-        except ValueError as error:
-            yield RefusedLine(line, "bad_record", str(error))
-        if bad:
-            yield _refused(line, bad, total, noun)
-    yield from _said_of(unused)
-
-
-def _by_file(lines: Lines, of_file: SpansOfFile, noun: str) -> Iterator[tuple[int, Span] | RefusedLine]:
-    refused: list[RefusedLine] = []
-    unused: Counter[str] = Counter()
-
-    def records() -> Iterator[tuple[int, Any]]:
-        for record in json_records(lines):
-            if isinstance(record, RefusedLine):
-                refused.append(record)
-            else:
-                yield record
-
-    bad: dict[int, list[str]] = {}
-    try:
-        for line, span in of_file(records()):
-            if isinstance(span, Span):
-                yield line, span
-            elif isinstance(span, NotUsed):
-                unused[span.name] += 1
-            else:
-                bad.setdefault(line, []).append(span)
-    except NoTimesError as error:
-        yield RefusedLine(0, "unsupported_format", str(error), 0)
-    yield from refused
-    for line, texts in bad.items():
-        yield _refused(line, texts, len(texts), noun)
-    yield from _said_of(unused)
-
-
-def _said_of(unused: Counter[str]) -> Iterator[RefusedLine]:
-    """One line per file says what of it was not used, by name."""
-    if unused:
-        names = ", ".join(f"{count} {name[:60]}" for name, count in unused.most_common(5))
-        more = f" and {len(unused) - 5} more kinds" if len(unused) > 5 else ""
-        yield RefusedLine(
-            0, "not_used", f"{unused.total()} records are no calls, turns or errors: {names}{more}", 0
-        )
-
-
-def _refused(line: int, bad: list[str], total: int, noun: str) -> RefusedLine:
-    """One refusal per line says how many of it could not be read, and why the first could not."""
-    is_unit = " looks like " in bad[0]
-    return RefusedLine(
-        line,
-        "wrong_time_unit" if is_unit else "bad_span",
-        f"{len(bad)} of {total} {noun}: {bad[0]}",
-        len(bad),
-    )
-
-
-# From spans to events
-# ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
@@ -340,9 +206,9 @@ def _taken(trace: _Trace, line: int, span: Span, options: ReadOptions) -> Iterat
 
     Give its call's event unless it waits for the rest of the trace.
     """
-    if session := session_of(span.attributes):
-        trace.sessions.add(session)
     if span.status == "log":
+        if session := session_of(span.attributes):
+            trace.sessions.add(session)
         trace.places.setdefault(span.span_id, Place(span.parent_id))
         trace.logged.setdefault(span.span_id, []).append((line, span))
         trace.size += len(str(span.events))
@@ -353,6 +219,8 @@ def _taken(trace: _Trace, line: int, span: Span, options: ReadOptions) -> Iterat
         return
     event = trace_event(span, options)
     call = event["execution_trace"]
+    if session := call["metadata"].get("session_id"):
+        trace.sessions.add(session)
     ended = "ok" if call["success"] else call["metadata"].get("caused_by", "failed")
     failed = ended == "failed"
     trace.places[span.span_id] = Place(
