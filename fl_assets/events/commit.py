@@ -76,7 +76,9 @@ class Commit:
                     files[place] = self._rewritten(TABLES[name], day, [path], file.rows - gone, condition)
 
     def run(self, stats: dict[date, Counter[str]], refused: dict[date, Counter[str]]) -> None:
-        """Commit every table, day by day; a crash between two days leaves each either as it was or as it will be, and the next ingestion does the rest.
+        """Commit every table, day by day.
+
+        A crash between two days leaves each as it was or as it will be, and the next ingestion does the rest.
 
         Args:
             stats: what was counted of a day's events, to be added to what its manifest says.
@@ -201,9 +203,11 @@ class Commit:
         sql = f"""
             copy (
                 with found as (
-                    select * from read_parquet($paths, filename = true, file_row_number = true, hive_partitioning = false, union_by_name = true)
+                    select * from read_parquet($paths, filename = true, file_row_number = true,
+                        hive_partitioning = false, union_by_name = true)
                     where {condition})
-                select {columns} from (select * from fl_columns union all by name select * exclude (filename, file_row_number) from found)
+                select {columns} from (select *
+                    from fl_columns union all by name select * exclude (filename, file_row_number) from found)
                 {table.order_sql})
             to $path {PARQUET}"""  # noqa: S608 - our own names
         given = {"paths": paths, **({"file": paths[0]} if "$file" in condition else {})}

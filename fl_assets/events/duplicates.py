@@ -86,12 +86,14 @@ class Duplicates:
             )
 
     def _ids_stored(self) -> None:
-        """Rows of the lake, on the days of the staged events and those next to them, that have an id that was staged.
+        """Rows of the lake that have an id that was staged, on the days of staged events and those beside.
 
-        First only ids are read, then the rest of those files that hold one of them: the days are read again in each round.
+        First only ids are read, then the rest of those files that hold one of them: the days are read
+        again in each round.
         """
         self._execute("""create or replace temp table fl_stored(
-            table_name varchar, event_date date, filename varchar, file_row_number bigint, node_id varchar, event_id varchar, content ubigint, is_unfinished boolean)""")
+            table_name varchar, event_date date, filename varchar, file_row_number bigint, node_id varchar,
+                event_id varchar, content ubigint, is_unfinished boolean)""")
         days = {
             day + timedelta(days=offset)
             for (day,) in self._execute("select distinct event_date from fl_stage")
@@ -103,19 +105,23 @@ class Duplicates:
                 continue
             self._execute(
                 """create or replace temp table fl_found as
-                    select event_id, hash(filename) as file from read_parquet($files, filename = true, hive_partitioning = false)
+                    select event_id, hash(filename) as file
+                        from read_parquet($files, filename = true, hive_partitioning = false)
                     where hash(event_id) in (select id_hash from fl_stage)""",
                 {"files": files},
             )
             hit = self._execute(
-                "select path from unnest($files) as given(path) where hash(path) in (select file from fl_found)",
+                """select path from unnest($files) as given(path)
+                    where hash(path) in (select file from fl_found)""",
                 {"files": files},
             )
             if hit:
                 self._execute(
                     f"""insert into fl_stored
-                        select $table, event_date, filename, file_row_number, node_id, event_id, {content_sql(kind)}, {_UNFINISHED}
-                        from read_parquet($files, filename = true, file_row_number = true, hive_partitioning = false)
+                        select $table, event_date, filename, file_row_number, node_id, event_id,
+                            {content_sql(kind)}, {_UNFINISHED}
+                        from read_parquet($files, filename = true, file_row_number = true,
+                            hive_partitioning = false)
                         where event_id in (select event_id from fl_found)""",  # noqa: S608 - our own SQL
                     {"table": table.name, "files": [path for (path,) in hit]},
                 )
@@ -124,7 +130,8 @@ class Duplicates:
     def _staged_versions(self) -> None:
         """Rows of the staged files with such ids."""
         self._execute("""create or replace temp table fl_staged(
-            event_id varchar, node_id varchar, event_date date, "timestamp" timestamp, content ubigint, is_unfinished boolean,
+            event_id varchar, node_id varchar, event_date date, "timestamp" timestamp, content ubigint,
+                is_unfinished boolean,
             source_file varchar, source_line bigint, filename varchar, file_row_number bigint)""")
         for table, kind in _EVENT_TABLES:
             paths = [
@@ -138,7 +145,8 @@ class Duplicates:
                     f"""insert into fl_staged
                         select event_id, node_id, event_date, timestamp, {content_sql(kind)}, {_UNFINISHED},
                             source_file, source_line, filename, file_row_number
-                        from read_parquet($paths, filename = true, file_row_number = true, hive_partitioning = false)
+                        from read_parquet($paths, filename = true, file_row_number = true,
+                            hive_partitioning = false)
                         where hash(event_id) in (select id_hash from fl_twice)""",  # noqa: S608 - our own SQL
                     {"paths": paths},
                 )
@@ -151,17 +159,20 @@ class Duplicates:
         self._execute("""
             create or replace temp table fl_drop as
             with stored as (
-                select node_id, event_id, any_value(content order by is_unfinished, content) as content, bool_and(is_unfinished) as is_unfinished
+                select node_id, event_id, any_value(content order by is_unfinished, content) as content,
+                    bool_and(is_unfinished) as is_unfinished
                 from fl_stored group by node_id, event_id),
             ranked as (
-                select v.*, s.content as stored, coalesce(not s.is_unfinished or v.is_unfinished, false) as is_stored,
-                    first_value(v.content) over versions as first, first_value(v.is_unfinished) over versions as is_first_unfinished,
-                    row_number() over versions as place
+                select v.*, s.content as stored,
+                    coalesce(not s.is_unfinished or v.is_unfinished, false) as is_stored,
+                    first_value(v.content) over versions as first, row_number() over versions as place
                 from fl_staged v left join stored s using (node_id, event_id)
                 window versions as (
                     partition by node_id, event_id
-                    order by v.is_unfinished, event_date, timestamp, v.content, source_file, source_line, filename))
-            select filename, file_row_number, hash(event_id) as id_hash, event_date, content, source_file, source_line,
+                    order by v.is_unfinished, event_date, timestamp, v.content, source_file, source_line,
+                        filename))
+            select filename, file_row_number, hash(event_id) as id_hash, event_date, content, source_file,
+                source_line,
                 case when content = case when is_stored then stored else first end then 'duplicates'
                     when is_unfinished then 'superseded' else 'conflicts' end as kind
             from ranked where place > 1 or is_stored""")
@@ -170,7 +181,8 @@ class Duplicates:
         """Note the stored rows that are unfinished, where a finished version was staged."""
         gone = self._execute("""
             select table_name, event_date, filename, file_row_number, content from fl_stored
-            where is_unfinished and (node_id, event_id) in (select (node_id, event_id) from fl_staged where not is_unfinished)""")
+            where is_unfinished
+                and (node_id, event_id) in (select (node_id, event_id) from fl_staged where not is_unfinished)""")
         for table, day, path, row, content in gone:
             replaced = self.replaced.setdefault((table, day), {}).setdefault(Path(path).name, Replaced())
             replaced.rows.append(row)
@@ -186,9 +198,11 @@ class Duplicates:
         copies = self._execute("""
             with kept as (
                 select event_id, node_id, event_date, timestamp from fl_staged v
-                where not exists (from fl_drop d where d.filename = v.filename and d.file_row_number = v.file_row_number)),
+                where not exists (from fl_drop d
+                    where d.filename = v.filename and d.file_row_number = v.file_row_number)),
             shared as (
-                select event_id from (select event_id, node_id from kept union select event_id, node_id from fl_stored)
+                select event_id
+                from (select event_id, node_id from kept union select event_id, node_id from fl_stored)
                 group by event_id having count(*) > 1),
             placed as (
                 select event_date, event_id in (select event_id from fl_stored) as is_stored,
@@ -203,8 +217,11 @@ class Duplicates:
         """Take what goes out of `fl_stage`, as many rows of one content and line as `fl_drop` has."""
         self._execute("""
             with dropped as (
-                select id_hash, event_date, content, source_line as line_no, source_file as path, count(*) as rows from fl_drop group by all),
+                select id_hash, event_date, content, source_line as line_no, source_file as path,
+                    count(*) as rows from fl_drop group by all),
             numbered as (
-                select s.rowid as row_id, d.rows, row_number() over (partition by id_hash, event_date, content, line_no, path) as place
-                from fl_stage s join fl_sources using (file_no) join dropped d using (id_hash, event_date, content, line_no, path))
+                select s.rowid as row_id, d.rows, row_number() over (partition by id_hash, event_date,
+                    content, line_no, path) as place
+                from fl_stage s join fl_sources using (file_no)
+                    join dropped d using (id_hash, event_date, content, line_no, path))
             delete from fl_stage where rowid in (select row_id from numbered where place <= rows)""")

@@ -285,7 +285,7 @@ class DuckDBEngine:
 
 
 def sums_of(connection: duckdb.DuckDBPyConnection) -> tuple[pa.Table, pa.Table]:
-    """Return failure signatures and call totals of the calls that a connection has as `raw_traces`, in the columns of those tables."""
+    """Return failure signatures and call totals of the calls that a connection has as `raw_traces`."""
     connection.create_function("blank_digits", blank_digits, ["VARCHAR"], "VARCHAR", type=PythonUDFType.ARROW)
     return connection.sql(signature_sql("raw_traces", "blank_digits")).to_arrow_table(), connection.sql(
         call_totals_sql("raw_traces")

@@ -253,7 +253,8 @@ def _as_text(value: Any) -> str:
 
 
 _TIME = re.compile(
-    r"([12]\d{3}-\d\d-\d\d)[Tt ](\d\d):(\d\d):(\d\d)((?:\.\d{1,12})?)(?: ?(?:[Zz]|UTC)|([+-])(\d\d)(?::?(\d\d))?)?",
+    r"([12]\d{3}-\d\d-\d\d)[Tt ](\d\d):(\d\d):(\d\d)((?:\.\d{1,12})?)"
+    r"(?: ?(?:[Zz]|UTC)|([+-])(\d\d)(?::?(\d\d))?)?",
     re.ASCII,
 )
 
@@ -375,7 +376,10 @@ def redact_event(
 
 
 def event_day(time: datetime | None, received: datetime, start: date) -> tuple[date, bool]:
-    """Return the day an event belongs to, and whether its own time was out of range (so that the day is the one it was received on)."""
+    """Return the day an event belongs to, and whether its own time was out of range.
+
+    In that case the day is the one it was received on.
+    """
     if time is None or time.date() < start or time > received + timedelta(days=1):
         return max(received.date(), start), True
     return time.date(), False

@@ -58,14 +58,18 @@ class Backlog:
 
 _DDL = """
 create table if not exists files (
-    kind text not null, path text not null, size integer not null, mtime_ns integer not null, inode integer not null,
-    head text not null, head_bytes integer not null, offset integer not null, lines integer not null, last_day text,
+    kind text not null, path text not null, size integer not null, mtime_ns integer not null,
+        inode integer not null,
+    head text not null, head_bytes integer not null, offset integer not null, lines integer not null,
+        last_day text,
     format text not null, primary key (kind, path)) without rowid;
 create table if not exists scans (
-    kind text not null, path text not null, size integer not null, mtime_ns integer not null, offset integer not null,
+    kind text not null, path text not null, size integer not null, mtime_ns integer not null,
+        offset integer not null,
     counts text not null, primary key (kind, path)) without rowid;
 create table if not exists days (
-    day text primary key, events integer not null, token text not null, analysed_events integer not null default 0,
+    day text primary key, events integer not null, token text not null,
+        analysed_events integer not null default 0,
     analysed_token text) without rowid;
 """
 _MIGRATIONS = {
@@ -209,7 +213,7 @@ class TelemetryIndex:
         )
 
     def commit(self, results: Iterable[FileResult], days: Iterable[date], lake: Lake) -> None:
-        """Record, after the lake's commit, that files were ingested up to where they were read, and what the lake now holds of `days`.
+        """Record, after the lake's commit, how far files were read, and what the lake holds of `days`.
 
         Args:
             results: what became of each file that was read.
@@ -222,7 +226,8 @@ class TelemetryIndex:
                 source, reading = result.reading.source, result.reading
                 last_day = result.last_day or source.last_day
                 connection.execute(
-                    "delete from files indexed by files_by_inode where kind = ? and inode = ? and path <> ? and head = ?",
+                    """delete from files indexed by files_by_inode
+                        where kind = ? and inode = ? and path <> ? and head = ?""",
                     (source.kind, source.inode, source.path, source.head),
                 )
                 unread = {"met": met, **asdict(result.unread)} if result.unread else None
@@ -255,7 +260,11 @@ class TelemetryIndex:
             )
 
     def unread(self) -> list[Unread]:
-        """Return, by path, the files of which nothing is read as long as they are there, and those of which the last ingestion could not read a part."""
+        """Return, by path, what is not read.
+
+        Files of no known format are named as long as they are there, others when the last ingestion could not
+        read a part of them.
+        """
         with self._open() as connection:
             last = _note(connection, "last_ingestion") or ""
             rows = connection.execute(
@@ -286,7 +295,8 @@ class TelemetryIndex:
         if not listing.files and not listing.refused:
             return f"{root} holds no file" if root.is_dir() else f"{root} is not there"
         with self._open() as connection:
-            read = "select count(*) from files where kind = 'events' and size > 0 and format not in ('unknown', 'unopened')"
+            read = """select count(*) from files
+                where kind = 'events' and size > 0 and format not in ('unknown', 'unopened')"""
             files = connection.execute(read).fetchone()[0]
         number = len(listing.files) + len(listing.refused)
         unread = "1 file, which" if number == 1 else f"{number:,} files, none of which"

@@ -257,8 +257,8 @@ class Ingestion:
                 reported, share = now, min(0.99, read_bytes / total_bytes)
                 left, files = (now - begin) * (1 - share) / max(share, 0.01), batch["file_no"][-1].as_py()
                 self.report_progress(
-                    f"{share:.0%}: {files} of {len(self.readings)} files, {lines / (now - begin):,.0f} lines/s, "
-                    f"about {left:,.0f} s left"
+                    f"{share:.0%}: {files} of {len(self.readings)} files, "
+                    f"{lines / (now - begin):,.0f} lines/s, about {left:,.0f} s left"
                 )
 
     def staged(self) -> Iterator[pa.Table]:
@@ -370,7 +370,8 @@ class Ingestion:
         self.connection.register("fl_given", pa.Table.from_pylist(rows, schema=ERROR_RECORDS.arrow_schema))
         self.connection.execute("""
             create temp table fl_records as select * from fl_given
-            qualify row_number() over (partition by record_id order by event_date, timestamp, hash(fl_given)) = 1""")
+            qualify row_number() over (partition by record_id order by event_date, timestamp,
+                hash(fl_given)) = 1""")
         self.connection.unregister("fl_given")
         if files := self.lake.files("error_records", self.lake.days("error_records")):
             self.connection.execute(
@@ -411,7 +412,8 @@ class Ingestion:
             stats[day][kind] += count
         masked = self.connection.execute("""
             with names as (
-                select event_date, unnest(string_split(rtrim(masked, ' '), ' ')) as name from fl_stage where masked is not null)
+                select event_date, unnest(string_split(rtrim(masked, ' '), ' ')) as name
+                    from fl_stage where masked is not null)
             select event_date, name, count(*) from names group by all""").fetchall()
         for day, name, count in masked:
             sign = -1 if name.startswith("-") else 1

@@ -22,7 +22,8 @@ _BY_FILE = """
     select source_file, count(*), min(event_date), max(event_date), list(distinct node_id order by node_id)
     from read_parquet($files, hive_partitioning = false, union_by_name = true) group by source_file"""
 _BY_DAY = """
-    select event_date, count(*) from read_parquet($files, hive_partitioning = false, union_by_name = true) group by event_date"""
+    select event_date, count(*) from read_parquet($files, hive_partitioning = false,
+        union_by_name = true) group by event_date"""
 
 
 @dataclass(slots=True)

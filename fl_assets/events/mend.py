@@ -60,7 +60,7 @@ def _is_odd(raw: str) -> bool:
 
 
 def _was_there(body: bytes) -> bool:
-    """Whether a replacement character was in the bytes already, rather than put there for bytes that are none."""
+    """Whether a replacement character was in the bytes already, rather than put there for others."""
     return _REPLACEMENT.encode() in body
 
 

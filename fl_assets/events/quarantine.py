@@ -43,7 +43,7 @@ _SCHEMA = pa.schema([(one.name, _TYPES[one.type]) for one in fields(Refused) if 
 
 
 class RefusedLines:
-    """Refused lines of many files: MAX_EXAMPLES of each file and reason, and one row that counts the others."""
+    """Refused lines of many files: MAX_EXAMPLES for each file and reason, and a count of the others."""
 
     def __init__(self) -> None:
         self.rows: list[Refused] = []
@@ -117,9 +117,11 @@ def stage_refused(
     connection.execute(f"""
         create temp table fl_bad as
         with events as (
-            select file_no, line_no, event_date from fl_stage where file_no in (select file_no from fl_given)),
+            select file_no, line_no, event_date from fl_stage where file_no in (select file_no
+                from fl_given)),
         dated as (
-            select b.*, coalesce(e.event_date, d.day) as event_date, s.path as source_file, coalesce(s.node, 'unknown') as node_id
+            select b.*, coalesce(e.event_date, d.day) as event_date, s.path as source_file, coalesce(s.node,
+                'unknown') as node_id
             from fl_given b join fl_sources s using (file_no) join fl_days d using (file_no)
             asof left join events e on b.file_no = e.file_no and b.source_line >= e.line_no)
         select distinct {columns} from dated""")  # noqa: S608 - our own names
@@ -135,13 +137,19 @@ def stage_refused(
             """delete from fl_bad using (
                     select source_file, source_line, reason, excerpt, line_bytes
                     from read_parquet($files, hive_partitioning = false)) known
-                where fl_bad.source_file = known.source_file and fl_bad.source_line = known.source_line and fl_bad.reason = known.reason
-                    and (fl_bad.source_line = 0 or (fl_bad.excerpt = known.excerpt and fl_bad.line_bytes = known.line_bytes))""",
+                where fl_bad.source_file = known.source_file and fl_bad.source_line = known.source_line
+                    and fl_bad.reason = known.reason
+                    and (fl_bad.source_line = 0 or (fl_bad.excerpt = known.excerpt
+                        and fl_bad.line_bytes = known.line_bytes))""",
             {"files": files},
         )
     return connection.execute("select count(*) from fl_bad").fetchall()[0][0]
 
 
 def lost_events(manifest: Manifest | None) -> int:
-    """Return how many events were lost with what was refused of a day, by the manifest of its `quarantined_events`: what counts as broken telemetry."""
+    """Return how many events were lost with what was refused of a day: what counts as broken telemetry.
+
+    Args:
+        manifest: of the day's `quarantined_events`.
+    """
     return int(manifest.stats.get("lost_events", manifest.rows)) if manifest else 0

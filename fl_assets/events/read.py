@@ -109,7 +109,7 @@ def read_head(source: Source) -> bytes:
 
 
 def _content(file: BinaryIO, source: Source) -> Iterator[bytes]:
-    """Give the blocks of a file from its offset on, but no byte of a plain one that came after it was listed."""
+    """Give a file's blocks from its offset on, but no byte of a plain one that came after it was listed."""
     if source.coding:
         yield from blocks(file, source.coding, source.size)
         return
@@ -128,7 +128,7 @@ def _too_long(reading: Reading, number: int, size: int, most: int, start: bytes)
 
 
 def numbered_lines(reading: Reading, now: datetime) -> Iterator[tuple[int, bytes]]:
-    """Give all lines of a file with their numbers, from 1, mended, for a format that is not the telemetrist's.
+    """Give all lines of a file with their numbers, from 1, mended, for a format that is not native.
 
     Damage ends them and is noted. Lines longer than `MAX_DOCUMENT_BYTES` are skipped while streaming, and
     noted. A last line without a line end that may still be written is left for next time.
@@ -219,10 +219,11 @@ def may_grow(source: Source, rest: bytes, now: datetime) -> bool:
 def line_batches(
     reading: Reading, file_no: int, *, max_line_bytes: int, now: datetime
 ) -> Iterator[pa.RecordBatch]:
-    """Give the new complete lines of a telemetrist file as batches of (file_no, line_no, line), without copying them.
+    """Give the new complete lines of a native file as batches of (file_no, line_no, line), without a copy.
 
-    Lines longer than `max_line_bytes` are skipped while streaming; they and those too short for an event are noted in `reading`. A last line without a
-    line end is left for next time, unless it is a whole JSON object, or nothing was added to the file for a day.
+    Lines longer than `max_line_bytes` are skipped while streaming; they and those too short for an event are
+    noted in `reading`. A last line without a line end is left for next time, unless it is a whole JSON
+    object, or nothing was added to the file for a day.
     """
     source = reading.source
     number = source.lines

@@ -16,7 +16,10 @@ _LONG_LINE, _MANY_MARKS = 16_384, 1024
 TEXTS = ("error", "user_query", "system_response")
 
 
-_TRACE_CONTENT = "event_id, timestamp, node_id, service, method, trace_id, request_id, duration_ms, success, error, caused_by, metadata"
+_TRACE_CONTENT = (
+    "event_id, timestamp, node_id, service, method, trace_id, request_id, duration_ms, success, error, "
+    "caused_by, metadata"
+)
 _TURN_CONTENT = (
     "event_id, timestamp, node_id, log_id, session_id, trace_id, user_query, system_response, metadata"
 )
@@ -33,7 +36,9 @@ def content_sql(kind: Literal["trace", "turn", "either"]) -> str:
 
 _HEX_ID = "[0-9a-f]{2}[0-9a-f]*[a-f][0-9a-f]*"
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-_SAFE_NAME = f"(?:{_UUID}|{_HEX_ID}|[0-9]{{1,6}}|(?:0|[1-9][0-9]{{0,2}})[.][0-9]{{1,3}}[.][0-9]{{1,3}}|[A-Za-z][A-Za-z_-]{{0,15}}[0-9]{{0,3}}[a-z]?)?"
+_VERSION = "(?:0|[1-9][0-9]{0,2})[.][0-9]{1,3}[.][0-9]{1,3}"
+_WORD = "[A-Za-z][A-Za-z_-]{0,15}[0-9]{0,3}[a-z]?"
+_SAFE_NAME = f"(?:{_UUID}|{_HEX_ID}|[0-9]{{1,6}}|{_VERSION}|{_WORD})?"
 """Shapes of names that no rule masks but by chance: a number is one of six digits at the most, and a hex id
 has a letter after the second place (a card has none, an IBAN might begin with two)."""
 _SAFE_NAMES = f"(?:{_SAFE_NAME}{ITEM_SEPARATOR})*{_SAFE_NAME}"
@@ -66,34 +71,47 @@ def events_sql(events: str, start: date) -> str:
         start: first day there is.
     """
     names = f"concat_ws(chr({ord(ITEM_SEPARATOR)}), {', '.join(IDS)})"
-    in_time = "(payload_time is null or (payload_time >= '1' and payload_time < '3' and payload_time[11] in ('T', ' ', 't')))"
+    in_time = """(payload_time is null
+                or (payload_time >= '1' and payload_time < '3' and payload_time[11] in ('T', ' ', 't')))"""
     return f"""
     with fl_typed as (
-        select * exclude (payload_time), coalesce(timestamp, payload_time) as time_text, case when timestamp is not null then nullif(payload_time, timestamp) end as payload_time,
-            case when metadata <> '{{}}' then json_extract_string(metadata, ['$.node_id', '$.trace_id', '$.caused_by']) end as found
+        select * exclude (payload_time), coalesce(timestamp, payload_time) as time_text,
+            case when timestamp is not null then nullif(payload_time, timestamp) end as payload_time,
+            case when metadata <> '{{}}' then json_extract_string(metadata, ['$.node_id', '$.trace_id',
+                '$.caused_by']) end as found
         from {events}),
     fl_events as (
-        select * replace (coalesce(trace_id, case when has_turn then found[2] end) as trace_id, coalesce(caused_by, found[3]) as caused_by),
-            coalesce(nullif(found[1], ''), node, 'unknown') as node_id, metadata = '{{}}' or regexp_full_match(metadata, '{_SAFE_METADATA}') as is_safe_metadata,
-            case when strlen(time_text) < 19 or time_text < '1' or time_text >= '3' or time_text[11] not in ('T', ' ', 't') then null
+        select * replace (coalesce(trace_id, case when has_turn then found[2] end) as trace_id,
+            coalesce(caused_by, found[3]) as caused_by),
+            coalesce(nullif(found[1], ''), node, 'unknown') as node_id,
+            metadata = '{{}}' or regexp_full_match(metadata, '{_SAFE_METADATA}') as is_safe_metadata,
+            case when strlen(time_text) < 19 or time_text < '1' or time_text >= '3'
+                or time_text[11] not in ('T', ' ', 't') then null
                  when suffix(time_text, 'Z') then try_cast(time_text as timestamp)
                  else make_timestamp(epoch_us(try_cast(time_text as timestamptz))) end as event_time
         from fl_typed),
     fl_names as (
         select *, {names} as names, case when not is_safe_metadata then json_keys(metadata) end as keys,
-            coalesce(event_time < timestamp '{start}' or event_time > received + interval 1 day, true) as has_clock_skew
+            coalesce(event_time < timestamp '{start}' or event_time > received + interval 1 day, true)
+                as has_clock_skew
         from fl_events)
     select row_no, has_clock_skew, coalesce(event_time, received) as timestamp, node_id, trace_id, caused_by,
         coalesce(
-            event_id = '' or has_trace = has_turn or event_type <> case when has_trace then 'ExecutionTrace' else 'ConversationLog' end
-            or has_control or not starts_with(metadata, '{{') or (event_time is null and time_text is not null) or not {in_time}
-            or case when not is_strict and strlen(metadata) > {_LONG_LINE} then length(regexp_replace(metadata, '[^\\[{{:]+', '', 'g')) > {_MANY_MARKS} else false end
-            or (has_trace and (service = '' or method = '' or coalesce(duration_ms < 0 or duration_ms >= 1e300, false)))
+            event_id = '' or has_trace = has_turn
+            or event_type <> case when has_trace then 'ExecutionTrace' else 'ConversationLog' end
+            or has_control or not starts_with(metadata, '{{')
+            or (event_time is null and time_text is not null) or not {in_time}
+            or case when not is_strict and strlen(metadata) > {_LONG_LINE}
+                then length(regexp_replace(metadata, '[^\\[{{:]+', '', 'g')) > {_MANY_MARKS} else false end
+            or (has_trace and (service = '' or method = ''))
+            or (has_trace and coalesce(duration_ms < 0 or duration_ms >= 1e300, false))
             or case when keys is null then false else list_unique(keys) < len(keys) end, true)
-        or event_id is null or (has_trace and (service is null or method is null or success is null)) as is_suspect,
+        or event_id is null
+        or (has_trace and (service is null or method is null or success is null)) as is_suspect,
         case when not regexp_full_match(names, '{_SAFE_NAMES}') then names end as names,
         keys, case when not is_safe_metadata then json_extract_string(metadata, '$.*') end as items,
-        case when has_clock_skew then greatest(received::date, date '{start}') else event_time::date end as event_date
+        case when has_clock_skew then greatest(received::date, date '{start}')
+            else event_time::date end as event_date
     from fl_names"""  # noqa: S608 - constants and names of our own only
 
 

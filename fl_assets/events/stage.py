@@ -1,7 +1,8 @@
-"""Staging: batches of lines become redacted, sorted files of their days, and narrow rows of `fl_stage` that say what is in them.
+"""Staging: batches of lines become redacted, sorted files of their days, and narrow rows of `fl_stage`.
 
-What goes here: running the SQL of `sql.py` over a batch, redacting each distinct text once, sending lines in doubt the slow way, writing what came of it.
-What does not: where batches come from and what becomes of the files (`ingest.py`), the rules (`redaction/`, `event.py`).
+What goes here: running the SQL of `sql.py` over a batch, redacting each distinct text once, sending lines in
+doubt the slow way, writing what came of it. What does not: where batches come from and what becomes of the
+files (`ingest.py`), the rules (`redaction/`, `event.py`).
 
 Raw text stays in Arrow memory until it is redacted: what DuckDB keeps may spill to disk.
 """
@@ -96,11 +97,15 @@ class Stager:
         self._refused: list[tuple[_Line, BadLine]] = []
 
     def stage(self, batch: pa.Table, read: pa.Table) -> None:
-        """Stage a batch; lines that the SQL has doubts about are read strictly, redacted one by one, and set aside to be staged again.
+        """Stage a batch.
+
+        Lines that the SQL has doubts about are read strictly, redacted one by one, and set aside to be staged
+        again.
 
         Args:
             batch: (`file_no`, `line_no`, `line`), as `read.line_batches` gives them.
-            read: what `read_events` makes of its lines: by another thread, since it holds Python's lock, and those that stage would wait for each other.
+            read: what `read_events` makes of its lines: by another thread, since it holds Python's lock, and
+                those that stage would wait for each other.
         """
         events, suspect = self._read(batch, read)
         for line in suspect:
@@ -119,7 +124,7 @@ class Stager:
             self.finish()
 
     def finish(self) -> None:
-        """Stage what was set aside: the lines of many batches together, since a statement takes a while however few there are."""
+        """Stage what was set aside, of many batches together: a statement takes a while for few, too."""
         if self._again:
             again = pa.Table.from_batches(self._again, schema=BATCH_SCHEMA)
             events, suspect = self._read(again, read_events(again["line"]), is_strict=True)
@@ -204,7 +209,7 @@ class Stager:
         )
 
     def _store(self, events: pa.Table) -> None:
-        """Add redacted events, but not those that are suspect, to the lake, a file for each day of each table, and what `fl_stage` knows of them."""
+        """Add redacted events that are not suspect to the lake, a file per day and table, and to STAGE."""
         is_trace, is_suspect = (events[name].to_numpy() for name in ("is_trace", "is_suspect"))
         staged = self._run(
             "fl_insert", events, lambda given: f"insert into fl_stage by name {staged_sql(given)}"
@@ -239,14 +244,15 @@ class Stager:
             f"{found.get(column.name, column.name)}::{column.type} as {column.name}"
             for column in table.columns
         )
-        sql = f"copy (select {columns} from fl_written where file_group = $group {table.order_sql}) to $path {PARQUET}"  # noqa: S608 - our own names
+        sql = f"""copy (select {columns} from fl_written where file_group = $group {table.order_sql})
+            to $path {PARQUET}"""  # noqa: S608 - our own names
         try:
             self.connection.execute(sql, {"path": os.fspath(path.resolve()), "group": group})
         finally:
             self.connection.unregister("fl_written")
 
     def _run(self, name: str, table: pa.Table, statement: Callable[[str], str]) -> pa.Table:
-        """Run a statement over a table; it is planned for the first one, and later ones have the same columns."""
+        """Run a statement over a table; it is planned for the first, and later ones have the same columns."""
         given = self._given.get(name)
         if given is None:
             given = self._given[name] = _Given()
@@ -382,7 +388,10 @@ def _named(masked: pa.Array, places: np.ndarray) -> pa.Array:
 
 
 def _json_entries(entries: pa.Array, is_null: pa.Array) -> pa.Array:
-    """Return entries of metadata, key and value between KEY_SEPARATOR, as members of a JSON object (RFC 8259, section 7)."""
+    """Return entries of metadata, key and value between KEY_SEPARATOR, as members of a JSON object.
+
+    Source: RFC 8259, section 7.
+    """
     for raw, escaped in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t")):
         entries = pc.replace_substring(entries, raw, escaped)
     entries = pc.replace_substring(entries, KEY_SEPARATOR, '":"', max_replacements=1)

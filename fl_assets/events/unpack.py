@@ -97,7 +97,7 @@ def _bounded(content: Iterator[bytes], most: int) -> Iterator[bytes]:
     for block in content:
         total += len(block)
         if total > most:
-            message = f"unpacks to more than {most:,} bytes, the most that a file of this size may: the rest was not read"
+            message = f"unpacks to more than {most:,} bytes, the most for its size: the rest was not read"
             raise BadPackingError(message, "over_limit")
         yield block
 

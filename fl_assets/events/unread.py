@@ -48,7 +48,8 @@ _FIXES = {
 _NATIVE = re.compile(rb'(?<!\\)"(?:event_type|execution_trace|conversation_log)"\s*:')
 _TAR_AT = 257
 _LOG_LINE = re.compile(
-    r"\s*(?:\[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d|\[?\d\d/\w{3}/\d{4}|\w{3} [ \d]\d \d\d:\d\d:\d\d|\[?(?:DEBUG|INFO|WARN|WARNING|ERROR|FATAL|TRACE)\b"
+    r"\s*(?:\[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d|\[?\d\d/\w{3}/\d{4}|\w{3} [ \d]\d \d\d:\d\d:\d\d"
+    r"|\[?(?:DEBUG|INFO|WARN|WARNING|ERROR|FATAL|TRACE)\b"
     r"|(?:time|ts|level)=)"
 )
 

@@ -138,7 +138,8 @@ class SparkEngine(DuckDBEngine):
             if "error" in found:
                 master = f"FEDERATED_LEARNING_SPARK_MASTER={self.settings.spark_master}"
                 raise SparkJobError(
-                    f"the Spark job failed ({master}); what it did not commit is read again next time: {found['error']}"
+                    f"the Spark job failed ({master}); what it did not commit is read again next time: "
+                    f"{found['error']}"
                 )
             paths = [out / f"{table.name}.parquet" for table in _SUMS]
             written = [
@@ -193,7 +194,8 @@ def check_available() -> None:
     """
     if find_spec("pyspark") is None:
         raise SparkUnavailableError(
-            f"{_SETTING}, but pyspark is not installed (it needs pyspark 4): pip install 'fl-assets[spark]', {_OTHERWISE}"
+            f"{_SETTING}, but pyspark is not installed (it needs pyspark 4): pip install 'fl-assets[spark]', "
+            f"{_OTHERWISE}"
         )
     home = os.environ.get("JAVA_HOME")
     java = str(Path(home, "bin", "java")) if home else shutil.which("java")
@@ -201,9 +203,16 @@ def check_available() -> None:
     try:
         said = subprocess.run([java or "java", "-version"], capture_output=True, text=True, check=True).stderr
     except (OSError, subprocess.CalledProcessError) as error:
-        message = f"{_SETTING}, but there is no Java by {where} (it needs Java {MIN_JAVA} or later): install one, set JAVA_HOME to it, {_OTHERWISE}"
+        message = (
+            f"{_SETTING}, but there is no Java by {where} (it needs Java {MIN_JAVA} or later): "
+            f"install one, set JAVA_HOME to it, {_OTHERWISE}"
+        )
         raise SparkUnavailableError(message) from error
     found = re.search(r'version "([0-9]+)', said)
     if not found or int(found[1]) < MIN_JAVA:
-        message = f"{_SETTING}, but Java by {where} is {found[1] if found else said[:80]!r}, and PySpark 4 needs {MIN_JAVA} or later: set JAVA_HOME to one, {_OTHERWISE}"
+        version = found[1] if found else repr(said[:80])
+        message = (
+            f"{_SETTING}, but Java by {where} is {version}, and PySpark 4 needs {MIN_JAVA} or later: "
+            f"set JAVA_HOME to one, {_OTHERWISE}"
+        )
         raise SparkUnavailableError(message)

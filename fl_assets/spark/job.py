@@ -37,7 +37,7 @@ def _told() -> Iterator[tuple[Callable[[str], None], Callable[[dict[str, Any]], 
 
 
 def main() -> None:
-    """Carry the order out and answer; what fails is answered too, redacted, since an error may quote a line."""
+    """Carry the order out and answer; what fails is answered too, redacted: an error may quote a line."""
     warnings.filterwarnings(
         "ignore", message="PySpark does not yet fully support pandas"
     )  # no data goes through pandas here

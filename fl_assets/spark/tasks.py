@@ -99,7 +99,7 @@ def run(order: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any]:
 
 @contextmanager
 def _context(settings: FederatedLearningConfig) -> Iterator[Any]:
-    """Give a Spark context; memory, cores and the like are spark-defaults.conf's (SPARK_CONF_DIR) or PYSPARK_SUBMIT_ARGS'."""
+    """Give a Spark context; memory and cores are those of spark-defaults.conf or PYSPARK_SUBMIT_ARGS."""
     from pyspark import SparkConf, SparkContext  # ty: ignore[import-not-found] - of the extra [spark]
 
     conf = SparkConf().setMaster(settings.spark_master).setAppName("fl_assets")
@@ -163,7 +163,8 @@ def _dealt(
             else name
             for name in _SUMMED
         )
-        sql = f"select {columns}, hash({', '.join(_SUM_KEY)}) % $tasks as task from read_parquet($file, hive_partitioning = false)"  # noqa: S608 - our own names
+        sql = f"""select {columns}, hash({", ".join(_SUM_KEY)}) % $tasks as task
+            from read_parquet($file, hive_partitioning = false)"""  # noqa: S608 - our own names
         calls = connection.sql(sql, params={"tasks": tasks, "file": file}).to_arrow_table()
         for task in pc.unique(calls["task"]).to_pylist():
             yield task, _stream(calls.filter(pc.equal(calls["task"], task)).drop_columns(["task"]))
@@ -175,8 +176,9 @@ def _summed(
     """Give the sums of one task's calls."""
     engine = _TaskEngine(settings, out, "sum")
     with engine.quietly(), engine.connect() as connection:
+        summed = [column for column in RAW_TRACES.columns if column.name in _SUMMED]
         connection.execute(
-            f"create table raw_traces ({', '.join(f'{column.name} {column.type}' for column in RAW_TRACES.columns if column.name in _SUMMED)})"
+            f"create table raw_traces ({', '.join(f'{one.name} {one.type}' for one in summed)})"
         )
         for _, stream in calls:
             connection.register("fl_given", pa.ipc.open_stream(stream).read_all())
@@ -273,7 +275,10 @@ class _SparkIngestion(Ingestion):
 
 
 def _divided(context: Any, sources: list[Source]) -> list[tuple[int, Source]]:
-    """Return files with their numbers, those that are more than a quarter of a core's share as several parts; tasks count the lines of such files first."""
+    """Return files with their numbers, those that are more than a quarter of a core's share in parts.
+
+    Tasks count the lines of such files first.
+    """
     share = max(
         MIN_TASK_BYTES, min(TASK_BYTES, sum(map(weight_of, sources)) // (4 * context.defaultParallelism))
     )
@@ -471,7 +476,8 @@ def _written(connection: duckdb.DuckDBPyConnection, numbers: list[int], path: Pa
     """
     (temp,) = connection.execute("select current_setting('temp_directory')").fetchall()[0]
     written = Path(temp) / path.name
-    sql = "copy (select * replace ($numbers[file_no + 1]::integer as file_no) from fl_stage) to $path (format parquet, compression zstd)"
+    sql = """copy (select * replace ($numbers[file_no + 1]::integer as file_no) from fl_stage)
+        to $path (format parquet, compression zstd)"""
     connection.execute(sql, {"numbers": numbers, "path": os.fspath(written)})
     written.rename(path)
     return path.name
