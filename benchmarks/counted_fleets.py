@@ -1,16 +1,21 @@
 """Fleets as the frames that confidence is computed from, without writing a single event."""
 
+from dataclasses import dataclass
 from datetime import date, timedelta
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from fl_assets.patterns.confidence import Fleet
-from fl_assets.patterns.counts import Counts
+from fl_assets.patterns.counts import HISTORY_DAYS, Counts
+from fl_assets.patterns.fleet import Fleet
+from fl_assets.patterns.persistence import TWO_NODES
 from fl_assets.simulator.fleet_catalogue import AGENTS, METHOD_INDEX, NOISE
 from fl_assets.simulator.simulation import DEFAULT_END, plan_fleet, planted_failures
 
 COLUMNS = ["pattern_id", "event_date", "node_id", "failures", "sessions", "calls"]
+DAYS = 35
+END = date(2026, 10, 31)
 
 
 def counts_of(rows: pd.DataFrame) -> Counts:
@@ -45,7 +50,7 @@ def outcomes(counts: Counts, *, day: date, window_days: int) -> pd.DataFrame:
     """
     reporting = counts.calls[["event_date", "node_id", "calls"]]
     fleet = Fleet(counts, reporting, day=day + timedelta(days=1), window_days=window_days)
-    happened, known = fleet.outcome(1)
+    happened, known = (values[:, -1] for values in fleet.outcomes(TWO_NODES))
     return pd.DataFrame({"pattern_id": fleet.patterns[known], "happened": happened[known]})
 
 
@@ -136,3 +141,353 @@ def simulate_counts(
         reporting.sort_values(keys[1:], ignore_index=True),
         truth,
     )
+
+
+@dataclass(frozen=True)
+class CountedFleet:
+    """One simulated fleet: the frames that `assess` reads, and the shape of each pattern."""
+
+    counts: pd.DataFrame | Counts
+    reporting: pd.DataFrame
+    shapes: pd.Series
+    end: date
+    window_days: int = 1
+
+
+def draw_fleet(seed: int, *, null: bool = False, nodes: int | None = None) -> CountedFleet:
+    """Draw a fleet in which size, traffic, rates, heterogeneity, repeats, silence and the kind of noise all differ from seed to seed.
+
+    Noise is either one-off texts, each on one node, or some dozens of kinds that come back at random on random nodes.
+    """
+    rng = np.random.default_rng([seed, 77])
+    nodes = nodes or int(rng.integers(5, 60))
+    traffic = rng.lognormal(np.log(10 ** rng.uniform(1.7, 3.2)), 0.6, nodes)
+    week = 1 + 0.15 * np.sin(np.arange(DAYS) * 2 * np.pi / 7)
+    reports = rng.random((DAYS, nodes)) >= rng.uniform(0, 0.06)
+    leaves = rng.integers(DAYS // 2, DAYS * 6, nodes)
+    reports &= np.arange(DAYS)[:, None] < leaves
+    calls = rng.poisson(traffic * week[:, None]) * reports
+    window = int(rng.choice([1, 1, 1, 1, 3, 7]))
+    shapes = (
+        []
+        if null
+        else ["chronic"] * 12
+        + ["new"] * 8
+        + ["rising"] * 5
+        + ["fixed"] * 6
+        + ["burst"] * 5
+        + ["rare"] * 5
+        + ["single_node"] * 4
+    )
+    methods = [rng.binomial(calls, share) for share in rng.uniform(0.1, 0.9, 12)]
+    names, kinds, failures, of_calls = [], [], [], []
+    for number, shape in enumerate(shapes):
+        own_calls = methods[rng.integers(len(methods))]
+        affected = np.zeros(nodes)
+        chosen = rng.choice(
+            nodes,
+            1 if shape == "single_node" else min(nodes, max(3, round(nodes * rng.beta(1, 2)))),
+            replace=False,
+        )
+        heterogeneity = rng.uniform(1.0, 8.0)
+        affected[chosen] = rng.gamma(heterogeneity, 1 / heterogeneity, chosen.size)
+        level = np.ones(DAYS)
+        start = int(rng.integers(1, DAYS - 2))
+        if shape == "new":
+            level = (np.arange(DAYS) >= start).astype(float)
+        elif shape == "rising":
+            level = np.minimum(0.05 * rng.uniform(1.08, 1.5) ** np.arange(DAYS), 1.0)
+        elif shape == "fixed":
+            level = np.where(np.arange(DAYS) < start, 1.0, rng.choice([0.0, 0.0, 0.1]))
+        elif shape == "burst":
+            level = ((np.arange(DAYS) >= start) & (np.arange(DAYS) < start + rng.integers(1, 4))).astype(
+                float
+            )
+        if shape == "rare":
+            rate = np.full((DAYS, nodes), rng.uniform(0.1, 0.8) / max(own_calls.sum() / DAYS, 1))
+        else:
+            wanted = 10 ** rng.uniform(0.3, 2.5) / max((own_calls * affected).sum() / DAYS, 1e-9)
+            spread = rng.uniform(3, 12)
+            day = rng.gamma(12, 1 / 12, DAYS)[:, None]
+            rate = np.minimum(
+                wanted * level[:, None] * day * affected * rng.gamma(spread, 1 / spread, (DAYS, nodes)), 0.95
+            )
+        sessions = rng.binomial(own_calls, rate)
+        repeats = rng.choice([1.0, 1.0, 0.6])
+        failed = (
+            np.minimum(
+                sessions + rng.negative_binomial(np.maximum(sessions, 1), repeats) * (sessions > 0), own_calls
+            )
+            if repeats < 1
+            else sessions
+        )
+        names.append(f"{shape}-{number}")
+        kinds.append(shape)
+        failures.append((failed, sessions))
+        of_calls.append(own_calls)
+    incidents = rng.poisson(rng.uniform(3, 25), DAYS)
+    recurring = rng.random() < 0.5
+    variety = int(rng.integers(20, 80)) if recurring else int(incidents.sum())
+    noise = np.zeros((variety, DAYS, nodes), dtype=np.int64)
+    days = np.repeat(np.arange(DAYS), incidents)
+    kind = rng.integers(variety, size=days.size) if recurring else np.arange(days.size)
+    at = rng.choice(nodes, days.size, p=traffic / traffic.sum())
+    np.add.at(noise, (kind, days, at), 1 + rng.poisson(0.5, days.size))
+    for number in range(variety):
+        own_calls = methods[number % len(methods)]
+        names.append(f"noise-{number}")
+        kinds.append("noise")
+        failures.append(
+            (np.minimum(noise[number], own_calls), np.minimum(noise[number], np.minimum(own_calls, 1)))
+        )
+        of_calls.append(own_calls)
+    failed, sessions, called = (
+        np.array([f for f, _ in failures]),
+        np.array([s for _, s in failures]),
+        np.array(of_calls),
+    )
+    pattern, day, node = np.nonzero(called)
+    calendar = np.array([pd.Timestamp(END - timedelta(days=DAYS - 1 - index)) for index in range(DAYS)])
+    fleet_nodes = np.array([f"node-{index:02d}" for index in range(nodes)], dtype=object)
+    counts = pd.DataFrame(
+        {
+            "pattern_id": pd.Categorical.from_codes(pattern, names),
+            "event_date": calendar[day],
+            "node_id": pd.Categorical.from_codes(node, fleet_nodes),
+            "failures": failed[pattern, day, node],
+            "sessions": sessions[pattern, day, node],
+            "calls": called[pattern, day, node],
+        }
+    )
+    day, node = np.nonzero(calls)
+    reporting = pd.DataFrame(
+        {
+            "event_date": calendar[day],
+            "node_id": pd.Categorical.from_codes(node, fleet_nodes),
+            "calls": calls[day, node],
+        }
+    )
+    return CountedFleet(counts, reporting, pd.Series(kinds, index=names), END, window)
+
+
+def simulated_fleet(seed: int, *, null: bool = False) -> CountedFleet:
+    """Return a fleet of the project's own simulator."""
+    rng = np.random.default_rng([seed, 78])
+    nodes = int(rng.integers(8, 60))
+    counts, reporting, truth = simulate_counts(
+        DAYS, nodes, int(nodes * 10 ** rng.uniform(2.0, 2.9)), seed, null
+    )
+    counts, reporting = (
+        frame.assign(event_date=pd.to_datetime(frame["event_date"])) for frame in (counts, reporting)
+    )
+    return CountedFleet(counts, reporting, truth.set_index("pattern_id")["shape"], DEFAULT_END)
+
+
+# Worlds that nobody planned for ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Regime:
+    """How a stress world differs from a quiet fleet; each field at its default changes nothing.
+
+    Attributes:
+        nodes: fewest and most nodes.
+        weekday: share of a failing pattern's level that is missing on its off days (three random weekdays).
+        weekend_calls: share of the usual calls that is made at weekends.
+        on_off: chances per day that a failing pattern pauses, and that it comes back.
+        outages: short failures of 1 to 3 days on most nodes.
+        retried_on: nodes that one request of noise is retried on by a load balancer.
+        load_test: factor of all calls on one day in ten, without a further failure.
+        growth: factor of all calls per day.
+        shared_days: standard deviation of the logarithm of a factor that all failures of a day share.
+        dispersion: shape of the gamma factor of a pattern's day; small is bursty.
+        volume: failures per day of a pattern, as powers of ten.
+        churn: share of the nodes that come or go during the 35 days.
+    """
+
+    nodes: tuple[int, int] = (8, 60)
+    weekday: float = 0.0
+    weekend_calls: float = 1.0
+    on_off: tuple[float, float] | None = None
+    outages: int = 2
+    retried_on: int = 1
+    load_test: float = 1.0
+    growth: float = 1.0
+    shared_days: float = 0.0
+    dispersion: float = 12.0
+    volume: tuple[float, float] = (0.3, 2.3)
+    churn: float = 0.0
+
+
+REGIMES = {
+    "three_nodes": Regime(nodes=(3, 3)),
+    "five_nodes": Regime(nodes=(5, 5)),
+    "weekday": Regime(weekday=0.95),
+    "on_off": Regime(on_off=(0.3, 0.35)),
+    "quiet_weekends": Regime(weekend_calls=0.03),
+    "outages": Regime(outages=25),
+    "balanced_retries": Regime(retried_on=4),
+    "load_tests": Regime(load_test=10.0),
+    "growing": Regime(growth=1.08),
+    "shrinking": Regime(growth=1 / 1.06),
+    "storms": Regime(shared_days=0.8),
+    "bursty": Regime(dispersion=0.7),
+    "sparse": Regime(volume=(-0.5, 0.7)),
+    "churn": Regime(churn=0.7),
+    "mixed": Regime(
+        nodes=(4, 40),
+        weekday=0.5,
+        weekend_calls=0.3,
+        on_off=(0.12, 0.4),
+        outages=8,
+        retried_on=3,
+        shared_days=0.4,
+        dispersion=3.0,
+        churn=0.3,
+    ),
+}
+
+
+def stress_fleet(regime: Regime, seed: int, *, null: bool = False) -> CountedFleet:
+    """Draw a fleet of a regime; of 35 patterns most are chronic, some new, fixed, rare, or on one node."""
+    rng = np.random.default_rng([seed, 80])
+    nodes = int(rng.integers(regime.nodes[0], regime.nodes[1] + 1))
+    weekday = np.array([(END - timedelta(days=DAYS - 1 - index)).weekday() for index in range(DAYS)])
+    week = np.where(weekday >= 5, regime.weekend_calls, 1.0)
+    tests = np.where(rng.random(DAYS) < 0.1, regime.load_test, 1.0)
+    traffic = rng.lognormal(np.log(10 ** rng.uniform(1.7, 3.0)), 0.7, nodes)
+    present = rng.random((DAYS, nodes)) >= rng.uniform(0, 0.05)
+    turned = rng.integers(2, DAYS, nodes)
+    comes, goes = rng.random((2, nodes)) < regime.churn / 2
+    index = np.arange(DAYS)[:, None]
+    present &= ~(comes & (index < turned)) & ~(goes & (index >= turned))
+    trend = regime.growth ** (np.arange(DAYS) - DAYS / 2)
+    calls = rng.poisson(traffic * (week * trend)[:, None]) * present
+    extra = rng.poisson(traffic * (week * trend * (tests - 1))[:, None]) * present
+    methods = [
+        (rng.binomial(calls, share), rng.binomial(extra, share)) for share in rng.uniform(0.1, 0.9, 10)
+    ]
+    shared = rng.lognormal(-(regime.shared_days**2) / 2, regime.shared_days, DAYS)
+    shapes = ["chronic"] * 18 + ["new"] * 7 + ["fixed"] * 4 + ["rare"] * 4 + ["single_node"] * 3
+    shapes = [] if null else shapes + ["burst"] * regime.outages
+    drawn: list[tuple[str, np.ndarray, np.ndarray, np.ndarray]] = []
+    for shape in shapes:
+        own, tested = methods[rng.integers(len(methods))]
+        some = max(min(nodes, 3), round(nodes * (rng.beta(3, 1.5) if shape == "burst" else rng.beta(1, 2))))
+        chosen = rng.choice(nodes, 1 if shape == "single_node" else some, replace=False)
+        of_node = np.zeros(nodes)
+        of_node[chosen] = rng.gamma(2.0, 0.5, chosen.size)
+        start = int(rng.integers(1, DAYS - 2))
+        if shape == "new":
+            level = (np.arange(DAYS) >= start).astype(float)
+        elif shape == "fixed":
+            level = (np.arange(DAYS) < start).astype(float)
+        elif shape == "burst":
+            ends = start + rng.integers(1, 4)
+            level = ((np.arange(DAYS) >= start) & (np.arange(DAYS) < ends)).astype(float)
+        else:
+            level = np.ones(DAYS)
+        off = rng.choice(7, 3, replace=False)
+        level *= np.where(np.isin(weekday, off), 1 - regime.weekday, 1.0)
+        if regime.on_off and shape in ("chronic", "new"):
+            level *= _markov(rng, *regime.on_off)
+        volume = rng.uniform(*regime.volume) if shape != "burst" else rng.uniform(1.0, 2.5)
+        mean = (own * of_node).sum() / DAYS
+        rate = (10**volume if shape != "rare" else rng.uniform(0.1, 0.8)) / max(mean, 1e-9)
+        daily = rng.gamma(regime.dispersion, 1 / regime.dispersion, DAYS) * shared
+        cell = rng.gamma(4.0, 0.25, (DAYS, nodes))
+        failed = rng.binomial(own, np.minimum(rate * (level * daily)[:, None] * of_node * cell, 0.9))
+        drawn.append((shape, failed, failed, own + tested))
+    kinds = int(rng.integers(20, 60)) if rng.random() < 0.5 else 0
+    incidents = rng.poisson(rng.uniform(3, 25) * week)
+    on = np.repeat(np.arange(DAYS), incidents)
+    kind = rng.integers(kinds, size=on.size) if kinds else np.arange(on.size)
+    for number in np.unique(kind):
+        own, tested = methods[number % len(methods)]
+        failed = np.zeros((DAYS, nodes), dtype=np.int64)
+        for day in on[kind == number]:
+            many = (
+                min(nodes, regime.retried_on)
+                if regime.retried_on == 1
+                else rng.integers(1, regime.retried_on + 1)
+            )
+            places = rng.choice(nodes, min(int(many), nodes), replace=False, p=traffic / traffic.sum())
+            failed[day, places] += 1
+        failed = np.minimum(failed, own)
+        drawn.append(("noise", failed, failed, own + tested))
+    return _fleet_of(drawn, calls + extra)
+
+
+def _markov(rng: np.random.Generator, pauses: float, returns: float) -> np.ndarray:
+    """Return 1 on the days on which a pattern that pauses and comes back is on, else 0."""
+    is_on, days = bool(rng.random() < returns / (pauses + returns)), []
+    for draw in rng.random(DAYS):
+        is_on = draw >= pauses if is_on else draw < returns
+        days.append(float(is_on))
+    return np.array(days)
+
+
+def _fleet_of(drawn: list[tuple[str, np.ndarray, np.ndarray, np.ndarray]], calls: np.ndarray) -> CountedFleet:
+    """Return the frames of shapes, failures, sessions and calls by day and node."""
+    names = [f"{shape}-{number}" for number, (shape, *_) in enumerate(drawn)]
+    failed, sessions, called = (np.array([one[part] for one in drawn]) for part in (1, 2, 3))
+    pattern, day, node = np.nonzero(called)
+    calendar = pd.date_range(end=pd.Timestamp(END), periods=DAYS).to_numpy()
+    fleet_nodes = [f"node-{index:02d}" for index in range(calls.shape[1])]
+    counts = pd.DataFrame(
+        {
+            "pattern_id": pd.Categorical.from_codes(pattern, names),
+            "event_date": calendar[day],
+            "node_id": pd.Categorical.from_codes(node, fleet_nodes),
+            "failures": failed[pattern, day, node],
+            "sessions": sessions[pattern, day, node],
+            "calls": called[pattern, day, node],
+        }
+    )
+    day, node = np.nonzero(calls)
+    reporting = pd.DataFrame(
+        {
+            "event_date": calendar[day],
+            "node_id": pd.Categorical.from_codes(node, fleet_nodes),
+            "calls": calls[day, node],
+        }
+    )
+    return CountedFleet(counts, reporting, pd.Series([shape for shape, *_ in drawn], index=names), END)
+
+
+# Real counts -------------------------------------------------------------------------------------------------------------
+
+
+def real_fleet(folder: Path, name: str) -> CountedFleet:
+    """Read the real counts called `name`: `NAME.failures.csv.gz`, `NAME.calls.csv.gz` and `NAME.patterns.csv.gz`."""
+    failures, calls, patterns = (
+        pd.read_csv(folder / f"{name}.{part}.csv.gz", dtype={"pattern": str, "method": str, "node": str})
+        for part in ("failures", "calls", "patterns")
+    )
+    failures["day"], calls["day"] = pd.to_datetime(failures["day"]), pd.to_datetime(calls["day"])
+    counts = Counts(
+        failures.rename(columns={"pattern": "pattern_id", "day": "event_date", "node": "node_id"}),
+        calls.rename(columns={"method": "set_id", "day": "event_date", "node": "node_id"}),
+        patterns.rename(columns={"pattern": "pattern_id", "method": "set_id"}).drop_duplicates("pattern_id"),
+    )
+    reporting = counts.calls.groupby(["event_date", "node_id"], as_index=False)["calls"].sum()
+    shapes = pd.Series("real", index=sorted(counts.set_of["pattern_id"]))
+    return CountedFleet(counts, reporting, shapes, max(failures["day"].max(), calls["day"].max()).date())
+
+
+def sources_in(folder: Path) -> list[str]:
+    """Return the names of the real counts in a folder."""
+    return sorted(path.name.removesuffix(".failures.csv.gz") for path in folder.glob("*.failures.csv.gz"))
+
+
+def counts_until(fleet: CountedFleet, day: date, days: int = HISTORY_DAYS) -> tuple[Counts, pd.DataFrame]:
+    """Return the counts of the last `days` days up to `day`, and what nodes reported on them."""
+    counts = fleet.counts if isinstance(fleet.counts, Counts) else counts_of(fleet.counts)
+    last = pd.Timestamp(day)
+    first = last - pd.Timedelta(days=days - 1)
+
+    def within(frame: pd.DataFrame) -> pd.DataFrame:
+        dates = frame["event_date"].to_numpy()
+        return frame[(dates >= first.to_numpy()) & (dates <= last.to_numpy())]
+
+    return Counts(within(counts.failures), within(counts.calls), counts.set_of), within(fleet.reporting)

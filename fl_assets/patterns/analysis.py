@@ -10,11 +10,12 @@ from dataclasses import dataclass, field, replace
 import pandas as pd
 
 from fl_assets.core.cycles import Window
-from fl_assets.patterns.calibration import calibrate, replay
+from fl_assets.patterns.calibration import calibrate
 from fl_assets.patterns.classes import ClassRule
-from fl_assets.patterns.confidence import assess
+from fl_assets.patterns.confidence import assess, question_of
 from fl_assets.patterns.evidence import below_min_nodes, summarise
 from fl_assets.patterns.families import NO_KIND, families, family_id_of, kinds
+from fl_assets.patterns.fleet import Fleet
 from fl_assets.patterns.grouping import Corrections, group_patterns
 from fl_assets.patterns.window import WindowSums, conversation_patterns
 
@@ -54,6 +55,7 @@ def analyse(
     rules: Sequence[ClassRule],
     corrections: Corrections,
     false_discovery_rate: float,
+    min_nodes: int = 3,
     summary_min_nodes: int = 1,
     suspects: Mapping[str, Sequence[str]] | None = None,
 ) -> Analysis:
@@ -65,6 +67,7 @@ def analyse(
         rules: Failure classes, in the order they are tried.
         corrections: People's merges and splits.
         false_discovery_rate: Level of the day's false-discovery control.
+        min_nodes: Nodes that a playbook must rest on; with 1, sessions take the place of nodes.
         summary_min_nodes: Nodes that must have a pattern that only summaries report; with fewer it is assessed
             with the others and not shown.
         suspects: Message id to the prompts, configs and tools that error records name for it, most named first.
@@ -75,14 +78,13 @@ def analyse(
     def assessed(groups: pd.DataFrame) -> pd.DataFrame:
         """Return evidence and confidence of groups of messages: of patterns, or of families of them."""
         sums = _sums(groups, history, window)
-        day, days = window.day, len(window.days)
         confidence = assess(
             sums.counts,
             sums.reported,
-            calibration=calibrate(sums.counts, sums.reported, day=day, window_days=days),
+            day=window.day,
+            window_days=len(window.days),
+            min_nodes=min_nodes,
             false_discovery_rate=false_discovery_rate,
-            day=day,
-            window_days=days,
         )
         hidden = below_min_nodes(sums.counts.failures, history.summarised, summary_min_nodes)
         evidence = summarise(sums)
@@ -153,17 +155,19 @@ def _families(patterns: pd.DataFrame, pooled: pd.DataFrame) -> pd.DataFrame:
     return rows.sort_values(["failures", "family_id"], ascending=[False, True], ignore_index=True)
 
 
-def replayed(history: History, members: pd.DataFrame, window: Window) -> pd.DataFrame:
-    """Assess the days before the window's last again; columns as of `calibration.replay`.
+def replayed(history: History, members: pd.DataFrame, window: Window, *, min_nodes: int = 3) -> pd.DataFrame:
+    """Assess the days before the window's last again; columns as of `calibration.calibrate`.
 
     Args:
         history: Sums up to that day.
         members: The day's rows of pattern_members.
         window: Days analysed together.
+        min_nodes: As for `analyse`.
     """
     known = history.signatures[history.signatures["message_id"].isin(members["message_id"])]
     sums = _sums(members, replace(history, signatures=known), window)
-    return replay(sums.counts, sums.reported, day=window.day, window_days=len(window.days))
+    fleet = Fleet(sums.counts, sums.reported, day=window.day, window_days=len(window.days))
+    return calibrate(fleet, question_of(min_nodes))[1]
 
 
 def _sums(grouped: pd.DataFrame, history: History, window: Window) -> WindowSums:

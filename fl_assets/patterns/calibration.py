@@ -1,58 +1,124 @@
-"""Whether confidence keeps its word, and its correction from days whose next day is known.
+"""Learning from past days whose next day is known, and whether predictions were right.
 
-What goes here: what came true, the map from raw to recalibrated confidence, and how both are measured.
-What does not: the model behind the raw confidence (`confidence.py`) and drawing the report (the asset).
+What goes here: the weights of the features, learnt day by day within a fleet from a prior, and how predictions are
+measured. What does not: the features (`features.py`), drawing the report (the asset).
 
 Everything about day D reads days up to D alone, so that no order of backfill can change it.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
-from typing import Literal
+from datetime import timedelta
 
 import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
 
-from fl_assets.patterns.confidence import Fleet
-from fl_assets.patterns.counts import HISTORY_DAYS, Counts
+from fl_assets.patterns.counts import HISTORY_DAYS
+from fl_assets.patterns.features import features
+from fl_assets.patterns.fleet import Fleet
+from fl_assets.patterns.persistence import FleetPrior, Outlook, Question
+from fl_assets.patterns.prior import PRECISION, WEIGHTS
 
-REPLAYED_DAYS = 14
-"""Past days that a calibration is learned from."""
-PLATT_PAIRS, PLATT_EITHER = 100, 15
-"""Pairs of confidence and outcome from which the map is fitted at all, and how many of them must have come true, and not."""
-ISOTONIC_PAIRS, ISOTONIC_EITHER = 1000, 150
-"""The same for a free monotone map; below them it is a logistic curve."""
-IDENTITY_WEIGHT = 40.0
-"""Pairs that say `the raw confidence is right`, added to those seen, evenly over 0 to 1."""
+REPLAYED_DAYS = 20
+"""Past days that are assessed again to learn from; each keeps a week or more of history."""
+MEMORY_OF_DAYS = 0.96
+"""Share of what was learnt that is kept from one day to the next; the rest goes back to the prior."""
+SAME_DAY = 0.03
+"""Correlation of outcomes on one day: n of them are worth n / (1 + (n - 1) SAME_DAY)."""
+LIKELY, LIKELY_PRIOR = 0.6, (0.85, 8.0)
+"""Predictions from which a fleet's record counts; the share of them that comes true, and the days' worth of it, before
+any is seen."""
+LIKELY_SAME_DAY = 0.1
+"""Correlation of their outcomes on one day."""
+TRUSTED_RECORD, CAUTION = 0.9, 2.5
+"""Record from which nothing is held back, and log odds that are taken off per unit below it."""
+POOR_RECORD, MORE_CAUTION, MOST_CAUTION = 0.68, 6.0, 2.0
+"""Record below which more is taken off, that much more per unit, and the most in all."""
+CAUTIOUS_FROM, CAUTIOUS_WHOLLY = 0.55, 0.7
+"""Probabilities between which that begins."""
+_NEWTON_STEPS = 4
 
-_GRID = np.linspace(0.0, 1.0, 101)
+
+class Learner:
+    """A logistic regression that is updated day by day (Laplace approximation), drawn back to its prior.
+
+    After West, Harrison and Migon (JASA 80, 1985) and McCormick et al. (Biometrics 68, 2012).
+    """
+
+    def __init__(self, weights: Sequence[float], precision: Sequence[float]) -> None:
+        """Begin with a Gaussian prior: its mean and the precision of each weight."""
+        self._prior, self._prior_precision = np.array(weights, dtype=float), np.diag(precision).astype(float)
+        self.weights, self._precision = self._prior.copy(), self._prior_precision.copy()
+
+    def predict(self, rows: np.ndarray) -> np.ndarray:
+        """Return probabilities, drawn to one half where the weights are uncertain (MacKay's approximation)."""
+        variance = np.einsum("ij,ji->i", rows, np.linalg.solve(self._precision, rows.T))
+        return expit(rows @ self.weights / np.sqrt(1 + np.pi * variance / 8))
+
+    def update(self, rows: np.ndarray, happened: np.ndarray) -> None:
+        """Learn from one day's outcomes."""
+        if not len(rows):
+            return
+        kept, given = MEMORY_OF_DAYS * self._precision, (1 - MEMORY_OF_DAYS) * self._prior_precision
+        before = kept + given
+        mean = np.linalg.solve(before, kept @ self.weights + given @ self._prior)
+        worth = 1 / (1 + (len(rows) - 1) * SAME_DAY)
+        weights, precision = mean.copy(), before
+        for _ in range(_NEWTON_STEPS):
+            said = expit(rows @ weights)
+            precision = before + worth * (rows * (said * (1 - said))[:, None]).T @ rows
+            slope = worth * rows.T @ (said - happened) + before @ (weights - mean)
+            weights = weights - np.linalg.solve(precision, slope)
+        self.weights, self._precision = weights, precision
 
 
-@dataclass(frozen=True)
 class Calibration:
-    """A monotone map from raw to recalibrated confidence: straight lines between knots."""
+    """What a fleet's past days taught: weights of the features, and how far its high predictions can be trusted.
 
-    kind: Literal["identity", "platt", "isotonic"]
-    pairs: int
-    raw: tuple[float, ...]
-    calibrated: tuple[float, ...]
+    Whoever acts on the highest of many predictions acts on those that err upwards, the more so the less a fleet's
+    failures can be foretold. So where what was called likely came true less often than `TRUSTED_RECORD`, what is
+    called likely next is lowered, by as much as the record falls short.
+    """
 
-    def __call__(self, raw: np.ndarray) -> np.ndarray:
-        """Return the recalibrated confidence of each raw one."""
-        return np.interp(raw, self.raw, self.calibrated)
+    def __init__(self) -> None:
+        """Begin with what other fleets taught."""
+        self._learner = Learner(WEIGHTS, PRECISION)
+        share, weight = LIKELY_PRIOR
+        self._came_true, self._likely = share * weight, weight
 
+    def __call__(self, rows: np.ndarray, view: Outlook) -> np.ndarray:
+        """Return the probability of each row of features; 0 where the window has no failure."""
+        return np.where(view.failing, self._cautious(self._learner.predict(rows)), 0.0)
 
-IDENTITY = Calibration(kind="identity", pairs=0, raw=(0.0, 1.0), calibrated=(0.0, 1.0))
+    def learn(self, rows: np.ndarray, happened: np.ndarray) -> None:
+        """Learn from one day's features and outcomes."""
+        likely = self._learner.predict(rows) >= LIKELY if len(rows) else np.zeros(0, dtype=bool)
+        share, weight = LIKELY_PRIOR
+        worth = 1 / (1 + (max(likely.sum(), 1) - 1) * LIKELY_SAME_DAY)
+        kept = MEMORY_OF_DAYS
+        self._came_true = (
+            kept * self._came_true + (1 - kept) * share * weight + worth * happened[likely].sum()
+        )
+        self._likely = kept * self._likely + (1 - kept) * weight + worth * likely.sum()
+        self._learner.update(rows, happened)
+
+    def _cautious(self, said: np.ndarray) -> np.ndarray:
+        record = self._came_true / self._likely
+        less = CAUTION * max(TRUSTED_RECORD - record, 0.0) + MORE_CAUTION * max(POOR_RECORD - record, 0.0)
+        odds = logit(np.clip(said, 1e-6, 1 - 1e-6))
+        start, end = logit(CAUTIOUS_FROM), logit(CAUTIOUS_WHOLLY)
+        share = np.clip((odds - start) / (end - start), 0.0, 1.0)
+        return expit(odds - share * min(less, MOST_CAUTION))
 
 
 @dataclass(frozen=True)
 class ReliabilityReport:
     """How predictions and outcomes compare.
 
-    `bins` has `low, high, count, predicted, observed`, one row a non-empty bin, equal in width. `ece` is the expected calibration error over those
-    bins; `precision` and `recall` take a prediction at `threshold` or above as a yes, and are None where there is nothing to divide by.
+    `bins` has `low, high, count, predicted, observed`, one row per non-empty bin, equal in width. `ece` is the
+    expected calibration error over those bins; `precision` and `recall` take a prediction at `threshold` or above as
+    a yes, and are None where there is nothing to divide by.
     """
 
     pairs: int
@@ -64,123 +130,42 @@ class ReliabilityReport:
     bins: pd.DataFrame
 
 
-def replay(
-    counts: Counts, reporting: pd.DataFrame, *, day: date, window_days: int, days: int = REPLAYED_DAYS
-) -> pd.DataFrame:
-    """Assess the days before `day` again, each from what was known by its end, and say what came true.
+def calibrate(
+    fleet: Fleet, question: Question, days: int = REPLAYED_DAYS
+) -> tuple[Calibration, pd.DataFrame]:
+    """Assess the days before the fleet's last again, each from what was known by its end, and learn from each.
 
     Args:
-        counts: as for `assess`; rows after `day` are ignored.
-        reporting: as for `assess`.
-        day: the analysed day: the last whose outcome is used.
-        window_days: days analysed together, the same for all replayed days.
-        days: how many days to replay; those without any count are left out.
+        fleet: its last day is the last whose outcome is used.
+        question: what must happen on the day after.
+        days: how many days to replay; those without any failure are left out.
 
     Returns:
-        `event_date, pattern_id, confidence_raw, confidence, happened`, by day and pattern; `confidence` uses the calibration of its own day.
+        What was learnt by the end of the last day; and `event_date, pattern_id, confidence_raw, confidence, happened`
+        by day and pattern, where `confidence` is what was said with the calibration of its own day.
+
+    Raises:
+        ValueError: when a replayed day would have less than a week behind it.
     """
-    return _replayed(
-        Fleet(counts, reporting, day=day, window_days=window_days), day, days, with_confidence=True
-    )
-
-
-def calibrate(
-    counts: Counts, reporting: pd.DataFrame, *, day: date, window_days: int, days: int = REPLAYED_DAYS
-) -> Calibration:
-    """Learn the calibration to `assess` a day with, from the days before it; arguments as for `replay`."""
-    pairs = _replayed(
-        Fleet(counts, reporting, day=day, window_days=window_days), day, days, with_confidence=False
-    )
-    return fit(pairs["confidence_raw"].to_numpy(), pairs["happened"].to_numpy())
-
-
-def _replayed(fleet: Fleet, day: date, days: int, *, with_confidence: bool) -> pd.DataFrame:
     if not 1 <= days <= HISTORY_DAYS - 7:
-        message = f"days={days}: must lie between 1 and {HISTORY_DAYS - 7}, so that each replayed day has a week behind it"
+        message = (
+            f"days={days}: must lie between 1 and {HISTORY_DAYS - 7}, so that each day has a week behind it"
+        )
         raise ValueError(message)
-    backs = list(range(days, 0, -1))
+    backs = range(days, 0, -1)
     fleet.learn([0, *backs])
-    parts: list[pd.DataFrame] = []
+    came_true, is_known = fleet.outcomes(question)
+    calibration, parts = Calibration(), []
     for back in backs:
-        happened, known = fleet.outcome(back)
-        raw = fleet.raw_confidence(back)
-        part = pd.DataFrame(
-            {
-                "event_date": pd.Timestamp(day - timedelta(days=back)),
-                "pattern_id": fleet.patterns,
-                "confidence_raw": raw,
-            }
-        )
-        if with_confidence:
-            seen = pd.concat(parts) if parts else None
-            # What happened to day `back + 1` is known at the end of day `back`, hence all parts so far.
-            known_by_then = (
-                IDENTITY
-                if seen is None
-                else fit(seen["confidence_raw"].to_numpy(), seen["happened"].to_numpy())
-            )
-            part["confidence"] = fleet.confidence(known_by_then, back)
-        part["happened"] = happened
-        parts.append(part[known])
-    return pd.concat(parts, ignore_index=True)
-
-
-def fit(raw: np.ndarray, happened: np.ndarray) -> Calibration:
-    """Fit the monotone map from raw confidence to how often it came true.
-
-    Too few pairs leave the confidence as it is; some give a logistic curve (Platt, 1999), drawn towards the identity; many a free monotone one
-    (Zadrozny and Elkan, 2002), drawn towards it too.
-
-    Args:
-        raw: confidences between 0 and 1.
-        happened: whether each came true.
-    """
-    raw, happened = np.asarray(raw, dtype=float), np.asarray(happened, dtype=float)
-    either = min(happened.sum(), happened.size - happened.sum())
-    if raw.size < PLATT_PAIRS or either < PLATT_EITHER:
-        return Calibration(kind="identity", pairs=raw.size, raw=IDENTITY.raw, calibrated=IDENTITY.calibrated)
-    values = np.concatenate([raw, _GRID])
-    truth = np.concatenate([happened, _GRID])
-    weight = np.concatenate([np.ones(raw.size), np.full(_GRID.size, IDENTITY_WEIGHT / _GRID.size)])
-    order = np.lexsort((truth, values))
-    values, truth, weight = values[order], truth[order], weight[order]
-    if raw.size < ISOTONIC_PAIRS or either < ISOTONIC_EITHER:
-        return Calibration(
-            kind="platt",
-            pairs=raw.size,
-            raw=tuple(_GRID.tolist()),
-            calibrated=tuple(_platt(values, truth, weight).tolist()),
-        )
-    from sklearn.isotonic import IsotonicRegression  # takes a second to import, and most commands fit nothing
-
-    fitted = (
-        IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
-        .fit(values, truth, sample_weight=weight)
-        .predict(_GRID)
-    )
-    return Calibration(
-        kind="isotonic",
-        pairs=raw.size,
-        raw=tuple(_GRID.tolist()),
-        calibrated=tuple(np.maximum.accumulate(fitted).tolist()),
-    )
-
-
-def _platt(raw: np.ndarray, happened: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Return the best curve expit(a + b logit(raw)), b >= 0, on the grid."""
-    from scipy.optimize import minimize  # as above
-
-    bounded = logit(np.clip(raw, 0.005, 0.995))
-
-    def loss(at: np.ndarray) -> tuple[float, np.ndarray]:
-        line = at[0] + at[1] * bounded
-        error = weight * (expit(line) - happened)
-        return float((weight * (np.logaddexp(0, line) - happened * line)).sum()), np.array(
-            [error.sum(), (error * bounded).sum()]
-        )
-
-    best = minimize(loss, np.array([0.0, 1.0]), jac=True, method="L-BFGS-B", bounds=[(-8, 8), (0, 8)]).x
-    return expit(best[0] + best[1] * logit(np.clip(_GRID, 0.005, 0.995)))
+        facts = fleet.facts(back)
+        rows, view = features(facts, FleetPrior.of(facts, fleet.window), fleet.window, question)
+        happened, known = came_true[:, -back], is_known[:, -back] & view.failing
+        day = pd.DataFrame({"pattern_id": fleet.patterns, "confidence_raw": view.probability})
+        day = day.assign(confidence=calibration(rows, view), happened=happened)
+        day.insert(0, "event_date", pd.Timestamp(fleet.day - timedelta(days=back)))
+        parts.append(day[known])
+        calibration.learn(rows[known], happened[known])
+    return calibration, pd.concat(parts, ignore_index=True)
 
 
 def reliability(
@@ -203,24 +188,24 @@ def reliability(
     """
     predicted, observed = np.asarray(predictions, dtype=float), np.asarray(happened, dtype=bool)
     if predicted.shape != observed.shape:
-        message = f"{predicted.size} predictions beside {observed.size} outcomes: there must be one outcome a prediction"
+        message = (
+            f"{predicted.size} predictions beside {observed.size} outcomes: there must be one per prediction"
+        )
         raise ValueError(message)
     place = np.minimum((predicted * bins).astype(np.int64), bins - 1)
-    table = (
-        pd.DataFrame({"bin": place, "predicted": predicted, "observed": observed.astype(float)})
-        .groupby("bin", sort=True)
-        .agg(count=("predicted", "size"), predicted=("predicted", "mean"), observed=("observed", "mean"))
+    pairs = pd.DataFrame({"bin": place, "predicted": predicted, "observed": observed.astype(float)})
+    table = pairs.groupby("bin", sort=True).agg(
+        count=("predicted", "size"), predicted=("predicted", "mean"), observed=("observed", "mean")
     )
     table.insert(0, "low", table.index / bins)
     table.insert(1, "high", (table.index + 1) / bins)
     said_yes = predicted >= threshold
     right = int((said_yes & observed).sum())
+    gap = table["count"] * (table["predicted"] - table["observed"]).abs()
     return ReliabilityReport(
         pairs=predicted.size,
         brier=float(np.mean((predicted - observed) ** 2)) if predicted.size else 0.0,
-        ece=float(
-            (table["count"] * (table["predicted"] - table["observed"]).abs()).sum() / max(predicted.size, 1)
-        ),
+        ece=float(gap.sum() / max(predicted.size, 1)),
         threshold=threshold,
         precision=right / int(said_yes.sum()) if said_yes.any() else None,
         recall=right / int(observed.sum()) if observed.any() else None,

@@ -13,8 +13,13 @@ HISTORY_DAYS = 28
 """Days, ending with the analysed one, that may say anything about it."""
 BASELINE_DAYS = 14
 """Days before the window that its rate is compared with, and for which a pattern that stopped is still reported."""
-NODE_CAP = 3.0
-"""The loudest node of a day counts as at most this many times the second loudest."""
+NODE_CAP, NODE_CAP_NEW = 3.0, 3.0
+"""Failures of a node-day count up to this many times the median of the node's last failing days; of a node without such
+days, up to this many times the median of the nodes that fail on the day."""
+CALLS_CAP, CALLS_CAP_NEW = 1.5, 4.0
+"""The same for calls, with three standard errors of a count on top."""
+OWN_DAYS, OWN_DAYS_LEAST = 6, 2
+"""Days of a node's own that its bound is the median of, and how many it must have."""
 MEMORY = 0.75
 """Weight of a day's evidence relative to the day after it."""
 
@@ -49,25 +54,74 @@ class Rows:
         nodes: pd.Index,
         day: date,
     ) -> None:
+        """Sum the values of `names` by owner, node and day.
+
+        Args:
+            frame: rows of `owner`, `event_date`, `node_id` and the values.
+            owners: every owner, in the order that cubes number them.
+            owner: column of the owner.
+            names: columns of the values.
+            nodes: every node, in the order that cubes number them.
+            day: last day of the history.
+        """
         age, kept = ages(frame["event_date"], day)
         number = owners.get_indexer(frame[owner])
         kept = kept[number[kept] >= 0]
-        kept = kept[np.argsort(number[kept], kind="stable")]
-        self._nodes = len(nodes)
-        self._node, self._day = nodes.get_indexer(frame["node_id"])[kept], HISTORY_DAYS - 1 - age[kept]
-        self._values = [frame[name].to_numpy(dtype=float)[kept] for name in names]
-        self._first = np.concatenate([[0], np.cumsum(np.bincount(number[kept], minlength=len(owners)))])
+        self._shape = (len(nodes), HISTORY_DAYS)
+        node, at = nodes.get_indexer(frame["node_id"])[kept], HISTORY_DAYS - 1 - age[kept]
+        cells, place = np.unique((number[kept] * len(nodes) + node) * HISTORY_DAYS + at, return_inverse=True)
+        self.values = [
+            np.bincount(place, weights=frame[name].to_numpy(dtype=float)[kept], minlength=cells.size)
+            for name in names
+        ]
+        self._cells = cells
+        of_owner = cells // max(len(nodes) * HISTORY_DAYS, 1)
+        self._first = np.concatenate([[0], np.cumsum(np.bincount(of_owner, minlength=len(owners)))])
+
+    def bounded(self, values: np.ndarray, cap: float, cap_new: float, slack: float) -> np.ndarray:
+        """Bound each node-day by its node's own last days or, where it has too few, by the owner's other nodes.
+
+        A day is bounded by days before it alone, so that what was said on a day does not change afterwards.
+
+        Args:
+            values: one value per cell.
+            cap: of a node with days of its own: times the median of the last `OWN_DAYS` of them.
+            cap_new: of other nodes: times the lower median of all nodes of the owner on that day.
+            slack: standard errors of a count on top of either.
+        """
+        series, at = np.divmod(self._cells, HISTORY_DAYS)
+        before = np.full((OWN_DAYS, values.size), np.nan)
+        for step in range(1, min(OWN_DAYS, values.size - 1) + 1):
+            same = series[step:] == series[:-step]
+            before[step - 1, step:][same] = values[:-step][same]
+        known = np.isfinite(before).sum(axis=0)
+        before.sort(axis=0)  # NaN last
+        half = np.maximum(known - 1, 0)
+        columns = np.arange(values.size)
+        own = (before[half // 2, columns] + before[(half + 1) // 2, columns]) / 2
+        of_day = (series // max(self._shape[0], 1)) * HISTORY_DAYS + at
+        order = np.lexsort((values, of_day))
+        first = np.flatnonzero(np.diff(of_day[order], prepend=-1))
+        count = np.diff(np.append(first, values.size))
+        median = np.zeros(values.size)
+        median[order] = np.repeat(values[order][first + (count - 1) // 2], count)
+        typical = np.where(known >= OWN_DAYS_LEAST, own, median)
+        factor = np.where(known >= OWN_DAYS_LEAST, cap, cap_new)
+        return np.minimum(
+            values, factor * np.maximum(typical, 1.0) + slack * np.sqrt(np.maximum(typical, 1.0))
+        )
 
     def cubes(self, owners: np.ndarray) -> list[np.ndarray]:
         """Return each value of some owners, (owners, nodes, days)."""
         spans = [np.arange(self._first[owner], self._first[owner + 1]) for owner in owners]
         taken = np.concatenate([np.zeros(0, dtype=np.int64), *spans])
         place = np.repeat(np.arange(owners.size), [span.size for span in spans])
-        shape = (owners.size, self._nodes, HISTORY_DAYS)
-        cell = (place * self._nodes + self._node[taken]) * HISTORY_DAYS + self._day[taken]
+        cells = self._shape[0] * self._shape[1]
+        cell = place * cells + self._cells[taken] % max(cells, 1)
+        shape = (owners.size, *self._shape)
         return [
-            np.bincount(cell, weights=values[taken], minlength=int(np.prod(shape))).reshape(shape)
-            for values in self._values
+            np.bincount(cell, weights=values[taken], minlength=owners.size * cells).reshape(shape)
+            for values in self.values
         ]
 
 
@@ -75,36 +129,47 @@ class Cube:
     """Counts of some patterns by node and day, (patterns, nodes, days), the last day being the analysed one."""
 
     def __init__(
-        self, failures: np.ndarray, sessions: np.ndarray, calls: np.ndarray, reporting: np.ndarray
+        self,
+        failures: np.ndarray,
+        sessions: np.ndarray,
+        capped: np.ndarray,
+        calls: np.ndarray,
+        reporting: np.ndarray,
     ) -> None:
         """Derive what each day gives on its own.
 
         Args:
             failures: by pattern, node and day.
             sessions: the same, distinct sessions among the failures.
-            calls: the same, never fewer than the failures.
+            capped: the same, failures after the bound on a node-day.
+            calls: the same, calls after the bound, never fewer than the capped failures.
             reporting: whether a node reported anything (nodes, days).
         """
-        self.failures, self.sessions, self.calls, self.reporting = failures, sessions, calls, reporting
-        self.capped = _capped(failures)
+        self.failures, self.sessions, self.capped, self.calls = failures, sessions, capped, calls
+        self.reporting = reporting
         # Failures and sessions up to the end of each day, a day of zeros first.
         self.summed = np.zeros((2, *failures.shape[:2], HISTORY_DAYS + 1))
         np.cumsum(failures, axis=2, out=self.summed[0, ..., 1:])
         np.cumsum(sessions, axis=2, out=self.summed[1, ..., 1:])
-        self.daily_failures = self.capped.sum(axis=1)
-        self.daily_exposure = _capped(calls).sum(axis=1)
+        self.daily_failures = capped.sum(axis=1)
+        self.daily_exposure = calls.sum(axis=1)
+        self.daily_sessions = sessions.sum(axis=1)
         self.failing_nodes = (failures > 0).sum(axis=1)
 
     def loudness(self, days_back: int) -> np.ndarray:
-        """Sum each node's capped failures `days_back` days before the last, older days counting less, (patterns, nodes)."""
+        """Sum each node's capped failures as of `days_back` days before the last, (patterns, nodes).
+
+        Older days count less.
+        """
         days = HISTORY_DAYS - days_back
         return self.capped[..., :days] @ MEMORY ** np.arange(days - 1, -1, -1)
 
-    def without(self, pattern: np.ndarray, node: np.ndarray) -> "Cube":
-        """Return one row for each pair of `pattern` and `node`: the pattern as if that node had never existed."""
-        arrays = [values[pattern] for values in (self.failures, self.sessions, self.calls)]
+    def without(self, nodes: np.ndarray) -> "Cube":
+        """Return the patterns as if some of their `nodes` (patterns, how many) had never existed."""
+        arrays = [values.copy() for values in (self.failures, self.sessions, self.capped, self.calls)]
+        rows = np.arange(nodes.shape[0])[:, None]
         for values in arrays:
-            values[np.arange(pattern.size), node] = 0.0
+            values[rows, nodes] = 0.0
         return Cube(*arrays, self.reporting)
 
 
@@ -114,13 +179,3 @@ def ages(days: pd.Series, day: date) -> tuple[np.ndarray, np.ndarray]:
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     age = (pd.Timestamp(day) - pd.to_datetime(days).dt.normalize()).dt.days.to_numpy()
     return age, np.flatnonzero((age >= 0) & (age < HISTORY_DAYS))
-
-
-def _capped(values: np.ndarray) -> np.ndarray:
-    """Bound each node's share of each day by `NODE_CAP` times the second loudest (or as many failures)."""
-    nodes = values.shape[1]
-    if nodes > 1:
-        second = np.partition(values, nodes - 2, axis=1)[:, nodes - 2]
-    else:
-        second = np.zeros((values.shape[0], values.shape[2]))
-    return np.minimum(values, NODE_CAP * np.maximum(second, 1.0)[:, None, :])

@@ -10,6 +10,8 @@ import numpy as np
 
 from fl_assets.patterns.counts import BASELINE_DAYS
 
+SPREAD_COUNTS = (2, 3, 4, 5, 6, 8, 10, 13, 17, 22, 30)
+"""Numbers of failures for which the chance that all fall on one node is computed."""
 NEW_DAYS = 3
 """Days, the analysed one included, for which a pattern is new."""
 CLEAN_DAYS = 3
@@ -27,6 +29,7 @@ class Facts:
     Attributes:
         failures: capped failures by day (rows, days).
         exposure: capped calls by day (rows, days).
+        sessions: sessions with failures by day (rows, days).
         failing_nodes: nodes with failures by day (rows, days).
         repeats: failures per session.
         incidents: sessions of the last days, capped by node, the loudest node counting once.
@@ -35,10 +38,12 @@ class Facts:
         rising_on_one_node: sum over nodes of w (w + 1) … (w + n - 1), w a node's weight, for each number n of failures
             that are considered to fall on one node (rows, numbers).
         complete: share of `weight` on nodes that reported on the last day.
+        reporting: nodes of the fleet that reported on the last day.
     """
 
     failures: np.ndarray
     exposure: np.ndarray
+    sessions: np.ndarray
     failing_nodes: np.ndarray
     repeats: np.ndarray
     incidents: np.ndarray
@@ -46,6 +51,7 @@ class Facts:
     weight: np.ndarray
     rising_on_one_node: np.ndarray
     complete: np.ndarray
+    reporting: np.ndarray
 
     @staticmethod
     def join(parts: "list[Facts]") -> "Facts":

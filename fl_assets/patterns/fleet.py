@@ -1,0 +1,164 @@
+"""All patterns of a fleet up to one day: their facts as of that day and of the days before it, and what came true.
+
+What goes here: reading counts as cubes of a bounded number of cells, and the outcome of a day. What does not:
+probabilities (`persistence.py`, `calibration.py`).
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+
+import numpy as np
+import pandas as pd
+
+from fl_assets.patterns.counts import (
+    CALLS_CAP,
+    CALLS_CAP_NEW,
+    HISTORY_DAYS,
+    NODE_CAP,
+    NODE_CAP_NEW,
+    Counts,
+    Cube,
+    Rows,
+    ages,
+)
+from fl_assets.patterns.persistence import Question, rising_factorials
+from fl_assets.patterns.states import Facts
+
+INCIDENT_DAYS, INCIDENTS_PER_NODE = 7, 10
+"""Incidents are sessions of these last days, at most so many of a node."""
+_CHUNK_CELLS = 2_000_000
+
+
+class Fleet:
+    """Counts of all patterns up to one day, indexed once."""
+
+    def __init__(self, counts: Counts, reporting: pd.DataFrame, *, day: date, window_days: int) -> None:
+        """Index the counts.
+
+        Args:
+            counts: failures of each pattern by node and day, and calls.
+            reporting: `event_date, node_id, calls`: all that each node reported.
+            day: the analysed day; rows after it are ignored.
+            window_days: days analysed together; those beyond the history do not count.
+
+        Raises:
+            ValueError: when a column of `reporting` is missing, or `window_days` is no positive number.
+        """
+        if window_days < 1:
+            message = f"window_days={window_days}: must be 1 or more"
+            raise ValueError(message)
+        missing = sorted({"event_date", "node_id", "calls"} - set(reporting.columns))
+        if missing:
+            message = f"reporting lacks the columns {missing}; it has {sorted(reporting.columns)}"
+            raise ValueError(message)
+        self.day, self.window = day, min(window_days, HISTORY_DAYS)
+        set_of = counts.set_of.sort_values("pattern_id")
+        self.patterns = pd.Index(set_of["pattern_id"])
+        self._set_of, sets = pd.factorize(set_of["set_id"])
+        known = pd.concat([counts.failures["node_id"], counts.calls["node_id"]])
+        nodes = pd.Index(known.unique()).sort_values()
+        self._nodes = len(nodes)
+        names = ("failures", "sessions")
+        self._failed = Rows(counts.failures, self.patterns, "pattern_id", names, nodes, day)
+        self._failed.values.append(
+            self._failed.bounded(self._failed.values[0], NODE_CAP, NODE_CAP_NEW, slack=0.0)
+        )
+        self._called = Rows(counts.calls, pd.Index(sets), "set_id", ("calls",), nodes, day)
+        self._called.values = [
+            self._called.bounded(self._called.values[0], CALLS_CAP, CALLS_CAP_NEW, slack=3.0)
+        ]
+        age, kept = ages(reporting["event_date"], day)
+        reporter = nodes.get_indexer(reporting["node_id"])[kept]
+        heard = (reporter >= 0) & (reporting["calls"].to_numpy()[kept] > 0)
+        self._reporting = np.zeros((self._nodes, HISTORY_DAYS), dtype=bool)
+        self._reporting[reporter[heard], HISTORY_DAYS - 1 - age[kept][heard]] = True
+        self._known: dict[int, Facts] = {}
+
+    def learn(self, days_back: Sequence[int]) -> None:
+        """Derive the facts of several past days in one pass over the counts."""
+        parts: dict[int, list[Facts]] = {back: [] for back in days_back}
+        for cube in self._cubes():
+            for back, found in parts.items():
+                found.append(_facts(cube, back))
+        self._known |= {back: Facts.join(found) for back, found in parts.items()}
+
+    def facts(self, days_back: int = 0) -> Facts:
+        """Return every pattern's facts as they were known `days_back` days before the analysed day."""
+        if days_back not in self._known:
+            self.learn([days_back])
+        return self._known[days_back]
+
+    def facts_without_loudest(self, nodes: int) -> Facts:
+        """Return every pattern's facts of the analysed day as if its loudest `nodes` had never existed."""
+        return Facts.join([_facts(cube.without(_loudest(cube, nodes)), 0) for cube in self._cubes()])
+
+    def outcomes(self, question: Question) -> tuple[np.ndarray, np.ndarray]:
+        """Return what came true on the day after each day of the history, (rows, days - 1), and where that is known.
+
+        It is known where the window had failures and the day after had calls.
+        """
+        return outcomes_of(self.facts(), self.window, question)
+
+    def _cubes(self) -> Iterator[Cube]:
+        block = max(1, _CHUNK_CELLS // max(self._nodes * HISTORY_DAYS, 1))
+        for start in range(0, max(len(self.patterns), 1), block):
+            yield self._cube(np.arange(start, min(start + block, len(self.patterns))))
+
+    def _cube(self, rows: np.ndarray) -> Cube:
+        failures, sessions, capped = self._failed.cubes(rows)
+        sets, of_row = np.unique(self._set_of[rows], return_inverse=True)
+        (calls,) = self._called.cubes(sets)
+        return Cube(
+            failures,
+            np.clip(sessions, np.minimum(failures, 1.0), failures),
+            capped,
+            np.maximum(calls[of_row], capped),
+            self._reporting,
+        )
+
+
+def outcomes_of(facts: Facts, window: int, question: Question) -> tuple[np.ndarray, np.ndarray]:
+    """Return, for each day but the last, whether the day after answered the question, and whether that is known."""
+
+    def in_window(values: np.ndarray) -> np.ndarray:
+        summed = np.cumsum(values, axis=1)
+        summed[:, window:] -= summed[:, :-window].copy()
+        return summed[:, :-1]
+
+    failed, called = in_window(facts.failures), in_window(facts.exposure)
+    present = failed / np.maximum(called, 1.0)
+    after = facts.failures[:, 1:] / np.maximum(facts.exposure[:, 1:], 1.0)
+    spread = (facts.failing_nodes[:, 1:] >= question.nodes) & (facts.sessions[:, 1:] >= question.sessions)
+    return (after >= present / 2) & spread, (failed > 0) & (facts.exposure[:, 1:] > 0)
+
+
+def _loudest(cube: Cube, nodes: int) -> np.ndarray:
+    """Return the numbers of each pattern's loudest nodes, (patterns, nodes)."""
+    return np.argsort(-cube.loudness(0), axis=1, kind="stable")[:, :nodes]
+
+
+def _facts(cube: Cube, days_back: int = 0) -> Facts:
+    """Derive the facts of each row as they were known `days_back` days before the cube's last day."""
+    days = HISTORY_DAYS - days_back
+    failures, sessions = cube.summed[..., days]
+    recent = sessions - cube.summed[1, ..., max(days - INCIDENT_DAYS, 0)]
+    incidents = np.minimum(recent, INCIDENTS_PER_NODE)
+    loudest = incidents.max(axis=1, initial=0.0)
+    per_session = np.minimum(failures / np.maximum(sessions, 1.0), 20.0)
+    repeats = np.maximum(per_session.sum(axis=1) / np.maximum((failures > 0).sum(axis=1), 1), 1.0)
+    weights = np.minimum(cube.loudness(days_back) / repeats[:, None], 1e6)
+    total = weights.sum(axis=1)
+    heard = weights[:, cube.reporting[:, days - 1]].sum(axis=1)
+    return Facts(
+        failures=cube.daily_failures[:, :days],
+        exposure=cube.daily_exposure[:, :days],
+        sessions=cube.daily_sessions[:, :days],
+        failing_nodes=cube.failing_nodes[:, :days],
+        repeats=repeats,
+        incidents=incidents.sum(axis=1) - loudest + (loudest > 0),
+        nodes=(weights > 0).sum(axis=1),
+        weight=total,
+        rising_on_one_node=rising_factorials(weights).sum(axis=1),
+        complete=np.divide(heard, total, out=np.ones_like(total), where=total > 0),
+        reporting=np.full(total.size, cube.reporting[:, days - 1].sum()),
+    )
