@@ -6,11 +6,13 @@ from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
-from counted_fleets import COLUMNS, CountedFleet, draw_fleet
+from counted_fleets import COLUMNS, CountedFleet, counts_of, draw_fleet
+
+from fl_assets.patterns.counts import Counts
 
 SPREAD = {"chronic", "new", "rising", "fixed", "burst", "rare"}
 """Shapes of planted failures on several nodes."""
-Judge = Callable[[pd.DataFrame, pd.DataFrame, date, int], pd.DataFrame]
+Judge = Callable[[Counts, pd.DataFrame, date, int], pd.DataFrame]
 """Frames, day and window to one row per pattern with `is_actionable`."""
 
 
@@ -43,7 +45,7 @@ def more_calls(days: Sequence[date], nodes: Sequence[str], factor: float) -> Att
     return Attack(pd.DataFrame(columns=[*COLUMNS, "user"]), index.to_frame(index=False).assign(factor=factor))
 
 
-def attacked(fleet: CountedFleet, attack: Attack) -> tuple[pd.DataFrame, pd.DataFrame]:
+def attacked(fleet: CountedFleet, attack: Attack) -> tuple[Counts, pd.DataFrame]:
     """Return the fleet's frames with an attack in them."""
     plain = {"pattern_id": str, "node_id": str}
     counts, reporting = fleet.counts.astype(plain), fleet.reporting.astype({"node_id": str})
@@ -62,7 +64,15 @@ def attacked(fleet: CountedFleet, attack: Attack) -> tuple[pd.DataFrame, pd.Data
             )
             for frame in (counts, reporting)
         )
-    return counts, reporting
+    return counts_of(counts, _users(attack)), reporting
+
+
+def _users(attack: Attack) -> pd.DataFrame | None:
+    """Return whose the requests were that one user made behind a load balancer."""
+    keys = ["pattern_id", "event_date", "user"]
+    named = attack.failures[attack.failures["user"] != ""]
+    found = named.groupby(keys, as_index=False)["sessions"].sum()
+    return found.rename(columns={"user": "actor", "sessions": "incidents"}) if len(found) else None
 
 
 def attack_table(seeds: range, judge: Judge) -> dict[str, dict[str, object]]:
@@ -74,7 +84,9 @@ def attack_table(seeds: range, judge: Judge) -> dict[str, dict[str, object]]:
         days = [end - timedelta(days=back) for back in range(30)]
         nodes = sorted(str(node) for node in fleet.reporting["node_id"].unique())
         liars = [str(node) for node in np.random.default_rng([seed, 79]).permutation(nodes)[:3]]
-        honest = judge(fleet.counts, fleet.reporting, end, window).set_index("pattern_id")["is_actionable"]
+        honest = judge(counts_of(fleet.counts), fleet.reporting, end, window).set_index("pattern_id")[
+            "is_actionable"
+        ]
         sure = sorted(honest.index[honest])
         true = [pattern for pattern in sure if fleet.shapes[pattern] in SPREAD]
         fakes = [

@@ -198,7 +198,11 @@ def _features_of(fleet: CountedFleet, day: date) -> pd.DataFrame:
     now = Fleet(*counts_until(fleet, day), day=day, window_days=fleet.window_days)
     rows, _ = features(now.facts(), FleetPrior.of(now.facts(), now.window), now.window, TWO_NODES)
     keys = {"pattern_id": now.patterns.astype(str), "back": (fleet.end - day).days}
-    return pd.DataFrame(rows, columns=list(NAMES)).assign(**keys).set_index(["pattern_id", "back"])
+    return (
+        pd.DataFrame(rows, columns=[f"f_{name}" for name in NAMES])
+        .assign(**keys)
+        .set_index(["pattern_id", "back"])
+    )
 
 
 def baselines(known: pd.DataFrame, happened: np.ndarray) -> dict[str, float]:
@@ -220,10 +224,10 @@ def baselines(known: pd.DataFrame, happened: np.ndarray) -> dict[str, float]:
         "age",
         "own_weekday",
     ]
-    rows = np.column_stack([np.ones(len(known)), known[plain].to_numpy()])
+    rows = np.column_stack([np.ones(len(known)), known[[f"f_{name}" for name in plain]].to_numpy()])
     state = (known["nodes_today"] >= 2).to_numpy().astype(int)
     bucket = (
-        np.log2(known["failures_x"].clip(1)).round() * 20 + np.log2(known["nodes_x"].clip(1)).round()
+        np.log2(known["failures"].clip(1)).round() * 20 + np.log2(known["nodes"].clip(1)).round()
     ).to_numpy()
     said = {name: np.full(len(known), 0.5) for name in ("constant", "yesterday", "bucket", "logistic")}
     back = known["back"].to_numpy()

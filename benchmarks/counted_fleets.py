@@ -9,7 +9,6 @@ import pandas as pd
 
 from fl_assets.patterns.counts import HISTORY_DAYS, Counts
 from fl_assets.patterns.fleet import Fleet
-from fl_assets.patterns.persistence import TWO_NODES
 from fl_assets.simulator.fleet_catalogue import AGENTS, METHOD_INDEX, NOISE
 from fl_assets.simulator.simulation import DEFAULT_END, plan_fleet, planted_failures
 
@@ -18,8 +17,13 @@ DAYS = 35
 END = date(2026, 10, 31)
 
 
-def counts_of(rows: pd.DataFrame) -> Counts:
+def counts_of(rows: pd.DataFrame, users: pd.DataFrame | None = None) -> Counts:
     """Take apart rows of `pattern_id, event_date, node_id, failures, sessions, calls`, in any order.
+
+    Args:
+        rows: counts.
+        users: `pattern_id, event_date, actor, incidents` of the patterns whose users are known; of others every session
+            is someone else's.
 
     Raises:
         ValueError: when a column is missing.
@@ -34,7 +38,16 @@ def counts_of(rows: pd.DataFrame) -> Counts:
         failures[["pattern_id", "event_date", "node_id", "failures", "sessions"]],
         calls[["set_id", "event_date", "node_id", "calls"]],
         rows[["pattern_id", "set_id"]].drop_duplicates(),
+        _incidents(failures, users),
     )
+
+
+def _incidents(failures: pd.DataFrame, users: pd.DataFrame | None) -> pd.DataFrame | None:
+    if users is None or not len(users):
+        return None
+    others = failures[~failures["pattern_id"].astype(str).isin(set(users["pattern_id"]))]
+    others = others[["pattern_id", "event_date", "sessions"]].rename(columns={"sessions": "incidents"})
+    return pd.concat([users, others.astype({"pattern_id": str}).assign(actor=None)], ignore_index=True)
 
 
 def outcomes(counts: Counts, *, day: date, window_days: int) -> pd.DataFrame:
@@ -50,7 +63,7 @@ def outcomes(counts: Counts, *, day: date, window_days: int) -> pd.DataFrame:
     """
     reporting = counts.calls[["event_date", "node_id", "calls"]]
     fleet = Fleet(counts, reporting, day=day + timedelta(days=1), window_days=window_days)
-    happened, known = (values[:, -1] for values in fleet.outcomes(TWO_NODES))
+    happened, known = (values[:, -1] for values in fleet.outcomes())
     return pd.DataFrame({"pattern_id": fleet.patterns[known], "happened": happened[known]})
 
 
@@ -152,6 +165,7 @@ class CountedFleet:
     shapes: pd.Series
     end: date
     window_days: int = 1
+    users: pd.DataFrame | None = None
 
 
 def draw_fleet(seed: int, *, null: bool = False, nodes: int | None = None) -> CountedFleet:
@@ -402,10 +416,12 @@ def stress_fleet(regime: Regime, seed: int, *, null: bool = False) -> CountedFle
     incidents = rng.poisson(rng.uniform(3, 25) * week)
     on = np.repeat(np.arange(DAYS), incidents)
     kind = rng.integers(kinds, size=on.size) if kinds else np.arange(on.size)
+    requests: list[tuple[int, int]] = []
     for number in np.unique(kind):
         own, tested = methods[number % len(methods)]
         failed = np.zeros((DAYS, nodes), dtype=np.int64)
         for day in on[kind == number]:
+            requests.append((len(drawn), int(day)))
             many = (
                 min(nodes, regime.retried_on)
                 if regime.retried_on == 1
@@ -415,7 +431,7 @@ def stress_fleet(regime: Regime, seed: int, *, null: bool = False) -> CountedFle
             failed[day, places] += 1
         failed = np.minimum(failed, own)
         drawn.append(("noise", failed, failed, own + tested))
-    return _fleet_of(drawn, calls + extra)
+    return _fleet_of(drawn, calls + extra, requests)
 
 
 def _markov(rng: np.random.Generator, pauses: float, returns: float) -> np.ndarray:
@@ -427,7 +443,11 @@ def _markov(rng: np.random.Generator, pauses: float, returns: float) -> np.ndarr
     return np.array(days)
 
 
-def _fleet_of(drawn: list[tuple[str, np.ndarray, np.ndarray, np.ndarray]], calls: np.ndarray) -> CountedFleet:
+def _fleet_of(
+    drawn: list[tuple[str, np.ndarray, np.ndarray, np.ndarray]],
+    calls: np.ndarray,
+    requests: list[tuple[int, int]],
+) -> CountedFleet:
     """Return the frames of shapes, failures, sessions and calls by day and node."""
     names = [f"{shape}-{number}" for number, (shape, *_) in enumerate(drawn)]
     failed, sessions, called = (np.array([one[part] for one in drawn]) for part in (1, 2, 3))
@@ -452,7 +472,12 @@ def _fleet_of(drawn: list[tuple[str, np.ndarray, np.ndarray, np.ndarray]], calls
             "calls": calls[day, node],
         }
     )
-    return CountedFleet(counts, reporting, pd.Series([shape for shape, *_ in drawn], index=names), END)
+    shapes = pd.Series([shape for shape, *_ in drawn], index=names)
+    # A request of noise is one user's, on whatever nodes it was retried.
+    asked = [(names[place], day, f"user {number}") for number, (place, day) in enumerate(requests)]
+    users = pd.DataFrame(asked, columns=["pattern_id", "event_date", "actor"]).assign(incidents=1)
+    users["event_date"] = calendar[users["event_date"].to_numpy(dtype=int)]
+    return CountedFleet(counts, reporting, shapes, END, users=users)
 
 
 # Real counts -------------------------------------------------------------------------------------------------------------
@@ -482,7 +507,7 @@ def sources_in(folder: Path) -> list[str]:
 
 def counts_until(fleet: CountedFleet, day: date, days: int = HISTORY_DAYS) -> tuple[Counts, pd.DataFrame]:
     """Return the counts of the last `days` days up to `day`, and what nodes reported on them."""
-    counts = fleet.counts if isinstance(fleet.counts, Counts) else counts_of(fleet.counts)
+    counts = fleet.counts if isinstance(fleet.counts, Counts) else counts_of(fleet.counts, fleet.users)
     last = pd.Timestamp(day)
     first = last - pd.Timedelta(days=days - 1)
 
@@ -490,4 +515,6 @@ def counts_until(fleet: CountedFleet, day: date, days: int = HISTORY_DAYS) -> tu
         dates = frame["event_date"].to_numpy()
         return frame[(dates >= first.to_numpy()) & (dates <= last.to_numpy())]
 
-    return Counts(within(counts.failures), within(counts.calls), counts.set_of), within(fleet.reporting)
+    incidents = None if counts.incidents is None else within(counts.incidents)
+    known = Counts(within(counts.failures), within(counts.calls), counts.set_of, incidents)
+    return known, within(fleet.reporting)

@@ -39,7 +39,7 @@ def pairs(fleet: CountedFleet, backs: range) -> tuple[np.ndarray, np.ndarray]:
     later = Fleet(*counts_until(fleet, fleet.end), day=fleet.end, window_days=fleet.window_days)
     for back in backs:
         day = fleet.end - timedelta(days=back)
-        came_true, known = (values[:, -1] for values in later.outcomes(TWO_NODES))
+        came_true, known = (values[:, -1] for values in later.outcomes())
         now = Fleet(*counts_until(fleet, day), day=day, window_days=fleet.window_days)
         found, view = features(now.facts(), FleetPrior.of(now.facts(), now.window), now.window, TWO_NODES)
         kept = known & view.failing

@@ -43,11 +43,13 @@ def pattern(**given: Any) -> dict[str, Any]:
         "nodes_reporting": 50,
         "nodes_expected": 50,
         "top_node_share": 0.2,
+        "incident_node": None,
         "first_seen": datetime(2026, 10, 20, 8),  # noqa: DTZ001  the warehouse gives naive UTC
         "last_seen": datetime(2026, 11, 1, 22),  # noqa: DTZ001
         "state": "known",
         "confidence": 0.9,
         "confidence_raw": 0.9,
+        "corroboration": 0.8,
         "p_value": 1e-6,
         "is_significant": True,
         "series": [14] * 14,
@@ -83,6 +85,7 @@ def playbook(**given: Any) -> Playbook:
         "category": "config",
         "description": "Set the limit to 8000 ms.",
         "confidence": 0.9,
+        "corroboration": 0.8,
         "suggested_changes": {"timeout_ms": "8000"},
         "evidence_count": 200,
         "created_at": datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1),

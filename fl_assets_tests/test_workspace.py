@@ -125,6 +125,7 @@ def test_what_a_history_leaves_out_of_old_days_changes_no_pattern(tmp_path, requ
             | {
                 "last_seen": noon,
                 "exemplar_trace_ids": [f"{node}-{text}-{day}"],
+                "incidents": None,
                 "latency_histogram": [(int(random.integers(90)), 2)],
             }
             for node, text in seen

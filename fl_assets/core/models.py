@@ -76,7 +76,9 @@ class Playbook(Record):
     description: str = Field(
         description="Built from templates and enumerated fields, never from users' words."
     )
-    confidence: float = Field(ge=0, le=1)
+    confidence: float = Field(
+        ge=0, le=1, description="Probability that the failure persists; it says nothing of the remedy."
+    )
     suggested_changes: dict[str, str]
     evidence_count: int = Field(
         ge=0, description="Failures of the pattern in the window, recountable from raw_traces."
@@ -97,6 +99,12 @@ class Playbook(Record):
     )
     merged_patterns: tuple[str, ...] = Field(
         (), description="Further patterns that the same change answers; its numbers leave them out."
+    )
+    corroboration: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="The same without the loudest nodes; null when an earlier release made it.",
     )
     nodes_affected: int = Field(ge=0)
     nodes_reporting: int = Field(ge=0)

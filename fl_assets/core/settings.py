@@ -135,7 +135,11 @@ class FederatedLearningConfig(BaseSettings):
     pii: Switch = Field(False, description="Also mask person names and addresses (needs the [pii] extra).")
     # What is believed
     threshold: float = Field(0.7, gt=0, le=1, description="Confidence that a playbook must reach.")
-    min_nodes: int = Field(3, ge=2, description="Nodes that must have a pattern before it is acted on.")
+    min_nodes: int = Field(
+        3,
+        ge=1,
+        description="Nodes that must have a pattern before it is acted on; with 1, users and sessions take their place.",
+    )
     false_discovery_rate: float = Field(
         0.1, gt=0, lt=1, description="Expected share of false patterns among a day's actionable ones."
     )

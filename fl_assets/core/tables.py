@@ -244,6 +244,12 @@ FAILURE_SIGNATURES = Table(
             "Up to three traces, the same ones whatever the order of events.",
         ),
         Column(
+            "incidents",
+            "VARCHAR[]",
+            "Up to 16 of the users (else sessions, else traces) and hours that it happened to, hashed; equal on all "
+            "nodes, so that a request retried across nodes is one. Null where that is not known.",
+        ),
+        Column(
             "latency_histogram",
             "MAP(INTEGER, BIGINT)",
             "Failed calls by duration bucket; bucket b holds durations in (1.1^(b-1), 1.1^b] ms, b = -1 holds 0.",
@@ -381,18 +387,30 @@ FAILURE_PATTERNS = Table(
             "Nodes that reported in the window or in the seven days before it; with the one before, how complete every rate is.",
         ),
         Column("top_node_share", "DOUBLE", "Share of its failures that the loudest node reported."),
+        Column(
+            "incident_node",
+            "VARCHAR",
+            "The node whose incident it is: the only one that has it, five times or more; null otherwise.",
+        ),
         Column("first_seen", "TIMESTAMP", "First failure known on or before this day, UTC."),
         Column("last_seen", "TIMESTAMP", "Last failure in the window, UTC."),
         Column("state", "VARCHAR", "new, known, rising, falling, resolved or regressed."),
         Column(
             "confidence",
             "DOUBLE",
-            "Probability that it still fails in the next cycle on two nodes, at half the present rate or more; recalibrated when history allows.",
+            "Probability that it still fails in the next cycle on two nodes (in two sessions where MIN_NODES is 1), at "
+            "half the present rate or more; learnt from what came true on past days.",
         ),
         Column(
             "confidence_raw",
             "DOUBLE",
-            "The same before recalibration and before the ceiling for what only one node supports.",
+            "The same by the model alone, before anything is learnt from past days.",
+        ),
+        Column(
+            "corroboration",
+            "DOUBLE",
+            "Probability that what other nodes report persists, had the loudest MIN_NODES - 1 nodes never existed (where "
+            "MIN_NODES is 1: without the loudest user or session).",
         ),
         Column("p_value", "DOUBLE", "Of the hypothesis that what is seen is background noise."),
         Column("is_significant", "BOOLEAN", "Whether it survives the day's false-discovery control."),
@@ -624,6 +642,7 @@ PLAYBOOKS = Table(
         Column("title", "VARCHAR", "One line."),
         Column("description", "VARCHAR", "What to do and why, from templates and enumerated fields."),
         Column("confidence", "DOUBLE", "Confidence of its pattern."),
+        Column("corroboration", "DOUBLE", "Corroboration of its pattern; null in rows of earlier releases."),
         Column("suggested_changes", "VARCHAR", "JSON object of typed changes, str to str."),
         Column("evidence_count", "BIGINT", "Failures of its pattern in the window."),
         Column("created_at", "TIMESTAMP", "End of the first day that had it, UTC."),

@@ -12,7 +12,7 @@ import pandas as pd
 from fl_assets.core.cycles import Window
 from fl_assets.patterns.calibration import calibrate
 from fl_assets.patterns.classes import ClassRule
-from fl_assets.patterns.confidence import assess, question_of
+from fl_assets.patterns.confidence import assess
 from fl_assets.patterns.evidence import below_min_nodes, summarise
 from fl_assets.patterns.families import NO_KIND, families, family_id_of, kinds
 from fl_assets.patterns.fleet import Fleet
@@ -166,8 +166,9 @@ def replayed(history: History, members: pd.DataFrame, window: Window, *, min_nod
     """
     known = history.signatures[history.signatures["message_id"].isin(members["message_id"])]
     sums = _sums(members, replace(history, signatures=known), window)
-    fleet = Fleet(sums.counts, sums.reported, day=window.day, window_days=len(window.days))
-    return calibrate(fleet, question_of(min_nodes))[1]
+    days = len(window.days)
+    fleet = Fleet(sums.counts, sums.reported, day=window.day, window_days=days, min_nodes=min_nodes)
+    return calibrate(fleet)[1]
 
 
 def _sums(grouped: pd.DataFrame, history: History, window: Window) -> WindowSums:

@@ -17,7 +17,7 @@ from scipy.special import expit, logit
 from fl_assets.patterns.counts import HISTORY_DAYS
 from fl_assets.patterns.features import features
 from fl_assets.patterns.fleet import Fleet
-from fl_assets.patterns.persistence import FleetPrior, Outlook, Question
+from fl_assets.patterns.persistence import FleetPrior, Outlook
 from fl_assets.patterns.prior import PRECISION, WEIGHTS
 
 REPLAYED_DAYS = 20
@@ -130,14 +130,11 @@ class ReliabilityReport:
     bins: pd.DataFrame
 
 
-def calibrate(
-    fleet: Fleet, question: Question, days: int = REPLAYED_DAYS
-) -> tuple[Calibration, pd.DataFrame]:
+def calibrate(fleet: Fleet, days: int = REPLAYED_DAYS) -> tuple[Calibration, pd.DataFrame]:
     """Assess the days before the fleet's last again, each from what was known by its end, and learn from each.
 
     Args:
         fleet: its last day is the last whose outcome is used.
-        question: what must happen on the day after.
         days: how many days to replay; those without any failure are left out.
 
     Returns:
@@ -154,11 +151,11 @@ def calibrate(
         raise ValueError(message)
     backs = range(days, 0, -1)
     fleet.learn([0, *backs])
-    came_true, is_known = fleet.outcomes(question)
+    came_true, is_known = fleet.outcomes()
     calibration, parts = Calibration(), []
     for back in backs:
         facts = fleet.facts(back)
-        rows, view = features(facts, FleetPrior.of(facts, fleet.window), fleet.window, question)
+        rows, view = features(facts, FleetPrior.of(facts, fleet.window), fleet.window, fleet.question)
         happened, known = came_true[:, -back], is_known[:, -back] & view.failing
         day = pd.DataFrame({"pattern_id": fleet.patterns, "confidence_raw": view.probability})
         day = day.assign(confidence=calibration(rows, view), happened=happened)

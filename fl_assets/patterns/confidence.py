@@ -10,6 +10,7 @@ goes on, had the loudest `min_nodes - 1` nodes never existed. In a fleet where o
 place of nodes in both.
 """
 
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -19,10 +20,10 @@ from fl_assets.patterns.calibration import Calibration, calibrate
 from fl_assets.patterns.counts import Counts
 from fl_assets.patterns.features import features
 from fl_assets.patterns.fleet import Fleet
-from fl_assets.patterns.persistence import ANYWHERE, TWO_NODES, TWO_SESSIONS, FleetPrior, Question
-from fl_assets.patterns.states import Facts, states_of
+from fl_assets.patterns.persistence import ANYWHERE, FleetPrior
+from fl_assets.patterns.states import states_of
 
-CORROBORATED = 0.7
+CORROBORATED = 0.8
 """Share of the threshold of confidence that corroboration must reach."""
 COLUMNS = [
     "pattern_id",
@@ -33,11 +34,6 @@ COLUMNS = [
     "p_value",
     "is_significant",
 ]
-
-
-def question_of(min_nodes: int) -> Question:
-    """Return what confidence is about in a fleet where `min_nodes` nodes are enough."""
-    return TWO_NODES if min_nodes > 1 else TWO_SESSIONS
 
 
 def assess(
@@ -69,21 +65,25 @@ def assess(
     if not 0 < false_discovery_rate < 1:
         message = f"false_discovery_rate={false_discovery_rate}: must lie between 0 and 1"
         raise ValueError(message)
-    fleet = Fleet(counts, reporting, day=day, window_days=window_days)
-    question = question_of(min_nodes)
-    calibration, _ = calibrate(fleet, question)
+    fleet = Fleet(counts, reporting, day=day, window_days=window_days, min_nodes=min_nodes)
+    calibration, _ = calibrate(fleet)
     facts = fleet.facts()
     prior = FleetPrior.of(facts, fleet.window)
-    rows, view = features(facts, prior, fleet.window, question)
+    rows, view = features(facts, prior, fleet.window, fleet.question)
     failing = facts.failures[:, -fleet.window :].sum(axis=1) > 0
-    p_value = np.where(failing, prior.noise_p_value(facts.incidents), 1.0)
+    incidents = fleet.incidents()
+    p_value = np.where(
+        failing,
+        FleetPrior.of(replace(facts, incidents=incidents), fleet.window).noise_p_value(incidents),
+        1.0,
+    )
     return pd.DataFrame(
         {
             "pattern_id": fleet.patterns,
             "state": states_of(facts, fleet.window),
             "confidence_raw": np.round(view.probability, 6),
             "confidence": np.round(calibration(rows, view), 6),
-            "corroboration": np.round(_corroboration(fleet, prior, calibration, min_nodes), 6),
+            "corroboration": np.round(_corroboration(fleet, prior, calibration), 6),
             "p_value": p_value,
             "is_significant": discoveries(p_value, false_discovery_rate, among=failing),
         },
@@ -101,8 +101,8 @@ def discoveries(p_values: np.ndarray, rate: float, *, among: np.ndarray) -> np.n
     return among & (p_values <= tested[passing[-1]]) if passing.size else np.zeros(p_values.shape, dtype=bool)
 
 
-def _corroboration(fleet: Fleet, prior: FleetPrior, calibration: Calibration, min_nodes: int) -> np.ndarray:
-    """Return the probability that the pattern persists anywhere, had its loudest `min_nodes - 1` nodes not existed."""
-    others: Facts = fleet.facts_without_loudest(min_nodes - 1)
+def _corroboration(fleet: Fleet, prior: FleetPrior, calibration: Calibration) -> np.ndarray:
+    """Return the probability that what others report persists anywhere, without the loudest nodes or user."""
+    others = fleet.facts_without_loudest()
     rows, view = features(others, prior, fleet.window, ANYWHERE)
     return calibration(rows, view)

@@ -9,6 +9,8 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
+INCIDENT_DAYS, INCIDENTS_MOST = 7, 10
+"""Incidents are counted over these last days, at most so many of a node and of a user."""
 HISTORY_DAYS = 28
 """Days, ending with the analysed one, that may say anything about it."""
 BASELINE_DAYS = 14
@@ -35,11 +37,15 @@ class Counts:
         failures: `pattern_id, event_date, node_id, failures, sessions`, only rows with failures.
         calls: `set_id, event_date, node_id, calls`, only rows with calls.
         set_of: `pattern_id, set_id`, one row per pattern.
+        incidents: `pattern_id, event_date, actor, incidents`: hours in which a user (else a session, else a trace) had
+            the failure, on whatever nodes; actor is null where nobody is known, and each incident then is someone
+            else's. None where nothing of it is known: sessions take its place.
     """
 
     failures: pd.DataFrame
     calls: pd.DataFrame
     set_of: pd.DataFrame
+    incidents: pd.DataFrame | None = None
 
 
 class Rows:
@@ -77,6 +83,14 @@ class Rows:
         self._cells = cells
         of_owner = cells // max(len(nodes) * HISTORY_DAYS, 1)
         self._first = np.concatenate([[0], np.cumsum(np.bincount(of_owner, minlength=len(owners)))])
+
+    def recent(self, place: int, days: int) -> np.ndarray:
+        """Sum the value at `place` over the last `days`, by owner."""
+        is_recent = self._cells % HISTORY_DAYS >= HISTORY_DAYS - days
+        cells = self._shape[0] * HISTORY_DAYS
+        owner = self._cells[is_recent] // max(cells, 1)
+        sums = np.bincount(owner, weights=self.values[place][is_recent], minlength=self._first.size - 1)
+        return sums.astype(float)
 
     def bounded(self, values: np.ndarray, cap: float, cap_new: float, slack: float) -> np.ndarray:
         """Bound each node-day by its node's own last days or, where it has too few, by the owner's other nodes.
@@ -163,6 +177,11 @@ class Cube:
         """
         days = HISTORY_DAYS - days_back
         return self.capped[..., :days] @ MEMORY ** np.arange(days - 1, -1, -1)
+
+    def scaled(self, shares: np.ndarray) -> "Cube":
+        """Return the patterns with so small a share of their failures."""
+        parts = [values * shares[:, None, None] for values in (self.failures, self.sessions, self.capped)]
+        return Cube(*parts, self.calls, self.reporting)
 
     def without(self, nodes: np.ndarray) -> "Cube":
         """Return the patterns as if some of their `nodes` (patterns, how many) had never existed."""

@@ -20,6 +20,8 @@ from fl_assets.patterns.window import PAIR, WindowSums, conversation_patterns, s
 
 MAX_METHODS, MAX_BREAKDOWN, MAX_EXEMPLARS = 10, 20, 3
 """Entries at most of `methods`, `breakdown` and `exemplar_trace_ids`."""
+INCIDENT_FAILURES = 5
+"""Failures from which what only one node has is named as an incident of that node."""
 _Z95 = 1.959963984540054
 
 Columns = dict[str, pd.Series]
@@ -142,6 +144,8 @@ def _nodes(window: WindowSums, patterns: pd.Index) -> Columns:
         first = window.day - timedelta(days=days - 1)
         return since(window.reported, first)["node_id"].nunique()
 
+    first_node = failed.groupby("pattern_id")["node_id"].first().reindex(patterns)
+    is_one_nodes = (affected == 1) & (failures >= INCIDENT_FAILURES)
     return {
         "nodes_affected": affected,
         "nodes_reporting": pd.Series(reporting(window.window_days), index=patterns),
@@ -149,6 +153,7 @@ def _nodes(window: WindowSums, patterns: pd.Index) -> Columns:
         "top_node_share": pd.Series(
             _ratio(loudest.to_numpy(float), failures.to_numpy(float), otherwise=0.0), index=patterns
         ),
+        "incident_node": pd.Series(np.where(is_one_nodes, first_node, None), index=patterns, dtype=object),
         "peak_calls_per_node": peak,
     }
 

@@ -123,4 +123,4 @@ def _weekday(
     of_day = logit((true[same] + 2 * share) / (seen[same] + 2)) - logit(share)
     fleet = of_day.sum() / (HISTORY_DAYS / 7 - 2 + 1) if same.size else 0.0
     beyond = (known * (came_true - own_share[:, None]))[:, same].sum(axis=1)
-    return np.full(rows, fleet), beyond / (known[:, same].sum(axis=1) + 2)
+    return np.full(rows, fleet), beyond / (known[:, same].sum(axis=1) + 1.5)

@@ -14,6 +14,8 @@ from fl_assets.patterns.counts import (
     CALLS_CAP,
     CALLS_CAP_NEW,
     HISTORY_DAYS,
+    INCIDENT_DAYS,
+    INCIDENTS_MOST,
     NODE_CAP,
     NODE_CAP_NEW,
     Counts,
@@ -21,18 +23,18 @@ from fl_assets.patterns.counts import (
     Rows,
     ages,
 )
-from fl_assets.patterns.persistence import Question, rising_factorials
+from fl_assets.patterns.persistence import TWO_NODES, TWO_SESSIONS, Question, rising_factorials
 from fl_assets.patterns.states import Facts
 
-INCIDENT_DAYS, INCIDENTS_PER_NODE = 7, 10
-"""Incidents are sessions of these last days, at most so many of a node."""
 _CHUNK_CELLS = 2_000_000
 
 
 class Fleet:
     """Counts of all patterns up to one day, indexed once."""
 
-    def __init__(self, counts: Counts, reporting: pd.DataFrame, *, day: date, window_days: int) -> None:
+    def __init__(
+        self, counts: Counts, reporting: pd.DataFrame, *, day: date, window_days: int, min_nodes: int = 3
+    ) -> None:
         """Index the counts.
 
         Args:
@@ -40,6 +42,7 @@ class Fleet:
             reporting: `event_date, node_id, calls`: all that each node reported.
             day: the analysed day; rows after it are ignored.
             window_days: days analysed together; those beyond the history do not count.
+            min_nodes: nodes that a playbook must rest on; with 1, sessions take the place of nodes.
 
         Raises:
             ValueError: when a column of `reporting` is missing, or `window_days` is no positive number.
@@ -52,6 +55,8 @@ class Fleet:
             message = f"reporting lacks the columns {missing}; it has {sorted(reporting.columns)}"
             raise ValueError(message)
         self.day, self.window = day, min(window_days, HISTORY_DAYS)
+        self.min_nodes = min_nodes
+        self.question = TWO_NODES if min_nodes > 1 else TWO_SESSIONS
         set_of = counts.set_of.sort_values("pattern_id")
         self.patterns = pd.Index(set_of["pattern_id"])
         self._set_of, sets = pd.factorize(set_of["set_id"])
@@ -73,13 +78,14 @@ class Fleet:
         self._reporting = np.zeros((self._nodes, HISTORY_DAYS), dtype=bool)
         self._reporting[reporter[heard], HISTORY_DAYS - 1 - age[kept][heard]] = True
         self._known: dict[int, Facts] = {}
+        self._of_users, self._loudest_share = self._count_users(counts.incidents)
 
     def learn(self, days_back: Sequence[int]) -> None:
         """Derive the facts of several past days in one pass over the counts."""
         parts: dict[int, list[Facts]] = {back: [] for back in days_back}
         for cube in self._cubes():
             for back, found in parts.items():
-                found.append(_facts(cube, back))
+                found.append(self._facts(cube, back))
         self._known |= {back: Facts.join(found) for back, found in parts.items()}
 
     def facts(self, days_back: int = 0) -> Facts:
@@ -88,16 +94,84 @@ class Fleet:
             self.learn([days_back])
         return self._known[days_back]
 
-    def facts_without_loudest(self, nodes: int) -> Facts:
-        """Return every pattern's facts of the analysed day as if its loudest `nodes` had never existed."""
-        return Facts.join([_facts(cube.without(_loudest(cube, nodes)), 0) for cube in self._cubes()])
+    def facts_without_loudest(self) -> Facts:
+        """Return every pattern's facts of the day as if its loudest `min_nodes - 1` nodes had never existed.
 
-    def outcomes(self, question: Question) -> tuple[np.ndarray, np.ndarray]:
+        Where one node is enough: as if its loudest user had not.
+        """
+        parts, rows = [], 0
+        for cube in self._cubes():
+            shares = 1 - self._loudest_share[rows : rows + len(cube.failures)]
+            rows += len(cube.failures)
+            others = (
+                cube.without(_loudest(cube, self.min_nodes - 1))
+                if self.min_nodes > 1
+                else cube.scaled(shares)
+            )
+            parts.append(self._facts(others, 0))
+        return Facts.join(parts)
+
+    def outcomes(self) -> tuple[np.ndarray, np.ndarray]:
         """Return what came true on the day after each day of the history, (rows, days - 1), and where that is known.
 
         It is known where the window had failures and the day after had calls.
         """
-        return outcomes_of(self.facts(), self.window, question)
+        return outcomes_of(self.facts(), self.window, self.question)
+
+    def incidents(self) -> np.ndarray:
+        """Return the independent incidents of each pattern in the last days.
+
+        A node counts at most `INCIDENTS_MOST`, the loudest once, and so does a user, whatever the nodes: the fewer of
+        the two is what is independent of both. Where one node is enough, users alone count.
+        """
+        of_nodes = self.facts().incidents
+        return self._of_users if self.min_nodes == 1 else np.minimum(of_nodes, self._of_users)
+
+    def _count_users(self, incidents: pd.DataFrame | None) -> tuple[np.ndarray, np.ndarray]:
+        """Return each pattern's incidents by independent users, and the share of the loudest user."""
+        sessions = self._failed.recent(1, INCIDENT_DAYS)
+        if incidents is None:
+            return sessions, np.divide(1.0, sessions, out=np.ones_like(sessions), where=sessions > 0)
+        _, recent = ages(incidents["event_date"], self.day)
+        rows = incidents.iloc[recent]
+        is_known = rows["actor"].notna().to_numpy()
+        nobody = self._by_pattern(rows[~is_known].groupby("pattern_id")["incidents"].sum())
+        users = rows[is_known].groupby(["pattern_id", "actor"])["incidents"].sum().clip(upper=INCIDENTS_MOST)
+        by_pattern = users.groupby("pattern_id")
+        total, loudest = self._by_pattern(by_pattern.sum()), self._by_pattern(by_pattern.max())
+        loudest = np.maximum(loudest, (nobody > 0).astype(float))
+        every = total + nobody
+        share = np.divide(loudest, every, out=np.ones_like(every), where=every > 0)
+        return every - np.maximum(loudest - 1, 0), share
+
+    def _by_pattern(self, values: pd.Series) -> np.ndarray:
+        return values.reindex(self.patterns).fillna(0).to_numpy(dtype=float)
+
+    def _facts(self, cube: Cube, days_back: int) -> Facts:
+        """Derive the facts of each row as they were known `days_back` days before the cube's last day."""
+        days = HISTORY_DAYS - days_back
+        failures, sessions = cube.summed[..., days]
+        recent = sessions - cube.summed[1, ..., max(days - INCIDENT_DAYS, 0)]
+        incidents = np.minimum(recent, INCIDENTS_MOST)
+        loudest = incidents.max(axis=1, initial=0.0) if self.min_nodes > 1 else np.ones(len(incidents))
+        per_session = np.minimum(failures / np.maximum(sessions, 1.0), 20.0)
+        repeats = np.maximum(per_session.sum(axis=1) / np.maximum((failures > 0).sum(axis=1), 1), 1.0)
+        weights = np.minimum(cube.loudness(days_back) / repeats[:, None], 1e6)
+        total = weights.sum(axis=1)
+        heard = weights[:, cube.reporting[:, days - 1]].sum(axis=1)
+        return Facts(
+            failures=cube.daily_failures[:, :days],
+            exposure=cube.daily_exposure[:, :days],
+            sessions=cube.daily_sessions[:, :days],
+            failing_nodes=cube.failing_nodes[:, :days],
+            repeats=repeats,
+            incidents=incidents.sum(axis=1) - np.maximum(loudest - 1, 0),
+            nodes=(weights > 0).sum(axis=1),
+            weight=total,
+            rising_on_one_node=rising_factorials(weights).sum(axis=1),
+            complete=np.divide(heard, total, out=np.ones_like(total), where=total > 0),
+            reporting=np.full(total.size, cube.reporting[:, days - 1].sum()),
+        )
 
     def _cubes(self) -> Iterator[Cube]:
         block = max(1, _CHUNK_CELLS // max(self._nodes * HISTORY_DAYS, 1))
@@ -135,30 +209,3 @@ def outcomes_of(facts: Facts, window: int, question: Question) -> tuple[np.ndarr
 def _loudest(cube: Cube, nodes: int) -> np.ndarray:
     """Return the numbers of each pattern's loudest nodes, (patterns, nodes)."""
     return np.argsort(-cube.loudness(0), axis=1, kind="stable")[:, :nodes]
-
-
-def _facts(cube: Cube, days_back: int = 0) -> Facts:
-    """Derive the facts of each row as they were known `days_back` days before the cube's last day."""
-    days = HISTORY_DAYS - days_back
-    failures, sessions = cube.summed[..., days]
-    recent = sessions - cube.summed[1, ..., max(days - INCIDENT_DAYS, 0)]
-    incidents = np.minimum(recent, INCIDENTS_PER_NODE)
-    loudest = incidents.max(axis=1, initial=0.0)
-    per_session = np.minimum(failures / np.maximum(sessions, 1.0), 20.0)
-    repeats = np.maximum(per_session.sum(axis=1) / np.maximum((failures > 0).sum(axis=1), 1), 1.0)
-    weights = np.minimum(cube.loudness(days_back) / repeats[:, None], 1e6)
-    total = weights.sum(axis=1)
-    heard = weights[:, cube.reporting[:, days - 1]].sum(axis=1)
-    return Facts(
-        failures=cube.daily_failures[:, :days],
-        exposure=cube.daily_exposure[:, :days],
-        sessions=cube.daily_sessions[:, :days],
-        failing_nodes=cube.failing_nodes[:, :days],
-        repeats=repeats,
-        incidents=incidents.sum(axis=1) - loudest + (loudest > 0),
-        nodes=(weights > 0).sum(axis=1),
-        weight=total,
-        rising_on_one_node=rising_factorials(weights).sum(axis=1),
-        complete=np.divide(heard, total, out=np.ones_like(total), where=total > 0),
-        reporting=np.full(total.size, cube.reporting[:, days - 1].sum()),
-    )

@@ -16,7 +16,7 @@ from fl_assets.core.cycles import Window
 from fl_assets.infra.lake import Lake
 from fl_assets.infra.warehouse import Warehouse
 from fl_assets.patterns.analysis import Analysis, History
-from fl_assets.patterns.counts import BASELINE_DAYS, HISTORY_DAYS
+from fl_assets.patterns.counts import BASELINE_DAYS, HISTORY_DAYS, INCIDENT_DAYS
 from fl_assets.patterns.knowledge import NOTHING_KNOWN, Knowledge, learn_from
 from fl_assets.sums.masking import signature_sql
 
@@ -42,6 +42,7 @@ _SIGNATURES = """
         from failure_signatures where event_date <= $day)
     select event_date, node_id, service, method, message_id, failures, sessions, first_seen, last_seen,
         case when event_date >= $window or last_day < $day then exemplar_trace_ids end as exemplar_trace_ids,
+        case when event_date >= $incidents then incidents end as incidents,
         case when event_date >= $window then latency_histogram end as latency_histogram
     from known where event_date >= $from_day or event_date = first_day"""
 _TOTALS = """
@@ -106,10 +107,11 @@ class PatternStore:
         known = {"day": day}
         since = known | {"from_day": first}
         recent = since | {"window": day - timedelta(days=self._max_window_days - 1)}
+        incidents = {"incidents": day - timedelta(days=INCIDENT_DAYS - 1)}
         read = self._warehouse.read
         return History(
             messages=read(_MESSAGES, known),
-            signatures=read(_SIGNATURES, recent),
+            signatures=read(_SIGNATURES, recent | incidents),
             totals=read(_TOTALS, recent),
             signals=read(_SIGNALS, since),
             summarised=self._summarised(first, day),

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cached_property
 
+import numpy as np
 import pandas as pd
 
-from fl_assets.patterns.counts import BASELINE_DAYS, HISTORY_DAYS, Counts
+from fl_assets.patterns.counts import BASELINE_DAYS, HISTORY_DAYS, INCIDENT_DAYS, Counts
 
 PAIR = ["is_conversation", "service", "method"]
 """Columns that name what was called."""
@@ -37,9 +38,12 @@ _FAILURE_COLUMNS = [
     "first_seen",
     "last_seen",
     "exemplars",
+    "incidents",
     "latency_histogram",
     "is_conversation",
 ]
+_ACTOR = slice(6, 16)
+"""Part of an incident that names the user (`sums.masking`)."""
 _CALL_COLUMNS = [
     "event_date",
     "node_id",
@@ -141,7 +145,20 @@ class WindowSums:
         failed = failed[failed["failures"] > 0]
         has_failures = self.set_of["pattern_id"].isin(failed["pattern_id"])
         has_calls = self.set_of["set_id"].isin(called["set_id"])
-        return Counts(failed, called, self.set_of[has_failures | has_calls])
+        return Counts(failed, called, self.set_of[has_failures | has_calls], self._incidents())
+
+    def _incidents(self) -> pd.DataFrame | None:
+        """Incidents of the last days: one per user (else session, else trace) and hour, over all nodes."""
+        if "incidents" not in self.failed:
+            return None
+        recent = since(self.failed, self.day - timedelta(days=INCIDENT_DAYS - 1))
+        keys = ["pattern_id", "event_date"]
+        is_named = np.array([isinstance(one, list | np.ndarray) for one in recent["incidents"]], dtype=bool)
+        named = recent.loc[is_named, [*keys, "incidents"]].explode("incidents").dropna().drop_duplicates()
+        named = named.assign(actor=named["incidents"].astype("str").str[_ACTOR])
+        named = named.groupby([*keys, "actor"], as_index=False).agg(incidents=("incidents", "size"))
+        others = recent.loc[~is_named, [*keys, "sessions"]].rename(columns={"sessions": "incidents"})
+        return pd.concat([named, others.assign(actor=None)], ignore_index=True)
 
     @cached_property
     def reported(self) -> pd.DataFrame:
@@ -209,6 +226,8 @@ def _failure_rows(
         )
         raise ValueError(message)
     calls = calls.rename(columns={"exemplar_trace_ids": "exemplars"}).assign(is_conversation=False)
+    if "incidents" not in calls:
+        calls["incidents"] = pd.Series(None, index=calls.index, dtype=object)
     signals = _up_to(signals, day)
     affected = signals[signals["sessions_affected"] > 0].drop(columns="sessions")
     affected = affected.rename(
@@ -219,6 +238,7 @@ def _failure_rows(
     affected = affected.assign(
         pattern_id=pd.Series(pattern_ids, index=affected.index, dtype="str"),
         sessions=affected["failures"],
+        incidents=pd.Series(None, index=affected.index, dtype=object),
         latency_histogram=pd.Series(None, index=affected.index, dtype=object),
         is_conversation=True,
     )

@@ -54,6 +54,7 @@ class Facts:
     nodes_reporting: int
     nodes_expected: int
     confidence: float
+    corroboration: float
     is_significant: bool
     p50_ms: float | None
     p95_ms: float | None
@@ -120,6 +121,7 @@ class Facts:
             nodes_reporting=amount("nodes_reporting"),
             nodes_expected=amount("nodes_expected"),
             confidence=share("confidence"),
+            corroboration=share("corroboration"),
             is_significant=bool(number("is_significant")),
             p50_ms=number("p50_ms"),
             p95_ms=number("p95_ms"),

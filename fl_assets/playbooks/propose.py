@@ -209,6 +209,7 @@ def _playbook(
         category=main.category,
         description=f"{advice.headline} {consequence} {main.description}{why}{worked} {evidence(facts)}",
         confidence=facts.confidence,
+        corroboration=facts.corroboration,
         suggested_changes=main.changes,
         evidence_count=facts.failures,
         created_at=earlier.created_at

@@ -6,6 +6,7 @@ What goes here: one pure function per rule, returning its violations. What does 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from fl_assets.core.models import Playbook, Violation
+from fl_assets.patterns.confidence import CORROBORATED
 
 Residue = Callable[[str], Sequence[str]]
 """What is left of personal data and secrets in a text, by kind; `redaction.residue` is one."""
@@ -42,6 +43,29 @@ def confidence_gate(playbooks: Iterable[Playbook], threshold: float) -> list[Vio
         _violation("confidence_gate", one.improvement_id, expected, _floor(one.confidence))
         for one in sorted(playbooks, key=lambda one: (-one.confidence, one.improvement_id))
         if one.confidence < threshold
+    ]
+
+
+def needed_corroboration(threshold: float) -> float:
+    """Return what corroboration must reach where confidence must reach `threshold`."""
+    return CORROBORATED * threshold
+
+
+def corroborated(playbooks: Iterable[Playbook], threshold: float) -> list[Violation]:
+    """What other nodes than the loudest report must be likely to persist, too.
+
+    A playbook of an earlier release, which has no corroboration, breaks no rule.
+    """
+    needed = needed_corroboration(threshold)
+    return [
+        _violation(
+            "corroborated",
+            one.improvement_id,
+            f"corroboration of at least {needed:.2f}",
+            _floor(one.corroboration),
+        )
+        for one in playbooks
+        if one.corroboration is not None and one.corroboration < needed
     ]
 
 

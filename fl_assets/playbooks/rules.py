@@ -120,6 +120,14 @@ GATE: tuple[GateRule[PlaybookInput], ...] = (
         lambda settings: {"threshold": settings.threshold},
     ),
     GateRule(
+        "corroborated",
+        "playbooks",
+        "No playbook that may be acted on rests on what the loudest nodes alone report.",
+        lambda settings: f"corroboration of at least {quality.needed_corroboration(settings.threshold):.2f}",
+        lambda given: quality.corroborated(given.playbooks, given.settings.threshold),
+        lambda settings: {"minimum": quality.needed_corroboration(settings.threshold)},
+    ),
+    GateRule(
         "enough_nodes",
         "playbooks",
         "No playbook that may be acted on rests on fewer nodes than the minimum.",

@@ -36,6 +36,7 @@ MARKS = {
 URGENCY = {"regressed": 0, "new": 1, "rising": 2, "known": 3, "falling": 4, "resolved": 5}
 RULES = {
     "confidence_gate": "not sure enough",
+    "corroborated": "rests on the loudest nodes",
     "enough_nodes": "too few nodes",
     "evidence_is_real": "evidence not confirmed",
     "is_significant": "may be noise",

@@ -23,6 +23,18 @@ _STATUS_KEYS = (
     "error.type",
 )
 
+_USER_KEYS = (
+    "user_id",
+    "user.id",
+    "enduser.id",
+    "customer_id",
+    "account_id",
+    "session_id",
+    "session.id",
+    "conversation_id",
+)
+MAX_INCIDENTS = 16
+"""Incidents that a row of failure_signatures names at most: a sample, by hash."""
 BUCKET_BASE, _TOP_BUCKET = 1.1, 240
 """Latency bucket b holds durations in (1.1^(b-1), 1.1^b] ms, bucket -1 holds 0; the top one is some 32 years."""
 NOISE_WIDTH, NOISE_BUCKET = 17, -2
@@ -268,7 +280,9 @@ def failures_sql(source: str, blank: str | None = None) -> str:
         blank: Name under which `blank_digits` was registered, if it was.
     """
     status = f"coalesce({', '.join(f'found[{place}]' for place in range(1, len(_STATUS_KEYS) + 1))})"
-    paths = ", ".join(_literal('$."' + key + '"') for key in _STATUS_KEYS)
+    paths = ", ".join(_literal('$."' + key + '"') for key in (*_STATUS_KEYS, *_USER_KEYS))
+    first, last = len(_STATUS_KEYS) + 1, len(_STATUS_KEYS) + len(_USER_KEYS)
+    actor = f"coalesce({', '.join(f'found[{place}]' for place in range(first, last + 1))}, trace_id)"
     found = f"json_extract_string(metadata, [{paths}])"
     failed = f"""(
             select event_date, event_id, node_id, service, method, trace_id, timestamp, duration_ms, {found} as found,
@@ -277,6 +291,7 @@ def failures_sql(source: str, blank: str | None = None) -> str:
     stand_in = f"{_literal(NO_TEXT_PREFIX)} || ' service=' || service || ' method=' || method || coalesce(' status=' || {status}, '')"
     return f"""
         select event_date, event_id, node_id, service, method, trace_id, timestamp, {bucket_sql("duration_ms")} as bucket,
+            {actor} as actor,
             coalesce(masked_error, '') <> '' as has_text,
             coalesce(nullif(masked_error, ''), {stand_in}) as masked_error, left(md5(coalesce(nullif(masked_error, ''), {stand_in})), 16) as message_id
         from ({masked_sql(failed, blank)})"""  # noqa: S608 - constants and names of our own only
@@ -299,13 +314,20 @@ def signature_sql(source: str, blank: str | None = None) -> str:
         fl_buckets as (
             select {key}, map(list(bucket order by bucket), list(n order by bucket)) as latency_histogram
             from (select {key}, bucket, count(*) as n from fl_rows where bucket is not null group by {key}, bucket) group by {key}),
+        fl_incidents as (
+            select {key}, list_sort(min(incident, {MAX_INCIDENTS})) as incidents
+            from (
+                select distinct {key},
+                    left(md5(actor || '|' || hour(timestamp)), 6) || left(md5(actor), 10) || lpad(hour(timestamp)::varchar, 2, '0') as incident
+                from fl_rows)
+            group by {key}),
         fl_sums as (
             select {key}, sum(failures)::bigint as failures, count(*) as sessions, min(first_seen) as first_seen, max(last_seen) as last_seen,
                 arg_min(trace_id, md5(trace_id), 3) as exemplar_trace_ids
             from fl_traces group by {key})
         select event_date, node_id, service, method, message_id, masked_error, has_text, failures, sessions, first_seen,
-            last_seen, exemplar_trace_ids, coalesce(latency_histogram, map([]::integer[], []::bigint[])) as latency_histogram
-        from fl_sums left join fl_buckets using ({key})
+            last_seen, exemplar_trace_ids, incidents, coalesce(latency_histogram, map([]::integer[], []::bigint[])) as latency_histogram
+        from fl_sums left join fl_buckets using ({key}) left join fl_incidents using ({key})
         order by event_date, node_id, service, method, message_id"""  # noqa: S608 - constants and names of our own only
 
 

@@ -24,6 +24,7 @@ BLOCKING = {
     "lake_matches_manifest",
     "tables_match_manifest",
     "confidence_gate",
+    "corroborated",
     "enough_nodes",
     "is_significant",
     "evidence_is_real",
@@ -109,6 +110,7 @@ def test_checks_behind_the_one_that_stopped_the_run_say_why_they_were_not_asked(
     assert unasked == {
         "tables_match_manifest",
         "confidence_gate",
+        "corroborated",
         "is_significant",
         "evidence_is_real",
         "enough_nodes",
@@ -203,6 +205,7 @@ FAULTS = {
     "lake_matches_manifest": ({}, damage_the_lake, ()),
     "tables_match_manifest": ({}, damage_the_tables, ()),
     "confidence_gate": ({"threshold": 1.0}, None, ("playbooks",)),
+    "corroborated": ({"min_nodes": 100}, None, ("failure_patterns", "playbooks")),
     "enough_nodes": ({"min_nodes": 100}, None, ("playbooks",)),
     "is_significant": ({"false_discovery_rate": 1e-300}, None, ("failure_patterns", "playbooks")),
     "evidence_is_real": ({}, inflate_the_sums, ("failure_patterns", "playbooks")),

@@ -9,8 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.counted_fleets import counts_of, outcomes
-from fl_assets.patterns.calibration import IDENTITY, calibrate, fit, reliability, replay
-from fl_assets.patterns.confidence import SOLO_CEILING
+from fl_assets.patterns.calibration import Calibration, Learner, calibrate, reliability
+from fl_assets.patterns.features import NAMES, features
+from fl_assets.patterns.fleet import Fleet
+from fl_assets.patterns.persistence import FleetPrior
+from fl_assets.patterns.prior import PRECISION, WEIGHTS
 from fl_assets_tests.patterns.test_confidence import DAY, NODES, assess, frames, noise, on
 
 TOMORROW = DAY + timedelta(days=1)
@@ -39,14 +42,13 @@ def test_it_comes_true_on_two_nodes_at_half_the_rate(failures, happened):
     assert outcomes(counts_of(next_day(failures)), day=DAY, window_days=1)["happened"].tolist() == [happened]
 
 
-def test_a_loud_node_counts_as_three_of_the_next_when_it_comes_true():
-    # 6 from the second node, at most 18 from the first: 24 of 40.
-    assert outcomes(counts_of(next_day([1000, 6, *[0] * 10], calls=2000)), day=DAY, window_days=1)[
-        "happened"
-    ].tolist() == [False]
-    assert outcomes(counts_of(next_day([150, 6, *[0] * 10])), day=DAY, window_days=1)[
-        "happened"
-    ].tolist() == [True]
+def test_a_node_day_counts_up_to_three_times_what_is_usual_for_the_node():
+    # The first node may count 24 at most, since its days were of 8: with 6 of another node it is 30 of 40.
+    said = outcomes(counts_of(next_day([1000, 6, *[0] * 10])), day=DAY, window_days=1)
+    assert said["happened"].tolist() == [True]
+    # A node without days of its own counts as three times the median of the day: 6 + 2 + 2.
+    said = outcomes(counts_of(next_day([0] * 7 + [1000, 2, 2, 0, 0])), day=DAY, window_days=1)
+    assert said["happened"].tolist() == [False]
 
 
 def test_a_day_without_calls_tells_nothing():
@@ -64,14 +66,21 @@ def fleet() -> tuple[pd.DataFrame, pd.DataFrame]:
     return frames(patterns)
 
 
+def fleet_of(counts: pd.DataFrame, reporting: pd.DataFrame, day=DAY) -> Fleet:
+    return Fleet(counts_of(counts), reporting, day=day, window_days=1)
+
+
+def replay(counts: pd.DataFrame, reporting: pd.DataFrame, day=DAY, **given) -> pd.DataFrame:
+    return calibrate(fleet_of(counts, reporting, day), **given)[1]
+
+
 def test_a_calibration_depends_on_nothing_after_its_day(fleet):
     day = DAY - timedelta(days=5)
     counts, reporting = fleet
-    past = counts_of(counts[counts["event_date"] <= day]), reporting[reporting["event_date"] <= day]
-    fleet = counts_of(counts), reporting
-    assert calibrate(*fleet, day=day, window_days=1) == calibrate(*past, day=day, window_days=1)
+    past = counts[counts["event_date"] <= day], reporting[reporting["event_date"] <= day]
+    pd.testing.assert_frame_equal(replay(*fleet, day=day), replay(*past, day=day))
     pd.testing.assert_frame_equal(
-        replay(*fleet, day=day, window_days=1), replay(*past, day=day, window_days=1)
+        assess(*fleet, day=day, window_days=1), assess(*past, day=day, window_days=1)
     )
 
 
@@ -82,81 +91,81 @@ def test_a_replayed_day_says_what_was_said_on_that_day():
         for number in range(6)
     }
     counts, reporting = frames({**patterns, **noise(12)})
-    again = replay(counts_of(counts), reporting, day=DAY, window_days=1, days=6)
+    again = replay(counts, reporting)
     for back in (1, 4, 6):
         day = DAY - timedelta(days=back)
-        said = assess(counts, reporting, day=day, window_days=1).set_index("pattern_id")["confidence_raw"]
-        replayed = again[again["event_date"] == pd.Timestamp(day)].set_index("pattern_id")["confidence_raw"]
+        said = assess(counts, reporting, day=day, window_days=1).set_index("pattern_id")
+        replayed = again[again["event_date"] == pd.Timestamp(day)].set_index("pattern_id")
         assert len(replayed) > 0
-        np.testing.assert_allclose(replayed, said[replayed.index], atol=1e-6)
+        for name in ("confidence_raw", "confidence"):
+            np.testing.assert_allclose(replayed[name], said.loc[replayed.index, name], atol=2e-6)
         happened = outcomes(counts_of(counts), day=day, window_days=1).set_index("pattern_id")["happened"]
-        assert (
-            again[again["event_date"] == pd.Timestamp(day)].set_index("pattern_id")["happened"].to_dict()
-            == happened[replayed.index].to_dict()
-        )
-
-
-def test_a_replay_is_calibrated_by_what_was_known_on_each_day(fleet):
-    again = replay(counts_of(fleet[0]), fleet[1], day=DAY, window_days=1)
-    last = again["event_date"] == again["event_date"].max()
-    before = again[~last]
-    known = fit(before["confidence_raw"].to_numpy(), before["happened"].to_numpy())
-    assert known.kind != "identity"
-    expected = known(again.loc[last, "confidence_raw"].to_numpy())
-    said = again.loc[last, "confidence"].to_numpy()
-    np.testing.assert_allclose(said[expected <= SOLO_CEILING], expected[expected <= SOLO_CEILING])
-    assert (said <= expected + 1e-9).all()
-    assert (said[expected > SOLO_CEILING] > SOLO_CEILING).any()
+        assert replayed["happened"].to_dict() == happened[replayed.index].to_dict()
 
 
 @pytest.mark.parametrize("days", [0, 22])
 def test_more_days_than_the_history_bears_are_refused(fleet, days):
     with pytest.raises(ValueError, match=f"days={days}"):
-        replay(counts_of(fleet[0]), fleet[1], day=DAY, window_days=1, days=days)
+        replay(*fleet, days=days)
 
 
 def drawn(pairs: int, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Overconfident predictions: what is said with p comes true with p²."""
+    """Rows of a world in which the prior is wrong: everything comes true half as often as it says."""
     rng = np.random.default_rng(seed)
-    raw = rng.random(pairs)
-    return raw, rng.random(pairs) < raw**2
+    rows = rng.normal(0, 1, (pairs, len(NAMES)))
+    rows[:, 0] = 1
+    said = 1 / (1 + np.exp(-rows @ np.array(WEIGHTS)))
+    return rows, rng.random(pairs) < said / 2
 
 
-def test_too_few_pairs_leave_confidence_as_it_is():
-    assert fit(*drawn(99))(np.array([0.1, 0.7])).tolist() == [0.1, 0.7]
-    assert fit(np.full(500, 0.9), np.ones(500, dtype=bool)).kind == "identity"
-    assert fit(np.zeros(0), np.zeros(0)) == IDENTITY
+def test_without_a_past_the_prior_speaks():
+    rows, _ = drawn(50)
+    learner = Learner(WEIGHTS, PRECISION)
+    expected = 1 / (1 + np.exp(-rows @ np.array(WEIGHTS)))
+    said = learner.predict(rows)
+    assert (np.abs(said - 0.5) <= np.abs(expected - 0.5) + 1e-12).all()  # less sure, never surer
+    learner.update(rows[:0], np.zeros(0))
+    np.testing.assert_array_equal(learner.predict(rows), said)
 
 
-@pytest.mark.parametrize(("pairs", "kind"), [(400, "platt"), (3000, "isotonic")])
-def test_overconfidence_is_corrected_on_pairs_not_seen(pairs, kind):
-    calibration = fit(*drawn(pairs))
-    raw, happened = drawn(4000, seed=2)
-    before, after = reliability(raw, happened), reliability(calibration(raw), happened)
-    assert calibration.kind == kind
-    assert before.ece > 0.12
-    assert after.ece < 0.05
-    assert after.brier < before.brier
-
-
-@given(st.integers(0, 10_000), st.sampled_from([150, 1500]))
-@settings(max_examples=20, deadline=None)
-def test_every_calibration_is_monotone_and_a_probability(seed, pairs):
-    rng = np.random.default_rng(seed)
-    calibrated = fit(rng.random(pairs), rng.random(pairs) < 0.5)(np.linspace(0, 1, 301))
-    assert (np.diff(calibrated) >= 0).all()
-    assert calibrated.min() >= 0
-    assert calibrated.max() <= 1
+def test_what_a_fleet_teaches_corrects_the_prior_on_pairs_not_seen():
+    learner = Learner(WEIGHTS, PRECISION)
+    rows, happened = drawn(4000, seed=2)
+    before = reliability(learner.predict(rows), happened)
+    for day in range(20):
+        learner.update(*drawn(60, seed=100 + day))
+    after = reliability(learner.predict(rows), happened)
+    assert before.ece > 0.2
+    assert after.ece < 0.07
+    assert after.brier < before.brier - 0.04
 
 
 @given(st.integers(0, 10_000))
 @settings(max_examples=10, deadline=None)
-def test_the_order_of_pairs_changes_nothing(seed):
-    raw, happened = drawn(1500, seed)
-    order = np.random.default_rng(seed).permutation(1500)
-    np.testing.assert_allclose(
-        fit(raw, happened).calibrated, fit(raw[order], happened[order]).calibrated, atol=1e-9
-    )
+def test_the_order_of_a_days_pairs_changes_nothing(seed):
+    rows, happened = drawn(300, seed)
+    order = np.random.default_rng(seed).permutation(300)
+    one, other = Learner(WEIGHTS, PRECISION), Learner(WEIGHTS, PRECISION)
+    one.update(rows, happened)
+    other.update(rows[order], happened[order])
+    np.testing.assert_allclose(one.weights, other.weights, atol=1e-9)
+
+
+def test_a_poor_record_of_likely_predictions_lowers_the_next_ones_and_no_others(fleet):
+    built = fleet_of(*fleet)
+    facts = built.facts()
+    rows, view = features(facts, FleetPrior.of(facts, 1), 1, built.question)
+    good, poor = Calibration(), Calibration()
+    likely = good(rows, view) >= 0.6
+    assert likely.any()
+    for _ in range(10):
+        good.learn(rows[likely], np.ones(likely.sum(), dtype=bool))
+        poor.learn(rows[likely], np.arange(likely.sum()) % 2 == 0)
+    kept, lowered = (one._cautious(np.array([0.3, 0.5, 0.75, 0.95])) for one in (good, poor))
+    np.testing.assert_allclose(kept, [0.3, 0.5, 0.75, 0.95], atol=0.02)
+    np.testing.assert_allclose(lowered[:2], [0.3, 0.5])
+    assert lowered[2] < 0.6
+    assert lowered[3] < 0.9
 
 
 def test_reliability_is_what_a_hand_computes():

@@ -151,7 +151,8 @@ def test_the_more_nodes_have_it_the_surer_it_is():
 
 def test_the_more_often_it_fails_the_surer_it_is():
     by_count = [belief(on(5, 6, count))["confidence"] for count in (1, 2, 5, 20, 80)]
-    assert by_count == sorted(by_count)
+    assert (np.diff(by_count) > -0.01).all()  # what is nearly certain already may move a little
+    assert by_count[0] < by_count[2]
 
 
 @given(counts=st.lists(st.integers(0, 100_000), min_size=14, max_size=14))
@@ -191,19 +192,70 @@ def test_one_node_never_lifts_what_others_saw_now_and_then_over_the_threshold(ho
     assert belief(failures, window_days=window_days)["confidence"] < THRESHOLD
 
 
-@given(seed=st.integers(0, 10_000), hostile=st.lists(st.integers(0, 20_000), min_size=10, max_size=10))
-@settings(max_examples=25, deadline=None)
-def test_what_is_believed_is_more_likely_than_not_without_any_one_node(seed, hostile):
-    others = random_fleet(seed)
-    attacked = {name: failures.copy() for name, failures in others.items()}
-    for name in attacked:
-        others[name][0], attacked[name][0] = 0, hostile
-    crowd = noise(10)
-    honest = assess(*frames({**others, **crowd}), day=DAY, window_days=1)
-    lied_to = assess(*frames({**attacked, **crowd}), day=DAY, window_days=1)
-    believed = lied_to["confidence"] >= THRESHOLD
-    # 0.05: what the fleet's patterns say together may shift a little too.
-    assert (honest.loc[believed, "confidence_raw"] >= 0.5 - 0.05).all()
+@given(seed=st.integers(0, 10_000), loud=st.integers(100, 20_000), louder=st.integers(100, 20_000))
+@settings(max_examples=8, deadline=None)
+def test_what_the_loudest_two_nodes_report_corroborates_nothing(seed, loud, louder):
+    said = []
+    for count in (loud, louder):
+        patterns = {name: failures.copy() for name, failures in random_fleet(seed).items()}
+        patterns["p0"][:2] = count
+        said.append(
+            assess(*frames({**patterns, **noise(10)}), day=DAY, window_days=1).set_index("pattern_id")
+        )
+    # 0.03: what past days taught may shift a little too.
+    assert said[0].loc["p0", "corroboration"] == pytest.approx(said[1].loc["p0", "corroboration"], abs=0.03)
+
+
+@pytest.mark.parametrize(("nodes", "min_nodes"), [(1, 3), (2, 3), (1, 2)])
+def test_what_fewer_nodes_have_than_are_needed_is_not_corroborated(nodes, min_nodes):
+    said = assess(*frames({"p": on(nodes, 10, 30), **noise(14)}), day=DAY, window_days=1, min_nodes=min_nodes)
+    assert said.set_index("pattern_id").loc["p", "corroboration"] == 0
+
+
+def test_where_one_node_is_enough_sessions_take_the_place_of_nodes():
+    counts, reporting = frames({"p": on(1, 10, 8), **noise(14, patterns=5)})
+    one = {"day": DAY, "window_days": 1, "min_nodes": 1}
+    several = assess(counts, reporting, **one).set_index("pattern_id").loc["p"]
+    assert several["confidence"] >= THRESHOLD
+    assert several["corroboration"] >= 0.8 * THRESHOLD
+    assert several["is_significant"]
+    three = assess(counts, reporting, day=DAY, window_days=1).set_index("pattern_id").loc["p"]
+    assert three["confidence"] < 0.2
+    assert not three["is_significant"]
+
+
+def of_one_user(counts: pd.DataFrame, pattern: str) -> pd.DataFrame:
+    """All the failures of a pattern as one user's, an incident on each day."""
+    days = counts.loc[(counts["pattern_id"] == pattern) & (counts["failures"] > 0), "event_date"].unique()
+    return pd.DataFrame({"pattern_id": pattern, "event_date": days, "actor": "u", "incidents": 8})
+
+
+@pytest.mark.parametrize("min_nodes", [1, 3])
+def test_one_user_makes_nothing_actionable_on_however_many_nodes_a_load_balancer_spreads_them(min_nodes):
+    counts, reporting = frames({"p": on(NODES, 7, 3), **noise(14)})
+    given = {"day": DAY, "window_days": 1, "min_nodes": min_nodes}
+    alone = confidence.assess(counts_of(counts, of_one_user(counts, "p")), reporting, **given)
+    crowd = confidence.assess(counts_of(counts), reporting, **given)
+    alone, crowd = (said.set_index("pattern_id").loc["p"] for said in (alone, crowd))
+    assert crowd["is_significant"]
+    assert not alone["is_significant"]
+    assert alone["p_value"] == 1
+    if min_nodes == 1:
+        assert alone["corroboration"] == 0 < crowd["corroboration"]
+
+
+@pytest.mark.parametrize("back", [1, 7, 20])
+def test_a_load_test_or_two_nodes_flood_of_calls_holds_nothing_back(back):
+    counts, reporting = frames({"p": on(6, 28, 5, of_days=28), **noise(28)})
+    day = DAY - timedelta(days=back)
+    honest = assess(counts, reporting, day=DAY, window_days=1).set_index("pattern_id").loc["p"]
+    for nodes, factor in ((NODES, 30), (2, 1000)):
+        liars = {f"node-{number:02d}" for number in range(nodes)}
+        more = (counts["event_date"] == day) & counts["node_id"].isin(liars)
+        flooded = counts.assign(calls=counts["calls"].where(~more, counts["calls"] * factor))
+        said = assess(flooded, reporting, day=DAY, window_days=1).set_index("pattern_id").loc["p"]
+        assert said["confidence"] > honest["confidence"] - 0.05
+        assert said["confidence"] >= THRESHOLD
 
 
 def test_a_strong_new_failure_on_many_nodes_is_believed_on_the_first_day_of_all():

@@ -93,6 +93,7 @@ def failure_patterns(context: dg.AssetExecutionContext, workspace: WorkspaceReso
             rules=load_failure_classes(),
             corrections=load_corrections(space.settings.corrections_path),
             false_discovery_rate=space.settings.false_discovery_rate,
+            min_nodes=space.settings.min_nodes,
             summary_min_nodes=space.settings.summary_min_nodes,
             suspects=space.patterns.suspects(window.days),
         )
@@ -118,6 +119,7 @@ def failure_patterns(context: dg.AssetExecutionContext, workspace: WorkspaceReso
                 "nodes_affected",
                 "nodes_reporting",
                 "confidence",
+                "corroboration",
             ),
         )
         shown = found.patterns.to_dict("records")
@@ -194,7 +196,9 @@ def confidence_calibration(context: dg.AssetExecutionContext, workspace: Workspa
         members = pd.DataFrame(
             space.warehouse.read_day("pattern_members", day), columns=["pattern_id", "message_id"]
         )
-        past = replayed(space.patterns.history(day), members, space.days.window(day))
+        past = replayed(
+            space.patterns.history(day), members, space.days.window(day), min_nodes=space.settings.min_nodes
+        )
         report = reliability(
             past["confidence"].to_numpy(), past["happened"].to_numpy(), threshold=space.settings.threshold
         )
