@@ -21,9 +21,10 @@ class Attack:
     """Failures and calls that liars add to a fleet's frames.
 
     Attributes:
-        failures: rows of `pattern_id, event_date, node_id, failures, sessions, calls` and, where all of a row's
-            sessions are one user's, `user`.
-        calls: `event_date, node_id, calls`: successful calls, to every method alike, as a share of all calls there.
+        failures: rows of `pattern_id, event_date, node_id, failures, sessions, calls` and, where all of a
+            row's sessions are one user's, `user`.
+        calls: `event_date, node_id, calls`: successful calls, to every method alike, as a share of all calls
+            there.
     """
 
     failures: pd.DataFrame
@@ -50,7 +51,8 @@ def attacked(fleet: CountedFleet, attack: Attack) -> tuple[Counts, pd.DataFrame]
     plain = {"pattern_id": str, "node_id": str}
     counts, reporting = fleet.counts.astype(plain), fleet.reporting.astype({"node_id": str})
     fresh = sorted(set(attack.failures["pattern_id"]) - set(fleet.shapes.index))
-    # A fresh pattern is in a method that all nodes call. Rows of one pattern, day and node are summed by who reads them.
+    # A fresh pattern is in a method that all nodes call. Rows of one pattern, day and node are summed by who
+    # reads them.
     called = [reporting.assign(pattern_id=pattern, failures=0, sessions=0) for pattern in fresh]
     if len(attack.failures):
         counts = pd.concat([counts, attack.failures, *called], ignore_index=True)

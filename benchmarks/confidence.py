@@ -2,20 +2,23 @@
 
     python benchmarks/confidence.py [--seeds N] [--counts DIR]
 
-Friendly fleets differ in everything that is drawn (`counted_fleets.draw_fleet`); the project's own simulator gives a
-third of them. Stress worlds (`counted_fleets.REGIMES`) break one assumption each. `--counts` replays real counts day
-by day (`NAME.failures.csv.gz`, `NAME.calls.csv.gz`, `NAME.patterns.csv.gz` for each NAME in DIR). Seeds from 10 000 on
-were not used for fitting. A pattern is *actionable* when its confidence reaches 0.7 and its corroboration 0.5 of it, three nodes
-have it, and it is significant.
+Friendly fleets differ in everything that is drawn (`counted_fleets.draw_fleet`); the project's own simulator
+gives a third of them. Stress worlds (`counted_fleets.REGIMES`) break one assumption each. `--counts` replays
+real counts day by day (`NAME.failures.csv.gz`, `NAME.calls.csv.gz`, `NAME.patterns.csv.gz` for each NAME in
+DIR). Seeds from 10 000 on were not used for fitting. A pattern is *actionable* when its confidence reaches
+0.7 and its corroboration 0.5 of it, three nodes have it, and it is significant.
 
-- `ece`, `brier`: confidence against what came true on the next day, over all patterns that failed in the window.
-- `precision`: actionable patterns that came true; `precision_planted`: those that are planted failures of several
-  nodes rather than noise.
-- `recall`: share that is actionable of planted chronic, new and rising failures, on days on which at least three
-  nodes had them, ten times or more.
-- `false_actions_per_day`: actionable patterns on fleets in which nothing is planted, retries across nodes included.
-- `stress`: the same for each regime. `counts`: for each source of real counts; `said` and `true` are means over the
-  predictions of 0.7 and more, `baselines` are Brier scores of simpler forecasts on the same predictions.
+- `ece`, `brier`: confidence against what came true on the next day, over all patterns that failed in the
+  window.
+- `precision`: actionable patterns that came true; `precision_planted`: those that are planted failures of
+  several nodes rather than noise.
+- `recall`: share that is actionable of planted chronic, new and rising failures, on days on which at least
+  three nodes had them, ten times or more.
+- `false_actions_per_day`: actionable patterns on fleets in which nothing is planted, retries across nodes
+  included.
+- `stress`: the same for each regime. `counts`: for each source of real counts; `said` and `true` are means
+  over the predictions of 0.7 and more, `baselines` are Brier scores of simpler forecasts on the same
+  predictions.
 - `attacks`: what liars can do (`attacks.py`): make a fake actionable, or hold a true failure back.
 - `end_to_end`: the first figures through files, ingestion, grouping and evidence, on the project's simulator.
 
@@ -105,7 +108,7 @@ def measure(fleet: CountedFleet, tally: Tally, backs: Sequence[int] = DAYS_BEFOR
 def judge(
     counts: pd.DataFrame | Counts, reporting: pd.DataFrame, day: date, window_days: int
 ) -> pd.DataFrame:
-    """Assess one day as the asset does, and add what makes a pattern actionable, for us and for the original."""
+    """Assess one day as the asset does, and add what makes a pattern actionable."""
     counts = counts if isinstance(counts, Counts) else counts_of(counts)
     said = assess(
         counts, reporting, day=day, window_days=window_days, min_nodes=MIN_NODES, false_discovery_rate=FDR
@@ -130,7 +133,7 @@ def judge(
     return said
 
 
-# Stress worlds and real counts -------------------------------------------------------------------------------------------
+# Stress worlds and real counts ------------------------------------------------------------------------------
 
 
 def stress_summary(seeds: range) -> dict[str, dict[str, object]]:
@@ -209,9 +212,11 @@ def baselines(known: pd.DataFrame, happened: np.ndarray) -> dict[str, float]:
     """Return Brier scores of simpler forecasts, each made from the outcomes of earlier assessed days alone.
 
     - constant: share of all predictions so far that came true;
-    - yesterday: the same among patterns that did, or did not, fail on two nodes on the day (own_days rounded);
+    - yesterday: the same among patterns that did, or did not, fail on two nodes on the day (own_days
+      rounded);
     - bucket: the same by failures and nodes, in powers of two;
-    - logistic: ridge regression on what is known of each pattern (no model of ours in it), fitted in the fleet.
+    - logistic: ridge regression on what is known of each pattern (no model of ours in it), fitted in the
+      fleet.
     """
     plain = [
         "failures",
@@ -261,16 +266,17 @@ def _auc(said: np.ndarray, happened: np.ndarray) -> float | None:
     return round(float((ranks[happened].sum() - true * (true + 1) / 2) / pairs), 4) if pairs else None
 
 
-# Through the whole pipeline ----------------------------------------------------------------------------------------------
+# Through the whole pipeline ---------------------------------------------------------------------------------
 
 
 def end_to_end(
     seed: int, *, null: bool = False, days: int = 14, nodes: int = 12, events_per_day: int = 2500
 ) -> dict[str, object]:
-    """Write a fleet's telemetry, ingest it, sum it, group it and assess its last days; the last one's actionable patterns are held against the truth.
+    """Take a fleet's telemetry through files, and hold its actionable patterns against the truth.
 
-    A planted failure is found when an actionable pattern lies in its services and methods and has at least half of its failures of that day;
-    an actionable pattern is false when that fits no planted failure of several nodes.
+    A planted failure is found when an actionable pattern lies in its services and methods and has at least
+    half of its failures of that day; an actionable pattern is false when that fits no planted failure of
+    several nodes.
     """
     said, happened = [], []
     with tempfile.TemporaryDirectory() as folder:
@@ -376,11 +382,11 @@ def end_to_end_summary(seeds: range) -> dict[str, object]:
     }
 
 
-# Report ------------------------------------------------------------------------------------------------------------------
+# Report -----------------------------------------------------------------------------------------------------
 
 
 def summary(tally: Tally, null: Tally) -> dict[str, object]:
-    """Return the figures of the last line, attacks left out, and print the reliability table and recall by shape."""
+    """Return the figures of friendly fleets, and print the reliability table and recall by shape."""
     said, quiet = tally.frame(), null.frame()
     known = said[said["happened"].notna()]
     ours = reliability(

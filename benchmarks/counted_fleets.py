@@ -22,8 +22,8 @@ def counts_of(rows: pd.DataFrame, users: pd.DataFrame | None = None) -> Counts:
 
     Args:
         rows: counts.
-        users: `pattern_id, event_date, actor, incidents` of the patterns whose users are known; of others every session
-            is someone else's.
+        users: `pattern_id, event_date, actor, incidents` of the patterns whose users are known; of others
+            every session is someone else's.
 
     Raises:
         ValueError: when a column is missing.
@@ -51,7 +51,7 @@ def _incidents(failures: pd.DataFrame, users: pd.DataFrame | None) -> pd.DataFra
 
 
 def outcomes(counts: Counts, *, day: date, window_days: int) -> pd.DataFrame:
-    """Say which patterns of `day` came true on the day after: on two nodes, at no less than half the rate of the window.
+    """Return which patterns of `day` came true on the day after.
 
     Args:
         counts: as for `assess`, the day after included.
@@ -59,7 +59,8 @@ def outcomes(counts: Counts, *, day: date, window_days: int) -> pd.DataFrame:
         window_days: days analysed together.
 
     Returns:
-        `pattern_id, happened`, by pattern_id, without the patterns that had no failure in the window or no call on the day after.
+        `pattern_id, happened`, by pattern_id, without the patterns that had no failure in the window or no
+        call on the day after.
     """
     reporting = counts.calls[["event_date", "node_id", "calls"]]
     fleet = Fleet(counts, reporting, day=day + timedelta(days=1), window_days=window_days)
@@ -81,11 +82,14 @@ def simulate_counts(
         end: Last day.
 
     Returns:
-        counts: `pattern_id, event_date, node_id, failures, sessions, calls`, one row a pattern, day and node that made calls to its methods (for
-            conversations: held sessions with its agent). `sessions` equals `failures`: that two fall into one trace is left out.
-        reporting: `event_date, node_id, calls`, one row a day and node that reported anything; calls and conversations together, as in `evidence.py`.
-        truth: `pattern_id, kind, failure_class, shape, actionable, nodes, first_day, last_day`, one row a pattern that happened; `shape` is `noise`
-            for noise, whose `failure_class` is `other`.
+        counts: `pattern_id, event_date, node_id, failures, sessions, calls`, one row a pattern, day and node
+            that made calls to its methods (for
+            conversations: held sessions with its agent). `sessions` equals `failures`: that two fall into one
+                trace is left out.
+        reporting: `event_date, node_id, calls`, one row a day and node that reported anything; calls and
+            conversations together, as in `evidence.py`.
+        truth: `pattern_id, kind, failure_class, shape, actionable, nodes, first_day, last_day`, one row a
+            pattern that happened; `shape` is `noise` for noise, whose `failure_class` is `other`.
 
         All are ordered by their keys.
     """
@@ -169,9 +173,10 @@ class CountedFleet:
 
 
 def draw_fleet(seed: int, *, null: bool = False, nodes: int | None = None) -> CountedFleet:
-    """Draw a fleet in which size, traffic, rates, heterogeneity, repeats, silence and the kind of noise all differ from seed to seed.
+    """Draw a fleet whose size, traffic, rates, retries, silence and noise differ from seed to seed.
 
-    Noise is either one-off texts, each on one node, or some dozens of kinds that come back at random on random nodes.
+    Noise is either one-off texts, each on one node, or some dozens of kinds that come back at random on
+    random nodes.
     """
     rng = np.random.default_rng([seed, 77])
     nodes = nodes or int(rng.integers(5, 60))
@@ -297,7 +302,7 @@ def simulated_fleet(seed: int, *, null: bool = False) -> CountedFleet:
     return CountedFleet(counts, reporting, truth.set_index("pattern_id")["shape"], DEFAULT_END)
 
 
-# Worlds that nobody planned for ------------------------------------------------------------------------------------------
+# Worlds that nobody planned for -----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -480,11 +485,11 @@ def _fleet_of(
     return CountedFleet(counts, reporting, shapes, END, users=users)
 
 
-# Real counts -------------------------------------------------------------------------------------------------------------
+# Real counts ------------------------------------------------------------------------------------------------
 
 
 def real_fleet(folder: Path, name: str) -> CountedFleet:
-    """Read the real counts called `name`: `NAME.failures.csv.gz`, `NAME.calls.csv.gz` and `NAME.patterns.csv.gz`."""
+    """Read the real counts called `name`: failures, calls and patterns, each a file."""
     failures, calls, patterns = (
         pd.read_csv(folder / f"{name}.{part}.csv.gz", dtype={"pattern": str, "method": str, "node": str})
         for part in ("failures", "calls", "patterns")

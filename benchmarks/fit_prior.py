@@ -2,8 +2,8 @@
 
     python benchmarks/fit_prior.py --counts DIR
 
-Each kind of fleet weighs alike, friendly ones more, whatever its size. Seeds are those below 10 000, which no figure
-of `benchmarks/confidence.py` uses.
+Each kind of fleet weighs alike, friendly ones more, whatever its size. Seeds are those below 10 000, which no
+figure of `benchmarks/confidence.py` uses.
 """
 
 import argparse

@@ -274,7 +274,14 @@ def show_pattern(one: PatternLine, report: Report, *, as_json: bool) -> None:
         f"{one.top_node_share:.0%} of the failures",
         "confidence": f"{one.confidence:.2f} that it still fails in the next cycle on two nodes, at half "
         "its rate or more",
-        "significant": "yes" if one.is_significant else "no: not told apart from background noise",
+        "corroboration": "unknown"
+        if one.corroboration is None
+        else f"{one.corroboration:.2f} without the loudest nodes (where one node is enough: the loudest user)",
+        "significant": f"no: an incident of node {one.incident_node}"
+        if one.incident_node
+        else "yes"
+        if one.is_significant
+        else "no: not told apart from background noise",
         "seen": f"{one.first_seen} to {one.last_seen} UTC",
         "why one pattern": f"{one.why_grouped} ({one.messages} distinct "
         f"message{'' if one.messages == 1 else 's'})",

@@ -1,7 +1,7 @@
-"""One day's failure patterns, from sums to confidence: the order in which the parts of this stage are applied.
+"""One day's failure patterns, from sums to confidence: which part of this stage follows which.
 
-What goes here: which part follows which. What does not: grouping (`grouping.py`), classes (`classes.py`), counts
-(`window.py`, `evidence.py`), probabilities (`confidence.py`).
+What goes here: which part follows which. What does not: grouping (`grouping.py`), classes (`classes.py`),
+counts (`window.py`, `evidence.py`), probabilities (`confidence.py`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,8 @@ class History:
 
     Attributes:
         messages: distinct masked messages: `message_id, masked_error, has_text, service, method, first_day`.
-        signatures: rows of failure_signatures; those before the horizon only date the first failure of a message.
+        signatures: rows of failure_signatures; those before the horizon only date the first failure of a
+            message.
         totals: rows of call_totals within the horizon.
         signals: rows of conversation_signals within the horizon.
         summarised: `event_date, node_id` of the rows that came from summaries.
@@ -68,9 +69,10 @@ def analyse(
         corrections: People's merges and splits.
         false_discovery_rate: Level of the day's false-discovery control.
         min_nodes: Nodes that a playbook must rest on; with 1, sessions take the place of nodes.
-        summary_min_nodes: Nodes that must have a pattern that only summaries report; with fewer it is assessed
-            with the others and not shown.
-        suspects: Message id to the prompts, configs and tools that error records name for it, most named first.
+        summary_min_nodes: Nodes that must have a pattern that only summaries report; with fewer it is
+            assessed with the others and not shown.
+        suspects: Message id to the prompts, configs and tools that error records name for it, most named
+            first.
     """
     grouped = group_patterns(history.messages, corrections)
     conversations = conversation_patterns(history.signals)
@@ -126,7 +128,8 @@ _LEADS = ("pattern_id", "kind", "template", "why_grouped", "failure_class", "rul
 def _families(patterns: pd.DataFrame, pooled: pd.DataFrame) -> pd.DataFrame:
     """Return one row per family: the evidence of all its messages together, and its leading pattern's words.
 
-    Counts, rates, nodes and confidence are pooled, so that several thin patterns show what none of them shows alone.
+    Counts, rates, nodes and confidence are pooled, so that several thin patterns show what none of them shows
+    alone.
 
     Args:
         patterns: Rows of failure_patterns.

@@ -1,7 +1,7 @@
 """Learning from past days whose next day is known, and whether predictions were right.
 
-What goes here: the weights of the features, learnt day by day within a fleet from a prior, and how predictions are
-measured. What does not: the features (`features.py`), drawing the report (the asset).
+What goes here: the weights of the features, learnt day by day within a fleet from a prior, and how
+predictions are measured. What does not: the features (`features.py`), drawing the report (the asset).
 
 Everything about day D reads days up to D alone, so that no order of backfill can change it.
 """
@@ -27,14 +27,17 @@ MEMORY_OF_DAYS = 0.96
 SAME_DAY = 0.03
 """Correlation of outcomes on one day: n of them are worth n / (1 + (n - 1) SAME_DAY)."""
 LIKELY, LIKELY_PRIOR = 0.6, (0.85, 8.0)
-"""Predictions from which a fleet's record counts; the share of them that comes true, and the days' worth of it, before
-any is seen."""
+"""Predictions from which a fleet's record counts; the share of them that comes true, and the days' worth of
+it, before any is seen."""
 LIKELY_SAME_DAY = 0.1
 """Correlation of their outcomes on one day."""
 TRUSTED_RECORD, CAUTION = 0.9, 2.5
 """Record from which nothing is held back, and log odds that are taken off per unit below it."""
 POOR_RECORD, MORE_CAUTION, MOST_CAUTION = 0.68, 6.0, 2.0
 """Record below which more is taken off, that much more per unit, and the most in all."""
+SHARED, SHARED_CAUTION, SHARED_PRIOR = 0.4, 0.8, 50.0
+"""Standard deviation of what whole days share (in log odds) from which more is taken off, how much per unit,
+and the squared variance of outcomes that no such thing is worth before any day is seen."""
 CAUTIOUS_FROM, CAUTIOUS_WHOLLY = 0.55, 0.7
 """Probabilities between which that begins."""
 _NEWTON_STEPS = 4
@@ -52,7 +55,7 @@ class Learner:
         self.weights, self._precision = self._prior.copy(), self._prior_precision.copy()
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
-        """Return probabilities, drawn to one half where the weights are uncertain (MacKay's approximation)."""
+        """Return probabilities, drawn to one half where the weights are uncertain (MacKay, 1992)."""
         variance = np.einsum("ij,ji->i", rows, np.linalg.solve(self._precision, rows.T))
         return expit(rows @ self.weights / np.sqrt(1 + np.pi * variance / 8))
 
@@ -74,11 +77,13 @@ class Learner:
 
 
 class Calibration:
-    """What a fleet's past days taught: weights of the features, and how far its high predictions can be trusted.
+    """What a fleet's past days taught: weights of the features, and how far to trust high predictions.
 
-    Whoever acts on the highest of many predictions acts on those that err upwards, the more so the less a fleet's
-    failures can be foretold. So where what was called likely came true less often than `TRUSTED_RECORD`, what is
-    called likely next is lowered, by as much as the record falls short.
+    Whoever acts on the highest of many predictions acts on those that err upwards, the more so the less a
+    fleet's failures can be foretold. So where what was called likely came true less often than
+    `TRUSTED_RECORD`, what is called likely next is lowered, by as much as the record falls short; and by more
+    where whole days come out better or worse than was said, since a record of days on which all went one way
+    is no record of many predictions.
     """
 
     def __init__(self) -> None:
@@ -86,6 +91,7 @@ class Calibration:
         self._learner = Learner(WEIGHTS, PRECISION)
         share, weight = LIKELY_PRIOR
         self._came_true, self._likely = share * weight, weight
+        self._shared, self._independent = 0.0, 0.0
 
     def __call__(self, rows: np.ndarray, view: Outlook) -> np.ndarray:
         """Return the probability of each row of features; 0 where the window has no failure."""
@@ -93,7 +99,8 @@ class Calibration:
 
     def learn(self, rows: np.ndarray, happened: np.ndarray) -> None:
         """Learn from one day's features and outcomes."""
-        likely = self._learner.predict(rows) >= LIKELY if len(rows) else np.zeros(0, dtype=bool)
+        said = self._learner.predict(rows) if len(rows) else np.zeros(0)
+        likely = said >= LIKELY
         share, weight = LIKELY_PRIOR
         worth = 1 / (1 + (max(likely.sum(), 1) - 1) * LIKELY_SAME_DAY)
         kept = MEMORY_OF_DAYS
@@ -101,11 +108,16 @@ class Calibration:
             kept * self._came_true + (1 - kept) * share * weight + worth * happened[likely].sum()
         )
         self._likely = kept * self._likely + (1 - kept) * weight + worth * likely.sum()
+        chance = (said * (1 - said)).sum()
+        self._shared = kept * self._shared + (happened - said).sum() ** 2 - chance
+        self._independent = kept * self._independent + chance**2
         self._learner.update(rows, happened)
 
     def _cautious(self, said: np.ndarray) -> np.ndarray:
         record = self._came_true / self._likely
         less = CAUTION * max(TRUSTED_RECORD - record, 0.0) + MORE_CAUTION * max(POOR_RECORD - record, 0.0)
+        of_days = np.sqrt(max(self._shared, 0.0) / (self._independent + SHARED_PRIOR))
+        less += SHARED_CAUTION * max(of_days - SHARED, 0.0)
         odds = logit(np.clip(said, 1e-6, 1 - 1e-6))
         start, end = logit(CAUTIOUS_FROM), logit(CAUTIOUS_WHOLLY)
         share = np.clip((odds - start) / (end - start), 0.0, 1.0)
@@ -116,9 +128,9 @@ class Calibration:
 class ReliabilityReport:
     """How predictions and outcomes compare.
 
-    `bins` has `low, high, count, predicted, observed`, one row per non-empty bin, equal in width. `ece` is the
-    expected calibration error over those bins; `precision` and `recall` take a prediction at `threshold` or above as
-    a yes, and are None where there is nothing to divide by.
+    `bins` has `low, high, count, predicted, observed`, one row per non-empty bin, equal in width. `ece` is
+    the expected calibration error over those bins; `precision` and `recall` take a prediction at `threshold`
+    or above as a yes, and are None where there is nothing to divide by.
     """
 
     pairs: int
@@ -131,15 +143,15 @@ class ReliabilityReport:
 
 
 def calibrate(fleet: Fleet, days: int = REPLAYED_DAYS) -> tuple[Calibration, pd.DataFrame]:
-    """Assess the days before the fleet's last again, each from what was known by its end, and learn from each.
+    """Assess past days again, each from what was known by its end, and learn from each.
 
     Args:
         fleet: its last day is the last whose outcome is used.
         days: how many days to replay; those without any failure are left out.
 
     Returns:
-        What was learnt by the end of the last day; and `event_date, pattern_id, confidence_raw, confidence, happened`
-        by day and pattern, where `confidence` is what was said with the calibration of its own day.
+        What was learnt by the end of the last day; and `event_date, pattern_id, confidence_raw, confidence,
+        happened` by day and pattern, where `confidence` is what was said with the calibration of its own day.
 
     Raises:
         ValueError: when a replayed day would have less than a week behind it.

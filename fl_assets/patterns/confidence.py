@@ -1,13 +1,14 @@
 """How likely each failure pattern is to persist, how well that is corroborated, and whether it stands out.
 
-What goes here: the numbers of a day's patterns, put together. What does not: the model (`persistence.py`), learning
-from past days (`calibration.py`), acting (`playbooks/gate.py`). `docs/confidence.md` has the same in prose.
+What goes here: the numbers of a day's patterns, put together. What does not: the model (`persistence.py`),
+learning from past days (`calibration.py`), acting (`playbooks/gate.py`). `docs/confidence.md` has the same in
+prose.
 
-The confidence of a pattern on day D is the probability that on day D + 1 it fails on at least two nodes, at no less
-than half its present rate. *Rate* is failures over calls, where a node-day counts up to a multiple of what is usual
-for the node. *Present* is the analysed window. Its corroboration is the probability that what the other nodes report
-goes on, had the loudest `min_nodes - 1` nodes never existed. In a fleet where one node is enough, sessions take the
-place of nodes in both.
+The confidence of a pattern on day D is the probability that on day D + 1 it fails on at least two nodes, at
+no less than half its present rate. *Rate* is failures over calls, where a node-day counts up to a multiple of
+what is usual for the node. *Present* is the analysed window. Its corroboration is the probability that what
+the other nodes report goes on, had the loudest `min_nodes - 1` nodes never existed. In a fleet where one node
+is enough, sessions take the place of nodes in both.
 """
 
 from dataclasses import replace
@@ -56,8 +57,8 @@ def assess(
         false_discovery_rate: expected share of background noise among the significant patterns of the day.
 
     Returns:
-        The columns of `COLUMNS`, one row per pattern of `counts`, by pattern_id. `confidence_raw` is the model's
-        probability before anything is learnt from past days.
+        The columns of `COLUMNS`, one row per pattern of `counts`, by pattern_id. `confidence_raw` is the
+        model's probability before anything is learnt from past days.
 
     Raises:
         ValueError: when a column of `reporting` is missing, or a number is out of range.

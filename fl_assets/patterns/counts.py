@@ -1,6 +1,7 @@
 """Failures and calls of each pattern by node and day, and the cubes that confidence is computed from.
 
-What goes here: indexing, and bounding what one node-day may weigh. What does not: probabilities (`confidence.py`).
+What goes here: indexing, and bounding what one node-day may weigh. What does not: probabilities
+(`confidence.py`).
 """
 
 from dataclasses import dataclass
@@ -14,10 +15,11 @@ INCIDENT_DAYS, INCIDENTS_MOST = 7, 10
 HISTORY_DAYS = 28
 """Days, ending with the analysed one, that may say anything about it."""
 BASELINE_DAYS = 14
-"""Days before the window that its rate is compared with, and for which a pattern that stopped is still reported."""
+"""Days before the window that its rate is compared with, and for which a pattern that stopped is still
+reported."""
 NODE_CAP, NODE_CAP_NEW = 3.0, 3.0
-"""Failures of a node-day count up to this many times the median of the node's last failing days; of a node without such
-days, up to this many times the median of the nodes that fail on the day."""
+"""Failures of a node-day count up to this many times the median of the node's last failing days; of a node
+without such days, up to this many times the median of the nodes that fail on the day."""
 CALLS_CAP, CALLS_CAP_NEW = 1.5, 4.0
 """The same for calls, with three standard errors of a count on top."""
 OWN_DAYS, OWN_DAYS_LEAST = 6, 2
@@ -30,16 +32,16 @@ MEMORY = 0.75
 class Counts:
     """Failures of each pattern by node and day, and the calls that they are held against.
 
-    Patterns that fail in the same methods share the calls of that set, since a row for each pattern, node and day
-    would not fit the memory of a large fleet.
+    Patterns that fail in the same methods share the calls of that set, since a row for each pattern, node and
+    day would not fit the memory of a large fleet.
 
     Attributes:
         failures: `pattern_id, event_date, node_id, failures, sessions`, only rows with failures.
         calls: `set_id, event_date, node_id, calls`, only rows with calls.
         set_of: `pattern_id, set_id`, one row per pattern.
-        incidents: `pattern_id, event_date, actor, incidents`: hours in which a user (else a session, else a trace) had
-            the failure, on whatever nodes; actor is null where nobody is known, and each incident then is someone
-            else's. None where nothing of it is known: sessions take its place.
+        incidents: `pattern_id, event_date, actor, incidents`: hours in which a user (else a session, else a
+            trace) had the failure, on whatever nodes; actor is null where nobody is known, and each incident
+            then is someone else's. None where nothing of it is known: sessions take its place.
     """
 
     failures: pd.DataFrame
@@ -49,7 +51,7 @@ class Counts:
 
 
 class Rows:
-    """Values by owner, node and day, indexed once and read as cubes; days outside the history are left out."""
+    """Values by owner, node and day within the history, indexed once and read as cubes."""
 
     def __init__(
         self,
@@ -93,7 +95,7 @@ class Rows:
         return sums.astype(float)
 
     def bounded(self, values: np.ndarray, cap: float, cap_new: float, slack: float) -> np.ndarray:
-        """Bound each node-day by its node's own last days or, where it has too few, by the owner's other nodes.
+        """Bound each node-day by its node's own last days or, where they are too few, by other nodes.
 
         A day is bounded by days before it alone, so that what was said on a day does not change afterwards.
 
@@ -140,7 +142,7 @@ class Rows:
 
 
 class Cube:
-    """Counts of some patterns by node and day, (patterns, nodes, days), the last day being the analysed one."""
+    """Counts of some patterns by node and day, (patterns, nodes, days), up to the analysed day."""
 
     def __init__(
         self,

@@ -1,10 +1,11 @@
 """What is known of each pattern: rates with intervals, baselines, series, places, nodes and exemplars.
 
-What goes here: the columns of failure_patterns that are counted, one function per family of columns. What does not:
-the sums they are drawn from (`window.py`), latency (`latency.py`), classes (`classes.py`), confidence
-(`confidence.py`).
+What goes here: the columns of failure_patterns that are counted, one function per family of columns. What
+does not: the sums they are drawn from (`window.py`), latency (`latency.py`), classes (`classes.py`),
+confidence (`confidence.py`).
 
-Every function is pure and gives the same frame for any order of its rows and for any split of a day's sums over rows.
+Every function is pure and gives the same frame for any order of its rows and for any split of a day's sums
+over rows.
 """
 
 import json
@@ -37,9 +38,9 @@ def summarise(window: WindowSums) -> pd.DataFrame:
         window: sums known by the end of the day.
 
     Returns:
-        The columns of failure_patterns but for class, state, confidence, significance and suspects; most failures
-        first, then by id. Intervals are Wilson's at 95 % (Wilson 1927, JASA 22:209). `lift` is null where the
-        baseline is nil or unknown.
+        The columns of failure_patterns but for class, state, confidence, significance and suspects; most
+        failures first, then by id. Intervals are Wilson's at 95 % (Wilson 1927, JASA 22:209). `lift` is null
+        where the baseline is nil or unknown.
 
     Raises:
         ValueError: when a signature names a message that is in no pattern.
@@ -146,6 +147,8 @@ def _nodes(window: WindowSums, patterns: pd.Index) -> Columns:
 
     first_node = failed.groupby("pattern_id")["node_id"].first().reindex(patterns)
     is_one_nodes = (affected == 1) & (failures >= INCIDENT_FAILURES)
+    named = [str(node) if alone else None for node, alone in zip(first_node, is_one_nodes, strict=True)]
+    incident_node = pd.Series(named, index=patterns, dtype=object)
     return {
         "nodes_affected": affected,
         "nodes_reporting": pd.Series(reporting(window.window_days), index=patterns),
@@ -153,7 +156,7 @@ def _nodes(window: WindowSums, patterns: pd.Index) -> Columns:
         "top_node_share": pd.Series(
             _ratio(loudest.to_numpy(float), failures.to_numpy(float), otherwise=0.0), index=patterns
         ),
-        "incident_node": pd.Series(np.where(is_one_nodes, first_node, None), index=patterns, dtype=object),
+        "incident_node": incident_node,
         "peak_calls_per_node": peak,
     }
 

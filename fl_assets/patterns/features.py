@@ -1,7 +1,7 @@
 """What a prediction is made from: some twenty numbers for each pattern, known by the end of a day.
 
-What goes here: features of a pattern's own past, of its fleet and of the calendar. What does not: their weights
-(`calibration.py`).
+What goes here: features of a pattern's own past, of its fleet and of the calendar. What does not: their
+weights (`calibration.py`).
 """
 
 import numpy as np
@@ -114,7 +114,8 @@ def _weekday(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return how much more often than usual a prediction made on this weekday came true, in log odds, shrunk.
 
-    Of the fleet, from each of the last weeks' shares on the weekday; and of each pattern, beyond its own share.
+    Of the fleet, from each of the last weeks' shares on the weekday; and of each pattern, beyond its own
+    share.
     """
     rows, days = known.shape
     same = np.arange(days - 7, -1, -7)

@@ -1,4 +1,4 @@
-"""All patterns of a fleet up to one day: their facts as of that day and of the days before it, and what came true.
+"""All patterns of a fleet up to one day: their facts on each day, and what came true.
 
 What goes here: reading counts as cubes of a bounded number of cells, and the outcome of a day. What does not:
 probabilities (`persistence.py`, `calibration.py`).
@@ -112,7 +112,7 @@ class Fleet:
         return Facts.join(parts)
 
     def outcomes(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return what came true on the day after each day of the history, (rows, days - 1), and where that is known.
+        """Return what came true after each day of the history, (rows, days - 1), and where that is known.
 
         It is known where the window had failures and the day after had calls.
         """
@@ -121,8 +121,8 @@ class Fleet:
     def incidents(self) -> np.ndarray:
         """Return the independent incidents of each pattern in the last days.
 
-        A node counts at most `INCIDENTS_MOST`, the loudest once, and so does a user, whatever the nodes: the fewer of
-        the two is what is independent of both. Where one node is enough, users alone count.
+        A node counts at most `INCIDENTS_MOST`, the loudest once, and so does a user, whatever the nodes: the
+        fewer of the two is what is independent of both. Where one node is enough, users alone count.
         """
         of_nodes = self.facts().incidents
         return self._of_users if self.min_nodes == 1 else np.minimum(of_nodes, self._of_users)
@@ -192,7 +192,7 @@ class Fleet:
 
 
 def outcomes_of(facts: Facts, window: int, question: Question) -> tuple[np.ndarray, np.ndarray]:
-    """Return, for each day but the last, whether the day after answered the question, and whether that is known."""
+    """Return whether the day after each day but the last answered the question, and where that is known."""
 
     def in_window(values: np.ndarray) -> np.ndarray:
         summed = np.cumsum(values, axis=1)

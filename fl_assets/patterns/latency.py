@@ -13,7 +13,7 @@ from fl_assets.sums.masking import BUCKET_BASE, NOISE_BUCKET, NOISE_WIDTH
 
 
 def latency(window: WindowSums, patterns: pd.Index) -> dict[str, pd.Series]:
-    """Return quantiles, ms, of successful calls to the affected methods and of the failed calls, in the window.
+    """Return quantiles, ms, of successful calls to the affected methods and of failed calls.
 
     Returns:
         `p50_ms`, `p95_ms`, `p99_ms` and `failure_p50_ms` by pattern, NaN where nothing is known.

@@ -1,7 +1,7 @@
 """The nodes of a fleet: which are known, new or silent, and how complete a day is therefore.
 
-What goes here: a node's status on a day, from what it reported on the days before. What does not: reading rows, words
-for people (`report/`).
+What goes here: a node's status on a day, from what it reported on the days before. What does not: reading
+rows, words for people (`report/`).
 """
 
 from collections import Counter

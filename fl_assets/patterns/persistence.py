@@ -1,13 +1,15 @@
-"""The model of a pattern's next day, from counts by day alone: three probabilities whose product is `confidence_raw`.
+"""The model of a pattern's next day: three probabilities whose product is `confidence_raw`.
 
 What goes here: what is derived from one pattern's days and from what the fleet's other patterns show.
 What does not: learning from what came true (`calibration.py`), features for it (`features.py`).
 
-- it is no one-off: a two-groups model (Efron, *Large-Scale Inference*, 2010, ch. 2) of how many incidents a pattern has;
-- it does not end tonight: beta-geometric survival by age (Fader and Hardie, *How to project customer retention*, 2007);
-- if it goes on, tomorrow's count is high enough and spread enough: gamma-Poisson with discounted history (Harvey and
-  Fernandes, *Time series models for count or qualitative observations*, 1989), its nodes Dirichlet-multinomial, with
-  a concentration as in Escobar and West (1995).
+- it is no one-off: a two-groups model (Efron, *Large-Scale Inference*, 2010, ch. 2) of how many incidents a
+  pattern has;
+- it does not end tonight: beta-geometric survival by age (Fader and Hardie, *How to project customer
+  retention*, 2007);
+- if it goes on, tomorrow's count is high enough and spread enough: gamma-Poisson with discounted history
+  (Harvey and Fernandes, *Time series models for count or qualitative observations*, 1989), its nodes
+  Dirichlet-multinomial, with a concentration as in Escobar and West (1995).
 
 What the fleet's other patterns show (`FleetPrior`) is empirical Bayes on the same counts. Nothing is sampled.
 """
@@ -25,20 +27,22 @@ PRIOR_EXPOSURE = 0.05
 SILENCE_VARIANCE = 0.2
 """Squared coefficient of variation that is added when all the nodes that had a pattern have fallen silent."""
 SURVIVAL_PRIOR = (0.3, 1.2)
-"""Beta prior of the chance that a pattern ends on a day: a new one goes on with probability 0.8, an old one 0.98."""
+"""Beta prior of the chance that a pattern ends on a day: a new one goes on with probability 0.8, an old one
+0.98."""
 SURVIVAL_WEIGHT = 20.0
 """Spell days that the survival prior is worth against the fleet's own."""
 INCIDENTS_CENSORED = 10
 """The background of one-offs is fitted to patterns with at most so many incidents."""
 BACKGROUND_PRIOR, BACKGROUND_WEIGHT, BACKGROUND_CEILING = 0.1, 20.0, 0.8
-"""Chance that a one-off is followed by a further incident: prior, the patterns it is worth, and the most assumed."""
+"""Chance that a one-off is followed by a further incident: prior, the patterns it is worth, and the most
+assumed."""
 SHARE_ONE_OFF, REAL_CONTINUES = 0.5, 0.9
 """Share of patterns that are one-offs, and the chance of a further incident in those that are not."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """What must happen on the next day, beside half the present rate: on how many nodes, in how many sessions."""
+    """What must happen on the next day: on how many nodes, in how many sessions."""
 
     nodes: int = 2
     sessions: int = 2
@@ -85,7 +89,7 @@ class FleetPrior:
 
 @dataclass(frozen=True)
 class Outlook:
-    """The model's three probabilities for each row, and what else it derives; 0 where the window has no failure.
+    """The model's three probabilities for each row, and what else it derives.
 
     Attributes:
         failing: whether the window has a failure that the model can read.
@@ -114,9 +118,9 @@ class Outlook:
 def outlook(facts: Facts, prior: FleetPrior, window: int, question: Question) -> Outlook:
     """Return the model's view of the next day.
 
-    With y_d failures (in sessions) and e_d calls on day d of the present spell, v the variance from day to day, and
-    w_d = MEMORY^age / (1 + v e_d r), r the typical rate, the level is gamma with shape about sum(w y) and mean
-    sum(w y) / sum(w e); tomorrow's count is negative binomial.
+    With y_d failures (in sessions) and e_d calls on day d of the present spell, v the variance from day to
+    day, and w_d = MEMORY^age / (1 + v e_d r), r the typical rate, the level is gamma with shape about sum(w
+    y) and mean sum(w y) / sum(w e); tomorrow's count is negative binomial.
 
     Args:
         facts: of each row.
@@ -157,10 +161,12 @@ def outlook(facts: Facts, prior: FleetPrior, window: int, question: Question) ->
 
 
 def _tail(facts: Facts, expected: np.ndarray, size: np.ndarray, needed: np.ndarray, nodes: int) -> np.ndarray:
-    """Return P(T >= needed) for a negative binomial T of mean `expected` and `size`; with two nodes, spread on both.
+    """Return P(T >= needed) for a negative binomial T of mean `expected` and `size`.
 
-    Given T the nodes are Dirichlet-multinomial, with the nodes' weights, and a concentration for nodes not yet
-    affected: its posterior mean under a Gamma prior, given the nodes and their weight (Escobar and West, 1995).
+    Given T the nodes are Dirichlet-multinomial, with the nodes' weights, and a concentration for nodes not
+    yet
+    affected: its posterior mean under a Gamma prior, given the nodes and their weight (Escobar and West,
+        1995).
     """
 
     def tail(least: np.ndarray) -> np.ndarray:
@@ -181,7 +187,7 @@ def _tail(facts: Facts, expected: np.ndarray, size: np.ndarray, needed: np.ndarr
 
 
 def rising_factorials(start: np.ndarray) -> np.ndarray:
-    """Return start (start + 1) … (start + n - 1) for each n of `SPREAD_COUNTS`, which becomes the last axis."""
+    """Return start (start + 1) … (start + n - 1) for each n of `SPREAD_COUNTS`, the last axis."""
     found, product = [], start
     for step in range(1, SPREAD_COUNTS[-1]):
         product = product * (start + step)
@@ -191,7 +197,7 @@ def rising_factorials(start: np.ndarray) -> np.ndarray:
 
 
 def _background(incidents: np.ndarray) -> float:
-    """Fit a geometric distribution to the low end of the patterns' incidents: an empirical null (Efron, 2004)."""
+    """Fit a geometric distribution to the low end of incidents: an empirical null (Efron, 2004)."""
     low = incidents[(incidents > 0) & (incidents <= INCIDENTS_CENSORED)]
     chance = np.linspace(0.01, BACKGROUND_CEILING, 200)
     further = (low - 1).sum()
@@ -203,9 +209,10 @@ def _background(incidents: np.ndarray) -> float:
 
 
 def _ends(facts: Facts) -> tuple[float, float]:
-    """Scale the survival prior's chance of an end to what this fleet's spells have shown (one gamma-Poisson update).
+    """Scale the survival prior's chance of an end to what this fleet's spells have shown.
 
-    A day counts once the `CLEAN_DAYS` after it are over; a pattern whose incidents come from one node does not count.
+    A day counts once the `CLEAN_DAYS` after it are over; a pattern whose incidents come from one node does
+    not count.
     """
     alpha, beta = SURVIVAL_PRIOR
     age, _ = spells(facts)

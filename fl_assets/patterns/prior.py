@@ -1,8 +1,8 @@
 """What other fleets taught: weights that each fleet's own learning begins with and is drawn to.
 
-Fitted to simulated fleets, to the stress worlds of `benchmarks/counted_fleets.py` and to two sources of real counts
-(outages of machines, delays of flights), each kind of fleet weighted alike whatever its size; checked by leaving
-sources out. `benchmarks/fit_prior.py` prints them anew when a feature changes.
+Fitted to simulated fleets, to the stress worlds of `benchmarks/counted_fleets.py` and to two sources of real
+counts (outages of machines, delays of flights), each kind of fleet weighted alike whatever its size; checked
+by leaving sources out. `benchmarks/fit_prior.py` prints them anew when a feature changes.
 """
 
 BY_FEATURE = (

@@ -1,6 +1,7 @@
 """The YAML of this stage: rules of the failure classes, and people's corrections of patterns.
 
-What goes here: where the files are and which record reads them. What does not: reading YAML (`infra/rule_files.py`), what a rule means.
+What goes here: where the files are and which record reads them. What does not: reading YAML
+(`infra/rule_files.py`), what a rule means.
 """
 
 from functools import cache
@@ -15,7 +16,7 @@ BUILT_IN_FAILURE_CLASSES = Path(__file__).parent / "failure_classes.yaml"
 
 @cache
 def load_failure_classes() -> tuple[ClassRule, ...]:
-    """Return the failure classes' rules in the order they are tried; the package's file is read once per process.
+    """Return the failure classes' rules in the order they are tried.
 
     Raises:
         RuleFileError: naming file, line and rule.

@@ -17,7 +17,8 @@ NEW_DAYS = 3
 CLEAN_DAYS = 3
 """Days with calls and without a failure after which a pattern's spell is over."""
 DAY_VARIANCE, DAY_VARIANCE_WEIGHT = 0.06, 4.0
-"""Squared coefficient of variation of a pattern's rate from day to day before any is seen, and the days this is worth."""
+"""Squared coefficient of variation of a pattern's rate from day to day before any is seen, and the days this
+is worth."""
 STATE_RATIO, STATE_Z = 1.5, 1.96
 """Rate ratio and z-value from which a pattern counts as rising or falling."""
 
@@ -35,8 +36,8 @@ class Facts:
         incidents: sessions of the last days, capped by node, the loudest node counting once.
         nodes: nodes with discounted failures.
         weight: sum of the nodes' discounted failures, in sessions.
-        rising_on_one_node: sum over nodes of w (w + 1) … (w + n - 1), w a node's weight, for each number n of failures
-            that are considered to fall on one node (rows, numbers).
+        rising_on_one_node: sum over nodes of w (w + 1) … (w + n - 1), w a node's weight, for each number n of
+            failures that are considered to fall on one node (rows, numbers).
         complete: share of `weight` on nodes that reported on the last day.
         reporting: nodes of the fleet that reported on the last day.
     """
@@ -65,9 +66,10 @@ class Facts:
 
 
 def spells(facts: Facts) -> tuple[np.ndarray, np.ndarray]:
-    """Return the age of the spell on each day (days with failures since it began) and the clean days that precede each day, (rows, days).
+    """Return the days with failures of each day's spell, and the clean days before each day, (rows, days).
 
-    A spell begins with a failure and ends with `CLEAN_DAYS` days that had calls but no failures; days without calls say nothing.
+    A spell begins with a failure and ends with `CLEAN_DAYS` days that had calls but no failures; days without
+    calls say nothing.
     """
     rows, days = facts.failures.shape
     age, clean = np.zeros((rows, days), dtype=np.int64), np.zeros((rows, days), dtype=np.int64)
@@ -82,7 +84,7 @@ def spells(facts: Facts) -> tuple[np.ndarray, np.ndarray]:
 
 
 def day_variance(facts: Facts, in_spell: np.ndarray) -> np.ndarray:
-    """Estimate each row's squared coefficient of variation from day to day, shrunk, from neighbouring days so that a trend does not count."""
+    """Estimate each row's squared coefficient of variation from one day to the next, shrunk."""
     failures = facts.failures / facts.repeats[:, None]
     level, noise = np.log((failures + 0.5) / np.maximum(facts.exposure, 1.0)), 1 / (failures + 0.5)
     known = in_spell & (facts.exposure > 0)

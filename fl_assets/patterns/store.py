@@ -25,7 +25,8 @@ READ_DAYS = HISTORY_DAYS + BASELINE_DAYS
 
 _MESSAGES = """
     with sums as (
-        select message_id, any_value(masked_error) as masked_error, any_value(has_text) as has_text, service, method,
+        select message_id, any_value(masked_error) as masked_error, any_value(has_text) as has_text, service,
+        method,
             sum(failures) as failures, min(event_date) as first_day
         from failure_signatures where event_date <= $day group by message_id, service, method)
     select message_id, any_value(masked_error) as masked_error, any_value(has_text) as has_text,
@@ -33,7 +34,8 @@ _MESSAGES = """
         arg_min(method, (-failures, service, method)) as method,
         min(first_day) as first_day
     from sums group by message_id order by message_id"""
-# Of days before any window nothing reads latencies, nor the traces of a message that fails on its last day: lists cost more
+# Of days before any window nothing reads latencies, nor the traces of a message that fails on its last day:
+# lists cost more
 # memory than all else in a row.
 _SIGNATURES = """
     with known as (
@@ -124,9 +126,10 @@ class PatternStore:
         return self._warehouse.replace("failure_patterns", day, found.patterns)
 
     def suspects(self, days: Iterable[date]) -> Mapping[str, list[str]]:
-        """Return what error records suspect of the failures of `days`, by message id: prompts, configs and tools, most named first.
+        """Return the prompts, configs and tools that error records suspect, by message id, most named first.
 
-        A record is joined to the failed calls that have its `request_id`; one that matches none names nothing.
+        A record is joined to the failed calls that have its `request_id`; one that matches none names
+        nothing.
         """
         chosen = list(days)
         records, traces = (self._paths(name, chosen) for name in ("error_records", "raw_traces"))

@@ -1,7 +1,8 @@
 """The sums that one day's evidence is drawn from, brought to common columns once.
 
-What goes here: failures and calls by pattern, day, node, service and method, for errors and conversations alike.
-What does not: the columns of a pattern (`evidence.py`), which messages are one pattern (`grouping.py`).
+What goes here: failures and calls by pattern, day, node, service and method, for errors and conversations
+alike. What does not: the columns of a pattern (`evidence.py`), which messages are one pattern
+(`grouping.py`).
 """
 
 import hashlib
@@ -134,8 +135,8 @@ class WindowSums:
     def counts(self) -> Counts:
         """Failures of each pattern and calls of each set by node and day, ordered by all but the counts.
 
-        The calls are those to the services and methods in which the pattern failed within the horizon, so that
-        a rate means the same thing on all its days. Of a conversation pattern they are conversations.
+        The calls are those to the services and methods in which the pattern failed within the horizon, so
+        that a rate means the same thing on all its days. Of a conversation pattern they are conversations.
         """
         keys = ["event_date", "node_id"]
         called = self.sets.merge(self.called[[*PAIR, *keys, "calls"]], on=PAIR)

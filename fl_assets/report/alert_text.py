@@ -52,7 +52,7 @@ def alerts_of(report: Report) -> tuple[Alert, ...]:
     if report.status == "gated":
         nearest = report.held[0] if report.held and not report.actionable else None
         why = (
-            f"The surest of {len(report.held)} playbooks, «{nearest.title}», has {nearest.confidence:.0%}."
+            f"Of {len(report.held)} playbooks the likeliest to persist, «{nearest.title}», has {nearest.confidence:.0%}."
             if nearest
             else report.reason
         )
@@ -83,7 +83,7 @@ def alerts_of(report: Report) -> tuple[Alert, ...]:
                 alert(
                     "new_playbook",
                     one.improvement_id,
-                    f"{one.title}: {one.confidence:.0%} sure, {one.evidence_count:,} failures on {one.nodes_affected} of {one.nodes_reporting} nodes",
+                    f"{one.title}: {one.confidence:.0%} likely to persist, {one.evidence_count:,} failures on {one.nodes_affected} of {one.nodes_reporting} nodes",
                 )
             )
     return tuple(found)

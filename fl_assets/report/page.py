@@ -35,7 +35,7 @@ MARKS = {
 """A mark beside each word, so that no colour has to be told apart."""
 URGENCY = {"regressed": 0, "new": 1, "rising": 2, "known": 3, "falling": 4, "resolved": 5}
 RULES = {
-    "confidence_gate": "not sure enough",
+    "confidence_gate": "not likely enough to persist",
     "corroborated": "rests on the loudest nodes",
     "enough_nodes": "too few nodes",
     "evidence_is_real": "evidence not confirmed",

@@ -100,6 +100,8 @@ class PatternLine(Record):
     first_seen: str
     last_seen: str
     confidence: float
+    corroboration: float | None = Field(None, description="Confidence without the loudest nodes or user.")
+    incident_node: str | None = Field(None, description="The one node whose incident it is.")
     is_significant: bool
     series: tuple[int, ...]
     series_calls: tuple[int, ...]
@@ -122,6 +124,7 @@ class PlaybookLine(Record):
     description: str
     target: str
     confidence: float
+    corroboration: float | None = None
     evidence_count: int
     nodes_affected: int
     nodes_reporting: int
