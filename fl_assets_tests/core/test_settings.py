@@ -67,7 +67,7 @@ def test_switches_are_read_in_any_case(monkeypatch, text, value):
         ("THRESHOLD", "1.5", "must be a number above 0 and at most 1"),
         ("THRESHOLD", "nan", "must be a number above 0 and at most 1"),
         ("START_DATE", "yesterday", "must be a day, e.g. 2026-11-01"),
-        ("MIN_NODES", "1", "must be a whole number of at least 2"),
+        ("MIN_NODES", "0", "must be a whole number of at least 1"),
         ("RETENTION_DAYS", "3", "at least FEDERATED_LEARNING_MAX_WINDOW_DAYS (7)"),
         ("APPLY", "always", "must be off, stage, canary or on"),
     ],
