@@ -389,7 +389,7 @@ def test_codes_are_for_decisions_that_may_be_answered(folder):
     )
     past = space_in(folder, "stage")
     decided(past, today=DAY + timedelta(days=9))
-    assert codes_of(past, DAY) == {}
+    assert codes_of(past.updates, DAY) == {}
 
 
 def sensed(space: Workspace) -> list[Any]:
