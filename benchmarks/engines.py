@@ -28,10 +28,10 @@ import orjson
 
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.core.tables import LAKE_TABLES
-from fl_assets.events.engine import DuckDBEngine
 from fl_assets.events.outcome import IngestReport
 from fl_assets.simulator.simulator import simulate
 from fl_assets.spark.engine import SparkEngine
+from fl_assets.sums.engine import SummingEngine
 
 END = date(2026, 11, 14)
 CORPUS = Path(__file__).parent / "redaction_corpus.jsonl"
@@ -167,10 +167,10 @@ def link_real(data: Path, cache: Path) -> int:
     return len(paths)
 
 
-def engines(folder: Path, cache: Path, master: str) -> tuple[DuckDBEngine, SparkEngine]:
+def engines(folder: Path, cache: Path, master: str) -> tuple[SummingEngine, SparkEngine]:
     """Return both engines over one cache, each with a data folder of its own and the same secret."""
     made = []
-    for name, kind in (("duckdb", DuckDBEngine), ("spark", SparkEngine)):
+    for name, kind in (("duckdb", SummingEngine), ("spark", SparkEngine)):
         data = folder / name
         data.mkdir()
         (data / "pseudonym.key").write_bytes(b"0" * 32)
@@ -189,7 +189,7 @@ def engines(folder: Path, cache: Path, master: str) -> tuple[DuckDBEngine, Spark
     return made[0], made[1]
 
 
-def outcome(engine: DuckDBEngine) -> dict[str, Any]:
+def outcome(engine: SummingEngine) -> dict[str, Any]:
     """Return what an engine made of its files: by table and day what its manifest says, the refused lines,
     signatures and call totals.
     """
@@ -219,7 +219,7 @@ def outcome(engine: DuckDBEngine) -> dict[str, Any]:
     return found
 
 
-def stored(engine: DuckDBEngine, table: str) -> str:
+def stored(engine: SummingEngine, table: str) -> str:
     """Return SQL that reads all days of a lake table."""
     files = [str(path.resolve()) for path in engine.lake.files(table, engine.lake.days(table))]
     return f"read_parquet({files}, hive_partitioning = false)"
@@ -239,7 +239,7 @@ def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
     return found
 
 
-def texts(ours: DuckDBEngine, theirs: DuckDBEngine) -> tuple[int, list[str]]:
+def texts(ours: SummingEngine, theirs: SummingEngine) -> tuple[int, list[str]]:
     """Compare each redacted text by its hash, and the rest of its row: return how many hashes were compared,
     and the rows that only one engine has.
     """
@@ -257,7 +257,7 @@ def texts(ours: DuckDBEngine, theirs: DuckDBEngine) -> tuple[int, list[str]]:
     return compared, found
 
 
-def measured(engine: DuckDBEngine) -> tuple[IngestReport, dict[str, Any], float]:
+def measured(engine: SummingEngine) -> tuple[IngestReport, dict[str, Any], float]:
     """Ingest and sum; return the report, the outcome and the seconds."""
     begin = time.perf_counter()
     report = engine.ingest(lambda text: print(f"  {text}"))

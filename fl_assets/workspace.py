@@ -10,7 +10,6 @@ from fl_assets.adapters.catalogue import Catalogue
 from fl_assets.adapters.store import AdapterStore
 from fl_assets.core.settings import FederatedLearningConfig, variable
 from fl_assets.events.days import EventDays
-from fl_assets.events.engine import DuckDBEngine, Engine
 from fl_assets.events.index import TelemetryIndex
 from fl_assets.federation.coordinator_side import SummaryFiles
 from fl_assets.federation.intake import Intake
@@ -23,6 +22,7 @@ from fl_assets.playbooks.gate import Gate
 from fl_assets.playbooks.store import PlaybookStore
 from fl_assets.report.rows import ReportReader
 from fl_assets.spark.engine import Launch, SparkEngine, run_plainly
+from fl_assets.sums.engine import SummingEngine
 from fl_assets.sums.recount import Recounter
 from fl_assets.sums.store import SumsStore
 from fl_assets.updates.config_files import ConfigFiles
@@ -63,11 +63,11 @@ class Workspace:
         self._launch = launch
 
     @cached_property
-    def engine(self) -> Engine:
+    def engine(self) -> SummingEngine:
         """What checks, redacts, masks and sums events."""
         if self.settings.engine == "spark":
             return SparkEngine(self.settings, launch=self._launch)
-        return DuckDBEngine(self.settings)
+        return SummingEngine(self.settings)
 
     @cached_property
     def lake(self) -> Lake:

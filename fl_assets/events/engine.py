@@ -1,4 +1,4 @@
-"""The default engine: DuckDB, in process, from bytes in files to a day's Parquet and its sums.
+"""The default engine: DuckDB, in process, from bytes in files to a day's Parquet.
 
 What goes here: turns at the lake, and connections that reach it. What does not: one round of ingestion
 (`ingest.py`), SQL (`sql.py`), files (`find.py`, `read.py`), how a day is replaced (`infra/lake.py`).
@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, date, datetime
 from itertools import accumulate
@@ -20,10 +20,9 @@ from typing import Any, ClassVar, Protocol
 
 import duckdb
 import pyarrow as pa
-from duckdb.func import PythonUDFType
 
 from fl_assets.core.settings import FederatedLearningConfig
-from fl_assets.core.tables import CONVERSATION_LOGS, LAKE_TABLES, RAW_TRACES, TABLES, Table
+from fl_assets.core.tables import LAKE_TABLES, TABLES, Table
 from fl_assets.events.find import Source
 from fl_assets.events.index import TelemetryIndex
 from fl_assets.events.ingest import Ingestion, weight_of
@@ -34,8 +33,6 @@ from fl_assets.infra.disk import remove_folder
 from fl_assets.infra.keys import make_secret
 from fl_assets.infra.lake import retry_on_conflict
 from fl_assets.infra.open_lake import open_lake
-from fl_assets.sums.conversations import conversation_signals_sql
-from fl_assets.sums.masking import blank_digits, call_totals_sql, signature_sql
 
 OTHERS_MB = 800
 """Of the memory that the settings allow, what Python, Arrow and the rules of redaction take beside DuckDB."""
@@ -50,7 +47,7 @@ TURN_SECS = 1.5
 
 
 class Engine(Protocol):
-    """The heavy step: from files to day-partitioned Parquet with manifests, and from a day of it to sums."""
+    """The heavy step: from files to day-partitioned Parquet with manifests."""
 
     def ingest(self, progress: Callable[[str], None] | None = None) -> "IngestReport":
         """Store what is new in the telemetry folders."""
@@ -58,18 +55,6 @@ class Engine(Protocol):
 
     def connect(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         """Give a DuckDB that reaches the lake and nothing else."""
-        ...
-
-    def signatures(self, day: date) -> tuple[pa.Table, pa.Table]:
-        """Return a day's `failure_signatures` and `call_totals`."""
-        ...
-
-    def expect(self, days: Sequence[date]) -> None:
-        """Hear which days `signatures` will be asked of next, so that they can be summed together."""
-        ...
-
-    def conversation_signals(self, day: date) -> pa.Table:
-        """Return a day's `conversation_signals`."""
         ...
 
     def day_stats(self, day: date) -> dict[str, int | float]:
@@ -225,24 +210,6 @@ class DuckDBEngine:
 
     # Sums
 
-    def signatures(self, day: date) -> tuple[pa.Table, pa.Table]:
-        """Return a day's failure signatures and call totals, in the columns of those tables."""
-        with self.connect() as connection:
-            self.view(connection, RAW_TRACES, day)
-            return sums_of(connection)
-
-    def expect(self, days: Sequence[date]) -> None:
-        """Do nothing: here one day costs as much alone as among others."""
-
-    def conversation_signals(self, day: date) -> pa.Table:
-        """Return a day's signals of failure in talk, in the columns of that table."""
-        with self.connect() as connection:
-            self.view(connection, RAW_TRACES, day)
-            self.view(connection, CONVERSATION_LOGS, day)
-            return connection.sql(
-                conversation_signals_sql("conversation_logs", "raw_traces")
-            ).to_arrow_table()
-
     def sample(self, table: str, day: date, rows: int = 5) -> pa.Table:
         """Return the first rows of one day of a lake table, in the order they are stored in."""
         with self.connect() as connection:
@@ -282,14 +249,6 @@ class DuckDBEngine:
             connection.read_parquet(files, hive_partitioning=False).create_view(table.name)
         else:
             connection.execute(table.ddl)
-
-
-def sums_of(connection: duckdb.DuckDBPyConnection) -> tuple[pa.Table, pa.Table]:
-    """Return failure signatures and call totals of the calls that a connection has as `raw_traces`."""
-    connection.create_function("blank_digits", blank_digits, ["VARCHAR"], "VARCHAR", type=PythonUDFType.ARROW)
-    return connection.sql(signature_sql("raw_traces", "blank_digits")).to_arrow_table(), connection.sql(
-        call_totals_sql("raw_traces")
-    ).to_arrow_table()
 
 
 def first_round(sources: list[Source]) -> list[Source]:

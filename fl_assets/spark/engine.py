@@ -30,10 +30,10 @@ import pyarrow.parquet as pq
 
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.core.tables import CALL_TOTALS, FAILURE_SIGNATURES
-from fl_assets.events.engine import DuckDBEngine
 from fl_assets.events.outcome import IngestReport, Unread
 from fl_assets.events.redaction import redact
 from fl_assets.infra.disk import remove_folder
+from fl_assets.sums.engine import SummingEngine
 
 Launch = Callable[[Sequence[str], Callable[[str], None]], dict[str, Any]]
 """Runs a command, passes on what it says, and returns what it answered."""
@@ -56,7 +56,7 @@ class SparkJobError(ChildProcessError):
     """The Spark job failed; nothing that it read counts as ingested, so the next ingestion reads it again."""
 
 
-class SparkEngine(DuckDBEngine):
+class SparkEngine(SummingEngine):
     """Ingests and sums in a Spark job; see `Engine`."""
 
     def __init__(

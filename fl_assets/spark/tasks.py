@@ -35,7 +35,7 @@ import pyarrow.parquet as pq
 
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.core.tables import CALL_TOTALS, FAILURE_SIGNATURES, RAW_TRACES
-from fl_assets.events.engine import DuckDBEngine, sums_of
+from fl_assets.events.engine import DuckDBEngine
 from fl_assets.events.event import safe_redact
 from fl_assets.events.find import Source
 from fl_assets.events.formats import detect
@@ -45,6 +45,7 @@ from fl_assets.events.quarantine import Refused
 from fl_assets.events.read import BLOCK_BYTES, Reading, read_head
 from fl_assets.events.redaction import redact
 from fl_assets.infra.lake import LakeFile
+from fl_assets.sums.engine import sums_of
 
 TASK_BYTES = 128 * 1024 * 1024
 """Bytes of text that one task reads, about: a larger file is divided at line ends, unless it is compressed or

@@ -15,7 +15,6 @@ from typing import Any
 from fl_assets.core.models import Decision, Playbook
 from fl_assets.infra.clock import now_utc
 from fl_assets.infra.errors import NeedsHumanError
-from fl_assets.playbooks.files import write_proposals
 from fl_assets.updates.canary import TooFewNodesError, draw_canary
 from fl_assets.updates.carriers.carrier import Tools, carriers, is_changed_by_machine
 from fl_assets.updates.decide import is_for_review, route_of
@@ -24,6 +23,7 @@ from fl_assets.updates.ids import playbook_hash
 from fl_assets.updates.intent import Intent
 from fl_assets.updates.log import UpdateLog
 from fl_assets.updates.policy import RefusedChangeError
+from fl_assets.updates.proposals import write_proposals
 from fl_assets.updates.releases import Releases
 from fl_assets.updates.stores import UpdateStores
 from fl_assets.updates.trial_counts import affected_nodes

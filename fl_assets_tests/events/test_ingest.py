@@ -23,10 +23,10 @@ from fl_assets.core.tables import (
     RAW_TRACES,
 )
 from fl_assets.events import commit, engine, ingest
-from fl_assets.events.engine import DuckDBEngine
 from fl_assets.events.pii_names import NamesUnavailableError
 from fl_assets.events.redaction import KEY_SEPARATOR, redact
 from fl_assets.infra.errors import IngestBusyError
+from fl_assets.sums.engine import SummingEngine
 from fl_assets_tests.build import DAY, call_line, turn_line
 from fl_assets_tests.conftest import settings_in
 
@@ -39,7 +39,7 @@ class Case:
     def __init__(self, folder: Path, **overrides) -> None:
         self.settings = settings_in(folder, **overrides)
         self.cache = self.settings.telemetry_path
-        self.engine = DuckDBEngine(self.settings)
+        self.engine = SummingEngine(self.settings)
 
     def write(self, name: str, *lines: bytes) -> Path:
         path = self.cache / name
@@ -524,7 +524,7 @@ def test_a_late_event_does_not_bring_back_a_day_that_retention_removed(case):
 
 
 def test_one_process_at_a_time_ingests(case):
-    other = DuckDBEngine(case.settings)
+    other = SummingEngine(case.settings)
     with (
         case.engine.lake.lock(),
         pytest.raises(IngestBusyError, match=r"ingest\.lock"),
@@ -620,7 +620,7 @@ def test_long_reading_tells_how_far_it_is(tmp_path, monkeypatch):
         b"\n".join(call_line(f"e{number}") for number in range(50)) + b"\n"
     )
     told = []
-    DuckDBEngine(settings).ingest(told.append)
+    SummingEngine(settings).ingest(told.append)
     assert re.fullmatch(r"\d+%: \d of 1 files, [\d,]+ lines/s, about [\d,]+ s left", told[0])
     assert "50 new events" in told[-1]
 

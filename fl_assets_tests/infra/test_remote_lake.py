@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from fl_assets.core.settings import FederatedLearningConfig, SettingsError
 from fl_assets.events import engine as engine_module
 from fl_assets.events import ingest
-from fl_assets.events.engine import DuckDBEngine
 from fl_assets.events.outcome import IngestReport
 from fl_assets.infra.errors import ConcurrentCommitError, ForeignKeyError, IngestBusyError, LakeError
 from fl_assets.infra.lake import Lake, Manifest, retry_on_conflict
 from fl_assets.simulator.simulator import simulate
+from fl_assets.sums.engine import SummingEngine
 from fl_assets_tests.build import call_line
 from fl_assets_tests.conftest import LAST_DAY, settings_in
 from fl_assets_tests.s3 import BUCKET, needs_s3, s3_server
@@ -475,7 +475,7 @@ def test_engines_on_a_bucket_store_what_one_on_a_folder_stores_and_their_sql_rea
 ):
     simulate(tmp_path / "cache", days=2, nodes=3, events_per_day=60, seed=3, end=LAST_DAY)
     engines = [
-        DuckDBEngine(settings_in(tmp_path / name, telemetry_path=tmp_path / "cache", **place))
+        SummingEngine(settings_in(tmp_path / name, telemetry_path=tmp_path / "cache", **place))
         for name, place in (("alone", {}), ("one", {"lake_path": url}), ("two", {"lake_path": url}))
     ]
     for engine in engines:
@@ -508,7 +508,7 @@ def test_coordinators_with_backlogs_take_turns_and_store_each_event_once(place, 
     monkeypatch.setattr(engine_module, "ROUND_BYTES", 1)  # a file a round
     lake = url if place == "a bucket" else tmp_path / "lake"
     names = ("one", "one") if place == "one data folder" else ("one", "two")
-    engines = [DuckDBEngine(settings_in(tmp_path / name, lake_path=lake)) for name in names]
+    engines = [SummingEngine(settings_in(tmp_path / name, lake_path=lake)) for name in names]
     for engine, name in zip(engines, names, strict=True):
         engine.settings.telemetry_path.mkdir(parents=True, exist_ok=True)
         (engine.settings.data_path / "pseudonym.key").write_bytes(b"k" * 32)

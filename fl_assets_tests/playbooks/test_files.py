@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from fl_assets.playbooks.files import CONTRACT_FIELDS, read_playbooks, write_playbooks, write_proposals
+from fl_assets.playbooks.files import CONTRACT_FIELDS, read_playbooks, write_playbooks
 from fl_assets.updates.carriers.carrier import KnownTargets
 from fl_assets.updates.decide import decide
 from fl_assets.updates.policy import KeyRule, UpdatePolicy
+from fl_assets.updates.proposals import write_proposals
 from fl_assets_tests.build import DAY, playbook
 
 ONE, TWO = playbook(improvement_id="1" * 16), playbook(improvement_id="2" * 16)

@@ -16,7 +16,6 @@ from benchmarks.engines import END, differences, engines, outcome, texts, write_
 from fl_assets.coordinator import FederatedLearningCoordinator
 from fl_assets.defs import resources
 from fl_assets.defs.resources import run_in_pipes
-from fl_assets.events.engine import DuckDBEngine
 from fl_assets.events.find import Source
 from fl_assets.events.read import Reading, line_batches
 from fl_assets.simulator.simulator import simulate
@@ -29,6 +28,7 @@ from fl_assets.spark.engine import (
     run_plainly,
 )
 from fl_assets.spark.tasks import divided, joined, line_ends
+from fl_assets.sums.engine import SummingEngine
 from fl_assets.workspace import Workspace
 from fl_assets_tests.build import call_line
 from fl_assets_tests.conftest import settings_in, texts_below
@@ -93,7 +93,7 @@ def test_a_whole_cycle_with_one_setting_changed_gives_the_same_lake_patterns_pla
     compared, only = texts(*stored)
     assert only == []
     assert compared > 4000
-    expected, found = (outcome(DuckDBEngine(engine.settings)) for engine in stored)
+    expected, found = (outcome(SummingEngine(engine.settings)) for engine in stored)
     assert differences(expected, found) == []
     assert (
         len({reason for key, rows in expected.items() if key.startswith("refused") for *_, reason in rows})
@@ -155,7 +155,7 @@ def test_a_file_divided_at_any_size_is_read_as_a_whole_one_is(lines, is_ended, s
 
 
 def test_one_setting_chooses_the_engine(tmp_path):
-    assert type(Workspace(settings_in(tmp_path)).engine) is DuckDBEngine
+    assert type(Workspace(settings_in(tmp_path)).engine) is SummingEngine
     assert type(Workspace(settings_in(tmp_path, engine="spark")).engine) is SparkEngine
 
 
@@ -198,12 +198,12 @@ def test_a_job_that_fails_stores_nothing_and_its_file_is_read_again(tmp_path, mo
     with pytest.raises(SparkJobError, match=r"SPARK_MASTER=local\[\*\].*is read again.*heap"):
         engine.ingest()
     assert engine.lake.days("raw_traces") == []
-    assert DuckDBEngine(engine.settings).ingest().events == 1
+    assert SummingEngine(engine.settings).ingest().events == 1
 
 
 def test_without_a_new_file_no_job_is_started(tmp_path, monkeypatch):
     engine = spark_in(tmp_path, monkeypatch, lambda *_: pytest.fail("started"))
-    DuckDBEngine(engine.settings).ingest()
+    SummingEngine(engine.settings).ingest()
     assert engine.ingest().events == 0
 
 
@@ -238,7 +238,7 @@ def test_a_recount_sums_the_days_of_its_window_in_one_job(tmp_path, monkeypatch)
     days = ["2026-11-12", "2026-11-13", "2026-11-14"]
     lines = [call_line(f"day-{day}", timestamp=f"{day}T10:00:00Z") for day in days]
     (engine.settings.telemetry_path / "b.jsonl").write_bytes(b"\n".join(lines) + b"\n")
-    DuckDBEngine(engine.settings).ingest()
+    SummingEngine(engine.settings).ingest()
     space = Workspace(engine.settings)
     space.engine = engine
     space.sums.refresh_signatures(space.days.with_events(date(2026, 11, 14)))
