@@ -25,7 +25,7 @@ _STATUS = {"OK": "ok", "STATUS_CODE_OK": "ok", "ERROR": "error", "STATUS_CODE_ER
 
 
 def _of_record(value: Any) -> Iterator[Span | str]:
-    for entry in value if isinstance(value, list) else as_object(value).get("data") or [value]:
+    for entry in value if isinstance(value, list) else as_list(as_object(value).get("data")) or [value]:
         try:
             yield _span(as_object(entry))
         except ValueError as error:

@@ -160,7 +160,7 @@ def _tool(
         name=name,
         start_ns=times[0],
         end_ns=times[1],
-        status="error" if told else "unset",
+        status="error" if told else "ok",
         status_message=text,
         attributes={
             **values,

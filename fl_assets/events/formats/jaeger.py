@@ -13,14 +13,14 @@ from typing import Any
 from fl_assets.events.formats.readers import span_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span, SpanEvent
-from fl_assets.events.formats.values import as_object, first, ns_or_none, objects_of, required_text
+from fl_assets.events.formats.values import as_list, as_object, first, ns_or_none, objects_of, required_text
 
 _MARKS = (re.compile(rb'(?<!\\)"operationName"\s*:'), re.compile(rb'(?<!\\)"(?:traceID|spanID)"\s*:'))
 _LAST_US = 253_402_300_799 * 10**6
 
 
 def _of_document(value: Any) -> Iterator[Span | str]:
-    traces = value if isinstance(value, list) else as_object(value).get("data") or [value]
+    traces = value if isinstance(value, list) else as_list(as_object(value).get("data")) or [value]
     found = False
     for trace in objects_of(traces):
         processes = as_object(trace.get("processes"))

@@ -14,7 +14,7 @@ from fl_assets.events.formats.exceptions import leaf_of
 from fl_assets.events.formats.readers import span_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span
-from fl_assets.events.formats.values import any_ns, as_object, decoded, first, required_text
+from fl_assets.events.formats.values import any_ns, as_list, as_object, decoded, first, required_text
 
 _MARKS = (
     re.compile(rb'(?<!\\)"call_type"\s*:'),
@@ -27,7 +27,7 @@ _OPERATIONS = (("embedding", "embeddings"), ("mcp", "execute_tool"), ("text_comp
 
 
 def _of_record(value: Any) -> Iterator[Span | str]:
-    for entry in value if isinstance(value, list) else as_object(value).get("data") or [value]:
+    for entry in value if isinstance(value, list) else as_list(as_object(value).get("data")) or [value]:
         try:
             yield _span(as_object(entry))
         except ValueError as error:

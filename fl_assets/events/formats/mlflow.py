@@ -17,7 +17,15 @@ from fl_assets.events.formats.otel_console import events_in
 from fl_assets.events.formats.readers import span_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span
-from fl_assets.events.formats.values import any_ns, as_object, decoded, first, objects_of, required_text
+from fl_assets.events.formats.values import (
+    any_ns,
+    as_list,
+    as_object,
+    decoded,
+    first,
+    objects_of,
+    required_text,
+)
 
 _MARKS = (
     re.compile(rb'(?<!\\)"(?:mlflow\.traceRequestId|mlflow\.spanType|mlflow\.trace_schema\.version)"'),
@@ -35,7 +43,7 @@ _KINDS = {
 
 
 def _of_record(value: Any) -> Iterator[Span | str]:
-    for trace in value if isinstance(value, list) else as_object(value).get("traces") or [value]:
+    for trace in value if isinstance(value, list) else as_list(as_object(value).get("traces")) or [value]:
         whole = as_object(trace)
         info, data = as_object(whole.get("info")), as_object(whole.get("data")) or whole
         for raw in objects_of(data.get("spans")):

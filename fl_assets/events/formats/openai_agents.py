@@ -14,7 +14,7 @@ from fl_assets.events.formats.outcomes import failed_text
 from fl_assets.events.formats.readers import Records, file_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span
-from fl_assets.events.formats.values import as_object, first, iso_ns, required_text
+from fl_assets.events.formats.values import as_list, as_object, first, iso_ns, required_text
 
 _MARK = re.compile(rb'(?<!\\)"object"\s*:\s*"trace\.span"')
 _KINDS = {
@@ -31,7 +31,7 @@ _KINDS = {
 def _of_file(records: Records) -> Iterator[tuple[int, Span | str]]:
     traces: dict[str, dict[str, Any]] = {}
     for line, value in records:
-        entries = value if isinstance(value, list) else as_object(value).get("data") or [value]
+        entries = value if isinstance(value, list) else as_list(as_object(value).get("data")) or [value]
         for entry in entries:
             raw = as_object(entry)
             if raw.get("object") == "trace":

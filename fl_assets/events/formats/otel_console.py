@@ -16,7 +16,7 @@ from typing import Any
 from fl_assets.events.formats.readers import span_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span, SpanEvent
-from fl_assets.events.formats.values import any_ns, as_object, ns_or_none, objects_of, required_text
+from fl_assets.events.formats.values import any_ns, as_list, as_object, ns_or_none, objects_of, required_text
 
 _CONTEXT = re.compile(rb'(?<!\\)"context"\s*:\s*\{[^{}]*"trace_?[iI]d"\s*:\s*"0x')
 _LISTED = (
@@ -35,7 +35,7 @@ def _matches(_: str, head: bytes) -> bool:
 
 
 def _of_record(value: Any) -> Iterator[Span | str]:
-    entries = value if isinstance(value, list) else as_object(value).get("spans") or [value]
+    entries = value if isinstance(value, list) else as_list(as_object(value).get("spans")) or [value]
     for entry in entries:
         try:
             yield _span(as_object(entry))

@@ -167,7 +167,8 @@ def outcome_of(span: Span, kind: str) -> Outcome:
     """
     codes = list(_codes(span, kind)) if kind != "evaluator" else []
     if span.status != "error" and not codes and (kind == "evaluator" or not _is_flagged(span, kind)):
-        return Outcome("ok" if span.start_ns and span.end_ns else "unfinished")
+        has_ended = span.end_ns and (span.start_ns or span.status == "ok")
+        return Outcome("ok" if has_ended else "unfinished")
     texts = [text for text in (*_error_texts(span, kind), *codes) if text]
     text = next((text for text in texts if not is_vague(text)), max(texts, key=len, default=None))
     return Outcome(_kind_of_end(span, texts), text)

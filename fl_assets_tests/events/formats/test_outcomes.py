@@ -212,6 +212,12 @@ def test_the_error_at_the_bottom_is_taken(text, leaf):
     assert leaf_of(text) == leaf
 
 
+def test_without_a_start_only_what_says_ok_succeeded():
+    for status, kind in (("ok", "ok"), ("unset", "unfinished"), ("error", "failed")):
+        found = Span("t", "s", "", "step", 0, END, status)
+        assert (outcome_of(found, "").kind, found.duration_ms) == (kind, None)
+
+
 def test_a_result_in_parts_and_within_itself_is_read():
     assert error_in_result([{"type": "text", "text": "Error: no"}]) == "Error: no"
     assert error_in_result({"content": [{"type": "text", "text": "Error: no"}]}) == "Error: no"
