@@ -182,7 +182,8 @@ class Duplicates:
         gone = self._execute("""
             select table_name, event_date, filename, file_row_number, content from fl_stored
             where is_unfinished
-                and (node_id, event_id) in (select (node_id, event_id) from fl_staged where not is_unfinished)""")
+                and (node_id, event_id) in (
+                    select (node_id, event_id) from fl_staged where not is_unfinished)""")
         for table, day, path, row, content in gone:
             replaced = self.replaced.setdefault((table, day), {}).setdefault(Path(path).name, Replaced())
             replaced.rows.append(row)

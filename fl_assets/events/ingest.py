@@ -182,7 +182,7 @@ class Ingestion:
             self._refuse_file(reading, "cannot_open", source.refused)
             return
         head = read_head(source)
-        archive = archive_of(head)
+        archive = archive_of(head, source.name)
         entry = None if archive else detect(source.name, head, self.own_formats)
         if archive:
             self._refuse_file(reading, "unsupported_format", str(archive))

@@ -71,11 +71,13 @@ def fix_for(reason: str) -> str:
     return _FIXES.get(reason, _DOCS)
 
 
-def archive_of(head: bytes) -> Foreign | None:
+def archive_of(head: bytes, name: str = "") -> Foreign | None:
     """Name a file that holds others, or no text, by its first bytes.
 
     What lies within must not be taken for its lines.
     """
+    if name.lower().endswith(".eval") and head.startswith(b"PK"):
+        return Foreign("an Inspect log (.eval)", "convert it: `inspect log convert --to json`")
     for magic, what, fix in _PACKED:
         if head.startswith(magic):
             return Foreign(what, fix)
@@ -108,11 +110,22 @@ def looks_like(name: str, start: bytes, head: bytes) -> Foreign:
         return found
     if not head:
         return Foreign("packed data of which nothing could be unpacked", "send the file again")
+    if _is_otlp_protobuf(head):
+        return Foreign("OTLP protobuf", "export OTLP/JSON: `format: json` of the Collector's file exporter")
     if head[1::2].count(0) > len(head) // 3 or head[::2].count(0) > len(head) // 3:
         return Foreign("UTF-16 text without a byte order mark", "write it as UTF-8")
     if b"\0" in head or _share_of_controls(head) > 0.1:
         return Foreign("binary data", f"export JSON or JSONL instead: {_DOCS}")
     return _text(name.lower(), head.decode("utf-8", "replace"))
+
+
+def _is_otlp_protobuf(head: bytes) -> bool:
+    """Whether a file is an export request in protobuf, with or without its length before it.
+
+    A resource comes first, with the names of its attributes.
+    """
+    is_message = b"\n" in (head[:1], head[4:5]) and head.lstrip()[:1] not in (b"{", b"[")
+    return is_message and any(name in head[:4096] for name in (b"service.name", b"telemetry.sdk."))
 
 
 def _share_of_controls(head: bytes) -> float:

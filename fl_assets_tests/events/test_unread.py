@@ -52,6 +52,11 @@ FOREIGN = {
     "a.tar": (tarred(), "tar"),
     "a.tar.gz": (gzip.compress(tarred()), "tar"),
     "a.parquet": (b"PAR1" + bytes(100), "Parquet"),
+    "spans.binpb": (
+        b'\n\xef#\n\xc7\x01\n"\n\x16telemetry.sdk.language\x12\x08\n\x06python' + bytes(range(50)),
+        "OTLP protobuf",
+    ),
+    "run.eval": (zipped(), "Inspect log"),
     "a.bin": (bytes(range(256)) * 20, "binary"),
     "notes.md": (b"# Notes\nnothing here\n", "text (md)"),
     "no-mark.json": (('{"a": 1}' * 20).encode("utf-16-le"), "UTF-16"),
