@@ -138,7 +138,7 @@ def admission(
     now: datetime,
     allow_rollback: bool = False,
 ) -> list[Violation]:
-    """Return every rule that a candidate breaks before anything of it is downloaded, in the order of `ADMISSION_RULES`.
+    """Return every rule that a candidate breaks before a download, in the order of `ADMISSION_RULES`.
 
     Args:
         candidate: As listed.

@@ -21,7 +21,8 @@ class Catalogue:
     def replace(self, day: date, offered: Sequence[Offered]) -> int:
         """Replace the day's offers; return how many versions there are."""
         if not offered and self._warehouse.manifest("adapter_catalogue", day) is None:
-            return 0  # most fleets have no source, and a commit for each day of a backfill would cost more than the rest of the step
+            # Most fleets have no source, and a commit per day of a backfill costs more than the rest.
+            return 0
         return self._warehouse.replace_records(
             "adapter_catalogue", day, (one.model_dump() for one in offered)
         )

@@ -1,4 +1,4 @@
-"""Where adapters come from: repositories of the Hugging Face Hub, and a plain HTTP server that lists manifests.
+"""Where adapters come from: repositories of the Hugging Face Hub, and plain servers that list manifests.
 
 What goes here: listing what a source offers, and fetching one file within bounds. What does not: whether it
 is admitted (`admission.py`), where it is put (`store.py`).
@@ -70,7 +70,7 @@ class Source(Protocol):
 
 
 # The Hub
-# ----------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------
 
 
 class HubSource:

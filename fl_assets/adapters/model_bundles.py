@@ -24,7 +24,7 @@ The bundle.
 
 
 def open_verifier(key: Path) -> BundleVerifier:
-    """Return what verifies bundles by this public key (PEM, curve P-256, P-384 or P-521; the library knows no others).
+    """Return what verifies bundles by this public key (PEM, curve P-256, P-384 or P-521).
 
     Raises:
         KeyFileError: the library is not installed, or the file is no such key.

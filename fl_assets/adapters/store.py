@@ -1,4 +1,4 @@
-"""Adapters on disk: fetched beside what is there, checked, put in place by one rename, switched by another, and switched back.
+"""Adapters on disk: installed beside what is there, switched to by one rename, and switched back.
 
 What goes here: installing, switching, rolling back. What does not: the rules (`admission.py`, `examine.py`),
 fetching (`hub.py`), the folder and its locks (`folder.py`), what is remembered (`memory.py`), who decides
@@ -107,7 +107,7 @@ class AdapterStore:
         return open_sources(self._settings) if self._given_sources is None else self._given_sources
 
     def observe(self, *, now: datetime) -> list[Offered]:
-        """Ask every source and return what it offers, each version with every rule that it breaks, by adapter and newest first."""
+        """Return what every source offers, with the rules that it breaks, by adapter and newest first."""
         candidates = [candidate for source in self.sources for candidate in source.candidates()]
         if not candidates:
             return []
@@ -156,7 +156,7 @@ class AdapterStore:
         )
 
     def status(self, adapter_id: str, version: str) -> VersionStatus:
-        """Return whether a version is in use, was followed by a later one, was rolled back, or never was in use here."""
+        """Return whether a version is in use, was followed, was rolled back, or never was in use here."""
         memory, current = self._memory.load().of(adapter_id), self.current(adapter_id)
         if current is not None and current.version == version:
             return "in use"
@@ -184,7 +184,7 @@ class AdapterStore:
             return self._examiner.examine(folder)[1]
 
     def examine(self, folder: Path, *, now: datetime) -> FolderVerdict:
-        """Return what is in a folder anywhere, installed or about to be published, as a node would judge it."""
+        """Return what is in a folder, installed or about to be published, as a node would judge it."""
         descriptor = os.open(folder, FOLDER_FLAGS & ~os.O_NOFOLLOW)
         try:
             manifest, problems = self._examiner.examine(descriptor)
@@ -209,7 +209,9 @@ class AdapterStore:
     def stage(
         self, adapter_id: str, version: str, *, now: datetime, allow_rollback: bool = False
     ) -> InstalledAdapter:
-        """Fetch, check and install one version beside the one in use, and switch nothing; one that is installed and whole is left as it is.
+        """Fetch, check and install one version beside the one in use, and switch nothing.
+
+        A version that is installed and whole is left as it is.
 
         Args:
             adapter_id: As the catalogue names it.
@@ -251,7 +253,7 @@ class AdapterStore:
     def activate(
         self, adapter_id: str, version: str, *, now: datetime, note: str = "", allow_rollback: bool = False
     ) -> Switched:
-        """Switch to an installed version, having verified it anew; load it into the vLLM server first, when there is one.
+        """Switch to an installed version, which is verified again; the vLLM server loads it first.
 
         Args:
             adapter_id: As the catalogue names it.
@@ -301,9 +303,9 @@ class AdapterStore:
         )
 
     def rollback(self, adapter_id: str, *, now: datetime, to: str | None = None, note: str = "") -> Switched:
-        """Switch back to the version that was in use before, or `to` another kept one; off when there was none. What is left is not offered again.
+        """Switch back to the version in use before, or `to` another kept one; off when there was none.
 
-        An expired manifest does not stand in the way, a broken hash or a revoked key does.
+        What is left is not offered again. An expired manifest does not stand in the way, a broken hash does.
 
         Raises:
             AdapterStoreError: the adapter is off already, or `to` is not installed.

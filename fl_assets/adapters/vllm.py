@@ -33,7 +33,7 @@ class LoraServer:
         self._url, self._timeout = url.rstrip("/"), timeout
 
     def load(self, name: str, path: Path) -> None:
-        """Have the server serve the adapter in `path`, a folder as the server sees it; one that it serves already is left as it is.
+        """Have the server serve the adapter in `path`, a folder as the server sees it; once is enough.
 
         Raises:
             LoraServerError: it does not.

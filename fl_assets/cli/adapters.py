@@ -86,7 +86,9 @@ def verify(
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Check files, hashes, signature, config and tensors of an adapter as a node would; exit code 1 when a rule is broken.
+    """Check an adapter as a node would: files, hashes, signature, config, tensors.
+
+    Exit code 1 when a rule is broken.
 
     Example: fl-assets verify acme/tool-calling
     """

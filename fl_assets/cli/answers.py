@@ -31,7 +31,7 @@ def approve(
         bool, typer.Option("--now", help="Carry it out at once instead of leaving it to the sensor.")
     ] = False,
 ) -> None:
-    """Say yes to a decision that waits for approval; the sensor `approved_updates` carries it out, canary nodes first.
+    """Approve a decision; the sensor `approved_updates` carries it out, canary nodes first.
 
     Example: fl-assets approve 3f9c --reason "tried on staging" --now
     """
@@ -76,7 +76,7 @@ def rollback(
         ),
     ] = False,
 ) -> None:
-    """Take an update back from every node, and restore the files that it changed byte for byte; or switch this machine's adapter back.
+    """Take an update back from every node, files byte for byte; or switch this machine's adapter back.
 
     Example: fl-assets rollback 3f9c --reason "support asked for it"
 

@@ -63,7 +63,7 @@ class CommandError(Exception):
 
 
 def main() -> None:
-    """Run the command; a known error is one clear message on standard error and exit code 1, never a traceback."""
+    """Run the command; a known error is one message on standard error and exit code 1, no traceback."""
     from fl_assets.cli.console import fail
     from fl_assets.cli.processes import ServeError
     from fl_assets.infra.result_files import ResultFileError
@@ -100,9 +100,10 @@ def settings_of_inputs() -> FederatedLearningConfig:
 
 
 def coordinator_here(*, verbose: bool = False) -> "FederatedLearningCoordinator":
-    """Return a coordinator with the settings of the environment, Dagster's own log silent unless asked for."""
+    """Return a coordinator with the settings of the environment, Dagster's log silent unless asked for."""
     config = settings_of_inputs()
-    gc.disable()  # what is imported stays: looking through it again and again for garbage takes a third of the time of importing
+    # What is imported stays: looking through it for garbage takes a third of the time of importing.
+    gc.disable()
     try:
         from fl_assets.coordinator import FederatedLearningCoordinator, open_home
 

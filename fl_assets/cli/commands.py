@@ -60,7 +60,7 @@ def backfill(
     to: Annotated[datetime, typer.Argument(metavar="TO", formats=["%Y-%m-%d"], help="Last day, included.")],
     as_json: AsJson = False,
 ) -> None:
-    """Run the cycles of a range of days, oldest first, in this one process; exit code 3 when no day has enough events.
+    """Run the cycles of a range of days, oldest first; exit code 3 when no day has enough events.
 
     Example: fl-assets backfill 2026-11-01 2026-11-14
     """
@@ -253,7 +253,7 @@ def explain(
 
 @app.command()
 def rebuild() -> None:
-    """Make the database anew from the Parquet beside it, and say what was done; a database that is right is left as it is.
+    """Rebuild the database from the Parquet beside it; one that is right stays as it is.
 
     Nothing is overwritten that cannot be read, and interrupting it is safe.
 
@@ -299,7 +299,7 @@ def summarize(
         ),
     ] = None,
 ) -> None:
-    """On a node: tell of days by counts alone, signed, so that no event has to leave it. docs/federation.md says what leaves and what does not.
+    """On a node: summarise days as signed counts, so that no event has to leave it (docs/federation.md).
 
     Example: fl-assets summarize --out outbox/eu-1-2026-11-20.jsonl --day 2026-11-20
     """

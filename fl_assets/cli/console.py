@@ -125,7 +125,7 @@ def show_rebuilt(path: Path, done: Rebuilt) -> None:
 
 
 def show_cycle(view: CycleView, *, as_json: bool) -> None:
-    """Print a cycle: what was read, what was found, what may be done, what is held and why, where the files are."""
+    """Print a cycle: what was read and found, what may be done, what is held and why, where the files are."""
     result, day, files = view.result, view.result.day, view.files
     patterns, playbooks, decisions = view.patterns, view.playbooks, view.decisions
     if as_json:

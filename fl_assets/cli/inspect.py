@@ -22,7 +22,9 @@ def inspect(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A file or a folder of telemetry.")],
     as_json: AsJson = False,
 ) -> None:
-    """Say of each file its format, events, days and nodes, what of it cannot be read and why, and what a cycle would do; nothing is stored.
+    """Show each file's format, events, days, nodes, what cannot be read and why, what a cycle would do.
+
+    Nothing is stored.
 
     Example: fl-assets inspect data/telemetry/cache
     """

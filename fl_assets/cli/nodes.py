@@ -25,7 +25,7 @@ def take_release(
     ] = Path("data/node/release.json"),
     channel: Annotated[str, typer.Option("--channel", help="Channel of this node.")] = "stable",
 ) -> None:
-    """On a node: verify a release and print as JSON what this node is to run; one that is refused changes nothing.
+    """On a node: verify a release and print what the node is to run; a refused one changes nothing.
 
     Example: fl-assets take-release --node eu-1 --release stable.json --trusted keys
     """

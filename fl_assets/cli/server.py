@@ -32,7 +32,7 @@ def dev(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65_535)] = 3000,
 ) -> None:
-    """Open the Dagster UI: code server, daemon and a webserver that refuses what other web pages send; until interrupted.
+    """Open the Dagster UI, with a webserver that refuses what other web pages send; until interrupted.
 
     Example: fl-assets dev --port 3001
     """
@@ -56,7 +56,7 @@ def dev(
     }
 )
 def serve(context: typer.Context) -> None:
-    """Run the guarded webserver alone; takes the options of `dagster-webserver`. docs/serving.md says how a team reaches it.
+    """Run the guarded webserver alone (docs/serving.md); takes the options of `dagster-webserver`.
 
     Example: fl-assets serve --host 0.0.0.0 --port 3000 --grpc-host code --grpc-port 4000
     """

@@ -3,10 +3,12 @@
 What goes here: new files, atomic replacement, syncing, locks. What does not: what is written.
 """
 
+import errno
 import fcntl
 import os
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
@@ -22,7 +24,7 @@ class LockBusyError(TimeoutError):
 
 @contextmanager
 def new_file(path: Path | str, *, mode: int | None = None, folder: int | None = None) -> Generator[BinaryIO]:
-    """Create a file that must not exist, never through a link; it has reached the disk when the block ends, and is gone when it raises.
+    """Create a file that must not exist; it is on the disk when the block ends, and gone when it raises.
 
     Args:
         path: where; below `folder`, an open descriptor, when that is given.
@@ -48,7 +50,7 @@ def new_file(path: Path | str, *, mode: int | None = None, folder: int | None = 
 
 
 def write_atomically(path: Path, content: bytes, *, mode: int | None = None) -> None:
-    """Write a small file so that a crash leaves the old one or the new one; a link at `path` is replaced, not followed.
+    """Write a small file so that a crash leaves the old one or the new one; a link is replaced, not followed.
 
     Args:
         path: in a folder that exists.
@@ -166,8 +168,36 @@ class Disk:
         self.write(path, content, mode)
         self.sync(path)
 
+    def write_like(self, path: Path, content: bytes, *, like: Path) -> None:
+        """Write and sync a file in place of a crash's, with owner, mode and attributes of another.
+
+        Raises:
+            OSError: the disk refused, or only another user may give it that owner or those attributes.
+        """
+        status = like.stat()
+        self.remove(path)
+        self.write(path, content, 0o600)
+        if (path.stat().st_uid, path.stat().st_gid) != (status.st_uid, status.st_gid):
+            os.chown(path, status.st_uid, status.st_gid)
+        for name in _attributes(like):
+            os.setxattr(path, name, os.getxattr(like, name))
+        path.chmod(stat.S_IMODE(status.st_mode))  # last, since another owner clears bits of it
+        self.sync(path)
+
     def place(self, path: Path, content: bytes, mode: int, *, by_way_of: Path) -> None:
-        """Put a file in place whole and synced, by way of a neighbour that only the holder of a lock writes."""
+        """Put a file in place whole and synced, by way of a neighbour that the holder of a lock writes."""
         self.write_fresh(by_way_of, content, mode)
         self.rename(by_way_of, path)
         self.sync(path.parent)
+
+
+def _attributes(path: Path) -> list[str]:
+    """Return the extended attributes of a file, access control lists among them."""
+    if not hasattr(os, "listxattr"):
+        return []
+    try:
+        return os.listxattr(path)
+    except OSError as error:
+        if error.errno == errno.ENOTSUP:
+            return []
+        raise

@@ -141,7 +141,7 @@ class TrustedKeys:
         return tuple(self._keys)
 
     def signed_by(self, message: bytes, signature: str, *, first: str = "") -> str | None:
-        """Return the name of the trusted key that signed the message, the one named `first` being tried first; None when none did."""
+        """Return the trusted key that signed a message, trying `first` first; None when none did."""
         try:
             raw = base64.b64decode(signature.strip(), validate=True)
         except (binascii.Error, ValueError):

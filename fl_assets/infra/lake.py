@@ -76,7 +76,7 @@ _R = TypeVar("_R")
 
 
 def retry_on_conflict(method: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Repeat what takes the lock, reads the lake and commits, from its start, where another coordinator committed meanwhile."""
+    """Repeat what locks, reads and commits, from its start, where another coordinator committed meanwhile."""
     is_conflict = retry_if_exception_type(ConcurrentCommitError)
     return retry(retry=is_conflict, stop=stop_after_attempt(5), reraise=True)(method)
 
@@ -137,7 +137,7 @@ class Lake:
         ]
 
     def content_of(self, day: date) -> str:
-        """Return a token that changes exactly when what is stored of a day's events, error records and summaries does."""
+        """Return a token that changes exactly when what is stored of a day does."""
         manifests = (self.manifest(table, day) for table in _CONTENT_TABLES)
         summaries = self.manifest(_SUMMARIES, day)
         return "-".join(
@@ -190,7 +190,7 @@ class Lake:
             yield
 
     def check_pseudonym_key(self, key: bytes) -> None:
-        """Note whose key makes this lake's pseudonyms, or see that it is `key`: with another one, the same person would get a second name.
+        """Note whose key makes this lake's pseudonyms, or check that it is `key`.
 
         Raises:
             ForeignKeyError: the lake was filled with another key.
@@ -211,7 +211,7 @@ class Lake:
         return path.read_bytes()
 
     def add(self, table: str, day: date, rows: int, write: Callable[[Path], object]) -> LakeFile:
-        """Write a file of a day, which is not part of it before a commit names it: until then it is at `staged`.
+        """Write a file of a day; until a commit names it, it is at `staged`.
 
         Args:
             table: name of the table.

@@ -1,4 +1,4 @@
-"""A lake on an object store, as its coordinator sees it: a local folder with the same layout, which all reads go to.
+"""A lake on an object store, as its coordinator sees it: a local folder that all reads go to.
 
 What goes here: bringing the folder up to the store, and committing to both. What does not: the commit
 protocol (`remote_lake.py`), the folder itself (`lake.py`).

@@ -1,4 +1,4 @@
-"""The lake on an object store (S3, GCS, Azure): what several machines share, where there is neither rename nor `flock`.
+"""The lake on an object store (S3, GCS, Azure), where there is neither rename nor `flock`.
 
 What goes here: the seven things that we ask of a store, the commit protocol, the lease. What does not: days,
 manifests and the local folder that all reads go to (`mirror.py`). Needs the extra [object-storage].
@@ -71,7 +71,7 @@ Version = dict[str, str]
 
 
 class ChangedError(Exception):
-    """A put was refused: the object is not the version that it was to take the place of, or is there though it should not be."""
+    """A put was refused: the object is another version than expected, or is there though it should not be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,10 @@ class Objects:
         return bytes(found.bytes()), _version(found.meta)
 
     def put(self, key: str, content: bytes, *, if_match: Version | None) -> Version:
-        """Put an object in the place of one version of it, or, for None, where there is none; return its version.
+        """Put an object in place of one version of it, or, for None, where there is none.
+
+        Returns:
+            Its new version.
 
         Raises:
             ChangedError: something else is there.
@@ -187,10 +190,10 @@ class RemoteLake:
         self._version: Version | None = None
 
     # State
-    # -------------------------------------------------------------------------------------------------------------
+    # --------------------------------------------------------------------------------
 
     def read_head(self) -> Head | None:
-        """Read what the lake holds now, None where nothing was ever committed; what is committed after this is committed on that.
+        """Read what the lake holds now, None where nothing was ever committed; the next commit builds on it.
 
         Raises:
             LakeError: `head.json` is damaged.
@@ -255,7 +258,7 @@ class RemoteLake:
         return self.objects.read(key)[0]
 
     def sweep(self, named: Callable[[], set[str]]) -> list[str]:
-        """Delete what no manifest names, but for what is younger than `GRACE`; return it. Call it within `lease`.
+        """Delete what no manifest names and is older than `GRACE`; return it. Call it within `lease`.
 
         Args:
             named: gives the keys of all files of the manifests of the last `read_head`.
@@ -281,7 +284,7 @@ class RemoteLake:
         return old
 
     # Lease
-    # -------------------------------------------------------------------------------------------------------------
+    # --------------------------------------------------------------------------------
 
     @contextmanager
     def lease(self, wait_secs: float) -> Iterator[None]:
@@ -339,7 +342,7 @@ class RemoteLake:
             self._sleep(_LOOK_SECS)
 
     def check_conditional_put(self) -> None:
-        """See that the store can be reached, and that it refuses a put whose condition does not hold: one that ignores it would lose days without a word.
+        """Check that the store refuses a put whose condition does not hold; else days could be lost.
 
         Raises:
             LakeError: it cannot, or does not.

@@ -74,7 +74,7 @@ class ResultFiles:
             raise ResultFileError(_damaged(path, error)) from error
 
     def read(self, table: str, day: date) -> pa.Table:
-        """Return a day's rows in the columns of the table; those declared since the file was written are null.
+        """Return a day's rows in the columns of the table; columns newer than the file are null.
 
         Raises:
             ResultFileError: the file is damaged, or not there.

@@ -46,7 +46,7 @@ _USAGE = (
     "try_cast(metadata->>'output_tokens' as bigint) as output_tokens, "
     "try_cast(metadata->>'cost_usd' as double) as cost_usd"
 )
-"""Columns of the view `raw_traces` beside those that are stored: tokens and cost, where a call's metadata says them."""
+"""Columns of the view `raw_traces` beside those that are stored: tokens and cost, from a call's metadata."""
 
 
 class WarehouseBusyError(RuntimeError):
@@ -139,7 +139,7 @@ class Warehouse:
 
     @contextmanager
     def session(self) -> Iterator[None]:
-        """Keep one connection for the calls in the block, where many follow each other; keep the block short, since nobody else gets in.
+        """Keep one connection for the calls in the block, which must be short, since nobody else gets in.
 
         A database that is gone, or that a crash left behind its files, is brought up to them first.
         """
@@ -182,7 +182,8 @@ class Warehouse:
                 folder = lake_path.resolve() / table.name
                 rows = _rows_of(connection, folder)
                 if not rows:
-                    rows = f"select {', '.join(f'null::{column.type} as {column.name}' for column in table.columns)} where false"
+                    nulls = ", ".join(f"null::{column.type} as {column.name}" for column in table.columns)
+                    rows = f"select {nulls} where false"
                 if table.name == "raw_traces":
                     rows = f"select *, {_USAGE} from ({rows})"  # noqa: S608 (our own SQL)
                 connection.execute(f"create or replace view {table.name} as {rows}")
@@ -266,7 +267,7 @@ class Warehouse:
         return self.files.manifest(table_name, day)
 
     def verify(self, table_name: str, days: Iterable[date]) -> list[Violation]:
-        """Compare days of a table with what their files say, as a torn log or a damaged page loses rows without an error."""
+        """Compare days of a table with their files: a torn log loses rows without an error."""
         table = TABLES[table_name]
         problems = []
         with self._connection() as connection:
@@ -286,7 +287,9 @@ class Warehouse:
         return problems
 
     def rebuild(self, progress: Callable[[str], None] = lambda _: None) -> Rebuilt:
-        """Make the database what its files say, day by day, and write the files that are missing from it; what cannot be opened is moved aside, never overwritten.
+        """Make the database what its files say, day by day, and write the files that are missing.
+
+        What cannot be opened is moved aside, never overwritten.
 
         Safe to interrupt: what is left undone is done by the next connection, or by the next call.
         """
@@ -338,10 +341,9 @@ class Warehouse:
                 write(connection)
                 for day in days:
                     rows, content_hash = _stamp(connection, table, table.name, day)
-                    stored = connection.sql(
-                        f"select {', '.join(table.column_names)} from {table.name} where event_date = $day order by {', '.join(table.key)}",  # noqa: S608
-                        params={"day": day},
-                    ).to_arrow_table()
+                    names, order = ", ".join(table.column_names), ", ".join(table.key)
+                    query = f"select {names} from {table.name} where event_date = $day order by {order}"  # noqa: S608
+                    stored = connection.sql(query, params={"day": day}).to_arrow_table()
                     staged[day] = self.files.stage(
                         table.name,
                         day,
@@ -490,7 +492,7 @@ def _add_columns(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
 
 
 def _rows_of(connection: duckdb.DuckDBPyConnection, folder: Path) -> str:
-    """Return a SELECT of all files of a lake table, '' where there is none; one that cannot be read is left out, as its day is."""
+    """Return a SELECT of all files of a lake table that can be read, '' where there is none."""
     if next(folder.glob("event_date=*/*.parquet"), None) is None:
         return ""
     everything = _select(literal(os.fspath(folder / "event_date=*" / "*.parquet")))
@@ -531,12 +533,9 @@ def _insert_day(
     if len(rows) == 0:
         return
     connection.register("new_rows", rows)
-    columns = [column.name for column in table.columns if column.name != "event_date"]
-    order = ", ".join(table.key)
-    connection.execute(
-        f"insert into {table.name} by name select $day::date as event_date, {', '.join(columns)} from new_rows order by {order}",  # noqa: S608 (our constants)
-        {"day": day},
-    )
+    columns = ", ".join(column.name for column in table.columns if column.name != "event_date")
+    selected = f"select $day::date as event_date, {columns} from new_rows order by {', '.join(table.key)}"  # noqa: S608
+    connection.execute(f"insert into {table.name} by name {selected}", {"day": day})
     connection.unregister("new_rows")
     (count,) = connection.execute(
         f"select count(*) from {table.name} where event_date = $day",  # noqa: S608
@@ -554,8 +553,7 @@ def _stamp(connection: duckdb.DuckDBPyConnection, table: Table, source: str, day
     # MD5 over names and texts, and not DuckDB's own hash: it must be the same in later versions, and for rows
     # that a column was added to since.
     values = ", ".join(f"'{column.name}=' || {column.name}::varchar" for column in table.columns)
-    ((rows, mixed),) = connection.execute(
-        f"select count(*), coalesce(bit_xor(md5_number(concat_ws(chr(31), {values}))), 0) from {source} where event_date = $day",  # noqa: S608 (our constants)
-        {"day": day},
-    ).fetchall()
+    mixing = f"coalesce(bit_xor(md5_number(concat_ws(chr(31), {values}))), 0)"
+    query = f"select count(*), {mixing} from {source} where event_date = $day"  # noqa: S608 (our constants)
+    ((rows, mixed),) = connection.execute(query, {"day": day}).fetchall()
     return rows, f"{mixed:032x}"

@@ -9,6 +9,7 @@ Windows run within one session, and calls meet turns on one time line a trace, s
 """
 
 from fl_assets.core.models import Signal
+from fl_assets.infra.sql import literal
 
 _DONE = (
     "(booked|cancel+ed|updated|changed|modified|processed|completed|created|added|removed|sent|refunded|exchanged|returned|upgraded|applied|scheduled|submitted"
@@ -145,31 +146,27 @@ def _phrases(purpose: str) -> str:
     return "|".join(phrase for language in sorted(LEXICONS) for phrase in LEXICONS[language].get(purpose, ()))
 
 
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
 def _own_words(column: str) -> str:
     """SQL that takes out of a text what its speaker only quotes, and makes it comparable; null becomes ''."""
     text = f"lower(replace(left(coalesce({column}, ''), {MAX_TEXT}), '’', ''''))"
-    quoted = _quoted(r"(?s)```.*?(?:```|$)|`[^`\n]*`|\"[^\"\n]*\"|“[^”\n]*”|(?:^|\n)[ \t]*>[^\n]*")
+    quoted = literal(r"(?s)```.*?(?:```|$)|`[^`\n]*`|\"[^\"\n]*\"|“[^”\n]*”|(?:^|\n)[ \t]*>[^\n]*")
     return f"case when regexp_matches({column}, '[`\"“>]') then regexp_replace({text}, {quoted}, ' ', 'g') else {text} end"
 
 
 def _says(text: str, purpose: str) -> str:
-    return f"regexp_matches({text}, {_quoted(lexicon(purpose))})"
+    return f"regexp_matches({text}, {literal(lexicon(purpose))})"
 
 
 def _split(text: str) -> str:
     """SQL for the words of a text; `replace`, mark by mark, is many times as fast as `translate` or an expression."""
     for mark in _PUNCTUATION:
-        text = f"replace({text}, {_quoted(mark)}, ' ')"
+        text = f"replace({text}, {literal(mark)}, ' ')"
     return f"string_split({text}, ' ')"
 
 
 def _content(words: str) -> str:
     """SQL for the distinct content words of a turn, as hashes, which are compared in a fraction of the time."""
-    stop_words = ", ".join(f"hash({_quoted(word)})" for word in (*_phrases("stop_words").split("|"), ""))
+    stop_words = ", ".join(f"hash({literal(word)})" for word in (*_phrases("stop_words").split("|"), ""))
     return f"list_distinct(list_filter(list_transform({words}, lambda word: hash(word)), lambda word: not list_contains([{stop_words}], word)))"
 
 
@@ -186,7 +183,7 @@ _CONSTANTS = {
     "own_answer": _own_words("system_response"),
     "spoken": _split("said"),
     "words": _content("spoken"),
-    "is_question": f"not regexp_matches(said, {_quoted(_LEADING_CONSENT)})",
+    "is_question": f"not regexp_matches(said, {literal(_LEADING_CONSENT)})",
     "is_correction": _says("said", "correction"),
     "is_giving_up": _says("said", "giving_up"),
     "is_refusal": _says("answered", "refusal"),

@@ -9,6 +9,8 @@ taken (a traceback's last line, the message inside JSON); and that is masked.
 
 import pyarrow as pa
 
+from fl_assets.infra.sql import literal
+
 NO_TEXT_PREFIX = "no error text:"
 UNCAUGHT_PREFIX = "Traceback: "
 MAX_MASKED_CHARS = 400
@@ -132,17 +134,12 @@ MASKS: tuple[tuple[str, str], ...] = (
 )
 
 
-def _literal(text: str) -> str:
-    """Quote one of our own constants for SQL."""
-    return "'" + text.replace("'", "''") + "'"
-
-
 def _replace(expr: str, pattern: str, by: str) -> str:
-    return f"regexp_replace({expr}, {_literal(pattern)}, {_literal(by)}, 'g')"
+    return f"regexp_replace({expr}, {literal(pattern)}, {literal(by)}, 'g')"
 
 
 def _last(expr: str, pattern: str) -> str:
-    return f"regexp_extract_all({expr}, {_literal(pattern)}, 1)[-1]"
+    return f"regexp_extract_all({expr}, {literal(pattern)}, 1)[-1]"
 
 
 def _salient_sql(expr: str) -> str:
@@ -160,23 +157,23 @@ def _salient_sql(expr: str) -> str:
     plain = _replace(_replace(plain, _SIDE_LINE, ""), _LABEL_LINE, "")
     plain = _replace(plain, _RULER_LINE, "")
     finding = "coalesce(s.strong, s.lint, s.weak)"
-    tests = f"regexp_matches({text}, {_literal(_TESTS_FAILED)})"
-    differs = f"regexp_matches({text}, {_literal(_DIFFERENCES)})"
+    tests = f"regexp_matches({text}, {literal(_TESTS_FAILED)})"
+    differs = f"regexp_matches({text}, {literal(_DIFFERENCES)})"
     return f"""list_transform([{plain}], lambda fl_text: list_transform([{{
         'tests': {tests}, 'differs': {differs}, 'tested': {_last("fl_text", _TEST_FINDING)},
-        'first': regexp_extract(fl_text, {_literal(_FIRST_SENTENCE)}, 1), 'last': {_last("fl_text", _LAST_LINE)},
-        'strong': {_last("fl_text", _STRONG_LINE)}, 'named': {_last("fl_text", _NAMED_LINE)}, 'is_raised': regexp_matches(fl_text, {_literal(_RAISED)}),
+        'first': regexp_extract(fl_text, {literal(_FIRST_SENTENCE)}, 1), 'last': {_last("fl_text", _LAST_LINE)},
+        'strong': {_last("fl_text", _STRONG_LINE)}, 'named': {_last("fl_text", _NAMED_LINE)}, 'is_raised': regexp_matches(fl_text, {literal(_RAISED)}),
          'lint': {_last("fl_text", _LINT_LINE)}, 'weak': {_last("fl_text", _WEAK_LINE)}
     }}], lambda s: case
         when contains(fl_text, 'Traceback (most recent call last)') and coalesce(s.strong, s.named) is not null or s.strong is not null and s.is_raised
-            then {_literal(UNCAUGHT_PREFIX)} || trim(coalesce(s.strong, s.named))
-        when s.tests then case when s.tested is null then {_literal(TESTS_FAILED)}
-            when starts_with(s.tested, 'assert') then {_literal(UNCAUGHT_PREFIX + "AssertionError: ")} || s.tested
-            else {_literal(UNCAUGHT_PREFIX)} || s.tested end
-        when s.differs and s.strong is null then {_literal(DIFFERENCES)}
+            then {literal(UNCAUGHT_PREFIX)} || trim(coalesce(s.strong, s.named))
+        when s.tests then case when s.tested is null then {literal(TESTS_FAILED)}
+            when starts_with(s.tested, 'assert') then {literal(UNCAUGHT_PREFIX + "AssertionError: ")} || s.tested
+            else {literal(UNCAUGHT_PREFIX)} || s.tested end
+        when s.differs and s.strong is null then {literal(DIFFERENCES)}
         when {finding} is null
             then case when starts_with(coalesce(s.last, ''), s.first) then s.last else left(s.first, 160) || ' | ' || s.last end
-        else (case when regexp_matches(s.first, {_literal(_WEAK_LINE)}) and not starts_with({finding}, s.first) then left(s.first, 160) || ' | ' else '' end)
+        else (case when regexp_matches(s.first, {literal(_WEAK_LINE)}) and not starts_with({finding}, s.first) then left(s.first, 160) || ' | ' else '' end)
              || trim({finding})
         end)[1])[1]"""
 
@@ -196,15 +193,15 @@ _STATUS = (
 def _unwrapped_sql(expr: str) -> str:
     """Return SQL for the message inside JSON, with its type and what stood before it; the text itself where there is none."""
     flat = f"replace({expr}, '\\\"', '\"')"
-    message = f"coalesce(nullif(regexp_extract({flat}, {_literal(_JSON_MESSAGE)}, 1), ''), nullif(regexp_extract({flat}, {_literal(_JSON_MESSAGE)}, 2), ''))"
+    message = f"coalesce(nullif(regexp_extract({flat}, {literal(_JSON_MESSAGE)}, 1), ''), nullif(regexp_extract({flat}, {literal(_JSON_MESSAGE)}, 2), ''))"
     before = f"left(regexp_extract({expr}, '^[^{{]*'), 300) || ' '"
-    kind = f"coalesce(nullif(regexp_extract({flat}, {_literal(_JSON_TYPE)}, 1), '') || ' ', '')"
+    kind = f"coalesce(nullif(regexp_extract({flat}, {literal(_JSON_TYPE)}, 1), '') || ' ', '')"
     return f"coalesce({before} || {kind} || {message}, {expr})"
 
 
 def _status_place_sql(blanked: str) -> str:
     """Return SQL for where the status stands that a text names after a word such as `HTTP`, `status` or `exit code`; 0 for none."""
-    found = f"regexp_extract(left({blanked}, {_MAX_READ_CHARS // 2}), {_literal(_STATUS)}, 1)"
+    found = f"regexp_extract(left({blanked}, {_MAX_READ_CHARS // 2}), {literal(_STATUS)}, 1)"
     return f"(case when {found} = '' then 0 else length({found}) + 1 end)"
 
 
@@ -223,7 +220,7 @@ def _blanked_sql(expr: str, blank: str | None) -> str:
 
 def _masks_sql(blanked: str) -> str:
     """Return SQL that takes the salient part of a text without digits and masks it."""
-    is_json = " or ".join(f"contains({blanked}, {_literal(start)})" for start in ('{"', "{'", "{\\"))
+    is_json = " or ".join(f"contains({blanked}, {literal(start)})" for start in ('{"', "{'", "{\\"))
     message = f"(case when {is_json} then {_unwrapped_sql(blanked)} else {blanked} end)"
     masked = f"left(case when contains({message}, chr(10)) then {_salient_sql(message)} else {message} end, {_LONG_CHARS})"
     for pattern, by in MASKS:
@@ -280,7 +277,7 @@ def failures_sql(source: str, blank: str | None = None) -> str:
         blank: Name under which `blank_digits` was registered, if it was.
     """
     status = f"coalesce({', '.join(f'found[{place}]' for place in range(1, len(_STATUS_KEYS) + 1))})"
-    paths = ", ".join(_literal('$."' + key + '"') for key in (*_STATUS_KEYS, *_USER_KEYS))
+    paths = ", ".join(literal('$."' + key + '"') for key in (*_STATUS_KEYS, *_USER_KEYS))
     first, last = len(_STATUS_KEYS) + 1, len(_STATUS_KEYS) + len(_USER_KEYS)
     actor = f"coalesce({', '.join(f'found[{place}]' for place in range(first, last + 1))}, trace_id)"
     found = f"json_extract_string(metadata, [{paths}])"
@@ -288,7 +285,7 @@ def failures_sql(source: str, blank: str | None = None) -> str:
             select event_date, event_id, node_id, service, method, trace_id, timestamp, duration_ms, {found} as found,
                 nullif(trim(error, ' ' || chr(9) || chr(10) || chr(13)), '') as error
             from {source} where not success and caused_by is null)"""  # noqa: S608 - constants and names of our own only
-    stand_in = f"{_literal(NO_TEXT_PREFIX)} || ' service=' || service || ' method=' || method || coalesce(' status=' || {status}, '')"
+    stand_in = f"{literal(NO_TEXT_PREFIX)} || ' service=' || service || ' method=' || method || coalesce(' status=' || {status}, '')"
     return f"""
         select event_date, event_id, node_id, service, method, trace_id, timestamp, {bucket_sql("duration_ms")} as bucket,
             {actor} as actor,

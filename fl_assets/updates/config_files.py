@@ -241,7 +241,7 @@ class ConfigFiles:
                 old, new = contents[file.path]
                 self._place(self._state / file.backup, old, 0o600)
                 path = self._path(file.path)
-                self._disk.write_fresh(_beside(path, "new"), new, _mode(path))
+                self._disk.write_like(_beside(path, "new"), new, like=path)
             self._disk.rename(self._preparing, self._journal)
             self._disk.sync(self._state)
             for file in files:
@@ -287,7 +287,7 @@ class ConfigFiles:
                     self._restoring(file, receipt.decision_id) for file in switched
                 ]:
                     if content is not None:
-                        self._disk.write_fresh(_beside(target, "old"), content, _mode(target))
+                        self._disk.write_like(_beside(target, "old"), content, like=target)
                         self._disk.rename(_beside(target, "old"), target)
                         self._disk.sync(target.parent)
                         if _hash(self._read(target)) != file.old_hash:
@@ -374,10 +374,6 @@ def _read_receipt(path: Path) -> Receipt:
 
 def _beside(path: Path, part: Literal["new", "old"] | str) -> Path:
     return path.with_name(f".{path.name}.fl-{part}")
-
-
-def _mode(path: Path) -> int:
-    return stat.S_IMODE(path.stat().st_mode)
 
 
 def _hash(content: bytes) -> str:

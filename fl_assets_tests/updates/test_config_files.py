@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -537,3 +538,39 @@ def test_a_journal_that_cannot_be_read_stops_for_a_person(root):
 
 def test_values_of_a_config_are_only_scalars():
     assert get({"a": [1, {"b": "x"}]}, ("a", 1, "b"), "t") == "x"
+
+
+def test_owner_mode_and_attributes_stay_through_a_change_and_back(root):
+    path = root / "agent.toml"
+    path.chmod(0o640)
+    owner = (12_345, 23_456) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
+    os.chown(path, *owner)
+    with suppress(OSError):  # not every file system has them
+        os.setxattr(path, "user.team", b"search")
+
+    def looks() -> tuple:
+        status, named = path.stat(), os.listxattr(path)
+        return (
+            status.st_uid,
+            status.st_gid,
+            status.st_mode & 0o777,
+            {name: os.getxattr(path, name) for name in named},
+        )
+
+    before = looks()
+    assert before[:3] == (*owner, 0o640)
+    configs = files(root)
+    configs.apply(ID, CHANGES, day=DAY)
+    assert (looks(), path.read_bytes()) == (before, NEW["agent.toml"])
+    configs.revert(ID, day=DAY)
+    assert (looks(), path.read_bytes()) == (before, TOML)
+
+
+def test_a_file_whose_owner_cannot_be_kept_is_left_as_it_is(root):
+    class OthersDisk(QuickDisk):
+        def write_like(self, path: Path, *_: object, **__: object) -> None:
+            raise PermissionError(errno.EPERM, "Operation not permitted", str(path))
+
+    with pytest.raises(PermissionError):
+        files(root, OthersDisk()).apply(ID, CHANGES, day=DAY)
+    assert content(root) == OLD
