@@ -21,6 +21,7 @@ from fl_assets.definitions import defs
 from fl_assets.defs.automation import first_line, range_tags
 from fl_assets.defs.partitions import DAILY, DAYS_PER_RUN
 from fl_assets.defs.resources import resources
+from fl_assets.events.redaction.errors import redacted_errors
 from fl_assets.infra.clock import now_utc
 from fl_assets.infra.cycle_log import CycleLog
 from fl_assets.infra.disk import locked, write_atomically
@@ -76,7 +77,8 @@ class FederatedLearningCoordinator:
 
     def latest_complete_day(self, progress: Callable[[str], None] | None = None) -> date:
         """Return the last day before today that has events, reading new files first; yesterday when there are none."""
-        self.workspace.intake.ingest(progress)
+        with redacted_errors():
+            self.workspace.intake.ingest(progress)
         yesterday = self._clock().astimezone(UTC).date() - timedelta(days=1)
         return max(self.workspace.days.with_events(yesterday), default=yesterday)
 

@@ -66,12 +66,15 @@ def main() -> None:
     """Run the command; a known error is one message on standard error and exit code 1, no traceback."""
     from fl_assets.cli.console import fail
     from fl_assets.cli.processes import ServeError
+    from fl_assets.events.redaction.errors import RedactedError, redacted_errors
     from fl_assets.infra.result_files import ResultFileError
     from fl_assets.infra.warehouse import WarehouseBusyError, WarehouseFileError
 
     try:
-        app()
+        with redacted_errors():
+            app()
     except (
+        RedactedError,
         SettingsError,
         CommandError,
         ValueError,

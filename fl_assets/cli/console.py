@@ -22,6 +22,7 @@ from fl_assets.cli.cycle_view import CycleView
 from fl_assets.core.models import LearningCycleResult, Playbook
 from fl_assets.core.tables import WAREHOUSE_TABLES
 from fl_assets.events.outcome import unread_in_words
+from fl_assets.events.redaction import redact
 from fl_assets.federation.node_side import DaySummary, NodeSummaries
 from fl_assets.infra.warehouse import Rebuilt
 from fl_assets.report.records import PatternLine, Report
@@ -43,7 +44,7 @@ def say(text: str) -> None:
 
 def fail(text: str) -> NoReturn:
     """Print an error and leave with exit code 1."""
-    _err.print(f"[bold red]error:[/] {escape(text)}")
+    _err.print(f"[bold red]error:[/] {escape(redact(text))}")
     sys.exit(1)
 
 

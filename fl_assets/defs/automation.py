@@ -14,6 +14,7 @@ from fl_assets.core.settings import DAY_SECS, FederatedLearningConfig
 from fl_assets.defs.launcher import AGAIN
 from fl_assets.defs.partitions import DAILY, DAYS_PER_RUN
 from fl_assets.defs.resources import WorkspaceResource
+from fl_assets.events.redaction.errors import without_secrets
 from fl_assets.infra.clock import now_utc
 from fl_assets.report.alerts import notify_failure
 from fl_assets.updates.rollout import intent_of, open_releases
@@ -40,6 +41,7 @@ def cycle_schedule(settings: FederatedLearningConfig) -> dg.ScheduleDefinition:
         default_status=dg.DefaultScheduleStatus.STOPPED,
         description="Ask for yesterday's cycle soon after midnight UTC (or at the pace of FEDERATED_LEARNING_CYCLE_INTERVAL_SECS).",
     )
+    @without_secrets
     def daily_learning_cycle(
         context: dg.ScheduleEvaluationContext,
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
@@ -65,6 +67,7 @@ def cycle_schedule(settings: FederatedLearningConfig) -> dg.ScheduleDefinition:
     default_status=dg.DefaultSensorStatus.STOPPED,
     description="Ask for the days of new events once there are enough of them; counts files, never opens the warehouse.",
 )
+@without_secrets
 def minimum_events_reached(
     context: dg.SensorEvaluationContext, workspace: WorkspaceResource
 ) -> dg.SensorResult:
@@ -104,6 +107,7 @@ apply_updates_job = dg.define_asset_job(
     default_status=dg.DefaultSensorStatus.STOPPED,
     description="Carry out decisions that a person has approved; reads the history of updates, never opens the warehouse.",
 )
+@without_secrets
 def approved_updates(context: dg.SensorEvaluationContext, workspace: WorkspaceResource) -> dg.SensorResult:
     """Ask for one run an approval, of the day that was decided on."""
     space = workspace.open()
@@ -131,6 +135,7 @@ def approved_updates(context: dg.SensorEvaluationContext, workspace: WorkspaceRe
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Close the learning_cycles row of a run that died, so that no cycle looks as if it still ran, and send the alert.",
 )
+@without_secrets
 def record_failed_cycles(context: dg.RunFailureSensorContext, workspace: WorkspaceResource) -> None:
     """Close the rows that a failed run left open, be it the job's or a backfill's, and tell people."""
     space, run_id = workspace.open(), context.dagster_run.run_id

@@ -19,6 +19,7 @@ from fl_assets.defs.metadata import preview
 from fl_assets.defs.partitions import DAILY, days_of
 from fl_assets.defs.per_day import evaluate_per_day, mark_downstream_checks_skipped
 from fl_assets.defs.resources import WorkspaceResource
+from fl_assets.events.redaction.errors import without_secrets
 from fl_assets.playbooks import rules
 from fl_assets.playbooks.gate import Verdict
 from fl_assets.playbooks.rules import GateRule
@@ -40,6 +41,7 @@ def _check_of(rule: GateRule[Any]) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=rule.asset, name=rule.name, description=rule.doc, blocking=True, partitions_def=DAILY
     )
+    @without_secrets
     def check(context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource) -> dg.AssetCheckResult:
         space, days = workspace.open(), days_of(context.partition_keys)
         with space.warehouse.session():
@@ -105,6 +107,7 @@ def _close_cycles(space: Workspace, run_id: str, verdicts: Mapping[date, Verdict
 
 
 @dg.asset_check(asset="playbooks", partitions_def=DAILY)
+@without_secrets
 def nothing_is_held(
     context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource
 ) -> dg.AssetCheckResult:
@@ -137,6 +140,7 @@ def nothing_is_held(
 
 
 @dg.asset_check(asset="update_outcomes", partitions_def=DAILY)
+@without_secrets
 def updates_stand(
     context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource
 ) -> dg.AssetCheckResult:

@@ -14,6 +14,7 @@ import orjson
 from pydantic import SecretStr
 
 from fl_assets.core.settings import FederatedLearningConfig
+from fl_assets.events.redaction import redact
 from fl_assets.infra.disk import write_atomically
 from fl_assets.infra.http import Deadline, HttpError, exchange, failed, retrying
 from fl_assets.report.alert_text import Alert, failed_cycle, slack_message
@@ -62,7 +63,9 @@ def notify_failure(settings: FederatedLearningConfig, run_id: str, day: date, re
     """Send the alert of a run that failed, once; return why it could not be sent, None when all is well."""
     try:
         send_new(
-            settings.alert_webhook, sent_file_in(settings.data_path), [failed_cycle(run_id, day, reason)]
+            settings.alert_webhook,
+            sent_file_in(settings.data_path),
+            [failed_cycle(run_id, day, redact(reason))],
         )
     except AlertError as error:
         return str(error)

@@ -11,6 +11,7 @@ from fl_assets.defs.metadata import numbers, preview, table_asset
 from fl_assets.defs.partitions import DAILY, days_of
 from fl_assets.defs.per_day import evaluate_per_day, report_day
 from fl_assets.defs.resources import WorkspaceResource
+from fl_assets.events.redaction.errors import without_secrets
 from fl_assets.infra.clock import now_utc
 
 GROUP = "updates"
@@ -27,6 +28,7 @@ _SHOWN = (
 
 
 @dg.asset(**table_asset("adapter_catalogue", GROUP))
+@without_secrets
 def adapter_catalogue(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """What the sources of adapters offer at the time of the run, each version with every rule of admission that it breaks; asks, and installs nothing."""
     space = workspace.open()
@@ -52,6 +54,7 @@ def adapter_catalogue(context: dg.AssetExecutionContext, workspace: WorkspaceRes
 
 
 @dg.asset_check(asset=adapter_catalogue, partitions_def=DAILY)
+@without_secrets
 def adapter_freshness(
     context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource
 ) -> dg.AssetCheckResult:

@@ -10,12 +10,14 @@ from fl_assets.defs.metadata import numbers, table_asset
 from fl_assets.defs.partitions import days_of
 from fl_assets.defs.per_day import each_in_session, report_day
 from fl_assets.defs.resources import WorkspaceResource
+from fl_assets.events.redaction.errors import without_secrets
 from fl_assets.updates.decisions import cycle_result
 
 GROUP = "cycles"
 
 
 @dg.asset(deps=[update_decisions, applied_updates, update_outcomes], **table_asset("learning_cycles", GROUP))
+@without_secrets
 def learning_cycles(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """Every cycle that was run, one row per run and day, insufficient data, gated days and failures included."""
     space = workspace.open()

@@ -16,6 +16,7 @@ from fl_assets.defs.metadata import numbers, preview, table_asset
 from fl_assets.defs.partitions import DAILY, days_of
 from fl_assets.defs.per_day import each_in_session, evaluate_per_day, report_day
 from fl_assets.defs.resources import WorkspaceResource
+from fl_assets.events.redaction.errors import without_secrets
 from fl_assets.federation.coordinator_side import SummaryFiles
 from fl_assets.patterns.nodes import NodeDay, completeness, nodes_of
 
@@ -28,6 +29,7 @@ REFUSAL_COLUMNS = ("rule", "node_id", "day", "path", "line", "detail", "digest")
     deps=[failure_signatures, conversation_signals, SPECS["node_summaries"]],
     **table_asset("node_registry", GROUP),
 )
+@without_secrets
 def node_registry(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """Which nodes are known, new or silent, whether each sends events or summaries, and how complete the day is therefore."""
     space = workspace.open()
@@ -89,6 +91,7 @@ def _rows(
 
 
 @dg.asset_check(asset=node_registry, partitions_def=DAILY)
+@without_secrets
 def every_node_reports(
     context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource
 ) -> dg.AssetCheckResult:
@@ -121,6 +124,7 @@ def every_node_reports(
 
 
 @dg.asset_check(asset="node_summaries", partitions_def=DAILY)
+@without_secrets
 def summaries_are_taken(
     context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource
 ) -> dg.AssetCheckResult:

@@ -20,6 +20,7 @@ from fl_assets.defs.pictures import (
     volume_by_hour,
 )
 from fl_assets.defs.resources import WorkspaceResource
+from fl_assets.events.redaction.errors import without_secrets
 from fl_assets.patterns.analysis import analyse, replayed
 from fl_assets.patterns.calibration import reliability
 from fl_assets.patterns.rule_files import load_corrections, load_failure_classes
@@ -28,6 +29,7 @@ GROUP = "patterns"
 
 
 @dg.asset(deps=[SPECS["raw_traces"], SPECS["node_summaries"]], **table_asset("failure_signatures", GROUP))
+@without_secrets
 def failure_signatures(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """Failures of a day as sums by node, service, method and masked error, with the calls they are a share of."""
     space, days = workspace.open(), days_of(context.partition_keys)
@@ -59,6 +61,7 @@ def failure_signatures(context: dg.AssetExecutionContext, workspace: WorkspaceRe
     deps=[SPECS[name] for name in ("raw_traces", "conversation_logs", "node_summaries")],
     **table_asset("conversation_signals", GROUP),
 )
+@without_secrets
 def conversation_signals(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """Failure seen in talk: repeated questions, corrections, abandonment, refusals, apology loops, success claimed after a failure."""
     space, days = workspace.open(), days_of(context.partition_keys)
@@ -82,6 +85,7 @@ def conversation_signals(context: dg.AssetExecutionContext, workspace: Workspace
     deps=[failure_signatures, conversation_signals, SPECS["error_records"]],
     **table_asset("failure_patterns", GROUP),
 )
+@without_secrets
 def failure_patterns(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """What keeps failing: messages grouped into patterns, each with nodes, rate, state and a confidence that can be checked."""
     space = workspace.open()
@@ -189,6 +193,7 @@ def fleet_knowledge(
 
 
 @dg.asset(deps=[failure_patterns], **table_asset("confidence_calibration", GROUP))
+@without_secrets
 def confidence_calibration(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """How often what was believed came true: past days assessed again, each from what was known by its end."""
     space = workspace.open()

@@ -12,6 +12,7 @@ from fl_assets.defs.metadata import file_asset, numbers
 from fl_assets.defs.partitions import days_of
 from fl_assets.defs.per_day import each_in_session, report_day
 from fl_assets.defs.resources import WorkspaceResource
+from fl_assets.events.redaction.errors import without_secrets
 from fl_assets.infra.clock import now_utc
 from fl_assets.report.alert_text import alerts_of
 from fl_assets.report.alerts import AlertError, send_new, sent_file_in
@@ -27,6 +28,7 @@ LAST = {"dagster/priority": "-1"}
 
 
 @dg.asset(deps=[failure_patterns], op_tags=LAST, **file_asset(GROUP, {"html", "python"}))
+@without_secrets
 def cycle_report(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """What a cycle found, as one page to read or to send on (HTML that needs nothing else) and as JSON; made for a gated day too."""
     space = workspace.open()

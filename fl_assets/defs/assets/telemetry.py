@@ -17,6 +17,7 @@ from fl_assets.defs.per_day import each_in_session, report_day
 from fl_assets.defs.resources import WorkspaceResource
 from fl_assets.events.engine import Engine
 from fl_assets.events.outcome import IngestReport
+from fl_assets.events.redaction.errors import without_secrets
 from fl_assets.workspace import missing_inputs
 
 GROUP = "telemetry"
@@ -53,6 +54,7 @@ SPECS = {name: table_spec(name, GROUP) for name in PREVIEWS}
     can_subset=True,
     description="Read what is new in the folders of telemetry and summaries, once for all its days, and store it redacted.",
 )
+@without_secrets
 def telemetry(
     context: dg.AssetExecutionContext, workspace: WorkspaceResource
 ) -> Iterator[dg.MaterializeResult]:

@@ -19,6 +19,7 @@ from fl_assets.defs.partitions import days_of
 from fl_assets.defs.per_day import report_day
 from fl_assets.defs.pictures import before_and_after, pictures
 from fl_assets.defs.resources import WorkspaceResource
+from fl_assets.events.redaction.errors import without_secrets
 from fl_assets.infra.clock import now_utc
 from fl_assets.updates.answers import answer
 from fl_assets.updates.history import fold, lessons
@@ -43,6 +44,7 @@ class Answers(dg.Config):
 
 
 @dg.asset(deps=[failure_patterns], **table_asset("update_outcomes", GROUP))
+@without_secrets
 def update_outcomes(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """Whether updates helped: canary nodes against untouched ones, sequentially; what is surely better is promoted, all else rolled back in the end."""
     space = workspace.open()
@@ -89,6 +91,7 @@ def update_outcomes(context: dg.AssetExecutionContext, workspace: WorkspaceResou
 
 
 @dg.asset(deps=[playbooks, adapter_catalogue, update_outcomes], **table_asset("update_decisions", GROUP))
+@without_secrets
 def update_decisions(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """What happens with each playbook (apply, canary, hold, reject or none), with reasons and the way back."""
     space, days = workspace.open(), days_of(context.partition_keys)
@@ -112,6 +115,7 @@ def update_decisions(context: dg.AssetExecutionContext, workspace: WorkspaceReso
 
 
 @dg.asset(deps=[update_decisions], **table_asset("applied_updates", GROUP))
+@without_secrets
 def applied_updates(context: dg.AssetExecutionContext, config: Answers, workspace: WorkspaceResource) -> None:
     """What was done about each decision that asks for a change: staged, on canary nodes, applied, or why not; each is carried out once."""
     space, days = workspace.open(), days_of(context.partition_keys)

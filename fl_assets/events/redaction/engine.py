@@ -22,7 +22,7 @@ from typing import Any
 import re2
 
 from fl_assets.events.redaction.draft import Change, Draft
-from fl_assets.events.redaction.rule import ITEM_SEPARATOR, UNREDACTABLE, Rule, Unless
+from fl_assets.events.redaction.rule import ENTITIES, ITEM_SEPARATOR, UNREDACTABLE, Rule, Unless
 from fl_assets.events.redaction.rules import RULES
 from fl_assets.events.redaction.views import VIEWS, has_trigger
 
@@ -30,9 +30,14 @@ _RULES_OF_A_SET = 12
 _SET_MEMORY = 64 * 1024 * 1024
 """Bytes that the automaton of a set may take before it is begun anew."""
 _ITEM_SEPARATOR = ITEM_SEPARATOR.encode()
-_REPEATED = {"PEM", "JWT", "API_KEY", "BEARER_TOKEN", "BASIC_AUTH", "PASSWORD", "SSN", "MAC", "PHONE"}
-"""Entities whose values a text may repeat without what tells them: all others are known by their form
-alone."""
+_REPEATED = frozenset(ENTITIES) - {"HOME_USER", "URL_CREDENTIALS"}
+"""Entities whose values are masked wherever a text repeats them: names of users are words that stand
+elsewhere too."""
+_FILE_ENDING = re.compile(
+    rb"[.](?:jsonl?|ndjson|csv|tsv|txt|log|parquet|pdf|docx?|xlsx?|xml|ya?ml|html?|md|png|jpe?g|zip|tar|eml|vcf)"
+    rb"(?:[.](?:gz|zst|bz2|xz))?"
+).fullmatch
+"""What may stand behind a number that stands alone: it is the name of a file."""
 _TELLING, _WORDS = 6, re.compile(rb"[A-Za-z\x80-\xff _.,:;-]*").fullmatch
 """A value of this many characters that is more than words is masked wherever the text repeats it."""
 _MAX_REPEATED = 200
@@ -132,7 +137,7 @@ class _Finder:
 
     def _is_meant(self, before: bytes, value: bytes, after: bytes) -> bool:
         return not (
-            (self._alone and after)
+            (self._alone and after and not _FILE_ENDING(after))
             or (self._need and not self._need(value))
             or self._is_exception(before, value, after)
             or (self._check and not self._check(_alnum(value)))
