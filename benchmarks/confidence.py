@@ -63,7 +63,7 @@ from fl_assets.patterns.fleet import Fleet
 from fl_assets.patterns.persistence import TWO_NODES, FleetPrior
 from fl_assets.patterns.rule_files import load_corrections, load_failure_classes
 from fl_assets.patterns.window import WindowSums
-from fl_assets.simulator.simulator import simulate
+from fl_assets.simulator.write import simulate
 from fl_assets.workspace import Workspace
 
 THRESHOLD, MIN_NODES, MIN_FAILURES, FDR = 0.7, 3, 10, 0.1

@@ -9,8 +9,9 @@ import pandas as pd
 
 from fl_assets.patterns.counts import HISTORY_DAYS, Counts
 from fl_assets.patterns.fleet import Fleet
-from fl_assets.simulator.fleet_catalogue import AGENTS, METHOD_INDEX, NOISE
-from fl_assets.simulator.simulation import DEFAULT_END, plan_fleet, planted_failures
+from fl_assets.simulator.catalogue import AGENTS, METHOD_INDEX, NOISE
+from fl_assets.simulator.plan import DEFAULT_END, plan_fleet
+from fl_assets.simulator.truth import planted_failures
 
 COLUMNS = ["pattern_id", "event_date", "node_id", "failures", "sessions", "calls"]
 DAYS = 35

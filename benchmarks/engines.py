@@ -29,7 +29,7 @@ import orjson
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.core.tables import LAKE_TABLES
 from fl_assets.events.outcome import IngestReport
-from fl_assets.simulator.simulator import simulate
+from fl_assets.simulator.write import simulate
 from fl_assets.spark.engine import SparkEngine
 from fl_assets.sums.engine import SummingEngine
 

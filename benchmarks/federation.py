@@ -27,7 +27,7 @@ from fl_assets.patterns.analysis import analyse
 from fl_assets.patterns.rule_files import load_corrections, load_failure_classes
 from fl_assets.playbooks.propose import propose
 from fl_assets.playbooks.rule_files import load_remedies
-from fl_assets.simulator.simulator import simulate
+from fl_assets.simulator.write import simulate
 from fl_assets.workspace import Workspace
 
 warnings.simplefilter("ignore")

@@ -21,7 +21,7 @@ import orjson
 
 from fl_assets.coordinator import FederatedLearningCoordinator
 from fl_assets.core.settings import FederatedLearningConfig
-from fl_assets.simulator.simulator import simulate
+from fl_assets.simulator.write import simulate
 from fl_assets.sums.masking import signature_sql
 
 warnings.simplefilter("ignore")

@@ -47,9 +47,9 @@ from fl_assets.playbooks.propose import propose
 from fl_assets.playbooks.rule_files import load_remedies
 from fl_assets.report.build import build_report
 from fl_assets.report.page import write_report
-from fl_assets.simulator.fleet_catalogue import METHODS
-from fl_assets.simulator.simulation import Damage
-from fl_assets.simulator.simulator import simulate
+from fl_assets.simulator.catalogue import METHODS
+from fl_assets.simulator.damage import Damage
+from fl_assets.simulator.write import simulate
 from fl_assets.workspace import Workspace
 
 DAY = date(2026, 11, 1)

@@ -31,8 +31,8 @@ import zstandard
 
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.events.engine import DuckDBEngine
-from fl_assets.simulator.simulation import Damage
-from fl_assets.simulator.simulator import simulate
+from fl_assets.simulator.damage import Damage
+from fl_assets.simulator.write import simulate
 
 DAY = date(2026, 11, 1)
 MEASURES = ("bare", "ingest", "cycle")

@@ -27,6 +27,7 @@ from fl_assets.sums.recount import Recounter
 from fl_assets.sums.store import SumsStore
 from fl_assets.updates.config_files import ConfigFiles
 from fl_assets.updates.decisions import Decisions
+from fl_assets.updates.end_store import EndStore
 from fl_assets.updates.rule_files import load_policy
 from fl_assets.updates.stores import UpdateStores
 
@@ -167,6 +168,7 @@ class Workspace:
             self.adapters,
             load_policy(path),
             ConfigFiles(path.parent, self.settings.data_path / "configs") if path else None,
+            EndStore(self.settings.data_path / "updates" / "ends", self.lake, self.engine.connect),
         )
 
     @cached_property

@@ -14,7 +14,7 @@ from fl_assets.core.settings import PREFIX, FederatedLearningConfig
 from fl_assets.defs.automation import range_tags
 from fl_assets.defs.partitions import DAILY
 from fl_assets.defs.resources import resources
-from fl_assets.simulator.simulator import simulate
+from fl_assets.simulator.write import simulate
 
 # A busy machine is no failed property. CI tries the same examples each time, so that it judges the change;
 # people's runs go on looking for new ones.

@@ -16,7 +16,7 @@ import pytest
 
 from fl_assets.coordinator import POSTGRES, prepare_home
 from fl_assets.core.settings import PREFIX, SettingsError
-from fl_assets.simulator.simulator import simulate
+from fl_assets.simulator.write import simulate
 from fl_assets_tests.conftest import LAST_DAY, settings_in
 
 PASSWORD = "quite:secret/@%"  # characters that a URL must escape

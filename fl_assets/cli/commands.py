@@ -127,7 +127,7 @@ def simulate(
     Example: fl-assets simulate --out fleet/cache --days 14 --nodes 50 --events-per-day 20000 --seed 7
     """
     from fl_assets.cli.console import say, status
-    from fl_assets.simulator.simulator import simulate as write_fleet
+    from fl_assets.simulator.write import simulate as write_fleet
 
     if out.exists() and any(path.is_file() for path in out.rglob("*")):
         if if_empty:

@@ -28,7 +28,7 @@ from fl_assets.infra.warehouse import Rebuilt
 from fl_assets.report.records import PatternLine, Report
 from fl_assets.report.words import counted
 from fl_assets.updates.decide import in_words
-from fl_assets.updates.history import Rollout, lessons
+from fl_assets.updates.history import ON_NODES, Rollout, lessons
 from fl_assets.updates.lessons import learn
 
 WRAPPED = {"playbook", "held because", "reason", "failure", "why", "rollback plan"}
@@ -340,7 +340,8 @@ def trend(series: Sequence[int]) -> str:
 
 def show_updates(rollouts: Sequence[Rollout], *, as_json: bool) -> None:
     """Print where each update is, then how each remedy has done."""
-    scores = learn(lessons(rollouts)).scores
+    learned = learn(lessons(rollouts))
+    scores = learned.scores
     if as_json:
         updates = [
             {
@@ -359,11 +360,11 @@ def show_updates(rollouts: Sequence[Rollout], *, as_json: bool) -> None:
         return
     rows = []
     for one in rollouts:
-        nodes = (
-            f"{len(one.canary)} of {len(one.canary) + len(one.control)}"
-            if one.is_running
-            else ("all" if one.status in ("applied", "promoted") else "none")
-        )
+        nodes = "all" if one.status in ON_NODES else "none"
+        if one.is_running:
+            nodes = f"{len(one.treated)} of {len(one.canary) + len(one.control)}"
+        elif one.is_watched:
+            nodes = f"all but {len(one.held_back)}"
         rows.append(
             [
                 one.update.decision_id,
@@ -377,7 +378,8 @@ def show_updates(rollouts: Sequence[Rollout], *, as_json: bool) -> None:
         )
     show_table(("decision", "day", "status", "nodes", "target", "by", "reason"), rows)
     for remedy, score in scores.items():
-        say(f"{remedy}: {', '.join(f'{count} {name}' for name, count in score.items())}")
+        ends = ", ".join(f"{count} {name}" for name, count in score.items())
+        say(f"{remedy}: {ends}; helps with a probability of {learned.helps(remedy, '').probability:.0%}")
 
 
 def show_backfill(results: Sequence[LearningCycleResult], *, as_json: bool) -> None:

@@ -134,6 +134,17 @@ class Decision(Record):
     from_value: str | None
     to_value: str | None
     reasons: tuple[str, ...]
+    helps: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Probability that the remedy helps against the class, from measured trials; not that the failure persists.",
+    )
+    benefit: float | None = Field(
+        None,
+        ge=0,
+        description="Failed requests a day that a trial is expected to prevent, per day that it takes.",
+    )
     revert_plan: str
     playbook_hash: str = Field(
         description="Of the playbook's content as it was decided on; nothing is carried out for another content."

@@ -255,7 +255,7 @@ class FederatedLearningConfig(BaseSettings):
     summary_budget: float = Field(
         30.0,
         gt=0,
-        description="On a node: the most that SUMMARY_EPSILON may add up to over all days; beyond it nothing is sent.",
+        description="On a node: the most that SUMMARY_EPSILON may add up to over any 30 days in a row; beyond it nothing is sent.",
     )
     summaries_path: Path = Field(
         Path("./data/federated-learning/summaries"),

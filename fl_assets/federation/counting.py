@@ -27,32 +27,72 @@ COARSE = (UNTIMED := -3, *range(NOISE_WIDTH, 8 * NOISE_WIDTH + 1, NOISE_WIDTH))
 """Buckets of durations with noise, each named by the last of those that it is made of: calls of no known duration, up to 5 ms, 26 ms …, and all above 84 s."""
 
 
-_SESSION_KEY = "metadata->>'$.session_id'"
-
+_SESSION = "nullif(metadata->>'$.session_id', '')"
+_USER = "coalesce(nullif(metadata->>'$.user_id', ''), nullif(metadata->>'$.\"user.id\"', ''), nullif(metadata->>'$.\"enduser.id\"', ''))"
+_TURN = "coalesce(session_id, log_id, event_id)"
+_SOURCE = f"coalesce('s:' || {_SESSION}, 't:' || nullif(trace_id, ''), '')"
 
 SESSION_SQL = (
-    f"""create temp table fl_units as
-        select trace_id, min(unit) as unit from (
-            select trace_id, nullif({_SESSION_KEY}, '') as unit from raw_traces
-            union all select trace_id, coalesce(session_id, log_id, event_id) from conversation_logs)
-        where trace_id is not null and unit is not null group by trace_id""",  # noqa: S608 - constants of our own only
-    # The session stands in the node's place, so that the statements that sum by node sum by session.
-    "create temp view fl_calls as select * replace (coalesce(unit, trace_id, '') as node_id) from (select t.*, unit from raw_traces t left join fl_units using (trace_id))",
-    "create temp view fl_turns as select * replace (coalesce(session_id, log_id, event_id) as node_id) from conversation_logs",
+    # Calls come in sources: those of a session by their own word, and the others of a trace. A trace may be named by several conversations.
+    f"""create temp table fl_owners as
+        select distinct session, source from (
+            select {_SESSION} as session, 's:' || {_SESSION} as source from raw_traces
+            union all select {_SESSION}, 't:' || trace_id from raw_traces
+            union all select {_TURN}, 's:' || {_TURN} from conversation_logs
+            union all select {_TURN}, 't:' || trace_id from conversation_logs)
+        where session is not null and source is not null""",  # noqa: S608 - constants of our own only
+    f"""create temp table fl_users as
+        select session, min(person) as person from (
+            select {_SESSION} as session, {_USER} as person from raw_traces
+            union all select {_TURN}, {_USER} from conversation_logs)
+        where session is not null and person is not null group by session""",  # noqa: S608 - constants of our own only
+    """create temp table fl_people as
+        select source, min(coalesce(person, session)) as person
+        from fl_owners left join fl_users using (session) group by source""",
+    # The source stands in the node's place, so that the statements that sum by node sum by source.
+    f"""create temp view fl_calls as
+        select t.* replace (source as node_id), coalesce({_USER}, person, source) as person
+        from (select *, {_SOURCE} as source from raw_traces) t left join fl_people using (source)""",  # noqa: S608 - constants of our own only
+    f"create temp view fl_turns as select * replace ({_TURN} as node_id) from conversation_logs",  # noqa: S608 - constants of our own only
     f"create temp table fl_failed as {failures_sql('fl_calls')}",
     f"create temp table fl_talk as {conversation_signals_sql('fl_turns', 'raw_traces')}",
+    # Every other session with conversation and calls counts by the one, drawn by the hash of its id, and the others by one source.
+    """create temp table fl_picked as
+        with sources as (select node_id as source, bool_or(not success and caused_by is null) as failed from fl_calls group by 1),
+        owned as (select session, source, failed from fl_owners join sources using (source)),
+        sessions as (select session from owned union select node_id from fl_talk),
+        drawn as (
+            select session, session in (select node_id from fl_talk)
+                and (session not in (select session from owned) or md5('talk' || session) >= '8') as talks
+            from sessions)
+        select session, talks, arg_min(source, (not (failed and not talks), md5(session || source))) as source
+        from drawn left join owned using (session) group by session, talks""",
+    f"""create temp table fl_parts as
+        with sources as (select node_id as source, bool_or(not success and caused_by is null) as failed from fl_calls group by 1),
+        picked as (
+            select source, failed, not talks as counts, case when talks or failed then 1 else {MAX_CALLS} end as most
+            from sources join fl_picked using (source)
+            union all select source, failed, true, case when failed then 1 else {MAX_CALLS} end
+            from sources anti join fl_owners using (source))
+        select source, bool_or(counts) as counts, max(most) as most from picked group by source""",  # noqa: S608 - constants of our own only
 )
-"""Statements that make of the views `raw_traces` and `conversation_logs` of a day the failed calls and signals of each session."""
+"""Statements that make of the views `raw_traces` and `conversation_logs` of a day the failed calls and signals of each session, and its part.
 
+A session picks what it counts by from its own events alone, whatever others share with it: its conversation, or one source of calls, one that
+failed first. A source that several sessions picked counts once. So a session that is taken away takes its own pick along, and nothing passes to
+another one.
+"""
 
+_PERSONS = "count(distinct coalesce(person, node_id))"
 SEEN_SQL = {
-    "errors": "select masked_error, count(distinct node_id) from fl_failed group by 1",
-    "methods": "select service || chr(31) || method, count(distinct node_id) from fl_calls group by 1",
-    "agents": "select service, count(distinct node_id) from fl_talk group by 1",
-    "signals": "select service || chr(31) || signal, count(distinct node_id) from fl_talk where sessions_affected > 0 group by 1",
+    "errors": f"""select masked_error, {_PERSONS} from fl_failed
+        join (select event_id, person from fl_calls) using (event_id) group by 1""",  # noqa: S608 - constants of our own only
+    "methods": f"select service || chr(31) || method, {_PERSONS} from fl_calls group by 1",  # noqa: S608 - constants of our own only
+    "agents": f"select service, {_PERSONS} from fl_talk left join fl_users on session = node_id group by 1",  # noqa: S608 - constants of our own only
+    "signals": f"""select service || chr(31) || signal, {_PERSONS} from fl_talk left join fl_users on session = node_id
+        where sessions_affected > 0 group by 1""",  # noqa: S608 - constants of our own only
 }
-"""How many sessions had each name."""
-
+"""How many persons had each name: users where events name them, else sessions, else traces."""
 
 _TRACES = "count(distinct trace_id) + bool_or(trace_id is null)::integer as sessions"
 
@@ -72,38 +112,39 @@ EXACT_SQL = {
 """What a coordinator would count of the day's events (signature_sql, call_totals_sql, conversation_signals_sql), of all sessions together."""
 
 
-# Of sessions with talk and calls every other counts by its talk, drawn by the hash of its id.
-_TALKS = "(node_id not in (select node_id from fl_calls) or md5('talk' || node_id) >= '8')"
-
-
 _COARSE_SQL = f"least({NOISE_WIDTH} * greatest(1, ceil({bucket_sql('duration_ms')} / {NOISE_WIDTH}))::integer, {COARSE[-1]})"
 
 
 BOUNDED_SQL = {
-    "failures": f"""
-        select service, method, masked_error as error, any_value(has_text) as has_text, count(*) filter (place = 1 and not talks) as failures
-        from (
-            select *, node_id in (select node_id from fl_talk where {_TALKS}) as talks, row_number() over (partition by node_id order by md5(event_id)) as place
-            from fl_failed)
-        group by all""",  # noqa: S608
+    "failures": """
+        with placed as (
+            select *, row_number() over (partition by node_id order by md5(event_id)) as place from fl_failed)
+        select service, method, masked_error as error, any_value(has_text) as has_text,
+            count(*) filter (place = 1 and coalesce(counts, false)) as failures
+        from placed left join fl_parts on source = node_id group by all""",
     "calls": f"""
-        with fl_one as (select node_id from fl_failed union select node_id from fl_talk where {_TALKS}),
-        fl_drawn as (
-            select service, method, success, case when duration_ms is null then {UNTIMED} else {_COARSE_SQL} end as bucket,
-                row_number() over (partition by node_id, success order by md5(event_id)) as place,
-                case when node_id in (select node_id from fl_one) then 1 else {MAX_CALLS} end as most
+        with drawn as (
+            select service, method, success, node_id,
+                case when duration_ms is null then {UNTIMED} else {_COARSE_SQL} end as bucket,
+                row_number() over (partition by node_id, success order by md5(event_id)) as place
             from fl_calls),
-        fl_counted as (select service, method, bucket, count(*) filter (success and place <= most) as calls from fl_drawn group by all)
-        select service, method, sum(calls)::bigint as calls, map_from_entries(list((bucket, calls))) as durations from fl_counted group by all""",  # noqa: S608
-    "talk": f"""
-        with fl_own as (select node_id, arg_min(service, md5(service || node_id)) as service from fl_talk where {_TALKS} group by node_id),
-        fl_shown as (
+        counted as (
+            select service, method, bucket, count(*) filter (success and place <= coalesce(most, 0)) as calls
+            from drawn left join fl_parts on source = node_id group by all)
+        select service, method, sum(calls)::bigint as calls, map_from_entries(list((bucket, calls))) as durations
+        from counted group by all""",  # noqa: S608 - constants of our own only
+    "talk": """
+        with own as (
+            select node_id, arg_min(service, md5(service || node_id)) as service
+            from fl_talk where node_id in (select session from fl_picked where talks) group by node_id),
+        shown as (
             select service, arg_min(signal, md5(signal || node_id)) as signal
-            from fl_talk semi join fl_own using (node_id, service) where sessions_affected > 0 group by node_id, service)
+            from fl_talk semi join own using (node_id, service) where sessions_affected > 0 group by node_id, service),
+        of_agent as (select service, count(*) as sessions from own group by all),
+        of_signal as (select service, signal, count(*) as affected from shown group by all)
         select service, signal, coalesce(sessions, 0) as sessions, coalesce(affected, 0) as affected
         from (select distinct service, signal from fl_talk)
-        left join (select service, count(*) as sessions from fl_own group by all) using (service)
-        left join (select service, signal, count(*) as affected from fl_shown group by all) using (service, signal)""",  # noqa: S608
+        left join of_agent using (service) left join of_signal using (service, signal)""",
 }
 """The same counts with each session's part bounded, as MAX_CALLS says: which of its calls, agents and signals count is drawn by the hash of their ids.
 

@@ -15,7 +15,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
 from random import Random
@@ -40,6 +40,9 @@ from fl_assets.infra.disk import Disk, locked, write_atomically
 from fl_assets.infra.json_text import canonical_record
 from fl_assets.infra.keys import make_private_key, public_pem, sign
 from fl_assets.infra.open_lake import open_lake
+
+BUDGET_DAYS = 30
+"""Days in a row that the budget bounds together; it renews as they pass."""
 
 
 class SummaryError(RuntimeError):
@@ -167,8 +170,10 @@ class NodeSummaries:
         return found
 
     def spent(self) -> Fraction:
-        """Return the epsilon of all days together."""
-        return sum((Fraction(str(one.epsilon)) for one in self.ledger()), Fraction(0))
+        """Return the epsilon of the last BUDGET_DAYS days together."""
+        last = self._clock().astimezone(UTC).date()
+        recent = (one for one in self.ledger() if (last - one.day).days < BUDGET_DAYS)
+        return sum((Fraction(str(one.epsilon)) for one in recent), Fraction(0))
 
     @property
     def budget(self) -> float:
@@ -183,15 +188,17 @@ class NodeSummaries:
     # How -------------------------------------------------------------------------------------------------------------------
 
     def _check_budget(self, day: date, spent: Iterable[LedgerEntry]) -> None:
-        total = sum((Fraction(str(one.epsilon)) for one in spent), Fraction(0))
-        epsilon, budget = (
-            Fraction(str(self._settings.summary_epsilon)),
-            Fraction(str(self._settings.summary_budget)),
+        """Refuse a day when any BUDGET_DAYS days in a row that hold it would take more than the budget."""
+        epsilon = Fraction(str(self._settings.summary_epsilon))
+        budget = Fraction(str(self._settings.summary_budget))
+        total = most_in_a_row(
+            [*((one.day, Fraction(str(one.epsilon))) for one in spent), (day, epsilon)], day
         )
-        if epsilon and total + epsilon > budget:
+        if epsilon and total > budget:
             message = (
-                f"the budget is spent: {float(total):g} of {PREFIX}SUMMARY_BUDGET={float(budget):g} has gone into earlier days, and {day} needs "
-                f"{float(epsilon):g} more. Days that were told already can be sent again; raise the budget only if that much may be learned of one session"
+                f"the budget is spent: {float(total - epsilon):g} of {PREFIX}SUMMARY_BUDGET={float(budget):g} has gone into "
+                f"{BUDGET_DAYS} days around {day}, which needs {float(epsilon):g} more. Days that were told already can be sent "
+                "again; the budget renews as days pass. Raise it only if that much may be learned of one session"
             )
             raise SummaryError(message)
 
@@ -320,6 +327,16 @@ class NodeSummaries:
         self._folder.mkdir(parents=True, exist_ok=True)
         with locked(self._folder / "ledger.lock"):
             yield
+
+
+def most_in_a_row(spent: Iterable[tuple[date, Fraction]], day: date) -> Fraction:
+    """Return the most epsilon that any BUDGET_DAYS days in a row that hold `day` take together."""
+    found = list(spent)
+    starts = (day - timedelta(days=back) for back in range(BUDGET_DAYS))
+    return max(
+        sum((epsilon for of, epsilon in found if 0 <= (of - start).days < BUDGET_DAYS), Fraction(0))
+        for start in starts
+    )
 
 
 def _records(connection: duckdb.DuckDBPyConnection, sql: str) -> list[dict[str, Any]]:

@@ -143,6 +143,7 @@ def _playbooks(rows: ReportRows) -> list[PlaybookLine]:
     for row in rows.playbooks:
         identity = row["improvement_id"]
         decision = decided.get(identity, {"action": "", "reasons": ()})
+        expected = {name: decision.get(name) for name in ("helps", "benefit")}
         changes = sorted(json.loads(row["suggested_changes"]).items())
         line = _line(
             PlaybookLine,
@@ -153,6 +154,7 @@ def _playbooks(rows: ReportRows) -> list[PlaybookLine]:
             ),
             is_new=rows.previous_day is not None and identity not in ready_before,
             held_because=tuple(without_subject(reason, identity) for reason in row["held_because"]),
+            **expected,
             action=decision["action"],
             reasons=tuple(without_subject(reason, identity) for reason in decision["reasons"]),
         )
@@ -184,8 +186,11 @@ def _decisions(rows: ReportRows, playbooks: Sequence[PlaybookLine]) -> tuple[Dec
 
 
 def _outcomes(rows: ReportRows) -> tuple[OutcomeLine, ...]:
-    order = {"worse": 0, "better": 1, "inconclusive": 2, "wait": 3}
-    lines = [_line(OutcomeLine, row, released_on=str(row["released_on"])) for row in rows.outcomes]
+    order = {"worse": 0, "faded": 1, "better": 2, "kept": 3, "inconclusive": 4, "safe": 5, "wait": 6}
+    lines = [
+        _line(OutcomeLine, row, released_on=str(row["released_on"]), stage=row.get("stage") or "")
+        for row in rows.outcomes
+    ]
     return tuple(sorted(lines, key=lambda one: (order.get(one.verdict, 9), one.decision_id)))
 
 

@@ -123,8 +123,12 @@ class PlaybookLine(Record):
     title: str
     description: str
     target: str
-    confidence: float
-    corroboration: float | None = None
+    confidence: float = Field(description="Probability that the failure persists.")
+    corroboration: float | None = Field(None, description="The same without the loudest nodes.")
+    helps: float | None = Field(None, description="Probability that the remedy helps, from measured trials.")
+    benefit: float | None = Field(
+        None, description="Failed requests a day that a trial is expected to prevent, per day that it takes."
+    )
     evidence_count: int
     nodes_affected: int
     nodes_reporting: int
@@ -170,6 +174,7 @@ class OutcomeLine(Record):
     remedy_id: str
     category: str
     released_on: str
+    stage: str = ""
     days_observed: int
     canary_nodes: int
     control_nodes: int
@@ -180,6 +185,9 @@ class OutcomeLine(Record):
     effect: float | None
     effect_low: float | None
     effect_high: float | None
+    power: float | None = Field(
+        None, description="Probability that 20 % fewer failures would have been found."
+    )
     verdict: str
     action: str
     reason: str

@@ -1,43 +1,97 @@
-"""Which nodes take a change first.
+"""Which nodes take a change first, which follow, and which are held back when it is promoted: one draw for all three.
 
 What goes here: the draw. What does not: which nodes can show a difference (`updates/trial_counts.py`).
+
+Nodes are ordered by a keyed hash (HMAC) of decision and node. The key never leaves this machine, so nobody who may name nodes can choose which are
+drawn, and nobody can tell before a release which will be. The order is the same whenever it is computed, unrelated from one decision to the
+next, and a node that is added changes at most its own place.
 """
 
 import hashlib
+import hmac
 import math
 from collections.abc import Collection
+from dataclasses import dataclass
+
+HELD_BACK_SHARE = 0.1
+"""Share of the nodes that are held back from a promoted change, to see whether its effect lasts."""
 
 
 class TooFewNodesError(ValueError):
-    """Too few nodes for a canary that could be judged; the text says how many there are and are needed."""
+    """Too few nodes for a trial that could be judged; the text says how many there are and are needed."""
 
 
-def draw_canary(
-    decision_id: str, nodes: Collection[str], *, share: float, minimum: int, busy: Collection[str] = ()
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the canary and the control nodes of a decision.
+@dataclass(frozen=True)
+class TrialNodes:
+    """The nodes of a trial, each tuple sorted.
 
-    Nodes are ordered by a hash of decision and node, and the first are taken: the same for everyone who computes it, unrelated from one decision to the
-    next, and a node that is added changes at most its own place. A node of another trial that is running is in neither group.
+    Attributes:
+        canary: Take the change first: nodes that report now and have for a fortnight.
+        half: Take it next, the canary nodes among them.
+        rest: Do not.
+        held_back: Those of the rest that do not take it when it is promoted.
+        newcomers: Those of half and rest that have not reported for long.
+    """
+
+    canary: tuple[str, ...]
+    half: tuple[str, ...]
+    rest: tuple[str, ...]
+    held_back: tuple[str, ...]
+    newcomers: tuple[str, ...] = ()
+
+
+def draw_nodes(
+    secret: bytes,
+    decision_id: str,
+    established: Collection[str],
+    newcomers: Collection[str] = (),
+    *,
+    share: float,
+    minimum: int,
+    size: int | None = None,
+) -> TrialNodes:
+    """Return the nodes of a trial.
 
     Args:
-        decision_id: What the draw is seeded by.
-        nodes: Nodes that can show a difference.
-        share: Share of them that is taken, rounded up.
-        minimum: Nodes that either group must have.
-        busy: Canary and control nodes of running trials.
+        secret: Key of the draw.
+        decision_id: What is tried.
+        established: Nodes that can show a difference, report now, and have for a fortnight; none of them in another trial.
+        newcomers: Nodes that can show a difference and report now, but have not for long.
+        share: Share of the nodes that are canary nodes, rounded up.
+        minimum: Nodes that the canary, either half and those held back must have.
+        size: Nodes that the trial takes at the most; all by default.
 
     Raises:
         TooFewNodesError: naming both numbers.
     """
-    free = sorted(
-        set(nodes) - set(busy),
-        key=lambda node: (hashlib.sha256(f"canary\n{decision_id}\n{node}".encode()).digest(), node),
+    old, new = (
+        _in_order(secret, decision_id, nodes) for nodes in (established, set(newcomers) - set(established))
     )
-    size = max(minimum, math.ceil(share * len(free) - 1e-9))
-    if len(free) - size < minimum:
-        taken = len(set(nodes) & set(busy))
-        also = f" ({taken} more are in a running trial)" if taken else ""
-        message = f"canary: {len(free)} nodes can show a difference{also}; needs {size} canary nodes and {minimum} others"
+    if size is not None:
+        old = old[: max(2 * minimum, size)]
+        new = new[: max(0, size - len(old))]
+    count = len(old) + len(new)
+    first = max(minimum, math.ceil(share * count - 1e-9))
+    of_old = max(first, (len(old) + 1) // 2)
+    if len(old) - of_old < minimum:
+        message = (
+            f"trial: {len(old)} nodes can show a difference, report now and have for a fortnight; "
+            f"needs {first} canary nodes and {minimum} others"
+        )
         raise TooFewNodesError(message)
-    return tuple(sorted(free[:size])), tuple(sorted(free[size:]))
+    of_new = len(new) // 2
+    held = max(minimum, math.ceil(HELD_BACK_SHARE * count - 1e-9))
+    return TrialNodes(
+        canary=tuple(sorted(old[:first])),
+        half=tuple(sorted([*old[:of_old], *new[:of_new]])),
+        rest=tuple(sorted([*old[of_old:], *new[of_new:]])),
+        held_back=tuple(sorted(old[of_old:][-held:])),
+        newcomers=tuple(sorted(new)),
+    )
+
+
+def _in_order(secret: bytes, decision_id: str, nodes: Collection[str]) -> list[str]:
+    def place(node: str) -> tuple[bytes, str]:
+        return hmac.digest(secret, f"{decision_id}\n{node}".encode(), hashlib.sha256), node
+
+    return sorted(nodes, key=place)

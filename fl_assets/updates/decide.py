@@ -10,6 +10,7 @@ from typing import Any, Literal
 from fl_assets.core.models import Action, Decision, Mode, Playbook, Route, Violation
 from fl_assets.updates.carriers.carrier import KnownTargets, ProposedChange, module_of
 from fl_assets.updates.ids import change_id, decision_id, playbook_hash
+from fl_assets.updates.lessons import Benefit, Helps
 
 ApplyLevel = Literal["off", "stage", "canary", "on"]
 
@@ -33,6 +34,8 @@ def decide(
     rejected: Collection[str] = (),
     retired: Collection[str] = (),
     busy: str = "",
+    helps: Helps | None = None,
+    worth: Benefit | None = None,
 ) -> Decision:
     """Decide what happens with one playbook on its day.
 
@@ -50,6 +53,8 @@ def decide(
         rejected: `change_id`s that a person or a measured outcome turned down.
         retired: Improvement ids of playbooks whose trials failed too often.
         busy: Why nothing may be tried on this pattern or target now: another trial runs.
+        helps: How likely the remedy helps.
+        worth: What a trial is worth.
     """
     proposed: ProposedChange = module_of(playbook.category).propose(playbook, known or KnownTargets())
     reasons = proposed.reasons
@@ -61,7 +66,7 @@ def decide(
         reasons = ("the same change was turned down before for this pattern", *reasons)
     elif playbook.improvement_id in retired:
         action, route = "reject", "rejected"
-        reasons = ("retired: trials of this playbook failed twice", *reasons)
+        reasons = ("retired: two trials of this playbook that could have seen a 20 % effect failed", *reasons)
     elif proposed.route != "machine":
         action, route = _LEFT[proposed.route]
     elif busy:
@@ -84,6 +89,8 @@ def decide(
         from_value=proposed.from_value,
         to_value=proposed.to_value,
         reasons=reasons,
+        helps=helps.probability if helps else None,
+        benefit=worth.value if worth else None,
         revert_plan=proposed.revert_plan,
         playbook_hash=playbook_hash(playbook),
     )

@@ -8,12 +8,25 @@ from datetime import date
 
 from fl_assets.adapters.catalogue import Catalogue
 from fl_assets.core.cycles import mode_of
-from fl_assets.core.models import CycleStatus, Decision
+from fl_assets.core.models import CycleStatus, Decision, Playbook
+from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.updates.carriers.carrier import KnownTargets
 from fl_assets.updates.decide import decide
 from fl_assets.updates.history import Rollout, keys_of, lessons, under_way
-from fl_assets.updates.lessons import learn
+from fl_assets.updates.lessons import Benefit, Helps, benefit, learn
 from fl_assets.updates.stores import UpdateStores
+
+
+def worth_of(playbook: Playbook, helps: Helps, settings: FederatedLearningConfig) -> Benefit:
+    """Return what a trial of a playbook is worth."""
+    return benefit(
+        failures_a_day=float(playbook.evidence_count),
+        persists=playbook.confidence,
+        helps=helps,
+        nodes=playbook.nodes_affected,
+        minimum=settings.canary_min_nodes,
+        max_days=settings.max_canary_days,
+    )
 
 
 class Decisions:
@@ -40,8 +53,10 @@ class Decisions:
             adapters=self._catalogue.offers(day),
         )
         broken = self._stores.gate.broken(day)
-        return [
-            decide(
+        found = []
+        for playbook in self._stores.playbooks.of(day):
+            helps = learned.helps(playbook.remedy_id, playbook.failure_class)
+            decision = decide(
                 playbook,
                 broken.get(playbook.improvement_id, []),
                 mode=mode_of(day, today=today),
@@ -50,9 +65,11 @@ class Decisions:
                 rejected=learned.rejected,
                 retired=learned.retired,
                 busy=under_way(rollouts, playbook.pattern_id, ""),
+                helps=helps,
+                worth=worth_of(playbook, helps, self._stores.settings),
             )
-            for playbook in self._stores.playbooks.of(day)
-        ]
+            found.append(decision)
+        return found
 
     def replace(self, day: date, decisions: Iterable[Decision]) -> int:
         """Replace the day's decisions; return how many there are."""

@@ -16,23 +16,20 @@ from pydantic import Field
 
 from fl_assets.core.models import Category, Decision, Playbook, Record
 from fl_assets.updates.ids import change_id
-from fl_assets.updates.lessons import Lesson
+from fl_assets.updates.lessons import LESSON_ENDS, Lesson
 from fl_assets.updates.policy import ConfigValue
 
 MACHINE = "machine"
 
 
-What = Literal["approved", "rejected", "canary", "applied", "promoted", "rolled_back", "refused", "refreshed"]
+Status = Literal[
+    "approved", "rejected", "canary", "widened", "applied", "promoted", "confirmed", "rolled_back", "refused"
+]
+What = Status | Literal["refreshed"]
+Ended = Literal["better", "worse", "inconclusive", "faded", "undone", "failed"]
+"""How an update ended: by verdict; faded, when a promoted change lost its effect; undone by a person; failed, when it could not be carried out."""
 
-
-Status = Literal["approved", "rejected", "canary", "applied", "promoted", "rolled_back", "refused"]
-
-
-Ended = Literal["better", "worse", "inconclusive", "undone", "failed"]
-"""How an update ended: by verdict; undone by a person; failed, when it could not be carried out."""
-
-
-ON_NODES: tuple[Status, ...] = ("canary", "applied", "promoted")
+ON_NODES: tuple[Status, ...] = ("canary", "widened", "applied", "promoted", "confirmed")
 
 
 class Update(Record):
@@ -43,6 +40,9 @@ class Update(Record):
     improvement_id: str
     pattern_id: str
     remedy_id: str
+    failure_class: str = Field(
+        "", description="Class of the pattern; '' in histories from before it was kept."
+    )
     change_id: str
     category: Category
     target: str
@@ -65,7 +65,12 @@ class Update(Record):
                 "to_value",
             )
         }
-        return cls(**shared, remedy_id=playbook.remedy_id, change_id=change_id(playbook))
+        return cls(
+            **shared,
+            remedy_id=playbook.remedy_id,
+            failure_class=playbook.failure_class,
+            change_id=change_id(playbook),
+        )
 
     @property
     def values(self) -> dict[str, ConfigValue]:
@@ -92,8 +97,15 @@ class Event(Record):
     by: str = Field(MACHINE, description="machine, or who.")
     reason: str = ""
     update: Update | None = None
-    canary: tuple[str, ...] = ()
-    control: tuple[str, ...] = ()
+    canary: tuple[str, ...] = Field((), description="Nodes that take it first.")
+    control: tuple[str, ...] = Field((), description="All other nodes of the trial.")
+    half: tuple[str, ...] = Field((), description="Nodes that take it once the canary nodes show no harm.")
+    held_back: tuple[str, ...] = Field((), description="Nodes that do not take it when it is promoted.")
+    newcomers: tuple[str, ...] = Field((), description="Nodes of the trial that have not reported for long.")
+    effect: float | None = Field(None, description="Measured failures over those expected.")
+    power: float | None = Field(
+        None, description="Probability that the trial would have found 20 % fewer failures."
+    )
     ended: Ended | None = None
     code: str = Field("", description="Of an answer: what showed that it was meant.")
     by_hand: bool = Field(
@@ -117,17 +129,53 @@ class Rollout:
     approval: int = 0
     code: str = ""
     answers: int = 0
-    canary: tuple[str, ...] = ()
-    control: tuple[str, ...] = ()
     carried_out: Event | None = None
+    widened_at: datetime | None = None
+    promoted_at: datetime | None = None
+    closed_at: datetime | None = None
+    effect: float | None = None
+    power: float | None = None
     ended: Ended | None = None
     ended_at: datetime | None = None
     by_hand: bool = False
 
     @property
     def is_running(self) -> bool:
-        """Whether it is a canary without a verdict."""
-        return self.status == "canary"
+        """Whether it is on some of the nodes, without a verdict."""
+        return self.status in ("canary", "widened")
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether it was promoted and is judged again against the nodes that were held back."""
+        return self.status == "promoted" and bool(self.held_back)
+
+    @property
+    def canary(self) -> tuple[str, ...]:
+        """Nodes that took it first; none when it went to all at once."""
+        return self.carried_out.canary if self.carried_out else ()
+
+    @property
+    def control(self) -> tuple[str, ...]:
+        """All other nodes of its trial."""
+        return self.carried_out.control if self.carried_out else ()
+
+    @property
+    def held_back(self) -> tuple[str, ...]:
+        """Nodes that do not take it when it is promoted."""
+        return self.carried_out.held_back if self.carried_out else ()
+
+    @property
+    def treated(self) -> tuple[str, ...]:
+        """Nodes that have it while its trial runs."""
+        is_widened = self.carried_out and self.status == "widened"
+        return self.carried_out.half if self.carried_out and is_widened else self.canary
+
+    @property
+    def busy_nodes(self) -> tuple[str, ...]:
+        """Nodes that no other trial may take: all of a running one, and those held back of a watched one."""
+        if self.is_running:
+            return (*self.canary, *self.control)
+        return self.held_back if self.is_watched else ()
 
 
 def fold(events: Iterable[Event]) -> dict[str, Rollout]:
@@ -154,9 +202,16 @@ def fold(events: Iterable[Event]) -> dict[str, Rollout]:
         if event.what == "approved":
             changed = replace(changed, approved=update, approval=event.number, code=event.code)
         elif event.what in ("canary", "applied"):
-            changed = replace(changed, canary=event.canary, control=event.control, carried_out=event)
+            changed = replace(changed, carried_out=event)
+        elif event.what == "widened":
+            changed = replace(changed, widened_at=event.at)
         elif event.what in ("promoted", "rolled_back", "refused", "rejected"):
-            changed = replace(changed, ended=event.ended or known.ended, ended_at=event.at)
+            measured = {"effect": event.effect or known.effect, "power": event.power or known.power}
+            changed = replace(changed, ended=event.ended or known.ended, ended_at=event.at, **measured)
+            if event.what == "promoted":
+                changed = replace(changed, promoted_at=event.at)
+        if event.what in ("confirmed", "rolled_back") or (event.what == "promoted" and not changed.held_back):
+            changed = replace(changed, closed_at=event.at)
         found[event.decision_id] = changed
     return found
 
@@ -173,9 +228,11 @@ _NEXT: Mapping[Status, tuple[What, ...]] = {
     "approved": ("approved", "rejected", "canary", "applied", "refused"),
     "rejected": ("approved",),
     "refused": ("approved", "rejected", "canary", "applied", "refused"),
-    "canary": ("promoted", "rolled_back"),
+    "canary": ("widened", "promoted", "rolled_back"),
+    "widened": ("promoted", "rolled_back"),
     "applied": ("rolled_back",),
-    "promoted": ("rolled_back",),
+    "promoted": ("confirmed", "rolled_back"),
+    "confirmed": ("rolled_back",),
     "rolled_back": (),
 }
 
@@ -185,8 +242,19 @@ def lessons(rollouts: Iterable[Rollout]) -> list[Lesson]:
     found = []
     for one in rollouts:
         ended = "rejected" if one.status == "rejected" else one.ended
-        if ended in ("better", "worse", "inconclusive", "rejected"):
-            found.append(Lesson(one.update.change_id, one.update.improvement_id, one.update.remedy_id, ended))
+        if ended and ended in LESSON_ENDS:
+            of, how = one.update, LESSON_ENDS[ended]
+            found.append(
+                Lesson(
+                    of.change_id,
+                    of.improvement_id,
+                    of.remedy_id,
+                    how,
+                    of.failure_class,
+                    one.effect,
+                    one.power,
+                )
+            )
     return found
 
 
@@ -194,8 +262,11 @@ def under_way(rollouts: Iterable[Rollout], pattern_id: str, target: str) -> str:
     """Return why nothing else may be tried on a pattern or target now; '' when nothing is under way there."""
     wanted = keys_of(target)
     for one in rollouts:
-        if one.is_running and (one.update.pattern_id == pattern_id or wanted & keys_of(one.update.target)):
+        has_key = bool(wanted & keys_of(one.update.target))
+        if one.is_running and (one.update.pattern_id == pattern_id or has_key):
             return f"decision {one.update.decision_id} is on its canary nodes; two changes at once could not be told apart"
+        if one.is_watched and has_key:
+            return f"decision {one.update.decision_id} is watched: {len(one.held_back)} nodes are held back from it until it is sure to last"
     return ""
 
 

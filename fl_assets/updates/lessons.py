@@ -1,21 +1,86 @@
-"""What the ends of trials teach: changes and playbooks that are not tried again, and each remedy's record."""
+"""What the ends of trials teach: what is not tried again, how likely each remedy helps, and which trial is worth most.
 
-from collections.abc import Iterable
+What goes here: arithmetic over ends. What does not: reading them (`updates/history.py`), the statistics of a trial (`updates/outcomes.py`).
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Literal
 
+from fl_assets.updates.outcomes import BETTER_ALPHA
+from fl_assets.updates.trial import days_of_stage
+
 FAILURES_TO_RETIRE = 2
-"""Failed trials after which a playbook is not tried again."""
+"""Failed trials that could have seen a 20 % effect, after which a playbook is not tried again."""
+POWERED = 0.8
+"""Probability of finding a 20 % effect from which on a trial could have seen it."""
+PRIOR_TRIALS = 4.0
+"""Trials that the prior of a remedy is worth."""
+PRIOR_HELPS, PRIOR_REDUCTION = 0.5, 0.35
+"""Share of remedies that help, and how much fewer failures a helpful one leaves, before any was tried."""
+NODE_VARIANCE = 0.11
+"""Variance of a node's log effect over a trial, beyond that of its counts; see `measures.OVERDISPERSION`."""
+
+LessonEnd = Literal["better", "worse", "inconclusive", "faded", "rejected"]
+LESSON_ENDS: Mapping[str, LessonEnd] = {
+    "better": "better",
+    "worse": "worse",
+    "inconclusive": "inconclusive",
+    "faded": "faded",
+    "rejected": "rejected",
+}
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """How one trial or one person's answer ended for a change."""
+    """How one trial or one person's answer ended for a change.
+
+    Attributes:
+        change_id: What was asked for.
+        improvement_id: Playbook behind it.
+        remedy_id: Remedy rule behind it.
+        ended: How.
+        failure_class: Class of the pattern; '' where the history does not say.
+        effect: Measured failures over those expected.
+        power: Probability that the trial would have found a 20 % effect; None where the history does not say.
+    """
 
     change_id: str
     improvement_id: str
     remedy_id: str
-    ended: Literal["better", "worse", "inconclusive", "rejected"]
+    ended: LessonEnd
+    failure_class: str = ""
+    effect: float | None = None
+    power: float | None = None
+
+    @property
+    def weight(self) -> float:
+        """How much it says about the remedy: a trial that could not have seen an effect says little."""
+        return {"rejected": 0.0, "inconclusive": self.power or 0.0}.get(self.ended, 1.0)
+
+
+@dataclass(frozen=True)
+class Helps:
+    """How likely a remedy helps against a class of failure, and by how much if it does.
+
+    Attributes:
+        probability: Mean of the beta distribution.
+        reduction: Share of the failures that it prevents when it helps.
+        trials: Measured trials of the remedy against this class.
+        helpful: Those that helped.
+    """
+
+    probability: float
+    reduction: float
+    trials: int
+    helpful: int
+
+    def __str__(self) -> str:
+        """Return it as the report shows it."""
+        tried = f"{self.helpful} of {self.trials} trials" if self.trials else "not tried yet"
+        return f"{self.probability:.0%} ({tried})"
 
 
 @dataclass(frozen=True)
@@ -25,26 +90,91 @@ class Lessons:
     rejected: frozenset[str]
     retired: frozenset[str]
     scores: dict[str, dict[str, int]]
+    all: tuple[Lesson, ...] = ()
+
+    def helps(self, remedy_id: str, failure_class: str) -> Helps:
+        """Return how likely a remedy helps against a class.
+
+        Beta-binomial in two steps: what the remedy did anywhere, drawn to PRIOR_HELPS as if that were PRIOR_TRIALS trials, is the prior, worth as much,
+        of what it did against this class.
+        """
+        of_remedy = [one for one in self.all if one.remedy_id == remedy_id]
+        of_class = [one for one in of_remedy if one.failure_class == failure_class]
+        probability = _mean(of_class, _mean(of_remedy, PRIOR_HELPS))
+        reduced = [1 - one.effect for one in of_remedy if one.ended == "better" and one.effect is not None]
+        reduction = (PRIOR_TRIALS * PRIOR_REDUCTION + sum(reduced)) / (PRIOR_TRIALS + len(reduced))
+        tried = [one for one in of_class if one.ended != "rejected"]
+        return Helps(probability, reduction, len(tried), sum(one.ended == "better" for one in tried))
+
+
+def _mean(lessons: Sequence[Lesson], prior: float) -> float:
+    weight = sum(one.weight for one in lessons)
+    helped = sum(one.ended == "better" for one in lessons)
+    return (PRIOR_TRIALS * prior + helped) / (PRIOR_TRIALS + weight)
 
 
 def learn(lessons: Iterable[Lesson]) -> Lessons:
     """Return what follows: a change that a person rejected or that did harm is not tried again, nor is a playbook whose trials failed twice.
 
-    An inconclusive trial is a failed one, yet the same change may be tried once more.
+    An inconclusive trial is a failed one when it could have seen a 20 % effect; one that could not says nothing against the playbook. An effect that
+    faded after its promotion is a failed one.
     """
-    found = list(lessons)
+    found = tuple(lessons)
     failed: dict[str, int] = {}
     scores: dict[str, dict[str, int]] = {}
+    names = {"better": "helpful", "worse": "harmful"}
     for one in found:
         score = scores.setdefault(
-            one.remedy_id, {"helpful": 0, "harmful": 0, "inconclusive": 0, "rejected": 0}
+            one.remedy_id, {"helpful": 0, "harmful": 0, "inconclusive": 0, "faded": 0, "rejected": 0}
         )
-        score[{"better": "helpful", "worse": "harmful"}.get(one.ended, one.ended)] += 1
-        failed[one.improvement_id] = failed.get(one.improvement_id, 0) + (
-            one.ended in ("worse", "inconclusive")
-        )
+        score[names.get(one.ended, one.ended)] += 1
+        could_see = one.ended != "inconclusive" or (one.power or 0.0) >= POWERED
+        if one.ended in ("worse", "inconclusive", "faded") and could_see:
+            failed[one.improvement_id] = failed.get(one.improvement_id, 0) + 1
     return Lessons(
         rejected=frozenset(one.change_id for one in found if one.ended in ("worse", "rejected")),
         retired=frozenset(identity for identity, times in failed.items() if times >= FAILURES_TO_RETIRE),
         scores=dict(sorted(scores.items())),
+        all=found,
     )
+
+
+@dataclass(frozen=True)
+class Benefit:
+    """What a trial is worth: failed requests that it is expected to prevent on each day that it takes.
+
+    Attributes:
+        value: Failures a day x P(persists) x P(helps) x reduction / days.
+        days: Days that the trial is expected to take.
+        nodes: Nodes that it needs.
+    """
+
+    value: float
+    days: float
+    nodes: int
+
+
+def benefit(
+    *, failures_a_day: float, persists: float, helps: Helps, nodes: int, minimum: int, max_days: int
+) -> Benefit:
+    """Return what a trial of a remedy is worth.
+
+    Args:
+        failures_a_day: Failed requests of the pattern in the fleet.
+        persists: Probability that it goes on failing: the playbook's confidence.
+        helps: How likely the remedy helps, and by how much.
+        nodes: Nodes that can show a difference.
+        minimum: Nodes that either group must have.
+        max_days: Days after which a trial is given up.
+    """
+    effect = -math.log(1 - min(0.9, max(0.05, helps.reduction)))
+    days = days_of_stage("half", max_days)
+    a_node = max(0.05, failures_a_day / max(1, nodes) * days)
+    variance = 4 * (NODE_VARIANCE + 1 / a_node)
+    bound = NormalDist().inv_cdf(1 - BETTER_ALPHA)
+    needed = math.ceil(variance * ((bound + 1.28) / effect) ** 2)  # found with a probability of nine in ten
+    taken = min(nodes, max(4 * minimum, needed))
+    time = min(1.0, max(4 / days, bound * math.sqrt(variance / max(1, taken)) / effect))
+    length = days_of_stage("canary", max_days) + 1 + days * time
+    prevented = failures_a_day * persists * helps.probability * helps.reduction
+    return Benefit(prevented / length, length, taken)

@@ -9,10 +9,10 @@ import hashlib
 import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from fl_assets.core.models import Category, Record
 from fl_assets.infra.json_text import canonical_json
@@ -42,6 +42,19 @@ class ReleasedChange(Record):
         description="JSON text of the value, by what it changes: `file#key` or an adapter."
     )
     nodes: tuple[str, ...] | None = Field(description="Nodes that take it; null for all.")
+    held_back: tuple[str, ...] = Field((), description="Nodes that do not, though `nodes` is null.")
+
+    @model_serializer(mode="wrap")
+    def _without_nobody(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out who is held back where nobody is: nodes from before there was such a field read the release as they did."""
+        found = write(self)
+        return (
+            found if self.held_back else {name: value for name, value in found.items() if name != "held_back"}
+        )
+
+    def is_for(self, node_id: str) -> bool:
+        """Whether a node takes it."""
+        return node_id not in self.held_back if self.nodes is None else node_id in self.nodes
 
 
 class Release(Record):
@@ -61,10 +74,7 @@ class Release(Record):
     def for_node(self, node_id: str) -> dict[str, str]:
         """Return what one node is to run: JSON text of the value by what it changes; a later change wins."""
         return {
-            name: value
-            for one in self.changes
-            if one.nodes is None or node_id in one.nodes
-            for name, value in one.values.items()
+            name: value for one in self.changes if one.is_for(node_id) for name, value in one.values.items()
         }
 
 
@@ -85,13 +95,17 @@ def release_of(events: Sequence[Event], *, channel: str, valid_days: int) -> Rel
         values = one.update.values
         if one.is_running or not values.keys() <= replaced:
             texts = {name: json.dumps(value, ensure_ascii=False) for name, value in sorted(values.items())}
-            nodes = one.canary if one.is_running else None
+            nodes = one.treated if one.is_running else None
             changes.append(
                 ReleasedChange(
-                    update_id=one.update.decision_id, kind=one.update.category, values=texts, nodes=nodes
+                    update_id=one.update.decision_id,
+                    kind=one.update.category,
+                    values=texts,
+                    nodes=nodes,
+                    held_back=one.held_back if one.is_watched else (),
                 )
             )
-        replaced |= set() if one.is_running else values.keys()
+        replaced |= set() if one.is_running or one.is_watched else values.keys()
     last = events[-1]
     expires = last.at + timedelta(days=valid_days)
     return Release(

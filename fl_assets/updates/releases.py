@@ -21,8 +21,20 @@ from fl_assets.core.models import Category
 from fl_assets.infra.disk import Disk
 from fl_assets.infra.errors import NeedsHumanError
 from fl_assets.infra.keys import make_private_key, public_pem
+from fl_assets.updates.canary import TrialNodes
 from fl_assets.updates.carriers.carrier import Carrier
-from fl_assets.updates.history import MACHINE, Ended, Event, Rollout, Status, Update, What, fold, may_follow
+from fl_assets.updates.history import (
+    MACHINE,
+    ON_NODES,
+    Ended,
+    Event,
+    Rollout,
+    Status,
+    Update,
+    What,
+    fold,
+    may_follow,
+)
 from fl_assets.updates.log import UpdateLog
 from fl_assets.updates.policy import RefusedChangeError
 from fl_assets.updates.release import Release, release_of, signed_release
@@ -73,38 +85,56 @@ class Releases:
         return self._step("refused", update.decision_id, done=(), update=update, reason=reason)
 
     def carry_out(
-        self,
-        update: Update,
-        *,
-        canary: tuple[str, ...] = (),
-        control: tuple[str, ...] = (),
-        by: str = MACHINE,
-        reason: str = "",
+        self, update: Update, *, nodes: TrialNodes | None = None, by: str = MACHINE, reason: str = ""
     ) -> Rollout:
-        """Release an update to canary nodes, or to all nodes where none are given; once, however often it is called.
+        """Release an update to the canary nodes of a trial, or to all nodes where there is none; once, however often it is called.
 
         Raises:
             RefusedChangeError: it cannot be made, or was rejected or taken back before; nothing was changed.
             NeedsHumanError: an earlier change is half done.
         """
-        fields = {"update": update, "canary": canary, "control": control, "by": by, "reason": reason}
+        fields: dict[str, Any] = {"update": update, "by": by, "reason": reason}
+        if nodes:
+            others = sorted({*nodes.half, *nodes.rest} - {*nodes.canary})
+            fields |= {"canary": nodes.canary, "control": tuple(others), "half": nodes.half}
+            fields |= {"held_back": nodes.held_back, "newcomers": nodes.newcomers}
         before = lambda: self.stage(update)  # noqa: E731
         return self._step(
-            "canary" if canary else "applied",
-            update.decision_id,
-            done=("canary", "applied", "promoted"),
-            before=before,
-            **fields,
+            "canary" if nodes else "applied", update.decision_id, done=ON_NODES, before=before, **fields
         )
 
-    def promote(self, decision_id: str, *, by: str = MACHINE, reason: str) -> Rollout:
-        """Give a canary's change to all nodes, and to this machine's files; one that these refuse by now is rolled back, and says so."""
-        return self._step(
-            "promoted", decision_id, done=("promoted", "rolled_back"), by=by, reason=reason, ended="better"
-        )
+    def widen(self, decision_id: str, *, reason: str) -> Rollout:
+        """Give a canary's change to half of the nodes of its trial."""
+        return self._step("widened", decision_id, done=(*ON_NODES[1:], "rolled_back"), reason=reason)
+
+    def promote(
+        self,
+        decision_id: str,
+        *,
+        by: str = MACHINE,
+        reason: str,
+        effect: float | None = None,
+        power: float | None = None,
+    ) -> Rollout:
+        """Give a change to all nodes but those held back, and to this machine's files; one that these refuse by now is rolled back, and says so."""
+        measured: dict[str, Any] = {"ended": "better", "effect": effect, "power": power}
+        done = ("promoted", "confirmed", "rolled_back")
+        return self._step("promoted", decision_id, done=done, by=by, reason=reason, **measured)
+
+    def confirm(self, decision_id: str, *, reason: str) -> Rollout:
+        """Give a promoted change to the nodes that were held back, too."""
+        return self._step("confirmed", decision_id, done=("confirmed", "rolled_back"), reason=reason)
 
     def roll_back(
-        self, decision_id: str, *, ended: Ended, by: str = MACHINE, reason: str, by_hand: bool = False
+        self,
+        decision_id: str,
+        *,
+        ended: Ended,
+        by: str = MACHINE,
+        reason: str,
+        by_hand: bool = False,
+        effect: float | None = None,
+        power: float | None = None,
     ) -> Rollout:
         """Restore this machine's files, and take the update back from all nodes.
 
@@ -114,6 +144,8 @@ class Releases:
             by: Who.
             reason: Why, in words.
             by_hand: A person has restored this machine's files already; they are left alone.
+            effect: What the trial measured.
+            power: What it could have found.
 
         Raises:
             RefusedChangeError: the files have changed since; nothing was changed.
@@ -134,6 +166,8 @@ class Releases:
             reason=reason,
             ended=ended,
             by_hand=by_hand,
+            effect=effect,
+            power=power,
         )
 
     def refresh(self) -> None:
@@ -188,8 +222,8 @@ class Releases:
 
     def _settle(self, events: list[Event]) -> list[Event]:
         for one in fold(events).values():
-            if one.status in ("applied", "promoted"):
-                when = one.ended_at or (one.carried_out.at if one.carried_out else None)
+            if one.status in ("applied", "promoted", "confirmed"):
+                when = one.promoted_at or (one.carried_out.at if one.carried_out else None)
                 try:
                     self._carrier(one.update).apply(one.update, when.date() if when else one.update.day)
                 except RefusedChangeError as error:

@@ -7,26 +7,30 @@ Nothing is carried out unless all of it holds: the decision is live, the apply l
 the day passes the gate now, and the playbook is, to the letter, the one that was decided on.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any
 
 from fl_assets.core.models import Decision, Playbook
 from fl_assets.infra.clock import now_utc
 from fl_assets.infra.errors import NeedsHumanError
-from fl_assets.updates.canary import TooFewNodesError, draw_canary
+from fl_assets.infra.keys import make_secret
+from fl_assets.updates.canary import TooFewNodesError, TrialNodes, draw_nodes
 from fl_assets.updates.carriers.carrier import Tools, carriers, is_changed_by_machine
 from fl_assets.updates.decide import is_for_review, route_of
-from fl_assets.updates.history import MACHINE, Rollout, Update, under_way
+from fl_assets.updates.decisions import worth_of
+from fl_assets.updates.history import MACHINE, Rollout, Update, lessons, under_way
 from fl_assets.updates.ids import playbook_hash
 from fl_assets.updates.intent import Intent
+from fl_assets.updates.lessons import learn
 from fl_assets.updates.log import UpdateLog
 from fl_assets.updates.policy import RefusedChangeError
 from fl_assets.updates.proposals import write_proposals
 from fl_assets.updates.releases import Releases
 from fl_assets.updates.stores import UpdateStores
-from fl_assets.updates.trial_counts import affected_nodes
+from fl_assets.updates.trial_counts import eligible_nodes
 
 ANSWER_DAYS = 7
 """Days after which a person's yes no longer carries a decision out: its evidence is that old."""
@@ -53,6 +57,12 @@ class Decided:
             and self.known.status in ("approved", "refused")
             and self.known.approved.asks_the_same(self.update)
         )
+
+    @property
+    def may_start(self) -> bool:
+        """Whether a trial of it may begin now, as far as the decision goes."""
+        is_new = not (self.known and self.known.carried_out)
+        return is_new and (self.is_approved or self.decision.action == "canary")
 
 
 def open_releases(space: UpdateStores, clock: Clock = now_utc) -> Releases:
@@ -100,8 +110,13 @@ def carry_out_day(space: UpdateStores, day: date, *, clock: Clock = now_utc) -> 
             and (one.decision.action in ("apply", "canary") or is_for_review(one.decision))
         )
     ]
+    asked.sort(key=lambda one: (-(one.decision.benefit or 0.0), one.decision.decision_id))
     stopped = [str(problem) for problem in space.gate.stopping(day)] if asked else []
-    return [_row(one, *_carry_out(space, releases, one, stopped, clock())) for one in asked]
+    starting = [one for one in asked if one.may_start]
+    return [
+        _row(one, *_carry_out(space, releases, one, stopped, clock(), is_last=one in starting[-1:]))
+        for one in asked
+    ]
 
 
 def decided_on(space: UpdateStores, day: date, rollouts: Mapping[str, Rollout]) -> list[Decided]:
@@ -119,7 +134,7 @@ def decided_on(space: UpdateStores, day: date, rollouts: Mapping[str, Rollout]) 
 
 
 def _carry_out(
-    space: UpdateStores, releases: Releases, one: Decided, stopped: list[str], now: datetime
+    space: UpdateStores, releases: Releases, one: Decided, stopped: list[str], now: datetime, *, is_last: bool
 ) -> tuple[str, str, Rollout | None]:
     """Take the step that a decision asks for; return status, reason and where its update is."""
     known, level = one.known, space.settings.apply
@@ -154,46 +169,71 @@ def _carry_out(
         running = releases.rollouts().values()
         if busy := under_way(running, one.update.pattern_id, one.update.target):
             return "waiting", busy, known
-        found = _release(space, releases, one, running)
+        found = _release(space, releases, one, running, takes_all=is_last)
         return found.carried_out.what if found.carried_out else found.status, found.reason, found
+    except NodesBusyError as error:
+        return "waiting", str(error), known
     except (RefusedChangeError, TooFewNodesError) as error:
-        return (
-            "refused",
-            str(error),
-            releases.refuse(one.update, reason=str(error)) if one.is_approved else known,
-        )
+        refused = releases.refuse(one.update, reason=str(error)) if one.is_approved else known
+        return "refused", str(error), refused
 
 
-def _release(space: UpdateStores, releases: Releases, one: Decided, running: Any) -> Rollout:
-    settings = space.settings
-    by = one.known.by if one.known and one.is_approved else MACHINE
+def _release(
+    space: UpdateStores, releases: Releases, one: Decided, running: Collection[Rollout], *, takes_all: bool
+) -> Rollout:
+    settings, is_approved = space.settings, one.known is not None and one.is_approved
+    by = one.known.by if one.known and is_approved else MACHINE
     why = (
         f"approved: {one.known.reason}"
-        if one.known and one.is_approved
+        if one.known and is_approved
         else f"FEDERATED_LEARNING_APPLY={settings.apply}"
     )
-    if settings.apply == "on" and is_changed_by_machine(one.update.category):
-        return releases.carry_out(
-            one.update, by=by, reason=f"{why}: to all nodes at once, so that there are none to compare with"
-        )
-    busy = {node for other in running if other.is_running for node in (*other.canary, *other.control)}
-    nodes = affected_nodes(
-        space, one.update.pattern_id, one.update.day, at_least=2 * settings.canary_min_nodes
-    )
-    canary, control = draw_canary(
-        one.update.decision_id,
-        nodes,
-        share=settings.canary_share,
-        minimum=settings.canary_min_nodes,
-        busy=busy,
-    )
-    words = f"{why}: to {len(canary)} of {len(canary) + len(control)} nodes first"
+    is_by_machine = is_changed_by_machine(one.update.category)
+    if settings.apply == "on" and is_by_machine:
+        reason = f"{why}: to all nodes at once, so that there are none to compare with"
+        return releases.carry_out(one.update, by=by, reason=reason)
+    nodes = _nodes_for(space, one, running, takes_all=takes_all)
+    words = f"{why}: to {len(nodes.canary)} of {len(nodes.half) + len(nodes.rest)} nodes first"
     words += (
-        f"; people change the {one.update.category} on {', '.join(canary)}"
-        if not is_changed_by_machine(one.update.category)
-        else ""
+        "" if is_by_machine else f"; people change the {one.update.category} on {', '.join(nodes.canary)}"
     )
-    return releases.carry_out(one.update, canary=canary, control=control, by=by, reason=words)
+    return releases.carry_out(one.update, nodes=nodes, by=by, reason=words)
+
+
+def _nodes_for(
+    space: UpdateStores, one: Decided, running: Collection[Rollout], *, takes_all: bool
+) -> TrialNodes:
+    """Draw the nodes of a trial among those that no other trial has; it takes all of them when no other waits, else as many as it needs.
+
+    Raises:
+        NodesBusyError: there would be enough if no other trial ran.
+        TooFewNodesError: there are too few.
+    """
+    settings, update = space.settings, one.update
+    minimum = settings.canary_min_nodes
+    found = eligible_nodes(space, update.pattern_id, update.day, at_least=2 * minimum)
+    busy = {node for other in running for node in other.busy_nodes}
+    helps = learn(lessons(running)).helps(update.remedy_id, update.failure_class)
+    draw = partial(
+        draw_nodes,
+        make_secret(settings.data_path / "keys" / "draw.key"),
+        update.decision_id,
+        share=settings.canary_share,
+        minimum=minimum,
+        size=None if takes_all else worth_of(one.playbook, helps, settings).nodes,
+    )
+    try:
+        return draw(set(found.established) - busy, set(found.newcomers) - busy)
+    except TooFewNodesError as error:
+        if busy & {*found.established}:
+            draw(found.established, found.newcomers)  # too few with them, too?
+            message = f"{len(busy & {*found.established})} of its nodes are in other trials: {error}"
+            raise NodesBusyError(message) from error
+        raise
+
+
+class NodesBusyError(RuntimeError):
+    """A trial must wait for the nodes of another."""
 
 
 def _row(one: Decided, status: str, reason: str, known: Rollout | None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from fl_assets.infra.warehouse import Warehouse
 from fl_assets.playbooks.gate import Gate
 from fl_assets.playbooks.store import PlaybookStore
 from fl_assets.updates.config_files import ConfigFiles
+from fl_assets.updates.end_store import EndStore
 from fl_assets.updates.policy import UpdatePolicy
 
 
@@ -27,3 +28,4 @@ class UpdateStores:
     """Config keys that may change; none without a policy file."""
     configs: ConfigFiles | None
     """The config files beside the policy; None without one."""
+    ends: EndStore

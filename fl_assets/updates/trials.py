@@ -1,76 +1,141 @@
 """Judging the trials that run, and taking the step that a verdict asks for.
 
-What goes here: from counts to a promotion or a rollback, and the rows of `update_outcomes`. What does not: the statistics
+What goes here: from counts to the next stage, a promotion or a rollback, and the rows of `update_outcomes`. What does not: the statistics
 (`updates/outcomes.py`), carrying a step out (`updates/releases.py`).
 """
 
+from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
 
 from fl_assets.core.cycles import mode_of
 from fl_assets.infra.clock import now_utc
-from fl_assets.updates.history import MACHINE
-from fl_assets.updates.outcomes import BASELINE_DAYS, Trial, judge
+from fl_assets.updates.carriers.carrier import is_changed_by_machine
+from fl_assets.updates.history import MACHINE, Rollout
+from fl_assets.updates.outcomes import judge
+from fl_assets.updates.releases import Releases
 from fl_assets.updates.rollout import Clock, open_releases
 from fl_assets.updates.stores import UpdateStores
-from fl_assets.updates.trial_counts import counts_of
+from fl_assets.updates.trial import BASELINE_DAYS, Finding, Trial, Verdict
+from fl_assets.updates.trial_counts import counts_of, others_of
 
 
 def judge_day(space: UpdateStores, day: date, *, clock: Clock = now_utc) -> list[dict[str, Any]]:
-    """Judge every trial that ran by the end of `day`, promote or roll back what is decided, and return the rows of `update_outcomes`.
+    """Judge every trial that ran by the end of `day`, take the step that follows, and return the rows of `update_outcomes`.
 
     A day that is not over is judged by the days before it. A historical day is judged and nothing follows.
     """
     releases = open_releases(space, clock)
     today = clock().date()
+    is_live = mode_of(day, today=today) == "live"
     known_until = min(day, today - timedelta(days=1))
     rows = []
     for one in releases.rollouts().values():
-        out = one.carried_out
-        if (
-            out is None
-            or not one.canary
-            or out.at.date() > known_until
-            or (one.ended_at and one.ended_at.date() <= known_until)
-        ):
+        trial = trial_on(one, known_until)
+        if trial is None:
             continue
-        trial = Trial(one.update.decision_id, one.canary, one.control, out.at.date())
-        counts = counts_of(
-            space, one.update.pattern_id, trial.released_on - timedelta(days=BASELINE_DAYS), known_until
+        first = trial.released_on - timedelta(days=BASELINE_DAYS)
+        found = judge(
+            counts_of(space, one.update.pattern_id, first, known_until),
+            trial,
+            day=known_until,
+            max_days=space.settings.max_canary_days,
+            others=others_of(space, one.update.pattern_id, first, known_until),
         )
-        found = judge(counts, trial, day=known_until, max_days=space.settings.max_canary_days)
         action = "none"
-        if one.is_running and mode_of(day, today=today) == "live":
-            if found.finding == "better" and space.settings.apply != "off":
-                action = releases.promote(one.update.decision_id, reason=found.reason).status
-            elif found.finding in ("worse", "inconclusive"):
-                action = releases.roll_back(
-                    one.update.decision_id, ended=found.finding, reason=found.reason
-                ).status
-        elif one.ended_at and one.by == MACHINE and mode_of(day, today=today) == "live":
-            action = one.status  # what an earlier run of this day did
-        guards = {guard.name: guard.ratio for guard in found.guards}
-        rows.append(
-            one.update.model_dump()
-            | {
-                "released_on": trial.released_on,
-                "days_observed": found.looks,
-                "canary_nodes": len(trial.canary),
-                "control_nodes": len(trial.control),
-                "canary_rate_before": found.rates.get("canary_before"),
-                "canary_rate": found.rates.get("canary_after"),
-                "control_rate_before": found.rates.get("control_before"),
-                "control_rate": found.rates.get("control_after"),
-                "effect": found.effect.ratio,
-                "effect_low": found.low,
-                "effect_high": found.high,
-                "all_failures_effect": guards.get("all_failures"),
-                "p95_effect": guards.get("p95_ms"),
-                "verdict": found.finding,
-                "action": action,
-                "reason": found.reason,
-            }
-        )
-    if mode_of(day, today=today) == "live":
+        if is_live:
+            is_due = trial == trial_on(one, today)  # the stage that it is in, and not one of an earlier day
+            action = _step(releases, one, found, apply=space.settings.apply) if is_due else _done(one)
+        rows.append(_row(one, trial, found, action))
+    if is_live:
         releases.refresh()
     return rows
+
+
+def trial_on(one: Rollout, day: date) -> Trial | None:
+    """Return the stage that an update was in by the end of a day; None when nothing was to be judged."""
+    out = one.carried_out
+    if (
+        out is None
+        or not one.canary
+        or out.at.date() > day
+        or (one.closed_at and one.closed_at.date() <= day)
+    ):
+        return None
+    released_on, everyone = out.at.date(), {*one.canary, *one.control}
+    fields: dict[str, Any] = {"released_on": released_on, "newcomers": frozenset(out.newcomers)}
+    if one.promoted_at and one.promoted_at.date() <= day:
+        others = tuple(sorted(everyone - {*one.held_back}))
+        since = one.promoted_at.date()
+        return Trial(
+            one.update.decision_id,
+            others,
+            one.held_back,
+            stage="watch",
+            since=since,
+            expected=one.effect,
+            **fields,
+        )
+    if one.widened_at and one.widened_at.date() <= day:
+        rest = tuple(sorted(everyone - {*out.half}))
+        return Trial(
+            one.update.decision_id, out.half, rest, stage="half", since=one.widened_at.date(), **fields
+        )
+    stage = (
+        "canary" if out.half else "half"
+    )  # a history from before there were halves is judged on its canary
+    return Trial(one.update.decision_id, one.canary, one.control, stage=stage, **fields)
+
+
+def _step(releases: Releases, one: Rollout, found: Verdict, *, apply: str) -> str:
+    """Take the step that a verdict asks for; return where the update is then, `none` where nothing followed."""
+    identity, reason = one.update.decision_id, found.reason
+    if not is_changed_by_machine(one.update.category) and one.carried_out:
+        places = {
+            "safe": f"on {', '.join(one.carried_out.half)}",
+            "better": f"everywhere but on {', '.join(one.held_back)}",
+            "kept": "everywhere",
+        }
+        place = places.get(found.finding)
+        reason += f"; people change the {one.update.category} {place}" if place else ""
+    effect, power = found.effect.ratio, found.power
+    steps: dict[Finding, Callable[[], Rollout]] = {
+        "safe": lambda: releases.widen(identity, reason=reason),
+        "better": lambda: releases.promote(identity, reason=reason, effect=effect, power=power),
+        "kept": lambda: releases.confirm(identity, reason=reason),
+    }
+    if found.finding in ("worse", "inconclusive", "faded"):
+        ended = found.finding
+        return releases.roll_back(identity, ended=ended, reason=reason, effect=effect, power=power).status
+    if found.finding in steps and apply != "off":
+        return steps[found.finding]().status
+    return "none"
+
+
+def _done(one: Rollout) -> str:
+    """Return what an earlier run of this day did."""
+    return one.status if one.by == MACHINE else "none"
+
+
+def _row(one: Rollout, trial: Trial, found: Verdict, action: str) -> dict[str, Any]:
+    guards = {guard.name: guard.ratio for guard in found.guards}
+    return one.update.model_dump() | {
+        "released_on": trial.released_on,
+        "stage": trial.stage,
+        "days_observed": found.looks,
+        "canary_nodes": len(trial.treated),
+        "control_nodes": len(trial.control),
+        "canary_rate_before": found.rates.get("canary_before"),
+        "canary_rate": found.rates.get("canary_after"),
+        "control_rate_before": found.rates.get("control_before"),
+        "control_rate": found.rates.get("control_after"),
+        "effect": found.effect.ratio,
+        "effect_low": found.low,
+        "effect_high": found.high,
+        "all_failures_effect": guards.get("all_failures"),
+        "p95_effect": guards.get("p95_ms"),
+        "power": found.power,
+        "verdict": found.finding,
+        "action": action,
+        "reason": found.reason,
+    }

@@ -20,7 +20,7 @@ from fl_assets.coordinator import prepare_home
 from fl_assets.core.settings import PREFIX, FederatedLearningConfig
 from fl_assets.defs.automation import cycle_schedule, minimum_events_reached
 from fl_assets.defs.resources import resources
-from fl_assets.simulator.simulator import simulate
+from fl_assets.simulator.write import simulate
 from fl_assets.workspace import Workspace
 from fl_assets_tests.conftest import DAYS, LAST_DAY, settings_in, texts_below
 from fl_assets_tests.faults.whole import assert_whole, ids_in

@@ -20,7 +20,7 @@ from fl_assets.coordinator import FederatedLearningCoordinator
 from fl_assets.core.settings import PREFIX, FederatedLearningConfig
 from fl_assets.definitions import defs
 from fl_assets.defs.partitions import DAYS_PER_RUN
-from fl_assets.simulator.simulator import simulate
+from fl_assets.simulator.write import simulate
 from fl_assets.workspace import Workspace
 from fl_assets_tests.conftest import settings_in, texts_below
 from fl_assets_tests.faults.test_cycles import contents, paths_of, variables_of

@@ -14,7 +14,7 @@ import orjson
 import pytest
 
 from fl_assets.core.settings import PREFIX, FederatedLearningConfig
-from fl_assets.simulator.simulator import simulate
+from fl_assets.simulator.write import simulate
 from fl_assets.workspace import Workspace
 from fl_assets_tests.conftest import settings_in
 from fl_assets_tests.faults.test_cycles import paths_of

@@ -3,6 +3,7 @@
 import shutil
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from random import Random
 
 import duckdb
@@ -11,8 +12,16 @@ import pyarrow as pa
 import pytest
 
 from fl_assets.core.tables import CONVERSATION_LOGS, RAW_TRACES
-from fl_assets.federation.counting import BOUNDED_SQL, COARSE, MAX_CALLS, SESSION_SQL
-from fl_assets.federation.node_side import SummaryError
+from fl_assets.federation.counting import (
+    BOUNDED_SQL,
+    COARSE,
+    MAX_CALLS,
+    OF_CALLS,
+    OF_ONE,
+    SEEN_SQL,
+    SESSION_SQL,
+)
+from fl_assets.federation.node_side import SummaryError, most_in_a_row
 from fl_assets.workspace import Workspace
 from fl_assets_tests.conftest import settings_in
 from fl_assets_tests.fleets import AFTER, DAY, call, lines_of, node_home, teller, turn
@@ -112,14 +121,12 @@ def test_a_summary_holds_no_text_that_fewer_than_k_sessions_had_and_nothing_that
         for row in rows.to_pylist():
             sessions[row[name]] += row["sessions"]
     rare = [text for text, count in sessions.items() if count < 3]
-    assert len(rare) > 5
+    assert len(rare) > 3
     text = told.line.decode()
     assert not [one for one in rare if f'"{one}"' in text]
     errors = {one.error for one in told.summary.failures}
     assert "search timed out after <NUM>" in errors
-    assert "Agent stopped before the goal 'audit <VAR>' was met" in errors, (
-        "what the rare ones share, seven sessions had"
-    )
+    assert "Agent stopped before the goal <STR> was met" in errors, "masking makes one text of the rare ones"
     assert told.summary.unnamed.failures == 4, (
         "two of the vault, one of the rare service, one of the missing shards"
     )
@@ -136,7 +143,7 @@ def test_with_k_of_one_nothing_is_left_out(canary):
         0,
         0,
     )
-    assert told.summary.events == canary.events_on(DAY)
+    assert told.summary.events == canary.days.events_on(DAY)
 
 
 def test_a_conversation_with_many_traces_is_one_session(tmp_path):
@@ -250,11 +257,19 @@ def test_the_private_key_is_its_owners_alone_and_made_once(home):
     assert b"PUBLIC KEY" in tells.public_path.read_bytes()
 
 
+def test_the_budget_bounds_thirty_days_in_a_row_and_renews_as_they_pass():
+    one = Fraction(1)
+    told = [(DAY - timedelta(days=back), one) for back in range(1, 90)]
+    assert most_in_a_row([*told, (DAY, one)], DAY) == 30
+    assert most_in_a_row([*told[29:], (DAY, one)], DAY) == 1, "thirty days later all of it is there again"
+    assert most_in_a_row([*told[:20], (DAY, one)], DAY - timedelta(days=5)) == 21, "later days count too"
+
+
 # What one session may change -------------------------------------------------------------------------------------------
 
 
-def bounded(calls: list[dict], turns: list[dict]) -> dict[str, Counter]:
-    """The bounded counts of a day, by family: each number once."""
+def counted(calls: list[dict], turns: list[dict], statements: dict[str, str]) -> dict[str, list[dict]]:
+    """What statements say of a day."""
     connection = duckdb.connect()
     for table, rows in ((RAW_TRACES, calls), (CONVERSATION_LOGS, turns)):
         connection.execute(table.ddl)
@@ -262,7 +277,12 @@ def bounded(calls: list[dict], turns: list[dict]) -> dict[str, Counter]:
         connection.execute(f"insert into {table.name} from given")
     for statement in SESSION_SQL:
         connection.execute(statement)
-    found = {name: connection.sql(sql).to_arrow_table().to_pylist() for name, sql in BOUNDED_SQL.items()}
+    return {name: connection.sql(sql).to_arrow_table().to_pylist() for name, sql in statements.items()}
+
+
+def bounded(calls: list[dict], turns: list[dict]) -> dict[str, Counter]:
+    """The bounded counts of a day, by family: each number once."""
+    found = counted(calls, turns, BOUNDED_SQL)
     return {
         "failures": Counter(
             {(row["service"], row["method"], row["error"]): row["failures"] for row in found["failures"]}
@@ -350,6 +370,46 @@ def test_one_session_more_is_one_failure_or_conversation_and_a_call_or_some_call
     assert one <= 1
     assert changed["calls"] <= (1 if one else MAX_CALLS)
     assert all(sum(counts.values()) > 0 for counts in everyone.values())
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_one_conversation_less_costs_epsilon_however_traces_are_shared(seed):
+    random = Random(seed)
+    fleet = [session(random, number) for number in range(10)]
+    pool = [f"shared-t{number}" for number in range(6)]
+    for said in (one for _, turns in fleet for one in turns):
+        said["trace_id"] = random.choice([*pool, None])
+    loose = [
+        call | {"event_id": f"loose-{number}", "trace_id": random.choice(pool), "metadata": "{}"}
+        for number, call in enumerate(call for calls, _ in fleet for call in calls)
+    ]
+    turns = [one for _, said in fleet for one in said]
+    everyone = bounded(loose, turns)
+    for left in range(len(fleet)):
+        others = [one for number, (_, said) in enumerate(fleet) for one in said if number != left]
+        named = {one["trace_id"] for one in turns}
+        still = {one["trace_id"] for one in others}
+        calls = [call for call in loose if call["trace_id"] in still or call["trace_id"] not in named]
+        changed = change({name: Counter(count) for name, count in everyone.items()}, bounded(calls, others))
+        cost = (changed["failures"] + changed["talk"]) / OF_ONE + changed["calls"] / OF_CALLS
+        assert cost <= 1, (left, changed)
+
+
+def test_k_counts_persons_where_events_name_them():
+    calls, _ = session(Random(4), 1)
+    tries = [
+        calls[0]
+        | {
+            "event_id": f"e{number}",
+            "trace_id": f"t{number}",
+            "success": False,
+            "error": "the words of one person",
+            "metadata": orjson.dumps({"user_id": user} if user else {}).decode(),
+        }
+        for number, user in enumerate(["ann", "ann", "ann", None])
+    ]
+    (row,) = counted(tries, [], SEEN_SQL)["errors"]
+    assert list(row.values()) == ["the words of one person", 2]
 
 
 def test_of_a_long_session_no_more_than_max_calls_count_whatever_their_method_and_duration():

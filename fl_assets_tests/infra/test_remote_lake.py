@@ -21,7 +21,7 @@ from fl_assets.events import ingest
 from fl_assets.events.outcome import IngestReport
 from fl_assets.infra.errors import ConcurrentCommitError, ForeignKeyError, IngestBusyError, LakeError
 from fl_assets.infra.lake import Lake, Manifest, retry_on_conflict
-from fl_assets.simulator.simulator import simulate
+from fl_assets.simulator.write import simulate
 from fl_assets.sums.engine import SummingEngine
 from fl_assets_tests.build import call_line
 from fl_assets_tests.conftest import LAST_DAY, settings_in

@@ -18,7 +18,7 @@ from fl_assets.defs import resources
 from fl_assets.defs.resources import run_in_pipes
 from fl_assets.events.find import Source
 from fl_assets.events.read import Reading, line_batches
-from fl_assets.simulator.simulator import simulate
+from fl_assets.simulator.write import simulate
 from fl_assets.spark import engine as spark_engine
 from fl_assets.spark.engine import (
     SparkEngine,

@@ -6,6 +6,7 @@ from datetime import date
 import pytest
 
 from fl_assets.adapters.store import AdapterStore
+from fl_assets.updates.canary import TrialNodes
 from fl_assets.updates.carriers.adapter import AdapterCarrier
 from fl_assets.updates.history import Update
 from fl_assets.updates.log import UpdateLog
@@ -15,6 +16,7 @@ from fl_assets_tests.adapter_servers import NOW, OTHER_KEY, adapter_settings
 from fl_assets_tests.adapters.test_store import NAME, FolderSource, snapshot
 
 DAY = date(2026, 11, 19)
+NODES = TrialNodes(("n1", "n2", "n3"), ("n1", "n2", "n3"), ("n4", "n5", "n6"), ("n4", "n5", "n6"))
 
 
 def update(to: str | None, before: str | None = None) -> Update:
@@ -123,7 +125,7 @@ def test_from_a_released_decision_to_the_link_and_back_by_the_history(carrier, s
     first, second = update("1.0.0"), update("2.0.0", "1.0.0")
     releases.carry_out(first)
     assert current(store) == "1.0.0"
-    releases.carry_out(second, canary=("n1", "n2", "n3"), control=("n4", "n5", "n6"))
+    releases.carry_out(second, nodes=NODES)
     assert current(store) == "1.0.0"  # a canary is of the nodes' alone
     assert {one.version for one in store.installed()} == {"1.0.0", "2.0.0"}
     releases.promote(second.decision_id, reason="better")
@@ -146,7 +148,7 @@ def test_an_update_that_no_longer_passes_is_on_no_node(carrier, store, tmp_path)
         key_path=tmp_path / "key.pem",
     )
     one = update("1.0.0")
-    releases.carry_out(one, canary=("n1", "n2", "n3"), control=("n4", "n5", "n6"))
+    releases.carry_out(one, nodes=NODES)
     (store.root / "acme--tool-calling" / "1.0.0" / "adapter_model.safetensors").write_bytes(b"x")
     (tmp_path / "trusted" / "release.pem").unlink()
     assert releases.promote(one.decision_id, reason="better").status == "rolled_back"

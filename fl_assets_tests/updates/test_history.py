@@ -2,18 +2,26 @@
 
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fl_assets.updates.canary import TooFewNodesError, draw_canary
-from fl_assets.updates.history import Event, Update, fold, lessons, under_way
+from fl_assets.updates.canary import TooFewNodesError, draw_nodes
+from fl_assets.updates.history import Event, Status, Update, fold, lessons, under_way
 from fl_assets.updates.release import Release, release_of, why_refused
 
 NOW = datetime(2026, 11, 15, 0, 20, tzinfo=UTC)
-WHAT = ["approved", "rejected", "canary", "applied", "promoted", "rolled_back", "refused", "refreshed"]
+WHAT = [*get_args(Status), "refreshed"]
+
+
+GROUPS = {
+    "canary": ("n1", "n2", "n3"),
+    "control": ("n4", "n5", "n6", "n7", "n8", "n9"),
+    "half": ("n1", "n2", "n3", "n4"),
+    "held_back": ("n7", "n8", "n9"),
+}
 
 
 def update(number: int = 1, **given: Any) -> Update:
@@ -36,7 +44,7 @@ def history(*entries: tuple[str, int] | tuple[str, int, dict[str, Any]]) -> list
     """Events by what and update number, an hour apart."""
     events = []
     for place, (what, number, *more) in enumerate(entries, start=1):
-        groups = {"canary": ("n1", "n2", "n3"), "control": ("n4", "n5", "n6")} if what == "canary" else {}
+        groups = GROUPS if what == "canary" else {}
         fields: dict[str, Any] = {
             "decision_id": f"{number:016x}" if number else "",
             **groups,
@@ -71,7 +79,8 @@ def test_no_history_brings_back_what_was_rolled_back_or_carries_out_what_was_rej
     for before, after in pairwise(seen):
         assert before != "rolled_back" or after == "rolled_back"
         assert before != "rejected" or after in ("rejected", "approved")
-        assert after != "promoted" or before in ("canary", "promoted")
+        assert after != "promoted" or before in ("canary", "widened", "promoted")
+        assert after != "confirmed" or before in ("promoted", "confirmed")
 
 
 def test_only_verdicts_and_rejections_teach():
@@ -98,53 +107,67 @@ def test_nothing_else_is_tried_on_a_pattern_or_key_whose_canary_runs():
     assert under_way(running, "p1", "other.toml#x")
     assert under_way(running, "p2", "agent.toml#retries, agent.toml#timeout")
     assert not under_way(running, "p2", "agent.toml#retries")
-    assert not under_way(fold(history(("canary", 1), ("promoted", 1))).values(), "p1", "agent.toml#timeout")
+    watched = fold(history(("canary", 1), ("promoted", 1))).values()
+    assert not under_way(watched, "p1", "agent.toml#retries"), "the pattern may be tried on, with other nodes"
+    assert "held back" in under_way(watched, "p1", "agent.toml#timeout")
+    confirmed = fold(history(("canary", 1), ("promoted", 1), ("confirmed", 1))).values()
+    assert not under_way(confirmed, "p1", "agent.toml#timeout")
 
 
-# Canary nodes
+# The nodes of a trial
 
 
 @given(
     st.sets(st.integers(0, 10_000), min_size=6, max_size=60),
+    st.integers(0, 8),
     st.integers(0, 2**64 - 1),
     st.floats(0.01, 0.5),
     st.randoms(),
 )
-def test_the_draw_depends_on_nothing_but_decision_and_nodes_and_meets_both_minimums(
-    numbers, seed, share, random
+def test_the_draw_depends_on_key_decision_and_nodes_alone_and_meets_every_minimum(
+    numbers, new, seed, share, random
 ):
     nodes = [f"n{number}" for number in numbers]
+    newcomers = [f"fresh{number}" for number in range(new)]
     shuffled = random.sample(nodes, len(nodes))
-    canary, control = draw_canary(f"{seed:016x}", nodes, share=share, minimum=3)
-    assert (canary, control) == draw_canary(f"{seed:016x}", shuffled, share=share, minimum=3)
-    assert sorted([*canary, *control]) == sorted(nodes)
-    assert len(canary) >= max(3, share * len(nodes) - 1e-6)
-    assert len(control) >= 3
+    try:
+        found = draw_nodes(b"key", f"{seed:016x}", nodes, newcomers, share=share, minimum=3)
+    except TooFewNodesError:
+        assert len(nodes) - max(3, share * (len(nodes) + new)) < 4
+        return
+    assert found == draw_nodes(b"key", f"{seed:016x}", shuffled, newcomers, share=share, minimum=3)
+    assert sorted([*found.half, *found.rest]) == sorted([*nodes, *newcomers])
+    assert {*found.canary} <= {*found.half} - {*newcomers}
+    assert {*found.held_back} <= {*found.rest} - {*newcomers}
+    assert len(found.canary) >= max(3, share * (len(nodes) + new) - 1e-6)
+    assert min(len(found.half), len(found.rest), len(found.held_back)) >= 3
 
 
-def test_over_decisions_every_node_is_a_canary_about_as_often():
+def test_over_decisions_every_node_is_a_canary_about_as_often_and_another_key_draws_others():
     nodes = [f"n{number}" for number in range(20)]
     taken = dict.fromkeys(nodes, 0)
+    same = 0
     for decision in range(400):
-        for node in draw_canary(f"{decision:016x}", nodes, share=0.2, minimum=3)[0]:
+        canary = draw_nodes(b"key", f"{decision:016x}", nodes, share=0.2, minimum=3).canary
+        same += canary == draw_nodes(b"other", f"{decision:016x}", nodes, share=0.2, minimum=3).canary
+        for node in canary:
             taken[node] += 1
     assert all(50 < times < 115 for times in taken.values()), taken  # 80 expected, standard deviation 8
+    assert same < 5
 
 
-def test_a_node_of_a_running_trial_is_in_neither_group():
-    nodes = [f"n{number}" for number in range(12)]
-    canary, control = draw_canary("d", nodes, share=0.1, minimum=3, busy=nodes[:4])
-    assert not {*canary, *control} & set(nodes[:4])
+def test_a_trial_that_others_wait_for_takes_as_many_nodes_as_it_needs():
+    nodes = [f"n{number:02d}" for number in range(40)]
+    found = draw_nodes(b"key", "d", nodes, share=0.1, minimum=3, size=16)
+    assert len(found.half) + len(found.rest) == 16
 
 
-@pytest.mark.parametrize(("nodes", "busy"), [(5, 0), (8, 3), (0, 0)])
-def test_too_few_nodes_are_refused_with_both_numbers(nodes, busy):
+@pytest.mark.parametrize("nodes", [5, 3, 0])
+def test_too_few_nodes_are_refused_with_both_numbers(nodes):
     names = [f"n{number}" for number in range(nodes)]
-    with pytest.raises(
-        TooFewNodesError,
-        match=rf"{nodes - busy} nodes can show a difference.* needs 3 canary nodes and 3 others",
-    ):
-        draw_canary("d", names, share=0.1, minimum=3, busy=names[:busy])
+    wanted = rf"{nodes} nodes can show a difference.* needs 3 canary nodes and 3 others"
+    with pytest.raises(TooFewNodesError, match=wanted):
+        draw_nodes(b"key", "d", names, share=0.1, minimum=3)
 
 
 # The release

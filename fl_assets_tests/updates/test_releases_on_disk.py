@@ -17,6 +17,7 @@ from fl_assets.cli.application import CommandError
 from fl_assets.infra.disk import Disk
 from fl_assets.infra.errors import NeedsHumanError
 from fl_assets.infra.keys import TrustedKeys, public_pem
+from fl_assets.updates.canary import TrialNodes
 from fl_assets.updates.carriers.config import ConfigCarrier
 from fl_assets.updates.config_files import ConfigFiles
 from fl_assets.updates.history import Update
@@ -45,7 +46,7 @@ POLICY = UpdatePolicy(
         ),
     )
 )
-CANARY, CONTROL = ("n1", "n2", "n3"), ("n4", "n5", "n6")
+NODES = TrialNodes(("n1", "n2", "n3"), ("n1", "n2", "n3", "n4"), ("n5", "n6", "n7", "n9"), ("n5", "n6", "n7"))
 
 
 class QuickDisk(Disk):
@@ -121,7 +122,7 @@ def releases(root: Path, clock: Clock | None = None, disk: Disk | None = None) -
 
 
 def start(found: Releases, one: Update | None = None):
-    return found.carry_out(one or update(), canary=CANARY, control=CONTROL)
+    return found.carry_out(one or update(), nodes=NODES)
 
 
 def released(root: Path) -> dict[str, Any]:

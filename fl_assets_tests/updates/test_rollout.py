@@ -20,17 +20,20 @@ from fl_assets.defs.resources import resources
 from fl_assets.updates import answers
 from fl_assets.updates.answers import code_for, codes_of, undo
 from fl_assets.updates.decisions import cycle_result
+from fl_assets.updates.history import lessons
+from fl_assets.updates.lessons import learn
 from fl_assets.updates.release import open_release
 from fl_assets.updates.rollout import carry_out_day, decided_on, open_releases
 from fl_assets.updates.stores import UpdateStores
-from fl_assets.updates.trial_counts import counts_of
+from fl_assets.updates.trial import WATCH_DAYS
+from fl_assets.updates.trial_counts import counts_of, eligible_nodes
 from fl_assets.updates.trials import judge_day
 from fl_assets.workspace import Workspace
 from fl_assets_tests.adapter_servers import OTHER_KEY, PlainList, adapter_settings, serving
 from fl_assets_tests.build import call_line, trusting
 from fl_assets_tests.conftest import ask, coordinator_in, settings_in
 
-DAY = date(2026, 11, 14)
+DAY = date(2026, 10, 14)
 NODES = [f"n{number:02d}" for number in range(12)]
 CALLS = 30
 CONFIG = b"# limits\nsearch_timeout_ms = 5000\nsearch_retries = 0  # none so far\n"
@@ -153,16 +156,40 @@ def days_pass(
     others: int = 4,
     error: str = TIMEOUT,
 ) -> date:
-    """Let days go by on which canary nodes have `failures` a day and the others `others`; return the last."""
+    """Let days go by on which nodes with the change have `failures` a day and the others `others`; return the last."""
     released = clock().date()
+    one = open_releases(space.updates, clock).rollouts()[row["decision_id"]]
+    has = {*NODES} - {*one.held_back} if one.status == "promoted" else {*one.treated}
     for ahead in range(1, days + 1):
-        given = {node: failures if node in row["canary_nodes"] else others for node in NODES}
+        given = {
+            node: failures if node in has else others + (ahead + place) % 2
+            for place, node in enumerate(NODES)
+        }
         write_day(space.settings.telemetry_path, released + timedelta(days=ahead), given, error)
     last = released + timedelta(days=days)
     space.engine.ingest()
     space.sums.refresh_signatures(space.days.with_events(last))
     clock.after(last)
     return last
+
+
+def judged(
+    space: Workspace, clock: Clock, row: dict[str, Any], days: int, failures: int, **given: Any
+) -> dict[str, Any]:
+    """Let days go by until the verdict of the stage is no longer `wait`, at most so many; return the last day's row."""
+    for _ in range(days):
+        (found,) = judge_day(space.updates, days_pass(space, clock, row, 1, failures, **given), clock=clock)
+        if found["verdict"] != "wait":
+            break
+    return found
+
+
+def widened(folder: Path, failures: int, **given: Any) -> tuple[Workspace, Clock, dict[str, Any]]:
+    """A workspace whose canary nodes have shown no harm, so that half of the nodes have the change."""
+    space, clock, row = started(folder, **given)
+    found = judged(space, clock, row, 5, failures)
+    assert (found["verdict"], found["action"]) == ("safe", "widened"), found["reason"]
+    return space, clock, row
 
 
 def config(folder: Path) -> bytes:
@@ -456,16 +483,23 @@ def test_an_unknown_or_ambiguous_decision_is_an_error_that_says_so(folder):
 # Trials
 
 
-def test_a_change_that_helps_is_promoted_to_all_nodes_and_this_machines_file(folder):
-    space, clock, row = started(folder)
-    last = days_pass(space, clock, row, 4, failures=0)
-    (found,) = judge_day(space.updates, last, clock=clock)
-    assert (found["verdict"], found["action"]) == ("better", "promoted"), found["reason"]
+def test_a_change_that_helps_goes_to_half_of_the_nodes_then_to_all_but_three_and_to_this_machines_file(
+    folder,
+):
+    space, clock, row = widened(folder, failures=0)
+    one = open_releases(space.updates).rollouts()[row["decision_id"]]
+    assert (len(one.treated), set(row["canary_nodes"]) <= {*one.treated}) == (6, True)
+    assert [bool(told(folder, node)) for node in NODES] == [node in one.treated for node in NODES]
+    assert config(folder) == CONFIG, "half of the nodes is a trial still"
+    found = judged(space, clock, row, 10, failures=0)
+    assert (found["stage"], found["verdict"], found["action"]) == ("half", "better", "promoted"), found[
+        "reason"
+    ]
     assert found["effect"] < 0.5
     assert found["canary_rate"] == 0
     assert config(folder) == CHANGED
-    assert told(folder, row["control_nodes"][0])
-    again = judge_day(space.updates, last, clock=clock)
+    assert sum(not told(folder, node) for node in NODES) == len(one.held_back) == 3
+    again = judge_day(space.updates, clock().date() - timedelta(days=1), clock=clock)
     assert again == [found]
     undone = undo(space.updates, row["decision_id"][:8], by="ann", reason="asked for", clock=clock)
     assert undone.status == "rolled_back"
@@ -473,10 +507,41 @@ def test_a_change_that_helps_is_promoted_to_all_nodes_and_this_machines_file(fol
     assert not told(folder, row["canary_nodes"][0])
 
 
+def promoted(folder: Path) -> tuple[Workspace, Clock, dict[str, Any]]:
+    space, clock, row = widened(folder, failures=0)
+    assert judged(space, clock, row, 10, failures=0)["action"] == "promoted"
+    return space, clock, row
+
+
+def test_a_promoted_change_whose_effect_lasts_goes_to_the_nodes_held_back_too(folder):
+    space, clock, row = promoted(folder)
+    last = days_pass(space, clock, row, WATCH_DAYS, failures=0)
+    (found,) = judge_day(space.updates, last, clock=clock)
+    assert (found["stage"], found["verdict"], found["action"]) == ("watch", "kept", "confirmed"), found[
+        "reason"
+    ]
+    assert all(told(folder, node) for node in NODES)
+    assert config(folder) == CHANGED
+    assert judge_day(space.updates, days_pass(space, clock, row, 1, failures=0), clock=clock) == []
+
+
+def test_a_promoted_change_whose_effect_is_gone_is_taken_back_and_counts_as_failed(folder):
+    space, clock, row = promoted(folder)
+    last = days_pass(space, clock, row, 12, failures=4)
+    (found,) = judge_day(space.updates, last, clock=clock)
+    assert (found["stage"], found["verdict"], found["action"]) == ("watch", "faded", "rolled_back"), found[
+        "reason"
+    ]
+    assert config(folder) == CONFIG
+    assert not any(told(folder, node) for node in NODES)
+    learned = learn(lessons(open_releases(space.updates).rollouts().values()))
+    assert learned.scores[found["remedy_id"]]["faded"] == 1
+    assert learned.helps(found["remedy_id"], found["failure_class"]).probability < 0.5
+
+
 def test_a_change_that_harms_is_rolled_back_by_itself_and_not_tried_again(folder):
     space, clock, row = started(folder)
-    last = days_pass(space, clock, row, 4, failures=15)
-    (found,) = judge_day(space.updates, last, clock=clock)
+    found = judged(space, clock, row, 4, failures=25)
     assert (found["verdict"], found["action"]) == ("worse", "rolled_back"), found["reason"]
     assert not told(folder, row["canary_nodes"][0])
     assert config(folder) == CONFIG
@@ -493,9 +558,8 @@ def test_while_a_trial_runs_nothing_else_is_tried_on_its_pattern(folder):
 
 
 def test_a_trial_without_a_sure_result_is_given_up_and_rolled_back(folder):
-    space, clock, row = started(folder, max_canary_days=3)
-    last = days_pass(space, clock, row, 3, failures=4)
-    (found,) = judge_day(space.updates, last, clock=clock)
+    space, clock, row = widened(folder, failures=4, max_canary_days=4)
+    found = judged(space, clock, row, 3, failures=4)
     assert (found["verdict"], found["action"]) == ("inconclusive", "rolled_back"), found["reason"]
     assert not told(folder, row["canary_nodes"][0])
 
@@ -505,7 +569,7 @@ def test_a_historical_day_is_judged_and_nothing_follows(folder):
     last = days_pass(space, clock, row, 4, failures=0)
     clock.after(last + timedelta(days=5))
     (found,) = judge_day(space.updates, last, clock=clock)
-    assert (found["verdict"], found["action"]) == ("better", "none")
+    assert (found["verdict"], found["action"]) == ("safe", "none")
     assert [event.what for event in open_releases(space.updates).events()] == ["canary"]
 
 
@@ -517,13 +581,55 @@ def test_a_day_that_is_not_over_is_judged_by_the_days_before_it(folder):
     assert found["days_observed"] <= 3
 
 
-@pytest.mark.parametrize(("failures", "action"), [(0, "none"), (15, "rolled_back")])
-def test_switched_off_nothing_is_promoted_and_harm_is_rolled_back_all_the_same(folder, failures, action):
+@pytest.mark.parametrize(("failures", "action"), [(0, "none"), (25, "rolled_back")])
+def test_switched_off_nothing_goes_on_and_harm_is_rolled_back_all_the_same(folder, failures, action):
     _, clock, row = started(folder)
     space = space_in(folder, "off")
     last = days_pass(space, clock, row, 4, failures=failures)
     (found,) = judge_day(space.updates, last, clock=clock)
     assert found["action"] == action
+
+
+def test_the_draw_follows_a_key_of_this_machine_and_no_public_hash(folder, tmp_path):
+    rows = []
+    for number in range(2):
+        shutil.copytree(folder, tmp_path / str(number))
+        rows.append(started(tmp_path / str(number))[2])
+    assert rows[0]["decision_id"] == rows[1]["decision_id"]
+    assert rows[0]["canary_nodes"] != rows[1]["canary_nodes"], "220 draws: the same one is unlikely"
+
+
+def test_a_node_that_is_silent_now_or_new_is_no_canary(folder):
+    space = space_in(folder)
+    pattern = decided(space).update.pattern_id
+    found = eligible_nodes(space.updates, pattern, DAY, at_least=6)
+    assert (found.established, found.newcomers) == (tuple(NODES), ())
+    for ahead in (1, 2):
+        given = dict.fromkeys([*NODES[1:], "fresh"], 4)
+        write_day(space.settings.telemetry_path, DAY + timedelta(days=ahead), given)
+    space.engine.ingest()
+    space.sums.refresh_signatures(space.days.with_events(DAY + timedelta(days=2)))
+    found = eligible_nodes(space.updates, pattern, DAY + timedelta(days=2), at_least=6)
+    assert (found.established, found.newcomers) == (tuple(NODES[1:]), ("fresh",))
+
+
+def test_a_call_that_is_tried_again_with_success_is_no_failure_in_the_end(folder):
+    space = space_in(folder)
+    pattern = decided(space).update.pattern_id
+    day = DAY + timedelta(days=1)
+    at = [f"{day}T10:00:0{second}Z" for second in range(3)]
+    given = {"metadata": {"node_id": "n00"}, "trace_id": "one request"}
+    failed = given | {"success": False, "error": TIMEOUT}
+    lines = [call_line("a", timestamp=at[0], **failed), call_line("b", timestamp=at[1], **failed)]
+    lines += [
+        call_line("c", timestamp=at[2], **given),
+        call_line("d", timestamp=at[2], **failed | {"trace_id": "other"}),
+    ]
+    (space.settings.telemetry_path / "events_again.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+    space.engine.ingest()
+    space.sums.refresh_signatures([day])
+    (row,) = counts_of(space.updates, pattern, day, day).to_dict("records")
+    assert (row["failures"], row["calls"], row["all_failures"], row["all_calls"]) == (1, 2, 1, 2)
 
 
 def test_the_counts_are_those_of_the_telemetry(folder):
@@ -591,10 +697,10 @@ def test_from_a_failing_pattern_to_an_adapter_on_all_nodes_and_back(tmp_path, in
         assert adapters.current("structured-output") is None
 
         # The days that follow tell; better goes to all nodes and to this machine.
-        last = days_pass(space, clock, row, 4, failures=0, error=error)
-        (found,) = judge_day(space.updates, last, clock=clock)
+        assert judged(space, clock, row, 5, failures=0, error=error)["action"] == "widened"
+        found = judged(space, clock, row, 10, failures=0, error=error)
         assert (found["verdict"], found["action"]) == ("better", "promoted"), found["reason"]
-        assert told(settings.data_path, row["control_nodes"][0]) == wanted
+        assert sum(told(settings.data_path, node) == wanted for node in NODES) == 9
         used = adapters.current("structured-output")
         assert used is not None
         assert (used.version, adapters.verify("structured-output", "1.0.0")) == ("1.0.0", [])

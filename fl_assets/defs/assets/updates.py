@@ -7,6 +7,7 @@ decisions know of it. What it judges are trials that `applied_updates` of earlie
 """
 
 from datetime import timedelta
+from typing import get_args
 
 import dagster as dg
 from pydantic import Field
@@ -25,6 +26,7 @@ from fl_assets.updates.answers import answer
 from fl_assets.updates.history import fold, lessons
 from fl_assets.updates.lessons import learn
 from fl_assets.updates.rollout import carry_out_day, open_releases
+from fl_assets.updates.trial import Finding
 from fl_assets.updates.trials import judge_day
 
 GROUP = "updates"
@@ -46,20 +48,20 @@ class Answers(dg.Config):
 @dg.asset(deps=[failure_patterns], **table_asset("update_outcomes", GROUP))
 @without_secrets
 def update_outcomes(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
-    """Whether updates helped: canary nodes against untouched ones, sequentially; what is surely better is promoted, all else rolled back in the end."""
+    """Whether updates helped: promotes trials that are better, rolls back those that are worse, inconclusive or have faded."""
     space = workspace.open()
     for day in space.gate.sound_days(days_of(context.partition_keys)):
         found = judge_day(space.updates, day, clock=now_utc)
         rows = space.warehouse.replace_records("update_outcomes", day, found)
         verdicts = {
-            f"verdict_{name}": sum(row["verdict"] == name for row in found)
-            for name in ("better", "worse", "wait", "inconclusive")
+            f"verdict_{name}": sum(row["verdict"] == name for row in found) for name in get_args(Finding)
         }
         shown = preview(
             found,
             (
                 "decision_id",
                 "category",
+                "stage",
                 "verdict",
                 "action",
                 "effect",
@@ -69,13 +71,9 @@ def update_outcomes(context: dg.AssetExecutionContext, workspace: WorkspaceResou
                 "reason",
             ),
         )
-        scores = [
-            {"remedy_id": remedy, **score}
-            for remedy, score in learn(
-                lessons(open_releases(space.updates).rollouts().values())
-            ).scores.items()
-        ]
-        taught = preview(scores, ("remedy_id", "helpful", "harmful", "inconclusive", "rejected"))
+        learned = learn(lessons(open_releases(space.updates).rollouts().values()))
+        scores = [{"remedy_id": remedy, **score} for remedy, score in learned.scores.items()]
+        columns = ("remedy_id", "helpful", "harmful", "inconclusive", "faded", "rejected")
         report_day(
             context,
             day,
@@ -85,7 +83,7 @@ def update_outcomes(context: dg.AssetExecutionContext, workspace: WorkspaceResou
                 **numbers(verdicts),
                 **pictures(rates=before_and_after(found)),
                 "trials": shown,
-                "remedies": taught,
+                "remedies": preview(scores, columns),
             },
         )
 
@@ -93,7 +91,7 @@ def update_outcomes(context: dg.AssetExecutionContext, workspace: WorkspaceResou
 @dg.asset(deps=[playbooks, adapter_catalogue, update_outcomes], **table_asset("update_decisions", GROUP))
 @without_secrets
 def update_decisions(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
-    """What happens with each playbook (apply, canary, hold, reject or none), with reasons and the way back."""
+    """What happens with each playbook (apply, canary, hold, reject or none), with reasons and the rollback plan."""
     space, days = workspace.open(), days_of(context.partition_keys)
     # A run that makes the playbooks goes on with the days that pass the gate. One that only decides says `hold` for each playbook of the others.
     makes_playbooks = playbooks.key in context.job_def.asset_layer.selected_asset_keys
@@ -109,7 +107,7 @@ def update_decisions(context: dg.AssetExecutionContext, workspace: WorkspaceReso
         }
         shown = preview(
             [decision.model_dump() for decision in decisions],
-            ("action", "target", "reasons", "to_value", "from_value", "category", "mode"),
+            ("action", "target", "reasons", "helps", "benefit", "to_value", "from_value", "category", "mode"),
         )
         report_day(context, day, "update_decisions", rows, {**numbers(actions), "decisions": shown})
 

@@ -11,8 +11,8 @@ import orjson
 import pytest
 import zstandard
 
-from fl_assets.simulator.simulation import Damage
-from fl_assets.simulator.simulator import simulate
+from fl_assets.simulator.damage import Damage
+from fl_assets.simulator.write import simulate
 
 FLEET = {"days": 5, "nodes": 8, "events_per_day": 2_000, "end": date(2026, 3, 31)}
 DAMAGE = Damage(duplicates=0.02, conflicts=0.005, late=0.02, malformed=0.02, clock_skew=0.002)

@@ -1,6 +1,6 @@
 """Write a simulated fleet as a telemetrist cache, and what was planted in it as `truth.json`.
 
-What goes here: files. What does not: what the fleet does (`simulator/simulation.py`, whose docstring also describes `truth.json`).
+What goes here: files. What does not: what the fleet does (`plan.py`, `emit.py`, `truth.py`).
 """
 
 import gzip
@@ -12,15 +12,10 @@ from pathlib import Path
 
 import zstandard
 
-from fl_assets.simulator.simulation import (
-    Compression,
-    Damage,
-    Tally,
-    Truth,
-    plan_fleet,
-    telemetry_files,
-    truth_of,
-)
+from fl_assets.simulator.damage import Damage
+from fl_assets.simulator.emit import Compression, telemetry_files
+from fl_assets.simulator.plan import plan_fleet
+from fl_assets.simulator.truth import Tally, Truth, truth_of
 
 TRUTH_FILE = "truth.json"
 

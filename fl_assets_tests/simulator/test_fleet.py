@@ -14,32 +14,21 @@ from hypothesis import strategies as st
 
 from benchmarks.counted_fleets import simulate_counts
 from fl_assets.core.models import ErrorClass, Signal
-from fl_assets.simulator.fleet_catalogue import (
+from fl_assets.simulator.catalogue import CALL_FAILURES, METHOD_INDEX, NOISE, TALK_FAILURES, Shape
+from fl_assets.simulator.damage import Damage, _malformed
+from fl_assets.simulator.emit import telemetry_files
+from fl_assets.simulator.plan import MAX_NOISE_PER_DAY, NOISE_PER_CALL, levels, plan_fleet
+from fl_assets.simulator.talk import conversation
+from fl_assets.simulator.truth import Tally, truth_of
+from fl_assets.simulator.words import (
     APOLOGIES,
-    CALL_FAILURES,
     CORRECTIONS,
     FIELDS,
     GIVING_UP,
-    METHOD_INDEX,
-    NOISE,
     REFUSALS,
-    TALK_FAILURES,
     TOPICS,
-    Shape,
     pattern_of,
     render,
-)
-from fl_assets.simulator.simulation import (
-    MAX_NOISE_PER_DAY,
-    NOISE_PER_CALL,
-    Damage,
-    Tally,
-    _malformed,
-    conversation,
-    levels,
-    plan_fleet,
-    telemetry_files,
-    truth_of,
 )
 
 CLEAN = Damage(0, 0, 0, 0, 0)

@@ -1,0 +1,79 @@
+"""What the simulated fleet is made of: its services, the failures planted in it and its noise, from `catalogue.yaml`.
+
+What goes here: records of what the file says. What does not: how often and where it happens (`plan.py`), words (`words.py`).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ruamel.yaml import YAML
+
+from fl_assets.core.models import ErrorClass, Signal
+
+Shape = Literal["chronic", "new", "rising", "fixed", "single_node", "burst", "rare"]
+
+
+@dataclass(frozen=True)
+class Method:
+    """One method of a service: its share of calls (a weight) and its latency, log-normal around `median_ms` with `sigma`."""
+
+    service: str
+    name: str
+    weight: float
+    median_ms: float
+    sigma: float
+    arguments: str = ""
+
+
+@dataclass(frozen=True)
+class CallFailure:
+    """A failure planted in calls: `rate` of the calls to `targets` on `node_share` of the nodes (an int: that many nodes)."""
+
+    id: str
+    failure_class: ErrorClass
+    shape: Shape
+    targets: tuple[tuple[str, str], ...]
+    rate: float
+    node_share: float
+    text: str | None
+    status: str
+    duration_ms: float | None = None
+
+
+@dataclass(frozen=True)
+class TalkFailure:
+    """A failure planted in talk: `rate` of the sessions of `agent` on `node_share` of the nodes show `signal`."""
+
+    id: str
+    signal: Signal
+    shape: Shape
+    agent: str
+    rate: float
+    node_share: float
+
+
+@dataclass(frozen=True)
+class Noise:
+    """A failure that happens now and then, on one node at a time, and means nothing for the fleet."""
+
+    service: str
+    method: str
+    text: str
+
+
+_DATA: dict[str, Any] = YAML(typ="safe", pure=True).load(Path(__file__).with_suffix(".yaml"))
+
+METHODS = tuple(Method(**row) for row in _DATA["methods"])
+METHOD_INDEX = {(method.service, method.name): index for index, method in enumerate(METHODS)}
+AGENTS = tuple(row["name"] for row in _DATA["agents"])
+AGENT_SHARES = tuple(row["share"] for row in _DATA["agents"])
+CALL_FAILURES = tuple(
+    CallFailure(**row | {"targets": tuple((service, method) for service, method in row["targets"])})
+    for row in _DATA["call_failures"]
+)
+TALK_FAILURES = tuple(TalkFailure(**row) for row in _DATA["talk_failures"])
+NOISE = tuple(
+    Noise(METHODS[(index * 7) % len(METHODS)].service, METHODS[(index * 7) % len(METHODS)].name, text)
+    for index, text in enumerate(_DATA["noise_texts"])
+)

@@ -1,0 +1,255 @@
+"""What a simulated fleet does: how often what fails where, drawn once as counts.
+
+What goes here: drawing, all of it from a seed. What does not: telemetry of it (`emit.py`), what was planted (`truth.py`).
+
+How often a planted failure happens on a node and day: `rate × level of the day × node factor × node-day factor`, binomial in the calls there.
+Both factors are gamma with mean 1, which makes the counts over-dispersed (negative binomial like), as real failure counts are. The level
+of a day is the failure's shape:
+
+    chronic      1 on every day
+    new          0, then 1 on the last two to four days
+    rising       from 0.15 to 1, as the square of time
+    fixed        1, then 0 from about three fifths of the days on
+    single_node  1 on every day, on the busiest node alone
+    burst        1 on two days around two fifths of the days, 0 else
+    rare         1, at a rate that gives 0.4 failures a day in the whole fleet, however large it is
+
+Noise is one or two failures on one node at a time, of forty kinds, at most 20 incidents a day however large the fleet is.
+"""
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import numpy as np
+
+from fl_assets.simulator.catalogue import (
+    AGENT_SHARES,
+    AGENTS,
+    CALL_FAILURES,
+    METHOD_INDEX,
+    METHODS,
+    NOISE,
+    TALK_FAILURES,
+    CallFailure,
+    Shape,
+    TalkFailure,
+)
+
+TURN_SHARE = 0.25
+"""Share of the events that are turns of talk."""
+
+
+TURNS_PER_SESSION = 4
+
+
+WEEKDAYS = np.array([1.05, 1.08, 1.08, 1.06, 1.0, 0.87, 0.86])
+
+
+SILENT_SHARE = 0.02
+"""Share of node-days on which a node reports nothing."""
+
+
+NODE_SHAPE, NODE_DAY_SHAPE = 5.0, 8.0
+"""Gamma shapes of the two factors; their variances are the reciprocals."""
+
+
+RATE_SIGMA = 0.2
+"""How much a failure's rate differs from one seed to another, as the sigma of its logarithm."""
+
+
+MAX_RATE = 0.95
+
+
+RARE_PER_DAY = 0.4
+
+
+NOISE_PER_CALL, MAX_NOISE_PER_DAY = 0.0017, 20.0
+
+
+DEFAULT_END = date(2026, 10, 31)
+
+
+REGIONS = (("eu-central", 0), ("us-east", 6), ("ap-south", -5), ("eu-west", 1))
+
+
+@dataclass(frozen=True)
+class FleetPlan:
+    """How many calls, sessions and failures each node has on each day; D days, N nodes, M methods, A agents.
+
+    Attributes:
+        seed: Seed it was drawn from.
+        days: D days, oldest first.
+        nodes: N node names.
+        calls: Calls, D × N × M.
+        turns: Turns of talk, D × N × A.
+        sessions: Sessions, D × N × A.
+        failures: Failed calls of each planted failure, F × D × N × M.
+        affected: Sessions that show each planted conversation failure, T × D × N.
+        noise: Failed calls of each kind of noise, K × D × N.
+        levels: Level of each planted failure on each day, (F + T) × D.
+        call_failures: The F planted failures in calls.
+        talk_failures: The T planted failures in talk.
+    """
+
+    seed: int
+    days: tuple[date, ...]
+    nodes: tuple[str, ...]
+    calls: np.ndarray
+    turns: np.ndarray
+    sessions: np.ndarray
+    failures: np.ndarray
+    affected: np.ndarray
+    noise: np.ndarray
+    levels: np.ndarray
+    call_failures: tuple[CallFailure, ...]
+    talk_failures: tuple[TalkFailure, ...]
+
+
+def levels(shape: Shape, days: int, when: float = 0.5) -> np.ndarray:
+    """Return the level of each of `days` days for a shape (see the module's docstring); `when`, from 0 to 1, moves its turning point."""
+    day = np.arange(days)
+    if shape == "new":
+        return (day >= max(min(1, days - 1), days - 2 - int(when * 3))).astype(float)
+    if shape == "rising":
+        return 0.15 + 0.85 * (day / (days - 1)) ** 2 if days > 1 else np.ones(1)
+    if shape == "fixed":
+        return (day < max(1, round(days * (0.45 + 0.3 * when)))).astype(float)
+    if shape == "burst":
+        start = int(days * (0.2 + 0.4 * when))
+        return ((day >= start) & (day < start + 2)).astype(float)
+    return np.ones(days)
+
+
+def plan_fleet(
+    days: int, nodes: int, events_per_day: int, seed: int, *, end: date = DEFAULT_END, null: bool = False
+) -> FleetPlan:
+    """Draw what each node does on each day.
+
+    Args:
+        days: Days, the last of them `end`.
+        nodes: Nodes in the fleet.
+        events_per_day: Events of the whole fleet a day, on average; the total is exact.
+        seed: What everything is drawn from.
+        end: Last day.
+        null: Plant nothing; noise alone.
+
+    Raises:
+        ValueError: naming the argument that is below 1.
+    """
+    for name, value in (("days", days), ("nodes", nodes), ("events_per_day", events_per_day)):
+        if value < 1:
+            message = f"{name}={value}: must be at least 1"
+            raise ValueError(message)
+    rng = np.random.default_rng([seed, 0])
+    calendar = tuple(end - timedelta(days=days - 1 - index) for index in range(days))
+    names = tuple(
+        f"{REGIONS[index % len(REGIONS)][0]}-{index // len(REGIONS) + 1:02d}" for index in range(nodes)
+    )
+
+    traffic = rng.lognormal(0, 0.5, nodes)
+    is_reporting = rng.random((days, nodes)) >= SILENT_SHARE
+    is_reporting[~is_reporting.any(axis=1)] = True
+    share = WEEKDAYS[[day.weekday() for day in calendar]][:, None] * traffic * is_reporting
+    events = rng.multinomial(days * events_per_day, (share / share.sum()).ravel()).reshape(days, nodes)
+
+    turns = rng.multinomial(rng.binomial(events, TURN_SHARE), AGENT_SHARES)
+    turns[turns < TURNS_PER_SESSION - 1] = (
+        0  # fewer cannot show what a conversation is about: those events are calls
+    )
+    sessions = np.where(turns > 0, np.maximum(1, turns // TURNS_PER_SESSION), 0)
+    weights = np.array([method.weight for method in METHODS])
+    mix = rng.dirichlet(weights / weights.sum() * 150, nodes)
+    calls = rng.multinomial(events - turns.sum(axis=2), mix)
+
+    call_failures = () if null else CALL_FAILURES
+    talk_failures = () if null else TALK_FAILURES
+    left = calls.copy()
+    level = np.zeros((len(call_failures) + len(talk_failures), days))
+    failures = np.zeros((len(call_failures), *calls.shape), dtype=np.int32)
+    for index, failure in enumerate(call_failures):
+        own = np.random.default_rng([seed, 1, index])
+        targets = [METHOD_INDEX[target] for target in failure.targets]
+        level[index] = levels(failure.shape, days, own.random())
+        rates = _rates(failure, level[index], left[:, :, targets].sum(axis=2), traffic, own)
+        failures[index][:, :, targets] = own.binomial(left[:, :, targets], rates[:, :, None])
+        left -= failures[index]
+
+    noise = _noise(left, np.random.default_rng([seed, 2]))
+
+    free = sessions.copy()
+    affected = np.zeros((len(talk_failures), days, nodes), dtype=np.int32)
+    for index, failure in enumerate(talk_failures):
+        own = np.random.default_rng([seed, 3, index])
+        agent = AGENTS.index(failure.agent)
+        level[len(call_failures) + index] = levels(failure.shape, days, own.random())
+        count = own.binomial(
+            free[:, :, agent],
+            _rates(failure, level[len(call_failures) + index], free[:, :, agent], traffic, own),
+        )
+        if failure.signal == "confident_after_failure":  # needs a failed call each to be confident about
+            count = np.minimum(count, failures.sum(axis=(0, 3)))
+        affected[index] = count
+        free[:, :, agent] -= count
+    return FleetPlan(
+        seed,
+        calendar,
+        names,
+        calls,
+        turns,
+        sessions,
+        failures,
+        affected,
+        noise,
+        level,
+        call_failures,
+        talk_failures,
+    )
+
+
+def _rates(
+    failure: CallFailure | TalkFailure,
+    level: np.ndarray,
+    calls: np.ndarray,
+    traffic: np.ndarray,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Draw the probability (D × N) that a call or session has a failure."""
+    days, nodes = calls.shape
+    if failure.shape == "rare":
+        return np.full((days, nodes), min(MAX_RATE, RARE_PER_DAY * days / max(1, calls.sum())))
+    if failure.shape == "single_node":
+        chosen = np.array([traffic.argmax()])
+    else:
+        few = failure.node_share > 1  # that many nodes, busy ones, or there would be nothing to see
+        chosen = traffic.argsort()[nodes // 2 :] if few else np.arange(nodes)
+        wanted = max(3, round(failure.node_share if few else failure.node_share * nodes))
+        chosen = np.sort(rng.choice(chosen, min(len(chosen), wanted), replace=False))
+    of_node = np.zeros(nodes)
+    of_node[chosen] = (
+        1.0 if failure.shape == "single_node" else rng.gamma(NODE_SHAPE, 1 / NODE_SHAPE, len(chosen))
+    )
+    of_node_day = rng.gamma(NODE_DAY_SHAPE, 1 / NODE_DAY_SHAPE, (days, nodes))
+    rate = failure.rate * rng.lognormal(0, RATE_SIGMA)
+    return np.minimum(MAX_RATE, rate * level[:, None] * of_node * of_node_day)
+
+
+def _noise(left: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw sporadic failures, K × D × N, out of the calls that are left (D × N × M)."""
+    days, nodes, _ = left.shape
+    noise = np.zeros((len(NOISE), days, nodes), dtype=np.int32)
+    calls = left.sum(axis=2)
+    incidents = rng.poisson(min(NOISE_PER_CALL * calls.sum(), MAX_NOISE_PER_DAY * days))
+    cells = (
+        rng.choice(days * nodes, incidents, p=(calls / max(1, calls.sum())).ravel())
+        if calls.sum()
+        else np.zeros(0, int)
+    )
+    kinds = rng.integers(len(NOISE), size=incidents)
+    sizes = 1 + rng.poisson(0.5, incidents)
+    np.add.at(noise.reshape(len(NOISE), -1), (kinds, cells), sizes)
+    taken = np.zeros_like(left)
+    for kind, source in enumerate(NOISE):
+        method = METHOD_INDEX[source.service, source.method]
+        noise[kind] = np.minimum(noise[kind], left[:, :, method] - taken[:, :, method])
+        taken[:, :, method] += noise[kind]
+    return noise

@@ -1,0 +1,93 @@
+"""The randomisation test that verdicts rest on: other draws of the treated nodes, and how the error is spent over daily looks.
+
+What goes here: draws, spending functions, boundaries. What does not: what is measured (`updates/measures.py`).
+
+Treated nodes were drawn by a keyed hash that knows nothing of the outcome, so any other draw of as many nodes was as likely: a verdict compares
+the effect with those of the other draws (randomisation test: Fisher 1935; Rosenbaum, "Observational Studies", 2002, ch. 2).
+"""
+
+import hashlib
+import math
+from itertools import combinations
+from statistics import NormalDist
+
+import numpy as np
+
+DRAWS = 2000
+"""Draws of treated nodes that the one made is compared with; all of them where there are no more."""
+
+
+def draws_of(treated: np.ndarray, strata: np.ndarray, seed: str) -> np.ndarray:
+    """Return draws of treated nodes, (draws, nodes) as truth values: the first is the one made, the rest are others with as many of each stratum.
+
+    Args:
+        treated: Whether each node was drawn.
+        strata: Stratum of each node; drawing went on within each.
+        seed: What the other draws are drawn from.
+    """
+    made, of = treated.astype(bool), strata
+    groups = [np.flatnonzero(of == stratum) for stratum in np.unique(of)]
+    counts = [int(made[group].sum()) for group in groups]
+    if len(groups) == 1 and math.comb(len(made), counts[0]) <= DRAWS:
+        found = np.zeros((math.comb(len(made), counts[0]), len(made)), dtype=bool)
+        for place, chosen in enumerate(combinations(range(len(made)), counts[0])):
+            found[place, list(chosen)] = True
+        own = int(np.flatnonzero((found == made).all(axis=1))[0])
+        found[[0, own]] = found[[own, 0]]
+        return found
+    generator = np.random.default_rng(int(hashlib.sha256(f"draws\n{seed}".encode()).hexdigest()[:16], 16))
+    found = np.zeros((DRAWS, len(made)), dtype=bool)
+    rows = np.arange(DRAWS)[:, None]
+    for group, count in zip(groups, counts, strict=True):
+        order = np.argsort(generator.random((DRAWS, len(group))), axis=1)[:, :count]
+        found[rows, group[order]] = True
+    found[0] = made
+    return found
+
+
+def evenly(alpha: float, times: np.ndarray) -> np.ndarray:
+    """Return the error spent by each time (a share of the stage) when it is spent evenly: harm should be found early."""
+    return alpha * np.minimum(1.0, times)
+
+
+def late(alpha: float, times: np.ndarray) -> np.ndarray:
+    """Return the error spent by each time when little is spent early, as by the boundaries of O'Brien and Fleming.
+
+    Lan and DeMets, Biometrika 70, 1983: 2 - 2 Φ(z / √t), z the upper alpha / 2 point. An effect that is there on the first days alone is not
+    taken for one that lasts.
+    """
+    normal = NormalDist()
+    z = normal.inv_cdf(1 - alpha / 2)
+    return np.array(
+        [2 - 2 * normal.cdf(z / math.sqrt(min(1.0, time))) if time > 0 else 0.0 for time in times]
+    )
+
+
+def boundaries(paths: np.ndarray, spent: np.ndarray) -> np.ndarray:
+    """Return the value above which a draw crosses at each look, infinite while no draw may; larger is more extreme.
+
+    The share of draws that have crossed by look k never exceeds `spent[k]`; draws with equal values cross together or not at all.
+
+    Args:
+        paths: (draws, looks).
+        spent: Error that may be spent by each look.
+    """
+    values = np.where(np.isnan(paths), -np.inf, paths)
+    alive = np.ones(len(values), dtype=bool)
+    bounds = np.full(values.shape[1], np.inf)
+    for look in range(values.shape[1]):
+        allowed = math.floor(spent[look] * len(values) + 1e-9) - int((~alive).sum())
+        if allowed <= 0:
+            continue
+        left = np.sort(values[alive, look])[::-1]
+        if allowed >= len(left):
+            continue
+        bounds[look] = left[allowed]
+        alive &= ~(values[:, look] > bounds[look])
+    return bounds
+
+
+def first_crossing(paths: np.ndarray, spent: np.ndarray) -> int | None:
+    """Return the first look at which the draw that was made crosses."""
+    crossed = np.flatnonzero(paths[0] > boundaries(paths, spent))
+    return int(crossed[0]) if len(crossed) else None

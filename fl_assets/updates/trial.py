@@ -1,0 +1,105 @@
+"""A trial and its verdict, as records.
+
+What goes here: shapes and the numbers that a trial is run by. What does not: how a verdict is reached (`updates/outcomes.py`).
+"""
+
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Literal
+
+BASELINE_DAYS = 14
+"""Days before the release that a node is compared with."""
+CANARY_DAYS = 2
+"""Days of the safety look on the canary nodes, before half of the nodes take the change."""
+WATCH_DAYS = 30
+"""Days after a promotion in which the change is judged again, against the nodes that were held back."""
+
+Stage = Literal["canary", "half", "watch"]
+"""canary: a tenth of the nodes, looked at for harm alone; half: half of them, which decides; watch: all but those held back."""
+Finding = Literal["safe", "better", "worse", "wait", "inconclusive", "kept", "faded"]
+"""safe: no harm on the canary nodes, on to half of them; kept, faded: whether the effect of a promoted change is still there."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One stage of a trial: which nodes have the change, which do not, and since when.
+
+    Attributes:
+        decision_id: What is tried.
+        treated: Nodes that have the change; drawn at random.
+        control: Nodes that have not.
+        released_on: Day on which the first node took it; what lies before is every node's own past.
+        stage: Which stage.
+        since: Day on which this stage began; the day itself does not count, as nodes take a change in its course. By default the release.
+        expected: Effect that the trial measured before the change was promoted; for the watch.
+        newcomers: Nodes without a past of BASELINE_DAYS; drawn among themselves.
+    """
+
+    decision_id: str
+    treated: tuple[str, ...]
+    control: tuple[str, ...]
+    released_on: date
+    stage: Stage = "half"
+    since: date | None = None
+    expected: float | None = None
+    newcomers: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        """Refuse a trial that no statistics could make sense of."""
+        if not self.treated or not self.control or set(self.treated) & set(self.control):
+            message = (
+                f"trial {self.decision_id}: {len(self.treated)} treated and {len(self.control)} control nodes; "
+                "needs some of each, and none in both"
+            )
+            raise ValueError(message)
+
+    @property
+    def began_on(self) -> date:
+        """First day of the stage, which does not count."""
+        return self.since or self.released_on
+
+
+def days_of_stage(stage: Stage, max_days: int) -> int:
+    """Return how many days a stage takes at the most, in a trial of `max_days` days."""
+    canary = min(CANARY_DAYS, max(1, max_days // 4))
+    # The day on which half of the nodes take the change counts in neither stage.
+    return {"canary": canary, "half": max(1, max_days - canary - 1), "watch": WATCH_DAYS}[stage]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One metric of treated nodes over control nodes; 1 is no difference, above 1 is worse."""
+
+    name: str
+    ratio: float | None
+    better_on: date | None = None
+    worse_on: date | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is known of a stage by the end of a day.
+
+    Attributes:
+        finding: What follows.
+        reason: Why, in one sentence.
+        looks: Days that counted.
+        decided_on: Day on which it was decided; None while it was not.
+        effect: Failures of the pattern in the end.
+        low: Lower end of the interval of the effect.
+        high: Upper end of it.
+        guards: All other metrics.
+        rates: Plain rates of either group, before and after.
+        power: Probability that the stage would have found a change with 20 % fewer failures.
+    """
+
+    finding: Finding
+    reason: str
+    looks: int
+    decided_on: date | None
+    effect: Effect
+    low: float | None = None
+    high: float | None = None
+    guards: tuple[Effect, ...] = ()
+    rates: dict[str, float | None] = field(default_factory=dict)
+    power: float | None = None
