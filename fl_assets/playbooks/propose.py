@@ -34,6 +34,7 @@ from fl_assets.playbooks.wording import (
     headline,
     is_flag,
     named,
+    shown_value,
 )
 
 REDUCTION = 0.5
@@ -322,12 +323,13 @@ def _advice(
 
 def _shown(row: Row, kind: str = "kind") -> dict[str, Any]:
     """Return a finding's name and value as they may be shown: what is no plain name is left out."""
-    name, value = str(row["name"]), str(row["value"])
+    name = str(row["name"])
     is_ours = row[kind] in ("command", "wait", "same")
-    is_measure = row[kind] in ("number", "items", "length", "hour", "place", "format", "type")
+    value = shown_value({"kind": row[kind], "value": row["value"]})
+    is_hidden = value in ("a number", "another form", "another type", "a value that is not shown")
     return {
-        "name": name if is_ours or safe_name(name, "") or is_flag(name) else "",
-        "value": value if is_measure or safe_name(value, "") else "",
+        "name": name if (is_ours and len(name) <= 20) or safe_name(name, "") or is_flag(name) else "",
+        "value": "" if is_hidden or not row["value"] else value.strip("`"),
     }
 
 

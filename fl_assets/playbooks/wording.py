@@ -25,7 +25,9 @@ TYPE_WORDS = {
     "object": "object",
 }
 _FLAG = re.compile(r"-{1,2}[A-Za-z][A-Za-z-]{0,30}", re.ASCII)
-_SHAPE = re.compile(r"[A-Za-z0-9#_./ :-]{1,32}", re.ASCII)
+_SHAPE = re.compile(r"[Aa9#_./ :-]{1,32}", re.ASCII)
+"""A form of letters and digits as `patterns/calls.py` writes it: no letter but A and a, no digit but 9."""
+_MEASURE = re.compile(r"-?[0-9.e+]{1,24}|first|2 to 5|6 to 20|after 20", re.ASCII)
 
 
 def is_flag(name: str) -> bool:
@@ -185,12 +187,12 @@ def contrast_text(row: Mapping[str, Any]) -> str:
 
 def shown_value(row: Mapping[str, Any]) -> str:
     """Return a value that may be shown: a bound, a shape of letters and digits, or a plain name."""
-    value = str(row["value"])
-    if row["kind"] in ("number", "items", "length", "hour", "place"):
-        return value
-    if row["kind"] == "format":
+    value, kind = str(row["value"]), row["kind"]
+    if kind in ("number", "items", "length", "hour", "place"):
+        return value if _MEASURE.fullmatch(value) else "a number"
+    if kind == "format":
         return f"`{value}`" if _SHAPE.fullmatch(value) else "another form"
-    if row["kind"] == "type":
+    if kind == "type":
         return TYPE_WORDS.get(value, "another type")
     return named(value, "a value that is not shown")
 
@@ -216,7 +218,7 @@ def _trait(row: Mapping[str, Any]) -> str:
     if kind == "earlier":
         return f"before which {name} was {'not called' if relation == 'not called before' else 'called'} in the session"
     if kind == "hour":
-        start = int(value)
+        start = int(value) if value.isdigit() else 0
         return f"between {start}:00 and {start + 6}:00 UTC"
     return what[kind]
 
