@@ -73,14 +73,19 @@ class Facts:
     stated_wait_ms: float | None = None
     lookup: str = ""
     arguments: tuple[tuple[str, str], ...] = ()
+    is_command: bool = False
+    """Whether its calls are commands of a shell."""
 
     @classmethod
-    def of(cls, row: Mapping[str, Any], known: Mapping[str, Any] | None = None) -> Self:
+    def of(
+        cls, row: Mapping[str, Any], known: Mapping[str, Any] | None = None, *, is_command: bool = False
+    ) -> Self:
         """Read one row of failure_families (or failure_patterns); a pandas null becomes `None`.
 
         Args:
             row: The row.
             known: The family's row of pattern_consequences, when there is one.
+            is_command: Whether its calls are commands of a shell.
         """
         known = known or {}
 
@@ -139,6 +144,7 @@ class Facts:
             stated_wait_ms=number("stated_wait_ms", known),
             lookup=str(known.get("lookup") or ""),
             arguments=tuple(json.loads(known.get("arguments") or "{}").items()),
+            is_command=is_command,
         )
 
     @property

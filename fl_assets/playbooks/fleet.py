@@ -50,6 +50,11 @@ class Answer:
     reason: str = ""
 
 
+def is_thought(name: str) -> bool:
+    """Whether a method is the agent thinking or answering, and no tool that reaches the same end."""
+    return name.lower() in _NOT_A_TOOL
+
+
 def fleet_answers(
     facts: Facts, contrasts: Sequence[Mapping[str, Any]], cures: Sequence[Mapping[str, Any]]
 ) -> list[Answer]:
@@ -93,8 +98,7 @@ def _from_cure(facts: Facts, row: Mapping[str, Any]) -> Answer | None:
     if not (safe_name(raw, "") or is_flag(raw)):
         return None
     if source == "instead":
-        is_command = not facts.arguments and not facts.lookup
-        if facts.rule_id in _OWN_WORK or raw.lower() in _NOT_A_TOOL or is_command:
+        if facts.rule_id in _OWN_WORK or is_thought(raw) or facts.is_command:
             return None
         return _prompt(
             "fleet-instead",
@@ -178,7 +182,7 @@ def _from_retry(facts: Facts, row: Mapping[str, Any]) -> Answer | None:
         subject == "call"
         and change == "in between"
         and facts.rule_id not in _OWN_WORK
-        and row["name"].lower() not in _NOT_A_TOOL
+        and not is_thought(str(row["name"]))
     ):
         said[subject, change] = (
             f"call {name} before it tries {method} again",

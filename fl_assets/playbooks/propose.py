@@ -22,7 +22,7 @@ from fl_assets.core.models import Playbook, Violation
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.events.redaction import residue
 from fl_assets.playbooks.facts import Facts, safe_name
-from fl_assets.playbooks.fleet import TRANSIENT, Answer, fleet_answers
+from fl_assets.playbooks.fleet import TRANSIENT, Answer, fleet_answers, is_thought
 from fl_assets.playbooks.remedies import Remedy
 from fl_assets.playbooks.rules import held_by
 from fl_assets.playbooks.wording import (
@@ -99,7 +99,8 @@ def propose(
     first_seen: dict[str, datetime] = {}
     for row in families.sort_values("pattern_id").to_dict("records"):
         mine = known.of(str(row.get("family_id") or row["pattern_id"]))
-        facts = Facts.of(row, mine.consequences[0] if mine.consequences else None)
+        is_command = any(json.loads(one["arguments"] or "{}") == {"command": "text"} for one in mine.examples)
+        facts = Facts.of(row, mine.consequences[0] if mine.consequences else None, is_command=is_command)
         if facts.state == "resolved" or facts.is_harmless:
             continue
         answers = [
@@ -289,7 +290,7 @@ def _advice(
             )
             for one in mine.cures
             # That an agent's own work succeeds when it is run again says nothing; that a busy service does, much.
-            if one["subject"] != "same" or facts.failure_class in TRANSIENT
+            if (one["subject"] != "same" or facts.failure_class in TRANSIENT) and not is_thought(one["name"])
         ),
         alternatives=tuple(
             Alternative(
@@ -357,7 +358,7 @@ def _held(drafts: Sequence[Playbook], settings: FederatedLearningConfig) -> list
                 rule="is_ready",
                 subject=draft.improvement_id,
                 expected="a change that can be made now",
-                actual=draft.advice.readiness_reason,
+                actual=draft.advice.readiness_reason.rstrip(".").replace("No cure", "no cure"),
             )
             found.setdefault(draft.improvement_id, []).append(problem)
     return [

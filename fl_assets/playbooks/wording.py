@@ -89,7 +89,7 @@ def _arguments(facts: Facts) -> str:
         if kind.endswith("?")
     ]
     if not always:
-        return "takes the arguments that its description names"
+        return "must be called with the arguments of its description"
     return f"takes {', '.join(always)}" + (f" and, when needed, {', '.join(maybe)}" if maybe else "")
 
 
@@ -109,8 +109,11 @@ def headline(facts: Facts, nodes: Sequence[str], since: str) -> str:
     more = facts.nodes_affected - len(shown)
     where = f" ({', '.join(shown)}{f' and {more} more' if more > 0 else ''})" if shown else ""
     fields = fields_of(facts)
+    of = f"of {fields['method']} in {fields['service']}"
+    if facts.kind == "conversation":
+        of = f"with {fields['service']}"
     return (
-        f"{facts.failures:,} of {facts.calls:,} {things} of {fields['method']} in {fields['service']} failed "
+        f"{facts.failures:,} of {facts.calls:,} {things} {of} failed "
         f"({fields['class']}) in {days}, on {facts.nodes_affected:,} of {facts.nodes_reporting:,} nodes{where}, since {since}."
     )
 

@@ -4,9 +4,11 @@ import json
 import os
 from pathlib import Path
 
+import orjson
 import pytest
 
-from fl_assets.playbooks.files import CONTRACT_FIELDS, read_playbooks, write_playbooks
+from fl_assets.core.models import Playbook
+from fl_assets.playbooks.files import CONTRACT_FIELDS, read_playbooks, render, write_playbooks
 from fl_assets.updates.carriers.carrier import KnownTargets
 from fl_assets.updates.decide import decide
 from fl_assets.updates.policy import KeyRule, UpdatePolicy
@@ -134,3 +136,12 @@ def test_review_files_of_a_rerun_are_left_alone_and_stale_ones_removed(tmp_path)
     assert path.stat().st_mtime == 1
     proposals(tmp_path, ONE, apply_level="on")
     assert not path.exists()
+
+
+def test_the_schema_in_the_docs_is_that_of_the_file():
+    schema = Playbook.model_json_schema()
+    schema["properties"].pop("advice")
+    schema["properties"] |= schema["$defs"].pop("Advice")["properties"]
+    documented = json.loads((Path(__file__).parents[2] / "docs" / "playbook.schema.json").read_text())
+    assert documented == json.loads(json.dumps(schema))
+    assert set(orjson.loads(render(ONE))) == set(schema["properties"])
