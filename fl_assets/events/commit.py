@@ -158,7 +158,7 @@ class Commit:
                 schema_version=SCHEMA_VERSION,
                 duckdb_version=duckdb.__version__,
                 files=self._together(table, day, kept, self.files[table.name, day]),
-                stats=dict(sorted((Counter(old.stats if old else {}) + stats).items())),
+                stats=dict(sorted((_stats_of(old) + stats).items())),
             )
         )
         if gain.rows or lost_rows:
@@ -216,3 +216,11 @@ class Commit:
             self.connection.execute(sql, {"path": os.fspath(path.resolve()), **given})
 
         return self.lake.add(table.name, day, rows, write)
+
+
+def _stats_of(old: Manifest | None) -> Counter[str]:
+    """Return what was counted of a day so far; an earlier release counted refused lines only, each an event."""
+    stats = Counter(old.stats if old else {})
+    if old and old.table == QUARANTINED_EVENTS.name:
+        stats.setdefault("lost_events", old.rows)
+    return stats

@@ -339,3 +339,15 @@ def test_a_pretty_document_that_was_cut_does_not_cost_the_next_one(case):
     report = case.engine.ingest()
     assert report.events == 1
     assert [one.lines for one in report.unread] == [1]
+
+
+def test_what_an_earlier_release_refused_counts_beside_what_is_refused_now(case):
+    path = case.write("a.jsonl", call_line("e1"), b"broken")
+    case.engine.ingest()
+    manifest = case.engine.lake.manifest("quarantined_events", DAY)
+    case.engine.lake.commit(manifest.model_copy(update={"stats": {}}))
+    assert case.engine.day_stats(DAY)["lost_events"] == 1
+    with path.open("ab") as file:
+        file.write(call_line("e2") + b"\nbroken again\n")
+    case.engine.ingest()
+    assert case.engine.day_stats(DAY)["lost_events"] == 2
