@@ -1,11 +1,11 @@
-"""Recall and precision of redaction on a labelled corpus: ours, the original's four patterns, presidio
-without a model.
+"""Recall and precision of redaction: ours, the original's four patterns, presidio without a model.
 
 Run: `python benchmarks/redaction.py [--corpus FILE]`. A corpus is JSONL, one `{"text", "spans": [[start, end,
 entity]]}` a line. Without `--corpus` our own are scored: what the rules were tuned on
 (`redaction_corpus.py`), what was held out by the same author (`redaction_corpus.jsonl`), and what five
-authors wrote who never saw the rules (`redaction_blind.jsonl`); the last line is of that one. docs/privacy.md
-says what each gave at first sight, before the rules were mended by it.
+authors wrote who never saw the rules (`redaction_blind.jsonl`); beside them public sets, where they lie in
+`../shared/data/pii_public` or in the folder that `--corpus` names. The last line is of the last one.
+docs/privacy.md says what each gave at first sight, before the rules were mended by it.
 
 How a span is scored. Entities fall into groups, since corpora name them differently (`GROUPS`; a name that is
 in none is a secret). A labelled span is found when redactions of its group cover more than half of its
@@ -30,6 +30,8 @@ if __name__ == "__main__":  # the corpus lies beside this file, whatever the wor
 from redaction_corpus import rows
 
 HELD_OUT, BLIND = (Path(__file__).parent / f"redaction_{name}.jsonl" for name in ("corpus", "blind"))
+PUBLIC = Path(__file__).parents[2] / "shared/data/pii_public"
+"""Public sets that are read where they are there; nothing of them is kept here."""
 Span = tuple[int, int, str]
 GROUPS = {
     "EMAIL": "EMAIL",
@@ -235,7 +237,9 @@ def score(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--corpus", type=Path, help="JSONL of your own")
+    parser.add_argument(
+        "--corpus", type=Path, help="JSONL of your own, or a folder of such files, shown beside ours"
+    )
     parser.add_argument(
         "--misses", action="store_true", help="print every span that we miss and every false redaction"
     )
@@ -244,11 +248,12 @@ def main() -> None:
     def read(path: Path) -> list[dict]:
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
-    corpora = (
-        {str(arguments.corpus): read(arguments.corpus)}
-        if arguments.corpus
-        else {"tuned": list(rows()), "held out": read(HELD_OUT), "blind": read(BLIND)}
-    )
+    corpora = {"tuned": list(rows()), "held out": read(HELD_OUT), "blind": read(BLIND)}
+    if arguments.corpus and arguments.corpus.is_file():
+        corpora = {str(arguments.corpus): read(arguments.corpus)}
+    else:
+        folder = arguments.corpus or PUBLIC
+        corpora |= {path.name: read(path) for path in sorted(folder.glob("*.jsonl"))}
     finders = {"ours": ours, "original": original, "presidio": presidio()}
     for name, corpus in corpora.items():
         errors: list[str] = []

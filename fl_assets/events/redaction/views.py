@@ -66,7 +66,7 @@ _INVISIBLE = "|".join(
 )
 _DIGITS = r"\xd9[\xa0-\xa9]|\xdb[\xb0-\xb9]|\xf0\x9d\x9f[\x8e-\xbf]"  # Arabic, Persian, mathematical
 _PARTS = {
-    "path": r"(?<=[Uu]sers)\\(?=\\(?:u001|x1|033|e\[|[\"']))",  # `C:\Users\` and what is written out
+    "path": r"(?<=[Uu]sers)\\(?=\\{1,7}(?:u001|x1|033|e\[|[\"']))",  # `C:\Users\` and what is written out
     "gone": f"{_COLOURS}|{_INVISIBLE}",
     "wide": rf"\xef\xbc[\x8b\x8d-\x9a\x9d\xa0-\xba\xbf]|\xef\xbd[\x81-\x9a]|{_DIGITS}",
     "blank": rf"\xc2\xa0|\xe2\x80[\x80-\x8a\xaf]|\xe3\x80\x80|(?i:</?(?:{_BLOCK}){_ATTRIBUTES})",
