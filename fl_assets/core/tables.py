@@ -75,7 +75,7 @@ _SOURCE = (
     Column(
         "has_clock_skew",
         "BOOLEAN",
-        "Whether the event's own time was out of range, so that its day is the one it was received on.",
+        "Whether the event's own time was out of range, so that its day is that of its ingestion.",
     ),
 )
 

@@ -50,7 +50,7 @@ class Source:
     """Why it cannot be opened at all."""
 
     @property
-    def received(self) -> datetime:
+    def last_written(self) -> datetime:
         """When the file got its last byte, as its folder says."""
         return datetime.fromtimestamp(min(max(self.mtime_ns, 0), _LAST_NS) / 1e9, UTC)
 

@@ -383,7 +383,6 @@ class TelemetryIndex:
         entry = detect(source.name, head, mapped_formats(self._settings.mapping_path))
         if entry.table != "events" if entry else not (could_be_events(head) or source.offset):
             return counts
-        received = min(source.received, now)
         days: dict[bytes, date] = {}
 
         def add(stamp: bytes) -> None:
@@ -392,7 +391,7 @@ class TelemetryIndex:
                 if len(days) > 100_000:
                     days.clear()
                 days[stamp] = (
-                    days.get(key) or event_day(parse_time(stamp.decode(errors="replace")), received, start)[0]
+                    days.get(key) or event_day(parse_time(stamp.decode(errors="replace")), now, start)[0]
                 )
             counts[days[stamp]] += 1
 

@@ -145,7 +145,9 @@ class Ingestion:
                 "file_no": number,
                 "path": safe_redact(reading.source.path, redact),
                 "node": _redacted_name(reading.source.node, self.secret),
-                "received": min(reading.source.received, self.now).replace(tzinfo=None),
+                "received": self.now.replace(
+                    tzinfo=None
+                ),  # and not the time of the file: archives and copies reset it
             }
             for number, reading in enumerate(self.readings)
         ]
@@ -307,11 +309,10 @@ class Ingestion:
     def _fallback_days(self) -> dict[int, date]:
         """By file, the day of what was refused before its first event.
 
-        That of the last event read before, else the day the file was received.
+        That of the last event read before, else the day of ingestion.
         """
         return {
-            number: reading.source.last_day
-            or event_day(None, min(reading.source.received, self.now), self.settings.start_date)[0]
+            number: reading.source.last_day or event_day(None, self.now, self.settings.start_date)[0]
             for number, reading in enumerate(self.readings)
         }
 

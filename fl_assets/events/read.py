@@ -210,7 +210,7 @@ def _is_object(line: bytes) -> bool:
 
 def may_grow(source: Source, rest: bytes, now: datetime) -> bool:
     """Whether more may come of a last line without a line end."""
-    return not (source.coding or now - source.received > SETTLED or _is_object(rest))
+    return not (source.coding or now - source.last_written > SETTLED or _is_object(rest))
 
 
 # Lines of the telemetrist -----------------------------------------------------------------------------------
@@ -260,7 +260,7 @@ def line_batches(
                     skipped, skipped_start, rest = len(rest), rest[:4096], b""
     except BadPackingError as error:
         reading.bad(0, error.reason, str(error))
-    if skipped and (source.coding or now - source.received > SETTLED):
+    if skipped and (source.coding or now - source.last_written > SETTLED):
         _too_long(reading, number + 1, skipped, max_line_bytes, skipped_start)
         consumed += skipped
     elif rest.strip() and not may_grow(source, rest, now):

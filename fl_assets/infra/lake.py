@@ -71,6 +71,24 @@ class Manifest(Record):
     stats: dict[str, int | float] = Field(default_factory=dict)
 
 
+def _schema_of(content: bytes) -> int:
+    """Return the schema that a manifest says it has; 0 where that cannot be read."""
+    try:
+        return int(orjson.loads(content)["schema_version"])
+    except (ValueError, KeyError, TypeError):
+        return 0
+
+
+def _check_schema(path: Path, schema: int) -> None:
+    """Refuse what a later release wrote: it may mean something else by the same fields."""
+    if schema > SCHEMA_VERSION:
+        message = (
+            f"{path} was written by a later release (schema {schema}, this one reads up to {SCHEMA_VERSION}). Use that "
+            "release, or name a lake of its own in FEDERATED_LEARNING_LAKE_PATH; nothing was changed."
+        )
+        raise LakeError(message)
+
+
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
@@ -100,16 +118,20 @@ class Lake:
         """Return what one day of a table holds, or None where it was never written.
 
         Raises:
-            LakeError: the manifest is damaged.
+            LakeError: the manifest is damaged, or a later release wrote it.
         """
         path = self.folder(table, day) / MANIFEST
         try:
-            return Manifest.model_validate_json(path.read_bytes())
+            content = path.read_bytes()
+            manifest = Manifest.model_validate_json(content)
         except FileNotFoundError:
             return None
         except ValueError as error:
+            _check_schema(path, _schema_of(content))
             message = f"{path} is not a manifest: {error}. {self._remedy()}."
             raise LakeError(message) from error
+        _check_schema(path, manifest.schema_version)
+        return manifest
 
     def _remedy(self) -> str:
         """Return what to do about a damaged manifest."""

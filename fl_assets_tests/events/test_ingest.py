@@ -1,5 +1,6 @@
 """From files to the lake: each event once, in whatever order and files it comes."""
 
+import os
 import random
 import re
 from collections import Counter
@@ -650,3 +651,15 @@ def test_an_event_that_is_there_again_leaves_every_file_of_the_day_as_it_was(cas
     assert case.engine.ingest().duplicates == 1
     after = case.engine.lake.manifest("raw_traces", DAY)
     assert (after.files, after.version, after.stats["duplicates"]) == (before.files, before.version, 1)
+
+
+@pytest.mark.parametrize("mtime", [0, 1_000_000_000, 4_000_000_000])
+def test_the_time_of_a_file_moves_no_event_to_another_day(case, mtime):
+    path = case.write("a.jsonl", call_line("e1"), call_line("e2", timestamp="2099-01-01T00:00:00Z"))
+    os.utime(path, (mtime, mtime))
+    today = datetime.now(UTC).date()
+    assert {entry.day for entry in case.engine.index.backlog().days} == {DAY, today}
+    case.engine.ingest()
+    ((first,), (second,)) = (case.rows("raw_traces", day) for day in (DAY, today))
+    assert (first["event_id"], first["has_clock_skew"]) == ("e1", False)
+    assert (second["event_id"], second["has_clock_skew"]) == ("e2", True)

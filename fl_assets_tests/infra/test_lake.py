@@ -6,6 +6,7 @@ import time
 from datetime import date
 from pathlib import Path
 
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -95,6 +96,21 @@ def test_a_damaged_manifest_is_an_error_that_names_it(lake):
     path.write_text("{")
     with pytest.raises(LakeError, match=r"manifest\.json is not a manifest"):
         lake.manifest("raw_traces", DAY)
+
+
+@pytest.mark.parametrize("more", [{}, {"what_a_later_release_adds": 1}])
+def test_a_lake_of_a_later_release_is_refused_and_left_as_it_is(lake, more):
+    lake.commit(manifest(), writer(1))
+    path = lake.folder("raw_traces", DAY) / "manifest.json"
+    later = orjson.dumps(orjson.loads(path.read_bytes()) | {"schema_version": 99} | more)
+    path.write_bytes(later)
+    for ask in (
+        lambda: lake.manifest("raw_traces", DAY),
+        lambda: lake.commit(manifest(rows=2), writer(1, 2)),
+    ):
+        with pytest.raises(LakeError, match=r"written by a later release \(schema 99, .*nothing was changed"):
+            ask()
+    assert path.read_bytes() == later
 
 
 class CrashError(Exception):

@@ -132,7 +132,7 @@ def test_a_file_divided_at_any_size_is_read_as_a_whole_one_is(lines, is_ended, s
 
         def read(source):
             reading = Reading(source)
-            batches = line_batches(reading, 0, max_line_bytes=8, now=source.received)
+            batches = line_batches(reading, 0, max_line_bytes=8, now=source.last_written)
             return reading, [
                 (number, line)
                 for batch in batches
