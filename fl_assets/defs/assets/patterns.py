@@ -172,6 +172,7 @@ KNOWLEDGE_SPECS = [table_spec(name, GROUP, deps=[failure_patterns]) for name in 
     backfill_policy=BACKFILL,
     description="What failures cost, what is different about the calls that fail, and what worked, from the fleet's own calls.",
 )
+@without_secrets
 def fleet_knowledge(
     context: dg.AssetExecutionContext, workspace: WorkspaceResource
 ) -> Iterator[dg.MaterializeResult]:

@@ -11,6 +11,7 @@ from fl_assets.defs.metadata import numbers, preview, table_asset
 from fl_assets.defs.partitions import days_of
 from fl_assets.defs.per_day import each_in_session, report_day
 from fl_assets.defs.resources import WorkspaceResource
+from fl_assets.events.redaction.errors import without_secrets
 from fl_assets.playbooks.propose import FleetKnowledge, propose
 from fl_assets.playbooks.rule_files import load_remedies
 
@@ -18,6 +19,7 @@ GROUP = "playbooks"
 
 
 @dg.asset(deps=[failure_patterns, *KNOWLEDGE_SPECS], **table_asset("playbooks", GROUP))
+@without_secrets
 def playbooks(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """Improvements that the day's patterns call for, each with confidence, evidence, typed changes, and what holds it back."""
     space = workspace.open()
