@@ -340,7 +340,7 @@ def test_an_answer_without_the_code_of_its_change_is_refused_in_one_line(folder,
     space, clock = space_in(folder, "stage"), Clock(DAY)
     one = decided(space)
     with pytest.raises(
-        ValueError, match="needs the code that `fl-assets decisions --date 2026-11-14` shows"
+        ValueError, match="needs the code that `fl-assets decisions --date 2026-10-14` shows"
     ) as raised:
         answers.answer(space.updates, one.decision.decision_id, yes=yes, codes=codes, clock=clock, **SAID)
     assert "\n" not in str(raised.value)
