@@ -35,7 +35,7 @@ TRUSTED_RECORD, CAUTION = 0.9, 2.5
 """Record from which nothing is held back, and log odds that are taken off per unit below it."""
 POOR_RECORD, MORE_CAUTION, MOST_CAUTION = 0.68, 6.0, 2.0
 """Record below which more is taken off, that much more per unit, and the most in all."""
-SHARED, SHARED_CAUTION, SHARED_PRIOR = 0.4, 0.8, 50.0
+SHARED, SHARED_CAUTION, SHARED_PRIOR = 0.4, 0.5, 50.0
 """Standard deviation of what whole days share (in log odds) from which more is taken off, how much per unit,
 and the squared variance of outcomes that no such thing is worth before any day is seen."""
 CAUTIOUS_FROM, CAUTIOUS_WHOLLY = 0.55, 0.7

@@ -24,7 +24,7 @@ from fl_assets.patterns.fleet import Fleet
 from fl_assets.patterns.persistence import ANYWHERE, FleetPrior
 from fl_assets.patterns.states import states_of
 
-CORROBORATED = 0.8
+CORROBORATED = 0.5
 """Share of the threshold of confidence that corroboration must reach."""
 COLUMNS = [
     "pattern_id",

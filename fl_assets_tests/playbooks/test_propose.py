@@ -311,7 +311,7 @@ def test_a_computed_change_stays_within_the_rules_bounds(formula, low, span):
 
 
 def test_what_breaks_a_rule_is_held_and_says_which_with_numbers():
-    (one,) = made(pattern(confidence=0.6999, corroboration=0.5, nodes_affected=2, is_significant=False))
+    (one,) = made(pattern(confidence=0.6999, corroboration=0.3, nodes_affected=2, is_significant=False))
     assert [reason.split(":")[0] for reason in one.held_because] == [
         "confidence_gate",
         "corroborated",
@@ -319,7 +319,7 @@ def test_what_breaks_a_rule_is_held_and_says_which_with_numbers():
         "is_significant",
     ]
     assert "0.699, needs confidence of at least 0.70" in one.held_because[0]
-    assert "0.500, needs corroboration of at least 0.56" in one.held_because[1]
+    assert "needs corroboration of at least 0.35" in one.held_because[1]
     assert "2 of 50 reporting, needs at least 3 nodes" in one.held_because[2]
 
 
