@@ -8,10 +8,10 @@ only where it is a number, a shape, or a plain name that several nodes have.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from fl_assets.core.advice import Readiness
+from fl_assets.core.advice import Helps, Readiness
 from fl_assets.core.models import Category
 from fl_assets.playbooks.facts import Facts, safe_name
 from fl_assets.playbooks.wording import TYPE_WORDS, fields_of, is_flag, named, shown_value
@@ -48,6 +48,25 @@ class Answer:
     changes: dict[str, str]
     readiness: Readiness = "ready"
     reason: str = ""
+
+
+@dataclass(frozen=True)
+class FleetKnowledge:
+    """The day's rows of pattern_consequences, pattern_contrasts, pattern_cures and pattern_examples, and outcomes by remedy."""
+
+    consequences: Sequence[Mapping[str, Any]] = ()
+    contrasts: Sequence[Mapping[str, Any]] = ()
+    cures: Sequence[Mapping[str, Any]] = ()
+    examples: Sequence[Mapping[str, Any]] = ()
+    helps: Mapping[str, Helps] = field(default_factory=dict)
+
+    def of(self, family_id: str) -> "FleetKnowledge":
+        """Return what is known of one family."""
+        parts = (
+            [row for row in rows if row["family_id"] == family_id]
+            for rows in (self.consequences, self.contrasts, self.cures, self.examples)
+        )
+        return FleetKnowledge(*parts, self.helps)
 
 
 def is_thought(name: str) -> bool:

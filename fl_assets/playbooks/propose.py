@@ -10,7 +10,7 @@ examples stand beside the change, as data.
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -22,7 +22,7 @@ from fl_assets.core.models import Playbook, Violation
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.events.redaction import residue
 from fl_assets.playbooks.facts import Facts, safe_name
-from fl_assets.playbooks.fleet import TRANSIENT, Answer, fleet_answers, is_thought
+from fl_assets.playbooks.fleet import TRANSIENT, Answer, FleetKnowledge, fleet_answers, is_thought
 from fl_assets.playbooks.remedies import Remedy
 from fl_assets.playbooks.rules import held_by
 from fl_assets.playbooks.wording import (
@@ -39,27 +39,7 @@ from fl_assets.playbooks.wording import (
 
 REDUCTION = 0.5
 """Share of the failures that a remedy that helps takes away, until trials say more."""
-SAME_NODE = 0.8
 Row = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class FleetKnowledge:
-    """The day's rows of pattern_consequences, pattern_contrasts, pattern_cures and pattern_examples, and outcomes by remedy."""
-
-    consequences: Sequence[Row] = ()
-    contrasts: Sequence[Row] = ()
-    cures: Sequence[Row] = ()
-    examples: Sequence[Row] = ()
-    helps: Mapping[str, Helps] = field(default_factory=dict)
-
-    def of(self, family_id: str) -> "FleetKnowledge":
-        """Return what is known of one family."""
-        parts = (
-            [row for row in rows if row["family_id"] == family_id]
-            for rows in (self.consequences, self.contrasts, self.cures, self.examples)
-        )
-        return FleetKnowledge(*parts, self.helps)
 
 
 NOTHING_KNOWN = FleetKnowledge()

@@ -8,7 +8,8 @@ import pytest
 from benchmarks.causes import STORIES, fleet, known_of
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.patterns.stated import Stated, stated
-from fl_assets.playbooks.propose import FleetKnowledge, propose
+from fl_assets.playbooks.fleet import FleetKnowledge
+from fl_assets.playbooks.propose import propose
 from fl_assets.playbooks.rule_files import load_remedies
 from fl_assets_tests.build import pattern
 
