@@ -1,4 +1,4 @@
-"""Redaction of wrapped values: in every wrapping recall stays what it is plain, the text keeps its form, and time stays linear."""
+"""Redaction of wrapped values: recall stays, the text keeps its form, and time stays linear."""
 
 import sys
 import time

@@ -1,8 +1,8 @@
-"""Errors, redacted: what a step raises is written to Dagster's databases, shown at the terminal and sent as an alert.
+"""Errors, redacted: what a step raises is written to Dagster's databases, shown at the terminal and sent as
+an alert.
 
-What goes here: the one place where an error leaves our code. Every asset, check, sensor and schedule has `without_secrets`, the
-command line and the Python API have `redacted_errors`.
-"""
+What goes here: the one place where an error leaves our code. Every asset, check, sensor and schedule has
+`without_secrets`, the command line and the Python API have `redacted_errors`."""
 
 import functools
 import inspect
@@ -22,8 +22,8 @@ class RedactedError(RuntimeError):
 def redacted_errors() -> Iterator[None]:
     """Pass errors on without what they quote of telemetry.
 
-    An error in whose text nothing is masked stays what it is, without the errors that it was raised from, whose texts are
-    written down as well.
+    An error in whose text nothing is masked stays what it is, without the errors that it was raised from,
+    whose texts are written down as well.
 
     Raises:
         RedactedError: for an error in whose text something is masked.
