@@ -1,8 +1,8 @@
-"""Errors, redacted: what a step raises is written to Dagster's databases, shown at the terminal and sent as
-an alert.
+"""Errors, redacted: what a step raises is written to Dagster's databases, shown, and sent as an alert.
 
 What goes here: the one place where an error leaves our code. Every asset, check, sensor and schedule has
-`without_secrets`, the command line and the Python API have `redacted_errors`."""
+`without_secrets`, the command line and the Python API have `redacted_errors`.
+"""
 
 import functools
 import inspect
