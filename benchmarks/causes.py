@@ -1,13 +1,16 @@
-"""Whether causes and cures that were planted in a fleet are the first ones named, and how many are named where there is none.
+"""Whether causes and cures that were planted in a fleet are the first ones named, and how many are named
+where there is none.
 
     python -m benchmarks.causes [--seeds 5] [--null-days 20]
 
-Each seed draws a fleet of twelve nodes for one day. Every planted failure has a cause that the calls show (a number above a bound, an argument
-that is missing, of another type or of another form, a model, a version on some nodes, a call that was left out before) and a cure that some
-sessions find (the argument added, a lower number, the other form, a call in between, another tool, a wait). Failures without a cause lie
-beside them. Null fleets have failures and attributes that have nothing to do with each other. What is named is what a playbook would show:
-`learn_from` over the events, by the product's own path. A cause counts as named first when the first contrast of its family names the same
-argument, attribute or call; a cure likewise. The last line printed is JSON.
+Each seed draws a fleet of twelve nodes for one day. Every planted failure has a cause that the calls show (a
+number above a bound, an argument that is missing, of another type or of another form, a model, a version on
+some nodes, a call that was left out before) and a cure that some sessions find (the argument added, a lower
+number, the other form, a call in between, another tool, a wait). Failures without a cause lie beside them.
+Null fleets have failures and attributes that have nothing to do with each other. What is named is what a
+playbook would show: `learn_from` over the events, by the product's own path. A cause counts as named first
+when the first contrast of its family names the same argument, attribute or call; a cure likewise. The last
+line printed is JSON.
 """
 
 import argparse
@@ -242,7 +245,10 @@ def fleet(seed: int, sessions: int, *, is_null: bool) -> list[dict]:
 
 
 def known_of(rows: list[dict]) -> tuple[Knowledge, dict[str, str]]:
-    """Return what the fleet knows, and the method that each family fails in; a family is one method's failures here."""
+    """Return what the fleet knows, and the method that each family fails in.
+
+    A family is one method's failures here.
+    """
     with duckdb.connect() as connection:
         connection.register("given", pa.Table.from_pylist(rows))
         connection.execute("create table raw_traces as select *, null::varchar as caused_by from given")

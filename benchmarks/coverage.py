@@ -2,9 +2,10 @@
 
     python -m benchmarks.coverage --data ../shared/data/mini_swe_agent
 
-Reads `events.jsonl.gz` of the folder and groups its failed calls by the product's own path. Prints the largest patterns and families,
-and last one line of JSON: the share of failures whose class is `other` although they ask for something, the share in patterns of one
-failure, the share in the twenty largest patterns, and how many patterns there are.
+Reads `events.jsonl.gz` of the folder and groups its failed calls by the product's own path. Prints the
+largest patterns and families, and last one line of JSON: the share of failures whose class is `other`
+although they ask for something, the share in patterns of one failure, the share in the twenty largest
+patterns, and how many patterns there are.
 """
 
 import argparse

@@ -1,13 +1,15 @@
 """Group labelled failures of real agents: our patterns beside two baselines, in the same run.
 
-    python benchmarks/failure_patterns.py --data ../shared/data/tau_bench_airline [--label-kind source_error_template]
+    python benchmarks/failure_patterns.py --data ../shared/data/tau_bench_airline [--label-kind
+    source_error_template]
 
-Reads `events.jsonl.gz` and `labels.jsonl.gz` of the folder. For each kind of label, the failed calls that carry one are grouped by (a) ours, the product's
-own path: masking in DuckDB, then `group_patterns` over all failures, and the families over those; (b) the first sentence with quoted
-values and numbers masked, and the exact key `service:method:error`; (c) TF-IDF and HDBSCAN on the raw text, where
-noise is apart and texts beyond `--most` distinct ones take the cluster of their nearest neighbour among those. V-measure, homogeneity (Rosenberg and
-Hirschberg 2007), adjusted Rand index and purity against the labels are printed, and last one line of JSON: for the kind asked for, or the mean over kinds of
-two classes and more.
+Reads `events.jsonl.gz` and `labels.jsonl.gz` of the folder. For each kind of label, the failed calls that
+carry one are grouped by (a) ours, the product's own path: masking in DuckDB, then `group_patterns` over all
+failures, and the families over those; (b) the first sentence with quoted values and numbers masked, and the
+exact key `service:method:error`; (c) TF-IDF and HDBSCAN on the raw text, where noise is apart and texts
+beyond `--most` distinct ones take the cluster of their nearest neighbour among those. V-measure, homogeneity
+(Rosenberg and Hirschberg 2007), adjusted Rand index and purity against the labels are printed, and last one
+line of JSON: for the kind asked for, or the mean over kinds of two classes and more.
 """
 
 import argparse
@@ -37,7 +39,7 @@ from fl_assets.patterns.grouping import group_patterns
 from fl_assets.sums.masking import failures_sql
 
 _SCHEMA = pa.schema([
-    ("event_id", pa.string()), ("day", pa.string()), ("service", pa.string()), ("method", pa.string()), ("error", pa.string()),
+    ("event_id", pa.string()), ("day", pa.string()), ("service", pa.string()), ("method", pa.string()), ("error", pa.string()),  # noqa: E501
     ("metadata", pa.map_(pa.string(), pa.string())),
 ])  # fmt: skip
 
@@ -45,9 +47,10 @@ _SCHEMA = pa.schema([
 _RAW_TRACES = """(
     select event_id, day::date as event_date, '' as node_id, service, method, event_id as trace_id, null::timestamp as timestamp,
         null::double as duration_ms, false as success, error, null::varchar as caused_by, metadata
-    from calls)"""
+    from calls)"""  # noqa: E501
 _MESSAGES = """
-    select message_id, any_value(masked_error) as masked_error, any_value(has_text) as has_text, count(*) as failures,
+    select message_id, any_value(masked_error) as masked_error, any_value(has_text) as has_text, count(*)
+        as failures,
         mode(service order by service) as service, mode(method order by method) as method,
         list(distinct method) as methods, min(event_date) as first_day
     from failures group by message_id order by message_id"""

@@ -1,9 +1,12 @@
-"""Learn from a simulated fleet three times: from its events, from its nodes' summaries, and from summaries with noise; compare the patterns and playbooks.
+"""Learn from a simulated fleet three times: from its events, from its nodes' summaries, and from summaries
+with noise; compare the patterns and playbooks.
 
     python benchmarks/federation.py --days 8 --nodes 12 --events-per-day 24000 --epsilon 1 --draws 5
 
-A playbook is kept when on the last day the same one (by id: remedy and pattern) or the same remedy with the same title is actionable with events and with summaries.
-Last line JSON: {"actionable", "kept_k1", "kept_k", "kept_epsilon": [one a draw], "extra_epsilon": [actionable ones that events do not give], "kept_share", "seconds"}.
+A playbook is kept when on the last day the same one (by id: remedy and pattern) or the same remedy with the
+same title is actionable with events and with summaries. Last line JSON: {"actionable", "kept_k1", "kept_k",
+"kept_epsilon": [one a draw], "extra_epsilon": [actionable ones that events do not give], "kept_share",
+"seconds"}.
 """
 
 import argparse
@@ -90,7 +93,10 @@ def main() -> None:
 def kept(
     raw: Mapping[tuple[str, str], Playbook], found: Mapping[tuple[str, str], Playbook]
 ) -> set[tuple[str, str]]:
-    """Those of `raw` that are in `found`, by id or by remedy and title: a pattern's first-named method, and its id, hang on which messages count most."""
+    """Those of `raw` that are in `found`, by id or by remedy and title.
+
+    A pattern's first-named method, and its id, hang on which messages count most.
+    """
     ids = {one.improvement_id for one in found.values()}
     return {key for key, one in raw.items() if key in found or one.improvement_id in ids}
 
@@ -103,7 +109,8 @@ def told(
     for key in sorted(raw.keys() - same):
         one = raw[key]
         print(
-            f"  lost: {one.category:<8} {one.confidence:.2f} {one.evidence_count:>5} failures on {one.nodes_affected} nodes  {one.remedy_id}: {one.title}"
+            f"  lost: {one.category:<8} {one.confidence:.2f} {one.evidence_count:>5} failures on "
+            f"{one.nodes_affected} nodes  {one.remedy_id}: {one.title}"
         )
 
 
@@ -126,7 +133,10 @@ def fleet(
     changes: Mapping[str, object],
     draw: int = 0,
 ) -> Workspace:
-    """A coordinator that has nothing but the summaries of all nodes; each node's ledger is one of this coordinator alone."""
+    """A coordinator that has nothing but the summaries of all nodes.
+
+    Each node's ledger is one of this coordinator alone.
+    """
     coordinator = home(folder, **changes)
     for path in (coordinator.settings.summaries_path, coordinator.settings.node_keys_path):
         path.mkdir(parents=True)

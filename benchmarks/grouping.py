@@ -2,10 +2,12 @@
 
     python benchmarks/grouping.py --data ../shared/data/loghub [--lines 200000] [--seed 1]
 
-Reads every `*_2k.jsonl.gz` in the folder (`content`, `true_event_id`). One configuration for all systems. Ours is what the product runs: masking in DuckDB
-SQL, mining of distinct masked messages. Drain3 runs with its defaults. GA (grouping accuracy, Zhu et al. 2019) is the share of lines whose group holds
-exactly the lines of one true template; FGA (Jiang et al. 2024) is the F1 of groups that do. Speed is measured on the set enlarged to `--lines` lines with its
-digits rewritten, one system at a time, from the list of lines to a group for each line. The last line printed is JSON.
+Reads every `*_2k.jsonl.gz` in the folder (`content`, `true_event_id`). One configuration for all systems.
+Ours is what the product runs: masking in DuckDB SQL, mining of distinct masked messages. Drain3 runs with its
+defaults. GA (grouping accuracy, Zhu et al. 2019) is the share of lines whose group holds exactly the lines of
+one true template; FGA (Jiang et al. 2024) is the F1 of groups that do. Speed is measured on the set enlarged
+to `--lines` lines with its digits rewritten, one system at a time, from the list of lines to a group for each
+line. The last line printed is JSON.
 """
 
 import argparse
@@ -38,7 +40,8 @@ def ours(lines: Sequence[str]) -> list[int]:
         con.create_function("blank_digits", blank_digits, ["VARCHAR"], "VARCHAR", type="arrow")
         con.register("lines", pa.Table.from_batches(table.to_batches(max_chunksize=16_384)))
         con.execute(
-            f"create temp table masks as select line, masked_error from ({masked_sql('lines', 'blank_digits')})"
+            "create temp table masks as select line, masked_error from "
+            f"({masked_sql('lines', 'blank_digits')})"
         )
         messages = [row[0] for row in con.execute("select distinct masked_error from masks").fetchall()]
         con.register(
@@ -57,7 +60,10 @@ def ours(lines: Sequence[str]) -> list[int]:
 
 
 def drain3(lines: Sequence[str]) -> list[int]:
-    """Run Drain3 with its defaults, line by line; the group is the cluster that the line ended in. Stops after `PATIENCE_S`, since it slows down as it goes."""
+    """Run Drain3 with its defaults, line by line; the group is the cluster that the line ended in.
+
+    Stops after `PATIENCE_S`, since it slows down as it goes.
+    """
     miner = TemplateMiner(config=TemplateMinerConfig())
     groups, end = [], time.perf_counter() + PATIENCE_S
     for line in lines:

@@ -1,28 +1,35 @@
-"""Trials on simulated fleets whose truth is known: verdicts, attacks, what lasts, and in which order trials prevent most.
+"""Trials on simulated fleets whose truth is known: verdicts, attacks, what lasts, and in which order trials
+prevent most.
 
     python benchmarks/outcomes.py [--fleets 100] [--seed 20261124] [--days 14] [--only NAME]
 
-Each fleet runs one trial as the product does (`updates/canary.py`, `updates/outcomes.py`): a tenth of the nodes for the safety look, then half of them,
-then all but those held back, judged every day. Fleets have 12 to 120 nodes. Nodes differ in traffic (log-normal, sigma 0.6) and rate (sigma 0.7),
-drift after the release whether they took the change or not (sigma 0.2), and vary from day to day beyond binomial noise (sigma 0.3); a common day
-effect wanders (autoregressive, sigma 0.25, with a weekly wave), and one node of every fourth fleet has a bad day. Base rates lie between 1 % and 10 %.
-The simulator shares no code with the judge, and the default seed was not looked at while the judge was made.
+Each fleet runs one trial as the product does (`updates/canary.py`, `updates/outcomes.py`): a tenth of the
+nodes for the safety look, then half of them, then all but those held back, judged every day. Fleets have 12
+to 120 nodes. Nodes differ in traffic (log-normal, sigma 0.6) and rate (sigma 0.7), drift after the release
+whether they took the change or not (sigma 0.2), and vary from day to day beyond binomial noise (sigma 0.3); a
+common day effect wanders (autoregressive, sigma 0.25, with a weekly wave), and one node of every fourth fleet
+has a bad day. Base rates lie between 1 % and 10 %. The simulator shares no code with the judge, and the
+default seed was not looked at while the judge was made.
 
-Scenarios beside the plain effects (50 % or 20 % fewer failures in the end, none, 20 % more; 1 000 or 50 requests a node and day):
+Scenarios beside the plain effects (50 % or 20 % fewer failures in the end, none, 20 % more; 1 000 or 50
+requests a node and day):
 
-    retry        the change retries: requests that fail in the end fall to 3.7 %; events are made, and counted by `updates/ends.py`
-    dilution     no effect, and 25 % more, or twice as many, successful calls of the same requests; made and counted as events, too
-    elsewhere    the target falls by half, and all failures rise by 22 %
-    novelty      a node that takes the change fails half as often for two days, then as before, or then 20 % more
-    captured     3 of 15 nodes chose their names so that a public hash would make them canary nodes, and report no failure; the change
+    retry        the change retries: requests that fail in the end fall to 3.7 %; events are made, and counted
+    by `updates/ends.py` dilution     no effect, and 25 % more, or twice as many, successful calls of the same
+    requests; made and counted as events, too elsewhere    the target falls by half, and all failures rise by
+    22 % novelty      a node that takes the change fails half as often for two days, then as before, or then
+    20 % more captured     3 of 15 nodes chose their names so that a public hash would make them canary nodes,
+    and report no failure; the change
                  does 20 % harm
     liar         one treated node reports no failure at all (no effect), or fails each request (50 % fewer)
     newcomers    half of the nodes have no past
     forty        20 % fewer failures, 40 nodes
 
-The order of trials is tried in a world of its own: 20 patterns, 60 nodes, 120 days (`failures_avoided`). The baseline of verdicts compares the
-canary nodes' rate before and after; that of the order is the hash order, one trial at a time on all nodes. The last line printed is JSON, shares of
-fleets: helpful means the 50 % effect at 1 000 requests, promoted within 10 days; harmful and useless are the worse of the two traffics.
+The order of trials is tried in a world of its own: 20 patterns, 60 nodes, 120 days (`failures_avoided`). The
+baseline of verdicts compares the canary nodes' rate before and after; that of the order is the hash order,
+one trial at a time on all nodes. The last line printed is JSON, shares of
+fleets: helpful means the 50 % effect at 1 000 requests, promoted within 10 days; harmful and useless are the
+worse of the two traffics.
 """
 
 import argparse
@@ -53,7 +60,10 @@ Change = Callable[[np.ndarray], np.ndarray]
 
 @dataclass
 class World:
-    """A fleet without the change: log rates and requests by node and day, days from BASELINE_DAYS before the release on."""
+    """A fleet without the change.
+
+    Log rates and requests by node and day, days from BASELINE_DAYS before the release on.
+    """
 
     random: np.random.Generator
     names: list[str]
@@ -136,7 +146,10 @@ class World:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a trial ended: the finding, the day after the release, and whether a promoted change was still in force after the watch."""
+    """How a trial ended.
+
+    The finding, the day after the release, and whether a promoted change was still in force after the watch.
+    """
 
     finding: str
     day: int
@@ -184,7 +197,10 @@ def run_trial(world: World, nodes: TrialNodes, change: Change, days: int, *, wat
 
 
 def drawn(world: World) -> TrialNodes:
-    """Draw the nodes of a trial with a key that nobody knows; every run of the benchmark draws with the same ones."""
+    """Draw the nodes of a trial with a key that nobody knows.
+
+    Every run of the benchmark draws with the same ones.
+    """
     established = set(world.names) - world.newcomers
     key = world.random.bytes(32)
     return draw_nodes(key, "d", established, world.newcomers, share=0.1, minimum=3)
@@ -205,7 +221,8 @@ def nodes_of_a_fleet(random: np.random.Generator) -> int:
     return int(random.choice([12, 20, 40, 80, 120]))
 
 
-# Scenarios ---------------------------------------------------------------------------------------------------------------
+# Scenarios
+# ----------------------------------------------------------------------------------------------------
 
 
 def plain(
@@ -223,7 +240,10 @@ def plain(
 
 
 def before_after(counts: pd.DataFrame, canary: tuple[str, ...], days: int) -> tuple[str, int]:
-    """Return the baseline's verdict and its day: the canary nodes' rate against their own before, with fixed thresholds."""
+    """Return the baseline's verdict and its day.
+
+    The canary nodes' rate against their own before, with fixed thresholds.
+    """
     own = counts[counts["node_id"].isin(canary)].groupby("event_date")[["failures", "calls"]].sum()
     earlier, later = own[own.index < START].sum(), own[own.index > START].cumsum()
     before = (earlier["failures"] + 0.5) / (earlier["calls"] + 1)
@@ -240,7 +260,8 @@ def with_events(random: np.random.Generator, days: int, *, mended: float, attemp
     Args:
         random: What is drawn from.
         days: Days of the trial.
-        mended: Share of the failing requests that the change makes succeed in the end, by calls after the failed one.
+        mended: Share of the failing requests that the change makes succeed in the end, by calls after the
+            failed one.
         attempts: Further successful calls for each request.
     """
     world = World.make(random, nodes=int(random.choice([12, 20, 40])), traffic=60, days=days)
@@ -263,7 +284,9 @@ def with_events(random: np.random.Generator, days: int, *, mended: float, attemp
 def as_the_product_counts(
     random: np.random.Generator, counts: pd.DataFrame, has: np.ndarray, mended: float, attempts: float
 ) -> pd.DataFrame:
-    """Make the calls behind counts of requests, with what the change adds on nodes that have it, and count how they ended."""
+    """Make the calls behind counts of requests, with what the change adds on nodes that have it, and count
+    how they ended.
+    """
     requests = counts["calls"].to_numpy(dtype=int)
     cell = np.repeat(np.arange(len(counts)), requests)
     place = np.arange(len(cell)) - np.repeat(requests.cumsum() - requests, requests)
@@ -282,14 +305,17 @@ def as_the_product_counts(
             "cells", counts.assign(cell=np.arange(len(counts)))[["cell", "node_id", "event_date"]]
         )
         connection.execute("""
-            create table traces as select event_date::date as event_date, row_number() over ()::varchar as event_id, node_id,
+            create table traces as select event_date::date as event_date, row_number() over ()::varchar
+                as event_id, node_id,
                 'search' as service, 'query' as method, request::varchar as trace_id,
                 event_date::timestamp + to_seconds(step) as timestamp, 10.0 as duration_ms, success,
-                case when not success then 'request timed out' end as error, null::varchar as caused_by, '{}'::json as metadata
+                case when not success then 'request timed out' end as error, null::varchar as caused_by,
+                    '{}'::json as metadata
             from calls join cells using (cell)""")
         connection.execute("create table logs (trace_id varchar, session_id varchar)")
         ended = connection.sql(f"""
-            select node_id, event_date, sum(sessions) as calls, coalesce(sum(sessions) filter (message_id is not null), 0) as failures
+            select node_id, event_date, sum(sessions) as calls,
+                coalesce(sum(sessions) filter (message_id is not null), 0) as failures
             from ({ends_sql("traces", "logs")}) where service is not null group by all""").df()
     keys = ["node_id", "event_date"]
     ended["event_date"] = pd.to_datetime(ended["event_date"]).dt.date
@@ -313,7 +339,10 @@ def novelty(random: np.random.Generator, days: int, then: float) -> Ended:
 
 
 def captured(random: np.random.Generator, days: int) -> Ended:
-    """Three of fifteen nodes chose names that a public hash of decision and node would draw, and lie; the change does 20 % harm."""
+    """Three of fifteen nodes chose names that a public hash of decision and node would draw, and lie.
+
+    The change does 20 % harm.
+    """
     world = World.make(random, nodes=15, traffic=1000, days=days)
 
     def public(name: str) -> bytes:
@@ -342,7 +371,8 @@ def with_newcomers(random: np.random.Generator, days: int, effect: float) -> End
     return run_trial(world, drawn(world), always(effect), days)
 
 
-# The order of trials -----------------------------------------------------------------------------------------------------
+# The order of trials
+# ----------------------------------------------------------------------------------------------------
 
 PATTERNS, FLEET_NODES, WORLD_DAYS, REMEDIES = 20, 60, 120, 8
 
@@ -350,9 +380,10 @@ PATTERNS, FLEET_NODES, WORLD_DAYS, REMEDIES = 20, 60, 120, 8
 def avoided(random: np.random.Generator, order: str, days: int) -> float:
     """Return the share of all failures of WORLD_DAYS that promoted changes avoid, in one fleet.
 
-    A pattern's failures a day are log-normal (sigma 1.5); it goes on each day with a probability of its own; its confidence says how likely it is there in
-    a fortnight. Its remedy (one of eight, each of which helps with a probability of its own) prevents 20 % to 80 %, or nothing. A trial on n nodes finds
-    an effect with the power that the normal distribution gives it, on the day that the late spending of error allows.
+    A pattern's failures a day are log-normal (sigma 1.5); it goes on each day with a probability of its own;
+    its confidence says how likely it is there in a fortnight. Its remedy (one of eight, each of which helps
+    with a probability of its own) prevents 20 % to 80 %, or nothing. A trial on n nodes finds an effect with
+    the power that the normal distribution gives it, on the day that the late spending of error allows.
     """
     volume = np.exp(random.normal(4, 1.5, PATTERNS))
     stays = 1 - np.exp(random.uniform(np.log(0.002), np.log(0.05), PATTERNS))
@@ -453,7 +484,7 @@ def main() -> None:
                 )
 
     print(
-        f"{'scenario':<24}{'judge':<14}{'promoted':>9}{'in 10 days':>11}{'rolled back':>13}{'given up':>10}{'median day':>11}"
+        f"{'scenario':<24}{'judge':<14}{'promoted':>9}{'in 10 days':>11}{'rolled back':>13}{'given up':>10}{'median day':>11}"  # noqa: E501
     )
     for name, effect in EFFECTS.items():
         for traffic in TRAFFIC:
@@ -477,7 +508,8 @@ def main() -> None:
         for order in ("hash", "benefit")
     }
     print(
-        f"failures avoided: {orders['benefit']:.1%} in the order of expected benefit, {orders['hash']:.1%} in that of a hash"
+        f"failures avoided: {orders['benefit']:.1%} in the order of expected benefit, "
+        f"{orders['hash']:.1%} in that of a hash"
     )
     seconds = time.process_time() - began
     print(f"{fleets} fleets per line, seed {given.seed}; {seconds:.0f} s of one core")

@@ -30,7 +30,10 @@ from fl_assets.workspace import Workspace
 
 
 class InsufficientData(Exception):  # noqa: N818 (the name is the contract's)
-    """The window of the day holds fewer events than a cycle needs; nothing was learned and nothing is lost."""
+    """The window of the day holds fewer events than a cycle needs.
+
+    Nothing was learned and nothing is lost.
+    """
 
     def __init__(self, result: LearningCycleResult) -> None:
         super().__init__(result.reason)
@@ -76,7 +79,10 @@ class FederatedLearningCoordinator:
         return cls()
 
     def latest_complete_day(self, progress: Callable[[str], None] | None = None) -> date:
-        """Return the last day before today that has events, reading new files first; yesterday when there are none."""
+        """Return the last day before today that has events, reading new files first.
+
+        Yesterday when there are none.
+        """
         with redacted_errors():
             self.workspace.intake.ingest(progress)
         yesterday = self._clock().astimezone(UTC).date() - timedelta(days=1)
@@ -85,7 +91,9 @@ class FederatedLearningCoordinator:
     def run_learning_cycle(
         self, day: date | None = None, *, progress: Callable[[str], None] | None = None
     ) -> LearningCycleResult:
-        """Run the cycle of `day`, by default of the latest complete day with events; `progress` is told what is being done.
+        """Run the cycle of `day`, by default the latest complete day with events.
+
+        `progress` is called with what is being done.
 
         Raises:
             InsufficientData: the day's window holds fewer than FEDERATED_LEARNING_MIN_EVENTS events.
@@ -103,7 +111,9 @@ class FederatedLearningCoordinator:
     def backfill(
         self, first: date, last: date, *, progress: Callable[[str], None] | None = None
     ) -> list[LearningCycleResult]:
-        """Run the cycles of a range of days, oldest first, all in this process; thin and gated days are results, not errors.
+        """Run the cycles of a range of days, oldest first, all in this process.
+
+        Thin and gated days are results, not errors.
 
         Raises:
             CycleFailedError: a step raised an error; the days before it are done.
@@ -124,7 +134,9 @@ class FederatedLearningCoordinator:
         return results
 
     def apply_updates(self, day: date) -> list[dict[str, Any]]:
-        """Carry out what the decisions of a day, and people's answers to them, ask for; return the day's rows of `applied_updates`.
+        """Carry out the decisions of a day and people's answers to them.
+
+        Return the day's rows of `applied_updates`.
 
         Raises:
             CycleFailedError: a step raised an error.
@@ -138,9 +150,12 @@ class FederatedLearningCoordinator:
     def start_background_cycles(
         self, on_result: Callable[[LearningCycleResult | Exception], None] | None = None
     ) -> threading.Thread:
-        """Run a cycle now and then every `cycle_interval_secs`, in a daemon thread, until `stop_background_cycles`.
+        """Run a cycle now and then every `cycle_interval_secs`, in a daemon thread.
 
-        A cycle that fails, or finds too little data, is handed to `on_result` (it is in `learning_cycles` too) and the next one runs as usual.
+        `stop_background_cycles` ends it.
+
+        A cycle that fails, or finds too little data, is handed to `on_result` (it is in `learning_cycles`
+        too) and the next one runs as usual.
 
         Raises:
             RuntimeError: cycles already run, or federated learning is switched off.
@@ -180,7 +195,10 @@ class FederatedLearningCoordinator:
     def _run(self, days: list[date]) -> list[LearningCycleResult]:
         for day in (days[0], days[-1]):
             if not DAILY.has_partition_key(str(day)):
-                message = f"{day} is not a partition: days run from {DAILY.get_first_partition_key()} (FEDERATED_LEARNING_START_DATE) to today, UTC"
+                message = (
+                    f"{day} is not a partition: days run from {DAILY.get_first_partition_key()} "
+                    "(FEDERATED_LEARNING_START_DATE) to today, UTC"
+                )
                 raise ValueError(message)
         alone = len(days) == 1
         tags = {} if alone else range_tags(days[0], days[-1])
@@ -197,14 +215,18 @@ class FederatedLearningCoordinator:
             notify_failure(
                 self.config, outcome.run_id, days[-1], reason
             )  # that it cannot be sent must not hide what failed
-            message = f"the learning cycle of {days[0]}{f' to {days[-1]}' if len(days) > 1 else ''} failed: {reason}"
+            message = (
+                f"the learning cycle of {days[0]}{f' to {days[-1]}' if len(days) > 1 else ''} "
+                f"failed: {reason}"
+            )
             raise CycleFailedError(message)
         return [result for result in results if result]
 
     def _execute(self, job: str, **given: Any) -> dg.ExecuteInProcessResult:
         """Run a job in this process, on the instance that was given, else on the home's.
 
-        What would pile up, cycle by cycle, is given back: the handles of the home, and the memory that Arrow's allocator keeps of threads that have ended.
+        What would pile up, cycle by cycle, is given back: the handles of the home, and the memory that
+        Arrow's allocator keeps of threads that have ended.
         """
         try:
             with nullcontext(self._instance) if self._instance else open_home(self.config) as instance:
@@ -233,7 +255,10 @@ class FederatedLearningCoordinator:
 
 
 def failure_of(outcome: dg.ExecuteInProcessResult) -> str:
-    """Return what made a run fail, in one line: the step and the error that it raised; what lies under that is in the run's log."""
+    """Return what made a run fail, in one line.
+
+    The step and the error that it raised; what lies under that is in the run's log.
+    """
     for event in outcome.all_events:
         data = event.event_specific_data
         error = getattr(data, "error", None)
@@ -248,7 +273,10 @@ def failure_of(outcome: dg.ExecuteInProcessResult) -> str:
 
 
 def open_home(config: FederatedLearningConfig) -> dg.DagsterInstance:
-    """Return Dagster's instance: that of DAGSTER_HOME, else one under the data folder, initialised before anything runs in parallel."""
+    """Return Dagster's instance.
+
+    That of DAGSTER_HOME, else one under the data folder, initialised before anything runs in parallel.
+    """
     os.environ["DAGSTER_HOME"] = str(dagster_home(config))
     return dg.DagsterInstance.get()
 
@@ -270,10 +298,12 @@ _POSTGRES_STORAGE = f"storage:\n  postgres:\n    postgres_url:\n      env: {POST
 def prepare_home(config: FederatedLearningConfig) -> Path:
     """Make Dagster's home under the data folder, with this project's `dagster.yaml`; return its path.
 
-    Processes that meet an empty home, or an empty database, at once would fail on its migrations, so one of them opens it first, by itself.
+    Processes that meet an empty home, or an empty database, at once would fail on its migrations, so one of
+    them opens it first, by itself.
 
     Raises:
-        SettingsError: the database that the settings name is out of reach, or the extra that reaches it is not installed.
+        SettingsError: the database that the settings name is out of reach, or the extra that reaches it
+            is not installed.
     """
     home = (config.data_path / "dagster").resolve()
     home.mkdir(parents=True, exist_ok=True)
@@ -298,11 +328,17 @@ def _open_postgres(home: Path) -> None:
     try:
         from dagster_postgres.utils import DagsterPostgresException
     except ImportError as error:
-        message = f"{POSTGRES}: needs the [postgres] extra; install it (pip install 'fl-assets[postgres]'), or unset the variable"
+        message = (
+            f"{POSTGRES}: needs the [postgres] extra; install it (pip install "
+            "'fl-assets[postgres]'), or unset the variable"
+        )
         raise SettingsError(message) from error
     try:
         with dg.DagsterInstance.from_config(str(home)) as instance:
             instance.get_runs(limit=1)
     except DagsterPostgresException as error:
-        message = f"{POSTGRES}=(not shown): PostgreSQL cannot be used ({first_line(str(error.__cause__))}); mend it, or unset it"
+        message = (
+            f"{POSTGRES}=(not shown): PostgreSQL cannot be used "
+            f"({first_line(str(error.__cause__))}); mend it, or unset it"
+        )
         raise SettingsError(message) from error

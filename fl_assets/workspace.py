@@ -1,6 +1,7 @@
 """Everything on disk that one coordinator works with, opened from its settings.
 
-What goes here: which store is made from what. What does not: a question to any of them; functions are given the stores that they read, and never this.
+What goes here: which store is made from what. What does not: a question to any of them; functions are given
+the stores that they read, and never this.
 """
 
 from collections.abc import Callable
@@ -44,7 +45,10 @@ INPUTS = (
 
 
 def missing_inputs(settings: FederatedLearningConfig) -> list[str]:
-    """Return a line for each path that was set to be read and is not there: it would pass for a fleet that said nothing, or for no rules at all."""
+    """Return a line for each path that was set to be read and is not there.
+
+    It would pass for a fleet that said nothing, or for no rules at all.
+    """
     lines = []
     for name in INPUTS:
         path, default = getattr(settings, name), FederatedLearningConfig.model_fields[name].default

@@ -128,7 +128,7 @@ def adapter_settings(folder: Path, **given: Any) -> FederatedLearningConfig:
 
 
 # Servers
-# --------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------------
 
 Answer = Callable[["Handler"], bool]
 """Answers a request by itself and says so, or lets it pass."""

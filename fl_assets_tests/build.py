@@ -160,7 +160,9 @@ def turn_line(event_id: str = "c1", *, timestamp: Any = "2026-11-01T10:00:00Z", 
 
 
 def trusting(public: Path) -> TrustedKeys:
-    """A node's folder of trusted keys that holds one public key, copied from the file that lies beside the release."""
+    """A node's folder of trusted keys that holds one public key, copied from the file that lies beside the
+    release.
+    """
     folder = public.parent / "trusted"
     folder.mkdir(exist_ok=True)
     (folder / "release.pem").write_bytes(public.read_bytes())

@@ -132,7 +132,9 @@ def test_a_canary_is_nowhere(kept, entity):
 
 @pytest.fixture(scope="module")
 def failed(tmp_path_factory):
-    """Folder of everything that a cycle keeps whose step raises an error that quotes ids and a file name, and what it sent."""
+    """Folder of everything that a cycle keeps whose step raises an error that quotes ids and a file name, and
+    what it sent.
+    """
     folder = tmp_path_factory.mktemp("failed")
     cache = folder / "telemetry" / "cache"
     cache.mkdir(parents=True)

@@ -1,6 +1,7 @@
 """What an earlier release wrote is read as it lies: a lake, a warehouse and a Dagster home of commit 49f339c.
 
-`fixtures/written_by_49f339c.tar.xz` is the data folder that release made of a simulated fleet (five nodes, three days; the first two with a cycle).
+`fixtures/written_by_49f339c.tar.xz` is the data folder that release made of a simulated fleet (five nodes,
+three days; the first two with a cycle).
 """
 
 import tarfile

@@ -1,4 +1,7 @@
-"""What was not read is said where people look: at the end of a cycle, in its JSON and its report, and before a cycle by `inspect`."""
+"""What was not read is said where people look.
+
+At the end of a cycle, in its JSON and its report, and before a cycle by `inspect`.
+"""
 
 import json
 from datetime import date

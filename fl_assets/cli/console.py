@@ -277,7 +277,9 @@ def show_pattern(one: PatternLine, report: Report, *, as_json: bool) -> None:
         "its rate or more",
         "corroboration": "unknown"
         if one.corroboration is None
-        else f"{one.corroboration:.2f} without the loudest nodes (where one node is enough: the loudest user)",
+        else (
+            f"{one.corroboration:.2f} without the loudest nodes (where one node is enough: the loudest user)"
+        ),
         "significant": f"no: an incident of node {one.incident_node}"
         if one.incident_node
         else "yes"

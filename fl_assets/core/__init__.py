@@ -1,1 +1,4 @@
-"""What every stage shares: settings, records, tables, the days of a cycle. Imports nothing of the other stages."""
+"""What every stage shares: settings, records, tables, the days of a cycle.
+
+Imports nothing of the other stages.
+"""

@@ -1,6 +1,9 @@
-"""What a playbook says beside its change: consequence, contrasts, cures, examples, benefit; closed records of numbers and names.
+"""What a playbook says beside its change, as closed records of numbers and names.
 
-What goes here: shapes. What does not: making them (`playbooks/`). Text that came from telemetry is only in `Example`, which is data to look
+Consequence, contrasts, cures, examples, benefit.
+
+What goes here: shapes. What does not: making them (`playbooks/`). Text that came from telemetry is only in
+`Example`, which is data to look
 at: no change is made from it.
 """
 
@@ -10,7 +13,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Readiness = Literal["ready", "needs_setup", "needs_a_look"]
-"""ready: can be acted on now; needs_setup: something must be configured first; needs_a_look: no cure was found."""
+"""ready.
+
+Can be acted on now; needs_setup: something must be configured first; needs_a_look: no cure was found.
+"""
 
 
 class _Part(BaseModel):

@@ -1,6 +1,7 @@
 """When a cycle runs and which days it looks at.
 
-What goes here: the window of a thin day, the cron lines of an interval, which partitions a tick asks for. What does not: Dagster, clocks.
+What goes here: the window of a thin day, the cron lines of an interval, which partitions a tick asks for.
+What does not: Dagster, clocks.
 """
 
 from collections.abc import Callable
@@ -31,7 +32,9 @@ class Window:
 
 
 def window_of(day: date, events_on: Callable[[date], int], *, required: int, max_days: int) -> Window:
-    """Return `day` with as few preceding days as bring its events to `required`, `max_days` in all at the most.
+    """Return `day` with the fewest preceding days that bring its events to `required`.
+
+    The window has `max_days` days at most.
 
     Where even `max_days` do not suffice, the window is the longest one and says so.
     """
@@ -46,7 +49,9 @@ def window_of(day: date, events_on: Callable[[date], int], *, required: int, max
 
 
 def cron_lines(interval_secs: int, *, minute: int = 15) -> list[str]:
-    """Return cron lines (UTC) for a cycle interval: daily at 00:`minute` for whole days, else every interval from midnight.
+    """Return cron lines (UTC) for a cycle interval.
+
+    Whole days run daily at 00:`minute`, shorter intervals from midnight on.
 
     A whole number of days beyond one cannot be said in cron: `is_due` decides on the daily tick.
     """
@@ -68,7 +73,8 @@ def cron_lines(interval_secs: int, *, minute: int = 15) -> list[str]:
 def days_due(today: date, interval_secs: int, *, start: date) -> list[date]:
     """Return the days that a schedule tick of `today` asks for, oldest first.
 
-    Below a day it is today itself, again and again; at n days it is, every n days counted from `start`, the n days before today.
+    Below a day it is today itself, again and again; at n days it is, every n days counted from `start`, the n
+    days before today.
     """
     if interval_secs < DAY_SECS:
         return [today]
@@ -79,5 +85,8 @@ def days_due(today: date, interval_secs: int, *, start: date) -> list[date]:
 
 
 def mode_of(day: date, *, today: date) -> Mode:
-    """Return `live` for today and yesterday, else `backtest`: what was decided about older days is history."""
+    """Return `live` for today and yesterday, else `backtest`.
+
+    What was decided about older days is history.
+    """
     return "live" if (today - day).days <= 1 else "backtest"

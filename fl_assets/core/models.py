@@ -39,8 +39,8 @@ Signal = Literal[
 FailureClass = ErrorClass | Signal
 Action = Literal["apply", "canary", "hold", "reject", "none"]
 Route = Literal["machine", "wait", "export", "people", "gate", "busy", "rejected"]
-"""Who acts on a decision: the machine; a person who approves it, or who makes an exported change; people, as nothing can be done here; nobody
-until the gate passes, or until another trial has ended; nobody again."""
+"""Who acts on a decision: the machine; a person who approves it, or who makes an exported change; people, as
+nothing can be done here; nobody until the gate passes, or until another trial has ended; nobody again."""
 Mode = Literal["live", "backtest"]
 CycleStatus = Literal["running", "completed", "insufficient_data", "gated", "failed", "disabled"]
 
@@ -95,7 +95,8 @@ class Playbook(Record):
     title: str
     target: str = Field(
         "",
-        description="`service` or `service:method` that the changes are for; empty when there is no single, safely named one.",
+        description="`service` or `service:method` that the changes are for; empty when there is no "
+        "single, safely named one.",
     )
     merged_patterns: tuple[str, ...] = Field(
         (), description="Further patterns that the same change answers; its numbers leave them out."
@@ -138,7 +139,8 @@ class Decision(Record):
         None,
         ge=0,
         le=1,
-        description="Probability that the remedy helps against the class, from measured trials; not that the failure persists.",
+        description="Probability that the remedy helps against the class, from measured trials; not that "
+        "the failure persists.",
     )
     benefit: float | None = Field(
         None,
@@ -147,7 +149,8 @@ class Decision(Record):
     )
     revert_plan: str
     playbook_hash: str = Field(
-        description="Of the playbook's content as it was decided on; nothing is carried out for another content."
+        description="Of the playbook's content as it was decided on; nothing is carried out for another "
+        "content."
     )
 
 

@@ -1,6 +1,7 @@
 """Every setting of the coordinator, read from the environment in one place.
 
-What goes here: names, defaults, bounds and the rule each value must keep. What does not: anything that acts on a setting.
+What goes here: names, defaults, bounds and the rule each value must keep. What does not: anything that acts
+on a setting.
 """
 
 import difflib
@@ -51,14 +52,20 @@ _REMOTE = re.compile(r"(s3|gs|az|abfss?|memory)://[A-Za-z0-9][A-Za-z0-9._-]*(/[A
 
 
 def _as_place(value: Any) -> Any:
-    """Read a folder as a path, and leave the URL of an object store as it is; no rule of a URL leaves room for a password."""
+    """Read a folder as a path, and leave the URL of an object store as it is.
+
+    No rule of a URL leaves room for a password.
+    """
     if not isinstance(value, str) or "://" not in value:
         return Path(value) if isinstance(value, str) else value
     if value.startswith("file:///"):
         return Path(value.removeprefix("file://"))
     if _REMOTE.fullmatch(value) and "/.." not in value:
         return value.rstrip("/")
-    message = "must be a folder, or a URL like s3://bucket/prefix, gs://bucket/prefix or az://account/container/prefix that holds no user, password or query"
+    message = (
+        "must be a folder, or a URL like s3://bucket/prefix, gs://bucket/prefix or "
+        "az://account/container/prefix that holds no user, password or query"
+    )
     raise ValueError(message)
 
 
@@ -72,7 +79,8 @@ class FederatedLearningConfig(BaseSettings):
     cycle_interval_secs: int = Field(
         DAY_SECS,
         ge=60,
-        description="Seconds between cycles: a multiple of a day, or a whole number of minutes that divides a day.",
+        description="Seconds between cycles: a multiple of a day, or a whole number of minutes that "
+        "divides a day.",
     )
     min_events: int = Field(
         1000, ge=1, description="Events that a cycle's window must hold before anything is learned."
@@ -99,7 +107,8 @@ class FederatedLearningConfig(BaseSettings):
     )
     lake_path: Annotated[Path | str, BeforeValidator(_as_place)] = Field(
         default_factory=lambda settings: settings["data_path"] / "lake",
-        description="Folder of the events as Parquet, `lake` below the data folder when not given, or `s3://bucket/prefix`, `gs://` or `az://` (needs the "
+        description="Folder of the events as Parquet, `lake` below the data folder when not given, or "
+        "`s3://bucket/prefix`, `gs://` or `az://` (needs the "
         "[object-storage] extra); coordinators on several machines may share it (docs/scaling.md).",
     )
     # What does the heavy work
@@ -122,7 +131,8 @@ class FederatedLearningConfig(BaseSettings):
     memory_mb: int = Field(
         1500,
         ge=1000,
-        description="Memory that ingestion and sums may take, megabytes; beyond it, redacted rows spill to disk.",
+        description="Memory that ingestion and sums may take, megabytes; beyond it, redacted rows spill "
+        "to disk.",
     )
     retention_days: int = Field(
         0, ge=0, description="Days for which raw events are kept; 0 keeps them for ever. Signatures stay."
@@ -138,7 +148,8 @@ class FederatedLearningConfig(BaseSettings):
     min_nodes: int = Field(
         3,
         ge=1,
-        description="Nodes that must have a pattern before it is acted on; with 1, users and sessions take their place.",
+        description="Nodes that must have a pattern before it is acted on; with 1, users and sessions "
+        "take their place.",
     )
     false_discovery_rate: float = Field(
         0.1, gt=0, lt=1, description="Expected share of false patterns among a day's actionable ones."
@@ -170,7 +181,8 @@ class FederatedLearningConfig(BaseSettings):
     )
     signing_key_path: Path | None = Field(
         None,
-        description="Ed25519 private key (PEM) that signs releases; made under the data folder when not given.",
+        description="Ed25519 private key (PEM) that signs releases; made under the data folder when not "
+        "given.",
     )
     canary_share: float = Field(
         0.1, gt=0, le=0.5, description="Share of the nodes concerned that take a change first."
@@ -187,11 +199,13 @@ class FederatedLearningConfig(BaseSettings):
     # Adapters
     trace_url: str = Field(
         "",
-        description="Link to a trace in your tracing tool, with `{trace_id}` where the id goes; shown beside examples.",
+        description="Link to a trace in your tracing tool, with `{trace_id}` where the id goes; shown "
+        "beside examples.",
     )
     adapter_repos: Words = Field(
         (),
-        description="Hub repositories of adapters, `org/name` or `org/name@branch-or-commit`, divided by commas.",
+        description="Hub repositories of adapters, `org/name` or `org/name@branch-or-commit`, divided by "
+        "commas.",
     )
     adapter_url: str = Field("", description="Server with a plain list of adapters at `<url>/list`.")
     adapter_hosts: Words = Field(
@@ -205,7 +219,8 @@ class FederatedLearningConfig(BaseSettings):
     )
     adapter_oms_key_path: Path | None = Field(
         None,
-        description="Public EC key (PEM); when set, an adapter also needs an OpenSSF model-signing bundle `model.sig` by it (needs the [oms] extra).",
+        description="Public EC key (PEM); when set, an adapter also needs an OpenSSF model-signing "
+        "bundle `model.sig` by it (needs the [oms] extra).",
     )
     base_model: str = Field(
         "",
@@ -226,7 +241,8 @@ class FederatedLearningConfig(BaseSettings):
     keep_versions: int = Field(
         3,
         ge=2,
-        description="Installed versions that are kept of each adapter, the one in use and the one before it always.",
+        description="Installed versions that are kept of each adapter, the one in use and the one before "
+        "it always.",
     )
     vllm_url: str = Field(
         "", description="vLLM server that an adapter is loaded into when it is switched to."
@@ -239,23 +255,27 @@ class FederatedLearningConfig(BaseSettings):
     )
     node_key_path: Path | None = Field(
         None,
-        description="On a node: Ed25519 private key (PEM) that signs summaries; made under the data folder when not given.",
+        description="On a node: Ed25519 private key (PEM) that signs summaries; made under the data "
+        "folder when not given.",
     )
     summary_min_sessions: int = Field(
         3,
         ge=1,
-        description="Sessions that must have had a text before a summary holds it; the same on nodes and coordinator.",
+        description="Sessions that must have had a text before a summary holds it; the same on nodes and "
+        "coordinator.",
     )
     summary_epsilon: float = Field(
         0.0,
         ge=0,
         le=100,
-        description="Privacy loss of a day's summary by noise on its counts, 0 for none; the same on nodes and coordinator.",
+        description="Privacy loss of a day's summary by noise on its counts, 0 for none; the same on "
+        "nodes and coordinator.",
     )
     summary_budget: float = Field(
         30.0,
         gt=0,
-        description="On a node: the most that SUMMARY_EPSILON may add up to over any 30 days in a row; beyond it nothing is sent.",
+        description="On a node: the most that SUMMARY_EPSILON may add up to over any 30 days in a row; "
+        "beyond it nothing is sent.",
     )
     summaries_path: Path = Field(
         Path("./data/federated-learning/summaries"),
@@ -274,19 +294,22 @@ class FederatedLearningConfig(BaseSettings):
     dagster_postgres_url: SecretStr | None = Field(
         None,
         exclude=True,
-        description="PostgreSQL database of Dagster's runs and events, instead of files below the data folder: postgresql+psycopg2://user:password@host/database "
+        description="PostgreSQL database of Dagster's runs and events, instead of files below the data "
+        "folder: postgresql+psycopg2://user:password@host/database "
         "(needs the [postgres] extra; it is a secret, read from the environment and never shown).",
     )
     # Who may reach the UI
     ui_hosts: Words = Field(
         (),
-        description="Host names, besides those of this machine, under which the webserver of `fl-assets dev` and `fl-assets serve` answers: those of the reverse proxy.",
+        description="Host names, besides those of this machine, under which the webserver of `fl-assets "
+        "dev` and `fl-assets serve` answers: those of the reverse proxy.",
     )
     # Who is told
     alert_webhook: SecretStr | None = Field(
         None,
         exclude=True,
-        description="Where alerts are posted, as Slack reads them (a URL; it is a secret, read from the environment and never shown).",
+        description="Where alerts are posted, as Slack reads them (a URL; it is a secret, read from the "
+        "environment and never shown).",
     )
 
     @field_validator("cycle_interval_secs")
@@ -296,7 +319,10 @@ class FederatedLearningConfig(BaseSettings):
         divides_a_day = value <= DAY_SECS and DAY_SECS % value == 0 and value % 60 == 0
         if whole_days or divides_a_day:
             return value
-        message = f"must be a multiple of {DAY_SECS} (a day), or a whole number of minutes that divides it (e.g. 3600, 21600)"
+        message = (
+            f"must be a multiple of {DAY_SECS} (a day), or a whole number of minutes that divides "
+            "it (e.g. 3600, 21600)"
+        )
         raise ValueError(message)
 
     @field_validator("adapter_url", "vllm_url")
@@ -336,8 +362,9 @@ class FederatedLearningConfig(BaseSettings):
     @field_validator("dagster_postgres_url")
     @classmethod
     def _database_is_named_by_a_url(cls, value: SecretStr | None) -> SecretStr | None:
-        # SQLAlchemy 2.1 takes plain postgresql:// for psycopg 3, which dagster-postgres does not bring. What it says of a URL that it cannot read may quote
-        # the password, so nothing that it would stumble over gets there.
+        # SQLAlchemy 2.1 takes plain postgresql:// for psycopg 3, which dagster-postgres does not bring. What
+        # it says of a URL that it cannot read may quote the password, so nothing that it would stumble over
+        # gets there.
         parts = urlsplit(value.get_secret_value() if value else "")
         try:
             is_url = (
@@ -350,7 +377,10 @@ class FederatedLearningConfig(BaseSettings):
             is_url = False
         if value is None or is_url:
             return value
-        message = "must be a URL like postgresql+psycopg2://user:password@host:5432/database, special characters of the password in the form %40"
+        message = (
+            "must be a URL like postgresql+psycopg2://user:password@host:5432/database, special "
+            "characters of the password in the form %40"
+        )
         raise ValueError(message)
 
     @field_validator("retention_days")
@@ -358,7 +388,10 @@ class FederatedLearningConfig(BaseSettings):
     def _retention_spans_a_window(cls, value: int, info: ValidationInfo) -> int:
         window = info.data.get("max_window_days", 0)
         if 0 < value < window:
-            message = f"must be 0 (keep for ever) or at least {PREFIX}MAX_WINDOW_DAYS ({window}), since a window is recounted"
+            message = (
+                f"must be 0 (keep for ever) or at least {PREFIX}MAX_WINDOW_DAYS ({window}), since a "
+                "window is recounted"
+            )
             raise ValueError(message)
         return value
 
@@ -367,8 +400,8 @@ class FederatedLearningConfig(BaseSettings):
         """Read the environment; `overrides` win over it.
 
         Raises:
-            SettingsError: naming each variable, the value it holds and the rule that the value breaks; or a variable with the prefix that is no setting,
-                with the nearest one.
+            SettingsError: naming each variable, the value it holds and the rule that the value breaks; or
+                a variable with the prefix that is no setting, with the nearest one.
         """
         unknown = _unknown(EnvSettingsSource(cls).env_vars, cls.model_fields)
         try:
@@ -381,7 +414,10 @@ class FederatedLearningConfig(BaseSettings):
 
     @property
     def lake_folder(self) -> Path:
-        """Local folder that the lake is read from: the lake itself, or the mirror of one on an object store."""
+        """Local folder that the lake is read from.
+
+        The lake itself, or the mirror of one on an object store.
+        """
         if isinstance(self.lake_path, Path):
             return self.lake_path
         return self.data_path / "lake-mirror" / hashlib.sha256(self.lake_path.encode()).hexdigest()[:12]
@@ -403,13 +439,17 @@ def variable(field: str) -> str:
 
 
 def _unknown(environment: Iterable[str], fields: Iterable[str]) -> list[str]:
-    """Return a line for each variable that has the prefix and is no setting: misspelt, it would leave a default in force that nobody chose."""
+    """Return a line for each variable that has the prefix and is no setting.
+
+    Misspelt, it would leave a default in force that nobody chose.
+    """
     known, lines = [variable(name) for name in fields], []
     for name in sorted({name.upper() for name in environment}):  # their case does not matter
         if name.startswith(PREFIX) and name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
             lines.append(
-                f"{name}: is no setting; {f'did you mean {near[0]}?' if near else 'unset it (docs/settings.md lists all)'}"
+                f"{name}: is no setting; "
+                f"{f'did you mean {near[0]}?' if near else 'unset it (docs/settings.md lists all)'}"
             )
     return lines
 

@@ -1,9 +1,10 @@
 """Every table once: columns, types and what they mean.
 
-What goes here: the schema that the DDL, the Parquet, the UI's column schema and the schema check are all made from.
-What does not: reading or writing (`lake.py`, `warehouse.py`).
+What goes here: the schema that the DDL, the Parquet, the UI's column schema and the schema check are all made
+from. What does not: reading or writing (`lake.py`, `warehouse.py`).
 
-Names: `_id` is a reference, `is_`/`has_` a boolean, a unit is a suffix (`_ms`, `_bytes`); rates are shares between 0 and 1; times are UTC.
+Names: `_id` is a reference, `is_`/`has_` a boolean, a unit is a suffix (`_ms`, `_bytes`); rates are shares
+between 0 and 1; times are UTC.
 """
 
 from dataclasses import dataclass
@@ -79,7 +80,8 @@ _SOURCE = (
     ),
 )
 
-# Lake: Parquet, one folder a day --------------------------------------------------------------------------------------
+# Lake: Parquet, one folder a day
+# ----------------------------------------------------------------------------------------------------
 
 RAW_TRACES = Table(
     "raw_traces",
@@ -100,7 +102,8 @@ RAW_TRACES = Table(
         Column(
             "caused_by",
             "VARCHAR",
-            "Id of the deeper failed span that this failure only repeats, or `cancelled`, `interrupted`, `unfinished` for a call that neither "
+            "Id of the deeper failed span that this failure only repeats, or `cancelled`, `interrupted`, "
+            "`unfinished` for a call that neither "
             "succeeded nor failed; null for a failure of its own.",
         ),
         Column(
@@ -151,7 +154,8 @@ QUARANTINED_EVENTS = Table(
         Column(
             "events",
             "BIGINT",
-            "Events that were lost with it; 0 for a file of no known format, which never counts as broken telemetry; null: written before this was counted.",
+            "Events that were lost with it; 0 for a file of no known format, which never counts as "
+            "broken telemetry; null: written before this was counted.",
         ),
     ),
 )
@@ -182,7 +186,8 @@ ERROR_RECORDS = Table(
 
 NODE_SUMMARIES = Table(
     "node_summaries",
-    "What nodes told of a day instead of sending its events: one row a node, its newest summary, signed and checked.",
+    "What nodes told of a day instead of sending its events: one row a node, its newest summary, signed "
+    "and checked.",
     ("node_id",),
     (
         _DAY,
@@ -212,7 +217,8 @@ NODE_SUMMARIES = Table(
     ),
 )
 
-# Warehouse: DuckDB ----------------------------------------------------------------------------------------------------
+# Warehouse: DuckDB
+# ----------------------------------------------------------------------------------------------------
 
 FAILURE_SIGNATURES = Table(
     "failure_signatures",
@@ -231,7 +237,8 @@ FAILURE_SIGNATURES = Table(
         Column(
             "masked_error",
             "VARCHAR",
-            "Error with numbers, ids, paths and quoted values masked; a stand-in of service, method and status where there is no text.",
+            "Error with numbers, ids, paths and quoted values masked; a stand-in of service, method and "
+            "status where there is no text.",
         ),
         Column("has_text", "BOOLEAN", "Whether the failure had an error text."),
         Column("failures", "BIGINT", "Failed calls."),
@@ -246,13 +253,15 @@ FAILURE_SIGNATURES = Table(
         Column(
             "incidents",
             "VARCHAR[]",
-            "Up to 16 of the users (else sessions, else traces) and hours that it happened to, hashed; equal on all "
+            "Up to 16 of the users (else sessions, else traces) and hours that it happened to, hashed; "
+            "equal on all "
             "nodes, so that a request retried across nodes is one. Null where that is not known.",
         ),
         Column(
             "latency_histogram",
             "MAP(INTEGER, BIGINT)",
-            "Failed calls by duration bucket; bucket b holds durations in (1.1^(b-1), 1.1^b] ms, b = -1 holds 0.",
+            "Failed calls by duration bucket; bucket b holds durations in (1.1^(b-1), 1.1^b] ms, b = -1 "
+            "holds 0.",
         ),
     ),
 )
@@ -271,7 +280,8 @@ CALL_TOTALS = Table(
         Column(
             "latency_histogram",
             "MAP(INTEGER, BIGINT)",
-            "Successful calls by duration bucket (see failure_signatures); sums merge exactly. From a summary with noise: wide buckets, and in b = -2 their variance.",
+            "Successful calls by duration bucket (see failure_signatures); sums merge exactly. From a "
+            "summary with noise: wide buckets, and in b = -2 their variance.",
         ),
     ),
 )
@@ -296,7 +306,8 @@ CONVERSATION_SIGNALS = Table(
         Column(
             "sessions",
             "BIGINT",
-            "Conversations of this node and agent in all; a row with 0 affected says that the signal was looked for.",
+            "Conversations of this node and agent in all; a row with 0 affected says that the signal was "
+            "looked for.",
         ),
         Column("turns", "BIGINT", "Turns that show it."),
         Column("first_seen", "TIMESTAMP", "First of those turns, UTC."),
@@ -384,7 +395,8 @@ FAILURE_PATTERNS = Table(
         Column(
             "nodes_expected",
             "INTEGER",
-            "Nodes that reported in the window or in the seven days before it; with the one before, how complete every rate is.",
+            "Nodes that reported in the window or in the seven days before it; with the one before, how "
+            "complete every rate is.",
         ),
         Column("top_node_share", "DOUBLE", "Share of its failures that the loudest node reported."),
         Column(
@@ -398,7 +410,8 @@ FAILURE_PATTERNS = Table(
         Column(
             "confidence",
             "DOUBLE",
-            "Probability that it still fails in the next cycle on two nodes (in two sessions where MIN_NODES is 1), at "
+            "Probability that it still fails in the next cycle on two nodes (in two sessions where "
+            "MIN_NODES is 1), at "
             "half the present rate or more; learnt from what came true on past days.",
         ),
         Column(
@@ -409,7 +422,8 @@ FAILURE_PATTERNS = Table(
         Column(
             "corroboration",
             "DOUBLE",
-            "Probability that what other nodes report persists, had the loudest MIN_NODES - 1 nodes never existed (where "
+            "Probability that what other nodes report persists, had the loudest MIN_NODES - 1 nodes "
+            "never existed (where "
             "MIN_NODES is 1: without the loudest user or session).",
         ),
         Column("p_value", "DOUBLE", "Of the hypothesis that what is seen is background noise."),
@@ -447,7 +461,8 @@ FAILURE_FAMILIES = Table(
 )
 PATTERN_CONSEQUENCES = Table(
     "pattern_consequences",
-    "What a failure costs: whether sessions recover, after how many calls, and whether they end worse; one row per family.",
+    "What a failure costs: whether sessions recover, after how many calls, and whether they end worse; "
+    "one row per family.",
     ("family_id",),
     (
         _DAY,
@@ -525,7 +540,8 @@ PATTERN_EXAMPLES = Table(
 )
 PATTERN_CONTRASTS = Table(
     "pattern_contrasts",
-    "What is different about the calls that fail, against calls of the same methods that succeed; one row per family and difference.",
+    "What is different about the calls that fail, against calls of the same methods that succeed; one "
+    "row per family and difference.",
     ("family_id", "rank"),
     (
         _DAY,
@@ -534,7 +550,8 @@ PATTERN_CONTRASTS = Table(
         Column(
             "kind",
             "VARCHAR",
-            "method, number, items, argument, type, format, value, attribute, earlier, flag, command, length, before, node, place or hour.",
+            "method, number, items, argument, type, format, value, attribute, earlier, flag, command, "
+            "length, before, node, place or hour.",
         ),
         Column("name", "VARCHAR", "Argument, attribute, flag or method; '' where the kind needs none."),
         Column(
@@ -574,18 +591,21 @@ PATTERN_CURES = Table(
         Column(
             "source",
             "VARCHAR",
-            "retry (a second attempt), instead (another tool), first (a call before it) or setting (a value that works elsewhere).",
+            "retry (a second attempt), instead (another tool), first (a call before it) or setting (a "
+            "value that works elsewhere).",
         ),
         Column(
             "subject",
             "VARCHAR",
-            "What was changed: argument, type, format, value, number, items, flag, command, attribute, call, wait or same.",
+            "What was changed: argument, type, format, value, number, items, flag, command, attribute, "
+            "call, wait or same.",
         ),
         Column("name", "VARCHAR", "Argument, attribute, flag or method; seconds for wait."),
         Column(
             "change",
             "VARCHAR",
-            "added, dropped, changed to, another value, lower, higher, in between, unchanged, waited, instead, before or other than.",
+            "added, dropped, changed to, another value, lower, higher, in between, unchanged, waited, "
+            "instead, before or other than.",
         ),
         Column("value", "VARCHAR", "New value or shape; '' where the change needs none."),
         Column("tried", "BIGINT", "Attempts with it."),
@@ -620,7 +640,8 @@ PATTERN_MEMBERS = Table(
 )
 CONFIDENCE_CALIBRATION = Table(
     "confidence_calibration",
-    "How often what was believed came true: past days assessed again, each from what was known by its end, in bins of confidence.",
+    "How often what was believed came true: past days assessed again, each from what was known by its "
+    "end, in bins of confidence.",
     ("bin_low",),
     (
         _DAY,
@@ -653,7 +674,8 @@ PLAYBOOKS = Table(
         Column(
             "target",
             "VARCHAR",
-            "service or service:method that the changes are for; '' when there is no single, safely named one.",
+            "service or service:method that the changes are for; '' when there is no single, safely "
+            "named one.",
         ),
         Column(
             "merged_patterns",
@@ -670,7 +692,8 @@ PLAYBOOKS = Table(
         Column(
             "advice",
             "VARCHAR",
-            "JSON: headline, readiness, nodes, consequence, contrasts, cures, examples, benefit and alternatives.",
+            "JSON: headline, readiness, nodes, consequence, contrasts, cures, examples, benefit and "
+            "alternatives.",
         ),
         Column("is_actionable", "BOOLEAN", "Whether it breaks no rule."),
         Column("held_because", "VARCHAR[]", "Rules that it breaks, in words."),
@@ -678,7 +701,8 @@ PLAYBOOKS = Table(
 )
 GATE_VERDICTS = Table(
     "gate_verdicts",
-    "What each rule of the gate found on a day: one row per violation, or one that says that the rule is kept.",
+    "What each rule of the gate found on a day: one row per violation, or one that says that the rule is "
+    "kept.",
     ("rule", "position"),
     (
         _DAY,
@@ -711,12 +735,14 @@ UPDATE_DECISIONS = Table(
         Column(
             "helps",
             "DOUBLE",
-            "Probability that the remedy helps against the class of failure, from measured trials (beta-binomial).",
+            "Probability that the remedy helps against the class of failure, from measured trials "
+            "(beta-binomial).",
         ),
         Column(
             "benefit",
             "DOUBLE",
-            "Failed requests a day that a trial is expected to prevent, per day that it takes; trials begin in this order.",
+            "Failed requests a day that a trial is expected to prevent, per day that it takes; trials "
+            "begin in this order.",
         ),
         Column("revert_plan", "VARCHAR", "How to take it back."),
         Column(
@@ -728,7 +754,8 @@ UPDATE_DECISIONS = Table(
 )
 APPLIED_UPDATES = Table(
     "applied_updates",
-    "What was done about the day's decisions that ask for a change, one row a decision: staged, on canary nodes, applied, or why not.",
+    "What was done about the day's decisions that ask for a change, one row a decision: staged, on "
+    "canary nodes, applied, or why not.",
     ("decision_id",),
     (
         _DAY,
@@ -750,7 +777,8 @@ APPLIED_UPDATES = Table(
 )
 UPDATE_OUTCOMES = Table(
     "update_outcomes",
-    "Whether updates helped: one row a trial and day, canary nodes against untouched ones, and what followed.",
+    "Whether updates helped: one row a trial and day, canary nodes against untouched ones, and what "
+    "followed.",
     ("decision_id",),
     (
         _DAY,
@@ -764,7 +792,8 @@ UPDATE_OUTCOMES = Table(
         Column(
             "stage",
             "VARCHAR",
-            "canary (a tenth of the nodes, looked at for harm), half (decides) or watch (all but those held back).",
+            "canary (a tenth of the nodes, looked at for harm), half (decides) or watch (all but those "
+            "held back).",
         ),
         Column("days_observed", "INTEGER", "Days of the stage with telemetry, up to this one."),
         Column("canary_nodes", "INTEGER", "Nodes that took the change."),
@@ -772,7 +801,8 @@ UPDATE_OUTCOMES = Table(
         Column(
             "canary_rate_before",
             "DOUBLE",
-            "Share of the sessions of nodes with the change that failed in the end by the pattern, in the 14 days before.",
+            "Share of the sessions of nodes with the change that failed in the end by the pattern, in "
+            "the 14 days before.",
         ),
         Column("canary_rate", "DOUBLE", "The same since."),
         Column("control_rate_before", "DOUBLE", "Rate on the other nodes before."),
@@ -780,7 +810,8 @@ UPDATE_OUTCOMES = Table(
         Column(
             "effect",
             "DOUBLE",
-            "Failures of canary nodes over those expected from before and from the other nodes; 1 is no difference.",
+            "Failures of canary nodes over those expected from before and from the other nodes; 1 is no "
+            "difference.",
         ),
         Column(
             "effect_low",
@@ -798,7 +829,8 @@ UPDATE_OUTCOMES = Table(
 )
 ADAPTER_CATALOGUE = Table(
     "adapter_catalogue",
-    "What the sources of adapters offered when a day was analysed, one row a version, with why it is not admitted.",
+    "What the sources of adapters offered when a day was analysed, one row a version, with why it is not "
+    "admitted.",
     ("adapter_id", "version", "source"),
     (
         _DAY,

@@ -1,7 +1,7 @@
 """What starts cycles: one job, the daily schedule, the event sensor.
 
-What goes here: wiring of Dagster's clock and daemon. What does not: the decisions (`core/cycles.py`, `events/index.py`).
-Both are stopped until switched on, and say why when they skip.
+What goes here: wiring of Dagster's clock and daemon. What does not: the decisions (`core/cycles.py`,
+`events/index.py`). Both are stopped until switched on, and say why when they skip.
 """
 
 from collections.abc import Iterator
@@ -31,7 +31,10 @@ learning_cycle_job = dg.define_asset_job(
 
 
 def cycle_schedule(settings: FederatedLearningConfig) -> dg.ScheduleDefinition:
-    """Return the schedule: yesterday soon after midnight UTC, every n days the n days before, or today at a pace below a day."""
+    """Return the schedule.
+
+    Yesterday soon after midnight UTC, every n days the n days before, or today at a pace below a day.
+    """
 
     @dg.schedule(
         name="daily_learning_cycle",
@@ -39,7 +42,8 @@ def cycle_schedule(settings: FederatedLearningConfig) -> dg.ScheduleDefinition:
         cron_schedule=cron_lines(settings.cycle_interval_secs),
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.STOPPED,
-        description="Ask for yesterday's cycle soon after midnight UTC (or at the pace of FEDERATED_LEARNING_CYCLE_INTERVAL_SECS).",
+        description="Ask for yesterday's cycle soon after midnight UTC (or at the pace of "
+        "FEDERATED_LEARNING_CYCLE_INTERVAL_SECS).",
     )
     @without_secrets
     def daily_learning_cycle(
@@ -53,7 +57,8 @@ def cycle_schedule(settings: FederatedLearningConfig) -> dg.ScheduleDefinition:
         if not days:
             every = settings.cycle_interval_secs // DAY_SECS
             yield dg.SkipReason(
-                f"a cycle runs every {every} days, counted from {settings.start_date}; {now.date()} is not one of them"
+                f"a cycle runs every {every} days, counted from {settings.start_date}; {now.date()} is "
+                "not one of them"
             )
         for day in days:
             yield dg.RunRequest(run_key=f"schedule-{now:%Y-%m-%dT%H:%M}-{day}", partition_key=str(day))
@@ -65,7 +70,8 @@ def cycle_schedule(settings: FederatedLearningConfig) -> dg.ScheduleDefinition:
     job=learning_cycle_job,
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.STOPPED,
-    description="Ask for the days of new events once there are enough of them; counts files, never opens the warehouse.",
+    description="Ask for the days of new events once there are enough of them; counts files, never opens "
+    "the warehouse.",
 )
 @without_secrets
 def minimum_events_reached(
@@ -86,9 +92,11 @@ def minimum_events_reached(
         for entry in days[:DAYS_PER_RUN]
     ]
     context.log.info(
-        f"{backlog.events} events on {len(days)} days have not been analysed; asking for {len(requests)} of them, oldest first"
+        f"{backlog.events} events on {len(days)} days have not been analysed; asking for {len(requests)} "
+        "of them, oldest first"
     )
-    # Tokens name the content, so a run key says all that a cursor could; it is kept for the eye of whoever debugs a tick.
+    # Tokens name the content, so a run key says all that a cursor could; it is kept for the eye of whoever
+    # debugs a tick.
     return dg.SensorResult(run_requests=requests, cursor=f"{backlog.events} events on {len(days)} days")
 
 
@@ -105,7 +113,8 @@ apply_updates_job = dg.define_asset_job(
     job=apply_updates_job,
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.STOPPED,
-    description="Carry out decisions that a person has approved; reads the history of updates, never opens the warehouse.",
+    description="Carry out decisions that a person has approved; reads the history of updates, never "
+    "opens the warehouse.",
 )
 @without_secrets
 def approved_updates(context: dg.SensorEvaluationContext, workspace: WorkspaceResource) -> dg.SensorResult:
@@ -133,7 +142,8 @@ def approved_updates(context: dg.SensorEvaluationContext, workspace: WorkspaceRe
 @dg.run_failure_sensor(
     name="record_failed_cycles",
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Close the learning_cycles row of a run that died, so that no cycle looks as if it still ran, and send the alert.",
+    description="Close the learning_cycles row of a run that died, so that no cycle looks as if it still "
+    "ran, and send the alert.",
 )
 @without_secrets
 def record_failed_cycles(context: dg.RunFailureSensorContext, workspace: WorkspaceResource) -> None:

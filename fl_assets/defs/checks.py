@@ -1,10 +1,12 @@
 """Asset checks: one for each rule of the gate, and two that only warn.
 
-What goes here: how a rule's verdict is shown as a check. What does not: the rules (`playbooks/rules.py`): `rule_checks` makes a check of each.
+What goes here: how a rule's verdict is shown as a check. What does not: the rules (`playbooks/rules.py`):
+`rule_checks` makes a check of each.
 
-Checks are per partition. A run of many days evaluates a check once for all of them: it blocks when every day fails. When some days pass, it warns, and
-the steps after it leave the failed days out (`Gate.sound_days`, `Gate.ready_days`), so that a bad day in a long backfill stops only itself. The result
-for each day is filed under that day (`per_day.py`).
+Checks are per partition. A run of many days evaluates a check once for all of them: it blocks when every day
+fails. When some days pass, it warns, and the steps after it leave the failed days out (`Gate.sound_days`,
+`Gate.ready_days`), so that a bad day in a long backfill stops only itself. The result for each day is filed
+under that day (`per_day.py`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -65,7 +67,10 @@ def _check_of(rule: GateRule[Any]) -> dg.AssetChecksDefinition:
 def _result(
     verdicts: Mapping[date, Verdict], expected: str, titles: Mapping[str, str], limits: Mapping[str, Any]
 ) -> dg.AssetCheckResult:
-    """Return what a check says of some days: an error when all of them fail, else a warning that lists those that do."""
+    """Return what a check says of some days.
+
+    An error when all of them fail, else a warning that lists those that do.
+    """
     failed = [day for day, verdict in verdicts.items() if verdict.stopping]
     rows = [
         {"day": str(day), "title": titles.get(broken.subject, ""), **broken.model_dump()}
@@ -99,7 +104,10 @@ def _titles(space: Workspace, verdicts: Mapping[date, Verdict]) -> dict[str, str
 
 
 def _close_cycles(space: Workspace, run_id: str, verdicts: Mapping[date, Verdict]) -> None:
-    """Record that the cycle of a day that is stopped has ended, where this run began one: its later steps leave the day out."""
+    """Record that the cycle of a day that is stopped has ended, where this run began one.
+
+    Its later steps leave the day out.
+    """
     for day, verdict in verdicts.items():
         if verdict.stopping:
             status, reason, counts = cycle_result(space.updates, day)
@@ -144,7 +152,10 @@ def nothing_is_held(
 def updates_stand(
     context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource
 ) -> dg.AssetCheckResult:
-    """No update was rolled back (a warning), and none waits for a person to put files right (an error); never stops a run."""
+    """No update was rolled back (a warning), and none waits for a person to put files right (an error).
+
+    Never stops a run.
+    """
     space = workspace.open()
     failed = [
         one
@@ -191,7 +202,8 @@ def updates_stand(
             row for row in rows if row["decision_id"] not in {one["decision_id"] for one in people}
         ]
         summary = (
-            f"{len(shown) - len(people)} rolled back by their measured outcome, {len(people)} for a person to look at"
+            f"{len(shown) - len(people)} rolled back by their measured outcome, {len(people)} for a "
+            "person to look at"
             if shown
             else "every update stands"
         )

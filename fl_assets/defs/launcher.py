@@ -1,6 +1,9 @@
-"""How it is seen that a run's process is gone: each run holds a lock while it lives, and Dagster's monitor asks the launcher whether anybody does.
+"""A run launcher that notices when a run's process is gone.
 
-What goes here: the lock and the launcher that `dagster.yaml` names. What does not: what becomes of such a run (Dagster fails it, and tries it again).
+Each run holds a lock while it lives, and Dagster's monitor asks the launcher whether anybody does.
+
+What goes here: the lock and the launcher that `dagster.yaml` names. What does not: what becomes of such a run
+(Dagster fails it, and tries it again).
 """
 
 import os
@@ -15,13 +18,18 @@ from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, Worke
 from fl_assets.infra.disk import LockBusyError, locked
 
 AGAIN = {"dagster/retry_strategy": "ALL_STEPS"}
-"""Tag of a run that, tried again, begins at its first step: that one opens the rows of the cycle, and what is done twice is the same."""
+"""Tag of a run that, tried again, begins at its first step.
+
+That one opens the rows of the cycle, and what is done twice is the same.
+"""
 ALIVE = CheckRunHealthResult(WorkerStatus.RUNNING)
 
 
 @contextmanager
 def held(instance: dg.DagsterInstance | None, run: dg.DagsterRun | None) -> Iterator[None]:
-    """Hold the lock of a run for the length of the block, where this launcher's monitor would ask for it; its file tells the process and the host.
+    """Hold the lock of a run for the length of the block, where the launcher's monitor looks.
+
+    The lock file names the process and the host.
 
     The file has its text only while somebody holds the lock, or has died holding it.
     """
@@ -42,7 +50,8 @@ def held(instance: dg.DagsterInstance | None, run: dg.DagsterRun | None) -> Iter
 class WatchedRunLauncher(dg.DefaultRunLauncher):
     """Dagster's own launcher, which also sees that a run of this host died.
 
-    A run without a file (it makes one within its first moments) and a run of another host or container count as alive.
+    A run without a file (it makes one within its first moments) and a run of another host or container count
+    as alive.
     """
 
     def launch_run(self, context: LaunchRunContext) -> None:

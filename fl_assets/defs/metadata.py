@@ -1,9 +1,10 @@
 """How tables and numbers are shown in the Dagster UI.
 
-What goes here: column schemas, previews, the options that every asset shares. What does not: pictures (`pictures.py`), numbers themselves.
+What goes here: column schemas, previews, the options that every asset shares. What does not: pictures
+(`pictures.py`), numbers themselves.
 
-Text from telemetry is shown only inside table values, which the UI renders as plain text: its markdown loads remote images, and its
-url values render `javascript:` links.
+Text from telemetry is shown only inside table values, which the UI renders as plain text: its markdown loads
+remote images, and its url values render `javascript:` links.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -44,12 +45,18 @@ def table_spec(table_name: str, group: str, deps: Sequence[str] = ()) -> dg.Asse
 
 
 def table_asset(table_name: str, group: str) -> dict[str, Any]:
-    """Return the options of the `@dg.asset` that makes the table of the same name; its docstring is the description."""
+    """Return the options of the `@dg.asset` that makes the table of the same name.
+
+    Its docstring is the description.
+    """
     return {"partitions_def": DAILY, "backfill_policy": BACKFILL, **_shared(table_name, group)}
 
 
 def file_asset(group: str, kinds: set[str]) -> dict[str, Any]:
-    """Return the options of an `@dg.asset` that makes files, not a table; its docstring is the description."""
+    """Return the options of an `@dg.asset` that makes files, not a table.
+
+    Its docstring is the description.
+    """
     return {"partitions_def": DAILY, "backfill_policy": BACKFILL, **_common(group, kinds)}
 
 
@@ -85,7 +92,7 @@ def preview(
 
 
 def numbers(values: Mapping[str, float | int | None]) -> dict[str, float | int]:
-    """Return the numbers that are there, as plain int and float, so that the UI plots them over partitions."""
+    """Return the numbers that are there, as plain int and float, which the UI plots."""
     return {
         name: (float(value) if isinstance(value, float) else int(value))
         for name, value in sorted(values.items())

@@ -1,9 +1,11 @@
 """The one partitions definition.
 
-What goes here: daily partitions, UTC, by event time. What does not: which of them a run takes (`automation.py`).
+What goes here: daily partitions, UTC, by event time. What does not: which of them a run takes
+(`automation.py`).
 
-Every asset shares this object and the same backfill policy: with another definition, a mapping with an offset or another policy,
-Dagster would put parent and child into separate runs, and a blocking check would gate nothing.
+Every asset shares this object and the same backfill policy: with another definition, a mapping with an offset
+or another policy, Dagster would put parent and child into separate runs, and a blocking check would gate
+nothing.
 """
 
 import warnings
@@ -13,8 +15,8 @@ import dagster as dg
 
 from fl_assets.core.settings import FederatedLearningConfig
 
-# What makes one run of many days possible is marked beta and preview in 1.13. We pin the minor version; without this, every start of every
-# command would greet its user with thirty lines about it.
+# What makes one run of many days possible is marked beta and preview in 1.13. We pin the minor version;
+# without this, every start of every command would greet its user with thirty lines about it.
 for _note in (r"Parameter `backfill_policy`", r"Specifying a partitions_def on an AssetCheckSpec"):
     warnings.filterwarnings("ignore", message=_note)
 
@@ -23,7 +25,10 @@ DAYS_PER_RUN = 31
 
 
 def daily_partitions(settings: FederatedLearningConfig) -> dg.DailyPartitionsDefinition:
-    """Return the days from `start_date` to today; today is there too, so that the sensor can run a cycle before midnight."""
+    """Return the days from `start_date` to today.
+
+    Today is there too, so that the sensor can run a cycle before midnight.
+    """
     return dg.DailyPartitionsDefinition(start_date=str(settings.start_date), timezone="UTC", end_offset=1)
 
 

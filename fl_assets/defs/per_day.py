@@ -1,9 +1,10 @@
 """What a run of many days costs beyond a run of one: all of it is here.
 
-What goes here: filing numbers and check results under each day of a run, one database session per day. What does not: which days go on
-(`playbooks/gate.py`), what is shown (`metadata.py`).
+What goes here: filing numbers and check results under each day of a run, one database session per day. What
+does not: which days go on (`playbooks/gate.py`), what is shown (`metadata.py`).
 
-A run takes up to 31 days, so that a year costs twelve processes and not 365. Dagster files what a run reports under the run; a user reads it by day.
+A run takes up to 31 days, so that a year costs twelve processes and not 365. Dagster files what a run reports
+under the run; a user reads it by day.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,7 +21,10 @@ from fl_assets.infra.warehouse import Warehouse
 
 
 def each_in_session(warehouse: Warehouse, days: Iterable[date]) -> Iterator[date]:
-    """Yield each day, with one connection to the warehouse kept for all that is done about it; between days others get in."""
+    """Yield each day, with one connection to the warehouse kept for all that is done about it.
+
+    Between days others get in.
+    """
     for day in days:
         with warehouse.session():
             yield day
@@ -38,10 +42,12 @@ def report_day(
 def evaluate_per_day(
     context: dg.AssetCheckExecutionContext, evaluate: Callable[[Sequence[date]], dg.AssetCheckResult]
 ) -> dg.AssetCheckResult:
-    """Return a check's result for all days of a run; in a run of many, file the result for each under its own partition first.
+    """Return a check's result for all days of a run.
 
-    Dagster 1.13 plans a partitioned check once per day and files its one result under no day at all, so that every planned one would be
-    shown as skipped.
+    In a run of several days, the result for each is filed under its own partition first.
+
+    Dagster 1.13 plans a partitioned check once per day and files its one result under no day at all, so that
+    every planned one would be shown as skipped.
     """
     days, spec = days_of(context.partition_keys), next(iter(context.check_specs))
     for day in days if len(days) > 1 else ():
@@ -57,7 +63,10 @@ def file_result(
     *,
     blocking: bool,
 ) -> None:
-    """Record the result of a check for one day; what stops a run is only the result that the check itself returns."""
+    """Record the result of a check for one day.
+
+    What stops a run is only the result that the check itself returns.
+    """
     evaluation = dg.AssetCheckEvaluation(
         asset_key=key.asset_key,
         check_name=key.name,
@@ -75,7 +84,10 @@ def file_result(
 def _checked_materialization(
     context: dg.AssetCheckExecutionContext, asset_key: dg.AssetKey, day: date
 ) -> AssetCheckEvaluationTargetMaterializationData | None:
-    """Return a day's latest materialization, which a check's status is compared with; without it the UI shows the check as not run."""
+    """Return a day's latest materialization, which a check's status is compared with.
+
+    Without it the UI shows the check as not run.
+    """
     latest = context.instance.fetch_materializations(
         dg.AssetRecordsFilter(asset_key=asset_key, asset_partitions=[str(day)]), limit=1
     ).records
@@ -91,7 +103,10 @@ def _checked_materialization(
 def mark_downstream_checks_skipped(
     context: dg.AssetCheckExecutionContext, days: Sequence[date], stopped: dg.AssetCheckResult
 ) -> None:
-    """File for each check that a stopped run planned and will not reach why it was not asked; Dagster would show it as failed, without a word."""
+    """File for each check that a stopped run planned and will not reach why it was not asked.
+
+    Dagster would show it as failed, without a word.
+    """
     (key,) = context.selected_asset_check_keys
     behind = (
         dg.AssetSelection.assets(key.asset_key)

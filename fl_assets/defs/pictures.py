@@ -2,9 +2,10 @@
 
 What goes here: drawing. What does not: what is drawn (rows come ready), pages (`report/page.py`).
 
-Matplotlib is imported only when something is drawn, and only its Agg canvas, without pyplot's global state, so that drawing works in any
-thread. Pictures have a light ground of their own: the UI shows them as they are, in its light and its dark theme. Text from telemetry is
-drawn as it stands, never read as mathematics, and never put into the markdown around a picture.
+Matplotlib is imported only when something is drawn, and only its Agg canvas, without pyplot's global state,
+so that drawing works in any thread. Pictures have a light ground of their own: the UI shows them as they are,
+in its light and its dark theme. Text from telemetry is drawn as it stands, never read as mathematics, and
+never put into the markdown around a picture.
 """
 
 import base64
@@ -210,7 +211,9 @@ def reliability_diagram(bins: Sequence[Row], threshold: float) -> dg.MetadataVal
 
 
 def before_and_after(outcomes: Sequence[Row]) -> dg.MetadataValue | None:
-    """Return what updates did: the pattern's rate before and since on canary nodes and on the others; None without trials.
+    """Return a plot of the pattern's rate before and since, on canary nodes and on the others.
+
+    None without trials.
 
     Args:
         outcomes: rows of update_outcomes.
@@ -294,7 +297,10 @@ def _plain(axes: "Axes", side: str) -> None:
 
 
 def _picture(figure: "Figure", alt: str) -> dg.MetadataValue | None:
-    """Return a figure as markdown that holds the picture itself, None should it be too large; `alt` is ours, never telemetry's."""
+    """Return a figure as markdown that holds the picture itself, None should it be too large.
+
+    `alt` is ours, never telemetry's.
+    """
     from matplotlib.text import Text
 
     for text in figure.findobj(Text):

@@ -219,7 +219,10 @@ class Commit:
 
 
 def _stats_of(old: Manifest | None) -> Counter[str]:
-    """Return what was counted of a day so far; an earlier release counted refused lines only, each an event."""
+    """Return what was counted of a day so far.
+
+    An earlier release counted refused lines only, each an event.
+    """
     stats = Counter(old.stats if old else {})
     if old and old.table == QUARANTINED_EVENTS.name:
         stats.setdefault("lost_events", old.rows)

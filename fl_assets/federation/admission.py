@@ -1,6 +1,7 @@
 """When a coordinator believes a summary, and how its texts are made harmless.
 
-What goes here: rules over one summary. What does not: keys, files and sequence numbers (`coordinator_side.py`).
+What goes here: rules over one summary. What does not: keys, files and sequence numbers
+(`coordinator_side.py`).
 """
 
 import json
@@ -37,7 +38,10 @@ _CONTROL = re.compile(
 
 
 def clean_text(text: str) -> str:
-    """Return a text of a summary without control characters, personal data and secrets; an honest node's stays as it is."""
+    """Return a text of a summary without control characters, personal data and secrets.
+
+    An honest node's stays as it is.
+    """
     return redact(_CONTROL.sub(" ", text))
 
 
@@ -147,7 +151,10 @@ def clean_summary(summary: Summary, masked: Mapping[str, str]) -> tuple[Summary,
 
 
 def texts_to_mask(summary: Summary) -> list[str]:
-    """Return the error texts that masking is to see again: cleaned, without the status that masking itself has put at the end."""
+    """Return the error texts that masking is to see again.
+
+    Cleaned, without the status that masking itself has put at the end.
+    """
     return sorted({split_status(clean_text(one.error))[0] for one in summary.failures if one.has_text})
 
 

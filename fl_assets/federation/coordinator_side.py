@@ -1,10 +1,12 @@
 """On the coordinator: taking nodes' summaries from a folder into the lake, and what they add to a day's sums.
 
-What goes here: finding, verifying, storing, remembering what was refused. What does not: the rules and the rows (`federation/summary.py`), writing
-summaries (`node_summaries.py`), adding them to other nodes' sums (`workspace.py`).
+What goes here: finding, verifying, storing, remembering what was refused. What does not: the rules and the
+rows (`federation/summary.py`), writing summaries (`node_summaries.py`), adding them to other nodes' sums
+(`workspace.py`).
 
-A taken summary is one row of the lake's `node_summaries`, the newest of its node and day; the highest sequence number is remembered there and in no summary. A file
-is read again when it changes, and one that held something refused also when keys or settings do. Nothing is ever removed from the folder.
+A taken summary is one row of the lake's `node_summaries`, the newest of its node and day; the highest
+sequence number is remembered there and in no summary. A file is read again when it changes, and one that held
+something refused also when keys or settings do. Nothing is ever removed from the folder.
 """
 
 import hashlib
@@ -47,9 +49,11 @@ from fl_assets.sums.masking import mask_sql
 
 _DDL = """
 create table if not exists files (
-    path text primary key, size integer not null, mtime_ns integer not null, taken integer not null, judged_by text not null) without rowid;
+    path text primary key, size integer not null, mtime_ns integer not null, taken integer not null,
+        judged_by text not null) without rowid;
 create table if not exists refusals (
-    path text not null, line integer not null, rule text not null, node_id text not null, day text not null, detail text not null, digest text not null,
+    path text not null, line integer not null, rule text not null, node_id text not null, day text not null,
+        detail text not null, digest text not null,
     primary key (path, line)) without rowid;
 """
 
@@ -125,7 +129,10 @@ class SummaryFiles:
         return self._keys().names
 
     def waiting(self) -> dict[date, tuple[int, str]]:
-        """Return, by day, the events and a token of the summaries that would be taken now; writes nothing, and costs a stat for a file that did not change."""
+        """Return, by day, the events and a token of the summaries that would be taken now.
+
+        Writes nothing, and costs a stat for a file that did not change.
+        """
         found: dict[date, tuple[int, str]] = {}
         for line in self._admitted(self._look(), []):
             events, token = found.get(line.summary.day, (0, ""))
@@ -137,7 +144,9 @@ class SummaryFiles:
 
     @retry_on_conflict
     def take(self, index: TelemetryIndex) -> Taken:
-        """Store what is new in the folder, and then tell the index which days changed; a second call right after finds nothing to do.
+        """Store what is new in the folder, then tell the index which days changed.
+
+        A second call right after finds nothing to do.
 
         Args:
             index: told of the days, so that the sensor asks for them.
@@ -171,7 +180,7 @@ class SummaryFiles:
         return taken
 
     def refusals(self) -> list[RefusedLine]:
-        """Return every line that is not taken, by file and line, those of files that have been removed since included."""
+        """Return every line that was not taken, by file and line, removed files included."""
         if not self._path.exists():
             return []
         with self._open() as connection:
@@ -200,7 +209,8 @@ class SummaryFiles:
                 own.extend(more)
         return found
 
-    # How -------------------------------------------------------------------------------------------------------------------
+    # How
+    # ------------------------------------------------------------------------------------------------
 
     def _rows(self, day: date, names: list[str]) -> list[dict[str, Any]]:
         return [
@@ -213,7 +223,10 @@ class SummaryFiles:
         return TrustedKeys(self._settings.node_keys_path)
 
     def _judged_by(self) -> str:
-        """Return what tells one way of judging from another: registered keys, settings that must match, the days that may be told of."""
+        """Return what tells one way of judging from another.
+
+        Registered keys, settings that must match, the days that may be told of.
+        """
         keys = [
             f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}"
             for path in sorted(self._settings.node_keys_path.glob("*.pem"))
@@ -298,7 +311,10 @@ class SummaryFiles:
             )
 
     def _admitted(self, look: _Look, refused: list[RefusedLine]) -> list[_Line]:
-        """Return the lines that are newer than what is stored, by node, day and number; a replay goes to `refused`."""
+        """Return the lines that are newer than what is stored, by node, day and number.
+
+        A replay goes to `refused`.
+        """
         admitted: list[_Line] = []
         highest: dict[tuple[str, date], tuple[int, str]] = {}
         # In order of their numbers, so that the order of files decides nothing.
@@ -322,7 +338,10 @@ class SummaryFiles:
                 if line.digest == digest:
                     continue
                 if summary.sequence <= sequence:
-                    detail = f"number {summary.sequence} of {summary.node_id} and {summary.day}, of which {sequence} has been taken"
+                    detail = (
+                        f"number {summary.sequence} of {summary.node_id} and {summary.day}, of which "
+                        f"{sequence} has been taken"
+                    )
                     raise SummaryRefusedError("replay", detail)
                 if raw is not None and raw.is_expired:
                     raise SummaryRefusedError(

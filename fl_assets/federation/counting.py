@@ -1,10 +1,10 @@
 """How a node counts its day by session, with and without a bound on each session's part.
 
-What goes here: SQL over the views `raw_traces` and `conversation_logs`, and its result as a record. What does not: what of it is published
-(`privacy.py`).
+What goes here: SQL over the views `raw_traces` and `conversation_logs`, and its result as a record. What does
+not: what of it is published (`privacy.py`).
 
-A *session* is what is protected: a conversation with all calls that belong to it, or a trace that belongs to none. Calls without a trace
-are one session.
+A *session* is what is protected: a conversation with all calls that belong to it, or a trace that belongs to
+none. Calls without a trace are one session.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,24 +16,36 @@ from fl_assets.sums.conversations import conversation_signals_sql
 from fl_assets.sums.masking import NOISE_WIDTH, bucket_sql, failures_sql
 
 MAX_CALLS = 6
-"""With noise a session counts as one failed call or one conversation and one successful call, or else as so many successful calls at the most."""
+"""With noise a session counts as one failed call or one conversation and one successful call, or else as so
+many successful calls at the most.
+"""
 
 
 OF_CALLS, OF_ONE = Fraction(MAX_CALLS), Fraction(MAX_CALLS, MAX_CALLS - 1)
-"""Scales of the noise on successful calls, and on failures and conversations, for an epsilon of 1: 1 / OF_ONE + 1 / OF_CALLS = MAX_CALLS / OF_CALLS = 1."""
+"""Scales of the noise on successful calls, and on failures and conversations, for an epsilon of 1.
+
+1 / OF_ONE + 1 / OF_CALLS = MAX_CALLS / OF_CALLS = 1.
+"""
 
 
 COARSE = (UNTIMED := -3, *range(NOISE_WIDTH, 8 * NOISE_WIDTH + 1, NOISE_WIDTH))
-"""Buckets of durations with noise, each named by the last of those that it is made of: calls of no known duration, up to 5 ms, 26 ms …, and all above 84 s."""
+"""Buckets of durations with noise, each named by the last of those that it is made of.
+
+Calls of no known duration, up to 5 ms, 26 ms …, and all above 84 s.
+"""
 
 
 _SESSION = "nullif(metadata->>'$.session_id', '')"
-_USER = "coalesce(nullif(metadata->>'$.user_id', ''), nullif(metadata->>'$.\"user.id\"', ''), nullif(metadata->>'$.\"enduser.id\"', ''))"
+_USER = (
+    "coalesce(nullif(metadata->>'$.user_id', ''), nullif(metadata->>'$.\"user.id\"', ''), "
+    "nullif(metadata->>'$.\"enduser.id\"', ''))"
+)
 _TURN = "coalesce(session_id, log_id, event_id)"
 _SOURCE = f"coalesce('s:' || {_SESSION}, 't:' || nullif(trace_id, ''), '')"
 
 SESSION_SQL = (
-    # Calls come in sources: those of a session by their own word, and the others of a trace. A trace may be named by several conversations.
+    # Calls come in sources: those of a session by their own word, and the others of a trace. A trace may be
+    # named by several conversations.
     f"""create temp table fl_owners as
         select distinct session, source from (
             select {_SESSION} as session, 's:' || {_SESSION} as source from raw_traces
@@ -56,9 +68,11 @@ SESSION_SQL = (
     f"create temp view fl_turns as select * replace ({_TURN} as node_id) from conversation_logs",  # noqa: S608 - constants of our own only
     f"create temp table fl_failed as {failures_sql('fl_calls')}",
     f"create temp table fl_talk as {conversation_signals_sql('fl_turns', 'raw_traces')}",
-    # Every other session with conversation and calls counts by the one, drawn by the hash of its id, and the others by one source.
+    # Every other session with conversation and calls counts by the one, drawn by the hash of its id, and the
+    # others by one source.
     """create temp table fl_picked as
-        with sources as (select node_id as source, bool_or(not success and caused_by is null) as failed from fl_calls group by 1),
+        with sources as (select node_id as source, bool_or(not success and caused_by is null) as failed
+            from fl_calls group by 1),
         owned as (select session, source, failed from fl_owners join sources using (source)),
         sessions as (select session from owned union select node_id from fl_talk),
         drawn as (
@@ -68,19 +82,22 @@ SESSION_SQL = (
         select session, talks, arg_min(source, (not (failed and not talks), md5(session || source))) as source
         from drawn left join owned using (session) group by session, talks""",
     f"""create temp table fl_parts as
-        with sources as (select node_id as source, bool_or(not success and caused_by is null) as failed from fl_calls group by 1),
+        with sources as (select node_id as source, bool_or(not success and caused_by is null) as failed
+            from fl_calls group by 1),
         picked as (
-            select source, failed, not talks as counts, case when talks or failed then 1 else {MAX_CALLS} end as most
+            select source, failed, not talks as counts, case when talks or failed then 1
+                else {MAX_CALLS} end as most
             from sources join fl_picked using (source)
             union all select source, failed, true, case when failed then 1 else {MAX_CALLS} end
             from sources anti join fl_owners using (source))
         select source, bool_or(counts) as counts, max(most) as most from picked group by source""",  # noqa: S608 - constants of our own only
 )
-"""Statements that make of the views `raw_traces` and `conversation_logs` of a day the failed calls and signals of each session, and its part.
+"""Statements that make of the views `raw_traces` and `conversation_logs` of a day the failed calls and
+signals of each session, and its part.
 
-A session picks what it counts by from its own events alone, whatever others share with it: its conversation, or one source of calls, one that
-failed first. A source that several sessions picked counts once. So a session that is taken away takes its own pick along, and nothing passes to
-another one.
+A session picks what it counts by from its own events alone, whatever others share with it: its conversation,
+or one source of calls, one that failed first. A source that several sessions picked counts once. So a session
+that is taken away takes its own pick along, and nothing passes to another one.
 """
 
 _PERSONS = "count(distinct coalesce(person, node_id))"
@@ -89,7 +106,8 @@ SEEN_SQL = {
         join (select event_id, person from fl_calls) using (event_id) group by 1""",  # noqa: S608 - constants of our own only
     "methods": f"select service || chr(31) || method, {_PERSONS} from fl_calls group by 1",  # noqa: S608 - constants of our own only
     "agents": f"select service, {_PERSONS} from fl_talk left join fl_users on session = node_id group by 1",  # noqa: S608 - constants of our own only
-    "signals": f"""select service || chr(31) || signal, {_PERSONS} from fl_talk left join fl_users on session = node_id
+    "signals": f"""select service || chr(31) || signal, {_PERSONS} from fl_talk left join fl_users
+        on session = node_id
         where sessions_affected > 0 group by 1""",  # noqa: S608 - constants of our own only
 }
 """How many persons had each name: users where events name them, else sessions, else traces."""
@@ -99,20 +117,28 @@ _TRACES = "count(distinct trace_id) + bool_or(trace_id is null)::integer as sess
 
 EXACT_SQL = {
     "failures": f"""
-        select service, method, masked_error as error, any_value(has_text) as has_text, count(*) as failures, {_TRACES}, histogram(bucket) as durations
+        select service, method, masked_error as error, any_value(has_text) as has_text, count(*) as failures,
+            {_TRACES}, histogram(bucket) as durations
         from fl_failed group by all""",  # noqa: S608
     "calls": f"""
-        select service, method, count(*) as calls, count(*) filter (not success and caused_by is null) as failures, {_TRACES},
+        select service, method, count(*) as calls, count(*) filter (not success and caused_by is null)
+            as failures, {_TRACES},
             histogram({bucket_sql("duration_ms")}) filter (success and duration_ms is not null) as durations
         from fl_calls group by all""",  # noqa: S608
     "talk": """
-        select service, signal, sum(sessions_affected)::bigint as affected, sum(sessions)::bigint as sessions, sum(turns)::bigint as turns
+        select service, signal, sum(sessions_affected)::bigint as affected, sum(sessions)::bigint
+            as sessions, sum(turns)::bigint as turns
         from fl_talk group by all""",
 }
-"""What a coordinator would count of the day's events (signature_sql, call_totals_sql, conversation_signals_sql), of all sessions together."""
+"""What a coordinator would count of the day's events (signature_sql, call_totals_sql,
+conversation_signals_sql), of all sessions together.
+"""
 
 
-_COARSE_SQL = f"least({NOISE_WIDTH} * greatest(1, ceil({bucket_sql('duration_ms')} / {NOISE_WIDTH}))::integer, {COARSE[-1]})"
+_COARSE_SQL = (
+    f"least({NOISE_WIDTH} * greatest(1, ceil({bucket_sql('duration_ms')} / "
+    f"{NOISE_WIDTH}))::integer, {COARSE[-1]})"
+)
 
 
 BOUNDED_SQL = {
@@ -131,7 +157,8 @@ BOUNDED_SQL = {
         counted as (
             select service, method, bucket, count(*) filter (success and place <= coalesce(most, 0)) as calls
             from drawn left join fl_parts on source = node_id group by all)
-        select service, method, sum(calls)::bigint as calls, map_from_entries(list((bucket, calls))) as durations
+        select service, method, sum(calls)::bigint as calls, map_from_entries(list((bucket, calls)))
+            as durations
         from counted group by all""",  # noqa: S608 - constants of our own only
     "talk": """
         with own as (
@@ -139,17 +166,19 @@ BOUNDED_SQL = {
             from fl_talk where node_id in (select session from fl_picked where talks) group by node_id),
         shown as (
             select service, arg_min(signal, md5(signal || node_id)) as signal
-            from fl_talk semi join own using (node_id, service) where sessions_affected > 0 group by node_id, service),
+            from fl_talk semi join own using (node_id, service) where sessions_affected > 0 group by node_id,
+                service),
         of_agent as (select service, count(*) as sessions from own group by all),
         of_signal as (select service, signal, count(*) as affected from shown group by all)
         select service, signal, coalesce(sessions, 0) as sessions, coalesce(affected, 0) as affected
         from (select distinct service, signal from fl_talk)
         left join of_agent using (service) left join of_signal using (service, signal)""",
 }
-"""The same counts with each session's part bounded, as MAX_CALLS says: which of its calls, agents and signals count is drawn by the hash of their ids.
+"""The same counts with each session's part bounded, as MAX_CALLS says: which of its calls, agents and signals
+count is drawn by the hash of their ids.
 
-Calls are the successful ones. A row of which nothing was drawn counts nought and is there all the same, or whether it is there would tell of a session what noise
-hides.
+Calls are the successful ones. A row of which nothing was drawn counts nought and is there all the same, or
+whether it is there would tell of a session what noise hides.
 """
 
 
@@ -160,7 +189,8 @@ class DayCounts:
     Attributes:
         events: calls and turns.
         failures: `service, method, error, has_text, failures`, and without noise `sessions, durations`.
-        calls: `service, method, calls, durations`, and without noise `failures, sessions`; with noise successful ones alone, their durations in COARSE buckets.
+        calls: `service, method, calls, durations`, and without noise `failures, sessions`; with noise
+            successful ones alone, their durations in COARSE buckets.
         talk: `service, signal, sessions, affected`, and without noise `turns`.
         seen: sessions by name, for each key of SEEN_SQL.
     """

@@ -1,6 +1,7 @@
 """Everything that a fleet sends: its files of events, and the summaries of nodes that send none.
 
-What goes here: taking in both, and counting what waits. What does not: reading either (`events/`, `coordinator_side.py`).
+What goes here: taking in both, and counting what waits. What does not: reading either (`events/`,
+`coordinator_side.py`).
 """
 
 import hashlib
@@ -22,7 +23,10 @@ class Intake:
         self._index = index
 
     def ingest(self, progress: Callable[[str], None] | None = None) -> tuple[IngestReport, Taken]:
-        """Store what is new in the folders of telemetry and of summaries; a second call right after finds nothing to do."""
+        """Store what is new in the folders of telemetry and of summaries.
+
+        A second call right after finds nothing to do.
+        """
         report, taken = self._engine.ingest(progress), self._summaries.take(self._index)
         if progress and taken.files:
             progress(
@@ -32,7 +36,10 @@ class Intake:
         return report, taken
 
     def backlog(self) -> Backlog:
-        """Count what was not analysed yet, by day: events in files and in the lake, and those that waiting summaries report."""
+        """Count what was not analysed yet, by day.
+
+        Events in files and in the lake, and those that waiting summaries report.
+        """
         events = self._index.backlog()
         days = {entry.day: entry for entry in events.days}
         for day, (count, token) in self._summaries.waiting().items():

@@ -1,11 +1,11 @@
 """On a node: summaries, the ledger of what was said and spent, and the key that signs.
 
-What goes here: counting a day, appending to the ledger, writing lines. What does not: what may be in a summary and how noise is put on (`federation/summary.py`),
-taking summaries (`summary_files.py`).
+What goes here: counting a day, appending to the ledger, writing lines. What does not: what may be in a
+summary and how noise is put on (`federation/summary.py`), taking summaries (`summary_files.py`).
 
-The ledger is a file of JSON lines, appended and synced before a summary leaves: a crash costs a number, or an epsilon, and never lets one be used twice. A
-day that noise was put on is never counted again: its stored line is what is sent. Losing the ledger loses the account of what was spent, so it belongs
-into the node's backup.
+The ledger is a file of JSON lines, appended and synced before a summary leaves: a crash costs a number, or an
+epsilon, and never lets one be used twice. A day that noise was put on is never counted again: its stored line
+is what is sent. Losing the ledger loses the account of what was spent, so it belongs into the node's backup.
 """
 
 import hashlib
@@ -100,10 +100,13 @@ class NodeSummaries:
         return self._folder / "ledger.jsonl"
 
     def summarize_day(self, day: date) -> DaySummary:
-        """Return the signed summary of a day; what was said of it already, where nothing has changed since or noise was put on it.
+        """Return the signed summary of a day.
+
+        It is the earlier one where nothing has changed since, or where noise was put on it.
 
         Raises:
-            SummaryError: the day has no events, is not over or was told without noise before, the telemetry is of several nodes, or the budget is spent.
+            SummaryError: the day has no events, is not over or was told without noise before, the
+                telemetry is of several nodes, or the budget is spent.
         """
         settings = shared_settings(self._settings)
         with self._locked():
@@ -113,12 +116,18 @@ class NodeSummaries:
             if noised:
                 return self._resend(noised[-1])
             if known and settings.epsilon:
-                message = f"{day} was told without noise (number {known[-1].sequence}): noise hides nothing of it any more, so no budget is spent on it"
+                message = (
+                    f"{day} was told without noise (number {known[-1].sequence}): noise hides "
+                    "nothing of it any more, so no budget is spent on it"
+                )
                 raise SummaryError(message)
             node_id, counts = self._count(day)
             now = self._clock().astimezone(UTC)
             if settings.epsilon and day >= now.date():
-                message = f"{day} is not over (UTC): with {PREFIX}SUMMARY_EPSILON a day is told once, so tell it when it has ended"
+                message = (
+                    f"{day} is not over (UTC): with {PREFIX}SUMMARY_EPSILON a day is told once, so "
+                    "tell it when it has ended"
+                )
                 raise SummaryError(message)
             self._check_budget(day, spent)
             made = publish(
@@ -139,7 +148,10 @@ class NodeSummaries:
             return DaySummary(line, made, is_new=True)
 
     def key(self) -> Ed25519PrivateKey:
-        """Return the key that signs, made at the first use; its public half lies beside it, for the coordinator."""
+        """Return the key that signs, made at the first use.
+
+        Its public half lies beside it, for the coordinator.
+        """
         key = make_private_key(self.key_path)
         public = self.public_path
         if not public.exists() or public.read_bytes() != public_pem(key):
@@ -162,10 +174,16 @@ class NodeSummaries:
             try:
                 found.append(LedgerEntry.model_validate_json(line))
             except ValidationError as error:
-                message = f"line {number} of {self.ledger_path} cannot be read; restore the file from a backup, for it says what was spent"
+                message = (
+                    f"line {number} of {self.ledger_path} cannot be read; restore the file from a "
+                    "backup, for it says what was spent"
+                )
                 raise SummaryError(message) from error
             if len(found) > 1 and found[-1].sequence <= found[-2].sequence:
-                message = f"line {number} of {self.ledger_path} has number {found[-1].sequence} after {found[-2].sequence}; restore the file from a backup"
+                message = (
+                    f"line {number} of {self.ledger_path} has number {found[-1].sequence} after "
+                    f"{found[-2].sequence}; restore the file from a backup"
+                )
                 raise SummaryError(message)
         return found
 
@@ -185,7 +203,8 @@ class NodeSummaries:
         known = {*self._lake.days(RAW_TRACES.name), *self._lake.days(CONVERSATION_LOGS.name)}
         return sorted(day for day in known if first <= day <= last)
 
-    # How -------------------------------------------------------------------------------------------------------------------
+    # How
+    # ------------------------------------------------------------------------------------------------
 
     def _check_budget(self, day: date, spent: Iterable[LedgerEntry]) -> None:
         """Refuse a day when any BUDGET_DAYS days in a row that hold it would take more than the budget."""
@@ -196,9 +215,12 @@ class NodeSummaries:
         )
         if epsilon and total > budget:
             message = (
-                f"the budget is spent: {float(total - epsilon):g} of {PREFIX}SUMMARY_BUDGET={float(budget):g} has gone into "
-                f"{BUDGET_DAYS} days around {day}, which needs {float(epsilon):g} more. Days that were told already can be sent "
-                "again; the budget renews as days pass. Raise it only if that much may be learned of one session"
+                f"the budget is spent: {float(total - epsilon):g} of "
+                f"{PREFIX}SUMMARY_BUDGET={float(budget):g} has gone into "
+                f"{BUDGET_DAYS} days around {day}, which needs {float(epsilon):g} more. Days that were "
+                "told already can be sent "
+                "again; the budget renews as days pass. Raise it only if that much may be learned of one "
+                "session"
             )
             raise SummaryError(message)
 
@@ -215,10 +237,14 @@ class NodeSummaries:
                 manifest = self._lake.manifest(table.name, day)
                 events += manifest.rows if manifest else 0
             if not events:
-                message = f"no events of {day} are in {self._settings.lake_path}: put telemetry into {self._settings.telemetry_path}, or name another --day"
+                message = (
+                    f"no events of {day} are in {self._settings.lake_path}: put telemetry into "
+                    f"{self._settings.telemetry_path}, or name another --day"
+                )
                 raise SummaryError(message)
             nodes = connection.execute(
-                "select distinct node_id from (select node_id from raw_traces union all select node_id from conversation_logs) order by 1"
+                "select distinct node_id from (select node_id from raw_traces union all select node_id "
+                "from conversation_logs) order by 1"
             )
             node_id = self._node_of([node for (node,) in nodes.fetchall()], day)
             for statement in SESSION_SQL:
@@ -274,9 +300,15 @@ class NodeSummaries:
             return others[0]
         told = ", ".join(others[:5]) or "nobody by name"
         if own:
-            message = f"the telemetry of {day} is of {told}, and {PREFIX}NODE_ID is {own}: a summary speaks for one node. Set NODE_ID or TELEMETRY_PATH right"
+            message = (
+                f"the telemetry of {day} is of {told}, and {PREFIX}NODE_ID is {own}: a summary "
+                "speaks for one node. Set NODE_ID or TELEMETRY_PATH right"
+            )
         else:
-            message = f"the telemetry of {day} is of {told}: set {PREFIX}NODE_ID to the one name (letters, digits, '.', '-', '_') that this node has in it"
+            message = (
+                f"the telemetry of {day} is of {told}: set {PREFIX}NODE_ID to the one name "
+                "(letters, digits, '.', '-', '_') that this node has in it"
+            )
         raise SummaryError(message)
 
     def _resend(self, one: LedgerEntry) -> DaySummary:
@@ -286,7 +318,10 @@ class NodeSummaries:
         except FileNotFoundError:
             line = b""
         if hashlib.sha256(line).hexdigest() != one.digest:
-            message = f"{path} is not the summary of {one.day} that the ledger speaks of; restore it from a backup, for a day is not told twice"
+            message = (
+                f"{path} is not the summary of {one.day} that the ledger speaks of; restore it from "
+                "a backup, for a day is not told twice"
+            )
             raise SummaryError(message)
         return DaySummary(line, SignedSummary.model_validate_json(line).signed, is_new=False)
 

@@ -1,6 +1,7 @@
 """Noise on counts, exactly distributed: the discrete Laplace (two-sided geometric) distribution.
 
-What goes here: the sampler. What does not: which counts get how much of it, and why that hides a session (`federation.py`).
+What goes here: the sampler. What does not: which counts get how much of it, and why that hides a session
+(`federation.py`).
 """
 
 from fractions import Fraction
@@ -10,12 +11,14 @@ from random import Random
 def discrete_laplace(scale: Fraction, random: Random) -> int:
     """Return an integer x with probability proportional to exp(-|x| / scale).
 
-    Integers and fractions alone, so that no rounding of floating-point numbers gives a count away (Mironov, *On significance of the least significant bits for
-    differential privacy*, 2012). The method is Algorithm 2 of Canonne, Kamath and Steinke, *The discrete Gaussian for differential privacy*, 2020.
+    Integers and fractions alone, so that no rounding of floating-point numbers gives a count away (Mironov,
+    *On significance of the least significant bits for differential privacy*, 2012). The method is Algorithm 2
+    of Canonne, Kamath and Steinke, *The discrete Gaussian for differential privacy*, 2020.
 
     Args:
         scale: Sensitivity over epsilon; positive.
-        random: What is drawn from: `secrets.SystemRandom()` where the noise has to hide something, a seeded `Random` in tests.
+        random: What is drawn from: `secrets.SystemRandom()` where the noise has to hide something, a
+            seeded `Random` in tests.
 
     Raises:
         ValueError: the scale is not positive.

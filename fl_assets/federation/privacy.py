@@ -1,6 +1,7 @@
 """What of a day's counts is published: names that enough sessions had, and numbers with noise.
 
-What goes here: suppression and noise. What does not: how a session's part is bounded (`counting.py`), the sampler (`noise.py`).
+What goes here: suppression and noise. What does not: how a session's part is bounded (`counting.py`), the
+sampler (`noise.py`).
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -46,19 +47,24 @@ def publish(
 ) -> Summary:
     """Return the summary of a node's day: what k sessions had, with noise where epsilon says so.
 
-    A name (masked error or the template in its place, service and method, agent) that fewer than `settings.min_sessions` sessions had is left out, and so is a
-    signal that fewer showed.
+    A name (masked error or the template in its place, service and method, agent) that fewer than
+    `settings.min_sessions` sessions had is left out, and so is a signal that fewer showed.
     A name that redaction would still change is left out as well.
 
-    With noise. *Sensitivity*: BOUNDED_SQL draws from a session's events alone that it counts as one failed call or one conversation (of one agent, with one signal or
-    none) and one successful call, or else as MAX_CALLS successful calls at the most; each of these is in one number (a row's, or `unnamed`'s), a successful call in
-    that of its method and COARSE duration. So with and without the session all numbers together differ by 1 in a failure or conversation and by 1 in a
-    call, or by MAX_CALLS in calls, as long as the same rows are published, those of a bounded count of nought among them.
-    *Noise*: to each number is added a discrete Laplace variable, of scale OF_ONE / epsilon to failures and conversations and OF_CALLS / epsilon to calls: in
-    either case the differences over the scales add up to epsilon, so that the whole is epsilon-differentially private given the rows (Dwork et al., *Calibrating
-    noise to sensitivity in private data analysis*, 2006; integers: Ghosh et al., *Universally utility-maximizing privacy mechanisms*, 2009). All that
-    follows (calls of a method, no count of a row below one, the number of events) is computed from the noised numbers. Durations of failed calls are left out. *Not* hidden by
-    noise: which names are published in which rows, which exact counts decide, and whether the node had events on the day.
+    With noise. *Sensitivity*: BOUNDED_SQL draws from a session's events alone that it counts as one failed
+    call or one conversation (of one agent, with one signal or none) and one successful call, or else as
+    MAX_CALLS successful calls at the most; each of these is in one number (a row's, or `unnamed`'s), a
+    successful call in that of its method and COARSE duration. So with and without the session all numbers
+    together differ by 1 in a failure or conversation and by 1 in a call, or by MAX_CALLS in calls, as long as
+    the same rows are published, those of a bounded count of nought among them. *Noise*: to each number is
+    added a discrete Laplace variable, of scale OF_ONE / epsilon to failures and conversations and OF_CALLS /
+    epsilon to calls: in either case the differences over the scales add up to epsilon, so that the whole is
+    epsilon-differentially private given the rows (Dwork et al., *Calibrating noise to sensitivity in private
+    data analysis*, 2006; integers: Ghosh et al., *Universally utility-maximizing privacy mechanisms*, 2009).
+    All that follows (calls of a method, no count of a row below one, the number of events) is computed from
+    the noised numbers. Durations of failed calls are left out. *Not* hidden by
+    noise: which names are published in which rows, which exact counts decide, and whether the node had events
+    on the day.
 
     Args:
         counts: The day; bounded by session (BOUNDED_SQL) when there is noise.
@@ -147,7 +153,9 @@ def _in_order(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _noised(kept: _Kept, shown: Collection[str], epsilon: Fraction, random: Random) -> _Kept:
-    """Put noise on every number; see `publish`. `shown` are the agents' signals (as SEEN_SQL names them) with noise.
+    """Put noise on every number; see `publish`.
+
+    `shown` are the agents' signals (as SEEN_SQL names them) with noise.
 
     That a row is published says that it counts something, so nothing falls below one.
     """
@@ -173,7 +181,8 @@ def _noised(kept: _Kept, shown: Collection[str], epsilon: Fraction, random: Rand
     talk = []
     for service, group in groupby(kept.talk, key=lambda row: row["service"]):
         rows = list(group)
-        # A signal that too few showed stays unsaid. Its name says so and never its count: noise on all counts but nought would tell nought from one.
+        # A signal that too few showed stays unsaid. Its name says so and never its count: noise on all counts
+        # but nought would tell nought from one.
         said = [row for row in rows if f"{service}\x1f{row['signal']}" in shown]
         affected = {row["signal"]: noised(row["affected"]) for row in said}
         sessions = noised(rows[0]["sessions"] - sum(row["affected"] for row in said)) + sum(affected.values())

@@ -1,6 +1,7 @@
 """Templates that stand for several rare errors, none of which enough sessions had to be published itself.
 
-What goes here: finding them. What does not: whether enough sessions had any of them, which is counted afterwards (`privacy.py`).
+What goes here: finding them. What does not: whether enough sessions had any of them, which is counted
+afterwards (`privacy.py`).
 """
 
 import re
@@ -9,7 +10,8 @@ from collections.abc import Mapping
 from fl_assets.patterns.mining import group_messages
 
 MAX_GAP, MIN_SHARED = 3, 4
-"""Rare texts are one when all but so many neighbouring words, and so many words at the least, are the same."""
+"""Rare texts are one when all but so many neighbouring words, and so many words at the least, are the same.
+"""
 
 
 _WORD = re.compile(r"[^\W_]+")
@@ -19,9 +21,13 @@ _HELD = re.compile(r"<[A-Z*][A-Z0-9_]*>|<\*>")
 
 
 def shared_templates(seen: Mapping[str, int], k: int) -> dict[str, str]:
-    """Return for masked errors that fewer than k sessions had the template that they share with others, where there is one: what varies becomes `<VAR>`.
+    """Return the template that rare masked errors share with others, where there is one.
 
-    The miner's templates first (`patterns.py`), then, for a node alone has few texts to mine from, what is the same but for one place. Every word of a template is in every error that it stands for. Whether enough sessions had any of those is counted afterwards.
+    Rare: fewer than k sessions had the error. What varies becomes `<VAR>`.
+
+    The miner's templates first (`patterns.py`), then, for a node alone has few texts to mine from, what is
+    the same but for one place. Every word of a template is in every error that it stands for. Whether enough
+    sessions had any of those is counted afterwards.
 
     Args:
         seen: sessions by masked error.
@@ -57,7 +63,10 @@ def shared_templates(seen: Mapping[str, int], k: int) -> dict[str, str]:
 
 
 def _gapped(seen: Mapping[str, int], k: int) -> dict[str, str]:
-    """Return for texts that differ in one place alone, of MAX_GAP words at the most, what they share, where k sessions had any of them; the largest groups first."""
+    """Return what texts that differ in one place share, where k sessions had any of them.
+
+    The place has MAX_GAP words at most; the largest groups come first.
+    """
     groups: dict[str, list[str]] = {}
     for text in sorted(seen):
         words = text.split()
@@ -85,7 +94,7 @@ def _gapped(seen: Mapping[str, int], k: int) -> dict[str, str]:
 
 
 def split_status(error: str) -> tuple[str, str]:
-    """Return a masked error without the status that masking has put at its end, and that status, '' for none."""
+    """Return a masked error without the status at its end, and that status, '' for none."""
     text = _STATUS.sub("", error)
     return text, error[len(text) :]
 

@@ -25,7 +25,8 @@ class SummaryRows:
 def rows_of(summary: Summary) -> SummaryRows:
     """Return what a summary adds to a day's sums.
 
-    Of times only the day is known: first and last seen are its ends. Calls and conversations that are not named count as those of `OTHER`.
+    Of times only the day is known: first and last seen are its ends. Calls and conversations that are not
+    named count as those of `OTHER`.
     """
     own = {"event_date": summary.day, "node_id": summary.node_id}
     ends = {

@@ -1,7 +1,8 @@
-"""What a node reports of a day instead of its events: the shape of a summary, its canonical bytes, and what is signed.
+"""What a node reports of a day instead of its events, its canonical bytes and signature.
 
-What goes here: records, and the rules of admission by name. What does not: counting (`counting.py`), what is left out or noised
-(`privacy.py`), when a summary is believed (`admission.py`). docs/federation.md says the same in prose.
+What goes here: records, and the rules of admission by name. What does not: counting (`counting.py`), what is
+left out or noised (`privacy.py`), when a summary is believed (`admission.py`). docs/federation.md says the
+same in prose.
 """
 
 import hashlib
@@ -99,7 +100,8 @@ class CallCount(Record):
     durations: Durations = Field(
         (),
         max_length=300,
-        description="Bucket and successful calls; with noise COARSE buckets, and calls as noise has left them.",
+        description="Bucket and successful calls; with noise COARSE buckets, and calls as noise has left "
+        "them.",
     )
 
 
@@ -161,12 +163,18 @@ class Summary(Record):
                 message = f"failures of {pair} need its calls"
                 raise ValueError(message)
             if not one.has_text and not is_stand_in(one.error, one.service, one.method):
-                message = f"a failure of {pair} without a text must have the stand-in of its service and method, with a status or none"
+                message = (
+                    f"a failure of {pair} without a text must have the stand-in of its service and "
+                    "method, with a status or none"
+                )
                 raise ValueError(message)
             named[pair] += one.failures
         for pair, one in of_pair.items():
             if not named[pair] <= one.failures <= one.calls:
-                message = f"{pair}: {named[pair]} named failures, {one.failures} failures and {one.calls} calls must not fall in this order"
+                message = (
+                    f"{pair}: {named[pair]} named failures, {one.failures} failures and {one.calls} "
+                    "calls must not fall in this order"
+                )
                 raise ValueError(message)
         for one in self.talk:
             if one.affected > one.sessions:
@@ -196,12 +204,15 @@ class SignedSummary(Record):
 
 
 def summary_to_sign(summary: Summary) -> bytes:
-    """Return what the signature is over: the canonical form behind a line that says what it is, so that no other document can pass for it."""
+    """Return what the signature is over.
+
+    The canonical form behind a line that says what it is, so that no other document can pass for it.
+    """
     return b"fl-assets node summary 1\n" + canonical_record(summary)
 
 
 def is_stand_in(error: str, service: str, method: str) -> bool:
-    """Whether this is how the masked error of a failure without a text reads, with a status of a plain form or none."""
+    """Whether a masked error is that of a failure without a text, with or without a status."""
     status = error.removeprefix(stand_in(service, method))
     return (
         len(status) < len(error) and re.fullmatch(r"(?: status=[A-Za-z0-9_.:/ -]{1,64})?", status) is not None

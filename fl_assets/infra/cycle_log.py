@@ -1,6 +1,7 @@
 """The record of every cycle, kept for those that ended early too.
 
-What goes here: opening and closing a row of `learning_cycles`. What does not: why a cycle ended (`playbooks/quality.py`).
+What goes here: opening and closing a row of `learning_cycles`. What does not: why a cycle ended
+(`playbooks/quality.py`).
 """
 
 from collections.abc import Callable
@@ -21,7 +22,10 @@ class CycleLog:
         self._clock = clock
 
     def begin(self, run_id: str, window: Window) -> None:
-        """Open the row of a run's day; rows of the day that an earlier, vanished process left open are closed as failed."""
+        """Open the row of a run's day.
+
+        Rows of the day that an earlier, vanished process left open are closed as failed.
+        """
         now = self._naive_now()
         for row in self._warehouse.rows(
             "select * from learning_cycles where event_date = $day and status = 'running'",
@@ -70,7 +74,8 @@ class CycleLog:
     def fail_open(self, run_id: str, reason: str) -> list[date]:
         """Close as failed what a run left open; return the days."""
         rows = self._warehouse.rows(
-            "select event_date from learning_cycles where starts_with(cycle_id, $run || '/') and status = 'running'",
+            "select event_date from learning_cycles where starts_with(cycle_id, $run || '/') and status "
+            "= 'running'",
             {"run": run_id},
         )
         for row in rows:

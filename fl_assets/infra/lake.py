@@ -83,7 +83,8 @@ def _check_schema(path: Path, schema: int) -> None:
     """Refuse what a later release wrote: it may mean something else by the same fields."""
     if schema > SCHEMA_VERSION:
         message = (
-            f"{path} was written by a later release (schema {schema}, this one reads up to {SCHEMA_VERSION}). Use that "
+            f"{path} was written by a later release (schema {schema}, this one reads up to "
+            f"{SCHEMA_VERSION}). Use that "
             "release, or name a lake of its own in FEDERATED_LEARNING_LAKE_PATH; nothing was changed."
         )
         raise LakeError(message)

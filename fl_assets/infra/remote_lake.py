@@ -190,7 +190,7 @@ class RemoteLake:
         self._version: Version | None = None
 
     # State
-    # --------------------------------------------------------------------------------
+    # ------------------------------------------------------------------------------------------------
 
     def read_head(self) -> Head | None:
         """Read what the lake holds now, None where nothing was ever committed; the next commit builds on it.
@@ -284,7 +284,7 @@ class RemoteLake:
         return old
 
     # Lease
-    # --------------------------------------------------------------------------------
+    # ------------------------------------------------------------------------------------------------
 
     @contextmanager
     def lease(self, wait_secs: float) -> Iterator[None]:

@@ -1,6 +1,7 @@
 """YAML files of rules: read, checked, and every mistake named by file, line and rule.
 
-What goes here: the one reader of such files. What does not: where a stage's files are (its `rule_files.py`), what a rule means.
+What goes here: the one reader of such files. What does not: where a stage's files are (its `rule_files.py`),
+what a rule means.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,7 +23,9 @@ class RuleFileError(ValueError):
 
 
 def read_rules(path: Path, model: type[Rule], *, section: str, key: str = "id") -> tuple[Rule, ...]:
-    """Read the list of rules under `section`, each checked by `model`, with all mistakes of the file in one error.
+    """Read the list of rules under `section`, each checked by `model`.
+
+    All mistakes of the file are in one error.
 
     Args:
         path: The YAML file.
@@ -43,7 +46,10 @@ def read_rules(path: Path, model: type[Rule], *, section: str, key: str = "id") 
     entries = document.get(section)
     entries = CommentedSeq() if entries is None else entries
     if not isinstance(entries, CommentedSeq):
-        message = f"{path}:{_line_of(document, (section,))}: {section} is {type(entries).__name__}; must be a list of rules"
+        message = (
+            f"{path}:{_line_of(document, (section,))}: {section} is {type(entries).__name__}; must "
+            "be a list of rules"
+        )
         raise RuleFileError(message)
     rules: list[Rule] = []
     mistakes: list[str] = []
@@ -145,7 +151,10 @@ def _line_of(node: Any, path: tuple[Any, ...], line: int = 1) -> int:
 
 
 def _plain(node: Any) -> Any:
-    """Return plain dicts, lists and scalars; a scalar's subclass (ruamel keeps its notation) becomes its base type."""
+    """Return plain dicts, lists and scalars.
+
+    A scalar's subclass (ruamel keeps its notation) becomes its base type.
+    """
     if isinstance(node, Mapping):
         return {str(key): _plain(value) for key, value in node.items()}
     if isinstance(node, CommentedSeq | list):

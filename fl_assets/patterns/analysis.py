@@ -139,7 +139,8 @@ def _families(patterns: pd.DataFrame, pooled: pd.DataFrame) -> pd.DataFrame:
         family_id_of(name) == family
         for name, family in zip(patterns["pattern_id"], patterns["family_id"], strict=True)
     ]
-    # The oldest pattern leads, so that what refers to the family keeps its name; of a family that it has left, the largest.
+    # The oldest pattern leads, so that what refers to the family keeps its name; of a family that it has
+    # left, the largest.
     by_size = patterns.assign(is_oldest=is_oldest).sort_values(
         ["is_oldest", "failures", "pattern_id"], ascending=[False, False, True]
     )

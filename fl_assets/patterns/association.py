@@ -1,7 +1,7 @@
 """How strongly two things go together in a 2x2 table, and how sure one may be of it.
 
-What goes here: arithmetic on counts. What does not: which tables are looked at (`contrasts.py`, `cures.py`). Association is not cause; the
-canary decides.
+What goes here: arithmetic on counts. What does not: which tables are looked at (`contrasts.py`, `cures.py`).
+Association is not cause; the canary decides.
 """
 
 import numpy as np
@@ -37,7 +37,10 @@ def adjusted(p_values: np.ndarray) -> np.ndarray:
 def ratio_of_rates(
     hits: np.ndarray, tries: np.ndarray, other_hits: np.ndarray, other_tries: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the ratio of two rates and its 95 % interval (Katz et al. 1978, Biometrics 34:469), half a count added where one is nil."""
+    """Return the ratio of two rates and its 95 % interval, half a count added where one is nil.
+
+    Katz et al. 1978, Biometrics 34:469.
+    """
     nil = (hits <= 0) | (other_hits <= 0) | (tries <= 0) | (other_tries <= 0)
     a, n = np.where(nil, hits + 0.5, hits), np.where(nil, tries + 1.0, tries)
     b, m = np.where(nil, other_hits + 0.5, other_hits), np.where(nil, other_tries + 1.0, other_tries)
@@ -49,7 +52,10 @@ def ratio_of_rates(
 def information(
     with_: np.ndarray, without: np.ndarray, other_with: np.ndarray, other_without: np.ndarray
 ) -> np.ndarray:
-    """Return the likelihood-ratio statistic of a 2x2 table (Dunning 1993, CL 19:61): how much the trait tells of the group."""
+    """Return the likelihood-ratio statistic of a 2x2 table (Dunning 1993, CL 19:61).
+
+    How much the trait tells of the group.
+    """
     table = np.stack([with_, without, other_with, other_without]).astype(float)
     total = table.sum(axis=0)
     rows = np.stack(

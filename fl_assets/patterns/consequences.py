@@ -1,4 +1,4 @@
-"""What a failure costs: whether the session recovers, after how many calls, and whether it ends worse than others.
+"""What a failure costs: recovery, calls until then, and how sessions end.
 
 What goes here: rates and intervals. What does not: counting (`calls.py`).
 """
@@ -43,8 +43,8 @@ COLUMNS = [
 def consequences(sums: pd.DataFrame) -> pd.DataFrame:
     """Return what each family's failures cost.
 
-    Whether a session ended badly is what the telemetry says of it (a label, a score, feedback), where enough sessions have that; or else
-    whether its last call failed.
+    Whether a session ended badly is what the telemetry says of it (a label, a score, feedback), where enough
+    sessions have that; or else whether its last call failed.
 
     Args:
         sums: As `calls.CONSEQUENCES_SQL` gives them.

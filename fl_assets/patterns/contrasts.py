@@ -1,11 +1,12 @@
 """What is different about the calls that fail, against calls of the same methods that succeed.
 
-What goes here: which differences hold, how strong they are, and their order. What does not: counting (`calls.py`), words about them
-(`playbooks/`).
+What goes here: which differences hold, how strong they are, and their order. What does not: counting
+(`calls.py`), words about them (`playbooks/`).
 
-Looked at are a session's calls up to its first failure of the family, since what comes later follows from it. A session's successful
-calls resemble each other, so they weigh together as one call. Where every node has one value of an attribute, nodes are compared and not
-calls. What is kept survives the false-discovery control over everything that was looked at on the day.
+Looked at are a session's calls up to its first failure of the family, since what comes later follows from it.
+A session's successful calls resemble each other, so they weigh together as one call. Where every node has one
+value of an attribute, nodes are compared and not calls. What is kept survives the false-discovery control
+over everything that was looked at on the day.
 """
 
 import numpy as np
@@ -16,9 +17,11 @@ from fl_assets.patterns.association import adjusted, information, p_more, ratio_
 
 FALSE_DISCOVERY_RATE = 0.01
 MIN_LIFT, MIN_SHARE = 2.0, 0.5
-"""Failure rate with the trait over the rate without it, and the share of failures that have it, at the least."""
+"""Failure rate with the trait over the rate without it, and the share of failures that have it, at the least.
+"""
 MIN_ABOVE = 0.9
-"""Share of pairs of nodes, one with an attribute and one without, of which the one with it fails more often."""
+"""Share of pairs of nodes, one with an attribute and one without, of which the one with it fails more often.
+"""
 MIN_SESSIONS = 5
 MIN_CALLS = 20
 """Calls with another value of an attribute that must be known before it is called better."""
@@ -88,7 +91,8 @@ def contrasts(
     found = pd.concat([_traits(known, cells, node_rates), _cuts(known, numbers)], ignore_index=True)
     if found.empty:
         return pd.DataFrame(columns=COLUMNS)
-    # Comparisons of nodes have few units and few candidates; calls have many of both, and each is controlled by itself.
+    # Comparisons of nodes have few units and few candidates; calls have many of both, and each is controlled
+    # by itself.
     q_value = pd.Series(1.0, index=found.index)
     for of_nodes in (False, True):
         chosen = found["of_nodes"] == of_nodes
@@ -182,9 +186,12 @@ def _traits(known: pd.DataFrame, cells: pd.DataFrame, node_rates: pd.DataFrame) 
 
 
 def _p_of_nodes(with_: pd.DataFrame, without: pd.DataFrame) -> float:
-    """Return the probability that nodes with an attribute fail so much more by chance: a t-test, one-sided, of arcsine rates.
+    """Return the p-value of a higher failure rate on nodes with an attribute.
 
-    Nodes differ for reasons of their own, so they and not their calls are the units; the variance is never taken below that of the counts.
+    A one-sided t-test of arcsine rates.
+
+    Nodes differ for reasons of their own, so they and not their calls are the units; the variance is never
+    taken below that of the counts.
     """
     if len(with_) < 2 or len(without) < 2:
         return 1.0
@@ -197,7 +204,10 @@ def _p_of_nodes(with_: pd.DataFrame, without: pd.DataFrame) -> float:
 
 
 def _better_values(rows: pd.DataFrame) -> pd.Series:
-    """Return, for each value of an attribute, the other value with which fewest of the same calls fail; '' for none."""
+    """Return, for each value of an attribute, the other value with which fewest of the same calls fail.
+
+    '' for none.
+    """
     of_attributes = rows[
         (rows["kind"] == "attribute") & (rows["failed_with"] + rows["succeeded_with"] >= MIN_CALLS)
     ]

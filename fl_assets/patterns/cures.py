@@ -1,10 +1,11 @@
-"""What worked: what differs between an attempt that failed and one that succeeded, what comes before success, what other nodes do.
+"""What worked: changed attempts, calls before success, settings of other nodes.
 
-What goes here: which of it holds, and in which order. What does not: counting (`calls.py`), words about it (`playbooks/`).
+What goes here: which of it holds, and in which order. What does not: counting (`calls.py`), words about it
+(`playbooks/`).
 
-Four sources, each with its own denominator: a second attempt at the same call within six calls of its session (*retry*); the tool that a
-session went on with instead (*instead*); a call that precedes success and not failure (*first*); a value of an attribute that works on
-other nodes or at other times (*setting*).
+Four sources, each with its own denominator: a second attempt at the same call within six calls of its session
+(*retry*); the tool that a session went on with instead (*instead*); a call that precedes success and not
+failure (*first*); a value of an attribute that works on other nodes or at other times (*setting*).
 """
 
 import numpy as np
@@ -109,7 +110,8 @@ def _retries(pairs: pd.DataFrame, changes: pd.DataFrame, min_nodes: int) -> pd.D
     rows["q_value"] = adjusted(rows["p_value"].to_numpy(float))
     named = (rows["nodes"] >= min_nodes) & (rows["sessions"] >= max(MIN_SESSIONS, min_nodes))
     better = (rows["q_value"] <= FALSE_DISCOVERY_RATE) & (rows["help_rate"] - rows["base_rate"] >= MIN_GAIN)
-    # The same call once more needs no comparison: that it works is all there is to know, and that it does not is no cure.
+    # The same call once more needs no comparison: that it works is all there is to know, and that it does not
+    # is no cure.
     again = (rows["subject"] == "same") & (rows["help_rate"] >= MIN_HELPED)
     rows = rows[named & (rows["help_rate"] >= MIN_HELPED) & (better | again)].copy()
     gain = (rows["help_rate"] - rows["base_rate"]).clip(lower=0.02)

@@ -1,10 +1,11 @@
 """Which patterns are one problem: families over patterns, and the class of each pattern.
 
-What goes here: what a person would call one problem, decided from a pattern's rule and the first sentence of its messages. What does
+What goes here: what a person would call one problem, decided from a pattern's rule and the first sentence of
+its messages. What does
 not: patterns and their ids (`grouping.py`), the rules (`failure_classes.yaml`).
 
-A pattern is narrow, so that it can be counted and recounted; a family is what one playbook answers. Families only join patterns, so a
-pattern's id, counts and history never depend on them.
+A pattern is narrow, so that it can be counted and recounted; a family is what one playbook answers. Families
+only join patterns, so a pattern's id, counts and history never depend on them.
 """
 
 import hashlib
@@ -34,7 +35,10 @@ MIN_SENTENCE = 12
 
 @dataclass(frozen=True)
 class Kind:
-    """What a pattern is a case of: its class, the rule that said so, and what the rule says beside the class."""
+    """What a pattern is a case of.
+
+    Its class, the rule that said so, and what the rule says beside the class.
+    """
 
     failure_class: ErrorClass = "other"
     rule_id: str = ""
@@ -50,7 +54,8 @@ def kinds(
 ) -> dict[str, Kind]:
     """Return what each pattern is a case of, by the rule that fits most of its failures.
 
-    A template leaves out what varies, such as the text beside an exception's type, so the masked messages are read and not the template.
+    A template leaves out what varies, such as the text beside an exception's type, so the masked messages are
+    read and not the template.
 
     Args:
         messages: `message_id, masked_error`, one row per message; `failures` weighs them where it is there.
@@ -84,8 +89,9 @@ def kinds(
 def families(messages: pd.DataFrame, grouped: pd.DataFrame, kind_of: Mapping[str, Kind]) -> dict[str, str]:
     """Return the family of each pattern.
 
-    Patterns are one family when one rule of the classes calls them so, for one service; or when they are of one class and status and the
-    first sentences of messages of theirs are the same once what is quoted, bracketed or varies is left out.
+    Patterns are one family when one rule of the classes calls them so, for one service; or when they are of
+    one class and status and the first sentences of messages of theirs are the same once what is quoted,
+    bracketed or varies is left out.
 
     Args:
         messages: `message_id, masked_error, has_text, service, first_day`.
@@ -93,8 +99,8 @@ def families(messages: pd.DataFrame, grouped: pd.DataFrame, kind_of: Mapping[str
         kind_of: What each pattern is a case of; a pattern without an entry is of no kind.
 
     Returns:
-        Pattern id to family id. The id is made from the family's oldest pattern, so patterns that come later change it only by joining
-        two families, and then the older one's stays.
+        Pattern id to family id. The id is made from the family's oldest pattern, so patterns that come later
+        change it only by joining two families, and then the older one's stays.
     """
     rows = messages.merge(grouped[["message_id", "pattern_id"]], on="message_id")
     rows = rows.sort_values(["first_day", "masked_error", "message_id"], kind="stable")

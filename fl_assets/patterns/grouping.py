@@ -115,7 +115,8 @@ def group_patterns(messages: pd.DataFrame, corrections: Corrections = NO_CORRECT
 _UNCAUGHT = re.compile(rf"^{UNCAUGHT_PREFIX}(?:[A-Za-z0-9_]+\.)*([A-Za-z0-9_]+)")
 _WITH_EXCEPTION = re.compile(r"^(.{12,} \| )(?:[A-Za-z0-9_]+\.)*([A-Z][A-Za-z0-9_]*(?:Error|Exception))\b.*$")
 _GENERIC = frozenset({
-    "Error", "Exception", "BaseException", "RuntimeError", "OSError", "IOError", "HTTPError", "APIError", "ClientError", "RequestException", "ServiceException",
+    "Error", "Exception", "BaseException", "RuntimeError", "OSError", "IOError", "HTTPError", "APIError",
+    "ClientError", "RequestException", "ServiceException",
     "IllegalStateException", "ToolError", "ToolException",
 })  # fmt: skip
 

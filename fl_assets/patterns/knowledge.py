@@ -1,6 +1,9 @@
-"""What the fleet knows of its failures on one day: consequences, contrasts and cures, from one pass over a window's calls.
+"""What the fleet knows of its failures on one day.
 
-What goes here: the order of the statements. What does not: the statements (`calls.py`), what is made of their sums.
+Consequences, contrasts and cures, from one pass over a window's calls.
+
+What goes here: the order of the statements. What does not: the statements (`calls.py`), what is made of their
+sums.
 """
 
 import json
@@ -40,7 +43,7 @@ EXAMPLES = [
 
 @dataclass(frozen=True)
 class Knowledge:
-    """Rows of pattern_consequences, pattern_contrasts, pattern_cures and pattern_examples, without the day."""
+    """Rows of the four tables of advice, without the day."""
 
     consequences: pd.DataFrame
     contrasts: pd.DataFrame
@@ -132,7 +135,10 @@ def _lookups(rows: pd.DataFrame, min_nodes: int) -> dict[str, str]:
 
 
 def _arguments(rows: pd.DataFrame, min_nodes: int) -> dict[str, dict[str, str]]:
-    """Return, by family that fails in one method, the type of each argument; `?` after it when it is not always given."""
+    """Return, by family that fails in one method, the type of each argument.
+
+    `?` after it when it is not always given.
+    """
     single = rows.groupby("family")["method"].transform("nunique") == 1
     found: dict[str, dict[str, str]] = {}
     for row in rows[single & (rows["nodes"] >= min_nodes)].to_dict("records"):

@@ -1,7 +1,7 @@
 """Numbers that an error states: a rate limit with its unit, and how long to wait.
 
-What goes here: reading them from error texts. What does not: what is made of them (`playbooks/facts.py`). Only numbers and units of a closed
-list leave this file, never words of a text.
+What goes here: reading them from error texts. What does not: what is made of them (`playbooks/facts.py`).
+Only numbers and units of a closed list leave this file, never words of a text.
 """
 
 import re

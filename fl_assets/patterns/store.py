@@ -146,7 +146,7 @@ class PatternStore:
         return found
 
     def knowledge(self, day: date, window: Window, min_nodes: int) -> Knowledge:
-        """Ask the calls of a day's window what its failures cost, what is different about them, and what worked."""
+        """Return what a window's calls say of its failures: cost, contrasts and cures."""
         traces = self._paths("raw_traces", window.days)
         family_of = {
             row["message_id"]: row["family_id"] for row in self._warehouse.rows(_FAMILIES, {"day": day})

@@ -185,7 +185,7 @@ def safe_name(name: str, otherwise: str) -> str:
 
 
 # Formulas: the closed set
-# -----------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------------
 
 
 def nice_up(value: float) -> int:
@@ -220,7 +220,8 @@ FORMULAS: Mapping[str, Callable[[Facts, float], int | None]] = {
         facts.p99_ms and max(facts.p99_ms, facts.failure_p50_ms or 0.0), factor
     ),
     "backoff_ms": lambda facts, factor: _times(facts.p50_ms, factor),
-    # For rules of users; ours take only what the errors themselves state, since a rate that got through is no limit.
+    # For rules of users; ours take only what the errors themselves state, since a rate that got through is no
+    # limit.
     "calls_per_hour": lambda facts, factor: _times(
         facts.peak_calls_per_node * (1 - facts.failure_rate) / _HOURS_A_DAY, factor
     ),

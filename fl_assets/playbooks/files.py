@@ -1,9 +1,10 @@
 """Playbooks as files: JSON for programs, with the contract's fields first.
 
-What goes here: where the files lie, how they are written, and which of a day are removed. What does not: what a playbook says,
-pages for people to review (`updates/proposals.py`).
+What goes here: where the files lie, how they are written, and which of a day are removed. What does not: what
+a playbook says, pages for people to review (`updates/proposals.py`).
 
-Layout: `<folder>/<YYYY-MM-DD>/<improvement_id>.json` (or `.md`). The name is ours (a hash), so nothing from telemetry is in a path.
+Layout: `<folder>/<YYYY-MM-DD>/<improvement_id>.json` (or `.md`). The name is ours (a hash), so nothing from
+telemetry is in a path.
 """
 
 import re
@@ -34,8 +35,8 @@ _LEFT_OVER = re.compile(r"\.[0-9a-f]{16}\.(?:json|md)\..*\.tmp")
 def write_playbooks(folder: Path, day: date, playbooks: Sequence[Playbook]) -> list[Path]:
     """Make the day's folder hold exactly these playbooks and return their files in order.
 
-    Each file is replaced whole or not at all. A file that already has the same bytes is left alone, its time included; a playbook that the day no longer has
-    is removed, and files with other names are not touched.
+    Each file is replaced whole or not at all. A file that already has the same bytes is left alone, its time
+    included; a playbook that the day no longer has is removed, and files with other names are not touched.
     """
     return write_day(
         folder / day.isoformat(),
@@ -56,7 +57,10 @@ def _playbook(fields: dict[str, Any]) -> Playbook:
 
 
 def render(playbook: Playbook) -> bytes:
-    """Return the file's bytes: the same playbook always gives the same ones, its changes in the order of their names as everywhere else."""
+    """Return the file's bytes.
+
+    The same playbook always gives the same ones, its changes in the order of their names as everywhere else.
+    """
     fields: dict[str, Any] = playbook.model_dump(mode="json") | {
         "suggested_changes": dict(sorted(playbook.suggested_changes.items()))
     }

@@ -1,10 +1,10 @@
 """Changes that the fleet itself found: from cures and contrasts to something ready to use.
 
-What goes here: which finding makes which change, from a closed set of sentences. What does not: whether a finding holds
-(`patterns/cures.py`, `patterns/contrasts.py`).
+What goes here: which finding makes which change, from a closed set of sentences. What does not: whether a
+finding holds (`patterns/cures.py`, `patterns/contrasts.py`).
 
-Names of tools, arguments and attributes come from telemetry, so each passes `safe_name`, or its finding makes no change. A value is used
-only where it is a number, a shape, or a plain name that several nodes have.
+Names of tools, arguments and attributes come from telemetry, so each passes `safe_name`, or its finding makes
+no change. A value is used only where it is a number, a shape, or a plain name that several nodes have.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,10 @@ _OWN_WORK = frozenset(
         "missing-module",
     }
 )
-"""Rules about what an agent writes itself: what it calls next there is work on the cause, and no other way to the same end."""
+"""Rules about what an agent writes itself.
+
+What it calls next there is work on the cause, and no other way to the same end.
+"""
 MAX_ANSWERS = 2
 
 
@@ -52,7 +55,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class FleetKnowledge:
-    """The day's rows of pattern_consequences, pattern_contrasts, pattern_cures and pattern_examples, and outcomes by remedy."""
+    """The day's rows of the tables of advice, and outcomes by remedy."""
 
     consequences: Sequence[Mapping[str, Any]] = ()
     contrasts: Sequence[Mapping[str, Any]] = ()
@@ -190,7 +193,8 @@ def _from_retry(facts: Facts, row: Mapping[str, Any]) -> Answer | None:
     if subject == "format" and change == "changed to" and value.startswith("`"):
         said[subject, change] = (
             f"write {name} in the form {value}",
-            f"Write {name} in the form {value} (A: capital letters, a: small letters, 9: digits) when you call {method}.",
+            f"Write {name} in the form {value} (A: capital letters, a: small letters, 9: digits) when you "
+            f"call {method}.",
         )
     if subject == "value" and change == "changed to" and safe_name(str(row["value"]), ""):
         said[subject, change] = (
@@ -261,7 +265,8 @@ def _from_contrast(facts: Facts, row: Mapping[str, Any]) -> Answer | None:
     if kind == "format" and value.startswith("`"):
         said[kind, relation] = (
             f"not write {name} in the form {value}",
-            f"Do not write {name} in the form {value} (A: capital letters, a: small letters, 9: digits) when you call {method}.",
+            f"Do not write {name} in the form {value} (A: capital letters, a: small letters, 9: digits) "
+            f"when you call {method}.",
         )
     if kind == "value" and safe_name(str(row["value"]), ""):
         said[kind, relation] = (

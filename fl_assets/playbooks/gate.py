@@ -1,9 +1,10 @@
-"""What stands between a day and a decision: the rules of `rules.py` asked about stored days, and their verdicts stored.
+"""What stands between a day and a decision: the rules of `rules.py`, asked and remembered.
 
 What goes here: reading what rules need, asking each once per content, remembering. What does not: the rules.
 
-A verdict is stored with a hash of what was read. Whoever asks again gets it as long as the hash is the same: the checks, the steps of later assets,
-decisions, roll-out, the cycle's result. A damaged file changes no manifest, so `ask_again` looks whatever is stored; the checks of input rules do that.
+A verdict is stored with a hash of what was read. Whoever asks again gets it as long as the hash is the same:
+the checks, the steps of later assets, decisions, roll-out, the cycle's result. A damaged file changes no
+manifest, so `ask_again` looks whatever is stored; the checks of input rules do that.
 """
 
 import hashlib
@@ -103,15 +104,24 @@ class Gate:
         )
 
     def sound_days(self, days: Iterable[date]) -> list[date]:
-        """Return those of `days` that keep every input rule: the ones that a run of that day alone would analyse."""
+        """Return those of `days` that keep every input rule.
+
+        The ones that a run of that day alone would analyse.
+        """
         return [day for day in days if not self._stopped_by_input(day)]
 
     def ready_days(self, days: Iterable[date]) -> list[date]:
-        """Return those of `days` that keep every rule, of inputs and of playbooks: the ones that may be decided on."""
+        """Return those of `days` that keep every rule, of inputs and of playbooks.
+
+        The ones that may be decided on.
+        """
         return [day for day in days if not self.stopping(day)]
 
     def stopping(self, day: date) -> list[Violation]:
-        """Return all that stops a day: what is wrong with its data, or, where nothing is, with its playbooks."""
+        """Return all that stops a day.
+
+        What is wrong with its data, or, where nothing is, with its playbooks.
+        """
         return self._stopped_by_input(day) or [
             one for verdict in self.verdicts(day) for one in verdict.stopping
         ]
@@ -123,7 +133,10 @@ class Gate:
         return (status_of[broken[0].rule], broken) if broken else ("completed", [])
 
     def broken(self, day: date) -> dict[str, list[Violation]]:
-        """Return what each playbook of a day breaks, by improvement id; one that breaks nothing has no entry."""
+        """Return what each playbook of a day breaks, by improvement id.
+
+        One that breaks nothing has no entry.
+        """
         return by_playbook([one for verdict in self.verdicts(day) for one in verdict.violations])
 
     def verdicts(self, day: date) -> list[Verdict]:
@@ -136,7 +149,10 @@ class Gate:
         return found
 
     def ask(self, rule: GateRule[Any], days: Collection[date]) -> dict[date, Verdict]:
-        """Return a rule's verdict on each day, as a check of it reports it: an input rule looks again whatever is stored."""
+        """Return a rule's verdict on each day, as a check of it reports it.
+
+        An input rule looks again whatever is stored.
+        """
         if rule in rules.INPUT_RULES:
             found = {day: self._judge_input(rule, day) for day in days}
             for day, verdict in found.items():
@@ -198,7 +214,10 @@ class Gate:
         return self._days().window(day)
 
     def _day_inputs(self, rule: GateRule[DayInput], day: date) -> str:
-        """Hash what an input rule reads: the contents of its days, their files' sizes and times, and the limits."""
+        """Hash what an input rule reads.
+
+        The contents of its days, their files' sizes and times, and the limits.
+        """
         days = [day] if rule.is_of_day_alone else list(self._window(day).days)
         read = [repr(sorted(rule.limits(self._settings).items()))]
         for each in days:
@@ -212,7 +231,10 @@ class Gate:
         return _hash(read)
 
     def _playbook_inputs(self, day: date) -> str:
-        """Hash what GATE reads: playbooks, members of patterns, sums and events of the window, rules and limits."""
+        """Hash what GATE reads.
+
+        Playbooks, members of patterns, sums and events of the window, rules and limits.
+        """
         read = [f"{rule.name} {sorted(rule.limits(self._settings).items())}" for rule in rules.GATE]
         read += [repr(self._warehouse.manifest(table, day)) for table in ("playbooks", "pattern_members")]
         for each in self._window(day).days:

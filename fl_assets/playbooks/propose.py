@@ -1,10 +1,11 @@
 """From the day's families of failures to playbooks: one each, with alternatives inside.
 
-What goes here: `propose`, and how playbooks keep their history. What does not: the rules (`remedies.py`), what the fleet found (`fleet.py`),
-sentences (`wording.py`), the rules that hold a playbook back (`rules.py`), carrying a change out (`updates/`).
+What goes here: `propose`, and how playbooks keep their history. What does not: the rules (`remedies.py`),
+what the fleet found (`fleet.py`), sentences (`wording.py`), the rules that hold a playbook back (`rules.py`),
+carrying a change out (`updates/`).
 
-A change is built from templates, enumerated words, numbers, and names that pass `safe_name`. No message, query or response is read here;
-examples stand beside the change, as data.
+A change is built from templates, enumerated words, numbers, and names that pass `safe_name`. No message,
+query or response is read here; examples stand beside the change, as data.
 """
 
 import hashlib
@@ -57,20 +58,23 @@ def propose(
 ) -> list[Playbook]:
     """Return the day's playbooks: those that may be acted on first, by what they should bring.
 
-    For each family that is neither resolved nor harmless, the first answer makes the playbook and the others are its alternatives. What
-    the fleet itself found comes before remedies by class; what cannot be acted on yet comes last.
+    For each family that is neither resolved nor harmless, the first answer makes the playbook and the others
+    are its alternatives. What the fleet itself found comes before remedies by class; what cannot be acted on
+    yet comes last.
 
     Args:
         families: Columns of failure_families (or of failure_patterns, each its own family), all of one day.
         remedies: Rules in the order they are tried (see `override`).
         day: The partition.
         settings: Thresholds of the gate, and what is set up.
-        previous: Rows of playbooks of earlier days (`event_date` < `day`; others are ignored): they give `created_at` and `version`.
+        previous: Rows of playbooks of earlier days (`event_date` < `day`; others are ignored): they give
+            `created_at` and `version`.
         known: What the fleet knows of its failures.
         retired: Pattern and remedy that failed twice; the next answer takes its place.
 
     Returns:
-        Playbooks with `held_because` filled in from the rules of `quality.violations` that need nothing but the playbook.
+        Playbooks with `held_because` filled in from the rules of `quality.violations` that need nothing but
+        the playbook.
     """
     if families.empty:
         return []
@@ -153,7 +157,8 @@ def _readiness(remedy: Remedy, mine: FleetKnowledge, settings: FederatedLearning
     if remedy.category == "adapter" and not (settings.adapter_repos or settings.adapter_url):
         return (
             "needs_setup",
-            "No source of adapters is set: FEDERATED_LEARNING_ADAPTER_REPOS or FEDERATED_LEARNING_ADAPTER_URL.",
+            "No source of adapters is set: FEDERATED_LEARNING_ADAPTER_REPOS or "
+            "FEDERATED_LEARNING_ADAPTER_URL.",
         )
     if remedy.needs_a_look:
         looked = (
@@ -269,7 +274,8 @@ def _advice(
                 **{name: one[name] for name in Cure.model_fields if name != "text"} | _shown(one, "subject"),
             )
             for one in mine.cures
-            # That an agent's own work succeeds when it is run again says nothing; that a busy service does, much.
+            # That an agent's own work succeeds when it is run again says nothing; that a busy service does,
+            # much.
             if (one["subject"] != "same" or facts.failure_class in TRANSIENT) and not is_thought(one["name"])
         ),
         alternatives=tuple(
@@ -292,9 +298,13 @@ def _advice(
             avoided_per_day=per_day * facts.confidence * helps.expected * REDUCTION,
         ),
         judged_by=(
-            "Nodes that take it first are compared with nodes that do not, over the same days, by the failures that users are left with."
+            "Nodes that take it first are compared with nodes that do not, over the same days, by the "
+            "failures that users are left with."
             if machine
-            else "Compare this pattern's rate on the nodes that took the change with the others, over the same days."
+            else (
+                "Compare this pattern's rate on the nodes that took the change with the others, over "
+                "the same days."
+            )
         ),
         undone_by="The previous value is kept and set back when the trial is worse."
         if machine
@@ -350,10 +360,12 @@ def _held(drafts: Sequence[Playbook], settings: FederatedLearningConfig) -> list
 
 
 def _merged(drafts: Sequence[Playbook], first_seen: Mapping[str, datetime]) -> list[Playbook]:
-    """Join playbooks that ask for the same; without a named target nobody can say that it is the same, so those stay apart.
+    """Join playbooks that ask for the same change.
 
-    Evidence is that of all their patterns together. What may be acted on leads, then what is known longest: the leader's id, and with it
-    the history, changes only when the gate's answer does.
+    Without a named target nobody can say that it is the same, so those stay apart.
+
+    Evidence is that of all their patterns together. What may be acted on leads, then what is known longest:
+    the leader's id, and with it the history, changes only when the gate's answer does.
     """
     groups: dict[str, list[Playbook]] = {}
     for draft in drafts:
@@ -370,7 +382,8 @@ def _merged(drafts: Sequence[Playbook], first_seen: Mapping[str, datetime]) -> l
             word = "pattern" if len(more) == 1 else "patterns"
             leader = leader.model_copy(
                 update={
-                    "description": f"{leader.description} The same change answers {len(more)} more {word}: {', '.join(sorted(more))}.",
+                    "description": f"{leader.description} The same change answers {len(more)} more "
+                    f"{word}: {', '.join(sorted(more))}.",
                     "merged_patterns": tuple(names),
                     "evidence_count": sum(one.evidence_count for one in group),
                 }
@@ -401,7 +414,9 @@ def _history(rows: Iterable[Mapping[str, Any]], day: date) -> dict[str, _Earlier
 
 
 def renumber(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return stored playbooks whose `created_at` or `version` no longer follows from the days before, corrected.
+    """Return stored playbooks with `created_at` and `version` corrected.
+
+    Only those where they no longer follow from the days before.
 
     A day that is materialised after a later one makes the later one's history longer; with this, the table is
     the same whatever the order.

@@ -1,6 +1,7 @@
 """The rules that a day and its playbooks must keep, each in words and numbers that a person can check.
 
-What goes here: one pure function per rule, returning its violations. What does not: the list of rules and what follows from one (`gate.py`).
+What goes here: one pure function per rule, returning its violations. What does not: the list of rules and
+what follows from one (`gate.py`).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -96,7 +97,7 @@ def is_significant(playbooks: Iterable[Playbook]) -> list[Violation]:
 def evidence_is_real(
     playbooks: Iterable[Playbook], summed: Mapping[str, int], counted: Mapping[str, int]
 ) -> list[Violation]:
-    """A playbook's evidence, of all its patterns, must equal what the sums hold and what is counted in the lake.
+    """A playbook's evidence must equal what the sums hold and what is counted in the lake.
 
     Args:
         playbooks: Playbooks of one day.
@@ -116,7 +117,10 @@ def evidence_is_real(
 
 
 def no_personal_data(playbooks: Iterable[Playbook], residue: Residue) -> list[Violation]:
-    """No text of a playbook may hold personal data or a secret; what was found is named by kind and never repeated."""
+    """No text of a playbook may hold personal data or a secret.
+
+    What was found is named by kind and never repeated.
+    """
     found = []
     for one in playbooks:
         texts = (one.title, one.description, one.target, *one.suggested_changes.values())

@@ -1,6 +1,7 @@
 """The YAML of this stage: remedies, the package's and the user's.
 
-What goes here: where the files are and which record reads them. What does not: reading YAML (`infra/rule_files.py`), what a remedy means.
+What goes here: where the files are and which record reads them. What does not: reading YAML
+(`infra/rule_files.py`), what a remedy means.
 """
 
 from functools import cache
@@ -13,7 +14,9 @@ BUILT_IN_REMEDIES = Path(__file__).parent / "remedies.yaml"
 
 
 def load_remedies(users: Path | None = None) -> tuple[Remedy, ...]:
-    """Return the remedy rules in the order they are tried: the user's, then the built-in ones that the user's do not replace.
+    """Return the remedy rules in the order they are tried, the user's first.
+
+    A user's rule replaces the built-in one of the same id.
 
     Raises:
         RuleFileError: naming file, line and rule.

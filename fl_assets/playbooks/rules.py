@@ -1,8 +1,9 @@
 """The gate as data: every rule that a day must keep before its updates are decided on, once.
 
-What goes here: two lists, INPUT_RULES for what a day is made from and GATE for its playbooks. What does not: asking them (`gate.py`), a rule's
-arithmetic (`quality.py`). The asset checks, the decisions, the roll-out, the cycle's result, the table in docs/playbooks-gate.md and the report are
-made from these lists: a new rule is one function and one entry.
+What goes here: two lists, INPUT_RULES for what a day is made from and GATE for its playbooks. What does not:
+asking them (`gate.py`), a rule's arithmetic (`quality.py`). The asset checks, the decisions, the roll-out,
+the cycle's result, the table in docs/playbooks-gate.md and the report are made from these lists: a new rule
+is one function and one entry.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -65,7 +66,10 @@ class GateRule(Generic[Input]):
     needs_events: bool = False
     """Of a rule for playbooks: it reads more than the playbook, so it is asked only when that is stored."""
     each_stops_day: bool = False
-    """Of a rule for playbooks: one violation stops the day. Otherwise it holds its playbook, and stops the day when no playbook is left."""
+    """Of a rule for playbooks: one violation stops the day.
+
+    Otherwise it holds its playbook, and stops the day when no playbook is left.
+    """
 
 
 INPUT_RULES: tuple[GateRule[DayInput], ...] = (
@@ -148,7 +152,8 @@ GATE: tuple[GateRule[PlaybookInput], ...] = (
     GateRule(
         "evidence_is_real",
         "playbooks",
-        "Every playbook's evidence equals the stored sums and a recount of the lake's events: all failed calls, and the conversations "
+        "Every playbook's evidence equals the stored sums and a recount of the lake's events: all failed "
+        "calls, and the conversations "
         "of a sample of nodes.",
         lambda _: "evidence that a recount from raw_traces confirms",
         lambda given: quality.evidence_is_real(
@@ -170,7 +175,10 @@ GATE: tuple[GateRule[PlaybookInput], ...] = (
 
 
 def held_by(playbooks: Sequence[Playbook], settings: FederatedLearningConfig) -> dict[str, list[Violation]]:
-    """Return, by improvement id, what playbooks break by themselves, before they are stored; one that breaks nothing has no entry."""
+    """Return, by improvement id, what playbooks break by themselves, before they are stored.
+
+    One that breaks nothing has no entry.
+    """
     given = PlaybookInput(playbooks, settings)
     return by_playbook([broken for rule in GATE if not rule.needs_events for broken in rule.find(given)])
 
@@ -186,7 +194,10 @@ def by_playbook(violations: Sequence[Violation]) -> dict[str, list[Violation]]:
 def stopping(
     rule: GateRule[PlaybookInput], violations: Sequence[Violation], playbooks: Sequence[Playbook]
 ) -> list[Violation]:
-    """Return the violations that stop the day: a playbook that is held already stops it only when every one breaks the rule."""
+    """Return the violations that stop the day.
+
+    A playbook that is held already stops it only when every one breaks the rule.
+    """
     if rule.each_stops_day or {one.subject for one in violations} >= {
         one.improvement_id for one in playbooks
     }:

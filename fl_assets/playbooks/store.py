@@ -1,6 +1,7 @@
 """Playbooks as stored: rows of the warehouse, and the files that people and programs read.
 
-What goes here: reading and replacing a day's playbooks. What does not: making them (`propose.py`), the files' format (`files.py`).
+What goes here: reading and replacing a day's playbooks. What does not: making them (`propose.py`), the files'
+format (`files.py`).
 """
 
 import json
@@ -48,7 +49,8 @@ class PlaybookStore:
     def replace(self, day: date, playbooks: Sequence[Playbook]) -> int:
         """Replace the day's playbooks, in the table and as files; return how many there are.
 
-        A day that is materialised after a later one makes that one's history longer, so versions of later days are counted again.
+        A day that is materialised after a later one makes that one's history longer, so versions of later
+        days are counted again.
         """
         self._write(day, playbooks)
         (later,) = self._warehouse.rows(

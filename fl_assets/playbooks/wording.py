@@ -1,7 +1,8 @@
 """What a playbook says, as sentences: from numbers, enumerated words, and names that pass `safe_name`.
 
-What goes here: sentences. What does not: which of them a playbook needs (`propose.py`), or numbers themselves. No error text, message or
-value of a call is read here; what a `format` contrast shows is a shape of letters and digits.
+What goes here: sentences. What does not: which of them a playbook needs (`propose.py`), or numbers
+themselves. No error text, message or value of a call is read here; what a `format` contrast shows is a shape
+of letters and digits.
 """
 
 import re
@@ -114,7 +115,8 @@ def headline(facts: Facts, nodes: Sequence[str], since: str) -> str:
         of = f"with {fields['service']}"
     return (
         f"{facts.failures:,} of {facts.calls:,} {things} {of} failed "
-        f"({fields['class']}) in {days}, on {facts.nodes_affected:,} of {facts.nodes_reporting:,} nodes{where}, since {since}."
+        f"({fields['class']}) in {days}, on {facts.nodes_affected:,} of {facts.nodes_reporting:,} "
+        f"nodes{where}, since {since}."
     )
 
 
@@ -205,7 +207,8 @@ def _trait(row: Mapping[str, Any]) -> str:
     what = {
         "number": f"with {name} {relation} {value}",
         "items": f"with {relation} {value} entries in {name}",
-        "length": f"with a {name} {'longer than' if relation == 'above' else 'no longer than'} {value} characters",
+        "length": f"with a {name} {'longer than' if relation == 'above' else 'no longer than'} {value} "
+        "characters",
         "argument": f"{'without' if relation == 'missing' else 'with'} the argument {name}",
         "type": f"with {name} as {value}",
         "format": f"with {name} in the form {value}",
@@ -219,7 +222,10 @@ def _trait(row: Mapping[str, Any]) -> str:
         "method": f"of {value}",
     }
     if kind == "earlier":
-        return f"before which {name} was {'not called' if relation == 'not called before' else 'called'} in the session"
+        return (
+            f"before which {name} was {'not called' if relation == 'not called before' else 'called'} "
+            "in the session"
+        )
     if kind == "hour":
         start = int(value) if value.isdigit() else 0
         return f"between {start}:00 and {start + 6}:00 UTC"
@@ -232,8 +238,10 @@ def cure_text(row: Mapping[str, Any]) -> str:
     value = shown_value({"kind": row["subject"], "value": row["value"]})
     if row["source"] == "instead":
         return (
-            f"After {row['helped']:,.0f} of {row['tried']:,.0f} failures the session went on with {name}, which succeeded "
-            f"(after {percent(row['base_rate'])} of the successes it is called too); {row['sessions']:,.0f} sessions on {row['nodes']:,.0f} nodes."
+            f"After {row['helped']:,.0f} of {row['tried']:,.0f} failures the session went on with {name}, "
+            "which succeeded "
+            f"(after {percent(row['base_rate'])} of the successes it is called too); "
+            f"{row['sessions']:,.0f} sessions on {row['nodes']:,.0f} nodes."
         )
     what = {
         ("call", "in between"): f"after {name} was called in between",
@@ -253,7 +261,8 @@ def cure_text(row: Mapping[str, Any]) -> str:
     kind = "second attempts" if row["source"] == "retry" else "calls"
     return (
         f"{row['helped']:,.0f} of {row['tried']:,.0f} {kind} {what} succeeded ({percent(row['help_rate'])}), "
-        f"without it {percent(row['base_rate'])} of {row['tried_without']:,.0f}; {row['sessions']:,.0f} sessions on {row['nodes']:,.0f} nodes."
+        f"without it {percent(row['base_rate'])} of {row['tried_without']:,.0f}; {row['sessions']:,.0f} "
+        f"sessions on {row['nodes']:,.0f} nodes."
     )
 
 
@@ -265,7 +274,9 @@ def evidence(facts: Facts) -> str:
     suspected = f" Error records suspect {' and '.join(suspects)}." if suspects else ""
     missing = f" ({facts.nodes_expected:,} expected)" if facts.nodes_expected > facts.nodes_reporting else ""
     return (
-        f"Evidence: {facts.failures:,} of {facts.calls:,} {things} ({percent(facts.failure_rate)}, 95 % interval "
-        f"{percent(facts.rate_low)} to {percent(facts.rate_high)}) on {facts.nodes_affected:,} of {facts.nodes_reporting:,} "
+        f"Evidence: {facts.failures:,} of {facts.calls:,} {things} ({percent(facts.failure_rate)}, 95 % "
+        "interval "
+        f"{percent(facts.rate_low)} to {percent(facts.rate_high)}) on {facts.nodes_affected:,} of "
+        f"{facts.nodes_reporting:,} "
         f"nodes{missing} in {days}; the pattern is {facts.state}.{suspected}"
     )

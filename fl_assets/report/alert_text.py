@@ -29,7 +29,10 @@ Kind = Literal["failed", "gated", "regression", "silent_node", "rollback", "new_
 
 
 class Alert(Record):
-    """One event of one day; `kind` and `subject` identify it, so that a rerun of the day says nothing twice."""
+    """One event of one day.
+
+    `kind` and `subject` identify it, so that a rerun of the day says nothing twice.
+    """
 
     day: date
     kind: Kind
@@ -52,7 +55,8 @@ def alerts_of(report: Report) -> tuple[Alert, ...]:
     if report.status == "gated":
         nearest = report.held[0] if report.held and not report.actionable else None
         why = (
-            f"Of {len(report.held)} playbooks the likeliest to persist, «{nearest.title}», has {nearest.confidence:.0%}."
+            f"Of {len(report.held)} playbooks the likeliest to persist, «{nearest.title}», has "
+            f"{nearest.confidence:.0%}."
             if nearest
             else report.reason
         )
@@ -83,7 +87,8 @@ def alerts_of(report: Report) -> tuple[Alert, ...]:
                 alert(
                     "new_playbook",
                     one.improvement_id,
-                    f"{one.title}: {one.confidence:.0%} likely to persist, {one.evidence_count:,} failures on {one.nodes_affected} of {one.nodes_reporting} nodes",
+                    f"{one.title}: {one.confidence:.0%} likely to persist, {one.evidence_count:,} "
+                    f"failures on {one.nodes_affected} of {one.nodes_reporting} nodes",
                 )
             )
     return tuple(found)
@@ -95,10 +100,12 @@ def failed_cycle(run_id: str, day: date, reason: str) -> Alert:
 
 
 def slack_message(alerts: Sequence[Alert]) -> dict[str, Any]:
-    """Return a message as a Slack-compatible webhook reads it: a `text` for notifications, and a block for each kind.
+    """Return a message as a Slack-compatible webhook reads it.
 
-    Blocks are plain text, so nothing from telemetry becomes a link or a mention; in `text`, which Slack reads as mrkdwn, `&`, `<` and `>` are escaped
-    (https://api.slack.com/reference/surfaces/formatting#escaping).
+    It has a `text` for notifications, and a block for each kind.
+
+    Blocks are plain text, so nothing from telemetry becomes a link or a mention; in `text`, which Slack reads
+    as mrkdwn, `&`, `<` and `>` are escaped (https://api.slack.com/reference/surfaces/formatting#escaping).
     """
     day = max(alert.day for alert in alerts)
     blocks = []

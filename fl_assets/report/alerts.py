@@ -1,8 +1,10 @@
 """Posting alerts to a webhook.
 
-What goes here: sending, trying again, remembering what was sent. What does not: what is said (`report/alert_text.py`).
+What goes here: sending, trying again, remembering what was sent. What does not: what is said
+(`report/alert_text.py`).
 
-The URL is a secret: it appears in no log, no error and no file. Redirects are not followed, since they would hand it on.
+The URL is a secret: it appears in no log, no error and no file. Redirects are not followed, since they would
+hand it on.
 """
 
 from collections.abc import Sequence
@@ -44,7 +46,8 @@ def send_new(
         wait_secs: mean of the first wait between attempts; it doubles.
 
     Raises:
-        AlertError: the webhook could not be reached or refused the message; what was not sent is tried again the next time.
+        AlertError: the webhook could not be reached or refused the message; what was not sent is tried
+            again the next time.
     """
     sent: dict[str, list[str]] = orjson.loads(sent_file.read_bytes()) if sent_file.exists() else {}
     new = [alert for alert in alerts if alert.key not in sent.get(str(alert.day), [])]

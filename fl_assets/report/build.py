@@ -1,7 +1,8 @@
 """One report from the plain rows of a day and of the cycle before it.
 
-What goes here: choosing, comparing and counting. What does not: reading rows (`report/rows.py`), sentences (`report/words.py`), HTML and
-files (`report/page.py`). Nothing here reads a clock, so the same rows give the same report.
+What goes here: choosing, comparing and counting. What does not: reading rows (`report/rows.py`), sentences
+(`report/words.py`), HTML and files (`report/page.py`). Nothing here reads a clock, so the same rows give the
+same report.
 """
 
 import json
@@ -93,7 +94,8 @@ def build_report(rows: ReportRows) -> Report:
 def change_of(now: Row, before: Row | None) -> Change:
     """Return how a pattern moved since the cycle before.
 
-    Grown and shrunk only where the 95 % intervals of the two rates do not overlap; that is stricter than a test at 5 %, so what is named did move.
+    Grown and shrunk only where the 95 % intervals of the two rates do not overlap; that is stricter than a
+    test at 5 %, so what is named did move.
     """
     failures_before = before["failures"] if before else 0
     if now["failures"] and not failures_before:
@@ -108,7 +110,10 @@ def change_of(now: Row, before: Row | None) -> Change:
 
 
 def _line(kind: type[Line], row: Row, **own: Any) -> Line:
-    """Return a record of what a row says, made visible; `own` is what the row has under no such name, or what is shown in another way."""
+    """Return a record of what a row says, made visible.
+
+    `own` is what the row has under no such name, or what is shown in another way.
+    """
     shared = {name: _shown(row[name]) for name in kind.model_fields if name in row and name not in own}
     return kind.model_validate(shared | own)
 
@@ -159,7 +164,8 @@ def _playbooks(rows: ReportRows) -> list[PlaybookLine]:
             reasons=tuple(without_subject(reason, identity) for reason in decision["reasons"]),
         )
         lines.append(line)
-    # What would prevent the most failures comes first; the confidence is the chance that there are any to prevent.
+    # What would prevent the most failures comes first; the confidence is the chance that there are any to
+    # prevent.
     return sorted(lines, key=lambda one: (-one.evidence_count * one.confidence, one.improvement_id))
 
 

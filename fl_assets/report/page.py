@@ -1,9 +1,10 @@
 """Reports as files: one HTML page that needs nothing else, and the same content as JSON.
 
-What goes here: rendering and writing. What does not: what a report says (`report/report.py`), the rows it is made from (`report_rows.py`).
+What goes here: rendering and writing. What does not: what a report says (`report/report.py`), the rows it is
+made from (`report_rows.py`).
 
-Layout: `<data>/reports/<YYYY-MM-DD>.html` and `.json`. Everything in the page is escaped by jinja2; only its own style and script run, which
-the page's policy names by their hashes, and nothing is loaded from anywhere.
+Layout: `<data>/reports/<YYYY-MM-DD>.html` and `.json`. Everything in the page is escaped by jinja2; only its
+own style and script run, which the page's policy names by their hashes, and nothing is loaded from anywhere.
 """
 
 import base64
@@ -56,7 +57,10 @@ def report_paths(folder: Path, day: date) -> tuple[Path, Path]:
 
 
 def write_report(folder: Path, report: Report) -> tuple[Path, Path]:
-    """Write the page and its JSON twin, each whole or not at all; the same report always gives the same bytes."""
+    """Write the page and its JSON twin, each whole or not at all.
+
+    The same report always gives the same bytes.
+    """
     page, twin = report_paths(folder, report.day)
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(page, render_page(report))
@@ -184,7 +188,10 @@ def short(value: float) -> str:
 
 
 def delta(one: Headline) -> dict[str, str] | None:
-    """Return how a headline moved against the day before, in words and as good, bad or neutral; None where there is nothing to compare."""
+    """Return how a headline moved against the day before, in words and as good, bad or neutral.
+
+    None where there is nothing to compare.
+    """
     if one.value is None or one.before is None:
         return None
     change = one.value - one.before
@@ -232,15 +239,20 @@ def interval(one: PatternLine) -> Markup:
         short(round(value * 112 + 4, 1)) for value in (one.rate_low, one.rate_high, one.failure_rate)
     )
     return Markup(
-        '<svg class="range" viewBox="0 0 120 12" aria-hidden="true"><path d="M{} 6H{}"/><circle cx="{}" cy="6" r="4"/></svg>'
+        '<svg class="range" viewBox="0 0 120 12" aria-hidden="true"><path d="M{} 6H{}"/><circle cx="{}" '
+        'cy="6" r="4"/></svg>'
     ).format(low, high, at)
 
 
 def reliability(bins: Sequence[Bin]) -> Markup:
-    """Return the reliability diagram: what came true over what was believed, the diagonal where both agree."""
+    """Return the reliability diagram.
+
+    What came true over what was believed, the diagonal where both agree.
+    """
     most = max(one.predictions for one in bins)
     dots = "".join(
-        f'<circle class="dot" cx="{40 + one.predicted * 220:.1f}" cy="{230 - one.observed * 220:.1f}" r="{3 + 7 * (one.predictions / most) ** 0.5:.1f}"/>'
+        f'<circle class="dot" cx="{40 + one.predicted * 220:.1f}" cy="{230 - one.observed * 220:.1f}" '
+        f'r="{3 + 7 * (one.predictions / most) ** 0.5:.1f}"/>'
         for one in bins
     )
     ticks = "".join(
@@ -253,8 +265,10 @@ def reliability(bins: Sequence[Bin]) -> Markup:
         for one in bins
     )
     return Markup(
-        '<svg width="300" height="270" viewBox="0 0 300 270" role="img" aria-label="{}"><path class="axis" fill="none" d="M40 10V230H260"/>'
-        '<path class="diagonal" d="M40 230L260 10"/>{}{}<text class="tick" x="150" y="264" text-anchor="middle">believed</text>'
+        '<svg width="300" height="270" viewBox="0 0 300 270" role="img" aria-label="{}"><path '
+        'class="axis" fill="none" d="M40 10V230H260"/>'
+        '<path class="diagonal" d="M40 230L260 10"/>{}{}<text class="tick" x="150" y="264" '
+        'text-anchor="middle">believed</text>'
         '<text class="tick" x="46" y="20">came true</text></svg>'
     ).format(label, Markup(dots), Markup(ticks))
 

@@ -1,6 +1,7 @@
 """What a cycle's report says, as records, and the rows that it is made from.
 
-What goes here: shapes. What does not: choosing and comparing (`report/build.py`), sentences (`report/words.py`), HTML (`report/page.py`).
+What goes here: shapes. What does not: choosing and comparing (`report/build.py`), sentences
+(`report/words.py`), HTML (`report/page.py`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -161,7 +162,8 @@ class DecisionLine(Record):
     reasons: tuple[str, ...]
     revert_plan: str
     status: str = Field(
-        description="What was done: staged, canary, applied, waiting, rejected, refused, off; empty when nothing had to be."
+        description="What was done: staged, canary, applied, waiting, rejected, refused, off; empty when "
+        "nothing had to be."
     )
     status_reason: str
 
@@ -239,7 +241,8 @@ class Quality(Record):
     completeness: float = Field(
         ge=0,
         le=1,
-        description="Share of the nodes expected that reported; registered ones and those of the days before are.",
+        description="Share of the nodes expected that reported; registered ones and those of the days "
+        "before are.",
     )
     silent: tuple[str, ...]
     events: int

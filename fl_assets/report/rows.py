@@ -1,6 +1,7 @@
 """Rows that a day's report and its pictures are made from.
 
-What goes here: questions to the warehouse and the lake that only the report asks. What does not: what a report says (`report/report.py`).
+What goes here: questions to the warehouse and the lake that only the report asks. What does not: what a
+report says (`report/report.py`).
 """
 
 import os
@@ -21,7 +22,8 @@ from fl_assets.report.records import ReportRows
 _CYCLE = """
     select * from learning_cycles where event_date = $day order by start_time desc, cycle_id limit 1"""
 _CALLS = """
-    select event_date, node_id, sum(calls)::bigint as calls, sum(failures)::bigint as failures from call_totals
+    select event_date, node_id, sum(calls)::bigint as calls, sum(failures)::bigint as failures
+        from call_totals
     where event_date between $from_day and $day group by all order by all"""
 # A node's agent has a row for each signal, each with the same number of conversations.
 _CONVERSATIONS = """
@@ -37,7 +39,8 @@ _HOURS = """
 _FAILURES_BY_NODE = """
     with found as (
         select event_date, node_id, message_id, failures from failure_signatures
-        union all select event_date, node_id, signal || '|' || service, sessions_affected from conversation_signals)
+        union all select event_date, node_id, signal || '|' || service, sessions_affected
+            from conversation_signals)
     select pattern_id, node_id, sum(failures)::bigint as failures
     from found join pattern_members using (message_id)
     where pattern_members.event_date = $day and found.event_date between $from_day and $day
@@ -68,7 +71,8 @@ class ReportReader:
     def rows(self, day: date) -> ReportRows:
         """Return the rows of a day's report, and of the analysed day before it.
 
-        Playbooks and decisions are there when the cycle came that far; decisions of an earlier run are left out when the latest one was gated.
+        Playbooks and decisions are there when the cycle came that far; decisions of an earlier run are left
+        out when the latest one was gated.
         """
         (previous,) = self._warehouse.rows(
             "select max(event_date) as day from failure_patterns where event_date < $day", {"day": day}
@@ -106,7 +110,10 @@ class ReportReader:
         )
 
     def reported(self, day: date) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """Return what each node reported on each of the last days: `event_date, node_id, calls, failures`, and `event_date, node_id, sessions`."""
+        """Return what each node reported on each of the last days.
+
+        `event_date, node_id, calls, failures`, and `event_date, node_id, sessions`.
+        """
         since = {"day": day, "from_day": day - timedelta(days=SERIES_DAYS - 1)}
         return self._warehouse.rows(_CALLS, since), self._warehouse.rows(_CONVERSATIONS, since)
 
@@ -115,11 +122,14 @@ class ReportReader:
         return self._from_lake("quarantined_events", day, _REASONS)
 
     def hourly(self, day: date) -> list[dict[str, Any]]:
-        """Return `hour` (0 to 23, UTC), `calls` and `failures` of a day's traces; hours without calls are left out."""
+        """Return `hour` (0 to 23, UTC), `calls` and `failures` of a day's traces.
+
+        Hours without calls are left out.
+        """
         return self._from_lake("raw_traces", day, _HOURS)
 
     def failures_by_node(self, day: date) -> list[dict[str, Any]]:
-        """Return `pattern_id`, `node_id` and `failures` of a day's window, for every pattern and node that has any."""
+        """Return failures of a day's window by `pattern_id` and `node_id`, where there are any."""
         first = self._days.window(day).days[0]
         return self._warehouse.rows(_FAILURES_BY_NODE, {"day": day, "from_day": first})
 

@@ -16,20 +16,27 @@ MAX_TEXT, MAX_NAME = 600, 120
 MAX_NAMED = 3
 """Nodes that a sentence names."""
 
-# C0, C1, soft hyphen, zero-width and direction-changing characters: invisible, or able to reorder the text around them.
+# C0, C1, soft hyphen, zero-width and direction-changing characters: invisible, or able to reorder the text
+# around them.
 _INVISIBLE = re.compile(
     "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
 
 
 def visible(text: Any, limit: int = MAX_TEXT) -> str:
-    """Return a text that shows all it holds: invisible and direction-changing characters by code, an over-long one cut with an ellipsis."""
+    """Return a text that shows all it holds.
+
+    Invisible and direction-changing characters by code, an over-long one cut with an ellipsis.
+    """
     shown = _INVISIBLE.sub(lambda found: f"\\u{ord(found[0]):04x}", "" if text is None else str(text))
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
 def without_subject(reason: str, improvement_id: str) -> str:
-    """A rule's sentence without the name and the id that stand beside it anyway: `confidence 0.61, needs at least 0.70`."""
+    """A rule's sentence without the name and the id that stand beside it anyway.
+
+    `confidence 0.61, needs at least 0.70`.
+    """
     return visible(reason.replace(f" {improvement_id} has ", " "))
 
 

@@ -1,6 +1,9 @@
-"""What the simulated fleet is made of: its services, the failures planted in it and its noise, from `catalogue.yaml`.
+"""What the simulated fleet is made of, from `catalogue.yaml`.
 
-What goes here: records of what the file says. What does not: how often and where it happens (`plan.py`), words (`words.py`).
+Its services, the failures planted in it and its noise.
+
+What goes here: records of what the file says. What does not: how often and where it happens (`plan.py`),
+words (`words.py`).
 """
 
 from dataclasses import dataclass
@@ -16,7 +19,10 @@ Shape = Literal["chronic", "new", "rising", "fixed", "single_node", "burst", "ra
 
 @dataclass(frozen=True)
 class Method:
-    """One method of a service: its share of calls (a weight) and its latency, log-normal around `median_ms` with `sigma`."""
+    """One method of a service.
+
+    Its share of calls (a weight) and its latency, log-normal around `median_ms` with `sigma`.
+    """
 
     service: str
     name: str
@@ -28,7 +34,10 @@ class Method:
 
 @dataclass(frozen=True)
 class CallFailure:
-    """A failure planted in calls: `rate` of the calls to `targets` on `node_share` of the nodes (an int: that many nodes)."""
+    """A failure planted in calls.
+
+    `rate` of the calls to `targets` on `node_share` of the nodes (an int: that many nodes).
+    """
 
     id: str
     failure_class: ErrorClass
@@ -43,7 +52,10 @@ class CallFailure:
 
 @dataclass(frozen=True)
 class TalkFailure:
-    """A failure planted in talk: `rate` of the sessions of `agent` on `node_share` of the nodes show `signal`."""
+    """A failure planted in talk.
+
+    `rate` of the sessions of `agent` on `node_share` of the nodes show `signal`.
+    """
 
     id: str
     signal: Signal

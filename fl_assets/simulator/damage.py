@@ -1,4 +1,7 @@
-"""What real fleets get wrong, done to lines that are right: duplicates, conflicts, late and malformed lines, clocks."""
+"""What real fleets get wrong, done to lines that are right.
+
+Duplicates, conflicts, late and malformed lines, clocks.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -32,7 +35,10 @@ def damaged(
     later: dict[int, list[bytes]],
     tally: Tally,
 ) -> tuple[list[bytes], np.ndarray]:
-    """Add to a batch what real fleets get wrong; what is late moves to `later`, by the day on which it is written."""
+    """Add to a batch what real fleets get wrong.
+
+    What is late moves to `later`, by the day on which it is written.
+    """
     lines, count = events.lines, len(events.lines)
     keep = np.ones(count, bool)
     extra: list[tuple[float, bytes]] = []

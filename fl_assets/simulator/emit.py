@@ -37,7 +37,10 @@ _SUFFIXES: Mapping[Compression, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class TelemetryFile:
-    """One file as it will be written: its path below the cache, its bytes before compression and when the node finished it."""
+    """One file as it will be written.
+
+    Its path below the cache, its bytes before compression and when the node finished it.
+    """
 
     path: str
     content: bytes
@@ -48,7 +51,9 @@ class TelemetryFile:
 def telemetry_files(
     plan: FleetPlan, tally: Tally, *, damage: Damage, compression: Compression
 ) -> Iterator[TelemetryFile]:
-    """Make the files of a fleet, node by node and day by day, never holding more than about two batches of events.
+    """Make the files of a fleet, node by node and day by day.
+
+    It never holds more than about two batches of events.
 
     Args:
         plan: What to show.
@@ -57,7 +62,8 @@ def telemetry_files(
         compression: One kind of file, or a mixture.
 
     Yields:
-        Files in the order in which a node finished them. A node changes file twice a day, at its own times, so that files cross midnight.
+        Files in the order in which a node finished them. A node changes file twice a day, at its own times,
+        so that files cross midnight.
     """
     for node in range(len(plan.nodes)):
         rng = np.random.default_rng([plan.seed, 4, node])
@@ -109,7 +115,10 @@ def _node_day(
     later: dict[int, list[bytes]],
     tally: Tally,
 ) -> Iterator[tuple[list[bytes], np.ndarray]]:
-    """Make the lines of one node and day with the second of the day of each, in batches that follow each other in time."""
+    """Make the lines of one node and day, in batches in the order of time.
+
+    With each line comes the second of the day.
+    """
     rng = np.random.default_rng([plan.seed, 5, node, day])
     calls, total = plan.calls[day, node], int(plan.calls[day, node].sum())
     method = np.repeat(np.arange(len(METHODS), dtype=np.int16), calls)

@@ -82,7 +82,10 @@ class NodeStyle:
 
 @dataclass(frozen=True)
 class Events:
-    """Lines of a batch, the second of the day of each, its event id, its time as written, and whether it is a call that went well."""
+    """Lines of a batch with what is known of each.
+
+    The second of the day, event id, time as written, and whether it is a call that went well.
+    """
 
     lines: list[bytes]
     seconds: np.ndarray
@@ -105,7 +108,10 @@ class Draw:
 
 @dataclass(frozen=True)
 class Calls:
-    """Calls of a batch: the method of each and what makes it fail (-1 for nothing), then its trace and its duration."""
+    """Calls of a batch.
+
+    The method of each and what makes it fail (-1 for nothing), then its trace and its duration.
+    """
 
     method: np.ndarray
     cause: np.ndarray
@@ -115,7 +121,10 @@ class Calls:
 
 @dataclass(frozen=True)
 class Sessions:
-    """Sessions of a batch: the agent of each, which planted failure it shows (-1 for none) and how many turns it has."""
+    """Sessions of a batch.
+
+    The agent of each, which planted failure it shows (-1 for none) and how many turns it has.
+    """
 
     agent: np.ndarray
     talk: np.ndarray
@@ -188,7 +197,8 @@ def batch_of(draw: Draw, span: tuple[float, float], calls: Calls, talks: Session
 def _assign_traces(draw: Draw, cause: np.ndarray, talk: np.ndarray, alone: int) -> np.ndarray:
     """Give each call a trace: sessions own the first ones, tasks without talk the rest.
 
-    A session's trace holds a failed call only when the session claims success over it or is honest about it, so that no other one can be taken for that.
+    A session's trace holds a failed call only when the session claims success over it or is honest about it,
+    so that no other one can be taken for that.
     """
     rng, plan, sessions = draw.rng, draw.plan, len(talk)
     trace = rng.integers(sessions + alone, size=len(cause))
@@ -207,7 +217,10 @@ def _assign_traces(draw: Draw, cause: np.ndarray, talk: np.ndarray, alone: int) 
 
 
 def _durations(draw: Draw, method: np.ndarray, cause: np.ndarray) -> np.ndarray:
-    """Draw durations in whole ms: log-normal, one call in two hundred with a long tail; a failure may have a typical one of its own."""
+    """Draw durations in whole ms.
+
+    Log-normal, one call in two hundred with a long tail; a failure may have a typical one of its own.
+    """
     rng = draw.rng
     median = np.array([m.median_ms for m in METHODS])[method] * draw.style.latency
     sigma = np.array([m.sigma for m in METHODS])[method]
@@ -257,7 +270,8 @@ def _call_lines(
         lines.append(
             f'{{"event_id":"{event_id}","event_type":"ExecutionTrace",'
             f'"execution_trace":{{"trace_id":"{trace_ids[trace_at]}",'
-            f'"request_id":"{spans[16 * at : 16 * at + 16]}",{head}{took},"success":{outcome},"error":{error},'
+            f'"request_id":"{spans[16 * at : 16 * at + 16]}",{head}{took},'
+            f'"success":{outcome},"error":{error},'
             f'"metadata":{{{style.metadata},"status":"{status}"{above}{extra}}},"timestamp":"{stamp}"}},'
             f'"conversation_log":null,"timestamp":"{stamp}"}}'.encode()
         )

@@ -1,10 +1,12 @@
 """What a simulated fleet does: how often what fails where, drawn once as counts.
 
-What goes here: drawing, all of it from a seed. What does not: telemetry of it (`emit.py`), what was planted (`truth.py`).
+What goes here: drawing, all of it from a seed. What does not: telemetry of it (`emit.py`), what was planted
+(`truth.py`).
 
-How often a planted failure happens on a node and day: `rate × level of the day × node factor × node-day factor`, binomial in the calls there.
-Both factors are gamma with mean 1, which makes the counts over-dispersed (negative binomial like), as real failure counts are. The level
-of a day is the failure's shape:
+How often a planted failure happens on a node and day: `rate × level of the day × node factor × node-day
+factor`, binomial in the calls there. Both factors are gamma with mean 1, which makes the counts
+over-dispersed (negative binomial like), as real failure counts are. The level of a day is the failure's
+shape:
 
     chronic      1 on every day
     new          0, then 1 on the last two to four days
@@ -14,7 +16,8 @@ of a day is the failure's shape:
     burst        1 on two days around two fifths of the days, 0 else
     rare         1, at a rate that gives 0.4 failures a day in the whole fleet, however large it is
 
-Noise is one or two failures on one node at a time, of forty kinds, at most 20 incidents a day however large the fleet is.
+Noise is one or two failures on one node at a time, of forty kinds, at most 20 incidents a day however large
+the fleet is.
 """
 
 from dataclasses import dataclass
@@ -106,7 +109,10 @@ class FleetPlan:
 
 
 def levels(shape: Shape, days: int, when: float = 0.5) -> np.ndarray:
-    """Return the level of each of `days` days for a shape (see the module's docstring); `when`, from 0 to 1, moves its turning point."""
+    """Return the level of each of `days` days for a shape (see the module's docstring).
+
+    `when`, from 0 to 1, moves its turning point.
+    """
     day = np.arange(days)
     if shape == "new":
         return (day >= max(min(1, days - 1), days - 2 - int(when * 3))).astype(float)

@@ -26,16 +26,18 @@ class PlantedFailure:
         failure_class: An ErrorClass, or for conversations the signal.
         shape: How it goes over the days.
         services: Services (for conversations: the agent) it is planted in.
-        methods: Methods it is planted in; empty for conversations. An unknown tool's call may carry the invented name as its method instead.
-        match: Regular expression that matches every raw text of it and of nothing else; None without a text, then services, methods and status say it.
+        methods: Methods it is planted in; empty for conversations. An unknown tool's call may carry the
+            invented name as its method instead.
+        match: Regular expression that matches every raw text of it and of nothing else; None without a text,
+        then services, methods and status say it.
         status: Value of `metadata.status` of its calls; None for conversations.
         signal: Signal of a conversation failure, else None.
         days: Days on which it happened.
         nodes: Nodes on which it happened.
         events_by_day: Failed calls (for conversations: sessions) by event day; only days with some.
         events_by_node: The same by node.
-        actionable: Whether a playbook for it should be actionable on the last day: it lasts (chronic, new or rising), and on that day at least 3 nodes
-            had it, 10 times or more.
+        actionable: Whether a playbook for it should be actionable on the last day: it lasts (chronic, new
+            or rising), and on that day at least 3 nodes had it, 10 times or more.
         session_ids: Sessions that show it, for conversations.
     """
 

@@ -2,7 +2,8 @@
 
 What goes here: drawing a text. What does not: which text is drawn when (`talk.py`, `emit.py`).
 
-Texts are templates: `@name@` is a variable part, drawn for each occurrence by the function of that name in `FIELDS`.
+Texts are templates: `@name@` is a variable part, drawn for each occurrence by the function of that name in
+`FIELDS`.
 """
 
 import re
@@ -17,7 +18,10 @@ from ruamel.yaml import YAML
 
 @dataclass(frozen=True)
 class Topic:
-    """What users ask: openings say the same thing with the same fields in the same order; follow-ups differ from each other."""
+    """What users ask.
+
+    Openings say the same thing with the same fields in the same order; follow-ups differ from each other.
+    """
 
     openings: tuple[str, ...]
     answer: str
@@ -110,7 +114,8 @@ FIELDS: dict[str, Callable[[Random], str]] = {
     ),
     "name": lambda random: f"{_first(random).title()} {_last(random).title()}",
     "email": lambda random: (
-        f"{_first(random)}.{_last(random)}{int(random.random() * 90)}@example.{('com', 'org', 'net')[int(random.random() * 3)]}"
+        f"{_first(random)}.{_last(random)}{int(random.random() * 90)}"
+        f"@example.{('com', 'org', 'net')[int(random.random() * 3)]}"
     ),
     "phone": _phone,
     "card": _card,

@@ -1,11 +1,13 @@
 """Failure seen in talk: one SQL statement over a day's turns and calls, and the lexicons that it looks for.
 
-What goes here: what counts as a repeated question, a correction, an abandonment, a refusal, an apology loop and a confident answer after a failed call.
-What does not: running the statement (storage), or what to make of its counts (`evidence.py`).
+What goes here: what counts as a repeated question, a correction, an abandonment, a refusal, an apology loop
+and a confident answer after a failed call. What does not: running the statement (storage), or what to make of
+its counts (`evidence.py`).
 
-How it reads: only the speaker's own words count, so fenced code, quoted lines and text in double quotes are cut out first; phrases match at word boundaries.
-Lexicons are regular expressions of RE2, by language; all languages are looked for in every turn, as nothing says which is spoken.
-Windows run within one session, and calls meet turns on one time line a trace, so the cost grows with the rows and never with their square.
+How it reads: only the speaker's own words count, so fenced code, quoted lines and text in double quotes are
+cut out first; phrases match at word boundaries. Lexicons are regular expressions of RE2, by language; all
+languages are looked for in every turn, as nothing says which is spoken. Windows run within one session, and
+calls meet turns on one time line a trace, so the cost grows with the rows and never with their square.
 """
 
 from fl_assets.core.models import Signal
@@ -22,16 +24,20 @@ LEXICONS: dict[str, dict[str, tuple[str, ...]]] = {
             r"(that|this|it)('s| is) (wrong|incorrect|not (what i|right|correct|true|it|the one))",
             r"(that|this|it) (isn't|wasn't|was not) (what i|right|correct|true)",
             r"not what i (said|asked|meant|want|wanted|need|needed|requested|was asking)",
-            r"i (said|meant|already (said|told|gave|provided|mentioned|explained|answered|asked|confirmed|sent))",
-            r"i (specifically|clearly|just|originally|never|didn't|did not) (said|say|asked|ask|told|requested|mentioned|meant|mean)",
+            r"i (said|meant|already "
+            r"(said|told|gave|provided|mentioned|explained|answered|asked|confirmed|sent))",
+            r"i (specifically|clearly|just|originally|never|didn't|did not) "
+            r"(said|say|asked|ask|told|requested|mentioned|meant|mean)",
             r"as i (said|mentioned|told you|explained|asked)",
             r"(no|actually|but),? i (wanted|asked|said|meant)",
             r"you('re| are) (wrong|mistaken|not listening|not understanding|missing the point)",
             r"you('ve| have)? (misunderstood|misread|made a mistake|got (it|that|this) wrong)",
-            r"you (still )?(haven't|have not|did not|didn't) (answer|answered|fix|fixed|address|addressed|change|changed|listen|understand|understood)",
+            r"you (still )?(haven't|have not|did not|didn't) "
+            r"(answer|answered|fix|fixed|address|addressed|change|changed|listen|understand|understood)",
             r"(some|a|encountering) (slight )?(misunderstanding|mix-?up|confusion|miscommunication)",
             r"(doesn't|does not|didn't|did not) (work|help|answer (my|the) question|make sense)",
-            r"still (wrong|not (right|working|correct|fixed|what i)|doesn't work|does not work|getting (the|that) same)",
+            r"still (wrong|not (right|working|correct|fixed|what i)|doesn't work|does not work|getting "
+            r"(the|that) same)",
             r"(double-?)?check (it |that |this )?again",
         ),
         # The user: I give up, or get me a person.
@@ -40,21 +46,27 @@ LEXICONS: dict[str, dict[str, tuple[str, ...]]] = {
             r"forget (it|about it|this|the whole thing)",
             r"i (give|gave) up",
             r"i('m| am) done (here|with (this|you))",
-            r"((this|that|it|you)( is| are)|it's|that's|you're) (useless|pointless|hopeless|going nowhere|getting (us |me )?nowhere|ridiculous|not helping)",
+            r"((this|that|it|you)( is| are)|it's|that's|you're) (useless|pointless|hopeless|going "
+            r"nowhere|getting (us |me )?nowhere|ridiculous|not helping)",
             r"waste of (my )?time",
-            r"i('ll| will|'d rather| would rather)( just)? (do|fix|handle|sort|figure|manage) (it|this|that)( out)? (myself|elsewhere|on my own)",
-            r"(speak|talk|chat|connect me|transfer me|put me through|escalate this|get me) (with |to )?(an?|the|your|some) ?"
+            r"i('ll| will|'d rather| would rather)( just)? (do|fix|handle|sort|figure|manage) "
+            r"(it|this|that)( out)? (myself|elsewhere|on my own)",
+            r"(speak|talk|chat|connect me|transfer me|put me through|escalate this|get me) (with |to "
+            r")?(an?|the|your|some) ?"
             r"((real|actual|live|human) )?(human|person|agent|representative|supervisor|manager|operator)",
             r"(please|yes,?|can you|could you|then|just) transfer me",
         ),
         # The system: I cannot or may not.
         "refusal": (
-            r"(unable|not able|not allowed|not permitted|not authori[sz]ed) to (assist|help|answer|provide|do|comply|fulfil+|process|complete|discuss|continue"
+            r"(unable|not able|not allowed|not permitted|not authori[sz]ed) to "
+            r"(assist|help|answer|provide|do|comply|fulfil+|process|complete|discuss|continue"
             r"|perform|make|change|remove|cancel|modify|add|offer)",
-            r"i (can't|cannot|can not|won't|will not|couldn't)( directly)? (assist|help|answer|comply|fulfil+|discuss|do (that|this)|continue|engage|provide)",
+            r"i (can't|cannot|can not|won't|will not|couldn't)( directly)? "
+            r"(assist|help|answer|comply|fulfil+|discuss|do (that|this)|continue|engage|provide)",
             r"(sorry|apologi[sz]e|unfortunately),?( but)?,? i (can't|cannot|can not|won't)",
             r"(as|being) an ai( language)?( model| assistant)?,? i",
-            r"(goes|is|would be) (against|outside) (my|our|the) (policy|policies|guidelines|scope|capabilities)",
+            r"(goes|is|would be) (against|outside) (my|our|the) "
+            r"(policy|policies|guidelines|scope|capabilities)",
             r"(beyond|outside( of)?) (my|the scope of my) (capabilities|abilities|scope|authority)",
         ),
         # The system: sorry (sympathy, "sorry to hear", is none).
@@ -71,22 +83,26 @@ LEXICONS: dict[str, dict[str, tuple[str, ...]]] = {
             rf"(has|have)( now)? been {_DONE}",
             rf"(i|we)('ve| have) (now |just )?{_DONE}",
             r"((you're|you are|it's|that's|everything is|everything's) )?all (set|done|fixed)",
-            r"(it|that|everything|your [a-z]+)( is|'s)( now)? (done|fixed|complete|completed|ready|working|booked|confirmed|cancel+ed|updated)",
+            r"(it|that|everything|your [a-z]+)( is|'s)( now)? "
+            r"(done|fixed|complete|completed|ready|working|booked|confirmed|cancel+ed|updated)",
         ),
         # The system: something went wrong (an answer that says so is not overconfident).
         "trouble": (
             r"errors?|(an|the|some|this|another) issue|problems?|trouble|fail(ed|s|ure)?",
             r"unable|unavailable|unfortunately|however|unsuccessful|insufficient|declined",
-            r"(could|can|was|were|did|does|is|are)( not|n't)|cannot|not (available|able|enough|found|possible|sufficient)",
+            r"(could|can|was|were|did|does|is|are)( not|n't)|cannot|not "
+            r"(available|able|enough|found|possible|sufficient)",
             r"apologi[sz]e|apologies|sorry|mistake",
         ),
         # The system: wait; its next words answer the same request.
         "interim": (
-            r"let me|let's|i'll|i will|(i'm|i am) going to|allow me|(one|just a|give me a) (moment|second|minute)|please (wait|hold)|hold on|working on it",
+            r"let me|let's|i'll|i will|(i'm|i am) going to|allow me|(one|just a|give me a) "
+            r"(moment|second|minute)|please (wait|hold)|hold on|working on it",
         ),
         # The user: a turn that begins so agrees or thanks, and asks nothing again.
         "consent": (
-            r"yes|yeah|yep|sure|ok|okay|alright|thanks|thank you|great|perfect|correct|right|of course|sounds good|go ahead|please (proceed|go ahead)",
+            r"yes|yeah|yep|sure|ok|okay|alright|thanks|thank you|great|perfect|correct|right|of "
+            r"course|sounds good|go ahead|please (proceed|go ahead)",
             r"i (understand|see)|got it|you too",
         ),
         # Words that say nothing of what is asked.
@@ -97,9 +113,11 @@ LEXICONS: dict[str, dict[str, tuple[str, ...]]] = {
         ),
     }
 }
-"""Phrases by language and purpose. Each is a regular expression over lower-case text with straight quotes; word boundaries are added around it.
+"""Phrases by language and purpose. Each is a regular expression over lower-case text with straight quotes;
+word boundaries are added around it.
 
-A further language is a further key; one that writes no spaces between its words needs phrases of its own kind, since the boundaries are there to stay.
+A further language is a further key; one that writes no spaces between its words needs phrases of its own
+kind, since the boundaries are there to stay.
 """
 
 SIGNALS: tuple[Signal, ...] = (
@@ -114,9 +132,14 @@ SIGNALS: tuple[Signal, ...] = (
 SAME_QUESTION = 0.55
 """Share of content words (Jaccard) that two turns must have in common to be the same question."""
 CONTAINED_QUESTION = 0.9
-"""Share of the shorter turn's content words that the longer one must hold to be the same question with something added."""
+"""Share of the shorter turn's content words that the longer one must hold to be the same question with
+something added.
+"""
 MIN_QUESTION_WORDS = 4
-"""Content words that a turn must have to be a question at all: two short consents are not a repeated question."""
+"""Content words that a turn must have to be a question at all.
+
+Two short consents are not a repeated question.
+"""
 MAX_TEXT = 4000
 """Characters of a turn that are read."""
 _PUNCTUATION = ".,?!\n"
@@ -133,11 +156,13 @@ def conversation_signals_sql(conversations: str, traces: str) -> str:
     """Return the statement that finds failure in talk.
 
     Args:
-        conversations: Name of a view with the columns of conversation_logs; each day in it is taken by itself.
+        conversations: Name of a view with the columns of conversation_logs; each day in it is taken by
+            itself.
         traces: Name of a view with the columns of raw_traces, of the same day.
 
     Returns:
-        A select with exactly the columns of conversation_signals: a row for every signal and every (node, service) that talked, ordered by its key.
+        A select with exactly the columns of conversation_signals: a row for every signal and every (node,
+        service) that talked, ordered by its key.
     """
     return _STATEMENT.format(conversations=conversations, traces=traces, **_CONSTANTS)
 
@@ -150,7 +175,10 @@ def _own_words(column: str) -> str:
     """SQL that takes out of a text what its speaker only quotes, and makes it comparable; null becomes ''."""
     text = f"lower(replace(left(coalesce({column}, ''), {MAX_TEXT}), '’', ''''))"
     quoted = literal(r"(?s)```.*?(?:```|$)|`[^`\n]*`|\"[^\"\n]*\"|“[^”\n]*”|(?:^|\n)[ \t]*>[^\n]*")
-    return f"case when regexp_matches({column}, '[`\"“>]') then regexp_replace({text}, {quoted}, ' ', 'g') else {text} end"
+    return (
+        f"case when regexp_matches({column}, '[`\"“>]') then regexp_replace({text}, {quoted}, ' ', "
+        f"'g') else {text} end"
+    )
 
 
 def _says(text: str, purpose: str) -> str:
@@ -158,22 +186,34 @@ def _says(text: str, purpose: str) -> str:
 
 
 def _split(text: str) -> str:
-    """SQL for the words of a text; `replace`, mark by mark, is many times as fast as `translate` or an expression."""
+    """SQL for the words of a text.
+
+    `replace`, mark by mark, is many times as fast as `translate` or an expression.
+    """
     for mark in _PUNCTUATION:
         text = f"replace({text}, {literal(mark)}, ' ')"
     return f"string_split({text}, ' ')"
 
 
 def _content(words: str) -> str:
-    """SQL for the distinct content words of a turn, as hashes, which are compared in a fraction of the time."""
+    """SQL for the distinct content words of a turn, as hashes, which compare fast."""
     stop_words = ", ".join(f"hash({literal(word)})" for word in (*_phrases("stop_words").split("|"), ""))
-    return f"list_distinct(list_filter(list_transform({words}, lambda word: hash(word)), lambda word: not list_contains([{stop_words}], word)))"
+    return (
+        f"list_distinct(list_filter(list_transform({words}, lambda word: hash(word)), lambda word: not "
+        f"list_contains([{stop_words}], word)))"
+    )
 
 
 def _alike(back: int) -> str:
-    """SQL that says whether the turn asks what an earlier one asked: the same words for the most part, and no number or id that is new."""
+    """SQL that says whether the turn asks what an earlier one asked.
+
+    The same words for the most part, and no number or id that is new.
+    """
     earlier, common = f"words_{back}", f"common_{back}"
-    is_near = f"({common} >= {SAME_QUESTION} * (len(words) + len({earlier}) - {common}) or {common} >= {CONTAINED_QUESTION} * least(len(words), len({earlier})))"
+    is_near = (
+        f"({common} >= {SAME_QUESTION} * (len(words) + len({earlier}) - {common}) or {common} >= "
+        f"{CONTAINED_QUESTION} * least(len(words), len({earlier})))"
+    )
     return f"case when {is_near} then list_has_all({earlier}, ids) else false end"
 
 
@@ -188,60 +228,76 @@ _CONSTANTS = {
     "is_giving_up": _says("said", "giving_up"),
     "is_refusal": _says("answered", "refusal"),
     "is_apology": _says("answered", "apology"),
-    "claims_success": f"case when {_says('answered', 'success')} then not {_says('answered', 'trouble')} else false end",
+    "claims_success": f"case when {_says('answered', 'success')} then not {_says('answered', 'trouble')} "
+    "else false end",
     "is_interim": _says("right(answered, 250)", "interim"),
     "min_question_words": MIN_QUESTION_WORDS,
     "alike": " or ".join(_alike(back) for back in (1, 2, 3)),
     "common": ", ".join(f"len(list_intersect(words, words_{back})) as common_{back}" for back in (1, 2, 3)),
     "signal_rows": ", ".join(
-        f"{{'signal': '{name}', 'turns': count(*) filter ({name}), 'first_seen': min(timestamp) filter ({name}), 'last_seen': max(timestamp) filter ({name})}}"
+        f"{{'signal': '{name}', 'turns': count(*) filter ({name}), 'first_seen': min(timestamp) filter "
+        f"({name}), 'last_seen': max(timestamp) filter ({name})}}"
         for name in SIGNALS
     ),
 }
 
 _STATEMENT = """
 with turns as (
-    select event_date, node_id, event_id, timestamp, trace_id, coalesce(session_id, log_id, event_id) as session_id,
+    select event_date, node_id, event_id, timestamp, trace_id, coalesce(session_id, log_id, event_id)
+        as session_id,
         coalesce(
             nullif(named[1], ''), nullif(named[2], ''),
-            nullif(regexp_extract(lower(named[3]), '([a-z]+(-?[0-9][0-9.]*[a-z]*)?)[^/]*$', 1), ''), 'conversation'
+            nullif(regexp_extract(lower(named[3]), '([a-z]+(-?[0-9][0-9.]*[a-z]*)?)[^/]*$', 1), ''),
+                'conversation'
         ) as service,
-        hash(user_query) as query_hash, {own_query} as said, {own_answer} as answered, coalesce(named[4] = 'unknown', false) as is_answer_unknown
-    from (select *, json_extract_string(metadata, ['$.service', '$.agent', '$.model', '$.answer']) as named from {conversations})
+        hash(user_query) as query_hash, {own_query} as said, {own_answer} as answered,
+            coalesce(named[4] = 'unknown', false) as is_answer_unknown
+    from (select *, json_extract_string(metadata, ['$.service', '$.agent', '$.model', '$.answer'])
+        as named from {conversations})
 ),
 read as materialized (
-    select * exclude (spoken), {words} as words, list_transform(list_filter(spoken, lambda word: regexp_matches(word, '[0-9]')), lambda word: hash(word)) as ids
+    select * exclude (spoken), {words} as words, list_transform(list_filter(spoken,
+        lambda word: regexp_matches(word, '[0-9]')), lambda word: hash(word)) as ids
     from (
-        select * exclude (said, answered), trim(said) <> '' as has_said, is_answer_unknown or trim(answered) <> '' as has_answered,
-            case when {is_question} then {spoken} else [] end as spoken, {is_correction} as corrects, {is_giving_up} as gives_up,
-            {is_refusal} as refuses, {is_apology} as apologises, {claims_success} as claims_success, {is_interim} as is_interim
+        select * exclude (said, answered), trim(said) <> '' as has_said, is_answer_unknown
+            or trim(answered) <> '' as has_answered,
+            case when {is_question} then {spoken} else [] end as spoken, {is_correction} as corrects,
+                {is_giving_up} as gives_up,
+            {is_refusal} as refuses, {is_apology} as apologises, {claims_success} as claims_success,
+                {is_interim} as is_interim
         from (select *, hash(event_date, node_id, session_id) as session_hash from turns)
     )
 ),
 -- a system that speaks twice is logged with the same user turn twice: that is no repeated question
 placed as materialized (
     select *,
-        row_number() over session as place, lead(event_id) over session is null as is_last, lag(timestamp) over session as previous_timestamp,
-        coalesce(query_hash = lag(query_hash) over session and lag(is_interim) over session, false) as is_continued,
+        row_number() over session as place, lead(event_id) over session is null as is_last,
+            lag(timestamp) over session as previous_timestamp,
+        coalesce(query_hash = lag(query_hash) over session and lag(is_interim) over session, false)
+            as is_continued,
         coalesce(lag(apologises) over session, false) as apologised_before
     from read
     window session as (partition by session_hash order by timestamp, event_id)
 ),
 asked as (
-    select *, lag(words, 1) over session as words_1, lag(words, 2) over session as words_2, lag(words, 3) over session as words_3
+    select *, lag(words, 1) over session as words_1, lag(words, 2) over session as words_2, lag(words,
+        3) over session as words_3
     from placed
     where len(words) >= {min_question_words} and not is_continued
     window session as (partition by session_hash order by place)
 ),
 repeats as (select event_date, node_id, event_id from (select *, {common} from asked) where {alike}),
--- calls and claims of success on one time line a trace (or session): did a call fail, with no later success, since the turn before?
+-- calls and claims of success on one time line per trace (or session):
+-- did a call fail, with no later success, since the turn before?
 claims as (
-    select event_date, node_id, event_id, timestamp, previous_timestamp, unnest(list_distinct([trace_id, session_id])) as line
+    select event_date, node_id, event_id, timestamp, previous_timestamp, unnest(list_distinct([trace_id,
+        session_id])) as line
     from placed
     where claims_success
 ),
 -- a call that was given up, waits for a person or never ended neither failed nor succeeded
-ended as (select * from {traces} where caused_by is null or caused_by not in ('cancelled', 'interrupted', 'unfinished')),
+ended as (select * from {traces} where caused_by is null or caused_by not in ('cancelled', 'interrupted',
+    'unfinished')),
 calls as (
     select event_date, timestamp, service, method, success, line
     from (
@@ -257,24 +313,28 @@ calls as (
 ),
 failed_lines as (select distinct event_date, line from calls where not success),
 time_line as (
-    select event_date, line, timestamp, 0 as is_turn, service, method, success, null as event_id, null as node_id, null as previous_timestamp
+    select event_date, line, timestamp, 0 as is_turn, service, method, success, null as event_id, null
+        as node_id, null as previous_timestamp
     from calls
     semi join failed_lines using (event_date, line)
     union all by name
-    select event_date, line, timestamp, 1 as is_turn, null as service, null as method, null as success, event_id, node_id, previous_timestamp
+    select event_date, line, timestamp, 1 as is_turn, null as service, null as method, null as success,
+        event_id, node_id, previous_timestamp
     from claims
     semi join failed_lines using (event_date, line)
 ),
 numbered as (
     select *, coalesce(sum(is_turn) over (
-        partition by event_date, line order by timestamp, is_turn, event_id, service, method, success rows between unbounded preceding and 1 preceding
+        partition by event_date, line order by timestamp, is_turn, event_id, service, method,
+            success rows between unbounded preceding and 1 preceding
     ), 0) as stretch
     from time_line
 ),
 open_failures as (
     select event_date, line, stretch, max(failed_at) as failed_at
     from (
-        select event_date, line, stretch, service, method, max(timestamp) filter (not success) as failed_at, max(timestamp) filter (success) as succeeded_at
+        select event_date, line, stretch, service, method, max(timestamp) filter (not success) as failed_at,
+            max(timestamp) filter (success) as succeeded_at
         from numbered
         where is_turn = 0
         group by all
@@ -292,7 +352,8 @@ marked as (
     select event_date, node_id, service, session_id, timestamp,
         repeats.event_id is not null as repeated_question,
         corrects and place > 1 and not is_continued as correction,
-        (gives_up and not is_continued) or (is_last and has_said and (not has_answered or (corrects and place > 1))) as abandonment,
+        (gives_up and not is_continued) or (is_last and has_said and (not has_answered or (corrects
+            and place > 1))) as abandonment,
         refuses as refusal,
         apologises and apologised_before as apology_loop,
         overconfident.event_id is not null as confident_after_failure

@@ -1,7 +1,7 @@
 """The default engine of sums: DuckDB, in process, over a day's Parquet.
 
-What goes here: running the statements of this stage. What does not: the statements (`masking.py`, `conversations.py`), storing what they give
-(`store.py`).
+What goes here: running the statements of this stage. What does not: the statements (`masking.py`,
+`conversations.py`), storing what they give (`store.py`).
 """
 
 from collections.abc import Sequence
@@ -39,7 +39,10 @@ class SummingEngine(DuckDBEngine):
 
 
 def sums_of(connection: duckdb.DuckDBPyConnection) -> tuple[pa.Table, pa.Table]:
-    """Return failure signatures and call totals of the calls that a connection has as `raw_traces`, in the columns of those tables."""
+    """Return failure signatures and call totals of a connection's `raw_traces`.
+
+    In the columns of those tables.
+    """
     connection.create_function("blank_digits", blank_digits, ["VARCHAR"], "VARCHAR", type=PythonUDFType.ARROW)
     signatures = connection.sql(signature_sql(RAW_TRACES.name, "blank_digits")).to_arrow_table()
     return signatures, connection.sql(call_totals_sql(RAW_TRACES.name)).to_arrow_table()

@@ -1,10 +1,12 @@
-r"""How failures become signatures: the SQL that masks an error, and sums a day by node, service, method and masked error.
+r"""How failures become signatures: SQL that masks errors and sums a day by them.
 
-What goes here: SQL text, made from our own constants alone. What does not: running it (the engines), grouping the masked errors (`patterns.py`).
+What goes here: SQL text, made from our own constants alone. What does not: running it (the engines), grouping
+the masked errors (`patterns.py`).
 
-Every pattern is one of RE2 (DuckDB, with either engine): no look-around, no back-reference. Three steps, cheapest first,
-so that the dear one sees each thing once: every digit becomes `0`, which makes most messages of one kind equal; of what is still distinct the *salient part* is
-taken (a traceback's last line, the message inside JSON); and that is masked.
+Every pattern is one of RE2 (DuckDB, with either engine): no look-around, no back-reference. Three steps,
+cheapest first, so that the dear one sees each thing once: every digit becomes `0`, which makes most messages
+of one kind equal; of what is still distinct the *salient part* is taken (a traceback's last line, the message
+inside JSON); and that is masked.
 """
 
 import pyarrow as pa
@@ -38,14 +40,20 @@ _USER_KEYS = (
 MAX_INCIDENTS = 16
 """Incidents that a row of failure_signatures names at most: a sample, by hash."""
 BUCKET_BASE, _TOP_BUCKET = 1.1, 240
-"""Latency bucket b holds durations in (1.1^(b-1), 1.1^b] ms, bucket -1 holds 0; the top one is some 32 years."""
+"""Latency bucket b holds durations in (1.1^(b-1), 1.1^b] ms, bucket -1 holds 0; the top one is some 32 years.
+"""
 NOISE_WIDTH, NOISE_BUCKET = 17, -2
-"""With noise so many buckets (a factor of 5) are one, named by its last; bucket -2 then holds the variance of the noise in each, which adds up as counts do."""
+"""With noise so many buckets (a factor of 5) are one, named by its last.
+
+Bucket -2 then holds the variance of the noise in each, which adds up as counts do.
+"""
 
 _PIECE = r"""[^\s=:,;#@()\[\]{}<>"'`|]"""
 _ERROR_WORDS = (
-    r"error|errors|exception|fail|failed|failure|fatal|panic|panicked|abort|aborted|cannot|can't|couldn't|could not|unable|denied|forbidden|refused"
-    r"|rejected|timeout|timed out|not found|no such|not exist|invalid|illegal|unexpected|unknown|undefined|missing|unauthorized"
+    r"error|errors|exception|fail|failed|failure|fatal|panic|panicked|abort|aborted|cannot|can't"
+    r"|couldn't|could not|unable|denied|forbidden|refused"
+    r"|rejected|timeout|timed out|not found|no such|not "
+    r"exist|invalid|illegal|unexpected|unknown|undefined|missing|unauthorized"
     r"|exceeded|killed|segmentation fault|core dumped|unreachable"
     r"|not allowed|command not found"
 )
@@ -54,7 +62,10 @@ _EXCEPTION = (
     r"(?:Error|Exception|Exit|Interrupt|Iteration|Failure|Fault|Timeout|Expired|Exceeded|NotFound|DoesNotExist|Abort|Invalid)"
 )
 
-_STRONG_LINE = rf"(?m)^(?:E  +|- |Caused by: |[^ \n:]+:0+: |[a-z.]+: )?(?:[A-Z]+[0-9]+:? )?({_EXCEPTION}(?:[^A-Za-z0-9_.(\n].*)?)$"
+_STRONG_LINE = (
+    rf"(?m)^(?:E  +|- |Caused by: |[^ \n:]+:0+: |[a-z.]+: )?(?:[A-Z]+[0-9]+:? "
+    rf")?({_EXCEPTION}(?:[^A-Za-z0-9_.(\n].*)?)$"
+)
 _NAMED_LINE = r"(?m)^([A-Za-z_][A-Za-z0-9_.]*: .*)$"
 _RAISED = r"(?m)^(?:E  +[^ ]|\s+at [^ ]+ ?\(|\s+at [^ ]+:0|\s+File \"[^\"\n]+\", line )"
 _SIDE_LINE = r"(?im)^[ \t]*(?:[0-9]+(?:[:|\t]|  )|(?:note|hint|help|see also|for further information)\b).*$"
@@ -65,15 +76,25 @@ _FIRST_SENTENCE = r"(?m)^[ \t]*([^ \t\n](?:[^.!?\n]|[.!?][^ \n])*)"
 _LAST_LINE = r"(?m)^[ \t]*([^ \t\n-].*)$"
 # What test runners print at the end: pytest, unittest, jest, mocha, go, cargo, Maven, rspec, PHPUnit, CTest
 _TESTS_FAILED = (
-    r"(?m)^=* ?(?:[0-9]+ (?:passed|skipped|deselected|xfailed|xpassed|warnings?|errors?), )*[0-9]+ (?:failed|errors?)\b.* in [0-9.]+"
-    r"|^FAILED \((?:failures|errors|skipped|expected failures|unexpected successes)=|^Tests?(?: Suites?)?: +[0-9]+ failed"
-    r"|^ +[0-9]+ failing$|^--- FAIL: |^FAIL\t|^test result: FAILED|^(?:\[ERROR\] +)?Tests run: [0-9]+, Failures: |^[0-9]+ examples?, [0-9]+ failures?"
-    r"|^=+ test session starts =+$|^Tests: [0-9]+, Assertions: [0-9]+, |^[0-9]+% tests passed, [0-9]+ tests? failed"
+    r"(?m)^=* ?(?:[0-9]+ (?:passed|skipped|deselected|xfailed|xpassed|warnings?|errors?), )*[0-9]+ "
+    r"(?:failed|errors?)\b.* in [0-9.]+"
+    r"|^FAILED \((?:failures|errors|skipped|expected failures|unexpected successes)=|^Tests?(?: "
+    r"Suites?)?: +[0-9]+ failed"
+    r"|^ +[0-9]+ failing$|^--- FAIL: |^FAIL\t|^test result: FAILED|^(?:\[ERROR\] +)?Tests run: [0-9]+, "
+    r"Failures: |^[0-9]+ examples?, [0-9]+ failures?"
+    r"|^=+ test session starts =+$|^Tests: [0-9]+, Assertions: [0-9]+, |^[0-9]+% tests passed, [0-9]+ "
+    r"tests? failed"
 )
-_TEST_FINDING = r"(?m)^(?:FAILED|ERROR) [^ \n]+ - (?:[A-Za-z_][A-Za-z0-9_]*\.)*([A-Z][A-Za-z0-9_]*(?:Error|Exception|Failed|Exit|Warning)\b.*|assert\b.*|Failed: .*)$"
+_TEST_FINDING = (
+    r"(?m)^(?:FAILED|ERROR) [^ \n]+ - (?:[A-Za-z_][A-Za-z0-9_]*\.)*"
+    r"([A-Z][A-Za-z0-9_]*(?:Error|Exception|Failed|Exit|Warning)\b.*|assert\b.*|Failed: .*)$"
+)
 TESTS_FAILED = "Tests failed"
 DIFFERENCES = "The files differ"
-_DIFFERENCES = r"(?m)^(?:@@ -[0-9]+(?:,[0-9]+)? \+[0-9]+|[0-9]+(?:,[0-9]+)?[acd][0-9]+(?:,[0-9]+)?$|Files .* and .* differ$|Binary files .* differ$)"
+_DIFFERENCES = (
+    r"(?m)^(?:@@ -[0-9]+(?:,[0-9]+)? \+[0-9]+|[0-9]+(?:,[0-9]+)?[acd][0-9]+(?:,[0-9]+)?$|Files "
+    r".* and .* differ$|Binary files .* differ$)"
+)
 _RULER_LINE = r"(?m)^[ \t]*[=_*#~-]{3,}[^\n]*[=_*#~-]{3,}[ \t]*$"
 
 # Each mask is (pattern, replacement), applied in this order to texts whose digits are all `0`
@@ -102,7 +123,9 @@ MASKS: tuple[tuple[str, str], ...] = (
     (r"(?:\b|/)0\.0\.0\.0(?:/0)?\b", "<IP>"),
     (r"\b[0-9A-Fa-f]+(?:-[0-9A-Fa-f]+){4}\b", "<UUID>"),
     (
-        r"(?i)\b(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? +)?(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]* +0 +0:0:0(?: +[A-Z]{3,4})?(?: +0)?\b",
+        r"(?i)\b(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? "
+        r"+)?(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]* +0 +0:0:0(?: +[A-Z]{3,4})?(?: "
+        r"+0)?\b",
         "<TIME>",
     ),
     (r"\b0[-/]0[-/]0(?:[T ]+0:0(?::0)?(?:[.,]0)?(?:Z|[+-]0(?::?0)?)?)?\b", "<TIME>"),
@@ -120,7 +143,8 @@ MASKS: tuple[tuple[str, str], ...] = (
         r"<HOST>\1",
     ),
     (
-        r"\b0(?:[.,]0)* ?(?:[KMGTkmgt]?i?[Bb]|bytes?|[mun]?s|secs?|seconds?|milliseconds?|microseconds?|minutes?|mins?|hours?|days?|%)(?:\b|$)",
+        r"\b0(?:[.,]0)* ?(?:[KMGTkmgt]?i?[Bb]|bytes?|[mun]?s|secs?|seconds?|milliseconds?|microseconds?"
+        r"|minutes?|mins?|hours?|days?|%)(?:\b|$)",
         "<NUM>",
     ),
     (r"\.\.+([A-Za-z0-9\s]|$)", r" .. \1"),
@@ -145,9 +169,10 @@ def _last(expr: str, pattern: str) -> str:
 def _salient_sql(expr: str) -> str:
     """Return SQL for the part of an error that says what went wrong.
 
-    Short single-line texts stay as they are. Of longer ones: the last line that names an exception (so of a Python or Java trace its cause), or the last
-    linter finding, or the last line with a word of error, each after the first line where that is a sentence of error itself; quoted listings do not count,
-    as they are the user's code. Of JSON, the message with its type.
+    Short single-line texts stay as they are. Of longer ones: the last line that names an exception (so of a
+    Python or Java trace its cause), or the last linter finding, or the last line with a word of error, each
+    after the first line where that is a sentence of error itself; quoted listings do not count, as they are
+    the user's code. Of JSON, the message with its type.
     """
     text = _replace(expr, r"\x1b\[[0-9;]*[A-Za-z]", "")
     unescaped = (
@@ -161,19 +186,25 @@ def _salient_sql(expr: str) -> str:
     differs = f"regexp_matches({text}, {literal(_DIFFERENCES)})"
     return f"""list_transform([{plain}], lambda fl_text: list_transform([{{
         'tests': {tests}, 'differs': {differs}, 'tested': {_last("fl_text", _TEST_FINDING)},
-        'first': regexp_extract(fl_text, {literal(_FIRST_SENTENCE)}, 1), 'last': {_last("fl_text", _LAST_LINE)},
-        'strong': {_last("fl_text", _STRONG_LINE)}, 'named': {_last("fl_text", _NAMED_LINE)}, 'is_raised': regexp_matches(fl_text, {literal(_RAISED)}),
-         'lint': {_last("fl_text", _LINT_LINE)}, 'weak': {_last("fl_text", _WEAK_LINE)}
+        'first': regexp_extract(fl_text, {literal(_FIRST_SENTENCE)}, 1),
+        'last': {_last("fl_text", _LAST_LINE)},
+        'strong': {_last("fl_text", _STRONG_LINE)}, 'named': {_last("fl_text", _NAMED_LINE)},
+        'is_raised': regexp_matches(fl_text, {literal(_RAISED)}),
+        'lint': {_last("fl_text", _LINT_LINE)}, 'weak': {_last("fl_text", _WEAK_LINE)}
     }}], lambda s: case
-        when contains(fl_text, 'Traceback (most recent call last)') and coalesce(s.strong, s.named) is not null or s.strong is not null and s.is_raised
+        when contains(fl_text, 'Traceback (most recent call last)')
+            and coalesce(s.strong, s.named) is not null or s.strong is not null and s.is_raised
             then {literal(UNCAUGHT_PREFIX)} || trim(coalesce(s.strong, s.named))
         when s.tests then case when s.tested is null then {literal(TESTS_FAILED)}
-            when starts_with(s.tested, 'assert') then {literal(UNCAUGHT_PREFIX + "AssertionError: ")} || s.tested
+            when starts_with(s.tested, 'assert')
+                then {literal(UNCAUGHT_PREFIX + "AssertionError: ")} || s.tested
             else {literal(UNCAUGHT_PREFIX)} || s.tested end
         when s.differs and s.strong is null then {literal(DIFFERENCES)}
         when {finding} is null
-            then case when starts_with(coalesce(s.last, ''), s.first) then s.last else left(s.first, 160) || ' | ' || s.last end
-        else (case when regexp_matches(s.first, {literal(_WEAK_LINE)}) and not starts_with({finding}, s.first) then left(s.first, 160) || ' | ' else '' end)
+            then case when starts_with(coalesce(s.last, ''), s.first) then s.last
+                else left(s.first, 160) || ' | ' || s.last end
+        else (case when regexp_matches(s.first, {literal(_WEAK_LINE)}) and not starts_with({finding}, s.first)
+            then left(s.first, 160) || ' | ' else '' end)
              || trim({finding})
         end)[1])[1]"""
 
@@ -185,22 +216,32 @@ _JSON_MESSAGE = (
 _JSON_TYPE = r"""(?i)["'](?:type|error_type|code|error_code|status)["']\s*:\s*["']([A-Za-z_. -]+)["']"""
 # Up to a status: 000 stands for any three digits, as in all texts whose digits are 0
 _STATUS = (
-    r"""(?is)^(.*?\b(?:https?(?:/[0-9.]+)?|status(?:[ _-]?code)?|error[ _-]code|exit(?:ed)?(?:[ _-]+(?:with|code|status|value|non-zero))*)"""
+    r"""(?is)^(.*?\b(?:https?(?:/[0-9.]+)?|status(?:[ _-]?code)?|error[ _-]code"""
+    r"""|exit(?:ed)?(?:[ _-]+(?:with|code|status|value|non-zero))*)"""
     r"""(?:["']?\s*[:=(]\s*["']?|\s+))000\b"""
 )
 
 
 def _unwrapped_sql(expr: str) -> str:
-    """Return SQL for the message inside JSON, with its type and what stood before it; the text itself where there is none."""
+    """Return SQL for the message inside JSON, with its type and what stood before it.
+
+    The text itself where there is none.
+    """
     flat = f"replace({expr}, '\\\"', '\"')"
-    message = f"coalesce(nullif(regexp_extract({flat}, {literal(_JSON_MESSAGE)}, 1), ''), nullif(regexp_extract({flat}, {literal(_JSON_MESSAGE)}, 2), ''))"
+    message = (
+        f"coalesce(nullif(regexp_extract({flat}, {literal(_JSON_MESSAGE)}, 1), ''), "
+        f"nullif(regexp_extract({flat}, {literal(_JSON_MESSAGE)}, 2), ''))"
+    )
     before = f"left(regexp_extract({expr}, '^[^{{]*'), 300) || ' '"
     kind = f"coalesce(nullif(regexp_extract({flat}, {literal(_JSON_TYPE)}, 1), '') || ' ', '')"
     return f"coalesce({before} || {kind} || {message}, {expr})"
 
 
 def _status_place_sql(blanked: str) -> str:
-    """Return SQL for where the status stands that a text names after a word such as `HTTP`, `status` or `exit code`; 0 for none."""
+    """Return SQL for the place of the status that a text names; 0 for none.
+
+    A status follows a word such as `HTTP`, `status` or `exit code`.
+    """
     found = f"regexp_extract(left({blanked}, {_MAX_READ_CHARS // 2}), {literal(_STATUS)}, 1)"
     return f"(case when {found} = '' then 0 else length({found}) + 1 end)"
 
@@ -208,13 +249,19 @@ def _status_place_sql(blanked: str) -> str:
 def _status_sql(expr: str, place: str) -> str:
     """Return SQL for the status at a place of a text, as ` <STATUS_429>`, or ''."""
     status = f"substr({expr}, {place}, 3)"
-    return f"(case when {place} > 0 and {status} between '100' and '599' then ' <STATUS_' || {status} || '>' else '' end)"
+    return (
+        f"(case when {place} > 0 and {status} between '100' and '599' then ' <STATUS_' || {status} || "
+        "'>' else '' end)"
+    )
 
 
 def _blanked_sql(expr: str, blank: str | None) -> str:
     """Return SQL for a text with every digit as `0`, its middle cut out when it is very long."""
     half = _MAX_READ_CHARS // 2
-    text = f"case when length({expr}) > {_MAX_READ_CHARS} then left({expr}, {half}) || chr(10) || right({expr}, {half}) else {expr} end"
+    text = (
+        f"case when length({expr}) > {_MAX_READ_CHARS} then left({expr}, {half}) || chr(10) || "
+        f"right({expr}, {half}) else {expr} end"
+    )
     return f"{blank}({text})" if blank else f"translate({text}, '123456789', '000000000')"
 
 
@@ -222,11 +269,17 @@ def _masks_sql(blanked: str) -> str:
     """Return SQL that takes the salient part of a text without digits and masks it."""
     is_json = " or ".join(f"contains({blanked}, {literal(start)})" for start in ('{"', "{'", "{\\"))
     message = f"(case when {is_json} then {_unwrapped_sql(blanked)} else {blanked} end)"
-    masked = f"left(case when contains({message}, chr(10)) then {_salient_sql(message)} else {message} end, {_LONG_CHARS})"
+    masked = (
+        f"left(case when contains({message}, chr(10)) then {_salient_sql(message)} else {message} "
+        f"end, {_LONG_CHARS})"
+    )
     for pattern, by in MASKS:
         masked = _replace(masked, pattern, by)
     masked = _replace(f"left(trim({masked}), {MAX_MASKED_CHARS})", "<[A-Z]*$", "")
-    return f"list_transform([{masked}], lambda m: case when m = split_part(m, ' | ', 1) || ' | ' || split_part(m, ' | ', 1) then split_part(m, ' | ', 1) else m end)[1]"
+    return (
+        f"list_transform([{masked}], lambda m: case when m = split_part(m, ' | ', 1) || ' | ' || "
+        "split_part(m, ' | ', 1) then split_part(m, ' | ', 1) else m end)[1]"
+    )
 
 
 def mask_sql(expr: str) -> str:
@@ -255,7 +308,10 @@ _ZEROS = bytes.maketrans(b"123456789", b"000000000")
 
 
 def blank_digits(texts: pa.Array) -> pa.Array:
-    """Return texts with every digit as `0`: SQL's `translate`, some eight times as fast, to register as a DuckDB function of type `arrow`."""
+    """Return texts with every digit as `0`.
+
+    SQL's `translate`, some eight times as fast, to register as a DuckDB function of type `arrow`.
+    """
     array = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
     validity, offsets, data = array.buffers()
     blanked = pa.py_buffer(data.to_pybytes().translate(_ZEROS)) if data else data
@@ -266,11 +322,16 @@ def blank_digits(texts: pa.Array) -> pa.Array:
 
 def bucket_sql(duration: str) -> str:
     """Return SQL for the histogram bucket of a duration in ms."""
-    return f"case when {duration} <= 0 then -1 else greatest(0, least({_TOP_BUCKET}, ceil(ln({duration}) / ln({BUCKET_BASE}))))::integer end"
+    return (
+        f"case when {duration} <= 0 then -1 else greatest(0, least({_TOP_BUCKET}, ceil(ln({duration}) "
+        f"/ ln({BUCKET_BASE}))))::integer end"
+    )
 
 
 def failures_sql(source: str, blank: str | None = None) -> str:
-    """Return a SELECT of the failures of `raw_traces` that are failures of their own, with `masked_error`, `has_text`, `message_id` and duration `bucket`.
+    """Return a SELECT of the failures of `raw_traces` that no deeper failure caused.
+
+    It adds `masked_error`, `has_text`, `message_id` and the duration's `bucket`.
 
     Args:
         source: A relation with the columns of `raw_traces`: a table, a view or a `read_parquet(...)`.
@@ -282,22 +343,29 @@ def failures_sql(source: str, blank: str | None = None) -> str:
     actor = f"coalesce({', '.join(f'found[{place}]' for place in range(first, last + 1))}, trace_id)"
     found = f"json_extract_string(metadata, [{paths}])"
     failed = f"""(
-            select event_date, event_id, node_id, service, method, trace_id, timestamp, duration_ms, {found} as found,
+            select event_date, event_id, node_id, service, method, trace_id, timestamp, duration_ms,
+                {found} as found,
                 nullif(trim(error, ' ' || chr(9) || chr(10) || chr(13)), '') as error
             from {source} where not success and caused_by is null)"""  # noqa: S608 - constants and names of our own only
-    stand_in = f"{literal(NO_TEXT_PREFIX)} || ' service=' || service || ' method=' || method || coalesce(' status=' || {status}, '')"
+    stand_in = (
+        f"{literal(NO_TEXT_PREFIX)} || ' service=' || service || ' method=' || method || "
+        f"coalesce(' status=' || {status}, '')"
+    )
     return f"""
-        select event_date, event_id, node_id, service, method, trace_id, timestamp, {bucket_sql("duration_ms")} as bucket,
+        select event_date, event_id, node_id, service, method, trace_id, timestamp,
+            {bucket_sql("duration_ms")} as bucket,
             {actor} as actor,
             coalesce(masked_error, '') <> '' as has_text,
-            coalesce(nullif(masked_error, ''), {stand_in}) as masked_error, left(md5(coalesce(nullif(masked_error, ''), {stand_in})), 16) as message_id
+            coalesce(nullif(masked_error, ''), {stand_in}) as masked_error,
+                left(md5(coalesce(nullif(masked_error, ''), {stand_in})), 16) as message_id
         from ({masked_sql(failed, blank)})"""  # noqa: S608 - constants and names of our own only
 
 
 def signature_sql(source: str, blank: str | None = None) -> str:
     """Return a SELECT with exactly the columns of `failure_signatures`, over one day of `raw_traces`.
 
-    Failures that only repeat a deeper one (`caused_by`) are left out. Rows merge exactly over nodes; a call without a duration is in no bucket.
+    Failures that only repeat a deeper one (`caused_by`) are left out. Rows merge exactly over nodes; a call
+    without a duration is in no bucket.
 
     Args:
         source: A relation with the columns of `raw_traces`: a table, a view or a `read_parquet(...)`.
@@ -307,23 +375,29 @@ def signature_sql(source: str, blank: str | None = None) -> str:
     return f"""
         with fl_rows as materialized ({failures_sql(source, blank)}),
         fl_traces as (
-            select {key}, trace_id, count(*) as failures, min(timestamp) as first_seen, max(timestamp) as last_seen from fl_rows group by {key}, trace_id),
+            select {key}, trace_id, count(*) as failures, min(timestamp) as first_seen, max(timestamp)
+                as last_seen from fl_rows group by {key}, trace_id),
         fl_buckets as (
             select {key}, map(list(bucket order by bucket), list(n order by bucket)) as latency_histogram
-            from (select {key}, bucket, count(*) as n from fl_rows where bucket is not null group by {key}, bucket) group by {key}),
+            from (select {key}, bucket, count(*) as n from fl_rows where bucket is not null group by {key},
+                bucket) group by {key}),
         fl_incidents as (
             select {key}, list_sort(min(incident, {MAX_INCIDENTS})) as incidents
             from (
                 select distinct {key},
-                    left(md5(actor || '|' || hour(timestamp)), 6) || left(md5(actor), 10) || lpad(hour(timestamp)::varchar, 2, '0') as incident
+                    left(md5(actor || '|' || hour(timestamp)), 6) || left(md5(actor),
+                        10) || lpad(hour(timestamp)::varchar, 2, '0') as incident
                 from fl_rows)
             group by {key}),
         fl_sums as (
-            select {key}, sum(failures)::bigint as failures, count(*) as sessions, min(first_seen) as first_seen, max(last_seen) as last_seen,
+            select {key}, sum(failures)::bigint as failures, count(*) as sessions, min(first_seen)
+                as first_seen, max(last_seen) as last_seen,
                 arg_min(trace_id, md5(trace_id), 3) as exemplar_trace_ids
             from fl_traces group by {key})
-        select event_date, node_id, service, method, message_id, masked_error, has_text, failures, sessions, first_seen,
-            last_seen, exemplar_trace_ids, incidents, coalesce(latency_histogram, map([]::integer[], []::bigint[])) as latency_histogram
+        select event_date, node_id, service, method, message_id, masked_error, has_text, failures, sessions,
+            first_seen,
+            last_seen, exemplar_trace_ids, incidents, coalesce(latency_histogram, map([]::integer[],
+                []::bigint[])) as latency_histogram
         from fl_sums left join fl_buckets using ({key}) left join fl_incidents using ({key})
         order by event_date, node_id, service, method, message_id"""  # noqa: S608 - constants and names of our own only
 
@@ -337,12 +411,15 @@ def call_totals_sql(source: str) -> str:
     key = "event_date, node_id, service, method"
     return f"""
         with fl_traces as (
-            select {key}, trace_id, count(*) as calls, count(*) filter (where not success and caused_by is null) as failures
+            select {key}, trace_id, count(*) as calls, count(*) filter (where not success
+                and caused_by is null) as failures
             from {source} group by {key}, trace_id),
-        fl_sums as (select {key}, sum(calls)::bigint as calls, sum(failures)::bigint as failures, count(*) as sessions from fl_traces group by {key}),
+        fl_sums as (select {key}, sum(calls)::bigint as calls, sum(failures)::bigint as failures, count(*)
+            as sessions from fl_traces group by {key}),
         fl_buckets as (
             select {key}, map(list(bucket order by bucket), list(n order by bucket)) as latency_histogram
-            from (select {key}, {bucket_sql("duration_ms")} as bucket, count(*) as n from {source} where success and duration_ms is not null group by all)
+            from (select {key}, {bucket_sql("duration_ms")} as bucket, count(*) as n from {source}
+                where success and duration_ms is not null group by all)
             group by {key})
         select event_date, node_id, service, method, calls, failures, sessions,
             coalesce(latency_histogram, map([]::integer[], []::bigint[])) as latency_histogram

@@ -1,9 +1,13 @@
-"""The evidence of patterns, counted again from the lake's events by other statements than those that made the sums.
+"""The evidence of patterns, counted again from the lake.
 
-What goes here: counting failures and affected conversations by pattern. What does not: what follows when two counts differ (`playbooks/quality.py`).
+By other statements than those that made the sums.
 
-Failed calls are all counted, event by event: what is shared with the sums is only what a message is (`failures_sql`), not the summing. Conversations cost
-more, so of these a sample is counted: the statement of the signals runs again over the events of a few nodes.
+What goes here: counting failures and affected conversations by pattern. What does not: what follows when two
+counts differ (`playbooks/quality.py`).
+
+Failed calls are all counted, event by event: what is shared with the sums is only what a message is
+(`failures_sql`), not the summing. Conversations cost more, so of these a sample is counted: the statement of
+the signals runs again over the events of a few nodes.
 """
 
 import hashlib
@@ -28,7 +32,8 @@ SAMPLED_NODES = 3
 _SUMMED = """
     with summed as (
         select event_date, node_id, message_id, failures from failure_signatures
-        union all select event_date, node_id, signal || '|' || service, sessions_affected from conversation_signals)
+        union all select event_date, node_id, signal || '|' || service, sessions_affected
+            from conversation_signals)
     select pattern_id, sum(failures)::bigint as failures
     from pattern_members join summed using (message_id)
     where pattern_members.event_date = $day and summed.event_date between $first and $day
@@ -37,9 +42,11 @@ _STORED_SIGNALS = """
     select node_id, signal || '|' || service as message_id, sessions_affected as failures
     from conversation_signals where event_date between $first and $day"""
 _FAILED_CALLS = """
-    select event_date, node_id, message_id, count(distinct event_id) as failures from ({failures}) group by all"""
+    select event_date, node_id, message_id, count(distinct event_id) as failures from ({failures})
+        group by all"""
 _SAMPLED_TURNS = """
-    create temp table fl_sampled as select * from conversation_logs where node_id in (select unnest($nodes))"""
+    create temp table fl_sampled as select * from conversation_logs
+        where node_id in (select unnest($nodes))"""
 
 
 @dataclass(frozen=True)
@@ -123,7 +130,10 @@ class Recounter:
     def _add_conversations(
         self, found: Counter[str], connection: duckdb.DuckDBPyConnection, window: Sequence[date]
     ) -> None:
-        """Count affected conversations by signal and service: of the sampled nodes again, of the others as stored."""
+        """Count affected conversations by signal and service.
+
+        Of the sampled nodes again, of the others as stored.
+        """
         nodes = connection.sql("select distinct node_id from conversation_logs").fetchall()
         summarised = {node for day in window for node in self._summaries.nodes(day)}
         sample = sample_of({node for (node,) in nodes} - summarised, window[-1])

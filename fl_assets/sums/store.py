@@ -1,7 +1,7 @@
 """Daily sums in the warehouse: which are out of date, and making those again.
 
-What goes here: `failure_signatures`, `call_totals` and `conversation_signals`, of raw events and of summaries. What does not: summing a day
-(the engines), what the sums mean (`patterns/`).
+What goes here: `failure_signatures`, `call_totals` and `conversation_signals`, of raw events and of
+summaries. What does not: summing a day (the engines), what the sums mean (`patterns/`).
 """
 
 import hashlib
@@ -91,7 +91,10 @@ class SumsStore:
         self._is_usable = is_usable
 
     def refresh_signatures(self, days: Collection[date]) -> list[date]:
-        """Bring failure_signatures and call_totals of these days up to date; return the days that were not."""
+        """Bring failure_signatures and call_totals of these days up to date.
+
+        Return the days that were not.
+        """
         return self._refresh(("failure_signatures", "call_totals"), days, self._signatures)
 
     def refresh_conversations(self, days: Collection[date]) -> list[date]:
@@ -115,7 +118,10 @@ class SumsStore:
     def _with_summaries(
         self, table: Table, day: date, raw: pa.Table, summarised: list[dict[str, Any]]
     ) -> pa.Table:
-        """Add summaries to sums of raw events; of a node that has both on a day, the summary it signed counts."""
+        """Add summaries to sums of raw events.
+
+        Of a node that has both on a day, the summary it signed counts.
+        """
         nodes = self._summaries.nodes(day)
         if not nodes:
             return raw
@@ -126,8 +132,9 @@ class SumsStore:
     def _refresh(
         self, names: tuple[str, ...], days: Collection[date], compute: Callable[[date], dict[str, pa.Table]]
     ) -> list[date]:
-        # A window reaches back over days that may never have had a cycle of their own, or that got late events since. What a day's sums were
-        # made from is in the manifest, so days that have not changed cost a file read each.
+        # A window reaches back over days that may never have had a cycle of their own, or that got late
+        # events since. What a day's sums were made from is in the manifest, so days that have not changed
+        # cost a file read each.
         stale = [day for day in days if not self._is_expired(day) and self._is_stale(names, day)]
         stale = [day for day in stale if self._is_usable(day)]
         for start in range(0, len(stale), DAYS_PER_COMMIT):

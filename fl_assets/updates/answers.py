@@ -1,6 +1,7 @@
 """What a person answers to a decision: yes, no, or take it back.
 
-What goes here: finding the decision and recording the answer. What does not: carrying it out (`updates/rollout.py`).
+What goes here: finding the decision and recording the answer. What does not: carrying it out
+(`updates/rollout.py`).
 """
 
 from collections.abc import Collection
@@ -21,11 +22,15 @@ def locate_decision(space: UpdateStores, decision_id: str, releases: Releases) -
         ValueError: none or several have it.
     """
     rows = space.warehouse.rows(
-        "select distinct event_date, decision_id from update_decisions where starts_with(decision_id, $id) order by all",
+        "select distinct event_date, decision_id from update_decisions where starts_with(decision_id, "
+        "$id) order by all",
         {"id": decision_id},
     )
     if len(rows) != 1 or not decision_id:
-        message = f"decision {decision_id!r}: {len(rows)} decisions begin so; give the id of one, as `fl-assets decisions` shows it"
+        message = (
+            f"decision {decision_id!r}: {len(rows)} decisions begin so; give the id of one, as "
+            "`fl-assets decisions` shows it"
+        )
         raise ValueError(message)
     found = [
         one
@@ -33,7 +38,10 @@ def locate_decision(space: UpdateStores, decision_id: str, releases: Releases) -
         if one.decision.decision_id == rows[0]["decision_id"]
     ]
     if not found:
-        message = f"decision {decision_id!r}: its playbook of {rows[0]['event_date']} is not stored any more; materialise the day again"
+        message = (
+            f"decision {decision_id!r}: its playbook of {rows[0]['event_date']} is not stored any "
+            "more; materialise the day again"
+        )
         raise ValueError(message)
     return found[0]
 
@@ -79,7 +87,8 @@ def answer(
         clock: tells the time.
 
     Raises:
-        ValueError: no such decision; no code of it; a yes to one that the gate holds, of a historical day, or that asks for nothing; or its update is past that.
+        ValueError: no such decision; no code of it; a yes to one that the gate holds, of a historical
+            day, or that asks for nothing; or its update is past that.
     """
     if not by.strip() or not reason.strip():
         message = (
@@ -93,7 +102,10 @@ def answer(
         decision.mode == "live"
         and (is_for_review(decision) or decision.action in ("apply", "canary", "reject"))
     ):
-        message = f"decision {decision.decision_id} is {decision.action} ({decision.mode}): {'; '.join(decision.reasons)}; there is nothing to approve"
+        message = (
+            f"decision {decision.decision_id} is {decision.action} ({decision.mode}): "
+            f"{'; '.join(decision.reasons)}; there is nothing to approve"
+        )
         raise ValueError(message)
     code = intent_of(space).is_meant(codes, found.update, found.known)
     if not code:
@@ -103,7 +115,8 @@ def answer(
             else "no code was given"
         )
         message = (
-            f"decision {decision.decision_id}: {given}; an answer to this change of {decision.target} needs the code "
+            f"decision {decision.decision_id}: {given}; an answer to this change of {decision.target} "
+            "needs the code "
             f"that `fl-assets decisions --date {decision.day}` shows now"
         )
         raise ValueError(message)
@@ -129,6 +142,9 @@ def undo(
     releases = open_releases(space, clock)
     found = [one for one in releases.rollouts() if decision_id and one.startswith(decision_id)]
     if len(found) != 1:
-        message = f"decision {decision_id!r}: {len(found)} updates begin so; give the id of one, as `fl-assets updates` shows it"
+        message = (
+            f"decision {decision_id!r}: {len(found)} updates begin so; give the id of one, as "
+            "`fl-assets updates` shows it"
+        )
         raise ValueError(message)
     return releases.roll_back(found[0], ended="undone", by=by, reason=reason, by_hand=by_hand)

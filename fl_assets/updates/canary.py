@@ -1,10 +1,11 @@
-"""Which nodes take a change first, which follow, and which are held back when it is promoted: one draw for all three.
+"""Which nodes take a change first, which follow, and which are held back: one draw.
 
 What goes here: the draw. What does not: which nodes can show a difference (`updates/trial_counts.py`).
 
-Nodes are ordered by a keyed hash (HMAC) of decision and node. The key never leaves this machine, so nobody who may name nodes can choose which are
-drawn, and nobody can tell before a release which will be. The order is the same whenever it is computed, unrelated from one decision to the
-next, and a node that is added changes at most its own place.
+Nodes are ordered by a keyed hash (HMAC) of decision and node. The key never leaves this machine, so nobody
+who may name nodes can choose which are drawn, and nobody can tell before a release which will be. The order
+is the same whenever it is computed, unrelated from one decision to the next, and a node that is added changes
+at most its own place.
 """
 
 import hashlib
@@ -55,7 +56,8 @@ def draw_nodes(
     Args:
         secret: Key of the draw.
         decision_id: What is tried.
-        established: Nodes that can show a difference, report now, and have for a fortnight; none of them in another trial.
+        established: Nodes that can show a difference, report now, and have for a fortnight; none of them
+            in another trial.
         newcomers: Nodes that can show a difference and report now, but have not for long.
         share: Share of the nodes that are canary nodes, rounded up.
         minimum: Nodes that the canary, either half and those held back must have.

@@ -1,13 +1,14 @@
 """Config files: read, changed several together or not at all, and taken back exactly.
 
-What goes here: backups, the journal that makes several renames one change, and recovery. What does not: which key may change to what
-(`updates/policy.py`), editing the text of a file (`updates/edit.py`).
+What goes here: backups, the journal that makes several renames one change, and recovery. What does not: which
+key may change to what (`updates/policy.py`), editing the text of a file (`updates/edit.py`).
 
-One change, in order: test the old values; write what is planned (`preparing.json`); write backups, and the new files beside the old
-ones; rename the plan to `journal.json`; rename each new file into place; read back; rename the journal to a receipt. That last rename is
-the commit: every failure and every crash before it ends in the old bytes of all files, after it in the new ones. (Undo logging: Gray and
-Reuter, "Transaction Processing", 1992, ch. 9.) When not even the old bytes can be restored, it stops: the journal stays, nothing else is
-changed, and `NeedsHumanError` says what to look at.
+One change, in order: test the old values; write what is planned (`preparing.json`); write backups, and the
+new files beside the old ones; rename the plan to `journal.json`; rename each new file into place; read back;
+rename the journal to a receipt. That last rename is the commit: every failure and every crash before it ends
+in the old bytes of all files, after it in the new ones. (Undo logging: Gray and Reuter, "Transaction
+Processing", 1992, ch. 9.) When not even the old bytes can be restored, it stops: the journal stays, nothing
+else is changed, and `NeedsHumanError` says what to look at.
 """
 
 import hashlib
@@ -71,10 +72,14 @@ class ConfigFiles:
         self._preparing = state / "preparing.json"
         self._journal = state / "journal.json"
 
-    # Reading --------------------------------------------------------------------------------------------------------------
+    # Reading
+    # ------------------------------------------------------------------------------------------------
 
     def read_values(self, policy: UpdatePolicy) -> dict[str, ConfigValue]:
-        """Return the present value by rule target; a key that is missing, no scalar, or in a file that cannot be read has no entry."""
+        """Return the present value by rule target.
+
+        A key that is missing, no scalar, or in a file that cannot be read has no entry.
+        """
         values: dict[str, ConfigValue] = {}
         parsed: dict[str, Any] = {}
         for rule in policy.keys:
@@ -87,7 +92,7 @@ class ConfigFiles:
         return values
 
     def last_changed(self) -> dict[str, date]:
-        """Return the day of the last change of each key that ever changed or was taken back, by rule target."""
+        """Return the day of the last change of each key that ever changed, by rule target."""
         days: dict[str, date] = {}
         for receipt in self.receipts():
             for key in receipt.keys:
@@ -102,7 +107,8 @@ class ConfigFiles:
             for path in sorted((self._state / kind).glob("*.json"))
         ]
 
-    # Changing -------------------------------------------------------------------------------------------------------------
+    # Changing
+    # ------------------------------------------------------------------------------------------------
 
     def apply(
         self,
@@ -118,7 +124,8 @@ class ConfigFiles:
             decision_id: Hex id; applying the same one again changes nothing and returns its receipt.
             changes: What `updates.plan_changes` returned; each old value is tested against the file first.
             day: Day of the decision, for the cool-down.
-            healthy: Asked once the new files are in place; on False, or when it raises, the old bytes are restored.
+            healthy: Asked once the new files are in place; on False, or when it raises, the old bytes are
+                restored.
 
         Raises:
             RefusedChangeError: a value or file is not what the decision was made for; nothing was changed.
@@ -127,7 +134,10 @@ class ConfigFiles:
             NeedsHumanError: the old bytes could not be restored.
         """
         if _ID.fullmatch(decision_id) is None or not changes:
-            message = f"decision {decision_id!r} with {len(changes)} changes: needs a hex id and at least one change"
+            message = (
+                f"decision {decision_id!r} with {len(changes)} changes: needs a hex id and at least "
+                "one change"
+            )
             raise ValueError(message)
         with self._locked():
             if self._receipt("revert", decision_id):
@@ -146,7 +156,8 @@ class ConfigFiles:
         """Restore the exact bytes that the files of a decision had before it.
 
         Raises:
-            RefusedChangeError: it was never applied, or a file has changed since, so that its old bytes would undo somebody else's work.
+            RefusedChangeError: it was never applied, or a file has changed since, so that its old bytes
+                would undo somebody else's work.
             NeedsHumanError: a backup is missing or damaged, or the change could not be finished.
         """
         with self._locked():
@@ -161,14 +172,19 @@ class ConfigFiles:
             for file in applied.files:
                 present = self._read(self._path(file.path))
                 if _hash(present) != file.new_hash:
-                    message = f"{file.path} has changed since decision {decision_id}; take its backup {file.backup} by hand"
+                    message = (
+                        f"{file.path} has changed since decision {decision_id}; take its backup "
+                        f"{file.backup} by hand"
+                    )
                     raise RefusedChangeError(message)
                 contents[file.path] = (present, self._backup(file))
             keys = tuple(KeyChange(target=key.target, old=key.new, new=key.old) for key in applied.keys)
             return self._switch("revert", decision_id, day, keys, contents, None)
 
     def recover(self) -> str:
-        """Take back a change that a crash left half done, and remove what it left lying about; return what was done, '' for nothing.
+        """Take back a change that a crash left half done, and remove its leftovers.
+
+        Return what was done, '' for nothing.
 
         Every other call does this first; call it at start, too.
 
@@ -178,7 +194,8 @@ class ConfigFiles:
         with self._locked() as taken_back:
             return taken_back
 
-    # How ------------------------------------------------------------------------------------------------------------------
+    # How
+    # ------------------------------------------------------------------------------------------------
 
     @contextmanager
     def _locked(self) -> Generator[str]:
@@ -256,22 +273,28 @@ class ConfigFiles:
                     message = f"{file.path} does not read back as it was written; the old bytes are back"
                     raise ConfigFileError(message)
             if healthy is not None and not healthy():
-                message = f"decision {decision_id}: the health check failed with the new files in place; the old bytes are back"
+                message = (
+                    f"decision {decision_id}: the health check failed with the new files in place; "
+                    "the old bytes are back"
+                )
                 raise RefusedChangeError(message)
             self._disk.rename(self._journal, final)
         except BaseException:
             self._roll_back()
             raise
-        # Committed. Should these fail, the worst that a power cut can do is bring the journal back, and with it the old bytes of all files.
+        # Committed. Should these fail, the worst that a power cut can do is bring the journal back, and with
+        # it the old bytes of all files.
         self._disk.sync(final.parent)
         self._disk.sync(self._state)
         return receipt
 
     def _roll_back(self) -> str:
-        """Bring all files of a change that is under way back to their old bytes; return what was done, '' for nothing.
+        """Bring all files of an unfinished change back to their old bytes.
 
-        A file whose new version still lies beside it was not switched, and is left as it is. Each step can be repeated, so that a crash in here
-        is met by the next call.
+        Return what was done, '' for nothing.
+
+        A file whose new version still lies beside it was not switched, and is left as it is. Each step can be
+        repeated, so that a crash in here is met by the next call.
         """
         path = self._journal if self._journal.exists() else self._preparing
         if not path.exists():
@@ -303,7 +326,10 @@ class ConfigFiles:
             self._disk.remove(_beside(self._preparing, "new"))
             self._disk.sync(self._state)
         except (OSError, ConfigFileError) as error:
-            message = f"needs a person: decision {receipt.decision_id} is half done and could not be taken back: {error}; {path} says what to restore from where"
+            message = (
+                f"needs a person: decision {receipt.decision_id} is half done and could not be "
+                f"taken back: {error}; {path} says what to restore from where"
+            )
             raise NeedsHumanError(message) from error
         return f"{receipt.kind} of decision {receipt.decision_id} was half done and has been taken back"
 
@@ -315,7 +341,8 @@ class ConfigFiles:
             return file, path, None
         if present != file.new_hash:
             message = (
-                f"needs a person: {file.path} holds neither what it held before decision {decision_id} nor what was written; "
+                f"needs a person: {file.path} holds neither what it held before decision {decision_id} "
+                "nor what was written; "
                 f"compare it with {self._state / file.backup}, then remove {self._journal}"
             )
             raise NeedsHumanError(message)
@@ -336,7 +363,10 @@ class ConfigFiles:
         self._disk.place(path, content, mode, by_way_of=_beside(path, "new"))
 
     def _path(self, relative: str) -> Path:
-        """Return the file's path; refuse one that leads through a link or out of the folder, or is no plain file of a single name."""
+        """Return the file's path.
+
+        Refuse one that leads through a link or out of the folder, or is no plain file of a single name.
+        """
         path = self._root / relative
         try:
             status = path.lstat()
@@ -344,7 +374,10 @@ class ConfigFiles:
             message = f"{relative} cannot be read: {error.strerror}"
             raise ConfigFileError(message) from error
         if path.resolve() != path:
-            message = f"{relative} leads through a link or out of {self._root}; only plain files below it are changed"
+            message = (
+                f"{relative} leads through a link or out of {self._root}; only plain files below it "
+                "are changed"
+            )
             raise ConfigFileError(message)
         if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
             message = f"{relative} must be a plain file with a single name"

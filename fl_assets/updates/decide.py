@@ -1,7 +1,8 @@
 """What is done with a playbook: the decision, from its gate, its category and the apply level.
 
-What goes here: `decide`, and what a decision's route means to a reader. What does not: what a category of target would change
-(`updates/carriers/`), the update policy (`updates/policy.py`), the rules of the gate, whose violations come in.
+What goes here: `decide`, and what a decision's route means to a reader. What does not: what a category of
+target would change (`updates/carriers/`), the update policy (`updates/policy.py`), the rules of the gate,
+whose violations come in.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -39,13 +40,15 @@ def decide(
 ) -> Decision:
     """Decide what happens with one playbook on its day.
 
-    `hold` waits for somebody: for evidence (the gate), or for approval (apply level `stage`, or a key that a person changes). `none` changes
-    nothing by machine: prompts and workflows, adapters without an admissible one, configs without a policy, or apply level `off`. `reject` was
-    refused before. `canary` and `apply` are carried out, unless the mode is backtest, which records what would have been done. The decision's
-    `route` says which of these it was.
+    `hold` waits for somebody: for evidence (the gate), or for approval (apply level `stage`, or a key that a
+    person changes). `none` changes nothing by machine: prompts and workflows, adapters without an admissible
+    one, configs without a policy, or apply level `off`. `reject` was refused before. `canary` and `apply` are
+    carried out, unless the mode is backtest, which records what would have been done. The decision's `route`
+    says which of these it was.
 
     Args:
-        playbook: What is decided on; its own `held_because` counts too, so that no caller can pass a held playbook by leaving its violations out.
+        playbook: What is decided on; its own `held_because` counts too, so that no caller can pass a held
+            playbook by leaving its violations out.
         violations: Every rule it breaks, recounted evidence and personal data included.
         mode: `backtest` for a historical day.
         apply_level: How far decisions are carried.
@@ -112,7 +115,10 @@ _LEVELS: Mapping[ApplyLevel, tuple[Action, Route, str]] = {
 
 
 def route_of(row: Mapping[str, Any]) -> Route:
-    """Return the route of a stored decision; rows from before there was the column are told by how their reasons begin."""
+    """Return the route of a stored decision.
+
+    Rows from before there was the column are told by how their reasons begin.
+    """
     if row.get("route"):
         return row["route"]
     if row["action"] in ("apply", "canary", "reject"):
@@ -124,12 +130,18 @@ def route_of(row: Mapping[str, Any]) -> Route:
 
 
 def in_words(row: Mapping[str, Any]) -> str:
-    """Return what happens with a playbook as a reader's words: `none` alone would sound as if nothing came of it."""
+    """Return what happens with a playbook as a reader's words.
+
+    `none` alone would sound as if nothing came of it.
+    """
     return {"apply": "to be applied", "canary": "to canary nodes"}.get(row["action"]) or _IN_WORDS[
         route_of(row)
     ]
 
 
 def is_for_review(decision: Decision) -> bool:
-    """Whether a person is asked to act on it: free of the gate, of a day that is not history, and not carried out by machine."""
+    """Whether a person is asked to act on it.
+
+    Free of the gate, of a day that is not history, and not carried out by machine.
+    """
     return decision.mode == "live" and decision.route in ("export", "wait")

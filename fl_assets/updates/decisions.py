@@ -1,6 +1,7 @@
 """The decisions of a day: what each playbook leads to, from what is stored.
 
-What goes here: reading what a decision needs, storing decisions, how a day's cycle ended. What does not: the rules of a decision (`decide.py`).
+What goes here: reading what a decision needs, storing decisions, how a day's cycle ended. What does not: the
+rules of a decision (`decide.py`).
 """
 
 from collections.abc import Collection, Iterable
@@ -37,12 +38,15 @@ class Decisions:
         self._catalogue = catalogue
 
     def decide(self, day: date, *, today: date, rollouts: Collection[Rollout] = ()) -> list[Decision]:
-        """Return one decision for each playbook of a day; a playbook that breaks a rule is held, with its reasons.
+        """Return one decision for each playbook of a day.
+
+        A playbook that breaks a rule is held, with its reasons.
 
         Args:
             day: The partition.
             today: Tells a live day from history.
-            rollouts: Earlier updates: what failed is not tried again, and nothing is tried on a pattern whose trial runs.
+            rollouts: Earlier updates: what failed is not tried again, and nothing is tried on a pattern
+                whose trial runs.
         """
         learned = learn(lessons(rollouts))
         configs, policy = self._stores.configs, self._stores.update_policy
@@ -77,7 +81,10 @@ class Decisions:
         return self._stores.warehouse.replace_records("update_decisions", day, records)
 
     def _last_changed(self, rollouts: Collection[Rollout]) -> dict[str, date]:
-        """Return the day of the last change of each config key; a trial that was rolled back changed no file, and counts all the same."""
+        """Return the day of the last change of each config key.
+
+        A trial that was rolled back changed no file, and counts all the same.
+        """
         configs = self._stores.configs
         found = configs.last_changed() if configs else {}
         for one in rollouts:

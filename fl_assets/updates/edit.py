@@ -1,6 +1,7 @@
 """Config text, edited key by key with every other byte kept: bytes in, bytes out.
 
-What goes here: TOML, YAML and JSON. What does not: files (`updates/config_files.py`), which key may change to what (`updates/policy.py`).
+What goes here: TOML, YAML and JSON. What does not: files (`updates/config_files.py`), which key may change to
+what (`updates/policy.py`).
 """
 
 import copy
@@ -73,7 +74,9 @@ def get(document: Any, key: Key, target: str) -> ConfigValue:
 
 
 def replace(kind: ConfigFormat, content: bytes, key: Key, new: ConfigValue, name: str) -> bytes:
-    """Return the config with one scalar replaced and every other byte kept: comments, order, blanks, line ends.
+    """Return the config with one scalar replaced and every other byte kept.
+
+    Comments, order, blanks and line ends stay.
 
     Raises:
         ConfigFileError: the value cannot be replaced alone; e.g. a YAML anchor that other keys share.
@@ -88,7 +91,8 @@ def replace(kind: ConfigFormat, content: bytes, key: Key, new: ConfigValue, name
         text, key, new, target
     )
     _set(expected, key, new)
-    # The proof, whatever the editor above did: read anew it differs in this key alone, and in this line alone. `repr` tells 1, 1.0 and true apart, and order.
+    # The proof, whatever the editor above did: read anew it differs in this key alone, and in this line
+    # alone. `repr` tells 1, 1.0 and true apart, and order.
     lines, edited_lines = (mark + text).splitlines(keepends=True), edited.splitlines(keepends=True)
     changed = sum(before != after for before, after in zip(lines, edited_lines, strict=False)) + abs(
         len(lines) - len(edited_lines)

@@ -1,6 +1,7 @@
 """How sessions ended, by day, counted from the lake once and kept beside the history of updates.
 
-What goes here: one Parquet file per day, made again when what is stored of the day has changed. What does not: the statement (`updates/ends.py`).
+What goes here: one Parquet file per day, made again when what is stored of the day has changed. What does
+not: the statement (`updates/ends.py`).
 """
 
 import hashlib
@@ -35,7 +36,9 @@ class EndStore:
         self._connect = connect
 
     def read(self, sql: str, days: Iterable[date], given: Mapping[str, pd.DataFrame]) -> pd.DataFrame | None:
-        """Return what a statement says of the view `ends`, some days together; None when none of them has calls.
+        """Return what a statement says of the view `ends`, some days together.
+
+        None when none of them has calls.
 
         Args:
             sql: The statement.
@@ -52,7 +55,10 @@ class EndStore:
             return connection.sql(sql).df()
 
     def _files(self, days: Iterable[date]) -> list[Path]:
-        """Return the files of those of the days that have calls; what is missing or out of date is counted first."""
+        """Return the files of those of the days that have calls.
+
+        What is missing or out of date is counted first.
+        """
         found = []
         self._folder.mkdir(parents=True, exist_ok=True)
         for day in sorted(set(days)):

@@ -1,19 +1,24 @@
 """What users got in the end: sessions whose last attempt failed, by the error that it failed with.
 
-What goes here: the statement, over a day's events. What does not: which of it belongs to a pattern (`updates/trial_counts.py`).
+What goes here: the statement, over a day's events. What does not: which of it belongs to a pattern
+(`updates/trial_counts.py`).
 
-A session is a conversation with the calls that belong to it; where there is none, the trace, which is one request, and where there is none
-either, the call itself. A call that failed and was tried again with success is no failure in the end, and ten more successful calls are
-no further success. A session whose attempts went to several nodes counts once, on the node that it came to first.
+A session is a conversation with the calls that belong to it; where there is none, the trace, which is one
+request, and where there is none either, the call itself. A call that failed and was tried again with success
+is no failure in the end, and ten more successful calls are no further success. A session whose attempts went
+to several nodes counts once, on the node that it came to first.
 """
 
 from fl_assets.sums.masking import failures_sql
 
 
 def ends_sql(traces: str, logs: str) -> str:
-    """Return a SELECT of `event_date, node_id, service, method, message_id, sessions`: how the sessions of each node and method ended.
+    """Return a SELECT of how the sessions of each node and method ended.
 
-    `message_id` is that of the error that the last attempt failed with, null when it succeeded. Rows without a service are of all methods
+    Columns: `event_date, node_id, service, method, message_id, sessions`.
+
+    `message_id` is that of the error that the last attempt failed with, null when it succeeded. Rows without
+    a service are of all methods
     together: there `message_id` is `failed` when the last attempt at any method did.
 
     Args:
@@ -26,18 +31,22 @@ def ends_sql(traces: str, logs: str) -> str:
             where trace_id is not null and nullif(session_id, '') is not null group by trace_id),
         attempts as (
             select calls.*, (timestamp, event_id) as place,
-                coalesce(nullif(metadata->>'$.session_id', ''), session_id, nullif(trace_id, ''), event_id) as session
+                coalesce(nullif(metadata->>'$.session_id', ''), session_id, nullif(trace_id, ''),
+                    event_id) as session
             from {traces} calls left join sessions using (trace_id) where success or caused_by is null),
         tried as (
-            select event_date, session, service, method, arg_min(node_id, place) as node_id, min(place) as first,
+            select event_date, session, service, method, arg_min(node_id, place) as node_id, min(place)
+                as first,
                 arg_max(event_id, place) as event_id, not arg_max(success, place) as has_failed
             from attempts group by all),
         explained as (
-            select event_id, message_id from ({failures_sql("(select * from attempts semi join tried using (event_id))")})),
+            select event_id, message_id
+                from ({failures_sql("(select * from attempts semi join tried using (event_id))")})),
         whole as (
             select event_date, session, arg_min(node_id, first) as node_id, bool_or(has_failed) as has_failed
             from tried group by event_date, session)
         select event_date, node_id, service, method, message_id, count(*) as sessions
         from tried left join explained using (event_id) group by all
         union all
-        select event_date, node_id, null, null, case when has_failed then 'failed' end, count(*) from whole group by all"""  # noqa: S608
+        select event_date, node_id, null, null, case when has_failed then 'failed' end, count(*)
+            from whole group by all"""  # noqa: S608

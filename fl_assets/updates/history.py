@@ -1,9 +1,10 @@
 """The history of updates as records, and where every update is: a fold over its events.
 
-What goes here: events, what may follow what, what trials teach. What does not: the file (`updates/log.py`), carrying anything out
-(`updates/releases.py`), what nodes read (`updates/release.py`).
+What goes here: events, what may follow what, what trials teach. What does not: the file (`updates/log.py`),
+carrying anything out (`updates/releases.py`), what nodes read (`updates/release.py`).
 
-The history is the truth: which update is where follows from it alone, and so does the release, its sequence number included.
+The history is the truth: which update is where follows from it alone, and so does the release, its sequence
+number included.
 """
 
 import json
@@ -27,7 +28,11 @@ Status = Literal[
 ]
 What = Status | Literal["refreshed"]
 Ended = Literal["better", "worse", "inconclusive", "faded", "undone", "failed"]
-"""How an update ended: by verdict; faded, when a promoted change lost its effect; undone by a person; failed, when it could not be carried out."""
+"""How an update ended.
+
+By verdict; faded, when a promoted change lost its effect; undone by a person; failed, when it could not be
+carried out.
+"""
 
 ON_NODES: tuple[Status, ...] = ("canary", "widened", "applied", "promoted", "confirmed")
 
@@ -181,7 +186,8 @@ class Rollout:
 def fold(events: Iterable[Event]) -> dict[str, Rollout]:
     """Return where every update is, by decision, in the order in which each was first heard of.
 
-    An event that its state does not allow (approving what was rolled back, say) is in the history and changes nothing.
+    An event that its state does not allow (approving what was rolled back, say) is in the history and changes
+    nothing.
     """
     found: dict[str, Rollout] = {}
     for event in events:
@@ -238,7 +244,10 @@ _NEXT: Mapping[Status, tuple[What, ...]] = {
 
 
 def lessons(rollouts: Iterable[Rollout]) -> list[Lesson]:
-    """Return how trials and answers ended, for `outcomes.learn`; what a person undid and what could not be carried out teaches nothing about the remedy."""
+    """Return how trials and answers ended, for `outcomes.learn`.
+
+    What a person undid and what could not be carried out teaches nothing about the remedy.
+    """
     found = []
     for one in rollouts:
         ended = "rejected" if one.status == "rejected" else one.ended
@@ -264,9 +273,15 @@ def under_way(rollouts: Iterable[Rollout], pattern_id: str, target: str) -> str:
     for one in rollouts:
         has_key = bool(wanted & keys_of(one.update.target))
         if one.is_running and (one.update.pattern_id == pattern_id or has_key):
-            return f"decision {one.update.decision_id} is on its canary nodes; two changes at once could not be told apart"
+            return (
+                f"decision {one.update.decision_id} is on its canary nodes; two changes at once could "
+                "not be told apart"
+            )
         if one.is_watched and has_key:
-            return f"decision {one.update.decision_id} is watched: {len(one.held_back)} nodes are held back from it until it is sure to last"
+            return (
+                f"decision {one.update.decision_id} is watched: {len(one.held_back)} nodes are held "
+                "back from it until it is sure to last"
+            )
     return ""
 
 
@@ -276,7 +291,10 @@ def keys_of(target: str) -> set[str]:
 
 
 def sides(value: str | None, target: str) -> dict[str, ConfigValue]:
-    """Return a decision's from or to as value by what it changes: a JSON object of several, or one value of its target."""
+    """Return a decision's from or to as value by what it changes.
+
+    A JSON object of several, or one value of its target.
+    """
     if value is None:
         return {}
     return json.loads(value) if value.startswith("{") else {target: value}

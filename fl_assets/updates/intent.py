@@ -1,4 +1,6 @@
-"""The code by which a person shows that an answer to a decision is meant: bound to one change, good for one answer.
+"""The code by which a person shows that an answer to a decision is meant.
+
+It is bound to one change and good for one answer.
 
 What goes here: making and checking codes. What does not: who is shown one (`fl-assets decisions`), recording
 the answer (`updates/answers.py`).

@@ -1,6 +1,9 @@
-"""What the ends of trials teach: what is not tried again, how likely each remedy helps, and which trial is worth most.
+"""What ended trials teach.
 
-What goes here: arithmetic over ends. What does not: reading them (`updates/history.py`), the statistics of a trial (`updates/outcomes.py`).
+What is not tried again, how likely each remedy helps, and which trial is worth most.
+
+What goes here: arithmetic over ends. What does not: reading them (`updates/history.py`), the statistics of a
+trial (`updates/outcomes.py`).
 """
 
 import math
@@ -85,7 +88,10 @@ class Helps:
 
 @dataclass(frozen=True)
 class Lessons:
-    """What follows from all trials: changes and playbooks that are not tried again, and each remedy's score."""
+    """What follows from all trials.
+
+    Changes and playbooks that are not tried again, and each remedy's score.
+    """
 
     rejected: frozenset[str]
     retired: frozenset[str]
@@ -95,8 +101,8 @@ class Lessons:
     def helps(self, remedy_id: str, failure_class: str) -> Helps:
         """Return how likely a remedy helps against a class.
 
-        Beta-binomial in two steps: what the remedy did anywhere, drawn to PRIOR_HELPS as if that were PRIOR_TRIALS trials, is the prior, worth as much,
-        of what it did against this class.
+        Beta-binomial in two steps: what the remedy did anywhere, drawn to PRIOR_HELPS as if that were
+        PRIOR_TRIALS trials, is the prior, worth as much, of what it did against this class.
         """
         of_remedy = [one for one in self.all if one.remedy_id == remedy_id]
         of_class = [one for one in of_remedy if one.failure_class == failure_class]
@@ -114,10 +120,13 @@ def _mean(lessons: Sequence[Lesson], prior: float) -> float:
 
 
 def learn(lessons: Iterable[Lesson]) -> Lessons:
-    """Return what follows: a change that a person rejected or that did harm is not tried again, nor is a playbook whose trials failed twice.
+    """Return what earlier trials rule out.
 
-    An inconclusive trial is a failed one when it could have seen a 20 % effect; one that could not says nothing against the playbook. An effect that
-    faded after its promotion is a failed one.
+    A change that a person rejected or that did harm is not tried again, nor is a playbook whose trials failed
+    twice.
+
+    An inconclusive trial is a failed one when it could have seen a 20 % effect; one that could not says
+    nothing against the playbook. An effect that faded after its promotion is a failed one.
     """
     found = tuple(lessons)
     failed: dict[str, int] = {}

@@ -1,9 +1,13 @@
-"""The history of updates: approvals, canaries, verdicts, and what was taken back, one JSON line each, never rewritten.
+"""The history of updates, one JSON line each, never rewritten.
 
-What goes here: appending and reading lines. What does not: what follows from them (`updates/releases.py`), carrying anything out (`release_files.py`).
+Approvals, canaries, verdicts, and what was taken back.
 
-A line counts once its line end is written and synced. What a crash leaves of a line is dropped by the next append, so the history is as it was before, or
-as it is after. Times never fall: an event is at the clock's time or at its predecessor's, whichever is later.
+What goes here: appending and reading lines. What does not: what follows from them (`updates/releases.py`),
+carrying anything out (`release_files.py`).
+
+A line counts once its line end is written and synced. What a crash leaves of a line is dropped by the next
+append, so the history is as it was before, or as it is after. Times never fall: an event is at the clock's
+time or at its predecessor's, whichever is later.
 """
 
 import os
@@ -46,21 +50,32 @@ class UpdateLog:
             try:
                 event = Event.model_validate_json(line)
             except ValidationError as error:
-                message = f"needs a person: line {number} of {self.path} cannot be read as an event; restore the file from a backup"
+                message = (
+                    f"needs a person: line {number} of {self.path} cannot be read as an event; "
+                    "restore the file from a backup"
+                )
                 raise NeedsHumanError(message) from error
             if event.number != number:
-                message = f"needs a person: line {number} of {self.path} has number {event.number}; lines were removed or added by hand"
+                message = (
+                    f"needs a person: line {number} of {self.path} has number {event.number}; lines "
+                    "were removed or added by hand"
+                )
                 raise NeedsHumanError(message)
             events.append(event)
         return events
 
     def now(self, events: list[Event]) -> datetime:
-        """Return the time of an event that came next: the clock's, or the last event's where the clock has jumped back."""
+        """Return the time of an event that came next.
+
+        The clock's, or the last event's where the clock has jumped back.
+        """
         now = self._clock().astimezone(UTC)
         return max(now, events[-1].at) if events else now
 
     def append(self, what: What, *, events: list[Event], **fields: Any) -> list[Event]:
-        """Write the next event and return the history with it; the caller holds the lock and read `events` under it.
+        """Write the next event and return the history with it.
+
+        The caller holds the lock and read `events` under it.
 
         Raises:
             OSError: the disk refused; the event does not count.

@@ -1,11 +1,14 @@
-"""What is compared between treated and control nodes: failures in the end, latency, silence, each node against its own past.
+"""What is compared between treated and control nodes, each against its own past.
 
-What goes here: counts as arrays, and the effect of each draw of treated nodes. What does not: the test (`updates/randomisation.py`), the verdict
-(`updates/outcomes.py`).
+Failures in the end, latency, silence.
 
-**One node decides nothing.** What a node reports is its own word. So a node's failures count up to a bound that follows from the spread of all
-nodes, its weight levels off with its size, and of either group the best and the worst node are left out, in the draw that was made as in all
-that it is compared with: whoever reports no failure at all, or a million, is left out, and the test stays exact.
+What goes here: counts as arrays, and the effect of each draw of treated nodes. What does not: the test
+(`updates/randomisation.py`), the verdict (`updates/outcomes.py`).
+
+**One node decides nothing.** What a node reports is its own word. So a node's failures count up to a bound
+that follows from the spread of all nodes, its weight levels off with its size, and of either group the best
+and the worst node are left out, in the draw that was made as in all that it is compared with: whoever reports
+no failure at all, or a million, is left out, and the test stays exact.
 """
 
 import math
@@ -29,10 +32,13 @@ MIN_TRIMMED = 5
 
 @dataclass(frozen=True)
 class Ratio:
-    """Observed and expected failures, weighted: arrays (nodes, looks), not cumulated; `spread` is each node's standard deviation, (nodes, 1).
+    """Observed and expected failures, weighted: arrays (nodes, looks), not cumulated.
 
-    The effect of a draw is the treated nodes' ratio of observed to expected over the control nodes' (indirect standardisation: Breslow and Day,
-    "Statistical Methods in Cancer Research" II, 1987, ch. 2), as a logarithm.
+    `spread` is each node's standard deviation, (nodes, 1).
+
+    The effect of a draw is the treated nodes' ratio of observed to expected over the control nodes' (indirect
+    standardisation: Breslow and Day, "Statistical Methods in Cancer Research" II, 1987, ch. 2), as a
+    logarithm.
     """
 
     observed: np.ndarray
@@ -40,7 +46,10 @@ class Ratio:
     doubt: np.ndarray
 
     def paths(self, draws: np.ndarray, assumed: float = 1.0, *, at: int | None = None) -> np.ndarray:
-        """Return the log effect of each draw by each look, or by look `at` alone; an assumed effect is first taken out of the treated nodes."""
+        """Return the log effect of each draw by each look, or by look `at` alone.
+
+        An assumed effect is first taken out of the treated nodes.
+        """
         looks = slice(None) if at is None else slice(at, at + 1)
         observed = (self.observed / np.where(draws[0], assumed, 1.0)[:, None]).cumsum(axis=1)[:, looks]
         return _log_ratio(draws, *self._bounded(observed, self.expected.cumsum(axis=1)[:, looks]))
@@ -53,7 +62,10 @@ class Ratio:
         return float(_log_ratio(draw[None, :], *bounded)[0, 0])
 
     def _bounded(self, observed: np.ndarray, expected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return weighted observed and expected counts, what a node reports cut off where no other node comes near it."""
+        """Return weighted observed and expected counts.
+
+        What a node reports is cut off where no other node comes near it.
+        """
         spread = np.sqrt(self.doubt + 1 / (expected + 0.5))
         own = np.log((observed + 0.5) / (expected + 0.5))
         middle = np.median(own, axis=0)
@@ -76,7 +88,10 @@ def _log_ratio(draws: np.ndarray, observed: np.ndarray, expected: np.ndarray) ->
 def _groups(
     draws: np.ndarray, observed: np.ndarray, expected: np.ndarray
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the sums of treated and of control nodes in each draw, (draws, looks), without the best and the worst of a group that has enough."""
+    """Return the sums of treated and of control nodes in each draw, (draws, looks).
+
+    The best and the worst of a group that has enough nodes are left out.
+    """
     level = observed.sum(axis=0) / np.maximum(expected.sum(axis=0), 1e-12)
     ranked = np.argsort(observed - level * expected, axis=0)
     found = []
@@ -100,7 +115,10 @@ class Mean:
     values: np.ndarray
 
     def paths(self, draws: np.ndarray, assumed: float = 1.0) -> np.ndarray:
-        """Return the effect of each draw at each look, with an assumed factor first taken out of the nodes that were treated."""
+        """Return the effect of each draw at each look.
+
+        An assumed factor is first taken out of the nodes that were treated.
+        """
         known = np.isfinite(self.values)
         values = self.values - np.where(draws[0], math.log(assumed), 0.0)[:, None]
         values, share = np.where(known, values, 0.0), draws.astype(float)
@@ -121,7 +139,7 @@ class Panel:
 
     @classmethod
     def of(cls, counts: pd.DataFrame, trial: Trial, day: date) -> "Panel":
-        """Return the counts of a trial's nodes, in its days before the release and in those of its stage up to `day`."""
+        """Return the counts of a trial's nodes before the release and in its stage up to `day`."""
         missing = [name for name in COLUMNS if name not in counts]
         if missing:
             message = f"counts: column {missing[0]!r} is missing; needs {', '.join(COLUMNS)}"
@@ -160,13 +178,15 @@ class Panel:
     def rate(self, failures: str = "failures", calls: str = "calls", *, fixed: bool = False) -> Ratio:
         """Return observed and expected failures.
 
-        A node's own rate before, drawn to the fleet's as if that had shown one failure more, times the day's effect. A node without a past is
-        expected to fail as the fleet does, and its weight says how little is known of it.
+        A node's own rate before, drawn to the fleet's as if that had shown one failure more, times the day's
+        effect. A node without a past is expected to fail as the fleet does, and its weight says how little is
+        known of it.
 
         Args:
             failures: Column of failures.
             calls: Column of what they are counted among.
-            fixed: Take the traffic of every node as it was before, so that more successes do not look like fewer failures.
+            fixed: Take the traffic of every node as it was before, so that more successes do not look
+                like fewer failures.
         """
         past, now = slice(0, self.before), slice(self.before, None)
         failed, called = (self.counts[name][:, past].sum(axis=1) for name in (failures, calls))
@@ -185,7 +205,10 @@ class Panel:
         )
 
     def level(self) -> Mean:
-        """Return how much a node's mean log latency rose, at each look; what is far from all others is cut off."""
+        """Return how much a node's mean log latency rose, at each look.
+
+        What is far from all others is cut off.
+        """
         values = self.counts["p95_ms"]
         with np.errstate(invalid="ignore", divide="ignore"):
             logs = np.where(values > 0, np.log(values), np.nan)
@@ -204,7 +227,10 @@ class Panel:
         return Mean(np.clip(rise, middle - width, middle + width))
 
     def silence(self) -> Mean:
-        """Return the share of days on which a node that reported before has reported nothing since; an update can end a node."""
+        """Return the share of days on which a node that reported before has reported nothing since.
+
+        An update can end a node.
+        """
         reported = self.counts["all_calls"][:, : self.before].sum(axis=1) > 0
         silent = (self.counts["all_calls"][:, self.before :] == 0).cumsum(axis=1)
         share = silent / np.arange(1, len(self.looks) + 1)

@@ -1,7 +1,10 @@
-"""Taking a release on a node: what the node may run, and what it remembers so that nothing older is taken again.
+"""Taking a release on a node.
 
-What goes here: opening a signed release within bounds, and the node's memory. What does not: what a release says and when it is refused
-(`updates/release.py`), writing one (`updates/releases.py`). `fl-assets take-release` calls this; a node in another language does the same.
+What the node may run, and what it remembers so that nothing older is taken again.
+
+What goes here: opening a signed release within bounds, and the node's memory. What does not: what a release
+says and when it is refused (`updates/release.py`), writing one (`updates/releases.py`). `fl-assets
+take-release` calls this; a node in another language does the same.
 """
 
 import json
@@ -34,8 +37,8 @@ def take_release(
 
     Raises:
         OSError: the file cannot be read.
-        ReleaseRefusedError: naming the rule: size, format, signature, channel, rollback, future or expired. The node keeps what it runs,
-            and after expiry its own defaults.
+        ReleaseRefusedError: naming the rule: size, format, signature, channel, rollback, future or
+            expired. The node keeps what it runs, and after expiry its own defaults.
     """
     with path.open("rb") as file:
         release = open_release(file.read(MAX_RELEASE_BYTES + 1), trusted)

@@ -1,17 +1,20 @@
 """Did an update help? The verdict on a stage of a trial, from what treated and control nodes reported.
 
-What goes here: what follows from the measures on each day. What does not: the measures (`updates/measures.py`), the test
-(`updates/randomisation.py`), which nodes are treated (`updates/canary.py`), promoting or rolling back (`updates/trials.py`).
+What goes here: what follows from the measures on each day. What does not: the measures
+(`updates/measures.py`), the test (`updates/randomisation.py`), which nodes are treated (`updates/canary.py`),
+promoting or rolling back (`updates/trials.py`).
 
-**What counts** is what a user got: sessions (requests, where there are none) whose last attempt failed, over all of them. A retry that mends a
-request is help; more successful calls are not.
+**What counts** is what a user got: sessions (requests, where there are none) whose last attempt failed, over
+all of them. A retry that mends a request is help; more successful calls are not.
 
-**Three stages.** A tenth of the nodes takes the change first, and is looked at for harm alone. Then half of them take it, which decides: nothing
-gives more power than equal groups. A change that helps goes to all nodes but those held back, and is judged again for WATCH_DAYS against these.
+**Three stages.** A tenth of the nodes takes the change first, and is looked at for harm alone. Then half of
+them take it, which decides: nothing gives more power than equal groups. A change that helps goes to all nodes
+but those held back, and is judged again for WATCH_DAYS against these.
 
-**Daily looks.** The error is spent over the days of a stage (Lan and DeMets, Biometrika 70, 1983): for harm evenly, for help as O'Brien and Fleming
-do, late. So the probability that a change without any effect is ever promoted is at most `BETTER_ALPHA`, however often one looks. The interval holds
-the effects that the same test does not reject on its day (repeated confidence interval: Jennison and Turnbull, JRSS B 51, 1989).
+**Daily looks.** The error is spent over the days of a stage (Lan and DeMets, Biometrika 70, 1983): for harm
+evenly, for help as O'Brien and Fleming do, late. So the probability that a change without any effect is ever
+promoted is at most `BETTER_ALPHA`, however often one looks. The interval holds the effects that the same test
+does not reject on its day (repeated confidence interval: Jennison and Turnbull, JRSS B 51, 1989).
 """
 
 import math
@@ -37,10 +40,12 @@ MAX_ALL_FAILURES = 1.10
 """Nothing is promoted unless all failures in the end are, but for DOUBT_ALPHA, below this factor."""
 DOUBT_ALPHA = 0.1
 MAX_P95 = 1.25
-"""Nothing is promoted while latency looks worse by more than this factor, and it must surely be worse by more to count as harm: a raised time
-limit lets slow calls succeed."""
+"""Nothing is promoted while latency looks worse by more than this factor, and it must surely be worse by more
+to count as harm: a raised time limit lets slow calls succeed."""
 LASTING = 0.5
-"""Share of the effect that its later half must show too, and that must be there when traffic is taken as it was."""
+"""Share of the effect that its later half must show too, and that must be there when traffic is taken as it
+was.
+"""
 GONE_ODDS = 4.0
 """Odds before the watch that a measured effect lasts."""
 SEEN_EFFECT = 0.8
@@ -49,7 +54,10 @@ SEEN_EFFECT = 0.8
 
 @dataclass(frozen=True)
 class _Guard:
-    """One metric beside the target: the log effects of all draws, and the look from which on it is surely worse."""
+    """One metric beside the target.
+
+    The log effects of all draws, and the look from which on it is surely worse.
+    """
 
     name: str
     measure: Ratio | Mean
@@ -81,13 +89,15 @@ def judge(
     """Return the verdict on a stage of a trial by the end of `day`.
 
     Args:
-        counts: One row per node and day that reported anything: `measures.COLUMNS`; `failures` are sessions that failed in the end by the
-            pattern, among the `calls` sessions that used its methods; `all_failures` among `all_calls` are those of the node, by any failure; `p95_ms` of
-            its successful calls (may be null). Rows of other nodes and later days are ignored.
+        counts: One row per node and day that reported anything: `measures.COLUMNS`; `failures` are
+            sessions that failed in the end by the pattern, among the `calls` sessions that used its methods;
+            `all_failures` among `all_calls` are those of the node, by any failure; `p95_ms` of its successful
+            calls (may be null). Rows of other nodes and later days are ignored.
         trial: Which nodes, since when, in which stage.
         day: Last day that counts.
         max_days: Days after the release when the trial is given up.
-        others: The same counts for other patterns of the same service, by their name; their `failures` and `calls` are read.
+        others: The same counts for other patterns of the same service, by their name; their `failures`
+            and `calls` are read.
         interval: Whether to compute the interval, the slowest part.
 
     Returns:
@@ -204,7 +214,10 @@ class _Evidence:
         return found
 
     def _faded(self, at: int) -> str:
-        """Return that the effect of a promoted change is gone, '' while it may be there: the odds of lasting against gone, on the latest days."""
+        """Return that the effect of a promoted change is gone, '' while it may be there.
+
+        The odds of lasting against gone, on the latest days.
+        """
         first = max(0, at + 1 - _WATCHED_DAYS)
         if at + 1 < _WATCHED_DAYS // 2:
             return ""
@@ -216,13 +229,17 @@ class _Evidence:
         odds = math.log(GONE_ODDS) + (seen * expected - expected**2 / 2) / spread**2
         gone = 100 * (1 - math.exp(seen))
         return (
-            f"{gone:.0f} % fewer failures than on the nodes held back, {100 * (1 - math.exp(expected)):.0f} % were measured before"
+            f"{gone:.0f} % fewer failures than on the nodes held back, "
+            f"{100 * (1 - math.exp(expected)):.0f} % were measured before"
             if odds < 0
             else ""
         )
 
     def _spread(self, at: int) -> float:
-        """Return the standard deviation of the log effect over the draws, its own effect taken out; counts alone give as much as Poisson's at the least."""
+        """Return the standard deviation of the log effect over the draws, its own effect taken out.
+
+        Counts alone give as much as Poisson's at the least.
+        """
         effect = math.exp(float(self._paths[0, at]))
         expected = self._target.expected[:, : at + 1].sum(axis=1)
         groups = [float(expected[group].sum()) for group in (self._draws[0], ~self._draws[0])]
@@ -230,7 +247,10 @@ class _Evidence:
         return max(least, float(np.std(self._target.paths(self._draws, effect, at=at))))
 
     def power(self, at: int) -> float:
-        """Return the probability that the stage would have found SEEN_EFFECT by its end, from the spread of its draws so far."""
+        """Return the power of the stage to find SEEN_EFFECT by its end.
+
+        From the spread of its draws so far.
+        """
         normal = NormalDist()
         spread = self._spread(at)
         return normal.cdf(-math.log(SEEN_EFFECT) / spread - normal.inv_cdf(1 - BETTER_ALPHA))

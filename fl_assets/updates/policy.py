@@ -1,7 +1,7 @@
 """The update policy: which config keys may change, within which bounds, and the checked changes that follow.
 
-What goes here: the policy's records, and `plan_changes`, which turns suggested changes into typed ones. What does not: the decision
-(`updates/decide.py`), writing files (`updates/config_files.py`).
+What goes here: the policy's records, and `plan_changes`, which turns suggested changes into typed ones. What
+does not: the decision (`updates/decide.py`), writing files (`updates/config_files.py`).
 """
 
 import math
@@ -76,7 +76,10 @@ class KeyRule(Record):
             or "\0" in value
             or path.suffix.lower() not in _FORMATS
         ):
-            message = f"{value!r} must be a relative path below the policy's folder that ends in {', '.join(_FORMATS)}"
+            message = (
+                f"{value!r} must be a relative path below the policy's folder that ends in "
+                f"{', '.join(_FORMATS)}"
+            )
             raise ValueError(message)
         return value
 
@@ -209,7 +212,8 @@ def plan_changes(
         last_changed: Day of the last change by rule target.
 
     Returns:
-        Changes in the order of their targets; a key that already holds the value is left out, so the list may be empty.
+        Changes in the order of their targets; a key that already holds the value is left out, so the list may
+        be empty.
 
     Raises:
         RefusedChangeError: naming the first key, value and rule in the way.
@@ -238,7 +242,8 @@ def plan_changes(
         changed = (last_changed or {}).get(rule.target)
         if changed is not None and (playbook.day - changed).days < rule.cooldown_days:
             raise RefusedChangeError(
-                f"{rule.target} changed on {changed}; the next change may come {rule.cooldown_days} days later"
+                f"{rule.target} changed on {changed}; the next change may come {rule.cooldown_days} days "
+                "later"
             )
         _check_step(rule, old, new)
         changes.append(ConfigChange(rule=rule, old=old, new=new))
@@ -251,5 +256,6 @@ def _check_step(rule: KeyRule, old: ConfigValue, new: ConfigValue) -> None:
     low, high = sorted((float(old), float(new)))
     if low <= 0 or high / low > rule.max_step:
         raise RefusedChangeError(
-            f"{rule.target}: {old} → {new} is more than a factor of {rule.max_step:g}; a person may take it in smaller steps"
+            f"{rule.target}: {old} → {new} is more than a factor of {rule.max_step:g}; a person may take "
+            "it in smaller steps"
         )

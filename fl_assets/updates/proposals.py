@@ -1,6 +1,7 @@
 """Decisions that ask a person to act, as Markdown pages to review.
 
-What goes here: what such a page says. What does not: how a day's folder is written (`playbooks/files.py`), which decisions ask (`decide.py`).
+What goes here: what such a page says. What does not: how a day's folder is written (`playbooks/files.py`),
+which decisions ask (`decide.py`).
 """
 
 import re
@@ -16,10 +17,12 @@ from fl_assets.updates.decide import is_for_review
 
 
 def write_proposals(folder: Path, day: date, decided: Iterable[tuple[Playbook, Decision]]) -> list[Path]:
-    """Make the day's folder hold one Markdown file for each decision that asks a person to act, and return the files in order.
+    """Write one Markdown file for each decision that asks a person to act.
 
-    A prompt or a workflow is changed by people only, and a staged or person-owned config waits for approval: this is what they read.
-    Rewritten and removed as the JSON files are.
+    Return the files in order.
+
+    A prompt or a workflow is changed by people only, and a staged or person-owned config waits for approval:
+    this is what they read. Rewritten and removed as the JSON files are.
     """
     wanted = {
         f"{playbook.improvement_id}.md": proposal(playbook, decision)
@@ -40,7 +43,8 @@ def proposal(playbook: Playbook, decision: Decision) -> bytes:
     lines = [
         f"# {playbook.title}",
         "",
-        f"{playbook.category} · {decision.day} · confidence {playbook.confidence:.2f} · decision `{decision.decision_id}`",
+        f"{playbook.category} · {decision.day} · confidence {playbook.confidence:.2f} · decision "
+        f"`{decision.decision_id}`",
         "",
         playbook.description,
         "",
@@ -54,9 +58,12 @@ def proposal(playbook: Playbook, decision: Decision) -> bytes:
         "",
         "## Evidence",
         "",
-        f"- pattern `{playbook.pattern_id}` ({playbook.failure_class}, {playbook.state}), remedy `{playbook.remedy_id}`, version {playbook.version}",
-        f"- {playbook.evidence_count:,} failures, rate {playbook.failure_rate:.2%}, on {playbook.nodes_affected} of {playbook.nodes_reporting} nodes",
-        f"- improvement `{playbook.improvement_id}`, first proposed for the day that ended {playbook.created_at:%Y-%m-%d %H:%M} UTC",
+        f"- pattern `{playbook.pattern_id}` ({playbook.failure_class}, {playbook.state}), remedy "
+        f"`{playbook.remedy_id}`, version {playbook.version}",
+        f"- {playbook.evidence_count:,} failures, rate {playbook.failure_rate:.2%}, on "
+        f"{playbook.nodes_affected} of {playbook.nodes_reporting} nodes",
+        f"- improvement `{playbook.improvement_id}`, first proposed for the day that ended "
+        f"{playbook.created_at:%Y-%m-%d %H:%M} UTC",
         "",
         "## Why it is here",
         "",

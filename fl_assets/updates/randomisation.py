@@ -1,9 +1,13 @@
-"""The randomisation test that verdicts rest on: other draws of the treated nodes, and how the error is spent over daily looks.
+"""The randomisation test that verdicts rest on.
 
-What goes here: draws, spending functions, boundaries. What does not: what is measured (`updates/measures.py`).
+Other draws of the treated nodes, and how the error is spent over daily looks.
 
-Treated nodes were drawn by a keyed hash that knows nothing of the outcome, so any other draw of as many nodes was as likely: a verdict compares
-the effect with those of the other draws (randomisation test: Fisher 1935; Rosenbaum, "Observational Studies", 2002, ch. 2).
+What goes here: draws, spending functions, boundaries. What does not: what is measured
+(`updates/measures.py`).
+
+Treated nodes were drawn by a keyed hash that knows nothing of the outcome, so any other draw of as many nodes
+was as likely: a verdict compares the effect with those of the other draws (randomisation test: Fisher 1935;
+Rosenbaum, "Observational Studies", 2002, ch. 2).
 """
 
 import hashlib
@@ -18,7 +22,9 @@ DRAWS = 2000
 
 
 def draws_of(treated: np.ndarray, strata: np.ndarray, seed: str) -> np.ndarray:
-    """Return draws of treated nodes, (draws, nodes) as truth values: the first is the one made, the rest are others with as many of each stratum.
+    """Return draws of treated nodes, (draws, nodes) as truth values.
+
+    The first is the one made, the rest are others with as many of each stratum.
 
     Args:
         treated: Whether each node was drawn.
@@ -46,15 +52,18 @@ def draws_of(treated: np.ndarray, strata: np.ndarray, seed: str) -> np.ndarray:
 
 
 def evenly(alpha: float, times: np.ndarray) -> np.ndarray:
-    """Return the error spent by each time (a share of the stage) when it is spent evenly: harm should be found early."""
+    """Return the error spent by each time (a share of the stage) when it is spent evenly.
+
+    Harm should be found early.
+    """
     return alpha * np.minimum(1.0, times)
 
 
 def late(alpha: float, times: np.ndarray) -> np.ndarray:
-    """Return the error spent by each time when little is spent early, as by the boundaries of O'Brien and Fleming.
+    """Return the error spent by each time, little of it early, as by O'Brien and Fleming.
 
-    Lan and DeMets, Biometrika 70, 1983: 2 - 2 Φ(z / √t), z the upper alpha / 2 point. An effect that is there on the first days alone is not
-    taken for one that lasts.
+    Lan and DeMets, Biometrika 70, 1983: 2 - 2 Φ(z / √t), z the upper alpha / 2 point. An effect that is there
+    on the first days alone is not taken for one that lasts.
     """
     normal = NormalDist()
     z = normal.inv_cdf(1 - alpha / 2)
@@ -64,9 +73,12 @@ def late(alpha: float, times: np.ndarray) -> np.ndarray:
 
 
 def boundaries(paths: np.ndarray, spent: np.ndarray) -> np.ndarray:
-    """Return the value above which a draw crosses at each look, infinite while no draw may; larger is more extreme.
+    """Return the value above which a draw crosses at each look; larger is more extreme.
 
-    The share of draws that have crossed by look k never exceeds `spent[k]`; draws with equal values cross together or not at all.
+    It is infinite while no draw may.
+
+    The share of draws that have crossed by look k never exceeds `spent[k]`; draws with equal values cross
+    together or not at all.
 
     Args:
         paths: (draws, looks).

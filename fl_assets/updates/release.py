@@ -1,7 +1,7 @@
 """The release: what the nodes of a channel are to run, as they read it. Nothing is pushed to a node.
 
-What goes here: its records and canonical bytes, how it follows from the history, and when a node refuses it. What does not: files
-(`updates/releases.py` writes it, `updates/node_side.py` takes it).
+What goes here: its records and canonical bytes, how it follows from the history, and when a node refuses it.
+What does not: files (`updates/releases.py` writes it, `updates/node_side.py` takes it).
 """
 
 import base64
@@ -24,7 +24,10 @@ FORMAT = "fl-assets-release/1"
 MAX_RELEASE_BYTES = 4 * 1024 * 1024
 """Longest release that is read."""
 MAX_AHEAD = timedelta(days=1)
-"""How far ahead of a node's clock a release may be issued: one dated decades ahead would make the node refuse all that follow."""
+"""How far ahead of a node's clock a release may be issued.
+
+One dated decades ahead would make the node refuse all that follow.
+"""
 MAX_STEP = 1_000_000
 """How far the number of a release may rise above the highest that a node has taken, for the same reason."""
 
@@ -46,7 +49,10 @@ class ReleasedChange(Record):
 
     @model_serializer(mode="wrap")
     def _without_nobody(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out who is held back where nobody is: nodes from before there was such a field read the release as they did."""
+        """Leave out who is held back where nobody is.
+
+        Nodes from before there was such a field read the release as they did.
+        """
         found = write(self)
         return (
             found if self.held_back else {name: value for name, value in found.items() if name != "held_back"}
@@ -68,7 +74,10 @@ class Release(Record):
     changes: tuple[ReleasedChange, ...]
 
     def canonical(self) -> bytes:
-        """Return the bytes that are signed: JSON, keys sorted, no blanks, UTF-8. All numbers in it are whole, so no two writers can differ."""
+        """Return the bytes that are signed: JSON, keys sorted, no blanks, UTF-8.
+
+        All numbers in it are whole, so no two writers can differ.
+        """
         return canonical_json(self.model_dump(mode="json"), ascii_only=False)
 
     def for_node(self, node_id: str) -> dict[str, str]:
@@ -118,7 +127,10 @@ def release_of(events: Sequence[Event], *, channel: str, valid_days: int) -> Rel
 
 
 def signed_release(release: Release, key: Ed25519PrivateKey) -> bytes:
-    """Return a release as the file that nodes read: what is signed, and the signature over its canonical bytes."""
+    """Return a release as the file that nodes read.
+
+    What is signed, and the signature over its canonical bytes.
+    """
     key_id = hashlib.sha256(key.public_key().public_bytes_raw()).hexdigest()[:16]
     signature = {"key_id": key_id, "signature": key.sign(release.canonical()).hex()}
     content = {"signed": release.model_dump(mode="json"), "signatures": [signature]}
@@ -156,7 +168,8 @@ def why_refused(release: Release, *, channel: str, highest: int, seen: datetime)
         release: What it says.
         channel: The node's channel.
         highest: Highest sequence number that the node has taken.
-        seen: Latest time that the node has seen, on its clock or in a release: a clock that jumps back revives nothing.
+        seen: Latest time that the node has seen, on its clock or in a release: a clock that jumps back
+            revives nothing.
     """
     if release.channel != channel:
         return f"channel: the release is for {release.channel!r}, this node takes {channel!r}"
@@ -168,7 +181,8 @@ def why_refused(release: Release, *, channel: str, highest: int, seen: datetime)
         )
     if release.issued_at > seen + MAX_AHEAD:
         return (
-            f"future: it was issued at {release.issued_at:%Y-%m-%d %H:%M}, and it is {seen:%Y-%m-%d %H:%M} UTC; "
+            f"future: it was issued at {release.issued_at:%Y-%m-%d %H:%M}, and it is "
+            f"{seen:%Y-%m-%d %H:%M} UTC; "
             "set this node's clock, or have the release signed again"
         )
     if release.expires_at <= seen:

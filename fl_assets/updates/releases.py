@@ -1,12 +1,14 @@
 """From the history of updates to files: this machine's own, and the signed release that nodes read.
 
-What goes here: each step of an update, and writing the release. What does not: which step may follow which (`updates/history.py`), what a release
-says (`updates/release.py`), the history's format (`updates/log.py`), how one category's change is made (`updates/carriers/`).
+What goes here: each step of an update, and writing the release. What does not: which step may follow which
+(`updates/history.py`), what a release says (`updates/release.py`), the history's format (`updates/log.py`),
+how one category's change is made (`updates/carriers/`).
 
-A step forward appends its event, which is the commit, and then files follow (`settle`): first this machine's, then the release, each whole or
-not at all. A step back restores this machine's files first, for that may be refused, then appends and settles. What a crash left behind is
-settled by the next call, so that everything ends as before the step or as after it. When files can be brought to neither, `NeedsHumanError`
-says what to look at.
+A step forward appends its event, which is the commit, and then files follow (`settle`): first this machine's,
+then the release, each whole or not at all. A step back restores this machine's files first, for that may be
+refused, then appends and settles. What a crash left behind is settled by the next call, so that everything
+ends as before the step or as after it. When files can be brought to neither, `NeedsHumanError` says what to
+look at.
 """
 
 import json
@@ -71,7 +73,10 @@ class Releases:
         return self._log.events()
 
     def approve(self, update: Update, *, by: str, reason: str, code: str = "") -> Rollout:
-        """Record a person's yes to this very change; carrying it out is another step, which asks for the code."""
+        """Record a person's yes to this very change.
+
+        Carrying it out is another step, which asks for the code.
+        """
         said: dict[str, Any] = {"update": update, "by": by, "reason": reason, "code": code}
         return self._step("approved", update.decision_id, done=(), **said)
 
@@ -87,7 +92,9 @@ class Releases:
     def carry_out(
         self, update: Update, *, nodes: TrialNodes | None = None, by: str = MACHINE, reason: str = ""
     ) -> Rollout:
-        """Release an update to the canary nodes of a trial, or to all nodes where there is none; once, however often it is called.
+        """Release an update to the canary nodes of a trial, or to all nodes without one.
+
+        It happens once, however often it is called.
 
         Raises:
             RefusedChangeError: it cannot be made, or was rejected or taken back before; nothing was changed.
@@ -116,7 +123,10 @@ class Releases:
         effect: float | None = None,
         power: float | None = None,
     ) -> Rollout:
-        """Give a change to all nodes but those held back, and to this machine's files; one that these refuse by now is rolled back, and says so."""
+        """Give a change to all nodes but those held back, and to this machine's files.
+
+        One that these refuse by now is rolled back, and says so.
+        """
         measured: dict[str, Any] = {"ended": "better", "effect": effect, "power": power}
         done = ("promoted", "confirmed", "rolled_back")
         return self._step("promoted", decision_id, done=done, by=by, reason=reason, **measured)
@@ -149,7 +159,8 @@ class Releases:
 
         Raises:
             RefusedChangeError: the files have changed since; nothing was changed.
-            NeedsHumanError: the files cannot be restored, and nothing more is changed until a person has looked.
+            NeedsHumanError: the files cannot be restored, and nothing more is changed until a person has
+                looked.
         """
 
         def before() -> None:
@@ -203,7 +214,10 @@ class Releases:
         before: Callable[[], object] | None = None,
         **fields: Any,
     ) -> Rollout:
-        """Append one event unless the update is where it leads already, and let files follow; words alone (approved, rejected, refused) wait for no file."""
+        """Append one event unless the update is where it leads already, and let files follow.
+
+        Words alone (approved, rejected, refused) wait for no file.
+        """
         is_said_only = what in ("approved", "rejected", "refused")
         with self._log.locked():
             events = self._log.events()
@@ -213,7 +227,10 @@ class Releases:
             if known and known.status in done:
                 return known
             if not may_follow(known, what, "update" in fields):
-                message = f"decision {decision_id} is {known.status if known else 'not known'}; it cannot be {what} ({known.reason if known else 'no history'})"
+                message = (
+                    f"decision {decision_id} is {known.status if known else 'not known'}; it cannot "
+                    f"be {what} ({known.reason if known else 'no history'})"
+                )
                 raise RefusedChangeError(message)
             if before:
                 before()
@@ -245,14 +262,18 @@ class Releases:
         highest = _sequence(present)
         if highest > release.sequence:
             message = (
-                f"needs a person: {self.path} has sequence {highest}, the history {self._log.path} ends at {release.sequence}; "
+                f"needs a person: {self.path} has sequence {highest}, the history {self._log.path} ends "
+                f"at {release.sequence}; "
                 "nodes take no lower number, so restore the history from a backup"
             )
             raise NeedsHumanError(message)
         self._place(self.path, content, 0o644)
 
     def _key(self) -> Ed25519PrivateKey:
-        """Return the key that signs; made at the first use, for its owner's eyes only, its public half beside the release."""
+        """Return the key that signs.
+
+        Made at the first use, for its owner's eyes only, its public half beside the release.
+        """
         key = make_private_key(self._key_path)
         public, beside = public_pem(key), self.path.with_suffix(".pub")
         if not beside.exists() or beside.read_bytes() != public:
@@ -267,13 +288,19 @@ class Releases:
     def _carrier(self, update: Update) -> Carrier:
         carrier = self._carriers.get(update.category)
         if carrier is None:
-            message = f"decision {update.decision_id}: nothing here changes a {update.category}; machine changes are {', '.join(sorted(self._carriers)) or 'none'}"
+            message = (
+                f"decision {update.decision_id}: nothing here changes a {update.category}; machine "
+                f"changes are {', '.join(sorted(self._carriers)) or 'none'}"
+            )
             raise RefusedChangeError(message)
         return carrier
 
 
 def _sequence(content: bytes) -> int:
-    """Sequence number of a release file that is replaced; 0 when it cannot be read, for then no node could take it."""
+    """Sequence number of a release file that is replaced.
+
+    0 when it cannot be read, for then no node could take it.
+    """
     try:
         return int(json.loads(content)["signed"]["sequence"])
     except (ValueError, KeyError, TypeError):

@@ -1,10 +1,11 @@
 """From decisions to the fleet: what a day's decisions and people's answers ask for is carried out, each once.
 
-What goes here: reading a day and its gate, and taking the step that follows. What does not: rules (`updates/decide.py`, `updates/history.py`)
-and files (`updates/releases.py`).
+What goes here: reading a day and its gate, and taking the step that follows. What does not: rules
+(`updates/decide.py`, `updates/history.py`) and files (`updates/releases.py`).
 
-Nothing is carried out unless all of it holds: the decision is live, the apply level or a person's answer to this very change asks for it,
-the day passes the gate now, and the playbook is, to the letter, the one that was decided on.
+Nothing is carried out unless all of it holds: the decision is live, the apply level or a person's answer to
+this very change asks for it, the day passes the gate now, and the playbook is, to the letter, the one that
+was decided on.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -84,7 +85,10 @@ def intent_of(space: UpdateStores) -> Intent:
 
 
 def recover_configs(space: UpdateStores) -> str:
-    """Take back what a crash left half done in config files; return what only a person can put right, '' for nothing."""
+    """Take back what a crash left half done in config files.
+
+    Return what only a person can put right, '' for nothing.
+    """
     try:
         if space.configs:
             space.configs.recover()
@@ -94,7 +98,10 @@ def recover_configs(space: UpdateStores) -> str:
 
 
 def carry_out_day(space: UpdateStores, day: date, *, clock: Clock = now_utc) -> list[dict[str, Any]]:
-    """Carry out what the day's decisions and people's answers ask for, each once; return the rows of `applied_updates`."""
+    """Carry out what the day's decisions and people's answers ask for, each once.
+
+    Return the rows of `applied_updates`.
+    """
     releases = open_releases(space, clock)
     found = decided_on(space, day, releases.rollouts())
     if found and space.settings.apply != "off" and any(one.decision.mode == "live" for one in found):
@@ -120,7 +127,10 @@ def carry_out_day(space: UpdateStores, day: date, *, clock: Clock = now_utc) -> 
 
 
 def decided_on(space: UpdateStores, day: date, rollouts: Mapping[str, Rollout]) -> list[Decided]:
-    """Return the day's decisions with their playbooks, by decision; one whose playbook is gone is left out."""
+    """Return the day's decisions with their playbooks, by decision.
+
+    One whose playbook is gone is left out.
+    """
     playbooks = {one.improvement_id: one for one in space.playbooks.of(day)}
     found = []
     for row in space.warehouse.read_day("update_decisions", day):
@@ -203,7 +213,9 @@ def _release(
 def _nodes_for(
     space: UpdateStores, one: Decided, running: Collection[Rollout], *, takes_all: bool
 ) -> TrialNodes:
-    """Draw the nodes of a trial among those that no other trial has; it takes all of them when no other waits, else as many as it needs.
+    """Draw the nodes of a trial among those that no other trial has.
+
+    It takes all of them when no other waits, else as many as it needs.
 
     Raises:
         NodesBusyError: there would be enough if no other trial ran.

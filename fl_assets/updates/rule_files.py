@@ -1,6 +1,7 @@
 """The YAML of this stage: the user's update policy.
 
-What goes here: which record reads the file. What does not: reading YAML (`infra/rule_files.py`), what a policy allows (`policy.py`).
+What goes here: which record reads the file. What does not: reading YAML (`infra/rule_files.py`), what a
+policy allows (`policy.py`).
 """
 
 from pathlib import Path

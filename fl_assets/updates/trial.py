@@ -1,6 +1,7 @@
 """A trial and its verdict, as records.
 
-What goes here: shapes and the numbers that a trial is run by. What does not: how a verdict is reached (`updates/outcomes.py`).
+What goes here: shapes and the numbers that a trial is run by. What does not: how a verdict is reached
+(`updates/outcomes.py`).
 """
 
 from dataclasses import dataclass, field
@@ -15,9 +16,17 @@ WATCH_DAYS = 30
 """Days after a promotion in which the change is judged again, against the nodes that were held back."""
 
 Stage = Literal["canary", "half", "watch"]
-"""canary: a tenth of the nodes, looked at for harm alone; half: half of them, which decides; watch: all but those held back."""
+"""canary.
+
+A tenth of the nodes, looked at for harm alone; half: half of them, which decides; watch: all but those held
+back.
+"""
 Finding = Literal["safe", "better", "worse", "wait", "inconclusive", "kept", "faded"]
-"""safe: no harm on the canary nodes, on to half of them; kept, faded: whether the effect of a promoted change is still there."""
+"""safe.
+
+No harm on the canary nodes, on to half of them; kept, faded: whether the effect of a promoted change is still
+there.
+"""
 
 
 @dataclass(frozen=True)
@@ -30,7 +39,8 @@ class Trial:
         control: Nodes that have not.
         released_on: Day on which the first node took it; what lies before is every node's own past.
         stage: Which stage.
-        since: Day on which this stage began; the day itself does not count, as nodes take a change in its course. By default the release.
+        since: Day on which this stage began; the day itself does not count, as nodes take a change in its
+            course. By default the release.
         expected: Effect that the trial measured before the change was promoted; for the watch.
         newcomers: Nodes without a past of BASELINE_DAYS; drawn among themselves.
     """
@@ -48,7 +58,8 @@ class Trial:
         """Refuse a trial that no statistics could make sense of."""
         if not self.treated or not self.control or set(self.treated) & set(self.control):
             message = (
-                f"trial {self.decision_id}: {len(self.treated)} treated and {len(self.control)} control nodes; "
+                f"trial {self.decision_id}: {len(self.treated)} treated and {len(self.control)} control "
+                "nodes; "
                 "needs some of each, and none in both"
             )
             raise ValueError(message)

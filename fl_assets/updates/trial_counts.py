@@ -1,9 +1,13 @@
-"""What nodes reported of a pattern: which of them can show a difference, and the counts that a trial is judged by.
+"""What nodes reported of a pattern.
 
-What goes here: questions to the warehouse and to what is kept of the lake. What does not: the verdict (`updates/outcomes.py`).
+Which of them can show a difference, and the counts that a trial is judged by.
 
-Counts are of sessions that failed in the end (`updates/ends.py`). A node that sends summaries instead of events has no such count: its failures
-are counted among its calls, before the release as after it, so that it is compared with itself all the same.
+What goes here: questions to the warehouse and to what is kept of the lake. What does not: the verdict
+(`updates/outcomes.py`).
+
+Counts are of sessions that failed in the end (`updates/ends.py`). A node that sends summaries instead of
+events has no such count: its failures are counted among its calls, before the release as after it, so that it
+is compared with itself all the same.
 """
 
 from dataclasses import dataclass
@@ -24,17 +28,23 @@ REPORTED_SHARE = 0.7
 
 @dataclass(frozen=True)
 class Eligible:
-    """Nodes that can show a difference and report now: established ones, which have for a fortnight, and newcomers."""
+    """Nodes that can show a difference and report now.
+
+    Established ones, which have for a fortnight, and newcomers.
+    """
 
     established: tuple[str, ...]
     newcomers: tuple[str, ...]
 
 
 def eligible_nodes(space: UpdateStores, pattern_id: str, day: date, *, at_least: int) -> Eligible:
-    """Return the nodes that a trial may take: those with the pattern in the last 14 days; all that made its calls where those are too few.
+    """Return the nodes that a trial may take: those with the pattern in the last 14 days.
 
-    A node must have reported on one of the fleet's last two days. It is established when it has reported since the first of the last 14 days (or
-    since the fleet's first day, if that is later) and on REPORTED_SHARE of the days.
+    All that made its calls where those are too few.
+
+    A node must have reported on one of the fleet's last two days. It is established when it has reported
+    since the first of the last 14 days (or since the fleet's first day, if that is later) and on
+    REPORTED_SHARE of the days.
     """
     counts = counts_of(space, pattern_id, day - timedelta(days=BASELINE_DAYS - 1), day)
     days = sorted(counts["event_date"].unique())
@@ -57,8 +67,9 @@ def eligible_nodes(space: UpdateStores, pattern_id: str, day: date, *, at_least:
 def counts_of(space: UpdateStores, pattern_id: str, first: date, last: date) -> pd.DataFrame:
     """Return what `outcomes.judge` reads: one row per node and day that reported anything.
 
-    A pattern is all messages that were ever grouped in it up to `last`; its calls are those to the services and methods that these failed in,
-    and of a conversation pattern the conversations in which the signal was looked for.
+    A pattern is all messages that were ever grouped in it up to `last`; its calls are those to the services
+    and methods that these failed in, and of a conversation pattern the conversations in which the signal was
+    looked for.
     """
     given = {"pattern_id": pattern_id, "first": first, "last": last}
     sums = space.warehouse.read(_COUNTS, given | {"noise": NOISE_BUCKET})
@@ -78,7 +89,10 @@ def counts_of(space: UpdateStores, pattern_id: str, first: date, last: date) -> 
 
 
 def others_of(space: UpdateStores, pattern_id: str, first: date, last: date) -> dict[str, pd.DataFrame]:
-    """Return the same counts (`node_id, event_date, failures, calls`) of the other patterns of the pattern's services, by class and id."""
+    """Return the same counts for the other patterns of the pattern's services, by class and id.
+
+    Columns: `node_id, event_date, failures, calls`.
+    """
     patterns = space.warehouse.read(_OTHERS, {"pattern_id": pattern_id, "last": last, "most": MAX_OTHERS})
     if patterns.empty:
         return {}
@@ -95,7 +109,10 @@ def others_of(space: UpdateStores, pattern_id: str, first: date, last: date) -> 
 def _ended(
     space: UpdateStores, sql: str, first: date, last: date, **given: pd.DataFrame
 ) -> pd.DataFrame | None:
-    """Return what a statement says of how sessions ended on some days; None when there are no events of them."""
+    """Return what a statement says of how sessions ended on some days.
+
+    None when there are no events of them.
+    """
     days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
     found = space.ends.read(sql, days, given)
     if found is not None:
@@ -107,7 +124,8 @@ _ENDED = """
     select node_id, event_date,
         coalesce(sum(sessions) filter (service is not null and is_member), 0)::double as failures,
         coalesce(sum(sessions) filter (service is not null and is_of_pair), 0)::double as calls,
-        coalesce(sum(sessions) filter (service is null and message_id is not null), 0)::double as all_failures,
+        coalesce(sum(sessions) filter (service is null and message_id is not null), 0)::double
+            as all_failures,
         coalesce(sum(sessions) filter (service is null), 0)::double as all_calls
     from (
         select ends.*, message_id in (select message_id from members) as is_member,
@@ -121,7 +139,8 @@ _ENDED_BY_PATTERN = """
         from ends join members using (message_id) where ends.service is not null group by all),
     called as (
         select node_id, event_date, pattern_id, failure_class, sum(sessions)::double as calls
-        from ends join (select distinct pattern_id, failure_class, pair_service from members) on service = pair_service
+        from ends join (select distinct pattern_id, failure_class, pair_service from members)
+            on service = pair_service
         group by all)
     select node_id, event_date, pattern_id, failure_class, coalesce(failures, 0) as failures, calls
     from called left join failed using (node_id, event_date, pattern_id) order by all"""
@@ -137,20 +156,24 @@ _PAIRS = """
 
 _OTHERS = """
     with latest as (
-        select * from failure_patterns where event_date = (select max(event_date) from failure_patterns where event_date <= $last)),
+        select * from failure_patterns where event_date = (select max(event_date) from failure_patterns
+            where event_date <= $last)),
     own as (select unnest(services) as service from latest where pattern_id = $pattern_id),
     others as (
         select pattern_id, failure_class, unnest(services) as service, failures from latest
         where pattern_id <> $pattern_id and kind <> 'conversation'),
     chosen as (
-        select pattern_id, failure_class, service as pair_service, failures from others semi join own using (service)
+        select pattern_id, failure_class, service as pair_service, failures from others semi
+            join own using (service)
         qualify dense_rank() over (order by failures desc, pattern_id) <= $most)
     select distinct chosen.pattern_id, failure_class, pair_service, message_id
-    from chosen join pattern_members members on members.pattern_id = chosen.pattern_id and members.event_date <= $last"""
+    from chosen join pattern_members members on members.pattern_id = chosen.pattern_id
+        and members.event_date <= $last"""
 
 _COUNTS = """
     with members as (
-        select distinct message_id from pattern_members where pattern_id = $pattern_id and event_date <= $last),
+        select distinct message_id from pattern_members where pattern_id = $pattern_id
+            and event_date <= $last),
     failed as (
         select f.* from failure_signatures f semi join members using (message_id)
         where event_date between $first and $last),
@@ -158,7 +181,8 @@ _COUNTS = """
         select distinct service, method from failure_signatures f semi join members using (message_id)
         where event_date <= $last),
     called as (
-        select c.* from call_totals c semi join pairs using (service, method) where event_date between $first and $last),
+        select c.* from call_totals c semi join pairs using (service, method)
+            where event_date between $first and $last),
     signals as (select * from conversation_signals where event_date between $first and $last),
     counted as (
         select node_id, event_date, sum(failures) as failures, 0 as calls, 0 as all_failures, 0 as all_calls
@@ -168,7 +192,8 @@ _COUNTS = """
             where event_date between $first and $last group by all
         union all select node_id, event_date, sum(sessions_affected), sum(sessions), 0, 0 from signals
             semi join members on message_id = signal || '|' || service group by all
-        union all select node_id, event_date, 0, 0, 0, max(sessions) from signals group by node_id, event_date, service),
+        union all select node_id, event_date, 0, 0, 0, max(sessions) from signals group by node_id,
+            event_date, service),
     -- a histogram with noise in it (bucket $noise) has no 95th percentile of a node and day
     buckets as (
         select node_id, event_date, unnest(map_entries(latency_histogram)) as entry from called
@@ -183,6 +208,7 @@ _COUNTS = """
         select node_id, event_date, pow(1.1, min(bucket)) as p95_ms from ranked
         where up_to >= 0.95 * total group by node_id, event_date)
     select node_id, event_date, sum(failures)::double as failures, sum(counted.calls)::double as calls,
-        sum(all_failures)::double as all_failures, sum(all_calls)::double as all_calls, any_value(p95_ms) as p95_ms
+        sum(all_failures)::double as all_failures, sum(all_calls)::double as all_calls, any_value(p95_ms)
+            as p95_ms
     from counted left join latency using (node_id, event_date)
     group by node_id, event_date order by node_id, event_date"""

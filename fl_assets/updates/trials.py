@@ -1,7 +1,7 @@
 """Judging the trials that run, and taking the step that a verdict asks for.
 
-What goes here: from counts to the next stage, a promotion or a rollback, and the rows of `update_outcomes`. What does not: the statistics
-(`updates/outcomes.py`), carrying a step out (`updates/releases.py`).
+What goes here: from counts to the next stage, a promotion or a rollback, and the rows of `update_outcomes`.
+What does not: the statistics (`updates/outcomes.py`), carrying a step out (`updates/releases.py`).
 """
 
 from collections.abc import Callable
@@ -21,7 +21,9 @@ from fl_assets.updates.trial_counts import counts_of, others_of
 
 
 def judge_day(space: UpdateStores, day: date, *, clock: Clock = now_utc) -> list[dict[str, Any]]:
-    """Judge every trial that ran by the end of `day`, take the step that follows, and return the rows of `update_outcomes`.
+    """Judge every trial that ran by the end of `day`, and take the step that follows.
+
+    Return the rows of `update_outcomes`.
 
     A day that is not over is judged by the days before it. A historical day is judged and nothing follows.
     """
@@ -88,7 +90,10 @@ def trial_on(one: Rollout, day: date) -> Trial | None:
 
 
 def _step(releases: Releases, one: Rollout, found: Verdict, *, apply: str) -> str:
-    """Take the step that a verdict asks for; return where the update is then, `none` where nothing followed."""
+    """Take the step that a verdict asks for.
+
+    Return where the update is then, `none` where nothing followed.
+    """
     identity, reason = one.update.decision_id, found.reason
     if not is_changed_by_machine(one.update.category) and one.carried_out:
         places = {

@@ -1,4 +1,7 @@
-"""Sources of adapters against real servers on loopback: what is offered is what is there, and a server that misbehaves costs no more than its bounds."""
+"""Sources of adapters against real servers on loopback.
+
+What is offered is what is there, and a server that misbehaves costs no more than its bounds.
+"""
 
 import io
 import json
@@ -77,7 +80,8 @@ def problem_of(source) -> str:
     return str(problem)
 
 
-# What is there ----------------------------------------------------------------------------------------------------------
+# What is there
+# ----------------------------------------------------------------------------------------------------
 
 
 def test_the_real_client_finds_the_manifest_and_the_files_at_its_commit(hub, hub_server):
@@ -190,7 +194,8 @@ def test_sources_come_from_the_settings(tmp_path, monkeypatch):
     assert open_sources(settings_in(tmp_path)) == []
 
 
-# What goes wrong --------------------------------------------------------------------------------------------------------
+# What goes wrong
+# ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("code", [429, 500, 502, 503, 504, 408])
@@ -313,7 +318,8 @@ def test_another_length_than_promised_is_refused_before_a_byte_is_read(hub, hub_
         fetched(source, candidate)
 
 
-# Hosts and secrets ------------------------------------------------------------------------------------------------------
+# Hosts and secrets
+# ----------------------------------------------------------------------------------------------------
 
 
 def test_a_redirect_to_another_host_is_followed_only_when_it_is_allowed_and_without_the_token(

@@ -187,7 +187,8 @@ def test_a_refusal_needs_a_rule_that_exists():
         broken_rule("made_up", "x", expected="a", actual="b")
 
 
-# Names and versions -----------------------------------------------------------------------------------------------------
+# Names and versions
+# ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -289,7 +290,8 @@ def test_the_catalogue_is_newest_first_and_in_any_order_the_same():
     assert newest_first(rows[::-1]) == newest_first(rows)
 
 
-# The manifest -----------------------------------------------------------------------------------------------------------
+# The manifest
+# ----------------------------------------------------------------------------------------------------
 
 
 def test_a_manifest_survives_its_canonical_form():
@@ -366,7 +368,8 @@ def test_any_bytes_are_a_manifest_or_an_error_that_says_why(content):
         parse_manifest(content)
 
 
-# The config -------------------------------------------------------------------------------------------------------------
+# The config
+# ----------------------------------------------------------------------------------------------------
 
 
 def config_rules(**given) -> list[str]:
@@ -420,7 +423,8 @@ def test_a_config_that_is_no_strict_json_object_is_refused(content):
     assert [problem.rule for problem in found] == ["config"]
 
 
-# The tensors ------------------------------------------------------------------------------------------------------------
+# The tensors
+# ----------------------------------------------------------------------------------------------------
 
 CONFIGURED = LoraConfig(rank=4, target_modules=("q_proj", "v_proj"))
 

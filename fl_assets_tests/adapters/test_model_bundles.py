@@ -1,4 +1,7 @@
-"""Model-signing bundles: a second signature that an adapter needs where its key is set, by the real library where it is installed."""
+"""Model-signing bundles.
+
+A second signature that an adapter needs where its key is set, by the real library where it is installed.
+"""
 
 import importlib.util
 import re

@@ -1,4 +1,8 @@
-"""Adapters on disk: the old or the new, never a mixture, and nothing that breaks a rule, whatever a source, a crash or a stranger does."""
+"""Adapters on disk.
+
+The old or the new, never a mixture, and nothing that breaks a rule, whatever a source, a crash or a stranger
+does.
+"""
 
 import json
 import os
@@ -133,7 +137,8 @@ def offers(store, now=NOW) -> dict[str, tuple[str, ...]]:
     }
 
 
-# Installing and switching -----------------------------------------------------------------------------------------------
+# Installing and switching
+# ----------------------------------------------------------------------------------------------------
 
 
 def test_from_the_hub_to_the_link_and_back(tmp_path, settings):
@@ -231,7 +236,8 @@ def test_a_version_that_nobody_offers_is_a_refusal(store, source):
         store.rollback(NAME, now=NOW)
 
 
-# Attacks (FAULTS 29-39, 47) ---------------------------------------------------------------------------------------------
+# Attacks (FAULTS 29-39, 47)
+# ----------------------------------------------------------------------------------------------------
 
 
 def test_32_a_signed_older_version_needs_the_operators_word(store, source):
@@ -516,7 +522,8 @@ def test_a_memory_that_cannot_be_read_stops_everything(store, source, settings):
             act()
 
 
-# Crashes and races ------------------------------------------------------------------------------------------------------
+# Crashes and races
+# ----------------------------------------------------------------------------------------------------
 
 _STEPS = ("mkdir", "fsync", "rename", "symlink", "unlink", "open", "rmdir")
 
@@ -686,7 +693,8 @@ def test_a_rollback_to_a_named_version_keeps_it_and_withdraws_the_other(store, s
         store.rollback(NAME, now=NOW, to="9.0.0")
 
 
-# vLLM -------------------------------------------------------------------------------------------------------------------
+# vLLM
+# ----------------------------------------------------------------------------------------------------
 
 
 def test_a_server_gets_a_new_name_for_each_version_before_the_switch_and_loses_it_on_rollback(
@@ -724,7 +732,8 @@ def test_a_server_that_does_not_take_an_adapter_keeps_the_old_one_in_use(setting
     assert store.current(NAME).version == "1.0.0"
 
 
-# Signing ----------------------------------------------------------------------------------------------------------------
+# Signing
+# ----------------------------------------------------------------------------------------------------
 
 
 def folder_with(tmp_path, files) -> Path:
@@ -802,7 +811,8 @@ def test_expiry_is_a_day_in_utc(store, source):
     assert offers(store, NOW + timedelta(hours=12)) == {"1.0.0": ("not_expired",)}
 
 
-# For people -------------------------------------------------------------------------------------------------------------
+# For people
+# ----------------------------------------------------------------------------------------------------
 
 
 def test_a_verdict_tells_who_signed_and_every_rule_that_is_broken(tmp_path, store):

@@ -130,7 +130,10 @@ def own_home(home, tmp_path):
 
 
 def visit(attacker, hostile, ui: str) -> str:
-    """Open the hostile page, then the UI under a rebound name; return what the frame with the UI in it shows."""
+    """Open the hostile page, then the UI under a rebound name.
+
+    Return what the frame with the UI in it shows.
+    """
     context = attacker.new_context()
     page = context.new_page()
     page.goto(hostile(ui))
@@ -148,7 +151,10 @@ def visit(attacker, hostile, ui: str) -> str:
 
 
 def got_through(home: str) -> set[str]:
-    """Return what the attacks changed in a home: ways in, `run` for a launched run, `event` for a forged one."""
+    """Return what the attacks changed in a home.
+
+    Ways in, `run` for a launched run, `event` for a forged one.
+    """
     time.sleep(1)
     with dg.DagsterInstance.from_config(home) as instance:
         found = set(instance.event_log_storage.get_concurrency_keys())

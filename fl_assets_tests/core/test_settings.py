@@ -1,4 +1,7 @@
-"""Settings: every default of the contract, and every bad value an error that names variable, value and rule."""
+"""Settings.
+
+Every default of the contract, and every bad value an error that names variable, value and rule.
+"""
 
 import os
 import re

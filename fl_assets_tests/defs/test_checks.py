@@ -1,4 +1,7 @@
-"""What a check says: of each day by itself, in words that name the playbook, and of a check that was never asked, why."""
+"""What a check says.
+
+Of each day by itself, in words that name the playbook, and of a check that was never asked, why.
+"""
 
 from datetime import date
 
@@ -148,7 +151,8 @@ def test_the_blocking_checks_are_the_rules_of_the_gate_by_name():
     assert blocking == BLOCKING
 
 
-# Every blocking check is seen to fail -------------------------------------------------------------------------------------------
+# Every blocking check is seen to fail
+# ----------------------------------------------------------------------------------------------------
 
 
 def damage_the_lake(space) -> None:
@@ -161,7 +165,8 @@ def damage_the_tables(space) -> None:
     """Lose rows behind the warehouse's back, as a torn log does."""
     with duckdb.connect(str(space.settings.warehouse_path)) as connection:
         connection.execute(
-            "delete from failure_signatures where event_date = $day and node_id = (select min(node_id) from failure_signatures)",
+            "delete from failure_signatures where event_date = $day and node_id = (select min(node_id) "
+            "from failure_signatures)",
             {"day": LAST_DAY},
         )
 

@@ -1,4 +1,4 @@
-"""Resources take nothing from a run, and an asset of one's own reads the result tables through one of them."""
+"""Resources take nothing from a run; an asset of one's own reads result tables through one."""
 
 import dagster as dg
 import pytest

@@ -31,8 +31,12 @@ def parsed(*lines: bytes) -> list[dict]:
     )
     connection = _connection()
     connection.register("fl_events", events)
-    rest = "select * exclude (trace_id, caused_by, timestamp, has_control, event_type, payload_time, node, received, is_strict) from fl_events"
-    sql = f"""select * exclude (row_no, names, keys, items) replace (case when not is_suspect then from_json(metadata, '"MAP(VARCHAR,VARCHAR)"') end as metadata)
+    rest = (
+        "select * exclude (trace_id, caused_by, timestamp, has_control, event_type, payload_time, "
+        "node, received, is_strict) from fl_events"
+    )
+    sql = f"""select * exclude (row_no, names, keys, items) replace (case when not is_suspect
+        then from_json(metadata, '"MAP(VARCHAR,VARCHAR)"') end as metadata)
         from ({events_sql("fl_events", date(2000, 1, 1))}) join ({rest}) using (row_no) order by row_no"""
     return connection.sql(sql).to_arrow_table().to_pylist()
 

@@ -248,7 +248,8 @@ def test_files_are_listed_at_any_depth_and_hidden_or_unfinished_ones_are_not(tmp
     assert list(list_files(tmp_path / "absent")) == []
 
 
-# The index ---------------------------------------------------------------------------------------------------------------
+# The index
+# ----------------------------------------------------------------------------------------------------
 
 
 class Case:

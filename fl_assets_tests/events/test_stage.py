@@ -1,4 +1,7 @@
-"""Texts go through the same statement batch after batch: whatever their sizes, each comes back redacted, in its place."""
+"""Texts go through the same statement batch after batch.
+
+Whatever their sizes, each comes back redacted, in its place.
+"""
 
 from datetime import date
 

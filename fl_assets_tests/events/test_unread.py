@@ -116,7 +116,7 @@ def test_what_is_said_of_a_json_names_some_of_its_keys():
         ("traces.jsonl.zstd", zstandard.compress),
         ("traces", zstandard.compress),
         ("framed.json", lambda data: b"".join(
-            len(frame).to_bytes(4, "big") + frame for frame in map(zstandard.compress, data.splitlines(keepends=True)))),
+            len(frame).to_bytes(4, "big") + frame for frame in map(zstandard.compress, data.splitlines(keepends=True)))),  # noqa: E501
         ("utf16.jsonl", lambda data: data.decode().encode("utf-16")),
         ("utf16be.jsonl", lambda data: b"\xfe\xff" + data.decode().encode("utf-16-be")),
         ("utf16.jsonl.gz", lambda data: gzip.compress(data.decode().encode("utf-16"))),

@@ -1,4 +1,7 @@
-"""What one file may cost: small files that unpack to much, that hold millions of bad lines, or that are many."""
+"""What one file may cost.
+
+Small files that unpack to much, that hold millions of bad lines, or that are many.
+"""
 
 import gzip
 import json
@@ -88,7 +91,8 @@ def test_the_index_forgets_a_renamed_file_without_looking_through_all_others(tmp
     index = TelemetryIndex(settings_in(tmp_path))
     with index._open() as connection:
         (plan,) = connection.execute(
-            "explain query plan delete from files indexed by files_by_inode where kind = ? and inode = ? and path <> ?",
+            "explain query plan delete from files indexed by files_by_inode where kind = ? and inode = ? "
+            "and path <> ?",
             ("events", 1, "a"),
         ).fetchall()
     assert "inode=?" in plan["detail"]

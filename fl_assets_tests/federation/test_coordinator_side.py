@@ -1,4 +1,6 @@
-"""The coordinator believes what a registered node signed, once, in any order, and says by name why it refuses the rest."""
+"""The coordinator believes what a registered node signed, once, in any order, and says by name why it refuses
+the rest.
+"""
 
 import random
 from datetime import UTC, datetime, timedelta

@@ -265,7 +265,8 @@ def test_the_budget_bounds_thirty_days_in_a_row_and_renews_as_they_pass():
     assert most_in_a_row([*told[:20], (DAY, one)], DAY - timedelta(days=5)) == 21, "later days count too"
 
 
-# What one session may change -------------------------------------------------------------------------------------------
+# What one session may change
+# ----------------------------------------------------------------------------------------------------
 
 
 def counted(calls: list[dict], turns: list[dict], statements: dict[str, str]) -> dict[str, list[dict]]:
@@ -300,7 +301,10 @@ def bounded(calls: list[dict], turns: list[dict]) -> dict[str, Counter]:
 
 
 def session(random: Random, number: int) -> tuple[list[dict], list[dict]]:
-    """A session of any shape: many calls in several traces, many failures, several agents, several signals."""
+    """A session of any shape.
+
+    Many calls in several traces, many failures, several agents, several signals.
+    """
     moment = datetime(2026, 11, 1, random.randrange(24), tzinfo=UTC).replace(tzinfo=None)
     common = {"event_date": DAY, "node_id": "n1"}
     calls = [
@@ -338,7 +342,10 @@ def session(random: Random, number: int) -> tuple[list[dict], list[dict]]:
 
 
 def change(everyone: dict[str, Counter], without: dict[str, Counter]) -> dict[str, int]:
-    """By how much each kind of count differs; a conversation with a signal is in one number with it, and one without in another."""
+    """By how much each kind of count differs.
+
+    A conversation with a signal is in one number with it, and one without in another.
+    """
     for counts in (everyone, without):
         quiet = {
             service: sessions - sum(n for (of, _), n in counts["signals"].items() if of == service)

@@ -18,11 +18,17 @@ SCALES = [Fraction(1), OF_ONE, OF_CALLS, Fraction(5, 2)]
 
 
 class _OpenError(Exception):
-    """A choice that the path so far does not decide; its probabilities, or none where the path is not followed."""
+    """A choice that the path so far does not decide.
+
+    Its probabilities, or none where the path is not followed.
+    """
 
 
 def distribution(run: Callable[[Callable], int | bool], *, least: float = 1e-13) -> Counter:
-    """The probability of each outcome of `run`, which asks for each choice by its probabilities; paths less likely than `least` are left out."""
+    """The probability of each outcome of `run`, which asks for each choice by its probabilities.
+
+    Paths less likely than `least` are left out.
+    """
     found: Counter = Counter()
     waiting: list[tuple[tuple[int, ...], float]] = [((), 1.0)]
     while waiting:
@@ -64,7 +70,10 @@ def test_a_coin_falls_with_probability_e_to_minus_gamma(gamma):
 
 
 def exactly(scale: Fraction, monkeypatch) -> dict[int, float]:
-    """The sampler's distribution: that of one round, given that the round ends in a number (the next round is the same again)."""
+    """The sampler's distribution.
+
+    That of one round, given that the round ends in a number (the next round is the same again).
+    """
 
     def run(choose) -> int:
         asked: list[Fraction | int] = []
@@ -111,7 +120,10 @@ ONE_WENT_WELL = {"calls": MAX_CALLS}
 
 
 def day_counts(had: int, *, failures: int = 0, talk: int = 0, calls: int = 0) -> DayCounts:
-    """A day with so much of one session in it, in rows that count nought without it; so many sessions had their names."""
+    """A day with so much of one session in it, in rows that count nought without it.
+
+    So many sessions had their names.
+    """
     failure = {"service": "search", "method": "query", "has_text": True}
     return DayCounts(
         events=0,

@@ -1,4 +1,6 @@
-"""What rare texts share is told and nothing else of them, and durations under noise are believed only where there are enough."""
+"""What rare texts share is told and nothing else of them, and durations under noise are believed only where
+there are enough.
+"""
 
 import re
 from datetime import UTC, date, datetime
@@ -55,7 +57,9 @@ def test_a_template_holds_only_words_of_every_text_that_it_stands_for_and_no_ord
 
 
 def histogram(calls: int, *, nodes: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Exact buckets of log-normal durations around 300 ms, and the same with the noise of so many nodes in them."""
+    """Exact buckets of log-normal durations around 300 ms, and the same with the noise of so many nodes in
+    them.
+    """
     took = np.random.default_rng(seed).lognormal(np.log(300), 0.8, calls)
     fine = np.ceil(np.log(took) / np.log(1.1)).astype(int)
     random, wide = Random(seed), np.array(COARSE[1:])

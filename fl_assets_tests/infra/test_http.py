@@ -14,7 +14,10 @@ SECS = 0.6
 
 @contextmanager
 def speaking(talk):
-    """A server that says to each connection what `talk` does with its socket; yields its URL and what it was sent."""
+    """A server that says to each connection what `talk` does with its socket.
+
+    Yields its URL and what it was sent.
+    """
     listener = socket.create_server(("127.0.0.1", 0))
     heard: list[bytes] = []
 
@@ -202,7 +205,7 @@ def test_a_proxy_of_the_environment_is_asked_with_its_password(monkeypatch):
 @pytest.mark.parametrize(
     ("value", "secs"),
     [
-        (None, None), ("7", 7), (" 7 ", 7), ("soon", None), ("-1", None), ("1e9", None), ("²", None), ("9" * 400, None), ("9" * 18, 1e18),
+        (None, None), ("7", 7), (" 7 ", 7), ("soon", None), ("-1", None), ("1e9", None), ("²", None), ("9" * 400, None), ("9" * 18, 1e18),  # noqa: E501
         ("Wed, 21 Oct 2015 07:28:00 GMT", 0), ("Wed, 21 Oct 2015 07:28:00 +9999999999999999", None),
         ("Wed, 21 Oct 2015 07:28:00", None), ("Wed, 21 Oct 99999 07:28:00 GMT", None), ("", None),
     ],

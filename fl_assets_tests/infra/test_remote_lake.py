@@ -1,4 +1,6 @@
-"""A lake on an object store keeps the promises of one in a folder, whatever the order of its coordinators' steps."""
+"""A lake on an object store keeps the promises of one in a folder, whatever the order of its coordinators'
+steps.
+"""
 
 import os
 import tempfile
@@ -73,7 +75,8 @@ def commit(lake: Lake, day: date, *ids: str) -> Manifest:
         return lake.commit(manifest(day, rows=len(ids)), write(*ids))
 
 
-# Order ------------------------------------------------------------------------------------------------------------------
+# Order
+# ----------------------------------------------------------------------------------------------------
 
 
 class CrashError(BaseException):
@@ -81,7 +84,10 @@ class CrashError(BaseException):
 
 
 class World:
-    """A store that several machines reach, each of whose requests waits for its turn; its clock goes on by a second with each."""
+    """A store that several machines reach, each of whose requests waits for its turn.
+
+    Its clock goes on by a second with each.
+    """
 
     def __init__(self) -> None:
         self.objects: dict[str, tuple[bytes, int, datetime]] = {}
@@ -309,7 +315,8 @@ def test_who_was_overtaken_stores_nothing_and_decides_anew(mirror):
     assert ids_of(reader, DAY, DAY + timedelta(days=1)) == ["a", "x"]
 
 
-# Lease ------------------------------------------------------------------------------------------------------------------
+# Lease
+# ----------------------------------------------------------------------------------------------------
 
 
 def test_one_coordinator_ingests_while_another_waits_and_says_for_whom(mirror, monkeypatch):
@@ -339,7 +346,8 @@ def test_a_lease_that_is_renewed_is_not_taken_and_one_that_is_not_is(mirror, mon
     assert two.remote.objects.read("lease.json")[1] != version
 
 
-# Stores -----------------------------------------------------------------------------------------------------------------
+# Stores
+# ----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -347,7 +355,8 @@ def s3():
     with s3_server() as environment, pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
-        yield f"s3://{BUCKET}/{environment['AWS_ENDPOINT_URL'].rpartition(':')[2]}"  # another URL each time: stores are kept by it
+        # Another URL each time: stores are kept by it.
+        yield f"s3://{BUCKET}/{environment['AWS_ENDPOINT_URL'].rpartition(':')[2]}"
 
 
 @pytest.mark.parametrize("kind", ["memory", pytest.param("s3", marks=needs_s3)])
@@ -397,7 +406,8 @@ def test_a_store_that_ignores_conditions_is_refused_before_anything_is_written(t
     with (
         pytest.raises(
             LakeError,
-            match=r"careless://lake cannot be used as the lake: it overwrites an object whatever If-None-Match or If-Match say",
+            match=r"careless://lake cannot be used as the lake: it overwrites an object whatever "
+            r"If-None-Match or If-Match say",
         ),
         lake.lock(),
     ):
@@ -467,7 +477,8 @@ def test_a_url_with_credentials_is_refused_and_they_are_not_shown(given):
     assert "s3cr3t" not in str(told.value)
 
 
-# What the mirror is -----------------------------------------------------------------------------------------------------
+# What the mirror is
+# ----------------------------------------------------------------------------------------------------
 
 
 def test_engines_on_a_bucket_store_what_one_on_a_folder_stores_and_their_sql_reaches_the_mirror_alone(
@@ -632,7 +643,8 @@ def test_a_store_that_lost_its_head_is_not_taken_for_an_empty_lake(mirror):
     with (
         pytest.raises(
             LakeError,
-            match=r"no longer knows raw_traces/event_date=2026-11-01, which it has known before: restore head\.json",
+            match=r"no longer knows raw_traces/event_date=2026-11-01, which it has known before: restore "
+            r"head\.json",
         ),
         lake.lock(),
     ):

@@ -129,7 +129,8 @@ def test_failure_classes_load_and_without_a_file_nobody_corrected_anything_and_n
         load_corrections(rules("nonsense: 1\n"))
 
 
-# The documentation ------------------------------------------------------------------------------------------------------
+# The documentation
+# ----------------------------------------------------------------------------------------------------
 
 DOCS = Path(__file__).parents[2] / "docs"
 

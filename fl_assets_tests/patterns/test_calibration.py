@@ -1,4 +1,7 @@
-"""What calibration promises: it never looks ahead, never reorders, and moves only when enough has come true and not."""
+"""What calibration promises.
+
+It never looks ahead, never reorders, and moves only when enough has come true and not.
+"""
 
 from datetime import timedelta
 
@@ -20,7 +23,9 @@ TOMORROW = DAY + timedelta(days=1)
 
 
 def next_day(failures: list[int], calls: int = 200) -> pd.DataFrame:
-    """Counts in which pattern p has 8 failures a day on five nodes up to DAY, and `failures` by node on the day after."""
+    """Counts in which pattern p has 8 failures a day on five nodes up to DAY, and `failures` by node on the
+    day after.
+    """
     counts, _ = frames({"p": on(5, 6, 8)})
     rows = [
         ("p", TOMORROW, f"node-{node:02d}", failed, calls, failed) for node, failed in enumerate(failures)

@@ -24,12 +24,14 @@ def rules_of(*entries):
     return tuple(ClassRule.model_validate(entry) for entry in entries)
 
 
-# Wordings as frameworks, APIs, databases, shells and languages really write them; masked as the signatures are.
+# Wordings as frameworks, APIs, databases, shells and languages really write them; masked as the signatures
+# are.
 KNOWN = {
     "timeout": (
         "openai.APITimeoutError: Request timed out.",
         "httpx.ReadTimeout: The read operation timed out",
-        "requests.exceptions.ReadTimeout: HTTPSConnectionPool(host=<STR>, port=<NUM>): Read timed out. (read timeout=<NUM>)",
+        "requests.exceptions.ReadTimeout: HTTPSConnectionPool(host=<STR>, port=<NUM>): Read timed out. "
+        "(read timeout=<NUM>)",
         "rpc error: code = DeadlineExceeded desc = context deadline exceeded",
         "StatusCode.DEADLINE_EXCEEDED: Deadline Exceeded",
         "upstream request timeout <STATUS_504>",
@@ -43,11 +45,13 @@ KNOWN = {
         "subprocess.TimeoutExpired: Command <STR> timed out after <NUM> seconds",
     ),
     "rate_limit": (
-        "openai.RateLimitError: Error code: <NUM> - Rate limit reached for gpt-4o in organization <ID> on tokens per min (TPM): Limit <NUM>",
+        "openai.RateLimitError: Error code: <NUM> - Rate limit reached for gpt-4o in organization <ID> "
+        "on tokens per min (TPM): Limit <NUM>",
         "rate_limit_error: This request would exceed your organization's rate limit",
         "<NUM> Too Many Requests",
         "ThrottlingException: Rate exceeded",
-        "botocore.errorfactory.ThrottlingException: An error occurred (ThrottlingException) when calling the InvokeModel operation",
+        "botocore.errorfactory.ThrottlingException: An error occurred (ThrottlingException) when calling "
+        "the InvokeModel operation",
         "You exceeded your current quota, please check your plan and billing details. insufficient_quota",
         "google.api_core.exceptions.ResourceExhausted: <NUM> Quota exceeded for requests per minute",
         "Request failed <STATUS_429>",
@@ -72,10 +76,12 @@ KNOWN = {
         "TypeError: search() got an unexpected keyword argument <STR>",
         "Error: payment amount does not add up, total price is <NUM>, but paid <NUM>",
         "Error: the number of items to be exchanged should match",
-        "Invalid parameter: 'messages' with role 'tool' must be a response to a preceding message with 'tool_calls'.",
+        "Invalid parameter: 'messages' with role 'tool' must be a response to a preceding message with "
+        "'tool_calls'.",
         "rpc error: code = InvalidArgument desc = invalid argument: page_size",
         "No replacement was performed, old_str <CODE> did not appear verbatim in <PATH>",
-        "No replacement was performed. Multiple occurrences of old_str <CODE> in lines [<NUM>, <NUM>]. Please ensure it is unique.",
+        "No replacement was performed. Multiple occurrences of old_str <CODE> in lines [<NUM>, <NUM>]. "
+        "Please ensure it is unique.",
         "Parameter <CODE> is required for command: str_replace.",
         'ERROR: syntax error at or near "<STR>"',
         "ls: unrecognized option <STR>",
@@ -103,7 +109,8 @@ KNOWN = {
         "instructor: response did not match the expected schema",
     ),
     "context_overflow": (
-        "This model's maximum context length is <NUM> tokens. However, your messages resulted in <NUM> tokens.",
+        "This model's maximum context length is <NUM> tokens. However, your messages resulted in <NUM> "
+        "tokens.",
         "context_length_exceeded",
         "invalid_request_error prompt is too long: <NUM> tokens > <NUM> maximum",
         "Input is too long for requested model.",
@@ -116,11 +123,13 @@ KNOWN = {
         "ConnectionRefusedError: [Errno <NUM>] Connection refused",
         "Error: connect ECONNREFUSED <IP>:<NUM>",
         "java.lang.IllegalStateException: No instances available for <ID>",
-        "org.springframework.web.client.HttpServerErrorException$InternalServerError: <NUM> Internal Server Error: [no body]",
+        "org.springframework.web.client.HttpServerErrorException$InternalServerError: <NUM> Internal "
+        "Server Error: [no body]",
         "rpc error: code = Unavailable desc = connection error: desc = transport: Error while dialing",
         "<NUM> Bad Gateway",
         "socket.gaierror: [Errno <NUM>] Name or service not known",
-        "urllib3.exceptions.ProtocolError: ('Connection aborted.', RemoteDisconnected('Remote end closed connection without response'))",
+        "urllib3.exceptions.ProtocolError: ('Connection aborted.', RemoteDisconnected('Remote end closed "
+        "connection without response'))",
         "curl: (<NUM>) Could not resolve host: <HOST>",
         "The server had an error while processing your request. Sorry about that! <STATUS_500>",
         "Service Unavailable <STATUS_503>",
@@ -133,7 +142,8 @@ KNOWN = {
         "OSError: [Errno <NUM>] Too many open files: <STR>",
         "Command exited with exit code 137",
         "FATAL: sorry, too many clients already",
-        "sqlalchemy.exc.TimeoutError: QueuePool limit of size <NUM> overflow <NUM> reached, connection timed out, timeout <NUM>",
+        "sqlalchemy.exc.TimeoutError: QueuePool limit of size <NUM> overflow <NUM> reached, connection "
+        "timed out, timeout <NUM>",
         "<NUM> Request Entity Too Large",
         "/bin/bash: line <NUM>: <NUM> Killed python <PATH>",
     ),
@@ -171,7 +181,8 @@ KNOWN = {
         "Blocked by content policy: navigation to <URL> is not permitted for this agent",
     ),
     "step_limit": (
-        "langgraph.errors.GraphRecursionError: Recursion limit of <NUM> reached without hitting a stop condition.",
+        "langgraph.errors.GraphRecursionError: Recursion limit of <NUM> reached without hitting a stop "
+        "condition.",
         "Agent stopped due to iteration limit or time limit.",
         "agents.exceptions.MaxTurnsExceeded: Max turns (<NUM>) exceeded",
         "AgentStuckInLoopError: Agent got stuck in a loop",
@@ -349,11 +360,15 @@ def test_most_real_failures_get_a_class(name, known):
     with duckdb.connect() as db:
         db.execute(RAW_TRACES.ddl)
         db.execute(
-            """insert into raw_traces by name select event_id, timestamp, timestamp::date as event_date, 'n' as node_id, e->>'service' as service,
-            e->>'method' as method, e->>'trace_id' as trace_id, (e->>'success')::boolean as success, e->>'error' as error,
+            """insert into raw_traces by name select event_id, timestamp, timestamp::date as event_date,
+                'n' as node_id, e->>'service' as service,
+            e->>'method' as method, e->>'trace_id' as trace_id, (e->>'success')::boolean as success,
+                e->>'error' as error,
             cast(e->'metadata' as map(varchar, varchar)) as metadata
-            from (select event_id, timestamp, execution_trace as e from read_json(?, format = 'newline_delimited',
-                columns = {event_id: 'VARCHAR', execution_trace: 'JSON', timestamp: 'TIMESTAMP'})) where e is not null""",
+            from (select event_id, timestamp, execution_trace as e from read_json(?,
+                format = 'newline_delimited',
+                columns = {event_id: 'VARCHAR', execution_trace: 'JSON', timestamp: 'TIMESTAMP'}))
+                    where e is not null""",
             [str(events)],
         )
         failures = db.execute(signature_sql("raw_traces")).df()

@@ -1,4 +1,7 @@
-"""What confidence promises: it is about nodes and days, no single node makes it, and no order of rows changes it."""
+"""What confidence promises.
+
+It is about nodes and days, no single node makes it, and no order of rows changes it.
+"""
 
 from datetime import date, timedelta
 
@@ -19,7 +22,10 @@ NODES, CALLS = 12, 200
 
 
 def frames(patterns: dict[str, np.ndarray], calls: int = CALLS) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Build counts and reporting from failures (nodes, days), the last day being DAY; every node makes `calls` calls a day, more if it fails more."""
+    """Build counts and reporting from failures (nodes, days), the last day being DAY.
+
+    Every node makes `calls` calls a day, more if it fails more.
+    """
     names = list(patterns)
     failures = np.array([patterns[name] for name in names])
     pattern, node, day = (place.ravel() for place in np.indices(failures.shape))

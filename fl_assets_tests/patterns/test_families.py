@@ -53,7 +53,8 @@ def grouped_of(messages):
     ("text", "expected"),
     [
         (
-            "An error occurred (ThrottlingException) when calling the Converse operation: Too many tokens, please wait before trying again.",
+            "An error occurred (ThrottlingException) when calling the Converse operation: Too many "
+            "tokens, please wait before trying again.",
             "rate_limit",
         ),
         ("Too many tokens, please wait before trying again.", "rate_limit"),
@@ -62,15 +63,18 @@ def grouped_of(messages):
             "rate_limit",
         ),
         (
-            "Quota exceeded for aiplatform.googleapis.com/generate_content_requests_per_minute_per_project_per_base_model",
+            "Quota exceeded for "
+            "aiplatform.googleapis.com/generate_content_requests_per_minute_per_project_per_base_model",
             "rate_limit",
         ),
         (
-            "Request too large for gpt-4o in organization org-x on tokens per min (TPM): Limit 30000, Requested 47000.",
+            "Request too large for gpt-4o in organization org-x on tokens per min (TPM): Limit 30000, "
+            "Requested 47000.",
             "rate_limit",
         ),
         (
-            "This model's maximum context length is 8192 tokens. However, your messages resulted in 9000 tokens.",
+            "This model's maximum context length is 8192 tokens. However, your messages resulted in 9000 "
+            "tokens.",
             "context_overflow",
         ),
         ("Verbindung abgelehnt", "dependency_down"),

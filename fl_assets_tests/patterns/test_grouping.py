@@ -24,7 +24,8 @@ from fl_assets.sums.masking import masked_sql
 REAL = Path(__file__).parents[2] / "../shared/data"
 FIRST = date(2026, 11, 1)
 
-# Few words, so that messages often differ in one place, and identifiers, keys and variables, so that every rule comes into play
+# Few words, so that messages often differ in one place, and identifiers, keys and variables, so that every
+# rule comes into play
 WORDS = [
     "open",
     "close",
@@ -242,7 +243,8 @@ def test_a_split_takes_the_named_messages_out_and_outlives_a_later_merge():
     )
 
 
-# Real logs -----------------------------------------------------------------------------------------------------------
+# Real logs
+# ----------------------------------------------------------------------------------------------------
 
 
 def masked(texts: list[str]) -> list[str]:

@@ -1,4 +1,7 @@
-"""What the fleet knows is what was planted in its calls; where nothing was, nothing is named; and no words of users get through."""
+"""What the fleet knows is what was planted in its calls.
+
+Where nothing was, nothing is named; and no words of users get through.
+"""
 
 from datetime import date
 

@@ -37,7 +37,9 @@ def test_a_rerun_leaves_bytes_and_times_alone(tmp_path):
 
 
 def test_the_order_in_which_a_rule_names_its_changes_does_not_show(tmp_path):
-    """The table keeps them by name, and the files of later days are written from there when an earlier one comes after them."""
+    """The table keeps them by name, and the files of later days are written from there when an earlier one
+    comes after them.
+    """
     changes = {"write_style": "careful", "retries": "1", "backoff_ms": "20"}
     (path,) = write_playbooks(tmp_path, DAY, [ONE.model_copy(update={"suggested_changes": changes})])
     before = path.read_bytes()
@@ -87,7 +89,8 @@ def test_an_id_that_is_no_hash_names_no_file(tmp_path):
     assert list(Path(tmp_path).iterdir()) == []
 
 
-# Review files -----------------------------------------------------------------------------------------------------------
+# Review files
+# ----------------------------------------------------------------------------------------------------
 
 POLICY = UpdatePolicy(
     keys=(KeyRule(id="t", file="a_b.toml", key="x", change="timeout_ms", type="int", min=1, max=9000),)

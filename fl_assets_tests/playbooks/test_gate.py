@@ -1,4 +1,7 @@
-"""The gate as a whole: one bad day of a range stops only itself, a verdict is asked for once, a rule is added in one place."""
+"""The gate as a whole.
+
+One bad day of a range stops only itself, a verdict is asked for once, a rule is added in one place.
+"""
 
 import shutil
 from dataclasses import replace
@@ -61,12 +64,15 @@ def test_claimed_evidence_and_personal_data_stop_the_day_even_of_a_held_playbook
         assert stopping(rule(name), broken, [LOW, GOOD]) == broken
 
 
-# A range with bad days ----------------------------------------------------------------------------------------------------------
+# A range with bad days
+# ----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def bad_lake(learned, tmp_path_factory, instance):
-    """A folder with the fleet's lake and one damaged, one half malformed day, and one whose tables differ from their files."""
+    """A folder with the fleet's lake and one damaged, one half malformed day, and one whose tables differ
+    from their files.
+    """
     root = tmp_path_factory.mktemp("bad")
     ignored = shutil.ignore_patterns("warehouse.*", "playbooks", "reports")
     shutil.copytree(learned.config.data_path, root / "data", ignore=ignored)
@@ -131,7 +137,8 @@ def test_a_run_of_each_day_alone_gives_the_same_tables(ranged, bad_lake, tmp_pat
     assert contents(alone, (*SUMS, *LATER)) == contents(coordinator, (*SUMS, *LATER))
 
 
-# One verdict, one list ----------------------------------------------------------------------------------------------------------
+# One verdict, one list
+# ----------------------------------------------------------------------------------------------------
 
 
 def test_a_verdict_is_asked_for_once_and_again_when_what_it_read_has_changed(copied, monkeypatch):

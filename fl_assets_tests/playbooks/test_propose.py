@@ -150,7 +150,8 @@ def test_no_number_and_no_id_of_ours_looks_like_personal_data(
     assert no_personal_data(made(*rows), residue) == []
 
 
-# Nobody's words ---------------------------------------------------------------------------------------------------------
+# Nobody's words
+# ----------------------------------------------------------------------------------------------------
 
 
 @settings(deadline=None)
@@ -220,7 +221,8 @@ def test_a_name_is_only_ever_text_of_a_template():
     assert made(pattern(services=["a{failures}b"]))[0].title == made(pattern(services=[""]))[0].title
 
 
-# Numbers ----------------------------------------------------------------------------------------------------------------
+# Numbers
+# ----------------------------------------------------------------------------------------------------
 
 
 def test_a_limit_that_cuts_healthy_calls_is_raised_above_the_slowest():
@@ -307,7 +309,8 @@ def test_a_computed_change_stays_within_the_rules_bounds(formula, low, span):
     assert low <= int(value) <= low + span
 
 
-# Gate, order, merging ---------------------------------------------------------------------------------------------------
+# Gate, order, merging
+# ----------------------------------------------------------------------------------------------------
 
 
 def test_what_breaks_a_rule_is_held_and_says_which_with_numbers():
@@ -373,7 +376,8 @@ def test_other_targets_other_values_and_unnamed_targets_stay_apart():
     assert len(made(pattern(services=["<b>"]), pattern(pattern_id="p2", services=["<b>"]))) == 2
 
 
-# History ----------------------------------------------------------------------------------------------------------------
+# History
+# ----------------------------------------------------------------------------------------------------
 
 
 def test_created_at_is_the_end_of_the_first_day_and_the_version_counts_changes_of_what_is_asked_for():
@@ -433,7 +437,8 @@ def test_whatever_order_days_are_materialised_in_the_table_is_the_same(order):
     assert renumber(table(list(order))) == []
 
 
-# Rules ------------------------------------------------------------------------------------------------------------------
+# Rules
+# ----------------------------------------------------------------------------------------------------
 
 
 def test_of_each_category_the_first_rule_that_applies_wins_and_users_rules_are_tried_first():

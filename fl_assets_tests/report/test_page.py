@@ -15,7 +15,8 @@ from fl_assets_tests.build import DAY, pattern
 from fl_assets_tests.report.test_report import decision_row, outcome_row, playbook_row, rows, totals
 
 HOSTILE = (
-    "<script>alert(1)</script>\"'><img src=x onerror=alert(1)></style></title><svg onload=alert(1)> {{7*7}} {% raw %} "
+    "<script>alert(1)</script>\"'><img src=x onerror=alert(1)></style></title><svg onload=alert(1)> "
+    "{{7*7}} {% raw %} "
     "javascript:alert(1) &amp; `x` \u202egnp.exe"
 )
 VOID = {"meta", "link", "br", "input"}
@@ -155,7 +156,8 @@ def test_a_report_of_1000_patterns_stays_below_2_mb():
             exemplar_trace_ids=[f"{number:032x}"] * 3,
             series=list(range(1000, 1014)),
             services=[f"service-{place}" for place in range(5)],
-            breakdown='[{"service": "service-1", "method": "method-1", "failures": 100}, {"service": "service-2", "method": "method-2", "failures": 50}]',
+            breakdown='[{"service": "service-1", "method": "method-1", "failures": 100}, {"service": '
+            '"service-2", "method": "method-2", "failures": 50}]',
             why_grouped="these messages share a template and differ only in what <*> stands for",
         )
         for number in range(1000)

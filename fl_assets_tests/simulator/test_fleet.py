@@ -262,7 +262,9 @@ def fleet():
 
 
 def recount(events, truth):
-    """Count calls by (service, method), and failures by planted id, both with day and node, from events alone."""
+    """Count calls by (service, method), and failures by planted id, both with day and node, from events
+    alone.
+    """
     patterns = [(failure.id, re.compile(failure.match)) for failure in truth.failures if failure.match]
     silent = {
         (failure.services[0], failure.methods[0]): failure.id

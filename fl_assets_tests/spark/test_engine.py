@@ -163,7 +163,8 @@ def test_what_is_missing_is_named_with_what_to_do(monkeypatch):
     monkeypatch.setattr(spark_engine, "find_spec", lambda _: None)
     with pytest.raises(
         SparkUnavailableError,
-        match=r"FEDERATED_LEARNING_ENGINE=spark, but pyspark is not installed.*pip install 'fl-assets\[spark\]'.*ENGINE=duckdb",
+        match=r"FEDERATED_LEARNING_ENGINE=spark, but pyspark is not installed.*pip install "
+        r"'fl-assets\[spark\]'.*ENGINE=duckdb",
     ):
         check_available()
     monkeypatch.setattr(spark_engine, "find_spec", lambda _: True)
@@ -222,7 +223,7 @@ def test_a_job_that_fails_tells_why_and_what_it_said_last():
 
 def test_what_a_process_says_is_passed_on():
     said = []
-    script = """import json; print('{"fl_assets": {"told": "half"}}'); print('noise'); print('{"fl_assets": {"days": []}}')"""
+    script = """import json; print('{"fl_assets": {"told": "half"}}'); print('noise'); print('{"fl_assets": {"days": []}}')"""  # noqa: E501
     assert run_plainly([sys.executable, "-c", script], said.append) == {"days": []}
     assert said == ["half"]
 

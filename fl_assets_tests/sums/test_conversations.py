@@ -71,7 +71,8 @@ def signals(*talks):
             rows = [apart(row, number) for number, talk in enumerate(talks) for row in getattr(talk, kind)]
             if rows:
                 db.executemany(
-                    f"insert into {table.name} by name select {', '.join(f'? as {name}' for name in rows[0])}",
+                    f"insert into {table.name} by name select "
+                    f"{', '.join(f'? as {name}' for name in rows[0])}",
                     [list(row.values()) for row in rows],
                 )
         result = db.execute(conversation_signals_sql("conversation_logs", "raw_traces"))

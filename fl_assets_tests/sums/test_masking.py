@@ -42,7 +42,7 @@ This is how your edit would have looked if applied
 (5 more lines below)
 -------------------------------------------------
 Your changes have NOT been applied. DO NOT re-run the same failed edit command.
-"""
+"""  # noqa: E501
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,8 @@ def mask(con, text: str) -> str:
             "No replacement was performed, old_str <CODE> did not appear in <PATH>",
         ),
         (
-            "java.lang.RuntimeException: outer\n\tat a.B.c(B.java:7)\nCaused by: java.io.IOException: inner\n\t... 3 more",
+            "java.lang.RuntimeException: outer\n\tat a.B.c(B.java:7)\nCaused by: java.io.IOException: "
+            "inner\n\t... 3 more",
             "Traceback: java.io.IOException: inner",
         ),
     ],
@@ -156,12 +157,13 @@ def test_masks_hold_no_construct_that_re2_or_java_lacks():
     ]
 
 
-# Sums ----------------------------------------------------------------------------------------------------------------
+# Sums
+# ----------------------------------------------------------------------------------------------------
 
 ERRORS = ["disk 7 is full", "disk 9 is full", "HTTP 500", None, "", TRACEBACK]
 CALLS = st.lists(
     st.tuples(
-        st.sampled_from(["n1", "n2", "n3"]), st.sampled_from(["search", "edit"]), st.integers(0, 8), st.sampled_from(ERRORS), st.booleans(),
+        st.sampled_from(["n1", "n2", "n3"]), st.sampled_from(["search", "edit"]), st.integers(0, 8), st.sampled_from(ERRORS), st.booleans(),  # noqa: E501
         st.sampled_from([None, 0.0, 0.4, 1.0, 1.05, 250.0, 1e12]), st.booleans(),
     ),
     min_size=1,
@@ -189,7 +191,8 @@ def load(con, calls) -> None:
             "deeper" if repeats else None,
         )
         con.execute(
-            f"insert into raw_traces values ({', '.join('?' * len(row))}, map {{'exit_code': '3'}}, 'f', 1, false)",
+            f"insert into raw_traces values ({', '.join('?' * len(row))}, map {{'exit_code': '3'}}, 'f', "
+            "1, false)",
             row,
         )
 

@@ -1,4 +1,7 @@
-"""What a decision about an adapter does on this machine: each step once, in any order of crashes and repeats."""
+"""What a decision about an adapter does on this machine.
+
+Each step once, in any order of crashes and repeats.
+"""
 
 import hashlib
 from datetime import date

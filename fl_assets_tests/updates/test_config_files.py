@@ -1,4 +1,7 @@
-"""Config files: only the key changes, several files change together or not at all, and the way back is exact (FAULTS 40, 41)."""
+"""Config files.
+
+Only the key changes, several files change together or not at all, and the way back is exact (FAULTS 40, 41).
+"""
 
 import errno
 import json
@@ -22,8 +25,14 @@ from fl_assets.updates.edit import ConfigFileError, get, parse, replace
 from fl_assets.updates.policy import ConfigChange, KeyRule, RefusedChangeError, UpdatePolicy
 from fl_assets_tests.build import DAY
 
-TOML = b'# limits\n[tools.search]  # ours\ntimeout_ms   =  5_000 # was 3000\nname = "a"\n\n[[nodes]]\nretries = 1\n'
-YAML = b"# limits\ntools:\n    search: {timeout_ms: 5000,   retries: 1}  # ours\n    other:\n    -   x\n    - 'mode': fast   # slow, fast\n"
+TOML = (
+    b"# limits\n[tools.search]  # ours\ntimeout_ms   =  5_000 # was 3000\nname = "
+    b'"a"\n\n[[nodes]]\nretries = 1\n'
+)
+YAML = (
+    b"# limits\ntools:\n    search: {timeout_ms: 5000,   retries: 1}  # ours\n    other:\n    -   x\n  "
+    b"  - 'mode': fast   # slow, fast\n"
+)
 JSON = (
     b'{\n\t"tools": {"search": {"timeout_ms":5000, "s": "a\\"}"}},\n\t"list": [ [1,2], {"on" : true} ]\n}\n'
 )
@@ -61,7 +70,10 @@ def root(tmp_path: Path) -> Path:
 
 
 class QuickDisk(Disk):
-    """A disk that need not survive a power cut, which no test makes: what a killed process wrote is kept without it."""
+    """A disk that need not survive a power cut, which no test makes.
+
+    What a killed process wrote is kept without it.
+    """
 
     def sync(self, path: Path) -> None:
         assert path.exists()
@@ -76,7 +88,8 @@ def content(root: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(root.iterdir())}
 
 
-# Editing ----------------------------------------------------------------------------------------------------------------
+# Editing
+# ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -168,7 +181,8 @@ def test_present_values_are_read_and_what_is_not_there_has_none(root):
     assert files(root).read_values(UpdatePolicy(keys=(*RULES, *more))) == {one.target: 5000 for one in RULES}
 
 
-# Applying and taking back -----------------------------------------------------------------------------------------------
+# Applying and taking back
+# ----------------------------------------------------------------------------------------------------
 
 
 def test_a_change_of_three_files_is_made_read_back_and_taken_back_byte_for_byte(root):
@@ -332,7 +346,8 @@ def test_a_decision_id_that_is_no_hash_names_no_file(root, decision):
         files(root).apply(decision, CHANGES, day=DAY)
 
 
-# Faults: the k-th call fails, for every k ---------------------------------------------------------------------------------
+# Faults: the k-th call fails, for every k
+# ----------------------------------------------------------------------------------------------------
 
 
 class KilledError(BaseException):
@@ -383,7 +398,10 @@ def act(root: Path, kind: str, disk: Disk | None = None) -> None:
 
 
 def steps(root: Path, kind: str) -> int:
-    """Calls that the whole change makes, counted on the change itself; the test then starts from the same place."""
+    """Calls that the whole change makes, counted on the change itself.
+
+    The test then starts from the same place.
+    """
     disk = FaultyDisk(10**9, "once")
     act(root, kind, disk)
     return disk.calls

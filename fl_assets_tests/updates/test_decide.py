@@ -1,4 +1,7 @@
-"""Decisions: every playbook gets one, nothing held is carried out, and a config changes only within its policy."""
+"""Decisions.
+
+Every playbook gets one, nothing held is carried out, and a config changes only within its policy.
+"""
 
 import json
 from datetime import timedelta
@@ -150,7 +153,8 @@ def test_the_same_playbook_has_one_decision_id_a_day():
     assert change_id(playbook()) == change_id(playbook(day=DAY + timedelta(days=1), confidence=0.8))
 
 
-# The policy -------------------------------------------------------------------------------------------------------------
+# The policy
+# ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -85,8 +85,8 @@ def test_no_history_brings_back_what_was_rolled_back_or_carries_out_what_was_rej
 
 def test_only_verdicts_and_rejections_teach():
     events = history(
-        ("canary", 1), ("rolled_back", 1, {"ended": "worse"}), ("rejected", 2), ("canary", 3), ("rolled_back", 3, {"ended": "undone"}), ("canary", 4),
-        ("promoted", 4, {"ended": "better"}), ("applied", 5), ("rolled_back", 5, {"ended": "failed"}), ("approved", 6),
+        ("canary", 1), ("rolled_back", 1, {"ended": "worse"}), ("rejected", 2), ("canary", 3), ("rolled_back", 3, {"ended": "undone"}), ("canary", 4),  # noqa: E501
+        ("promoted", 4, {"ended": "better"}), ("applied", 5), ("rolled_back", 5, {"ended": "failed"}), ("approved", 6),  # noqa: E501
     )  # fmt: skip
     assert [(one.change_id, one.ended) for one in lessons(fold(events).values())] == [
         ("c1", "worse"),

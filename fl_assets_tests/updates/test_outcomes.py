@@ -1,4 +1,8 @@
-"""Verdicts on trials: sure of what helps and of what harms, sure of nothing too often, blind to order, names, later days and single liars."""
+"""Verdicts on trials.
+
+Sure of what helps and of what harms, sure of nothing too often, blind to order, names, later days and single
+liars.
+"""
 
 import math
 from dataclasses import replace
@@ -30,7 +34,7 @@ def fleet(
     rate: float = 0.05,
     slower: float = 1.0,
 ):
-    """Counts of a fleet whose canary nodes fail `effect` times as often from the release on, and its trial."""
+    """Counts of a fleet whose canary nodes fail `effect` times as often from the release on."""
     random = np.random.default_rng(seed)
     own, drift = rate * np.exp(random.normal(0, 0.5, nodes)), np.exp(random.normal(0, 0.15, nodes))
     rows = []
@@ -212,7 +216,9 @@ def test_a_canary_is_safe_when_nothing_is_sure_and_stopped_when_it_harms():
 
 
 def watched(then: float) -> tuple[pd.DataFrame, Trial]:
-    """A fleet 30 days after a promotion whose effect of one half became `then`, four nodes held back, and its watch."""
+    """A fleet 30 days after a promotion whose effect of one half became `then`, four nodes held back, and its
+    watch.
+    """
     counts, trial = fleet(nodes=24, treated=20, days=WATCH_DAYS, effect=then)
     return counts, replace(trial, stage="watch", since=RELEASED, expected=0.5)
 

@@ -1,4 +1,8 @@
-"""Updates on disk: each step once, whole or not at all, signed, and taken back exactly (FAULTS 41, 42, 46, 47; kill -9 at every call)."""
+"""Updates on disk.
+
+Each step once, whole or not at all, signed, and taken back exactly (FAULTS 41, 42, 46, 47; kill -9 at every
+call).
+"""
 
 import json
 import os
@@ -57,7 +61,9 @@ class QuickDisk(Disk):
 
 
 class KilledDisk(QuickDisk):
-    """A disk whose k-th call ends the process before it does anything, or (torn) half way through what it writes."""
+    """A disk whose k-th call ends the process before it does anything, or (torn) half way through what it
+    writes.
+    """
 
     def __init__(self, calls: int, *, torn: bool) -> None:
         self.left, self.torn = calls, torn

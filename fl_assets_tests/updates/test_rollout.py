@@ -1,4 +1,7 @@
-"""From decision to fleet and back: what is carried out, what is refused, how a trial ends, and what that teaches (FAULTS 42, 46)."""
+"""From decision to fleet and back.
+
+What is carried out, what is refused, how a trial ends, and what that teaches (FAULTS 42, 46).
+"""
 
 import json
 import shutil
@@ -42,7 +45,7 @@ CHANGED = b"# limits\nsearch_timeout_ms = 500\nsearch_retries = 2  # none so far
 POLICY = """keys:
   - {id: search-timeout, file: agent.toml, key: search_timeout_ms, change: timeout_ms, targets: ["search:*"], type: int, min: 100, max: 60000}
   - {id: search-retries, file: agent.toml, key: search_retries, change: max_retries, targets: ["search:*"], type: int, min: 0, max: 5}
-"""
+"""  # noqa: E501
 
 
 def answer(stores: UpdateStores, decision_id: str, **said: Any) -> Any:
@@ -67,7 +70,10 @@ TIMEOUT = "request timed out after 5000 ms"
 
 
 def write_day(folder: Path, day: date, failing: dict[str, int], error: str = TIMEOUT) -> None:
-    """Write a day of calls of every node, `failing[node]` of which fail; a node that is not named writes nothing."""
+    """Write a day of calls of every node, `failing[node]` of which fail.
+
+    A node that is not named writes nothing.
+    """
     lines = []
     for node, failures in failing.items():
         for call in range(CALLS):
@@ -156,7 +162,10 @@ def days_pass(
     others: int = 4,
     error: str = TIMEOUT,
 ) -> date:
-    """Let days go by on which nodes with the change have `failures` a day and the others `others`; return the last."""
+    """Let days go by on which nodes with the change have `failures` a day and the others `others`.
+
+    Return the last.
+    """
     released = clock().date()
     one = open_releases(space.updates, clock).rollouts()[row["decision_id"]]
     has = {*NODES} - {*one.held_back} if one.status == "promoted" else {*one.treated}
@@ -176,7 +185,10 @@ def days_pass(
 def judged(
     space: Workspace, clock: Clock, row: dict[str, Any], days: int, failures: int, **given: Any
 ) -> dict[str, Any]:
-    """Let days go by until the verdict of the stage is no longer `wait`, at most so many; return the last day's row."""
+    """Let days go by until the verdict of the stage is no longer `wait`, at most so many.
+
+    Return the last day's row.
+    """
     for _ in range(days):
         (found,) = judge_day(space.updates, days_pass(space, clock, row, 1, failures, **given), clock=clock)
         if found["verdict"] != "wait":
@@ -664,7 +676,8 @@ def test_from_a_failing_pattern_to_an_adapter_on_all_nodes_and_back(tmp_path, in
             space.warehouse.replace_records("applied_updates", DAY, rows)
             return next(row for row in rows if row["category"] == "adapter")
 
-        # The decision is for the newest version that is admissible and trained for it, and stages it beside nothing.
+        # The decision is for the newest version that is admissible and trained for it, and stages it beside
+        # nothing.
         space.decisions.replace(DAY, space.decisions.decide(DAY, today=DAY + timedelta(days=1)))
         one = next(one for one in decided_on(space.updates, DAY, {}) if one.decision.category == "adapter")
         assert one.playbook.suggested_changes == {"adapter_skill": "structured_output"}
@@ -801,9 +814,9 @@ def test_an_update_that_its_outcome_took_back_is_a_warning(folder, instance):
     space.warehouse.replace_records("update_outcomes", last, judge_day(space.updates, last, clock=clock))
     (said,) = ask(updates_stand, instance, last, last, **space.settings.model_dump())
     assert (said.passed, said.severity) == (False, dg.AssetCheckSeverity.WARN)
-    assert (
-        said.description
-        == "expected no update rolled back; found: 1 rolled back by their measured outcome, 0 for a person to look at"
+    assert said.description == (
+        "expected no update rolled back; found: 1 rolled back by their measured outcome, 0 for a "
+        "person to look at"
     )
     assert said.metadata["updates"].records[0].data["decision_id"] == row["decision_id"]
     (before,) = ask(updates_stand, instance, DAY, DAY, **space.settings.model_dump())

@@ -1,6 +1,7 @@
 """The adapter catalogue: what the sources offer, what lies on disk, and why what is not admitted is not.
 
-What goes here: the wiring of `adapters/store.py`. What does not: the rules of admission (`adapters/manifest.py`), installing and switching.
+What goes here: the wiring of `adapters/store.py`. What does not: the rules of admission
+(`adapters/manifest.py`), installing and switching.
 """
 
 import dagster as dg
@@ -30,7 +31,10 @@ _SHOWN = (
 @dg.asset(**table_asset("adapter_catalogue", GROUP))
 @without_secrets
 def adapter_catalogue(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
-    """What the sources of adapters offer at the time of the run, each version with every rule of admission that it breaks; asks, and installs nothing."""
+    """Adapter versions that the sources offer now, with every admission rule each breaks.
+
+    It asks the sources and installs nothing.
+    """
     space = workspace.open()
     offered = space.adapters.observe(now=now_utc())
     versions, _ = _installed(space.adapters)
@@ -58,7 +62,10 @@ def adapter_catalogue(context: dg.AssetExecutionContext, workspace: WorkspaceRes
 def adapter_freshness(
     context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource
 ) -> dg.AssetCheckResult:
-    """Every source answers, the folder of adapters is ours, and no manifest, offered or in use, has expired: a source that stands still is noticed."""
+    """Every source answers, the folder of adapters is ours, and no manifest, offered or in use, has expired.
+
+    A source that stands still is noticed.
+    """
     space, today = workspace.open(), str(now_utc().date())
     offered = space.warehouse.read_day(
         "adapter_catalogue", days_of(context.partition_keys)[-1]
@@ -96,7 +103,10 @@ def adapter_freshness(
 
 
 def _installed(adapters: AdapterStore) -> tuple[list[InstalledAdapter], str]:
-    """Return what lies on disk, or why that cannot be said: a folder that was tampered with is reported, and stops no cycle."""
+    """Return what lies on disk, or why that cannot be said.
+
+    A folder that was tampered with is reported, and stops no cycle.
+    """
     try:
         return adapters.installed(), ""
     except AdapterStoreError as error:

@@ -1,6 +1,7 @@
 """The record of cycles.
 
-What goes here: closing a cycle's row when it has come to its end. What does not: cycles that ended early, whose rows are closed where they ended.
+What goes here: closing a cycle's row when it has come to its end. What does not: cycles that ended early,
+whose rows are closed where they ended.
 """
 
 import dagster as dg
@@ -19,7 +20,7 @@ GROUP = "cycles"
 @dg.asset(deps=[update_decisions, applied_updates, update_outcomes], **table_asset("learning_cycles", GROUP))
 @without_secrets
 def learning_cycles(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
-    """Every cycle that was run, one row per run and day, insufficient data, gated days and failures included."""
+    """Every cycle that was run, one row per run and day, whatever its end."""
     space = workspace.open()
     for day in each_in_session(space.warehouse, days_of(context.partition_keys)):
         status, reason, counts = cycle_result(space.updates, day)

@@ -1,6 +1,7 @@
 """The registry of nodes: who reported, who is new, who fell silent; and what of their summaries was refused.
 
-What goes here: the wiring of `patterns/nodes.py` and `federation/coordinator_side.py`. What does not: a node's standing, the rules of admission (`federation/summary.py`).
+What goes here: the wiring of `patterns/nodes.py` and `federation/coordinator_side.py`. What does not: a
+node's standing, the rules of admission (`federation/summary.py`).
 """
 
 from collections.abc import Sequence
@@ -31,7 +32,7 @@ REFUSAL_COLUMNS = ("rule", "node_id", "day", "path", "line", "detail", "digest")
 )
 @without_secrets
 def node_registry(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
-    """Which nodes are known, new or silent, whether each sends events or summaries, and how complete the day is therefore."""
+    """Which nodes are known, new or silent, what each sends, and how complete the day is."""
     space = workspace.open()
     registered = space.summaries.registered()
     for day in each_in_session(space.warehouse, space.gate.sound_days(days_of(context.partition_keys))):
@@ -95,7 +96,10 @@ def _rows(
 def every_node_reports(
     context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource
 ) -> dg.AssetCheckResult:
-    """Every node that is registered, or reported in the week before, reports; a warning names those that are silent."""
+    """Every node that is registered, or reported in the week before, reports.
+
+    A warning names those that are silent.
+    """
     space = workspace.open()
 
     def evaluate(days: Sequence[date]) -> dg.AssetCheckResult:
@@ -109,7 +113,8 @@ def every_node_reports(
         return dg.AssetCheckResult(
             passed=not rows,
             severity=dg.AssetCheckSeverity.WARN,
-            description=f"expected every node to report; found: {f'{len(rows)} silent ({named})' if rows else 'all do'}",
+            description="expected every node to report; found: "
+            f"{f'{len(rows)} silent ({named})' if rows else 'all do'}",
             metadata={
                 "silent": len(rows),
                 **(
@@ -128,13 +133,17 @@ def every_node_reports(
 def summaries_are_taken(
     context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource
 ) -> dg.AssetCheckResult:
-    """Nothing in the folder of summaries is refused; a warning says which line of which file breaks which rule. The folder keeps it all."""
+    """Nothing in the folder of summaries is refused.
+
+    A warning says which line of which file breaks which rule. The folder keeps it all.
+    """
     rows = [asdict(one) for one in workspace.open().summaries.refusals()]
     rules = ", ".join(sorted({row["rule"] for row in rows}))
     result = dg.AssetCheckResult(
         passed=not rows,
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"expected every summary to be taken; found: {f'{len(rows)} refused ({rules})' if rows else 'all are'}",
+        description="expected every summary to be taken; found: "
+        f"{f'{len(rows)} refused ({rules})' if rows else 'all are'}",
         metadata={
             "refused": len(rows),
             **({"offending": preview(rows, REFUSAL_COLUMNS, limit=SHOWN)} if rows else {}),

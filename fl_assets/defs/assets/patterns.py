@@ -31,7 +31,7 @@ GROUP = "patterns"
 @dg.asset(deps=[SPECS["raw_traces"], SPECS["node_summaries"]], **table_asset("failure_signatures", GROUP))
 @without_secrets
 def failure_signatures(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
-    """Failures of a day as sums by node, service, method and masked error, with the calls they are a share of."""
+    """Failures of a day as sums by node, service, method and masked error, with call totals."""
     space, days = workspace.open(), days_of(context.partition_keys)
     refreshed = space.sums.refresh_signatures(space.days.with_events(days[-1]))
     context.log.info(f"summed {len(refreshed)} days that were new or had changed")
@@ -63,7 +63,10 @@ def failure_signatures(context: dg.AssetExecutionContext, workspace: WorkspaceRe
 )
 @without_secrets
 def conversation_signals(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
-    """Failure seen in talk: repeated questions, corrections, abandonment, refusals, apology loops, success claimed after a failure."""
+    """Failure seen in talk.
+
+    Repeated questions, corrections, abandonment, refusals, apology loops, success claimed after a failure.
+    """
     space, days = workspace.open(), days_of(context.partition_keys)
     space.sums.refresh_conversations(space.days.with_events(days[-1]))
     for day in each_in_session(space.warehouse, space.gate.sound_days(days)):
@@ -87,7 +90,10 @@ def conversation_signals(context: dg.AssetExecutionContext, workspace: Workspace
 )
 @without_secrets
 def failure_patterns(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
-    """What keeps failing: messages grouped into patterns, each with nodes, rate, state and a confidence that can be checked."""
+    """What keeps failing.
+
+    Messages grouped into patterns, each with nodes, rate, state and a confidence that can be checked.
+    """
     space = workspace.open()
     for day in each_in_session(space.warehouse, space.gate.sound_days(days_of(context.partition_keys))):
         window = space.days.window(day)
@@ -170,7 +176,8 @@ KNOWLEDGE_SPECS = [table_spec(name, GROUP, deps=[failure_patterns]) for name in 
     specs=KNOWLEDGE_SPECS,
     partitions_def=DAILY,
     backfill_policy=BACKFILL,
-    description="What failures cost, what is different about the calls that fail, and what worked, from the fleet's own calls.",
+    description="What failures cost, what is different about the calls that fail, and what worked, from "
+    "the fleet's own calls.",
 )
 @without_secrets
 def fleet_knowledge(
@@ -196,7 +203,10 @@ def fleet_knowledge(
 @dg.asset(deps=[failure_patterns], **table_asset("confidence_calibration", GROUP))
 @without_secrets
 def confidence_calibration(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
-    """How often what was believed came true: past days assessed again, each from what was known by its end."""
+    """How often what was believed came true.
+
+    Past days assessed again, each from what was known by its end.
+    """
     space = workspace.open()
     for day in each_in_session(space.warehouse, space.gate.sound_days(days_of(context.partition_keys))):
         members = pd.DataFrame(

@@ -1,6 +1,7 @@
-"""The playbook asset: what should change, for each pattern that is sure enough, and for those that are not why they are held.
+"""The playbook asset: proposed changes, those that are held with the reason.
 
-What goes here: the wiring of `playbooks/propose.py`. What does not: remedies (`remedies.yaml`), rules (`playbooks/rules.py`).
+What goes here: the wiring of `playbooks/propose.py`. What does not: remedies (`remedies.yaml`), rules
+(`playbooks/rules.py`).
 """
 
 import dagster as dg
@@ -21,7 +22,7 @@ GROUP = "playbooks"
 @dg.asset(deps=[failure_patterns, *KNOWLEDGE_SPECS], **table_asset("playbooks", GROUP))
 @without_secrets
 def playbooks(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
-    """Improvements that the day's patterns call for, each with confidence, evidence, typed changes, and what holds it back."""
+    """Proposed changes for the day's patterns, with confidence, evidence and what holds each back."""
     space = workspace.open()
     remedies = load_remedies(space.settings.remedies_path)
     for day in each_in_session(space.warehouse, space.gate.sound_days(days_of(context.partition_keys))):

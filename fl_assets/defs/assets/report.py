@@ -21,16 +21,19 @@ from fl_assets.report.page import write_report
 from fl_assets.report.records import Report
 
 GROUP = "report"
-# A blocking check on `playbooks` stops all that depends on it, and a gated day needs its report more than any other. So the report depends on the
-# patterns alone, and a priority below all others makes it the last step of a cycle: it then finds playbooks, decisions and the cycle's end where
-# there are any.
+# A blocking check on `playbooks` stops all that depends on it, and a gated day needs its report more than any
+# other. So the report depends on the patterns alone, and a priority below all others makes it the last step
+# of a cycle: it then finds playbooks, decisions and the cycle's end where there are any.
 LAST = {"dagster/priority": "-1"}
 
 
 @dg.asset(deps=[failure_patterns], op_tags=LAST, **file_asset(GROUP, {"html", "python"}))
 @without_secrets
 def cycle_report(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
-    """What a cycle found, as one page to read or to send on (HTML that needs nothing else) and as JSON; made for a gated day too."""
+    """What a cycle found, as one page to read or to send on (HTML that needs nothing else) and as JSON.
+
+    Made for a gated day too.
+    """
     space = workspace.open()
     for day in each_in_session(space.warehouse, space.gate.sound_days(days_of(context.partition_keys))):
         report = build_report(space.report.rows(day))
@@ -56,7 +59,10 @@ def cycle_report(context: dg.AssetExecutionContext, workspace: WorkspaceResource
 
 
 def notify(context: dg.AssetExecutionContext, settings: FederatedLearningConfig, report: Report) -> None:
-    """Send the alerts of a day that is not history; that they cannot be sent is a warning, never the end of a run."""
+    """Send the alerts of a day that is not history.
+
+    That they cannot be sent is a warning, never the end of a run.
+    """
     if mode_of(report.day, today=now_utc().date()) != "live":
         return
     try:

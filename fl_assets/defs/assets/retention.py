@@ -13,14 +13,18 @@ from fl_assets.defs.resources import WorkspaceResource
 from fl_assets.events.redaction.errors import without_secrets
 from fl_assets.infra.clock import now_utc
 
-# It waits for the patterns alone, so that a gated day does not keep old events; the lowest priority makes it the last step of a cycle.
+# It waits for the patterns alone, so that a gated day does not keep old events; the lowest priority makes it
+# the last step of a cycle.
 LAST = {"dagster/priority": "-2"}
 
 
 @dg.asset(deps=[failure_patterns], op_tags=LAST, **file_asset("telemetry", {"parquet"}))
 @without_secrets
 def raw_event_retention(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
-    """Raw events of days past FEDERATED_LEARNING_RETENTION_DAYS, removed once a later day is analysed; their sums stay."""
+    """Raw events of days past FEDERATED_LEARNING_RETENTION_DAYS, removed once a later day is analysed.
+
+    Their sums stay.
+    """
     space = workspace.open()
     for day in space.gate.sound_days(days_of(context.partition_keys)):
         removed = space.days.expire(day, today=now_utc().date())

@@ -1,6 +1,7 @@
 """Telemetry assets: what the fleet wrote, checked, redacted and stored by day.
 
-What goes here: the wiring of the ingestion engine. What does not: parsing, redaction, storage (`events/engine.py`).
+What goes here: the wiring of the ingestion engine. What does not: parsing, redaction, storage
+(`events/engine.py`).
 """
 
 from collections.abc import Iterator
@@ -52,13 +53,14 @@ SPECS = {name: table_spec(name, GROUP) for name in PREVIEWS}
     partitions_def=DAILY,
     backfill_policy=BACKFILL,
     can_subset=True,
-    description="Read what is new in the folders of telemetry and summaries, once for all its days, and store it redacted.",
+    description="Read what is new in the folders of telemetry and summaries, once for all its days, and "
+    "store it redacted.",
 )
 @without_secrets
 def telemetry(
     context: dg.AssetExecutionContext, workspace: WorkspaceResource
 ) -> Iterator[dg.MaterializeResult]:
-    """Read what is new in the folders of telemetry and summaries, once for all its days, and store it redacted."""
+    """Read new files of telemetry and summaries, once for all their days, and store them redacted."""
     space, days = workspace.open(), days_of(context.partition_keys)
     for line in missing_inputs(space.settings):
         context.log.warning(line)
@@ -102,7 +104,10 @@ def _not_read(report: IngestReport) -> dict[str, Any]:
 
 
 def _sample(engine: Engine, table: str, day: date) -> list[dict[str, Any]]:
-    """Return a day's first rows; none of a file that cannot be read, which `lake_matches_manifest` reports."""
+    """Return a day's first rows.
+
+    None of a file that cannot be read, which `lake_matches_manifest` reports.
+    """
     try:
         return engine.sample(table, day).to_pylist()
     except duckdb.Error:

@@ -1,9 +1,11 @@
 """Update assets: what happens with each playbook, what was carried out, and whether it helped.
 
-What goes here: the wiring of `rollout.py` and `updates/decide.py`. What does not: the rules of a decision, of a canary, of a verdict.
+What goes here: the wiring of `rollout.py` and `updates/decide.py`. What does not: the rules of a decision, of
+a canary, of a verdict.
 
-`update_outcomes` comes before `update_decisions` of the same day, and hangs on patterns alone: harm is rolled back on a day that is gated, too, and the day's
-decisions know of it. What it judges are trials that `applied_updates` of earlier days began.
+`update_outcomes` comes before `update_decisions` of the same day, and hangs on patterns alone: harm is rolled
+back on a day that is gated, too, and the day's decisions know of it. What it judges are trials that
+`applied_updates` of earlier days began.
 """
 
 from datetime import timedelta
@@ -33,7 +35,10 @@ GROUP = "updates"
 
 
 class Answers(dg.Config):
-    """What a person says to decisions, for launching `applied_updates` in the UI; the same as `fl-assets approve` and `reject`."""
+    """What a person says to decisions, for launching `applied_updates` in the UI.
+
+    The same as `fl-assets approve` and `reject`.
+    """
 
     approve: list[str] = Field(default_factory=list, description="Ids of decisions that are approved.")
     reject: list[str] = Field(default_factory=list, description="Ids of decisions that are rejected.")
@@ -48,7 +53,10 @@ class Answers(dg.Config):
 @dg.asset(deps=[failure_patterns], **table_asset("update_outcomes", GROUP))
 @without_secrets
 def update_outcomes(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
-    """Whether updates helped: promotes trials that are better, rolls back those that are worse, inconclusive or have faded."""
+    """Whether updates helped.
+
+    Promotes trials that are better, rolls back those that are worse, inconclusive or have faded.
+    """
     space = workspace.open()
     for day in space.gate.sound_days(days_of(context.partition_keys)):
         found = judge_day(space.updates, day, clock=now_utc)
@@ -91,9 +99,13 @@ def update_outcomes(context: dg.AssetExecutionContext, workspace: WorkspaceResou
 @dg.asset(deps=[playbooks, adapter_catalogue, update_outcomes], **table_asset("update_decisions", GROUP))
 @without_secrets
 def update_decisions(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
-    """What happens with each playbook (apply, canary, hold, reject or none), with reasons and the rollback plan."""
+    """The decision for each playbook: apply, canary, hold, reject or none, with reasons.
+
+    Each carries its rollback plan.
+    """
     space, days = workspace.open(), days_of(context.partition_keys)
-    # A run that makes the playbooks goes on with the days that pass the gate. One that only decides says `hold` for each playbook of the others.
+    # A run that makes the playbooks goes on with the days that pass the gate. One that only decides says
+    # `hold` for each playbook of the others.
     makes_playbooks = playbooks.key in context.job_def.asset_layer.selected_asset_keys
     ready = space.gate.ready_days(days) if makes_playbooks else space.gate.sound_days(days)
     events = open_releases(space.updates).events()
@@ -115,7 +127,10 @@ def update_decisions(context: dg.AssetExecutionContext, workspace: WorkspaceReso
 @dg.asset(deps=[update_decisions], **table_asset("applied_updates", GROUP))
 @without_secrets
 def applied_updates(context: dg.AssetExecutionContext, config: Answers, workspace: WorkspaceResource) -> None:
-    """What was done about each decision that asks for a change: staged, on canary nodes, applied, or why not; each is carried out once."""
+    """What was done about each decision that asks for a change.
+
+    Staged, on canary nodes, applied, or why not; each is carried out once.
+    """
     space, days = workspace.open(), days_of(context.partition_keys)
     for yes, decisions in ((True, config.approve), (False, config.reject)):
         for decision in decisions:

@@ -1,7 +1,7 @@
 """Adapters: the seam between the history of updates and the store of adapters.
 
-What goes here: what a playbook asks of adapters, and what stage, apply and revert of one update mean for one. What does not: how a version is
-installed or switched (`adapters/store.py`).
+What goes here: what a playbook asks of adapters, and what stage, apply and revert of one update mean for one.
+What does not: how a version is installed or switched (`adapters/store.py`).
 """
 
 from collections.abc import Callable, Generator
@@ -78,7 +78,8 @@ class AdapterCarrier:
         """Switch to the version; one that was in use here before, and was left by a person since, stays left.
 
         Raises:
-            RefusedChangeError: another version is in use than the one that was decided from, or a rule is broken by now.
+            RefusedChangeError: another version is in use than the one that was decided from, or a rule is
+                broken by now.
         """
         version = _version(update)
         with _refused():
@@ -88,14 +89,19 @@ class AdapterCarrier:
             at = current.version if current else None
             if at != update.from_value:
                 was = update.from_value or "none"
-                message = f"{update.target} is at {at or 'none'} and was at {was} when this was decided; decide again"
+                message = (
+                    f"{update.target} is at {at or 'none'} and was at {was} when this was decided; "
+                    "decide again"
+                )
                 raise RefusedChangeError(message)
             self._store.stage(update.target, version, now=self._clock())
             note = f"decision {update.decision_id} of {day}"
             self._store.activate(update.target, version, now=self._clock(), note=note)
 
     def revert(self, update: Update, day: date) -> None:
-        """Switch back to the version that was in use before; nothing when it is not in use and was left already, or never was.
+        """Switch back to the version that was in use before.
+
+        Nothing happens when it is not in use any more, or never was.
 
         Raises:
             RefusedChangeError: a newer version is in use, or the earlier one breaks a rule by now.
@@ -108,7 +114,8 @@ class AdapterCarrier:
                 self._store.rollback(update.target, now=self._clock(), to=update.from_value, note=note)
             elif status == "followed":
                 message = (
-                    f"{update.target} has a later version in use than {version} of decision {update.decision_id}; "
+                    f"{update.target} has a later version in use than {version} of decision "
+                    f"{update.decision_id}; "
                     "take that one back first"
                 )
                 raise RefusedChangeError(message)
@@ -116,7 +123,10 @@ class AdapterCarrier:
 
 @contextmanager
 def _refused() -> Generator[None]:
-    """Let whatever stands in the way of one update refuse it; a ValueError is a name, a version or a key file that is none."""
+    """Let whatever stands in the way of one update refuse it.
+
+    A ValueError is a name, a version or a key file that is none.
+    """
     try:
         yield
     except RefusedChangeError:

@@ -1,6 +1,7 @@
 """What every category of update target has in common: what a playbook asks of it, and how it is changed.
 
-What goes here: the records and the protocol, and how a category's module is found. What does not: any one category.
+What goes here: the records and the protocol, and how a category's module is found. What does not: any one
+category.
 """
 
 import json
@@ -28,8 +29,8 @@ class ProposedChange:
         from_value: Present value, where it is known.
         to_value: Value asked for.
         revert_plan: How it would be taken back.
-        route: `machine` when it may be carried out, `wait` when a person must approve it, `export` when people change it, `none` when nothing
-            can be done.
+        route: `machine` when it may be carried out, `wait` when a person must approve it, `export` when
+            people change it, `none` when nothing can be done.
         reasons: Why, one sentence each.
     """
 
@@ -69,7 +70,10 @@ class Tools:
 
 
 class Carrier(Protocol):
-    """How one category's change is made on this machine. Each call may be repeated, and then changes nothing."""
+    """How one category's change is made on this machine.
+
+    Each call may be repeated, and then changes nothing.
+    """
 
     def stage(self, update: Update) -> str:
         """Prepare and verify, switching nothing; return what was done, '' for nothing.
@@ -107,7 +111,10 @@ def module_of(category: Category) -> Any:
 
 
 def carriers(tools: Tools) -> dict[Category, Carrier]:
-    """Return how each category's change is made on this machine; one that nothing is set up for is left out."""
+    """Return how each category's change is made on this machine.
+
+    One that nothing is set up for is left out.
+    """
     found = {category: module_of(category).carrier(tools) for category in get_args(Category)}
     return {category: carrier for category, carrier in found.items() if carrier}
 

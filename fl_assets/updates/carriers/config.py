@@ -1,7 +1,7 @@
 """Config keys, in the files beside the update policy.
 
-What goes here: what a playbook asks of config keys, and what stage, apply and revert of one update mean for them. What does not: which key
-may change (`updates/policy.py`), writing files (`updates/config_files.py`).
+What goes here: what a playbook asks of config keys, and what stage, apply and revert of one update mean for
+them. What does not: which key may change (`updates/policy.py`), writing files (`updates/config_files.py`).
 """
 
 from collections.abc import Generator
@@ -66,7 +66,10 @@ class ConfigCarrier:
         for change in config_changes(update, self._policy):
             now = present.get(change.rule.target)
             if now != change.old:
-                message = f"{change.rule.target} is {now!r} and was {change.old!r} when this was decided; decide again"
+                message = (
+                    f"{change.rule.target} is {now!r} and was {change.old!r} when this was decided; "
+                    "decide again"
+                )
                 raise RefusedChangeError(message)
         return ""
 

@@ -1,4 +1,7 @@
-"""Prompts, workflows, and whatever else people change: decisions are exported for review, and nothing is done on this machine."""
+"""Prompts, workflows, and whatever else people change.
+
+Decisions are exported for review, and nothing is done on this machine.
+"""
 
 from datetime import date
 

@@ -125,12 +125,13 @@ def test_30_a_folder_that_became_a_link_is_reported_and_stops_no_cycle(tmp_path)
     assert offer.refusals[0].startswith("folder:")
 
 
-# Commands ---------------------------------------------------------------------------------------------------------------
+# Commands
+# ----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def at_home(tmp_path, monkeypatch):
-    """Settings of the environment, and a published adapter, in two versions, that is staged and switched to."""
+    """Settings, and a published adapter in two versions that is staged and switched to."""
     plain = PlainList()
     for version in ("1.0.0", "2.0.0"):
         plain.publish(version)

@@ -273,7 +273,8 @@ LANGSMITH = [
         "end_time": f"{AT}1",
         "inputs": {"q": "x"},
         "outputs": None,
-        "error": "ValueError('no index')Traceback (most recent call last):\n  File \"a.py\", line 1\nValueError: no index",
+        "error": "ValueError('no index')Traceback (most recent call last):\n  File \"a.py\", line "
+        "1\nValueError: no index",
     },
 ]
 LITELLM = {

@@ -25,7 +25,8 @@ NATIVE = orjson.dumps(
         "event_id": "1",
         "event_type": "ConversationLog",
         "conversation_log": {
-            "user_query": '{"resourceSpans": [{"parentObservationId": 1}], "failure_type": "x", "error_type": "y"}'
+            "user_query": '{"resourceSpans": [{"parentObservationId": 1}], "failure_type": "x", '
+            '"error_type": "y"}'
         },
     }
 )
@@ -62,7 +63,7 @@ def test_names_of_formats_are_unique_and_each_is_described():
 
 
 # One record a line, or one document
-# --------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------------
 
 numbers = st.integers(-(2**63), 2**63 - 1)
 objects = st.dictionaries(
@@ -117,7 +118,8 @@ def test_a_document_too_large_to_hold_is_refused_as_a_whole(monkeypatch):
     assert "106 bytes" in bad.detail or "108 bytes" in bad.detail
 
 
-# Agents' own files -----------------------------------------------------------------------------------------------------
+# Agents' own files
+# ----------------------------------------------------------------------------------------------------
 
 
 def test_a_session_of_adk_gives_tool_calls_their_errors_and_its_talk():
@@ -213,7 +215,7 @@ def test_an_output_of_openhands_gives_actions_with_the_errors_of_their_observati
 
 
 # The example in the documentation
-# ---------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------------
 
 
 def test_the_example_in_the_documentation_is_a_format_in_one_file(tmp_path, monkeypatch):

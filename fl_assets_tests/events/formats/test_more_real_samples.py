@@ -1,4 +1,7 @@
-"""Real files of a second collection, where they are at hand: calls, failures and turns, counted by hand in the file."""
+"""Real files of a second collection, where they are at hand.
+
+Calls, failures and turns, counted by hand in the file.
+"""
 
 from pathlib import Path
 

@@ -151,7 +151,8 @@ def test_a_span_becomes_an_execution_trace():
     assert all(isinstance(value, str) for value in trace["metadata"].values())
 
 
-# The wire form ---------------------------------------------------------------------------------------------------------
+# The wire form
+# ----------------------------------------------------------------------------------------------------
 
 ids = st.binary(min_size=8, max_size=8).filter(any)
 texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=20)
@@ -323,7 +324,7 @@ def test_other_requests_in_the_file_are_refused_by_what_they_hold():
 
 
 # One failure is counted once
-# -------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------------
 
 
 def caused_by(results: list[EventLine | RefusedLine]) -> dict[str, str | None]:
@@ -433,7 +434,8 @@ def test_memory_held_for_failures_is_bounded(monkeypatch):
     assert max(behind) < 20
 
 
-# What a span means -----------------------------------------------------------------------------------------------------
+# What a span means
+# ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -543,8 +545,10 @@ def test_a_service_without_a_name_is_called_by_its_library(resource, service):
 
 def test_content_and_people_stay_out_of_metadata():
     keys = (
-        "input.value output.value tool.parameters gen_ai.tool.call.arguments gen_ai.tool.call.result user.id enduser.id gen_ai.prompt gen_ai.prompt.0.content "
-        "llm.input_messages.0.message.content gen_ai.input.messages gen_ai.system_instructions exception.stacktrace ai.prompt.messages"
+        "input.value output.value tool.parameters gen_ai.tool.call.arguments gen_ai.tool.call.result "
+        "user.id enduser.id gen_ai.prompt gen_ai.prompt.0.content "
+        "llm.input_messages.0.message.content gen_ai.input.messages gen_ai.system_instructions "
+        "exception.stacktrace ai.prompt.messages"
     )
     secret = dict.fromkeys(keys.split(), "sesame")
     (event,) = [event for event in events(run(request(span(attributes=secret)))) if event["execution_trace"]]
@@ -576,7 +580,8 @@ def test_metadata_is_bounded():
     assert "long" not in trace["metadata"]
 
 
-# Talk ------------------------------------------------------------------------------------------------------------------
+# Talk
+# ----------------------------------------------------------------------------------------------------
 
 HISTORY = [
     {"role": "system", "parts": [{"type": "text", "content": "be brief"}]},

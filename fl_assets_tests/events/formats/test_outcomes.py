@@ -131,7 +131,8 @@ def ended(found: Span) -> Outcome:
                 raised(
                     "java.lang.RuntimeException",
                     "tool failed",
-                    "java.lang.RuntimeException: tool failed\n\tat A\nCaused by: java.io.IOException: x\nCaused by: java.net.ConnectException: refused now\n\tat B",
+                    "java.lang.RuntimeException: tool failed\n\tat A\nCaused by: java.io.IOException: "
+                    "x\nCaused by: java.net.ConnectException: refused now\n\tat B",
                 ),
             ),
             "java.net.ConnectException: refused now",
