@@ -189,7 +189,8 @@ def test_a_database_that_refuses_is_one_line_that_names_the_setting_and_not_the_
         check=False,
     )
     assert shown.returncode == 1
-    assert f"error: {POSTGRES}=(not shown): PostgreSQL cannot be used" in shown.stderr
+    (error,) = [line for line in shown.stderr.splitlines() if line.startswith("error: ")]
+    assert f"{POSTGRES}=(not shown): PostgreSQL cannot be used" in error
     assert "guess" not in shown.stderr + shown.stdout
     assert "Traceback" not in shown.stderr
 

@@ -121,7 +121,7 @@ def levels(shape: Shape, days: int, when: float = 0.5) -> np.ndarray:
     if shape == "fixed":
         return (day < max(1, round(days * (0.45 + 0.3 * when)))).astype(float)
     if shape == "burst":
-        start = int(days * (0.2 + 0.4 * when))
+        start = min(int(days * (0.2 + 0.4 * when)), max(days - 3, 0))
         return ((day >= start) & (day < start + 2)).astype(float)
     return np.ones(days)
 

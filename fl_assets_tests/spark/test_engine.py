@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from dataclasses import astuple
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -147,11 +148,10 @@ def test_a_file_divided_at_any_size_is_read_as_a_whole_one_is(lines, is_ended, s
         whole, expected = read(source)
         assert [line for _, lines in parts for line in lines] == expected
         found = joined([reading for reading, _ in parts], source)
-        assert (found.end_offset, found.end_lines, sorted(found.problems)) == (
-            whole.end_offset,
-            whole.end_lines,
-            sorted(whole.problems),
-        )
+        assert (found.end_offset, found.end_lines) == (whole.end_offset, whole.end_lines)
+        # A task writes what it refused among its own results, so a joined reading holds none.
+        refused = [problem for reading, _ in parts for problem in reading.problems]
+        assert sorted(refused, key=astuple) == sorted(whole.problems, key=astuple)
 
 
 def test_one_setting_chooses_the_engine(tmp_path):
@@ -182,7 +182,7 @@ def test_a_java_that_is_too_old_is_named(monkeypatch, tmp_path):
     java.write_text("#!/bin/sh\necho 'openjdk version \"11.0.2\" 2019-01-15' >&2\n")
     java.chmod(0o755)
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
-    with pytest.raises(SparkUnavailableError, match="is '11', and PySpark 4 needs 17"):
+    with pytest.raises(SparkUnavailableError, match="is 11, and PySpark 4 needs 17"):
         check_available()
 
 
