@@ -81,14 +81,17 @@ def row_of(playbook: Playbook) -> dict[str, Any]:
 
 
 def playbook_of(row: dict[str, Any]) -> Playbook:
-    """Return a row of the table as a playbook."""
+    """Return a row of the table as a playbook.
+
+    A warehouse of an earlier release lacks columns declared since until the next cycle adds them.
+    """
     fields = {name: value for name, value in row.items() if name not in ("event_date", "is_actionable")}
     return Playbook(
         **fields
         | {
             "day": row["event_date"],
             "suggested_changes": json.loads(row["suggested_changes"]),
-            "advice": json.loads(row["advice"] or "{}"),
+            "advice": json.loads(row.get("advice") or "{}"),
             "created_at": row["created_at"].replace(tzinfo=UTC),
         }
     )
