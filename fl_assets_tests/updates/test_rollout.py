@@ -158,20 +158,20 @@ def days_pass(
     clock: Clock,
     row: dict[str, Any],
     days: int,
-    failures: int,
+    failures: int | None,
     others: int = 4,
     error: str = TIMEOUT,
 ) -> date:
     """Let days go by on which nodes with the change have `failures` a day and the others `others`.
 
-    Return the last.
+    None is a change without effect: nodes with it fail as often as the others. Return the last day.
     """
     released = clock().date()
     one = open_releases(space.updates, clock).rollouts()[row["decision_id"]]
     has = {*NODES} - {*one.held_back} if one.status == "promoted" else {*one.treated}
     for ahead in range(1, days + 1):
         given = {
-            node: failures if node in has else others + (ahead + place) % 2
+            node: failures if node in has and failures is not None else others + (ahead + place) % 2
             for place, node in enumerate(NODES)
         }
         write_day(space.settings.telemetry_path, released + timedelta(days=ahead), given, error)
@@ -183,7 +183,7 @@ def days_pass(
 
 
 def judged(
-    space: Workspace, clock: Clock, row: dict[str, Any], days: int, failures: int, **given: Any
+    space: Workspace, clock: Clock, row: dict[str, Any], days: int, failures: int | None, **given: Any
 ) -> dict[str, Any]:
     """Let days go by until the verdict of the stage is no longer `wait`, at most so many.
 
@@ -196,7 +196,7 @@ def judged(
     return found
 
 
-def widened(folder: Path, failures: int, **given: Any) -> tuple[Workspace, Clock, dict[str, Any]]:
+def widened(folder: Path, failures: int | None, **given: Any) -> tuple[Workspace, Clock, dict[str, Any]]:
     """A workspace whose canary nodes have shown no harm, so that half of the nodes have the change."""
     space, clock, row = started(folder, **given)
     found = judged(space, clock, row, 5, failures)
@@ -570,8 +570,8 @@ def test_while_a_trial_runs_nothing_else_is_tried_on_its_pattern(folder):
 
 
 def test_a_trial_without_a_sure_result_is_given_up_and_rolled_back(folder):
-    space, clock, row = widened(folder, failures=4, max_canary_days=4)
-    found = judged(space, clock, row, 3, failures=4)
+    space, clock, row = widened(folder, failures=None, max_canary_days=4)
+    found = judged(space, clock, row, 3, failures=None)
     assert (found["verdict"], found["action"]) == ("inconclusive", "rolled_back"), found["reason"]
     assert not told(folder, row["canary_nodes"][0])
 
