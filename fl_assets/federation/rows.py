@@ -26,7 +26,7 @@ def rows_of(summary: Summary) -> SummaryRows:
     """Return what a summary adds to a day's sums.
 
     Of times only the day is known: first and last seen are its ends. Calls and conversations that are not
-    named count as those of `OTHER`.
+    named count as those of `OTHER`. Whom a failure happened to stays on its node: incidents are not known.
     """
     own = {"event_date": summary.day, "node_id": summary.node_id}
     ends = {
@@ -52,6 +52,7 @@ def rows_of(summary: Summary) -> SummaryRows:
             "failures": one.failures,
             "sessions": one.sessions,
             "exemplar_trace_ids": [],
+            "incidents": None,
             "latency_histogram": list(one.durations),
         }
         for one in summary.failures

@@ -30,7 +30,7 @@ from fl_assets.playbooks.rule_files import load_remedies
 from fl_assets_tests.fleets import DAY, bring, call, coordinator_home, lines_of, node_home, register, teller
 
 SUMS = ("failure_signatures", "call_totals", "conversation_signals")
-NOT_TOLD = {"first_seen", "last_seen", "exemplar_trace_ids", "exemplar_session_ids"}
+NOT_TOLD = {"first_seen", "last_seen", "exemplar_trace_ids", "exemplar_session_ids", "incidents"}
 NODES = ("n1", "n2", "n3")
 
 
@@ -75,6 +75,12 @@ def sums(space) -> dict[str, list[dict]]:
     }
 
 
+def incidents(space) -> set[tuple]:
+    """To whom and when each failure happened, where that is known."""
+    rows = space.warehouse.read_day("failure_signatures", DAY)
+    return {(row["node_id"], row["message_id"], *row["incidents"]) for row in rows if row["incidents"]}
+
+
 def changed(node, line: bytes, *, resign: bool = True, **changes) -> bytes:
     """The line with other content, signed again by its node or not."""
     signed = SignedSummary.model_validate_json(line)
@@ -91,11 +97,11 @@ def rules(space) -> list[str]:
 
 def test_summaries_are_taken_once_and_kept_in_the_lake(coordinator, told):
     bring(coordinator, "all.jsonl", *told.values())
-    _, taken = coordinator.ingest()
+    _, taken = coordinator.intake.ingest()
     assert (taken.summaries, taken.known, taken.refused, taken.days) == (3, 0, [], {DAY})
-    assert coordinator.ingest()[1].files == 0
+    assert coordinator.intake.ingest()[1].files == 0
     bring(coordinator, "again/one.jsonl".replace("/", "-"), told["n1"])
-    assert (coordinator.ingest()[1].known, coordinator.summaries.refusals()) == (1, [])
+    assert (coordinator.intake.ingest()[1].known, coordinator.summaries.refusals()) == (1, [])
     assert list(coordinator.summaries.nodes(DAY)) == ["n1", "n2", "n3"]
     assert coordinator.lake.verify("node_summaries", DAY) == []
 
@@ -136,7 +142,7 @@ def test_each_refusal_has_its_name_is_recorded_and_loses_nothing(coordinator, no
         bad = line
     if before:
         bring(coordinator, "a.jsonl", *before)
-        coordinator.ingest()
+        coordinator.intake.ingest()
     content = coordinator.lake.content_of(DAY)
     bring(coordinator, "b.jsonl", bad)
     assert rules(coordinator) == [rule]
@@ -155,7 +161,7 @@ def test_a_stranger_that_signs_for_a_known_node_is_refused_as_tampering(tmp_path
 def test_an_older_number_is_a_replay_also_when_index_and_database_are_lost(coordinator, nodes, told):
     newer = changed(nodes["n1"], told["n1"], sequence=7)
     bring(coordinator, "a.jsonl", newer)
-    coordinator.ingest()
+    coordinator.intake.ingest()
     for path in coordinator.settings.data_path.rglob("*.sqlite"):
         path.unlink()
     bring(coordinator, "z.jsonl", told["n1"])
@@ -210,16 +216,15 @@ def test_what_a_node_signed_stands_for_its_day_whatever_raw_events_of_it_there_a
     (coordinator.settings.telemetry_path / "events_1.jsonl").write_bytes(
         b"\n".join([*lines_of("n1", sessions=9), *lines_of("n2", sessions=5)]) + b"\n"
     )
-    coordinator.ingest()
+    coordinator.intake.ingest()
     both = sums(coordinator)
     assert {row["node_id"] for row in both["call_totals"]} == {"n1", "n2"}
     mine = [row for row in both["failure_signatures"] if row["node_id"] == "n1"]
     assert sum(row["failures"] for row in mine) == sum(
         one.failures for one in SignedSummary.model_validate_json(told["n1"]).signed.failures
     )
-    assert coordinator.events_on(DAY) == nodes["n1"].events_on(DAY) + nodes["n2"].events_on(DAY), (
-        "no event counts twice"
-    )
+    own = [nodes[name].days.events_on(DAY) for name in ("n1", "n2")]
+    assert coordinator.days.events_on(DAY) == sum(own), "no event counts twice"
 
 
 @settings(max_examples=2, suppress_health_check=list(HealthCheck))
@@ -245,6 +250,8 @@ def test_any_mixture_of_events_and_summaries_in_any_order_gives_the_same_sums(
         step()
         space.intake.ingest()
     assert {name: sorted(rows, key=str) for name, rows in sums(space).items()} == expected
+    own = set().union(*(incidents(nodes[name]) for name in raw))
+    assert incidents(space) == own, "those of raw events, whatever the order; a summary tells of none"
 
 
 def test_a_crash_after_the_lake_was_written_loses_and_doubles_nothing(coordinator, told, monkeypatch):
@@ -255,7 +262,9 @@ def test_a_crash_after_the_lake_was_written_loses_and_doubles_nothing(coordinato
             coordinator.summaries.take(coordinator.index)
     taken = coordinator.summaries.take(coordinator.index)
     assert (taken.summaries, taken.known, taken.refused) == (0, 3, [])
-    assert [entry.day for entry in coordinator.backlog().days] == [DAY], "its day still waits to be analysed"
+    assert [entry.day for entry in coordinator.intake.backlog().days] == [DAY], (
+        "its day still waits to be analysed"
+    )
     assert coordinator.lake.manifest("node_summaries", DAY).version == 1
 
 
@@ -283,14 +292,14 @@ def test_a_late_summary_makes_its_day_asked_for_once(coordinator, told):
     first, second = tick(), tick()
     assert [day for day, _ in first] == [str(DAY)]
     assert first == second, "the same run key: asked for once"
-    coordinator.ingest()
-    coordinator.mark_analysed([DAY])
+    coordinator.intake.ingest()
+    coordinator.index.mark_analysed(DAY, coordinator.lake.content_of(DAY))
     assert tick() == []
     bring(coordinator, "late.jsonl", told["n2"])
     assert [day for day, _ in tick()] == [str(DAY)]
     bring(coordinator, "bad.jsonl", told["n3"].replace(b'"events":', b'"events": '))
-    coordinator.ingest()
-    coordinator.mark_analysed([DAY])
+    coordinator.intake.ingest()
+    coordinator.index.mark_analysed(DAY, coordinator.lake.content_of(DAY))
     assert tick() == [], "what is refused asks for nothing"
 
 
