@@ -15,6 +15,7 @@ from fl_assets.definitions import build
 from fl_assets.defs.assets.updates import update_decisions
 from fl_assets.defs.automation import DISABLED, cycle_schedule, minimum_events_reached
 from fl_assets.defs.resources import resources
+from fl_assets.infra.clock import now_utc
 from fl_assets.sums import store
 from fl_assets.sums.masking import signature_sql
 from fl_assets_tests.conftest import DAYS, LAST_DAY, texts_below
@@ -295,8 +296,14 @@ def test_at_the_minimum_the_sensor_asks_for_the_days_of_the_events(fleet, tmp_pa
 
 def test_an_analysed_fleet_is_not_asked_for_again_until_a_late_file_comes(copied, tmp_path):
     (tmp_path / "late").mkdir()
-    coordinator = copied(telemetry_path=tmp_path / "late")
+    coordinator = copied(telemetry_path=tmp_path / "late", min_events=1)
     folder = coordinator.config.data_path
+    # Events whose own time is out of range belong to the day of ingestion, which has had no cycle yet.
+    today = str(now_utc().date())
+    asked = tick(folder, tmp_path / "late", min_events="1").run_requests
+    assert {request.partition_key for request in asked} <= {today}
+    for _ in asked:
+        coordinator.run_learning_cycle(date.fromisoformat(today))
     assert not tick(folder, tmp_path / "late", min_events="1").run_requests
     call = {
         "trace_id": "t",
