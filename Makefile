@@ -35,7 +35,7 @@ test: setup ## Run the tests
 check: setup ## Lint, format, types, and the Dagster definitions
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
-	@$(BIN)/ty check --quiet
+	@$(BIN)/ty check --quiet || $(BIN)/ty check
 	@DAGSTER_HOME= PYTHONWARNINGS="ignore:Function" $(BIN)/dagster definitions validate --workspace workspace.yaml --log-level warning
 
 format: setup ## Format the code and mend what the linter can
