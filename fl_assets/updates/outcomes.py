@@ -216,21 +216,22 @@ class _Evidence:
     def _faded(self, at: int) -> str:
         """Return that the effect of a promoted change is gone, '' while it may be there.
 
-        The odds of lasting against gone, on the latest days.
+        The odds of lasting against gone, on the latest days. What nearly ended all failures lasts while
+        half of them stay away: of few failures an estimate is easily too good.
         """
         first = max(0, at + 1 - _WATCHED_DAYS)
         if at + 1 < _WATCHED_DAYS // 2:
             return ""
         seen = self._target.within(self._draws[0], first, at)
         spread = self._spread(at)
-        expected = math.log(self._trial.expected or 1.0)
+        expected = max(math.log(self._trial.expected or 1.0), math.log(MUST_LAST))
         if expected >= 0:
             return ""
         odds = math.log(GONE_ODDS) + (seen * expected - expected**2 / 2) / spread**2
         gone = 100 * (1 - math.exp(seen))
         return (
             f"{gone:.0f} % fewer failures than on the nodes held back, "
-            f"{100 * (1 - math.exp(expected)):.0f} % were measured before"
+            f"{100 * (1 - (self._trial.expected or 1.0)):.0f} % were measured before"
             if odds < 0
             else ""
         )
@@ -276,6 +277,8 @@ class _Evidence:
         return ends[0], ends[1]
 
 
+MUST_LAST = 0.5
+"""Of a promoted change: rate ratio that still counts as lasting, however much better it was measured."""
 _WATCHED_DAYS = 14
 """Latest days that a promoted change is judged by."""
 
