@@ -53,7 +53,7 @@ def test_columns_are_explained(watched, webserver):
     page.goto(f"{webserver}/assets/playbooks")
     page.get_by_text("Rules that it breaks, in words.").wait_for()
     page.get_by_text("held_because", exact=True).first.wait_for()
-    page.get_by_text("Improvements that the day's patterns call for").first.wait_for()
+    page.get_by_text("Proposed changes for the day's patterns").first.wait_for()
 
 
 def test_a_day_below_the_threshold_fails_its_gate_and_decides_nothing(watched, webserver):
