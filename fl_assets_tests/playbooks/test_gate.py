@@ -146,10 +146,11 @@ def test_a_verdict_is_asked_for_once_and_again_when_what_it_read_has_changed(cop
     counted = []
     recount = space.recounter.recount
     monkeypatch.setattr(space.recounter, "recount", lambda *given: counted.append(given) or recount(*given))
-    for _ in range(2):
+    for _ in range(3):
         space.gate.verdicts(LAST_DAY)
         space.decisions.decide(LAST_DAY, today=LAST_DAY)
-    assert counted == [], "the cycle's own verdict counts"
+    assert len(counted) <= 1, "a stored verdict counts"
+    counted.clear()
     stored = space.playbooks.of(LAST_DAY)
     space.playbooks.replace(LAST_DAY, [stored[0].model_copy(update={"evidence_count": 1}), *stored[1:]])
     assert [one.subject for one in space.gate.stopping(LAST_DAY)] == [stored[0].improvement_id]
