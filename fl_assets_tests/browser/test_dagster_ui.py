@@ -6,7 +6,7 @@ import time
 import pytest
 from playwright.sync_api import expect
 
-from fl_assets_tests.browser.conftest import GATED_DAY, is_local
+from fl_assets_tests.browser.conftest import GATED_DAY, PATIENCE_MS, is_local
 from fl_assets_tests.conftest import DAYS, LAST_DAY
 
 
@@ -87,8 +87,7 @@ def test_a_backfill_is_launched(watched, webserver):
     dialog.get_by_role("button", name="All", exact=True).click()
     dialog.get_by_text("Backfills in multiple runs, with a maximum of 31 partitions per run.").wait_for()
     launch = dialog.get_by_role("button", name=re.compile("Launch"))
-    launch.wait_for()
-    page.wait_for_function("button => !button.disabled", arg=launch.element_handle())
+    expect(launch).to_be_enabled(timeout=PATIENCE_MS)  # asked of the button that is there: it is drawn anew
     launch.click()
     query = (
         "{ partitionBackfillsOrError { ... on PartitionBackfills { results { numPartitions "

@@ -1,5 +1,6 @@
 """One exchange within bounds: servers that trickle, lie about sizes, break off, or are none."""
 
+import re
 import socket
 import threading
 import time
@@ -29,7 +30,7 @@ def speaking(talk):
                 return
             with connection:
                 try:
-                    heard.append(connection.recv(65_536))
+                    heard.append(request_of(connection))
                     talk(connection)
                 except OSError:
                     pass
@@ -40,6 +41,19 @@ def speaking(talk):
         yield f"http://127.0.0.1:{listener.getsockname()[1]}/secret?token=s3cret", heard
     finally:
         listener.close()
+
+
+def request_of(connection: socket.socket) -> bytes:
+    """A request, whole: its headers and a body of the length they give, in however many packets."""
+    said = b""
+    while b"\r\n\r\n" not in said and (part := connection.recv(65_536)):
+        said += part
+    head, _, body = said.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)content-length: *(\d+)", head)
+    missing = int(length[1]) - len(body) if length else 0
+    while missing > 0 and (part := connection.recv(missing)):
+        said, missing = said + part, missing - len(part)
+    return said
 
 
 def trickle(content: bytes, *, after: bytes = b""):
