@@ -60,6 +60,7 @@ DOES_IO = {
     "events/read.py",
     "events/stage.py",
     "federation/coordinator_side.py",
+    "federation/files_seen.py",
     "federation/node_side.py",
     "infra/cycle_log.py",
     "infra/clock.py",

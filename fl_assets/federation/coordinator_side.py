@@ -1,8 +1,8 @@
 """On the coordinator: taking nodes' summaries from a folder into the lake, and what they add to a day's sums.
 
-What goes here: finding, verifying, storing, remembering what was refused. What does not: the rules and the
-rows (`federation/summary.py`), writing summaries (`node_summaries.py`), adding them to other nodes' sums
-(`workspace.py`).
+What goes here: finding, verifying, storing. What does not: the rules (`admission.py`), remembering files and
+what was refused (`files_seen.py`), writing summaries (`node_side.py`), adding them to other nodes' sums
+(`intake.py`).
 
 A taken summary is one row of the lake's `node_summaries`, the newest of its node and day; the highest
 sequence number is remembered there and in no summary. A file is read again when it changes, and one that held
@@ -10,9 +10,7 @@ something refused also when keys or settings do. Nothing is ever removed from th
 """
 
 import hashlib
-import sqlite3
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
@@ -33,6 +31,7 @@ from fl_assets.federation.admission import (
     read_summary,
     texts_to_mask,
 )
+from fl_assets.federation.files_seen import FilesSeen, RefusedLine
 from fl_assets.federation.rows import SummaryRows, rows_of
 from fl_assets.federation.summary import (
     MAX_LINE_BYTES,
@@ -46,32 +45,6 @@ from fl_assets.infra.keys import TrustedKeys
 from fl_assets.infra.lake import SCHEMA_VERSION, Manifest, retry_on_conflict
 from fl_assets.infra.open_lake import open_lake
 from fl_assets.sums.masking import mask_sql
-
-_DDL = """
-create table if not exists files (
-    path text primary key, size integer not null, mtime_ns integer not null, taken integer not null,
-        judged_by text not null) without rowid;
-create table if not exists refusals (
-    path text not null, line integer not null, rule text not null, node_id text not null, day text not null,
-        detail text not null, digest text not null,
-    primary key (path, line)) without rowid;
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class RefusedLine:
-    """One line of a file that was not taken."""
-
-    path: str
-    line: int
-    """From 1; 0 for the file as a whole."""
-    rule: str
-    node_id: str
-    """As the line claims, cleaned; '' where it could not be read."""
-    day: str
-    detail: str
-    digest: str
-    """SHA-256 of the line."""
 
 
 @dataclass(slots=True)
@@ -118,7 +91,7 @@ class SummaryFiles:
         self._settings = settings
         self._lake = open_lake(settings)
         self._clock = clock
-        self._path = settings.data_path / "summaries.sqlite"
+        self._seen = FilesSeen(settings.data_path / "summaries.sqlite")
 
     def registered(self) -> tuple[str, ...]:
         """Return the nodes whose summaries are taken, by name.
@@ -181,15 +154,7 @@ class SummaryFiles:
 
     def refusals(self) -> list[RefusedLine]:
         """Return every line that was not taken, by file and line, removed files included."""
-        if not self._path.exists():
-            return []
-        with self._open() as connection:
-            return [
-                RefusedLine(*row)
-                for row in connection.execute(
-                    "select path, line, rule, node_id, day, detail, digest from refusals order by path, line"
-                )
-            ]
+        return self._seen.refusals()
 
     def nodes(self, day: date) -> dict[str, dict[str, Any]]:
         """Return the rows of node_summaries of a day, without their content, by node."""
@@ -244,18 +209,10 @@ class SummaryFiles:
         look = _Look()
         root = self._settings.summaries_path
         listed = {path: (status.st_size, status.st_mtime_ns) for path, status in list_files(root)}
-        if not listed and not self._path.exists():
+        if not listed and not self._seen.exists():
             return look
-        judged_by = self._judged_by()
-        with self._open() as connection:
-            known = {row["path"]: row for row in connection.execute("select * from files")}
-            doubted = {row["path"] for row in connection.execute("select distinct path from refusals")}
-        for path, (size, mtime_ns) in listed.items():
-            row = known.get(path)
-            is_same = row is not None and (row["size"], row["mtime_ns"]) == (size, mtime_ns)
-            if row is not None and is_same and (path not in doubted or row["judged_by"] == judged_by):
-                continue
-            look.files[path] = (size, mtime_ns)
+        for path, status in self._seen.changed(listed, self._judged_by()):
+            look.files[path] = status
             self._read(path, look)
         return look
 
@@ -397,35 +354,12 @@ class SummaryFiles:
             "content": canonical_record(summary).decode(),
         }
 
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(self._path, timeout=60, isolation_level=None)
-        try:
-            connection.row_factory = sqlite3.Row
-            connection.executescript(_DDL)
-            connection.execute("begin immediate")
-            yield connection
-            connection.execute("commit")
-        finally:
-            connection.close()  # rolls back what was not committed
-
     def _settle(self, look: _Look, admitted: list[_Line], refused: list[RefusedLine]) -> None:
         """Remember, after the lake's commit, what became of each file."""
         taken: dict[str, int] = {}
         for line in admitted:
             taken[line.path] = taken.get(line.path, 0) + 1
-        judged_by = self._judged_by()
-        with self._open() as connection:
-            for path, (size, mtime_ns) in look.files.items():
-                connection.execute(
-                    "insert or replace into files values (?, ?, ?, ?, ?)",
-                    (path, size, mtime_ns, taken.get(path, 0), judged_by),
-                )
-                connection.execute("delete from refusals where path = ?", (path,))
-            for one in refused:
-                values = (one.path, one.line, one.rule, one.node_id, one.day, one.detail, one.digest)
-                connection.execute("insert or replace into refusals values (?, ?, ?, ?, ?, ?, ?)", values)
+        self._seen.settle(look.files, taken, refused, self._judged_by())
 
 
 def _refusal(
