@@ -9,7 +9,7 @@ from functools import cached_property
 
 from fl_assets.adapters.catalogue import Catalogue
 from fl_assets.adapters.store import AdapterStore
-from fl_assets.core.settings import FederatedLearningConfig, variable
+from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.events.days import EventDays
 from fl_assets.events.index import TelemetryIndex
 from fl_assets.federation.coordinator_side import SummaryFiles
@@ -26,53 +26,21 @@ from fl_assets.spark.engine import Launch, SparkEngine, run_plainly
 from fl_assets.sums.engine import SummingEngine
 from fl_assets.sums.recount import Recounter
 from fl_assets.sums.store import SumsStore
-from fl_assets.updates.config_files import ConfigFiles
 from fl_assets.updates.decisions import Decisions
-from fl_assets.updates.end_store import EndStore
-from fl_assets.updates.rule_files import load_policy
 from fl_assets.updates.stores import UpdateStores
-
-INPUTS = (
-    "telemetry_path",
-    "remedies_path",
-    "corrections_path",
-    "mapping_path",
-    "update_policy_path",
-    "trusted_keys_path",
-    "adapter_oms_key_path",
-)
-"""Settings that name what is only read; a default need not be there."""
-
-
-def missing_inputs(settings: FederatedLearningConfig) -> list[str]:
-    """Return a line for each path that was set to be read and is not there.
-
-    It would pass for a fleet that said nothing, or for no rules at all.
-    """
-    lines = []
-    for name in INPUTS:
-        path, default = getattr(settings, name), FederatedLearningConfig.model_fields[name].default
-        if path is not None and path != default and not path.exists():
-            unset = f" for the default {default}" if default else ""
-            lines.append(
-                f"{variable(name)}='{path}': is not there; make it, correct the path, or unset it{unset}"
-            )
-    return lines
 
 
 class Workspace:
     """The stores of one coordinator, each opened when it is first asked for."""
 
     def __init__(self, settings: FederatedLearningConfig, *, launch: Launch = run_plainly) -> None:
-        self.settings = settings
-        self._launch = launch
+        self.settings, self._launch = settings, launch
 
     @cached_property
     def engine(self) -> SummingEngine:
         """What checks, redacts, masks and sums events."""
-        if self.settings.engine == "spark":
-            return SparkEngine(self.settings, launch=self._launch)
-        return SummingEngine(self.settings)
+        is_spark = self.settings.engine == "spark"
+        return SparkEngine(self.settings, launch=self._launch) if is_spark else SummingEngine(self.settings)
 
     @cached_property
     def lake(self) -> Lake:
@@ -87,9 +55,8 @@ class Workspace:
     @cached_property
     def warehouse(self) -> Warehouse:
         """Result tables."""
-        path = self.settings.warehouse_path
-        warehouse = Warehouse.at(path, lake_path=self.settings.lake_folder)
-        if not path.exists():
+        warehouse = Warehouse.at(self.settings.warehouse_path, lake_path=self.settings.lake_folder)
+        if not self.settings.warehouse_path.exists():
             warehouse.create()
         return warehouse
 
@@ -97,9 +64,7 @@ class Workspace:
         """Make the warehouse what its files say; see `Warehouse.rebuild`."""
         self.lake.refresh()
         warehouse = Warehouse.at(self.settings.warehouse_path, lake_path=self.settings.lake_folder)
-        done = warehouse.rebuild(progress)
-        warehouse.create(self.settings.lake_folder)
-        return done
+        return warehouse.rebuild(progress, views_of=self.settings.lake_folder)
 
     @cached_property
     def summaries(self) -> SummaryFiles:
@@ -119,20 +84,14 @@ class Workspace:
     @cached_property
     def sums(self) -> SumsStore:
         """Daily sums, kept up to date with the lake."""
-        return SumsStore(
-            self.warehouse, self.lake, self.engine, self.summaries, is_usable=self.gate.is_usable
-        )
+        is_usable = self.gate.is_usable
+        return SumsStore(self.warehouse, self.lake, self.engine, self.summaries, is_usable=is_usable)
 
     @cached_property
     def patterns(self) -> PatternStore:
         """What an analysis reads."""
-        return PatternStore(
-            self.warehouse,
-            self.lake,
-            self.engine.connect,
-            self.summaries,
-            max_window_days=self.settings.max_window_days,
-        )
+        connect, days = self.engine.connect, self.settings.max_window_days
+        return PatternStore(self.warehouse, self.lake, connect, self.summaries, max_window_days=days)
 
     @cached_property
     def recounter(self) -> Recounter:
@@ -163,16 +122,8 @@ class Workspace:
     @cached_property
     def updates(self) -> UpdateStores:
         """What updates read and change."""
-        path = self.settings.update_policy_path
-        return UpdateStores(
-            self.settings,
-            self.warehouse,
-            self.playbooks,
-            self.gate,
-            self.adapters,
-            load_policy(path),
-            ConfigFiles(path.parent, self.settings.data_path / "configs") if path else None,
-            EndStore(self.settings.data_path / "updates" / "ends", self.lake, self.engine.connect),
+        return UpdateStores.opened(
+            self.settings, self.warehouse, self.playbooks, self.gate, self.adapters, self.lake, self.engine
         )
 
     @cached_property

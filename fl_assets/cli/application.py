@@ -67,8 +67,8 @@ def main() -> None:
     from fl_assets.cli.console import fail
     from fl_assets.cli.processes import ServeError
     from fl_assets.events.redaction.errors import RedactedError, redacted_errors
+    from fl_assets.infra.duckdb_file import WarehouseBusyError, WarehouseFileError
     from fl_assets.infra.result_files import ResultFileError
-    from fl_assets.infra.warehouse import WarehouseBusyError, WarehouseFileError
 
     try:
         with redacted_errors():
@@ -94,7 +94,7 @@ def user() -> str:
 
 def settings_of_inputs() -> FederatedLearningConfig:
     """Return the settings of the environment, having seen that what they name to be read is there."""
-    from fl_assets.workspace import missing_inputs
+    from fl_assets.core.inputs import missing_inputs
 
     settings = FederatedLearningConfig.from_env()
     if missing := missing_inputs(settings):

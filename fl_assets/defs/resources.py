@@ -16,7 +16,7 @@ from pydantic import Field
 
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.defs.launcher import held
-from fl_assets.infra.warehouse import connect
+from fl_assets.infra.duckdb_file import connect
 from fl_assets.spark.engine import run_plainly
 from fl_assets.workspace import Workspace
 

@@ -6,28 +6,22 @@ events. The warehouse is never opened here, so that a sensor may count at any ti
 
 import hashlib
 import os
-import re
 import sqlite3
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
-from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import orjson
 
 from fl_assets.core.settings import FederatedLearningConfig
-from fl_assets.events.event import event_day, parse_time
+from fl_assets.events.count import count_by_day
 from fl_assets.events.find import Source, walk
-from fl_assets.events.formats import FORMATS, EventLine, ReadOptions, detect
-from fl_assets.events.mapping_files import mapped_formats
+from fl_assets.events.formats import FORMATS
 from fl_assets.events.outcome import Unread
-from fl_assets.events.read import SETTLED, Reading, line_batches, numbered_lines, read_head
+from fl_assets.events.read import SETTLED, Reading
 from fl_assets.events.unpack import coding_of
-from fl_assets.events.unread import could_be_events
 from fl_assets.infra.lake import Lake
 
 _HEAD_BYTES = 4096
@@ -337,7 +331,10 @@ class TelemetryIndex:
                 continue
             if text is None:
                 text = orjson.dumps(
-                    {day.isoformat(): number for day, number in sorted(self._count(source, now).items())}
+                    {
+                        day.isoformat(): number
+                        for day, number in sorted(count_by_day(source, now, self._settings).items())
+                    }
                 ).decode()
                 fresh.append(("events", source.path, source.size, source.mtime_ns, source.offset, text))
             counts.append((source, orjson.loads(text)))
@@ -367,64 +364,6 @@ class TelemetryIndex:
                 token = hashlib.sha256("\n".join(parts).encode(errors="surrogatepass")).hexdigest()[:32]
             found.append(DayBacklog(day, stored + sum(number for _, number in files), token))
         return Backlog(sum(day.events for day in found), len(sources), tuple(found), unscanned)
-
-    def _read_options(self) -> ReadOptions:
-        return ReadOptions(self._settings.start_date, self._settings.node_attributes)
-
-    def _count(self, source: Source, now: datetime) -> Counter[date]:
-        """Count the events of a file by day from its bytes.
-
-        Each line with an id counts, by the last timestamp in it.
-        """
-        reading, counts, start = Reading(source), Counter(), self._settings.start_date
-        if source.refused:
-            return counts
-        head = read_head(source)
-        entry = detect(source.name, head, mapped_formats(self._settings.mapping_path))
-        if entry.table != "events" if entry else not (could_be_events(head) or source.offset):
-            return counts
-        days: dict[bytes, date] = {}
-
-        def add(stamp: bytes) -> None:
-            if stamp not in days:
-                key = stamp[:10] if stamp.endswith(b"Z") else stamp
-                if len(days) > 100_000:
-                    days.clear()
-                days[stamp] = (
-                    days.get(key) or event_day(parse_time(stamp.decode(errors="replace")), now, start)[0]
-                )
-            counts[days[stamp]] += 1
-
-        try:
-            if entry:
-                for row in entry.read(numbered_lines(reading, now), self._read_options()):
-                    if isinstance(row, EventLine):
-                        add(_stamp(row.data, 0, len(row.data)))
-                return counts
-            for batch in line_batches(reading, 0, max_line_bytes=self._settings.max_line_bytes, now=now):
-                _, offsets, data = batch.column(2).buffers()
-                ends = np.frombuffer(offsets, dtype=np.int32)[batch.column(2).offset :][
-                    : len(batch) + 1
-                ].tolist()
-                text = data.to_pybytes()
-                for begin, end in pairwise(ends):
-                    if text.find(b'"event_id"', begin, end) >= 0:
-                        add(_stamp(text, begin, end))
-        except (
-            Exception
-        ):  # whatever a file holds, the next file is counted; ingestion says what is wrong with this one
-            return counts
-        return counts
-
-
-_STAMP = re.compile(rb'"timestamp"\s*:\s*"([^"\\]{1,40})"')
-
-
-def _stamp(text: bytes, begin: int, end: int) -> bytes:
-    """Return the last timestamp between two positions, or b''."""
-    at = text.rfind(b'"timestamp"', begin, end)
-    match = _STAMP.match(text, at, end) if at >= 0 else None
-    return match.group(1) if match else b""
 
 
 def _digest(start: bytes) -> str:

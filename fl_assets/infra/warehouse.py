@@ -1,7 +1,7 @@
 """The DuckDB file of result tables: short connections, whole days replaced in one transaction.
 
 What goes here: connecting, creating, replacing a day, reading, verifying. What does not: what a row means
-(`tables.py`, `domain/`).
+(`core/tables.py`, the stages).
 
 DuckDB lets one process in at a time, and a torn write-ahead log loses committed rows without an error. So a
 connection lives for one call, waits its turn with jitter, and checkpoints after each commit; and each day of
@@ -10,7 +10,6 @@ are the truth: what differs from them in the database after a crash is replaced 
 connection.
 """
 
-import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -23,87 +22,19 @@ from typing import Any
 import duckdb
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
-from tenacity import RetryError, Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from fl_assets.core.models import Violation
-from fl_assets.core.tables import LAKE_TABLES, TABLES, WAREHOUSE_TABLES, Table
+from fl_assets.core.tables import TABLES, WAREHOUSE_TABLES, Table
+from fl_assets.infra.duckdb_file import WarehouseFileError, connect
+from fl_assets.infra.lake_views import create_views
 from fl_assets.infra.result_files import ResultFileError, ResultFiles, Staged
-from fl_assets.infra.sql import literal
 
-LOCK_WAIT_SECS = 120.0
-"""How long a connection waits for another process to let go of the file."""
 _DAYS_A_COMMIT = 28
 _WRITING = threading.RLock()
 """Of the threads of this process.
 
 DuckDB lets in together, one writes, or mends what differs from the files.
 """
-
-
-_USAGE = (
-    "try_cast(metadata->>'input_tokens' as bigint) as input_tokens, "
-    "try_cast(metadata->>'output_tokens' as bigint) as output_tokens, "
-    "try_cast(metadata->>'cost_usd' as double) as cost_usd"
-)
-"""Columns of the view `raw_traces` beside those that are stored: tokens and cost, from a call's metadata."""
-
-
-class WarehouseBusyError(RuntimeError):
-    """Another process held the DuckDB file for longer than we wait."""
-
-
-class WarehouseFileError(RuntimeError):
-    """The DuckDB file cannot be opened, and waiting would not help."""
-
-
-def _is_lock(error: BaseException) -> bool:
-    return isinstance(error, duckdb.IOException) and "could not set lock" in str(error).lower()
-
-
-@contextmanager
-def connect(
-    path: Path, *, allowed: Iterable[Path] = (), wait_secs: float = LOCK_WAIT_SECS
-) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open the DuckDB file at `path`, locked to `allowed` folders, and close it whatever happens.
-
-    Raises:
-        WarehouseBusyError: another process holds the file for `wait_secs`; the text names the holder as
-            DuckDB reports it.
-        WarehouseFileError: the path is a folder, not a DuckDB file, or was written by a newer DuckDB.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    retrying = Retrying(
-        retry=retry_if_exception(_is_lock),
-        wait=wait_random_exponential(multiplier=0.05, max=2),
-        stop=stop_after_delay(wait_secs),
-    )
-    try:
-        connection = retrying(duckdb.connect, os.fspath(path))
-    except RetryError as error:
-        message = (
-            f"{path} is in use: waited {wait_secs:.0f} s for it, one process at a time may open it "
-            f"({error.last_attempt.exception()})"
-        )
-        raise WarehouseBusyError(message) from error
-    except duckdb.Error as error:
-        message = (
-            f"{path} cannot be opened as a DuckDB file: {error}. Run `fl-assets rebuild`: it moves "
-            "the file aside and makes it anew from the Parquet beside it."
-        )
-        raise WarehouseFileError(message) from error
-    try:
-        folders = sorted(os.fspath(folder.resolve()) for folder in allowed)
-        connection.execute("set allowed_directories = $folders", {"folders": folders})
-        for statement in (
-            "set autoinstall_known_extensions = false",
-            "set enable_external_access = false",
-            "set lock_configuration = true",
-        ):
-            connection.execute(statement)
-        yield connection
-    finally:
-        connection.close()
 
 
 @dataclass(slots=True)
@@ -168,25 +99,13 @@ class Warehouse:
             yield self._open
 
     def create(self, lake_path: Path | None = None) -> None:
-        """Create what is missing: every table.
-
-        A view over each lake table, empty while it has no files.
-        """
+        """Create every table that is missing, and, given the lake's folder, the views over it."""
         with self._connection() as connection:
             for table in WAREHOUSE_TABLES:
                 connection.execute(table.ddl)
                 _add_columns(connection, table)
-            if lake_path is None:
-                return
-            for table in LAKE_TABLES:
-                folder = lake_path.resolve() / table.name
-                rows = _rows_of(connection, folder)
-                if not rows:
-                    nulls = ", ".join(f"null::{column.type} as {column.name}" for column in table.columns)
-                    rows = f"select {nulls} where false"
-                if table.name == "raw_traces":
-                    rows = f"select *, {_USAGE} from ({rows})"  # noqa: S608 (our own SQL)
-                connection.execute(f"create or replace view {table.name} as {rows}")
+            if lake_path is not None:
+                create_views(connection, lake_path)
 
     def replace(self, table_name: str, day: date, rows: pa.Table | pd.DataFrame, *, inputs: str = "") -> int:
         """Replace one day of a table in one transaction; return the number of rows.
@@ -286,7 +205,9 @@ class Warehouse:
                     )
         return problems
 
-    def rebuild(self, progress: Callable[[str], None] = lambda _: None) -> Rebuilt:
+    def rebuild(
+        self, progress: Callable[[str], None] = lambda _: None, *, views_of: Path | None = None
+    ) -> Rebuilt:
         """Make the database what its files say, day by day, and write the files that are missing.
 
         What cannot be opened is moved aside, never overwritten.
@@ -318,6 +239,7 @@ class Warehouse:
                 for days in _batches(done.written[table.name]):
                     self._commit(table, days, lambda _: None, {day: self._inputs(table, day) for day in days})
                 self._forget(connection, table, done.lost[table.name])
+        self.create(views_of)
         return done
 
     def _commit(
@@ -441,10 +363,7 @@ class Warehouse:
             connection.execute(f"delete from {table.name} where event_date = $day", {"day": day})  # noqa: S608 (our constants)
 
     def _set_aside(self) -> list[Path]:
-        """Move aside what DuckDB cannot open: the log alone where that is enough, else the database too.
-
-        Return where it lies now.
-        """
+        """Move aside what DuckDB cannot open, the log alone where that is enough; return where it lies."""
         moved: list[Path] = []
         for path in (self._path.with_name(self._path.name + ".wal"), self._path):
             try:
@@ -463,10 +382,7 @@ class Warehouse:
 
 
 def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:
-    """Take a transaction back; DuckDB has done that itself when it was the commit that failed.
-
-    To ask again would hide why.
-    """
+    """Take a transaction back; after a commit that failed DuckDB has, and to ask again would hide why."""
     with suppress(duckdb.TransactionException):
         connection.execute("rollback")
 
@@ -489,31 +405,6 @@ def _add_columns(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
     for column in table.columns:
         if column.name not in there:
             connection.execute(f"alter table {table.name} add column {column.name} {column.type}")
-
-
-def _rows_of(connection: duckdb.DuckDBPyConnection, folder: Path) -> str:
-    """Return a SELECT of all files of a lake table that can be read, '' where there is none."""
-    if next(folder.glob("event_date=*/*.parquet"), None) is None:
-        return ""
-    everything = _select(literal(os.fspath(folder / "event_date=*" / "*.parquet")))
-    try:
-        connection.sql(everything)
-    except duckdb.Error:
-        readable = [path for path in sorted(folder.glob("event_date=*/*.parquet")) if _is_readable(path)]
-        return _select(f"[{', '.join(literal(os.fspath(path)) for path in readable)}]") if readable else ""
-    return everything
-
-
-def _select(files: str) -> str:
-    return f"select * from read_parquet({files}, union_by_name = true)"  # noqa: S608 (a view takes no parameters; paths are ours, quoted)
-
-
-def _is_readable(path: Path) -> bool:
-    try:
-        pq.read_metadata(path)
-    except (OSError, ValueError):
-        return False
-    return True
 
 
 def _insert_day(

@@ -19,7 +19,7 @@ under the same paths.
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
@@ -38,20 +38,15 @@ from fl_assets.core.tables import CALL_TOTALS, FAILURE_SIGNATURES, RAW_TRACES
 from fl_assets.events.engine import DuckDBEngine
 from fl_assets.events.event import safe_redact
 from fl_assets.events.find import Source
-from fl_assets.events.formats import detect
-from fl_assets.events.ingest import REPORT_SECS, Ingestion, weight_of
+from fl_assets.events.ingest import REPORT_SECS, Ingestion
 from fl_assets.events.pii_names import load_name_masking
 from fl_assets.events.quarantine import Refused
-from fl_assets.events.read import BLOCK_BYTES, Reading, read_head
+from fl_assets.events.read import Reading
 from fl_assets.events.redaction import redact
 from fl_assets.infra.lake import LakeFile
+from fl_assets.spark.division import groups_of, joined, parts_of
 from fl_assets.sums.engine import sums_of
 
-TASK_BYTES = 128 * 1024 * 1024
-"""Bytes of text that one task reads, about: a larger file is divided at line ends, unless it is compressed or
-of another format."""
-MIN_TASK_BYTES = 8 * 1024 * 1024
-"""Parts of a file are no smaller, whatever the number of cores: a task costs a second before it reads."""
 SUM_ROWS = 1_000_000
 """Stored calls that one task sums, about."""
 _SUMMED = [
@@ -238,8 +233,8 @@ class _SparkIngestion(Ingestion):
         (temp,) = self.connection.execute("select current_setting('temp_directory')").fetchall()[0]
         folder = Path(temp) / "staged"
         folder.mkdir()
-        groups = _groups(
-            _divided(context, [reading.source for reading in self.readings]), context.defaultParallelism
+        groups = groups_of(
+            parts_of(context, [reading.source for reading in self.readings]), context.defaultParallelism
         )
         shared = context.broadcast(_Plan(self.settings, self.now, folder, groups))
         outcomes = _collected(
@@ -273,92 +268,6 @@ class _SparkIngestion(Ingestion):
     def refused_of(self, number: int, reading: Reading) -> list[Refused]:  # noqa: ARG002
         """Return nothing: the task did."""
         return []
-
-
-def _divided(context: Any, sources: list[Source]) -> list[tuple[int, Source]]:
-    """Return files with their numbers, those that are more than a quarter of a core's share in parts.
-
-    Tasks count the lines of such files first.
-    """
-    share = max(
-        MIN_TASK_BYTES, min(TASK_BYTES, sum(map(weight_of, sources)) // (4 * context.defaultParallelism))
-    )
-    ranges = [
-        (number, source, begin, min(begin + share, source.size))
-        for number, source in enumerate(sources)
-        if source.size - source.offset > share
-        and source.coding is None
-        and source.refused is None
-        and detect(source.name, read_head(source)) is None
-        for begin in range(source.offset, source.size, share)
-    ]
-    if not ranges:
-        return list(enumerate(sources))
-    counts = (
-        context.parallelize(ranges, len(ranges)).map(lambda each: (each[0], line_ends(*each[1:]))).collect()
-    )
-    counted = {
-        number: [count for _, count in group] for number, group in groupby(counts, key=lambda each: each[0])
-    }
-    return [
-        (number, part)
-        for number, source in enumerate(sources)
-        for part in divided(source, counted.get(number, []))
-    ]
-
-
-def line_ends(source: Source, begin: int, end: int) -> tuple[int, int]:
-    """Return how many line ends there are in a range of a plain file, and where the first is; -1 for none."""
-    count, first, at = 0, -1, begin
-    with source.open() as file:
-        file.seek(begin)
-        while block := file.read(min(BLOCK_BYTES, end - at)):
-            if first < 0 <= (found := block.find(b"\n")):
-                first = at + found
-            count += block.count(b"\n")
-            at += len(block)
-    return count, first
-
-
-def divided(source: Source, counts: Sequence[tuple[int, int]]) -> list[Source]:
-    """Return parts of a plain file that end with a line and know the number of lines before them.
-
-    Args:
-        source: what of a file is to be read.
-        counts: `line_ends` of ranges that follow each other and cover it.
-    """
-    cuts, lines = [(source.offset, source.lines)], source.lines
-    for place, (count, first) in enumerate(counts):
-        if place and 0 <= first < source.size - 1:
-            cuts.append((first + 1, lines + 1))
-        lines += count
-    ends = [*cuts[1:], (source.size, 0)]
-    return [
-        replace(source, offset=offset, lines=before, size=end)
-        for (offset, before), (end, _) in zip(cuts, ends, strict=True)
-    ]
-
-
-def joined(parts: Sequence[Reading], source: Source) -> Reading:
-    """Return what became of a file from what became of its parts, in their order.
-
-    It counts as read up to the first that was not read to its end.
-    """
-    last = next((part for part in parts if part.end_offset < part.source.size), parts[-1])
-    return replace(last, source=source, problems=[], mended=sum(part.mended for part in parts))
-
-
-def _groups(parts: list[tuple[int, Source]], cores: int) -> list[list[tuple[int, Source]]]:
-    """Divide files among tasks, about evenly by bytes: the largest first, each to the task that has least."""
-    weights = [weight_of(source) + 1 for _, source in parts]
-    count = min(len(parts), max(cores, sum(weights) // TASK_BYTES))
-    groups: list[list[tuple[int, Source]]] = [[] for _ in range(count)]
-    sizes = [0] * count
-    for place in sorted(range(len(parts)), key=lambda place: (-weights[place], place)):
-        least = sizes.index(min(sizes))
-        groups[least].append(parts[place])
-        sizes[least] += weights[place]
-    return [sorted(group, key=lambda each: (each[0], each[1].offset)) for group in groups]
 
 
 def _collected(rows: Any, tasks: int, tell: Callable[[str], None]) -> "list[_Outcome]":

@@ -15,8 +15,9 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+from fl_assets.infra.duckdb_file import WarehouseBusyError, WarehouseFileError, connect
 from fl_assets.infra.result_files import ResultFileError
-from fl_assets.infra.warehouse import Warehouse, WarehouseBusyError, WarehouseFileError, connect
+from fl_assets.infra.warehouse import Warehouse
 from fl_assets.workspace import Workspace
 from fl_assets_tests.build import DAY, pattern, patterns
 from fl_assets_tests.conftest import settings_in

@@ -15,7 +15,8 @@ import pytest
 from fl_assets.core.cycles import Window
 from fl_assets.core.tables import LAKE_TABLES, TABLES, WAREHOUSE_TABLES
 from fl_assets.infra.cycle_log import CycleLog
-from fl_assets.infra.warehouse import Warehouse, WarehouseBusyError, WarehouseFileError, connect
+from fl_assets.infra.duckdb_file import WarehouseBusyError, WarehouseFileError, connect
+from fl_assets.infra.warehouse import Warehouse
 
 DAY, NEXT = date(2026, 11, 1), date(2026, 11, 2)
 

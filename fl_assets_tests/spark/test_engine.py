@@ -28,7 +28,7 @@ from fl_assets.spark.engine import (
     check_available,
     run_plainly,
 )
-from fl_assets.spark.tasks import divided, joined, line_ends
+from fl_assets.spark.division import divided, joined, line_ends
 from fl_assets.sums.engine import SummingEngine
 from fl_assets.workspace import Workspace
 from fl_assets_tests.build import call_line

@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 import duckdb
 
+from fl_assets.core.inputs import missing_inputs
 from fl_assets.defs.metadata import numbers, preview, table_spec
 from fl_assets.defs.partitions import BACKFILL, DAILY, days_of
 from fl_assets.defs.per_day import each_in_session, report_day
@@ -19,7 +20,6 @@ from fl_assets.defs.resources import WorkspaceResource
 from fl_assets.events.engine import Engine
 from fl_assets.events.outcome import IngestReport
 from fl_assets.events.redaction.errors import without_secrets
-from fl_assets.workspace import missing_inputs
 
 GROUP = "telemetry"
 PREVIEWS = {

@@ -1,0 +1,30 @@
+"""Paths of settings that are only read, and whether they are there."""
+
+from fl_assets.core.settings import FederatedLearningConfig, variable
+
+INPUTS = (
+    "telemetry_path",
+    "remedies_path",
+    "corrections_path",
+    "mapping_path",
+    "update_policy_path",
+    "trusted_keys_path",
+    "adapter_oms_key_path",
+)
+"""Settings that name what is only read; a default need not be there."""
+
+
+def missing_inputs(settings: FederatedLearningConfig) -> list[str]:
+    """Return a line for each path that was set to be read and is not there.
+
+    It would pass for a fleet that said nothing, or for no rules at all.
+    """
+    lines = []
+    for name in INPUTS:
+        path, default = getattr(settings, name), FederatedLearningConfig.model_fields[name].default
+        if path is not None and path != default and not path.exists():
+            unset = f" for the default {default}" if default else ""
+            lines.append(
+                f"{variable(name)}='{path}': is not there; make it, correct the path, or unset it{unset}"
+            )
+    return lines

@@ -1,0 +1,72 @@
+"""One connection to a DuckDB file: taken in turn with other processes, locked to the folders it may read.
+
+What goes here: opening and closing, and what is said when neither is possible. What does not: tables.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+from tenacity import RetryError, Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+
+LOCK_WAIT_SECS = 120.0
+"""How long a connection waits for another process to let go of the file."""
+
+
+class WarehouseBusyError(RuntimeError):
+    """Another process held the DuckDB file for longer than we wait."""
+
+
+class WarehouseFileError(RuntimeError):
+    """The DuckDB file cannot be opened, and waiting would not help."""
+
+
+def _is_lock(error: BaseException) -> bool:
+    return isinstance(error, duckdb.IOException) and "could not set lock" in str(error).lower()
+
+
+@contextmanager
+def connect(
+    path: Path, *, allowed: Iterable[Path] = (), wait_secs: float = LOCK_WAIT_SECS
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the DuckDB file at `path`, locked to `allowed` folders, and close it whatever happens.
+
+    Raises:
+        WarehouseBusyError: another process holds the file for `wait_secs`; the text names the holder as
+            DuckDB reports it.
+        WarehouseFileError: the path is a folder, not a DuckDB file, or was written by a newer DuckDB.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    retrying = Retrying(
+        retry=retry_if_exception(_is_lock),
+        wait=wait_random_exponential(multiplier=0.05, max=2),
+        stop=stop_after_delay(wait_secs),
+    )
+    try:
+        connection = retrying(duckdb.connect, os.fspath(path))
+    except RetryError as error:
+        message = (
+            f"{path} is in use: waited {wait_secs:.0f} s for it, one process at a time may open it "
+            f"({error.last_attempt.exception()})"
+        )
+        raise WarehouseBusyError(message) from error
+    except duckdb.Error as error:
+        message = (
+            f"{path} cannot be opened as a DuckDB file: {error}. Run `fl-assets rebuild`: it moves "
+            "the file aside and makes it anew from the Parquet beside it."
+        )
+        raise WarehouseFileError(message) from error
+    try:
+        folders = sorted(os.fspath(folder.resolve()) for folder in allowed)
+        connection.execute("set allowed_directories = $folders", {"folders": folders})
+        for statement in (
+            "set autoinstall_known_extensions = false",
+            "set enable_external_access = false",
+            "set lock_configuration = true",
+        ):
+            connection.execute(statement)
+        yield connection
+    finally:
+        connection.close()
