@@ -21,6 +21,7 @@ from fl_assets.events.find import Source
 from fl_assets.events.read import Reading, line_batches
 from fl_assets.simulator.write import simulate
 from fl_assets.spark import engine as spark_engine
+from fl_assets.spark.division import divided, joined, line_ends
 from fl_assets.spark.engine import (
     SparkEngine,
     SparkJobError,
@@ -28,7 +29,6 @@ from fl_assets.spark.engine import (
     check_available,
     run_plainly,
 )
-from fl_assets.spark.division import divided, joined, line_ends
 from fl_assets.sums.engine import SummingEngine
 from fl_assets.workspace import Workspace
 from fl_assets_tests.build import call_line
