@@ -38,8 +38,8 @@ class Source:
     grew."""
     head_bytes: int
     coding: str | None = None
-    """How its bytes are packed, by its content: `gzip`, `zstd`, `framed_zstd`, `utf-16`, or None for plain
-    UTF-8."""
+    """How its bytes are packed, or which kind of `rows` they are, by its content: `gzip`, `zstd`,
+    `framed_zstd`, `utf-16`, `parquet` …, or None for plain UTF-8."""
     offset: int = 0
     """First byte that was not ingested; of a packed file 0, as it is read as a whole."""
     lines: int = 0

@@ -21,6 +21,7 @@ from fl_assets.events.find import Source, walk
 from fl_assets.events.formats import FORMATS
 from fl_assets.events.outcome import Unread
 from fl_assets.events.read import SETTLED, Reading
+from fl_assets.events.rows import ROW_FILES
 from fl_assets.events.unpack import coding_of
 from fl_assets.infra.lake import Lake
 
@@ -77,8 +78,10 @@ delete from files where format = 'ignored';
 """By version of the file, what makes it the next one: files that an earlier release ignored in silence are
 looked at again."""
 _VERSION = 1 + len(_MIGRATIONS)
-_FORMATS = hashlib.sha256("\n".join(sorted(entry.name for entry in FORMATS)).encode()).hexdigest()[:16]
-"""Changes when a format is added: files that none knew are looked at again."""
+_FORMATS = hashlib.sha256(
+    "\n".join(sorted([*(entry.name for entry in FORMATS), *ROW_FILES])).encode()
+).hexdigest()[:16]
+"""Changes when a format or a kind of file is added: files that none knew are looked at again."""
 
 
 @dataclass(frozen=True, slots=True)

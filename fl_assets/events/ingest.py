@@ -29,7 +29,7 @@ from fl_assets.events.index import FileResult
 from fl_assets.events.mapping_files import mapped_formats
 from fl_assets.events.outcome import IngestReport, Unread
 from fl_assets.events.quarantine import Refused, refused_of, stage_refused
-from fl_assets.events.read import BATCH_SCHEMA, Reading, line_batches, numbered_lines, read_head
+from fl_assets.events.read import BATCH_SCHEMA, Reading, damage_of, line_batches, numbered_lines, read_head
 from fl_assets.events.redaction import compile_rules, redact, redact_id, redact_with_counts
 from fl_assets.events.sql import SOURCES, STAGE
 from fl_assets.events.stage import Stager, lines_of
@@ -184,7 +184,7 @@ class Ingestion:
             self._refuse_file(reading, "cannot_open", source.refused)
             return
         head = read_head(source)
-        archive = archive_of(head, source.name)
+        archive = archive_of(head)
         entry = None if archive else detect(source.name, head, self.own_formats)
         if archive:
             self._refuse_file(reading, "unsupported_format", str(archive))
@@ -195,11 +195,13 @@ class Ingestion:
             yield from line_batches(
                 reading, number, max_line_bytes=self.settings.max_line_bytes, now=self.now
             )
+        elif source.coding and not head and (damage := damage_of(source)):
+            self._refuse_file(reading, damage.reason, str(damage))
         elif not source.size or may_become_events(head, source, self.now):
             return  # nothing yet: the next ingestion looks again
         else:
             with source.open() as file:
-                start = file.read(512)
+                start = file.read(4096)
             self._refuse_file(reading, "unsupported_format", str(looks_like(source.name, start, head)))
 
     def _refuse_file(self, reading: Reading, reason: Any, detail: str) -> None:

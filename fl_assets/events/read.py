@@ -108,6 +108,16 @@ def read_head(source: Source) -> bytes:
     return head[:HEAD_BYTES].removeprefix(_BOM)
 
 
+def damage_of(source: Source) -> BadPackingError | None:
+    """Say why nothing comes out of a packed file; None where it is merely empty."""
+    try:
+        with source.open() as file:
+            next(blocks(file, source.coding, source.size), None)
+    except BadPackingError as error:
+        return error
+    return None
+
+
 def _content(file: BinaryIO, source: Source) -> Iterator[bytes]:
     """Give a file's blocks from its offset on, but no byte of a plain one that came after it was listed."""
     if source.coding:

@@ -1,7 +1,7 @@
 """Unpacking: what a file's bytes are by their first ones, and its content as blocks of bounded size.
 
 What goes here: gzip, zstd, the Collector's framed zstd, UTF-16, and the bound on what a file may unpack to.
-What does not: lines (`read.py`).
+What does not: lines (`read.py`), tables and binary records, which come out as lines of JSON (`rows/`).
 
 Sources: RFC 1952 (gzip), RFC 8878 (zstd); OpenTelemetry Collector contrib, exporter/fileexporter (with
     `compression: zstd` each message is preceded by its
@@ -9,11 +9,14 @@ length, four bytes, big-endian); Unicode, section 23.8 (byte order mark).
 """
 
 import codecs
+import io
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO, Literal
 
 import zstandard
+
+from fl_assets.events.rows import ROW_FILES, BadRowsError, row_file_of
 
 BLOCK_BYTES = 4 * 1024 * 1024
 MAX_RATIO = 500
@@ -24,6 +27,7 @@ _FEED_BYTES = {"gzip": 256 * 1024, "zstd": 2048, "framed_zstd": 2048}
 """A zstd block of 4 bytes may stand for 128 KiB, so it is fed in small bites."""
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _SKIPPABLE_ZSTD = b"\x2a\x4d\x18"
+_START_BYTES = 4096
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -35,10 +39,14 @@ class BadPackingError(ValueError):
         self.reason: Literal["damaged_file", "over_limit"] = reason
 
 
-def coding_of(start: bytes) -> str | None:
-    """Say how a file is packed by its first eight bytes: `gzip`, `zstd`, `framed_zstd`, `utf-16`.
+def coding_of(start: bytes, *, is_packed: bool = False) -> str | None:
+    """Say how a file is packed, or of which kind of `rows` it is, by its first bytes, some 4 KiB of them.
 
-    None for anything else.
+    `gzip`, `zstd`, `framed_zstd`, `utf-16`, or a name of `ROW_FILES`; None for anything else.
+
+    Args:
+        start: its first bytes.
+        is_packed: whether they came out of another packing.
     """
     if start.startswith(b"\x1f\x8b"):
         return "gzip"
@@ -48,7 +56,7 @@ def coding_of(start: bytes) -> str | None:
         return "framed_zstd"
     if start.startswith(_UTF_16) and start[2:4] != b"\0\0":  # that would be UTF-32
         return "utf-16"
-    return None
+    return row_file_of(start, is_packed=is_packed)
 
 
 def blocks(file: BinaryIO, coding: str | None, size: int) -> Iterator[bytes]:
@@ -67,13 +75,50 @@ def blocks(file: BinaryIO, coding: str | None, size: int) -> Iterator[bytes]:
     if coding is None:
         while block := file.read(BLOCK_BYTES):
             yield block
-    elif coding == "utf-16":
-        yield from _as_utf8(iter(lambda: file.read(BLOCK_BYTES), b""))
+        return
+    most = max(MIN_BOUND_BYTES, MAX_RATIO * size)
+    if coding in ROW_FILES:
+        yield from _bounded(_joined(_lines_of(coding, file)), most)
+        return
+    if coding == "utf-16":
+        content = _as_utf8(iter(lambda: file.read(BLOCK_BYTES), b""))
     else:
-        content = _bounded(_joined(_unpacked(file, coding)), max(MIN_BOUND_BYTES, MAX_RATIO * size))
-        first = next(content, b"")
-        whole = _chain(first, content)
-        yield from _as_utf8(whole) if coding_of(first[:8]) == "utf-16" else whole
+        content = _bounded(_joined(_unpacked(file, coding)), most)
+    first = next(content, b"")
+    whole, inner = _chain(first, content), coding_of(first[:_START_BYTES], is_packed=True)
+    if inner == "utf-16":
+        whole = _as_utf8(whole)
+        first = next(whole, b"")
+        whole, inner = _chain(first, whole), coding_of(first[:_START_BYTES], is_packed=True)
+    if inner in ROW_FILES:
+        yield from _bounded(_joined(_lines_of(inner, io.BufferedReader(_Blocks(whole)))), most)
+    else:
+        yield from whole
+
+
+def _lines_of(kind: str, file: BinaryIO) -> Iterator[bytes]:
+    try:
+        yield from ROW_FILES[kind].lines(file)
+    except BadRowsError as error:
+        raise BadPackingError(str(error), error.reason) from error
+
+
+class _Blocks(io.RawIOBase):
+    """Blocks as a file that is read from its beginning to its end."""
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks, self._held = blocks, memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        if not self._held:
+            self._held = memoryview(next(self._blocks, b""))
+        size = min(len(buffer), len(self._held))
+        buffer[:size] = self._held[:size]
+        self._held = self._held[size:]
+        return size
 
 
 def _chain(first: bytes, others: Iterator[bytes]) -> Iterator[bytes]:

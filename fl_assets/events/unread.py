@@ -14,6 +14,7 @@ import orjson
 from fl_assets.events.find import Source
 from fl_assets.events.formats import HEAD_BYTES
 from fl_assets.events.read import may_grow
+from fl_assets.events.rows import row_file_of
 
 _DOCS = "docs/formats.md says what is read"
 _PACKED = (
@@ -22,7 +23,7 @@ _PACKED = (
     (b"\xfd7zXZ\x00", "xz data", "pack it with gzip or zstd, or not at all"),
     (b"\x04\x22\x4d\x18", "lz4 data", "pack it with gzip or zstd, or not at all"),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it into the folder"),
-    (b"PAR1", "Parquet", "export JSON or JSONL instead"),
+    (b"PAR1", "Parquet within other packing", "unpack it: Parquet is packed already"),
     (b"SQLite format 3\x00", "an SQLite database", "export its traces as JSON"),
     (b"Obj\x01", "Avro", "export JSON or JSONL instead"),
     (b"ORC", "ORC", "export JSON or JSONL instead"),
@@ -71,13 +72,11 @@ def fix_for(reason: str) -> str:
     return _FIXES.get(reason, _DOCS)
 
 
-def archive_of(head: bytes, name: str = "") -> Foreign | None:
+def archive_of(head: bytes) -> Foreign | None:
     """Name a file that holds others, or no text, by its first bytes.
 
     What lies within must not be taken for its lines.
     """
-    if name.lower().endswith(".eval") and head.startswith(b"PK"):
-        return Foreign("an Inspect log (.eval)", "convert it: `inspect log convert --to json`")
     for magic, what, fix in _PACKED:
         if head.startswith(magic):
             return Foreign(what, fix)
@@ -106,12 +105,13 @@ def looks_like(name: str, start: bytes, head: bytes) -> Foreign:
         start: its first bytes as they are.
         head: its first bytes unpacked, perhaps cut within a line.
     """
+    kind = row_file_of(start) or row_file_of(head, is_packed=True)
+    if kind and (found := _table(kind, head)):
+        return found
     if found := archive_of(head) or archive_of(start):
         return found
     if not head:
         return Foreign("packed data of which nothing could be unpacked", "send the file again")
-    if _is_otlp_protobuf(head):
-        return Foreign("OTLP protobuf", "export OTLP/JSON: `format: json` of the Collector's file exporter")
     if head[1::2].count(0) > len(head) // 3 or head[::2].count(0) > len(head) // 3:
         return Foreign("UTF-16 text without a byte order mark", "write it as UTF-8")
     if b"\0" in head or _share_of_controls(head) > 0.1:
@@ -119,13 +119,20 @@ def looks_like(name: str, start: bytes, head: bytes) -> Foreign:
     return _text(name.lower(), head.decode("utf-8", "replace"))
 
 
-def _is_otlp_protobuf(head: bytes) -> bool:
-    """Whether a file is an export request in protobuf, with or without its length before it.
+def _table(kind: str, head: bytes) -> Foreign | None:
+    """Say what a file of rows holds that no format knows, by its first row."""
+    what = {"csv": "CSV", "parquet": "Parquet", "otlp_protobuf": "OTLP protobuf"}.get(kind)
+    row = _value(head.partition(b"\n")[0].decode("utf-8", "replace"))
+    if what is None:
+        return None
+    if not isinstance(row, dict):
+        return Foreign(f"{what} without a row that could be read", "send the file again")
+    return Foreign(f"{what}, but none of the tables known here{_named(row)}", _DOCS)
 
-    A resource comes first, with the names of its attributes.
-    """
-    is_message = b"\n" in (head[:1], head[4:5]) and head.lstrip()[:1] not in (b"{", b"[")
-    return is_message and any(name in head[:4096] for name in (b"service.name", b"telemetry.sdk."))
+
+def _named(value: Any) -> str:
+    keys = sorted(value) if isinstance(value, dict) else []
+    return f" (keys: {', '.join(str(key)[:40] for key in keys[:6])})" if keys else ""
 
 
 def _share_of_controls(head: bytes) -> float:
@@ -162,10 +169,8 @@ def _json(text: str, lines: list[str]) -> Foreign:
         return Foreign(
             "broken JSON", "neither one document nor one per line can be read: send the file again"
         )
-    keys = sorted(value) if isinstance(value, dict) else []
-    named = f" (keys: {', '.join(str(key)[:40] for key in keys[:6])})" if keys else ""
     return Foreign(
-        f"{'JSON lines' if is_lines else 'JSON'}, but none of the formats known here{named}",
+        f"{'JSON lines' if is_lines else 'JSON'}, but none of the formats known here{_named(value)}",
         f"{_DOCS}; or move it out of the folder",
     )
 

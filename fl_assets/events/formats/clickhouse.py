@@ -1,45 +1,62 @@
-"""Rows of the tables that the OpenTelemetry Collector writes into ClickHouse (`otel_traces`).
+"""Rows of the tables that the OpenTelemetry Collector writes into ClickHouse: `otel_traces`, `otel_logs`.
 
-As JSONEachRow or JSON.
+As JSONEachRow, JSON, CSVWithNames or Parquet.
 
-What goes here: the table's columns. What does not: what a span means (`conventions.py`).
+What goes here: the tables' columns. What does not: what a span means (`conventions.py`), or a log record
+(`otlp_logs.py`).
 
-Source: opentelemetry-collector-contrib, `exporter/clickhouseexporter/internal/sqltemplates/traces_table.sql`.
-Times are UTC; `Duration` is in nanoseconds.
+Source: opentelemetry-collector-contrib, `exporter/clickhouseexporter/internal/sqltemplates/`
+(`traces_table.sql`, `logs_table.sql`). Times are UTC; `Duration` is in nanoseconds.
 """
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
-from fl_assets.events.formats.readers import span_reader
+from fl_assets.events.formats.otlp_logs import LogRecord, span_of_record
+from fl_assets.events.formats.readers import NotUsed, entry_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span, SpanEvent
-from fl_assets.events.formats.values import any_ns, as_list, as_object, ns_or_none, objects_of, required_text
+from fl_assets.events.formats.values import (
+    any_ns,
+    as_list,
+    as_object,
+    decoded,
+    ns_or_none,
+    objects_of,
+    required_text,
+)
 
 _MARKS = tuple(
     re.compile(mark)
-    for mark in (rb'(?<!\\)"TraceId"\s*:', rb'(?<!\\)"SpanId"\s*:', rb'(?<!\\)"SpanName"\s*:')
+    for mark in (
+        rb'(?<!\\)"Timestamp"\s*:',
+        rb'(?<!\\)"(?:SpanName|SpanAttributes|LogAttributes|SeverityNumber|SeverityText)"\s*:',
+        rb'(?<!\\)"(?:SpanId|ServiceName|ResourceAttributes)"\s*:',
+    )
 )
 _STATUS = {"OK": "ok", "STATUS_CODE_OK": "ok", "ERROR": "error", "STATUS_CODE_ERROR": "error"}
 
 
-def _of_record(value: Any) -> Iterator[Span | str]:
-    for entry in value if isinstance(value, list) else as_list(as_object(value).get("data")) or [value]:
-        try:
-            yield _span(as_object(entry))
-        except ValueError as error:
-            yield str(error)
+def _of_row(raw: dict[str, Any]) -> Span | NotUsed:
+    return _span(raw) if "SpanName" in raw or "Duration" in raw else _log(raw)
 
 
-read = span_reader(_of_record, "rows")
-
-FORMAT = Format(
-    name="clickhouse",
-    description="Rows of ClickHouse's `otel_traces` (JSONEachRow).",
-    matches=lambda _, head: all(mark.search(head) for mark in _MARKS),
-    read=read,
-)
+def _log(raw: dict[str, Any]) -> Span | NotUsed:
+    service = {"service.name": raw["ServiceName"]} if raw.get("ServiceName") else {}
+    return span_of_record(
+        LogRecord(
+            resource={**service, **as_object(raw.get("ResourceAttributes"))},
+            scope=str(raw.get("ScopeName") or ""),
+            attributes=as_object(raw.get("LogAttributes")),
+            body=decoded(raw.get("Body")),
+            name=str(raw.get("EventName") or ""),
+            when=any_ns(raw.get("Timestamp") or raw.get("TimestampTime"), "Timestamp"),
+            trace=raw.get("TraceId"),
+            span=raw.get("SpanId"),
+            severity=raw.get("SeverityNumber"),
+            severity_text=str(raw.get("SeverityText") or ""),
+        )
+    )
 
 
 def _span(raw: dict[str, Any]) -> Span:
@@ -75,3 +92,13 @@ def _span(raw: dict[str, Any]) -> Span:
             SpanEvent(str(name or ""), as_object(about), ns_or_none(when)) for name, about, when in found
         ),
     )
+
+
+read = entry_reader(_of_row, "rows")
+
+FORMAT = Format(
+    name="clickhouse",
+    description="Rows of ClickHouse's `otel_traces` and `otel_logs` (JSON, CSV, Parquet).",
+    matches=lambda _, head: all(mark.search(head) for mark in _MARKS),
+    read=read,
+)

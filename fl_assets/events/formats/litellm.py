@@ -7,14 +7,13 @@ Source: BerriAI/litellm, `litellm/types/utils.py` (`StandardLoggingPayload`), `s
 """
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 from fl_assets.events.formats.exceptions import leaf_of
-from fl_assets.events.formats.readers import span_reader
+from fl_assets.events.formats.readers import entry_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span
-from fl_assets.events.formats.values import any_ns, as_list, as_object, decoded, first, required_text
+from fl_assets.events.formats.values import any_ns, as_object, decoded, first, required_text
 
 _MARKS = (
     re.compile(rb'(?<!\\)"call_type"\s*:'),
@@ -24,24 +23,6 @@ _MARKS = (
     ),
 )
 _OPERATIONS = (("embedding", "embeddings"), ("mcp", "execute_tool"), ("text_completion", "text_completion"))
-
-
-def _of_record(value: Any) -> Iterator[Span | str]:
-    for entry in value if isinstance(value, list) else as_list(as_object(value).get("data")) or [value]:
-        try:
-            yield _span(as_object(entry))
-        except ValueError as error:
-            yield str(error)
-
-
-read = span_reader(_of_record, "payloads")
-
-FORMAT = Format(
-    name="litellm",
-    description="LiteLLM's logging payloads and spend logs (JSON, JSONL).",
-    matches=lambda _, head: all(mark.search(head) for mark in _MARKS),
-    read=read,
-)
 
 
 def _span(raw: dict[str, Any]) -> Span:
@@ -90,3 +71,13 @@ def _span(raw: dict[str, Any]) -> Span:
             "service.name": first(metadata, ("user_api_key_alias", "user_api_key_team_alias")) or "litellm"
         },
     )
+
+
+read = entry_reader(_span, "payloads")
+
+FORMAT = Format(
+    name="litellm",
+    description="LiteLLM's logging payloads and spend logs (JSON, JSONL).",
+    matches=lambda _, head: all(mark.search(head) for mark in _MARKS),
+    read=read,
+)

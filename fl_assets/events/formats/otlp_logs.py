@@ -11,12 +11,13 @@ Code's documentation (`claude_code.*`), `docs/telemetry.md` of Gemini CLI (`gemi
 import hashlib
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from fl_assets.events.formats.conventions import session_of
-from fl_assets.events.formats.otlp_values import any_value, attributes_of, get, id_of, integer_of, time_of
+from fl_assets.events.formats.otlp_values import any_value, attributes_of, get, id_of, time_of
 from fl_assets.events.formats.readers import NotUsed
 from fl_assets.events.formats.spans import Span, SpanEvent
 from fl_assets.events.formats.values import as_object, first, number_of, objects_of, text_of
@@ -42,40 +43,69 @@ def spans_of_logs(groups: Any) -> Iterator[Span | str | NotUsed]:
             scope = str(as_object(get(scoped, "scope")).get("name") or "")
             for number, raw in enumerate(objects_of(get(scoped, "logRecords"))):
                 try:
-                    yield _of_record(_Record(raw, resource, scope, number))
+                    yield span_of_record(
+                        LogRecord(
+                            resource=resource,
+                            scope=scope,
+                            attributes=attributes_of(get(raw, "attributes")),
+                            body=any_value(get(raw, "body")),
+                            name=str(get(raw, "eventName") or ""),
+                            when=time_of(raw, "timeUnixNano") or time_of(raw, "observedTimeUnixNano"),
+                            trace=get(raw, "traceId"),
+                            span=get(raw, "spanId"),
+                            severity=get(raw, "severityNumber"),
+                            severity_text=str(get(raw, "severityText") or ""),
+                            number=number,
+                        )
+                    )
                 except ValueError as error:
                     yield str(error)
 
 
-class _Record:
-    """One log record with plain values."""
+@dataclass
+class LogRecord:
+    """One log record with plain values.
 
-    def __init__(self, raw: dict[str, Any], resource: dict[str, Any], scope: str, number: int) -> None:
-        self.resource, self.scope = resource, scope
-        self.attributes = attributes_of(get(raw, "attributes"))
-        self.body = any_value(get(raw, "body"))
-        named = get(raw, "eventName") or self.attributes.get("event.name") or ""
-        self.name = str(named)
+    `when` is in nanoseconds since 1970, `trace` and `span` are ids as `id_of` reads them or nothing,
+    `severity` is OpenTelemetry's number or its name; `number` tells equal records of one request apart.
+    """
+
+    resource: dict[str, Any]
+    scope: str
+    attributes: dict[str, Any]
+    body: Any
+    name: str
+    when: int
+    trace: Any
+    span: Any
+    severity: Any = None
+    severity_text: str = ""
+    number: int = 0
+
+    def __post_init__(self) -> None:
+        self.name = self.name or str(self.attributes.get("event.name") or "")
         body = self.body if isinstance(self.body, str) else ""
         if body.endswith(f".{self.name}") and _AGENTS.match(body):
             self.name = body
-        elif self.name and "." not in self.name and "claude_code" in scope:
+        elif self.name and "." not in self.name and "claude_code" in self.scope:
             self.name = f"claude_code.{self.name}"
-        self.when = time_of(raw, "timeUnixNano") or time_of(raw, "observedTimeUnixNano")
-        self.trace = get(raw, "traceId")
-        self.span = get(raw, "spanId")
-        severity = get(raw, "severityNumber")
-        text = str(get(raw, "severityText") or "").upper()
-        is_number = isinstance(severity, int) or str(severity).isdigit()
-        self.is_error = (
-            integer_of(severity, "severityNumber") >= _ERROR_SEVERITY
+
+    @property
+    def is_error(self) -> bool:
+        """Whether its severity is ERROR or worse."""
+        text = str(self.severity)
+        is_number = isinstance(self.severity, int) or text.isdigit()
+        return (
+            int(text) >= _ERROR_SEVERITY
             if is_number
-            else str(severity).startswith(("SEVERITY_NUMBER_ERROR", "SEVERITY_NUMBER_FATAL"))
-        ) or text in {"ERROR", "FATAL", "CRITICAL"}
-        unique = [self.when, self.name, number, self.attributes, self.body]
-        self.digest = hashlib.sha256(
-            orjson.dumps(unique, option=orjson.OPT_SORT_KEYS, default=str)
-        ).hexdigest()
+            else text.startswith(("SEVERITY_NUMBER_ERROR", "SEVERITY_NUMBER_FATAL"))
+        ) or self.severity_text.upper() in {"ERROR", "FATAL", "CRITICAL"}
+
+    @property
+    def digest(self) -> str:
+        """What it is known by where it has no ids."""
+        unique = [self.when, self.name, self.number, self.attributes, self.body]
+        return hashlib.sha256(orjson.dumps(unique, option=orjson.OPT_SORT_KEYS, default=str)).hexdigest()
 
     def span_of(self, **more: Any) -> Span:
         """Make the span that the record tells of."""
@@ -91,7 +121,12 @@ class _Record:
         return Span(**(fields | more))
 
 
-def _of_record(record: _Record) -> Span | NotUsed:
+def span_of_record(record: LogRecord) -> Span | NotUsed:
+    """Read a log record as the span that it tells of; what is none is named.
+
+    Raises:
+        ValueError: when it is one and cannot be read.
+    """
     if match := _AGENTS.match(record.name):
         return _of_agent(record, match[1], match[2])
     if record.name.startswith("gen_ai.") and record.trace and record.name != "gen_ai.evaluation.result":
@@ -101,7 +136,7 @@ def _of_record(record: _Record) -> Span | NotUsed:
     return NotUsed(record.name or f"{record.scope or 'log'} record")
 
 
-def _of_genai(record: _Record) -> Span:
+def _of_genai(record: LogRecord) -> Span:
     """Read a GenAI event as a stand-in for its span, to which what it says belongs."""
     said = {
         **record.attributes,
@@ -116,7 +151,7 @@ def _of_genai(record: _Record) -> Span:
     )
 
 
-def _of_error(record: _Record) -> Span:
+def _of_error(record: LogRecord) -> Span:
     """Read an error as the failure of its span; of a span in the same file only its words are taken."""
     values = record.attributes
     trace = id_of(record.trace, "traceId", 16) if record.trace else record.digest[:32]
@@ -136,7 +171,7 @@ def _of_error(record: _Record) -> Span:
     )
 
 
-def _of_agent(record: _Record, agent: str, event: str) -> Span | NotUsed:
+def _of_agent(record: LogRecord, agent: str, event: str) -> Span | NotUsed:
     """Read an event of a coding agent: a tool's result, a model's answer or error, or what the user said."""
     values = record.attributes
     session = session_of(values)

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fl_assets.events.formats.otel_console import events_in
-from fl_assets.events.formats.readers import span_reader
+from fl_assets.events.formats.readers import entry_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span
 from fl_assets.events.formats.values import any_ns, as_list, as_object, required_text
@@ -25,24 +25,6 @@ _MARKS = (
     re.compile(rb'(?<!\\)"status_code"\s*:'),
 )
 _STATUS = {"OK": "ok", "ERROR": "error"}
-
-
-def _of_record(value: Any) -> Iterator[Span | str]:
-    for entry in value if isinstance(value, list) else as_list(as_object(value).get("data")) or [value]:
-        try:
-            yield _span(as_object(entry))
-        except ValueError as error:
-            yield str(error)
-
-
-read = span_reader(_of_record)
-
-FORMAT = Format(
-    name="phoenix",
-    description="Spans of Arize Phoenix, from its API or its data frame (JSON, JSONL).",
-    matches=lambda _, head: all(mark.search(head) for mark in _MARKS),
-    read=read,
-)
 
 
 def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -84,3 +66,13 @@ def _span(raw: dict[str, Any]) -> Span:
         resource={"service.name": raw.get("project_name") or attributes.get("project.name") or "phoenix"},
         events=events_in(events),
     )
+
+
+read = entry_reader(_span, "spans")
+
+FORMAT = Format(
+    name="phoenix",
+    description="Spans of Arize Phoenix, from its API or its data frame (JSON, JSONL).",
+    matches=lambda _, head: all(mark.search(head) for mark in _MARKS),
+    read=read,
+)

@@ -18,7 +18,7 @@ from fl_assets.events.formats.seam import (
 )
 from fl_assets.events.formats.spans import Span
 from fl_assets.events.formats.traces import events_of
-from fl_assets.events.formats.values import NoTimesError
+from fl_assets.events.formats.values import NoTimesError, as_list, as_object
 
 
 class NotUsed(NamedTuple):
@@ -45,6 +45,28 @@ def span_reader(of_record: SpansOf, noun: str = "spans") -> Callable[..., Iterat
         return events_of(_by_record(lines, of_record, noun), options)
 
     return read
+
+
+def entry_reader(
+    of_entry: Callable[[dict[str, Any]], Span | NotUsed], noun: str
+) -> Callable[..., Iterator[EventLine | RefusedLine]]:
+    """Make a format's `read` from a function that gives the span of one entry.
+
+    A JSON value is an entry, a list of them, or a page of an API or of a query, which has them as `data`.
+
+    Args:
+        of_entry: raises a ValueError that says why an entry cannot be read.
+        noun: what this format calls its entries.
+    """
+
+    def of_record(value: Any) -> Iterator[Span | str | NotUsed]:
+        for entry in value if isinstance(value, list) else as_list(as_object(value).get("data")) or [value]:
+            try:
+                yield of_entry(as_object(entry))
+            except ValueError as error:
+                yield str(error)
+
+    return span_reader(of_record, noun)
 
 
 def file_reader(

@@ -1,10 +1,19 @@
 """How tests of formats read a file: as the engine does, and as what a person would count by hand."""
 
+import io
+from pathlib import Path
 from typing import NamedTuple
 
 import orjson
 
 from fl_assets.events.formats import HEAD_BYTES, EventLine, ReadOptions, RefusedLine, detect
+from fl_assets.events.unpack import blocks, coding_of
+
+
+def unpacked(path: Path) -> bytes:
+    """Return a file's content as lines, whatever packs it."""
+    content = path.read_bytes()
+    return b"".join(blocks(io.BytesIO(content), coding_of(content[:4096]), len(content)))
 
 
 def rows(

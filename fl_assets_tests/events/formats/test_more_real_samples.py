@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fl_assets.events.formats import HEAD_BYTES, detect
-from fl_assets_tests.events.formats.reading import counted, rows
+from fl_assets_tests.events.formats.reading import counted, rows, unpacked
 
 SAMPLES = Path(__file__).parents[3] / "../shared/data/raw_formats_2"
 REAL = {  # format, calls, failures of their own, turns
@@ -27,10 +26,12 @@ REAL = {  # format, calls, failures of their own, turns
     "openhands_v1/events.jsonl": ("openhands_v1", 3, 3, 0),
     "own_run_mlflow/trace.json": ("mlflow", 2, 1, 0),
     "own_run_mlflow/traces.jsonl": ("mlflow", 2, 1, 0),
+    "own_run_openai_agents/openinference.otlp.binpb": ("otlp", 11, 2, 0),
     "own_run_openai_agents/openinference.otlp.console.json": ("otel_console", 11, 2, 0),
     "own_run_openai_agents/openinference.otlp.json": ("otlp", 11, 2, 0),
     "own_run_openai_agents/trace_export.jsonl": ("openai_agents", 10, 2, 0),
     "own_run_pydantic_ai/retry.otlp.json": ("otlp", 6, 1, 1),
+    "own_run_strands/toolerror.otlp.binpb": ("otlp", 6, 1, 1),
     "own_run_strands/toolerror.otlp.json": ("otlp", 6, 1, 1),
     "strands_evals/claude_live_spans.json": ("otel_console", 10, 0, 1),
     "zipkin/yelp.json": ("zipkin", 16, 0, 0),
@@ -42,10 +43,6 @@ REFUSED = {
     "otelproto/events.json": ("otlp", "1 browser.page_view"),
     "otelproto/logs.json": ("otlp", "1 my.library record"),
 }
-UNKNOWN = {  # binary: what a file is that no format knows, the engine says
-    "own_run_openai_agents/openinference.otlp.binpb",
-    "own_run_strands/toolerror.otlp.binpb",
-}
 pytestmark = [
     pytest.mark.real,
     pytest.mark.skipif(not SAMPLES.is_dir(), reason="the second collection of real samples is not here"),
@@ -54,9 +51,9 @@ pytestmark = [
 
 def test_every_file_is_read_or_refused_by_name():
     found = {str(path.relative_to(SAMPLES)) for path in SAMPLES.glob("*/*") if path.is_file()}
-    assert found == {*REAL, *REFUSED, *UNKNOWN}
+    assert found == {*REAL, *REFUSED}
     for path, expected in REAL.items():
-        content = (SAMPLES / path).read_bytes()
+        content = unpacked(SAMPLES / path)
         read = counted(Path(path).name, content)
         _, events, _ = rows(Path(path).name, content)
         failed = [
@@ -72,5 +69,3 @@ def test_every_file_is_read_or_refused_by_name():
         found_name, events, refused = rows(Path(path).name, content)
         assert (found_name, events, len(refused), refused[0].events) == (name, [], 1, 0), path
         assert words in refused[0].detail, path
-    for path in UNKNOWN:
-        assert detect(Path(path).name, (SAMPLES / path).read_bytes()[:HEAD_BYTES]) is None

@@ -1,0 +1,53 @@
+"""Files that are no lines of text: read as lines of JSON, one record each, which the formats then read.
+
+What goes here: which kinds there are. What does not: a kind itself (one file each, beside this one), what a
+record means (`formats/`), compression (`unpack.py`).
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from fl_assets.events.rows import csv_table, inspect_eval, otlp_protobuf, parquet
+from fl_assets.events.rows.record import BadRowsError
+
+__all__ = ["ROW_FILES", "BadRowsError", "RowFile", "row_file_of"]
+
+
+@dataclass(frozen=True)
+class RowFile:
+    """One kind of file.
+
+    `matches(start)` looks at its first bytes, some 4 KiB of them.
+    `lines(file)` gives records as lines of JSON, with their line ends; it streams, holds one record (of
+    Parquet, one batch) at a time, and raises `BadRowsError` where the file is damaged, behind what was good.
+    """
+
+    name: str
+    matches: Callable[[bytes], bool]
+    lines: Callable[[BinaryIO], Iterator[bytes]]
+    is_seekable: bool
+    """Whether it is read from its end: then it is not looked for within other packing."""
+
+
+ROW_FILES = {
+    kind.name: kind
+    for kind in (
+        RowFile("parquet", parquet.matches, parquet.lines, is_seekable=True),
+        RowFile("inspect_eval", inspect_eval.matches, inspect_eval.lines, is_seekable=True),
+        RowFile("otlp_protobuf", otlp_protobuf.matches, otlp_protobuf.lines, is_seekable=False),
+        RowFile("csv", csv_table.matches, csv_table.lines, is_seekable=False),
+    )
+}
+"""By name, in the order in which they are asked."""
+
+
+def row_file_of(start: bytes, *, is_packed: bool = False) -> str | None:
+    """Name the kind that a file is by its first bytes; None for text and anything else.
+
+    Args:
+        start: its first bytes, unpacked.
+        is_packed: whether they came out of another packing, so that the file cannot be read from its end.
+    """
+    fitting = (kind for kind in ROW_FILES.values() if not (is_packed and kind.is_seekable))
+    return next((kind.name for kind in fitting if kind.matches(start)), None)

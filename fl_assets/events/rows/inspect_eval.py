@@ -1,0 +1,80 @@
+"""Inspect AI's logs as `.eval`: a zip of JSON, read as a log a sample.
+
+What goes here: the archive's layout, bounded reading of its members. What does not: what a sample means
+(`formats/inspect_log.py`).
+
+Source: UKGovernmentBEIS/inspect_ai, `src/inspect_ai/log/_recorders/eval.py` (`header.json`,
+`_journal/start.json`, `samples/<id>_epoch_<n>.json`; deflate, in newer releases zstd).
+"""
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import orjson
+import zstandard
+
+from fl_assets.events.rows.record import MAX_RECORD_BYTES, BadRowsError, line_of
+
+_NAMES = (b"_journal/", b"header.json", b"samples/", b"summaries.json", b"reductions.json")
+_ZSTD = 93
+_LOCAL_HEADER_BYTES = 30
+
+
+def matches(start: bytes) -> bool:
+    """Whether a zip begins with a member that such a log has."""
+    return start.startswith(b"PK\x03\x04") and start[_LOCAL_HEADER_BYTES:].startswith(_NAMES)
+
+
+def lines(file: BinaryIO) -> Iterator[bytes]:
+    """Give each sample as a log of that sample alone.
+
+    Raises:
+        BadRowsError: where the archive is cut or damaged, or a member is larger than any that is read.
+    """
+    try:
+        archive = zipfile.ZipFile(file)
+        members = {member.filename: member for member in archive.infolist()}
+        head = members.get("header.json") or members.get("_journal/start.json")
+        if head is None:
+            message = "an Inspect log (.eval) without header.json and _journal/start.json"
+            raise BadRowsError(message)
+        about = orjson.loads(_content(archive, file, head))
+        about = {key: about.get(key) for key in ("version", "status", "eval", "plan", "error")}
+        begin = line_of(about).rstrip()[:-1]
+        for name in sorted(name for name in members if name.startswith("samples/")):
+            sample = _content(archive, file, members[name]).replace(b"\n", b" ").replace(b"\r", b" ")
+            yield b'%b, "samples": [%b]}\n' % (begin, sample)
+    except (zipfile.BadZipFile, zlib.error, zstandard.ZstdError, orjson.JSONDecodeError, OSError) as error:
+        message = f"an Inspect log (.eval) that cannot be read: {str(error)[:200]}"
+        raise BadRowsError(message) from error
+    except (NotImplementedError, RuntimeError) as error:  # another compression, or a password
+        message = f"an Inspect log (.eval) that cannot be read: {error}; convert it: `inspect log convert`"
+        raise BadRowsError(message) from error
+
+
+def _content(archive: zipfile.ZipFile, file: BinaryIO, member: zipfile.ZipInfo) -> bytes:
+    """Unpack a member, but no more of it than a record may be."""
+    if member.compress_type == _ZSTD:
+        with zstandard.ZstdDecompressor(max_window_size=2**27).stream_reader(_raw(file, member)) as stream:
+            content = stream.read(MAX_RECORD_BYTES + 1)
+    else:
+        with archive.open(member) as stream:
+            content = stream.read(MAX_RECORD_BYTES + 1)
+    if len(content) > MAX_RECORD_BYTES:
+        message = f"{member.filename[:100]} unpacks to more than the {MAX_RECORD_BYTES} bytes that are read"
+        raise BadRowsError(message, "over_limit")
+    return content
+
+
+def _raw(file: BinaryIO, member: zipfile.ZipInfo) -> bytes:
+    """Give a member's packed bytes, which Python's own reader does not unpack."""
+    if member.compress_size > MAX_RECORD_BYTES:
+        message = f"{member.filename[:100]} has more than the {MAX_RECORD_BYTES} bytes that are read"
+        raise BadRowsError(message, "over_limit")
+    file.seek(member.header_offset)
+    header = file.read(_LOCAL_HEADER_BYTES)
+    skipped = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+    file.seek(skipped, 1)
+    return file.read(member.compress_size)

@@ -1,0 +1,44 @@
+"""Parquet tables: a record a row.
+
+Langfuse's and LangSmith's bulk exports, ClickHouse's `otel_traces` and `otel_logs`, data frames of Phoenix.
+
+What goes here: reading rows in batches of bounded size. What does not: what a row means (`formats/`).
+"""
+
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fl_assets.events.rows.record import MAX_RECORD_BYTES, BadRowsError, line_of
+
+_BATCH_ROWS = 256
+_MAX_BATCH_BYTES = 4 * MAX_RECORD_BYTES
+_MAGIC = b"PAR1"
+
+
+def matches(start: bytes) -> bool:
+    """Whether a file begins as Parquet does."""
+    return start.startswith(_MAGIC)
+
+
+def lines(file: BinaryIO) -> Iterator[bytes]:
+    """Give each row as a line of JSON.
+
+    Raises:
+        BadRowsError: where the file is cut or damaged, or its rows are larger than any that is read.
+    """
+    try:
+        table = pq.ParquetFile(file, pre_buffer=False)
+        for batch in table.iter_batches(_BATCH_ROWS, use_threads=False):
+            if batch.nbytes > _MAX_BATCH_BYTES:
+                message = f"{len(batch)} rows hold {batch.nbytes:,} bytes, more than are read at once"
+                raise BadRowsError(message, "over_limit")
+            for row in batch.to_pylist(maps_as_pydicts="lossy"):
+                yield line_of(row)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        if isinstance(error, BadRowsError):
+            raise
+        message = f"Parquet that cannot be read: {str(error)[:200]}"
+        raise BadRowsError(message) from error

@@ -1,0 +1,48 @@
+"""What kinds of files share: the error, the most that a record may be, and a value as JSON.
+
+What goes here: nothing that knows a kind.
+"""
+
+from typing import Any, Literal
+
+import orjson
+
+from fl_assets.events.formats import MAX_DOCUMENT_BYTES
+
+MAX_RECORD_BYTES = MAX_DOCUMENT_BYTES
+"""Largest record that is read, as it is in the file and as a line of JSON."""
+
+
+class BadRowsError(ValueError):
+    """A file is damaged, or holds a record larger than any that is read."""
+
+    def __init__(self, message: str, reason: Literal["damaged_file", "over_limit"] = "damaged_file") -> None:
+        super().__init__(message)
+        self.reason: Literal["damaged_file", "over_limit"] = reason
+
+
+def line_of(record: Any) -> bytes:
+    """Write a record as a line of JSON; times without a zone are UTC, bytes are text or else hex."""
+    return orjson.dumps(
+        record,
+        default=_plain,
+        option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_NAIVE_UTC | orjson.OPT_NON_STR_KEYS,
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes | bytearray | memoryview):
+        raw = bytes(value)
+        try:
+            text = raw.decode()
+        except UnicodeDecodeError:
+            return raw.hex()
+        return text if text.isprintable() or any(letter in text for letter in "\n\r\t") else raw.hex()
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    if hasattr(value, "total_seconds"):
+        return value.total_seconds()
+    try:
+        return float(value)  # decimals
+    except (TypeError, ValueError):
+        return str(value)
