@@ -20,6 +20,14 @@ from fl_assets.events.rows.record import MAX_RECORD_BYTES, BadRowsError, line_of
 _NAMES = (b"_journal/", b"header.json", b"samples/", b"summaries.json", b"reductions.json")
 _ZSTD = 93
 _LOCAL_HEADER_BYTES = 30
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    zstandard.ZstdError,
+    orjson.JSONDecodeError,
+    NotImplementedError,
+    OSError,
+)
 
 
 def matches(start: bytes) -> bool:
@@ -34,42 +42,43 @@ def lines(file: BinaryIO) -> Iterator[bytes]:
         BadRowsError: where the archive is cut or damaged, or a member is larger than any that is read.
     """
     try:
-        archive = zipfile.ZipFile(file)
-        members = {member.filename: member for member in archive.infolist()}
+        members = {member.filename: member for member in zipfile.ZipFile(file).infolist()}
         head = members.get("header.json") or members.get("_journal/start.json")
         if head is None:
             message = "an Inspect log (.eval) without header.json and _journal/start.json"
             raise BadRowsError(message)
-        about = orjson.loads(_content(archive, file, head))
+        about = orjson.loads(_content(file, head))
         about = {key: about.get(key) for key in ("version", "status", "eval", "plan", "error")}
         begin = line_of(about).rstrip()[:-1]
         for name in sorted(name for name in members if name.startswith("samples/")):
-            sample = _content(archive, file, members[name]).replace(b"\n", b" ").replace(b"\r", b" ")
+            sample = _content(file, members[name]).replace(b"\n", b" ").replace(b"\r", b" ")
             yield b'%b, "samples": [%b]}\n' % (begin, sample)
-    except (zipfile.BadZipFile, zlib.error, zstandard.ZstdError, orjson.JSONDecodeError, OSError) as error:
+    except _DAMAGED as error:
         message = f"an Inspect log (.eval) that cannot be read: {str(error)[:200]}"
         raise BadRowsError(message) from error
-    except (NotImplementedError, RuntimeError) as error:  # another compression, or a password
-        message = f"an Inspect log (.eval) that cannot be read: {error}; convert it: `inspect log convert`"
-        raise BadRowsError(message) from error
 
 
-def _content(archive: zipfile.ZipFile, file: BinaryIO, member: zipfile.ZipInfo) -> bytes:
-    """Unpack a member, but no more of it than a record may be."""
-    if member.compress_type == _ZSTD:
-        with zstandard.ZstdDecompressor(max_window_size=2**27).stream_reader(_raw(file, member)) as stream:
+def _content(file: BinaryIO, member: zipfile.ZipInfo) -> bytes:
+    """Unpack a member, but no more of it than a record may be; Python's own reader has no zstd."""
+    packed = _packed(file, member)
+    if member.compress_type == zipfile.ZIP_STORED:
+        content = packed
+    elif member.compress_type == zipfile.ZIP_DEFLATED:
+        content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, MAX_RECORD_BYTES + 1)
+    elif member.compress_type == _ZSTD:
+        with zstandard.ZstdDecompressor(max_window_size=2**27).stream_reader(packed) as stream:
             content = stream.read(MAX_RECORD_BYTES + 1)
     else:
-        with archive.open(member) as stream:
-            content = stream.read(MAX_RECORD_BYTES + 1)
+        message = f"an Inspect log (.eval) in compression {member.compress_type}: `inspect log convert` it"
+        raise BadRowsError(message)
     if len(content) > MAX_RECORD_BYTES:
         message = f"{member.filename[:100]} unpacks to more than the {MAX_RECORD_BYTES} bytes that are read"
         raise BadRowsError(message, "over_limit")
     return content
 
 
-def _raw(file: BinaryIO, member: zipfile.ZipInfo) -> bytes:
-    """Give a member's packed bytes, which Python's own reader does not unpack."""
+def _packed(file: BinaryIO, member: zipfile.ZipInfo) -> bytes:
+    """Give a member's bytes as they lie in the archive, behind its own header."""
     if member.compress_size > MAX_RECORD_BYTES:
         message = f"{member.filename[:100]} has more than the {MAX_RECORD_BYTES} bytes that are read"
         raise BadRowsError(message, "over_limit")
