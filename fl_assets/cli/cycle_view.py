@@ -51,9 +51,7 @@ def cycle_view(space: "Workspace", result: LearningCycleResult) -> CycleView:
     return CycleView(
         result=result,
         patterns=space.warehouse.read_day("failure_patterns", day) if is_analysed else [],
-        playbooks=sorted(
-            playbooks, key=lambda one: (bool(one.held_because), -one.confidence, one.improvement_id)
-        ),
+        playbooks=sorted(playbooks, key=lambda one: one.rank),
         decisions=space.warehouse.read_day("update_decisions", day) if status == "completed" else [],
         files=_files(space, day),
         unread=space.index.unread(),

@@ -19,6 +19,10 @@ Can be acted on now; needs_setup: something must be configured first; needs_a_lo
 """
 
 
+PRIOR_REDUCTION = 0.35
+"""Share of the failures that a remedy that helps takes away, until something is measured."""
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 

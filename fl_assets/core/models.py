@@ -119,6 +119,18 @@ class Playbook(Record):
         (), description="Rules that it breaks; empty when it may be acted on."
     )
 
+    @property
+    def rank(self) -> tuple[bool, bool, float, float, str]:
+        """Sort key: what may be acted on comes first, then what should prevent the most failures."""
+        benefit = self.advice.benefit
+        return (
+            bool(self.held_because),
+            self.advice.readiness != "ready",
+            -(benefit.avoided_per_day if benefit else 0.0),
+            -self.confidence,
+            self.improvement_id,
+        )
+
 
 class Decision(Record):
     """What happens with one playbook on one day, and how to take it back."""

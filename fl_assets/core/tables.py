@@ -576,7 +576,7 @@ PATTERN_CONTRASTS = Table(
         Column(
             "better_value",
             "VARCHAR",
-            "Of an attribute, the other value with which fewest such calls fail; '' for none.",
+            "Of an attribute, type or form, the other value with which fewest such calls fail; '' for none.",
         ),
     ),
 )

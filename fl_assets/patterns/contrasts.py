@@ -206,18 +206,19 @@ def _p_of_nodes(with_: pd.DataFrame, without: pd.DataFrame) -> float:
 def _better_values(rows: pd.DataFrame) -> pd.Series:
     """Return, for each value of an attribute, the other value with which fewest of the same calls fail.
 
-    '' for none.
+    The same for the type and the form of an argument; '' for none.
     """
+    compared = ("attribute", "type", "format")
     of_attributes = rows[
-        (rows["kind"] == "attribute") & (rows["failed_with"] + rows["succeeded_with"] >= MIN_CALLS)
+        rows["kind"].isin(compared) & (rows["failed_with"] + rows["succeeded_with"] >= MIN_CALLS)
     ]
     rate = of_attributes["failed_with"] / (of_attributes["failed_with"] + of_attributes["succeeded_with"])
     ordered = of_attributes.assign(rate=rate).sort_values(
         ["rate", "succeeded_with", "value"], ascending=[True, False, True]
     )
-    best = ordered.groupby(["family_id", "name"])["value"].first()
+    best = ordered.groupby(["family_id", "kind", "name"])["value"].first()
     found = [
-        best.get((row["family_id"], row["name"]), "") if row["kind"] == "attribute" else ""
+        best.get((row["family_id"], row["kind"], row["name"]), "") if row["kind"] in compared else ""
         for row in rows.to_dict("records")
     ]
     return pd.Series(found, index=rows.index).where(lambda values: values != rows["value"], "")

@@ -8,6 +8,8 @@ Four sources, each with its own denominator: a second attempt at the same call w
 failure (*first*); a value of an attribute that works on other nodes or at other times (*setting*).
 """
 
+import re
+
 import numpy as np
 import pandas as pd
 
@@ -19,6 +21,13 @@ MIN_GAIN = 0.15
 MIN_HELPED = 0.5
 MIN_SESSIONS = 4
 MAX_PER_FAMILY = 5
+_NO_SETTING = re.compile(
+    r"(?:^|[._-])(?:region|zone|country|city|location|datacenter|cluster|host|hostname|node|pod|namespace|machine|os"
+    r"|platform|arch|environment|env|stage|tenant|customer|organi[sz]ation|team|locale|lang|language|timezone)"
+    r"(?:[._-](?:name|id|type))?$",
+    re.IGNORECASE,
+)
+"""Attributes that say where calls run and for whom: a fact to look at, and nothing that can be set."""
 COLUMNS = [
     "family_id",
     "rank",
@@ -144,7 +153,7 @@ def _instead(rows: pd.DataFrame, min_nodes: int) -> pd.DataFrame:
 def _from_contrasts(contrasts: pd.DataFrame) -> pd.DataFrame:
     """Read a contrast the other way round: the call, or the value, with which these calls succeed."""
     is_call = (contrasts["kind"] == "earlier") & (contrasts["relation"] == "not called before")
-    is_setting = contrasts["kind"] == "attribute"
+    is_setting = (contrasts["kind"] == "attribute") & ~contrasts["name"].str.contains(_NO_SETTING)
     rows = contrasts[(is_call | is_setting) & (contrasts["rank"] <= 3)].copy()
     if rows.empty:
         return rows

@@ -8,10 +8,10 @@ no change. A value is used only where it is a number, a shape, or a plain name t
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from fl_assets.core.advice import Helps, Readiness
+from fl_assets.core.advice import PRIOR_REDUCTION, Helps, Readiness
 from fl_assets.core.models import Category
 from fl_assets.playbooks.facts import Facts, safe_name
 from fl_assets.playbooks.wording import TYPE_WORDS, fields_of, is_flag, named, shown_value
@@ -38,6 +38,11 @@ _OWN_WORK = frozenset(
 What it calls next there is work on the cause, and no other way to the same end.
 """
 MAX_ANSWERS = 2
+_AS = {kind: kind for kind in TYPE_WORDS.values()} | {
+    "number": "a number",
+    "list": "a list",
+    "object": "an object",
+}
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,8 @@ class Answer:
     changes: dict[str, str]
     readiness: Readiness = "ready"
     reason: str = ""
+    reduction: float = PRIOR_REDUCTION
+    """Share of the failures that it takes away when it helps: as measured, where it was."""
 
 
 @dataclass(frozen=True)
@@ -87,12 +94,39 @@ def fleet_answers(
         contrasts: Its rows of pattern_contrasts, by rank.
         cures: Its rows of pattern_cures, by rank.
     """
-    found = [answer for row in cures if (answer := _from_cure(facts, row))]
-    found += [answer for row in contrasts if (answer := _from_contrast(facts, row))]
+    found = [
+        replace(answer, reduction=_reduction(row))
+        for row in cures
+        if (answer := _from_cure(facts, row)) is not None
+    ]
+    found += [
+        replace(answer, reduction=_share_explained(row))
+        for row in contrasts
+        if (answer := _from_contrast(facts, row)) is not None
+    ]
     first: dict[str, Answer] = {}
     for answer in found:
         first.setdefault(answer.remedy_id, answer)
     return list(first.values())[:MAX_ANSWERS]
+
+
+def _reduction(cure: Mapping[str, Any]) -> float:
+    """Return the share of the failures that a cure takes away, if what was seen is its doing."""
+    if cure["source"] not in ("first", "setting"):
+        return _share(cure["help_rate"] - cure["base_rate"])
+    failed_without = cure["tried_without"] - cure["helped_without"]
+    ratio = (1 - cure["help_rate"]) / max(1e-9, 1 - cure["base_rate"])
+    return _share(failed_without / max(1.0, cure["sessions"]) * (1 - ratio))
+
+
+def _share_explained(contrast: Mapping[str, Any]) -> float:
+    """Return the share of the failures that would not be, did all calls fail like those without the trait."""
+    ratio = contrast["rate_without"] / max(1e-9, contrast["rate_with"])
+    return _share(contrast["failed_with"] / max(1.0, contrast["failed"]) * (1 - ratio))
+
+
+def _share(value: float) -> float:
+    return float(min(0.95, max(0.05, value)))
 
 
 def _from_cure(facts: Facts, row: Mapping[str, Any]) -> Answer | None:
@@ -258,15 +292,31 @@ def _from_contrast(facts: Facts, row: Mapping[str, Any]) -> Answer | None:
         ),
     }
     if kind == "type" and str(row["value"]) in TYPE_WORDS:
+        usual = TYPE_WORDS.get(str(row["better_value"]), value)
         said[kind, relation] = (
-            f"not pass {name} as {value}",
-            f"Do not pass {name} to {method} as {value}; use the type that its description names.",
+            (
+                f"not pass {name} as {value}",
+                f"Do not pass {name} to {method} as {value}; use the type that its description names.",
+            )
+            if usual == value
+            else (
+                f"pass {name} as {_AS[usual]} to {method}",
+                f"Pass {name} to {method} as {_AS[usual]}, never as {_AS[value]}.",
+            )
         )
     if kind == "format" and value.startswith("`"):
+        usual = shown_value({"kind": kind, "value": row["better_value"]})
+        letters = "(A: capital letters, a: small letters, 9: digits)"
         said[kind, relation] = (
-            f"not write {name} in the form {value}",
-            f"Do not write {name} in the form {value} (A: capital letters, a: small letters, 9: digits) "
-            f"when you call {method}.",
+            (
+                f"write {name} in the form {usual}",
+                f"Write {name} in the form {usual} and not {value} {letters} when you call {method}.",
+            )
+            if usual.startswith("`") and row["better_value"]
+            else (
+                f"not write {name} in the form {value}",
+                f"Do not write {name} in the form {value} {letters} when you call {method}.",
+            )
         )
     if kind == "value" and safe_name(str(row["value"]), ""):
         said[kind, relation] = (

@@ -38,8 +38,6 @@ from fl_assets.playbooks.wording import (
     shown_value,
 )
 
-REDUCTION = 0.5
-"""Share of the failures that a remedy that helps takes away, until trials say more."""
 Row = Mapping[str, Any]
 
 
@@ -95,23 +93,12 @@ def propose(
         if answers:
             first_seen[facts.pattern_id] = row["first_seen"]
             drafts.append(_playbook(facts, answers, mine, row, day, settings, history))
-    return sorted(_merged(_held(drafts, settings), first_seen), key=_order)
+    return sorted(_merged(_held(drafts, settings), first_seen), key=lambda one: one.rank)
 
 
 def improvement_id(pattern_id: str, remedy_id: str) -> str:
     """Return the stable id of what a remedy answers to a pattern: 16 hex digits."""
     return hashlib.sha256(f"{pattern_id}\n{remedy_id}".encode()).hexdigest()[:16]
-
-
-def _order(playbook: Playbook) -> tuple[Any, ...]:
-    benefit = playbook.advice.benefit
-    return (
-        bool(playbook.held_because),
-        playbook.advice.readiness != "ready",
-        -(benefit.avoided_per_day if benefit else 0.0),
-        -playbook.confidence,
-        playbook.improvement_id,
-    )
 
 
 def _answers(
@@ -142,7 +129,7 @@ def _answers(
             )
     by_class = list(found.values())
     answers = [*fleet_answers(facts, mine.contrasts, mine.cures), *by_class]
-    # What names the failure exactly, or was measured in it, is better than what is said of its whole class.
+    # What names the failure exactly, or repeats what its errors state, is better than what was measured.
     if by_class and _is_specific(by_class[0], remedies):
         answers = [by_class[0], *(one for one in answers if one is not by_class[0])]
     # An adapter that can be had is the machine's to try, so it goes first.
@@ -150,7 +137,11 @@ def _answers(
 
 
 def _is_specific(answer: Answer, remedies: Sequence[Remedy]) -> bool:
-    return any(remedy.id == answer.remedy_id and remedy.when.rule for remedy in remedies)
+    return any(
+        remedy.id == answer.remedy_id
+        and (remedy.when.rule or remedy.when.stated_limit or remedy.when.stated_wait)
+        for remedy in remedies
+    )
 
 
 def _readiness(remedy: Remedy, mine: FleetKnowledge, settings: FederatedLearningConfig) -> tuple[Any, str]:
@@ -294,8 +285,8 @@ def _advice(
             failures_per_day=per_day,
             persists=facts.confidence,
             helps=helps.expected,
-            reduction=REDUCTION,
-            avoided_per_day=per_day * facts.confidence * helps.expected * REDUCTION,
+            reduction=main.reduction,
+            avoided_per_day=per_day * facts.confidence * helps.expected * main.reduction,
         ),
         judged_by=(
             "Nodes that take it first are compared with nodes that do not, over the same days, by the "

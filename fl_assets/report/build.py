@@ -149,6 +149,7 @@ def _playbooks(rows: ReportRows) -> list[PlaybookLine]:
         identity = row["improvement_id"]
         decision = decided.get(identity, {"action": "", "reasons": ()})
         expected = {name: decision.get(name) for name in ("helps", "benefit")}
+        promised = json.loads(row.get("advice") or "{}").get("benefit") or {}
         changes = sorted(json.loads(row["suggested_changes"]).items())
         line = _line(
             PlaybookLine,
@@ -160,13 +161,20 @@ def _playbooks(rows: ReportRows) -> list[PlaybookLine]:
             is_new=rows.previous_day is not None and identity not in ready_before,
             held_because=tuple(without_subject(reason, identity) for reason in row["held_because"]),
             **expected,
+            avoided_per_day=promised.get("avoided_per_day"),
             action=decision["action"],
             reasons=tuple(without_subject(reason, identity) for reason in decision["reasons"]),
         )
         lines.append(line)
-    # What would prevent the most failures comes first; the confidence is the chance that there are any to
-    # prevent.
-    return sorted(lines, key=lambda one: (-one.evidence_count * one.confidence, one.improvement_id))
+    # What should prevent the most failures comes first, as in `Playbook.rank`.
+    return sorted(
+        lines,
+        key=lambda one: (
+            -(one.avoided_per_day or 0.0),
+            -one.evidence_count * one.confidence,
+            one.improvement_id,
+        ),
+    )
 
 
 def _decisions(rows: ReportRows, playbooks: Sequence[PlaybookLine]) -> tuple[DecisionLine, ...]:

@@ -130,6 +130,9 @@ class PlaybookLine(Record):
     benefit: float | None = Field(
         None, description="Failed requests a day that a trial is expected to prevent, per day that it takes."
     )
+    avoided_per_day: float | None = Field(
+        None, description="Failed requests a day that the change should prevent; null when not computed."
+    )
     evidence_count: int
     nodes_affected: int
     nodes_reporting: int

@@ -33,6 +33,20 @@ class Method:
 
 
 @dataclass(frozen=True)
+class Cause:
+    """Why calls fail, as they show it; the attempt after it that works shows the opposite.
+
+    One of three: calls that fail have `given` in their arguments where the others have `instead_of`; the same
+    of an `attribute` of their metadata; or the call `before` (a service and a method) was left out.
+    """
+
+    given: str = ""
+    instead_of: str = ""
+    attribute: str = ""
+    before: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
 class CallFailure:
     """A failure planted in calls.
 
@@ -48,6 +62,7 @@ class CallFailure:
     text: str | None
     status: str
     duration_ms: float | None = None
+    cause: Cause | None = None
 
 
 @dataclass(frozen=True)
@@ -80,10 +95,17 @@ METHODS = tuple(Method(**row) for row in _DATA["methods"])
 METHOD_INDEX = {(method.service, method.name): index for index, method in enumerate(METHODS)}
 AGENTS = tuple(row["name"] for row in _DATA["agents"])
 AGENT_SHARES = tuple(row["share"] for row in _DATA["agents"])
-CALL_FAILURES = tuple(
-    CallFailure(**row | {"targets": tuple((service, method) for service, method in row["targets"])})
-    for row in _DATA["call_failures"]
-)
+
+
+def _call_failure(row: dict[str, Any]) -> CallFailure:
+    cause = row.get("cause")
+    if cause:
+        before = cause.get("before")
+        cause = Cause(**cause | {"before": tuple(before) if before else None})
+    return CallFailure(**row | {"targets": tuple(map(tuple, row["targets"])), "cause": cause})
+
+
+CALL_FAILURES = tuple(map(_call_failure, _DATA["call_failures"]))
 TALK_FAILURES = tuple(TalkFailure(**row) for row in _DATA["talk_failures"])
 NOISE = tuple(
     Noise(METHODS[(index * 7) % len(METHODS)].service, METHODS[(index * 7) % len(METHODS)].name, text)

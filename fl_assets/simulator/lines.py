@@ -10,8 +10,9 @@ from random import Random
 import numpy as np
 import orjson
 
-from fl_assets.simulator.catalogue import AGENTS, METHODS, NOISE
+from fl_assets.simulator.catalogue import AGENTS, CALL_FAILURES, METHOD_INDEX, METHODS, NOISE
 from fl_assets.simulator.plan import REGIONS, FleetPlan
+from fl_assets.simulator.second_attempts import with_second_attempts
 from fl_assets.simulator.talk import conversation
 from fl_assets.simulator.truth import Tally
 from fl_assets.simulator.words import render
@@ -20,6 +21,10 @@ CALLS_PER_TRACE = 7
 
 
 ARGUMENTS_PER_METHOD = 256
+
+
+SHOWN_BY_FAILED, SHOWN_BY_HEALTHY = 0.92, 0.03
+"""Share of a failure's calls that show its cause, and of the same methods' other calls."""
 
 
 DAY_SECONDS = 86_400.0
@@ -41,6 +46,8 @@ class NodeStyle:
     zone: str
     arguments: tuple[tuple[str, ...], ...]
     """Arguments that its calls have, by method; quoted."""
+    wrong_arguments: dict[int, tuple[str, ...]]
+    """Arguments that show why calls fail, by method; quoted."""
 
     @classmethod
     def draw(cls, index: int, nodes: int, name: str, rng: np.random.Generator) -> "NodeStyle":
@@ -69,6 +76,14 @@ class NodeStyle:
             else ()
             for m in METHODS
         )
+        wrong_arguments = {}
+        for failure in CALL_FAILURES:
+            for target in failure.targets if failure.cause and not failure.cause.attribute else ():
+                at = METHOD_INDEX[target]
+                template = METHODS[at].arguments.replace(failure.cause.instead_of, failure.cause.given)
+                wrong_arguments[at] = tuple(
+                    _quoted(render(template, random)) for _ in range(ARGUMENTS_PER_METHOD)
+                )
         return cls(
             name,
             metadata,
@@ -77,6 +92,7 @@ class NodeStyle:
             2 if abroad else 0,
             "+02:00" if abroad else "Z",
             arguments,
+            wrong_arguments,
         )
 
 
@@ -138,7 +154,10 @@ def batch_of(draw: Draw, span: tuple[float, float], calls: Calls, talks: Session
     total, sessions = len(calls.method), len(talks.agent)
     alone = max(1, (total - 2 * sessions) // CALLS_PER_TRACE)
     trace = _assign_traces(draw, calls.cause, talks.talk, alone)
-    order = np.argsort(trace, kind="stable")
+    trace, place = with_second_attempts(
+        draw.plan.call_failures, calls.method, calls.cause, trace, sessions, rng
+    )
+    order = np.lexsort((place, trace))
     method, cause, trace = calls.method[order], calls.cause[order], trace[order]
 
     duration = _durations(draw, method, cause)
@@ -248,10 +267,20 @@ def _call_lines(
         index for index, failure in enumerate(plan.call_failures) if failure.failure_class == "unknown_tool"
     }
     planted = len(plan.call_failures)
+    attributes = {
+        METHOD_INDEX[target]: [
+            f',"{failure.cause.attribute}":"{value}"'
+            for value in (failure.cause.instead_of, failure.cause.given)
+        ]
+        for failure in CALL_FAILURES
+        for target in (failure.targets if failure.cause and failure.cause.attribute else ())
+    }
+    has_cause = np.array([bool(failure.cause) for failure in plan.call_failures] + [False] * (len(NOISE) + 1))
+    shown = rng.random(total) < np.where(has_cause[calls.cause], SHOWN_BY_FAILED, SHOWN_BY_HEALTHY)
     lines = []
-    arrays = (calls.method, calls.cause, calls.trace, calls.duration)
+    arrays = (calls.method, calls.cause, calls.trace, calls.duration, shown)
     rows = zip(ids, stamps, *(array.tolist() for array in arrays), parent, picks, strict=False)
-    for at, (event_id, stamp, method_at, cause_at, trace_at, took, root, pick) in enumerate(rows):
+    for at, (event_id, stamp, method_at, cause_at, trace_at, took, is_shown, root, pick) in enumerate(rows):
         head, outcome, status = heads[method_at], "true", "ok"
         error = "null"
         if cause_at >= 0:
@@ -265,7 +294,11 @@ def _call_lines(
                     named = _quoted(text.split(chr(39))[1])
                     head = f'"service":"{METHODS[method_at].service}","method":{named},"duration_ms":'
         pool = style.arguments[method_at]
+        if is_shown and method_at in style.wrong_arguments:
+            pool = style.wrong_arguments[method_at]
         extra = f',"arguments":{pool[pick]}' if pool else ""
+        if method_at in attributes:
+            extra += attributes[method_at][is_shown]
         above = "" if root == at else f',"parent_span_id":"{spans[16 * root : 16 * root + 16]}"'
         lines.append(
             f'{{"event_id":"{event_id}","event_type":"ExecutionTrace",'

@@ -93,6 +93,8 @@ FIELDS: dict[str, Callable[[Random], str]] = {
     "small": lambda random: str(1 + int(random.random() * 9)),
     "big": lambda random: str(33_000 + int(random.random() * 90_000)),
     "count": lambda random: str(10 + int(random.random() * 90)),
+    "upto50": lambda random: str(5 * (1 + int(random.random() * 10))),
+    "above50": lambda random: str(60 + 20 * int(random.random() * 10)),
     "days": lambda random: str(31 + int(random.random() * 300)),
     "limit": lambda random: f"30.{int(random.random() * 1000):03d}",
     "dur": lambda random: f"{5 + random.random() * 55:.1f}",

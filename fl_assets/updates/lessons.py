@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Literal
 
+from fl_assets.core.advice import PRIOR_REDUCTION
 from fl_assets.updates.outcomes import BETTER_ALPHA
 from fl_assets.updates.trial import days_of_stage
 
@@ -21,8 +22,8 @@ POWERED = 0.8
 """Probability of finding a 20 % effect from which on a trial could have seen it."""
 PRIOR_TRIALS = 4.0
 """Trials that the prior of a remedy is worth."""
-PRIOR_HELPS, PRIOR_REDUCTION = 0.5, 0.35
-"""Share of remedies that help, and how much fewer failures a helpful one leaves, before any was tried."""
+PRIOR_HELPS = 0.5
+"""Share of remedies that help, before any was tried."""
 NODE_VARIANCE = 0.11
 """Variance of a node's log effect over a trial, beyond that of its counts; see `measures.OVERDISPERSION`."""
 

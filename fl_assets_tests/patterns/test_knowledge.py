@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks.causes import STORIES, fleet, known_of
 from fl_assets.core.settings import FederatedLearningConfig
+from fl_assets.patterns.cures import cures
 from fl_assets.patterns.stated import Stated, stated
 from fl_assets.playbooks.fleet import FleetKnowledge
 from fl_assets.playbooks.propose import propose
@@ -48,6 +49,26 @@ def test_of_a_setting_the_value_that_works_is_named(planted):
     row = planted.cures.set_index("family_id").loc["f-send_mail"]
     row = row.iloc[0] if isinstance(row, pd.DataFrame) else row
     assert (row["source"], row["change"], row["value"]) == ("setting", "set to", "2.3.0")
+
+
+@pytest.mark.parametrize(
+    ("name", "is_setting"),
+    [
+        ("prompt_version", True),
+        ("model", True),
+        ("agent.version", True),
+        ("region", False),
+        ("cloud.region", False),
+        ("k8s.pod.name", False),
+        ("tenant_id", False),
+        ("environment", False),
+    ],
+)
+def test_where_a_call_ran_explains_and_is_no_setting(planted, name, is_setting):
+    given = planted.contrasts[planted.contrasts["kind"] == "attribute"].assign(name=name)
+    assert len(given)
+    found = cures(pd.DataFrame({"family": []}), *[pd.DataFrame({"family": []})] * 2, given, min_nodes=3)
+    assert bool(len(found)) == is_setting
 
 
 def test_a_fleet_without_causes_names_none():

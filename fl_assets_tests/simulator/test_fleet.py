@@ -384,6 +384,41 @@ def test_a_failed_call_comes_before_the_answer_that_claims_success(fleet):
     assert all(failed_at[traces[session]] < at for session, at in answered_at.items())
 
 
+def test_calls_show_why_they_fail_and_the_next_attempt_that_works_does_not():
+    events, _ = events_of(plan_fleet(4, 12, 3_000, seed=3))
+    calls = sorted(
+        (event["execution_trace"] for _, event in events if event["execution_trace"]),
+        key=lambda call: datetime.fromisoformat(call["timestamp"]),
+    )
+    shows = {
+        "search": lambda call: orjson.loads(call["metadata"]["arguments"])["top_k"] > 50,
+        "find_customer": lambda call: isinstance(
+            orjson.loads(call["metadata"]["arguments"])["customer_id"], str
+        ),
+        "structured_output": lambda call: call["metadata"]["prompt_version"] == "v7",
+    }
+    planted = {"search": "timed out", "find_customer": "customer_id must be", "structured_output": "as JSON"}
+    for method, is_shown in shows.items():
+        mine = [call for call in calls if call["method"] == method]
+        failed = [call for call in mine if planted[method] in (call["error"] or "")]
+        assert np.mean([is_shown(call) for call in failed]) > 0.8
+        assert np.mean([is_shown(call) for call in mine if call["success"]]) < 0.1
+        recovered, last = 0, {}
+        for call in mine:
+            before = last.get(call["trace_id"])
+            recovered += bool(before and not before["success"] and call["success"])
+            last[call["trace_id"]] = call
+        assert recovered > 0.3 * len(failed)
+    looked, fetched = set(), Counter()
+    for call in calls:
+        if call["method"] == "search" and call["success"]:
+            looked.add(call["trace_id"])
+        if call["method"] == "fetch_document":
+            fetched[call["success"], call["trace_id"] in looked] += 1
+    assert fetched[True, True] > 3 * fetched[True, False]
+    assert fetched[False, False] > 3 * fetched[False, True]
+
+
 def test_ids_are_unique_and_a_trace_has_several_calls(fleet):
     _, events, _ = fleet
     assert len({event["event_id"] for _, event in events}) == len(events)
