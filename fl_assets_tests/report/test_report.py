@@ -23,6 +23,7 @@ def playbook_row(**given):
         "event_date": one.day,
         "is_actionable": not one.held_because,
         "suggested_changes": '{"timeout_ms": "8000"}',
+        "advice": one.advice.model_dump_json(),
     }
     return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
 
