@@ -98,14 +98,28 @@ AGENT_SHARES = tuple(row["share"] for row in _DATA["agents"])
 
 
 def _call_failure(row: dict[str, Any]) -> CallFailure:
-    cause = row.get("cause")
+    fields, cause = dict(row), row.get("cause")
+    fields["targets"] = tuple((service, method) for service, method in row["targets"])
     if cause:
-        before = cause.get("before")
-        cause = Cause(**cause | {"before": tuple(before) if before else None})
-    return CallFailure(**row | {"targets": tuple(map(tuple, row["targets"])), "cause": cause})
+        fields["cause"] = _cause(cause)
+    return CallFailure(**fields)
+
+
+def _cause(row: dict[str, Any]) -> Cause:
+    fields = dict(row)
+    if "before" in row:
+        fields["before"] = tuple(row["before"])
+    return Cause(**fields)
 
 
 CALL_FAILURES = tuple(map(_call_failure, _DATA["call_failures"]))
+CAUSES = tuple(
+    (METHOD_INDEX[target], failure.cause)
+    for failure in CALL_FAILURES
+    if failure.cause
+    for target in failure.targets
+)
+"""Method and cause, of every failure that has one."""
 TALK_FAILURES = tuple(TalkFailure(**row) for row in _DATA["talk_failures"])
 NOISE = tuple(
     Noise(METHODS[(index * 7) % len(METHODS)].service, METHODS[(index * 7) % len(METHODS)].name, text)

@@ -10,7 +10,7 @@ from random import Random
 import numpy as np
 import orjson
 
-from fl_assets.simulator.catalogue import AGENTS, CALL_FAILURES, METHOD_INDEX, METHODS, NOISE
+from fl_assets.simulator.catalogue import AGENTS, CAUSES, METHODS, NOISE
 from fl_assets.simulator.plan import REGIONS, FleetPlan
 from fl_assets.simulator.second_attempts import with_second_attempts
 from fl_assets.simulator.talk import conversation
@@ -77,10 +77,9 @@ class NodeStyle:
             for m in METHODS
         )
         wrong_arguments = {}
-        for failure in CALL_FAILURES:
-            for target in failure.targets if failure.cause and not failure.cause.attribute else ():
-                at = METHOD_INDEX[target]
-                template = METHODS[at].arguments.replace(failure.cause.instead_of, failure.cause.given)
+        for at, cause in CAUSES:
+            if not cause.attribute:
+                template = METHODS[at].arguments.replace(cause.instead_of, cause.given)
                 wrong_arguments[at] = tuple(
                     _quoted(render(template, random)) for _ in range(ARGUMENTS_PER_METHOD)
                 )
@@ -268,12 +267,9 @@ def _call_lines(
     }
     planted = len(plan.call_failures)
     attributes = {
-        METHOD_INDEX[target]: [
-            f',"{failure.cause.attribute}":"{value}"'
-            for value in (failure.cause.instead_of, failure.cause.given)
-        ]
-        for failure in CALL_FAILURES
-        for target in (failure.targets if failure.cause and failure.cause.attribute else ())
+        at: [f',"{cause.attribute}":"{value}"' for value in (cause.instead_of, cause.given)]
+        for at, cause in CAUSES
+        if cause.attribute
     }
     has_cause = np.array([bool(failure.cause) for failure in plan.call_failures] + [False] * (len(NOISE) + 1))
     shown = rng.random(total) < np.where(has_cause[calls.cause], SHOWN_BY_FAILED, SHOWN_BY_HEALTHY)
