@@ -144,19 +144,19 @@ def fleet(
         settings = node.settings.model_copy(
             update={**changes, "data_path": folder / "nodes" / node.settings.node_id}
         )
-        teller = NodeSummaries(
+        summaries_of = NodeSummaries(
             settings,
             node.engine,
             clock=lambda: datetime(2026, 11, 16, tzinfo=UTC),
             random=Random(1000 * draw + number),
         )
-        teller._lake = node.lake
-        lines = [teller.summarize_day(day).line for day in days if day in teller.days(day, day)]
+        summaries_of._lake = node.lake
+        lines = [summaries_of.summarize_day(day).line for day in days if day in summaries_of.days(day, day)]
         (coordinator.settings.summaries_path / f"{settings.node_id}.jsonl").write_bytes(
             b"".join(line + b"\n" for line in lines)
         )
         (coordinator.settings.node_keys_path / f"{settings.node_id}.pem").write_bytes(
-            public_pem(teller.key())
+            public_pem(summaries_of.key())
         )
     return coordinator
 

@@ -99,7 +99,7 @@ def node_home(folder: Path, node: str, lines: Iterable[bytes], **overrides) -> W
     return space
 
 
-def teller(space: Workspace, *, seed: int = 1, now: datetime = AFTER, **changes) -> NodeSummaries:
+def summaries_of(space: Workspace, *, seed: int = 1, now: datetime = AFTER, **changes) -> NodeSummaries:
     """The node's summaries, at a time of the test's own, with noise that can be repeated."""
     return NodeSummaries(
         space.settings.model_copy(update=changes), space.engine, clock=lambda: now, random=Random(seed)
@@ -119,7 +119,7 @@ def coordinator_home(folder: Path, *nodes: Workspace, **overrides) -> Workspace:
 def register(space: Workspace, node: Workspace) -> None:
     """Give the coordinator a node's public key."""
     (space.settings.node_keys_path / f"{node.settings.node_id}.pem").write_bytes(
-        public_pem(teller(node).key())
+        public_pem(summaries_of(node).key())
     )
 
 

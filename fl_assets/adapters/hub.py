@@ -48,7 +48,7 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _HUB_HOSTS = ("huggingface.co", "*.huggingface.co", "hf.co", "*.hf.co")
 
 
-class Source(Protocol):
+class OfferSource(Protocol):
     """Something that offers adapters."""
 
     name: str
@@ -332,9 +332,9 @@ def _text(value: Any) -> str:
     return value[:120] if isinstance(value, str) and value.isprintable() and value else UNKNOWN
 
 
-def open_sources(settings: FederatedLearningConfig) -> list[Source]:
+def open_sources(settings: FederatedLearningConfig) -> list[OfferSource]:
     """Return the sources that the settings name."""
-    sources: list[Source] = []
+    sources: list[OfferSource] = []
     bundles = settings.adapter_oms_key_path is not None
     if settings.adapter_repos:
         sources.append(HubSource(settings.adapter_repos, hosts=settings.adapter_hosts, bundles=bundles))

@@ -21,7 +21,7 @@ from fl_assets.adapters.folder import (
     opened,
     versions_in,
 )
-from fl_assets.adapters.hub import Source
+from fl_assets.adapters.hub import OfferSource
 from fl_assets.adapters.manifest import BUNDLE, MANIFEST, SIGNATURE, folder_name
 from fl_assets.adapters.memory import MemoryFile, VersionMemory, previous_version
 from fl_assets.infra.disk import new_file
@@ -34,7 +34,9 @@ class Installer:
     def __init__(self, folder: AdapterFolder, memory: MemoryFile, examiner: Examiner, *, keep: int) -> None:
         self._folder, self._memory, self._examiner, self._keep = folder, memory, examiner, keep
 
-    def install(self, root: int, source: Source, candidate: Candidate, *, now: datetime, note: str) -> None:
+    def install(
+        self, root: int, source: OfferSource, candidate: Candidate, *, now: datetime, note: str
+    ) -> None:
         """Fetch an admitted candidate, check it, and put it in place; what fails leaves nothing behind.
 
         Args:

@@ -40,7 +40,7 @@ from fl_assets.adapters.folder import (
     stored_signature,
     versions_in,
 )
-from fl_assets.adapters.hub import Source, open_sources
+from fl_assets.adapters.hub import OfferSource, open_sources
 from fl_assets.adapters.install import Installer
 from fl_assets.adapters.manifest import AdapterManifest, folder_name, manifest_to_sign, version_key
 from fl_assets.adapters.memory import (
@@ -85,7 +85,7 @@ class AdapterStore:
         self,
         settings: FederatedLearningConfig,
         *,
-        sources: Sequence[Source] | None = None,
+        sources: Sequence[OfferSource] | None = None,
         server: LoraServer | None = None,
     ) -> None:
         """Keep adapters below the data folder of `settings`.
@@ -102,7 +102,7 @@ class AdapterStore:
         self.root = self._folder.root
 
     @cached_property
-    def sources(self) -> Sequence[Source]:
+    def sources(self) -> Sequence[OfferSource]:
         """Where adapters come from."""
         return open_sources(self._settings) if self._given_sources is None else self._given_sources
 

@@ -280,7 +280,7 @@ def summarize(
     day: Annotated[
         datetime | None,
         typer.Option(
-            formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Day to tell of; by default yesterday, UTC."
+            formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Day to summarize; by default yesterday, UTC."
         ),
     ] = None,
     from_: Annotated[
@@ -317,18 +317,18 @@ def summarize(
         raise CommandError(message)
     space = Workspace(settings_of_inputs())
     yesterday = now_utc().date() - timedelta(days=1)
-    teller = NodeSummaries(space.settings, space.engine)
+    node = NodeSummaries(space.settings, space.engine)
     try:
         with status("reading new telemetry") as progress:
             space.engine.ingest(progress)
             first, last = as_day(from_), as_day(to) or yesterday
-            days = teller.days(first, last) if first else [as_day(day) or yesterday]
-            told = [teller.summarize_day(each) for each in days]
-        if not told:
+            days = node.days(first, last) if first else [as_day(day) or yesterday]
+            summaries = [node.summarize_day(each) for each in days]
+        if not summaries:
             message = f"summarize: no events from {first} to {last} are in {space.settings.lake_path}"
             raise CommandError(message)
         out.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(out, b"".join(one.line + b"\n" for one in told))
+        write_atomically(out, b"".join(one.line + b"\n" for one in summaries))
     except (SummaryError, KeyFileError) as error:
         raise CommandError(str(error)) from error
-    show_summaries(told, out, teller)
+    show_summaries(summaries, out, node)

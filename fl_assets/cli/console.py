@@ -48,16 +48,14 @@ def fail(text: str) -> NoReturn:
     sys.exit(1)
 
 
-def show_summaries(told: Sequence[DaySummary], out: Path, teller: NodeSummaries) -> None:
-    """Print what was told of each day, what stayed unsaid, what it cost, and what the coordinator needs."""
-    for one in told:
+def show_summaries(days: Sequence[DaySummary], out: Path, node: NodeSummaries) -> None:
+    """Print what each summary says, what it leaves out, what it cost, and what the coordinator needs."""
+    for one in days:
         summary, unnamed = one.summary, one.summary.unnamed
         named = sum(row.failures for row in summary.failures)
         noise = f", noise of epsilon {summary.settings.epsilon:g}" if summary.settings.epsilon else ""
-        say(
-            f"{summary.day} {'told' if one.is_new else 'told before, sent again as it was'}: number "
-            f"{summary.sequence} of {summary.node_id}{noise}"
-        )
+        done = "summarized" if one.is_new else "summarized before, sent again as it was"
+        say(f"{summary.day} {done}: number {summary.sequence} of {summary.node_id}{noise}")
         say(
             f"  {summary.events:,} events; {named:,} failures in {len(summary.failures)} texts that "
             f"{summary.settings.min_sessions} or more sessions had"
@@ -66,11 +64,11 @@ def show_summaries(told: Sequence[DaySummary], out: Path, teller: NodeSummaries)
             f"  as numbers alone: {unnamed.failures:,} failures, {unnamed.calls:,} calls, "
             f"{unnamed.sessions:,} conversations"
         )
-    if spent := teller.spent():
-        say(f"budget: {float(spent):g} of {teller.budget:g} spent")
+    if spent := node.spent():
+        say(f"budget: {float(spent):g} of {node.budget:g} spent")
     say(
-        f"written to {out}; the coordinator needs {teller.public_path} once, as "
-        f"{told[-1].summary.node_id}.pem among its node keys"
+        f"written to {out}; the coordinator needs {node.public_path} once, as "
+        f"{days[-1].summary.node_id}.pem among its node keys"
     )
 
 

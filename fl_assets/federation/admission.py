@@ -88,11 +88,11 @@ def check_summary(
         name for name in SharedSettings.model_fields if getattr(summary.settings, name) != getattr(ours, name)
     ]
     if differing:
-        told = ", ".join(
+        named = ", ".join(
             f"{name} is {getattr(summary.settings, name)} there and {getattr(ours, name)} here"
             for name in differing
         )
-        raise SummaryRefusedError("settings_match", told)
+        raise SummaryRefusedError("settings_match", named)
     if not settings.start_date <= summary.day <= today:
         raise SummaryRefusedError("day", f"{summary.day} is not between {settings.start_date} and {today}")
 

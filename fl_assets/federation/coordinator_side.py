@@ -31,8 +31,8 @@ from fl_assets.federation.admission import (
     read_summary,
     texts_to_mask,
 )
-from fl_assets.federation.files_seen import FilesSeen, RefusedLine
-from fl_assets.federation.rows import SummaryRows, rows_of
+from fl_assets.federation.files_seen import FilesSeen, RefusedSummary
+from fl_assets.federation.rows import rows_of
 from fl_assets.federation.summary import (
     MAX_LINE_BYTES,
     Summary,
@@ -45,6 +45,7 @@ from fl_assets.infra.keys import TrustedKeys
 from fl_assets.infra.lake import SCHEMA_VERSION, Manifest, retry_on_conflict
 from fl_assets.infra.open_lake import open_lake
 from fl_assets.sums.masking import mask_sql
+from fl_assets.sums.summaries import SummaryRows
 
 
 @dataclass(slots=True)
@@ -56,7 +57,7 @@ class Taken:
     """Taken, each the newest of its node and day."""
     known: int = 0
     """Lines that had been taken before, byte for byte."""
-    refused: list[RefusedLine] = field(default_factory=list)
+    refused: list[RefusedSummary] = field(default_factory=list)
     days: set[date] = field(default_factory=set)
     """Days whose content changed."""
 
@@ -79,7 +80,7 @@ class _Look:
 
     files: dict[str, tuple[int, int]] = field(default_factory=dict)
     lines: list[_Line] = field(default_factory=list)
-    refused: list[RefusedLine] = field(default_factory=list)
+    refused: list[RefusedSummary] = field(default_factory=list)
 
 
 class SummaryFiles:
@@ -152,7 +153,7 @@ class SummaryFiles:
             self._settle(look, admitted, refused)
         return taken
 
-    def refusals(self) -> list[RefusedLine]:
+    def refusals(self) -> list[RefusedSummary]:
         """Return every line that was not taken, by file and line, removed files included."""
         return self._seen.refusals()
 
@@ -267,7 +268,7 @@ class SummaryFiles:
                 f"the key of {summary.node_id} did not sign it: it was changed, or signed by another key",
             )
 
-    def _admitted(self, look: _Look, refused: list[RefusedLine]) -> list[_Line]:
+    def _admitted(self, look: _Look, refused: list[RefusedSummary]) -> list[_Line]:
         """Return the lines that are newer than what is stored, by node, day and number.
 
         A replay goes to `refused`.
@@ -354,7 +355,7 @@ class SummaryFiles:
             "content": canonical_record(summary).decode(),
         }
 
-    def _settle(self, look: _Look, admitted: list[_Line], refused: list[RefusedLine]) -> None:
+    def _settle(self, look: _Look, admitted: list[_Line], refused: list[RefusedSummary]) -> None:
         """Remember, after the lake's commit, what became of each file."""
         taken: dict[str, int] = {}
         for line in admitted:
@@ -364,9 +365,9 @@ class SummaryFiles:
 
 def _refusal(
     path: str, number: int, content: bytes, error: SummaryRefusedError, summary: Summary | None
-) -> RefusedLine:
+) -> RefusedSummary:
     digest = hashlib.sha256(content.removesuffix(b"\n")).hexdigest()
-    return RefusedLine(
+    return RefusedSummary(
         path,
         number,
         error.rule,

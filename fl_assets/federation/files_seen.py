@@ -24,7 +24,7 @@ create table if not exists refusals (
 
 
 @dataclass(frozen=True, slots=True)
-class RefusedLine:
+class RefusedSummary:
     """One line of a file that was not taken."""
 
     path: str
@@ -71,7 +71,7 @@ class FilesSeen:
         self,
         files: Mapping[str, tuple[int, int]],
         taken: Mapping[str, int],
-        refused: Iterable[RefusedLine],
+        refused: Iterable[RefusedSummary],
         judged_by: str,
     ) -> None:
         """Remember what became of the files that were read.
@@ -93,13 +93,13 @@ class FilesSeen:
                 values = (one.path, one.line, one.rule, one.node_id, one.day, one.detail, one.digest)
                 connection.execute("insert or replace into refusals values (?, ?, ?, ?, ?, ?, ?)", values)
 
-    def refusals(self) -> list[RefusedLine]:
+    def refusals(self) -> list[RefusedSummary]:
         """Return every line that was not taken, by file and line, removed files included."""
         if not self.exists():
             return []
         with self._open() as connection:
             return [
-                RefusedLine(*row)
+                RefusedSummary(*row)
                 for row in connection.execute(
                     "select path, line, rule, node_id, day, detail, digest from refusals order by path, line"
                 )

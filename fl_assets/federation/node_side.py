@@ -105,7 +105,7 @@ class NodeSummaries:
         It is the earlier one where nothing has changed since, or where noise was put on it.
 
         Raises:
-            SummaryError: the day has no events, is not over or was told without noise before, the
+            SummaryError: the day has no events, is not over or was sent without noise before, the
                 telemetry is of several nodes, or the budget is spent.
         """
         settings = shared_settings(self._settings)
@@ -117,7 +117,7 @@ class NodeSummaries:
                 return self._resend(noised[-1])
             if known and settings.epsilon:
                 message = (
-                    f"{day} was told without noise (number {known[-1].sequence}): noise hides "
+                    f"{day} was sent without noise (number {known[-1].sequence}): noise hides "
                     "nothing of it any more, so no budget is spent on it"
                 )
                 raise SummaryError(message)
@@ -125,8 +125,8 @@ class NodeSummaries:
             now = self._clock().astimezone(UTC)
             if settings.epsilon and day >= now.date():
                 message = (
-                    f"{day} is not over (UTC): with {PREFIX}SUMMARY_EPSILON a day is told once, so "
-                    "tell it when it has ended"
+                    f"{day} is not over (UTC): with {PREFIX}SUMMARY_EPSILON a day is sent once, so "
+                    "summarize it when it has ended"
                 )
                 raise SummaryError(message)
             self._check_budget(day, spent)
@@ -218,7 +218,7 @@ class NodeSummaries:
                 f"the budget is spent: {float(total - epsilon):g} of "
                 f"{PREFIX}SUMMARY_BUDGET={float(budget):g} has gone into "
                 f"{BUDGET_DAYS} days around {day}, which needs {float(epsilon):g} more. Days that were "
-                "told already can be sent "
+                "sent already can be sent "
                 "again; the budget renews as days pass. Raise it only if that much may be learned of one "
                 "session"
             )
@@ -258,7 +258,7 @@ class NodeSummaries:
             return node_id, DayCounts(events, failures, calls, talk, seen)
 
     def _templates(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Put templates in the place of errors that too few sessions had to be told as they are."""
+        """Put templates in the place of errors that too few sessions had to be sent as they are."""
         k = self._settings.summary_min_sessions
         seen = dict(
             connection.execute(
@@ -275,13 +275,13 @@ class NodeSummaries:
             if masked == again == clean_text(masked)
         }
         parts = {error: split_status(template) for error, template in shared.items()}
-        told = {error: lasting[text] + status for error, (text, status) in parts.items() if text in lasting}
+        sent = {error: lasting[text] + status for error, (text, status) in parts.items() if text in lasting}
         connection.register(
             "fl_given",
             pa.table(
                 {
-                    "error": pa.array(list(told), pa.string()),
-                    "template": pa.array(list(told.values()), pa.string()),
+                    "error": pa.array(list(sent), pa.string()),
+                    "template": pa.array(list(sent.values()), pa.string()),
                 }
             ),
         )
@@ -298,15 +298,15 @@ class NodeSummaries:
             return own
         if not own and len(others) == 1 and re.fullmatch(NODE_ID, others[0]):
             return others[0]
-        told = ", ".join(others[:5]) or "nobody by name"
+        named = ", ".join(others[:5]) or "nobody by name"
         if own:
             message = (
-                f"the telemetry of {day} is of {told}, and {PREFIX}NODE_ID is {own}: a summary "
+                f"the telemetry of {day} is of {named}, and {PREFIX}NODE_ID is {own}: a summary "
                 "speaks for one node. Set NODE_ID or TELEMETRY_PATH right"
             )
         else:
             message = (
-                f"the telemetry of {day} is of {told}: set {PREFIX}NODE_ID to the one name "
+                f"the telemetry of {day} is of {named}: set {PREFIX}NODE_ID to the one name "
                 "(letters, digits, '.', '-', '_') that this node has in it"
             )
         raise SummaryError(message)
@@ -320,7 +320,7 @@ class NodeSummaries:
         if hashlib.sha256(line).hexdigest() != one.digest:
             message = (
                 f"{path} is not the summary of {one.day} that the ledger speaks of; restore it from "
-                "a backup, for a day is not told twice"
+                "a backup, for a day is not sent twice"
             )
             raise SummaryError(message)
         return DaySummary(line, SignedSummary.model_validate_json(line).signed, is_new=False)

@@ -1,7 +1,6 @@
 """The rows of failure_signatures, call_totals and conversation_signals that follow from a summary."""
 
 import hashlib
-from dataclasses import dataclass
 from datetime import datetime, time
 from fractions import Fraction
 from math import ceil
@@ -11,15 +10,7 @@ from fl_assets.federation.counting import OF_CALLS
 from fl_assets.federation.summary import OTHER, Summary
 from fl_assets.sums.conversations import SIGNALS
 from fl_assets.sums.masking import NOISE_BUCKET
-
-
-@dataclass(frozen=True)
-class SummaryRows:
-    """Rows of failure_signatures, call_totals and conversation_signals."""
-
-    signatures: list[dict[str, Any]]
-    totals: list[dict[str, Any]]
-    signals: list[dict[str, Any]]
+from fl_assets.sums.summaries import SummaryRows
 
 
 def rows_of(summary: Summary) -> SummaryRows:

@@ -77,7 +77,7 @@ class Deadline:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """What a server answered."""
 
     status: int
@@ -96,7 +96,7 @@ def exchange(
     target: BinaryIO | None = None,
     exact: bool = False,
     bytes_per_sec: float = 0,
-) -> Answer:
+) -> Response:
     """Send one request and return the answer; the content of one that is no success is left unread.
 
     Args:
@@ -122,7 +122,7 @@ def exchange(
         connection.request(method, address, body, {"user-agent": "fl-assets", **given, **fixed})
         response = connection.getresponse()
         if not 200 <= response.status < 300:
-            return Answer(response.status, response.headers)
+            return Response(response.status, response.headers)
         expected = _announced(response.headers, limit, exact=exact)
         if bytes_per_sec:
             deadline.extend((limit if expected is None else expected) / bytes_per_sec)
@@ -131,7 +131,7 @@ def exchange(
         wanted = limit if exact else expected
         if wanted is not None and got != wanted:
             raise HttpError(f"ended after {got} of {wanted} bytes", may_pass=True)
-        return Answer(
+        return Response(
             response.status, response.headers, buffer.getvalue() if isinstance(buffer, io.BytesIO) else b""
         )
     except TimeoutError:
@@ -148,7 +148,7 @@ def exchange(
             connection.hang_up()
 
 
-def failed(answer: Answer) -> HttpError:
+def failed(answer: Response) -> HttpError:
     """Return the error that an answer without success stands for."""
     after = retry_after(answer.headers.get("Retry-After"))
     return HttpError(

@@ -4,10 +4,9 @@ What goes here: the history of a day, what error records suspect. What does not:
 """
 
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import date, timedelta
-from typing import Protocol
 
 import duckdb
 import pandas as pd
@@ -19,6 +18,7 @@ from fl_assets.patterns.analysis import Analysis, History
 from fl_assets.patterns.counts import BASELINE_DAYS, HISTORY_DAYS, INCIDENT_DAYS
 from fl_assets.patterns.knowledge import NOTHING_KNOWN, Knowledge, learn_from
 from fl_assets.sums.masking import signature_sql
+from fl_assets.sums.summaries import Summaries
 
 READ_DAYS = HISTORY_DAYS + BASELINE_DAYS
 """Days of sums that an analysis reads whole; of older ones, only what dates a message."""
@@ -69,14 +69,6 @@ _FAMILIES = """
     where event_date = $day order by message_id"""
 
 
-class SummaryNodes(Protocol):
-    """Says which nodes a summary is stored of."""
-
-    def nodes(self, day: date) -> Collection[str]:
-        """Return their names."""
-        ...
-
-
 class PatternStore:
     """Reads what the patterns of a day are made from, and replaces them.
 
@@ -93,7 +85,7 @@ class PatternStore:
         warehouse: Warehouse,
         lake: Lake,
         connect: Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]],
-        summaries: SummaryNodes,
+        summaries: Summaries,
         *,
         max_window_days: int,
     ) -> None:

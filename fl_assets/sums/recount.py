@@ -12,11 +12,10 @@ the signals runs again over the events of a few nodes.
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Protocol
 
 import duckdb
 
@@ -25,6 +24,7 @@ from fl_assets.infra.lake import Lake
 from fl_assets.infra.warehouse import Warehouse
 from fl_assets.sums.conversations import conversation_signals_sql
 from fl_assets.sums.masking import failures_sql
+from fl_assets.sums.summaries import Summaries
 
 SAMPLED_NODES = 3
 """Nodes whose conversations are looked at again, of all that a day's signals name."""
@@ -57,25 +57,6 @@ class Recount:
     """By the stored sums."""
     counted: Mapping[str, int]
     """By the events; of conversations, those of the sampled nodes counted again and the others as summed."""
-
-
-class SummaryRows(Protocol):
-    """What summaries report of a day."""
-
-    @property
-    def signatures(self) -> list[dict[str, Any]]: ...  # noqa: D102
-
-
-class Summaries(Protocol):
-    """Sums that nodes send instead of events."""
-
-    def nodes(self, day: date) -> Collection[str]:
-        """Return the nodes that a summary is stored of."""
-        ...
-
-    def rows(self, day: date) -> SummaryRows:
-        """Return what these summaries report."""
-        ...
 
 
 class Recounter:

@@ -5,7 +5,7 @@ summaries. What does not: summing a day (the engines), what the sums mean (`patt
 """
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from datetime import date
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ from fl_assets.infra.lake import Lake
 from fl_assets.infra.warehouse import Warehouse
 from fl_assets.sums.conversations import conversation_signals_sql
 from fl_assets.sums.masking import call_totals_sql, signature_sql
+from fl_assets.sums.summaries import Summaries
 
 DAYS_PER_COMMIT = 28
 
@@ -23,29 +24,6 @@ SUMS_VERSION = hashlib.sha256(
     "\n".join((signature_sql("t"), call_totals_sql("t"), conversation_signals_sql("c", "t"))).encode()
 ).hexdigest()[:12]
 """Of the statements that sum: a release whose masks differ sums every day again."""
-
-
-class SumRows(Protocol):
-    """Rows of a day's sums, by table."""
-
-    @property
-    def signatures(self) -> list[dict[str, Any]]: ...  # noqa: D102
-    @property
-    def totals(self) -> list[dict[str, Any]]: ...  # noqa: D102
-    @property
-    def signals(self) -> list[dict[str, Any]]: ...  # noqa: D102
-
-
-class Summarised(Protocol):
-    """Sums that nodes send instead of events."""
-
-    def nodes(self, day: date) -> Mapping[str, Mapping[str, Any]]:
-        """Return the nodes that a summary is stored of, by name."""
-        ...
-
-    def rows(self, day: date) -> SumRows:
-        """Return the sums that these summaries report."""
-        ...
 
 
 class SumsEngine(Protocol):
@@ -80,7 +58,7 @@ class SumsStore:
         warehouse: Warehouse,
         lake: Lake,
         engine: SumsEngine,
-        summaries: Summarised,
+        summaries: Summaries,
         *,
         is_usable: Callable[[date], bool],
     ) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from fl_assets.core.models import Action, Decision, Mode, Playbook, Route, Violation
 from fl_assets.updates.carriers.carrier import KnownTargets, ProposedChange, module_of
 from fl_assets.updates.ids import change_id, decision_id, playbook_hash
-from fl_assets.updates.lessons import Benefit, Helps
+from fl_assets.updates.lessons import HelpEstimate, TrialBenefit
 
 ApplyLevel = Literal["off", "stage", "canary", "on"]
 
@@ -35,8 +35,8 @@ def decide(
     rejected: Collection[str] = (),
     retired: Collection[str] = (),
     busy: str = "",
-    helps: Helps | None = None,
-    worth: Benefit | None = None,
+    helps: HelpEstimate | None = None,
+    worth: TrialBenefit | None = None,
 ) -> Decision:
     """Decide what happens with one playbook on its day.
 

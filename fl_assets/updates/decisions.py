@@ -14,11 +14,11 @@ from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.updates.carriers.carrier import KnownTargets
 from fl_assets.updates.decide import decide
 from fl_assets.updates.history import Rollout, keys_of, lessons, under_way
-from fl_assets.updates.lessons import Benefit, Helps, benefit, learn
+from fl_assets.updates.lessons import HelpEstimate, TrialBenefit, benefit, learn
 from fl_assets.updates.stores import UpdateStores
 
 
-def worth_of(playbook: Playbook, helps: Helps, settings: FederatedLearningConfig) -> Benefit:
+def worth_of(playbook: Playbook, helps: HelpEstimate, settings: FederatedLearningConfig) -> TrialBenefit:
     """Return what a trial of a playbook is worth."""
     return benefit(
         failures_a_day=float(playbook.evidence_count),

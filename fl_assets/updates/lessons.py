@@ -66,7 +66,7 @@ class Lesson:
 
 
 @dataclass(frozen=True)
-class Helps:
+class HelpEstimate:
     """How likely a remedy helps against a class of failure, and by how much if it does.
 
     Attributes:
@@ -99,7 +99,7 @@ class Lessons:
     scores: dict[str, dict[str, int]]
     all: tuple[Lesson, ...] = ()
 
-    def helps(self, remedy_id: str, failure_class: str) -> Helps:
+    def helps(self, remedy_id: str, failure_class: str) -> HelpEstimate:
         """Return how likely a remedy helps against a class.
 
         Beta-binomial in two steps: what the remedy did anywhere, drawn to PRIOR_HELPS as if that were
@@ -111,7 +111,7 @@ class Lessons:
         reduced = [1 - one.effect for one in of_remedy if one.ended == "better" and one.effect is not None]
         reduction = (PRIOR_TRIALS * PRIOR_REDUCTION + sum(reduced)) / (PRIOR_TRIALS + len(reduced))
         tried = [one for one in of_class if one.ended != "rejected"]
-        return Helps(probability, reduction, len(tried), sum(one.ended == "better" for one in tried))
+        return HelpEstimate(probability, reduction, len(tried), sum(one.ended == "better" for one in tried))
 
 
 def _mean(lessons: Sequence[Lesson], prior: float) -> float:
@@ -150,7 +150,7 @@ def learn(lessons: Iterable[Lesson]) -> Lessons:
 
 
 @dataclass(frozen=True)
-class Benefit:
+class TrialBenefit:
     """What a trial is worth: failed requests that it is expected to prevent on each day that it takes.
 
     Attributes:
@@ -165,8 +165,8 @@ class Benefit:
 
 
 def benefit(
-    *, failures_a_day: float, persists: float, helps: Helps, nodes: int, minimum: int, max_days: int
-) -> Benefit:
+    *, failures_a_day: float, persists: float, helps: HelpEstimate, nodes: int, minimum: int, max_days: int
+) -> TrialBenefit:
     """Return what a trial of a remedy is worth.
 
     Args:
@@ -187,4 +187,4 @@ def benefit(
     time = min(1.0, max(4 / days, bound * math.sqrt(variance / max(1, taken)) / effect))
     length = days_of_stage("canary", max_days) + 1 + days * time
     prevented = failures_a_day * persists * helps.probability * helps.reduction
-    return Benefit(prevented / length, length, taken)
+    return TrialBenefit(prevented / length, length, taken)

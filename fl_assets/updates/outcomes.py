@@ -28,7 +28,7 @@ import pandas as pd
 
 from fl_assets.updates.measures import Mean, Panel, Ratio
 from fl_assets.updates.randomisation import boundaries, draws_of, evenly, first_crossing, late
-from fl_assets.updates.trial import Effect, Finding, Trial, Verdict, days_of_stage
+from fl_assets.updates.trial import Effect, Finding, StageVerdict, Trial, days_of_stage
 
 BETTER_ALPHA = 0.035
 """Chance that a change without effect is promoted, over all looks."""
@@ -85,7 +85,7 @@ def judge(
     max_days: int,
     others: Mapping[str, pd.DataFrame] | None = None,
     interval: bool = True,
-) -> Verdict:
+) -> StageVerdict:
     """Return the verdict on a stage of a trial by the end of `day`.
 
     Args:
@@ -126,7 +126,7 @@ def judge(
         panel.looks[crossed] if crossed is not None and crossed <= at else None
         for crossed in evidence.crossed
     ]
-    return Verdict(
+    return StageVerdict(
         finding=finding,
         reason=reason,
         looks=at + 1,

@@ -88,7 +88,7 @@ class Effect:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class StageVerdict:
     """What is known of a stage by the end of a day.
 
     Attributes:

@@ -16,7 +16,7 @@ from fl_assets.updates.outcomes import judge
 from fl_assets.updates.releases import Releases
 from fl_assets.updates.rollout import Clock, open_releases
 from fl_assets.updates.stores import UpdateStores
-from fl_assets.updates.trial import BASELINE_DAYS, Finding, Trial, Verdict
+from fl_assets.updates.trial import BASELINE_DAYS, Finding, StageVerdict, Trial
 from fl_assets.updates.trial_counts import counts_of, others_of
 
 
@@ -89,7 +89,7 @@ def trial_on(one: Rollout, day: date) -> Trial | None:
     return Trial(one.update.decision_id, one.canary, one.control, stage=stage, **fields)
 
 
-def _step(releases: Releases, one: Rollout, found: Verdict, *, apply: str) -> str:
+def _step(releases: Releases, one: Rollout, found: StageVerdict, *, apply: str) -> str:
     """Take the step that a verdict asks for.
 
     Return where the update is then, `none` where nothing followed.
@@ -122,7 +122,7 @@ def _done(one: Rollout) -> str:
     return one.status if one.by == MACHINE else "none"
 
 
-def _row(one: Rollout, trial: Trial, found: Verdict, action: str) -> dict[str, Any]:
+def _row(one: Rollout, trial: Trial, found: StageVerdict, action: str) -> dict[str, Any]:
     guards = {guard.name: guard.ratio for guard in found.guards}
     return one.update.model_dump() | {
         "released_on": trial.released_on,

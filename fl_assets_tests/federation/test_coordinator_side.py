@@ -27,7 +27,16 @@ from fl_assets.patterns.analysis import analyse
 from fl_assets.patterns.rule_files import load_corrections, load_failure_classes
 from fl_assets.playbooks.propose import propose
 from fl_assets.playbooks.rule_files import load_remedies
-from fl_assets_tests.fleets import DAY, bring, call, coordinator_home, lines_of, node_home, register, teller
+from fl_assets_tests.fleets import (
+    DAY,
+    bring,
+    call,
+    coordinator_home,
+    lines_of,
+    node_home,
+    register,
+    summaries_of,
+)
 
 SUMS = ("failure_signatures", "call_totals", "conversation_signals")
 NOT_TOLD = {"first_seen", "last_seen", "exemplar_trace_ids", "exemplar_session_ids", "incidents"}
@@ -47,7 +56,7 @@ def nodes(tmp_path_factory):
 @pytest.fixture(scope="module")
 def told(nodes):
     """The line of each node."""
-    return {name: teller(node).summarize_day(DAY).line for name, node in nodes.items()}
+    return {name: summaries_of(node).summarize_day(DAY).line for name, node in nodes.items()}
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +94,7 @@ def changed(node, line: bytes, *, resign: bool = True, **changes) -> bytes:
     """The line with other content, signed again by its node or not."""
     signed = SignedSummary.model_validate_json(line)
     summary = signed.signed.model_copy(update=changes)
-    signature = sign(teller(node).key(), summary_to_sign(summary)) if resign else signed.signature
+    signature = sign(summaries_of(node).key(), summary_to_sign(summary)) if resign else signed.signature
     return canonical_record(
         SignedSummary.model_construct(signed=summary, signature=signature)
     )  # a hostile node checks nothing

@@ -24,7 +24,7 @@ from fl_assets.federation.counting import (
 from fl_assets.federation.node_side import SummaryError, most_in_a_row
 from fl_assets.workspace import Workspace
 from fl_assets_tests.conftest import settings_in
-from fl_assets_tests.fleets import AFTER, DAY, call, lines_of, node_home, teller, turn
+from fl_assets_tests.fleets import AFTER, DAY, call, lines_of, node_home, summaries_of, turn
 
 SECRETS = (
     "CANARYRARE",  # an error of two sessions
@@ -112,7 +112,7 @@ def home(three_days, tmp_path):
 
 
 def test_a_summary_holds_no_text_that_fewer_than_k_sessions_had_and_nothing_that_anybody_said(canary):
-    told = teller(canary).summarize_day(DAY)
+    told = summaries_of(canary).summarize_day(DAY)
     found = [secret for secret in SECRETS if secret.lower().encode() in told.line.lower()]
     assert not found
     signatures, totals = canary.engine.signatures(DAY)
@@ -134,7 +134,7 @@ def test_a_summary_holds_no_text_that_fewer_than_k_sessions_had_and_nothing_that
 
 
 def test_with_k_of_one_nothing_is_left_out(canary):
-    told = teller(canary, summary_min_sessions=1).summarize_day(DAY)
+    told = summaries_of(canary, summary_min_sessions=1).summarize_day(DAY)
     signatures, totals = canary.engine.signatures(DAY)
     assert sum(one.failures for one in told.summary.failures) == sum(signatures["failures"].to_pylist())
     assert sum(one.calls for one in told.summary.calls) == sum(totals["calls"].to_pylist())
@@ -158,15 +158,15 @@ def test_a_conversation_with_many_traces_is_one_session(tmp_path):
         )
         for session in range(9)
     ]
-    told = teller(node_home(tmp_path, "n1", lines)).summarize_day(DAY)
+    told = summaries_of(node_home(tmp_path, "n1", lines)).summarize_day(DAY)
     assert told.summary.failures == ()
     assert told.summary.unnamed.failures == 9
 
 
 def test_a_day_is_told_again_as_it_was_until_exact_counts_change(home):
     first, again = (
-        teller(home).summarize_day(DAY),
-        teller(home, now=AFTER + timedelta(hours=1)).summarize_day(DAY),
+        summaries_of(home).summarize_day(DAY),
+        summaries_of(home, now=AFTER + timedelta(hours=1)).summarize_day(DAY),
     )
     assert (first.is_new, again.is_new) == (True, False)
     assert first.line == again.line
@@ -174,86 +174,88 @@ def test_a_day_is_told_again_as_it_was_until_exact_counts_change(home):
         call("n1", 5, 50, error="search timed out after 2 s") + b"\n"
     )
     home.engine.ingest()
-    later = teller(home).summarize_day(DAY)
+    later = summaries_of(home).summarize_day(DAY)
     assert later.is_new
     assert later.summary.sequence == first.summary.sequence + 1
 
 
 def test_noise_is_drawn_once_a_day_whatever_comes_later(home):
-    first = teller(home, seed=1, summary_epsilon=1.0).summarize_day(DAY)
+    first = summaries_of(home, seed=1, summary_epsilon=1.0).summarize_day(DAY)
     (home.settings.telemetry_path / "events_2.jsonl").write_bytes(
         call("n1", 5, 50, error="search timed out after 2 s") + b"\n"
     )
     home.engine.ingest()
     for changes in ({"summary_epsilon": 1.0}, {"summary_epsilon": 0.5}, {"summary_epsilon": 0.0}):
-        again = teller(home, seed=2, **changes).summarize_day(DAY)
+        again = summaries_of(home, seed=2, **changes).summarize_day(DAY)
         assert again.line == first.line
         assert not again.is_new
-    assert float(teller(home).spent()) == 1.0
+    assert float(summaries_of(home).spent()) == 1.0
 
 
 def test_beyond_the_budget_nothing_is_told_and_the_error_says_what_to_do(home):
     days = [DAY - timedelta(days=back) for back in range(3)]
     ours = {"summary_epsilon": 0.4, "summary_budget": 0.8}
-    told = [teller(home, **ours).summarize_day(day) for day in days[:2]]
+    told = [summaries_of(home, **ours).summarize_day(day) for day in days[:2]]
     with pytest.raises(
         SummaryError,
         match=r"the budget is spent: 0\.8 of FEDERATED_LEARNING_SUMMARY_BUDGET=0\.8 .* needs 0\.4 more",
     ):
-        teller(home, **ours).summarize_day(days[2])
-    assert teller(home, **ours).summarize_day(days[1]).line == told[1].line, "what was told can be sent again"
-    assert teller(home, summary_epsilon=0.4, summary_budget=1.2).summarize_day(days[2]).is_new
+        summaries_of(home, **ours).summarize_day(days[2])
+    assert summaries_of(home, **ours).summarize_day(days[1]).line == told[1].line, (
+        "what was sent can be sent again"
+    )
+    assert summaries_of(home, summary_epsilon=0.4, summary_budget=1.2).summarize_day(days[2]).is_new
 
 
 def test_no_budget_is_spent_on_a_day_that_was_told_exactly(home):
-    teller(home).summarize_day(DAY)
-    with pytest.raises(SummaryError, match="was told without noise"):
-        teller(home, summary_epsilon=1.0).summarize_day(DAY)
-    assert teller(home).spent() == 0
+    summaries_of(home).summarize_day(DAY)
+    with pytest.raises(SummaryError, match="was sent without noise"):
+        summaries_of(home, summary_epsilon=1.0).summarize_day(DAY)
+    assert summaries_of(home).spent() == 0
 
 
 def test_a_day_that_is_not_over_gets_no_noise(home):
     with pytest.raises(SummaryError, match="is not over"):
-        teller(home, summary_epsilon=1.0, now=datetime(2026, 11, 1, 23, tzinfo=UTC)).summarize_day(DAY)
+        summaries_of(home, summary_epsilon=1.0, now=datetime(2026, 11, 1, 23, tzinfo=UTC)).summarize_day(DAY)
 
 
 def test_the_ledger_survives_a_torn_line_and_stops_at_a_damaged_one(home):
     ours = {"summary_epsilon": 1.0}
-    first = teller(home, **ours).summarize_day(DAY)
-    path = teller(home).ledger_path
+    first = summaries_of(home, **ours).summarize_day(DAY)
+    path = summaries_of(home).ledger_path
     whole = path.read_bytes()
     path.write_bytes(whole + b'{"sequence":2,"da')
-    assert teller(home, **ours).summarize_day(DAY).line == first.line
-    assert teller(home, **ours).summarize_day(DAY - timedelta(days=1)).summary.sequence == 2
-    assert [one.sequence for one in teller(home).ledger()] == [1, 2]
+    assert summaries_of(home, **ours).summarize_day(DAY).line == first.line
+    assert summaries_of(home, **ours).summarize_day(DAY - timedelta(days=1)).summary.sequence == 2
+    assert [one.sequence for one in summaries_of(home).ledger()] == [1, 2]
     path.write_bytes(b"{}\n" + whole)
     with pytest.raises(SummaryError, match=r"line 1 of .*ledger\.jsonl cannot be read; restore"):
-        teller(home, **ours).summarize_day(DAY)
+        summaries_of(home, **ours).summarize_day(DAY)
 
 
 def test_a_line_that_is_not_what_the_ledger_speaks_of_is_not_sent(home):
-    teller(home, summary_epsilon=1.0).summarize_day(DAY)
+    summaries_of(home, summary_epsilon=1.0).summarize_day(DAY)
     (path,) = (home.settings.data_path / "federation" / "sent").iterdir()
     path.write_bytes(path.read_bytes().replace(b'"failures":', b'"failures" :', 1))
     with pytest.raises(SummaryError, match="restore it from a backup"):
-        teller(home).summarize_day(DAY)
+        summaries_of(home).summarize_day(DAY)
 
 
 def test_a_summary_speaks_for_one_node_and_needs_events(tmp_path):
     two = node_home(tmp_path, "n1", [*lines_of("n1"), *lines_of("n2")])
     with pytest.raises(SummaryError, match=r"is of n2, and FEDERATED_LEARNING_NODE_ID is n1"):
-        teller(two).summarize_day(DAY)
+        summaries_of(two).summarize_day(DAY)
     with pytest.raises(SummaryError, match=r"is of n1, n2: set FEDERATED_LEARNING_NODE_ID"):
-        teller(two, node_id="").summarize_day(DAY)
+        summaries_of(two, node_id="").summarize_day(DAY)
     with pytest.raises(SummaryError, match=r"no events of 2026-10-01"):
-        teller(two).summarize_day(DAY - timedelta(days=31))
+        summaries_of(two).summarize_day(DAY - timedelta(days=31))
 
 
 def test_the_private_key_is_its_owners_alone_and_made_once(home):
-    tells = teller(home)
+    tells = summaries_of(home)
     made = tells.key()
     assert tells.key_path.stat().st_mode & 0o777 == 0o600
-    assert teller(home).key().private_bytes_raw() == made.private_bytes_raw()
+    assert summaries_of(home).key().private_bytes_raw() == made.private_bytes_raw()
     assert b"PUBLIC KEY" in tells.public_path.read_bytes()
 
 

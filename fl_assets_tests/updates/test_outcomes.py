@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fl_assets.updates.lessons import Helps, Lesson, benefit, learn
+from fl_assets.updates.lessons import HelpEstimate, Lesson, benefit, learn
 from fl_assets.updates.outcomes import BETTER_ALPHA, judge
 from fl_assets.updates.randomisation import DRAWS, boundaries, draws_of, late
 from fl_assets.updates.trial import BASELINE_DAYS, WATCH_DAYS, Trial
@@ -326,7 +326,7 @@ def test_how_likely_a_remedy_helps_begins_at_a_half_and_follows_its_trials():
 def test_what_prevents_most_is_worth_most_and_needs_fewer_nodes():
     def worth(failures: float, helps: float, reduction: float = 0.5):
         given = {"persists": 0.9, "nodes": 60, "minimum": 3, "max_days": 14}
-        return benefit(failures_a_day=failures, helps=Helps(helps, reduction, 0, 0), **given)
+        return benefit(failures_a_day=failures, helps=HelpEstimate(helps, reduction, 0, 0), **given)
 
     assert worth(1000, 0.5).value > worth(100, 0.5).value
     assert worth(1000, 0.8).value > worth(1000, 0.2).value
