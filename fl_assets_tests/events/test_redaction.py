@@ -4,6 +4,7 @@ import random
 import re
 import time
 from collections import Counter
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -307,3 +308,23 @@ def test_words_before_a_value_are_whole_words_of_their_language_and_reach_into_n
 )
 def test_a_value_some_words_after_its_word_is_judged_by_its_shape(text, redacted):
     assert redact(text) == redacted
+
+
+def test_many_texts_at_once_are_redacted_as_each_alone():
+    found = [text.translate(str.maketrans("", "", "‹›")) for rule in RULES for text in rule.examples]
+    kept = [text for rule in RULES for text in rule.stays]
+    texts = [
+        text.encode() for pair in zip_longest(found, kept, fillvalue="") for text in (*pair, "nothing to see")
+    ]
+    texts += [b"\n".join(texts[:40]), ITEM_SEPARATOR.encode().join(texts[40:60]), b"x" * 5000]
+    assert list(engine.redact_all(texts)) == [engine.redact_bytes(text) for text in texts]
+
+
+def test_a_rule_of_many_kinds_finds_what_all_of_them_together_would():
+    rule = next(rule for rule in RULES if rule.kinds)
+    together = engine.linear.finder(rule.find)
+    keys = [key.example for key in KEY_FORMATS]
+    random.Random(1).shuffle(keys)
+    for start in range(0, len(keys), 3):
+        text = f"{' '.join(keys[start : start + 3])},{keys[start]}-{keys[start]}".encode()
+        assert engine._find_kinds(rule)(text) == together(text)

@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from fl_assets.events.redaction.engine import redact_bytes
+from fl_assets.events.redaction.engine import redact_all
 
 
 def redact_many(texts: pa.StringArray, chosen: np.ndarray) -> tuple[np.ndarray, pa.Array, pa.Array]:
@@ -20,12 +20,10 @@ def redact_many(texts: pa.StringArray, chosen: np.ndarray) -> tuple[np.ndarray, 
     places = np.full(len(texts), -1)
     redacted: list[bytes] = []
     masked: list[str] = []
-    _, offsets_buffer, data = texts.buffers()
-    offsets = np.frombuffer(offsets_buffer, np.int32)[texts.offset : texts.offset + len(texts) + 1].tolist()
-    content = memoryview(data or b"")
-    for place in np.flatnonzero(chosen).tolist():
-        text = bytes(content[offsets[place] : offsets[place + 1]])
-        after, counts = redact_bytes(text)
+    given = texts.filter(pa.array(chosen)).cast(pa.binary()).to_pylist()
+    for place, text, (after, counts) in zip(
+        np.flatnonzero(chosen).tolist(), given, redact_all(given), strict=True
+    ):
         if after != text:
             places[place] = len(redacted)
             redacted.append(after)

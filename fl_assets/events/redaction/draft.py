@@ -51,6 +51,16 @@ class Draft:
         """
         pieces: list[bytes] = []
         edits: list[Edit] = []
+        if not self.edits:
+            done = grown = 0
+            for start, end, new, entity in changes:
+                pieces += (self.text[done:start], new)
+                edits.append(Edit(start + grown, start + grown + len(new), start, end, entity))
+                grown += len(new) - (end - start)
+                done = end
+            pieces.append(self.text[done:])
+            self.text, self.edits = b"".join(pieces), edits
+            return
         old, place = self.edits, 0
         done = shift = grown = 0  # bytes copied; from draft to original; from old draft to new
         for change in changes:

@@ -74,6 +74,7 @@ RULES = (
             "https?:|/",
             Unless(before="^(?:[A-Z0-9]+_)*(?:PUBLIC|PRIMARY|FOREIGN|SORT|CACHE|PARTITION|MAX|HASH)_.*"),
         ),
+        apart=True,
     ),
     Rule(  # a key of something, in prose or not
         "API_KEY",
@@ -98,6 +99,7 @@ RULES = (
             Unless(before=f"^{_KEY_OF}.*"),
         ),
         alone=True,
+        apart=True,
     ),
     Rule(
         "API_KEY",

@@ -153,6 +153,7 @@ IN_TEXT = (
             Unless(before=f"{_ABOUT_PASSWORDS}.*"),
         ),
         alone=True,
+        apart=True,
     ),
     Rule(
         "PASSWORD",
@@ -172,6 +173,7 @@ IN_TEXT = (
             Unless(before=">", value=" |[A-Za-z]+$"),
             Unless(before=f"{_ABOUT_PASSWORDS}.*"),
         ),
+        apart=True,
     ),
     Rule(
         "PASSWORD",
@@ -244,6 +246,7 @@ IN_COMMANDS = (
             "[0-9]{1,5}(?::[0-9]+)?$|pass:$|(?:env|file|fd):|stdin$",
             Unless(before="machine .*", value="[a-z]+$"),
         ),
+        apart=True,
     ),
     Rule(  # FTP, SMTP, POP
         "PASSWORD",
@@ -262,6 +265,7 @@ IN_COMMANDS = (
         stays=("host:8080:pool:worker:started", "2a02:8108:b348:c072:78e2:1ee7:f9a1:zz"),
         need=f"{SIGNS}.*",
         unless=(STAND_IN, CODE, Unless(before="^[^0-9A-Za-z]?(?:[0-9A-Fa-f]{1,4}:)+")),  # IPv6
+        apart=True,
     ),
     Rule(  # codes of cards and telephones, once they are named
         "PASSWORD",
@@ -279,6 +283,7 @@ IN_COMMANDS = (
             Unless(after="[0-9A-Za-z]|[.,][0-9A-Za-z]"),
             Unless(before=".* to "),
         ),
+        apart=True,
     ),
     Rule(  # a pipe
         "PASSWORD",

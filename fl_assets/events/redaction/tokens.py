@@ -39,6 +39,7 @@ RULES = (
     Rule(
         "API_KEY",
         f"({MASKED}|^|{ESCAPED}|[^0-9A-Za-z_-])({'|'.join(key.find for key in KEY_FORMATS)})()",
+        kinds=tuple(key.find for key in KEY_FORMATS),
         examples=tuple(f"key ‹{key.example}› was refused" for key in KEY_FORMATS),
         stays=(
             "sk-learn-contrib-estimators-v2",
@@ -52,6 +53,7 @@ RULES = (
             ".*(?:[xX*]{6}|[.]{3}|[Yy][Oo][Uu][Rr][_-])",
             Unless(before="<[A-Z].*"),
         ),
+        apart=True,
     ),
     Rule(
         "URL_CREDENTIALS",

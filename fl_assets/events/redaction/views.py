@@ -14,10 +14,8 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any
 
-import re2
-
+from fl_assets.events.redaction import linear
 from fl_assets.events.redaction.draft import Change
 
 _TRIGGER = (
@@ -27,13 +25,7 @@ _TRIGGER = (
 )
 
 
-def _trigger() -> Callable[[bytes], Any]:
-    options = re2.Options()
-    options.encoding, options.never_capture, options.log_errors = re2.Options.Encoding.LATIN1, True, False
-    return re2.compile(_TRIGGER.encode(), options).search
-
-
-has_trigger = _trigger()
+has_trigger = linear.searcher(_TRIGGER, is_bytes=True)
 """Finds something in every text that a view changes: what has none of it is not looked at again."""
 
 _LONG_LINE = 50
