@@ -1,10 +1,14 @@
 """Resources take nothing from a run; an asset of one's own reads result tables through one."""
 
+import re
+from pathlib import Path
+from typing import Any
+
 import dagster as dg
 import pytest
 
 from fl_assets.definitions import build
-from fl_assets.defs.resources import WarehouseResource, resources
+from fl_assets.defs.resources import resources
 from fl_assets_tests.conftest import LAST_DAY, settings_in
 
 
@@ -27,14 +31,13 @@ def test_a_runs_configuration_sets_nothing(tmp_path, job, resource, config):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_asset_of_ones_own_reads_the_tables(learned):
-    @dg.asset
-    def worst_pattern(warehouse: WarehouseResource) -> dg.MaterializeResult:
-        with warehouse.get_connection() as connection:
-            query = "select template, failures from failure_patterns order by failures desc limit 1"
-            template, failures = connection.execute(query).fetchone()
-        return dg.MaterializeResult(metadata={"template": template, "failures": failures})
-
-    done = dg.materialize([worst_pattern], resources={"warehouse": resources(learned.config)["warehouse"]})
-    (found,) = done.get_asset_materialization_events()
+def test_the_asset_of_ones_own_in_the_docs_reads_the_tables(learned):
+    page = (Path(__file__).parents[2] / "docs" / "architecture.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    module: dict[str, Any] = {}
+    exec(code, module)
+    keys = module["defs"].resolve_asset_graph().get_all_asset_keys()
+    assert {dg.AssetKey("worst_pattern"), dg.AssetKey("playbooks")} <= set(keys)
+    given = {"warehouse": resources(learned.config)["warehouse"]}
+    (found,) = dg.materialize([module["worst_pattern"]], resources=given).get_asset_materialization_events()
     assert found.materialization.metadata["failures"].value > 0
