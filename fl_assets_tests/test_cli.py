@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 from typer.testing import CliRunner
@@ -186,3 +187,18 @@ def test_simulate_writes_the_same_bytes_for_the_same_arguments(tmp_path):
     assert files[0] == files[1]
     again = run("simulate", "--if-empty", "--out", str(tmp_path / "one" / "cache"))
     assert "has files already" in again.stdout
+
+
+def test_a_playbook_is_exported_as_an_issue_and_as_cases(at_home, tmp_path):
+    ready = json.loads(run("playbooks", "--json").stdout)[0]
+    issue = run("export", ready["improvement_id"][:6]).stdout
+    assert issue.startswith(f"# {ready['title']}")
+    out = tmp_path / "deep" / "cases.jsonl"
+    assert str(out) in run("export", "--format", "jsonl", "--out", str(out), "--most", "2").stdout
+    found = [json.loads(line) for line in out.read_text().splitlines()]
+    families = {one["advice"]["family_id"] for one in json.loads(run("playbooks", "--json").stdout)}
+    assert found
+    assert {one["family_id"] for one in found} <= families
+    assert max(Counter(one["family_id"] for one in found).values()) <= 2
+    with pytest.raises(cli.application.CommandError, match=r"no playbook of .* begins with 'zz'"):
+        run("export", "zz")

@@ -197,10 +197,7 @@ def playbooks(date_: DateOption = None, as_json: AsJson = False) -> None:
     from fl_assets.cli.console import show_json, show_playbooks
 
     space, content = report_of(date_)
-    found = sorted(
-        space.playbooks.of(content.day),
-        key=lambda one: (bool(one.held_because), -one.confidence, one.improvement_id),
-    )
+    found = sorted(space.playbooks.of(content.day), key=lambda one: one.rank)
     if as_json:
         show_json([one.model_dump(mode="json") for one in found])
     else:

@@ -91,7 +91,8 @@ def failed_sql(source: str, every: int) -> str:
     """
     drawn = f"(select * from {source} where hash(trace_id) % {every} = 0)"
     return (
-        f"create temp table fl_failed as select event_date, event_id, message_id from ({failures_sql(drawn)})"
+        f"create temp table fl_failed as select event_date, event_id, message_id, masked_error "
+        f"from ({failures_sql(drawn)})"
     )
 
 

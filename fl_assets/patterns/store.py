@@ -15,6 +15,7 @@ from fl_assets.core.cycles import Window
 from fl_assets.infra.lake import Lake
 from fl_assets.infra.warehouse import Warehouse
 from fl_assets.patterns.analysis import Analysis, History
+from fl_assets.patterns.cases import Case, cases
 from fl_assets.patterns.counts import BASELINE_DAYS, HISTORY_DAYS, INCIDENT_DAYS
 from fl_assets.patterns.knowledge import NOTHING_KNOWN, Knowledge, learn_from
 from fl_assets.sums.masking import signature_sql
@@ -139,15 +140,26 @@ class PatternStore:
 
     def knowledge(self, day: date, window: Window, min_nodes: int) -> Knowledge:
         """Return what a window's calls say of its failures: cost, contrasts and cures."""
-        traces = self._paths("raw_traces", window.days)
-        family_of = {
-            row["message_id"]: row["family_id"] for row in self._warehouse.rows(_FAMILIES, {"day": day})
-        }
+        traces, family_of = self._paths("raw_traces", window.days), self._family_of(day)
         if not traces or not family_of:
             return NOTHING_KNOWN
         with self._connect() as connection:
             connection.read_parquet(traces, hive_partitioning=False).create_view("fl_traces")
             return learn_from(connection, "fl_traces", family_of, events=window.events, min_nodes=min_nodes)
+
+    def cases(self, day: date, window: Window, *, min_nodes: int, most: int) -> list[Case]:
+        """Return a window's failed calls with what succeeded beside them, of each of the day's families."""
+        traces, family_of = self._paths("raw_traces", window.days), self._family_of(day)
+        if not traces or not family_of:
+            return []
+        with self._connect() as connection:
+            connection.read_parquet(traces, hive_partitioning=False).create_view("fl_traces")
+            limits = {"events": window.events, "min_nodes": min_nodes, "most": most}
+            return cases(connection, "fl_traces", family_of, **limits)
+
+    def _family_of(self, day: date) -> dict[str, str]:
+        rows = self._warehouse.rows(_FAMILIES, {"day": day})
+        return {row["message_id"]: row["family_id"] for row in rows}
 
     def _paths(self, table: str, days: Iterable[date]) -> list[str]:
         return [os.fspath(path.resolve()) for path in self._lake.files(table, days)]

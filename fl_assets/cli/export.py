@@ -1,0 +1,86 @@
+"""`fl-assets export`: what was found, for the tools that people work in.
+
+What goes here: arguments in, files out. What does not: what a file says (`report/issue_text.py`,
+`report/case_files.py`).
+"""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fl_assets.cli.application import CommandError, DateOption, app, report_of
+
+
+class Format(StrEnum):
+    """What is written."""
+
+    MARKDOWN = "markdown"
+    JSONL = "jsonl"
+    LANGFUSE = "langfuse"
+    INSPECT = "inspect"
+    PROMPTFOO = "promptfoo"
+
+
+@app.command()
+def export(
+    playbook_id: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="PLAYBOOK_ID", help="Its first letters suffice; by default every playbook that is ready."
+        ),
+    ] = None,
+    format_: Annotated[
+        Format,
+        typer.Option(
+            "--format", help="An issue's text in Markdown, or failed calls with what worked beside them."
+        ),
+    ] = Format.MARKDOWN,
+    out: Annotated[Path | None, typer.Option(help="File to write; by default standard output.")] = None,
+    most: Annotated[int, typer.Option(min=1, max=1000, help="Cases of each family.")] = 10,
+    date_: DateOption = None,
+) -> None:
+    """Write a playbook as an issue's text, or its failed calls and what worked as a regression set.
+
+    Values that fewer nodes have than FEDERATED_LEARNING_MIN_NODES are left out of regression sets.
+
+    Example: fl-assets export 3f2a --format promptfoo --out regressions.yaml
+    """
+    from fl_assets.infra.disk import write_atomically
+    from fl_assets.report.case_files import written
+    from fl_assets.report.issue_text import issue_text
+
+    space, content = report_of(date_)
+    day = content.day
+    found = sorted(space.playbooks.of(day), key=lambda one: one.rank)
+    chosen = [
+        one
+        for one in found
+        if (one.improvement_id.startswith(playbook_id) if playbook_id else not one.held_because)
+    ]
+    if not chosen:
+        which = f"begins with {playbook_id!r}" if playbook_id else "is ready"
+        message = f"export: no playbook of {day} {which}; `fl-assets playbooks --date {day}` lists them"
+        raise CommandError(message)
+    if format_ is Format.MARKDOWN:
+        text = "\n\n---\n\n".join(map(issue_text, chosen))
+    else:
+        window, least = space.days.window(day), space.settings.min_nodes
+        families = {one.advice.family_id for one in chosen}
+        cases = [
+            one
+            for one in space.patterns.cases(day, window, min_nodes=least, most=most)
+            if one.family_id in families
+        ]
+        if not cases:
+            message = f"export: no failed call of these playbooks has {least} nodes that may be told of"
+            raise CommandError(message)
+        text = written(cases, format_.value, f"fleet-failures-{day}")
+    if out is None:
+        sys.stdout.write(text)
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(out, text.encode(), mode=0o644)
+    typer.echo(f"export: wrote {out}")
