@@ -70,6 +70,10 @@ def test_the_next_cycle_goes_on_and_what_was_there_stays(coordinator, written):
     result = coordinator.run_learning_cycle(NEXT)
     assert result.status in ("completed", "gated"), result.reason
     assert stored(coordinator, "failure_patterns", NEXT)
+    rows = coordinator.workspace.warehouse.rows
+    usage = "select count(*) as calls, sum(input_tokens) as tokens, sum(cost_usd) as cost from raw_traces"
+    assert rows(usage)[0]["calls"] > 0, "columns that the release did not have are null, and no error"
+    assert rows("select count(*) as scores from evaluations") == [{"scores": 0}]
     after = texts_below(written)
     assert {name: after.get(name) for name in kept} == kept, "no event is stored again"
     for (name, day), rows in before.items():

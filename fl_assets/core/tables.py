@@ -184,6 +184,34 @@ ERROR_RECORDS = Table(
     ),
 )
 
+EVALUATIONS = Table(
+    "evaluations",
+    "What people, models and code thought of calls and talks, one row a score, redacted.",
+    ("evaluation_id",),
+    (
+        _DAY,
+        Column("evaluation_id", "VARCHAR", "Id of the score; of one without, made of what it is of."),
+        Column("timestamp", "TIMESTAMP", "When it was given, UTC."),
+        Column("node_id", "VARCHAR", "Node that reported it."),
+        Column("trace_id", "VARCHAR", "Trace that it is of, as in raw_traces, or null."),
+        Column("span_id", "VARCHAR", "Call that it is of (`metadata->>'span_id'` of raw_traces), or null."),
+        Column("session_id", "VARCHAR", "Conversation that it is of, or null."),
+        Column("name", "VARCHAR", "What was judged: relevance, helpfulness, user_feedback, say."),
+        Column(
+            "value", "DOUBLE", "Score on its producer's own scale; yes is 1, no 0; null without a number."
+        ),
+        Column("label", "VARCHAR", "Score in words, redacted; null for a number alone."),
+        Column(
+            "source",
+            "VARCHAR",
+            "Kind of judge as its producer names it, in lower case: human, annotation, llm_judge, code.",
+        ),
+        Column("evaluator", "VARCHAR", "Who judged (a judge model, a function), redacted; or null."),
+        Column("explanation", "VARCHAR", "Comment or reason that was given, redacted."),
+        Column("source_file", "VARCHAR", "File it came from, relative to the telemetry folder."),
+    ),
+)
+
 NODE_SUMMARIES = Table(
     "node_summaries",
     "What nodes told of a day instead of sending its events: one row a node, its newest summary, signed "
@@ -879,7 +907,7 @@ LEARNING_CYCLES = Table(
     ),
 )
 
-LAKE_TABLES = (RAW_TRACES, CONVERSATION_LOGS, QUARANTINED_EVENTS, ERROR_RECORDS, NODE_SUMMARIES)
+LAKE_TABLES = (RAW_TRACES, CONVERSATION_LOGS, QUARANTINED_EVENTS, ERROR_RECORDS, EVALUATIONS, NODE_SUMMARIES)
 WAREHOUSE_TABLES = (
     FAILURE_SIGNATURES,
     CALL_TOTALS,

@@ -1,4 +1,4 @@
-"""Asset checks: one for each rule of the gate, and two that only warn.
+"""Asset checks: one for each rule of the gate, and three that only warn.
 
 What goes here: how a rule's verdict is shown as a check. What does not: the rules (`playbooks/rules.py`):
 `rule_checks` makes a check of each.
@@ -222,4 +222,46 @@ def updates_stand(
     return evaluate_per_day(context, evaluate)
 
 
-CHECKS = [*rule_checks(), nothing_is_held, updates_stand]
+_SCORED = """
+    with scored as (
+        select event_date, evaluation_id, node_id, trace_id, name, value, label from evaluations
+        where list_contains($days, event_date) and trace_id is not null),
+    around as (select min(event_date) - 14 as first, max(event_date) + 1 as last from scored),
+    known as (
+        select trace_id from raw_traces, around where event_date between first and last
+        union select trace_id from conversation_logs, around where event_date between first and last)
+    select *, trace_id in (select trace_id from known where trace_id is not null) as is_known from scored
+    order by event_date, evaluation_id"""
+"""A person may score a trace days after it."""
+
+
+@dg.asset_check(asset="evaluations", partitions_def=DAILY)
+@without_secrets
+def evaluations_have_traces(
+    context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource
+) -> dg.AssetCheckResult:
+    """Most scores that name a trace name one that is stored, of their day or the fourteen before.
+
+    Else a warning, which never stops a run.
+    """
+    space = workspace.open()
+    space.warehouse.create(space.settings.lake_folder)  # the views over what the lake holds by now
+
+    def evaluate(days: Sequence[date]) -> dg.AssetCheckResult:
+        rows = space.warehouse.rows(_SCORED, {"days": list(days)})
+        lost = [row for row in rows if not row["is_known"]]
+        metadata: dict[str, Any] = {"scores_with_a_trace": len(rows), "without_its_trace": len(lost)}
+        if lost:
+            columns = ("event_date", "node_id", "trace_id", "name", "value", "label")
+            metadata["unknown"] = preview(lost, columns, limit=SHOWN)
+        return dg.AssetCheckResult(
+            passed=2 * len(lost) <= len(rows),
+            severity=dg.AssetCheckSeverity.WARN,
+            description=f"expected a stored trace for most scores; found: {len(lost)} of {len(rows)} without",
+            metadata=metadata,
+        )
+
+    return evaluate_per_day(context, evaluate)
+
+
+CHECKS = [*rule_checks(), evaluations_have_traces, nothing_is_held, updates_stand]

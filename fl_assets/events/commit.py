@@ -12,15 +12,9 @@ from pathlib import Path
 
 import duckdb
 
-from fl_assets.core.tables import (
-    CONVERSATION_LOGS,
-    ERROR_RECORDS,
-    QUARANTINED_EVENTS,
-    RAW_TRACES,
-    TABLES,
-    Table,
-)
+from fl_assets.core.tables import CONVERSATION_LOGS, QUARANTINED_EVENTS, RAW_TRACES, TABLES, Table
 from fl_assets.events.duplicates import Duplicates, Files, Replaced
+from fl_assets.events.side_rows import SIDE_TABLES
 from fl_assets.events.stage import PARQUET
 from fl_assets.infra.lake import SCHEMA_VERSION, Lake, LakeFile, Manifest
 
@@ -30,7 +24,7 @@ _RELATIONS = (
     (RAW_TRACES, "(from fl_stage where is_trace)"),
     (CONVERSATION_LOGS, "(from fl_stage where not is_trace)"),
     (QUARANTINED_EVENTS, "fl_bad"),
-    (ERROR_RECORDS, "fl_records"),
+    *((side.table, side.relation) for side in SIDE_TABLES),
 )
 """What each table of the lake is filled from, in the order in which they are committed."""
 _STAGED_AS_FILES = (RAW_TRACES, CONVERSATION_LOGS)

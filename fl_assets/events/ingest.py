@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from datetime import date
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -18,19 +18,20 @@ import duckdb
 import orjson
 import pyarrow as pa
 
-from fl_assets.core.tables import ERROR_RECORDS
+from fl_assets.core.tables import ERROR_RECORDS, EVALUATIONS
 from fl_assets.events.bulk import read_events
 from fl_assets.events.commit import Commit
 from fl_assets.events.duplicates import Duplicates, Files
-from fl_assets.events.event import event_day, parse_time, safe_redact
+from fl_assets.events.event import event_day, safe_redact
 from fl_assets.events.find import Source
-from fl_assets.events.formats import EventLine, Format, ReadOptions, RefusedLine, detect
+from fl_assets.events.formats import EvaluationLine, Format, Read, ReadOptions, RefusedLine, detect
 from fl_assets.events.index import FileResult
 from fl_assets.events.mapping_files import mapped_formats
 from fl_assets.events.outcome import IngestReport, Unread
 from fl_assets.events.quarantine import Refused, refused_of, stage_refused
 from fl_assets.events.read import BATCH_SCHEMA, Reading, damage_of, line_batches, numbered_lines, read_head
 from fl_assets.events.redaction import compile_rules, redact, redact_id, redact_with_counts
+from fl_assets.events.side_rows import SIDE_TABLES, redacted_row, stage
 from fl_assets.events.sql import SOURCES, STAGE
 from fl_assets.events.stage import Stager, lines_of
 from fl_assets.events.unread import archive_of, could_be_events, fix_for, looks_like, may_become_events
@@ -68,7 +69,7 @@ class Ingestion:
         self.redactions: Counter[tuple[date | None, str]] = Counter()
         self.refused: list[Refused] = []
         self.mended = 0
-        self.records: list[dict[str, Any]] = []
+        self.rows: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
         self.secret = engine.secret()
         self.mask_names = mask_names
         self.files: Files = defaultdict(list)
@@ -88,7 +89,7 @@ class Ingestion:
         commit = Commit(self.connection, self.lake, self.files, self.paths)
         duplicates = Duplicates(self.connection, self.lake, self.files)
         commit.drop(duplicates)
-        records = self._stage_records()
+        rows = self._stage_rows()
         stats = self._stats(duplicates.counts)
         events = self._count("fl_stage")
         commit.run(stats, refused)
@@ -102,12 +103,12 @@ class Ingestion:
             {*commit.days, *stats},
             self.lake,
         )
-        return self._report(events, records, commit.days, duplicates.counts, unread)
+        return self._report(events, rows, commit.days, duplicates.counts, unread)
 
     def _report(
         self,
         events: int,
-        records: int,
+        rows: dict[str, int],
         days: set[date],
         duplicates: Counter[tuple[date, str]],
         unread: dict[int, Unread],
@@ -131,7 +132,8 @@ class Ingestion:
             redactions=dict(sorted(redactions.items())),
             formats=dict(sorted(known.items())),
             ignored=len(self.readings) - known.total(),
-            error_records=records,
+            error_records=rows[ERROR_RECORDS.name],
+            evaluations=rows[EVALUATIONS.name],
             days=tuple(sorted(days)),
             unread=tuple(unread[number] for number in sorted(unread)),
         )
@@ -144,12 +146,15 @@ class Ingestion:
             {
                 "file_no": number,
                 "path": safe_redact(reading.source.path, redact),
-                "node": _redacted_name(reading.source.node, self.secret),
+                "node": _redacted_id(reading.source.node, self.secret)
+                if reading.source.node is not None
+                else None,
                 "received": self.now.replace(
                     tzinfo=None
                 ),  # and not the time of the file: archives and copies reset it
             }
             for number, reading in enumerate(self.readings)
+            for node in [reading.source.node]
         ]
         self.paths = [str(source["path"]) for source in sources]
         self.connection.execute(SOURCES.ddl)
@@ -161,7 +166,7 @@ class Ingestion:
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Give the new lines of each file.
 
-        What became of the file is in `readings` and `records` when all are read.
+        What became of the file is in `readings` and `rows` when all are read.
 
         Here, and in `_converted` for single entries, is caught what a file may raise: it costs that file, by
         name, and no other.
@@ -212,7 +217,7 @@ class Ingestion:
         reading.bad(0, reason, detail, size=reading.source.size, events=0)
 
     def _converted(self, entry: Format, reading: Reading, number: int) -> Iterator[pa.RecordBatch]:
-        """Turn a file of another format into events of the telemetrist; error records are kept aside.
+        """Turn a file of another format into events of the telemetrist; rows of other tables are kept aside.
 
         An entry over which the reader fails is refused, and reading goes on behind it.
         """
@@ -235,14 +240,16 @@ class Ingestion:
         if rows:
             yield lines_of(number, rows)
 
-    def _take(
-        self, entry: Format, reading: Reading, result: EventLine | RefusedLine, rows: list[tuple[int, bytes]]
-    ) -> None:
-        """Take what a reader gives: refusals and error records aside, events with their lines to `rows`."""
+    def _take(self, entry: Format, reading: Reading, result: Read, rows: list[tuple[int, bytes]]) -> None:
+        """Take what a reader gives: events with their lines to `rows`, all else aside."""
         if isinstance(result, RefusedLine):
             reading.bad(result.line, result.reason, result.detail, events=result.events)
-        elif entry.table == "error_records":
-            self.records.append(orjson.loads(result.data))
+        elif isinstance(result, EvaluationLine):
+            row = orjson.loads(result.data)
+            row["node_id"] = row.get("node_id") or reading.source.node or "unknown"
+            self.rows[EVALUATIONS.name].append({**row, "source_file": reading.source.path})
+        elif entry.table == ERROR_RECORDS.name:
+            self.rows[ERROR_RECORDS.name].append(orjson.loads(result.data))
         else:
             rows.append((result.line, result.data))
 
@@ -345,44 +352,23 @@ class Ingestion:
             )
         return found
 
-    def redacted_record(self, record: dict[str, Any]) -> dict[str, Any]:
-        """Return an error record with the columns of its table, redacted."""
-        row = {}
-        for column in ERROR_RECORDS.columns:
-            value = record.get(column.name)
-            if isinstance(value, str) and column.type == "VARCHAR":
-                value = (
-                    _redacted_name(value, self.secret)
-                    if column.name.endswith("_id")
-                    else self._redacted(value)
-                )
-            elif isinstance(value, list):
-                value = [self._redacted(str(item)) for item in value]
-            row[column.name] = value
-        return row
+    def redacted_rows(self) -> dict[str, list[dict[str, Any]]]:
+        """Return the rows beside events, by table, redacted."""
+        return {
+            side.table.name: [
+                redacted_row(side.table, row, self._redacted, partial(_redacted_id, secret=self.secret))
+                for row in self.rows[side.table.name]
+            ]
+            for side in SIDE_TABLES
+        }
 
-    def _stage_records(self) -> int:
-        """Stage error records, redacted, each id once."""
-        rows = []
-        for record in self.records:
-            row = self.redacted_record(record)
-            moment = parse_time(str(record["timestamp"])) or self.now
-            row["timestamp"] = moment.replace(tzinfo=None)
-            row["event_date"] = event_day(moment, self.now, self.settings.start_date)[0]
-            rows.append(row)
-        self.connection.register("fl_given", pa.Table.from_pylist(rows, schema=ERROR_RECORDS.arrow_schema))
-        self.connection.execute("""
-            create temp table fl_records as select * from fl_given
-            qualify row_number() over (partition by record_id order by event_date, timestamp,
-                hash(fl_given)) = 1""")
-        self.connection.unregister("fl_given")
-        if files := self.lake.files("error_records", self.lake.days("error_records")):
-            self.connection.execute(
-                """delete from fl_records where record_id in (
-                    select record_id from read_parquet($files, hive_partitioning = false))""",
-                {"files": [str(path.resolve()) for path in files]},
-            )
-        return self._count("fl_records")
+    def _stage_rows(self) -> dict[str, int]:
+        """Stage the rows beside events, each id once; how many, by table."""
+        found, start = self.redacted_rows(), self.settings.start_date
+        return {
+            side.table.name: stage(self.connection, self.lake, side, found[side.table.name], self.now, start)
+            for side in SIDE_TABLES
+        }
 
     def clean(self, text: str) -> str:
         """Redact a text, names of persons too where they are to be."""
@@ -478,8 +464,8 @@ def _was_read(reading: Reading) -> bool:
 
 
 @lru_cache(maxsize=10_000)
-def _redacted_name(name: str | None, secret: bytes) -> str | None:
-    return redact_id(name, secret) if name is not None else None
+def _redacted_id(name: str, secret: bytes) -> str:
+    return redact_id(name, secret)
 
 
 def weight_of(source: Source) -> int:

@@ -99,6 +99,7 @@ class IngestReport:
     ignored: int = 0
     """Files of no known format."""
     error_records: int = 0
+    evaluations: int = 0
     days: tuple[date, ...] = ()
     """Days whose content changed."""
     unread: tuple[Unread, ...] = ()
@@ -120,6 +121,7 @@ class IngestReport:
             formats=dict(sorted((Counter(self.formats) + Counter(other.formats)).items())),
             ignored=self.ignored + other.ignored,
             error_records=self.error_records + other.error_records,
+            evaluations=self.evaluations + other.evaluations,
             days=tuple(sorted({*self.days, *other.days})),
             unread=(*self.unread, *other.unread)[:MAX_UNREAD],
             seconds=self.seconds + other.seconds,

@@ -254,7 +254,8 @@ class _SparkIngestion(Ingestion):
         for outcome in outcomes:
             self.refused += outcome.refused
             self.mended += outcome.mended
-            self.records += outcome.records
+            for table, rows in outcome.rows.items():
+                self.rows[table] += rows
             self.redactions.update({(None, entity): count for entity, count in outcome.redactions.items()})
             for key, files in outcome.files.items():
                 self.files[key] += files
@@ -300,7 +301,8 @@ class _Outcome:
     part: str
     """File that holds what staging remembers, with the driver's numbers of files."""
     readings: list[Reading]
-    records: list[dict[str, Any]]
+    rows: dict[str, list[dict[str, Any]]]
+    """Those beside events, by table."""
     refused: list[Refused]
     mended: int
     redactions: Counter[str]
@@ -368,7 +370,7 @@ class _TaskIngestion(Ingestion):
         return _Outcome(
             part=_written(self.connection, numbers, part),
             readings=[replace(reading, problems=[]) for reading in self.readings],
-            records=[self.redacted_record(record) for record in self.records],
+            rows=self.redacted_rows(),
             refused=[
                 replace(row, file_no=numbers[row.file_no], detail=safe_redact(row.detail, self.clean))
                 for row in refused

@@ -7,6 +7,7 @@ from datetime import date
 
 import dagster as dg
 import duckdb
+import orjson
 import pyarrow as pa
 import pytest
 
@@ -63,6 +64,7 @@ def test_a_run_of_many_days_files_a_verdict_on_each_day_of_each_check(learned, i
     keys = planned(instance, run_id)
     assert {key.name for key in keys} == {
         *BLOCKING,
+        "evaluations_have_traces",
         "nothing_is_held",
         "updates_stand",
         "adapter_freshness",
@@ -143,9 +145,42 @@ def test_a_gate_that_fails_names_the_playbook_and_not_its_hash(learned, instance
     assert {row.data["title"] for row in rows} <= {one.title for one in playbooks}
 
 
+def test_scores_of_traces_that_are_not_stored_are_a_warning(copied, instance):
+    coordinator = copied()
+    space = coordinator.workspace
+    space.warehouse.create(space.settings.lake_folder)
+    known = space.warehouse.rows(
+        "select trace_id from raw_traces where event_date = $day and trace_id is not null limit 1",
+        {"day": LAST_DAY},
+    )[0]["trace_id"]
+    score = {"timestamp": f"{LAST_DAY}T12:00:00Z", "name": "helpful", "value": 1, "source": "API"}
+    score |= {"dataType": "NUMERIC", "observationId": None}
+
+    def checked(*traces: str) -> dg.AssetCheckEvaluation:
+        lines = [orjson.dumps({**score, "id": trace, "traceId": trace}) for trace in traces]
+        path = coordinator.config.telemetry_path / "scores" / f"{len(traces)}.jsonl"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"\n".join(lines) + b"\n")
+        space.engine.ingest()
+        space.warehouse.create(space.settings.lake_folder)
+        one = check("evaluations_have_traces")
+        (said,) = ask(one, instance, LAST_DAY, LAST_DAY, **coordinator.config.model_dump())
+        return said
+
+    said = checked(known)
+    assert (said.passed, said.metadata["scores_with_a_trace"].value) == (True, 1)
+    said = checked("t-lost", "t-gone", "t-never")
+    assert (said.passed, said.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert {row.data["trace_id"] for row in said.metadata["unknown"].records} == {
+        "t-lost",
+        "t-gone",
+        "t-never",
+    }
+
+
 def test_the_blocking_checks_are_the_rules_of_the_gate_by_name():
     named = {key.name for one in checks.CHECKS for key in one.check_keys}
-    assert named == {*BLOCKING, "nothing_is_held", "updates_stand"}
+    assert named == {*BLOCKING, "evaluations_have_traces", "nothing_is_held", "updates_stand"}
     assert {rule.name for rule in (*rules.INPUT_RULES, *rules.GATE)} == BLOCKING
     blocking = {spec.name for one in checks.CHECKS for spec in one.check_specs if spec.blocking}
     assert blocking == BLOCKING

@@ -8,6 +8,7 @@ ASSETS = {
     "conversation_logs": (),
     "quarantined_events": (),
     "error_records": (),
+    "evaluations": (),
     "node_summaries": (),
     "failure_signatures": ("raw_traces", "node_summaries"),
     "conversation_signals": ("raw_traces", "conversation_logs", "node_summaries"),

@@ -33,6 +33,7 @@ PREVIEWS = {
         "error_type",
         "suspected_prompts_or_configs",
     ),
+    "evaluations": ("timestamp", "node_id", "session_id", "trace_id", "name", "value", "label", "source"),
     "node_summaries": (
         "node_id",
         "sequence",

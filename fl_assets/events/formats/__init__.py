@@ -8,8 +8,8 @@ The engine's part::
 
     format = detect(name, head)                 # None: the telemetrist's JSONL
     for result in format.read(enumerate(lines, 1), options):
-        ...                                     # EventLine(line, data) or RefusedLine(line, reason, detail,
-        events)
+        ...                                     # EventLine(line, data), EvaluationLine(line, data)
+                                                # or RefusedLine(line, reason, detail, events)
 """
 
 import pkgutil
@@ -18,9 +18,11 @@ from importlib import import_module
 
 from fl_assets.events.formats.seam import (
     MAX_DOCUMENT_BYTES,
+    EvaluationLine,
     EventLine,
     Format,
     Lines,
+    Read,
     ReadOptions,
     RefusedLine,
 )
@@ -29,9 +31,11 @@ __all__ = [
     "FORMATS",
     "HEAD_BYTES",
     "MAX_DOCUMENT_BYTES",
+    "EvaluationLine",
     "EventLine",
     "Format",
     "Lines",
+    "Read",
     "ReadOptions",
     "RefusedLine",
     "detect",

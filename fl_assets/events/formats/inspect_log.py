@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from fl_assets.events.formats.evaluations import Evaluation, score_of
 from fl_assets.events.formats.outcomes import failed_text
 from fl_assets.events.formats.readers import span_reader
 from fl_assets.events.formats.seam import Format
@@ -22,9 +23,11 @@ _MARKS = (
     re.compile(rb'(?<!\\)"(?:run_id|task_id|eval_id)"\s*:'),
     re.compile(rb'(?<!\\)"(?:plan|dataset|samples)"\s*:'),
 )
+_GRADES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}
+"""Correct, partial, incorrect, no answer."""
 
 
-def _of_log(log: Any) -> Iterator[Span | str]:
+def _of_log(log: Any) -> Iterator[Span | Evaluation | str]:
     about = as_object(as_object(log).get("eval"))
     samples = as_object(log).get("samples")
     if not isinstance(samples, list):
@@ -47,7 +50,7 @@ FORMAT = Format(
 )
 
 
-def _of_sample(sample: dict[str, Any], about: dict[str, Any]) -> Iterator[Span]:
+def _of_sample(sample: dict[str, Any], about: dict[str, Any]) -> Iterator[Span | Evaluation]:
     created = iso_ns(about.get("created"), "created")
     begun = iso_ns(sample.get("started_at"), "started_at")
     ended = iso_ns(sample.get("completed_at"), "completed_at")
@@ -91,6 +94,21 @@ def _of_sample(sample: dict[str, Any], about: dict[str, Any]) -> Iterator[Span]:
             "output.value": answer,
         },
     )
+    for scorer, score in as_object(sample.get("scores")).items():
+        given = as_object(score).get("value")
+        value, words = score_of(given)
+        yield Evaluation(
+            id=f"{trace}:{scorer}",
+            name=str(scorer),
+            value=_GRADES.get(given, value) if isinstance(given, str) else value,
+            label=words or ("none" if value is None else ""),
+            time_ns=ended or created,
+            trace_id=trace,
+            span_id="sample",
+            session=values["session.id"],
+            source="scorer",
+            explanation=text_of(as_object(score).get("explanation")),
+        )
     events = [event for event in objects_of(sample.get("events")) if event.get("event") in ("tool", "model")]
     for number, event in enumerate(events):
         yield _of_event(event, number, common, values)

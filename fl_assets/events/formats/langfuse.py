@@ -15,11 +15,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from fl_assets.events.formats.conventions import plain_name
+from fl_assets.events.formats.evaluations import Evaluation, score_of
 from fl_assets.events.formats.messages import turn_of
-from fl_assets.events.formats.readers import NotUsed, span_reader
+from fl_assets.events.formats.readers import span_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span
-from fl_assets.events.formats.values import as_object, first, iso_ns, required_text
+from fl_assets.events.formats.values import any_ns, as_object, first, iso_ns, objects_of, required_text
 
 _MARKS = (
     re.compile(
@@ -33,11 +34,27 @@ _BLOB = (
 )
 
 
+_TRACES = (
+    re.compile(rb'(?<!\\)"timestamp"\s*:'),
+    re.compile(rb'(?<!\\)"session_?[iI]d"\s*:'),
+    re.compile(rb'(?<!\\)"input"\s*:'),
+    re.compile(rb'(?<!\\)"(?:bookmarked|public|htmlPath|observationCount)"\s*:'),
+)
+_SCORES = (
+    re.compile(rb'(?<!\\)"trace_?[iI]d"\s*:'),
+    re.compile(rb'(?<!\\)"data_?[tT]ype"\s*:'),
+    re.compile(rb'(?<!\\)"(?:value|string_?[vV]alue)"\s*:'),
+    re.compile(rb'(?<!\\)"(?:source|config_?[iI]d|author_?[uU]ser_?[iI]d|observation_?[iI]d)"\s*:'),
+)
+
+
 def _matches(_: str, head: bytes) -> bool:
-    return any(mark.search(head) for mark in _MARKS) or all(mark.search(head) for mark in _BLOB)
+    return any(mark.search(head) for mark in _MARKS) or any(
+        all(mark.search(head) for mark in marks) for marks in (_BLOB, _TRACES, _SCORES)
+    )
 
 
-def _of_export(value: Any) -> Iterator[Span | str | NotUsed]:
+def _of_export(value: Any) -> Iterator[Span | Evaluation | str]:
     found = False
     for trace, observation in _observations(value):
         found = True
@@ -46,13 +63,16 @@ def _of_export(value: Any) -> Iterator[Span | str | NotUsed]:
         except ValueError as error:
             yield str(error)
     for trace in _traces(value):
+        found = True
         if (span := _whole(trace)) is not None:
-            found = True
             yield span
+    for trace, score in _scores(value):
+        found = True
+        try:
+            yield _evaluation(trace, score)
+        except ValueError as error:
+            yield str(error)
     if not found:
-        if _is_score(value):
-            yield NotUsed("score")
-            return
         message = "no observations in this export"
         raise ValueError(message)
 
@@ -61,14 +81,45 @@ read = span_reader(_of_export, "observations")
 
 FORMAT = Format(
     name="langfuse",
-    description="Langfuse's exports (JSON, JSONL): traces and observations of its UI, API and blob storage.",
+    description="Langfuse's exports: traces, observations and scores of its UI, API and blob storage.",
     matches=_matches,
     read=read,
 )
 
 
 def _is_score(value: Any) -> bool:
-    return isinstance(value, dict) and "value" in value and ("dataType" in value or "data_type" in value)
+    return isinstance(value, dict) and not value.keys().isdisjoint({"dataType", "data_type"})
+
+
+def _scores(value: Any) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Find the scores of a trace, of a list of traces, or of a page of scores, each with its trace."""
+    if isinstance(value, list):
+        for entry in value:
+            yield from _scores(entry)
+    elif _is_score(value):
+        yield {}, value
+    elif isinstance(value, dict):
+        own = as_object(value.get("trace")) or value
+        yield from ((own, score) for score in objects_of(value.get("scores") or own.get("scores")))
+        if isinstance(page := value.get("data"), list):
+            yield from _scores(page)
+
+
+def _evaluation(trace: dict[str, Any], raw: dict[str, Any]) -> Evaluation:
+    value, words = score_of(raw.get("value"))
+    when = raw.get("timestamp") or _get(raw, "createdAt") or trace.get("timestamp")
+    return Evaluation(
+        id=str(raw.get("id") or ""),
+        name=str(raw.get("name") or ""),
+        value=value,
+        label=str(_get(raw, "stringValue") or words),
+        time_ns=any_ns(when, "timestamp"),
+        trace_id=str(_get(raw, "traceId") or trace.get("id") or "").lower(),
+        span_id=str(_get(raw, "observationId") or "").lower(),
+        session=str(_get(raw, "sessionId") or _get(trace, "sessionId") or ""),
+        source=str(raw.get("source") or ""),
+        explanation=str(raw.get("comment") or ""),
+    )
 
 
 def _get(value: dict[str, Any], key: str) -> Any:
@@ -99,6 +150,9 @@ _SNAKE = {
         "totalPrice",
         "inputUsage",
         "outputUsage",
+        "observationId",
+        "stringValue",
+        "createdAt",
     ]
 }
 
@@ -121,7 +175,7 @@ def _observations(value: Any) -> Iterator[tuple[dict[str, Any], Any]]:
         elif isinstance(page := value.get("data"), list):
             for entry in page:
                 yield from _observations(entry if isinstance(entry, dict) else {"traceId": None})
-        elif "traceId" in value or ("trace_id" in value and not _is_score(value)):
+        elif not _is_score(value) and not value.keys().isdisjoint({"traceId", "trace_id"}):
             yield {}, value
 
 
@@ -136,7 +190,7 @@ def _traces(value: Any) -> Iterator[dict[str, Any]]:
             yield own
         elif isinstance(value.get("data"), list):
             yield from _traces(value["data"])
-        elif "traceId" not in value and "trace_id" not in value and "id" in value:
+        elif value.keys().isdisjoint({"traceId", "trace_id", "dataType", "data_type"}) and "id" in value:
             yield value
 
 

@@ -1,11 +1,10 @@
-"""LangSmith runs, as its API, its bulk export and its SDK write them.
+"""LangSmith runs and feedback, as its API, its bulk export and its SDK write them.
 
-One run per line, lists of runs, and the batches that the SDK sends (`post` and `patch`).
+One run or feedback per line, lists of them, and the batches that the SDK sends (`post` and `patch`).
 
+What goes here: a run's and a feedback's own fields. What does not: what a span means (`conventions.py`).
 
-What goes here: a run's own fields. What does not: what a span means (`conventions.py`).
-
-Source: langchain-ai/langsmith-sdk, `python/langsmith/schemas.py` (`RunBase`), `client.py`
+Source: langchain-ai/langsmith-sdk, `python/langsmith/schemas.py` (`RunBase`, `FeedbackBase`), `client.py`
 (`batch_ingest_runs`); LangSmith's documentation, "Bulk exporting trace data".
 """
 
@@ -13,17 +12,24 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from fl_assets.events.formats.evaluations import Evaluation, score_of
 from fl_assets.events.formats.exceptions import leaf_of
 from fl_assets.events.formats.readers import Records, file_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span
-from fl_assets.events.formats.values import any_ns, as_object, decoded, required_text
+from fl_assets.events.formats.values import any_ns, as_object, decoded, required_text, text_of
 
 _MARKS = (
     re.compile(rb'(?<!\\)"run_type"\s*:'),
     re.compile(
         rb'(?<!\\)"(?:dotted_order|parent_run_id|session_name|session_id|child_runs|execution_order)"\s*:'
     ),
+)
+_FEEDBACK = (
+    re.compile(rb'(?<!\\)"run_id"\s*:'),
+    re.compile(rb'(?<!\\)"key"\s*:'),
+    re.compile(rb'(?<!\\)"score"\s*:'),
+    re.compile(rb'(?<!\\)"(?:feedback_source|correction)"\s*:'),
 )
 _KINDS = {
     "llm": "chat",
@@ -36,11 +42,17 @@ _KINDS = {
 }
 
 
-def _of_file(records: Records) -> Iterator[tuple[int, Span | str]]:
+def _of_file(records: Records) -> Iterator[tuple[int, Span | Evaluation | str]]:
     """Give a span for each run; what a patch says of a run goes before what was posted of it."""
     runs: dict[str, tuple[int, dict[str, Any]]] = {}
     for line, value in records:
         for raw in _runs(value):
+            if "run_type" not in raw and "key" in raw and "score" in raw:
+                try:
+                    yield line, _feedback(raw)
+                except ValueError as error:
+                    yield line, str(error)
+                continue
             last = str(raw.get("dotted_order") or "").rpartition(".")[2].partition("Z")[2]
             key = str(raw.get("id") or last or f"{line}:{len(runs)}")
             raw = {"id": last or None, **raw}  # a patch names its run by the end of its order alone
@@ -48,17 +60,20 @@ def _of_file(records: Records) -> Iterator[tuple[int, Span | str]]:
             runs[key] = (line, {**known, **{name: item for name, item in raw.items() if item is not None}})
     for line, raw in runs.values():
         try:
-            yield line, _span(raw)
+            span = _span(raw)
         except ValueError as error:
             yield line, str(error)
+            continue
+        yield line, span
+        yield from ((line, found) for found in _stats(raw, span))
 
 
 read = file_reader(_of_file, "runs")
 
 FORMAT = Format(
     name="langsmith",
-    description="LangSmith runs (JSON, JSONL), as its API, bulk export and SDK write them.",
-    matches=lambda _, head: all(mark.search(head) for mark in _MARKS),
+    description="LangSmith runs and feedback, as its API, bulk export and SDK write them.",
+    matches=lambda _, head: any(all(mark.search(head) for mark in marks) for marks in (_MARKS, _FEEDBACK)),
     read=read,
 )
 
@@ -125,6 +140,39 @@ def _span(raw: dict[str, Any]) -> Span:
             "node_id": metadata.get("node_id"),
         },
     )
+
+
+def _feedback(raw: dict[str, Any]) -> Evaluation:
+    value, words = score_of(raw.get("score"))
+    said = raw.get("value")
+    return Evaluation(
+        id=str(raw.get("id") or ""),
+        name=str(raw.get("key") or ""),
+        value=value,
+        label=text_of(said) if said is not None else words,
+        time_ns=any_ns(raw.get("created_at") or raw.get("modified_at"), "created_at"),
+        trace_id=str(raw.get("trace_id") or ""),
+        span_id=str(raw.get("run_id") or ""),
+        source=str(as_object(raw.get("feedback_source")).get("type") or ""),
+        explanation=text_of(raw.get("comment")),
+    )
+
+
+def _stats(raw: dict[str, Any], span: Span) -> Iterator[Evaluation]:
+    """Give what an export of runs says of their feedback: the mean of each key."""
+    for key, stats in as_object(raw.get("feedback_stats")).items():
+        mean = as_object(stats).get("avg")
+        labels = as_object(as_object(stats).get("values"))
+        if isinstance(mean, int | float) or labels:
+            yield Evaluation(
+                id=f"{span.span_id}:{key}",
+                name=str(key),
+                value=score_of(mean)[0] if mean is not None else None,
+                label=", ".join(map(str, labels))[:200],
+                time_ns=span.time_ns,
+                trace_id=span.trace_id,
+                span_id=span.span_id,
+            )
 
 
 def _answer(outputs: dict[str, Any]) -> Any:

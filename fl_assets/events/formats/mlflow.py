@@ -5,7 +5,8 @@ An `info` and `data.spans`.
 What goes here: MLflow's attributes, which are JSON within text, and both generations of its span fields. What
 does not: what a span means (`conventions.py`).
 
-Source: mlflow/mlflow, `mlflow/entities/trace.py`, `span.py` (`Span.to_dict`, version 2 and 3).
+Source: mlflow/mlflow, `mlflow/entities/trace.py`, `assessment.py`, `span.py` (`Span.to_dict`, version 2 and
+3).
 """
 
 import base64
@@ -13,6 +14,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from fl_assets.events.formats.evaluations import Evaluation, score_of
 from fl_assets.events.formats.otel_console import events_in
 from fl_assets.events.formats.readers import span_reader
 from fl_assets.events.formats.seam import Format
@@ -25,6 +27,7 @@ from fl_assets.events.formats.values import (
     first,
     objects_of,
     required_text,
+    text_of,
 )
 
 _MARKS = (
@@ -42,15 +45,25 @@ _KINDS = {
 }
 
 
-def _of_record(value: Any) -> Iterator[Span | str]:
+def _of_record(value: Any) -> Iterator[Span | Evaluation | str]:
     for trace in value if isinstance(value, list) else as_list(as_object(value).get("traces")) or [value]:
         whole = as_object(trace)
         info, data = as_object(whole.get("info")), as_object(whole.get("data")) or whole
+        trace_id = ""
         for raw in objects_of(data.get("spans")):
             try:
-                yield _span(raw, info)
+                span = _span(raw, info)
             except ValueError as error:
                 yield str(error)
+                continue
+            trace_id = span.trace_id
+            yield span
+        for raw in objects_of(info.get("assessments") or whole.get("assessments")):
+            if "expectation" not in raw:  # what would have been right, and no judgement
+                try:
+                    yield _assessment(raw, trace_id)
+                except ValueError as error:
+                    yield str(error)
 
 
 read = span_reader(_of_record)
@@ -72,6 +85,25 @@ def _id(value: Any, field: str) -> str:
         except ValueError:
             return text
     return text.lower()
+
+
+def _assessment(raw: dict[str, Any], trace_id: str) -> Evaluation:
+    source, feedback = as_object(raw.get("source")), as_object(raw.get("feedback"))
+    value, words = score_of(feedback.get("value", raw.get("value")))
+    when = raw.get("create_time") or raw.get("create_time_ms") or raw.get("last_update_time")
+    span = raw.get("span_id")
+    return Evaluation(
+        id=str(raw.get("assessment_id") or ""),
+        name=str(raw.get("assessment_name") or raw.get("name") or ""),
+        value=value,
+        label=words,
+        time_ns=any_ns(when, "create_time"),
+        trace_id=trace_id or str(raw.get("trace_id") or ""),
+        span_id=_id(span, "span_id") if span else "",
+        source=str(source.get("source_type") or ""),
+        evaluator=str(source.get("source_id") or ""),
+        explanation=text_of(raw.get("rationale")),
+    )
 
 
 def _span(raw: dict[str, Any], info: dict[str, Any]) -> Span:

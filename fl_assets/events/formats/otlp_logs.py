@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 
 from fl_assets.events.formats.conventions import session_of
+from fl_assets.events.formats.evaluations import RESULT
 from fl_assets.events.formats.otlp_values import any_value, attributes_of, get, id_of, time_of
 from fl_assets.events.formats.readers import NotUsed
 from fl_assets.events.formats.spans import Span, SpanEvent
@@ -129,7 +130,9 @@ def span_of_record(record: LogRecord) -> Span | NotUsed:
     """
     if match := _AGENTS.match(record.name):
         return _of_agent(record, match[1], match[2])
-    if record.name.startswith("gen_ai.") and record.trace and record.name != "gen_ai.evaluation.result":
+    if record.name == RESULT:
+        return _of_evaluation(record)
+    if record.name.startswith("gen_ai.") and record.trace:
         return _of_genai(record)
     if record.name == "exception" or record.is_error or "exception.type" in record.attributes:
         return _of_error(record)
@@ -148,6 +151,18 @@ def _of_genai(record: LogRecord) -> Span:
         status="log",
         attributes={"gen_ai.operation.name": "chat", **record.attributes},
         events=(SpanEvent(record.name, said, record.when),),
+    )
+
+
+def _of_evaluation(record: LogRecord) -> Span:
+    """Read an evaluation as the stand-in that carries it; what it is of need not be in this file."""
+    values = {**record.attributes, **as_object(record.body)}
+    return record.span_of(
+        trace_id=id_of(record.trace, "traceId", 16) if record.trace else "",
+        span_id=id_of(record.span, "spanId", 8) if record.span else "",
+        status="evaluation",
+        attributes=record.attributes,
+        events=(SpanEvent(RESULT, values, record.when),),
     )
 
 

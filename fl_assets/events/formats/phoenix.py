@@ -1,11 +1,11 @@
-"""Spans of Arize Phoenix: its REST API (`/v1/projects/{id}/spans`).
+"""Spans and annotations of Arize Phoenix: its REST API (`/v1/projects/{id}/spans`, `…/span_annotations`).
 
-And its data frame of spans written as JSON lines.
+And its data frames written as JSON lines.
 
 What goes here: Phoenix' names of a span's fields, nested or as columns `attributes.…`. What does not: what a
 span means (`conventions.py`).
 
-Source: Arize-ai/phoenix, `src/phoenix/server/api/routers/v1/spans.py`;
+Source: Arize-ai/phoenix, `src/phoenix/server/api/routers/v1/spans.py`, `annotations.py`;
 `phoenix.client.spans.get_spans_dataframe`.
 """
 
@@ -13,16 +13,22 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from fl_assets.events.formats.evaluations import Evaluation, score_of
 from fl_assets.events.formats.otel_console import events_in
 from fl_assets.events.formats.readers import entry_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span
-from fl_assets.events.formats.values import any_ns, as_list, as_object, required_text
+from fl_assets.events.formats.values import any_ns, as_list, as_object, required_text, text_of
 
 _MARKS = (
     re.compile(rb'(?<!\\)"span_kind"\s*:'),
     re.compile(rb'(?<!\\)"(?:context|context\.trace_id|context\.span_id)"\s*:'),
     re.compile(rb'(?<!\\)"status_code"\s*:'),
+)
+_ANNOTATION = (
+    re.compile(rb'(?<!\\)"annotator_kind"\s*:'),
+    re.compile(rb'(?<!\\)"(?:span_id|trace_id|session_id)"\s*:'),
+    re.compile(rb'(?<!\\)"(?:result|result\.score|result\.label)"\s*:'),
 )
 _STATUS = {"OK": "ok", "ERROR": "error"}
 
@@ -68,11 +74,33 @@ def _span(raw: dict[str, Any]) -> Span:
     )
 
 
-read = entry_reader(_span, "spans")
+def _annotation(raw: dict[str, Any]) -> Evaluation:
+    result = as_object(raw.get("result"))
+    value, words = score_of(result.get("score", raw.get("result.score")))
+    return Evaluation(
+        id=str(raw.get("id") or ""),
+        name=str(raw.get("name") or raw.get("annotation_name") or ""),
+        value=value,
+        label=text_of(result.get("label") or raw.get("result.label")) or words,
+        time_ns=any_ns(raw.get("created_at") or raw.get("updated_at"), "created_at"),
+        trace_id=str(raw.get("trace_id") or "").lower(),
+        span_id=str(raw.get("span_id") or "").lower(),
+        session=str(raw.get("session_id") or ""),
+        source=str(raw.get("annotator_kind") or ""),
+        evaluator=str(raw.get("identifier") or ""),
+        explanation=text_of(result.get("explanation") or raw.get("result.explanation")),
+    )
+
+
+def _of_entry(raw: dict[str, Any]) -> Span | Evaluation:
+    return _annotation(raw) if "annotator_kind" in raw else _span(raw)
+
+
+read = entry_reader(_of_entry, "spans")
 
 FORMAT = Format(
     name="phoenix",
-    description="Spans of Arize Phoenix, from its API or its data frame (JSON, JSONL).",
-    matches=lambda _, head: all(mark.search(head) for mark in _MARKS),
+    description="Spans and annotations of Arize Phoenix, from its API or its data frames.",
+    matches=lambda _, head: any(all(mark.search(head) for mark in marks) for marks in (_MARKS, _ANNOTATION)),
     read=read,
 )

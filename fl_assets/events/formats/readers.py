@@ -8,14 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from fl_assets.events.formats.seam import (
-    DEFAULT_OPTIONS,
-    EventLine,
-    Lines,
-    ReadOptions,
-    RefusedLine,
-    json_records,
-)
+from fl_assets.events.formats.evaluations import Evaluation
+from fl_assets.events.formats.seam import DEFAULT_OPTIONS, Lines, Read, ReadOptions, RefusedLine, json_records
 from fl_assets.events.formats.spans import Span
 from fl_assets.events.formats.traces import events_of
 from fl_assets.events.formats.values import NoTimesError, as_list, as_object
@@ -27,12 +21,14 @@ class NotUsed(NamedTuple):
     name: str
 
 
+Found = Span | Evaluation | str | NotUsed
+"""What a format finds: spans, evaluations, and a text for each thing that cannot be read."""
 Records = Iterable[tuple[int, Any]]
-SpansOf = Callable[[Any], Iterable[Span | str | NotUsed]]
-SpansOfFile = Callable[[Records], Iterable[tuple[int, Span | str | NotUsed]]]
+SpansOf = Callable[[Any], Iterable[Found]]
+SpansOfFile = Callable[[Records], Iterable[tuple[int, Found]]]
 
 
-def span_reader(of_record: SpansOf, noun: str = "spans") -> Callable[..., Iterator[EventLine | RefusedLine]]:
+def span_reader(of_record: SpansOf, noun: str = "spans") -> Callable[..., Iterator[Read]]:
     """Make a format's `read` from a function that gives the spans of one JSON value.
 
     Args:
@@ -41,15 +37,15 @@ def span_reader(of_record: SpansOf, noun: str = "spans") -> Callable[..., Iterat
         noun: what this format calls its spans.
     """
 
-    def read(lines: Lines, options: ReadOptions = DEFAULT_OPTIONS) -> Iterator[EventLine | RefusedLine]:
+    def read(lines: Lines, options: ReadOptions = DEFAULT_OPTIONS) -> Iterator[Read]:
         return events_of(_by_record(lines, of_record, noun), options)
 
     return read
 
 
 def entry_reader(
-    of_entry: Callable[[dict[str, Any]], Span | NotUsed], noun: str
-) -> Callable[..., Iterator[EventLine | RefusedLine]]:
+    of_entry: Callable[[dict[str, Any]], Span | Evaluation | NotUsed], noun: str
+) -> Callable[..., Iterator[Read]]:
     """Make a format's `read` from a function that gives the span of one entry.
 
     A JSON value is an entry, a list of them, or a page of an API or of a query, which has them as `data`.
@@ -59,7 +55,7 @@ def entry_reader(
         noun: what this format calls its entries.
     """
 
-    def of_record(value: Any) -> Iterator[Span | str | NotUsed]:
+    def of_record(value: Any) -> Iterator[Found]:
         for entry in value if isinstance(value, list) else as_list(as_object(value).get("data")) or [value]:
             try:
                 yield of_entry(as_object(entry))
@@ -69,9 +65,7 @@ def entry_reader(
     return span_reader(of_record, noun)
 
 
-def file_reader(
-    of_file: SpansOfFile, noun: str = "spans"
-) -> Callable[..., Iterator[EventLine | RefusedLine]]:
+def file_reader(of_file: SpansOfFile, noun: str = "spans") -> Callable[..., Iterator[Read]]:
     """Make a format's `read` from a function that needs all JSON values of a file to find spans.
 
     Args:
@@ -80,13 +74,15 @@ def file_reader(
         noun: what this format calls its spans.
     """
 
-    def read(lines: Lines, options: ReadOptions = DEFAULT_OPTIONS) -> Iterator[EventLine | RefusedLine]:
+    def read(lines: Lines, options: ReadOptions = DEFAULT_OPTIONS) -> Iterator[Read]:
         return events_of(_by_file(lines, of_file, noun), options)
 
     return read
 
 
-def _by_record(lines: Lines, of_record: SpansOf, noun: str) -> Iterator[tuple[int, Span] | RefusedLine]:
+def _by_record(
+    lines: Lines, of_record: SpansOf, noun: str
+) -> Iterator[tuple[int, Span | Evaluation] | RefusedLine]:
     unused: Counter[str] = Counter()
     for record in json_records(lines):
         if isinstance(record, RefusedLine):
@@ -98,7 +94,7 @@ def _by_record(lines: Lines, of_record: SpansOf, noun: str) -> Iterator[tuple[in
         try:
             for span in of_record(value):
                 total += 1
-                if isinstance(span, Span):
+                if isinstance(span, Span | Evaluation):
                     yield line, span
                 elif isinstance(span, NotUsed):
                     unused[span.name] += 1
@@ -113,7 +109,9 @@ def _by_record(lines: Lines, of_record: SpansOf, noun: str) -> Iterator[tuple[in
     yield from _said_of(unused)
 
 
-def _by_file(lines: Lines, of_file: SpansOfFile, noun: str) -> Iterator[tuple[int, Span] | RefusedLine]:
+def _by_file(
+    lines: Lines, of_file: SpansOfFile, noun: str
+) -> Iterator[tuple[int, Span | Evaluation] | RefusedLine]:
     refused: list[RefusedLine] = []
     unused: Counter[str] = Counter()
 
@@ -127,7 +125,7 @@ def _by_file(lines: Lines, of_file: SpansOfFile, noun: str) -> Iterator[tuple[in
     bad: dict[int, list[str]] = {}
     try:
         for line, span in of_file(records()):
-            if isinstance(span, Span):
+            if isinstance(span, Span | Evaluation):
                 yield line, span
             elif isinstance(span, NotUsed):
                 unused[span.name] += 1

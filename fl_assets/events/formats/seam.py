@@ -43,6 +43,14 @@ class EventLine:
 
 
 @dataclass(frozen=True, slots=True)
+class EvaluationLine:
+    """One row of the table `evaluations` as one line of JSON; without a `node_id` it is the folder's."""
+
+    line: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class RefusedLine:
     """What became no event: line (0 for the file as a whole), reason, and what was found.
 
@@ -55,6 +63,10 @@ class RefusedLine:
     events: int = 1
     """How many events are lost by it; 0 for what was read and is rightly left out, which never counts as
     broken."""
+
+
+Read = EventLine | EvaluationLine | RefusedLine
+"""What comes of reading a file."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +95,7 @@ class Format:
     name: str
     description: str
     matches: Callable[[str, bytes], bool]
-    read: Callable[..., Iterator[EventLine | RefusedLine]]
+    read: Callable[..., Iterator[Read]]
     table: Literal["events", "error_records"] = "events"
 
 

@@ -28,7 +28,8 @@ class Span:
 
     The status is `ok`, `error` or `unset`, as OpenTelemetry has them. A span of status `log` or `error-log`
     stands in for one of which only log records are known: what it says belongs to the span of that id. The
-    first is no call; the second is a failed one, unless the file has the span itself.
+    first is no call; the second is a failed one, unless the file has the span itself. One of status
+    `evaluation` is no call either, and carries evaluations as its events.
 
     Raises:
         ValueError: when it has no time that a row can have.

@@ -23,11 +23,19 @@ from fl_assets.events.formats.conventions import (
     service_of,
     session_of,
 )
+from fl_assets.events.formats.evaluations import Evaluation, in_span
 from fl_assets.events.formats.exceptions import is_vague
 from fl_assets.events.formats.messages import turn_of
 from fl_assets.events.formats.nodes import node_of
 from fl_assets.events.formats.outcomes import NO_FAILURE, outcome_of
-from fl_assets.events.formats.seam import DEFAULT_OPTIONS, EventLine, ReadOptions, RefusedLine
+from fl_assets.events.formats.seam import (
+    DEFAULT_OPTIONS,
+    EvaluationLine,
+    EventLine,
+    Read,
+    ReadOptions,
+    RefusedLine,
+)
 from fl_assets.events.formats.spans import Span
 from fl_assets.events.formats.turns import Turn, one_per_question
 from fl_assets.events.formats.values import iso
@@ -52,6 +60,8 @@ class _Trace:
     logged: dict[str, list[tuple[int, Span]]] = field(default_factory=dict)
     errors: dict[str, tuple[int, Span]] = field(default_factory=dict)
     sessions: set[str] = field(default_factory=set)
+    evaluations: list[tuple[int, Evaluation]] = field(default_factory=list)
+    node: str = ""
     size: int = 0
 
 
@@ -138,9 +148,9 @@ def turn_in(line: int, span: Span, options: ReadOptions = DEFAULT_OPTIONS) -> Tu
 
 
 def events_of(
-    spans: Iterable[tuple[int, Span] | RefusedLine], options: ReadOptions = DEFAULT_OPTIONS
-) -> Iterator[EventLine | RefusedLine]:
-    """Turn numbered spans, in any order, into events; refusals pass through.
+    spans: Iterable[tuple[int, Span | Evaluation] | RefusedLine], options: ReadOptions = DEFAULT_OPTIONS
+) -> Iterator[Read]:
+    """Turn numbered spans, in any order, into events; evaluations into rows; refusals pass through.
 
     Successful calls leave at once. Failures and turns wait until their trace is settled: at the end, or when
     more than `MAX_HELD_SPANS` spans or `MAX_HELD_BYTES` are held, the trace that was heard from longest ago
@@ -160,7 +170,7 @@ def events_of(
             continue
         trace = held.setdefault(span.trace_id, _Trace())
         held.move_to_end(span.trace_id)
-        spans_held += span.span_id not in trace.places
+        spans_held += isinstance(span, Span) and span.span_id not in trace.places
         size = trace.size
         yield from _taken(trace, line, span, options)
         bytes_held += trace.size - size
@@ -168,9 +178,11 @@ def events_of(
             _, oldest = held.popitem(last=False)
             spans_held, bytes_held = spans_held - len(oldest.places), bytes_held - oldest.size
             yield from _settled_failures(oldest, options)
+            yield from _settled_evaluations(oldest)
             yield from (turn.event() for turn in one_per_question(_settled_turns(oldest, options)))
     for trace in held.values():
         yield from _settled_failures(trace, options)
+        yield from _settled_evaluations(trace)
         turns += _settled_turns(trace, options)
     yield from (turn.event() for turn in one_per_question(turns))
     yield from early.refused()
@@ -184,7 +196,7 @@ class _Early:
         self._first = f"{options.start.isoformat()}T" if options.start else ""
         self._count, self._seen = 0, ""
 
-    def holds(self, span: Span) -> bool:
+    def holds(self, span: Span | Evaluation) -> bool:
         if not self._first or (when := iso(span.time_ns)) >= self._first:
             return False
         self._count, self._seen = self._count + 1, self._seen or when[:10]
@@ -201,11 +213,21 @@ class _Early:
             )
 
 
-def _taken(trace: _Trace, line: int, span: Span, options: ReadOptions) -> Iterator[EventLine]:
+def _taken(trace: _Trace, line: int, span: Span | Evaluation, options: ReadOptions) -> Iterator[EventLine]:
     """Remember what a trace needs of a span.
 
     Give its call's event unless it waits for the rest of the trace.
     """
+    if isinstance(span, Evaluation):
+        trace.evaluations.append((line, span))
+        trace.size += len(span.explanation) + 200
+        return
+    if span.status == "evaluation":
+        trace.evaluations += (
+            (line, found) for found in in_span(span, node_of(span, options.node_attributes))
+        )
+        trace.size += len(str(span.events))
+        return
     if span.status == "log":
         if session := session_of(span.attributes):
             trace.sessions.add(session)
@@ -219,6 +241,8 @@ def _taken(trace: _Trace, line: int, span: Span, options: ReadOptions) -> Iterat
         return
     event = trace_event(span, options)
     call = event["execution_trace"]
+    trace.node = trace.node or call["metadata"].get("node_id", "")
+    trace.evaluations += ((line, found) for found in in_span(span, call["metadata"].get("node_id", "")))
     if session := call["metadata"].get("session_id"):
         trace.sessions.add(session)
     ended = "ok" if call["success"] else call["metadata"].get("caused_by", "failed")
@@ -254,6 +278,13 @@ def _settled_failures(trace: _Trace, options: ReadOptions) -> Iterator[EventLine
         if span_id in causes:
             event["execution_trace"]["metadata"]["caused_by"] = trace.failures[causes[span_id]][1]["event_id"]
         yield EventLine(line, orjson.dumps(event))
+
+
+def _settled_evaluations(trace: _Trace) -> Iterator[EvaluationLine]:
+    """Give the evaluations of a trace, with its session, if it is one, and its node."""
+    session = next(iter(trace.sessions)) if len(trace.sessions) == 1 else ""
+    for line, found in trace.evaluations:
+        yield found.row(line, session=session, node=trace.node)
 
 
 def _stopped_with_a_step(trace: _Trace) -> Iterator[EventLine]:

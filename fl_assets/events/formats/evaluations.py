@@ -1,0 +1,134 @@
+"""Evaluations: what people, models and code thought of a call or a talk, from every producer.
+
+What goes here: the record, its row, and the evaluations that OpenTelemetry's conventions have, as events and
+attributes. What does not: other producers' own records (their formats).
+
+Sources: OpenTelemetry semantic conventions for generative AI, "Evaluation" (`gen_ai.evaluation.result`).
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from fl_assets.events.formats.conventions import session_of
+from fl_assets.events.formats.seam import EvaluationLine
+from fl_assets.events.formats.spans import MAX_NS, Span
+from fl_assets.events.formats.values import first, iso, text_of
+
+RESULT = "gen_ai.evaluation.result"
+_MAX_TEXT = 4000
+_VALUE_KEYS = ("gen_ai.evaluation.score.value", "gen_ai.evaluation.score", "gen_ai.evaluation.value")
+_LABEL_KEYS = ("gen_ai.evaluation.score.label", "gen_ai.evaluation.label")
+_EXPLANATION_KEYS = ("gen_ai.evaluation.explanation", "gen_ai.evaluation.reasoning")
+_SOURCE_KEYS = ("gen_ai.evaluation.source", "gen_ai.evaluation.evaluator.type", "gen_ai.evaluation.type")
+_EVALUATOR_KEYS = ("gen_ai.evaluation.evaluator.name", "gen_ai.evaluation.evaluator")
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One score of a call, a trace or a session.
+
+    `time_ns` is since 1970; `value` is on its producer's own scale. Ids are '' where they are not known.
+
+    Raises:
+        ValueError: when it has no name, neither value nor label, or no time that a row can have.
+    """
+
+    name: str
+    value: float | None
+    label: str
+    time_ns: int
+    id: str = ""
+    trace_id: str = ""
+    span_id: str = ""
+    session: str = ""
+    source: str = ""
+    evaluator: str = ""
+    explanation: str = ""
+    node: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.name or (self.value is None and not self.label):
+            message = f"evaluation {self.id or self.name!r:.80} has {'no score' if self.name else 'no name'}"
+            raise ValueError(message)
+        if not 0 < self.time_ns <= MAX_NS:
+            message = f"evaluation {self.id or self.name!r:.80} has no usable time: {self.time_ns} ns"
+            raise ValueError(message)
+
+    def row(self, line: int, *, session: str = "", node: str = "") -> EvaluationLine:
+        """Write it as a row; its trace's session and node stand for those that it does not name itself."""
+        of = (self.trace_id, self.span_id, self.session, self.name, self.label, self.value, self.time_ns)
+        texts = {
+            "evaluation_id": self.id or hashlib.sha256(repr(of).encode()).hexdigest()[:32],
+            "timestamp": iso(self.time_ns),
+            "node_id": self.node or node,
+            "trace_id": self.trace_id,
+            "span_id": self.span_id,
+            "session_id": self.session or session,
+            "name": self.name[:200],
+            "label": self.label[:_MAX_TEXT],
+            "source": self.source.lower()[:80],
+            "evaluator": self.evaluator[:200],
+            "explanation": self.explanation[:_MAX_TEXT],
+        }
+        found = {key: value for key, value in texts.items() if value}
+        return EvaluationLine(line, orjson.dumps({**found, "value": self.value}))
+
+
+def score_of(value: Any) -> tuple[float | None, str]:
+    """Read a score as a number and as words; yes and no are 1 and 0, and keep their words."""
+    if isinstance(value, bool):
+        return float(value), str(value).lower()
+    if isinstance(value, int | float):
+        return (float(value), "") if value == value and abs(value) != float("inf") else (None, "")
+    text = text_of(value).strip()
+    try:
+        number = float(text)
+    except ValueError:
+        flag = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}.get(text.lower())
+        return flag, text
+    return (number, "") if number == number and abs(number) != float("inf") else (None, text)
+
+
+def of_attributes(values: Mapping[str, Any], **about: Any) -> Evaluation:
+    """Read the attributes of a `gen_ai.evaluation.result`.
+
+    Args:
+        values: the attributes.
+        about: further fields of the evaluation, its time among them.
+
+    Raises:
+        ValueError: as `Evaluation` does.
+    """
+    value, words = score_of(next((values[key] for key in _VALUE_KEYS if values.get(key) is not None), None))
+    return Evaluation(
+        name=first(values, ("gen_ai.evaluation.name",)),
+        value=value,
+        label=first(values, _LABEL_KEYS) or words,
+        source=first(values, _SOURCE_KEYS),
+        evaluator=first(values, _EVALUATOR_KEYS),
+        explanation=first(values, _EXPLANATION_KEYS),
+        **about,
+    )
+
+
+def in_span(span: Span, node: str) -> Iterator[Evaluation]:
+    """Find the evaluations that a span tells of: as events, or as a span of an evaluator by attributes."""
+    told = [(event.values, event.time_ns) for event in span.events if event.name == RESULT]
+    if not told and "gen_ai.evaluation.name" in span.attributes:
+        told.append((span.attributes, 0))
+    for values, when in told:
+        try:
+            yield of_attributes(
+                values,
+                time_ns=when or span.time_ns,
+                trace_id=span.trace_id,
+                span_id=span.span_id,
+                session=session_of(values) or session_of(span.attributes),
+                node=node,
+            )
+        except ValueError:
+            continue  # an evaluation that came to no score
