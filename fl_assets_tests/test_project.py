@@ -59,6 +59,7 @@ DOES_IO = {
     "events/ingest.py",
     "events/inspect.py",
     "events/read.py",
+    "events/side_rows.py",
     "events/stage.py",
     "federation/coordinator_side.py",
     "federation/files_seen.py",
