@@ -75,6 +75,7 @@ DOES_IO = {
     "infra/mirror.py",
     "infra/remote_lake.py",
     "infra/result_files.py",
+    "infra/sqlite_file.py",
     "infra/rule_files.py",
     "infra/warehouse.py",
     "patterns/store.py",

@@ -7,8 +7,8 @@ events. The warehouse is never opened here, so that a sensor may count at any ti
 import hashlib
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any
@@ -24,6 +24,7 @@ from fl_assets.events.read import SETTLED, Reading
 from fl_assets.events.rows import ROW_FILES
 from fl_assets.events.unpack import coding_of
 from fl_assets.infra.lake import Lake
+from fl_assets.infra.sqlite_file import transaction
 
 _HEAD_BYTES = 4096
 _OF_SOURCE = ("kind", "path", "size", "mtime_ns", "inode", "head", "head_bytes")
@@ -113,19 +114,8 @@ class TelemetryIndex:
         self._path = settings.data_path / "index.sqlite"
         self._roots = {"events": settings.telemetry_path, "error_records": settings.error_records_path}
 
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(self._path, timeout=60, isolation_level=None)
-        try:
-            connection.row_factory = sqlite3.Row
-            if connection.execute("pragma user_version").fetchone()[0] < _VERSION:
-                _migrate(connection)
-            connection.execute("begin immediate")
-            yield connection
-            connection.execute("commit")
-        finally:
-            connection.close()  # rolls back what was not committed
+    def _open(self) -> AbstractContextManager[sqlite3.Connection]:
+        return transaction(self._path, _migrate)
 
     def pending(self) -> list[Source]:
         """Return the files with bytes that were not ingested yet, sorted by kind and path.
@@ -404,6 +394,8 @@ def _note(connection: sqlite3.Connection, name: str) -> str | None:
 
 def _migrate(connection: sqlite3.Connection) -> None:
     """Make the file what this release reads, from nothing or from what an earlier one wrote."""
+    if connection.execute("pragma user_version").fetchone()[0] >= _VERSION:
+        return
     connection.execute("begin immediate")
     version = connection.execute("pragma user_version").fetchone()[0]
     steps = ([_DDL] if not version else []) + [_MIGRATIONS[old] for old in range(max(version, 1), _VERSION)]

@@ -8,9 +8,11 @@ judging does. Losing the database costs reading all files again.
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+
+from fl_assets.infra.sqlite_file import transaction
 
 _DDL = """
 create table if not exists files (
@@ -105,15 +107,5 @@ class FilesSeen:
                 )
             ]
 
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(self._path, timeout=60, isolation_level=None)
-        try:
-            connection.row_factory = sqlite3.Row
-            connection.executescript(_DDL)
-            connection.execute("begin immediate")
-            yield connection
-            connection.execute("commit")
-        finally:
-            connection.close()  # rolls back what was not committed
+    def _open(self) -> AbstractContextManager[sqlite3.Connection]:
+        return transaction(self._path, lambda connection: connection.executescript(_DDL))
