@@ -1,7 +1,8 @@
 """What starts cycles: one job, the daily schedule, the event sensor.
 
 What goes here: wiring of Dagster's clock and daemon. What does not: the decisions (`core/cycles.py`,
-`events/index.py`). Both are stopped until switched on, and say why when they skip.
+`events/index.py`). All are on from the start, and say why when they skip; whoever wants to start each cycle
+by hand switches them off in the UI.
 """
 
 from collections.abc import Iterator
@@ -35,15 +36,16 @@ def cycle_schedule(settings: FederatedLearningConfig) -> dg.ScheduleDefinition:
 
     Yesterday soon after midnight UTC, every n days the n days before, or today at a pace below a day.
     """
+    lines = cron_lines(settings.cycle_interval_secs)
 
     @dg.schedule(
         name="daily_learning_cycle",
         job=learning_cycle_job,
-        cron_schedule=cron_lines(settings.cycle_interval_secs),
+        cron_schedule=lines[0] if len(lines) == 1 else lines,
         execution_timezone="UTC",
-        default_status=dg.DefaultScheduleStatus.STOPPED,
-        description="Ask for yesterday's cycle soon after midnight UTC (or at the pace of "
-        "FEDERATED_LEARNING_CYCLE_INTERVAL_SECS).",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Runs yesterday's cycle at 00:15 UTC, or at the pace of "
+        "FEDERATED_LEARNING_CYCLE_INTERVAL_SECS.",
     )
     @without_secrets
     def daily_learning_cycle(
@@ -69,9 +71,8 @@ def cycle_schedule(settings: FederatedLearningConfig) -> dg.ScheduleDefinition:
 @dg.sensor(
     job=learning_cycle_job,
     minimum_interval_seconds=60,
-    default_status=dg.DefaultSensorStatus.STOPPED,
-    description="Ask for the days of new events once there are enough of them; counts files, never opens "
-    "the warehouse.",
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Starts cycles of days that have FEDERATED_LEARNING_MIN_EVENTS new events between them.",
 )
 @without_secrets
 def minimum_events_reached(
@@ -103,7 +104,8 @@ def minimum_events_reached(
 apply_updates_job = dg.define_asset_job(
     "apply_updates",
     selection=["applied_updates"],
-    description="Carry out what the decisions of a day, and people's answers to them, ask for.",
+    description="Takes answers to decisions of a day (the launchpad asks for them) and carries out what is "
+    "approved.",
     executor_def=dg.in_process_executor,
     tags={"dagster/max_runtime": "3600"},
 )
@@ -112,9 +114,8 @@ apply_updates_job = dg.define_asset_job(
 @dg.sensor(
     job=apply_updates_job,
     minimum_interval_seconds=60,
-    default_status=dg.DefaultSensorStatus.STOPPED,
-    description="Carry out decisions that a person has approved; reads the history of updates, never "
-    "opens the warehouse.",
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Carries out decisions that a person has approved, on canary nodes first.",
 )
 @without_secrets
 def approved_updates(context: dg.SensorEvaluationContext, workspace: WorkspaceResource) -> dg.SensorResult:
@@ -142,8 +143,7 @@ def approved_updates(context: dg.SensorEvaluationContext, workspace: WorkspaceRe
 @dg.run_failure_sensor(
     name="record_failed_cycles",
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Close the learning_cycles row of a run that died, so that no cycle looks as if it still "
-    "ran, and send the alert.",
+    description="Marks the cycle of a run that died as failed, and sends the alert.",
 )
 @without_secrets
 def record_failed_cycles(context: dg.RunFailureSensorContext, workspace: WorkspaceResource) -> None:

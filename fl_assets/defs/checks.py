@@ -1,4 +1,4 @@
-"""Asset checks: one for each rule of the gate, and three that only warn.
+"""Asset checks: one for each rule of the gate, and two that only warn.
 
 What goes here: how a rule's verdict is shown as a check. What does not: the rules (`playbooks/rules.py`):
 `rule_checks` makes a check of each.
@@ -30,8 +30,9 @@ from fl_assets.updates.rollout import open_releases, recover_configs
 from fl_assets.workspace import Workspace
 
 SHOWN = 20
-NOT_READ = ("path", "size", "events", "reason", "detail", "fix")
-OFFENDING = ("day", "rule", "title", "subject", "expected", "actual")
+NOT_READ = ("events", "reason", "path", "fix")
+OFFENDING = ("found", "needed", "of")
+"""What fits a page 1280 pixels wide; a run of many days has the day before it."""
 
 
 def rule_checks() -> list[dg.AssetChecksDefinition]:
@@ -49,13 +50,15 @@ def _check_of(rule: GateRule[Any]) -> dg.AssetChecksDefinition:
         with space.warehouse.session():
             verdicts = space.gate.ask(rule, days)
             titles = _titles(space, verdicts)
+            kept = {day: space.gate.kept(rule, day) for day, one in verdicts.items() if not one.stopping}
             _close_cycles(space, context.run.run_id, verdicts)
-        limits: dict[str, Any] = dict(rule.limits(space.settings))
+        limits: dict[str, Any] = {name: f"{limit:g}" for name, limit in rule.limits(space.settings).items()}
         if rule.asset == "raw_traces" and (unread := space.index.unread()):
             limits["not_read"] = preview([asdict(one) for one in unread], NOT_READ, limit=SHOWN)
         expected = rule.expected(space.settings)
         result = evaluate_per_day(
-            context, lambda some: _result({day: verdicts[day] for day in some}, expected, titles, limits)
+            context,
+            lambda some: _result({day: verdicts[day] for day in some}, expected, titles, kept, limits),
         )
         if not result.passed and result.severity == dg.AssetCheckSeverity.ERROR:
             mark_downstream_checks_skipped(context, days, result)
@@ -65,36 +68,57 @@ def _check_of(rule: GateRule[Any]) -> dg.AssetChecksDefinition:
 
 
 def _result(
-    verdicts: Mapping[date, Verdict], expected: str, titles: Mapping[str, str], limits: Mapping[str, Any]
+    verdicts: Mapping[date, Verdict],
+    expected: str,
+    titles: Mapping[str, str],
+    kept: Mapping[date, str],
+    limits: Mapping[str, Any],
 ) -> dg.AssetCheckResult:
     """Return what a check says of some days.
 
     An error when all of them fail, else a warning that lists those that do.
+
+    Args:
+        verdicts: By day.
+        expected: What the rule asks for.
+        titles: Of playbooks, by id.
+        kept: What is said of days that keep the rule.
+        limits: Shown beside it, as they are: as text, for the UI plots numbers.
     """
     failed = [day for day, verdict in verdicts.items() if verdict.stopping]
     rows = [
-        {"day": str(day), "title": titles.get(broken.subject, ""), **broken.model_dump()}
+        {
+            "day": str(day),
+            "found": broken.actual,
+            "needed": broken.expected,
+            "of": titles.get(broken.subject, broken.subject),
+        }
         for day in failed
         for broken in verdicts[day].stopping
     ]
-    more = f", and {len(rows) - 1} more" if len(rows) > 1 else ""
-    first = f"{rows[0]['title'] or rows[0]['subject']} has {rows[0]['actual']}{more}" if rows else ""
-    metadata = {
-        "days": ", ".join(str(day) for day in (failed or list(verdicts))[:SHOWN]),
-        "days_checked": len(verdicts),
-        "days_failed": len(failed),
-        "violations": len(rows),
-        **limits,
-    }
+    metadata: dict[str, Any] = {"violations": len(rows), **limits}
+    if len(verdicts) > 1:
+        metadata |= {
+            "days": ", ".join(str(day) for day in (failed or list(verdicts))[:SHOWN]),
+            "days_failed": f"{len(failed)} of {len(verdicts)}",
+        }
     if rows:
-        metadata["offending"] = preview(rows, OFFENDING, limit=SHOWN)
-    is_error = len(failed) == len(verdicts)
+        columns = ("day", *OFFENDING) if len(verdicts) > 1 else OFFENDING
+        metadata["offending"] = preview(rows, columns, limit=SHOWN)
     return dg.AssetCheckResult(
         passed=not rows,
-        severity=dg.AssetCheckSeverity.ERROR if is_error else dg.AssetCheckSeverity.WARN,
-        description=f"expected {expected}; found: {first or 'every rule holds'}",
+        severity=dg.AssetCheckSeverity.ERROR if len(failed) == len(verdicts) else dg.AssetCheckSeverity.WARN,
+        description=_said(rows, expected, [kept[day] for day in verdicts if day in kept]),
         metadata=metadata,
     )
+
+
+def _said(rows: Sequence[Mapping[str, str]], expected: str, kept: Sequence[str]) -> str:
+    """Return a check's sentence: what was expected and found, or the numbers of the last day that holds."""
+    if rows:
+        more = f", and {len(rows) - 1} more" if len(rows) > 1 else ""
+        return f"expected {expected}; found: {rows[0]['of']} has {rows[0]['found']}{more}"
+    return kept[0] if len(kept) == 1 else f"all {len(kept)} days; the last: {kept[-1]}"
 
 
 def _titles(space: Workspace, verdicts: Mapping[date, Verdict]) -> dict[str, str]:
@@ -114,39 +138,6 @@ def _close_cycles(space: Workspace, run_id: str, verdicts: Mapping[date, Verdict
             space.cycles.finish(run_id, day, status, reason, **counts)
 
 
-@dg.asset_check(asset="playbooks", partitions_def=DAILY)
-@without_secrets
-def nothing_is_held(
-    context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource
-) -> dg.AssetCheckResult:
-    """No playbook of the day is held back; a warning lists those that are, and never stops a run."""
-    space = workspace.open()
-
-    def evaluate(days: Sequence[date]) -> dg.AssetCheckResult:
-        rows = [
-            {
-                "day": str(day),
-                "title": playbook.title,
-                "confidence": playbook.confidence,
-                "held_because": playbook.held_because,
-            }
-            for day in days
-            for playbook in space.playbooks.of(day)
-            if playbook.held_because
-        ]
-        metadata = {"days": f"{days[0]} to {days[-1]}" if len(days) > 1 else str(days[0]), "held": len(rows)}
-        if rows:
-            metadata["playbooks"] = preview(rows, ("day", "title", "confidence", "held_because"), limit=SHOWN)
-        return dg.AssetCheckResult(
-            passed=not rows,
-            severity=dg.AssetCheckSeverity.WARN,
-            description=f"expected no playbook held back; found: {len(rows)} held",
-            metadata=metadata,
-        )
-
-    return evaluate_per_day(context, evaluate)
-
-
 @dg.asset_check(asset="update_outcomes", partitions_def=DAILY)
 @without_secrets
 def updates_stand(
@@ -157,11 +148,8 @@ def updates_stand(
     Never stops a run.
     """
     space = workspace.open()
-    failed = [
-        one
-        for one in open_releases(space.updates).rollouts().values()
-        if one.ended == "failed" and one.ended_at
-    ]
+    rollouts = open_releases(space.updates).rollouts()
+    failed = [one for one in rollouts.values() if one.ended == "failed" and one.ended_at]
     half_done = recover_configs(space.updates)
 
     def evaluate(days: Sequence[date]) -> dg.AssetCheckResult:
@@ -207,15 +195,16 @@ def updates_stand(
             if shown
             else "every update stands"
         )
+        under_way = sum(row.is_running or row.is_watched for row in rollouts.values())
         metadata = {"rolled_back": len(shown) - len(people), "needs_a_person": len(people)}
         if shown:
-            metadata["updates"] = preview(
-                shown, ("day", "decision_id", "category", "verdict", "reason"), limit=SHOWN
-            )
+            metadata["updates"] = preview(shown, ("day", "decision_id", "verdict", "reason"), limit=SHOWN)
         return dg.AssetCheckResult(
             passed=not shown,
             severity=dg.AssetCheckSeverity.ERROR if people else dg.AssetCheckSeverity.WARN,
-            description=f"expected no update rolled back; found: {summary}",
+            description=f"expected no update rolled back; found: {summary}"
+            if shown
+            else f"{under_way} updates on trial or watched, none rolled back",
             metadata=metadata,
         )
 
@@ -252,16 +241,16 @@ def evaluations_have_traces(
         lost = [row for row in rows if not row["is_known"]]
         metadata: dict[str, Any] = {"scores_with_a_trace": len(rows), "without_its_trace": len(lost)}
         if lost:
-            columns = ("event_date", "node_id", "trace_id", "name", "value", "label")
+            columns = ("name", "value", "trace_id", "node_id")
             metadata["unknown"] = preview(lost, columns, limit=SHOWN)
         return dg.AssetCheckResult(
             passed=2 * len(lost) <= len(rows),
             severity=dg.AssetCheckSeverity.WARN,
-            description=f"expected a stored trace for most scores; found: {len(lost)} of {len(rows)} without",
+            description=f"{len(rows) - len(lost)} of {len(rows)} scores belong to a stored trace, half is expected",
             metadata=metadata,
         )
 
     return evaluate_per_day(context, evaluate)
 
 
-CHECKS = [*rule_checks(), evaluations_have_traces, nothing_is_held, updates_stand]
+CHECKS = [*rule_checks(), evaluations_have_traces, updates_stand]

@@ -7,6 +7,7 @@ Text from telemetry is shown only inside table values, which the UI renders as p
 remote images, and its url values render `javascript:` links.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -21,6 +22,8 @@ CODE_VERSION = "2"
 
 PREVIEW_ROWS = 10
 PREVIEW_CHARS = 160
+"""Beside the partitions, a page 1280 pixels wide leaves some 60 characters to all columns of a table, of
+which a text may take several lines: numbers first, the text last, four columns."""
 OWNERS = ["team:feedback-loop"]
 TAGS = {"domain": "federated-learning"}
 FRESHNESS = dg.FreshnessPolicy.cron(deadline_cron="0 3 * * *", lower_bound_delta=timedelta(hours=24))
@@ -91,20 +94,34 @@ def preview(
     return dg.MetadataValue.table(records=records, schema=schema)
 
 
+def counts(names: Iterable[str]) -> dict[str, int]:
+    """Return how often there is each, the most first, blanks in the names as underlines."""
+    found = Counter(names)
+    return {
+        name.replace(" ", "_"): count
+        for name, count in sorted(found.items(), key=lambda one: (-one[1], one[0]))
+    }
+
+
 def numbers(values: Mapping[str, float | int | None]) -> dict[str, float | int]:
     """Return the numbers that are there, as plain int and float, which the UI plots."""
     return {
-        name: (float(value) if isinstance(value, float) else int(value))
+        name: (round(float(value), 3) if isinstance(value, float) else int(value))
         for name, value in sorted(values.items())
         if value is not None
     }
+
+
+def of(part: float, whole: float) -> str:
+    """Return a count of a whole with its share: `26 of 100 (26%)`."""
+    return f"{part:,.0f} of {whole:,.0f}" + (f" ({part / whole:.0%})" if whole else "")
 
 
 def _cell(value: Any) -> str | int | float | bool:
     if isinstance(value, bool | int):
         return value
     if isinstance(value, float):
-        return round(value, 4)
+        return round(value, 3)
     if value is None:
         return ""
     text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

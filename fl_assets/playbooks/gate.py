@@ -160,6 +160,12 @@ class Gate:
             return found
         return {day: one for day in days for one in self.verdicts(day) if one.rule == rule.name}
 
+    def kept(self, rule: GateRule[Any], day: date) -> str:
+        """Return what a rule looked at on a day that keeps it, in words and numbers."""
+        if rule in rules.INPUT_RULES:
+            return rule.kept(self._day_input(day))
+        return rule.kept(PlaybookInput(self._playbooks.of(day), self._settings))
+
     def _stopped_by_input(self, day: date) -> list[Violation]:
         return [one for rule in rules.INPUT_RULES for one in self._of_input(rule, day).stopping]
 
@@ -172,23 +178,23 @@ class Gate:
         return found
 
     def _judge_input(self, rule: GateRule[DayInput], day: date) -> Verdict:
-        quarantined = self._lake.manifest("quarantined_events", day)
-        found = rule.find(
-            DayInput(
-                day,
-                self._settings,
-                self._days().events_on(day),
-                lost_events(quarantined),
-                lambda: self._window(day),
-                lambda: [broken for table in EVENT_TABLES for broken in self._lake.verify(table, day)],
-                lambda: [
-                    broken
-                    for table in SUMS_TABLES
-                    for broken in self._warehouse.verify(table, self._window(day).days)
-                ],
-            )
-        )
+        found = rule.find(self._day_input(day))
         return Verdict(rule.name, tuple(found), tuple(found), self._day_inputs(rule, day))
+
+    def _day_input(self, day: date) -> DayInput:
+        return DayInput(
+            day,
+            self._settings,
+            self._days().events_on(day),
+            lost_events(self._lake.manifest("quarantined_events", day)),
+            lambda: self._window(day),
+            lambda: [broken for table in EVENT_TABLES for broken in self._lake.verify(table, day)],
+            lambda: [
+                broken
+                for table in SUMS_TABLES
+                for broken in self._warehouse.verify(table, self._window(day).days)
+            ],
+        )
 
     def _judge_playbooks(self, day: date, inputs: str) -> list[Verdict]:
         playbooks = self._playbooks.of(day)

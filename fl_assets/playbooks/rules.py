@@ -6,7 +6,7 @@ the cycle's result, the table in docs/playbooks-gate.md and the report are made 
 is one function and one entry.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Generic, TypeVar
@@ -57,6 +57,8 @@ class GateRule(Generic[Input]):
     """Description of the check, and the rule's line in the docs."""
     expected: Callable[[FederatedLearningConfig], str]
     find: Callable[[Input], list[Violation]]
+    kept: Callable[[Input], str]
+    """What the check says of a day that keeps the rule, with the numbers that it looked at."""
     limits: Callable[[FederatedLearningConfig], Mapping[str, float]] = lambda _: {}
     """Numbers of the settings that the check shows."""
     status: CycleStatus = "gated"
@@ -72,6 +74,27 @@ class GateRule(Generic[Input]):
     """
 
 
+def _days(number: int) -> str:
+    return "1 day" if number == 1 else f"{number} days"
+
+
+def _playbooks(found: Sequence[Playbook]) -> str:
+    return f"{len(found):,} playbook{'' if len(found) == 1 else 's'}"
+
+
+def _free(given: PlaybookInput) -> list[Playbook]:
+    return [one for one in given.playbooks if not one.held_because]
+
+
+def _count(holds: Iterable[bool]) -> int:
+    return sum(holds)
+
+
+def _least(shares: Iterable[float | None]) -> str:
+    known = [one for one in shares if one is not None]
+    return f"{min(known):.2f}" if known else "none"
+
+
 INPUT_RULES: tuple[GateRule[DayInput], ...] = (
     GateRule(
         "minimum_events",
@@ -80,6 +103,10 @@ INPUT_RULES: tuple[GateRule[DayInput], ...] = (
         lambda settings: f"at least {settings.min_events} events in the window",
         lambda day: quality.minimum_events(
             day.window().events, day.window().required, len(day.window().days), subject=str(day.day)
+        ),
+        lambda day: (
+            f"{day.window().events:,} events in {_days(len(day.window().days))}, at least "
+            f"{day.settings.min_events:,} are needed"
         ),
         lambda settings: {"required": settings.min_events},
         status="insufficient_data",
@@ -95,6 +122,11 @@ INPUT_RULES: tuple[GateRule[DayInput], ...] = (
             day.settings.max_bad_ratio,
             subject=str(day.day),
         ),
+        lambda day: (
+            f"{day.malformed_lines / max(1, day.malformed_lines + day.events):.1%} of "
+            f"{day.malformed_lines + day.events:,} lines could not be read, at most "
+            f"{day.settings.max_bad_ratio:.1%} may"
+        ),
         lambda settings: {"maximum": settings.max_bad_ratio},
         is_of_day_alone=True,
     ),
@@ -104,6 +136,7 @@ INPUT_RULES: tuple[GateRule[DayInput], ...] = (
         "What the lake holds is what was committed: rows and hash.",
         lambda _: "rows and content hash as committed",
         lambda day: day.lake_damage(),
+        lambda day: f"{day.events:,} events are stored as they were committed",
         is_of_day_alone=True,
     ),
     GateRule(
@@ -112,6 +145,7 @@ INPUT_RULES: tuple[GateRule[DayInput], ...] = (
         "What the warehouse holds is what was committed: a torn log loses rows without an error.",
         lambda _: "rows and content hash as committed",
         lambda day: day.table_damage(),
+        lambda day: f"the sums of {_days(len(day.window().days))} are stored as they were committed",
     ),
 )
 GATE: tuple[GateRule[PlaybookInput], ...] = (
@@ -121,6 +155,10 @@ GATE: tuple[GateRule[PlaybookInput], ...] = (
         "At least one playbook of the day reaches the threshold, when there are any.",
         lambda settings: f"a playbook with confidence of at least {settings.threshold}",
         lambda given: quality.confidence_gate(given.playbooks, given.settings.threshold),
+        lambda given: (
+            f"{_count(one.confidence >= given.settings.threshold for one in given.playbooks)} of "
+            f"{_playbooks(given.playbooks)} reach {given.settings.threshold:.2f}"
+        ),
         lambda settings: {"threshold": settings.threshold},
     ),
     GateRule(
@@ -129,6 +167,11 @@ GATE: tuple[GateRule[PlaybookInput], ...] = (
         "No playbook that may be acted on rests on what the loudest nodes alone report.",
         lambda settings: f"corroboration of at least {quality.needed_corroboration(settings.threshold):.2f}",
         lambda given: quality.corroborated(given.playbooks, given.settings.threshold),
+        lambda given: (
+            f"{_playbooks(_free(given))} may be acted on; without the loudest nodes the lowest has "
+            f"{_least(one.corroboration for one in _free(given))}, "
+            f"{quality.needed_corroboration(given.settings.threshold):.2f} is needed"
+        ),
         lambda settings: {"minimum": quality.needed_corroboration(settings.threshold)},
     ),
     GateRule(
@@ -137,6 +180,11 @@ GATE: tuple[GateRule[PlaybookInput], ...] = (
         "No playbook that may be acted on rests on fewer nodes than the minimum.",
         lambda settings: f"at least {settings.min_nodes} nodes behind what may be acted on",
         lambda given: quality.enough_nodes(given.playbooks, given.settings.min_nodes),
+        lambda given: (
+            f"{_playbooks(_free(given))} may be acted on, each on at least "
+            f"{min((one.nodes_affected for one in _free(given)), default=0)} nodes, "
+            f"{given.settings.min_nodes} are needed"
+        ),
         lambda settings: {"minimum": settings.min_nodes},
     ),
     GateRule(
@@ -147,6 +195,10 @@ GATE: tuple[GateRule[PlaybookInput], ...] = (
             f"patterns that survive false-discovery control at {settings.false_discovery_rate:.0%}"
         ),
         lambda given: quality.is_significant(given.playbooks),
+        lambda given: (
+            f"{_playbooks(_free(given))} may be acted on, all told apart from noise at a false-discovery "
+            f"rate of {given.settings.false_discovery_rate:.0%}"
+        ),
         lambda settings: {"false_discovery_rate": settings.false_discovery_rate},
     ),
     GateRule(
@@ -159,6 +211,10 @@ GATE: tuple[GateRule[PlaybookInput], ...] = (
         lambda given: quality.evidence_is_real(
             given.playbooks, given.recount().summed, given.recount().counted
         ),
+        lambda given: (
+            f"{sum(one.evidence_count for one in given.playbooks):,} failures behind "
+            f"{_playbooks(given.playbooks)}, all found again by a recount"
+        ),
         needs_events=True,
         each_stops_day=True,
     ),
@@ -168,6 +224,7 @@ GATE: tuple[GateRule[PlaybookInput], ...] = (
         "No text of a playbook holds personal data or a secret.",
         lambda _: "no personal data and no secret in any playbook",
         lambda given: quality.no_personal_data(given.playbooks, residue),
+        lambda given: f"{_playbooks(given.playbooks)} searched, nothing found",
         needs_events=True,
         each_stops_day=True,
     ),

@@ -8,18 +8,22 @@ from collections.abc import Collection
 from datetime import date
 
 from fl_assets.infra.clock import now_utc
-from fl_assets.updates.decide import is_for_review
 from fl_assets.updates.history import Rollout
+from fl_assets.updates.proposals import can_be_answered
 from fl_assets.updates.releases import Releases
 from fl_assets.updates.rollout import Clock, Decided, decided_on, intent_of, open_releases
 from fl_assets.updates.stores import UpdateStores
+
+
+class AnswerError(ValueError):
+    """An answer that is not taken; the text says why, in one line."""
 
 
 def locate_decision(space: UpdateStores, decision_id: str, releases: Releases) -> Decided:
     """Return a stored decision by its id, or by the start of it.
 
     Raises:
-        ValueError: none or several have it.
+        AnswerError: none or several have it.
     """
     rows = space.warehouse.rows(
         "select distinct event_date, decision_id from update_decisions where starts_with(decision_id, "
@@ -27,11 +31,9 @@ def locate_decision(space: UpdateStores, decision_id: str, releases: Releases) -
         {"id": decision_id},
     )
     if len(rows) != 1 or not decision_id:
-        message = (
-            f"decision {decision_id!r}: {len(rows)} decisions begin so; give the id of one, as "
-            "`fl-assets decisions` shows it"
-        )
-        raise ValueError(message)
+        begin = f"{len(rows)} decisions begin so" if rows and decision_id else "no decision begins so"
+        message = f"decision {decision_id!r}: {begin}; `fl-assets decisions` lists them with their ids"
+        raise AnswerError(message)
     found = [
         one
         for one in decided_on(space, rows[0]["event_date"], releases.rollouts())
@@ -42,7 +44,7 @@ def locate_decision(space: UpdateStores, decision_id: str, releases: Releases) -
             f"decision {decision_id!r}: its playbook of {rows[0]['event_date']} is not stored any "
             "more; materialise the day again"
         )
-        raise ValueError(message)
+        raise AnswerError(message)
     return found[0]
 
 
@@ -59,7 +61,7 @@ def code_for(space: UpdateStores, decision_id: str) -> str:
     """Return the code of the next answer to a decision, for who is at the terminal.
 
     Raises:
-        ValueError: none or several have the id.
+        AnswerError: none or several have the id.
     """
     found = locate_decision(space, decision_id, open_releases(space))
     return intent_of(space).code(found.update, found.known)
@@ -87,26 +89,22 @@ def answer(
         clock: tells the time.
 
     Raises:
-        ValueError: no such decision; no code of it; a yes to one that the gate holds, of a historical
+        AnswerError: no such decision; no code of it; a yes to one that the gate holds, of a historical
             day, or that asks for nothing; or its update is past that.
     """
     if not by.strip() or not reason.strip():
-        message = (
-            f"decision {decision_id!r}: by {by!r}, reason {reason!r}; an answer says who gives it and why"
-        )
-        raise ValueError(message)
+        empty = " and ".join(name for name, text in (("by", by), ("reason", reason)) if not text.strip())
+        message = f"decision {decision_id!r}: {empty} must not be empty: an answer says who gives it and why"
+        raise AnswerError(message)
     releases = open_releases(space, clock)
     found = locate_decision(space, decision_id, releases)
     decision = found.decision
-    if yes and not (
-        decision.mode == "live"
-        and (is_for_review(decision) or decision.action in ("apply", "canary", "reject"))
-    ):
+    if yes and not can_be_answered(decision):
         message = (
             f"decision {decision.decision_id} is {decision.action} ({decision.mode}): "
             f"{'; '.join(decision.reasons)}; there is nothing to approve"
         )
-        raise ValueError(message)
+        raise AnswerError(message)
     code = intent_of(space).is_meant(codes, found.update, found.known)
     if not code:
         given = (
@@ -119,7 +117,7 @@ def answer(
             "needs the code "
             f"that `fl-assets decisions --date {decision.day}` shows now"
         )
-        raise ValueError(message)
+        raise AnswerError(message)
     (releases.approve if yes else releases.reject)(found.update, by=by, reason=reason, code=code)
     return locate_decision(space, decision.decision_id, releases)
 
@@ -146,5 +144,5 @@ def undo(
             f"decision {decision_id!r}: {len(found)} updates begin so; give the id of one, as "
             "`fl-assets updates` shows it"
         )
-        raise ValueError(message)
+        raise AnswerError(message)
     return releases.roll_back(found[0], ended="undone", by=by, reason=reason, by_hand=by_hand)

@@ -1,19 +1,25 @@
-"""Decisions that ask a person to act, as Markdown pages to review.
+"""Playbooks and decisions as Markdown pages, for people who are asked to act.
 
 What goes here: what such a page says. What does not: how a day's folder is written (`playbooks/files.py`),
-which decisions ask (`decide.py`).
+which decisions ask (`decide.py`). The same page is a file below `data/proposals` and an entry of the decision
+in Dagster's UI.
 """
 
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import date
 from pathlib import Path
 
 import orjson
 
 from fl_assets.core.models import Decision, Playbook
+from fl_assets.infra.markdown import block, code, plain, prose
 from fl_assets.playbooks.files import write_day
-from fl_assets.updates.decide import is_for_review
+from fl_assets.updates.decide import in_words, is_for_review
+
+MAX_SHOWN = 3
+"""Examples, differences and cures that a page shows; the playbook's JSON has them all."""
+MAX_INLINE = 60
+"""Longest value that stands within a line."""
 
 
 def write_proposals(folder: Path, day: date, decided: Iterable[tuple[Playbook, Decision]]) -> list[Path]:
@@ -25,56 +31,186 @@ def write_proposals(folder: Path, day: date, decided: Iterable[tuple[Playbook, D
     this is what they read. Rewritten and removed as the JSON files are.
     """
     wanted = {
-        f"{playbook.improvement_id}.md": proposal(playbook, decision)
+        f"{playbook.improvement_id}.md": proposal(playbook, decision).encode()
         for playbook, decision in decided
         if is_for_review(decision)
     }
     return write_day(folder / day.isoformat(), wanted)
 
 
-def proposal(playbook: Playbook, decision: Decision) -> bytes:
-    """Return a decision as a page to review: the change, why, the numbers, and the way back."""
-    wanted = _values(decision.to_value, decision.target)
-    present = _values(decision.from_value, decision.target)
-    rows = [
-        f"| {_cell(name)} | {_cell(present.get(name, 'not known'))} | {_cell(value)} |"
-        for name, value in wanted.items()
-    ]
+def can_be_answered(decision: Decision) -> bool:
+    """Whether a person's yes or no to it is taken."""
+    return decision.mode == "live" and (
+        is_for_review(decision) or decision.action in ("apply", "canary", "reject")
+    )
+
+
+def proposal(playbook: Playbook, decision: Decision, launchpad: str = "") -> str:
+    """Return a decision as a page to review: the change, why, how sure, how to accept it, and the way back.
+
+    Args:
+        playbook: What was decided on.
+        decision: The decision.
+        launchpad: Address, within the UI, of a launchpad that is filled in already.
+    """
     lines = [
-        f"# {playbook.title}",
-        "",
-        f"{playbook.category} · {decision.day} · confidence {playbook.confidence:.2f} · decision "
-        f"`{decision.decision_id}`",
-        "",
-        playbook.description,
+        *_title(playbook, f"{in_words(decision.model_dump())} · decision {code(decision.decision_id)}"),
         "",
         "## The change",
         "",
-        f"Target: {_cell(decision.target)}",
+        *_change(decision),
         "",
-        "| what | now | proposed |",
-        "|---|---|---|",
-        *rows,
+        *_evidence(playbook),
         "",
-        "## Evidence",
+        *_certainty(playbook, decision),
         "",
-        f"- pattern `{playbook.pattern_id}` ({playbook.failure_class}, {playbook.state}), remedy "
-        f"`{playbook.remedy_id}`, version {playbook.version}",
-        f"- {playbook.evidence_count:,} failures, rate {playbook.failure_rate:.2%}, on "
-        f"{playbook.nodes_affected} of {playbook.nodes_reporting} nodes",
-        f"- improvement `{playbook.improvement_id}`, first proposed for the day that ended "
-        f"{playbook.created_at:%Y-%m-%d %H:%M} UTC",
+        "## Why this decision",
         "",
-        "## Why it is here",
+        *(f"- {prose(reason.replace(f' {playbook.improvement_id} has', ''))}" for reason in decision.reasons),
+        *(["", *_answer(decision, launchpad)] if can_be_answered(decision) else []),
         "",
-        *(f"- {_cell(reason)}" for reason in decision.reasons),
+        "## How it is judged and taken back",
         "",
-        "## The way back",
-        "",
-        _cell(decision.revert_plan),
+        *[f"- {prose(one)}" for one in (playbook.advice.judged_by, decision.revert_plan) if one],
         "",
     ]
-    return "\n".join(lines).encode()
+    return "\n".join(lines)
+
+
+def playbook_page(playbook: Playbook) -> str:
+    """Return a playbook as a page: what fails, the change, the evidence, and what holds it back."""
+    held = [f"- {prose(one.replace(f' {playbook.improvement_id} has', ''))}" for one in playbook.held_because]
+    changes = [
+        line
+        for name, value in sorted(playbook.suggested_changes.items())
+        for line in _value(name, None, value)
+    ]
+    lines = [
+        *_title(playbook, "held back" if held else "ready"),
+        "",
+        "## The change",
+        "",
+        *changes,
+        "",
+        *_evidence(playbook),
+        *(["", "## Held because", "", *held] if held else []),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def answer_config(decision_id: str, code_words: str) -> str:
+    """Return the launch configuration of `applied_updates` that approves a decision, as YAML."""
+    return "\n".join(
+        [
+            "ops:",
+            "  applied_updates:",
+            "    config:",
+            f'      approve: ["{decision_id}"]',
+            "      reject: []",
+            f'      codes: ["{code_words}"]',
+            '      reason: "why you approve it"',
+            '      by: "your name"',
+        ]
+    )
+
+
+def _title(playbook: Playbook, state: str) -> list[str]:
+    return [
+        f"# {prose(playbook.title)}",
+        "",
+        f"**{playbook.category}** · {playbook.day} · {state}",
+        "",
+        prose(playbook.advice.headline or playbook.description),
+    ]
+
+
+def _change(decision: Decision) -> Iterator[str]:
+    wanted = _values(decision.to_value, decision.target)
+    present = _values(decision.from_value, decision.target)
+    if decision.target:
+        yield f"Where: {plain(decision.target)}"
+        yield ""
+    for name, value in wanted.items():
+        yield from _value(name, present.get(name), value)
+
+
+def _value(name: str, present: str | None, value: str) -> Iterator[str]:
+    before = f" (now {code(present)})" if present else ""
+    if len(value) <= MAX_INLINE:
+        yield f"- {code(name)}{before}: {code(value)}"
+        return
+    yield f"{code(name)}{before}:"
+    yield ""
+    yield block(value, "text")
+    yield ""
+
+
+def _evidence(playbook: Playbook) -> Iterator[str]:
+    advice = playbook.advice
+    yield "## Evidence"
+    yield ""
+    yield (
+        f"- {playbook.evidence_count:,} failures, {playbook.failure_rate:.1%} of the calls, on "
+        f"{playbook.nodes_affected} of {playbook.nodes_reporting} nodes; pattern {code(playbook.pattern_id)} "
+        f"({plain(playbook.failure_class.replace('_', ' '))}, {playbook.state})"
+    )
+    if advice.consequence:
+        yield f"- {prose(advice.consequence.text)}"
+    for part in (advice.contrasts[:MAX_SHOWN], advice.cures[:MAX_SHOWN]):
+        yield from (f"- {prose(one.text)}" for one in part)
+    failed = [one for one in advice.examples if not one.succeeded][:MAX_SHOWN]
+    if failed:
+        yield ""
+        yield "Messages as they were:"
+        yield ""
+    for one in failed:
+        where = f"{one.service} {one.method}".strip()
+        yield f"- {code(one.message) or 'no text'} · {code(where)} · {code(one.node)} · {code(one.trace_id)}"
+
+
+def _certainty(playbook: Playbook, decision: Decision) -> Iterator[str]:
+    tried = playbook.advice.helps
+    yield "## How sure"
+    yield ""
+    yield f"- **The failure persists: {playbook.confidence:.0%}** (it still fails in the next cycle)."
+    if playbook.corroboration is not None:
+        yield f"- **Without the loudest nodes: {playbook.corroboration:.0%}**."
+    past = (
+        f"tried {tried.tried} times, helped {tried.helped}"
+        if tried.tried
+        else "not tried yet, so that is a guess"
+    )
+    if decision.helps is not None:
+        yield f"- **This change helps: {decision.helps:.0%}** ({past})."
+    if playbook.advice.benefit:
+        expected = playbook.advice.benefit
+        yield (
+            f"- **Expected benefit**: {expected.avoided_per_day:,.1f} failed requests a day fewer, of "
+            f"{expected.failures_per_day:,.1f}."
+        )
+
+
+def _answer(decision: Decision, launchpad: str) -> Iterator[str]:
+    yield "## Accept it, or turn it down"
+    yield ""
+    yield "At a terminal of this machine:"
+    yield ""
+    yield block(
+        f'fl-assets approve {decision.decision_id} --reason "why"\n'
+        f'fl-assets reject {decision.decision_id} --reason "why"',
+        "console",
+    )
+    yield ""
+    link = f" ([filled in already]({launchpad}))" if launchpad else ""
+    yield (
+        f"Or in the UI: the launchpad of the job `apply_updates`{link}, partition `{decision.day}`, with the "
+        f"configuration below. Its code is shown by `fl-assets decisions --date {decision.day}` at a "
+        "terminal of the machine with the data; it is good for one answer, and no web page can know it. To "
+        "turn the change down, put the id beside `reject`."
+    )
+    yield ""
+    yield block(answer_config(decision.decision_id, "the code"), "yaml")
 
 
 def _values(value: str | None, target: str) -> dict[str, str]:
@@ -83,8 +219,3 @@ def _values(value: str | None, target: str) -> dict[str, str]:
         return {}
     found = orjson.loads(value) if value.startswith("{") else {target: value}
     return {str(name): str(one) for name, one in found.items()}
-
-
-def _cell(text: str) -> str:
-    """Escape what Markdown or HTML would read; values of people's config files pass through here."""
-    return re.sub(r"([\\`*_\[\]<>|#!~])", r"\\\1", " ".join(text.split()))

@@ -123,7 +123,7 @@ def test_a_review_file_says_change_evidence_reasons_and_the_way_back(tmp_path):
     (path,) = proposals(tmp_path, ONE)
     page = path.read_text()
     for words in (
-        "| a\\_b.toml\\#x | 5000 | 8000 |",
+        "- `a_b.toml#x` (now `5000`): `8000`",
         "10 of 50 nodes",
         "200 failures",
         "waits for approval",

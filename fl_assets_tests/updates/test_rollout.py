@@ -488,7 +488,7 @@ def test_an_unknown_or_ambiguous_decision_is_an_error_that_says_so(folder):
     space = space_in(folder, "stage")
     decided(space)
     for wanted in ("zz", ""):
-        with pytest.raises(ValueError, match="decisions begin so"):
+        with pytest.raises(ValueError, match=r"begins? so"):
             answer(space.updates, wanted, yes=True, by="ann", reason="why", clock=Clock(DAY))
 
 

@@ -16,16 +16,10 @@ from fl_assets.events.redaction.errors import without_secrets
 from fl_assets.infra.clock import now_utc
 
 GROUP = "updates"
-_SHOWN = (
-    "adapter_id",
-    "version",
-    "installed_version",
-    "is_installed",
-    "signed_by",
-    "expires",
-    "refusals",
-    "source",
-)
+_SHOWN = ("adapter_id", "version", "expires", "refusals")
+_INSTALLED = ("adapter_id", "version", "is_current", "expires")
+NO_SOURCE = "no adapter source is configured, and none is installed: docs/adapters.md says how to name one"
+NOTHING_OFFERED = "the sources answered and offer nothing, and no adapter is installed"
 
 
 @dg.asset(**table_asset("adapter_catalogue", GROUP))
@@ -46,15 +40,13 @@ def adapter_catalogue(context: dg.AssetExecutionContext, workspace: WorkspaceRes
         "installed": len(installed),
         "in_use": sum(one.is_current for one in versions),
     }
+    parts = (("catalogue", rows, _SHOWN), ("installed_versions", installed, _INSTALLED))
+    nothing = NOTHING_OFFERED if space.settings.adapter_repos or space.settings.adapter_url else NO_SOURCE
     for day in days_of(context.partition_keys):
         count = space.catalogue.replace(day, offered)
-        shown = {
-            "catalogue": preview(rows, _SHOWN),
-            "installed_versions": preview(
-                installed, ("adapter_id", "version", "is_current", "expires", "size_bytes", "path")
-            ),
-        }
-        report_day(context, day, "adapter_catalogue", count, {**numbers(sums), **shown})
+        tables = {name: preview(some, columns) for name, some, columns in parts if some}
+        told = {**numbers(sums), **tables} if tables else {"nothing_here": nothing}
+        report_day(context, day, "adapter_catalogue", count, told)
 
 
 @dg.asset_check(asset=adapter_catalogue, partitions_def=DAILY)
@@ -88,12 +80,15 @@ def adapter_freshness(
     ]
     stale += [{"adapter_id": "", "version": "", "problem": problem}] if problem else []
     described = (
-        f"{stale[0]['adapter_id']} {stale[0]['version']}: {stale[0]['problem']}" if stale else "all are fresh"
+        "expected answering sources and manifests that hold; found: "
+        f"{stale[0]['adapter_id']} {stale[0]['version']}: {stale[0]['problem']}"
+        if stale
+        else f"{len(offered)} versions offered, {len(installed)} installed, none expired"
     )
     found = dg.AssetCheckResult(
         passed=not stale,
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"expected answering sources and manifests that hold; found: {described}",
+        description=described,
         metadata={
             "stale": len(stale),
             **({"offending": preview(stale, ("adapter_id", "version", "problem"))} if stale else {}),

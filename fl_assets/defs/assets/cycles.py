@@ -26,4 +26,5 @@ def learning_cycles(context: dg.AssetExecutionContext, workspace: WorkspaceResou
         status, reason, counts = cycle_result(space.updates, day)
         space.cycles.finish(context.run.run_id, day, status, reason, **counts)
         rows = space.warehouse.read_day("learning_cycles", day)
-        report_day(context, day, "learning_cycles", len(rows), numbers(counts))
+        ended = {"status": status.replace("_", " "), "because": reason}
+        report_day(context, day, "learning_cycles", len(rows), {**ended, **numbers(counts)})

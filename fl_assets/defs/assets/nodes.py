@@ -4,7 +4,7 @@ What goes here: the wiring of `patterns/nodes.py` and `federation/coordinator_si
 node's standing, the rules of admission (`federation/summary.py`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
 from typing import Any
@@ -13,7 +13,7 @@ import dagster as dg
 
 from fl_assets.defs.assets.patterns import conversation_signals, failure_signatures
 from fl_assets.defs.assets.telemetry import SPECS
-from fl_assets.defs.metadata import numbers, preview, table_asset
+from fl_assets.defs.metadata import numbers, of, preview, table_asset
 from fl_assets.defs.partitions import DAILY, days_of
 from fl_assets.defs.per_day import each_in_session, evaluate_per_day, report_day
 from fl_assets.defs.resources import WorkspaceResource
@@ -23,7 +23,7 @@ from fl_assets.patterns.nodes import NodeDay, completeness, nodes_of
 
 GROUP = "patterns"
 SHOWN = 20
-REFUSAL_COLUMNS = ("rule", "node_id", "day", "path", "line", "detail", "digest")
+REFUSAL_COLUMNS = ("rule", "day", "path", "detail")
 
 
 @dg.asset(
@@ -48,28 +48,30 @@ def node_registry(context: dg.AssetExecutionContext, workspace: WorkspaceResourc
             "reporting": sum(node.status != "silent" for node in nodes),
         }
         sums |= {
-            "by_summary": sum(row["source"] == "summary" for row in rows),
+            "sending_summaries": sum(row["source"] == "summary" for row in rows),
             "completeness": completeness(nodes),
         }
         order = sorted(
             rows, key=lambda row: (row["status"] != "silent", row["status"] == "reporting", row["node_id"])
         )
-        shown = preview(
-            order,
-            (
-                "node_id",
-                "status",
-                "source",
-                "is_registered",
-                "calls",
-                "failures",
-                "conversations",
-                "usual",
-                "silent_days",
-            ),
-            limit=SHOWN,
-        )
+        table = [
+            {
+                "calls": row["calls"],
+                "failed": of(row["failures"], row["calls"]),
+                "usual a day": round(row["usual"]),
+                "node": f"{row['node_id']}: {_standing(row)}",
+            }
+            for row in order[:SHOWN]
+        ]
+        shown = preview(table, ("calls", "failed", "usual a day", "node"), limit=SHOWN)
         report_day(context, day, "node_registry", len(rows), {**numbers(sums), "nodes": shown})
+
+
+def _standing(row: Mapping[str, Any]) -> str:
+    """Return a node's status in words."""
+    if row["status"] == "silent":
+        return f"silent for {row['silent_days']} days"
+    return f"{row['status']}, by summary" if row["source"] == "summary" else row["status"]
 
 
 def _rows(
@@ -110,15 +112,17 @@ def every_node_reports(
             if row["is_expected"] and row["status"] == "silent"
         ]
         named = ", ".join(row["node_id"] for row in rows[:3])
+        known = sum(row["is_expected"] for row in space.warehouse.read_day("node_registry", days[-1]))
         return dg.AssetCheckResult(
             passed=not rows,
             severity=dg.AssetCheckSeverity.WARN,
-            description="expected every node to report; found: "
-            f"{f'{len(rows)} silent ({named})' if rows else 'all do'}",
+            description=f"expected every node to report; found: {len(rows)} silent ({named})"
+            if rows
+            else f"{known} nodes expected on {days[-1]}, all of them report",
             metadata={
                 "silent": len(rows),
                 **(
-                    {"offending": preview(rows, ("day", "node_id", "usual", "silent_days"), limit=SHOWN)}
+                    {"offending": preview(rows, ("silent_days", "usual", "day", "node_id"), limit=SHOWN)}
                     if rows
                     else {}
                 ),
@@ -137,13 +141,15 @@ def summaries_are_taken(
 
     A warning says which line of which file breaks which rule. The folder keeps it all.
     """
-    rows = [asdict(one) for one in workspace.open().summaries.refusals()]
+    summaries = workspace.open().summaries
+    rows = [asdict(one) for one in summaries.refusals()]
     rules = ", ".join(sorted({row["rule"] for row in rows}))
     result = dg.AssetCheckResult(
         passed=not rows,
         severity=dg.AssetCheckSeverity.WARN,
-        description="expected every summary to be taken; found: "
-        f"{f'{len(rows)} refused ({rules})' if rows else 'all are'}",
+        description=f"expected every summary to be taken; found: {len(rows)} refused ({rules})"
+        if rows
+        else f"summaries of {len(summaries.registered())} registered nodes, none refused",
         metadata={
             "refused": len(rows),
             **({"offending": preview(rows, REFUSAL_COLUMNS, limit=SHOWN)} if rows else {}),

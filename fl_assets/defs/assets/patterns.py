@@ -3,13 +3,14 @@
 What goes here: the wiring of `patterns/analysis.py`. What does not: grouping, counting, belief (`domain/`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import dagster as dg
 import pandas as pd
 
 from fl_assets.defs.assets.telemetry import SPECS
-from fl_assets.defs.metadata import numbers, preview, table_asset, table_spec
+from fl_assets.defs.metadata import PREVIEW_ROWS, counts, numbers, of, preview, table_asset, table_spec
 from fl_assets.defs.partitions import BACKFILL, DAILY, days_of
 from fl_assets.defs.per_day import each_in_session, report_day
 from fl_assets.defs.pictures import (
@@ -26,6 +27,8 @@ from fl_assets.patterns.calibration import reliability
 from fl_assets.patterns.rule_files import load_corrections, load_failure_classes
 
 GROUP = "patterns"
+TOP = 30
+"""Patterns that the UI lists; the report has all."""
 
 
 @dg.asset(deps=[SPECS["raw_traces"], SPECS["node_summaries"]], **table_asset("failure_signatures", GROUP))
@@ -51,7 +54,8 @@ def failure_signatures(context: dg.AssetExecutionContext, workspace: WorkspaceRe
                 **numbers(sums),
                 **pictures(by_hour=volume_by_hour(space.report.hourly(day))),
                 "most_failures": preview(
-                    largest, ("node_id", "service", "method", "failures", "masked_error")
+                    [row | {"where": f"{row['service']} {row['method']}"} for row in largest[:PREVIEW_ROWS]],
+                    ("failures", "node_id", "where", "masked_error"),
                 ),
             },
         )
@@ -78,10 +82,15 @@ def conversation_signals(context: dg.AssetExecutionContext, workspace: Workspace
             (row for row in rows if row["sessions_affected"]),
             key=lambda row: (-row["sessions_affected"], row["node_id"], row["signal"]),
         )
-        table = preview(seen, ("node_id", "service", "signal", "sessions_affected", "sessions"))
-        report_day(
-            context, day, "conversation_signals", len(rows), {**numbers(affected), "most_affected": table}
+        table = preview(
+            [row | {"conversations": of(row["sessions_affected"], row["sessions"])} for row in seen],
+            ("conversations", "signal", "node_id", "service"),
         )
+        told = {**numbers(affected), "most_affected": table}
+        nothing = {
+            "nothing_here": "no conversation was logged on this day; docs/formats.md says how to log one"
+        }
+        report_day(context, day, "conversation_signals", len(rows), told if rows else nothing)
 
 
 @dg.asset(
@@ -110,65 +119,56 @@ def failure_patterns(context: dg.AssetExecutionContext, workspace: WorkspaceReso
         rows = space.patterns.replace(day, found)
         for each in window.days:
             space.index.mark_analysed(each, space.lake.content_of(each))
-        states = found.patterns["state"].value_counts().to_dict()
+        shown = found.patterns.to_dict("records")
+        failing = [row for row in shown if row["failures"]]
         sums = {
-            "patterns": rows,
-            "families": len(found.families),
-            "significant": int(found.patterns["is_significant"].sum()),
+            "failing": len(failing),
+            "failures": sum(row["failures"] for row in failing),
+            "significant": sum(bool(row["is_significant"]) for row in failing),
+            "not_seen_now": len(shown) - len(failing),
             "window_days": len(window.days),
             "events_in_window": window.events,
         }
-        top = preview(
-            found.patterns.head(10).to_dict("records"),
-            (
-                "template",
-                "failure_class",
-                "state",
-                "failures",
-                "failure_rate",
-                "nodes_affected",
-                "nodes_reporting",
-                "confidence",
-                "corroboration",
-            ),
-        )
-        shown = found.patterns.to_dict("records")
         drawn = pictures(
             trends=pattern_trends(shown), by_node=nodes_by_patterns(space.report.failures_by_node(day), shown)
         )
-        by_state = {f"state_{name}": count for name, count in states.items()}
+        top = preview(map(_line, failing), ("failures", "nodes", "persists", "what fails"), limit=TOP)
         report_day(
             context,
             day,
             "failure_patterns",
             rows,
-            {**numbers(sums), **numbers(by_state), **drawn, "top": top},
+            {**numbers(sums), **counts(row["state"] for row in failing), **drawn, "top": top},
         )
+
+
+def _line(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a pattern as the UI's table shows it: numbers first, then the text."""
+    kind = f"{row['failure_class'].replace('_', ' ')}, {row['state']}"
+    return {
+        "failures": of(row["failures"], row["calls"]),
+        "nodes": f"{row['nodes_affected']} of {row['nodes_reporting']}",
+        "persists": f"{row['confidence']:.0%}",
+        "what fails": f"{row['template']} ({kind})",
+    }
 
 
 KNOWLEDGE = {
     "pattern_consequences": (
-        "family_id",
-        "failures",
-        "recovered_rate",
-        "calls_to_recover",
-        "end_measure",
-        "risk_ratio",
+        ("failures", "recovered_rate", "risk_ratio", "family_id"),
+        "nothing failed, so there is nothing that a failure could have cost",
     ),
     "pattern_contrasts": (
-        "family_id",
-        "kind",
-        "name",
-        "relation",
-        "value",
-        "rate_with",
-        "rate_without",
-        "nodes",
+        ("rate_with", "rate_without", "name", "value"),
+        "no argument or attribute tells the calls that fail from those that succeed",
     ),
-    "pattern_examples": ("family_id", "succeeded", "node_id", "method", "timestamp", "message"),
-    "pattern_cures": ("family_id", "source", "subject", "name", "change", "help_rate", "base_rate", "nodes"),
+    "pattern_examples": (("succeeded", "node_id", "method", "message"), "nothing failed on this day"),
+    "pattern_cures": (
+        ("help_rate", "base_rate", "subject", "change"),
+        "nothing that was done after a failure worked better than anything else",
+    ),
 }
-"""Tables of what the fleet knows, with the columns that are shown."""
+"""Tables of what the fleet knows: the columns that are shown, and what it means that there are no rows."""
 KNOWLEDGE_SPECS = [table_spec(name, GROUP, deps=[failure_patterns]) for name in KNOWLEDGE]
 
 
@@ -194,8 +194,9 @@ def fleet_knowledge(
             ("pattern_examples", known.examples),
         ):
             count = space.warehouse.replace(name, day, rows.assign(event_date=day))
-            shown = preview(rows.head(10).to_dict("records"), KNOWLEDGE[name])
-            report_day(context, day, name, count, {"first": shown})
+            columns, nothing = KNOWLEDGE[name]
+            shown = {"first": preview(rows.head(PREVIEW_ROWS).to_dict("records"), columns)}
+            report_day(context, day, name, count, shown if count else {"nothing_here": nothing})
     for name in KNOWLEDGE:
         yield dg.MaterializeResult(asset_key=dg.AssetKey(name))
 
@@ -227,10 +228,19 @@ def confidence_calibration(context: dg.AssetExecutionContext, workspace: Workspa
             "precision_at_threshold": report.precision,
             "recall_at_threshold": report.recall,
         }
-        table = preview(
-            bins.to_dict("records"), ("bin_low", "bin_high", "predictions", "predicted", "observed")
-        )
-        drawn = pictures(diagram=reliability_diagram(bins.to_dict("records"), space.settings.threshold))
-        report_day(
-            context, day, "confidence_calibration", rows, {**numbers(scores), **drawn, "reliability": table}
-        )
+        filled = [row for row in bins.to_dict("records") if row["predictions"]]
+        table = [
+            {
+                "assessments": row["predictions"],
+                "believed": f"{row['predicted']:.0%}",
+                "came true": f"{row['observed']:.0%}",
+            }
+            for row in filled
+        ]
+        told = {
+            **numbers(scores),
+            **pictures(diagram=reliability_diagram(filled, space.settings.threshold)),
+            "reliability": preview(table, ("assessments", "believed", "came true")),
+        }
+        nothing = {"nothing_here": "not enough days yet to compare what was believed with what came"}
+        report_day(context, day, "confidence_calibration", rows, told if filled else nothing)

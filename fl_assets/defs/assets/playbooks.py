@@ -4,19 +4,26 @@ What goes here: the wiring of `playbooks/propose.py`. What does not: remedies (`
 (`playbooks/rules.py`).
 """
 
+from typing import Any
+
 import dagster as dg
 import pandas as pd
 
+from fl_assets.core.models import Playbook
 from fl_assets.defs.assets.patterns import KNOWLEDGE_SPECS, failure_patterns
-from fl_assets.defs.metadata import numbers, preview, table_asset
+from fl_assets.defs.metadata import counts, numbers, preview, table_asset
 from fl_assets.defs.partitions import days_of
 from fl_assets.defs.per_day import each_in_session, report_day
 from fl_assets.defs.resources import WorkspaceResource
 from fl_assets.events.redaction.errors import without_secrets
 from fl_assets.playbooks.propose import FleetKnowledge, propose
 from fl_assets.playbooks.rule_files import load_remedies
+from fl_assets.report.words import without_subject
+from fl_assets.updates.proposals import playbook_page
 
 GROUP = "playbooks"
+MAX_PAGES = 100
+"""Playbooks of a day that can be read in the UI; files hold all."""
 
 
 @dg.asset(deps=[failure_patterns, *KNOWLEDGE_SPECS], **table_asset("playbooks", GROUP))
@@ -38,28 +45,36 @@ def playbooks(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -
         )
         rows = space.playbooks.replace(day, proposed)
         ready = [playbook for playbook in proposed if not playbook.held_because]
-        sums = {"playbooks": rows, "actionable": len(ready), "held": rows - len(ready)}
-        by_category = {
-            f"category_{name}": sum(playbook.category == name for playbook in proposed)
-            for name in ("prompt", "adapter", "config", "workflow")
+        held = [playbook for playbook in proposed if playbook.held_because]
+        in_order = [*sorted(ready, key=_worth), *sorted(held, key=_worth)]
+        why = [{"playbook": one.title, "held because": _reasons(one)} for one in in_order[len(ready) :]]
+        columns = ("failures", "nodes", "persists", "playbook")
+        pages = "\n\n---\n\n".join(map(playbook_page, in_order[:MAX_PAGES]))
+        shown: dict[str, Any] = {
+            **numbers({"ready": len(ready), "held": len(held)}),
+            **counts(one.category for one in proposed),
+            "to_read": dg.MetadataValue.md(pages),
+            "ready_now": preview(map(_line, in_order), columns, limit=len(ready)),
+            "held_back": preview(why, ("playbook", "held because"), limit=len(why)),
         }
-        shown = preview(
-            [playbook.model_dump() for playbook in proposed],
-            (
-                "title",
-                "confidence",
-                "held_because",
-                "category",
-                "evidence_count",
-                "nodes_affected",
-                "nodes_reporting",
-                "state",
-            ),
-        )
-        report_day(
-            context,
-            day,
-            "playbooks",
-            rows,
-            {**numbers(sums), **numbers(by_category), "playbooks_of_the_day": shown},
-        )
+        nothing = {"nothing_here": "no failure of the day is known well enough for a change to be proposed"}
+        report_day(context, day, "playbooks", rows, shown if proposed else nothing)
+
+
+def _worth(playbook: Playbook) -> tuple[float, str]:
+    """Return what playbooks are ordered by: what would prevent the most failures comes first."""
+    benefit = playbook.advice.benefit
+    return -(benefit.avoided_per_day if benefit else 0.0), playbook.improvement_id
+
+
+def _reasons(playbook: Playbook) -> str:
+    return "; ".join(without_subject(one, playbook.improvement_id) for one in playbook.held_because)
+
+
+def _line(playbook: Playbook) -> dict[str, Any]:
+    return {
+        "failures": playbook.evidence_count,
+        "nodes": f"{playbook.nodes_affected} of {playbook.nodes_reporting}",
+        "persists": f"{playbook.confidence:.0%}",
+        "playbook": f"{playbook.title} ({playbook.category})",
+    }

@@ -23,28 +23,22 @@ from fl_assets.events.redaction.errors import without_secrets
 
 GROUP = "telemetry"
 PREVIEWS = {
-    "raw_traces": ("timestamp", "node_id", "service", "method", "duration_ms", "success", "error"),
-    "conversation_logs": ("timestamp", "node_id", "session_id", "user_query", "system_response"),
-    "quarantined_events": ("source_file", "source_line", "reason", "detail", "excerpt"),
-    "error_records": (
-        "record_id",
-        "request_id",
-        "target_service",
-        "error_type",
-        "suspected_prompts_or_configs",
-    ),
-    "evaluations": ("timestamp", "node_id", "session_id", "trace_id", "name", "value", "label", "source"),
-    "node_summaries": (
-        "node_id",
-        "sequence",
-        "events",
-        "failures",
-        "unnamed_failures",
-        "min_sessions",
-        "epsilon",
-        "source_file",
-    ),
+    "raw_traces": ("node_id", "method", "success", "error"),
+    "conversation_logs": ("node_id", "user_query", "system_response"),
+    "quarantined_events": ("reason", "detail", "excerpt"),
+    "error_records": ("record_id", "target_service", "error_type"),
+    "evaluations": ("name", "value", "label", "node_id"),
+    "node_summaries": ("events", "failures", "node_id", "min_sessions"),
 }
+NOTHING = {
+    "raw_traces": "no call of this day was read: no file has one, or those that do could not be read",
+    "conversation_logs": "no conversation of this day was read; docs/formats.md says how to log one",
+    "quarantined_events": "every line of this day could be read",
+    "error_records": "no error record of this day was read; docs/formats.md says what they are",
+    "evaluations": "no score or judgement of this day was read; docs/formats.md says whose are",
+    "node_summaries": "no node sent a summary of this day; docs/federation.md says when one would",
+}
+"""What it means that a day has no rows."""
 SPECS = {name: table_spec(name, GROUP) for name in PREVIEWS}
 """What later assets depend on, by table."""
 
@@ -79,14 +73,10 @@ def telemetry(
             stats = numbers(space.engine.day_stats(day)) if name == "raw_traces" else {}
             stats |= {"refused_in_this_run": len(taken.refused)} if name == "node_summaries" else {}
             stats |= _not_read(report) if name == "quarantined_events" else {}
+            rows = manifest.rows if manifest else 0
             sample = preview(_sample(space.engine, name, day), columns)
-            report_day(
-                context,
-                day,
-                name,
-                manifest.rows if manifest else 0,
-                {**stats, "preview": sample, "files_read_in_this_run": report.files},
-            )
+            shown: dict[str, Any] = {"first": sample} if rows else {"nothing_here": NOTHING[name]}
+            report_day(context, day, name, rows, {**stats, **shown, "files_read_in_this_run": report.files})
         yield dg.MaterializeResult(asset_key=key)
 
 
@@ -99,7 +89,7 @@ def is_learning_cycle(context: dg.AssetExecutionContext) -> bool:
 def _not_read(report: IngestReport) -> dict[str, Any]:
     """What this run did not read, on whatever day that is dated."""
     rows = [asdict(one) for one in report.unread]
-    columns = ("path", "size", "events", "reason", "detail", "fix")
+    columns = ("events", "reason", "path", "fix")
     numbers_of = {"files_not_read_in_this_run": report.ignored, "events_lost_in_this_run": report.lost_events}
     return numbers_of | ({"not_read_in_this_run": preview(rows, columns, limit=20)} if rows else {})
 

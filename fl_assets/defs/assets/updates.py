@@ -8,30 +8,46 @@ back on a day that is gated, too, and the day's decisions know of it. What it ju
 `applied_updates` of earlier days began.
 """
 
+import functools
+from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
-from typing import get_args
+from typing import Any
+from urllib.parse import quote
 
 import dagster as dg
 from pydantic import Field
 
+from fl_assets.core.models import Decision, Playbook
 from fl_assets.defs.assets.adapters import adapter_catalogue
 from fl_assets.defs.assets.patterns import failure_patterns
 from fl_assets.defs.assets.playbooks import playbooks
-from fl_assets.defs.metadata import numbers, preview, table_asset
+from fl_assets.defs.metadata import counts, preview, table_asset
 from fl_assets.defs.partitions import days_of
 from fl_assets.defs.per_day import report_day
 from fl_assets.defs.pictures import before_and_after, pictures
 from fl_assets.defs.resources import WorkspaceResource
 from fl_assets.events.redaction.errors import without_secrets
 from fl_assets.infra.clock import now_utc
-from fl_assets.updates.answers import answer
+from fl_assets.report.words import without_subject
+from fl_assets.updates.answers import AnswerError, answer
+from fl_assets.updates.decide import in_words
 from fl_assets.updates.history import fold, lessons
 from fl_assets.updates.lessons import learn
+from fl_assets.updates.proposals import answer_config, can_be_answered, proposal
 from fl_assets.updates.rollout import carry_out_day, open_releases
-from fl_assets.updates.trial import Finding
 from fl_assets.updates.trials import judge_day
 
 GROUP = "updates"
+NO_TRIAL = (
+    "no change is on trial: one begins when a decision is approved (or FEDERATED_LEARNING_APPLY is canary or "
+    "on), and is judged from the second day on"
+)
+SHORT_ID = 8
+"""Letters of an id that are shown; a command and the launchpad take its first letters."""
+MAX_PAGES = 60
+"""Decisions of a day with a page in the UI; `data/proposals` has those of all that wait for a person."""
+HERE = "__repository__@fl_assets"
+"""Where `workspace.yaml` and `fl-assets dev` put this code."""
 
 
 class Answers(dg.Config):
@@ -40,11 +56,11 @@ class Answers(dg.Config):
     The same as `fl-assets approve` and `reject`.
     """
 
-    approve: list[str] = Field(default_factory=list, description="Ids of decisions that are approved.")
-    reject: list[str] = Field(default_factory=list, description="Ids of decisions that are rejected.")
+    # Plain defaults: with factories, the launchpad would not fill these fields in.
+    approve: list[str] = Field([], description="Ids of decisions that are approved.")
+    reject: list[str] = Field([], description="Ids of decisions that are rejected.")
     codes: list[str] = Field(
-        default_factory=list,
-        description="The code of each, as `fl-assets decisions` shows it; it is good once.",
+        [], description="The code of each, as `fl-assets decisions` shows it; it is good once."
     )
     reason: str = Field("", description="Why; needed with either.")
     by: str = Field("", description="Who answers; needed with either.")
@@ -61,39 +77,35 @@ def update_outcomes(context: dg.AssetExecutionContext, workspace: WorkspaceResou
     for day in space.gate.sound_days(days_of(context.partition_keys)):
         found = judge_day(space.updates, day, clock=now_utc)
         rows = space.warehouse.replace_records("update_outcomes", day, found)
-        verdicts = {
-            f"verdict_{name}": sum(row["verdict"] == name for row in found) for name in get_args(Finding)
-        }
-        shown = preview(
-            found,
-            (
-                "decision_id",
-                "category",
-                "stage",
-                "verdict",
-                "action",
-                "effect",
-                "effect_low",
-                "effect_high",
-                "days_observed",
-                "reason",
-            ),
-        )
         learned = learn(lessons(open_releases(space.updates).rollouts().values()))
-        scores = [{"remedy_id": remedy, **score} for remedy, score in learned.scores.items()]
-        columns = ("remedy_id", "helpful", "harmful", "inconclusive", "faded", "rejected")
-        report_day(
-            context,
-            day,
-            "update_outcomes",
-            rows,
+        table = [
             {
-                **numbers(verdicts),
-                **pictures(rates=before_and_after(found)),
-                "trials": shown,
-                "remedies": preview(scores, columns),
-            },
-        )
+                "id": one["decision_id"][:SHORT_ID],
+                "verdict": f"{one['verdict']}, {one['action'].replace('_', ' ')}",
+                "effect": _effect(one),
+                "why": one["reason"],
+            }
+            for one in found
+        ]
+        scores = [
+            {"remedy": remedy, **score, "helps": f"{learned.helps(remedy, '').probability:.0%}"}
+            for remedy, score in learned.scores.items()
+        ]
+        shown: dict[str, Any] = {
+            **counts(row["verdict"] for row in found),
+            **pictures(rates=before_and_after(found)),
+            "trials": preview(table, ("id", "verdict", "effect", "why"), limit=len(table)),
+            "remedies": preview(scores, ("remedy", "helpful", "harmful", "inconclusive", "helps")),
+        }
+        report_day(context, day, "update_outcomes", rows, shown if found else {"nothing_here": NO_TRIAL})
+
+
+def _effect(outcome: Mapping[str, Any]) -> str:
+    """Say what a change did to the failures, with its interval."""
+    low, high = outcome["effect_low"], outcome["effect_high"]
+    if outcome["effect"] is None:
+        return "not known yet"
+    return f"x {outcome['effect']:.2f}" + (f" ({low:.2f} to {high:.2f})" if low and high else "")
 
 
 @dg.asset(deps=[playbooks, adapter_catalogue, update_outcomes], **table_asset("update_decisions", GROUP))
@@ -113,18 +125,87 @@ def update_decisions(context: dg.AssetExecutionContext, workspace: WorkspaceReso
         known = fold(event for event in events if event.at.date() <= day + timedelta(days=1))
         decisions = space.decisions.decide(day, today=now_utc().date(), rollouts=known.values())
         rows = space.decisions.replace(day, decisions)
-        actions = {
-            f"action_{name}": sum(decision.action == name for decision in decisions)
-            for name in ("apply", "canary", "hold", "reject", "none")
-        }
-        shown = preview(
-            [decision.model_dump() for decision in decisions],
-            ("action", "target", "reasons", "helps", "benefit", "to_value", "from_value", "category", "mode"),
+        playbooks_of_day = {one.improvement_id: one for one in space.playbooks.of(day)}
+        report_day(
+            context,
+            day,
+            "update_decisions",
+            rows,
+            _shown_decisions(decisions, playbooks_of_day, _place(context)),
         )
-        report_day(context, day, "update_decisions", rows, {**numbers(actions), "decisions": shown})
+
+
+def _shown_decisions(
+    decisions: Collection[Decision], playbooks: Mapping[str, Playbook], place: str
+) -> dict[str, Any]:
+    """Return what the UI shows of a day's decisions: how many of each kind, a table, and a page of each."""
+    in_order = sorted(
+        decisions, key=lambda one: (not can_be_answered(one), -(one.benefit or 0.0), one.decision_id)
+    )
+    table = [
+        {
+            "id": one.decision_id[:SHORT_ID],
+            "decision": in_words(one.model_dump()),
+            "fewer failures a day": one.benefit,
+            "playbook": playbooks[one.improvement_id].title,
+            "why": without_subject(one.reasons[0], one.improvement_id) if one.reasons else "",
+        }
+        for one in in_order
+    ]
+    pages = {
+        f"page_{one.decision_id[:SHORT_ID]}": dg.MetadataValue.md(
+            proposal(playbooks[one.improvement_id], one, _launchpad(one, place))
+        )
+        for one in in_order[:MAX_PAGES]
+    }
+    to_answer = sum(map(can_be_answered, decisions))
+    how = (
+        f"{to_answer} wait for an answer: each page below says what changes, why, and how to accept it"
+        if to_answer
+        else "nobody is asked to act on this day"
+    )
+    return {
+        **counts(in_words(one.model_dump()) for one in decisions),
+        "how_to_answer": how,
+        "decisions": preview(table, ("id", "decision", "playbook", "why"), limit=len(table)),
+        **pages,
+    }
+
+
+def _launchpad(decision: Decision, place: str) -> str:
+    """Return the path, within the UI, of a launchpad that holds an approval, all but its code."""
+    if not can_be_answered(decision):
+        return ""
+    tag = f"tags[0][key]=dagster/partition&tags[0][value]={decision.day}"
+    config = quote(answer_config(decision.decision_id, "the code"), safe="")
+    return f"/locations/{place}/jobs/apply_updates/playground/setup?{quote(tag, safe='=&')}&config={config}"
+
+
+def _place(context: dg.AssetExecutionContext) -> str:
+    """Return where this code is in the UI; a run from the terminal may not know, and takes our name."""
+    origin = context.run.remote_job_origin
+    return f"__repository__@{origin.repository_origin.code_location_origin.location_name}" if origin else HERE
+
+
+def in_one_line(step: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a step in which an answer that is not taken fails with its sentence alone.
+
+    The UI leaves out the trace of a failure that has a cause, and a cause that was never raised has none.
+    """
+
+    @functools.wraps(step)
+    def made(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return step(*args, **kwargs)
+        except AnswerError as error:
+            why = ValueError("nothing was recorded of this answer; those before it in the list were")
+            raise dg.Failure(description=str(error), allow_retries=False) from why
+
+    return made
 
 
 @dg.asset(deps=[update_decisions], **table_asset("applied_updates", GROUP))
+@in_one_line
 @without_secrets
 def applied_updates(context: dg.AssetExecutionContext, config: Answers, workspace: WorkspaceResource) -> None:
     """What was done about each decision that asks for a change.
@@ -141,12 +222,18 @@ def applied_updates(context: dg.AssetExecutionContext, config: Answers, workspac
             continue
         found = carry_out_day(space.updates, day, clock=now_utc)
         rows = space.warehouse.replace_records("applied_updates", day, found)
-        statuses = {
-            f"status_{name}": sum(row["status"] == name for row in found)
-            for name in ("staged", "canary", "applied", "waiting", "rejected", "refused")
+        table = [
+            {
+                "id": row["decision_id"][:SHORT_ID],
+                "status": row["status"],
+                "target": row["target"],
+                "why": f"{row['decided_by']}: {row['reason']}" if row["decided_by"] else row["reason"],
+            }
+            for row in found
+        ]
+        shown: dict[str, Any] = {
+            **counts(row["status"] for row in found),
+            "updates": preview(table, ("id", "status", "target", "why"), limit=len(table)),
         }
-        shown = preview(
-            found,
-            ("decision_id", "status", "category", "target", "from_value", "to_value", "decided_by", "reason"),
-        )
-        report_day(context, day, "applied_updates", rows, {**numbers(statuses), "updates": shown})
+        nothing = {"nothing_here": "no decision of this day asks for a change that could be carried out"}
+        report_day(context, day, "applied_updates", rows, shown if found else nothing)
