@@ -7,18 +7,19 @@ same report.
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from datetime import date, timedelta
 from typing import Any, TypeVar
 
 from fl_assets.core.models import Record
 from fl_assets.patterns.nodes import completeness, nodes_of
+from fl_assets.report.headlines import events_of, headlines
 from fl_assets.report.records import (
     Bin,
     Change,
     DecisionLine,
-    Headline,
+    ExampleLine,
+    GateLine,
     NodeLine,
     OutcomeLine,
     PatternChange,
@@ -32,10 +33,13 @@ from fl_assets.report.records import (
     Row,
 )
 from fl_assets.report.words import MAX_NAME, summary_of, visible, without_subject
-from fl_assets.updates.decide import in_words
+from fl_assets.updates.decide import in_words, route_of
 
 MAX_BREAKDOWN, MAX_NODES, MAX_MOVED = 5, 200, 100
 """Rows of a list that are shown; the report says how many more there are."""
+MAX_EXAMPLES, MAX_PATTERN_NODES, MAX_REASONS = 3, 12, 2
+MAX_MESSAGE, MAX_DESCRIPTION = 300, 2000
+"""Longest message of an example and description of a playbook, in characters."""
 Line = TypeVar("Line", bound=Record)
 
 
@@ -46,6 +50,7 @@ def build_report(rows: ReportRows) -> Report:
     for row in rows.playbooks:
         for pattern_id in (row["pattern_id"], *row["merged_patterns"]):
             answers.setdefault(pattern_id, []).append(row["improvement_id"])
+    examples, nodes = _examples(rows), _nodes(rows)
     patterns = sorted(
         (
             _pattern(
@@ -53,12 +58,19 @@ def build_report(rows: ReportRows) -> Report:
                 before.get(row["pattern_id"]),
                 answers.get(row["pattern_id"], []),
                 is_first=rows.previous_day is None,
+                examples=examples.get(row["family_id"], ()),
+                nodes=nodes.get(row["pattern_id"], ()),
             )
             for row in rows.patterns
         ),
         key=lambda one: (-one.failures, -one.confidence, one.pattern_id),
     )
     playbooks = _playbooks(rows)
+    window = (
+        rows.cycle["window_days"]
+        if rows.cycle
+        else max((row["window_days"] for row in rows.patterns), default=1)
+    )
     moved = _moved(patterns, rows)
     quality = _quality(rows)
     status = rows.cycle["status"] if rows.cycle else "not run"
@@ -67,13 +79,11 @@ def build_report(rows: ReportRows) -> Report:
         previous_day=rows.previous_day,
         status=status,
         reason=visible(rows.cycle["reason"]) if rows.cycle else "",
-        window_days=rows.cycle["window_days"]
-        if rows.cycle
-        else max((row["window_days"] for row in rows.patterns), default=1),
+        window_days=window,
         threshold=rows.threshold,
         min_nodes=rows.min_nodes,
         summary=summary_of(rows, status, patterns, playbooks, quality),
-        headlines=_headlines(rows, patterns, playbooks, quality),
+        headlines=headlines(rows, patterns, playbooks, quality, window),
         states=tuple(sorted(Counter(one.state for one in patterns).items())),
         patterns=tuple(patterns),
         playbooks=tuple(playbooks),
@@ -88,6 +98,7 @@ def build_report(rows: ReportRows) -> Report:
             for row in rows.calibration
             if row["predictions"]
         ),
+        gate=_gate(rows),
     )
 
 
@@ -124,7 +135,15 @@ def _shown(value: Any) -> Any:
     return visible(value) if isinstance(value, str) else value
 
 
-def _pattern(row: Row, before: Row | None, playbooks: Sequence[str], *, is_first: bool) -> PatternLine:
+def _pattern(
+    row: Row,
+    before: Row | None,
+    playbooks: Sequence[str],
+    *,
+    is_first: bool,
+    examples: Sequence[ExampleLine],
+    nodes: Sequence[tuple[str, int]],
+) -> PatternLine:
     breakdown = [
         (visible(one["service"], MAX_NAME), visible(one["method"], MAX_NAME), one["failures"])
         for one in json.loads(row["breakdown"] or "[]")
@@ -138,7 +157,65 @@ def _pattern(row: Row, before: Row | None, playbooks: Sequence[str], *, is_first
         first_seen=f"{row['first_seen']:%Y-%m-%d %H:%M}" if row["first_seen"] else "",
         last_seen=f"{row['last_seen']:%Y-%m-%d %H:%M}" if row["last_seen"] else "",
         playbooks=tuple(playbooks),
+        examples=tuple(examples),
+        nodes=tuple(nodes),
     )
+
+
+def _examples(rows: ReportRows) -> dict[str, list[ExampleLine]]:
+    """Return failed calls as they were, by family of patterns, with links where a playbook has them."""
+    links = {
+        one["trace_id"]: one["link"] for row in rows.playbooks for one in _advice(row).get("examples", ())
+    }
+    found: dict[str, list[ExampleLine]] = {}
+    for row in sorted(rows.examples, key=lambda one: (one["family_id"], one["rank"])):
+        lines = found.setdefault(row["family_id"], [])
+        if row["succeeded"] or len(lines) == MAX_EXAMPLES:
+            continue
+        lines.append(
+            ExampleLine(
+                message=visible(row["message"], MAX_MESSAGE),
+                method=visible(f"{row['service']} {row['method']}".strip(), MAX_NAME),
+                node=visible(row["node_id"], MAX_NAME),
+                time=f"{row['timestamp']:%Y-%m-%d %H:%M:%S}",
+                trace_id=visible(row["trace_id"], MAX_NAME),
+                link=links.get(row["trace_id"], ""),
+            )
+        )
+    return found
+
+
+def _nodes(rows: ReportRows) -> dict[str, list[tuple[str, int]]]:
+    """Return nodes with their failures, the most first, by pattern."""
+    found: dict[str, list[tuple[str, int]]] = {}
+    for row in sorted(rows.by_node, key=lambda one: (-one["failures"], one["node_id"])):
+        lines = found.setdefault(row["pattern_id"], [])
+        if len(lines) < MAX_PATTERN_NODES:
+            lines.append((visible(row["node_id"], MAX_NAME), row["failures"]))
+    return found
+
+
+def _advice(row: Row) -> dict[str, Any]:
+    """Return what a playbook says beside its change; nothing for one of an earlier release."""
+    return json.loads(row.get("advice") or "{}")
+
+
+def _gate(rows: ReportRows) -> tuple[GateLine, ...]:
+    """Return what each rule found, those that hold something first."""
+    by_rule: dict[str, list[Row]] = {}
+    for row in sorted(rows.verdicts, key=lambda one: (one["rule"], one["position"])):
+        by_rule.setdefault(row["rule"], []).append(row)
+    lines = [
+        GateLine(
+            rule=visible(rule, MAX_NAME),
+            expected=visible(found[0]["expected"]),
+            held=sum(row["position"] > 0 for row in found),
+            stops_day=any(row["stops_day"] for row in found),
+            first=visible(found[0]["actual"]),
+        )
+        for rule, found in by_rule.items()
+    ]
+    return tuple(sorted(lines, key=lambda one: (not one.stops_day, -one.held, one.rule)))
 
 
 def _playbooks(rows: ReportRows) -> list[PlaybookLine]:
@@ -149,19 +226,26 @@ def _playbooks(rows: ReportRows) -> list[PlaybookLine]:
         identity = row["improvement_id"]
         decision = decided.get(identity, {"action": "", "reasons": ()})
         expected = {name: decision.get(name) for name in ("helps", "benefit")}
-        promised = json.loads(row.get("advice") or "{}").get("benefit") or {}
+        advice = _advice(row)
+        why = [one["text"] for kind in ("contrasts", "cures") for one in advice.get(kind, ())[:MAX_REASONS]]
         changes = sorted(json.loads(row["suggested_changes"]).items())
         line = _line(
             PlaybookLine,
             row,
             target=visible(row["target"], MAX_NAME),
-            suggested_changes=tuple(
-                (visible(name, MAX_NAME), visible(value, 240)) for name, value in changes
-            ),
+            description=visible(row["description"], MAX_DESCRIPTION),
+            suggested_changes=tuple((visible(name, MAX_NAME), visible(value)) for name, value in changes),
             is_new=rows.previous_day is not None and identity not in ready_before,
             held_because=tuple(without_subject(reason, identity) for reason in row["held_because"]),
+            headline=visible(advice.get("headline", "")),
+            cost=visible((advice.get("consequence") or {}).get("text", "")),
+            reasons_why=tuple(visible(one) for one in why),
+            **{name: (advice.get("helps") or {}).get(name, 0) for name in ("tried", "helped")},
+            avoided_per_day=(advice.get("benefit") or {}).get("avoided_per_day"),
+            readiness=advice.get("readiness", "ready"),
+            readiness_reason=visible(advice.get("readiness_reason", "")),
+            incident_node=visible(advice.get("incident_node", ""), MAX_NAME),
             **expected,
-            avoided_per_day=promised.get("avoided_per_day"),
             action=decision["action"],
             reasons=tuple(without_subject(reason, identity) for reason in decision["reasons"]),
         )
@@ -192,6 +276,8 @@ def _decisions(rows: ReportRows, playbooks: Sequence[PlaybookLine]) -> tuple[Dec
             from_value=visible(row["from_value"], 240),
             to_value=visible(row["to_value"], 240),
             reasons=tuple(without_subject(reason, row["improvement_id"]) for reason in row["reasons"]),
+            can_be_answered=row["mode"] == "live"
+            and (route_of(row) in ("export", "wait") or row["action"] in ("apply", "canary", "reject")),
             status=applied["status"],
             status_reason=visible(applied["reason"]),
         )
@@ -267,7 +353,7 @@ def _quality(rows: ReportRows) -> Quality:
         nodes_usual=sum(one.is_expected for one in days),
         completeness=completeness(days),
         silent=tuple(one.node_id for one in nodes if one.status == "silent"),
-        events=_events_of(stats),
+        events=events_of(stats),
         quarantined=int(stats.get("quarantined", 0)),
         bad_ratio=float(stats.get("bad_ratio", 0.0)),
         quarantine_reasons=tuple(
@@ -286,77 +372,3 @@ def _quality(rows: ReportRows) -> Quality:
             if name.startswith("redacted_") and count
         ),
     )
-
-
-def _headlines(
-    rows: ReportRows, patterns: Sequence[PatternLine], playbooks: Sequence[PlaybookLine], quality: Quality
-) -> tuple[Headline, ...]:
-    day_before = rows.day - timedelta(days=1)
-    earlier = rows.ingestion.get(day_before, {})
-    if not _events_of(earlier):  # nothing came that day, so there is nothing to compare with
-        earlier = {}
-    failing = [one for one in patterns if one.failures]
-    ready = sum(not one.held_because for one in playbooks)
-    compared = rows.previous_day is not None
-    reported_before = {
-        row["node_id"] for row in (*rows.totals, *rows.conversations) if row["event_date"] == day_before
-    }
-    states = Counter(one.state for one in failing)
-    moods = [f"{states[state]} {state}" for state in ("new", "rising", "regressed") if states[state]]
-    return (
-        Headline(
-            name="Events",
-            value=quality.events,
-            before=_events_of(earlier) or None,
-            note="calls and conversation turns",
-        ),
-        Headline(
-            name="Failed calls",
-            value=_failed_share(rows.totals, rows.day),
-            before=_failed_share(rows.totals, day_before),
-            unit="share",
-            more_is="bad",
-            note=f"{sum(row['failures'] for row in rows.totals if row['event_date'] == rows.day):,} failures",
-        ),
-        Headline(
-            name="Patterns failing",
-            value=len(failing),
-            before=sum(row["failures"] > 0 for row in rows.earlier_patterns) if compared else None,
-            more_is="bad",
-            note=", ".join(moods) or "none new or rising",
-        ),
-        Headline(
-            name="Playbooks ready",
-            value=ready,
-            before=sum(bool(row["is_actionable"]) for row in rows.earlier_playbooks) if compared else None,
-            note=f"{len(playbooks) - ready} held back",
-        ),
-        Headline(
-            name="Nodes reporting",
-            value=quality.nodes_reporting,
-            before=len(reported_before) if reported_before else None,
-            more_is="good",
-            note=f"{len(quality.silent)} silent, {quality.completeness:.0%} complete"
-            if quality.silent
-            else "none silent",
-        ),
-        Headline(
-            name="Unreadable lines",
-            value=quality.bad_ratio,
-            before=earlier.get("bad_ratio"),
-            unit="share",
-            more_is="bad",
-            note=f"{quality.quarantined:,} lines",
-        ),
-    )
-
-
-def _events_of(stats: Mapping[str, float]) -> int:
-    """Events of a day: read here, and told of in summaries."""
-    return int(stats.get("events", 0)) + int(stats.get("summary_events", 0))
-
-
-def _failed_share(totals: Iterable[Row], day: date) -> float | None:
-    rows = [row for row in totals if row["event_date"] == day]
-    calls = sum(row["calls"] for row in rows)
-    return sum(row["failures"] for row in rows) / calls if calls else None

@@ -9,8 +9,9 @@ own style and script run, which the page's policy names by their hashes, and not
 
 import base64
 import hashlib
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from functools import cache
 from importlib.resources import files
@@ -21,7 +22,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from fl_assets.infra.disk import write_atomically
-from fl_assets.report.records import Bin, DecisionLine, Headline, PatternLine, Report
+from fl_assets.report.records import Bin, DecisionLine, Headline, PatternLine, PlaybookLine, Report
+from fl_assets.report.words import counted
 
 MARKS = {
     "new": "● ",
@@ -40,7 +42,8 @@ RULES = {
     "corroborated": "rests on the loudest nodes",
     "enough_nodes": "too few nodes",
     "evidence_is_real": "evidence not confirmed",
-    "is_significant": "may be noise",
+    "is_ready": "not ready",
+    "is_significant": "may be chance",
     "no_personal_data": "personal data",
 }
 STATUS = {
@@ -49,6 +52,12 @@ STATUS = {
     "hold": "held",
     "not_found": "not found",
 }
+
+
+MAX_CARDS = 6
+"""Playbooks that are shown before one asks for more."""
+INDEX = "index.html"
+_DAY_PAGE = re.compile(r"(\d{4}-\d{2}-\d{2})\.html")
 
 
 def report_paths(folder: Path, day: date) -> tuple[Path, Path]:
@@ -65,7 +74,18 @@ def write_report(folder: Path, report: Report) -> tuple[Path, Path]:
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(page, render_page(report))
     write_atomically(twin, render_json(report))
+    write_atomically(folder / INDEX, render_index(path.name for path in folder.iterdir()))
     return page, twin
+
+
+def render_index(names: Iterable[str]) -> bytes:
+    """Return the page that links to each day's, the latest first, from the names in their folder."""
+    days = sorted((found[1] for name in names if (found := _DAY_PAGE.fullmatch(name))), reverse=True)
+    style = (files("fl_assets.report") / "templates" / "report.css").read_text(encoding="utf-8")
+    template = _environment().get_template("index.html.j2")
+    return template.render(
+        days=[date.fromisoformat(day) for day in days], style=Markup(style), style_hash=_hash(style)
+    ).encode()
 
 
 def render_json(report: Report) -> bytes:
@@ -82,6 +102,9 @@ def render_page(report: Report) -> bytes:
     style, script = ((templates / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
     page = environment.get_template("report.html.j2").render(
         report=report,
+        shown=MAX_CARDS,
+        ready={one.improvement_id for one in report.actionable},
+        decided_in_words=counted(Counter(one.outcome for one in report.decisions)),
         failing_states=Counter(one.state for one in report.patterns if one.failures),
         marks=MARKS,
         outcomes={one.improvement_id: one for one in report.decisions},
@@ -121,11 +144,20 @@ def _environment() -> Environment:
         "value": lambda one: (
             "–" if one.value is None else share(one.value) if one.unit == "share" else f"{one.value:,.0f}"
         ),
-        # A description ends with its evidence in numbers, which the card shows beside it.
-        "what_to_do": lambda text: text.partition(" Evidence: ")[0],
+        "few": lambda number: f"{number:,.1f}" if number < 10 else f"{number:,.0f}",
+        "is_web": lambda link: link.startswith(("https://", "http://")),
+        "what_to_do": what_to_do,
         "words": words,
     }
     return environment
+
+
+def what_to_do(text: str, one: PlaybookLine) -> str:
+    """Return a description without what its card says already: what fails, its cost, the numbers."""
+    shown = text.partition(" Evidence: ")[0]
+    for said in (one.headline, one.cost):
+        shown = shown.replace(said, "", 1)
+    return shown.strip()
 
 
 def words(name: str) -> str:
@@ -190,6 +222,8 @@ def short(value: float) -> str:
 def delta(one: Headline) -> dict[str, str] | None:
     """Return how a headline moved against the day before, in words and as good, bad or neutral.
 
+    Neutral unless it moved beyond chance.
+
     None where there is nothing to compare.
     """
     if one.value is None or one.before is None:
@@ -201,7 +235,7 @@ def delta(one: Headline) -> dict[str, str] | None:
         return {"text": "as the day before", "mood": "neutral"}
     mood = (
         "neutral"
-        if one.more_is == "neutral"
+        if one.more_is == "neutral" or not one.is_sure
         else "good"
         if (change > 0) == (one.more_is == "good")
         else "bad"

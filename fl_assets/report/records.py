@@ -36,6 +36,9 @@ class ReportRows:
         quarantined: `reason, lines` of the day.
         unread: what the last ingestion did not read, in words.
         registered: nodes whose summaries are taken, heard of or not.
+        examples: rows of `pattern_examples`.
+        by_node: `pattern_id, node_id, failures` of the window, where there are any.
+        verdicts: rows of `gate_verdicts`.
         threshold: confidence that a playbook must reach.
         min_nodes: nodes that a playbook must rest on.
     """
@@ -61,6 +64,9 @@ class ReportRows:
     quarantined: Sequence[Row] = ()
     unread: Sequence[str] = ()
     registered: Sequence[str] = ()
+    examples: Sequence[Row] = ()
+    by_node: Sequence[Row] = ()
+    verdicts: Sequence[Row] = ()
 
 
 class Headline(Record):
@@ -72,6 +78,20 @@ class Headline(Record):
     unit: Literal["count", "share"] = "count"
     more_is: Literal["good", "bad", "neutral"] = "neutral"
     note: str = ""
+    is_sure: bool = Field(
+        False, description="Whether it moved beyond chance: the 95 % intervals do not overlap."
+    )
+
+
+class ExampleLine(Record):
+    """One call as it was, redacted."""
+
+    message: str
+    method: str
+    node: str
+    time: str
+    trace_id: str
+    link: str = Field("", description="By FEDERATED_LEARNING_TRACE_URL; '' without it.")
 
 
 class PatternLine(Record):
@@ -113,6 +133,9 @@ class PatternLine(Record):
     messages: int
     why_grouped: str
     playbooks: tuple[str, ...] = Field(description="Improvements that answer it.")
+    examples: tuple[ExampleLine, ...] = Field((), description="Messages as they were, redacted.")
+    nodes: tuple[tuple[str, int], ...] = Field((), description="node, failures; most first.")
+    is_harmless: bool = Field(False, description="Whether a rule says that it is no fault.")
 
 
 class PlaybookLine(Record):
@@ -142,6 +165,14 @@ class PlaybookLine(Record):
     suggested_changes: tuple[tuple[str, str], ...]
     version: int
     is_new: bool = Field(description="Whether the cycle before did not have it, or held it.")
+    headline: str = Field("", description="What fails, where and since when, in one sentence.")
+    cost: str = Field("", description="What the failures cost, in one or two sentences.")
+    reasons_why: tuple[str, ...] = Field((), description="Differences and cures behind the change.")
+    tried: int = Field(0, description="Trials of its remedy that have ended.")
+    helped: int = Field(0, description="Those of them in which it helped.")
+    readiness: str = "ready"
+    readiness_reason: str = ""
+    incident_node: str = Field("", description="The node, when this is the failure of one node.")
     held_because: tuple[str, ...]
     action: str
     reasons: tuple[str, ...]
@@ -169,6 +200,17 @@ class DecisionLine(Record):
         "nothing had to be."
     )
     status_reason: str
+    can_be_answered: bool = Field(False, description="Whether a person's yes or no is taken.")
+
+
+class GateLine(Record):
+    """What one rule of the gate found."""
+
+    rule: str
+    expected: str
+    held: int = Field(description="Playbooks that it holds back.")
+    stops_day: bool
+    first: str = Field(description="What the first of them has.")
 
 
 class OutcomeLine(Record):
@@ -293,6 +335,12 @@ class Report(Record):
     outcomes: tuple[OutcomeLine, ...]
     quality: Quality
     calibration: tuple[Bin, ...]
+    gate: tuple[GateLine, ...] = ()
+
+    @property
+    def incidents(self) -> tuple[PatternLine, ...]:
+        """Failures of one node alone, most first."""
+        return tuple(one for one in self.patterns if one.incident_node and one.failures)
 
     @property
     def actionable(self) -> tuple[PlaybookLine, ...]:

@@ -107,6 +107,9 @@ class ReportReader:
             quarantined=self.quarantine_reasons(day),
             unread=unread_in_words(self._index.unread(), 20),
             registered=self._summaries.registered(),
+            examples=of("pattern_examples"),
+            by_node=self.failures_by_node(day),
+            verdicts=of("gate_verdicts"),
         )
 
     def reported(self, day: date) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

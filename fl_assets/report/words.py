@@ -21,6 +21,7 @@ MAX_NAMED = 3
 _INVISIBLE = re.compile(
     "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
+_UNREADABLE = re.compile("\ufffd{3,}")
 
 
 def visible(text: Any, limit: int = MAX_TEXT) -> str:
@@ -29,6 +30,7 @@ def visible(text: Any, limit: int = MAX_TEXT) -> str:
     Invisible and direction-changing characters by code, an over-long one cut with an ellipsis.
     """
     shown = _INVISIBLE.sub(lambda found: f"\\u{ord(found[0]):04x}", "" if text is None else str(text))
+    shown = _UNREADABLE.sub(lambda found: f"\ufffd×{len(found[0])}", shown)
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
@@ -51,6 +53,7 @@ def summary_of(
     failing = [one for one in patterns if one.failures]
     ready = [one for one in playbooks if not one.held_because]
     held = len(playbooks) - len(ready)
+    incidents = [one for one in failing if one.incident_node]
     carried = sum(row["action"] in ("apply", "canary") for row in rows.decisions)
     undone = sum(row["action"] == "rolled_back" for row in rows.outcomes)
     is_gated = status == "gated"
@@ -58,6 +61,8 @@ def summary_of(
         (not failing, lambda: "Nothing that was reported failed."),
         (failing, lambda: _of_patterns(failing, rows.min_nodes)),
         (ready, lambda: _of_ready(rows, ready, is_gated=is_gated)),
+        (ready and ready[0].headline, lambda: f"It answers this: {ready[0].headline}"),
+        (incidents, lambda: _of_incidents(incidents)),
         (held, lambda: _of_held(held, playbooks, rows.threshold)),
         (is_gated, lambda: "The gate stopped this cycle: nothing was decided and nothing was changed."),
         (not is_gated and carried, lambda: f"{_count(carried, 'change')} to be carried out."),
@@ -94,6 +99,13 @@ def _of_held(held: int, playbooks: Sequence[PlaybookLine], threshold: float) -> 
         else ""
     )
     return f"{_count(held, 'playbook')} held back until the evidence is stronger{nearest}."
+
+
+def _of_incidents(incidents: Sequence[PatternLine]) -> str:
+    named = [f"{one.incident_node}: {_count(one.failures, 'failure')}" for one in incidents[:MAX_NAMED]]
+    more = f" and {len(incidents) - len(named)} more" if len(incidents) > len(named) else ""
+    which = "1 failure is" if len(incidents) == 1 else f"{len(incidents)} failures are"
+    return f"{which} of one node alone, to be fixed there ({', '.join(named)}{more})."
 
 
 def _of_silent(silent: Sequence[str]) -> str:

@@ -12,13 +12,25 @@ from fl_assets.report.build import build_report
 from fl_assets.report.page import delta, render_json, render_page, share, short, ticks, write_report
 from fl_assets.report.records import Headline, Report, ReportRows
 from fl_assets_tests.build import DAY, pattern
-from fl_assets_tests.report.test_report import decision_row, outcome_row, playbook_row, rows, totals
+from fl_assets_tests.report.test_report import (
+    BEFORE,
+    advice_row,
+    decision_row,
+    example_row,
+    outcome_row,
+    playbook_row,
+    rows,
+    totals,
+    verdict_row,
+)
 
 HOSTILE = (
     "<script>alert(1)</script>\"'><img src=x onerror=alert(1)></style></title><svg onload=alert(1)> "
     "{{7*7}} {% raw %} "
     "javascript:alert(1) &amp; `x` \u202egnp.exe"
 )
+LINKS = {("a", f"{DAY}.json"), ("a", f"{BEFORE}.html"), ("a", "index.html"), ("link", "data:,")}
+"""All that a page links to beside itself: its twin, the day before, the list of days."""
 VOID = {"meta", "link", "br", "input"}
 
 
@@ -68,10 +80,20 @@ def hostile_report() -> Report:
                     suspects=[HOSTILE],
                     why_grouped=HOSTILE,
                     failure_class="other",
+                    incident_node=HOSTILE,
                 )
             ],
             playbooks=[
-                playbook_row(title=HOSTILE, description=HOSTILE, target=HOSTILE),
+                playbook_row(
+                    title=HOSTILE,
+                    description=HOSTILE,
+                    target=HOSTILE,
+                    advice=advice_row(
+                        headline=HOSTILE,
+                        incident_node=HOSTILE,
+                        examples=[{"trace_id": HOSTILE, "link": "javascript:alert(1)"}],
+                    ),
+                ),
                 playbook_row(improvement_id="f" * 16, title=HOSTILE, held_because=(HOSTILE,)),
             ],
             decisions=[
@@ -86,6 +108,13 @@ def hostile_report() -> Report:
             totals=totals({HOSTILE: [10] * 13 + [0], "n1": [10] * 14}),
             quarantined=[{"reason": HOSTILE, "lines": 1}],
             outcomes=[outcome_row(reason=HOSTILE, remedy_id=HOSTILE, category=HOSTILE)],
+            examples=[
+                example_row(
+                    message=HOSTILE, service=HOSTILE, method=HOSTILE, node_id=HOSTILE, trace_id=HOSTILE
+                )
+            ],
+            by_node=[{"pattern_id": "p-timeout", "node_id": HOSTILE, "failures": 9}],
+            verdicts=[verdict_row(rule=HOSTILE, expected=HOSTILE, actual=HOSTILE)],
             applied=[{"decision_id": "d1", "status": "staged", "reason": HOSTILE}],
             cycle={"status": "gated", "reason": HOSTILE, "window_days": 1},
         )
@@ -99,7 +128,8 @@ def test_hostile_text_is_text():
     assert "img" not in page.tags
     assert not [name for _, name, _ in page.attributes if name.startswith("on") or name == "style"]
     text = "".join(page.texts)
-    assert text.count("<script>alert(1)</script>") >= 10
+    assert text.count("<script>alert(1)</script>") >= 20
+    assert not [value for _, name, value in page.attributes if name == "href" and "javascript" in value]
     assert "\u202e" not in text
     assert "\\u202e" in text
     assert "{{7*7}}" in text
@@ -109,11 +139,7 @@ def test_the_page_loads_nothing_and_links_only_to_itself_and_its_twin():
     page = Page(render_page(hostile_report()))
     for tag, name, value in page.attributes:
         if name in {"src", "href", "action", "data", "poster", "srcset"}:
-            assert value.startswith("#") or (tag, value) in {("a", f"{DAY}.json"), ("link", "data:,")}, (
-                tag,
-                name,
-                value,
-            )
+            assert value.startswith("#") or (tag, value) in LINKS, (tag, name, value)
     assert "url(" not in page.raw["style"]
     assert "@import" not in page.raw["style"]
     assert not re.search(r"fetch|XMLHttp|import\(|innerHTML|eval", page.raw["script"])
@@ -172,7 +198,17 @@ def test_writing_again_gives_the_same_bytes_and_leaves_nothing_beside(tmp_path):
     before = [path.read_bytes() for path in paths]
     assert write_report(tmp_path, build_report(rows())) == paths
     assert [path.read_bytes() for path in paths] == before
-    assert {path.name for path in tmp_path.iterdir()} == {f"{DAY}.html", f"{DAY}.json"}
+    assert {path.name for path in tmp_path.iterdir()} == {f"{DAY}.html", f"{DAY}.json", "index.html"}
+
+
+def test_the_list_of_days_links_to_each_page_the_latest_first(tmp_path):
+    for day in ("2026-10-30", "2026-11-02"):
+        (tmp_path / f"{day}.html").write_text("")
+    (tmp_path / "2026-11-02.json").write_text("")
+    write_report(tmp_path, build_report(rows()))
+    page = Page((tmp_path / "index.html").read_bytes())
+    links = [value for tag, name, value in page.attributes if (tag, name) == ("a", "href")]
+    assert links == sorted(("2026-10-30.html", "2026-11-02.html", f"{DAY}.html"), reverse=True)
 
 
 def test_the_twin_is_the_whole_report():
@@ -206,12 +242,32 @@ def test_a_share_never_moves_from_a_number_to_the_same_number(before, now):
 
 
 def test_a_rise_within_a_percent_is_told_with_its_digits():
-    headline = Headline(name="Failed calls", value=0.1331, before=0.1262, unit="share", more_is="bad")
+    headline = Headline(
+        name="Failed calls", value=0.1331, before=0.1262, unit="share", more_is="bad", is_sure=True
+    )
     assert delta(headline) == {"text": "▲ up from 12.6 % to 13.3 %", "mood": "bad"}
     assert delta(headline.model_copy(update={"before": 0.1329})) == {
         "text": "as the day before",
         "mood": "neutral",
     }
+
+
+def test_a_number_that_moved_within_chance_has_no_colour():
+    headline = Headline(name="Failed calls", value=0.1331, before=0.1262, unit="share", more_is="bad")
+    assert delta(headline)["mood"] == "neutral"
+
+
+def test_a_link_to_a_trace_is_one_of_the_web():
+    def shown(link: str) -> list[str]:
+        advice = advice_row(examples=[{"trace_id": "t1", "link": link}])
+        given = rows(examples=[example_row()], playbooks=[playbook_row(advice=advice)])
+        page = Page(render_page(build_report(given)))
+        return [
+            value for tag, name, value in page.attributes if (tag, name) == ("a", "href") and "t1" in value
+        ]
+
+    assert "https://trace.example/t1" in shown("https://trace.example/t1")
+    assert shown("javascript:alert('t1')") == []
 
 
 def test_only_pairs_of_backticks_are_code():

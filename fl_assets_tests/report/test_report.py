@@ -1,9 +1,10 @@
 """What a report says, from rows."""
 
+import json
 import random
 import unicodedata
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,12 +19,14 @@ BEFORE = DAY - timedelta(days=1)
 
 def playbook_row(**given):
     """One row of the table `playbooks`."""
+    advice = {"advice": given.pop("advice")} if "advice" in given else {}
     one = playbook(**given)
     fields = one.model_dump() | {
         "event_date": one.day,
         "is_actionable": not one.held_because,
         "suggested_changes": '{"timeout_ms": "8000"}',
         "advice": one.advice.model_dump_json(),
+        **advice,
     }
     return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
 
@@ -74,6 +77,44 @@ def outcome_row(**given):
         "reason": "half the failures",
     }
     return row | given
+
+
+def example_row(**given):
+    """One row of the table `pattern_examples`."""
+    row = {
+        "event_date": DAY,
+        "family_id": "f-timeout",
+        "rank": 1,
+        "succeeded": False,
+        "message": "503 search timed out after 5012 ms",
+        "service": "search",
+        "method": "query",
+        "arguments": "{}",
+        "node_id": "n7",
+        "timestamp": datetime(2026, 11, 14, 10, 3, 2, tzinfo=UTC),
+        "trace_id": "t1",
+    }
+    return row | given
+
+
+def verdict_row(**given):
+    """One row of the table `gate_verdicts`: a playbook that is held."""
+    row = {
+        "event_date": DAY,
+        "rule": "enough_nodes",
+        "position": 1,
+        "subject": "fedcba9876543210",
+        "expected": "at least 3 nodes",
+        "actual": "1 of 50 reporting",
+        "stops_day": False,
+        "inputs": "0",
+    }
+    return row | given
+
+
+def advice_row(**given):
+    """The column `advice` of a playbook."""
+    return json.dumps({"headline": "200 of 2,000 calls of `query` failed.", "examples": []} | given)
 
 
 def cycle(**given):
@@ -274,9 +315,63 @@ def test_a_gated_day_says_that_nothing_was_changed_and_what_was_nearest():
 
 def test_headlines_compare_with_the_day_before():
     report = build_report(rows(totals=totals({"n1": [100] * 14})))
+    assert not headline(report, "Failed calls").is_sure
     assert (headline(report, "Events").value, headline(report, "Events").before) == (200, 180)
     assert (headline(report, "Failed calls").value, headline(report, "Failed calls").before) == (0.1, 0.1)
     assert (headline(report, "Patterns failing").value, headline(report, "Patterns failing").before) == (2, 1)
+
+
+def test_what_moved_beyond_chance_is_sure():
+    many = [{"event_date": BEFORE, "node_id": "n1", "calls": 1000, "failures": 20}]
+    many += [{"event_date": DAY, "node_id": "n1", "calls": 1000, "failures": 90}]
+    assert headline(build_report(rows(totals=many)), "Failed calls").is_sure
+
+
+def test_a_page_has_one_window():
+    counts = totals({"n1": [100] * 14})
+    given = rows(totals=counts, cycle=cycle(window_days=4, events_processed=800))
+    found = {one.name: one for one in build_report(given).headlines}
+    assert found["Events"].value == 800
+    assert found["Failed calls"].note == "40 of 400 calls"
+    assert [one.before for one in found.values()] == [None] * 6
+
+
+def test_a_pattern_has_its_messages_as_they_were_and_its_nodes():
+    nodes = [{"pattern_id": "p-timeout", "node_id": f"n{place}", "failures": place} for place in range(1, 4)]
+    given = rows(examples=[example_row(), example_row(succeeded=True, rank=2)], by_node=nodes)
+    one = next(one for one in build_report(given).patterns if one.pattern_id == "p-timeout")
+    assert [(each.message, each.node) for each in one.examples] == [
+        ("503 search timed out after 5012 ms", "n7")
+    ]
+    assert one.nodes == (("n3", 3), ("n2", 2), ("n1", 1))
+
+
+def test_an_incident_of_one_node_is_named_at_the_top():
+    report = build_report(rows(patterns=[pattern(incident_node="n7")]))
+    assert [one.incident_node for one in report.incidents] == ["n7"]
+    assert any(
+        "1 failure is of one node alone" in one and "n7: 200 failures" in one for one in report.summary
+    )
+
+
+def test_what_the_gate_found_is_told_by_rule():
+    kept = verdict_row(rule="corroborated", position=0, subject="", expected="", actual="")
+    report = build_report(rows(verdicts=[kept, verdict_row(), verdict_row(position=2)]))
+    assert [(one.rule, one.held, one.stops_day) for one in report.gate] == [
+        ("enough_nodes", 2, False),
+        ("corroborated", 0, False),
+    ]
+
+
+def test_a_decision_that_waits_for_a_person_can_be_answered():
+    exported = decision_row(reasons=["exported for review: a prompt is changed by people, never by machine"])
+    past = decision_row(decision_id="d2", mode="backtest", action="canary")
+    report = build_report(rows(decisions=[exported, past, decision_row(decision_id="d3")]))
+    assert {one.decision_id: one.can_be_answered for one in report.decisions} == {
+        "d1": True,
+        "d2": False,
+        "d3": False,
+    }
 
 
 def test_a_day_of_nothing_is_still_a_report():

@@ -54,8 +54,11 @@ def failure_signatures(context: dg.AssetExecutionContext, workspace: WorkspaceRe
                 **numbers(sums),
                 **pictures(by_hour=volume_by_hour(space.report.hourly(day))),
                 "most_failures": preview(
-                    [row | {"where": f"{row['service']} {row['method']}"} for row in largest[:PREVIEW_ROWS]],
-                    ("failures", "node_id", "where", "masked_error"),
+                    [
+                        row | {"error": f"{row['service']} {row['method']}: {row['masked_error']}"}
+                        for row in largest[:PREVIEW_ROWS]
+                    ],
+                    ("failures", "node_id", "error"),
                 ),
             },
         )
@@ -83,8 +86,15 @@ def conversation_signals(context: dg.AssetExecutionContext, workspace: Workspace
             key=lambda row: (-row["sessions_affected"], row["node_id"], row["signal"]),
         )
         table = preview(
-            [row | {"conversations": of(row["sessions_affected"], row["sessions"])} for row in seen],
-            ("conversations", "signal", "node_id", "service"),
+            [
+                row
+                | {
+                    "conversations": of(row["sessions_affected"], row["sessions"]),
+                    "where": f"{row['service']} on {row['node_id']}",
+                }
+                for row in seen
+            ],
+            ("conversations", "signal", "where"),
         )
         told = {**numbers(affected), "most_affected": table}
         nothing = {
@@ -159,12 +169,12 @@ KNOWLEDGE = {
         "nothing failed, so there is nothing that a failure could have cost",
     ),
     "pattern_contrasts": (
-        ("rate_with", "rate_without", "name", "value"),
+        ("rate_with", "rate_without", "name"),
         "no argument or attribute tells the calls that fail from those that succeed",
     ),
-    "pattern_examples": (("succeeded", "node_id", "method", "message"), "nothing failed on this day"),
+    "pattern_examples": (("method", "message"), "nothing failed on this day"),
     "pattern_cures": (
-        ("help_rate", "base_rate", "subject", "change"),
+        ("help_rate", "base_rate", "change"),
         "nothing that was done after a failure worked better than anything else",
     ),
 }

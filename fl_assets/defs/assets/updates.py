@@ -28,7 +28,6 @@ from fl_assets.defs.pictures import before_and_after, pictures
 from fl_assets.defs.resources import WorkspaceResource
 from fl_assets.events.redaction.errors import without_secrets
 from fl_assets.infra.clock import now_utc
-from fl_assets.report.words import without_subject
 from fl_assets.updates.answers import AnswerError, answer
 from fl_assets.updates.decide import in_words
 from fl_assets.updates.history import fold, lessons
@@ -81,8 +80,7 @@ def update_outcomes(context: dg.AssetExecutionContext, workspace: WorkspaceResou
         table = [
             {
                 "id": one["decision_id"][:SHORT_ID],
-                "verdict": f"{one['verdict']}, {one['action'].replace('_', ' ')}",
-                "effect": _effect(one),
+                "verdict": f"{one['verdict']}, {one['action'].replace('_', ' ')}; failures {_effect(one)}",
                 "why": one["reason"],
             }
             for one in found
@@ -94,7 +92,7 @@ def update_outcomes(context: dg.AssetExecutionContext, workspace: WorkspaceResou
         shown: dict[str, Any] = {
             **counts(row["verdict"] for row in found),
             **pictures(rates=before_and_after(found)),
-            "trials": preview(table, ("id", "verdict", "effect", "why"), limit=len(table)),
+            "trials": preview(table, ("id", "verdict", "why"), limit=len(table)),
             "remedies": preview(scores, ("remedy", "helpful", "harmful", "inconclusive", "helps")),
         }
         report_day(context, day, "update_outcomes", rows, shown if found else {"nothing_here": NO_TRIAL})
@@ -146,9 +144,7 @@ def _shown_decisions(
         {
             "id": one.decision_id[:SHORT_ID],
             "decision": in_words(one.model_dump()),
-            "fewer failures a day": one.benefit,
             "playbook": playbooks[one.improvement_id].title,
-            "why": without_subject(one.reasons[0], one.improvement_id) if one.reasons else "",
         }
         for one in in_order
     ]
@@ -167,7 +163,7 @@ def _shown_decisions(
     return {
         **counts(in_words(one.model_dump()) for one in decisions),
         "how_to_answer": how,
-        "decisions": preview(table, ("id", "decision", "playbook", "why"), limit=len(table)),
+        "decisions": preview(table, ("id", "decision", "playbook"), limit=len(table)),
         **pages,
     }
 
@@ -226,14 +222,13 @@ def applied_updates(context: dg.AssetExecutionContext, config: Answers, workspac
             {
                 "id": row["decision_id"][:SHORT_ID],
                 "status": row["status"],
-                "target": row["target"],
                 "why": f"{row['decided_by']}: {row['reason']}" if row["decided_by"] else row["reason"],
             }
             for row in found
         ]
         shown: dict[str, Any] = {
             **counts(row["status"] for row in found),
-            "updates": preview(table, ("id", "status", "target", "why"), limit=len(table)),
+            "updates": preview(table, ("id", "status", "why"), limit=len(table)),
         }
         nothing = {"nothing_here": "no decision of this day asks for a change that could be carried out"}
         report_day(context, day, "applied_updates", rows, shown if found else nothing)

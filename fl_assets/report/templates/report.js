@@ -55,7 +55,10 @@
 
   const open = () => {
     const target = location.hash.length > 1 && byId(decodeURIComponent(location.hash.slice(1)));
-    if (!target || !rows.includes(target)) return;
+    if (!target) return;
+    for (let one = target; one; one = one.parentElement) if (one.tagName === "DETAILS") one.open = true;
+    if (target.tagName === "SECTION") for (const one of target.children) if (one.tagName === "DETAILS") one.open = true;
+    if (!rows.includes(target)) { target.scrollIntoView(); return; }
     if (target.hidden) { search.value = ""; kind.value = ""; press("all"); }
     target.querySelector("details").open = true;
     target.scrollIntoView({ block: "center" });

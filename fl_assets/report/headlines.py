@@ -1,0 +1,116 @@
+"""The numbers at the head of a report, each against the day before.
+
+What goes here: counting, and whether a share moved beyond chance. What does not: what else a report says
+(`report/build.py`).
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import date, timedelta
+
+import numpy as np
+
+from fl_assets.patterns.evidence import wilson
+from fl_assets.report.records import Headline, PatternLine, PlaybookLine, Quality, ReportRows, Row
+
+
+def headlines(
+    rows: ReportRows,
+    patterns: Sequence[PatternLine],
+    playbooks: Sequence[PlaybookLine],
+    quality: Quality,
+    window: int,
+) -> tuple[Headline, ...]:
+    """Return the numbers of the window; where that is one day, against the day before."""
+    days = [rows.day - timedelta(days=place) for place in range(window)]
+    day_before = rows.day - timedelta(days=1)
+    earlier = rows.ingestion.get(day_before, {}) if window == 1 else {}
+    if not events_of(earlier):  # nothing came that day, so there is nothing to compare with
+        earlier = {}
+    failing = [one for one in patterns if one.failures]
+    ready = sum(not one.held_because for one in playbooks)
+    compared = rows.previous_day is not None and window == 1
+    reported_before = {
+        row["node_id"] for row in (*rows.totals, *rows.conversations) if row["event_date"] == day_before
+    }
+    states = Counter(one.state for one in failing)
+    moods = [f"{states[state]} {state}" for state in ("new", "rising", "regressed") if states[state]]
+    failed, failed_before = _failed(rows.totals, days), _failed(rows.totals, [day_before])
+    unread, unread_before = _unreadable(rows.ingestion.get(rows.day, {})), _unreadable(earlier)
+    return (
+        Headline(
+            name="Events",
+            value=quality.events if window == 1 or not rows.cycle else rows.cycle.get("events_processed", 0),
+            before=events_of(earlier) or None,
+            note="calls and conversation turns",
+        ),
+        Headline(
+            name="Failed calls",
+            value=_share(*failed),
+            before=_share(*failed_before) if window == 1 else None,
+            unit="share",
+            more_is="bad",
+            note=f"{failed[0]:,} of {failed[1]:,} calls",
+            is_sure=window == 1 and _apart(failed, failed_before),
+        ),
+        Headline(
+            name="Patterns failing",
+            value=len(failing),
+            before=sum(row["failures"] > 0 for row in rows.earlier_patterns) if compared else None,
+            more_is="bad",
+            note=", ".join(moods) or "none new or rising",
+        ),
+        Headline(
+            name="Playbooks ready",
+            value=ready,
+            before=sum(bool(row["is_actionable"]) for row in rows.earlier_playbooks) if compared else None,
+            note=f"{len(playbooks) - ready} held back",
+        ),
+        Headline(
+            name="Nodes reporting",
+            value=quality.nodes_reporting,
+            before=len(reported_before) if reported_before and window == 1 else None,
+            more_is="good",
+            note=f"{len(quality.silent)} silent, {quality.completeness:.0%} complete"
+            if quality.silent
+            else "none silent",
+        ),
+        Headline(
+            name="Unreadable lines",
+            value=quality.bad_ratio,
+            before=earlier.get("bad_ratio"),
+            unit="share",
+            more_is="bad",
+            note=f"{quality.quarantined:,} lines",
+            is_sure=_apart(unread, unread_before),
+        ),
+    )
+
+
+def events_of(stats: Mapping[str, float]) -> int:
+    """Events of a day: read here, and told of in summaries."""
+    return int(stats.get("events", 0)) + int(stats.get("summary_events", 0))
+
+
+def _failed(totals: Iterable[Row], days: Collection[date]) -> tuple[int, int]:
+    """Return how many calls of some days failed, and how many there were."""
+    rows = [row for row in totals if row["event_date"] in days]
+    return sum(row["failures"] for row in rows), sum(row["calls"] for row in rows)
+
+
+def _unreadable(stats: Mapping[str, float]) -> tuple[int, int]:
+    """Return how many lines of a day could not be read, and how many there were."""
+    bad = int(stats.get("quarantined", 0))
+    return bad, bad + int(stats.get("events", 0))
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _apart(now: tuple[int, int], before: tuple[int, int]) -> bool:
+    """Whether the 95 % intervals of two shares do not overlap."""
+    if not now[1] or not before[1]:
+        return False
+    low, high = wilson(np.array([now[0], before[0]]), np.array([now[1], before[1]]))
+    return bool(low[0] > high[1] or high[0] < low[1])
