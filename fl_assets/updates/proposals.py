@@ -18,8 +18,6 @@ from fl_assets.updates.decide import in_words, is_for_review
 
 MAX_SHOWN = 3
 """Examples, differences and cures that a page shows; the playbook's JSON has them all."""
-MAX_INLINE = 60
-"""Longest value that stands within a line."""
 
 
 def write_proposals(folder: Path, day: date, decided: Iterable[tuple[Playbook, Decision]]) -> list[Path]:
@@ -137,7 +135,7 @@ def _change(decision: Decision) -> Iterator[str]:
 
 def _value(name: str, present: str | None, value: str) -> Iterator[str]:
     before = f" (now {code(present)})" if present else ""
-    if len(value) <= MAX_INLINE:
+    if "\n" not in value.strip():
         yield f"- {code(name)}{before}: {code(value)}"
         return
     yield f"{code(name)}{before}:"
