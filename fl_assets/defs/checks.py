@@ -246,7 +246,7 @@ def evaluations_have_traces(
         return dg.AssetCheckResult(
             passed=2 * len(lost) <= len(rows),
             severity=dg.AssetCheckSeverity.WARN,
-            description=f"{len(rows) - len(lost)} of {len(rows)} scores belong to a stored trace, half is expected",
+            description=f"{len(rows) - len(lost)} of {len(rows)} scores have a stored trace, half should",
             metadata=metadata,
         )
 
