@@ -47,7 +47,7 @@ def _iban_of(length: int, countries: str) -> str:
 
 _IBAN = "|".join(_iban_of(length, countries) for length, countries in _IBAN_LENGTHS.items())
 
-_CARD_SEP = f"[ \u00a0{DASH}._ ]{{0,2}}"
+_CARD_SEP = f"[ \u00a0{DASH}._+ ]{{0,2}}"
 _FOUR = "[0-9]{4}"
 _CARD_FORMS = "|".join(
     (

@@ -43,6 +43,8 @@ _ABOUT_PASSWORDS = any_case(
     "|manager|mgr|attempt|history|error|expire|rotat)"
 )
 """Words between `password` and a value that make it something about passwords."""
+_ODD_LETTERS = "[A-Za-z_-]*(?:[A-Z]{2}[a-z][A-Za-z]*[_-][A-Za-z]|[A-Za-z][_-][A-Za-z]*[A-Z]{2}[a-z])"
+"""Letters that no word or name in code has in this order: two capitals and a small one, and a mark."""
 _DATE = (
     "(?:(?:19|20)[0-9]{2}[-./ ]?[01][0-9][-./ ]?[0-3][0-9]|[0-3][0-9][-./ ][0-3][0-9][-./ ](?:19|20)[0-9]{2})"
 )
@@ -118,10 +120,27 @@ IN_TEXT = (
         "PASSWORD",
         f"((?:{_LONG_WORD}(?:'?s|et|m|niz|ni)?(?: {_IS})?|{_SHORT_WORD} (?:is|was)):?[ ]+[\"'`“«]? ?)"
         f"([^ \t\r\n\"'`<>“”«»{SEP}]{{4,}})()",
-        examples=("The password is ‹s3cret!›", "Das Passwort lautet ‹Herbst2026›", "hasło to ‹kot#4711›"),
-        stays=("password must be set", "password sha256", "the password of step 12-14"),
-        need=f"{SIGNS}.*|[0-9]{{4,8}}",
-        unless=(STAND_IN, CODE, f"[(]|{_NO_PASSWORD}|[a-z]+_[a-z_]+=[0-9]+$", ".*[:=]$"),
+        examples=(
+            "The password is ‹s3cret!›",
+            "Das Passwort lautet ‹Herbst2026›",
+            "hasło to ‹kot#4711›",
+            "my password is ‹LHTJj_gbvbXc› now",
+        ),
+        stays=(
+            "password must be set",
+            "password OAUth_flow",
+            "the password is user_name",
+            "password sha256",
+            "the password of step 12-14",
+        ),
+        need=f"{SIGNS}.*|[0-9]{{4,8}}|{_ODD_LETTERS}.*",
+        unless=(
+            STAND_IN,
+            CODE,
+            f"[(]|{_NO_PASSWORD}|[a-z]+_[a-z_]+=[0-9]+$",
+            ".*[:=]$",
+            Unless(before="^[^ ]+[ ]+[\"'`“«]?", value="[A-Za-z_-]+[.,;!?]?$"),
+        ),
     ),
     Rule(
         "PASSWORD",
@@ -227,6 +246,9 @@ _COMMANDS = "|".join(
 _SHORT_CODES = any_case(
     "(?:cvv2?|cvc2?|cvn|otp|(?:verification|one-time|2fa|mfa|card security) code|pin code)"
 )
+_LOGIN = any_case(
+    "(?:logins?|creds|credentials|zugang|zugangsdaten|identifiants|credenciales|user/pass(?:word)?)"
+)
 _PAIR = "(?:[Aa]uth|[Cc]redentials?|[Ll]ogin|entication)=?[(]"
 
 IN_COMMANDS = (
@@ -292,6 +314,15 @@ IN_COMMANDS = (
         "([\"']? ?[|] ?(?:sudo )?(?:chpasswd|passwd|-S|docker login|(?:[a-z]{1,20} )?-S))",
         examples=("echo ‹tulip-7› | sudo -S ls", "echo root:‹tulip-7› | chpasswd"),
         unless=(STAND_IN,),
+    ),
+    Rule(  # a pair in prose
+        "PASSWORD",
+        f"((?:^|[^A-Za-z]){_LOGIN}(?: (?:is|are|was|for [0-9A-Za-z_.-]{{1,40}})|:|=)? "
+        f"[\"'`]?[0-9A-Za-z_.@-]{{1,40}}(?: ?/ ?| : ))([^ \t\r\n\"'`<>()/{SEP}]{{8,}})()",
+        examples=("the staging login is qa / ‹tul1p-Krokus›", "creds: admin/‹Tulip-4711›"),
+        stays=("login: auth/oauth2-callback", "login at api / v2-internal", "creds: admin/Tulip-store"),
+        need="(?:[^0-9]*[0-9].*[A-Z]|[^A-Z]*[A-Z].*[0-9]|[^0-9]*[0-9].*[!@#$%^&*]|.*[!@#$%^&*].*[0-9]).*",
+        unless=(STAND_IN, CODE, ".*(?:://|[.][a-z]{2,5}$)", "[A-Z]+[_-]?[0-9]+$"),
     ),
     Rule(  # a name and a password in code
         "PASSWORD",

@@ -18,6 +18,10 @@ _CODES = any_case(
     "(?:code|auth_?code|authorization_code|code_verifier|otp_token|login_token|one_?time_?token|magic_?token"
     "|ticket|oobcode|assertion|samlresponse|client_assertion|device_code|user_token|invite_token|reset_token)"
 )
+_FORGERY = any_case(
+    "(?:_?csrf(?:[_-]?token)?|csrfmiddlewaretoken|authenticity_token|xsrf[_-]?token|__requestverificationtoken)"
+)
+_SEED = any_case("(?:totp|otp|2fa|mfa|two-factor|authenticator|setup key|manual entry|one-time)")
 _DASHED_WORDS = "[A-Za-z]+(?:[_.-][A-Za-z0-9]{1,12}){0,6}$"
 _HASH_CHAR = "[0-9A-Za-z./+=,$*-]"
 _HASHES = "|".join(
@@ -81,6 +85,30 @@ RULES = (
         stays=("?code=ERR_CONNECTION_TIMED_OUT&retry=3",),
         need=f"{MIXED}.*",
         unless=(STAND_IN, _DASHED_WORDS, "https?:"),
+    ),
+    Rule(  # of forms against forgery, in a page or in JSON
+        "API_KEY",
+        f"((?:name=)?[\"'](?:{_FORGERY})[\"'](?:[^<>\r\n{SEP}]{{0,60}}?(?:value|content)=|: ?)[\"'])"
+        "([0-9A-Za-z_.~+/%:=-]{16,})()",
+        examples=(
+            '<input type="hidden" name="_csrf" value="‹53fa5f75-864b-4b19-ad58-8f75dadac54c›"/>',
+            '<meta name="csrf-token" content="‹q83vEjRWeJCrze8SNFZ4kKvN›">',
+        ),
+        stays=('"csrf": "double-submit-cookie"',),
+        need=f"{MIXED}.*",
+        unless=(STAND_IN, _DASHED_WORDS),
+    ),
+    Rule(  # seeds of one-time codes, in base32
+        "API_KEY",
+        f"({_SEED}[^\r\n<>=:{SEP}]{{0,40}}[=: ]{{1,3}}[\"'`]?)"
+        "((?:[A-Z2-7]{16,}|(?:[A-Z2-7]{4} ){3,}[A-Z2-7]{4}))([^0-9A-Za-z_]|$)",
+        examples=(
+            "enter this setup key manually: ‹SWHGOBO5S6KOYX5D43LVATPVJJHF3U3V›",
+            "TOTP secret ‹JBSWY3DPEHPK3PXP›",
+            "authenticator key: ‹JBSW Y3DP EHPK 3PXP›",
+        ),
+        stays=("the setup key of GITHUBORGANISATION is missing",),
+        need="[^2-7]*[2-7].*",
     ),
     Rule(
         "API_KEY",

@@ -52,7 +52,8 @@ Grafana | gl(?:sa|c)_… | glsa_~32_#8
 Sentry | sntry[sui]_… | sntrys_~60
 Supabase | (?:sbp|sb_secret)_… | sbp_#40
 Figma | figd_… | figd_~40
-Fly.io | (?:fo1|fm2)_… | fo1_~43
+Fly.io | fo1_… | fo1_~43
+Fly.io | fm2_[0-9A-Za-z+/=_-]{20,} | fm2_lJPE~90==
 Netlify | nfp_… | nfp_~36
 PlanetScale | pscale_(?:tkn|pw|oauth)_… | pscale_tkn_~43
 RubyGems | rubygems_… | rubygems_#48
