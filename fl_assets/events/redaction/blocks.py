@@ -59,5 +59,8 @@ SIGNS = (
 )
 """Letters, digits and marks mixed, as in passwords and seldom in words."""
 
+ODD = "[A-Za-z]*(?:[A-Z]{2}[a-z][A-Z]|[A-Z][a-z][A-Z]{2})"
+"""Letters alone in an order that words and names in code do not have."""
+
 VALUE_WORD = "(?:[Vv]alue|default|text|content)\\\\{0,7}[\"']?[ \t]*(?:[:=][ \t]*\\\\{0,7}[\"']|: )"
 """Where a list of names and values, or a declaration, has the value."""

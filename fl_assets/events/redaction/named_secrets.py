@@ -1,6 +1,6 @@
 """Secrets that are known by the name before them: `api_key=…`, `deploy key: …`, `"token": "…"`."""
 
-from fl_assets.events.redaction.blocks import ASSIGN, CODE, MIXED, QUOTE, SEP, STAND_IN, VALUE_WORD
+from fl_assets.events.redaction.blocks import ASSIGN, CODE, MIXED, ODD, QUOTE, SEP, STAND_IN, VALUE_WORD
 from fl_assets.events.redaction.rule import Rule, Unless, any_case
 
 _SECRET_WORD = (
@@ -8,7 +8,7 @@ _SECRET_WORD = (
     + any_case(
         "secret|api[._ -]?key|access[_-]?key|secret[_-]?key|private[_-]?key|account[_-]?key"
         "|shared[_-]?access[_-]?key|subscription[_-]?key|auth[_-]?key|master[_-]?key|signing[_-]?key"
-        "|encryption[_-]?key|license[_-]?key|app[_-]?key|secret[_-]?key[_-]?base|credentials?|signature"
+        "|encryption[_-]?key|honeycomb-team|license[_-]?key|app[_-]?key|secret[_-]?key[_-]?base|credentials?|signature"
         "|api[- ]?schlüssel|clave de api|chave de api|clé (?:d')?api|ключ api|api[- ]ключ"
         "|api ?密钥|api ?金鑰|api ?キー|مفتاح api|token"
     )
@@ -34,6 +34,11 @@ _TOKEN_OF = any_case(
     "(?:public[ _-]?key|next|page|continuation|pad|eos|bos|unk|stop|mask|sep|cls|start|end|first|last)"
 )
 """What has tokens that are no secrets."""
+_VENDOR_LOGIN = (
+    "(?:snyk auth|(?:wandb|vercel|netlify|railway|replicate|cargo|dagger|depot|neon) login|ngrok authtoken"
+    "|heroku auth:token|snyk config set api=)"
+)
+"""Commands that take a key as their last word."""
 _KEY, _TOKEN_OR_SECRET = any_case("key"), any_case("(?:token|secret)")
 _DASHED_WORDS = "[a-z]+(?:[_./-][a-z0-9]{1,12}){1,6}$"
 _YEAR = "(?:19|20)[0-9]{2}-"
@@ -80,16 +85,21 @@ RULES = (
         "API_KEY",
         f"((?:^{_TOKEN_OR_SECRET}|[^0-9A-Za-z]{_TOKEN_OR_SECRET}"
         f"|(?:{_KEY_OF}[A-Za-z_-]{{0,12}}[ _-]?|[A-Za-z]{{2,24}}[ ._-]?|[?&]|--)"
-        f"(?:{any_case('(?:key|token|secret)')}|appid))"
-        f"(?: (?:is|was|provided))?:?(?:{ASSIGN}{QUOTE}?|[ \t]+[\"'`|]?[ ]?[`]?"
-        "|[\"'](?:, ?|[)] ?, ?)[\"']|[(][\"']))([0-9A-Za-z_+/=-]{20,})([.:]?[0-9A-Za-z]?)",
+        f"(?:{any_case('(?:key|token|secret)')}|appid)(?: [0-9]{{1,2}})?|{_VENDOR_LOGIN})"
+        f"(?: (?:is|was|provided|saved|set|loaded|created))?:?(?:{ASSIGN}{QUOTE}?|[ \t]+[\"'`|]?[ ]?[`]?"
+        "|[\"'](?:, ?|[)] ?, ?)[\"']|[(][\"']))"
+        "((?:[0-9A-Za-z]{8}[.])?[0-9A-Za-z_+/=-]{20,})([.:]?[0-9A-Za-z]?)",
         examples=(
+            "Api-Key ‹UEuLmYxs.rNyIJUY0evMEvxfLvj5jn7ZKIPdpULZS›",
+            "Unseal Key 1: ‹MIyoQJ4QCiyNuxyodt3YUSoTQVMUsL2lnVWqJwNn3jB=›",
+            "wandb login ‹a895013d9dc1bbf710aef1f385e54c89a895013d›",
+            "travis token ‹kJsrtcIYXVTculGMTRtHAx›",
             "azure openai key ‹a895013d9dc1bbf710aef1f385e54c89›",
             "X-Vendor-Key: ‹a895013d9dc1bbf710aef1f385e54c89›",
             "deploy key: ‹a895013d9dc1bbf710aef1f385e54c89›",
         ),
         stays=("cache key a895013d9dc1bbf710aef1f385e54c89", "sort key created_at/2026/01/02_part_1"),
-        need=f"{MIXED}.*",
+        need=f"(?:{MIXED}|{ODD}).*",
         unless=(
             STAND_IN,
             CODE,

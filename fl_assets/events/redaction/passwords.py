@@ -1,6 +1,16 @@
 """Passwords: known by the word before them, by the command that takes them, or by their place in a pair."""
 
-from fl_assets.events.redaction.blocks import ASSIGN, CODE, PROSE, QUOTE, SEP, SIGNS, STAND_IN, VALUE_WORD
+from fl_assets.events.redaction.blocks import (
+    ASSIGN,
+    CODE,
+    ODD,
+    PROSE,
+    QUOTE,
+    SEP,
+    SIGNS,
+    STAND_IN,
+    VALUE_WORD,
+)
 from fl_assets.events.redaction.rule import Rule, Unless, any_case
 
 _UNCASED_WORD = (
@@ -94,6 +104,7 @@ IN_TEXT = (
             STAND_IN,
             CODE,
             Unless(value="[bBN]r?$", after="[\"']"),  # of b'…'
+            "[0-9A-Za-z_.-]{1,32}:[$]",  # a name before a hash
             Unless(before="(?:[:]|%3[Aa])[ \t]*", value="[A-Za-z]+[.!]?$"),
             Unless(before="[Pp][Aa][Ss][Ss][ \t]*[:=][ \t]*", value="[0-9]{1,5}$"),
             Unless(before="[Pp][Ww][Dd][ \t]*[:=][ \t]*", value="[/~.]"),
@@ -101,8 +112,9 @@ IN_TEXT = (
     ),
     Rule(
         "PASSWORD",
-        f"({_ANY_WORD}{QUOTE}?[ \t]*(?::|%3[Aa])[ \t]*)([A-Za-z]+[.!]?)([^\r\n{SEP}]{{0,2}})",
-        examples=("password: ‹letmein›",),
+        f"({_ANY_WORD}{QUOTE}?[ \t]*(?::|%3[Aa])[ \t]*)"
+        f"((?:[a-z]{{4}} ){{3}}[a-z]{{4}}|[A-Za-z]+[.!]?)([^\r\n{SEP}]{{0,2}})",
+        examples=("password: ‹letmein›", "password: ‹txpf semt tgjz phbs›"),
         stays=("password: please try again",),
         unless=(STAND_IN, CODE, Unless(after=" [A-Za-z('\"]|[^ \t\"'`\\\\,;&<>]")),
     ),
@@ -110,15 +122,20 @@ IN_TEXT = (
         "PASSWORD",
         f"((?:(?:^|[^0-9A-Za-z])--?(?:[A-Za-z]{{1,12}}-)?{_FLAG_WORD}|requirepass"
         f"|{any_case('identified by|with password')}|sshpass -p|redis-cli[^\r\n<{SEP}]{{0,60}}? -a)"
-        "[ ]+[\"']?)"
-        f"([^ \t\r\n\"'<$*{SEP}-][^ \t\r\n\"'{SEP}]*)()",
+        "[ ]+(?:\\\\{0,7}[\"'])?)"
+        f"([^ \t\r\n\"'\\\\<$*{SEP}-][^ \t\r\n\"'{SEP}]*)()",
         examples=("gpg --passphrase ‹violet-Ink› -d x", "identified by '‹letmein›'"),
-        stays=("--password directive", "--password $PASS"),
-        unless=(STAND_IN, "(?:directive|option|setting|parameter)$"),
+        stays=("--password directive", "--password $PASS", "--no-password given"),
+        unless=(
+            STAND_IN,
+            "(?:directive|option|setting|parameter)$",
+            Unless(before=".*--(?:no|without|ask|skip|prompt)-.*"),
+        ),
     ),
     Rule(
         "PASSWORD",
-        f"((?:{_LONG_WORD}(?:'?s|et|m|niz|ni)?(?: {_IS})?|{_SHORT_WORD} (?:is|was)):?[ ]+[\"'`“«]? ?)"
+        f"((?:{_LONG_WORD}(?:'?s|et|m|niz|ni)?(?: {_IS})?|{_SHORT_WORD} (?:is|was|ist|es|est|är|to|je))"
+        f":?[ ]+[\"'`“«]? ?)"
         f"([^ \t\r\n\"'`<>“”«»{SEP}]{{4,}})()",
         examples=(
             "The password is ‹s3cret!›",
@@ -146,9 +163,14 @@ IN_TEXT = (
         "PASSWORD",
         f"((?:{_UNCASED_WORD})(?:{ASSIGN}|[ ]?(?:は|是|为|為|는|은|คือ|ה?של[יך] היא|היא|هي|هو)?[ ]?)"
         "\\\\{0,7}[「『“\"']?)([!#-&(-;=?-~]{4,})()",
-        examples=("密码是‹abc123!›", "パスワードは「‹abc123!›」", "비밀번호: ‹abc123!›"),
-        stays=("密码 error",),
-        need=f"{SIGNS}.*",
+        examples=(
+            "비밀번호는 ‹vkcKMRbYlmByEO› 입니다",
+            "密码是‹abc123!›",
+            "パスワードは「‹abc123!›」",
+            "비밀번호: ‹abc123!›",
+        ),
+        stays=("密码 error", "パスワードは passwordHash に"),
+        need=f"{SIGNS}.*|{ODD}.*",
     ),
     # some words further on, in brackets, quotes or a column of a table: what no word or number looks like
     Rule(
@@ -216,7 +238,7 @@ IN_TEXT = (
 
 _LINE = f"[^\r\n|;<{SEP}]"
 _LOGIN_COMMAND = (
-    "(?:docker login|podman login|az login|oc login|helm registry login|unzip|zip|sqlcmd"
+    "(?:docker login|podman login|az login|oc login|helm registry login|sqlcmd"
     "|bcp|isql|cqlsh|psexec|evil-winrm|xfreerdp"
     "|ldap(?:search|add|modify|whoami)|plink|pscp|mongosh?|smbclient|sshpass)"
 )
@@ -224,6 +246,9 @@ _COMMANDS = "|".join(
     (
         f"{_LOGIN_COMMAND}{_LINE}{{0,80}}? "
         f"(?:-(?:p|P|pw|w|a)(?: [\"']?|[\"'])|/p:[\"']?|-U [\"']?[^ %<{SEP}]{{1,40}}%)",
+        f"(?:unzip|zip) {_LINE}{{0,60}}?-P [\"']?",
+        "(?:sqlplus|impdp|expdp|sqlldr|rman target) (?:-[A-Z]{1,4} )?[A-Za-z][0-9A-Za-z_]{0,30}/[\"']?",
+        f"snmp[a-z]{{3,8}} {_LINE}{{0,80}}? -[AX] [\"']?",
         f"sshpass -p|7z {_LINE}{{0,60}}?-p[\"']?",
         f"(?:mysql[a-z]*|mariadb){_LINE}{{0,80}}? -p[\"']?",
         f"(?:curl|https?|wget){_LINE}{{0,120}}? "
@@ -249,6 +274,8 @@ _SHORT_CODES = any_case(
 _LOGIN = any_case(
     "(?:logins?|creds|credentials|zugang|zugangsdaten|identifiants|credenciales|user/pass(?:word)?)"
 )
+_USER_WORD = any_case("(?:user(?:name)?|login|usuario|benutzer|utilisateur|utente)")
+_PASS = any_case("(?:pass|pw|pwd|psw|mdp|clave|kennwort|contraseña|password)")
 _PAIR = "(?:[Aa]uth|[Cc]redentials?|[Ll]ogin|entication)=?[(]"
 
 IN_COMMANDS = (
@@ -258,11 +285,13 @@ IN_COMMANDS = (
         examples=(
             "curl -u bot:‹tulip-7› https://x",
             "mysql -u root -p‹letmein› app",
+            "sqlplus -S hr/‹tulip7› @x.sql",
+            "unzip -P ‹tulip-7› a.zip",
             "sqlcmd -S sql1 -U sa -P ‹Adm1n$trator›",
             "net use Z: /user:ACME ‹tulip-7›",
             "ConvertTo-SecureString '‹Herbst2026!›' -AsPlainText",
         ),
-        stays=("mysql -u root -p $PASS", "docker login -p 443"),
+        stays=("mysql -u root -p $PASS", "docker login -p 443", "unzip -p archive.zip file.txt"),
         unless=(
             STAND_IN,
             "[0-9]{1,5}(?::[0-9]+)?$|pass:$|(?:env|file|fd):|stdin$",
@@ -317,9 +346,14 @@ IN_COMMANDS = (
     ),
     Rule(  # a pair in prose
         "PASSWORD",
-        f"((?:^|[^A-Za-z]){_LOGIN}(?: (?:is|are|was|for [0-9A-Za-z_.-]{{1,40}})|:|=)? "
-        f"[\"'`]?[0-9A-Za-z_.@-]{{1,40}}(?: ?/ ?| : ))([^ \t\r\n\"'`<>()/{SEP}]{{8,}})()",
-        examples=("the staging login is qa / ‹tul1p-Krokus›", "creds: admin/‹Tulip-4711›"),
+        f"((?:^|[^A-Za-z])(?:{_LOGIN}(?: (?:is|are|was|for [0-9A-Za-z_.-]{{1,40}})|:|=)? "
+        f"[\"'`]?[0-9A-Za-z_.@-]{{1,40}}(?: ?/ ?| : )|{_USER_WORD}:? [\"'`]?[0-9A-Za-z_.@-]{{1,40}}[\"'`]?"
+        f"[ ,;/]{{1,3}}(?:(?:and|y|und|et|e|with) )?{_PASS}:? ))([^ \t\r\n\"'`<>()/{SEP}]{{8,}})()",
+        examples=(
+            "the staging login is qa / ‹tul1p-Krokus›",
+            "creds: admin/‹Tulip-4711›",
+            "user admin pass ‹Tulip471› for it",
+        ),
         stays=("login: auth/oauth2-callback", "login at api / v2-internal", "creds: admin/Tulip-store"),
         need="(?:[^0-9]*[0-9].*[A-Z]|[^A-Z]*[A-Z].*[0-9]|[^0-9]*[0-9].*[!@#$%^&*]|.*[!@#$%^&*].*[0-9]).*",
         unless=(STAND_IN, CODE, ".*(?:://|[.][a-z]{2,5}$)", "[A-Z]+[_-]?[0-9]+$"),

@@ -14,11 +14,12 @@ _GAP = f"[ ./(){DASH} ]{{0,3}}"
 _WORD_GAP = "[^0-9\r\n(+]{0,24}"
 _LONG_WORDS = any_case(
     "phones?|telephones?|telefon|teléfono|telefono|téléphone|telefone|telefoon|mobile|móvil|mobil|cellphone"
-    "|whatsapp|hotline|handy|msisdn|phone[_ -]?(?:number|no)|rufnummer|телефон"
+    "|whatsapp|hotline|handy|natel|cellulare|celular|puhelin|τηλέφωνο|mobilszám|msisdn"
+    "|phone[_ -]?(?:number|no)|rufnummer|телефон"
 )
 _PHONE_WORD = (
-    f"(?:(?:(?:{_LONG_WORDS})|电话|電話|手机|手機|携帯|전화|هاتف|[Тт]ел[.:]){_WORD_GAP}"
-    f"|{any_case('(?:tel|fax|sms|mob|ph)')}(?:[^a-z0-9\r\n(+]{_WORD_GAP})?)"
+    f"(?:(?:(?:{_LONG_WORDS})|电话|電話|手机|手機|携帯|전화|연락처|هاتف|[Тт]ел[.:]){_WORD_GAP}"
+    f"|{any_case('(?:tel|fax|sms|mob|ph|puh|gsm)')}(?:[^a-z0-9\r\n(+]{_WORD_GAP})?)"
 )
 """A word for a telephone and what may stand between it and the number; after a short word no small letter
 does: `Bestellung` is no telephone."""
@@ -95,7 +96,7 @@ RULES = (
     Rule(
         "PHONE",
         f"((?:^|[^A-Za-z]|[a-hj-z]){_PHONE_WORD})([(]?[0-9](?:{_GAP}[0-9]){{6,13}}{_EXTENSION}){NOT_TAILED}",
-        examples=("phone: ‹5551234567›", "teléfono ‹5551234567›", "tel‹5551234567›"),
+        examples=("phone: ‹5551234567›", "teléfono ‹5551234567›", "puh. ‹040 6129530›", "tel‹5551234567›"),
         stays=("phone_id 5551234567", "Could you tell me where the order SO-3889700 is?"),
         unless=(
             f"(?:{_DATE}|[0-9]+[.][0-9]+|[0-9]{{1,3}}(?:[.][0-9]{{1,3}}){{3}}|[0-9]{{14,}})$",
@@ -120,11 +121,15 @@ RULES = (
         f"((?:^|[^A-Za-z]){_CALL_WORD}{_CALL_GAP})"
         f"((?:[18] )?[(]?[0-9]{{2,5}}[)]?[ ./{DASH}]{{1,3}}[0-9]{{2,4}}(?:[ .{DASH}]?[0-9]{{2,4}}){{0,4}}"
         f"{_EXTENSION}"
-        f"|0[0-9]{{9,10}}|[2-9][0-9]{{9}}){NOT_TAILED}",
-        examples=("call me at ‹555 123 45 67›", "rufen Sie mich an unter ‹089 123456›"),
-        stays=("call 12 34",),
+        f"|0[0-9]{{9,10}}|[2-9][0-9]{{9}}|[5-9][0-9]{{8}}){NOT_TAILED}",
+        examples=(
+            "puede llamar al ‹650055929›",
+            "call me at ‹555 123 45 67›",
+            "rufen Sie mich an unter ‹089 123456›",
+        ),
+        stays=("call 12 34", "call 650055929 failed"),
         need="(?:[^0-9]*[0-9]){7}.*",
-        unless=(f"(?:{_DATE}|[0-9]+[.][0-9]+)$",),
+        unless=(f"(?:{_DATE}|[0-9]+[.][0-9]+)$", Unless(before="^[^A-Za-z]?[^ ]+[ ]", value="[0-9]{9}$")),
         alone=True,
     ),
     Rule(

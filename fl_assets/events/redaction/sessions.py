@@ -22,6 +22,7 @@ _FORGERY = any_case(
     "(?:_?csrf(?:[_-]?token)?|csrfmiddlewaretoken|authenticity_token|xsrf[_-]?token|__requestverificationtoken)"
 )
 _SEED = any_case("(?:totp|otp|2fa|mfa|two-factor|authenticator|setup key|manual entry|one-time)")
+_SPOKEN_CODES = any_case("(?:authorization|auth|oauth|login|device) code")
 _DASHED_WORDS = "[A-Za-z]+(?:[_.-][A-Za-z0-9]{1,12}){0,6}$"
 _HASH_CHAR = "[0-9A-Za-z./+=,$*-]"
 _HASHES = "|".join(
@@ -77,8 +78,10 @@ RULES = (
     ),
     Rule(
         "API_KEY",
-        f"((?:%3[Ff]|%26|^|[ ?&\"'])(?:{_CODES})(?:=|%3[Dd]))([0-9A-Za-z_.~/%+-]{{16,}})()",
+        f"((?:%3[Ff]|%26|^|[ ?&\"'])(?:{_CODES})(?:=|%3[Dd])|{_SPOKEN_CODES}(?:: ?| is |:\r?\n))"
+        "([0-9A-Za-z_.~/%+-]{16,})()",
         examples=(
+            "authorization code: ‹N5xDXYggKSuQrwXNRYZCmxJrR6l1Xn3y›",
             "GET /callback?code=‹4%2F0AQSTgQGx7k2mL9›&scope=email",
             "code_verifier=‹dBjftJeZ4CVP-mB92K27uhbU›",
         ),

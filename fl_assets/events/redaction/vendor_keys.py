@@ -163,6 +163,7 @@ Anyscale, Together | esecret_[0-9a-z]{20,} | esecret_#30
 Inngest | signkey-(?:prod|test|branch)-[0-9a-f]{32,} | signkey-prod-#64
 Svix, Clerk webhook | (?:testsk|sk)_[0-9A-Za-z]{24,}[.](?:eu|us|ca|au|in) | testsk_~32.eu
 Hetzner, Coolify | coolify_[0-9A-Za-z]{20,} | coolify_~40
+ASP.NET session | CfDJ8[0-9A-Za-z_-]{40,} | CfDJ8~90
 Snyk | snyk_[a-z]{2,4}[.][0-9a-f]{6,12}[.][0-9A-Za-z_.-]{30,} | snyk_uat.#8.~60
 """
 
@@ -172,7 +173,7 @@ Telegram | (?:bot)?[0-9]{8,10}:AA[0-9A-Za-z_-]{32,} | ^010:AA~33
 Discord | [MNO][0-9A-Za-z_-]{23,25}[.][0-9A-Za-z_-]{6}[.][0-9A-Za-z_-]{27,} | M~23.~6.~38
 Azure AD | [0-9A-Za-z_~.]{3}[0-9]Q~[0-9A-Za-z_~.-]{31,} | bjj8Q\\~~34
 Airtable | pat[0-9A-Za-z]{14}[.][0-9a-f]{64} | pat~14.#64
-Asana | [0-9]/[0-9]+:[0-9a-f]{32} | 1/^016:#32
+Asana | [0-9]/[0-9]+(?:/[0-9]+)?:[0-9a-f]{32} | 2/^016/^016:#32
 Firebase | [0-9A-Za-z_-]{11}:APA91b[0-9A-Za-z_-]{20,} | ~11:APA91b~40
 New Relic | [0-9a-f]+xx[0-9a-f]+NRAL | #36xx#4NRAL
 Terraform Cloud | [0-9A-Za-z]{14}[.]atlasv1[.]… | ~14.atlasv1.~60
