@@ -20,6 +20,7 @@ from fl_assets.events.bulk import places_of
 from fl_assets.events.event import BadLine, Reason, read_line
 from fl_assets.events.find import Source
 from fl_assets.events.formats import HEAD_BYTES, MAX_DOCUMENT_BYTES
+from fl_assets.events.formats.seam import is_balanced
 from fl_assets.events.mend import mended
 from fl_assets.events.unpack import BLOCK_BYTES, BadPackingError, blocks
 
@@ -165,7 +166,7 @@ def numbered_lines(reading: Reading, now: datetime) -> Iterator[tuple[int, bytes
     last = b"".join(held)
     if size > MAX_DOCUMENT_BYTES:
         _too_long(reading, number + 1, size, MAX_DOCUMENT_BYTES, last)
-    elif last.strip() and may_grow(source, last, now) and last.strip() not in {b"}", b"]"}:
+    elif last.strip() and may_grow(source, last, now) and last.strip(b"}] \t\r"):
         reading.end_offset -= size
     elif last:
         yield number + 1, _mended(reading, last)
@@ -211,16 +212,17 @@ def _is_value(line: bytes) -> bool:
     return True
 
 
-def _is_object(line: bytes) -> bool:
+def _is_whole(line: bytes) -> bool:
+    """Whether a line is an object or a list to its last bracket, be it broken within."""
     try:
         return isinstance(orjson.loads(line), dict | list)
     except orjson.JSONDecodeError:
-        return False
+        return line.rstrip()[-1:] in {b"}", b"]"} and is_balanced(line)
 
 
 def may_grow(source: Source, rest: bytes, now: datetime) -> bool:
     """Whether more may come of a last line without a line end."""
-    return not (source.coding or now - source.last_written > SETTLED or _is_object(rest))
+    return not (source.coding or now - source.last_written > SETTLED or _is_whole(rest))
 
 
 # Lines of the telemetrist -----------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from fl_assets.events.find import Source
 from fl_assets.events.formats import HEAD_BYTES
 from fl_assets.events.read import may_grow
 from fl_assets.events.rows import row_file_of
+from fl_assets.events.unpack import coding_of
 
 _DOCS = "docs/formats.md says what is read"
 _PACKED = (
@@ -22,6 +23,8 @@ _PACKED = (
     (b"BZh", "bzip2 data", "pack it with gzip or zstd, or not at all"),
     (b"\xfd7zXZ\x00", "xz data", "pack it with gzip or zstd, or not at all"),
     (b"\x04\x22\x4d\x18", "lz4 data", "pack it with gzip or zstd, or not at all"),
+    (b"\xff\x06\0\0sNaPpY", "snappy data", "pack it with gzip or zstd, or not at all"),
+    (b"\x78\x9c", "zlib data", "pack it with gzip or zstd, or not at all"),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it into the folder"),
     (b"PAR1", "Parquet within other packing", "unpack it: Parquet is packed already"),
     (b"SQLite format 3\x00", "an SQLite database", "export its traces as JSON"),
@@ -47,6 +50,7 @@ _FIXES = {
     "before_start": "set FEDERATED_LEARNING_START_DATE to an earlier day",
 }
 _NATIVE = re.compile(rb'(?<!\\)"(?:event_type|execution_trace|conversation_log)"\s*:')
+_PRINTED_BY_NODE = re.compile(r"[\[{]\s*(?:\{\s*)?[A-Za-z_$][\w$]*: ")
 _TAR_AT = 257
 _LOG_LINE = re.compile(
     r"\s*(?:\[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d|\[?\d\d/\w{3}/\d{4}|\w{3} [ \d]\d \d\d:\d\d:\d\d"
@@ -110,6 +114,8 @@ def looks_like(name: str, start: bytes, head: bytes) -> Foreign:
         return found
     if found := archive_of(head) or archive_of(start):
         return found
+    if (coding := coding_of(head)) in {"gzip", "zstd", "framed_zstd"}:
+        return Foreign(f"{coding} data within other packing", "unpack it once")
     if not head:
         return Foreign("packed data of which nothing could be unpacked", "send the file again")
     if head[1::2].count(0) > len(head) // 3 or head[::2].count(0) > len(head) // 3:
@@ -165,6 +171,9 @@ def _json(text: str, lines: list[str]) -> Foreign:
     is_lines = value is None and len(lines) > 1 and _value(lines[0]) is not None
     if value is None:
         value = _value(lines[0])
+    if value is None and _PRINTED_BY_NODE.match(text):
+        fix = "write them with JSON.stringify, or send OTLP to a Collector"
+        return Foreign("objects as Node prints them, which is no JSON", fix)
     if value is None and len(text) < 60_000:
         return Foreign(
             "broken JSON", "neither one document nor one per line can be read: send the file again"

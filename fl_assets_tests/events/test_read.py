@@ -17,7 +17,7 @@ from fl_assets.events import read as reading_files
 from fl_assets.events import unpack
 from fl_assets.events.find import Source, list_files
 from fl_assets.events.index import FileResult, TelemetryIndex
-from fl_assets.events.read import Reading, line_batches, numbered_lines
+from fl_assets.events.read import Reading, line_batches, may_grow, numbered_lines
 from fl_assets.infra.lake import Lake, Manifest
 from fl_assets_tests.build import DAY, call_line
 from fl_assets_tests.conftest import settings_in
@@ -448,3 +448,22 @@ def test_a_tick_over_ten_thousand_files_takes_under_a_second_once_they_are_count
     backlog = case.index.backlog()
     assert (backlog.events, backlog.files, backlog.unscanned) == (10_000, 10_000, 0)
     assert time.process_time() - begin < 1
+
+
+@pytest.mark.parametrize(
+    ("line", "is_whole"),
+    [
+        (b'{"a": 1}', True),
+        (b'{"a": NaN, "b": "\\ud83d"}', True),
+        (b'{"a": 1}{"b": 2}', True),
+        (b'[{"a": 1,}]', True),
+        (b'{"a": "}', False),
+        (b'{"a": {"b": 1}', False),
+        (b'{"a": "b}', False),
+        (b'{"a": "\\"}', False),
+    ],
+)
+def test_a_last_line_is_waited_for_until_its_brackets_and_texts_are_closed(tmp_path, line, is_whole):
+    (tmp_path / "a").write_bytes(line)
+    source = Source("events", tmp_path, "a", len(line), time.time_ns(), 0, "", 0)
+    assert may_grow(source, line, datetime.now(UTC)) is not is_whole

@@ -13,7 +13,6 @@ The engine's part::
 """
 
 import pkgutil
-import re
 from importlib import import_module
 
 from fl_assets.events.formats.seam import (
@@ -26,6 +25,8 @@ from fl_assets.events.formats.seam import (
     ReadOptions,
     RefusedLine,
 )
+from fl_assets.events.formats.telemetrist_document import FORMAT as DOCUMENT
+from fl_assets.events.formats.telemetrist_document import NATIVE
 
 __all__ = [
     "FORMATS",
@@ -43,8 +44,6 @@ __all__ = [
 
 HEAD_BYTES = 65_536
 """First bytes of a file, decompressed, that `detect` wants to see; fewer will do for a short file."""
-
-_NATIVE = re.compile(rb'(?<!\\)"event_type"\s*:\s*"(?:ExecutionTrace|ConversationLog)"')
 
 
 def _formats() -> tuple[Format, ...]:
@@ -74,6 +73,6 @@ def detect(name: str, head: bytes, own: tuple[Format, ...] = ()) -> Format | Non
         head: its first bytes, decompressed: `HEAD_BYTES` or what there is.
         own: formats of the deployment's own mappings, which are asked before all others.
     """
-    if _NATIVE.search(head):
-        return None
+    if NATIVE.search(head):
+        return DOCUMENT if DOCUMENT.matches(name, head) else None
     return next((entry for entry in (*own, *FORMATS) if entry.matches(name, head)), None)

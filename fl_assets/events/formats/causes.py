@@ -4,7 +4,7 @@ What goes here: the tree of a trace's spans and the rule. What does not: whether
 (`outcomes.py`).
 
 A failed span repeats the deepest failed span below it when the error is the same (its text or its type
-travels up), or when nothing below it succeeded since: an agent that went on after a tool's error, and then
+travels up), or when nothing below it succeeded since: an agent that went on after a tool's error, or that
 fails by a limit of its own, has failed by itself.
 """
 
@@ -45,6 +45,17 @@ _COMMON_TYPES = frozenset(
     ]
 )
 """Types that say nothing of what happened: two errors of such a type need not be one."""
+
+
+_OWN_LIMIT = re.compile(
+    r"\b(?:MaxTurns\w*|MaxIterations\w*|MaxSteps\w*|UsageLimit\w*|LimitsExceeded|BudgetExceeded\w*|CostLimit\w*"
+    r"|GraphRecursion\w*|RecursionLimit\w*|ContextWindow\w*|\w*Guardrail\w*Tripwire\w*)\b"
+    r"|\b(?:max(?:imum)?(?: number of)?|too many) (?:turns|steps|iterations|tool calls)\b"
+    r"|\b(?:turn|step|iteration|recursion|token|request|usage|cost|budget)[ _]limit\b"
+    r"|\bprompt is too long\b|\bcontext (?:window|length)\b|\btripwire\b",
+    re.IGNORECASE,
+)
+"""What ends an agent's run by a bound of its own, whatever failed before."""
 
 
 class Place(NamedTuple):
@@ -115,7 +126,8 @@ def causes_of(places: Mapping[str, Place], failed: Mapping[str, FailedSpan]) -> 
         is_same = same_error(failed[up].error, failed[span_id].error) or same_error(
             failed[up].error, failed[root[span_id]].error
         )
-        if is_same or not (span_id in stopped or _recovered(places[span_id], went_on.get(up, 0))):
+        is_handled = span_id in stopped or _recovered(places[span_id], went_on.get(up, 0))
+        if is_same or not (is_handled or _OWN_LIMIT.search(failed[up].error)):
             below = best[span_id]
             cause = _Cause(is_same, below.depth + 1, below.end_ns, root[span_id])
             if best[up].depth == 0 or cause.rank > best[up].rank:

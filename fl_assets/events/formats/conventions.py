@@ -196,6 +196,8 @@ def kind_of(span: Span) -> str:
             return kind
     if first(values, ("gen_ai.tool.name", "ai.toolCall.name", "mcp.tool.name", "tool_name")):
         return "tool"
+    if first(values, ("tool.name",)) and not first(values, _MODEL_KEYS):
+        return "tool"
     if first(values, AGENT_KEYS):
         return "operation" if first(values, ("gen_ai.operation.name",)) else "agent"
     return "llm" if first(values, _MODEL_KEYS) else ""

@@ -4,7 +4,7 @@ What goes here: reading stack traces and wrapped errors. What does not: where a 
 (`outcomes.py`).
 
 Sources: PEP 654 (exception groups), PEP 3134 (chained exceptions); `Throwable.printStackTrace` of Java;
-`Error.cause` as Node prints it.
+`Error.cause` and `AggregateError` as Node prints them; `Exception.ToString` of .NET.
 """
 
 import re
@@ -19,7 +19,12 @@ _TYPE_NAME = re.compile(r"(?:.*[.$])?[A-Z]\w*|.*(?:Error|Exception|Interrupt|Exi
 _GROUP_LINE = re.compile(r"^(?P<bars>[\s|+]*\|) (?P<text>\S.*)$")
 _CAUSED_BY = re.compile(r"^\s*Caused by: (.+)$", re.MULTILINE)
 _NODE_CAUSE = re.compile(r"\[cause\]:?\s+(.+)$", re.MULTILINE)
-_CHAINED = "The above exception was the direct cause of the following exception:"
+_NODE_ERRORS = re.compile(r"\[errors\]:\s*\[\s*(\S.*)$", re.MULTILINE)
+_DOTNET_CAUSE = re.compile(r"^\s*---> (?:\(Inner Exception #\d+\) )?(\S.*)$", re.MULTILINE)
+_CHAINED = re.compile(
+    r"The above exception was the direct cause of the following exception:"
+    r"|During handling of the above exception, another exception occurred:"
+)
 _VAGUE = re.compile(
     r"(?i)(?:an? )?(?:unknown|internal|unexpected|unhandled|generic|some)?[\s_-]*(?:tool|agent|execution"
     r"|runtime|server|api|call|request|task|step|chain|run)?"
@@ -77,8 +82,10 @@ def leaf_of(text: str, outer: str = "") -> str:
         return causes[-1].strip()
     if causes := _NODE_CAUSE.findall(text):
         return causes[-1].strip().rstrip("{ ").strip()
-    if _CHAINED in text and is_vague(_message_of(outer or _last_raised(text))):
-        return _last_raised(text.partition(_CHAINED)[0]) or outer or text
+    if causes := _DOTNET_CAUSE.findall(text) or _NODE_ERRORS.findall(text)[:1]:
+        return causes[-1].strip().rstrip("{ ").strip()
+    if (chained := _CHAINED.search(text)) and is_vague(_message_of(outer or _last_raised(text))):
+        return _last_raised(text[: chained.start()]) or outer or text
     if outer:
         return outer
     _, mark, stack = text.rpartition("Traceback (most recent call last)")

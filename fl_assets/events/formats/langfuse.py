@@ -20,7 +20,7 @@ from fl_assets.events.formats.messages import turn_of
 from fl_assets.events.formats.readers import span_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span
-from fl_assets.events.formats.values import any_ns, as_object, first, iso_ns, objects_of, required_text
+from fl_assets.events.formats.values import any_ns, as_object, first, objects_of, required_text
 
 _MARKS = (
     re.compile(
@@ -63,8 +63,9 @@ def _of_export(value: Any) -> Iterator[Span | Evaluation | str]:
         except ValueError as error:
             yield str(error)
     for trace in _traces(value):
-        found = True
+        found = found or "observations" not in as_object(value)
         if (span := _whole(trace)) is not None:
+            found = True
             yield span
     for trace, score in _scores(value):
         found = True
@@ -201,7 +202,7 @@ def _whole(trace: dict[str, Any]) -> Span | None:
     """
     about = {"input.value": trace.get("input"), "output.value": trace.get("output")}
     try:
-        when = iso_ns(trace.get("timestamp"), "timestamp")
+        when = any_ns(trace.get("timestamp"), "timestamp")
         if not when or turn_of(about, is_agent=True) is None:
             return None
         return Span(
@@ -271,8 +272,8 @@ def _span(trace: dict[str, Any], raw: Any) -> Span:
             "service.name": plain_name(str(name)),
         }  # of Langfuse's own SDK: the trace's name is the application's
     level = str(raw.get("level") or "").upper()
-    start = iso_ns(_get(raw, "startTime"), "startTime")
-    end = iso_ns(_get(raw, "endTime"), "endTime")
+    start = any_ns(_get(raw, "startTime"), "startTime")
+    end = any_ns(_get(raw, "endTime"), "endTime")
     is_event = str(raw.get("type") or "").upper() == "EVENT"
     return Span(
         trace_id=required_text(_get(raw, "traceId") or trace.get("id"), "traceId").lower(),

@@ -39,6 +39,7 @@ _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _EPHEMERAL = re.compile(
     rf".*{_UUID}.*|[0-9a-fA-F]{{12,}}|.*\b[0-9a-f]{{32,}}\b.*|[0-9]{{3,}}|.*[@:/][0-9]{{3,7}}"
     rf"|(?:.*[.:_-])?[0-9A-HJKMNP-TV-Z]{{26}}|fv-az[0-9-]+"
+    r"|[0-9]{2,7}@.*|.*[.:_-](?=[0-9A-Za-z]{10,}$)[0-9]*(?:[A-Za-z]+[0-9]+){3,}[A-Za-z]*"
     r"|.*[.:_-](?=[0-9a-f]*[0-9])(?=[0-9a-f]*[a-f])[0-9a-f]{8,16}|localhost(?:\..*)?|127\..*|169\.254\..*|::1"
 )
 """Values that are made anew for each process or sandbox (UUIDs, container and process ids, ULIDs, names that

@@ -22,7 +22,12 @@ from fl_assets.events.formats.spans import Span, SpanEvent
 from fl_assets.events.formats.values import as_list, as_object, objects_of
 
 _MARK = re.compile(
-    rb'(?<!\\)"(?:resourceSpans|resource_spans|resourceLogs|resource_logs|batches)"\s*:\s*(?:\[|null)'
+    rb'(?<!\\)"(?:resourceSpans|resource_spans|resourceLogs|resource_logs|batches|scopeSpans|scope_spans'
+    rb'|scopeLogs|scope_logs)"\s*:\s*(?:\[|null)'
+)
+_SPAN_MARKS = (
+    re.compile(rb'(?<!\\)"(?:spanId|span_id)"\s*:\s*"'),
+    re.compile(rb'(?<!\\)"(?:startTimeUnixNano|start_time_unix_nano)"\s*:'),
 )
 _STATUS = {
     "1": "ok",
@@ -33,15 +38,25 @@ _STATUS = {
     "ERROR": "error",
 }
 _SPAN_LISTS = ("resourceSpans", "batches")
+_WRAPPED = ("trace", "result", "data", "body", "payload")
 
 
 def _of_request(request: Any) -> Iterator[Span | str | NotUsed]:
-    """Give the spans of one export request (or a list of them), and a text for each thing that is none."""
+    """Give the spans of one export request (or a list of them), and a text for each thing that is none.
+
+    What one resource sent may stand by itself, and so may a span.
+    """
     for one in request if isinstance(request, list) else [request]:
-        whole = as_object(one)
-        whole = as_object(whole.get("trace")) or whole  # Tempo's v2 API wraps what it gives
+        whole = _opened(as_object(one))
+        if get(whole, "spanId") and get(whole, "scopeSpans") is None:
+            yield from _of_spans([whole], _resource_of(whole), "")
+            continue
         groups = [found for key in _SPAN_LISTS if isinstance(found := get(whole, key), list)]
         logs = get(whole, "resourceLogs")
+        if isinstance(get(whole, "scopeSpans"), list):
+            groups.append([whole])
+        if isinstance(get(whole, "scopeLogs"), list):
+            logs = [*as_list(logs), whole]
         if not groups and not isinstance(logs, list):
             keys = ", ".join(sorted(one)[:5]) if isinstance(one, dict) else type(one).__name__
             yield f"no list resourceSpans or resourceLogs in this export request, but {keys or 'nothing'}"
@@ -50,12 +65,25 @@ def _of_request(request: Any) -> Iterator[Span | str | NotUsed]:
         yield from spans_of_logs(logs)
 
 
+def _opened(whole: dict[str, Any]) -> dict[str, Any]:
+    """Give the request within what APIs wrap it in: Tempo's v2 (`trace`), Jaeger's v3 (`result`)."""
+    inner = next((found for key in _WRAPPED if (found := as_object(whole.get(key)))), {})
+    has_spans = any(get(inner, key) is not None for key in (*_SPAN_LISTS, "resourceLogs"))
+    return inner if has_spans else whole
+
+
+def _resource_of(span: dict[str, Any]) -> dict[str, Any]:
+    """Read the resource that a span by itself brings along."""
+    resource = as_object(span.get("resource"))
+    return attributes_of(get(resource, "attributes") or get(span, "resourceAttributes") or resource)
+
+
 read = span_reader(_of_request)
 
 FORMAT = Format(
     name="otlp",
     description="OTLP/JSON traces and log records, as the OpenTelemetry Collector writes them, and Tempo's.",
-    matches=lambda _, head: _MARK.search(head) is not None,
+    matches=lambda _, head: _MARK.search(head) is not None or all(mark.search(head) for mark in _SPAN_MARKS),
     read=read,
 )
 
@@ -65,18 +93,23 @@ def _of_groups(groups: Any) -> Iterator[Span | str]:
         resource = attributes_of(get(as_object(get(group, "resource")), "attributes"))
         for scoped in objects_of(get(group, "scopeSpans") or get(group, "instrumentationLibrarySpans")):
             scope = as_object(get(scoped, "scope") or get(scoped, "instrumentationLibrary")).get("name")
-            for raw in as_list(get(scoped, "spans")):
-                try:
-                    yield _span(raw, resource, str(scope or ""))
-                except ValueError as error:
-                    yield str(error)
+            yield from _of_spans(as_list(get(scoped, "spans")), resource, str(scope or ""))
+
+
+def _of_spans(spans: list[Any], resource: dict[str, Any], scope: str) -> Iterator[Span | str]:
+    for raw in spans:
+        try:
+            yield _span(raw, resource, scope)
+        except ValueError as error:
+            yield str(error)
 
 
 def _span(raw: Any, resource: dict[str, Any], scope: str) -> Span:
     if not isinstance(raw, dict):
         message = f"a span is a {type(raw).__name__}, must be an object"
         raise ValueError(message)
-    status = as_object(get(raw, "status"))
+    status = get(raw, "status")
+    status = as_object(status) or {"code": status}
     parent = get(raw, "parentSpanId")
     return Span(
         trace_id=id_of(get(raw, "traceId"), "traceId", 16),

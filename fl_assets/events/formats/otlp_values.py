@@ -9,9 +9,10 @@ import re
 from functools import cache
 from typing import Any
 
-from fl_assets.events.formats.values import as_list, as_object, check_ns, objects_of
+from fl_assets.events.formats.values import as_list, as_object, check_ns, iso_ns, objects_of
 
 _MAX_DEPTH = 20
+_ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]")
 _HEX = re.compile(r"[0-9a-fA-F]+")
 
 
@@ -21,7 +22,10 @@ def time_of(raw: dict[str, Any], field: str) -> int:
     Raises:
         TimeUnitError: when it is in another unit.
     """
-    return check_ns(integer_of(get(raw, field), field), field)
+    value = get(raw, field)
+    if isinstance(value, str) and _ISO.match(value):
+        return iso_ns(value, field)
+    return check_ns(integer_of(value, field), field)
 
 
 @cache
@@ -68,14 +72,17 @@ def integer_of(value: Any, field: str) -> int:
     if value is None or value == "":
         return 0
     try:
-        return int(value)
+        is_float = isinstance(value, str) and ("e" in value.lower() or "." in value)
+        return int(float(value) if is_float else value)
     except (TypeError, ValueError, OverflowError) as error:
         message = f"{field} is {value!r:.60}, must be an integer"
         raise ValueError(message) from error
 
 
 def attributes_of(value: Any, depth: int = 0) -> dict[str, Any]:
-    """Read a list of key and AnyValue."""
+    """Read a list of key and AnyValue, or the object of plain values that some writers make of it."""
+    if isinstance(value, dict):
+        return {str(key): any_value(entry, depth) for key, entry in value.items()}
     return {
         str(entry["key"]): any_value(get(entry, "value"), depth)
         for entry in objects_of(value)
@@ -84,14 +91,16 @@ def attributes_of(value: Any, depth: int = 0) -> dict[str, Any]:
 
 
 def any_value(value: Any, depth: int = 0) -> Any:
-    """Read an AnyValue as a plain value.
+    """Read an AnyValue as a plain value, which it may be already.
 
-    Bytes stay base64 text, unknown kinds and what lies deeper than `_MAX_DEPTH` are None.
+    Bytes stay base64 text; what lies deeper than `_MAX_DEPTH` is None.
     """
     if depth > _MAX_DEPTH:
         return None
+    if isinstance(value, list):
+        return [any_value(entry, depth + 1) for entry in value]
     if not isinstance(value, dict):
-        return value if isinstance(value, str | int | float | bool) else None
+        return value
     for key in ("stringValue", "boolValue", "doubleValue", "bytesValue"):
         if (found := get(value, key)) is not None:
             return found
@@ -104,4 +113,4 @@ def any_value(value: Any, depth: int = 0) -> Any:
         return [any_value(entry, depth + 1) for entry in as_list(as_object(array).get("values"))]
     if (pairs := get(value, "kvlistValue")) is not None:
         return attributes_of(as_object(pairs).get("values"), depth + 1)
-    return None
+    return {str(key): any_value(entry, depth + 1) for key, entry in value.items()} or None

@@ -37,21 +37,23 @@ _STATUS_KEYS = frozenset(
         "langfuse.observation.level",
     )
 )
-_IS_ERROR_KEYS = frozenset(
-    (
-        "isError",
-        "is_error",
-        "tool.is_error",
-        "gen_ai.tool.is_error",
-        "gen_ai.tool.call.is_error",
-        "mcp.is_error",
-        "mcp.isError",
-        "mcp.result.is_error",
-        "mcp.tool.result.is_error",
-        "mcp.tool.is_error",
-        "error",
-    )
+_IS_ERROR = re.compile(r"(?:^|[._])(?:is_?error|is_?failure|is_?failed|has_?error)$|^error$", re.IGNORECASE)
+_MESSAGE_KEYS = (
+    "error.message",
+    "error_message",
+    "errorMessage",
+    "error.msg",
+    "exception.message",
+    "tool.error",
+    "tool.error.message",
+    "tool_error",
+    "gen_ai.tool.error",
+    "gen_ai.tool.error.message",
+    "gen_ai.error.message",
+    "mcp.error.message",
+    "otel.status_description",
 )
+"""Attributes whose text is an error; each says that there is one."""
 _RESULT_KEYS = (
     "gen_ai.tool.call.result",
     "gen_ai.tool.result",
@@ -202,7 +204,7 @@ def _is_flagged(span: Span, kind: str) -> bool:
     values = span.attributes
     if any(str(values[key]).strip().lower() in _BAD_WORDS for key in _STATUS_KEYS & values.keys()):
         return True
-    if any(_is_true(values[key]) for key in _IS_ERROR_KEYS & values.keys()):
+    if any(_is_true(value) and _IS_ERROR.search(key) for key, value in values.items()):
         return True
     if any(_is_false(value) and _SUCCESS.search(key) and "eval" not in key for key, value in values.items()):
         return True
@@ -210,7 +212,7 @@ def _is_flagged(span: Span, kind: str) -> bool:
         error = values.get("error")
         if isinstance(error, dict) or (isinstance(error, str) and error.strip().lower() not in _NO_ERROR):
             return True
-        if first(values, ("error.message", "error_message", "exception.message")) or _has_escaped(span):
+        if first(values, _MESSAGE_KEYS).lower() not in _NO_ERROR or _has_escaped(span):
             return True
     if kind != "tool":
         return False
@@ -312,7 +314,7 @@ def _error_texts(span: Span, kind: str) -> Iterator[str]:
     error = values.get("error")
     if not isinstance(error, bool):
         yield leaf_of(_said_in(error) if isinstance(error, dict) else _unless_flag(text_of(error)))
-    yield leaf_of(first(values, ("error.message", "error_message", "langfuse.observation.status_message")))
+    yield leaf_of(_unless_flag(first(values, (*_MESSAGE_KEYS, "langfuse.observation.status_message"))))
     if kind == "tool" and span.status == "error":
         yield from (text_of(result).strip()[:_MAX_RESULT] for result in _results(span))
     elif kind == "tool":

@@ -128,6 +128,7 @@ def _documents(lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, Any] |
     size = depth = 0
     for number, line in lines:
         is_cut = depth > 0 and line[:1] in b"{[" and len(held) > 1 and held[1][1][:1] in b" \t"
+        is_cut = is_cut and held[0][1][:1] == b"{"  # a list may have its entries there
         if is_cut:  # what is indented has no bracket at the start of a line: here begins another document
             yield from _of_document(held)
             held, size, depth = [], 0, 0
@@ -152,6 +153,11 @@ def _opened(line: bytes) -> int:
     """Return how many brackets a line opens and does not close."""
     bare = _STRING.sub(b"", line) if b'"' in line else line
     return bare.count(b"{") + bare.count(b"[") - bare.count(b"}") - bare.count(b"]")
+
+
+def is_balanced(text: bytes) -> bool:
+    """Whether as many brackets close as open, and no text is cut: of a JSON value no beginning is."""
+    return b'"' not in _STRING.sub(b"", text) and _opened(text) == 0
 
 
 def _of_document(held: list[tuple[int, bytes]]) -> Iterator[tuple[int, Any] | RefusedLine]:
@@ -231,5 +237,9 @@ _EVENT = re.compile(rb'"(?:spanId|span_id|parentObservationId|parent_observation
 
 
 def _events_in(text: bytes) -> int:
-    """Return how many events are lost with a text that cannot be read, by the ids in it."""
-    return max(1, sum(1 for _ in _EVENT.finditer(text)))
+    """Return how many events are lost with a text that cannot be read, by the ids in it.
+
+    A line of words between others, as a program prints them, is none.
+    """
+    found = sum(1 for _ in _EVENT.finditer(text))
+    return found or int(text.lstrip()[:1] in {b"{", b"["})

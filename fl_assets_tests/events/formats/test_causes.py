@@ -1,5 +1,6 @@
 """Each failure once: what only repeats a deeper one, what failed by itself, and turns: one per question."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,6 +35,23 @@ def test_a_limit_after_a_tool_error_that_was_handled_is_a_failure_of_its_own():
         chat=("root", 4, 5, None),
     )
     assert causes_of(*found) == {}
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        "UsageLimitExceeded: The next request would exceed the request_limit of 5",
+        "GraphRecursionError: Recursion limit of 25 reached",
+        "OutputGuardrailTripwireTriggered: triggered tripwire",
+        "prompt is too long: 210000 tokens > 200000 maximum",
+        "too many steps",
+    ],
+)
+def test_a_limit_is_an_agents_own_failure_though_nothing_succeeded_since(limit):
+    found = tree(root=("", 1, 60, limit), tool=("root", 2, 3, "404 Not Found"))
+    assert causes_of(*found) == {}
+    again = tree(root=("", 1, 60, f"run failed: {limit}"), agent=("root", 2, 50, limit))
+    assert causes_of(*again) == {"root": "agent"}, "the same limit travels up"
 
 
 def test_another_error_is_caused_by_it_where_nothing_succeeded_since():

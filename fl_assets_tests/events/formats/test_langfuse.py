@@ -122,7 +122,7 @@ def test_every_envelope_holds_the_same_observations():
     ("change", "what"),
     [
         ({"startTime": "soon"}, "startTime is 'soon', must be an ISO 8601 time"),
-        ({"startTime": 5}, "startTime is 5, must be an ISO 8601 time"),
+        ({"startTime": 5}, "startTime is 5, must be a time since 1970"),
         ({"id": None}, "id is None, must be a text"),
     ],
 )

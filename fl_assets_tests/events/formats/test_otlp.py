@@ -114,6 +114,10 @@ def exception(kind: str, message: str, stack: str = "") -> dict:
             "agent",
         ),
         ({"service.instance.id": "", "host.id": "h1"}, "h1"),
+        ({"host.name": "modal-sb-01HZX3K5Q8V9W2Y4"}, None),
+        ({"host.name": "e2b-i9x8k2j4h5"}, None),
+        ({"service.instance.id": "12345@laptop"}, None),
+        ({"host.name": "web-eu-west-2"}, "web-eu-west-2"),
     ],
 )
 def test_a_node_that_restarts_stays_one_node(resource, node):

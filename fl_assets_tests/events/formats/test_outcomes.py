@@ -207,6 +207,23 @@ def test_waiting_and_giving_up_are_no_failures(found, kind):
             'out\nTraceback (most recent call last):\n  File "b"\njson.decoder.JSONDecodeError: bad',
             "json.decoder.JSONDecodeError: bad",
         ),
+        (
+            "System.AggregateException: One or more errors occurred. (Connection refused)\n"
+            " ---> System.Net.Http.HttpRequestException: Connection refused (api:443)\n   at x\n",
+            "System.Net.Http.HttpRequestException: Connection refused (api:443)",
+        ),
+        (
+            "AggregateError: All promises were rejected\n    at x {\n  [errors]: [\n"
+            "    Error: connect ECONNREFUSED api:80\n        at y\n  ]\n}",
+            "Error: connect ECONNREFUSED api:80",
+        ),
+        (
+            "Traceback (most recent call last):\n  File \"a\", line 1, in f\nKeyError: 'order'\n\n"
+            "During handling of the above exception, another exception occurred:\n\n"
+            'Traceback (most recent call last):\n  File "b", line 2, in g\n'
+            "ToolException: Tool execution failed\n",
+            "KeyError: 'order'",
+        ),
     ],
 )
 def test_the_error_at_the_bottom_is_taken(text, leaf):

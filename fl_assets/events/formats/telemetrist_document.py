@@ -1,0 +1,48 @@
+"""The native events as one document, or several over many lines: a list, or pretty-printed objects.
+
+What goes here: finding the events of such a document. What does not: the native lines, which the engine reads
+by itself, and what an event must be (`events/event.py`).
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from fl_assets.events.formats.seam import (
+    DEFAULT_OPTIONS,
+    EventLine,
+    Format,
+    Lines,
+    ReadOptions,
+    RefusedLine,
+    json_records,
+)
+
+NATIVE = re.compile(rb'(?<!\\)"event_type"\s*:\s*"(?:ExecutionTrace|ConversationLog)"')
+_BEGINS_MANY_LINES = re.compile(rb"\s*(?:\[|\{\s*(?:\r?\n|\Z))")
+
+
+def _matches(_: str, head: bytes) -> bool:
+    return NATIVE.search(head) is not None and _BEGINS_MANY_LINES.match(head) is not None
+
+
+def read(lines: Lines, options: ReadOptions = DEFAULT_OPTIONS) -> Iterator[EventLine | RefusedLine]:
+    """Give each event as it is; the engine checks it as it checks a line."""
+    del options
+    for record in json_records(lines):
+        if isinstance(record, RefusedLine):
+            yield record
+            continue
+        line, value = record
+        entries: list[Any] = value if isinstance(value, list) else [value]
+        yield from (EventLine(line, orjson.dumps(entry)) for entry in entries)
+
+
+FORMAT = Format(
+    name="telemetrist_document",
+    description="Native events as a JSON list, or pretty-printed.",
+    matches=_matches,
+    read=read,
+)

@@ -1,0 +1,184 @@
+"""The same spans in every spelling that writers are known to use are the same calls."""
+
+import re
+
+import orjson
+import pytest
+
+from fl_assets.events.formats import detect
+from fl_assets_tests.build import call_line, turn_line
+from fl_assets_tests.events.formats.documents import NANO, TOOL, TRACE
+from fl_assets_tests.events.formats.reading import counted, rows
+
+ATTRIBUTES = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "refund", "tries": 2}
+RESOURCE = {"service.name": "billing", "host.name": "node-7"}
+
+
+def any_value(value: object) -> dict:
+    return {"intValue": str(value)} if isinstance(value, int) else {"stringValue": value}
+
+
+def pairs(values: dict) -> list[dict]:
+    return [{"key": key, "value": any_value(value)} for key, value in values.items()]
+
+
+SPAN = {
+    "traceId": TRACE,
+    "spanId": TOOL,
+    "name": "execute_tool refund",
+    "startTimeUnixNano": str(NANO),
+    "endTimeUnixNano": str(NANO + 412_000_000),
+    "attributes": pairs(ATTRIBUTES),
+    "status": {"code": 2, "message": "order already refunded"},
+}
+
+
+def of_resource(span: dict, resource: object = None) -> dict:
+    resource = {"attributes": pairs(RESOURCE)} if resource is None else resource
+    return {"resource": resource, "scopeSpans": [{"scope": {"name": "lib"}, "spans": [span]}]}
+
+
+def request(span: dict) -> dict:
+    return {"resourceSpans": [of_resource(span)]}
+
+
+def snake(value: object) -> object:
+    if isinstance(value, dict):
+        return {
+            re.sub(r"[A-Z]", lambda one: f"_{one[0].lower()}", key): snake(item)
+            for key, item in value.items()
+        }
+    return [snake(item) for item in value] if isinstance(value, list) else value
+
+
+SPELLED = {
+    "as documented": request(SPAN),
+    "snake case": snake(request(SPAN)),
+    "what one resource sent": of_resource(SPAN),
+    "attributes as objects": {
+        "resourceSpans": [of_resource({**SPAN, "attributes": ATTRIBUTES}, {"attributes": RESOURCE})]
+    },
+    "a span alone": {**SPAN, "resource": {"attributes": pairs(RESOURCE)}},
+    "spans in a list": [{**SPAN, "resource": RESOURCE}],
+    "within a result": {"result": request(SPAN)},
+    "status as a word": request(
+        {
+            **SPAN,
+            "status": "ERROR",
+            "attributes": pairs({**ATTRIBUTES, "error.message": SPAN["status"]["message"]}),
+        }
+    ),
+    "status in lower case": request(
+        {**SPAN, "status": {"code": "error", "message": SPAN["status"]["message"]}}
+    ),
+    "times in ISO 8601": request(
+        {**SPAN, "startTimeUnixNano": "2026-11-02T12:00:00Z", "endTimeUnixNano": "2026-11-02T12:00:00.412Z"}
+    ),
+    "times as floats": request(
+        {**SPAN, "startTimeUnixNano": f"{NANO}.0", "endTimeUnixNano": f"{NANO + 412000000}.0"}
+    ),
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLED)
+@pytest.mark.parametrize("packing", ["line", "indented", "twice without a line end"])
+def test_a_span_is_the_same_call_in_every_spelling(spelling, packing):
+    value = SPELLED[spelling]
+    content = orjson.dumps(value, option=orjson.OPT_INDENT_2 if packing == "indented" else None)
+    if packing.startswith("twice") and isinstance(value, dict):
+        content += content
+    name, events, refused = rows("x", content)
+    assert (name, refused) == ("otlp", [])
+    for event in events:
+        call = event["execution_trace"]
+        assert event["event_id"] == f"{TRACE}:{TOOL}"
+        assert (call["service"], call["method"], call["duration_ms"]) == ("billing", "refund", 412.0)
+        assert (call["success"], call["error"]) == (False, "order already refunded")
+        assert (call["metadata"]["node_id"], call["metadata"]["tries"]) == ("node-7", "2")
+    assert events
+
+
+PRINTED = {
+    "resource": {"attributes": RESOURCE},
+    "instrumentationScope": {"name": "lib"},
+    "traceId": TRACE,
+    "parentSpanContext": {"traceId": TRACE, "spanId": "00000000000000a1"},
+    "id": TOOL,
+    "name": "execute_tool refund",
+    "kind": 0,
+    "timestamp": NANO // 1000,
+    "duration": 412000.0,
+    "attributes": ATTRIBUTES,
+    "status": {"code": 2, "message": "order already refunded"},
+    "events": [],
+}
+WHOLE = {
+    "_spanContext": {"traceId": TRACE, "spanId": TOOL, "traceFlags": 1},
+    "parentSpanId": "00000000000000a1",
+    "name": "execute_tool refund",
+    "startTime": [NANO // 10**9, 0],
+    "endTime": [NANO // 10**9, 412_000_000],
+    "status": {"code": 2},
+    "attributes": ATTRIBUTES,
+    "events": [
+        {
+            "name": "exception",
+            "time": [NANO // 10**9, 412_000_000],
+            "attributes": {"exception.message": "order already refunded"},
+        }
+    ],
+    "resource": {"_attributes": RESOURCE},
+    "instrumentationLibrary": {"name": "lib"},
+}
+
+
+@pytest.mark.parametrize("span", [PRINTED, WHOLE])
+def test_spans_of_the_javascript_sdk_are_read(span):
+    name, (event,), refused = rows("x", orjson.dumps(span))
+    call = event["execution_trace"]
+    assert (name, refused) == ("otel_js", [])
+    assert (event["event_id"], call["service"], call["method"]) == (f"{TRACE}:{TOOL}", "billing", "refund")
+    assert (call["duration_ms"], call["error"]) == (412.0, "order already refunded")
+    assert (call["metadata"]["node_id"], call["metadata"]["parent_span_id"]) == ("node-7", "00000000000000a1")
+
+
+@pytest.mark.parametrize("indent", [True, False])
+def test_native_events_in_a_list_or_pretty_printed_are_events(indent):
+    events = [orjson.loads(call_line("e1", success=False, error="no")), orjson.loads(turn_line("c1"))]
+    option = orjson.OPT_INDENT_2 if indent else None
+    documents = (
+        orjson.dumps(events, option=option),
+        b"\n".join(orjson.dumps(one, option=orjson.OPT_INDENT_2) for one in events),
+    )
+    for content in documents:
+        name, found, refused = rows("x", content)
+        assert (name, refused) == ("telemetrist_document", [])
+        assert found == events
+    assert detect("x", b"\n".join(map(orjson.dumps, events))) is None
+
+
+def test_lines_of_words_between_spans_lose_no_event():
+    content = b"INFO starting\n" + orjson.dumps(request(SPAN)) + b"\nINFO done\n"
+    _, (event,), refused = rows("x", content)
+    assert event["event_id"] == f"{TRACE}:{TOOL}"
+    assert [one.events for one in refused] == [0, 0]
+
+
+SAID = {
+    "mcp.tool.isError": ({"mcp.tool.isError": "true", "mcp.tool.result": "no such order"}, "no such order"),
+    "tool.success": ({"tool.success": 0, "tool.error": "no such order"}, "no such order"),
+    "otel.status_code": (
+        {"otel.status_code": "ERROR", "otel.status_description": "no such order"},
+        "no such order",
+    ),
+    "errorMessage": ({"errorMessage": "no such order"}, "no such order"),
+    "tool.error is null": ({"tool.error": "null"}, None),
+}
+
+
+@pytest.mark.parametrize("said", SAID)
+def test_failure_is_seen_under_every_name(said):
+    values, error = SAID[said]
+    span = {**SPAN, "status": {}, "attributes": pairs({**ATTRIBUTES, **values})}
+    found = counted("x", orjson.dumps(request(span)))
+    assert found.failures == ({"refund": error} if error else {})
