@@ -126,7 +126,13 @@ def webserver(home, tmp_path_factory) -> Iterator[str]:
 
 
 @contextmanager
-def serving(environment: dict[str, str], folder: Path, *, module: str = "dagster_webserver") -> Iterator[str]:
+def serving(
+    environment: dict[str, str],
+    folder: Path,
+    *,
+    module: str = "dagster_webserver",
+    where: tuple[str, str] = ("-m", "fl_assets.definitions"),
+) -> Iterator[str]:
     """Run a webserver (guarded.
 
     `fl_assets.cli.webserver`) on a free port of this machine, its log in `folder`; yields its address.
@@ -135,17 +141,7 @@ def serving(environment: dict[str, str], folder: Path, *, module: str = "dagster
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     log = folder / "webserver.log"
-    words = [
-        sys.executable,
-        "-m",
-        module,
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "-m",
-        "fl_assets.definitions",
-    ]
+    words = [sys.executable, "-m", module, "--host", "127.0.0.1", "--port", str(port), *where]
     with log.open("wb") as output:
         process = subprocess.Popen(words, env=environment, stdout=output, stderr=subprocess.STDOUT)
         try:

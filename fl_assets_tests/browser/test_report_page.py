@@ -1,12 +1,13 @@
 """The report page in a browser: no server behind it, nothing loaded, everything at hand."""
 
 import pytest
+from playwright.sync_api import expect
 
 from fl_assets.report.build import build_report
 from fl_assets.report.page import write_report
 from fl_assets_tests.build import pattern
 from fl_assets_tests.report.test_page import hostile_report
-from fl_assets_tests.report.test_report import rows
+from fl_assets_tests.report.test_report import example_row, rows, verdict_row
 
 STATES = ("new", "rising", "known", "resolved")
 
@@ -27,9 +28,22 @@ def address(tmp_path_factory) -> str:
         for place in range(40)
     ]
     many.append(pattern())
-    page, _ = write_report(
-        tmp_path_factory.mktemp("page"), build_report(rows(patterns=many, earlier_patterns=[]))
+    many.append(
+        pattern(
+            pattern_id="p-incident",
+            family_id="f-incident",
+            template="<NUM> Unauthorized: token of <*> expired",
+            state="known",
+            failures=90,
+            failure_class="auth",
+            incident_node="eu-central-02",
+            confidence=0.02,
+        )
     )
+    said = example_row(family_id="f-incident", message="401 Unauthorized: token of svc-meters expired")
+    nodes = [{"pattern_id": "p-incident", "node_id": "eu-central-02", "failures": 90}]
+    given = rows(patterns=many, earlier_patterns=[], examples=[said], by_node=nodes, verdicts=[verdict_row()])
+    page, _ = write_report(tmp_path_factory.mktemp("page"), build_report(given))
     return page.as_uri()
 
 
@@ -55,8 +69,8 @@ def first_cells(page, column: int) -> list[str]:
 
 
 def test_it_opens_on_what_fails_now(page):
-    assert shown(page).count() == 31
-    assert page.get_by_role("status").inner_text() == "31 of 41 patterns shown"
+    assert shown(page).count() == 32
+    assert page.get_by_role("status").inner_text() == "32 of 42 patterns shown"
 
 
 def test_it_filters_by_state_class_and_words(page):
@@ -70,8 +84,30 @@ def test_it_filters_by_state_class_and_words(page):
     assert page.get_by_text("No pattern fits.").is_visible()
     page.get_by_label("Search").press("Escape")
     page.get_by_label("Class").select_option("")
-    page.get_by_role("button", name="All 41").click()
-    assert shown(page).count() == 41
+    page.get_by_role("button", name="All 42").click()
+    assert shown(page).count() == 42
+
+
+def test_a_status_code_and_a_node_are_found(page):
+    for words in ("401", "eu-central-02"):
+        page.get_by_label("Search").fill(words)
+        assert shown(page).count() == 1
+        expect(shown(page)).to_have_id("p-incident")
+
+
+def test_an_incident_of_one_node_is_named_with_its_message_and_leads_to_its_pattern(page):
+    do = page.locator("#do")
+    expect(do.get_by_role("heading", name="On one node only: to be fixed there")).to_be_visible()
+    expect(do.get_by_text("401 Unauthorized: token of svc-meters expired")).to_be_visible()
+    do.get_by_role("link", name="Unauthorized").click()
+    expect(page.locator("#p-incident").get_by_text("an incident of node")).to_be_visible()
+
+
+def test_a_section_opens_when_a_link_leads_to_it(page):
+    gate = page.get_by_role("heading", name="What the gate found")
+    expect(gate).to_be_hidden()
+    page.get_by_role("link", name="Held back", exact=True).click()
+    expect(gate).to_be_visible()
 
 
 def test_it_sorts_by_heads_and_by_the_list(page):
@@ -133,6 +169,7 @@ def test_it_turns_dark_and_light(page):
 def test_text_has_contrast_and_nothing_sticks_out(page, width, scheme):
     page.set_viewport_size({"width": width, "height": 900})
     page.emulate_media(color_scheme=scheme)
+    page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     weak = page.evaluate(CONTRAST)
     assert weak == []
@@ -141,7 +178,7 @@ def test_text_has_contrast_and_nothing_sticks_out(page, width, scheme):
 def test_it_prints_every_shown_pattern_with_its_evidence(page):
     page.emulate_media(media="print")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    assert page.locator("#patterns details[open]").count() == 31
+    assert page.locator("#patterns details[open]").count() == 32
     assert page.get_by_label("Search").is_hidden()
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert page.locator("#patterns details[open]").count() == 0
@@ -151,7 +188,7 @@ def test_all_of_it_is_there_without_script(chromium, address):
     context = chromium.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(address)
-    assert shown(page).count() == 41
+    assert shown(page).count() == 42
     assert page.locator("#tools").is_hidden()
     context.close()
 

@@ -17,6 +17,7 @@ from fl_assets.infra.clock import now_utc
 from fl_assets.report.alert_text import alerts_of
 from fl_assets.report.alerts import AlertError, send_new, sent_file_in
 from fl_assets.report.build import build_report
+from fl_assets.report.in_markdown import report_in_markdown
 from fl_assets.report.page import write_report
 from fl_assets.report.records import Report
 
@@ -44,18 +45,15 @@ def cycle_report(context: dg.AssetExecutionContext, workspace: WorkspaceResource
             "playbooks_ready": len(report.actionable),
             "playbooks_held": len(report.held),
         }
-        sums |= {
-            "decisions": len(report.decisions),
-            "silent_nodes": len(report.quality.silent),
-            "page_bytes": page.stat().st_size,
-        }
+        sums |= {"decisions": len(report.decisions), "silent_nodes": len(report.quality.silent)}
         # Sentences of the summary may name a node, so they are text and not markdown.
         shown = {
             "summary": " ".join(report.summary).replace("`", ""),
+            "to_read": dg.MetadataValue.md(report_in_markdown(report)),
             "page": dg.MetadataValue.path(page.resolve()),
             "json": dg.MetadataValue.path(twin.resolve()),
         }
-        report_day(context, day, "cycle_report", len(report.patterns), {**numbers(sums), **shown})
+        report_day(context, day, "cycle_report", len(report.patterns), {**shown, **numbers(sums)})
 
 
 def notify(context: dg.AssetExecutionContext, settings: FederatedLearningConfig, report: Report) -> None:

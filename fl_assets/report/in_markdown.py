@@ -1,0 +1,73 @@
+"""A report as Markdown, for the Dagster UI.
+
+What goes here: which of a report's parts are told there. What does not: what they say (`report/build.py`),
+the page (`report/page.py`), which has all of it.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from fl_assets.infra.markdown import code, plain, prose
+from fl_assets.report.page import rule, share
+from fl_assets.report.records import PatternLine, PlaybookLine, Report
+from fl_assets.report.words import counted
+
+MAX_SHOWN = 30
+"""Playbooks and patterns that are listed; the page has all."""
+
+
+def report_in_markdown(report: Report) -> str:
+    """Return what a report says: in short, what to do, what fails, what is held back and why."""
+    decided = {one.improvement_id: one for one in report.decisions}
+    lines = [
+        f"# Fleet report of {report.day}",
+        "",
+        *(f"- {prose(sentence)}" for sentence in report.summary),
+        "",
+        "## What to do",
+        "",
+    ]
+    for one in report.actionable[:MAX_SHOWN]:
+        found = decided.get(one.improvement_id)
+        lines += [f"**{prose(one.title)}** ({one.category})", "", prose(one.headline or one.description), ""]
+        lines += [f"- {sentence}" for sentence in _certainty(one)]
+        if found and found.can_be_answered:
+            lines.append(f'- to accept it: `fl-assets approve {found.decision_id} --reason "why"`')
+        lines.append("")
+    if not report.actionable:
+        lines += ["Nothing is ready.", ""]
+    if report.incidents:
+        lines += ["## On one node only: to be fixed there", ""]
+        lines += [f"- {code(one.incident_node or '')}: {_pattern(one)}" for one in report.incidents]
+        lines.append("")
+    failing = [one for one in report.patterns if one.failures]
+    lines += ["## What fails", "", *(f"- {_pattern(one)}" for one in failing[:MAX_SHOWN]), ""]
+    if report.held:
+        lines += ["## Held back", ""]
+        for one in report.held[:MAX_SHOWN]:
+            why = "; ".join(plain(rule(reason)) for reason in one.held_because)
+            lines.append(f"- {prose(one.title)}: {why}")
+        lines.append("")
+    if report.decisions:
+        lines += ["## Decisions", "", counted(Counter(one.outcome for one in report.decisions)), ""]
+    return "\n".join(lines)
+
+
+def _certainty(one: PlaybookLine) -> Iterator[str]:
+    others = f", {share(one.corroboration)} without the loudest" if one.corroboration is not None else ""
+    yield f"the failure persists: {share(one.confidence)}{others}"
+    yield (
+        f"this change: helped {one.helped} of {one.tried} times"
+        if one.tried
+        else "this change: not tried yet"
+    )
+    if one.avoided_per_day is not None:
+        yield f"expected: {one.avoided_per_day:,.1f} failures a day fewer"
+
+
+def _pattern(one: PatternLine) -> str:
+    said = one.examples[0].message if one.examples else ""
+    return (
+        f"{one.failures:,} of {one.calls:,} ({share(one.failure_rate)}) on {one.nodes_affected} of "
+        f"{one.nodes_reporting} nodes, {one.state}: {code(said or one.template)}"
+    )
