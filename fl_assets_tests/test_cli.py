@@ -47,7 +47,7 @@ def test_a_cycle_says_what_was_read_found_held_and_where(at_home, monkeypatch):
         "events read",
         "patterns found",
         "playbooks are ready",
-        "exported for review",
+        "for review",
         "held because",
         "warehouse",
     ):
@@ -96,7 +96,7 @@ def test_piped_tables_have_a_line_a_row_and_no_blanks_at_its_end(at_home):
 
 def test_decisions_say_what_happens_and_not_none(at_home):
     shown = run("decisions", "--date", str(LAST_DAY)).stdout
-    assert "exported for review (backtest)" in shown
+    assert "for review (backtest)" in shown
     assert "held back (backtest)" in shown
     assert "none (backtest)" not in shown
 

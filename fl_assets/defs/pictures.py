@@ -206,7 +206,7 @@ def reliability_diagram(bins: Sequence[Row], threshold: float) -> dg.MetadataVal
     axes.set_ylim(-0.08, 1.05)
     axes.set_xlabel("confidence", color=SOFT)
     axes.set_ylabel("share that came true the next day", color=SOFT)
-    axes.set_title("On the dashed line, confidence is right", loc="left", color=INK, fontsize=10.5)
+    axes.set_title("Dashed line: perfectly calibrated", loc="left", color=INK, fontsize=10.5)
     return _picture(figure, "reliability diagram: what came true over what was believed")
 
 

@@ -77,7 +77,7 @@ def enough_nodes(playbooks: Iterable[Playbook], min_nodes: int) -> list[Violatio
             "enough_nodes",
             one.improvement_id,
             f"at least {min_nodes} nodes",
-            f"{one.nodes_affected} of {one.nodes_reporting} reporting",
+            f"{one.nodes_affected} of {one.nodes_reporting} nodes",
         )
         for one in playbooks
         if one.nodes_affected < min_nodes
@@ -86,7 +86,8 @@ def enough_nodes(playbooks: Iterable[Playbook], min_nodes: int) -> list[Violatio
 
 def is_significant(playbooks: Iterable[Playbook]) -> list[Violation]:
     """A playbook's pattern must survive the day's false-discovery control."""
-    expected, actual = "to survive the day's false-discovery control", "failures that may be noise"
+    expected = "more than chance explains (false-discovery control over the day)"
+    actual = "failures that chance may explain"
     return [
         _violation("is_significant", one.improvement_id, expected, actual)
         for one in playbooks

@@ -190,7 +190,7 @@ GATE: tuple[GateRule[PlaybookInput], ...] = (
     GateRule(
         "is_significant",
         "playbooks",
-        "No playbook that may be acted on rests on what may be noise.",
+        "No playbook that may be acted on rests on what chance may explain.",
         lambda settings: (
             f"patterns that survive false-discovery control at {settings.false_discovery_rate:.0%}"
         ),

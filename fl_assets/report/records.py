@@ -186,7 +186,7 @@ class DecisionLine(Record):
     title: str
     action: str
     outcome: str = Field(
-        description="The action in a reader's words: `exported for review`, `left to people`, `held back` …"
+        description="The action in a reader's words: `for review`, `to change by hand`, `held back` …"
     )
     mode: str
     category: str

@@ -120,7 +120,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def counted(outcomes: Mapping[str, int]) -> str:
-    """Return counts as words, the most first: `16 exported for review, 8 left to people`."""
+    """Return counts as words, the most first: `16 for review, 8 to change by hand`."""
     return ", ".join(
         f"{count:,} {name}" for name, count in sorted(outcomes.items(), key=lambda one: (-one[1], one[0]))
     )

@@ -16,13 +16,18 @@ from fl_assets.updates.lessons import HelpEstimate, TrialBenefit
 ApplyLevel = Literal["off", "stage", "canary", "on"]
 
 _IN_WORDS: Mapping[Route, str] = {
-    "export": "exported for review",
+    "export": "for review",
     "wait": "waits for approval",
-    "people": "left to people",
+    "people": "to change by hand",
     "gate": "held back",
     "busy": "held back",
     "rejected": "turned down before",
 }
+_BEGINS: Mapping[Route, tuple[str, ...]] = {
+    "export": ("for review", "exported for review"),
+    "wait": ("waits for approval",),
+}
+"""How the reasons of such decisions begin, in this release and in earlier ones."""
 
 
 def decide(
@@ -106,7 +111,7 @@ _LEFT: Mapping[str, tuple[Action, Route]] = {
 }
 _STAGES = "waits for approval: FEDERATED_LEARNING_APPLY=stage prepares and verifies, and switches nothing"
 _LEVELS: Mapping[ApplyLevel, tuple[Action, Route, str]] = {
-    "off": ("none", "people", "none, because FEDERATED_LEARNING_APPLY=off"),
+    "off": ("none", "people", "not applied: FEDERATED_LEARNING_APPLY=off"),
     "stage": ("hold", "wait", _STAGES),
     "canary": ("canary", "machine", "FEDERATED_LEARNING_APPLY=canary: to a share of the nodes first"),
     "on": ("apply", "machine", "FEDERATED_LEARNING_APPLY=on"),
@@ -124,7 +129,7 @@ def route_of(row: Mapping[str, Any]) -> Route:
     if row["action"] in ("apply", "canary", "reject"):
         return "rejected" if row["action"] == "reject" else "machine"
     for route in ("export", "wait"):
-        if any(reason.startswith(_IN_WORDS[route]) for reason in row["reasons"]):
+        if any(reason.startswith(_BEGINS[route]) for reason in row["reasons"]):
             return route
     return "people" if row["action"] == "none" else "gate"
 

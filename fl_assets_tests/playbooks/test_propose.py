@@ -323,7 +323,7 @@ def test_what_breaks_a_rule_is_held_and_says_which_with_numbers():
     ]
     assert "0.699, needs confidence of at least 0.70" in one.held_because[0]
     assert "needs corroboration of at least 0.35" in one.held_because[1]
-    assert "2 of 50 reporting, needs at least 3 nodes" in one.held_because[2]
+    assert "2 of 50 nodes, needs at least 3 nodes" in one.held_because[2]
 
 
 def test_what_may_be_acted_on_comes_first():

@@ -49,7 +49,7 @@ def test_playbooks_below_the_threshold_are_listed_most_confident_first():
 
 def test_too_few_nodes_are_named():
     (problem,) = enough_nodes([GOOD, playbook(nodes_affected=1)], 3)
-    assert (problem.expected, problem.actual) == ("at least 3 nodes", "1 of 50 reporting")
+    assert (problem.expected, problem.actual) == ("at least 3 nodes", "1 of 50 nodes")
 
 
 def test_a_confidence_just_below_the_threshold_never_reads_as_the_threshold():

@@ -10,7 +10,7 @@ from fl_assets_tests.report.test_report import decision_row, example_row, rows
 
 
 def test_it_says_what_to_do_how_sure_that_is_and_how_to_accept_it():
-    exported = decision_row(reasons=["exported for review: a config is changed by people"])
+    exported = decision_row(reasons=["for review: a config is changed by people"])
     report = build_report(rows(decisions=[exported], examples=[example_row()]))
     told = report_in_markdown(report)
     for words in (
@@ -20,7 +20,7 @@ def test_it_says_what_to_do_how_sure_that_is_and_how_to_accept_it():
         '`fl-assets approve d1 --reason "why"`',
         "`503 search timed out after 5012 ms`",
         "too few nodes: 1, needs 3",
-        "1 exported for review",
+        "1 for review",
     ):
         assert words in told
 

@@ -44,7 +44,7 @@ def decision_row(**given):
         "target": "config of search:query",
         "from_value": None,
         "to_value": '{"timeout_ms": "8000"}',
-        "reasons": ["none, because no policy names a key"],
+        "reasons": ["not applied: no policy names a key"],
         "revert_plan": "nothing was changed",
     }
     return row | given
@@ -105,7 +105,7 @@ def verdict_row(**given):
         "position": 1,
         "subject": "fedcba9876543210",
         "expected": "at least 3 nodes",
-        "actual": "1 of 50 reporting",
+        "actual": "1 of 50 nodes",
         "stops_day": False,
         "inputs": "0",
     }
@@ -364,7 +364,7 @@ def test_what_the_gate_found_is_told_by_rule():
 
 
 def test_a_decision_that_waits_for_a_person_can_be_answered():
-    exported = decision_row(reasons=["exported for review: a prompt is changed by people, never by machine"])
+    exported = decision_row(reasons=["for review: a prompt is never changed automatically"])
     past = decision_row(decision_id="d2", mode="backtest", action="canary")
     report = build_report(rows(decisions=[exported, past, decision_row(decision_id="d3")]))
     assert {one.decision_id: one.can_be_answered for one in report.decisions} == {
@@ -412,7 +412,7 @@ def test_harm_is_listed_first_and_said_at_the_top():
 
 def test_the_summary_says_what_becomes_of_what_is_ready():
     exported = decision_row(
-        category="prompt", reasons=["exported for review: a prompt is changed by people, never by machine"]
+        category="prompt", reasons=["for review: a prompt is never changed automatically"]
     )
     ready = [
         playbook_row(),
@@ -426,11 +426,11 @@ def test_the_summary_says_what_becomes_of_what_is_ready():
     ]
     report = build_report(rows(playbooks=[*ready, rows().playbooks[1]], decisions=decisions))
     assert any(
-        sentence.startswith("3 playbooks are ready (2 exported for review, 1 left to people); the one")
+        sentence.startswith("3 playbooks are ready (2 for review, 1 to change by hand); the one")
         for sentence in report.summary
     )
     assert sorted(one.outcome for one in report.decisions) == [
-        "exported for review",
-        "exported for review",
-        "left to people",
+        "for review",
+        "for review",
+        "to change by hand",
     ]

@@ -111,7 +111,7 @@ def test_a_config_decision_says_from_to_and_the_way_back():
 def test_prompts_and_workflows_are_exported_and_never_changed_by_machine(category):
     decision = decided(playbook(category=category))
     assert decision.action == "none"
-    assert "exported for review" in decision.reasons[0]
+    assert "for review" in decision.reasons[0]
     assert decision.to_value == '{"timeout_ms": "8000"}'
 
 
@@ -122,12 +122,12 @@ def test_a_historical_day_is_recorded_as_backtest_with_the_action_that_would_hav
 
 
 def test_an_adapter_without_an_offer_or_with_refused_ones_is_none_with_the_refusals():
-    assert decided(ADAPTER).reasons == ("none, because the catalogue offers no adapter for tool_calling",)
+    assert decided(ADAPTER).reasons == ("not applied: the catalogue offers no adapter for tool_calling",)
     refused = OFFER.model_copy(update={"refusals": ("unsigned", "base_revision differs")})
     decision = decided(ADAPTER, adapters=[refused])
     assert (decision.action, decision.reasons) == (
         "none",
-        ("none, because org/tools 3 is refused: unsigned; base_revision differs",),
+        ("not applied: org/tools 3 is refused: unsigned; base_revision differs",),
     )
 
 
@@ -295,8 +295,8 @@ def test_the_hash_of_a_playbook_tells_every_change_of_it():
         ({"action": "apply", "reasons": ["within the bounds"]}, "machine"),
         ({"action": "hold", "reasons": ["within the bounds", "waits for approval: FEDERATED…"]}, "wait"),
         ({"action": "hold", "reasons": ["enough_nodes: p has 1 node, needs 3"]}, "gate"),
-        ({"action": "none", "reasons": ["exported for review: a prompt is changed by people"]}, "export"),
-        ({"action": "none", "reasons": ["none, because no policy names a key"]}, "people"),
+        ({"action": "none", "reasons": ["for review: a prompt is never changed automatically"]}, "export"),
+        ({"action": "none", "reasons": ["not applied: no policy names a key"]}, "people"),
         ({"action": "reject", "reasons": ["turned down", "waits for approval: …"]}, "rejected"),
         ({"action": "none", "reasons": ["said anew"], "route": "export"}, "export"),
     ],

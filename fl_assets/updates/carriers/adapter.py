@@ -26,7 +26,7 @@ def propose(playbook: Playbook, known: KnownTargets) -> ProposedChange:
     chosen = next((offer for offer in fitting if not offer.refusals), None)
     if chosen is None:
         refused = [
-            f"none, because {offer.adapter_id} {offer.version} is refused: {'; '.join(offer.refusals)}"
+            f"not applied: {offer.adapter_id} {offer.version} is refused: {'; '.join(offer.refusals)}"
             for offer in fitting
         ]
         kind = f"for {skill}" if skill else "at all"
@@ -36,7 +36,7 @@ def propose(playbook: Playbook, known: KnownTargets) -> ProposedChange:
             to_value=skill or None,
             revert_plan="nothing was changed",
             route="none",
-            reasons=tuple(refused) or (f"none, because the catalogue offers no adapter {kind}",),
+            reasons=tuple(refused) or (f"not applied: the catalogue offers no adapter {kind}",),
         )
     back = "switch the adapter off"
     if chosen.installed_version:

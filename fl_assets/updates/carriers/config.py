@@ -30,7 +30,7 @@ def propose(playbook: Playbook, known: KnownTargets) -> ProposedChange:
             to_value=as_json(playbook.suggested_changes),
             revert_plan="nothing was changed",
             route="none",
-            reasons=(f"none, because {why_not}",),
+            reasons=(f"not applied: {why_not}",),
         )
     before = {change.rule.target: change.old for change in changes}
     after = {change.rule.target: change.new for change in changes}

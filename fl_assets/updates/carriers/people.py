@@ -18,7 +18,7 @@ def propose(playbook: Playbook, known: KnownTargets) -> ProposedChange:  # noqa:
         to_value=as_json(playbook.suggested_changes),
         revert_plan="nothing was changed by machine; whoever adopts it keeps the earlier version",
         route="export",
-        reasons=(f"exported for review: a {playbook.category} is changed by people, never by machine",),
+        reasons=(f"for review: a {playbook.category} is never changed automatically",),
     )
 
 

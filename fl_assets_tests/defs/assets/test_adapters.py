@@ -84,7 +84,7 @@ def test_the_catalogue_of_a_day_is_what_decisions_choose_from(tmp_path):
     )
     none = decide(needed, [], mode="live", apply_level="on", known=KnownTargets(adapters=offers[:1]))
     assert none.action == "none"
-    assert none.reasons[0].startswith("none, because tool-calling 2.0.0 is refused: signature:")
+    assert none.reasons[0].startswith("not applied: tool-calling 2.0.0 is refused: signature:")
 
 
 def test_without_a_source_the_catalogue_is_empty_and_fresh(tmp_path):
