@@ -121,7 +121,8 @@ class _Finder:
             groups = self._groups(context + text[start:end].decode(errors="replace"), len(context))
             if groups is None:
                 raise ValueError(f"no groups of {self.entity} in {end - start} bytes that RE2 found")
-            before, value, after = (group.encode() for group in groups.groups(""))
+            before, value, after = groups.groups("")
+            before, value, after = before.encode(), value.encode(), after.encode()
             if self._is_meant(before, value, after):
                 start += len(before)
                 found.append(Change(start, start + len(value), self.mask, self.entity))
@@ -255,7 +256,13 @@ def _apply(draft: Draft, found: dict[bytes, str], places: Iterable[int], *, is_v
 def _again(text: bytes, found: dict[bytes, str]) -> list[Change]:
     """Return where values that were found in a text stand in it once more, as words of their own."""
     changes: list[Change] = []
-    values = [value for value, entity in found.items() if entity in _REPEATED and _is_telling(value)]
+    values = [
+        value
+        for value, entity in found.items()
+        if value in text and entity in _REPEATED and _is_telling(value)
+    ]
+    if not values:
+        return changes
     for value in sorted(values, key=len, reverse=True)[:_MAX_REPEATED]:
         start = text.find(value)
         while start >= 0:
