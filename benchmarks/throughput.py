@@ -2,7 +2,7 @@
 its own.
 
     python benchmarks/throughput.py --events 1000000 [--runs 3] [--malformed 0.01] [--compression gzip]
-    [--skip-cycle] [--json]
+    [--format otlp] [--skip-cycle] [--json]
 
 (a) bare: `create table as` over `read_json` with declared columns (the same types that we store) into a
 database file; it checks nothing. (b) ingest: our ingestion of that day: parse, check, redact, deduplicate,
@@ -10,7 +10,9 @@ sort, Parquet, manifest, index. (c) cycle: `fl-assets cycle --date D` in a fresh
 
 Prints medians, ratios and the peak memory of each process; the last line is JSON. Wall time includes no
 simulation and no start of Python for (a) and (b). With `--compression` (a) reads the same files decompressed,
-so that b/a stays comparable.
+so that b/a stays comparable. With `--format otlp` (b) and (c) read the same events as spans of OTLP/JSON, a
+hundred in a line, with the attributes of OpenTelemetry's conventions for generative AI; (a) reads what
+it did.
 """
 
 import argparse
@@ -23,10 +25,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import orjson
 import zstandard
 
 from fl_assets.core.settings import FederatedLearningConfig
@@ -35,6 +39,7 @@ from fl_assets.simulator.damage import Damage
 from fl_assets.simulator.write import simulate
 
 DAY = date(2026, 11, 1)
+_SPANS_OF_A_LINE = 100
 MEASURES = ("bare", "ingest", "cycle")
 _SHARED = "metadata MAP(VARCHAR, VARCHAR), timestamp TIMESTAMPTZ"
 COLUMNS = {
@@ -158,12 +163,93 @@ def prepare(folder: Path, events: int, *, malformed: float, compression: str, se
             / path.relative_to(folder / "cache").with_name(path.name.removesuffix(".gz").removesuffix(".zst"))
         )
         target.parent.mkdir(parents=True, exist_ok=True)
-        if compression == "plain":
-            os.link(path, target)
-        else:
-            target.write_bytes(content)
+        target.write_bytes(content)
         size += len(content)
     return size
+
+
+def as_otlp(folder: Path) -> None:
+    """Write native files anew as export requests of OTLP/JSON, a hundred events in each line."""
+    for path in sorted(folder.rglob("*.jsonl")):
+        lines = path.read_bytes().splitlines()
+        with path.open("wb") as file:
+            for start in range(0, len(lines), _SPANS_OF_A_LINE):
+                events = [orjson.loads(line) for line in lines[start : start + _SPANS_OF_A_LINE]]
+                by_resource: dict[tuple[str, str], list[dict[str, Any]]] = {}
+                for event in events:
+                    payload = event["execution_trace"] or event["conversation_log"]
+                    about = payload["metadata"]
+                    service = payload.get("service") or about.get("service") or "agent"
+                    node = about.get("node_id") or path.relative_to(folder).parts[0]
+                    by_resource.setdefault((service, node), []).append(_span(event))
+                request = {
+                    "resourceSpans": [
+                        {
+                            "resource": {"attributes": _attributes({"service.name": name, "host.id": node})},
+                            "scopeSpans": [{"scope": {"name": "simulated"}, "spans": spans}],
+                        }
+                        for (name, node), spans in by_resource.items()
+                    ]
+                }
+                file.write(orjson.dumps(request) + b"\n")
+
+
+def _attributes(values: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {"key": key, "value": {"stringValue": value}} for key, value in values.items() if value is not None
+    ]
+
+
+def _span(event: dict[str, Any]) -> dict[str, Any]:
+    """Return the span that a program with OpenTelemetry would have sent of an event."""
+    call, turn = event["execution_trace"], event["conversation_log"]
+    about = (call or turn)["metadata"]
+    end = int(datetime.fromisoformat(event["timestamp"]).timestamp() * 1000) * 1_000_000
+    span = {
+        "traceId": str((call or about)["trace_id"]).replace("-", ""),
+        "endTimeUnixNano": str(end),
+        "status": {},
+        "kind": 3,
+    }
+    if call:
+        is_model = call["method"] in {"complete", "chat"}
+        values = {
+            "gen_ai.operation.name": "chat" if is_model else "execute_tool",
+            "gen_ai.request.model": about.get("model") if is_model else None,
+            "gen_ai.tool.name": None if is_model else call["method"],
+            "gen_ai.tool.call.arguments": about.get("arguments"),
+            "cloud.region": about.get("region"),
+        }
+        span |= {
+            "spanId": call["request_id"],
+            "parentSpanId": about.get("parent_span_id", ""),
+            "name": f"chat {about.get('model')}" if is_model else f"execute_tool {call['method']}",
+            "startTimeUnixNano": str(end - int(call["duration_ms"] * 1e6)),
+            "attributes": _attributes(values),
+        }
+        if not call["success"]:
+            exception = _attributes({"exception.type": "ToolError", "exception.message": call["error"]})
+            span["status"] = {"code": 2, "message": call["error"]}
+            span["events"] = [{"name": "exception", "timeUnixNano": str(end), "attributes": exception}]
+        return span
+    said = {"input": ("user", turn["user_query"]), "output": ("assistant", turn["system_response"])}
+    messages = {
+        f"gen_ai.{name}.messages": json.dumps([{"role": role, "parts": [{"type": "text", "content": text}]}])
+        for name, (role, text) in said.items()
+    }
+    return span | {
+        "spanId": turn["log_id"].replace("-", "")[:16],
+        "name": "invoke_agent",
+        "startTimeUnixNano": str(end - 1_000_000_000),
+        "attributes": _attributes(
+            {
+                "gen_ai.operation.name": "invoke_agent",
+                "gen_ai.agent.name": "agent",
+                "gen_ai.conversation.id": turn["session_id"],
+                **messages,
+            }
+        ),
+    }
 
 
 def main() -> None:
@@ -174,6 +260,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--malformed", type=float, default=0.0, help="share of malformed lines")
     parser.add_argument("--compression", choices=("plain", "gzip", "zstd", "mixed"), default="plain")
+    parser.add_argument("--format", choices=("native", "otlp"), default="native", help="of the events")
     parser.add_argument("--skip-cycle", action="store_true", help="leave (c) out")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true", help="print the last line only")
@@ -182,6 +269,8 @@ def main() -> None:
     )
     parser.add_argument("--only", choices=MEASURES, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.format == "otlp" and (given.compression != "plain" or given.malformed):
+        parser.error("--format otlp takes neither --compression nor --malformed")
     if given.only:
         only(given.only, given.folder)
         return
@@ -191,9 +280,11 @@ def main() -> None:
         size = prepare(
             folder, given.events, malformed=given.malformed, compression=given.compression, seed=given.seed
         )
+        if given.format == "otlp":
+            as_otlp(folder / "cache")
         tell(
             f"{given.events:,} events, {size / 1e6:.0f} MB of JSON, {given.compression}, "
-            f"{given.malformed:.1%} malformed"
+            f"{given.malformed:.1%} malformed, as {given.format}"
         )
         measures = MEASURES[:2] if given.skip_cycle else MEASURES
         runs: dict[str, list[dict[str, float]]] = {name: [] for name in measures}

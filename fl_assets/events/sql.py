@@ -38,12 +38,17 @@ _HEX_ID = "[0-9a-f]{2}[0-9a-f]*[a-f][0-9a-f]*"
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _VERSION = "(?:0|[1-9][0-9]{0,2})[.][0-9]{1,3}[.][0-9]{1,3}"
 _WORD = "[A-Za-z][A-Za-z_-]{0,15}[0-9]{0,3}[a-z]?"
-_SAFE_NAME = f"(?:{_UUID}|{_HEX_ID}|[0-9]{{1,6}}|{_VERSION}|{_WORD})?"
+_SPAN = f"{_HEX_ID}:{_HEX_ID}(?::[a-z]{{3,4}})?"
+"""The id of an event that was a span: its trace's, its own, and which of its events it is."""
+_STEP = f"(?:chat|invoke_agent|execute_tool|embeddings|text_completion|generate_content) {_WORD}"
+"""What a call is named that has its operation before its model, agent or tool."""
+_SAFE_NAME = f"(?:{_UUID}|{_HEX_ID}|{_SPAN}|{_STEP}|[0-9]{{1,6}}|{_VERSION}|{_WORD})?"
 """Shapes of names that no rule masks but by chance: a number is one of six digits at the most, and a hex id
 has a letter after the second place (a card has none, an IBAN might begin with two)."""
 _SAFE_NAMES = f"(?:{_SAFE_NAME}{ITEM_SEPARATOR})*{_SAFE_NAME}"
 _SAFE_KEY = (
     "(?:(?:node|session|trace|span|parent_span|request|task|run|turn|step|agent|conversation|thread|tenant|tool)(?:_id)?|(?:agent_|model_)?version|model|region|zone"
+    "|gen_ai[.](?:conversation[.]id|operation[.]name|request[.]model|agent[.]name|tool[.]name)"
     "|environment|env|status|status_code|service|method|source_dataset|timestamp_origin|trial|attempt|retries|provider|operation|framework|language|channel|tier)"
 )
 _SAFE_METADATA = f'[{{](?:"{_SAFE_KEY}":"{_SAFE_NAME}",)*"{_SAFE_KEY}":"{_SAFE_NAME}"[}}]'

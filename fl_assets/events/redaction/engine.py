@@ -181,6 +181,9 @@ def compile_rules() -> None:
     _sets(_BY_LINE)
 
 
+_NONE: list[int] = []
+
+
 def _needed(text: bytes) -> list[int]:
     """Return the places of the rules that find something in a text, in order."""
     places: list[int] = []
@@ -211,7 +214,7 @@ def _needed_by(texts: Sequence[bytes]) -> list[list[int]]:
     Args:
         texts: without an ITEM_SEPARATOR.
     """
-    needed: list[list[int]] = [[] for _ in texts]
+    needed: list[list[int]] = [_NONE] * len(texts)
     blocks = list(_blocks(texts))
     for (group, search), (_, search_lines) in zip(_sets(_EXACTLY), _sets(_BY_LINE), strict=True):
         for first, end, block in blocks:
@@ -219,9 +222,7 @@ def _needed_by(texts: Sequence[bytes]) -> list[list[int]]:
                 continue
             for place in range(first, end):
                 if found := search(texts[place]):
-                    needed[place] += [group[one] for one in found]
-    for places in needed:
-        places.sort()
+                    needed[place] = sorted([*needed[place], *(group[one] for one in found)])
     return needed
 
 
@@ -314,15 +315,10 @@ def _redacted(text: bytes, places: list[int] | None = None) -> tuple[bytes, dict
     return draft.text, counts
 
 
-def _redacted_safely(text: bytes, places: list[int] | None) -> tuple[bytes, dict[str, int]]:
-    try:
-        if _ITEM_SEPARATOR not in text:
-            return _redacted(text, places)
-        parts = [_redacted(part) for part in text.split(_ITEM_SEPARATOR)]
-        counts = sum((Counter(found) for _, found in parts), Counter())
-        return _ITEM_SEPARATOR.join(part for part, _ in parts), counts
-    except Exception:  # fails closed: whatever went wrong, the raw text must not pass
-        return UNREDACTABLE.encode(), {UNREDACTABLE[1:-1]: 1}
+def _joined(parts: Sequence[tuple[bytes, dict[str, int]]]) -> tuple[bytes, dict[str, int]]:
+    """Put parts, redacted, and their counts together again."""
+    counts = sum((Counter(found) for _, found in parts), Counter())
+    return _ITEM_SEPARATOR.join(part for part, _ in parts), counts
 
 
 def redact_bytes(text: bytes) -> tuple[bytes, dict[str, int]]:
@@ -330,18 +326,53 @@ def redact_bytes(text: bytes) -> tuple[bytes, dict[str, int]]:
 
     If a rule crashes on it, that is `<UNREDACTABLE>`.
     """
-    return _redacted_safely(text, None)
-
-
-def redact_all(texts: Sequence[bytes]) -> Iterator[tuple[bytes, dict[str, int]]]:
-    """Give what `redact_bytes` returns of each text: sooner, since one search looks at many of them."""
-    whole = [text if _ITEM_SEPARATOR not in text else b"" for text in texts]
     try:
-        needed: list[list[int]] | list[None] = _needed_by(whole)
+        if _ITEM_SEPARATOR not in text:
+            return _redacted(text)
+        return _joined([_redacted(part) for part in text.split(_ITEM_SEPARATOR)])
+    except Exception:  # fails closed: whatever went wrong, the raw text must not pass
+        return UNREDACTABLE.encode(), {UNREDACTABLE[1:-1]: 1}
+
+
+def changed_of(
+    texts: Sequence[bytes], have_views: Iterable[bool]
+) -> Iterator[tuple[int, bytes, dict[str, int]]]:
+    """Give, of texts that redaction changes, the place and what `redact_bytes` returns of them.
+
+    It does so sooner, since one search looks at many texts.
+
+    Args:
+        texts: in UTF-8.
+        have_views: of each, what `has_trigger` says of it.
+    """
+    whole = [b"" if _ITEM_SEPARATOR in text else text for text in texts]
+    parts = {
+        part: _NONE
+        for text, one in zip(texts, whole, strict=True)
+        if text and not one
+        for part in text.split(_ITEM_SEPARATOR)
+    }
+    try:
+        needed = _needed_by(whole)
+        parts = dict(zip(parts, _needed_by(list(parts)), strict=True))
     except Exception:  # each for itself, so that it costs one text at the most
-        needed = [None] * len(texts)
-    for text, places in zip(texts, needed, strict=True):
-        yield _redacted_safely(text, places)
+        found = ((place, *redact_bytes(text)) for place, text in enumerate(texts))
+        yield from (one for one in found if one[1] != texts[one[0]])
+        return
+    for place, (text, has_views) in enumerate(zip(texts, have_views, strict=True)):
+        try:
+            if _ITEM_SEPARATOR in text:
+                after, counts = _joined(
+                    [_redacted(part, parts[part]) for part in text.split(_ITEM_SEPARATOR)]
+                )
+            elif needed[place] or has_views:
+                after, counts = _redacted(text, needed[place])
+            else:
+                continue
+        except Exception:  # fails closed: whatever went wrong, the raw text must not pass
+            after, counts = UNREDACTABLE.encode(), {UNREDACTABLE[1:-1]: 1}
+        if after != text:
+            yield place, after, counts
 
 
 def redact_with_counts(text: str) -> tuple[str, dict[str, int]]:

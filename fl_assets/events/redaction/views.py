@@ -18,15 +18,17 @@ from collections.abc import Callable, Iterator
 from fl_assets.events.redaction import linear
 from fl_assets.events.redaction.draft import Change
 
-_TRIGGER = (
+TRIGGER = (
     r"[\\&%*`~\x1b\xcd\xd8-\xdb\xe1-\xf4]|\xc2[\x9b\xa0\xad]|</?[A-Za-z]"
     r"|(?:^|[^0-9A-Za-z_])(?:_|[bBN]r?[\"'])"
     r"|\^\[|\[[0-9;]{1,12}m|(?:value|val|data|text|content|input|arg|param|str|string)=|[^\n]{50}\n."
 )
 
 
-has_trigger = linear.searcher(_TRIGGER, is_bytes=True)
-"""Finds something in every text that a view changes: what has none of it is not looked at again."""
+"""Finds, as bytes, something in every text that a view changes: what has none of it is not looked at again.
+"""
+
+has_trigger = linear.searcher(TRIGGER, is_bytes=True)
 
 _LONG_LINE = 50
 """Characters of a line that a terminal or a writer may have broken."""
