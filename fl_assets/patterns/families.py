@@ -33,6 +33,16 @@ MIN_SENTENCE = 12
 """Characters of a first sentence that says something; of a shorter one the text after it is read too."""
 
 
+_QUOTED = re.compile(r"<(?:STR|CODE)>|''|\"\"|``")
+_QUOTED_RUN = re.compile(r"<STR>(?:(?:\s*,\s*(?:and\s+|or\s+)?|\s+and\s+|\s+or\s+)<STR>)+")
+_TYPE = re.compile(
+    r"\b(types?) (?:of )?(?:int|integer|str|string|text|float|double|number|bool|boolean|list|array|dict"
+    r"|object|tuple|null|none)\b",
+    re.IGNORECASE,
+)
+_CALLED = re.compile(r"(^|: )[\w.<>]+(?: [\w.]+)?\(\)")
+
+
 @dataclass(frozen=True)
 class Kind:
     """What a pattern is a case of.
@@ -131,8 +141,13 @@ def families(messages: pd.DataFrame, grouped: pd.DataFrame, kind_of: Mapping[str
 
 
 def first_sentence(text: str) -> str:
-    """Return the first sentence of a masked message, without what stands in brackets."""
-    text = STATUS.sub("", essence(text))
+    """Return the first sentence of a masked message, without what stands in brackets.
+
+    However it is quoted, a value is a value, and several of them in a row are one; which function was called
+    and which type was expected vary, too.
+    """
+    text = _QUOTED.sub("<STR>", STATUS.sub("", essence(text)))
+    text = _CALLED.sub(r"\1<STR>()", _QUOTED_RUN.sub("<STR>", _TYPE.sub(r"\1 <STR>", text)))
     bare = _INSIDE.sub(" ", text)
     if len(_WORD.findall(bare)) < MIN_WORDS:
         bare = text

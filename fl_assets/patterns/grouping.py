@@ -95,7 +95,7 @@ def group_patterns(messages: pd.DataFrame, corrections: Corrections = NO_CORRECT
         template[name], why[name] = describe(kept[oldest], {shapes[row] for row in group})
         if kept[oldest] != texts[oldest]:
             template[name] += ": <*>"
-            why[name] = "The same type of exception that nobody caught; its messages vary."
+            why[name] = "The same type of exception, or kind of error; the rest of its messages varies."
         if not has_text[oldest]:
             why[name] = "Failures without a text, of the same service, method and status."
         why[name] = reason.get(name, why[name])
@@ -121,16 +121,42 @@ _GENERIC = frozenset({
 })  # fmt: skip
 
 
+# What a compiler, a shell, a system call and a parser of options say, whatever stands before or after it
+_COMPILE = re.compile(
+    r"^(?:IndentationError|TabError|SyntaxError(?!: (?:Unexpected |Invalid |.*\bJSON\b)))(?=:|$)"
+)
+_SHELL_SYNTAX = re.compile(
+    r"^(?:(?:<PATH>|[\w./-]+): )?(?:-c: )?(?:line )?<NUM>: (?:syntax error|unexpected EOF while looking)",
+    re.IGNORECASE,
+)
+_ERRNO = re.compile(
+    r"^([\w.-]+: [^|]{0,200}?(?:No such file or directory|Permission denied|Not a directory"
+    r"|Directory not empty|File exists|[Cc]ommand not found)) \| "
+)
+_USAGE = re.compile(
+    r"^[^|:]{1,80}: (error: (?:unrecognized arguments|the following arguments are required"
+    r"|argument [^:]{1,60}:|no such option|invalid choice).*)$"
+)
+
+
 def essence(text: str) -> str:
     """Return what a masked error is grouped by: of an uncaught exception its type, unless that says nothing.
 
     The message of an uncaught exception holds details of the code that raised it; error trackers group those
     by where and what, not by message. A generic type
-    (`RuntimeError`, `HTTPError`) says nothing without its message, so there the message counts.
+    (`RuntimeError`, `HTTPError`) says nothing without its message, so there the message counts. Of code that
+    does not compile the type counts, of a failed system call what is said first, of wrong options what is
+    said of them and not of which program.
     """
     match = _UNCAUGHT.match(text)
     if match:
         return text if match.group(1) in _GENERIC else UNCAUGHT_PREFIX + match.group(1)
+    if match := _COMPILE.match(text):
+        return UNCAUGHT_PREFIX + match.group()
+    if _SHELL_SYNTAX.match(text):
+        return "shell: syntax error"
+    if match := _ERRNO.match(text) or _USAGE.match(text):
+        return match.group(1)
     match = _WITH_EXCEPTION.match(text)
     if not match or match.group(2) in _GENERIC:
         return text

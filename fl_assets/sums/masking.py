@@ -69,6 +69,9 @@ _STRONG_LINE = (
 _NAMED_LINE = r"(?m)^([A-Za-z_][A-Za-z0-9_.]*: .*)$"
 _RAISED = r"(?m)^(?:E  +[^ ]|\s+at [^ ]+ ?\(|\s+at [^ ]+:0|\s+File \"[^\"\n]+\", line )"
 _SIDE_LINE = r"(?im)^[ \t]*(?:[0-9]+(?:[:|\t]|  )|(?:note|hint|help|see also|for further information)\b).*$"
+_SCHEMA_DETAILS = (
+    r"\n\s*Failed validating (?s:.*)"  # jsonschema shows the schema and the value below its finding
+)
 _LINT_LINE = r"(?m)^- ([A-Z]+[0-9]+ .*)$"
 _WEAK_LINE = rf"(?im)^(.*\b(?:{_ERROR_WORDS})\b.*)$"
 _LABEL_LINE = r"(?i)^\s*(?:error|errors|exception|stderr|stdout|output|failed|failure)[:.!]*[ \t]*\n"
@@ -180,7 +183,7 @@ def _salient_sql(expr: str) -> str:
     )
     plain = _replace(f"replace({unescaped}, chr(13), '')", "`[^`]*`", "<CODE>")
     plain = _replace(_replace(plain, _SIDE_LINE, ""), _LABEL_LINE, "")
-    plain = _replace(plain, _RULER_LINE, "")
+    plain = _replace(_replace(plain, _RULER_LINE, ""), _SCHEMA_DETAILS, "")
     finding = "coalesce(s.strong, s.lint, s.weak)"
     tests = f"regexp_matches({text}, {literal(_TESTS_FAILED)})"
     differs = f"regexp_matches({text}, {literal(_DIFFERENCES)})"

@@ -187,3 +187,108 @@ def test_a_first_sentence_leaves_out_brackets_but_not_a_message_that_is_all_brac
     assert "Get Food Request Failed" in first_sentence(
         "Impl [getAllFood][Get Food Request Failed][x is null]"
     )
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ("unknown function 'get_weather'", 'unknown function "book flight"', "unknown function `a.b`"),
+        ("expected type int got 'abc'", "expected type string got ''", 'expected type list got "a b c"'),
+        (
+            "Missing required parameter: 'user_id'",
+            "Missing required parameter: `q`",
+            'Missing required parameter: "max results"',
+        ),
+        (
+            "book() missing 1 required positional argument: 'to'",
+            "users.find() missing 2 required positional arguments: 'a' and 'b'",
+            "list_files() missing 3 required positional arguments: 'a', 'b', and \"c\"",
+        ),
+        (
+            "book() got an unexpected keyword argument 'to'",
+            "users.find() got an unexpected keyword argument `x`",
+        ),
+        (
+            "book() takes 1 positional argument but 2 were given",
+            "play() takes 0 positional arguments but 3 were given",
+        ),
+        (
+            "invalid enum value 'x' for argument 'unit': must be one of [\"a\", \"b\"]",
+            'invalid enum value \'\' for argument "q": must be one of ["c d"]',
+        ),
+        (
+            "wrong number of arguments for 'sum': expected 2, got 3 ({\"a\": 1})",
+            'wrong number of arguments for \'play\': expected 12, got 0 ({"b": [1, 2], "c": "x y"})',
+        ),
+        (
+            "'abc' is not of type 'integer'\n\nFailed validating 'type' in schema['properties']['a']:\n"
+            "    {'type': 'integer'}\n\nOn instance['a']:\n    'abc'",
+            "'x y' is not of type 'array'\n\nFailed validating 'type' in schema['properties']['b']:\n"
+            "    {'type': 'array'}\n\nOn instance['b']:\n    'x y'",
+        ),
+    ],
+    ids=lambda texts: texts[0][:30],
+)
+def test_calls_that_are_wrong_in_one_way_are_one_family(texts):
+    _, _, family_of = grouped_of(known(list(texts)))
+    assert len(set(family_of.values())) == 1
+
+
+def test_calls_that_are_wrong_in_different_ways_are_different_families():
+    texts = [
+        "unknown function 'f'",
+        "Missing required parameter: 'x'",
+        "f() missing 1 required positional argument: 'x'",
+        "f() got an unexpected keyword argument 'x'",
+        "expected type int got 'x'",
+        "invalid enum value 'x' for argument 'y'",
+        "'abc' is not of type 'integer'\n\nFailed validating 'type' in schema:\n    {}\n\nOn instance:\n 1",
+        "'a' is a required property\n\nFailed validating 'required' in schema:\n    {}\n\nOn instance:\n {}",
+    ]
+    _, _, family_of = grouped_of(known(texts))
+    assert len(set(family_of.values())) == len(texts)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("SyntaxError: invalid syntax", "SyntaxError: f-string: unmatched '('"),
+        (
+            "rm: cannot remove 'a.py': No such file or directory",
+            "rm: cannot remove 'b.py': No such file or directory\n"
+            "rmdir: failed to remove 'x': Directory not empty",
+        ),
+        (
+            "django-admin test: error: unrecognized arguments: --skip-checks",
+            "manage.py runserver: error: unrecognized arguments: --skip-checks",
+        ),
+        (
+            "bash: -c: line 1: unexpected EOF while looking for matching `\"'\n"
+            "bash: -c: line 2: syntax error: unexpected end of file",
+            "bash: -c: line 9: syntax error near unexpected token `('",
+        ),
+    ],
+)
+def test_what_a_compiler_a_shell_or_a_parser_of_options_says_is_one_pattern(one, other):
+    grouped, _, _ = grouped_of(known([one, other]))
+    assert grouped["pattern_id"].nunique() == 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("SyntaxError: invalid syntax", "SyntaxError: Unexpected token < in JSON at position 0"),
+        ("rm: cannot remove 'a': No such file or directory", "rm: cannot remove 'a': Permission denied"),
+        ("x: error: unrecognized arguments: --a", "x: error: the following arguments are required: name"),
+    ],
+)
+def test_different_errors_of_one_program_stay_apart(one, other):
+    grouped, _, _ = grouped_of(known([one, other]))
+    assert grouped["pattern_id"].nunique() == 2
+
+
+def test_a_shell_that_found_nothing_to_run_is_no_missing_file():
+    _, kind_of, _ = grouped_of(
+        known(["bash: /opt/ng/configure: No such file or directory", "cat: /a/b: No such file or directory"])
+    )
+    assert sorted(kind.rule_id for kind in kind_of.values()) == ["missing-file", "missing-program"]
