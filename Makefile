@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 DATA   ?= ../shared/data
-CACHE  := $(or $(FEDERATED_LEARNING_TELEMETRY_PATH),data/telemetry/cache)
+PORT   ?= 3000
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run dev test check format bench spark engines faults pictures lock clean
@@ -22,12 +22,12 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@$(BIN)/python -c 'import dagster, duckdb, fl_assets' && touch $(READY)
 
-run: setup ## Simulate a small fleet if there is no telemetry, run one learning cycle, print what it found
-	@$(BIN)/fl-assets simulate --if-empty --out $(CACHE)
-	@$(BIN)/fl-assets cycle
+run: setup ## If there is no telemetry, live through two weeks of a simulated fleet; print what the latest cycle found
+	@$(BIN)/fl-assets demo
+	@$(BIN)/fl-assets cycle --if-new
 
-dev: setup ## Open the Dagster UI on 127.0.0.1:3000, with its home under data/dagster
-	@DAGSTER_HOME= $(BIN)/fl-assets dev --host 127.0.0.1 --port 3000
+dev: setup ## Open the Dagster UI on 127.0.0.1:3000 (PORT=... for another), with its home under data/dagster
+	@DAGSTER_HOME= $(BIN)/fl-assets dev --host 127.0.0.1 --port $(PORT)
 
 test: setup ## Run the tests
 	@$(BIN)/python -m pytest -q -m "not faults" -n auto --dist loadfile

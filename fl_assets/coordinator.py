@@ -21,6 +21,7 @@ from fl_assets.definitions import defs
 from fl_assets.defs.automation import first_line, range_tags
 from fl_assets.defs.partitions import DAILY, DAYS_PER_RUN
 from fl_assets.defs.resources import resources
+from fl_assets.defs.terminal_runs import TAGS, file_under_location
 from fl_assets.events.redaction.errors import redacted_errors
 from fl_assets.infra.clock import now_utc
 from fl_assets.infra.cycle_log import CycleLog
@@ -107,6 +108,17 @@ class FederatedLearningCoordinator:
         if result.status == "insufficient_data":
             raise InsufficientData(result)
         return result
+
+    def result_of(self, day: date) -> LearningCycleResult | None:
+        """Return how the latest cycle of a day ended; None without one, or when events came since."""
+        rows = self.workspace.warehouse.rows(
+            "select cycle_id from learning_cycles where event_date = $day and end_time is not null "
+            "order by start_time desc limit 1",
+            {"day": day},
+        )
+        if not rows or any(entry.day == day for entry in self.workspace.intake.backlog().days):
+            return None
+        return self._result(rows[0]["cycle_id"])
 
     def backfill(
         self, first: date, last: date, *, progress: Callable[[str], None] | None = None
@@ -196,8 +208,8 @@ class FederatedLearningCoordinator:
         for day in (days[0], days[-1]):
             if not DAILY.has_partition_key(str(day)):
                 message = (
-                    f"{day} is not a partition: days run from {DAILY.get_first_partition_key()} "
-                    "(FEDERATED_LEARNING_START_DATE) to today, UTC"
+                    f"{day} is not a partition: days run from {DAILY.get_first_partition_key()} (the first "
+                    "with telemetry, or FEDERATED_LEARNING_START_DATE) to today, UTC"
                 )
                 raise ValueError(message)
         alone = len(days) == 1
@@ -230,19 +242,25 @@ class FederatedLearningCoordinator:
         """
         try:
             with nullcontext(self._instance) if self._instance else open_home(self.config) as instance:
-                return defs.resolve_job_def(job).execute_in_process(
+                given["tags"] = TAGS | given.get("tags", {})
+                done = defs.resolve_job_def(job).execute_in_process(
                     instance=instance,
                     resources=resources(self.config),
                     run_config={"loggers": {"console": {"config": {"log_level": self.log_level}}}},
                     raise_on_error=False,
                     **given,
                 )
+                file_under_location(instance, done.run_id)
+                return done
         finally:
             pa.default_memory_pool().release_unused()
 
     def _result_of(self, run_id: str, day: date) -> LearningCycleResult | None:
+        return self._result(CycleLog.cycle_id(run_id, day))
+
+    def _result(self, cycle_id: str) -> LearningCycleResult | None:
         rows = self.workspace.warehouse.rows(
-            "select * from learning_cycles where cycle_id = $id", {"id": CycleLog.cycle_id(run_id, day)}
+            "select * from learning_cycles where cycle_id = $id", {"id": cycle_id}
         )
         if not rows:
             return None
@@ -282,8 +300,32 @@ def open_home(config: FederatedLearningConfig) -> dg.DagsterInstance:
 
 
 def dagster_home(config: FederatedLearningConfig) -> Path:
-    """Return the folder that DAGSTER_HOME names, else one under the data folder, prepared."""
-    return Path(os.environ.get("DAGSTER_HOME") or prepare_home(config))
+    """Return the folder that DAGSTER_HOME names, else one under the data folder, prepared.
+
+    One of the user's own that has no `dagster.yaml` gets this project's, so that nothing is sent from it.
+
+    Raises:
+        SettingsError: DAGSTER_HOME is a relative path, or no folder can be made there.
+    """
+    named = os.environ.get("DAGSTER_HOME")
+    if not named:
+        return prepare_home(config)
+    home = Path(named)
+    if not home.is_absolute():
+        message = f"DAGSTER_HOME='{named}': must be an absolute path; try '{home.resolve()}', or unset it"
+        raise SettingsError(message)
+    if not (home / "dagster.yaml").exists():
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+            write_atomically(home / "dagster.yaml", _own_settings().encode())
+        except OSError as error:
+            message = f"DAGSTER_HOME='{named}': no dagster.yaml can be made there ({error.strerror})"
+            raise SettingsError(message) from error
+    return home
+
+
+def _own_settings() -> str:
+    return next(path for path in DAGSTER_SETTINGS if path.exists()).read_text(encoding="utf-8")
 
 
 PACKAGE = Path(__file__).parent
@@ -307,7 +349,7 @@ def prepare_home(config: FederatedLearningConfig) -> Path:
     """
     home = (config.data_path / "dagster").resolve()
     home.mkdir(parents=True, exist_ok=True)
-    settings = next(path for path in DAGSTER_SETTINGS if path.exists()).read_text(encoding="utf-8")
+    settings = _own_settings()
     with locked(home / ".lock"):
         if config.dagster_postgres_url:
             settings += _POSTGRES_STORAGE  # the name of the variable, so that no file holds the password

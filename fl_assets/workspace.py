@@ -4,17 +4,19 @@ What goes here: which store is made from what. What does not: a question to any 
 the stores that they read, and never this.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from datetime import date
 from functools import cached_property
 
 from fl_assets.adapters.catalogue import Catalogue
 from fl_assets.adapters.store import AdapterStore
 from fl_assets.core.settings import FederatedLearningConfig
-from fl_assets.events.days import EventDays
+from fl_assets.events.days import EVENT_TABLES, EventDays
 from fl_assets.events.index import TelemetryIndex
 from fl_assets.federation.coordinator_side import SummaryFiles
 from fl_assets.federation.intake import Intake
 from fl_assets.infra.cycle_log import CycleLog
+from fl_assets.infra.first_day import remember
 from fl_assets.infra.lake import Lake
 from fl_assets.infra.open_lake import open_lake
 from fl_assets.infra.warehouse import Rebuilt, Warehouse
@@ -74,7 +76,11 @@ class Workspace:
     @cached_property
     def intake(self) -> Intake:
         """Taking in what the fleet sends."""
-        return Intake(self.engine, self.summaries, self.index)
+        return Intake(self.engine, self.summaries, self.index, note_days=self._note_days)
+
+    def _note_days(self, _: Collection[date]) -> None:
+        """Remember where telemetry begins; a day that only has lines that could not be read is none of it."""
+        remember(self.settings, (day for table in EVENT_TABLES for day in self.lake.days(table)[:1]))
 
     @cached_property
     def days(self) -> EventDays:

@@ -94,9 +94,7 @@ def kept(tmp_path_factory):
             if value is not None and not isinstance(value, tuple):
                 patch.setenv(f"FEDERATED_LEARNING_{name.upper()}", str(value))
         patch.setenv("DAGSTER_HOME", "")
-        shown = CliRunner().invoke(
-            cli.app, ["cycle", "--date", str(LAST_DAY), "--verbose"], catch_exceptions=False
-        )
+        shown = CliRunner().invoke(cli.app, ["cycle", "--date", str(LAST_DAY), "-vv"], catch_exceptions=False)
     (folder / "data" / "printed.log").write_text(shown.output)
     return folder / "data"
 
@@ -158,7 +156,7 @@ def failed(tmp_path_factory):
         patch.setenv("DAGSTER_HOME", "")
         patch.setattr(alerts, "_post", lambda _, body: sent.append(body))
         patch.setattr("fl_assets.defs.assets.patterns.analyse", crash)
-        shown = CliRunner().invoke(cli.app, ["cycle", "--date", str(LAST_DAY), "--verbose"])
+        shown = CliRunner().invoke(cli.app, ["cycle", "--date", str(LAST_DAY), "-vv"])
     data = folder / "data"
     (data / "printed.log").write_text(f"{shown.output}\n{shown.exception}")
     (data / "sent.log").write_bytes(b"\n".join(sent))

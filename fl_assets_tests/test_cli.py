@@ -48,7 +48,6 @@ def test_a_cycle_says_what_was_read_found_held_and_where(at_home, monkeypatch):
         "patterns found",
         "playbooks are ready",
         "for review",
-        "held because",
         "warehouse",
     ):
         assert words in shown.stdout

@@ -68,6 +68,7 @@ DOES_IO = {
     "infra/clock.py",
     "infra/disk.py",
     "infra/duckdb_file.py",
+    "infra/first_day.py",
     "infra/http.py",
     "infra/keys.py",
     "infra/lake.py",

@@ -1,13 +1,19 @@
 """The command line: each file registers its commands with the application when it is imported."""
 
-from fl_assets.cli import adapters, answers, commands, export, inspect, mcp_server, nodes, server
-from fl_assets.cli.application import app, main
+import sys
+
+try:
+    from fl_assets.cli import adapters, answers, commands, demo, export, inspect, mcp_server, nodes, server
+    from fl_assets.cli.application import app, main
+except KeyboardInterrupt:  # importing takes a moment, in which one may change one's mind
+    sys.exit(130)
 
 __all__ = [
     "adapters",
     "answers",
     "app",
     "commands",
+    "demo",
     "export",
     "inspect",
     "main",

@@ -5,13 +5,13 @@ What goes here: arguments in, words out. What does not: the rules (`adapters/`).
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import date
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fl_assets.cli.application import AsJson, CommandError, app, user
+from fl_assets.cli.application import DAY, AsJson, CommandError, app, parse_day, user
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.infra.clock import now_utc
 
@@ -30,10 +30,7 @@ def sign(
     adapter_id: Annotated[str, typer.Option("--id", metavar="ORG/NAME")],
     version: Annotated[str, typer.Option(metavar="1.2.0")],
     expires: Annotated[
-        datetime,
-        typer.Option(
-            formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="First day on which nodes no longer take it."
-        ),
+        date, typer.Option(parser=parse_day, metavar=DAY, help="First day on which nodes no longer take it.")
     ],
     revision: Annotated[
         str, typer.Option(help="Commit of the repository that holds the files; none for a plain list.")
@@ -57,7 +54,7 @@ def sign(
     fields = {
         "base_model": settings.base_model,
         "base_revision": settings.base_revision,
-        "expires": expires.date(),
+        "expires": expires,
         "skills": tuple(skill or ()),
     }
     with adapter_errors():

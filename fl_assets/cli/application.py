@@ -6,12 +6,15 @@ Imports of Dagster wait until a command needs them, so that `--help` is quick.
 
 import gc
 import getpass
-from datetime import date, datetime
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fl_assets.core.settings import FederatedLearningConfig, SettingsError
+from fl_assets.infra.clock import now_utc
 
 if TYPE_CHECKING:
     from fl_assets.coordinator import FederatedLearningCoordinator
@@ -29,6 +32,8 @@ app = typer.Typer(
     "2 wrong usage; 3 too few events, so that nothing was learned.",
 )
 TOO_FEW_EVENTS = 3
+_LISTED = 8
+"""Ids that an ambiguous beginning of one lists."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
 DecisionId = Annotated[
@@ -38,24 +43,57 @@ DecisionId = Annotated[
     ),
 ]
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the history of updates.")]
+
+
+def parse_day(text: str) -> date:
+    """Read a day of the command line: YYYY-MM-DD, or `today` or `yesterday` in UTC."""
+    today = now_utc().date()
+    named = {"today": today, "yesterday": today - timedelta(days=1)}
+    if text.lower() in named:
+        return named[text.lower()]
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date()
+    except ValueError:
+        message = f"{text!r} is no day; write it as YYYY-MM-DD, or today or yesterday (UTC)"
+        raise typer.BadParameter(message) from None
+
+
+DAY = "YYYY-MM-DD"
+"""How an option that is a day is shown; `parse_day` reads it."""
 DateOption = Annotated[
-    datetime | None,
+    date | None,
     typer.Option(
         "--date",
-        formats=["%Y-%m-%d"],
-        metavar="YYYY-MM-DD",
-        help="Day to look at; by default the latest that was analysed.",
+        parser=parse_day,
+        metavar=DAY,
+        help="Day to look at, or today or yesterday; by default the latest analysed.",
     ),
 ]
 CycleDay = Annotated[
-    datetime | None,
+    date | None,
     typer.Option(
         "--date",
-        formats=["%Y-%m-%d"],
-        metavar="YYYY-MM-DD",
-        help="Day to analyse; by default the latest complete one with events.",
+        parser=parse_day,
+        metavar=DAY,
+        help="Day to analyse, or today or yesterday; by default the latest complete one with events.",
     ),
 ]
+
+
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"fl-assets {version('fl-assets')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """A fleet's telemetry becomes playbooks it can defend, and updates it can undo."""
 
 
 class CommandError(Exception):
@@ -73,6 +111,8 @@ def main() -> None:
     try:
         with redacted_errors():
             app()
+    except KeyboardInterrupt:
+        fail("interrupted")
     except (
         RedactedError,
         SettingsError,
@@ -102,9 +142,20 @@ def settings_of_inputs() -> FederatedLearningConfig:
     return settings
 
 
-def coordinator_here(*, verbose: bool = False) -> "FederatedLearningCoordinator":
-    """Return a coordinator with the settings of the environment, Dagster's log silent unless asked for."""
+def coordinator_here(*, verbose: bool = False, first: date | None = None) -> "FederatedLearningCoordinator":
+    """Return a coordinator with the settings of the environment, Dagster's log silent unless asked for.
+
+    Args:
+        verbose: let the log be seen.
+        first: day from which it is to work; where older telemetry than was known has come, days begin there.
+    """
     config = settings_of_inputs()
+    if first:
+        from fl_assets.infra.first_day import first_partition, remember
+        from fl_assets.workspace import Workspace
+
+        if first < first_partition(config):  # before Dagster makes its partitions
+            remember(config, (entry.day for entry in Workspace(config).intake.backlog().days))
     # What is imported stays: looking through it for garbage takes a third of the time of importing.
     gc.disable()
     try:
@@ -118,14 +169,13 @@ def coordinator_here(*, verbose: bool = False) -> "FederatedLearningCoordinator"
         gc.enable()
 
 
-def report_of(date_: datetime | None) -> "tuple[Workspace, Report]":
+def report_of(wanted: date | None) -> "tuple[Workspace, Report]":
     """Return the workspace and the report of a day, by default of the latest one that was analysed."""
     from fl_assets.report.build import build_report
     from fl_assets.workspace import Workspace
 
     space = Workspace(settings_of_inputs())
     space.warehouse.create()  # one of an earlier version lacks the newer tables
-    wanted = as_day(date_)
     days = [
         row["day"]
         for row in space.warehouse.rows(
@@ -146,6 +196,18 @@ def report_of(date_: datetime | None) -> "tuple[Workspace, Report]":
     return space, build_report(space.report.rows(wanted or days[-1]))
 
 
-def as_day(value: datetime | None) -> date | None:
-    """Return the day of a parsed command-line date."""
-    return value.date() if value else None
+def one_of(begin: str, ids: Sequence[str], what: str, command: str) -> str:
+    """Return the one of some ids that is `begin`, or begins so.
+
+    Raises:
+        CommandError: none or several do; those that do are listed.
+    """
+    if begin in ids:
+        return begin
+    found = sorted(one for one in ids if one.startswith(begin))
+    if len(found) == 1:
+        return found[0]
+    shown = ", ".join(found[:_LISTED]) + (" …" if len(found) > _LISTED else "")
+    counted = f"{begin!r} matches {len(found)} {what}" if found else f"{begin!r} matches none of the {what}"
+    message = f"{counted}{f': {shown}' if found else f'; `{command}` lists them'}"
+    raise CommandError(message)

@@ -5,32 +5,41 @@ reads (`console.py`), commands by which a person acts (`answers.py`, `adapters.p
 (`server.py`) or works on a node (`nodes.py`).
 """
 
-from datetime import datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from fl_assets.cli.application import (
+    DAY,
     TOO_FEW_EVENTS,
     AsJson,
     CommandError,
     CycleDay,
     DateOption,
     app,
-    as_day,
     coordinator_here,
+    one_of,
+    parse_day,
     report_of,
     settings_of_inputs,
 )
 from fl_assets.infra.clock import now_utc
+
+Verbose = Annotated[
+    int, typer.Option("-v", "--verbose", count=True, help="Show every playbook; twice, Dagster's log, too.")
+]
 
 
 @app.command()
 def cycle(
     date_: CycleDay = None,
     as_json: AsJson = False,
-    verbose: Annotated[bool, typer.Option("--verbose", help="Show Dagster's log.")] = False,
+    verbose: Verbose = 0,
+    if_new: Annotated[
+        bool, typer.Option("--if-new", help="Show the latest cycle instead when nothing has come since.")
+    ] = False,
 ) -> None:
     """Run one learning cycle and say what it found; exit code 3 when there are too few events.
 
@@ -39,25 +48,27 @@ def cycle(
     from fl_assets.cli.console import show_cycle, status
     from fl_assets.cli.cycle_view import cycle_view
 
-    coordinator = coordinator_here(verbose=verbose)
+    coordinator = coordinator_here(verbose=verbose > 1, first=date_)
     from fl_assets.coordinator import CycleFailedError, InsufficientData
 
     try:
         with status("reading new telemetry") as say:
-            result = coordinator.run_learning_cycle(date_.date() if date_ else None, progress=say)
+            day = date_ or coordinator.latest_complete_day(say)
+            known = coordinator.result_of(day) if if_new else None
+            result = known or coordinator.run_learning_cycle(day, progress=say)
     except InsufficientData as error:
         result = error.result
     except CycleFailedError as error:
         raise CommandError(str(error)) from error
-    show_cycle(cycle_view(coordinator.workspace, result), as_json=as_json)
+    show_cycle(cycle_view(coordinator.workspace, result), as_json=as_json, everything=verbose > 0)
     if result.status == "insufficient_data":
         raise typer.Exit(TOO_FEW_EVENTS)
 
 
 @app.command()
 def backfill(
-    from_: Annotated[datetime, typer.Argument(metavar="FROM", formats=["%Y-%m-%d"], help="First day.")],
-    to: Annotated[datetime, typer.Argument(metavar="TO", formats=["%Y-%m-%d"], help="Last day, included.")],
+    from_: Annotated[date, typer.Argument(parser=parse_day, metavar="FROM", help="First day, YYYY-MM-DD.")],
+    to: Annotated[date, typer.Argument(parser=parse_day, metavar="TO", help="Last day, included.")],
     as_json: AsJson = False,
 ) -> None:
     """Run the cycles of a range of days, oldest first; exit code 3 when no day has enough events.
@@ -66,12 +77,12 @@ def backfill(
     """
     from fl_assets.cli.console import show_backfill, status
 
-    coordinator = coordinator_here()
+    coordinator = coordinator_here(first=from_)
     from fl_assets.coordinator import CycleFailedError
 
     try:
         with status("learning from history") as say:
-            results = coordinator.backfill(from_.date(), to.date(), progress=say)
+            results = coordinator.backfill(from_, to, progress=say)
     except CycleFailedError as error:
         raise CommandError(str(error)) from error
     show_backfill(results, as_json=as_json)
@@ -115,8 +126,7 @@ def simulate(
     events_per_day: Annotated[int, typer.Option(min=1, help="Events a day, over all nodes.")] = 4000,
     seed: Annotated[int, typer.Option(help="Same seed and same days, same bytes.")] = 1,
     end: Annotated[
-        datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Last day; by default yesterday, UTC."),
+        date | None, typer.Option(parser=parse_day, metavar=DAY, help="Last day; by default yesterday, UTC.")
     ] = None,
     if_empty: Annotated[
         bool, typer.Option("--if-empty", help="Do nothing when the folder already has files.")
@@ -135,7 +145,7 @@ def simulate(
             return
         message = f"simulate: {out} is not empty; give another --out, or remove its files first"
         raise CommandError(message)
-    last = end.date() if end else now_utc().date() - timedelta(days=1)
+    last = end or now_utc().date() - timedelta(days=1)
     with status(f"simulating {nodes} nodes over {days} days") as progress:
         report = write_fleet(
             out,
@@ -174,6 +184,14 @@ def report(
 
 @app.command()
 def patterns(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[WORD]...",
+            help="Only those that have all of these somewhere: in the text, in a redacted example, as a "
+            "status code, class, service, method or node.",
+        ),
+    ] = None,
     date_: DateOption = None,
     as_json: AsJson = False,
     all_: Annotated[bool, typer.Option("--all", help="Also those that do not fail now.")] = False,
@@ -181,11 +199,21 @@ def patterns(
     """List what fails, most failures first.
 
     Example: fl-assets patterns --date 2026-11-20
-    """
-    from fl_assets.cli.console import show_patterns
 
-    _, content = report_of(date_)
-    show_patterns([one for one in content.patterns if all_ or one.failures], as_json=as_json)
+    Example: fl-assets patterns 401 eu-central-02
+    """
+    from fl_assets.cli.console import say, show_patterns
+    from fl_assets.cli.searching import searchable
+
+    space, content = report_of(date_)
+    found = [one for one in content.patterns if all_ or one.failures]
+    if words:
+        texts = searchable(space, content)
+        found = [one for one in found if all(word.lower() in texts[one.pattern_id] for word in words)]
+    if words and not found and not as_json:
+        say(f"no pattern of {content.day} has {' and '.join(words)}; --all also looks at those that stopped")
+        return
+    show_patterns(found, as_json=as_json)
 
 
 @app.command()
@@ -235,16 +263,11 @@ def explain(
     from fl_assets.cli.console import show_pattern
 
     _, content = report_of(date_)
-    found = [one for one in content.patterns if one.pattern_id.startswith(pattern_id)]
-    found = [one for one in found if one.pattern_id == pattern_id] or found
-    if len(found) != 1:
-        which = (
-            f"{len(found)} patterns of {content.day} begin with {pattern_id!r}"
-            if found
-            else f"no pattern of {content.day} begins with {pattern_id!r}"
-        )
-        message = f"{which}; `fl-assets patterns --all --date {content.day}` lists them"
-        raise CommandError(message)
+    ids = [one.pattern_id for one in content.patterns]
+    wanted = one_of(
+        pattern_id, ids, f"patterns of {content.day}", f"fl-assets patterns --all --date {content.day}"
+    )
+    found = [one for one in content.patterns if one.pattern_id == wanted]
     show_pattern(found[0], content, as_json=as_json)
 
 
@@ -275,25 +298,21 @@ def summarize(
         ),
     ],
     day: Annotated[
-        datetime | None,
-        typer.Option(
-            formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Day to summarize; by default yesterday, UTC."
-        ),
+        date | None,
+        typer.Option(parser=parse_day, metavar=DAY, help="Day to summarize; by default yesterday, UTC."),
     ] = None,
     from_: Annotated[
-        datetime | None,
+        date | None,
         typer.Option(
             "--from",
-            formats=["%Y-%m-%d"],
-            metavar="YYYY-MM-DD",
+            parser=parse_day,
+            metavar=DAY,
             help="First of several days; those without events are left out.",
         ),
     ] = None,
     to: Annotated[
-        datetime | None,
-        typer.Option(
-            formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Last of them; by default yesterday, UTC."
-        ),
+        date | None,
+        typer.Option(parser=parse_day, metavar=DAY, help="Last of them; by default yesterday, UTC."),
     ] = None,
 ) -> None:
     """On a node: summarise days as signed counts, so that no event has to leave it (docs/federation.md).
@@ -318,8 +337,8 @@ def summarize(
     try:
         with status("reading new telemetry") as progress:
             space.engine.ingest(progress)
-            first, last = as_day(from_), as_day(to) or yesterday
-            days = node.days(first, last) if first else [as_day(day) or yesterday]
+            first, last = from_, to or yesterday
+            days = node.days(first, last) if first else [day or yesterday]
             summaries = [node.summarize_day(each) for each in days]
         if not summaries:
             message = f"summarize: no events from {first} to {last} are in {space.settings.lake_path}"

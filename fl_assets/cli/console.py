@@ -16,8 +16,8 @@ from typing import Any, NoReturn
 import orjson
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
+from fl_assets.cli import tables
 from fl_assets.cli.cycle_view import CycleView
 from fl_assets.core.models import LearningCycleResult, Playbook
 from fl_assets.core.tables import WAREHOUSE_TABLES
@@ -31,8 +31,10 @@ from fl_assets.updates.decide import in_words
 from fl_assets.updates.history import ON_NODES, Rollout, lessons
 from fl_assets.updates.lessons import learn
 
-WRAPPED = {"playbook", "held because", "reason", "failure", "why", "rollback plan"}
-"""Columns whose text may take several lines on a terminal."""
+TOP = 5
+"""Playbooks that the end of a cycle shows."""
+_SHORT = 40
+"""Longest value of a suggested change that a list of playbooks shows."""
 _out = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -123,8 +125,11 @@ def show_rebuilt(path: Path, done: Rebuilt) -> None:
         say(f"neither the database nor its file holds all of {day}: run `fl-assets cycle --date {day}`")
 
 
-def show_cycle(view: CycleView, *, as_json: bool) -> None:
-    """Print a cycle: what was read and found, what may be done, what is held and why, where the files are."""
+def show_cycle(view: CycleView, *, as_json: bool, everything: bool = False) -> None:
+    """Print a cycle: what was read and found, what may be done, what is held, where the files are.
+
+    The surest playbooks and the rest as numbers, unless everything is asked for.
+    """
     result, day, files = view.result, view.result.day, view.files
     patterns, playbooks, decisions = view.patterns, view.playbooks, view.decisions
     if as_json:
@@ -161,12 +166,15 @@ def show_cycle(view: CycleView, *, as_json: bool) -> None:
             Counter(row["state"] for row in patterns if row["failures"]),
             sum(not row["failures"] for row in patterns),
         )
-        states = ", ".join(f"{count} {state}" for state, count in sorted(failing.items()))
+        states = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in sorted(failing.items()))
         say(
             f"  patterns found    {failing.total()} failing ({states}), {gone} of the last fortnight that "
             "no longer do"
         )
-        show_playbooks(playbooks)
+        if everything:
+            show_playbooks(playbooks)
+        else:
+            show_top_playbooks(playbooks)
         if result.status == "gated":
             say(f"Gated: {result.reason}")
         if decisions:
@@ -182,24 +190,44 @@ def show_cycle(view: CycleView, *, as_json: bool) -> None:
         say(f"  {name:<17} {path}")
 
 
+def show_top_playbooks(playbooks: Sequence[Playbook]) -> None:
+    """Print the surest of the playbooks that are ready, and how many more there are."""
+    ready = [one for one in playbooks if not one.held_because]
+    held = len(playbooks) - len(ready)
+    say(f"\n{counted_playbooks(len(ready))} ready")
+    if ready:
+        rows = [[*_cells(one), f"{one.title}{_changes(one, _SHORT)}"] for one in ready[:TOP]]
+        show_table(_COLUMNS, rows)
+    rest = [f"{len(ready) - TOP} more that are ready"] if len(ready) > TOP else []
+    rest += [f"{held} held back, and why"] if held else []
+    say(f"{' and '.join(rest)}: fl-assets playbooks" if rest else "in full: fl-assets playbooks")
+
+
+def counted_playbooks(number: int) -> str:
+    """Return a number of playbooks as the subject of a sentence: `1 playbook is`, `3 playbooks are`."""
+    return f"{number} playbook{'s are' if number != 1 else ' is'}"
+
+
+_COLUMNS = ("category", "confidence", "evidence", "nodes", "state", "playbook")
+
+
 def show_playbooks(playbooks: Sequence[Playbook]) -> None:
     """Print the playbooks that are ready, then those that are held, each with its reasons."""
     ready, held = (
         [one for one in playbooks if not one.held_because],
         [one for one in playbooks if one.held_because],
     )
-    columns = ("category", "confidence", "evidence", "nodes", "state", "playbook")
-    say(f"\n{len(ready)} playbook{'s are' if len(ready) != 1 else ' is'} ready")
+    say(f"\n{counted_playbooks(len(ready))} ready")
     if ready:
-        show_table(columns, [[*_cells(one), f"{one.title}{_changes(one)}"] for one in ready])
-    say(f"\n{len(held)} playbook{'s are' if len(held) != 1 else ' is'} held back")
+        show_table(_COLUMNS, [[*_cells(one), f"{one.title}{_changes(one)}"] for one in ready])
+    say(f"\n{counted_playbooks(len(held))} held back")
     if held:
         why = [
             "; ".join(reason.replace(f" {one.improvement_id} has", "") for reason in one.held_because)
             for one in held
         ]
         show_table(
-            (*columns, "held because"),
+            (*_COLUMNS, "held because"),
             [[*_cells(one), one.title, reasons] for one, reasons in zip(held, why, strict=True)],
         )
 
@@ -229,7 +257,7 @@ def show_patterns(patterns: Sequence[PatternLine], *, as_json: bool) -> None:
     rows = [
         [
             one.pattern_id,
-            one.state,
+            one.state.replace("_", " "),
             one.failure_class,
             f"{one.failures:,}",
             f"{one.failure_rate:.1%}",
@@ -263,7 +291,7 @@ def show_pattern(one: PatternLine, report: Report, *, as_json: bool) -> None:
         else f"{one.baseline_rate:.1%} in the days before"
     )
     facts = {
-        "pattern": f"{one.pattern_id} ({one.kind}, {one.failure_class.replace('_', ' ')}, {one.state})",
+        "pattern": f"{one.pattern_id} ({one.kind}, {f'{one.failure_class}, {one.state}'.replace('_', ' ')})",
         "where": "; ".join(f"{service} {method}: {failures:,}" for service, method, failures in one.breakdown)
         or ", ".join(one.services),
         "failures": f"{one.failures:,} of {one.calls:,} calls: {one.failure_rate:.1%} (95 % interval "
@@ -395,19 +423,8 @@ def show_backfill(results: Sequence[LearningCycleResult], *, as_json: bool) -> N
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table: folded to the terminal's width; one line a row, and no blanks at its end, when piped."""
-    if _out.is_terminal:
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for name in columns:
-            table.add_column(name, overflow="fold", no_wrap=name not in WRAPPED)
-        for row in rows:
-            table.add_row(*map(escape, row))
-        _out.print(table, soft_wrap=False)
-        return
-    lines = [[" ".join(cell.split()) for cell in row] for row in (columns, *rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        say("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    """Print a table as the terminal has room for it; one line a row when piped."""
+    tables.show_table(_out, columns, rows)
 
 
 def _cells(one: Playbook) -> list[str]:
@@ -416,10 +433,14 @@ def _cells(one: Playbook) -> list[str]:
         f"{one.confidence:.2f}",
         f"{one.evidence_count:,}",
         f"{one.nodes_affected} of {one.nodes_reporting}",
-        one.state,
+        one.state.replace("_", " "),
     ]
 
 
-def _changes(one: Playbook) -> str:
-    changes: dict[str, Any] = one.suggested_changes
-    return f" [{', '.join(f'{name}={value}' for name, value in sorted(changes.items()))}]" if changes else ""
+def _changes(one: Playbook, longest: int | None = None) -> str:
+    """Return the suggested changes in brackets; those longer than `longest` characters by name alone."""
+    shown = [
+        name if longest and len(value) > longest else f"{name}={value}"
+        for name, value in sorted(one.suggested_changes.items())
+    ]
+    return f" [{', '.join(shown)}]" if shown else ""

@@ -4,6 +4,7 @@ What goes here: starting them, seeing that one ended, stopping them. What does n
 `dagster dev` starts the same three, with a webserver that nothing guards.
 """
 
+import errno
 import json
 import os
 import signal
@@ -16,6 +17,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NoReturn
+
+from fl_assets.infra.disk import LockBusyError, locked
 
 MODULE = "fl_assets.definitions"
 START_SECS = 120.0
@@ -42,6 +45,7 @@ def serve(home: Path, *, host: str, port: int) -> NoReturn:
     environment = {**os.environ, "DAGSTER_HOME": str(home), "DAGSTER_IS_DEV_CLI": "1"}
     signal.signal(signal.SIGTERM, lambda *_: _interrupt())
     with ExitStack() as stack:
+        _hold(home, stack)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fl-")))
         running: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -62,6 +66,38 @@ def serve(home: Path, *, host: str, port: int) -> NoReturn:
         while True:
             _check(running)
             time.sleep(_POLL_SECS)
+
+
+def check_port(host: str, port: int) -> None:
+    """See that nothing listens where the webserver is to.
+
+    Raises:
+        ServeError: something does, or the address is none of this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                free = f"give another: make dev PORT={port + 1}, or fl-assets dev --port {port + 1}"
+                message = f"port {port} of {host} is in use by another program; {free}"
+            else:
+                message = f"port {port} of {host} cannot be listened on: {error.strerror or error}"
+            raise ServeError(message) from error
+
+
+def _hold(home: Path, stack: ExitStack) -> None:
+    """Keep others from serving the same home: two daemons would start each run twice."""
+    try:
+        stack.enter_context(locked(home / ".serving", wait_secs=0))
+    except LockBusyError as error:
+        message = (
+            f"{home} is served by another `make dev` or `fl-assets dev`; stop that one, or give this "
+            "one data of its own (FEDERATED_LEARNING_DATA_PATH)"
+        )
+        raise ServeError(message) from error
 
 
 def script(name: str) -> str:

@@ -37,9 +37,11 @@ def dev(
     Example: fl-assets dev --port 3001
     """
     from fl_assets.cli.console import say
+    from fl_assets.cli.processes import check_port
     from fl_assets.cli.processes import serve as serve_all
     from fl_assets.coordinator import dagster_home
 
+    check_port(host, port)
     home_path = dagster_home(FederatedLearningConfig.from_env())
     say(f"Dagster is starting on http://{host}:{port}; Ctrl-C stops it")
     try:

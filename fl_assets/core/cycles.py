@@ -19,6 +19,8 @@ class Window:
     days: tuple[date, ...]
     events: int
     required: int
+    own_events: int = 1
+    """Of the day that was asked for alone."""
 
     @property
     def day(self) -> date:
@@ -27,8 +29,8 @@ class Window:
 
     @property
     def is_sufficient(self) -> bool:
-        """Whether the window holds the events that are required."""
-        return self.events >= self.required
+        """Whether the window holds the events that are required, and the day itself any."""
+        return self.events >= self.required and self.own_events > 0
 
 
 def window_of(day: date, events_on: Callable[[date], int], *, required: int, max_days: int) -> Window:
@@ -45,7 +47,7 @@ def window_of(day: date, events_on: Callable[[date], int], *, required: int, max
         events += events_on(current)
         if events >= required:
             break
-    return Window(tuple(reversed(days)), events, required)
+    return Window(tuple(reversed(days)), events, required, events_on(day))
 
 
 def cron_lines(interval_secs: int, *, minute: int = 15) -> list[str]:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from fl_assets.core.advice import Advice
 
 Category = Literal["prompt", "adapter", "config", "workflow"]
-State = Literal["new", "known", "rising", "falling", "resolved", "regressed"]
+State = Literal["first_seen", "new", "known", "rising", "falling", "resolved", "regressed"]
 PatternKind = Literal["error", "silent", "conversation"]
 """error: failed calls with a text; silent: failed calls without one; conversation: failure seen in talk."""
 

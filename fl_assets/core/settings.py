@@ -88,7 +88,11 @@ class FederatedLearningConfig(BaseSettings):
     max_window_days: int = Field(
         7, ge=1, le=31, description="Days, at the most, that a thin day is analysed together with."
     )
-    start_date: date = Field(date(2023, 1, 1), description="First daily partition (UTC).")
+    start_date: date = Field(
+        date(2023, 1, 1),
+        description="First daily partition (UTC), and older events are refused; when not given, the first "
+        "day of telemetry is the first partition.",
+    )
     # Where things lie
     telemetry_path: Path = Field(
         Path("./data/telemetry/cache"), description="Folder of telemetry files, searched at any depth."
@@ -166,7 +170,9 @@ class FederatedLearningConfig(BaseSettings):
     )
     corrections_path: Path | None = Field(None, description="Your pattern merges and splits (YAML).")
     update_policy_path: Path | None = Field(
-        None, description="Which config keys may change, with types and bounds (YAML)."
+        None,
+        description="Which config keys may change, with types and bounds (YAML); when not given, "
+        "`agents/policy.yaml` below the data folder, if it is there.",
     )
     channel: str = Field(
         "stable",
@@ -421,6 +427,12 @@ class FederatedLearningConfig(BaseSettings):
         if isinstance(self.lake_path, Path):
             return self.lake_path
         return self.data_path / "lake-mirror" / hashlib.sha256(self.lake_path.encode()).hexdigest()[:12]
+
+    @property
+    def policy_path(self) -> Path | None:
+        """The update policy: the one given, else the one in the data folder, None where there is none."""
+        beside = self.data_path / "agents" / "policy.yaml"
+        return self.update_policy_path or (beside if beside.exists() else None)
 
     @property
     def reports_path(self) -> Path:

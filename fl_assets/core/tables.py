@@ -434,7 +434,7 @@ FAILURE_PATTERNS = Table(
         ),
         Column("first_seen", "TIMESTAMP", "First failure known on or before this day, UTC."),
         Column("last_seen", "TIMESTAMP", "Last failure in the window, UTC."),
-        Column("state", "VARCHAR", "new, known, rising, falling, resolved or regressed."),
+        Column("state", "VARCHAR", "first_seen, new, known, rising, falling, resolved or regressed."),
         Column(
             "confidence",
             "DOUBLE",

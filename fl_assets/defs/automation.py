@@ -17,6 +17,7 @@ from fl_assets.defs.partitions import DAILY, DAYS_PER_RUN
 from fl_assets.defs.resources import WorkspaceResource
 from fl_assets.events.redaction.errors import without_secrets
 from fl_assets.infra.clock import now_utc
+from fl_assets.infra.first_day import first_partition, remember
 from fl_assets.report.alerts import notify_failure
 from fl_assets.updates.rollout import intent_of, open_releases
 
@@ -55,12 +56,12 @@ def cycle_schedule(settings: FederatedLearningConfig) -> dg.ScheduleDefinition:
         if not FederatedLearningConfig.from_env().enabled:
             yield dg.SkipReason(DISABLED)
             return
-        days = days_due(now.date(), settings.cycle_interval_secs, start=settings.start_date)
+        first = first_partition(settings)
+        days = days_due(now.date(), settings.cycle_interval_secs, start=first)
         if not days:
             every = settings.cycle_interval_secs // DAY_SECS
             yield dg.SkipReason(
-                f"a cycle runs every {every} days, counted from {settings.start_date}; {now.date()} is "
-                "not one of them"
+                f"a cycle runs every {every} days, counted from {first}; {now.date()} is not one of them"
             )
         for day in days:
             yield dg.RunRequest(run_key=f"schedule-{now:%Y-%m-%dT%H:%M}-{day}", partition_key=str(day))
@@ -88,6 +89,15 @@ def minimum_events_reached(
             skip_reason=f"{backlog.events} of {required} events, {required - backlog.events} to go"
         )
     days = [entry for entry in backlog.days if DAILY.has_partition_key(str(entry.day))]
+    first = DAILY.get_first_partition_key() or ""
+    too_early = [entry.day for entry in backlog.days if str(entry.day) < first]
+    if too_early:
+        context.log.warning(
+            f"{len(too_early)} days with new events lie before the first partition "
+            f"{first}, from {too_early[0]} on: they become partitions when the "
+            "code location is reloaded, or FEDERATED_LEARNING_START_DATE is set to an earlier day"
+        )
+        remember(space.settings, too_early)
     requests = [
         dg.RunRequest(run_key=f"{entry.day}:{entry.token}", partition_key=str(entry.day))
         for entry in days[:DAYS_PER_RUN]

@@ -14,6 +14,7 @@ from datetime import date
 import dagster as dg
 
 from fl_assets.core.settings import FederatedLearningConfig
+from fl_assets.infra.first_day import first_partition
 
 # What makes one run of many days possible is marked beta and preview in 1.13. We pin the minor version;
 # without this, every start of every command would greet its user with thirty lines about it.
@@ -25,11 +26,13 @@ DAYS_PER_RUN = 31
 
 
 def daily_partitions(settings: FederatedLearningConfig) -> dg.DailyPartitionsDefinition:
-    """Return the days from `start_date` to today.
+    """Return the days from the first one (`infra/first_day.py`) to today.
 
     Today is there too, so that the sensor can run a cycle before midnight.
     """
-    return dg.DailyPartitionsDefinition(start_date=str(settings.start_date), timezone="UTC", end_offset=1)
+    return dg.DailyPartitionsDefinition(
+        start_date=str(first_partition(settings)), timezone="UTC", end_offset=1
+    )
 
 
 DAILY = daily_partitions(FederatedLearningConfig.from_env())

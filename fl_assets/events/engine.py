@@ -8,12 +8,13 @@ is redacted. docs/benchmarks.md says what each step costs.
 """
 
 import os
+import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -29,6 +30,7 @@ from fl_assets.events.ingest import Ingestion, weight_of
 from fl_assets.events.outcome import IngestReport
 from fl_assets.events.pii_names import load_name_masking
 from fl_assets.events.quarantine import lost_events
+from fl_assets.infra.clock import now_utc
 from fl_assets.infra.disk import remove_folder
 from fl_assets.infra.keys import make_secret
 from fl_assets.infra.lake import retry_on_conflict
@@ -78,9 +80,7 @@ class DuckDBEngine:
     options: ClassVar[dict[str, Any]] = {}
     stagers: ClassVar[int] = 2
 
-    def __init__(
-        self, settings: FederatedLearningConfig, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-    ) -> None:
+    def __init__(self, settings: FederatedLearningConfig, *, clock: Callable[[], datetime] = now_utc) -> None:
         self.settings = settings
         self.lake = open_lake(settings)
         self.index = TelemetryIndex(settings, clock=clock)
@@ -194,7 +194,10 @@ class DuckDBEngine:
 
     @property
     def _temp(self) -> Path:
-        return self.settings.data_path / "tmp" / "duckdb"
+        data = self.settings.data_path
+        if data.exists() and not os.access(data, os.W_OK):  # what is only looked at needs hardly any room
+            return Path(tempfile.gettempdir()) / "fl-assets" / "duckdb"
+        return data / "tmp" / "duckdb"
 
     def _round(
         self,

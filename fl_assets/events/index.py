@@ -23,6 +23,7 @@ from fl_assets.events.outcome import Unread
 from fl_assets.events.read import SETTLED, Reading
 from fl_assets.events.rows import ROW_FILES
 from fl_assets.events.unpack import coding_of
+from fl_assets.infra.clock import now_utc
 from fl_assets.infra.lake import Lake
 from fl_assets.infra.sqlite_file import transaction
 
@@ -106,9 +107,7 @@ class TelemetryIndex:
     truncated is read anew, and one that was only renamed is not read again.
     """
 
-    def __init__(
-        self, settings: FederatedLearningConfig, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-    ) -> None:
+    def __init__(self, settings: FederatedLearningConfig, *, clock: Callable[[], datetime] = now_utc) -> None:
         self._settings = settings
         self._clock = clock
         self._path = settings.data_path / "index.sqlite"

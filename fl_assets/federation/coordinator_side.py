@@ -40,6 +40,7 @@ from fl_assets.federation.summary import (
     shared_settings,
     summary_to_sign,
 )
+from fl_assets.infra.clock import now_utc
 from fl_assets.infra.json_text import canonical_record
 from fl_assets.infra.keys import TrustedKeys
 from fl_assets.infra.lake import SCHEMA_VERSION, Manifest, retry_on_conflict
@@ -86,9 +87,7 @@ class _Look:
 class SummaryFiles:
     """Summaries of a fleet's nodes, in the folder `settings.summaries_path` and in the lake."""
 
-    def __init__(
-        self, settings: FederatedLearningConfig, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-    ) -> None:
+    def __init__(self, settings: FederatedLearningConfig, *, clock: Callable[[], datetime] = now_utc) -> None:
         self._settings = settings
         self._lake = open_lake(settings)
         self._clock = clock

@@ -5,7 +5,7 @@ What goes here: taking in both, and counting what waits. What does not: reading 
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import date
 
 from fl_assets.events.engine import Engine
@@ -17,8 +17,16 @@ from fl_assets.federation.coordinator_side import SummaryFiles, Taken
 class Intake:
     """Events by the engine, summaries by their folder, and the index of what was read."""
 
-    def __init__(self, engine: Engine, summaries: SummaryFiles, index: TelemetryIndex) -> None:
-        self._engine = engine
+    def __init__(
+        self,
+        engine: Engine,
+        summaries: SummaryFiles,
+        index: TelemetryIndex,
+        *,
+        note_days: Callable[[Collection[date]], None] = lambda _: None,
+    ) -> None:
+        """Take in by these; `note_days` is told the days of new events, where there are any."""
+        self._engine, self._note_days = engine, note_days
         self._summaries = summaries
         self._index = index
 
@@ -28,6 +36,8 @@ class Intake:
         A second call right after finds nothing to do.
         """
         report, taken = self._engine.ingest(progress), self._summaries.take(self._index)
+        if report.days or taken.days:
+            self._note_days({*report.days, *taken.days})
         if progress and taken.files:
             progress(
                 f"{taken.files} files of summaries: {taken.summaries} taken, {taken.known} known, "

@@ -36,6 +36,7 @@ from fl_assets.federation.counting import BOUNDED_SQL, EXACT_SQL, SEEN_SQL, SESS
 from fl_assets.federation.privacy import publish
 from fl_assets.federation.rare import shared_templates, split_status
 from fl_assets.federation.summary import NODE_ID, SignedSummary, Summary, shared_settings, summary_to_sign
+from fl_assets.infra.clock import now_utc
 from fl_assets.infra.disk import Disk, locked, write_atomically
 from fl_assets.infra.json_text import canonical_record
 from fl_assets.infra.keys import make_private_key, public_pem, sign
@@ -77,7 +78,7 @@ class NodeSummaries:
         settings: FederatedLearningConfig,
         engine: Engine,
         *,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] = now_utc,
         random: Random | None = None,
     ) -> None:
         """Use the node's own engine and lake; `random` is for tests, where noise need not hide anything."""

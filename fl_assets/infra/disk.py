@@ -71,6 +71,11 @@ def write_atomically(path: Path, content: bytes, *, mode: int | None = None) -> 
     sync_folder(path.parent)
 
 
+def is_writable(path: Path) -> bool:
+    """Whether a file, and the folder it is in, may be changed; of a path that is not there, the latter."""
+    return os.access(path.parent, os.W_OK) and (not path.exists() or os.access(path, os.W_OK))
+
+
 def sync_folder(path: Path) -> None:
     """Make renames in a folder survive a loss of power."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -11,6 +11,8 @@ from pathlib import Path
 import duckdb
 from tenacity import RetryError, Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
+from fl_assets.infra.disk import is_writable
+
 LOCK_WAIT_SECS = 120.0
 """How long a connection waits for another process to let go of the file."""
 
@@ -33,11 +35,14 @@ def connect(
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the DuckDB file at `path`, locked to `allowed` folders, and close it whatever happens.
 
+    One that may not be written to is opened to be read.
+
     Raises:
         WarehouseBusyError: another process holds the file for `wait_secs`; the text names the holder as
             DuckDB reports it.
         WarehouseFileError: the path is a folder, not a DuckDB file, or was written by a newer DuckDB.
     """
+    is_read_only = path.exists() and not is_writable(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     retrying = Retrying(
         retry=retry_if_exception(_is_lock),
@@ -45,7 +50,7 @@ def connect(
         stop=stop_after_delay(wait_secs),
     )
     try:
-        connection = retrying(duckdb.connect, os.fspath(path))
+        connection = retrying(duckdb.connect, os.fspath(path), read_only=is_read_only)
     except RetryError as error:
         message = (
             f"{path} is in use: waited {wait_secs:.0f} s for it, one process at a time may open it "

@@ -25,6 +25,7 @@ import pyarrow as pa
 
 from fl_assets.core.models import Violation
 from fl_assets.core.tables import TABLES, WAREHOUSE_TABLES, Table
+from fl_assets.infra.disk import is_writable
 from fl_assets.infra.duckdb_file import WarehouseFileError, connect
 from fl_assets.infra.lake_views import create_views
 from fl_assets.infra.result_files import ResultFileError, ResultFiles, Staged
@@ -99,7 +100,12 @@ class Warehouse:
             yield self._open
 
     def create(self, lake_path: Path | None = None) -> None:
-        """Create every table that is missing, and, given the lake's folder, the views over it."""
+        """Create every table that is missing, and, given the lake's folder, the views over it.
+
+        Nothing where nothing may be written.
+        """
+        if self._path.exists() and not is_writable(self._path):
+            return
         with self._connection() as connection:
             for table in WAREHOUSE_TABLES:
                 connection.execute(table.ddl)
@@ -285,7 +291,7 @@ class Warehouse:
 
     def _settle(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Bring the database up to its files where the note says that they may differ."""
-        if self.files.unsettled() == {}:
+        if self.files.unsettled() == {} or not is_writable(self._path):
             return
         with _WRITING:
             noted = self.files.unsettled()

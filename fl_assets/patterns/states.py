@@ -19,6 +19,8 @@ CLEAN_DAYS = 3
 DAY_VARIANCE, DAY_VARIANCE_WEIGHT = 0.06, 4.0
 """Squared coefficient of variation of a pattern's rate from day to day before any is seen, and the days this
 is worth."""
+REGRESSED_FAILURES = 3
+"""Failures, in sessions, without which a pattern that was gone is not said to be back."""
 STATE_RATIO, STATE_Z = 1.5, 1.96
 """Rate ratio and z-value from which a pattern counts as rising or falling."""
 
@@ -118,10 +120,25 @@ def states_of(facts: Facts, window: int) -> np.ndarray:
     )
 
     state = np.full(rows, "known", dtype=object)
-    state[moved & (ratio > 0)] = "rising"
+    state[moved & (ratio > 0) & _rises_at_the_end(failures, exposure, now, baseline)] = "rising"
     state[moved & (ratio < 0)] = "falling"
-    state[back] = "regressed"
+    state[back & (failures[:, now].sum(axis=1) >= REGRESSED_FAILURES)] = "regressed"
     older = slice(0, min(start, days - NEW_DAYS))
-    state[fails_now & ~(failures[:, older].sum(axis=1) > 0) & (exposure[:, older].sum(axis=1) > 0)] = "new"
+    had_calls = exposure[:, older].sum(axis=1) > 0
+    state[fails_now & ~(failures[:, older].sum(axis=1) > 0) & had_calls] = "new"
+    if not exposure[:, older].any():  # the fleet's own first days: nothing says what is new and what is not
+        state[fails_now] = "first_seen"
     state[~fails_now & (quiet >= CLEAN_DAYS)] = "resolved"
     return state
+
+
+def _rises_at_the_end(failures: np.ndarray, exposure: np.ndarray, now: slice, baseline: slice) -> np.ndarray:
+    """Whether the rate of the last day is above the baseline's, and not below the window's days before it."""
+
+    def rate(days: slice) -> np.ndarray:
+        return (failures[:, days].sum(axis=1) + 0.5) / np.maximum(exposure[:, days].sum(axis=1), 1)
+
+    last = rate(slice(failures.shape[1] - 1, None))
+    earlier = slice(now.start, failures.shape[1] - 1)
+    rises = last > rate(baseline)
+    return rises & (last >= rate(earlier)) if earlier.stop > earlier.start else rises

@@ -13,15 +13,22 @@ Residue = Callable[[str], Sequence[str]]
 """What is left of personal data and secrets in a text, by kind; `redaction.residue` is one."""
 
 
-def minimum_events(events: int, minimum: int, window_days: int, *, subject: str) -> list[Violation]:
-    """The window must hold the minimum of events.
+def minimum_events(
+    events: int, minimum: int, window_days: int, *, subject: str, own_events: int = 1
+) -> list[Violation]:
+    """The window must hold the minimum of events, and the day itself at least one.
+
+    Without any, earlier days would be decided on again as if they were this one.
 
     Args:
         events: Events in the window.
         minimum: Events that are required.
         window_days: Days in the window, ending with the partition.
         subject: The day, as text.
+        own_events: Events of the day itself.
     """
+    if not own_events and events:
+        return [_violation("minimum_events", subject, "events of the day itself", "no telemetry")]
     if events >= minimum:
         return []
     days = "1 day" if window_days == 1 else f"{window_days} days"

@@ -99,10 +99,14 @@ INPUT_RULES: tuple[GateRule[DayInput], ...] = (
     GateRule(
         "minimum_events",
         "raw_traces",
-        "The day's window holds the minimum of events.",
+        "The day has telemetry, and its window holds the minimum of events.",
         lambda settings: f"at least {settings.min_events} events in the window",
         lambda day: quality.minimum_events(
-            day.window().events, day.window().required, len(day.window().days), subject=str(day.day)
+            day.window().events,
+            day.window().required,
+            len(day.window().days),
+            subject=str(day.day),
+            own_events=day.window().own_events,
         ),
         lambda day: (
             f"{day.window().events:,} events in {_days(len(day.window().days))}, at least "

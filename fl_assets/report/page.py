@@ -26,6 +26,7 @@ from fl_assets.report.records import Bin, DecisionLine, Headline, PatternLine, P
 from fl_assets.report.words import counted
 
 MARKS = {
+    "first_seen": "● ",
     "new": "● ",
     "rising": "▲ ",
     "falling": "▼ ",
@@ -36,7 +37,7 @@ MARKS = {
     "quiet": "◐ ",
 }
 """A mark beside each word, so that no colour has to be told apart."""
-URGENCY = {"regressed": 0, "new": 1, "rising": 2, "known": 3, "falling": 4, "resolved": 5}
+URGENCY = {"regressed": 0, "new": 1, "rising": 2, "known": 3, "first_seen": 3, "falling": 4, "resolved": 5}
 RULES = {
     "confidence_gate": "not likely enough to persist",
     "corroborated": "rests on the loudest nodes",

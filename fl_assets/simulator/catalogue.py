@@ -63,6 +63,8 @@ class CallFailure:
     status: str
     duration_ms: float | None = None
     cause: Cause | None = None
+    is_harmless: bool = False
+    """Whether it is a result rather than a failure, for which no playbook should be made."""
 
 
 @dataclass(frozen=True)

@@ -66,44 +66,61 @@ def telemetry_files(
         so that files cross midnight.
     """
     for node in range(len(plan.nodes)):
-        rng = np.random.default_rng([plan.seed, 4, node])
-        style = NodeStyle.draw(node, len(plan.nodes), plan.nodes[node], rng)
-        cuts = np.sort(rng.uniform(0.15, 0.9, 2)) * DAY_SECONDS
-        held: list[bytes] = []
-        later: dict[int, list[bytes]] = {}
-        made = 0
+        files = NodeFiles(plan, node, tally, damage=damage, compression=compression)
+        for index in range(len(plan.days)):
+            yield from files.day(index)
+        yield from files.rest(len(plan.days) - 1)
 
-        def cut(
-            at: datetime, held: list[bytes] = held, rng: np.random.Generator = rng, style: NodeStyle = style
-        ) -> TelemetryFile:
-            nonlocal made
-            suffixes = _SUFFIXES[compression]
-            name = f"{style.node}/events_{uuids(rng, 1)[0]}.jsonl{suffixes[made % len(suffixes)]}"
-            mark = (
-                b"\xef\xbb\xbf" if damage.malformed and made % 20 == 7 else b""
-            )  # a byte order mark, which readers must bear
-            content = mark + b"\n".join(held) + b"\n"
-            count = len(held)
-            held.clear()
-            made += 1
-            return TelemetryFile(name, content, at, count)
 
-        for index, day in enumerate(plan.days):
-            midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
-            held += later.pop(index, [])
-            for lines, seconds in _node_day(plan, index, node, style, damage, later, tally):
-                start = 0
-                for second in cuts[(cuts > seconds[0]) & (cuts <= seconds[-1])]:
-                    stop = int(np.searchsorted(seconds, second))
-                    held += lines[start:stop]
-                    start = stop
-                    if held:
-                        yield cut(midnight + timedelta(seconds=float(second)))
-                held += lines[start:]
-                if len(held) >= FILE_EVENTS:
-                    yield cut(midnight + timedelta(seconds=float(seconds[-1])))
-        if held:
-            yield cut(datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1))
+class NodeFiles:
+    """The files of one node, day after day in their order."""
+
+    def __init__(
+        self, plan: FleetPlan, node: int, tally: Tally, *, damage: Damage, compression: Compression
+    ) -> None:
+        """Draw how the node writes; see `telemetry_files`."""
+        self._plan, self._node, self._tally, self._damage = plan, node, tally, damage
+        self._suffixes = _SUFFIXES[compression]
+        self._rng = np.random.default_rng([plan.seed, 4, node])
+        self._style = NodeStyle.draw(node, len(plan.nodes), plan.nodes[node], self._rng)
+        self._cuts = np.sort(self._rng.uniform(0.15, 0.9, 2)) * DAY_SECONDS
+        self._held: list[bytes] = []
+        self._later: dict[int, list[bytes]] = {}
+        self._made = 0
+
+    def day(self, index: int) -> Iterator[TelemetryFile]:
+        """Make what the node finishes in the course of a day; what it writes after that stays open."""
+        self._held += self._later.pop(index, [])
+        parts = _node_day(self._plan, index, self._node, self._style, self._damage, self._later, self._tally)
+        for lines, seconds in parts:
+            start = 0
+            for second in self._cuts[(self._cuts > seconds[0]) & (self._cuts <= seconds[-1])]:
+                stop = int(np.searchsorted(seconds, second))
+                self._held += lines[start:stop]
+                start = stop
+                if self._held:
+                    yield self._cut(index, float(second))
+            self._held += lines[start:]
+            if len(self._held) >= FILE_EVENTS:
+                yield self._cut(index, float(seconds[-1]))
+
+    def rest(self, index: int) -> Iterator[TelemetryFile]:
+        """Make the file that is open at the end of a day, if there is one."""
+        if self._held:
+            yield self._cut(index, DAY_SECONDS)
+
+    def _cut(self, index: int, second: float) -> TelemetryFile:
+        day = self._plan.days[index]
+        suffix = self._suffixes[self._made % len(self._suffixes)]
+        name = f"{self._style.node}/events_{uuids(self._rng, 1)[0]}.jsonl{suffix}"
+        # now and then a byte order mark, which readers must bear
+        mark = b"\xef\xbb\xbf" if self._damage.malformed and self._made % 20 == 7 else b""
+        content = mark + b"\n".join(self._held) + b"\n"
+        at = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(seconds=second)
+        found = TelemetryFile(name, content, at, len(self._held))
+        self._held.clear()
+        self._made += 1
+        return found
 
 
 def _node_day(

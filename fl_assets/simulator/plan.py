@@ -127,7 +127,14 @@ def levels(shape: Shape, days: int, when: float = 0.5) -> np.ndarray:
 
 
 def plan_fleet(
-    days: int, nodes: int, events_per_day: int, seed: int, *, end: date = DEFAULT_END, null: bool = False
+    days: int,
+    nodes: int,
+    events_per_day: int,
+    seed: int,
+    *,
+    end: date = DEFAULT_END,
+    null: bool = False,
+    more: tuple[CallFailure, ...] = (),
 ) -> FleetPlan:
     """Draw what each node does on each day.
 
@@ -138,6 +145,7 @@ def plan_fleet(
         seed: What everything is drawn from.
         end: Last day.
         null: Plant nothing; noise alone.
+        more: Failures that are planted besides those of the catalogue.
 
     Raises:
         ValueError: naming the argument that is below 1.
@@ -167,7 +175,7 @@ def plan_fleet(
     mix = rng.dirichlet(weights / weights.sum() * 150, nodes)
     calls = rng.multinomial(events - turns.sum(axis=2), mix)
 
-    call_failures = () if null else CALL_FAILURES
+    call_failures = () if null else (*CALL_FAILURES, *more)
     talk_failures = () if null else TALK_FAILURES
     left = calls.copy()
     level = np.zeros((len(call_failures) + len(talk_failures), days))

@@ -128,7 +128,10 @@ def planted_failures(
                 },
                 events_by_node={plan.nodes[index]: int(by_node[index]) for index in np.flatnonzero(by_node)},
                 actionable=bool(
-                    lasts and (counts[-1] > 0).sum() >= ACTIONABLE_NODES and by_day[-1] >= ACTIONABLE_FAILURES
+                    lasts
+                    and not (call and call.is_harmless)
+                    and (counts[-1] > 0).sum() >= ACTIONABLE_NODES
+                    and by_day[-1] >= ACTIONABLE_FAILURES
                 ),
                 session_ids=session_ids.get(failure.id, ()),
             )

@@ -13,7 +13,7 @@ from pathlib import Path
 import zstandard
 
 from fl_assets.simulator.damage import Damage
-from fl_assets.simulator.emit import Compression, telemetry_files
+from fl_assets.simulator.emit import Compression, TelemetryFile, telemetry_files
 from fl_assets.simulator.plan import plan_fleet
 from fl_assets.simulator.truth import Tally, Truth, truth_of
 
@@ -80,18 +80,22 @@ def simulate(
     tally = Tally()
     files = lines = size = 0
     for file in telemetry_files(plan, tally, damage=damage, compression=compression):
-        path = out / file.path
-        path.parent.mkdir(exist_ok=True)
-        content = _compressed(file.path, file.content)
-        path.write_bytes(content)
-        os.utime(path, (file.written_at.timestamp(), file.written_at.timestamp()))
-        files, lines, size = files + 1, lines + file.lines, size + len(content)
+        files, lines, size = files + 1, lines + file.lines, size + write_file(out, file)
         if progress:
             progress(lines, days * events_per_day)
     truth = truth_of(plan, tally)
     truth_path = out.parent / TRUTH_FILE
     truth_path.write_bytes(truth.to_json())
     return SimulationReport(out, truth_path, truth, files, size)
+
+
+def write_file(out: Path, file: TelemetryFile) -> int:
+    """Write a file of a node below a cache, dated as the node finished it; return its size, bytes."""
+    path, content = out / file.path, _compressed(file.path, file.content)
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    os.utime(path, (file.written_at.timestamp(), file.written_at.timestamp()))
+    return len(content)
 
 
 def _compressed(name: str, content: bytes) -> bytes:

@@ -19,7 +19,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.core.tables import CALL_TOTALS, FAILURE_SIGNATURES
 from fl_assets.events.outcome import IngestReport, Unread
 from fl_assets.events.redaction import redact
+from fl_assets.infra.clock import now_utc
 from fl_assets.infra.disk import remove_folder
 from fl_assets.sums.engine import SummingEngine
 
@@ -63,7 +64,7 @@ class SparkEngine(SummingEngine):
         self,
         settings: FederatedLearningConfig,
         *,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] = now_utc,
         launch: Launch | None = None,
     ) -> None:
         super().__init__(settings, clock=clock)

@@ -14,6 +14,9 @@ from fl_assets.updates.releases import Releases
 from fl_assets.updates.rollout import Clock, Decided, decided_on, intent_of, open_releases
 from fl_assets.updates.stores import UpdateStores
 
+_LISTED = 8
+"""Ids that an ambiguous beginning of one lists."""
+
 
 class AnswerError(ValueError):
     """An answer that is not taken; the text says why, in one line."""
@@ -31,9 +34,7 @@ def locate_decision(space: UpdateStores, decision_id: str, releases: Releases) -
         {"id": decision_id},
     )
     if len(rows) != 1 or not decision_id:
-        begin = f"{len(rows)} decisions begin so" if rows and decision_id else "no decision begins so"
-        message = f"decision {decision_id!r}: {begin}; `fl-assets decisions` lists them with their ids"
-        raise AnswerError(message)
+        raise AnswerError(_not_one(decision_id, [row["decision_id"] for row in rows], "decisions"))
     found = [
         one
         for one in decided_on(space, rows[0]["event_date"], releases.rollouts())
@@ -140,9 +141,14 @@ def undo(
     releases = open_releases(space, clock)
     found = [one for one in releases.rollouts() if decision_id and one.startswith(decision_id)]
     if len(found) != 1:
-        message = (
-            f"decision {decision_id!r}: {len(found)} updates begin so; give the id of one, as "
-            "`fl-assets updates` shows it"
-        )
-        raise AnswerError(message)
+        raise AnswerError(_not_one(decision_id, found, "updates"))
     return releases.roll_back(found[0], ended="undone", by=by, reason=reason, by_hand=by_hand)
+
+
+def _not_one(begin: str, found: Collection[str], what: str) -> str:
+    """Return what is said when none or several begin so: which they are."""
+    lists = f"`fl-assets {what}` lists them with their ids"
+    if not found:
+        return f"decision {begin!r}: no {what.removesuffix('s')} begins so; {lists}"
+    listed = f"{', '.join(sorted(found)[:_LISTED])}{' …' if len(found) > _LISTED else ''}"
+    return f"decision {begin!r}: {len(found)} {what} begin so: {listed}; {lists}"

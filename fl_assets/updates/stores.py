@@ -50,7 +50,7 @@ class UpdateStores:
         Raises:
             RuleFileError: the policy cannot be read.
         """
-        policy, data = settings.update_policy_path, settings.data_path
+        policy, data = settings.policy_path, settings.data_path
         configs = ConfigFiles(policy.parent, data / "configs") if policy else None
         ends = EndStore(data / "updates" / "ends", lake, engine.connect)
         return cls(settings, warehouse, playbooks, gate, adapters, load_policy(policy), configs, ends)

@@ -335,7 +335,30 @@ def test_each_state_follows_its_rule():
 
 
 def test_nothing_is_new_when_there_were_no_days_before():
-    assert belief(on(5, 1, 6, of_days=1))["state"] == "known"
+    for days in (1, 2, 3):
+        assert belief(on(5, days, 6, of_days=days))["state"] == "first_seen"
+    assert belief(on(5, 4, 6, of_days=4))["state"] == "known"
+
+
+def test_one_failure_after_clean_days_is_no_regression():
+    back = on(5, 14, 6)
+    back[:, -5:] = 0
+    back[0, -1] = 1
+    assert belief(back)["state"] != "regressed"
+    back[:3, -1] = 1
+    assert belief(back)["state"] == "regressed"
+
+
+def test_what_fell_on_the_last_day_is_not_rising():
+    failures = on(5, 18, 4, of_days=18)
+    failures[:5, -4:] = [[60, 50, 40, 3]] * 5
+    counts, reporting = frames({"p": failures, **noise(18)})
+    said = assess(counts, reporting, day=DAY, window_days=4).set_index("pattern_id")["state"]
+    assert said["p"] != "rising"
+    failures[:5, -4:] = [[20, 30, 40, 50]] * 5
+    counts, reporting = frames({"p": failures, **noise(18)})
+    said = assess(counts, reporting, day=DAY, window_days=4).set_index("pattern_id")["state"]
+    assert said["p"] == "rising"
 
 
 def test_days_without_calls_are_not_clean_days():

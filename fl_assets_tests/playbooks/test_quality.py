@@ -26,6 +26,13 @@ def test_a_thin_window_says_collected_required_and_missing():
     assert minimum_events(1000, 1000, 1, subject="2026-11-01") == []
 
 
+def test_a_day_without_events_of_its_own_has_no_telemetry():
+    (problem,) = minimum_events(9000, 1000, 2, subject="2026-11-01", own_events=0)
+    assert "no telemetry" in str(problem)
+    (problem,) = minimum_events(0, 1000, 7, subject="2026-11-01", own_events=0)
+    assert "0 events in 7 days" in str(problem)
+
+
 @settings(deadline=None)
 @given(st.integers(0, 2000), st.integers(1, 2000))
 def test_the_minimum_is_met_exactly_from_the_minimum_on(events, minimum):

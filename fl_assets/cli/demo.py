@@ -1,0 +1,189 @@
+"""The demo: two weeks of a simulated fleet, each day learned from, and what came of what was tried.
+
+What goes here: living through the days, and telling what happened. What does not: the fleet
+(`simulator/demo.py`); cycles, approvals, releases and verdicts are the product's own.
+"""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fl_assets.cli.application import DAY, app, parse_day
+from fl_assets.core.settings import FederatedLearningConfig
+from fl_assets.infra.clock import held_at, now_utc
+
+STATE_FILE = "demo.json"
+OPERATOR = "demo"
+_NODES_TAKE, _CYCLE_RUNS = time(0, 30, tzinfo=UTC), time(0, 15, tzinfo=UTC)
+
+
+@app.command()
+def demo(
+    end: Annotated[
+        date | None, typer.Option(parser=parse_day, metavar=DAY, help="Last day; by default yesterday, UTC.")
+    ] = None,
+) -> None:
+    """Let a simulated fleet live two weeks and learn from each day; nothing when there is telemetry.
+
+    Its nodes run what releases tell them, a person approves changes, and trials end as they are measured.
+
+    Example: fl-assets demo
+    """
+    from fl_assets.cli.console import say, status
+    from fl_assets.cli.story import show_story
+    from fl_assets.updates.rollout import open_releases
+    from fl_assets.workspace import Workspace
+
+    config = FederatedLearningConfig.from_env()
+    state, telemetry = config.data_path / STATE_FILE, config.telemetry_path
+    if not state.exists() and any(path.is_file() for path in telemetry.rglob("*")):
+        say(f"telemetry: {telemetry} has files already; nothing simulated")
+        return
+    with status("simulating a fleet") as progress:
+        run = DemoRun(config, end or now_utc().date() - timedelta(days=1), progress)
+        run.live()
+    plan, truth = run.fleet.plan, telemetry.parent / "truth.json"
+    say(
+        f"telemetry: simulated {run.fleet.truth().events:,} events of {len(plan.nodes)} nodes over "
+        f"{len(plan.days)} days to {plan.days[-1]} in {telemetry}; what was planted is in {truth}"
+    )
+    space = Workspace(config)
+    show_story(
+        open_releases(space.updates).events(),
+        space.warehouse.read_day("failure_patterns", plan.days[-1]),
+        by_day=space.warehouse.rows(_BY_DAY),
+    )
+
+
+_BY_DAY = """
+    select event_date as day, max_by(improvements_generated, start_time) as playbooks,
+        max_by(status, start_time) as status
+    from learning_cycles group by event_date order by day"""
+
+
+class DemoRun:
+    """The days of the demo, one after the other; what was done before is not done again."""
+
+    def __init__(self, config: FederatedLearningConfig, end: date, progress: Callable[[str], None]) -> None:
+        """Begin, or go on with what an interrupted run left in the data folder."""
+        from fl_assets.simulator.demo import Demo, DemoFleet
+
+        self._demo, self._progress, self._path = Demo.load(), progress, config.data_path / STATE_FILE
+        content = json.loads(self._path.read_bytes()) if self._path.exists() else {}
+        self._written: list[dict[str, Any]] = content.get("nodes_ran", [])
+        self._learned: int = content.get("days_learned", 0)
+        self._end = date.fromisoformat(content.get("end", str(end)))
+        self.fleet = DemoFleet(self._demo, self._end)
+        agents = config.data_path / "agents"
+        self.config = config.model_copy(
+            update={
+                "apply": "stage",
+                "update_policy_path": agents / "policy.yaml",
+                "canary_share": self._demo.canary_share,
+                "max_canary_days": self._demo.max_canary_days,
+            }
+        )
+        if not content:
+            agents.mkdir(parents=True, exist_ok=True)
+            for name, text in (("agent.toml", self._demo.agents), ("policy.yaml", self._demo.policy)):
+                if not (agents / name).exists():
+                    (agents / name).write_text(text, encoding="utf-8")
+            self._save()
+
+    def live(self) -> None:
+        """Live through the days that are left: telemetry, the cycle of the day, a person's answers."""
+        self.config.telemetry_path.mkdir(parents=True, exist_ok=True)
+        for index, values in enumerate(self._written):
+            self.fleet.write_day(index, values, None)
+        days = self.fleet.plan.days
+        for index in range(self._learned, len(days)):
+            if index >= len(self._written):
+                values = self._values_of_nodes(days[index])
+                self.fleet.write_day(index, values, self.config.telemetry_path)
+                self._written.append(values)
+                self._save()
+            self._progress(f"{100 * index // len(days)}%: learning from {days[index]}")
+            with held_at(datetime.combine(days[index] + timedelta(days=1), _CYCLE_RUNS)):
+                self._learn(index, days[index])
+            self._learned = index + 1
+            self._save()
+
+    def _learn(self, index: int, day: date) -> None:
+        from fl_assets.coordinator import InsufficientData
+
+        try:
+            self._coordinator.run_learning_cycle(day)
+        except InsufficientData:
+            return
+        if index + 1 >= self._demo.first_approval_after_days:
+            self._approve(index, day)
+
+    @property
+    def _coordinator(self) -> Any:
+        from fl_assets.coordinator import FederatedLearningCoordinator, open_home
+
+        if not hasattr(self, "_made"):
+            self._made = FederatedLearningCoordinator(self.config, instance=open_home(self.config))
+        return self._made
+
+    def _approve(self, index: int, day: date) -> None:
+        """Say yes, as a person would, to the next change that is to be tried, once no other is on trial."""
+        from fl_assets.updates.answers import answer, code_for
+        from fl_assets.updates.history import keys_of
+        from fl_assets.updates.rollout import open_releases
+
+        space = self._coordinator.workspace
+        rollouts = open_releases(space.updates).rollouts().values()
+        if any(one.is_running for one in rollouts):
+            return
+        tried = {key for one in rollouts for key in keys_of(one.update.target)}
+        waiting = [row for row in space.warehouse.read_day("update_decisions", day) if row["route"] == "wait"]
+        for approval in self._demo.approvals:
+            wanted = [row for row in waiting if approval.key in keys_of(row["target"])]
+            if not wanted and not tried and index < self._demo.patience_days:
+                return
+            if approval.key in tried or not wanted:
+                continue
+            identity = wanted[0]["decision_id"]
+            code = code_for(space.updates, identity)
+            answer(space.updates, identity, yes=True, by=OPERATOR, reason=approval.reason, codes=[code])
+            self._coordinator.apply_updates(day)
+            return
+
+    def _values_of_nodes(self, day: date) -> dict[str, dict[str, Any]]:
+        """Let every node take the release that is there on a day, as `fl-assets take-release` does.
+
+        Return what each runs.
+        """
+        from fl_assets.infra.keys import TrustedKeys
+        from fl_assets.updates.node_side import take_release
+
+        releases, memories = self.config.data_path / "releases", self.config.data_path / "demo-nodes"
+        release = releases / f"{self.config.channel}.json"
+        if not release.exists():
+            return {}
+        memories.mkdir(exist_ok=True)
+        key = release.with_suffix(".pub").read_bytes()
+        (memories / "coordinator.pem").write_bytes(key)
+        trusted, now = TrustedKeys(memories), datetime.combine(day, _NODES_TAKE)
+        found = {}
+        for node in self.fleet.plan.nodes:
+            memory = memories / f"{node}.json"
+            taken = take_release(release, memory, trusted, channel=self.config.channel, now=now)
+            if values := taken.for_node(node):
+                found[node] = {name: json.loads(text) for name, text in values.items()}
+        return found
+
+    def _save(self) -> None:
+        from fl_assets.infra.disk import write_atomically
+
+        content = {"end": str(self._end), "days_learned": self._learned, "nodes_ran": self._written}
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(self._path, json.dumps(content, indent=1).encode())
+        if self._written:
+            truth: Path = self.config.telemetry_path.parent / "truth.json"
+            write_atomically(truth, self.fleet.truth().to_json())

@@ -1,0 +1,67 @@
+"""What happened to the changes that were tried, in the order of time.
+
+What goes here: choosing and wording the steps of the history of updates. What does not: what a step does
+(`updates/releases.py`).
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fl_assets.cli.console import say
+from fl_assets.report.words import counted
+from fl_assets.updates.history import Event, Update, sides
+
+_STEPS = {
+    "approved": "approved",
+    "rejected": "rejected",
+    "canary": "on canary nodes",
+    "widened": "on half of them",
+    "promoted": "promoted",
+    "confirmed": "confirmed",
+    "rolled_back": "taken back",
+    "applied": "applied",
+    "refused": "refused",
+}
+
+
+def show_story(
+    events: Sequence[Event], patterns: Sequence[Mapping[str, Any]], *, by_day: Sequence[Mapping[str, Any]]
+) -> None:
+    """Print the cycles so far, each step of each change, incidents of one node, and what is harmless.
+
+    Args:
+        events: the history of updates.
+        patterns: rows of `failure_patterns` of the last day.
+        by_day: `day, status, playbooks` of each analysed day.
+    """
+    if by_day:
+        ended = Counter(str(row["status"]) for row in by_day)
+        say(f"Learning cycles of {by_day[0]['day']} to {by_day[-1]['day']}: {counted(ended)}")
+    updates: dict[str, Update] = {one.decision_id: one.update for one in events if one.update}
+    for event in events:
+        if event.what not in _STEPS or event.decision_id not in updates:
+            continue
+        step = _STEPS[event.what]
+        say(f"  {event.at.date()}  {step:<16}  {_words(event, updates[event.decision_id])}")
+    for row in patterns:
+        times = f"{row['template']} ({row['failures']:,} times)"
+        if row["incident_node"] and row["failures"]:
+            say(f"  {'one node alone':<28}  {row['incident_node']}: {times}")
+        if row["is_harmless"] and row["failures"]:
+            say(f"  {'harmless, no playbook':<28}  {times}")
+
+
+def _words(event: Event, update: Update) -> str:
+    if event.what == "approved":
+        return f"by {event.by}: {_change(update)} ({event.reason})"
+    if event.what == "canary":
+        return f"{len(event.canary)} of {len(event.canary) + len(event.control)} nodes: {_change(update)}"
+    return f"{_change(update)}: {event.reason}"
+
+
+def _change(update: Update) -> str:
+    """Return what an update changes, short: the last part of each key, from and to."""
+    before, after = sides(update.from_value, update.target), sides(update.to_value, update.target)
+    changes = ((name.rpartition(".")[2], before.get(name), value) for name, value in sorted(after.items()))
+    return ", ".join(f"{name} {old} → {new}" for name, old, new in changes)

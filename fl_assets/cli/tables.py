@@ -1,0 +1,76 @@
+"""Tables at a terminal: columns where there is room, else the text of a row below its numbers.
+
+What goes here: layout. What does not: what is shown (`console.py`).
+
+Nothing is cut. Numbers and ids stand whole on one line; where the terminal is too narrow for the columns of
+text beside them, text goes below, indented, as wide as the terminal.
+"""
+
+from collections.abc import Collection, Sequence
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+
+TEXTS = frozenset({"playbook", "held because", "reason", "failure", "why", "rollback plan"})
+"""Columns whose text may take several lines on a terminal."""
+EXTRAS = ("14 days", "class", "category", "state", "done")
+"""Columns that are left out, in this order, where a line has no room for them."""
+_GAP = 2
+_ROOM = 36
+"""Width that a column of text needs to stand beside the others."""
+_INDENT = 4
+
+
+def show_table(out: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table; one line a row, and no blanks at its end, when piped."""
+    if not out.is_terminal:
+        for line in _plain(columns, rows):
+            out.print(escape(line))
+        return
+    texts = [place for place, name in enumerate(columns) if name in TEXTS]
+    wide = [max(map(cell_len, column)) for column in zip(columns, *rows, strict=True)]
+    needed = sum(min(one, _ROOM) if place in texts else one for place, one in enumerate(wide))
+    if needed + _GAP * (len(columns) - 1) <= out.width:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for place, name in enumerate(columns):
+            table.add_column(name, overflow="fold", no_wrap=place not in texts)
+        for row in rows:
+            table.add_row(*map(escape, row))
+        out.print(table, soft_wrap=False)
+        return
+    numbers = _fitting(columns, wide, texts, out.width)
+    out.print(f"[bold]{_line(columns, numbers, wide)}[/]", soft_wrap=True)
+    for row in rows:
+        out.print(escape(_line(row, numbers, wide)), soft_wrap=True)
+        for place in texts:
+            label = f"{columns[place]}: " if place != texts[0] else ""
+            if row[place]:
+                out.print(Padding(escape(label + row[place]), (0, 0, 0, _INDENT)), soft_wrap=False)
+
+
+def _line(cells: Sequence[str], places: Sequence[int], wide: Sequence[int]) -> str:
+    return (
+        (" " * _GAP)
+        .join(cells[place] + " " * (wide[place] - cell_len(cells[place])) for place in places)
+        .rstrip()
+    )
+
+
+def _fitting(columns: Sequence[str], wide: Sequence[int], texts: Collection[int], width: int) -> list[int]:
+    """Return the columns, texts apart, that fit a line, without as many extras as need be."""
+    shown = [place for place in range(len(columns)) if place not in texts]
+    for extra in EXTRAS:
+        if sum(wide[place] + _GAP for place in shown) - _GAP <= width:
+            break
+        shown = [place for place in shown if columns[place] != extra]
+    return shown
+
+
+def _plain(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = [[" ".join(cell.split()) for cell in row] for row in (columns, *rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    places = range(len(columns))
+    return [_line(line, places, widths) for line in lines]

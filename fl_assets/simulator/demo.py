@@ -1,0 +1,137 @@
+"""The fleet of the demo: nodes that run what they are given, and do better or worse for it.
+
+What goes here: what the demo is made of (`demo.yaml`), and the telemetry of its days, each made once it is
+known what every node runs. What does not: cycles, approvals and releases, which are the product's own
+(`cli/demo.py`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ruamel.yaml import YAML
+
+from fl_assets.simulator.catalogue import METHOD_INDEX, NOISE, CallFailure
+from fl_assets.simulator.damage import Damage
+from fl_assets.simulator.emit import NodeFiles
+from fl_assets.simulator.plan import MAX_RATE, FleetPlan, plan_fleet
+from fl_assets.simulator.truth import Tally, Truth, truth_of
+from fl_assets.simulator.write import write_file
+
+Values = Mapping[str, Mapping[str, Any]]
+"""What each node runs, by what it changes (`agent.toml#key`); the settings it began with are left out."""
+
+
+@dataclass(frozen=True)
+class Reaction:
+    """What agents make of a setting other than the one they began with.
+
+    `factor` times as many of a planted failure.
+    """
+
+    key: str
+    failure: str
+    factor: float
+
+
+@dataclass(frozen=True)
+class Approval:
+    """A decision that the demo's operator says yes to, by a key that it changes, and why."""
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the demo is made of."""
+
+    fleet: Mapping[str, int]
+    harmless: CallFailure
+    agents: str
+    policy: str
+    reactions: tuple[Reaction, ...]
+    approvals: tuple[Approval, ...]
+    first_approval_after_days: int
+    patience_days: int
+    canary_share: float
+    max_canary_days: int
+
+    @classmethod
+    def load(cls) -> "Demo":
+        """Read `demo.yaml`."""
+        content: dict[str, Any] = YAML(typ="safe", pure=True).load(Path(__file__).with_suffix(".yaml"))
+        targets = tuple((service, method) for service, method in content["harmless"]["targets"])
+        content["harmless"] = CallFailure(**content["harmless"] | {"targets": targets})
+        content["reactions"] = tuple(Reaction(**row) for row in content["reactions"])
+        content["approvals"] = tuple(Approval(**row) for row in content["approvals"])
+        return cls(**content)
+
+
+class DemoFleet:
+    """The nodes of the demo; their days are written in order."""
+
+    def __init__(self, demo: Demo, end: date) -> None:
+        """Plan what they would do if nothing changed, up to the day `end`."""
+        fleet = demo.fleet
+        self._demo, self._tally = demo, Tally()
+        sizes = (fleet["days"], fleet["nodes"], fleet["events_per_day"], fleet["seed"])
+        self.plan = plan_fleet(*sizes, end=end, more=(demo.harmless,))
+        damage = Damage()
+        self._nodes = [
+            NodeFiles(self.plan, node, self._tally, damage=damage, compression="mixed")
+            for node in range(len(self.plan.nodes))
+        ]
+
+    def write_day(self, index: int, values: Values, out: Path | None) -> int:
+        """Write a day's telemetry below `out`; return its lines.
+
+        Args:
+            index: of the day; all days before it were written.
+            values: what each node runs on it.
+            out: folder of the cache; None for a day whose files are there, so that the next can follow.
+        """
+        react(self.plan, index, values, self._demo.reactions)
+        lines = 0
+        for node in self._nodes:
+            for file in (*node.day(index), *node.rest(index)):
+                lines += file.lines
+                if out is not None:
+                    write_file(out, file)
+        return lines
+
+    def truth(self) -> Truth:
+        """Return what was planted, and came of it, on the days written so far."""
+        return truth_of(self.plan, self._tally)
+
+
+def react(plan: FleetPlan, index: int, values: Values, reactions: Sequence[Reaction]) -> None:
+    """Change the failures that are planned for a day by what the nodes run on it.
+
+    The calls stay the same: what no longer fails succeeds, and what fails in addition would have succeeded.
+    """
+    rng = np.random.default_rng([plan.seed, 6, index])
+    for reaction in reactions:
+        kind = next(place for place, one in enumerate(plan.call_failures) if one.id == reaction.failure)
+        targets = [METHOD_INDEX[target] for target in plan.call_failures[kind].targets]
+        for node, name in enumerate(plan.nodes):
+            if reaction.key not in values.get(name, {}):
+                continue
+            failed = plan.failures[kind, index, node, targets]
+            if reaction.factor <= 1:
+                plan.failures[kind, index, node, targets] = rng.binomial(failed, reaction.factor)
+                continue
+            free = _calls_that_succeed(plan, index, node)[targets]
+            share = np.minimum(MAX_RATE, (reaction.factor - 1) * failed / np.maximum(free, 1))
+            plan.failures[kind, index, node, targets] = failed + rng.binomial(free, share)
+
+
+def _calls_that_succeed(plan: FleetPlan, index: int, node: int) -> np.ndarray:
+    """Return the calls of a node and day without a planned failure, by method."""
+    free = plan.calls[index, node] - plan.failures[:, index, node].sum(axis=0)
+    for kind, source in enumerate(NOISE):
+        free[METHOD_INDEX[source.service, source.method]] -= plan.noise[kind, index, node]
+    return np.maximum(free, 0)

@@ -1,0 +1,158 @@
+"""What somebody at a terminal meets: searching, shortened output, folders that are only read, taken ports."""
+
+import os
+import socket
+from datetime import timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from typer.testing import CliRunner
+
+from fl_assets import cli, coordinator
+from fl_assets.cli.application import CommandError, one_of, parse_day
+from fl_assets.cli.console import TOP
+from fl_assets.cli.processes import ServeError, check_port, serve
+from fl_assets.core.settings import SettingsError
+from fl_assets.infra.clock import now_utc
+from fl_assets.infra.disk import locked
+from fl_assets_tests.conftest import LAST_DAY, texts_below
+
+
+def run(*words: str):
+    return CliRunner().invoke(cli.app, list(words), catch_exceptions=False)
+
+
+@pytest.fixture
+def at_home(copied, monkeypatch, tmp_path):
+    made = copied()
+    for name, value in made.config.model_dump().items():
+        if name.endswith("_path") and value is not None:
+            monkeypatch.setenv(f"FEDERATED_LEARNING_{name.upper()}", str(value))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    return made
+
+
+def test_a_status_code_and_a_node_find_the_pattern(at_home):
+    everything = run("patterns").stdout.splitlines()
+    by_code = run("patterns", "401").stdout.splitlines()
+    assert 1 < len(by_code) < len(everything)
+    assert "Unauthorized" in by_code[1]
+    (node,) = {
+        row["node_id"]
+        for row in at_home.workspace.report.failures_by_node(LAST_DAY)
+        if row["pattern_id"] == by_code[1].split()[0]
+    }
+    assert by_code[1] in run("patterns", node, "auth").stdout.splitlines()
+    assert "has 401 and no-such-node" in run("patterns", "401", "no-such-node").stdout
+
+
+def test_a_cycle_shows_a_few_playbooks_and_where_the_rest_is(at_home):
+    def rows(text: str) -> int:
+        return sum(
+            line.startswith(("prompt ", "adapter ", "config ", "workflow ")) for line in text.splitlines()
+        )
+
+    short = run("cycle", "--date", str(LAST_DAY)).stdout
+    assert rows(short) == TOP
+    assert "fl-assets playbooks" in short
+    assert "held because" not in short
+    whole = run("cycle", "--if-new", "--date", str(LAST_DAY), "-v").stdout
+    assert rows(whole) == len(at_home.workspace.playbooks.of(LAST_DAY))
+    assert "held because" in whole
+
+
+def test_a_cycle_that_was_run_is_not_run_again_when_nothing_is_new(at_home):
+    count = "select count(*) as cycles from learning_cycles"
+    run("cycle", "--date", str(LAST_DAY))
+    before = at_home.workspace.warehouse.rows(count)
+    assert f"Learning cycle of {LAST_DAY}: completed" in run("cycle", "--if-new").stdout
+    assert at_home.workspace.warehouse.rows(count) == before
+
+
+def test_reading_needs_no_right_to_write(at_home, monkeypatch):
+    run("patterns")
+    before = texts_below(at_home.config.data_path)
+    monkeypatch.setattr(os, "access", lambda *_args, **_given: False)
+    for words in (["patterns"], ["patterns", "401"], ["playbooks"], ["decisions"], ["updates"]):
+        assert run(*words).exit_code == 0
+    pattern = at_home.workspace.warehouse.read_day("failure_patterns", LAST_DAY)[0]["pattern_id"]
+    assert run("explain", pattern).exit_code == 0
+    assert texts_below(at_home.config.data_path) == before
+
+
+def test_an_ambiguous_beginning_lists_what_it_matches():
+    ids = ["p-1a", "p-1b", "p-2"]
+    assert one_of("p-2", ids, "patterns", "fl-assets patterns") == "p-2"
+    with pytest.raises(CommandError, match="'p-1' matches 2 patterns: p-1a, p-1b"):
+        one_of("p-1", ids, "patterns", "fl-assets patterns")
+    with pytest.raises(CommandError, match="'x' matches none of the patterns; `fl-assets patterns` lists"):
+        one_of("x", ids, "patterns", "fl-assets patterns")
+
+
+def test_an_ambiguous_decision_lists_what_it_matches(at_home):
+    from fl_assets.updates.answers import code_for
+
+    rows = at_home.workspace.warehouse.read_day("update_decisions", LAST_DAY)
+    with pytest.raises(ValueError, match=f"decisions begin so: .*{min(row['decision_id'] for row in rows)}"):
+        code_for(at_home.workspace.updates, "")
+
+
+def test_days_may_be_named():
+    today = now_utc().date()
+    assert parse_day("today") == today
+    assert parse_day("Yesterday") == today - timedelta(days=1)
+    shown = CliRunner().invoke(cli.app, ["patterns", "--date", "2026-13-01"])
+    assert shown.exit_code == 2
+    assert "'2026-13-01' is no day; write it as YYYY-MM-DD, or today or yesterday (UTC)" in " ".join(
+        shown.stderr.replace("│", " ").split()
+    )
+
+
+def test_the_version_is_shown():
+    assert run("--version").stdout.startswith("fl-assets ")
+
+
+def test_a_taken_port_is_said_before_anything_starts():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ServeError, match=f"port {port} of 127.0.0.1 is in use.*make dev PORT={port + 1}"):
+            check_port("127.0.0.1", port)
+    check_port("127.0.0.1", port)
+
+
+def test_a_home_that_is_served_is_not_served_twice(tmp_path):
+    with locked(tmp_path / ".serving"), pytest.raises(ServeError, match="is served by another `make dev`"):
+        serve(tmp_path, host="127.0.0.1", port=1)
+
+
+def test_a_relative_home_is_refused_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("DAGSTER_HOME", "somewhere")
+    with pytest.raises(SettingsError, match="DAGSTER_HOME='somewhere': must be an absolute path"):
+        coordinator.dagster_home(coordinator.FederatedLearningConfig.from_env())
+
+
+def test_a_home_of_ones_own_sends_nothing_and_keeps_its_settings(tmp_path, monkeypatch):
+    config = coordinator.FederatedLearningConfig.from_env()
+    home = tmp_path / "new" / "home"
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    assert coordinator.dagster_home(config) == home
+    with dg.DagsterInstance.from_config(str(home)) as made:
+        assert not made.telemetry_enabled
+    (home / "dagster.yaml").write_text("nux: {enabled: false}\n")
+    coordinator.dagster_home(config)
+    assert Path(home / "dagster.yaml").read_text() == "nux: {enabled: false}\n"
+
+
+def test_a_run_of_the_terminal_is_filed_where_the_ui_looks(at_home, instance):
+    at_home.run_learning_cycle(LAST_DAY)
+    (run_,) = instance.get_runs(
+        dg.RunsFilter(job_name="learning_cycle", tags={".dagster/repository": "__repository__@fl_assets"}),
+        limit=1,
+    )
+    assert run_.is_finished
+    assert run_.remote_job_origin.repository_origin.get_label() == "__repository__@fl_assets"
+    assert run_.remote_job_origin.job_name == "learning_cycle"
