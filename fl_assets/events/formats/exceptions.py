@@ -30,7 +30,7 @@ _VAGUE = re.compile(
     r"|runtime|server|api|call|request|task|step|chain|run)?"
     r"[\s_-]*(?:call|execution|invocation|run)?[\s_-]*(?:error|errors|failed|failure|exception"
     r"|fail)(?: occurred)?[\s.!]*"
-    r"|exit code -?\d+|HTTP status \d+|_OTHER|ERROR|\w+"
+    r"|exit code -?\d+|HTTP status \d+[A-Za-z -]*|_OTHER|ERROR|\w+"
 )
 
 

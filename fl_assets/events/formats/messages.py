@@ -26,7 +26,13 @@ _PREFIX = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _LLAMA = re.compile(r"\[INST\](?:\s*<<SYS>>.*?<</SYS>>)?(.*?)(?:\[/INST\]|\Z)", re.DOTALL)
-_CHAT_ML = re.compile(r"<\|im_start\|>\s*(\w+)\n(.*?)(?:<\|im_end\|>|\Z)", re.DOTALL)
+_TAGGED = re.compile(
+    r"<\|im_start\|>\s*(\w+)\n(.*?)(?:<\|im_end\|>|\Z)"
+    r"|<\|start_header_id\|>\s*(\w+)\s*<\|end_header_id\|>(.*?)(?:<\|eot_id\|>|\Z)"
+    r"|<start_of_turn>\s*(\w+)\n(.*?)(?:<end_of_turn>|\Z)",
+    re.DOTALL,
+)
+"""A role and its words in the templates of models: ChatML, Llama 3, Gemma."""
 _INSERTED = re.compile(
     r"<(system-reminder|command-name|command-message|command-args|command-contents|local-command-stdout"
     r"|local-command-stderr|environment_context|user_instructions|ide_\w+)>.*?</\1>",
@@ -54,6 +60,7 @@ _ASKED = (
     "messages",
     "new_message",
     "message",
+    "inputs",
     "task",
     "query",
     "question",
@@ -129,8 +136,8 @@ def users_words(text: str) -> str:
     the user's as a whole.
     """
     text = _INSERTED.sub("", text).strip()
-    if parts := _CHAT_ML.findall(text):
-        return next((body.strip() for role, body in reversed(parts) if role == "user"), "")
+    if parts := [tuple(filter(None, part)) for part in _TAGGED.findall(text)]:
+        return next((part[1].strip() for part in reversed(parts) if part[0] == "user" and len(part) > 1), "")
     if parts := _LLAMA.findall(text):
         return parts[-1].strip()
     begins = _PREFIX.match(text)
@@ -218,7 +225,9 @@ def _message(entry: Mapping[str, Any]) -> Message | None:
     """Read one message of any of the shapes that frameworks write."""
     inner = entry.get("message")
     if isinstance(inner, dict) and "message" not in inner:  # a choice
-        return _message({"role": "assistant", **inner})
+        found = _message({"role": "assistant", **inner})
+        if (found and (found.text or found.calls)) or "text" not in entry:
+            return found
     kind, inside = entry.get("id"), entry.get("kwargs")
     if isinstance(kind, list) and kind and isinstance(inside, dict):  # LangChain's serialized messages
         name = str(kind[-1]).lower().removesuffix("chunk").removesuffix("message")
@@ -354,19 +363,24 @@ def _loose(value: Any, role: str, keys: Iterable[str]) -> list[Message]:
             return found
         for key in keys:
             inner = value.get(key)
-            if inner and (found := _nested(inner, role)):
+            if inner and (found := _nested(inner, role, keys)):
                 return found
     return []
 
 
-def _nested(value: Any, role: str) -> list[Message]:
+def _nested(value: Any, role: str, keys: Iterable[str] = ()) -> list[Message]:
     value = decoded(value)
     while isinstance(value, list) and len(value) == 1 and isinstance(value[0], list | dict):
         value = value[0]
     if isinstance(value, str):
         return [Message(role, value.strip())] if value.strip() else []
     if isinstance(value, dict):
-        return read({"role": role, **value})
+        found = read({"role": role, **value})
+        if any(message.text or message.calls for message in found):
+            return found
+        return next(
+            (said for key in keys if (inner := value.get(key)) and (said := _nested(inner, role))), []
+        )
     if (
         isinstance(value, list) and len(value) == 1 and isinstance(value[0], str)
     ):  # the arguments of a function

@@ -34,6 +34,8 @@ _WORDS = {
 sides of a prompt share its id."""
 _TOOL_EVENTS = frozenset({"tool_result", "tool_call"})
 _MODEL_EVENTS = frozenset({"api_request", "api_response", "api_error"})
+_STREAM_EVENTS = frozenset({"sse_event", "websocket_event"})
+"""Of an answer as it comes in parts: nothing but one that breaks off."""
 
 
 def spans_of_logs(groups: Any) -> Iterator[Span | str | NotUsed]:
@@ -86,7 +88,7 @@ class LogRecord:
     def __post_init__(self) -> None:
         self.name = self.name or str(self.attributes.get("event.name") or "")
         body = self.body if isinstance(self.body, str) else ""
-        if body.endswith(f".{self.name}") and _AGENTS.match(body):
+        if _AGENTS.match(body) and (not self.name or body.endswith(f".{self.name}")):
             self.name = body
         elif self.name and "." not in self.name and "claude_code" in self.scope:
             self.name = f"claude_code.{self.name}"
@@ -132,10 +134,10 @@ def span_of_record(record: LogRecord) -> Span | NotUsed:
         return _of_agent(record, match[1], match[2])
     if record.name == RESULT:
         return _of_evaluation(record)
-    if record.name.startswith("gen_ai.") and record.trace:
-        return _of_genai(record)
     if record.name == "exception" or record.is_error or "exception.type" in record.attributes:
         return _of_error(record)
+    if record.name.startswith("gen_ai.") and record.trace:
+        return _of_genai(record)
     return NotUsed(record.name or f"{record.scope or 'log'} record")
 
 
@@ -215,9 +217,10 @@ def _of_agent(record: LogRecord, agent: str, event: str) -> Span | NotUsed:
             about["error.type"] = "cancelled"
         return record.span_of(**common, attributes=about)
     is_answer = event != "api_request" or number_of(values, ("duration_ms",)) is not None
-    if event in _MODEL_EVENTS and is_answer:
+    is_failure = event == "api_error" or (event in _STREAM_EVENTS and bool(first(values, ("error.message",))))
+    if is_failure or (event in _MODEL_EVENTS and is_answer):
         about["gen_ai.operation.name"] = "chat"
-        status = "error" if event == "api_error" else "unset"
+        status = "error" if is_failure else "unset"
         code, error = (
             first(values, ("status_code", "http.response.status_code")),
             first(values, ("error", "error.message", "error_message")),

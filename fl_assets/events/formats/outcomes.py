@@ -11,6 +11,7 @@ Sources: OpenTelemetry semantic conventions for exceptions, `error.type` and MCP
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from http.client import responses
 from typing import Any
 
 from fl_assets.events.formats.exceptions import exception_text, is_vague, leaf_of
@@ -250,7 +251,8 @@ def _codes(span: Span, kind: str) -> Iterator[str]:
     code = first(values, _HTTP_KEYS)
     is_call = kind in {"llm", "tool", "embedding"} or span.status == "error"
     if is_call and code.isdigit() and 400 <= int(code) <= 599:
-        yield f"HTTP status {code}"
+        phrase = responses.get(int(code), "")  # masking takes the number, and leaves the words
+        yield f"HTTP status {code} {phrase}".strip()
     code = first(values, _EXIT_KEYS)
     if kind == "tool" and code.lstrip("-").isdigit() and int(code):
         yield f"exit code {code}"

@@ -6,6 +6,7 @@ import orjson
 import pytest
 
 from fl_assets.events.formats import detect
+from fl_assets.events.formats.messages import turn_of, users_words
 from fl_assets_tests.build import call_line, turn_line
 from fl_assets_tests.events.formats.documents import NANO, TOOL, TRACE
 from fl_assets_tests.events.formats.reading import counted, rows
@@ -182,3 +183,85 @@ def test_failure_is_seen_under_every_name(said):
     span = {**SPAN, "status": {}, "attributes": pairs({**ATTRIBUTES, **values})}
     found = counted("x", orjson.dumps(request(span)))
     assert found.failures == ({"refund": error} if error else {})
+
+
+def of_log(**entry: object) -> bytes:
+    scoped = {
+        "scope": {"name": "com.anthropic.claude_code.events"},
+        "logRecords": [{"timeUnixNano": str(NANO), **entry}],
+    }
+    return orjson.dumps(
+        {"resourceLogs": [{"resource": {"attributes": pairs(RESOURCE)}, "scopeLogs": [scoped]}]}
+    )
+
+
+LOGGED = {
+    "named by its body alone": (
+        of_log(
+            body={"stringValue": "claude_code.tool_result"},
+            attributes=pairs({"tool_name": "Bash", "success": "false", "error": "no such file"}),
+        ),
+        {"Bash": "no such file"},
+    ),
+    "an exception of a GenAI client": (
+        of_log(
+            eventName="gen_ai.client.operation.exception",
+            traceId=TRACE,
+            spanId=TOOL,
+            severityNumber=17,
+            attributes=pairs({"exception.type": "RateLimitError", "exception.message": "slow down"}),
+        ),
+        {"com.anthropic.claude_code.events": "RateLimitError: slow down"},
+    ),
+    "an answer that broke off": (
+        of_log(attributes=pairs({"event.name": "codex.sse_event", "error.message": "stream closed early"})),
+        {"codex.sse_event": "stream closed early"},
+    ),
+}
+
+
+@pytest.mark.parametrize("logged", LOGGED)
+def test_a_failure_that_only_a_log_record_tells_of_is_one(logged):
+    content, failures = LOGGED[logged]
+    assert counted("x", content).failures == failures
+
+
+def test_an_http_status_has_the_words_that_its_class_is_told_by():
+    span = {
+        **SPAN,
+        "status": {},
+        "attributes": pairs({"gen_ai.operation.name": "chat", "http.status_code": 429}),
+    }
+    assert set(counted("x", orjson.dumps(request(span))).failures.values()) == {
+        "HTTP status 429 Too Many Requests"
+    }
+
+
+TEMPLATES = [
+    "<|im_start|>system\nbe kind<|im_end|>\n<|im_start|>user\nwhere is it?<|im_end|>\n",
+    "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nbe kind<|eot_id|>"
+    "<|start_header_id|>user<|end_header_id|>\n\nwhere is it?<|eot_id|>",
+    "<start_of_turn>user\nwhere is it?<end_of_turn>\n<start_of_turn>model\n",
+]
+
+
+@pytest.mark.parametrize("prompt", TEMPLATES)
+def test_the_users_words_come_out_of_a_models_template(prompt):
+    assert users_words(prompt) == "where is it?"
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered"),
+    [
+        ({"inputs": {"question": "where is it?"}}, "In Berlin."),
+        (
+            "where is it?",
+            {"generations": [[{"text": "In Berlin.", "message": {"kwargs": {"content": "In Berlin."}}}]]},
+        ),
+    ],
+)
+def test_questions_and_answers_lie_in_objects_within_objects(asked, answered):
+    assert turn_of({"input.value": asked, "output.value": answered}, is_agent=True) == (
+        "where is it?",
+        "In Berlin.",
+    )
