@@ -3,7 +3,7 @@
     python benchmarks/confidence.py [--seeds N] [--counts DIR]
 
 Friendly fleets differ in everything that is drawn (`counted_fleets.draw_fleet`); the project's own simulator
-gives a third of them. Stress worlds (`counted_fleets.REGIMES`) break one assumption each. `--counts` replays
+gives a third of them. Stress worlds (`stress_fleets.REGIMES`) break one assumption each. `--counts` replays
 real counts day by day (`NAME.failures.csv.gz`, `NAME.calls.csv.gz`, `NAME.patterns.csv.gz` for each NAME in
 DIR). Seeds from 10 000 on were not used for fitting. A pattern is *actionable* when its confidence reaches
 0.7 and its corroboration 0.5 of it, three nodes have it, and it is significant.
@@ -37,10 +37,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from attacks import SPREAD, attack_table
+from baselines import baselines
 from counted_fleets import (
     DAYS,
     END,
-    REGIMES,
     CountedFleet,
     counts_of,
     counts_until,
@@ -49,9 +49,8 @@ from counted_fleets import (
     real_fleet,
     simulated_fleet,
     sources_in,
-    stress_fleet,
 )
-from scipy.special import expit
+from stress_fleets import REGIMES, stress_fleet
 
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.patterns.analysis import analyse
@@ -206,57 +205,6 @@ def _features_of(fleet: CountedFleet, day: date) -> pd.DataFrame:
         .assign(**keys)
         .set_index(["pattern_id", "back"])
     )
-
-
-def baselines(known: pd.DataFrame, happened: np.ndarray) -> dict[str, float]:
-    """Return Brier scores of simpler forecasts, each made from the outcomes of earlier assessed days alone.
-
-    - constant: share of all predictions so far that came true;
-    - yesterday: the same among patterns that did, or did not, fail on two nodes on the day (own_days
-      rounded);
-    - bucket: the same by failures and nodes, in powers of two;
-    - logistic: ridge regression on what is known of each pattern (no model of ours in it), fitted in the
-      fleet.
-    """
-    plain = [
-        "failures",
-        "nodes",
-        "own_days",
-        "own_runs",
-        "own_outcomes",
-        "above_usual",
-        "below_usual",
-        "age",
-        "own_weekday",
-    ]
-    rows = np.column_stack([np.ones(len(known)), known[[f"f_{name}" for name in plain]].to_numpy()])
-    state = (known["nodes_today"] >= 2).to_numpy().astype(int)
-    bucket = (
-        np.log2(known["failures"].clip(1)).round() * 20 + np.log2(known["nodes"].clip(1)).round()
-    ).to_numpy()
-    said = {name: np.full(len(known), 0.5) for name in ("constant", "yesterday", "bucket", "logistic")}
-    back = known["back"].to_numpy()
-    for day in np.unique(back)[::-1]:
-        now, past = back == day, back > day
-        if not past.any():
-            continue
-        share = happened[past].mean()
-        said["constant"][now] = share
-        for name, key in (("yesterday", state), ("bucket", bucket)):
-            for value in np.unique(key[now]):
-                like = past & (key == value)
-                said[name][now & (key == value)] = (happened[like].sum() + 2 * share) / (like.sum() + 2)
-        said["logistic"][now] = expit(rows[now] @ _ridge(rows[past], happened[past]))
-    return {name: round(float(np.mean((values - happened) ** 2)), 4) for name, values in said.items()}
-
-
-def _ridge(rows: np.ndarray, happened: np.ndarray) -> np.ndarray:
-    weights, penalty = np.zeros(rows.shape[1]), np.eye(rows.shape[1])
-    for _ in range(8):
-        said = expit(rows @ weights)
-        bend = (rows * (said * (1 - said))[:, None]).T @ rows + penalty
-        weights -= np.linalg.solve(bend, rows.T @ (said - happened) + penalty @ weights)
-    return weights
 
 
 def _auc(said: np.ndarray, happened: np.ndarray) -> float | None:

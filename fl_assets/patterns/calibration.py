@@ -19,27 +19,21 @@ from fl_assets.patterns.features import features
 from fl_assets.patterns.fleet import Fleet
 from fl_assets.patterns.persistence import FleetPrior, Outlook
 from fl_assets.patterns.prior import PRECISION, WEIGHTS
+from fl_assets.patterns.states import votes_of
 
 REPLAYED_DAYS = 20
 """Past days that are assessed again to learn from; each keeps a week or more of history."""
 MEMORY_OF_DAYS = 0.96
 """Share of what was learnt that is kept from one day to the next; the rest goes back to the prior."""
-SAME_DAY = 0.03
-"""Correlation of outcomes on one day: n of them are worth n / (1 + (n - 1) SAME_DAY)."""
-LIKELY, LIKELY_PRIOR = 0.6, (0.85, 8.0)
-"""Predictions from which a fleet's record counts; the share of them that comes true, and the days' worth of
-it, before any is seen."""
-LIKELY_SAME_DAY = 0.1
-"""Correlation of their outcomes on one day."""
-TRUSTED_RECORD, CAUTION = 0.9, 2.5
-"""Record from which nothing is held back, and log odds that are taken off per unit below it."""
-POOR_RECORD, MORE_CAUTION, MOST_CAUTION = 0.68, 6.0, 2.0
-"""Record below which more is taken off, that much more per unit, and the most in all."""
-SHARED, SHARED_CAUTION, SHARED_PRIOR = 0.4, 0.5, 50.0
-"""Standard deviation of what whole days share (in log odds) from which more is taken off, how much per unit,
-and the squared variance of outcomes that no such thing is worth before any day is seen."""
-CAUTIOUS_FROM, CAUTIOUS_WHOLLY = 0.55, 0.7
-"""Probabilities between which that begins."""
+SAME_DAY, SAME_DAY_PAIRS = 0.02, 200.0
+"""Correlation of two outcomes of one day before any is seen, and the pairs of outcomes that it is worth."""
+SAME_DAY_BOUNDS = (0.005, 0.5)
+"""Least and most of it that is believed."""
+LIKELY = 0.6
+"""Probability from which a prediction may be drawn back."""
+DRAWN_BACK_PRECISION, DRAWN_BACK_ERRORS = 6.0, 1.0
+"""Precision of the share that likely predictions are drawn back by, whose mean is 0 before any came true or
+not; and the standard errors of it that are added."""
 _NEWTON_STEPS = 4
 
 
@@ -57,21 +51,21 @@ class Learner:
     def predict(self, rows: np.ndarray) -> np.ndarray:
         """Return probabilities, drawn to one half where the weights are uncertain (MacKay, 1992)."""
         variance = np.einsum("ij,ji->i", rows, np.linalg.solve(self._precision, rows.T))
-        return expit(rows @ self.weights / np.sqrt(1 + np.pi * variance / 8))
+        said = expit(rows @ self.weights / np.sqrt(1 + np.pi * variance / 8))
+        return np.clip(said, 1e-6, 1 - 1e-6)
 
-    def update(self, rows: np.ndarray, happened: np.ndarray) -> None:
-        """Learn from one day's outcomes."""
+    def update(self, rows: np.ndarray, happened: np.ndarray, worth: np.ndarray) -> None:
+        """Learn from one day's outcomes, each of which is `worth` so many independent ones."""
         if not len(rows):
             return
         kept, given = MEMORY_OF_DAYS * self._precision, (1 - MEMORY_OF_DAYS) * self._prior_precision
         before = kept + given
         mean = np.linalg.solve(before, kept @ self.weights + given @ self._prior)
-        worth = 1 / (1 + (len(rows) - 1) * SAME_DAY)
         weights, precision = mean.copy(), before
         for _ in range(_NEWTON_STEPS):
             said = expit(rows @ weights)
-            precision = before + worth * (rows * (said * (1 - said))[:, None]).T @ rows
-            slope = worth * rows.T @ (said - happened) + before @ (weights - mean)
+            precision = before + (rows * (worth * said * (1 - said))[:, None]).T @ rows
+            slope = rows.T @ (worth * (said - happened)) + before @ (weights - mean)
             weights = weights - np.linalg.solve(precision, slope)
         self.weights, self._precision = weights, precision
 
@@ -79,49 +73,81 @@ class Learner:
 class Calibration:
     """What a fleet's past days taught: weights of the features, and how far to trust high predictions.
 
-    Whoever acts on the highest of many predictions acts on those that err upwards, the more so the less a
-    fleet's failures can be foretold. So where what was called likely came true less often than
-    `TRUSTED_RECORD`, what is called likely next is lowered, by as much as the record falls short; and by more
-    where whole days come out better or worse than was said, since a record of days on which all went one way
-    is no record of many predictions.
+    - Outcomes of one day go together (a storm, a holiday, an outage): how much is estimated from how far
+      whole days came out better or worse than was said, and n outcomes of one day are worth n / (1 + (n - 1)
+      of that correlation).
+    - Whoever acts on the highest of many predictions acts on those that err upwards. So likely predictions
+      are drawn back towards `LIKELY` by as much as the fleet's earlier ones said too much, and one standard
+      error more: little evidence is no record.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, weights: Sequence[float] = WEIGHTS, precision: Sequence[float] = PRECISION) -> None:
         """Begin with what other fleets taught."""
-        self._learner = Learner(WEIGHTS, PRECISION)
-        share, weight = LIKELY_PRIOR
-        self._came_true, self._likely = share * weight, weight
-        self._shared, self._independent = 0.0, 0.0
+        self._learner = Learner(weights, precision)
+        self._together, self._pairs = SAME_DAY * SAME_DAY_PAIRS, SAME_DAY_PAIRS
+        self._seen_share, self._seen_precision = 0.0, 0.0
+        self._share, self._share_precision = _expected_share(SAME_DAY), DRAWN_BACK_PRECISION
 
     def __call__(self, rows: np.ndarray, view: Outlook) -> np.ndarray:
         """Return the probability of each row of features; 0 where the window has no failure."""
-        return np.where(view.failing, self._cautious(self._learner.predict(rows)), 0.0)
+        return np.where(view.failing, self._drawn_back(self._learner.predict(rows)), 0.0)
 
-    def learn(self, rows: np.ndarray, happened: np.ndarray) -> None:
-        """Learn from one day's features and outcomes."""
-        said = self._learner.predict(rows) if len(rows) else np.zeros(0)
-        likely = said >= LIKELY
-        share, weight = LIKELY_PRIOR
-        worth = 1 / (1 + (max(likely.sum(), 1) - 1) * LIKELY_SAME_DAY)
-        kept = MEMORY_OF_DAYS
-        self._came_true = (
-            kept * self._came_true + (1 - kept) * share * weight + worth * happened[likely].sum()
-        )
-        self._likely = kept * self._likely + (1 - kept) * weight + worth * likely.sum()
-        chance = (said * (1 - said)).sum()
-        self._shared = kept * self._shared + (happened - said).sum() ** 2 - chance
-        self._independent = kept * self._independent + chance**2
-        self._learner.update(rows, happened)
+    def learn(self, rows: np.ndarray, happened: np.ndarray, votes: np.ndarray) -> None:
+        """Learn from one day's features and outcomes.
 
-    def _cautious(self, said: np.ndarray) -> np.ndarray:
-        record = self._came_true / self._likely
-        less = CAUTION * max(TRUSTED_RECORD - record, 0.0) + MORE_CAUTION * max(POOR_RECORD - record, 0.0)
-        of_days = np.sqrt(max(self._shared, 0.0) / (self._independent + SHARED_PRIOR))
-        less += SHARED_CAUTION * max(of_days - SHARED, 0.0)
-        odds = logit(np.clip(said, 1e-6, 1 - 1e-6))
-        start, end = logit(CAUTIOUS_FROM), logit(CAUTIOUS_WHOLLY)
-        share = np.clip((odds - start) / (end - start), 0.0, 1.0)
-        return expit(odds - share * min(less, MOST_CAUTION))
+        Args:
+            rows: features, one row a prediction.
+            happened: whether each came true.
+            votes: what each counts (`states.votes_of`).
+        """
+        if not len(rows):
+            return
+        said = self._learner.predict(rows)
+        same_day = self._correlate(said, happened, votes)
+        self._judge(said, happened, votes, same_day)
+        self._learner.update(rows, happened, votes / (1 + max(votes.sum() - 1, 0) * same_day))
+
+    def _correlate(self, said: np.ndarray, happened: np.ndarray, votes: np.ndarray) -> float:
+        """Add a day to the estimate of the correlation within days (by moments), and return it."""
+        chance = said * (1 - said)
+        alone = (votes**2 * chance).sum()
+        kept, given = MEMORY_OF_DAYS, (1 - MEMORY_OF_DAYS) * SAME_DAY_PAIRS
+        self._together = kept * self._together + given * SAME_DAY
+        self._together += (votes * (happened - said)).sum() ** 2 - alone
+        self._pairs = kept * self._pairs + given + (votes * np.sqrt(chance)).sum() ** 2 - alone
+        return float(np.clip(self._together / self._pairs, *SAME_DAY_BOUNDS))
+
+    def _judge(self, said: np.ndarray, happened: np.ndarray, votes: np.ndarray, same_day: float) -> None:
+        """Learn by what share likely predictions said too much."""
+        expected = _expected_share(same_day) * DRAWN_BACK_PRECISION
+        before = MEMORY_OF_DAYS * self._seen_precision + DRAWN_BACK_PRECISION
+        mean = share = (MEMORY_OF_DAYS * self._seen_share + expected) / before
+        likely = said > LIKELY
+        odds, beyond, true = logit(said[likely]), _beyond(said[likely]), happened[likely]
+        worth = votes[likely] / (1 + max(votes[likely].sum() - 1, 0) * same_day)
+        precision = before
+        for _ in range(_NEWTON_STEPS):
+            now = expit(odds - share * beyond)
+            precision = before + (worth * beyond**2 * now * (1 - now)).sum()
+            share += ((worth * beyond * (now - true)).sum() - before * (share - mean)) / precision
+        self._seen_precision = precision - DRAWN_BACK_PRECISION
+        self._seen_share = precision * share - expected
+        self._share, self._share_precision = float(share), float(precision)
+
+    def _drawn_back(self, said: np.ndarray) -> np.ndarray:
+        share = self._share + DRAWN_BACK_ERRORS / np.sqrt(self._share_precision)
+        return expit(logit(said) - np.clip(share, 0.0, 1.0) * _beyond(said))
+
+
+def _expected_share(same_day: float) -> float:
+    """Return by what share log odds shrink when days share an effect: its variance, in log odds, averaged."""
+    variance = np.pi**2 / 3 * same_day / (1 - same_day)
+    return float(1 - 1 / np.sqrt(1 + np.pi * variance / 8))
+
+
+def _beyond(said: np.ndarray) -> np.ndarray:
+    """Return by how much, in log odds, each prediction exceeds `LIKELY`."""
+    return np.maximum(logit(said) - logit(LIKELY), 0.0)
 
 
 @dataclass(frozen=True)
@@ -142,12 +168,15 @@ class ReliabilityReport:
     bins: pd.DataFrame
 
 
-def calibrate(fleet: Fleet, days: int = REPLAYED_DAYS) -> tuple[Calibration, pd.DataFrame]:
+def calibrate(
+    fleet: Fleet, days: int = REPLAYED_DAYS, *, start: Calibration | None = None
+) -> tuple[Calibration, pd.DataFrame]:
     """Assess past days again, each from what was known by its end, and learn from each.
 
     Args:
         fleet: its last day is the last whose outcome is used.
         days: how many days to replay; those without any failure are left out.
+        start: what is known before the first; what other fleets taught, where it is not given.
 
     Returns:
         What was learnt by the end of the last day; and `event_date, pattern_id, confidence_raw, confidence,
@@ -164,7 +193,7 @@ def calibrate(fleet: Fleet, days: int = REPLAYED_DAYS) -> tuple[Calibration, pd.
     backs = range(days, 0, -1)
     fleet.learn([0, *backs])
     came_true, is_known = fleet.outcomes()
-    calibration, parts = Calibration(), []
+    calibration, parts = start or Calibration(), []
     for back in backs:
         facts = fleet.facts(back)
         rows, view = features(facts, FleetPrior.of(facts, fleet.window), fleet.window, fleet.question)
@@ -173,7 +202,7 @@ def calibrate(fleet: Fleet, days: int = REPLAYED_DAYS) -> tuple[Calibration, pd.
         day = day.assign(confidence=calibration(rows, view), happened=happened)
         day.insert(0, "event_date", pd.Timestamp(fleet.day - timedelta(days=back)))
         parts.append(day[known])
-        calibration.learn(rows[known], happened[known])
+        calibration.learn(rows[known], happened[known], votes_of(facts.loudest[known]))
     return calibration, pd.concat(parts, ignore_index=True)
 
 

@@ -10,7 +10,7 @@ from scipy.special import logit
 from fl_assets.patterns.counts import HISTORY_DAYS
 from fl_assets.patterns.fleet import outcomes_of
 from fl_assets.patterns.persistence import FleetPrior, Outlook, Question, outlook
-from fl_assets.patterns.states import Facts
+from fl_assets.patterns.states import Facts, votes_of
 
 OUTCOME_MEMORY = 0.9
 """Weight of a past outcome relative to the one of the day after it."""
@@ -41,6 +41,8 @@ NAMES = (
     "reporting",
     "fleet_above_usual",
     "expected",
+    "next_weekday",
+    "runs",
 )
 
 
@@ -58,7 +60,8 @@ def features(facts: Facts, prior: FleetPrior, window: int, question: Question) -
     days = facts.failures.shape[1]
     memory = OUTCOME_MEMORY ** np.arange(days - 2, -1, -1)
     seen, true = (known * memory).sum(axis=1), (known * came_true * memory).sum(axis=1)
-    fleet_share = (true.sum() + FLEET_WEIGHT * FLEET_SHARE) / (seen.sum() + FLEET_WEIGHT)
+    votes = votes_of(facts.loudest)
+    fleet_share = (true @ votes + FLEET_WEIGHT * FLEET_SHARE) / (seen @ votes + FLEET_WEIGHT)
     own_share = (true + OWN_WEIGHT * fleet_share) / (seen + OWN_WEIGHT)
 
     wide = (facts.failing_nodes >= question.nodes) & (facts.sessions >= question.sessions)
@@ -70,10 +73,17 @@ def features(facts: Facts, prior: FleetPrior, window: int, question: Question) -
     at_risk = wide[:, :-1] & has_calls[:, 1:]
     own_runs = (stays.sum(axis=1) + 1.5) / (at_risk.sum(axis=1) + 2)
 
+    of_fleet = (stays.sum(axis=1) @ votes + 8) / (at_risk.sum(axis=1) @ votes + 10)
+    runs = (stays.sum(axis=1) + 4 * of_fleet) / (at_risk.sum(axis=1) + 4)
+    weekday = np.arange(days - 7, -1, -7)
+    heard = since_first[:, weekday]
+    beyond = (heard * (wide[:, weekday] - own_days[:, None])).sum(axis=1)
+    next_weekday = beyond / (heard.sum(axis=1) + 1.5)
+
     usual = _log_rate(facts, slice(0, days), memory=OUTCOME_MEMORY)
     excess = np.clip(_log_rate(facts, slice(days - window, days), memory=1.0) - usual, -2.5, 2.5)
-    mean_excess = np.average(excess, weights=view.failing + 1e-9) if excess.size else 0.0
-    fleet_weekday, own_weekday = _weekday(came_true, known, own_share)
+    mean_excess = np.average(excess, weights=view.failing * votes + 1e-9) if excess.size else 0.0
+    fleet_weekday, own_weekday = _weekday(came_true, known, own_share, votes)
     failures = np.log1p(facts.failures[:, -window:].sum(axis=1) / facts.repeats)
     first_day = (view.age <= 1).astype(float)
     columns = (
@@ -98,6 +108,8 @@ def features(facts: Facts, prior: FleetPrior, window: int, question: Question) -
         np.log(np.maximum(facts.reporting, 1)) - 3,
         np.full(failures.size, mean_excess),
         np.clip(np.log(np.maximum(view.expected, 1e-3)), -3, 3),
+        next_weekday,
+        logit(np.clip(view.enough * runs, 1e-3, 1 - 1e-3)),
     )
     return np.stack(columns, axis=1), view
 
@@ -110,7 +122,7 @@ def _log_rate(facts: Facts, part: slice, memory: float) -> np.ndarray:
 
 
 def _weekday(
-    came_true: np.ndarray, known: np.ndarray, own_share: np.ndarray
+    came_true: np.ndarray, known: np.ndarray, own_share: np.ndarray, votes: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return how much more often than usual a prediction made on this weekday came true, in log odds, shrunk.
 
@@ -119,7 +131,7 @@ def _weekday(
     """
     rows, days = known.shape
     same = np.arange(days - 7, -1, -7)
-    seen, true = known.sum(axis=0), (known & came_true).sum(axis=0)
+    seen, true = votes @ known, votes @ (known & came_true)
     share = (true.sum() + 2 * FLEET_SHARE) / (seen.sum() + 2)
     of_day = logit((true[same] + 2 * share) / (seen[same] + 2)) - logit(share)
     fleet = of_day.sum() / (HISTORY_DAYS / 7 - 2 + 1) if same.size else 0.0

@@ -171,6 +171,7 @@ class Fleet:
             rising_on_one_node=rising_factorials(weights).sum(axis=1),
             complete=np.divide(heard, total, out=np.ones_like(total), where=total > 0),
             reporting=np.full(total.size, cube.reporting[:, days - 1].sum()),
+            loudest=_pair(weights),
         )
 
     def _cubes(self) -> Iterator[Cube]:
@@ -204,6 +205,17 @@ def outcomes_of(facts: Facts, window: int, question: Question) -> tuple[np.ndarr
     after = facts.failures[:, 1:] / np.maximum(facts.exposure[:, 1:], 1.0)
     spread = (facts.failing_nodes[:, 1:] >= question.nodes) & (facts.sessions[:, 1:] >= question.sessions)
     return (after >= present / 2) & spread, (failed > 0) & (facts.exposure[:, 1:] > 0)
+
+
+def _pair(weights: np.ndarray) -> np.ndarray:
+    """Return a number for the two nodes that weigh most in each row, their order aside."""
+    rows, nodes = weights.shape
+    if nodes < 2:
+        return np.zeros(rows, dtype=np.int64)
+    pair = np.argpartition(-weights, 1, axis=1)[:, :2]
+    held = np.take_along_axis(weights, pair, axis=1) > 0
+    pair = np.where(held, pair, np.where(held[:, ::-1], pair[:, ::-1], -1))
+    return pair.min(axis=1) * nodes + pair.max(axis=1)
 
 
 def _loudest(cube: Cube, nodes: int) -> np.ndarray:

@@ -20,7 +20,7 @@ import numpy as np
 from scipy.special import betainc
 
 from fl_assets.patterns.counts import MEMORY
-from fl_assets.patterns.states import CLEAN_DAYS, SPREAD_COUNTS, Facts, day_variance, spells
+from fl_assets.patterns.states import CLEAN_DAYS, SPREAD_COUNTS, Facts, day_variance, spells, votes_of
 
 PRIOR_EXPOSURE = 0.05
 """Days without failures that every pattern starts with."""
@@ -140,14 +140,15 @@ def outlook(facts: Facts, prior: FleetPrior, window: int, question: Question) ->
     typical = (failures * trust).sum(axis=1) / np.maximum((exposure * trust).sum(axis=1), 1e-9) * variance
     trust = trust / (1 + typical[:, None] * exposure)
     reported = np.maximum((exposure[:, -window:] > 0).sum(axis=1), 1)
-    next_calls = np.maximum(exposure[:, -window:].sum(axis=1) / reported, 1e-9)
+    tomorrow = next_weekday_calls(exposure.sum(axis=0))
+    next_calls = np.maximum(exposure[:, -window:].sum(axis=1) / reported * tomorrow, 1e-9)
     seen = (failures * trust).sum(axis=1)
     failing = (facts.failures[:, -window:].sum(axis=1) > 0) & (seen > 0)
     seen = np.where(failing, seen, 1.0)
     prior_calls = PRIOR_EXPOSURE * next_calls / (1 + typical * next_calls)
     expected = seen / ((exposure * trust).sum(axis=1) + prior_calls) * next_calls
     size = 1 / (1 / seen + variance + variance / seen + SILENCE_VARIANCE * (1 - facts.complete))
-    half = failures[:, -window:].sum(axis=1) / reported / 2
+    half = failures[:, -window:].sum(axis=1) / reported / 2 * tomorrow
     needed = np.maximum(np.ceil(half - 1e-9), float(question.sessions))
     return Outlook(
         failing=failing,
@@ -158,6 +159,24 @@ def outlook(facts: Facts, prior: FleetPrior, window: int, question: Question) ->
         variance=variance,
         expected=np.where(failing, expected / needed, 0.0),
     )
+
+
+def next_weekday_calls(calls: np.ndarray) -> float:
+    """Return tomorrow's calls over today's, as far as the same two weekdays of all earlier weeks agree.
+
+    The least of their changes, in logarithms, if all have one sign, and none otherwise; half of it from a
+    single week.
+
+    Args:
+        calls: of the fleet by day, the last one today.
+    """
+    after = np.arange(calls.size - 7, 0, -7)
+    after = after[(calls[after] > 0) & (calls[after - 1] > 0)]
+    changes = np.log(calls[after] / calls[after - 1])
+    signs = np.sign(changes)
+    if not changes.size or not (signs == signs[0]).all():
+        return 1.0
+    return float(np.exp(signs[0] * np.abs(changes).min() * changes.size / max(changes.size, 2)))
 
 
 def _tail(facts: Facts, expected: np.ndarray, size: np.ndarray, needed: np.ndarray, nodes: int) -> np.ndarray:
@@ -220,7 +239,8 @@ def _ends(facts: Facts) -> tuple[float, float]:
     days = active.shape[1] - CLEAN_DAYS
     later = np.stack([active[:, ahead : days + ahead] for ahead in range(1, CLEAN_DAYS + 1)]).any(axis=0)
     at_risk = active[:, :days] & (facts.incidents > 1)[:, None]
-    expected = np.where(at_risk, alpha / (alpha + beta + np.maximum(age[:, :days] - 1, 0)), 0.0).sum()
+    expected = np.where(at_risk, alpha / (alpha + beta + np.maximum(age[:, :days] - 1, 0)), 0.0).sum(axis=1)
+    votes = votes_of(facts.loudest)
     prior_ends = SURVIVAL_WEIGHT * alpha / (alpha + beta)
-    scale = (prior_ends + (at_risk & ~later).sum()) / (prior_ends + expected)
+    scale = (prior_ends + votes @ (at_risk & ~later).sum(axis=1)) / (prior_ends + votes @ expected)
     return float(np.clip(alpha * scale, 0.05, 3.0)), beta

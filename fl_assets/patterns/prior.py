@@ -1,34 +1,38 @@
 """What other fleets taught: weights that each fleet's own learning begins with and is drawn to.
 
-Fitted to simulated fleets, to the stress worlds of `benchmarks/counted_fleets.py` and to two sources of real
-counts (outages of machines, delays of flights), each kind of fleet weighted alike whatever its size; checked
-by leaving sources out. `benchmarks/fit_prior.py` prints them anew when a feature changes.
+Fitted by empirical Bayes to kinds of fleets, each of which has weights of its own around the common ones:
+simulated fleets, the stress worlds of `benchmarks/stress_fleets.py`, and four sources of real counts (delays
+of flights, two; outages of machines; birds that hit aeroplanes, by state).
+`benchmarks/fit_prior.py` prints them anew when a feature changes, and checks each kind with what the others
+taught; docs/confidence.md has its figures.
 """
 
 BY_FEATURE = (
-    ("constant", 0.217),
-    ("enough", 0.538),
-    ("not_one_off", 0.556),
-    ("goes_on", -0.072),
-    ("own_outcomes", 0.119),
-    ("own_days", 0.288),
-    ("own_runs", -0.094),
-    ("above_usual", -0.693),
-    ("below_usual", -0.246),
-    ("fleet_weekday", 0.492),
-    ("own_weekday", 1.010),
-    ("failures", -0.020),
-    ("nodes", 0.104),
-    ("first_day", -0.407),
-    ("first_day_failures", 0.202),
-    ("age", 0.061),
-    ("fleet_outcomes", 0.121),
-    ("variance", 0.054),
-    ("reporting", -0.065),
-    ("fleet_above_usual", 0.161),
-    ("expected", -0.120),
+    ("constant", 0.444, 0.190),
+    ("enough", 0.151, 0.181),
+    ("not_one_off", 0.659, 0.202),
+    ("goes_on", -0.020, 0.157),
+    ("own_outcomes", -0.085, 0.194),
+    ("own_days", 0.303, 0.181),
+    ("own_runs", -0.210, 0.160),
+    ("above_usual", -0.608, 0.189),
+    ("below_usual", -0.160, 0.221),
+    ("fleet_weekday", 0.261, 0.215),
+    ("own_weekday", 0.066, 1.192),
+    ("failures", 0.046, 0.165),
+    ("nodes", 0.020, 0.205),
+    ("first_day", -0.275, 0.228),
+    ("first_day_failures", -0.031, 0.192),
+    ("age", -0.048, 0.163),
+    ("fleet_outcomes", 0.047, 0.194),
+    ("variance", 0.087, 0.163),
+    ("reporting", -0.015, 0.189),
+    ("fleet_above_usual", 0.168, 0.204),
+    ("expected", 0.069, 0.203),
+    ("next_weekday", 1.040, 0.288),
+    ("runs", 0.545, 0.175),
 )
-"""Weight of each feature, in the order of `features.NAMES`."""
-WEIGHTS = tuple(weight for _, weight in BY_FEATURE)
-PRECISION = (10.0,) * len(WEIGHTS)
-"""Precision of each weight: with 10 a fleet's own weights may well differ by 0.3."""
+"""Weight of each feature, in the order of `features.NAMES`, and by how much kinds of fleets differ in it."""
+WEIGHTS = tuple(weight for _, weight, _ in BY_FEATURE)
+PRECISION = tuple(spread**-2 for *_, spread in BY_FEATURE)
+"""Precision of each weight: where kinds of fleets differ much, a fleet soon learns its own."""

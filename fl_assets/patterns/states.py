@@ -21,6 +21,9 @@ DAY_VARIANCE, DAY_VARIANCE_WEIGHT = 0.06, 4.0
 is worth."""
 REGRESSED_FAILURES = 3
 """Failures, in sessions, without which a pattern that was gone is not said to be back."""
+PAIR_MOST, PAIR_LEAST = 3.0, 5.0
+"""Patterns that the same two nodes have most of count as so many times what the median pair has; and at
+least as so many."""
 STATE_RATIO, STATE_Z = 1.5, 1.96
 """Rate ratio and z-value from which a pattern counts as rising or falling."""
 
@@ -42,6 +45,7 @@ class Facts:
             failures that are considered to fall on one node (rows, numbers).
         complete: share of `weight` on nodes that reported on the last day.
         reporting: nodes of the fleet that reported on the last day.
+        loudest: a number for its two loudest nodes, the same for each row that has the same two.
     """
 
     failures: np.ndarray
@@ -55,6 +59,7 @@ class Facts:
     rising_on_one_node: np.ndarray
     complete: np.ndarray
     reporting: np.ndarray
+    loudest: np.ndarray
 
     @staticmethod
     def join(parts: "list[Facts]") -> "Facts":
@@ -65,6 +70,19 @@ class Facts:
                 for name in Facts.__dataclass_fields__
             }
         )
+
+
+def votes_of(loudest: np.ndarray) -> np.ndarray:
+    """Return what each row counts when rows are taken together: 1, less where few nodes have many rows.
+
+    Rows with the same two loudest nodes are one party's to invent. They count as three times as many as the
+    median pair of nodes has, or as `PAIR_LEAST`, at most.
+    """
+    if not loudest.size:
+        return np.zeros(0)
+    _, pair, rows = np.unique(loudest, return_inverse=True, return_counts=True)
+    most = max(PAIR_MOST * float(np.median(rows)), PAIR_LEAST)
+    return np.minimum(1.0, most / rows)[pair]
 
 
 def spells(facts: Facts) -> tuple[np.ndarray, np.ndarray]:

@@ -17,6 +17,7 @@ from fl_assets.patterns.features import NAMES, features
 from fl_assets.patterns.fleet import Fleet
 from fl_assets.patterns.persistence import FleetPrior
 from fl_assets.patterns.prior import PRECISION, WEIGHTS
+from fl_assets.patterns.states import votes_of
 from fl_assets_tests.patterns.test_confidence import DAY, NODES, assess, frames, noise, on
 
 TOMORROW = DAY + timedelta(days=1)
@@ -129,7 +130,7 @@ def test_without_a_past_the_prior_speaks():
     expected = 1 / (1 + np.exp(-rows @ np.array(WEIGHTS)))
     said = learner.predict(rows)
     assert (np.abs(said - 0.5) <= np.abs(expected - 0.5) + 1e-12).all()  # less sure, never surer
-    learner.update(rows[:0], np.zeros(0))
+    learner.update(rows[:0], np.zeros(0), np.zeros(0))
     np.testing.assert_array_equal(learner.predict(rows), said)
 
 
@@ -138,7 +139,7 @@ def test_what_a_fleet_teaches_corrects_the_prior_on_pairs_not_seen():
     rows, happened = drawn(4000, seed=2)
     before = reliability(learner.predict(rows), happened)
     for day in range(20):
-        learner.update(*drawn(60, seed=100 + day))
+        learner.update(*drawn(60, seed=100 + day), np.ones(60))
     after = reliability(learner.predict(rows), happened)
     assert before.ece > 0.2
     assert after.ece < 0.07
@@ -151,26 +152,56 @@ def test_the_order_of_a_days_pairs_changes_nothing(seed):
     rows, happened = drawn(300, seed)
     order = np.random.default_rng(seed).permutation(300)
     one, other = Learner(WEIGHTS, PRECISION), Learner(WEIGHTS, PRECISION)
-    one.update(rows, happened)
-    other.update(rows[order], happened[order])
+    one.update(rows, happened, np.ones(300))
+    other.update(rows[order], happened[order], np.ones(300))
     np.testing.assert_allclose(one.weights, other.weights, atol=1e-9)
 
 
-def test_a_poor_record_of_likely_predictions_lowers_the_next_ones_and_no_others(fleet):
+def likely_days(fleet: tuple[pd.DataFrame, pd.DataFrame], came_true: float, days: int = 15) -> Calibration:
+    """Learn from days on which so large a share of likely predictions came true, and nothing else."""
     built = fleet_of(*fleet)
     facts = built.facts()
     rows, view = features(facts, FleetPrior.of(facts, 1), 1, built.question)
-    good, poor = Calibration(), Calibration()
-    likely = good(rows, view) >= 0.6
-    assert likely.any()
-    for _ in range(10):
-        good.learn(rows[likely], np.ones(likely.sum(), dtype=bool))
-        poor.learn(rows[likely], np.arange(likely.sum()) % 2 == 0)
-    kept, lowered = (one._cautious(np.array([0.3, 0.5, 0.75, 0.95])) for one in (good, poor))
-    np.testing.assert_allclose(kept, [0.3, 0.5, 0.75, 0.95], atol=0.02)
-    np.testing.assert_allclose(lowered[:2], [0.3, 0.5])
-    assert lowered[2] < 0.6
-    assert lowered[3] < 0.9
+    calibration = Calibration()
+    likely = rows[calibration(rows, view) >= 0.6]
+    assert len(likely) >= 5
+    happened = np.arange(len(likely)) < came_true * len(likely)
+    for _ in range(days):
+        calibration.learn(likely, happened, np.ones(len(likely)))
+    return calibration
+
+
+def test_likely_predictions_are_drawn_back_where_they_said_too_much_and_no_others(fleet):
+    said = np.array([0.3, 0.5, 0.75, 0.95])
+    new, good, poor = (
+        one._drawn_back(said) for one in (Calibration(), likely_days(fleet, 1.0), likely_days(fleet, 0.4))
+    )
+    for drawn_back in (new, good, poor):
+        np.testing.assert_allclose(drawn_back[:2], said[:2])
+    assert (poor[2:] < new[2:]).all()
+    assert (new[2:] < good[2:]).all()  # without a record the doubt of having none
+
+
+def test_outcomes_that_go_together_by_day_count_as_fewer():
+    rng = np.random.default_rng(3)
+    rows, votes = np.repeat([np.eye(len(NAMES))[0]], 40, axis=0), np.ones(40)
+    alone, together = Calibration(), Calibration()
+    for day in range(20):
+        alone.learn(rows, rng.random(40) < 0.5, votes)
+        together.learn(rows, np.full(40, day % 2 == 0), votes)
+    said = alone._learner.predict(rows[:1])
+    assert alone._correlate(said, np.array([True]), votes[:1]) < 0.05
+    assert together._correlate(said, np.array([True]), votes[:1]) > 0.4
+
+
+def test_what_two_nodes_report_of_many_patterns_counts_as_what_a_pair_usually_has():
+    honest = np.repeat(np.arange(8), 2)
+    np.testing.assert_allclose(votes_of(honest), 1)
+    votes = votes_of(np.concatenate([honest, np.full(40, 99)]))
+    np.testing.assert_allclose(votes[:16], 1)
+    assert votes[16:].sum() == pytest.approx(6)
+    assert votes_of(np.zeros(0)).size == 0
+    np.testing.assert_allclose(votes_of(np.repeat([0, 1, 2], 12)), 1)  # three nodes: all pairs have many
 
 
 def test_reliability_is_what_a_hand_computes():
