@@ -48,7 +48,7 @@ def entry_reader(
 ) -> Callable[..., Iterator[Read]]:
     """Make a format's `read` from a function that gives the span of one entry.
 
-    A JSON value is an entry, a list of them, or a page of an API or of a query, which has them as `data`.
+    A JSON value is an entry, a page of an API or of a query, which has them as `data`, or a list of either.
 
     Args:
         of_entry: raises a ValueError that says why an entry cannot be read.
@@ -56,11 +56,12 @@ def entry_reader(
     """
 
     def of_record(value: Any) -> Iterator[Found]:
-        for entry in value if isinstance(value, list) else as_list(as_object(value).get("data")) or [value]:
-            try:
-                yield of_entry(as_object(entry))
-            except ValueError as error:
-                yield str(error)
+        for entry in value if isinstance(value, list) else [value]:
+            for one in as_list(as_object(entry).get("data")) or [entry]:
+                try:
+                    yield of_entry(as_object(one))
+                except ValueError as error:
+                    yield str(error)
 
     return span_reader(of_record, noun)
 
@@ -80,6 +81,28 @@ def file_reader(of_file: SpansOfFile, noun: str = "spans") -> Callable[..., Iter
     return read
 
 
+def _each(value: Any) -> list[Any]:
+    """Give each of a list of objects, as some tools save the lines of a file, else the value as it is."""
+    return value if _is_list_of_objects(value) else [value]
+
+
+def _is_list_of_objects(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(one, dict) for one in value)
+
+
+def _found_in(value: Any, of_record: SpansOf) -> Iterator[Found]:
+    if not _is_list_of_objects(value):
+        yield from of_record(value)
+        return
+    for one in value:
+        try:
+            yield from of_record(one)
+        except NoTimesError:
+            raise
+        except ValueError as error:
+            yield str(error)
+
+
 def _by_record(
     lines: Lines, of_record: SpansOf, noun: str
 ) -> Iterator[tuple[int, Span | Evaluation] | RefusedLine]:
@@ -92,7 +115,7 @@ def _by_record(
         bad: list[str] = []
         total = 0
         try:
-            for span in of_record(value):
+            for span in _found_in(value, of_record):
                 total += 1
                 if isinstance(span, Span | Evaluation):
                     yield line, span
@@ -120,7 +143,7 @@ def _by_file(
             if isinstance(record, RefusedLine):
                 refused.append(record)
             else:
-                yield record
+                yield from ((record[0], one) for one in _each(record[1]))
 
     bad: dict[int, list[str]] = {}
     try:

@@ -188,7 +188,11 @@ def _of_line(number: int, line: bytes) -> Iterator[tuple[int, Any] | RefusedLine
     try:
         yield number, orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        if values := _concatenated(line):
+        if (
+            line[-1:] == b"," and (value := _parsed(line[:-1])) is not None
+        ):  # the entries of a list, one per line
+            yield number, value
+        elif values := _concatenated(line):
             yield from ((number, value) for value in values)
         else:
             yield RefusedLine(number, "bad_json", str(error), _events_in(line))

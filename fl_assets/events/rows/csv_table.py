@@ -13,9 +13,7 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
-import orjson
-
-from fl_assets.events.rows.record import MAX_RECORD_BYTES, BadRowsError, line_of
+from fl_assets.events.rows.record import MAX_RECORD_BYTES, BadRowsError, line_of, value_of
 
 _NAME = re.compile(r"[A-Za-z_][\w.\-]{0,119}")
 _SEPARATORS = ",\t;"
@@ -57,19 +55,9 @@ def lines(file: BinaryIO) -> Iterator[bytes]:
         csv.field_size_limit(MAX_RECORD_BYTES)
         for row in csv.reader(text, delimiter=separator):
             if row:
-                yield line_of({name: _value(cell) for name, cell in zip(names, row, strict=False)})
+                yield line_of({name: value_of(cell) for name, cell in zip(names, row, strict=False)})
     except csv.Error as error:
         message = f"CSV that cannot be read: {error}"
         raise BadRowsError(message) from error
     finally:
         text.detach()
-
-
-def _value(cell: str) -> object:
-    """Give a cell that is an object or a list as JSON as that, an empty one as None, others as their text."""
-    if cell[:1] not in {"{", "["}:
-        return cell or None
-    try:
-        return orjson.loads(cell)
-    except orjson.JSONDecodeError:
-        return cell

@@ -11,7 +11,7 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fl_assets.events.rows.record import MAX_RECORD_BYTES, BadRowsError, line_of
+from fl_assets.events.rows.record import MAX_RECORD_BYTES, BadRowsError, line_of, value_of
 
 _BATCH_ROWS = 256
 _MAX_BATCH_BYTES = 4 * MAX_RECORD_BYTES
@@ -24,7 +24,7 @@ def matches(start: bytes) -> bool:
 
 
 def lines(file: BinaryIO) -> Iterator[bytes]:
-    """Give each row as a line of JSON.
+    """Give each row as a line of JSON; texts that are JSON become values.
 
     Raises:
         BadRowsError: where the file is cut or damaged, or its rows are larger than any that is read.
@@ -36,7 +36,9 @@ def lines(file: BinaryIO) -> Iterator[bytes]:
                 message = f"{len(batch)} rows hold {batch.nbytes:,} bytes, more than are read at once"
                 raise BadRowsError(message, "over_limit")
             for row in batch.to_pylist(maps_as_pydicts="lossy"):
-                yield line_of(row)
+                yield line_of(
+                    {name: value_of(item) if isinstance(item, str) else item for name, item in row.items()}
+                )
     except (pa.ArrowException, OSError, ValueError) as error:
         if isinstance(error, BadRowsError):
             raise

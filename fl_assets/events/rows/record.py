@@ -21,6 +21,16 @@ class BadRowsError(ValueError):
         self.reason: Literal["damaged_file", "over_limit"] = reason
 
 
+def value_of(cell: str) -> Any:
+    """Give a cell that is an object or a list as JSON as that, an empty one as None, others as their text."""
+    if cell[:1] not in {"{", "["}:
+        return cell or None
+    try:
+        return orjson.loads(cell)
+    except orjson.JSONDecodeError:
+        return cell
+
+
 def line_of(record: Any) -> bytes:
     """Write a record as a line of JSON; times without a zone are UTC, bytes are text or else hex."""
     return orjson.dumps(

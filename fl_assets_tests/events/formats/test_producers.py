@@ -3,7 +3,6 @@
 import orjson
 import pytest
 
-from fl_assets.events.formats import HEAD_BYTES, detect
 from fl_assets_tests.events.formats.documents import CLAUDE_CODE, CODEX, LANGSMITH, MINI_SWE, OF_LINES
 from fl_assets_tests.events.formats.reading import counted, rows
 
@@ -55,16 +54,22 @@ def test_calls_failures_and_turns_of_each_producer(name):
     assert counted(f"{name}.jsonl", file_of(OF_LINES[name])) == (name, *COUNTED[name])
 
 
+PACKED = {
+    "a list": orjson.dumps,
+    "a pretty list": lambda values: orjson.dumps(values, option=orjson.OPT_INDENT_2),
+    "pretty documents": lambda values: b"\n".join(
+        orjson.dumps(value, option=orjson.OPT_INDENT_2) for value in values
+    ),
+    "without line ends": lambda values: b"".join(map(orjson.dumps, values)),
+    "commas between": lambda values: b",\n".join(map(orjson.dumps, values)),
+    "Windows": lambda values: b"\xef\xbb\xbf" + b"\r\n".join(map(orjson.dumps, values)) + b"\r\n",
+}
+
+
+@pytest.mark.parametrize("packing", PACKED)
 @pytest.mark.parametrize("name", OF_LINES)
-def test_a_pretty_printed_document_is_the_same_file(name):
-    values = OF_LINES[name]
-    whole = orjson.dumps(values[0] if len(values) == 1 else values, option=orjson.OPT_INDENT_2)
-    if len(values) == 1:
-        assert counted("some.json", whole) == (name, *COUNTED[name])
-    else:
-        found = detect("some.json", whole[:HEAD_BYTES])
-        assert found is not None
-        assert found.name == name
+def test_the_same_records_are_the_same_file_however_they_are_written(name, packing):
+    assert counted("some.json", PACKED[packing](OF_LINES[name])) == (name, *COUNTED[name])
 
 
 def test_durations_nodes_arguments_tokens_and_cost_are_kept():
