@@ -80,13 +80,14 @@ class FederatedLearningCoordinator:
         return cls()
 
     def latest_complete_day(self, progress: Callable[[str], None] | None = None) -> date:
-        """Return the last day before today that has events, reading new files first.
+        """Return the last day before today that has events, pulling yesterday and reading new files first.
 
         Yesterday when there are none.
         """
-        with redacted_errors():
-            self.workspace.intake.ingest(progress)
         yesterday = self._clock().astimezone(UTC).date() - timedelta(days=1)
+        with redacted_errors():
+            self.workspace.pull.days(self.workspace.sources, [yesterday], progress or (lambda _: None))
+            self.workspace.intake.ingest(progress)
         return max(self.workspace.days.with_events(yesterday), default=yesterday)
 
     def run_learning_cycle(

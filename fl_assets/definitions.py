@@ -14,6 +14,7 @@ from fl_assets.defs.assets import (
     playbooks,
     report,
     retention,
+    sources,
     telemetry,
     updates,
 )
@@ -33,13 +34,14 @@ def build(settings: FederatedLearningConfig | None = None) -> dg.Definitions:
     """Return the definitions, with the settings of the environment unless others are given, for embedding."""
     return dg.Definitions(
         assets=dg.load_assets_from_modules(
-            [telemetry, nodes, patterns, playbooks, adapters, updates, cycles, report, retention]
+            [sources, telemetry, nodes, patterns, playbooks, adapters, updates, cycles, report, retention]
         ),
         asset_checks=[
             *CHECKS,
             adapters.adapter_freshness,
             nodes.every_node_reports,
             nodes.summaries_are_taken,
+            sources.sources_answer,
         ],
         jobs=[learning_cycle_job, apply_updates_job],
         schedules=[cycle_schedule(settings or FederatedLearningConfig.from_env())],

@@ -24,6 +24,8 @@ from fl_assets.patterns.store import PatternStore
 from fl_assets.playbooks.gate import Gate
 from fl_assets.playbooks.store import PlaybookStore
 from fl_assets.report.rows import ReportReader
+from fl_assets.sources.pull import Pull
+from fl_assets.sources.source import Source, read_sources
 from fl_assets.spark.engine import Launch, SparkEngine, run_plainly
 from fl_assets.sums.engine import SummingEngine
 from fl_assets.sums.recount import Recounter
@@ -81,6 +83,16 @@ class Workspace:
     def _note_days(self, _: Collection[date]) -> None:
         """Remember where telemetry begins; a day that only has lines that could not be read is none of it."""
         remember(self.settings, (day for table in EVENT_TABLES for day in self.lake.days(table)[:1]))
+
+    @cached_property
+    def sources(self) -> tuple[Source, ...]:
+        """Servers that traces are pulled from."""
+        return read_sources(self.settings.sources_path)
+
+    @cached_property
+    def pull(self) -> Pull:
+        """Pulling from them."""
+        return Pull(self.settings.telemetry_path)
 
     @cached_property
     def days(self) -> EventDays:

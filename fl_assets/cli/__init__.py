@@ -3,7 +3,18 @@
 import sys
 
 try:
-    from fl_assets.cli import adapters, answers, commands, demo, export, inspect, mcp_server, nodes, server
+    from fl_assets.cli import (
+        adapters,
+        answers,
+        commands,
+        demo,
+        export,
+        inspect,
+        mcp_server,
+        nodes,
+        pull,
+        server,
+    )
     from fl_assets.cli.application import app, main
 except KeyboardInterrupt:  # importing takes a moment, in which one may change one's mind
     sys.exit(130)
@@ -19,5 +30,6 @@ __all__ = [
     "main",
     "mcp_server",
     "nodes",
+    "pull",
     "server",
 ]

@@ -4,6 +4,7 @@ from fl_assets.core.settings import FederatedLearningConfig, variable
 
 INPUTS = (
     "telemetry_path",
+    "sources_path",
     "remedies_path",
     "corrections_path",
     "mapping_path",

@@ -69,6 +69,26 @@ def _as_place(value: Any) -> Any:
     raise ValueError(message)
 
 
+def plain_url(value: str) -> str:
+    """Return the address of a server without the slash at its end, '' as it is.
+
+    Raises:
+        ValueError: it is none, or holds what may be a secret.
+    """
+    parts = urlsplit(value)
+    if value and (
+        parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or parts.username
+        or parts.password
+        or parts.query
+        or parts.fragment
+    ):
+        message = "must be a URL that starts with https:// or http:// and holds no user, password or query"
+        raise ValueError(message)
+    return value.rstrip("/")
+
+
 class FederatedLearningConfig(BaseSettings):
     """Settings of one coordinator; each field is the environment variable `FEDERATED_LEARNING_<FIELD>`."""
 
@@ -96,6 +116,11 @@ class FederatedLearningConfig(BaseSettings):
     # Where things lie
     telemetry_path: Path = Field(
         Path("./data/telemetry/cache"), description="Folder of telemetry files, searched at any depth."
+    )
+    sources_path: Path | None = Field(
+        None,
+        description="Servers whose traces are pulled into the telemetry folder, day by day (YAML, "
+        "docs/connect.md).",
     )
     error_records_path: Path = Field(
         Path("./data/self-improve/records"),
@@ -334,20 +359,7 @@ class FederatedLearningConfig(BaseSettings):
     @field_validator("adapter_url", "vllm_url")
     @classmethod
     def _server_is_a_plain_url(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if value and (
-            parts.scheme not in ("http", "https")
-            or not parts.hostname
-            or parts.username
-            or parts.password
-            or parts.query
-            or parts.fragment
-        ):
-            message = (
-                "must be a URL that starts with https:// or http:// and holds no user, password or query"
-            )
-            raise ValueError(message)
-        return value.rstrip("/")
+        return plain_url(value)
 
     @field_validator("alert_webhook")
     @classmethod

@@ -22,7 +22,9 @@ class RuleFileError(ValueError):
     """A rule file cannot be used; the text names file, line and rule, one mistake a line."""
 
 
-def read_rules(path: Path, model: type[Rule], *, section: str, key: str = "id") -> tuple[Rule, ...]:
+def read_rules(
+    path: Path, model: type[Rule], *, section: str, key: str = "id", show: bool = True
+) -> tuple[Rule, ...]:
     """Read the list of rules under `section`, each checked by `model`.
 
     All mistakes of the file are in one error.
@@ -32,6 +34,7 @@ def read_rules(path: Path, model: type[Rule], *, section: str, key: str = "id") 
         model: Record of one rule.
         section: The only key at the top of the file.
         key: Field that names a rule in errors and must be unique in the file.
+        show: Whether errors quote values other than the key's; they do not where one may be a secret.
 
     Raises:
         RuleFileError: naming file, line and rule.
@@ -69,7 +72,9 @@ def read_rules(path: Path, model: type[Rule], *, section: str, key: str = "id") 
         try:
             rules.append(model.model_validate(_plain(entry)))
         except ValidationError as error:
-            mistakes += [f"{path}:{at}: {name}: {problem}" for at, problem in explain(error, entry, line)]
+            mistakes += [
+                f"{path}:{at}: {name}: {problem}" for at, problem in explain(error, entry, line, show)
+            ]
     if mistakes:
         raise RuleFileError("\n".join(mistakes))
     return tuple(rules)
@@ -122,14 +127,19 @@ def read_yaml(path: Path) -> CommentedMap:
     return document
 
 
-def explain(error: ValidationError, node: Any, line: int) -> Iterator[tuple[int, str]]:
-    """Yield line and words of each problem of a record that was read from `node`, which begins in `line`."""
+def explain(error: ValidationError, node: Any, line: int, show: bool = True) -> Iterator[tuple[int, str]]:
+    """Yield line and words of each problem of a record that was read from `node`, which begins in `line`.
+
+    With `show`, the words quote the value that was given.
+    """
     for problem in error.errors(include_url=False):
         where = ".".join(str(part) for part in problem["loc"])
         rule = problem["msg"].removeprefix("Value error, ")
         given = problem["input"]
         shown = (
-            "" if isinstance(given, Mapping | list | tuple) or given is None else f" = {str(given)[:100]!r}"
+            ""
+            if isinstance(given, Mapping | list | tuple) or given is None or not show
+            else f" = {str(given)[:100]!r}"
         )
         yield _line_of(node, problem["loc"], line), f"{where}{shown}: {rule}" if where else rule
 

@@ -69,6 +69,7 @@ def test_a_run_of_many_days_files_a_verdict_on_each_day_of_each_check(learned, i
         "updates_stand",
         "adapter_freshness",
         "every_node_reports",
+        "sources_answer",
         "summaries_are_taken",
     }
     assert {(one.asset_check_key, one.partition) for one in said} == {

@@ -4,11 +4,12 @@ from fl_assets.core.tables import WAREHOUSE_TABLES
 from fl_assets.definitions import build
 
 ASSETS = {
-    "raw_traces": (),
-    "conversation_logs": (),
-    "quarantined_events": (),
+    "pulled_telemetry": (),
+    "raw_traces": ("pulled_telemetry",),
+    "conversation_logs": ("pulled_telemetry",),
+    "quarantined_events": ("pulled_telemetry",),
     "error_records": (),
-    "evaluations": (),
+    "evaluations": ("pulled_telemetry",),
     "node_summaries": (),
     "failure_signatures": ("raw_traces", "node_summaries"),
     "conversation_signals": ("raw_traces", "conversation_logs", "node_summaries"),

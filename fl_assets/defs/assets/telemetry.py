@@ -39,7 +39,10 @@ NOTHING = {
     "node_summaries": "no node sent a summary of this day; docs/federation.md says when one would",
 }
 """What it means that a day has no rows."""
-SPECS = {name: table_spec(name, GROUP) for name in PREVIEWS}
+FROM_SOURCES = ("raw_traces", "conversation_logs", "quarantined_events", "evaluations")
+SPECS = {
+    name: table_spec(name, GROUP, ["pulled_telemetry"] if name in FROM_SOURCES else []) for name in PREVIEWS
+}
 """What later assets depend on, by table."""
 
 

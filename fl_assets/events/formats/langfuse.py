@@ -18,7 +18,7 @@ from fl_assets.events.formats.conventions import plain_name
 from fl_assets.events.formats.evaluations import Evaluation, score_of
 from fl_assets.events.formats.messages import turn_of
 from fl_assets.events.formats.readers import span_reader
-from fl_assets.events.formats.seam import Format
+from fl_assets.events.formats.seam import DEFAULT_OPTIONS, Format, Lines, Read, ReadOptions
 from fl_assets.events.formats.spans import Span
 from fl_assets.events.formats.values import any_ns, as_object, first, objects_of, required_text
 
@@ -54,16 +54,28 @@ def _matches(_: str, head: bytes) -> bool:
     )
 
 
-def _of_export(value: Any) -> Iterator[Span | Evaluation | str]:
+_MAX_TRACES = 100_000
+
+
+def read(lines: Lines, options: ReadOptions = DEFAULT_OPTIONS) -> Iterator[Read]:
+    """Read a file; a trace that comes before its observations tells them its name and session."""
+    known: dict[str, dict[str, Any]] = {}
+    return span_reader(lambda value: _of_export(value, known), "observations")(lines, options)
+
+
+def _of_export(value: Any, known: dict[str, dict[str, Any]]) -> Iterator[Span | Evaluation | str]:
     found = False
     for trace, observation in _observations(value):
         found = True
+        of_file = {} if trace else known.get(str(_get(as_object(observation), "traceId") or ""), {})
         try:
-            yield _span(trace, observation)
+            yield _span(trace or of_file, observation)
         except ValueError as error:
             yield str(error)
     for trace in _traces(value):
         found = found or "observations" not in as_object(value)
+        if len(known) < _MAX_TRACES:
+            known[str(trace.get("id"))] = {key: trace.get(key) for key in _OF_TRACE}
         if (span := _whole(trace)) is not None:
             found = True
             yield span
@@ -78,7 +90,7 @@ def _of_export(value: Any) -> Iterator[Span | Evaluation | str]:
         raise ValueError(message)
 
 
-read = span_reader(_of_export, "observations")
+_OF_TRACE = ("id", "name", "sessionId", "session_id", "environment")
 
 FORMAT = Format(
     name="langfuse",

@@ -76,6 +76,11 @@ FORMAT = Format(
 )
 
 
+def _own(values: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what is MLflow's: a trace's own tags and metadata are what a resource says elsewhere."""
+    return {key: value for key, value in values.items() if not key.startswith("mlflow.")}
+
+
 def _id(value: Any, field: str) -> str:
     """Read an id as hex: MLflow 3 writes base64 of its bytes, MLflow 2 hex with `0x`."""
     text = required_text(value, field).removeprefix("0x")
@@ -132,7 +137,7 @@ def _span(raw: dict[str, Any], info: dict[str, Any]) -> Span:
         "gen_ai.usage.input_tokens": usage.get("input_tokens"),
         "gen_ai.usage.output_tokens": usage.get("output_tokens"),
     }
-    own = {key: value for key, value in attributes.items() if not key.startswith("mlflow.")}
+    own = _own(attributes)
     service = first(metadata, ("mlflow.source.name",)) or first(tags, ("mlflow.traceName",)) or "mlflow"
     return Span(
         trace_id=_id(raw.get("trace_id") or context.get("trace_id") or info.get("request_id"), "trace_id"),
@@ -145,6 +150,6 @@ def _span(raw: dict[str, Any], info: dict[str, Any]) -> Span:
         status_message=str(about.get("message") or ""),
         scope="mlflow",
         attributes={**own, **{key: value for key, value in more.items() if value not in (None, "")}},
-        resource={"service.name": service.rpartition("/")[2]},
+        resource={**_own(tags), **_own(metadata), "service.name": service.rpartition("/")[2]},
         events=events_in(raw.get("events")),
     )

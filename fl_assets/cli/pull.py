@@ -1,0 +1,58 @@
+"""`fl-assets pull`: a day of a source, now.
+
+What goes here: arguments in, words out. What does not: the pull (`sources/pull.py`).
+"""
+
+from datetime import date, timedelta
+from typing import Annotated
+
+import typer
+
+from fl_assets.cli.application import DAY, AsJson, CommandError, app, parse_day
+from fl_assets.core.settings import FederatedLearningConfig
+from fl_assets.infra.clock import now_utc
+
+
+@app.command()
+def pull(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Of sources.yaml; by default every source.")
+    ] = None,
+    date_: Annotated[
+        date | None,
+        typer.Option(
+            "--date",
+            parser=parse_day,
+            metavar=DAY,
+            help="Day to pull, or today or yesterday; by default yesterday, UTC.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Pull a day's traces from Langfuse, Phoenix, MLflow, LangSmith or ClickHouse into the telemetry folder.
+
+    Example: fl-assets pull my-langfuse --date 2026-11-20
+    """
+    from fl_assets.cli.console import say, show_json, status
+    from fl_assets.workspace import Workspace
+
+    space = Workspace(FederatedLearningConfig.from_env())
+    known = ", ".join(source.name for source in space.sources)
+    if not known:
+        message = "pull: no sources; name a file of them in FEDERATED_LEARNING_SOURCES_PATH (docs/connect.md)"
+        raise CommandError(message)
+    chosen = [source for source in space.sources if name in (None, source.name)]
+    if not chosen:
+        message = f"pull: no source is called {name!r}; there are: {known}"
+        raise CommandError(message)
+    day = date_ or now_utc().date() - timedelta(days=1)
+    with status(f"pulling {day}") as progress:
+        found = [space.pull.day(source, day, progress) for source in chosen]
+    if as_json:
+        fields = {"source", "day", "kept", "completed", "problem"}
+        show_json([one.model_dump(mode="json", include=fields) for one in found])
+    for one in found:
+        if not one.problem and not as_json:
+            say(f"{one.source}: {one.kept:,} records of {day}")
+    if problems := [f"{one.source}: {one.problem}" for one in found if one.problem]:
+        raise CommandError("\n".join(problems))

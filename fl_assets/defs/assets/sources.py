@@ -1,0 +1,76 @@
+"""The asset of pulled telemetry: a day of each source of sources.yaml, as files for the ingestion.
+
+What goes here: the wiring of `sources/pull.py`. What does not: any server's API.
+"""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+import dagster as dg
+
+from fl_assets.defs.metadata import file_asset, preview
+from fl_assets.defs.partitions import DAILY, days_of
+from fl_assets.defs.per_day import evaluate_per_day, report_day
+from fl_assets.defs.resources import WorkspaceResource
+from fl_assets.events.redaction.errors import without_secrets
+from fl_assets.sources.pull import Pulled
+
+GROUP = "telemetry"
+COLUMNS = ("day", "source", "kept", "completed", "problem")
+
+
+@dg.asset(**file_asset(GROUP, {"python"}))
+@without_secrets
+def pulled_telemetry(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
+    """What Langfuse, Phoenix, MLflow, LangSmith and ClickHouse hold of a day.
+
+    Pulled into the telemetry folder, from the servers that sources.yaml names; nothing without it.
+    """
+    space, days = workspace.open(), days_of(context.partition_keys)
+    if not space.sources:
+        context.log.info("no sources: FEDERATED_LEARNING_SOURCES_PATH is not set, or names none")
+    found = space.pull.days(space.sources, days, context.log.info)
+    for one in found:
+        if one.problem:
+            context.log.warning(f"{one.source} of {one.day}: {one.problem}")
+    for day in days:
+        of_day = [one for one in found if one.day == day]
+        failed = sum(bool(one.problem) for one in of_day)
+        numbers = {"sources": len(of_day), "sources_that_did_not_answer": failed}
+        shown = {"pulled": preview(_rows(of_day), COLUMNS, limit=100)} if of_day else {}
+        report_day(context, day, "pulled_telemetry", sum(one.kept for one in of_day), {**numbers, **shown})
+
+
+@dg.asset_check(asset=pulled_telemetry, partitions_def=DAILY)
+@without_secrets
+def sources_answer(
+    context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource
+) -> dg.AssetCheckResult:
+    """Every source gave the day whole.
+
+    A warning names those that did not; the cycle goes on with what is there, and the next pull begins where
+    this one stopped.
+    """
+    space = workspace.open()
+
+    def evaluate(days: Sequence[date]) -> dg.AssetCheckResult:
+        known = [space.pull.known(source, day) for source in space.sources for day in days]
+        missing = [one for one in known if one.problem or not one.completed]
+        named = ", ".join(dict.fromkeys(one.source for one in missing))
+        return dg.AssetCheckResult(
+            passed=not missing,
+            severity=dg.AssetCheckSeverity.WARN,
+            description="expected every source to give the day; found: "
+            f"{f'{named} did not' if missing else 'all did' if known else 'none is set'}",
+            metadata={
+                "sources_that_did_not_answer": len(missing),
+                **({"offending": preview(_rows(missing), COLUMNS, limit=100)} if missing else {}),
+            },
+        )
+
+    return evaluate_per_day(context, evaluate)
+
+
+def _rows(found: Sequence[Pulled]) -> list[dict[str, Any]]:
+    return [one.model_dump() for one in found]

@@ -1,0 +1,139 @@
+"""Asking a source: JSON over HTTP within bounds of time and size, again when that may help.
+
+What goes here: the one way in which sources are asked. What does not: what is asked for (one file per kind).
+
+The token is read from the environment at each start; it is sent in a header to the source's own address, and
+is in no error, log or file. Redirects are not followed, since they would hand it on.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+import orjson
+
+from fl_assets.infra.http import Deadline, HttpError, exchange, failed, retrying
+from fl_assets.sources.source import Kind, Source, SourceError
+
+TIMEOUT_SECS = 60.0
+SLOWEST_BYTES_PER_SEC = 50_000
+MAX_PAGE_BYTES = 64 * 1024 * 1024
+ATTEMPTS = 5
+MAX_WAIT_SECS = 120.0
+"""A server that asks for a longer pause is asked again in the next cycle, from where it stopped."""
+
+
+class Api:
+    """The API of one source."""
+
+    def __init__(
+        self,
+        source: Source,
+        kind: Kind,
+        *,
+        environment: Mapping[str, str] = os.environ,
+        sleep: Callable[[float], Any] = time.sleep,
+    ) -> None:
+        """Take user and token from the environment.
+
+        Raises:
+            SourceError: a variable that sources.yaml names is not set, or holds what no header can.
+        """
+        self._source = source
+        user, token = (_secret(environment, name) for name in (source.user_env, source.token_env))
+        self._headers = kind.headers(user, token)
+        self._retrying = retrying(ATTEMPTS, first_wait=2.0, max_wait=MAX_WAIT_SECS, sleep=sleep)
+
+    def get(self, path: str, query: Sequence[tuple[str, Any]] = ()) -> Any:
+        """Return the JSON that a GET answers.
+
+        Args:
+            path: below the source's url.
+            query: names and values; those that are None are left out.
+
+        Raises:
+            SourceError: after the last attempt, or at once for what no further attempt can mend.
+        """
+        return self._ask("GET", path, query, None, {}, _json)
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Return the JSON that a POST of JSON answers; see `get`."""
+        kind = {"content-type": "application/json"}
+        return self._ask("POST", path, (), orjson.dumps(body), kind, _json)
+
+    def text(self, path: str, query: Sequence[tuple[str, Any]], body: str) -> bytes:
+        """Return what a POST of text answers, as it is; see `get`."""
+        kind = {"content-type": "text/plain; charset=utf-8"}
+        return self._ask("POST", path, query, body.encode(), kind, bytes)
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        query: Sequence[tuple[str, Any]],
+        body: bytes | None,
+        kind: Mapping[str, str],
+        read: Callable[[bytes], Any],
+    ) -> Any:
+        asked = urlencode([(name, value) for name, value in query if value is not None])
+        url = f"{self._source.url}{path}{'?' + asked if asked else ''}"
+        try:
+            return self._retrying(self._once, method, url, body, {**self._headers, **kind}, read)
+        except HttpError as error:
+            message = f"{method} {path[:200]}: {self._in_words(error)}"
+            raise SourceError(message, status=error.status) from None
+
+    @staticmethod
+    def _once(
+        method: str, url: str, body: bytes | None, headers: Mapping[str, str], read: Callable[[bytes], Any]
+    ) -> Any:
+        answer = exchange(
+            method,
+            url,
+            deadline=Deadline(TIMEOUT_SECS),
+            limit=MAX_PAGE_BYTES,
+            body=body,
+            headers={"accept": "application/json", **headers},
+            bytes_per_sec=SLOWEST_BYTES_PER_SEC,
+        )
+        if not 200 <= answer.status < 300:
+            raise failed(answer)
+        return read(answer.content)
+
+    def _in_words(self, error: HttpError) -> str:
+        if error.status in (401, 403):
+            named = " and ".join(filter(None, (self._source.user_env, self._source.token_env)))
+            return f"{error}: {f'what {named} holds is refused' if named else 'it wants a token: token_env'}"
+        if 300 <= error.status < 400:
+            return f"{error}: it redirects, which is not followed; give the address it leads to as url"
+        if (error.after or 0) > MAX_WAIT_SECS:
+            return f"{error}: it asks for a pause of {error.after:.0f} s, longer than {MAX_WAIT_SECS:.0f}"
+        return f"{error} ({ATTEMPTS} attempts)" if error.may_pass else str(error)
+
+
+def _json(content: bytes) -> Any:
+    """Read an answer; NaN and lone surrogates, which orjson refuses, are kept for the ingestion to mend."""
+    try:
+        return orjson.loads(content)
+    except ValueError:
+        try:
+            return json.loads(content)
+        except (ValueError, RecursionError):
+            message = "answers with what is no JSON: is the url that of the server's API?"
+            raise HttpError(message, may_pass=True) from None
+
+
+def _secret(environment: Mapping[str, str], name: str) -> str:
+    if not name:
+        return ""
+    value = environment.get(name, "").strip()
+    if not value:
+        message = f"the environment variable {name}, which sources.yaml names, is not set"
+        raise SourceError(message)
+    if not (value.isascii() and value.isprintable()):
+        message = f"the environment variable {name} holds characters that no header may have"
+        raise SourceError(message)
+    return value

@@ -1,0 +1,76 @@
+"""ClickHouse: rows of a day in the tables of the Collector's exporter, `otel_traces` and `otel_logs`.
+
+What goes here: queries over its HTTP interface. What does not: what a row means
+(`events/formats/clickhouse.py`).
+
+A page begins at the time of the last row of the page before, and leaves out as many rows as had that very
+time: no offset grows with the day, and rows that share a nanosecond are not lost. Times come out in UTC
+whatever the server's zone is.
+
+Source: ClickHouse's documentation, "HTTP interface" and "Queries with parameters";
+opentelemetry-collector-contrib, `exporter/clickhouseexporter`.
+"""
+
+from typing import Any
+
+import orjson
+
+from fl_assets.sources.source import Asking, Cursor, Kind, Page, Source, SourceError, Span
+
+_UTC = "toTimeZone(t.Timestamp, 'UTC') as Timestamp"
+_EVENTS = "arrayMap(x -> toTimeZone(x, 'UTC'), t.`Events.Timestamp`) as `Events.Timestamp`"
+_SQL = """\
+select * replace ({replaced}) from {table} as t
+where t.Timestamp >= toDateTime64({{start:String}}, 9, 'UTC')
+  and t.Timestamp < toDateTime64({{end:String}}, 9, 'UTC')
+order by {order} limit {{rows:UInt64}} offset {{skip:UInt64}}
+format JSONEachRow"""
+_TABLES = {
+    "otel_traces": _SQL.format(
+        table="otel_traces", replaced=f"{_UTC}, {_EVENTS}", order="t.Timestamp, t.TraceId, t.SpanId"
+    ),
+    "otel_logs": _SQL.format(
+        table="otel_logs", replaced=_UTC, order="t.Timestamp, t.TraceId, t.SpanId, t.Body"
+    ),
+}
+
+
+def page(source: Source, span: Span, cursor: Cursor, api: Asking) -> Page:
+    """Return a page of rows of traces, then of logs where they are asked for."""
+    table = cursor.get("table", "otel_traces")
+    start, skip = cursor.get("at", f"{span.start:%Y-%m-%d %H:%M:%S}"), int(cursor.get("skip", 0))
+    limit = source.page_size or 10_000
+    given = {"start": start, "end": f"{span.end:%Y-%m-%d %H:%M:%S}", "rows": limit, "skip": skip}
+    query = [
+        ("database", source.project or None),
+        ("wait_end_of_query", 1),  # else a query that fails half way would have answered 200
+        *((f"param_{name}", value) for name, value in given.items()),
+    ]
+    rows = api.text("/", query, _TABLES[table]).splitlines()
+    if rows:
+        _time(rows[0])
+    if len(rows) < limit:
+        return Page(rows, {"table": "otel_logs"} if source.logs and table == "otel_traces" else None)
+    last, same = _time(rows[-1]), 0
+    for row in reversed(rows):
+        if _time(row) != last:
+            break
+        same += 1
+    skipped = same + (skip if last == start else 0)
+    return Page(rows, {"table": table, "at": last, "skip": skipped})
+
+
+def _time(row: bytes) -> Any:
+    try:
+        return orjson.loads(row)["Timestamp"]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        message = "answers with rows that are not those of the Collector's exporter"
+        raise SourceError(message) from None
+
+
+def _headers(user: str, token: str) -> dict[str, str]:
+    named = {"x-clickhouse-user": user} if user else {}
+    return named | ({"x-clickhouse-key": token} if token else {})
+
+
+KIND = Kind(headers=_headers, page=page)

@@ -1,0 +1,132 @@
+"""Langfuse: observations of a day with what their trace says, and the scores given on it.
+
+What goes here: its public API, v2 of observations (Langfuse Cloud, self-hosted from v4) and, where a server
+has no such, the pages of traces and observations that it replaces. What does not: what they mean
+(`events/formats/langfuse.py`).
+
+Source: Langfuse's API reference (`GET /api/public/v2/observations`, `/traces`, `/observations`,
+`/v3/scores`, `/v2/scores`).
+"""
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+from fl_assets.sources.source import (
+    Asking,
+    Cursor,
+    Kind,
+    Page,
+    Source,
+    SourceError,
+    Span,
+    objects_in,
+    rfc3339,
+)
+
+_FIELDS = "core,basic,time,io,metadata,model,usage,prompt,trace_context"
+_WHOLE = "attributes,resourceAttributes,scope"
+"""Keys of metadata that v2 would cut after 200 characters."""
+_OLDER = {"observations": "traces", "scores": "older_scores"}
+"""What is asked for instead, where a server does not know the newer path."""
+_NEXT = {
+    "observations": "scores",
+    "traces": "older_observations",
+    "older_observations": "scores",
+    "scores": None,
+    "older_scores": None,
+}
+
+
+def page(source: Source, span: Span, cursor: Cursor, api: Asking) -> Page:
+    """Return a page of observations, then of scores; traces first where observations do not tell of them."""
+    what = cursor.get("what", "observations")
+    at = cursor.get("at")
+    try:
+        records, after = _PAGES[what](source, span, at, api)
+    except SourceError as error:
+        if error.status not in (404, 405) or at is not None or what not in _OLDER:
+            raise
+        return Page((), {"what": _OLDER[what]})
+    following = _NEXT[what]
+    if after is not None:
+        return Page(records, {"what": what, "at": after})
+    return Page(records, {"what": following} if following else None)
+
+
+def _observations(source: Source, span: Span, at: Any, api: Asking) -> tuple[list[Any], Any]:
+    query = [
+        *_between("fromStartTime", "toStartTime", span),
+        ("fields", _FIELDS),
+        ("expandMetadata", _WHOLE),
+        ("limit", min(source.page_size or 1000, 1000)),
+        ("cursor", at),
+    ]
+    answer = api.get("/api/public/v2/observations", query)
+    return list(objects_in(answer, "data")), _meta(answer).get("cursor")
+
+
+def _scores(source: Source, span: Span, at: Any, api: Asking) -> tuple[list[Any], Any]:
+    query = [
+        *_between("fromTimestamp", "toTimestamp", span),
+        ("fields", "details,subject"),
+        ("limit", min(source.page_size or 100, 100)),
+        ("cursor", at),
+    ]
+    answer = api.get("/api/public/v3/scores", query)
+    return [_score(one) for one in objects_in(answer, "data")], _meta(answer).get("cursor")
+
+
+def _score(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Name what a score is about as all earlier versions do."""
+    subject = raw.get("subject")
+    about = subject if isinstance(subject, Mapping) else {}
+    kind, key = str(about.get("kind") or "").lower(), about.get("id")
+    names = {"trace": "traceId", "observation": "observationId", "session": "sessionId"}
+    found = {**raw, "traceId": about.get("traceId")}
+    return found | ({names[kind]: key} if kind in names else {})
+
+
+def _numbered(path: str, names: tuple[str, str], *more: tuple[str, str]) -> Any:
+    """Return what asks for a page by its number."""
+
+    def ask(source: Source, span: Span, at: Any, api: Asking) -> tuple[list[Any], Any]:
+        number = int(at or 1)
+        limit = min(source.page_size or 100, 100)
+        answer = api.get(path, [*_between(*names, span), *more, ("limit", limit), ("page", number)])
+        records = [_without_ids(one) for one in objects_in(answer, "data")]
+        last = _meta(answer).get("totalPages")
+        is_last = number >= last if isinstance(last, int) else len(records) < limit
+        return records, None if is_last or not records else number + 1
+
+    return ask
+
+
+def _without_ids(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the ids that a trace has of its observations and scores: they come by themselves."""
+    return {key: value for key, value in raw.items() if key not in {"observations", "scores"}}
+
+
+def _meta(answer: Any) -> Mapping[str, Any]:
+    found = answer.get("meta")
+    return found if isinstance(found, Mapping) else {}
+
+
+def _between(first: str, last: str, span: Span) -> list[tuple[str, Any]]:
+    return [(first, rfc3339(span.start)), (last, rfc3339(span.end))]
+
+
+_PAGES = {
+    "observations": _observations,
+    "scores": _scores,
+    "traces": _numbered("/api/public/traces", ("fromTimestamp", "toTimestamp"), ("fields", "core,io")),
+    "older_observations": _numbered("/api/public/observations", ("fromStartTime", "toStartTime")),
+    "older_scores": _numbered("/api/public/v2/scores", ("fromTimestamp", "toTimestamp")),
+}
+
+
+def _headers(user: str, token: str) -> dict[str, str]:
+    return {"authorization": f"Basic {base64.b64encode(f'{user}:{token}'.encode()).decode()}"}
+
+
+KIND = Kind(headers=_headers, page=page)

@@ -1,0 +1,116 @@
+"""LangSmith: runs of a day in one project, with what was fed back on them.
+
+What goes here: its query API, v2 and, where a server has no such, v1. What does not: what a run means
+(`events/formats/langsmith.py`).
+
+Source: LangSmith's API reference (`POST /api/v2/runs/query`, `POST /api/v1/runs/query`,
+`GET /api/v1/sessions`).
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from fl_assets.sources.source import (
+    Asking,
+    Cursor,
+    Kind,
+    Page,
+    Source,
+    SourceError,
+    Span,
+    objects_in,
+    rfc3339,
+)
+
+_SELECTED = (
+    "id",
+    "name",
+    "run_type",
+    "status",
+    "start_time",
+    "end_time",
+    "error",
+    "inputs",
+    "outputs",
+    "extra",
+    "trace_id",
+    "dotted_order",
+    "feedback_stats",
+    "prompt_tokens",
+    "completion_tokens",
+    "total_cost",
+)
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+def page(source: Source, span: Span, cursor: Cursor, api: Asking) -> Page:
+    """Return a page of runs."""
+    project = cursor.get("project") or _project(source, api)
+    kept = {"project": project, "version": cursor.get("version", 2)}
+    try:
+        ask = _newer if kept["version"] == 2 else _older
+        runs, after = ask(source, span, project, cursor.get("at"), api)
+    except SourceError as error:
+        if error.status not in (404, 405) or cursor.get("version"):
+            raise
+        return Page((), {"project": project, "version": 1})
+    return Page(
+        [{**one, "session_name": source.project} for one in runs], {**kept, "at": after} if after else None
+    )
+
+
+def _newer(source: Source, span: Span, project: str, at: Any, api: Asking) -> tuple[list[Any], Any]:
+    body = {
+        "project_ids": [project],
+        "min_start_time": rfc3339(span.start),
+        "max_start_time": rfc3339(span.end),
+        "page_size": min(source.page_size or 100, 1000),
+        "selects": [name.upper() for name in (*_SELECTED, "parent_run_ids", "project_id", "thread_id")],
+        **({"cursor": at} if at else {}),
+    }
+    answer = api.post("/api/v2/runs/query", body)
+    return [_as_before(one) for one in objects_in(answer, "items")], answer.get("next_cursor")
+
+
+def _as_before(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Spell a run of v2 as v1 and all exports do."""
+    parents = run.get("parent_run_ids")
+    lower = {name: str(run[name]).lower() for name in ("run_type", "status") if run.get(name)}
+    parent = {"parent_run_id": parents[-1]} if isinstance(parents, list) and parents else {}
+    return {**run, **lower, **parent, "session_id": run.get("project_id")}
+
+
+def _older(source: Source, span: Span, project: str, at: Any, api: Asking) -> tuple[list[Any], Any]:
+    start, end = rfc3339(span.start), rfc3339(span.end)
+    body = {
+        "session": [project],
+        "start_time": start,
+        "filter": f'and(gte(start_time, "{start}"), lt(start_time, "{end}"))',
+        "limit": min(source.page_size or 100, 100),
+        "select": [*_SELECTED, "parent_run_id", "session_id"],
+        **({"cursor": at} if at else {}),
+    }
+    answer = api.post("/api/v1/runs/query", body)
+    cursors = answer.get("cursors") if isinstance(answer, Mapping) else None
+    return list(objects_in(answer, "runs")), cursors.get("next") if isinstance(cursors, Mapping) else None
+
+
+def _project(source: Source, api: Asking) -> str:
+    if _UUID.fullmatch(source.project):
+        return source.project
+    if not source.project:
+        message = "project is not given in sources.yaml: LangSmith wants the name or id of one"
+        raise SourceError(message)
+    found = api.get("/api/v1/sessions", [("name", source.project), ("limit", 1)])
+    if isinstance(found, list) and found and isinstance(found[0], Mapping) and found[0].get("id"):
+        return str(found[0]["id"])
+    message = f"LangSmith has no project {source.project!r}"
+    raise SourceError(message)
+
+
+def _headers(_: str, token: str) -> dict[str, str]:
+    return {"x-api-key": token} if token else {}
+
+
+KIND = Kind(headers=_headers, page=page)

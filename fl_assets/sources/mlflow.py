@@ -1,0 +1,67 @@
+"""MLflow: traces that began on a day in one experiment, each with its spans.
+
+What goes here: its REST API; the spans of a trace come one by one, from where MLflow's own UI has them, as
+its search gives none. What does not: what they mean (`events/formats/mlflow.py`).
+
+Source: mlflow/mlflow, `mlflow/store/tracking/rest_store.py` (`search_traces`), `mlflow/server/handlers.py`
+(`get_trace_artifact_handler`).
+"""
+
+import base64
+from typing import Any
+
+from fl_assets.sources.source import Asking, Cursor, Kind, Page, Source, SourceError, Span, objects_in
+
+
+def page(source: Source, span: Span, cursor: Cursor, api: Asking) -> Page:
+    """Return a page of traces."""
+    experiment = cursor.get("experiment") or _experiment(source, api)
+    start, end = (int(when.timestamp() * 1000) for when in (span.start, span.end))
+    body = {
+        "locations": [{"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": experiment}}],
+        "filter": f"timestamp_ms >= {start} AND timestamp_ms < {end}",
+        "order_by": ["timestamp_ms ASC"],
+        "max_results": min(source.page_size or 100, 500),
+        **({"page_token": cursor["at"]} if cursor.get("at") else {}),
+    }
+    answer = api.post("/api/3.0/mlflow/traces/search", body)
+    if isinstance(answer, dict):
+        answer.setdefault("traces", [])  # an empty list is left out
+    records = [{"info": info, "data": _data(info, api)} for info in objects_in(answer, "traces")]
+    after = answer.get("next_page_token")
+    return Page(records, {"experiment": experiment, "at": after} if after else None)
+
+
+def _data(info: Any, api: Asking) -> dict[str, Any]:
+    key = info.get("trace_id") or info.get("request_id")
+    try:
+        found = api.get("/ajax-api/2.0/mlflow/get-trace-artifact", [("request_id", key)])
+    except SourceError as error:
+        if error.status == 404:  # it has none yet, or no longer
+            return {"spans": []}
+        raise
+    return {"spans": list(objects_in(found, "spans"))}
+
+
+def _experiment(source: Source, api: Asking) -> str:
+    if source.project.isdigit() or not source.project:
+        return source.project or "0"
+    try:
+        found = api.get("/api/2.0/mlflow/experiments/get-by-name", [("experiment_name", source.project)])
+        return str(found["experiment"]["experiment_id"])
+    except SourceError as error:
+        if error.status != 404:
+            raise
+    except (KeyError, TypeError):
+        pass
+    message = f"MLflow has no experiment {source.project!r}"
+    raise SourceError(message)
+
+
+def _headers(user: str, token: str) -> dict[str, str]:
+    if user:
+        return {"authorization": f"Basic {base64.b64encode(f'{user}:{token}'.encode()).decode()}"}
+    return {"authorization": f"Bearer {token}"} if token else {}
+
+
+KIND = Kind(headers=_headers, page=page)

@@ -1,0 +1,90 @@
+"""Phoenix: spans of a day, and the annotations that were made on them.
+
+What goes here: its REST API. What does not: what they mean (`events/formats/phoenix.py`).
+
+Source: Arize-ai/phoenix, `src/phoenix/server/api/routers/v1/spans.py`, `annotations.py`.
+"""
+
+from typing import Any
+from urllib.parse import quote
+
+from fl_assets.sources.source import (
+    Asking,
+    Cursor,
+    Kind,
+    Page,
+    Source,
+    SourceError,
+    Span,
+    objects_in,
+    rfc3339,
+)
+
+_IDS = 100
+"""Spans whose annotations are asked for at once: their ids are in the address, whose length has bounds."""
+
+
+def page(source: Source, span: Span, cursor: Cursor, api: Asking) -> Page:
+    """Return a page of spans, each with its annotations behind it."""
+    project = cursor.get("project") or _project(source.project or "default", api)
+    path = f"/v1/projects/{quote(project, safe='')}"
+    query = [
+        ("start_time", rfc3339(span.start)),
+        ("end_time", rfc3339(span.end)),
+        ("limit", min(source.page_size or 1000, 1000)),
+        ("cursor", cursor.get("at")),
+    ]
+    answer = api.get(f"{path}/spans", query)
+    spans = [{**one, "project_name": source.project or "default"} for one in objects_in(answer, "data")]
+    after = answer.get("next_cursor")
+    return Page(
+        [*spans, *_annotations(path, spans, api)], {"project": project, "at": after} if after else None
+    )
+
+
+def _project(name: str, api: Asking) -> str:
+    """Return the id of a project: a name may hold what no address can."""
+    at, seen = None, []
+    while True:
+        answer = api.get("/v1/projects", [("limit", 1000), ("cursor", at)])
+        for one in objects_in(answer, "data"):
+            if name in (one.get("name"), one.get("id")):
+                return str(one["id"])
+            seen.append(str(one.get("name")))
+        following = answer.get("next_cursor")
+        if not following or following == at:
+            message = f"Phoenix has no project {name!r}; there are: {', '.join(seen)[:500]}"
+            raise SourceError(message)
+        at = following
+
+
+def _annotations(path: str, spans: list[dict[str, Any]], api: Asking) -> list[Any]:
+    contexts = [one["context"] for one in spans if isinstance(one.get("context"), dict)]
+    traces = {str(one.get("span_id")): one.get("trace_id") for one in contexts}
+    ids = list(traces)
+    found: list[Any] = []
+    for start in range(0, len(ids), _IDS):
+        given = [("span_ids", one) for one in ids[start : start + _IDS]]
+        at = None
+        while True:
+            try:
+                answer = api.get(f"{path}/span_annotations", [*given, ("limit", 1000), ("cursor", at)])
+            except SourceError as error:
+                if error.status in (404, 405):  # of a server before 8.0, which keeps none of them
+                    return found
+                raise
+            found += [
+                {**one, "trace_id": traces.get(str(one.get("span_id")))} for one in objects_in(answer, "data")
+            ]
+            following = answer.get("next_cursor")
+            if not following or following == at:
+                break
+            at = following
+    return found
+
+
+def _headers(_: str, token: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {token}"} if token else {}
+
+
+KIND = Kind(headers=_headers, page=page)

@@ -1,0 +1,270 @@
+"""Pulling days from sources into the telemetry folder, where the ingestion finds them.
+
+What goes here: the file of a day, what is remembered of it, which days are pulled. What does not: a server's
+API (one file per kind), requests (`api.py`).
+
+A day of a source is one file, `<telemetry>/<source>/<day>/pulled.jsonl.gz`, so that the spans of a trace lie
+together. Its pages are collected beside it, under a hidden name that no ingestion reads, with a note of where
+the next one begins; a pull that breaks off goes on from there. Only a whole day takes the file's place. The
+file of an earlier pull is replaced when its content changed: of an observation that was read unfinished the
+ingestion then takes the finished version.
+"""
+
+import gzip
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import orjson
+from pydantic import BaseModel, ValidationError
+
+from fl_assets.infra.clock import now_utc
+from fl_assets.infra.disk import LockBusyError, locked, new_file, sync_folder, write_atomically
+from fl_assets.infra.json_text import canonical_json
+from fl_assets.sources import clickhouse, langfuse, langsmith, mlflow, phoenix
+from fl_assets.sources.api import Api
+from fl_assets.sources.source import Cursor, Kind, Page, Source, SourceError, Span
+
+KINDS: dict[str, Kind] = {
+    "langfuse": langfuse.KIND,
+    "phoenix": phoenix.KIND,
+    "mlflow": mlflow.KIND,
+    "langsmith": langsmith.KIND,
+    "clickhouse": clickhouse.KIND,
+}
+FILE, _PAGES, _NOTE, _LOCK = "pulled.jsonl.gz", ".pages", ".pull.json", ".lock"
+MAX_DAY_BYTES = 16 * 1024**3
+"""Most that is collected of a day, before it is packed."""
+PULL_SECS = 1800.0
+"""A pull that takes longer stops, and goes on from there the next time."""
+RESUMED_FOR = timedelta(hours=12)
+"""Later than this, what was collected is thrown away: cursors lapse, and pages may have moved."""
+SETTLED_AFTER = timedelta(hours=6)
+"""Spans of a day may reach their server this long after its end."""
+FRESH_FOR, ASKED_AGAIN_AFTER = timedelta(minutes=10), timedelta(minutes=2)
+"""A cycle looks twice: for the latest day with events, and at the day that it analyses."""
+
+
+class Pulled(BaseModel):
+    """What is known of a day of a source; kept beside its file."""
+
+    source: str
+    day: date
+    key: str = ""
+    """Of the source's entry: pages that another one gave are not mixed with these."""
+    began: datetime | None = None
+    cursor: Cursor | None = None
+    """Where the next page begins, while a pull is under way."""
+    size: int = 0
+    """Bytes of the pages that are collected."""
+    records: int = 0
+    pages: int = 0
+    completed: datetime | None = None
+    sha256: str = ""
+    """Of the file's content, unpacked."""
+    kept: int = 0
+    """Records in the file."""
+    problem: str = ""
+    """Why the last pull is not complete."""
+    asked: datetime | None = None
+
+
+class Pull:
+    """Pulls from the sources of one sources.yaml."""
+
+    def __init__(
+        self,
+        telemetry: Path,
+        *,
+        clock: Callable[[], datetime] = now_utc,
+        environment: Mapping[str, str] = os.environ,
+        sleep: Callable[[float], Any] = time.sleep,
+        seconds: float = PULL_SECS,
+    ) -> None:
+        self._telemetry, self._clock, self._environment = telemetry, clock, environment
+        self._sleep, self._seconds = sleep, seconds
+
+    def days(
+        self,
+        sources: Sequence[Source],
+        days: Iterable[date],
+        progress: Callable[[str], None] = lambda _: None,
+    ) -> list[Pulled]:
+        """Pull days of all sources, as a cycle does; a source that does not answer stops no other.
+
+        A day that was pulled in the last minutes is left alone. The day before is pulled once more where that
+        was done too soon after its end.
+        """
+        found: list[Pulled] = []
+        wanted = sorted(set(days))
+        for source in sources:
+            problem = ""
+            for day in sorted({*wanted, *(self._unsettled(source, wanted))}):
+                known = self.known(source, day)
+                if known.completed and not known.cursor and self._clock() - known.completed < FRESH_FOR:
+                    found.append(known)
+                elif known.problem and known.asked and self._clock() - known.asked < ASKED_AGAIN_AFTER:
+                    found.append(known)
+                    problem = known.problem
+                elif problem:
+                    found.append(self._failed(source, day, f"not asked: of a day before it {problem}"))
+                else:
+                    found.append(self.day(source, day, progress))
+                    problem = found[-1].problem
+        return found
+
+    def day(self, source: Source, day: date, progress: Callable[[str], None] = lambda _: None) -> Pulled:
+        """Pull a day of a source; what went wrong is in the answer."""
+        try:
+            return self._day(source, day, progress)
+        except SourceError as error:
+            return self._failed(source, day, str(error))
+        except LockBusyError as error:  # its note is the other one's
+            return self.known(source, day).model_copy(update={"problem": str(error)})
+
+    def known(self, source: Source, day: date) -> Pulled:
+        """Return what is remembered of a day."""
+        with suppress(OSError, ValidationError):
+            return Pulled.model_validate_json((self._folder(source, day) / _NOTE).read_bytes())
+        return Pulled(source=source.name, day=day)
+
+    def _unsettled(self, source: Source, days: Iterable[date]) -> Iterable[date]:
+        for day in days:
+            before = day - timedelta(days=1)
+            known = self.known(source, before)
+            if known.completed and known.completed < Span.of(before).end + SETTLED_AFTER:
+                yield before
+
+    def _day(self, source: Source, day: date, progress: Callable[[str], None]) -> Pulled:
+        if day > self._clock().astimezone(UTC).date():
+            message = f"{day} has not begun"
+            raise SourceError(message)
+        folder = self._folder(source, day)
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder / _LOCK, wait_secs=5.0):
+            api = Api(source, KINDS[source.kind], environment=self._environment, sleep=self._sleep)
+            state = self._begin(source, day)
+            state = self._collect(source, state, api, progress)
+            return self._finish(folder, state)
+
+    def _begin(self, source: Source, day: date) -> Pulled:
+        """Return the state to go on from: that of a pull which broke off lately, or a new one."""
+        known, now = self.known(source, day), self._clock()
+        key = hashlib.sha256(canonical_json(source.model_dump(mode="json"))).hexdigest()[:16]
+        pages = self._folder(source, day) / _PAGES
+        is_usable = (
+            known.cursor is not None
+            and known.key == key
+            and known.began is not None
+            and now - known.began < RESUMED_FOR
+            and pages.is_file()
+            and pages.stat().st_size >= known.size
+        )
+        if is_usable:
+            return known.model_copy(update={"asked": now})
+        fresh = {"key": key, "began": now, "asked": now, "cursor": {}, "size": 0, "records": 0, "pages": 0}
+        return known.model_copy(update=fresh)
+
+    def _collect(self, source: Source, state: Pulled, api: Api, progress: Callable[[str], None]) -> Pulled:
+        folder, kind, span = self._folder(source, state.day), KINDS[source.kind], Span.of(state.day)
+        until = time.monotonic() + self._seconds
+        with os.fdopen(
+            os.open(folder / _PAGES, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+b"
+        ) as file:
+            file.truncate(state.size)  # of a page that was being written when a pull broke off
+            file.seek(state.size)
+            while state.cursor is not None:
+                if time.monotonic() > until:
+                    message = f"not over after {self._seconds:.0f} s: it goes on there the next time"
+                    raise SourceError(message)
+                page = kind.page(source, span, state.cursor, api)
+                if page.after == state.cursor:
+                    message = "gives the same page again and again"
+                    raise SourceError(message)
+                state = self._add(folder, file, state, page)
+                progress(f"{source.name} {state.day}: {state.records:,} records")
+        return state
+
+    def _add(self, folder: Path, file: Any, state: Pulled, page: Page) -> Pulled:
+        content = b"".join(_line(record) + b"\n" for record in page.records)
+        if state.size + len(content) > MAX_DAY_BYTES:
+            message = f"has more than {MAX_DAY_BYTES} bytes of a day"
+            raise SourceError(message)
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+        state = state.model_copy(
+            update={
+                "cursor": page.after,
+                "size": state.size + len(content),
+                "records": state.records + len(page.records),
+                "pages": state.pages + 1,
+            }
+        )
+        if page.after is not None:  # the last page is noted with the file that it completes
+            self._note(folder, state)
+        return state
+
+    def _finish(self, folder: Path, state: Pulled) -> Pulled:
+        """Let what was collected be the day's file; one that nothing was found for anew stays."""
+        pages, temporary = folder / _PAGES, folder / f".{FILE}.tmp"
+        done: dict[str, Any] = {"completed": self._clock(), "problem": "", "cursor": None}
+        if state.records:
+            digest = hashlib.sha256()
+            temporary.unlink(missing_ok=True)
+            with (
+                pages.open("rb") as source,
+                new_file(temporary, mode=0o600) as target,
+                gzip.GzipFile("", "wb", 6, target, mtime=0) as packed,
+            ):
+                while chunk := source.read(1 << 20):
+                    digest.update(chunk)
+                    packed.write(chunk)
+            if digest.hexdigest() == state.sha256 and (folder / FILE).is_file():
+                temporary.unlink()
+            else:
+                temporary.replace(folder / FILE)
+                sync_folder(folder)
+            done |= {"sha256": digest.hexdigest(), "kept": state.records}
+        state = state.model_copy(update=done)
+        self._note(folder, state)
+        pages.unlink(missing_ok=True)
+        return state
+
+    def _failed(self, source: Source, day: date, problem: str) -> Pulled:
+        state = self.known(source, day).model_copy(update={"problem": problem, "asked": self._clock()})
+        folder = self._folder(source, day)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._note(folder, state)
+        return state
+
+    @staticmethod
+    def _note(folder: Path, state: Pulled) -> None:
+        write_atomically(folder / _NOTE, state.model_dump_json(indent=1).encode(), mode=0o600)
+
+    def _folder(self, source: Source, day: date) -> Path:
+        places = dict.fromkeys(filter(None, (source.node, source.name)))
+        return self._telemetry.joinpath(*places, str(day))
+
+
+def _line(record: Mapping[str, Any] | bytes) -> bytes:
+    """Write a record as a line, short values first: a format is told by the first bytes of a file."""
+    if isinstance(record, bytes):
+        return record.strip()
+    ordered = dict(sorted(record.items(), key=lambda item: _weight(item[1])))
+    try:
+        return orjson.dumps(ordered)
+    except (TypeError, ValueError):
+        return json.dumps(ordered).encode()
+
+
+def _weight(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value)
+    return 1000 if isinstance(value, Mapping | list) else 0

@@ -1,0 +1,144 @@
+"""What a source is: an entry of sources.yaml, and the seam between one kind of server and the pull.
+
+What goes here: the record of an entry, its file, a page of an answer. What does not: any server's API (one
+file each), requests (`api.py`), files (`pull.py`).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from pydantic import Field, field_validator
+
+from fl_assets.core.models import Record
+from fl_assets.core.settings import plain_url
+from fl_assets.infra.rule_files import read_rules
+
+_VARIABLE = r"^([A-Za-z_][A-Za-z0-9_]{0,99})?$"
+
+
+class SourceError(RuntimeError):
+    """A source did not give what it was asked for; the text says why and holds no token."""
+
+    def __init__(self, reason: str, *, status: int = 0) -> None:
+        """Note the reason, and the HTTP status that was answered, 0 for none."""
+        super().__init__(reason)
+        self.status = status
+
+
+class Source(Record):
+    """One entry of sources.yaml."""
+
+    name: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$",
+        description="Folder below the telemetry folder; the node of last resort when `node` is not given.",
+    )
+    kind: Literal["langfuse", "phoenix", "mlflow", "langsmith", "clickhouse"]
+    url: str = Field(min_length=1, description="Where the server is; a path before its API may follow.")
+    project: str = Field(
+        "",
+        max_length=200,
+        description="Phoenix and LangSmith: name or id of the project; MLflow: of the experiment; "
+        "ClickHouse: the database.",
+    )
+    node: str = Field(
+        "",
+        pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,99})?$",
+        description="Node of last resort, where the traces do not name theirs.",
+    )
+    page_size: int | None = Field(
+        None, ge=1, le=100_000, description="Records asked for at once; by default what the server allows."
+    )
+    token_env: str = Field(
+        "", pattern=_VARIABLE, description="Environment variable that holds the token, key or password."
+    )
+    user_env: str = Field(
+        "",
+        pattern=_VARIABLE,
+        description="Environment variable that holds the user (Langfuse: the public key).",
+    )
+    logs: bool = Field(False, description="ClickHouse: pull `otel_logs` too.")
+
+    @field_validator("url")
+    @classmethod
+    def _is_a_plain_url(cls, value: str) -> str:
+        return plain_url(value)
+
+
+@dataclass(frozen=True)
+class Span:
+    """A day, UTC: from `start` until before `end`."""
+
+    start: datetime
+    end: datetime
+
+    @classmethod
+    def of(cls, day: date) -> "Span":
+        """Return the span of a day."""
+        start = datetime.combine(day, time(), UTC)
+        return cls(start, start + timedelta(days=1))
+
+
+Cursor = dict[str, Any]
+"""Where the next page begins, as JSON keeps it; an empty one asks for the first."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """Part of a day's records."""
+
+    records: Sequence[Mapping[str, Any] | bytes]
+    """Each as the server gave it; bytes are JSON already."""
+    after: Cursor | None
+    """Where the next page begins; None after the last."""
+
+
+class Asking(Protocol):
+    """What a kind of server uses to ask; see `api.py`."""
+
+    def get(self, path: str, query: Sequence[tuple[str, Any]] = ()) -> Any:
+        """Return the JSON that a GET answers."""
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Return the JSON that a POST of JSON answers."""
+
+    def text(self, path: str, query: Sequence[tuple[str, Any]], body: str) -> bytes:
+        """Return what a POST of text answers."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of server: how it is told who asks, and how a page is had."""
+
+    headers: Callable[[str, str], Mapping[str, str]]
+    """Headers of user and token, each '' without."""
+    page: Callable[[Source, Span, Cursor, Asking], Page]
+
+
+def rfc3339(when: datetime) -> str:
+    """Return a time as these APIs take it."""
+    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def objects_in(answer: Any, key: str) -> list[Mapping[str, Any]]:
+    """Return the list of objects that an answer has under a key.
+
+    Raises:
+        SourceError: the answer has another shape.
+    """
+    found = answer.get(key) if isinstance(answer, Mapping) else None
+    if isinstance(found, list) and all(isinstance(entry, Mapping) for entry in found):
+        return found
+    message = f"answers without a list of objects as {key!r}: is the url that of the server's API?"
+    raise SourceError(message)
+
+
+def read_sources(path: Path | None) -> tuple[Source, ...]:
+    """Read sources.yaml, in its order; none without a file.
+
+    Raises:
+        RuleFileError: naming file, line and rule, and no value, as somebody may have put a token there.
+    """
+    return read_rules(path, Source, section="sources", key="name", show=False) if path else ()
