@@ -154,7 +154,7 @@ def show_cycle(view: CycleView, *, as_json: bool, everything: bool = False) -> N
             f"  refused           {counted(view.refused)} among the summaries in {view.summaries_path}: "
             "the check summaries_are_taken names each"
         )
-    not_read = unread_in_words(view.unread)
+    not_read = unread_in_words(view.unread, *(() if everything else (1,)))
     for place, line in enumerate(not_read):
         say(f"  {'' if place else 'not read':<17} {'  ' if place else ''}{line}")
     if not view.is_analysed:

@@ -92,7 +92,7 @@ def simulate(
 def write_file(out: Path, file: TelemetryFile) -> int:
     """Write a file of a node below a cache, dated as the node finished it; return its size, bytes."""
     path, content = out / file.path, _compressed(file.path, file.content)
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     os.utime(path, (file.written_at.timestamp(), file.written_at.timestamp()))
     return len(content)
