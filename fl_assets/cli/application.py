@@ -4,6 +4,7 @@ What goes here: what more than one file of commands needs. What does not: any co
 Imports of Dagster wait until a command needs them, so that `--help` is quick.
 """
 
+import atexit
 import gc
 import getpass
 from collections.abc import Sequence
@@ -166,6 +167,7 @@ def coordinator_here(*, verbose: bool = False, first: date | None = None) -> "Fe
         )
     finally:
         gc.freeze()
+        atexit.register(gc.unfreeze)  # or what DuckDB's binding leaves to it would be told as a leak
         gc.enable()
 
 
