@@ -134,7 +134,7 @@ IN_TEXT = (
     ),
     Rule(
         "PASSWORD",
-        f"((?:{_LONG_WORD}(?:'?s|et|m|niz|ni)?(?: {_IS})?|{_SHORT_WORD} (?:is|was|ist|es|est|är|to|je))"
+        f"((?:{_LONG_WORD}(?:'?s|et|m|niz|ni)?(?: {_IS})?|{_SHORT_WORD} (?:is|was|ist|es|est|är))"
         f":?[ ]+[\"'`“«]? ?)"
         f"([^ \t\r\n\"'`<>“”«»{SEP}]{{4,}})()",
         examples=(
@@ -185,7 +185,7 @@ IN_TEXT = (
         unless=(
             STAND_IN,
             CODE,
-            f"{_NO_PASSWORD}|[0-9a-f]{{32}}|.*(?:://|@[0-9A-Za-z-]+[.][a-z])|.{{0,5}}$|{_DATE}",
+            f"{_NO_PASSWORD}|[0-9A-Za-z_.-]{{1,32}}:[$]|[0-9a-f]{{32}}|.*(?:://|@[0-9A-Za-z-]+[.][a-z])|.{{0,5}}$|{_DATE}",
             "[/~.$]|#[0-9]+|[A-Za-z_][0-9A-Za-z_]*[=:]",
             Unless(
                 before="(?:[^:=|➜,(\\[ ][ ]+[\"'`]?|,[ ]*|[\"'][^\"']{1,40}[\"'], ?[\"'])",
