@@ -2,8 +2,8 @@
 
 Run: `python benchmarks/redaction.py [--corpus FILE]`. A corpus is JSONL, one `{"text", "spans": [[start, end,
 entity]]}` a line. Without `--corpus` our own are scored: what the rules were tuned on
-(`redaction_corpus.py`), what was held out by the same author (`redaction_corpus.jsonl`), and what five
-authors wrote who never saw the rules (`redaction_blind.jsonl`); beside them public sets, where they lie in
+(`redaction_corpus.py`), what was held out by the same author (`redaction_corpus.jsonl`), and what six
+authors wrote before they saw the rules (`redaction_blind.jsonl`); beside them public sets, where they lie in
 `../shared/data/pii_public` or in the folder that `--corpus` names. The last line is of the last one.
 docs/privacy.md says what each gave at first sight, before the rules were mended by it.
 
