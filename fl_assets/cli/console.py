@@ -141,6 +141,7 @@ def show_cycle(view: CycleView, *, as_json: bool, everything: bool = False) -> N
             "decisions": decisions,
             "files": {name: str(path) for name, path in files.items()},
             "not_read": [asdict(one) for one in view.unread],
+            "not_pulled": [{"source": one.source, "problem": one.problem} for one in view.not_pulled],
         }
         show_json(content)
         return
@@ -157,6 +158,8 @@ def show_cycle(view: CycleView, *, as_json: bool, everything: bool = False) -> N
     not_read = unread_in_words(view.unread, *(() if everything else (1,)))
     for place, line in enumerate(not_read):
         say(f"  {'' if place else 'not read':<17} {'  ' if place else ''}{line}")
+    for place, one in enumerate(view.not_pulled):
+        say(f"  {'' if place else 'not pulled':<17} {one.source}: {one.problem or 'not asked yet'}")
     if not view.is_analysed:
         say(f"  stopped           {result.reason}")
         if view.why_nothing:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from fl_assets.core.models import LearningCycleResult, Playbook
 from fl_assets.events.outcome import Unread
+from fl_assets.sources.pull import Pulled
 
 if TYPE_CHECKING:
     from fl_assets.workspace import Workspace
@@ -29,6 +30,8 @@ class CycleView:
     """What the cycle left on disk, by name."""
     unread: Sequence[Unread]
     """Files that could not be read, or not wholly."""
+    not_pulled: Sequence[Pulled]
+    """Sources that did not give the day whole."""
     why_nothing: str
     """Why there was nothing to read, '' where there was something."""
     summarised: int
@@ -55,6 +58,7 @@ def cycle_view(space: "Workspace", result: LearningCycleResult) -> CycleView:
         decisions=space.warehouse.read_day("update_decisions", day) if status == "completed" else [],
         files=_files(space, day),
         unread=space.index.unread(),
+        not_pulled=space.pull.incomplete(space.sources, [day]),
         why_nothing="" if result.events_processed or is_analysed else space.index.why_nothing(),
         summarised=len(space.summaries.nodes(day)),
         refused=Counter(one.rule for one in space.summaries.refusals()),

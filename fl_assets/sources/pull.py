@@ -134,6 +134,11 @@ class Pull:
             return Pulled.model_validate_json((self._folder(source, day) / _NOTE).read_bytes())
         return Pulled(source=source.name, day=day)
 
+    def incomplete(self, sources: Sequence[Source], days: Iterable[date]) -> list[Pulled]:
+        """Return the days of sources whose last pull did not give them whole, or that were never pulled."""
+        known = [self.known(source, day) for source in sources for day in days]
+        return [one for one in known if one.problem or not one.completed]
+
     def _unsettled(self, source: Source, days: Iterable[date]) -> Iterable[date]:
         for day in days:
             before = day - timedelta(days=1)

@@ -14,6 +14,8 @@ from typer.testing import CliRunner
 
 from fl_assets.cli import app
 from fl_assets.cli.application import CommandError
+from fl_assets.cli.cycle_view import cycle_view
+from fl_assets.coordinator import FederatedLearningCoordinator
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.defs.assets.sources import pulled_telemetry, sources_answer
 from fl_assets.defs.resources import resources
@@ -451,3 +453,22 @@ def test_without_sources_the_asset_does_nothing(tmp_path, instance):
     assert check.passed
     assert "none is set" in check.description
     assert not (tmp_path / "telemetry").exists()
+
+
+def test_a_cycle_pulls_yesterday_and_goes_on_to_it(tmp_path, instance, monkeypatch):
+    """What was learned from the day before does not keep a cycle on that day; one that is lost is said."""
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("fl_assets.infra.http._RANDOM", type("Never", (), {"uniform": lambda *_: 0.0}))
+    with served(langfuse(25)) as server:
+        path = _sources_file(tmp_path, "langfuse", server.url, lost="http://127.0.0.1:9")
+        settings = settings_in(tmp_path, sources_path=path, min_events=10)
+        coordinator = FederatedLearningCoordinator(settings, instance=instance, clock=lambda: NOW)
+        settings.telemetry_path.mkdir(parents=True)
+        coordinator.workspace.pull = puller(settings.telemetry_path)
+        assert coordinator.latest_complete_day() == DAY
+        result = coordinator.run_learning_cycle(DAY)
+    assert result.events_processed == 25
+    (lost,) = cycle_view(coordinator.workspace, result).not_pulled
+    assert lost.source == "lost"
+    assert "no connection" in lost.problem

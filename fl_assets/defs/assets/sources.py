@@ -55,14 +55,13 @@ def sources_answer(
     space = workspace.open()
 
     def evaluate(days: Sequence[date]) -> dg.AssetCheckResult:
-        known = [space.pull.known(source, day) for source in space.sources for day in days]
-        missing = [one for one in known if one.problem or not one.completed]
+        missing = space.pull.incomplete(space.sources, days)
         named = ", ".join(dict.fromkeys(one.source for one in missing))
         return dg.AssetCheckResult(
             passed=not missing,
             severity=dg.AssetCheckSeverity.WARN,
             description="expected every source to give the day; found: "
-            f"{f'{named} did not' if missing else 'all did' if known else 'none is set'}",
+            f"{f'{named} did not' if missing else 'all did' if space.sources else 'none is set'}",
             metadata={
                 "sources_that_did_not_answer": len(missing),
                 **({"offending": preview(_rows(missing), COLUMNS, limit=100)} if missing else {}),
