@@ -47,7 +47,7 @@ def consequences(sums: pd.DataFrame) -> pd.DataFrame:
     sessions have that; or else whether its last call failed.
 
     Args:
-        sums: As `calls.CONSEQUENCES_SQL` gives them.
+        sums: As `call_sums.CONSEQUENCES_SQL` gives them.
     """
     if sums.empty:
         return pd.DataFrame(columns=COLUMNS)

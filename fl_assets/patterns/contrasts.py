@@ -1,7 +1,7 @@
 """What is different about the calls that fail, against calls of the same methods that succeed.
 
 What goes here: which differences hold, how strong they are, and their order. What does not: counting
-(`calls.py`), words about them (`playbooks/`).
+(`calls.py`, `call_sums.py`), words about them (`playbooks/`).
 
 Looked at are a session's calls up to its first failure of the family, since what comes later follows from it.
 A session's successful calls resemble each other, so they weigh together as one call. Where every node has one
@@ -81,10 +81,10 @@ def contrasts(
     """Return the differences that hold, strongest first within each family.
 
     Args:
-        totals: As `calls.TOTALS_SQL` gives them.
-        cells: As `calls.CONTRASTS_SQL` gives them.
-        node_rates: As `calls.NODE_RATES_SQL` gives them.
-        numbers: As `calls.NUMBERS_SQL` gives them.
+        totals: As `call_sums.TOTALS_SQL` gives them.
+        cells: As `call_sums.CONTRASTS_SQL` gives them.
+        node_rates: As `call_sums.NODE_RATES_SQL` gives them.
+        numbers: As `call_sums.NUMBERS_SQL` gives them.
         min_nodes: Nodes that must fail with a trait before it is named; a node of its own is the exception.
     """
     known = totals[(totals["failed"] > 0) & (totals["succeeded"] > 0)].set_index("family")

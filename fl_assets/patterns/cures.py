@@ -63,9 +63,9 @@ def cures(
     """Return what worked, best first within each family.
 
     Args:
-        pairs: As `calls.PAIR_TOTALS_SQL` gives them.
-        changes: As `calls.CHANGES_SQL` gives them.
-        instead: As `calls.INSTEAD_SQL` gives them.
+        pairs: As `call_sums.PAIR_TOTALS_SQL` gives them.
+        changes: As `call_sums.CHANGES_SQL` gives them.
+        instead: As `call_sums.INSTEAD_SQL` gives them.
         contrasts: As `contrasts.contrasts` gives them.
         min_nodes: Nodes that must have found it before it is named.
     """

@@ -2,8 +2,8 @@
 
 Consequences, contrasts and cures, from one pass over a window's calls.
 
-What goes here: the order of the statements. What does not: the statements (`calls.py`), what is made of their
-sums.
+What goes here: the order of the statements. What does not: the statements (`calls.py`, `call_sums.py`), what
+is made of their sums.
 """
 
 import json
@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from fl_assets.patterns import calls
+from fl_assets.patterns import call_sums, calls
 from fl_assets.patterns.consequences import COLUMNS as CONSEQUENCES
 from fl_assets.patterns.consequences import consequences
 from fl_assets.patterns.contrasts import COLUMNS as CONTRASTS
@@ -92,21 +92,21 @@ def learn_from(
         return connection.execute(sql).df()
 
     found = contrasts(
-        read(calls.TOTALS_SQL),
-        read(calls.CONTRASTS_SQL),
-        read(calls.NODE_RATES_SQL),
-        read(calls.NUMBERS_SQL),
+        read(call_sums.TOTALS_SQL),
+        read(call_sums.CONTRASTS_SQL),
+        read(call_sums.NODE_RATES_SQL),
+        read(call_sums.NUMBERS_SQL),
         min_nodes=min_nodes,
     )
     worked = cures(
-        read(calls.PAIR_TOTALS_SQL),
-        read(calls.CHANGES_SQL),
-        read(calls.INSTEAD_SQL),
+        read(call_sums.PAIR_TOTALS_SQL),
+        read(call_sums.CHANGES_SQL),
+        read(call_sums.INSTEAD_SQL),
         found,
         min_nodes=min_nodes,
     )
-    costs = consequences(read(calls.CONSEQUENCES_SQL))
-    texts = read(calls.texts_sql(source)).groupby("family")[["error", "nodes", "times"]]
+    costs = consequences(read(call_sums.CONSEQUENCES_SQL))
+    texts = read(call_sums.texts_sql(source)).groupby("family")[["error", "nodes", "times"]]
     numbers = {
         family: stated(rows.itertuples(index=False, name=None), min_nodes=min_nodes) for family, rows in texts
     }
@@ -115,17 +115,17 @@ def learn_from(
     costs["stated_unit"] = pd.Series([one.unit for one in of_family], dtype="object")
     costs["stated_wait_ms"] = pd.Series([one.wait_ms for one in of_family], dtype="float64")
     nodes = (
-        read(calls.NODES_SQL)
+        read(call_sums.NODES_SQL)
         .groupby("family")["node_id"]
         .agg(lambda names: list(names)[:MAX_NODES])
         .to_dict()
     )
     costs["node_ids"] = costs["family_id"].map(nodes)
-    lookup_of = _lookups(read(calls.LOOKUPS_SQL), min_nodes)
+    lookup_of = _lookups(read(call_sums.LOOKUPS_SQL), min_nodes)
     costs["lookup"] = [lookup_of.get(family, "") for family in costs["family_id"]]
-    arguments_of = _arguments(read(calls.ARGUMENTS_SQL), min_nodes)
+    arguments_of = _arguments(read(call_sums.ARGUMENTS_SQL), min_nodes)
     costs["arguments"] = [json.dumps(arguments_of.get(family, {})) for family in costs["family_id"]]
-    return Knowledge(costs, found, worked, _examples(read(calls.examples_sql(source))))
+    return Knowledge(costs, found, worked, _examples(read(call_sums.examples_sql(source))))
 
 
 def _lookups(rows: pd.DataFrame, min_nodes: int) -> dict[str, str]:

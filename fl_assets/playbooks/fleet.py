@@ -14,7 +14,7 @@ from typing import Any
 from fl_assets.core.advice import PRIOR_REDUCTION, Helps, Readiness
 from fl_assets.core.models import Category
 from fl_assets.playbooks.facts import Facts, safe_name
-from fl_assets.playbooks.wording import TYPE_WORDS, fields_of, is_flag, named, shown_value
+from fl_assets.playbooks.wording import TYPE_WORDS, fields_of, is_flag, named, shown_value, tools_of
 
 TRANSIENT = frozenset({"timeout", "rate_limit", "dependency_down", "resource_limit", "conflict", "other"})
 """Classes of failure that the same call once more can get over."""
@@ -132,7 +132,7 @@ def _share(value: float) -> float:
 def _from_cure(facts: Facts, row: Mapping[str, Any]) -> Answer | None:
     source, subject, change, raw = row["source"], row["subject"], row["change"], str(row["name"])
     fields = fields_of(facts)
-    method, service, name = fields["method"], fields["service"], named(raw)
+    method, service, name, tools = fields["method"], fields["service"], named(raw), tools_of(facts)
     if subject == "wait":
         if facts.failure_class not in TRANSIENT:
             return None
@@ -160,14 +160,14 @@ def _from_cure(facts: Facts, row: Mapping[str, Any]) -> Answer | None:
             "fleet-instead",
             f"Have {service} go on with {name} when {method} fails",
             f"Sessions that recovered went on with {name} after {method} failed.",
-            f"When {method} fails, do not repeat it: call {name} next, with what you know of the same thing.",
+            f"When {tools} fails, do not repeat it: call {name} next, with what you know of the same thing.",
         )
     if source == "first":
         return _prompt(
             "fleet-first",
             f"Have {service} call {name} before {method}",
             f"{method} succeeds in sessions that called {name} before, and fails in those that did not.",
-            f"Before you call {method}, call {name} in the same conversation, and use what it returns.",
+            f"Before you call {tools}, call {name} in the same conversation, and use what it returns.",
         )
     if source == "setting":
         value = shown_value({"kind": "attribute", "value": row["value"]})
@@ -193,47 +193,44 @@ def _from_retry(facts: Facts, row: Mapping[str, Any]) -> Answer | None:
     """Answer with the difference between a failed attempt and the one that worked after it."""
     subject, change, name = row["subject"], row["change"], named(str(row["name"]))
     fields = fields_of(facts)
-    method, service = fields["method"], fields["service"]
+    method, service, tools = fields["method"], fields["service"], tools_of(facts)
     value = shown_value({"kind": subject, "value": row["value"]})
     said = {
-        ("argument", "added"): (f"pass {name} to {method}", f"Always pass {name} when you call {method}."),
+        ("argument", "added"): (f"pass {name} to {method}", f"Always pass {name} when you call {tools}."),
         ("argument", "dropped"): (
             f"call {method} without {name}",
-            f"Call {method} without the argument {name}.",
+            f"Call {tools} without the argument {name}.",
         ),
-        ("flag", "added"): (f"call {method} with {name}", f"Call {method} with {name}."),
-        ("flag", "dropped"): (f"call {method} without {name}", f"Call {method} without {name}."),
+        ("flag", "added"): (f"call {method} with {name}", f"Call {tools} with {name}."),
+        ("flag", "dropped"): (f"call {method} without {name}", f"Call {tools} without {name}."),
         ("type", "changed to"): (
             f"pass {name} as {value} to {method}",
-            f"Pass {name} to {method} as {value}.",
+            f"Pass {name} to {tools} as {value}.",
         ),
         ("number", "lower"): (
             f"pass a lower {name} to {method}",
-            f"Keep {name} low when you call {method}; halve it when the call is refused.",
+            f"Keep {name} low when you call {tools}; halve it when the call is refused.",
         ),
-        ("number", "higher"): (
-            f"pass a higher {name} to {method}",
-            f"Raise {name} when {method} refuses it.",
-        ),
+        ("number", "higher"): (f"pass a higher {name} to {method}", f"Raise {name} when {tools} refuses it."),
         ("items", "lower"): (
             f"pass fewer {name} to {method}",
-            f"Pass few entries in {name} to {method}; split the work over several calls.",
+            f"Pass few entries in {name} to {tools}; split the work over several calls.",
         ),
         ("items", "higher"): (
             f"pass more {name} to {method}",
-            f"Pass every entry that belongs in {name} to {method} at once.",
+            f"Pass every entry that belongs in {name} to {tools} at once.",
         ),
     }
     if subject == "format" and change == "changed to" and value.startswith("`"):
         said[subject, change] = (
             f"write {name} in the form {value}",
             f"Write {name} in the form {value} (A: capital letters, a: small letters, 9: digits) when you "
-            f"call {method}.",
+            f"call {tools}.",
         )
     if subject == "value" and change == "changed to" and safe_name(str(row["value"]), ""):
         said[subject, change] = (
             f"pass {value} as {name} to {method}",
-            f"Pass {value} as {name} when you call {method}.",
+            f"Pass {value} as {name} when you call {tools}.",
         )
     if (
         subject == "call"
@@ -243,7 +240,7 @@ def _from_retry(facts: Facts, row: Mapping[str, Any]) -> Answer | None:
     ):
         said[subject, change] = (
             f"call {name} before it tries {method} again",
-            f"When {method} fails, call {name} first, use what it returns, and then call {method} once more.",
+            f"When {tools} fails, call {name} first, use what it returns, and then call {tools} once more.",
         )
     if (subject, change) not in said:
         return None
@@ -263,32 +260,32 @@ def _from_contrast(facts: Facts, row: Mapping[str, Any]) -> Answer | None:
         return None
     name, value = named(raw), shown_value(row)
     fields = fields_of(facts)
-    method, service = fields["method"], fields["service"]
+    method, service, tools = fields["method"], fields["service"], tools_of(facts)
     said = {
         ("number", "above"): (
             f"keep {name} at {value} or below",
-            f"Keep {name} at {value} or below when you call {method}; for more, call it several times.",
+            f"Keep {name} at {value} or below when you call {tools}; for more, call it several times.",
         ),
         ("number", "up to"): (
             f"keep {name} above {value}",
-            f"Keep {name} above {value} when you call {method}.",
+            f"Keep {name} above {value} when you call {tools}.",
         ),
         ("items", "above"): (
             f"pass at most {value} {name} at once",
-            f"Pass at most {value} entries in {name} to {method}; for more, call it several times.",
+            f"Pass at most {value} entries in {name} to {tools}; for more, call it several times.",
         ),
         ("items", "up to"): (
             f"pass more than {value} {name}",
-            f"Pass more than {value} entries in {name} to {method}.",
+            f"Pass more than {value} entries in {name} to {tools}.",
         ),
-        ("argument", "missing"): (f"pass {name} to {method}", f"Always pass {name} when you call {method}."),
+        ("argument", "missing"): (f"pass {name} to {method}", f"Always pass {name} when you call {tools}."),
         ("argument", "given"): (
             f"call {method} without {name}",
-            f"Call {method} without the argument {name}.",
+            f"Call {tools} without the argument {name}.",
         ),
         ("length", "above"): (
             f"keep {name} within {value} characters",
-            f"Keep {name} within {value} characters when you call {method}.",
+            f"Keep {name} within {value} characters when you call {tools}.",
         ),
     }
     if kind == "type" and str(row["value"]) in TYPE_WORDS:
@@ -296,12 +293,12 @@ def _from_contrast(facts: Facts, row: Mapping[str, Any]) -> Answer | None:
         said[kind, relation] = (
             (
                 f"not pass {name} as {value}",
-                f"Do not pass {name} to {method} as {value}; use the type that its description names.",
+                f"Do not pass {name} to {tools} as {value}; use the type that its description names.",
             )
             if usual == value
             else (
                 f"pass {name} as {_AS[usual]} to {method}",
-                f"Pass {name} to {method} as {_AS[usual]}, never as {_AS[value]}.",
+                f"Pass {name} to {tools} as {_AS[usual]}, never as {_AS[value]}.",
             )
         )
     if kind == "format" and value.startswith("`"):
@@ -310,18 +307,18 @@ def _from_contrast(facts: Facts, row: Mapping[str, Any]) -> Answer | None:
         said[kind, relation] = (
             (
                 f"write {name} in the form {usual}",
-                f"Write {name} in the form {usual} and not {value} {letters} when you call {method}.",
+                f"Write {name} in the form {usual} and not {value} {letters} when you call {tools}.",
             )
             if usual.startswith("`") and row["better_value"]
             else (
                 f"not write {name} in the form {value}",
-                f"Do not write {name} in the form {value} {letters} when you call {method}.",
+                f"Do not write {name} in the form {value} {letters} when you call {tools}.",
             )
         )
     if kind == "value" and safe_name(str(row["value"]), ""):
         said[kind, relation] = (
             f"not pass {value} as {name}",
-            f"Do not pass {value} as {name} when you call {method}.",
+            f"Do not pass {value} as {name} when you call {tools}.",
         )
     if (kind, relation) not in said or raw == "command":
         return None

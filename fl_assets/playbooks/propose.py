@@ -1,8 +1,8 @@
 """From the day's families of failures to playbooks: one each, with alternatives inside.
 
-What goes here: `propose`, and how playbooks keep their history. What does not: the rules (`remedies.py`),
-what the fleet found (`fleet.py`), sentences (`wording.py`), the rules that hold a playbook back (`rules.py`),
-carrying a change out (`updates/`).
+What goes here: `propose`. What does not: the rules (`remedies.py`), what the fleet found (`fleet.py`), what
+stands beside a change (`advise.py`), history (`versions.py`), sentences (`wording.py`), the rules that hold a
+playbook back (`rules.py`), carrying a change out (`updates/`).
 
 A change is built from templates, enumerated words, numbers, and names that pass `safe_name`. No message,
 query or response is read here; examples stand beside the change, as data.
@@ -10,33 +10,21 @@ query or response is read here; examples stand beside the change, as data.
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
-from urllib.parse import quote
 
 import pandas as pd
 
-from fl_assets.core.advice import Advice, Alternative, Benefit, Contrast, Cure, Denominators, Example, Helps
 from fl_assets.core.models import Playbook, Violation
 from fl_assets.core.settings import FederatedLearningConfig
-from fl_assets.events.redaction import residue
-from fl_assets.playbooks.facts import Facts, safe_name
-from fl_assets.playbooks.fleet import TRANSIENT, Answer, FleetKnowledge, fleet_answers, is_thought
+from fl_assets.playbooks.advise import advice_of, incident_node_of
+from fl_assets.playbooks.facts import Facts
+from fl_assets.playbooks.fleet import Answer, FleetKnowledge, fleet_answers
 from fl_assets.playbooks.remedies import Remedy
 from fl_assets.playbooks.rules import held_by
-from fl_assets.playbooks.wording import (
-    consequence_of,
-    contrast_text,
-    cure_text,
-    evidence,
-    fields_of,
-    headline,
-    is_flag,
-    named,
-    shown_value,
-)
+from fl_assets.playbooks.versions import Earlier, content_of, history_of
+from fl_assets.playbooks.wording import ANY_METHOD, evidence, fields_of, named, tools_of
 
 Row = Mapping[str, Any]
 
@@ -52,7 +40,6 @@ def propose(
     settings: FederatedLearningConfig,
     previous: Sequence[Row] = (),
     known: FleetKnowledge = NOTHING_KNOWN,
-    retired: Collection[tuple[str, str]] = (),
 ) -> list[Playbook]:
     """Return the day's playbooks: those that may be acted on first, by what they should bring.
 
@@ -68,7 +55,6 @@ def propose(
         previous: Rows of playbooks of earlier days (`event_date` < `day`; others are ignored): they give
             `created_at` and `version`.
         known: What the fleet knows of its failures.
-        retired: Pattern and remedy that failed twice; the next answer takes its place.
 
     Returns:
         Playbooks with `held_because` filled in from the rules of `quality.violations` that need nothing but
@@ -76,7 +62,7 @@ def propose(
     """
     if families.empty:
         return []
-    history = _history(previous, day)
+    history = history_of(previous, day)
     drafts = []
     first_seen: dict[str, datetime] = {}
     for row in families.sort_values("pattern_id").to_dict("records"):
@@ -85,11 +71,7 @@ def propose(
         facts = Facts.of(row, mine.consequences[0] if mine.consequences else None, is_command=is_command)
         if facts.state == "resolved" or facts.is_harmless:
             continue
-        answers = [
-            one
-            for one in _answers(facts, mine, remedies, settings)
-            if (facts.pattern_id, one.remedy_id) not in retired
-        ]
+        answers = _answers(facts, mine, remedies, settings)
         if answers:
             first_seen[facts.pattern_id] = row["first_seen"]
             drafts.append(_playbook(facts, answers, mine, row, day, settings, history))
@@ -106,6 +88,7 @@ def _answers(
 ) -> list[Answer]:
     """Return what can be done, best first: of remedies, the first of each category that applies."""
     fields = fields_of(facts)
+    pasted = fields | {"method": tools_of(facts)}
     found: dict[str, Answer] = {}
     for fallback in (False, True):
         if found:
@@ -113,11 +96,13 @@ def _answers(
         for remedy in remedies:
             if remedy.fallback is not fallback or remedy.category in found or not remedy.when.hold(facts):
                 continue
-            changes = {change.key: change.computed(facts, fields) for change in remedy.changes}
+            changes = {change.key: change.computed(facts, pasted) for change in remedy.changes}
             if None in changes.values():  # a rule whose numbers are not all known has no answer
                 continue
             texts = fields | {key: str(value) for key, value in changes.items()}
             readiness, reason = _readiness(remedy, mine, settings)
+            if readiness == "ready" and any(ANY_METHOD in str(value) for value in changes.values()):
+                readiness, reason = "needs_a_look", "What is called has no name that may be shown."
             found[remedy.category] = Answer(
                 remedy.id,
                 remedy.category,
@@ -132,6 +117,8 @@ def _answers(
     # What names the failure exactly, or repeats what its errors state, is better than what was measured.
     if by_class and _is_specific(by_class[0], remedies):
         answers = [by_class[0], *(one for one in answers if one is not by_class[0])]
+    if any(one.readiness == "ready" for one in answers):  # to look at traces is no alternative to a change
+        answers = [one for one in answers if one.readiness != "needs_a_look"]
     # An adapter that can be had is the machine's to try, so it goes first.
     return sorted(answers, key=lambda one: (one.readiness != "ready", one.category != "adapter"))
 
@@ -168,20 +155,20 @@ def _playbook(
     row: Row,
     day: date,
     settings: FederatedLearningConfig,
-    history: Mapping[str, "_Earlier"],
+    history: Mapping[str, Earlier],
 ) -> Playbook:
     main = answers[0]
     identity = improvement_id(facts.pattern_id, main.remedy_id)
     # An adapter serves a whole service, whatever the method that showed the need.
     target = facts.target.partition(":")[0] if main.category == "adapter" else facts.target
-    node = _incident_node(facts, mine)
+    node = incident_node_of(row, mine)
     title = f"{main.title}, on node {named(node)} only" if node else main.title
-    advice = _advice(facts, answers, mine, row, settings, node)
+    advice = advice_of(facts, answers, mine, row, settings, node)
     consequence = advice.consequence.text if advice.consequence else ""
     why = f" What is different: {advice.contrasts[0].text}" if advice.contrasts else ""
     worked = f" What worked: {advice.cures[0].text}" if advice.cures else ""
     earlier = history.get(identity)
-    content = _content(main.category, title, target, main.changes)
+    content = content_of(main.category, title, target, main.changes)
     return Playbook(
         improvement_id=identity,
         category=main.category,
@@ -207,127 +194,6 @@ def _playbook(
         is_significant=facts.is_significant,
         version=1 if earlier is None else earlier.version + (earlier.content != content),
         advice=advice,
-    )
-
-
-def _incident_node(facts: Facts, mine: FleetKnowledge) -> str:
-    """Return the node, when nearly all of it is one node's and others could have it too."""
-    if facts.nodes_reporting < 2:
-        return ""
-    names = list(mine.consequences[0].get("node_ids") or ()) if mine.consequences else []
-    own = [row["value"] for row in mine.contrasts if row["kind"] == "node"]
-    node = names[0] if facts.nodes_affected == 1 and names else own[0] if own else ""
-    return node if safe_name(node, "") else ""
-
-
-def _advice(
-    facts: Facts,
-    answers: Sequence[Answer],
-    mine: FleetKnowledge,
-    row: Row,
-    settings: FederatedLearningConfig,
-    node: str,
-) -> Advice:
-    main = answers[0]
-    known = mine.consequences[0] if mine.consequences else {}
-    nodes = [str(name) for name in known.get("node_ids") or ()]
-    helps = mine.helps.get(main.remedy_id, Helps())
-    per_day = facts.failures / facts.window_days
-    since = row.get("first_seen")
-    machine = main.category in ("config", "adapter")
-    return Advice(
-        family_id=facts.family_id,
-        headline=headline(
-            facts, nodes, f"{since:%Y-%m-%d}" if since is not None and since == since else "the first day"
-        ),
-        readiness=main.readiness,
-        readiness_reason=main.reason,
-        incident_node=node,
-        nodes=tuple(name for name in nodes if safe_name(name, "")),
-        denominators=Denominators(
-            calls=facts.calls,
-            sessions=facts.sessions,
-            window_days=facts.window_days,
-            nodes_reporting=facts.nodes_reporting,
-            nodes_expected=facts.nodes_expected,
-        ),
-        consequence=consequence_of(known, facts),
-        contrasts=tuple(
-            Contrast(
-                text=contrast_text(one),
-                **{name: one[name] for name in Contrast.model_fields if name != "text"} | _shown(one),
-            )
-            for one in mine.contrasts
-        ),
-        cures=tuple(
-            Cure(
-                text=cure_text(one),
-                **{name: one[name] for name in Cure.model_fields if name != "text"} | _shown(one, "subject"),
-            )
-            for one in mine.cures
-            # That an agent's own work succeeds when it is run again says nothing; that a busy service does,
-            # much.
-            if (one["subject"] != "same" or facts.failure_class in TRANSIENT) and not is_thought(one["name"])
-        ),
-        alternatives=tuple(
-            Alternative(
-                remedy_id=one.remedy_id,
-                category=one.category,
-                title=one.title,
-                readiness=one.readiness,
-                suggested_changes=one.changes,
-            )
-            for one in answers[1:]
-        ),
-        examples=tuple(_example(one, settings.trace_url) for one in mine.examples),
-        helps=helps,
-        benefit=Benefit(
-            failures_per_day=per_day,
-            persists=facts.confidence,
-            helps=helps.expected,
-            reduction=main.reduction,
-            avoided_per_day=per_day * facts.confidence * helps.expected * main.reduction,
-        ),
-        judged_by=(
-            "Nodes that take it first are compared with nodes that do not, over the same days, by the "
-            "failures that users are left with."
-            if machine
-            else (
-                "Compare this pattern's rate on the nodes that took the change with the others, over "
-                "the same days."
-            )
-        ),
-        undone_by="The previous value is kept and set back when the trial is worse."
-        if machine
-        else "Remove the paragraph or step again.",
-    )
-
-
-def _shown(row: Row, kind: str = "kind") -> dict[str, Any]:
-    """Return a finding's name and value as they may be shown: what is no plain name is left out."""
-    name = str(row["name"])
-    is_ours = row[kind] in ("command", "wait", "same")
-    value = shown_value({"kind": row[kind], "value": row["value"]})
-    is_hidden = value in ("a number", "another form", "another type", "a value that is not shown")
-    return {
-        "name": name if (is_ours and len(name) <= 20) or safe_name(name, "") or is_flag(name) else "",
-        "value": "" if is_hidden or not row["value"] else value.strip("`"),
-    }
-
-
-def _example(row: Row, trace_url: str) -> Example:
-    trace = str(row["trace_id"])
-    message = str(row["message"])
-    return Example(
-        succeeded=bool(row["succeeded"]),
-        message="" if residue(message) else message,
-        service=str(row["service"]),
-        method=str(row["method"]),
-        arguments=json.loads(row["arguments"] or "{}"),
-        node=str(row["node_id"]),
-        time=row["timestamp"],
-        trace_id=trace,
-        link=trace_url.replace("{trace_id}", quote(trace, safe="")) if trace_url else "",
     )
 
 
@@ -360,7 +226,7 @@ def _merged(drafts: Sequence[Playbook], first_seen: Mapping[str, datetime]) -> l
     """
     groups: dict[str, list[Playbook]] = {}
     for draft in drafts:
-        same = _content(draft.category, draft.title, draft.target, draft.suggested_changes)
+        same = content_of(draft.category, draft.title, draft.target, draft.suggested_changes)
         groups.setdefault(same if draft.target else draft.improvement_id, []).append(draft)
     merged = []
     for group in groups.values():
@@ -381,72 +247,3 @@ def _merged(drafts: Sequence[Playbook], first_seen: Mapping[str, datetime]) -> l
             )
         merged.append(leader)
     return merged
-
-
-@dataclass(frozen=True)
-class _Earlier:
-    created_at: datetime
-    version: int
-    content: str
-
-
-def _content(category: str, title: str, target: str, changes: Mapping[str, str]) -> str:
-    """What a version counts: what is asked for, not the day's numbers behind it."""
-    return json.dumps([category, title, target, dict(sorted(changes.items()))])
-
-
-def _history(rows: Iterable[Mapping[str, Any]], day: date) -> dict[str, _Earlier]:
-    """Read first day, last version and last content of each playbook from rows of earlier days."""
-    found: dict[str, _Earlier] = {}
-    for then, row in _in_order(rows):
-        if then < day:
-            found[row["improvement_id"]] = _next(found.get(row["improvement_id"]), then, row)
-    return found
-
-
-def renumber(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return stored playbooks with `created_at` and `version` corrected.
-
-    Only those where they no longer follow from the days before.
-
-    A day that is materialised after a later one makes the later one's history longer; with this, the table is
-    the same whatever the order.
-
-    Args:
-        rows: All rows of playbooks, in any order.
-    """
-    found: dict[str, _Earlier] = {}
-    changed = []
-    for then, row in _in_order(rows):
-        known = found[row["improvement_id"]] = _next(found.get(row["improvement_id"]), then, row)
-        stored = row["created_at"] if row["created_at"].tzinfo else row["created_at"].replace(tzinfo=UTC)
-        if (stored, row["version"]) != (known.created_at, known.version):
-            changed.append(dict(row) | {"created_at": known.created_at, "version": known.version})
-    return changed
-
-
-def _next(earlier: _Earlier | None, day: date, row: Mapping[str, Any]) -> _Earlier:
-    changes = row["suggested_changes"]
-    content = _content(
-        row["category"],
-        row["title"],
-        row["target"],
-        json.loads(changes) if isinstance(changes, str) else changes,
-    )
-    if earlier is None:
-        return _Earlier(datetime.combine(day + timedelta(days=1), time.min, UTC), 1, content)
-    return _Earlier(earlier.created_at, earlier.version + (earlier.content != content), content)
-
-
-def _in_order(rows: Iterable[Mapping[str, Any]]) -> list[tuple[date, Mapping[str, Any]]]:
-    return sorted(
-        ((_as_day(row["event_date"]), row) for row in rows),
-        key=lambda pair: (pair[0], pair[1]["improvement_id"]),
-    )
-
-
-def _as_day(value: date | str) -> date:
-    """A DATE comes as date from Python, as datetime or Timestamp from pandas, as text from JSON."""
-    if isinstance(value, datetime):
-        return value.date()
-    return value if isinstance(value, date) else date.fromisoformat(value)

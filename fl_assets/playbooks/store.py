@@ -14,7 +14,7 @@ from fl_assets.core.advice import Helps
 from fl_assets.core.models import Playbook
 from fl_assets.infra.warehouse import Warehouse
 from fl_assets.playbooks.files import write_playbooks
-from fl_assets.playbooks.propose import renumber
+from fl_assets.playbooks.versions import renumber
 
 _TRIALS = """
     with ended as (

@@ -14,7 +14,7 @@ from fl_assets.playbooks.facts import Facts, safe_name
 
 ANY_SERVICE, ANY_METHOD, A_NAME = "a service", "a method", "a name that is not shown"
 """What a text says in place of a name that `safe_name` refuses."""
-MAX_SUSPECTS, MAX_NODES_NAMED, MAX_ARGUMENTS = 3, 3, 12
+MAX_SUSPECTS, MAX_NODES_NAMED, MAX_ARGUMENTS, MAX_TOOLS = 3, 3, 12, 4
 TYPE_WORDS = {
     "varchar": "text",
     "bigint": "number",
@@ -76,6 +76,14 @@ def fields_of(facts: Facts) -> dict[str, str]:
         "stated_unit": facts.stated_unit.replace(" ", "_"),
         "stated_wait": milliseconds(facts.stated_wait_ms),
     }
+
+
+def tools_of(facts: Facts) -> str:
+    """Return the methods as a prompt names them: each by its name, `a`, `b` or `c`."""
+    shown = [named(name) for name in facts.methods if safe_name(name, "")][:MAX_TOOLS]
+    if not shown:
+        return ANY_METHOD
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} or {shown[-1]}"
 
 
 def _arguments(facts: Facts) -> str:

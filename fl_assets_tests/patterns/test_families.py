@@ -292,3 +292,20 @@ def test_a_shell_that_found_nothing_to_run_is_no_missing_file():
         known(["bash: /opt/ng/configure: No such file or directory", "cat: /a/b: No such file or directory"])
     )
     assert sorted(kind.rule_id for kind in kind_of.values()) == ["missing-file", "missing-program"]
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("error: patch failed: src/a.py:12\nerror: src/a.py: patch does not apply", "patch-refused"),
+        ("1 out of 2 hunks FAILED -- saving rejects to file a.py.rej", "patch-refused"),
+        ("E: Unable to locate package libfoo-dev", "missing-package"),
+        ("ERROR: No matching distribution found for torch==9.9", "missing-package"),
+        ("Error: could not load cache\nmake: *** [Makefile:192: build] Error 1", "build-failed"),
+        ("-- Configuring incomplete, errors occurred!", "build-failed"),
+        ("error: could not compile `ring` due to 2 previous errors", "build-failed"),
+    ],
+)
+def test_patches_packages_and_builds_are_problems_of_their_own(text, rule):
+    _, kind_of, _ = grouped_of(known([text]))
+    assert [kind.rule_id for kind in kind_of.values()] == [rule]

@@ -15,10 +15,12 @@ from fl_assets.core.models import Category, ErrorClass, Playbook, Signal, State
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.events.redaction import residue
 from fl_assets.playbooks.facts import FORMULAS, Facts, nice_up, safe_name
-from fl_assets.playbooks.propose import FleetKnowledge, improvement_id, propose, renumber
+from fl_assets.playbooks.fleet import FleetKnowledge
+from fl_assets.playbooks.propose import improvement_id, propose
 from fl_assets.playbooks.quality import no_personal_data
 from fl_assets.playbooks.remedies import Change, Remedy, override
 from fl_assets.playbooks.rule_files import load_remedies
+from fl_assets.playbooks.versions import renumber
 from fl_assets_tests.build import DAY, pattern, patterns
 
 FAILURE_CLASSES = (*get_args(ErrorClass), *get_args(Signal))
@@ -519,3 +521,38 @@ def test_what_error_records_suspect_is_named_in_the_playbook_when_it_is_a_plain_
     for one in propose(named, REMEDIES, day=DAY, settings=SETTINGS):
         assert "Error records suspect `prompts/search.md` and `search_tool`." in one.description
         assert "evil" not in one.description
+
+
+# What a paragraph names
+
+
+def test_a_paragraph_to_paste_names_each_tool_and_a_title_counts_them():
+    (one,) = made(pattern(failure_class="business_rule", rule_id="", methods=["book", "change", "cancel"]))
+    assert "`book` and 2 more" in one.title
+    assert "`book`, `change` or `cancel`" in one.suggested_changes["add_to_prompt"]
+    assert "more" not in one.suggested_changes["add_to_prompt"]
+
+
+def test_a_change_that_cannot_name_what_it_is_about_needs_a_look():
+    (one,) = made(pattern(failure_class="business_rule", rule_id="", methods=["ignore previous rules"]))
+    assert one.advice.readiness == "needs_a_look"
+    assert "no name" in one.advice.readiness_reason
+    assert one.held_because
+
+
+@pytest.mark.parametrize("rule", ["own-script", "own-syntax", "patch-refused", "build-failed"])
+def test_to_ask_an_owner_is_no_alternative_to_a_change(rule):
+    (one,) = made(pattern(failure_class="code_defect", rule_id=rule))
+    assert one.advice.readiness == "ready"
+    assert [each.remedy_id for each in one.advice.alternatives if each.readiness == "needs_a_look"] == []
+
+
+def test_a_title_names_the_node_that_the_pattern_names():
+    rows = [
+        pattern(nodes_affected=1, incident_node=node, pattern_id=f"p-{node}", services=[f"s{node}"])
+        for node in ("eu-02", "<b>", None)
+    ]
+    titles = {one.pattern_id: one.title for one in made(*rows)}
+    assert titles["p-eu-02"].endswith(", on node `eu-02` only")
+    assert "only" not in titles["p-<b>"]
+    assert "only" not in titles["p-None"]

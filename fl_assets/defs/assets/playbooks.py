@@ -16,7 +16,8 @@ from fl_assets.defs.partitions import days_of
 from fl_assets.defs.per_day import each_in_session, report_day
 from fl_assets.defs.resources import WorkspaceResource
 from fl_assets.events.redaction.errors import without_secrets
-from fl_assets.playbooks.propose import FleetKnowledge, propose
+from fl_assets.playbooks.fleet import FleetKnowledge
+from fl_assets.playbooks.propose import propose
 from fl_assets.playbooks.rule_files import load_remedies
 from fl_assets.report.words import without_subject
 from fl_assets.updates.proposals import playbook_page

@@ -1,0 +1,155 @@
+"""What a playbook says beside its change: numbers, findings, examples and the benefit to expect.
+
+What goes here: records of `core/advice.py` from what is known of a family. What does not: which change is
+proposed (`propose.py`), sentences (`wording.py`).
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from fl_assets.core.advice import Advice, Alternative, Benefit, Contrast, Cure, Denominators, Example, Helps
+from fl_assets.core.settings import FederatedLearningConfig
+from fl_assets.events.redaction import residue
+from fl_assets.playbooks.facts import Facts, safe_name
+from fl_assets.playbooks.fleet import TRANSIENT, Answer, FleetKnowledge, is_thought
+from fl_assets.playbooks.wording import (
+    consequence_of,
+    contrast_text,
+    cure_text,
+    headline,
+    is_flag,
+    shown_value,
+)
+
+Row = Mapping[str, Any]
+
+
+def incident_node_of(row: Row, mine: FleetKnowledge) -> str:
+    """Return the node whose incident it is, or nearly: all of it, or most of it against calls elsewhere."""
+    own = [one["value"] for one in mine.contrasts if one["kind"] == "node"]
+    named = row.get("incident_node")  # of a frame, a missing one is not a number
+    node = named if isinstance(named, str) else own[0] if own else ""
+    return safe_name(node, "")
+
+
+def advice_of(
+    facts: Facts,
+    answers: Sequence[Answer],
+    mine: FleetKnowledge,
+    row: Row,
+    settings: FederatedLearningConfig,
+    node: str,
+) -> Advice:
+    """Return what a playbook says beside its change.
+
+    Args:
+        facts: Of the family.
+        answers: What can be done, best first; the first is the change, the others are alternatives.
+        mine: What the fleet knows of the family.
+        row: Its row of failure_families.
+        settings: Where traces can be seen.
+        node: The node whose incident it is; '' for none.
+    """
+    main = answers[0]
+    known = mine.consequences[0] if mine.consequences else {}
+    nodes = [str(name) for name in known.get("node_ids") or ()]
+    helps = mine.helps.get(main.remedy_id, Helps())
+    per_day = facts.failures / facts.window_days
+    since = row.get("first_seen")
+    machine = main.category in ("config", "adapter")
+    return Advice(
+        family_id=facts.family_id,
+        headline=headline(
+            facts, nodes, f"{since:%Y-%m-%d}" if since is not None and since == since else "the first day"
+        ),
+        readiness=main.readiness,
+        readiness_reason=main.reason,
+        incident_node=node,
+        nodes=tuple(name for name in nodes if safe_name(name, "")),
+        denominators=Denominators(
+            calls=facts.calls,
+            sessions=facts.sessions,
+            window_days=facts.window_days,
+            nodes_reporting=facts.nodes_reporting,
+            nodes_expected=facts.nodes_expected,
+        ),
+        consequence=consequence_of(known, facts),
+        contrasts=tuple(
+            Contrast(
+                text=contrast_text(one),
+                **{name: one[name] for name in Contrast.model_fields if name != "text"} | _shown(one),
+            )
+            for one in mine.contrasts
+        ),
+        cures=tuple(
+            Cure(
+                text=cure_text(one),
+                **{name: one[name] for name in Cure.model_fields if name != "text"} | _shown(one, "subject"),
+            )
+            for one in mine.cures
+            # That an agent's own work succeeds when it is run again says nothing; that a busy service does,
+            # much.
+            if (one["subject"] != "same" or facts.failure_class in TRANSIENT) and not is_thought(one["name"])
+        ),
+        alternatives=tuple(
+            Alternative(
+                remedy_id=one.remedy_id,
+                category=one.category,
+                title=one.title,
+                readiness=one.readiness,
+                suggested_changes=one.changes,
+            )
+            for one in answers[1:]
+        ),
+        examples=tuple(_example(one, settings.trace_url) for one in mine.examples),
+        helps=helps,
+        benefit=Benefit(
+            failures_per_day=per_day,
+            persists=facts.confidence,
+            helps=helps.expected,
+            reduction=main.reduction,
+            avoided_per_day=per_day * facts.confidence * helps.expected * main.reduction,
+        ),
+        judged_by=(
+            "Nodes that take it first are compared with nodes that do not, over the same days, by the "
+            "failures that users are left with."
+            if machine
+            else (
+                "Compare this pattern's rate on the nodes that took the change with the others, over "
+                "the same days."
+            )
+        ),
+        undone_by="The previous value is kept and set back when the trial is worse."
+        if machine
+        else "Remove the paragraph or step again.",
+    )
+
+
+def _shown(row: Row, kind: str = "kind") -> dict[str, Any]:
+    """Return a finding's name and value as they may be shown: what is no plain name is left out."""
+    name = str(row["name"])
+    is_ours = row[kind] in ("command", "wait", "same")
+    value = shown_value({"kind": row[kind], "value": row["value"]})
+    is_hidden = value in ("a number", "another form", "another type", "a value that is not shown")
+    return {
+        "name": name if (is_ours and len(name) <= 20) or safe_name(name, "") or is_flag(name) else "",
+        "value": "" if is_hidden or not row["value"] else value.strip("`"),
+    }
+
+
+def _example(row: Row, trace_url: str) -> Example:
+    trace = str(row["trace_id"])
+    message = str(row["message"])
+    return Example(
+        succeeded=bool(row["succeeded"]),
+        message="" if residue(message) else message,
+        service=str(row["service"]),
+        method=str(row["method"]),
+        arguments=json.loads(row["arguments"] or "{}"),
+        node=str(row["node_id"]),
+        time=row["timestamp"],
+        trace_id=trace,
+        link=trace_url.replace("{trace_id}", quote(trace, safe="")) if trace_url else "",
+    )

@@ -1,0 +1,82 @@
+"""When a playbook was first made, and how often its content changed since.
+
+What goes here: history from rows of earlier days. What does not: playbooks of a day (`propose.py`), storing
+them (`store.py`).
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What is known of a playbook from earlier days."""
+
+    created_at: datetime
+    version: int
+    content: str
+
+
+def content_of(category: str, title: str, target: str, changes: Mapping[str, str]) -> str:
+    """Return what a version counts: what is asked for, not the day's numbers behind it."""
+    return json.dumps([category, title, target, dict(sorted(changes.items()))])
+
+
+def history_of(rows: Iterable[Mapping[str, Any]], day: date) -> dict[str, Earlier]:
+    """Read first day, last version and last content of each playbook from rows of earlier days."""
+    found: dict[str, Earlier] = {}
+    for then, row in _in_order(rows):
+        if then < day:
+            found[row["improvement_id"]] = _next(found.get(row["improvement_id"]), then, row)
+    return found
+
+
+def renumber(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return stored playbooks with `created_at` and `version` corrected.
+
+    Only those where they no longer follow from the days before.
+
+    A day that is materialised after a later one makes the later one's history longer; with this, the table is
+    the same whatever the order.
+
+    Args:
+        rows: All rows of playbooks, in any order.
+    """
+    found: dict[str, Earlier] = {}
+    changed = []
+    for then, row in _in_order(rows):
+        known = found[row["improvement_id"]] = _next(found.get(row["improvement_id"]), then, row)
+        stored = row["created_at"] if row["created_at"].tzinfo else row["created_at"].replace(tzinfo=UTC)
+        if (stored, row["version"]) != (known.created_at, known.version):
+            changed.append(dict(row) | {"created_at": known.created_at, "version": known.version})
+    return changed
+
+
+def _next(earlier: Earlier | None, day: date, row: Mapping[str, Any]) -> Earlier:
+    changes = row["suggested_changes"]
+    content = content_of(
+        row["category"],
+        row["title"],
+        row["target"],
+        json.loads(changes) if isinstance(changes, str) else changes,
+    )
+    if earlier is None:
+        return Earlier(datetime.combine(day + timedelta(days=1), time.min, UTC), 1, content)
+    return Earlier(earlier.created_at, earlier.version + (earlier.content != content), content)
+
+
+def _in_order(rows: Iterable[Mapping[str, Any]]) -> list[tuple[date, Mapping[str, Any]]]:
+    return sorted(
+        ((_as_day(row["event_date"]), row) for row in rows),
+        key=lambda pair: (pair[0], pair[1]["improvement_id"]),
+    )
+
+
+def _as_day(value: date | str) -> date:
+    """A DATE comes as date from Python, as datetime or Timestamp from pandas, as text from JSON."""
+    if isinstance(value, datetime):
+        return value.date()
+    return value if isinstance(value, date) else date.fromisoformat(value)
