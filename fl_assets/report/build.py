@@ -31,6 +31,7 @@ from fl_assets.report.records import (
     Report,
     ReportRows,
     Row,
+    StepLine,
 )
 from fl_assets.report.words import MAX_NAME, summary_of, visible, without_subject
 from fl_assets.updates.decide import in_words, route_of
@@ -99,6 +100,7 @@ def build_report(rows: ReportRows) -> Report:
             if row["predictions"]
         ),
         gate=_gate(rows),
+        steps=tuple(_line(StepLine, row, day=row["event_date"]) for row in rows.steps),
     )
 
 

@@ -39,6 +39,8 @@ class ReportRows:
         examples: rows of `pattern_examples`.
         by_node: `pattern_id, node_id, failures` of the window, where there are any.
         verdicts: rows of `gate_verdicts`.
+        steps: what became of changes in the last 14 days: `event_date, decision_id, title, remedy_id,
+            verdict, action, effect, effect_low, effect_high`.
         threshold: confidence that a playbook must reach.
         min_nodes: nodes that a playbook must rest on.
     """
@@ -67,6 +69,7 @@ class ReportRows:
     examples: Sequence[Row] = ()
     by_node: Sequence[Row] = ()
     verdicts: Sequence[Row] = ()
+    steps: Sequence[Row] = ()
 
 
 class Headline(Record):
@@ -240,6 +243,19 @@ class OutcomeLine(Record):
     reason: str
 
 
+class StepLine(Record):
+    """What became of a change on one day: given to more nodes, promoted, taken back."""
+
+    day: date
+    decision_id: str
+    title: str
+    verdict: str
+    action: str
+    effect: float | None
+    effect_low: float | None
+    effect_high: float | None
+
+
 class PatternChange(Record):
     """One pattern that changed since the cycle before."""
 
@@ -336,6 +352,7 @@ class Report(Record):
     quality: Quality
     calibration: tuple[Bin, ...]
     gate: tuple[GateLine, ...] = ()
+    steps: tuple[StepLine, ...] = Field((), description="What became of changes in the last 14 days.")
 
     @property
     def incidents(self) -> tuple[PatternLine, ...]:

@@ -46,6 +46,15 @@ _FAILURES_BY_NODE = """
     where pattern_members.event_date = $day and found.event_date between $from_day and $day
     group by all having sum(failures) > 0 order by all"""
 
+_STEPS = """
+    with titles as (
+        select improvement_id, max_by(title, event_date) as title from playbooks
+        where event_date <= $day group by improvement_id)
+    select event_date, decision_id, coalesce(title, remedy_id) as title, remedy_id, verdict, action, effect,
+        effect_low, effect_high
+    from update_outcomes left join titles using (improvement_id)
+    where event_date between $from_day and $day and action <> 'none' order by event_date, decision_id"""
+
 
 class ReportReader:
     """Reads what a day's report is made from."""
@@ -110,6 +119,9 @@ class ReportReader:
             examples=of("pattern_examples"),
             by_node=self.failures_by_node(day),
             verdicts=of("gate_verdicts"),
+            steps=self._warehouse.rows(
+                _STEPS, {"day": day, "from_day": day - timedelta(days=SERIES_DAYS - 1)}
+            ),
         )
 
     def reported(self, day: date) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

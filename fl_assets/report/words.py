@@ -13,6 +13,8 @@ from fl_assets.updates.decide import in_words
 
 MAX_TEXT, MAX_NAME = 600, 120
 """Longest text and longest name that are shown, in characters."""
+ENDS = {"promoted": "promoted", "confirmed": "confirmed", "rolled_back": "taken back"}
+"""What a step of a trial that matters most is called."""
 MAX_NAMED = 3
 """Nodes that a sentence names."""
 
@@ -68,6 +70,7 @@ def summary_of(
         (not is_gated and carried, lambda: f"{_count(carried, 'change')} to be carried out."),
         (not is_gated and rows.decisions and not carried, lambda: "Nothing is changed without a person."),
         (undone, lambda: f"{_count(undone, 'update')} rolled back."),
+        (rows.outcomes or rows.steps, lambda: _of_trials(rows)),
         (quality.silent, lambda: _of_silent(quality.silent)),
     )
     return tuple(sentence() for applies, sentence in sentences if applies)
@@ -99,6 +102,14 @@ def _of_held(held: int, playbooks: Sequence[PlaybookLine], threshold: float) -> 
         else ""
     )
     return f"{_count(held, 'playbook')} held back until the evidence is stronger{nearest}."
+
+
+def _of_trials(rows: ReportRows) -> str:
+    """What became of changes in the last fortnight, and how many are still on trial."""
+    became = Counter(ENDS[row["action"]] for row in rows.steps if row["action"] in ENDS)
+    on_trial = sum(row["action"] in ("none", "widened", "promoted") for row in rows.outcomes)
+    now = f"{_count(on_trial, 'change')} on trial or watched" if on_trial else "no change on trial"
+    return f"Changes: {now}{f'; in the last 14 days {counted(became)}' if became else ''}."
 
 
 def _of_incidents(incidents: Sequence[PatternLine]) -> str:

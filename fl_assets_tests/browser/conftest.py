@@ -12,12 +12,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
-from fl_assets.coordinator import prepare_home
+from fl_assets.coordinator import InsufficientData, prepare_home
 from fl_assets.core.settings import PREFIX
 from fl_assets_tests.conftest import DAYS, LAST_DAY, coordinator_in, settings_in
 
@@ -35,6 +36,10 @@ QUIET = [
 PATIENCE_MS = 60_000
 START_SECS = 120
 GATED_DAY = DAYS[-2]
+EMPTY_DAY = LAST_DAY + timedelta(days=1)
+"""Without an event of its own."""
+WORKSPACE = ("-w", str(Path(__file__).parents[2] / "workspace.yaml"))
+"""As `fl-assets dev` serves it: runs of a terminal are filed under the name that it gives the code."""
 
 
 @pytest.fixture(scope="module")
@@ -84,8 +89,8 @@ def watched(chromium) -> Iterator[Watched]:
 
 @pytest.fixture(scope="session")
 def home(request, tmp_path_factory) -> tuple[Path, dict[str, str]]:
-    """A copy of the learned fleet whose last day was completed and whose day before was gated, both as runs
-    of a Dagster home; and its environment.
+    """A copy of the learned fleet whose last day was completed, whose day before was gated and on whose day
+    after nothing came, all as runs of a Dagster home; and its environment.
     """
     needs_chromium()  # before the fleet learns for nobody
     learned, fleet = request.getfixturevalue("learned"), request.getfixturevalue("fleet")
@@ -100,6 +105,8 @@ def home(request, tmp_path_factory) -> tuple[Path, dict[str, str]]:
             .status
             == "gated"
         )
+        with pytest.raises(InsufficientData, match="no telemetry"):
+            coordinator_in(folder, instance, telemetry_path=fleet).run_learning_cycle(EMPTY_DAY)
         assert (
             coordinator_in(folder, instance, telemetry_path=fleet).run_learning_cycle(LAST_DAY).status
             == "completed"
@@ -121,7 +128,7 @@ def webserver(home, tmp_path_factory) -> Iterator[str]:
     """The address of a Dagster webserver over that home."""
     _, environment = home
     folder = tmp_path_factory.mktemp("webserver")
-    with serving(environment, folder, module="fl_assets.cli.webserver") as address:
+    with serving(environment, folder, module="fl_assets.cli.webserver", where=WORKSPACE) as address:
         yield address
 
 

@@ -17,7 +17,7 @@ from fl_assets.infra.clock import now_utc
 from fl_assets.updates.answers import codes_of
 from fl_assets.updates.rollout import open_releases
 from fl_assets.workspace import Workspace
-from fl_assets_tests.browser.conftest import PATIENCE_MS, needs_chromium, serving
+from fl_assets_tests.browser.conftest import PATIENCE_MS, WORKSPACE, needs_chromium, serving
 from fl_assets_tests.conftest import coordinator_in, settings_in
 from fl_assets_tests.faults.test_cycles import variables_of
 from fl_assets_tests.updates.test_rollout import CONFIG, NODES, POLICY, write_day
@@ -55,9 +55,7 @@ def ui(learned_yesterday, tmp_path) -> Iterator[tuple[str, Workspace, date]]:
         "FEDERATED_LEARNING_UPDATE_POLICY_PATH": str(settings.update_policy_path),
     }
     launching_at_once(Path(variables["DAGSTER_HOME"]))
-    # By the workspace file, under whose name for the code the links of a run from the terminal lead.
-    where = ("-w", str(Path(__file__).parents[2] / "workspace.yaml"))
-    with serving(variables, tmp_path, module="fl_assets.cli.webserver", where=where) as address:
+    with serving(variables, tmp_path, module="fl_assets.cli.webserver", where=WORKSPACE) as address:
         yield address, Workspace(settings), day
 
 

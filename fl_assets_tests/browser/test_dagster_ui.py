@@ -6,7 +6,7 @@ import time
 import pytest
 from playwright.sync_api import expect
 
-from fl_assets_tests.browser.conftest import GATED_DAY, PATIENCE_MS, is_local
+from fl_assets_tests.browser.conftest import EMPTY_DAY, GATED_DAY, PATIENCE_MS, is_local
 from fl_assets_tests.conftest import DAYS, LAST_DAY
 
 
@@ -34,7 +34,7 @@ def test_a_partition_shows_its_numbers_a_table_and_pictures(watched, webserver):
     page.get_by_text("dagster/partition_row_count").wait_for()
     for name in ("significant", "events_in_window", "trends", "by_node", "top"):
         page.get_by_text(name, exact=True).first.wait_for()
-    assert page.get_by_role("table").filter(has_text="nodes_affected").count() >= 1
+    expect(page.get_by_role("table").filter(has_text="what fails").first).to_be_visible(timeout=PATIENCE_MS)
     for place, words in enumerate(
         ("most frequent patterns with their last 14 days", "failures by pattern and node")
     ):
@@ -70,6 +70,39 @@ def test_a_day_below_the_threshold_fails_its_gate_and_decides_nothing(watched, w
     page.get_by_text("failed, and did not materialize this asset").wait_for()
     page.goto(f"{webserver}/assets/cycle_report?view=partitions&partition={GATED_DAY}")
     page.get_by_text("The gate stopped this cycle").first.wait_for()
+
+
+def test_runs_of_the_terminal_are_among_the_runs_and_on_the_timeline(watched, webserver):
+    page = watched.page
+    page.goto(f"{webserver}/runs")
+    expect(page.get_by_role("link", name="learning_cycle").first).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text("Success", exact=True).first).to_be_visible(timeout=PATIENCE_MS)
+    page.goto(f"{webserver}/overview/timeline")
+    expect(page.get_by_text("learning_cycle", exact=True).first).to_be_visible(timeout=PATIENCE_MS)
+    page.goto(f"{webserver}/locations/fl_assets/jobs/learning_cycle/runs")
+    expect(page.get_by_text("Success", exact=True).first).to_be_visible(timeout=PATIENCE_MS)
+
+
+def test_a_day_without_telemetry_is_red_and_decides_nothing(watched, webserver):
+    page = watched.page
+    page.goto(f"{webserver}/assets/raw_traces?view=checks&checkDetail=minimum_events")
+    page.get_by_text("Execution history").click()
+    said = page.get_by_text(f"found: {EMPTY_DAY} has no telemetry")
+    expect(said.first).to_be_visible(timeout=PATIENCE_MS)
+    page.goto(f"{webserver}/assets/raw_traces?view=partitions&partition={EMPTY_DAY}")
+    expect(page.get_by_text("no call of this day was read").first).to_be_visible(timeout=PATIENCE_MS)
+    page.goto(f"{webserver}/assets/update_decisions?view=partitions&partition={EMPTY_DAY}")
+    nothing = page.get_by_text("failed, and did not materialize this asset")
+    expect(nothing.first).to_be_visible(timeout=PATIENCE_MS)
+
+
+def test_the_report_and_the_playbooks_can_be_read(watched, webserver):
+    page = watched.page
+    for asset, words in (("cycle_report", "Fleet report of"), ("playbooks", "The change")):
+        page.goto(f"{webserver}/assets/{asset}?view=partitions&partition={LAST_DAY}")
+        row = page.get_by_role("row").filter(has_text="to_read")
+        row.get_by_text("[Show Markdown]").click()
+        expect(page.get_by_role("dialog").get_by_text(words).first).to_be_visible(timeout=PATIENCE_MS)
 
 
 def test_a_backfill_is_launched(watched, webserver):

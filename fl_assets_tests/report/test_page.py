@@ -115,6 +115,7 @@ def hostile_report() -> Report:
             ],
             by_node=[{"pattern_id": "p-timeout", "node_id": HOSTILE, "failures": 9}],
             verdicts=[verdict_row(rule=HOSTILE, expected=HOSTILE, actual=HOSTILE)],
+            steps=[outcome_row(title=HOSTILE)],
             applied=[{"decision_id": "d1", "status": "staged", "reason": HOSTILE}],
             cycle={"status": "gated", "reason": HOSTILE, "window_days": 1},
         )

@@ -410,6 +410,17 @@ def test_harm_is_listed_first_and_said_at_the_top():
     assert "1 update rolled back." in report.summary
 
 
+def test_what_became_of_changes_is_told_at_the_top_and_in_a_section():
+    step = {"event_date": BEFORE, "title": "Raise the time limit", "remedy_id": "r1", "verdict": "better"}
+    step |= {"decision_id": "d0", "action": "promoted", "effect": 0.4, "effect_low": 0.3, "effect_high": 0.6}
+    undone = step | {"event_date": DAY, "decision_id": "d9", "verdict": "worse", "action": "rolled_back"}
+    report = build_report(rows(outcomes=[outcome_row(action="none")], steps=[step, undone]))
+    assert "Changes: 1 change on trial or watched; in the last 14 days 1 promoted, 1 taken back." in (
+        report.summary
+    )
+    assert [(one.day, one.action) for one in report.steps] == [(BEFORE, "promoted"), (DAY, "rolled_back")]
+
+
 def test_the_summary_says_what_becomes_of_what_is_ready():
     exported = decision_row(
         category="prompt", reasons=["for review: a prompt is never changed automatically"]

@@ -57,7 +57,7 @@ def node_registry(context: dg.AssetExecutionContext, workspace: WorkspaceResourc
         table = [
             {
                 "calls": row["calls"],
-                "failed": of(row["failures"], row["calls"]),
+                "failed": of(row["failures"], row["calls"]) if row["calls"] else "–",
                 "usual a day": round(row["usual"]),
                 "node": f"{row['node_id']}: {_standing(row)}",
             }
@@ -70,7 +70,7 @@ def node_registry(context: dg.AssetExecutionContext, workspace: WorkspaceResourc
 def _standing(row: Mapping[str, Any]) -> str:
     """Return a node's status in words."""
     if row["status"] == "silent":
-        return f"silent for {row['silent_days']} days"
+        return f"silent for {row['silent_days']} day{'' if row['silent_days'] == 1 else 's'}"
     return f"{row['status']}, by summary" if row["source"] == "summary" else row["status"]
 
 

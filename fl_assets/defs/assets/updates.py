@@ -26,6 +26,7 @@ from fl_assets.defs.partitions import days_of
 from fl_assets.defs.per_day import report_day
 from fl_assets.defs.pictures import before_and_after, pictures
 from fl_assets.defs.resources import WorkspaceResource
+from fl_assets.defs.terminal_runs import LOCATION
 from fl_assets.events.redaction.errors import without_secrets
 from fl_assets.infra.clock import now_utc
 from fl_assets.updates.answers import AnswerError, answer
@@ -45,8 +46,7 @@ SHORT_ID = 8
 """Letters of an id that are shown; a command and the launchpad take its first letters."""
 MAX_PAGES = 60
 """Decisions of a day with a page in the UI; `data/proposals` has those of all that wait for a person."""
-HERE = "__repository__@fl_assets"
-"""Where `workspace.yaml` and `fl-assets dev` put this code."""
+HERE = f"__repository__@{LOCATION}"
 
 
 class Answers(dg.Config):
