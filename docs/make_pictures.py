@@ -3,9 +3,8 @@
 What goes here: which page, at which size. What does not: how a browser or a webserver starts
 (`fl_assets_tests/browser`).
 
-A fleet is simulated into a temporary folder and learned from with the same commands that the README shows.
-With a folder as argument, that data folder of an earlier run is used as it is (`.venv/bin/python
-docs/make_pictures.py /path/to/fleet`).
+A fleet lives two weeks in a temporary folder, by the command that `make run` runs. With a folder as argument,
+that data folder of an earlier run is used as it is (`.venv/bin/python docs/make_pictures.py /path/to/fleet`).
 """
 
 import os
@@ -18,7 +17,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from fl_assets_tests.browser.conftest import CHROMIUM, PATIENCE_MS, QUIET, serving
+from fl_assets_tests.browser.conftest import CHROMIUM, PATIENCE_MS, QUIET, WORKSPACE, serving
 
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "docs" / "pictures"
@@ -40,13 +39,14 @@ def main() -> None:
             "FEDERATED_LEARNING_PLAYBOOK_PATH": str(folder / "playbooks"),
             "DAGSTER_HOME": str(folder / "data" / "dagster"),
         }
-        command(environment, "simulate", "--if-empty", "--out", str(folder / "cache"), "--end", str(LAST))
         command(environment, "home")
         if not (folder / "data" / "reports").exists():
-            command(environment, "backfill", str(LAST - timedelta(days=13)), str(LAST))
-        command(environment, "cycle", "--date", str(LAST))
+            command(environment, "demo", "--end", str(LAST))
         PICTURES.mkdir(exist_ok=True)
-        with serving(environment, Path(temporary)) as address, sync_playwright() as playwright:
+        with (
+            serving(environment, Path(temporary), where=WORKSPACE) as address,
+            sync_playwright() as playwright,
+        ):
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
             look_at_the_report(browser, (folder / "data" / "reports" / f"{LAST}.html").resolve().as_uri())
             look_at_dagster(browser, address)
@@ -70,8 +70,8 @@ def look_at_the_report(browser: Browser, address: str) -> None:
 
 
 def look_at_dagster(browser: Browser, address: str) -> None:
-    """Take the lineage, and a partition with its pictures."""
-    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    """Take the lineage, a partition with its pictures, and a decision's page."""
+    page = browser.new_page(viewport={"width": 1280, "height": 1000})
     page.set_default_timeout(PATIENCE_MS)
     page.goto(f"{address}/assets/failure_patterns?view=lineage&lineageScope=neighbors&lineageDepth=10")
     page.get_by_text("cycle_report", exact=True).first.wait_for()
@@ -83,14 +83,18 @@ def look_at_dagster(browser: Browser, address: str) -> None:
         keep(page, name)
         page.get_by_role("button", name="Close").last.click()
         expect(page.get_by_role("dialog")).to_have_count(0)  # it fades; the next one must not meet it
+    page.goto(f"{address}/assets/update_decisions?view=partitions&partition={LAST}")
+    page.get_by_text("[Show Markdown]").first.click()
+    page.get_by_role("dialog").get_by_text("How sure").wait_for()
+    keep(page, "decision")
 
 
 def look_at_the_gate(browser: Browser, address: str) -> None:
     """Take what a failed gate says, and the step that it kept from running."""
-    page = browser.new_page(viewport={"width": 1280, "height": 620})
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.set_default_timeout(PATIENCE_MS)
     page.goto(f"{address}/assets/playbooks?view=checks&checkDetail=confidence_gate")
-    page.get_by_text("expected a playbook with confidence of at least 1.0").wait_for()
+    page.get_by_text("expected a playbook with confidence of at least 1.0").first.wait_for()
     keep(page, "gate")
     page.goto(f"{address}/assets/update_decisions?view=partitions&partition={GATED}")
     page.get_by_text("failed, and did not materialize this asset").wait_for()
