@@ -55,7 +55,7 @@ STATUS = {
 }
 
 
-MAX_CARDS = 6
+MAX_CARDS = 3
 """Playbooks that are shown before one asks for more."""
 INDEX = "index.html"
 _DAY_PAGE = re.compile(r"(\d{4}-\d{2}-\d{2})\.html")

@@ -29,7 +29,10 @@ SHOWN = (
     "failure_signatures",
     "conversation_signals",
     "failure_patterns",
+    "pattern_examples",
+    "node_registry",
     "playbooks",
+    "update_decisions",
     "cycle_report",
 )
 """Assets whose pages show what telemetry says."""
@@ -157,10 +160,11 @@ def test_case_22_hostile_markdown_and_html_are_shown_as_text_and_load_run_and_li
             watched.requests.clear()
             for name in SHOWN:
                 look(f"/assets/{name}?view=partitions&partition={DAY}", "dagster/partition_row_count")
-                for button in page.get_by_text("[Show Markdown]").all()[:3]:
-                    button.click()
+                for place in range(min(3, page.get_by_text("[Show Markdown]").count())):
+                    page.get_by_text("[Show Markdown]").nth(place).click()
                     page.get_by_role("dialog").wait_for()
                     page.wait_for_timeout(300)
+                    seen += page.get_by_role("dialog").inner_html()
                     assert [
                         link
                         for link in page.evaluate(HREFS)
