@@ -19,7 +19,7 @@ from fl_assets.patterns.features import features
 from fl_assets.patterns.fleet import Fleet
 from fl_assets.patterns.persistence import FleetPrior, Outlook
 from fl_assets.patterns.prior import PRECISION, WEIGHTS
-from fl_assets.patterns.states import votes_of
+from fl_assets.patterns.states import load_tests, votes_of
 
 REPLAYED_DAYS = 20
 """Past days that are assessed again to learn from; each keeps a week or more of history."""
@@ -194,6 +194,7 @@ def calibrate(
     fleet.learn([0, *backs])
     came_true, is_known = fleet.outcomes()
     calibration, parts = start or Calibration(), []
+    is_load_test = load_tests(fleet.facts().exposure.sum(axis=0))
     for back in backs:
         facts = fleet.facts(back)
         rows, view = features(facts, FleetPrior.of(facts, fleet.window), fleet.window, fleet.question)
@@ -202,7 +203,8 @@ def calibrate(
         day = day.assign(confidence=calibration(rows, view), happened=happened)
         day.insert(0, "event_date", pd.Timestamp(fleet.day - timedelta(days=back)))
         parts.append(day[known])
-        calibration.learn(rows[known], happened[known], votes_of(facts.loudest[known]))
+        if not is_load_test[-back]:
+            calibration.learn(rows[known], happened[known], votes_of(facts.loudest[known]))
     return calibration, pd.concat(parts, ignore_index=True)
 
 

@@ -17,11 +17,11 @@ HISTORY_DAYS = 28
 BASELINE_DAYS = 14
 """Days before the window that its rate is compared with, and for which a pattern that stopped is still
 reported."""
-NODE_CAP, NODE_CAP_NEW = 3.0, 3.0
+NODE_CAP, NODE_CAP_NEW = 2.0, 1.0
 """Failures of a node-day count up to this many times the median of the node's last failing days; of a node
 without such days, up to this many times the median of the nodes that fail on the day."""
 CALLS_CAP, CALLS_CAP_NEW = 1.5, 4.0
-"""The same for calls, with three standard errors of a count on top."""
+"""The same for calls, with a standard error of a count on top."""
 OWN_DAYS, OWN_DAYS_LEAST = 6, 2
 """Days of a node's own that its bound is the median of, and how many it must have."""
 MEMORY = 0.75

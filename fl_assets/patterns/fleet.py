@@ -70,7 +70,7 @@ class Fleet:
         )
         self._called = Rows(counts.calls, pd.Index(sets), "set_id", ("calls",), nodes, day)
         self._called.values = [
-            self._called.bounded(self._called.values[0], CALLS_CAP, CALLS_CAP_NEW, slack=3.0)
+            self._called.bounded(self._called.values[0], CALLS_CAP, CALLS_CAP_NEW, slack=1.0)
         ]
         age, kept = ages(reporting["event_date"], day)
         reporter = nodes.get_indexer(reporting["node_id"])[kept]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fl_assets.patterns.counts import BASELINE_DAYS
+from fl_assets.patterns.counts import BASELINE_DAYS, OWN_DAYS
 
 SPREAD_COUNTS = (2, 3, 4, 5, 6, 8, 10, 13, 17, 22, 30)
 """Numbers of failures for which the chance that all fall on one node is computed."""
@@ -24,6 +24,8 @@ REGRESSED_FAILURES = 3
 PAIR_MOST, PAIR_LEAST = 3.0, 5.0
 """Patterns that the same two nodes have most of count as so many times what the median pair has; and at
 least as so many."""
+LOAD_TEST = 1.4
+"""Times the median calls of the days before, as bounded by node, from which a day is not learnt from."""
 STATE_RATIO, STATE_Z = 1.5, 1.96
 """Rate ratio and z-value from which a pattern counts as rising or falling."""
 
@@ -83,6 +85,16 @@ def votes_of(loudest: np.ndarray) -> np.ndarray:
     _, pair, rows = np.unique(loudest, return_inverse=True, return_counts=True)
     most = max(PAIR_MOST * float(np.median(rows)), PAIR_LEAST)
     return np.minimum(1.0, most / rows)[pair]
+
+
+def load_tests(calls: np.ndarray) -> np.ndarray:
+    """Return the days with so many more calls than the days before them that their rates teach nothing.
+
+    Args:
+        calls: of the fleet by day.
+    """
+    before = np.array([np.median(calls[max(day - OWN_DAYS, 0) : day]) for day in range(1, calls.size)])
+    return np.append(False, calls[1:] > LOAD_TEST * np.maximum(before, 1.0))
 
 
 def spells(facts: Facts) -> tuple[np.ndarray, np.ndarray]:

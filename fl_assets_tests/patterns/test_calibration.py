@@ -17,7 +17,7 @@ from fl_assets.patterns.features import NAMES, features
 from fl_assets.patterns.fleet import Fleet
 from fl_assets.patterns.persistence import FleetPrior
 from fl_assets.patterns.prior import PRECISION, WEIGHTS
-from fl_assets.patterns.states import votes_of
+from fl_assets.patterns.states import load_tests, votes_of
 from fl_assets_tests.patterns.test_confidence import DAY, NODES, assess, frames, noise, on
 
 TOMORROW = DAY + timedelta(days=1)
@@ -48,13 +48,28 @@ def test_it_comes_true_on_two_nodes_at_half_the_rate(failures, happened):
     assert outcomes(counts_of(next_day(failures)), day=DAY, window_days=1)["happened"].tolist() == [happened]
 
 
-def test_a_node_day_counts_up_to_three_times_what_is_usual_for_the_node():
-    # The first node may count 24 at most, since its days were of 8: with 6 of another node it is 30 of 40.
-    said = outcomes(counts_of(next_day([1000, 6, *[0] * 10])), day=DAY, window_days=1)
-    assert said["happened"].tolist() == [True]
-    # A node without days of its own counts as three times the median of the day: 6 + 2 + 2.
-    said = outcomes(counts_of(next_day([0] * 7 + [1000, 2, 2, 0, 0])), day=DAY, window_days=1)
-    assert said["happened"].tolist() == [False]
+@pytest.mark.parametrize(
+    ("failures", "happened"),
+    [
+        # The first node counts 16 at most, since its days were of 8: with 4 of another node it is 20 of 40.
+        ([1000, 4, *[0] * 10], True),
+        ([1000, 3, *[0] * 10], False),
+        # A node without days of its own counts as the median of the day: 2 + 2 + 2.
+        ([0] * 7 + [1000, 2, 2, 0, 0], False),
+        ([0] * 7 + [1000, 8, 8, 0, 0], True),
+    ],
+)
+def test_a_node_day_counts_up_to_what_is_usual_for_the_node(failures, happened):
+    said = outcomes(counts_of(next_day(failures)), day=DAY, window_days=1)
+    assert said["happened"].tolist() == [happened]
+
+
+def test_a_day_of_a_load_test_teaches_nothing():
+    calls = np.full(28, 100.0)
+    calls[20] = 150
+    assert np.flatnonzero(load_tests(calls)).tolist() == [20]
+    assert not load_tests(100 * 1.08 ** np.arange(28)).any()  # growth is none
+    assert not load_tests(np.tile([100, 100, 100, 100, 100, 3, 3.0], 4)).any()  # nor is a Monday
 
 
 def test_a_day_without_calls_tells_nothing():
