@@ -41,6 +41,7 @@ check: setup ## Lint, format, types, and the Dagster definitions
 format: setup ## Format the code and mend what the linter can
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
+bench: export FEDERATED_LEARNING_START_DATE = 2023-01-01
 bench: setup ## Measure against the peers (docs/benchmarks.md; some twenty minutes; DATA names the real sets; installs presidio)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r benchmarks/requirements.lock
 	@for name in fleet "federation --days 3 --nodes 6 --events-per-day 60000" confidence outcomes redaction "throughput --events 1000000" "grouping --data $(DATA)/loghub" \
