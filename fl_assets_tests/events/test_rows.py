@@ -342,6 +342,24 @@ def test_a_cut_archive_is_one_refusal(case):
     assert "an Inspect log (.eval) that cannot be read" in refused
 
 
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [
+        ("", None),
+        ("text", "text"),
+        ('{"a": 1}', {"a": 1}),
+        ("{'a':'it\\'s'}", {"a": "it's"}),
+        ("[{'a': None}]", [{"a": None}]),
+        ("{'a': __import__('os')}", "{'a': __import__('os')}"),
+        ("['" * 5000, "['" * 5000),
+        ("[not a list", "[not a list"),
+        ("12", "12"),
+    ],
+)
+def test_a_cell_is_what_it_holds(cell, value):
+    assert record.value_of(cell) == value
+
+
 def test_bytes_that_are_no_text_are_hex():
     assert orjson.loads(record.line_of({"a": b"abc", "b": bytes.fromhex(SPAN), "c": DAY})) == {
         "a": "abc",

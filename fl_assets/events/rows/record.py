@@ -3,6 +3,7 @@
 What goes here: nothing that knows a kind.
 """
 
+import ast
 from typing import Any, Literal
 
 import orjson
@@ -11,6 +12,10 @@ from fl_assets.events.formats import MAX_DOCUMENT_BYTES
 
 MAX_RECORD_BYTES = MAX_DOCUMENT_BYTES
 """Largest record that is read, as it is in the file and as a line of JSON."""
+
+
+_MAX_QUOTED = 1024 * 1024
+"""Characters of a cell in single quotes: it takes some hundred times that to read it."""
 
 
 class BadRowsError(ValueError):
@@ -22,12 +27,19 @@ class BadRowsError(ValueError):
 
 
 def value_of(cell: str) -> Any:
-    """Give a cell that is an object or a list as JSON as that, an empty one as None, others as their text."""
+    """Give a cell that is an object or a list as that, an empty one as None, others as their text.
+
+    It may be JSON, or in single quotes, as ClickHouse and data frames write maps and lists.
+    """
     if cell[:1] not in {"{", "["}:
         return cell or None
     try:
         return orjson.loads(cell)
     except orjson.JSONDecodeError:
+        is_quoted = cell.startswith(("{'", "['", "[{'")) and len(cell) <= _MAX_QUOTED
+    try:
+        return ast.literal_eval(cell) if is_quoted else cell
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
         return cell
 
 
