@@ -28,6 +28,8 @@ Row = Mapping[str, Any]
 
 def incident_node_of(row: Row, mine: FleetKnowledge) -> str:
     """Return the node whose incident it is, or nearly: all of it, or most of it against calls elsewhere."""
+    if row["nodes_reporting"] < 2:  # where no other could have it, it says nothing
+        return ""
     own = [one["value"] for one in mine.contrasts if one["kind"] == "node"]
     named = row.get("incident_node")  # of a frame, a missing one is not a number
     node = named if isinstance(named, str) else own[0] if own else ""

@@ -302,7 +302,7 @@ def test_a_shell_that_found_nothing_to_run_is_no_missing_file():
         ("E: Unable to locate package libfoo-dev", "missing-package"),
         ("ERROR: No matching distribution found for torch==9.9", "missing-package"),
         ("Error: could not load cache\nmake: *** [Makefile:192: build] Error 1", "build-failed"),
-        ("-- Configuring incomplete, errors occurred!", "build-failed"),
+        ("-- Configuring incomplete, errors occurred!", "configure-failed"),
         ("error: could not compile `ring` due to 2 previous errors", "build-failed"),
     ],
 )

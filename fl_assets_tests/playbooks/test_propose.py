@@ -556,3 +556,18 @@ def test_a_title_names_the_node_that_the_pattern_names():
     assert titles["p-eu-02"].endswith(", on node `eu-02` only")
     assert "only" not in titles["p-<b>"]
     assert "only" not in titles["p-None"]
+    (alone,) = made(pattern(nodes_affected=1, nodes_reporting=1, incident_node="eu-02"))
+    assert "only" not in alone.title
+
+
+@pytest.mark.parametrize(
+    ("failure_class", "rule", "remedy_id"),
+    [
+        ("not_found", "missing-package", "not-found-package"),
+        ("code_defect", "patch-refused", "code-defect-patch"),
+        ("code_defect", "build-failed", "code-defect-build"),
+    ],
+)
+def test_what_a_rule_names_is_answered_by_its_own_remedy(failure_class, rule, remedy_id):
+    (one,) = made(pattern(failure_class=failure_class, rule_id=rule))
+    assert one.remedy_id == remedy_id
