@@ -92,7 +92,7 @@ class Workspace:
     @cached_property
     def pull(self) -> Pull:
         """Pulling from them."""
-        return Pull(self.settings.telemetry_path)
+        return Pull(self.settings.telemetry_folder)
 
     @cached_property
     def days(self) -> EventDays:

@@ -65,6 +65,7 @@ DOES_IO = {
     "federation/coordinator_side.py",
     "federation/files_seen.py",
     "federation/node_side.py",
+    "infra/bucket_files.py",
     "infra/cycle_log.py",
     "infra/clock.py",
     "infra/disk.py",

@@ -107,6 +107,7 @@ def main() -> None:
     from fl_assets.cli.processes import ServeError
     from fl_assets.events.redaction.errors import RedactedError, redacted_errors
     from fl_assets.infra.duckdb_file import WarehouseBusyError, WarehouseFileError
+    from fl_assets.infra.errors import LakeError
     from fl_assets.infra.result_files import ResultFileError
 
     try:
@@ -120,6 +121,7 @@ def main() -> None:
         CommandError,
         ValueError,
         OSError,
+        LakeError,
         ResultFileError,
         ServeError,
         WarehouseBusyError,

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fl_assets.cli.application import DAY, app, parse_day
+from fl_assets.cli.application import DAY, CommandError, app, parse_day
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.infra.clock import held_at, now_utc
 
@@ -39,7 +39,10 @@ def demo(
     from fl_assets.workspace import Workspace
 
     config = FederatedLearningConfig.from_env()
-    state, telemetry = config.data_path / STATE_FILE, config.telemetry_path
+    if isinstance(config.telemetry_path, str):
+        message = f"demo: {config.telemetry_path} is a bucket; name a folder as the place of telemetry"
+        raise CommandError(message)
+    state, telemetry = config.data_path / STATE_FILE, config.telemetry_folder
     if not state.exists() and any(path.is_file() for path in telemetry.rglob("*")):
         say(f"telemetry: {telemetry} has files already; nothing simulated")
         return
@@ -96,14 +99,14 @@ class DemoRun:
 
     def live(self) -> None:
         """Live through the days that are left: telemetry, the cycle of the day, a person's answers."""
-        self.config.telemetry_path.mkdir(parents=True, exist_ok=True)
+        self.config.telemetry_folder.mkdir(parents=True, exist_ok=True)
         for index, values in enumerate(self._written):
             self.fleet.write_day(index, values, None)
         days = self.fleet.plan.days
         for index in range(self._learned, len(days)):
             if index >= len(self._written):
                 values = self._values_of_nodes(days[index])
-                self.fleet.write_day(index, values, self.config.telemetry_path)
+                self.fleet.write_day(index, values, self.config.telemetry_folder)
                 self._written.append(values)
                 self._save()
             self._progress(f"{100 * index // len(days)}%: learning from {days[index]}")
@@ -185,5 +188,5 @@ class DemoRun:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(self._path, json.dumps(content, indent=1).encode())
         if self._written:
-            truth: Path = self.config.telemetry_path.parent / "truth.json"
+            truth: Path = self.config.telemetry_folder.parent / "truth.json"
             write_atomically(truth, self.fleet.truth().to_json())

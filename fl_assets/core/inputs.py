@@ -1,5 +1,7 @@
 """Paths of settings that are only read, and whether they are there."""
 
+from pathlib import Path
+
 from fl_assets.core.settings import FederatedLearningConfig, variable
 
 INPUTS = (
@@ -23,7 +25,7 @@ def missing_inputs(settings: FederatedLearningConfig) -> list[str]:
     lines = []
     for name in INPUTS:
         path, default = getattr(settings, name), FederatedLearningConfig.model_fields[name].default
-        if path is not None and path != default and not path.exists():
+        if isinstance(path, Path) and path != default and not path.exists():
             unset = f" for the default {default}" if default else ""
             lines.append(
                 f"{variable(name)}='{path}': is not there; make it, correct the path, or unset it{unset}"

@@ -114,8 +114,10 @@ class FederatedLearningConfig(BaseSettings):
         "day of telemetry is the first partition.",
     )
     # Where things lie
-    telemetry_path: Path = Field(
-        Path("./data/telemetry/cache"), description="Folder of telemetry files, searched at any depth."
+    telemetry_path: Annotated[Path | str, BeforeValidator(_as_place)] = Field(
+        Path("./data/telemetry/cache"),
+        description="Folder of telemetry files, searched at any depth, or `s3://bucket/prefix`, `gs://` or "
+        "`az://` (needs the [object-storage] extra), whose new objects are fetched below the data folder.",
     )
     sources_path: Path | None = Field(
         None,
@@ -445,6 +447,17 @@ class FederatedLearningConfig(BaseSettings):
         """The update policy: the one given, else the one in the data folder, None where there is none."""
         beside = self.data_path / "agents" / "policy.yaml"
         return self.update_policy_path or (beside if beside.exists() else None)
+
+    @property
+    def telemetry_folder(self) -> Path:
+        """Local folder that telemetry is read from.
+
+        The one that was named, or the copy of a bucket.
+        """
+        if isinstance(self.telemetry_path, Path):
+            return self.telemetry_path
+        name = hashlib.sha256(self.telemetry_path.encode()).hexdigest()[:12]
+        return self.data_path / "telemetry-mirror" / name
 
     @property
     def reports_path(self) -> Path:

@@ -23,6 +23,7 @@ from fl_assets.events.outcome import Unread
 from fl_assets.events.read import SETTLED, Reading
 from fl_assets.events.rows import ROW_FILES
 from fl_assets.events.unpack import coding_of
+from fl_assets.infra.bucket_files import refresh
 from fl_assets.infra.clock import now_utc
 from fl_assets.infra.lake import Lake
 from fl_assets.infra.sqlite_file import transaction
@@ -111,7 +112,7 @@ class TelemetryIndex:
         self._settings = settings
         self._clock = clock
         self._path = settings.data_path / "index.sqlite"
-        self._roots = {"events": settings.telemetry_path, "error_records": settings.error_records_path}
+        self._roots = {"events": settings.telemetry_folder, "error_records": settings.error_records_path}
 
     def _open(self) -> AbstractContextManager[sqlite3.Connection]:
         return transaction(self._path, _migrate)
@@ -121,8 +122,18 @@ class TelemetryIndex:
 
         Those that cannot be opened say why.
         """
+        self._bring()
         with self._open() as connection:
             return self._pending(connection)
+
+    def _bring(self) -> None:
+        """Fetch what is new where the folder of telemetry is a bucket's.
+
+        Raises:
+            LakeError: it cannot be reached.
+        """
+        if isinstance(place := self._settings.telemetry_path, str):
+            refresh(place, self._roots["events"])
 
     def _pending(self, connection: sqlite3.Connection) -> list[Source]:
         note = "insert or replace into notes values ('formats', ?)"
@@ -276,17 +287,17 @@ class TelemetryIndex:
 
         '' where events were read.
         """
-        root = self._roots["events"]
+        root, place = self._roots["events"], self._settings.telemetry_path
         listing = walk(root)
         if not listing.files and not listing.refused:
-            return f"{root} holds no file" if root.is_dir() else f"{root} is not there"
+            return f"{place} holds no file" if root.is_dir() else f"{place} is not there"
         with self._open() as connection:
             read = """select count(*) from files
                 where kind = 'events' and size > 0 and format not in ('unknown', 'unopened')"""
             files = connection.execute(read).fetchone()[0]
         number = len(listing.files) + len(listing.refused)
         unread = "1 file, which" if number == 1 else f"{number:,} files, none of which"
-        return "" if files else f"{root} holds {unread} {'could not' if number == 1 else 'could'} be read"
+        return "" if files else f"{place} holds {unread} {'could not' if number == 1 else 'could'} be read"
 
     def mark_analysed(self, day: date, token: str) -> None:
         """Record that a day was analysed when the lake's `content_of(day)` was `token`."""
@@ -305,6 +316,7 @@ class TelemetryIndex:
         Args:
             scan_secs: seconds to spend on files that were never counted; the others cost a stat each.
         """
+        self._bring()
         now = self._clock()
         stop = now.timestamp() + scan_secs
         with self._open() as connection:
