@@ -74,11 +74,11 @@ class DuckDBEngine:
     Attributes:
         options: further settings of each DuckDB connection.
         stagers: batches that are staged side by side, each by one thread: two threads on one batch waste a
-            tenth of both.
+            tenth of both. A third, since only one of them redacts at a time.
     """
 
     options: ClassVar[dict[str, Any]] = {}
-    stagers: ClassVar[int] = 2
+    stagers: ClassVar[int] = 3
 
     def __init__(self, settings: FederatedLearningConfig, *, clock: Callable[[], datetime] = now_utc) -> None:
         self.settings = settings

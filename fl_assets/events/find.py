@@ -48,6 +48,10 @@ class Source:
     """Day of the last valid event before the offset."""
     refused: str | None = None
     """Why it cannot be opened at all."""
+    ctime_ns: int | None = None
+    """When it last changed in any way, as no program can set."""
+    spots: str = ""
+    """Hash of places spread over it (`index.py`)."""
 
     @property
     def last_written(self) -> datetime:

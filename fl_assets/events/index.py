@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 
@@ -25,11 +25,14 @@ from fl_assets.events.rows import ROW_FILES
 from fl_assets.events.unpack import coding_of
 from fl_assets.infra.bucket_files import refresh
 from fl_assets.infra.clock import now_utc
+from fl_assets.infra.errors import LakeError
 from fl_assets.infra.lake import Lake
 from fl_assets.infra.sqlite_file import transaction
 
 _HEAD_BYTES = 4096
-_OF_SOURCE = ("kind", "path", "size", "mtime_ns", "inode", "head", "head_bytes")
+_SPOTS, _SPOT_BYTES = 8, 512
+"""Places of a file beside its first bytes, and how much of each, by which one that took its place is told."""
+_OF_SOURCE = ("kind", "path", "size", "mtime_ns", "ctime_ns", "inode", "head", "head_bytes", "spots")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +79,15 @@ alter table files add column unread text;
 create index if not exists files_by_inode on files (kind, inode);
 create table if not exists notes (name text primary key, value text not null) without rowid;
 delete from files where format = 'ignored';
-"""
+""",
+    2: """
+alter table files add column ctime_ns integer;
+alter table files add column spots text;
+""",
 }
 """By version of the file, what makes it the next one: files that an earlier release ignored in silence are
-looked at again."""
+looked at again; of files that one read, nothing says whether another of the same size and time took their
+place."""
 _VERSION = 1 + len(_MIGRATIONS)
 _FORMATS = hashlib.sha256(
     "\n".join(sorted([*(entry.name for entry in FORMATS), *ROW_FILES])).encode()
@@ -160,8 +168,15 @@ class TelemetryIndex:
                 found.append(source)
             elif row is not None:
                 connection.execute("delete from files where kind = ? and path = ?", (kind, row["path"]))
-                renamed = {"kind": kind, "path": path, "size": status.st_size, "mtime_ns": status.st_mtime_ns}
-                _store(connection, dict(row) | renamed | {"inode": status.st_ino})
+                now_is = {
+                    "kind": kind,
+                    "path": path,
+                    "size": status.st_size,
+                    "mtime_ns": status.st_mtime_ns,
+                    "ctime_ns": status.st_ctime_ns,
+                    "inode": status.st_ino,
+                }
+                _store(connection, dict(row) | now_is)
         found += [
             self._unopened(kind, path, reason, now)
             for kind, listing in listings.items()
@@ -186,13 +201,23 @@ class TelemetryIndex:
         try:
             with fresh.open() as file:
                 start = file.read(min(_HEAD_BYTES, status.st_size))
+                spots = _spots_of(file, status.st_size)
         except FileNotFoundError:
             return None  # it vanished
         except OSError as error:
             return replace(fresh, refused=error.strerror or str(error))
-        fresh = replace(fresh, head=_digest(start), head_bytes=len(start), coding=coding_of(start))
+        fresh = replace(
+            fresh,
+            head=_digest(start),
+            head_bytes=len(start),
+            coding=coding_of(start),
+            ctime_ns=status.st_ctime_ns,
+            spots=spots,
+        )
+        is_other = row and row["size"] == fresh.size and row["spots"] not in (None, spots)
         if (
             row is None
+            or is_other
             or len(start) < row["head_bytes"]
             or _digest(start[: row["head_bytes"]]) != row["head"]
             or status.st_size < row["offset"]
@@ -370,6 +395,17 @@ class TelemetryIndex:
         return Backlog(sum(day.events for day in found), len(sources), tuple(found), unscanned)
 
 
+def _spots_of(file: BinaryIO, size: int) -> str:
+    """Return a hash of places spread over a file, its end among them; '' where its head is all of it."""
+    if size <= _HEAD_BYTES:
+        return ""
+    found = []
+    for spot in range(1, _SPOTS + 1):
+        file.seek(max(0, size * spot // _SPOTS - _SPOT_BYTES))
+        found.append(file.read(_SPOT_BYTES))
+    return _digest(b"".join(found))
+
+
 def _digest(start: bytes) -> str:
     return hashlib.sha256(start).hexdigest()[:32]
 
@@ -385,7 +421,11 @@ def _waits(row: sqlite3.Row, status: os.stat_result, now: datetime) -> bool:
 def _is_same(row: sqlite3.Row, status: os.stat_result) -> bool:
     """Whether a file is as it was when it was read; one that could not be opened may be by now."""
     seen = (row["size"], row["mtime_ns"], row["inode"])
-    return seen == (status.st_size, status.st_mtime_ns, status.st_ino) and row["format"] != "unopened"
+    return (
+        seen == (status.st_size, status.st_mtime_ns, status.st_ino)
+        and row["ctime_ns"] in (None, status.st_ctime_ns)
+        and row["format"] != "unopened"
+    )
 
 
 def _is_unopened(result: FileResult) -> bool:
@@ -405,7 +445,14 @@ def _note(connection: sqlite3.Connection, name: str) -> str | None:
 
 def _migrate(connection: sqlite3.Connection) -> None:
     """Make the file what this release reads, from nothing or from what an earlier one wrote."""
-    if connection.execute("pragma user_version").fetchone()[0] >= _VERSION:
+    found = connection.execute("pragma user_version").fetchone()[0]
+    if found > _VERSION:
+        raise LakeError(
+            f"index.sqlite in the data folder was written by a later release (version {found}, this one "
+            f"reads up to {_VERSION}). Use that release, or name another data folder in "
+            "FEDERATED_LEARNING_DATA_PATH; nothing was changed."
+        )
+    if found == _VERSION:
         return
     connection.execute("begin immediate")
     version = connection.execute("pragma user_version").fetchone()[0]

@@ -34,6 +34,7 @@ from fl_assets.events.redaction import compile_rules, redact, redact_id, redact_
 from fl_assets.events.side_rows import SIDE_TABLES, redacted_row, stage
 from fl_assets.events.sql import SOURCES, STAGE
 from fl_assets.events.stage import Stager, lines_of
+from fl_assets.events.time_limit import OutOfTimeError, Watch, seconds_for
 from fl_assets.events.unread import archive_of, could_be_events, fix_for, looks_like, may_become_events
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class Ingestion:
         self.secret = engine.secret()
         self.mask_names = mask_names
         self.files: Files = defaultdict(list)
+        self.watch = Watch(0)
         self.report_progress: Callable[[str], None] = lambda _: None
 
     def run(self, report_progress: Callable[[str], None]) -> IngestReport:
@@ -172,8 +174,9 @@ class Ingestion:
         name, and no other.
         """
         for number, reading in enumerate(self.readings):
+            self.watch = Watch(seconds_for(reading.source))
             try:
-                yield from self._lines_of(reading, number)
+                yield from self.watch.timed(self._lines_of(reading, number))
             except FileNotFoundError:
                 continue  # it vanished since it was listed; the index goes on without it
             except OSError as error:
@@ -197,9 +200,13 @@ class Ingestion:
             reading.format = entry.name
             yield from self._converted(entry, reading, number)
         elif could_be_events(head) or source.offset:
-            yield from line_batches(
+            for batch in line_batches(
                 reading, number, max_line_bytes=self.settings.max_line_bytes, now=self.now
-            )
+            ):
+                yield batch
+                if self.watch.is_over():
+                    self._refuse_rest(reading, batch["line_no"][-1].as_py())
+                    return
         elif source.coding and not head and (damage := damage_of(source)):
             self._refuse_file(reading, damage.reason, str(damage))
         elif not source.size or may_become_events(head, source, self.now):
@@ -216,12 +223,18 @@ class Ingestion:
         reading.end_offset = reading.source.size
         reading.bad(0, reason, detail, size=reading.source.size, events=0)
 
+    def _refuse_rest(self, reading: Reading, line: int) -> None:
+        """Refuse what is left of a file that took longer than a file may."""
+        detail = f"took more than {self.watch.most:,.0f} s, the most for its size: the rest was not read"
+        reading.end_offset = reading.source.size
+        reading.bad(line, "over_limit", detail, events=0)
+
     def _converted(self, entry: Format, reading: Reading, number: int) -> Iterator[pa.RecordBatch]:
         """Turn a file of another format into events of the telemetrist; rows of other tables are kept aside.
 
         An entry over which the reader fails is refused, and reading goes on behind it.
         """
-        lines = _Followed(numbered_lines(reading, self.now))
+        lines = _Followed(numbered_lines(reading, self.now), self.watch)
         rows: list[tuple[int, bytes]] = []
         is_done = False
         while not is_done:
@@ -229,9 +242,13 @@ class Ingestion:
                 for result in entry.read(lines, self.read_options):
                     lines.done = max(lines.done, result.line)
                     self._take(entry, reading, result, rows)
+                    self.watch.check()
                     if len(rows) >= _FORMAT_ROWS:
                         yield lines_of(number, rows)
                         rows = []
+                is_done = True
+            except OutOfTimeError:
+                self._refuse_rest(reading, lines.done)
                 is_done = True
             except _UNREADABLE as error:
                 detail = f"{entry.name}: {type(error).__name__}: {error}"
@@ -430,8 +447,8 @@ class _Followed:
         done: number of the last line that something came of.
     """
 
-    def __init__(self, lines: Iterator[tuple[int, bytes]]) -> None:
-        self._lines = lines
+    def __init__(self, lines: Iterator[tuple[int, bytes]], watch: Watch) -> None:
+        self._lines, self._watch = lines, watch
         self._again: list[tuple[int, bytes]] = []
         self._given: list[tuple[int, bytes]] = []
         self.done = 0
@@ -441,6 +458,7 @@ class _Followed:
         for pair in chain(self._again, self._lines):
             self._again = [one for one in self._again if one[0] > pair[0]]
             self._given = [*self._given[-2:], pair]
+            self._watch.check()
             yield pair
 
     def skip_bad(self) -> tuple[int, bytes]:

@@ -8,10 +8,13 @@ from datetime import date
 from typing import Literal
 
 from fl_assets.core.tables import Column, Table
-from fl_assets.events.event import IDS
+from fl_assets.events.event import IDS, MAX_DEPTH
 from fl_assets.events.redaction import ITEM_SEPARATOR, KEY_SEPARATOR
 
 _LONG_LINE, _MANY_MARKS = 16_384, 1024
+_DEEP_MARKS = MAX_DEPTH - 3
+"""Brackets that metadata opens, from which on it may be nested deeper than is read: it lies three deep."""
+_DEEP_BYTES = 2 * _DEEP_MARKS
 
 TEXTS = ("error", "user_query", "system_response")
 
@@ -108,6 +111,8 @@ def events_sql(events: str, start: date) -> str:
             or (event_time is null and time_text is not null) or not {in_time}
             or case when not is_strict and strlen(metadata) > {_LONG_LINE}
                 then length(regexp_replace(metadata, '[^\\[{{:]+', '', 'g')) > {_MANY_MARKS} else false end
+            or case when not is_strict and strlen(metadata) > {_DEEP_BYTES}
+                then length(regexp_replace(metadata, '[^\\[{{]+', '', 'g')) > {_DEEP_MARKS} else false end
             or (has_trace and (service = '' or method = ''))
             or (has_trace and coalesce(duration_ms < 0 or duration_ms >= 1e300, false))
             or case when keys is null then false else list_unique(keys) < len(keys) end, true)

@@ -137,9 +137,9 @@ class Lake:
     def _remedy(self) -> str:
         """Return what to do about a damaged manifest."""
         return (
-            f"Remove that folder (of a lake that an earlier release wrote: all {self.root}/*/{PREFIX}*) "
-            "and index.sqlite in the data folder, "
-            "and run a cycle: all files of telemetry are read again, and nothing is stored twice"
+            "Put the folder back from a backup. Without one, move it out of the lake, and index.sqlite out "
+            "of the data folder, and run a cycle: the files of telemetry that are there are read again, and "
+            "nothing is stored twice. Keep what was moved: its Parquet has the events of files that are gone"
         )
 
     def days(self, table: str) -> list[date]:

@@ -76,7 +76,7 @@ class MirroredLake(Lake):
         return removed
 
     def _remedy(self) -> str:
-        return "Remove that folder: it is fetched again"
+        return "Move that folder out of the mirror: it is fetched again from its store"
 
     def _first(self, name: str, content: bytes) -> bytes:
         return self.remote.put_if_absent(name, content)

@@ -3,6 +3,7 @@
 import os
 import random
 import re
+import sqlite3
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from importlib.util import find_spec
@@ -24,9 +25,10 @@ from fl_assets.core.tables import (
     RAW_TRACES,
 )
 from fl_assets.events import commit, engine, ingest
+from fl_assets.events.event import MAX_DEPTH
 from fl_assets.events.pii_names import NamesUnavailableError
 from fl_assets.events.redaction import KEY_SEPARATOR, redact
-from fl_assets.infra.errors import IngestBusyError
+from fl_assets.infra.errors import IngestBusyError, LakeError
 from fl_assets.sums.engine import SummingEngine
 from fl_assets_tests.build import DAY, call_line, turn_line
 from fl_assets_tests.conftest import settings_in
@@ -663,3 +665,57 @@ def test_the_time_of_a_file_moves_no_event_to_another_day(case, mtime):
     ((first,), (second,)) = (case.rows("raw_traces", day) for day in (DAY, today))
     assert (first["event_id"], first["has_clock_skew"]) == ("e1", False)
     assert (second["event_id"], second["has_clock_skew"]) == ("e2", True)
+
+
+def test_a_file_replaced_in_place_by_one_of_the_same_size_and_time_is_read(case):
+    old = [call_line(f"old{number}", method="m" * 40) for number in range(200)]
+    path = case.write("n1/a.jsonl", *old)
+    case.engine.ingest()
+    status = path.stat()
+    lines = old[:100] + [line.replace(b'"old', b'"new') for line in old[100:]]
+    with path.open("r+b") as file:  # the same inode
+        file.write(b"\n".join(lines) + b"\n")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (status.st_size, status.st_mtime_ns)
+    assert case.engine.ingest().events == 100
+    path.chmod(0o640)  # its status alone
+    assert case.engine.index.pending() == []
+
+
+def test_an_index_of_a_later_release_is_refused_and_not_touched(case):
+    case.write("n1/a.jsonl", call_line())
+    case.engine.ingest()
+    path = case.engine.settings.data_path / "index.sqlite"
+    with sqlite3.connect(path) as connection:
+        connection.execute("pragma user_version = 99")
+    before = path.read_bytes()
+    with pytest.raises(LakeError, match="written by a later release"):
+        case.engine.ingest()
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("depth", [150, 190, 201, 400, 960])
+def test_nesting_is_bounded_alike_however_a_line_is_read(case, depth):
+    deep = call_line("deep", metadata={"x": 1}).replace(b'"x":1', b'"x":' + b"[" * depth + b"]" * depth)
+    slow = deep.replace(b'"deep"', b'"slow"').replace(b'"ExecutionTrace"', b'"ExecutionTrace","unknown":1')
+    case.write("n1/a.jsonl", call_line("e1"), deep, slow)
+    report = case.engine.ingest()
+    assert report.quarantined == (0 if depth < MAX_DEPTH - 3 else 2), report
+    assert report.events == 3 - report.quarantined
+
+
+@pytest.mark.parametrize("name", ["native", "otlp"])
+def test_a_file_that_takes_longer_than_its_size_explains_is_cut_off_and_named(case, monkeypatch, name):
+    span = {"traceId": "a" * 32, "name": "x", "endTimeUnixNano": "1793520000000000000"}
+    spans = [span | {"spanId": f"{number:016x}"} for number in range(1, 201)]
+    requests = [orjson.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [one]}]}]}) for one in spans]
+    lines = {"native": [call_line(f"e{number}") for number in range(200)], "otlp": requests}[name]
+    case.write("n1/slow.jsonl", *lines)
+    case.write("n2/b.jsonl", call_line("good"))
+    monkeypatch.setattr(ingest, "seconds_for", lambda source: -1.0 if "slow" in source.path else 60.0)
+    report = case.engine.ingest()
+    (unread,) = report.unread
+    assert (unread.path, unread.reason) == ("n1/slow.jsonl", "over_limit")
+    assert "the most for its size" in unread.detail
+    assert "good" in {row["event_id"] for row in case.rows("raw_traces")}
+    assert case.engine.ingest().files == 0
