@@ -137,9 +137,10 @@ class Lake:
     def _remedy(self) -> str:
         """Return what to do about a damaged manifest."""
         return (
-            "Put the folder back from a backup. Without one, move it out of the lake, and index.sqlite out "
-            "of the data folder, and run a cycle: the files of telemetry that are there are read again, and "
-            "nothing is stored twice. Keep what was moved: its Parquet has the events of files that are gone"
+            "Put that folder back from a backup. Without one, move it (of a lake that an earlier release "
+            f"wrote: all {self.root}/*/{PREFIX}*) out of the lake, and index.sqlite out of the data folder, "
+            "and run a cycle: the files of telemetry that are there are read again, and nothing is stored "
+            "twice. Keep what was moved: its Parquet has the events of files that are gone"
         )
 
     def days(self, table: str) -> list[date]:

@@ -441,14 +441,15 @@ def test_a_lake_of_an_earlier_release_is_refused_and_comes_back_as_its_error_say
             orjson.dumps(kept | {"schema_version": 1, "file": file["name"], "file_sha256": file["sha256"]})
         )
     case.write("b.jsonl", call_line("e9"))
+    every = re.escape(f"{lake.root}/*/event_date=*")
     with pytest.raises(
-        LakeError, match=rf"{re.escape(f'{lake.root}/*/event_date=*')}\) and index\.sqlite in the data folder"
+        LakeError, match=rf"move it .*{every}\) out of the lake, and index\.sqlite out of the data folder"
     ):
         case.engine.ingest()
 
-    for path in manifests:
-        shutil.rmtree(path.parent)
-    index.unlink()
+    for number, path in enumerate(manifests):
+        shutil.move(path.parent, case.settings.data_path.parent / f"kept-{number}")
+    shutil.move(index, case.settings.data_path.parent / "kept.sqlite")
     (case.settings.telemetry_path / "b.jsonl").unlink()
     case.engine.ingest()
     assert lake.content_of(DAY) == before
