@@ -34,8 +34,8 @@ from fl_assets.events.redaction import compile_rules, redact, redact_id, redact_
 from fl_assets.events.side_rows import SIDE_TABLES, redacted_row, stage
 from fl_assets.events.sql import SOURCES, STAGE
 from fl_assets.events.stage import Stager, lines_of
-from fl_assets.events.time_limit import OutOfTimeError, Watch, seconds_for
 from fl_assets.events.unread import archive_of, could_be_events, fix_for, looks_like, may_become_events
+from fl_assets.infra.time_limit import OutOfTimeError, Watch, seconds_for
 
 if TYPE_CHECKING:
     from fl_assets.events.engine import DuckDBEngine
@@ -174,7 +174,7 @@ class Ingestion:
         name, and no other.
         """
         for number, reading in enumerate(self.readings):
-            self.watch = Watch(seconds_for(reading.source))
+            self.watch = Watch(seconds_for(reading.source.size))
             try:
                 yield from self.watch.timed(self._lines_of(reading, number))
             except FileNotFoundError:

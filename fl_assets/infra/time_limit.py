@@ -1,14 +1,12 @@
 """The time that a file may take: one that takes longer than its size can explain stops nobody else's day.
 
 What goes here: the bound, and the watch that counts while a file is read. What does not: reading it, and what
-becomes of the rest (`ingest.py`).
+becomes of the rest (`events/ingest.py`).
 """
 
 import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
-
-from fl_assets.events.find import Source
 
 LEAST_SECS = 120.0
 """What any file may take."""
@@ -21,9 +19,9 @@ class OutOfTimeError(Exception):
     """A file has taken as long as it may."""
 
 
-def seconds_for(source: Source) -> float:
-    """Return the seconds that a file may take to be read, by its bytes as they are packed."""
-    return LEAST_SECS + source.size / BYTES_A_SEC
+def seconds_for(size: int) -> float:
+    """Return the seconds that a file of some bytes, as they are packed, may take to be read."""
+    return LEAST_SECS + size / BYTES_A_SEC
 
 
 class Watch:
