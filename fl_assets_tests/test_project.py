@@ -79,6 +79,7 @@ DOES_IO = {
     "infra/remote_lake.py",
     "infra/result_files.py",
     "infra/sqlite_file.py",
+    "infra/time_limit.py",
     "infra/rule_files.py",
     "infra/warehouse.py",
     "patterns/store.py",
