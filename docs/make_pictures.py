@@ -57,7 +57,7 @@ def main() -> None:
 
 def look_at_the_report(browser: Browser, address: str) -> None:
     """Take the report on a desk by day, its table of patterns, and on a telephone by night."""
-    page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light")
+    page = browser.new_page(viewport={"width": 1280, "height": 1150}, color_scheme="light")
     page.goto(address)
     keep(page, "report")
     page.locator("#fails").scroll_into_view_if_needed()
@@ -71,11 +71,12 @@ def look_at_the_report(browser: Browser, address: str) -> None:
 
 def look_at_dagster(browser: Browser, address: str) -> None:
     """Take the lineage, a partition with its pictures, and a decision's page."""
-    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+    page = browser.new_page(viewport={"width": 1280, "height": 1120})
     page.set_default_timeout(PATIENCE_MS)
     page.goto(f"{address}/assets/failure_patterns?view=lineage&lineageScope=neighbors&lineageDepth=10")
     page.get_by_text("cycle_report", exact=True).first.wait_for()
     keep(page, "lineage")
+    page.set_viewport_size({"width": 1280, "height": 1000})
     page.goto(f"{address}/assets/failure_patterns?view=partitions&partition={LAST}")
     for place, name in enumerate(("patterns-trend", "patterns-nodes")):
         page.get_by_text("[Show Markdown]").nth(place).click()
