@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 _PACKED_SUFFIXES = (".gz", ".zst", ".zstd")
 _UNFINISHED_SUFFIXES = {".tmp", ".part", ".swp"}
+_OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _LAST_NS = 253_402_300_799 * 10**9
 """The end of year 9999, the last that a datetime can hold."""
 
@@ -97,10 +98,14 @@ def open_regular(root: Path, path: str) -> BinaryIO:
     Raises:
         OSError: it is gone, may not be read, leads out of the folder, or is no regular file.
     """
-    full = root / path
-    if full.is_symlink():
-        full = _within(root, full)
-    descriptor = os.open(full, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    full = os.path.join(root, path)  # noqa: PTH118 - a hundred thousand times a Path would show
+    try:
+        descriptor = os.open(full, _OPEN_FLAGS)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        full = os.fspath(_within(root, Path(full)))
+        descriptor = os.open(full, _OPEN_FLAGS)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, _kind_of(os.lstat(full).st_mode), path)

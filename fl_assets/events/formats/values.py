@@ -4,7 +4,7 @@ What goes here: readers of a single value, without any format's field names. Wha
 knows what a span is.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -157,8 +157,10 @@ def iso(ns: int) -> str:
     return when.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def number_of(values: Mapping[str, Any], keys: Iterable[str]) -> float | None:
+def number_of(values: Mapping[str, Any], keys: Collection[str]) -> float | None:
     """Give the first of the keys that has a finite number from 0, be it written as text; None without one."""
+    if values.keys().isdisjoint(keys):  # of many keys most spans have none
+        return None
     for key in keys:
         value = values.get(key)
         if isinstance(value, bool) or not isinstance(value, str | int | float):
