@@ -32,7 +32,6 @@ SHOWN = (
     "pattern_examples",
     "node_registry",
     "playbooks",
-    "update_decisions",
     "cycle_report",
 )
 """Assets whose pages show what telemetry says."""
