@@ -2,17 +2,19 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import orjson
 import pytest
 
+from fl_assets.core.advice import Advice
 from fl_assets.core.models import Playbook
 from fl_assets.playbooks.files import CONTRACT_FIELDS, read_playbooks, render, write_playbooks
 from fl_assets.updates.carriers.carrier import KnownTargets
 from fl_assets.updates.decide import decide
 from fl_assets.updates.policy import KeyRule, UpdatePolicy
-from fl_assets.updates.proposals import write_proposals
+from fl_assets.updates.proposals import playbook_page, proposal, write_proposals
 from fl_assets_tests.build import DAY, playbook
 
 ONE, TWO = playbook(improvement_id="1" * 16), playbook(improvement_id="2" * 16)
@@ -148,3 +150,15 @@ def test_the_schema_in_the_docs_is_that_of_the_file():
     documented = json.loads((Path(__file__).parents[2] / "docs" / "playbook.schema.json").read_text())
     assert documented == json.loads(json.dumps(schema))
     assert set(orjson.loads(render(ONE))) == set(schema["properties"])
+
+
+def test_a_message_of_telemetry_is_code_on_the_page_of_a_decision_and_of_a_playbook():
+    hostile = "![pixel](http://evil.example/a) <img src=x> `code` [click](javascript:alert(1))"
+    said = {"succeeded": False, "message": hostile, "service": "search", "method": hostile, "node": hostile}
+    said |= {"arguments": {}, "time": "2026-11-14T10:00:00", "trace_id": hostile}
+    one = playbook(advice=Advice.model_validate({"headline": "It fails.", "examples": [said]}))
+    for page in (playbook_page(one), proposal(one, decide(one, [], mode="live", apply_level="stage"))):
+        without_code = re.sub(r"(`+)(?!`).*?(?<!`)\1(?!`)", "", page)
+        assert page.count("evil.example") == 4
+        assert "evil.example" not in without_code
+        assert "<img" not in without_code
