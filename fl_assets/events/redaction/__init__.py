@@ -1,9 +1,9 @@
 """What counts as personal data or a secret, and how it is masked: rules by family, and one engine.
 
-What goes here: rules (`tokens`, `named_secrets`, `passwords`, `people`, `numbers`, `phones`, with
-`vendor_keys` as data), running them (`engine`), pseudonyms for ids. What does not: reading or storing text
-(`events/stage.py`), person names and addresses (`events/pii_names.py`), masking of numbers and paths for
-grouping (`sums/masking.py`).
+What goes here: rules (`tokens`, `sessions`, `commands`, `config_lines`, `named_secrets`, `passwords`,
+`people`, `numbers`, `phones`, with `vendor_keys` as data), running them (`engine`), pseudonyms for ids. What
+does not: reading or storing text (`events/stage.py`), person names and addresses (`events/pii_names.py`),
+masking of numbers and paths for grouping (`sums/masking.py`).
 """
 
 from fl_assets.events.redaction.checksums import iban_holds, luhn_holds

@@ -1,4 +1,4 @@
-"""Passwords: known by the word before them, by the command that takes them, or by their place in a pair."""
+"""Passwords: known by the word before them, or by their place in a pair or a pipe."""
 
 from fl_assets.events.redaction.blocks import (
     ASSIGN,
@@ -62,7 +62,7 @@ _GAP_WORDS = f"[^0-9:=;&<>,\r\n{SEP}]{{0,40}}?"
 _SIGN = f"(?:[^0-9 \t\r\n\"'`<>(){{}}\\[\\],;&|\\\\“”«»「」『』{SEP}]|&[0-9!@#$%^*])"
 _BARE = f"[^ \t\r\n\"'`\\\\,;&<>{SEP}]"
 _FLAG_WORD = any_case("(?:password|passwd|passphrase|pass|pwd|pw|requirepass)")
-_USE = any_case("(?:use|used|using|enter|entered|try|tried|with|set)")
+_USE = any_case("(?:use|used|using|enter|entered|type|typed|try|tried|with|set)")
 
 IN_TEXT = (
     Rule(  # a value in a map
@@ -128,7 +128,7 @@ IN_TEXT = (
         stays=("--password directive", "--password $PASS", "--no-password given"),
         unless=(
             STAND_IN,
-            "(?:directive|option|setting|parameter)$",
+            "(?:directive|option|setting|parameter)$|[(]",
             Unless(before=".*--(?:no|without|ask|skip|prompt)-.*"),
         ),
     ),
@@ -219,8 +219,13 @@ IN_TEXT = (
     Rule(
         "PASSWORD",
         f"((?:{_USE} [\"'`]?|value=[\"']))([^ \t\r\n\"'`<>{SEP}]{{4,}})"
-        f"([\"'`]? as (?:[a-z]{{1,8}} ){{0,2}}{_PLAIN_WORD}|[\"'][^<>\r\n{SEP}]{{0,60}}type=[\"']?password)",
-        examples=("use '‹tulip-7›' as the password", '<input value="‹tulip-7›" type="password">'),
+        f"([\"'`]? (?:as|in|into) (?:[a-z]{{1,8}} ){{0,2}}{_PLAIN_WORD}"
+        f"|[\"'][^<>\r\n{SEP}]{{0,60}}type=[\"']?password)",
+        examples=(
+            "use '‹tulip-7›' as the password",
+            'typed "‹tulip-7›" into the password field',
+            '<input value="‹tulip-7›" type="password">',
+        ),
         stays=("use words as the password",),
         need=f"{SIGNS}.*",
         unless=(STAND_IN,),
@@ -236,38 +241,6 @@ IN_TEXT = (
     ),
 )
 
-_LINE = f"[^\r\n|;<{SEP}]"
-_LOGIN_COMMAND = (
-    "(?:docker login|podman login|az login|oc login|helm registry login|sqlcmd"
-    "|bcp|isql|cqlsh|psexec|evil-winrm|xfreerdp"
-    "|ldap(?:search|add|modify|whoami)|plink|pscp|mongosh?|smbclient|sshpass)"
-)
-_COMMANDS = "|".join(
-    (
-        f"{_LOGIN_COMMAND}{_LINE}{{0,80}}? "
-        f"(?:-(?:p|P|pw|w|a)(?: [\"']?|[\"'])|/p:[\"']?|-U [\"']?[^ %<{SEP}]{{1,40}}%)",
-        f"(?:unzip|zip) {_LINE}{{0,60}}?-P [\"']?",
-        "(?:sqlplus|impdp|expdp|sqlldr|rman target) (?:-[A-Z]{1,4} )?[A-Za-z][0-9A-Za-z_]{0,30}/[\"']?",
-        f"snmp[a-z]{{3,8}} {_LINE}{{0,80}}? -[AX] [\"']?",
-        f"sshpass -p|7z {_LINE}{{0,60}}?-p[\"']?",
-        f"(?:mysql[a-z]*|mariadb){_LINE}{{0,80}}? -p[\"']?",
-        f"(?:curl|https?|wget){_LINE}{{0,120}}? "
-        f"(?:-[A-Za-z]{{0,4}}u|--user|--proxy-user|-a|--auth)(?:[ ]+|=)[\"']?[^ \"'$<:{SEP}]{{1,64}}:",
-        f"lftp -u [^ ,<{SEP}]{{1,64}},",
-        f"WIFI:[^ \r\n<{SEP}]{{1,80}};P:",
-        " -(?:passin|passout|pass|storepass|keypass)[ =](?:pass:)?[\"']?",
-        "net user [^ <]{1,40} ",
-        f"net use {_LINE}{{0,80}}?/user:[^ <]{{1,40}} ",
-        f"net use (?:[A-Za-z*]:? )?\\\\\\\\[^ <\r\n{SEP}]{{1,120}} ",
-        f"openssl {_LINE}{{0,120}}? -k [\"']?",
-        f"machine [^ <\r\n{SEP}]{{1,80}}[ \r\n]{{1,3}}login [^ <\r\n{SEP}]{{1,80}}[ \r\n]{{1,3}}password ",
-        "htpasswd -[a-zA-Z]*b[a-zA-Z]* [^ <]{1,60} [^ <]{1,40} [\"']?",
-        "rabbitmqctl (?:add_user|change_password) [^ <]{1,40} [\"']?",
-        "masterauth [\"']?",
-        f"redis-cli {_LINE}{{0,60}}?(?:AUTH|auth) ",
-        "ConvertTo-SecureString (?:-String )?[\"']",
-    )
-)
 _SHORT_CODES = any_case(
     "(?:cvv2?|cvc2?|cvn|otp|(?:verification|one-time|2fa|mfa|card security) code|pin code)"
 )
@@ -278,27 +251,7 @@ _USER_WORD = any_case("(?:user(?:name)?|login|usuario|benutzer|utilisateur|utent
 _PASS = any_case("(?:pass|pw|pwd|psw|mdp|clave|kennwort|contraseña|password)")
 _PAIR = "(?:[Aa]uth|[Cc]redentials?|[Ll]ogin|entication)=?[(]"
 
-IN_COMMANDS = (
-    Rule(  # a flag, or a place among the words
-        "PASSWORD",
-        f"({_COMMANDS})([^ \t\r\n\"'<$*/{SEP}-][^ \t\r\n\"'<{SEP}]{{2,}})()",
-        examples=(
-            "curl -u bot:‹tulip-7› https://x",
-            "mysql -u root -p‹letmein› app",
-            "sqlplus -S hr/‹tulip7› @x.sql",
-            "unzip -P ‹tulip-7› a.zip",
-            "sqlcmd -S sql1 -U sa -P ‹Adm1n$trator›",
-            "net use Z: /user:ACME ‹tulip-7›",
-            "ConvertTo-SecureString '‹Herbst2026!›' -AsPlainText",
-        ),
-        stays=("mysql -u root -p $PASS", "docker login -p 443", "unzip -p archive.zip file.txt"),
-        unless=(
-            STAND_IN,
-            "[0-9]{1,5}(?::[0-9]+)?$|pass:$|(?:env|file|fd):|stdin$",
-            Unless(before="machine .*", value="[a-z]+$"),
-        ),
-        apart=True,
-    ),
+IN_PLACES = (
     Rule(  # FTP, SMTP, POP
         "PASSWORD",
         f"((?:^|[\r\n])PASS )([^ \t\r\n{SEP}]{{4,}})()",
@@ -340,8 +293,13 @@ IN_COMMANDS = (
         "PASSWORD",
         f"(echo (?:-n )?[\"']?(?:[a-z][a-z0-9_.-]{{0,30}}:)?)"
         f"([^ \t\r\n\"'<>$|{SEP}][^ \t\r\n\"'<>|{SEP}]{{3,}})"
-        "([\"']? ?[|] ?(?:sudo )?(?:chpasswd|passwd|-S|docker login|(?:[a-z]{1,20} )?-S))",
-        examples=("echo ‹tulip-7› | sudo -S ls", "echo root:‹tulip-7› | chpasswd"),
+        "([\"']? ?[|] ?(?:sudo )?(?:chpasswd|passwd|-S|docker login|cryptsetup|smbpasswd|vncpasswd|kinit"
+        "|(?:[a-z]{1,20} )?-S))",
+        examples=(
+            "echo ‹tulip-7› | sudo -S ls",
+            "echo -n ‹tulip-7› | cryptsetup open x y -",
+            "echo root:‹tulip-7› | chpasswd",
+        ),
         unless=(STAND_IN,),
     ),
     Rule(  # a pair in prose

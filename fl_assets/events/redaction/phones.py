@@ -71,6 +71,8 @@ _NAMED = (
     + any_case("(?:callback|contact|caller|customer|sms|recipient|emergency|home|work|cell|office)")
     + f"[_ -]?{any_case('(?:number|no|nr|num)')}"
 )
+_CALLER_ID = f"(?:^|[^A-Za-z]){any_case('caller')}[_ -]?{any_case('id')}(?:{ASSIGN}{QUOTE}?|[ ]{{1,2}})"
+_PORTABLE = f"(?:^|[^A-Za-z]){any_case('portable')}[ ]?:[ ]?"
 
 RULES = (
     Rule(
@@ -119,13 +121,15 @@ RULES = (
     Rule(
         "PHONE",
         f"((?:^|[^A-Za-z]){_CALL_WORD}{_CALL_GAP})"
-        f"((?:[18] )?[(]?[0-9]{{2,5}}[)]?[ ./{DASH}]{{1,3}}[0-9]{{2,4}}(?:[ .{DASH}]?[0-9]{{2,4}}){{0,4}}"
+        f"([6-9][0-9]{{4}} [0-9]{{5}}"
+        f"|(?:[18] )?[(]?[0-9]{{2,5}}[)]?[ ./{DASH}]{{1,3}}[0-9]{{2,4}}(?:[ .{DASH}]?[0-9]{{2,4}}){{0,4}}"
         f"{_EXTENSION}"
         f"|0[0-9]{{9,10}}|[2-9][0-9]{{9}}|[5-9][0-9]{{8}}){NOT_TAILED}",
         examples=(
             "puede llamar al ‹650055929›",
             "call me at ‹555 123 45 67›",
             "rufen Sie mich an unter ‹089 123456›",
+            "Dial ‹98216 65812› for support",
         ),
         stays=("call 12 34", "call 650055929 failed"),
         need="(?:[^0-9]*[0-9]){7}.*",
@@ -164,8 +168,13 @@ RULES = (
     ),
     Rule(
         "PHONE",
-        f"({_NAMED}(?:{ASSIGN}{QUOTE}?))({_ANY}{_EXTENSION}){NOT_TAILED}",
-        examples=("callback_number: ‹(020) 7946 0958›", '"customerNumber": "‹0151 2345678›"'),
+        f"((?:{_NAMED}(?:{ASSIGN}{QUOTE}?)|{_CALLER_ID}|{_PORTABLE}))({_ANY}{_EXTENSION}){NOT_TAILED}",
+        examples=(
+            "caller id ‹212-757-5386›",
+            "Portable : ‹0713999311›",
+            "callback_number: ‹(020) 7946 0958›",
+            '"customerNumber": "‹0151 2345678›"',
+        ),
         stays=("customer_number=20260131",),
         need="(?:[^0-9]*[0-9]){7}.*",
         unless=(f"{_DATE}$", "[0-9]+[.][0-9]+$", Unless(before=".*[Cc]ustomer.*", value="[0-9]+$")),

@@ -1,6 +1,16 @@
 """The rules of every family, in the order in which they run."""
 
-from fl_assets.events.redaction import named_secrets, numbers, passwords, people, phones, sessions, tokens
+from fl_assets.events.redaction import (
+    commands,
+    config_lines,
+    named_secrets,
+    numbers,
+    passwords,
+    people,
+    phones,
+    sessions,
+    tokens,
+)
 from fl_assets.events.redaction.blocks import SEP
 from fl_assets.events.redaction.checksums import iban_holds
 from fl_assets.events.redaction.rule import DASH, ENTITIES, Rule
@@ -26,7 +36,9 @@ RULES: tuple[Rule, ...] = (
     *tokens.RULES,
     *sessions.RULES,
     *passwords.IN_TEXT,
-    *passwords.IN_COMMANDS,
+    *commands.RULES,
+    *config_lines.RULES,
+    *passwords.IN_PLACES,
     *named_secrets.RULES,
     *people.RULES,
     *numbers.RULES,

@@ -27,10 +27,11 @@ _DASHED_WORDS = "[A-Za-z]+(?:[_.-][A-Za-z0-9]{1,12}){0,6}$"
 _HASH_CHAR = "[0-9A-Za-z./+=,$*-]"
 _HASHES = "|".join(
     (
-        f"[$](?:1|2[abxy]?|5|6|7|y|gy|apr1|md5|sha1|P|H|S)[$]{_HASH_CHAR}{{20,}}",  # crypt(5), Apache, phpass
+        f"[$](?:1|2[abxy]?|[5-9]|y|gy|apr1|md5|sha1|P|H|S)[$]{_HASH_CHAR}{{20,}}",  # crypt(5), Apache, Cisco
         f"[$](?:argon2(?:id|i|d)|scrypt|pbkdf2(?:-[a-z0-9]+)?|bcrypt-sha256)[$]{_HASH_CHAR}{{20,}}",
         f"(?:pbkdf2_sha(?:1|256|512)|bcrypt(?:_sha256)?|scrypt|argon2)[$]{_HASH_CHAR}{{20,}}",  # Django
         f"(?:scrypt:[0-9]+:[0-9]+:[0-9]+|pbkdf2:sha(?:1|256|512):[0-9]+)[$]{_HASH_CHAR}{{20,}}",  # Werkzeug
+        "grub[.]pbkdf2[.]sha512[.][0-9]{3,7}[.][0-9A-F]{64,}[.][0-9A-F]{64,}",
         "[{](?:S?SHA|S?MD5|S?SHA(?:256|384|512)|CRYPT|PBKDF2[A-Z0-9-]*)[}][0-9A-Za-z./+=$]{20,}",  # RFC 2307
     )
 )

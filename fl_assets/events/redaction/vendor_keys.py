@@ -164,6 +164,30 @@ Inngest | signkey-(?:prod|test|branch)-[0-9a-f]{32,} | signkey-prod-#64
 Svix, Clerk webhook | (?:testsk|sk)_[0-9A-Za-z]{24,}[.](?:eu|us|ca|au|in) | testsk_~32.eu
 Hetzner, Coolify | coolify_[0-9A-Za-z]{20,} | coolify_~40
 ASP.NET session | CfDJ8[0-9A-Za-z_-]{40,} | CfDJ8~90
+Jenkins | 11[0-9a-f]{32} | 11#32
+k3s | K10[0-9a-f]{64}::(?:[a-z]{1,12}:)?[0-9a-f]{32} | K10#64::server:#32
+EKS | k8s-aws-v1[.]… | k8s-aws-v1.~80
+Hyperbrowser | hb_[0-9a-f]{40} | hb_#40
+Pushover | user=u[0-9a-z]{29} | user=u#29
+Healthchecks | hc-ping[.]com/[0-9A-Za-z-]{20,} | hc-ping.com/#8-#4-#4-#4-#12
+IFTTT | ifttt[.]com/trigger/[^/ ]{1,60}/(?:json/)?with/key/… | ifttt.com/trigger/x/with/key/~22
+PagerDuty | events[.](?:eu[.])?pagerduty[.]com/[a-z-]{4,12}/… | events.pagerduty.com/integration/#32
+VictorOps | victorops[.]com/integrations/[^ ]{1,60}/alert/… | victorops.com/integrations/x/alert/#36
+Better Stack | betterstack[.]com/api/v1/[a-z-]{9,20}/… | betterstack.com/api/v1/heartbeat/~24
+UptimeRobot | heartbeat[.]uptimerobot[.]com/m?[0-9]{6,}-[0-9a-f]{30,} | heartbeat.uptimerobot.com/m^09-#40
+Cronitor | cronitor[.]link/p/[0-9a-f]{20,} | cronitor.link/p/#32
+Dead Man's Snitch | nosnch[.]in/[0-9a-f]{10} | nosnch.in/#10
+WeCom | weixin[.]qq[.]com/cgi-bin/webhook/send[?]key=… | weixin.qq.com/cgi-bin/webhook/send?key=#36
+Google Chat | chat[.]googleapis[.]com/v1/[^ ?]{1,60}[?]key=… | chat.googleapis.com/v1/A/messages?key=~39
+Webex | webexapis[.]com/v1/webhooks/incoming/… | webexapis.com/v1/webhooks/incoming/~76
+Netlify | api[.]netlify[.]com/build_hooks/[0-9a-f]{20,} | api.netlify.com/build_hooks/#24
+Vercel | vercel[.]com/v1/integrations/deploy/prj_[0-9A-Za-z/]{20,} | vercel.com/v1/integrations/deploy/prj_~28
+Render | render[.]com/deploy/srv-[0-9a-z]{10,}[?]key=[0-9A-Za-z_-]{8,} | render.com/deploy/srv-#20?key=~11
+Integromat | hook[.]integromat[.]com/[0-9a-z]{20,} | hook.integromat.com/#32
+Infura | infura[.]io/v3/[0-9a-f]{32} | infura.io/v3/#32
+Alchemy | alchemy(?:api)?[.](?:com|io)/v2/… | alchemy.com/v2/~32
+Google Calendar | calendar/ical/[^ /]{1,80}/private-[0-9a-f]{32} | calendar/ical/a%40b.io/private-#32
+Atlassian automation | automation[.]atlassian[.]com/pro/hooks/… | automation.atlassian.com/pro/hooks/#40
 Snyk | snyk_[a-z]{2,4}[.][0-9a-f]{6,12}[.][0-9A-Za-z_.-]{30,} | snyk_uat.#8.~60
 """
 

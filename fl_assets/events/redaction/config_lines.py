@@ -1,0 +1,100 @@
+"""Secrets by their place in a line of a configuration, a protocol or a form, as tables.
+
+A line is: pattern of what stands before | example, where the value stands between `‹` and `›`. A new form is
+one line here and nothing elsewhere. In a pattern `␣` is a blank, in an example `§` a bar.
+"""
+
+from fl_assets.events.redaction.blocks import MIXED, ODD, SEP, SIGNS, STAND_IN
+from fl_assets.events.redaction.rule import Rule, Unless
+
+_NAME = r'[^" \r\n\t<]{1,60}'
+_PROMPT = r"(?:^|[\r\n]|> |: |[|] )"
+_PASSWORDS = rf"""
+rootpw␣(?:--plaintext␣)? | rootpw --plaintext ‹Tulip7Krokus›
+:␣(?:PSK|XAUTH|EAP)␣" | %any : PSK "‹Tulip7Krokus›"
+snmp-server␣community␣ | snmp-server community ‹Tulip7Krokus› RO
+(?:rocommunity|rwcommunity)␣ | rwcommunity ‹Tulip7Krokus› net
+(?:radius|tacacs)(?:-server)?␣key␣(?:[0-9]␣)? | radius-server key ‹Tulip7Krokus›
+(?:secret|password|key-string|md5)␣[0-9]␣ | enable password 7 ‹0822455D0A16›
+plain-text-password(?:-value)?␣"? | set root plain-text-password-value "‹Tulip7Krokus›"
+psksecret␣(?:ENC␣)?"? | set psksecret ENC ‹Tulip7Krokus›
+(?:ascii-text|wpa-passphrase)␣"? | pre-shared-key ascii-text "‹Tulip7Krokus›"
+(?:[aA][cC][lL]␣SETUSER|user)␣{_NAME}␣(?:[^\s<>]{{1,30}}␣){{0,6}}> | user bot on >‹Tulip7Krokus› ~*
+chpasswd:[^<>]{{0,40}}\n\s*(?:-␣)?[a-z][a-z0-9_-]{{0,30}}: | chpasswd:\n  list: §\n    root:‹Tulip7Krokus›
+"{_NAME}"␣"(?:md5|SCRAM-SHA-256[$]) | "app" "md5‹db9d1d60934baded69c8f9d4704e0deb›"
+"{_NAME}"␣+[*]␣+" | "anna" * "‹Tulip7Krokus›" *
+{_PROMPT}AUTH␣(?:[a-z]{{1,20}}␣)? | AUTH ‹Tulip7Krokus›
+{_PROMPT}(?:[A-Za-z]?[0-9]{{1,4}}␣)?LOGIN␣{_NAME}␣"? | a1 LOGIN anna ‹Tulip7Krokus›
+["'](?:password|passwd|pwd)["'],␣?["'] | [('password', '‹Tulip7Krokus›')]
+[Pp]ass(?:word)?␣encoding="[a-z0-9]{{1,12}}"> | <Pass encoding="base64">‹UGlrYWNodTIwMDMh›</Pass>
+(?:password|pwd):␣<%=␣ENV[^\r\n<>]{{1,60}}[|]{{2}}␣["'] | password: <%= ENV['X'] §§ '‹Tulip7Krokus›' %>
+,password\r?\n[^\r\n<]{{1,80}}, | id,user,password\n1,anna,‹Tulip7Krokus›
+[.]vnc␣password␣ | ~/.vnc password ‹Tulip7Krokus›
+(?:openvpn|auth)[.-]?(?:auth)?[.](?:txt|conf)\r?\n{_NAME}\r?\n | auth.txt\nanna\n‹Tulip7Krokus›
+"""
+_KEYS = r"""
+[Xx]-[Gg]otify-[Kk]ey:␣ | X-Gotify-Key: ‹AP3r3o6DhYlV_nd›
+"username":␣?"[^"\r\n<]{1,60}",␣?"key":␣?" | {"username":"anna","key":"‹2c02f011af85741ccf1196becadc3ecd›"}
+[?&]_?csrf(?:_token)?= | a=1&csrf=‹6a0db8679aad2b9b0b8c930d5f062009›
+[?&]state=[0-9A-Za-z_.~%-]{1,80}&code= | /cb?state=x&code=‹dbfa7d344e6aa6d2ab05›
+kubeadm␣[^\r\n<]{0,80}?--token␣ | kubeadm join h:6443 --token ‹f4dugp.1n4rvlrnuda7xmoj›
+_(?:SALT|PEPPER)= | API_TOKEN_SALT=‹E4NfHLwrpj44emUoTcsxyD==›
+PVEAPIToken=[^\s=<!]{1,60}![^\s=<]{1,40}= | PVEAPIToken=root@pam!ci=‹3c792a22-3b3c-8b21-86bb-7c584fd8ebf2›
+_DEPLOY_KEY="?(?:prod|dev):[a-z0-9-]{3,60}[|] | X_DEPLOY_KEY="prod:owl-123§‹ZpIqnohtbfpxzV8NeJGXdR›"
+https?://[^\s/<"']{3,80}/hooks/ | https://chat.x.io/hooks/‹4f9a1c7e0b3d86254f9a1c7e0b›
+https?://[^\s/<"']{3,80}/api/webhook/ | https://ha.x.io/api/webhook/‹4f9a1c7e0b3d86254f9a1c7e0b›
+"""
+
+
+def _table(
+    entity: str, table: str, value: str, need: str, unless: tuple[str | Unless, ...], stays: tuple[str, ...]
+) -> Rule:
+    r"""Return the rule of a table; in an example `§` is a bar and `\n` the end of a line."""
+    rows = [line.split(" | ") for line in table.strip().splitlines()]
+    kinds = tuple(before.replace("␣", " ") for before, _ in rows)
+    return Rule(
+        entity,
+        f"((?:{'|'.join(kinds)}))({value})()",
+        examples=tuple(example.replace("§", "|").replace("\\n", "\n") for _, example in rows),
+        stays=stays,
+        need=need,
+        unless=unless,
+        apart=True,
+        kinds=kinds,
+    )
+
+
+RULES = (
+    _table(
+        "PASSWORD",
+        _PASSWORDS,
+        f"[^ \t\r\n\"'`<>|\\\\{SEP}]{{6,}}",
+        f"(?:{SIGNS}|{ODD}|[0-9A-F]{{12}}|[A-Z]{{2,}}[a-z]+[A-Z]).*",
+        (
+            STAND_IN,
+            "[A-Z]+_[A-Z_]+$",
+            "[A-Za-z]+[_-][0-9]+$",
+            "[A-Za-z_.-]+[.:][0-9]+$",
+            ".*(?:://|@)",
+            "[0-9]{4}-[0-9]{2}-",
+        ),
+        (
+            "snmp-server community public RO",
+            "AUTH required for user",
+            "LOGIN anna failed-3",
+            "user default on >= 7.2.1",
+            '"a" * "b2"',
+        ),
+    ),
+    _table(
+        "API_KEY",
+        _KEYS,
+        "[0-9A-Za-z_.~+/=%-]{15,}",
+        f"{MIXED}.*",
+        (STAND_IN, "[A-Za-z]+(?:[_.-][A-Za-z0-9]{1,12}){0,6}$", ".*[.][a-z]{2,4}$"),
+        (
+            '{"username": "anna", "key": "user_profile_settings"}',
+            "https://x.io/hooks/use-long-state-v2/index2.js",
+        ),
+    ),
+)
