@@ -116,10 +116,13 @@ class DemoRun:
             self._save()
 
     def _learn(self, index: int, day: date) -> None:
-        from fl_assets.coordinator import InsufficientData
+        from fl_assets.coordinator import CycleFailedError, InsufficientData
 
         try:
             self._coordinator.run_learning_cycle(day)
+        except CycleFailedError as error:
+            message = f"{error}; run it again to go on with this day"
+            raise CommandError(message) from error
         except InsufficientData:
             return
         if index + 1 >= self._demo.first_approval_after_days:
