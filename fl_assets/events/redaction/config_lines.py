@@ -19,7 +19,7 @@ snmp-server␣community␣ | snmp-server community ‹Tulip7Krokus› RO
 plain-text-password(?:-value)?␣"? | set root plain-text-password-value "‹Tulip7Krokus›"
 psksecret␣(?:ENC␣)?"? | set psksecret ENC ‹Tulip7Krokus›
 (?:ascii-text|wpa-passphrase)␣"? | pre-shared-key ascii-text "‹Tulip7Krokus›"
-(?:[aA][cC][lL]␣SETUSER|user)␣{_NAME}␣(?:[^\s<>]{{1,30}}␣){{0,6}}> | user bot on >‹Tulip7Krokus› ~*
+(?:SETUSER|user)␣{_NAME}␣(?:(?:on|off|reset|[~+&@-][^\s<>]{{0,30}})␣){{1,6}}> | user b on >‹Tulip7Krokus›
 chpasswd:[^<>]{{0,40}}\n\s*(?:-␣)?[a-z][a-z0-9_-]{{0,30}}: | chpasswd:\n  list: §\n    root:‹Tulip7Krokus›
 "{_NAME}"␣"(?:md5|SCRAM-SHA-256[$]) | "app" "md5‹db9d1d60934baded69c8f9d4704e0deb›"
 "{_NAME}"␣+[*]␣+" | "anna" * "‹Tulip7Krokus›" *
@@ -74,6 +74,7 @@ RULES = (
             STAND_IN,
             "[A-Z]+_[A-Z_]+$",
             "[A-Za-z]+[_-][0-9]+$",
+            ".*[.](?:txt|log|json|csv|py|sh|out)$",
             "[A-Za-z_.-]+[.:][0-9]+$",
             ".*(?:://|@)",
             "[0-9]{4}-[0-9]{2}-",
@@ -83,6 +84,7 @@ RULES = (
             "AUTH required for user",
             "LOGIN anna failed-3",
             "user default on >= 7.2.1",
+            "etl user bot >output2A.txt",
             '"a" * "b2"',
         ),
     ),
