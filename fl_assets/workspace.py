@@ -25,7 +25,7 @@ from fl_assets.playbooks.gate import Gate
 from fl_assets.playbooks.store import PlaybookStore
 from fl_assets.report.rows import ReportReader
 from fl_assets.sources.pull import Pull
-from fl_assets.sources.source import Source, read_sources
+from fl_assets.sources.source import RemoteSource, read_sources
 from fl_assets.spark.engine import Launch, SparkEngine, run_plainly
 from fl_assets.sums.engine import SummingEngine
 from fl_assets.sums.recount import Recounter
@@ -85,7 +85,7 @@ class Workspace:
         remember(self.settings, (day for table in EVENT_TABLES for day in self.lake.days(table)[:1]))
 
     @cached_property
-    def sources(self) -> tuple[Source, ...]:
+    def sources(self) -> tuple[RemoteSource, ...]:
         """Servers that traces are pulled from."""
         return read_sources(self.settings.sources_path)
 

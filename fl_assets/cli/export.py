@@ -14,7 +14,7 @@ import typer
 from fl_assets.cli.application import CommandError, DateOption, app, report_of
 
 
-class Format(StrEnum):
+class ExportFormat(StrEnum):
     """What is written."""
 
     MARKDOWN = "markdown"
@@ -33,11 +33,11 @@ def export(
         ),
     ] = None,
     format_: Annotated[
-        Format,
+        ExportFormat,
         typer.Option(
             "--format", help="An issue's text in Markdown, or failed calls with what worked beside them."
         ),
-    ] = Format.MARKDOWN,
+    ] = ExportFormat.MARKDOWN,
     out: Annotated[Path | None, typer.Option(help="File to write; by default standard output.")] = None,
     most: Annotated[int, typer.Option(min=1, max=1000, help="Cases of each family.")] = 10,
     date_: DateOption = None,
@@ -64,7 +64,7 @@ def export(
         which = f"begins with {playbook_id!r}" if playbook_id else "is ready"
         message = f"export: no playbook of {day} {which}; `fl-assets playbooks --date {day}` lists them"
         raise CommandError(message)
-    if format_ is Format.MARKDOWN:
+    if format_ is ExportFormat.MARKDOWN:
         text = "\n\n---\n\n".join(map(issue_text, chosen))
     else:
         window, least = space.days.window(day), space.settings.min_nodes

@@ -10,7 +10,7 @@ from scipy.special import logit
 from fl_assets.patterns.counts import HISTORY_DAYS
 from fl_assets.patterns.fleet import outcomes_of
 from fl_assets.patterns.persistence import FleetPrior, Outlook, Question, outlook
-from fl_assets.patterns.states import Facts, votes_of
+from fl_assets.patterns.states import FailureHistory, votes_of
 
 OUTCOME_MEMORY = 0.9
 """Weight of a past outcome relative to the one of the day after it."""
@@ -46,7 +46,9 @@ NAMES = (
 )
 
 
-def features(facts: Facts, prior: FleetPrior, window: int, question: Question) -> tuple[np.ndarray, Outlook]:
+def features(
+    facts: FailureHistory, prior: FleetPrior, window: int, question: Question
+) -> tuple[np.ndarray, Outlook]:
     """Return one row of numbers per pattern, in the order of `NAMES`, and the model's view they contain.
 
     Args:
@@ -114,7 +116,7 @@ def features(facts: Facts, prior: FleetPrior, window: int, question: Question) -
     return np.stack(columns, axis=1), view
 
 
-def _log_rate(facts: Facts, part: slice, memory: float) -> np.ndarray:
+def _log_rate(facts: FailureHistory, part: slice, memory: float) -> np.ndarray:
     """Return the logarithm of failures over calls in a part of the days, older ones weighing less."""
     failures, exposure = facts.failures[:, part], facts.exposure[:, part]
     weights = memory ** np.arange(failures.shape[1] - 1, -1, -1)

@@ -24,7 +24,7 @@ from fl_assets.patterns.counts import (
     ages,
 )
 from fl_assets.patterns.persistence import TWO_NODES, TWO_SESSIONS, Question, rising_factorials
-from fl_assets.patterns.states import Facts
+from fl_assets.patterns.states import FailureHistory
 
 _CHUNK_CELLS = 2_000_000
 
@@ -77,24 +77,24 @@ class Fleet:
         heard = (reporter >= 0) & (reporting["calls"].to_numpy()[kept] > 0)
         self._reporting = np.zeros((self._nodes, HISTORY_DAYS), dtype=bool)
         self._reporting[reporter[heard], HISTORY_DAYS - 1 - age[kept][heard]] = True
-        self._known: dict[int, Facts] = {}
+        self._known: dict[int, FailureHistory] = {}
         self._of_users, self._loudest_share = self._count_users(counts.incidents)
 
     def learn(self, days_back: Sequence[int]) -> None:
         """Derive the facts of several past days in one pass over the counts."""
-        parts: dict[int, list[Facts]] = {back: [] for back in days_back}
+        parts: dict[int, list[FailureHistory]] = {back: [] for back in days_back}
         for cube in self._cubes():
             for back, found in parts.items():
                 found.append(self._facts(cube, back))
-        self._known |= {back: Facts.join(found) for back, found in parts.items()}
+        self._known |= {back: FailureHistory.join(found) for back, found in parts.items()}
 
-    def facts(self, days_back: int = 0) -> Facts:
+    def facts(self, days_back: int = 0) -> FailureHistory:
         """Return every pattern's facts as they were known `days_back` days before the analysed day."""
         if days_back not in self._known:
             self.learn([days_back])
         return self._known[days_back]
 
-    def facts_without_loudest(self) -> Facts:
+    def facts_without_loudest(self) -> FailureHistory:
         """Return every pattern's facts of the day as if its loudest `min_nodes - 1` nodes had never existed.
 
         Where one node is enough: as if its loudest user had not.
@@ -109,7 +109,7 @@ class Fleet:
                 else cube.scaled(shares)
             )
             parts.append(self._facts(others, 0))
-        return Facts.join(parts)
+        return FailureHistory.join(parts)
 
     def outcomes(self) -> tuple[np.ndarray, np.ndarray]:
         """Return what came true after each day of the history, (rows, days - 1), and where that is known.
@@ -147,7 +147,7 @@ class Fleet:
     def _by_pattern(self, values: pd.Series) -> np.ndarray:
         return values.reindex(self.patterns).fillna(0).to_numpy(dtype=float)
 
-    def _facts(self, cube: Cube, days_back: int) -> Facts:
+    def _facts(self, cube: Cube, days_back: int) -> FailureHistory:
         """Derive the facts of each row as they were known `days_back` days before the cube's last day."""
         days = HISTORY_DAYS - days_back
         failures, sessions = cube.summed[..., days]
@@ -159,7 +159,7 @@ class Fleet:
         weights = np.minimum(cube.loudness(days_back) / repeats[:, None], 1e6)
         total = weights.sum(axis=1)
         heard = weights[:, cube.reporting[:, days - 1]].sum(axis=1)
-        return Facts(
+        return FailureHistory(
             failures=cube.daily_failures[:, :days],
             exposure=cube.daily_exposure[:, :days],
             sessions=cube.daily_sessions[:, :days],
@@ -192,7 +192,7 @@ class Fleet:
         )
 
 
-def outcomes_of(facts: Facts, window: int, question: Question) -> tuple[np.ndarray, np.ndarray]:
+def outcomes_of(facts: FailureHistory, window: int, question: Question) -> tuple[np.ndarray, np.ndarray]:
     """Return whether the day after each day but the last answered the question, and where that is known."""
 
     def in_window(values: np.ndarray) -> np.ndarray:

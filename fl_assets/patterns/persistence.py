@@ -20,7 +20,14 @@ import numpy as np
 from scipy.special import betainc
 
 from fl_assets.patterns.counts import MEMORY
-from fl_assets.patterns.states import CLEAN_DAYS, SPREAD_COUNTS, Facts, day_variance, spells, votes_of
+from fl_assets.patterns.states import (
+    CLEAN_DAYS,
+    SPREAD_COUNTS,
+    FailureHistory,
+    day_variance,
+    spells,
+    votes_of,
+)
 
 PRIOR_EXPOSURE = 0.05
 """Days without failures that every pattern starts with."""
@@ -64,7 +71,7 @@ class FleetPrior:
     ends: tuple[float, float]
 
     @classmethod
-    def of(cls, facts: Facts, window: int) -> "FleetPrior":
+    def of(cls, facts: FailureHistory, window: int) -> "FleetPrior":
         """Fit both to the facts of all patterns of a fleet."""
         failing = facts.failures[:, -window:].sum(axis=1) > 0
         return cls(_background(facts.incidents[failing]), _ends(facts))
@@ -115,7 +122,7 @@ class Outlook:
         return np.where(self.failing, self.not_one_off * self.goes_on * self.enough, 0.0)
 
 
-def outlook(facts: Facts, prior: FleetPrior, window: int, question: Question) -> Outlook:
+def outlook(facts: FailureHistory, prior: FleetPrior, window: int, question: Question) -> Outlook:
     """Return the model's view of the next day.
 
     With y_d failures (in sessions) and e_d calls on day d of the present spell, v the variance from day to
@@ -179,7 +186,9 @@ def next_weekday_calls(calls: np.ndarray) -> float:
     return float(np.exp(signs[0] * np.abs(changes).min() * changes.size / max(changes.size, 2)))
 
 
-def _tail(facts: Facts, expected: np.ndarray, size: np.ndarray, needed: np.ndarray, nodes: int) -> np.ndarray:
+def _tail(
+    facts: FailureHistory, expected: np.ndarray, size: np.ndarray, needed: np.ndarray, nodes: int
+) -> np.ndarray:
     """Return P(T >= needed) for a negative binomial T of mean `expected` and `size`.
 
     Given T the nodes are Dirichlet-multinomial, with the nodes' weights, and a concentration for nodes not
@@ -227,7 +236,7 @@ def _background(incidents: np.ndarray) -> float:
     return float(chance[np.argmax(fit + prior)])
 
 
-def _ends(facts: Facts) -> tuple[float, float]:
+def _ends(facts: FailureHistory) -> tuple[float, float]:
     """Scale the survival prior's chance of an end to what this fleet's spells have shown.
 
     A day counts once the `CLEAN_DAYS` after it are over; a pattern whose incidents come from one node does

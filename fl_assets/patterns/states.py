@@ -31,7 +31,7 @@ STATE_RATIO, STATE_Z = 1.5, 1.96
 
 
 @dataclass(frozen=True)
-class Facts:
+class FailureHistory:
     """What the model needs of each row (a pattern, or a pattern without one of its nodes).
 
     Attributes:
@@ -64,12 +64,12 @@ class Facts:
     loudest: np.ndarray
 
     @staticmethod
-    def join(parts: "list[Facts]") -> "Facts":
+    def join(parts: "list[FailureHistory]") -> "FailureHistory":
         """Return the rows of all parts, in their order."""
-        return Facts(
+        return FailureHistory(
             **{
                 name: np.concatenate([getattr(part, name) for part in parts])
-                for name in Facts.__dataclass_fields__
+                for name in FailureHistory.__dataclass_fields__
             }
         )
 
@@ -97,7 +97,7 @@ def load_tests(calls: np.ndarray) -> np.ndarray:
     return np.append(False, calls[1:] > LOAD_TEST * np.maximum(before, 1.0))
 
 
-def spells(facts: Facts) -> tuple[np.ndarray, np.ndarray]:
+def spells(facts: FailureHistory) -> tuple[np.ndarray, np.ndarray]:
     """Return the days with failures of each day's spell, and the clean days before each day, (rows, days).
 
     A spell begins with a failure and ends with `CLEAN_DAYS` days that had calls but no failures; days without
@@ -115,7 +115,7 @@ def spells(facts: Facts) -> tuple[np.ndarray, np.ndarray]:
     return age, clean
 
 
-def day_variance(facts: Facts, in_spell: np.ndarray) -> np.ndarray:
+def day_variance(facts: FailureHistory, in_spell: np.ndarray) -> np.ndarray:
     """Estimate each row's squared coefficient of variation from one day to the next, shrunk."""
     failures = facts.failures / facts.repeats[:, None]
     level, noise = np.log((failures + 0.5) / np.maximum(facts.exposure, 1.0)), 1 / (failures + 0.5)
@@ -126,7 +126,7 @@ def day_variance(facts: Facts, in_spell: np.ndarray) -> np.ndarray:
     return np.clip(total / (both.sum(axis=1) + DAY_VARIANCE_WEIGHT), 0.02, 2.0)
 
 
-def states_of(facts: Facts, window: int) -> np.ndarray:
+def states_of(facts: FailureHistory, window: int) -> np.ndarray:
     """Name how each pattern moves; `docs/confidence.md` has the rules in words."""
     rows, days = facts.failures.shape
     start = days - window

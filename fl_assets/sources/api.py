@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 import orjson
 
 from fl_assets.infra.http import Deadline, HttpError, exchange, failed, retrying
-from fl_assets.sources.source import Kind, Source, SourceError
+from fl_assets.sources.source import RemoteSource, SourceError, SourceKind
 
 TIMEOUT_SECS = 60.0
 SLOWEST_BYTES_PER_SEC = 50_000
@@ -31,8 +31,8 @@ class Api:
 
     def __init__(
         self,
-        source: Source,
-        kind: Kind,
+        source: RemoteSource,
+        kind: SourceKind,
         *,
         environment: Mapping[str, str] = os.environ,
         sleep: Callable[[float], Any] = time.sleep,

@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from fl_assets.sources.source import Asking, Cursor, Kind, Page, Source, SourceError, Span
+from fl_assets.sources.source import Asking, Cursor, Interval, Page, RemoteSource, SourceError, SourceKind
 
 _UTC = "toTimeZone(t.Timestamp, 'UTC') as Timestamp"
 _EVENTS = "arrayMap(x -> toTimeZone(x, 'UTC'), t.`Events.Timestamp`) as `Events.Timestamp`"
@@ -35,7 +35,7 @@ _TABLES = {
 }
 
 
-def page(source: Source, span: Span, cursor: Cursor, api: Asking) -> Page:
+def page(source: RemoteSource, span: Interval, cursor: Cursor, api: Asking) -> Page:
     """Return a page of rows of traces, then of logs where they are asked for."""
     table = cursor.get("table", "otel_traces")
     start, skip = cursor.get("at", f"{span.start:%Y-%m-%d %H:%M:%S}"), int(cursor.get("skip", 0))
@@ -73,4 +73,4 @@ def _headers(user: str, token: str) -> dict[str, str]:
     return named | ({"x-clickhouse-key": token} if token else {})
 
 
-KIND = Kind(headers=_headers, page=page)
+KIND = SourceKind(headers=_headers, page=page)

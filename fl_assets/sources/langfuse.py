@@ -15,11 +15,11 @@ from typing import Any
 from fl_assets.sources.source import (
     Asking,
     Cursor,
-    Kind,
+    Interval,
     Page,
-    Source,
+    RemoteSource,
     SourceError,
-    Span,
+    SourceKind,
     objects_in,
     rfc3339,
 )
@@ -38,7 +38,7 @@ _NEXT = {
 }
 
 
-def page(source: Source, span: Span, cursor: Cursor, api: Asking) -> Page:
+def page(source: RemoteSource, span: Interval, cursor: Cursor, api: Asking) -> Page:
     """Return a page of observations, then of scores; traces first where observations do not tell of them."""
     what = cursor.get("what", "observations")
     at = cursor.get("at")
@@ -54,7 +54,7 @@ def page(source: Source, span: Span, cursor: Cursor, api: Asking) -> Page:
     return Page(records, {"what": following} if following else None)
 
 
-def _observations(source: Source, span: Span, at: Any, api: Asking) -> tuple[list[Any], Any]:
+def _observations(source: RemoteSource, span: Interval, at: Any, api: Asking) -> tuple[list[Any], Any]:
     query = [
         *_between("fromStartTime", "toStartTime", span),
         ("fields", _FIELDS),
@@ -66,7 +66,7 @@ def _observations(source: Source, span: Span, at: Any, api: Asking) -> tuple[lis
     return list(objects_in(answer, "data")), _meta(answer).get("cursor")
 
 
-def _scores(source: Source, span: Span, at: Any, api: Asking) -> tuple[list[Any], Any]:
+def _scores(source: RemoteSource, span: Interval, at: Any, api: Asking) -> tuple[list[Any], Any]:
     query = [
         *_between("fromTimestamp", "toTimestamp", span),
         ("fields", "details,subject"),
@@ -90,7 +90,7 @@ def _score(raw: Mapping[str, Any]) -> dict[str, Any]:
 def _numbered(path: str, names: tuple[str, str], *more: tuple[str, str]) -> Any:
     """Return what asks for a page by its number."""
 
-    def ask(source: Source, span: Span, at: Any, api: Asking) -> tuple[list[Any], Any]:
+    def ask(source: RemoteSource, span: Interval, at: Any, api: Asking) -> tuple[list[Any], Any]:
         number = int(at or 1)
         limit = min(source.page_size or 100, 100)
         answer = api.get(path, [*_between(*names, span), *more, ("limit", limit), ("page", number)])
@@ -112,7 +112,7 @@ def _meta(answer: Any) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
-def _between(first: str, last: str, span: Span) -> list[tuple[str, Any]]:
+def _between(first: str, last: str, span: Interval) -> list[tuple[str, Any]]:
     return [(first, rfc3339(span.start)), (last, rfc3339(span.end))]
 
 
@@ -129,4 +129,4 @@ def _headers(user: str, token: str) -> dict[str, str]:
     return {"authorization": f"Basic {base64.b64encode(f'{user}:{token}'.encode()).decode()}"}
 
 
-KIND = Kind(headers=_headers, page=page)
+KIND = SourceKind(headers=_headers, page=page)

@@ -14,11 +14,11 @@ from typing import Any
 from fl_assets.sources.source import (
     Asking,
     Cursor,
-    Kind,
+    Interval,
     Page,
-    Source,
+    RemoteSource,
     SourceError,
-    Span,
+    SourceKind,
     objects_in,
     rfc3339,
 )
@@ -44,7 +44,7 @@ _SELECTED = (
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
-def page(source: Source, span: Span, cursor: Cursor, api: Asking) -> Page:
+def page(source: RemoteSource, span: Interval, cursor: Cursor, api: Asking) -> Page:
     """Return a page of runs."""
     project = cursor.get("project") or _project(source, api)
     kept = {"project": project, "version": cursor.get("version", 2)}
@@ -60,7 +60,7 @@ def page(source: Source, span: Span, cursor: Cursor, api: Asking) -> Page:
     )
 
 
-def _newer(source: Source, span: Span, project: str, at: Any, api: Asking) -> tuple[list[Any], Any]:
+def _newer(source: RemoteSource, span: Interval, project: str, at: Any, api: Asking) -> tuple[list[Any], Any]:
     body = {
         "project_ids": [project],
         "min_start_time": rfc3339(span.start),
@@ -81,7 +81,7 @@ def _as_before(run: Mapping[str, Any]) -> dict[str, Any]:
     return {**run, **lower, **parent, "session_id": run.get("project_id")}
 
 
-def _older(source: Source, span: Span, project: str, at: Any, api: Asking) -> tuple[list[Any], Any]:
+def _older(source: RemoteSource, span: Interval, project: str, at: Any, api: Asking) -> tuple[list[Any], Any]:
     start, end = rfc3339(span.start), rfc3339(span.end)
     body = {
         "session": [project],
@@ -96,7 +96,7 @@ def _older(source: Source, span: Span, project: str, at: Any, api: Asking) -> tu
     return list(objects_in(answer, "runs")), cursors.get("next") if isinstance(cursors, Mapping) else None
 
 
-def _project(source: Source, api: Asking) -> str:
+def _project(source: RemoteSource, api: Asking) -> str:
     if _UUID.fullmatch(source.project):
         return source.project
     if not source.project:
@@ -113,4 +113,4 @@ def _headers(_: str, token: str) -> dict[str, str]:
     return {"x-api-key": token} if token else {}
 
 
-KIND = Kind(headers=_headers, page=page)
+KIND = SourceKind(headers=_headers, page=page)

@@ -10,10 +10,19 @@ Source: mlflow/mlflow, `mlflow/store/tracking/rest_store.py` (`search_traces`), 
 import base64
 from typing import Any
 
-from fl_assets.sources.source import Asking, Cursor, Kind, Page, Source, SourceError, Span, objects_in
+from fl_assets.sources.source import (
+    Asking,
+    Cursor,
+    Interval,
+    Page,
+    RemoteSource,
+    SourceError,
+    SourceKind,
+    objects_in,
+)
 
 
-def page(source: Source, span: Span, cursor: Cursor, api: Asking) -> Page:
+def page(source: RemoteSource, span: Interval, cursor: Cursor, api: Asking) -> Page:
     """Return a page of traces."""
     experiment = cursor.get("experiment") or _experiment(source, api)
     start, end = (int(when.timestamp() * 1000) for when in (span.start, span.end))
@@ -43,7 +52,7 @@ def _data(info: Any, api: Asking) -> dict[str, Any]:
     return {"spans": list(objects_in(found, "spans"))}
 
 
-def _experiment(source: Source, api: Asking) -> str:
+def _experiment(source: RemoteSource, api: Asking) -> str:
     if source.project.isdigit() or not source.project:
         return source.project or "0"
     try:
@@ -64,4 +73,4 @@ def _headers(user: str, token: str) -> dict[str, str]:
     return {"authorization": f"Bearer {token}"} if token else {}
 
 
-KIND = Kind(headers=_headers, page=page)
+KIND = SourceKind(headers=_headers, page=page)

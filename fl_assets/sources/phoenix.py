@@ -11,11 +11,11 @@ from urllib.parse import quote
 from fl_assets.sources.source import (
     Asking,
     Cursor,
-    Kind,
+    Interval,
     Page,
-    Source,
+    RemoteSource,
     SourceError,
-    Span,
+    SourceKind,
     objects_in,
     rfc3339,
 )
@@ -24,7 +24,7 @@ _IDS = 100
 """Spans whose annotations are asked for at once: their ids are in the address, whose length has bounds."""
 
 
-def page(source: Source, span: Span, cursor: Cursor, api: Asking) -> Page:
+def page(source: RemoteSource, span: Interval, cursor: Cursor, api: Asking) -> Page:
     """Return a page of spans, each with its annotations behind it."""
     project = cursor.get("project") or _project(source.project or "default", api)
     path = f"/v1/projects/{quote(project, safe='')}"
@@ -87,4 +87,4 @@ def _headers(_: str, token: str) -> dict[str, str]:
     return {"authorization": f"Bearer {token}"} if token else {}
 
 
-KIND = Kind(headers=_headers, page=page)
+KIND = SourceKind(headers=_headers, page=page)

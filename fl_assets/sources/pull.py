@@ -29,9 +29,9 @@ from fl_assets.infra.disk import LockBusyError, locked, new_file, sync_folder, w
 from fl_assets.infra.json_text import canonical_json
 from fl_assets.sources import clickhouse, langfuse, langsmith, mlflow, phoenix
 from fl_assets.sources.api import Api
-from fl_assets.sources.source import Cursor, Kind, Page, Source, SourceError, Span
+from fl_assets.sources.source import Cursor, Interval, Page, RemoteSource, SourceError, SourceKind
 
-KINDS: dict[str, Kind] = {
+KINDS: dict[str, SourceKind] = {
     "langfuse": langfuse.KIND,
     "phoenix": phoenix.KIND,
     "mlflow": mlflow.KIND,
@@ -92,7 +92,7 @@ class Pull:
 
     def days(
         self,
-        sources: Sequence[Source],
+        sources: Sequence[RemoteSource],
         days: Iterable[date],
         progress: Callable[[str], None] = lambda _: None,
     ) -> list[Pulled]:
@@ -119,7 +119,9 @@ class Pull:
                     problem = found[-1].problem
         return found
 
-    def day(self, source: Source, day: date, progress: Callable[[str], None] = lambda _: None) -> Pulled:
+    def day(
+        self, source: RemoteSource, day: date, progress: Callable[[str], None] = lambda _: None
+    ) -> Pulled:
         """Pull a day of a source; what went wrong is in the answer."""
         try:
             return self._day(source, day, progress)
@@ -128,25 +130,25 @@ class Pull:
         except LockBusyError as error:  # its note is the other one's
             return self.known(source, day).model_copy(update={"problem": str(error)})
 
-    def known(self, source: Source, day: date) -> Pulled:
+    def known(self, source: RemoteSource, day: date) -> Pulled:
         """Return what is remembered of a day."""
         with suppress(OSError, ValidationError):
             return Pulled.model_validate_json((self._folder(source, day) / _NOTE).read_bytes())
         return Pulled(source=source.name, day=day)
 
-    def incomplete(self, sources: Sequence[Source], days: Iterable[date]) -> list[Pulled]:
+    def incomplete(self, sources: Sequence[RemoteSource], days: Iterable[date]) -> list[Pulled]:
         """Return the days of sources whose last pull did not give them whole, or that were never pulled."""
         known = [self.known(source, day) for source in sources for day in days]
         return [one for one in known if one.problem or not one.completed]
 
-    def _unsettled(self, source: Source, days: Iterable[date]) -> Iterable[date]:
+    def _unsettled(self, source: RemoteSource, days: Iterable[date]) -> Iterable[date]:
         for day in days:
             before = day - timedelta(days=1)
             known = self.known(source, before)
-            if known.completed and known.completed < Span.of(before).end + SETTLED_AFTER:
+            if known.completed and known.completed < Interval.of(before).end + SETTLED_AFTER:
                 yield before
 
-    def _day(self, source: Source, day: date, progress: Callable[[str], None]) -> Pulled:
+    def _day(self, source: RemoteSource, day: date, progress: Callable[[str], None]) -> Pulled:
         if day > self._clock().astimezone(UTC).date():
             message = f"{day} has not begun"
             raise SourceError(message)
@@ -158,7 +160,7 @@ class Pull:
             state = self._collect(source, state, api, progress)
             return self._finish(folder, state)
 
-    def _begin(self, source: Source, day: date) -> Pulled:
+    def _begin(self, source: RemoteSource, day: date) -> Pulled:
         """Return the state to go on from: that of a pull which broke off lately, or a new one."""
         known, now = self.known(source, day), self._clock()
         key = hashlib.sha256(canonical_json(source.model_dump(mode="json"))).hexdigest()[:16]
@@ -176,8 +178,10 @@ class Pull:
         fresh = {"key": key, "began": now, "asked": now, "cursor": {}, "size": 0, "records": 0, "pages": 0}
         return known.model_copy(update=fresh)
 
-    def _collect(self, source: Source, state: Pulled, api: Api, progress: Callable[[str], None]) -> Pulled:
-        folder, kind, span = self._folder(source, state.day), KINDS[source.kind], Span.of(state.day)
+    def _collect(
+        self, source: RemoteSource, state: Pulled, api: Api, progress: Callable[[str], None]
+    ) -> Pulled:
+        folder, kind, span = self._folder(source, state.day), KINDS[source.kind], Interval.of(state.day)
         until = time.monotonic() + self._seconds
         with os.fdopen(
             os.open(folder / _PAGES, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+b"
@@ -242,7 +246,7 @@ class Pull:
         pages.unlink(missing_ok=True)
         return state
 
-    def _failed(self, source: Source, day: date, problem: str) -> Pulled:
+    def _failed(self, source: RemoteSource, day: date, problem: str) -> Pulled:
         state = self.known(source, day).model_copy(update={"problem": problem, "asked": self._clock()})
         folder = self._folder(source, day)
         folder.mkdir(parents=True, exist_ok=True)
@@ -253,7 +257,7 @@ class Pull:
     def _note(folder: Path, state: Pulled) -> None:
         write_atomically(folder / _NOTE, state.model_dump_json(indent=1).encode(), mode=0o600)
 
-    def _folder(self, source: Source, day: date) -> Path:
+    def _folder(self, source: RemoteSource, day: date) -> Path:
         places = dict.fromkeys(filter(None, (source.node, source.name)))
         return self._telemetry.joinpath(*places, str(day))
 

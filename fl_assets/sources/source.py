@@ -28,7 +28,7 @@ class SourceError(RuntimeError):
         self.status = status
 
 
-class Source(Record):
+class RemoteSource(Record):
     """One entry of sources.yaml."""
 
     name: str = Field(
@@ -68,14 +68,14 @@ class Source(Record):
 
 
 @dataclass(frozen=True)
-class Span:
+class Interval:
     """A day, UTC: from `start` until before `end`."""
 
     start: datetime
     end: datetime
 
     @classmethod
-    def of(cls, day: date) -> "Span":
+    def of(cls, day: date) -> "Interval":
         """Return the span of a day."""
         start = datetime.combine(day, time(), UTC)
         return cls(start, start + timedelta(days=1))
@@ -109,12 +109,12 @@ class Asking(Protocol):
 
 
 @dataclass(frozen=True)
-class Kind:
+class SourceKind:
     """One kind of server: how it is told who asks, and how a page is had."""
 
     headers: Callable[[str, str], Mapping[str, str]]
     """Headers of user and token, each '' without."""
-    page: Callable[[Source, Span, Cursor, Asking], Page]
+    page: Callable[[RemoteSource, Interval, Cursor, Asking], Page]
 
 
 def rfc3339(when: datetime) -> str:
@@ -135,10 +135,10 @@ def objects_in(answer: Any, key: str) -> list[Mapping[str, Any]]:
     raise SourceError(message)
 
 
-def read_sources(path: Path | None) -> tuple[Source, ...]:
+def read_sources(path: Path | None) -> tuple[RemoteSource, ...]:
     """Read sources.yaml, in its order; none without a file.
 
     Raises:
         RuleFileError: naming file, line and rule, and no value, as somebody may have put a token there.
     """
-    return read_rules(path, Source, section="sources", key="name", show=False) if path else ()
+    return read_rules(path, RemoteSource, section="sources", key="name", show=False) if path else ()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fl_assets.events.redaction import RULES, redact
-from fl_assets.events.redaction.draft import Change, Draft
+from fl_assets.events.redaction.draft import Draft, Replacement
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 import redaction_wrapped
@@ -67,8 +67,8 @@ def test_every_occurrence_of_a_value_is_masked():
 
 def test_a_draft_knows_what_its_parts_stand_for():
     draft = Draft(b"a\\u0040b c")
-    draft.replace([Change(1, 7, b"@")])
-    draft.replace([Change(0, 3, b"<EMAIL>", "EMAIL")])
+    draft.replace([Replacement(1, 7, b"@")])
+    draft.replace([Replacement(0, 3, b"<EMAIL>", "EMAIL")])
     assert draft.text == b"<EMAIL> c"
     assert draft.edits[0][2:4] == (0, 8)
     assert draft.masked().text == b"<EMAIL> c"

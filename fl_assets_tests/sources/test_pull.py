@@ -22,7 +22,7 @@ from fl_assets.defs.resources import resources
 from fl_assets.infra.rule_files import RuleFileError
 from fl_assets.sources import pull as pulling
 from fl_assets.sources.pull import Pull
-from fl_assets.sources.source import Source, read_sources
+from fl_assets.sources.source import RemoteSource, read_sources
 from fl_assets.workspace import Workspace
 from fl_assets_tests.adapter_servers import Server
 from fl_assets_tests.conftest import settings_in
@@ -45,7 +45,7 @@ def served(server: Server):
         server.server_close()
 
 
-def source(server: Server, kind: str = "langfuse", **given) -> Source:
+def source(server: Server, kind: str = "langfuse", **given) -> RemoteSource:
     fields = {
         "name": "shop",
         "kind": kind,
@@ -53,7 +53,7 @@ def source(server: Server, kind: str = "langfuse", **given) -> Source:
         "token_env": "THE_TOKEN",
         "user_env": "THE_USER",
     }
-    return Source(**(fields | given))
+    return RemoteSource(**(fields | given))
 
 
 class Waits(list):

@@ -20,7 +20,7 @@ class Edit(NamedTuple):
     entity: str
 
 
-class Change(NamedTuple):
+class Replacement(NamedTuple):
     """What is to become of `start` to `end` of a draft, in bytes."""
 
     start: int
@@ -43,7 +43,7 @@ class Draft:
         self.original = self.text = original
         self.edits: list[Edit] = []
 
-    def replace(self, changes: Iterable[Change]) -> None:
+    def replace(self, changes: Iterable[Replacement]) -> None:
         """Change parts of the text; edits that they touch become a part of the change.
 
         Args:
@@ -88,7 +88,7 @@ class Draft:
     def masked(self) -> "Draft":
         """Return the original with what was masked, and nothing else, changed."""
         draft = Draft(self.original)
-        changes: list[Change] = []
+        changes: list[Replacement] = []
         for edit in self.edits:
             if not edit.entity:
                 continue
@@ -96,7 +96,7 @@ class Draft:
                 last = changes.pop()
                 edit = edit._replace(origin_start=last.start, origin_end=max(last.end, edit.origin_end))
             mask = f"<{edit.entity}>".encode()
-            changes.append(Change(edit.origin_start, edit.origin_end, mask, edit.entity))
+            changes.append(Replacement(edit.origin_start, edit.origin_end, mask, edit.entity))
         draft.replace(changes)
         return draft
 

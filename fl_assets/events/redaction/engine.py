@@ -20,7 +20,7 @@ from functools import cache, lru_cache
 from itertools import pairwise
 
 from fl_assets.events.redaction import linear
-from fl_assets.events.redaction.draft import Change, Draft
+from fl_assets.events.redaction.draft import Draft, Replacement
 from fl_assets.events.redaction.rule import ENTITIES, ITEM_SEPARATOR, UNREDACTABLE, Rule, Unless
 from fl_assets.events.redaction.rules import RULES
 from fl_assets.events.redaction.views import VIEWS, has_trigger
@@ -101,7 +101,7 @@ class _Finder:
         self._is_exception = _Exceptions(rule.unless).hold
         self._alone, self._check = rule.alone, rule.check
 
-    def changes(self, text: bytes, touching: Sequence[tuple[int, int]] | None = None) -> list[Change]:
+    def changes(self, text: bytes, touching: Sequence[tuple[int, int]] | None = None) -> list[Replacement]:
         """Return what is to be masked in a text.
 
         Args:
@@ -125,7 +125,7 @@ class _Finder:
             before, value, after = before.encode(), value.encode(), after.encode()
             if self._is_meant(before, value, after):
                 start += len(before)
-                found.append(Change(start, start + len(value), self.mask, self.entity))
+                found.append(Replacement(start, start + len(value), self.mask, self.entity))
         return found
 
     def _is_meant(self, before: bytes, value: bytes, after: bytes) -> bool:
@@ -254,9 +254,9 @@ def _apply(draft: Draft, found: dict[bytes, str], places: Iterable[int], *, is_v
             draft.replace(changes)
 
 
-def _again(text: bytes, found: dict[bytes, str]) -> list[Change]:
+def _again(text: bytes, found: dict[bytes, str]) -> list[Replacement]:
     """Return where values that were found in a text stand in it once more, as words of their own."""
-    changes: list[Change] = []
+    changes: list[Replacement] = []
     values = [
         value
         for value, entity in found.items()
@@ -269,10 +269,12 @@ def _again(text: bytes, found: dict[bytes, str]) -> list[Change]:
         while start >= 0:
             end = start + len(value)
             if not (text[start - 1 : start].isalnum() and start) and not text[end : end + 1].isalnum():
-                changes.append(Change(start, end, f"<{found[value]}>".encode(), found[value]))
+                changes.append(Replacement(start, end, f"<{found[value]}>".encode(), found[value]))
             start = text.find(value, end)
     changes.sort()
-    return [change for last, change in pairwise([Change(0, 0, b""), *changes]) if change.start >= last.end]
+    return [
+        change for last, change in pairwise([Replacement(0, 0, b""), *changes]) if change.start >= last.end
+    ]
 
 
 def _is_telling(value: bytes) -> bool:
@@ -295,7 +297,7 @@ def _redacted(text: bytes, places: list[int] | None = None) -> tuple[bytes, dict
     draft = Draft(text)
     found: dict[bytes, str] = {}
     if has_views:
-        seen: list[Change] = []
+        seen: list[Replacement] = []
         for view in VIEWS:
             changes = view(draft.text)
             if changes and changes != seen:

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from fl_assets.events.redaction import linear
-from fl_assets.events.redaction.draft import Change
+from fl_assets.events.redaction.draft import Replacement
 
 TRIGGER = (
     r"[\\&%*`~\x1b\xcd\xd8-\xdb\xe1-\xf4]|\xc2[\x9b\xa0\xad]|</?[A-Za-z]"
@@ -142,25 +142,25 @@ _PLAIN = _pattern(_PARTS, _FIRST)
 _BARE = _pattern(_BARE_PARTS, rf"{_FIRST}|[*~`_]|(?<![0-9A-Za-z_])(?:{_NAMES})=")
 
 
-def _changes(pattern: re.Pattern[bytes], text: bytes) -> Iterator[Change]:
+def _changes(pattern: re.Pattern[bytes], text: bytes) -> Iterator[Replacement]:
     for match in pattern.finditer(text):
         name = match.lastgroup or ""
         if name == "neighbour":  # between two words it stands for a blank
             before = text[match.start() - 1 : match.start()]
-            yield Change(*match.span(), b" " if before.isalnum() else b"")
+            yield Replacement(*match.span(), b" " if before.isalnum() else b"")
         elif name == "bytes":
-            yield Change(match.start(), match.start() + 2, b"")
-            yield Change(match.end() - 1, match.end(), b"")
+            yield Replacement(match.start(), match.start() + 2, b"")
+            yield Replacement(match.end() - 1, match.end(), b"")
         else:
-            yield Change(*match.span(), _READ[name](match[0].decode(errors="replace")))
+            yield Replacement(*match.span(), _READ[name](match[0].decode(errors="replace")))
 
 
-def plain(text: bytes) -> list[Change]:
+def plain(text: bytes) -> list[Replacement]:
     """Return what is to be changed so that a text reads as it is shown, without escapes, colours and tags."""
     return list(_changes(_PLAIN, text))
 
 
-def bare(text: bytes) -> list[Change]:
+def bare(text: bytes) -> list[Replacement]:
     """Return what is to be changed so that values stand alone: `plain`, and marks of emphasis gone."""
     return list(_changes(_BARE, text))
 
@@ -176,19 +176,19 @@ def _breaks(text: bytes) -> list[tuple[int, int, int]]:
     return found
 
 
-def joined(text: bytes) -> list[Change]:
+def joined(text: bytes) -> list[Replacement]:
     """Return what is to be changed so that lines broken at a width are whole: usual or common."""
     breaks = _breaks(text)
     lengths = Counter(length for *_, length in breaks)
     widths = {length for length, count in lengths.items() if count > 1 or length in _WIDTHS}
-    return [Change(start, end, b"") for start, end, length in breaks if length in widths]
+    return [Replacement(start, end, b"") for start, end, length in breaks if length in widths]
 
 
-def spaced(text: bytes) -> list[Change]:
+def spaced(text: bytes) -> list[Replacement]:
     """Return what is to be changed so that lines broken between words are whole."""
-    return [Change(start, end, b" ") for start, end, _ in _breaks(text)]
+    return [Replacement(start, end, b" ") for start, end, _ in _breaks(text)]
 
 
-VIEWS: tuple[Callable[[bytes], list[Change]], ...] = (plain, bare, joined, spaced)
+VIEWS: tuple[Callable[[bytes], list[Replacement]], ...] = (plain, bare, joined, spaced)
 """The views in the order in which rules look at them, all before the text itself: a part of a value that was
 masked there would hide the rest from them."""
