@@ -19,7 +19,8 @@ from fl_assets.infra.cycle_log import CycleLog
 from fl_assets.infra.first_day import remember
 from fl_assets.infra.lake import Lake
 from fl_assets.infra.open_lake import open_lake
-from fl_assets.infra.warehouse import Rebuilt, Warehouse
+from fl_assets.infra.result_files import Rebuilt
+from fl_assets.infra.warehouse import Warehouse
 from fl_assets.patterns.store import PatternStore
 from fl_assets.playbooks.gate import Gate
 from fl_assets.playbooks.store import PlaybookStore

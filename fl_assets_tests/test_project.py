@@ -57,6 +57,7 @@ DOES_IO = {
     "events/pii_names.py",
     "events/find.py",
     "events/index.py",
+    "events/index_schema.py",
     "events/ingest.py",
     "events/inspect.py",
     "events/read.py",

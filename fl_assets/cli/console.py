@@ -24,7 +24,7 @@ from fl_assets.core.tables import WAREHOUSE_TABLES
 from fl_assets.events.outcome import unread_in_words
 from fl_assets.events.redaction import redact
 from fl_assets.federation.node_side import DaySummary, NodeSummaries
-from fl_assets.infra.warehouse import Rebuilt
+from fl_assets.infra.result_files import Rebuilt
 from fl_assets.report.records import PatternLine, Report
 from fl_assets.report.words import counted
 from fl_assets.updates.decide import in_words

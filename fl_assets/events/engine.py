@@ -26,7 +26,7 @@ from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.core.tables import LAKE_TABLES, TABLES, Table
 from fl_assets.events.find import Source
 from fl_assets.events.index import TelemetryIndex
-from fl_assets.events.ingest import Ingestion, weight_of
+from fl_assets.events.ingest import Ingestion
 from fl_assets.events.outcome import IngestReport
 from fl_assets.events.pii_names import load_name_masking
 from fl_assets.events.quarantine import lost_events
@@ -256,7 +256,7 @@ class DuckDBEngine:
 
 def first_round(sources: list[Source]) -> list[Source]:
     """Return as many of the sources as a round takes, from the first on, and one at the least."""
-    ends = accumulate(weight_of(source) for source in sources)
+    ends = accumulate(source.weight for source in sources)
     return [
         source
         for number, (source, end) in enumerate(zip(sources, ends, strict=True))

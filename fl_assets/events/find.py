@@ -60,6 +60,11 @@ class Source:
         return datetime.fromtimestamp(min(max(self.mtime_ns, 0), _LAST_NS) / 1e9, UTC)
 
     @property
+    def weight(self) -> int:
+        """Bytes of text that it has left, as a guess where it is packed."""
+        return (self.size - self.offset) * (8 if self.coding else 1)
+
+    @property
     def name(self) -> str:
         """File name without what only says how it is packed."""
         name = Path(self.path).name

@@ -19,13 +19,13 @@ from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.events.count import count_by_day
 from fl_assets.events.find import Source, walk
 from fl_assets.events.formats import FORMATS
+from fl_assets.events.index_schema import migrate
 from fl_assets.events.outcome import Unread
 from fl_assets.events.read import SETTLED, Reading
 from fl_assets.events.rows import ROW_FILES
 from fl_assets.events.unpack import coding_of
 from fl_assets.infra.bucket_files import refresh
 from fl_assets.infra.clock import now_utc
-from fl_assets.infra.errors import LakeError
 from fl_assets.infra.lake import Lake
 from fl_assets.infra.sqlite_file import transaction
 
@@ -57,38 +57,6 @@ class Backlog:
     """Files among them that this tick had no time to count; the next one goes on with them."""
 
 
-_DDL = """
-create table if not exists files (
-    kind text not null, path text not null, size integer not null, mtime_ns integer not null,
-        inode integer not null,
-    head text not null, head_bytes integer not null, offset integer not null, lines integer not null,
-        last_day text,
-    format text not null, primary key (kind, path)) without rowid;
-create table if not exists scans (
-    kind text not null, path text not null, size integer not null, mtime_ns integer not null,
-        offset integer not null,
-    counts text not null, primary key (kind, path)) without rowid;
-create table if not exists days (
-    day text primary key, events integer not null, token text not null,
-        analysed_events integer not null default 0,
-    analysed_token text) without rowid;
-"""
-_MIGRATIONS = {
-    1: """
-alter table files add column unread text;
-create index if not exists files_by_inode on files (kind, inode);
-create table if not exists notes (name text primary key, value text not null) without rowid;
-delete from files where format = 'ignored';
-""",
-    2: """
-alter table files add column ctime_ns integer;
-alter table files add column spots text;
-""",
-}
-"""By version of the file, what makes it the next one: files that an earlier release ignored in silence are
-looked at again; of files that one read, nothing says whether another of the same size and time took their
-place."""
-_VERSION = 1 + len(_MIGRATIONS)
 _FORMATS = hashlib.sha256(
     "\n".join(sorted([*(entry.name for entry in FORMATS), *ROW_FILES])).encode()
 ).hexdigest()[:16]
@@ -123,7 +91,7 @@ class TelemetryIndex:
         self._roots = {"events": settings.telemetry_folder, "error_records": settings.error_records_path}
 
     def _open(self) -> AbstractContextManager[sqlite3.Connection]:
-        return transaction(self._path, _migrate)
+        return transaction(self._path, migrate)
 
     def pending(self) -> list[Source]:
         """Return the files with bytes that were not ingested yet, sorted by kind and path.
@@ -441,24 +409,3 @@ def _store(connection: sqlite3.Connection, row: dict[str, Any]) -> None:
 def _note(connection: sqlite3.Connection, name: str) -> str | None:
     row = connection.execute("select value from notes where name = ?", (name,)).fetchone()
     return row["value"] if row else None
-
-
-def _migrate(connection: sqlite3.Connection) -> None:
-    """Make the file what this release reads, from nothing or from what an earlier one wrote."""
-    found = connection.execute("pragma user_version").fetchone()[0]
-    if found > _VERSION:
-        raise LakeError(
-            f"index.sqlite in the data folder was written by a later release (version {found}, this one "
-            f"reads up to {_VERSION}). Use that release, or name another data folder in "
-            "FEDERATED_LEARNING_DATA_PATH; nothing was changed."
-        )
-    if found == _VERSION:
-        return
-    connection.execute("begin immediate")
-    version = connection.execute("pragma user_version").fetchone()[0]
-    steps = ([_DDL] if not version else []) + [_MIGRATIONS[old] for old in range(max(version, 1), _VERSION)]
-    for statement in ";".join(steps).split(";"):
-        if statement.strip():
-            connection.execute(statement)
-    connection.execute(f"pragma user_version = {_VERSION}")
-    connection.execute("commit")

@@ -7,11 +7,10 @@ connections (`engine.py`), what a batch becomes (`stage.py`), which version of a
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from datetime import date
 from functools import lru_cache, partial
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -26,10 +25,11 @@ from fl_assets.events.event import event_day, safe_redact
 from fl_assets.events.find import Source
 from fl_assets.events.formats import EvaluationLine, Format, Read, ReadOptions, RefusedLine, detect
 from fl_assets.events.index import FileResult
+from fl_assets.events.lines import FollowedLines, tables_of
 from fl_assets.events.mapping_files import mapped_formats
 from fl_assets.events.outcome import IngestReport, Unread
 from fl_assets.events.quarantine import Refused, refused_of, stage_refused
-from fl_assets.events.read import BATCH_SCHEMA, Reading, damage_of, line_batches, numbered_lines, read_head
+from fl_assets.events.read import Reading, damage_of, line_batches, numbered_lines, read_head
 from fl_assets.events.redaction import compile_rules, redact, redact_id, redact_with_counts
 from fl_assets.events.side_rows import SIDE_TABLES, redacted_row, stage
 from fl_assets.events.sql import SOURCES, STAGE
@@ -42,10 +42,6 @@ if TYPE_CHECKING:
 
 REPORT_SECS = 5.0
 """Seconds between two reports of how far reading is."""
-BATCH_BYTES = 32 * 1024 * 1024
-_MANY_BATCHES = 64
-"""Batches of a table from which on they are copied to one: of many small files each would cost as much as a
-large one."""
 _FORMAT_ROWS = 10_000
 _UNREADABLE = (MemoryError, RecursionError, ArithmeticError, LookupError, TypeError, ValueError)
 """What a reader may raise over an entry that nobody thought of."""
@@ -234,7 +230,7 @@ class Ingestion:
 
         An entry over which the reader fails is refused, and reading goes on behind it.
         """
-        lines = _Followed(numbered_lines(reading, self.now), self.watch)
+        lines = FollowedLines(numbered_lines(reading, self.now), self.watch)
         rows: list[tuple[int, bytes]] = []
         is_done = False
         while not is_done:
@@ -276,7 +272,7 @@ class Ingestion:
         """Stage every file, and report how far it is."""
         begin = reported = time.monotonic()
         lines = read_bytes = 0
-        total_bytes = max(1, sum(weight_of(reading.source) for reading in self.readings))
+        total_bytes = max(1, sum(reading.source.weight for reading in self.readings))
         for batch in self.staged():
             lines += batch.num_rows
             read_bytes += batch["line"].nbytes
@@ -438,42 +434,6 @@ class Ingestion:
         return self.connection.execute(f"select count(*) from {relation}").fetchall()[0][0]  # noqa: S608 - our own names
 
 
-class _Followed:
-    """Lines of a file, given once, that remember which a reader is at.
-
-    Readers look at the first two before they take one.
-
-    Attributes:
-        done: number of the last line that something came of.
-    """
-
-    def __init__(self, lines: Iterator[tuple[int, bytes]], watch: Watch) -> None:
-        self._lines, self._watch = lines, watch
-        self._again: list[tuple[int, bytes]] = []
-        self._given: list[tuple[int, bytes]] = []
-        self.done = 0
-
-    def __iter__(self) -> Iterator[tuple[int, bytes]]:
-        self._given = []
-        for pair in chain(self._again, self._lines):
-            self._again = [one for one in self._again if one[0] > pair[0]]
-            self._given = [*self._given[-2:], pair]
-            self._watch.check()
-            yield pair
-
-    def skip_bad(self) -> tuple[int, bytes]:
-        """Return the line that a reader failed over, and its start.
-
-        What it had only looked at is given again.
-        """
-        if not self._given:
-            return self.done, b""
-        is_at_first = len(self._given) == 2 and self.done < self._given[0][0]
-        number, line = self._given[0 if is_at_first else -1]
-        self._again = [self._given[1]] if is_at_first else []
-        return number, line[:4096]
-
-
 def _was_read(reading: Reading) -> bool:
     """Whether anything is known of a file now that the next ingestion need not look at again."""
     return bool(
@@ -484,27 +444,3 @@ def _was_read(reading: Reading) -> bool:
 @lru_cache(maxsize=10_000)
 def _redacted_id(name: str, secret: bytes) -> str:
     return redact_id(name, secret)
-
-
-def weight_of(source: Source) -> int:
-    """Bytes of text that a source has left, as a guess where it is packed."""
-    return (source.size - source.offset) * (8 if source.coding else 1)
-
-
-def tables_of(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Put batches together to tables of some size, so that neither small files nor long lines matter."""
-    held: list[pa.RecordBatch] = []
-    size = 0
-    for batch in batches:
-        held.append(batch)
-        size += batch.get_total_buffer_size()
-        if size >= BATCH_BYTES:
-            yield _table(held)
-            held, size = [], 0
-    if held:
-        yield _table(held)
-
-
-def _table(batches: list[pa.RecordBatch]) -> pa.Table:
-    table = pa.Table.from_batches(batches, schema=BATCH_SCHEMA)
-    return table.combine_chunks() if len(batches) > _MANY_BATCHES else table

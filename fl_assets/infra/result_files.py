@@ -13,7 +13,7 @@ from the files.
 import os
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,21 @@ class Staged:
 
     temporary: Path
     path: Path
+
+
+@dataclass(slots=True)
+class Rebuilt:
+    """What a rebuild of the database from its files did: days by table."""
+
+    moved: list[Path] = field(default_factory=list)
+    """Files that DuckDB could not open, where they lie now."""
+    same: dict[str, list[date]] = field(default_factory=dict)
+    restored: dict[str, list[date]] = field(default_factory=dict)
+    """Days that the database lacked, or had otherwise than their files say."""
+    written: dict[str, list[date]] = field(default_factory=dict)
+    """Days that had no sound file, written from the database."""
+    lost: dict[str, list[date]] = field(default_factory=dict)
+    """Days whose file is damaged and that the database does not have as they were."""
 
 
 class ResultFiles:

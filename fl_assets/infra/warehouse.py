@@ -13,7 +13,6 @@ connection.
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass, field
 from datetime import date
 from itertools import count
 from pathlib import Path
@@ -28,7 +27,7 @@ from fl_assets.core.tables import TABLES, WAREHOUSE_TABLES, Table
 from fl_assets.infra.disk import is_writable
 from fl_assets.infra.duckdb_file import WarehouseFileError, connect
 from fl_assets.infra.lake_views import create_views
-from fl_assets.infra.result_files import ResultFileError, ResultFiles, Staged
+from fl_assets.infra.result_files import Rebuilt, ResultFileError, ResultFiles, Staged
 
 _DAYS_A_COMMIT = 28
 _WRITING = threading.RLock()
@@ -36,21 +35,6 @@ _WRITING = threading.RLock()
 
 DuckDB lets in together, one writes, or mends what differs from the files.
 """
-
-
-@dataclass(slots=True)
-class Rebuilt:
-    """What `Warehouse.rebuild` did: days by table."""
-
-    moved: list[Path] = field(default_factory=list)
-    """Files that DuckDB could not open, where they lie now."""
-    same: dict[str, list[date]] = field(default_factory=dict)
-    restored: dict[str, list[date]] = field(default_factory=dict)
-    """Days that the database lacked, or had otherwise than their files say."""
-    written: dict[str, list[date]] = field(default_factory=dict)
-    """Days that had no sound file, written from the database."""
-    lost: dict[str, list[date]] = field(default_factory=dict)
-    """Days whose file is damaged and that the database does not have as they were."""
 
 
 class Warehouse:

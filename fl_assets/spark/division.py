@@ -10,7 +10,6 @@ from typing import Any
 
 from fl_assets.events.find import Source
 from fl_assets.events.formats import detect
-from fl_assets.events.ingest import weight_of
 from fl_assets.events.read import BLOCK_BYTES, Reading, read_head
 
 TASK_BYTES = 128 * 1024 * 1024
@@ -26,7 +25,8 @@ def parts_of(context: Any, sources: list[Source]) -> list[tuple[int, Source]]:
     Tasks count the lines of such files first.
     """
     share = max(
-        MIN_TASK_BYTES, min(TASK_BYTES, sum(map(weight_of, sources)) // (4 * context.defaultParallelism))
+        MIN_TASK_BYTES,
+        min(TASK_BYTES, sum(source.weight for source in sources) // (4 * context.defaultParallelism)),
     )
     ranges = [
         (number, source, begin, min(begin + share, source.size))
@@ -95,7 +95,7 @@ def joined(parts: Sequence[Reading], source: Source) -> Reading:
 
 def groups_of(parts: list[tuple[int, Source]], cores: int) -> list[list[tuple[int, Source]]]:
     """Divide files among tasks, about evenly by bytes: the largest first, each to the task that has least."""
-    weights = [weight_of(source) + 1 for _, source in parts]
+    weights = [source.weight + 1 for _, source in parts]
     count = min(len(parts), max(cores, sum(weights) // TASK_BYTES))
     groups: list[list[tuple[int, Source]]] = [[] for _ in range(count)]
     sizes = [0] * count
