@@ -109,7 +109,7 @@ def outcomes(day: str | None = None) -> dict[str, Any]:
 
 def _report(day: str | None) -> "tuple[Workspace, Report]":
     try:
-        wanted = datetime.strptime(day, "%Y-%m-%d") if day else None  # noqa: DTZ007 - a calendar day
+        wanted = datetime.strptime(day, "%Y-%m-%d").date() if day else None  # noqa: DTZ007 - a calendar day
     except ValueError as error:
         raise _refusal(f"day={str(day)[:40]!r}: must be YYYY-MM-DD") from error
     try:

@@ -37,4 +37,6 @@ def test_a_damaged_file_is_as_good_as_none(tmp_path):
 
 
 def test_ingestion_remembers_it(learned):
-    assert first_partition(learned.config) == DAYS[0]
+    unset = settings_in(learned.config.data_path)
+    assert "start_date" not in unset.model_fields_set
+    assert first_partition(unset) == DAYS[0]

@@ -1,5 +1,6 @@
 """The report as the last step of a cycle, and its commands."""
 
+import difflib
 import json
 from datetime import UTC, datetime, timedelta
 
@@ -38,16 +39,24 @@ def test_every_day_of_a_backfill_has_its_page_and_twin(learned):
     assert content["previous_day"] == str(LAST_DAY - timedelta(days=1))
 
 
+def difference(old: str, new: str) -> list[str]:
+    """The lines that differ between two pages, cut to what fits a failure's message."""
+    lines = difflib.unified_diff(old.splitlines(), new.splitlines(), lineterm="", n=0)
+    return [line[:500] for line in lines][:40]
+
+
 def test_a_rerun_of_a_past_day_gives_the_same_bytes_and_alerts_nobody(copied, monkeypatch):
     with receiver() as (webhook, got):
         # Before the coordinator is made: its runs have the settings that were read then, and no others.
         monkeypatch.setenv("FEDERATED_LEARNING_ALERT_WEBHOOK", webhook.get_secret_value())
         coordinator = copied()
         files = sorted(coordinator.config.reports_path.glob(f"{LAST_DAY}.*"))
-        before = [path.read_bytes() for path in files]
+        before = [path.read_text() for path in files]
         coordinator.run_learning_cycle(LAST_DAY)
     assert got == []
-    assert [path.read_bytes() for path in files] == before
+    after = [path.read_text() for path in files]
+    changed = [line for old, new in zip(before, after, strict=True) for line in difference(old, new)]
+    assert (after == before, changed) == (True, [])
     assert len(files) == 2
 
 
