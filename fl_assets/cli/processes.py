@@ -22,7 +22,8 @@ from fl_assets.infra.disk import LockBusyError, locked
 
 MODULE = "fl_assets.definitions"
 START_SECS = 120.0
-_STOP_SECS = 60.0
+_STOP_SECS = 20.0
+"""How long each may take to stop before it is killed: a daemon in the middle of a tick does not hear at once."""
 _POLL_SECS = 0.5
 
 

@@ -61,7 +61,7 @@ def test_dev_serves_a_guarded_ui_and_leaves_nothing_running(tmp_path):
         assert ask(address, Origin="http://evil.example")[0] == 403
         assert ask(address, Host="evil.example")[0] == 403
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=60) == 0, log.read_text()
+        assert process.wait(timeout=90) == 0, log.read_text()
         _, alive = psutil.wait_procs(children, timeout=60)
         assert not alive, alive
         assert "Traceback" not in log.read_text()
