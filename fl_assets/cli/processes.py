@@ -23,7 +23,7 @@ from fl_assets.infra.disk import LockBusyError, locked
 MODULE = "fl_assets.definitions"
 START_SECS = 120.0
 _STOP_SECS = 20.0
-"""How long each may take to stop before it is killed: a daemon in the middle of a tick does not hear at once."""
+"""How long each may take to stop before it is killed: a daemon in the middle of a tick hears late."""
 _POLL_SECS = 0.5
 
 
