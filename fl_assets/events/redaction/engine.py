@@ -42,8 +42,10 @@ _FILE_ENDING = re.compile(
 _TELLING, _WORDS = 6, re.compile(rb"[A-Za-z\x80-\xff _.,:;-]*").fullmatch
 """A value of this many characters that is more than words is masked wherever the text repeats it."""
 _MAX_REPEATED = 200
-"""Values of one text that are looked for again, the longest first: more would take time that is not linear in
-the text."""
+"""Values of one text that are looked for again, the longest first: each takes a pass over the text, so all of
+them would take time that is not linear in it."""
+_runs = re.compile(rb"[0-9A-Za-z]+").findall
+"""Of many values most stand nowhere else: their runs of letters and digits are not all in the text."""
 _HEX_TO_LETTERS = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
 
 _TEMPLATES = {"before": "(?s)(?:{})$", "value": "(?s)^(?:{})", "after": "(?s)^(?:{})"}
@@ -257,11 +259,12 @@ def _apply(draft: Draft, found: dict[bytes, str], places: Iterable[int], *, is_v
 def _again(text: bytes, found: dict[bytes, str]) -> list[Replacement]:
     """Return where values that were found in a text stand in it once more, as words of their own."""
     changes: list[Replacement] = []
-    values = [
-        value
-        for value, entity in found.items()
-        if value in text and entity in _REPEATED and _is_telling(value)
-    ]
+    if len(found) > _MAX_REPEATED:
+        runs = set(_runs(text))
+        candidates = (value for value in found if runs.issuperset(_runs(value)))
+    else:
+        candidates = (value for value in found if value in text)
+    values = [value for value in candidates if found[value] in _REPEATED and _is_telling(value)]
     if not values:
         return changes
     for value in sorted(values, key=len, reverse=True)[:_MAX_REPEATED]:
