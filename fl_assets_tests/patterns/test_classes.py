@@ -1,3 +1,4 @@
+import gc
 import json
 import time
 from pathlib import Path
@@ -331,9 +332,13 @@ def test_any_text_gets_a_class_and_always_the_same(text, kind):
     ["max " * 500, "tool " * 400, "invalid " * 250 + "x", "a" * MAX_TEXT, "<" * MAX_TEXT, "exceed" * 330],
 )
 def test_no_text_makes_classifying_slow(text):
-    started = time.process_time()
-    classify(text, [], [], "error", RULES)
-    assert time.process_time() - started < 0.2
+    gc.disable()  # its time depends on all that other tests left
+    try:
+        started = time.thread_time()
+        classify(text, [], [], "error", RULES)
+        assert time.thread_time() - started < 0.2
+    finally:
+        gc.enable()
 
 
 def test_a_rule_survives_its_own_json():
