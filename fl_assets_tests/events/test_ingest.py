@@ -431,7 +431,7 @@ def test_compressed_files_and_files_of_many_blocks_are_read_alike(tmp_path, monk
         case = Case(tmp_path / name)
         case.write(name)
         (case.cache / name).write_bytes(compress(b"\n".join(lines)))
-        monkeypatch.setattr(ingest, "BATCH_BYTES", 20_000)
+        monkeypatch.setattr("fl_assets.events.lines.BATCH_BYTES", 20_000)
         assert case.engine.ingest().events == 500
         hashes.add(case.engine.lake.manifest("raw_traces", DAY).content_hash)
     assert len(hashes) == 1
