@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
@@ -59,11 +60,13 @@ def coordinator_in(folder: Path, instance: dg.DagsterInstance, **overrides) -> F
 
 
 @pytest.fixture(scope="session")
-def fleet(tmp_path_factory) -> Path:
-    """Telemetry folder of a small simulated fleet; `truth.json` lies beside it."""
+def fleet(tmp_path_factory) -> Iterator[Path]:
+    """Telemetry folder of a small simulated fleet, which no test writes into; `truth.json` lies beside it."""
     cache = tmp_path_factory.mktemp("fleet") / "cache"
     simulate(cache, days=len(DAYS), nodes=8, events_per_day=1200, seed=5, end=LAST_DAY)
-    return cache
+    simulated = set(texts_below(cache))
+    yield cache
+    assert set(texts_below(cache)) == simulated, "a test wrote into the fleet that all tests share"
 
 
 @pytest.fixture(scope="session")

@@ -145,8 +145,8 @@ def test_a_gate_that_fails_names_the_playbook_and_not_its_hash(learned, instance
     assert {row.data["of"] for row in rows} <= {one.title for one in playbooks}
 
 
-def test_scores_of_traces_that_are_not_stored_are_a_warning(copied, instance):
-    coordinator = copied()
+def test_scores_of_traces_that_are_not_stored_are_a_warning(copied, instance, tmp_path):
+    coordinator = copied(telemetry_path=tmp_path / "cache")
     space = coordinator.workspace
     space.warehouse.create(space.settings.lake_folder)
     known = space.warehouse.rows(
@@ -159,7 +159,7 @@ def test_scores_of_traces_that_are_not_stored_are_a_warning(copied, instance):
     def checked(*traces: str) -> dg.AssetCheckEvaluation:
         lines = [orjson.dumps({**score, "id": trace, "traceId": trace}) for trace in traces]
         path = coordinator.config.telemetry_path / "scores" / f"{len(traces)}.jsonl"
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"\n".join(lines) + b"\n")
         space.engine.ingest()
         space.warehouse.create(space.settings.lake_folder)
