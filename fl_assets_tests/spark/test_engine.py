@@ -57,7 +57,7 @@ def test_a_whole_cycle_with_one_setting_changed_gives_the_same_lake_patterns_pla
 ):
     cache = tmp_path / "cache"
     cache.mkdir()
-    simulate(cache, days=3, nodes=6, events_per_day=1000, seed=5, end=END)
+    simulate(cache, days=5, nodes=6, events_per_day=1000, seed=5, end=END)
     write_cases(cache, corpus_step=20)
     launched = []
 
