@@ -118,8 +118,8 @@ _TRACES = "count(distinct trace_id) + bool_or(trace_id is null)::integer as sess
 EXACT_SQL = {
     "failures": f"""
         select service, method, masked_error as error, any_value(has_text) as has_text, count(*) as failures,
-            {_TRACES}, histogram(bucket) as durations
-        from fl_failed group by all""",  # noqa: S608
+            {_TRACES}, {_PERSONS} as people, histogram(bucket) as durations
+        from fl_failed join (select event_id, person from fl_calls) using (event_id) group by all""",  # noqa: S608
     "calls": f"""
         select service, method, count(*) as calls, count(*) filter (not success and caused_by is null)
             as failures, {_TRACES},
@@ -188,7 +188,7 @@ class DayCounts:
 
     Attributes:
         events: calls and turns.
-        failures: `service, method, error, has_text, failures`, and without noise `sessions, durations`.
+        failures: `service, method, error, has_text, failures`, and without noise `sessions, people, durations`.
         calls: `service, method, calls, durations`, and without noise `failures, sessions`; with noise
             successful ones alone, their durations in COARSE buckets.
         talk: `service, signal, sessions, affected`, and without noise `turns`.

@@ -9,7 +9,7 @@ from typing import Any
 from fl_assets.federation.counting import OF_CALLS
 from fl_assets.federation.summary import OTHER, Summary
 from fl_assets.sums.conversations import SIGNALS
-from fl_assets.sums.masking import NOISE_BUCKET
+from fl_assets.sums.masking import MAX_INCIDENTS, NOISE_BUCKET
 from fl_assets.sums.summaries import SummaryRows
 
 
@@ -17,7 +17,9 @@ def rows_of(summary: Summary) -> SummaryRows:
     """Return what a summary adds to a day's sums.
 
     Of times only the day is known: first and last seen are its ends. Calls and conversations that are not
-    named count as those of `OTHER`. Whom a failure happened to stays on its node: incidents are not known.
+    named count as those of `OTHER`. Whom a failure happened to stays on its node: of incidents only the number
+    of persons a day is known, so that the node's first, second … person counts as the same in all texts and
+    on all days, which is the fewest that there can have been.
     """
     own = {"event_date": summary.day, "node_id": summary.node_id}
     ends = {
@@ -43,7 +45,7 @@ def rows_of(summary: Summary) -> SummaryRows:
             "failures": one.failures,
             "sessions": one.sessions,
             "exemplar_trace_ids": [],
-            "incidents": None,
+            "incidents": None if one.people is None else _incidents(summary.node_id, one.people),
             "latency_histogram": list(one.durations),
         }
         for one in summary.failures
@@ -90,3 +92,12 @@ def rows_of(summary: Summary) -> SummaryRows:
     if summary.unnamed.sessions:
         signals += [talk(OTHER, signal, 0, summary.unnamed.sessions, 0) for signal in SIGNALS]
     return SummaryRows(signatures, totals, signals)
+
+
+def _incidents(node_id: str, people: int) -> list[str]:
+    """Return one incident a person of a node, in the form of `failure_signatures.incidents`."""
+    hashed = (
+        hashlib.md5(f"{node_id}|person {number}".encode(), usedforsecurity=False).hexdigest()
+        for number in range(min(people, MAX_INCIDENTS))
+    )
+    return sorted(f"{one[10:16]}{one[:10]}00" for one in hashed)

@@ -9,9 +9,9 @@ import hashlib
 import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from fl_assets.core.models import Record, Signal
 from fl_assets.core.settings import FederatedLearningConfig
@@ -84,9 +84,22 @@ class FailureCount(Record):
     has_text: bool
     failures: int = Field(ge=1, le=MAX_COUNT)
     sessions: int = Count
+    people: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_COUNT,
+        description="Persons among them: users where events name them, else sessions, else traces. Unknown "
+        "with noise, which counts a session once.",
+    )
     durations: Durations = Field(
         (), max_length=300, description="Bucket and calls, as in failure_signatures; empty with noise."
     )
+
+    @model_serializer(mode="wrap")
+    def _without_unknown(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave `people` out where it is unknown, so that lines of earlier releases stay canonical."""
+        found = plain(self)
+        return found if self.people is not None else {name: found[name] for name in found if name != "people"}
 
 
 class CallCount(Record):

@@ -18,6 +18,7 @@ from fl_assets.federation.counting import (
     MAX_CALLS,
     OF_CALLS,
     OF_ONE,
+    EXACT_SQL,
     SEEN_SQL,
     SESSION_SQL,
 )
@@ -454,3 +455,20 @@ def test_which_rows_there_are_is_not_told_by_what_was_drawn():
     ]
     found = bounded(failed, [])["failures"]
     assert sorted(found.values()) == [0, 0, 1]
+
+
+def test_a_summary_says_how_many_persons_had_a_failure():
+    calls, _ = session(Random(4), 1)
+    tries = [
+        calls[0]
+        | {
+            "event_id": f"e{number}",
+            "trace_id": f"t{number}",
+            "success": False,
+            "error": "too slow",
+            "metadata": orjson.dumps({"user_id": user} if user else {}).decode(),
+        }
+        for number, user in enumerate(["ann", "ann", "ann", "bob", None])
+    ]
+    (row,) = counted(tries, [], EXACT_SQL)["failures"]
+    assert (row["failures"], row["sessions"], row["people"]) == (5, 5, 3)

@@ -15,9 +15,10 @@ from fl_assets.federation.counting import COARSE, OF_CALLS
 from fl_assets.federation.noise import discrete_laplace
 from fl_assets.federation.rare import shared_templates
 from fl_assets.federation.rows import rows_of
-from fl_assets.federation.summary import CallCount, SharedSettings, Summary, Suppressed
+from fl_assets.federation.summary import CallCount, FailureCount, SharedSettings, Summary, Suppressed
+from fl_assets.infra.json_text import canonical_record
 from fl_assets.patterns.latency import noised_quantile, quantile
-from fl_assets.sums.masking import NOISE_BUCKET
+from fl_assets.sums.masking import MAX_INCIDENTS, NOISE_BUCKET
 
 GOALS = ("audit tickets", "merge reports", "export routes", "audit leads", "translate claims")
 
@@ -100,3 +101,32 @@ def test_noise_may_bring_counts_below_nought_and_its_variance_stands_beside_them
     assert row["event_date"] == date(2026, 11, 2)
     with pytest.raises(ValueError, match="positive counts"):
         told(0.0, ((17, -4), (34, 70)))
+
+
+def test_persons_of_a_summary_are_incidents_that_are_the_same_on_all_days():
+    calls = CallCount(service="search", method="query", calls=90, failures=60, sessions=60)
+
+    def incidents(day: date, people: int | None) -> list[str] | None:
+        failed = FailureCount(
+            service="search",
+            method="query",
+            error="too slow",
+            has_text=True,
+            failures=60,
+            sessions=60,
+            people=people,
+        )
+        said = told(0.0, ()).model_copy(update={"day": day, "failures": (failed,), "calls": (calls,)})
+        return rows_of(said).signatures[0]["incidents"]
+
+    first, later = incidents(date(2026, 11, 2), 2), incidents(date(2026, 11, 3), 40)
+    assert len(first) == 2
+    assert set(first) < set(later), "the node's first two persons count as the same on both days"
+    assert len(later) == MAX_INCIDENTS
+    assert incidents(date(2026, 11, 2), None) is None
+
+
+def test_a_count_without_persons_is_written_as_earlier_releases_wrote_it():
+    known = {"service": "s", "method": "m", "error": "e", "has_text": True, "failures": 1, "sessions": 1}
+    assert b"people" not in canonical_record(FailureCount(**known))
+    assert b'"people":1' in canonical_record(FailureCount(**known, people=1))
