@@ -259,8 +259,17 @@ def test_any_mixture_of_events_and_summaries_in_any_order_gives_the_same_sums(
         step()
         space.intake.ingest()
     assert {name: sorted(rows, key=str) for name, rows in sums(space).items()} == expected
+    found = incidents(space)
     own = set().union(*(incidents(nodes[name]) for name in raw))
-    assert incidents(space) == own, "those of raw events, whatever the order; a summary tells of none"
+    assert {one for one in found if one[0] in raw} == own, "those of raw events, whatever the order"
+    persons = {
+        (node, message, len({one[6:16] for one in named}))
+        for name in NODES
+        for node, message, *named in incidents(nodes[name])
+    }
+    assert {(node, message, len(named)) for node, message, *named in found if node not in raw} == {
+        one for one in persons if one[0] not in raw
+    }, "of a summary as many as there were persons"
 
 
 def test_a_crash_after_the_lake_was_written_loses_and_doubles_nothing(coordinator, told, monkeypatch):
