@@ -541,6 +541,9 @@ PATTERN_CONSEQUENCES = Table(
         ),
         Column("node_ids", "VARCHAR[]", "Nodes that fail, most failures first, ten at the most."),
         Column("lookup", "VARCHAR", "Reading call that most successful calls come after; '' for none."),
+        Column("search", "VARCHAR", "Such a call that says what is on offer; '' for none."),
+        Column("profile", "VARCHAR", "Such a call that says what somebody owns; '' for none."),
+        Column("argument", "VARCHAR", "Argument that most of its messages name; '' for none."),
         Column(
             "arguments",
             "VARCHAR",
@@ -560,7 +563,7 @@ PATTERN_EXAMPLES = Table(
         Column("message", "VARCHAR", "Error text, redacted and cut; '' for a success."),
         Column("service", "VARCHAR", "Service or agent."),
         Column("method", "VARCHAR", "Method or tool."),
-        Column("arguments", "VARCHAR", "JSON: type of each argument, never its value."),
+        Column("arguments", "VARCHAR", "JSON: type of each argument, or shape of a command; no value."),
         Column("node_id", "VARCHAR", "Node."),
         Column("timestamp", "TIMESTAMP", "When the call ended, UTC."),
         Column("trace_id", "VARCHAR", "Trace of the call."),

@@ -177,7 +177,8 @@ NODES_SQL = """
     select family_id as family, node_id, count(*) as failures from fl_calls where family_id is not null
     group by all order by family, failures desc, node_id"""
 
-# A reading call that most successful calls come after: where to look before the call.
+# A reading call that most successful calls come after: where to look before the call. Of what is offered and
+# of what somebody owns another call may say more than the most usual one.
 _READS = "^(get|find|list|search|read|lookup|look_up|fetch|check|describe|query|show|view|retrieve)"
 LOOKUPS_SQL = f"""
     with calls as (select family, count(*) filter (not failed) as succeeded from fl_universe group by family)
@@ -204,28 +205,63 @@ ARGUMENTS_SQL = """
 def examples_sql(source: str, most: int = 3) -> str:
     """Return a SELECT of each family's newest failures and of one success of the same method.
 
-    Failures of different nodes come first.
+    The most frequent messages come first, then failures of different nodes. The success is a second attempt
+    of a session that failed, where one worked; or else one of the method that fails most.
     """
     return f"""
-        with failures as (
-            select family_id as family, c.event_date, c.event_id,
+        with messages as (
+            select family_id as family, message_id, count(*) as times
+            from fl_failed join fl_family_of using (message_id) group by all),
+        failures as (
+            select family_id as family, c.event_date, c.event_id, message_id, timestamp,
                 row_number() over (partition by family_id, node_id order by timestamp desc, event_id)
-                    as of_node, timestamp
-            from fl_calls c where family_id is not null),
+                    as of_node
+            from fl_calls c join fl_failed f using (event_date, event_id) where family_id is not null),
+        ranked as (
+            select *, row_number() over (partition by family, message_id order by of_node, timestamp desc,
+                event_id) as of_message
+            from failures join messages using (family, message_id)),
         newest as (
-            select family, event_date, event_id from failures
-            qualify row_number() over (partition by family order by of_node, timestamp desc,
-                event_id) <= {most}),
+            select family, event_date, event_id from ranked
+            qualify row_number() over (partition by family order by of_message, times desc, of_node,
+                timestamp desc, event_id) <= {most}),
+        failing as (
+            select family_id as family, service, method, count(*) as times from fl_calls
+            where family_id is not null group by all),
         successes as (
             select m.family_id as family, f.event_date, f.event_id from fl_methods m
-                join fl_focus f using (service, method) where f.success
-            qualify row_number() over (partition by m.family_id order by timestamp desc, f.event_id) = 1),
+                join fl_focus f using (service, method)
+                left join fl_pairs p on p.family = m.family_id and p.next_call = f.call and p.recovered
+                left join failing on failing.family = m.family_id and failing.service = m.service
+                    and failing.method = m.method
+            where f.success
+            qualify row_number() over (partition by m.family_id order by p.pair is null, failing.times desc,
+                f.timestamp desc, f.event_id) = 1),
         chosen as (select * from newest union all select * from successes)
         select family, r.success, coalesce(r.error, '') as error, r.service, r.method, r.node_id,
             r.timestamp, r.trace_id,
             {first_of(ARGUMENT_KEYS).replace("metadata", "r.metadata")} as arguments
         from chosen join {source} r using (event_date, event_id) order by family, r.success,
             r.timestamp desc, event_id"""
+
+
+# Arguments that messages name in quotes, on a line of their own or after a colon, and that the method does
+# have: what a message merely says is no name.
+NAMED_ARGUMENTS_SQL = r"""
+    with known as (
+        select family_id as family, name, count(distinct node_id) as nodes from (
+            select m.family_id, f.node_id, unnest(json_keys(f.fields)) as name
+            from fl_methods m join fl_focus f using (service, method) where f.fields is not null)
+        group by all),
+    said as (
+        select family_id as family, c.event_id, unnest(list_distinct(regexp_extract_all(error,
+            '(?m)(?:[''"`]|^|: )([A-Za-z_][A-Za-z0-9_]*)(?:[''"`]|[.,]?$)', 1))) as name
+        from fl_calls c join {source} r using (event_date, event_id) where family_id is not null),
+    totals as (select family_id as family, count(*) as failures from fl_calls where family_id is not null
+        group by all)
+    select family, name, count(*) as times, any_value(failures) as failures, any_value(nodes) as nodes
+    from said join known using (family, name) join totals using (family)
+    group by family, name order by family, times desc, name"""
 
 
 def texts_sql(source: str, most: int = 50) -> str:

@@ -36,6 +36,9 @@ COLUMNS = [
     "stated_wait_ms",
     "node_ids",
     "lookup",
+    "search",
+    "profile",
+    "argument",
     "arguments",
 ]
 

@@ -7,6 +7,7 @@ is made of their sums.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,24 @@ from fl_assets.patterns.stated import Stated, stated
 
 MAX_NODES = 10
 MAX_MESSAGE_CHARS = 600
+LOOKUPS = {
+    "lookup": ("", 0.5),
+    "search": (r"(?:^|_)(?:search|find|list|query|browse|avail|check|quote|offers?)", 0.3),
+    "profile": (r"user|account|customer|profile|member|client|wallet|balance|payment|billing", 0.3),
+}
+"""Reading calls to name: any, of what is offered, of what somebody owns.
+
+Words of the name, and the least share of successful calls that come after it.
+"""
+BLAMED_SHARE = 0.6
+"""Share of a family's messages that must name an argument before it is the one to look at."""
+MAX_FLAGS = 4
+_FLAGS = re.compile(r"(?:^|\s)(-{1,2}[A-Za-z][A-Za-z-]{0,30})(?=\s|$|=)", re.ASCII)
+_SIGNS = (
+    ("several commands", re.compile(r"&&|;|\n[a-z]")),
+    ("a pipe", re.compile(r"\|")),
+    ("text passed with <<", re.compile(r"<<")),
+)
 GIVEN_ALWAYS = 0.95
 """Share of the successful calls that give an argument, from which it is called required."""
 EXAMPLES = [
@@ -121,17 +140,28 @@ def learn_from(
         .to_dict()
     )
     costs["node_ids"] = costs["family_id"].map(nodes)
-    lookup_of = _lookups(read(call_sums.LOOKUPS_SQL), min_nodes)
-    costs["lookup"] = [lookup_of.get(family, "") for family in costs["family_id"]]
+    reads = read(call_sums.LOOKUPS_SQL)
+    for column, (words, share) in LOOKUPS.items():
+        found_of = _lookups(reads, words, share, min_nodes)
+        costs[column] = [found_of.get(family, "") for family in costs["family_id"]]
+    blamed = _blamed(read(call_sums.NAMED_ARGUMENTS_SQL.replace("{source}", source)), min_nodes)
+    costs["argument"] = [blamed.get(family, "") for family in costs["family_id"]]
     arguments_of = _arguments(read(call_sums.ARGUMENTS_SQL), min_nodes)
     costs["arguments"] = [json.dumps(arguments_of.get(family, {})) for family in costs["family_id"]]
     return Knowledge(costs, found, worked, _examples(read(call_sums.examples_sql(source))))
 
 
-def _lookups(rows: pd.DataFrame, min_nodes: int) -> dict[str, str]:
-    """Return, by family, the reading call that at least half of the successful calls come after."""
-    usual = rows[(rows["before_success"] >= 0.5 * rows["succeeded"]) & (rows["nodes"] >= min_nodes)]
+def _lookups(rows: pd.DataFrame, words: str, share: float, min_nodes: int) -> dict[str, str]:
+    """Return, by family, the most usual reading call that so large a share of the successes come after."""
+    usual = rows[(rows["before_success"] >= share * rows["succeeded"]) & (rows["nodes"] >= min_nodes)]
+    usual = usual[usual["method"].str.contains(words, case=False, regex=True)]
     return usual.drop_duplicates("family").set_index("family")["method"].to_dict()
+
+
+def _blamed(rows: pd.DataFrame, min_nodes: int) -> dict[str, str]:
+    """Return, by family, the one argument that most of its messages name."""
+    most = rows[(rows["times"] >= BLAMED_SHARE * rows["failures"]) & (rows["nodes"] >= min_nodes)]
+    return most.groupby("family")["name"].agg(list).loc[lambda names: names.str.len() == 1].str[0].to_dict()
 
 
 def _arguments(rows: pd.DataFrame, min_nodes: int) -> dict[str, dict[str, str]]:
@@ -150,7 +180,7 @@ def _arguments(rows: pd.DataFrame, min_nodes: int) -> dict[str, dict[str, str]]:
 def _examples(rows: pd.DataFrame) -> pd.DataFrame:
     """Return calls as they were, with the types of their arguments in place of the values."""
     rows = rows.rename(columns={"family": "family_id", "success": "succeeded"})
-    rows["message"] = rows["error"].str.slice(0, MAX_MESSAGE_CHARS)
+    rows["message"] = rows["error"].map(_cut)
     rows["arguments"] = [json.dumps(_types(text)) for text in rows["arguments"]]
     rows["rank"] = rows.groupby("family_id").cumcount() + 1
     return rows[EXAMPLES]
@@ -162,10 +192,27 @@ def _types(arguments: object) -> dict[str, str]:
     try:
         fields = json.loads(arguments)
     except ValueError:
-        return {"command": "text"}
+        return {"command": _shape(arguments)}
     if not isinstance(fields, dict):
         return {}
-    return {name: TYPES.get(type(value).__name__, "value") for name, value in list(fields.items())[:20]}
+    given = [(name, value) for name, value in fields.items() if value is not None]
+    return {name: TYPES.get(type(value).__name__, "value") for name, value in given[:20]}
+
+
+def _shape(command: str) -> str:
+    """Return what a command looks like without its words: size, options, and how it is put together."""
+    parts = [f"{len(command)} characters", *dict.fromkeys(_FLAGS.findall(command[:2000]))]
+    parts[MAX_FLAGS + 1 :] = []
+    parts += [word for word, sign in _SIGNS if sign.search(command)]
+    return f"text ({', '.join(parts)})"
+
+
+def _cut(message: str) -> str:
+    """Return a message with its middle left out when it is long: the cause of a trace is its last line."""
+    if len(message) <= MAX_MESSAGE_CHARS:
+        return message
+    head = MAX_MESSAGE_CHARS // 3
+    return f"{message[:head]}\n[…]\n{message[head - MAX_MESSAGE_CHARS :]}"
 
 
 TYPES = {

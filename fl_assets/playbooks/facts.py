@@ -17,7 +17,7 @@ from fl_assets.core.models import FailureClass, PatternKind, State
 from fl_assets.events.redaction import residue
 from fl_assets.patterns.classes import readable
 
-_NAME = re.compile(r"[A-Za-z][\w.:/-]{0,63}", re.ASCII)
+_NAME = re.compile(r"(?!.{65})/?[A-Za-z][\w.:/-]*", re.ASCII)
 _LINK = re.compile(r"//|^www\.|^(?:https?|ftp|file|data|javascript|vbscript|mailto|xmpp|tel):", re.IGNORECASE)
 _ORDER = re.compile(
     r"(?:ignore|disregard|forget|bypass|override|overrule)"
@@ -72,6 +72,11 @@ class Facts:
     stated_unit: str = ""
     stated_wait_ms: float | None = None
     lookup: str = ""
+    search: str = ""
+    profile: str = ""
+    argument: str = ""
+    retry_share: float = 0.5
+    """Share of second attempts that work, as if one had worked and one had not before any was seen."""
     arguments: tuple[tuple[str, str], ...] = ()
     is_command: bool = False
     """Whether its calls are commands of a shell."""
@@ -143,6 +148,10 @@ class Facts:
             stated_unit=str(known.get("stated_unit") or ""),
             stated_wait_ms=number("stated_wait_ms", known),
             lookup=str(known.get("lookup") or ""),
+            search=str(known.get("search") or ""),
+            profile=str(known.get("profile") or ""),
+            argument=str(known.get("argument") or ""),
+            retry_share=(1 + (number("recovered", known) or 0)) / (2 + (number("retried", known) or 0)),
             arguments=tuple(json.loads(known.get("arguments") or "{}").items()),
             is_command=is_command,
         )

@@ -156,11 +156,16 @@ def _from_cure(facts: Facts, row: Mapping[str, Any]) -> Answer | None:
     if source == "instead":
         if facts.rule_id in _OWN_WORK or is_thought(raw) or facts.is_command:
             return None
+        others = replace(facts, methods=tuple(one for one in facts.methods if one != raw))
+        if not others.methods:
+            return None
+        failing = fields_of(others)["method"]
         return _prompt(
             "fleet-instead",
-            f"Have {service} go on with {name} when {method} fails",
-            f"Sessions that recovered went on with {name} after {method} failed.",
-            f"When {tools} fails, do not repeat it: call {name} next, with what you know of the same thing.",
+            f"Have {service} go on with {name} when {failing} fails",
+            f"Sessions that recovered went on with {name} after {failing} failed.",
+            f"When {tools_of(others)} fails, do not repeat it: call {name} next, with what you know of the "
+            "same thing.",
         )
     if source == "first":
         return _prompt(

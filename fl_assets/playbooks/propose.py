@@ -67,7 +67,7 @@ def propose(
     first_seen: dict[str, datetime] = {}
     for row in families.sort_values("pattern_id").to_dict("records"):
         mine = known.of(str(row.get("family_id") or row["pattern_id"]))
-        is_command = any(json.loads(one["arguments"] or "{}") == {"command": "text"} for one in mine.examples)
+        is_command = any(_is_command(json.loads(one["arguments"] or "{}")) for one in mine.examples)
         facts = Facts.of(row, mine.consequences[0] if mine.consequences else None, is_command=is_command)
         if facts.state == "resolved" or facts.is_harmless:
             continue
@@ -76,6 +76,11 @@ def propose(
             first_seen[facts.pattern_id] = row["first_seen"]
             drafts.append(_playbook(facts, answers, mine, row, day, settings, history))
     return sorted(_merged(_held(drafts, settings), first_seen), key=lambda one: one.rank)
+
+
+def _is_command(arguments: Mapping[str, str]) -> bool:
+    """Whether a call's only argument is a command of a shell."""
+    return set(arguments) == {"command"} and arguments["command"].startswith("text")
 
 
 def improvement_id(pattern_id: str, remedy_id: str) -> str:

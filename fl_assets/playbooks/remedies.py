@@ -32,7 +32,8 @@ TEXT_FIELDS = frozenset(
             "window_days",
         ),
         *("lift", "p50_ms", "p95_ms", "p99_ms", "failure_p50_ms"),
-        *("arguments", "lookup", "stated_limit", "stated_unit", "stated_wait"),
+        *("arguments", "argument", "lookup", "search", "profile"),
+        *("stated_limit", "stated_unit", "stated_wait"),
     }
 )
 """Fields that a title or description may name; beside them, the keys of the rule's own changes."""
@@ -79,6 +80,9 @@ class Conditions(Record):
     latency_ratio: Bounds | None = Field(
         None, description="Median duration of failed calls over the p99 of successful ones."
     )
+    retry_share: Bounds | None = Field(
+        None, description="Share of second attempts that work; half when none was seen."
+    )
     rule: tuple[str, ...] = Field(
         (), description="Rules of failure_classes.yaml, one of which named the class."
     )
@@ -100,6 +104,7 @@ class Conditions(Record):
             (self.nodes, facts.nodes_affected),
             (self.lift, facts.lift),
             (self.latency_ratio, facts.latency_ratio),
+            (self.retry_share, facts.retry_share),
             (self.stated_limit, facts.stated_limit),
             (self.stated_wait, facts.stated_wait_ms),
         )

@@ -69,13 +69,18 @@ def fields_of(facts: Facts) -> dict[str, str]:
         "p99_ms": milliseconds(facts.p99_ms),
         "failure_p50_ms": milliseconds(facts.failure_p50_ms),
         "arguments": _arguments(facts),
-        "lookup": f"with {named(facts.lookup)}"
-        if safe_name(facts.lookup, "")
-        else "with the tool that reads it",
+        "lookup": _with(facts.lookup, "the tool that reads it"),
+        "search": _with(facts.search, "the tool that lists what is available"),
+        "profile": _with(facts.profile, "the tool that reads the user's account"),
+        "argument": named(facts.argument) if safe_name(facts.argument, "") else "every required argument",
         "stated_limit": f"{facts.stated_limit:,.0f} {facts.stated_unit}" if facts.stated_limit else "unknown",
         "stated_unit": facts.stated_unit.replace(" ", "_"),
         "stated_wait": milliseconds(facts.stated_wait_ms),
     }
+
+
+def _with(tool: str, otherwise: str) -> str:
+    return f"with {named(tool, otherwise)}"
 
 
 def tools_of(facts: Facts) -> str:
@@ -124,7 +129,7 @@ def headline(facts: Facts, nodes: Sequence[str], since: str) -> str:
     return (
         f"{facts.failures:,} of {facts.calls:,} {things} {of} failed "
         f"({fields['class']}) in {days}, on {facts.nodes_affected:,} of {facts.nodes_reporting:,} "
-        f"nodes{where}, since {since}."
+        f"node{'' if facts.nodes_reporting == 1 else 's'}{where}, since {since}."
     )
 
 
@@ -146,10 +151,13 @@ def consequence_of(known: Mapping[str, Any], facts: Facts) -> Consequence:
 
     seconds, tokens, cost = daily("time_ms", 1000), daily("tokens"), daily("cost")
     parts = []
-    if rate is not None and looked:
+    if rate is not None and looked and not rate and not number("retried"):
+        parts.append("No session tried the same method again soon.")
+    elif rate is not None and looked:
         calls = f", {to_recover:.1f} calls later on average" if to_recover else ""
         parts.append(f"After {percent(rate)} of them the same method soon succeeded{calls}.")
-    losses = [f"{per_day:,.0f} failed requests" if per_day >= 1 else "less than one failed request"]
+    count = f"{per_day:,.0f} failed request{'' if f'{per_day:.0f}' == '1' else 's'}"
+    losses = [count if per_day >= 1 else "less than one failed request"]
     losses += [_duration(seconds)] if seconds and seconds >= 1 else []
     losses += [f"{tokens:,.0f} tokens"] if tokens else []
     losses += [f"{cost:,.2f} in money"] if cost else []
@@ -194,7 +202,8 @@ def contrast_text(row: Mapping[str, Any]) -> str:
     return (
         f"Calls {what} fail in {percent(row['rate_with'])}, others in {percent(row['rate_without'])} "
         f"({row['lift']:.1f} times, 95 % interval {row['lift_low']:.1f} to {row['lift_high']:.1f}): "
-        f"{row['failed_with']:,.0f} of {row['failed']:,.0f} failures, on {row['nodes']:,.0f} nodes."
+        f"{row['failed_with']:,.0f} of {row['failed']:,.0f} failures, on {row['nodes']:,.0f} "
+        f"node{'' if row['nodes'] == 1 else 's'}."
     )
 
 

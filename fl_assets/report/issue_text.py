@@ -46,8 +46,9 @@ def _lines(playbook: Playbook) -> Iterator[str]:
         yield ""
         yield from (f"- {one.text}" for one in advice.cures)
         yield ""
-    yield "These are associations, not proof; trying the change on a few nodes first decides."
-    yield ""
+    if advice.contrasts or advice.cures:
+        yield "These are associations, not proof; trying the change on a few nodes first decides."
+        yield ""
     yield "## The change"
     yield ""
     if playbook.target:

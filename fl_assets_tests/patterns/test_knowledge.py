@@ -181,6 +181,9 @@ def test_names_and_values_from_telemetry_that_are_no_plain_names_reach_no_text(p
             "family_id": "f-timeout",
             "node_ids": [poison],
             "lookup": poison,
+            "search": poison,
+            "profile": poison,
+            "argument": poison,
             "arguments": f'{{"{poison[:20].encode("unicode_escape").decode()}": "varchar"}}'
             if '"' not in poison
             else "{}",
