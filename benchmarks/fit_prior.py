@@ -7,7 +7,7 @@ kinds of fleets, each with weights of its own (Laplace approximation) drawn to t
 one day count as fewer the more they go together. Seeds are those below 10 000, which no figure of
 `benchmarks/confidence.py` uses.
 
-`--check` fits anew without each kind of fleet in turn, predicts that kind with what the others taught, and
+`--check` fits again without each kind of fleet in turn, predicts that kind with what the others taught, and
 prints how it was calibrated: nothing that was learnt saw the fleets that it is measured on.
 """
 

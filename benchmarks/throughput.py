@@ -169,7 +169,7 @@ def prepare(folder: Path, events: int, *, malformed: float, compression: str, se
 
 
 def as_otlp(folder: Path) -> None:
-    """Write native files anew as export requests of OTLP/JSON, a hundred events in each line."""
+    """Write native files again as export requests of OTLP/JSON, a hundred events in each line."""
     for path in sorted(folder.rglob("*.jsonl")):
         lines = path.read_bytes().splitlines()
         with path.open("wb") as file:

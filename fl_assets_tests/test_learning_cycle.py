@@ -190,7 +190,7 @@ def test_retention_removes_raw_days_and_keeps_their_sums(copied, monkeypatch):
     )
     monkeypatch.setattr(store, "SUMS_VERSION", "of the next release")
     assert space.sums.refresh_signatures(space.days.with_events(LAST_DAY)) == DAYS[3:], (
-        "summed anew by another release, but for what is gone"
+        "summed again by another release, but for what is gone"
     )
     space.sums.refresh_conversations(space.days.with_events(LAST_DAY))
     assert contents(coordinator, ("failure_signatures", "call_totals", "conversation_signals")) == before

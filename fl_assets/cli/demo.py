@@ -7,6 +7,7 @@ What goes here: living through the days, and telling what happened. What does no
 import json
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -128,13 +129,11 @@ class DemoRun:
         if index + 1 >= self._demo.first_approval_after_days:
             self._approve(index, day)
 
-    @property
+    @cached_property
     def _coordinator(self) -> Any:
         from fl_assets.coordinator import FederatedLearningCoordinator, open_home
 
-        if not hasattr(self, "_made"):
-            self._made = FederatedLearningCoordinator(self.config, instance=open_home(self.config))
-        return self._made
+        return FederatedLearningCoordinator(self.config, instance=open_home(self.config))
 
     def _approve(self, index: int, day: date) -> None:
         """Say yes, as a person would, to the next change that is to be tried, once no other is on trial."""

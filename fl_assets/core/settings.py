@@ -210,7 +210,7 @@ class FederatedLearningConfig(BaseSettings):
         7,
         ge=1,
         le=90,
-        description="Days until a release expires; nodes then drop it. It is signed anew at half of them.",
+        description="Days until a release expires; nodes then drop it. It is signed again at half of them.",
     )
     signing_key_path: Path | None = Field(
         None,

@@ -41,7 +41,7 @@ class WorkspaceOpener:
     """Everything on disk that the assets work with."""
 
     def __init__(self, settings: FederatedLearningConfig | None = None) -> None:
-        """Use these settings, or else those of the environment, read anew each time."""
+        """Use these settings, or else those of the environment, read again each time."""
         self._settings = settings
 
     def open(self) -> Workspace:

@@ -142,7 +142,7 @@ class DuckDBEngine:
             self.lake.check_pseudonym_key(self.secret())
             self.lake.clean()
             remove_folder(self._temp)
-            # Looked at anew: another process with this data folder may have had its turn.
+            # Looked at again: another process with this data folder may have had its turn.
             waiting = [
                 source
                 for source in self.index.pending()

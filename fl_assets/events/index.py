@@ -81,7 +81,7 @@ class TelemetryIndex:
 
     A file counts as ingested only once `commit` was called, after the lake's. It is known by its path and the
     hash of its first bytes, so that one that grew is read from where reading ended, one that was replaced or
-    truncated is read anew, and one that was only renamed is not read again.
+    truncated is read again, and one that was only renamed is not read again.
     """
 
     def __init__(self, settings: FederatedLearningConfig, *, clock: Callable[[], datetime] = now_utc) -> None:

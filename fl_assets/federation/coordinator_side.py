@@ -143,12 +143,12 @@ class SummaryFiles:
             taken.summaries, taken.refused, taken.days = len(admitted), refused, set(by_day)
             taken.known = len(look.lines) - len(admitted) - (len(refused) - len(look.refused))
             # Also of lines that were stored before: a crash may have come between that and this.
-            told = {
+            stored = {
                 line.summary.day
                 for line in look.lines
                 if self._lake.manifest(NODE_SUMMARIES.name, line.summary.day)
             }
-            index.commit([], told, self._lake)
+            index.commit([], stored, self._lake)
             self._settle(look, admitted, refused)
         return taken
 

@@ -60,7 +60,7 @@ def connect(
     except duckdb.Error as error:
         message = (
             f"{path} cannot be opened as a DuckDB file: {error}. Run `fl-assets rebuild`: it moves "
-            "the file aside and makes it anew from the Parquet beside it."
+            "the file aside and makes it again from the Parquet beside it."
         )
         raise WarehouseFileError(message) from error
     try:

@@ -112,7 +112,7 @@ class MirroredLake(Lake):
                     f"{self.remote.url} no longer knows "
                     f"{lost[0]}{f' and {len(lost) - 1} more' if lost[1:] else ''}, which it has known "
                     "before: restore head.json (the bucket's "
-                    f"versioning has it); or, to begin anew, remove {self.root} and index.sqlite in the "
+                    f"versioning has it); or, to start over, remove {self.root} and index.sqlite in the "
                     "data folder"
                 )
                 raise LakeError(message)
@@ -182,7 +182,7 @@ class MirroredLake(Lake):
     def _verify_store(self, manifest: Manifest) -> list[Violation]:
         """Compare a day of the store with its manifest.
 
-        That its files are there, as long as those of the mirror; and fetch anew what is amiss in the mirror.
+        That its files are there, as long as those of the mirror; and fetch again what is amiss in the mirror.
         """
         folder = self.folder(manifest.table, manifest.day)
         key = self._key(manifest)

@@ -150,13 +150,11 @@ class Warehouse:
     def read_day(self, table_name: str, day: date) -> list[dict[str, Any]]:
         """Return one day of a table in key order; of one that an earlier release did not have, nothing."""
         table = TABLES[table_name]
-        known = "select 1 from duckdb_tables() where table_name = $name"
-        if not self.rows(known, {"name": table.name}):
+        sql = f"select * from {table.name} where event_date = $day order by {', '.join(table.key)}"  # noqa: S608
+        try:
+            return self.rows(sql, {"day": day})
+        except duckdb.CatalogException:
             return []
-        return self.rows(
-            f"select * from {table.name} where event_date = $day order by {', '.join(table.key)}",  # noqa: S608
-            {"day": day},
-        )
 
     def upsert(self, table_name: str, row: dict[str, Any]) -> None:
         """Write one row by its key, in place of an earlier one."""
@@ -347,10 +345,10 @@ class Warehouse:
         try:
             return (self.files.manifest(table.name, day) or {"inputs": ""})["inputs"]
         except ResultFileError:
-            return ""  # of sums this says that they are to be made anew
+            return ""  # of sums this says that they are to be made again
 
     def _forget(self, connection: duckdb.DuckDBPyConnection, table: Table, days: list[date]) -> None:
-        """Remove what is left of days that nothing holds as they were, so that they are made anew."""
+        """Remove what is left of days that nothing holds as they were, so that they are made again."""
         for day in days:
             self.files.set_aside(table.name, day)
             connection.execute(f"delete from {table.name} where event_date = $day", {"day": day})  # noqa: S608 (our constants)

@@ -5,7 +5,6 @@ Association is not cause; the canary decides.
 """
 
 import numpy as np
-from scipy.stats import hypergeom
 
 _Z95 = 1.959963984540054
 
@@ -19,6 +18,8 @@ def p_more(with_: np.ndarray, group: np.ndarray, with_all: np.ndarray, everyone:
         with_all: Members of everyone that have the trait.
         everyone: All there are.
     """
+    from scipy.stats import hypergeom  # half a second, which commands that only read need not wait for
+
     return hypergeom.sf(np.rint(with_) - 1, np.rint(everyone), np.rint(with_all), np.rint(group))
 
 

@@ -11,7 +11,7 @@ over everything that was looked at on the day.
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
+from scipy.special import stdtr
 
 from fl_assets.patterns.association import adjusted, information, p_more, ratio_of_rates
 
@@ -200,7 +200,7 @@ def _p_of_nodes(with_: pd.DataFrame, without: pd.DataFrame) -> float:
     spread = sum(((side - side.mean()) ** 2).sum() for side in sides) / degrees
     counted = float(np.mean(1 / (4 * pd.concat([with_["calls"], without["calls"]]))))
     error = np.sqrt(max(spread, counted) * (1 / len(with_) + 1 / len(without)))
-    return float(student.sf((sides[0].mean() - sides[1].mean()) / error, degrees))
+    return float(stdtr(degrees, -(sides[0].mean() - sides[1].mean()) / error))
 
 
 def _better_values(rows: pd.DataFrame) -> pd.Series:

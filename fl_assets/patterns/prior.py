@@ -3,7 +3,7 @@
 Fitted by empirical Bayes to kinds of fleets, each of which has weights of its own around the common ones:
 simulated fleets, the stress worlds of `benchmarks/stress_fleets.py`, and four sources of real counts (delays
 of flights, two; outages of machines; birds that hit aeroplanes, by state).
-`benchmarks/fit_prior.py` prints them anew when a feature changes, and checks each kind with what the others
+`benchmarks/fit_prior.py` prints them again when a feature changes, and checks each kind with what the others
 taught; docs/confidence.md has its figures.
 """
 

@@ -8,7 +8,6 @@ Source: Langfuse's API reference (`GET /api/public/v2/observations`, `/traces`, 
 `/v3/scores`, `/v2/scores`).
 """
 
-import base64
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +19,7 @@ from fl_assets.sources.source import (
     RemoteSource,
     SourceError,
     SourceKind,
+    basic_or_bearer,
     objects_in,
     rfc3339,
 )
@@ -125,8 +125,4 @@ _PAGES = {
 }
 
 
-def _headers(user: str, token: str) -> dict[str, str]:
-    return {"authorization": f"Basic {base64.b64encode(f'{user}:{token}'.encode()).decode()}"}
-
-
-KIND = SourceKind(headers=_headers, page=page)
+KIND = SourceKind(headers=basic_or_bearer, page=page)

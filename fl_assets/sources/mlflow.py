@@ -7,7 +7,6 @@ Source: mlflow/mlflow, `mlflow/store/tracking/rest_store.py` (`search_traces`), 
 (`get_trace_artifact_handler`).
 """
 
-import base64
 from typing import Any
 
 from fl_assets.sources.source import (
@@ -18,6 +17,7 @@ from fl_assets.sources.source import (
     RemoteSource,
     SourceError,
     SourceKind,
+    basic_or_bearer,
     objects_in,
 )
 
@@ -67,10 +67,4 @@ def _experiment(source: RemoteSource, api: Asking) -> str:
     raise SourceError(message)
 
 
-def _headers(user: str, token: str) -> dict[str, str]:
-    if user:
-        return {"authorization": f"Basic {base64.b64encode(f'{user}:{token}'.encode()).decode()}"}
-    return {"authorization": f"Bearer {token}"} if token else {}
-
-
-KIND = SourceKind(headers=_headers, page=page)
+KIND = SourceKind(headers=basic_or_bearer, page=page)

@@ -16,6 +16,7 @@ from fl_assets.sources.source import (
     RemoteSource,
     SourceError,
     SourceKind,
+    basic_or_bearer,
     objects_in,
     rfc3339,
 )
@@ -83,8 +84,4 @@ def _annotations(path: str, spans: list[dict[str, Any]], api: Asking) -> list[An
     return found
 
 
-def _headers(_: str, token: str) -> dict[str, str]:
-    return {"authorization": f"Bearer {token}"} if token else {}
-
-
-KIND = SourceKind(headers=_headers, page=page)
+KIND = SourceKind(headers=basic_or_bearer, page=page)

@@ -221,7 +221,7 @@ class Pull:
         return state
 
     def _finish(self, folder: Path, state: Pulled) -> Pulled:
-        """Let what was collected be the day's file; one that nothing was found for anew stays."""
+        """Let what was collected be the day's file; one that nothing was found for again stays."""
         pages, temporary = folder / _PAGES, folder / f".{FILE}.tmp"
         done: dict[str, Any] = {"completed": self._clock(), "problem": "", "cursor": None}
         if state.records:

@@ -4,6 +4,7 @@ What goes here: the record of an entry, its file, a page of an answer. What does
 file each), requests (`api.py`), files (`pull.py`).
 """
 
+import base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -115,6 +116,13 @@ class SourceKind:
     headers: Callable[[str, str], Mapping[str, str]]
     """Headers of user and token, each '' without."""
     page: Callable[[RemoteSource, Interval, Cursor, Asking], Page]
+
+
+def basic_or_bearer(user: str, token: str) -> dict[str, str]:
+    """Return the header of HTTP authentication: Basic (RFC 7617) with a user, else Bearer (RFC 6750)."""
+    if user:
+        return {"authorization": f"Basic {base64.b64encode(f'{user}:{token}'.encode()).decode()}"}
+    return {"authorization": f"Bearer {token}"} if token else {}
 
 
 def rfc3339(when: datetime) -> str:

@@ -93,8 +93,8 @@ class SparkEngine(SummingEngine):
     def signatures(self, day: date) -> tuple[pa.Table, pa.Table]:
         """Return a day's failure signatures and call totals, in the columns of those tables.
 
-        A job sums the days that it changed, and all that are expected; what it summed is given once, and anew
-        after that.
+        A job sums the days that it changed and all that are expected; its sums are handed out once, and
+        summed again after that.
         """
         if self._key(day) not in _HELD:
             days, self._expected = sorted({day, *self._expected}), ()

@@ -91,7 +91,7 @@ def replace(kind: ConfigFormat, content: bytes, key: Key, new: ConfigValue, name
         text, key, new, target
     )
     _set(expected, key, new)
-    # The proof, whatever the editor above did: read anew it differs in this key alone, and in this line
+    # The proof, whatever the editor above did: read again it differs in this key alone, and in this line
     # alone. `repr` tells 1, 1.0 and true apart, and order.
     lines, edited_lines = (mark + text).splitlines(keepends=True), edited.splitlines(keepends=True)
     changed = sum(before != after for before, after in zip(lines, edited_lines, strict=False)) + abs(

@@ -182,7 +182,7 @@ class Releases:
         )
 
     def refresh(self) -> None:
-        """Sign the release anew once half of its time has passed; nodes drop one that has expired."""
+        """Sign the release again once half of its time has passed; nodes drop one that has expired."""
         with self._log.locked():
             events = self._settle(self._log.events())
             if events and self._log.now(events) - events[-1].at > timedelta(days=self._valid_days) / 2:

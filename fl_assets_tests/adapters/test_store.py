@@ -481,7 +481,7 @@ def test_30_what_was_changed_on_disk_is_not_switched_to(store, source, tmp_path,
     with pytest.raises(AdapterRefusedError):
         store.activate(NAME, "1.0.0", now=NOW)
     assert store.current(NAME) is None
-    store.stage(NAME, "1.0.0", now=NOW)  # fetched anew
+    store.stage(NAME, "1.0.0", now=NOW)  # fetched again
     assert store.verify(NAME, "1.0.0") == []
 
 

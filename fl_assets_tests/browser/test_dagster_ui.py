@@ -114,7 +114,7 @@ def test_a_backfill_is_launched(watched, webserver):
     dialog.get_by_role("button", name="All", exact=True).click()
     dialog.get_by_text("Backfills in multiple runs, with a maximum of 31 partitions per run.").wait_for()
     launch = dialog.get_by_role("button", name=re.compile("Launch"))
-    expect(launch).to_be_enabled(timeout=PATIENCE_MS)  # asked of the button that is there: it is drawn anew
+    expect(launch).to_be_enabled(timeout=PATIENCE_MS)  # asked of the button that is there: it is drawn again
     launch.click()
     query = (
         "{ partitionBackfillsOrError { ... on PartitionBackfills { results { numPartitions "

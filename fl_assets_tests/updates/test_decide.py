@@ -298,7 +298,7 @@ def test_the_hash_of_a_playbook_tells_every_change_of_it():
         ({"action": "none", "reasons": ["for review: a prompt is never changed automatically"]}, "export"),
         ({"action": "none", "reasons": ["not applied: no policy names a key"]}, "people"),
         ({"action": "reject", "reasons": ["turned down", "waits for approval: …"]}, "rejected"),
-        ({"action": "none", "reasons": ["said anew"], "route": "export"}, "export"),
+        ({"action": "none", "reasons": ["said again"], "route": "export"}, "export"),
     ],
 )
 def test_the_route_of_rows_without_the_column_is_read_from_their_reasons(row, route):

@@ -127,7 +127,7 @@ def space_in(folder: Path, level: str = "canary", **given: Any) -> Workspace:
 
 
 def decided(space: Workspace, *, today: date = DAY + timedelta(days=1)):
-    """Decide the day anew and return the config decision."""
+    """Decide the day again and return the config decision."""
     rollouts = open_releases(space.updates).rollouts().values()
     space.decisions.replace(DAY, space.decisions.decide(DAY, today=today, rollouts=rollouts))
     return next(

@@ -45,8 +45,8 @@ def adapter_catalogue(context: dg.AssetExecutionContext, workspace: WorkspaceRes
     for day in days_of(context.partition_keys):
         count = space.catalogue.replace(day, offered)
         tables = {name: preview(some, columns) for name, some, columns in parts if some}
-        told = {**numbers(sums), **tables} if tables else {"nothing_here": nothing}
-        report_day(context, day, "adapter_catalogue", count, told)
+        shown = {**numbers(sums), **tables} if tables else {"nothing_here": nothing}
+        report_day(context, day, "adapter_catalogue", count, shown)
 
 
 @dg.asset_check(asset=adapter_catalogue, partitions_def=DAILY)

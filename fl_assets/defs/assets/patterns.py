@@ -96,11 +96,11 @@ def conversation_signals(context: dg.AssetExecutionContext, workspace: Workspace
             ],
             ("conversations", "signal", "where"),
         )
-        told = {**numbers(affected), "most_affected": table}
+        shown = {**numbers(affected), "most_affected": table}
         nothing = {
             "nothing_here": "no conversation was logged on this day; docs/formats.md says how to log one"
         }
-        report_day(context, day, "conversation_signals", len(rows), told if rows else nothing)
+        report_day(context, day, "conversation_signals", len(rows), shown if rows else nothing)
 
 
 @dg.asset(
@@ -247,10 +247,10 @@ def confidence_calibration(context: dg.AssetExecutionContext, workspace: Workspa
             }
             for row in filled
         ]
-        told = {
+        shown = {
             **numbers(scores),
             **pictures(diagram=reliability_diagram(filled, space.settings.threshold)),
             "reliability": preview(table, ("assessments", "believed", "came true")),
         }
         nothing = {"nothing_here": "not enough days yet to compare what was believed with what came"}
-        report_day(context, day, "confidence_calibration", rows, told if filled else nothing)
+        report_day(context, day, "confidence_calibration", rows, shown if filled else nothing)

@@ -47,7 +47,7 @@ def playbooks(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -
         rows = space.playbooks.replace(day, proposed)
         ready = [playbook for playbook in proposed if not playbook.held_because]
         held = [playbook for playbook in proposed if playbook.held_because]
-        in_order = [*sorted(ready, key=_worth), *sorted(held, key=_worth)]
+        in_order = sorted(proposed, key=lambda playbook: playbook.rank)
         why = [{"playbook": one.title, "held because": _reasons(one)} for one in in_order[len(ready) :]]
         columns = ("failures", "nodes", "persists", "playbook")
         pages = "\n\n---\n\n".join(map(playbook_page, in_order[:MAX_PAGES]))
@@ -60,12 +60,6 @@ def playbooks(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -
         }
         nothing = {"nothing_here": "no failure of the day is known well enough for a change to be proposed"}
         report_day(context, day, "playbooks", rows, shown if proposed else nothing)
-
-
-def _worth(playbook: Playbook) -> tuple[float, str]:
-    """Return what playbooks are ordered by: what would prevent the most failures comes first."""
-    benefit = playbook.advice.benefit
-    return -(benefit.avoided_per_day if benefit else 0.0), playbook.improvement_id
 
 
 def _reasons(playbook: Playbook) -> str:

@@ -13,6 +13,7 @@ import dagster as dg
 import duckdb
 
 from fl_assets.core.inputs import missing_inputs
+from fl_assets.defs.assets.sources import pulled_telemetry
 from fl_assets.defs.metadata import numbers, preview, table_spec
 from fl_assets.defs.partitions import BACKFILL, DAILY, days_of
 from fl_assets.defs.per_day import each_in_session, report_day
@@ -41,7 +42,7 @@ NOTHING = {
 """What it means that a day has no rows."""
 FROM_SOURCES = ("raw_traces", "conversation_logs", "quarantined_events", "evaluations")
 SPECS = {
-    name: table_spec(name, GROUP, ["pulled_telemetry"] if name in FROM_SOURCES else []) for name in PREVIEWS
+    name: table_spec(name, GROUP, [pulled_telemetry] if name in FROM_SOURCES else []) for name in PREVIEWS
 }
 """What later assets depend on, by table."""
 

@@ -117,10 +117,10 @@ def of_attributes(values: Mapping[str, Any], **about: Any) -> Evaluation:
 
 def in_span(span: Span, node: str) -> Iterator[Evaluation]:
     """Find the evaluations that a span tells of: as events, or as a span of an evaluator by attributes."""
-    told = [(event.values, event.time_ns) for event in span.events if event.name == RESULT]
-    if not told and "gen_ai.evaluation.name" in span.attributes:
-        told.append((span.attributes, 0))
-    for values, when in told:
+    results = [(event.values, event.time_ns) for event in span.events if event.name == RESULT]
+    if not results and "gen_ai.evaluation.name" in span.attributes:
+        results.append((span.attributes, 0))
+    for values, when in results:
         try:
             yield of_attributes(
                 values,

@@ -42,7 +42,7 @@ _EPHEMERAL = re.compile(
     r"|[0-9]{2,7}@.*|.*[.:_-](?=[0-9A-Za-z]{10,}$)[0-9]*(?:[A-Za-z]+[0-9]+){3,}[A-Za-z]*"
     r"|.*[.:_-](?=[0-9a-f]*[0-9])(?=[0-9a-f]*[a-f])[0-9a-f]{8,16}|localhost(?:\..*)?|127\..*|169\.254\..*|::1"
 )
-"""Values that are made anew for each process or sandbox (UUIDs, container and process ids, ULIDs, names that
+"""Values that are made again for each process or sandbox (UUIDs, container and process ids, ULIDs, names that
 end in one), and those that every machine has."""
 _K8S = "[bcdfghjklmnpqrstvwxz2456789]"
 _POD = re.compile(rf"(?P<owner>.+?)-(?=[a-z0-9]*[0-9])[a-z0-9]{{6,10}}-{_K8S}{{5}}")

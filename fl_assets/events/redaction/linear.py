@@ -10,7 +10,7 @@ import re2
 
 _ANYWHERE, _ALL = re2._Anchor.UNANCHORED, re2._Anchor.ANCHOR_BOTH
 _SET_MEMORY = 64 * 1024 * 1024
-"""Bytes that the automaton of a finder or of a set may take before it is begun anew."""
+"""Bytes that the automaton of a finder or of a set may take before it is started over."""
 
 
 def _options(max_bytes: int = 0) -> Any:
