@@ -192,6 +192,11 @@ EVALUATIONS = Table(
         _DAY,
         Column("evaluation_id", "VARCHAR", "Id of the score; of one without, made of what it is of."),
         Column("timestamp", "TIMESTAMP", "When it was given, UTC."),
+        Column(
+            "updated_at",
+            "TIMESTAMP",
+            "When it was last changed, as its producer says, UTC: the last version stays.",
+        ),
         Column("node_id", "VARCHAR", "Node that reported it."),
         Column("trace_id", "VARCHAR", "Trace that it is of, as in raw_traces, or null."),
         Column("span_id", "VARCHAR", "Call that it is of (`metadata->>'span_id'` of raw_traces), or null."),

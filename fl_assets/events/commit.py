@@ -14,7 +14,7 @@ import duckdb
 
 from fl_assets.core.tables import CONVERSATION_LOGS, QUARANTINED_EVENTS, RAW_TRACES, TABLES, Table
 from fl_assets.events.duplicates import Duplicates, Files, Replaced
-from fl_assets.events.side_rows import SIDE_TABLES
+from fl_assets.events.side_rows import SIDE_TABLES, ReplacedRows, hashed_sql
 from fl_assets.events.stage import PARQUET
 from fl_assets.infra.lake import SCHEMA_VERSION, Lake, LakeFile, Manifest
 
@@ -54,12 +54,12 @@ class Commit:
     ) -> None:
         self.connection, self.lake, self.files, self.paths = connection, lake, files, paths
         self.days: set[date] = set()
-        self._replaced: dict[tuple[str, date], dict[str, Replaced]] = {}
+        self._replaced: ReplacedRows = {}
 
     def drop(self, duplicates: Duplicates) -> None:
         """Write the staged files that hold versions of events that do not stay again without them."""
         dropped = duplicates.find()
-        self._replaced = duplicates.replaced
+        self._replaced |= duplicates.replaced
         for (name, day), files in self.files.items():
             for place, file in enumerate(files):
                 path = os.fspath(self.lake.staged(name, day, file).resolve())
@@ -68,6 +68,10 @@ class Commit:
                         "file_row_number not in (select file_row_number from fl_drop where filename = $file)"
                     )
                     files[place] = self._rewritten(TABLES[name], day, [path], file.rows - gone, condition)
+
+    def replace(self, rows: ReplacedRows) -> None:
+        """Let stored rows go when the days are committed."""
+        self._replaced |= rows
 
     def run(self, stats: dict[date, Counter[str]], refused: dict[date, Counter[str]]) -> None:
         """Commit every table, day by day.
@@ -94,8 +98,7 @@ class Commit:
         content = "content"
         sources = "list(distinct file_no)"
         if table not in _STAGED_AS_FILES:
-            hashed = ", ".join(name for name in table.column_names if not name.startswith("source_"))
-            content, sources = f"hash({hashed})", "[]::integer[]"
+            content, sources = hashed_sql(table), "[]::integer[]"
         if table is QUARANTINED_EVENTS:
             sources = "list(distinct source_file)"
         found = self.connection.execute(

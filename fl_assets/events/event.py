@@ -375,6 +375,23 @@ def redact_event(
     return orjson.dumps(event), counts
 
 
+FIRST_TELEMETRY = date(2020, 1, 1)
+"""Before this day no clock that is right has seen an agent: a time before it is a clock that is wrong."""
+
+
+def is_history(line: bytes, start: date) -> date | None:
+    """Return the day of an event that is older than the first day that is analysed; None for any other.
+
+    Args:
+        line: an event as `read_line` gives it.
+        start: first day that is analysed.
+    """
+    event = orjson.loads(line)
+    payload = event.get("execution_trace") or event.get("conversation_log") or {}
+    time = parse_time(str(event.get("timestamp") or payload.get("timestamp")))
+    return time.date() if time and FIRST_TELEMETRY <= time.date() < start else None
+
+
 def event_day(time: datetime | None, received: datetime, start: date) -> tuple[date, bool]:
     """Return the day an event belongs to, and whether its own time was out of range.
 

@@ -28,7 +28,7 @@ from fl_assets.events.index import FileResult
 from fl_assets.events.lines import FollowedLines, tables_of
 from fl_assets.events.mapping_files import mapped_formats
 from fl_assets.events.outcome import IngestReport, Unread
-from fl_assets.events.quarantine import Refused, refused_of, stage_refused
+from fl_assets.events.quarantine import Refused, refused_early, refused_of, stage_refused
 from fl_assets.events.read import Reading, damage_of, line_batches, numbered_lines, read_head
 from fl_assets.events.redaction import compile_rules, redact, redact_id, redact_with_counts
 from fl_assets.events.side_rows import SIDE_TABLES, redacted_row, stage
@@ -87,7 +87,7 @@ class Ingestion:
         commit = Commit(self.connection, self.lake, self.files, self.paths)
         duplicates = Duplicates(self.connection, self.lake, self.files)
         commit.drop(duplicates)
-        rows = self._stage_rows()
+        rows = self._stage_rows(commit)
         stats = self._stats(duplicates.counts)
         events = self._count("fl_stage")
         commit.run(stats, refused)
@@ -313,14 +313,17 @@ class Ingestion:
                 future.result()
                 if staged is not None:
                     yield staged
+        early: Counter[tuple[int, date]] = Counter()
         for stager in stagers:
             stager.finish()
+            early += stager.early
             self.refused += stager.refused.all()
             self.mended += stager.mended
             self.redactions.update({(None, entity): count for entity, count in stager.redactions.items()})
             for key, files in stager.files.items():
                 self.files[key] += files
             stager.connection.close()
+        self.refused += refused_early(early, self.settings.start_date)
 
     # What is no event
 
@@ -375,13 +378,14 @@ class Ingestion:
             for side in SIDE_TABLES
         }
 
-    def _stage_rows(self) -> dict[str, int]:
+    def _stage_rows(self, commit: Commit) -> dict[str, int]:
         """Stage the rows beside events, each id once; how many, by table."""
-        found, start = self.redacted_rows(), self.settings.start_date
-        return {
-            side.table.name: stage(self.connection, self.lake, side, found[side.table.name], self.now, start)
-            for side in SIDE_TABLES
-        }
+        found, start, counts = self.redacted_rows(), self.settings.start_date, {}
+        for side in SIDE_TABLES:
+            name = side.table.name
+            counts[name], replaced = stage(self.connection, self.lake, side, found[name], self.now, start)
+            commit.replace(replaced)
+        return counts
 
     def clean(self, text: str) -> str:
         """Redact a text, names of persons too where they are to be."""

@@ -6,7 +6,7 @@ refused (`event.py`, `formats/`), what a file of no known format looks like (`un
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from datetime import date, timedelta
 
@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from fl_assets.core.tables import QUARANTINED_EVENTS
 from fl_assets.events.event import excerpt, safe_redact
+from fl_assets.events.formats.seam import early_in_words
 from fl_assets.events.read import MAX_EXAMPLES, Reading
 from fl_assets.infra.lake import Lake, Manifest
 
@@ -67,6 +68,14 @@ class RefusedLines:
     def all(self) -> list[Refused]:
         """Return the examples, and what was only counted."""
         return [*self.rows, *self._further.values()]
+
+
+def refused_early(early: Counter[tuple[int, date]], start: date) -> Iterator[Refused]:
+    """Say, one line a file, how many of its events are older than the first day that is analysed."""
+    for file_no in sorted({file_no for file_no, _ in early}):
+        days = [day for other, day in early if other == file_no]
+        count = sum(early[file_no, day] for day in days)
+        yield Refused(file_no, 0, "before_start", early_in_words(count, "events", start, min(days)), "", 0, 0)
 
 
 def refused_of(file_no: int, reading: Reading, clean: Callable[[str], str]) -> list[Refused]:

@@ -1,5 +1,9 @@
 """Rows that come beside events: error records and evaluations, redacted, each id once.
 
+Of an error record the first version stays. Of an evaluation the last one does, as people change their minds:
+the one that was updated last, and of equal times the one that was read last. It takes the place of what the
+same node said, never of another's.
+
 What goes here: from what formats give of them to relations that are committed by day. What does not: events
 (`stage.py`, `duplicates.py`), the commit (`commit.py`).
 """
@@ -7,14 +11,19 @@ What goes here: from what formats give of them to relations that are committed b
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
 from fl_assets.core.tables import ERROR_RECORDS, EVALUATIONS, Table
+from fl_assets.events.duplicates import Replaced
 from fl_assets.events.event import event_day, parse_time
 from fl_assets.infra.lake import Lake
+
+ReplacedRows = dict[tuple[str, date], dict[str, Replaced]]
+"""By table and day and file name, the stored rows that go."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +33,13 @@ class SideTable:
     table: Table
     relation: str
     id: str
+    updated: str | None = None
+    """Column that says when a row was last changed, if the last version is to stay."""
 
 
 SIDE_TABLES = (
     SideTable(ERROR_RECORDS, "fl_records", "record_id"),
-    SideTable(EVALUATIONS, "fl_evaluations", "evaluation_id"),
+    SideTable(EVALUATIONS, "fl_evaluations", "evaluation_id", "updated_at"),
 )
 
 
@@ -50,6 +61,12 @@ def redacted_row(
     return found
 
 
+def hashed_sql(table: Table, alias: str = "") -> str:
+    """Return SQL for the hash of a row's content: all but where it was found."""
+    names = (name for name in table.column_names if not name.startswith("source_"))
+    return f"hash({', '.join(f'{alias}{name}' for name in names)})"
+
+
 def stage(
     connection: duckdb.DuckDBPyConnection,
     lake: Lake,
@@ -57,8 +74,10 @@ def stage(
     rows: Iterable[dict[str, Any]],
     now: datetime,
     start: date,
-) -> int:
-    """Stage redacted rows in the table's relation: each id once, and none that the lake has.
+) -> tuple[int, ReplacedRows]:
+    """Stage redacted rows in the table's relation, each id once, and say how many there are.
+
+    And which stored rows give way to them.
 
     Args:
         connection: in which the relation is made.
@@ -73,17 +92,64 @@ def stage(
         moment = parse_time(str(row["timestamp"])) or now
         day = event_day(moment, now, start)[0]
         dated.append({**row, "timestamp": moment.replace(tzinfo=None), "event_date": day})
+        if side.updated:
+            updated = parse_time(str(row.get(side.updated))) or moment
+            dated[-1][side.updated] = updated.replace(tzinfo=None)
+    of_one, last_first = f"{side.id}", "event_date, timestamp, hash(g)"
+    if side.updated:
+        of_one, last_first = f"{side.id}, node_id", f"{side.updated} desc, place desc"
     connection.register("fl_given", pa.Table.from_pylist(dated, schema=side.table.arrow_schema))
     connection.execute(f"""
-        create or replace temp table {side.relation} as select * from fl_given
-        qualify row_number() over (partition by {side.id} order by event_date, timestamp,
-            hash(fl_given)) = 1""")  # noqa: S608 - our own names
+        create or replace temp table {side.relation} as
+        select * exclude (place) from (select *, row_number() over () as place from fl_given) g
+        qualify row_number() over (partition by {of_one} order by {last_first}) = 1""")  # noqa: S608 - our own names
     connection.unregister("fl_given")
+    replaced = _settled_with_stored(connection, lake, side) if dated else {}
+    if side.updated:  # of two nodes that give one id, the first
+        connection.execute(f"""
+            delete from {side.relation} where rowid not in (
+                select arg_min(rowid, (event_date, timestamp, node_id)) from {side.relation}
+                group by {side.id})""")  # noqa: S608
+    return connection.execute(f"select count(*) from {side.relation}").fetchall()[0][0], replaced  # noqa: S608
+
+
+def _settled_with_stored(connection: duckdb.DuckDBPyConnection, lake: Lake, side: SideTable) -> ReplacedRows:
+    """Take out of the relation what the lake has; give the stored rows that are to go."""
     name = side.table.name
-    if dated and (files := lake.files(name, lake.days(name))):
-        connection.execute(
-            f"""delete from {side.relation} where {side.id} in (
-                select {side.id} from read_parquet($files, hive_partitioning = false))""",  # noqa: S608
-            {"files": [str(path.resolve()) for path in files]},
-        )
-    return connection.execute(f"select count(*) from {side.relation}").fetchall()[0][0]  # noqa: S608
+    if not (files := lake.files(name, lake.days(name))):
+        return {}
+    typed = ", ".join(f"{column.name} {column.type}" for column in side.table.columns)
+    connection.execute(f"create or replace temp table fl_columns ({typed})")
+    connection.execute(
+        f"""create or replace temp table fl_known as
+            with stored as (
+                from fl_columns union all by name
+                from read_parquet($files, filename = true, file_row_number = true,
+                    hive_partitioning = false, union_by_name = true))
+            select s.event_date, s.filename, s.file_row_number, {hashed_sql(side.table, "s.")} as content,
+                n.rowid as row_id, {_gives_way_sql(side)} as gives_way
+            from stored s join {side.relation} n using ({side.id})""",  # noqa: S608 - our own names
+        {"files": [str(path.resolve()) for path in files]},
+    )
+    connection.execute(
+        f"""delete from {side.relation} where rowid in (
+            select row_id from fl_known where not gives_way)"""  # noqa: S608 - our own names
+    )
+    replaced: ReplacedRows = {}
+    for day, path, row, content in connection.execute(
+        "select event_date, filename, file_row_number, content from fl_known where gives_way"
+    ).fetchall():
+        one = replaced.setdefault((name, day), {}).setdefault(Path(path).name, Replaced())
+        one.rows.append(row)
+        one.content = (one.content + content) % 2**64
+    return replaced
+
+
+def _gives_way_sql(side: SideTable) -> str:
+    if not side.updated:
+        return "false"
+    return (
+        f"s.node_id is not distinct from n.node_id and {hashed_sql(side.table, 's.')} <> "
+        f"{hashed_sql(side.table, 'n.')} "
+        f"and coalesce(n.{side.updated} >= s.{side.updated}, true)"
+    )

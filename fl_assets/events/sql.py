@@ -8,7 +8,7 @@ from datetime import date
 from typing import Literal
 
 from fl_assets.core.tables import Column, Table
-from fl_assets.events.event import IDS, MAX_DEPTH
+from fl_assets.events.event import FIRST_TELEMETRY, IDS, MAX_DEPTH
 from fl_assets.events.redaction import ITEM_SEPARATOR, KEY_SEPARATOR
 
 _LONG_LINE, _MANY_MARKS = 16_384, 1024
@@ -68,10 +68,10 @@ def events_sql(events: str, start: date) -> str:
 
     One row each, with `row_no`. It holds raw text, so it must stay in memory.
 
-    Where `is_suspect`, the line must go through `read_line` and `redact_event` first, and nothing else in the
-    row means anything. What must be redacted: TEXTS; `names`, which holds those names that have no safe
-    shape; and the entries of metadata by `keys` and `items`, which are null where nothing in it can be
-    personal.
+    Where `is_suspect`, the line must go through `read_line`, `is_history` and `redact_event` first, and
+    nothing else in the row means anything. What must be redacted: TEXTS; `names`, which holds those names
+    that have no safe shape; and the entries of metadata by `keys` and `items`, which are null where nothing
+    in it can be personal.
 
     Args:
         events: a relation of what `read_events` gave and (`row_no`, `node`: by folder or null, `received`:
@@ -109,6 +109,7 @@ def events_sql(events: str, start: date) -> str:
             or event_type <> case when has_trace then 'ExecutionTrace' else 'ConversationLog' end
             or has_control or not starts_with(metadata, '{{')
             or (event_time is null and time_text is not null) or not {in_time}
+            or (event_time >= timestamp '{FIRST_TELEMETRY}' and event_time < timestamp '{start}')
             or case when not is_strict and strlen(metadata) > {_LONG_LINE}
                 then length(regexp_replace(metadata, '[^\\[{{:]+', '', 'g')) > {_MANY_MARKS} else false end
             or case when not is_strict and strlen(metadata) > {_DEEP_BYTES}

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 
 from fl_assets.core.tables import CONVERSATION_LOGS, RAW_TRACES, Table
 from fl_assets.events.bulk import read_events
-from fl_assets.events.event import EXCERPT_CHARS, BadLine, excerpt_source, read_line, redact_event
+from fl_assets.events.event import EXCERPT_CHARS, BadLine, excerpt_source, is_history, read_line, redact_event
 from fl_assets.events.mend import mended
 from fl_assets.events.pii_names import PLACEHOLDERS
 from fl_assets.events.quarantine import Refused, RefusedLines
@@ -67,6 +67,7 @@ class Stager:
 
     Attributes:
         refused: lines that are no events.
+        early: by file and day, events older than the first day that is analysed, which are left out.
         mended: values in which a character was replaced.
         redactions: values masked one by one, by entity; what was masked in bulk says so in `fl_stage.masked`.
         files: what was added to the lake, by table and day, for a commit to name.
@@ -84,6 +85,7 @@ class Stager:
         self.connection, self.lake = connection, lake
         self.files: defaultdict[tuple[str, date], list[LakeFile]] = defaultdict(list)
         self.refused = RefusedLines()
+        self.early: Counter[tuple[int, date]] = Counter()
         self.mended = 0
         self.redactions: Counter[str] = Counter()
         self._sources = (
@@ -113,6 +115,8 @@ class Stager:
             event = read_line(raw)
             if isinstance(event, BadLine):
                 self._refuse(line, event)
+            elif event is not None and (day := is_history(event, self._start)):
+                self.early[line.file_no, day] += 1
             elif event is not None:
                 event, counts = redact_event(event, self._secret)
                 self.mended += values

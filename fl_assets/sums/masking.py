@@ -219,9 +219,9 @@ _JSON_MESSAGE = (
 _JSON_TYPE = r"""(?i)["'](?:type|error_type|code|error_code|status)["']\s*:\s*["']([A-Za-z_. -]+)["']"""
 # Up to a status: 000 stands for any three digits, as in all texts whose digits are 0
 _STATUS = (
-    r"""(?is)^(.*?\b(?:https?(?:/[0-9.]+)?|status(?:[ _-]?code)?|error[ _-]code"""
+    r"""(?is)^(.*?\b(?:https?(?:/[0-9.]+)?|status(?:[ _-]?code)?|error[ _-]code|(?:client|server) error"""
     r"""|exit(?:ed)?(?:[ _-]+(?:with|code|status|value|non-zero))*)"""
-    r"""(?:["']?\s*[:=(]\s*["']?|\s+))000\b"""
+    r"""(?:["']?\s*[:=(]\s*["']?|\s+["']?))000\b"""
 )
 
 

@@ -667,6 +667,18 @@ def test_the_time_of_a_file_moves_no_event_to_another_day(case, mtime):
     assert (second["event_id"], second["has_clock_skew"]) == ("e2", True)
 
 
+def test_events_older_than_the_first_day_are_left_out_and_counted(case):
+    """They are history, and no failures of today; of a clock that says 1970 nothing is known."""
+    old = [call_line(name, timestamp=f"2022-03-0{day}T12:00:00Z") for day, name in enumerate("abc", 1)]
+    case.write("a.jsonl", *old, call_line("e1"), call_line("e2", timestamp="1970-01-01T00:00:00Z"))
+    report = case.engine.ingest()
+    assert (report.events, report.lost_events) == (2, 0)
+    (unread,) = report.unread
+    assert (unread.reason, unread.events) == ("before_start", 0)
+    assert unread.detail.startswith("3 events ended before 2023-01-01")
+    assert unread.detail.endswith("the first of them on 2022-03-01")
+
+
 def test_a_file_replaced_in_place_by_one_of_the_same_size_and_time_is_read(case):
     old = [call_line(f"old{number}", method="m" * 40) for number in range(200)]
     path = case.write("n1/a.jsonl", *old)

@@ -390,3 +390,32 @@ def test_most_real_failures_get_a_class(name, known):
     assert (
         rows.loc[[found != "other" for found in classes], "failures"].sum() >= known * rows["failures"].sum()
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "failure_class"),
+    [
+        ("Conexão recusada pelo servidor", "dependency_down"),
+        ("Connessione rifiutata", "dependency_down"),
+        ("연결이 거부되었습니다", "dependency_down"),
+        ("Соединение отклонено", "dependency_down"),
+        ("Kết nối bị từ chối", "dependency_down"),
+        ("Tempo limite esgotado ao aguardar resposta", "timeout"),
+        ("시간 초과", "timeout"),
+        ("Время ожидания истекло", "timeout"),
+        ("انتهت مهلة الاتصال", "timeout"),
+        ("Доступ запрещен", "auth"),
+        ("Toegang geweigerd", "auth"),
+        ("Permissão negada", "auth"),
+        ("Brak dostępu: plik nie istnieje", "not_found"),
+        ("Dosya bulunamadı", "not_found"),
+        ("Arquivo não encontrado", "not_found"),
+        ("파일을 찾을 수 없습니다", "not_found"),
+        ("Файл не найден", "not_found"),
+        ("无法找到指定的文件。", "not_found"),
+        ("請求過多，請稍後再試", "rate_limit"),
+        ("Client error <STR> for url <STR> <STATUS_401>", "auth"),
+    ],
+)
+def test_classes_are_told_in_other_languages(text, failure_class):
+    assert classify(text, ["m"], ["s"], "error", RULES) == failure_class

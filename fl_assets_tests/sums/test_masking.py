@@ -74,6 +74,7 @@ def mask(con, text: str) -> str:
         ("order 2ec304d3-da44-4967-813d-de6231698877 is gone", "order <UUID> is gone"),
         ("KeyError: 'price'", "KeyError: <STR>"),
         ("HTTP 429: slow down", "HTTP <NUM>: slow down <STATUS_429>"),
+        ("Client error '401 Unauthorized' for url 'x'", "Client error <STR> for url <STR> <STATUS_401>"),
         ("exited with code 137", "exited with code <NUM> <STATUS_137>"),
         (
             '{"error": {"type": "overloaded_error", "message": "Too busy for request 17"}}',

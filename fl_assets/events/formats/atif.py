@@ -12,10 +12,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from fl_assets.events.formats.outcomes import error_in_result
 from fl_assets.events.formats.readers import span_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span
+from fl_assets.events.formats.tool_results import error_in_result
 from fl_assets.events.formats.values import as_object, first, iso_ns, objects_of, required_text, text_of
 
 _MARK = re.compile(rb'(?<!\\)"schema_version"\s*:\s*"ATIF-')

@@ -14,6 +14,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from fl_assets.events.formats.exceptions import is_vague
+
 _MIN_TEXT = 8
 _TYPE = re.compile(
     r"\b(?:[a-z_][\w]*\.)*([A-Z]\w*(?:Error|Exception|Exceeded|Failure|Timeout|Refused|Denied))\b"
@@ -50,8 +52,9 @@ _COMMON_TYPES = frozenset(
 _OWN_LIMIT = re.compile(
     r"\b(?:MaxTurns\w*|MaxIterations\w*|MaxSteps\w*|UsageLimit\w*|LimitsExceeded|BudgetExceeded\w*|CostLimit\w*"
     r"|GraphRecursion\w*|RecursionLimit\w*|ContextWindow\w*|\w*Guardrail\w*Tripwire\w*)\b"
-    r"|\b(?:max(?:imum)?(?: number of)?|too many) (?:turns|steps|iterations|tool calls)\b"
-    r"|\b(?:turn|step|iteration|recursion|token|request|usage|cost|budget)[ _]limit\b"
+    r"|\b(?:max(?:imum)?(?:[ _]number[ _]of)?|too[ _]many)[ _](?:turns|steps|iterations|tool[ _]calls|retries"
+    r"|budget|tokens)\b|(?<![a-z])max_(?:turns|steps|iterations|budget|tokens|structured)"
+    r"|\b(?:turn|step|iteration|recursion|token|request|usage|cost|budget|time)s?[ _]limit\b"
     r"|\bprompt is too long\b|\bcontext (?:window|length)\b|\btripwire\b",
     re.IGNORECASE,
 )
@@ -99,7 +102,8 @@ def causes_of(places: Mapping[str, Place], failed: Mapping[str, FailedSpan]) -> 
 
     Of several below it, one with the same error goes before a deeper one; of equally deep ones the last to
     end, then the greatest id. Where a span between is missing from the trace, a failed span of the same error
-    that encloses the other in time is above it. Spans whose parents form a ring cause nothing.
+    (or of none in words) that encloses the other in time is above it. Spans whose parents form a ring cause
+    nothing.
 
     Args:
         places: every span of the trace, by id.
@@ -193,11 +197,11 @@ def _across_gaps(
 ) -> dict[str, str]:
     """Find what is above failed spans whose parent is not in the trace.
 
-    It is the tightest failed span of the same error that encloses them in time.
+    It is the tightest failed span that encloses them in time and has the same error, or no words of its own.
     """
     by_error: dict[str, list[str]] = defaultdict(list)
     for span_id, entry in failed.items():
-        by_error[" ".join(entry.error.split()).casefold()].append(span_id)
+        by_error[" ".join(entry.error.split())].append(span_id)
     if len(by_error) > 500:
         return {}
     found = {}
@@ -210,7 +214,7 @@ def _across_gaps(
         around = [
             other
             for text, ids in by_error.items()
-            if same_error(text, failed[span_id].error)
+            if same_error(text, failed[span_id].error) or is_vague(text)
             for other in ids[:100]
             if other != span_id
             and places[other].start_ns <= place.start_ns

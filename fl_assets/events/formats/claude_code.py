@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fl_assets.events.formats.messages import users_words
-from fl_assets.events.formats.outcomes import failed_text
 from fl_assets.events.formats.readers import Records, file_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span
+from fl_assets.events.formats.tool_results import failed_text
 from fl_assets.events.formats.values import as_object, iso_ns, objects_of, text_of
 
 _MARKS = (

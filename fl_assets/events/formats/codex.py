@@ -229,8 +229,8 @@ def _error(output: Any) -> str:
         return (
             text[:_TAIL]
             if re.match(
-                r"(?i)(?:error:|failed to|execution error|aborted by user|rejected by user"
-                r"|exec_command failed)",
+                r"(?i)(?:error:|failed to|execution error|aborted by user|rejected by user|unsupported call"
+                r"|\w+ (?:verification )?failed\b|failed in sandbox|command timed out)",
                 text,
             )
             else ""

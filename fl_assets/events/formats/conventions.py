@@ -107,6 +107,13 @@ _SESSION_KEYS = (
     "traceloop.association.properties.session_id",
     "traceloop.association.properties.conversation_id",
     "mlflow.trace.session",
+    "ai.telemetry.metadata.sessionId",
+    "ai.telemetry.metadata.session_id",
+    "ai.telemetry.metadata.threadId",
+    "ai.telemetry.metadata.chatId",
+    "langsmith.metadata.session_id",
+    "langsmith.metadata.thread_id",
+    "copilot_chat.chat_session_id",
     "gcp.vertex.agent.session_id",
 )
 _NO_SESSION = re.compile(r"(?i)(?:null|none|nil|undefined|nan|n/a|false|\(null\)|[0-]*)")

@@ -31,7 +31,8 @@ _EVALUATOR_KEYS = ("gen_ai.evaluation.evaluator.name", "gen_ai.evaluation.evalua
 class Evaluation:
     """One score of a call, a trace or a session.
 
-    `time_ns` is since 1970; `value` is on its producer's own scale. Ids are '' where they are not known.
+    Times are since 1970; `updated_ns` is 0 where it is not known to have changed since it was given. `value`
+    is on its producer's own scale. Ids are '' where they are not known.
 
     Raises:
         ValueError: when it has no name, neither value nor label, or no time that a row can have.
@@ -49,6 +50,7 @@ class Evaluation:
     evaluator: str = ""
     explanation: str = ""
     node: str = ""
+    updated_ns: int = 0
 
     def __post_init__(self) -> None:
         if not self.name or (self.value is None and not self.label):
@@ -64,6 +66,7 @@ class Evaluation:
         texts = {
             "evaluation_id": self.id or hashlib.sha256(repr(of).encode()).hexdigest()[:32],
             "timestamp": iso(self.time_ns),
+            "updated_at": iso(self.updated_ns if 0 < self.updated_ns <= MAX_NS else self.time_ns),
             "node_id": self.node or node,
             "trace_id": self.trace_id,
             "span_id": self.span_id,

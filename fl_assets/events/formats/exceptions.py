@@ -4,7 +4,8 @@ What goes here: reading stack traces and wrapped errors. What does not: where a 
 (`outcomes.py`).
 
 Sources: PEP 654 (exception groups), PEP 3134 (chained exceptions); `Throwable.printStackTrace` of Java;
-`Error.cause` and `AggregateError` as Node prints them; `Exception.ToString` of .NET.
+`Error.cause` and `AggregateError` as Node prints them; `Exception.ToString` of .NET; `anyhow` of Rust,
+`full_message` of Ruby, `Throwable::__toString` of PHP.
 """
 
 import re
@@ -17,10 +18,17 @@ _GROUP = re.compile(r"(?:Base)?ExceptionGroup\b|unhandled errors in a TaskGroup|
 _RAISED = re.compile(r"(?P<type>[A-Za-z_][\w.$]*)(?::\s*(?P<message>.*))?")
 _TYPE_NAME = re.compile(r"(?:.*[.$])?[A-Z]\w*|.*(?:Error|Exception|Interrupt|Exit|Warning)")
 _GROUP_LINE = re.compile(r"^(?P<bars>[\s|+]*\|) (?P<text>\S.*)$")
-_CAUSED_BY = re.compile(r"^\s*Caused by: (.+)$", re.MULTILINE)
+_CAUSED_BY = re.compile(r"^[ \t]*Caused by: (.+)$", re.MULTILINE)
 _NODE_CAUSE = re.compile(r"\[cause\]:?\s+(.+)$", re.MULTILINE)
 _NODE_ERRORS = re.compile(r"\[errors\]:\s*\[\s*(\S.*)$", re.MULTILINE)
 _DOTNET_CAUSE = re.compile(r"^\s*---> (?:\(Inner Exception #\d+\) )?(\S.*)$", re.MULTILINE)
+_RUST_CAUSES = re.compile(r"^[ \t]*Caused by:[ \t]*\n((?:[ \t]+\S.*\n?)+)", re.MULTILINE)
+_NUMBERED = re.compile(r"^\d+: ")
+_PHP_NEXT = re.compile(r"^Next [\w\\]+: .*$", re.MULTILINE)
+_PHP_RAISED = re.compile(r"^(?P<error>.+?) in \S+:\d+$", re.MULTILINE)
+_RUBY_RAISED = re.compile(
+    r"^\S+:\d+:in [`'][^'\n]*': (?P<message>.*) \((?P<type>[A-Z][\w:]*)\)$", re.MULTILINE
+)
 _CHAINED = re.compile(
     r"The above exception was the direct cause of the following exception:"
     r"|During handling of the above exception, another exception occurred:"
@@ -80,6 +88,12 @@ def leaf_of(text: str, outer: str = "") -> str:
         return leaf
     if causes := _CAUSED_BY.findall(text):
         return causes[-1].strip()
+    if causes := _RUST_CAUSES.findall(text):
+        return _NUMBERED.sub("", causes[-1].strip().splitlines()[-1].strip())
+    if len(causes := _RUBY_RAISED.findall(text)) > 1 and is_vague(_message_of(outer or causes[0][0])):
+        return f"{causes[-1][1]}: {causes[-1][0]}"
+    if _PHP_NEXT.search(text) and (first_raised := _PHP_RAISED.search(text)):
+        return first_raised["error"].strip()
     if causes := _NODE_CAUSE.findall(text):
         return causes[-1].strip().rstrip("{ ").strip()
     if causes := _DOTNET_CAUSE.findall(text) or _NODE_ERRORS.findall(text)[:1]:

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from fl_assets.events.formats.evaluations import Evaluation, score_of
-from fl_assets.events.formats.outcomes import failed_text
 from fl_assets.events.formats.readers import span_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span
+from fl_assets.events.formats.tool_results import failed_text
 from fl_assets.events.formats.values import as_object, first, iso_ns, objects_of, text_of
 
 _MARKS = (

@@ -13,7 +13,15 @@ from typing import Any
 from fl_assets.events.formats.readers import span_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span, SpanEvent
-from fl_assets.events.formats.values import as_list, as_object, first, ns_or_none, objects_of, required_text
+from fl_assets.events.formats.values import (
+    as_list,
+    as_object,
+    check_us,
+    first,
+    ns_or_none,
+    objects_of,
+    required_text,
+)
 
 _MARKS = (re.compile(rb'(?<!\\)"operationName"\s*:'), re.compile(rb'(?<!\\)"(?:traceID|spanID)"\s*:'))
 _LAST_US = 253_402_300_799 * 10**6
@@ -53,6 +61,8 @@ def _tags(value: Any) -> dict[str, Any]:
 
 
 def _microseconds(value: Any, field: str) -> int:
+    if isinstance(value, str) and value.isdigit():
+        value = int(value)
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= _LAST_US:
         message = f"{field} is {value!r:.60}, must be microseconds"
         raise ValueError(message)
@@ -61,7 +71,7 @@ def _microseconds(value: Any, field: str) -> int:
 
 def _span(raw: dict[str, Any], process: dict[str, Any]) -> Span:
     tags = _tags(raw.get("tags"))
-    start = _microseconds(raw.get("startTime"), "startTime")
+    start = _microseconds(check_us(raw.get("startTime"), "startTime"), "startTime")
     code = first(tags, ("otel.status_code",)).upper()
     is_error = code == "ERROR" or (not code and str(tags.get("error")).lower() == "true")
     parents = [ref for ref in objects_of(raw.get("references")) if ref.get("refType") != "FOLLOWS_FROM"]

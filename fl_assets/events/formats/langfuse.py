@@ -17,10 +17,10 @@ from typing import Any
 from fl_assets.events.formats.conventions import plain_name
 from fl_assets.events.formats.evaluations import Evaluation, score_of
 from fl_assets.events.formats.messages import turn_of
-from fl_assets.events.formats.readers import span_reader
+from fl_assets.events.formats.readers import NotUsed, span_reader
 from fl_assets.events.formats.seam import DEFAULT_OPTIONS, Format, Lines, Read, ReadOptions
 from fl_assets.events.formats.spans import Span
-from fl_assets.events.formats.values import any_ns, as_object, first, objects_of, required_text
+from fl_assets.events.formats.values import any_ns, as_object, first, ns_or_none, objects_of, required_text
 
 _MARKS = (
     re.compile(
@@ -63,7 +63,7 @@ def read(lines: Lines, options: ReadOptions = DEFAULT_OPTIONS) -> Iterator[Read]
     return span_reader(lambda value: _of_export(value, known), "observations")(lines, options)
 
 
-def _of_export(value: Any, known: dict[str, dict[str, Any]]) -> Iterator[Span | Evaluation | str]:
+def _of_export(value: Any, known: dict[str, dict[str, Any]]) -> Iterator[Span | Evaluation | str | NotUsed]:
     found = False
     for trace, observation in _observations(value):
         found = True
@@ -79,6 +79,8 @@ def _of_export(value: Any, known: dict[str, dict[str, Any]]) -> Iterator[Span | 
         if (span := _whole(trace)) is not None:
             found = True
             yield span
+        elif not trace.get("observations") and (trace.get("input") or trace.get("output")):
+            yield NotUsed("traces whose input and output are no talk")
     for trace, score in _scores(value):
         found = True
         try:
@@ -127,6 +129,7 @@ def _evaluation(trace: dict[str, Any], raw: dict[str, Any]) -> Evaluation:
         value=value,
         label=str(_get(raw, "stringValue") or words),
         time_ns=any_ns(when, "timestamp"),
+        updated_ns=ns_or_none(_get(raw, "updatedAt")),
         trace_id=str(_get(raw, "traceId") or trace.get("id") or "").lower(),
         span_id=str(_get(raw, "observationId") or "").lower(),
         session=str(_get(raw, "sessionId") or _get(trace, "sessionId") or ""),
@@ -166,6 +169,7 @@ _SNAKE = {
         "observationId",
         "stringValue",
         "createdAt",
+        "updatedAt",
     ]
 }
 

@@ -17,7 +17,7 @@ from fl_assets.events.formats.exceptions import leaf_of
 from fl_assets.events.formats.readers import Records, file_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span
-from fl_assets.events.formats.values import any_ns, as_object, decoded, required_text, text_of
+from fl_assets.events.formats.values import any_ns, as_object, decoded, ns_or_none, required_text, text_of
 
 _MARKS = (
     re.compile(rb'(?<!\\)"run_type"\s*:'),
@@ -96,7 +96,7 @@ def _span(raw: dict[str, Any]) -> Span:
     extra = as_object(raw.get("extra"))
     metadata = as_object(extra.get("metadata") or raw.get("metadata"))
     inputs, outputs = as_object(raw.get("inputs")), as_object(raw.get("outputs"))
-    usage = as_object(outputs.get("usage_metadata"))
+    usage = as_object(outputs.get("usage_metadata")) or _usage(outputs)
     kind = str(raw.get("run_type") or "")
     error = raw.get("error")
     parts = str(raw.get("dotted_order") or "").split(".")
@@ -151,6 +151,7 @@ def _feedback(raw: dict[str, Any]) -> Evaluation:
         value=value,
         label=text_of(said) if said is not None else words,
         time_ns=any_ns(raw.get("created_at") or raw.get("modified_at"), "created_at"),
+        updated_ns=ns_or_none(raw.get("modified_at")),
         trace_id=str(raw.get("trace_id") or ""),
         span_id=str(raw.get("run_id") or ""),
         source=str(as_object(raw.get("feedback_source")).get("type") or ""),
@@ -182,6 +183,23 @@ def _answer(outputs: dict[str, Any]) -> Any:
         generations = generations[0]
     text = as_object(generations).get("text")
     return text or (outputs.get("output") if set(outputs) == {"output"} else outputs)
+
+
+def _usage(outputs: dict[str, Any]) -> dict[str, Any]:
+    """Give what a model's answer says of its tokens, as LangChain and OpenAI name them."""
+    generations = outputs.get("generations")
+    while isinstance(generations, list) and generations:
+        generations = generations[0]
+    message = as_object(as_object(generations).get("message"))
+    inside = as_object(message.get("kwargs")) or message
+    told = as_object(inside.get("usage_metadata")) or as_object(outputs.get("usage"))
+    older = as_object(as_object(outputs.get("llm_output")).get("token_usage"))
+    return {
+        "input_tokens": told.get("input_tokens") or told.get("prompt_tokens") or older.get("prompt_tokens"),
+        "output_tokens": told.get("output_tokens")
+        or told.get("completion_tokens")
+        or older.get("completion_tokens"),
+    }
 
 
 def _error(error: Any) -> str:

@@ -14,10 +14,10 @@ from typing import Any
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
-from fl_assets.events.formats.outcomes import failed_text
 from fl_assets.events.formats.readers import span_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span
+from fl_assets.events.formats.tool_results import failed_text
 from fl_assets.events.formats.values import any_ns, as_list, as_object, number_of, text_of
 
 _FALSE = frozenset({"false", "no", "0", "error", "failed", "failure", "fail"})

@@ -33,6 +33,8 @@ _TAGGED = re.compile(
     re.DOTALL,
 )
 """A role and its words in the templates of models: ChatML, Llama 3, Gemma."""
+_TURN_OF_MODEL = "\n\nAssistant:"
+"""How prompts end that a model is to complete."""
 _INSERTED = re.compile(
     r"<(system-reminder|command-name|command-message|command-args|command-contents|local-command-stdout"
     r"|local-command-stderr|environment_context|user_instructions|ide_\w+)>.*?</\1>",
@@ -66,6 +68,19 @@ _ASKED = (
     "question",
     "user_input",
     "user_query",
+    "user_msg",
+    "user_message",
+    "user_prompt",
+    "userMessage",
+    "userInput",
+    "chatInput",
+    "human_input",
+    "utterance",
+    "instruction",
+    "request",
+    "msg",
+    "q",
+    "contents",
     "prompt",
     "input",
     "text",
@@ -75,6 +90,7 @@ _ASKED = (
 _ANSWERED = (
     "choices",
     "generations",
+    "candidates",
     "messages",
     "message",
     "answer",
@@ -82,6 +98,11 @@ _ANSWERED = (
     "output",
     "result",
     "final_output",
+    "final_answer",
+    "reply",
+    "completion",
+    "generated_text",
+    "output_text",
     "text",
     "content",
     "raw",
@@ -127,6 +148,13 @@ def turn_of(
     return (asked, "") if is_open else None
 
 
+def of_trace(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give what the attributes of a span say of its trace as a whole, as Langfuse's SDKs write it."""
+    if "langfuse.trace.input" not in values:
+        return values
+    return {key: values.get(key) for key in ("langfuse.trace.input", "langfuse.trace.output")}
+
+
 def users_words(text: str) -> str:
     r"""Give what the user said of a prompt that is one text.
 
@@ -140,6 +168,8 @@ def users_words(text: str) -> str:
         return next((part[1].strip() for part in reversed(parts) if part[0] == "user" and len(part) > 1), "")
     if parts := _LLAMA.findall(text):
         return parts[-1].strip()
+    if text.endswith(_TURN_OF_MODEL) and (place := text.find("\n\nHuman: ")) > 0:
+        text = text[place:].strip()  # behind a system prompt
     begins = _PREFIX.match(text)
     if not begins or (begins[1].lower() not in {"system", "developer", "user", "human"}):
         return text
@@ -187,6 +217,9 @@ def _asked(
         "input.value",
         "traceloop.entity.input",
         "langfuse.observation.input",
+        "langfuse.trace.input",
+        "request_data",
+        "langsmith.inputs",
     ):
         yield _loose(values.get(key), "user", _ASKED)
 
@@ -208,6 +241,9 @@ def _answered(
         "final_result",
         "traceloop.entity.output",
         "langfuse.observation.output",
+        "langfuse.trace.output",
+        "response_data",
+        "langsmith.outputs",
     ):
         yield _loose(values.get(key), "assistant", _ANSWERED)
 
@@ -228,6 +264,9 @@ def _message(entry: Mapping[str, Any]) -> Message | None:
         found = _message({"role": "assistant", **inner})
         if (found and (found.text or found.calls)) or "text" not in entry:
             return found
+    content = entry.get("content")
+    if isinstance(content, dict) and "parts" in content and "role" not in entry:  # a candidate of Gemini
+        return _message({"role": "model", **content})
     kind, inside = entry.get("id"), entry.get("kwargs")
     if isinstance(kind, list) and kind and isinstance(inside, dict):  # LangChain's serialized messages
         name = str(kind[-1]).lower().removesuffix("chunk").removesuffix("message")

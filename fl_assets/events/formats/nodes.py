@@ -19,6 +19,7 @@ NODE_KEYS = (
     "service.instance.id",
     "faas.name",
     "host.name",
+    "hostname",
     "host.id",
     "k8s.node.name",
     "k8s.deployment.name",
@@ -38,7 +39,7 @@ _STAYS = frozenset({"node.id", "node_id", "host.id", "device.id", "faas.name", "
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _EPHEMERAL = re.compile(
     rf".*{_UUID}.*|[0-9a-fA-F]{{12,}}|.*\b[0-9a-f]{{32,}}\b.*|[0-9]{{3,}}|.*[@:/][0-9]{{3,7}}"
-    rf"|(?:.*[.:_-])?[0-9A-HJKMNP-TV-Z]{{26}}|fv-az[0-9-]+"
+    rf"|(?:.*[.:_-])?[0-9A-HJKMNP-TV-Z]{{26}}|(?:fv-az|runnervm)[0-9a-z-]+"
     r"|[0-9]{2,7}@.*|.*[.:_-](?=[0-9A-Za-z]{10,}$)[0-9]*(?:[A-Za-z]+[0-9]+){3,}[A-Za-z]*"
     r"|.*[.:_-](?=[0-9a-f]*[0-9])(?=[0-9a-f]*[a-f])[0-9a-f]{8,16}|localhost(?:\..*)?|127\..*|169\.254\..*|::1"
 )
@@ -49,6 +50,9 @@ _POD = re.compile(rf"(?P<owner>.+?)-(?=[a-z0-9]*[0-9])[a-z0-9]{{6,10}}-{_K8S}{{5
 _POD_OF_SET = re.compile(rf"(?P<owner>.+?)-(?:(?=[a-z0-9]*[0-9])[a-z0-9]{{6,10}}-)?{_K8S}{{5}}")
 """A pod's name is its owner's, the hash of its template, and five letters of Kubernetes' own alphabet
 (`k8s.io/apimachinery/pkg/util/rand`)."""
+
+_TASK_HOST = re.compile(r"ip-[0-9]+-[0-9]+-[0-9]+-[0-9]+(?:\..*)?")
+"""The host of a task of ECS: with Fargate, and wherever a task has an address of its own, new with each."""
 
 
 class _Last:
@@ -100,8 +104,10 @@ def _node_of_resource(resource: Mapping[str, Any]) -> str:
 
 def _is_new_each_time(resource: Mapping[str, Any], key: str, name: str, pod: str) -> bool:
     process = first(resource, ("process.pid",))
+    is_task = key == "host.name" and "aws.ecs.task.arn" in resource and _TASK_HOST.fullmatch(name) is not None
     return (
-        _EPHEMERAL.fullmatch(name) is not None
+        is_task
+        or _EPHEMERAL.fullmatch(name) is not None
         or (key != "k8s.pod.name" and bool(pod) and pod in name)
         or (len(process) > 1 and name.endswith(process))
     )

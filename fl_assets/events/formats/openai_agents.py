@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from fl_assets.events.formats.outcomes import failed_text
 from fl_assets.events.formats.readers import Records, file_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span
+from fl_assets.events.formats.tool_results import failed_text
 from fl_assets.events.formats.values import as_list, as_object, first, iso_ns, required_text
 
 _MARK = re.compile(rb'(?<!\\)"object"\s*:\s*"trace\.span"')

@@ -1,33 +1,41 @@
 """Whether a call failed, and the most telling words for it, from every place in which producers say so.
 
 What goes here: status, exceptions, tool results, finish reasons and attributes that tell of failure; what is
-none (waiting for a person, cancellation); the text of an error, down to the exception at the bottom of a
-stack trace. What does not: which failures only repeat another (`traces.py`).
+none (waiting for a person, cancellation). What does not: what a tool's result says (`tool_results.py`), stack
+traces (`exceptions.py`), which failures only repeat another (`traces.py`).
 
 Sources: OpenTelemetry semantic conventions for exceptions, `error.type` and MCP; the MCP specification
 (`isError`); Strands, Claude Code, Langfuse, LangGraph and Jaeger as they write it.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from http.client import responses
 from typing import Any
 
 from fl_assets.events.formats.exceptions import exception_text, is_vague, leaf_of
 from fl_assets.events.formats.spans import Span
+from fl_assets.events.formats.tool_results import (
+    BAD_WORDS,
+    MAX_RESULT,
+    NO_ERROR,
+    error_in_result,
+    is_false,
+    is_true,
+    said_in,
+)
 from fl_assets.events.formats.values import as_object, decoded, first, number_of, objects_of, text_of
 
 NO_FAILURE = ("cancelled", "interrupted", "unfinished")
 """What a call that neither succeeded nor failed ended as: given up by its caller, waiting for a person, or
 not known to have ended."""
-_MAX_RESULT = 4000
-_BAD_WORDS = frozenset({"error", "failed", "failure", "fail", "errored", "err", "failed_with_error"})
 _STATUS_KEYS = frozenset(
     (
         "gen_ai.tool.status",
         "tool.status",
         "tool_status",
+        "tool.call.status",
         "gen_ai.tool.call.status",
         "mcp.tool.status",
         "tool.result.status",
@@ -48,6 +56,8 @@ _MESSAGE_KEYS = (
     "tool.error",
     "tool.error.message",
     "tool_error",
+    "tool.call.error",
+    "gen_ai.tool.call.error",
     "gen_ai.tool.error",
     "gen_ai.tool.error.message",
     "gen_ai.error.message",
@@ -109,16 +119,6 @@ _ERROR_LEVEL = 17
 _HTTP_KEYS = ("http.response.status_code", "http.status_code", "status_code", "gen_ai.response.status_code")
 _GRPC_KEYS = ("rpc.grpc.status_code", "rpc.response.status_code")
 _EXIT_KEYS = ("process.exit.code", "process.exit_code", "exit_code", "tool.exit_code")
-_ERROR_TEXT = re.compile(
-    r"\s*(?:\W{0,3}\s*)?(?:(?:tool|mcp|api|execution|runtime|internal)[ _-])?(?:error|exception|failure"
-    r"|traceback \(most recent call last\))\b\s*(?:\[[^\]]*\]\s*)?(?:[:\-–—(]|executing|calling|invoking"
-    r"|running|while|in\b)",
-    re.IGNORECASE,
-)
-"""How a tool's result begins that is an error in words; a page or file that merely has the word in it begins
-otherwise."""
-_TOOL_MESSAGE = re.compile(r"(?:ToolMessage\()?content=.*\bstatus='error'", re.DOTALL)
-"""LangChain's messages as their `repr`."""
 _WAITS = re.compile(
     r"\b(?:GraphInterrupt|NodeInterrupt|GraphBubbleUp|ParentCommand|AgentInterrupt|ToolInterrupt"
     r"|WorkflowInterrupt|InterruptException|HumanInterrupt\w*"
@@ -129,6 +129,8 @@ _WAITS = re.compile(
     r"|RequiresAction\w*|HumanFeedbackPending|AgentSuspended\w*|StopAsyncIteration|StopIteration"
     r"|NEXT_REDIRECT)\b|\bInterrupt\(value=|^(?:awaiting|waiting for|requires|needs) (?:human|user"
     r"|a person'?s?)\b.{0,40}(?:approval|input|confirmation|review)"
+    r"|\b[Tt]ool (?:call|execution)?\s*(?:requires|needs|awaits|is waiting for|pending) (?:\w+ )?"
+    r"(?:approval|confirmation)\b"
 )
 _GIVEN_UP = re.compile(
     r"\b(?:CancelledError|CanceledError|GeneratorExit|KeyboardInterrupt|AbortError|APIUserAbortError"
@@ -139,7 +141,8 @@ _GIVEN_UP = re.compile(
     r"|\bclient disconnected\b|\b(?:request|operation|stream|task|job|run|call|workflow"
     r"|coroutine) was (?:aborted|cancell?ed)\b"
     r"|\b(?:cancell?ed|aborted|interrupted|stopped|rejected|declined|denied) by (?:the )?(?:user|client"
-    r"|caller)\b|\buser (?:cancell?ed|aborted|interrupted|rejected)\b"
+    r"|caller|human|operator)\b|\b(?:user|human) (?:has )?(?:cancell?ed|aborted|interrupted|rejected|declined"
+    r"|denied)\b"
     r"|^(?:status )?cancell?ed\b|\bcancell?ed by cancel scope\b|\[Request interrupted by user"
     r"|The user doesn't want to (?:proceed|take this action)",
     re.IGNORECASE,
@@ -203,24 +206,24 @@ def _kind_of_end(span: Span, texts: list[str]) -> str:
 def _is_flagged(span: Span, kind: str) -> bool:
     """Whether any place but the status and the codes of `_codes` says that the call failed."""
     values = span.attributes
-    if any(str(values[key]).strip().lower() in _BAD_WORDS for key in _STATUS_KEYS & values.keys()):
+    if any(str(values[key]).strip().lower() in BAD_WORDS for key in _STATUS_KEYS & values.keys()):
         return True
-    if any(_is_true(value) and _IS_ERROR.search(key) for key, value in values.items()):
+    if any(is_true(value) and _IS_ERROR.search(key) for key, value in values.items()):
         return True
-    if any(_is_false(value) and _SUCCESS.search(key) and "eval" not in key for key, value in values.items()):
+    if any(is_false(value) and _SUCCESS.search(key) and "eval" not in key for key, value in values.items()):
         return True
     if span.status != "ok":
         error = values.get("error")
-        if isinstance(error, dict) or (isinstance(error, str) and error.strip().lower() not in _NO_ERROR):
+        if isinstance(error, dict) or (isinstance(error, str) and error.strip().lower() not in NO_ERROR):
             return True
-        if first(values, _MESSAGE_KEYS).lower() not in _NO_ERROR or _has_escaped(span):
+        if first(values, _MESSAGE_KEYS).lower() not in NO_ERROR or _has_escaped(span):
             return True
     if kind != "tool":
         return False
     words = (
         str(event.values.get("tool.result") or event.values.get("status") or "") for event in span.events
     )
-    return any(word.lower() in _BAD_WORDS for word in words) or any(map(error_in_result, _results(span)))
+    return any(word.lower() in BAD_WORDS for word in words) or any(map(error_in_result, _results(span)))
 
 
 def _codes(span: Span, kind: str) -> Iterator[str]:
@@ -229,7 +232,7 @@ def _codes(span: Span, kind: str) -> Iterator[str]:
     `error.type`, a finish reason, an HTTP status, an exit code.
     """
     values = span.attributes
-    if (error := first(values, ("error.type",))).lower() not in _NO_ERROR:
+    if (error := first(values, ("error.type",))).lower() not in NO_ERROR:
         yield error
     answers = values.get("gen_ai.output.messages")
     if (
@@ -259,21 +262,6 @@ def _codes(span: Span, kind: str) -> Iterator[str]:
 
 
 _SUCCESS = re.compile(r"(?:^|\.)(?:success|succeeded|is_success|tool_success|ok)$", re.IGNORECASE)
-_NO_ERROR = frozenset(
-    {"", "false", "none", "null", "0", "no", "ok", "undefined", "{}", "[]", "true", "1", "yes"}
-)
-
-
-def _is_false(value: Any) -> bool:
-    return (
-        value is False
-        or value == 0
-        or (isinstance(value, str) and value.strip().lower() in {"false", "no", "0"})
-    )
-
-
-def _is_true(value: Any) -> bool:
-    return value is True or (isinstance(value, str) and value.strip().lower() in {"true", "yes"})
 
 
 def _has_escaped(span: Span) -> bool:
@@ -288,8 +276,8 @@ def _has_escaped(span: Span) -> bool:
         return False
     event = span.events[last]
     escaped = event.values.get("exception.escaped")
-    if _is_true(escaped) or _is_false(escaped):
-        return _is_true(escaped)
+    if is_true(escaped) or is_false(escaped):
+        return is_true(escaped)
     if last < len(span.events) - 1:
         return False
     if not event.time_ns or not span.duration_ms:
@@ -315,16 +303,16 @@ def _error_texts(span: Span, kind: str) -> Iterator[str]:
         yield leaf_of(span.status_message.strip())
     error = values.get("error")
     if not isinstance(error, bool):
-        yield leaf_of(_said_in(error) if isinstance(error, dict) else _unless_flag(text_of(error)))
+        yield leaf_of(said_in(error) if isinstance(error, dict) else _unless_flag(text_of(error)))
     yield leaf_of(_unless_flag(first(values, (*_MESSAGE_KEYS, "langfuse.observation.status_message"))))
     if kind == "tool" and span.status == "error":
-        yield from (text_of(result).strip()[:_MAX_RESULT] for result in _results(span))
+        yield from (text_of(result).strip()[:MAX_RESULT] for result in _results(span))
     elif kind == "tool":
-        yield from (_said_in(decoded(result))[:_MAX_RESULT] for result in _results(span))
+        yield from (said_in(decoded(result))[:MAX_RESULT] for result in _results(span))
 
 
 def _unless_flag(text: str) -> str:
-    return "" if text.strip().lower() in _NO_ERROR else text
+    return "" if text.strip().lower() in NO_ERROR else text
 
 
 def _results(span: Span) -> list[Any]:
@@ -342,85 +330,3 @@ def _results(span: Span) -> list[Any]:
         elif event.name in {"tool_result", "gen_ai.tool.result", "mcp.tool.result"}:
             found += [event.values[key] for key in ("result", "output", "content") if event.values.get(key)]
     return found
-
-
-def error_in_result(result: Any) -> str:
-    """Give the error that a tool's result is, in any of the shapes that tools write.
-
-    '' for a result that is none.
-
-    An error is said by `isError`, `success: false`, a `status` of error, an `error` that is not empty, or a
-    text that begins with it.
-    """
-    value = decoded(result)
-    if isinstance(value, str):
-        is_error = _ERROR_TEXT.match(value) or _TOOL_MESSAGE.match(value)
-        return leaf_of(value.strip()[:_MAX_RESULT]) if is_error else ""
-    if isinstance(value, list):
-        return next((text for entry in value[:20] if (text := error_in_result(_part_text(entry)))), "")
-    if not isinstance(value, dict):
-        return ""
-    flagged = (
-        any(_is_true(value.get(key)) for key in ("isError", "is_error"))
-        or any(_is_false(value.get(key)) for key in ("success", "ok", "succeeded"))
-        or str(value.get("status") or value.get("type") or "").lower() in _BAD_WORDS
-    )
-    error = value.get("error")
-    if (
-        error and not isinstance(error, bool) and text_of(error).strip().lower() not in _NO_ERROR
-    ) or _is_true(error):
-        flagged = True
-    if flagged:
-        return leaf_of(_said_in(value)[:_MAX_RESULT]) or "error"
-    for key in ("result", "content", "output", "toolResult", "response"):
-        if (inner := value.get(key)) and (text := error_in_result(inner)):
-            return text
-    return ""
-
-
-def _part_text(entry: Any) -> Any:
-    """Give the text of a part of a message, or the part as it is."""
-    if isinstance(entry, dict) and set(entry) <= {"type", "text", "annotations", "content", "role"}:
-        return entry.get("text") or entry.get("content")
-    return entry
-
-
-def _said_in(value: Any, depth: int = 0) -> str:
-    """Give the words of an error that is an object: its message, its error, or the text of its content."""
-    if depth > 4:
-        return ""
-    if isinstance(value, str):
-        return value.strip()
-    if isinstance(value, list):
-        return "\n".join(text for entry in value[:20] if (text := _said_in(entry, depth + 1)))
-    if not isinstance(value, Mapping):
-        return ""
-    kind = first(value, ("type", "name", "code", "error_type"))
-    for key in (
-        "error",
-        "message",
-        "error_message",
-        "errorMessage",
-        "detail",
-        "reason",
-        "text",
-        "content",
-        "result",
-        "output",
-        "stderr",
-    ):
-        inner = value.get(key)
-        if inner and not isinstance(inner, bool) and (text := _said_in(inner, depth + 1)):
-            wants_kind = (
-                key == "message" and kind and kind.lower() not in {"error", "text"} and kind not in text
-            )
-            return f"{kind}: {text}" if wants_kind else text
-    return ""
-
-
-def failed_text(value: Any) -> str:
-    """Give an error of any shape (text, object, list) as text, down to its leaf; '' for none."""
-    value = as_object(value) or decoded(value)
-    if isinstance(value, bool) or value is None:
-        return ""
-    return leaf_of(_said_in(value) or (text_of(value) if not isinstance(value, str) else ""))

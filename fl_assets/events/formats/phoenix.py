@@ -18,7 +18,7 @@ from fl_assets.events.formats.otel_console import events_in
 from fl_assets.events.formats.readers import entry_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span
-from fl_assets.events.formats.values import any_ns, as_list, as_object, required_text, text_of
+from fl_assets.events.formats.values import any_ns, as_list, as_object, ns_or_none, required_text, text_of
 
 _MARKS = (
     re.compile(rb'(?<!\\)"span_kind"\s*:'),
@@ -83,6 +83,7 @@ def _annotation(raw: dict[str, Any]) -> Evaluation:
         value=value,
         label=text_of(result.get("label") or raw.get("result.label")) or words,
         time_ns=any_ns(raw.get("created_at") or raw.get("updated_at"), "created_at"),
+        updated_ns=ns_or_none(raw.get("updated_at")),
         trace_id=str(raw.get("trace_id") or "").lower(),
         span_id=str(raw.get("span_id") or "").lower(),
         session=str(raw.get("session_id") or ""),

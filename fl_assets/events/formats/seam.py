@@ -99,6 +99,14 @@ class Format:
     table: Literal["events", "error_records"] = "events"
 
 
+def early_in_words(count: int, noun: str, start: date, first: date) -> str:
+    """Say how much was left out since it is older than the first day that is analysed."""
+    return (
+        f"{count} {noun} ended before {start}, the first day that is analysed "
+        f"(FEDERATED_LEARNING_START_DATE); the first of them on {first}"
+    )
+
+
 def json_records(lines: Lines) -> Iterator[tuple[int, Any] | RefusedLine]:
     """Give each JSON value of a file with the line it begins on.
 
@@ -168,9 +176,13 @@ def _of_document(held: list[tuple[int, bytes]]) -> Iterator[tuple[int, Any] | Re
     try:
         yield held[0][0], orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        if len(held) == 1 or any(isinstance(value := _parsed(line), dict) and value for _, line in held):
+        if len(held) == 1 or any(
+            isinstance(value := _parsed(line.rstrip(b", ")), dict) and value for _, line in held
+        ):
+            is_listed = held[0][1] == b"["
             for number, line in held:
-                yield from _of_line(number, line)
+                if not (is_listed and line in {b"[", b"]"}):
+                    yield from _of_line(number, line)
         else:
             is_file = held[0][0] == 1
             detail = f"neither one JSON document nor one per line: {error}"

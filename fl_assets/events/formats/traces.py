@@ -8,6 +8,7 @@ steps towards another; and the events themselves. What does not: any wire format
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import Any
 
 import orjson
@@ -25,7 +26,7 @@ from fl_assets.events.formats.conventions import (
 )
 from fl_assets.events.formats.evaluations import Evaluation, in_span
 from fl_assets.events.formats.exceptions import is_vague
-from fl_assets.events.formats.messages import turn_of
+from fl_assets.events.formats.messages import of_trace, turn_of
 from fl_assets.events.formats.nodes import node_of
 from fl_assets.events.formats.outcomes import NO_FAILURE, outcome_of
 from fl_assets.events.formats.seam import (
@@ -35,6 +36,7 @@ from fl_assets.events.formats.seam import (
     Read,
     ReadOptions,
     RefusedLine,
+    early_in_words,
 )
 from fl_assets.events.formats.spans import Span
 from fl_assets.events.formats.turns import Turn, one_per_question
@@ -114,12 +116,13 @@ def turn_in(line: int, span: Span, options: ReadOptions = DEFAULT_OPTIONS) -> Tu
     None for any other.
     """
     kind = kind_of(span)
-    if kind not in {"llm", "agent"}:
+    is_of_trace = bool(span.attributes.get("turn.of_trace")) or "langfuse.trace.input" in span.attributes
+    if kind not in {"llm", "agent"} and not is_of_trace:
         return None
     said = turn_of(
-        span.attributes,
+        of_trace(span.attributes) if is_of_trace else span.attributes,
         span.events,
-        is_agent=kind == "agent",
+        is_agent=kind == "agent" or is_of_trace,
         is_open=bool(span.attributes.get("turn.is_open")),
     )
     if said is None:
@@ -143,7 +146,7 @@ def turn_in(line: int, span: Span, options: ReadOptions = DEFAULT_OPTIONS) -> Tu
         span.start_ns or span.end_ns,
         span.time_ns,
         {key: value for key, value in about.items() if value},
-        is_of_trace=bool(span.attributes.get("turn.of_trace")),
+        is_of_trace=is_of_trace,
     )
 
 
@@ -193,24 +196,19 @@ class _Early:
 
     def __init__(self, options: ReadOptions) -> None:
         self._start = options.start
-        self._first = f"{options.start.isoformat()}T" if options.start else ""
-        self._count, self._seen = 0, ""
+        self._before = f"{options.start.isoformat()}T" if options.start else ""
+        self._count, self._first = 0, ""
 
     def holds(self, span: Span | Evaluation) -> bool:
-        if not self._first or (when := iso(span.time_ns)) >= self._first:
+        if not self._before or (when := iso(span.time_ns)) >= self._before:
             return False
-        self._count, self._seen = self._count + 1, self._seen or when[:10]
+        self._count, self._first = self._count + 1, min(self._first or when[:10], when[:10])
         return True
 
     def refused(self) -> Iterator[RefusedLine]:
-        if self._count:
-            yield RefusedLine(
-                0,
-                "before_start",
-                f"{self._count} spans ended before {self._start}, the first day that is analysed "
-                f"(FEDERATED_LEARNING_START_DATE); the first of them on {self._seen}",
-                0,
-            )
+        if self._count and self._start:
+            words = early_in_words(self._count, "spans", self._start, date.fromisoformat(self._first))
+            yield RefusedLine(0, "before_start", words, 0)
 
 
 def _taken(trace: _Trace, line: int, span: Span | Evaluation, options: ReadOptions) -> Iterator[EventLine]:

@@ -20,6 +20,13 @@ asks again in that time."""
 _BLANK = re.compile(r"\s+")
 _MIN_CONTAINED = 12
 """Characters that a question must have to be found within a prompt that is built around it."""
+_MAX_MARGIN = 40
+"""Characters that may stand beside a question in a prompt that it begins or ends: "Question:", "Answer:"."""
+_OTHER_TASK = re.compile(
+    r"\b(?:title|summar\w+|tags?|follow-ups?|classif\w+|categor\w+|intent|rewrit\w+|rephras\w+|translat\w+|score"
+    r"|rate|rating|grade|evaluat\w+|judge|extract\w*|keywords?|search quer\w+|memor\w+)\b"
+)
+"""What a prompt around a question asks for that is no answer to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +84,8 @@ def one_per_question(turns: Iterable[Turn]) -> Iterator[Turn]:
                 yield before
             last[turn.session] = turn
             continue
-        answered = turn if _rank(turn) >= _rank(before) else before
+        is_last = _rank(turn) >= _rank(before) or _answers_within(before, turn)
+        answered = turn if is_last else before
         last[turn.session] = replace(
             answered,
             query=min(before.query, turn.query, key=len),
@@ -92,6 +100,17 @@ def _rank(turn: Turn) -> tuple[bool, int]:
     Words before data, and what was asked plainly before a prompt around it (a title, a summary).
     """
     return not _is_data(turn.answer), -len(_folded(turn.query))
+
+
+def _answers_within(before: Turn, turn: Turn) -> bool:
+    """Whether the later turn answers the question of the earlier one with something to read at hand.
+
+    Its prompt has the question at its end or its beginning, and asks for nothing else.
+    """
+    question, prompt = _folded(before.query), _folded(turn.query)
+    place = prompt.rfind(question)
+    is_at_an_end = place >= 0 and min(place, len(prompt) - place - len(question)) <= _MAX_MARGIN
+    return is_at_an_end and not _is_data(turn.answer) and not _OTHER_TASK.search(prompt)
 
 
 def _is_same_request(before: Turn, turn: Turn) -> bool:

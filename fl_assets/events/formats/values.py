@@ -10,8 +10,13 @@ from typing import Any
 
 import orjson
 
+from fl_assets.events.mend import mended
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NEVER = frozenset({2**63 - 1, 2**64 - 1})
+"""What some writers have for a time that is not known: the largest integer."""
 _UNITS = ((10**8, 10**11, "seconds"), (10**11, 10**14, "milliseconds"), (10**14, 10**17, "microseconds"))
+_MAX_MENDED = 1024 * 1024
 _LAST_NS = 253_402_300_799 * 10**9  # the end of year 9999, the last that a datetime can hold
 
 
@@ -43,7 +48,7 @@ def objects_of(value: Any) -> list[dict[str, Any]]:
 def decoded(value: Any) -> Any:
     """Parse a text that is a JSON object, list or text, and what comes of it again if that is one too.
 
-    Leave anything else as it is.
+    One bad character, or a NaN, costs a value of it. Leave anything else as it is.
     """
     for _ in range(3):
         if not isinstance(value, str) or value.lstrip()[:1] not in {"{", "[", '"'}:
@@ -51,7 +56,15 @@ def decoded(value: Any) -> Any:
         try:
             value = orjson.loads(value)
         except orjson.JSONDecodeError:
-            return value
+            fixed, values = (
+                mended(value.encode("utf-8", "replace")) if len(value) <= _MAX_MENDED else (b"", 0)
+            )
+            if not values:
+                return value
+            try:
+                value = orjson.loads(fixed)
+            except orjson.JSONDecodeError:
+                return value
     return value
 
 
@@ -137,17 +150,33 @@ def ns_or_none(value: Any) -> int:
 
 
 def check_ns(value: int, field: str) -> int:
-    """Give a time in nanoseconds back, unless it can only be one in another unit.
+    """Give a time in nanoseconds back, unless it can only be one in another unit; 0 for one that is none.
 
     Of years before 1973 there is no telemetry.
 
     Raises:
         TimeUnitError: naming the field and the unit it looks like.
     """
+    if value in _NEVER or value < 0:
+        return 0
     for low, high, unit in _UNITS:
         if low <= value < high:
             message = f"{field} looks like {unit}, not nanoseconds: {value}"
             raise TimeUnitError(message)
+    return value
+
+
+def check_us(value: Any, field: str) -> Any:
+    """Give a time in microseconds back, unless it can only be one in another unit.
+
+    Raises:
+        TimeUnitError: naming the field and the unit it looks like.
+    """
+    if isinstance(value, int | float):
+        for low, high, unit in (*_UNITS[:2], (10**17, 10**20, "nanoseconds")):
+            if low <= value < high:
+                message = f"{field} looks like {unit}, not microseconds: {value}"
+                raise TimeUnitError(message)
     return value
 
 

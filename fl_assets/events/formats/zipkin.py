@@ -16,6 +16,7 @@ from fl_assets.events.formats.spans import Span, SpanEvent
 from fl_assets.events.formats.values import (
     any_ns,
     as_object,
+    check_us,
     decoded,
     first,
     ns_or_none,
@@ -52,7 +53,7 @@ FORMAT = Format(
 
 def _span(raw: dict[str, Any]) -> Span:
     tags = as_object(raw.get("tags"))
-    start = any_ns(raw.get("timestamp"), "timestamp")
+    start = any_ns(check_us(raw.get("timestamp"), "timestamp"), "timestamp")
     duration = raw.get("duration")
     took = int(duration) * 1000 if isinstance(duration, int | float) else None
     code = first(tags, ("otel.status_code",)).upper()

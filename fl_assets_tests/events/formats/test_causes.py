@@ -45,6 +45,9 @@ def test_a_limit_after_a_tool_error_that_was_handled_is_a_failure_of_its_own():
         "OutputGuardrailTripwireTriggered: triggered tripwire",
         "prompt is too long: 210000 tokens > 200000 maximum",
         "too many steps",
+        "error_max_turns",
+        "error_max_budget_usd: Reached maximum budget ($0.5)",
+        "UnexpectedModelBehavior: Exceeded maximum retries (1) for output validation: too many retries",
     ],
 )
 def test_a_limit_is_an_agents_own_failure_though_nothing_succeeded_since(limit):
@@ -77,6 +80,14 @@ def test_a_span_that_says_ok_stops_all_but_the_same_error():
 def test_the_same_failure_across_a_span_that_is_missing_is_one():
     error = "ToolError: stock service returned 503"
     found = tree(root=("", 1, 9, error), tool=("lost", 3, 4, error), other=("lost", 5, 6, "disk is full"))
+    assert causes_of(*found) == {"root": "tool"}
+
+
+@pytest.mark.parametrize(
+    "above", ["Agent run failed: RateLimitError: 429 from m", "error", "Agent run failed"]
+)
+def test_across_a_span_that_is_missing_a_type_or_no_words_at_all_say_that_it_is_the_same(above):
+    found = tree(root=("", 1, 9, above), tool=("lost", 3, 4, "openai.RateLimitError: 429 from m"))
     assert causes_of(*found) == {"root": "tool"}
 
 
@@ -154,6 +165,20 @@ def test_a_prompt_around_the_question_is_the_question():
     assert said(turn(2, "Why was I charged twice?", "By mistake", at=1), prompt) == [
         ("Why was I charged twice?", "By mistake")
     ]
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "Context: docs and docs.\n\nQuestion: Why was I charged twice?",
+        "Why was I charged twice?\n\nContext: x",
+    ],
+)
+def test_an_answer_from_documents_goes_before_what_only_led_to_it(prompt):
+    rewriter = turn(1, "Why was I charged twice?", "double charge", at=1)
+    assert said(rewriter, turn(2, prompt, "By mistake", at=3)) == [("Why was I charged twice?", "By mistake")]
+    title = turn(2, "Write a title for this chat: Why was I charged twice?", "Charged twice", at=3)
+    assert said(rewriter, title) == [("Why was I charged twice?", "double charge")]
 
 
 def test_what_a_user_asks_again_later_is_another_turn():

@@ -198,3 +198,19 @@ def test_scores_are_stored_by_day_redacted_and_once(tmp_path):
         ("berlin", "call <EMAIL>", "berlin/b.jsonl"),
     }
     assert case.engine.lake.verify("evaluations", DAY.replace(day=2)) == []
+
+
+def test_of_a_score_that_was_changed_the_last_version_stays(tmp_path):
+    case = Case(tmp_path)
+    changed = {**SCORE, "value": 0, "updatedAt": "2026-11-03T08:00:00Z"}
+    case.write("berlin/a.jsonl", orjson.dumps(SCORE))
+    case.engine.ingest()
+    case.write("paris/a.jsonl", orjson.dumps({**changed, "value": 9}))  # another node's is no change of it
+    case.write("berlin/b.jsonl", orjson.dumps(changed), orjson.dumps(SCORE))
+    assert case.engine.ingest().evaluations == 1
+    case.write("berlin/c.jsonl", orjson.dumps(SCORE))  # the old version, read late
+    case.write("berlin/d.jsonl", orjson.dumps(changed))
+    assert case.engine.ingest().evaluations == 0
+    stored = case.rows("evaluations", DAY.replace(day=2))
+    assert [(one["evaluation_id"], one["node_id"], one["value"]) for one in stored] == [("sc1", "berlin", 0)]
+    assert case.engine.lake.verify("evaluations", DAY.replace(day=2)) == []

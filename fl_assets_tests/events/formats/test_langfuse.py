@@ -134,3 +134,10 @@ def test_an_observation_that_cannot_be_read_costs_itself_alone_and_says_why(chan
 
 def test_an_export_without_observations_is_refused():
     assert [entry.reason for entry in run({"trace": TRACE, "observations": []})] == ["bad_record"]
+
+
+def test_traces_of_which_nothing_can_be_told_are_counted():
+    trace = {"id": "t1", "timestamp": "2026-11-02T12:00:00Z", "sessionId": "s1", "name": "bot"}
+    assert run({**trace, "input": None, "output": None}) == []
+    (refused,) = run([{**trace, "input": {"rows": [1]}, "output": {"sum": 1}}])
+    assert (refused.reason, refused.events) == ("not_used", 0)

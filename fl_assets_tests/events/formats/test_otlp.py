@@ -118,6 +118,17 @@ def exception(kind: str, message: str, stack: str = "") -> dict:
         ({"host.name": "e2b-i9x8k2j4h5"}, None),
         ({"service.instance.id": "12345@laptop"}, None),
         ({"host.name": "web-eu-west-2"}, "web-eu-west-2"),
+        ({"host.name": "runnervmq7k2p"}, None),
+        ({"hostname": "box-3"}, "box-3"),
+        ({"host.name": "ip-10-0-3-22.ec2.internal"}, "ip-10-0-3-22.ec2.internal"),
+        (
+            {
+                "host.name": "ip-10-0-3-22.ec2.internal",
+                "aws.ecs.task.arn": "arn:aws:ecs:x:1:task/c/3f2a",
+                "aws.ecs.task.family": "agent",
+            },
+            "agent",
+        ),
     ],
 )
 def test_a_node_that_restarts_stays_one_node(resource, node):
@@ -689,6 +700,41 @@ SHAPES = {
             "pydantic_ai.all_messages": json.dumps(
                 [{"role": "user", "parts": [{"type": "text", "content": "what now?"}]}, *ANSWER]
             ),
+        }
+    ),
+    "cut within a message": span(
+        attributes={
+            "gen_ai.operation.name": "chat",
+            "gen_ai.input.messages": '[{"role": "user", "name": "\\ud83d", "x": NaN, "content": "what now?"}]',
+            "gen_ai.output.messages": '[{"role": "assistant", "content": "then this"}]',
+        }
+    ),
+    "Gemini": span(
+        attributes={
+            "openinference.span.kind": "LLM",
+            "input.value": '{"contents": [{"role": "user", "parts": [{"text": "what now?"}]}]}',
+            "output.value": '{"candidates": [{"content": {"parts": [{"text": "then this"}]}}]}',
+        }
+    ),
+    "Logfire": span(
+        attributes={
+            "gen_ai.request.model": "m",
+            "request_data": '{"messages": [{"role": "user", "content": "what now?"}], "model": "m"}',
+            "response_data": '{"message": {"role": "assistant", "content": "then this"}}',
+        }
+    ),
+    "LlamaIndex": span(
+        attributes={
+            "openinference.span.kind": "AGENT",
+            "input.value": '{"user_msg": "what now?", "chat_history": null}',
+            "output.value": "then this",
+        }
+    ),
+    "Langfuse's trace": span(
+        attributes={
+            "langfuse.trace.input": '"what now?"',
+            "langfuse.trace.output": '"then this"',
+            "langfuse.observation.type": "span",
         }
     ),
     "Vercel": span(

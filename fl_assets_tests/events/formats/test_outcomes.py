@@ -7,8 +7,9 @@ import pytest
 
 from fl_assets.events.formats.conventions import kind_of
 from fl_assets.events.formats.exceptions import leaf_of
-from fl_assets.events.formats.outcomes import Outcome, error_in_result, outcome_of
+from fl_assets.events.formats.outcomes import Outcome, outcome_of
 from fl_assets.events.formats.spans import Span, SpanEvent
+from fl_assets.events.formats.tool_results import error_in_result
 
 START, END = 1_793_620_800_000_000_000, 1_793_620_810_000_000_000
 TOOL = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "book"}
@@ -112,6 +113,35 @@ def ended(found: Span) -> Outcome:
             "finish reason: content_filter",
         ),
         (span(error=True), None),
+        (span(tool__call__status="failure", tool__call__error="no seats left"), "no seats left"),
+        (
+            span(
+                output__value='{"output": {"type": "constructor", "id": ["langchain", "ToolMessage"], '
+                '"kwargs": {"content": "Error: no such key", "status": "error"}}}',
+                **TOOL,
+            ),
+            "Error: no such key",
+        ),
+        (
+            span(
+                output__value="\nI encountered an error while trying to use the tool. This was the error: "
+                "[Errno 2] No such file or directory: 'x'.\n Tool ReadFile accepts these inputs: path",
+                **TOOL,
+            ),
+            "[Errno 2] No such file or directory: 'x'",
+        ),
+        (
+            span(
+                output__value="An error occurred while running the tool. Please try again. Error: no seats",
+                **TOOL,
+            ),
+            "no seats",
+        ),
+        (span(output__value="<tool_use_error>File is gone.</tool_use_error>", **TOOL), "File is gone."),
+        (
+            span(output__value="Failed to call tool book: no seats", **TOOL),
+            "Failed to call tool book: no seats",
+        ),
         (
             span("error", "Tool failed", output__value="stock service returned 503", **TOOL),
             "stock service returned 503",
@@ -155,6 +185,7 @@ def test_failure_is_told_in_many_places(found, error):
         span(error="", error__type=""),
         span(output__value='{"error": null, "rows": []}', **TOOL),
         span(output__value="The page says: Error: 404", **TOOL),
+        span(output__value="Failed orders of May: none", **TOOL),
         span(evaluation__success=False),
         span(gen_ai__response__finish_reasons=["stop"], **LLM),
         span(http__response__status_code=404),
@@ -184,6 +215,16 @@ def test_what_was_handled_or_merely_read_is_no_failure(found):
         (span("error", "AbortError: This operation was aborted"), "cancelled"),
         (span("unset", http__response__status_code=499, **LLM), "cancelled"),
         (span("error", "The user doesn't want to proceed with this tool use."), "cancelled"),
+        (span("error", "User declined the elicitation request"), "cancelled"),
+        (span("error", "Tool call requires approval"), "interrupted"),
+        (
+            span(
+                output__value='{"error": "This tool call requires confirmation, please approve or reject."}',
+                **TOOL,
+            ),
+            "interrupted",
+        ),
+        (span("error", "Card declined, the order requires confirmation by phone"), "failed"),
         (span("error", "TimeoutError: call timed out and was cancelled by client"), "failed"),
         (span("error", "", raised("TimeoutError", "deadline exceeded")), "failed"),
         (span("unset", end=0), "unfinished"),
@@ -223,6 +264,20 @@ def test_waiting_and_giving_up_are_no_failures(found, kind):
             'Traceback (most recent call last):\n  File "b", line 2, in g\n'
             "ToolException: Tool execution failed\n",
             "KeyError: 'order'",
+        ),
+        (
+            "tool failed\n\nCaused by:\n    0: client error\n    1: Connection refused (os error 111)",
+            "Connection refused (os error 111)",
+        ),
+        (
+            "app.rb:3:in `call': tool error (ToolError)\n\tfrom app.rb:9:in `<main>'\n"
+            "app.rb:2:in `get': execution expired (Net::OpenTimeout)\n\tfrom x",
+            "Net::OpenTimeout: execution expired",
+        ),
+        (
+            "PDOException: SQLSTATE[HY000] [2002] Connection refused in /a.php:3\nStack trace:\n#0 x\n\n"
+            "Next RuntimeException: agent failed in /a.php:9\nStack trace:\n#0 y",
+            "PDOException: SQLSTATE[HY000] [2002] Connection refused",
         ),
     ],
 )

@@ -140,3 +140,40 @@ def test_what_has_no_times_is_one_refusal_that_says_so(content):
     (only,) = refused
     assert (only.reason, only.events) == ("unsupported_format", 0)
     assert "no times" in only.detail or "without times" in only.detail
+
+
+@pytest.mark.parametrize(
+    ("output", "failed"),
+    [
+        ("apply_patch verification failed: Failed to find expected lines in /w/a.py", True),
+        ("exec_command failed for `ls`: CreateProcess", True),
+        ("unsupported call: browse", True),
+        ("Chunk ID: ab12\nProcess exited with code 0\nOutput:\ntest failed", False),
+        ("Success. Updated the following files:\nM a.py", False),
+    ],
+)
+def test_an_output_of_codex_without_an_exit_code_fails_by_its_words(output, failed):
+    called, answered = (
+        {"call_id": "c9", "type": kind} for kind in ("custom_tool_call", "custom_tool_call_output")
+    )
+    lines = [
+        {"timestamp": "2026-11-02T12:00:00Z", "type": "response_item", "payload": {**called, "name": "run"}},
+        {
+            "timestamp": "2026-11-02T12:00:01Z",
+            "type": "response_item",
+            "payload": {**answered, "output": output},
+        },
+    ]
+    assert counted("x", file_of(lines)).failures == ({"run": output} if failed else {})
+
+
+def test_tokens_of_a_langchain_message_are_kept():
+    message = {"kwargs": {"content": "hi", "usage_metadata": {"input_tokens": 3, "output_tokens": 2}}}
+    run = {
+        **LANGSMITH[0],
+        "run_type": "llm",
+        "outputs": {"generations": [[{"text": "hi", "message": message}]]},
+    }
+    _, (event, *_), _ = rows("x", file_of([run]))
+    metadata = event["execution_trace"]["metadata"]
+    assert (metadata["input_tokens"], metadata["output_tokens"]) == ("3", "2")

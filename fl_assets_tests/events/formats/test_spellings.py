@@ -237,10 +237,34 @@ def test_an_http_status_has_the_words_that_its_class_is_told_by():
     }
 
 
+@pytest.mark.parametrize("unit", [10**3, 1, 10**9])
+def test_times_in_another_unit_are_refused_by_jaeger_and_zipkin_too(unit):
+    seconds = NANO // 10**9
+    jaeger = {"traceID": "1", "spanID": "2", "operationName": "x", "startTime": seconds * unit, "duration": 1}
+    zipkin = {"traceId": "1", "id": "2", "timestamp": seconds * unit, "localEndpoint": {"serviceName": "x"}}
+    for value in ({"data": [{"spans": [jaeger]}]}, [zipkin]):
+        _, found, (refused,) = rows("x", orjson.dumps(value))
+        assert (found, refused.reason) == ([], "wrong_time_unit")
+
+
+def test_the_largest_integer_is_no_time():
+    for never in (2**64 - 1, 2**63 - 1, -62_135_596_800 * 10**9):
+        _, (event,), _ = rows("x", orjson.dumps(request({**SPAN, "endTimeUnixNano": str(never)})))
+        call = event["execution_trace"]
+        assert (call["duration_ms"], call["metadata"]["unfinished"]) == (None, "true")
+
+
+def test_a_list_that_ends_with_a_comma_loses_nothing():
+    lines = b"[\n" + b"".join(orjson.dumps(request({**SPAN, "spanId": f"{i:016x}"})) + b",\n" for i in (1, 2))
+    for end in (b"]", b"]\n", b""):
+        assert len(rows("x", lines + end)[1]) == 2
+
+
 TEMPLATES = [
     "<|im_start|>system\nbe kind<|im_end|>\n<|im_start|>user\nwhere is it?<|im_end|>\n",
     "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nbe kind<|eot_id|>"
     "<|start_header_id|>user<|end_header_id|>\n\nwhere is it?<|eot_id|>",
+    "You are kind.\n\nHuman: where is it?\n\nAssistant:",
     "<start_of_turn>user\nwhere is it?<end_of_turn>\n<start_of_turn>model\n",
 ]
 

@@ -1,0 +1,144 @@
+"""What a tool gave back that is an error, in any of the shapes that tools and frameworks write.
+
+What goes here: results, texts and objects of errors. What does not: where a span keeps them, and whether its
+call failed (`outcomes.py`).
+
+Sources: the MCP specification (`isError`); what LangChain, CrewAI, the OpenAI Agents SDK, AutoGen and Claude
+Code put into a tool's result.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from fl_assets.events.formats.exceptions import leaf_of
+from fl_assets.events.formats.values import as_object, decoded, first, text_of
+
+MAX_RESULT = 4000
+BAD_WORDS = frozenset({"error", "failed", "failure", "fail", "errored", "err", "failed_with_error"})
+_ERROR_TEXT = re.compile(
+    r"\s*(?:\W{0,3}\s*)?(?:(?:tool|mcp|api|execution|runtime|internal)[ _-])?(?:error|exception|failure"
+    r"|traceback \(most recent call last\))\b\s*(?:\[[^\]]*\]\s*)?(?:[:\-–—(]|executing|calling|invoking"
+    r"|running|while|when|in\b)"
+    r"|\s*(?:(?:i )?encountered (?:an )?error|an (?:unexpected )?error (?:has )?occurred|<tool_use_error>"
+    r"|failed to (?:call|execute|invoke|run|parse) (?:the )?(?:tool|function|command|argument)"
+    r"|(?:tool|function|command|code)(?: call| execution)? (?:failed|errored)\b"
+    r"|unknown tool\b|no tool named\b|tool \S{1,80} (?:was )?not found\b)",
+    re.IGNORECASE,
+)
+_LEAD_IN = re.compile(
+    r"\s*(?:(?:i )?encountered an error while trying to use the tool\. this was the error:\s*"
+    r"|an error occurred while running the tool\. please try again\. error:\s*|<tool_use_error>)"
+    r"(?P<error>.+?)(?:\.?\s*\n\s*tool .{1,200} accepts these inputs:.*|</tool_use_error>\s*)?",
+    re.IGNORECASE | re.DOTALL,
+)
+"""What CrewAI, the OpenAI Agents SDK and Claude Code put around a tool's error."""
+"""How a tool's result begins that is an error in words; a page or file that merely has the word in it begins
+otherwise."""
+_TOOL_MESSAGE = re.compile(r"(?:ToolMessage\()?content=.*\bstatus='error'", re.DOTALL)
+"""LangChain's messages as their `repr`."""
+NO_ERROR = frozenset(
+    {"", "false", "none", "null", "0", "no", "ok", "undefined", "{}", "[]", "true", "1", "yes"}
+)
+
+
+def is_false(value: Any) -> bool:
+    """Whether a flag says no, in whatever type it is written."""
+    return (
+        value is False
+        or value == 0
+        or (isinstance(value, str) and value.strip().lower() in {"false", "no", "0"})
+    )
+
+
+def is_true(value: Any) -> bool:
+    """Whether a flag says yes; a number says nothing."""
+    return value is True or (isinstance(value, str) and value.strip().lower() in {"true", "yes"})
+
+
+def error_in_result(result: Any) -> str:
+    """Give the error that a tool's result is, in any of the shapes that tools write.
+
+    '' for a result that is none.
+
+    An error is said by `isError`, `success: false`, a `status` of error, an `error` that is not empty, or a
+    text that begins with it.
+    """
+    value = decoded(result)
+    if isinstance(value, str):
+        is_error = _ERROR_TEXT.match(value) or _TOOL_MESSAGE.match(value)
+        return leaf_of(bare_error(value)[:MAX_RESULT]) if is_error else ""
+    if isinstance(value, list):
+        return next((text for entry in value[:20] if (text := error_in_result(_part_text(entry)))), "")
+    if not isinstance(value, dict):
+        return ""
+    flagged = (
+        any(is_true(value.get(key)) for key in ("isError", "is_error"))
+        or any(is_false(value.get(key)) for key in ("success", "ok", "succeeded"))
+        or str(value.get("status") or value.get("type") or "").lower() in BAD_WORDS
+    )
+    error = value.get("error")
+    if (error and not isinstance(error, bool) and text_of(error).strip().lower() not in NO_ERROR) or is_true(
+        error
+    ):
+        flagged = True
+    if flagged:
+        return leaf_of(said_in(value)[:MAX_RESULT]) or "error"
+    for key in ("result", "content", "output", "toolResult", "response", "kwargs"):
+        if (inner := value.get(key)) and (text := error_in_result(inner)):
+            return text
+    return ""
+
+
+def bare_error(text: str) -> str:
+    """Give a tool's error without what frameworks put around it."""
+    match = _LEAD_IN.fullmatch(text[:MAX_RESULT])
+    return match["error"].strip() if match else text.strip()
+
+
+def _part_text(entry: Any) -> Any:
+    """Give the text of a part of a message, or the part as it is."""
+    if isinstance(entry, dict) and set(entry) <= {"type", "text", "annotations", "content", "role"}:
+        return entry.get("text") or entry.get("content")
+    return entry
+
+
+def said_in(value: Any, depth: int = 0) -> str:
+    """Give the words of an error that is an object: its message, its error, or the text of its content."""
+    if depth > 4:
+        return ""
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, list):
+        return "\n".join(text for entry in value[:20] if (text := said_in(entry, depth + 1)))
+    if not isinstance(value, Mapping):
+        return ""
+    kind = first(value, ("type", "name", "code", "error_type"))
+    for key in (
+        "error",
+        "message",
+        "error_message",
+        "errorMessage",
+        "detail",
+        "reason",
+        "text",
+        "content",
+        "result",
+        "output",
+        "stderr",
+    ):
+        inner = value.get(key)
+        if inner and not isinstance(inner, bool) and (text := said_in(inner, depth + 1)):
+            wants_kind = (
+                key == "message" and kind and kind.lower() not in {"error", "text"} and kind not in text
+            )
+            return f"{kind}: {text}" if wants_kind else text
+    return ""
+
+
+def failed_text(value: Any) -> str:
+    """Give an error of any shape (text, object, list) as text, down to its leaf; '' for none."""
+    value = as_object(value) or decoded(value)
+    if isinstance(value, bool) or value is None:
+        return ""
+    return leaf_of(bare_error(said_in(value)) or (text_of(value) if not isinstance(value, str) else ""))
