@@ -163,7 +163,7 @@ class FederatedLearningCoordinator:
     def start_background_cycles(
         self, on_result: Callable[[LearningCycleResult | Exception], None] | None = None
     ) -> threading.Thread:
-        """Run a cycle now and then every `cycle_interval_secs`, in a daemon thread.
+        """Run a cycle now, then one every `cycle_interval_secs`, in a daemon thread.
 
         `stop_background_cycles` ends it.
 
@@ -382,6 +382,6 @@ def _open_postgres(home: Path) -> None:
     except DagsterPostgresException as error:
         message = (
             f"{POSTGRES}=(not shown): PostgreSQL cannot be used "
-            f"({first_line(str(error.__cause__))}); mend it, or unset it"
+            f"({first_line(str(error.__cause__))}); fix it, or unset it"
         )
         raise SettingsError(message) from error

@@ -45,7 +45,7 @@ def test_inspect_says_of_each_file_what_a_cycle_would_make_of_it_and_leaves_no_t
     shown = run("inspect", str(at_home.parent))
     for words in (
         "n1/a.jsonl    telemetrist  20",
-        "1 file of no known format and 1 event in 1 other files could not be read",
+        "1 file of no known format and 1 event in 1 other file could not be read",
         "n1/notes.csv (12 bytes) is not read: CSV",
         "n1/a.jsonl: 1 event could not be read, first invalid_json",
         "a cycle of 2026-11-01 would find 20 of the 10 events it needs, and go on",

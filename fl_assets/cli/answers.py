@@ -40,7 +40,7 @@ def approve(
 
 @app.command()
 def reject(decision_id: DecisionId, reason: Reason) -> None:
-    """Say no to a decision: the same change of the same pattern is not tried again.
+    """Reject a decision: the same change is not proposed again for the same pattern.
 
     Example: fl-assets reject 3f9c --reason "the limit is a contract with the vendor"
     """

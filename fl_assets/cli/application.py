@@ -24,11 +24,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="fl-assets",
-    help="A fleet's telemetry becomes playbooks it can defend, and updates it can undo.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    epilog="Exit codes: 0 done (a day that the gate stopped is done, too); 1 an error, told on standard "
+    epilog="Exit codes: 0 done (a day that the gate stopped is done, too); 1 an error, written to standard "
     "error, or a rule that `verify` finds broken; "
     "2 wrong usage; 3 too few events, so that nothing was learned.",
 )
@@ -94,7 +93,7 @@ def options(
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
     ] = False,
 ) -> None:
-    """A fleet's telemetry becomes playbooks it can defend, and updates it can undo."""
+    """Find what keeps failing across LLM agents, propose fixes with evidence, roll them out reversibly."""
 
 
 class CommandError(Exception):

@@ -99,7 +99,7 @@ def watch(
         ),
     ] = None,
 ) -> None:
-    """Run a cycle now and then at every interval, until interrupted.
+    """Run a cycle now, then one at every interval, until interrupted.
 
     Example: fl-assets watch --every 3600
     """
@@ -168,7 +168,7 @@ def report(
     as_json: AsJson = False,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in your browser.")] = False,
 ) -> None:
-    """Write the report of a day as one page, say what it says in short, and where it is.
+    """Write the HTML report of a day; print its summary and where the page is.
 
     Example: fl-assets report --date 2026-11-20 --open
     """
@@ -218,7 +218,7 @@ def patterns(
 
 @app.command()
 def playbooks(date_: DateOption = None, as_json: AsJson = False) -> None:
-    """List what should change, and what is held back and why.
+    """List what should change, and what is held back and why; what should prevent most comes first.
 
     Example: fl-assets playbooks --json
     """
@@ -256,7 +256,7 @@ def explain(
     date_: DateOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell all that is known of one pattern: evidence, trend, why it is one pattern, what should change.
+    """Show all that is known of one pattern: evidence, trend, why it is one pattern, what should change.
 
     Example: fl-assets explain p-9de6de2b9fa6
     """
@@ -315,7 +315,7 @@ def summarize(
         typer.Option(parser=parse_day, metavar=DAY, help="Last of them; by default yesterday, UTC."),
     ] = None,
 ) -> None:
-    """On a node: summarise days as signed counts, so that no event has to leave it (docs/federation.md).
+    """On a node: write days as signed counts, so that no event has to leave it (docs/federation.md).
 
     Example: fl-assets summarize --out outbox/eu-1-2026-11-20.jsonl --day 2026-11-20
     """

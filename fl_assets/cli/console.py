@@ -128,7 +128,7 @@ def show_rebuilt(path: Path, done: Rebuilt) -> None:
 def show_cycle(view: CycleView, *, as_json: bool, everything: bool = False) -> None:
     """Print a cycle: what was read and found, what may be done, what is held, where the files are.
 
-    The surest playbooks and the rest as numbers, unless everything is asked for.
+    The playbooks that should prevent most and the rest as numbers, unless everything is asked for.
     """
     result, day, files = view.result, view.result.day, view.files
     patterns, playbooks, decisions = view.patterns, view.playbooks, view.decisions
@@ -170,10 +170,8 @@ def show_cycle(view: CycleView, *, as_json: bool, everything: bool = False) -> N
             sum(not row["failures"] for row in patterns),
         )
         states = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in sorted(failing.items()))
-        say(
-            f"  patterns found    {failing.total()} failing ({states}), {gone} of the last fortnight that "
-            "no longer do"
-        )
+        stopped = f"; {gone} others of the last 14 days have stopped" if gone else ""
+        say(f"  patterns found    {failing.total()} failing ({states}){stopped}")
         if everything:
             show_playbooks(playbooks)
         else:
@@ -194,10 +192,10 @@ def show_cycle(view: CycleView, *, as_json: bool, everything: bool = False) -> N
 
 
 def show_top_playbooks(playbooks: Sequence[Playbook]) -> None:
-    """Print the surest of the playbooks that are ready, and how many more there are."""
+    """Print the playbooks that should prevent the most failures, and how many more are ready or held."""
     ready = [one for one in playbooks if not one.held_because]
     held = len(playbooks) - len(ready)
-    say(f"\n{counted_playbooks(len(ready))} ready")
+    say(f"\n{counted_playbooks(len(ready))} ready{_ORDER if len(ready) > 1 else ''}")
     if ready:
         rows = [[*_cells(one), f"{one.title}{_changes(one, _SHORT)}"] for one in ready[:TOP]]
         show_table(_COLUMNS, rows)
@@ -211,7 +209,8 @@ def counted_playbooks(number: int) -> str:
     return f"{number} playbook{'s are' if number != 1 else ' is'}"
 
 
-_COLUMNS = ("category", "confidence", "evidence", "nodes", "state", "playbook")
+_COLUMNS = ("prevents", "confidence", "evidence", "nodes", "state", "category", "playbook")
+_ORDER = ", by the failures a day that each should prevent"
 
 
 def show_playbooks(playbooks: Sequence[Playbook]) -> None:
@@ -220,7 +219,7 @@ def show_playbooks(playbooks: Sequence[Playbook]) -> None:
         [one for one in playbooks if not one.held_because],
         [one for one in playbooks if one.held_because],
     )
-    say(f"\n{counted_playbooks(len(ready))} ready")
+    say(f"\n{counted_playbooks(len(ready))} ready{_ORDER if len(ready) > 1 else ''}")
     if ready:
         show_table(_COLUMNS, [[*_cells(one), f"{one.title}{_changes(one)}"] for one in ready])
     say(f"\n{counted_playbooks(len(held))} held back")
@@ -431,12 +430,14 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def _cells(one: Playbook) -> list[str]:
+    benefit = one.advice.benefit
     return [
-        one.category,
+        f"{benefit.avoided_per_day:,.1f}" if benefit else "–",
         f"{one.confidence:.2f}",
         f"{one.evidence_count:,}",
         f"{one.nodes_affected} of {one.nodes_reporting}",
         one.state.replace("_", " "),
+        one.category,
     ]
 
 

@@ -53,20 +53,20 @@ def demo(
     plan, truth = run.fleet.plan, telemetry.parent / "truth.json"
     say(
         f"telemetry: simulated {run.fleet.truth().events:,} events of {len(plan.nodes)} nodes over "
-        f"{len(plan.days)} days to {plan.days[-1]} in {telemetry}; what was planted is in {truth}"
+        f"{len(plan.days)} days to {plan.days[-1]} in {telemetry}; what was planted, broken lines too, is in "
+        f"{truth}"
     )
     space = Workspace(config)
     show_story(
         open_releases(space.updates).events(),
         space.warehouse.read_day("failure_patterns", plan.days[-1]),
-        by_day=space.warehouse.rows(_BY_DAY),
+        cycles=space.warehouse.rows(_CYCLES),
     )
 
 
-_BY_DAY = """
-    select event_date as day, max_by(improvements_generated, start_time) as playbooks,
-        max_by(status, start_time) as status
-    from learning_cycles group by event_date order by day"""
+_CYCLES = """
+    select event_date as day, status, start_time as begun, end_time as ended
+    from learning_cycles order by start_time, event_date"""
 
 
 class DemoRun:

@@ -67,7 +67,7 @@ def patterns(day: str | None = None, failing_only: bool = True) -> dict[str, Any
 
 
 def pattern(pattern_id: str, day: str | None = None) -> dict[str, Any]:
-    """Tell all that is known of one pattern: evidence, what differs, what worked, examples, playbooks."""
+    """Return all that is known of one pattern: evidence, what differs, what worked, examples, playbooks."""
     space, content = _report(day)
     (found,) = _one(content.patterns, "pattern_id", pattern_id)
     answers = [
@@ -89,7 +89,7 @@ def playbooks(day: str | None = None) -> dict[str, Any]:
 
 
 def playbook(playbook_id: str, day: str | None = None) -> dict[str, Any]:
-    """Tell all of one playbook: the change, its evidence, cost, causes, cures, examples, how it is judged."""
+    """Return all of one playbook: change, evidence, cost, causes, cures, examples, how it is judged."""
     space, content = _report(day)
     (found,) = _one(space.playbooks.of(content.day), "improvement_id", playbook_id)
     return {"day": content.day.isoformat(), "playbook": _apart(found.model_dump(mode="json"))}

@@ -6,6 +6,7 @@ What goes here: choosing and wording the steps of the history of updates. What d
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any
 
 from fl_assets.cli.console import say
@@ -26,30 +27,39 @@ _STEPS = {
 
 
 def show_story(
-    events: Sequence[Event], patterns: Sequence[Mapping[str, Any]], *, by_day: Sequence[Mapping[str, Any]]
+    events: Sequence[Event], patterns: Sequence[Mapping[str, Any]], *, cycles: Sequence[Mapping[str, Any]]
 ) -> None:
     """Print the cycles so far, each step of each change, incidents of one node, and what is harmless.
 
     Args:
         events: the history of updates.
         patterns: rows of `failure_patterns` of the last day.
-        by_day: `day, status, playbooks` of each analysed day.
+        cycles: `day, status, begun, ended` (naive, UTC) of each cycle, the earliest begun first.
     """
-    if by_day:
-        ended = Counter(str(row["status"]) for row in by_day)
-        say(f"Learning cycles of {by_day[0]['day']} to {by_day[-1]['day']}: {counted(ended)}")
+    if cycles:
+        latest = {row["day"]: str(row["status"]) for row in cycles}
+        ended = counted(Counter(latest.values()))
+        say(f"Learning cycles of {min(latest)} to {max(latest)}: {ended}")
+        say("What was tried, by the day whose cycle led to it (which runs soon after that day's midnight):")
     updates: dict[str, Update] = {one.decision_id: one.update for one in events if one.update}
     for event in events:
         if event.what not in _STEPS or event.decision_id not in updates:
             continue
         step = _STEPS[event.what]
-        say(f"  {event.at.date()}  {step:<16}  {_words(event, updates[event.decision_id])}")
+        say(f"  {_day_of(event, cycles)}  {step:<16}  {_words(event, updates[event.decision_id])}")
     for row in patterns:
         times = f"{row['template']} ({row['failures']:,} times)"
         if row["incident_node"] and row["failures"]:
             say(f"  {'one node alone':<28}  {row['incident_node']}: {times}")
         if row["is_harmless"] and row["failures"]:
             say(f"  {'harmless, no playbook':<28}  {times}")
+
+
+def _day_of(event: Event, cycles: Sequence[Mapping[str, Any]]) -> date:
+    """Return the day whose cycle a step is of; the day on which it was done, where it is of none."""
+    at = event.at.replace(tzinfo=None)
+    days = (row["day"] for row in cycles if row["ended"] and row["begun"] <= at <= row["ended"])
+    return next(days, event.at.date())
 
 
 def _words(event: Event, update: Update) -> str:

@@ -485,7 +485,7 @@ def _unknown(environment: Iterable[str], fields: Iterable[str]) -> list[str]:
         if name.startswith(PREFIX) and name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
             lines.append(
-                f"{name}: is no setting; "
+                f"{name}: unknown setting; "
                 f"{f'did you mean {near[0]}?' if near else 'unset it (docs/settings.md lists all)'}"
             )
     return lines
@@ -502,7 +502,7 @@ def _explain(error: ValidationError, fields: dict[str, FieldInfo]) -> list[str]:
         field = str(problem["loc"][0]) if problem["loc"] else ""
         name = variable(field)
         if field not in fields:
-            lines.append(f"{name}: is no setting")
+            lines.append(f"{name}: unknown setting")
             continue
         rule = (
             problem["msg"].removeprefix("Value error, ")
@@ -524,7 +524,7 @@ def _explain(error: ValidationError, fields: dict[str, FieldInfo]) -> list[str]:
             else str(default)
         )
         lines.append(
-            f"{name}={value}: {rule}; mend it, or unset it{f' for the default {shown}' if shown else ''}"
+            f"{name}={value}: {rule}; fix it, or unset it{f' for the default {shown}' if shown else ''}"
         )
     return lines
 

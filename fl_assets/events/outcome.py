@@ -47,12 +47,11 @@ def unread_in_words(unread: Sequence[Unread], most: int = 5) -> list[str]:
     if not unread:
         return []
     whole = sum(one.is_whole for one in unread)
-    events = sum(one.events for one in unread)
+    events, others = sum(one.events for one in unread), len(unread) - whole
+    in_others = f"{others:,} {'other ' if whole else ''}{'file' if others == 1 else 'files'}"
     parts = [
         f"{whole:,} {'file' if whole == 1 else 'files'} of no known format" if whole else "",
-        f"{events:,} {'event' if events == 1 else 'events'} in {len(unread) - whole:,} other files"
-        if events
-        else "",
+        f"{events:,} {'event' if events == 1 else 'events'} in {in_others}" if events else "",
     ]
     found = " and ".join(part for part in parts if part) or f"parts of {len(unread):,} files"
     more = len(unread) - most

@@ -205,7 +205,8 @@ def since(frame: pd.DataFrame, first_day: date) -> pd.DataFrame:
 
 
 def _conversation_pattern_id(message_id: str) -> str:
-    return hashlib.sha256(f"conversation|{message_id}".encode()).hexdigest()[:16]
+    """Return a stable id in the shape that all patterns have: `p-` and 12 hex digits."""
+    return "p-" + hashlib.sha256(f"conversation|{message_id}".encode()).hexdigest()[:12]
 
 
 def _up_to(frame: pd.DataFrame, day: date) -> pd.DataFrame:

@@ -65,7 +65,7 @@ def test_switches_are_read_in_any_case(monkeypatch, text, value):
         (
             "MIN_EVENTS",
             "many",
-            "must be a whole number of at least 1; mend it, or unset it for the default 1000",
+            "must be a whole number of at least 1; fix it, or unset it for the default 1000",
         ),
         ("THRESHOLD", "1.5", "must be a number above 0 and at most 1"),
         ("THRESHOLD", "nan", "must be a number above 0 and at most 1"),
@@ -96,7 +96,7 @@ def test_a_bad_value_names_variable_value_and_rule(monkeypatch, name, value, rul
 def test_a_misspelt_variable_is_an_error_that_names_the_nearest(monkeypatch, name, nearest):
     monkeypatch.setenv(PREFIX + name, "1")
     with pytest.raises(
-        SettingsError, match=f"^{PREFIX}{name}: is no setting; did you mean {PREFIX}{nearest}\\?$"
+        SettingsError, match=f"^{PREFIX}{name}: unknown setting; did you mean {PREFIX}{nearest}\\?$"
     ):
         read()
 
@@ -107,7 +107,7 @@ def test_a_variable_that_is_like_none_is_an_error_too(monkeypatch):
     monkeypatch.setenv("federated_learning_min_events", "7")
     with pytest.raises(
         SettingsError,
-        match=r"^FEDERATED_LEARNING_XYLOPHONE: is no setting; unset it \(docs/settings.md lists all\)$",
+        match=r"^FEDERATED_LEARNING_XYLOPHONE: unknown setting; unset it \(docs/settings.md lists all\)$",
     ):
         read()
     monkeypatch.delenv("FEDERATED_LEARNING_XYLOPHONE")
@@ -122,7 +122,7 @@ def test_no_words_of_a_library_reach_the_reader(monkeypatch):
     lines = str(caught.value).splitlines()
     assert len(lines) > 20
     for line in lines:
-        assert re.match(rf"{PREFIX}[A-Z_]+=.+: must be .*; mend it, or unset it", line), line
+        assert re.match(rf"{PREFIX}[A-Z_]+=.+: must be .*; fix it, or unset it", line), line
         assert "Input should" not in line
 
 

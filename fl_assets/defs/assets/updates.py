@@ -8,8 +8,7 @@ back on a day that is gated, too, and the day's decisions know of it. What it ju
 `applied_updates` of earlier days began.
 """
 
-import functools
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
@@ -21,6 +20,7 @@ from fl_assets.core.models import Decision, Playbook
 from fl_assets.defs.assets.adapters import adapter_catalogue
 from fl_assets.defs.assets.patterns import failure_patterns
 from fl_assets.defs.assets.playbooks import playbooks
+from fl_assets.defs.failures import in_one_line
 from fl_assets.defs.metadata import counts, preview, table_asset
 from fl_assets.defs.partitions import days_of
 from fl_assets.defs.per_day import report_day
@@ -183,21 +183,8 @@ def _place(context: dg.AssetExecutionContext) -> str:
     return f"__repository__@{origin.repository_origin.code_location_origin.location_name}" if origin else HERE
 
 
-def in_one_line(step: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a step in which an answer that is not taken fails the run with its sentence, first thing."""
-
-    @functools.wraps(step)
-    def made(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return step(*args, **kwargs)
-        except AnswerError as error:
-            raise dg.Failure(description=str(error), allow_retries=False) from None
-
-    return made
-
-
 @dg.asset(deps=[update_decisions], **table_asset("applied_updates", GROUP))
-@in_one_line
+@in_one_line(AnswerError)
 @without_secrets
 def applied_updates(context: dg.AssetExecutionContext, config: Answers, workspace: WorkspaceResource) -> None:
     """What was done about each decision that asks for a change.
