@@ -36,7 +36,7 @@ class NodeDay:
     silent_days: int
     """Days since it last reported, of those in the series; 0 when it reported on the day."""
     is_expected: bool
-    """Whether it reported on a usual day, or is registered."""
+    """Whether it reported on at least half of the usual days, or is registered."""
 
 
 def nodes_of(
@@ -73,7 +73,7 @@ def nodes_of(
         usual = float(median([events[node, when] for when in usual_days] or [0]))
         status = _status(series, usual)
         silent_days = next((back for back, count in enumerate(reversed(series)) if count), SERIES_DAYS)
-        is_expected = node in registered or any(events[node, when] for when in usual_days)
+        is_expected = node in registered or usual > 0
         found.append(
             NodeDay(
                 node,

@@ -354,7 +354,9 @@ def _quality(rows: ReportRows) -> Quality:
         nodes_reporting=sum(one.status != "silent" for one in nodes),
         nodes_usual=sum(one.is_expected for one in days),
         completeness=completeness(days),
-        silent=tuple(one.node_id for one in nodes if one.status == "silent"),
+        silent=tuple(
+            visible(one.node_id, MAX_NAME) for one in days if one.status == "silent" and one.is_expected
+        ),
         events=events_of(stats),
         quarantined=int(stats.get("quarantined", 0)),
         bad_ratio=float(stats.get("bad_ratio", 0.0)),

@@ -1,6 +1,7 @@
 """What somebody at a terminal meets: searching, shortened output, folders that are only read, taken ports."""
 
 import os
+import re
 import socket
 from datetime import timedelta
 from pathlib import Path
@@ -50,9 +51,7 @@ def test_a_status_code_and_a_node_find_the_pattern(at_home):
 
 def test_a_cycle_shows_a_few_playbooks_and_where_the_rest_is(at_home):
     def rows(text: str) -> int:
-        return sum(
-            line.startswith(("prompt ", "adapter ", "config ", "workflow ")) for line in text.splitlines()
-        )
+        return len(re.findall(r"  (?:prompt|adapter|config|workflow)  ", text))
 
     short = run("cycle", "--date", str(LAST_DAY)).stdout
     assert rows(short) == TOP

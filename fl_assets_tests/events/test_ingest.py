@@ -99,6 +99,14 @@ def test_the_node_is_named_by_metadata_else_by_folder_else_unknown(case):
     }
 
 
+def test_a_name_with_lost_bytes_makes_no_node(case):
+    torn = call_line("e1").replace(b'"n1"', b'"eu-\xff\xfe-08"')
+    case.write("folder/a.jsonl", torn, call_line("e2", metadata={"node_id": "eu\ufffd08"}), call_line("e3"))
+    case.engine.ingest()
+    found = {row["event_id"]: row["node_id"] for row in case.rows("raw_traces")}
+    assert found == {"e1": "folder", "e2": "folder", "e3": "n1"}
+
+
 def test_a_second_ingestion_finds_nothing_to_do_and_changes_nothing(case):
     case.write("a.jsonl", call_line("e1"), b"broken")
     case.engine.ingest()

@@ -50,6 +50,13 @@ def test_completeness_counts_those_that_were_expected_alone():
     assert completeness([]) == 1.0
 
 
+def test_a_node_that_was_heard_of_once_is_not_expected():
+    daily = {f"d{ago}": 10 for ago in range(7)}
+    found = {one.node_id: one for one in nodes_of([*rows("a", **daily), *rows("once", d3=1)], [], DAY)}
+    assert (found["a"].is_expected, found["once"].is_expected) == (True, False)
+    assert completeness(found.values()) == 1.0
+
+
 def test_a_day_on_which_nobody_reported_lowers_nobodys_usual():
     (one,) = nodes_of(rows("a", d6=100, d3=100, d0=30), [], DAY)
     assert (one.usual, one.status) == (100.0, "reporting")

@@ -40,10 +40,8 @@ def node_registry(context: dg.AssetExecutionContext, workspace: WorkspaceResourc
         rows = _rows(space.summaries, day, nodes, registered)
         space.warehouse.replace_records("node_registry", day, rows)
         sums: dict[str, float] = {
-            name: sum(node.status == status for node in nodes)
-            for name, status in (("silent", "silent"), ("new", "first seen"))
-        }
-        sums |= {
+            "silent": sum(node.status == "silent" and node.is_expected for node in nodes),
+            "new": sum(node.status == "first seen" for node in nodes),
             "expected": sum(node.is_expected for node in nodes),
             "reporting": sum(node.status != "silent" for node in nodes),
         }
@@ -52,7 +50,12 @@ def node_registry(context: dg.AssetExecutionContext, workspace: WorkspaceResourc
             "completeness": completeness(nodes),
         }
         order = sorted(
-            rows, key=lambda row: (row["status"] != "silent", row["status"] == "reporting", row["node_id"])
+            rows,
+            key=lambda row: (
+                row["status"] != "silent" or not row["is_expected"],
+                row["status"] in ("reporting", "silent"),
+                row["node_id"],
+            ),
         )
         table = [
             {
@@ -98,7 +101,7 @@ def _rows(
 def every_node_reports(
     context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource
 ) -> dg.AssetCheckResult:
-    """Every node that is registered, or reported in the week before, reports.
+    """Every node that is registered, or reported on most days of the week before, reports.
 
     A warning names those that are silent.
     """
