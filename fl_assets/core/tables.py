@@ -370,11 +370,7 @@ NODE_REGISTRY = Table(
             "BOOLEAN",
             "Whether its public key is registered, so that its summaries are taken.",
         ),
-        Column(
-            "is_expected",
-            "BOOLEAN",
-            "Whether it is registered, or reported on half of the seven days before.",
-        ),
+        Column("is_expected", "BOOLEAN", "Whether it is registered, or reported on half of the week before."),
         Column("calls", "BIGINT", "Calls that it reported."),
         Column("failures", "BIGINT", "Failed calls among them."),
         Column("conversations", "BIGINT", "Conversations that it reported."),

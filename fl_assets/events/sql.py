@@ -93,8 +93,8 @@ def events_sql(events: str, start: date) -> str:
     fl_events as (
         select * replace (coalesce(trace_id, case when has_turn then found[2] end) as trace_id,
             coalesce(caused_by, found[3]) as caused_by),
-            coalesce(case when not contains(found[1], '\ufffd') then nullif(found[1], '') end, node, 'unknown')
-                as node_id,
+            coalesce(case when not contains(found[1], '\ufffd') then nullif(found[1], '') end, node,
+                'unknown') as node_id,
             metadata = '{{}}' or regexp_full_match(metadata, '{_SAFE_METADATA}') as is_safe_metadata,
             case when strlen(time_text) < 19 or time_text < '1' or time_text >= '3'
                 or time_text[11] not in ('T', ' ', 't') then null

@@ -20,7 +20,7 @@ _IN_WORDS: Mapping[Route, str] = {
     "wait": "waits for approval",
     "people": "to change by hand",
     "gate": "held back",
-    "busy": "held back",
+    "busy": "waits for another trial",
     "rejected": "turned down before",
 }
 _BEGINS: Mapping[Route, tuple[str, ...]] = {

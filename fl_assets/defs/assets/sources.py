@@ -17,6 +17,10 @@ from fl_assets.events.redaction.errors import without_secrets
 from fl_assets.sources.pull import Pulled
 
 GROUP = "telemetry"
+NO_SOURCE = (
+    "no server is asked for traces: FEDERATED_LEARNING_SOURCES_PATH names none. Files in the telemetry folder are "
+    "read without it; docs/connect.md says when to set it"
+)
 COLUMNS = ("day", "source", "kept", "completed", "problem")
 
 
@@ -38,8 +42,9 @@ def pulled_telemetry(context: dg.AssetExecutionContext, workspace: WorkspaceReso
         of_day = [one for one in found if one.day == day]
         failed = sum(bool(one.problem) for one in of_day)
         numbers = {"sources": len(of_day), "sources_that_did_not_answer": failed}
-        shown = {"pulled": preview(_rows(of_day), COLUMNS, limit=100)} if of_day else {}
-        report_day(context, day, "pulled_telemetry", sum(one.kept for one in of_day), {**numbers, **shown})
+        shown = {**numbers, "pulled": preview(_rows(of_day), COLUMNS, limit=100)}
+        kept = sum(one.kept for one in of_day)
+        report_day(context, day, "pulled_telemetry", kept, shown if of_day else {"nothing_here": NO_SOURCE})
 
 
 @dg.asset_check(asset=pulled_telemetry, partitions_def=DAILY)

@@ -5,7 +5,6 @@ What goes here: the wiring of the ingestion engine. What does not: parsing, reda
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from datetime import date
 from typing import Any
 
@@ -40,6 +39,7 @@ NOTHING = {
     "node_summaries": "no node sent a summary of this day; docs/federation.md says when one would",
 }
 """What it means that a day has no rows."""
+_MASKED = "redacted_"
 FROM_SOURCES = ("raw_traces", "conversation_logs", "quarantined_events", "evaluations")
 SPECS = {
     name: table_spec(name, GROUP, [pulled_telemetry] if name in FROM_SOURCES else []) for name in PREVIEWS
@@ -74,7 +74,7 @@ def telemetry(
             continue
         for day in days:
             manifest = space.lake.manifest(name, day)
-            stats = numbers(space.engine.day_stats(day)) if name == "raw_traces" else {}
+            stats = _day_stats(space.engine.day_stats(day)) if name == "raw_traces" else {}
             stats |= {"refused_in_this_run": len(taken.refused)} if name == "node_summaries" else {}
             stats |= _not_read(report) if name == "quarantined_events" else {}
             rows = manifest.rows if manifest else 0
@@ -90,10 +90,25 @@ def is_learning_cycle(context: dg.AssetExecutionContext) -> bool:
     return not selection or dg.AssetKey("learning_cycles") in selection
 
 
+def _day_stats(stats: Mapping[str, float]) -> dict[str, Any]:
+    """Return a day's numbers, those of what was masked as one line."""
+    masked = sorted(
+        ((name, stats[name]) for name in stats if name.startswith(_MASKED)), key=lambda one: -one[1]
+    )
+    said = ", ".join(
+        f"{name.removeprefix(_MASKED).replace('_', ' ')} {count:,.0f}" for name, count in masked if count
+    )
+    kept = {name: stats[name] for name in stats if not name.startswith(_MASKED)}
+    return {**numbers(kept), "masked_values": said or "none"}
+
+
 def _not_read(report: IngestReport) -> dict[str, Any]:
     """What this run did not read, on whatever day that is dated."""
-    rows = [asdict(one) for one in report.unread]
-    columns = ("events", "reason", "path", "fix")
+    rows = [
+        {"events": one.events, "reason": one.reason, "file": f"{one.path}: {one.fix}"}
+        for one in report.unread
+    ]
+    columns = ("events", "reason", "file")
     numbers_of = {"files_not_read_in_this_run": report.ignored, "events_lost_in_this_run": report.lost_events}
     return numbers_of | ({"not_read_in_this_run": preview(rows, columns, limit=20)} if rows else {})
 

@@ -80,7 +80,7 @@ def update_outcomes(context: dg.AssetExecutionContext, workspace: WorkspaceResou
         table = [
             {
                 "id": one["decision_id"][:SHORT_ID],
-                "verdict": f"{one['verdict']}, {one['action'].replace('_', ' ')}; failures {_effect(one)}",
+                "verdict": f"{_verdict(one)}; failures {_effect(one)}",
                 "why": one["reason"],
             }
             for one in found
@@ -96,6 +96,12 @@ def update_outcomes(context: dg.AssetExecutionContext, workspace: WorkspaceResou
             "remedies": preview(scores, ("remedy", "helpful", "harmful", "inconclusive", "helps")),
         }
         report_day(context, day, "update_outcomes", rows, shown if found else {"nothing_here": NO_TRIAL})
+
+
+def _verdict(outcome: Mapping[str, Any]) -> str:
+    """Return what was found, and what was done about it where something was."""
+    done = "" if outcome["action"] == "none" else f", {outcome['action'].replace('_', ' ')}"
+    return f"{outcome['verdict']}{done}"
 
 
 def _effect(outcome: Mapping[str, Any]) -> str:
