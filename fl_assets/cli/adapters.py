@@ -40,7 +40,9 @@ def sign(
     ] = None,
     description: Annotated[str, typer.Option(help="One line.")] = "",
 ) -> None:
-    """Write and sign the manifest of an adapter for the nodes' base model, having checked what nodes check.
+    """Write and sign the manifest of an adapter.
+
+    It is checked first as nodes check it.
 
     Example: fl-assets sign made/ --key release.key --id acme/tool-calling --version 1.2.0 --expires
     2027-06-01 --skill tool_calling
@@ -83,7 +85,9 @@ def verify(
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Check an adapter as a node would: files, hashes, signature, config, tensors.
+    """Check an adapter as a node would.
+
+    Files, hashes, signature, config, tensors.
 
     Exit code 1 when a rule is broken.
 

@@ -31,7 +31,9 @@ def approve(
         bool, typer.Option("--now", help="Carry it out at once instead of leaving it to the sensor.")
     ] = False,
 ) -> None:
-    """Approve a decision; the sensor `approved_updates` carries it out, canary nodes first.
+    """Approve a decision; canary nodes take it first.
+
+    The sensor `approved_updates` carries it out, or --now does.
 
     Example: fl-assets approve 3f9c --reason "tried on staging" --now
     """
@@ -40,7 +42,7 @@ def approve(
 
 @app.command()
 def reject(decision_id: DecisionId, reason: Reason) -> None:
-    """Reject a decision: the same change is not proposed again for the same pattern.
+    """Reject a decision; the same change is not proposed again.
 
     Example: fl-assets reject 3f9c --reason "the limit is a contract with the vendor"
     """
@@ -76,7 +78,9 @@ def rollback(
         ),
     ] = False,
 ) -> None:
-    """Take an update back from every node, files byte for byte; or switch this machine's adapter back.
+    """Take an update back from every node.
+
+    Files are restored byte for byte; with the name of an adapter, this machine's is switched back.
 
     Example: fl-assets rollback 3f9c --reason "support asked for it"
 
@@ -103,7 +107,7 @@ def rollback(
 
 @app.command()
 def updates(as_json: AsJson = False) -> None:
-    """List every update that was approved, tried, applied or taken back, and each remedy's score.
+    """List what was tried and taken back, and what helped.
 
     Example: fl-assets updates
     """

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fl_assets.cli.help_page import Sections
 from fl_assets.core.settings import FederatedLearningConfig, SettingsError
 from fl_assets.infra.clock import now_utc
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="fl-assets",
+    cls=Sections,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -93,7 +95,7 @@ def options(
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
     ] = False,
 ) -> None:
-    """Find what keeps failing across LLM agents, propose fixes with evidence, roll them out reversibly."""
+    """Find what keeps failing across LLM agents, and roll out fixes that can be taken back."""
 
 
 class CommandError(Exception):

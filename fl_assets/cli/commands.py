@@ -41,7 +41,9 @@ def cycle(
         bool, typer.Option("--if-new", help="Show the latest cycle instead when nothing has come since.")
     ] = False,
 ) -> None:
-    """Run one learning cycle and say what it found; exit code 3 when there are too few events.
+    """Learn from one day and say what was found.
+
+    Exit code 3 when there are too few events.
 
     Example: fl-assets cycle --date 2026-11-20 --json
     """
@@ -71,7 +73,9 @@ def backfill(
     to: Annotated[date, typer.Argument(parser=parse_day, metavar="TO", help="Last day, included.")],
     as_json: AsJson = False,
 ) -> None:
-    """Run the cycles of a range of days, oldest first; exit code 3 when no day has enough events.
+    """Learn from a range of days, oldest first.
+
+    Exit code 3 when no day has enough events.
 
     Example: fl-assets backfill 2026-11-01 2026-11-14
     """
@@ -99,7 +103,7 @@ def watch(
         ),
     ] = None,
 ) -> None:
-    """Run a cycle now, then one at every interval, until interrupted.
+    """Learn now, then at every interval, until interrupted.
 
     Example: fl-assets watch --every 3600
     """
@@ -132,7 +136,9 @@ def simulate(
         bool, typer.Option("--if-empty", help="Do nothing when the folder already has files.")
     ] = False,
 ) -> None:
-    """Write the telemetry of a believable fleet, with planted failures and the truth about them.
+    """Write the telemetry of a simulated fleet.
+
+    Failures are planted in it; truth.json beside it says which.
 
     Example: fl-assets simulate --out fleet/cache --days 14 --nodes 50 --events-per-day 20000 --seed 7
     """
@@ -168,7 +174,7 @@ def report(
     as_json: AsJson = False,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in your browser.")] = False,
 ) -> None:
-    """Write the HTML report of a day; print its summary and where the page is.
+    """Write a day's report as one HTML page and print its summary.
 
     Example: fl-assets report --date 2026-11-20 --open
     """
@@ -202,7 +208,8 @@ def patterns(
 
     Example: fl-assets patterns 401 eu-central-02
     """
-    from fl_assets.cli.console import say, show_patterns
+    from fl_assets.cli.console import say
+    from fl_assets.cli.pattern_view import show_patterns
     from fl_assets.cli.searching import searchable
 
     space, content = report_of(date_)
@@ -218,7 +225,9 @@ def patterns(
 
 @app.command()
 def playbooks(date_: DateOption = None, as_json: AsJson = False) -> None:
-    """List what should change, and what is held back and why; what should prevent most comes first.
+    """List what should change, and what is held back and why.
+
+    What should prevent the most failures comes first.
 
     Example: fl-assets playbooks --json
     """
@@ -234,7 +243,9 @@ def playbooks(date_: DateOption = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def decisions(date_: DateOption = None, as_json: AsJson = False) -> None:
-    """List what happens with each playbook, why, how to take it back, and the code for answering in the UI.
+    """List what waits for you and what else was decided, and why.
+
+    With the way to take each back, and the code that an answer in the Dagster UI needs.
 
     Example: fl-assets decisions --date 2026-11-20
     """
@@ -249,33 +260,35 @@ def decisions(date_: DateOption = None, as_json: AsJson = False) -> None:
 def explain(
     pattern_id: Annotated[
         str,
-        typer.Argument(
-            metavar="PATTERN_ID", help="As `fl-assets patterns` shows it; its first letters suffice."
-        ),
+        typer.Argument(metavar="ID", help="Of a pattern, playbook or decision; its first letters suffice."),
     ],
     date_: DateOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show all that is known of one pattern: evidence, trend, why it is one pattern, what should change.
+    """Show one pattern: examples, nodes, trend, what to change.
+
+    The id of a playbook or a decision shows the pattern that it answers.
 
     Example: fl-assets explain p-9de6de2b9fa6
     """
-    from fl_assets.cli.console import show_pattern
+    from fl_assets.cli.pattern_view import show_pattern
 
     _, content = report_of(date_)
-    ids = [one.pattern_id for one in content.patterns]
-    wanted = one_of(
-        pattern_id, ids, f"patterns of {content.day}", f"fl-assets patterns --all --date {content.day}"
-    )
+    ids = {one.pattern_id: one.pattern_id for one in content.patterns}
+    answered = {one.improvement_id: one.pattern_id for one in content.playbooks}
+    ids |= answered
+    ids |= {one.decision_id: answered[one.improvement_id] for one in content.decisions}
+    listing = f"fl-assets patterns --all --date {content.day}"
+    wanted = ids[one_of(pattern_id, list(ids), f"patterns of {content.day}", listing)]
     found = [one for one in content.patterns if one.pattern_id == wanted]
     show_pattern(found[0], content, as_json=as_json)
 
 
 @app.command()
 def rebuild() -> None:
-    """Rebuild the database from the Parquet beside it; one that is right stays as it is.
+    """Rebuild the database from the Parquet beside it.
 
-    Nothing is overwritten that cannot be read, and interrupting it is safe.
+    One that is right stays as it is. Nothing is overwritten that cannot be read, and interrupting it is safe.
 
     Example: fl-assets rebuild
     """
@@ -315,7 +328,9 @@ def summarize(
         typer.Option(parser=parse_day, metavar=DAY, help="Last of them; by default yesterday, UTC."),
     ] = None,
 ) -> None:
-    """On a node: write days as signed counts, so that no event has to leave it (docs/federation.md).
+    """On a node: write days as signed counts; no event leaves it.
+
+    docs/federation.md says how.
 
     Example: fl-assets summarize --out outbox/eu-1-2026-11-20.jsonl --day 2026-11-20
     """

@@ -25,7 +25,7 @@ from fl_assets.events.outcome import unread_in_words
 from fl_assets.events.redaction import redact
 from fl_assets.federation.node_side import DaySummary, NodeSummaries
 from fl_assets.infra.result_files import Rebuilt
-from fl_assets.report.records import PatternLine, Report
+from fl_assets.report.records import Report
 from fl_assets.report.words import counted
 from fl_assets.updates.decide import in_words
 from fl_assets.updates.history import ON_NODES, Rollout, lessons
@@ -42,6 +42,11 @@ _err = Console(stderr=True, highlight=False, soft_wrap=True)
 def say(text: str) -> None:
     """Print one line, nothing in it taken as markup."""
     _out.print(escape(text))
+
+
+def say_fact(name: str, value: str) -> None:
+    """Print what is said of one thing; its lines stand below each other at a terminal."""
+    tables.show_fact(_out, name, value)
 
 
 def fail(text: str) -> NoReturn:
@@ -147,23 +152,21 @@ def show_cycle(view: CycleView, *, as_json: bool, everything: bool = False) -> N
         return
     days = f"{result.window_days} days to {day}" if result.window_days > 1 else str(day)
     say(f"Learning cycle of {day}: {result.status}")
-    say(f"  events read       {result.events_processed:,} ({days})")
+    say_fact("events read", f"{result.events_processed:,} ({days})")
     if view.summarised:
-        say(f"  summaries         of {view.summarised} nodes")
+        say_fact("summaries", f"of {view.summarised} nodes")
     if view.refused:
-        say(
-            f"  refused           {counted(view.refused)} among the summaries in {view.summaries_path}: "
-            "the check summaries_are_taken names each"
-        )
+        refused = f"{counted(view.refused)} among the summaries in {view.summaries_path}"
+        say_fact("refused", f"{refused}: the check summaries_are_taken names each")
     not_read = unread_in_words(view.unread, *(() if everything else (1,)))
     for place, line in enumerate(not_read):
-        say(f"  {'' if place else 'not read':<17} {'  ' if place else ''}{line}")
+        say_fact("" if place else "not read", f"{'  ' if place else ''}{line}")
     for place, one in enumerate(view.not_pulled):
-        say(f"  {'' if place else 'not pulled':<17} {one.source}: {one.problem or 'not asked yet'}")
+        say_fact("" if place else "not pulled", f"{one.source}: {one.problem or 'not asked yet'}")
     if not view.is_analysed:
-        say(f"  stopped           {result.reason}")
+        say_fact("stopped", result.reason)
         if view.why_nothing:
-            say(f"  because           {view.why_nothing}")
+            say_fact("because", view.why_nothing)
     else:
         failing, gone = (
             Counter(row["state"] for row in patterns if row["failures"]),
@@ -171,7 +174,7 @@ def show_cycle(view: CycleView, *, as_json: bool, everything: bool = False) -> N
         )
         states = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in sorted(failing.items()))
         stopped = f"; {gone} others of the last 14 days have stopped" if gone else ""
-        say(f"  patterns found    {failing.total()} failing ({states}){stopped}")
+        say_fact("patterns found", f"{failing.total()} failing ({states}){stopped}")
         if everything:
             show_playbooks(playbooks)
         else:
@@ -188,7 +191,7 @@ def show_cycle(view: CycleView, *, as_json: bool, everything: bool = False) -> N
             say(f"Decisions: {counted(outcomes)}{past}")
     say("Where it is:")
     for name, path in files.items():
-        say(f"  {name:<17} {path}")
+        say_fact(name, str(path))
 
 
 def show_top_playbooks(playbooks: Sequence[Playbook]) -> None:
@@ -247,87 +250,8 @@ def show_report(report: Report, page: Path, twin: Path, *, as_json: bool) -> Non
     say(f"Report of {report.day}: {report.status.replace('_', ' ')}")
     for sentence in report.summary:
         say(f"  {sentence}")
-    say(f"  page              {page}")
-    say(f"  for machines      {twin}")
-
-
-def show_patterns(patterns: Sequence[PatternLine], *, as_json: bool) -> None:
-    """Print patterns as a table."""
-    if as_json:
-        show_json([one.model_dump(mode="json") for one in patterns])
-        return
-    rows = [
-        [
-            one.pattern_id,
-            one.state.replace("_", " "),
-            one.failure_class,
-            f"{one.failures:,}",
-            f"{one.failure_rate:.1%}",
-            trend(one.series),
-            f"{one.nodes_affected} of {one.nodes_reporting}",
-            f"{one.confidence:.2f}",
-            one.template,
-        ]
-        for one in patterns
-    ]
-    show_table(
-        ("pattern", "state", "class", "failures", "rate", "14 days", "nodes", "confidence", "failure"), rows
-    )
-
-
-def show_pattern(one: PatternLine, report: Report, *, as_json: bool) -> None:
-    """Print all that is known of one pattern."""
-    answers = [playbook for playbook in report.playbooks if playbook.improvement_id in one.playbooks]
-    if as_json:
-        show_json(
-            {
-                "pattern": one.model_dump(mode="json"),
-                "playbooks": [playbook.model_dump(mode="json") for playbook in answers],
-            }
-        )
-        return
-    say(one.template)
-    baseline = (
-        "no calls in the days before"
-        if one.baseline_rate is None
-        else f"{one.baseline_rate:.1%} in the days before"
-    )
-    facts = {
-        "pattern": f"{one.pattern_id} ({one.kind}, {f'{one.failure_class}, {one.state}'.replace('_', ' ')})",
-        "where": "; ".join(f"{service} {method}: {failures:,}" for service, method, failures in one.breakdown)
-        or ", ".join(one.services),
-        "failures": f"{one.failures:,} of {one.calls:,} calls: {one.failure_rate:.1%} (95 % interval "
-        f"{one.rate_low:.1%} to {one.rate_high:.1%}); {baseline}",
-        "14 days": f"{trend(one.series)}  {' '.join(map(str, one.series))}",
-        "nodes": f"{one.nodes_affected} of {one.nodes_reporting}; the loudest has "
-        f"{one.top_node_share:.0%} of the failures",
-        "confidence": f"{one.confidence:.2f} that it still fails in the next cycle on two nodes, at half "
-        "its rate or more",
-        "corroboration": "unknown"
-        if one.corroboration is None
-        else (
-            f"{one.corroboration:.2f} without the loudest nodes (where one node is enough: the loudest user)"
-        ),
-        "significant": f"no: an incident of node {one.incident_node}"
-        if one.incident_node
-        else "yes"
-        if one.is_significant
-        else "no: not told apart from background noise",
-        "seen": f"{one.first_seen} to {one.last_seen} UTC",
-        "why one pattern": f"{one.why_grouped} ({one.messages} distinct "
-        f"message{'' if one.messages == 1 else 's'})",
-        "traces": ", ".join(one.exemplar_trace_ids) or "none kept",
-        "suspected": ", ".join(one.suspects) or "nothing",
-    }
-    for name, value in facts.items():
-        say(f"  {name:<17} {value}")
-    for playbook in answers:
-        say(f"\n{playbook.category}: {playbook.title}" + (f" ({playbook.action})" if playbook.action else ""))
-        say(f"  {playbook.description}")
-        for name, value in playbook.suggested_changes:
-            say(f"  {name:<17} {value}")
-        for reason in playbook.held_because:
-            say(f"  held because      {reason}")
+    say_fact("page", str(page))
+    say_fact("for machines", str(twin))
 
 
 def show_decisions(report: Report, codes: Mapping[str, str], *, as_json: bool) -> None:
@@ -360,12 +284,6 @@ def show_decisions(report: Report, codes: Mapping[str, str], *, as_json: bool) -
     columns = ("id", "decision", "done", "code", "category", "playbook", "why", "rollback plan")
     shown = [place for place, name in enumerate(columns) if name != "code" or codes]
     show_table([columns[place] for place in shown], [[row[place] for place in shown] for row in rows])
-
-
-def trend(series: Sequence[int]) -> str:
-    """Return a series as a line of bars, one character a day."""
-    top = max(*series, 1) if series else 1
-    return "".join(" ▁▂▃▄▅▆▇█"[-(-8 * number // top)] for number in series)
 
 
 def show_updates(rollouts: Sequence[Rollout], *, as_json: bool) -> None:

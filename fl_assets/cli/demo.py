@@ -28,9 +28,10 @@ def demo(
         date | None, typer.Option(parser=parse_day, metavar=DAY, help="Last day; by default yesterday, UTC.")
     ] = None,
 ) -> None:
-    """Let a simulated fleet live two weeks and learn from each day; nothing when there is telemetry.
+    """Let a simulated fleet live two weeks, learning daily.
 
     Its nodes run what releases tell them, a person approves changes, and trials end as they are measured.
+    Nothing is done where there is telemetry.
 
     Example: fl-assets demo
     """

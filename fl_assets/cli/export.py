@@ -42,7 +42,7 @@ def export(
     most: Annotated[int, typer.Option(min=1, max=1000, help="Cases of each family.")] = 10,
     date_: DateOption = None,
 ) -> None:
-    """Write a playbook as an issue's text, or its failed calls and what worked as a regression set.
+    """Write a playbook as an issue or as test cases.
 
     Values that fewer nodes have than FEDERATED_LEARNING_MIN_NODES are left out of regression sets.
 

@@ -22,7 +22,9 @@ def inspect(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A file or a folder of telemetry.")],
     as_json: AsJson = False,
 ) -> None:
-    """Show each file's format, events, days, nodes, what cannot be read and why, what a cycle would do.
+    """Show how each file would be read, and what cannot be.
+
+    Its format, events, days and nodes; then what a cycle would do.
 
     Nothing is stored.
 

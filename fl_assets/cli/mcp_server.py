@@ -36,7 +36,9 @@ MAX_LISTED = 200
 
 @app.command()
 def mcp() -> None:
-    """Serve what was found to a coding agent: a Model Context Protocol server on standard input and output.
+    """Serve what was found to a coding agent, by MCP.
+
+    A Model Context Protocol server on standard input and output.
 
     It needs the extra [mcp]. Its tools read patterns, playbooks, decisions and outcomes, and change nothing.
 

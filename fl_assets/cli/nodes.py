@@ -25,7 +25,9 @@ def take_release(
     ] = Path("data/node/release.json"),
     channel: Annotated[str, typer.Option("--channel", help="Channel of this node.")] = "stable",
 ) -> None:
-    """On a node: verify a release and print what the node is to run; a refused one changes nothing.
+    """On a node: verify a release and print what it is to run.
+
+    A refused release changes nothing.
 
     Example: fl-assets take-release --node eu-1 --release stable.json --trusted keys
     """

@@ -29,7 +29,9 @@ def pull(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Pull a day's traces from Langfuse, Phoenix, MLflow, LangSmith or ClickHouse into the telemetry folder.
+    """Pull a day's traces from Langfuse, Phoenix and others.
+
+    From the servers that sources.yaml names, MLflow, LangSmith and ClickHouse too, into the telemetry folder.
 
     Example: fl-assets pull my-langfuse --date 2026-11-20
     """

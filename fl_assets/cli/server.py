@@ -15,7 +15,7 @@ from fl_assets.core.settings import FederatedLearningConfig
 
 @app.command()
 def home() -> None:
-    """Prepare Dagster's home under the data folder and print its path.
+    """Prepare Dagster's home and print its path.
 
     Example: DAGSTER_HOME="$(fl-assets home)" dagster-daemon run
     """
@@ -32,7 +32,9 @@ def dev(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65_535)] = 3000,
 ) -> None:
-    """Open the Dagster UI, with a webserver that refuses what other web pages send; until interrupted.
+    """Open the Dagster UI, until interrupted.
+
+    Its webserver refuses what other web pages send.
 
     Example: fl-assets dev --port 3001
     """
@@ -58,7 +60,9 @@ def dev(
     }
 )
 def serve(context: typer.Context) -> None:
-    """Run the guarded webserver alone (docs/serving.md); takes the options of `dagster-webserver`.
+    """Run the guarded webserver alone.
+
+    It takes the options of `dagster-webserver` (docs/serving.md).
 
     Example: fl-assets serve --host 0.0.0.0 --port 3000 --grpc-host code --grpc-port 4000
     """

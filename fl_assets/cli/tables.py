@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
-TEXTS = frozenset({"playbook", "held because", "reason", "failure", "why", "rollback plan"})
+TEXTS = frozenset({"playbook", "held because", "reason", "failure", "why", "rollback plan", "target"})
 """Columns whose text may take several lines on a terminal."""
 EXTRAS = ("14 days", "class", "category", "state", "done")
 """Columns that are left out, in this order, where a line has no room for them."""
@@ -22,6 +23,8 @@ _GAP = 2
 _ROOM = 36
 """Width that a column of text needs to stand beside the others."""
 _INDENT = 4
+_FACT = 20
+"""Column in which what is said of a thing begins."""
 
 
 def show_table(out: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -49,6 +52,17 @@ def show_table(out: Console, columns: Sequence[str], rows: Sequence[Sequence[str
             label = f"{columns[place]}: " if place != texts[0] else ""
             if row[place]:
                 out.print(Padding(escape(label + row[place]), (0, 0, 0, _INDENT)), soft_wrap=False)
+
+
+def show_fact(out: Console, name: str, value: str) -> None:
+    """Print a name and what is said of it, whose lines stand below each other at a terminal."""
+    if not out.is_terminal or cell_len(value) <= out.width - _FACT:
+        out.print(escape(f"  {name:<{_FACT - 3}} {value}"), soft_wrap=True)
+        return
+    first, *more = Text(value).wrap(out, max(out.width - _FACT, _ROOM))
+    out.print(escape(f"  {name:<{_FACT - 3}} {first.plain.rstrip()}"), soft_wrap=True)
+    for line in more:
+        out.print(escape(" " * _FACT + line.plain.rstrip()), soft_wrap=True)
 
 
 def _line(cells: Sequence[str], places: Sequence[int], wide: Sequence[int]) -> str:

@@ -264,7 +264,6 @@ def _playbooks(rows: ReportRows) -> list[PlaybookLine]:
 
 
 def _decisions(rows: ReportRows, playbooks: Sequence[PlaybookLine]) -> tuple[DecisionLine, ...]:
-    order = {"apply": 0, "canary": 1, "reject": 2, "none": 3, "hold": 4}
     titles = {one.improvement_id: one.title for one in playbooks}
     done = {row["decision_id"]: row for row in rows.applied}
     lines = []
@@ -284,7 +283,18 @@ def _decisions(rows: ReportRows, playbooks: Sequence[PlaybookLine]) -> tuple[Dec
             status_reason=visible(applied["reason"]),
         )
         lines.append(line)
-    return tuple(sorted(lines, key=lambda one: (order.get(one.action, 9), one.title, one.decision_id)))
+    return tuple(sorted(lines, key=lambda one: (_FIRST.get(one.outcome, 3), one.title, one.decision_id)))
+
+
+_FIRST = {
+    "waits for approval": 0,
+    "to be applied": 1,
+    "to canary nodes": 1,
+    "for review": 2,
+    "turned down before": 4,
+    "held back": 5,
+}
+"""Decisions in the order in which they concern a person."""
 
 
 def _outcomes(rows: ReportRows) -> tuple[OutcomeLine, ...]:

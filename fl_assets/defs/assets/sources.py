@@ -18,8 +18,8 @@ from fl_assets.sources.pull import Pulled
 
 GROUP = "telemetry"
 NO_SOURCE = (
-    "no server is asked for traces: FEDERATED_LEARNING_SOURCES_PATH names none. Files in the telemetry folder are "
-    "read without it; docs/connect.md says when to set it"
+    "no server is asked for traces, since FEDERATED_LEARNING_SOURCES_PATH names none; files in the telemetry "
+    "folder need none (docs/connect.md)"
 )
 COLUMNS = ("day", "source", "kept", "completed", "problem")
 

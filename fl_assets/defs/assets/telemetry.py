@@ -4,7 +4,7 @@ What goes here: the wiring of the ingestion engine. What does not: parsing, reda
 (`events/engine.py`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Any
 
@@ -92,12 +92,9 @@ def is_learning_cycle(context: dg.AssetExecutionContext) -> bool:
 
 def _day_stats(stats: Mapping[str, float]) -> dict[str, Any]:
     """Return a day's numbers, those of what was masked as one line."""
-    masked = sorted(
-        ((name, stats[name]) for name in stats if name.startswith(_MASKED)), key=lambda one: -one[1]
-    )
-    said = ", ".join(
-        f"{name.removeprefix(_MASKED).replace('_', ' ')} {count:,.0f}" for name, count in masked if count
-    )
+    masked = {name.removeprefix(_MASKED): stats[name] for name in stats if name.startswith(_MASKED)}
+    most_first = sorted(masked.items(), key=lambda one: -one[1])
+    said = ", ".join(f"{name.replace('_', ' ')} {count:,.0f}" for name, count in most_first if count)
     kept = {name: stats[name] for name in stats if not name.startswith(_MASKED)}
     return {**numbers(kept), "masked_values": said or "none"}
 
