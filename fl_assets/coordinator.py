@@ -26,6 +26,7 @@ from fl_assets.events.redaction.errors import redacted_errors
 from fl_assets.infra.clock import now_utc
 from fl_assets.infra.cycle_log import CycleLog
 from fl_assets.infra.disk import locked, write_atomically
+from fl_assets.infra.first_day import first_partition
 from fl_assets.report.alerts import notify_failure
 from fl_assets.workspace import Workspace
 
@@ -208,8 +209,9 @@ class FederatedLearningCoordinator:
     def _run(self, days: list[date]) -> list[LearningCycleResult]:
         for day in (days[0], days[-1]):
             if not DAILY.has_partition_key(str(day)):
+                first = DAILY.get_first_partition_key() or first_partition(self.config)
                 message = (
-                    f"{day} is not a partition: days run from {DAILY.get_first_partition_key()} (the first "
+                    f"{day} is not a partition: days run from {first} (the first "
                     "with telemetry, or FEDERATED_LEARNING_START_DATE) to today, UTC"
                 )
                 raise ValueError(message)

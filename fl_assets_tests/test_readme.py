@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from fl_assets.cli import app
 from fl_assets.core.settings import PREFIX, FederatedLearningConfig
+from fl_assets.definitions import defs
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -64,6 +65,14 @@ def test_every_place_that_the_architecture_names_exists():
         assert not name or re.search(
             rf"\b(?:def|class) {name}\b|^{name}\b", file.read_text(), re.MULTILINE
         ), name
+
+
+def test_its_loop_shows_every_asset():
+    loop = re.search(r"## The loop\n\n```\n(.*?)```", README, re.DOTALL)
+    assets = {key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()}
+    words = set(re.findall(r"[a-z_]+", loop[1]))
+    assert assets <= words
+    assert {word for word in words if "_" in word} <= assets
 
 
 def test_the_readme_stays_short():

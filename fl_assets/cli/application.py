@@ -192,6 +192,9 @@ def report_of(wanted: date | None) -> "tuple[Workspace, Report]":
             f"nothing has been learned yet in {space.settings.warehouse_path}: run `fl-assets cycle` first"
         )
         raise CommandError(message)
+    if wanted and wanted > now_utc().date():
+        message = f"{wanted} has not begun (analysed: {days[0]} to {days[-1]})"
+        raise CommandError(message)
     if wanted and wanted not in days:
         message = (
             f"{wanted} has not been analysed: run `fl-assets cycle --date {wanted}` first "

@@ -58,9 +58,15 @@ def demo(
         f"{truth}"
     )
     space = Workspace(config)
+    examples = space.warehouse.read_day("pattern_examples", plan.days[-1])
     show_story(
         open_releases(space.updates).events(),
         space.warehouse.read_day("failure_patterns", plan.days[-1]),
+        messages={
+            row["family_id"]: row["message"]
+            for row in sorted(examples, key=lambda row: -row["rank"])  # the first one of each family stays
+            if not row["succeeded"]
+        },
         cycles=space.warehouse.rows(_CYCLES),
     )
 

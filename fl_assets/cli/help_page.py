@@ -3,7 +3,8 @@
 What goes here: which command is where. What does not: what a command does, which its own docstring says.
 """
 
-import click
+from typing import Any
+
 from typer.core import TyperGroup
 
 SECTIONS = {
@@ -18,13 +19,13 @@ SECTIONS = {
 class Sections(TyperGroup):
     """The group of all commands, which lists them by section."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:
         """Return the commands in the order of the sections; what is in none comes last."""
         known = [name for names in SECTIONS.values() for name in names]
         found = super().list_commands(ctx)
         return sorted(found, key=lambda name: known.index(name) if name in known else len(known))
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write each section with the first sentence of each of its commands."""
         commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
         width = max(map(len, commands))

@@ -24,7 +24,7 @@ def show_patterns(patterns: Sequence[PatternLine], *, as_json: bool) -> None:
             trend(one.series),
             f"{one.nodes_affected} of {one.nodes_reporting}",
             f"{one.confidence:.2f}",
-            one.template,
+            one.examples[0].message if one.examples else one.template,
         ]
         for one in patterns
     ]

@@ -27,13 +27,18 @@ _STEPS = {
 
 
 def show_story(
-    events: Sequence[Event], patterns: Sequence[Mapping[str, Any]], *, cycles: Sequence[Mapping[str, Any]]
+    events: Sequence[Event],
+    patterns: Sequence[Mapping[str, Any]],
+    *,
+    cycles: Sequence[Mapping[str, Any]],
+    messages: Mapping[str, str],
 ) -> None:
     """Print the cycles so far, each step of each change, incidents of one node, and what is harmless.
 
     Args:
         events: the history of updates.
         patterns: rows of `failure_patterns` of the last day.
+        messages: a failed call's message as it was, by `family_id`.
         cycles: `day, status, begun, ended` (naive, UTC) of each cycle, the earliest begun first.
     """
     if cycles:
@@ -48,7 +53,7 @@ def show_story(
         step = _STEPS[event.what]
         say(f"  {_day_of(event, cycles)}  {step:<16}  {_words(event, updates[event.decision_id])}")
     for row in patterns:
-        times = f"{row['template']} ({row['failures']:,} times)"
+        times = f"{messages.get(row['family_id']) or row['template']} ({row['failures']:,} times)"
         if row["incident_node"] and row["failures"]:
             say(f"  {'one node alone':<28}  {row['incident_node']}: {times}")
         if row["is_harmless"] and row["failures"]:

@@ -1,7 +1,7 @@
 """Reports as files: one HTML page that needs nothing else, and the same content as JSON.
 
-What goes here: rendering and writing. What does not: what a report says (`report/report.py`), the rows it is
-made from (`report_rows.py`).
+What goes here: rendering and writing. What does not: what a report says (`report/build.py`), the rows it is
+made from (`report/rows.py`).
 
 Layout: `<data>/reports/<YYYY-MM-DD>.html` and `.json`. Everything in the page is escaped by jinja2; only its
 own style and script run, which the page's policy names by their hashes, and nothing is loaded from anywhere.

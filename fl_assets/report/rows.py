@@ -1,7 +1,7 @@
 """Rows that a day's report and its pictures are made from.
 
 What goes here: questions to the warehouse and the lake that only the report asks. What does not: what a
-report says (`report/report.py`).
+report says (`report/build.py`).
 """
 
 import os

@@ -95,7 +95,7 @@ def answer(
     """
     if not by.strip() or not reason.strip():
         empty = " and ".join(name for name, text in (("by", by), ("reason", reason)) if not text.strip())
-        message = f"decision {decision_id!r}: {empty} must not be empty: an answer says who gives it and why"
+        message = f"decision {decision_id!r}: {empty} must not be empty"
         raise AnswerError(message)
     releases = open_releases(space, clock)
     found = locate_decision(space, decision_id, releases)
@@ -148,6 +148,8 @@ def undo(
 def _not_one(begin: str, found: Collection[str], what: str) -> str:
     """Return what is said when none or several begin so: which they are."""
     lists = f"`fl-assets {what}` lists them with their ids"
+    if not found and begin.startswith("p-"):
+        return f"{begin!r} is the id of a pattern; {lists}"
     if not found:
         return f"decision {begin!r}: no {what.removesuffix('s')} begins so; {lists}"
     listed = f"{', '.join(sorted(found)[:_LISTED])}{' …' if len(found) > _LISTED else ''}"

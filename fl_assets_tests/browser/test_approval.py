@@ -120,4 +120,5 @@ def test_a_wrong_code_is_said_first_thing_and_approves_nothing(watched, ui):
     launch(page)
     said = page.get_by_text(f"decision {decision}: 'the code' is none").last
     expect(said).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text("Stack Trace")).to_have_count(0)
     assert open_releases(space.updates).rollouts() == {}

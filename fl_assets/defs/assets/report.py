@@ -1,6 +1,6 @@
 """The report asset: one page a cycle, and what people are told of it.
 
-What goes here: the wiring of `report/report.py` and `report/alert_text.py`. What does not: what they say.
+What goes here: the wiring of `report/build.py` and `report/alert_text.py`. What does not: what they say.
 """
 
 import dagster as dg
