@@ -234,6 +234,11 @@ PACKED = {
     "utf-16": lambda rows: as_csv(rows).decode().encode("utf-16"),
     "csv.gz": lambda rows: gzip.compress(as_csv(rows)),
     "parquet": as_parquet,
+    "a data frame's csv": lambda rows: as_csv([{"": place, **row} for place, row in enumerate(rows)]),
+    "a data frame's csv by id": lambda rows: b"\n".join(
+        (line.split(b",")[0] + b"," + line if line.startswith((b"id,", b"o1,", b"o2,")) else line)
+        for line in as_csv([{"id": row["id"], **row} for row in rows]).splitlines()
+    ),
 }
 
 
@@ -262,7 +267,10 @@ def test_clickhouses_spans_and_log_records_are_the_same_in_every_packing(case, p
         }
         rows = [span, LOG_ROW]
         if packing == "bytes and times":
-            types |= dict.fromkeys(("TraceId", "SpanId"), pa.binary())
+            types |= dict.fromkeys(("TraceId", "SpanId", "StatusCode", "SpanName"), pa.binary())
+            types |= dict.fromkeys(
+                ("ResourceAttributes", "SpanAttributes"), pa.map_(pa.binary(), pa.binary())
+            )
             rows = [
                 {**row, "TraceId": row["TraceId"].encode(), "SpanId": row["SpanId"].encode()} for row in rows
             ]

@@ -15,10 +15,10 @@ from fl_assets.core.tables import CONVERSATION_LOGS, RAW_TRACES
 from fl_assets.federation.counting import (
     BOUNDED_SQL,
     COARSE,
+    EXACT_SQL,
     MAX_CALLS,
     OF_CALLS,
     OF_ONE,
-    EXACT_SQL,
     SEEN_SQL,
     SESSION_SQL,
 )

@@ -49,7 +49,8 @@ _KINDS = {
 def _of_record(value: Any) -> Iterator[Span | Evaluation | str]:
     for trace in value if isinstance(value, list) else as_list(as_object(value).get("traces")) or [value]:
         whole = as_object(trace)
-        info, data = as_object(whole.get("info")), as_object(whole.get("data")) or whole
+        whole = as_object(whole.get("trace")) or whole  # a row of `search_traces`
+        info, data = as_object(whole.get("info")) or whole, as_object(whole.get("data")) or whole
         trace_id = ""
         for raw in objects_of(data.get("spans")):
             try:

@@ -35,7 +35,10 @@ def _separator(header: str) -> str | None:
             names = next(csv.reader([header], delimiter=separator, strict=True), [])
         except csv.Error:
             continue
-        is_header = len(set(names)) == len(names) >= _FEWEST_COLUMNS and all(map(_NAME.fullmatch, names))
+        # a data frame's index comes first, without a name or with that of a column
+        repeats = len(names) - len(set(names))
+        are_names = all(map(_NAME.fullmatch, names[1:] if names[:1] == [""] else names))
+        is_header = are_names and repeats <= 1 and len(set(names)) >= _FEWEST_COLUMNS
         if is_header:
             return separator
     return None
@@ -55,7 +58,8 @@ def lines(file: BinaryIO) -> Iterator[bytes]:
         csv.field_size_limit(MAX_RECORD_BYTES)
         for row in csv.reader(text, delimiter=separator):
             if row:
-                yield line_of({name: value_of(cell) for name, cell in zip(names, row, strict=False)})
+                record = zip(names, row, strict=False)
+                yield line_of({name: value_of(cell) for name, cell in record if name})
     except csv.Error as error:
         message = f"CSV that cannot be read: {error}"
         raise BadRowsError(message) from error

@@ -11,7 +11,7 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fl_assets.events.rows.record import MAX_RECORD_BYTES, BadRowsError, line_of, value_of
+from fl_assets.events.rows.record import MAX_RECORD_BYTES, BadRowsError, as_texts, line_of, value_of
 
 _BATCH_ROWS = 256
 _MAX_BATCH_BYTES = 4 * MAX_RECORD_BYTES
@@ -31,11 +31,13 @@ def lines(file: BinaryIO) -> Iterator[bytes]:
     """
     try:
         table = pq.ParquetFile(file, pre_buffer=False)
+        is_binary = "binary" in str(table.schema_arrow)
         for batch in table.iter_batches(_BATCH_ROWS, use_threads=False):
             if batch.nbytes > _MAX_BATCH_BYTES:
                 message = f"{len(batch)} rows hold {batch.nbytes:,} bytes, more than are read at once"
                 raise BadRowsError(message, "over_limit")
-            for row in batch.to_pylist(maps_as_pydicts="lossy"):
+            rows = batch.to_pylist(maps_as_pydicts="lossy")
+            for row in map(as_texts, rows) if is_binary else rows:
                 yield line_of(
                     {name: value_of(item) if isinstance(item, str) else item for name, item in row.items()}
                 )

@@ -43,6 +43,15 @@ def value_of(cell: str) -> Any:
         return cell
 
 
+def as_texts(value: Any) -> Any:
+    """Give a value with the texts that were written as bytes, be they names, as texts."""
+    if isinstance(value, bytes):
+        return _plain(value)
+    if isinstance(value, dict):
+        return {as_texts(name): as_texts(item) for name, item in value.items()}
+    return [as_texts(item) for item in value] if isinstance(value, list) else value
+
+
 def line_of(record: Any) -> bytes:
     """Write a record as a line of JSON; times without a zone are UTC, bytes are text or else hex."""
     return orjson.dumps(

@@ -705,7 +705,7 @@ SHAPES = {
     "cut within a message": span(
         attributes={
             "gen_ai.operation.name": "chat",
-            "gen_ai.input.messages": '[{"role": "user", "name": "\\ud83d", "x": NaN, "content": "what now?"}]',
+            "gen_ai.input.messages": '[{"role": "user", "name": "\\ud83d", "x": NaN, "text": "what now?"}]',
             "gen_ai.output.messages": '[{"role": "assistant", "content": "then this"}]',
         }
     ),

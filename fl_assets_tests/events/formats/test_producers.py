@@ -3,7 +3,7 @@
 import orjson
 import pytest
 
-from fl_assets_tests.events.formats.documents import CLAUDE_CODE, CODEX, LANGSMITH, MINI_SWE, OF_LINES
+from fl_assets_tests.events.formats.documents import CLAUDE_CODE, CODEX, LANGSMITH, MINI_SWE, MLFLOW, OF_LINES
 from fl_assets_tests.events.formats.reading import counted, rows
 
 
@@ -177,3 +177,10 @@ def test_tokens_of_a_langchain_message_are_kept():
     _, (event, *_), _ = rows("x", file_of([run]))
     metadata = event["execution_trace"]["metadata"]
     assert (metadata["input_tokens"], metadata["output_tokens"]) == ("3", "2")
+
+
+def test_a_row_of_mlflows_search_is_the_trace_that_it_has():
+    row = {"trace_id": "tr-1", "state": "OK", **MLFLOW["info"], "spans": MLFLOW["data"]["spans"]}
+    for entry in (row, {**row, "trace": orjson.dumps(MLFLOW).decode()}):
+        (found,) = (event["execution_trace"]["metadata"] for event in rows("x", file_of([entry]))[1])
+        assert found["session_id"] == "s1"
