@@ -3,11 +3,12 @@
 What goes here: which page, at which size. What does not: how a browser or a webserver starts
 (`fl_assets_tests/browser`).
 
-A fleet lives two weeks in a temporary folder, by the command that `make run` runs. With a folder as argument,
-that data folder of an earlier run is used as it is (`.venv/bin/python docs/make_pictures.py /path/to/fleet`).
+A fleet lives two weeks in a temporary folder, by the command that `make run` runs. With the data folder of an
+earlier run as argument, pictures are taken of a copy of that (`.venv/bin/python docs/make_pictures.py data`).
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -31,16 +32,18 @@ GATED = LAST - timedelta(days=1)
 def main() -> None:
     """Make a fleet, learn from it, look at it."""
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(temporary)
+        folder = Path(temporary) / "data"
+        if len(sys.argv) > 1:
+            shutil.copytree(sys.argv[1], folder)
         environment = {
             **os.environ,
-            "FEDERATED_LEARNING_DATA_PATH": str(folder / "data"),
-            "FEDERATED_LEARNING_TELEMETRY_PATH": str(folder / "cache"),
-            "FEDERATED_LEARNING_PLAYBOOK_PATH": str(folder / "playbooks"),
-            "DAGSTER_HOME": str(folder / "data" / "dagster"),
+            "FEDERATED_LEARNING_DATA_PATH": str(folder),
+            "FEDERATED_LEARNING_TELEMETRY_PATH": str(folder / "telemetry" / "cache"),
+            "FEDERATED_LEARNING_PLAYBOOK_PATH": str(folder / "federated-learning" / "playbooks"),
+            "DAGSTER_HOME": str(folder / "dagster"),
         }
         command(environment, "home")
-        if not (folder / "data" / "reports").exists():
+        if not (folder / "reports").exists():
             command(environment, "demo", "--end", str(LAST))
         PICTURES.mkdir(exist_ok=True)
         with (
@@ -48,8 +51,8 @@ def main() -> None:
             sync_playwright() as playwright,
         ):
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-            look_at_the_report(browser, (folder / "data" / "reports" / f"{LAST}.html").resolve().as_uri())
-            look_at_dagster(browser, address)
+            look_at_the_report(browser, (folder / "reports" / f"{LAST}.html").resolve().as_uri())
+            look_at_dagster(browser, address)  # before the gate stops a day, after which three assets are red
             command(environment | {"FEDERATED_LEARNING_THRESHOLD": "1.0"}, "cycle", "--date", str(GATED))
             look_at_the_gate(browser, address)
             browser.close()
@@ -71,12 +74,16 @@ def look_at_the_report(browser: Browser, address: str) -> None:
 
 def look_at_dagster(browser: Browser, address: str) -> None:
     """Take the lineage, a partition with its pictures, and a decision's page."""
-    page = browser.new_page(viewport={"width": 1280, "height": 1120})
+    page = browser.new_page(viewport={"width": 1100, "height": 900}, device_scale_factor=1.5)
     page.set_default_timeout(PATIENCE_MS)
     page.goto(f"{address}/assets/failure_patterns?view=lineage&lineageScope=neighbors&lineageDepth=10")
+    page.get_by_text("Hide navigation").click()
+    page.get_by_text("cycle_report", exact=True).first.wait_for()
+    page.reload()  # the graph fits the window as it is when it is opened
     page.get_by_text("cycle_report", exact=True).first.wait_for()
     keep(page, "lineage")
-    page.set_viewport_size({"width": 1280, "height": 1000})
+    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+    page.set_default_timeout(PATIENCE_MS)
     page.goto(f"{address}/assets/failure_patterns?view=partitions&partition={LAST}")
     for place, name in enumerate(("patterns-trend", "patterns-nodes")):
         page.get_by_text("[Show Markdown]").nth(place).click()
