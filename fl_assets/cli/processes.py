@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -108,16 +108,17 @@ def script(name: str) -> str:
 
 @contextmanager
 def _process(words: Sequence[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(words, env=environment)
+    """Run a process that ends with the block, and with it all that it has started."""
+    process = subprocess.Popen(words, env=environment, start_new_session=True)
     try:
         yield process
     finally:
         process.terminate()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(timeout=_STOP_SECS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # the code server's own server outlives it otherwise
+        process.wait()
 
 
 def _wait_for(path: Path, running: dict[str, subprocess.Popen[bytes]]) -> None:

@@ -13,6 +13,7 @@ import urllib.request
 import psutil
 import pytest
 
+from fl_assets.cli import processes
 from fl_assets.core.settings import PREFIX
 
 PATIENCE_SECS = 120
@@ -89,3 +90,19 @@ def test_serve_takes_what_dagster_webserver_takes(words):
     )
     assert done.returncode == 0
     assert b"dagster-webserver" in done.stdout
+
+
+def test_what_a_process_has_started_ends_with_it(tmp_path, monkeypatch):
+    """As a code server that is busy when it is asked to stop, and has a server of its own."""
+    monkeypatch.setattr(processes, "_STOP_SECS", 0.3)
+    child = tmp_path / "child"
+    script = f"trap '' TERM INT; sleep 600 & echo $! > {child}.part; mv {child}.part {child}; wait"
+    with processes._process(["sh", "-c", script], dict(os.environ)) as process:
+        until = time.monotonic() + PATIENCE_SECS
+        while not child.exists():
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        started = psutil.Process(int(child.read_text()))
+    assert process.returncode is not None
+    _, alive = psutil.wait_procs([started], timeout=10)
+    assert not alive
