@@ -5,57 +5,65 @@
 Prints a weight for each feature and by how much kinds of fleets differ in it: empirical Bayes, by EM over
 kinds of fleets, each with weights of its own (Laplace approximation) drawn to the common ones. Outcomes of
 one day count as fewer the more they go together. Seeds are those below 10 000, which no figure of
-`benchmarks/confidence.py` uses.
+`benchmarks/confidence.py` uses. Real counts whose names differ by digits alone (`flights`, `flights2001`) are
+one kind.
 
 `--check` fits again without each kind of fleet in turn, predicts that kind with what the others taught, and
 prints how it was calibrated: nothing that was learnt saw the fleets that it is measured on.
 """
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from counted_fleets import CountedFleet, counts_until, draw_fleet, real_fleet, simulated_fleet, sources_in
+from counted_fleets import (
+    CountedFleet,
+    counts_until,
+    draw_fleet,
+    outcomes,
+    real_fleet,
+    simulated_fleet,
+    sources_in,
+)
 from scipy.special import expit
 from stress_fleets import REGIMES, stress_fleet
 
-from fl_assets.patterns.calibration import Calibration, calibrate, reliability
+from fl_assets.patterns.calibration import REPLAYED_DAYS, Calibration, calibrate, reliability
 from fl_assets.patterns.features import NAMES, features
 from fl_assets.patterns.fleet import Fleet
 from fl_assets.patterns.persistence import FleetPrior
+from fl_assets.patterns.states import load_tests
 
 Day = tuple[np.ndarray, np.ndarray]
 """Features and outcomes of one day's predictions."""
+Fleets = list[tuple[str, CountedFleet, Sequence[int], Sequence[int]]]
+"""Source, fleet, days before its last whose past is learnt from, days that are checked."""
 TWICE = ("friendly", "simulator")
 """Kinds of fleets that weigh twice."""
 SPREAD, SPREAD_KINDS = 0.05, 8.0
 """Variance between kinds before any is seen, and the kinds that it is worth."""
-STEPS, NEWTON_STEPS, MOST = 20, 8, 3000.0
-"""Steps of EM, of each fit; independent outcomes that a kind counts as at most."""
-
-
-def assessed(fleet: CountedFleet, backs: Sequence[int]) -> Iterator[tuple[Fleet, np.ndarray]]:
-    """Yield the fleet as of each of the days `backs` before its last; its outcomes, NaN where unknown."""
-    for back in backs:
-        day = fleet.end - timedelta(days=back)
-        now = Fleet(*counts_until(fleet, day), day=day, window_days=fleet.window_days)
-        after = day + timedelta(days=1)
-        later = Fleet(*counts_until(fleet, after), day=after, window_days=fleet.window_days)
-        came_true, known = (values[:, -1] for values in later.outcomes())
-        yield now, np.where(known, came_true, np.nan)
+STEPS, NEWTON_STEPS, MOST_STEP, MOST = 20, 12, 3.0, 3000.0
+"""Steps of EM, of each fit; most that one changes log odds by; outcomes that a kind counts as at most."""
 
 
 def days_of(fleet: CountedFleet, backs: Sequence[int]) -> list[Day]:
-    """Return features and outcomes of the days `backs` before a fleet's last."""
+    """Return features and outcomes of what a fleet learns from on the days `backs` before its last."""
     found = []
-    for now, outcomes in assessed(fleet, backs):
-        facts = now.facts()
-        rows, view = features(facts, FleetPrior.of(facts, now.window), now.window, now.question)
-        kept = np.isfinite(outcomes) & view.failing
-        found.append((rows[kept], outcomes[kept]))
+    for back in backs:
+        day = fleet.end - timedelta(days=back)
+        now = Fleet(*counts_until(fleet, day), day=day, window_days=fleet.window_days)
+        now.learn(range(REPLAYED_DAYS + 1))
+        came_true, known = now.outcomes()
+        is_load_test = load_tests(now.facts().exposure.sum(axis=0))
+        for ago in range(REPLAYED_DAYS, 0, -1):
+            facts = now.facts(ago)
+            rows, view = features(facts, FleetPrior.of(facts, now.window), now.window, now.question)
+            kept = known[:, -ago] & view.failing
+            if kept.any() and not is_load_test[-ago]:
+                found.append((rows[kept], came_true[kept, -ago].astype(float)))
     return found
 
 
@@ -85,7 +93,8 @@ def nearest(
         said = expit(rows @ weights)
         bend = (rows * (worth * said * (1 - said))[:, None]).T @ rows + np.diag(precision)
         slope = rows.T @ (worth * (said - outcomes)) + precision * (weights - mean)
-        weights = weights - np.linalg.solve(bend, slope)
+        step = np.linalg.solve(bend, slope)
+        weights = weights - step / max(1.0, np.abs(rows @ step).max() / MOST_STEP)
     return weights, np.diag(np.linalg.inv(bend))
 
 
@@ -106,28 +115,33 @@ def fit(kinds: Mapping[str, Sequence[Day]]) -> tuple[np.ndarray, np.ndarray]:
     return mean, variance
 
 
-def check(
-    name: str, fleets: Sequence[CountedFleet], backs: Sequence[int], kinds: dict[str, list[Day]]
-) -> None:
-    """Predict a kind of fleet with what the others taught, and print how it was calibrated."""
-    weights, variance = fit({other: days for other, days in kinds.items() if other != name})
-    said, happened = [], []
-    for fleet in fleets:
-        for now, outcomes in assessed(fleet, backs):
+def check(kind: str, fleets: Fleets, kinds: dict[str, list[Day]]) -> None:
+    """Predict a kind of fleet with what the others taught, and print how each source was calibrated."""
+    weights, variance = fit({other: days for other, days in kinds.items() if other != kind})
+    for name in sorted({name for name, *_ in fleets}):
+        said, happened = [], []
+        for fleet, back in (
+            (fleet, back) for own, fleet, _, backs in fleets if own == name for back in backs
+        ):
+            day = fleet.end - timedelta(days=back)
+            now = Fleet(*counts_until(fleet, day), day=day, window_days=fleet.window_days)
             calibration, _ = calibrate(now, start=Calibration(weights, 1 / variance))
             facts = now.facts()
             rows, view = features(facts, FleetPrior.of(facts, now.window), now.window, now.question)
-            kept = np.isfinite(outcomes) & view.failing
+            later, _ = counts_until(fleet, day + timedelta(days=1))
+            came = outcomes(later, day=day, window_days=fleet.window_days).set_index("pattern_id")["happened"]
+            outcome = came.reindex(now.patterns).to_numpy(dtype=float)
+            kept = np.isfinite(outcome) & view.failing
             said.append(calibration(rows, view)[kept])
-            happened.append(outcomes[kept].astype(bool))
-    predicted, true = np.concatenate(said), np.concatenate(happened)
-    report, likely = reliability(predicted, true), predicted >= 0.7
-    means = (predicted[likely].mean(), true[likely].mean()) if likely.any() else (float("nan"),) * 2
-    print(
-        f"{name:18} n {len(true):6}  ECE {report.ece:.3f}  Brier {report.brier:.4f}  "
-        f"of {likely.sum():5} of .7 and more said {means[0]:.3f}, true {means[1]:.3f}",
-        flush=True,
-    )
+            happened.append(outcome[kept].astype(bool))
+        predicted, true = np.concatenate(said), np.concatenate(happened)
+        report, likely = reliability(predicted, true), predicted >= 0.7
+        means = (predicted[likely].mean(), true[likely].mean()) if likely.any() else (float("nan"),) * 2
+        print(
+            f"{name:18} n {len(true):6}  ECE {report.ece:.3f}  Brier {report.brier:.4f}  "
+            f"of {likely.sum():5} of .7 and more said {means[0]:.3f}, true {means[1]:.3f}",
+            flush=True,
+        )
 
 
 def main() -> None:
@@ -137,33 +151,38 @@ def main() -> None:
     parser.add_argument("--counts", type=Path, nargs="*", default=[], help="folders of real counts")
     parser.add_argument("--seeds", type=int, default=3, help="fleets of each kind (default: %(default)s)")
     parser.add_argument(
-        "--every", type=int, default=3, help="of real counts, every so many days (default: %(default)s)"
+        "--every",
+        type=int,
+        default=3,
+        help="real counts are checked every so many days (default: %(default)s)",
     )
     parser.add_argument("--check", action="store_true", help="also leave each kind out in turn")
     arguments = parser.parse_args()
     seeds, early, late = range(arguments.seeds), (1, 2, 5, 9, 14, 20, 27, 31, 33), range(1, 20, 2)
-    fleets = {
-        "friendly": ([draw_fleet(seed) for seed in range(5 * arguments.seeds // 3)], early),
-        "simulator": ([simulated_fleet(seed) for seed in range(5 * arguments.seeds // 3)], early),
+    more = range(5 * arguments.seeds // 3)
+    fleets: dict[str, Fleets] = {
+        "friendly": [("friendly", draw_fleet(seed), (1, 21), early) for seed in more],
+        "simulator": [("simulator", simulated_fleet(seed), (1, 21), early) for seed in more],
     }
-    fleets |= {
-        name: ([stress_fleet(regime, seed) for seed in seeds], late) for name, regime in REGIMES.items()
-    }
+    for name, regime in REGIMES.items():
+        fleets[name] = [(name, stress_fleet(regime, seed), (1, 21), late) for seed in seeds]
     for folder in arguments.counts:
         for name in sources_in(folder):
             fleet = real_fleet(folder, name)
             first = pd.to_datetime(fleet.counts.failures["event_date"]).min().date()
-            fleets[name] = [fleet], range(1, (fleet.end - first).days, arguments.every)
+            days = (fleet.end - first).days
+            one = (name, fleet, range(0, days, REPLAYED_DAYS), range(1, days, arguments.every))
+            fleets.setdefault(name.rstrip("0123456789"), []).append(one)
     kinds = {
-        name: [day for fleet in drawn for day in days_of(fleet, backs)]
-        for name, (drawn, backs) in fleets.items()
+        kind: [day for _, fleet, backs, _ in drawn for day in days_of(fleet, backs)]
+        for kind, drawn in fleets.items()
     }
     weights, variance = fit(kinds)
     for name, weight, spread in zip(NAMES, weights, np.sqrt(variance), strict=True):
-        print(f'    ("{name}", {weight:.3f}, {spread:.3f}),')
+        print(f'    ("{name}", {weight:.3f}, {spread:.3f}),', flush=True)
     if arguments.check:
-        for name, (drawn, backs) in fleets.items():
-            check(name, drawn, backs, kinds)
+        for kind, drawn in fleets.items():
+            check(kind, drawn, kinds)
 
 
 if __name__ == "__main__":

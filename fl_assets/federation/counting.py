@@ -188,7 +188,8 @@ class DayCounts:
 
     Attributes:
         events: calls and turns.
-        failures: `service, method, error, has_text, failures`, and without noise `sessions, people, durations`.
+        failures: `service, method, error, has_text, failures`, and without noise `sessions, people,
+            durations`.
         calls: `service, method, calls, durations`, and without noise `failures, sessions`; with noise
             successful ones alone, their durations in COARSE buckets.
         talk: `service, signal, sessions, affected`, and without noise `turns`.

@@ -17,9 +17,9 @@ def rows_of(summary: Summary) -> SummaryRows:
     """Return what a summary adds to a day's sums.
 
     Of times only the day is known: first and last seen are its ends. Calls and conversations that are not
-    named count as those of `OTHER`. Whom a failure happened to stays on its node: of incidents only the number
-    of persons a day is known, so that the node's first, second … person counts as the same in all texts and
-    on all days, which is the fewest that there can have been.
+    named count as those of `OTHER`. Whom a failure happened to stays on its node: of incidents only the
+    number of persons a day is known, so that the node's first, second … person counts as the same in all
+    texts and on all days, which is the fewest that there can have been.
     """
     own = {"event_date": summary.day, "node_id": summary.node_id}
     ends = {

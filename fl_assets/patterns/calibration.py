@@ -31,7 +31,7 @@ SAME_DAY_BOUNDS = (0.005, 0.5)
 """Least and most of it that is believed."""
 LIKELY = 0.6
 """Probability from which a prediction may be drawn back."""
-DRAWN_BACK_PRECISION, DRAWN_BACK_ERRORS = 6.0, 1.0
+DRAWN_BACK_PRECISION, DRAWN_BACK_ERRORS = 6.0, 0.5
 """Precision of the share that likely predictions are drawn back by, whose mean is 0 before any came true or
 not; and the standard errors of it that are added."""
 _NEWTON_STEPS = 4
@@ -77,8 +77,8 @@ class Calibration:
       whole days came out better or worse than was said, and n outcomes of one day are worth n / (1 + (n - 1)
       of that correlation).
     - Whoever acts on the highest of many predictions acts on those that err upwards. So likely predictions
-      are drawn back towards `LIKELY` by as much as the fleet's earlier ones said too much, and one standard
-      error more: little evidence is no record.
+      are drawn back towards `LIKELY` by as much as the fleet's earlier ones said too much, and half a
+      standard error more: little evidence is no record.
     """
 
     def __init__(self, weights: Sequence[float] = WEIGHTS, precision: Sequence[float] = PRECISION) -> None:

@@ -20,6 +20,8 @@ reported."""
 NODE_CAP, NODE_CAP_NEW = 2.0, 1.0
 """Failures of a node-day count up to this many times the median of the node's last failing days; of a node
 without such days, up to this many times the median of the nodes that fail on the day."""
+SETTLED_LEAST = 3
+"""Nodes with days of their own from which they alone are that median: fewer could be one party's."""
 CALLS_CAP, CALLS_CAP_NEW = 1.5, 4.0
 """The same for calls, with a standard error of a count on top."""
 OWN_DAYS, OWN_DAYS_LEAST = 6, 2
@@ -102,7 +104,9 @@ class Rows:
         Args:
             values: one value per cell.
             cap: of a node with days of its own: times the median of the last `OWN_DAYS` of them.
-            cap_new: of other nodes: times the lower median of all nodes of the owner on that day.
+            cap_new: of other nodes: times the lower median of the owner's nodes on that day; of those alone
+                that have days of their own, where they are `SETTLED_LEAST` or more, so that who never had a
+                failure does not say how much of it is usual.
             slack: standard errors of a count on top of either.
         """
         series, at = np.divmod(self._cells, HISTORY_DAYS)
@@ -115,14 +119,17 @@ class Rows:
         half = np.maximum(known - 1, 0)
         columns = np.arange(values.size)
         own = (before[half // 2, columns] + before[(half + 1) // 2, columns]) / 2
+        is_fresh = known < OWN_DAYS_LEAST
         of_day = (series // max(self._shape[0], 1)) * HISTORY_DAYS + at
-        order = np.lexsort((values, of_day))
+        order = np.lexsort((values, is_fresh, of_day))
         first = np.flatnonzero(np.diff(of_day[order], prepend=-1))
-        count = np.diff(np.append(first, values.size))
+        ends = np.append(first, values.size)
+        every, settled = np.diff(ends), np.diff(np.append(0, np.cumsum(~is_fresh[order]))[ends])
+        count = np.where(settled >= SETTLED_LEAST, settled, every)
         median = np.zeros(values.size)
-        median[order] = np.repeat(values[order][first + (count - 1) // 2], count)
-        typical = np.where(known >= OWN_DAYS_LEAST, own, median)
-        factor = np.where(known >= OWN_DAYS_LEAST, cap, cap_new)
+        median[order] = np.repeat(values[order][first + (count - 1) // 2], every)
+        typical = np.where(is_fresh, median, own)
+        factor = np.where(is_fresh, cap_new, cap)
         return np.minimum(
             values, factor * np.maximum(typical, 1.0) + slack * np.sqrt(np.maximum(typical, 1.0))
         )

@@ -265,6 +265,15 @@ def test_a_load_test_or_two_nodes_flood_of_calls_holds_nothing_back(back):
         assert said["confidence"] >= THRESHOLD
 
 
+def test_two_nodes_that_flood_a_pattern_of_three_others_do_not_hold_it_back():
+    failures = np.zeros((NODES, 14), dtype=int)
+    failures[:3] = np.array([[4], [10], [30]])
+    honest = belief(failures)
+    failures[3:5, -1] = 2_000
+    flooded = belief(failures, calls=CALLS)
+    assert flooded["confidence"] > honest["confidence"] - 0.1
+
+
 def test_tomorrows_calls_are_those_that_all_earlier_weeks_agree_on():
     week = np.array([100, 100, 100, 100, 100, 3, 3.0])
     calls = np.tile(week, 4)
