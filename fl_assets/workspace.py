@@ -103,8 +103,8 @@ class Workspace:
     @cached_property
     def sums(self) -> SumsStore:
         """Daily sums, kept up to date with the lake."""
-        is_usable = self.gate.is_usable
-        return SumsStore(self.warehouse, self.lake, self.engine, self.summaries, is_usable=is_usable)
+        usable = self.gate.usable_days
+        return SumsStore(self.warehouse, self.lake, self.engine, self.summaries, usable_days=usable)
 
     @cached_property
     def patterns(self) -> PatternStore:

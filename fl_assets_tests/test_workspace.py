@@ -164,3 +164,26 @@ def test_what_a_history_leaves_out_of_old_days_changes_no_pattern(tmp_path, requ
     assert len(lean) == 3
     assert (lean["failures"] == 0).any() == (required == 1)
     pd.testing.assert_frame_equal(lean, full)
+
+
+def test_a_file_of_events_of_many_days_takes_no_transaction_a_day(tmp_path, monkeypatch):
+    # 1 400 lines of 1 400 days kept a cycle from ending: each day's verdicts were a commit, two a day.
+    settings = settings_in(tmp_path, min_events=1)
+    settings.telemetry_path.mkdir(parents=True)
+    days = [DAY - timedelta(days=back) for back in range(60)]
+    lines = [call_line(f"e{day}", timestamp=f"{day}T01:00:00Z", success=False, error="x") for day in days]
+    (settings.telemetry_path / "flood.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+    space = Workspace(settings)
+    space.engine.ingest()
+    commits: list[str] = []
+    replace_days = space.warehouse.replace_days
+
+    def counted(name, by_day, **given):
+        commits.append(name)
+        return replace_days(name, by_day, **given)
+
+    monkeypatch.setattr(space.warehouse, "replace_days", counted)
+    assert space.sums.refresh_conversations(space.days.with_events(DAY)) == sorted(days)
+    assert commits == ["gate_verdicts"] * 3 + ["conversation_signals"] * 3
+    assert space.warehouse.rows("select count(*) as n from gate_verdicts")[0]["n"] == 2 * len(days)
+    assert not space.sums.refresh_conversations(space.days.with_events(DAY))

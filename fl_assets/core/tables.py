@@ -7,7 +7,10 @@ Names: `_id` is a reference, `is_`/`has_` a boolean, a unit is a suffix (`_ms`, 
 between 0 and 1; times are UTC.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
+from typing import Any
 
 import pyarrow as pa
 
@@ -54,6 +57,16 @@ class Table:
     def arrow_schema(self) -> pa.Schema:
         """The same columns as an Arrow schema."""
         return pa.schema([(column.name, _ARROW[column.type]) for column in self.columns])
+
+    def rows_of(self, day: date, records: Iterable[Mapping[str, Any]]) -> pa.Table:
+        """Return records as rows of a day; fields that the table lacks are ignored.
+
+        Raises:
+            KeyError: a column other than `event_date` is not in a record.
+        """
+        names = self.column_names
+        rows = [{name: day if name == "event_date" else record[name] for name in names} for record in records]
+        return pa.Table.from_pylist(rows, schema=self.arrow_schema)
 
     @property
     def ddl(self) -> str:

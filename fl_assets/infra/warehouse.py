@@ -11,7 +11,7 @@ connection.
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import date
 from itertools import count
@@ -131,11 +131,7 @@ class Warehouse:
 
         Fields that the table lacks are ignored, those that it needs must be there.
         """
-        names = TABLES[table_name].column_names
-        rows = [{name: day if name == "event_date" else record[name] for name in names} for record in records]
-        return self.replace(
-            table_name, day, pa.Table.from_pylist(rows, schema=TABLES[table_name].arrow_schema)
-        )
+        return self.replace(table_name, day, TABLES[table_name].rows_of(day, records))
 
     def read(self, sql: str, parameters: dict[str, Any] | list[Any] | None = None) -> pd.DataFrame:
         """Return the rows of a query; values go into `parameters`, never into the text."""
@@ -149,10 +145,17 @@ class Warehouse:
 
     def read_day(self, table_name: str, day: date) -> list[dict[str, Any]]:
         """Return one day of a table in key order; of one that an earlier release did not have, nothing."""
+        return self.read_days(table_name, [day])
+
+    def read_days(self, table_name: str, days: Sequence[date]) -> list[dict[str, Any]]:
+        """Return days of a table, each in key order; of one that an earlier release did not have, nothing."""
         table = TABLES[table_name]
-        sql = f"select * from {table.name} where event_date = $day order by {', '.join(table.key)}"  # noqa: S608
+        sql = (
+            f"select * from {table.name} where event_date in (select unnest($days::date[])) "  # noqa: S608
+            f"order by event_date, {', '.join(table.key)}"
+        )
         try:
-            return self.rows(sql, {"day": day})
+            return self.rows(sql, {"days": list(days)}) if days else []
         except duckdb.CatalogException:
             return []
 
@@ -223,11 +226,11 @@ class Warehouse:
                     verdicts[self._compare(connection, table, day)].append(day)
                 for name, days in verdicts.items():
                     getattr(done, name)[table.name] = days
-                for days in _batches(done.restored[table.name]):
+                for days in in_batches(done.restored[table.name]):
                     self._restore(connection, table, days)
             self.files.settle()
             for table in WAREHOUSE_TABLES:
-                for days in _batches(done.written[table.name]):
+                for days in in_batches(done.written[table.name]):
                     self._commit(table, days, lambda _: None, {day: self._inputs(table, day) for day in days})
                 self._forget(connection, table, done.lost[table.name])
         self.create(views_of)
@@ -290,7 +293,7 @@ class Warehouse:
                     for day in noted.get(table.name, [])
                     if self.files.path(table.name, day).exists() and self._differs(connection, table, day)
                 ]
-                for batch in _batches(days):
+                for batch in in_batches(days):
                     self._restore(connection, table, batch)
             self.files.settle()
 
@@ -378,7 +381,8 @@ def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("rollback")
 
 
-def _batches(days: list[date]) -> Iterator[list[date]]:
+def in_batches(days: list[date]) -> Iterator[list[date]]:
+    """Divide days into those that one transaction takes."""
     return (days[start : start + _DAYS_A_COMMIT] for start in range(0, len(days), _DAYS_A_COMMIT))
 
 

@@ -8,7 +8,7 @@ manifest, so `ask_again` looks whatever is stored; the checks of input rules do 
 """
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -16,10 +16,11 @@ from typing import Any
 from fl_assets.core.cycles import Window
 from fl_assets.core.models import CycleStatus, Violation
 from fl_assets.core.settings import FederatedLearningConfig
+from fl_assets.core.tables import TABLES
 from fl_assets.events.days import EVENT_TABLES, EventDays
 from fl_assets.events.quarantine import lost_events
 from fl_assets.infra.lake import Lake
-from fl_assets.infra.warehouse import Warehouse
+from fl_assets.infra.warehouse import Warehouse, in_batches
 from fl_assets.playbooks import rules
 from fl_assets.playbooks.rules import DayInput, GateRule, PlaybookInput, by_playbook, stopping
 from fl_assets.playbooks.store import PlaybookStore
@@ -49,23 +50,32 @@ class VerdictStore:
 
     def of(self, day: date) -> dict[str, Verdict]:
         """Return the stored verdicts of a day, by rule."""
-        if day not in self._known:
-            rows: dict[str, list[dict[str, Any]]] = {}
-            for row in self._warehouse.read_day("gate_verdicts", day):
-                rows.setdefault(row["rule"], []).append(row)
-            self._known[day] = {rule: _verdict(rule, found) for rule, found in rows.items()}
+        self.read([day])
         return self._known[day]
 
-    def add(self, day: date, verdicts: Iterable[Verdict]) -> None:
-        """Store verdicts of a day in place of those on the same rules."""
-        found = {one.rule: one for one in verdicts}
-        known = self.of(day)
-        if all(known.get(rule) == one for rule, one in found.items()):
-            return
-        self._known[day] = known | found
-        self._warehouse.replace_records(
-            "gate_verdicts", day, (row for one in self._known[day].values() for row in _rows(one))
-        )
+    def read(self, days: Iterable[date]) -> None:
+        """Read the stored verdicts of days at once."""
+        missing = [day for day in days if day not in self._known]
+        rows: dict[date, dict[str, list[dict[str, Any]]]] = {day: {} for day in missing}
+        for row in self._warehouse.read_days("gate_verdicts", missing):
+            rows[row["event_date"]].setdefault(row["rule"], []).append(row)
+        for day, of_day in rows.items():
+            self._known[day] = {rule: _verdict(rule, found) for rule, found in of_day.items()}
+
+    def add(self, by_day: Mapping[date, Iterable[Verdict]]) -> None:
+        """Store verdicts of days in place of those on the same rules, all at once."""
+        changed = []
+        for day, verdicts in by_day.items():
+            found, known = {one.rule: one for one in verdicts}, self.of(day)
+            if any(known.get(rule) != one for rule, one in found.items()):
+                self._known[day] = known | found
+                changed.append(day)
+        if changed:
+            rows = {day: [row for one in self._known[day].values() for row in _rows(one)] for day in changed}
+            table = TABLES["gate_verdicts"]
+            self._warehouse.replace_days(
+                table.name, {day: table.rows_of(day, found) for day, found in rows.items()}
+            )
 
 
 class Gate:
@@ -99,9 +109,24 @@ class Gate:
 
     def is_usable(self, day: date) -> bool:
         """Whether a day's events may be summed and analysed: by the rules that look at the day alone."""
-        return not any(
-            self._of_input(rule, day).stopping for rule in rules.INPUT_RULES if rule.is_of_day_alone
-        )
+        return self.usable_days([day]) == [day]
+
+    def usable_days(self, days: Iterable[date]) -> list[date]:
+        """Return those of `days` whose events may be summed and analysed.
+
+        A batch of days is read and stored at once, so that a file of events of a thousand days does not
+        take a thousand transactions.
+        """
+        usable: list[date] = []
+        for batch in in_batches(list(days)):
+            self._verdicts.read(batch)
+            verdicts = {
+                day: [self._input_verdict(rule, day) for rule in rules.INPUT_RULES if rule.is_of_day_alone]
+                for day in batch
+            }
+            self._verdicts.add(verdicts)
+            usable += [day for day in batch if not any(one.stopping for one in verdicts[day])]
+        return usable
 
     def sound_days(self, days: Iterable[date]) -> list[date]:
         """Return those of `days` that keep every input rule.
@@ -145,7 +170,7 @@ class Gate:
         if all(rule.name in known and known[rule.name].inputs == inputs for rule in rules.GATE):
             return [known[rule.name] for rule in rules.GATE]
         found = self._judge_playbooks(day, inputs)
-        self._verdicts.add(day, found)
+        self._verdicts.add({day: found})
         return found
 
     def ask(self, rule: GateRule[Any], days: Collection[date]) -> dict[date, Verdict]:
@@ -155,8 +180,7 @@ class Gate:
         """
         if rule in rules.INPUT_RULES:
             found = {day: self._judge_input(rule, day) for day in days}
-            for day, verdict in found.items():
-                self._verdicts.add(day, [verdict])
+            self._verdicts.add({day: [verdict] for day, verdict in found.items()})
             return found
         return {day: one for day in days for one in self.verdicts(day) if one.rule == rule.name}
 
@@ -169,12 +193,16 @@ class Gate:
     def _stopped_by_input(self, day: date) -> list[Violation]:
         return [one for rule in rules.INPUT_RULES for one in self._of_input(rule, day).stopping]
 
-    def _of_input(self, rule: GateRule[DayInput], day: date) -> Verdict:
+    def _input_verdict(self, rule: GateRule[DayInput], day: date) -> Verdict:
+        """Return what is stored of an input rule on a day, or judge it where that is no longer true."""
         stored = self._verdicts.of(day).get(rule.name)
         if stored and stored.inputs == self._day_inputs(rule, day):
             return stored
-        found = self._judge_input(rule, day)
-        self._verdicts.add(day, [found])
+        return self._judge_input(rule, day)
+
+    def _of_input(self, rule: GateRule[DayInput], day: date) -> Verdict:
+        found = self._input_verdict(rule, day)
+        self._verdicts.add({day: [found]})
         return found
 
     def _judge_input(self, rule: GateRule[DayInput], day: date) -> Verdict:

@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 from duckdb.func import PythonUDFType
 
-from fl_assets.core.tables import CONVERSATION_LOGS, RAW_TRACES
+from fl_assets.core.tables import CONVERSATION_LOGS, CONVERSATION_SIGNALS, RAW_TRACES
 from fl_assets.events.engine import DuckDBEngine
 from fl_assets.sums.conversations import conversation_signals_sql
 from fl_assets.sums.masking import blank_digits, call_totals_sql, signature_sql
@@ -31,6 +31,8 @@ class SummingEngine(DuckDBEngine):
 
     def conversation_signals(self, day: date) -> pa.Table:
         """Return a day's signals of failure in conversations, in the columns of that table."""
+        if not self.lake.files(CONVERSATION_LOGS.name, [day]):
+            return CONVERSATION_SIGNALS.arrow_schema.empty_table()
         with self.connect() as connection:
             for table in (RAW_TRACES, CONVERSATION_LOGS):
                 self.view(connection, table, day)

@@ -50,7 +50,7 @@ class SumsStore:
         lake: Where the events are.
         engine: Sums a day's raw events.
         summaries: Sums of the nodes that send no events.
-        is_usable: Whether a day's events may be summed.
+        usable_days: Those of some days whose events may be summed.
     """
 
     def __init__(
@@ -60,13 +60,13 @@ class SumsStore:
         engine: SumsEngine,
         summaries: Summaries,
         *,
-        is_usable: Callable[[date], bool],
+        usable_days: Callable[[list[date]], list[date]],
     ) -> None:
         self._warehouse = warehouse
         self._lake = lake
         self._engine = engine
         self._summaries = summaries
-        self._is_usable = is_usable
+        self._usable_days = usable_days
 
     def refresh_signatures(self, days: Collection[date]) -> list[date]:
         """Bring failure_signatures and call_totals of these days up to date.
@@ -114,7 +114,7 @@ class SumsStore:
         # events since. What a day's sums were made from is in the manifest, so days that have not changed
         # cost a file read each.
         stale = [day for day in days if not self._is_expired(day) and self._is_stale(names, day)]
-        stale = [day for day in stale if self._is_usable(day)]
+        stale = self._usable_days(stale)
         for start in range(0, len(stale), DAYS_PER_COMMIT):
             batch = stale[start : start + DAYS_PER_COMMIT]
             self._engine.expect(batch)
