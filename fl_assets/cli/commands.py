@@ -193,7 +193,7 @@ def patterns(
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[WORD]...",
+            metavar="WORD",
             help="Only those that have all of these somewhere: in the text, in a redacted example, as a "
             "status code, class, service, method or node.",
         ),

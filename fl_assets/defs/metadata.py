@@ -7,6 +7,7 @@ Text from telemetry is shown only inside table values, which the UI renders as p
 remote images, and its url values render `javascript:` links.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
@@ -24,6 +25,8 @@ PREVIEW_ROWS = 10
 PREVIEW_CHARS = 160
 """Beside the partitions, a page 1280 pixels wide leaves some 60 characters to all columns of a table, of
 which a text may take several lines: numbers first, the text last, four columns."""
+_UNBREAKABLE = re.compile(r"\S{25,}")
+"""Such as JSON without blanks, which would push a table out of its page; commas may take one."""
 OWNERS = ["team:feedback-loop"]
 TAGS = {"domain": "federated-learning"}
 FRESHNESS = dg.FreshnessPolicy.cron(deadline_cron="0 3 * * *", lower_bound_delta=timedelta(hours=24))
@@ -125,6 +128,7 @@ def _cell(value: Any) -> str | int | float | bool:
     if value is None:
         return ""
     text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    text = _UNBREAKABLE.sub(lambda found: found[0].replace(",", ", "), text)
     return text if len(text) <= PREVIEW_CHARS else text[: PREVIEW_CHARS - 1] + "…"
 
 
