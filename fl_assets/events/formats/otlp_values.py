@@ -101,6 +101,8 @@ def any_value(value: Any, depth: int = 0) -> Any:
         return [any_value(entry, depth + 1) for entry in value]
     if not isinstance(value, dict):
         return value
+    if (text := value.get("stringValue")) is not None:
+        return text  # nine of ten
     for key in ("stringValue", "boolValue", "doubleValue", "bytesValue"):
         if (found := get(value, key)) is not None:
             return found

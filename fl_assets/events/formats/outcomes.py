@@ -9,8 +9,9 @@ Sources: OpenTelemetry semantic conventions for exceptions, `error.type` and MCP
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from http.client import responses
 from typing import Any
 
@@ -208,9 +209,7 @@ def _is_flagged(span: Span, kind: str) -> bool:
     values = span.attributes
     if any(str(values[key]).strip().lower() in BAD_WORDS for key in _STATUS_KEYS & values.keys()):
         return True
-    if any(is_true(value) and _IS_ERROR.search(key) for key, value in values.items()):
-        return True
-    if any(is_false(value) and _SUCCESS.search(key) and "eval" not in key for key, value in values.items()):
+    if any(meant(values[key]) for key in values if (meant := _failure_flag(key))):
         return True
     if span.status != "ok":
         error = values.get("error")
@@ -262,6 +261,14 @@ def _codes(span: Span, kind: str) -> Iterator[str]:
 
 
 _SUCCESS = re.compile(r"(?:^|\.)(?:success|succeeded|is_success|tool_success|ok)$", re.IGNORECASE)
+
+
+@lru_cache(maxsize=10_000)
+def _failure_flag(key: str) -> Callable[[Any], bool] | None:
+    """Return how an attribute of this name says that a call failed, if it does: by being true, or false."""
+    if _IS_ERROR.search(key):
+        return is_true
+    return is_false if _SUCCESS.search(key) and "eval" not in key else None
 
 
 def _has_escaped(span: Span) -> bool:
@@ -317,9 +324,8 @@ def _unless_flag(text: str) -> str:
 
 def _results(span: Span) -> list[Any]:
     """Give what a tool call gave back: of attributes, and of events that say so."""
-    found = [
-        span.attributes[key] for key in _RESULT_KEYS if span.attributes.get(key) not in (None, "", {}, [])
-    ]
+    values = span.attributes
+    found = [values[key] for key in _RESULT_KEYS if key in values and values[key] not in (None, "", {}, [])]
     for event in span.events:
         if event.name == "gen_ai.choice":
             found += [event.values[key] for key in ("message", "content", "body") if event.values.get(key)]

@@ -28,6 +28,9 @@ class NoTimesError(ValueError):
     """A file of a known format without the times that would say which day it belongs to."""
 
 
+_SCALAR = (str, int, float)
+
+
 def as_object(value: Any) -> dict[str, Any]:
     """Give an object, which some exports write as JSON within a text; anything else is an empty one."""
     if isinstance(value, str) and value.lstrip()[:1] == "{":
@@ -71,11 +74,7 @@ def decoded(value: Any) -> Any:
 def first(values: Mapping[str, Any], keys: Iterable[str]) -> str:
     """Give the first of the keys that has a text or a number, as text; '' without one."""
     for key in keys:
-        if (
-            (value := values.get(key)) is not None
-            and isinstance(value, str | int | float)
-            and (text := str(value).strip())
-        ):
+        if key in values and isinstance(value := values[key], _SCALAR) and (text := str(value).strip()):
             return text
     return ""
 
