@@ -147,9 +147,10 @@ class Gate:
 
         What is wrong with its data, or, where nothing is, with its playbooks.
         """
-        return self._stopped_by_input(day) or [
-            one for verdict in self.verdicts(day) for one in verdict.stopping
-        ]
+        with self._warehouse.session():
+            return self._stopped_by_input(day) or [
+                one for verdict in self.verdicts(day) for one in verdict.stopping
+            ]
 
     def status(self, day: date) -> tuple[CycleStatus, list[Violation]]:
         """Return how a cycle of the day ends as far as the rules say, and what stops it."""
@@ -191,7 +192,8 @@ class Gate:
         return rule.kept(PlaybookInput(self._playbooks.of(day), self._settings))
 
     def _stopped_by_input(self, day: date) -> list[Violation]:
-        return [one for rule in rules.INPUT_RULES for one in self._of_input(rule, day).stopping]
+        with self._warehouse.session():
+            return [one for rule in rules.INPUT_RULES for one in self._of_input(rule, day).stopping]
 
     def _input_verdict(self, rule: GateRule[DayInput], day: date) -> Verdict:
         """Return what is stored of an input rule on a day, or judge it where that is no longer true."""
