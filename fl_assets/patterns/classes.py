@@ -21,6 +21,8 @@ MAX_TEXT = 2000
 _CAMEL = re.compile(r"([a-z0-9])([A-Z])|([A-Z])([A-Z][a-z])")
 _SPACES = re.compile(r"[\s_-]+")
 _STATUS = " status="
+_NO_SPACES = re.compile(r"[\u2e80-\ua4cf\uac00-\ud7af]")
+"""A letter of a language that puts no space between words: there a phrase begins anywhere."""
 _PHRASE = r"^[^\s].*[^\s]$|^[^\s]$"
 
 Phrase = Annotated[str, StringConstraints(pattern=_PHRASE, max_length=120, to_lower=True)]
@@ -131,15 +133,15 @@ def readable(template: str) -> str:
 @lru_cache(maxsize=1024)
 def compiled(phrases: tuple[str, ...]) -> re.Pattern[str]:
     """Compile phrases into one expression without unbounded repeats, so that no text can make it slow."""
-    parts = []
+    bounded, free = [], []
     for phrase in phrases:
         gaps = [_SPACES.sub(" ", gap).strip() for gap in phrase.split("...")]
-        parts.append(
-            r".{0,60}".join(
-                re.escape(gap).replace(r"\ ", " ").replace(r"\*", "[a-z0-9]{0,30}") for gap in gaps
-            )
+        part = r".{0,60}".join(
+            re.escape(gap).replace(r"\ ", " ").replace(r"\*", "[a-z0-9]{0,30}") for gap in gaps
         )
-    return re.compile(r"(?:^|[^a-z0-9])(?:" + "|".join(parts) + r")(?:$|[^a-z0-9])", re.DOTALL)
+        (free if _NO_SPACES.match(phrase) else bounded).append(part)
+    sides = [r"(?:^|[^a-z0-9])(?:" + "|".join(bounded) + r")(?:$|[^a-z0-9])"] if bounded else []
+    return re.compile("|".join([*sides, *free]), re.DOTALL)
 
 
 def _fits_glob(globs: Sequence[str], names: Sequence[str]) -> bool:

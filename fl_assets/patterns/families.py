@@ -40,6 +40,37 @@ _TYPE = re.compile(
     r"|object|tuple|null|none)\b",
     re.IGNORECASE,
 )
+_VALUE_PLACES = (
+    # An object's name between what it is and what is wrong with it: no small word, or several words
+    (
+        re.compile(
+            r"^((?:[\w ]{1,30}: )?\w+ )(?=(?:[^\s:|]+ ){0,5}[^\s:|]*[^a-z\s:|])[^:|\[\]{}]{1,60}?"
+            r"( (?:(?:was|were|is|are|could|has|have|wurde|ist|existiert|n'est|n'a|no|не)\b[^:|\[\]{}]{0,40}"
+            r"|not found|does not exist|doesn't exist|already exists|introuvable|nicht gefunden))$"
+        ),
+        r"\1<STR>\2",
+    ),
+    (
+        re.compile(
+            r"^((?:unknown|unsupported|unrecogni[sz]ed|illegal|invalid|duplicate|no such|unexpected) "
+            r"[\w ]{2,30}: ).+$",
+            re.IGNORECASE,
+        ),
+        r"\1<STR>",
+    ),
+    (
+        re.compile(
+            r"^((?:there (?:is|are) )?no \w[\w ]{0,40}? (?:available|found|exists?|matching) "
+            r"(?:for|in|with|at|named) ).+$",
+            re.IGNORECASE,
+        ),
+        r"\1<STR>",
+    ),
+    (re.compile(r"^[\w.\[\]]*[A-Za-z]_?[\w.\[\]]*(?= is (?:not defined|undefined)\b)"), "<STR>"),
+)
+"""Places of a sentence where a value stands although nothing marks it."""
+_FINDING = re.compile(r"^(?:.*\b)?validation errors? for [^|]* \| (.+)$", re.IGNORECASE)
+"""Of a validator the finding, not the name of what was validated."""
 _CALLED = re.compile(r"(^|: )[\w.<>]+(?: [\w.]+)?\(\)")
 
 
@@ -147,7 +178,16 @@ def first_sentence(text: str) -> str:
     and which type was expected vary, too.
     """
     text = _QUOTED.sub("<STR>", STATUS.sub("", essence(text)))
+    if finding := _FINDING.match(text):
+        text = finding.group(1)
     text = _CALLED.sub(r"\1<STR>()", _QUOTED_RUN.sub("<STR>", _TYPE.sub(r"\1 <STR>", text)))
+    sentence = _cut(text)
+    for place, value in _VALUE_PLACES:
+        sentence = place.sub(value, sentence)
+    return sentence
+
+
+def _cut(text: str) -> str:
     bare = _INSIDE.sub(" ", text)
     if len(_WORD.findall(bare)) < MIN_WORDS:
         bare = text

@@ -13,9 +13,12 @@ import numpy as np
 
 from fl_assets.patterns.words import (
     EXCEPTION_NAME,
+    FILLERS,
     IDENTIFIER,
+    INTRODUCES,
     PIECE,
     PLACEHOLDER,
+    PLAIN,
     PUNCTUATION,
     is_variable,
     skeleton,
@@ -159,6 +162,8 @@ class _Miner:
         self.is_fixed = self.is_key | np.array(
             [False, *(bool(EXCEPTION_NAME.search(word)) for word in names[1:])]
         )
+        self.introduces = np.array([False, *(word.lower() in INTRODUCES for word in names[1:])])
+        self.is_plain = np.array([False, *(bool(PLAIN.fullmatch(word)) for word in names[1:])])
         self.is_identifier = (
             np.array([False, *(bool(IDENTIFIER.search(word)) for word in names[1:])]) & ~self.is_fixed
         )
@@ -240,10 +245,13 @@ class _Miner:
         rest = words.constants[words.item[first]] - ~is_variable_here[first]
         follows_key = np.r_[False, self.is_key[words.token][:-1]] & (words.place > 0)
         after_key = follows_key[first]
+        introduced = (np.r_[False, self.introduces[words.token][:-1]] & (words.place > 0))[first]
+        plain = buckets.count(self.is_plain[words.token])
         enough = (
             (different >= MIN_WORDS)
             | (identifiers >= MIN_IDENTIFIERS)
             | (identifiers >= 2) & (rest >= MIN_CONSTANTS_BESIDE)
+            | (plain >= MIN_WORDS_AFTER_KEY) & introduced & (rest >= MIN_CONSTANTS_BESIDE)
         )
         inside = (words.place[first] > 0) | (variables > 0)
         value = after_key & ((different >= MIN_WORDS_AFTER_KEY) | (identifiers + (variables > 0) > 1))
@@ -360,44 +368,6 @@ def mined(shapes: Sequence[tuple[str, ...]]) -> list[int]:
     return [number[shape] for shape in shapes]
 
 
-_FILLERS = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "is",
-        "are",
-        "was",
-        "were",
-        "be",
-        "been",
-        "being",
-        "has",
-        "have",
-        "had",
-        "this",
-        "that",
-        "these",
-        "those",
-        "please",
-        "to",
-        "of",
-        "in",
-        "on",
-        "at",
-        "for",
-        "with",
-        "by",
-        "and",
-        "or",
-        "it",
-        "its",
-        "your",
-        "you",
-    ]
-)
-
-
 def same_words(groups: list[int], shapes: list[tuple[str, ...]]) -> list[int]:
     """Join groups of which two messages say the same words, whatever their order, case, number and fillers.
 
@@ -413,7 +383,7 @@ def same_words(groups: list[int], shapes: list[tuple[str, ...]]) -> list[int]:
             sorted(
                 {
                     word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
-                    for word in words - _FILLERS
+                    for word in words - FILLERS
                 }
             )
         )

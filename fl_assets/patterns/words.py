@@ -13,7 +13,29 @@ _VARIABLE_WORD = re.compile(
     r"[\x00\x01]|[0-9]|^(?:true|false|null|none|nil|yes|no|on|off|nan|undefined|root|admin)$", re.IGNORECASE
 )
 IDENTIFIER = re.compile(r"[a-z][A-Z]|[A-Za-z]_|[A-Za-z][.$\\/-][A-Za-z]|^[^A-Za-z]+$")
+PLAIN = re.compile(r"[A-Za-z]?[a-z]+(?:[-.'][A-Za-z]?[a-z]+)*")
+"""A word in small letters, or a name; one of capitals is mostly a state or a code, which says which it is."""
+# fmt: off
+INTRODUCES = frozenset([
+    "in", "for", "of", "from", "by", "with", "at", "on", "into", "via", "between", "near", "under", "user",
+    "account", "customer", "host", "node", "server", "service", "pod", "container", "namespace", "cluster",
+    "region", "zone", "queue", "topic", "table", "column", "field", "key", "property", "attribute",
+    "parameter", "argument", "option", "flag", "type", "class", "method", "function", "tool", "command",
+    "model", "package", "module", "plugin", "action", "event", "city", "country", "state", "name", "named",
+    "called",
+])
+"""Words after which a name stands: of several there, fewer are evidence enough that they vary."""
+FILLERS = frozenset([
+    "a", "an", "the", "is", "are", "was", "were", "be", "been", "being", "has", "have", "had", "this", "that",
+    "these", "those", "please", "to", "of", "in", "on", "at", "for", "with", "by", "and", "or", "it", "its",
+    "your", "you",
+])
+"""Words that a message says the same without."""
+# fmt: on
 EXCEPTION_NAME = re.compile(r"[A-Za-z](?:Error|Exception)=?$")  # which exception it was is never a detail
+_NO_SPACES = r"\u2e80-\ua4cf\uac00-\ud7af\uf900-\ufaff\uff00-\uffef"
+_BESIDE = re.compile(rf"(?<=[\x00\x01])(?=[{_NO_SPACES}])|(?<=[{_NO_SPACES}])(?=[\x00\x01])")
+"""Between a value and a word of a language that puts no spaces there."""
 PUNCTUATION = re.compile(r"^[^\w\x00\x01]+$")
 
 
@@ -23,7 +45,8 @@ def skeleton(message: str) -> tuple[str, ...]:
     Each run of variables is one `*`, or `?` for a single `<ID>`; `key=` is a word of its own.
     """
     words: list[str] = []
-    for piece in PIECE.findall(PLACEHOLDER.sub(_sign, STATUS.sub("", message))):
+    signed = PLACEHOLDER.sub(_sign, STATUS.sub("", message))
+    for piece in PIECE.findall(signed if signed.isascii() else _BESIDE.sub(" ", signed)):
         word = _word(piece)
         if word in "*?" and word and words and words[-1] in "*?":
             words[-1] = "*"

@@ -48,7 +48,9 @@ NOISE_WIDTH, NOISE_BUCKET = 17, -2
 Bucket -2 then holds the variance of the noise in each, which adds up as counts do.
 """
 
-_PIECE = r"""[^\s=:,;#@()\[\]{}<>"'`|]"""
+_NO_SPACES = r"\x{2e80}-\x{a4cf}\x{ac00}-\x{d7af}\x{f900}-\x{faff}\x{ff00}-\x{ffef}"
+"""Letters of languages that put no space between words: a number among them ends where they begin."""
+_PIECE = rf"""[^\s=:,;#@()\[\]{{}}<>"'`|{_NO_SPACES}]"""
 _ERROR_WORDS = (
     r"error|errors|exception|fail|failed|failure|fatal|panic|panicked|abort|aborted|cannot|can't"
     r"|couldn't|could not|unable|denied|forbidden|refused"
@@ -72,6 +74,7 @@ _SIDE_LINE = r"(?im)^[ \t]*(?:[0-9]+(?:[:|\t]|  )|(?:note|hint|help|see also|for
 _SCHEMA_DETAILS = (
     r"\n\s*Failed validating (?s:.*)"  # jsonschema shows the schema and the value below its finding
 )
+_CHECKED_LINE = r"(?m)^[ \t]+([A-Z][^\n]* \[type=[a-z_]+, input_value=.*)$"  # a finding of pydantic
 _LINT_LINE = r"(?m)^- ([A-Z]+[0-9]+ .*)$"
 _WEAK_LINE = rf"(?im)^(.*\b(?:{_ERROR_WORDS})\b.*)$"
 _LABEL_LINE = r"(?i)^\s*(?:error|errors|exception|stderr|stdout|output|failed|failure)[:.!]*[ \t]*\n"
@@ -103,7 +106,11 @@ _RULER_LINE = r"(?m)^[ \t]*[=_*#~-]{3,}[^\n]*[=_*#~-]{3,}[ \t]*$"
 # Each mask is (pattern, replacement), applied in this order to texts whose digits are all `0`
 MASKS: tuple[tuple[str, str], ...] = (
     (r"0+", "0"),
+    (r"""\(0, (?:"([^"\n]+)"|'([^'\n]+)')\)""", r"(0) \1\2"),  # a database driver's code and message
     (r"`[^`]*`", "<CODE>"),
+    (r"\binput_value=.*, input_type=", "input_value=<STR>, input_type="),
+    (r"“[^”\n]{1,200}”|„[^“”\n]{1,200}[“”]|‘[^’\n]{1,200}’|«[^»\n]{1,200}»|「[^」\n]{1,200}」", "<STR>"),
+    (r"『[^』\n]{1,200}』|《[^》\n]{1,200}》|【[^】\n]{1,200}】", "<STR>"),
     (r"""\b[A-Za-z][A-Za-z0-9+.-]*://[^\s"'<>()\[\]{}|,;]+""", "<URL>"),
     (r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}\b", "<EMAIL>"),
     (r"""=("[^"\n]*"|'[^'\n]*')""", "=<STR>"),
@@ -150,6 +157,7 @@ MASKS: tuple[tuple[str, str], ...] = (
         r"|minutes?|mins?|hours?|days?|%)(?:\b|$)",
         "<NUM>",
     ),
+    (r"(?i)\b(unexpected (?:token|character|char|symbol)) (?:<|[^\s<][^\s]{0,2})([ ,]|$)", r"\1 <STR>\2"),
     (r"\.\.+([A-Za-z0-9\s]|$)", r" .. \1"),
     (r"\b([A-Za-z_]+)0=", r"\1#="),
     (rf"{_PIECE}*(?:0{_PIECE}*[A-Za-z_\\]|[A-Za-z_\\]{_PIECE}*0){_PIECE}*", "<ID>"),
@@ -184,7 +192,7 @@ def _salient_sql(expr: str) -> str:
     plain = _replace(f"replace({unescaped}, chr(13), '')", "`[^`]*`", "<CODE>")
     plain = _replace(_replace(plain, _SIDE_LINE, ""), _LABEL_LINE, "")
     plain = _replace(_replace(plain, _RULER_LINE, ""), _SCHEMA_DETAILS, "")
-    finding = "coalesce(s.strong, s.lint, s.weak)"
+    finding = "coalesce(s.checked, s.strong, s.lint, s.weak)"
     tests = f"regexp_matches({text}, {literal(_TESTS_FAILED)})"
     differs = f"regexp_matches({text}, {literal(_DIFFERENCES)})"
     return f"""list_transform([{plain}], lambda fl_text: list_transform([{{
@@ -193,7 +201,8 @@ def _salient_sql(expr: str) -> str:
         'last': {_last("fl_text", _LAST_LINE)},
         'strong': {_last("fl_text", _STRONG_LINE)}, 'named': {_last("fl_text", _NAMED_LINE)},
         'is_raised': regexp_matches(fl_text, {literal(_RAISED)}),
-        'lint': {_last("fl_text", _LINT_LINE)}, 'weak': {_last("fl_text", _WEAK_LINE)}
+        'checked': {_last("fl_text", _CHECKED_LINE)}, 'lint': {_last("fl_text", _LINT_LINE)},
+        'weak': {_last("fl_text", _WEAK_LINE)}
     }}], lambda s: case
         when contains(fl_text, 'Traceback (most recent call last)')
             and coalesce(s.strong, s.named) is not null or s.strong is not null and s.is_raised
@@ -202,7 +211,7 @@ def _salient_sql(expr: str) -> str:
             when starts_with(s.tested, 'assert')
                 then {literal(UNCAUGHT_PREFIX + "AssertionError: ")} || s.tested
             else {literal(UNCAUGHT_PREFIX)} || s.tested end
-        when s.differs and s.strong is null then {literal(DIFFERENCES)}
+        when s.differs and s.strong is null and s.checked is null then {literal(DIFFERENCES)}
         when {finding} is null
             then case when starts_with(coalesce(s.last, ''), s.first) then s.last
                 else left(s.first, 160) || ' | ' || s.last end
@@ -270,7 +279,8 @@ def _blanked_sql(expr: str, blank: str | None) -> str:
 
 def _masks_sql(blanked: str) -> str:
     """Return SQL that takes the salient part of a text without digits and masks it."""
-    is_json = " or ".join(f"contains({blanked}, {literal(start)})" for start in ('{"', "{'", "{\\"))
+    starts = ('{"', "{'", "{\\", "{\n", "{\r")
+    is_json = " or ".join(f"contains({blanked}, {literal(start)})" for start in starts)
     message = f"(case when {is_json} then {_unwrapped_sql(blanked)} else {blanked} end)"
     masked = (
         f"left(case when contains({message}, chr(10)) then {_salient_sql(message)} else {message} "

@@ -77,6 +77,21 @@ def grouped_of(messages):
             "tokens.",
             "context_overflow",
         ),
+        ("429 Resource has been exhausted (e.g. check quota).", "rate_limit"),
+        ("Error code: 402 - {'error': {'message': 'Insufficient Balance'}}", "rate_limit"),
+        ("prompt is too long: 214356 tokens > 200000 maximum", "context_overflow"),
+        ("The candidate's finish_reason is SAFETY; response was blocked.", "policy_refusal"),
+        ("The security token included in the request is expired", "auth"),
+        ("The model `gpt-9` does not exist or you do not have access to it.", "not_found"),
+        ("Failed to call a function. Please adjust your prompt.", "invalid_output"),
+        ("MCP error -32601: Method not found", "unknown_tool"),
+        ("Verbindung zum Server fehlgeschlagen", "dependency_down"),
+        ("Kontextlänge überschritten", "context_overflow"),
+        ("Outil inconnu : recherche", "unknown_tool"),
+        ("El correo ya está registrado", "conflict"),
+        ("API密钥无效", "auth"),
+        ("输入内容包含敏感信息", "policy_refusal"),
+        ("この商品は返品できません", "business_rule"),
         ("Verbindung abgelehnt", "dependency_down"),
         ("Le service indisponible, veuillez réessayer", "dependency_down"),
         ("No se encontró el pedido", "not_found"),
@@ -226,6 +241,24 @@ def test_a_first_sentence_leaves_out_brackets_but_not_a_message_that_is_all_brac
             "'x y' is not of type 'array'\n\nFailed validating 'type' in schema['properties']['b']:\n"
             "    {'type': 'array'}\n\nOn instance['b']:\n    'x y'",
         ),
+        (
+            "1 validation error for Search\nunit\n  Input should be 'a' or 'b' [type=literal_error, "
+            "input_value='x', input_type=str]\n    For further information visit https://errors.example",
+            "1 validation error for Book\nwhen\n  Input should be 'c d' or \"e\" [type=literal_error, "
+            "input_value={'a': [1, 'b']}, input_type=dict]\n    For further information visit https://e.example",
+        ),
+        (
+            '[{"code": "invalid_type", "path": ["unit"], "message": "Required"}]',
+            '[\n  {\n    "code": "invalid_type",\n    "path": ["when"],\n    "message": "Required"\n  }\n]',
+        ),
+        ("User Alice Smith not found", "User Zoë not found", "User O'Neil not found"),
+        ("Unknown city: New York", "Unknown city: Rome"),
+        ("No weather data available for city Rome", "No weather data available for New York"),
+        ("ユーザー「bob」が見つかりません", "ユーザー「Li Wei」が見つかりません"),
+        ("订单8886已取消", "订单17已取消"),
+        ("rm: cannot remove ‘a b’: Device busy", "rm: cannot remove ‘c’: Device busy"),
+        ("Unexpected token < in JSON at position 0", "Unexpected token u in JSON at position 12"),
+        ("Benutzer “Anna” ist gesperrt worden", "Benutzer „Bert Ott“ ist gesperrt worden"),
     ],
     ids=lambda texts: texts[0][:30],
 )
@@ -244,6 +277,16 @@ def test_calls_that_are_wrong_in_different_ways_are_different_families():
         "invalid enum value 'x' for argument 'y'",
         "'abc' is not of type 'integer'\n\nFailed validating 'type' in schema:\n    {}\n\nOn instance:\n 1",
         "'a' is a required property\n\nFailed validating 'required' in schema:\n    {}\n\nOn instance:\n {}",
+        "1 validation error for A\nx\n  Field required [type=missing, input_value={}, input_type=dict]",
+        "1 validation error for A\nx\n  Input should be a list [type=list_type, input_value=1, input_type=x]",
+        "(1062, \"Duplicate entry 'x' for key 'y'\")",
+        "(2003, \"Can't connect to MySQL server on 'z'\")",
+        "订单8886已取消",
+        "订单8886已发货",
+        "Flight status is not known",
+        "Flight number is not known",
+        "Database Orders is locked",
+        "Table Orders is locked",
     ]
     _, _, family_of = grouped_of(known(texts))
     assert len(set(family_of.values())) == len(texts)
