@@ -49,6 +49,7 @@ DOES_IO = {
     "adapters/vllm.py",
     "adapters/web.py",
     "core/tables.py",
+    "events/across_files.py",
     "events/commit.py",
     "events/count.py",
     "events/duplicates.py",

@@ -6,13 +6,17 @@ manifest and its files are swapped in (`infra/lake.py`).
 
 import os
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import date
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
 from fl_assets.core.tables import CONVERSATION_LOGS, QUARANTINED_EVENTS, RAW_TRACES, TABLES, Table
+from fl_assets.events.across_files import CAUSED_SQL, find_repeats
 from fl_assets.events.duplicates import Duplicates, Files, Replaced
 from fl_assets.events.side_rows import SIDE_TABLES, ReplacedRows, hashed_sql
 from fl_assets.events.stage import PARQUET
@@ -55,6 +59,7 @@ class Commit:
         self.connection, self.lake, self.files, self.paths = connection, lake, files, paths
         self.days: set[date] = set()
         self._replaced: ReplacedRows = {}
+        connection.execute(CAUSED_SQL)
 
     def drop(self, duplicates: Duplicates) -> None:
         """Write the staged files that hold versions of events that do not stay again without them."""
@@ -68,6 +73,33 @@ class Commit:
                         "file_row_number not in (select file_row_number from fl_drop where filename = $file)"
                     )
                     files[place] = self._rewritten(TABLES[name], day, [path], file.rows - gone, condition)
+
+    def join_traces(self) -> None:
+        """Let failures that repeat one of another file say so, in the staged files and in the stored ones."""
+        repeats = find_repeats(self.connection, self.lake, self.files)
+        staged = {
+            os.fspath(self.lake.staged(name, day, file).resolve()): (name, day, place)
+            for (name, day), files in self.files.items()
+            for place, file in enumerate(files)
+        }
+        for path, found in groupby(sorted(repeats, key=attrgetter("path")), attrgetter("path")):
+            if path in staged:
+                name, day, place = staged[path]
+                for repeat in found:
+                    self.connection.execute(
+                        """update fl_stage set content = $after
+                            where is_trace and event_date = $day and id_hash = hash($event_id::varchar)
+                                and content = $before""",
+                        asdict(repeat, dict_factory=_without_path),
+                    )
+                file = self.files[name, day][place]
+                self.files[name, day][place] = self._rewritten(TABLES[name], day, [path], file.rows)
+            else:
+                for repeat in found:
+                    days = self._replaced.setdefault((RAW_TRACES.name, repeat.day), {})
+                    one = days.setdefault(Path(path).name, Replaced())
+                    one.changed += 1
+                    one.content = (one.content + repeat.before - repeat.after) % 2**64
 
     def replace(self, rows: ReplacedRows) -> None:
         """Let stored rows go when the days are committed."""
@@ -139,6 +171,7 @@ class Commit:
             return
         replaced = self._replaced.get((table.name, day), {})
         lost_rows = sum(len(one.rows) for one in replaced.values())
+        changed = sum(one.changed for one in replaced.values())
         lost_content = sum(one.content for one in replaced.values())
         kept = [
             self._without(table, day, file, replaced.get(file.name)) for file in (old.files if old else ())
@@ -150,7 +183,7 @@ class Commit:
                 day=day,
                 rows=gain.rows + (old.rows if old else 0) - lost_rows,
                 content_hash=f"{total % 2**64:016x}",
-                version=(old.version if old else 0) + bool(gain.rows or lost_rows),
+                version=(old.version if old else 0) + bool(gain.rows or lost_rows or changed),
                 source_files=tuple(sorted({*gain.sources, *(old.source_files if old else ())})),
                 schema_version=SCHEMA_VERSION,
                 duckdb_version=duckdb.__version__,
@@ -158,14 +191,15 @@ class Commit:
                 stats=dict(sorted((_stats_of(old) + stats).items())),
             )
         )
-        if gain.rows or lost_rows:
+        if gain.rows or lost_rows or changed:
             self.days.add(day)
 
     def _without(self, table: Table, day: date, file: LakeFile, replaced: Replaced | None) -> LakeFile:
         if replaced is None:
             return file
         path = os.fspath((self.lake.folder(table.name, day) / file.name).resolve())
-        condition = f"file_row_number not in ({', '.join(map(str, replaced.rows))})"
+        rows = ", ".join(map(str, replaced.rows)) or "-1"
+        condition = f"file_row_number not in ({rows})"
         return self._rewritten(table, day, [path], file.rows - len(replaced.rows), condition)
 
     def _together(
@@ -197,12 +231,20 @@ class Commit:
         columns = ", ".join(table.column_names)
         typed = ", ".join(f"{column.name} {column.type}" for column in table.columns)
         self.connection.execute(f"create or replace temp table fl_columns ({typed})")
+        caused = (
+            ""
+            if table is not RAW_TRACES
+            else """
+            select f.* replace (coalesce(c.caused_by, f.caused_by) as caused_by)
+            from all_rows f left join fl_caused c using (filename, file_row_number)"""
+        )
         sql = f"""
             copy (
-                with found as (
+                with all_rows as (
                     select * from read_parquet($paths, filename = true, file_row_number = true,
                         hive_partitioning = false, union_by_name = true)
-                    where {condition})
+                    where {condition}),
+                found as ({caused or "from all_rows"})
                 select {columns} from (select *
                     from fl_columns union all by name select * exclude (filename, file_row_number) from found)
                 {table.order_sql})
@@ -213,6 +255,10 @@ class Commit:
             self.connection.execute(sql, {"path": os.fspath(path.resolve()), **given})
 
         return self.lake.add(table.name, day, rows, write)
+
+
+def _without_path(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value for name, value in items if name != "path"}
 
 
 def _stats_of(old: Manifest | None) -> Counter[str]:

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import duckdb
 
 from fl_assets.core.tables import CONVERSATION_LOGS, RAW_TRACES, Table
-from fl_assets.events.sql import content_sql
+from fl_assets.events.sql import content_sql, told_sql
 from fl_assets.infra.lake import Lake, LakeFile
 
 Files = defaultdict[tuple[str, date], list[LakeFile]]
@@ -36,7 +36,9 @@ class Replaced:
     rows: list[int] = field(default_factory=list)
     """Their numbers within the file."""
     content: int = 0
-    """Sum of their content hashes, modulo 2^64."""
+    """Sum of their content hashes, modulo 2^64; less what rows gained that only changed."""
+    changed: int = 0
+    """How many rows only changed: `fl_caused` says what they repeat."""
 
 
 class Duplicates:
@@ -93,7 +95,7 @@ class Duplicates:
         """
         self._execute("""create or replace temp table fl_stored(
             table_name varchar, event_date date, filename varchar, file_row_number bigint, node_id varchar,
-                event_id varchar, content ubigint, is_unfinished boolean)""")
+                event_id varchar, content ubigint, told ubigint, is_unfinished boolean)""")
         days = {
             day + timedelta(days=offset)
             for (day,) in self._execute("select distinct event_date from fl_stage")
@@ -119,7 +121,7 @@ class Duplicates:
                 self._execute(
                     f"""insert into fl_stored
                         select $table, event_date, filename, file_row_number, node_id, event_id,
-                            {content_sql(kind)}, {_UNFINISHED}
+                            {content_sql(kind)}, {told_sql(kind)}, {_UNFINISHED}
                         from read_parquet($files, filename = true, file_row_number = true,
                             hive_partitioning = false)
                         where event_id in (select event_id from fl_found)""",  # noqa: S608 - our own SQL
@@ -131,7 +133,7 @@ class Duplicates:
         """Rows of the staged files with such ids."""
         self._execute("""create or replace temp table fl_staged(
             event_id varchar, node_id varchar, event_date date, "timestamp" timestamp, content ubigint,
-                is_unfinished boolean,
+                told ubigint, is_unfinished boolean,
             source_file varchar, source_line bigint, filename varchar, file_row_number bigint)""")
         for table, kind in _EVENT_TABLES:
             paths = [
@@ -143,8 +145,9 @@ class Duplicates:
             if paths:
                 self._execute(
                     f"""insert into fl_staged
-                        select event_id, node_id, event_date, timestamp, {content_sql(kind)}, {_UNFINISHED},
-                            source_file, source_line, filename, file_row_number
+                        select event_id, node_id, event_date, timestamp, {content_sql(kind)},
+                            {told_sql(kind)}, {_UNFINISHED}, source_file, source_line, filename,
+                            file_row_number
                         from read_parquet($paths, filename = true, file_row_number = true,
                             hive_partitioning = false)
                         where hash(event_id) in (select id_hash from fl_twice)""",  # noqa: S608 - our own SQL
@@ -159,13 +162,13 @@ class Duplicates:
         self._execute("""
             create or replace temp table fl_drop as
             with stored as (
-                select node_id, event_id, any_value(content order by is_unfinished, content) as content,
+                select node_id, event_id, any_value(told order by is_unfinished, told) as told,
                     bool_and(is_unfinished) as is_unfinished
                 from fl_stored group by node_id, event_id),
             ranked as (
-                select v.*, s.content as stored,
+                select v.*, s.told as stored,
                     coalesce(not s.is_unfinished or v.is_unfinished, false) as is_stored,
-                    first_value(v.content) over versions as first, row_number() over versions as place
+                    first_value(v.told) over versions as first, row_number() over versions as place
                 from fl_staged v left join stored s using (node_id, event_id)
                 window versions as (
                     partition by node_id, event_id
@@ -173,7 +176,7 @@ class Duplicates:
                         filename))
             select filename, file_row_number, hash(event_id) as id_hash, event_date, content, source_file,
                 source_line,
-                case when content = case when is_stored then stored else first end then 'duplicates'
+                case when told = case when is_stored then stored else first end then 'duplicates'
                     when is_unfinished then 'superseded' else 'conflicts' end as kind
             from ranked where place > 1 or is_stored""")
 

@@ -87,6 +87,8 @@ class Ingestion:
         commit = Commit(self.connection, self.lake, self.files, self.paths)
         duplicates = Duplicates(self.connection, self.lake, self.files)
         commit.drop(duplicates)
+        if any(reading.format != "telemetrist" for reading in self.readings):
+            commit.join_traces()
         rows = self._stage_rows(commit)
         stats = self._stats(duplicates.counts)
         events = self._count("fl_stage")

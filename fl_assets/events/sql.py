@@ -37,6 +37,11 @@ def content_sql(kind: Literal["trace", "turn", "either"]) -> str:
     return {"trace": trace, "turn": turn, "either": f"case when is_trace then {trace} else {turn} end"}[kind]
 
 
+def told_sql(kind: Literal["trace", "turn"]) -> str:
+    """Return SQL for the hash of what an event itself says: what it repeats may be known by other files."""
+    return content_sql(kind).replace("caused_by, ", "")
+
+
 _HEX_ID = "[0-9a-f]{2}[0-9a-f]*[a-f][0-9a-f]*"
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _VERSION = "(?:0|[1-9][0-9]{0,2})[.][0-9]{1,3}[.][0-9]{1,3}"

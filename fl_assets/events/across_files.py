@@ -1,0 +1,153 @@
+"""Each failure once, across files too: a failed span that repeats a deeper one which another file has.
+
+What goes here: traces whose failures lie in several files of one node, staged now or stored before (on the
+days of the staged ones and those beside them), and which of them repeat another. What does not: the rule
+(`formats/causes.py`), traces within one file (`formats/traces.py`), writing (`commit.py`).
+
+Of other nodes nothing is taken: nobody can make another node's failure pass for a repeat of one's own.
+"""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+import duckdb
+
+from fl_assets.core.tables import RAW_TRACES
+from fl_assets.events.duplicates import Files
+from fl_assets.events.formats.causes import FailedSpan, Place, causes_of
+from fl_assets.events.formats.outcomes import NO_FAILURE
+from fl_assets.events.sql import content_sql
+from fl_assets.infra.lake import Lake
+
+MAX_CALLS = 200_000
+"""Calls of such traces that are looked at in one round; of more, each file stands for itself."""
+CAUSED_SQL = """create or replace temp table fl_caused(
+    filename varchar, file_row_number bigint, caused_by varchar)"""
+"""What rows turn out to repeat: file, row, id of the event."""
+_OWN = "(not success and caused_by is null)"
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """A row that turns out to repeat another failure, and its content hash before and after."""
+
+    day: date
+    path: str
+    event_id: str
+    before: int
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    path: str
+    row: int
+    source: str
+    event_id: str
+    span: str
+    place: Place
+    error: str
+
+
+def find_repeats(connection: duckdb.DuckDBPyConnection, lake: Lake, files: Files) -> list[Repeat]:
+    """Find failures of one trace and node that repeat one of another file.
+
+    What they repeat is put into the table `fl_caused` of the connection.
+
+    Args:
+        connection: of the round.
+        lake: what was stored before.
+        files: what was staged, without duplicates.
+    """
+    paths = _with_such_traces(connection, lake, files)
+    found = [pair for calls in _traces(connection, paths) for pair in _repeated(calls)] if paths else []
+    if not found:
+        return []
+    connection.executemany(
+        "insert into fl_caused values (?, ?, ?)", [(call.path, call.row, cause) for call, cause in found]
+    )
+    rows = connection.execute(
+        f"""with stored as (
+                select *, {content_sql("trace")} as before
+                from read_parquet($files, filename = true, file_row_number = true, hive_partitioning = false))
+            select event_date, filename, event_id, before, {content_sql("trace")} from (
+                select s.* replace (c.caused_by as caused_by)
+                from stored s join fl_caused c using (filename, file_row_number))""",  # noqa: S608 - our own SQL
+        {"files": sorted({call.path for call, _ in found})},
+    ).fetchall()
+    return [Repeat(*row) for row in rows]
+
+
+def _with_such_traces(connection: duckdb.DuckDBPyConnection, lake: Lake, files: Files) -> list[str]:
+    """Put traces with failures in several files into `fl_many`; give the files that may hold their calls."""
+    staged = [
+        os.fspath(lake.staged(name, day, file).resolve())
+        for (name, day), found in files.items()
+        if name == RAW_TRACES.name
+        for file in found
+        if file.rows
+    ]
+    if not staged:
+        return []
+    connection.execute(
+        f"""create or replace temp table fl_failing as
+            select distinct node_id, trace_id, event_date from read_parquet($files, hive_partitioning = false)
+            where {_OWN} and trace_id is not null and metadata->>'span_id' is not null""",  # noqa: S608
+        {"files": staged},
+    )
+    found = connection.execute("select distinct event_date from fl_failing").fetchall()
+    near = {day + timedelta(days=offset) for (day,) in found for offset in (-1, 0, 1)}
+    if not near:
+        return []
+    paths = [*staged, *(os.fspath(path.resolve()) for path in lake.files(RAW_TRACES.name, near))]
+    connection.execute(
+        f"""create or replace temp table fl_many as
+            select node_id, trace_id from read_parquet($files, hive_partitioning = false)
+            where {_OWN} and (node_id, trace_id) in (select (node_id, trace_id) from fl_failing)
+            group by all having count(distinct source_file) > 1""",  # noqa: S608 - our own SQL
+        {"files": paths},
+    )
+    return paths if connection.execute("select count(*) from fl_many").fetchall()[0][0] else []
+
+
+def _traces(connection: duckdb.DuckDBPyConnection, paths: list[str]) -> Iterator[list[_Call]]:
+    """Give the calls of such traces, trace by trace."""
+    rows = connection.execute(
+        """select node_id, trace_id, filename, file_row_number, source_file, event_id, timestamp, duration_ms,
+                success, caused_by, error, metadata->>'span_id', metadata->>'parent_span_id'
+            from read_parquet($files, filename = true, file_row_number = true, hive_partitioning = false)
+            where (node_id, trace_id) in (from fl_many) and metadata->>'span_id' is not null
+            order by node_id, trace_id, event_id limit $most""",
+        {"files": paths, "most": MAX_CALLS + 1},
+    ).fetchall()
+    traces: defaultdict[tuple[str, str], list[_Call]] = defaultdict(list)
+    if len(rows) > MAX_CALLS:
+        return
+    for node, trace, path, row, source, event, end, took, success, cause, error, span, parent in rows:
+        end_ns = _ns(end)
+        ended = "ok" if success else cause if cause in NO_FAILURE else "failed" if cause is None else "repeat"
+        place = Place(parent or "", end_ns - int(took * 1e6) if took is not None else 0, end_ns, ended)
+        traces[node, trace].append(_Call(path, row, source, event, span, place, error or ""))
+    yield from traces.values()
+
+
+def _ns(when: datetime) -> int:
+    """Give a time of the lake, in UTC without a zone, as nanoseconds since 1970."""
+    return (when.replace(tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000
+
+
+def _repeated(calls: list[_Call]) -> Iterator[tuple[_Call, str]]:
+    """Give the failures of a trace that repeat one of another file, with its event's id."""
+    of_span = {call.span: call for call in calls}
+    places = {span: call.place for span, call in of_span.items()}
+    failed = {
+        span: FailedSpan(call.error, call.place.end_ns)
+        for span, call in of_span.items()
+        if call.place.ended == "failed"
+    }
+    for span, cause in causes_of(places, failed).items():
+        if of_span[span].source != of_span[cause].source:
+            yield of_span[span], of_span[cause].event_id
