@@ -18,7 +18,7 @@ from typing import Any, Literal
 import duckdb
 
 from fl_assets.core.tables import CONVERSATION_LOGS, RAW_TRACES, Table
-from fl_assets.events.sql import content_sql, told_sql
+from fl_assets.events.sql import content_sql, own_content_sql
 from fl_assets.infra.lake import Lake, LakeFile
 
 Files = defaultdict[tuple[str, date], list[LakeFile]]
@@ -121,7 +121,7 @@ class Duplicates:
                 self._execute(
                     f"""insert into fl_stored
                         select $table, event_date, filename, file_row_number, node_id, event_id,
-                            {content_sql(kind)}, {told_sql(kind)}, {_UNFINISHED}
+                            {content_sql(kind)}, {own_content_sql(kind)}, {_UNFINISHED}
                         from read_parquet($files, filename = true, file_row_number = true,
                             hive_partitioning = false)
                         where event_id in (select event_id from fl_found)""",  # noqa: S608 - our own SQL
@@ -146,7 +146,7 @@ class Duplicates:
                 self._execute(
                     f"""insert into fl_staged
                         select event_id, node_id, event_date, timestamp, {content_sql(kind)},
-                            {told_sql(kind)}, {_UNFINISHED}, source_file, source_line, filename,
+                            {own_content_sql(kind)}, {_UNFINISHED}, source_file, source_line, filename,
                             file_row_number
                         from read_parquet($paths, filename = true, file_row_number = true,
                             hive_partitioning = false)

@@ -37,7 +37,7 @@ def content_sql(kind: Literal["trace", "turn", "either"]) -> str:
     return {"trace": trace, "turn": turn, "either": f"case when is_trace then {trace} else {turn} end"}[kind]
 
 
-def told_sql(kind: Literal["trace", "turn"]) -> str:
+def own_content_sql(kind: Literal["trace", "turn"]) -> str:
     """Return SQL for the hash of what an event itself says: what it repeats may be known by other files."""
     return content_sql(kind).replace("caused_by, ", "")
 
