@@ -293,8 +293,8 @@ def _span(trace: dict[str, Any], raw: Any) -> Span:
     is_event = str(raw.get("type") or "").upper() == "EVENT"
     return Span(
         trace_id=required_text(_get(raw, "traceId") or trace.get("id"), "traceId").lower(),
-        span_id=required_text(raw.get("id"), "id").lower(),
-        parent_id=str(_get(raw, "parentObservationId") or "").lower(),
+        span_id=required_text(raw.get("id") or raw.get("span_id"), "id").lower(),
+        parent_id=str(_get(raw, "parentObservationId") or raw.get("parent_span_id") or "").lower(),
         name=str(raw.get("name") or raw.get("type") or ""),
         start_ns=start,
         end_ns=end or (start if is_event else 0),

@@ -40,4 +40,54 @@ FORMATS = (
         "the steps of a SWE-agent trajectory have no times, so they belong to no day; "
         "trace the agent with OpenTelemetry instead",
     ),
+    _format(
+        "claude_code_stream",
+        "What `claude -p --output-format stream-json` prints: refused, its lines have no times.",
+        rb'"type"\s*:\s*"system"\s*,\s*"subtype"\s*:\s*"init"',
+        "what Claude Code prints with stream-json has no times, so it belongs to no day; "
+        "send the session itself (~/.claude/projects)",
+    ),
+    _format(
+        "codex_exec",
+        "What `codex exec --json` prints: refused, its lines have no times.",
+        rb'^\s*\{"type"\s*:\s*"thread\.started"',
+        "what codex exec --json prints has no times, so it belongs to no day; "
+        "send the rollout itself (~/.codex/sessions)",
+    ),
+    _format(
+        "langfuse_ingestion",
+        "Batches that Langfuse's SDKs send: refused, they are parts of observations.",
+        rb'"batch"\s*:\s*\[\s*\{(?:[^{}]|\{[^{}]*\})*"type"\s*:\s*"(?:trace|span|generation|event|score)-(?:create|update)"',
+        "batches on their way to Langfuse hold parts of observations; export them from Langfuse",
+    ),
+    _format(
+        "datadog",
+        "Datadog's traces: refused.",
+        rb'"trace_id"\s*:\s*[0-9].{0,2000}"(?:meta|metrics)"\s*:\s*\{',
+        "Datadog's traces are not read; send the spans as OTLP to a Collector too",
+    ),
+    _format(
+        "elastic_apm",
+        "What Elastic's APM agents send: refused.",
+        rb'^\s*\{"metadata"\s*:\s*\{.*\n\s*\{"(?:transaction|span|error|metricset)"\s*:',
+        "Elastic's APM events are not read; send the spans as OTLP to a Collector too",
+    ),
+    _format(
+        "zipkin_v1",
+        "Zipkin's JSON of version 1: refused.",
+        rb'(?<!\\)"binaryAnnotations"\s*:\s*\[',
+        "Zipkin's JSON of version 1 is not read; ask for /api/v2/traces",
+    ),
+    _format(
+        "tempo_search",
+        "Answers of Tempo's search: refused, they name traces and hold no spans.",
+        rb'(?<!\\)"rootTraceName"\s*:',
+        "what Tempo's search answers names traces only; ask for /api/traces/<id>",
+    ),
+    _format(
+        "chat_dataset",
+        "Chats for training or batches of requests: refused, they have no times.",
+        rb'^\s*\[?\s*\{"messages"\s*:\s*\[|^\s*\{"custom_id"\s*:.{0,4000}"(?:body|response)"\s*:',
+        "chats without times belong to no day",
+    ),
 )

@@ -436,6 +436,46 @@ OPENHANDS_V1 = [
         "llm_message": {"role": "assistant", "content": [{"type": "text", "text": "It fails"}]},
     },
 ]
+GEMINI_CLI = {
+    "sessionId": "s1",
+    "projectHash": "79b6",
+    "startTime": f"{AT}0Z",
+    "messages": [
+        {"id": "m1", "timestamp": f"{AT}0Z", "type": "user", "content": [{"text": "list the files"}]},
+        {
+            "id": "m2",
+            "timestamp": f"{AT}5Z",
+            "type": "gemini",
+            "content": "There are two files.",
+            "model": "gemini-2.5-pro",
+            "toolCalls": [
+                {
+                    "id": "c1",
+                    "name": "list_directory",
+                    "args": {"path": "/w"},
+                    "result": [{"functionResponse": {"response": {"output": "a\nb"}}}],
+                    "status": "success",
+                    "timestamp": f"{AT}3Z",
+                },
+                {
+                    "id": "c2",
+                    "name": "read_file",
+                    "args": {"path": "/nope"},
+                    "result": [{"functionResponse": {"response": {"error": "File not found: /nope"}}}],
+                    "status": "error",
+                    "timestamp": f"{AT}4Z",
+                },
+                {"id": "c3", "name": "run_shell_command", "status": "cancelled", "timestamp": f"{AT}4Z"},
+            ],
+        },
+        {
+            "id": "m3",
+            "timestamp": f"{AT}6Z",
+            "type": "error",
+            "content": "[API Error: got status: 429. Resource exhausted]",
+        },
+    ],
+}
 OF_LINES: dict[str, list[Any]] = {
     "otel_console": [CONSOLE],
     "jaeger": [JAEGER],
@@ -452,5 +492,6 @@ OF_LINES: dict[str, list[Any]] = {
     "atif": [ATIF],
     "mini_swe": [MINI_SWE],
     "openhands_v1": OPENHANDS_V1,
+    "gemini_cli": [GEMINI_CLI],
 }
 """A file of each format: the JSON values of its lines."""

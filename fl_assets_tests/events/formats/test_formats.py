@@ -49,6 +49,14 @@ def test_the_telemetrists_own_lines_are_no_format_whatever_they_quote():
         (b'[{"id":"1","parentObservationId":null', "langfuse"),
         (b'{"trajectory": [{"action": "ls", ', "swe_agent_traj"),
         (b'{"instance_id":"x","test_result"', "openhands_eval_output"),
+        (b'{"type":"system","subtype":"init","session_id":"s"}', "claude_code_stream"),
+        (b'{"type":"thread.started","thread_id":"t"}', "codex_exec"),
+        (b'{"batch":[{"id":"e","type":"span-create","body":{"id":"o"}}]}', "langfuse_ingestion"),
+        (b'[[{"trace_id":1,"span_id":2,"meta":{"a":"b"}}]]', "datadog"),
+        (b'{"metadata":{"service":{}}}\n{"transaction":{"id":"1"}}', "elastic_apm"),
+        (b'[{"traceId":"1","timestamp":1,"binaryAnnotations":[]}]', "zipkin_v1"),
+        (b'{"traces":[{"traceID":"1","rootTraceName":"x"}]}', "tempo_search"),
+        (b'{"messages":[{"role":"user","content":"a"}]}', "chat_dataset"),
     ],
 )
 def test_a_format_is_told_by_its_content(head, name):

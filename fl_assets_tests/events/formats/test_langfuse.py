@@ -136,6 +136,12 @@ def test_an_export_without_observations_is_refused():
     assert [entry.reason for entry in run({"trace": TRACE, "observations": []})] == ["bad_record"]
 
 
+def test_a_row_of_the_table_of_events_names_its_ids_as_spans():
+    row = {"trace_id": "t1", "span_id": "s2", "parent_span_id": "s1", "start_time": "2026-11-02 12:00:00"}
+    (found,) = run({**row, "end_time": "2026-11-02 12:00:01", "level": "ERROR", "status_message": "no seats"})
+    assert orjson.loads(found.data)["event_id"] == "t1:s2"
+
+
 def test_traces_of_which_nothing_can_be_told_are_counted():
     trace = {"id": "t1", "timestamp": "2026-11-02T12:00:00Z", "sessionId": "s1", "name": "bot"}
     assert run({**trace, "input": None, "output": None}) == []

@@ -45,6 +45,11 @@ COUNTED = {  # calls, failures by method, turns
         {"ls": "ls: cannot access 'nowhere'", "invoke_agent mini-swe-agent": "LimitsExceeded"},
         [],
     ),
+    "gemini_cli": (
+        4,
+        {"read_file": "File not found: /nope", "chat": "got status: 429. Resource exhausted"},
+        [("s1", "list the files", "There are two files.")],
+    ),
     "openhands_v1": (1, {"terminal": "make: *** Error 2"}, [("e0", "fix it", "It fails")]),
 }
 
