@@ -11,8 +11,11 @@ import pytest
 from typer.testing import CliRunner
 
 from fl_assets import cli
+from fl_assets.cli.application import CommandError
 from fl_assets.core.settings import SettingsError
-from fl_assets_tests.conftest import DAYS, LAST_DAY
+from fl_assets.sums.engine import SummingEngine
+from fl_assets_tests.build import DAY, call_line
+from fl_assets_tests.conftest import DAYS, LAST_DAY, settings_in
 
 
 @pytest.fixture
@@ -100,12 +103,29 @@ def test_decisions_say_what_happens_and_not_none(at_home):
     assert "none (backtest)" not in shown
 
 
+def test_the_files_of_a_day_are_read_again_and_what_to_do_next_is_said(tmp_path, monkeypatch):
+    settings = settings_in(tmp_path)
+    settings.telemetry_path.mkdir(parents=True)
+    settings.error_records_path.mkdir(parents=True, exist_ok=True)
+    (settings.telemetry_path / "a.jsonl").write_bytes(call_line("e1") + b"\n")
+    for name in ("telemetry", "data", "error_records"):
+        monkeypatch.setenv(f"FEDERATED_LEARNING_{name.upper()}_PATH", str(getattr(settings, f"{name}_path")))
+    SummingEngine(settings).ingest()
+    shown = run("reingest", str(DAY)).stdout
+    assert f"Files of {DAY} read again: 1; 1 rows taken out, 1 events read" in shown
+    assert f"fl-assets backfill {DAY} {DAY}" in shown
+    with pytest.raises(CommandError, match="no file that gave anything to 2026-10-01"):
+        run("reingest", "2026-10-01")
+
+
 def test_a_backfill_has_one_line_a_day(at_home):
     shown = json.loads(run("backfill", str(DAYS[0]), str(DAYS[1]), "--json").stdout)
     assert [entry["day"] for entry in shown] == [str(DAYS[0]), str(DAYS[1])]
 
 
-@pytest.mark.parametrize("arguments", [["rebuild"], ["summarize", "--out", "told.jsonl"]])
+@pytest.mark.parametrize(
+    "arguments", [["rebuild"], ["reingest", "2026-11-01"], ["summarize", "--out", "told.jsonl"]]
+)
 def test_a_path_that_is_not_there_stops_a_command_before_it_writes_anything(tmp_path, monkeypatch, arguments):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FEDERATED_LEARNING_TELEMETRY_PATH", "nowhere")

@@ -11,7 +11,7 @@ SECTIONS = {
     "Run": ("cycle", "backfill", "watch", "pull", "demo", "simulate"),
     "Look": ("patterns", "explain", "playbooks", "decisions", "report", "inspect", "export", "mcp"),
     "Act": ("approve", "reject", "updates", "rollback"),
-    "Serve": ("dev", "serve", "home", "rebuild"),
+    "Serve": ("dev", "serve", "home", "rebuild", "reingest"),
     "Nodes and adapters": ("summarize", "take-release", "sign", "verify"),
 }
 

@@ -105,6 +105,12 @@ class Commit:
         """Let stored rows go when the days are committed."""
         self._replaced |= rows
 
+    def take_out(self, rows: ReplacedRows) -> None:
+        """Commit the days of these rows without them."""
+        self.replace(rows)
+        for name, day in sorted(rows):
+            self._commit_day(TABLES[name], day, _Gain(), Counter())
+
     def run(self, stats: dict[date, Counter[str]], refused: dict[date, Counter[str]]) -> None:
         """Commit every table, day by day.
 
