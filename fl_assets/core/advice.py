@@ -153,6 +153,7 @@ class Advice(_Part):
     schema_version: int = 2
     family_id: str = ""
     headline: str = Field("", description="What fails, where, since when and what it costs, in one sentence.")
+    explanation: str = Field("", description="What the change answers, in a sentence or two.")
     readiness: Readiness = "ready"
     readiness_reason: str = Field(
         "", description="What must be set up, or what was looked at; '' when it is ready."

@@ -562,6 +562,10 @@ PATTERN_CONSEQUENCES = Table(
         Column("search", "VARCHAR", "Such a call that says what is on offer; '' for none."),
         Column("profile", "VARCHAR", "Such a call that says what somebody owns; '' for none."),
         Column("argument", "VARCHAR", "Argument that most of its messages name; '' for none."),
+        Column("dependency", "VARCHAR", "Service of the fleet that most of its messages name; '' for none."),
+        Column(
+            "exceptions", "VARCHAR", "JSON: share of its failures by type of exception, five at the most."
+        ),
         Column(
             "arguments",
             "VARCHAR",

@@ -50,6 +50,13 @@ def ratio_of_rates(
     return ratio, ratio / spread, ratio * spread
 
 
+def at_least(hits: np.ndarray, tries: np.ndarray) -> np.ndarray:
+    """Return the lower end of the 95 % interval of rates (Wilson 1927, JASA 22:209), or 0."""
+    n = np.maximum(tries, 1.0)
+    rate, z2 = hits / n, _Z95**2 / n
+    return (rate + z2 / 2 - _Z95 * np.sqrt(rate * (1 - rate) / n + z2 / (4 * n))) / (1 + z2)
+
+
 def information(
     with_: np.ndarray, without: np.ndarray, other_with: np.ndarray, other_without: np.ndarray
 ) -> np.ndarray:

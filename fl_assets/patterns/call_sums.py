@@ -7,6 +7,9 @@ the sums (`consequences.py`, `contrasts.py`, `cures.py`).
 
 from fl_assets.patterns.calls import ARGUMENT_KEYS, BAD_END_KEYS, COST_KEYS, RETRY_CALLS, TOKEN_KEYS, first_of
 
+_EXCEPTION = r"""regexp_extract(masked_error, '(?:^|[:| ])(?:[A-Za-z_][A-Za-z0-9_]*\.)*'
+    || '([A-Z][A-Za-z0-9]{0,60}(?:Error|Exception))(?:$|[^A-Za-z0-9_])', 1)"""
+
 TOTALS_SQL = """
     select family, count(*) filter (failed) as failed, count(*) filter (not failed) as succeeded,
         count(distinct session) filter (not failed) as succeeded_sessions,
@@ -202,6 +205,10 @@ ARGUMENTS_SQL = """
     where feature = 'type' group by family, method, name order by family, method, given desc, name"""
 
 
+_KIND = f"coalesce(nullif({_EXCEPTION}, ''), message_id)"
+"""What examples differ in: the type of exception, or else the message."""
+
+
 def examples_sql(source: str, most: int = 3) -> str:
     """Return a SELECT of each family's newest failures and of one success of the same method.
 
@@ -210,17 +217,17 @@ def examples_sql(source: str, most: int = 3) -> str:
     """
     return f"""
         with messages as (
-            select family_id as family, message_id, count(*) as times
+            select family_id as family, {_KIND} as message, count(*) as times
             from fl_failed join fl_family_of using (message_id) group by all),
         failures as (
-            select family_id as family, c.event_date, c.event_id, message_id, timestamp,
+            select family_id as family, c.event_date, c.event_id, {_KIND} as message, timestamp,
                 row_number() over (partition by family_id, node_id order by timestamp desc, event_id)
                     as of_node
             from fl_calls c join fl_failed f using (event_date, event_id) where family_id is not null),
         ranked as (
-            select *, row_number() over (partition by family, message_id order by of_node, timestamp desc,
+            select *, row_number() over (partition by family, message order by of_node, timestamp desc,
                 event_id) as of_message
-            from failures join messages using (family, message_id)),
+            from failures join messages using (family, message)),
         newest as (
             select family, event_date, event_id from ranked
             qualify row_number() over (partition by family order by of_message, times desc, of_node,
@@ -243,6 +250,31 @@ def examples_sql(source: str, most: int = 3) -> str:
             {first_of(ARGUMENT_KEYS).replace("metadata", "r.metadata")} as arguments
         from chosen join {source} r using (event_date, event_id) order by family, r.success,
             r.timestamp desc, event_id"""
+
+
+# Services of the fleet that a family's messages name beside their own.
+DEPENDENCIES_SQL = r"""
+    with known as (select distinct service as name from fl_calls),
+    said as (
+        select family_id as family, c.event_id, c.service, unnest(list_distinct(regexp_extract_all(
+            masked_error,
+            '[A-Za-z][A-Za-z0-9]*(?:[-_.][A-Za-z0-9]+)*'))) as name
+        from fl_calls c join fl_failed using (event_date, event_id) where family_id is not null),
+    totals as (select family_id as family, count(*) as failures from fl_calls where family_id is not null
+        group by all)
+    select family, name, count(*) as times, any_value(failures) as failures
+    from said join known using (name) join totals using (family) where name <> service
+    group by family, name order by family, times desc, name"""
+
+
+# Types of exceptions in a family's messages.
+EXCEPTIONS_SQL = f"""
+    with named as (
+        select family_id as family, c.node_id, {_EXCEPTION} as name
+        from fl_calls c join fl_failed using (event_date, event_id) where family_id is not null)
+    select family, name, count(*) as times, count(distinct node_id) as nodes, sum(count(*)) over (
+        partition by family) as failures
+    from named group by family, name order by family, times desc, name"""
 
 
 # Arguments that messages name in quotes, on a line of their own or after a colon, and that the method does

@@ -39,6 +39,8 @@ COLUMNS = [
     "search",
     "profile",
     "argument",
+    "exceptions",
+    "dependency",
     "arguments",
 ]
 

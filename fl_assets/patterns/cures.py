@@ -13,13 +13,15 @@ import re
 import numpy as np
 import pandas as pd
 
-from fl_assets.patterns.association import adjusted, p_more, ratio_of_rates
+from fl_assets.patterns.association import adjusted, at_least, p_more, ratio_of_rates
 
 FALSE_DISCOVERY_RATE = 0.05
 MIN_GAIN = 0.15
 """Share of attempts that a change must help above those without it."""
 MIN_HELPED = 0.5
 MIN_SESSIONS = 4
+MIN_SESSIONS_AGAIN = 8
+"""Sessions in which the same call once more worked; nothing is compared with it, so it takes more of them."""
 MAX_PER_FAMILY = 5
 _NO_SETTING = re.compile(
     r"(?:^|[._-])(?:region|zone|country|city|location|datacenter|cluster|host|hostname|node|pod|namespace|machine|os"
@@ -121,7 +123,8 @@ def _retries(pairs: pd.DataFrame, changes: pd.DataFrame, min_nodes: int) -> pd.D
     better = (rows["q_value"] <= FALSE_DISCOVERY_RATE) & (rows["help_rate"] - rows["base_rate"] >= MIN_GAIN)
     # The same call once more needs no comparison: that it works is all there is to know, and that it does not
     # is no cure.
-    again = (rows["subject"] == "same") & (rows["help_rate"] >= MIN_HELPED)
+    sure = at_least(rows["helped"].to_numpy(float), rows["tried"].to_numpy(float)) >= MIN_HELPED
+    again = (rows["subject"] == "same") & sure & (rows["sessions"] >= MIN_SESSIONS_AGAIN)
     rows = rows[named & (rows["help_rate"] >= MIN_HELPED) & (better | again)].copy()
     gain = (rows["help_rate"] - rows["base_rate"]).clip(lower=0.02)
     rows["strength"] = gain * np.log1p(rows["helped"]) * np.where(rows["subject"] == "same", 0.5, 1.0)

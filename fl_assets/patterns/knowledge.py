@@ -37,7 +37,7 @@ Words of the name, and the least share of successful calls that come after it.
 """
 BLAMED_SHARE = 0.6
 """Share of a family's messages that must name an argument before it is the one to look at."""
-MAX_FLAGS = 4
+MAX_FLAGS, MAX_EXCEPTIONS = 4, 5
 _FLAGS = re.compile(r"(?:^|\s)(-{1,2}[A-Za-z][A-Za-z-]{0,30})(?=\s|$|=)", re.ASCII)
 _SIGNS = (
     ("several commands", re.compile(r"&&|;|\n[a-z]")),
@@ -144,6 +144,11 @@ def learn_from(
     for column, (words, share) in LOOKUPS.items():
         found_of = _lookups(reads, words, share, min_nodes)
         costs[column] = [found_of.get(family, "") for family in costs["family_id"]]
+    needs = read(call_sums.DEPENDENCIES_SQL)
+    needed = _blamed(needs.assign(nodes=min_nodes), min_nodes)  # who reports has a name that may be shown
+    costs["dependency"] = [needed.get(family, "") for family in costs["family_id"]]
+    types_of = _exceptions(read(call_sums.EXCEPTIONS_SQL), min_nodes)
+    costs["exceptions"] = [json.dumps(types_of.get(family, {})) for family in costs["family_id"]]
     blamed = _blamed(read(call_sums.NAMED_ARGUMENTS_SQL.replace("{source}", source)), min_nodes)
     costs["argument"] = [blamed.get(family, "") for family in costs["family_id"]]
     arguments_of = _arguments(read(call_sums.ARGUMENTS_SQL), min_nodes)
@@ -156,6 +161,14 @@ def _lookups(rows: pd.DataFrame, words: str, share: float, min_nodes: int) -> di
     usual = rows[(rows["before_success"] >= share * rows["succeeded"]) & (rows["nodes"] >= min_nodes)]
     usual = usual[usual["method"].str.contains(words, case=False, regex=True)]
     return usual.drop_duplicates("family").set_index("family")["method"].to_dict()
+
+
+def _exceptions(rows: pd.DataFrame, min_nodes: int) -> dict[str, dict[str, float]]:
+    """Return, by family, the share of its failures by type of exception, the most usual ones first."""
+    found: dict[str, dict[str, float]] = {}
+    for row in rows[(rows["name"] != "") & (rows["nodes"] >= min_nodes)].to_dict("records"):
+        found.setdefault(row["family"], {})[row["name"]] = round(row["times"] / row["failures"], 4)
+    return {family: dict(list(types.items())[:MAX_EXCEPTIONS]) for family, types in found.items()}
 
 
 def _blamed(rows: pd.DataFrame, min_nodes: int) -> dict[str, str]:

@@ -66,6 +66,7 @@ def advice_of(
         headline=headline(
             facts, nodes, f"{since:%Y-%m-%d}" if since is not None and since == since else "the first day"
         ),
+        explanation=main.description,
         readiness=main.readiness,
         readiness_reason=main.reason,
         incident_node=node,

@@ -75,6 +75,9 @@ class Facts:
     search: str = ""
     profile: str = ""
     argument: str = ""
+    dependency: str = ""
+    exceptions: tuple[tuple[str, float], ...] = ()
+    """Share of the failures by type of exception."""
     retry_share: float = 0.5
     """Share of second attempts that work, as if one had worked and one had not before any was seen."""
     arguments: tuple[tuple[str, str], ...] = ()
@@ -151,6 +154,8 @@ class Facts:
             search=str(known.get("search") or ""),
             profile=str(known.get("profile") or ""),
             argument=str(known.get("argument") or ""),
+            dependency=str(known.get("dependency") or ""),
+            exceptions=tuple(json.loads(known.get("exceptions") or "{}").items()),
             retry_share=(1 + (number("recovered", known) or 0)) / (2 + (number("retried", known) or 0)),
             arguments=tuple(json.loads(known.get("arguments") or "{}").items()),
             is_command=is_command,

@@ -167,7 +167,8 @@ def _playbook(
     # An adapter serves a whole service, whatever the method that showed the need.
     target = facts.target.partition(":")[0] if main.category == "adapter" else facts.target
     node = incident_node_of(row, mine)
-    title = f"{main.title}, on node {named(node)} only" if node else main.title
+    where = f"on node {named(node)} only" if facts.nodes_affected < 2 else f"mostly on node {named(node)}"
+    title = f"{main.title}, {where}" if node else main.title
     advice = advice_of(facts, answers, mine, row, settings, node)
     consequence = advice.consequence.text if advice.consequence else ""
     why = f" What is different: {advice.contrasts[0].text}" if advice.contrasts else ""

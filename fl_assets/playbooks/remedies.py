@@ -32,7 +32,16 @@ TEXT_FIELDS = frozenset(
             "window_days",
         ),
         *("lift", "p50_ms", "p95_ms", "p99_ms", "failure_p50_ms"),
-        *("arguments", "argument", "lookup", "search", "profile"),
+        *(
+            "arguments",
+            "argument",
+            "exceptions",
+            "exception_habits",
+            "dependency",
+            "lookup",
+            "search",
+            "profile",
+        ),
         *("stated_limit", "stated_unit", "stated_wait"),
     }
 )

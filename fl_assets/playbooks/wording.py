@@ -72,11 +72,45 @@ def fields_of(facts: Facts) -> dict[str, str]:
         "lookup": _with(facts.lookup, "the tool that reads it"),
         "search": _with(facts.search, "the tool that lists what is available"),
         "profile": _with(facts.profile, "the tool that reads the user's account"),
+        "dependency": named(facts.dependency, "what it depends on"),
+        "exceptions": _exceptions(facts),
+        "exception_habits": _habits(facts),
         "argument": named(facts.argument) if safe_name(facts.argument, "") else "every required argument",
         "stated_limit": f"{facts.stated_limit:,.0f} {facts.stated_unit}" if facts.stated_limit else "unknown",
         "stated_unit": facts.stated_unit.replace(" ", "_"),
         "stated_wait": milliseconds(facts.stated_wait_ms),
     }
+
+
+_HABITS = {
+    "AttributeError": "look an attribute or method up (its definition, or dir(object)) before you use it",
+    "TypeError": "read a function's signature before you call it, and count the arguments",
+    "ImportError": "import by the full path from the project's root, never relatively from your own script",
+    "NameError": "import or define every name before the line that uses it",
+    "KeyError": "print the keys before you take one of them",
+    "IndexError": "print the length before you take an element",
+    "ValueError": "read which values a function accepts before you pass one",
+    "UnicodeDecodeError": "name the encoding when you open a file",
+    "UnicodeEncodeError": "name the encoding when you write text or print it",
+    "FileNotFoundError": "list the folder before you open a file in it",
+    "ZeroDivisionError": "check a divisor before you divide",
+    "RecursionError": "give a recursion its end first",
+}
+"""What avoids an exception, by its type: sentences of ours."""
+_MIN_SHARE, _MAX_HABITS = 0.05, 4
+
+
+def _exceptions(facts: Facts) -> str:
+    """Say which types of exception the failures are, by their share."""
+    shown = [f"{named(name)} ({percent(share)})" for name, share in facts.exceptions if safe_name(name, "")]
+    return f"mostly {', '.join(shown[:_MAX_HABITS])}" if shown else "of several types"
+
+
+def _habits(facts: Facts) -> str:
+    """Say what avoids the most usual types of exception."""
+    usual = [name for name, share in facts.exceptions if share >= _MIN_SHARE][:_MAX_HABITS]
+    habits = [habit for name, habit in _HABITS.items() if name in usual] or [_HABITS["AttributeError"]]
+    return f"{'; '.join(habits)}."
 
 
 def _with(tool: str, otherwise: str) -> str:

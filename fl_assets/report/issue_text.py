@@ -51,6 +51,9 @@ def _lines(playbook: Playbook) -> Iterator[str]:
         yield ""
     yield "## The change"
     yield ""
+    if advice.explanation:
+        yield advice.explanation
+        yield ""
     if playbook.target:
         yield f"For `{playbook.target}`:"
         yield ""

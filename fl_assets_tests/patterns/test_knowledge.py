@@ -3,6 +3,7 @@
 Where nothing was, nothing is named; and no words of users get through.
 """
 
+import json
 from datetime import date
 
 import pandas as pd
@@ -184,6 +185,8 @@ def test_names_and_values_from_telemetry_that_are_no_plain_names_reach_no_text(p
             "search": poison,
             "profile": poison,
             "argument": poison,
+            "dependency": poison,
+            "exceptions": json.dumps({poison: 0.5}),
             "arguments": f'{{"{poison[:20].encode("unicode_escape").decode()}": "varchar"}}'
             if '"' not in poison
             else "{}",

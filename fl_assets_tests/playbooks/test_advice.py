@@ -112,6 +112,29 @@ def test_a_word_of_a_message_that_is_no_argument_is_not_named():
     assert row_of(known, "edit")["argument"] == ""
 
 
+def test_scripts_that_stop_are_told_apart_by_their_exceptions():
+    failing = "Traceback (most recent call last):\n  File 'a.py', line 1\n"
+    known = known_of(
+        [("python3", "python3 a.py", failing + "AttributeError: 'A' object has no attribute 'b'")] * 3,
+        [("python3", "python3 a.py", failing + "TypeError: f() takes 1 argument")],
+        [("python3", "python3 a.py", None)],
+    )
+    row = row_of(known, "python3")
+    assert json.loads(row["exceptions"]) == {"AttributeError": 0.75, "TypeError": 0.25}
+    facts = Facts.of(pattern(failure_class="code_defect", rule_id="own-script"), row)
+    fields = fields_of(facts)
+    assert fields["exceptions"] == "mostly `AttributeError` (75 %), `TypeError` (25 %)"
+    assert "read a function's signature" in fields["exception_habits"]
+    assert "divisor" not in fields["exception_habits"]
+
+
+def test_an_incident_that_a_second_node_has_is_mostly_one_nodes():
+    (two,) = made(pattern(incident_node="eu-02", nodes_affected=2))
+    (one,) = made(pattern(incident_node="eu-02", nodes_affected=1))
+    assert two.title.endswith("mostly on node `eu-02`")
+    assert one.title.endswith("on node `eu-02` only")
+
+
 def test_that_nobody_tried_again_is_not_called_a_failure_to_recover():
     facts = Facts.of(pattern())
     never = {"failures": 200, "recovered_rate": 0.0, "retried": 0}
@@ -146,3 +169,12 @@ def test_no_tool_is_the_way_out_of_its_own_failure():
 )
 def test_a_route_is_a_name(name, is_shown):
     assert bool(safe_name(name, "")) == is_shown
+
+
+def test_the_service_that_has_no_instance_is_named_when_it_reports_itself():
+    known = known_of([("pay", {}, "No instances available for agent-basic")])
+    assert row_of(known, "pay")["dependency"] == ""
+    row = pattern(failure_class="dependency_down", template="No instances available for ts-basic-service")
+    facts = Facts.of(row, {"dependency": "ts-basic-service"})
+    assert fields_of(facts)["dependency"] == "`ts-basic-service`"
+    assert made(row)[0].title == "Keep an instance of what it depends on registered for `search`"
