@@ -206,6 +206,47 @@ def test_text_is_no_protobuf():
         assert row_file_of(text) is None
 
 
+# Logs of containers -----------------------------------------------------------------------------------------
+
+PRINTED = orjson.dumps(
+    {
+        "traceId": TRACE,
+        "spanId": TOOL,
+        "name": "refund",
+        "startTimeUnixNano": str(NANO),
+        "endTimeUnixNano": str(NANO + 10**9),
+    }
+)
+WRAPPED = {
+    "docker": lambda lines: b"\n".join(
+        orjson.dumps({"log": line.decode() + "\n", "stream": "stdout", "time": "2026-11-02T12:00:00Z"})
+        for line in lines
+    ),
+    "cri": lambda lines: b"\n".join(b"2026-11-02T12:00:00.1Z stdout F " + line for line in lines),
+    "cri in parts": lambda lines: b"\n".join(
+        b"2026-11-02T12:00:00.1+01:00 stderr %b %b" % part
+        for line in lines
+        for part in ((b"P", line[:9]), (b"F", line[9:]))
+    ),
+    "a logger's words": lambda lines: b"\n".join(b"INFO: " + line for line in lines),
+}
+
+
+@pytest.mark.parametrize("wrapped", WRAPPED)
+@pytest.mark.parametrize("packed", [bytes, gzip.compress])
+def test_spans_that_a_container_printed_are_read_out_of_its_log(case, wrapped, packed):
+    bare, _ = found(case, PRINTED)
+    again, _ = found(Case(case.cache.parent / "again"), packed(WRAPPED[wrapped]([b"starting", PRINTED])))
+    assert again == bare
+    assert len(bare) == 1
+
+
+def test_a_log_of_words_alone_is_one_refusal(case):
+    rows, (refused,) = found(case, WRAPPED["docker"]([b"INFO hello"] * 9))
+    assert rows == []
+    assert refused.startswith("unsupported_format")
+
+
 # Tables -----------------------------------------------------------------------------------------------------
 
 

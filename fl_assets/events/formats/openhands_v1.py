@@ -61,7 +61,7 @@ def _text(parts: Any) -> str:
 def _spans(events: list[tuple[int, int, dict[str, Any]]]) -> Iterator[tuple[int, Span]]:
     session = next(
         (first(event, ("conversation_id",)) for _, _, event in events if event.get("conversation_id")), ""
-    ) or str(events[0][2].get("id") or events[0][1])
+    ) or _of_one_file(events)
     common: dict[str, Any] = {"trace_id": session, "parent_id": "", "resource": {"service.name": "openhands"}}
     calls: dict[str, tuple[int, int, dict[str, Any]]] = {}
     asked: tuple[int, int, str, str] | None = None
@@ -77,7 +77,7 @@ def _spans(events: list[tuple[int, int, dict[str, Any]]]) -> Iterator[tuple[int,
                 yield _turn(common, session, asked, when, first(final, ("message",)))
                 asked = None
         elif "observation" in event or kind in {"AgentErrorEvent", "UserRejectObservation"}:
-            begun, action = calls.pop(key, (line, when, event))[1:]
+            begun, action = calls.pop(key, (line, 0, event))[1:]
             yield line, _call(common, session, action, event, begun, when)
         elif kind in {"ConversationErrorEvent", "ConversationError"} or (
             event.get("code") and event.get("detail")
@@ -115,6 +115,13 @@ def _spans(events: list[tuple[int, int, dict[str, Any]]]) -> Iterator[tuple[int,
             yield line, _call(common, session, action, {}, begun, 0)
     if asked:
         yield _turn(common, session, asked, asked[1], "")
+
+
+def _of_one_file(events: list[tuple[int, int, dict[str, Any]]]) -> str:
+    """Name the session of a file that does not: where each event is a file, those of a call have its id."""
+    calls = {str(event.get("tool_call_id") or "") for _, _, event in events}
+    only = calls.pop() if len(calls) == 1 else ""
+    return only or str(events[0][2].get("id") or events[0][1])
 
 
 def _turn(
@@ -159,7 +166,7 @@ def _call(
         name=name,
         start_ns=begun,
         end_ns=end,
-        status="error" if is_error else "unset",
+        status="error" if is_error else "ok" if result else "unset",
         status_message=(text[-_TAIL:] or f"exit code {code}") if is_error else "",
         attributes={
             "session.id": session,

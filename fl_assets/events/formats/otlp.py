@@ -48,6 +48,9 @@ def _of_request(request: Any) -> Iterator[Span | str | NotUsed]:
     """
     for one in request if isinstance(request, list) else [request]:
         whole = _opened(as_object(one))
+        if isinstance(page := whole.get("data"), list):  # of an API: Phoenix' `/spans/otlpv1`
+            yield from _of_request(page)
+            continue
         if get(whole, "spanId") and get(whole, "scopeSpans") is None:
             yield from _of_spans([whole], _resource_of(whole), "")
             continue

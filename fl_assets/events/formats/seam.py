@@ -206,6 +206,8 @@ def _of_line(number: int, line: bytes) -> Iterator[tuple[int, Any] | RefusedLine
             yield number, value
         elif values := _concatenated(line):
             yield from ((number, value) for value in values)
+        elif (value := _behind_words(line)) is not None:
+            yield number, value
         else:
             yield RefusedLine(number, "bad_json", str(error), _events_in(line))
 
@@ -219,6 +221,13 @@ def _parsed(line: bytes) -> Any:
         return None
 
 
+def _behind_words(line: bytes) -> Any:
+    """Parse the object at the end of a line that a logger begins with words of its own; None without one."""
+    place = line.find(b"{", 0, _MAX_WORDS)
+    return _parsed(line[place:]) if place > 0 and line[-1:] == b"}" else None
+
+
+_MAX_WORDS = 300
 _BETWEEN = re.compile(rb"}\s*{")
 
 

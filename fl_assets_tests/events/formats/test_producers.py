@@ -172,6 +172,25 @@ def test_an_output_of_codex_without_an_exit_code_fails_by_its_words(output, fail
     assert counted("x", file_of(lines)).failures == ({"run": output} if failed else {})
 
 
+def test_an_event_of_openhands_in_a_file_of_its_own_finds_its_call():
+    """The SDK keeps each event as a file: the call is unfinished in one, and finished in the other."""
+    about = {"tool_name": "terminal", "tool_call_id": "c1", "timestamp": "2026-11-02T12:00:00"}
+    action = {**about, "kind": "ActionEvent", "id": "2", "source": "agent", "action": {"kind": "BashAction"}}
+    observation = {"content": [{"type": "text", "text": "no rule"}], "exit_code": 2}
+    result = {
+        **about,
+        "kind": "ObservationEvent",
+        "id": "3",
+        "source": "environment",
+        "observation": observation,
+    }
+    begun, ended = (rows("x", orjson.dumps(one))[1][0] for one in (action, result))
+    assert begun["event_id"] == ended["event_id"]
+    assert begun["execution_trace"]["metadata"]["unfinished"] == "true"
+    assert (ended["execution_trace"]["success"], ended["execution_trace"]["error"]) == (False, "no rule")
+    assert ended["execution_trace"]["duration_ms"] is None
+
+
 def test_tokens_of_a_langchain_message_are_kept():
     message = {"kwargs": {"content": "hi", "usage_metadata": {"input_tokens": 3, "output_tokens": 2}}}
     run = {

@@ -247,6 +247,11 @@ def test_times_in_another_unit_are_refused_by_jaeger_and_zipkin_too(unit):
         assert (found, refused.reason) == ([], "wrong_time_unit")
 
 
+def test_a_page_of_spans_is_read():
+    page = {"data": [SPAN, {**SPAN, "spanId": "1" * 16}], "next_cursor": None}
+    assert len(rows("x", orjson.dumps(page))[1]) == 2
+
+
 def test_the_largest_integer_is_no_time():
     for never in (2**64 - 1, 2**63 - 1, -62_135_596_800 * 10**9):
         _, (event,), _ = rows("x", orjson.dumps(request({**SPAN, "endTimeUnixNano": str(never)})))

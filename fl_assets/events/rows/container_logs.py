@@ -1,0 +1,60 @@
+"""Logs of containers: what a program printed, line by line, out of what Docker and Kubernetes wrap it in.
+
+Docker's `json-file` (`{"log": "…", "stream": "stdout", …}`) and the CRI's text (`TIME stdout F …`), in
+which a long line comes in parts.
+
+What goes here: the lines as the program printed them. What does not: what they mean (`formats/`).
+
+Source: Docker, "JSON File logging driver"; Kubernetes, `pkg/kubelet/kuberuntime/logs/logs.go`.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import orjson
+
+from fl_assets.events.rows.record import MAX_RECORD_BYTES, BadRowsError
+
+_DOCKER = re.compile(rb'\s*\{(?=[^\n]*"stream"\s*:\s*"std(?:out|err)")[^\n]*?"log"\s*:\s*"')
+_CRI = re.compile(rb"\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d) std(?:out|err) (?P<part>[FP]) ?")
+
+
+def matches(start: bytes) -> bool:
+    """Whether a file's first line is one of a container's log."""
+    return _CRI.match(start) is not None or _DOCKER.match(start) is not None
+
+
+def lines(file: BinaryIO) -> Iterator[bytes]:
+    """Give what was printed, line by line; a line that is not wrapped is given as it is.
+
+    Raises:
+        BadRowsError: where a line in parts is larger than any that is read.
+    """
+    held: list[bytes] = []
+    size = 0
+    while line := file.readline(MAX_RECORD_BYTES + 1):
+        printed, is_whole = _printed(line)
+        held.append(printed)
+        size += len(line)
+        if size > MAX_RECORD_BYTES:
+            message = f"a line of a container's log has more than the {MAX_RECORD_BYTES} bytes that are read"
+            raise BadRowsError(message, "over_limit")
+        if is_whole:
+            yield b"".join(held) + b"\n"
+            held, size = [], 0
+    if held:
+        yield b"".join(held) + b"\n"
+
+
+def _printed(line: bytes) -> tuple[bytes, bool]:
+    """Give what was printed of a line, and whether it is over with it."""
+    if match := _CRI.match(line):
+        return line[match.end() :].rstrip(b"\r\n"), match["part"] == b"F"
+    try:
+        text = orjson.loads(line).get("log")
+    except (orjson.JSONDecodeError, AttributeError):
+        text = None
+    if not isinstance(text, str):
+        return line.rstrip(b"\r\n"), True
+    return text.rstrip("\r\n").encode(), text.endswith("\n")
