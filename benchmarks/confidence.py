@@ -3,7 +3,8 @@
     python benchmarks/confidence.py [--seeds N] [--counts DIR]
 
 Friendly fleets differ in everything that is drawn (`counted_fleets.draw_fleet`); the project's own simulator
-gives a third of them. Stress worlds (`stress_fleets.REGIMES`) break one assumption each. `--counts` replays
+gives a third of them. Stress worlds (`stress_fleets.REGIMES`, and `UNFITTED`, which `fit_prior.py` does not
+use) break one assumption each. `--counts` replays
 real counts day by day (`NAME.failures.csv.gz`, `NAME.calls.csv.gz`, `NAME.patterns.csv.gz` for each NAME in
 DIR). Seeds from 10 000 on were not used for fitting. A pattern is *actionable* when its confidence reaches
 0.7 and its corroboration 0.5 of it, three nodes have it, and it is significant.
@@ -50,7 +51,7 @@ from counted_fleets import (
     simulated_fleet,
     sources_in,
 )
-from stress_fleets import REGIMES, stress_fleet
+from stress_fleets import REGIMES, UNFITTED, stress_fleet
 
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.patterns.analysis import analyse
@@ -138,7 +139,7 @@ def judge(
 def stress_summary(seeds: range) -> dict[str, dict[str, object]]:
     """Return figures of each regime; false actions are those on fleets of the regime with nothing planted."""
     found = {}
-    for name, regime in REGIMES.items():
+    for name, regime in (REGIMES | UNFITTED).items():
         tally, null = Tally(), Tally()
         for seed in seeds:
             measure(stress_fleet(regime, seed), tally, STRESS_DAYS)

@@ -24,6 +24,7 @@ class Regime:
         dispersion: shape of the gamma factor of a pattern's day; small is bursty.
         volume: failures per day of a pattern, as powers of ten.
         churn: share of the nodes that come or go during the 35 days.
+        silent: share of the days on which nodes report nothing, and share of the nodes then.
     """
 
     nodes: tuple[int, int] = (8, 60)
@@ -38,6 +39,7 @@ class Regime:
     dispersion: float = 12.0
     volume: tuple[float, float] = (0.3, 2.3)
     churn: float = 0.0
+    silent: tuple[float, float] = (0.0, 0.0)
 
 
 REGIMES = {
@@ -68,6 +70,16 @@ REGIMES = {
     ),
 }
 
+UNFITTED = {
+    "two_nodes": Regime(nodes=(2, 2)),
+    "huge": Regime(volume=(2.5, 4.0)),
+    "gaps": Regime(silent=(0.2, 1.0)),
+    "half_silent": Regime(silent=(0.3, 0.6)),
+    "rollout": Regime(nodes=(4, 10), growth=1.2),
+    "wild": Regime(volume=(1.0, 3.0), dispersion=0.3),
+}
+"""Regimes that are measured alone: what a fleet begins with was never fitted to them."""
+
 
 def stress_fleet(regime: Regime, seed: int, *, null: bool = False) -> CountedFleet:
     """Draw a fleet of a regime; of 35 patterns most are chronic, some new, fixed, rare, or on one node."""
@@ -82,6 +94,9 @@ def stress_fleet(regime: Regime, seed: int, *, null: bool = False) -> CountedFle
     comes, goes = rng.random((2, nodes)) < regime.churn / 2
     index = np.arange(DAYS)[:, None]
     present &= ~(comes & (index < turned)) & ~(goes & (index >= turned))
+    silence = np.random.default_rng([seed, 81])
+    share, part = regime.silent
+    present &= ~((silence.random((DAYS, 1)) < share) & (silence.random((DAYS, nodes)) < part))
     trend = regime.growth ** (np.arange(DAYS) - DAYS / 2)
     calls = rng.poisson(traffic * (week * trend)[:, None]) * present
     extra = rng.poisson(traffic * (week * trend * (tests - 1))[:, None]) * present

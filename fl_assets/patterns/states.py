@@ -24,8 +24,9 @@ REGRESSED_FAILURES = 3
 PAIR_MOST, PAIR_LEAST = 3.0, 5.0
 """Patterns that the same two nodes have most of count as so many times what the median pair has; and at
 least as so many."""
-LOAD_TEST = 1.4
-"""Times the median calls of the days before, as bounded by node, from which a day is not learnt from."""
+LOAD_TEST, GROWN_DAYS = 1.4, 3
+"""Times the median calls of the days before, as bounded by node, from which a day is not learnt from, unless
+so many days after it have as many."""
 STATE_RATIO, STATE_Z = 1.5, 1.96
 """Rate ratio and z-value from which a pattern counts as rising or falling."""
 
@@ -88,13 +89,20 @@ def votes_of(loudest: np.ndarray) -> np.ndarray:
 
 
 def load_tests(calls: np.ndarray) -> np.ndarray:
-    """Return the days with so many more calls than the days before them that their rates teach nothing.
+    """Return the days with so many more calls than the days around them that their rates teach nothing.
+
+    Where the days after them have as many, it is the traffic that grew; until two of them are known, nobody
+    can tell.
 
     Args:
         calls: of the fleet by day.
     """
-    before = np.array([np.median(calls[max(day - OWN_DAYS, 0) : day]) for day in range(1, calls.size)])
-    return np.append(False, calls[1:] > LOAD_TEST * np.maximum(before, 1.0))
+    found = np.zeros(calls.size, dtype=bool)
+    for day in range(1, calls.size):
+        before, after = calls[max(day - OWN_DAYS, 0) : day], calls[day + 1 : day + 1 + GROWN_DAYS]
+        has_grown = after.size > 1 and calls[day] <= LOAD_TEST * np.median(after)
+        found[day] = calls[day] > LOAD_TEST * max(float(np.median(before)), 1.0) and not has_grown
+    return found
 
 
 def spells(facts: FailureHistory) -> tuple[np.ndarray, np.ndarray]:

@@ -69,6 +69,8 @@ def test_a_day_of_a_load_test_teaches_nothing():
     calls[20] = 150
     assert np.flatnonzero(load_tests(calls)).tolist() == [20]
     assert not load_tests(100 * 1.08 ** np.arange(28)).any()  # growth is none
+    grown = load_tests(100 * 1.2 ** np.arange(28))  # fast growth neither, once days after it are known
+    assert np.flatnonzero(grown).tolist() == [26, 27]
     assert not load_tests(np.tile([100, 100, 100, 100, 100, 3, 3.0], 4)).any()  # nor is a Monday
 
 
