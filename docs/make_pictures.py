@@ -60,7 +60,7 @@ def main() -> None:
 
 def look_at_the_report(browser: Browser, address: str) -> None:
     """Take the report on a desk by day, its table of patterns, and on a telephone by night."""
-    page = browser.new_page(viewport={"width": 1280, "height": 1150}, color_scheme="light")
+    page = browser.new_page(viewport={"width": 1280, "height": 960}, color_scheme="light")
     page.goto(address)
     keep(page, "report")
     page.locator("#fails").scroll_into_view_if_needed()

@@ -45,7 +45,7 @@ def show_story(
         latest = {row["day"]: str(row["status"]) for row in cycles}
         ended = counted(Counter(latest.values()))
         say(f"Learning cycles of {min(latest)} to {max(latest)}: {ended}")
-        say("What was tried, by the day whose cycle led to it (which runs soon after that day's midnight):")
+        say("What was tried, by day (the cycle of a day runs soon after its midnight):")
     updates: dict[str, Update] = {one.decision_id: one.update for one in events if one.update}
     for event in events:
         if event.what not in _STEPS or event.decision_id not in updates:

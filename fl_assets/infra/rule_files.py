@@ -122,7 +122,7 @@ def read_yaml(path: Path) -> CommentedMap:
     if document is None:
         return CommentedMap()
     if not isinstance(document, CommentedMap):
-        message = f"{path}:1: its top is {type(document).__name__}; must be a mapping"
+        message = f"{path}:1: expected a YAML mapping, got {type(document).__name__}"
         raise RuleFileError(message)
     return document
 

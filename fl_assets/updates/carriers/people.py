@@ -16,7 +16,7 @@ def propose(playbook: Playbook, known: KnownTargets) -> ProposedChange:  # noqa:
         target=target_in_words(playbook),
         from_value=None,
         to_value=as_json(playbook.suggested_changes),
-        revert_plan="nothing was changed by machine; whoever adopts it keeps the earlier version",
+        revert_plan="nothing is changed automatically; keep the earlier version to go back to",
         route="export",
         reasons=(f"for review: a {playbook.category} is never changed automatically",),
     )
