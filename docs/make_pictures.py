@@ -18,6 +18,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from fl_assets.core.settings import PREFIX
 from fl_assets_tests.browser.conftest import CHROMIUM, PATIENCE_MS, QUIET, WORKSPACE, serving
 
 ROOT = Path(__file__).parents[1]
@@ -36,7 +37,7 @@ def main() -> None:
         if len(sys.argv) > 1:
             shutil.copytree(sys.argv[1], folder)
         environment = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if not name.startswith(PREFIX)},
             "FEDERATED_LEARNING_DATA_PATH": str(folder),
             "FEDERATED_LEARNING_TELEMETRY_PATH": str(folder / "telemetry" / "cache"),
             "FEDERATED_LEARNING_PLAYBOOK_PATH": str(folder / "federated-learning" / "playbooks"),
@@ -60,7 +61,7 @@ def main() -> None:
 
 def look_at_the_report(browser: Browser, address: str) -> None:
     """Take the report on a desk by day, its table of patterns, and on a telephone by night."""
-    page = browser.new_page(viewport={"width": 1280, "height": 960}, color_scheme="light")
+    page = browser.new_page(viewport={"width": 1280, "height": 1130}, color_scheme="light")
     page.goto(address)
     keep(page, "report")
     page.locator("#fails").scroll_into_view_if_needed()
@@ -74,7 +75,7 @@ def look_at_the_report(browser: Browser, address: str) -> None:
 
 def look_at_dagster(browser: Browser, address: str) -> None:
     """Take the lineage, a partition with its pictures, and a decision's page."""
-    page = browser.new_page(viewport={"width": 1100, "height": 900}, device_scale_factor=1.5)
+    page = browser.new_page(viewport={"width": 1100, "height": 1000}, device_scale_factor=1.5)
     page.set_default_timeout(PATIENCE_MS)
     page.goto(f"{address}/assets/failure_patterns?view=lineage&lineageScope=neighbors&lineageDepth=10")
     page.get_by_text("Hide navigation").click()

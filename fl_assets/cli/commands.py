@@ -303,7 +303,7 @@ def rebuild() -> None:
 
 @app.command()
 def reingest(day: Annotated[date, typer.Argument(parser=parse_day, metavar=DAY)]) -> None:
-    """Read the files of a day again: for days that events came to while the coordinator's clock was wrong.
+    """Read the files of a day again, after the clock was wrong.
 
     What these files gave is taken out of the lake, on all days, and read by the clock as it is now.
 

@@ -27,6 +27,8 @@ least as so many."""
 LOAD_TEST, GROWN_DAYS = 1.4, 3
 """Times the median calls of the days before, as bounded by node, from which a day is not learnt from, unless
 so many days after it have as many."""
+RECENT_DAYS, DECLINE = 3, 0.8
+"""A pattern whose last day has less than this share of the rate of so many days before it is not rising."""
 STATE_RATIO, STATE_Z = 1.5, 1.96
 """Rate ratio and z-value from which a pattern counts as rising or falling."""
 
@@ -158,7 +160,9 @@ def states_of(facts: FailureHistory, window: int) -> np.ndarray:
     )
 
     state = np.full(rows, "known", dtype=object)
-    state[moved & (ratio > 0) & _rises_at_the_end(failures, exposure, now, baseline)] = "rising"
+    state[moved & (ratio > 0) & _rises_at_the_end(failures, exposure, now, baseline) & ~_declines(facts)] = (
+        "rising"
+    )
     state[moved & (ratio < 0)] = "falling"
     state[back & (failures[:, now].sum(axis=1) >= REGRESSED_FAILURES)] = "regressed"
     older = slice(0, min(start, days - NEW_DAYS))
@@ -168,6 +172,16 @@ def states_of(facts: FailureHistory, window: int) -> np.ndarray:
         state[fails_now] = "first_seen"
     state[~fails_now & (quiet >= CLEAN_DAYS)] = "resolved"
     return state
+
+
+def _declines(facts: FailureHistory) -> np.ndarray:
+    """Whether fewer sessions a call failed on the last day than on the days before: what came days ago.
+
+    Sessions, since failures are bounded by what was usual on a node, which makes a peak look flat.
+    """
+    recent = slice(-1 - RECENT_DAYS, -1)
+    before = facts.sessions[:, recent].sum(axis=1) / np.maximum(facts.exposure[:, recent].sum(axis=1), 1)
+    return facts.sessions[:, -1] / np.maximum(facts.exposure[:, -1], 1) < DECLINE * before
 
 
 def _rises_at_the_end(failures: np.ndarray, exposure: np.ndarray, now: slice, baseline: slice) -> np.ndarray:

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from fl_assets import cli, coordinator
 from fl_assets.cli.application import CommandError, one_of, parse_day
 from fl_assets.cli.console import TOP
+from fl_assets.cli.help_page import SECTIONS
 from fl_assets.cli.processes import ServeError, check_port, serve
 from fl_assets.core.settings import SettingsError
 from fl_assets.infra.clock import now_utc
@@ -155,3 +157,10 @@ def test_a_run_of_the_terminal_is_filed_where_the_ui_looks(at_home, instance):
     assert run_.is_finished
     assert run_.remote_job_origin.repository_origin.get_label() == "__repository__@fl_assets"
     assert run_.remote_job_origin.job_name == "learning_cycle"
+
+
+def test_every_command_is_in_one_section_and_its_sentence_is_whole():
+    listed = [name for names in SECTIONS.values() for name in names]
+    assert sorted(listed) == sorted(get_command(cli.app).commands)
+    shown = run("--help").stdout
+    assert "...\n" not in shown.partition("Options:")[2]

@@ -385,6 +385,15 @@ def test_what_fell_on_the_last_day_is_not_rising():
     assert said["p"] == "rising"
 
 
+@pytest.mark.parametrize(("last", "state"), [([8, 7, 6, 4], "known"), ([4, 6, 7, 8], "rising")])
+def test_what_came_days_ago_and_declines_since_is_not_rising(last, state):
+    failures = on(12, 18, 2, of_days=18)
+    failures[:12, -4:] = [last] * 12
+    counts, reporting = frames({"p": failures, **noise(18)})
+    said = assess(counts, reporting, day=DAY, window_days=1).set_index("pattern_id")["state"]
+    assert said["p"] == state
+
+
 def test_days_without_calls_are_not_clean_days():
     counts, reporting = frames({"p": on(5, 14, 6), **noise(14)})
     recent = counts["event_date"] > DAY - timedelta(days=4)
