@@ -67,6 +67,15 @@ _VALUE_PLACES = (
         r"\1<STR>",
     ),
     (re.compile(r"^[\w.\[\]]*[A-Za-z]_?[\w.\[\]]*(?= is (?:not defined|undefined)\b)"), "<STR>"),
+    # An argument's or a tool's own name as the subject
+    (
+        re.compile(
+            r"^(?=\S*(?:[a-z][A-Z]|[\w\]][_./\[]))[\w./\[\]-]+(?: <[A-Z]+>)?"
+            r"(?= (?:is|are|was|must|should|cannot|can't|does|has|takes|requires|expects|not)\b)"
+        ),
+        "<STR>",
+    ),
+    (re.compile(r"( must be )(?:string|integer|number|boolean|array|object|null|float|list)$"), r"\1<STR>"),
 )
 """Places of a sentence where a value stands although nothing marks it."""
 _FINDING = re.compile(r"^(?:.*\b)?validation errors? for [^|]* \| (.+)$", re.IGNORECASE)

@@ -107,6 +107,7 @@ _RULER_LINE = r"(?m)^[ \t]*[=_*#~-]{3,}[^\n]*[=_*#~-]{3,}[ \t]*$"
 MASKS: tuple[tuple[str, str], ...] = (
     (r"0+", "0"),
     (r"""\(0, (?:"([^"\n]+)"|'([^'\n]+)')\)""", r"(0) \1\2"),  # a database driver's code and message
+    (r"\bfailed on the '([a-z_|]+0?)' tag", r"failed on the \1 tag"),  # Go's validator: which rule it was
     (r"`[^`]*`", "<CODE>"),
     (r"\binput_value=.*, input_type=", "input_value=<STR>, input_type="),
     (r"“[^”\n]{1,200}”|„[^“”\n]{1,200}[“”]|‘[^’\n]{1,200}’|«[^»\n]{1,200}»|「[^」\n]{1,200}」", "<STR>"),
@@ -225,6 +226,10 @@ _JSON_MESSAGE = (
     r"""(?i)["'](?:message|error_message|errormessage|detail|details|msg|reason|description|error)["']\s*:\s*"""
     r"""(?:"((?:[^"\\]|\\.){4,})"|'((?:[^'\\]|\\.){4,})')"""
 )
+_JSON_LISTED = (  # by the name of a field what is wrong with it, as form and schema libraries write it
+    r"""(?i)^\s*\{\s*["'][^"']{1,80}["']\s*:\s*\[\s*["']([^"'\[\]]*\b(?:is|not|must|may|should|required|invalid|cannot|unknown|missing)"""
+    r"""\b[^"'\[\]]*)["']\s*[\],]"""
+)
 _JSON_TYPE = r"""(?i)["'](?:type|error_type|code|error_code|status)["']\s*:\s*["']([A-Za-z_. -]+)["']"""
 # Up to a status: 000 stands for any three digits, as in all texts whose digits are 0
 _STATUS = (
@@ -242,7 +247,8 @@ def _unwrapped_sql(expr: str) -> str:
     flat = f"replace({expr}, '\\\"', '\"')"
     message = (
         f"coalesce(nullif(regexp_extract({flat}, {literal(_JSON_MESSAGE)}, 1), ''), "
-        f"nullif(regexp_extract({flat}, {literal(_JSON_MESSAGE)}, 2), ''))"
+        f"nullif(regexp_extract({flat}, {literal(_JSON_MESSAGE)}, 2), ''), "
+        f"nullif(regexp_extract({flat}, {literal(_JSON_LISTED)}, 1), ''))"
     )
     before = f"left(regexp_extract({expr}, '^[^{{]*'), 300) || ' '"
     kind = f"coalesce(nullif(regexp_extract({flat}, {literal(_JSON_TYPE)}, 1), '') || ' ', '')"
