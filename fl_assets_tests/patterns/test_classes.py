@@ -395,6 +395,13 @@ def test_most_real_failures_get_a_class(name, known):
 @pytest.mark.parametrize(
     ("text", "failure_class"),
     [
+        ("Model tpm limit exceeded", "rate_limit"),
+        ("Token limit reached for the day for this API key", "rate_limit"),
+        ("You have reached your weekly usage limit", "rate_limit"),
+        ("You've hit your usage limit. Try again in <NUM> hours", "rate_limit"),
+        ("max_tokens must be at least <NUM>, got <NUM>. (context <NUM>)", "context_overflow"),
+        ("MCP server <STR> is not connected", "dependency_down"),
+        ("Content blocked: SAFETY", "policy_refusal"),
         ("Conexão recusada pelo servidor", "dependency_down"),
         ("Connessione rifiutata", "dependency_down"),
         ("연결이 거부되었습니다", "dependency_down"),
@@ -417,5 +424,5 @@ def test_most_real_failures_get_a_class(name, known):
         ("Client error <STR> for url <STR> <STATUS_401>", "auth"),
     ],
 )
-def test_classes_are_told_in_other_languages(text, failure_class):
+def test_classes_of_more_wordings_and_languages(text, failure_class):
     assert classify(text, ["m"], ["s"], "error", RULES) == failure_class

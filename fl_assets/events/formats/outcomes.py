@@ -122,7 +122,7 @@ _GRPC_KEYS = ("rpc.grpc.status_code", "rpc.response.status_code")
 _EXIT_KEYS = ("process.exit.code", "process.exit_code", "exit_code", "tool.exit_code")
 _WAITS = re.compile(
     r"\b(?:GraphInterrupt|NodeInterrupt|GraphBubbleUp|ParentCommand|AgentInterrupt|ToolInterrupt"
-    r"|WorkflowInterrupt|InterruptException|HumanInterrupt\w*"
+    r"|WorkflowInterrupt|InterruptException|Human\w*Interrupt\w*"
     r"|HumanInputRequired\w*|InputRequired\w*|ApprovalRequired\w*|ToolApproval\w*|CallDeferred"
     r"|ToolCallDeferred|DeferredToolRequests|WaitingForEvent|WaitForInput\w*"
     r"|BreakpointException|WorkflowSuspended\w*|SuspendExecution\w*|UserInputRequired\w*"
@@ -138,7 +138,8 @@ _GIVEN_UP = re.compile(
     r"|TaskCance(?:l)?led\w*|OperationCance(?:l)?led\w*"
     r"|CancellationException|JobCancellationException|WorkflowCancelled\w*|ClientDisconnect\w*"
     r"|InterruptedException|RunCancelled\w*|AgentCancelled\w*)\b"
-    r"|\bStatusCode\.CANCELLED\b|\bcontext cancell?ed\b|\bclient closed (?:the )?(?:request|connection)\b"
+    r"|\bStatus\w*(?:\.|: )CANCELLED\b|\bcontext cancell?ed\b"
+    r"|\bclient closed (?:the )?(?:request|connection)\b"
     r"|\bclient disconnected\b|\b(?:request|operation|stream|task|job|run|call|workflow"
     r"|coroutine) was (?:aborted|cancell?ed)\b"
     r"|\b(?:cancell?ed|aborted|interrupted|stopped|rejected|declined|denied) by (?:the )?(?:user|client"
@@ -271,13 +272,16 @@ def _failure_flag(key: str) -> Callable[[Any], bool] | None:
     return is_false if _SUCCESS.search(key) and "eval" not in key else None
 
 
+_RAISED = frozenset({"exception", "error", "gen_ai.error", "tool.error"})
+
+
 def _has_escaped(span: Span) -> bool:
     """Whether an exception event tells of the span's own end.
 
     Not one that was recorded and handled, after which work went on.
     """
     last = next(
-        (number for number, event in reversed([*enumerate(span.events)]) if event.name == "exception"), -1
+        (number for number, event in reversed([*enumerate(span.events)]) if event.name in _RAISED), -1
     )
     if last < 0:
         return False
@@ -302,6 +306,10 @@ def _error_texts(span: Span, kind: str) -> Iterator[str]:
     for event in reversed(span.events):
         if event.name == "exception" or "exception.type" in event.values:
             yield exception_text(event.values)
+        elif event.name in _RAISED:
+            yield leaf_of(
+                _unless_flag(first(event.values, (*_MESSAGE_KEYS, "message", "error", "error.type")))
+            )
     yield exception_text(values)
     if kind == "tool":
         for result in _results(span):

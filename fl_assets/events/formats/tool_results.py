@@ -23,9 +23,14 @@ _ERROR_TEXT = re.compile(
     r"|\s*(?:(?:i )?encountered (?:an )?error|an (?:unexpected )?error (?:has )?occurred|<tool_use_error>"
     r"|failed to (?:call|execute|invoke|run|parse) (?:the )?(?:tool|function|command|argument)"
     r"|(?:tool|function|command|code)(?: call| execution)? (?:failed|errored)\b"
+    r"|(?:process |command )?exit(?:ed)?(?: with)?(?: exit)?(?: code| status)?:? ?[1-9][0-9]{0,2}\b"
+    r"|invalid (?:tool )?(?:arguments?|parameters?|input|call|request)\b[^\n:]{0,60}:"
+    r"|(?:permission|access) denied\b|HTTP (?:error )?[45][0-9][0-9]\b"
     r"|unknown tool\b|no tool named\b|tool \S{1,80} (?:was )?not found\b)",
     re.IGNORECASE,
 )
+_RAISED = re.compile(r"\s*(?:[a-z_]\w*\.)*[A-Z]\w*(?:Error|Exception)(?:: |\(['\"])")
+"""How a result begins that is an exception as Python and its like print it."""
 _LEAD_IN = re.compile(
     r"\s*(?:(?:i )?encountered an error while trying to use the tool\. this was the error:\s*"
     r"|an error occurred while running the tool\. please try again\. error:\s*|<tool_use_error>)"
@@ -66,7 +71,7 @@ def error_in_result(result: Any) -> str:
     """
     value = decoded(result)
     if isinstance(value, str):
-        is_error = _ERROR_TEXT.match(value) or _TOOL_MESSAGE.match(value)
+        is_error = _ERROR_TEXT.match(value) or _RAISED.match(value) or _TOOL_MESSAGE.match(value)
         return leaf_of(bare_error(value)[:MAX_RESULT]) if is_error else ""
     if isinstance(value, list):
         return next((text for entry in value[:20] if (text := error_in_result(_part_text(entry)))), "")
@@ -77,6 +82,11 @@ def error_in_result(result: Any) -> str:
         or any(is_false(value.get(key)) for key in ("success", "ok", "succeeded"))
         or str(value.get("status") or value.get("type") or "").lower() in BAD_WORDS
     )
+    status = value.get("statusCode", value.get("status_code"))
+    flagged = flagged or (isinstance(status, int) and 400 <= status <= 599)
+    errors = value.get("errors")
+    if value.get("data") is None and "data" in value and isinstance(errors, list):  # GraphQL
+        flagged = flagged or any(isinstance(one, dict) and one.get("message") for one in errors)
     error = value.get("error")
     if (error and not isinstance(error, bool) and text_of(error).strip().lower() not in NO_ERROR) or is_true(
         error
@@ -126,6 +136,8 @@ def said_in(value: Any, depth: int = 0) -> str:
         "result",
         "output",
         "stderr",
+        "errors",
+        "body",
     ):
         inner = value.get(key)
         if inner and not isinstance(inner, bool) and (text := said_in(inner, depth + 1)):

@@ -119,6 +119,9 @@ def exception(kind: str, message: str, stack: str = "") -> dict:
         ({"service.instance.id": "12345@laptop"}, None),
         ({"host.name": "web-eu-west-2"}, "web-eu-west-2"),
         ({"host.name": "runnervmq7k2p"}, None),
+        ({"host.name": "runner-x7_k2-project-12-concurrent-0"}, None),
+        ({"host.name": "e2b-i5522178893"}, None),
+        ({"host.name": "sandbox-berlin"}, "sandbox-berlin"),
         ({"hostname": "box-3"}, "box-3"),
         ({"host.name": "ip-10-0-3-22.ec2.internal"}, "ip-10-0-3-22.ec2.internal"),
         (
