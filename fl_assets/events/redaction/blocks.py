@@ -22,6 +22,7 @@ STAND_IN = "|".join(
         "(?:[a-z]{1,6}[_-])?[Yy][Oo][Uu][Rr][_-][A-Za-z_-]*$|YOUR[_-][A-Z0-9_-]*$",  # your-key-here
         "\\[\\]",
         "<[0-9A-Za-z_ .-]+>",
+        "(?:ConvertTo|Get|Read|New|Import|Select|Invoke)-[A-Z][A-Za-z]+$",  # commands of PowerShell
         "[$](?:[{(]|[0-9]$|[A-Za-z_]+(?:$|\\[|->))",  # ${NAME}, $1, $name
         "[*]{2}",
         "\\[[A-Za-z_ -]+\\]",

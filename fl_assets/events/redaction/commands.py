@@ -14,6 +14,7 @@ from fl_assets.events.redaction.rule import Rule, Unless, any_case
 
 _FLAGS = r"""
 docker␣login podman␣login buildah␣login skopeo␣login | -p | docker login -u bot -p ‹tulip-7›
+rabbitmqadmin | -p | rabbitmqadmin -u bot -p ‹tulip-7› list queues
 nerdctl␣login oras␣login oc␣login helm␣registry␣login | -p | oras login -u bot -p ‹tulip-7› reg.io
 crane␣auth␣login regctl␣registry␣login | -p | crane auth login reg.io -u bot -p ‹tulip-7›
 az␣login az␣[a-z]+␣server␣(?:create|update) | -p | az sql server create -p ‹tulip-7› -n a
@@ -72,15 +73,24 @@ pdftk | owner_pw | pdftk a.pdf output b.pdf owner_pw ‹tulip-7›
 
 _ORACLE = r"(?:sqlplus|impdp|expdp|sqlldr|rman␣target)␣(?:-[A-Z]{1,4}␣)?[A-Za-z][0-9A-Za-z_]{0,30}/"
 _WORD = r"[^\s<]{1,80}"
+_NAME, _ID = r"[^\s<-][^\s<]{0,60}", "[0-9A-Za-z_.-]{1,40}"
+_MORE = "(?:-[a-zA-Z]+␣){0,3}"
+_IMPACKET = "(?:impacket-[a-zA-Z]+|[a-zA-Z]{3,30}[.]py)"
+_SECRET_SET = (
+    "(?:secrets?|env|variables?)␣(?:set|add|create|put|update)␣…(?:PASS(?:WORD)?|PW|PWD|SECRET|TOKEN|KEY)"
+)
 _PLACES = rf"""
 {_ORACLE} | sqlplus -S hr/‹tulip7› @x.sql
 WIFI:[^\r\n<]{{1,80}};P: | WIFI:T:WPA;S:home;P:‹tulip-7;;›
 -(?:passin|passout|pass|storepass|keypass)[␣=](?:pass:)? | openssl rsa -passin pass:‹tulip-7› -in k
+jdbc:oracle:(?:thin|oci):[A-Za-z][0-9A-Za-z_]{{0,30}}/ | jdbc:oracle:thin:hr/‹tulip7@db:1521:X›
+isql␣(?:-[a-z]+␣)?[0-9A-Za-z_]{{1,40}}␣{_NAME}␣ | isql sales anna ‹tulip-7›
+{_IMPACKET}␣…{_ID}/{_ID}: | impacket-psexec CORP/anna:‹tulip-7@dc01›
 net␣user␣{_WORD}␣ | net user anna ‹tulip-7› /add
 net␣use␣…/user:{_WORD}␣ | net use Z: /user:ACME ‹tulip-7›
 net␣use␣(?:[A-Za-z*]:?␣)?\\\\{_WORD}␣ | net use Z: \\srv\x ‹tulip-7›
 machine␣{_WORD}\s{{1,3}}login␣{_WORD}\s{{1,3}}password␣ | machine x login b password ‹tulip-7›
-htpasswd␣-[a-zA-Z]*b[a-zA-Z]*␣{_WORD}␣{_WORD}␣ | htpasswd -cb users bot ‹tulip-7›
+htpasswd␣{_MORE}-[a-zA-Z]*b[a-zA-Z]*␣{_MORE}{_NAME}␣{_NAME}␣ | htpasswd -cb users bot ‹tulip-7›
 rabbitmqctl␣(?:add_user|change_password|authenticate_user)␣{_WORD}␣ | rabbitmqctl add_user app ‹tulip-7›
 ejabberdctl␣register␣{_WORD}␣{_WORD}␣ | ejabberdctl register anna x.io ‹tulip-7›
 wpa_passphrase␣{_WORD}␣ | wpa_passphrase Home ‹tulip-7›
@@ -91,8 +101,21 @@ ConvertTo-SecureString␣(?:-String␣)?["'] | ConvertTo-SecureString '‹Herbst
 (?:connect|CONNECT)␣(?:to|TO)␣{_WORD}␣user␣{_WORD}␣using␣ | db2 connect to x user app using ‹tulip-7›
 [Nn]ick[Ss]erv␣:?(?:IDENTIFY|identify)␣(?:[A-Za-z]{{1,20}}␣)? | /msg NickServ IDENTIFY ‹tulip-7›
 cmdkey␣…/pass: | cmdkey /add:srv /user:anna /pass:‹tulip-7›
-kinit␣…<<<␣? | kinit anna <<< ‹tulip-7›
+(?:kinit|cryptsetup|hdiutil|veracrypt|sudo|passwd|su|gpg2?|vncpasswd|restic)␣…<<<␣? | kinit anna <<< ‹tulip-7›
+--?(?:password-|passphrase-)?stdin(?:pass)?␣…<<<␣? | docker login --password-stdin <<< '‹tulip-7›'
+pass(?:word|phrase)?[_-](?:command|cmd)[␣=]["']?(?:echo|printf)␣ | --password-command 'echo ‹tulip-7›'
+{_SECRET_SET}␣…(?:--body|--value|-b|-v)[␣=] | gh secret set DB_PASSWORD --body "‹tulip-7›"
 """
+
+_ARGUMENTS = r"""
+["']-u["'],␣?["']…["'],␣?["']-p(?:["'],␣?["'])? | ["mysql", "-u", "root", "-p‹tulip-7›"]
+["'](?:sshpass|mysql[a-z]*|mariadb)["'],␣?…["']-p(?:["'],␣?["'])? | ['sshpass', '-p', '‹tulip-7›', 'ssh']
+["'](?:sqlcmd|bcp|tsql|unzip|zip|ipmitool)["'],␣?…["']-P["'],␣?["'] | ["bcp", "-P", "‹tulip-7›"]
+["'](?:redis-cli|valkey-cli)["'],␣?…["']-a["'],␣?["'] | ["redis-cli", "-a", "‹tulip-7›", "ping"]
+["']ldap[a-z]{3,9}["'],␣?…["']-w["'],␣?["'] | ["ldapsearch", "-w", "‹tulip-7›"]
+["']curl["'],␣?…["'](?:-u|--user)["'],␣?["'][^"':\s<]{1,60}: | ["curl", "-u", "bot:‹tulip-7›", "https://x"]
+"""
+"""The same flags where a command is a list of its arguments."""
 
 _LINE = f"[^\r\n|;<{SEP}]"
 _LINE_AGAIN = f"(?:{_LINE}|<PASSWORD>)"
@@ -165,5 +188,10 @@ RULES = (
         _blanks(f"{place.replace('…', f'{_LINE}{{0,80}}?')}(?:{_QUOTE})?" for place, _ in _rows(_PLACES)),
         tuple(example for _, example in _rows(_PLACES)),
         ("net user anna /delete", "connect to db user app using ssl"),
+    ),
+    _rule(
+        _blanks(place.replace("…", f"{_LINE}{{0,80}}?") for place, _ in _rows(_ARGUMENTS)),
+        tuple(example for _, example in _rows(_ARGUMENTS)),
+        ('["docker", "run", "-u", "1000", "-p", "8080:80"]',),
     ),
 )

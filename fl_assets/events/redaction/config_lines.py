@@ -8,7 +8,7 @@ from fl_assets.events.redaction.blocks import MIXED, ODD, SEP, SIGNS, STAND_IN
 from fl_assets.events.redaction.rule import Rule, Unless
 
 _NAME = r'[^" \r\n\t<]{1,60}'
-_PROMPT = r"(?:^|[\r\n]|> |: |[|] )"
+_PROMPT = r"(?:^|[\r\n]|[>:|$%#=*-] |=|`)"
 _PASSWORDS = rf"""
 rootpw␣(?:--plaintext␣)? | rootpw --plaintext ‹Tulip7Krokus›
 :␣(?:PSK|XAUTH|EAP)␣" | %any : PSK "‹Tulip7Krokus›"
@@ -18,13 +18,18 @@ snmp-server␣community␣ | snmp-server community ‹Tulip7Krokus› RO
 (?:secret|password|key-string|md5)␣[0-9]␣ | enable password 7 ‹0822455D0A16›
 plain-text-password(?:-value)?␣"? | set root plain-text-password-value "‹Tulip7Krokus›"
 psksecret␣(?:ENC␣)?"? | set psksecret ENC ‹Tulip7Krokus›
-(?:ascii-text|wpa-passphrase)␣"? | pre-shared-key ascii-text "‹Tulip7Krokus›"
+(?:ascii-text|wpa-passphrase|wpa-psk)␣"? | pre-shared-key ascii-text "‹Tulip7Krokus›"
 (?:SETUSER|user)␣{_NAME}␣(?:(?:on|off|reset|[~+&@-][^\s<>]{{0,30}})␣){{1,6}}> | user b on >‹Tulip7Krokus›
 chpasswd:[^<>]{{0,40}}\n\s*(?:-␣)?[a-z][a-z0-9_-]{{0,30}}: | chpasswd:\n  list: §\n    root:‹Tulip7Krokus›
 "{_NAME}"␣"(?:md5|SCRAM-SHA-256[$]) | "app" "md5‹db9d1d60934baded69c8f9d4704e0deb›"
 "{_NAME}"␣+[*]␣+" | "anna" * "‹Tulip7Krokus›" *
-{_PROMPT}AUTH␣(?:[a-z]{{1,20}}␣)? | AUTH ‹Tulip7Krokus›
-{_PROMPT}(?:[A-Za-z]?[0-9]{{1,4}}␣)?LOGIN␣{_NAME}␣"? | a1 LOGIN anna ‹Tulip7Krokus›
+{_PROMPT}(?:HELLO␣[23]␣)?AUTH␣(?:[A-Za-z][0-9A-Za-z_.-]{{0,30}}␣)?"? | AUTH ‹Tulip7Krokus›
+"AUTH"␣(?:"{_NAME}"␣)?" | [0 unix:x] "AUTH" "‹Tulip7Krokus›"
+"HELLO"␣"[23]"␣"AUTH"␣"{_NAME}"␣" | "HELLO" "3" "AUTH" "app" "‹Tulip7Krokus›"
+d-i␣passwd/[a-z-]{{1,40}}␣password␣ | d-i passwd/root-password password ‹Tulip7Krokus›
+username␣{_NAME}␣(?:privilege␣[0-9]{{1,2}}␣)?(?:secret|password)␣ | username anna secret ‹Tulip7Krokus›
+assword:?["']?[^\r\n<]{{0,20}}send(?:_?line)?[␣(]{{1,2}}(?:--␣)?["'] | "assword:" {{ send "‹Tulip7Krokus›" }}
+{_PROMPT}(?:[A-Za-z]?[0-9]{{1,4}}␣)?LOGIN␣(?:{_NAME}|"{_NAME}")␣"? | a1 LOGIN anna ‹Tulip7Krokus›
 ["'](?:password|passwd|pwd)["'],␣?["'] | [('password', '‹Tulip7Krokus›')]
 [Pp]ass(?:word)?␣encoding="[a-z0-9]{{1,12}}"> | <Pass encoding="base64">‹UGlrYWNodTIwMDMh›</Pass>
 (?:password|pwd):␣<%=␣ENV[^\r\n<>]{{1,60}}[|]{{2}}␣["'] | password: <%= ENV['X'] §§ '‹Tulip7Krokus›' %>
@@ -73,9 +78,9 @@ RULES = (
         (
             STAND_IN,
             "[A-Z]+_[A-Z_]+$",
-            "[A-Za-z]+[_-][0-9]+$",
+            Unless(before=".*(?:AUTH|LOGIN).*", value="[A-Za-z]+[_-][0-9]+$"),
             ".*[.](?:txt|log|json|csv|py|sh|out)$",
-            "[A-Za-z_.-]+[.:][0-9]+$",
+            "[A-Za-z_.-]+:[0-9]+$|[A-Za-z_]+[.][0-9]$",
             ".*(?:://|@)",
             "[0-9]{4}-[0-9]{2}-",
         ),

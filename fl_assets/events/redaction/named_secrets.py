@@ -10,9 +10,10 @@ _SECRET_WORD = (
         "|shared[_-]?access[_-]?key|subscription[_-]?key|auth[_-]?key|master[_-]?key|signing[_-]?key"
         "|encryption[_-]?key|honeycomb-team|license[_-]?key|app[_-]?key|secret[_-]?key[_-]?base|credentials?|signature"
         "|api[- ]?schlüssel|clave de api|chave de api|clé (?:d')?api|ключ api|api[- ]ключ"
-        "|api ?密钥|api ?金鑰|api ?キー|مفتاح api|token"
+        "|api ?密钥|api ?金鑰|api ?キー|مفتاح api|"
     )
-    + "|(?:^|[^A-Za-z])[Ss][Ii][Gg])"
+    + "(?:[Tt]oken|[Jj]eton) d(?:e |i |'|’)[a-zèé]{3,14}|[Tt][Oo][Kk][Ee][Nn]"
+    + "|(?:^|[^A-Za-z])(?:[Ss][Ii][Gg]|[Pp][Aa][Tt]))"
 )
 _KEY_ABROAD = (
     any_case(
@@ -35,11 +36,13 @@ _TOKEN_OF = any_case(
 )
 """What has tokens that are no secrets."""
 _VENDOR_LOGIN = (
-    "(?:snyk auth|(?:wandb|vercel|netlify|railway|replicate|cargo|dagger|depot|neon) login|ngrok authtoken"
+    "(?:snyk auth|cloudflared (?:service install|tunnel run --token)"
+    "|(?:wandb|vercel|netlify|railway|replicate|cargo|dagger|depot|neon) login|ngrok authtoken"
     "|heroku auth:token|snyk config set api=)"
 )
 """Commands that take a key as their last word."""
 _KEY, _TOKEN_OR_SECRET = any_case("key"), any_case("(?:token|secret)")
+_QUOTED_WORD = any_case("(?:secret(?:[_-]?key)?|signing[_-]?key|encryption[_-]?key|salt|pepper)")
 _DASHED_WORDS = "[a-z]+(?:[_./-][a-z0-9]{1,12}){1,6}$"
 _YEAR = "(?:19|20)[0-9]{2}-"
 
@@ -81,6 +84,14 @@ RULES = (
         ),
         apart=True,
     ),
+    Rule(  # in quotes, where marks belong to it too
+        "API_KEY",
+        f"({_QUOTED_WORD}(?: ?= ?|[\"']?: ?)\"|{_QUOTED_WORD}(?: ?= ?|[\"']?: ?)')"
+        f"([^ \t\r\n\"'<>{SEP}]{{20,}})([\"'])",
+        examples=("SECRET_KEY = 'django-‹&7zc0kob8%9agewql3ptw2=2%›'".replace("django-‹", "‹django-"),),
+        need=f"{MIXED}.*",
+        unless=(STAND_IN, CODE, "[^!@#$%^&*()]+$"),
+    ),
     Rule(  # a key of something, in prose or not
         "API_KEY",
         f"((?:^{_TOKEN_OR_SECRET}|[^0-9A-Za-z]{_TOKEN_OR_SECRET}"
@@ -88,7 +99,7 @@ RULES = (
         f"(?:{any_case('(?:key|token|secret)')}|appid)(?: [0-9]{{1,2}})?|{_VENDOR_LOGIN})"
         f"(?: (?:is|was|provided|saved|set|loaded|created))?:?(?:{ASSIGN}{QUOTE}?|[ \t]+[\"'`|]?[ ]?[`]?"
         "|[\"'](?:, ?|[)] ?, ?)[\"']|[(][\"']))"
-        "((?:[0-9A-Za-z]{8}[.])?[0-9A-Za-z_+/=-]{20,})([.:]?[0-9A-Za-z]?)",
+        "((?:[0-9A-Za-z]{8}[.])?[0-9A-Za-z_+/=-]{20,})((?:[.:]?[0-9A-Za-z])?)",
         examples=(
             "Api-Key ‹UEuLmYxs.rNyIJUY0evMEvxfLvj5jn7ZKIPdpULZS›",
             "Unseal Key 1: ‹MIyoQJ4QCiyNuxyodt3YUSoTQVMUsL2lnVWqJwNn3jB=›",

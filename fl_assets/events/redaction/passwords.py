@@ -32,12 +32,13 @@ _ANY_WORD = f"(?:{_LONG_WORD}|{_SHORT_WORD})"
 _WEAK_WORD = any_case("(?:clave|parola|parole|geslo|sandi|access code|secret phrase|codice|secret_phrase)")
 """Words that mean other things too."""
 _ARTICLE = "(?:(?:la|le|el|il|lo|o|den|das|dem|der|die|het|de|the) )?"
-_OF = "(?:del|della|dello|do|da|de|du|des|der|für|van|voor|till|til|para|pour|per|dla|on)"
+_OF = "(?:del|della|dello|do|da|de|du|des|der|für|van|voor|till|til|para|pour|per|dla|on|for|of|to)"
 _IS = (
-    "(?:is|was|to|(?:for|of) [0-9A-Za-z_.@-]{1,40} (?:is|was)|set to|changed to|is now|of"
+    "(?:is|was|to|(?:for|of) (?:[0-9A-Za-z_.@'-]{1,40} ){1,5}(?:is|was)|set to|changed to|is now|of"
     "|(?:will|would|should|must) be|has been (?:set|changed|reset) to"
     "|lautet|ist|est|es|era|é|è|to|je|jest|är|er|on|este|είναι|là|của tôi là"
-    f"|{_OF} {_ARTICLE}[^ \t\r\n{SEP}]{{1,40}} (?:is|was|è|é|es|est|ist|lautet|är|er|to|jest)"
+    f"|{_OF} {_ARTICLE}(?:[^ \t\r\n:={SEP}]{{1,40}} ){{1,5}}(?:is|was|è|é|es|est|ist|lautet|är|er|to|jest)"
+    f"|{_OF} {_ARTICLE}[^ \t\r\n:{SEP}]{{1,40}}:"
     "|saya|adalah|ми е|—|–|->|→)"
 )
 """What stands between a word and its value in prose, in some twenty languages."""
@@ -63,6 +64,10 @@ _SIGN = f"(?:[^0-9 \t\r\n\"'`<>(){{}}\\[\\],;&|\\\\“”«»「」『』{SEP}]|
 _BARE = f"[^ \t\r\n\"'`\\\\,;&<>{SEP}]"
 _FLAG_WORD = any_case("(?:password|passwd|passphrase|pass|pwd|pw|requirepass)")
 _USE = any_case("(?:use|used|using|enter|entered|type|typed|try|tried|with|set)")
+_SET_TO = any_case(
+    "(?:(?:re)?set|changed|changing|switched|updated|rotated) (?:it|that|this|mine|yours|ours)(?: back)? to"
+)
+_TYPES = "fill|type|send_?keys|sendKeys|set_value|setValue|input|press_sequentially|pressSequentially"
 
 IN_TEXT = (
     Rule(  # a value in a map
@@ -134,7 +139,7 @@ IN_TEXT = (
     ),
     Rule(
         "PASSWORD",
-        f"((?:{_LONG_WORD}(?:'?s|et|m|niz|ni)?(?: {_IS})?|{_SHORT_WORD} (?:is|was|ist|es|est|är))"
+        f"((?:(?:ht|wpa_)?{_LONG_WORD}(?:'?s|et|m|niz|ni)?(?: {_IS})?|{_SHORT_WORD} (?:is|was|ist|es|est|är))"
         f":?[ ]+[\"'`“«]? ?)"
         f"([^ \t\r\n\"'`<>“”«»{SEP}]{{4,}})()",
         examples=(
@@ -157,6 +162,7 @@ IN_TEXT = (
             f"[(]|{_NO_PASSWORD}|[a-z]+_[a-z_]+=[0-9]+$",
             ".*[:=]$",
             Unless(before="^[^ ]+[ ]+[\"'`“«]?", value="[A-Za-z_-]+[.,;!?]?$"),
+            Unless(before="^(?:ht|wpa_).*"),  # programs, whose password is not the next word
         ),
     ),
     Rule(
@@ -175,7 +181,7 @@ IN_TEXT = (
     # some words further on, in brackets, quotes or a column of a table: what no word or number looks like
     Rule(
         "PASSWORD",
-        f"({_LONG_WORD}(?:{ASSIGN}(?:[A-Za-z]*[Ss]tr(?:ing)?(?:::from)?|Some|b)[(][\"']"
+        f"((?:ht|wpa_)?{_LONG_WORD}(?:{ASSIGN}(?:[A-Za-z]*[Ss]tr(?:ing)?(?:::from)?|Some|b)[(][\"']"
         f"|{_GAP_WORDS}(?:[ \t:=|\"'`(\\[{{「『“«*➜\\\\]{{1,6}}"
         f"|[^0-9:=;&<>\r\n{SEP}]{{0,20}}?[ \"'(`]{{1,3}})))"
         f"({_SIGN}{{0,40}}[0-9](?:{_SIGN}|[0-9])*)([(=:\\[]?)",
@@ -191,7 +197,7 @@ IN_TEXT = (
                 before="(?:[^:=|➜,(\\[ ][ ]+[\"'`]?|,[ ]*|[\"'][^\"']{1,40}[\"'], ?[\"'])",
                 value="(?:[A-Za-z._/-]+[0-9.]+|[0-9]+[A-Za-z.]*[0-9]*)[.,!?]?$",
             ),
-            Unless(before=f"{_ABOUT_PASSWORDS}.*"),
+            Unless(before=f"(?:{_ABOUT_PASSWORDS}|(?:ht|wpa_)[^:=]*$).*"),
         ),
         alone=True,
         apart=True,
@@ -230,6 +236,43 @@ IN_TEXT = (
         need=f"{SIGNS}.*",
         unless=(STAND_IN,),
     ),
+    Rule(  # the word further on in the sentence
+        "PASSWORD",
+        f"({_SET_TO} [\"'`]?)([^ \t\r\n\"'`<>{SEP}]{{6,}}[^ \t\r\n\"'`<>,.;{SEP}])"
+        f"([\"'`]?[^\r\n{SEP}]{{1,60}}?(?:{_PLAIN_WORD}|[Ll]og ?in))",
+        examples=("I reset it to ‹tulip-47›, please use that password",),
+        stays=("I set it to 30s, the login works",),
+        need=f"{SIGNS}.*",
+        unless=(STAND_IN, CODE, "[0-9]"),
+    ),
+    Rule(  # what a browser is to type
+        "PASSWORD",
+        f"({_PLAIN_WORD}[0-9A-Za-z_\"'\\\\ =-]{{0,12}}\\]?\\\\{{0,2}}[\"'][)]?"
+        f"(?:, ?|[)]?[.](?:{_TYPES})[(]|, ?[\"'](?:text|value)[\"']: ?)\\\\{{0,2}}[\"'])"
+        f"([^\"'\\\\\r\n{SEP}]{{4,}})(\\\\{{0,2}}[\"'])",
+        examples=(
+            "page.fill('#password', '‹tulip=krokus›')",
+            """page.locator("input[name='password']").fill('‹tulip-7›')""",
+            "cy.get('[type=password]').type('‹tulip-7›')",
+        ),
+        stays=("page.fill('#password', '')",),
+        need="[^ ]*[0-9!@#$%^&*=+?~].*",
+        unless=(STAND_IN, CODE, "[a-z]+(?:[_-][a-z]+)*$", "[#.\\[/]"),
+    ),
+    Rule(  # a file of answers for an installation
+        "PASSWORD",
+        f"(<Value>)([^<>{SEP}]{{4,}})(</Value>\\s{{0,20}}<PlainText>)",
+        examples=("<Value>‹tulip-7›</Value><PlainText>true</PlainText>",),
+        unless=(STAND_IN,),
+    ),
+    Rule(
+        "PASSWORD",
+        f"((?:^|[^A-Za-z_])[Pp][Ww] )([^ \t\r\n\"'`<>=:/{SEP}]{{8,}})()",
+        examples=("BIOS admin pw ‹tulip-47› on rack 4",),
+        stays=("set pw policy-2 first",),
+        need=f"{SIGNS}.*",
+        unless=(STAND_IN, CODE, "[a-z]+[_-][0-9]$"),
+    ),
     Rule(
         "PASSWORD",
         f"((?:^|[^A-Za-z])(?:{_WEAK_WORD}(?: (?:de acceso|chiave|d'ordine|mea|mi|wifi))?(?: {_IS} |{ASSIGN}))"
@@ -242,10 +285,20 @@ IN_TEXT = (
 )
 
 _SHORT_CODES = any_case(
-    "(?:cvv2?|cvc2?|cvn|otp|(?:verification|one-time|2fa|mfa|card security) code|pin code)"
+    "(?:cvv2?|cvc2?|cvn|otp|(?:verification|one-time|2fa|mfa|card security|login|sign-in|security|access"
+    "|confirmation|authentication) code|pin code|bestätigungscode|sicherheitscode|einmalcode|verificatiecode"
+    "|(?:code|código|codice|kod) (?:de|di) (?:vérification|sécurité|verificación|seguridad|acceso|verificação"
+    "|verifica|sicurezza)|kod weryfikacyjny|doğrulama kodu|код подтверждения|код для входа)"
+)
+_CODE_KINDS = any_case(
+    "(?:verification|one-time|security|login|sign-in|access|confirmation|authentication|2fa|mfa|two-factor"
+    "|google|microsoft|amazon|whatsapp|telegram|apple id|steam|paypal|bank|bestätigungs|sicherheits|einmal)"
 )
 _LOGIN = any_case(
     "(?:logins?|creds|credentials|zugang|zugangsdaten|identifiants|credenciales|user/pass(?:word)?)"
+)
+_CREDS = any_case(
+    "(?:creds|credentials|zugangsdaten|identifiants|credenciales|credenziali|user/pass(?:word)?)"
 )
 _USER_WORD = any_case("(?:user(?:name)?|login|usuario|benutzer|utilisateur|utente)")
 _PASS = any_case("(?:pass|pw|pwd|psw|mdp|clave|kennwort|contraseña|password)")
@@ -289,6 +342,21 @@ IN_PLACES = (
         ),
         apart=True,
     ),
+    Rule(
+        "PASSWORD",
+        f"((?:^|[^0-9A-Za-z.,-])(?:G-)?)([0-9]{{4,8}})"
+        f"( (?:is|ist|est|es|é|è) (?:[Yy]our|the|[Ii]hr|[Dd]ein|votre|tu|su|seu|il tuo) "
+        f"(?:[A-Za-z]{{2,12}} ){{0,2}}?"
+        f"{_CODE_KINDS}(?: [a-z]{{2,14}}){{0,2}}[ -]?(?:[Cc]ode|[Oo][Tt][Pp]|PIN|[Pp]asscode))",
+        examples=("G-‹482913› is your Google verification code.", "‹4829› ist Ihr Bestätigungscode"),
+        stays=("404 is your status code", "2026 is the country code"),
+    ),
+    Rule(
+        "PASSWORD",
+        "((?:验证码|驗證碼|認証コード|確認コード|인증번호|인증 코드|رمز التحقق|קוד אימות|ओटीपी)"
+        "[^0-9\r\n<]{0,8})([0-9]{4,8})([^0-9]|$)",
+        examples=("您的验证码是‹482913›，请勿泄露", "認証コード：‹482913›"),
+    ),
     Rule(  # a pipe
         "PASSWORD",
         f"(echo (?:-n )?[\"']?(?:[a-z][a-z0-9_.-]{{0,30}}:)?)"
@@ -315,6 +383,21 @@ IN_PLACES = (
         stays=("login: auth/oauth2-callback", "login at api / v2-internal", "creds: admin/Tulip-store"),
         need="(?:[^0-9]*[0-9].*[A-Z]|[^A-Z]*[A-Z].*[0-9]|[^0-9]*[0-9].*[!@#$%^&*]|.*[!@#$%^&*].*[0-9]).*",
         unless=(STAND_IN, CODE, ".*(?:://|[.][a-z]{2,5}$)", "[A-Z]+[_-]?[0-9]+$"),
+    ),
+    Rule(
+        "PASSWORD",
+        f"((?:^|[^A-Za-z]){_CREDS}(?: (?:is|are|was|for [0-9A-Za-z_.-]{{1,40}})|:|=)? "
+        f"[\"'`]?[0-9A-Za-z_.@-]{{1,40}}(?: ?/ ?| : ))([^ \t\r\n\"'`<>()/:{SEP}]{{6,}})()",
+        examples=("creds are anna / ‹tulip-krokus31›",),
+        stays=("creds: admin/Tulip-store",),
+        need="[^0-9]*[A-Za-z][^0-9]*[0-9]{2}.*",
+        unless=(STAND_IN, CODE, ".*(?:://|[.][a-z]{2,5}$)", "[A-Z]+[_-]?[0-9]+$"),
+    ),
+    Rule(  # a protocol whose answer says what it was
+        "PASSWORD",
+        f"((?:^|[\r\n ])PASS )([^ \t\r\n{SEP}]{{4,}})(\r?\n(?:[+]OK|2[0-9]{{2}}[ -]))",
+        examples=("agent: PASS ‹nightly-run›\n+OK logged in",),
+        unless=(STAND_IN,),
     ),
     Rule(  # a name and a password in code
         "PASSWORD",

@@ -57,6 +57,12 @@ RULES = (
             Unless(before=f"^(?:{_ROUTE}|<[A-Z]).*"),
         ),
     ),
+    Rule(  # Windows' view of a Linux
+        "HOME_USER",
+        f"([\\\\/]{{2,8}}wsl(?:[$]|[.]localhost)[\\\\/]{{1,4}}[^\\\\/\r\n{SEP}]{{1,40}}[\\\\/]{{1,4}}home[\\\\/]{{1,4}})"
+        f"({_NAME})()",
+        examples=("\\\\wsl$\\Ubuntu\\home\\‹jdoe›\\p",),
+    ),
     Rule("HOME_USER", f"(%2[Ff](?:home|Users)%2[Ff])({_NAME})()", examples=("path=%2Fhome%2F‹jdoe›%2Fx",)),
     Rule(
         "HOME_USER",

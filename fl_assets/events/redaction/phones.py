@@ -15,11 +15,15 @@ _WORD_GAP = "[^0-9\r\n(+]{0,24}"
 _LONG_WORDS = any_case(
     "phones?|telephones?|telefon|teléfono|telefono|téléphone|telefone|telefoon|mobile|móvil|mobil|cellphone"
     "|whatsapp|hotline|handy|natel|cellulare|celular|puhelin|τηλέφωνο|mobilszám|msisdn"
-    "|phone[_ -]?(?:number|no)|rufnummer|телефон"
+    "|phone[_ -]?(?:number|no)|rufnummer|телефон|sđt|điện thoại|telepon"
+)
+_UNCASED_WORDS = (
+    "电话|電話|手机|手機|携帯|座机|座機|固话|전화|휴대폰|핸드폰|연락처|هاتف|جوال|موبايل|موبایل|تلفن|تليفون|تلفون|טלפון|נייד"
+    "|फ़ोन|फोन|मोबाइल|ফোন|โทร|เบอร์"
 )
 _PHONE_WORD = (
-    f"(?:(?:(?:{_LONG_WORDS})|电话|電話|手机|手機|携帯|전화|연락처|هاتف|[Тт]ел[.:]){_WORD_GAP}"
-    f"|{any_case('(?:tel|fax|sms|mob|ph|puh|gsm)')}(?:[^a-z0-9\r\n(+]{_WORD_GAP})?)"
+    f"(?:(?:(?:{_LONG_WORDS})|{_UNCASED_WORDS}|(?:[Тт]ел|[Мм]об|[Ττ]ηλ|[Κκ]ιν)[.:]){_WORD_GAP}"
+    f"|{any_case('(?:tel|fax|sms|mob|ph|puh|gsm|tlf|tlfn|tfn|tfno|telp|cep|cell|kom)')}(?:[^a-z0-9\r\n(+]{_WORD_GAP})?)"
 )
 """A word for a telephone and what may stand between it and the number; after a short word no small letter
 does: `Bestellung` is no telephone."""
@@ -27,13 +31,16 @@ _CALL_WORD = any_case(
     "(?:call|dial|text|contact|ring|reach|cell|callback"
     "|(?:my|your|his|her|their|our|this|contact|emergency|direct|office|home|work|cell|best) "
     "(?:number|line|no[.])"
-    "|bel|ring|rückruf|anruf|ruf|rufen sie|llam(?:a|e|ar|en)|appel(?:le|ez|er)|chiam(?:a|i|ate|are)|ligue"
+    "|bel|ring|rückruf|anruf|ruf|rufen sie|ll(?:a|á)m(?:a|e|ar|en)(?:me|nos|le|lo)?"
+    "|appel(?:le|ez|er)(?:-moi|-nous)?|chiam(?:a|i|ate|are)(?:mi|ci)?|ligue"
+    "|(?:mi|meu|min|mitt|mijn|meine?|il mio|mon|mój|мой|мое|моё) "
+    "(?:numero|número|numéro|numer|nummer|номер|celular|móvil|cellulare|portable|handynummer)"
     "|zadzwoń|dzwoń|zavolejte|позвони(?:те)?|звоните)"
 )
 _CALL_GAP_WORDS = any_case(
     "me|us|him|her|them|back|now|at|on|to|the|this|number|is|today|via|my|our|your|office|desk|home|cell"
     "|mobile|line|directly|was|or|please|for help|mij|ons|op|mig|oss|på|mich|uns|an|bitte|unter"
-    "|al|a|au|nous|moi|il|o|para|pro|по|на|мне|нам|numero|número|numéro|numer|nummer|номер|номеру"
+    "|al|a|au|nous|moi|il|o|para|pro|es|est|ist|è|é|är|er|to|по|на|мне|нам|numero|número|numéro|numer|nummer|номер|номеру"
     "|телефону|aan|naar"
 )
 _CALL_GAP = f"(?:[ ](?:{_CALL_GAP_WORDS})){{0,4}}[:,]?[ ]"
@@ -73,6 +80,7 @@ _NAMED = (
 )
 _CALLER_ID = f"(?:^|[^A-Za-z]){any_case('caller')}[_ -]?{any_case('id')}(?:{ASSIGN}{QUOTE}?|[ ]{{1,2}})"
 _PORTABLE = f"(?:^|[^A-Za-z]){any_case('portable')}[ ]?:[ ]?"
+_NUMBER_ALONE = any_case("(?:nummer|number|numero|número|numéro|номер)")
 
 RULES = (
     Rule(
@@ -122,7 +130,7 @@ RULES = (
         "PHONE",
         f"((?:^|[^A-Za-z]){_CALL_WORD}{_CALL_GAP})"
         f"([6-9][0-9]{{4}} [0-9]{{5}}"
-        f"|(?:[18] )?[(]?[0-9]{{2,5}}[)]?[ ./{DASH}]{{1,3}}[0-9]{{2,4}}(?:[ .{DASH}]?[0-9]{{2,4}}){{0,4}}"
+        f"|(?:[18][ -])?[(]?[0-9]{{2,5}}[)]?[ ./{DASH}]{{1,3}}[0-9]{{2,4}}(?:[ .{DASH}]?[0-9]{{2,4}}){{0,4}}"
         f"{_EXTENSION}"
         f"|0[0-9]{{9,10}}|[2-9][0-9]{{9}}|[5-9][0-9]{{8}}){NOT_TAILED}",
         examples=(
@@ -178,6 +186,30 @@ RULES = (
         stays=("customer_number=20260131",),
         need="(?:[^0-9]*[0-9]){7}.*",
         unless=(f"{_DATE}$", "[0-9]+[.][0-9]+$", Unless(before=".*[Cc]ustomer.*", value="[0-9]+$")),
+        alone=True,
+    ),
+    Rule(  # in France a telephone that is carried
+        "PHONE",
+        f"((?:^|[^A-Za-z]){any_case('portable')} )(0[67](?:[0-9]{{8}}|(?:[ .-][0-9]{{2}}){{4}})){NOT_TAILED}",
+        examples=("portable ‹0723203929›",),
+        stays=("portable 0723", "portable 0123456789"),
+        alone=True,
+    ),
+    Rule(  # a number that nothing but its form names
+        "PHONE",
+        f"((?:^|[\r\n]|[-*>] ){_NUMBER_ALONE}: ?)"
+        f"(0[0-9]{{1,4}}(?:[ ./{DASH}][0-9]{{2,4}}){{2,4}}){NOT_TAILED}",
+        examples=("nummer: ‹0478 78 27 00›",),
+        stays=("number: 0123456789", "order number: 0478 78 27 00"),
+        unless=(f"{_DATE}$",),
+        alone=True,
+    ),
+    Rule(  # a plus that stands off
+        "PHONE",
+        f"((?:^|[=:(>\"'] ?)[+] )({_CALLING_CODE}(?:[ .()/{DASH}]{{1,2}}[0-9]{{2,8}}){{2,5}}){NOT_TAILED}",
+        examples=("to=+ ‹49 40 391615›",),
+        stays=("x = a + 49 40 391615", "(+ 1 2 3)"),
+        need="(?:[^0-9]*[0-9]){8}.*",
         alone=True,
     ),
     Rule(

@@ -49,7 +49,7 @@ RULES = (
     ),
     Rule(  # the whole header, since any of its pairs may be the one
         "API_KEY",
-        f"((?:^|[^0-9A-Za-z_-])[Cc]ookies?[\"']?(?:: ?|=)[\"']?)"
+        f"((?:^|[^0-9A-Za-z_-])[Cc]ookies?[\"']?(?:: ?|[ ]?=[ ]?)[\"']?)"
         f"([0-9A-Za-z_.-]{{1,60}}=[^\r\n\"'{SEP}]{{12,}})()",
         examples=("Cookie: ‹sessionid=uesq2wtjn34mute79rtlpxznmhlzvos0; theme=dark›",),
         stays=("Cookie: theme=dark; lang=en", "Cookie: consent=accepted-all-categories"),
@@ -89,6 +89,24 @@ RULES = (
         stays=("?code=ERR_CONNECTION_TIMED_OUT&retry=3",),
         need=f"{MIXED}.*",
         unless=(STAND_IN, _DASHED_WORDS, "https?:"),
+    ),
+    Rule(  # a jar of cookies, as browsers and curl keep it
+        "API_KEY",
+        f"((?:TRUE|FALSE)\t[0-9]{{1,14}}\t[^\t\r\n{SEP}]{{1,60}}\t)({_COOKIE_CHAR}{{16,}})()",
+        examples=("x.io\tTRUE\t/\tTRUE\t1893456000\tsid\t‹x3086c21sex0h2bx5sxr›",),
+        stays=("x.io\tTRUE\t/\tTRUE\t1893456000\tlang\ten-GB-and-others-too",),
+        need=f"{MIXED}.*",
+    ),
+    Rule(
+        "API_KEY",
+        f"({any_case('(?:recovery|backup|scratch|rescue|wiederherstellungs|emergency)')}[ -]?"
+        f"{any_case('code')}s?[^0-9A-Za-z<{SEP}]{{1,4}}(?:(?:is|are) )?)"
+        "((?:[0-9A-Za-z]{4,8}-[0-9A-Za-z]{4,8}|[0-9a-f]{8,10}|[0-9]{8})"
+        "(?:[,; \r\n]{1,3}(?:[0-9A-Za-z]{4,8}-[0-9A-Za-z]{4,8}|[0-9a-f]{8,10}|[0-9]{8})){0,15})"
+        "([^0-9A-Za-z-]|$)",
+        examples=("recovery codes: ‹2142f-6cc6b, 91ab2-03f7d›",),
+        stays=("backup codes: see user-guide",),
+        need="[^0-9]*[0-9].*",
     ),
     Rule(  # of forms against forgery, in a page or in JSON
         "API_KEY",

@@ -25,6 +25,7 @@ Hugging Face | (?:hf_|api_org_)… | hf_~34
 Langfuse | sk-lf-… | sk-lf-#8-#4-#4-#4-#12
 PyPI | pypi-… | pypi-AgE~60
 Docker | dckr_(?:pat|oat)_?… | dckr_pat_~27
+Docker, a whole configuration | eyJhdXRocyI6… | eyJhdXRocyI6~40
 Square | sq0[a-z]{3}-… | sq0csp-~43
 Square | sq[upa]_… | squ_~40
 Vault | hv[sbr][.]… | hvs.~40
