@@ -9,7 +9,7 @@ example the value stands between `‹` and `›`. Sources: the programs' own man
 
 from collections.abc import Iterable
 
-from fl_assets.events.redaction.blocks import SEP, STAND_IN
+from fl_assets.events.redaction.blocks import SEP, SIGNS, STAND_IN
 from fl_assets.events.redaction.rule import Rule, Unless, any_case
 
 _FLAGS = r"""
@@ -36,7 +36,7 @@ sshpass | -p -p… | sshpass -p ‹tulip-7› ssh a
 rar unrar WinRAR | -h?p… | rar x -hp‹tulip-7› a.rar
 mysql[a-z_-]* mariadb[a-z-]* | -p… | mysqladmin -u root -p‹tulip-7› ping
 mydumper pt-[a-z]+-[a-z-]+ | -p | mydumper -u root -p ‹tulip-7› -B app
-ldap(?:search|add|modify|delete|whoami|compare|modrdn) | -w | ldapmodify -x -D cn=a -w ‹tulip-7› -f x
+ldap(?:search|add|modify|delete|whoami|compare|modrdn|exop) | -w | ldapmodify -x -D cn=a -w ‹tulip-7› -f x
 kadmin vsql asleap | -w | kadmin -p admin -w ‹tulip-7› listprincs
 rpcclient smb(?:client|get|cacls) net␣rpc net␣ads | -U␣?["']?[^\s%<]+%… | smbclient //s/x -U a%‹tulip-7›
 samba-tool samba␣net winexe rpc␣join | -U␣?["']?[^\s%<]+%… | samba-tool domain join x -U a%‹tulip-7›
@@ -57,16 +57,23 @@ security␣(?:unlock|create)-keychain | -p | security unlock-keychain -p ‹tuli
 security␣import | -P | security import a.p12 -P ‹tulip-7›
 sysadminctl | -newPassword | sysadminctl -resetPasswordFor anna -newPassword ‹tulip-7›
 grafana-cli␣admin | reset-admin-password | grafana-cli admin reset-admin-password ‹tulip-7›
-curl wget https? xh | -[A-Za-z]{0,4}u␣*["']?[^\s"'$<:]+:… | curl -u bot:‹tulip-7› https://x
+curl wget https? xh | -[A-Za-z]{0,4}[uU]␣*["']?[^\s"'$<:]+:… | curl -u bot:‹tulip-7› https://x
 curl etcdctl | --(?:proxy-)?user[␣=]+["']?[^\s"'$<:]+:… | curl --proxy-user bot:‹tulip-7› https://x
 https? xh | (?:-a|--auth)(?:␣+|=)["']?[^\s"'$<:]+:… | http -a bot:‹tulip-7› x.io
 lftp | -u␣[^\s,<]+,… | lftp -u bot,‹tulip-7› ftp.x
+veracrypt | -p | veracrypt -t -p ‹tulip-7› v /mnt
+ipa-client-install | -w | ipa-client-install -p admin -w ‹tulip-7›
+slappasswd ldappasswd | -s | slappasswd -s ‹tulip-7›
+security␣set-key-partition-list | -k | security set-key-partition-list -S apple: -k ‹tulip-7› x
+esxcli | -p | esxcli system account set -i bot -p ‹tulip-7›
 """
 _SECOND_FLAGS = r"""
 snmp[a-z]{3,9} | -X | snmpget -v3 -X ‹tulip-7› h x
 ssh-keygen | -N | ssh-keygen -t rsa -N ‹tulip-7› -f id
 qpdf | --encrypt␣\S+ | qpdf --encrypt ab ‹tulip-7› 256 -- a.pdf b.pdf
-keytool | -destkeypass | keytool -genkey -destkeypass ‹tulip-7›
+keytool | -dest(?:store|key)pass | keytool -genkey -destkeypass ‹tulip-7›
+ldappasswd | -w | ldappasswd -D cn=a -w ‹tulip-7› bot
+esxcli | -c | esxcli system account set -i bot -c ‹tulip-7›
 pdftk | owner_pw | pdftk a.pdf output b.pdf owner_pw ‹tulip-7›
 """
 """Of programs that take two passwords: the later of them."""
@@ -74,8 +81,9 @@ pdftk | owner_pw | pdftk a.pdf output b.pdf owner_pw ‹tulip-7›
 _ORACLE = r"(?:sqlplus|impdp|expdp|sqlldr|rman␣target)␣(?:-[A-Z]{1,4}␣)?[A-Za-z][0-9A-Za-z_]{0,30}/"
 _WORD = r"[^\s<]{1,80}"
 _NAME, _ID = r"[^\s<-][^\s<]{0,60}", "[0-9A-Za-z_.-]{1,40}"
-_MORE = "(?:-[a-zA-Z]+␣){0,3}"
+_MORE, _ECHO = "(?:-[a-zA-Z]+␣){0,3}", "(?:<?[(])?(?:echo|printf)␣(?:-n␣)?"
 _IMPACKET = "(?:impacket-[a-zA-Z]+|[a-zA-Z]{3,30}[.]py)"
+_READERS = "(?:kinit|cryptsetup|hdiutil|veracrypt|sudo|gpg2?|restic|login|unlock|secret|pass|stdin)"
 _SECRET_SET = (
     "(?:secrets?|env|variables?)␣(?:set|add|create|put|update)␣…(?:PASS(?:WORD)?|PW|PWD|SECRET|TOKEN|KEY)"
 )
@@ -101,10 +109,16 @@ ConvertTo-SecureString␣(?:-String␣)?["'] | ConvertTo-SecureString '‹Herbst
 (?:connect|CONNECT)␣(?:to|TO)␣{_WORD}␣user␣{_WORD}␣using␣ | db2 connect to x user app using ‹tulip-7›
 [Nn]ick[Ss]erv␣:?(?:IDENTIFY|identify)␣(?:[A-Za-z]{{1,20}}␣)? | /msg NickServ IDENTIFY ‹tulip-7›
 cmdkey␣…/pass: | cmdkey /add:srv /user:anna /pass:‹tulip-7›
-(?:kinit|cryptsetup|hdiutil|veracrypt|sudo|passwd|su|gpg2?|vncpasswd|restic)␣…<<<␣? | kinit anna <<< ‹tulip-7›
---?(?:password-|passphrase-)?stdin(?:pass)?␣…<<<␣? | docker login --password-stdin <<< '‹tulip-7›'
-pass(?:word|phrase)?[_-](?:command|cmd)[␣=]["']?(?:echo|printf)␣ | --password-command 'echo ‹tulip-7›'
+{_READERS}[^\s<]{{0,12}}␣…<<<␣? | kinit a <<< ‹tulip-7›
+(?:[a-z]{{1,12}}_)?pass(?:word|phrase)?[_-](?:command|cmd|file)[␣=]["']?{_ECHO} | --pass-cmd 'echo ‹tulip-7›'
 {_SECRET_SET}␣…(?:--body|--value|-b|-v)[␣=] | gh secret set DB_PASSWORD --body "‹tulip-7›"
+(?:secrets?␣(?:set|put|add|create)|put-parameter)␣…--(?:value|secret-string)[␣=] | secret set --value ‹a-7›
+(?:mosquitto_passwd␣{_MORE}-b␣{_MORE}|ctl␣admins␣){_NAME}␣{_NAME}␣ | ctl admins add bot ‹tulip-7›
+drush␣(?:user:password|upwd)␣{_NAME}␣ | drush user:password bot "‹tulip-7›"
+ldifde␣…-b␣{_NAME}␣{_NAME}␣ | ldifde -i -f x -b anna CORP ‹tulip-7›
+(?:bw␣unlock|rclone␣obscure|bw␣login␣{_NAME})␣ | bw unlock ‹tulip-7›
+(?:ftp>|lftp␣…["';])␣?user␣{_NAME}␣ | ftp> user bot ‹tulip-7›
+addauth␣digest␣{_ID}: | addauth digest bot:‹tulip-7›
 """
 
 _ARGUMENTS = r"""
@@ -185,13 +199,33 @@ RULES = (
     ),
     _of_flags(_SECOND_FLAGS, _LINE_AGAIN, ("ssh-keygen -t ed25519 -N '' -f id",)),
     _rule(
-        _blanks(f"{place.replace('…', f'{_LINE}{{0,80}}?')}(?:{_QUOTE})?" for place, _ in _rows(_PLACES)),
-        tuple(example for _, example in _rows(_PLACES)),
-        ("net user anna /delete", "connect to db user app using ssl"),
+        _blanks(
+            f"{place.replace('…', f'{_LINE}{{0,80}}?')}(?:{_QUOTE})?"
+            for place, _ in _rows(_PLACES) + _rows(_ARGUMENTS)
+        ),
+        tuple(example for _, example in _rows(_PLACES) + _rows(_ARGUMENTS)),
+        (
+            '["docker", "run", "-u", "1000", "-p", "8080:80"]',
+            "net user anna /delete",
+            "connect to db user app using ssl",
+        ),
     ),
-    _rule(
-        _blanks(place.replace("…", f"{_LINE}{{0,80}}?") for place, _ in _rows(_ARGUMENTS)),
-        tuple(example for _, example in _rows(_ARGUMENTS)),
-        ('["docker", "run", "-u", "1000", "-p", "8080:80"]',),
+    Rule(  # of a program that no table names: a flag for a user, then one for a password
+        "PASSWORD",
+        f"((?:{_EDGE})(?:-u|-U|-i|--user|--username)[ =][\"']?[A-Za-z][^\\s<\"']{{0,40}}[\"']? "
+        f"(?:{_LINE}{{0,60}}? )??(?:-p|-P|--pass|--pwd|--pw)[ =]{_QUOTE}?)({_VALUE})()",
+        examples=("smbmap -u anna -p '‹tulip-7b2› ' -H h".replace("› '", "›'"),),
+        stays=("docker run -u app -p 8080:80 x", "x -u anna -p profile-2", "x -u anna -p 4.18.0"),
+        need=f"{SIGNS}.*",
+        unless=(
+            *_NO_VALUE,
+            ".*:[0-9]+",
+            "[0-9.]+$",
+            "[a-z]+(?:[_.-]v?[0-9]|[0-9]{1,2})$",
+            ".{1,5}$",
+            "[A-Za-z_-]+=",
+            "[.]",
+        ),
+        apart=True,
     ),
 )

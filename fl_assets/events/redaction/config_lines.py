@@ -15,9 +15,20 @@ rootpw␣(?:--plaintext␣)? | rootpw --plaintext ‹Tulip7Krokus›
 snmp-server␣community␣ | snmp-server community ‹Tulip7Krokus› RO
 (?:rocommunity|rwcommunity)␣ | rwcommunity ‹Tulip7Krokus› net
 (?:radius|tacacs)(?:-server)?␣key␣(?:[0-9]␣)? | radius-server key ‹Tulip7Krokus›
+message-digest-key␣[0-9]{{1,3}}␣md5␣ | ip ospf message-digest-key 1 md5 ‹Tulip7Krokus›
+[\r\n]␣{{1,4}}key␣(?:[0-9]␣)? | tacacs server T\n key 0 ‹Tulip7Krokus›
+pre-shared-key=["']? | wpa2-pre-shared-key=‹Tulip7Krokus›
+keyMaterial(?:>|=["']) | <keyMaterial>‹Tulip7Krokus›</keyMaterial>
+[A-Z0-9]_AUTH=["']?[a-z][a-z0-9_]{{1,30}}[:/] | NEO4J_AUTH=neo4j/‹Tulip7Krokus›
+334␣[^\r\n<]{{0,60}}\r?\n | AUTH LOGIN\n334 UGFzc3dvcmQ6\n‹dHVsaXA3a3Jva3Vz›
+\[[0-9A-Za-z.-]{{1,60}}\](?::[0-9]{{2,5}})?␣[0-9A-Za-z_.@-]{{1,60}}: | [mail.x.io]:587 bot:‹Tulip7Krokus›
+auth-user-pass\r?\n{_NAME}\r?\n | auth-user-pass\nanna\n‹Tulip7Krokus›
+(?:^|[^0-9A-Za-z/.-])(?:admin|root|[Aa]dministrator|postgres|elastic|guest|sa|demo): | x admin:‹Tulip7Krokus›
 (?:secret|password|key-string|md5)␣[0-9]␣ | enable password 7 ‹0822455D0A16›
 plain-text-password(?:-value)?␣"? | set root plain-text-password-value "‹Tulip7Krokus›"
 psksecret␣(?:ENC␣)?"? | set psksecret ENC ‹Tulip7Krokus›
+(?:l2tp|pptp|chap|ike|ipsec)␣secret␣ | l2tp secret ‹Tulip7Krokus›
+(?:isakmp␣key|set_network␣[0-9]{{1,3}}␣psk␣')␣?"? | crypto isakmp key ‹Tulip7Krokus› address x
 (?:ascii-text|wpa-passphrase|wpa-psk)␣"? | pre-shared-key ascii-text "‹Tulip7Krokus›"
 (?:SETUSER|user)␣{_NAME}␣(?:(?:on|off|reset|[~+&@-][^\s<>]{{0,30}})␣){{1,6}}> | user b on >‹Tulip7Krokus›
 chpasswd:[^<>]{{0,40}}\n\s*(?:-␣)?[a-z][a-z0-9_-]{{0,30}}: | chpasswd:\n  list: §\n    root:‹Tulip7Krokus›
@@ -29,7 +40,8 @@ chpasswd:[^<>]{{0,40}}\n\s*(?:-␣)?[a-z][a-z0-9_-]{{0,30}}: | chpasswd:\n  list
 d-i␣passwd/[a-z-]{{1,40}}␣password␣ | d-i passwd/root-password password ‹Tulip7Krokus›
 username␣{_NAME}␣(?:privilege␣[0-9]{{1,2}}␣)?(?:secret|password)␣ | username anna secret ‹Tulip7Krokus›
 assword:?["']?[^\r\n<]{{0,20}}send(?:_?line)?[␣(]{{1,2}}(?:--␣)?["'] | "assword:" {{ send "‹Tulip7Krokus›" }}
-{_PROMPT}(?:[A-Za-z]?[0-9]{{1,4}}␣)?LOGIN␣(?:{_NAME}|"{_NAME}")␣"? | a1 LOGIN anna ‹Tulip7Krokus›
+{_PROMPT}(?:quote␣)?PASS␣ | ftp> quote PASS ‹Tulip7Krokus›
+{_PROMPT}(?:[A-Za-z]?[0-9]{{0,4}}␣)?LOGIN␣(?:{_NAME}|"{_NAME}")␣"? | a1 LOGIN anna ‹Tulip7Krokus›
 ["'](?:password|passwd|pwd)["'],␣?["'] | [('password', '‹Tulip7Krokus›')]
 [Pp]ass(?:word)?␣encoding="[a-z0-9]{{1,12}}"> | <Pass encoding="base64">‹UGlrYWNodTIwMDMh›</Pass>
 (?:password|pwd):␣<%=␣ENV[^\r\n<>]{{1,60}}[|]{{2}}␣["'] | password: <%= ENV['X'] §§ '‹Tulip7Krokus›' %>
@@ -38,6 +50,10 @@ assword:?["']?[^\r\n<]{{0,20}}send(?:_?line)?[␣(]{{1,2}}(?:--␣)?["'] | "assw
 (?:openvpn|auth)[.-]?(?:auth)?[.](?:txt|conf)\r?\n{_NAME}\r?\n | auth.txt\nanna\n‹Tulip7Krokus›
 """
 _KEYS = r"""
+(?:^|[^A-Za-z])encrypt␣?=␣?" | encrypt = "‹Z6ZAhu7ftw4kGNAjT2G6eA8E42XUYO7StvDQrIwQDts=›"
+[Ss]ecret␣?ID␣*[:=]␣* | Secret ID = ‹c3b1b0b7-e775-4c01-a716-c22cbc0b9e08›
+mc␣(?:alias␣set|config␣host␣add)␣(?:[^\s]{1,80}␣){3} | mc alias set m https://h AKID ‹k3s4kIfOK3azUkeFnDG7›
+(?:^|[^A-Za-z])(?:SALT|PEPPER)= | SALT=‹E4NfHLwrpj44emUoTcsxyD3›
 [Xx]-[Gg]otify-[Kk]ey:␣ | X-Gotify-Key: ‹AP3r3o6DhYlV_nd›
 "username":␣?"[^"\r\n<]{1,60}",␣?"key":␣?" | {"username":"anna","key":"‹2c02f011af85741ccf1196becadc3ecd›"}
 [?&]_?csrf(?:_token)?= | a=1&csrf=‹6a0db8679aad2b9b0b8c930d5f062009›
@@ -78,7 +94,10 @@ RULES = (
         (
             STAND_IN,
             "[A-Z]+_[A-Z_]+$",
-            Unless(before=".*(?:AUTH|LOGIN).*", value="[A-Za-z]+[_-][0-9]+$"),
+            Unless(before=".*(?:AUTH|LOGIN|PASS).*", value="[A-Za-z]+[_-][0-9]+$|test[_:/]|.*::"),
+            "[^ ]{1,40}:[$x*!]",
+            Unless(before=".*[a-zA-Z]:", value="/|[^:]*:|[0-9.-]+$|v?[0-9]+[.]"),
+            Unless(before=".*(?:AUTH|LOGIN|PASS).*", value="[0-9.]+m?s$"),
             ".*[.](?:txt|log|json|csv|py|sh|out)$",
             "[A-Za-z_.-]+:[0-9]+$|[A-Za-z_]+[.][0-9]$",
             ".*(?:://|@)",

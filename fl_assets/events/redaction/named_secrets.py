@@ -8,7 +8,7 @@ _SECRET_WORD = (
     + any_case(
         "secret|api[._ -]?key|access[_-]?key|secret[_-]?key|private[_-]?key|account[_-]?key"
         "|shared[_-]?access[_-]?key|subscription[_-]?key|auth[_-]?key|master[_-]?key|signing[_-]?key"
-        "|encryption[_-]?key|honeycomb-team|license[_-]?key|app[_-]?key|secret[_-]?key[_-]?base|credentials?|signature"
+        "|encryption[_-]?key|key[_-]content|honeycomb-team|license[_-]?key|app[_-]?key|secret[_-]?key[_-]?base|credentials?|signature"
         "|api[- ]?schlüssel|clave de api|chave de api|clé (?:d')?api|ключ api|api[- ]ключ"
         "|api ?密钥|api ?金鑰|api ?キー|مفتاح api|"
     )
@@ -36,7 +36,7 @@ _TOKEN_OF = any_case(
 )
 """What has tokens that are no secrets."""
 _VENDOR_LOGIN = (
-    "(?:snyk auth|cloudflared (?:service install|tunnel run --token)"
+    "(?:snyk auth|vault operator unseal|cloudflared (?:service install|tunnel run --token)"
     "|(?:wandb|vercel|netlify|railway|replicate|cargo|dagger|depot|neon) login|ngrok authtoken"
     "|heroku auth:token|snyk config set api=)"
 )
@@ -115,7 +115,7 @@ RULES = (
             STAND_IN,
             CODE,
             f"/|[a-z]+(?:[_/-][a-z0-9]{{1,12}}){{1,6}}$|{_YEAR}",
-            Unless(before=f"{any_case('(?:next|max|count|public)')}.*"),
+            Unless(before=f"(?:{any_case('(?:next|max|public)')}|(?:^|[^Cc]){any_case('count')}).*"),
             Unless(before="(?:[RD]SA|EC?DSA|EdDSA) key.*", value="[0-9A-F]+$"),
             Unless(before=f"^{_KEY_OF}.*"),
         ),

@@ -33,11 +33,13 @@ _WEAK_WORD = any_case("(?:clave|parola|parole|geslo|sandi|access code|secret phr
 """Words that mean other things too."""
 _ARTICLE = "(?:(?:la|le|el|il|lo|o|den|das|dem|der|die|het|de|the) )?"
 _OF = "(?:del|della|dello|do|da|de|du|des|der|für|van|voor|till|til|para|pour|per|dla|on|for|of|to)"
+_STILL = "(?: (?:still|now|just|currently|only|actually|always|again|probably|immer noch|jetzt|toujours))?"
 _IS = (
-    "(?:is|was|to|(?:for|of) (?:[0-9A-Za-z_.@'-]{1,40} ){1,5}(?:is|was)|set to|changed to|is now|of"
+    f"(?:{_OF} {_ARTICLE}(?:[^ \t\r\n:={SEP}]{{1,40}} ){{1,5}}(?:is|was|è|é|es|est|ist|lautet|är|er|to|jest)"
+    f"{_STILL}"
+    f"|(?:is|was){_STILL}|to|set to|changed to|is now|of"
     "|(?:will|would|should|must) be|has been (?:set|changed|reset) to"
     "|lautet|ist|est|es|era|é|è|to|je|jest|är|er|on|este|είναι|là|của tôi là"
-    f"|{_OF} {_ARTICLE}(?:[^ \t\r\n:={SEP}]{{1,40}} ){{1,5}}(?:is|was|è|é|es|est|ist|lautet|är|er|to|jest)"
     f"|{_OF} {_ARTICLE}[^ \t\r\n:{SEP}]{{1,40}}:"
     "|saya|adalah|ми е|—|–|->|→)"
 )
@@ -112,6 +114,8 @@ IN_TEXT = (
             "[0-9A-Za-z_.-]{1,32}:[$]",  # a name before a hash
             Unless(before="(?:[:]|%3[Aa])[ \t]*", value="[A-Za-z]+[.!]?$"),
             Unless(before="[Pp][Aa][Ss][Ss][ \t]*[:=][ \t]*", value="[0-9]{1,5}$"),
+            Unless(before="PASS: ", value="[Tt]est[_s:/]"),
+            "[{][a-z_]+:?$",
             Unless(before="[Pp][Ww][Dd][ \t]*[:=][ \t]*", value="[/~.]"),
         ),
     ),
@@ -133,7 +137,7 @@ IN_TEXT = (
         stays=("--password directive", "--password $PASS", "--no-password given"),
         unless=(
             STAND_IN,
-            "(?:directive|option|setting|parameter)$|[(]",
+            "(?:directive|option|setting|parameter)$|[(]|[A-Z]{3,10}$",
             Unless(before=".*--(?:no|without|ask|skip|prompt)-.*"),
         ),
     ),
@@ -247,8 +251,9 @@ IN_TEXT = (
     ),
     Rule(  # what a browser is to type
         "PASSWORD",
-        f"({_PLAIN_WORD}[0-9A-Za-z_\"'\\\\ =-]{{0,12}}\\]?\\\\{{0,2}}[\"'][)]?"
-        f"(?:, ?|[)]?[.](?:{_TYPES})[(]|, ?[\"'](?:text|value)[\"']: ?)\\\\{{0,2}}[\"'])"
+        f"((?:(?:{_TYPES})[(][\"'][^,\r\n{SEP}]{{0,60}}?{_PLAIN_WORD}[^,\r\n{SEP}]{{0,6}}?[\"'], ?"
+        f"|{_PLAIN_WORD}[0-9A-Za-z_\"'\\\\ =-]{{0,12}}\\]?\\\\{{0,2}}[\"'][)]?"
+        f"(?:[)]?[.](?:{_TYPES})[(]|, ?[\"'](?:text|value)[\"']: ?))\\\\{{0,2}}[\"'])"
         f"([^\"'\\\\\r\n{SEP}]{{4,}})(\\\\{{0,2}}[\"'])",
         examples=(
             "page.fill('#password', '‹tulip=krokus›')",
@@ -359,20 +364,25 @@ IN_PLACES = (
     ),
     Rule(  # a pipe
         "PASSWORD",
-        f"(echo (?:-n )?[\"']?(?:[a-z][a-z0-9_.-]{{0,30}}:)?)"
+        f"((?:echo|printf|yes) (?:-[neE]{{1,3}} ){{0,2}}(?:[\"']?%s(?:\\\\n)?[\"']? )?[\"']?"
+        f"(?:[a-z][a-z0-9_.-]{{0,30}}:)?)"
         f"([^ \t\r\n\"'<>$|{SEP}][^ \t\r\n\"'<>|{SEP}]{{3,}})"
         "([\"']? ?[|] ?(?:sudo )?(?:chpasswd|passwd|-S|docker login|cryptsetup|smbpasswd|vncpasswd|kinit"
+        "|gcloud secrets|gpg|vault kv|ssh-add|restic|borg|(?:[a-z]{1,20} ){1,4}--?(?:[a-z]{2,12}-)?stdin"
         "|(?:[a-z]{1,20} )?-S))",
         examples=(
             "echo ‹tulip-7› | sudo -S ls",
             "echo -n ‹tulip-7› | cryptsetup open x y -",
             "echo root:‹tulip-7› | chpasswd",
+            "printf '%s' '‹tulip-7›' | cryptsetup open x y -",
+            "yes ‹tulip-7› | passwd anna",
         ),
         unless=(STAND_IN,),
     ),
     Rule(  # a pair in prose
         "PASSWORD",
-        f"((?:^|[^A-Za-z])(?:{_LOGIN}(?: (?:is|are|was|for [0-9A-Za-z_.-]{{1,40}})|:|=)? "
+        f"((?:^|[^A-Za-z])(?:{_LOGIN}(?: for (?:[0-9A-Za-z_.-]{{1,30}} ){{1,4}}(?:is|are|was)"
+        f"| (?:is|are|was|for [0-9A-Za-z_.-]{{1,40}})|:|=)? "
         f"[\"'`]?[0-9A-Za-z_.@-]{{1,40}}(?: ?/ ?| : )|{_USER_WORD}:? [\"'`]?[0-9A-Za-z_.@-]{{1,40}}[\"'`]?"
         f"[ ,;/]{{1,3}}(?:(?:and|y|und|et|e|with) )?{_PASS}:? ))([^ \t\r\n\"'`<>()/{SEP}]{{8,}})()",
         examples=(

@@ -16,9 +16,12 @@ _LONG_WORDS = any_case(
     "phones?|telephones?|telefon|teléfono|telefono|téléphone|telefone|telefoon|mobile|móvil|mobil|cellphone"
     "|whatsapp|hotline|handy|natel|cellulare|celular|puhelin|τηλέφωνο|mobilszám|msisdn"
     "|phone[_ -]?(?:number|no)|rufnummer|телефон|sđt|điện thoại|telepon"
+    "|mobiel|número de contacto|número de contato|numéro de contact"
 )
 _UNCASED_WORDS = (
-    "电话|電話|手机|手機|携帯|座机|座機|固话|전화|휴대폰|핸드폰|연락처|هاتف|جوال|موبايل|موبایل|تلفن|تليفون|تلفون|טלפון|נייד"
+    "电话|電話|手机|手機|携帯|座机|座機|固话|전화|휴대폰|핸드폰|연락처"
+    "|هاتف|جوال|موبايل|موبایل|تلفن"
+    "|تليفون|تلفون|טלפון|נייד"
     "|फ़ोन|फोन|मोबाइल|ফোন|โทร|เบอร์"
 )
 _PHONE_WORD = (
@@ -97,7 +100,7 @@ RULES = (
     Rule(
         "PHONE",
         f"({NUMBERED_EDGE}|[0-9] |{EDGE}+.{DASH}])"
-        f"((?:00|011[ -]){_CALLING_CODE}[ ./(){DASH}]{{1,3}}[0-9](?:{_GAP}[0-9]){{5,11}}[0-9]*{_EXTENSION}"
+        f"((?:00 ?|011[ -]){_CALLING_CODE}[ ./(){DASH}]{{1,3}}[0-9](?:{_GAP}[0-9]){{5,11}}[0-9]*{_EXTENSION}"
         f"|00(?:4[013-9]|3[0-469]|35[138]|420|9[178]|8[16]|61|971)[0-9]{{8,11}})([{WORD}]*)",
         examples=("‹0044 20 7946 0958›",),
         unless=(f".*{_DATE}", Unless(before=IS_NUMBERED), Unless(before="^[0-9] .*")),

@@ -9,6 +9,7 @@ _SESSION_COOKIES = "|".join(
         any_case("(?:phpsessid|jsessionid|asp[.]net_sessionid|connect[.]sid)"),
         "sid|sessionid|laravel_session|_gh_sess|_session_id|csrftoken|csrfmiddlewaretoken|XSRF-TOKEN",
         "[0-9A-Za-z_]{0,20}_session|authjs[.]session-token|next-auth[.]session-token|remember_[a-z_]{2,20}",
+        "[.]?ASPXAUTH|[.]AspNetCore[.][0-9A-Za-z_.-]{1,40}|wordpress_(?:logged_in|sec)_[0-9a-f]{32}",
         "__(?:Secure|Host)-[0-9A-Za-z_.-]{1,40}",
     )
 )
@@ -31,6 +32,7 @@ _HASHES = "|".join(
         f"[$](?:argon2(?:id|i|d)|scrypt|pbkdf2(?:-[a-z0-9]+)?|bcrypt-sha256)[$]{_HASH_CHAR}{{20,}}",
         f"(?:pbkdf2_sha(?:1|256|512)|bcrypt(?:_sha256)?|scrypt|argon2)[$]{_HASH_CHAR}{{20,}}",  # Django
         f"(?:scrypt:[0-9]+:[0-9]+:[0-9]+|pbkdf2:sha(?:1|256|512):[0-9]+)[$]{_HASH_CHAR}{{20,}}",  # Werkzeug
+        "-(?:pbkdf2|hashed)-[0-9a-f]{40},[0-9a-f]{16,64}(?:,[0-9]{1,7})?",  # CouchDB
         "grub[.]pbkdf2[.]sha512[.][0-9]{3,7}[.][0-9A-F]{64,}[.][0-9A-F]{64,}",
         "[{](?:S?SHA|S?MD5|S?SHA(?:256|384|512)|CRYPT|PBKDF2[A-Z0-9-]*)[}][0-9A-Za-z./+=$]{20,}",  # RFC 2307
     )
@@ -64,7 +66,7 @@ RULES = (
     ),
     Rule(
         "API_KEY",
-        f"((?:^|[^0-9A-Za-z_-])(?:{_SESSION_COOKIES})(?:=|[\"']: ?[\"']))({_COOKIE_CHAR}{{16,}})()",
+        f"((?:^|[^0-9A-Za-z_-])(?:{_SESSION_COOKIES}|_csrf)(?:=|: |[\"']: ?[\"']))({_COOKIE_CHAR}{{16,}})()",
         examples=("PHPSESSID=‹6urr00zgk8urqwb2fvpni03shx› is stale",),
         stays=("sessionid=none", "sid=SM4f9a1c7e0b3d86254f9a1c7e0b3d8625"),
         need=f"{MIXED}.*",
@@ -89,6 +91,29 @@ RULES = (
         stays=("?code=ERR_CONNECTION_TIMED_OUT&retry=3",),
         need=f"{MIXED}.*",
         unless=(STAND_IN, _DASHED_WORDS, "https?:"),
+    ),
+    Rule(  # in code
+        "API_KEY",
+        f"((?:[Cc]ookies?|[Jj]ar)(?:[.](?:set|add|put|set_cookie|append))?[(]"
+        f"[\"'][^\"'\r\n{SEP}]{{1,60}}[\"'], ?[\"']"
+        f"|[Cc]ookies?[\"']?[^\r\n<{SEP}]{{0,120}}?[\"']value[\"']: ?[\"']"
+        f"|curl [^\r\n|<{SEP}]{{0,120}}?(?:-b|--cookie)[ =][\"']?[0-9A-Za-z_.-]{{1,60}}=)"
+        f"({_COOKIE_CHAR}{{16,}})()",
+        examples=(
+            'session.cookies.set("a", "‹cocpafkmqs8bci8zuu31uulgbnzwl7ou›")',
+            'add_cookies([{"name": "sid", "value": "‹cocpafkmqs8bci8zuu31uulgbnzwl7ou›"}])',
+            'curl -b "li_at=‹cocpafkmqs8bci8zuu31uulgbnzwl7ou›" https://x',
+        ),
+        stays=('cookies.set("lang", "en-GB-and-others")',),
+        need=f"{MIXED}.*",
+        apart=True,
+    ),
+    Rule(
+        "PASSWORD",
+        "((?:^|[^A-Za-z])(?:NTLM|NTHASH|NT|LM)[ _-]?(?:[Hh]ash(?:es)?)?[ :=]{1,3}(?:[0-9A-Fa-f]{32}:)?)"
+        "([0-9A-Fa-f]{32})"
+        "([^0-9A-Za-z]|$)",
+        examples=("NTLM hash ‹b5be6d7eb7b900f4d61a5fc233ccce26› of anna",),
     ),
     Rule(  # a jar of cookies, as browsers and curl keep it
         "API_KEY",
