@@ -21,7 +21,7 @@ pre-shared-key=["']? | wpa2-pre-shared-key=‹Tulip7Krokus›
 keyMaterial(?:>|=["']) | <keyMaterial>‹Tulip7Krokus›</keyMaterial>
 [A-Z0-9]_AUTH=["']?[a-z][a-z0-9_]{{1,30}}[:/] | NEO4J_AUTH=neo4j/‹Tulip7Krokus›
 334␣[^\r\n<]{{0,60}}\r?\n | AUTH LOGIN\n334 UGFzc3dvcmQ6\n‹dHVsaXA3a3Jva3Vz›
-\[[0-9A-Za-z.-]{{1,60}}\](?::[0-9]{{2,5}})?␣[0-9A-Za-z_.@-]{{1,60}}: | [mail.x.io]:587 bot:‹Tulip7Krokus›
+\[[0-9A-Za-z.-]{{1,60}}\]:[0-9]{{2,5}}␣[0-9A-Za-z_.@-]{{1,60}}: | [mail.x.io]:587 bot:‹Tulip7Krokus›
 auth-user-pass\r?\n{_NAME}\r?\n | auth-user-pass\nanna\n‹Tulip7Krokus›
 (?:^|[^0-9A-Za-z/.-])(?:admin|root|[Aa]dministrator|postgres|elastic|guest|sa|demo): | x admin:‹Tulip7Krokus›
 (?:secret|password|key-string|md5)␣[0-9]␣ | enable password 7 ‹0822455D0A16›
