@@ -83,9 +83,9 @@ def check_port(host: str, port: int) -> None:
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 free = f"give another: make dev PORT={port + 1}, or fl-assets dev --port {port + 1}"
-                message = f"port {port} of {host} is in use by another program; {free}"
+                message = f"port {port} is in use by another program; {free}"
             else:
-                message = f"port {port} of {host} cannot be listened on: {error.strerror or error}"
+                message = f"port {port} cannot be listened on: {error.strerror or error}"
             raise ServeError(message) from error
 
 

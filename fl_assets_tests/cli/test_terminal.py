@@ -3,6 +3,8 @@
 import os
 import re
 import socket
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -120,8 +122,14 @@ def test_a_taken_port_is_said_before_anything_starts():
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(ServeError, match=f"port {port} of 127.0.0.1 is in use.*make dev PORT={port + 1}"):
+        with pytest.raises(ServeError, match=f"port {port} is in use.*make dev PORT={port + 1}"):
             check_port("127.0.0.1", port)
+        done = subprocess.run(
+            [sys.executable, "-m", "fl_assets.cli", "dev", "--port", str(port)],
+            capture_output=True,
+            text=True,
+        )
+        assert re.fullmatch(rf"error: port {port} is in use by .*\n", done.stderr), "nothing of it is masked"
     check_port("127.0.0.1", port)
 
 
