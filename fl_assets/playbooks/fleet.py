@@ -21,6 +21,10 @@ TRANSIENT = frozenset({"timeout", "rate_limit", "dependency_down", "resource_lim
 _NOT_A_TOOL = frozenset(
     {"think", "plan", "reflect", "respond", "reply", "finish", "final_answer", "submit", "calculate"}
 )
+SETTING = "fleet-setting"
+"""A setting under which the calls of some nodes work."""
+MOST = 0.5
+"""Share of the failures from which a measured setting is their cause."""
 _OWN_WORK = frozenset(
     {
         "own-script",
@@ -180,13 +184,13 @@ def _from_cure(facts: Facts, row: Mapping[str, Any]) -> Answer | None:
             return None
         if change == "set to":
             return _config(
-                "fleet-setting",
+                SETTING,
                 f"Set {name} to {value} for {service}",
                 f"{method} works where {name} is {value}; nodes that have another value can take it over.",
                 {raw: str(row["value"])},
             )
         return _config(
-            "fleet-setting",
+            SETTING,
             f"Leave {name} {value} in {service}",
             f"{method} fails where {name} is {value}; take any other value.",
             {f"not_{raw}": str(row["value"])},

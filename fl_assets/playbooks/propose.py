@@ -20,7 +20,7 @@ from fl_assets.core.models import Playbook, Violation
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.playbooks.advise import advice_of, incident_node_of
 from fl_assets.playbooks.facts import Facts
-from fl_assets.playbooks.fleet import Answer, FleetKnowledge, fleet_answers
+from fl_assets.playbooks.fleet import MOST, SETTING, Answer, FleetKnowledge, fleet_answers
 from fl_assets.playbooks.remedies import Remedy
 from fl_assets.playbooks.rules import held_by
 from fl_assets.playbooks.versions import Earlier, content_of, history_of
@@ -118,9 +118,12 @@ def _answers(
                 reason,
             )
     by_class = list(found.values())
-    answers = [*fleet_answers(facts, mine.contrasts, mine.cures), *by_class]
-    # What names the failure exactly, or repeats what its errors state, is better than what was measured.
-    if by_class and _is_specific(by_class[0], remedies):
+    measured = fleet_answers(facts, mine.contrasts, mine.cures)
+    answers = [*measured, *by_class]
+    # What names the failure exactly, or repeats what its errors state, is better than what was measured; but
+    # no sentence for a prompt is better than the setting that most of the failures come with.
+    is_set = bool(measured) and measured[0].remedy_id == SETTING and measured[0].reduction >= MOST
+    if by_class and _is_specific(by_class[0], remedies) and not (is_set and by_class[0].category == "prompt"):
         answers = [by_class[0], *(one for one in answers if one is not by_class[0])]
     if any(one.readiness == "ready" for one in answers):  # to look at traces is no alternative to a change
         answers = [one for one in answers if one.readiness != "needs_a_look"]

@@ -10,11 +10,12 @@ import pytest
 
 from fl_assets.patterns.knowledge import Knowledge, learn_from
 from fl_assets.playbooks.facts import Facts, safe_name
-from fl_assets.playbooks.fleet import fleet_answers
+from fl_assets.playbooks.fleet import FleetKnowledge, fleet_answers
+from fl_assets.playbooks.propose import _answers
 from fl_assets.playbooks.wording import consequence_of, fields_of
 from fl_assets.sums.masking import failures_sql
 from fl_assets_tests.build import pattern
-from fl_assets_tests.playbooks.test_propose import made
+from fl_assets_tests.playbooks.test_propose import REMEDIES, SETTINGS, made
 
 START = datetime(2026, 11, 1)  # noqa: DTZ001 - the lake holds naive UTC
 Step = tuple[str, dict[str, Any] | str, str | None]
@@ -161,6 +162,19 @@ def test_no_tool_is_the_way_out_of_its_own_failure():
     assert "`by_mail` fails, do not repeat it: call `by_name`" in answer.changes["add_to_prompt"]
     alone = Facts.of(pattern(failure_class="not_found", methods=["by_name"]))
     assert fleet_answers(alone, [], [cure]) == []
+
+
+@pytest.mark.parametrize(("tried_without", "first"), [(95, "fleet-setting"), (20, "invalid-output-json")])
+def test_a_setting_that_most_failures_come_with_is_better_than_a_sentence(
+    tried_without, first
+):
+    cure = {
+        "family_id": "f-timeout", "source": "setting", "subject": "setting", "change": "set to",
+        "name": "prompt_version", "value": "v6", "help_rate": 0.98, "base_rate": 0.08, "sessions": 100,
+        "tried_without": tried_without, "helped_without": 5,
+    }  # fmt: skip
+    row = pattern(failure_class="invalid_output", rule_id="json-unreadable")
+    assert _answers(Facts.of(row), FleetKnowledge(cures=[cure]), REMEDIES, SETTINGS)[0].remedy_id == first
 
 
 @pytest.mark.parametrize(
