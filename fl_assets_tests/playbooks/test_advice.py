@@ -165,9 +165,7 @@ def test_no_tool_is_the_way_out_of_its_own_failure():
 
 
 @pytest.mark.parametrize(("tried_without", "first"), [(95, "fleet-setting"), (20, "invalid-output-json")])
-def test_a_setting_that_most_failures_come_with_is_better_than_a_sentence(
-    tried_without, first
-):
+def test_a_setting_that_most_failures_come_with_is_better_than_a_sentence(tried_without, first):
     cure = {
         "family_id": "f-timeout", "source": "setting", "subject": "setting", "change": "set to",
         "name": "prompt_version", "value": "v6", "help_rate": 0.98, "base_rate": 0.08, "sessions": 100,
