@@ -142,19 +142,15 @@ class Ingestion:
 
     def create(self) -> None:
         """Make the tables that lines are staged with and in."""
+        received = self.now.replace(tzinfo=None)  # and not the time of the file: archives and copies reset it
         sources = [
             {
                 "file_no": number,
-                "path": safe_redact(reading.source.path, redact),
-                "node": _redacted_id(reading.source.node, self.secret)
-                if reading.source.node is not None
-                else None,
-                "received": self.now.replace(
-                    tzinfo=None
-                ),  # and not the time of the file: archives and copies reset it
+                "path": safe_redact(source.path, redact),
+                "node": None if source.node is None else _redacted_id(source.node, self.secret),
+                "received": received,
             }
-            for number, reading in enumerate(self.readings)
-            for node in [reading.source.node]
+            for number, source in enumerate(reading.source for reading in self.readings)
         ]
         self.paths = [str(source["path"]) for source in sources]
         self.connection.execute(SOURCES.ddl)
