@@ -5,6 +5,7 @@ what a rule means.
 """
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,7 +40,7 @@ def read_rules(
     Raises:
         RuleFileError: naming file, line and rule.
     """
-    document = read_yaml(path)
+    document = _read_yaml(path)
     unknown = sorted(str(name) for name in document if name != section)
     if unknown:
         message = (
@@ -86,7 +87,7 @@ def read_record(path: Path, model: type[Rule]) -> Rule:
     Raises:
         RuleFileError: naming file, line and rule.
     """
-    document = read_yaml(path)
+    document = _read_yaml(path)
     try:
         return model.model_validate(_plain(document))
     except ValidationError as error:
@@ -95,8 +96,16 @@ def read_record(path: Path, model: type[Rule]) -> Rule:
         ) from error
 
 
-def read_yaml(path: Path) -> CommentedMap:
-    """Read a YAML file whose top is a mapping; nodes keep their line numbers, and no tag builds an object.
+@lru_cache(maxsize=16)
+def _parsed(content: bytes) -> Any:
+    """Parse YAML; a cycle asks for the same few files at each of its steps, and parsing takes 0.1 s."""
+    return YAML(typ="rt", pure=True).load(content)
+
+
+def _read_yaml(path: Path) -> CommentedMap:
+    """Read a YAML file whose top is a mapping, which is not to be changed.
+
+    Nodes keep their line numbers, and no tag builds an object.
 
     Raises:
         RuleFileError: when it is missing, too large, no YAML, repeats a key, or its top is no mapping.
@@ -106,7 +115,7 @@ def read_yaml(path: Path) -> CommentedMap:
         if size > MAX_BYTES:
             message = f"{path}: has {size} bytes; must have {MAX_BYTES} at the most"
             raise RuleFileError(message)
-        document = YAML(typ="rt", pure=True).load(path.read_bytes())
+        document = _parsed(path.read_bytes())
     except OSError as error:
         message = f"{path}: cannot be read: {error.strerror}"
         raise RuleFileError(message) from error

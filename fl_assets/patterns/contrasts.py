@@ -9,6 +9,9 @@ value of an attribute, nodes are compared and not calls. What is kept survives t
 over everything that was looked at on the day.
 """
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 from scipy.special import stdtr
@@ -171,36 +174,60 @@ def _traits(known: pd.DataFrame, cells: pd.DataFrame, node_rates: pd.DataFrame) 
     mixed = rows.groupby(["family_id", "kind", "name"])["nodes_mixed"].transform("sum")
     of_nodes = (rows["kind"] == "attribute") & (mixed == 0)
     rows["of_nodes"] = of_nodes
-    rates = {family: group.set_index("node_id") for family, group in node_rates.groupby("family")}
-    for place in rows.index[of_nodes]:
-        nodes = rates[rows.at[place, "family_id"]]
-        has = nodes.index.isin(list(rows.at[place, "node_ids"]))
-        rows.at[place, "p_value"] = _p_of_nodes(nodes[has], nodes[~has])
-        rates_with, rates_without = (
-            (side["failed"] / side["calls"]).to_numpy() for side in (nodes[has], nodes[~has])
-        )
-        above = (rates_with[:, None] > rates_without).mean() if has.any() and not has.all() else 0.0
-        rows.at[place, "holds_within_nodes"] = has.sum() > 1 and above >= MIN_ABOVE
+    rates = {str(family): _NodeRates.of(group) for family, group in node_rates.groupby("family")}
+    chosen = rows.loc[of_nodes, ["family_id", "node_ids"]].itertuples(index=False)
+    compared = [rates[family].compared(nodes) for family, nodes in chosen]
+    if compared:
+        rows.loc[of_nodes, "p_value"], rows.loc[of_nodes, "holds_within_nodes"] = zip(*compared, strict=True)
     rows.loc[rows["kind"] == "node", "holds_within_nodes"] = True
     return rows
 
 
-def _p_of_nodes(with_: pd.DataFrame, without: pd.DataFrame) -> float:
-    """Return the p-value of a higher failure rate on nodes with an attribute.
+@dataclass(frozen=True)
+class _NodeRates:
+    """Failure rates of a family's calls, by node."""
 
-    A one-sided t-test of arcsine rates.
+    places: dict[str, int]
+    rate: np.ndarray
+    """(nodes,) failed calls over all."""
+    arcsine: np.ndarray
+    """(nodes,) arcsine of the rate's root, whose variance does not depend on the rate."""
+    variance: float
+    """Of an arcsine by the counts alone, on average."""
 
-    Nodes differ for reasons of their own, so they and not their calls are the units; the variance is never
-    taken below that of the counts.
-    """
-    if len(with_) < 2 or len(without) < 2:
-        return 1.0
-    sides = [np.arcsin(np.sqrt(side["failed"] / side["calls"])) for side in (with_, without)]
-    degrees = len(with_) + len(without) - 2
-    spread = sum(((side - side.mean()) ** 2).sum() for side in sides) / degrees
-    counted = float(np.mean(1 / (4 * pd.concat([with_["calls"], without["calls"]]))))
-    error = np.sqrt(max(spread, counted) * (1 / len(with_) + 1 / len(without)))
-    return float(stdtr(degrees, -(sides[0].mean() - sides[1].mean()) / error))
+    @classmethod
+    def of(cls, rows: pd.DataFrame) -> "_NodeRates":
+        """Take them from rows of `call_sums.NODE_RATES_SQL`."""
+        calls = rows["calls"].to_numpy(float)
+        rate = rows["failed"].to_numpy(float) / calls
+        places = {node: place for place, node in enumerate(rows["node_id"])}
+        return cls(places, rate, np.arcsin(np.sqrt(rate)), float(np.mean(1 / (4 * calls))))
+
+    def compared(self, nodes: Iterable[str]) -> tuple[float, bool]:
+        """Compare the nodes that have an attribute with those that do not.
+
+        Nodes differ for reasons of their own, so they and not their calls are the units; the variance is
+        never taken below that of the counts.
+
+        Returns:
+            The p-value of a higher rate with it, by a one-sided t-test of arcsine rates; and whether most
+            nodes with it fail more than most without.
+        """
+        has = np.zeros(len(self.rate), bool)
+        has[[self.places[node] for node in nodes if node in self.places]] = True
+        number = int(has.sum())
+        others = len(has) - number
+        if number < 2 or not others:
+            return 1.0, False
+        is_above = (self.rate[has][:, None] > self.rate[~has]).mean() >= MIN_ABOVE
+        if others < 2:
+            return 1.0, bool(is_above)
+        sides = self.arcsine[has], self.arcsine[~has]
+        degrees = len(has) - 2
+        spread = sum(((side - side.mean()) ** 2).sum() for side in sides) / degrees
+        error = np.sqrt(max(spread, self.variance) * (1 / number + 1 / others))
+        p_value = stdtr(degrees, -(sides[0].mean() - sides[1].mean()) / error)
+        return float(p_value), bool(is_above)
 
 
 def _better_values(rows: pd.DataFrame) -> pd.Series:
