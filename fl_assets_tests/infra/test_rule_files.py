@@ -92,7 +92,7 @@ def test_all_mistakes_of_a_file_are_named_at_once(rules):
     [
         ("remedies: [", ":1: "),
         ("remedies:\n  - id: a\n\tb: c\n", ":3: "),
-        ("- a\n", "must be a mapping"),
+        ("- a\n", "expected a YAML mapping"),
         ("rules: []\n", ":1: unknown key 'rules'; must be 'remedies'"),
         ("remedies: 3\n", "must be a list"),
         ("remedies:\n- 3\n", ":2: rule 1 of remedies"),
