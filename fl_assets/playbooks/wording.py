@@ -69,7 +69,7 @@ def fields_of(facts: Facts) -> dict[str, str]:
         "p99_ms": milliseconds(facts.p99_ms),
         "failure_p50_ms": milliseconds(facts.failure_p50_ms),
         "arguments": _arguments(facts),
-        "lookup": _with(facts.lookup, "the tool that reads it"),
+        "lookup": _with(_lookup(facts), "the tool that reads it"),
         "search": _with(facts.search, "the tool that lists what is available"),
         "profile": _with(facts.profile, "the tool that reads the user's account"),
         "dependency": named(facts.dependency, "what it depends on"),
@@ -111,6 +111,18 @@ def _habits(facts: Facts) -> str:
     usual = [name for name, share in facts.exceptions if share >= _MIN_SHARE][:_MAX_HABITS]
     habits = [habit for name, habit in _HABITS.items() if name in usual] or [_HABITS["AttributeError"]]
     return f"{'; '.join(habits)}."
+
+
+_OWNED = re.compile(r"\b(?:payment|card|balance|wallet|account|profile|user|customer|member)\b")
+_OFFERED = re.compile(r"\b(?:flight|seat|room|table|ticket|available|availability|in stock)\b")
+
+
+def _lookup(facts: Facts) -> str:
+    """Return the reading call to name: by what the failure is about, else the most usual one."""
+    for about, tool in ((_OWNED, facts.profile), (_OFFERED, facts.search)):
+        if tool and tool not in facts.methods and about.search(facts.words):
+            return tool
+    return facts.lookup
 
 
 def _with(tool: str, otherwise: str) -> str:

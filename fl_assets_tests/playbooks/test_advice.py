@@ -89,6 +89,22 @@ def test_what_is_on_offer_and_what_somebody_owns_are_looked_up_with_tools_of_the
 
 
 @pytest.mark.parametrize(
+    ("template", "tool"),
+    [
+        ("Error: payment method <ID> not found", "`get_user_details`"),
+        ("Error: flight <ID> not found", "`search_flights`"),
+        ("Error: reservation <ID> not found", "`get_reservation`"),
+    ],
+)
+def test_what_a_failure_is_about_says_where_to_look(template, tool):
+    known = {"lookup": "get_reservation", "search": "search_flights", "profile": "get_user_details"}
+    facts = Facts.of(pattern(failure_class="not_found", template=template), known)
+    assert fields_of(facts)["lookup"] == f"with {tool}"
+    own = Facts.of(pattern(failure_class="not_found", template=template, methods=["get_user_details"]), known)
+    assert "get_user_details" not in fields_of(own)["lookup"]
+
+
+@pytest.mark.parametrize(
     "message",
     [
         "Parameter `old_str` is required for command: replace.",
