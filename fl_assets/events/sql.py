@@ -117,7 +117,8 @@ def events_sql(events: str, start: date) -> str:
             or event_type <> case when has_trace then 'ExecutionTrace' else 'ConversationLog' end
             or has_control or not starts_with(metadata, '{{')
             or (event_time is null and time_text is not null) or not {in_time}
-            or (event_time >= timestamp '{FIRST_TELEMETRY}' and event_time < timestamp '{start}')
+            or coalesce(
+                event_time >= timestamp '{FIRST_TELEMETRY}' and event_time < timestamp '{start}', false)
             or case when not is_strict and strlen(metadata) > {_LONG_LINE}
                 then length(regexp_replace(metadata, '[^\\[{{:]+', '', 'g')) > {_MANY_MARKS} else false end
             or case when not is_strict and strlen(metadata) > {_DEEP_BYTES}

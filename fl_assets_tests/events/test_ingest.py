@@ -678,9 +678,12 @@ def test_the_time_of_a_file_moves_no_event_to_another_day(case, mtime):
 def test_events_older_than_the_first_day_are_left_out_and_counted(case):
     """They are history, and no failures of today; of a clock that says 1970 nothing is known."""
     old = [call_line(name, timestamp=f"2022-03-0{day}T12:00:00Z") for day, name in enumerate("abc", 1)]
-    case.write("a.jsonl", *old, call_line("e1"), call_line("e2", timestamp="1970-01-01T00:00:00Z"))
+    no_time, wrong_clock = (
+        call_line(name, timestamp=time) for name, time in (("e2", None), ("e3", "1970-01-01T00:00:00Z"))
+    )
+    case.write("a.jsonl", *old, call_line("e1"), no_time, wrong_clock)
     report = case.engine.ingest()
-    assert (report.events, report.lost_events) == (2, 0)
+    assert (report.events, report.lost_events) == (3, 0)
     (unread,) = report.unread
     assert (unread.reason, unread.events) == ("before_start", 0)
     assert unread.detail.startswith("3 events ended before 2023-01-01")
