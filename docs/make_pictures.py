@@ -75,7 +75,7 @@ def look_at_the_report(browser: Browser, address: str) -> None:
 
 def look_at_dagster(browser: Browser, address: str) -> None:
     """Take the lineage, a partition with its pictures, and a decision's page."""
-    page = browser.new_page(viewport={"width": 1100, "height": 1000}, device_scale_factor=1.5)
+    page = browser.new_page(viewport={"width": 1100, "height": 1100}, device_scale_factor=1.5)
     page.set_default_timeout(PATIENCE_MS)
     page.goto(f"{address}/assets/failure_patterns?view=lineage&lineageScope=neighbors&lineageDepth=10")
     page.get_by_text("Hide navigation").click()
