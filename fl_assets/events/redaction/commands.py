@@ -57,8 +57,8 @@ security␣(?:unlock|create)-keychain | -p | security unlock-keychain -p ‹tuli
 security␣import | -P | security import a.p12 -P ‹tulip-7›
 sysadminctl | -newPassword | sysadminctl -resetPasswordFor anna -newPassword ‹tulip-7›
 grafana-cli␣admin | reset-admin-password | grafana-cli admin reset-admin-password ‹tulip-7›
-curl wget https? xh | -[A-Za-z]{0,4}[uU]␣*["']?[^\s"'$<:]+:… | curl -u bot:‹tulip-7› https://x
-curl etcdctl | --(?:proxy-)?user[␣=]+["']?[^\s"'$<:]+:… | curl --proxy-user bot:‹tulip-7› https://x
+curl wget https? xh | -[A-Za-z]{0,4}[uU]␣*["']?[^\s"'$<:]*["']?:… | curl -u bot:‹tulip-7› https://x
+curl etcdctl | --(?:proxy-)?user[␣=]+["']?[^\s"'$<:]*["']?:… | curl --proxy-user bot:‹tulip-7› https://x
 https? xh | (?:-a|--auth)(?:␣+|=)["']?[^\s"'$<:]+:… | http -a bot:‹tulip-7› x.io
 lftp | -u␣[^\s,<]+,… | lftp -u bot,‹tulip-7› ftp.x
 veracrypt | -p | veracrypt -t -p ‹tulip-7› v /mnt
@@ -131,7 +131,8 @@ _ARGUMENTS = r"""
 """
 """The same flags where a command is a list of its arguments."""
 
-_LINE = f"[^\r\n|;<{SEP}]"
+_LINE = f"(?:\\\\\r?\n|[^\r\n|;<{SEP}])"
+"""A command goes on in the next line behind a stroke."""
 _LINE_AGAIN = f"(?:{_LINE}|<PASSWORD>)"
 _QUOTE = "\\\\{0,7}[\"']"
 _EDGE = "^|[^0-9A-Za-z_]"

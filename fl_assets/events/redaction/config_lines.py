@@ -50,6 +50,7 @@ assword:?["']?[^\r\n<]{{0,20}}send(?:_?line)?[␣(]{{1,2}}(?:--␣)?["'] | "assw
 (?:openvpn|auth)[.-]?(?:auth)?[.](?:txt|conf)\r?\n{_NAME}\r?\n | auth.txt\nanna\n‹Tulip7Krokus›
 """
 _KEYS = r"""
+(?:api_?key|private_?key|auth_?key|secret_?key)[a-z_]{0,12}␣?["'] | apikey "‹E4NfHLwrpj44emUoTcsxyD3›";
 (?:^|[^A-Za-z])encrypt␣?=␣?" | encrypt = "‹Z6ZAhu7ftw4kGNAjT2G6eA8E42XUYO7StvDQrIwQDts=›"
 [Ss]ecret␣?ID␣*[:=]␣* | Secret ID = ‹c3b1b0b7-e775-4c01-a716-c22cbc0b9e08›
 mc␣(?:alias␣set|config␣host␣add)␣(?:[^\s]{1,80}␣){3} | mc alias set m https://h AKID ‹k3s4kIfOK3azUkeFnDG7›

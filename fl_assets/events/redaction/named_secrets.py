@@ -42,7 +42,10 @@ _VENDOR_LOGIN = (
 )
 """Commands that take a key as their last word."""
 _KEY, _TOKEN_OR_SECRET = any_case("key"), any_case("(?:token|secret)")
-_QUOTED_WORD = any_case("(?:secret(?:[_-]?key)?|signing[_-]?key|encryption[_-]?key|salt|pepper)")
+_QUOTED_WORD = any_case(
+    "(?:secret(?:[_-]?key)?|signing[_-]?key|encryption[_-]?key|salt|pepper|api[_-]?key|private[_-]?key|auth[_-]?key)"
+)
+_QUOTED_SIGN = f"{_QUOTED_WORD}(?: {{0,3}}:?= {{0,3}}@?|[\"']?: {{0,3}}|[a-z_]{{0,12}} ?)"
 _DASHED_WORDS = "[a-z]+(?:[_./-][a-z0-9]{1,12}){1,6}$"
 _YEAR = "(?:19|20)[0-9]{2}-"
 
@@ -59,7 +62,7 @@ RULES = (
     Rule(
         "API_KEY",
         f"((?:{_TOKEN_OF}[_A-Za-z -]{{0,8}}[Tt]oken{ASSIGN}"
-        f"|{_SECRET_WORD}(?:[ ](?:is|was|provided))?{ASSIGN}){QUOTE}?)([0-9A-Za-z_.~+/=%:-]{{6,}})()",
+        f"|{_SECRET_WORD}(?:[ ](?:is|was|provided))?{ASSIGN})@?{QUOTE}?)([0-9A-Za-z_.~+/=%:-]{{6,}})()",
         examples=("client_secret=‹x9Kd02mQ›", "&sig=‹hGFFPrzfgmRElBd1vM5FKg%3D›"),
         stays=("token_count=123456", "next_page_token=CAUQAA1", "api_key=settings.key", "token: 123456789"),
         need=f"(?:{MIXED}|[0-9A-Za-z_-]{{20}}).*",
@@ -86,8 +89,7 @@ RULES = (
     ),
     Rule(  # in quotes, where marks belong to it too
         "API_KEY",
-        f"({_QUOTED_WORD}(?: ?= ?|[\"']?: ?)\"|{_QUOTED_WORD}(?: ?= ?|[\"']?: ?)')"
-        f"([^ \t\r\n\"'<>{SEP}]{{20,}})([\"'])",
+        f"({_QUOTED_SIGN}[\"'])([^ \t\r\n\"'<{SEP}]{{16,}})([\"'])",
         examples=("SECRET_KEY = 'django-‹&7zc0kob8%9agewql3ptw2=2%›'".replace("django-‹", "‹django-"),),
         need=f"{MIXED}.*",
         unless=(STAND_IN, CODE, "[^!@#$%^&*()]+$"),
