@@ -81,7 +81,7 @@ def _table(
         stays=stays,
         need=need,
         unless=unless,
-        apart=True,
+        apart=entity == "PASSWORD",
         kinds=kinds,
     )
 

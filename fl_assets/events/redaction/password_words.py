@@ -53,7 +53,6 @@ RULES = (
         stays=("user42 is the password owner", "column_12 is the password hash", "step-12 is the password"),
         need="[^0-9]*[A-Za-z][^0-9]*[0-9]{2}.*|[^A-Z]*[a-z][^A-Z]*[A-Z].*[0-9].*|[^a-z]*[A-Z].*[0-9].*[a-z].*",
         unless=(STAND_IN, CODE, "[a-z]+[_-]?[0-9]+$"),
-        apart=True,
     ),
     Rule(
         "PASSWORD",

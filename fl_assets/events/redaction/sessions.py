@@ -106,7 +106,6 @@ RULES = (
         ),
         stays=('cookies.set("lang", "en-GB-and-others")',),
         need=f"{MIXED}.*",
-        apart=True,
     ),
     Rule(
         "PASSWORD",
