@@ -50,6 +50,7 @@ class Demo:
     """What the demo is made of."""
 
     fleet: Mapping[str, int]
+    louder: Mapping[str, float]
     harmless: CallFailure
     agents: str
     policy: str
@@ -80,6 +81,10 @@ class DemoFleet:
         self._demo, self._tally = demo, Tally()
         sizes = (fleet["days"], fleet["nodes"], fleet["events_per_day"], fleet["seed"])
         self.plan = plan_fleet(*sizes, end=end, more=(demo.harmless,))
+        rng = np.random.default_rng([fleet["seed"], 7])
+        for failure, factor in demo.louder.items():
+            for index, node in np.ndindex(len(self.plan.days), len(self.plan.nodes)):
+                _scale(self.plan, index, node, failure, factor, rng)
         damage = Damage()
         self._nodes = [
             NodeFiles(self.plan, node, self._tally, damage=damage, compression="mixed")
@@ -115,18 +120,24 @@ def react(plan: FleetPlan, index: int, values: Values, reactions: Sequence[React
     """
     rng = np.random.default_rng([plan.seed, 6, index])
     for reaction in reactions:
-        kind = next(place for place, one in enumerate(plan.call_failures) if one.id == reaction.failure)
-        targets = [METHOD_INDEX[target] for target in plan.call_failures[kind].targets]
         for node, name in enumerate(plan.nodes):
-            if reaction.key not in values.get(name, {}):
-                continue
-            failed = plan.failures[kind, index, node, targets]
-            if reaction.factor <= 1:
-                plan.failures[kind, index, node, targets] = rng.binomial(failed, reaction.factor)
-                continue
-            free = _calls_that_succeed(plan, index, node)[targets]
-            share = np.minimum(MAX_RATE, (reaction.factor - 1) * failed / np.maximum(free, 1))
-            plan.failures[kind, index, node, targets] = failed + rng.binomial(free, share)
+            if reaction.key in values.get(name, {}):
+                _scale(plan, index, node, reaction.failure, reaction.factor, rng)
+
+
+def _scale(
+    plan: FleetPlan, index: int, node: int, failure: str, factor: float, rng: np.random.Generator
+) -> None:
+    """Have so many times as many of a failure on a node's day, on average."""
+    kind = next(place for place, one in enumerate(plan.call_failures) if one.id == failure)
+    targets = [METHOD_INDEX[target] for target in plan.call_failures[kind].targets]
+    failed = plan.failures[kind, index, node, targets]
+    if factor <= 1:
+        plan.failures[kind, index, node, targets] = rng.binomial(failed, factor)
+        return
+    free = _calls_that_succeed(plan, index, node)[targets]
+    share = np.minimum(MAX_RATE, (factor - 1) * failed / np.maximum(free, 1))
+    plan.failures[kind, index, node, targets] = failed + rng.binomial(free, share)
 
 
 def _calls_that_succeed(plan: FleetPlan, index: int, node: int) -> np.ndarray:
