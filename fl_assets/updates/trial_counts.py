@@ -194,9 +194,14 @@ _COUNTS = """
             semi join members on message_id = signal || '|' || service group by all
         union all select node_id, event_date, 0, 0, 0, max(sessions) from signals group by node_id,
             event_date, service),
+    -- Successful calls and those that the pattern failed: of successes alone, what mends slow calls would
+    -- pass for what makes calls slow.
+    timed as (
+        select node_id, event_date, latency_histogram from called
+        union all by name select node_id, event_date, latency_histogram from failed),
     -- a histogram with noise in it (bucket $noise) has no 95th percentile of a node and day
     buckets as (
-        select node_id, event_date, unnest(map_entries(latency_histogram)) as entry from called
+        select node_id, event_date, unnest(map_entries(latency_histogram)) as entry from timed
         where not map_contains(latency_histogram, $noise)),
     summed as (
         select node_id, event_date, entry.key as bucket, sum(entry.value) as calls from buckets group by all),
