@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from datetime import UTC, datetime, time, timedelta
 
 import pytest
 from typer.testing import CliRunner
@@ -103,19 +104,20 @@ def test_decisions_say_what_happens_and_not_none(at_home):
     assert "none (backtest)" not in shown
 
 
-def test_the_files_of_a_day_are_read_again_and_what_to_do_next_is_said(tmp_path, monkeypatch):
+def test_events_of_a_day_are_decided_again_and_what_to_do_next_is_said(tmp_path, monkeypatch):
     settings = settings_in(tmp_path)
     settings.telemetry_path.mkdir(parents=True)
     settings.error_records_path.mkdir(parents=True, exist_ok=True)
     (settings.telemetry_path / "a.jsonl").write_bytes(call_line("e1") + b"\n")
     for name in ("telemetry", "data", "error_records"):
         monkeypatch.setenv(f"FEDERATED_LEARNING_{name.upper()}_PATH", str(getattr(settings, f"{name}_path")))
-    SummingEngine(settings).ingest()
-    shown = run("reingest", str(DAY)).stdout
-    assert f"Files of {DAY} read again: 1; 1 rows taken out, 1 events read" in shown
-    assert f"fl-assets backfill {DAY} {DAY}" in shown
-    with pytest.raises(CommandError, match="no file that gave anything to 2026-10-01"):
-        run("reingest", "2026-10-01")
+    early = DAY - timedelta(days=20)
+    SummingEngine(settings, clock=lambda: datetime.combine(early, time(12), UTC)).ingest()
+    shown = run("reingest", str(early)).stdout
+    assert f"1 events of {early} came to their own days" in shown
+    assert f"fl-assets backfill {early} {DAY}" in shown
+    with pytest.raises(CommandError, match=f"{early} has no event whose own time is of another day"):
+        run("reingest", str(early))
 
 
 def test_a_backfill_has_one_line_a_day(at_home):

@@ -303,29 +303,22 @@ def rebuild() -> None:
 
 @app.command()
 def reingest(day: Annotated[date, typer.Argument(parser=parse_day, metavar=DAY)]) -> None:
-    """Read the files of a day again, after the clock was wrong.
+    """Decide the days of events again, after the clock was wrong.
 
-    What these files gave is taken out of the lake, on all days, and read by the clock as it is now.
+    Events that were kept on the day since their own time lay ahead of the clock come to the day of that time.
 
     Example: fl-assets reingest 2026-11-20
     """
-    from fl_assets.cli.console import say, status
-    from fl_assets.events.reingest import let_go
+    from fl_assets.cli.console import say
+    from fl_assets.events.reingest import decide_again
     from fl_assets.workspace import Workspace
 
-    engine = Workspace(settings_of_inputs()).engine
-    with status("taking out what the files of the day gave") as progress:
-        found = let_go(engine, day)
-        report = engine.ingest(progress) if found.files else None
-    if found.gone:
-        say(f"{len(found.gone)} files of {day} are not there any more; what they gave stays: {found.gone[0]}")
-    if report is None:
-        raise CommandError(f"no file that gave anything to {day} is there to be read again")
-    changed = sorted({*found.days, *report.days})
-    counts = f"{found.rows:,} rows taken out, {report.events:,} events read"
-    say(f"Files of {day} read again: {len(found.files)}; {counts}")
-    say(f"Days that changed: {', '.join(map(str, changed))}")
-    say(f"Have them analysed: fl-assets backfill {changed[0]} {changed[-1]}")
+    found = decide_again(Workspace(settings_of_inputs()).engine, day)
+    if not found.events:
+        raise CommandError(f"{day} has no event whose own time is of another day, by the clock as it is now")
+    say(f"{found.events:,} events of {day} came to their own days")
+    say(f"Days that changed: {', '.join(map(str, found.days))}")
+    say(f"Have them analysed: fl-assets backfill {found.days[0]} {found.days[-1]}")
 
 
 @app.command()

@@ -6,6 +6,7 @@ manifest and its files are swapped in (`infra/lake.py`).
 
 import os
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from itertools import groupby
@@ -105,11 +106,24 @@ class Commit:
         """Let stored rows go when the days are committed."""
         self._replaced |= rows
 
-    def take_out(self, rows: ReplacedRows) -> None:
-        """Commit the days of these rows without them."""
+    def add(
+        self,
+        table: Table,
+        day: date,
+        rows: int,
+        content: int,
+        sources: set[str],
+        write: Callable[[Path], object],
+    ) -> None:
+        """Commit a day with rows more, which `write` writes: their number, sum of hashes and files."""
+        self.files[table.name, day] = [self.lake.add(table.name, day, rows, write)]
+        self._commit_day(table, day, _Gain(rows, content, sources), Counter())
+
+    def take_out(self, rows: ReplacedRows, stats: Mapping[str, int]) -> None:
+        """Commit the days of these rows without them, and count `stats` to those of calls."""
         self.replace(rows)
         for name, day in sorted(rows):
-            self._commit_day(TABLES[name], day, _Gain(), Counter())
+            self._commit_day(TABLES[name], day, _Gain(), Counter(stats if name == RAW_TRACES.name else {}))
 
     def run(self, stats: dict[date, Counter[str]], refused: dict[date, Counter[str]]) -> None:
         """Commit every table, day by day.

@@ -242,23 +242,6 @@ class TelemetryIndex:
                     (day.isoformat(), lake.events_on(day), lake.content_of(day)),
                 )
 
-    def known_files(self) -> list[tuple[str, str]]:
-        """Return kind and path of each file that was looked at and is still there."""
-        with self._open() as connection:
-            rows = connection.execute("select kind, path from files order by kind, path").fetchall()
-        return [
-            (row["kind"], row["path"])
-            for row in rows
-            if os.path.lexists(self._roots[row["kind"]] / row["path"])
-        ]
-
-    def forget(self, files: Iterable[tuple[str, str]]) -> None:
-        """Have files, by kind and path, count as never read."""
-        with self._open() as connection:
-            given = [*files]
-            connection.executemany("delete from files where kind = ? and path = ?", given)
-            connection.executemany("delete from scans where kind = ? and path = ?", given)
-
     def note_ingestion(self, begun: datetime) -> None:
         """Record when the last ingestion that read anything began."""
         with self._open() as connection:

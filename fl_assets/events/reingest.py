@@ -1,112 +1,118 @@
-"""Letting go of what files gave, so that they are read again: for days that a wrong clock decided.
+"""Deciding the days of events again, where a wrong clock decided them.
 
-What goes here: finding the files of a day and the rows that came from them, and taking both out. What does
-not: reading files (`ingest.py`).
+What goes here: events of a day that have a time of their own, and come to the day of that time. What does
+not: which day an event belongs to while it is read (`sql.py`), writing days (`commit.py`).
 
-An event without a usable time, or with one later than the coordinator's clock allows, is kept on the day it
-was received. A coordinator whose clock was wrong has put events on wrong days by that rule, and since each
-byte is read once, the right clock alone does not bring them back.
+An event that is later than the coordinator's clock allows is kept on the day it was received, with its own
+time beside it. So nothing needs to be read again, and files that are gone or were replaced do not matter. An
+event without a time has none to go by, and stays, as do refused lines.
 """
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from fl_assets.core.tables import CONVERSATION_LOGS, QUARANTINED_EVENTS, RAW_TRACES, Table
+from fl_assets.core.tables import CONVERSATION_LOGS, RAW_TRACES, Table
 from fl_assets.events.commit import Commit
 from fl_assets.events.duplicates import Replaced
 from fl_assets.events.engine import DuckDBEngine
-from fl_assets.events.event import safe_redact
-from fl_assets.events.redaction.engine import redact
-from fl_assets.events.side_rows import SIDE_TABLES, ReplacedRows, hashed_sql
+from fl_assets.events.side_rows import ReplacedRows
 from fl_assets.events.sql import content_sql
+from fl_assets.events.stage import PARQUET
 from fl_assets.infra.lake import Lake, retry_on_conflict
 
-_CONTENT = {
-    RAW_TRACES: content_sql("trace"),
-    CONVERSATION_LOGS: content_sql("turn"),
-    **{table: hashed_sql(table) for table in (QUARANTINED_EVENTS, *(side.table for side in SIDE_TABLES))},
-}
-"""Tables that are filled from files, and the hash of a row's content as the manifests sum it."""
+_CONTENT = {RAW_TRACES: content_sql("trace"), CONVERSATION_LOGS: content_sql("turn")}
+_READ = """read_parquet($files, filename = true, file_row_number = true, hive_partitioning = false,
+    union_by_name = true)"""
 
 
 @dataclass(frozen=True)
-class LetGo:
-    """What was taken out of the lake."""
+class Moved:
+    """What was moved, and between which days."""
 
-    files: tuple[str, ...]
-    """Files that will be read again, as the lake names them."""
-    gone: tuple[str, ...]
-    """Files of the day that are not there any more: what they gave stays where it is."""
-    rows: int
+    events: int
     days: tuple[date, ...]
-    """Days that lost rows."""
 
 
 @retry_on_conflict
-def let_go(engine: DuckDBEngine, day: date) -> LetGo:
-    """Take all rows of the files that gave rows to a day out of the lake, on whatever day they lie.
+def decide_again(engine: DuckDBEngine, day: date) -> Moved:
+    """Bring events that were kept on a day for their time to the days that they name, by the clock now.
 
-    The next ingestion reads these files from their start. The index forgets them first: a crash in between
-    leaves rows that a second call takes out, and loses none.
+    Their own days get them first, each event once: a crash in between leaves copies, which a second call
+    takes out.
 
     Args:
         engine: whose lake and index these are.
-        day: the day, UTC.
+        day: the day, UTC, that they were kept on.
 
     Raises:
         IngestBusyError: another process kept the ingestion lock for ten minutes.
     """
+    latest = engine.now().replace(tzinfo=None) + timedelta(days=1)
+    gone: ReplacedRows = {}
     with engine.lake.lock(), engine.connect(threads=1) as connection:
-        named = _sources_of(connection, engine.lake, day)
-        there: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
-        for kind, path in engine.index.known_files():
-            there[safe_redact(path, redact)].append((kind, path))
-        files = sorted(named & there.keys())
-        if not files:
-            return LetGo((), tuple(sorted(named)), 0, ())
-        engine.index.forget([one for name in files for one in there[name]])
-        rows = _rows_of(connection, engine.lake, files)
         commit = Commit(connection, engine.lake, defaultdict(list), [])
-        commit.take_out(rows)
-        engine.index.commit([], commit.days, engine.lake)
-    number = sum(len(one.rows) for found in rows.values() for one in found.values())
-    return LetGo(tuple(files), tuple(sorted(named - there.keys())), number, tuple(sorted(commit.days)))
-
-
-def _sources_of(connection: duckdb.DuckDBPyConnection, lake: Lake, day: date) -> set[str]:
-    names: set[str] = set()
-    for table in _CONTENT:
-        if files := _paths(lake, table, [day]):
-            sql = f"select distinct source_file from {_READ}"  # noqa: S608 - our own names
-            names |= {name for (name,) in connection.execute(sql, {"files": files}).fetchall() if name}
-    return names
-
-
-def _rows_of(connection: duckdb.DuckDBPyConnection, lake: Lake, sources: list[str]) -> ReplacedRows:
-    found: ReplacedRows = {}
-    for table, content in _CONTENT.items():
-        for day in lake.days(table.name):
-            if not (files := _paths(lake, table, [day])):
+        for table, content in _CONTENT.items():
+            if not (files := _paths(engine.lake, table, {day})):
                 continue
-            sql = f"""select filename, file_row_number, {content} from {_READ}
-                where list_contains($sources, source_file)"""  # noqa: S608 - our own names
-            given: dict[str, Any] = {"files": files, "sources": sources}
-            for path, row, hashed in connection.execute(sql, given).fetchall():
-                one = found.setdefault((table.name, day), {}).setdefault(Path(path).name, Replaced())
+            typed = ", ".join(f"{column.name} {column.type}" for column in table.columns)
+            connection.execute(f"create or replace temp table fl_columns ({typed})")
+            connection.execute(
+                f"""create or replace temp table fl_moved as
+                    select *, timestamp::date as own_day, {content} as content
+                    from (from fl_columns union all by name from {_READ})
+                    where has_clock_skew and timestamp between $start and $latest
+                        and timestamp::date <> $day""",  # noqa: S608 - our own names
+                {"files": files, "start": engine.settings.start_date, "latest": latest, "day": day},
+            )
+            days = connection.execute("select distinct own_day from fl_moved order by all").fetchall()
+            for (own,) in days:
+                _bring(connection, commit, table, own, kept_on=day)
+            for path, row, hashed in connection.execute(
+                "select filename, file_row_number, content from fl_moved"
+            ).fetchall():
+                one = gone.setdefault((table.name, day), {}).setdefault(Path(path).name, Replaced())
                 one.rows.append(row)
                 one.content = (one.content + hashed) % 2**64
-    return found
+        events = sum(len(one.rows) for found in gone.values() for one in found.values())
+        commit.take_out(gone, {"clock_skewed": -events})
+        engine.index.commit([], commit.days, engine.lake)
+    return Moved(events, tuple(sorted(commit.days)))
 
 
-_READ = "read_parquet($files, filename = true, file_row_number = true, hive_partitioning = false)"
+def _bring(
+    connection: duckdb.DuckDBPyConnection, commit: Commit, table: Table, own: date, *, kept_on: date
+) -> None:
+    """Add the events of one day to it that it and those beside it do not have."""
+    beside = {own + timedelta(days=offset) for offset in (-1, 0, 1)} - {kept_on}
+    known = "select null, null where false"
+    given: dict[str, Any] = {"own": own}
+    if files := _paths(commit.lake, table, beside):
+        known, given = f"select node_id, event_id from {_READ}", given | {"files": files}  # noqa: S608
+    connection.execute(
+        f"""create or replace temp table fl_brought as
+            from fl_moved where own_day = $own and (node_id, event_id) not in ({known})""",
+        given,
+    )
+    ((rows, content, sources),) = connection.execute(
+        "select count(*), coalesce(sum(content), 0), list(distinct source_file) from fl_brought"
+    ).fetchall()
+    if not rows:
+        return
+    own_values = {"event_date": "own_day", "has_clock_skew": "false"}
+    columns = ", ".join(f"{own_values.get(name, name)} as {name}" for name in table.column_names)
+    sql = f"copy (select {columns} from fl_brought {table.order_sql}) to $path {PARQUET}"  # noqa: S608
+
+    def write(path: Path) -> None:
+        connection.execute(sql, {"path": os.fspath(path.resolve())})
+
+    commit.add(table, own, rows, int(content), set(sources), write)
 
 
-def _paths(lake: Lake, table: Table, days: Iterable[date]) -> list[str]:
+def _paths(lake: Lake, table: Table, days: set[date]) -> list[str]:
     return [os.fspath(path.resolve()) for path in lake.files(table.name, days)]

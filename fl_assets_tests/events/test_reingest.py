@@ -1,4 +1,4 @@
-"""Files of a day that a wrong clock decided are read again, and nothing else changes."""
+"""Events that a wrong clock put on its day come to their own, and nothing else changes."""
 
 from datetime import UTC, date, datetime
 
@@ -6,7 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from fl_assets.core.tables import CONVERSATION_LOGS, QUARANTINED_EVENTS, RAW_TRACES
-from fl_assets.events.reingest import let_go
+from fl_assets.events import reingest
+from fl_assets.events.reingest import decide_again
 from fl_assets.sums.engine import SummingEngine
 from fl_assets_tests.build import DAY, call_line, turn_line
 from fl_assets_tests.conftest import settings_in
@@ -58,46 +59,51 @@ def hashes(engine):
 
 
 def test_events_that_a_wrong_clock_put_on_its_day_come_to_their_own(fleet, tmp_path):
-    wrong = at(fleet, LONG_AGO)
+    wrong, day = at(fleet, LONG_AGO), LONG_AGO.date()
     wrong.ingest()
-    day = LONG_AGO.date()
     assert [row[0] for row in stored(wrong)["raw_traces"]] == [date(2026, 10, 2), day, day]
     right = at(fleet, NOW)
     assert right.ingest().files == 0, "each byte is read once, whatever the clock says now"
 
-    found = let_go(right, day)
-    assert (found.files, found.gone, found.rows) == (("n1/late.jsonl", "n2/late.jsonl"), (), 4)
-    report = right.ingest()
-    assert (report.files, report.events, report.duplicates) == (2, 3, 0)
-    assert {row[0] for row in stored(right)["raw_traces"]} == {date(2026, 10, 2), DAY}
-
+    found = decide_again(right, day)
+    assert (found.events, found.days) == (3, (day, DAY))
     fresh = at(settings_in(tmp_path / "fresh", telemetry_path=fleet.telemetry_path), NOW)
     fresh.ingest()
-    assert stored(right) == stored(fresh)
-    assert hashes(right) == hashes(fresh), "as if the clock had been right at once"
-    days = {each.day: each.events for each in right.index.backlog().days}
-    assert days[DAY] == 3, "the sensor asks for the day that the events came to"
+    for table in ("raw_traces", "conversation_logs"):
+        assert stored(right)[table] == stored(fresh)[table]
+        of_table = {key: value for key, value in hashes(fresh).items() if key[0] == table}
+        assert {key: value for key, value in hashes(right).items() if key[0] == table} == of_table
+    assert stored(right)["quarantined_events"] == stored(wrong)["quarantined_events"]
+    assert right.day_stats(day)["clock_skewed"] == 0
+    assert {each.day: each.events for each in right.index.backlog().days}[DAY] == 3
+    assert decide_again(right, day).events == 0
 
 
-def test_what_a_file_gave_that_is_gone_stays_and_is_named(fleet):
-    wrong = at(fleet, LONG_AGO)
-    wrong.ingest()
-    before = stored(wrong)
-    for name in ("n1/late.jsonl", "n2/late.jsonl"):
-        (fleet.telemetry_path / name).unlink()
-    found = let_go(at(fleet, NOW), LONG_AGO.date())
-    assert (found.files, found.gone, found.rows) == ((), ("n1/late.jsonl", "n2/late.jsonl"), 0)
-    assert stored(wrong) == before
+def test_what_is_gone_or_was_replaced_since_is_not_lost(fleet):
+    at(fleet, LONG_AGO).ingest()
+    (fleet.telemetry_path / "n1/late.jsonl").write_bytes(call_line("other") + b"\n")
+    (fleet.telemetry_path / "n2/late.jsonl").unlink()
+    right = at(fleet, NOW)
+    decide_again(right, LONG_AGO.date())
+    right.ingest()
+    assert [row[0] for row in stored(right)["raw_traces"]] == [date(2026, 10, 2), DAY, DAY, DAY]
 
 
-def test_killed_before_the_rows_went_a_second_call_leaves_each_event_once(fleet, monkeypatch):
+def test_killed_in_between_a_second_call_leaves_each_event_once(fleet, monkeypatch):
     at(fleet, LONG_AGO).ingest()
     right, day = at(fleet, NOW), LONG_AGO.date()
     with monkeypatch.context() as patch:
-        patch.setattr("fl_assets.events.reingest._rows_of", lambda *_: 1 / 0)
+        patch.setattr(reingest.Commit, "take_out", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            let_go(right, day)
-    right.ingest()  # a cycle may come in between: events are on both days then, and none is lost
-    let_go(right, day)
-    right.ingest()
-    assert sorted(row[0] for row in stored(right)["raw_traces"]) == [date(2026, 10, 2), DAY, DAY]
+            decide_again(right, day)
+    assert len(stored(right)["raw_traces"]) == 5, "none is lost"
+    decide_again(right, day)
+    assert [row[0] for row in stored(right)["raw_traces"]] == [date(2026, 10, 2), DAY, DAY]
+
+
+def test_an_event_that_is_still_ahead_of_the_clock_stays(fleet):
+    wrong = at(fleet, LONG_AGO)
+    wrong.ingest()
+    before = stored(wrong)
+    assert decide_again(wrong, LONG_AGO.date()).events == 0
+    assert stored(wrong) == before
