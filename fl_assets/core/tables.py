@@ -181,6 +181,7 @@ ERROR_RECORDS = Table(
         Column("record_id", "VARCHAR", "Id of the record."),
         Column("request_id", "VARCHAR", "Call it explains, when that is known."),
         Column("timestamp", "TIMESTAMP", "When it was created, UTC."),
+        Column("updated_at", "TIMESTAMP", "When it was last changed, UTC: the last version stays."),
         Column("failure_type", "VARCHAR", "Type as the engine named it."),
         Column("error_category", "VARCHAR", "Category as the engine named it."),
         Column("error_stage", "VARCHAR", "Stage at which it failed."),

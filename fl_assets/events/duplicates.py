@@ -4,7 +4,8 @@ What goes here: finding ids that came before, and taking out of the staged files
 ones, the rows that give way. What does not: writing days (`commit.py`).
 
 An event is known by its node and its id. Of its versions the first stays; one that says `unfinished` in its
-metadata gives way to one that does not, whenever that comes. The same id from another node is another event,
+metadata gives way to one that does not, and one that says `updated_at` to one that says a later time,
+whenever that comes. The same id from another node is another event,
 and counted as a conflict: nobody can make another node's events vanish by writing their ids first.
 """
 
@@ -26,12 +27,16 @@ _EVENT_TABLES: tuple[tuple[Table, Literal["trace", "turn"]], ...] = (
     (RAW_TRACES, "trace"),
     (CONVERSATION_LOGS, "turn"),
 )
-_UNFINISHED = "coalesce(metadata->>'unfinished' = 'true', false)"
+_VERSION = """coalesce(metadata->>'unfinished' = 'true', false) as is_unfinished,
+    coalesce(try_cast(metadata->>'updated_at' as timestamp), '-infinity'::timestamp) as updated"""
+_IS_LATER = """case when v.is_unfinished = s.is_unfinished then v.updated > s.updated
+    else s.is_unfinished end"""
+"""Whether a staged version `v` takes the place of a stored one `s`."""
 
 
 @dataclass(slots=True)
 class Replaced:
-    """Rows of a stored file that give way to finished versions."""
+    """Rows of a stored file that give way to later versions."""
 
     rows: list[int] = field(default_factory=list)
     """Their numbers within the file."""
@@ -50,7 +55,7 @@ class Duplicates:
 
     Attributes:
         counts: by day, `duplicates` (the same content again), `conflicts` (another content, or another node's
-            id), `superseded` (unfinished versions).
+            id), `superseded` (unfinished and earlier versions).
         replaced: by table and day and file name, the stored rows that go.
     """
 
@@ -70,7 +75,7 @@ class Duplicates:
             return {}
         self._staged_versions()
         self._keep_one()
-        self._replace_unfinished()
+        self._replace_earlier()
         self._count()
         self._forget()
         return dict(self._execute("select filename, count(*) from fl_drop group by filename"))
@@ -95,7 +100,7 @@ class Duplicates:
         """
         self._execute("""create or replace temp table fl_stored(
             table_name varchar, event_date date, filename varchar, file_row_number bigint, node_id varchar,
-                event_id varchar, content ubigint, told ubigint, is_unfinished boolean)""")
+                event_id varchar, content ubigint, told ubigint, is_unfinished boolean, updated timestamp)""")
         days = {
             day + timedelta(days=offset)
             for (day,) in self._execute("select distinct event_date from fl_stage")
@@ -121,7 +126,7 @@ class Duplicates:
                 self._execute(
                     f"""insert into fl_stored
                         select $table, event_date, filename, file_row_number, node_id, event_id,
-                            {content_sql(kind)}, {own_content_sql(kind)}, {_UNFINISHED}
+                            {content_sql(kind)}, {own_content_sql(kind)}, {_VERSION}
                         from read_parquet($files, filename = true, file_row_number = true,
                             hive_partitioning = false)
                         where event_id in (select event_id from fl_found)""",  # noqa: S608 - our own SQL
@@ -133,7 +138,7 @@ class Duplicates:
         """Rows of the staged files with such ids."""
         self._execute("""create or replace temp table fl_staged(
             event_id varchar, node_id varchar, event_date date, "timestamp" timestamp, content ubigint,
-                told ubigint, is_unfinished boolean,
+                told ubigint, is_unfinished boolean, updated timestamp,
             source_file varchar, source_line bigint, filename varchar, file_row_number bigint)""")
         for table, kind in _EVENT_TABLES:
             paths = [
@@ -146,7 +151,7 @@ class Duplicates:
                 self._execute(
                     f"""insert into fl_staged
                         select event_id, node_id, event_date, timestamp, {content_sql(kind)},
-                            {own_content_sql(kind)}, {_UNFINISHED}, source_file, source_line, filename,
+                            {own_content_sql(kind)}, {_VERSION}, source_file, source_line, filename,
                             file_row_number
                         from read_parquet($paths, filename = true, file_row_number = true,
                             hive_partitioning = false)
@@ -157,36 +162,34 @@ class Duplicates:
     def _keep_one(self) -> None:
         """Of the versions of an event the stored one stays, else the first by time.
 
-        But any finished one before an unfinished one.
+        But any finished one before an unfinished one, and the one that was updated last.
         """
-        self._execute("""
+        self._execute(f"""
             create or replace temp table fl_drop as
             with stored as (
-                select node_id, event_id, any_value(told order by is_unfinished, told) as told,
-                    bool_and(is_unfinished) as is_unfinished
-                from fl_stored group by node_id, event_id),
+                select distinct on (node_id, event_id) node_id, event_id, told, is_unfinished, updated
+                from fl_stored order by is_unfinished, updated desc, told),
             ranked as (
                 select v.*, s.told as stored,
-                    coalesce(not s.is_unfinished or v.is_unfinished, false) as is_stored,
+                    coalesce(not {_IS_LATER}, false) as is_stored,
+                    greatest(s.updated, first_value(v.updated) over versions) > v.updated as is_earlier,
                     first_value(v.told) over versions as first, row_number() over versions as place
                 from fl_staged v left join stored s using (node_id, event_id)
                 window versions as (
                     partition by node_id, event_id
-                    order by v.is_unfinished, event_date, timestamp, v.content, source_file, source_line,
-                        filename))
+                    order by v.is_unfinished, v.updated desc, event_date, timestamp, v.content, source_file,
+                        source_line, filename))
             select filename, file_row_number, hash(event_id) as id_hash, event_date, content, source_file,
                 source_line,
                 case when told = case when is_stored then stored else first end then 'duplicates'
-                    when is_unfinished then 'superseded' else 'conflicts' end as kind
-            from ranked where place > 1 or is_stored""")
+                    when is_unfinished or is_earlier then 'superseded' else 'conflicts' end as kind
+            from ranked where place > 1 or is_stored""")  # noqa: S608 - our own SQL
 
-    def _replace_unfinished(self) -> None:
-        """Note the stored rows that are unfinished, where a finished version was staged."""
-        gone = self._execute("""
-            select table_name, event_date, filename, file_row_number, content from fl_stored
-            where is_unfinished
-                and (node_id, event_id) in (
-                    select (node_id, event_id) from fl_staged where not is_unfinished)""")
+    def _replace_earlier(self) -> None:
+        """Note the stored rows of which a later version was staged."""
+        gone = self._execute(f"""
+            select distinct table_name, s.event_date, s.filename, s.file_row_number, s.content
+            from fl_stored s join fl_staged v using (node_id, event_id) where {_IS_LATER}""")  # noqa: S608
         for table, day, path, row, content in gone:
             replaced = self.replaced.setdefault((table, day), {}).setdefault(Path(path).name, Replaced())
             replaced.rows.append(row)

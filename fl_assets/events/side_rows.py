@@ -1,8 +1,8 @@
 """Rows that come beside events: error records and evaluations, redacted, each id once.
 
-Of an error record the first version stays. Of an evaluation the last one does, as people change their minds:
-the one that was updated last, and of equal times the one that was read last. It takes the place of what the
-same node said, never of another's.
+Of each the last version stays, as people change their minds and engines learn more: the one that was updated
+last, and of equal times the one that was read last. An evaluation takes the place of what the same node said,
+never of another's; error records have one writer.
 
 What goes here: from what formats give of them to relations that are committed by day. What does not: events
 (`stage.py`, `duplicates.py`), the commit (`commit.py`).
@@ -33,13 +33,13 @@ class SideTable:
     table: Table
     relation: str
     id: str
-    updated: str | None = None
-    """Column that says when a row was last changed, if the last version is to stay."""
+    owner: str | None = None
+    """Column that says whose row it is, if there are several writers: nobody replaces another's."""
 
 
 SIDE_TABLES = (
     SideTable(ERROR_RECORDS, "fl_records", "record_id"),
-    SideTable(EVALUATIONS, "fl_evaluations", "evaluation_id", "updated_at"),
+    SideTable(EVALUATIONS, "fl_evaluations", "evaluation_id", owner="node_id"),
 )
 
 
@@ -91,24 +91,21 @@ def stage(
     for row in rows:
         moment = parse_time(str(row["timestamp"])) or now
         day = event_day(moment, now, start)[0]
-        dated.append({**row, "timestamp": moment.replace(tzinfo=None), "event_date": day})
-        if side.updated:
-            updated = parse_time(str(row.get(side.updated))) or moment
-            dated[-1][side.updated] = updated.replace(tzinfo=None)
-    of_one, last_first = f"{side.id}", "event_date, timestamp, hash(g)"
-    if side.updated:
-        of_one, last_first = f"{side.id}, node_id", f"{side.updated} desc, place desc"
+        updated = parse_time(str(row.get("updated_at"))) or moment
+        times = {"timestamp": moment.replace(tzinfo=None), "updated_at": updated.replace(tzinfo=None)}
+        dated.append({**row, **times, "event_date": day})
+    of_one = f"{side.id}, {side.owner}" if side.owner else side.id
     connection.register("fl_given", pa.Table.from_pylist(dated, schema=side.table.arrow_schema))
     connection.execute(f"""
         create or replace temp table {side.relation} as
         select * exclude (place) from (select *, row_number() over () as place from fl_given) g
-        qualify row_number() over (partition by {of_one} order by {last_first}) = 1""")  # noqa: S608 - our own names
+        qualify row_number() over (partition by {of_one} order by updated_at desc, place desc) = 1""")  # noqa: S608 - our own names
     connection.unregister("fl_given")
     replaced = _settled_with_stored(connection, lake, side) if dated else {}
-    if side.updated:  # of two nodes that give one id, the first
+    if side.owner:  # of two nodes that give one id, the first
         connection.execute(f"""
             delete from {side.relation} where rowid not in (
-                select arg_min(rowid, (event_date, timestamp, node_id)) from {side.relation}
+                select arg_min(rowid, (event_date, timestamp, {side.owner})) from {side.relation}
                 group by {side.id})""")  # noqa: S608
     return connection.execute(f"select count(*) from {side.relation}").fetchall()[0][0], replaced  # noqa: S608
 
@@ -146,10 +143,6 @@ def _settled_with_stored(connection: duckdb.DuckDBPyConnection, lake: Lake, side
 
 
 def _gives_way_sql(side: SideTable) -> str:
-    if not side.updated:
-        return "false"
-    return (
-        f"s.node_id is not distinct from n.node_id and {hashed_sql(side.table, 's.')} <> "
-        f"{hashed_sql(side.table, 'n.')} "
-        f"and coalesce(n.{side.updated} >= s.{side.updated}, true)"
-    )
+    is_own = f"s.{side.owner} is not distinct from n.{side.owner}" if side.owner else "true"
+    is_other = f"{hashed_sql(side.table, 's.')} <> {hashed_sql(side.table, 'n.')}"
+    return f"{is_own} and {is_other} and coalesce(n.updated_at >= s.updated_at, true)"

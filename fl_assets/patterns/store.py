@@ -130,7 +130,7 @@ class PatternStore:
         if not records or not traces:
             return found
         with self._connect() as connection:
-            connection.read_parquet(records).create_view("fl_records")
+            connection.read_parquet(records, union_by_name=True).create_view("fl_records")
             connection.read_parquet(traces, hive_partitioning=False).create_view("fl_traces")
             connection.execute(_EXPLAINED)
             connection.execute(f"create temp table fl_messages as {signature_sql('fl_explained')}")

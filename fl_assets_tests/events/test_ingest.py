@@ -490,6 +490,26 @@ def test_other_formats_and_error_records_go_through_the_same_checks(case):
     assert case.engine.ingest().files == 0
 
 
+def test_of_an_error_record_the_last_version_stays_in_a_file_and_across_files_and_days(case):
+    def version(hour: int, day: int = 1, **given) -> bytes:
+        times = {"created_at": f"2026-11-0{day}T10:00:00Z", "updated_at": f"2026-11-02T{hour:02}:00:00Z"}
+        return orjson.dumps({"id": "r1", "failure_type": "tool", "error_stage": f"at {hour}"} | times | given)
+
+    folder = case.settings.error_records_path
+    folder.mkdir(parents=True)
+    stages = lambda: [row["error_stage"] for row in case.rows("error_records", DAY, NEXT)]  # noqa: E731
+    (folder / "a.jsonl").write_bytes(version(9) + b"\n" + version(8) + b"\n")
+    assert (case.engine.ingest().error_records, stages()) == (1, ["at 9"])
+    (folder / "b.jsonl").write_bytes(version(10) + b"\n")
+    assert (case.engine.ingest().days, stages()) == ((DAY,), ["at 10"])
+    (folder / "c.jsonl").write_bytes(version(11, day=2) + b"\n")
+    assert (case.engine.ingest().days, stages()) == ((DAY, NEXT), ["at 11"])
+    (folder / "d.jsonl").write_bytes(version(10) + b"\n" + version(11, day=2) + b"\n")
+    assert (case.engine.ingest().days, stages()) == ((), ["at 11"])
+    for day in (DAY, NEXT):
+        assert case.engine.lake.verify("error_records", day) == []
+
+
 def test_a_file_that_no_format_knows_is_one_refusal(case):
     case.write("README.md", b"# notes")
     case.write("a.jsonl", call_line("e1"))

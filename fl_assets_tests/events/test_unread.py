@@ -264,6 +264,28 @@ def test_the_content_of_a_day_does_not_depend_on_which_version_came_first(case, 
     assert case.engine.lake.content_of(DAY) == other.engine.lake.content_of(DAY)
 
 
+def test_of_versions_that_say_when_they_were_updated_the_last_stays(case, tmp_path):
+    def version(hour: int, **given) -> bytes:
+        metadata = {"node_id": "n1", "updated_at": f"2026-11-02T{hour:02}:00:00Z"}
+        return call_line("e1", metadata=metadata, timestamp="2026-11-01T23:59:59Z", **given)
+
+    good, bad = version(8), version(9, success=False, error="boom")
+    other = Case(tmp_path / "other")
+    for place, (line, found) in enumerate(
+        [(good, (1, 0, 0)), (bad, (1, 1, 0)), (good, (0, 1, 0)), (bad, (0, 0, 1))]
+    ):
+        case.write(f"{place}.jsonl", line)
+        report = case.engine.ingest()
+        assert (report.events, report.superseded, report.duplicates) == found
+        assert report.conflicts == 0
+    other.write("all.jsonl", bad, good)
+    assert other.engine.ingest().superseded == 1
+    for each in (case, other):
+        assert [(row["success"], row["error"]) for row in each.rows("raw_traces")] == [(False, "boom")]
+        assert each.engine.lake.verify("raw_traces", DAY) == []
+    assert case.engine.lake.content_of(DAY) == other.engine.lake.content_of(DAY)
+
+
 def test_an_id_of_another_node_is_another_event_and_counted(case):
     case.write("a.jsonl", call_line("e1", metadata={"node_id": "attacker"}, timestamp="2026-11-01T00:00:00Z"))
     case.engine.ingest()

@@ -43,6 +43,14 @@ def _utc(value: Any) -> Any:
     raise ValueError(message)
 
 
+def _utc_or_none(value: Any) -> Any:
+    """Take what is no time as none: it costs no record."""
+    try:
+        return _utc(value)
+    except (ValueError, OverflowError):
+        return None
+
+
 def _texts(value: Any) -> Any:
     """Take one text as a list of it, null as an empty list, and anything else in a list as its JSON."""
     if value is None:
@@ -75,6 +83,7 @@ class ErrorRecord(BaseModel):
     suspected_prompts_or_configs: Texts = ()
     proposed_corrections: Texts = ()
     created_at: Annotated[datetime, BeforeValidator(_utc)]
+    updated_at: Annotated[datetime | None, BeforeValidator(_utc_or_none)] = None
 
 
 def error_record(value: Any) -> dict[str, Any]:

@@ -20,7 +20,15 @@ from fl_assets.events.formats.messages import turn_of
 from fl_assets.events.formats.readers import NotUsed, span_reader
 from fl_assets.events.formats.seam import DEFAULT_OPTIONS, Format, Lines, Read, ReadOptions
 from fl_assets.events.formats.spans import Span
-from fl_assets.events.formats.values import any_ns, as_object, first, ns_or_none, objects_of, required_text
+from fl_assets.events.formats.values import (
+    any_ns,
+    as_object,
+    first,
+    iso,
+    ns_or_none,
+    objects_of,
+    required_text,
+)
 
 _MARKS = (
     re.compile(
@@ -234,6 +242,7 @@ def _whole(trace: dict[str, Any]) -> Span | None:
                 "session.id": _get(trace, "sessionId"),
                 "gen_ai.operation.name": "invoke_agent",
                 "turn.of_trace": True,
+                "updated_at": iso(ns_or_none(_get(trace, "updatedAt")) or when),
             },
             resource={"service.name": plain_name(str(trace.get("name") or ""))},
         )
@@ -253,6 +262,8 @@ def _span(trace: dict[str, Any], raw: Any) -> Span:
     }
     attributes = {**own, **as_object(metadata.get("attributes"))}
     attributes["langfuse.observation.type"] = str(raw.get("type") or "")
+    if updated := ns_or_none(_get(raw, "updatedAt")):
+        attributes["updated_at"] = iso(updated)
     usage, cost = as_object(_get(raw, "usageDetails")), as_object(_get(raw, "costDetails"))
     older = as_object(raw.get("usage"))
     for key, value in (

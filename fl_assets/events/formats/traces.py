@@ -40,7 +40,7 @@ from fl_assets.events.formats.seam import (
 )
 from fl_assets.events.formats.spans import Span
 from fl_assets.events.formats.turns import Turn, one_per_question
-from fl_assets.events.formats.values import iso
+from fl_assets.events.formats.values import first, iso
 
 MAX_HELD_SPANS = 100_000
 """Spans whose place in their trace is remembered at a time: a trace spread over more of one file is settled
@@ -136,6 +136,7 @@ def turn_in(line: int, span: Span, options: ReadOptions = DEFAULT_OPTIONS) -> Tu
         "service": service_of(span),
         "agent": agent_of(span),
         "model": model_of(span),
+        "updated_at": first(span.attributes, ("updated_at",)),
     }
     return Turn(
         line,

@@ -45,6 +45,12 @@ def test_a_time_without_a_zone_is_utc():
     )
 
 
+def test_a_time_of_change_that_is_none_costs_no_record():
+    assert error_record(RECORD)["updated_at"] == datetime(2026, 10, 31, 23, 30, tzinfo=UTC)
+    for stamp in (None, "soon", 7):
+        assert error_record({**RECORD, "updated_at": stamp})["updated_at"] is None
+
+
 def test_what_may_be_missing_may_be_missing_or_null():
     for row in (
         error_record({"id": "e1", "created_at": RECORD["created_at"]}),
