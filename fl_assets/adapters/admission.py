@@ -121,6 +121,10 @@ class Candidate(Record):
     problems: tuple[Violation, ...] = Field((), description="What was wrong already when it was listed.")
 
 
+_Broken = tuple[str, str, str]
+"""A rule, what it expects, and what is there."""
+
+
 def broken_rule(rule: str, subject: str, *, expected: str, actual: str) -> Violation:
     """Return a refusal by name; its rule must be one of `ADMISSION_RULES`."""
     if rule not in ADMISSION_RULES:
@@ -149,60 +153,67 @@ def admission(
         allow_rollback: An operator asked for an older version by name.
     """
     subject = f"{candidate.adapter_id} {candidate.version}"
-    found = list(candidate.problems)
-
-    def refuse(rule: str, expected: str, actual: str) -> None:
-        found.append(broken_rule(rule, subject, expected=expected, actual=actual))
-
+    broken: list[_Broken] = []
     if problem := name_problem(candidate.adapter_id):
-        refuse("adapter_name", "a plain id", problem)
-    manifest = candidate.manifest
-    if manifest is None:
-        if not candidate.problems:
-            refuse("manifest", f"a signed {MANIFEST}", "none")
-        return _ordered(found)
-    if (manifest.adapter_id, manifest.version) != (candidate.adapter_id, candidate.version):
-        refuse("source", f"the manifest of {subject}", f"that of {manifest.adapter_id} {manifest.version}")
-    if candidate.from_repository and (
-        COMMIT.fullmatch(candidate.commit) is None or candidate.commit != manifest.revision
-    ):
-        refuse(
-            "commit_pinned",
-            f"files at commit {manifest.revision or '(none named)'}",
-            f"files at {candidate.commit or 'no commit'}",
-        )
-    for rule, expected, actual in _listing_problems(candidate, manifest, inventory):
-        refuse(rule, expected, actual)
+        broken.append(("adapter_name", "a plain id", problem))
+    if manifest := candidate.manifest:
+        broken += _origin_problems(candidate, manifest)
+        broken += _listing_problems(candidate, manifest, inventory)
+        broken += _signature_problems(candidate, inventory, signed_by)
+        if now.date() >= manifest.expires:
+            holds, expired = (
+                f"a manifest that holds on {now.date()}",
+                f"one that expired on {manifest.expires}",
+            )
+            broken.append(("not_expired", holds, expired))
+        broken += _base_problems(manifest, inventory)
+        broken += _version_problems(manifest, known, allow_rollback=allow_rollback)
+    elif not candidate.problems:
+        broken.append(("manifest", f"a signed {MANIFEST}", "none"))
+    order = list(ADMISSION_RULES)
+    found = [
+        *candidate.problems,
+        *(broken_rule(rule, subject, expected=expected, actual=actual) for rule, expected, actual in broken),
+    ]
+    return sorted(found, key=lambda problem: order.index(problem.rule))
+
+
+def _origin_problems(candidate: Candidate, manifest: AdapterManifest) -> list[_Broken]:
+    found = []
+    listed = f"{candidate.adapter_id} {candidate.version}"
+    named = f"{manifest.adapter_id} {manifest.version}"
+    if named != listed:
+        found.append(("source", f"the manifest of {listed}", f"that of {named}"))
+    is_pinned = COMMIT.fullmatch(candidate.commit) and candidate.commit == manifest.revision
+    if candidate.from_repository and not is_pinned:
+        expected = f"files at commit {manifest.revision or '(none named)'}"
+        found.append(("commit_pinned", expected, f"files at {candidate.commit or 'no commit'}"))
+    return found
+
+
+def _signature_problems(candidate: Candidate, inventory: Inventory, signed_by: str | None) -> list[_Broken]:
+    found = []
     if signed_by is None and inventory.require_signature:
-        refuse(
-            "signature",
-            "a signature by a trusted key",
-            "one by no trusted key" if candidate.signature else "none",
-        )
+        actual = "one by no trusted key" if candidate.signature else "none"
+        found.append(("signature", "a signature by a trusted key", actual))
     if inventory.require_bundle and not candidate.bundle:
-        refuse("model_signature", f"a model-signing bundle {BUNDLE}", "none")
-    if now.date() >= manifest.expires:
-        refuse(
-            "not_expired", f"a manifest that holds on {now.date()}", f"one that expired on {manifest.expires}"
-        )
+        found.append(("model_signature", f"a model-signing bundle {BUNDLE}", "none"))
+    return found
+
+
+def _base_problems(manifest: AdapterManifest, inventory: Inventory) -> list[_Broken]:
+    found = []
     for rule, what, own, nodes in (
         ("base_model", "base model", manifest.base_model, inventory.base_model),
         ("base_revision", "base revision", manifest.base_revision, inventory.base_revision),
     ):
         if own != nodes or not nodes:
-            refuse(
-                rule,
-                f"{what} {nodes!r} of the nodes" if nodes else f"the nodes' {what} in the settings",
-                f"{own!r}",
-            )
-    for rule, expected, actual in _version_problems(manifest, known, allow_rollback=allow_rollback):
-        refuse(rule, expected, actual)
-    return _ordered(found)
+            expected = f"{what} {nodes!r} of the nodes" if nodes else f"the nodes' {what} in the settings"
+            found.append((rule, expected, f"{own!r}"))
+    return found
 
 
-def _listing_problems(
-    candidate: Candidate, manifest: AdapterManifest, inventory: Inventory
-) -> list[tuple[str, str, str]]:
+def _listing_problems(candidate: Candidate, manifest: AdapterManifest, inventory: Inventory) -> list[_Broken]:
     found = []
     if candidate.listed is not None:
         if strange := file_problems(candidate.listed):
@@ -241,9 +252,7 @@ def file_problems(names: Mapping[str, int | None]) -> list[str]:
     ]
 
 
-def _version_problems(
-    manifest: AdapterManifest, known: Known, *, allow_rollback: bool
-) -> list[tuple[str, str, str]]:
+def _version_problems(manifest: AdapterManifest, known: Known, *, allow_rollback: bool) -> list[_Broken]:
     found, version, key = [], manifest.version, version_key(manifest.version)
     highest = version_key(known.highest) if known.highest else (0, 0, 0)
     if known.current and version_key(known.current) == key:
@@ -265,11 +274,6 @@ def _version_problems(
     if version in known.withdrawn and not allow_rollback:
         found.append(("not_withdrawn", "a version that was not rolled back", version))
     return found
-
-
-def _ordered(found: Sequence[Violation]) -> list[Violation]:
-    order = list(ADMISSION_RULES)
-    return sorted(found, key=lambda problem: order.index(problem.rule))
 
 
 class Offered(Record):

@@ -73,67 +73,69 @@ def check_config(
     content: bytes, manifest: AdapterManifest, inventory: Inventory
 ) -> tuple[LoraConfig | None, list[Violation]]:
     """Return the LoRA config in these bytes and every rule that it breaks."""
-    found: list[Violation] = []
-
-    def refuse(rule: str, expected: str, actual: str) -> None:
-        found.append(broken_rule(rule, CONFIG, expected=expected, actual=actual))
-
     try:
         config = strict_json(content)
     except ValueError as error:
-        refuse("config", "a JSON object", str(error))
-        return None, found
+        return None, [_refused("config", "a JSON object", str(error))]
     if not isinstance(config, dict):
-        refuse("config", "a JSON object", type(config).__name__)
+        return None, [_refused("config", "a JSON object", type(config).__name__)]
+    found = [*_unlike_lora(config), *_of_another_base(config, manifest)]
+    rank, targets = config.get("r"), config.get("target_modules")
+    has_rank = _is_number(rank) and isinstance(rank, int) and 1 <= rank <= inventory.max_rank
+    if not has_rank:
+        found.append(_refused("lora_rank", f"a rank from 1 to {inventory.max_rank}", f"{rank!r:.40}"))
+    has_targets = (
+        isinstance(targets, list)
+        and bool(targets)
+        and all(isinstance(name, str) and name in inventory.target_modules for name in targets)
+    )
+    if not has_targets:
+        expected = f"a list of some of {', '.join(inventory.target_modules)}"
+        found.append(_refused("target_modules", expected, f"{targets!r:.120}"))
+    if not (has_rank and has_targets):
         return None, found
+    return LoraConfig(rank=rank, target_modules=tuple(sorted(set(targets)))), found
+
+
+def _refused(rule: str, expected: str, actual: str, subject: str = CONFIG) -> Violation:
+    return broken_rule(rule, subject, expected=expected, actual=actual)
+
+
+def _is_number(value: Any) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _unlike_lora(config: Mapping[str, Any]) -> list[Violation]:
+    """Return what makes a config another one than a plain LoRA's."""
+    found = []
     unwanted = sorted(
         name
         for name, value in config.items()
         if name not in _CONFIG_KEYS and value not in (None, False, "", [], {})
     )
     if unwanted:
-        refuse(
-            "config",
-            "keys of a plain LoRA config alone",
-            f"also {', '.join(repr(name[:40]) for name in unwanted[:5])}",
-        )
-    if config.get("peft_type") != "LORA" or config.get("bias", "none") != "none":
-        refuse(
-            "config",
-            "peft_type 'LORA' and bias 'none'",
-            f"{config.get('peft_type')!r:.40} and {config.get('bias', 'none')!r:.40}",
-        )
+        also = ", ".join(repr(name[:40]) for name in unwanted[:5])
+        found.append(_refused("config", "keys of a plain LoRA config alone", f"also {also}"))
+    kind, bias = config.get("peft_type"), config.get("bias", "none")
+    if (kind, bias) != ("LORA", "none"):
+        found.append(_refused("config", "peft_type 'LORA' and bias 'none'", f"{kind!r:.40} and {bias!r:.40}"))
     alpha = config.get("lora_alpha")
-    if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not 0 < alpha <= 65_536:
-        refuse("config", "a lora_alpha above 0 and up to 65536", f"{alpha!r:.40}")
-    if config.get("base_model_name_or_path") != manifest.base_model:
-        refuse(
-            "base_model",
-            f"{manifest.base_model!r} in {CONFIG}, as in the manifest",
-            f"{config.get('base_model_name_or_path')!r:.80}",
-        )
-    if config.get("revision") not in (None, "", manifest.base_revision):
-        refuse(
-            "base_revision",
-            f"{manifest.base_revision!r} in {CONFIG}, as in the manifest",
-            f"{config.get('revision')!r:.80}",
-        )
-    rank, targets = config.get("r"), config.get("target_modules")
-    if isinstance(rank, bool) or not isinstance(rank, int) or not 1 <= rank <= inventory.max_rank:
-        refuse("lora_rank", f"a rank from 1 to {inventory.max_rank}", f"{rank!r:.40}")
-        rank = None
-    if (
-        not isinstance(targets, list)
-        or not targets
-        or any(not isinstance(name, str) or name not in inventory.target_modules for name in targets)
+    if not (_is_number(alpha) and 0 < alpha <= 65_536):
+        found.append(_refused("config", "a lora_alpha above 0 and up to 65536", f"{alpha!r:.40}"))
+    return found
+
+
+def _of_another_base(config: Mapping[str, Any], manifest: AdapterManifest) -> list[Violation]:
+    """Return how the base model that a config names differs from its manifest's."""
+    found = []
+    base, revision = config.get("base_model_name_or_path"), config.get("revision")
+    for rule, own, expected, others in (
+        ("base_model", base, manifest.base_model, ()),
+        ("base_revision", revision, manifest.base_revision, (None, "")),
     ):
-        refuse(
-            "target_modules", f"a list of some of {', '.join(inventory.target_modules)}", f"{targets!r:.120}"
-        )
-        targets = None
-    if rank is None or targets is None:
-        return None, found
-    return LoraConfig(rank=rank, target_modules=tuple(sorted(set(targets)))), found
+        if own != expected and own not in others:
+            found.append(_refused(rule, f"{expected!r} in {CONFIG}, as in the manifest", f"{own!r:.80}"))
+    return found
 
 
 def read_header(length: bytes, header: bytes, file_size: int) -> tuple[list[Tensor], list[Violation]]:
@@ -147,71 +149,61 @@ def read_header(length: bytes, header: bytes, file_size: int) -> tuple[list[Tens
         header: The bytes after them, as many as `header_length` said.
         file_size: Of the whole file, bytes.
     """
-
-    def refused(expected: str, actual: str, rule: str = "tensor_header") -> Violation:
-        return broken_rule(rule, WEIGHTS, expected=expected, actual=actual)
-
     try:
         content = strict_json(header)
     except ValueError as error:
-        return [], [refused("a JSON object in which no name occurs twice", str(error))]
+        return [], [_bad_header("a JSON object in which no name occurs twice", str(error))]
     if not isinstance(content, dict) or len(header) != int.from_bytes(length, "little"):
-        return [], [
-            refused(
-                "a JSON object of the announced length", f"{type(content).__name__} of {len(header)} bytes"
-            )
-        ]
-    found, tensors, base = [], [], 8 + len(header)
+        actual = f"{type(content).__name__} of {len(header)} bytes"
+        return [], [_bad_header("a JSON object of the announced length", actual)]
+    found, base = [], 8 + len(header)
     notes = content.pop("__metadata__", {})
     if not isinstance(notes, dict) or not all(isinstance(value, str) for value in notes.values()):
-        found.append(refused("text as __metadata__", "something else"))
+        found.append(_bad_header("text as __metadata__", "something else"))
+    tensors: list[Tensor] = []
     for name, entry in content.items():
-        fields = entry if isinstance(entry, dict) else {}
-        dtype, shape, offsets = fields.get("dtype"), fields.get("shape"), fields.get("data_offsets")
-        if (
-            set(fields) != {"dtype", "shape", "data_offsets"}
-            or not _are_sizes(shape)
-            or not _are_sizes(offsets)
-            or len(offsets) != 2
-        ):
-            return [], [
-                *found,
-                refused("dtype, shape and two offsets for each tensor", f"{name[:80]!r} without them"),
-            ]
-        if not isinstance(dtype, str) or dtype not in _ITEM_BYTES:
-            found.append(
-                refused(f"one of {', '.join(_ITEM_BYTES)}", f"{name[:80]!r} of {dtype!r:.20}", "tensor_dtype")
-            )
-        elif math.prod(shape) * _ITEM_BYTES[dtype] != offsets[1] - offsets[0]:
-            found.append(
-                refused(
-                    "as many bytes as shape and dtype make",
-                    f"{name[:80]!r} of shape {shape} in {offsets[1] - offsets[0]} bytes",
-                )
-            )
-        tensors.append(
-            Tensor(
-                name=name,
-                dtype=str(dtype),
-                shape=tuple(shape),
-                start=base + offsets[0],
-                end=base + offsets[1],
-            )
-        )
+        tensor = _tensor(name, entry if isinstance(entry, dict) else {}, base)
+        if tensor is None:
+            expected = "dtype, shape and two offsets for each tensor"
+            return [], [*found, _bad_header(expected, f"{name[:80]!r} without them")]
+        found += _size_problems(tensor)
+        tensors.append(tensor)
     tensors.sort(key=lambda tensor: (tensor.start, tensor.end, tensor.name))
     at = base
     for tensor in tensors:
         if tensor.start != at or tensor.end < tensor.start:
-            return [], [
-                *found,
-                refused(
-                    f"a tensor at byte {at}", f"{tensor.name[:80]!r} from {tensor.start} to {tensor.end}"
-                ),
-            ]
+            actual = f"{tensor.name[:80]!r} from {tensor.start} to {tensor.end}"
+            return [], [*found, _bad_header(f"a tensor at byte {at}", actual)]
         at = tensor.end
     if at != file_size:
-        found.append(refused(f"a file of {at} bytes", f"one of {file_size}"))
+        found.append(_bad_header(f"a file of {at} bytes", f"one of {file_size}"))
     return tensors, found
+
+
+def _bad_header(expected: str, actual: str) -> Violation:
+    return _refused("tensor_header", expected, actual, WEIGHTS)
+
+
+def _tensor(name: str, fields: Mapping[str, Any], base: int) -> Tensor | None:
+    """Return a tensor as the header has it; None where it lacks a field, or has another."""
+    shape, offsets = fields.get("shape"), fields.get("data_offsets")
+    if set(fields) != {"dtype", "shape", "data_offsets"} or not _are_sizes(shape):
+        return None
+    if not _are_sizes(offsets) or len(offsets) != 2:
+        return None
+    start, end = base + offsets[0], base + offsets[1]
+    return Tensor(name=name, dtype=str(fields["dtype"]), shape=tuple(shape), start=start, end=end)
+
+
+def _size_problems(tensor: Tensor) -> list[Violation]:
+    name, size = repr(tensor.name[:80]), tensor.end - tensor.start
+    if tensor.dtype not in _ITEM_BYTES:
+        expected = f"one of {', '.join(_ITEM_BYTES)}"
+        return [_refused("tensor_dtype", expected, f"{name} of {tensor.dtype!r:.20}", WEIGHTS)]
+    if math.prod(tensor.shape) * _ITEM_BYTES[tensor.dtype] != size:
+        actual = f"{name} of shape {list(tensor.shape)} in {size} bytes"
+        return [_bad_header("as many bytes as shape and dtype make", actual)]
+    return []
 
 
 def header_length(length: bytes, file_size: int) -> int:
