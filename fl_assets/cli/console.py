@@ -135,23 +135,36 @@ def show_cycle(view: CycleView, *, as_json: bool, everything: bool = False) -> N
 
     The playbooks that should prevent most and the rest as numbers, unless everything is asked for.
     """
-    result, day, files = view.result, view.result.day, view.files
-    patterns, playbooks, decisions = view.patterns, view.playbooks, view.decisions
     if as_json:
         named = ("pattern_id", "template", "failure_class", "state", "failures", "confidence")
         content = {
-            "cycle": result.model_dump(mode="json"),
-            "patterns": [{name: row[name] for name in named} for row in patterns],
-            "playbooks": [playbook.model_dump(mode="json") for playbook in playbooks],
-            "decisions": decisions,
-            "files": {name: str(path) for name, path in files.items()},
+            "cycle": view.result.model_dump(mode="json"),
+            "patterns": [{name: row[name] for name in named} for row in view.patterns],
+            "playbooks": [playbook.model_dump(mode="json") for playbook in view.playbooks],
+            "decisions": view.decisions,
+            "files": {name: str(path) for name, path in view.files.items()},
             "not_read": [asdict(one) for one in view.unread],
             "not_pulled": [{"source": one.source, "problem": one.problem} for one in view.not_pulled],
         }
         show_json(content)
         return
-    days = f"{result.window_days} days to {day}" if result.window_days > 1 else str(day)
-    say(f"Learning cycle of {day}: {result.status}")
+    _show_input(view, everything=everything)
+    if view.is_analysed:
+        _show_findings(view, everything=everything)
+    else:
+        say_fact("stopped", view.result.reason)
+        if view.why_nothing:
+            say_fact("because", view.why_nothing)
+    say("Where it is:")
+    for name, path in view.files.items():
+        say_fact(name, str(path))
+
+
+def _show_input(view: CycleView, *, everything: bool) -> None:
+    """Print what a cycle read, and what it did not."""
+    result = view.result
+    days = f"{result.window_days} days to {result.day}" if result.window_days > 1 else str(result.day)
+    say(f"Learning cycle of {result.day}: {result.status}")
     say_fact("events read", f"{result.events_processed:,} ({days})")
     if view.summarised:
         say_fact("summaries", f"of {view.summarised} nodes")
@@ -163,35 +176,23 @@ def show_cycle(view: CycleView, *, as_json: bool, everything: bool = False) -> N
         say_fact("" if place else "not read", f"{'  ' if place else ''}{line}")
     for place, one in enumerate(view.not_pulled):
         say_fact("" if place else "not pulled", f"{one.source}: {one.problem or 'not asked yet'}")
-    if not view.is_analysed:
-        say_fact("stopped", result.reason)
-        if view.why_nothing:
-            say_fact("because", view.why_nothing)
-    else:
-        failing, gone = (
-            Counter(row["state"] for row in patterns if row["failures"]),
-            sum(not row["failures"] for row in patterns),
-        )
-        states = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in sorted(failing.items()))
-        stopped = f"; {gone} others of the last 14 days have stopped" if gone else ""
-        say_fact("patterns found", f"{failing.total()} failing ({states}){stopped}")
-        if everything:
-            show_playbooks(playbooks)
-        else:
-            show_top_playbooks(playbooks)
-        if result.status == "gated":
-            say(f"Gated: {result.reason}")
-        if decisions:
-            outcomes = Counter(in_words(row) for row in decisions)
-            past = (
-                " (a day of the past: recorded, never carried out)"
-                if decisions[0]["mode"] == "backtest"
-                else ""
-            )
-            say(f"Decisions: {counted(outcomes)}{past}")
-    say("Where it is:")
-    for name, path in files.items():
-        say_fact(name, str(path))
+
+
+def _show_findings(view: CycleView, *, everything: bool) -> None:
+    """Print the patterns of a cycle as numbers, its playbooks, and what was decided."""
+    failing = Counter(row["state"] for row in view.patterns if row["failures"])
+    gone = sum(not row["failures"] for row in view.patterns)
+    states = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in sorted(failing.items()))
+    stopped = f"; {gone} others of the last 14 days have stopped" if gone else ""
+    say_fact("patterns found", f"{failing.total()} failing ({states}){stopped}")
+    (show_playbooks if everything else show_top_playbooks)(view.playbooks)
+    if view.result.status == "gated":
+        say(f"Gated: {view.result.reason}")
+    if view.decisions:
+        outcomes = Counter(in_words(row) for row in view.decisions)
+        is_past = view.decisions[0]["mode"] == "backtest"
+        past = " (a day of the past: recorded, never carried out)" if is_past else ""
+        say(f"Decisions: {counted(outcomes)}{past}")
 
 
 def show_top_playbooks(playbooks: Sequence[Playbook]) -> None:

@@ -5,6 +5,8 @@ What goes here: one file's count. What does not: which files wait (`index.py`).
 
 import re
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import date, datetime
 from itertools import pairwise
 
@@ -13,7 +15,7 @@ import numpy as np
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.events.event import event_day, parse_time
 from fl_assets.events.find import Source
-from fl_assets.events.formats import EventLine, ReadOptions, detect
+from fl_assets.events.formats import EventLine, Format, ReadOptions, detect
 from fl_assets.events.mapping_files import mapped_formats
 from fl_assets.events.read import Reading, line_batches, numbered_lines, read_head
 from fl_assets.events.unread import could_be_events
@@ -37,34 +39,38 @@ def count_by_day(source: Source, now: datetime, settings: FederatedLearningConfi
     if entry.table != "events" if entry else not (could_be_events(head) or source.offset):
         return counts
     reading, days = Reading(source), dict[bytes, date]()
-
-    def add(stamp: bytes) -> None:
-        if stamp not in days:
-            if len(days) > _MAX_KNOWN:
-                days.clear()
-            key = stamp[:10] if stamp.endswith(b"Z") else stamp
-            text = stamp.decode(errors="replace")
-            days[stamp] = days.get(key) or event_day(parse_time(text), now, settings.start_date)[0]
-        counts[days[stamp]] += 1
-
-    try:
-        if entry:
-            options = ReadOptions(settings.start_date, settings.node_attributes)
-            for row in entry.read(numbered_lines(reading, now), options):
-                if isinstance(row, EventLine):
-                    add(_stamp(row.data, 0, len(row.data)))
-            return counts
-        for batch in line_batches(reading, 0, max_line_bytes=settings.max_line_bytes, now=now):
-            lines = batch.column(2)
-            _, offsets, data = lines.buffers()
-            ends = np.frombuffer(offsets, dtype=np.int32)[lines.offset :][: len(batch) + 1].tolist()
-            text = data.to_pybytes()
-            for begin, end in pairwise(ends):
-                if text.find(b'"event_id"', begin, end) >= 0:
-                    add(_stamp(text, begin, end))
-    except Exception:
-        return counts
+    with suppress(Exception):
+        for stamp in _stamps_of(entry, reading, now, settings) if entry else _stamps(reading, now, settings):
+            if stamp not in days:
+                if len(days) > _MAX_KNOWN:
+                    days.clear()
+                key = stamp[:10] if stamp.endswith(b"Z") else stamp
+                text = stamp.decode(errors="replace")
+                days[stamp] = days.get(key) or event_day(parse_time(text), now, settings.start_date)[0]
+            counts[days[stamp]] += 1
     return counts
+
+
+def _stamps_of(
+    entry: Format, reading: Reading, now: datetime, settings: FederatedLearningConfig
+) -> Iterator[bytes]:
+    """Give the timestamps of what a format makes of a file."""
+    options = ReadOptions(settings.start_date, settings.node_attributes)
+    for row in entry.read(numbered_lines(reading, now), options):
+        if isinstance(row, EventLine):
+            yield _stamp(row.data, 0, len(row.data))
+
+
+def _stamps(reading: Reading, now: datetime, settings: FederatedLearningConfig) -> Iterator[bytes]:
+    """Give the timestamps of native events."""
+    for batch in line_batches(reading, 0, max_line_bytes=settings.max_line_bytes, now=now):
+        lines = batch.column(2)
+        _, offsets, data = lines.buffers()
+        ends = np.frombuffer(offsets, dtype=np.int32)[lines.offset :][: len(batch) + 1].tolist()
+        text = data.to_pybytes()
+        for begin, end in pairwise(ends):
+            if text.find(b'"event_id"', begin, end) >= 0:
+                yield _stamp(text, begin, end)
 
 
 def _stamp(text: bytes, begin: int, end: int) -> bytes:

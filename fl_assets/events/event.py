@@ -336,43 +336,49 @@ def redact_event(
         secret: key of the pseudonyms that ids with personal data get.
         redact: gives a text redacted, and the counts.
     """
-    counts: Counter[str] = Counter()
-
-    def text(value: str) -> str:
-        try:
-            redacted, found = redact(value)
-        except Exception:  # whatever it is, the raw text must not get through
-            redacted, found = UNREDACTABLE, {UNREDACTABLE[1:-1]: 1}
-        counts.update(found)
-        return redacted
-
-    def name(value: str) -> str:
-        value = value.translate(_CONTROLS)
-        return value if text(value) == value else pseudonym(value, secret)
-
-    def item(key: str, value: str | None) -> str | None:
-        if not value:
-            return value
-        if key in IDS:
-            return name(value)
-        # A key may say what its value is (`password`), so they are read together, as the engine does.
-        together = text(f"{key.translate(_CONTROLS)}{KEY_SEPARATOR}{value.translate(_CONTROLS)}")
-        return together.partition(KEY_SEPARATOR)[2] if KEY_SEPARATOR in together else UNREDACTABLE
-
-    event = orjson.loads(line)
-    event["event_id"] = name(event["event_id"])
+    event, redaction = orjson.loads(line), _Redaction(secret, redact)
+    event["event_id"] = redaction.name(event["event_id"])
     payload = event.get("execution_trace") or event["conversation_log"]
     for key, value in payload.items():
         if isinstance(value, str):
-            payload[key] = name(value) if key in IDS else text(value.translate(_CONTROLS))
+            payload[key] = redaction.name(value) if key in IDS else redaction.text(value.translate(_CONTROLS))
     metadata: dict[str, str | None] = {}
     for key, value in payload["metadata"].items():
-        known = name(key).translate(_MARKS)
+        known = redaction.name(key).translate(_MARKS)
         while known in metadata:
             known += " "
-        metadata[known] = item(key, value)
+        metadata[known] = redaction.item(key, value) if value else value
     payload["metadata"] = metadata
-    return orjson.dumps(event), counts
+    return orjson.dumps(event), redaction.counts
+
+
+class _Redaction:
+    """Redaction of one event; `counts` is how many values were masked, by entity."""
+
+    def __init__(self, secret: bytes, redact: Callable[[str], tuple[str, dict[str, int]]]) -> None:
+        self._secret, self._redact = secret, redact
+        self.counts: Counter[str] = Counter()
+
+    def text(self, value: str) -> str:
+        """Return a text redacted, and fail closed."""
+        try:
+            redacted, found = self._redact(value)
+        except Exception:  # whatever it is, the raw text must not get through
+            redacted, found = UNREDACTABLE, {UNREDACTABLE[1:-1]: 1}
+        self.counts.update(found)
+        return redacted
+
+    def name(self, value: str) -> str:
+        """Return an id, or its pseudonym where it holds personal data."""
+        value = value.translate(_CONTROLS)
+        return value if self.text(value) == value else pseudonym(value, self._secret)
+
+    def item(self, key: str, value: str) -> str:
+        """Return a value of metadata; its key may say what it is (`password`), so they are read together."""
+        if key in IDS:
+            return self.name(value)
+        together = self.text(f"{key.translate(_CONTROLS)}{KEY_SEPARATOR}{value.translate(_CONTROLS)}")
+        return together.partition(KEY_SEPARATOR)[2] if KEY_SEPARATOR in together else UNREDACTABLE
 
 
 FIRST_TELEMETRY = date(2020, 1, 1)

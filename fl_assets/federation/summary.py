@@ -160,16 +160,23 @@ class Summary(Record):
     unnamed: Suppressed
 
     @model_validator(mode="after")
-    def _numbers_agree(self) -> "Summary":
+    def _rows_are_unique(self) -> "Summary":
+        for keys in (
+            [(one.service, one.method, one.error) for one in self.failures],
+            [(one.service, one.method) for one in self.calls],
+            [(one.service, one.signal) for one in self.talk],
+        ):
+            if len(set(keys)) < len(keys):
+                message = (
+                    "each (service, method, error), (service, method) and (service, signal) may be there once"
+                )
+                raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _failures_are_of_calls(self) -> "Summary":
         of_pair = {(one.service, one.method): one for one in self.calls}
         named: dict[tuple[str, str], int] = dict.fromkeys(of_pair, 0)
-        keys = [(one.service, one.method, one.error) for one in self.failures]
-        talk = [(one.service, one.signal) for one in self.talk]
-        if len(set(keys)) < len(keys) or len(of_pair) < len(self.calls) or len(set(talk)) < len(talk):
-            message = (
-                "each (service, method, error), (service, method) and (service, signal) may be there once"
-            )
-            raise ValueError(message)
         for one in self.failures:
             pair = (one.service, one.method)
             if pair not in of_pair:
@@ -189,6 +196,10 @@ class Summary(Record):
                     "calls must not fall in this order"
                 )
                 raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _counts_are_possible(self) -> "Summary":
         for one in self.talk:
             if one.affected > one.sessions:
                 message = f"{one.service} {one.signal}: {one.affected} of {one.sessions} conversations"

@@ -8,9 +8,9 @@ nobody and links nowhere. The rest is built from templates and names that passed
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from fl_assets.core.advice import Example
+from fl_assets.core.advice import Advice, Example
 from fl_assets.core.models import Playbook
 from fl_assets.report.words import visible
 
@@ -22,75 +22,71 @@ def issue_text(playbook: Playbook) -> str:
 
 def _lines(playbook: Playbook) -> Iterator[str]:
     advice = playbook.advice
-    yield f"# {visible(playbook.title)}"
-    yield ""
-    for sentence in (advice.headline, advice.consequence.text if advice.consequence else ""):
-        if sentence:
-            yield sentence
-            yield ""
-    if not (advice.headline or advice.consequence):
-        yield playbook.description
-        yield ""
+    yield from _paragraphs(f"# {visible(playbook.title)}")
+    said = (advice.headline, advice.consequence.text if advice.consequence else "")
+    yield from _paragraphs(*(said if any(said) else (playbook.description,)))
     if playbook.held_because:
-        yield "**Held back, so not to be acted on yet:**"
-        yield ""
-        yield from (f"- {visible(reason)}" for reason in playbook.held_because)
-        yield ""
+        yield from _paragraphs("**Held back, so not to be acted on yet:**")
+        yield from _bullets(visible(reason) for reason in playbook.held_because)
     if advice.contrasts:
-        yield "## What is different about the calls that fail"
-        yield ""
-        yield from (f"- {one.text}" for one in advice.contrasts)
-        yield ""
+        yield from _paragraphs("## What is different about the calls that fail")
+        yield from _bullets(one.text for one in advice.contrasts)
     if advice.cures:
-        yield "## What worked"
-        yield ""
-        yield from (f"- {one.text}" for one in advice.cures)
-        yield ""
+        yield from _paragraphs("## What worked")
+        yield from _bullets(one.text for one in advice.cures)
     if advice.contrasts or advice.cures:
-        yield "These are associations, not proof; trying the change on a few nodes first decides."
-        yield ""
-    yield "## The change"
-    yield ""
-    if advice.explanation:
-        yield advice.explanation
-        yield ""
-    if playbook.target:
-        yield f"For `{playbook.target}`:"
-        yield ""
-    for name, value in sorted(playbook.suggested_changes.items()):
-        yield f"`{name}`:"
-        yield ""
-        yield from _fenced(value, "text")
-        yield ""
-    if advice.alternatives:
-        yield "Alternatives:"
-        yield ""
-        for one in advice.alternatives:
-            changes = ", ".join(f"{name}={value}" for name, value in sorted(one.suggested_changes.items()))
-            yield f"- {one.title} ({one.category}): {changes}"
-        yield ""
-    yield "## How it is judged, and undone"
-    yield ""
-    yield f"- {advice.judged_by}"
-    yield f"- {advice.undone_by}"
-    if advice.benefit:
-        yield (
-            f"- It should prevent {advice.benefit.avoided_per_day:,.1f} of "
-            f"{advice.benefit.failures_per_day:,.1f} failed requests a day "
-            f"(goes on: {advice.benefit.persists:.0%}; helps: {advice.helps.text})."
+        yield from _paragraphs(
+            "These are associations, not proof; trying the change on a few nodes first decides."
         )
-    yield ""
+    yield from _paragraphs("## The change", advice.explanation)
+    yield from _change(playbook)
+    yield from _paragraphs("## How it is judged, and undone")
+    yield from _bullets([advice.judged_by, advice.undone_by, *_expected(advice)])
     if advice.examples:
-        yield "## Examples"
-        yield ""
-        yield "Data from telemetry, redacted: no part of the change, and nothing in it is an instruction."
-        yield ""
+        yield from _paragraphs(
+            "## Examples",
+            "Data from telemetry, redacted: no part of the change, and nothing in it is an instruction.",
+        )
         yield from _fenced("\n\n".join(_example(one) for one in advice.examples), "text")
         yield ""
     yield (
         f"Playbook `{playbook.improvement_id}`, version {playbook.version}, of {playbook.day}; pattern "
         f"`{playbook.pattern_id}`, family `{advice.family_id}`."
     )
+
+
+def _paragraphs(*texts: str) -> Iterator[str]:
+    for text in filter(None, texts):
+        yield from (text, "")
+
+
+def _bullets(texts: Iterable[str]) -> Iterator[str]:
+    yield from (f"- {text}" for text in texts)
+    yield ""
+
+
+def _change(playbook: Playbook) -> Iterator[str]:
+    if playbook.target:
+        yield from _paragraphs(f"For `{playbook.target}`:")
+    for name, value in sorted(playbook.suggested_changes.items()):
+        yield from _paragraphs(f"`{name}`:")
+        yield from _fenced(value, "text")
+        yield ""
+    if playbook.advice.alternatives:
+        yield from _paragraphs("Alternatives:")
+        yield from _bullets(
+            f"{one.title} ({one.category}): "
+            + ", ".join(f"{name}={value}" for name, value in sorted(one.suggested_changes.items()))
+            for one in playbook.advice.alternatives
+        )
+
+
+def _expected(advice: Advice) -> Iterator[str]:
+    if benefit := advice.benefit:
+        yield (
+            f"It should prevent {benefit.avoided_per_day:,.1f} of {benefit.failures_per_day:,.1f} failed "
+            f"requests a day (goes on: {benefit.persists:.0%}; helps: {advice.helps.text})."
+        )
 
 
 def _example(one: Example) -> str:

@@ -148,34 +148,12 @@ def _carry_out(
 ) -> tuple[str, str, Rollout | None]:
     """Take the step that a decision asks for; return status, reason and where its update is."""
     known, level = one.known, space.settings.apply
-    if known and known.carried_out:
-        return known.carried_out.what, known.carried_out.reason, known
-    if known and known.status == "rejected":
-        return "rejected", known.reason, known
-    if known and one.is_approved and not intent_of(space).holds(known):
-        return "refused", "approved without the code of this change; approve it again", known
-    if one.decision.mode == "backtest":
-        return "refused", "backtest: a historical day is recorded and never carried out", known
-    if stopped:
-        return "refused", f"the day does not pass the gate: {stopped[0]}", known
-    if one.decision.playbook_hash != playbook_hash(one.playbook):
-        return (
-            "refused",
-            "the playbook has changed since it was decided on; materialise update_decisions again",
-            known,
-        )
-    if level == "off":
-        return "off", "FEDERATED_LEARNING_APPLY=off carries nothing out", known
+    if done := _done_already(known) or _in_the_way(space, one, stopped, now):
+        return *done, known
     try:
         if not one.is_approved and (one.decision.action not in ("apply", "canary") or level == "stage"):
-            done = releases.stage(one.update)
-            return "staged", "; ".join(filter(None, ("waits for approval", done))), known
-        if one.is_approved and (now.date() - one.decision.day).days > ANSWER_DAYS:
-            return (
-                "refused",
-                f"decided on {one.decision.day}, more than {ANSWER_DAYS} days ago; its evidence is too old",
-                known,
-            )
+            note = releases.stage(one.update)
+            return "staged", "; ".join(filter(None, ("waits for approval", note))), known
         running = releases.rollouts().values()
         if busy := under_way(running, one.update.pattern_id, one.update.target):
             return "waiting", busy, known
@@ -186,6 +164,34 @@ def _carry_out(
     except (RefusedChangeError, TooFewNodesError) as error:
         refused = releases.refuse(one.update, reason=str(error)) if one.is_approved else known
         return "refused", str(error), refused
+
+
+def _done_already(known: Rollout | None) -> tuple[str, str] | None:
+    """Return the status and reason of a decision that needs no further step."""
+    if known and known.carried_out:
+        return known.carried_out.what, known.carried_out.reason
+    return ("rejected", known.reason) if known and known.status == "rejected" else None
+
+
+def _in_the_way(
+    space: UpdateStores, one: Decided, stopped: list[str], now: datetime
+) -> tuple[str, str] | None:
+    """Return why a decision may not be carried out, as status and reason; None where it may."""
+    if one.known and one.is_approved and not intent_of(space).holds(one.known):
+        return "refused", "approved without the code of this change; approve it again"
+    if one.decision.mode == "backtest":
+        return "refused", "backtest: a historical day is recorded and never carried out"
+    if stopped:
+        return "refused", f"the day does not pass the gate: {stopped[0]}"
+    if one.decision.playbook_hash != playbook_hash(one.playbook):
+        reason = "the playbook has changed since it was decided on; materialise update_decisions again"
+        return "refused", reason
+    if space.settings.apply == "off":
+        return "off", "FEDERATED_LEARNING_APPLY=off carries nothing out"
+    if one.is_approved and (now.date() - one.decision.day).days > ANSWER_DAYS:
+        reason = f"decided on {one.decision.day}, more than {ANSWER_DAYS} days ago; its evidence is too old"
+        return "refused", reason
+    return None
 
 
 def _release(

@@ -107,12 +107,16 @@ def any_value(value: Any, depth: int = 0) -> Any:
         if (found := get(value, key)) is not None:
             return found
     if (number := get(value, "intValue")) is not None:
-        try:
-            return int(number)
-        except (TypeError, ValueError, OverflowError):
-            return str(number)
+        return _whole_number(number)
     if (array := get(value, "arrayValue")) is not None:
         return [any_value(entry, depth + 1) for entry in as_list(as_object(array).get("values"))]
     if (pairs := get(value, "kvlistValue")) is not None:
         return attributes_of(as_object(pairs).get("values"), depth + 1)
     return {str(key): any_value(entry, depth + 1) for key, entry in value.items()} or None
+
+
+def _whole_number(value: Any) -> int | str:
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError):
+        return str(value)
