@@ -134,68 +134,83 @@ def _share(value: float) -> float:
 
 
 def _from_cure(facts: Facts, row: Mapping[str, Any]) -> Answer | None:
-    source, subject, change, raw = row["source"], row["subject"], row["change"], str(row["name"])
-    fields = fields_of(facts)
-    method, service, name, tools = fields["method"], fields["service"], named(raw), tools_of(facts)
-    if subject == "wait":
-        if facts.failure_class not in TRANSIENT:
-            return None
-        return _config(
-            "fleet-wait",
-            f"Wait {raw} s before {service} tries {method} again",
-            f"A second attempt at {method} succeeds once {raw} s have passed.",
-            {"retry_after_ms": str(int(float(raw) * 1000)), "max_retries": "1"},
-        )
-    if subject == "same":
-        if facts.failure_class not in TRANSIENT:
-            return None
-        return _config(
-            "fleet-retry",
-            f"Retry {method} in {service} once",
-            f"The same call of {method} once more mostly succeeds.",
-            {"max_retries": "1", "retry_backoff": "exponential_with_jitter"},
-        )
+    source, raw = row["source"], str(row["name"])
+    if row["subject"] in ("wait", "same"):
+        return _from_second_attempt(facts, row) if facts.failure_class in TRANSIENT else None
     if not (safe_name(raw, "") or is_flag(raw)):
         return None
     if source == "instead":
-        if facts.rule_id in _OWN_WORK or is_thought(raw) or facts.is_command:
-            return None
-        others = replace(facts, methods=tuple(one for one in facts.methods if one != raw))
-        if not others.methods:
-            return None
-        failing = fields_of(others)["method"]
-        return _prompt(
-            "fleet-instead",
-            f"Have {service} go on with {name} when {failing} fails",
-            f"Sessions that recovered went on with {name} after {failing} failed.",
-            f"When {tools_of(others)} fails, do not repeat it: call {name} next, with what you know of the "
-            "same thing.",
-        )
+        return _from_another_call(facts, raw)
     if source == "first":
+        fields, name = fields_of(facts), named(raw)
+        method, service = fields["method"], fields["service"]
         return _prompt(
             "fleet-first",
             f"Have {service} call {name} before {method}",
             f"{method} succeeds in sessions that called {name} before, and fails in those that did not.",
-            f"Before you call {tools}, call {name} in the same conversation, and use what it returns.",
+            f"Before you call {tools_of(facts)}, call {name} in the same conversation, and use what it "
+            "returns.",
         )
-    if source == "setting":
-        value = shown_value({"kind": "attribute", "value": row["value"]})
-        if not safe_name(str(row["value"]), ""):
-            return None
-        if change == "set to":
-            return _config(
-                SETTING,
-                f"Set {name} to {value} for {service}",
-                f"{method} works where {name} is {value}; nodes that have another value can take it over.",
-                {raw: str(row["value"])},
-            )
+    return _from_setting(facts, row) if source == "setting" else _from_retry(facts, row)
+
+
+def _from_second_attempt(facts: Facts, row: Mapping[str, Any]) -> Answer:
+    """Answer with the same call once more, at once or after a while."""
+    fields, seconds = fields_of(facts), str(row["name"])
+    method, service = fields["method"], fields["service"]
+    if row["subject"] == "wait":
+        return _config(
+            "fleet-wait",
+            f"Wait {seconds} s before {service} tries {method} again",
+            f"A second attempt at {method} succeeds once {seconds} s have passed.",
+            {"retry_after_ms": str(int(float(seconds) * 1000)), "max_retries": "1"},
+        )
+    return _config(
+        "fleet-retry",
+        f"Retry {method} in {service} once",
+        f"The same call of {method} once more mostly succeeds.",
+        {"max_retries": "1", "retry_backoff": "exponential_with_jitter"},
+    )
+
+
+def _from_another_call(facts: Facts, raw: str) -> Answer | None:
+    """Answer with the call that sessions went on with after the failure."""
+    if facts.rule_id in _OWN_WORK or is_thought(raw) or facts.is_command:
+        return None
+    others = replace(facts, methods=tuple(one for one in facts.methods if one != raw))
+    if not others.methods:
+        return None
+    service, failing, name = fields_of(facts)["service"], fields_of(others)["method"], named(raw)
+    return _prompt(
+        "fleet-instead",
+        f"Have {service} go on with {name} when {failing} fails",
+        f"Sessions that recovered went on with {name} after {failing} failed.",
+        f"When {tools_of(others)} fails, do not repeat it: call {name} next, with what you know of the "
+        "same thing.",
+    )
+
+
+def _from_setting(facts: Facts, row: Mapping[str, Any]) -> Answer | None:
+    """Answer with the value of a setting that nodes differ in."""
+    raw, own = str(row["name"]), str(row["value"])
+    if not safe_name(own, ""):
+        return None
+    fields, name = fields_of(facts), named(raw)
+    method, service = fields["method"], fields["service"]
+    value = shown_value({"kind": "attribute", "value": row["value"]})
+    if row["change"] == "set to":
         return _config(
             SETTING,
-            f"Leave {name} {value} in {service}",
-            f"{method} fails where {name} is {value}; take any other value.",
-            {f"not_{raw}": str(row["value"])},
+            f"Set {name} to {value} for {service}",
+            f"{method} works where {name} is {value}; nodes that have another value can take it over.",
+            {raw: own},
         )
-    return _from_retry(facts, row)
+    return _config(
+        SETTING,
+        f"Leave {name} {value} in {service}",
+        f"{method} fails where {name} is {value}; take any other value.",
+        {f"not_{raw}": own},
+    )
 
 
 def _from_retry(facts: Facts, row: Mapping[str, Any]) -> Answer | None:

@@ -50,20 +50,15 @@ def _of_file(records: Records) -> Iterator[tuple[int, Span | str]]:
         if not isinstance(value, dict):
             yield line, f"a line is a {type(value).__name__}, must be an object"
             continue
-        if value.get("type") not in ("user", "assistant"):  # a tuple, for the type may be anything
-            continue  # summaries, snapshots of files, notices of the system
-        uuid = str(value.get("uuid") or "")
-        if uuid and uuid in seen:
-            continue  # a resumed session repeats what came before
+        uuid = str(value.get("uuid") or line)
+        # A tuple, for the type may be anything. Others: summaries, snapshots of files, notices of the system.
+        if value.get("type") not in ("user", "assistant") or uuid in seen:  # a resumed session repeats
+            continue
         seen.add(uuid)
-        message = as_object(value.get("message"))
         try:
-            when = iso_ns(value.get("timestamp"), "timestamp")
+            when, message = _said(value)
         except ValueError as error:
             yield line, str(error)
-            continue
-        if not when or not message:
-            yield line, f"a line of type {value['type']} has no {'message' if when else 'timestamp'}"
             continue
         blocks = objects_of(message.get("content"))
         if value["type"] == "assistant":
@@ -78,6 +73,18 @@ def _of_file(records: Records) -> Iterator[tuple[int, Span | str]]:
         yield line, _call(value, block, 0, "unset", "")
     for turn in turns.values():
         yield from _turn_span(turn)
+
+
+def _said(value: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    """Return when a line was said, and its message.
+
+    Raises:
+        ValueError: it has no time or no message.
+    """
+    when, message = iso_ns(value.get("timestamp"), "timestamp"), as_object(value.get("message"))
+    if not when or not message:
+        raise ValueError(f"a line of type {value['type']} has no {'message' if when else 'timestamp'}")
+    return when, message
 
 
 read = file_reader(_of_file, "lines")

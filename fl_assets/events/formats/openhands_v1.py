@@ -62,59 +62,87 @@ def _spans(events: list[tuple[int, int, dict[str, Any]]]) -> Iterator[tuple[int,
     session = next(
         (first(event, ("conversation_id",)) for _, _, event in events if event.get("conversation_id")), ""
     ) or _of_one_file(events)
-    common: dict[str, Any] = {"trace_id": session, "parent_id": "", "resource": {"service.name": "openhands"}}
-    calls: dict[str, tuple[int, int, dict[str, Any]]] = {}
-    asked: tuple[int, int, str, str] | None = None
+    talk = _Talk(session)
     for line, when, event in events:
+        yield from talk.next(line, when, event)
+    yield from talk.end()
+
+
+class _Talk:
+    """One conversation as it goes: calls that wait for their result, and the question that is open."""
+
+    def __init__(self, session: str) -> None:
+        self._session = session
+        self._common = {"trace_id": session, "parent_id": "", "resource": {"service.name": "openhands"}}
+        self._calls: dict[str, tuple[int, int, dict[str, Any]]] = {}
+        self._asked: tuple[int, int, str, str] | None = None
+
+    def next(self, line: int, when: int, event: dict[str, Any]) -> Iterator[tuple[int, Span]]:
+        """Give the spans that an event ends."""
         kind = str(event.get("kind") or "")
         key = str(event.get("tool_call_id") or event.get("action_id") or "")
-        if kind == "ActionEvent" or (
-            "action" in event and "tool_name" in event and "observation" not in event
-        ):
-            calls[key] = (line, when, event)
-            final = as_object(event.get("action"))
-            if asked and event.get("tool_name") == "finish":
-                yield _turn(common, session, asked, when, first(final, ("message",)))
-                asked = None
+        if _is_action(kind, event):
+            self._calls[key] = (line, when, event)
+            if event.get("tool_name") == "finish":
+                yield from self._answer(when, first(as_object(event.get("action")), ("message",)))
         elif "observation" in event or kind in {"AgentErrorEvent", "UserRejectObservation"}:
-            begun, action = calls.pop(key, (line, 0, event))[1:]
-            yield line, _call(common, session, action, event, begun, when)
-        elif kind in {"ConversationErrorEvent", "ConversationError"} or (
-            event.get("code") and event.get("detail")
-        ):
-            text = f"{first(event, ('code',))}: {first(event, ('detail', 'message'))}".removeprefix(": ")
-            attributes = {
-                "session.id": session,
-                "gen_ai.operation.name": "invoke_agent",
-                "gen_ai.agent.name": "openhands",
-            }
-            yield (
-                line,
-                Span(
-                    **common,
-                    span_id=str(event.get("id")),
-                    name="conversation",
-                    start_ns=when,
-                    end_ns=when,
-                    status="error",
-                    status_message=text,
-                    attributes=attributes,
-                ),
-            )
+            begun, action = self._calls.pop(key, (line, 0, event))[1:]
+            yield line, _call(self._common, self._session, action, event, begun, when)
+        elif kind in {"ConversationErrorEvent", "ConversationError"} or _is_error(event):
+            yield line, _failed_conversation(self._common, self._session, event, when)
         elif message := as_object(event.get("llm_message")):
-            text = _text(message.get("content"))
-            if message.get("role") == "user" and event.get("source") == "user" and text:
-                if asked:
-                    yield _turn(common, session, asked, asked[1], "")
-                asked = (line, when, str(event.get("id") or when), text)
-            elif message.get("role") == "assistant" and asked and text:
-                yield _turn(common, session, asked, when, text)
-                asked = None
-    for line, begun, action in calls.values():
-        if action.get("tool_name") != "finish":
-            yield line, _call(common, session, action, {}, begun, 0)
-    if asked:
-        yield _turn(common, session, asked, asked[1], "")
+            yield from self._message(line, when, event, message)
+
+    def _message(
+        self, line: int, when: int, event: dict[str, Any], message: dict[str, Any]
+    ) -> Iterator[tuple[int, Span]]:
+        text = _text(message.get("content"))
+        if message.get("role") == "user" and event.get("source") == "user" and text:
+            if self._asked:
+                yield from self._answer(self._asked[1], "")
+            self._asked = (line, when, str(event.get("id") or when), text)
+        elif message.get("role") == "assistant" and text:
+            yield from self._answer(when, text)
+
+    def _answer(self, when: int, text: str) -> Iterator[tuple[int, Span]]:
+        if self._asked:
+            yield _turn(self._common, self._session, self._asked, when, text)
+            self._asked = None
+
+    def end(self) -> Iterator[tuple[int, Span]]:
+        """Give what has no end in the file: calls without a result, a question without an answer."""
+        for line, begun, action in self._calls.values():
+            if action.get("tool_name") != "finish":
+                yield line, _call(self._common, self._session, action, {}, begun, 0)
+        if self._asked:
+            yield from self._answer(self._asked[1], "")
+
+
+def _is_action(kind: str, event: dict[str, Any]) -> bool:
+    has_call = "action" in event and "tool_name" in event
+    return kind == "ActionEvent" or (has_call and "observation" not in event)
+
+
+def _is_error(event: dict[str, Any]) -> bool:
+    return bool(event.get("code") and event.get("detail"))
+
+
+def _failed_conversation(common: dict[str, Any], session: str, event: dict[str, Any], when: int) -> Span:
+    attributes = {
+        "session.id": session,
+        "gen_ai.operation.name": "invoke_agent",
+        "gen_ai.agent.name": "openhands",
+    }
+    return Span(
+        **common,
+        span_id=str(event.get("id")),
+        name="conversation",
+        start_ns=when,
+        end_ns=when,
+        status="error",
+        status_message=f"{first(event, ('code',))}: {first(event, ('detail', 'message'))}".removeprefix(": "),
+        attributes=attributes,
+    )
 
 
 def _of_one_file(events: list[tuple[int, int, dict[str, Any]]]) -> str:
