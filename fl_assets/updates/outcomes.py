@@ -39,9 +39,10 @@ GUARD_ALPHA = 0.025 / 3
 MAX_ALL_FAILURES = 1.10
 """Nothing is promoted unless all failures in the end are, but for DOUBT_ALPHA, below this factor."""
 DOUBT_ALPHA = 0.1
-MAX_P95 = 1.25
-"""Nothing is promoted while latency looks worse by more than this factor, and it must surely be worse by more
-to count as harm: a raised time limit lets slow calls succeed."""
+MAX_P95, TOO_NOISY_P95 = 1.25, 1.5
+"""Nothing is promoted while latency is, but for DOUBT_ALPHA, worse by more than the first factor (so is
+harm, at its own error: a raised time limit lets slow calls succeed), or unless it is, but for DOUBT_ALPHA,
+below the second: where it varies too much to tell a half more from nothing, nothing is known."""
 LASTING = 0.5
 """Share of the effect that its later half must show too, and that must be there when traffic is taken as it
 was.
@@ -91,8 +92,9 @@ def judge(
     Args:
         counts: One row per node and day that reported anything: `measures.COLUMNS`; `failures` are
             sessions that failed in the end by the pattern, among the `calls` sessions that used its methods;
-            `all_failures` among `all_calls` are those of the node, by any failure; `p95_ms` of its successful
-            calls (may be null). Rows of other nodes and later days are ignored.
+            `all_failures` among `all_calls` are those of the node, by any failure; `p95_ms` stands for
+            the p95 latency of the pattern's methods (may be null). Rows of other nodes and later days are
+            ignored.
         trial: Which nodes, since when, in which stage.
         day: Last day that counts.
         max_days: Days after the release when the trial is given up.
@@ -204,8 +206,14 @@ class _Evidence:
         if _is_not_below(everything.paths(self._draws, MAX_ALL_FAILURES, at=at)[:, 0]):
             found.append(f"all failures may be {MAX_ALL_FAILURES:.2f} times as many")
         latency = next(one for one in self._guards if one.name == "p95_ms")
-        if (_ratio(latency.paths, at) or 1) > MAX_P95:
-            found.append(f"p95 latency is {_ratio(latency.paths, at):.2f} times as long")
+        if (times := _ratio(latency.paths, at)) is not None:
+            above, below = (
+                latency.measure.paths(self._draws, factor)[:, at] for factor in (MAX_P95, TOO_NOISY_P95)
+            )
+            if not _is_not_below(-above):
+                found.append(f"p95 latency is {times:.2f} times as long")
+            elif _is_not_below(below):
+                found.append(f"p95 latency varies too much to tell {TOO_NOISY_P95:g} times as long from none")
         later = self._target.within(self._draws[0], (at + 1) // 2, at)
         if later > LASTING * effect:
             found.append("less than half of the effect is left in the later half of the days")

@@ -33,6 +33,7 @@ def fleet(
     calls: int = 1000,
     rate: float = 0.05,
     slower: float = 1.0,
+    unsteady: float = 0.1,
 ):
     """Counts of a fleet whose canary nodes fail `effect` times as often from the release on."""
     random = np.random.default_rng(seed)
@@ -44,7 +45,7 @@ def fleet(
             is_treated = node < treated and offset >= 0
             expected = own[node] * common * (drift[node] if offset > 0 else 1) * (effect if is_treated else 1)
             failed, other = random.binomial(calls, min(0.9, expected)), random.binomial(calls, 0.02)
-            p95 = 800 * math.exp(random.normal(0, 0.1)) * (slower if is_treated else 1)
+            p95 = 800 * math.exp(random.normal(0, unsteady)) * (slower if is_treated else 1)
             rows.append(
                 (
                     f"n{node:02d}",
@@ -123,6 +124,27 @@ def test_a_guard_metric_that_gets_worse_rolls_back_what_helps(guard):
 
 def test_a_latency_that_rises_within_the_margin_stops_nothing():
     assert verdict(*fleet(effect=0.5, slower=1.15)).finding == "better"
+
+
+@pytest.mark.parametrize("unsteady", [0.6, 1.5])
+def test_a_latency_half_as_long_again_is_seldom_promoted_however_unsteady_it_is(unsteady):
+    found = [verdict(*fleet(seed, effect=0.3, slower=1.5, unsteady=unsteady), 6).finding for seed in range(8)]
+    assert found.count("better") <= 2, "a tenth of the looks, but for chance"
+
+
+def test_an_unsteady_latency_holds_nothing_back_while_it_can_be_told():
+    found = [verdict(*fleet(seed, effect=0.3, unsteady=0.6)).finding for seed in range(8)]
+    assert found.count("better") >= 7
+
+
+def test_where_nothing_can_be_told_of_latency_the_verdict_says_so():
+    held = [
+        one
+        for seed in range(6)
+        if (one := verdict(*fleet(seed, effect=0.3, unsteady=6.0))).finding != "better"
+    ]
+    assert len(held) >= 3
+    assert all(one.finding == "inconclusive" and "varies too much" in one.reason for one in held)
 
 
 def test_canary_nodes_that_fall_silent_are_harm_though_nothing_fails_on_them():

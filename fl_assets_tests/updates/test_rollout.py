@@ -4,6 +4,7 @@ What is carried out, what is refused, how a trial ends, and what that teaches (F
 """
 
 import json
+import math
 import shutil
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -644,22 +645,40 @@ def test_a_call_that_is_tried_again_with_success_is_no_failure_in_the_end(folder
     assert (row["failures"], row["calls"], row["all_failures"], row["all_calls"]) == (1, 2, 1, 2)
 
 
-@pytest.mark.parametrize("slow", [{"success": False, "error": TIMEOUT}, {}], ids=["failing", "mended"])
-def test_a_slow_call_counts_for_latency_whether_the_pattern_fails_it_or_not(folder, slow):
-    """Or what mends slow calls would pass for what makes calls slow."""
+def latency_of_a_day(folder, *, slow: int, fast: int, failing: bool) -> float:
+    """The p95 latency that a trial is judged by, where some calls take 5 s and the others 100 ms."""
     space = space_in(folder)
     pattern = decided(space).update.pattern_id
     day = DAY + timedelta(days=1)
-    given = {"metadata": {"node_id": "n00"}, "timestamp": f"{day}T10:00:00Z"}
-    lines = [call_line(f"fast{one}", **given, trace_id=f"f{one}", duration_ms=100.0) for one in range(10)]
-    lines += [
-        call_line(f"slow{one}", **given, **slow, trace_id=f"s{one}", duration_ms=5000.0) for one in range(10)
-    ]
+    lines = []
+    for number in range(slow + fast):
+        fails = {"success": False, "error": TIMEOUT} if failing and number < slow else {}
+        given = {"timestamp": f"{day}T10:00:00Z", "metadata": {"node_id": "n00"}, "trace_id": f"t{number}"}
+        lines.append(
+            call_line(f"c{number}", **given, **fails, duration_ms=5000.0 if number < slow else 100.0)
+        )
     (space.settings.telemetry_path / "events_slow.jsonl").write_bytes(b"\n".join(lines) + b"\n")
     space.engine.ingest()
     space.sums.refresh_signatures([day])
     (row,) = counts_of(space.updates, pattern, day, day).to_dict("records")
-    assert 4500 < row["p95_ms"] < 5500
+    return row["p95_ms"]
+
+
+@pytest.mark.parametrize("failing", [True, False], ids=["failing", "mended"])
+def test_a_slow_call_counts_for_latency_whether_the_pattern_fails_it_or_not(folder, failing):
+    """Or what mends slow calls would pass for what makes calls slow."""
+    assert 4500 < latency_of_a_day(folder, slow=10, fast=10, failing=failing) < 5500
+
+
+def test_one_slow_call_more_does_not_turn_the_latency_of_a_day_upside_down(folder, tmp_path):
+    """The 95th percentile itself is 100 ms with five of a hundred, and 5 s with six."""
+    shutil.copytree(folder, tmp_path / "six")
+    found = [
+        latency_of_a_day(of, slow=slow, fast=100 - slow, failing=False)
+        for of, slow in ((folder, 5), (tmp_path / "six", 6))
+    ]
+    assert found[0] == pytest.approx(math.sqrt(100 * 5000), rel=0.1)
+    assert 1 < found[1] / found[0] < 1.6
 
 
 def test_the_counts_are_those_of_the_telemetry(folder):
