@@ -1,6 +1,6 @@
 """When a coordinator believes a summary, and how its texts are made harmless.
 
-What goes here: rules over one summary. What does not: keys, files and sequence numbers
+What goes here: rules over one summary. What does not: files and sequence numbers
 (`coordinator_side.py`).
 """
 
@@ -20,6 +20,8 @@ from fl_assets.federation.summary import (
     MAX_ERROR,
     MAX_LINE_BYTES,
     MAX_NAME,
+    NODE_ID,
+    SIGNED_AS,
     CallCount,
     Durations,
     FailureCount,
@@ -30,7 +32,8 @@ from fl_assets.federation.summary import (
     TalkCount,
     stand_in,
 )
-from fl_assets.infra.json_text import canonical_record
+from fl_assets.infra.json_text import canonical_json, canonical_record
+from fl_assets.infra.keys import TrustedKeys
 
 _CONTROL = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]"
@@ -45,35 +48,63 @@ def clean_text(text: str) -> str:
     return redact(_CONTROL.sub(" ", text))
 
 
-def read_summary(line: bytes) -> SignedSummary:
-    """Return the signed summary in a line; whose it is has yet to be shown.
+def read_summary(line: bytes, keys: TrustedKeys) -> Summary:
+    """Return the summary in a line that the node which it names has signed.
+
+    What nobody signed is read as plain JSON and no further: a stranger's line costs little.
+
+    Args:
+        line: as it came; hostile.
+        keys: of the registered nodes, by name.
 
     Raises:
-        SummaryRefusedError: size, schema_version or format.
+        SummaryRefusedError: size, format, schema_version, unknown_node, wrong_node or signature.
     """
     line = line.removesuffix(b"\n")
     if len(line) > MAX_LINE_BYTES:
         raise SummaryRefusedError("size", f"{len(line)} bytes")
     try:
         found = json.loads(line)
-        stated = found["signed"]["format"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        signed, signature = found["signed"], found["signature"]
+        stated, node = signed["format"], signed.get("node_id")
+        is_canonical = canonical_json(found) == line
+        content = SIGNED_AS + canonical_json(signed)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SummaryRefusedError(
             "format", f"{type(error).__name__} while reading it as JSON with `signed` and `signature`"
         ) from error
     if stated != FORMAT:
         raise SummaryRefusedError("schema_version", repr(stated)[:80])
+    if not is_canonical:
+        raise SummaryRefusedError("format", "not in canonical form (sorted keys, no blanks, no key twice)")
+    if not isinstance(node, str) or not isinstance(signature, str) or re.fullmatch(NODE_ID, node) is None:
+        raise SummaryRefusedError("format", "signed.node_id or signature breaks its rule")
+    claim = {"node_id": node, "day": str(signed.get("day"))[:10]}
+    del found, signed
+    if broken := _broken_signature(content, signature, node, keys):
+        raise SummaryRefusedError(*broken, **claim)
     try:
-        signed = SignedSummary.model_validate_json(line)
+        summary = SignedSummary.model_validate_json(line)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         # Only names of fields of ours are repeated, never what the line holds.
-        raise SummaryRefusedError(
-            "format", f"{'.'.join(str(part) for part in first['loc'])[:80]} breaks its rule ({first['type']})"
-        ) from None
-    if canonical_record(signed) != line:
-        raise SummaryRefusedError("format", "not in canonical form (sorted keys, no blanks, no key twice)")
-    return signed
+        detail = f"{'.'.join(str(part) for part in first['loc'])[:80]} breaks its rule ({first['type']})"
+        raise SummaryRefusedError("format", detail, **claim) from None
+    if canonical_record(summary) != line:
+        raise SummaryRefusedError("format", "a value is not in its canonical form", **claim)
+    return summary.signed
+
+
+def _broken_signature(content: bytes, signature: str, node: str, keys: TrustedKeys) -> tuple[str, str] | None:
+    """Return the rule that a signature breaks, and how; None where the node that is named signed."""
+    signer = keys.signed_by(content, signature, first=node)
+    if signer not in (None, node):
+        return "wrong_node", f"it says that it is of {node}, and {signer} signed it"
+    if node not in keys.names:
+        return "unknown_node", f"no {node}.pem is among the keys of registered nodes"
+    if signer is None:
+        return "signature", f"the key of {node} did not sign it: it was changed, or signed by another key"
+    return None
 
 
 def check_summary(
@@ -92,9 +123,10 @@ def check_summary(
             f"{name} is {getattr(summary.settings, name)} there and {getattr(ours, name)} here"
             for name in differing
         )
-        raise SummaryRefusedError("settings_match", named)
+        raise SummaryRefusedError("settings_match", named, node_id=summary.node_id, day=str(summary.day))
     if not settings.start_date <= summary.day <= today:
-        raise SummaryRefusedError("day", f"{summary.day} is not between {settings.start_date} and {today}")
+        detail = f"{summary.day} is not between {settings.start_date} and {today}"
+        raise SummaryRefusedError("day", detail, node_id=summary.node_id, day=str(summary.day))
 
 
 def clean_summary(summary: Summary, masked: Mapping[str, str]) -> tuple[Summary, int]:
@@ -103,6 +135,9 @@ def clean_summary(summary: Summary, masked: Mapping[str, str]) -> tuple[Summary,
     Args:
         summary: As it came; hostile.
         masked: For each of `texts_to_mask(summary)` what masking makes of it.
+
+    Raises:
+        SummaryRefusedError: format; rows that cleaning makes the same add up past a bound.
     """
     changed = 0
 
@@ -147,7 +182,11 @@ def clean_summary(summary: Summary, masked: Mapping[str, str]) -> tuple[Summary,
         "calls": tuple(calls.values()),
         "talk": tuple(talk.values()),
     }
-    return Summary.model_validate(summary.model_copy(update=update).model_dump()), changed
+    try:
+        return Summary.model_validate(summary.model_copy(update=update).model_dump()), changed
+    except ValidationError:
+        claim = {"node_id": summary.node_id, "day": str(summary.day)}
+        raise SummaryRefusedError("format", "rows that become one add up past a bound", **claim) from None
 
 
 def texts_to_mask(summary: Summary) -> list[str]:

@@ -13,16 +13,16 @@ import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from itertools import groupby
 from typing import Any
 
 import duckdb
-import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.core.tables import NODE_SUMMARIES
-from fl_assets.events.find import list_files
+from fl_assets.events.find import list_files, open_regular
 from fl_assets.events.index import TelemetryIndex
 from fl_assets.federation.admission import (
     check_summary,
@@ -35,10 +35,10 @@ from fl_assets.federation.files_seen import FilesSeen, RefusedSummary
 from fl_assets.federation.rows import rows_of
 from fl_assets.federation.summary import (
     MAX_LINE_BYTES,
+    SignedSummary,
     Summary,
     SummaryRefusedError,
     shared_settings,
-    summary_to_sign,
 )
 from fl_assets.infra.clock import now_utc
 from fl_assets.infra.json_text import canonical_record
@@ -47,6 +47,9 @@ from fl_assets.infra.lake import SCHEMA_VERSION, Manifest, retry_on_conflict
 from fl_assets.infra.open_lake import open_lake
 from fl_assets.sums.masking import mask_sql
 from fl_assets.sums.summaries import SummaryRows
+
+MAX_REFUSED = 1_000
+"""Refused lines of a file that are kept one by one; the others are counted."""
 
 
 @dataclass(slots=True)
@@ -65,14 +68,18 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
+    """A line that its node signed, without what it holds: a thousand nodes' backlogs would take gigabytes."""
+
     path: str
     number: int
-    content: bytes
-    summary: Summary
-
-    @property
-    def digest(self) -> str:
-        return hashlib.sha256(self.content).hexdigest()
+    start: int
+    """Where it begins in its file, bytes."""
+    size: int
+    digest: str
+    node_id: str
+    day: date
+    sequence: int
+    events: int
 
 
 @dataclass(slots=True)
@@ -108,9 +115,9 @@ class SummaryFiles:
         """
         found: dict[date, tuple[int, str]] = {}
         for line in self._admitted(self._look(), []):
-            events, token = found.get(line.summary.day, (0, ""))
-            found[line.summary.day] = (
-                events + line.summary.events,
+            events, token = found.get(line.day, (0, ""))
+            found[line.day] = (
+                events + line.events,
                 hashlib.sha256(f"{token}{line.digest}".encode()).hexdigest()[:32],
             )
         return found
@@ -137,17 +144,16 @@ class SummaryFiles:
             admitted = self._admitted(look, refused)
             by_day: dict[date, list[_Line]] = {}
             for line in admitted:
-                by_day.setdefault(line.summary.day, []).append(line)
-            for day, lines in sorted(by_day.items()):
-                self._store(day, lines)
-            taken.summaries, taken.refused, taken.days = len(admitted), refused, set(by_day)
+                by_day.setdefault(line.day, []).append(line)
             taken.known = len(look.lines) - len(admitted) - (len(refused) - len(look.refused))
+            for day, lines in sorted(by_day.items()):
+                if broken := self._store(day, lines, refused):
+                    admitted = [line for line in admitted if line not in broken]
+            taken.summaries, taken.refused = len(admitted), refused
+            taken.days = {line.day for line in admitted}
             # Also of lines that were stored before: a crash may have come between that and this.
-            stored = {
-                line.summary.day
-                for line in look.lines
-                if self._lake.manifest(NODE_SUMMARIES.name, line.summary.day)
-            }
+            days = {line.day for line in look.lines}
+            stored = {day for day in days if self._lake.manifest(NODE_SUMMARIES.name, day)}
             index.commit([], stored, self._lake)
             self._settle(look, admitted, refused)
         return taken
@@ -217,54 +223,36 @@ class SummaryFiles:
         return look
 
     def _read(self, path: str, look: _Look) -> None:
-        keys, number = self._keys(), 0
+        keys, number, start, refused = self._keys(), 0, 0, 0
         ours, today = shared_settings(self._settings), self._clock().astimezone(UTC).date()
         try:
-            with (self._settings.summaries_path / path).open("rb") as file:
+            with open_regular(self._settings.summaries_path, path) as file:
                 while content := file.readline(MAX_LINE_BYTES + 2):
-                    number += 1
-                    summary = None
+                    number, start = number + 1, start + len(content)
+                    if not content.strip():
+                        continue
+                    digest = _digest(content)
                     try:
-                        summary = read_summary(content).signed
-                        self._verify(content, summary, keys)
+                        summary = read_summary(content, keys)
                         check_summary(summary, settings=self._settings, ours=ours, today=today)
                     except SummaryRefusedError as error:
-                        if content.strip():
-                            look.refused.append(_refusal(path, number, content, error, summary))
+                        refused += 1
+                        if refused <= MAX_REFUSED:
+                            look.refused.append(_refusal(path, number, digest, error))
                         if error.rule == "size":
-                            return  # what follows in the file would be its middle
+                            break  # what follows in the file would be its middle
                         continue
-                    look.lines.append(_Line(path, number, content.removesuffix(b"\n"), summary))
+                    at = start - len(content)
+                    key = (summary.node_id, summary.day, summary.sequence, summary.events)
+                    look.lines.append(_Line(path, number, at, len(content), digest, *key))
+            if refused > MAX_REFUSED:
+                more = SummaryRefusedError("format", f"{refused - MAX_REFUSED} more lines were refused")
+                look.refused.append(_refusal(path, number, "", more))
         except FileNotFoundError:
             del look.files[path]  # it vanished since it was listed
         except OSError as error:
             look.refused.append(
-                _refusal(
-                    path, 0, b"", SummaryRefusedError("format", f"cannot be read: {error.strerror}"), None
-                )
-            )
-
-    def _verify(self, content: bytes, summary: Summary, keys: TrustedKeys) -> None:
-        """Refuse a summary that its node did not sign.
-
-        Raises:
-            SummaryRefusedError: unknown_node, signature or wrong_node.
-        """
-        signer = keys.signed_by(
-            summary_to_sign(summary), orjson.loads(content)["signature"], first=summary.node_id
-        )
-        if signer not in (None, summary.node_id):
-            raise SummaryRefusedError(
-                "wrong_node", f"it says that it is of {summary.node_id}, and {signer} signed it"
-            )
-        if summary.node_id not in keys.names:
-            raise SummaryRefusedError(
-                "unknown_node", f"{self._settings.node_keys_path} has no {summary.node_id}.pem"
-            )
-        if signer is None:
-            raise SummaryRefusedError(
-                "signature",
-                f"the key of {summary.node_id} did not sign it: it was changed, or signed by another key",
+                _refusal(path, 0, "", SummaryRefusedError("format", f"cannot be read: {error.strerror}"))
             )
 
     def _admitted(self, look: _Look, refused: list[RefusedSummary]) -> list[_Line]:
@@ -273,49 +261,48 @@ class SummaryFiles:
         A replay goes to `refused`.
         """
         admitted: list[_Line] = []
-        highest: dict[tuple[str, date], tuple[int, str]] = {}
         # In order of their numbers, so that the order of files decides nothing.
-        for line in sorted(
-            look.lines,
-            key=lambda line: (
-                line.summary.day,
-                line.summary.node_id,
-                line.summary.sequence,
-                line.path,
-                line.number,
-            ),
-        ):
-            summary, key = line.summary, (line.summary.node_id, line.summary.day)
-            if key not in highest:
-                stored = self.nodes(summary.day).get(summary.node_id)
-                highest[key] = (stored["sequence"], stored["digest"]) if stored else (0, "")
-            sequence, digest = highest[key]
-            raw = self._lake.manifest("raw_traces", summary.day)
-            try:
+        ordered = sorted(
+            look.lines, key=lambda line: (line.day, line.node_id, line.sequence, line.path, line.number)
+        )
+        for day, lines in groupby(ordered, key=lambda line: line.day):
+            raw = self._lake.manifest("raw_traces", day)
+            highest = {node: (row["sequence"], row["digest"]) for node, row in self.nodes(day).items()}
+            for line in lines:
+                sequence, digest = highest.get(line.node_id, (0, ""))
                 if line.digest == digest:
                     continue
-                if summary.sequence <= sequence:
-                    detail = (
-                        f"number {summary.sequence} of {summary.node_id} and {summary.day}, of which "
-                        f"{sequence} has been taken"
-                    )
-                    raise SummaryRefusedError("replay", detail)
-                if raw is not None and raw.is_expired:
-                    raise SummaryRefusedError(
-                        "expired", f"the raw events of {summary.day} were removed, and its sums stand"
-                    )
-            except SummaryRefusedError as error:
-                refused.append(_refusal(line.path, line.number, line.content, error, summary))
-                continue
-            highest[key] = (summary.sequence, line.digest)
-            admitted.append(line)
+                if line.sequence <= sequence:
+                    of = f"of {line.node_id} and {day}"
+                    detail = f"number {line.sequence} {of}, of which {sequence} has been taken"
+                    refused.append(_refused_line(line, SummaryRefusedError("replay", detail)))
+                elif raw is not None and raw.is_expired:
+                    detail = f"the raw events of {day} were removed, and its sums stand"
+                    refused.append(_refused_line(line, SummaryRefusedError("expired", detail)))
+                else:
+                    highest[line.node_id] = (line.sequence, line.digest)
+                    admitted.append(line)
         return admitted
 
-    def _store(self, day: date, lines: Iterable[_Line]) -> None:
-        """Put the newest summary of each node in the place of its older one, in one commit."""
-        rows = {row["node_id"]: row for row in self._rows(day, NODE_SUMMARIES.column_names)}
-        for line in lines:
-            rows[line.summary.node_id] = self._row(line)
+    def _store(self, day: date, lines: Iterable[_Line], refused: list[RefusedSummary]) -> set[_Line]:
+        """Put the newest summary of each node in the place of its older one, in one commit.
+
+        A line that turns out not to be storable goes to `refused`, and is returned.
+        """
+        before = {row["node_id"]: row for row in self._rows(day, NODE_SUMMARIES.column_names)}
+        fresh: dict[str, dict[str, Any]] = {}
+        broken: set[_Line] = set()
+        for line in sorted(lines, key=lambda line: line.sequence, reverse=True):
+            if line.node_id in fresh:
+                continue
+            try:
+                fresh[line.node_id] = self._row(line)
+            except SummaryRefusedError as error:
+                refused.append(_refused_line(line, error))
+                broken.add(line)
+        if not fresh:
+            return broken
+        rows = before | fresh
         ordered = [rows[node] for node in sorted(rows)]
         old = self._lake.manifest(NODE_SUMMARIES.name, day)
         manifest = Manifest(
@@ -331,10 +318,18 @@ class SummaryFiles:
         )
         table = pa.Table.from_pylist(ordered, schema=NODE_SUMMARIES.arrow_schema)
         self._lake.commit(manifest, lambda path: pq.write_table(table, path, compression="zstd"))
+        return broken
 
     def _row(self, line: _Line) -> dict[str, Any]:
-        texts = texts_to_mask(line.summary)
-        summary, changed = clean_summary(line.summary, dict(zip(texts, mask_texts(texts), strict=True)))
+        """Return the row of a line, which is read again.
+
+        Raises:
+            SummaryRefusedError: it changed since it was read, or cannot be stored.
+        """
+        content = self._again(line)
+        found = SignedSummary.model_validate_json(content).signed
+        texts = texts_to_mask(found)
+        summary, changed = clean_summary(found, dict(zip(texts, mask_texts(texts), strict=True)))
         return {
             "event_date": summary.day,
             "node_id": summary.node_id,
@@ -354,6 +349,17 @@ class SummaryFiles:
             "content": canonical_record(summary).decode(),
         }
 
+    def _again(self, line: _Line) -> bytes:
+        try:
+            with open_regular(self._settings.summaries_path, line.path) as file:
+                file.seek(line.start)
+                content = file.read(line.size)
+        except OSError:
+            content = b""
+        if _digest(content) != line.digest:
+            raise SummaryRefusedError("format", "the file changed while it was read")
+        return content
+
     def _settle(self, look: _Look, admitted: list[_Line], refused: list[RefusedSummary]) -> None:
         """Remember, after the lake's commit, what became of each file."""
         taken: dict[str, int] = {}
@@ -362,19 +368,18 @@ class SummaryFiles:
         self._seen.settle(look.files, taken, refused, self._judged_by())
 
 
-def _refusal(
-    path: str, number: int, content: bytes, error: SummaryRefusedError, summary: Summary | None
-) -> RefusedSummary:
-    digest = hashlib.sha256(content.removesuffix(b"\n")).hexdigest()
-    return RefusedSummary(
-        path,
-        number,
-        error.rule,
-        summary.node_id if summary else "",
-        str(summary.day) if summary else "",
-        clean_text(error.detail)[:300],
-        digest,
-    )
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content.removesuffix(b"\n")).hexdigest()
+
+
+def _refusal(path: str, number: int, digest: str, error: SummaryRefusedError) -> RefusedSummary:
+    claim = clean_text(error.node_id), clean_text(error.day)
+    return RefusedSummary(path, number, error.rule, *claim, clean_text(error.detail)[:300], digest)
+
+
+def _refused_line(line: _Line, error: SummaryRefusedError) -> RefusedSummary:
+    error.node_id, error.day = line.node_id, str(line.day)
+    return _refusal(line.path, line.number, line.digest, error)
 
 
 def mask_texts(texts: list[str]) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from fl_assets.core.models import Record, Signal
 from fl_assets.core.settings import FederatedLearningConfig
@@ -33,6 +33,10 @@ MAX_NAME, MAX_ERROR, MAX_COUNT = 200, MAX_MASKED_CHARS + 13, 10**12
 
 OTHER = "(few sessions)"
 """Service and method of the calls whose own are not named."""
+
+
+SIGNED_AS = b"fl-assets node summary 1\n"
+"""What stands before the canonical form in what is signed."""
 
 
 NODE_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
@@ -57,9 +61,10 @@ ADMISSION_RULES: Mapping[str, str] = {
 class SummaryRefusedError(ValueError):
     """A summary that must not be taken; `rule` is one of ADMISSION_RULES."""
 
-    def __init__(self, rule: str, detail: str) -> None:
+    def __init__(self, rule: str, detail: str, *, node_id: str = "", day: str = "") -> None:
+        """Note the rule, in words what broke it, and the node and day that the line claims to be of."""
         super().__init__(f"{rule}: {detail}; must hold: {ADMISSION_RULES[rule]}")
-        self.rule, self.detail = rule, detail
+        self.rule, self.detail, self.node_id, self.day = rule, detail, node_id, day
 
 
 Name = Field(min_length=0, max_length=MAX_NAME)
@@ -68,7 +73,15 @@ Name = Field(min_length=0, max_length=MAX_NAME)
 Count = Field(ge=0, le=MAX_COUNT)
 
 
+Rows = Field(max_length=MAX_ROWS, fail_fast=True)
+"""The first row that breaks a rule ends it: a list of a million of them costs 10 GB."""
+
+
 Durations = tuple[tuple[int, int], ...]
+
+
+_LAST_YEAR = 9998
+"""Of a time of writing, which has to be a time in every zone."""
 
 
 class FailureCount(Record):
@@ -92,7 +105,10 @@ class FailureCount(Record):
         "with noise, which counts a session once.",
     )
     durations: Durations = Field(
-        (), max_length=300, description="Bucket and calls, as in failure_signatures; empty with noise."
+        (),
+        max_length=300,
+        fail_fast=True,
+        description="Bucket and calls, as in failure_signatures; empty with noise.",
     )
 
     @model_serializer(mode="wrap")
@@ -113,6 +129,7 @@ class CallCount(Record):
     durations: Durations = Field(
         (),
         max_length=300,
+        fail_fast=True,
         description="Bucket and successful calls; with noise COARSE buckets, and calls as noise has left "
         "them.",
     )
@@ -154,10 +171,18 @@ class Summary(Record):
     created_at: datetime
     settings: SharedSettings
     events: int = Count
-    failures: tuple[FailureCount, ...] = Field(max_length=MAX_ROWS)
-    calls: tuple[CallCount, ...] = Field(max_length=MAX_ROWS)
-    talk: tuple[TalkCount, ...] = Field(max_length=MAX_ROWS)
+    failures: tuple[FailureCount, ...] = Rows
+    calls: tuple[CallCount, ...] = Rows
+    talk: tuple[TalkCount, ...] = Rows
     unnamed: Suppressed
+
+    @field_validator("created_at")
+    @classmethod
+    def _is_a_time_in_every_zone(cls, value: datetime) -> datetime:
+        if value.tzinfo is None or not 1970 <= value.year <= _LAST_YEAR:
+            message = f"must have a zone and be of a year from 1970 to {_LAST_YEAR}"
+            raise ValueError(message)
+        return value
 
     @model_validator(mode="after")
     def _rows_are_unique(self) -> "Summary":
@@ -204,12 +229,24 @@ class Summary(Record):
             if one.affected > one.sessions:
                 message = f"{one.service} {one.signal}: {one.affected} of {one.sessions} conversations"
                 raise ValueError(message)
-        for one in (*self.failures, *self.calls):
-            least = -MAX_COUNT if self.settings.epsilon else 1
-            if any(
-                not (-1 <= bucket <= 240 and least <= calls <= MAX_COUNT) for bucket, calls in one.durations
+        least = -MAX_COUNT if self.settings.epsilon else 1
+        timed = [
+            *((one.durations, one.failures) for one in self.failures),
+            *((one.durations, one.calls) for one in self.calls),
+        ]
+        for durations, calls in timed:
+            buckets = [bucket for bucket, _ in durations]
+            is_exact = not self.settings.epsilon
+            if (
+                buckets != sorted(set(buckets))
+                or not all(-1 <= bucket <= 240 for bucket in buckets)
+                or not all(least <= of_bucket <= MAX_COUNT for _, of_bucket in durations)
+                or (is_exact and sum(of_bucket for _, of_bucket in durations) > calls)
             ):
-                message = "durations must be buckets from -1 to 240 with positive counts (with noise, any)"
+                message = (
+                    "durations must be rising buckets from -1 to 240 with positive counts, together no more "
+                    "than the calls (with noise, any)"
+                )
                 raise ValueError(message)
         return self
 
@@ -232,7 +269,7 @@ def summary_to_sign(summary: Summary) -> bytes:
 
     The canonical form behind a line that says what it is, so that no other document can pass for it.
     """
-    return b"fl-assets node summary 1\n" + canonical_record(summary)
+    return SIGNED_AS + canonical_record(summary)
 
 
 def is_stand_in(error: str, service: str, method: str) -> bool:

@@ -15,6 +15,10 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 MAX_BYTES = 4 * 1024 * 1024
+MAX_VALUES = 200_000
+"""Values of a file, aliases written out: nine lines of aliases to aliases can stand for a billion."""
+MAX_BITS = 1_024
+"""Of a whole number."""
 
 Rule = TypeVar("Rule", bound=BaseModel)
 
@@ -99,7 +103,7 @@ def read_record(path: Path, model: type[Rule]) -> Rule:
 @lru_cache(maxsize=16)
 def _parsed(content: bytes) -> Any:
     """Parse YAML; a cycle asks for the same few files at each of its steps, and parsing takes 0.1 s."""
-    return YAML(typ="rt", pure=True).load(content)
+    return bounded(YAML(typ="rt", pure=True).load(content))
 
 
 def _read_yaml(path: Path) -> CommentedMap:
@@ -125,7 +129,7 @@ def _read_yaml(path: Path) -> CommentedMap:
             f"{path}:{mark.line + 1 if mark else 1}: {' '.join(str(error.problem or error.context).split())}"
         )
         raise RuleFileError(message) from error
-    except (YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except (YAMLError, ValueError, RecursionError) as error:  # a number too long, a day that is none
         message = f"{path}:1: is no YAML that can be read: {' '.join(str(error).split())[:200]}"
         raise RuleFileError(message) from error
     if document is None:
@@ -133,6 +137,31 @@ def _read_yaml(path: Path) -> CommentedMap:
     if not isinstance(document, CommentedMap):
         message = f"{path}:1: expected a YAML mapping, got {type(document).__name__}"
         raise RuleFileError(message)
+    return document
+
+
+def bounded(document: Any) -> Any:
+    """Return a YAML document that stays small with its aliases written out, as reading or showing it does.
+
+    Raises:
+        ValueError: it has more values than `MAX_VALUES`, holds itself, or a number that cannot be shown.
+    """
+    count, end, left = 0, object(), [iter((document,))]
+    while left:
+        node = next(left[-1], end)
+        count += 1
+        if count > MAX_VALUES:
+            message = f"it has more than {MAX_VALUES} values, aliases written out"
+            raise ValueError(message)
+        if node is end:
+            left.pop()
+        elif isinstance(node, Mapping):
+            left.append(iter(node.values()))
+        elif isinstance(node, list | tuple):
+            left.append(iter(node))
+        elif isinstance(node, int) and node.bit_length() > MAX_BITS:
+            message = f"a number has {node.bit_length()} bits, more than {MAX_BITS}"
+            raise ValueError(message)
     return document
 
 

@@ -19,6 +19,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from tomlkit.exceptions import TOMLKitError
 
 from fl_assets.infra.json_text import strict_json
+from fl_assets.infra.rule_files import bounded
 from fl_assets.updates.policy import ConfigFormat, ConfigValue
 
 Key = Sequence[str | int]
@@ -43,10 +44,10 @@ def parse(kind: ConfigFormat, content: bytes, name: str) -> Any:
     try:
         text = content.decode("utf-8").removeprefix(_BOM)
         if kind == "toml":
-            return tomllib.loads(text)
+            return bounded(tomllib.loads(text))
         if kind == "json":
-            return strict_json(text)
-        return YAML(typ="safe", pure=True).load(text)
+            return bounded(strict_json(text))
+        return bounded(YAML(typ="safe", pure=True).load(text))
     except (ValueError, YAMLError, RecursionError) as error:
         message = f"{name} cannot be read as {kind}: {' '.join(str(error).split())[:200]}"
         raise ConfigFileError(message) from error

@@ -2,7 +2,9 @@
 the rest.
 """
 
+import json
 import random
+import time
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -10,18 +12,21 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.defs.automation import minimum_events_reached
 from fl_assets.defs.resources import resources
+from fl_assets.federation.coordinator_side import MAX_REFUSED, SummaryFiles
 from fl_assets.federation.summary import (
     ADMISSION_RULES,
     MAX_LINE_BYTES,
+    SIGNED_AS,
     FailureCount,
     SignedSummary,
     summary_to_sign,
 )
-from fl_assets.infra.json_text import canonical_record
+from fl_assets.infra.json_text import canonical_json, canonical_record
 from fl_assets.infra.keys import sign
 from fl_assets.patterns.analysis import analyse
 from fl_assets.patterns.rule_files import load_corrections, load_failure_classes
@@ -218,6 +223,81 @@ def test_numbers_that_do_not_agree_are_refused(coordinator, nodes, told):
     bring(coordinator, "a.jsonl", changed(nodes["n1"], told["n1"], calls=more))
     bring(coordinator, "b.jsonl", changed(nodes["n1"], told["n1"], calls=()))
     assert rules(coordinator) == ["format", "format"]
+
+
+def signed_as_it_is(node, line: bytes, **changes) -> bytes:
+    """A line whose plain JSON was changed, signed by its node: nothing checks what it says."""
+    signed = json.loads(line)["signed"] | changes
+    content = SIGNED_AS + canonical_json(signed)
+    return canonical_json({"signature": sign(summaries_of(node).key(), content), "signed": signed})
+
+
+CALLS = {"service": "a", "method": "b", "calls": 9, "failures": 0, "sessions": 1, "durations": []}
+BEYOND = {
+    "a time of year 1": {"created_at": "0001-01-01T00:00:00+05:00"},
+    "a time of 9999": {"created_at": "9999-12-31T23:59:59-05:00"},
+    "a time without a zone": {"created_at": "2026-11-02T00:00:00"},
+    "a bucket twice": {"calls": [CALLS | {"durations": [[5, 1], [5, 1]]}]},
+    "more durations than calls": {"calls": [CALLS | {"durations": [[5, 10]]}]},
+    "a number with 400 digits": {"events": 10**400},
+    "a number as text": {"events": "5"},
+    "names that become one, beyond a bound": {
+        "calls": [CALLS | {"service": f"a{mark}", "calls": 10**12} for mark in ("\u200b", "\u200c")]
+    },
+}
+
+
+def test_what_a_registered_node_signs_beyond_the_bounds_costs_its_line_alone(coordinator, nodes, told):
+    bad = [signed_as_it_is(nodes["n1"], told["n1"], failures=[], **given) for given in BEYOND.values()]
+    bring(coordinator, "a.jsonl", told["n3"], *bad, told["n2"])
+    _, taken = coordinator.intake.ingest()
+    refused = sorted((one.line, one.rule, one.node_id) for one in taken.refused)
+    assert refused == [(line, "format", "n1") for line in range(2, len(BEYOND) + 2)]
+    assert (taken.summaries, list(coordinator.summaries.nodes(DAY))) == (2, ["n2", "n3"])
+    sums(coordinator)
+    assert coordinator.intake.ingest()[1].files == 0
+
+
+def test_a_summary_that_cannot_be_stored_leaves_the_one_before_it(coordinator, nodes, told):
+    bad = signed_as_it_is(
+        nodes["n1"], told["n1"], failures=[], sequence=9, **BEYOND["names that become one, beyond a bound"]
+    )
+    bring(coordinator, "a.jsonl", told["n1"], bad)
+    _, taken = coordinator.intake.ingest()
+    assert (taken.summaries, [one.line for one in taken.refused]) == (1, [2])
+    assert coordinator.summaries.nodes(DAY)["n1"]["sequence"] == 1
+
+
+def test_what_nobody_signed_is_read_no_further_and_a_bad_row_ends_it(coordinator, nodes, told):
+    rows = [{}] * 1_000_000
+    bring(coordinator, "a.jsonl", signed_as_it_is(nodes["n1"], told["n1"], node_id="n9", failures=rows))
+    begin = time.process_time()
+    assert rules(coordinator) == ["wrong_node"]
+    line = signed_as_it_is(nodes["n1"], told["n1"], failures=rows)
+    with pytest.raises(ValidationError) as error:
+        SignedSummary.model_validate_json(line)
+    assert {one["loc"][2] for one in error.value.errors(include_url=False)} == {0}
+    assert time.process_time() - begin < 10
+
+
+def test_of_many_refused_lines_some_are_kept_and_the_others_counted(coordinator, told):
+    bring(coordinator, "a.jsonl", *[b"x"] * (MAX_REFUSED + 5), told["n1"])
+    _, taken = coordinator.intake.ingest()
+    assert (taken.summaries, len(taken.refused)) == (1, MAX_REFUSED + 1)
+    assert taken.refused[-1].detail == "5 more lines were refused"
+
+
+def test_a_summary_that_is_changed_while_it_is_read_is_not_stored(coordinator, told, monkeypatch):
+    bring(coordinator, "a.jsonl", told["n1"])
+    seen = SummaryFiles._admitted
+
+    def admitted(self, look, refused):
+        bring(coordinator, "a.jsonl", told["n1"].replace(b"search", b"hcraes"))
+        return seen(self, look, refused)
+
+    monkeypatch.setattr(SummaryFiles, "_admitted", admitted)
+    assert rules(coordinator) == ["format"]
+    assert coordinator.summaries.nodes(DAY) == {}
 
 
 def test_what_a_node_signed_stands_for_its_day_whatever_raw_events_of_it_there_are(coordinator, nodes, told):

@@ -1,5 +1,6 @@
 """Rule files: what is ours loads, and every mistake names file, line and rule."""
 
+import itertools
 import re
 from pathlib import Path
 
@@ -87,6 +88,13 @@ def test_all_mistakes_of_a_file_are_named_at_once(rules):
     assert "taken by the rule in line 2" in found[1]
 
 
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]\n"
+    for before, name in itertools.pairwise("abcdefghi")
+)
+"""Nine lines that stand for a billion values."""
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -100,6 +108,10 @@ def test_all_mistakes_of_a_file_are_named_at_once(rules):
         (b"remedies: \xff\n", "rules.yaml:1: "),
         ("remedies:\n- !!python/object/apply:os.system ['true']\n", ":2: rule 1"),
         ("a" * (MAX_BYTES + 1), "bytes; must have"),
+        (BOMB.replace("a:", "remedies:", 1), "more than 200000 values"),
+        (f"remedies: [{{id: a, priority: {'9' * 5000}}}]\n", ":1: is no YAML that can be read"),
+        (f"remedies: [{{id: a, priority: 0x{'f' * 5000}}}]\n", "more than 1024"),
+        ("remedies: [{id: 2026-13-45}]\n", "month must be in 1..12"),
     ],
 )
 def test_what_is_no_list_of_rules_is_refused_by_name(rules, text, said):

@@ -24,6 +24,7 @@ from fl_assets.updates.config_files import ConfigFiles
 from fl_assets.updates.edit import ConfigFileError, get, parse, replace
 from fl_assets.updates.policy import ConfigChange, KeyRule, RefusedChangeError, UpdatePolicy
 from fl_assets_tests.build import DAY
+from fl_assets_tests.infra.test_rule_files import BOMB
 
 TOML = (
     b"# limits\n[tools.search]  # ours\ntimeout_ms   =  5_000 # was 3000\nname = "
@@ -155,6 +156,9 @@ def test_any_key_of_any_json_or_toml_is_found_and_only_it_changes(values, data):
         ("yaml", b"a: |\n  5000\n", "a", "must be a plain or quoted"),
         ("yaml", b"a: 1\na: 2\n", "a", "cannot be read as yaml"),
         ("yaml", b"a: 1\n---\na: 2\n", "a", "cannot be read as yaml"),
+        ("yaml", BOMB.encode() + b"z: 5000\n", "z", "more than 200000 values"),
+        ("yaml", b"z: 0x" + b"f" * 5000 + b"\n", "z", "more than 1024"),
+        ("toml", b"z = 0x" + b"f" * 5000 + b"\n", "z", "more than 1024"),
         ("json", b'{"a": 1, "a": 2}', "a", "key 'a' occurs twice"),
         ("json", b'{"a": NaN}', "a", "NaN is no JSON number"),
         ("json", b'{"a": 1', "a", "cannot be read as json"),
