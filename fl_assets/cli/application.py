@@ -1,7 +1,7 @@
 """What all commands of `fl-assets` share: the application, its options, its errors, and how they begin.
 
-What goes here: what more than one file of commands needs. What does not: any command.
-Imports of Dagster wait until a command needs them, so that `--help` is quick.
+What goes here: what more than one file of commands needs. What does not: any command. Imports of Dagster wait
+until a command needs them, so that `--help` is quick.
 """
 
 import atexit

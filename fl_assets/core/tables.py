@@ -54,6 +54,11 @@ class Table:
         return [column.name for column in self.columns]
 
     @property
+    def day_columns(self) -> list[str]:
+        """Column names without `event_date`: what a day's rows are made with."""
+        return [name for name in self.column_names if name != "event_date"]
+
+    @property
     def arrow_schema(self) -> pa.Schema:
         """The same columns as an Arrow schema."""
         return pa.schema([(column.name, _ARROW[column.type]) for column in self.columns])

@@ -48,8 +48,8 @@ def publish(
     """Return the summary of a node's day: what k sessions had, with noise where epsilon says so.
 
     A name (masked error or the template in its place, service and method, agent) that fewer than
-    `settings.min_sessions` sessions had is left out, and so is a signal that fewer showed.
-    A name that redaction would still change is left out as well.
+    `settings.min_sessions` sessions had is left out, and so is a signal that fewer showed. A name that
+    redaction would still change is left out as well.
 
     With noise. *Sensitivity*: BOUNDED_SQL draws from a session's events alone that it counts as one failed
     call or one conversation (of one agent, with one signal or none) and one successful call, or else as
@@ -62,9 +62,8 @@ def publish(
     epsilon-differentially private given the rows (Dwork et al., *Calibrating noise to sensitivity in private
     data analysis*, 2006; integers: Ghosh et al., *Universally utility-maximizing privacy mechanisms*, 2009).
     All that follows (calls of a method, no count of a row below one, the number of events) is computed from
-    the noised numbers. Durations of failed calls are left out. *Not* hidden by
-    noise: which names are published in which rows, which exact counts decide, and whether the node had events
-    on the day.
+    the noised numbers. Durations of failed calls are left out. *Not* hidden by noise: which names are
+    published in which rows, which exact counts decide, and whether the node had events on the day.
 
     Args:
         counts: The day; bounded by session (BOUNDED_SQL) when there is noise.

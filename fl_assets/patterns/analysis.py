@@ -1,7 +1,7 @@
-"""One day's failure patterns, from sums to confidence: which part of this stage follows which.
+"""One day's failure patterns, from sums to confidence.
 
-What goes here: which part follows which. What does not: grouping (`grouping.py`), classes (`classes.py`),
-counts (`window.py`, `evidence.py`), probabilities (`confidence.py`).
+What goes here: the order of this stage's parts. What does not: grouping (`grouping.py`), classes
+(`classes.py`), counts (`window.py`, `evidence.py`), probabilities (`confidence.py`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -60,7 +60,7 @@ def analyse(
     summary_min_nodes: int = 1,
     suspects: Mapping[str, Sequence[str]] | None = None,
 ) -> Analysis:
-    """Return the patterns of a window's last day; a pure function of what was known by its end.
+    """Return the patterns of a window's last day; a pure function of its arguments.
 
     Args:
         history: Sums up to that day.
@@ -91,9 +91,8 @@ def analyse(
         hidden = below_min_nodes(sums.counts.failures, history.summarised, summary_min_nodes)
         evidence = summarise(sums)
         evidence = evidence[~evidence["pattern_id"].isin(hidden)]
-        confidence = confidence.astype(
-            {"pattern_id": evidence["pattern_id"].dtype}
-        )  # of no pattern it is a number
+        # Without a pattern the column of ids is one of numbers.
+        confidence = confidence.astype({"pattern_id": evidence["pattern_id"].dtype})
         return evidence.merge(confidence, on="pattern_id", how="left", validate="one_to_one")
 
     patterns = assessed(grouped)
@@ -105,9 +104,8 @@ def analyse(
     signal_of = dict(zip(conversations["pattern_id"], signals, strict=True))
     names = patterns["pattern_id"].tolist()
     found = [kind_of.get(name, NO_KIND) for name in names]
-    patterns["failure_class"] = [
-        signal_of.get(name) or kind.failure_class for name, kind in zip(names, found, strict=True)
-    ]
+    classes = [signal_of.get(name) or kind.failure_class for name, kind in zip(names, found, strict=True)]
+    patterns["failure_class"] = classes
     patterns["rule_id"] = [kind.rule_id for kind in found]
     patterns["is_harmless"] = [kind.is_harmless for kind in found]
     patterns["family_id"] = patterns["pattern_id"].map(lambda name: family_of.get(name, name))
@@ -122,25 +120,18 @@ def analyse(
 
 
 _LEADS = ("pattern_id", "kind", "template", "why_grouped", "failure_class", "rule_id", "is_harmless")
-"""What a family takes from its leading pattern."""
+"""Columns that a family takes from its leading pattern."""
 
 
 def _families(patterns: pd.DataFrame, pooled: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per family: the evidence of all its messages together, and its leading pattern's words.
-
-    Counts, rates, nodes and confidence are pooled, so that several thin patterns show what none of them shows
-    alone.
+    """Return rows of failure_families: evidence of all their messages, pooled, and words of the lead.
 
     Args:
         patterns: Rows of failure_patterns.
         pooled: The same evidence by family, its id in the place of the pattern's.
     """
-    is_oldest = [
-        family_id_of(name) == family
-        for name, family in zip(patterns["pattern_id"], patterns["family_id"], strict=True)
-    ]
-    # The oldest pattern leads, so that what refers to the family keeps its name; of a family that it has
-    # left, the largest.
+    is_oldest = patterns["pattern_id"].map(family_id_of) == patterns["family_id"]
+    # The oldest pattern leads, so that references to the family stay valid; the largest where it has left.
     by_size = patterns.assign(is_oldest=is_oldest).sort_values(
         ["is_oldest", "failures", "pattern_id"], ascending=[False, False, True]
     )
@@ -149,10 +140,8 @@ def _families(patterns: pd.DataFrame, pooled: pd.DataFrame) -> pd.DataFrame:
         patterns=("pattern_id", sorted),
         suspects=("suspects", lambda every: list(dict.fromkeys(name for names in every for name in names))),
     )
-    rows = pooled.rename(columns={"pattern_id": "family_id"})
-    rows = rows.drop(columns=[name for name in _LEADS if name in rows]).join(
-        lead, on="family_id", how="inner"
-    )
+    rows = pooled.rename(columns={"pattern_id": "family_id"}).drop(columns=list(_LEADS), errors="ignore")
+    rows = rows.join(lead, on="family_id", how="inner")
     if rows.empty:  # pandas gives lists of nothing an index that is a column, too
         return rows.assign(patterns=[], suspects=[])
     rows = rows.join(lists, on="family_id")
@@ -160,7 +149,7 @@ def _families(patterns: pd.DataFrame, pooled: pd.DataFrame) -> pd.DataFrame:
 
 
 def replayed(history: History, members: pd.DataFrame, window: Window, *, min_nodes: int = 3) -> pd.DataFrame:
-    """Assess the days before the window's last again; columns as of `calibration.calibrate`.
+    """Assess the days before the window's last again; return the frame of `calibration.calibrate`.
 
     Args:
         history: Sums up to that day.
@@ -182,7 +171,7 @@ def _sums(grouped: pd.DataFrame, history: History, window: Window) -> WindowSums
 
 
 def _suspects_of(members: pd.DataFrame, suspects: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """Gather what is suspected of a pattern's messages, each name once, in the order given."""
+    """Return the suspects of each pattern's messages, each once, in the order given."""
     named: dict[str, dict[str, None]] = {}
     for pattern_id, message_id in zip(members["pattern_id"], members["message_id"], strict=True):
         for name in suspects.get(message_id, ()):

@@ -1,4 +1,4 @@
-"""How strongly two things go together in a 2x2 table, and how sure one may be of it.
+"""Statistics of 2x2 tables: tests, rate ratios and intervals.
 
 What goes here: arithmetic on counts. What does not: which tables are looked at (`contrasts.py`, `cures.py`).
 Association is not cause; the canary decides.
@@ -10,15 +10,15 @@ _Z95 = 1.959963984540054
 
 
 def p_more(with_: np.ndarray, group: np.ndarray, with_all: np.ndarray, everyone: np.ndarray) -> np.ndarray:
-    """Return Fisher's exact probability, one-sided, that so many of a group have a trait by chance.
+    """Return the one-sided p-value of Fisher's exact test that a trait is more frequent in a group.
 
     Args:
         with_: Members of the group that have the trait.
         group: Members of the group.
         with_all: Members of everyone that have the trait.
-        everyone: All there are.
+        everyone: Members of the group and of all others.
     """
-    from scipy.stats import hypergeom  # half a second, which commands that only read need not wait for
+    from scipy.stats import hypergeom  # takes half a second, and commands that only read do without
 
     return hypergeom.sf(np.rint(with_) - 1, np.rint(everyone), np.rint(with_all), np.rint(group))
 
@@ -38,9 +38,9 @@ def adjusted(p_values: np.ndarray) -> np.ndarray:
 def ratio_of_rates(
     hits: np.ndarray, tries: np.ndarray, other_hits: np.ndarray, other_tries: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the ratio of two rates and its 95 % interval, half a count added where one is nil.
+    """Return the ratio of two rates and its 95 % interval (Katz et al. 1978, Biometrics 34:469).
 
-    Katz et al. 1978, Biometrics 34:469.
+    Where a count is 0, half a count is added.
     """
     nil = (hits <= 0) | (other_hits <= 0) | (tries <= 0) | (other_tries <= 0)
     a, n = np.where(nil, hits + 0.5, hits), np.where(nil, tries + 1.0, tries)
@@ -50,28 +50,28 @@ def ratio_of_rates(
     return ratio, ratio / spread, ratio * spread
 
 
-def at_least(hits: np.ndarray, tries: np.ndarray) -> np.ndarray:
-    """Return the lower end of the 95 % interval of rates (Wilson 1927, JASA 22:209), or 0."""
+def wilson(hits: np.ndarray, tries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the 95 % interval of each rate (Wilson 1927, JASA 22:209); (0, 1) where nothing was tried."""
     n = np.maximum(tries, 1.0)
-    rate, z2 = hits / n, _Z95**2 / n
-    return (rate + z2 / 2 - _Z95 * np.sqrt(rate * (1 - rate) / n + z2 / (4 * n))) / (1 + z2)
+    share, z2 = hits / n, _Z95**2 / n
+    centre = (share + z2 / 2) / (1 + z2)
+    half = _Z95 * np.sqrt(share * (1 - share) / n + z2 / (4 * n)) / (1 + z2)
+    empty = tries <= 0
+    low = np.where(empty | (hits <= 0), 0.0, np.clip(centre - half, 0.0, 1.0))
+    high = np.where(empty | (hits >= n), 1.0, np.clip(centre + half, 0.0, 1.0))
+    return low, high
 
 
 def information(
     with_: np.ndarray, without: np.ndarray, other_with: np.ndarray, other_without: np.ndarray
 ) -> np.ndarray:
-    """Return the likelihood-ratio statistic of a 2x2 table (Dunning 1993, CL 19:61).
-
-    How much the trait tells of the group.
-    """
+    """Return the likelihood-ratio statistic of a 2x2 table (Dunning 1993, CL 19:61)."""
     table = np.stack([with_, without, other_with, other_without]).astype(float)
     total = table.sum(axis=0)
-    rows = np.stack(
-        [with_ + without, with_ + without, other_with + other_without, other_with + other_without]
-    )
-    columns = np.stack(
-        [with_ + other_with, without + other_without, with_ + other_with, without + other_without]
-    )
+    group, others = with_ + without, other_with + other_without
+    all_with, all_without = with_ + other_with, without + other_without
+    rows = np.stack([group, group, others, others])
+    columns = np.stack([all_with, all_without, all_with, all_without])
     with np.errstate(divide="ignore", invalid="ignore"):
         terms = table * np.log(table * total / (rows * columns))
     return 2 * np.nansum(np.where(table > 0, terms, 0.0), axis=0)

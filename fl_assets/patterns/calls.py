@@ -1,12 +1,10 @@
 # ruff: noqa: S608 - constants of our own only
-r"""What the fleet's calls say about its failures.
+r"""The calls of a window around its failures, as temporary tables; only sums of them reach Python.
 
-SQL over a window of `raw_traces`, of which only sums reach Python.
+What goes here: SQL over `raw_traces` that makes the tables. What does not: the sums that are read from them
+(`call_sums.py`), what is made of those (`knowledge.py`).
 
-What goes here: SQL text that makes tables. What does not: the sums that are read from them (`call_sums.py`),
-running it (`knowledge.py`).
-
-The statements build temporary tables in this order; each says what one row of it is.
+The tables, in the order in which they are made:
 
 | table | one row per |
 |---|---|
@@ -19,6 +17,11 @@ The statements build temporary tables in this order; each says what one row of i
 
 Names of arguments, tools and attributes are read as data and never formatted into SQL.
 """
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
 
 from fl_assets.sums.masking import failures_sql
 
@@ -50,7 +53,7 @@ _OUTCOME = (
     r"(?i)(status|code|error|exception|exit|result|output|response|completion|stack|message|retry|retries|attempt"
     r"|finish|outcome|success|fail|score|reward|feedback|evaluation|resolved|label|usage|token|cost|price|duration|latency)"
 )
-"""Attributes that say how a call went: what follows from a failure cannot be its cause."""
+"""Attributes that say how a call went: an effect of the failure, not a cause."""
 _IDENTITY = (
     r"(?i)(^|[._-])(id|ids|uuid|trace|span|timestamp|time|date|turn|step|seq|sequence|node_id|parent|request|session|user|email|name|query|prompt|text)$"
     r"|_id$|\.id$|^(input|arguments|args|parameters|tool_input)"
@@ -77,18 +80,31 @@ BAD_END_KEYS = (
 
 
 def first_of(keys: tuple[str, ...]) -> str:
-    """Return SQL for the first of some metadata keys that is there."""
+    """Return SQL for the value of the first of these metadata keys that is set."""
     paths = ", ".join("'$.\"" + key + "\"'" for key in keys)
     return f"list_filter(json_extract_string(metadata, [{paths}]), lambda found: found is not null)[1]"
 
 
-def failed_sql(source: str, every: int) -> str:
-    """Return the statement that makes `fl_failed`: failures of the sampled sessions.
+def open_calls(connection: Any, source: str, family_of: Mapping[str, str], *, events: int) -> None:
+    """Make the tables from `fl_failed` to `fl_focus`.
 
     Args:
+        connection: To DuckDB.
         source: A relation with the columns of `raw_traces`.
-        every: One of so many sessions is drawn.
+        family_of: Family of each masked message, by its id.
+        events: Events in the window; above `MAX_CALLS`, a share of the sessions is drawn.
     """
+    every = max(1, -(-events // MAX_CALLS))
+    columns = {"message_id": family_of.keys(), "family_id": family_of.values()}
+    known = pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
+    connection.register("fl_known_families", known)
+    connection.execute("create temp table fl_family_of as select * from fl_known_families")
+    for statement in (_failed_sql(source, every), _calls_sql(source, every), _METHODS_SQL, _FOCUS_SQL):
+        connection.execute(statement)
+
+
+def _failed_sql(source: str, every: int) -> str:
+    """Return the statement that makes `fl_failed`, of one trace in `every`."""
     drawn = f"(select * from {source} where hash(trace_id) % {every} = 0)"
     return (
         f"create temp table fl_failed as select event_date, event_id, message_id, masked_error "
@@ -96,13 +112,8 @@ def failed_sql(source: str, every: int) -> str:
     )
 
 
-def calls_sql(source: str, every: int) -> str:
-    """Return the statement that makes `fl_calls`.
-
-    It needs `fl_failed` and `fl_family_of (message_id, family_id)`.
-
-    A call that only repeats a deeper failure is left out.
-    """
+def _calls_sql(source: str, every: int) -> str:
+    """Return the statement that makes `fl_calls`; a call that only repeats a deeper failure is left out."""
     return f"""
         create temp table fl_calls as
         with drawn as (
@@ -117,7 +128,7 @@ def calls_sql(source: str, every: int) -> str:
         window steps as (partition by session order by timestamp, source_line, event_id)"""
 
 
-METHODS_SQL = f"""
+_METHODS_SQL = f"""
     create temp table fl_methods as
     with counted as (
         select family_id, service, method, count(*) as failures from fl_calls
@@ -128,7 +139,7 @@ METHODS_SQL = f"""
     where family_failures >= {MIN_FAILURES} and position <= {MAX_FAMILIES}
         and failures >= 0.05 * family_failures"""
 
-FOCUS_SQL = f"""
+_FOCUS_SQL = f"""
     create temp table fl_focus as
     with wanted as (select distinct service, method from fl_methods),
     given as (

@@ -4,9 +4,9 @@
 What goes here: which calls, and which of their values may be shown. What does not: file formats
 (`report/case_files.py`).
 
-A value of an argument is shown only when calls of `min_nodes` nodes have the very same one; of any other its
-type and size are. The same holds for a message, of which else the masked form is shown. Names of arguments
-and methods follow the rule, too. Families below that many nodes have no cases.
+The value of an argument is shown only when calls of `min_nodes` nodes have it; otherwise its type and size.
+A message that fewer nodes have is shown masked, and an argument or method that fewer nodes have is left out.
+Families of fewer nodes have no cases.
 """
 
 import json
@@ -14,11 +14,9 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-import pyarrow as pa
-
 from fl_assets.core.models import Record
 from fl_assets.events.redaction import residue
-from fl_assets.patterns import calls
+from fl_assets.patterns.calls import open_calls
 
 MAX_MESSAGE_CHARS = 600
 MAX_ARGUMENTS = 20
@@ -103,7 +101,7 @@ def _rows(source: str) -> str:
 def cases(
     connection: Any, source: str, family_of: Mapping[str, str], *, events: int, min_nodes: int, most: int
 ) -> list[Case]:
-    """Return failed calls of each family, at most `most`, of as many nodes as there are.
+    """Return at most `most` failed calls of each family, of as many nodes as possible.
 
     Args:
         connection: To DuckDB; temporary tables are made in it.
@@ -113,22 +111,7 @@ def cases(
         min_nodes: Nodes that must have a family, a value, a name or a message before it is shown.
         most: Cases of a family.
     """
-    every = max(1, -(-events // calls.MAX_CALLS))
-    known = pa.table(
-        {
-            "message_id": pa.array(family_of.keys(), pa.string()),
-            "family_id": pa.array(family_of.values(), pa.string()),
-        }
-    )
-    connection.register("fl_known_families", known)
-    connection.execute("create temp table fl_family_of as select * from fl_known_families")
-    for statement in (
-        calls.failed_sql(source, every),
-        calls.calls_sql(source, every),
-        calls.METHODS_SQL,
-        calls.FOCUS_SQL,
-    ):
-        connection.execute(statement)
+    open_calls(connection, source, family_of, events=events)
     limits = {"min_nodes": min_nodes}
     connection.execute(_CHOSEN, limits | {"most": most})
     shared = {row[:4] for row in connection.execute(_SHARED_VALUES, limits).fetchall()}
@@ -175,7 +158,7 @@ def _arguments(text: str | None, place: tuple[str, str], shared: set[tuple], nam
 
 
 def _size(value: Any) -> str:
-    """Return what kind of value it is and how big, in place of the value."""
+    """Describe a value by its type and size."""
     if isinstance(value, bool):
         return "<true or false>"
     if isinstance(value, int | float):

@@ -33,9 +33,8 @@ class ClassRule(Record):
     """One rule: the class of every pattern that keeps all its conditions.
 
     Phrases are looked for in the template's words: in lower case, at word boundaries, with `CamelCase` and
-    `snake_case`
-    taken apart (`RateLimitError` reads `rate limit error`). In a phrase, `*` stands for the rest of a word
-    and ` ... ` for up to sixty characters.
+    `snake_case` taken apart (`RateLimitError` reads `rate limit error`). In a phrase, `*` stands for the rest
+    of a word and ` ... ` for up to sixty characters.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -100,8 +99,7 @@ def rule_of(
     """Return the first rule that fits a pattern, or `None`.
 
     Of a pattern without error text only its status is read: the names of service and method, which stand
-    beside it, are not the
-    failure's words.
+    beside it, are not the failure's words.
 
     Args:
         texts: The pattern's template, and masked messages of it where the template leaves out what varies.
@@ -114,14 +112,6 @@ def rule_of(
         texts = [text[text.rfind(_STATUS) :] if _STATUS in text else "" for text in texts]
     words = readable("\n".join(text[:MAX_TEXT] for text in texts))
     return next((rule for rule in rules if rule.fits(words, methods, services, kind)), None)
-
-
-def classify(
-    template: str, methods: Sequence[str], services: Sequence[str], kind: str, rules: Sequence[ClassRule]
-) -> ErrorClass:
-    """Return the class of the first rule that fits, or `other`."""
-    rule = rule_of([template], methods, services, kind, rules)
-    return rule.failure_class if rule else "other"
 
 
 def readable(template: str) -> str:

@@ -1,6 +1,6 @@
 """How likely each failure pattern is to persist, how well that is corroborated, and whether it stands out.
 
-What goes here: the numbers of a day's patterns, put together. What does not: the model (`persistence.py`),
+What goes here: putting together the numbers of a day's patterns. What does not: the model (`persistence.py`),
 learning from past days (`calibration.py`), acting (`playbooks/gate.py`). `docs/confidence.md` has the same in
 prose.
 
@@ -17,6 +17,7 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
+from fl_assets.patterns.association import adjusted
 from fl_assets.patterns.calibration import Calibration, calibrate
 from fl_assets.patterns.counts import Counts
 from fl_assets.patterns.features import features
@@ -26,15 +27,6 @@ from fl_assets.patterns.states import states_of
 
 CORROBORATED = 0.5
 """Share of the threshold of confidence that corroboration must reach."""
-COLUMNS = [
-    "pattern_id",
-    "state",
-    "confidence_raw",
-    "confidence",
-    "corroboration",
-    "p_value",
-    "is_significant",
-]
 
 
 def assess(
@@ -46,7 +38,7 @@ def assess(
     min_nodes: int = 3,
     false_discovery_rate: float = 0.1,
 ) -> pd.DataFrame:
-    """Return for every pattern how it moves, how likely it is to persist, and whether it stands out.
+    """Return each pattern's state, its probability to persist, and whether it is significant.
 
     Args:
         counts: failures of each pattern by node and day, and calls.
@@ -57,8 +49,9 @@ def assess(
         false_discovery_rate: expected share of background noise among the significant patterns of the day.
 
     Returns:
-        The columns of `COLUMNS`, one row per pattern of `counts`, by pattern_id. `confidence_raw` is the
-        model's probability before anything is learnt from past days.
+        `pattern_id, state, confidence_raw, confidence, corroboration, p_value, is_significant`, one row per
+        pattern of `counts`, by pattern_id. `confidence_raw` is the model's probability before anything is
+        learnt from past days.
 
     Raises:
         ValueError: when a column of `reporting` is missing, or a number is out of range.
@@ -87,19 +80,18 @@ def assess(
             "corroboration": np.round(_corroboration(fleet, prior, calibration), 6),
             "p_value": p_value,
             "is_significant": discoveries(p_value, false_discovery_rate, among=failing),
-        },
-        columns=COLUMNS,
+        }
     )
 
 
 def discoveries(p_values: np.ndarray, rate: float, *, among: np.ndarray) -> np.ndarray:
     """Return which hypotheses are rejected at false-discovery `rate`, counting those in `among` alone.
 
-    After Benjamini and Hochberg (JRSS B 57, 1995).
+    By the q-values of `association.adjusted`.
     """
-    tested = np.sort(p_values[among])
-    passing = np.flatnonzero(tested <= rate * np.arange(1, tested.size + 1) / max(tested.size, 1))
-    return among & (p_values <= tested[passing[-1]]) if passing.size else np.zeros(p_values.shape, dtype=bool)
+    found = np.zeros(p_values.shape, dtype=bool)
+    found[among] = adjusted(p_values[among]) <= rate
+    return found
 
 
 def _corroboration(fleet: Fleet, prior: FleetPrior, calibration: Calibration) -> np.ndarray:

@@ -6,43 +6,11 @@ What goes here: rates and intervals. What does not: counting (`calls.py`).
 import numpy as np
 import pandas as pd
 
+from fl_assets.core.tables import PATTERN_CONSEQUENCES
 from fl_assets.patterns.association import ratio_of_rates
 
 MIN_JUDGED = 10
 """Sessions with a judged end, with the failure and without it, that make a comparison."""
-COLUMNS = [
-    "family_id",
-    "failures",
-    "sessions",
-    "nodes",
-    "retried",
-    "recovered",
-    "recovered_rate",
-    "calls_to_recover",
-    "last_calls",
-    "time_ms",
-    "tokens",
-    "cost",
-    "end_measure",
-    "bad_ends",
-    "ends",
-    "bad_ends_without",
-    "ends_without",
-    "risk_ratio",
-    "risk_low",
-    "risk_high",
-    "stated_limit",
-    "stated_unit",
-    "stated_wait_ms",
-    "node_ids",
-    "lookup",
-    "search",
-    "profile",
-    "argument",
-    "exceptions",
-    "dependency",
-    "arguments",
-]
 
 
 def consequences(sums: pd.DataFrame) -> pd.DataFrame:
@@ -55,7 +23,7 @@ def consequences(sums: pd.DataFrame) -> pd.DataFrame:
         sums: As `call_sums.CONSEQUENCES_SQL` gives them.
     """
     if sums.empty:
-        return pd.DataFrame(columns=COLUMNS)
+        return pd.DataFrame(columns=PATTERN_CONSEQUENCES.day_columns)
     rows = sums.rename(columns={"family": "family_id"}).copy()
     rows["recovered_rate"] = rows["recovered"] / np.maximum(1, rows["failures"])
     judged = (rows["judged_with"] >= MIN_JUDGED) & (rows["judged_without"] >= MIN_JUDGED)
@@ -71,4 +39,4 @@ def consequences(sums: pd.DataFrame) -> pd.DataFrame:
     rows["risk_ratio"], rows["risk_low"], rows["risk_high"] = ratio_of_rates(*counts)
     unknown = (rows["ends_without"] < MIN_JUDGED) | (rows["bad_ends"] + rows["bad_ends_without"] == 0)
     rows.loc[unknown, ["risk_ratio", "risk_low", "risk_high"]] = np.nan
-    return rows[[name for name in COLUMNS if name in rows]].reset_index(drop=True)
+    return rows[[name for name in PATTERN_CONSEQUENCES.day_columns if name in rows]].reset_index(drop=True)

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtr
 
+from fl_assets.core.tables import PATTERN_CONTRASTS
 from fl_assets.patterns.association import adjusted, information, p_more, ratio_of_rates
 
 FALSE_DISCOVERY_RATE = 0.01
@@ -50,26 +51,6 @@ KINDS = (
     "hour",
 )
 """In the order that breaks ties: what can be changed comes first."""
-COLUMNS = [
-    "family_id",
-    "rank",
-    "kind",
-    "name",
-    "relation",
-    "value",
-    "failed_with",
-    "failed",
-    "succeeded_with",
-    "succeeded",
-    "rate_with",
-    "rate_without",
-    "lift",
-    "lift_low",
-    "lift_high",
-    "nodes",
-    "q_value",
-    "better_value",
-]
 _OPPOSITE = {"argument": "missing", "earlier": "not called before", "flag": "missing", "command": "missing"}
 
 
@@ -93,7 +74,7 @@ def contrasts(
     known = totals[(totals["failed"] > 0) & (totals["succeeded"] > 0)].set_index("family")
     found = pd.concat([_traits(known, cells, node_rates), _cuts(known, numbers)], ignore_index=True)
     if found.empty:
-        return pd.DataFrame(columns=COLUMNS)
+        return pd.DataFrame(columns=PATTERN_CONTRASTS.day_columns)
     # Comparisons of nodes have few units and few candidates; calls have many of both, and each is controlled
     # by itself.
     q_value = pd.Series(1.0, index=found.index)
@@ -132,7 +113,7 @@ def contrasts(
     found = found.drop_duplicates(["family_id", "failed_with", "succeeded_with"])
     found = found.drop_duplicates(["family_id", "kind", "name"])
     found["rank"] = found.groupby("family_id").cumcount() + 1
-    return found[found["rank"] <= MAX_PER_FAMILY][COLUMNS].reset_index(drop=True)
+    return found[found["rank"] <= MAX_PER_FAMILY][PATTERN_CONTRASTS.day_columns].reset_index(drop=True)
 
 
 def _weighed(frame: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:

@@ -56,26 +56,19 @@ class Rows:
     """Values by owner, node and day within the history, indexed once and read as cubes."""
 
     def __init__(
-        self,
-        frame: pd.DataFrame,
-        owners: pd.Index,
-        owner: str,
-        names: tuple[str, ...],
-        nodes: pd.Index,
-        day: date,
+        self, frame: pd.DataFrame, owners: pd.Index, names: tuple[str, ...], *, nodes: pd.Index, day: date
     ) -> None:
         """Sum the values of `names` by owner, node and day.
 
         Args:
-            frame: rows of `owner`, `event_date`, `node_id` and the values.
-            owners: every owner, in the order that cubes number them.
-            owner: column of the owner.
+            frame: rows of the owner's column, `event_date`, `node_id` and the values.
+            owners: every owner, in the order that cubes number them; named as its column.
             names: columns of the values.
             nodes: every node, in the order that cubes number them.
             day: last day of the history.
         """
         age, kept = ages(frame["event_date"], day)
-        number = owners.get_indexer(frame[owner])
+        number = owners.get_indexer(frame[owners.name])
         kept = kept[number[kept] >= 0]
         self._shape = (len(nodes), HISTORY_DAYS)
         node, at = nodes.get_indexer(frame["node_id"])[kept], HISTORY_DAYS - 1 - age[kept]

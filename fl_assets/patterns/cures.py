@@ -1,10 +1,10 @@
 """What worked: changed attempts, calls before success, settings of other nodes.
 
-What goes here: which of it holds, and in which order. What does not: counting (`calls.py`), words about it
-(`playbooks/`).
+What goes here: which cures hold, and their order. What does not: counting (`calls.py`, `call_sums.py`), words
+about them (`playbooks/`).
 
 Four sources, each with its own denominator: a second attempt at the same call within six calls of its session
-(*retry*); the tool that a session went on with instead (*instead*); a call that precedes success and not
+(*retry*); another tool that the session went on with (*instead*); a call that precedes success and not
 failure (*first*); a value of an attribute that works on other nodes or at other times (*setting*).
 """
 
@@ -13,15 +13,16 @@ import re
 import numpy as np
 import pandas as pd
 
-from fl_assets.patterns.association import adjusted, at_least, p_more, ratio_of_rates
+from fl_assets.core.tables import PATTERN_CURES
+from fl_assets.patterns.association import adjusted, p_more, ratio_of_rates, wilson
 
 FALSE_DISCOVERY_RATE = 0.05
 MIN_GAIN = 0.15
-"""Share of attempts that a change must help above those without it."""
+"""By how much the success rate with a change must exceed the rate without it."""
 MIN_HELPED = 0.5
 MIN_SESSIONS = 4
 MIN_SESSIONS_AGAIN = 8
-"""Sessions in which the same call once more worked; nothing is compared with it, so it takes more of them."""
+"""Sessions in which repeating the same call worked: more, since there is no comparison."""
 MAX_PER_FAMILY = 5
 _NO_SETTING = re.compile(
     r"(?:^|[._-])(?:region|zone|country|city|location|datacenter|cluster|host|hostname|node|pod|namespace|machine|os"
@@ -29,28 +30,7 @@ _NO_SETTING = re.compile(
     r"(?:[._-](?:name|id|type))?$",
     re.IGNORECASE,
 )
-"""Attributes that say where calls run and for whom: a fact to look at, and nothing that can be set."""
-COLUMNS = [
-    "family_id",
-    "rank",
-    "source",
-    "subject",
-    "name",
-    "change",
-    "value",
-    "tried",
-    "helped",
-    "tried_without",
-    "helped_without",
-    "help_rate",
-    "base_rate",
-    "lift",
-    "lift_low",
-    "lift_high",
-    "sessions",
-    "nodes",
-    "q_value",
-]
+"""Attributes that say where calls run and for whom: a fact to look at, not a setting to change."""
 _ORDER = {"retry": 0, "first": 1, "setting": 2, "instead": 3}
 
 
@@ -69,19 +49,19 @@ def cures(
         changes: As `call_sums.CHANGES_SQL` gives them.
         instead: As `call_sums.INSTEAD_SQL` gives them.
         contrasts: As `contrasts.contrasts` gives them.
-        min_nodes: Nodes that must have found it before it is named.
+        min_nodes: Nodes on which a change must have worked before it is named.
     """
     parts = [_retries(pairs, changes, min_nodes), _instead(instead, min_nodes), _from_contrasts(contrasts)]
     parts = [part for part in parts if len(part)]
     if not parts:
-        return pd.DataFrame(columns=COLUMNS)
+        return pd.DataFrame(columns=PATTERN_CURES.day_columns)
     found = pd.concat(parts, ignore_index=True)
     found["order"] = found["source"].map(_ORDER)
     found = found.sort_values(
         ["family_id", "strength", "order", "subject", "name", "change", "value"],
         ascending=[True, False, True, True, True, True, True],
     )
-    # Of waits that the same attempts kept, the longest is the one that is known to be enough.
+    # Of several waits with equal support, the longest is known to be enough.
     waits = found["subject"] == "wait"
     found["seconds"] = pd.to_numeric(found["name"].where(waits)).fillna(0)
     found = found.sort_values(
@@ -90,17 +70,15 @@ def cures(
     found["name_once"] = found["name"].where(found["subject"] != "wait", "")
     found = found.drop_duplicates(["family_id", "source", "subject", "name_once"])
     found["rank"] = found.groupby("family_id").cumcount() + 1
-    return found[found["rank"] <= MAX_PER_FAMILY][COLUMNS].reset_index(drop=True)
+    return found[found["rank"] <= MAX_PER_FAMILY][PATTERN_CURES.day_columns].reset_index(drop=True)
 
 
 def _compared(rows: pd.DataFrame) -> pd.DataFrame:
-    """Add rates, lift and p-value from tried, helped and the same without."""
+    """Add rates, lift and p-value, from attempts and successes with a change and without it."""
     counts = [rows[name].to_numpy(float) for name in ("helped", "tried", "helped_without", "tried_without")]
     helped, tried, helped_without, tried_without = counts
-    rows["help_rate"], rows["base_rate"] = (
-        helped / np.maximum(1, tried),
-        helped_without / np.maximum(1, tried_without),
-    )
+    rows["help_rate"] = helped / np.maximum(1, tried)
+    rows["base_rate"] = helped_without / np.maximum(1, tried_without)
     rows["lift"], rows["lift_low"], rows["lift_high"] = ratio_of_rates(*counts)
     rows["p_value"] = p_more(helped, tried, helped + helped_without, tried + tried_without)
     return rows
@@ -121,9 +99,9 @@ def _retries(pairs: pd.DataFrame, changes: pd.DataFrame, min_nodes: int) -> pd.D
     rows["q_value"] = adjusted(rows["p_value"].to_numpy(float))
     named = (rows["nodes"] >= min_nodes) & (rows["sessions"] >= max(MIN_SESSIONS, min_nodes))
     better = (rows["q_value"] <= FALSE_DISCOVERY_RATE) & (rows["help_rate"] - rows["base_rate"] >= MIN_GAIN)
-    # The same call once more needs no comparison: that it works is all there is to know, and that it does not
-    # is no cure.
-    sure = at_least(rows["helped"].to_numpy(float), rows["tried"].to_numpy(float)) >= MIN_HELPED
+    # Repeating the same call needs no comparison: it either works or is no cure.
+    least, _ = wilson(rows["helped"].to_numpy(float), rows["tried"].to_numpy(float))
+    sure = least >= MIN_HELPED
     again = (rows["subject"] == "same") & sure & (rows["sessions"] >= MIN_SESSIONS_AGAIN)
     rows = rows[named & (rows["help_rate"] >= MIN_HELPED) & (better | again)].copy()
     gain = (rows["help_rate"] - rows["base_rate"]).clip(lower=0.02)
@@ -154,7 +132,7 @@ def _instead(rows: pd.DataFrame, min_nodes: int) -> pd.DataFrame:
 
 
 def _from_contrasts(contrasts: pd.DataFrame) -> pd.DataFrame:
-    """Read a contrast the other way round: the call, or the value, with which these calls succeed."""
+    """Turn contrasts into cures: the earlier call, or the value, with which these calls succeed."""
     is_call = (contrasts["kind"] == "earlier") & (contrasts["relation"] == "not called before")
     is_setting = (contrasts["kind"] == "attribute") & ~contrasts["name"].str.contains(_NO_SETTING)
     rows = contrasts[(is_call | is_setting) & (contrasts["rank"] <= 3)].copy()

@@ -14,6 +14,7 @@ from datetime import timedelta
 import numpy as np
 import pandas as pd
 
+from fl_assets.patterns.association import wilson
 from fl_assets.patterns.counts import Counts
 from fl_assets.patterns.latency import latency
 from fl_assets.patterns.nodes import SERIES_DAYS, USUAL_DAYS
@@ -23,7 +24,6 @@ MAX_METHODS, MAX_BREAKDOWN, MAX_EXEMPLARS = 10, 20, 3
 """Entries at most of `methods`, `breakdown` and `exemplar_trace_ids`."""
 INCIDENT_FAILURES = 5
 """Failures from which what only one node has is named as an incident of that node."""
-_Z95 = 1.959963984540054
 
 Columns = dict[str, pd.Series]
 """Columns of failure_patterns, each indexed by pattern."""
@@ -39,8 +39,8 @@ def summarise(window: WindowSums) -> pd.DataFrame:
 
     Returns:
         The columns of failure_patterns but for class, state, confidence, significance and suspects; most
-        failures first, then by id. Intervals are Wilson's at 95 % (Wilson 1927, JASA 22:209). `lift` is null
-        where the baseline is nil or unknown.
+        failures first, then by id. Intervals are at 95 % (`association.wilson`). `lift` is null where the
+        baseline is nil or unknown.
 
     Raises:
         ValueError: when a signature names a message that is in no pattern.
@@ -69,7 +69,7 @@ def summarise(window: WindowSums) -> pd.DataFrame:
 def below_min_nodes(failed: pd.DataFrame, summarised: pd.DataFrame, min_nodes: int) -> set[str]:
     """Return the patterns that only summaries report, on fewer than `min_nodes` nodes.
 
-    What they say could be the business of one node alone, so they are not published.
+    Such a message might identify a single node, so it is not published.
 
     Args:
         failed: `pattern_id, event_date, node_id` of the failures.
@@ -81,18 +81,6 @@ def below_min_nodes(failed: pd.DataFrame, summarised: pd.DataFrame, min_nodes: i
     is_summary = np.array([key in summaries for key in keys], dtype=bool)
     nodes = failed.groupby("pattern_id")["node_id"].nunique()
     return set(nodes[nodes < min_nodes].index) - set(failed.loc[~is_summary, "pattern_id"])
-
-
-def wilson(failures: np.ndarray, attempts: np.ndarray, z: float = _Z95) -> tuple[np.ndarray, np.ndarray]:
-    """Return Wilson's score interval for each rate; (0, 1) where nothing was attempted."""
-    n = np.maximum(attempts, 1.0)
-    share = failures / n
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    empty = attempts <= 0
-    low = np.where(empty | (failures <= 0), 0.0, np.clip(centre - half, 0.0, 1.0))
-    high = np.where(empty | (failures >= n), 1.0, np.clip(centre + half, 0.0, 1.0))
-    return low, high
 
 
 def _texts(window: WindowSums, patterns: pd.Index) -> Columns:

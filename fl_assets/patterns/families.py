@@ -1,8 +1,7 @@
 """Which patterns are one problem: families over patterns, and the class of each pattern.
 
 What goes here: what a person would call one problem, decided from a pattern's rule and the first sentence of
-its messages. What does
-not: patterns and their ids (`grouping.py`), the rules (`failure_classes.yaml`).
+its messages. What does not: patterns and their ids (`grouping.py`), the rules (`failure_classes.yaml`).
 
 A pattern is narrow, so that it can be counted and recounted; a family is what one playbook answers. Families
 only join patterns, so a pattern's id, counts and history never depend on them.
@@ -20,7 +19,7 @@ from fl_assets.core.models import ErrorClass
 from fl_assets.patterns.classes import ClassRule, rule_of
 from fl_assets.patterns.grouping import dependencies, essence
 from fl_assets.patterns.mining import Links, mined, same_words
-from fl_assets.patterns.words import STATUS, skeleton
+from fl_assets.patterns.words import STATUS, skeleton, status_of
 
 MAX_READ_MESSAGES = 20
 """Messages of a pattern, those with most failures, that its class is read from."""
@@ -172,7 +171,7 @@ def families(messages: pd.DataFrame, grouped: pd.DataFrame, kind_of: Mapping[str
         if kind.is_family:
             key: tuple = (kind.rule_id, service[name])
         elif has_text and any(word not in "*?" for word in shape):
-            key = (kind.failure_class, _status(text), group, dependencies(skeleton(text)))
+            key = (kind.failure_class, status_of(text), group, dependencies(skeleton(text)))
         else:
             key = (name,)
         links.join(first.setdefault(key, patterns[name]), patterns[name])
@@ -204,11 +203,6 @@ def _cut(text: str) -> str:
         if end.start() >= MIN_SENTENCE:
             return bare[: end.start()]
     return bare if len(bare.strip()) >= MIN_SENTENCE else text
-
-
-def _status(text: str) -> str:
-    match = STATUS.search(text)
-    return match.group() if match else ""
 
 
 def family_id_of(pattern_id: str) -> str:

@@ -64,11 +64,11 @@ class Fleet:
         nodes = pd.Index(known.unique()).sort_values()
         self._nodes = len(nodes)
         names = ("failures", "sessions")
-        self._failed = Rows(counts.failures, self.patterns, "pattern_id", names, nodes, day)
+        self._failed = Rows(counts.failures, self.patterns, names, nodes=nodes, day=day)
         self._failed.values.append(
             self._failed.bounded(self._failed.values[0], NODE_CAP, NODE_CAP_NEW, slack=0.0)
         )
-        self._called = Rows(counts.calls, pd.Index(sets), "set_id", ("calls",), nodes, day)
+        self._called = Rows(counts.calls, pd.Index(sets, name="set_id"), ("calls",), nodes=nodes, day=day)
         self._called.values = [
             self._called.bounded(self._called.values[0], CALLS_CAP, CALLS_CAP_NEW, slack=1.0)
         ]
@@ -103,12 +103,8 @@ class Fleet:
         for cube in self._cubes():
             shares = 1 - self._loudest_share[rows : rows + len(cube.failures)]
             rows += len(cube.failures)
-            others = (
-                cube.without(_loudest(cube, self.min_nodes - 1))
-                if self.min_nodes > 1
-                else cube.scaled(shares)
-            )
-            parts.append(self._facts(others, 0))
+            loudest = _loudest(cube, self.min_nodes - 1)
+            parts.append(self._facts(cube.without(loudest) if loudest.size else cube.scaled(shares), 0))
         return FailureHistory.join(parts)
 
     def outcomes(self) -> tuple[np.ndarray, np.ndarray]:

@@ -1,8 +1,7 @@
 """Which failures are the same: templates become patterns with a stable id.
 
 What goes here: patterns, their ids, and people's corrections. What does not: masking (`sums/masking.py`, in
-SQL), mining (`mining.py`),
-counting (`evidence.py`), reading a corrections file.
+SQL), mining (`mining.py`), counting (`evidence.py`), reading a corrections file.
 """
 
 import hashlib
@@ -14,7 +13,7 @@ from pydantic import Field
 
 from fl_assets.core.models import Record
 from fl_assets.patterns.mining import describe, mined, same_words
-from fl_assets.patterns.words import STATUS, skeleton
+from fl_assets.patterns.words import skeleton, status_of
 from fl_assets.sums.masking import UNCAUGHT_PREFIX
 
 
@@ -53,8 +52,8 @@ def group_patterns(messages: pd.DataFrame, corrections: Corrections = NO_CORRECT
     """Group the distinct messages known up to a day into patterns with stable ids.
 
     The id of a pattern is the hash of the skeleton of its earliest message (by first day, then text).
-    Messages that come later never split a group, so they can
-    change an id only by joining two patterns, and then the older one's wins.
+    Messages that come later never split a group, so they can change an id only by joining two patterns, and
+    then the older one's wins.
 
     Args:
         messages: One row a distinct message: `message_id, masked_error, has_text, service, method,
@@ -75,7 +74,7 @@ def group_patterns(messages: pd.DataFrame, corrections: Corrections = NO_CORRECT
     kept = [essence(text) for text in texts]
     shapes = [skeleton(text) if spoken else (text,) for text, spoken in zip(kept, has_text, strict=True)]
     own_ids = [
-        _pattern_id(*(shape if spoken else (text,)), _status(text))
+        _pattern_id(*(shape if spoken else (text,)), status_of(text))
         for shape, text, spoken in zip(shapes, texts, has_text, strict=True)
     ]
     groups: list[tuple] = [("silent", i) for i in range(len(rows))]
@@ -84,7 +83,7 @@ def group_patterns(messages: pd.DataFrame, corrections: Corrections = NO_CORRECT
         spoken_shapes = [shapes[row] for row in spoken_rows]
         grouped = same_words(mined(spoken_shapes), spoken_shapes)
         for row, group in zip(spoken_rows.tolist(), grouped, strict=True):
-            groups[row] = ("error", group, _status(texts[row]), dependencies(shapes[row]))
+            groups[row] = ("error", group, status_of(texts[row]), dependencies(shapes[row]))
     pattern, reason = _corrected(_named(own_ids, groups), own_ids, texts, corrections)
     members: dict[str, list[int]] = {}
     for row, name in enumerate(pattern):
@@ -143,10 +142,9 @@ def essence(text: str) -> str:
     """Return what a masked error is grouped by: of an uncaught exception its type, unless that says nothing.
 
     The message of an uncaught exception holds details of the code that raised it; error trackers group those
-    by where and what, not by message. A generic type
-    (`RuntimeError`, `HTTPError`) says nothing without its message, so there the message counts. Of code that
-    does not compile the type counts, of a failed system call what is said first, of wrong options what is
-    said of them and not of which program.
+    by where and what, not by message. A generic type (`RuntimeError`, `HTTPError`) says nothing without its
+    message, so there the message counts. Of code that does not compile the type counts, of a failed system
+    call what is said first, of wrong options what is said of them and not of which program.
     """
     match = _UNCAUGHT.match(text)
     if match:
@@ -173,11 +171,6 @@ _DEPENDENCY = re.compile(
 def dependencies(shape: tuple[str, ...]) -> tuple[str, ...]:
     """Return the names of services in a message: which one is down is what the failure is about."""
     return tuple(word for word in shape if _DEPENDENCY.match(word))
-
-
-def _status(text: str) -> str:
-    match = STATUS.search(text)
-    return match.group() if match else ""
 
 
 def _named(own_ids: list[str], groups: list[tuple]) -> list[str]:

@@ -1,6 +1,4 @@
-"""What the fleet knows of its failures on one day.
-
-Consequences, contrasts and cures, from one pass over a window's calls.
+"""What the fleet knows of a day's failures, from one pass over a window's calls.
 
 What goes here: the order of the statements. What does not: the statements (`calls.py`, `call_sums.py`), what
 is made of their sums.
@@ -13,14 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
 
-from fl_assets.patterns import call_sums, calls
-from fl_assets.patterns.consequences import COLUMNS as CONSEQUENCES
+from fl_assets.core.tables import PATTERN_CONSEQUENCES, PATTERN_CONTRASTS, PATTERN_CURES, PATTERN_EXAMPLES
+from fl_assets.patterns import call_sums
+from fl_assets.patterns.calls import FEATURES_SQL, PAIRS_SQL, UNIVERSE_SQL, open_calls
 from fl_assets.patterns.consequences import consequences
-from fl_assets.patterns.contrasts import COLUMNS as CONTRASTS
 from fl_assets.patterns.contrasts import contrasts
-from fl_assets.patterns.cures import COLUMNS as CURES
 from fl_assets.patterns.cures import cures
 from fl_assets.patterns.stated import Stated, stated
 
@@ -31,10 +27,8 @@ LOOKUPS = {
     "search": (r"(?:^|_)(?:search|find|list|query|browse|avail|check|quote|offers?)", 0.3),
     "profile": (r"user|account|customer|profile|member|client|wallet|balance|payment|billing", 0.3),
 }
-"""Reading calls to name: any, of what is offered, of what somebody owns.
-
-Words of the name, and the least share of successful calls that come after it.
-"""
+"""Reading calls to name (any, one of what is offered, one of what somebody owns): a pattern of the name, and
+the least share of the successful calls that come after it."""
 BLAMED_SHARE = 0.6
 """Share of a family's messages that must name an argument before it is the one to look at."""
 MAX_FLAGS, MAX_EXCEPTIONS = 4, 5
@@ -46,18 +40,6 @@ _SIGNS = (
 )
 GIVEN_ALWAYS = 0.95
 """Share of the successful calls that give an argument, from which it is called required."""
-EXAMPLES = [
-    "family_id",
-    "rank",
-    "succeeded",
-    "message",
-    "service",
-    "method",
-    "arguments",
-    "node_id",
-    "timestamp",
-    "trace_id",
-]
 
 
 @dataclass(frozen=True)
@@ -71,7 +53,10 @@ class Knowledge:
 
 
 NOTHING_KNOWN = Knowledge(
-    *(pd.DataFrame(columns=columns) for columns in (CONSEQUENCES, CONTRASTS, CURES, EXAMPLES))
+    *(
+        pd.DataFrame(columns=table.day_columns)
+        for table in (PATTERN_CONSEQUENCES, PATTERN_CONTRASTS, PATTERN_CURES, PATTERN_EXAMPLES)
+    )
 )
 
 
@@ -87,24 +72,8 @@ def learn_from(
         events: Events in the window; of many, a share of the sessions is drawn.
         min_nodes: Nodes (and sessions) that must have a thing before it is named.
     """
-    every = max(1, -(-events // calls.MAX_CALLS))
-    known = pa.table(
-        {
-            "message_id": pa.array(family_of.keys(), pa.string()),
-            "family_id": pa.array(family_of.values(), pa.string()),
-        }
-    )
-    connection.register("fl_known_families", known)
-    connection.execute("create temp table fl_family_of as select * from fl_known_families")
-    connection.execute(calls.failed_sql(source, every))
-    connection.execute(calls.calls_sql(source, every))
-    for statement in (
-        calls.METHODS_SQL,
-        calls.FOCUS_SQL,
-        calls.FEATURES_SQL,
-        calls.UNIVERSE_SQL,
-        calls.PAIRS_SQL,
-    ):
+    open_calls(connection, source, family_of, events=events)
+    for statement in (FEATURES_SQL, UNIVERSE_SQL, PAIRS_SQL):
         connection.execute(statement)
 
     def read(sql: str) -> pd.DataFrame:
@@ -129,42 +98,39 @@ def learn_from(
     numbers = {
         family: stated(rows.itertuples(index=False, name=None), min_nodes=min_nodes) for family, rows in texts
     }
-    of_family = [numbers.get(family, Stated()) for family in costs["family_id"]]
+    families = costs["family_id"].tolist()
+    of_family = [numbers.get(family, Stated()) for family in families]
     costs["stated_limit"] = pd.Series([one.limit for one in of_family], dtype="float64")
     costs["stated_unit"] = pd.Series([one.unit for one in of_family], dtype="object")
     costs["stated_wait_ms"] = pd.Series([one.wait_ms for one in of_family], dtype="float64")
-    nodes = (
-        read(call_sums.NODES_SQL)
-        .groupby("family")["node_id"]
-        .agg(lambda names: list(names)[:MAX_NODES])
-        .to_dict()
-    )
-    costs["node_ids"] = costs["family_id"].map(nodes)
+    failing = read(call_sums.NODES_SQL).groupby("family")["node_id"]
+    costs["node_ids"] = costs["family_id"].map(failing.agg(lambda names: list(names)[:MAX_NODES]).to_dict())
     reads = read(call_sums.LOOKUPS_SQL)
-    for column, (words, share) in LOOKUPS.items():
-        found_of = _lookups(reads, words, share, min_nodes)
-        costs[column] = [found_of.get(family, "") for family in costs["family_id"]]
-    needs = read(call_sums.DEPENDENCIES_SQL)
-    needed = _blamed(needs.assign(nodes=min_nodes), min_nodes)  # who reports has a name that may be shown
-    costs["dependency"] = [needed.get(family, "") for family in costs["family_id"]]
-    types_of = _exceptions(read(call_sums.EXCEPTIONS_SQL), min_nodes)
-    costs["exceptions"] = [json.dumps(types_of.get(family, {})) for family in costs["family_id"]]
-    blamed = _blamed(read(call_sums.NAMED_ARGUMENTS_SQL.replace("{source}", source)), min_nodes)
-    costs["argument"] = [blamed.get(family, "") for family in costs["family_id"]]
-    arguments_of = _arguments(read(call_sums.ARGUMENTS_SQL), min_nodes)
-    costs["arguments"] = [json.dumps(arguments_of.get(family, {})) for family in costs["family_id"]]
+    # A service that reports calls of its own has a name that may be shown.
+    services = read(call_sums.DEPENDENCIES_SQL).assign(nodes=min_nodes)
+    arguments = read(call_sums.NAMED_ARGUMENTS_SQL.replace("{source}", source))
+    names = {column: _lookups(reads, *rule, min_nodes) for column, rule in LOOKUPS.items()}
+    names |= {"dependency": _blamed(services, min_nodes), "argument": _blamed(arguments, min_nodes)}
+    for column, name_of in names.items():
+        costs[column] = [name_of.get(family, "") for family in families]
+    objects = {
+        "exceptions": _exceptions(read(call_sums.EXCEPTIONS_SQL), min_nodes),
+        "arguments": _arguments(read(call_sums.ARGUMENTS_SQL), min_nodes),
+    }
+    for column, object_of in objects.items():
+        costs[column] = [json.dumps(object_of.get(family, {})) for family in families]
     return Knowledge(costs, found, worked, _examples(read(call_sums.examples_sql(source))))
 
 
 def _lookups(rows: pd.DataFrame, words: str, share: float, min_nodes: int) -> dict[str, str]:
-    """Return, by family, the most usual reading call that so large a share of the successes come after."""
+    """Return, by family, the most frequent reading call that at least `share` of the successes come after."""
     usual = rows[(rows["before_success"] >= share * rows["succeeded"]) & (rows["nodes"] >= min_nodes)]
     usual = usual[usual["method"].str.contains(words, case=False, regex=True)]
     return usual.drop_duplicates("family").set_index("family")["method"].to_dict()
 
 
 def _exceptions(rows: pd.DataFrame, min_nodes: int) -> dict[str, dict[str, float]]:
-    """Return, by family, the share of its failures by type of exception, the most usual ones first."""
+    """Return, by family, the share of its failures by type of exception, most frequent first."""
     found: dict[str, dict[str, float]] = {}
     for row in rows[(rows["name"] != "") & (rows["nodes"] >= min_nodes)].to_dict("records"):
         found.setdefault(row["family"], {})[row["name"]] = round(row["times"] / row["failures"], 4)
@@ -172,16 +138,13 @@ def _exceptions(rows: pd.DataFrame, min_nodes: int) -> dict[str, dict[str, float
 
 
 def _blamed(rows: pd.DataFrame, min_nodes: int) -> dict[str, str]:
-    """Return, by family, the one argument that most of its messages name."""
+    """Return, by family, the one argument or service that most of its messages name."""
     most = rows[(rows["times"] >= BLAMED_SHARE * rows["failures"]) & (rows["nodes"] >= min_nodes)]
     return most.groupby("family")["name"].agg(list).loc[lambda names: names.str.len() == 1].str[0].to_dict()
 
 
 def _arguments(rows: pd.DataFrame, min_nodes: int) -> dict[str, dict[str, str]]:
-    """Return, by family that fails in one method, the type of each argument.
-
-    `?` after it when it is not always given.
-    """
+    """Return the argument types of each family that fails in one method, `?` after an optional one."""
     single = rows.groupby("family")["method"].transform("nunique") == 1
     found: dict[str, dict[str, str]] = {}
     for row in rows[single & (rows["nodes"] >= min_nodes)].to_dict("records"):
@@ -191,12 +154,12 @@ def _arguments(rows: pd.DataFrame, min_nodes: int) -> dict[str, dict[str, str]]:
 
 
 def _examples(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return calls as they were, with the types of their arguments in place of the values."""
+    """Return the rows of pattern_examples: arguments by type, long messages cut."""
     rows = rows.rename(columns={"family": "family_id", "success": "succeeded"})
     rows["message"] = rows["error"].map(_cut)
     rows["arguments"] = [json.dumps(_types(text)) for text in rows["arguments"]]
     rows["rank"] = rows.groupby("family_id").cumcount() + 1
-    return rows[EXAMPLES]
+    return rows[PATTERN_EXAMPLES.day_columns]
 
 
 def _types(arguments: object) -> dict[str, str]:

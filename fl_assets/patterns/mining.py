@@ -1,8 +1,7 @@
 """Which masked messages are the same: skeletons, and the places in them where a word varies.
 
 What goes here: from distinct masked messages to templates. What does not: masking (`sums/masking.py`, in
-SQL), patterns and their ids
-(`grouping.py`).
+SQL), patterns and their ids (`grouping.py`).
 """
 
 import re
@@ -78,8 +77,8 @@ def _mix(values: np.ndarray) -> np.ndarray:
 
 
 # Evidence that a place varies. Words of prose are weak evidence (a log statement may well have five
-# siblings), identifiers are better, and a number, path or
-# address already seen in the same place is nearly proof.
+# siblings), identifiers are better, and a number, path or address already seen in the same place is nearly
+# proof.
 MIN_WORDS = 5
 MIN_IDENTIFIERS = 3
 MIN_WORDS_AFTER_KEY = 3
@@ -136,9 +135,8 @@ class _Miner:
     """The least fixed point of "a word that varies is a variable", over token-number tuples.
 
     Items are skeletons and what they generalise to. Nothing is ever taken back: rounds only add items, links
-    and knowledge of which variables are certain, and
-    every condition is a count that can only grow. So the outcome depends on neither the order nor the company
-    of messages: more of them never split a group.
+    and knowledge of which variables are certain, and every condition is a count that can only grow. So the
+    outcome depends on neither the order nor the company of messages: more of them never split a group.
     """
 
     def __init__(self, skeletons: Sequence[tuple[str, ...]]) -> None:

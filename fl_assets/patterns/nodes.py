@@ -1,4 +1,4 @@
-"""The nodes of a fleet: which are known, new or silent, and how complete a day is therefore.
+"""The nodes of a fleet: which are known, new or silent, and how complete a day therefore is.
 
 What goes here: a node's status on a day, from what it reported on the days before. What does not: reading
 rows, words for people (`report/`).
@@ -22,7 +22,7 @@ NodeStatus = Literal["reporting", "quiet", "silent", "first seen"]
 
 @dataclass(frozen=True)
 class NodeDay:
-    """What one node reported on a day, and what that means."""
+    """What one node reported on a day, and its status."""
 
     node_id: str
     status: NodeStatus
@@ -45,13 +45,13 @@ def nodes_of(
     day: date,
     registered: Collection[str] = (),
 ) -> list[NodeDay]:
-    """Return every node that was heard of in the last fourteen days or is registered, by name.
+    """Return every node that reported in the last fourteen days or is registered, by name.
 
     Args:
         totals: `event_date, node_id, calls, failures`, sums of the last fourteen days.
         conversations: `event_date, node_id, sessions`, sums of the same days.
         day: the day asked about.
-        registered: nodes that are expected whether they were heard of or not.
+        registered: nodes that are expected whether they reported or not.
     """
     days = [day - timedelta(days=back) for back in range(SERIES_DAYS - 1, -1, -1)]
     events: Counter[tuple[str, date]] = Counter()
@@ -64,34 +64,31 @@ def nodes_of(
             if row["event_date"] == day:
                 parts[row["node_id"], name] += row[name]
                 parts[row["node_id"], "failures"] += row.get("failures", 0)
-    # Days on which nobody reported say something of the collection, not of a node.
+    # When nobody reported, collection failed, not a node.
     reported_on = {when for _, when in events}
     usual_days = [when for when in days[-1 - USUAL_DAYS : -1] if when in reported_on]
     found = []
     for node in sorted({*(name for name, _ in events), *registered}):
         series = tuple(events[node, when] for when in days)
         usual = float(median([events[node, when] for when in usual_days] or [0]))
-        status = _status(series, usual)
-        silent_days = next((back for back, count in enumerate(reversed(series)) if count), SERIES_DAYS)
-        is_expected = node in registered or usual > 0
         found.append(
             NodeDay(
-                node,
-                status,
-                parts[node, "calls"],
-                parts[node, "failures"],
-                parts[node, "sessions"],
-                usual,
-                series,
-                silent_days,
-                is_expected,
+                node_id=node,
+                status=_status(series, usual),
+                calls=parts[node, "calls"],
+                failures=parts[node, "failures"],
+                conversations=parts[node, "sessions"],
+                usual=usual,
+                series=series,
+                silent_days=next((back for back, count in enumerate(series[::-1]) if count), SERIES_DAYS),
+                is_expected=node in registered or usual > 0,
             )
         )
     return found
 
 
 def completeness(nodes: Iterable[NodeDay]) -> float:
-    """Return the share of the nodes expected that reported; 1 where none was."""
+    """Return the share of the expected nodes that reported; 1 where none was expected."""
     expected = [node for node in nodes if node.is_expected]
     return sum(node.status != "silent" for node in expected) / len(expected) if expected else 1.0
 

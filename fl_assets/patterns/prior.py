@@ -3,9 +3,8 @@
 Fitted by empirical Bayes to kinds of fleets, each of which has weights of its own around the common ones:
 simulated fleets, the stress worlds of `benchmarks/stress_fleets.py`, and real counts of eight kinds (delays
 of flights, outages of machines, birds that hit aeroplanes, complaints to a city's police, two epidemics,
-sightings that people report, hours of bad weather).
-`benchmarks/fit_prior.py` prints them again when a feature changes, and checks each kind with what the others
-taught; docs/confidence.md has its figures.
+sightings that people report, hours of bad weather). `benchmarks/fit_prior.py` prints them again when a
+feature changes, and checks each kind with what the others taught; docs/confidence.md has its figures.
 """
 
 BY_FEATURE = (

@@ -4,8 +4,8 @@ What goes here: the history of a day, what error records suspect. What does not:
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from datetime import date, timedelta
 
 import duckdb
@@ -35,9 +35,8 @@ _MESSAGES = """
         arg_min(method, (-failures, service, method)) as method,
         min(first_day) as first_day
     from sums group by message_id order by message_id"""
-# Of days before any window nothing reads latencies, nor the traces of a message that fails on its last day:
-# lists cost more
-# memory than all else in a row.
+# Lists take most of a row's memory, so they are read only where something needs them: latencies within the
+# window, traces also of a message that has stopped.
 _SIGNATURES = """
     with known as (
         select *, min(event_date) over (partition by message_id) as first_day,
@@ -139,27 +138,29 @@ class PatternStore:
         return found
 
     def knowledge(self, day: date, window: Window, min_nodes: int) -> Knowledge:
-        """Return what a window's calls say of its failures: cost, contrasts and cures."""
-        traces, family_of = self._paths("raw_traces", window.days), self._family_of(day)
-        if not traces or not family_of:
-            return NOTHING_KNOWN
-        with self._connect() as connection:
-            connection.read_parquet(traces, hive_partitioning=False).create_view("fl_traces")
+        """Return the consequences, contrasts, cures and examples of a window's failures."""
+        with self._calls(day, window) as (connection, family_of):
+            if not family_of:
+                return NOTHING_KNOWN
             return learn_from(connection, "fl_traces", family_of, events=window.events, min_nodes=min_nodes)
 
     def cases(self, day: date, window: Window, *, min_nodes: int, most: int) -> list[Case]:
-        """Return a window's failed calls with what succeeded beside them, of each of the day's families."""
-        traces, family_of = self._paths("raw_traces", window.days), self._family_of(day)
-        if not traces or not family_of:
-            return []
-        with self._connect() as connection:
-            connection.read_parquet(traces, hive_partitioning=False).create_view("fl_traces")
+        """Return failed calls of each of the day's families, with calls that succeeded beside them."""
+        with self._calls(day, window) as (connection, family_of):
+            if not family_of:
+                return []
             limits = {"events": window.events, "min_nodes": min_nodes, "most": most}
             return cases(connection, "fl_traces", family_of, **limits)
 
-    def _family_of(self, day: date) -> dict[str, str]:
+    @contextmanager
+    def _calls(self, day: date, window: Window) -> Iterator[tuple[duckdb.DuckDBPyConnection, dict[str, str]]]:
+        """Open a view `fl_traces` of a window's calls; give each message's family, none without calls."""
         rows = self._warehouse.rows(_FAMILIES, {"day": day})
-        return {row["message_id"]: row["family_id"] for row in rows}
+        traces = self._paths("raw_traces", window.days)
+        with self._connect() as connection:
+            if traces:
+                connection.read_parquet(traces, hive_partitioning=False).create_view("fl_traces")
+            yield connection, {row["message_id"]: row["family_id"] for row in rows} if traces else {}
 
     def _paths(self, table: str, days: Iterable[date]) -> list[str]:
         return [os.fspath(path.resolve()) for path in self._lake.files(table, days)]

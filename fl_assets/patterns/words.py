@@ -58,6 +58,12 @@ def skeleton(message: str) -> tuple[str, ...]:
     return tuple(words)
 
 
+def status_of(message: str) -> str:
+    """Return the HTTP status that ends a masked message, as ` <STATUS_503>`, or ''."""
+    match = STATUS.search(message)
+    return match.group() if match else ""
+
+
 @lru_cache(maxsize=65_536)
 def _word(piece: str) -> str:
     """Return a piece as its word: `*` and `?` for variables, `=` for itself, nothing for punctuation."""

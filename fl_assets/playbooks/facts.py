@@ -187,10 +187,9 @@ def safe_name(name: str, otherwise: str) -> str:
     """Return the name when it is a plain identifier, else `otherwise`.
 
     Names come from telemetry, and models invent methods. Only ASCII letters, digits and `_ . : / -` pass, 64
-    characters at the most, no
-    link, no wording that orders a reader to drop its rules, nothing that looks like personal data or a secret
-    (which would gate the whole day).
-    Where a name is shown it also stands in backticks, so no viewer makes a link of it.
+    characters at the most, no link, no wording that orders a reader to drop its rules, nothing that looks
+    like personal data or a secret (which would gate the whole day). Where a name is shown it also stands in
+    backticks, so no viewer makes a link of it.
     """
     letters = re.sub(r"[^a-z]", "", name.lower())
     if _NAME.fullmatch(name) is None or _LINK.search(name) or _ORDER.search(letters) or residue(name):

@@ -1,8 +1,7 @@
 """Remedy rules: what to suggest for which failure patterns, as data that is checked when it is read.
 
 What goes here: the shape of a rule and what it computes for one pattern. What does not: the rules
-(`remedies.yaml`), reading YAML
-(`infra/rule_files.py`), which rule a playbook is made from (`propose.py`).
+(`remedies.yaml`), reading YAML (`infra/rule_files.py`), which rule a playbook is made from (`propose.py`).
 """
 
 import re

@@ -10,7 +10,7 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from fl_assets.patterns.evidence import wilson
+from fl_assets.patterns.association import wilson
 from fl_assets.report.records import Headline, PatternLine, PlaybookLine, Quality, ReportRows, Row
 
 

@@ -18,8 +18,8 @@ def ends_sql(traces: str, logs: str) -> str:
     Columns: `event_date, node_id, service, method, message_id, sessions`.
 
     `message_id` is that of the error that the last attempt failed with, null when it succeeded. Rows without
-    a service are of all methods
-    together: there `message_id` is `failed` when the last attempt at any method did.
+    a service are of all methods together: there `message_id` is `failed` when the last attempt at any method
+    did.
 
     Args:
         traces: Relation with the columns of `raw_traces`.

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from fl_assets.core.models import ErrorClass
 from fl_assets.core.tables import RAW_TRACES
-from fl_assets.patterns.classes import MAX_TEXT, ClassRule, classify, readable
+from fl_assets.patterns.classes import MAX_TEXT, ClassRule, readable, rule_of
 from fl_assets.patterns.grouping import group_patterns
 from fl_assets.patterns.rule_files import load_failure_classes
 from fl_assets.sums.masking import signature_sql
@@ -23,6 +23,11 @@ RULES = load_failure_classes()
 
 def rules_of(*entries):
     return tuple(ClassRule.model_validate(entry) for entry in entries)
+
+
+def classify(template, methods, services, kind, rules):
+    rule = rule_of([template], methods, services, kind, rules)
+    return rule.failure_class if rule else "other"
 
 
 # Wordings as frameworks, APIs, databases, shells and languages really write them; masked as the signatures

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.counted_fleets import counts_of
+from fl_assets.patterns.association import wilson
 from fl_assets.patterns.confidence import assess
 from fl_assets.patterns.counts import Counts
 from fl_assets.patterns.evidence import summarise as summarise_window
-from fl_assets.patterns.evidence import wilson
 from fl_assets.patterns.latency import quantile
 from fl_assets.patterns.window import WindowSums, conversation_patterns
 from fl_assets.sums.masking import BUCKET_BASE
