@@ -1,4 +1,1 @@
-"""What every stage shares: settings, records, tables, the days of a cycle.
-
-Imports nothing of the other stages.
-"""
+"""What every stage shares: settings, records, tables, the days of a cycle. Imports no other stage."""

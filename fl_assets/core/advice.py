@@ -1,10 +1,7 @@
-"""What a playbook says beside its change, as closed records of numbers and names.
+"""What a playbook says beside its change: consequence, contrasts, cures, examples, benefit.
 
-Consequence, contrasts, cures, examples, benefit.
-
-What goes here: shapes. What does not: making them (`playbooks/`). Text that came from telemetry is only in
-`Example`, which is data to look
-at: no change is made from it.
+What goes here: the records. What does not: making them (`playbooks/`). Only `Example` holds text from
+telemetry; it is shown, and no change is made from it.
 """
 
 from datetime import datetime
@@ -13,14 +10,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Readiness = Literal["ready", "needs_setup", "needs_a_look"]
-"""ready.
-
-Can be acted on now; needs_setup: something must be configured first; needs_a_look: no cure was found.
-"""
-
+"""Can be acted on now; something must be configured first; no cure was found, so a person has to look."""
 
 PRIOR_REDUCTION = 0.35
-"""Share of the failures that a remedy that helps takes away, until something is measured."""
+"""Share of the failures that a remedy that helps prevents, until trials have measured it."""
 
 
 class _Part(BaseModel):
@@ -30,7 +23,7 @@ class _Part(BaseModel):
 class Consequence(_Part):
     """What the failures cost within the window."""
 
-    text: str = Field(description="In one sentence.")
+    text: str
     failures_per_day: float = Field(ge=0)
     recovered_rate: float | None = Field(
         None, ge=0, le=1, description="Share after which the call soon succeeded."
@@ -39,9 +32,7 @@ class Consequence(_Part):
     seconds_per_day: float | None = Field(None, ge=0, description="Time that the failed calls took.")
     tokens_per_day: float | None = Field(None, ge=0)
     cost_per_day: float | None = Field(None, ge=0)
-    end_measure: str = Field(
-        "", description="How a bad end is told: judged, last_call, or '' when it is not known."
-    )
+    end_measure: str = Field("", description="How a bad end is known: judged, last_call, or '' for not.")
     bad_end_rate: float | None = Field(None, ge=0, le=1)
     bad_end_rate_without: float | None = Field(None, ge=0, le=1)
     risk_ratio: float | None = Field(None, ge=0)
@@ -68,7 +59,7 @@ class Contrast(_Part):
 
 
 class Cure(_Part):
-    """One thing that worked, with what happened without it."""
+    """One thing that worked, against attempts without it."""
 
     text: str
     source: str
@@ -111,14 +102,14 @@ class Example(_Part):
 
 
 class Helps(_Part):
-    """What is known of whether the remedy helps, from trials that ended."""
+    """How often the remedy helped in trials that ended."""
 
     tried: int = Field(0, ge=0)
     helped: int = Field(0, ge=0)
 
     @property
     def text(self) -> str:
-        """Say it in words."""
+        """The same in words."""
         return f"tried {self.tried} times, helped {self.helped}" if self.tried else "not tried yet"
 
     @property
@@ -138,7 +129,7 @@ class Benefit(_Part):
 
 
 class Denominators(_Part):
-    """What the counts are shares of."""
+    """Denominators of the counts."""
 
     calls: int = Field(ge=0)
     sessions: int = Field(ge=0)
@@ -148,16 +139,14 @@ class Denominators(_Part):
 
 
 class Advice(_Part):
-    """All of it; every field has a value that says that nothing is known."""
+    """All of it; the default of each field means "not known"."""
 
     schema_version: int = 2
     family_id: str = ""
     headline: str = Field("", description="What fails, where, since when and what it costs, in one sentence.")
     explanation: str = Field("", description="What the change answers, in a sentence or two.")
     readiness: Readiness = "ready"
-    readiness_reason: str = Field(
-        "", description="What must be set up, or what was looked at; '' when it is ready."
-    )
+    readiness_reason: str = Field("", description="What must be set up or looked at; '' when ready.")
     incident_node: str = Field("", description="The node, when this is the failure of one node.")
     nodes: tuple[str, ...] = Field((), description="Nodes that fail, most failures first, ten at the most.")
     denominators: Denominators | None = None
@@ -169,4 +158,4 @@ class Advice(_Part):
     helps: Helps = Helps()
     benefit: Benefit | None = None
     judged_by: str = Field("", description="How it will be judged once it is tried.")
-    undone_by: str = Field("", description="How it is taken back.")
+    undone_by: str = Field("", description="How it is rolled back.")

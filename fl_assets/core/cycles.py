@@ -1,6 +1,6 @@
-"""When a cycle runs and which days it looks at.
+"""When a cycle runs and which days it analyses.
 
-What goes here: the window of a thin day, the cron lines of an interval, which partitions a tick asks for.
+What goes here: the window of a day with few events, the cron lines of an interval, the partitions of a tick.
 What does not: Dagster, clocks.
 """
 
@@ -14,32 +14,27 @@ from fl_assets.core.settings import DAY_SECS
 
 @dataclass(frozen=True)
 class Window:
-    """Days analysed together, oldest first, ending with the day asked for."""
+    """Days analysed together, oldest first; the last is the day that is analysed."""
 
     days: tuple[date, ...]
     events: int
     required: int
     own_events: int = 1
-    """Of the day that was asked for alone."""
+    """Events of the last day alone."""
 
     @property
     def day(self) -> date:
-        """The day that was asked for."""
+        """The day that is analysed."""
         return self.days[-1]
 
     @property
     def is_sufficient(self) -> bool:
-        """Whether the window holds the events that are required, and the day itself any."""
+        """Whether the window has the required number of events, and the day itself at least one."""
         return self.events >= self.required and self.own_events > 0
 
 
 def window_of(day: date, events_on: Callable[[date], int], *, required: int, max_days: int) -> Window:
-    """Return `day` with the fewest preceding days that bring its events to `required`.
-
-    The window has `max_days` days at most.
-
-    Where even `max_days` do not suffice, the window is the longest one and says so.
-    """
+    """Return `day` with the fewest preceding days that bring its events to `required`, at most `max_days`."""
     events, days = 0, []
     for back in range(max_days):
         current = day - timedelta(days=back)
@@ -53,9 +48,8 @@ def window_of(day: date, events_on: Callable[[date], int], *, required: int, max
 def cron_lines(interval_secs: int, *, minute: int = 15) -> list[str]:
     """Return cron lines (UTC) for a cycle interval.
 
-    Whole days run daily at 00:`minute`, shorter intervals from midnight on.
-
-    A whole number of days beyond one cannot be said in cron: `is_due` decides on the daily tick.
+    A day or more runs daily at 00:`minute` (`days_due` then skips days, which cron cannot), a shorter
+    interval from midnight on.
     """
     if interval_secs >= DAY_SECS:
         return [f"{minute} 0 * * *"]
@@ -75,8 +69,8 @@ def cron_lines(interval_secs: int, *, minute: int = 15) -> list[str]:
 def days_due(today: date, interval_secs: int, *, start: date) -> list[date]:
     """Return the days that a schedule tick of `today` asks for, oldest first.
 
-    Below a day it is today itself, again and again; at n days it is, every n days counted from `start`, the n
-    days before today.
+    An interval below a day asks for today at every tick; one of n days asks every n days, counted from
+    `start`, for the n days before today.
     """
     if interval_secs < DAY_SECS:
         return [today]
@@ -87,8 +81,5 @@ def days_due(today: date, interval_secs: int, *, start: date) -> list[date]:
 
 
 def mode_of(day: date, *, today: date) -> Mode:
-    """Return `live` for today and yesterday, else `backtest`.
-
-    What was decided about older days is history.
-    """
+    """Return `live` for today and yesterday, else `backtest`."""
     return "live" if (today - day).days <= 1 else "backtest"

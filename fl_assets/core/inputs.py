@@ -1,4 +1,4 @@
-"""Paths of settings that are only read, and whether they are there."""
+"""Settings that name files to read, and which of those files are missing."""
 
 from pathlib import Path
 
@@ -14,13 +14,13 @@ INPUTS = (
     "trusted_keys_path",
     "adapter_oms_key_path",
 )
-"""Settings that name what is only read; a default need not be there."""
+"""A default path need not exist."""
 
 
 def missing_inputs(settings: FederatedLearningConfig) -> list[str]:
-    """Return a line for each path that was set to be read and is not there.
+    """Return a line for each path that was set and does not exist.
 
-    It would pass for a fleet that said nothing, or for no rules at all.
+    Otherwise a misspelt path would look like a silent fleet, or like no rules.
     """
     lines = []
     for name in INPUTS:

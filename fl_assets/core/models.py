@@ -13,7 +13,7 @@ from fl_assets.core.advice import Advice
 Category = Literal["prompt", "adapter", "config", "workflow"]
 State = Literal["first_seen", "new", "known", "rising", "falling", "resolved", "regressed"]
 PatternKind = Literal["error", "silent", "conversation"]
-"""error: failed calls with a text; silent: failed calls without one; conversation: failure seen in talk."""
+"""Failed calls with an error text; failed calls without one; failure seen in conversations."""
 
 ErrorClass = Literal[
     "timeout",
@@ -39,25 +39,25 @@ Signal = Literal[
 FailureClass = ErrorClass | Signal
 Action = Literal["apply", "canary", "hold", "reject", "none"]
 Route = Literal["machine", "wait", "export", "people", "gate", "busy", "rejected"]
-"""Who acts on a decision: the machine; a person who approves it, or who makes an exported change; people, as
-nothing can be done here; nobody until the gate passes, or until another trial has ended; nobody again."""
+"""Who acts on a decision: the machine; a person who approves it (wait) or makes an exported change; people,
+as it cannot be automated; nobody until the gate passes, or another trial has ended (busy); nobody."""
 Mode = Literal["live", "backtest"]
 CycleStatus = Literal["running", "completed", "insufficient_data", "gated", "failed", "disabled"]
 
 
 class Record(BaseModel):
-    """Base of every record: unknown fields are errors and nothing changes after it is built."""
+    """Base of every record: frozen, and unknown fields are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Violation(Record):
-    """One rule that one thing breaks, in words and numbers that a person can check."""
+    """One rule that one thing breaks, with the numbers expected and found."""
 
     rule: str = Field(
         min_length=1, description="Name of the rule; the asset check of the same name reports it."
     )
-    subject: str = Field(description="Id of the thing that breaks it: a playbook, a pattern, a day.")
+    subject: str = Field(description="What breaks it: a playbook, a pattern, a day.")
     expected: str
     actual: str
 
@@ -67,7 +67,7 @@ class Violation(Record):
 
 
 class Playbook(Record):
-    """One improvement: the contract's fields first, ours after them."""
+    """One improvement: first the contract's fields, then ours."""
 
     improvement_id: str = Field(
         min_length=1, description="Stable over days: derived from pattern and remedy."
@@ -133,7 +133,7 @@ class Playbook(Record):
 
 
 class Decision(Record):
-    """What happens with one playbook on one day, and how to take it back."""
+    """What is done about one playbook on one day, and how to roll it back."""
 
     decision_id: str
     day: date
@@ -160,14 +160,11 @@ class Decision(Record):
         description="Failed requests a day that a trial is expected to prevent, per day that it takes.",
     )
     revert_plan: str
-    playbook_hash: str = Field(
-        description="Of the playbook's content as it was decided on; nothing is carried out for another "
-        "content."
-    )
+    playbook_hash: str = Field(description="Hash of the playbook as decided on; no other content is applied.")
 
 
 class LearningCycleResult(Record):
-    """One cycle: the contract's fields first, ours after them."""
+    """One cycle: first the contract's fields, then ours."""
 
     cycle_id: str
     start_time: datetime

@@ -1,7 +1,6 @@
 """Every setting of the coordinator, read from the environment in one place.
 
-What goes here: names, defaults, bounds and the rule each value must keep. What does not: anything that acts
-on a setting.
+What goes here: names, defaults, bounds and validation. What does not: anything that acts on a setting.
 """
 
 import difflib
@@ -41,7 +40,7 @@ Switch = Annotated[bool, BeforeValidator(_as_switch)]
 
 
 def _as_words(value: Any) -> Any:
-    """Read a text as its words, which commas or blanks divide."""
+    """Split a text at commas and blanks."""
     return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
 
 
@@ -52,10 +51,7 @@ _REMOTE = re.compile(r"(s3|gs|az|abfss?|memory)://[A-Za-z0-9][A-Za-z0-9._-]*(/[A
 
 
 def _as_place(value: Any) -> Any:
-    """Read a folder as a path, and leave the URL of an object store as it is.
-
-    No rule of a URL leaves room for a password.
-    """
+    """Read a folder as a path; the URL of an object store stays text, and cannot hold a password."""
     if not isinstance(value, str) or "://" not in value:
         return Path(value) if isinstance(value, str) else value
     if value.startswith("file:///"):
@@ -70,10 +66,10 @@ def _as_place(value: Any) -> Any:
 
 
 def plain_url(value: str) -> str:
-    """Return the address of a server without the slash at its end, '' as it is.
+    """Return the URL of a server without a trailing slash; '' stays ''.
 
     Raises:
-        ValueError: it is none, or holds what may be a secret.
+        ValueError: it is no http URL, or has a part that may be a secret.
     """
     parts = urlsplit(value)
     if value and (
@@ -94,35 +90,30 @@ class FederatedLearningConfig(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
 
-    # When it runs
+    # Schedule
     enabled: Switch = Field(True, description="Whether the schedule and the sensors start runs.")
     cycle_interval_secs: int = Field(
-        DAY_SECS,
-        ge=60,
-        description="Seconds between cycles: a multiple of a day, or a whole number of minutes that "
-        "divides a day.",
+        DAY_SECS, ge=60, description="Seconds between cycles: whole days, or whole minutes that divide a day."
     )
     min_events: int = Field(
         1000, ge=1, description="Events that a cycle's window must hold before anything is learned."
     )
     max_window_days: int = Field(
-        7, ge=1, le=31, description="Days, at the most, that a thin day is analysed together with."
+        7, ge=1, le=31, description="Longest window: days that a day with few events is analysed with."
     )
     start_date: date = Field(
         date(2023, 1, 1),
-        description="First daily partition (UTC), and older events are refused; when not given, the first "
-        "day of telemetry is the first partition.",
+        description="First daily partition (UTC); older events are refused. When not given, partitions "
+        "begin at the first day of telemetry.",
     )
-    # Where things lie
+    # Paths
     telemetry_path: Annotated[Path | str, BeforeValidator(_as_place)] = Field(
         Path("./data/telemetry/cache"),
         description="Folder of telemetry files, searched at any depth, or `s3://bucket/prefix`, `gs://` or "
         "`az://` (needs the [object-storage] extra), whose new objects are fetched below the data folder.",
     )
     sources_path: Path | None = Field(
-        None,
-        description="Servers whose traces are pulled into the telemetry folder, day by day (YAML, "
-        "docs/connect.md).",
+        None, description="Servers that traces are pulled from, day by day (YAML, docs/connect.md)."
     )
     error_records_path: Path = Field(
         Path("./data/self-improve/records"),
@@ -134,7 +125,7 @@ class FederatedLearningConfig(BaseSettings):
     )
     data_path: Path = Field(
         Path("./data"),
-        description="Folder of everything the coordinator keeps: lake, warehouse, reports, adapters.",
+        description="Folder of all that the coordinator keeps: lake, warehouse, reports, adapters.",
     )
     lake_path: Annotated[Path | str, BeforeValidator(_as_place)] = Field(
         default_factory=lambda settings: settings["data_path"] / "lake",
@@ -142,7 +133,7 @@ class FederatedLearningConfig(BaseSettings):
         "`s3://bucket/prefix`, `gs://` or `az://` (needs the "
         "[object-storage] extra); coordinators on several machines may share it (docs/scaling.md).",
     )
-    # What does the heavy work
+    # Engine
     engine: Literal["duckdb", "spark"] = Field(
         "duckdb",
         description="What reads, redacts and sums events: in process, or a Spark job (docs/engines.md).",
@@ -152,21 +143,20 @@ class FederatedLearningConfig(BaseSettings):
         min_length=1,
         description="Cluster that a Spark job runs on: local[N], spark://host:port, yarn or k8s://...",
     )
-    # What is accepted
+    # Ingestion
     max_bad_ratio: float = Field(
         0.05, ge=0, le=1, description="Share of malformed lines above which a day's check fails."
     )
     max_line_bytes: int = Field(
-        1_048_576, ge=1024, description="Longest line that is parsed, in bytes; a longer one is quarantined."
+        1_048_576, ge=1024, description="Longest line that is parsed, bytes; longer ones are quarantined."
     )
     memory_mb: int = Field(
         1500,
         ge=1000,
-        description="Memory that ingestion and sums may take, megabytes; beyond it, redacted rows spill "
-        "to disk.",
+        description="Memory for ingestion and sums, megabytes; beyond it, redacted rows spill to disk.",
     )
     retention_days: int = Field(
-        0, ge=0, description="Days for which raw events are kept; 0 keeps them for ever. Signatures stay."
+        0, ge=0, description="Days for which raw events are kept; 0 keeps them forever. Signatures stay."
     )
     node_attributes: Words = Field(
         (),
@@ -174,26 +164,25 @@ class FederatedLearningConfig(BaseSettings):
         "(`k8s.deployment.name,host.name`); empty for the built-in order (docs/formats.md).",
     )
     pii: Switch = Field(False, description="Also mask person names and addresses (needs the [pii] extra).")
-    # What is believed
+    # Evidence
     threshold: float = Field(0.7, gt=0, le=1, description="Confidence that a playbook must reach.")
     min_nodes: int = Field(
         3,
         ge=1,
-        description="Nodes that must have a pattern before it is acted on; with 1, users and sessions "
-        "take their place.",
+        description="Nodes that must have a pattern before it is acted on; with 1, users or sessions count.",
     )
     false_discovery_rate: float = Field(
         0.1, gt=0, lt=1, description="Expected share of false patterns among a day's actionable ones."
     )
-    # What is done
+    # Updates
     apply: Literal["off", "stage", "canary", "on"] = Field(
-        "stage", description="How far a decision is carried."
+        "stage", description="How far updates go: off, stage (prepare only), canary, or on."
     )
     remedies_path: Path | None = Field(
         None, description="Your remedy rules (YAML); a rule with the id of a built-in one replaces it."
     )
     mapping_path: Path | None = Field(
-        None, description="Your mappings of JSON lines to calls and turns (YAML, docs/formats.md)."
+        None, description="Your mappings of JSON fields to calls and turns (YAML, docs/formats.md)."
     )
     corrections_path: Path | None = Field(None, description="Your pattern merges and splits (YAML).")
     update_policy_path: Path | None = Field(
@@ -218,34 +207,27 @@ class FederatedLearningConfig(BaseSettings):
         "given.",
     )
     canary_share: float = Field(
-        0.1, gt=0, le=0.5, description="Share of the nodes concerned that take a change first."
+        0.1, gt=0, le=0.5, description="Share of the affected nodes that take a change first."
     )
     canary_min_nodes: int = Field(
         3, ge=2, description="Nodes that both the canary and the untouched group must have."
     )
     max_canary_days: int = Field(
-        14,
-        ge=2,
-        le=90,
-        description="Days after which a trial without a sure result is given up and rolled back.",
+        14, ge=2, le=90, description="Days after which a trial without a clear result is rolled back."
     )
     # Adapters
     trace_url: str = Field(
-        "",
-        description="Link to a trace in your tracing tool, with `{trace_id}` where the id goes; shown "
-        "beside examples.",
+        "", description="Link to a trace in your tracing tool, with `{trace_id}` for the id."
     )
     adapter_repos: Words = Field(
-        (),
-        description="Hub repositories of adapters, `org/name` or `org/name@branch-or-commit`, divided by "
-        "commas.",
+        (), description="Hub repositories of adapters, comma-separated: `org/name` or `org/name@revision`."
     )
     adapter_url: str = Field("", description="Server with a plain list of adapters at `<url>/list`.")
     adapter_hosts: Words = Field(
         (), description="Further hosts that downloads may be redirected to, e.g. `*.cdn.example`."
     )
     trusted_keys_path: Path | None = Field(
-        None, description="Folder of Ed25519 public keys (`<name>.pem`) whose signatures are believed."
+        None, description="Folder of the Ed25519 public keys (`<name>.pem`) that are trusted."
     )
     require_signature: Switch = Field(
         True, description="Whether an adapter without a signature by a trusted key is refused."
@@ -274,8 +256,7 @@ class FederatedLearningConfig(BaseSettings):
     keep_versions: int = Field(
         3,
         ge=2,
-        description="Installed versions that are kept of each adapter, the one in use and the one before "
-        "it always.",
+        description="Installed versions kept of each adapter, always the one in use and the one before it.",
     )
     vllm_url: str = Field(
         "", description="vLLM server that an adapter is loaded into when it is switched to."
@@ -294,20 +275,18 @@ class FederatedLearningConfig(BaseSettings):
     summary_min_sessions: int = Field(
         3,
         ge=1,
-        description="Sessions that must have had a text before a summary holds it; the same on nodes and "
-        "coordinator.",
+        description="Sessions that must have a text before a summary holds it; as on the coordinator.",
     )
     summary_epsilon: float = Field(
         0.0,
         ge=0,
         le=100,
-        description="Privacy loss of a day's summary by noise on its counts, 0 for none; the same on "
-        "nodes and coordinator.",
+        description="Epsilon of the noise on a day's summary, 0 for none; as on the coordinator.",
     )
     summary_budget: float = Field(
         30.0,
         gt=0,
-        description="On a node: the most that SUMMARY_EPSILON may add up to over any 30 days in a row; "
+        description="On a node: the most that SUMMARY_EPSILON may add up to over any 30 days; "
         "beyond it nothing is sent.",
     )
     summaries_path: Path = Field(
@@ -319,11 +298,9 @@ class FederatedLearningConfig(BaseSettings):
         description="Folder of nodes' Ed25519 public keys (`<node>.pem`) whose summaries are taken.",
     )
     summary_min_nodes: int = Field(
-        3,
-        ge=1,
-        description="Nodes that must have a pattern before it is shown, where only summaries tell of it.",
+        3, ge=1, description="Nodes that must have a pattern that only summaries report before it is shown."
     )
-    # Where Dagster keeps its own
+    # Dagster and its UI
     dagster_postgres_url: SecretStr | None = Field(
         None,
         exclude=True,
@@ -331,13 +308,12 @@ class FederatedLearningConfig(BaseSettings):
         "folder: postgresql+psycopg2://user:password@host/database "
         "(needs the [postgres] extra; it is a secret, read from the environment and never shown).",
     )
-    # Who may reach the UI
     ui_hosts: Words = Field(
         (),
-        description="Host names, besides those of this machine, under which the webserver of `fl-assets "
-        "dev` and `fl-assets serve` answers: those of the reverse proxy.",
+        description="Further host names that the webserver of `fl-assets dev` and `fl-assets serve` answers "
+        "to: those of the reverse proxy.",
     )
-    # Who is told
+    # Alerts
     alert_webhook: SecretStr | None = Field(
         None,
         exclude=True,
@@ -382,9 +358,8 @@ class FederatedLearningConfig(BaseSettings):
     @field_validator("dagster_postgres_url")
     @classmethod
     def _database_is_named_by_a_url(cls, value: SecretStr | None) -> SecretStr | None:
-        # SQLAlchemy 2.1 takes plain postgresql:// for psycopg 3, which dagster-postgres does not bring. What
-        # it says of a URL that it cannot read may quote the password, so nothing that it would stumble over
-        # gets there.
+        # SQLAlchemy 2.1 takes plain postgresql:// for psycopg 3, which dagster-postgres does not install. Its
+        # errors may quote the password, so a URL that it could not read is refused here.
         parts = urlsplit(value.get_secret_value() if value else "")
         try:
             is_url = (
@@ -393,7 +368,7 @@ class FederatedLearningConfig(BaseSettings):
                 and not parts.fragment
                 and parts.port != 0
             )
-        except ValueError:  # what stands for the port is no number
+        except ValueError:  # the port is no number
             is_url = False
         if value is None or is_url:
             return value
@@ -409,7 +384,7 @@ class FederatedLearningConfig(BaseSettings):
         window = info.data.get("max_window_days", 0)
         if 0 < value < window:
             message = (
-                f"must be 0 (keep for ever) or at least {PREFIX}MAX_WINDOW_DAYS ({window}), since a "
+                f"must be 0 (keep forever) or at least {PREFIX}MAX_WINDOW_DAYS ({window}), since a "
                 "window is recounted"
             )
             raise ValueError(message)
@@ -434,26 +409,20 @@ class FederatedLearningConfig(BaseSettings):
 
     @property
     def lake_folder(self) -> Path:
-        """Local folder that the lake is read from.
-
-        The lake itself, or the mirror of one on an object store.
-        """
+        """Local folder that the lake is read from: the lake itself, or its mirror."""
         if isinstance(self.lake_path, Path):
             return self.lake_path
         return self.data_path / "lake-mirror" / hashlib.sha256(self.lake_path.encode()).hexdigest()[:12]
 
     @property
     def policy_path(self) -> Path | None:
-        """The update policy: the one given, else the one in the data folder, None where there is none."""
+        """The update policy that is set, else the one in the data folder, else None."""
         beside = self.data_path / "agents" / "policy.yaml"
         return self.update_policy_path or (beside if beside.exists() else None)
 
     @property
     def telemetry_folder(self) -> Path:
-        """Local folder that telemetry is read from.
-
-        The one that was named, or the copy of a bucket.
-        """
+        """Local folder that telemetry is read from: the one that is set, or the copy of a bucket."""
         if isinstance(self.telemetry_path, Path):
             return self.telemetry_path
         name = hashlib.sha256(self.telemetry_path.encode()).hexdigest()[:12]
@@ -461,7 +430,7 @@ class FederatedLearningConfig(BaseSettings):
 
     @property
     def reports_path(self) -> Path:
-        """Folder of the daily reports, a page and its JSON twin each."""
+        """Folder of the daily reports, each a page and its JSON."""
         return self.data_path / "reports"
 
     @property
@@ -476,10 +445,7 @@ def variable(field: str) -> str:
 
 
 def _unknown(environment: Iterable[str], fields: Iterable[str]) -> list[str]:
-    """Return a line for each variable that has the prefix and is no setting.
-
-    Misspelt, it would leave a default in force that nobody chose.
-    """
+    """Return a line for each variable with the prefix that is no setting, such as a misspelt one."""
     known, lines = [variable(name) for name in fields], []
     for name in sorted({name.upper() for name in environment}):  # their case does not matter
         if name.startswith(PREFIX) and name not in known:
@@ -495,9 +461,7 @@ def _explain(error: ValidationError, fields: dict[str, FieldInfo]) -> list[str]:
     """Return a line for each value that breaks its rule: variable, value, rule, and what to do."""
     lines = []
     for problem in error.errors():
-        if (
-            problem["type"] == "default_factory_not_called"
-        ):  # what another value's default follows from is wrong, and told of itself
+        if problem["type"] == "default_factory_not_called":  # follows from another, reported value
             continue
         field = str(problem["loc"][0]) if problem["loc"] else ""
         name = variable(field)

@@ -94,7 +94,7 @@ _SOURCE = (
     Column(
         "has_clock_skew",
         "BOOLEAN",
-        "Whether the event's own time was out of range, so that its day is that of its ingestion.",
+        "Whether its own time was out of range: then its day is that of ingestion.",
     ),
 )
 
@@ -103,7 +103,7 @@ _SOURCE = (
 
 RAW_TRACES = Table(
     "raw_traces",
-    "Agent and tool calls, one row a call, redacted.",
+    "Agent and tool calls, one row per call, redacted.",
     ("event_id",),
     (
         _DAY,
@@ -120,21 +120,17 @@ RAW_TRACES = Table(
         Column(
             "caused_by",
             "VARCHAR",
-            "Id of the deeper failed span that this failure only repeats, or `cancelled`, `interrupted`, "
-            "`unfinished` for a call that neither "
-            "succeeded nor failed; null for a failure of its own.",
+            "Id of the failed span below that this one repeats; `cancelled`, `interrupted` or "
+            "`unfinished` for a call that neither succeeded nor failed; null for a failure of its "
+            "own.",
         ),
-        Column(
-            "metadata",
-            "JSON",
-            "Further attributes, redacted: an object, whose keys `metadata->>'key'` reads.",
-        ),
+        Column("metadata", "JSON", "Further attributes, redacted: a JSON object (`metadata->>'key'`)."),
         *_SOURCE,
     ),
 )
 CONVERSATION_LOGS = Table(
     "conversation_logs",
-    "Turns of talk between a user and an agent, one row a turn, redacted.",
+    "Conversations between users and agents, one row per turn, redacted.",
     ("event_id",),
     (
         _DAY,
@@ -146,24 +142,18 @@ CONVERSATION_LOGS = Table(
         Column("trace_id", "VARCHAR", "Trace of the calls made in it (from metadata), or null."),
         Column("user_query", "VARCHAR", "What the user said, redacted."),
         Column("system_response", "VARCHAR", "What the system answered, redacted."),
-        Column(
-            "metadata",
-            "JSON",
-            "Further attributes, redacted: an object, whose keys `metadata->>'key'` reads.",
-        ),
+        Column("metadata", "JSON", "Further attributes, redacted: a JSON object (`metadata->>'key'`)."),
         *_SOURCE,
     ),
 )
 QUARANTINED_EVENTS = Table(
     "quarantined_events",
-    "Lines that could not be read as events, one row a line, with the reason.",
+    "Lines that could not be read as events, one row per line, with the reason.",
     ("source_file", "source_line"),
     (
         _DAY,
         Column("source_file", "VARCHAR", "File the line is in, relative to the telemetry folder."),
-        Column(
-            "source_line", "BIGINT", "Line within that file, from 1; 0 when the file as a whole was refused."
-        ),
+        Column("source_line", "BIGINT", "Line within that file, from 1; 0 when the whole file was refused."),
         Column("reason", "VARCHAR", "Rule that the line breaks, as one of a fixed set of names."),
         Column("detail", "VARCHAR", "What was found, redacted."),
         Column("excerpt", "VARCHAR", "Start of the line, redacted."),
@@ -172,14 +162,13 @@ QUARANTINED_EVENTS = Table(
         Column(
             "events",
             "BIGINT",
-            "Events that were lost with it; 0 for a file of no known format, which never counts as "
-            "broken telemetry; null: written before this was counted.",
+            "Events lost with it; 0 for a file of no known format; null in rows older than this column.",
         ),
     ),
 )
 ERROR_RECORDS = Table(
     "error_records",
-    "Error records of the self-improvement engine, one row a record, redacted.",
+    "Error records of the self-improvement engine, one row per record, redacted.",
     ("record_id",),
     (
         _DAY,
@@ -195,41 +184,27 @@ ERROR_RECORDS = Table(
         Column("error_message", "VARCHAR", "Message, redacted."),
         Column("contributing_tools", "VARCHAR[]", "Tools that took part."),
         Column("suspected_prompts_or_configs", "VARCHAR[]", "Prompts and configs that the engine suspects."),
-        Column(
-            "proposed_corrections",
-            "VARCHAR[]",
-            "Corrections that the engine proposes, redacted; shown, never applied.",
-        ),
+        Column("proposed_corrections", "VARCHAR[]", "Corrections that it proposes, redacted; never applied."),
     ),
 )
 
 EVALUATIONS = Table(
     "evaluations",
-    "What people, models and code thought of calls and talks, one row a score, redacted.",
+    "Scores that people, models and code gave calls and conversations, one row per score, redacted.",
     ("evaluation_id",),
     (
         _DAY,
-        Column("evaluation_id", "VARCHAR", "Id of the score; of one without, made of what it is of."),
+        Column("evaluation_id", "VARCHAR", "Id of the score; a hash of its content where it has none."),
         Column("timestamp", "TIMESTAMP", "When it was given, UTC."),
-        Column(
-            "updated_at",
-            "TIMESTAMP",
-            "When it was last changed, as its producer says, UTC: the last version stays.",
-        ),
+        Column("updated_at", "TIMESTAMP", "When it was last changed, UTC: the last version is kept."),
         Column("node_id", "VARCHAR", "Node that reported it."),
-        Column("trace_id", "VARCHAR", "Trace that it is of, as in raw_traces, or null."),
-        Column("span_id", "VARCHAR", "Call that it is of (`metadata->>'span_id'` of raw_traces), or null."),
-        Column("session_id", "VARCHAR", "Conversation that it is of, or null."),
+        Column("trace_id", "VARCHAR", "Trace that was scored, as in raw_traces, or null."),
+        Column("span_id", "VARCHAR", "Call that was scored (`metadata->>'span_id'` of raw_traces), or null."),
+        Column("session_id", "VARCHAR", "Conversation that was scored, or null."),
         Column("name", "VARCHAR", "What was judged: relevance, helpfulness, user_feedback, say."),
-        Column(
-            "value", "DOUBLE", "Score on its producer's own scale; yes is 1, no 0; null without a number."
-        ),
+        Column("value", "DOUBLE", "Score on its producer's own scale; yes is 1, no 0; null for words only."),
         Column("label", "VARCHAR", "Score in words, redacted; null for a number alone."),
-        Column(
-            "source",
-            "VARCHAR",
-            "Kind of judge as its producer names it, in lower case: human, annotation, llm_judge, code.",
-        ),
+        Column("source", "VARCHAR", "Kind of judge, as its producer names it: human, llm_judge, code, …."),
         Column("evaluator", "VARCHAR", "Who judged (a judge model, a function), redacted; or null."),
         Column("explanation", "VARCHAR", "Comment or reason that was given, redacted."),
         Column("source_file", "VARCHAR", "File it came from, relative to the telemetry folder."),
@@ -238,30 +213,23 @@ EVALUATIONS = Table(
 
 NODE_SUMMARIES = Table(
     "node_summaries",
-    "What nodes told of a day instead of sending its events: one row a node, its newest summary, signed "
-    "and checked.",
+    "Summaries that nodes send instead of events: the newest of each node and day, signed and checked.",
     ("node_id",),
     (
         _DAY,
-        Column(
-            "node_id",
-            "VARCHAR",
-            "Node that signed it; the sums of its day are these, whatever raw events of it there are.",
-        ),
+        Column("node_id", "VARCHAR", "Node that signed it; its raw events of the day, if any, do not count."),
         Column("sequence", "BIGINT", "Number that the node gave it; only a higher one takes its place."),
         Column("created_at", "TIMESTAMP", "When the node wrote it, UTC, by the node's clock."),
         Column("min_sessions", "INTEGER", "Sessions of the node that had each text in it, at the least."),
         Column("epsilon", "DOUBLE", "Privacy loss by noise on its counts; 0 for exact counts."),
         Column("mask_version", "VARCHAR", "Way of masking that its texts went through."),
-        Column("events", "BIGINT", "Calls and turns that it tells of."),
+        Column("events", "BIGINT", "Calls and turns that it sums up."),
         Column("failures", "BIGINT", "Failures whose masked text it gives."),
         Column("unnamed_failures", "BIGINT", "Failures whose text too few sessions had."),
         Column("unnamed_calls", "BIGINT", "Calls of services and methods that too few sessions used."),
-        Column("unnamed_sessions", "BIGINT", "Conversations of agents that too few sessions talked to."),
+        Column("unnamed_sessions", "BIGINT", "Conversations of agents that too few sessions used."),
         Column(
-            "texts_changed",
-            "INTEGER",
-            "Texts that a second masking changed on arrival; 0 for an honest node.",
+            "texts_changed", "INTEGER", "Texts that masking again on arrival changed; 0 for an honest node."
         ),
         Column("source_file", "VARCHAR", "File it came in, relative to the folder of summaries."),
         Column("digest", "VARCHAR", "SHA-256 of the signed line."),
@@ -274,52 +242,39 @@ NODE_SUMMARIES = Table(
 
 FAILURE_SIGNATURES = Table(
     "failure_signatures",
-    "Failures of a day as sums by node, service, method and masked error.",
+    "Failures of a day, summed by node, service, method and masked error.",
     ("node_id", "service", "method", "message_id"),
     (
         _DAY,
         Column("node_id", "VARCHAR", "Node that reported the failures."),
         Column("service", "VARCHAR", "Service or agent that failed."),
         Column("method", "VARCHAR", "Method or tool that failed."),
+        Column("message_id", "VARCHAR", "Hash of the masked error, or of service, method and status."),
         Column(
-            "message_id",
-            "VARCHAR",
-            "Hash of the masked error (and, where there is no text, of service, method and status).",
-        ),
-        Column(
-            "masked_error",
-            "VARCHAR",
-            "Error with numbers, ids, paths and quoted values masked; a stand-in of service, method and "
-            "status where there is no text.",
+            "masked_error", "VARCHAR", "Error text, masked; where there is none, service, method and status."
         ),
         Column("has_text", "BOOLEAN", "Whether the failure had an error text."),
         Column("failures", "BIGINT", "Failed calls."),
         Column("sessions", "BIGINT", "Distinct traces among them."),
         Column("first_seen", "TIMESTAMP", "First of them, UTC."),
         Column("last_seen", "TIMESTAMP", "Last of them, UTC."),
-        Column(
-            "exemplar_trace_ids",
-            "VARCHAR[]",
-            "Up to three traces, the same ones whatever the order of events.",
-        ),
+        Column("exemplar_trace_ids", "VARCHAR[]", "Up to three traces, whatever the order of events."),
         Column(
             "incidents",
             "VARCHAR[]",
-            "Up to 16 of the users (else sessions, else traces) and hours that it happened to, hashed; "
-            "equal on all "
-            "nodes, so that a request retried across nodes is one. Null where that is not known.",
+            "Up to 16 hashes of user (else session, else trace) and hour; equal on all nodes, so "
+            "that a request retried on several nodes counts once. Null where not known.",
         ),
         Column(
             "latency_histogram",
             "MAP(INTEGER, BIGINT)",
-            "Failed calls by duration bucket; bucket b holds durations in (1.1^(b-1), 1.1^b] ms, b = -1 "
-            "holds 0.",
+            "Failed calls by duration: bucket b is (1.1^(b-1), 1.1^b] ms, b = -1 is 0 ms.",
         ),
     ),
 )
 CALL_TOTALS = Table(
     "call_totals",
-    "Calls of a day by node, service and method: what failures are a share of.",
+    "Calls of a day by node, service and method: the denominator of failure rates.",
     ("node_id", "service", "method"),
     (
         _DAY,
@@ -332,23 +287,19 @@ CALL_TOTALS = Table(
         Column(
             "latency_histogram",
             "MAP(INTEGER, BIGINT)",
-            "Successful calls by duration bucket (see failure_signatures); sums merge exactly. From a "
-            "summary with noise: wide buckets, and in b = -2 their variance.",
+            "Successful calls by duration (buckets as in failure_signatures). From a summary with "
+            "noise: wide buckets, and in b = -2 the variance of the noise.",
         ),
     ),
 )
 CONVERSATION_SIGNALS = Table(
     "conversation_signals",
-    "Failure seen in talk, as sums by node, agent and signal.",
+    "Failure seen in conversations, summed by node, agent and signal.",
     ("node_id", "service", "signal"),
     (
         _DAY,
         Column("node_id", "VARCHAR", "Node that reported the conversations."),
-        Column(
-            "service",
-            "VARCHAR",
-            "Agent that talked (metadata service, agent or model family), or `conversation`.",
-        ),
+        Column("service", "VARCHAR", "Agent (metadata service, agent or model family), or `conversation`."),
         Column(
             "signal",
             "VARCHAR",
@@ -356,39 +307,24 @@ CONVERSATION_SIGNALS = Table(
         ),
         Column("sessions_affected", "BIGINT", "Conversations that show the signal."),
         Column(
-            "sessions",
-            "BIGINT",
-            "Conversations of this node and agent in all; a row with 0 affected says that the signal was "
-            "looked for.",
+            "sessions", "BIGINT", "All conversations of this node and agent; 0 affected means none was found."
         ),
         Column("turns", "BIGINT", "Turns that show it."),
         Column("first_seen", "TIMESTAMP", "First of those turns, UTC."),
         Column("last_seen", "TIMESTAMP", "Last of those turns, UTC."),
-        Column(
-            "exemplar_session_ids",
-            "VARCHAR[]",
-            "Up to three conversations, the same ones whatever the order of events.",
-        ),
+        Column("exemplar_session_ids", "VARCHAR[]", "Up to three conversations, whatever the order."),
     ),
 )
 NODE_REGISTRY = Table(
     "node_registry",
-    "Which nodes are known, new or silent on a day, and how each of them reports: one row a node.",
+    "Which nodes are known, new or silent on a day, and how each reports: one row per node.",
     ("node_id",),
     (
         _DAY,
         Column("node_id", "VARCHAR", "Node."),
-        Column(
-            "status",
-            "VARCHAR",
-            "reporting, quiet (less than a quarter of what is usual), silent or first seen.",
-        ),
+        Column("status", "VARCHAR", "reporting, quiet (under a quarter of `usual`), silent or first seen."),
         Column("source", "VARCHAR", "raw, summary, or none when it is silent."),
-        Column(
-            "is_registered",
-            "BOOLEAN",
-            "Whether its public key is registered, so that its summaries are taken.",
-        ),
+        Column("is_registered", "BOOLEAN", "Whether its key is registered, so that summaries are taken."),
         Column("is_expected", "BOOLEAN", "Whether it is registered, or reported on half of the week before."),
         Column("calls", "BIGINT", "Calls that it reported."),
         Column("failures", "BIGINT", "Failed calls among them."),
@@ -400,32 +336,20 @@ NODE_REGISTRY = Table(
 )
 FAILURE_PATTERNS = Table(
     "failure_patterns",
-    "What keeps failing, one row a pattern and day, with its evidence and confidence.",
+    "What keeps failing, one row per pattern and day, with its evidence and confidence.",
     ("pattern_id",),
     (
         _DAY,
-        Column(
-            "pattern_id",
-            "VARCHAR",
-            "Stable id: the same failure keeps it from day to day, in any backfill order.",
-        ),
+        Column("pattern_id", "VARCHAR", "Stable id: the same from day to day, in any order of backfills."),
         Column("kind", "VARCHAR", "error, silent (failed without a text) or conversation."),
         Column("failure_class", "VARCHAR", "Class by the rules in failure_classes.yaml."),
         Column("rule_id", "VARCHAR", "Rule there that says so; '' for none."),
-        Column(
-            "is_harmless",
-            "BOOLEAN",
-            "Whether that rule calls it a result and no failure; it makes no playbook.",
-        ),
+        Column("is_harmless", "BOOLEAN", "Whether that rule calls it an expected result; no playbook."),
         Column("family_id", "VARCHAR", "Family it belongs to: what a person would call one problem."),
         Column("template", "VARCHAR", "Template of its messages; <*> is what varies."),
         Column("services", "VARCHAR[]", "Services it fails in, most failures first."),
         Column("methods", "VARCHAR[]", "Methods it fails in, most failures first (ten at the most)."),
-        Column(
-            "breakdown",
-            "VARCHAR",
-            "JSON list of {service, method, failures}, most first (twenty at the most).",
-        ),
+        Column("breakdown", "VARCHAR", "JSON list of {service, method, failures}, most first (at most 20)."),
         Column("window_days", "INTEGER", "Days analysed together, ending with this one."),
         Column("failures", "BIGINT", "Failures in the window."),
         Column("sessions", "BIGINT", "Distinct traces (summed by node and day) in the window."),
@@ -433,50 +357,33 @@ FAILURE_PATTERNS = Table(
         Column("failure_rate", "DOUBLE", "failures / calls in the window."),
         Column("rate_low", "DOUBLE", "Lower end of its 95 % Wilson interval."),
         Column("rate_high", "DOUBLE", "Upper end of its 95 % Wilson interval."),
-        Column(
-            "baseline_rate", "DOUBLE", "Rate in up to 14 days before the window; null when they had no calls."
-        ),
+        Column("baseline_rate", "DOUBLE", "Rate in up to 14 days before the window; null without calls."),
         Column("lift", "DOUBLE", "failure_rate / baseline_rate; null without a baseline."),
-        Column(
-            "peer_rate",
-            "DOUBLE",
-            "Rate of all other failures in the same services and methods in the window.",
-        ),
+        Column("peer_rate", "DOUBLE", "Rate of all other failures in the same services and methods."),
         Column("nodes_affected", "INTEGER", "Nodes that have it in the window."),
         Column("nodes_reporting", "INTEGER", "Nodes that reported anything in the window."),
         Column(
             "nodes_expected",
             "INTEGER",
-            "Nodes that reported in the window or in the seven days before it; with the one before, how "
-            "complete every rate is.",
+            "Nodes that reported in the window or in the seven days before it: how complete the rates are.",
         ),
         Column("top_node_share", "DOUBLE", "Share of its failures that the loudest node reported."),
-        Column(
-            "incident_node",
-            "VARCHAR",
-            "The node whose incident it is: the only one that has it, five times or more; null otherwise.",
-        ),
+        Column("incident_node", "VARCHAR", "The only node that has it, five times or more; else null."),
         Column("first_seen", "TIMESTAMP", "First failure known on or before this day, UTC."),
         Column("last_seen", "TIMESTAMP", "Last failure in the window, UTC."),
         Column("state", "VARCHAR", "first_seen, new, known, rising, falling, resolved or regressed."),
         Column(
             "confidence",
             "DOUBLE",
-            "Probability that it still fails in the next cycle on two nodes (in two sessions where "
-            "MIN_NODES is 1), at "
-            "half the present rate or more; learnt from what came true on past days.",
+            "Probability that in the next cycle it still fails on two nodes (two sessions where "
+            "MIN_NODES is 1), at half the present rate or more; calibrated on past days.",
         ),
-        Column(
-            "confidence_raw",
-            "DOUBLE",
-            "The same by the model alone, before anything is learnt from past days.",
-        ),
+        Column("confidence_raw", "DOUBLE", "The same before calibration."),
         Column(
             "corroboration",
             "DOUBLE",
-            "Probability that what other nodes report persists, had the loudest MIN_NODES - 1 nodes "
-            "never existed (where "
-            "MIN_NODES is 1: without the loudest user or session).",
+            "The same without the loudest MIN_NODES - 1 nodes (without the loudest user or "
+            "session where MIN_NODES is 1).",
         ),
         Column("p_value", "DOUBLE", "Of the hypothesis that what is seen is background noise."),
         Column("is_significant", "BOOLEAN", "Whether it survives the day's false-discovery control."),
@@ -486,17 +393,9 @@ FAILURE_PATTERNS = Table(
         Column("p95_ms", "DOUBLE", "95th percentile of the same, ms."),
         Column("p99_ms", "DOUBLE", "99th percentile of the same, ms."),
         Column("failure_p50_ms", "DOUBLE", "Median duration of the failed calls, ms."),
-        Column(
-            "peak_calls_per_node",
-            "BIGINT",
-            "Most calls that one node made to the affected methods on one day of the window.",
-        ),
+        Column("peak_calls_per_node", "BIGINT", "Most calls of one node to these methods on one day."),
         Column("exemplar_trace_ids", "VARCHAR[]", "Up to three traces (or sessions) to look at."),
-        Column(
-            "suspects",
-            "VARCHAR[]",
-            "Prompts, configs and tools that error records suspect, most named first.",
-        ),
+        Column("suspects", "VARCHAR[]", "Prompts, configs and tools that error records name, most first."),
         Column("messages", "INTEGER", "Distinct masked messages grouped in it."),
         Column("why_grouped", "VARCHAR", "Why these messages are one pattern, in one sentence."),
     ),
@@ -520,30 +419,22 @@ PATTERN_CONSEQUENCES = Table(
         _DAY,
         Column("family_id", "VARCHAR", "Family of patterns."),
         Column(
-            "failures",
-            "BIGINT",
-            "Failures of the window that were looked at; of a large window a share of its sessions is.",
+            "failures", "BIGINT", "Failures of the window that were looked at: a sample where it is large."
         ),
         Column("sessions", "BIGINT", "Sessions with one of them."),
         Column("nodes", "BIGINT", "Nodes with one of them."),
         Column(
-            "retried",
-            "BIGINT",
-            "Failures after which the session called the same method again within six calls.",
+            "retried", "BIGINT", "Failures after which the session called the method again within six calls."
         ),
         Column("recovered", "BIGINT", "Failures after which that method succeeded within six calls."),
         Column("recovered_rate", "DOUBLE", "recovered / failures."),
         Column("calls_to_recover", "DOUBLE", "Calls until it succeeded, on average; null when it never did."),
         Column("last_calls", "BIGINT", "Failures that were the last call of their session."),
         Column("time_ms", "DOUBLE", "Time that the failed calls took, ms."),
-        Column(
-            "tokens", "DOUBLE", "Tokens that the failed calls used; null when the telemetry does not say."
-        ),
+        Column("tokens", "DOUBLE", "Tokens that the failed calls used; null when not known."),
         Column("cost", "DOUBLE", "Money that the failed calls cost; null when the telemetry does not say."),
         Column(
-            "end_measure",
-            "VARCHAR",
-            "How a bad end is told: judged (a label, score or feedback) or last_call.",
+            "end_measure", "VARCHAR", "How a bad end is known: judged (label, score, feedback) or last_call."
         ),
         Column("bad_ends", "BIGINT", "Sessions with the failure that ended badly."),
         Column("ends", "BIGINT", "Sessions with the failure whose end is known."),
@@ -552,31 +443,21 @@ PATTERN_CONSEQUENCES = Table(
         Column(
             "risk_ratio",
             "DOUBLE",
-            "Share of bad ends with the failure over the share without; null when too few ends are known.",
+            "Bad ends with the failure over bad ends without; null when too few are known.",
         ),
         Column("risk_low", "DOUBLE", "Lower end of its 95 % interval."),
         Column("risk_high", "DOUBLE", "Upper end of its 95 % interval."),
         Column("stated_limit", "DOUBLE", "Rate limit that its errors state; null when they state none."),
         Column("stated_unit", "VARCHAR", "Unit of that limit, such as `requests per minute`."),
-        Column(
-            "stated_wait_ms",
-            "DOUBLE",
-            "Longest wait that its errors ask for, ms; null when they ask for none.",
-        ),
+        Column("stated_wait_ms", "DOUBLE", "Longest wait that its errors ask for, ms; null for none."),
         Column("node_ids", "VARCHAR[]", "Nodes that fail, most failures first, ten at the most."),
         Column("lookup", "VARCHAR", "Reading call that most successful calls come after; '' for none."),
         Column("search", "VARCHAR", "Such a call that says what is on offer; '' for none."),
         Column("profile", "VARCHAR", "Such a call that says what somebody owns; '' for none."),
         Column("argument", "VARCHAR", "Argument that most of its messages name; '' for none."),
         Column("dependency", "VARCHAR", "Service of the fleet that most of its messages name; '' for none."),
-        Column(
-            "exceptions", "VARCHAR", "JSON: share of its failures by type of exception, five at the most."
-        ),
-        Column(
-            "arguments",
-            "VARCHAR",
-            "JSON: type of each argument of successful calls; ? when not always given.",
-        ),
+        Column("exceptions", "VARCHAR", "JSON: share of its failures by exception type, at most five."),
+        Column("arguments", "VARCHAR", "JSON: type of each argument of successful calls; ? when optional."),
     ),
 )
 PATTERN_EXAMPLES = Table(
@@ -599,18 +480,17 @@ PATTERN_EXAMPLES = Table(
 )
 PATTERN_CONTRASTS = Table(
     "pattern_contrasts",
-    "What is different about the calls that fail, against calls of the same methods that succeed; one "
-    "row per family and difference.",
+    "How calls that fail differ from calls of the same methods that succeed; one row per difference.",
     ("family_id", "rank"),
     (
         _DAY,
         Column("family_id", "VARCHAR", "Family of patterns."),
-        Column("rank", "INTEGER", "1 is what tells most of failure."),
+        Column("rank", "INTEGER", "1 is the strongest difference."),
         Column(
             "kind",
             "VARCHAR",
-            "method, number, items, argument, type, format, value, attribute, earlier, flag, command, "
-            "length, before, node, place or hour.",
+            "method, number, items, argument, type, format, value, attribute, earlier, flag, "
+            "command, length, before, node, place or hour.",
         ),
         Column("name", "VARCHAR", "Argument, attribute, flag or method; '' where the kind needs none."),
         Column(
@@ -629,19 +509,17 @@ PATTERN_CONTRASTS = Table(
         Column("lift_low", "DOUBLE", "Lower end of its 95 % interval."),
         Column("lift_high", "DOUBLE", "Upper end of its 95 % interval."),
         Column("nodes", "INTEGER", "Nodes that failed with it."),
-        Column(
-            "q_value", "DOUBLE", "Share of false ones to expect among those at least as clear, over the day."
-        ),
+        Column("q_value", "DOUBLE", "Expected share of false ones among those as clear, over the day."),
         Column(
             "better_value",
             "VARCHAR",
-            "Of an attribute, type or form, the other value with which fewest such calls fail; '' for none.",
+            "Of an attribute, type or format: the value with fewest failures; '' for none.",
         ),
     ),
 )
 PATTERN_CURES = Table(
     "pattern_cures",
-    "What worked where a failure was overcome or did not happen; one row per family and way.",
+    "What worked where a failure was overcome or avoided; one row per family and cure.",
     ("family_id", "rank"),
     (
         _DAY,
@@ -650,21 +528,19 @@ PATTERN_CURES = Table(
         Column(
             "source",
             "VARCHAR",
-            "retry (a second attempt), instead (another tool), first (a call before it) or setting (a "
-            "value that works elsewhere).",
+            "retry (a second attempt), instead (another tool), first (a call before it) or setting.",
         ),
         Column(
             "subject",
             "VARCHAR",
-            "What was changed: argument, type, format, value, number, items, flag, command, attribute, "
-            "call, wait or same.",
+            "argument, type, format, value, number, items, flag, command, attribute, call, wait or same.",
         ),
         Column("name", "VARCHAR", "Argument, attribute, flag or method; seconds for wait."),
         Column(
             "change",
             "VARCHAR",
-            "added, dropped, changed to, another value, lower, higher, in between, unchanged, waited, "
-            "instead, before or other than.",
+            "added, dropped, changed to, another value, lower, higher, in between, unchanged, "
+            "waited, instead, before or other than.",
         ),
         Column("value", "VARCHAR", "New value or shape; '' where the change needs none."),
         Column("tried", "BIGINT", "Attempts with it."),
@@ -678,29 +554,24 @@ PATTERN_CURES = Table(
         Column("lift_high", "DOUBLE", "Upper end of its 95 % interval."),
         Column("sessions", "BIGINT", "Sessions that it helped."),
         Column("nodes", "INTEGER", "Nodes that it helped."),
-        Column(
-            "q_value", "DOUBLE", "Share of false ones to expect among those at least as clear, over the day."
-        ),
+        Column("q_value", "DOUBLE", "Expected share of false ones among those as clear, over the day."),
     ),
 )
 PATTERN_MEMBERS = Table(
     "pattern_members",
-    "Which masked messages belong to which pattern on a day: what evidence is recounted by.",
+    "Which masked messages belong to which pattern on a day; evidence is recounted by these.",
     ("pattern_id", "message_id"),
     (
         _DAY,
         Column("pattern_id", "VARCHAR", "Pattern."),
         Column(
-            "message_id",
-            "VARCHAR",
-            "Message, as in failure_signatures; for conversation patterns `signal|service`.",
+            "message_id", "VARCHAR", "Message, as in failure_signatures; of conversations `signal|service`."
         ),
     ),
 )
 CONFIDENCE_CALIBRATION = Table(
     "confidence_calibration",
-    "How often what was believed came true: past days assessed again, each from what was known by its "
-    "end, in bins of confidence.",
+    "Confidence against outcome: past days, each assessed from what was known by its end, in bins.",
     ("bin_low",),
     (
         _DAY,
@@ -713,7 +584,7 @@ CONFIDENCE_CALIBRATION = Table(
 )
 PLAYBOOKS = Table(
     "playbooks",
-    "Improvements that the day's patterns call for, one row a playbook.",
+    "Improvements that the day's patterns call for, one row per playbook.",
     ("improvement_id",),
     (
         _DAY,
@@ -733,25 +604,18 @@ PLAYBOOKS = Table(
         Column(
             "target",
             "VARCHAR",
-            "service or service:method that the changes are for; '' when there is no single, safely "
-            "named one.",
+            "`service` or `service:method` that the changes are for; '' when not exactly one.",
         ),
-        Column(
-            "merged_patterns",
-            "VARCHAR[]",
-            "Further patterns that the same change answers; its numbers leave them out.",
-        ),
+        Column("merged_patterns", "VARCHAR[]", "Further patterns that the same change answers."),
         Column("nodes_affected", "INTEGER", "Nodes that have the pattern."),
         Column("nodes_reporting", "INTEGER", "Nodes that reported."),
         Column("failure_rate", "DOUBLE", "Rate of its pattern."),
-        Column(
-            "is_significant", "BOOLEAN", "Whether its pattern survives the day's false-discovery control."
-        ),
+        Column("is_significant", "BOOLEAN", "Whether its pattern survives false-discovery control."),
         Column("version", "INTEGER", "Counts the days on which its content changed."),
         Column(
             "advice",
             "VARCHAR",
-            "JSON: headline, readiness, nodes, consequence, contrasts, cures, examples, benefit and "
+            "JSON: headline, readiness, nodes, consequence, contrasts, cures, examples, benefit, "
             "alternatives.",
         ),
         Column("is_actionable", "BOOLEAN", "Whether it breaks no rule."),
@@ -760,8 +624,7 @@ PLAYBOOKS = Table(
 )
 GATE_VERDICTS = Table(
     "gate_verdicts",
-    "What each rule of the gate found on a day: one row per violation, or one that says that the rule is "
-    "kept.",
+    "What each rule of the gate found on a day: a row per violation, or one that says the rule is kept.",
     ("rule", "position"),
     (
         _DAY,
@@ -776,7 +639,7 @@ GATE_VERDICTS = Table(
 )
 UPDATE_DECISIONS = Table(
     "update_decisions",
-    "What happens with each playbook, one row a playbook and day, with reasons and the way back.",
+    "What is done about each playbook, one row per playbook and day, with reasons and rollback plan.",
     ("decision_id",),
     (
         _DAY,
@@ -794,27 +657,22 @@ UPDATE_DECISIONS = Table(
         Column(
             "helps",
             "DOUBLE",
-            "Probability that the remedy helps against the class of failure, from measured trials "
-            "(beta-binomial).",
+            "Probability that the remedy helps against this class, from measured trials (beta-binomial).",
         ),
         Column(
             "benefit",
             "DOUBLE",
-            "Failed requests a day that a trial is expected to prevent, per day that it takes; trials "
-            "begin in this order.",
+            "Failed requests a day that a trial should prevent, per day of trial; the order of trials.",
         ),
         Column("revert_plan", "VARCHAR", "How to take it back."),
         Column(
-            "playbook_hash",
-            "VARCHAR",
-            "Of the playbook's content as it was decided on; nothing is carried out for another content.",
+            "playbook_hash", "VARCHAR", "Hash of the playbook as decided on; no other content is applied."
         ),
     ),
 )
 APPLIED_UPDATES = Table(
     "applied_updates",
-    "What was done about the day's decisions that ask for a change, one row a decision: staged, on "
-    "canary nodes, applied, or why not.",
+    "How far each decision was carried out: staged, on canary nodes, applied, or why not.",
     ("decision_id",),
     (
         _DAY,
@@ -836,8 +694,7 @@ APPLIED_UPDATES = Table(
 )
 UPDATE_OUTCOMES = Table(
     "update_outcomes",
-    "Whether updates helped: one row a trial and day, canary nodes against untouched ones, and what "
-    "followed.",
+    "Whether updates helped: one row per trial and day, canary nodes against untouched ones.",
     ("decision_id",),
     (
         _DAY,
@@ -851,8 +708,7 @@ UPDATE_OUTCOMES = Table(
         Column(
             "stage",
             "VARCHAR",
-            "canary (a tenth of the nodes, looked at for harm), half (decides) or watch (all but those "
-            "held back).",
+            "canary (a tenth of the nodes, for harm), half (decides) or watch (all but those held back).",
         ),
         Column("days_observed", "INTEGER", "Days of the stage with telemetry, up to this one."),
         Column("canary_nodes", "INTEGER", "Nodes that took the change."),
@@ -860,23 +716,13 @@ UPDATE_OUTCOMES = Table(
         Column(
             "canary_rate_before",
             "DOUBLE",
-            "Share of the sessions of nodes with the change that failed in the end by the pattern, in "
-            "the 14 days before.",
+            "Share of sessions on canary nodes that failed in the end by the pattern, in the 14 days before.",
         ),
         Column("canary_rate", "DOUBLE", "The same since."),
         Column("control_rate_before", "DOUBLE", "Rate on the other nodes before."),
         Column("control_rate", "DOUBLE", "The same since."),
-        Column(
-            "effect",
-            "DOUBLE",
-            "Failures of canary nodes over those expected from before and from the other nodes; 1 is no "
-            "difference.",
-        ),
-        Column(
-            "effect_low",
-            "DOUBLE",
-            "Lower end of its 90 % interval, which may be looked at daily; null while it has none.",
-        ),
+        Column("effect", "DOUBLE", "Failures of canary nodes over those expected; 1 is no difference."),
+        Column("effect_low", "DOUBLE", "Lower end of its 90 % interval, valid daily; null without one."),
         Column("effect_high", "DOUBLE", "Upper end of the same."),
         Column("all_failures_effect", "DOUBLE", "The same ratio for all sessions that failed in the end."),
         Column("p95_effect", "DOUBLE", "The same ratio for the p95 latency of the pattern's methods."),
@@ -888,21 +734,14 @@ UPDATE_OUTCOMES = Table(
 )
 ADAPTER_CATALOGUE = Table(
     "adapter_catalogue",
-    "What the sources of adapters offered when a day was analysed, one row a version, with why it is not "
-    "admitted.",
+    "Adapters on offer when a day was analysed, one row per version, with why it is not admitted.",
     ("adapter_id", "version", "source"),
     (
         _DAY,
         Column("adapter_id", "VARCHAR", "Adapter: `name` or `org/name`."),
-        Column(
-            "version",
-            "VARCHAR",
-            "Version offered; `unknown` where the source did not say, or did not answer.",
-        ),
+        Column("version", "VARCHAR", "Version offered; `unknown` where the source did not say."),
         Column("source", "VARCHAR", "Server that offers it."),
-        Column(
-            "base_model", "VARCHAR", "Base model it was trained for; '' when it has no readable manifest."
-        ),
+        Column("base_model", "VARCHAR", "Base model it was trained for; '' without a readable manifest."),
         Column("base_revision", "VARCHAR", "Revision of that base model."),
         Column("expires", "DATE", "First day on which it is no longer admitted."),
         Column("size_bytes", "BIGINT", "Size of its files, bytes."),
@@ -910,16 +749,12 @@ ADAPTER_CATALOGUE = Table(
         Column("signed_by", "VARCHAR", "Trusted key that signed its manifest; '' for none."),
         Column("installed_version", "VARCHAR", "Version of this adapter in use; null when it is off."),
         Column("is_installed", "BOOLEAN", "Whether this version lies on disk, in use or not."),
-        Column(
-            "refusals",
-            "VARCHAR[]",
-            "Rules of admission that it breaks, in words; empty when it is admissible.",
-        ),
+        Column("refusals", "VARCHAR[]", "Rules of admission that it breaks; empty when admissible."),
     ),
 )
 LEARNING_CYCLES = Table(
     "learning_cycles",
-    "Every cycle that was run, one row a run and day, insufficient data and failures included.",
+    "Every cycle that was run, one row per run and day, insufficient data and failures included.",
     ("cycle_id",),
     (
         _DAY,
