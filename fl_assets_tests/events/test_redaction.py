@@ -233,7 +233,7 @@ HOSTILE = (
     "-p ", "--password ", "AUTH ", "redis-cli AUTH ", "user a >", "hc-ping.com/", "echo a | cryptsetup ",
     "('password','", "kinit <<<", "snmpget -A ", "sqlplus a/", "smbclient -U a%", "\"a\" * \"", "cvv 123 ",
     ",password\na,", "auth.txt\na\n", "?state=a&code=", "machine a login b password ", "密钥",
-    "API-12345678901234567890123456",
+    "API-12345678901234567890123456", "aB3", "aB3 ", "key aB3/", "-u a -p Falcon9723 ", "user a:Zk$1aB3x@",
 )  # fmt: skip
 
 

@@ -101,7 +101,7 @@ class _Finder:
         self._groups = re.compile(rule.find).match
         self._need = linear.fully(f"(?s){rule.need}") if rule.need else None
         self._is_exception = _Exceptions(rule.unless).hold
-        self._alone, self._check = rule.alone, rule.check
+        self._alone, self._check, self._judge = rule.alone, rule.check, rule.judge
 
     def changes(self, text: bytes, touching: Sequence[tuple[int, int]] | None = None) -> list[Replacement]:
         """Return what is to be masked in a text.
@@ -113,6 +113,10 @@ class _Finder:
         found = []
         for start, end in self._find(text):
             if touching is not None and not _touches(touching, start, end):
+                continue
+            if self._judge:
+                if place := self._judge(text, start, end):
+                    found.append(Replacement(*place, self.mask, self.entity))
                 continue
             edge = start
             while edge and start - edge < 4:

@@ -18,7 +18,7 @@ _UNCASED_WORD = (
     "|رمز عبور|گذرواژه|پاس ورڈ|סיסמ[הא]|पासवर्ड|পাসওয়ার্ড|கடவுச்சொல்|รหัสผ่าน"
 )
 _PLAIN_WORD = any_case("(?:pass(?:word|wd|phrase|code|wort)|pwd|contraseña|senha)")
-_LONG_WORD = any_case(
+LONG_WORD = any_case(
     "(?:pass(?:word|wd|phrase|code|wort|ord)|pwd|kennwort|contras(?:eñ|eny|en)a|senha|palavra-passe"
     "|mot de passe|mdp|wachtwoord|adgangskode|kodeord|hasło|heslo|lozinka|slaptažodis|lösenord"
     "|salas(?:a|õ)na|jelszó|şifre|parolă|parool|mật khẩu|kata (?:sandi|laluan)|lykilorð|pasahitza"
@@ -28,7 +28,7 @@ _LONG_WORD = any_case(
 _SHORT_WORD = (
     f"(?:(?:^|[^A-Za-z]){any_case('(?:user|db|root|admin|bind|smtp|wpa)?(?:pass|pw|psw|psk)')}|[a-z]Pass)"
 )
-_ANY_WORD = f"(?:{_LONG_WORD}|{_SHORT_WORD})"
+_ANY_WORD = f"(?:{LONG_WORD}|{_SHORT_WORD})"
 _WEAK_WORD = any_case("(?:clave|parola|parole|geslo|sandi|access code|secret phrase|codice|secret_phrase)")
 """Words that mean other things too."""
 _ARTICLE = "(?:(?:la|le|el|il|lo|o|den|das|dem|der|die|het|de|the) )?"
@@ -143,7 +143,7 @@ IN_TEXT = (
     ),
     Rule(
         "PASSWORD",
-        f"((?:(?:ht|wpa_)?{_LONG_WORD}(?:'?s|et|m|niz|ni)?(?: {_IS})?|{_SHORT_WORD} (?:is|was|ist|es|est|är))"
+        f"((?:(?:ht|wpa_)?{LONG_WORD}(?:'?s|et|m|niz|ni)?(?: {_IS})?|{_SHORT_WORD} (?:is|was|ist|es|est|är))"
         f":?[ ]+[\"'`“«]? ?)"
         f"([^ \t\r\n\"'`<>“”«»{SEP}]{{4,}})()",
         examples=(
@@ -185,7 +185,7 @@ IN_TEXT = (
     # some words further on, in brackets, quotes or a column of a table: what no word or number looks like
     Rule(
         "PASSWORD",
-        f"((?:ht|wpa_)?{_LONG_WORD}(?:{ASSIGN}(?:[A-Za-z]*[Ss]tr(?:ing)?(?:::from)?|Some|b)[(][\"']"
+        f"((?:ht|wpa_)?{LONG_WORD}(?:{ASSIGN}(?:[A-Za-z]*[Ss]tr(?:ing)?(?:::from)?|Some|b)[(][\"']"
         f"|{_GAP_WORDS}(?:[ \t:=|\"'`(\\[{{「『“«*➜\\\\]{{1,6}}"
         f"|[^0-9:=;&<>\r\n{SEP}]{{0,20}}?[ \"'(`]{{1,3}})))"
         f"({_SIGN}{{0,40}}[0-9](?:{_SIGN}|[0-9])*)([(=:\\[]?)",

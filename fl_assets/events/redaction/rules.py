@@ -10,6 +10,7 @@ from fl_assets.events.redaction import (
     people,
     phones,
     sessions,
+    shapes,
     tokens,
 )
 from fl_assets.events.redaction.blocks import SEP
@@ -45,4 +46,5 @@ RULES: tuple[Rule, ...] = (
     *people.RULES,
     *numbers.RULES,
     *phones.RULES,
+    *shapes.RULES,
 )
