@@ -125,12 +125,24 @@ _Broken = tuple[str, str, str]
 """A rule, what it expects, and what is there."""
 
 
+_SHOWN_CHARS = 600
+
+
 def broken_rule(rule: str, subject: str, *, expected: str, actual: str) -> Violation:
     """Return a refusal by name; its rule must be one of `ADMISSION_RULES`."""
     if rule not in ADMISSION_RULES:
         message = f"no admission rule is named {rule!r}"
         raise KeyError(message)
-    return Violation(rule=rule, subject=subject, expected=expected, actual=actual)
+    words = {"subject": subject, "expected": expected, "actual": actual}
+    return Violation(rule=rule, **{name: _shown(text) for name, text in words.items()})
+
+
+def _shown(text: str) -> str:
+    """Return what a source said as text that can be stored and shown: unseen letters written out, cut."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in text[:_SHOWN_CHARS]
+    )
 
 
 def admission(

@@ -42,9 +42,6 @@ from fl_assets.core.settings import FederatedLearningConfig
 
 LIST_BYTES = 4 * 1024 * 1024
 MAX_LISTED = 200
-LIST_BYTES = 4 * 1024 * 1024
-MAX_LISTED = 200
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _HUB_HOSTS = ("huggingface.co", "*.huggingface.co", "hf.co", "*.hf.co")
 
 
@@ -107,7 +104,8 @@ class HubSource:
 
     def candidates(self) -> list[Candidate]:
         """Return the version at the head of each repository."""
-        return [self._candidate(spec) for spec in self._repos]
+        with self._web.asking():
+            return [self._candidate(spec) for spec in self._repos]
 
     def fetch(self, candidate: Candidate, file: AdapterFile, target: BinaryIO) -> None:
         """Write a file of the pinned commit.
@@ -233,6 +231,10 @@ class ListSource:
 
     def candidates(self) -> list[Candidate]:
         """Return every listed version."""
+        with self._web.asking():
+            return self._candidates()
+
+    def _candidates(self) -> list[Candidate]:
         unknown = Candidate(source=self.name, adapter_id=UNKNOWN)
         try:
             entries = json.loads(self._web.get(f"{self._url}/list", limit=LIST_BYTES))

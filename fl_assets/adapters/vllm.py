@@ -61,7 +61,7 @@ class LoraServer:
         """
         try:
             return {entry["id"] for entry in json.loads(self._call("/v1/models", None))["data"]}
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             message = f"{self._url}/v1/models is no list of models"
             raise LoraServerError(message) from error
 

@@ -6,7 +6,8 @@ What goes here: fetching a document or a file from a server that may lie. What d
 
 import io
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
 from email.message import Message
 from fnmatch import fnmatchcase
 from typing import Any, BinaryIO
@@ -20,6 +21,8 @@ MAX_WAIT_SECS = 120.0
 """A server that asks for a longer pause is not waited for: the next cycle asks again."""
 SLOWEST_BYTES_PER_SEC = 20_000
 MAX_REDIRECTS = 5
+SOURCE_SECS = 300.0
+"""What asking one source for all that it offers may take, however many entries and pauses it has."""
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -45,8 +48,18 @@ class Web:
         Each must be the start, or an address that one of them redirects to.
         """
         self._hosts = tuple(host.lower() for host in hosts)
-        self._timeout = timeout
-        self._retrying = retrying(ATTEMPTS, first_wait=2.0, max_wait=MAX_WAIT_SECS, sleep=sleep)
+        self._timeout, self._sleep = timeout, sleep
+        self._all: Deadline | None = None
+        self._retrying = retrying(ATTEMPTS, first_wait=2.0, max_wait=MAX_WAIT_SECS, sleep=self._pause)
+
+    @contextmanager
+    def asking(self) -> Generator[None]:
+        """Let everything within be over after `SOURCE_SECS`; what is asked then is refused at once."""
+        self._all = Deadline(SOURCE_SECS)
+        try:
+            yield
+        finally:
+            self._all = None
 
     def check_url(self, url: str) -> None:
         """Let only http and https to an allowed host pass.
@@ -119,7 +132,7 @@ class Web:
     def _once(
         self, url: str, target: BinaryIO, *, headers: Mapping[str, str] | None, **given: Any
     ) -> Message:
-        deadline, sent = Deadline(self._timeout), dict(headers or {})
+        deadline, sent = Deadline(self._left(self._timeout)), dict(headers or {})
         for _ in range(MAX_REDIRECTS + 1):
             self.check_url(url)
             target.seek(0)
@@ -132,6 +145,17 @@ class Web:
         if not 200 <= answer.status < 300:
             raise failed(answer)
         return answer.headers
+
+    def _left(self, secs: float) -> float:
+        """Return so many seconds, or as many as are left for the source."""
+        try:
+            return min(secs, self._all.left()) if self._all else secs
+        except TimeoutError:
+            message = f"the source took more than {self._all.secs:.0f} s altogether" if self._all else ""
+            raise HttpError(message) from None
+
+    def _pause(self, secs: float) -> None:
+        self._sleep(self._left(secs))
 
     def following(self, url: str, location: str) -> str:
         """Return where a redirect leads, if that may be followed.

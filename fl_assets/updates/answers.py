@@ -9,6 +9,7 @@ from datetime import date
 
 from fl_assets.infra.clock import now_utc
 from fl_assets.updates.history import Rollout
+from fl_assets.updates.policy import RefusedChangeError
 from fl_assets.updates.proposals import can_be_answered
 from fl_assets.updates.releases import Releases
 from fl_assets.updates.rollout import Clock, Decided, decided_on, intent_of, open_releases
@@ -119,7 +120,13 @@ def answer(
             f"that `fl-assets decisions --date {decision.day}` shows now"
         )
         raise AnswerError(message)
-    (releases.approve if yes else releases.reject)(found.update, by=by, reason=reason, code=code)
+    after = found.known.answers if found.known else 0
+    try:
+        (releases.approve if yes else releases.reject)(
+            found.update, by=by, reason=reason, code=code, after=after
+        )
+    except RefusedChangeError as error:
+        raise AnswerError(str(error)) from error
     return locate_decision(space, decision.decision_id, releases)
 
 

@@ -72,18 +72,32 @@ class Releases:
         """Return the whole history."""
         return self._log.events()
 
-    def approve(self, update: Update, *, by: str, reason: str, code: str = "") -> Rollout:
+    def approve(
+        self, update: Update, *, by: str, reason: str, code: str = "", after: int | None = None
+    ) -> Rollout:
         """Record a person's yes to this very change.
 
         Carrying it out is another step, which asks for the code.
+
+        Args:
+            update: the change.
+            by: who.
+            reason: why.
+            code: by which it is meant.
+            after: answers that there were when the code was made; any when not given.
+
+        Raises:
+            RefusedChangeError: somebody answered since.
         """
         said: dict[str, Any] = {"update": update, "by": by, "reason": reason, "code": code}
-        return self._step("approved", update.decision_id, done=(), **said)
+        return self._step("approved", update.decision_id, done=(), after=after, **said)
 
-    def reject(self, update: Update, *, by: str, reason: str, code: str = "") -> Rollout:
-        """Record a person's no: the same change of the same pattern is not tried again."""
+    def reject(
+        self, update: Update, *, by: str, reason: str, code: str = "", after: int | None = None
+    ) -> Rollout:
+        """Record a person's no: the same change of the same pattern is not tried again; else as `approve`."""
         said: dict[str, Any] = {"update": update, "by": by, "reason": reason, "code": code}
-        return self._step("rejected", update.decision_id, done=("rejected",), **said)
+        return self._step("rejected", update.decision_id, done=("rejected",), after=after, **said)
 
     def refuse(self, update: Update, *, reason: str) -> Rollout:
         """Record why an update that was to be carried out cannot be."""
@@ -212,6 +226,7 @@ class Releases:
         *,
         done: tuple[Status, ...],
         before: Callable[[], object] | None = None,
+        after: int | None = None,
         **fields: Any,
     ) -> Rollout:
         """Append one event unless the update is where it leads already, and let files follow.
@@ -226,6 +241,9 @@ class Releases:
             known = fold(events).get(decision_id)
             if known and known.status in done:
                 return known
+            if after is not None and after != (known.answers if known else 0):
+                message = f"decision {decision_id} was answered by somebody else meanwhile; look again"
+                raise RefusedChangeError(message)
             if not may_follow(known, what, "update" in fields):
                 message = (
                     f"decision {decision_id} is {known.status if known else 'not known'}; it cannot "

@@ -307,6 +307,36 @@ def test_a_trickle_does_not_outlast_its_deadline(plain_server, monkeypatch):
     assert len(sent) < 100
 
 
+def test_a_source_as_a_whole_has_a_deadline_however_many_entries_and_pauses_it_has(
+    plain, plain_server, monkeypatch
+):
+    monkeypatch.setattr("fl_assets.adapters.web.SOURCE_SECS", 0.3)
+    plain.publish("1.0.0")
+    plain.entries *= 50
+    manifest = f"/files/tool-calling/1.0.0/{MANIFEST}"
+    plain_server.plant(manifest, status(503, Retry_After="100"), for_ever=True)
+    slept = []
+
+    def pause(secs: float) -> None:
+        slept.append(secs)
+        time.sleep(secs)
+
+    begin = time.monotonic()
+    found = ListSource(plain_server.url, web=Web([plain_server.url[7:]], sleep=pause)).candidates()
+    assert time.monotonic() - begin < 5
+    assert len(found) == 50
+    assert all("altogether" in str(one.problems[0]) for one in found)
+    assert max(slept) <= 0.3
+
+
+@pytest.mark.parametrize("field", ["model_name", "checksum", "download_url", "adapter_id", "version"])
+def test_what_a_source_says_can_be_stored_and_shown(plain, plain_server, field):
+    plain.publish("1.0.0")
+    plain.entries[0][field] = "\ud800\u202e\x1b[2J" * 500
+    (found,) = list_source(plain_server).candidates()
+    assert all(str(one).isprintable() and len(str(one)) < 10_000 for one in found.problems)
+
+
 @pytest.mark.parametrize("extra", [-1, 1])
 def test_another_length_than_promised_is_refused_before_a_byte_is_read(hub, hub_server, extra):
     hub.publish("1.0.0")

@@ -714,6 +714,17 @@ def test_a_server_gets_a_new_name_for_each_version_before_the_switch_and_loses_i
     assert set(vllm.served) == {f"{NAME}@1.0.0"}
 
 
+@pytest.mark.parametrize(
+    "content", [b"[" * 100_000, b'{"data": [{"id": []}]}', b"5", b"\xff", b'{"data": {}}1']
+)
+def test_a_server_that_lists_no_models_is_named(content):
+    with (
+        serving(lambda *_: (content, {})) as server,
+        pytest.raises(LoraServerError, match="no list of models"),
+    ):
+        LoraServer(server.url).names()
+
+
 def test_a_server_that_does_not_take_an_adapter_keeps_the_old_one_in_use(settings, source):
     vllm = Vllm()
     for version in ("1.0.0", "2.0.0"):

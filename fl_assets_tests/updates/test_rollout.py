@@ -25,6 +25,7 @@ from fl_assets.updates import answers
 from fl_assets.updates.answers import code_for, codes_of, undo
 from fl_assets.updates.decisions import cycle_result
 from fl_assets.updates.history import lessons
+from fl_assets.updates.intent import Intent
 from fl_assets.updates.lessons import learn
 from fl_assets.updates.release import open_release
 from fl_assets.updates.rollout import carry_out_day, decided_on, open_releases
@@ -380,6 +381,26 @@ def test_a_code_is_good_for_one_answer(folder):
         reason="now",
     )
     assert carried_out(space, clock)["status"] == "canary"
+
+
+@pytest.mark.parametrize("yes", [True, False])
+def test_of_two_answers_at_once_by_one_code_one_counts(folder, monkeypatch, yes):
+    space, clock = space_in(folder, "stage"), Clock(DAY)
+    one = decided(space).decision.decision_id
+    code = code_for(space.updates, one)
+    checked = Intent.is_meant
+
+    def answered_between(self, *given):
+        found = checked(self, *given)
+        monkeypatch.setattr(Intent, "is_meant", checked)
+        answers.answer(space.updates, one, yes=True, codes=[code], clock=clock, by="ann", reason="fine")
+        return found
+
+    monkeypatch.setattr(Intent, "is_meant", answered_between)
+    with pytest.raises(answers.AnswerError, match="answered by somebody else"):
+        answers.answer(space.updates, one, yes=yes, codes=[code], clock=clock, **SAID)
+    assert carried_out(space, clock)["status"] == "canary"
+    assert [event.by for event in open_releases(space.updates).events()][:1] == ["ann"]
 
 
 def test_a_code_is_bound_to_the_values_of_its_change(folder):
