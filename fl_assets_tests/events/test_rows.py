@@ -222,6 +222,11 @@ WRAPPED = {
         orjson.dumps({"log": line.decode() + "\n", "stream": "stdout", "time": "2026-11-02T12:00:00Z"})
         for line in lines
     ),
+    "docker in parts": lambda lines: b"\n".join(
+        orjson.dumps({"log": part, "stream": "stdout", "time": "2026-11-02T12:00:00Z"})
+        for line in lines
+        for part in (line.decode()[:16_384], line.decode()[16_384:] + "\n")
+    ),
     "cri": lambda lines: b"\n".join(b"2026-11-02T12:00:00.1Z stdout F " + line for line in lines),
     "cri in parts": lambda lines: b"\n".join(
         b"2026-11-02T12:00:00.1+01:00 stderr %b %b" % part
@@ -235,9 +240,11 @@ WRAPPED = {
 @pytest.mark.parametrize("wrapped", WRAPPED)
 @pytest.mark.parametrize("packed", [bytes, gzip.compress])
 def test_spans_that_a_container_printed_are_read_out_of_its_log(case, wrapped, packed):
-    bare, _ = found(case, PRINTED)
-    again, _ = found(Case(case.cache.parent / "again"), packed(WRAPPED[wrapped]([b"starting", PRINTED])))
-    assert again == bare
+    long = PRINTED[:-1] + b', "attributes": {"note": "' + b"x" * 20_000 + b'"}}'
+    printed, others = (long, []) if wrapped == "docker in parts" else (PRINTED, [b"starting"])
+    bare, _ = found(case, printed)
+    content = packed(WRAPPED[wrapped]([*others, printed]))
+    assert found(Case(case.cache.parent / "again"), content)[0] == bare
     assert len(bare) == 1
 
 
@@ -350,7 +357,8 @@ def evaluated(*, compression: int = zipfile.ZIP_DEFLATED) -> bytes:
         archive.writestr("_journal/start.json", orjson.dumps({"version": 2, "eval": INSPECT["eval"]}))
         for sample in INSPECT["samples"]:
             archive.writestr("samples/1_epoch_1.json", orjson.dumps(sample, option=orjson.OPT_INDENT_2))
-        archive.writestr("header.json", orjson.dumps({**INSPECT, "samples": None}))
+        header = orjson.dumps({**INSPECT, "samples": None, "results": 0.5})
+        archive.writestr("header.json", header.replace(b"0.5", b"NaN"))
     return out.getvalue()
 
 

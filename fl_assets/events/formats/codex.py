@@ -33,6 +33,12 @@ _MARKS = (
 _UNTIMED = (re.compile(rb'^\s*\{\s*"items"\s*:\s*\[\s*\{\s*"type"\s*:'),)
 _EXIT = re.compile(r"(?:Process exited with code|Exit code:?|exit_code\W+)\s*(-?\d+)")
 _OUTPUT = re.compile(r"^Output:\n", re.MULTILINE)
+_REFUSED = re.compile(
+    r"(?i)(?:(?:chunk id|wall time|original token count): [^\n]*\n)*(?:output:\n)?"
+    r"(?:error:|failed to|execution error|(?:exec |shell )?(?:command )?(?:aborted|rejected) by user"
+    r"|unsupported call|\w+ (?:verification )?failed\b|failed in sandbox|command timed out)"
+)
+"""How an output begins that is no output, behind what Codex says of the command."""
 _CALLS = frozenset({"function_call", "custom_tool_call", "local_shell_call"})
 _RESULTS = frozenset({"function_call_output", "custom_tool_call_output"})
 _ERRORS = frozenset({"error", "stream_error"})
@@ -142,6 +148,10 @@ def _event(session: _Session, line: int, when: int, event: dict[str, Any]) -> It
                 attributes=attributes,
             ),
         )
+    elif kind == "turn_aborted":
+        for begun_at, begun, call in session.calls.values():
+            yield begun_at, _call(session, call, begun, when, "aborted by user")
+        session.calls.clear()
     elif kind == "user_message":
         yield from _asked(session, line, when, first(event, ("message",)))
     elif kind == "agent_message" and first(event, ("message",)):
@@ -226,15 +236,7 @@ def _error(output: Any) -> str:
         or told.get("success") is False
     )
     if not failed:
-        return (
-            text[:_TAIL]
-            if re.match(
-                r"(?i)(?:error:|failed to|execution error|aborted by user|rejected by user|unsupported call"
-                r"|\w+ (?:verification )?failed\b|failed in sandbox|command timed out)",
-                text,
-            )
-            else ""
-        )
+        return text[:_TAIL] if _REFUSED.match(text) else ""
     body = _OUTPUT.split(text, maxsplit=1)[-1].strip()
     code = code if isinstance(code, int) else match[1] if match else 1
     return f"exit code {code}: {body[-_TAIL:]}" if body else f"exit code {code}"

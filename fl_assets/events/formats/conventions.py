@@ -165,6 +165,23 @@ _ARGUMENT_KEYS = (
     "traceloop.entity.input",
 )
 
+_UNDERSCORED = {
+    key.replace(".", "_"): key
+    for keys in (
+        _KIND_KEYS,
+        _TOOL_KEYS,
+        _MODEL_KEYS,
+        AGENT_KEYS,
+        _SESSION_KEYS,
+        _INPUT_TOKEN_KEYS,
+        _OUTPUT_TOKEN_KEYS,
+        _COST_KEYS,
+        _ARGUMENT_KEYS,
+        ("error.type", "gen_ai.tool.call.result", "gen_ai.input.messages", "gen_ai.output.messages"),
+    )
+    for key in keys
+}
+
 _LIBRARY = re.compile(r"^(?:openinference|opentelemetry)\.instrumentation\.")
 _VERB = re.compile(
     r"^(?:execute_tool|running tool:?|invoke_agent|create_agent|agent_run|call_tool|tools/call)\s+",
@@ -189,6 +206,11 @@ _ALWAYS = re.compile(
     r"|http\.request\.method|[a-z_.]+\.status_code|langfuse\.prompt\.(?:name|version)"
     r"|llm\.prompt_template\.version|error\.type)$"
 )
+
+
+def attribute_of(name: str) -> str:
+    """Name the attribute that a store which has no dots in names keeps as `name`."""
+    return _UNDERSCORED.get(name, name)
 
 
 def kind_of(span: Span) -> str:

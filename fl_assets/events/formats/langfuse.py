@@ -56,7 +56,19 @@ _SCORES = (
 )
 
 
+EVENTS = (
+    re.compile(
+        rb'"type"\s*:\s*"(?:trace|span|generation|event|score|observation|agent|tool|chain|retriever|evaluator'
+        rb'|embedding|guardrail)-(?:create|update)"'
+    ),
+    re.compile(rb'(?<!\\)"body"\s*:\s*\{'),
+)
+"""What batches on their way to Langfuse have (`langfuse_ingestion.py`), whose bodies look like exports."""
+
+
 def _matches(_: str, head: bytes) -> bool:
+    if all(mark.search(head) for mark in EVENTS):
+        return False
     return any(mark.search(head) for mark in _MARKS) or any(
         all(mark.search(head) for mark in marks) for marks in (_BLOB, _TRACES, _SCORES)
     )
@@ -77,14 +89,14 @@ def _of_export(value: Any, known: dict[str, dict[str, Any]]) -> Iterator[Span | 
         found = True
         of_file = {} if trace else known.get(str(_get(as_object(observation), "traceId") or ""), {})
         try:
-            yield _span(trace or of_file, observation)
+            yield span_of(trace or of_file, observation)
         except ValueError as error:
             yield str(error)
     for trace in _traces(value):
         found = found or "observations" not in as_object(value)
         if len(known) < _MAX_TRACES:
             known[str(trace.get("id"))] = {key: trace.get(key) for key in _OF_TRACE}
-        if (span := _whole(trace)) is not None:
+        if (span := turn_of_trace(trace)) is not None:
             found = True
             yield span
         elif not trace.get("observations") and (trace.get("input") or trace.get("output")):
@@ -92,7 +104,7 @@ def _of_export(value: Any, known: dict[str, dict[str, Any]]) -> Iterator[Span | 
     for trace, score in _scores(value):
         found = True
         try:
-            yield _evaluation(trace, score)
+            yield evaluation_of(trace, score)
         except ValueError as error:
             yield str(error)
     if not found:
@@ -128,7 +140,12 @@ def _scores(value: Any) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
             yield from _scores(page)
 
 
-def _evaluation(trace: dict[str, Any], raw: dict[str, Any]) -> Evaluation:
+def evaluation_of(trace: dict[str, Any], raw: dict[str, Any]) -> Evaluation:
+    """Read a score.
+
+    Raises:
+        ValueError: as `Evaluation` does.
+    """
     value, words = score_of(raw.get("value"))
     when = raw.get("timestamp") or _get(raw, "createdAt") or trace.get("timestamp")
     return Evaluation(
@@ -219,7 +236,7 @@ def _traces(value: Any) -> Iterator[dict[str, Any]]:
             yield value
 
 
-def _whole(trace: dict[str, Any]) -> Span | None:
+def turn_of_trace(trace: dict[str, Any]) -> Span | None:
     """Give a trace as the turn that it is as a whole.
 
     Where its own input and output say what a user asked and was answered; None else.
@@ -250,7 +267,12 @@ def _whole(trace: dict[str, Any]) -> Span | None:
         return None
 
 
-def _span(trace: dict[str, Any], raw: Any) -> Span:
+def span_of(trace: dict[str, Any], raw: Any) -> Span:
+    """Read an observation, of a trace of which nothing may be known.
+
+    Raises:
+        ValueError: when it has no ids or no times.
+    """
     if not isinstance(raw, dict):
         message = f"an observation is a {type(raw).__name__}, must be an object"
         raise ValueError(message)

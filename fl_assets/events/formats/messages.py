@@ -331,7 +331,8 @@ def _from_events(events: Events) -> Iterator[Message]:
 
     The body of a log record is among its attributes here.
     """
-    for name, values, _ in events:
+    for name, given, _ in events:
+        values = {**given, **as_object(given.get("gen_ai.event.content"))}  # as Azure's SDKs wrap them
         if name == "gen_ai.client.inference.operation.details":
             yield from read(values.get("gen_ai.input.messages"))
             yield from read(values.get("gen_ai.output.messages"))

@@ -55,30 +55,6 @@ FORMATS = (
         "send the rollout itself (~/.codex/sessions)",
     ),
     _format(
-        "langfuse_ingestion",
-        "Batches that Langfuse's SDKs send: refused, they are parts of observations.",
-        rb'"batch"\s*:\s*\[\s*\{(?:[^{}]|\{[^{}]*\})*"type"\s*:\s*"(?:trace|span|generation|event|score)-(?:create|update)"',
-        "batches on their way to Langfuse hold parts of observations; export them from Langfuse",
-    ),
-    _format(
-        "datadog",
-        "Datadog's traces: refused.",
-        rb'"trace_id"\s*:\s*[0-9].{0,2000}"(?:meta|metrics)"\s*:\s*\{',
-        "Datadog's traces are not read; send the spans as OTLP to a Collector too",
-    ),
-    _format(
-        "elastic_apm",
-        "What Elastic's APM agents send: refused.",
-        rb'^\s*\{"metadata"\s*:\s*\{.*\n\s*\{"(?:transaction|span|error|metricset)"\s*:',
-        "Elastic's APM events are not read; send the spans as OTLP to a Collector too",
-    ),
-    _format(
-        "zipkin_v1",
-        "Zipkin's JSON of version 1: refused.",
-        rb'(?<!\\)"binaryAnnotations"\s*:\s*\[',
-        "Zipkin's JSON of version 1 is not read; ask for /api/v2/traces",
-    ),
-    _format(
         "tempo_search",
         "Answers of Tempo's search: refused, they name traces and hold no spans.",
         rb'(?<!\\)"rootTraceName"\s*:',

@@ -7,7 +7,7 @@ to Zipkin transformation".
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from fl_assets.events.formats.readers import span_reader
@@ -31,17 +31,18 @@ _MARKS = (
 )
 
 
-def _of_document(value: Any) -> Iterator[Span | str]:
+def spans_in(value: Any, of_entry: Callable[[Any], Span]) -> Iterator[Span | str]:
+    """Give the spans of a list of them, or of a list of traces, which are lists."""
     entries = value if isinstance(value, list) else [value]
     for entry in entries:
         for raw in entry if isinstance(entry, list) else [entry]:
             try:
-                yield _span(as_object(raw))
+                yield of_entry(raw)
             except ValueError as error:
                 yield str(error)
 
 
-read = span_reader(_of_document)
+read = span_reader(lambda value: spans_in(value, lambda raw: span_of(as_object(raw))))
 
 FORMAT = Format(
     name="zipkin",
@@ -51,7 +52,12 @@ FORMAT = Format(
 )
 
 
-def _span(raw: dict[str, Any]) -> Span:
+def span_of(raw: dict[str, Any]) -> Span:
+    """Read one span.
+
+    Raises:
+        ValueError: when it has no ids, or no times in microseconds.
+    """
     tags = as_object(raw.get("tags"))
     start = any_ns(check_us(raw.get("timestamp"), "timestamp"), "timestamp")
     duration = raw.get("duration")

@@ -16,7 +16,10 @@ import orjson
 
 from fl_assets.events.rows.record import MAX_RECORD_BYTES, BadRowsError
 
-_DOCKER = re.compile(rb'\s*\{(?=[^\n]*"stream"\s*:\s*"std(?:out|err)")[^\n]*?"log"\s*:\s*"')
+_DOCKER = re.compile(
+    rb'\s*\{(?:(?=[^\n]*"stream"\s*:\s*"std(?:out|err)")[^\n]*?"log"\s*:\s*"|"log"\s*:\s*"[^\n]+\Z)'
+)
+"""The stream stands behind what was printed, which may be longer than what is looked at."""
 _CRI = re.compile(rb"\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d) std(?:out|err) (?P<part>[FP]) ?")
 
 

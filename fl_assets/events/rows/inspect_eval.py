@@ -10,11 +10,12 @@ Source: UKGovernmentBEIS/inspect_ai, `src/inspect_ai/log/_recorders/eval.py` (`h
 import zipfile
 import zlib
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import orjson
 import zstandard
 
+from fl_assets.events.mend import mended
 from fl_assets.events.rows.record import MAX_RECORD_BYTES, BadRowsError, line_of
 
 _NAMES = (b"_journal/", b"header.json", b"samples/", b"summaries.json", b"reductions.json")
@@ -47,7 +48,7 @@ def lines(file: BinaryIO) -> Iterator[bytes]:
         if head is None:
             message = "an Inspect log (.eval) without header.json and _journal/start.json"
             raise BadRowsError(message)
-        about = orjson.loads(_content(file, head))
+        about = _read(_content(file, head))
         about = {key: about.get(key) for key in ("version", "status", "eval", "plan", "error")}
         begin = line_of(about).rstrip()[:-1]
         for name in sorted(name for name in members if name.startswith("samples/")):
@@ -56,6 +57,14 @@ def lines(file: BinaryIO) -> Iterator[bytes]:
     except _DAMAGED as error:
         message = f"an Inspect log (.eval) that cannot be read: {str(error)[:200]}"
         raise BadRowsError(message) from error
+
+
+def _read(content: bytes) -> dict[str, Any]:
+    """Read an object; Python's JSON writes NaN, which costs a value."""
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return orjson.loads(mended(content)[0])
 
 
 def _content(file: BinaryIO, member: zipfile.ZipInfo) -> bytes:

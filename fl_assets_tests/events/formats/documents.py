@@ -436,6 +436,191 @@ OPENHANDS_V1 = [
         "llm_message": {"role": "assistant", "content": [{"type": "text", "text": "It fails"}]},
     },
 ]
+ZIPKIN_V1 = [
+    [
+        {
+            "traceId": TRACE,
+            "id": TOOL,
+            "parentId": SPAN,
+            "name": "execute_tool refund",
+            "timestamp": NANO // 1000,
+            "duration": 412000,
+            "annotations": [
+                {"timestamp": NANO // 1000, "value": "cs", "endpoint": {"serviceName": "billing"}},
+                {"timestamp": NANO // 1000 + 412000, "value": "cr", "endpoint": {"serviceName": "billing"}},
+            ],
+            "binaryAnnotations": [
+                {"key": "sa", "value": True, "endpoint": {"serviceName": "bank"}},
+                {"key": "gen_ai.operation.name", "value": "execute_tool"},
+                {"key": "gen_ai.tool.name", "value": "refund", "endpoint": {"serviceName": "billing"}},
+                {"key": "error", "value": "order already refunded", "endpoint": {"serviceName": "billing"}},
+            ],
+        }
+    ]
+]
+LANGFUSE_INGESTION = [
+    {
+        "batch": [
+            {
+                "id": "e1",
+                "type": "trace-create",
+                "timestamp": f"{AT}0.000Z",
+                "body": {"id": "t1", "name": "shop", "sessionId": "s1", "input": "refund it"},
+            },
+            {
+                "id": "e2",
+                "type": "span-create",
+                "timestamp": f"{AT}0.000Z",
+                "body": {
+                    "id": "o1",
+                    "traceId": "t1",
+                    "name": "refund",
+                    "startTime": f"{AT}0.000Z",
+                    "metadata": {"attempt": 1},
+                },
+            },
+            {
+                "id": "e3",
+                "type": "generation-create",
+                "timestamp": f"{AT}1.000Z",
+                "body": {
+                    "id": "o2",
+                    "traceId": "t1",
+                    "parentObservationId": "o1",
+                    "name": "answer",
+                    "model": "gpt-4o",
+                    "startTime": f"{AT}1.000Z",
+                },
+            },
+        ]
+    },
+    {
+        "batch": [
+            {
+                "id": "e4",
+                "type": "generation-update",
+                "timestamp": f"{AT}2.000Z",
+                "body": {"id": "o2", "endTime": f"{AT}2.000Z", "usage": {"input": 5, "output": 2}},
+            },
+            {
+                "id": "e5",
+                "type": "span-update",
+                "timestamp": f"{AT}3.000Z",
+                "body": {
+                    "id": "o1",
+                    "endTime": f"{AT}3.000Z",
+                    "level": "ERROR",
+                    "statusMessage": "order already refunded",
+                },
+            },
+            {
+                "id": "e6",
+                "type": "trace-create",
+                "timestamp": f"{AT}3.000Z",
+                "body": {"id": "t1", "output": "It was refunded before."},
+            },
+            {"id": "e7", "type": "sdk-log", "timestamp": f"{AT}3.000Z", "body": {"log": {}}},
+        ]
+    },
+]
+DATADOG = [
+    {
+        "data": [
+            {
+                "id": TOOL,
+                "type": "span",
+                "attributes": {
+                    "duration": 412_000_000,
+                    "error": {"message": "order already refunded", "type": "RefundError"},
+                    "input": {"value": '{"order": 7}'},
+                    "metadata": {"attempt": 1},
+                    "ml_app": "billing",
+                    "name": "refund",
+                    "parent_id": SPAN,
+                    "span_id": TOOL,
+                    "span_kind": "tool",
+                    "start_ms": NANO // 1_000_000,
+                    "status": "error",
+                    "tags": ["service:billing", "env:prod", "hostname:node-7"],
+                    "trace_id": TRACE,
+                },
+            },
+            {
+                "id": "a3",
+                "type": "span",
+                "attributes": {
+                    "duration": 1_000_000_000,
+                    "evaluation": {"failure_to_answer": {"value": "answered", "status": "OK"}},
+                    "input": {"messages": [{"role": "user", "content": "hello"}]},
+                    "metrics": {"input_tokens": 10, "output_tokens": 4, "estimated_total_cost": 7500},
+                    "ml_app": "billing",
+                    "model_name": "gpt-4o",
+                    "name": "answer",
+                    "output": {"messages": [{"role": "assistant", "content": "good day"}]},
+                    "parent_id": "undefined",
+                    "span_id": "a3",
+                    "span_kind": "llm",
+                    "start_ms": NANO // 1_000_000,
+                    "status": "ok",
+                    "tags": ["service:billing", "session_id:s1"],
+                    "trace_id": TRACE,
+                },
+            },
+        ],
+        "meta": {"status": "done"},
+    }
+]
+ELASTIC_APM = [
+    {
+        "metadata": {
+            "service": {"name": "billing", "agent": {"name": "python"}, "version": "2"},
+            "system": {"configured_hostname": "node-7", "kubernetes": {"pod": {"name": "x"}}},
+        }
+    },
+    {
+        "transaction": {
+            "id": SPAN,
+            "trace_id": TRACE,
+            "name": "POST /refunds",
+            "type": "request",
+            "duration": 500.0,
+            "timestamp": NANO // 1000,
+            "result": "HTTP 5xx",
+            "outcome": "failure",
+            "context": {"response": {"status_code": 500}},
+            "span_count": {"started": 1},
+        }
+    },
+    {
+        "span": {
+            "id": TOOL,
+            "trace_id": TRACE,
+            "transaction_id": SPAN,
+            "parent_id": SPAN,
+            "name": "execute_tool refund",
+            "type": "app",
+            "duration": 412.0,
+            "timestamp": NANO // 1000,
+            "outcome": "failure",
+            "otel": {
+                "span_kind": "INTERNAL",
+                "attributes": {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "refund"},
+            },
+        }
+    },
+    {
+        "error": {
+            "id": "e1",
+            "trace_id": TRACE,
+            "transaction_id": SPAN,
+            "parent_id": TOOL,
+            "timestamp": NANO // 1000 + 400_000,
+            "culprit": "refund.py in refund",
+            "exception": {"message": "order already refunded", "type": "RefundError", "handled": False},
+        }
+    },
+    {"metricset": {"timestamp": NANO // 1000, "samples": {"system.cpu.total.norm.pct": {"value": 0.1}}}},
+]
 GEMINI_CLI = {
     "sessionId": "s1",
     "projectHash": "79b6",
@@ -493,5 +678,9 @@ OF_LINES: dict[str, list[Any]] = {
     "mini_swe": [MINI_SWE],
     "openhands_v1": OPENHANDS_V1,
     "gemini_cli": [GEMINI_CLI],
+    "zipkin_v1": ZIPKIN_V1,
+    "langfuse_ingestion": LANGFUSE_INGESTION,
+    "datadog": DATADOG,
+    "elastic_apm": ELASTIC_APM,
 }
 """A file of each format: the JSON values of its lines."""

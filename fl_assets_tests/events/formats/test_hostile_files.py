@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fl_assets.events.formats import FORMATS, RefusedLine
+from fl_assets.events.formats import FORMATS, EvaluationLine, RefusedLine
 from fl_assets_tests.events.formats.documents import OF_LINES
 
 RECORD = {
@@ -197,5 +197,7 @@ def test_nothing_that_a_file_holds_breaks_its_reader(name, choose):
     for entry in found.read(lines):
         if isinstance(entry, RefusedLine):
             assert entry.detail
+        elif isinstance(entry, EvaluationLine):
+            assert orjson.loads(entry.data)["name"]
         elif found.table == "events":
             assert_is_an_event(orjson.loads(entry.data))

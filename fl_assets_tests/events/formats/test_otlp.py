@@ -650,6 +650,13 @@ SHAPES = {
             ),
         ]
     ),
+    "events as Azure wraps them": span(
+        events=[
+            event("gen_ai.system.message", **{"gen_ai.event.content": '{"content": "be brief"}'}),
+            event("gen_ai.user.message", **{"gen_ai.event.content": '{"content": "what now?"}'}),
+            event("gen_ai.choice", **{"gen_ai.event.content": '{"message": {"content": "then this"}}'}),
+        ]
+    ),
     "events of 1.27": span(
         events=[
             {

@@ -50,6 +50,14 @@ COUNTED = {  # calls, failures by method, turns
         {"read_file": "File not found: /nope", "chat": "got status: 429. Resource exhausted"},
         [("s1", "list the files", "There are two files.")],
     ),
+    "zipkin_v1": (1, {"refund": "order already refunded"}, []),
+    "langfuse_ingestion": (
+        2,
+        {"refund": "order already refunded"},
+        [("s1", "refund it", "It was refunded before.")],
+    ),
+    "datadog": (2, {"refund": "RefundError: order already refunded"}, [("s1", "hello", "good day")]),
+    "elastic_apm": (2, {"refund": "RefundError: order already refunded"}, []),
     "openhands_v1": (1, {"terminal": "make: *** Error 2"}, [("e0", "fix it", "It fails")]),
 }
 
@@ -83,9 +91,11 @@ def test_durations_nodes_arguments_tokens_and_cost_are_kept():
         found = [event["execution_trace"] for event in events if event["execution_trace"]]
         return {call["method"]: call for call in found}
 
-    for name in ("otel_console", "jaeger", "zipkin", "clickhouse"):
+    apm = ("datadog", "elastic_apm")
+    for name in ("otel_console", "jaeger", "zipkin", "zipkin_v1", "clickhouse", *apm):
         assert calls(name)["refund"]["duration_ms"] == 412.0
-    for name in ("otel_console", "jaeger", "clickhouse"):
+        assert calls(name)["refund"]["service"] == "billing"
+    for name in ("otel_console", "jaeger", "clickhouse", *apm):
         assert calls(name)["refund"]["metadata"]["node_id"] == "node-7"
     claude = calls("claude_code")
     assert (claude["Bash"]["duration_ms"], claude["Bash"]["metadata"]["arguments"]) == (
@@ -97,6 +107,11 @@ def test_durations_nodes_arguments_tokens_and_cost_are_kept():
         key: calls("atif")["chat m"]["metadata"][key] for key in ("input_tokens", "output_tokens", "cost_usd")
     }
     assert tokens == {"input_tokens": "5", "output_tokens": "2", "cost_usd": "0.1"}
+    assert calls("datadog")["chat gpt-4o"]["metadata"]["cost_usd"] == "7.5e-06"
+    assert calls("datadog")["refund"]["metadata"]["arguments"] == '{"order": 7}'
+    refund, answer = (calls("langfuse_ingestion")[name] for name in ("refund", "chat gpt-4o"))
+    assert (refund["service"], refund["duration_ms"], refund["metadata"]["attempt"]) == ("shop", 3000.0, "1")
+    assert (answer["duration_ms"], answer["metadata"]["input_tokens"]) == (1000.0, "5")
     assert calls("litellm")["chat gpt-4o"]["metadata"]["cost_usd"] == "0.001"
     assert calls("mlflow")["lookup"]["metadata"]["arguments"] == '{"k":"zz"}'
 
@@ -111,6 +126,41 @@ def test_a_call_without_a_result_is_unfinished():
     assert {call["metadata"]["caused_by"] for call in calls} == {"unfinished"}
     assert all(call["duration_ms"] is None and not call["success"] for call in calls)
     assert refused == []
+
+
+def test_commands_of_a_rollout_that_were_rejected_or_stopped_are_cancelled():
+    def item(second: int, kind: str, **payload: str) -> dict:
+        place = "event_msg" if kind == "turn_aborted" else "response_item"
+        return {
+            "timestamp": f"{CODEX[0]['timestamp'][:-2]}{second}Z",
+            "type": place,
+            "payload": payload | {"type": kind},
+        }
+
+    lines = CODEX[:3]
+    for call, output in (
+        ("a", "exec command rejected by user"),
+        ("b", "Wall time: 3.2 seconds\naborted by user"),
+        ("c", "Chunk ID: 8c1f\nProcess exited with code 127\nOutput:\nno such command\n"),
+        ("d", "Wall time: 1 seconds\nOutput:\nthe command was rejected by user 7\n"),
+    ):
+        lines += [item(3, "function_call", name="exec_command", arguments="{}", call_id=call)]
+        lines += [item(4, "function_call_output", call_id=call, output=output)]
+    lines += [item(5, "function_call", name="exec_command", arguments="{}", call_id="e")]
+    lines += [item(6, "turn_aborted", reason="interrupted")]
+    _, events, _ = rows("x", file_of(lines))
+    ended = {
+        call["request_id"]: call["metadata"].get("caused_by", call["error"])
+        for event in events
+        if (call := event["execution_trace"])
+    }
+    assert ended == {
+        "a": "cancelled",
+        "b": "cancelled",
+        "c": "exit code 127: no such command",
+        "d": None,
+        "e": "cancelled",
+    }
 
 
 def test_the_words_of_a_rollout_are_there_twice_and_counted_once():

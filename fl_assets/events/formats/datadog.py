@@ -1,0 +1,137 @@
+"""Datadog: spans of LLM Observability, as its API exports them and its SDKs send them, and traces of APM.
+
+What goes here: the fields of both. What does not: what a span means (`conventions.py`).
+
+Sources: Datadog's API reference (`/api/v2/llm-obs/v1/spans/events`, `/api/intake/llm-obs/v1/trace/spans`);
+DataDog/dd-trace-py, `ddtrace/llmobs/_writer.py`; DataDog/datadog-agent, traces v0.4.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from fl_assets.events.formats.evaluations import Evaluation, score_of
+from fl_assets.events.formats.readers import Found, span_reader
+from fl_assets.events.formats.seam import Format
+from fl_assets.events.formats.spans import Span
+from fl_assets.events.formats.values import any_ns, as_list, as_object, first, required_text
+
+_IDS = (re.compile(rb'"trace_id"\s*:'), re.compile(rb'"span_id"\s*:'))
+_MARKS = (
+    re.compile(rb'"ml_app"\s*:|"ml_app:|"_dd\.stage"\s*:|"span_kind"\s*:\s*"[a-z]+"\s*,\s*"start_(?:ns|ms)"'),
+    re.compile(rb'"(?:trace_id|span_id)"\s*:\s*[0-9].{0,2000}"(?:meta|metrics)"\s*:\s*\{', re.DOTALL),
+)
+_ROOT = frozenset({"", "0", "undefined", "None"})
+
+
+def _of_record(value: Any) -> Iterator[Found]:
+    """Find the spans of a page of the API, of what SDKs send, of a list of traces, or one by itself."""
+    if isinstance(value, list):
+        for entry in value:
+            yield from _of_record(entry)
+        return
+    whole = as_object(value)
+    if (data := whole.get("data")) is not None and "span_id" not in whole:
+        yield from _of_record(data)
+        return
+    attributes = as_object(whole.get("attributes"))
+    own = {**whole, **attributes} if "span_id" in attributes or "spans" in attributes else whole
+    if isinstance(spans := own.get("spans"), list):
+        about = {key: own[key] for key in ("ml_app", "session_id", "tags") if key in own}
+        for raw in spans:
+            yield from _found(as_object(raw), about)
+    else:
+        yield from _found(own, {})
+
+
+def _found(raw: dict[str, Any], about: dict[str, Any]) -> Iterator[Found]:
+    try:
+        span = _span(raw, about)
+    except ValueError as error:
+        yield str(error)
+        return
+    yield span
+    for name, given in as_object(raw.get("evaluation")).items():
+        score, words = score_of(as_object(given).get("value"))
+        if score is not None or words:
+            of = {"trace_id": span.trace_id, "span_id": span.span_id, "source": "datadog"}
+            yield Evaluation(str(name), score, words, span.time_ns, **of)
+
+
+def _span(raw: dict[str, Any], about: dict[str, Any]) -> Span:
+    meta = as_object(raw.get("meta"))
+    said = {**meta, **raw}
+    tags = _tags([*as_list(about.get("tags")), *as_list(raw.get("tags"))])
+    start = any_ns(raw.get("start_ns") or raw.get("start_ms") or raw.get("start"), "start_ns")
+    took = raw.get("duration")
+    has_ended = isinstance(took, int | float) and not isinstance(took, bool) and took >= 0
+    error = {**as_object(meta.get("error")), **as_object(raw.get("error"))}
+    status = str(raw.get("status", raw.get("error", "")))
+    about_error = {
+        "exception.type": error.get("type") or meta.get("error.type"),
+        "exception.message": error.get("message") or meta.get("error.message") or meta.get("error.msg"),
+        "exception.stacktrace": error.get("stack") or meta.get("error.stack"),
+    }
+    is_failed = status in {"error", "1"} or (status not in {"ok", "0"} and any(about_error.values()))
+    metrics = as_object(raw.get("metrics"))
+    cost = metrics.get("estimated_total_cost")
+    in_span = as_object(meta.get("span")).get("kind")
+    kind = str(said.get("span_kind") or said.get("kind") or meta.get("span.kind") or in_span or "")
+    inputs, outputs = as_object(said.get("input")), as_object(said.get("output"))
+    attributes = {
+        **{str(key): value for key, value in as_object(said.get("metadata")).items()},
+        **{
+            key: value
+            for key, value in meta.items()
+            if isinstance(value, str | int | float) and "." in key and not key.startswith("error.")
+        },
+        "openinference.span.kind": {"workflow": "chain", "task": "chain"}.get(kind, kind),
+        "gen_ai.tool.name": raw.get("name") if kind == "tool" else None,
+        "gen_ai.agent.name": raw.get("name") if kind == "agent" else None,
+        "gen_ai.request.model": said.get("model_name") if kind in {"llm", "embedding"} else None,
+        "session.id": raw.get("session_id") or about.get("session_id") or tags.get("session_id"),
+        "input.value": inputs.get("messages") or inputs.get("value"),
+        "output.value": outputs.get("messages") or outputs.get("value"),
+        "gen_ai.usage.input_tokens": metrics.get("input_tokens"),
+        "gen_ai.usage.output_tokens": metrics.get("output_tokens"),
+        "gen_ai.usage.cost": cost / 1e9 if isinstance(cost, int | float) else None,
+        **(about_error if is_failed else {}),
+    }
+    parent = str(raw.get("parent_id") or "")
+    resource = {
+        "service.name": raw.get("service") or tags.get("service") or raw.get("ml_app") or about.get("ml_app"),
+        "service.version": tags.get("version"),
+        "deployment.environment": tags.get("env") or meta.get("env"),
+        "host.name": tags.get("hostname") or tags.get("host") or meta.get("_dd.hostname"),
+    }
+    if not first(resource, ("service.name",)):
+        resource["service.name"] = tags.get("ml_app")
+    return Span(
+        trace_id=required_text(raw.get("trace_id"), "trace_id").lower(),
+        span_id=required_text(raw.get("span_id"), "span_id").lower(),
+        parent_id="" if parent in _ROOT else parent.lower(),
+        name=str(raw.get("resource") or raw.get("name") or ""),
+        start_ns=start,
+        end_ns=start + int(took) if has_ended else 0,
+        status="error" if is_failed else "unset",
+        status_message=str(raw.get("status_message") or ""),
+        scope="datadog",
+        attributes={key: value for key, value in attributes.items() if value not in (None, "")},
+        resource={key: value for key, value in resource.items() if value},
+    )
+
+
+def _tags(tags: list[Any]) -> dict[str, str]:
+    """Read tags, which are `key:value`."""
+    pairs = (tag.partition(":") for tag in tags if isinstance(tag, str))
+    return {key: value for key, _, value in pairs if value}
+
+
+FORMAT = Format(
+    name="datadog",
+    description="Datadog: spans of LLM Observability (API export, SDKs), traces of APM.",
+    matches=lambda _, head: (
+        all(mark.search(head) for mark in _IDS) and any(mark.search(head) for mark in _MARKS)
+    ),
+    read=span_reader(_of_record),
+)

@@ -1,0 +1,212 @@
+"""Elastic APM: what its agents send (intake v2, NDJSON), and the documents that Elasticsearch keeps of it.
+
+What goes here: transactions, spans and errors of both, nested or with dotted names, by themselves or as hits
+of a search. What does not: what a span means (`conventions.py`); what agents bridge from OpenTelemetry keeps
+its attributes, as documents do under `labels`, with `_` for `.`.
+
+Sources: elastic/apm-server, `docs/spec/v2` (transaction, span, error, metadata); Elastic's "APM fields".
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from fl_assets.events.formats.conventions import attribute_of
+from fl_assets.events.formats.readers import Found, NotUsed, Records, file_reader
+from fl_assets.events.formats.seam import Format
+from fl_assets.events.formats.spans import Span, SpanEvent
+from fl_assets.events.formats.values import any_ns, as_list, as_object, first, objects_of, required_text
+
+_INTAKE = (
+    re.compile(rb'^(?:\xef\xbb\xbf)?\s*\[?\s*\{\s*"metadata"\s*:\s*\{'),
+    re.compile(rb'\{\s*"(?:transaction|span|error|metricset)"\s*:\s*\{'),
+)
+_DOCUMENTS = (
+    re.compile(rb'"@timestamp"\s*:'),
+    re.compile(rb'"processor\.event"\s*:|"processor"\s*:\s*\{'),
+    re.compile(rb'"(?:transaction|span|error)\.id"\s*:|"(?:transaction|span|error)"\s*:\s*\{'),
+)
+_KINDS = ("transaction", "span", "error")
+_STATUS = {"success": "ok", "failure": "error"}
+_RESOURCE = {
+    "service.name": "service.name",
+    "service.version": "service.version",
+    "service.environment": "deployment.environment",
+    "service.node.configured_name": "service.instance.id",
+    "service.node.name": "service.instance.id",
+    "system.configured_hostname": "host.name",
+    "system.detected_hostname": "host.name",
+    "system.hostname": "host.name",
+    "system.kubernetes.node.name": "k8s.node.name",
+    "system.kubernetes.pod.name": "k8s.pod.name",
+    "host.hostname": "host.name",
+    "host.name": "host.name",
+    "kubernetes.node.name": "k8s.node.name",
+    "kubernetes.pod.name": "k8s.pod.name",
+    "process.pid": "process.pid",
+}
+"""Fields of metadata and of documents, and the attribute of a resource that each is; the first counts."""
+
+
+def _of_file(records: Records) -> Iterator[tuple[int, Found]]:
+    metadata: dict[str, Any] = {}
+    for line, record in records:
+        for one in _events(record):
+            if (found := as_object(one.get("metadata"))) and len(one) == 1:
+                metadata = _resource_of(found)
+                continue
+            try:
+                yield line, _of_event(one, metadata)
+            except ValueError as error:
+                yield line, str(error)
+
+
+def _events(record: Any) -> Iterator[dict[str, Any]]:
+    """Give what agents send as it is, and documents out of what a search or an export wraps them in."""
+    value = as_object(record)
+    hits = as_object(value.get("hits")).get("hits")
+    for one in objects_of(hits) if isinstance(hits, list) else [value]:
+        if not (source := as_object(one.get("_source"))) and (fields := as_object(one.get("fields"))):
+            source = {key: (as_list(found) or [found])[0] for key, found in fields.items()}
+        yield source or one
+
+
+def _of_event(one: dict[str, Any], metadata: dict[str, Any]) -> Span | NotUsed:
+    if "@timestamp" in one:
+        kind = str(_at(one, "processor.event") or "")
+        if kind not in _KINDS:
+            return NotUsed(kind[:60] or "documents that are no transactions, spans or errors")
+        return _of_document(kind, one)
+    kind = next((kind for kind in _KINDS if isinstance(one.get(kind), dict)), "")
+    if not kind:
+        return NotUsed(next(iter(one), "nothing")[:60])
+    raw = one[kind]
+    service = as_object(as_object(raw.get("context")).get("service"))
+    resource = {**metadata, **_resource_of({"service": service})}
+    if kind == "error":
+        return _error(raw, _ids(raw), as_object(raw.get("exception")), raw.get("log"), resource)
+    context = as_object(raw.get("context"))
+    code = _at(context, "response.status_code") or _at(context, "http.status_code")
+    attributes = {**as_object(context.get("tags")), **as_object(_at(raw, "otel.attributes"))}
+    return _span(raw, _ids(raw), raw.get("duration"), code, resource, attributes)
+
+
+def _of_document(kind: str, one: dict[str, Any]) -> Span:
+    own = {key: _at(one, f"{kind}.{key}") for key in ("id", "name", "type", "subtype", "result", "action")}
+    parent = _at(one, "parent.id") or (_at(one, "transaction.id") if kind != "transaction" else None)
+    when = _at(one, "timestamp.us") or one["@timestamp"]
+    raw = {**own, "timestamp": when, "outcome": _at(one, "event.outcome")}
+    ids = (_at(one, "trace.id"), own["id"], parent)
+    resource = _resource_of(one)
+    if kind == "error":
+        exceptions = _at(one, "error.exception")
+        exception = (objects_of(exceptions) or [as_object(exceptions)])[0]
+        for key in ("message", "type", "handled"):
+            if (found := _at(one, f"error.exception.{key}")) is not None:
+                exception = {**exception, key: (as_list(found) or [found])[0]}
+        return _error(raw, ids, exception, _at(one, "error.log"), resource)
+    took = _at(one, f"{kind}.duration.us")
+    labels = {**_below(one, "labels"), **_below(one, "numeric_labels")}
+    return _span(
+        raw,
+        ids,
+        took / 1000 if isinstance(took, int | float) else None,
+        _at(one, "http.response.status_code"),
+        resource,
+        {attribute_of(key): value for key, value in labels.items()},
+    )
+
+
+def _ids(raw: dict[str, Any]) -> tuple[Any, Any, Any]:
+    return raw.get("trace_id"), raw.get("id"), raw.get("parent_id") or raw.get("transaction_id")
+
+
+def _span(
+    raw: dict[str, Any],
+    ids: tuple[Any, Any, Any],
+    took_ms: Any,
+    code: Any,
+    resource: dict[str, Any],
+    attributes: dict[str, Any],
+) -> Span:
+    start = any_ns(raw.get("timestamp"), "timestamp")
+    is_known = isinstance(took_ms, int | float) and not isinstance(took_ms, bool) and took_ms >= 0
+    about = {"http.response.status_code": code, "result": raw.get("result"), "span_type": raw.get("type")}
+    return Span(
+        trace_id=required_text(ids[0], "trace id").lower(),
+        span_id=required_text(ids[1], "id").lower(),
+        parent_id=str(ids[2] or "").lower(),
+        name=str(raw.get("name") or raw.get("type") or ""),
+        start_ns=start,
+        end_ns=start + round(took_ms * 1e6) if is_known else 0,
+        status=_STATUS.get(str(raw.get("outcome") or "").lower(), "unset"),
+        scope="elastic-apm",
+        attributes={**{key: value for key, value in about.items() if value is not None}, **attributes},
+        resource=resource,
+    )
+
+
+def _error(
+    raw: dict[str, Any],
+    ids: tuple[Any, Any, Any],
+    exception: dict[str, Any],
+    log: Any,
+    resource: dict[str, Any],
+) -> Span | NotUsed:
+    """Read an error as what tells of its span's failure: its words, where the span has none."""
+    while causes := objects_of(exception.get("cause")):
+        exception = causes[0]
+    values = {
+        "exception.type": exception.get("type"),
+        "exception.message": exception.get("message") or as_object(log).get("message"),
+    }
+    when = any_ns(raw.get("timestamp"), "timestamp")
+    own = required_text(ids[1], "id").lower()
+    return Span(
+        trace_id=str(ids[0] or own).lower(),
+        span_id=str(ids[2] or own).lower(),
+        parent_id="",
+        name=str(raw.get("culprit") or exception.get("type") or "error"),
+        start_ns=0 if ids[0] else when,
+        end_ns=when,
+        status="error-log",
+        scope="elastic-apm",
+        resource=resource,
+        events=(SpanEvent("exception", {key: str(value) for key, value in values.items() if value}, when),),
+    )
+
+
+def _resource_of(values: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for path, name in _RESOURCE.items():
+        if value := first({"": _at(values, path)}, ("",)):
+            found.setdefault(name, value)
+    return found
+
+
+def _at(value: Any, path: str) -> Any:
+    """Look a field up by its path, be it nested, dotted, or partly both; None without one."""
+    if not isinstance(value, dict):
+        return None
+    if path in value:
+        return value[path]
+    place = path.find(".")
+    while place > 0:
+        if (found := _at(value.get(path[:place]), path[place + 1 :])) is not None:
+            return found
+        place = path.find(".", place + 1)
+    return None
+
+
+def _below(value: dict[str, Any], name: str) -> dict[str, Any]:
+    """Give the fields of an object, be they nested or dotted."""
+    dotted = {key.removeprefix(f"{name}."): each for key, each in value.items() if key.startswith(f"{name}.")}
+    return {**as_object(value.get(name)), **dotted}
+
+
+FORMAT = Format(
+    name="elastic_apm",
+    description="Elastic APM: its agents' NDJSON (intake v2), and documents of Elasticsearch.",
+    matches=lambda _, head: any(all(mark.search(head) for mark in marks) for marks in (_INTAKE, _DOCUMENTS)),
+    read=file_reader(_of_file, "events"),
+)

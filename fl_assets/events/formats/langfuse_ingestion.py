@@ -1,0 +1,99 @@
+"""Batches that Langfuse's SDKs send: events that create and update traces, observations and scores.
+
+What goes here: putting the parts of one thing together, as Langfuse does. What does not: what an observation
+is (`langfuse.py`).
+
+Source: Langfuse's API reference (`POST /api/public/ingestion`): each event has a type, a time and a body; the
+body's id says of what it is, and later fields stand before earlier ones.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from fl_assets.events.formats.evaluations import Evaluation
+from fl_assets.events.formats.langfuse import EVENTS, evaluation_of, span_of, turn_of_trace
+from fl_assets.events.formats.readers import Found, NotUsed, Records, file_reader
+from fl_assets.events.formats.seam import Format
+from fl_assets.events.formats.spans import Span
+from fl_assets.events.formats.values import as_object, ns_or_none, objects_of
+
+MAX_HELD = 100_000
+"""Observations of a file that wait for their updates; of more, the oldest are taken as they are."""
+_TYPE = re.compile(r"([a-z]+)-(create|update)")
+
+
+@dataclass(slots=True)
+class _Known:
+    """What a file says of one thing so far: its line, fields, and when it was said last."""
+
+    line: int
+    fields: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, body: dict[str, Any], when: Any) -> None:
+        """Let what is said now stand before what was; of metadata key by key."""
+        metadata = {**as_object(self.fields.get("metadata")), **as_object(body.get("metadata"))}
+        self.fields |= {key: value for key, value in body.items() if value is not None}
+        if metadata:
+            self.fields["metadata"] = metadata
+        if ns_or_none(when) >= ns_or_none(self.fields.get("updatedAt")):
+            self.fields["updatedAt"] = when
+
+
+def _of_file(records: Records) -> Iterator[tuple[int, Found]]:
+    traces: dict[str, _Known] = {}
+    held: dict[str, _Known] = {}
+    for line, record in records:
+        value = as_object(record)
+        for event in objects_of(value.get("batch")) or [value]:
+            kind, body = str(event.get("type") or ""), as_object(event.get("body"))
+            match = _TYPE.fullmatch(kind)
+            if match is None:
+                yield line, NotUsed(kind[:60] or "events without a type")
+            elif match[1] == "score":
+                yield line, _score({"timestamp": event.get("timestamp"), **body})
+            else:
+                known = traces if match[1] == "trace" else held
+                if not isinstance(identity := body.get("id"), str) or not identity:
+                    yield line, f"{kind[:60]} has no id in its body"
+                    continue
+                if match[1] not in {"trace", "observation"}:
+                    body = {**body, "type": match[1].upper()}
+                one = known.setdefault(identity, _Known(line))
+                one.add(body, event.get("timestamp"))
+                one.fields.setdefault("timestamp", event.get("timestamp"))
+                if len(held) > MAX_HELD:
+                    yield _observation(held.pop(next(iter(held))), traces)
+    for one in held.values():
+        yield _observation(one, traces)
+    for one in traces.values():
+        if (span := turn_of_trace(one.fields)) is not None:
+            yield one.line, span
+
+
+def _observation(known: _Known, traces: dict[str, _Known]) -> tuple[int, Found]:
+    fields = known.fields
+    is_begun = bool(fields.get("startTime"))
+    if not is_begun and str(fields.get("level") or "").upper() != "ERROR":
+        return known.line, NotUsed("updates of observations that began in another file")
+    trace = traces.get(str(fields.get("traceId") or ""))
+    try:
+        return known.line, span_of(trace.fields if trace else {}, fields)
+    except ValueError as error:
+        return known.line, str(error)
+
+
+def _score(body: dict[str, Any]) -> Evaluation | Span | str:
+    try:
+        return evaluation_of({}, body)
+    except ValueError as error:
+        return str(error)
+
+
+FORMAT = Format(
+    name="langfuse_ingestion",
+    description="Batches that Langfuse's SDKs send (`/api/public/ingestion`), and their events one by one.",
+    matches=lambda _, head: all(mark.search(head) for mark in EVENTS),
+    read=file_reader(_of_file, "events"),
+)
