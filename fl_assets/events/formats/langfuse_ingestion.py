@@ -47,29 +47,35 @@ def _of_file(records: Records) -> Iterator[tuple[int, Found]]:
     for line, record in records:
         value = as_object(record)
         for event in objects_of(value.get("batch")) or [value]:
-            kind, body = str(event.get("type") or ""), as_object(event.get("body"))
-            match = _TYPE.fullmatch(kind)
-            if match is None:
-                yield line, NotUsed(kind[:60] or "events without a type")
-            elif match[1] == "score":
-                yield line, _score({"timestamp": event.get("timestamp"), **body})
-            else:
-                known = traces if match[1] == "trace" else held
-                if not isinstance(identity := body.get("id"), str) or not identity:
-                    yield line, f"{kind[:60]} has no id in its body"
-                    continue
-                if match[1] not in {"trace", "observation"}:
-                    body = {**body, "type": match[1].upper()}
-                one = known.setdefault(identity, _Known(line))
-                one.add(body, event.get("timestamp"))
-                one.fields.setdefault("timestamp", event.get("timestamp"))
-                if len(held) > MAX_HELD:
-                    yield _observation(held.pop(next(iter(held))), traces)
+            if (found := _taken(event, line, traces, held)) is not None:
+                yield line, found
+            if len(held) > MAX_HELD:
+                yield _observation(held.pop(next(iter(held))), traces)
     for one in held.values():
         yield _observation(one, traces)
     for one in traces.values():
         if (span := turn_of_trace(one.fields)) is not None:
             yield one.line, span
+
+
+def _taken(
+    event: dict[str, Any], line: int, traces: dict[str, _Known], held: dict[str, _Known]
+) -> Found | None:
+    """Remember what an event says of a trace or an observation; give what it is otherwise."""
+    kind, body = str(event.get("type") or ""), as_object(event.get("body"))
+    match = _TYPE.fullmatch(kind)
+    if match is None:
+        return NotUsed(kind[:60] or "events without a type")
+    if match[1] == "score":
+        return _score({"timestamp": event.get("timestamp"), **body})
+    if not isinstance(identity := body.get("id"), str) or not identity:
+        return f"{kind[:60]} has no id in its body"
+    if match[1] not in {"trace", "observation"}:
+        body = {**body, "type": match[1].upper()}
+    known = (traces if match[1] == "trace" else held).setdefault(identity, _Known(line))
+    known.add(body, event.get("timestamp"))
+    known.fields.setdefault("timestamp", event.get("timestamp"))
+    return None
 
 
 def _observation(known: _Known, traces: dict[str, _Known]) -> tuple[int, Found]:
