@@ -54,8 +54,8 @@ def _found(raw: dict[str, Any], about: dict[str, Any]) -> Iterator[Found]:
     for name, given in as_object(raw.get("evaluation")).items():
         score, words = score_of(as_object(given).get("value"))
         if score is not None or words:
-            of = {"trace_id": span.trace_id, "span_id": span.span_id, "source": "datadog"}
-            yield Evaluation(str(name), score, words, span.time_ns, **of)
+            ids = (span.trace_id, span.span_id)
+            yield Evaluation(str(name), score, words, span.time_ns, "", *ids, source="datadog")
 
 
 def _span(raw: dict[str, Any], about: dict[str, Any]) -> Span:

@@ -152,7 +152,7 @@ def _error(
     exception: dict[str, Any],
     log: Any,
     resource: dict[str, Any],
-) -> Span | NotUsed:
+) -> Span:
     """Read an error as what tells of its span's failure: its words, where the span has none."""
     while causes := objects_of(exception.get("cause")):
         exception = causes[0]
