@@ -1,1 +1,1 @@
-"""Storage and other primitives, each once: lake, warehouse, files, keys. Knows no stage."""
+"""Storage and other primitives: lake, warehouse, files, keys, HTTP. Imports no stage."""

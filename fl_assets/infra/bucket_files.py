@@ -1,13 +1,12 @@
-"""Files of a bucket (S3, GCS, Azure), as a local folder that is brought up to it.
+"""A local copy of a bucket's files (S3, GCS, Azure). Needs the extra [object-storage].
 
 What goes here: which objects are new, fetching them. What does not: the store (`remote_lake.py`), what is in
-a file. Needs the extra [object-storage].
+a file.
 
-An object that went away stays in the folder: what was read is stored, and what was not shall not be lost.
+A file stays in the folder after its object was deleted, as it may not have been read yet.
 """
 
 import os
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,30 +15,26 @@ from typing import Any
 import orjson
 
 from fl_assets.infra.disk import locked, sync_folder, write_atomically
-from fl_assets.infra.errors import LakeError
+from fl_assets.infra.errors import LakeError, first_words
+from fl_assets.infra.open_lake import require_object_storage
 
 _HELD, _LOCK = ".held.json", ".lock"
 _LEFT_OUT = (".tmp", ".part", ".swp")
 KEPT_FREE = 1024**3
-"""Bytes of the disk that fetched files leave free."""
+"""Bytes of the disk that are left free."""
 
 
 def refresh(url: str, folder: Path, progress: Callable[[str], None] = lambda _: None) -> int:
-    """Fetch the objects below a URL that the folder lacks or has in another version; return how many.
+    """Fetch the objects below a URL that are new or changed; return how many.
 
     Raises:
         LakeError: the store cannot be reached, the disk has too little room, or the extra is not installed.
     """
-    try:
-        from obstore.exceptions import BaseError
+    require_object_storage("TELEMETRY_PATH", url)
+    from obstore.exceptions import BaseError
 
-        from fl_assets.infra.remote_lake import Objects
-    except ImportError:
-        message = (
-            f"FEDERATED_LEARNING_TELEMETRY_PATH={url}, but obstore is not installed: "
-            "pip install 'fl-assets[object-storage]', or name a folder"
-        )
-        raise LakeError(message) from None
+    from fl_assets.infra.remote_lake import Objects
+
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / _LOCK):
         try:
@@ -47,12 +42,10 @@ def refresh(url: str, folder: Path, progress: Callable[[str], None] = lambda _: 
             listed = objects.listed()
             return _fetch(objects, listed, folder, progress)
         except (BaseError, FileNotFoundError, ValueError) as error:
-            words = re.split(r"[<\n]", str(error))[0][
-                :300
-            ].strip()  # what a server says may quote the request
             message = (
-                f"{url} cannot be read as the folder of telemetry: {words}. Check that the bucket exists, "
-                "and the credentials and the endpoint in the environment (AWS_*, GOOGLE_*, AZURE_*)"
+                f"{url} cannot be read as the folder of telemetry: {first_words(error)}. Check that the "
+                "bucket exists, and the credentials and the endpoint in the environment "
+                "(AWS_*, GOOGLE_*, AZURE_*)"
             )
             raise LakeError(message) from None
 
@@ -77,7 +70,7 @@ def _fetch(objects: Any, listed: list[Any], folder: Path, progress: Callable[[st
             except (NotADirectoryError, IsADirectoryError, FileExistsError):  # an object `a` beside `a/b`
                 _fetch_one(objects, one, folder / one.key.replace("/", "__"))
             except FileNotFoundError:
-                continue  # it went away since it was listed
+                continue  # deleted since it was listed
             held[one.key] = version[one.key]
     finally:
         if new:
@@ -95,7 +88,7 @@ def _fetch_one(objects: Any, one: Any, target: Path) -> None:
 
 
 def _is_telemetry(key: str) -> bool:
-    """Whether a folder would be searched for a file of this name, and can hold it."""
+    """Whether ingestion reads files of this name, and the disk can hold one."""
     parts = key.split("/")
     return (
         all(part and not part.startswith(".") and len(os.fsencode(part)) < 240 for part in parts)

@@ -1,8 +1,4 @@
-"""The clock: what reads the time takes it as an argument, and this is its default.
-
-What goes here: the present time, and holding it still while a simulated fleet lives through past days. What
-does not: what is done at a time.
-"""
+"""The clock, the default of all functions that take one; simulations of past days can set it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +14,7 @@ def now_utc() -> datetime:
 
 @contextmanager
 def held_at(moment: datetime) -> Iterator[None]:
-    """Let the present of this process be a moment (aware) for the length of the block; for simulations."""
+    """Let `now_utc` return one moment (aware) in this process for the length of the block."""
     _held.append(moment.astimezone(UTC))
     try:
         yield

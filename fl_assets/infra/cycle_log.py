@@ -1,8 +1,4 @@
-"""The record of every cycle, kept for those that ended early too.
-
-What goes here: opening and closing a row of `learning_cycles`. What does not: why a cycle ended
-(`playbooks/quality.py`).
-"""
+"""The table `learning_cycles`: a row is opened when a cycle begins, and closed however it ends."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -15,17 +11,14 @@ from fl_assets.infra.warehouse import Warehouse
 
 
 class CycleLog:
-    """Rows of `learning_cycles`; a row is one day of one run, so that a run of many days leaves one each."""
+    """Rows of `learning_cycles`, one per run and day."""
 
     def __init__(self, warehouse: Warehouse, *, clock: Callable[[], datetime] = now_utc) -> None:
         self._warehouse = warehouse
         self._clock = clock
 
     def begin(self, run_id: str, window: Window) -> None:
-        """Open the row of a run's day.
-
-        Rows of the day that an earlier, vanished process left open are closed as failed.
-        """
+        """Open the row of a run's day; rows that a killed process left open are closed as failed."""
         now = self._naive_now()
         for row in self._warehouse.rows(
             "select * from learning_cycles where event_date = $day and status = 'running'",
@@ -61,7 +54,7 @@ class CycleLog:
     def finish(
         self, run_id: str, day: date, status: CycleStatus, reason: str, **counts: int
     ) -> dict[str, Any] | None:
-        """Close the row of a run's day, if that run opened one; return it."""
+        """Close the row of a run's day and return it; None where the run opened none."""
         rows = self._warehouse.rows(
             "select * from learning_cycles where cycle_id = $id", {"id": self.cycle_id(run_id, day)}
         )
@@ -72,7 +65,7 @@ class CycleLog:
         return row
 
     def fail_open(self, run_id: str, reason: str) -> list[date]:
-        """Close as failed what a run left open; return the days."""
+        """Close as failed the rows that a run left open; return their days."""
         rows = self._warehouse.rows(
             "select event_date from learning_cycles where starts_with(cycle_id, $run || '/') and status "
             "= 'running'",
@@ -84,7 +77,7 @@ class CycleLog:
 
     @staticmethod
     def cycle_id(run_id: str, day: date) -> str:
-        """Return the id of the cycle that a run made of a day."""
+        """Return the id of a run's cycle of a day."""
         return f"{run_id}/{day}"
 
     def _naive_now(self) -> datetime:

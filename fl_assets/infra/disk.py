@@ -1,4 +1,4 @@
-"""Files that neither a crash, a full disk nor another process leaves half written.
+"""Files that no crash, full disk or other process leaves half written.
 
 What goes here: new files, atomic replacement, syncing, locks. What does not: what is written.
 """
@@ -50,7 +50,7 @@ def new_file(path: Path | str, *, mode: int | None = None, folder: int | None = 
 
 
 def write_atomically(path: Path, content: bytes, *, mode: int | None = None) -> None:
-    """Write a small file so that a crash leaves the old one or the new one; a link is replaced, not followed.
+    """Replace a file so that a crash leaves the old one or the new one; a link is replaced, not followed.
 
     Args:
         path: in a folder that exists.
@@ -58,7 +58,7 @@ def write_atomically(path: Path, content: bytes, *, mode: int | None = None) -> 
         mode: exactly these permissions; by default what the umask leaves of 0666.
 
     Raises:
-        OSError: the disk refused; the old file is there and nothing is left beside it.
+        OSError: the disk refused; the old file is unchanged.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     with new_file(temporary, mode=mode) as file:
@@ -72,7 +72,7 @@ def write_atomically(path: Path, content: bytes, *, mode: int | None = None) -> 
 
 
 def is_writable(path: Path) -> bool:
-    """Whether a file, and the folder it is in, may be changed; of a path that is not there, the latter."""
+    """Whether a file (if it exists) and its folder may be changed."""
     return os.access(path.parent, os.W_OK) and (not path.exists() or os.access(path, os.W_OK))
 
 
@@ -86,7 +86,7 @@ def sync_folder(path: Path) -> None:
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a folder of ours with all that is in it, if it is there."""
+    """Remove a folder with all that is in it, if it exists."""
     shutil.rmtree(path, ignore_errors=True)
 
 
@@ -94,18 +94,17 @@ def remove_folder(path: Path) -> None:
 def locked(
     path: Path, *, shared: bool = False, wait_secs: float | None = None, create: bool = True
 ) -> Generator[int]:
-    """Hold the lock on a file for the length of the block; gives its descriptor.
+    """Hold the lock on a file for the length of the block; yields its descriptor.
 
     Args:
-        path: the file; made if need be, and never reached through a link.
-        shared: let others hold it too that ask for it as shared.
-        wait_secs: how long one holder is waited for; None waits forever. Those who take turns may be waited
-            for longer.
-        create: make the file if it is not there.
+        path: the file; created if need be, never reached through a link.
+        shared: allow other holders that ask for it as shared.
+        wait_secs: how long to wait for one holder, longer while holders change; None waits forever.
+        create: whether to create a missing file.
 
     Raises:
         LockBusyError: another process held it for `wait_secs`.
-        FileNotFoundError: it is not there, and `create` is False.
+        FileNotFoundError: it is missing, and `create` is False.
     """
     flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | (os.O_CREAT if create else 0)
     descriptor = os.open(path, flags, 0o666)
@@ -125,7 +124,7 @@ def _wait_for(descriptor: int, kind: int, path: Path, wait_secs: float) -> None:
     while True:
         try:
             fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-            os.utime(descriptor)  # tells those who wait of another turn
+            os.utime(descriptor)  # shows those who wait that the holder changed
             return
         except BlockingIOError as error:
             if (turn := os.fstat(descriptor).st_mtime_ns) != seen:
@@ -137,10 +136,7 @@ def _wait_for(descriptor: int, kind: int, path: Path, wait_secs: float) -> None:
 
 
 class Disk:
-    """The few calls that change anything on disk in a change of several steps.
-
-    The seam at which tests let the k-th one fail.
-    """
+    """The calls by which a change of several steps writes to disk; tests let the k-th one fail."""
 
     def write(self, path: Path, content: bytes, mode: int) -> None:
         """Write a new file; its name must not exist."""
@@ -150,34 +146,34 @@ class Disk:
         path.chmod(mode)
 
     def append(self, path: Path, content: bytes) -> None:
-        """Add to the end of a file, which is made if need be."""
+        """Append to a file, which is created if need be."""
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
         with os.fdopen(os.open(path, flags, 0o600), "ab") as file:
             file.write(content)
 
     def sync(self, path: Path) -> None:
-        """Have a file or folder reach the disk."""
+        """Flush a file or folder to the disk."""
         sync_folder(path)
 
     def rename(self, source: Path, target: Path) -> None:
-        """Replace the target by the source in one step."""
+        """Replace the target by the source atomically."""
         source.replace(target)
 
     def remove(self, path: Path) -> None:
-        """Remove a file, if it is there."""
+        """Remove a file, if it exists."""
         path.unlink(missing_ok=True)
 
     def write_fresh(self, path: Path, content: bytes, mode: int) -> None:
-        """Write and sync a file in the place of one that a crash left."""
+        """Write and sync a file, in place of one that a crash may have left."""
         self.remove(path)
         self.write(path, content, mode)
         self.sync(path)
 
     def write_like(self, path: Path, content: bytes, *, like: Path) -> None:
-        """Write and sync a file in place of a crash's, with owner, mode and attributes of another.
+        """Write and sync a file with the owner, mode and attributes of another.
 
         Raises:
-            OSError: the disk refused, or only another user may give it that owner or those attributes.
+            OSError: the disk refused, or this user may not set that owner or those attributes.
         """
         status = like.stat()
         self.remove(path)
@@ -186,18 +182,18 @@ class Disk:
             os.chown(path, status.st_uid, status.st_gid)
         for name in _attributes(like):
             os.setxattr(path, name, os.getxattr(like, name))
-        path.chmod(stat.S_IMODE(status.st_mode))  # last, since another owner clears bits of it
+        path.chmod(stat.S_IMODE(status.st_mode))  # last, since chown clears bits of it
         self.sync(path)
 
     def place(self, path: Path, content: bytes, mode: int, *, by_way_of: Path) -> None:
-        """Put a file in place whole and synced, by way of a neighbour that the holder of a lock writes."""
+        """Replace a file atomically, by way of a temporary name that only the holder of a lock uses."""
         self.write_fresh(by_way_of, content, mode)
         self.rename(by_way_of, path)
         self.sync(path.parent)
 
 
 def _attributes(path: Path) -> list[str]:
-    """Return the extended attributes of a file, access control lists among them."""
+    """Return the names of a file's extended attributes, access control lists among them."""
     if not hasattr(os, "listxattr"):
         return []
     try:

@@ -1,6 +1,6 @@
-"""One connection to a DuckDB file: taken in turn with other processes, locked to the folders it may read.
+"""One connection to a DuckDB file, which one process at a time may open, limited to the folders it may read.
 
-What goes here: opening and closing, and what is said when neither is possible. What does not: tables.
+What goes here: opening, closing, and their errors. What does not: tables.
 """
 
 import os
@@ -14,7 +14,7 @@ from tenacity import RetryError, Retrying, retry_if_exception, stop_after_delay,
 from fl_assets.infra.disk import is_writable
 
 LOCK_WAIT_SECS = 120.0
-"""How long a connection waits for another process to let go of the file."""
+"""How long to wait for another process to close the file."""
 
 
 class WarehouseBusyError(RuntimeError):
@@ -33,14 +33,11 @@ def _is_lock(error: BaseException) -> bool:
 def connect(
     path: Path, *, allowed: Iterable[Path] = (), wait_secs: float = LOCK_WAIT_SECS
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open the DuckDB file at `path`, locked to `allowed` folders, and close it whatever happens.
-
-    One that may not be written to is opened to be read.
+    """Open a DuckDB file, limited to the `allowed` folders; read-only where it may not be written to.
 
     Raises:
-        WarehouseBusyError: another process holds the file for `wait_secs`; the text names the holder as
-            DuckDB reports it.
-        WarehouseFileError: the path is a folder, not a DuckDB file, or was written by a newer DuckDB.
+        WarehouseBusyError: another process held the file for `wait_secs`; the text names it.
+        WarehouseFileError: it is no DuckDB file, or was written by a newer DuckDB.
     """
     is_read_only = path.exists() and not is_writable(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,16 +1,14 @@
-"""Errors that more than one module of `infra` or a later stage raises or catches.
+"""Errors that more than one module raises or catches. An error with a single home stays there."""
 
-What goes here: errors whose module would otherwise have to import the one that raises them. An error with a
-single home stays there.
-"""
+import re
 
 
 class LakeError(RuntimeError):
-    """A manifest that cannot be read, or a lake that cannot be used; the text names it and the remedy."""
+    """A manifest or a lake that cannot be used; the text names it and the remedy."""
 
 
 class ForeignKeyError(RuntimeError):
-    """A lake whose pseudonyms were made with another key; the text says how to go on."""
+    """A lake whose pseudonyms were made with another key; the text says what to do."""
 
 
 class IngestBusyError(RuntimeError):
@@ -22,7 +20,9 @@ class ConcurrentCommitError(RuntimeError):
 
 
 class NeedsHumanError(RuntimeError):
-    """A change could be neither finished nor taken back.
+    """A change could be neither finished nor rolled back; the text names the files."""
 
-    The text names the files; nothing more is changed until a person has looked.
-    """
+
+def first_words(error: Exception) -> str:
+    """Return the first line of an object store's error: the rest may quote the request, with its secrets."""
+    return re.split(r"[<\n]", str(error))[0][:300].strip()

@@ -1,11 +1,10 @@
 """The first daily partition: the one that was set, else the first day of telemetry.
 
-What goes here: remembering that day. What does not: partitions (`defs/partitions.py`), which events are too
-old (`start_date`).
+What goes here: storing that day. What does not: partitions (`defs/partitions.py`), which events are too old
+(`start_date`).
 
-Dagster makes its partitions when the definitions are loaded, before anything is read, so the day lies in a
-small file. It only ever moves back, and only to a day that has telemetry: the days of runs that were made
-stay partitions.
+Dagster needs its partitions when definitions are loaded, before anything is read, so the day is kept in a
+small file. It only moves back, to a day that has telemetry, so that the days of earlier runs stay partitions.
 """
 
 from collections.abc import Iterable
@@ -20,14 +19,14 @@ FILE = "first-day"
 
 
 def first_partition(settings: FederatedLearningConfig) -> date:
-    """Return the day that was set, else the one remembered, else `start_date` until there is telemetry."""
+    """Return the day that was set, else the one stored, else the default `start_date`."""
     if "start_date" in settings.model_fields_set:
         return settings.start_date
     return max(_remembered(settings) or settings.start_date, settings.start_date)
 
 
 def remember(settings: FederatedLearningConfig, days: Iterable[date]) -> None:
-    """Remember the earliest of some days with telemetry, where an earlier one is not known."""
+    """Store the earliest of some days with telemetry, unless an earlier one is stored."""
     first, known = min(days, default=None), _remembered(settings)
     if first is None or (known and known <= first):
         return
@@ -36,7 +35,7 @@ def remember(settings: FederatedLearningConfig, days: Iterable[date]) -> None:
 
 
 def _remembered(settings: FederatedLearningConfig) -> date | None:
-    with suppress(OSError, ValueError):  # not there; or damaged, and then as good as that
+    with suppress(OSError, ValueError):  # missing, or damaged
         return date.fromisoformat(_path(settings).read_text(encoding="ascii").strip())
     return None
 

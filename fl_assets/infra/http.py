@@ -1,13 +1,11 @@
-"""HTTP: one exchange within bounds of time and size, and when it is tried again.
+"""HTTP requests within bounds of time and size, and their retries.
 
-What goes here: every request that this program makes by itself. What does not: whom it asks, and what an
+What goes here: every request that this program makes by itself. What does not: what is asked, and what an
 answer means.
 
-One deadline holds for a whole exchange, from the connection to the last byte: each read may take what is left
-of it, so that a server which trickles its status line, headers, chunk sizes or content gains nothing.
-Redirects are never followed here. No error holds the URL, which may be a secret. The standard library's
-client is used, since it trusts the certificates that the system trusts, and the proxy that the environment
-names.
+One deadline holds for a whole exchange, from the connection to the last byte, so a server cannot stretch it
+by trickling bytes. Redirects are not followed. No error holds the URL, which may be a secret. The standard
+library's client is used, since it honours the system's certificates and the environment's proxy.
 """
 
 import base64
@@ -35,17 +33,17 @@ _ADDRESS = re.compile(r"[!-~]+")
 
 
 class HttpError(RuntimeError):
-    """An exchange that failed; the text gives the reason and holds no part of the URL."""
+    """A failed exchange; the text gives the reason and no part of the URL."""
 
     def __init__(
         self, reason: str, *, status: int = 0, may_pass: bool = False, after: float | None = None
     ) -> None:
-        """Note what is known.
+        """Store what is known.
 
         Args:
             reason: in words.
-            status: that was answered, 0 for none.
-            may_pass: whether another attempt may succeed.
+            status: HTTP status, 0 for none.
+            may_pass: whether a retry may succeed.
             after: seconds that the server asks to wait first.
         """
         super().__init__(reason)
@@ -53,14 +51,14 @@ class HttpError(RuntimeError):
 
 
 class Deadline:
-    """The moment by which an exchange has to be over."""
+    """When an exchange must have ended."""
 
     def __init__(self, secs: float) -> None:
         self.secs = secs
         self._end = time.monotonic() + secs
 
     def extend(self, secs: float) -> None:
-        """Allow more time, for a body whose size is known by now."""
+        """Allow more time, for a body of known size."""
         self.secs += secs
         self._end += secs
 
@@ -68,7 +66,7 @@ class Deadline:
         """Return the seconds that are left.
 
         Raises:
-            TimeoutError: none.
+            TimeoutError: none are left.
         """
         left = self._end - time.monotonic()
         if left <= 0:
@@ -78,7 +76,7 @@ class Deadline:
 
 @dataclass(frozen=True)
 class Response:
-    """What a server answered."""
+    """An answer."""
 
     status: int
     headers: Message
@@ -97,21 +95,21 @@ def exchange(
     exact: bool = False,
     bytes_per_sec: float = 0,
 ) -> Response:
-    """Send one request and return the answer; the content of one that is no success is left unread.
+    """Send one request and return the answer, without content unless its status is 2xx.
 
     Args:
         method: GET or POST.
         url: http or https.
-        deadline: by which it is over.
+        deadline: of the whole exchange.
         limit: most bytes of content.
-        body: sent.
-        headers: sent.
-        target: takes the content, instead of the answer.
+        body: of the request.
+        headers: of the request.
+        target: file that the content is written to, instead of into the answer.
         exact: whether the content must be exactly `limit` bytes.
-        bytes_per_sec: gives the deadline more time for the content, so that it may come as slowly as this.
+        bytes_per_sec: slowest rate of the content; extends the deadline accordingly.
 
     Raises:
-        HttpError: no connection, too slow, another size than promised or allowed, or no URL.
+        HttpError: no connection, too slow, a size other than announced or allowed, or not a URL.
     """
     connection = None
     try:
@@ -149,7 +147,7 @@ def exchange(
 
 
 def failed(answer: Response) -> HttpError:
-    """Return the error that an answer without success stands for."""
+    """Return the error for an answer whose status is not 2xx."""
     after = retry_after(answer.headers.get("Retry-After"))
     return HttpError(
         f"HTTP {answer.status}", status=answer.status, may_pass=answer.status in RETRIED, after=after
@@ -159,15 +157,15 @@ def failed(answer: Response) -> HttpError:
 def retrying(
     attempts: int, *, first_wait: float, max_wait: float, sleep: Callable[[float], Any] = time.sleep
 ) -> Retrying:
-    """Return what calls a function again while it raises an `HttpError` that may pass.
+    """Return a tenacity object that retries a function while it raises an `HttpError` that may pass.
 
-    Between attempts lies the pause that the server asks for, or a random part of one that doubles ("full
-    jitter", Brooker, AWS Architecture Blog, 2015).
+    Pauses are as long as the server asks, else exponential with full jitter (Brooker, AWS Architecture Blog,
+    2015).
 
     Args:
         attempts: at most.
         first_wait: longest first pause, seconds.
-        max_wait: longest pause at all; a server that asks for more is not asked again.
+        max_wait: longest pause, seconds; a server that asks for more is not retried.
         sleep: waits.
     """
 
@@ -185,10 +183,7 @@ def retrying(
 
 
 def retry_after(value: str | None) -> float | None:
-    """Return the seconds that a Retry-After header asks for, in either of its forms (RFC 9110, 10.2.3).
-
-    None for what is neither.
-    """
+    """Return the seconds of a Retry-After header (RFC 9110, 10.2.3), None for what is none."""
     if value is None:
         return None
     if re.fullmatch(r"\s*[0-9]{1,18}\s*", value):
@@ -219,12 +214,12 @@ def _copy(response: http.client.HTTPResponse, target: BinaryIO, limit: int) -> i
     return got
 
 
-# A connection whose every read and write knows the deadline
+# Connections with a deadline for every read and write
 # ---------------------------------------------------------
 
 
 class _TimedReader(io.RawIOBase):
-    """What a socket receives, each time within what is left."""
+    """Reads from a socket before the deadline."""
 
     def __init__(self, socket: Any, deadline: Deadline) -> None:
         self._socket, self._deadline = socket, deadline
@@ -238,7 +233,7 @@ class _TimedReader(io.RawIOBase):
 
 
 class _TimedSocket:
-    """As much of a socket as `http.client` uses of one that is connected."""
+    """The part of a connected socket that `http.client` uses."""
 
     def __init__(self, socket: Any, deadline: Deadline) -> None:
         self._socket, self._deadline = socket, deadline
@@ -251,17 +246,17 @@ class _TimedSocket:
         self._socket.sendall(content)
 
     def close(self) -> None:
-        """Leave the socket open: the client closes it while the answer is still being read."""
+        """Do nothing: the client closes its socket while the answer is still being read."""
 
 
 class _Timed(http.client.HTTPConnection):
-    """A connection that is over by a deadline."""
+    """A connection with a deadline."""
 
     deadline: Deadline
     login: Mapping[str, str] = {}
 
     def connect(self) -> None:
-        """Connect, and through a proxy where there is one."""
+        """Connect, through the proxy where there is one."""
         self.timeout = self.deadline.left()
         super().connect()
         self.socket = self.sock
@@ -275,11 +270,11 @@ class _Timed(http.client.HTTPConnection):
 
 
 class _TimedSecure(_Timed, http.client.HTTPSConnection):
-    """The same under TLS; a handshake as a whole may take what is left."""
+    """The same with TLS; the handshake may take all the time that is left."""
 
 
 def _connect(parts: SplitResult, deadline: Deadline) -> tuple[_Timed, str]:
-    """Return a connection for a URL, not yet made, and what is asked of it."""
+    """Return an unopened connection for a URL, and the request target."""
     host = parts.hostname
     if parts.scheme not in ("http", "https") or not host or _ADDRESS.fullmatch(parts.geturl()) is None:
         raise ValueError

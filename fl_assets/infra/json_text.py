@@ -1,8 +1,4 @@
-"""JSON of which there is one form only: what is signed or hashed, and what strangers wrote.
-
-What goes here: the canonical form, and a reader that refuses what JSON readers disagree about. What does not:
-what a document means.
-"""
+"""Canonical JSON for what is signed or hashed, and a strict reader for what others wrote."""
 
 import json
 from typing import Any
@@ -11,26 +7,25 @@ from pydantic import BaseModel
 
 
 def canonical_json(value: Any, *, ascii_only: bool = True) -> bytes:
-    """Return the one form of a JSON value that is stored, hashed and signed: keys sorted, no blanks.
+    """Return the canonical form of a JSON value: keys sorted, no blanks.
 
     Args:
-        value: plain lists, dicts and scalars. Floats are written as Python does, so what several writers sign
-            holds whole numbers only.
-        ascii_only: escape all other characters; else they are UTF-8.
+        value: plain lists, dicts and scalars; what writers in other languages sign must hold no floats.
+        ascii_only: escape other characters; else they are UTF-8.
     """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=ascii_only).encode()
 
 
 def canonical_record(record: BaseModel) -> bytes:
-    """Return the one form of a record that is stored and signed, in ASCII."""
+    """Return the canonical form of a record, in ASCII."""
     return canonical_json(record.model_dump(mode="json"))
 
 
 def strict_json(content: bytes | str) -> Any:
-    """Return JSON in which no key occurs twice and every number is one.
+    """Parse JSON, refusing repeated keys and NaN, about which readers disagree.
 
     Raises:
-        ValueError: it is not, or is nested deeper than Python reads.
+        ValueError: it has one of these, is no JSON, or is nested too deep.
     """
     text = content.decode("utf-8") if isinstance(content, bytes) else content
     try:

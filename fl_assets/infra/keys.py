@@ -1,10 +1,10 @@
-"""Ed25519: signing with a private key, and telling whether a trusted key signed.
+"""Ed25519: key files, signing, and checking signatures.
 
-What goes here: key files and signatures over bytes. What does not: what the bytes mean; each kind of document
-puts a line of its own before them, so that a signature over one never fits another (`manifest_to_sign` in
+What goes here: signatures over bytes. What does not: what the bytes mean; each kind of document begins them
+with a line of its own, so that a signature of one never fits another (`manifest_to_sign` in
 `adapters/manifest.py`).
 
-A trusted key is a file `<name>.pem` in the folder of trusted keys; taking the file away revokes the key.
+A trusted key is a file `<name>.pem` in the folder of trusted keys; removing the file revokes the key.
 """
 
 import base64
@@ -54,7 +54,7 @@ def load_private_key(path: Path) -> Ed25519PrivateKey:
 
 
 def make_private_key(path: Path) -> Ed25519PrivateKey:
-    """Return the private key at a path; one that is not there is made, for its owner's eyes only.
+    """Return the private key at a path, which is created with mode 600 where there is none.
 
     Raises:
         KeyFileError: as `load_private_key`.
@@ -68,11 +68,11 @@ def make_private_key(path: Path) -> Ed25519PrivateKey:
 
 
 def make_secret(path: Path, *, is_private: bool = True) -> bytes:
-    """Return the 32 random bytes at a path; what is not there is made, for its owner's eyes only.
+    """Return the 32 random bytes at a path, which is created with mode 600 where there is none.
 
     Args:
         path: of the file.
-        is_private: refuse a file that others can read; not for a key that people copy between machines.
+        is_private: refuse a file that others can read; False for a key that people copy between machines.
 
     Raises:
         KeyFileError: it cannot be read, others can read it too, or it holds fewer bytes.
@@ -90,7 +90,7 @@ def make_secret(path: Path, *, is_private: bool = True) -> bytes:
 
 
 def _first(path: Path, content: bytes) -> None:
-    """Write a private file where there is none; of several processes the first one's counts."""
+    """Create a private file; of several processes the first wins."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     with new_file(temporary, mode=0o600) as file:
@@ -117,11 +117,10 @@ class TrustedKeys:
     """The public keys in one folder, by file name."""
 
     def __init__(self, folder: Path | None) -> None:
-        """Read every `*.pem` of the folder; no folder, no trust.
+        """Read every `*.pem` of the folder; without a folder no key is trusted.
 
         Raises:
-            KeyFileError: one of them is no Ed25519 public key: better to stop than to trust less, or more,
-                than was meant.
+            KeyFileError: one of them is no Ed25519 public key.
         """
         self._keys: dict[str, Ed25519PublicKey] = {}
         for path in sorted(folder.glob("*.pem")) if folder else []:

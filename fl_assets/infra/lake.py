@@ -1,11 +1,11 @@
-"""The lake: day-partitioned Parquet and, for each table and day, a manifest that says what must be there.
+"""The lake: Parquet by table and day, with a manifest for each that names its files.
 
 What goes here: finding, adding, replacing, verifying and expiring a day's files. What does not: what the rows
 mean (`tables.py`, `events/event.py`), computing them (the engines).
 
-Layout: `<root>/<table>/event_date=2026-11-01/<hash of the file>.parquet`, one or several, and, beside them,
-`manifest.json`. The manifest names the files, and is renamed into place last: a crash at any point leaves the
-old day or the new one, never a mixture, and at worst files that no manifest names, which `clean` removes.
+Layout: `<root>/<table>/event_date=2026-11-01/` with `<hash of the file>.parquet`, one or several, and
+`manifest.json`. The manifest is renamed into place last: a crash leaves the old day or the new one, never a
+mixture, and at worst files that no manifest names, which `clean` removes.
 
 A lake on an object store has the same layout in a local folder, its mirror (`mirror.py`). `open_lake` chooses
 between the two.
@@ -39,9 +39,7 @@ _SUMMARIES = "node_summaries"
 class LakeFile(Record):
     """A Parquet file of a day."""
 
-    name: str = Field(
-        pattern=r"^[0-9a-f-]+\.parquet$", description="Below the day's folder, and nowhere else."
-    )
+    name: str = Field(pattern=r"^[0-9a-f-]+\.parquet$", description="Within the day's folder.")
     sha256: str
     rows: int = Field(ge=0)
 
@@ -53,26 +51,23 @@ class Manifest(Record):
     day: date
     rows: int = Field(ge=0)
     content_hash: str = Field(
-        description="Hash of the rows without where they came from: the same in any order and over any "
-        "split into files."
+        description="Hash of the rows without their sources: the same in any order and split into files."
     )
     version: int = Field(ge=1, description="Counts how often the content changed.")
-    source_files: tuple[str, ...] = Field(
-        description="Files the rows came from; they may have been deleted since."
-    )
+    source_files: tuple[str, ...] = Field(description="Files the rows came from; some may be deleted by now.")
     schema_version: int
     duckdb_version: str
     files: tuple[LakeFile, ...] = Field(
-        (), description="Each is sorted by itself; none once the raw day was removed."
+        (), description="Each is sorted by itself; none once the day has expired."
     )
     is_expired: bool = Field(
-        False, description="Whether retention removed the rows; the counts say what there was."
+        False, description="Whether retention removed the rows; the counts are those of before."
     )
     stats: dict[str, int | float] = Field(default_factory=dict)
 
 
 def _schema_of(content: bytes) -> int:
-    """Return the schema that a manifest says it has; 0 where that cannot be read."""
+    """Return the schema version of a manifest; 0 where that cannot be read."""
     try:
         return int(orjson.loads(content)["schema_version"])
     except (ValueError, KeyError, TypeError):
@@ -80,7 +75,7 @@ def _schema_of(content: bytes) -> int:
 
 
 def _check_schema(path: Path, schema: int) -> None:
-    """Refuse what a later release wrote: it may mean something else by the same fields."""
+    """Refuse the manifest of a later release, whose fields may mean something else."""
     if schema > SCHEMA_VERSION:
         message = (
             f"{path} was written by a later release (schema {schema}, this one reads up to "
@@ -95,7 +90,7 @@ _R = TypeVar("_R")
 
 
 def retry_on_conflict(method: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Repeat what locks, reads and commits, from its start, where another coordinator committed meanwhile."""
+    """Rerun a method that locks, reads and commits when another coordinator committed meanwhile."""
     is_conflict = retry_if_exception_type(ConcurrentCommitError)
     return retry(retry=is_conflict, stop=stop_after_attempt(5), reraise=True)(method)
 
@@ -116,7 +111,7 @@ class Lake:
         return self.root / table / f"{PREFIX}{day.isoformat()}"
 
     def manifest(self, table: str, day: date) -> Manifest | None:
-        """Return what one day of a table holds, or None where it was never written.
+        """Return the manifest of a day of a table, None where it was never written.
 
         Raises:
             LakeError: the manifest is damaged, or a later release wrote it.
@@ -172,12 +167,12 @@ class Lake:
         )
 
     def events_on(self, day: date) -> int:
-        """Return the events of a day: calls and turns that are stored.
+        """Return the number of a day's events: calls, turns, and those that summaries report.
 
-        Those that summaries tell of, a node that has both being counted by its summary.
+        A node that has both counts by its summary.
         """
         summaries = self.manifest(_SUMMARIES, day)
-        told = {
+        summarised = {
             node
             for path in self.files(_SUMMARIES, [day])
             for node in pq.read_table(path, columns=["node_id"], partitioning=None)["node_id"].to_pylist()
@@ -186,24 +181,21 @@ class Lake:
         for table in _CONTENT_TABLES[:2]:
             manifest = self.manifest(table, day)
             events += manifest.rows if manifest else 0
-            for path in self.files(table, [day]) if told else ():
+            for path in self.files(table, [day]) if summarised else ():
                 nodes = pq.read_table(path, columns=["node_id"], partitioning=None)["node_id"]
-                events -= sum(
-                    one["counts"] for one in nodes.value_counts().to_pylist() if one["values"] in told
-                )
+                counts = nodes.value_counts().to_pylist()
+                events -= sum(one["counts"] for one in counts if one["values"] in summarised)
         return events
 
     @contextmanager
     def lock(self, wait_secs: float = 600.0) -> Iterator[None]:
-        """Let one process at a time write to the lake; what is on an object store is fetched first.
+        """Let one process at a time write to the lake; a mirror is brought up to date first.
 
         Raises:
-            IngestBusyError: another one held the lock for `wait_secs`; those who take turns may be waited for
-                longer.
-            LakeError: the object store cannot be reached, or takes no conditional puts; or it lost what the
-                mirror has.
+            IngestBusyError: another process held the lock for `wait_secs`.
+            LakeError: of an object store (see `MirroredLake.lock`).
         """
-        path = self.root / "ingest.lock"  # in it, so that all who share the lake meet there
+        path = self.root / "ingest.lock"  # within the lake, for all that share it
         path.parent.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             try:
@@ -214,7 +206,7 @@ class Lake:
             yield
 
     def check_pseudonym_key(self, key: bytes) -> None:
-        """Note whose key makes this lake's pseudonyms, or check that it is `key`.
+        """Check that this lake's pseudonyms are made with `key`, which an empty lake adopts.
 
         Raises:
             ForeignKeyError: the lake was filled with another key.
@@ -228,20 +220,20 @@ class Lake:
             raise ForeignKeyError(message)
 
     def _first(self, name: str, content: bytes) -> bytes:
-        """Write a file of the lake where there is none; return what is there."""
+        """Create a file of the lake unless it exists; return its content."""
         path = self.root / name
         if not path.exists():
             write_atomically(path, content)
         return path.read_bytes()
 
     def add(self, table: str, day: date, rows: int, write: Callable[[Path], object]) -> LakeFile:
-        """Write a file of a day; until a commit names it, it is at `staged`.
+        """Write a file of a day; it is at `staged` until a commit names it.
 
         Args:
             table: name of the table.
             day: the day.
             rows: how many `write` writes.
-            write: writes the Parquet to the path that it is given.
+            write: writes the Parquet to a path.
         """
         folder = self.folder(table, day)
         folder.mkdir(parents=True, exist_ok=True)
@@ -256,15 +248,15 @@ class Lake:
         return f"{sha256[:24]}.parquet"
 
     def staged(self, table: str, day: date, file: LakeFile) -> Path:
-        """Return where a file that was added is before it is committed."""
+        """Return the path of an added file before its commit."""
         return self.folder(table, day) / (file.name + _STAGED)
 
     def commit(self, manifest: Manifest, write: Callable[[Path], None] | None = None) -> Manifest:
-        """Let a day of a table be what a manifest says, and remove all else from its folder.
+        """Replace a day of a table by what a manifest names, and remove all else from its folder.
 
         Args:
             manifest: what the day holds from now on.
-            write: writes all rows of the day to the path that it is given: they are its only file.
+            write: writes all rows of the day to a path, which is then its only file.
 
         Returns:
             The manifest as stored.
@@ -274,7 +266,7 @@ class Lake:
         """
         folder = self.folder(manifest.table, manifest.day)
         folder.mkdir(parents=True, exist_ok=True)
-        self.manifest(manifest.table, manifest.day)  # one that is damaged is not overwritten
+        self.manifest(manifest.table, manifest.day)  # raises rather than overwrite a damaged one
         if write:
             manifest = manifest.model_copy(
                 update={"files": (self.add(manifest.table, manifest.day, manifest.rows, write),)}
@@ -282,7 +274,7 @@ class Lake:
         content = orjson.dumps(manifest.model_dump(mode="json"), option=orjson.OPT_INDENT_2)
         with self._publishing(manifest, content):
             for file in manifest.files:
-                with suppress(FileNotFoundError):  # it was committed before
+                with suppress(FileNotFoundError):  # in place already
                     self.staged(manifest.table, manifest.day, file).replace(folder / file.name)
             sync_folder(folder)
             write_atomically(folder / MANIFEST, content)
@@ -290,66 +282,41 @@ class Lake:
         return manifest
 
     def _publishing(self, manifest: Manifest, content: bytes) -> AbstractContextManager[None]:  # noqa: ARG002
-        """Commit where others read it, before the block puts the day in place here."""
+        """Commit to the object store, if there is one, before the block changes the folder."""
         return nullcontext()
 
     def refresh(self) -> None:
         """Fetch what others committed; nothing for a lake that is a folder."""
 
     def verify(self, table: str, day: date) -> list[Violation]:
-        """Compare the manifest of a day with its Parquet files, byte for byte.
-
-        A day that was never written has nothing wrong.
-        """
+        """Compare the Parquet files of a day with its manifest, byte for byte; nothing for a missing day."""
         manifest = self.manifest(table, day)
         if manifest is None or manifest.is_expired:
             return []
-        subject, rule = f"{table} of {day}", "lake_matches_manifest"
+        subject = f"{table} of {day}"
         found = self._verify_store(manifest)
         for file in manifest.files:
             path = self.folder(table, day) / file.name
+            expected = f"{file.rows} rows, SHA-256 {file.sha256}"
             try:
-                sha256, rows = hash_file(path), pq.read_metadata(path).num_rows
+                actual = f"{pq.read_metadata(path).num_rows} rows, SHA-256 {hash_file(path)}"
             except FileNotFoundError:
-                found.append(
-                    Violation(
-                        rule=rule, subject=subject, expected=f"the file {file.name}", actual="no such file"
-                    )
-                )
-                continue
+                expected, actual = f"the file {file.name}", "no such file"
             except (OSError, ValueError) as error:
-                found.append(
-                    Violation(
-                        rule=rule,
-                        subject=subject,
-                        expected=f"the Parquet file {file.name}",
-                        actual=f"a damaged file ({error})",
-                    )
-                )
-                continue
-            expected, actual = f"{file.rows} rows, SHA-256 {file.sha256}", f"{rows} rows, SHA-256 {sha256}"
+                expected, actual = f"the Parquet file {file.name}", f"a damaged file ({error})"
             if expected != actual:
-                found.append(Violation(rule=rule, subject=subject, expected=expected, actual=actual))
+                found.append(mismatch(subject, expected, actual))
         if (rows := sum(file.rows for file in manifest.files)) != manifest.rows:
-            found.append(
-                Violation(
-                    rule=rule,
-                    subject=subject,
-                    expected=f"{manifest.rows} rows",
-                    actual=f"{rows} rows in {len(manifest.files)} files",
-                )
-            )
+            actual = f"{rows} rows in {len(manifest.files)} files"
+            found.append(mismatch(subject, f"{manifest.rows} rows", actual))
         return found
 
     def _verify_store(self, manifest: Manifest) -> list[Violation]:  # noqa: ARG002
-        """Return what differs between a manifest and the object store; nothing without one."""
+        """Return the differences between a manifest and the object store; none without a store."""
         return []
 
     def sweep(self, table: str, day: date) -> list[Path]:
-        """Remove from a day's folder what its manifest does not name; return it.
-
-        Call it under the ingestion lock only.
-        """
+        """Remove what a day's manifest does not name; return it. Needs the ingestion lock."""
         folder = self.folder(table, day)
         manifest = self.manifest(table, day)
         kept = {MANIFEST, *(file.name for file in manifest.files)} if manifest else set()
@@ -362,10 +329,7 @@ class Lake:
         return removed
 
     def clean(self) -> list[Path]:
-        """Remove what an interrupted commit left behind: files that no manifest names; return them.
-
-        Call it under the ingestion lock only.
-        """
+        """Remove all files that no manifest names; return them. Needs the ingestion lock."""
         folders = sorted(self.root.glob(f"*/{PREFIX}*"))
         return [
             path
@@ -375,35 +339,29 @@ class Lake:
 
     @retry_on_conflict
     def expire(self, today: date, retention_days: int) -> list[date]:
-        """Remove the rows of days more than `retention_days` before `today` (0: none).
+        """Remove the rows of days more than `retention_days` (0: none) before `today`; return these days.
 
-        Say so in their manifests, which stay; summaries are sums, and stay.
+        Their manifests stay and say so. Summaries are sums, and stay.
         """
         if retention_days == 0:
             return []
-        tables = (
-            sorted(path.name for path in self.root.iterdir() if path.is_dir() and path.name != _SUMMARIES)
-            if self.root.is_dir()
-            else []
-        )
-        old = [
-            (table, day)
-            for table in tables
-            for day in self.days(table)
-            if day < today - timedelta(days=retention_days)
-        ]
-        manifests = [
-            manifest
-            for table, day in old
-            if (manifest := self.manifest(table, day)) and not manifest.is_expired
-        ]
+        first_kept = today - timedelta(days=retention_days)
+        tables = sorted(path.name for path in self.root.glob("*/") if path.name != _SUMMARIES)
+        old = [(table, day) for table in tables for day in self.days(table) if day < first_kept]
+        found = [self.manifest(table, day) for table, day in old]
+        manifests = [manifest for manifest in found if manifest and not manifest.is_expired]
         if not manifests:
             return []
-        with self.lock():  # ingestion may be adding files to one of these days
+        with self.lock():  # read again, as ingestion may have added to one of these days
             for before in manifests:
                 if manifest := self.manifest(before.table, before.day):
                     self.commit(manifest.model_copy(update={"is_expired": True, "files": ()}))
         return sorted({manifest.day for manifest in manifests})
+
+
+def mismatch(subject: str, expected: str, actual: str) -> Violation:
+    """Return a violation of the rule `lake_matches_manifest`."""
+    return Violation(rule="lake_matches_manifest", subject=subject, expected=expected, actual=actual)
 
 
 def hash_file(path: Path) -> str:
@@ -413,7 +371,7 @@ def hash_file(path: Path) -> str:
 
 
 def sync_and_hash(path: Path) -> str:
-    """Have a file reach the disk; return its SHA-256."""
+    """Flush a file to the disk; return its SHA-256."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
     return hash_file(path)

@@ -1,9 +1,7 @@
-"""Text as Markdown that says what it says and does nothing.
+"""Escaping for Markdown, so that the text of others is shown and never rendered.
 
-What goes here: escaping. What does not: what a page says.
-
-Dagster's UI renders Markdown with images and links, and makes links of bare addresses. So what others wrote
-is shown as code, in which nothing is read, and what stands between is escaped, its addresses broken.
+Dagster's UI renders images and links, and turns bare addresses into links. So what others wrote is shown as
+code, and our own text is escaped, with addresses broken up.
 """
 
 import re
@@ -15,18 +13,17 @@ _UNSEEN = re.compile(
     "[\\x00-\\x1f\\x7f-\\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
 _BREAK = "\u200b"
-"""Zero-width space: no renderer takes `http\u200b://` for an address."""
+"""Zero-width space: no renderer makes a link of `http\u200b://`."""
 
 
 def plain(text: str) -> str:
-    """Return a text in one line, with nothing in it that Markdown or HTML would read."""
-    line = _UNSEEN.sub("\ufffd", " ".join(text.split()))
-    return _ADDRESS.sub(_BREAK, _SPECIAL.sub(r"\\\1", line))
+    """Return a text in one line, escaped for Markdown and HTML."""
+    return _ADDRESS.sub(_BREAK, _SPECIAL.sub(r"\\\1", _one_line(text)))
 
 
 def code(text: str) -> str:
     """Return a text in one line as code, whatever backticks it has; '' for nothing."""
-    line = _UNSEEN.sub("\ufffd", " ".join(text.split()))
+    line = _one_line(text)
     if not line:
         return ""
     fence = "`" * (1 + max(map(len, _RUN.findall(line)), default=0))
@@ -35,7 +32,7 @@ def code(text: str) -> str:
 
 
 def prose(text: str) -> str:
-    """Return a sentence of ours, names between backticks as code and the rest plain."""
+    """Return a sentence of ours: names between backticks as code, the rest escaped."""
     parts = text.split("`")
     if len(parts) % 2 == 0:
         return plain(text)
@@ -44,13 +41,17 @@ def prose(text: str) -> str:
 
 
 def block(text: str, language: str = "") -> str:
-    """Return a text of several lines as a block of code."""
+    """Return a text of several lines as a code block."""
     fence = "`" * max(3, 1 + max(map(len, _RUN.findall(text)), default=0))
     lines = [_UNSEEN.sub("\ufffd", line) for line in text.splitlines()]
     return "\n".join([f"{fence}{language}", *lines, fence])
 
 
+def _one_line(text: str) -> str:
+    return _UNSEEN.sub("\ufffd", " ".join(text.split()))
+
+
 def _between(part: str) -> str:
-    """Return what stands between two names, with the blanks around it."""
+    """Escape the text between two names, keeping the blanks around it."""
     before, after = (" " if part[:1].isspace() else ""), (" " if part[-1:].isspace() else "")
     return f"{before}{plain(part)}{after}" if part.strip() else before

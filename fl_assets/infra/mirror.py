@@ -1,10 +1,7 @@
-"""A lake on an object store, as its coordinator sees it: a local folder that all reads go to.
+"""The local mirror of a lake on an object store: all reads go to it. Needs the extra [object-storage].
 
-What goes here: bringing the folder up to the store, and committing to both. What does not: the commit
-protocol (`remote_lake.py`), the folder itself (`lake.py`).
-
-`lock` brings the mirror up to the store; what `commit` says is the store's before it is the mirror's. Needs
-the extra [object-storage].
+What goes here: updating the mirror from the store (`lock`), and committing to the store, then to the mirror.
+What does not: the commit protocol (`remote_lake.py`), the folder itself (`lake.py`).
 """
 
 import secrets
@@ -26,12 +23,13 @@ from fl_assets.infra.lake import (
     LakeFile,
     Manifest,
     hash_file,
+    mismatch,
     sync_and_hash,
 )
 from fl_assets.infra.remote_lake import RemoteLake
 
 _MIRRORED, _SWEPT = "mirrored.json", "swept"
-"""The manifests that the mirror holds, by folder, and when its coordinator last swept the store."""
+"""Files: the manifests that the mirror holds, by folder, and when its coordinator last swept the store."""
 SWEEP_SECS = 86_400
 
 
@@ -49,26 +47,25 @@ class MirroredLake(Lake):
 
     @contextmanager
     def lock(self, wait_secs: float = 600.0) -> Iterator[None]:
-        """Let one process at a time write to the lake, having brought the mirror up to its store.
+        """Let one process at a time write to the lake, and update the mirror first.
 
         Raises:
-            IngestBusyError: another one held the lock or the lease for `wait_secs`.
-            LakeError: the object store cannot be reached, or takes no conditional puts; or it lost what the
-                mirror has.
+            IngestBusyError: another process held the lock or the lease for `wait_secs`.
+            LakeError: the store cannot be reached, has no conditional puts, or lost what the mirror has.
         """
         with super().lock(wait_secs):
-            self._pull()  # what may take long, before anybody waits for us
+            self._pull()  # the slow part, before others wait for the lease
             with self.remote.lease(wait_secs):
                 self._pull()
                 yield
 
     def refresh(self) -> None:
-        """Bring the mirror up to its store, without taking the lease that other coordinators wait for."""
-        with super().lock():  # of the processes that share this folder
+        """Update the mirror from its store, without taking the lease that other coordinators wait for."""
+        with super().lock():  # among the processes that share this folder
             self._pull()
 
     def clean(self) -> list[Path]:
-        """Remove what an interrupted commit left behind, here and, once a day, in the store; return it."""
+        """Remove what no manifest names, here and, once a day, in the store; return it."""
         removed, swept = super().clean(), self.root / _SWEPT
         if not swept.exists() or time.time() - swept.stat().st_mtime > SWEEP_SECS:
             removed += [Path(key) for key in self.remote.sweep(self._named)]
@@ -97,10 +94,7 @@ class MirroredLake(Lake):
         return self.folder(manifest.table, manifest.day).relative_to(self.root).as_posix()
 
     def _pull(self) -> None:
-        """Make the folder what the store holds: manifests that changed.
-
-        The files that they name and it lacks.
-        """
+        """Fetch the manifests that changed, and the files that they name."""
         self.remote.check_conditional_put()
         path = self.root / _MIRRORED
         held: dict[str, str] = orjson.loads(path.read_bytes()) if path.exists() else {}
@@ -131,13 +125,13 @@ class MirroredLake(Lake):
                         f"({error.args[0]}): restore it (the bucket's versioning has it)"
                     )
                     raise LakeError(message) from error
-                continue  # it was swept, since somebody committed after we looked
+                continue  # swept after another commit
             break
         if stale:
             self._note(days)
 
     def _fetch(self, folder: str, name: str) -> None:
-        """Let a day of the mirror be what a manifest of the store says."""
+        """Replace a day of the mirror by what a manifest of the store names."""
         content, _ = self.remote.objects.read(f"{folder}/{name}")
         try:
             manifest = Manifest.model_validate_json(content)
@@ -180,15 +174,12 @@ class MirroredLake(Lake):
         }
 
     def _verify_store(self, manifest: Manifest) -> list[Violation]:
-        """Compare a day of the store with its manifest.
-
-        That its files are there, as long as those of the mirror; and fetch again what is amiss in the mirror.
-        """
+        """Check that the store has a day's files, as large as in the mirror; repair those of the mirror."""
         folder = self.folder(manifest.table, manifest.day)
         key = self._key(manifest)
         head, mirrored = self.remote.read_head(), orjson.loads((self.root / _MIRRORED).read_bytes())
         if head is None or head.days.get(key) != mirrored.get(key):
-            return []  # another coordinator went on: the mirror is what it was, until `lock`
+            return []  # another coordinator committed: the mirror is older, until `lock`
         stored = {Path(one.key).name: one.size for one in self.remote.objects.listed(key)}
         found = []
         for file in manifest.files:
@@ -199,32 +190,10 @@ class MirroredLake(Lake):
                 path = folder / file.name
                 if not path.is_file() or hash_file(path) != file.sha256:
                     self._fetch_file(key, file)
-                if stored[file.name] != path.stat().st_size:
-                    actual = f"{stored[file.name]} bytes"
-                    found.append(
-                        Violation(
-                            rule="lake_matches_manifest",
-                            subject=subject,
-                            expected=f"{path.stat().st_size} bytes",
-                            actual=actual,
-                        )
-                    )
+                if (size := path.stat().st_size) != stored[file.name]:
+                    found.append(mismatch(subject, f"{size} bytes", f"{stored[file.name]} bytes"))
             except FileNotFoundError:
-                found.append(
-                    Violation(
-                        rule="lake_matches_manifest",
-                        subject=subject,
-                        expected=f"the object {file.name}",
-                        actual="no such object",
-                    )
-                )
+                found.append(mismatch(subject, f"the object {file.name}", "no such object"))
             except LakeError as error:
-                found.append(
-                    Violation(
-                        rule="lake_matches_manifest",
-                        subject=subject,
-                        expected=f"the object {file.name}",
-                        actual=f"a damaged one ({error})",
-                    )
-                )
+                found.append(mismatch(subject, f"the object {file.name}", f"a damaged one ({error})"))
         return found

@@ -1,38 +1,34 @@
 """The lake on an object store (S3, GCS, Azure), where there is neither rename nor `flock`.
 
-What goes here: the seven things that we ask of a store, the commit protocol, the lease. What does not: days,
-manifests and the local folder that all reads go to (`mirror.py`). Needs the extra [object-storage].
+What goes here: the operations we need of a store, the commit protocol, the lease. What does not: days,
+manifests and the local mirror that all reads go to (`mirror.py`). Needs the extra [object-storage].
 
-The store is the truth, and each coordinator's folder is a mirror of it: DuckDB reads local files, and reaches
-no others. Objects below the URL:
+The store is the source of truth; each coordinator reads a local mirror of it. Objects below the URL, of which
+only `head.json` and `lease.json` are ever replaced:
 
-    head.json                                              the one object that is ever replaced: {"commit":
-    token, "days": {folder: manifest}} raw_traces/event_date=2026-11-01/manifest-<token>.json  written once,
-    named by `head.json` or by nothing raw_traces/event_date=2026-11-01/<hash>-<token>.parquet written once,
-    named by a manifest or by nothing lease.json                                             who may ingest
-    pseudonym.check                                        whose key made the pseudonyms
+- `head.json`: `{"commit": token, "days": {folder: manifest}}`
+- `raw_traces/event_date=2026-11-01/manifest-<token>.json`, named by `head.json`
+- `raw_traces/event_date=2026-11-01/<hash>-<token>.parquet`, named by a manifest
+- `lease.json`: who may ingest
+- `pseudonym.check`: whose key made the pseudonyms
 
 1. *Commit.* Upload the new files, then the manifest, then replace `head.json` if it is still the version that
-   was read last (a conditional put). That put is the
-   commit: before it nothing of the day is seen, after it all of it is. Files and manifests never change and
-       no name is used twice, so a `head.json` stands for one state of the whole lake.
-2. *Ingest.* Read `head.json`, bring the mirror up to it, look for ids that are there already in the mirror,
-   commit. A commit of anybody else in between makes ours fail, for whichever day it was (the same id may fall
-   on two days): `ConcurrentCommitError`, and the ingestion starts again on what there is now. So no two
-   coordinators ever decide on different states, and each event is stored once, whatever the order of their
-   steps: a property test tries them.
-3. *Lease.* Only so that nobody works in vain: `lease.json` names a holder, who renews it; whoever sees it
-   unchanged for `LEASE_SECS` by its own clock takes it. No two clocks are compared, and nothing depends on it
-   being respected.
-4. *A put whose answer is lost* may have been carried out, and a retry of it then fails: `head.json` is read
-   again, and holds our token if it was.
-5. *Sweep.* Replace `head.json` by itself under a new token: whoever is about to commit on the old one fails
-   from here on, so what no manifest names now none will ever name. Then delete that, where it is older than
-   an hour by the store's clock. A mirror that misses a file reads `head.json` again.
+   was read last (a conditional put). That put is the commit: nothing of the day is visible before it, all of
+   it after. No name is used twice, so a `head.json` stands for one state of the whole lake.
+2. *Ingest.* Read `head.json`, update the mirror, look there for ids that are stored already, commit. If
+   anybody else committed in between, for any day (the same id may fall on two days), our commit fails with
+   `ConcurrentCommitError` and the ingestion starts again. So each event is stored once, whatever the order of
+   steps, which a property test varies.
+3. *Lease.* Only an optimisation: `lease.json` names a holder, who renews it; whoever sees it unchanged for
+   `LEASE_SECS` by its own clock takes it. No clocks are compared, and correctness does not depend on it.
+4. *A put whose answer is lost* may have succeeded, and its retry then fails: `head.json` is read again, and
+   holds our token if it did.
+5. *Sweep.* Replace `head.json` by itself under a new token, which makes commits in progress fail; what no
+   manifest names now will never be named. Delete that where it is older than an hour by the store's clock. A
+   mirror that misses a file reads `head.json` again.
 """
 
 import os
-import re
 import secrets
 import socket
 import threading
@@ -52,31 +48,31 @@ from obstore.store import MemoryStore, from_url
 from pydantic import Field, ValidationError
 
 from fl_assets.core.models import Record
-from fl_assets.infra.errors import ConcurrentCommitError, IngestBusyError, LakeError
+from fl_assets.infra.errors import ConcurrentCommitError, IngestBusyError, LakeError, first_words
 
 LEASE_SECS = 60.0
-"""Seconds without a sign of its holder after which a lease may be taken."""
+"""Seconds without renewal after which a lease may be taken."""
 GRACE = timedelta(hours=1)
 """Age of an object that no manifest names before it is deleted."""
 _HEAD, _LEASE, _PROBE = "head.json", "lease.json", "probe-"
 _LOOK_SECS = 0.5
 _RETRIES = 6
 _PART_BYTES = 16 * 1024 * 1024
-"""Of a download: a request must end within 30 s, unless AWS_TIMEOUT or the like says otherwise."""
+"""Of a download: by default a request must end within 30 s."""
 _PROVEN: set[str] = set()
-"""Stores of this process that have shown that they keep conditions."""
+"""Stores whose conditional puts this process has checked."""
 
 Version = dict[str, str]
-"""What tells one content of an object from another: an ETag, a generation."""
+"""Version of an object's content: an ETag, a generation."""
 
 
 class ChangedError(Exception):
-    """A put was refused: the object is another version than expected, or is there though it should not be."""
+    """A conditional put was refused: the object has another version, or exists though it should not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """An object, as a listing tells of it."""
+    """An object in a listing."""
 
     key: str
     size: int
@@ -85,7 +81,7 @@ class Listed:
 
 
 class Objects:
-    """The store at a URL: what we ask of it, and no more."""
+    """The operations we need of the store at a URL."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -101,22 +97,19 @@ class Objects:
         return bytes(found.bytes()), _version(found.meta)
 
     def put(self, key: str, content: bytes, *, if_match: Version | None) -> Version:
-        """Put an object in place of one version of it, or, for None, where there is none.
-
-        Returns:
-            Its new version.
+        """Replace one version of an object, or, for None, create it; return the new version.
 
         Raises:
-            ChangedError: something else is there.
+            ChangedError: it has another version, or exists.
         """
         try:
-            mode: Any = if_match or "create"  # a version is a mode too, which obstore's stub does not say
+            mode: Any = if_match or "create"  # obstore's stub lacks versions as modes
             return _version(obstore.put(self._store, key, content, mode=mode, use_multipart=False))
         except (AlreadyExistsError, PreconditionError) as error:
             raise ChangedError(key) from error
 
     def upload(self, key: str, path: Path) -> None:
-        """Put a local file."""
+        """Upload a local file."""
         obstore.put(self._store, key, path)
 
     def download(self, key: str, path: Path) -> None:
@@ -141,7 +134,7 @@ class Objects:
         ]
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Delete objects; one that is not there is none."""
+        """Delete objects, whether or not they exist."""
         if found := list(keys):
             obstore.delete(self._store, found)
 
@@ -153,7 +146,7 @@ class Objects:
 
 @lru_cache
 def _opened(url: str) -> Any:
-    # What AWS_*, GOOGLE_* and AZURE_* say counts; client options given here would silence those of it.
+    # Client options given here would override those of AWS_*, GOOGLE_* and AZURE_*.
     return (
         MemoryStore() if url.startswith("memory:") else from_url(url, retry_config={"max_retries": _RETRIES})
     )
@@ -168,14 +161,14 @@ _ManifestName = Annotated[str, Field(pattern=r"^manifest-[0-9a-f]{16}\.json$")]
 
 
 class Head(Record):
-    """What the lake holds at one moment."""
+    """State of the lake."""
 
-    commit: str = Field(description="Another one each time: who put it knows it by that.")
+    commit: str = Field(description="Token, by which a writer recognises its own commit.")
     days: dict[_Folder, _ManifestName] = Field(description="The manifest of each day of each table.")
 
 
 class RemoteLake:
-    """The shared side of a lake; `lease` comes before all that writes."""
+    """The shared side of a lake; take the `lease` before writing."""
 
     def __init__(
         self,
@@ -193,7 +186,7 @@ class RemoteLake:
     # ------------------------------------------------------------------------------------------------
 
     def read_head(self) -> Head | None:
-        """Read what the lake holds now, None where nothing was ever committed; the next commit builds on it.
+        """Return the state of the lake, None before the first commit; the next commit builds on it.
 
         Raises:
             LakeError: `head.json` is damaged.
@@ -212,7 +205,7 @@ class RemoteLake:
         return self._head
 
     def commit(self, folder: str, manifest: bytes, files: Mapping[str, Path]) -> dict[str, str]:
-        """Let a day be what its manifest says; return the manifests of all days from then on.
+        """Commit the manifest of a day; return the manifests of all days.
 
         Args:
             folder: of the day, `<table>/event_date=<day>`.
@@ -249,7 +242,7 @@ class RemoteLake:
         )
 
     def put_if_absent(self, key: str, content: bytes) -> bytes:
-        """Put an object where there is none yet; return what is there."""
+        """Create an object unless it exists; return its content."""
         try:
             return self.objects.read(key)[0]
         except FileNotFoundError:
@@ -258,10 +251,10 @@ class RemoteLake:
         return self.objects.read(key)[0]
 
     def sweep(self, named: Callable[[], set[str]]) -> list[str]:
-        """Delete what no manifest names and is older than `GRACE`; return it. Call it within `lease`.
+        """Delete what no manifest names and is older than `GRACE`; return it. Needs the `lease`.
 
         Args:
-            named: gives the keys of all files of the manifests of the last `read_head`.
+            named: returns the keys of all files named by the manifests of the last `read_head`.
 
         Raises:
             ConcurrentCommitError: somebody else committed since `read_head`.
@@ -288,10 +281,10 @@ class RemoteLake:
 
     @contextmanager
     def lease(self, wait_secs: float) -> Iterator[None]:
-        """Keep other coordinators from ingesting, as long as we are seen to live.
+        """Hold the lease for the length of the block, renewed by a thread.
 
         Raises:
-            IngestBusyError: another one was seen to hold the lease for `wait_secs`.
+            IngestBusyError: another coordinator held it for `wait_secs`.
         """
         version = self._take(wait_secs)
         stop = threading.Event()
@@ -302,7 +295,7 @@ class RemoteLake:
                 try:
                     version = self.objects.put(_LEASE, _lease(is_held=True), if_match=version)
                 except ChangedError:
-                    return  # somebody took it: what we commit from now on may fail, and is not lost
+                    return  # taken by another: our commit may fail, and is then repeated
                 except BaseError:
                     continue
 
@@ -313,7 +306,7 @@ class RemoteLake:
         finally:
             stop.set()
             keeper.join()
-            with suppress(ChangedError, BaseError):  # it lapses
+            with suppress(ChangedError, BaseError):  # else it expires
                 self.objects.put(_LEASE, _lease(is_held=False), if_match=version)
 
     def _take(self, wait_secs: float) -> Version:
@@ -329,7 +322,7 @@ class RemoteLake:
                 seen, since = version, now
             holder = _holder(content)
             if holder != last:
-                last, begin = holder, now  # they take turns
+                last, begin = holder, now
             if not holder or now - since >= LEASE_SECS:
                 with suppress(ChangedError):
                     return self.objects.put(_LEASE, _lease(is_held=True), if_match=version)
@@ -342,10 +335,10 @@ class RemoteLake:
             self._sleep(_LOOK_SECS)
 
     def check_conditional_put(self) -> None:
-        """Check that the store refuses a put whose condition does not hold; else days could be lost.
+        """Check that the store refuses a put whose condition does not hold; otherwise days could be lost.
 
         Raises:
-            LakeError: it cannot, or does not.
+            LakeError: it does not, or cannot be reached.
         """
         if self.url in _PROVEN:
             return
@@ -356,12 +349,9 @@ class RemoteLake:
             kept = [self._refuses(key, None), self._refuses(key, first)]
             self.objects.delete([key])
         except (BaseError, FileNotFoundError, ValueError) as error:
-            words = re.split(r"[<\n]", str(error))[0][
-                :300
-            ].strip()  # what a server says of a request that it refused may quote it
             message = (
-                f"{self.url} cannot be used as the lake: {words}. Check that the bucket exists, and the "
-                "credentials and the endpoint in the environment "
+                f"{self.url} cannot be used as the lake: {first_words(error)}. Check that the bucket exists, "
+                "and the credentials and the endpoint in the environment "
                 "(AWS_*, GOOGLE_*, AZURE_*); docs/scaling.md lists what they must allow"
             )
             raise LakeError(message) from None
@@ -388,7 +378,7 @@ def _lease(*, is_held: bool) -> bytes:
 
 
 def _holder(content: bytes) -> str:
-    """Return who holds a lease, '' for nobody."""
+    """Return the holder of a lease, '' for nobody."""
     try:
         return str(orjson.loads(content)["holder"])
     except (orjson.JSONDecodeError, KeyError, TypeError):

@@ -1,13 +1,12 @@
-"""The days of the result tables as Parquet: the truth that the DuckDB file is an index of.
+"""The days of the result tables as Parquet files, from which the DuckDB file can be rebuilt.
 
 What goes here: staging, publishing and reading a day's file, and the note of what is being changed. What does
-not: what is in the database (`warehouse.py`).
+not: the database (`warehouse.py`).
 
-Layout: `<root>/<table>/2026-11-01.parquet`. A file is its own manifest: rows, content hash and inputs are in
-its footer, so that the two cannot disagree, and it is renamed into place. The note names the days that are
-being published. It is written before the first of them and emptied once the database has checkpointed, so
-what a crash left different between files and database is known at the next connection, and is mended there
-from the files.
+Layout: `<root>/<table>/2026-11-01.parquet`. The footer holds rows, content hash and inputs, so that file and
+manifest cannot disagree; files are renamed into place. The note (`unsettled.json`) names the days being
+published. It is written before the first of them and emptied once the database has checkpointed, so the next
+connection knows what a crash left different, and restores it from the files.
 """
 
 import os
@@ -27,7 +26,7 @@ from fl_assets.infra.disk import new_file, sync_folder, write_atomically
 
 _FOOTER = b"fl_assets"
 _ALL: dict[str, list[date]] = {}
-"""The note that says that any day may differ."""
+"""Content of the note when any day may differ."""
 
 
 class ResultFileError(RuntimeError):
@@ -36,7 +35,7 @@ class ResultFileError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """A day's file, written and synced, and not yet in its place."""
+    """A day's file, written and synced under a temporary name."""
 
     temporary: Path
     path: Path
@@ -44,17 +43,17 @@ class Staged:
 
 @dataclass(slots=True)
 class Rebuilt:
-    """What a rebuild of the database from its files did: days by table."""
+    """What a rebuild of the database did: days by table."""
 
     moved: list[Path] = field(default_factory=list)
-    """Files that DuckDB could not open, where they lie now."""
+    """Files that DuckDB could not open, under their new names."""
     same: dict[str, list[date]] = field(default_factory=dict)
     restored: dict[str, list[date]] = field(default_factory=dict)
-    """Days that the database lacked, or had otherwise than their files say."""
+    """Days that the database lacked, or that differed from their files."""
     written: dict[str, list[date]] = field(default_factory=dict)
-    """Days that had no sound file, written from the database."""
+    """Days without a sound file, written from the database."""
     lost: dict[str, list[date]] = field(default_factory=dict)
-    """Days whose file is damaged and that the database does not have as they were."""
+    """Days whose file is damaged, and that the database does not have either."""
 
 
 class ResultFiles:
@@ -65,7 +64,7 @@ class ResultFiles:
         self._note = root / "unsettled.json"
 
     def path(self, table: str, day: date) -> Path:
-        """Return where a day's file lies."""
+        """Return the path of a day's file."""
         return self.root / table / f"{day}.parquet"
 
     def days(self, table: str) -> list[date]:
@@ -75,7 +74,7 @@ class ResultFiles:
         )
 
     def manifest(self, table: str, day: date) -> dict[str, Any] | None:
-        """Return what a day's file holds (`rows`, `content_hash`, `inputs`), or None where there is none.
+        """Return `rows`, `content_hash` and `inputs` of a day's file, None where there is none.
 
         Raises:
             ResultFileError: the file is damaged.
@@ -92,7 +91,7 @@ class ResultFiles:
         """Return a day's rows in the columns of the table; columns newer than the file are null.
 
         Raises:
-            ResultFileError: the file is damaged, or not there.
+            ResultFileError: the file is damaged or missing.
         """
         path, schema = self.path(table, day), TABLES[table].arrow_schema
         try:
@@ -108,7 +107,7 @@ class ResultFiles:
             raise ResultFileError(_damaged(path, error)) from error
 
     def stage(self, table: str, day: date, rows: pa.Table, manifest: dict[str, Any]) -> Staged:
-        """Write and sync a day's file beside its place.
+        """Write and sync a day's file under a temporary name.
 
         Raises:
             OSError: the disk refused; nothing is left behind.
@@ -123,35 +122,32 @@ class ResultFiles:
         return staged
 
     def publish(self, table: str, staged: dict[date, Staged]) -> None:
-        """Note that these days change, then put their files in place, each at once."""
+        """Note that these days change, then rename their files into place."""
         self._announce({table: sorted(staged)})
         for one in staged.values():
             one.temporary.replace(one.path)
         sync_folder(self.root / table)
 
     def discard(self, staged: Iterable[Staged]) -> None:
-        """Remove what was staged and not published."""
+        """Remove staged files."""
         for one in staged:
             with suppress(OSError):
                 one.temporary.unlink()
 
     def set_aside(self, table: str, day: date) -> None:
-        """Take a damaged file out of the way, and keep it."""
+        """Rename a damaged file."""
         path = self.path(table, day)
         path.replace(path.with_suffix(".parquet.damaged"))
 
     # The note of what is being changed
 
     def announce_all(self) -> None:
-        """Note that any day may differ from the database; without a file none does."""
+        """Note that any day may differ from the database, if there are files."""
         if next(self.root.glob("*/*.parquet"), None):
             self._announce(_ALL)
 
     def unsettled(self) -> dict[str, list[date]] | None:
-        """Return the days by table that may differ from the database: none in `{}`.
-
-        None means that any may.
-        """
+        """Return the days, by table, that may differ from the database; None where any may."""
         try:
             content = self._note.read_bytes()
         except FileNotFoundError:
@@ -163,16 +159,12 @@ class ResultFiles:
                 str(name): [date.fromisoformat(day) for day in days]
                 for name, days in orjson.loads(content).items()
             }
-        except (
-            ValueError,
-            AttributeError,
-            TypeError,
-        ):  # torn by a crash: what it would have said is not known
+        except (ValueError, AttributeError, TypeError):  # torn by a crash
             return None
         return noted or None
 
     def settle(self) -> None:
-        """Empty the note; a crash that brings it back costs a look and nothing else."""
+        """Empty the note."""
         with suppress(FileNotFoundError):
             os.truncate(self._note, 0)
 

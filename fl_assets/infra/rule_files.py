@@ -1,8 +1,4 @@
-"""YAML files of rules: read, checked, and every mistake named by file, line and rule.
-
-What goes here: the one reader of such files. What does not: where a stage's files are (its `rule_files.py`),
-what a rule means.
-"""
+"""Reading YAML files of rules; errors name file, line and rule."""
 
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -24,25 +20,23 @@ Rule = TypeVar("Rule", bound=BaseModel)
 
 
 class RuleFileError(ValueError):
-    """A rule file cannot be used; the text names file, line and rule, one mistake a line."""
+    """A rule file cannot be used; the text has one line per mistake, with file, line and rule."""
 
 
 def read_rules(
     path: Path, model: type[Rule], *, section: str, key: str = "id", show: bool = True
 ) -> tuple[Rule, ...]:
-    """Read the list of rules under `section`, each checked by `model`.
-
-    All mistakes of the file are in one error.
+    """Read the list of rules under `section`, each validated by `model`.
 
     Args:
         path: The YAML file.
         model: Record of one rule.
         section: The only key at the top of the file.
         key: Field that names a rule in errors and must be unique in the file.
-        show: Whether errors quote values other than the key's; they do not where one may be a secret.
+        show: Whether errors quote values other than the key's; False where one may be a secret.
 
     Raises:
-        RuleFileError: naming file, line and rule.
+        RuleFileError: naming all mistakes of the file.
     """
     document = _read_yaml(path)
     unknown = sorted(str(name) for name in document if name != section)
@@ -102,17 +96,17 @@ def read_record(path: Path, model: type[Rule]) -> Rule:
 
 @lru_cache(maxsize=16)
 def _parsed(content: bytes) -> Any:
-    """Parse YAML; a cycle asks for the same few files at each of its steps, and parsing takes 0.1 s."""
+    """Parse YAML; cached, since each step of a cycle reads the same few files and parsing takes 0.1 s."""
     return bounded(YAML(typ="rt", pure=True).load(content))
 
 
 def _read_yaml(path: Path) -> CommentedMap:
-    """Read a YAML file whose top is a mapping, which is not to be changed.
+    """Read a YAML file whose top is a mapping; do not change it, since it is cached.
 
     Nodes keep their line numbers, and no tag builds an object.
 
     Raises:
-        RuleFileError: when it is missing, too large, no YAML, repeats a key, or its top is no mapping.
+        RuleFileError: it is missing, too large, no YAML, repeats a key, or its top is no mapping.
     """
     try:
         size = path.stat().st_size
@@ -166,9 +160,9 @@ def bounded(document: Any) -> Any:
 
 
 def explain(error: ValidationError, node: Any, line: int, show: bool = True) -> Iterator[tuple[int, str]]:
-    """Yield line and words of each problem of a record that was read from `node`, which begins in `line`.
+    """Yield line and text of each problem of a record read from `node`, which begins in `line`.
 
-    With `show`, the words quote the value that was given.
+    With `show`, the text quotes the value.
     """
     for problem in error.errors(include_url=False):
         where = ".".join(str(part) for part in problem["loc"])
@@ -199,10 +193,7 @@ def _line_of(node: Any, path: tuple[Any, ...], line: int = 1) -> int:
 
 
 def _plain(node: Any) -> Any:
-    """Return plain dicts, lists and scalars.
-
-    A scalar's subclass (ruamel keeps its notation) becomes its base type.
-    """
+    """Return plain dicts, lists and scalars; ruamel's subclasses of scalars become their base types."""
     if isinstance(node, Mapping):
         return {str(key): _plain(value) for key, value in node.items()}
     if isinstance(node, CommentedSeq | list):

@@ -1,11 +1,8 @@
-"""Quoting for SQL, for the places where DuckDB binds no parameter.
-
-Views, pragmas, patterns that are planned once.
-"""
+"""Quoting for SQL where DuckDB binds no parameter: views, pragmas, patterns that are planned once."""
 
 
 def literal(text: str) -> str:
-    """Quote one of our own constants as an SQL string; a value from telemetry is bound, never formatted."""
+    """Quote a constant of ours as an SQL string; values from telemetry are bound instead."""
     return "'" + text.replace("'", "''") + "'"
 
 

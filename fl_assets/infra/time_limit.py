@@ -1,7 +1,6 @@
-"""The time that a file may take: one that takes longer than its size can explain stops nobody else's day.
+"""The time that reading a file may take, so that a hostile one does not block the others.
 
-What goes here: the bound, and the watch that counts while a file is read. What does not: reading it, and what
-becomes of the rest (`events/ingest.py`).
+What goes here: the bound, and a stopwatch. What does not: refusing the rest of the file (`events/ingest.py`).
 """
 
 import time
@@ -9,23 +8,23 @@ from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 LEAST_SECS = 120.0
-"""What any file may take."""
+"""Seconds that any file may take."""
 BYTES_A_SEC = 100_000
-"""Bytes of a file that may take a second more: the slowest format takes a fiftieth of that."""
+"""Slowest rate allowed beyond that; the slowest format reads 50 times as fast."""
 _T = TypeVar("_T")
 
 
 class OutOfTimeError(Exception):
-    """A file has taken as long as it may."""
+    """A file has used up its time."""
 
 
 def seconds_for(size: int) -> float:
-    """Return the seconds that a file of some bytes, as they are packed, may take to be read."""
+    """Return the seconds that a file may take, by its size in bytes (compressed)."""
     return LEAST_SECS + size / BYTES_A_SEC
 
 
 class Watch:
-    """Counts the seconds in which a file is read, and not those in which what was read waits for others.
+    """Counts the seconds spent reading a file, not those in which its lines wait for later steps.
 
     Attributes:
         most: seconds that it may take.
@@ -36,11 +35,11 @@ class Watch:
         self._spent, self._since = 0.0, time.monotonic()
 
     def is_over(self) -> bool:
-        """Tell whether the time is up."""
+        """Return whether the time is up."""
         return self._spent + time.monotonic() - self._since > self.most
 
     def check(self) -> None:
-        """Go on while there is time.
+        """Raise when the time is up.
 
         Raises:
             OutOfTimeError: it is up.
@@ -49,7 +48,7 @@ class Watch:
             raise OutOfTimeError
 
     def timed(self, results: Iterable[_T]) -> Iterator[_T]:
-        """Give results, with the watch stopped while they are used."""
+        """Yield results, with the watch stopped while they are used."""
         self._since = time.monotonic()
         for result in results:
             self._spent += time.monotonic() - self._since

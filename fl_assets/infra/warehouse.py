@@ -5,9 +5,8 @@ What goes here: connecting, creating, replacing a day, reading, verifying. What 
 
 DuckDB lets one process in at a time, and a torn write-ahead log loses committed rows without an error. So a
 connection lives for one call, waits its turn with jitter, and checkpoints after each commit; and each day of
-a table lies beside the database as Parquet too (`result_files.py`), published before the commit. These files
-are the truth: what differs from them in the database after a crash is replaced from them at the next
-connection.
+a table is also a Parquet file (`result_files.py`), published before the commit. After a crash, the next
+connection restores from these files whatever differs in the database.
 """
 
 import threading
@@ -31,14 +30,11 @@ from fl_assets.infra.result_files import Rebuilt, ResultFileError, ResultFiles, 
 
 _DAYS_A_COMMIT = 28
 _WRITING = threading.RLock()
-"""Of the threads of this process.
-
-DuckDB lets in together, one writes, or mends what differs from the files.
-"""
+"""One thread of this process at a time writes, or restores days from their files."""
 
 
 class Warehouse:
-    """Result tables in the DuckDB file at `path`, and each day of them as Parquet in the folder beside it."""
+    """Result tables in the DuckDB file at `path`, and their days as Parquet in the folder beside it."""
 
     def __init__(
         self, path: Path, connect: Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]
@@ -55,9 +51,9 @@ class Warehouse:
 
     @contextmanager
     def session(self) -> Iterator[None]:
-        """Keep one connection for the calls in the block, which must be short, since nobody else gets in.
+        """Keep one connection for the calls in the block, which should be short: other processes wait.
 
-        A database that is gone, or that a crash left behind its files, is brought up to them first.
+        A missing database, or one that differs from its files after a crash, is restored from them first.
         """
         if self._open is not None:
             yield
@@ -84,16 +80,12 @@ class Warehouse:
             yield self._open
 
     def create(self, lake_path: Path | None = None) -> None:
-        """Create every table that is missing, and, given the lake's folder, the views over it.
-
-        Nothing where nothing may be written.
-        """
+        """Create missing tables and, given the lake's folder, views over it; nothing when read-only."""
         if self._path.exists() and not is_writable(self._path):
             return
         with self._connection() as connection:
             for table in WAREHOUSE_TABLES:
-                connection.execute(table.ddl)
-                _add_columns(connection, table)
+                _create(connection, table)
             if lake_path is not None:
                 create_views(connection, lake_path)
 
@@ -103,11 +95,11 @@ class Warehouse:
         Args:
             table_name: one of WAREHOUSE_TABLES.
             day: the partition; a column `event_date` in `rows` is ignored.
-            rows: columns by name; each declared column but `event_date` must be there.
+            rows: columns by name; every declared column but `event_date` is required.
             inputs: content hash of what the rows were made from, kept in the manifest.
 
         Raises:
-            ValueError: a declared column is missing, or a row count is not what was given.
+            ValueError: a declared column is missing, or fewer rows were stored than given.
         """
         return self.replace_days(table_name, {day: rows}, inputs={day: inputs})
 
@@ -127,28 +119,25 @@ class Warehouse:
         return self._commit(TABLES[table_name], by_day, write, inputs or {})
 
     def replace_records(self, table_name: str, day: date, records: Iterable[dict[str, Any]]) -> int:
-        """Replace one day of a table by records.
-
-        Fields that the table lacks are ignored, those that it needs must be there.
-        """
+        """Replace one day of a table by records; fields that are no columns are ignored."""
         return self.replace(table_name, day, TABLES[table_name].rows_of(day, records))
 
     def read(self, sql: str, parameters: dict[str, Any] | list[Any] | None = None) -> pd.DataFrame:
-        """Return the rows of a query; values go into `parameters`, never into the text."""
+        """Return the rows of a query, with values bound as `parameters`."""
         with self._connection() as connection:
             return connection.sql(sql, params=parameters or []).df()
 
     def rows(self, sql: str, parameters: dict[str, Any] | list[Any] | None = None) -> list[dict[str, Any]]:
-        """Return the rows of a query as Python dictionaries, timestamps aware in UTC left naive as stored."""
+        """Return the rows of a query as dictionaries; timestamps are naive UTC, as stored."""
         with self._connection() as connection:
             return connection.sql(sql, params=parameters or []).to_arrow_table().to_pylist()
 
     def read_day(self, table_name: str, day: date) -> list[dict[str, Any]]:
-        """Return one day of a table in key order; of one that an earlier release did not have, nothing."""
+        """Return one day of a table in key order; nothing if the table does not exist yet."""
         return self.read_days(table_name, [day])
 
     def read_days(self, table_name: str, days: Sequence[date]) -> list[dict[str, Any]]:
-        """Return days of a table, each in key order; of one that an earlier release did not have, nothing."""
+        """Return days of a table, each in key order; nothing if the table does not exist yet."""
         table = TABLES[table_name]
         sql = (
             f"select * from {table.name} where event_date in (select unnest($days::date[])) "  # noqa: S608
@@ -160,7 +149,7 @@ class Warehouse:
             return []
 
     def upsert(self, table_name: str, row: dict[str, Any]) -> None:
-        """Write one row by its key, in place of an earlier one."""
+        """Insert one row, or replace the one with its key."""
         table = TABLES[table_name]
 
         def write(connection: duckdb.DuckDBPyConnection) -> None:
@@ -176,11 +165,11 @@ class Warehouse:
         self._commit(table, [row["event_date"]], write, {})
 
     def manifest(self, table_name: str, day: date) -> dict[str, Any] | None:
-        """Return what was last committed for a day (`rows`, `content_hash`, `inputs`), or None."""
+        """Return `rows`, `content_hash` and `inputs` of the last commit of a day, or None."""
         return self.files.manifest(table_name, day)
 
     def verify(self, table_name: str, days: Iterable[date]) -> list[Violation]:
-        """Compare days of a table with their files: a torn log loses rows without an error."""
+        """Compare days of a table with their files, since a torn log loses rows without an error."""
         table = TABLES[table_name]
         problems = []
         with self._connection() as connection:
@@ -202,19 +191,16 @@ class Warehouse:
     def rebuild(
         self, progress: Callable[[str], None] = lambda _: None, *, views_of: Path | None = None
     ) -> Rebuilt:
-        """Make the database what its files say, day by day, and write the files that are missing.
+        """Restore the database from its files, day by day, and write the files that are missing.
 
-        What cannot be opened is moved aside, never overwritten.
-
-        Safe to interrupt: what is left undone is done by the next connection, or by the next call.
+        A file that cannot be opened is moved aside. Safe to interrupt: the next connection goes on.
         """
         self.files.announce_all()
         done = Rebuilt(moved=self._set_aside())
         with self._kept() as connection:
             for table in WAREHOUSE_TABLES:
                 progress(table.name)
-                connection.execute(table.ddl)
-                _add_columns(connection, table)
+                _create(connection, table)
                 in_database = {
                     day
                     for (day,) in connection.execute(
@@ -243,14 +229,11 @@ class Warehouse:
         write: Callable[[duckdb.DuckDBPyConnection], None],
         inputs: Mapping[date, str],
     ) -> int:
-        """Let `write` change days of a table.
-
-        Make the files and the database follow, or leave both as they were; return the rows of these days.
-        """
+        """Let `write` change days of a table, in files and database, or in neither; return their rows."""
         staged: dict[date, Staged] = {}
         total = 0
         with _WRITING, self._connection() as connection:
-            self._settle(connection)  # of an earlier commit in this session that failed
+            self._settle(connection)  # after a failed commit of this session
             connection.execute("begin")
             try:
                 connection.execute(table.ddl)
@@ -278,7 +261,7 @@ class Warehouse:
         return total
 
     def _settle(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Bring the database up to its files where the note says that they may differ."""
+        """Restore from the files the days that the note names as different."""
         if self.files.unsettled() == {} or not is_writable(self._path):
             return
         with _WRITING:
@@ -286,8 +269,7 @@ class Warehouse:
             if noted is None:
                 noted = {table.name: self.files.days(table.name) for table in WAREHOUSE_TABLES}
             for table in WAREHOUSE_TABLES:
-                connection.execute(table.ddl)
-                _add_columns(connection, table)
+                _create(connection, table)
                 days = [
                     day
                     for day in noted.get(table.name, [])
@@ -304,7 +286,7 @@ class Warehouse:
         )
 
     def _restore(self, connection: duckdb.DuckDBPyConnection, table: Table, days: list[date]) -> None:
-        """Replace days of a table by what their files hold."""
+        """Replace days of a table by their files."""
         connection.execute("begin")
         try:
             for day in days:
@@ -322,10 +304,7 @@ class Warehouse:
         connection.execute("checkpoint")
 
     def _compare(self, connection: duckdb.DuckDBPyConnection, table: Table, day: date) -> str:
-        """Return what is to be done about a day.
-
-        It is the `same`, is to be `restored` from its file or `written` from the database, or is `lost`.
-        """
+        """Return what becomes of a day in a rebuild, as a field of `Rebuilt`."""
         found = _stamp(connection, table, table.name, day)
         try:
             manifest = self.files.manifest(table.name, day)
@@ -348,16 +327,16 @@ class Warehouse:
         try:
             return (self.files.manifest(table.name, day) or {"inputs": ""})["inputs"]
         except ResultFileError:
-            return ""  # of sums this says that they are to be made again
+            return ""  # differs from any inputs, so that sums are made again
 
     def _forget(self, connection: duckdb.DuckDBPyConnection, table: Table, days: list[date]) -> None:
-        """Remove what is left of days that nothing holds as they were, so that they are made again."""
+        """Remove lost days, so that they are made again."""
         for day in days:
             self.files.set_aside(table.name, day)
             connection.execute(f"delete from {table.name} where event_date = $day", {"day": day})  # noqa: S608 (our constants)
 
     def _set_aside(self) -> list[Path]:
-        """Move aside what DuckDB cannot open, the log alone where that is enough; return where it lies."""
+        """Move aside what DuckDB cannot open, only the log where that is enough; return the new paths."""
         moved: list[Path] = []
         for path in (self._path.with_name(self._path.name + ".wal"), self._path):
             try:
@@ -376,21 +355,19 @@ class Warehouse:
 
 
 def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:
-    """Take a transaction back; after a commit that failed DuckDB has, and to ask again would hide why."""
+    """Roll back, unless DuckDB did so itself after a failed commit: that error would hide the cause."""
     with suppress(duckdb.TransactionException):
         connection.execute("rollback")
 
 
 def in_batches(days: list[date]) -> Iterator[list[date]]:
-    """Divide days into those that one transaction takes."""
+    """Split days into batches of one transaction."""
     return (days[start : start + _DAYS_A_COMMIT] for start in range(0, len(days), _DAYS_A_COMMIT))
 
 
-def _add_columns(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
-    """Give a table that an earlier version made the columns declared since.
-
-    Their values are null in its rows.
-    """
+def _create(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
+    """Create a table, or add the columns that an earlier release did not have, as nulls."""
+    connection.execute(table.ddl)
     there = {
         name
         for (name,) in connection.execute(
@@ -435,9 +412,9 @@ def _insert_day(
 
 
 def _stamp(connection: duckdb.DuckDBPyConnection, table: Table, source: str, day: date) -> tuple[int, str]:
-    """Row count and an order-independent hash of one day of a relation with the table's columns."""
-    # MD5 over names and texts, and not DuckDB's own hash: it must be the same in later versions, and for rows
-    # that a column was added to since.
+    """Return row count and order-independent hash of one day of a relation with the table's columns."""
+    # MD5 over names and texts, not DuckDB's own hash, which may change with its version. Nulls are left out,
+    # so that a new column does not change the hash of old rows.
     values = ", ".join(f"'{column.name}=' || {column.name}::varchar" for column in table.columns)
     mixing = f"coalesce(bit_xor(md5_number(concat_ws(chr(31), {values}))), 0)"
     query = f"select count(*), {mixing} from {source} where event_date = $day"  # noqa: S608 (our constants)

@@ -13,12 +13,10 @@ import pyarrow as pa
 
 from fl_assets.core.tables import CALL_TOTALS, CONVERSATION_SIGNALS, FAILURE_SIGNATURES, Table
 from fl_assets.infra.lake import Lake
-from fl_assets.infra.warehouse import Warehouse
+from fl_assets.infra.warehouse import Warehouse, in_batches
 from fl_assets.sums.conversations import conversation_signals_sql
 from fl_assets.sums.masking import call_totals_sql, signature_sql
 from fl_assets.sums.summaries import Summaries
-
-DAYS_PER_COMMIT = 28
 
 SUMS_VERSION = hashlib.sha256(
     "\n".join((signature_sql("t"), call_totals_sql("t"), conversation_signals_sql("c", "t"))).encode()
@@ -115,8 +113,7 @@ class SumsStore:
         # cost a file read each.
         stale = [day for day in days if not self._is_expired(day) and self._is_stale(names, day)]
         stale = self._usable_days(stale)
-        for start in range(0, len(stale), DAYS_PER_COMMIT):
-            batch = stale[start : start + DAYS_PER_COMMIT]
+        for batch in in_batches(stale):
             self._engine.expect(batch)
             # Read first: what another process stores meanwhile makes these days stale again.
             inputs = {day: self._inputs_now(day) for day in batch}
