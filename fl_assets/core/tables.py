@@ -74,17 +74,20 @@ class Table:
         return pa.Table.from_pylist(rows, schema=self.arrow_schema)
 
     @property
+    def columns_sql(self) -> str:
+        """Names and types of the columns, for a CREATE TABLE."""
+        return ", ".join(f"{column.name} {column.type}" for column in self.columns)
+
+    @property
     def ddl(self) -> str:
         """The `create table if not exists` statement."""
-        columns = ", ".join(f"{column.name} {column.type}" for column in self.columns)
-        return f"create table if not exists {self.name} ({columns})"
+        return f"create table if not exists {self.name} ({self.columns_sql})"
 
     @property
     def order_sql(self) -> str:
-        """The ORDER BY of what is written: by time, where rows have one, and by key."""
-        return (
-            f"order by {', '.join([*(['timestamp'] if 'timestamp' in self.column_names else []), *self.key])}"
-        )
+        """The ORDER BY of files: by time, where rows have one, and by key."""
+        times = ["timestamp"] if "timestamp" in self.column_names else []
+        return f"order by {', '.join([*times, *self.key])}"
 
 
 _DAY = Column("event_date", "DATE", "Day of the row, UTC, by event time.")

@@ -1,1 +1,1 @@
-"""From bytes to Parquet: find files, read them, redact, store each event once."""
+"""Ingestion: find files, read them, redact, store each event once as Parquet."""

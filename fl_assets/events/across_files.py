@@ -1,10 +1,9 @@
-"""Each failure once, across files too: a failed span that repeats a deeper one which another file has.
+"""Failed spans that only repeat a deeper failure in another file of the same node, so that each counts once.
 
-What goes here: traces whose failures lie in several files of one node, staged now or stored before (on the
-days of the staged ones and those beside them), and which of them repeat another. What does not: the rule
-(`formats/causes.py`), traces within one file (`formats/traces.py`), writing (`commit.py`).
+What goes here: finding traces with failures in several files, staged now or stored on the days around. What
+does not: the rule (`formats/causes.py`), traces within one file (`formats/traces.py`), writing (`commit.py`).
 
-Of other nodes nothing is taken: nobody can make another node's failure pass for a repeat of one's own.
+Other nodes are left out, so that no node can make another's failures pass for repeats of its own.
 """
 
 import os
@@ -16,6 +15,7 @@ from datetime import UTC, date, datetime, timedelta
 import duckdb
 
 from fl_assets.core.tables import RAW_TRACES
+from fl_assets.events.days import with_neighbours
 from fl_assets.events.duplicates import Files
 from fl_assets.events.formats.causes import FailedSpan, Place, causes_of
 from fl_assets.events.formats.outcomes import NO_FAILURE
@@ -23,16 +23,16 @@ from fl_assets.events.sql import content_sql
 from fl_assets.infra.lake import Lake
 
 MAX_CALLS = 200_000
-"""Calls of such traces that are looked at in one round; of more, each file stands for itself."""
+"""Calls of such traces per round; with more, each file is judged by itself."""
 CAUSED_SQL = """create or replace temp table fl_caused(
     filename varchar, file_row_number bigint, caused_by varchar)"""
-"""What rows turn out to repeat: file, row, id of the event."""
+"""Table of rows that repeat another failure: file, row, id of that failure's event."""
 _OWN = "(not success and caused_by is null)"
 
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """A row that turns out to repeat another failure, and its content hash before and after."""
+    """A row that repeats another failure, and its content hash before and after it says so."""
 
     day: date
     path: str
@@ -53,14 +53,12 @@ class _Call:
 
 
 def find_repeats(connection: duckdb.DuckDBPyConnection, lake: Lake, files: Files) -> list[Repeat]:
-    """Find failures of one trace and node that repeat one of another file.
-
-    What they repeat is put into the table `fl_caused` of the connection.
+    """Return failures that repeat one of another file, and fill the table `fl_caused` with them.
 
     Args:
         connection: of the round.
-        lake: what was stored before.
-        files: what was staged, without duplicates.
+        lake: with the events stored before.
+        files: the staged ones, without duplicates.
     """
     paths = _with_such_traces(connection, lake, files)
     found = [pair for calls in _traces(connection, paths) for pair in _repeated(calls)] if paths else []
@@ -82,7 +80,7 @@ def find_repeats(connection: duckdb.DuckDBPyConnection, lake: Lake, files: Files
 
 
 def _with_such_traces(connection: duckdb.DuckDBPyConnection, lake: Lake, files: Files) -> list[str]:
-    """Put traces with failures in several files into `fl_many`; give the files that may hold their calls."""
+    """Put traces with failures in several files into `fl_many`; return files that may have their calls."""
     staged = [
         os.fspath(lake.staged(name, day, file).resolve())
         for (name, day), found in files.items()
@@ -99,10 +97,9 @@ def _with_such_traces(connection: duckdb.DuckDBPyConnection, lake: Lake, files: 
         {"files": staged},
     )
     found = connection.execute("select distinct event_date from fl_failing").fetchall()
-    near = {day + timedelta(days=offset) for (day,) in found for offset in (-1, 0, 1)}
-    if not near:
+    if not found:
         return []
-    paths = [*staged, *(os.fspath(path.resolve()) for path in lake.files(RAW_TRACES.name, near))]
+    paths = [*staged, *lake.paths(RAW_TRACES.name, with_neighbours(day for (day,) in found))]
     connection.execute(
         f"""create or replace temp table fl_many as
             select node_id, trace_id from read_parquet($files, hive_partitioning = false)
@@ -114,7 +111,7 @@ def _with_such_traces(connection: duckdb.DuckDBPyConnection, lake: Lake, files: 
 
 
 def _traces(connection: duckdb.DuckDBPyConnection, paths: list[str]) -> Iterator[list[_Call]]:
-    """Give the calls of such traces, trace by trace."""
+    """Yield the calls of such traces, trace by trace."""
     rows = connection.execute(
         """select node_id, trace_id, filename, file_row_number, source_file, event_id, timestamp, duration_ms,
                 success, caused_by, error, metadata->>'span_id', metadata->>'parent_span_id'
@@ -135,12 +132,12 @@ def _traces(connection: duckdb.DuckDBPyConnection, paths: list[str]) -> Iterator
 
 
 def _ns(when: datetime) -> int:
-    """Give a time of the lake, in UTC without a zone, as nanoseconds since 1970."""
+    """Return a naive UTC time as nanoseconds since 1970."""
     return (when.replace(tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000
 
 
 def _repeated(calls: list[_Call]) -> Iterator[tuple[_Call, str]]:
-    """Give the failures of a trace that repeat one of another file, with its event's id."""
+    """Yield the failures of a trace that repeat one of another file, with the id of its event."""
     of_span = {call.span: call for call in calls}
     places = {span: call.place for span, call in of_span.items()}
     failed = {

@@ -1,7 +1,7 @@
-"""Events in bulk: batches of lines become columns, by declared types.
+"""Reading events in bulk: msgspec parses batches of lines, strictly typed, into Arrow columns.
 
-What goes here: how msgspec reads lines, strictly, into Arrow columns. What does not: rules beyond types
-(`sql.py` marks what breaks one as suspect, and `event.py` reads it again), files (`read.py`).
+What does not go here: rules beyond types (`sql.py` marks lines that break one as suspect, and `event.py`
+reads those again), files (`read.py`).
 """
 
 import re
@@ -18,9 +18,8 @@ from fl_assets.events.event import TRACE_TEXTS, TURN_TEXTS, read_line
 _SLICE_BYTES = 64 * 1024
 
 
-class _Payload(
-    msgspec.Struct, forbid_unknown_fields=True, gc=False
-):  # no garbage collection: they hold no cycles, and there are millions
+# gc=False: there are millions, and they hold no reference cycles
+class _Payload(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     metadata: msgspec.Raw = msgspec.Raw(b"null")
     timestamp: str | None = None
 
@@ -54,15 +53,12 @@ class _Event(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 _DECODER = msgspec.json.Decoder(_Event)
 _NOTHING, _NO_TRACE, _NO_TURN = _Event(), _Trace(), _Turn()
 _CHUNK_LINES = 2048
-"""Lines that are Python objects at a time: about what the processor's cache holds."""
+"""Lines that are Python objects at a time: what fits into the processor's cache."""
 _EVENT_TEXTS = ("event_id", "event_type", "timestamp")
 
 
 def _decoded(line: memoryview) -> _Event:
-    """Read a line as an event of declared types; one with unknown fields the strict way first.
-
-    What `read_line` refuses is an event without anything.
-    """
+    """Parse a line, by `read_line` where it has unknown fields; an empty event where that refuses it."""
     try:
         return _DECODER.decode(line)
     except (msgspec.DecodeError, RecursionError):
@@ -71,18 +67,16 @@ def _decoded(line: memoryview) -> _Event:
 
 
 def read_events(lines: pa.ChunkedArray) -> pa.Table:
-    """Read lines as events, without a copy of the lines.
-
-    Msgspec refuses what JSON (RFC 8259) or the declared types do not allow.
+    """Parse lines as events, without copying the lines.
 
     Args:
-        lines: UTF-8 texts, valid.
+        lines: valid UTF-8.
 
     Returns:
-        A row a line, in order: event_id, event_type, timestamp, has_trace, has_turn, payload_time, the texts
-        of both payloads, duration_ms (float64), success, metadata (JSON as it
-        was written, '{}' for null) and has_control, which says that a text holds NUL or a separator of
-        redaction. Of a line that `read_line` refuses event_id is null.
+        One row per line, in order: event_id, event_type, timestamp, has_trace, has_turn, payload_time, the
+        texts of both payloads, duration_ms (float64), success, metadata (JSON as written, '{}' for null) and
+        has_control: whether a text has NUL or a separator of redaction. event_id is null where `read_line`
+        refuses the line.
     """
     return pa.Table.from_batches(
         [
@@ -132,9 +126,9 @@ _CONTROL = re.compile(rb"\\u00(?:00|1[d-fD-F])")
 
 
 def _has_control(data: memoryview, ends: list[int]) -> np.ndarray:
-    """Tell which lines hold NUL, or a separator of redaction, as JSON writes it.
+    r"""Return which lines have a JSON escape of NUL or of a separator of redaction.
 
-    After an even number of backslashes, since one that is escaped is a letter.
+    It counts after an even number of backslashes: `\\u0000` is text.
     """
     found = np.zeros(len(ends), dtype=bool)
     for match in _CONTROL.finditer(data):
@@ -147,14 +141,9 @@ def _has_control(data: memoryview, ends: list[int]) -> np.ndarray:
 
 
 def places_of(byte: int, data: np.ndarray) -> np.ndarray:
-    """Return where a byte is, as int64, in order.
+    """Return the positions of a byte in `data` (uint8), as int64, in order.
 
-    Slice by slice, so that what is compared stays in the processor's cache and no new memory is asked of the
-    system.
-
-    Args:
-        byte: which.
-        data: bytes (uint8).
+    It compares slice by slice, in the processor's cache and without new allocations.
     """
     found = [
         np.flatnonzero(data[start : start + _SLICE_BYTES] == byte) + start

@@ -1,44 +1,45 @@
-"""From staged rows to days of the lake: each day is what its manifest says, before and after.
+"""Merging staged rows into days of the lake.
 
-What goes here: merging what was staged into days. What does not: which rows stay (`duplicates.py`), how a
-manifest and its files are swapped in (`infra/lake.py`).
+What does not go here: which rows stay (`duplicates.py`), how a manifest and its files are put in place
+(`infra/lake.py`).
 """
 
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import date
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
 import duckdb
 
 from fl_assets.core.tables import CONVERSATION_LOGS, QUARANTINED_EVENTS, RAW_TRACES, TABLES, Table
 from fl_assets.events.across_files import CAUSED_SQL, find_repeats
-from fl_assets.events.duplicates import Duplicates, Files, Replaced
-from fl_assets.events.side_rows import SIDE_TABLES, ReplacedRows, hashed_sql
+from fl_assets.events.duplicates import Duplicates, Files, Replaced, ReplacedRows
+from fl_assets.events.side_rows import SIDE_TABLES, hashed_sql
 from fl_assets.events.stage import PARQUET
 from fl_assets.infra.lake import SCHEMA_VERSION, Lake, LakeFile, Manifest
 
 SMALL_FILE_ROWS = 4096
-"""A day's files of fewer rows are put together when more come: a batch of one day makes larger ones."""
+"""A day's files with fewer rows are merged when more are added."""
 _RELATIONS = (
     (RAW_TRACES, "(from fl_stage where is_trace)"),
     (CONVERSATION_LOGS, "(from fl_stage where not is_trace)"),
     (QUARANTINED_EVENTS, "fl_bad"),
     *((side.table, side.relation) for side in SIDE_TABLES),
 )
-"""What each table of the lake is filled from, in the order in which they are committed."""
+"""Relation that each table of the lake is filled from, in the order of commits."""
 _STAGED_AS_FILES = (RAW_TRACES, CONVERSATION_LOGS)
-"""Tables whose rows staging wrote as Parquet already; of the others the rows are in the relation."""
+"""Tables whose rows are Parquet already; those of the others are in the relation."""
+_WITH_CAUSES = """select f.* replace (coalesce(c.caused_by, f.caused_by) as caused_by)
+    from all_rows f left join fl_caused c using (filename, file_row_number)"""
 
 
 @dataclass(slots=True)
 class _Gain:
-    """What a day of a table gains by a round."""
+    """Rows that a round adds to a day of a table."""
 
     rows: int = 0
     content: int = 0
@@ -59,11 +60,11 @@ class Commit:
     ) -> None:
         self.connection, self.lake, self.files, self.paths = connection, lake, files, paths
         self.days: set[date] = set()
-        self._replaced: ReplacedRows = {}
+        self._replaced = ReplacedRows()
         connection.execute(CAUSED_SQL)
 
     def drop(self, duplicates: Duplicates) -> None:
-        """Write the staged files that hold versions of events that do not stay again without them."""
+        """Rewrite staged files without the versions of events that do not stay."""
         dropped = duplicates.find()
         self._replaced |= duplicates.replaced
         for (name, day), files in self.files.items():
@@ -76,7 +77,7 @@ class Commit:
                     files[place] = self._rewritten(TABLES[name], day, [path], file.rows - gone, condition)
 
     def join_traces(self) -> None:
-        """Let failures that repeat one of another file say so, in the staged files and in the stored ones."""
+        """Mark failures that repeat one of another file, in staged and stored files."""
         repeats = find_repeats(self.connection, self.lake, self.files)
         staged = {
             os.fspath(self.lake.staged(name, day, file).resolve()): (name, day, place)
@@ -88,22 +89,21 @@ class Commit:
                 name, day, place = staged[path]
                 for repeat in found:
                     self.connection.execute(
-                        """update fl_stage set content = $after
-                            where is_trace and event_date = $day and id_hash = hash($event_id::varchar)
-                                and content = $before""",
-                        asdict(repeat, dict_factory=_without_path),
+                        """update fl_stage set content = ?
+                            where is_trace and event_date = ? and id_hash = hash(?::varchar)
+                                and content = ?""",
+                        [repeat.after, repeat.day, repeat.event_id, repeat.before],
                     )
                 file = self.files[name, day][place]
                 self.files[name, day][place] = self._rewritten(TABLES[name], day, [path], file.rows)
             else:
                 for repeat in found:
-                    days = self._replaced.setdefault((RAW_TRACES.name, repeat.day), {})
-                    one = days.setdefault(Path(path).name, Replaced())
+                    one = self._replaced.of(RAW_TRACES.name, repeat.day, path)
                     one.changed += 1
                     one.content = (one.content + repeat.before - repeat.after) % 2**64
 
     def replace(self, rows: ReplacedRows) -> None:
-        """Let stored rows go when the days are committed."""
+        """Drop stored rows when the days are committed."""
         self._replaced |= rows
 
     def add(
@@ -115,24 +115,22 @@ class Commit:
         sources: set[str],
         write: Callable[[Path], object],
     ) -> None:
-        """Commit a day with rows more, which `write` writes: their number, sum of hashes and files."""
+        """Commit a day with more rows: how many, the sum of their hashes, their sources, their writer."""
         self.files[table.name, day] = [self.lake.add(table.name, day, rows, write)]
         self._commit_day(table, day, _Gain(rows, content, sources), Counter())
 
     def take_out(self, rows: ReplacedRows, stats: Mapping[str, int]) -> None:
-        """Commit the days of these rows without them, and count `stats` to those of calls."""
+        """Commit the days of these rows without them, and add `stats` to those of calls."""
         self.replace(rows)
         for name, day in sorted(rows):
             self._commit_day(TABLES[name], day, _Gain(), Counter(stats if name == RAW_TRACES.name else {}))
 
     def run(self, stats: dict[date, Counter[str]], refused: dict[date, Counter[str]]) -> None:
-        """Commit every table, day by day.
-
-        A crash between two days leaves each as it was or as it will be, and the next ingestion does the rest.
+        """Commit every table, day by day; after a crash between two days the next ingestion does the rest.
 
         Args:
-            stats: what was counted of a day's events, to be added to what its manifest says.
-            refused: the same of what became no event.
+            stats: counts of a day's events, added to those of its manifest.
+            refused: the same of refused lines.
         """
         own = {RAW_TRACES.name: stats, QUARANTINED_EVENTS.name: refused}
         for table, relation in _RELATIONS:
@@ -175,14 +173,12 @@ class Commit:
             ]
 
     def _commit_day(self, table: Table, day: date, gain: _Gain, stats: Counter[str]) -> None:
-        """Let a day be what it was and what it gains.
+        """Commit a day with what it gains; where only counts changed, only the manifest is written.
 
-        Where only counts changed, only the manifest is written.
-
-        1. A day that retention removed stays as it was: its sums were made, and half of it would belie them.
-        2. Stored rows that give way to finished versions are written out of their files.
-        3. Small files are put together, old ones with new ones.
-        4. The manifest names the files, and is swapped in last: until then the day is the old one.
+        1. An expired day stays as it is: its sums were made from all of its events.
+        2. Files with rows that are replaced or changed are rewritten.
+        3. Small files are merged.
+        4. The manifest is put in place last.
         """
         old = self.lake.manifest(table.name, day)
         if (not gain.rows and old is None) or (old and old.is_expired):
@@ -225,11 +221,8 @@ class Commit:
     def _together(
         self, table: Table, day: date, old: list[LakeFile], new: list[LakeFile]
     ) -> tuple[LakeFile, ...]:
-        """Return the files of a day from now on.
-
-        Small ones are put together, so that many small rounds leave few files.
-        """
-        files = [file for file in (*old, *new) if file.rows]  # one without rows held duplicates only
+        """Return the files of a day from now on, with small ones merged."""
+        files = [file for file in (*old, *new) if file.rows]  # one without rows had duplicates only
         small = [file for file in files if file.rows < SMALL_FILE_ROWS]
         if len(small) > 1:
             kept = [file for file in files if file.rows >= SMALL_FILE_ROWS]
@@ -244,27 +237,17 @@ class Commit:
     def _rewritten(
         self, table: Table, day: date, paths: list[str], rows: int, condition: str = "true"
     ) -> LakeFile:
-        """Add the rows of files of a day as one file, those that a condition holds for.
-
-        Columns that an earlier release did not write are null.
-        """
+        """Add one file with the rows of several for which a condition holds; missing columns are null."""
         columns = ", ".join(table.column_names)
-        typed = ", ".join(f"{column.name} {column.type}" for column in table.columns)
-        self.connection.execute(f"create or replace temp table fl_columns ({typed})")
-        caused = (
-            ""
-            if table is not RAW_TRACES
-            else """
-            select f.* replace (coalesce(c.caused_by, f.caused_by) as caused_by)
-            from all_rows f left join fl_caused c using (filename, file_row_number)"""
-        )
+        self.connection.execute(f"create or replace temp table fl_columns ({table.columns_sql})")
+        found = _WITH_CAUSES if table is RAW_TRACES else "from all_rows"
         sql = f"""
             copy (
                 with all_rows as (
                     select * from read_parquet($paths, filename = true, file_row_number = true,
                         hive_partitioning = false, union_by_name = true)
                     where {condition}),
-                found as ({caused or "from all_rows"})
+                found as ({found})
                 select {columns} from (select *
                     from fl_columns union all by name select * exclude (filename, file_row_number) from found)
                 {table.order_sql})
@@ -277,15 +260,8 @@ class Commit:
         return self.lake.add(table.name, day, rows, write)
 
 
-def _without_path(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    return {name: value for name, value in items if name != "path"}
-
-
 def _stats_of(old: Manifest | None) -> Counter[str]:
-    """Return what was counted of a day so far.
-
-    An earlier release counted refused lines only, each an event.
-    """
+    """Return the counts of a day so far; an earlier release counted each refused line as one event."""
     stats = Counter(old.stats if old else {})
     if old and old.table == QUARANTINED_EVENTS.name:
         stats.setdefault("lost_events", old.rows)

@@ -1,7 +1,4 @@
-"""Counting the events of a file by day without ingesting them, for the sensor.
-
-What goes here: one file's count. What does not: which files wait (`index.py`).
-"""
+"""Counting the events of a file by day without ingesting them, for the sensor."""
 
 import re
 from collections import Counter
@@ -22,14 +19,14 @@ from fl_assets.events.unread import could_be_events
 
 _STAMP = re.compile(rb'"timestamp"\s*:\s*"([^"\\]{1,40})"')
 _MAX_KNOWN = 100_000
-"""Timestamps whose day is remembered at a time."""
+"""Timestamps whose day is cached."""
 
 
 def count_by_day(source: Source, now: datetime, settings: FederatedLearningConfig) -> Counter[date]:
-    """Count the events of a file by day from its bytes, from where reading ended.
+    """Count the events of a file by day, from where reading ended.
 
-    Each line with an id counts, by the last timestamp in it. What cannot be read ends the count without an
-    error: ingestion says what is wrong with a file, and the next file is counted all the same.
+    Each line with an id counts, by the last timestamp in it. Damage ends the count without an error, since
+    ingestion reports it.
     """
     counts: Counter[date] = Counter()
     if source.refused:
@@ -54,7 +51,7 @@ def count_by_day(source: Source, now: datetime, settings: FederatedLearningConfi
 def _stamps_of(
     entry: Format, reading: Reading, now: datetime, settings: FederatedLearningConfig
 ) -> Iterator[bytes]:
-    """Give the timestamps of what a format makes of a file."""
+    """Yield the timestamps of the events that a format reads."""
     options = ReadOptions(settings.start_date, settings.node_attributes)
     for row in entry.read(numbered_lines(reading, now), options):
         if isinstance(row, EventLine):
@@ -62,7 +59,7 @@ def _stamps_of(
 
 
 def _stamps(reading: Reading, now: datetime, settings: FederatedLearningConfig) -> Iterator[bytes]:
-    """Give the timestamps of native events."""
+    """Yield the timestamps of native events."""
     for batch in line_batches(reading, 0, max_line_bytes=settings.max_line_bytes, now=now):
         lines = batch.column(2)
         _, offsets, data = lines.buffers()

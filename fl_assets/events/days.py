@@ -1,10 +1,10 @@
-"""Days of events in the lake: how many each has, which are analysed together, which retention removes.
+"""Days of events in the lake: how many events each has, which are analysed together, which expire.
 
-What goes here: questions about days as a whole. What does not: storing events (`duckdb_engine.py`), whether a
-day may be used (`playbooks/gate.py`).
+What goes here: questions about days as a whole. What does not: storing events (`ingest.py`), whether a day
+may be used (`playbooks/gate.py`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 
 from fl_assets.core.cycles import Window, window_of
@@ -14,14 +14,18 @@ from fl_assets.infra.lake import Lake
 EVENT_TABLES = ("raw_traces", "conversation_logs", "node_summaries")
 
 
+def with_neighbours(days: Iterable[date]) -> set[date]:
+    """Return the days and those before and after each: one event may be dated differently by two files."""
+    return {day + timedelta(days=offset) for day in days for offset in (-1, 0, 1)}
+
+
 class EventDays:
     """The days of a lake.
 
     Args:
         lake: Where the events are.
         settings: Minimum of events, length of a window, retention.
-        is_usable: Whether a day's events may be analysed; one that may not counts no event towards the
-            windows of later days.
+        is_usable: Whether a day's events may be analysed; else they do not count in windows of later days.
     """
 
     def __init__(
@@ -33,10 +37,7 @@ class EventDays:
         self._counted: dict[tuple[date, str], int] = {}  # by day and its content
 
     def events_on(self, day: date) -> int:
-        """Return the events of a day in the lake.
-
-        Calls and conversation turns, and those that summaries report.
-        """
+        """Return the number of a day's events: calls, turns, and those that summaries report."""
         key = (day, self._lake.content_of(day))
         if key not in self._counted:
             self._counted[key] = self._lake.events_on(day)
@@ -60,7 +61,7 @@ class EventDays:
 
         Args:
             analysed: The latest day whose sums are stored; it and later days keep their events.
-            today: What retention is counted from.
+            today: Day that retention counts back from.
         """
         keep = self._settings.retention_days
         return self._lake.expire(min(today, analysed + timedelta(days=keep + 1)), keep) if keep else []

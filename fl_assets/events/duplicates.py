@@ -1,24 +1,25 @@
 """Each event once: which of several versions of an event stays.
 
-What goes here: finding ids that came before, and taking out of the staged files, and of the day's stored
-ones, the rows that give way. What does not: writing days (`commit.py`).
+What goes here: finding ids that were seen before, and the staged and stored rows to drop. What does not:
+writing days (`commit.py`).
 
-An event is known by its node and its id. Of its versions the first stays; one that says `unfinished` in its
-metadata gives way to one that does not, and one that says `updated_at` to one that says a later time,
-whenever that comes. The same id from another node is another event,
-and counted as a conflict: nobody can make another node's events vanish by writing their ids first.
+An event is identified by its node and its id. Of its versions the first stays, except that one with
+`unfinished` in its metadata gives way to one without, and an earlier `updated_at` to a later. The same id
+from another node is another event, counted as a conflict: no node can make another's events vanish by writing
+their ids first.
 """
 
 import os
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
 import duckdb
 
 from fl_assets.core.tables import CONVERSATION_LOGS, RAW_TRACES, Table
+from fl_assets.events.days import with_neighbours
 from fl_assets.events.sql import content_sql, own_content_sql
 from fl_assets.infra.lake import Lake, LakeFile
 
@@ -31,44 +32,53 @@ _VERSION = """coalesce(metadata->>'unfinished' = 'true', false) as is_unfinished
     coalesce(try_cast(metadata->>'updated_at' as timestamp), '-infinity'::timestamp) as updated"""
 _IS_LATER = """case when v.is_unfinished = s.is_unfinished then v.updated > s.updated
     else s.is_unfinished end"""
-"""Whether a staged version `v` takes the place of a stored one `s`."""
+"""Whether a staged version `v` replaces a stored one `s`."""
 
 
 @dataclass(slots=True)
 class Replaced:
-    """Rows of a stored file that give way to later versions."""
+    """Rows of a stored file that are dropped or changed."""
 
     rows: list[int] = field(default_factory=list)
-    """Their numbers within the file."""
+    """Numbers, within the file, of those that are dropped."""
     content: int = 0
-    """Sum of their content hashes, modulo 2^64; less what rows gained that only changed."""
+    """What the file loses of its sum of content hashes, modulo 2^64."""
     changed: int = 0
-    """How many rows only changed: `fl_caused` says what they repeat."""
+    """Number of rows that only change, as `fl_caused` says."""
+
+    def drop(self, row: int, content: int) -> None:
+        """Drop a row with this content hash."""
+        self.rows.append(row)
+        self.content = (self.content + content) % 2**64
+
+
+class ReplacedRows(dict[tuple[str, date], dict[str, Replaced]]):
+    """Rows of the lake that are dropped or changed, by table and day, then by file name."""
+
+    def of(self, table: str, day: date, path: str) -> Replaced:
+        """Return those of a stored file."""
+        return self.setdefault((table, day), {}).setdefault(Path(path).name, Replaced())
 
 
 class Duplicates:
-    """Finds and drops the versions of events that do not stay, in one round.
+    """Finds the versions of events of one round that do not stay.
 
-    The tables it works with, all of this connection: `fl_twice` (hashes of ids that may have come before),
-    `fl_stored` and `fl_staged` (the rows with such ids, in the lake and among what was staged), `fl_drop`
-    (staged rows that go).
+    Temporary tables: `fl_twice` (hashes of ids that may have been seen before), `fl_stored` and `fl_staged`
+    (stored and staged rows with such ids), `fl_drop` (staged rows to drop).
 
     Attributes:
-        counts: by day, `duplicates` (the same content again), `conflicts` (another content, or another node's
+        counts: by day, `duplicates` (the same content again), `conflicts` (other content, or another node's
             id), `superseded` (unfinished and earlier versions).
-        replaced: by table and day and file name, the stored rows that go.
+        replaced: the stored rows to drop.
     """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, lake: Lake, files: Files) -> None:
         self.connection, self.lake, self.files = connection, lake, files
         self.counts: Counter[tuple[date, str]] = Counter()
-        self.replaced: dict[tuple[str, date], dict[str, Replaced]] = {}
+        self.replaced = ReplacedRows()
 
     def find(self) -> dict[str, int]:
-        """Look for versions that do not stay.
-
-        Return by path of a staged file how many of its rows go, as `fl_drop` says.
-        """
+        """Fill `fl_drop` and `replaced`; return how many rows of each staged file, by path, to drop."""
         self._ids_within_round()
         self._ids_stored()
         if not self._execute("select count(*) from fl_twice")[0][0]:
@@ -84,7 +94,7 @@ class Duplicates:
         return self.connection.execute(sql, given or {}).fetchall()
 
     def _ids_within_round(self) -> None:
-        """Hashes of ids that were staged more than once: two ids of one hash are told apart later."""
+        """Collect hashes of ids that were staged more than once; collisions are resolved later."""
         self._execute("create or replace temp table fl_twice(id_hash ubigint)")
         ((rows, ids),) = self._execute("select count(*), count(distinct id_hash) from fl_stage")
         if ids < rows:
@@ -93,21 +103,17 @@ class Duplicates:
             )
 
     def _ids_stored(self) -> None:
-        """Rows of the lake that have an id that was staged, on the days of staged events and those beside.
+        """Collect stored rows with a staged id, on the days of staged events and their neighbours.
 
-        First only ids are read, then the rest of those files that hold one of them: the days are read
-        again in each round.
+        First only ids are read, then the rest of the files with a match, since this runs in each round.
         """
         self._execute("""create or replace temp table fl_stored(
             table_name varchar, event_date date, filename varchar, file_row_number bigint, node_id varchar,
                 event_id varchar, content ubigint, told ubigint, is_unfinished boolean, updated timestamp)""")
-        days = {
-            day + timedelta(days=offset)
-            for (day,) in self._execute("select distinct event_date from fl_stage")
-            for offset in (-1, 0, 1)
-        }
+        staged = self._execute("select distinct event_date from fl_stage")
+        days = with_neighbours(day for (day,) in staged)
         for table, kind in _EVENT_TABLES:
-            files = [os.fspath(path.resolve()) for path in self.lake.files(table.name, days)]
+            files = self.lake.paths(table.name, days)
             if not files:
                 continue
             self._execute(
@@ -135,7 +141,7 @@ class Duplicates:
         self._execute("insert into fl_twice select hash(event_id) from fl_stored")
 
     def _staged_versions(self) -> None:
-        """Rows of the staged files with such ids."""
+        """Collect the staged rows with such ids."""
         self._execute("""create or replace temp table fl_staged(
             event_id varchar, node_id varchar, event_date date, "timestamp" timestamp, content ubigint,
                 told ubigint, is_unfinished boolean, updated timestamp,
@@ -160,10 +166,7 @@ class Duplicates:
                 )
 
     def _keep_one(self) -> None:
-        """Of the versions of an event the stored one stays, else the first by time.
-
-        But any finished one before an unfinished one, and the one that was updated last.
-        """
+        """Fill `fl_drop`: all versions but one, as the module says."""
         self._execute(f"""
             create or replace temp table fl_drop as
             with stored as (
@@ -186,18 +189,16 @@ class Duplicates:
             from ranked where place > 1 or is_stored""")  # noqa: S608 - our own SQL
 
     def _replace_earlier(self) -> None:
-        """Note the stored rows of which a later version was staged."""
+        """Collect the stored rows that a staged version replaces."""
         gone = self._execute(f"""
             select distinct table_name, s.event_date, s.filename, s.file_row_number, s.content
             from fl_stored s join fl_staged v using (node_id, event_id) where {_IS_LATER}""")  # noqa: S608
         for table, day, path, row, content in gone:
-            replaced = self.replaced.setdefault((table, day), {}).setdefault(Path(path).name, Replaced())
-            replaced.rows.append(row)
-            replaced.content = (replaced.content + content) % 2**64
+            self.replaced.of(table, day, path).drop(row, content)
             self.counts[day, "superseded"] += 1
 
     def _count(self) -> None:
-        """Count what goes, by day, and the ids that another node has too, which stay."""
+        """Count, by day, the dropped rows, and the ids that another node has too, which stay."""
         for day, kind, count in self._execute(
             "select event_date, kind, count(*) from fl_drop group by event_date, kind"
         ):
@@ -221,7 +222,7 @@ class Duplicates:
             self.counts[day, "ids_of_other_nodes"] += count
 
     def _forget(self) -> None:
-        """Take what goes out of `fl_stage`, as many rows of one content and line as `fl_drop` has."""
+        """Remove the dropped rows from `fl_stage`: of each content and line as many as `fl_drop` has."""
         self._execute("""
             with dropped as (
                 select id_hash, event_date, content, source_line as line_no, source_file as path,

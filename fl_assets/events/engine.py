@@ -1,10 +1,10 @@
 """The default engine: DuckDB, in process, from bytes in files to a day's Parquet.
 
-What goes here: turns at the lake, and connections that reach it. What does not: one round of ingestion
-(`ingest.py`), SQL (`sql.py`), files (`find.py`, `read.py`), how a day is replaced (`infra/lake.py`).
+What goes here: rounds of ingestion under the lake's lock, and connections to the lake. What does not: one
+round (`ingest.py`), SQL (`sql.py`), files (`find.py`, `read.py`), replacing a day (`infra/lake.py`).
 
 Lines go from file to DuckDB as Arrow, without a copy; nothing is stored, not even in a spill file, before it
-is redacted. docs/benchmarks.md says what each step costs.
+is redacted. docs/benchmarks.md has the cost of each step.
 """
 
 import os
@@ -23,7 +23,7 @@ import duckdb
 import pyarrow as pa
 
 from fl_assets.core.settings import FederatedLearningConfig
-from fl_assets.core.tables import LAKE_TABLES, TABLES, Table
+from fl_assets.core.tables import LAKE_TABLES, TABLES
 from fl_assets.events.find import Source
 from fl_assets.events.index import TelemetryIndex
 from fl_assets.events.ingest import Ingestion
@@ -34,29 +34,29 @@ from fl_assets.infra.clock import now_utc
 from fl_assets.infra.disk import remove_folder
 from fl_assets.infra.keys import make_secret
 from fl_assets.infra.lake import retry_on_conflict
+from fl_assets.infra.lake_views import view_days
 from fl_assets.infra.open_lake import open_lake
 
 OTHERS_MB = 800
-"""Of the memory that the settings allow, what Python, Arrow and the rules of redaction take beside DuckDB."""
+"""Memory that Python, Arrow and the redaction rules take; DuckDB gets the rest of `memory_mb`."""
 ROUND_BYTES = 8 * 1024**3
-"""Bytes of source files that are staged and committed together: what a crash in a huge backlog can cost, what
-may spill, and what another coordinator waits for."""
+"""Bytes of source files per round: bounds what a crash can cost, what may spill, and how long another
+coordinator waits."""
 MAX_NAMED = 20
-"""Files that progress names, of those that were not read."""
+"""Unread files that progress names."""
 TURN_SECS = 1.5
-"""Between two rounds: whoever waits for the lake looks more than once meanwhile, so that the turn is theirs.
-"""
+"""Pause between two rounds, in which others that wait for the lake get their turn."""
 
 
 class Engine(Protocol):
-    """The heavy step: from files to day-partitioned Parquet with manifests."""
+    """From files to day-partitioned Parquet with manifests."""
 
     def ingest(self, progress: Callable[[str], None] | None = None) -> "IngestReport":
         """Store what is new in the telemetry folders."""
         ...
 
     def connect(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-        """Give a DuckDB that reaches the lake and nothing else."""
+        """Open a DuckDB that reaches the lake and nothing else."""
         ...
 
     def day_stats(self, day: date) -> dict[str, int | float]:
@@ -73,8 +73,7 @@ class DuckDBEngine:
 
     Attributes:
         options: further settings of each DuckDB connection.
-        stagers: batches that are staged side by side, each by one thread: two threads on one batch waste a
-            tenth of both. A third, since only one of them redacts at a time.
+        stagers: threads, each of which stages a batch of its own; three, since only one redacts at a time.
     """
 
     options: ClassVar[dict[str, Any]] = {}
@@ -91,23 +90,18 @@ class DuckDBEngine:
     def ingest(self, progress: Callable[[str], None] | None = None) -> IngestReport:
         """Store what is new in the telemetry folders, redacted and each event once.
 
-        A second call right after finds nothing to do.
-
-        At least once in: a file's bytes count as ingested only after the lake's commit, so a crash at any
-        point means that they are read again. Exactly once out: an `event_id` is stored once among all days
-        touched by one round and, for events stored by earlier ones, once among an event's own day and its two
-        neighbours. The same id on days further apart, from different rounds, is stored on each of them. Of
-        the same id with different content the one stored first stays; within one round that is the earliest
-        by time, so that the result does not depend on the order of lines and files. In turns: the lake's lock
-        is held for a round of ROUND_BYTES, and let go for TURN_SECS, so that another coordinator with a
-        backlog gets on too.
+        Bytes of a file count as ingested only after the lake's commit, so that after a crash they are read
+        again. An `event_id` is stored once among all days of a round, and once among an event's day and its
+        neighbours of earlier rounds; days further apart may each store the same id. Of versions with
+        different content the first stored stays, within a round the earliest by time (see `duplicates.py`).
+        The lake's lock is held for a round of ROUND_BYTES, then released for TURN_SECS.
 
         Args:
-            progress: is told, in words, what was done.
+            progress: gets messages about what was done.
 
         Raises:
-            IngestBusyError: another process held the ingestion lock for ten minutes, one turn of it.
-            ForeignKeyError: the lake was filled with another key of pseudonyms.
+            IngestBusyError: another process held the ingestion lock for ten minutes.
+            ForeignKeyError: the lake's pseudonyms were made with another key.
             NamesUnavailableError: FEDERATED_LEARNING_PII is on, but what it needs is not installed.
         """
         report_progress = progress or (lambda _: None)
@@ -129,20 +123,20 @@ class DuckDBEngine:
         mask_names: Callable[[str], str] | None,
         report_progress: Callable[[str], None],
     ) -> tuple[IngestReport, set[tuple[str, str]]]:
-        """Ingest one round of the files that wait, and return what it did and which of them are left.
+        """Ingest one round of pending files; return its report and the files that are left.
 
         Args:
-            among: files, by kind and path, that were left by the turn before; None for all. What came
-                meanwhile is for the next call, so that this one ends.
+            among: files, by kind and path, that the round before left; None for all. Files that arrived
+                meanwhile wait for the next call, so that this one ends.
             mask_names: masks names of persons too.
-            report_progress: gets, in words, what was done.
+            report_progress: gets messages about what was done.
         """
         with self.lake.lock():
             self.lake.root.mkdir(parents=True, exist_ok=True)
             self.lake.check_pseudonym_key(self.secret())
             self.lake.clean()
             remove_folder(self._temp)
-            # Looked at again: another process with this data folder may have had its turn.
+            # Under the lock: another process with this data folder may have ingested some.
             waiting = [
                 source
                 for source in self.index.pending()
@@ -164,10 +158,10 @@ class DuckDBEngine:
 
     @contextmanager
     def connect(self, **options: Any) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Give an in-memory DuckDB that reaches the lake and a folder for spill files, and nothing else.
+        """Open an in-memory DuckDB that reaches the lake and a folder for spill files, and nothing else.
 
         Args:
-            options: settings of DuckDB beside our own.
+            options: further settings of DuckDB.
         """
         temp = self._temp / f"{os.getpid()}-{threading.get_ident()}"
         temp.mkdir(parents=True, exist_ok=True)
@@ -195,7 +189,7 @@ class DuckDBEngine:
     @property
     def _temp(self) -> Path:
         data = self.settings.data_path
-        if data.exists() and not os.access(data, os.W_OK):  # what is only looked at needs hardly any room
+        if data.exists() and not os.access(data, os.W_OK):  # read-only: next to nothing spills
             return Path(tempfile.gettempdir()) / "fl-assets" / "duckdb"
         return data / "tmp" / "duckdb"
 
@@ -208,24 +202,24 @@ class DuckDBEngine:
         return Ingestion(self, connection, sources, mask_names)
 
     def secret(self) -> bytes:
-        """Return the local key of pseudonyms, made on first use; it never leaves data_path."""
+        """Return the local key of pseudonyms, created on first use; it never leaves data_path."""
         return make_secret(self.settings.data_path / "pseudonym.key", is_private=False)
 
     # Sums
 
     def sample(self, table: str, day: date, rows: int = 5) -> pa.Table:
-        """Return the first rows of one day of a lake table, in the order they are stored in."""
+        """Return the first rows of one day of a lake table, in stored order."""
         with self.connect() as connection:
-            self.view(connection, TABLES[table], day)
+            view_days(connection, self.lake, TABLES[table], [day])
             return connection.sql(
                 f"select * from {table} {TABLES[table].order_sql} limit $rows",  # noqa: S608
                 params={"rows": rows},
             ).to_arrow_table()
 
     def day_stats(self, day: date) -> dict[str, int | float]:
-        """Return what ingestion counted for a day: by kind, and redactions by entity as `redacted_<entity>`.
+        """Return ingestion's counts of a day, with redactions by entity as `redacted_<entity>`.
 
-        `lost_events` are those of refused lines, and `bad_ratio` their share of all events.
+        `lost_events` are those of refused lines, `bad_ratio` is their share of all events.
         """
         manifests = {table.name: self.lake.manifest(table.name, day) for table in LAKE_TABLES}
         rows = {name: manifest.rows if manifest else 0 for name, manifest in manifests.items()}
@@ -245,17 +239,9 @@ class DuckDBEngine:
             "bad_ratio": lost / (events + lost) if events + lost else 0.0,
         }
 
-    def view(self, connection: duckdb.DuckDBPyConnection, table: Table, day: date) -> None:
-        """Make a day of a lake table a view of its name; an empty one where there is nothing."""
-        files = [os.fspath(path.resolve()) for path in self.lake.files(table.name, [day])]
-        if files:
-            connection.read_parquet(files, hive_partitioning=False).create_view(table.name)
-        else:
-            connection.execute(table.ddl)
-
 
 def first_round(sources: list[Source]) -> list[Source]:
-    """Return as many of the sources as a round takes, from the first on, and one at the least."""
+    """Return the first sources that fit into a round, at least one."""
     ends = accumulate(source.weight for source in sources)
     return [
         source

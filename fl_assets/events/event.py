@@ -1,8 +1,7 @@
-"""One event, read strictly: the rules a line must keep, and its redaction value by value.
+"""One event, read strictly and redacted value by value: the slow path, for lines that bulk reading suspects.
 
-What goes here: the shape of the telemetrist's events, the reasons for which a line is refused, the slow
-reading of the few lines that need a second look. What does not: reading in bulk (`bulk.py`, `sql.py`), files
-(`read.py`), what is personal (`redaction/`).
+What goes here: the shape of the telemetrist's events, and the reasons for refusing a line. What does not:
+reading in bulk (`bulk.py`, `sql.py`), files (`read.py`), the rules of redaction (`redaction/`).
 """
 
 import json
@@ -45,12 +44,12 @@ Reason = Literal[
     "not_used",
 ]
 REASONS: tuple[str, ...] = get_args(Reason)
-"""Rules a line can break; the last seven are those of `events/formats`."""
+"""Rules that a line can break; the last ones are those of `events/formats`."""
 
 EXCERPT_CHARS = 200
 MAX_KEYS = 4096
 MAX_DEPTH = 200
-"""Levels of nesting within a line that is read strictly: what comes after it walks values by recursion."""
+"""Deepest nesting of a line; later steps walk values recursively."""
 _LONG_LINE = 16_384
 _EXCERPT_READ = 2000
 
@@ -65,8 +64,7 @@ IDS = (
     "session_id",
     "node_id",
 )
-"""Names rather than texts: one that holds personal data gets a pseudonym, so that it still tells things
-apart."""
+"""Names: one that holds personal data gets a pseudonym, so that it still identifies."""
 TRACE_TEXTS = ("trace_id", "request_id", "service", "method", "error", "caused_by")
 TURN_TEXTS = ("log_id", "session_id", "user_query", "system_response")
 _PAYLOADS = {"ExecutionTrace": "execution_trace", "ConversationLog": "conversation_log"}
@@ -80,7 +78,7 @@ _KNOWN_KEYS = frozenset({*_TOP_KEYS, *(key for keys in _PAYLOAD_KEYS.values() fo
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """A line that is not an event: the rule it breaks, and what was found (not yet redacted)."""
+    """A refused line: the rule it breaks, and what was found (not redacted)."""
 
     reason: Reason
     detail: str
@@ -95,13 +93,12 @@ class _RuleError(Exception):
 def read_line(line: bytes) -> bytes | BadLine | None:
     """Read one line strictly.
 
-    Of keys that are there twice the last counts (as RFC 8259, section 4, says of most readers). Unknown
-    fields move to `metadata`; a known one in the wrong place is left out. A leap second counts as the second
-    after it.
+    Of repeated keys the last counts (as in most readers: RFC 8259, section 4). Unknown fields move to
+    `metadata`; known ones in the wrong place are left out. A leap second counts as the next second.
 
     Returns:
-        The same event with every field in its declared type, as one line of JSON; or the rule that the line
-        breaks; or None for a blank line.
+        The event with every field in its declared type, as one line of JSON; the rule that the line breaks;
+        or None for a blank line.
     """
     line = line.removeprefix(b"\xef\xbb\xbf").strip(b" \t\r\n")
     if not line:
@@ -140,10 +137,7 @@ def _parse(line: bytes) -> dict[str, Any]:
 
 
 def _is_deep(value: Any) -> bool:
-    """Whether a value is nested deeper than MAX_DEPTH.
-
-    Level by level, as what is too deep cannot be walked by recursion.
-    """
+    """Whether a value is nested deeper than MAX_DEPTH; level by level, as recursion would overflow."""
     level = [value]
     for _ in range(MAX_DEPTH):
         level = [
@@ -158,7 +152,7 @@ def _is_deep(value: Any) -> bool:
 
 
 def _parts(value: Any) -> Iterator[Any]:
-    """Give a value and all that is in it, keys too."""
+    """Yield a value and all within it, keys included."""
     held = [value]
     while held:
         item = held.pop()
@@ -260,9 +254,9 @@ _TIME = re.compile(
 
 
 def parse_time(text: str) -> datetime | None:
-    """Read an ISO 8601 time with seconds as aware UTC; without a zone it is UTC; None where it is not one.
+    """Parse an ISO 8601 time with seconds as aware UTC, the default zone; None for anything else.
 
-    RFC 3339, section 5.6, and its appendix D for leap seconds.
+    Source: RFC 3339, section 5.6, and appendix D for leap seconds.
     """
     match = _TIME.fullmatch(text)
     if not match:
@@ -296,16 +290,15 @@ def _time(source: dict[str, Any], field: str) -> str | None:
 
 
 _CONTROLS = {0x1D: " ", 0x1E: " ", 0x1F: " "}
-"""Separators of the engine, which no text may hold."""
+"""Separators of redaction, which no text may hold."""
 _MARKS = dict.fromkeys(range(0x02, 0x06), " ")
-"""Marks of redaction, which turns them into blanks where it looks closer: a key with one would change again
-and again, and its event be refused."""
+"""Marks of redaction, which replaces them by blanks: a key with one would never be stable."""
 
 
 def excerpt_source(line: bytes) -> str:
-    """Return what of a refused line is to be redacted and then cut to EXCERPT_CHARS.
+    """Return the start of a refused line, to be redacted and then cut to EXCERPT_CHARS.
 
-    What may be half a secret, where the line was cut for reading, is left out.
+    Its end is dropped where the line was cut: it may be half a secret.
     """
     text = line[:_EXCERPT_READ].decode(errors="replace").strip().replace("\0", "\ufffd").translate(_CONTROLS)
     return text[:-EXCERPT_CHARS] if len(line) > _EXCERPT_READ else text
@@ -317,24 +310,22 @@ def excerpt(line: bytes, redact: Callable[[str], str]) -> str:
 
 
 def safe_redact(text: str, redact: Callable[[str], str]) -> str:
-    """Redact, and fail closed: a text whose redaction fails is not kept."""
+    """Redact a text; UNREDACTABLE where that fails."""
     try:
         return redact(text)
-    except Exception:  # whatever it is, the raw text must not get through
+    except Exception:  # fail closed
         return UNREDACTABLE
 
 
 def redact_event(
     line: bytes, secret: bytes, redact: Callable[[str], tuple[str, dict[str, int]]] = redact_with_counts
 ) -> tuple[bytes, Counter[str]]:
-    """Redact an event as `read_line` gave it, value by value.
-
-    Return it with the number of values masked by entity.
+    """Redact an event value by value; return it with the number of values masked, by entity.
 
     Args:
-        line: what `read_line` returned.
+        line: as `read_line` returns it.
         secret: key of the pseudonyms that ids with personal data get.
-        redact: gives a text redacted, and the counts.
+        redact: returns a redacted text, and the counts.
     """
     event, redaction = orjson.loads(line), _Redaction(secret, redact)
     event["event_id"] = redaction.name(event["event_id"])
@@ -353,17 +344,17 @@ def redact_event(
 
 
 class _Redaction:
-    """Redaction of one event; `counts` is how many values were masked, by entity."""
+    """Redaction of one event; `counts` are the masked values, by entity."""
 
     def __init__(self, secret: bytes, redact: Callable[[str], tuple[str, dict[str, int]]]) -> None:
         self._secret, self._redact = secret, redact
         self.counts: Counter[str] = Counter()
 
     def text(self, value: str) -> str:
-        """Return a text redacted, and fail closed."""
+        """Return a redacted text, UNREDACTABLE where that fails."""
         try:
             redacted, found = self._redact(value)
-        except Exception:  # whatever it is, the raw text must not get through
+        except Exception:  # fail closed
             redacted, found = UNREDACTABLE, {UNREDACTABLE[1:-1]: 1}
         self.counts.update(found)
         return redacted
@@ -374,7 +365,7 @@ class _Redaction:
         return value if self.text(value) == value else pseudonym(value, self._secret)
 
     def item(self, key: str, value: str) -> str:
-        """Return a value of metadata; its key may say what it is (`password`), so they are read together."""
+        """Return a redacted value of metadata; its key may say what it is (`password`)."""
         if key in IDS:
             return self.name(value)
         together = self.text(f"{key.translate(_CONTROLS)}{KEY_SEPARATOR}{value.translate(_CONTROLS)}")
@@ -382,14 +373,14 @@ class _Redaction:
 
 
 FIRST_TELEMETRY = date(2020, 1, 1)
-"""Before this day no clock that is right has seen an agent: a time before it is a clock that is wrong."""
+"""A time before this day is taken for a wrong clock."""
 
 
 def is_history(line: bytes, start: date) -> date | None:
     """Return the day of an event that is older than the first day that is analysed; None for any other.
 
     Args:
-        line: an event as `read_line` gives it.
+        line: an event as `read_line` returns it.
         start: first day that is analysed.
     """
     event = orjson.loads(line)
@@ -399,10 +390,7 @@ def is_history(line: bytes, start: date) -> date | None:
 
 
 def event_day(time: datetime | None, received: datetime, start: date) -> tuple[date, bool]:
-    """Return the day an event belongs to, and whether its own time was out of range.
-
-    In that case the day is the one it was received on.
-    """
+    """Return the day an event belongs to, and whether its time was out of range: then the day of receipt."""
     if time is None or time.date() < start or time > received + timedelta(days=1):
         return max(received.date(), start), True
     return time.date(), False

@@ -1,9 +1,9 @@
-"""Finding telemetry: which files there are, and how far each was read.
+"""Finding telemetry files.
 
-What goes here: `Source`, the walk over a folder, and the one way in which a file of others is opened. What
-does not: reading a file (`read.py`), remembering what was read (`index.py`).
+What goes here: `Source`, the walk over a folder, the safe way to open a file in it. What does not: reading a
+file (`read.py`), what was read before (`index.py`).
 
-Nothing that is found may stop the rest: what cannot be read is listed with the reason, one entry at a time.
+Files that cannot be read are listed with the reason, and stop no others.
 """
 
 import errno
@@ -24,7 +24,7 @@ _LAST_NS = 253_402_300_799 * 10**9
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file that has bytes which were not ingested yet."""
+    """A file with bytes that were not ingested yet."""
 
     kind: str
     """`events` or `error_records`: which folder it was found in."""
@@ -35,44 +35,43 @@ class Source:
     mtime_ns: int
     inode: int
     head: str
-    """Hash of its first bytes (`head_bytes` of them), by which a file that was replaced is told from one that
-    grew."""
+    """Hash of its first `head_bytes` bytes, which tells a replaced file from one that grew."""
     head_bytes: int
     coding: str | None = None
-    """How its bytes are packed, or which kind of `rows` they are, by its content: `gzip`, `zstd`,
-    `framed_zstd`, `utf-16`, `parquet` …, or None for plain UTF-8."""
+    """Compression, encoding or kind of `rows`, by content: `gzip`, `zstd`, `framed_zstd`, `utf-16`,
+    `parquet` …; None for plain UTF-8."""
     offset: int = 0
-    """First byte that was not ingested; of a packed file 0, as it is read as a whole."""
+    """First byte that was not ingested; 0 for files with a coding, which are read whole."""
     lines: int = 0
     """Complete lines before the offset."""
     last_day: date | None = None
     """Day of the last valid event before the offset."""
     refused: str | None = None
-    """Why it cannot be opened at all."""
+    """Why it cannot be opened."""
     ctime_ns: int | None = None
-    """When it last changed in any way, as no program can set."""
+    """When it last changed; unlike mtime, programs cannot set it."""
     spots: str = ""
-    """Hash of places spread over it (`index.py`)."""
+    """Hash of samples spread over it (`index.py`)."""
 
     @property
     def last_written(self) -> datetime:
-        """When the file got its last byte, as its folder says."""
+        """The file's mtime."""
         return datetime.fromtimestamp(min(max(self.mtime_ns, 0), _LAST_NS) / 1e9, UTC)
 
     @property
     def weight(self) -> int:
-        """Bytes of text that it has left, as a guess where it is packed."""
+        """Bytes of text left to read; estimated where it is packed."""
         return (self.size - self.offset) * (8 if self.coding else 1)
 
     @property
     def name(self) -> str:
-        """File name without what only says how it is packed."""
+        """File name without a suffix of compression."""
         name = Path(self.path).name
         return Path(name).stem if name.lower().endswith(_PACKED_SUFFIXES) else name
 
     @property
     def node(self) -> str | None:
-        """The node by folder: the first one below the root."""
+        """The node by folder: the first folder below the root."""
         return self.path.split("/")[0] if "/" in self.path else None
 
     def open(self) -> BinaryIO:
@@ -86,24 +85,22 @@ class Source:
 
 @dataclass(slots=True)
 class Listing:
-    """What a folder holds."""
+    """Content of a folder."""
 
     files: list[tuple[str, os.stat_result]] = field(default_factory=list)
     """Path (relative, with `/`) and status of each regular file, sorted by path."""
     refused: list[tuple[str, str]] = field(default_factory=list)
-    """Path and reason of what cannot be read: folders that may not be entered, links that lead out, pipes,
-    names that are not UTF-8."""
+    """Path and reason of what cannot be read: unreadable folders, links that leave the folder, pipes, names
+    that are not UTF-8."""
 
 
 def open_regular(root: Path, path: str) -> BinaryIO:
-    """Open a regular file below a folder: a pipe that took its place since it was listed is not waited for.
-
-    A link is followed only to where it is known to lead: to a place below the folder.
+    """Open a regular file below a folder, without blocking on a pipe; links must stay below the folder.
 
     Raises:
         OSError: it is gone, may not be read, leads out of the folder, or is no regular file.
     """
-    full = os.path.join(root, path)  # noqa: PTH118 - a hundred thousand times a Path would show
+    full = os.path.join(root, path)  # noqa: PTH118 - called for each file; Path is slower
     try:
         descriptor = os.open(full, _OPEN_FLAGS)
     except OSError as error:
@@ -118,10 +115,10 @@ def open_regular(root: Path, path: str) -> BinaryIO:
 
 
 def _within(root: Path, link: Path) -> Path:
-    """Return where a link leads.
+    """Return the target of a link.
 
     Raises:
-        OSError: in circles, to nothing, or out of the folder.
+        OSError: it leads in circles, to nothing, or out of the folder.
     """
     target = Path(os.path.realpath(link, strict=True))
     if not target.is_relative_to(os.path.realpath(root)):
@@ -164,7 +161,7 @@ def walk(root: Path) -> Listing:
                 else:
                     _add(found, root, path, entry)
             except FileNotFoundError:
-                continue  # it vanished since the folder was listed
+                continue  # deleted since the folder was listed
             except OSError as error:
                 found.refused.append((_shown(path), error.strerror or str(error)))
     found.files.sort()
@@ -188,7 +185,7 @@ def _add(found: Listing, root: Path, path: str, entry: os.DirEntry[str]) -> None
 
 
 def _shown(path: str) -> str:
-    """Return a path as text that can be stored: bytes that are not UTF-8 are written out."""
+    """Return a path as valid text, with bytes that are not UTF-8 escaped."""
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 

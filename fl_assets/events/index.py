@@ -1,7 +1,7 @@
-"""The index: which bytes of which file are ingested, which days were analysed since.
+"""The index: which bytes of which file are ingested, and which days were analysed since.
 
 What goes here: the SQLite file behind ingestion and sensor. What does not: reading files (`read.py`), storing
-events. The warehouse is never opened here, so that a sensor may count at any time.
+events. The warehouse, which one process at a time may open, is not used, so the sensor can run at any time.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ from fl_assets.infra.sqlite_file import transaction
 
 _HEAD_BYTES = 4096
 _SPOTS, _SPOT_BYTES = 8, 512
-"""Places of a file beside its first bytes, and how much of each, by which one that took its place is told."""
+"""Number and size of the samples of a file, beside its first bytes, that show whether it was replaced."""
 _OF_SOURCE = ("kind", "path", "size", "mtime_ns", "ctime_ns", "inode", "head", "head_bytes", "spots")
 
 
@@ -42,46 +42,44 @@ class DayBacklog:
     day: date
     events: int
     token: str
-    """Changes exactly when what is known of the day does: files that wait, and what the lake holds."""
+    """Changes exactly when the day's pending files or stored events do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """Events that were not analysed yet, in files that wait and in days of the lake that grew since."""
+    """Events that were not analysed yet, in pending files and in the lake."""
 
     events: int
     files: int
-    """Files with bytes that were not ingested."""
+    """Pending files: those with bytes that were not ingested."""
     days: tuple[DayBacklog, ...]
     unscanned: int = 0
-    """Files among them that this tick had no time to count; the next one goes on with them."""
+    """Pending files that there was no time to count yet."""
 
 
 _FORMATS = hashlib.sha256(
     "\n".join(sorted([*(entry.name for entry in FORMATS), *ROW_FILES])).encode()
 ).hexdigest()[:16]
-"""Changes when a format or a kind of file is added: files that none knew are looked at again."""
+"""Changes when a format is added: then files of unknown format are tried again."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileResult:
-    """What became of a file in one round."""
+    """Result of a file in one round."""
 
     reading: Reading
     last_day: date | None
-    """Day of its last valid event; None where there was none."""
+    """Day of its last valid event, if any."""
     unread: Unread | None
-    """What of it was not read."""
+    """What could not be read of it, if anything."""
 
 
 class TelemetryIndex:
-    """Which bytes of which file are ingested, which days were analysed since.
+    """Which bytes of which file are ingested, and which days were analysed since; safe for several processes.
 
-    A SQLite file, safe to use from several processes at once.
-
-    A file counts as ingested only once `commit` was called, after the lake's. It is known by its path and the
-    hash of its first bytes, so that one that grew is read from where reading ended, one that was replaced or
-    truncated is read again, and one that was only renamed is not read again.
+    A file counts as ingested once `commit` was called, after the lake's. It is identified by path, inode and
+    the hash of its first bytes: one that grew is read on, one that was replaced or truncated is read again,
+    one that was only renamed is not.
     """
 
     def __init__(self, settings: FederatedLearningConfig, *, clock: Callable[[], datetime] = now_utc) -> None:
@@ -94,19 +92,16 @@ class TelemetryIndex:
         return transaction(self._path, migrate)
 
     def pending(self) -> list[Source]:
-        """Return the files with bytes that were not ingested yet, sorted by kind and path.
-
-        Those that cannot be opened say why.
-        """
+        """Return the files, by kind and path, with bytes to ingest, or that cannot be opened."""
         self._bring()
         with self._open() as connection:
             return self._pending(connection)
 
     def _bring(self) -> None:
-        """Fetch what is new where the folder of telemetry is a bucket's.
+        """Fetch new files where telemetry is in a bucket.
 
         Raises:
-            LakeError: it cannot be reached.
+            LakeError: the bucket cannot be reached.
         """
         if isinstance(place := self._settings.telemetry_path, str):
             refresh(place, self._roots["events"])
@@ -163,7 +158,7 @@ class TelemetryIndex:
     def _compare(
         self, kind: str, path: str, status: os.stat_result, row: sqlite3.Row | None
     ) -> Source | None:
-        """Return the source with where to go on reading; None where only name or times changed."""
+        """Return the source with the offset to read from; None where only name or times changed."""
         root = self._roots[kind]
         fresh = Source(kind, root, path, status.st_size, status.st_mtime_ns, status.st_ino, "", 0)
         try:
@@ -171,7 +166,7 @@ class TelemetryIndex:
                 start = file.read(min(_HEAD_BYTES, status.st_size))
                 spots = _spots_of(file, status.st_size)
         except FileNotFoundError:
-            return None  # it vanished
+            return None  # deleted meanwhile
         except OSError as error:
             return replace(fresh, refused=error.strerror or str(error))
         fresh = replace(
@@ -203,12 +198,12 @@ class TelemetryIndex:
         )
 
     def commit(self, results: Iterable[FileResult], days: Iterable[date], lake: Lake) -> None:
-        """Record, after the lake's commit, how far files were read, and what the lake holds of `days`.
+        """Record, after the lake's commit, how far files were read, and the events of changed days.
 
         Args:
-            results: what became of each file that was read.
-            days: those that the lake's commits touched.
-            lake: read for their rows and tokens.
+            results: of each file that was read.
+            days: that the lake's commits changed.
+            lake: for their events and tokens.
         """
         met = self._clock().isoformat()
         with self._open() as connection:
@@ -250,10 +245,9 @@ class TelemetryIndex:
             )
 
     def unread(self) -> list[Unread]:
-        """Return, by path, what is not read.
+        """Return what could not be read, by path.
 
-        Files of no known format are named as long as they are there, others when the last ingestion could not
-        read a part of them.
+        That is files of no known format that still exist, and parts of files of the last ingestion.
         """
         with self._open() as connection:
             last = _note(connection, "last_ingestion") or ""
@@ -270,16 +264,13 @@ class TelemetryIndex:
         return found
 
     def formats(self) -> list[tuple[str, str]]:
-        """Return path and format of each file that was looked at."""
+        """Return path and format of each known file."""
         with self._open() as connection:
             rows = connection.execute("select path, format from files order by path").fetchall()
         return [(row["path"], row["format"]) for row in rows]
 
     def why_nothing(self) -> str:
-        """Say why there are no events: the folder is empty, or holds nothing that could be read.
-
-        '' where events were read.
-        """
+        """Return why there are no events: no files, or none that could be read; '' where there are events."""
         root, place = self._roots["events"], self._settings.telemetry_path
         listing = walk(root)
         if not listing.files and not listing.refused:
@@ -293,7 +284,7 @@ class TelemetryIndex:
         return "" if files else f"{place} holds {unread} {'could not' if number == 1 else 'could'} be read"
 
     def mark_analysed(self, day: date, token: str) -> None:
-        """Record that a day was analysed when the lake's `content_of(day)` was `token`."""
+        """Record that a day was analysed with the lake's `content_of(day)` being `token`."""
         with self._open() as connection:
             connection.execute(
                 "update days set analysed_events = events, analysed_token = ? where day = ? and token = ?",
@@ -301,13 +292,10 @@ class TelemetryIndex:
             )
 
     def backlog(self, scan_secs: float = 20.0) -> Backlog:
-        """Count what was not analysed yet, by day.
-
-        In files that wait (a scan of bytes, remembered by file version), and in the lake since its last
-        analysis.
+        """Count the events that were not analysed yet, by day, in pending files and in the lake.
 
         Args:
-            scan_secs: seconds to spend on files that were never counted; the others cost a stat each.
+            scan_secs: seconds to spend on counting files; counts are cached by file version.
         """
         self._bring()
         now = self._clock()
@@ -364,7 +352,7 @@ class TelemetryIndex:
 
 
 def _spots_of(file: BinaryIO, size: int) -> str:
-    """Return a hash of places spread over a file, its end among them; '' where its head is all of it."""
+    """Return a hash of samples spread over a file, its end included; '' where its head is all of it."""
     if size <= _HEAD_BYTES:
         return ""
     found = []
@@ -379,7 +367,7 @@ def _digest(start: bytes) -> str:
 
 
 def _waits(row: sqlite3.Row, status: os.stat_result, now: datetime) -> bool:
-    """Whether a file that did not change still has a last line without an end that may be taken by now."""
+    """Whether an unchanged file has a last line without a line end that is old enough to be read now."""
     return (
         row["offset"] < status.st_size
         and now - datetime.fromtimestamp(status.st_mtime_ns / 1e9, UTC) > SETTLED
@@ -387,7 +375,7 @@ def _waits(row: sqlite3.Row, status: os.stat_result, now: datetime) -> bool:
 
 
 def _is_same(row: sqlite3.Row, status: os.stat_result) -> bool:
-    """Whether a file is as it was when it was read; one that could not be opened may be by now."""
+    """Whether a file is unchanged since it was read; one that could not be opened is tried again."""
     seen = (row["size"], row["mtime_ns"], row["inode"])
     return (
         seen == (status.st_size, status.st_mtime_ns, status.st_ino)

@@ -1,4 +1,4 @@
-"""The tables of the index's SQLite file, and how a file of an earlier release becomes one of this."""
+"""The tables of the index's SQLite file, and the migration of earlier releases' files."""
 
 import sqlite3
 
@@ -32,14 +32,12 @@ alter table files add column ctime_ns integer;
 alter table files add column spots text;
 """,
 }
-"""By version of the file, what makes it the next one: files that an earlier release ignored in silence are
-looked at again; of files that one read, nothing says whether another of the same size and time took their
-place."""
+"""By version of the file, the migration to the next. Files that version 1 ignored are tried again."""
 _VERSION = 1 + len(_MIGRATIONS)
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Make the file what this release reads, from nothing or from what an earlier one wrote.
+    """Create the tables, or migrate those of an earlier release.
 
     Raises:
         LakeError: a later release wrote it; nothing was changed.

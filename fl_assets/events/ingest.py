@@ -1,8 +1,8 @@
-"""One round of ingestion: files are staged, freed of duplicates, and committed by day.
+"""One round of ingestion: files are staged, deduplicated, and committed by day.
 
-What goes here: the order of the steps, and reading files side by side with staging. What does not: turns and
-connections (`engine.py`), what a batch becomes (`stage.py`), which version of an event stays
-(`duplicates.py`), what is no event (`quarantine.py`), the commit (`commit.py`).
+What goes here: the order of the steps, and reading files in parallel with staging. What does not: rounds and
+connections (`engine.py`), staging a batch (`stage.py`), which version of an event stays (`duplicates.py`),
+refused lines (`quarantine.py`), the commit (`commit.py`).
 """
 
 import time
@@ -41,10 +41,10 @@ if TYPE_CHECKING:
     from fl_assets.events.engine import DuckDBEngine
 
 REPORT_SECS = 5.0
-"""Seconds between two reports of how far reading is."""
+"""Seconds between two reports of progress."""
 _FORMAT_ROWS = 10_000
 _UNREADABLE = (MemoryError, RecursionError, ArithmeticError, LookupError, TypeError, ValueError)
-"""What a reader may raise over an entry that nobody thought of."""
+"""What a reader may raise over an entry of a shape that nobody foresaw."""
 
 
 class Ingestion:
@@ -74,13 +74,13 @@ class Ingestion:
         self.report_progress: Callable[[str], None] = lambda _: None
 
     def run(self, report_progress: Callable[[str], None]) -> IngestReport:
-        """Stage, deduplicate, commit, and only then let the index know."""
+        """Stage, deduplicate, commit, and only then update the index."""
         self.report_progress = report_progress
         self.create()
         self._stage_all()
         for number, reading in enumerate(self.readings):
             self.refused += self.refused_of(number, reading)
-        # While events that turn out to be duplicates still say which day it was:
+        # Before duplicates are dropped: their days date the refused lines beside them.
         stage_refused(self.connection, self.lake, self.refused, self._fallback_days(), self.clean)
         refused = self._refused_by_day()
         last_days = self._last_days()
@@ -141,8 +141,8 @@ class Ingestion:
     # Reading
 
     def create(self) -> None:
-        """Make the tables that lines are staged with and in."""
-        received = self.now.replace(tzinfo=None)  # and not the time of the file: archives and copies reset it
+        """Create the tables of sources and of staged events."""
+        received = self.now.replace(tzinfo=None)  # not the file's time, which archives and copies reset
         sources = [
             {
                 "file_no": number,
@@ -160,19 +160,16 @@ class Ingestion:
         self.connection.execute(STAGE.ddl)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """Give the new lines of each file.
+        """Yield the new lines of each file; `readings` and `rows` are complete when all are read.
 
-        What became of the file is in `readings` and `rows` when all are read.
-
-        Here, and in `_converted` for single entries, is caught what a file may raise: it costs that file, by
-        name, and no other.
+        An error that a file raises refuses that file and no other; `_converted` does the same for an entry.
         """
         for number, reading in enumerate(self.readings):
             self.watch = Watch(seconds_for(reading.source.size))
             try:
                 yield from self.watch.timed(self._lines_of(reading, number))
             except FileNotFoundError:
-                continue  # it vanished since it was listed; the index goes on without it
+                continue  # deleted since it was listed
             except OSError as error:
                 self._refuse_file(reading, "cannot_open", error.strerror or str(error))
             except _UNREADABLE as error:
@@ -204,29 +201,29 @@ class Ingestion:
         elif source.coding and not head and (damage := damage_of(source)):
             self._refuse_file(reading, damage.reason, str(damage))
         elif not source.size or may_become_events(head, source, self.now):
-            return  # nothing yet: the next ingestion looks again
+            return  # still growing: tried again by the next ingestion
         else:
             with source.open() as file:
                 start = file.read(4096)
             self._refuse_file(reading, "unsupported_format", str(looks_like(source.name, start, head)))
 
     def _refuse_file(self, reading: Reading, reason: Any, detail: str) -> None:
-        """Refuse a file as a whole: it holds no event that we know of."""
+        """Refuse a file as a whole."""
         is_unknown = reading.format == "telemetrist" and not reading.end_offset and not reading.source.offset
         reading.format = "unknown" if is_unknown else reading.format
         reading.end_offset = reading.source.size
         reading.bad(0, reason, detail, size=reading.source.size, events=0)
 
     def _refuse_rest(self, reading: Reading, line: int) -> None:
-        """Refuse what is left of a file that took longer than a file may."""
+        """Refuse the rest of a file that took too long."""
         detail = f"took more than {self.watch.most:,.0f} s, the most for its size: the rest was not read"
         reading.end_offset = reading.source.size
         reading.bad(line, "over_limit", detail, events=0)
 
     def _converted(self, entry: Format, reading: Reading, number: int) -> Iterator[pa.RecordBatch]:
-        """Turn a file of another format into events of the telemetrist; rows of other tables are kept aside.
+        """Convert a file of another format to native events; rows of other tables go to `rows`.
 
-        An entry over which the reader fails is refused, and reading goes on behind it.
+        An entry over which the reader fails is refused, and reading goes on after it.
         """
         lines = FollowedLines(numbered_lines(reading, self.now), self.watch)
         rows: list[tuple[int, bytes]] = []
@@ -252,7 +249,7 @@ class Ingestion:
             yield lines_of(number, rows)
 
     def _take(self, entry: Format, reading: Reading, result: Read, rows: list[tuple[int, bytes]]) -> None:
-        """Take what a reader gives: events with their lines to `rows`, all else aside."""
+        """Store what a reader yields: events in `rows`, refusals in `reading`, the rest in `self.rows`."""
         if isinstance(result, RefusedLine):
             reading.bad(result.line, result.reason, result.detail, events=result.events)
         elif isinstance(result, EvaluationLine):
@@ -267,7 +264,7 @@ class Ingestion:
     # Staging
 
     def _stage_all(self) -> None:
-        """Stage every file, and report how far it is."""
+        """Stage every file, and report progress."""
         begin = reported = time.monotonic()
         lines = read_bytes = 0
         total_bytes = max(1, sum(reading.source.weight for reading in self.readings))
@@ -284,7 +281,7 @@ class Ingestion:
                 )
 
     def staged(self) -> Iterator[pa.Table]:
-        """Stage batches, some side by side while the next one is read, and give each once it is staged."""
+        """Stage batches in parallel with reading; yield each once it is staged."""
         stagers = [
             Stager(
                 self.connection.cursor(),
@@ -323,31 +320,28 @@ class Ingestion:
             stager.connection.close()
         self.refused += refused_early(early, self.settings.start_date)
 
-    # What is no event
+    # Refused lines
 
     def refused_of(self, number: int, reading: Reading) -> list[Refused]:
-        """Return what never became a line of a file."""
+        """Return what was refused while a file was read."""
         return refused_of(number, reading, self.clean)
 
     def _fallback_days(self) -> dict[int, date]:
-        """By file, the day of what was refused before its first event.
-
-        That of the last event read before, else the day of ingestion.
-        """
+        """By file, the day of lines before its first event: of the last event read before, else today."""
         return {
             number: reading.source.last_day or event_day(None, self.now, self.settings.start_date)[0]
             for number, reading in enumerate(self.readings)
         }
 
     def _refused_by_day(self) -> dict[date, Counter[str]]:
-        """What the manifest of a day says of `fl_bad`: events lost, and files that were not read at all."""
+        """By day, the counts of `fl_bad` for its manifest: events lost, and files not read at all."""
         found = self.connection.execute("""
             select event_date, sum(events)::bigint, count(*) filter (where source_line = 0 and events = 0)
             from fl_bad group by event_date""").fetchall()
         return {day: Counter(lost_events=lost, unread_files=files) for day, lost, files in found}
 
     def _unread(self) -> dict[int, Unread]:
-        """By file, what of it was not read by this round, on whatever day it is dated."""
+        """By file, what this round could not read."""
         by_file: defaultdict[int, list[Refused]] = defaultdict(list)
         for one in self.refused:
             by_file[one.file_no].append(one)
@@ -367,7 +361,7 @@ class Ingestion:
         return found
 
     def redacted_rows(self) -> dict[str, list[dict[str, Any]]]:
-        """Return the rows beside events, by table, redacted."""
+        """Return the rows of other tables, redacted."""
         return {
             side.table.name: [
                 redacted_row(side.table, row, self._redacted, partial(_redacted_id, secret=self.secret))
@@ -377,7 +371,7 @@ class Ingestion:
         }
 
     def _stage_rows(self, commit: Commit) -> dict[str, int]:
-        """Stage the rows beside events, each id once; how many, by table."""
+        """Stage the rows of other tables; return how many, by table."""
         found, start, counts = self.redacted_rows(), self.settings.start_date, {}
         for side in SIDE_TABLES:
             name = side.table.name
@@ -386,7 +380,7 @@ class Ingestion:
         return counts
 
     def clean(self, text: str) -> str:
-        """Redact a text, names of persons too where they are to be."""
+        """Redact a text, with names of persons where that is on."""
         return self.mask_names(redact(text)) if self.mask_names else redact(text)
 
     def _redacted(self, text: str) -> str:
@@ -407,10 +401,7 @@ class Ingestion:
         )
 
     def _stats(self, duplicates: Counter[tuple[date, str]]) -> dict[date, Counter[str]]:
-        """What the manifest of a day says of its events.
-
-        Versions that did not stay, values that were masked, clocks that were wrong.
-        """
+        """By day, counts for its manifest: duplicates, masked values, wrong clocks."""
         stats: defaultdict[date, Counter[str]] = defaultdict(Counter)
         for (day, kind), count in duplicates.items():
             stats[day][kind] += count
@@ -437,7 +428,7 @@ class Ingestion:
 
 
 def _was_read(reading: Reading) -> bool:
-    """Whether anything is known of a file now that the next ingestion need not look at again."""
+    """Whether the index has something to record of a file."""
     return bool(
         reading.end_offset or reading.problems or reading.format == "unknown" or not reading.source.size
     )

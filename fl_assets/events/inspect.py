@@ -1,10 +1,8 @@
-"""A dry run: what ingestion would make of a folder or a file, without a trace left of it.
+"""A dry run of ingestion over a folder or a file, into a temporary folder.
 
-What goes here: ingesting into a folder that is removed, and telling file by file what came of it. What does
-not: printing it (`cli/inspect.py`).
+What goes here: the result, file by file. What does not: printing it (`cli/inspect.py`).
 """
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +14,6 @@ from tempfile import TemporaryDirectory
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.events.engine import DuckDBEngine
 from fl_assets.events.outcome import IngestReport, Unread
-from fl_assets.infra.lake import Lake
 
 _BY_FILE = """
     select source_file, count(*), min(event_date), max(event_date), list(distinct node_id order by node_id)
@@ -28,7 +25,7 @@ _BY_DAY = """
 
 @dataclass(slots=True)
 class InspectedFile:
-    """What came of one file."""
+    """Result of one file."""
 
     path: str
     format: str
@@ -42,7 +39,7 @@ class InspectedFile:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What came of a folder."""
+    """Result of a folder."""
 
     files: list[InspectedFile]
     """By path."""
@@ -54,13 +51,12 @@ class Inspection:
 def inspect(
     path: Path, settings: FederatedLearningConfig, progress: Callable[[str], None] | None = None
 ) -> Inspection:
-    """Read a file or a folder of telemetry as ingestion would, into a folder that is removed again.
+    """Ingest a file or a folder of telemetry into a temporary folder; return what was found.
 
     Args:
-        path: what to read; of a file its folder's name counts as the node, as it would in the folder of
-            telemetry.
-        settings: the rules: first day, longest line, names of nodes.
-        progress: gets, in words, how far it is.
+        path: what to read; the name of a file's folder is its node, as in the telemetry folder.
+        settings: first day, longest line, names of nodes.
+        progress: gets messages about progress.
     """
     with TemporaryDirectory(prefix="fl-inspect-") as name, _as_folder(path, Path(name)) as root:
         folder = Path(name) / "data"
@@ -79,7 +75,7 @@ def inspect(
         days: dict[date, int] = {}
         with engine.connect() as connection:
             for table in ("raw_traces", "conversation_logs"):
-                files = _files(engine.lake, table)
+                files = engine.lake.paths(table, engine.lake.days(table))
                 if not files:
                     continue
                 for source, events, first, last, nodes in connection.execute(
@@ -97,13 +93,9 @@ def inspect(
         return Inspection([found[key] for key in sorted(found)], dict(sorted(days.items())), report)
 
 
-def _files(lake: Lake, table: str) -> list[str]:
-    return [os.fspath(path.resolve()) for path in lake.files(table, lake.days(table))]
-
-
 @contextmanager
 def _as_folder(path: Path, temporary: Path) -> Iterator[Path]:
-    """Give a folder that holds what is to be read."""
+    """Yield a folder that holds the path."""
     if path.is_dir():
         yield path
         return

@@ -1,7 +1,4 @@
-"""Lines on their way to staging: followed while a reader of a format takes them, put together to tables.
-
-What goes here: carrying lines. What does not: reading them from a file (`read.py`).
-"""
+"""Lines between reading a file (`read.py`) and staging."""
 
 from collections.abc import Iterable, Iterator
 from itertools import chain
@@ -13,17 +10,14 @@ from fl_assets.infra.time_limit import Watch
 
 BATCH_BYTES = 32 * 1024 * 1024
 _MANY_BATCHES = 64
-"""Batches of a table from which on they are copied to one: of many small files each would cost as much as a
-large one."""
+"""Tables of more batches are copied to one: each batch has a fixed cost later."""
 
 
 class FollowedLines:
-    """Lines of a file, given once, that remember which a reader is at.
-
-    Readers look at the first two before they take one.
+    """Lines of a file, which can be resumed after the line that a reader failed over.
 
     Attributes:
-        done: number of the last line that something came of.
+        done: number of the last line that yielded a result.
     """
 
     def __init__(self, lines: Iterator[tuple[int, bytes]], watch: Watch) -> None:
@@ -41,9 +35,9 @@ class FollowedLines:
             yield pair
 
     def skip_bad(self) -> tuple[int, bytes]:
-        """Return the line that a reader failed over, and its start.
+        """Return the number and start of the line that a reader failed over; iteration resumes after it.
 
-        What it had only looked at is given again.
+        Readers look ahead by two lines at the start; a second line that was only looked at is repeated.
         """
         if not self._given:
             return self.done, b""
@@ -54,7 +48,7 @@ class FollowedLines:
 
 
 def tables_of(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Put batches together to tables of some size, so that neither small files nor long lines matter."""
+    """Combine batches to tables of about BATCH_BYTES."""
     held: list[pa.RecordBatch] = []
     size = 0
     for batch in batches:

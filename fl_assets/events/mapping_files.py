@@ -1,8 +1,4 @@
-"""The file of mappings: formats of one's own, read from YAML.
-
-What goes here: finding and reading `FEDERATED_LEARNING_MAPPING_PATH`. What does not: what a mapping means
-(`formats/mapped.py`).
-"""
+"""Reading the user's own formats from `FEDERATED_LEARNING_MAPPING_PATH` (see `formats/mapped.py`)."""
 
 from pathlib import Path
 
@@ -12,7 +8,7 @@ from fl_assets.infra.rule_files import read_rules
 
 
 def mapped_formats(path: Path | None) -> tuple[Format, ...]:
-    """Read the mappings of a deployment as formats, in the file's order; none without a file.
+    """Return the formats of a file of mappings, in order; none without a file.
 
     Raises:
         RuleFileError: naming file, line and rule.

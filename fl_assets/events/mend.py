@@ -1,17 +1,11 @@
-r"""Mending JSON: one bad character costs one value, not the line around it.
+r"""Repairing JSON, so that one bad character costs one value and not the whole line.
 
-What goes here: what writers are known to get wrong within a value, and what is put in its place. What does
-not: deciding that a line needs it
-(`read.py`, `stage.py`).
+JSON strings hold no raw line ends, so each line of a document, pretty-printed or not, is repaired by itself:
 
-A JSON text holds no raw line end within a string, so each line of a document is mended by itself, also of a
-pretty-printed one. What is mended:
-
-- bytes that are not UTF-8, a surrogate without its other half (`\ud83d`, of an emoji that was cut), NUL:
-  U+FFFD, the replacement character
-- other control characters written raw: a blank
-- a backslash before what it does not escape (`\x1b`, `C:\temp`): the backslash itself
-- `NaN`, `Infinity` and `-Infinity` outside of strings, which Python's json writes: null
+- bytes that are not UTF-8, half a surrogate pair (`\ud83d`, of an emoji that was cut), NUL: become U+FFFD
+- other raw control characters: become a blank
+- a backslash before what it cannot escape (`\x1b`, `C:\temp`): is escaped itself
+- `NaN`, `Infinity` and `-Infinity` outside of strings, which Python's json writes: become null
 
 Sources: RFC 8259, sections 7 and 8; Unicode 16, section 3.9 (U+FFFD substitution of maximal subparts).
 """
@@ -30,9 +24,7 @@ _RAW_CONTROLS = re.compile("[\x01-\x1f]")
 
 
 def mended(line: bytes) -> tuple[bytes, int]:
-    """Return a line of JSON with what no reader takes put right, and how many values that changed.
-
-    (line, 0) where nothing was to do.
+    """Return a line of JSON, repaired, and the number of values that were changed.
 
     Args:
         line: one line, with or without its line end.
@@ -60,7 +52,7 @@ def _is_odd(raw: str) -> bool:
 
 
 def _was_there(body: bytes) -> bool:
-    """Whether a replacement character was in the bytes already, rather than put there for others."""
+    """Whether U+FFFD was in the bytes before decoding."""
     return _REPLACEMENT.encode() in body
 
 

@@ -1,31 +1,29 @@
-"""What an ingestion did, and what it did not read.
-
-What goes here: the records that ingestion returns. What does not: making them (`ingest.py`).
-"""
+"""What an ingestion returns: its report, and what it could not read."""
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """What of one file was not read, redacted."""
+    """What could not be read of one file, redacted."""
 
     path: str
     size: int
     """Bytes of the file."""
     is_whole: bool
-    """Whether no format knows the file, so that nothing of it was read."""
+    """Whether nothing was read, as the file is of no known format."""
     lines: int
     events: int
-    """Events that were lost; 0 for a file of no known format, which holds none that we know of."""
+    """Events that were lost, as far as known: 0 for a file of no known format."""
     reason: str
-    """Of the first one: a name from a fixed set."""
+    """Of the first refusal: a name from a fixed set."""
     detail: str
     fix: str
-    """What most likely helps."""
+    """What is most likely to help."""
 
     def __str__(self) -> str:
         if self.is_whole:
@@ -36,13 +34,11 @@ class Unread:
 
 
 def unread_in_words(unread: Sequence[Unread], most: int = 5) -> list[str]:
-    """Return lines that say what was not read.
-
-    How much, then each file with the first reason and the nearest fix.
+    """Return lines of text: how much was not read, then each file with its first reason and a likely fix.
 
     Args:
         unread: by file, what was not read.
-        most: files that are named.
+        most: number of files to name.
     """
     if not unread:
         return []
@@ -63,12 +59,12 @@ def unread_in_words(unread: Sequence[Unread], most: int = 5) -> list[str]:
 
 
 def _visible(text: str) -> str:
-    """Return a text with no character that a terminal would obey."""
+    """Return a text without control characters, for a terminal."""
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
 
 
 MAX_UNREAD = 1000
-"""Files that a report names; `ignored` and `lost_events` count them all."""
+"""Most files that a report names; `ignored` and `lost_events` count them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,20 +73,19 @@ class IngestReport:
 
     files: int = 0
     events: int = 0
-    """New ones, stored."""
+    """New events, stored."""
     quarantined: int = 0
     """Refused lines and files."""
     lost_events: int = 0
     """Events that were lost with them."""
     duplicates: int = 0
-    """Events that were there already, or twice in the files, with the same content."""
+    """Events with the id and content of another one, which were dropped."""
     conflicts: int = 0
-    """The same id with other content, of which the first one stored stays, and ids that another node has too,
-    which both stay."""
+    """Events with a known id but other content, which were dropped, and ids that another node has too."""
     superseded: int = 0
-    """Unfinished versions that gave way to finished ones."""
+    """Unfinished or earlier versions of events, which were replaced."""
     mended: int = 0
-    """Values in which a character that no JSON may hold was replaced."""
+    """Values in which a character that JSON does not allow was replaced."""
     redactions: dict[str, int] = field(default_factory=dict)
     """Values masked, by entity."""
     formats: dict[str, int] = field(default_factory=dict)
@@ -107,21 +102,13 @@ class IngestReport:
 
     def merged(self, other: "IngestReport") -> "IngestReport":
         """Return the sum of two reports."""
-        return IngestReport(
-            files=self.files + other.files,
-            events=self.events + other.events,
-            quarantined=self.quarantined + other.quarantined,
-            lost_events=self.lost_events + other.lost_events,
-            duplicates=self.duplicates + other.duplicates,
-            conflicts=self.conflicts + other.conflicts,
-            superseded=self.superseded + other.superseded,
-            mended=self.mended + other.mended,
-            redactions=dict(sorted((Counter(self.redactions) + Counter(other.redactions)).items())),
-            formats=dict(sorted((Counter(self.formats) + Counter(other.formats)).items())),
-            ignored=self.ignored + other.ignored,
-            error_records=self.error_records + other.error_records,
-            evaluations=self.evaluations + other.evaluations,
-            days=tuple(sorted({*self.days, *other.days})),
-            unread=(*self.unread, *other.unread)[:MAX_UNREAD],
-            seconds=self.seconds + other.seconds,
-        )
+        sums: dict[str, Any] = {}
+        for name in (one.name for one in fields(self)):
+            mine, more = getattr(self, name), getattr(other, name)
+            if isinstance(mine, dict):
+                sums[name] = dict(sorted((Counter(mine) + Counter(more)).items()))
+            else:
+                sums[name] = mine + more
+        sums["days"] = tuple(sorted(set(sums["days"])))
+        sums["unread"] = sums["unread"][:MAX_UNREAD]
+        return IngestReport(**sums)

@@ -1,8 +1,7 @@
-"""Person names and addresses: an optional pass after redaction, by presidio and a spaCy model.
+"""Masking names of persons and places after redaction, by presidio and a spaCy model.
 
-What goes here: loading them, and masking what they find. What does not: everything with a form of its own
-(`events/redaction`), which needs no model. Off unless FEDERATED_LEARNING_PII is on: a model costs some
-milliseconds a text, misses names and takes words for names.
+Off unless FEDERATED_LEARNING_PII is on: a model takes milliseconds per text, misses names, and mistakes words
+for names. What has a form of its own (`events/redaction`) needs no model.
 """
 
 import logging
@@ -12,7 +11,7 @@ from typing import Any
 from fl_assets.events.redaction import UNREDACTABLE
 
 MODELS = ("en_core_web_lg", "en_core_web_md", "en_core_web_sm")
-"""spaCy models that will do, best first; one must be installed, none is ever downloaded."""
+"""Usable spaCy models, best first; one must be installed, none is downloaded."""
 PLACEHOLDERS = {"PERSON": "<PERSON>", "LOCATION": "<LOCATION>"}
 MIN_SCORE = 0.5
 
@@ -22,11 +21,10 @@ class NamesUnavailableError(RuntimeError):
 
 
 def load_name_masking() -> Callable[[str], str]:
-    """Return a function that masks person names and places in a text that is already redacted.
+    """Return a function that masks names of persons and places in a redacted text.
 
     Raises:
-        NamesUnavailableError: when the extra `[pii]` or a spaCy model is missing; the text says what to
-    install.
+        NamesUnavailableError: the extra `[pii]` or a spaCy model is missing.
     """
     try:
         import spacy.util  # ty: ignore[import-not-found] - of the extra [pii], as are the next
@@ -59,9 +57,9 @@ def load_name_masking() -> Callable[[str], str]:
 
 
 def mask_names(text: str, find: Callable[[str], list[Any]]) -> str:
-    """Replace what `find` reports (`start`, `end`, `entity_type`), the longest first where two overlap.
+    """Replace what `find` reports (`start`, `end`, `entity_type`), the longest of those that overlap.
 
-    If it crashes the text becomes `<UNREDACTABLE>`.
+    If `find` fails, the text becomes UNREDACTABLE.
     """
     try:
         taken: list[Any] = []

@@ -1,19 +1,19 @@
-"""What became no event: collected with bounds, redacted, and staged on a day.
+"""Refused lines and files: collected with bounds, redacted, and staged on a day.
 
-What goes here: refused lines and files, and how many events were lost with them. What does not: why a line is
-refused (`event.py`, `formats/`), what a file of no known format looks like (`unread.py`).
+What goes here: what is stored of a refusal, and how many events were lost with it. What does not: why a line
+is refused (`event.py`, `formats/`), what a file of no known format looks like (`unread.py`).
 """
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
-from datetime import date, timedelta
+from datetime import date
 
 import duckdb
 import pyarrow as pa
 
 from fl_assets.core.tables import QUARANTINED_EVENTS
+from fl_assets.events.days import with_neighbours
 from fl_assets.events.event import excerpt, safe_redact
 from fl_assets.events.formats.seam import early_in_words
 from fl_assets.events.read import MAX_EXAMPLES, Reading
@@ -24,7 +24,7 @@ _MAX_DETAIL = 300
 
 @dataclass(frozen=True, slots=True, order=True)
 class Refused:
-    """A refused line, or many of them that are only counted, as it is stored."""
+    """A refused line, or a count of them, as it is stored."""
 
     file_no: int
     source_line: int
@@ -35,7 +35,7 @@ class Refused:
     """Redacted start of the line."""
     line_bytes: int
     events: int = 1
-    """Events that were lost with it; 0 for none that we know of."""
+    """Events that were lost with it, as far as known."""
     lines: int = 1
 
 
@@ -44,7 +44,7 @@ _SCHEMA = pa.schema([(one.name, _TYPES[one.type]) for one in fields(Refused) if 
 
 
 class RefusedLines:
-    """Refused lines of many files: MAX_EXAMPLES for each file and reason, and a count of the others."""
+    """Refused lines of many files: MAX_EXAMPLES of each file and reason, the others only counted."""
 
     def __init__(self) -> None:
         self.rows: list[Refused] = []
@@ -52,12 +52,12 @@ class RefusedLines:
         self._further: dict[tuple[int, str], Refused] = {}
 
     def has_room(self, file_no: int, reason: str) -> bool:
-        """Whether the next such line is kept as an example; `count` takes those that are not."""
+        """Whether the next such line is kept as an example; pass others to `count`."""
         self._seen[file_no, reason] += 1
         return self._seen[file_no, reason] <= MAX_EXAMPLES
 
     def count(self, file_no: int, line: int, reason: str, size: int) -> None:
-        """Count a line that is no example."""
+        """Count a line without keeping it."""
         old = self._further.get((file_no, reason), Refused(file_no, line, reason, "", "", 0, 0, 0))
         number = old.events + 1
         detail = f"{number:,} more lines like those"
@@ -66,12 +66,12 @@ class RefusedLines:
         )
 
     def all(self) -> list[Refused]:
-        """Return the examples, and what was only counted."""
+        """Return the examples and the counts."""
         return [*self.rows, *self._further.values()]
 
 
 def refused_early(early: Counter[tuple[int, date]], start: date) -> Iterator[Refused]:
-    """Say, one line a file, how many of its events are older than the first day that is analysed."""
+    """Yield for each file how many of its events are older than the first day that is analysed."""
     for file_no in sorted({file_no for file_no, _ in early}):
         days = [day for other, day in early if other == file_no]
         count = sum(early[file_no, day] for day in days)
@@ -79,7 +79,7 @@ def refused_early(early: Counter[tuple[int, date]], start: date) -> Iterator[Ref
 
 
 def refused_of(file_no: int, reading: Reading, clean: Callable[[str], str]) -> list[Refused]:
-    """Return what never became a line of a file, redacted."""
+    """Return what was refused while a file was read, redacted."""
     reading.close()
     return [
         Refused(
@@ -103,16 +103,17 @@ def stage_refused(
     fallback: dict[int, date],
     clean: Callable[[str], str],
 ) -> int:
-    """Stage refused lines as `fl_bad`, each on the day of the nearest earlier event of its file.
-
-    Return how many there are that were not stored before.
+    """Stage refused lines as `fl_bad`, each on the day of the last event before it in its file.
 
     Args:
         connection: with `fl_stage` and `fl_sources`.
-        lake: what was refused before.
+        lake: with what was refused before.
         rows: refused lines.
-        fallback: by file, the day of a line with no event before it.
+        fallback: by file, the day of a line without an event before it.
         clean: redacts a text.
+
+    Returns:
+        How many there are that were not stored before.
     """
     given = [
         {name: getattr(row, name) for name in _SCHEMA.names}
@@ -120,8 +121,8 @@ def stage_refused(
         for row in sorted(rows)
     ]
     connection.register("fl_given", pa.Table.from_pylist(given, schema=_SCHEMA))
-    days = {"file_no": pa.array(fallback, pa.int32()), "day": pa.array(fallback.values(), pa.date32())}
-    connection.register("fl_days", pa.table(days))
+    of_file = {"file_no": pa.array(fallback, pa.int32()), "day": pa.array(fallback.values(), pa.date32())}
+    connection.register("fl_days", pa.table(of_file))
     columns = ", ".join(QUARANTINED_EVENTS.column_names)
     connection.execute(f"""
         create temp table fl_bad as
@@ -135,12 +136,8 @@ def stage_refused(
             asof left join events e on b.file_no = e.file_no and b.source_line >= e.line_no)
         select distinct {columns} from dated""")  # noqa: S608 - our own names
     connection.unregister("fl_given")
-    near = {
-        day + timedelta(days=offset)
-        for (day,) in connection.execute("select distinct event_date from fl_bad").fetchall()
-        for offset in (-1, 0, 1)
-    }
-    if files := [os.fspath(path.resolve()) for path in lake.files("quarantined_events", near)]:
+    days = connection.execute("select distinct event_date from fl_bad").fetchall()
+    if files := lake.paths("quarantined_events", with_neighbours(day for (day,) in days)):
         # A file that is refused as a whole is the same refusal however much it grew.
         connection.execute(
             """delete from fl_bad using (
@@ -156,7 +153,7 @@ def stage_refused(
 
 
 def lost_events(manifest: Manifest | None) -> int:
-    """Return how many events were lost with what was refused of a day: what counts as broken telemetry.
+    """Return how many events of a day were lost with refused lines.
 
     Args:
         manifest: of the day's `quarantined_events`.

@@ -1,8 +1,7 @@
-"""Reading telemetry files: bytes, unpacked, cut into lines.
+"""Reading telemetry files as lines and batches of lines, within bounds.
 
-What goes here: how a file is packed, its first bytes, its lines and batches of them, and what a file may hold
-at most. What does not: what a line means (`event.py`, `formats/`), which files there are (`find.py`), and
-which of them were read (`index.py`).
+What does not go here: decompression (`unpack.py`), what a line means (`event.py`, `formats/`), which files
+there are (`find.py`), and which of them were read (`index.py`).
 """
 
 import re
@@ -25,17 +24,17 @@ from fl_assets.events.mend import mended
 from fl_assets.events.unpack import BLOCK_BYTES, BadPackingError, blocks
 
 SETTLED = timedelta(days=1)
-"""A last line without a line end is taken as it is once its file has not changed for so long."""
+"""A last line without a line end is read once its file has not changed for this long."""
 MAX_EXAMPLES = 1000
-"""Refused lines of one file that are kept one by one, for each reason; the others are counted."""
+"""Refused lines that are kept for each file and reason; the others are counted."""
 SHORTEST_EVENT = 60
-"""Bytes: no event of the telemetrist is shorter, so a shorter line is refused without being parsed."""
+"""Bytes of the shortest native event; shorter lines are refused without the bulk reader."""
 _BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something in a file that became no event."""
+    """A refused part of a file."""
 
     line: int
     """From 1; 0 for the file as a whole."""
@@ -46,13 +45,13 @@ class Problem:
     size: int
     """Bytes of the line."""
     events: int
-    """Events that were lost with it; 0 where none was, as in a file of no known format."""
+    """Events that were lost with it, as far as known."""
     lines: int = 1
 
 
 @dataclass(slots=True)
 class Reading:
-    """What became of one source while it was read; complete once its lines are exhausted."""
+    """Result of reading one source; complete once its lines are exhausted."""
 
     source: Source
     format: str = "telemetrist"
@@ -60,7 +59,7 @@ class Reading:
     end_offset: int = 0
     end_lines: int = 0
     mended: int = 0
-    """Values in which a character that no JSON may hold was replaced."""
+    """Values in which a character that JSON does not allow was replaced."""
     problems: list[Problem] = field(default_factory=list)
     """At most MAX_EXAMPLES for each reason, and one that counts the others."""
     _kept: Counter[str] = field(default_factory=Counter)
@@ -69,7 +68,7 @@ class Reading:
     def bad(
         self, line: int, reason: Reason, detail: str, start: bytes = b"", size: int = 0, events: int = 1
     ) -> None:
-        """Note something that became no event."""
+        """Add a problem."""
         self._kept[reason] += 1
         if self._kept[reason] > MAX_EXAMPLES:
             self.bad_too(line, reason, 1, size or len(start), events)
@@ -77,7 +76,7 @@ class Reading:
             self.problems.append(Problem(line, reason, detail, start[:4096], size or len(start), events))
 
     def bad_too(self, line: int, reason: Reason, lines: int, size: int, events: int) -> None:
-        """Count lines that are refused like others before them."""
+        """Count lines beyond MAX_EXAMPLES."""
         old = self._further.get(reason, Problem(line, reason, "", b"", 0, 0, 0))
         total = old.lines + lines
         detail = f"{total:,} more lines like those"
@@ -86,17 +85,17 @@ class Reading:
         )
 
     def has_room(self, reason: Reason) -> bool:
-        """Whether one more refused line would be kept as an example."""
+        """Whether one more problem with this reason is kept as an example."""
         return self._kept[reason] < MAX_EXAMPLES
 
     def close(self) -> None:
-        """Put what was only counted among the problems."""
+        """Add the counts to the problems."""
         self.problems += self._further.values()
         self._further = {}
 
 
 def read_head(source: Source) -> bytes:
-    """Return the first bytes of a file, unpacked, for format detection; what there is of a damaged one."""
+    """Return the first bytes of a file, unpacked, for format detection; fewer of a damaged one."""
     head = b""
     try:
         with source.open() as file:
@@ -110,7 +109,7 @@ def read_head(source: Source) -> bytes:
 
 
 def damage_of(source: Source) -> BadPackingError | None:
-    """Say why nothing comes out of a packed file; None where it is merely empty."""
+    """Return why a packed file cannot be unpacked; None where it is merely empty."""
     try:
         with source.open() as file:
             next(blocks(file, source.coding, source.size), None)
@@ -120,7 +119,7 @@ def damage_of(source: Source) -> BadPackingError | None:
 
 
 def _content(file: BinaryIO, source: Source) -> Iterator[bytes]:
-    """Give a file's blocks from its offset on, but no byte of a plain one that came after it was listed."""
+    """Yield a file's blocks from its offset on; a plain file only up to its size when listed."""
     if source.coding:
         yield from blocks(file, source.coding, source.size)
         return
@@ -139,10 +138,10 @@ def _too_long(reading: Reading, number: int, size: int, most: int, start: bytes)
 
 
 def numbered_lines(reading: Reading, now: datetime) -> Iterator[tuple[int, bytes]]:
-    """Give all lines of a file with their numbers, from 1, mended, for a format that is not native.
+    """Yield the lines of a file with their numbers, from 1, repaired, for a format that is not native.
 
-    Damage ends them and is noted. Lines longer than `MAX_DOCUMENT_BYTES` are skipped while streaming, and
-    noted. A last line without a line end that may still be written is left for next time.
+    Damage ends them, and lines longer than `MAX_DOCUMENT_BYTES` are skipped; both are noted in `reading`. A
+    last line without a line end is left for next time if it may still grow.
     """
     source = reading.source
     held: list[bytes] = []  # of a line whose end has not been seen; of one that is too long, its start
@@ -178,10 +177,7 @@ _ODD_ESCAPE = re.compile(rb'\\(?:[^"\\/bfnrtu]|u[dD])')
 
 
 def _mended(reading: Reading, line: bytes) -> bytes:
-    """Return a line that JSON readers take, if its values are all that is wrong with it.
-
-    Lines that are in order cost little.
-    """
+    """Return a line, repaired if it is no valid JSON; cheap for most lines."""
     is_odd = (
         (not line.isascii() and not _is_utf8(line))
         or b"NaN" in line
@@ -213,7 +209,7 @@ def _is_value(line: bytes) -> bool:
 
 
 def _is_whole(line: bytes) -> bool:
-    """Whether a line is an object or a list to its last bracket, be it broken within."""
+    """Whether a line is an object or a list up to its last bracket, even if broken within."""
     try:
         return isinstance(orjson.loads(line), dict | list)
     except orjson.JSONDecodeError:
@@ -221,7 +217,7 @@ def _is_whole(line: bytes) -> bool:
 
 
 def may_grow(source: Source, rest: bytes, now: datetime) -> bool:
-    """Whether more may come of a last line without a line end."""
+    """Whether a last line without a line end may still be written to."""
     return not (source.coding or now - source.last_written > SETTLED or _is_whole(rest))
 
 
@@ -231,11 +227,10 @@ def may_grow(source: Source, rest: bytes, now: datetime) -> bool:
 def line_batches(
     reading: Reading, file_no: int, *, max_line_bytes: int, now: datetime
 ) -> Iterator[pa.RecordBatch]:
-    """Give the new complete lines of a native file as batches of (file_no, line_no, line), without a copy.
+    """Yield the new lines of a native file as batches of (file_no, line_no, line), without copying.
 
-    Lines longer than `max_line_bytes` are skipped while streaming; they and those too short for an event are
-    noted in `reading`. A last line without a line end is left for next time, unless it is a whole JSON
-    object, or nothing was added to the file for a day.
+    Lines longer than `max_line_bytes`, or too short for an event, are left out and noted in `reading`. A last
+    line without a line end is left for next time if it may still grow.
     """
     source = reading.source
     number = source.lines
@@ -277,7 +272,7 @@ def line_batches(
         consumed += skipped
     elif rest.strip() and not may_grow(source, rest, now):
         yield from _batch(reading, file_no, number, rest + b"\n", max_line_bytes)
-        consumed += len(rest)  # the number stays: the line end, when it comes, ends this very line
+        consumed += len(rest)  # not counted: a line end that is added later ends this line
     reading.end_lines = number
     reading.end_offset = source.size if source.coding else consumed
 
@@ -286,7 +281,7 @@ BATCH_SCHEMA = pa.schema([("file_no", pa.int32()), ("line_no", pa.int64()), ("li
 
 
 def batch_of(file_no: int, numbers: np.ndarray, lines: pa.Array) -> pa.RecordBatch:
-    """Return one batch in the schema that the engine reads."""
+    """Return a batch in BATCH_SCHEMA."""
     return pa.RecordBatch.from_arrays(
         [pa.array(np.full(len(numbers), file_no, dtype=np.int32)), pa.array(numbers), lines],
         schema=BATCH_SCHEMA,
@@ -296,7 +291,7 @@ def batch_of(file_no: int, numbers: np.ndarray, lines: pa.Array) -> pa.RecordBat
 def _batch(
     reading: Reading, file_no: int, before: int, data: bytes, max_line_bytes: int
 ) -> Iterator[pa.RecordBatch]:
-    """Split `data`, which ends with a line end; sets `reading.end_lines` to the number of lines in it."""
+    """Yield the lines of `data`, which ends with a line end; set `reading.end_lines` to their number."""
     offsets, lines = _split(data)
     if not _is_valid(lines):
         replaced = data.decode("utf-8", "replace").encode()
@@ -335,10 +330,7 @@ def _is_valid(lines: pa.StringArray) -> bool:
 
 
 def _refuse_short(reading: Reading, data: bytes, offsets: np.ndarray, numbers: np.ndarray) -> None:
-    """Refuse the lines that are too short for an event, but for blank ones.
-
-    Beyond the examples they are only counted, since there may be millions.
-    """
+    """Refuse lines that are too short for an event, except blank ones; only count most of them."""
     is_filled = np.add.reduceat(np.frombuffer(data, dtype=np.uint8) > ord(" "), offsets[:-1]) > 0
     (short,) = np.nonzero((np.diff(offsets) - 1 < SHORTEST_EVENT) & is_filled)
     for place, index in enumerate(short):

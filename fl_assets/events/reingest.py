@@ -1,11 +1,11 @@
-"""Deciding the days of events again, where a wrong clock decided them.
+"""Moving events that a wrong clock put on the wrong day.
 
-What goes here: events of a day that have a time of their own, and come to the day of that time. What does
-not: which day an event belongs to while it is read (`sql.py`), writing days (`commit.py`).
+What goes here: moving a day's events to the days of their own times. What does not: the day of an event when
+it is read (`sql.py`), writing days (`commit.py`).
 
-An event that is later than the coordinator's clock allows is kept on the day it was received, with its own
-time beside it. So nothing needs to be read again, and files that are gone or were replaced do not matter. An
-event without a time has none to go by, and stays, as do refused lines.
+An event dated later than the coordinator's clock allows is stored on the day it was received, with its own
+time beside it. So nothing needs to be read again, and deleted or replaced files do not matter. Events without
+a time stay, as do refused lines.
 """
 
 import os
@@ -19,12 +19,12 @@ import duckdb
 
 from fl_assets.core.tables import CONVERSATION_LOGS, RAW_TRACES, Table
 from fl_assets.events.commit import Commit
-from fl_assets.events.duplicates import Replaced
+from fl_assets.events.days import with_neighbours
+from fl_assets.events.duplicates import ReplacedRows
 from fl_assets.events.engine import DuckDBEngine
-from fl_assets.events.side_rows import ReplacedRows
 from fl_assets.events.sql import content_sql
 from fl_assets.events.stage import PARQUET
-from fl_assets.infra.lake import Lake, retry_on_conflict
+from fl_assets.infra.lake import retry_on_conflict
 
 _CONTENT = {RAW_TRACES: content_sql("trace"), CONVERSATION_LOGS: content_sql("turn")}
 _READ = """read_parquet($files, filename = true, file_row_number = true, hive_partitioning = false,
@@ -33,7 +33,7 @@ _READ = """read_parquet($files, filename = true, file_row_number = true, hive_pa
 
 @dataclass(frozen=True)
 class Moved:
-    """What was moved, and between which days."""
+    """How many events were moved, and the days that changed."""
 
     events: int
     days: tuple[date, ...]
@@ -41,27 +41,25 @@ class Moved:
 
 @retry_on_conflict
 def decide_again(engine: DuckDBEngine, day: date) -> Moved:
-    """Bring events that were kept on a day for their time to the days that they name, by the clock now.
+    """Move events that were stored on a day for an impossible time to their own days, by the present clock.
 
-    Their own days get them first, each event once: a crash in between leaves copies, which a second call
-    takes out.
+    Their own days are written first: a crash in between leaves copies, which a second call removes.
 
     Args:
-        engine: whose lake and index these are.
-        day: the day, UTC, that they were kept on.
+        engine: with the lake and the index.
+        day: the day, UTC, that they were stored on.
 
     Raises:
         IngestBusyError: another process kept the ingestion lock for ten minutes.
     """
     latest = engine.now().replace(tzinfo=None) + timedelta(days=1)
-    gone: ReplacedRows = {}
+    gone = ReplacedRows()
     with engine.lake.lock(), engine.connect(threads=1) as connection:
         commit = Commit(connection, engine.lake, defaultdict(list), [])
         for table, content in _CONTENT.items():
-            if not (files := _paths(engine.lake, table, {day})):
+            if not (files := engine.lake.paths(table.name, {day})):
                 continue
-            typed = ", ".join(f"{column.name} {column.type}" for column in table.columns)
-            connection.execute(f"create or replace temp table fl_columns ({typed})")
+            connection.execute(f"create or replace temp table fl_columns ({table.columns_sql})")
             connection.execute(
                 f"""create or replace temp table fl_moved as
                     select *, timestamp::date as own_day, {content} as content
@@ -76,9 +74,7 @@ def decide_again(engine: DuckDBEngine, day: date) -> Moved:
             for path, row, hashed in connection.execute(
                 "select filename, file_row_number, content from fl_moved"
             ).fetchall():
-                one = gone.setdefault((table.name, day), {}).setdefault(Path(path).name, Replaced())
-                one.rows.append(row)
-                one.content = (one.content + hashed) % 2**64
+                gone.of(table.name, day, path).drop(row, hashed)
         events = sum(len(one.rows) for found in gone.values() for one in found.values())
         commit.take_out(gone, {"clock_skewed": -events})
         engine.index.commit([], commit.days, engine.lake)
@@ -88,11 +84,11 @@ def decide_again(engine: DuckDBEngine, day: date) -> Moved:
 def _bring(
     connection: duckdb.DuckDBPyConnection, commit: Commit, table: Table, own: date, *, kept_on: date
 ) -> None:
-    """Add the events of one day to it that it and those beside it do not have."""
-    beside = {own + timedelta(days=offset) for offset in (-1, 0, 1)} - {kept_on}
+    """Add to one day its events that neither it nor its neighbours have."""
+    beside = with_neighbours([own]) - {kept_on}
     known = "select null, null where false"
     given: dict[str, Any] = {"own": own}
-    if files := _paths(commit.lake, table, beside):
+    if files := commit.lake.paths(table.name, beside):
         known, given = f"select node_id, event_id from {_READ}", given | {"files": files}  # noqa: S608
     connection.execute(
         f"""create or replace temp table fl_brought as
@@ -112,7 +108,3 @@ def _bring(
         connection.execute(sql, {"path": os.fspath(path.resolve())})
 
     commit.add(table, own, rows, int(content), set(sources), write)
-
-
-def _paths(lake: Lake, table: Table, days: set[date]) -> list[str]:
-    return [os.fspath(path.resolve()) for path in lake.files(table.name, days)]

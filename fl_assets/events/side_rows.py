@@ -1,40 +1,34 @@
-"""Rows that come beside events: error records and evaluations, redacted, each id once.
+"""Error records and evaluations: redacted, and staged for a commit, each id once.
 
-Of each the last version stays, as people change their minds and engines learn more: the one that was updated
-last, and of equal times the one that was read last. An evaluation takes the place of what the same node said,
-never of another's; error records have one writer.
+Of each the version that was updated last stays, of equal times the one that was read last. An evaluation
+replaces only those of the same node; error records have one writer.
 
-What goes here: from what formats give of them to relations that are committed by day. What does not: events
-(`stage.py`, `duplicates.py`), the commit (`commit.py`).
+What does not go here: events (`stage.py`, `duplicates.py`), the commit (`commit.py`).
 """
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
-from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
 from fl_assets.core.tables import ERROR_RECORDS, EVALUATIONS, Table
-from fl_assets.events.duplicates import Replaced
+from fl_assets.events.duplicates import ReplacedRows
 from fl_assets.events.event import event_day, parse_time
 from fl_assets.infra.lake import Lake
-
-ReplacedRows = dict[tuple[str, date], dict[str, Replaced]]
-"""By table and day and file name, the stored rows that go."""
 
 
 @dataclass(frozen=True)
 class SideTable:
-    """A table of the lake whose rows are no events, the relation they are staged in, and their id."""
+    """A table of the lake beside those of events, the relation that its rows are staged in, and its id."""
 
     table: Table
     relation: str
     id: str
     owner: str | None = None
-    """Column that says whose row it is, if there are several writers: nobody replaces another's."""
+    """Column with the writer of a row, where there are several: nobody replaces another's."""
 
 
 SIDE_TABLES = (
@@ -46,10 +40,7 @@ SIDE_TABLES = (
 def redacted_row(
     table: Table, row: dict[str, Any], of_text: Callable[[str], str], of_id: Callable[[str], str]
 ) -> dict[str, Any]:
-    """Return a row with the columns of its table, redacted: its ids by `of_id`, its other texts by `of_text`.
-
-    What ends in `_id` is an id.
-    """
+    """Return a row with the columns of its table, redacted: columns `*_id` by `of_id`, texts by `of_text`."""
     found: dict[str, Any] = {}
     for column in table.columns:
         value = row.get(column.name)
@@ -62,7 +53,7 @@ def redacted_row(
 
 
 def hashed_sql(table: Table, alias: str = "") -> str:
-    """Return SQL for the hash of a row's content: all but where it was found."""
+    """Return SQL for the hash of a row's content: all columns but its source."""
     names = (name for name in table.column_names if not name.startswith("source_"))
     return f"hash({', '.join(f'{alias}{name}' for name in names)})"
 
@@ -75,17 +66,18 @@ def stage(
     now: datetime,
     start: date,
 ) -> tuple[int, ReplacedRows]:
-    """Stage redacted rows in the table's relation, each id once, and say how many there are.
-
-    And which stored rows give way to them.
+    """Stage redacted rows in the table's relation, each id once.
 
     Args:
         connection: in which the relation is made.
-        lake: with the rows that came before.
+        lake: with the rows stored before.
         side: which table.
-        rows: with a `timestamp` as text; one that cannot be read is `now`.
+        rows: with a `timestamp` as text; one that cannot be read counts as `now`.
         now: the time of ingestion.
-        start: first day that there is.
+        start: first day that is analysed.
+
+    Returns:
+        How many rows were staged, and the stored rows that they replace.
     """
     dated = []
     for row in rows:
@@ -101,8 +93,8 @@ def stage(
         select * exclude (place) from (select *, row_number() over () as place from fl_given) g
         qualify row_number() over (partition by {of_one} order by updated_at desc, place desc) = 1""")  # noqa: S608 - our own names
     connection.unregister("fl_given")
-    replaced = _settled_with_stored(connection, lake, side) if dated else {}
-    if side.owner:  # of two nodes that give one id, the first
+    replaced = _settled_with_stored(connection, lake, side) if dated else ReplacedRows()
+    if side.owner:  # of two nodes with one id, the first stays
         connection.execute(f"""
             delete from {side.relation} where rowid not in (
                 select arg_min(rowid, (event_date, timestamp, {side.owner})) from {side.relation}
@@ -111,12 +103,11 @@ def stage(
 
 
 def _settled_with_stored(connection: duckdb.DuckDBPyConnection, lake: Lake, side: SideTable) -> ReplacedRows:
-    """Take out of the relation what the lake has; give the stored rows that are to go."""
-    name = side.table.name
-    if not (files := lake.files(name, lake.days(name))):
-        return {}
-    typed = ", ".join(f"{column.name} {column.type}" for column in side.table.columns)
-    connection.execute(f"create or replace temp table fl_columns ({typed})")
+    """Remove from the relation what the lake has already; return the stored rows to drop."""
+    name, replaced = side.table.name, ReplacedRows()
+    if not (files := lake.paths(name, lake.days(name))):
+        return replaced
+    connection.execute(f"create or replace temp table fl_columns ({side.table.columns_sql})")
     connection.execute(
         f"""create or replace temp table fl_known as
             with stored as (
@@ -126,19 +117,16 @@ def _settled_with_stored(connection: duckdb.DuckDBPyConnection, lake: Lake, side
             select s.event_date, s.filename, s.file_row_number, {hashed_sql(side.table, "s.")} as content,
                 n.rowid as row_id, {_gives_way_sql(side)} as gives_way
             from stored s join {side.relation} n using ({side.id})""",  # noqa: S608 - our own names
-        {"files": [str(path.resolve()) for path in files]},
+        {"files": files},
     )
     connection.execute(
         f"""delete from {side.relation} where rowid in (
             select row_id from fl_known where not gives_way)"""  # noqa: S608 - our own names
     )
-    replaced: ReplacedRows = {}
     for day, path, row, content in connection.execute(
         "select event_date, filename, file_row_number, content from fl_known where gives_way"
     ).fetchall():
-        one = replaced.setdefault((name, day), {}).setdefault(Path(path).name, Replaced())
-        one.rows.append(row)
-        one.content = (one.content + content) % 2**64
+        replaced.of(name, day, path).drop(row, content)
     return replaced
 
 

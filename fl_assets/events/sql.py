@@ -1,7 +1,6 @@
-"""The SQL of staging: what is to be known of events before they are stored.
+"""The SQL of staging: checks and derived columns of events before they are stored.
 
-What goes here: statements as texts. What does not: running them (`stage.py`), the rules of redaction
-(`redaction/`).
+What does not go here: running it (`stage.py`), the rules of redaction (`redaction/`).
 """
 
 from datetime import date
@@ -13,7 +12,7 @@ from fl_assets.events.redaction import ITEM_SEPARATOR, KEY_SEPARATOR
 
 _LONG_LINE, _MANY_MARKS = 16_384, 1024
 _DEEP_MARKS = MAX_DEPTH - 3
-"""Brackets that metadata opens, from which on it may be nested deeper than is read: it lies three deep."""
+"""Metadata with more opening brackets may be nested too deep: it is itself at depth three."""
 _DEEP_BYTES = 2 * _DEEP_MARKS
 
 TEXTS = ("error", "user_query", "system_response")
@@ -29,16 +28,13 @@ _TURN_CONTENT = (
 
 
 def content_sql(kind: Literal["trace", "turn", "either"]) -> str:
-    """Return SQL for the hash of an event's content.
-
-    All that is stored of it but where it was found and which day that made it.
-    """
+    """Return SQL for the hash of an event's content: all columns but source and day."""
     trace, turn = f"hash({_TRACE_CONTENT})", f"hash({_TURN_CONTENT})"
     return {"trace": trace, "turn": turn, "either": f"case when is_trace then {trace} else {turn} end"}[kind]
 
 
 def own_content_sql(kind: Literal["trace", "turn"]) -> str:
-    """Return SQL for the hash of what an event itself says: what it repeats may be known by other files."""
+    """Return SQL for the same without `caused_by`, which may come from other files."""
     return content_sql(kind).replace("caused_by, ", "")
 
 
@@ -47,12 +43,12 @@ _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _VERSION = "(?:0|[1-9][0-9]{0,2})[.][0-9]{1,3}[.][0-9]{1,3}"
 _WORD = "[A-Za-z][A-Za-z_-]{0,15}[0-9]{0,3}[a-z]?"
 _SPAN = f"{_HEX_ID}:{_HEX_ID}(?::[a-z]{{3,4}})?"
-"""The id of an event that was a span: its trace's, its own, and which of its events it is."""
+"""Event id of a span: ids of trace and span, and which event of it."""
 _STEP = f"(?:chat|invoke_agent|execute_tool|embeddings|text_completion|generate_content) {_WORD}"
-"""What a call is named that has its operation before its model, agent or tool."""
+"""Method of a call: an operation and its model, agent or tool."""
 _SAFE_NAME = f"(?:{_UUID}|{_HEX_ID}|{_SPAN}|{_STEP}|[0-9]{{1,6}}|{_VERSION}|{_WORD})?"
-"""Shapes of names that no rule masks but by chance: a number is one of six digits at the most, and a hex id
-has a letter after the second place (a card has none, an IBAN might begin with two)."""
+"""Names that no rule masks. Numbers have at most six digits, and a hex id has a letter after its second place
+(a card number has none, an IBAN may begin with two)."""
 _SAFE_NAMES = f"(?:{_SAFE_NAME}{ITEM_SEPARATOR})*{_SAFE_NAME}"
 _SAFE_KEY = (
     "(?:(?:node|session|trace|span|parent_span|request|task|run|turn|step|agent|conversation|thread|tenant|tool)(?:_id)?|(?:agent_|model_)?version|model|region|zone"
@@ -60,30 +56,23 @@ _SAFE_KEY = (
     "|environment|env|status|status_code|service|method|source_dataset|timestamp_origin|trial|attempt|retries|provider|operation|framework|language|channel|tier)"
 )
 _SAFE_METADATA = f'[{{](?:"{_SAFE_KEY}":"{_SAFE_NAME}",)*"{_SAFE_KEY}":"{_SAFE_NAME}"[}}]'
-"""Metadata in which nothing can be masked: of no key that says its value is a secret, and with values of a
-safe shape."""
-
-
+"""Metadata that no rule masks: known keys that name no secret, with safe names as values."""
 SAFE_ITEM = f"(?:{_SAFE_KEY}{KEY_SEPARATOR})?{_SAFE_NAME}"
-"""The same as one item: an entry of such metadata, or a name alone."""
+"""One entry of such metadata, or a safe name."""
 
 
 def events_sql(events: str, start: date) -> str:
-    """Return a SELECT of what is to be known of events before they are redacted.
+    """Return a SELECT of checks and derived columns of events, a row each: raw text, to be kept in memory.
 
-    One row each, with `row_no`. It holds raw text, so it must stay in memory.
-
-    Where `is_suspect`, the line must go through `read_line`, `is_history` and `redact_event` first, and
-    nothing else in the row means anything. What must be redacted: TEXTS; `names`, which holds those names
-    that have no safe shape; and the entries of metadata by `keys` and `items`, which are null where nothing
-    in it can be personal.
-
-    A name of a node in which bytes were lost (U+FFFD) is none: the folder names it then.
+    Lines that are `is_suspect` must go through `read_line`, `is_history` and `redact_event` instead; their
+    other columns mean nothing. To be redacted: TEXTS; `names`, null where all names are safe; and entries of
+    metadata by `keys` and `items`, null where all are safe. A node's name with U+FFFD is replaced by the
+    folder's.
 
     Args:
-        events: a relation of what `read_events` gave and (`row_no`, `node`: by folder or null, `received`:
+        events: a relation of what `read_events` returns and (`row_no`, `node`: by folder or null, `received`:
             TIMESTAMP, UTC).
-        start: first day there is.
+        start: first day that is analysed.
     """
     names = f"concat_ws(chr({ord(ITEM_SEPARATOR)}), {', '.join(IDS)})"
     in_time = """(payload_time is null
@@ -148,7 +137,7 @@ SOURCES = Table(
 )
 STAGE = Table(
     "fl_stage",
-    "What staging remembers of an event, whose columns lie in Parquet already.",
+    "Columns of staged events that later steps need; the events are in Parquet already.",
     ("file_no", "line_no"),
     (
         Column("event_date", "DATE", "Day it belongs to."),
@@ -157,19 +146,19 @@ STAGE = Table(
         Column("is_trace", "BOOLEAN", "Whether it is a call, rather than a conversation turn."),
         Column("has_clock_skew", "BOOLEAN", "Whether its own time was out of range."),
         Column("masked", "VARCHAR", "What was masked in it, by `redacted_sql`, or null."),
-        Column("content", "UBIGINT", "Hash of all that is stored of it but where it was found."),
+        Column("content", "UBIGINT", "Hash of its content, by `content_sql`."),
         Column("id_hash", "UBIGINT", "Hash of its id."),
     ),
 )
 _STAGED = {"content": content_sql("either"), "id_hash": "hash(event_id)"}
-"""How columns of STAGE are made of an event that have another name there."""
+"""Columns of STAGE that are expressions over an event."""
 
 
 def staged_sql(events: str) -> str:
     """Return a SELECT of the rows of STAGE for events that are not suspect.
 
     Args:
-        events: what `events_sql` gave, redacted; `masked` says what was.
+        events: what `events_sql` returns, redacted, with `masked`.
     """
     columns = ", ".join(f"{_STAGED.get(name, name)} as {name}" for name in STAGE.column_names)
     return f"select {columns} from {events} where not is_suspect"  # noqa: S608 - constants and names of our own only

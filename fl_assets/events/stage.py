@@ -1,10 +1,10 @@
-"""Staging: batches of lines become redacted, sorted files of their days, and narrow rows of `fl_stage`.
+"""Staging: batches of lines become redacted, sorted files by day, and rows of `fl_stage`.
 
-What goes here: running the SQL of `sql.py` over a batch, redacting each distinct text once, sending lines in
-doubt the slow way, writing what came of it. What does not: where batches come from and what becomes of the
-files (`ingest.py`), the rules (`redaction/`, `event.py`).
+What goes here: running the SQL of `sql.py` over a batch, redacting each distinct text once, reading suspect
+lines strictly, writing the files. What does not: reading batches and committing files (`ingest.py`), the
+rules (`redaction/`, `event.py`).
 
-Raw text stays in Arrow memory until it is redacted: what DuckDB keeps may spill to disk.
+Raw text stays in Arrow memory until it is redacted, since DuckDB may spill to disk.
 """
 
 import os
@@ -33,19 +33,17 @@ from fl_assets.events.sql import SAFE_ITEM, TEXTS, events_sql, staged_sql
 from fl_assets.infra.lake import Lake, LakeFile
 
 PARQUET = "(format parquet, compression zstd, compression_level 1)"
-"""How every file of the lake is written, as options of COPY."""
+"""Options of COPY for every file of the lake."""
 _CHUNK_ROWS = 8192
-"""Rows of an Arrow chunk: what one thread of DuckDB takes at a time."""
+"""Rows of an Arrow chunk, which one thread of DuckDB takes at a time."""
 _SET_ASIDE_BYTES = 1024 * 1024
-"""Of lines in doubt that wait for those of later batches: raw lines are held in memory alone, and not many.
-"""
+"""Suspect lines that are collected over several batches, in memory only."""
 _FILTERED_SHARE = 8
-"""A group of more than one in so many rows of a batch is filtered as it is written, a smaller one copied out
-first."""
+"""A group of more than 1/8 of a batch's rows is filtered while it is written, a smaller one copied first."""
 
 
 class _Given:
-    """A table under one name, another one each time: so that what reads it is planned once."""
+    """A registered table whose content changes, so that statements over it are planned once."""
 
     table: pa.Table
 
@@ -55,7 +53,7 @@ class _Given:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """A line that needs a second look."""
+    """A suspect or refused line."""
 
     file_no: int
     number: int
@@ -63,14 +61,14 @@ class _Line:
 
 
 class Stager:
-    """Stages one batch after another on a connection of its own; several work side by side.
+    """Stages batches on a connection of its own; several stagers run in parallel.
 
     Attributes:
         refused: lines that are no events.
-        early: by file and day, events older than the first day that is analysed, which are left out.
+        early: by file and day, the events that are older than the first day that is analysed.
         mended: values in which a character was replaced.
-        redactions: values masked one by one, by entity; what was masked in bulk says so in `fl_stage.masked`.
-        files: what was added to the lake, by table and day, for a commit to name.
+        redactions: by entity, values masked one by one; those masked in bulk are in `fl_stage.masked`.
+        files: added to the lake, by table and day, for a commit to name.
     """
 
     def __init__(
@@ -99,15 +97,11 @@ class Stager:
         self._refused: list[tuple[_Line, BadLine]] = []
 
     def stage(self, batch: pa.Table, read: pa.Table) -> None:
-        """Stage a batch.
-
-        Lines that the SQL has doubts about are read strictly, redacted one by one, and set aside to be staged
-        again.
+        """Stage a batch; suspect lines are read strictly, redacted one by one, and collected for `finish`.
 
         Args:
-            batch: (`file_no`, `line_no`, `line`), as `read.line_batches` gives them.
-            read: what `read_events` makes of its lines: by another thread, since it holds Python's lock, and
-                those that stage would wait for each other.
+            batch: (`file_no`, `line_no`, `line`), as `read.line_batches` yields them.
+            read: `read_events` of its lines, run by the reading thread because it holds the GIL.
         """
         events, suspect = self._read(batch, read)
         for line in suspect:
@@ -128,7 +122,7 @@ class Stager:
             self.finish()
 
     def finish(self) -> None:
-        """Stage what was set aside, of many batches together: a statement takes a while for few, too."""
+        """Stage the collected lines of many batches at once, since each statement has a fixed cost."""
         if self._again:
             again = pa.Table.from_batches(self._again, schema=BATCH_SCHEMA)
             events, suspect = self._read(again, read_events(again["line"]), is_strict=True)
@@ -148,10 +142,7 @@ class Stager:
             self.refused.count(line.file_no, line.number, bad.reason, len(line.raw))
 
     def excerpts(self, lines: list[bytes]) -> list[str]:
-        """Return the redacted starts of refused lines, all at once.
-
-        One by one it takes a millisecond each.
-        """
+        """Return the redacted starts of refused lines; in bulk, as each alone takes a millisecond."""
         if not lines:
             return []
         texts = pa.array([excerpt_source(line) for line in lines], pa.string()).dictionary_encode()
@@ -164,16 +155,13 @@ class Stager:
         return [clean[index] for index in texts.indices.to_pylist()]
 
     def clean(self, text: str) -> str:
-        """Redact one text, person names too where they are to be."""
+        """Redact one text, with names of persons where that is on."""
         return self._mask_names(redact(text)) if self._mask_names else redact(text)
 
     def _read(
         self, batch: pa.Table, read: pa.Table, *, is_strict: bool = False
     ) -> tuple[pa.Table, "list[_Line]"]:
-        """Return the events of a batch, redacted, and its lines that are suspect.
-
-        What was read strictly is not suspected for its size.
-        """
+        """Return the events of a batch, redacted, and its suspect lines; with `is_strict`, size is fine."""
         events = read.append_column("row_no", pa.array(np.arange(len(batch))))
         events = events.append_column("is_strict", pa.array(np.full(len(batch), is_strict)))
         for name in ("file_no", "line_no"):
@@ -202,10 +190,7 @@ class Stager:
         ]
 
     def _of_source(self, name: str, file_nos: pa.ChunkedArray) -> pa.ChunkedArray:
-        """Return a column of the sources for each row, as an index into it.
-
-        A join by DuckDB might build its table from the rows, and lose their order.
-        """
+        """Return a column of the sources for each row; a join might change the order of rows."""
         column = self._sources[name].combine_chunks()
         return pa.chunked_array(
             [pa.DictionaryArray.from_arrays(chunk, column) for chunk in file_nos.chunks],
@@ -213,7 +198,7 @@ class Stager:
         )
 
     def _store(self, events: pa.Table) -> None:
-        """Add redacted events that are not suspect to the lake, a file per day and table, and to STAGE."""
+        """Add events that are not suspect to the lake, a file per day and table, and to STAGE."""
         is_trace, is_suspect = (events[name].to_numpy() for name in ("is_trace", "is_suspect"))
         staged = self._run(
             "fl_insert", events, lambda given: f"insert into fl_stage by name {staged_sql(given)}"
@@ -239,8 +224,8 @@ class Stager:
             self.files[table.name, day].append(file)
 
     def _write(self, table: Table, rows: pa.Table, group: int, path: Path) -> None:
-        """Write the events of a group among others as Parquet, in order of time."""
-        given = _Given()  # from a stream, since Arrow would filter by copying
+        """Write the events of one group as Parquet, ordered by time."""
+        given = _Given()  # a stream, since Arrow would filter by copying
         given.table = rows
         self.connection.register("fl_written", given)
         found = {"source_file": "path", "source_line": "line_no"}
@@ -256,7 +241,7 @@ class Stager:
             self.connection.unregister("fl_written")
 
     def _run(self, name: str, table: pa.Table, statement: Callable[[str], str]) -> pa.Table:
-        """Run a statement over a table; it is planned for the first, and later ones have the same columns."""
+        """Run a statement over a table; it is prepared once, for tables with the same columns."""
         given = self._given.get(name)
         if given is None:
             given = self._given[name] = _Given()
@@ -270,10 +255,7 @@ class Stager:
             given.table = table.slice(0, 0)
 
     def _redact(self, events: pa.Table) -> pa.Table:
-        """Redact what `events_sql` says must be, each distinct text once, since many repeat.
-
-        A row that cannot be redacted in bulk becomes suspect.
-        """
+        """Redact what `events_sql` selects, each distinct text once; rows where that fails become suspect."""
         keys, values = (events[name].combine_chunks() for name in ("keys", "items"))
         entries = pc.binary_join_element_wise(
             keys.flatten(), pc.fill_null(values.flatten(), ""), KEY_SEPARATOR
@@ -305,13 +287,11 @@ class Stager:
                     pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), _named(masked, entries_at)), ""
                 )
             )
-            among, at = (
-                changed[rows],
-                entries_at[changed[rows]],
-            )  # entries of the rows in which something changed
+            among = changed[rows]  # entries of changed rows
+            at = entries_at[among]
             before = entries.filter(pa.array(among))
             after = pc.replace_with_mask(before, pa.array(at >= 0), redacted.take(pa.array(at[at >= 0])))
-            # A masked key (or a lost one) might be there twice: such a row is redacted value by value.
+            # A masked key might repeat another: such a row is redacted value by value.
             keys_before, keys_after = (
                 pc.replace_substring_regex(one.filter(pa.array(at >= 0)), f"(?s){KEY_SEPARATOR}.*", "")
                 for one in (before, after)
@@ -342,10 +322,7 @@ class Stager:
         )
 
     def _redacted_items(self, items: pa.StringArray) -> tuple[np.ndarray, pa.Array, pa.Array]:
-        """Return, of distinct texts, the place of each in the redacted ones, or -1; those.
-
-        And what was masked in them.
-        """
+        """Return each distinct text's place among the redacted ones (or -1), these, and what was masked."""
         is_safe = pc.match_substring_regex(items, f"^(?:{SAFE_ITEM})$").to_numpy(zero_copy_only=False)
         places, redacted, masked = redact_many(items, ~is_safe)
         if self._mask_names:
@@ -355,7 +332,7 @@ class Stager:
     def _nameless(
         self, items: pa.StringArray, places: np.ndarray, redacted: pa.Array, masked: pa.Array
     ) -> tuple[np.ndarray, pa.Array, pa.Array]:
-        """Mask person names too, in all texts but ids and keys: text by text, since a model reads them."""
+        """Mask names of persons in all texts but ids and keys, one by one, as a model reads them."""
         texts, counts = redacted.to_pylist(), masked.to_pylist()
         for number, item in enumerate(items.to_pylist()):
             if ITEM_SEPARATOR in item or not self._mask_names:
@@ -387,15 +364,12 @@ def lines_of(file_no: int, rows: list[tuple[int, bytes]]) -> pa.RecordBatch:
 
 
 def _named(masked: pa.Array, places: np.ndarray) -> pa.Array:
-    """Return what was masked at each place, '' where that is -1."""
+    """Return the counts at each place, '' for -1."""
     return pc.fill_null(masked.take(pa.array(places, mask=places < 0)), "")
 
 
 def _json_entries(entries: pa.Array, is_null: pa.Array) -> pa.Array:
-    """Return entries of metadata, key and value between KEY_SEPARATOR, as members of a JSON object.
-
-    Source: RFC 8259, section 7.
-    """
+    """Return entries of metadata (key, KEY_SEPARATOR, value) as members of a JSON object (RFC 8259, 7)."""
     for raw, escaped in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t")):
         entries = pc.replace_substring(entries, raw, escaped)
     entries = pc.replace_substring(entries, KEY_SEPARATOR, '":"', max_replacements=1)

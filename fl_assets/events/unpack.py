@@ -1,11 +1,11 @@
-"""Unpacking: what a file's bytes are by their first ones, and its content as blocks of bounded size.
+"""Detecting a file's compression or encoding, and yielding its content as blocks of bounded size.
 
 What goes here: gzip, zstd, the Collector's framed zstd, UTF-16, and the bound on what a file may unpack to.
-What does not: lines (`read.py`), tables and binary records, which come out as lines of JSON (`rows/`).
+What does not: lines (`read.py`), tables and binary records, which become lines of JSON (`rows/`).
 
 Sources: RFC 1952 (gzip), RFC 8878 (zstd); OpenTelemetry Collector contrib, exporter/fileexporter (with
-    `compression: zstd` each message is preceded by its
-length, four bytes, big-endian); Unicode, section 23.8 (byte order mark).
+`compression: zstd` each message follows its length, four bytes, big-endian); Unicode, section 23.8 (byte
+order mark).
 """
 
 import codecs
@@ -20,11 +20,11 @@ from fl_assets.events.rows import ROW_FILES, BadRowsError, row_file_of
 
 BLOCK_BYTES = 4 * 1024 * 1024
 MAX_RATIO = 500
-"""Bytes that one byte of a packed file may stand for: telemetry reaches some 60."""
+"""Highest compression ratio of a file; telemetry reaches some 60."""
 MIN_BOUND_BYTES = 256 * 1024 * 1024
-"""What any packed file may unpack to, however small it is."""
+"""Bytes that any packed file may unpack to, however small it is."""
 _FEED_BYTES = {"gzip": 256 * 1024, "zstd": 2048, "framed_zstd": 2048}
-"""A zstd block of 4 bytes may stand for 128 KiB, so it is fed in small bites."""
+"""Bytes that are decompressed at a time: a zstd block of 4 bytes may yield 128 KiB."""
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _SKIPPABLE_ZSTD = b"\x2a\x4d\x18"
 _START_BYTES = 4096
@@ -40,13 +40,11 @@ class BadPackingError(ValueError):
 
 
 def coding_of(start: bytes, *, is_packed: bool = False) -> str | None:
-    """Say how a file is packed, or of which kind of `rows` it is, by its first bytes, some 4 KiB of them.
-
-    `gzip`, `zstd`, `framed_zstd`, `utf-16`, or a name of `ROW_FILES`; None for anything else.
+    """Return `gzip`, `zstd`, `framed_zstd`, `utf-16` or a name of `ROW_FILES`; None for anything else.
 
     Args:
-        start: its first bytes.
-        is_packed: whether they came out of another packing.
+        start: first bytes of the file, some 4 KiB.
+        is_packed: whether they were unpacked already.
     """
     if start.startswith(b"\x1f\x8b"):
         return "gzip"
@@ -60,17 +58,15 @@ def coding_of(start: bytes, *, is_packed: bool = False) -> str | None:
 
 
 def blocks(file: BinaryIO, coding: str | None, size: int) -> Iterator[bytes]:
-    """Give a file's content in blocks of bounded size, unpacked and as UTF-8.
-
-    What is good before the damage comes first.
+    """Yield a file's content in blocks of bounded size, unpacked and as UTF-8.
 
     Args:
         file: at its beginning.
-        coding: what `coding_of` said of it.
-        size: bytes of the file, by which it is told how much it may unpack to.
+        coding: as `coding_of` returns it.
+        size: bytes of the file, which bound what it may unpack to.
 
     Raises:
-        BadPackingError: from the block after the last good one on.
+        BadPackingError: after the last good block.
     """
     if coding is None:
         while block := file.read(BLOCK_BYTES):
@@ -104,7 +100,7 @@ def _lines_of(kind: str, file: BinaryIO) -> Iterator[bytes]:
 
 
 class _Blocks(io.RawIOBase):
-    """Blocks as a file that is read from its beginning to its end."""
+    """Blocks as a readable file."""
 
     def __init__(self, blocks: Iterator[bytes]) -> None:
         self._blocks, self._held = blocks, memoryview(b"")
@@ -128,7 +124,7 @@ def _chain(first: bytes, others: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _as_utf8(content: Iterable[bytes]) -> Iterator[bytes]:
-    """Turn UTF-16 with a byte order mark into UTF-8; half a character becomes U+FFFD."""
+    """Convert UTF-16 with a byte order mark to UTF-8; half a character becomes U+FFFD."""
     decoder = codecs.getincrementaldecoder("utf-16")(errors="replace")
     for block in content:
         if text := decoder.decode(block):
@@ -148,7 +144,7 @@ def _bounded(content: Iterator[bytes], most: int) -> Iterator[bytes]:
 
 
 def _joined(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Give pieces as blocks of BLOCK_BYTES; before an error what was held comes out."""
+    """Combine pieces to blocks of BLOCK_BYTES; on an error, yield what there is before raising it."""
     held = bytearray()
     error: BadPackingError | None = None
     try:
@@ -166,7 +162,7 @@ def _joined(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _fed(file: BinaryIO, coding: str) -> Iterator[bytes]:
-    """Give the packed bytes in bites; of framed ones the frames without the lengths between them."""
+    """Yield the packed bytes in small pieces, of framed files without the lengths between frames."""
     if coding != "framed_zstd":
         while data := file.read(_FEED_BYTES[coding]):
             yield data
@@ -207,7 +203,7 @@ def _unpacked(file: BinaryIO, coding: str) -> Iterator[bytes]:
         raise BadPackingError(message)
 
 
-def _gzip_member() -> Any:  # the two have no type in common, and differ in what `decompress` takes
+def _gzip_member() -> Any:  # the two share no type
     return zlib.decompressobj(wbits=31)
 
 

@@ -1,7 +1,6 @@
-"""What was not read: what a file of no known format looks like, and what to do about it.
+"""What a file of no known format looks like, by its first bytes, and what to do about it.
 
-What goes here: naming a file by its first bytes, the nearest fix for a reason. What does not: formats that
-are read (`formats/`), storing what was refused (`quarantine.py`).
+What does not go here: formats that are read (`formats/`), storing what was refused (`quarantine.py`).
 """
 
 import re
@@ -72,15 +71,12 @@ class Foreign:
 
 
 def fix_for(reason: str) -> str:
-    """Return the nearest fix for a reason of refusal."""
+    """Return a likely fix for a reason of refusal."""
     return _FIXES.get(reason, _DOCS)
 
 
 def archive_of(head: bytes) -> Foreign | None:
-    """Name a file that holds others, or no text, by its first bytes.
-
-    What lies within must not be taken for its lines.
-    """
+    """Recognise an archive or a binary file by its first bytes, before its content is taken for lines."""
     for magic, what, fix in _PACKED:
         if head.startswith(magic):
             return Foreign(what, fix)
@@ -90,23 +86,23 @@ def archive_of(head: bytes) -> Foreign | None:
 
 
 def could_be_events(head: bytes) -> bool:
-    """Whether a file's first bytes hold an event of the telemetrist, be it a broken one."""
+    """Whether a file's first bytes have a native event, even a broken one."""
     return _NATIVE.search(head) is not None
 
 
 def may_become_events(head: bytes, source: Source, now: datetime) -> bool:
-    """Whether a file is too young to be refused: blank, or still within its first line."""
+    """Whether a file is too incomplete to be refused: blank, or still within its first line."""
     start = head.lstrip()
     is_first_line = start[:1] in b"{[" and b"\n" not in start and b"\0" not in start
     return not start or (is_first_line and len(head) < HEAD_BYTES and may_grow(source, head, now))
 
 
 def looks_like(name: str, start: bytes, head: bytes) -> Foreign:
-    """Say what a file looks like that no format knows.
+    """Return what a file of no known format looks like.
 
     Args:
         name: its name.
-        start: its first bytes as they are.
+        start: its first bytes.
         head: its first bytes unpacked, perhaps cut within a line.
     """
     kind = row_file_of(start) or row_file_of(head, is_packed=True)
@@ -126,7 +122,7 @@ def looks_like(name: str, start: bytes, head: bytes) -> Foreign:
 
 
 def _table(kind: str, head: bytes) -> Foreign | None:
-    """Say what a file of rows holds that no format knows, by its first row."""
+    """Return what a table of no known format looks like, by its first row."""
     what = {"csv": "CSV", "parquet": "Parquet", "otlp_protobuf": "OTLP protobuf"}.get(kind)
     row = _value(head.partition(b"\n")[0].decode("utf-8", "replace"))
     if what is None:

@@ -155,6 +155,10 @@ class Lake:
             for file in manifest.files
         ]
 
+    def paths(self, table: str, days: Iterable[date]) -> list[str]:
+        """Return the same as absolute paths, for DuckDB."""
+        return [os.fspath(path.resolve()) for path in self.files(table, days)]
+
     def content_of(self, day: date) -> str:
         """Return a token that changes exactly when what is stored of a day does."""
         manifests = (self.manifest(table, day) for table in _CONTENT_TABLES)

@@ -1,12 +1,15 @@
-"""Views of the warehouse over the Parquet files of the lake."""
+"""Views over the Parquet files of the lake."""
 
 import os
+from collections.abc import Iterable
+from datetime import date
 from pathlib import Path
 
 import duckdb
 import pyarrow.parquet as pq
 
-from fl_assets.core.tables import LAKE_TABLES
+from fl_assets.core.tables import LAKE_TABLES, Table
+from fl_assets.infra.lake import Lake
 from fl_assets.infra.sql import literal
 
 _USAGE = (
@@ -14,11 +17,19 @@ _USAGE = (
     "try_cast(metadata->>'output_tokens' as bigint) as output_tokens, "
     "try_cast(metadata->>'cost_usd' as double) as cost_usd"
 )
-"""Columns of the view `raw_traces` beside those that are stored: tokens and cost, from a call's metadata."""
+"""Columns that the warehouse's view `raw_traces` adds: tokens and cost, from a call's metadata."""
+
+
+def view_days(connection: duckdb.DuckDBPyConnection, lake: Lake, table: Table, days: Iterable[date]) -> None:
+    """Create a view over days of a lake table, or an empty table where there are no files."""
+    if files := lake.paths(table.name, days):
+        connection.read_parquet(files, hive_partitioning=False).create_view(table.name)
+    else:
+        connection.execute(table.ddl)
 
 
 def create_views(connection: duckdb.DuckDBPyConnection, lake_path: Path) -> None:
-    """Create a view over each lake table, empty while it has no files."""
+    """Create the warehouse's view over each lake table, empty while it has no files."""
     for table in LAKE_TABLES:
         rows = _rows_of(connection, lake_path.resolve() / table.name)
         if not rows:
@@ -30,7 +41,7 @@ def create_views(connection: duckdb.DuckDBPyConnection, lake_path: Path) -> None
 
 
 def _rows_of(connection: duckdb.DuckDBPyConnection, folder: Path) -> str:
-    """Return a SELECT of all files of a lake table that can be read, '' where there is none."""
+    """Return a SELECT over all readable files of a lake table, '' where there are none."""
     if next(folder.glob("event_date=*/*.parquet"), None) is None:
         return ""
     everything = _select(literal(os.fspath(folder / "event_date=*" / "*.parquet")))

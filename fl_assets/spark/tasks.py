@@ -122,7 +122,7 @@ def _context(settings: FederatedLearningConfig) -> Iterator[Any]:
 def _sum(context: Any, settings: FederatedLearningConfig, days: list[date], out: Path) -> None:
     """Write failure signatures and call totals of all the days, a file each; none where no day has calls."""
     lake = DuckDBEngine(settings).lake
-    files = [os.fspath(path.resolve()) for path in lake.files(RAW_TRACES.name, days)]
+    files = lake.paths(RAW_TRACES.name, days)
     if not files:
         return
     rows = sum(manifest.rows for day in days if (manifest := lake.manifest(RAW_TRACES.name, day)))

@@ -1,7 +1,7 @@
 """The default engine of sums: DuckDB, in process, over a day's Parquet.
 
 What goes here: running the statements of this stage. What does not: the statements (`masking.py`,
-`conversations.py`), storing what they give (`store.py`).
+`conversations.py`), storing the results (`store.py`).
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ from duckdb.func import PythonUDFType
 
 from fl_assets.core.tables import CONVERSATION_LOGS, CONVERSATION_SIGNALS, RAW_TRACES
 from fl_assets.events.engine import DuckDBEngine
+from fl_assets.infra.lake_views import view_days
 from fl_assets.sums.conversations import conversation_signals_sql
 from fl_assets.sums.masking import blank_digits, call_totals_sql, signature_sql
 
@@ -23,11 +24,11 @@ class SummingEngine(DuckDBEngine):
     def signatures(self, day: date) -> tuple[pa.Table, pa.Table]:
         """Return a day's failure signatures and call totals, in the columns of those tables."""
         with self.connect() as connection:
-            self.view(connection, RAW_TRACES, day)
+            view_days(connection, self.lake, RAW_TRACES, [day])
             return sums_of(connection)
 
     def expect(self, days: Sequence[date]) -> None:
-        """Do nothing: here one day costs as much alone as among others."""
+        """Do nothing: each day is summed by itself."""
 
     def conversation_signals(self, day: date) -> pa.Table:
         """Return a day's signals of failure in conversations, in the columns of that table."""
@@ -35,16 +36,13 @@ class SummingEngine(DuckDBEngine):
             return CONVERSATION_SIGNALS.arrow_schema.empty_table()
         with self.connect() as connection:
             for table in (RAW_TRACES, CONVERSATION_LOGS):
-                self.view(connection, table, day)
+                view_days(connection, self.lake, table, [day])
             statement = conversation_signals_sql(CONVERSATION_LOGS.name, RAW_TRACES.name)
             return connection.sql(statement).to_arrow_table()
 
 
 def sums_of(connection: duckdb.DuckDBPyConnection) -> tuple[pa.Table, pa.Table]:
-    """Return failure signatures and call totals of a connection's `raw_traces`.
-
-    In the columns of those tables.
-    """
+    """Return failure signatures and call totals of a connection's `raw_traces`."""
     connection.create_function("blank_digits", blank_digits, ["VARCHAR"], "VARCHAR", type=PythonUDFType.ARROW)
     signatures = connection.sql(signature_sql(RAW_TRACES.name, "blank_digits")).to_arrow_table()
     return signatures, connection.sql(call_totals_sql(RAW_TRACES.name)).to_arrow_table()

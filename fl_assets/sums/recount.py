@@ -1,13 +1,10 @@
-"""The evidence of patterns, counted again from the lake.
+"""The evidence of patterns, recounted from the lake by other statements than those of the sums.
 
-By other statements than those that made the sums.
-
-What goes here: counting failures and affected conversations by pattern. What does not: what follows when two
+What goes here: counting failures and affected conversations by pattern. What does not: what follows when
 counts differ (`playbooks/quality.py`).
 
-Failed calls are all counted, event by event: what is shared with the sums is only what a message is
-(`failures_sql`), not the summing. Conversations cost more, so of these a sample is counted: the statement of
-the signals runs again over the events of a few nodes.
+Failed calls are all counted, event by event; only masking (`failures_sql`) is shared with the sums.
+Conversations cost more, so the statement of the signals runs again over those of a few nodes.
 """
 
 import hashlib
@@ -19,15 +16,16 @@ from datetime import date
 
 import duckdb
 
-from fl_assets.core.tables import CONVERSATION_LOGS, RAW_TRACES, Table
+from fl_assets.core.tables import CONVERSATION_LOGS, RAW_TRACES
 from fl_assets.infra.lake import Lake
+from fl_assets.infra.lake_views import view_days
 from fl_assets.infra.warehouse import Warehouse
 from fl_assets.sums.conversations import conversation_signals_sql
 from fl_assets.sums.masking import failures_sql
 from fl_assets.sums.summaries import Summaries
 
 SAMPLED_NODES = 3
-"""Nodes whose conversations are looked at again, of all that a day's signals name."""
+"""Nodes whose conversations are recounted."""
 
 _SUMMED = """
     with summed as (
@@ -56,17 +54,17 @@ class Recount:
     summed: Mapping[str, int]
     """By the stored sums."""
     counted: Mapping[str, int]
-    """By the events; of conversations, those of the sampled nodes counted again and the others as summed."""
+    """By the events; conversations of nodes outside the sample as summed."""
 
 
 class Recounter:
-    """Counts the evidence of patterns again.
+    """Recounts the evidence of patterns.
 
     Args:
-        warehouse: The stored sums and the members of patterns.
-        lake: The events.
-        connect: Gives a DuckDB that reaches the lake.
-        summaries: Sums of nodes whose events are left out.
+        warehouse: With the sums and the members of patterns.
+        lake: With the events.
+        connect: Opens a DuckDB that reaches the lake.
+        summaries: Of nodes whose events do not count.
     """
 
     def __init__(
@@ -86,7 +84,7 @@ class Recounter:
         by_message: Counter[str] = Counter()
         with self._connect() as connection:
             for table in (RAW_TRACES, CONVERSATION_LOGS):
-                self._view(connection, table, window)
+                view_days(connection, self._lake, table, window)
             self._add_failed_calls(by_message, connection, window)
             self._add_conversations(by_message, connection, window)
         counted: Counter[str] = Counter()
@@ -98,7 +96,7 @@ class Recounter:
     def _add_failed_calls(
         self, found: Counter[str], connection: duckdb.DuckDBPyConnection, window: Sequence[date]
     ) -> None:
-        """Count failed calls by message: events, and for nodes with a summary what that reports."""
+        """Count failed calls by message, of nodes with a summary as it reports them."""
         summarised = {(day, node) for day in window for node in self._summaries.nodes(day)}
         for day in {day for day, _ in summarised}:
             for row in self._summaries.rows(day).signatures:
@@ -111,10 +109,7 @@ class Recounter:
     def _add_conversations(
         self, found: Counter[str], connection: duckdb.DuckDBPyConnection, window: Sequence[date]
     ) -> None:
-        """Count affected conversations by signal and service.
-
-        Of the sampled nodes again, of the others as stored.
-        """
+        """Count affected conversations by signal and service, of nodes outside the sample as stored."""
         nodes = connection.sql("select distinct node_id from conversation_logs").fetchall()
         summarised = {node for day in window for node in self._summaries.nodes(day)}
         sample = sample_of({node for (node,) in nodes} - summarised, window[-1])
@@ -126,15 +121,8 @@ class Recounter:
             for signal, service, sessions in signals.project("signal, service, sessions_affected").fetchall():
                 found[f"{signal}|{service}"] += sessions
 
-    def _view(self, connection: duckdb.DuckDBPyConnection, table: Table, days: Sequence[date]) -> None:
-        files = [str(path.resolve()) for path in self._lake.files(table.name, days)]
-        if files:
-            connection.read_parquet(files, hive_partitioning=False).create_view(table.name)
-        else:
-            connection.execute(table.ddl)
-
 
 def sample_of(nodes: Iterable[str], day: date) -> set[str]:
-    """Return SAMPLED_NODES of the nodes: others each day, and the same whenever the day is asked about."""
+    """Return SAMPLED_NODES of the nodes: a different choice each day, always the same for a day."""
     by_hash = sorted(nodes, key=lambda node: hashlib.sha256(f"{day}\n{node}".encode()).digest())
     return set(by_hash[:SAMPLED_NODES])

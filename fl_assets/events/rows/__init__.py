@@ -1,7 +1,7 @@
-"""Files that are no lines of text: read as lines of JSON, one record each, which the formats then read.
+"""Files that are no lines of JSON: converted to such lines, one record each, which the formats then read.
 
-What goes here: which kinds there are. What does not: a kind itself (one file each, beside this one), what a
-record means (`formats/`), compression (`unpack.py`).
+What goes here: the list of kinds. What does not: a kind (one file each), what a record means (`formats/`),
+compression (`unpack.py`).
 """
 
 from collections.abc import Callable, Iterator
@@ -18,16 +18,16 @@ __all__ = ["ROW_FILES", "BadRowsError", "RowFile", "row_file_of"]
 class RowFile:
     """One kind of file.
 
-    `matches(start)` looks at its first bytes, some 4 KiB of them.
-    `lines(file)` gives records as lines of JSON, with their line ends; it streams, holds one record (of
-    Parquet, one batch) at a time, and raises `BadRowsError` where the file is damaged, behind what was good.
+    `matches(start)` looks at its first bytes, some 4 KiB.
+    `lines(file)` yields records as lines of JSON with line ends, one (of Parquet, one batch) at a time, and
+    raises `BadRowsError` at damage, after what was good.
     """
 
     name: str
     matches: Callable[[bytes], bool]
     lines: Callable[[BinaryIO], Iterator[bytes]]
     is_seekable: bool
-    """Whether it is read from its end: then it is not looked for within other packing."""
+    """Whether reading needs to seek, so that it cannot be inside other packing."""
 
 
 ROW_FILES = {
@@ -40,15 +40,15 @@ ROW_FILES = {
         RowFile("csv", csv_table.matches, csv_table.lines, is_seekable=False),
     )
 }
-"""By name, in the order in which they are asked."""
+"""By name, in the order in which they are tried."""
 
 
 def row_file_of(start: bytes, *, is_packed: bool = False) -> str | None:
-    """Name the kind that a file is by its first bytes; None for text and anything else.
+    """Return the kind of a file by its first bytes; None for text and anything else.
 
     Args:
         start: its first bytes, unpacked.
-        is_packed: whether they came out of another packing, so that the file cannot be read from its end.
+        is_packed: whether they were unpacked, so that the file cannot seek.
     """
     fitting = (kind for kind in ROW_FILES.values() if not (is_packed and kind.is_seekable))
     return next((kind.name for kind in fitting if kind.matches(start)), None)

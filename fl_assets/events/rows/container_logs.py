@@ -1,9 +1,7 @@
-"""Logs of containers: what a program printed, line by line, out of what Docker and Kubernetes wrap it in.
+"""Container logs: the lines that a program printed, unwrapped from Docker's and Kubernetes' log formats.
 
-Docker's `json-file` (`{"log": "…", "stream": "stdout", …}`) and the CRI's text (`TIME stdout F …`), in
-which a long line comes in parts.
-
-What goes here: the lines as the program printed them. What does not: what they mean (`formats/`).
+These are Docker's `json-file` (`{"log": "…", "stream": "stdout", …}`) and the CRI's text (`TIME stdout F …`),
+in both of which a long line comes in parts.
 
 Source: Docker, "JSON File logging driver"; Kubernetes, `pkg/kubelet/kuberuntime/logs/logs.go`.
 """
@@ -24,15 +22,15 @@ _CRI = re.compile(rb"\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d) std(?:out|err) (
 
 
 def matches(start: bytes) -> bool:
-    """Whether a file's first line is one of a container's log."""
+    """Whether a file's first line is that of a container log."""
     return _CRI.match(start) is not None or _DOCKER.match(start) is not None
 
 
 def lines(file: BinaryIO) -> Iterator[bytes]:
-    """Give what was printed, line by line; a line that is not wrapped is given as it is.
+    """Yield the printed lines; a line that is not wrapped stays as it is.
 
     Raises:
-        BadRowsError: where a line in parts is larger than any that is read.
+        BadRowsError: a line, all parts together, is too large.
     """
     held: list[bytes] = []
     size = 0
@@ -51,7 +49,7 @@ def lines(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _printed(line: bytes) -> tuple[bytes, bool]:
-    """Give what was printed of a line, and whether it is over with it."""
+    """Return the printed part of a line, and whether that ends the printed line."""
     if match := _CRI.match(line):
         return line[match.end() :].rstrip(b"\r\n"), match["part"] == b"F"
     try:

@@ -1,9 +1,6 @@
-"""CSV tables with a line of names: a record a row.
+"""CSV tables with a header: one record per row.
 
-Langfuse's export of observations, traces and scores, ClickHouse's CSVWithNames, data frames.
-
-What goes here: telling a table from other text, cells as values. What does not: what a row means
-(`formats/`).
+Such are Langfuse's exports of observations, traces and scores, ClickHouse's CSVWithNames, and data frames.
 """
 
 import codecs
@@ -21,13 +18,13 @@ _FEWEST_COLUMNS = 3
 
 
 def matches(start: bytes) -> bool:
-    """Whether a file begins with a line of names, of which there are at least three."""
+    """Whether a file begins with a header of at least three names."""
     first, end, _ = start.removeprefix(codecs.BOM_UTF8).partition(b"\n")
     return bool(end) and _separator(first.decode("utf-8", "replace")) is not None
 
 
 def _separator(header: str) -> str | None:
-    """Say what stands between the names of a header; None where it is none."""
+    """Return the separator of a header; None where the line is none."""
     for separator in _SEPARATORS:
         if header.count(separator) < _FEWEST_COLUMNS - 1:
             continue
@@ -35,7 +32,7 @@ def _separator(header: str) -> str | None:
             names = next(csv.reader([header], delimiter=separator, strict=True), [])
         except csv.Error:
             continue
-        # a data frame's index comes first, without a name or with that of a column
+        # a data frame's index comes first, unnamed or named like a column
         repeats = len(names) - len(set(names))
         are_names = all(map(_NAME.fullmatch, names[1:] if names[:1] == [""] else names))
         is_header = are_names and repeats <= 1 and len(set(names)) >= _FEWEST_COLUMNS
@@ -45,10 +42,10 @@ def _separator(header: str) -> str | None:
 
 
 def lines(file: BinaryIO) -> Iterator[bytes]:
-    """Give each row as a line of JSON; empty cells are null, cells that are JSON become values.
+    """Yield each row as a line of JSON; empty cells are null, cells with JSON become values.
 
     Raises:
-        BadRowsError: where a cell is larger than any record that is read.
+        BadRowsError: a cell is too large.
     """
     text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="")
     try:

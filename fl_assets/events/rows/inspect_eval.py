@@ -1,7 +1,4 @@
-"""Inspect AI's logs as `.eval`: a zip of JSON, read as a log a sample.
-
-What goes here: the archive's layout, bounded reading of its members. What does not: what a sample means
-(`formats/inspect_log.py`).
+"""Inspect AI's `.eval` logs: a zip of JSON, read as one log per sample (see `formats/inspect_log.py`).
 
 Source: UKGovernmentBEIS/inspect_ai, `src/inspect_ai/log/_recorders/eval.py` (`header.json`,
 `_journal/start.json`, `samples/<id>_epoch_<n>.json`; deflate, in newer releases zstd).
@@ -32,15 +29,15 @@ _DAMAGED = (
 
 
 def matches(start: bytes) -> bool:
-    """Whether a zip begins with a member that such a log has."""
+    """Whether a zip begins with a member of such a log."""
     return start.startswith(b"PK\x03\x04") and start[_LOCAL_HEADER_BYTES:].startswith(_NAMES)
 
 
 def lines(file: BinaryIO) -> Iterator[bytes]:
-    """Give each sample as a log of that sample alone.
+    """Yield each sample as a log of that sample alone.
 
     Raises:
-        BadRowsError: where the archive is cut or damaged, or a member is larger than any that is read.
+        BadRowsError: the archive is cut or damaged, or a member is too large.
     """
     try:
         members = {member.filename: member for member in zipfile.ZipFile(file).infolist()}
@@ -68,7 +65,7 @@ def _read(content: bytes) -> dict[str, Any]:
 
 
 def _content(file: BinaryIO, member: zipfile.ZipInfo) -> bytes:
-    """Unpack a member, but no more of it than a record may be; Python's own reader has no zstd."""
+    """Unpack a member, up to MAX_RECORD_BYTES; `zipfile` has no zstd."""
     packed = _packed(file, member)
     if member.compress_type == zipfile.ZIP_STORED:
         content = packed
@@ -87,7 +84,7 @@ def _content(file: BinaryIO, member: zipfile.ZipInfo) -> bytes:
 
 
 def _packed(file: BinaryIO, member: zipfile.ZipInfo) -> bytes:
-    """Give a member's bytes as they lie in the archive, behind its own header."""
+    """Return a member's compressed bytes."""
     if member.compress_size > MAX_RECORD_BYTES:
         message = f"{member.filename[:100]} has more than the {MAX_RECORD_BYTES} bytes that are read"
         raise BadRowsError(message, "over_limit")

@@ -1,11 +1,8 @@
-"""OTLP in protobuf: traces and log records as the same OTLP/JSON, a record a resource.
+"""OTLP in protobuf: traces and log records, converted to OTLP/JSON, one record per resource.
 
-Export requests as they are sent (`.binpb`, one or several after another), or with the length of each before
-it: four bytes, big-endian, as the Collector's file exporter writes them with `format: proto`, or a varint, as
-protobuf's own delimited streams have it.
-
-What goes here: telling such files from others, and from a message to JSON. What does not: what a span or log
-record means (`formats/otlp.py`).
+A file has export requests one after another (`.binpb`), each perhaps after its length: four bytes,
+big-endian, from the Collector's file exporter with `format: proto`, or a varint, as in protobuf's delimited
+streams.
 
 Sources: opentelemetry-proto 1.5, `trace/v1/trace.proto`, `logs/v1/logs.proto`; protobuf's encoding;
 opentelemetry-collector-contrib, exporter/fileexporter.
@@ -24,7 +21,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 from fl_assets.events.rows.record import MAX_RECORD_BYTES, BadRowsError, line_of
 
 _FIRST_FIELD = 0x0A
-"""Tag of field 1 with a length: the resources of a request, and the resource in each of them."""
+"""Tag of field 1 (length-delimited): the resources of a request, and the resource in each of them."""
 _RESOURCE_TAGS = frozenset(b"\x0a\x12\x1a")
 _SCOPE_TAGS = frozenset(b"\x0a\x12\x1a")
 _MAX_DEPTH = 20
@@ -35,12 +32,12 @@ _ID_BYTES = (16, 8)
 
 
 def matches(start: bytes) -> bool:
-    """Whether a file begins with an export request, with or without its length before it."""
+    """Whether a file begins with an export request, perhaps after its length."""
     return _framing(start) is not None
 
 
 def _framing(start: bytes) -> str | None:
-    """Say how requests follow one another: `bare`, `length` (four bytes) or `varint`."""
+    """Return what is before each request: `bare` (nothing), `length` (four bytes) or `varint`."""
     if _is_request(start):
         return "bare"
     if _is_request(start[4:]) and 0 < int.from_bytes(start[:4], "big") <= MAX_RECORD_BYTES:
@@ -50,7 +47,7 @@ def _framing(start: bytes) -> str | None:
 
 
 def _is_request(data: bytes) -> bool:
-    """Whether bytes, perhaps cut, begin as a request does, down to the first attribute or span."""
+    """Whether bytes, perhaps cut, begin like a request, down to the first attribute or span."""
     if data[:1] != b"\x0a":
         return False
     size, at = _varint(data, 1)
@@ -82,7 +79,7 @@ def _has_attribute(data: bytes, at: int, size: int) -> bool:
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """Read a varint of at most five bytes: its value, and where it ends; 0 where there is none."""
+    """Return the value of a varint of at most five bytes, and its end; 0, 0 where there is none."""
     value = 0
     for place in range(5):
         if at + place >= len(data):
@@ -98,10 +95,10 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def lines(file: BinaryIO) -> Iterator[bytes]:
-    """Give what each resource sent as one request of OTLP/JSON.
+    """Yield each resource as one request of OTLP/JSON.
 
     Raises:
-        BadRowsError: where the file is cut or damaged, or holds a resource larger than any that is read.
+        BadRowsError: the file is cut or damaged, or a resource is too large.
     """
     start = file.read(4096)
     stream = _Stream(file, start)
@@ -115,7 +112,7 @@ def lines(file: BinaryIO) -> Iterator[bytes]:
 
 
 class _Stream:
-    """A file that is read from its beginning to its end, and how far it was read."""
+    """A file that is read sequentially, and its position."""
 
     def __init__(self, file: BinaryIO, start: bytes) -> None:
         self._file, self._held, self.read = file, start, 0

@@ -1,8 +1,7 @@
-"""Parquet tables: a record a row.
+"""Parquet tables: one record per row, read in batches of bounded size.
 
-Langfuse's and LangSmith's bulk exports, ClickHouse's `otel_traces` and `otel_logs`, data frames of Phoenix.
-
-What goes here: reading rows in batches of bounded size. What does not: what a row means (`formats/`).
+Such are Langfuse's and LangSmith's bulk exports, ClickHouse's `otel_traces` and `otel_logs`, and Phoenix'
+data frames.
 """
 
 from collections.abc import Iterator
@@ -24,10 +23,10 @@ def matches(start: bytes) -> bool:
 
 
 def lines(file: BinaryIO) -> Iterator[bytes]:
-    """Give each row as a line of JSON; texts that are JSON become values.
+    """Yield each row as a line of JSON; texts with JSON become values.
 
     Raises:
-        BadRowsError: where the file is cut or damaged, or its rows are larger than any that is read.
+        BadRowsError: the file is cut or damaged, or its rows are too large.
     """
     try:
         table = pq.ParquetFile(file, pre_buffer=False)
