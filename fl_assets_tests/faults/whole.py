@@ -5,6 +5,7 @@ Read with DuckDB and Parquet alone, and not with the code under test.
 """
 
 import gzip
+import json
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
@@ -22,17 +23,19 @@ EVENTS = ("raw_traces", "conversation_logs")
 
 
 def ids_in(cache: Path) -> dict[tuple[str, int], str]:
-    """The ids of all events in telemetry files, by file and line; lines that are no JSON have none."""
+    """The ids of all events in telemetry files, by file and line; lines that are no JSON have none.
+
+    NaN and what is no UTF-8 cost a value, not its line.
+    """
     found = {}
     for path in sorted(cache.rglob("*.jsonl*")):
         opener = {".gz": gzip.open, ".zst": zstandard.open}.get(path.suffix, open)
         with opener(path, "rb") as file:
             lines = file.read().split(b"\n")
         for number, line in enumerate(lines, start=1):
-            with suppress(orjson.JSONDecodeError, KeyError, TypeError):
-                found[str(path.relative_to(cache)), number] = orjson.loads(
-                    line.removeprefix(b"\xef\xbb\xbf")
-                )["event_id"]
+            with suppress(ValueError, KeyError, TypeError, RecursionError):
+                event = json.loads(line.removeprefix(b"\xef\xbb\xbf").decode(errors="replace"))
+                found[str(path.relative_to(cache)), number] = event["event_id"]
     return found
 
 
