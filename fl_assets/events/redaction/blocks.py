@@ -14,7 +14,7 @@ WORD_VALUES = any_case(
     "(?:none|null|nil|na|n/a|true|false|undefined|empty|required|missing|invalid|incorrect|wrong|expired"
     "|string|str|secretstr|optional|not|is|must|cannot|can|was|has|does|should|unset|redacted|hidden|masked"
     "|removed|filtered|sensitive|yes|no|field|value|reset|changed?|failed|error|mismatch|unauthorized"
-    "|bearer|basic|your|all|rejected|accepted|too|please|blank|enabled|disabled|ok|unknown|set|provided)"
+    "|bearer|basic|your|all|rejected|accepted|too|please|blank|enabled|disabled|ok|unknown|set|provided|via)"
 )
 STAND_IN = "|".join(
     (
@@ -34,7 +34,8 @@ STAND_IN = "|".join(
         "%[A-Z_]+%",
         "[:!][a-z_]+$",
         "[?]$",
-        "(?:[A-Za-z]{1,6}[_-])?[xX•●]{3,}$",
+        "(?:[A-Za-z0-9]{1,6}[_-]){0,3}[xX•●]{3,}$",
+        "@?[.]{1,2}/|@[a-z_.-]+[.][a-z]{2,4}$|&(?:mut )?\\[?[a-z]",  # @pw.txt, &[u8]
         "[#*_.:…)}\\]>,;!?-]+$",
         f"{WORD_VALUES}(?:[^{WORD}-]|$)",
     )

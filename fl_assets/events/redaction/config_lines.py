@@ -20,7 +20,7 @@ message-digest-key␣[0-9]{{1,3}}␣md5␣ | ip ospf message-digest-key 1 md5 �
 pre-shared-key=["']? | wpa2-pre-shared-key=‹Tulip7Krokus›
 keyMaterial(?:>|=["']) | <keyMaterial>‹Tulip7Krokus›</keyMaterial>
 [A-Z0-9]_AUTH=["']?[a-z][a-z0-9_]{{1,30}}[:/] | NEO4J_AUTH=neo4j/‹Tulip7Krokus›
-334␣[^\r\n<]{{0,60}}\r?\n | AUTH LOGIN\n334 UGFzc3dvcmQ6\n‹dHVsaXA3a3Jva3Vz›
+334␣[^\r\n<]{{0,60}}\r?\n(?:C:␣|>␣)? | AUTH LOGIN\n334 UGFzc3dvcmQ6\n‹dHVsaXA3a3Jva3Vz›
 \[[0-9A-Za-z.-]{{1,60}}\]:[0-9]{{2,5}}␣[0-9A-Za-z_.@-]{{1,60}}: | [mail.x.io]:587 bot:‹Tulip7Krokus›
 auth-user-pass\r?\n{_NAME}\r?\n | auth-user-pass\nanna\n‹Tulip7Krokus›
 (?:^|[^0-9A-Za-z/.-])(?:admin|root|[Aa]dministrator|postgres|elastic|guest|sa|demo): | x admin:‹Tulip7Krokus›
@@ -46,6 +46,7 @@ assword:?["']?[^\r\n<]{{0,20}}send(?:_?line)?[␣(]{{1,2}}(?:--␣)?["'] | "assw
 [Pp]ass(?:word)?␣encoding="[a-z0-9]{{1,12}}"> | <Pass encoding="base64">‹UGlrYWNodTIwMDMh›</Pass>
 (?:password|pwd):␣<%=␣ENV[^\r\n<>]{{1,60}}[|]{{2}}␣["'] | password: <%= ENV['X'] §§ '‹Tulip7Krokus›' %>
 ,password\r?\n[^\r\n<]{{1,80}}, | id,user,password\n1,anna,‹Tulip7Krokus›
+<Key>Password</Key>\s{{0,8}}<Value[^<>]{{0,40}}> | <Key>Password</Key><Value>‹Tulip7Krokus›</Value>
 [.]vnc␣password␣ | ~/.vnc password ‹Tulip7Krokus›
 (?:openvpn|auth)[.-]?(?:auth)?[.](?:txt|conf)\r?\n{_NAME}\r?\n | auth.txt\nanna\n‹Tulip7Krokus›
 """

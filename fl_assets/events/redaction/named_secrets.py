@@ -49,6 +49,16 @@ _QUOTED_SIGN = f"{_QUOTED_WORD}(?: {{0,3}}:?= {{0,3}}@?|[\"']?: {{0,3}}|[a-z_]{{
 _DASHED_WORDS = "[a-z]+(?:[_./-][a-z0-9]{1,12}){1,6}$"
 _YEAR = "(?:19|20)[0-9]{2}-"
 
+_HEX_KEY = any_case(
+    "(?:(?:auth|api|access|secret|routing|integration|shop|app|private|service|account|project|write|read|admin)"
+    "[ _-]?(?:key|token|secret)|token|secret|sign(?:ature)?)"
+)
+_PLAIN_KEY = (
+    "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?::[a-z]{2})?|[0-9a-f]{24,64}|[0-9A-F]{24,64}|[0-9a-z]{24,64}"
+    "|[0-9A-Z]{20,64}|[A-Z]{2,4}_?[A-Z]{0,4}-[0-9a-f-]{20,80}"
+)
+_IS_OF = "(?: (?:de|da|do|d|of|for|del|zum)[ '’][A-Za-z]{2,12})?(?: (?:is|ist|est|es|é|è|to|lautet|jest))?"
+
 RULES = (
     Rule(
         "API_KEY",
@@ -151,5 +161,23 @@ RULES = (
         examples=("<apiKey>‹a895013d9dc1›</apiKey>",),
         need=f"{MIXED}.*",
         unless=(STAND_IN, CODE, Unless(before="^(?:CREDENTIALS|API_KEY|TOKEN)>.*")),  # our own placeholders
+    ),
+    Rule(  # of one kind of letters, which hashes and ids are, too
+        "API_KEY",
+        f"((?:(?:{_TOKEN_OF}[_ -]?)?{_HEX_KEY}[\"']?{_IS_OF}"
+        f"[ :=>]{{1,3}}[\"'`]?|[{{,][ ]?[\"']Key[\"']: ?[\"']|/(?:web)?hooks?/))"
+        f"({_PLAIN_KEY})([^0-9A-Za-z_-]|$)",
+        examples=(
+            "mi token de acceso es ‹1b3918d08a64532ac5d160de11159b7520983929› y",
+            "Mein Shop-Secret ist ‹w07enqdb726524q03r4a4ay5hx1gas2fki1wtkt9›, und",
+            "routing_key: ‹RTARR01Z1Z8DS896BGHXSKS9GXCQ80CX›",
+            "DeepL-Auth-Key ‹f82b8196-c31e-4d5a-9f94-79a920aec72e:fx›",
+            "POST https://n8n.x.io/webhook/‹8a00c1ea-21a7-41bc-b8b5-4b7fcf6682a4›",
+            '"OpenAI": { "Key": "‹fb0d8a13eeeedc9c389267e3d7f74065›", ',
+            "?nonce=77&sign=‹807399897C01EBE4406CBD063C4130EC› rejected",
+        ),
+        stays=("next token 1b3918d08a64532ac5d160de11159b7520983929",),
+        need="[^0-9]*[0-9].*",
+        unless=(STAND_IN, Unless(before=f"^{_TOKEN_OF}.*")),
     ),
 )

@@ -1,7 +1,8 @@
-"""Passwords in code and in sentences: the call that takes them, or the word that stands behind them."""
+"""Passwords in code and in sentences: the call that takes them, the word behind them, codes and phrases."""
 
 from fl_assets.events.redaction.blocks import CODE, SEP, SIGNS, STAND_IN
-from fl_assets.events.redaction.rule import Rule, any_case
+from fl_assets.events.redaction.passwords import LONG_WORD
+from fl_assets.events.redaction.rule import Rule, Unless, any_case
 
 _PASSWORD = any_case("(?:pass(?:word|wd|phrase|code|wort)|kennwort|contraseña|senha|mot de passe)")
 _QUOTED = f"[^\"'\\r\\n{SEP}]{{4,80}}"
@@ -12,6 +13,28 @@ _HASHING = (
 _CONNECTING = (
     "(?:mysqli?(?:_connect)?|PDO|getConnection|pg_connect|oci_connect|odbc_connect|ssh2_auth_password|ldap_bind"
     "|ftp_login|pymssql[.]connect|cx_Oracle[.]connect|oracledb[.]connect)"
+)
+_CODE_QUALITY = any_case(
+    "(?:verification|verify|confirmation|confirm|security|access|login|sign-in|auth|authorization|one-time|sms|otp|2fa|mfa"
+    "|door|gate|entrance|lock|alarm|garage|safe|unlock|bestätigung|zugang|tür|vérification|confirmation|sécurité|accès"
+    "|verificación|confirmación|seguridad|acceso|acesso|verificação|segurança|verifica|conferma|sicurezza|accesso"
+    "|autoryzacyjny|weryfikacyjny|dostępu|подтверждения|доступа)"
+)
+_CODE = (
+    f"(?:^|[^A-Za-z])(?:{any_case('(?:passcode|otp|pin code|puk|digicode|(?:doğrulama|onay) kodu(?:nuz)?)')}"
+    "|(?:[Ss][Ii][Mm] |[Cc]ard )?P(?:IN|UK)[ :]"
+    f"|{_CODE_QUALITY}[ -]?(?:[Cc]ode|[Kk]od|[Cc]ódigo|[Cc]odice)"
+    f"|(?:[Cc]ode|[Kk]od|[Cc]ódigo|[Cc]odice|[Кк]од)(?: (?:de|di|du|do|of|for|da|para))? {_CODE_QUALITY}"
+    ")|رمز التحقق|رمز الدخول|الرقم السري|暗証番号|認証コード|確認コード|验证码|驗證碼|인증번호"
+)
+_NO_CODE_OF = any_case("(?:error|status|exit|country|postal|zip|line|version|port|nr|step|rfc|iso)")
+_UP_TO_DIGITS = f"[^0-9\\r\\n.!?;,،<{SEP}]{{0,40}}?[^0-9A-Za-z\\r\\n.<{SEP}-]"
+_PHRASE_WORD = any_case("(?:clave|parola(?:sı)?|haslo|passwort|passphrase|secret phrase)")
+_PHRASE_NAME = f"(?:{LONG_WORD}|{_PHRASE_WORD})"
+_IS = "is|was|es|est|ist|è|é|jest|to|auf|als|as|lautet|olarak|on"
+_WIFI = any_case("(?:wi-?fi|wlan|hotspot|kablosuz)")
+_NO_PHRASE = any_case(
+    "(?:for|on|in|at|of|the|and|not|no|ask|see|same|please|still|now|with|wrong|incorrect|invalid)(?:[ .,]|$)"
 )
 
 RULES = (
@@ -59,5 +82,73 @@ RULES = (
         f"((?:^|[^A-Za-z]){any_case('(?:card|sim|atm|phone|alarm|door|safe|bank|voicemail)')} [Pp][Ii][Nn]"
         "(?: [Cc]ode)?(?: is |: ?|=| ))([0-9]{4,8})([^0-9A-Za-z]|$)",
         examples=("card pin is ‹6766›", "door PIN code: ‹482913›"),
+    ),
+    Rule(  # a code of a few digits, in a dozen languages
+        "PASSWORD",
+        f"((?:{_CODE}){_UP_TO_DIGITS})([A-Z]?[0-9]{{3,8}})([^0-9A-Za-z-]|$)",
+        examples=(
+            "Kod autoryzacyjny SMS: ‹57102938› — przelew",
+            "Il codice OTP per il bonifico è ‹729460›.",
+            "Door code at the back entrance ‹3906›# then push",
+            "暗証番号は‹6093›です",
+            "SIM PIN: ‹2086›, PUK: ‹61834402›",
+            "the iPad passcode is ‹190734›, ok",
+        ),
+        stays=(
+            "error code 404123",
+            "le code de vérification par SMS. Ma commande est la n° 88-20",
+            "code of the door: see page 3906a",
+        ),
+        unless=("(?:19[5-9]|20[0-3])[0-9]$", Unless(before=f".*(?:{_NO_CODE_OF} )$")),
+        apart=True,
+    ),
+    Rule(  # in quotes, whatever it is
+        "PASSWORD",
+        f"({_PHRASE_NAME}(?:[ '’][^0-9\"«“\r\n<={SEP}]{{0,40}}?)?(?:[:]|[ ](?:{_IS})|[ ][:]|sı)[ ]"
+        f'["«“„][ \u00a0]?)([^"»”“<>\r\n{SEP}]{{4,60}}?)([ \u00a0]?["»”“])',
+        examples=(
+            'kannst du das root-passwort auf "‹nebel ueber der elbe›" setzen',
+            'parola d\'ordine del NAS: "‹pane burro e alici›"',
+            "le mot de passe provisoire est « ‹Moulin-Vert-38› ».",
+            'yönetici parolası "‹Kapadokya!Balon›" olarak ayarlandı',
+        ),
+        stays=('invalid password for user "bob"', 'password: "is required"'),
+        unless=(STAND_IN, CODE, ".*[ ](?:is|must|required|should|incorrect)(?:[ .]|$)"),
+    ),
+    Rule(  # of a network, in words
+        "PASSWORD",
+        f"({_PHRASE_NAME}[^0-9\"'\r\n<:={SEP}]{{0,24}}?{_WIFI}[^0-9\"'\r\n<:={SEP}]{{0,24}}?"
+        f"(?: ?[:=] ?| (?:{_IS}) )|{_WIFI}[^0-9\"'\r\n<:={SEP}]{{0,24}}?{_PHRASE_NAME}"
+        f"[^0-9\"'\r\n<:={SEP}]{{0,24}}?(?: ?[:=] ?| (?:{_IS}) ))([^ \t\r\n\"'<>,;{SEP}]{{7,}})()",
+        examples=(
+            "la clave del wifi es ‹tortilladepatatas› todo junto",
+            "Hasło do wifi: ‹pierogizkapusta›",
+            "senha do wi-fi da pousada: ‹marazul&areia›",
+            "kablosuz ağ parolası: ‹simitvecay›",
+            "Das WLAN-Kennwort für Gäste ist ‹Frühstück&Meer›, es gilt",
+        ),
+        stays=("the wifi password is incorrect",),
+        unless=(
+            STAND_IN,
+            CODE,
+            "(?:correct|available|changed|different|unknown|displayed|printed)$",
+            _NO_PHRASE,
+        ),
+    ),
+    Rule(  # what a person typed at a prompt
+        "PASSWORD",
+        f"((?:^|[\r\n])[^\r\n{SEP}]{{0,40}}?(?:{any_case('(?:enter|retype|repeat|new|confirm|type)')} )"
+        f"[^\r\n:{SEP}]{{0,20}}?{_PASSWORD}(?: for [^\r\n:{SEP}]{{1,60}})?: ?)"
+        f"([^\r\n{SEP}]{{6,60}})([\r\n]|$)",
+        examples=("Enter passphrase for 'tank/private': ‹mole tango river nine›",),
+        stays=("Enter password for anna: \nok",),
+        unless=(STAND_IN, CODE, _NO_PHRASE),
+    ),
+    Rule(
+        "PASSWORD",
+        f"({any_case('my')} (?:old |new )?{_PASSWORD} (?:is|was) )([a-z]{{10,}})([^0-9A-Za-z_-]|$)",
+        examples=('"my password is ‹iloveoatmilk›" and',),
+        stays=("my password is incorrectly stored", "my password is compromised"),
+        unless=(_NO_PHRASE, ".*(?:ed|able|ly|ing|ent|tive|ible|rect|less)$"),
     ),
 )

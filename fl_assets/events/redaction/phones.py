@@ -13,13 +13,13 @@ _CALLING_CODE = (
 _GAP = f"[ ./(){DASH} ]{{0,3}}"
 _WORD_GAP = "[^0-9\r\n(+]{0,24}"
 _LONG_WORDS = any_case(
-    "phones?|telephones?|telefon|teléfono|telefono|téléphone|telefone|telefoon|mobile|móvil|mobil|cellphone"
+    "phones?|telephones?|telefon|teléfono|telefono|telemóvel|téléphone|telefone|telefoon|mobile|móvil|mobil|cellphone"
     "|whatsapp|hotline|handy|natel|cellulare|celular|puhelin|τηλέφωνο|mobilszám|msisdn"
     "|phone[_ -]?(?:number|no)|rufnummer|телефон|sđt|điện thoại|telepon"
     "|mobiel|número de contacto|número de contato|numéro de contact"
 )
 _UNCASED_WORDS = (
-    "电话|電話|手机|手機|携帯|座机|座機|固话|전화|휴대폰|핸드폰|연락처"
+    "电话|電話|手机|手機|携帯|連絡先|座机|座機|固话|전화|휴대폰|핸드폰|연락처"
     "|هاتف|جوال|موبايل|موبایل|تلفن"
     "|تليفون|تلفون|טלפון|נייד"
     "|फ़ोन|फोन|मोबाइल|ফোন|โทร|เบอร์"

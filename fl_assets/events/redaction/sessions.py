@@ -9,7 +9,7 @@ _SESSION_COOKIES = "|".join(
         any_case("(?:phpsessid|jsessionid|asp[.]net_sessionid|connect[.]sid)"),
         "sid|sessionid|laravel_session|_gh_sess|_session_id|csrftoken|csrfmiddlewaretoken|XSRF-TOKEN",
         "[0-9A-Za-z_]{0,20}_session|authjs[.]session-token|next-auth[.]session-token|remember_[a-z_]{2,20}",
-        "[.]?ASPXAUTH|[.]AspNetCore[.][0-9A-Za-z_.-]{1,40}|wordpress_(?:logged_in|sec)_[0-9a-f]{32}",
+        "[.]?ASPXAUTH|[.]AspNetCore[.][0-9A-Za-z_.-]{1,40}|wordpress_(?:logged_in|sec)_[0-9a-f]{4,32}",
         "__(?:Secure|Host)-[0-9A-Za-z_.-]{1,40}",
     )
 )
@@ -33,6 +33,7 @@ _HASHES = "|".join(
         f"(?:pbkdf2_sha(?:1|256|512)|bcrypt(?:_sha256)?|scrypt|argon2)[$]{_HASH_CHAR}{{20,}}",  # Django
         f"(?:scrypt:[0-9]+:[0-9]+:[0-9]+|pbkdf2:sha(?:1|256|512):[0-9]+)[$]{_HASH_CHAR}{{20,}}",  # Werkzeug
         "-(?:pbkdf2|hashed)-[0-9a-f]{40},[0-9a-f]{16,64}(?:,[0-9]{1,7})?",  # CouchDB
+        "SCRAM-SHA-(?:1|256|512)[$][0-9]{3,7}:[0-9A-Za-z+/=]{8,}[$][0-9A-Za-z+/=:]{20,}|[*][0-9A-F]{40}",
         "grub[.]pbkdf2[.]sha512[.][0-9]{3,7}[.][0-9A-F]{64,}[.][0-9A-F]{64,}",
         "[{](?:S?SHA|S?MD5|S?SHA(?:256|384|512)|CRYPT|PBKDF2[A-Z0-9-]*)[}][0-9A-Za-z./+=$]{20,}",  # RFC 2307
     )
@@ -182,7 +183,11 @@ RULES = (
     ),
     Rule(
         "PASSWORD",
-        "(:[0-9]{3,7}:[0-9A-Fa-f]{32}:)([0-9A-Fa-f]{32})(:)",
-        examples=("bob:1001:aad3b435b51404eeaad3b435b51404ee:‹8846f7eaee8fb117ad06bdd830b7586c›:::",),
+        "((?::[0-9]{3,7}:[0-9A-Fa-f]{32}:|(?:^|[\\r\\n ])[0-9A-Za-z_.-]{1,30}:[A-Z][A-Za-z ]{2,30}:))"
+        "([0-9A-Fa-f]{32})(:|[\\r\\n]|$)",
+        examples=(
+            "webdav:Restricted:‹132f43940199d225fb18460061ec712d›",
+            "bob:1001:aad3b435b51404eeaad3b435b51404ee:‹8846f7eaee8fb117ad06bdd830b7586c›:::",
+        ),
     ),
 )

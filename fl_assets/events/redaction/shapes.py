@@ -22,8 +22,9 @@ _ALNUM = {*b"0123456789", *range(ord("A"), ord("Z") + 1), *range(ord("a"), ord("
 _CHAR_BYTES = frozenset(_ALNUM | {*b"!@#$%^&*_.~+?-"} | {*range(0xC3, 0xD4)})
 _KEY_BYTES = frozenset(_ALNUM | {*b"+/_=~.-"})
 """Bytes with which one of these characters begins."""
-_SHORTEST, _LONGEST, _KEY_SHORTEST, _CORE_SHORTEST = 6, 64, 20, 14
-"""Lengths in bytes: of a password, of a key, of what is left of a key without its kind and its marks."""
+_SHORTEST, _LONGEST, _KEY_SHORTEST, _COOKIE_SHORTEST, _CORE_SHORTEST = 6, 64, 20, 80, 14
+"""Lengths in bytes: of a password, of a key, of one whose name tells nothing, and of what
+is left of a key without its kind and its marks."""
 _BEFORE, _AFTER, _LINES = 160, 48, 3
 """Bytes before and behind a value in which a sign is looked for, and lines up to its own."""
 _has_glued_flag = linear.searcher("^-h?[pP][^-]")
@@ -94,7 +95,8 @@ def _key(text: bytes, start: int, end: int) -> tuple[int, int] | None:
         start, value = start + at, value[at:]
     if len(value) < _KEY_SHORTEST:
         return None
-    before = _above(text, start)[-1]
+    lines = _above(text, start)
+    before = lines[-1]
     is_sign = signs.key_stands_right_before if _has_kind(value) else signs.key_stands_before
     if not (is_sign(before) or signs.key_stands_behind(text[end : end + _AFTER])) or signs.names_other(
         before

@@ -7,15 +7,16 @@ value, calls, and words about logins in a dozen languages.
 
 from fl_assets.events.redaction import linear
 from fl_assets.events.redaction.blocks import SEP
-from fl_assets.events.redaction.passwords import LONG_WORD
+from fl_assets.events.redaction.passwords import LONG_WORD as _NAMED
+from fl_assets.events.redaction.passwords import UNCASED_WORD
 from fl_assets.events.redaction.rule import any_case
 from fl_assets.events.redaction.surprise import LIKELY, SURE, WEAK
 
 _SECRET = any_case(
     "(?:pass(?:wd|phrase|code|key|es|)|assword|pwd?|psw|psk|secret(?:s|value|key|)|cred(?:ential)?s?"
     "|auth(?:n|z|enticate|entication|enticator|orize|orization|_user|)|log(?:-| |)(?:in|on)"
-    "|sign(?:-| |)(?:in|on)|unlock|unseal|key(?:chain|store|ring|pass|material)|vault|sudo|kinit|ldap"
-    "|securestring|plain_?text|pscredential|community|pin|wi-?fi|wlan|wpa[0-9]?|ssid|access|otp|bind|obscure"
+    "|sign(?:-| |)(?:in|on)|unlock|unseal|key(?:chain|store|ring|pass|material| ?content)|vault|sudo|kinit"
+    "|ldap|securestring|plain_?text|pscredential|community|pin|wi-?fi|wlan|wpa[0-9]?|ssid|access|otp|bind|obscure"
     "|decrypt|encrypt|proxy|zugang|zugangsdaten|anmelden|anmeldung|identifiants?|connexion|acceso|credenciales"
     "|accesso|credenziali|acesso|toegang|inloggen|dostęp|přístup|giriş|вход|доступ|логин|reset|temporary|temp"
     "|initial|default)"
@@ -34,6 +35,7 @@ _KEY = any_case(
     "|sess(?:ion)?|cookie|csrf|(?:web)?hooks?|licen(?:c|s)e|salt|pepper|encrypt(?:ion)?|api|pat|dsn|assertion"
     "|ticket|invite|magic|share)"
 )
+LONG_WORD = f"(?:{_NAMED}|{any_case('(?:haslo|clave|parolası?|şifresi|sifre)')}|{UNCASED_WORD})"
 _EDGE = "(?:^|[^0-9A-Za-z]|[a-z_-])"
 _NAME = "(?:[0-9A-Za-z_][0-9A-Za-z_.@\\\\/-]{0,40}|<EMAIL>)"
 _QUOTE = "\\\\{0,7}[\"'`]?"
@@ -43,9 +45,10 @@ _LINE = f"[^\r\n{SEP}]"
 _NAMES = f"(?:(?:-{{0,2}}{_NAME}){_QUOTE}[ ,:/%]{{1,2}}{_QUOTE}){{0,3}}"
 _CALLS = (
     "(?:[Ll]ogin|[Ll]ogon|[Aa]uth[A-Za-z_]*|[Cc]onnect[A-Za-z]*|[Cc]red[A-Za-z]*|[Oo]pen|PDO|[Pp]assw[A-Za-z]*"
-    "|[Hh]ash[A-Za-z]*|[Ss]ecret[A-Za-z.]*|[Bb]ind)"
+    "|mysqli?|[Hh]ash[A-Za-z]*|[Ss]ecret[A-Za-z.]*|[Bb]ind)"
 )
 _SAYS = "(?:echo|printf|send|sendline|type|enter)(?: -[neE]+)?"
+_SET = "(?:(?:re)?set|changed|switched|updated) (?:it|mine|this|that) to"
 _SECRET_OR_PASSWORD = f"{_EDGE}(?:{_SECRET}|{LONG_WORD})"
 _THEN = f"{_QUOTE}[ ,:]{{1,2}}[>]?{_QUOTE}"
 
@@ -59,8 +62,11 @@ _SIGNS = {
         f"{_EDGE}{_USER}(?:[_ ][a-z-]{{1,12}}){{0,2}}[ :]{{1,2}}{_QUOTE}{_NAME}{_THEN}",
         f"{_EDGE}{_USER}:{_QUOTE}",
         f"(?:^|[ /\\\\]){_NAME}:{_QUOTE}",  # anna:
-        f"{_SECRET_OR_PASSWORD}[A-Za-z_]{{0,12}}[\"'`]?[ :=,>({{]{{1,3}}{_QUOTE}{_NAMES}[>]?{_QUOTE}",
+        f"{_SECRET_OR_PASSWORD}[A-Za-z_]{{0,12}}[\"'`]?(?: {{4,16}}:)?[ :=,>({{]{{1,3}}{_QUOTE}{_NAMES}[>]?"
+        f"{_QUOTE}",
         f"{_SECRET_OR_PASSWORD}{_LINE}{{0,40}}(?:{_SAYS}| {_FLAG})[ =(]{{1,2}}{_QUOTE}",
+        f'{_SECRET_OR_PASSWORD}{_LINE}{{0,120}}"(?:text|value|input|keys)\\\\{{0,3}}": ?\\\\{{0,3}}"',
+        f"(?:^|[^A-Za-z])(?:typed|entered|tried|{_SET}) {_QUOTE}",
         f"{_CALLS}[(][^()\r\n]{{0,80}}[\"']",  # connect('db', '
     ),
     LIKELY: (
@@ -69,8 +75,8 @@ _SIGNS = {
         f"(?:^|[ \"'\\\\]){_NAME}:{_QUOTE}",
     ),
     SURE: (
-        f"{_EDGE}(?:{_SECRET}|{_USER}|{_SERVICE}|{LONG_WORD})(?:[^0-9A-Za-z].*)?",
-        "[(][^()\r\n]{0,80}[\"'](?:[^()\r\n]{0,80}, ?)?[\"']",
+        f"{_EDGE}(?:{_SECRET}|{_USER}|{_SERVICE}|{LONG_WORD})(?:[0-9]?[^0-9A-Za-z].*)?",
+        "[(][^()\r\n]{0,80}[\"']",
         f"(?:^|[ (\"'`]){_FLAG}(?:[ :=]{_LINE}{{0,30}})?",
     ),
 }
@@ -91,6 +97,8 @@ is_pair = linear.searcher(f"(?:^|[ :\"'\\\\/]){_NAME}[:/][\"']?$")
 """Whether a name stands before a value, of which an `@` is to make a secret."""
 has_column = linear.searcher(
     f'(?s)(?:^|[\n|,;\t "])(?:[a-z]{{1,8}}_)?(?:{_SECRET}|{LONG_WORD})[ "]*[|,;\t\r\n].*[\n|,;\t][ "]*$'
+    f"|[$#>] [^\n]*(?:{_SECRET}|{LONG_WORD})[^\n]*\n$"  # what a command printed
+    f"|(?:{_SECRET}|{LONG_WORD})[^\n]*\n[^\n]*(?:{_SAYS})[ (]{{1,2}}[\"']$"
 )
 """Whether the lines above have a column for secrets, and the value stands in a column."""
 names_other = linear.searcher(
@@ -100,7 +108,8 @@ names_other = linear.searcher(
     "|[Tt]race|[Ss]pan|[Rr]equest|[Rr]un|[Oo]rder|[Bb]uild|[Jj]ob|[Tt]ask|[Ff]ile|[Ff]older|[Pp]ath|[Dd]ir|[Hh]ost"
     "|[Nn]ode|[Ii]nstance|[Oo]bject|[Bb]lock|[Ee]vent|[Mm]essage|[Tt]hread|[Pp]latform|[Mm]ethod|[Aa]lgorithm"
     "|[Tt]ype|[Cc]lass|[Mm]odule|[Ff]unction|[Tt]est|[Rr]eservations?|[Ww]eb[Ss]ocket-(?:Key|Accept)"
-    "|(?:[Pp]age|[Nn]ext|[Ss]ync|[Cc]ontinuation)[ _-]?[Tt]oken|[Pp]ublic[ _-]?[Kk]ey|PUBLIC_KEY))"
+    "|(?:[Pp]age_?|[Nn]ext[_ ]?(?:[Pp]age[_ ]?)?|[Ss]ync[_ ]?|[Cc]ontinuation[_ -]?)[Tt]oken"
+    "|[Pp]ublic[ _-]?[Kk]ey|PUBLIC_KEY))"
     "[\"'`]?[ :=#]{1,3}[\"'`*]{0,3}$"
     "|[0-9A-Za-z+/]{20,}/$|SHA256:$|h1:$|[Bb]ase64[:, ]{1,2}$|[)][.]base[(][\"']$"
 )
@@ -109,6 +118,7 @@ goes_on = linear.searcher(
     "^(?:[/=+][0-9A-Za-z+/=]{16}|==?[^0-9A-Za-z]|==?$|[(=]|[\"'`]? ?:(?:[ \"'`\\\\]|$)|[\"'`] ?=)"
 )
 """Whether a word is a part of something longer, or a value follows it, so that it is a name."""
+has_key_column = linear.searcher(f'(?s)[|,;\t]\\s*{_KEY}\\s*[|,;\t\r\n].*[\n|,;\t][ "]*$')
 key_stands_before = linear.searcher(f"{_EDGE}{_KEY}(?:[^0-9A-Za-z].{{0,60}})?[^0-9A-Za-z]$")
 key_stands_right_before = linear.searcher(f"{_EDGE}{_KEY}[A-Za-z_]{{0,12}}[^0-9A-Za-z]{{1,4}}$")
 key_stands_behind = linear.searcher(
