@@ -220,7 +220,9 @@ def kind_of(span: Span) -> str:
     """
     values = span.attributes
     for key in _KIND_KEYS:
-        word = str(values.get(key) or "").lower()
+        if not (given := values.get(key)):
+            continue
+        word = str(given).lower()
         if kind := _KINDS.get(word) or _KINDS.get(word.removesuffix(".dogenerate").removesuffix(".dostream")):
             return kind
     if first(values, ("gen_ai.tool.name", "ai.toolCall.name", "mcp.tool.name", "tool_name")):
@@ -234,7 +236,12 @@ def kind_of(span: Span) -> str:
 
 def plain_name(name: str) -> str:
     """Mask ids and numbers in a span's name, so that methods stay few: `Step 12` is `Step <NUM>`."""
-    return _NUMBER.sub("<NUM>", LOOKS_LIKE_ID.sub("<ID>", name.strip()))[:MAX_NAME]
+    return _masked(name.strip()[: 10 * MAX_NAME])
+
+
+@lru_cache(maxsize=1000)
+def _masked(name: str) -> str:
+    return _NUMBER.sub("<NUM>", LOOKS_LIKE_ID.sub("<ID>", name))[:MAX_NAME]
 
 
 def method_of(span: Span, kind: str) -> str:
@@ -333,10 +340,26 @@ def arguments_of(span: Span) -> str:
     return ""
 
 
-@lru_cache(maxsize=10_000)
-def _is_kept(key: str) -> bool:
-    """Whether an attribute of this name goes into metadata."""
-    return _ALWAYS.match(key) is not None or not _CONTENT.search(key)
+@lru_cache(maxsize=1000)
+def _kept_of(names: tuple[str, ...]) -> list[str]:
+    """Give the names of attributes that go into metadata, in order; spans of one kind have the same ones."""
+    short = (name for name in names if len(name) <= MAX_NAME)
+    return sorted(name for name in short if _ALWAYS.match(name) is not None or not _CONTENT.search(name))
+
+
+class _Last:
+    """The resource looked at last, and what it says: spans of one resource follow each other."""
+
+    known: tuple[Mapping[str, Any], dict[str, str]] = ({}, {})
+
+
+def _of_resource(resource: Mapping[str, Any]) -> dict[str, str]:
+    """Give what metadata says of a resource."""
+    last, found = _Last.known
+    if last is not resource:
+        found = {key: text for key in _RESOURCE_KEYS if (text := first(resource, (key,)))}
+        _Last.known = (resource, found)
+    return found
 
 
 def metadata_of(span: Span, kind: str, node: str) -> dict[str, str]:
@@ -354,14 +377,13 @@ def metadata_of(span: Span, kind: str, node: str) -> dict[str, str]:
         "scope": span.scope,
         "arguments": arguments_of(span) if kind == "tool" else "",
         **{key: _plain(value) for key, value in tokens_and_cost(span, kind).items()},
-        **{key: first(span.resource, (key,)) for key in _RESOURCE_KEYS},
+        **_of_resource(span.resource),
     }
-    useful = sorted(filter(_is_kept, span.attributes))
-    for key in useful:
+    for key in _kept_of(tuple(span.attributes)):
         if len(found) >= MAX_ATTRIBUTES:
             break
         text = _scalar(span.attributes[key])
-        if text and len(text) <= MAX_VALUE and len(key) <= MAX_NAME:
+        if text and len(text) <= MAX_VALUE:
             found.setdefault(key, text)
     return {key: value for key, value in found.items() if value}
 

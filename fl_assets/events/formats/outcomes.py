@@ -120,6 +120,18 @@ _ERROR_LEVEL = 17
 _HTTP_KEYS = ("http.response.status_code", "http.status_code", "status_code", "gen_ai.response.status_code")
 _GRPC_KEYS = ("rpc.grpc.status_code", "rpc.response.status_code")
 _EXIT_KEYS = ("process.exit.code", "process.exit_code", "exit_code", "tool.exit_code")
+_CODE_KEYS = frozenset(
+    {
+        "error.type",
+        "gen_ai.output.messages",
+        "gcp.vertex.agent.llm_response",
+        "logfire.level_num",
+        *_FINISH_KEYS,
+        *_HTTP_KEYS,
+        *_EXIT_KEYS,
+    }
+)
+"""All that `_codes` looks at."""
 _WAITS = re.compile(
     r"\b(?:GraphInterrupt|NodeInterrupt|GraphBubbleUp|ParentCommand|AgentInterrupt|ToolInterrupt"
     r"|WorkflowInterrupt|InterruptException|Human\w*Interrupt\w*"
@@ -173,7 +185,8 @@ def outcome_of(span: Span, kind: str) -> Outcome:
         span: what to look at.
         kind: what `kind_of` says of it.
     """
-    codes = list(_codes(span, kind)) if kind != "evaluator" else []
+    has_codes = kind != "evaluator" and not span.attributes.keys().isdisjoint(_CODE_KEYS)
+    codes = list(_codes(span, kind)) if has_codes else []
     if span.status != "error" and not codes and (kind == "evaluator" or not _is_flagged(span, kind)):
         has_ended = span.end_ns and (span.start_ns or span.status == "ok")
         return Outcome("ok" if has_ended else "unfinished")
@@ -210,7 +223,7 @@ def _is_flagged(span: Span, kind: str) -> bool:
     values = span.attributes
     if any(str(values[key]).strip().lower() in BAD_WORDS for key in _STATUS_KEYS & values.keys()):
         return True
-    if any(meant(values[key]) for key in values if (meant := _failure_flag(key))):
+    if any(says_failure(values[key]) for key, says_failure in _flags_of(tuple(values))):
         return True
     if span.status != "ok":
         error = values.get("error")
@@ -264,12 +277,12 @@ def _codes(span: Span, kind: str) -> Iterator[str]:
 _SUCCESS = re.compile(r"(?:^|\.)(?:success|succeeded|is_success|tool_success|ok)$", re.IGNORECASE)
 
 
-@lru_cache(maxsize=10_000)
-def _failure_flag(key: str) -> Callable[[Any], bool] | None:
-    """Return how an attribute of this name says that a call failed, if it does: by being true, or false."""
-    if _IS_ERROR.search(key):
-        return is_true
-    return is_false if _SUCCESS.search(key) and "eval" not in key else None
+@lru_cache(maxsize=1000)
+def _flags_of(names: tuple[str, ...]) -> list[tuple[str, Callable[[Any], bool]]]:
+    """Give the attributes that say whether a call failed, each with how: by being true, or false."""
+    bad = [(name, is_true) for name in names if _IS_ERROR.search(name)]
+    good = (name for name in names if _SUCCESS.search(name) and "eval" not in name)
+    return bad + [(name, is_false) for name in good]
 
 
 _RAISED = frozenset({"exception", "error", "gen_ai.error", "tool.error"})

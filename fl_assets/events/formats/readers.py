@@ -23,6 +23,7 @@ class NotUsed(NamedTuple):
 
 Found = Span | Evaluation | str | NotUsed
 """What a format finds: spans, evaluations, and a text for each thing that cannot be read."""
+_FOUND = (Span, Evaluation)
 Records = Iterable[tuple[int, Any]]
 SpansOf = Callable[[Any], Iterable[Found]]
 SpansOfFile = Callable[[Records], Iterable[tuple[int, Found]]]
@@ -117,7 +118,7 @@ def _by_record(
         try:
             for span in _found_in(value, of_record):
                 total += 1
-                if isinstance(span, Span | Evaluation):
+                if isinstance(span, _FOUND):
                     yield line, span
                 elif isinstance(span, NotUsed):
                     unused[span.name] += 1
@@ -148,7 +149,7 @@ def _by_file(
     bad: dict[int, list[str]] = {}
     try:
         for line, span in of_file(records()):
-            if isinstance(span, Span | Evaluation):
+            if isinstance(span, _FOUND):
                 yield line, span
             elif isinstance(span, NotUsed):
                 unused[span.name] += 1

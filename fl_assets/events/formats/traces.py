@@ -40,7 +40,7 @@ from fl_assets.events.formats.seam import (
 )
 from fl_assets.events.formats.spans import Span
 from fl_assets.events.formats.turns import Turn, one_per_question
-from fl_assets.events.formats.values import first, iso
+from fl_assets.events.formats.values import first, iso, iso_ns
 
 MAX_HELD_SPANS = 100_000
 """Spans whose place in their trace is remembered at a time: a trace spread over more of one file is settled
@@ -197,18 +197,19 @@ class _Early:
 
     def __init__(self, options: ReadOptions) -> None:
         self._start = options.start
-        self._before = f"{options.start.isoformat()}T" if options.start else ""
-        self._count, self._first = 0, ""
+        self._before_ns = iso_ns(f"{options.start.isoformat()}T00:00:00") if options.start else 0
+        self._count, self._first_ns = 0, 0
 
     def holds(self, span: Span | Evaluation) -> bool:
-        if not self._before or (when := iso(span.time_ns)) >= self._before:
+        if span.time_ns >= self._before_ns:
             return False
-        self._count, self._first = self._count + 1, min(self._first or when[:10], when[:10])
+        self._count, self._first_ns = self._count + 1, min(self._first_ns or span.time_ns, span.time_ns)
         return True
 
     def refused(self) -> Iterator[RefusedLine]:
         if self._count and self._start:
-            words = early_in_words(self._count, "spans", self._start, date.fromisoformat(self._first))
+            first_day = date.fromisoformat(iso(self._first_ns)[:10])
+            words = early_in_words(self._count, "spans", self._start, first_day)
             yield RefusedLine(0, "before_start", words, 0)
 
 
