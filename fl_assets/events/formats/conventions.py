@@ -19,7 +19,7 @@ from typing import Any
 import orjson
 
 from fl_assets.events.formats.spans import Span
-from fl_assets.events.formats.values import first, number_of
+from fl_assets.events.formats.values import as_object, first, number_of
 
 MAX_VALUE, MAX_ATTRIBUTES, MAX_NAME, MAX_ARGUMENTS = 200, 48, 120, 2000
 
@@ -83,6 +83,7 @@ _MODEL_KEYS = (
     "llm.model_name",
     "gen_ai.response.model",
     "ai.model.id",
+    "langfuse.observation.model.name",
     "model_name",
     "model",
 )
@@ -151,6 +152,10 @@ _OUTPUT_TOKEN_KEYS = (
     "output_tokens",
     "output_token_count",
 )
+_LANGFUSE_USAGE = ("langfuse.observation.usage_details", "langfuse.observation.cost_details")
+"""What Langfuse's SDKs write as JSON within a text."""
+_USED_INPUT = ("input", "input_tokens", "prompt_tokens", "promptTokens")
+_USED_OUTPUT = ("output", "output_tokens", "completion_tokens", "completionTokens")
 _COST_KEYS = ("gen_ai.usage.cost", "gen_ai.usage.total_cost", "llm.cost.total", "cost_usd", "operation.cost")
 _ARGUMENT_KEYS = (
     "gen_ai.tool.call.arguments",
@@ -163,6 +168,7 @@ _ARGUMENT_KEYS = (
     "gcp.vertex.agent.tool_call_args",
     "input.value",
     "traceloop.entity.input",
+    "langfuse.observation.input",
 )
 
 _UNDERSCORED = {
@@ -318,11 +324,16 @@ def tokens_and_cost(span: Span, kind: str) -> dict[str, float]:
     """
     if kind in {"agent", "chain"}:
         return {}
+    values = span.attributes
     found = {
-        "input_tokens": number_of(span.attributes, _INPUT_TOKEN_KEYS),
-        "output_tokens": number_of(span.attributes, _OUTPUT_TOKEN_KEYS),
-        "cost_usd": number_of(span.attributes, _COST_KEYS),
+        "input_tokens": number_of(values, _INPUT_TOKEN_KEYS),
+        "output_tokens": number_of(values, _OUTPUT_TOKEN_KEYS),
+        "cost_usd": number_of(values, _COST_KEYS),
     }
+    if not values.keys().isdisjoint(_LANGFUSE_USAGE):
+        usage, cost = (as_object(values.get(key)) for key in _LANGFUSE_USAGE)
+        more = (number_of(usage, _USED_INPUT), number_of(usage, _USED_OUTPUT), number_of(cost, ("total",)))
+        found |= {key: value for key, value in zip(found, more, strict=True) if value is not None}
     return {key: value for key, value in found.items() if value is not None}
 
 

@@ -82,6 +82,7 @@ _RESULT_KEYS = (
     "traceloop.entity.output",
     "gcp.vertex.agent.tool_response",
     "mlflow.spanOutputs",
+    "langfuse.observation.output",
     "output",
 )
 _FINISH_KEYS = frozenset(

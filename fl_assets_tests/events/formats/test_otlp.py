@@ -591,6 +591,35 @@ def test_settings_of_a_call_are_kept_in_metadata():
     assert trace["metadata"] | shown | {"cached": "true"} == trace["metadata"]
 
 
+def test_what_langfuses_sdks_write_on_spans_is_read_as_its_exports_are():
+    said = {
+        f"langfuse.observation.{key}": value
+        for key, value in {
+            "type": "generation",
+            "model.name": "gpt-4o",
+            "usage_details": '{"input": 11, "output": 3, "total": 14}',
+            "cost_details": '{"input": 0.001, "total": 0.002}',
+        }.items()
+    }
+    used = {
+        "langfuse.observation.type": "tool",
+        "langfuse.observation.input": '{"id": 7}',
+        "langfuse.observation.output": '{"isError": true, "content": [{"text": "no such parcel"}]}',
+    }
+    spans = (
+        span("00000000000000a1", attributes=said),
+        span("00000000000000a2", name="lookup", attributes=used),
+    )
+    model, tool = traces(run(request(*spans))).values()
+    usage = {"input_tokens": "11", "output_tokens": "3", "cost_usd": "0.002"}
+    assert (model["method"], model["metadata"] | usage) == ("chat gpt-4o", model["metadata"])
+    assert (tool["method"], tool["error"], tool["metadata"]["arguments"]) == (
+        "lookup",
+        "no such parcel",
+        '{"id": 7}',
+    )
+
+
 def test_metadata_is_bounded():
     many = {f"key{number:04}": "x" for number in range(500)} | {"long": "y" * 1000}
     (trace,) = traces(run(request(span(attributes=many)))).values()
