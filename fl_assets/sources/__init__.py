@@ -1,5 +1,5 @@
-"""Sources: servers that hold a fleet's traces, asked for a day of them.
+"""Sources: servers that a fleet's traces are pulled from, day by day.
 
-What goes here: which sources there are, one file per kind of server, and how a day is pulled. What does not:
-what a record means; it is written as the server gave it, and read as any file of telemetry is (`events/`).
+What goes here: one file per kind of server, and how a day is pulled. What does not: what a record means; it
+is written as the server sent it, and ingested like any telemetry file (`events/`).
 """

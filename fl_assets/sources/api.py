@@ -1,9 +1,7 @@
-"""Asking a source: JSON over HTTP within bounds of time and size, again when that may help.
+"""Requests to a source: JSON over HTTP, within bounds of time and size, with retries.
 
-What goes here: the one way in which sources are asked. What does not: what is asked for (one file per kind).
-
-The token is read from the environment at each start; it is sent in a header to the source's own address, and
-is in no error, log or file. Redirects are not followed, since they would hand it on.
+The token is read from the environment; it is sent in a header to the source's own address, and is in no
+error, log or file. Redirects are not followed, since they would pass it on.
 """
 
 import json
@@ -23,7 +21,7 @@ SLOWEST_BYTES_PER_SEC = 50_000
 MAX_PAGE_BYTES = 64 * 1024 * 1024
 ATTEMPTS = 5
 MAX_WAIT_SECS = 120.0
-"""A server that asks for a longer pause is asked again in the next cycle, from where it stopped."""
+"""A server that asks for a longer pause is asked again in the next cycle, where the pull stopped."""
 
 
 class Api:
@@ -37,10 +35,10 @@ class Api:
         environment: Mapping[str, str] = os.environ,
         sleep: Callable[[float], Any] = time.sleep,
     ) -> None:
-        """Take user and token from the environment.
+        """Read user and token from the environment.
 
         Raises:
-            SourceError: a variable that sources.yaml names is not set, or holds what no header can.
+            SourceError: a variable that sources.yaml names is not set, or cannot be sent in a header.
         """
         self._source = source
         user, token = (_secret(environment, name) for name in (source.user_env, source.token_env))
@@ -48,24 +46,24 @@ class Api:
         self._retrying = retrying(ATTEMPTS, first_wait=2.0, max_wait=MAX_WAIT_SECS, sleep=sleep)
 
     def get(self, path: str, query: Sequence[tuple[str, Any]] = ()) -> Any:
-        """Return the JSON that a GET answers.
+        """Return the JSON answer to a GET.
 
         Args:
             path: below the source's url.
-            query: names and values; those that are None are left out.
+            query: names and values; None values are left out.
 
         Raises:
-            SourceError: after the last attempt, or at once for what no further attempt can mend.
+            SourceError: after the last attempt, or at once where a retry cannot help.
         """
         return self._ask("GET", path, query, None, {}, _json)
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        """Return the JSON that a POST of JSON answers; see `get`."""
+        """Return the JSON answer to a POST of JSON; see `get`."""
         kind = {"content-type": "application/json"}
         return self._ask("POST", path, (), orjson.dumps(body), kind, _json)
 
     def text(self, path: str, query: Sequence[tuple[str, Any]], body: str) -> bytes:
-        """Return what a POST of text answers, as it is; see `get`."""
+        """Return the raw answer to a POST of text; see `get`."""
         kind = {"content-type": "text/plain; charset=utf-8"}
         return self._ask("POST", path, query, body.encode(), kind, bytes)
 
@@ -115,7 +113,7 @@ class Api:
 
 
 def _json(content: bytes) -> Any:
-    """Read an answer; NaN and lone surrogates, which orjson refuses, are kept for the ingestion to mend."""
+    """Parse an answer; NaN and lone surrogates, which orjson refuses, are repaired by ingestion."""
     try:
         return orjson.loads(content)
     except ValueError:

@@ -1,11 +1,7 @@
-"""ClickHouse: rows of a day in the tables of the Collector's exporter, `otel_traces` and `otel_logs`.
+"""ClickHouse: a day's rows of the Collector's tables `otel_traces` and `otel_logs` (HTTP interface).
 
-What goes here: queries over its HTTP interface. What does not: what a row means
-(`events/formats/clickhouse.py`).
-
-A page begins at the time of the last row of the page before, and leaves out as many rows as had that very
-time: no offset grows with the day, and rows that share a nanosecond are not lost. Times come out in UTC
-whatever the server's zone is.
+A page begins at the time of the last row of the page before, and skips the rows already read with that time:
+offsets stay small, and rows that share a nanosecond are not lost. Times are converted to UTC.
 
 Source: ClickHouse's documentation, "HTTP interface" and "Queries with parameters";
 opentelemetry-collector-contrib, `exporter/clickhouseexporter`.
@@ -36,7 +32,7 @@ _TABLES = {
 
 
 def page(source: RemoteSource, span: Interval, cursor: Cursor, api: Asking) -> Page:
-    """Return a page of rows of traces, then of logs where they are asked for."""
+    """Return a page of traces, after them of logs where `logs` is set."""
     table = cursor.get("table", "otel_traces")
     start, skip = cursor.get("at", f"{span.start:%Y-%m-%d %H:%M:%S}"), int(cursor.get("skip", 0))
     limit = source.page_size or 10_000

@@ -1,8 +1,7 @@
-"""Langfuse: observations of a day with what their trace says, and the scores given on it.
+"""Langfuse: a day's observations with fields of their traces, and scores.
 
-What goes here: its public API, v2 of observations (Langfuse Cloud, self-hosted from v4) and, where a server
-has no such, the pages of traces and observations that it replaces. What does not: what they mean
-(`events/formats/langfuse.py`).
+It uses v2 of the public API for observations (Langfuse Cloud, self-hosted from v4), and on older servers the
+pages of traces and observations that it replaces.
 
 Source: Langfuse's API reference (`GET /api/public/v2/observations`, `/traces`, `/observations`,
 `/v3/scores`, `/v2/scores`).
@@ -28,7 +27,7 @@ _FIELDS = "core,basic,time,io,metadata,model,usage,prompt,trace_context"
 _WHOLE = "attributes,resourceAttributes,scope"
 """Keys of metadata that v2 would cut after 200 characters."""
 _OLDER = {"observations": "traces", "scores": "older_scores"}
-"""What is asked for instead, where a server does not know the newer path."""
+"""What to ask older servers for instead."""
 _NEXT = {
     "observations": "scores",
     "traces": "older_observations",
@@ -39,7 +38,7 @@ _NEXT = {
 
 
 def page(source: RemoteSource, span: Interval, cursor: Cursor, api: Asking) -> Page:
-    """Return a page of observations, then of scores; traces first where observations do not tell of them."""
+    """Return a page of observations, then of scores; of older servers traces first."""
     what = cursor.get("what", "observations")
     at = cursor.get("at")
     try:
@@ -78,7 +77,7 @@ def _scores(source: RemoteSource, span: Interval, at: Any, api: Asking) -> tuple
 
 
 def _score(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Name what a score is about as all earlier versions do."""
+    """Name the subject of a score as earlier versions do."""
     subject = raw.get("subject")
     about = subject if isinstance(subject, Mapping) else {}
     kind, key = str(about.get("kind") or "").lower(), about.get("id")
@@ -88,7 +87,7 @@ def _score(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _numbered(path: str, names: tuple[str, str], *more: tuple[str, str]) -> Any:
-    """Return what asks for a page by its number."""
+    """Return a function that asks for a page by its number."""
 
     def ask(source: RemoteSource, span: Interval, at: Any, api: Asking) -> tuple[list[Any], Any]:
         number = int(at or 1)
@@ -103,7 +102,7 @@ def _numbered(path: str, names: tuple[str, str], *more: tuple[str, str]) -> Any:
 
 
 def _without_ids(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out the ids that a trace has of its observations and scores: they come by themselves."""
+    """Drop a trace's ids of observations and scores, which are pulled by themselves."""
     return {key: value for key, value in raw.items() if key not in {"observations", "scores"}}
 
 

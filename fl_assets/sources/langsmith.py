@@ -1,7 +1,4 @@
-"""LangSmith: runs of a day in one project, with what was fed back on them.
-
-What goes here: its query API, v2 and, where a server has no such, v1. What does not: what a run means
-(`events/formats/langsmith.py`).
+"""LangSmith: a day's runs in one project, with their feedback (query API v2; v1 on older servers).
 
 Source: LangSmith's API reference (`POST /api/v2/runs/query`, `POST /api/v1/runs/query`,
 `GET /api/v1/sessions`).
@@ -74,7 +71,7 @@ def _newer(source: RemoteSource, span: Interval, project: str, at: Any, api: Ask
 
 
 def _as_before(run: Mapping[str, Any]) -> dict[str, Any]:
-    """Spell a run of v2 as v1 and all exports do."""
+    """Convert a run of v2 to the fields of v1 and of exports."""
     parents = run.get("parent_run_ids")
     lower = {name: str(run[name]).lower() for name in ("run_type", "status") if run.get(name)}
     parent = {"parent_run_id": parents[-1]} if isinstance(parents, list) and parents else {}

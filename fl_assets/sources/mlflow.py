@@ -1,7 +1,6 @@
 """MLflow: traces that began on a day in one experiment, each with its spans.
 
-What goes here: its REST API; the spans of a trace come one by one, from where MLflow's own UI has them, as
-its search gives none. What does not: what they mean (`events/formats/mlflow.py`).
+Its search returns no spans, so they are read trace by trace, from the same endpoint as MLflow's UI does.
 
 Source: mlflow/mlflow, `mlflow/store/tracking/rest_store.py` (`search_traces`), `mlflow/server/handlers.py`
 (`get_trace_artifact_handler`).

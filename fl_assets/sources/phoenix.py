@@ -1,6 +1,4 @@
-"""Phoenix: spans of a day, and the annotations that were made on them.
-
-What goes here: its REST API. What does not: what they mean (`events/formats/phoenix.py`).
+"""Phoenix: a day's spans, and their annotations (REST API).
 
 Source: Arize-ai/phoenix, `src/phoenix/server/api/routers/v1/spans.py`, `annotations.py`.
 """
@@ -22,11 +20,11 @@ from fl_assets.sources.source import (
 )
 
 _IDS = 100
-"""Spans whose annotations are asked for at once: their ids are in the address, whose length has bounds."""
+"""Spans whose annotations are asked for at once; their ids are in the URL."""
 
 
 def page(source: RemoteSource, span: Interval, cursor: Cursor, api: Asking) -> Page:
-    """Return a page of spans, each with its annotations behind it."""
+    """Return a page of spans, and their annotations after them."""
     project = cursor.get("project") or _project(source.project or "default", api)
     path = f"/v1/projects/{quote(project, safe='')}"
     query = [
@@ -44,7 +42,7 @@ def page(source: RemoteSource, span: Interval, cursor: Cursor, api: Asking) -> P
 
 
 def _project(name: str, api: Asking) -> str:
-    """Return the id of a project: a name may hold what no address can."""
+    """Return the id of a project, as its name may not fit into a URL."""
     at, seen = None, []
     while True:
         answer = api.get("/v1/projects", [("limit", 1000), ("cursor", at)])

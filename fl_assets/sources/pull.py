@@ -1,13 +1,12 @@
-"""Pulling days from sources into the telemetry folder, where the ingestion finds them.
+"""Pulling days from sources into the telemetry folder, where ingestion finds them.
 
-What goes here: the file of a day, what is remembered of it, which days are pulled. What does not: a server's
-API (one file per kind), requests (`api.py`).
+What goes here: the file and the state of a day, which days are pulled. What does not: a server's API (one
+file per kind), requests (`api.py`).
 
-A day of a source is one file, `<telemetry>/<source>/<day>/pulled.jsonl.gz`, so that the spans of a trace lie
-together. Its pages are collected beside it, under a hidden name that no ingestion reads, with a note of where
-the next one begins; a pull that breaks off goes on from there. Only a whole day takes the file's place. The
-file of an earlier pull is replaced when its content changed: of an observation that was read unfinished the
-ingestion then takes the finished version.
+A day of a source is one file, `<telemetry>/<source>/<day>/pulled.jsonl.gz`, so that the spans of a trace are
+together. Its pages are collected in a hidden file, which ingestion does not read, with a note of where the
+next one begins, from which an interrupted pull resumes. The day's file is replaced when the pull is complete
+and its content changed: ingestion then replaces unfinished observations by their finished versions.
 """
 
 import gzip
@@ -40,43 +39,44 @@ KINDS: dict[str, SourceKind] = {
 }
 FILE, _PAGES, _NOTE, _LOCK = "pulled.jsonl.gz", ".pages", ".pull.json", ".lock"
 MAX_DAY_BYTES = 16 * 1024**3
-"""Most that is collected of a day, before it is packed."""
+"""Most that is collected of a day, uncompressed."""
 PULL_SECS = 1800.0
-"""A pull that takes longer stops, and goes on from there the next time."""
+"""A pull that takes longer stops, and resumes the next time."""
 RESUMED_FOR = timedelta(hours=12)
-"""Later than this, what was collected is thrown away: cursors lapse, and pages may have moved."""
+"""Later than this, a pull starts again: cursors expire, and pages may have moved."""
 SETTLED_AFTER = timedelta(hours=6)
 """Spans of a day may reach their server this long after its end."""
 FRESH_FOR, ASKED_AGAIN_AFTER = timedelta(minutes=10), timedelta(minutes=2)
-"""A cycle looks twice: for the latest day with events, and at the day that it analyses."""
+"""A cycle pulls twice, for the latest day with events and for the day that it analyses: the second time is
+skipped so soon after a success, or a failure."""
 
 
 class Pulled(BaseModel):
-    """What is known of a day of a source; kept beside its file."""
+    """State of a day of a source; kept beside its file."""
 
     source: str
     day: date
     key: str = ""
-    """Of the source's entry: pages that another one gave are not mixed with these."""
+    """Hash of the source's entry: a changed entry starts again."""
     began: datetime | None = None
     cursor: Cursor | None = None
-    """Where the next page begins, while a pull is under way."""
+    """Where the next page begins, during a pull."""
     size: int = 0
     """Bytes of the pages that are collected."""
     records: int = 0
     pages: int = 0
     completed: datetime | None = None
     sha256: str = ""
-    """Of the file's content, unpacked."""
+    """Of the file's content, uncompressed."""
     kept: int = 0
     """Records in the file."""
     problem: str = ""
-    """Why the last pull is not complete."""
+    """Why the last pull is incomplete."""
     asked: datetime | None = None
 
 
 class Pull:
-    """Pulls from the sources of one sources.yaml."""
+    """Pulls from sources."""
 
     def __init__(
         self,
@@ -96,10 +96,10 @@ class Pull:
         days: Iterable[date],
         progress: Callable[[str], None] = lambda _: None,
     ) -> list[Pulled]:
-        """Pull days of all sources, as a cycle does; a source that does not answer stops no other.
+        """Pull days of all sources, as a cycle does; a source that fails does not stop the others.
 
-        A day that was pulled in the last minutes is left alone. The day before is pulled once more where that
-        was done too soon after its end.
+        A day that was pulled in the last minutes is skipped. The day before is pulled again where its last
+        pull was too soon after its end.
         """
         found: list[Pulled] = []
         wanted = sorted(set(days))
@@ -122,22 +122,22 @@ class Pull:
     def day(
         self, source: RemoteSource, day: date, progress: Callable[[str], None] = lambda _: None
     ) -> Pulled:
-        """Pull a day of a source; what went wrong is in the answer."""
+        """Pull a day of a source; errors are in the result."""
         try:
             return self._day(source, day, progress)
         except SourceError as error:
             return self._failed(source, day, str(error))
-        except LockBusyError as error:  # its note is the other one's
+        except LockBusyError as error:  # another process writes the note
             return self.known(source, day).model_copy(update={"problem": str(error)})
 
     def known(self, source: RemoteSource, day: date) -> Pulled:
-        """Return what is remembered of a day."""
+        """Return the state of a day."""
         with suppress(OSError, ValidationError):
             return Pulled.model_validate_json((self._folder(source, day) / _NOTE).read_bytes())
         return Pulled(source=source.name, day=day)
 
     def incomplete(self, sources: Sequence[RemoteSource], days: Iterable[date]) -> list[Pulled]:
-        """Return the days of sources whose last pull did not give them whole, or that were never pulled."""
+        """Return the days of sources whose last pull is incomplete, or that were never pulled."""
         known = [self.known(source, day) for source in sources for day in days]
         return [one for one in known if one.problem or not one.completed]
 
@@ -161,7 +161,7 @@ class Pull:
             return self._finish(folder, state)
 
     def _begin(self, source: RemoteSource, day: date) -> Pulled:
-        """Return the state to go on from: that of a pull which broke off lately, or a new one."""
+        """Return the state to start from: that of a recent interrupted pull, or a new one."""
         known, now = self.known(source, day), self._clock()
         key = hashlib.sha256(canonical_json(source.model_dump(mode="json"))).hexdigest()[:16]
         pages = self._folder(source, day) / _PAGES
@@ -186,7 +186,7 @@ class Pull:
         with os.fdopen(
             os.open(folder / _PAGES, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+b"
         ) as file:
-            file.truncate(state.size)  # of a page that was being written when a pull broke off
+            file.truncate(state.size)  # drops a half-written page
             file.seek(state.size)
             while state.cursor is not None:
                 if time.monotonic() > until:
@@ -221,7 +221,7 @@ class Pull:
         return state
 
     def _finish(self, folder: Path, state: Pulled) -> Pulled:
-        """Let what was collected be the day's file; one that nothing was found for again stays."""
+        """Replace the day's file by what was collected, if anything was."""
         pages, temporary = folder / _PAGES, folder / f".{FILE}.tmp"
         done: dict[str, Any] = {"completed": self._clock(), "problem": "", "cursor": None}
         if state.records:
@@ -263,7 +263,7 @@ class Pull:
 
 
 def _line(record: Mapping[str, Any] | bytes) -> bytes:
-    """Write a record as a line, short values first: a format is told by the first bytes of a file."""
+    """Write a record as a line, short values first, since formats are detected by a file's first bytes."""
     if isinstance(record, bytes):
         return record.strip()
     ordered = dict(sorted(record.items(), key=lambda item: _weight(item[1])))

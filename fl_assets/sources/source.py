@@ -1,7 +1,6 @@
-"""What a source is: an entry of sources.yaml, and the seam between one kind of server and the pull.
+"""Entries of sources.yaml, and the interface between one kind of server and the pull.
 
-What goes here: the record of an entry, its file, a page of an answer. What does not: any server's API (one
-file each), requests (`api.py`), files (`pull.py`).
+What does not go here: any server's API (one file each), requests (`api.py`), files (`pull.py`).
 """
 
 import base64
@@ -21,10 +20,10 @@ _VARIABLE = r"^([A-Za-z_][A-Za-z0-9_]{0,99})?$"
 
 
 class SourceError(RuntimeError):
-    """A source did not give what it was asked for; the text says why and holds no token."""
+    """A request to a source failed; the text says why and has no token."""
 
     def __init__(self, reason: str, *, status: int = 0) -> None:
-        """Note the reason, and the HTTP status that was answered, 0 for none."""
+        """Store the reason, and the HTTP status, 0 for none."""
         super().__init__(reason)
         self.status = status
 
@@ -37,7 +36,7 @@ class RemoteSource(Record):
         description="Folder below the telemetry folder; the node of last resort when `node` is not given.",
     )
     kind: Literal["langfuse", "phoenix", "mlflow", "langsmith", "clickhouse"]
-    url: str = Field(min_length=1, description="Where the server is; a path before its API may follow.")
+    url: str = Field(min_length=1, description="Address of the server, perhaps with a path before its API.")
     project: str = Field(
         "",
         max_length=200,
@@ -70,20 +69,20 @@ class RemoteSource(Record):
 
 @dataclass(frozen=True)
 class Interval:
-    """A day, UTC: from `start` until before `end`."""
+    """A day, UTC: `start` included, `end` excluded."""
 
     start: datetime
     end: datetime
 
     @classmethod
     def of(cls, day: date) -> "Interval":
-        """Return the span of a day."""
+        """Return the interval of a day."""
         start = datetime.combine(day, time(), UTC)
         return cls(start, start + timedelta(days=1))
 
 
 Cursor = dict[str, Any]
-"""Where the next page begins, as JSON keeps it; an empty one asks for the first."""
+"""Where the next page begins, as JSON; {} for the first."""
 
 
 @dataclass(frozen=True)
@@ -91,35 +90,35 @@ class Page:
     """Part of a day's records."""
 
     records: Sequence[Mapping[str, Any] | bytes]
-    """Each as the server gave it; bytes are JSON already."""
+    """Each as the server sent it; bytes are JSON already."""
     after: Cursor | None
     """Where the next page begins; None after the last."""
 
 
 class Asking(Protocol):
-    """What a kind of server uses to ask; see `api.py`."""
+    """Requests to a server; see `api.py`."""
 
     def get(self, path: str, query: Sequence[tuple[str, Any]] = ()) -> Any:
-        """Return the JSON that a GET answers."""
+        """Return the JSON answer to a GET."""
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        """Return the JSON that a POST of JSON answers."""
+        """Return the JSON answer to a POST of JSON."""
 
     def text(self, path: str, query: Sequence[tuple[str, Any]], body: str) -> bytes:
-        """Return what a POST of text answers."""
+        """Return the raw answer to a POST of text."""
 
 
 @dataclass(frozen=True)
 class SourceKind:
-    """One kind of server: how it is told who asks, and how a page is had."""
+    """One kind of server: its headers of authentication, and how a page is read."""
 
     headers: Callable[[str, str], Mapping[str, str]]
-    """Headers of user and token, each '' without."""
+    """Returns the headers for user and token, each of which may be ''."""
     page: Callable[[RemoteSource, Interval, Cursor, Asking], Page]
 
 
 def basic_or_bearer(user: str, token: str) -> dict[str, str]:
-    """Return the header of HTTP authentication: Basic (RFC 7617) with a user, else Bearer (RFC 6750)."""
+    """Return a header of HTTP authentication: Basic (RFC 7617) with a user, else Bearer (RFC 6750)."""
     if user:
         return {"authorization": f"Basic {base64.b64encode(f'{user}:{token}'.encode()).decode()}"}
     return {"authorization": f"Bearer {token}"} if token else {}
@@ -131,7 +130,7 @@ def rfc3339(when: datetime) -> str:
 
 
 def objects_in(answer: Any, key: str) -> list[Mapping[str, Any]]:
-    """Return the list of objects that an answer has under a key.
+    """Return the list of objects under a key of an answer.
 
     Raises:
         SourceError: the answer has another shape.
@@ -144,9 +143,9 @@ def objects_in(answer: Any, key: str) -> list[Mapping[str, Any]]:
 
 
 def read_sources(path: Path | None) -> tuple[RemoteSource, ...]:
-    """Read sources.yaml, in its order; none without a file.
+    """Read sources.yaml; no sources without a file.
 
     Raises:
-        RuleFileError: naming file, line and rule, and no value, as somebody may have put a token there.
+        RuleFileError: naming file, line and rule, but no value, which may be a token.
     """
     return read_rules(path, RemoteSource, section="sources", key="name", show=False) if path else ()

@@ -1,7 +1,4 @@
-"""How files are divided among Spark tasks: large ones at line ends, small ones together.
-
-What goes here: parts and groups of files. What does not: what a task does with its part (`tasks.py`).
-"""
+"""Dividing files among Spark tasks: large ones are split at line ends, small ones are grouped."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,16 +10,15 @@ from fl_assets.events.formats import detect
 from fl_assets.events.read import BLOCK_BYTES, Reading, read_head
 
 TASK_BYTES = 128 * 1024 * 1024
-"""Bytes of text that one task reads, about: a larger file is divided at line ends, unless it is compressed or
-of another format."""
+"""About what one task reads: a larger file is split, unless it is compressed or not native."""
 MIN_TASK_BYTES = 8 * 1024 * 1024
-"""Parts of a file are no smaller, whatever the number of cores: a task costs a second before it reads."""
+"""Smallest part of a file, since starting a task takes a second."""
 
 
 def parts_of(context: Any, sources: list[Source]) -> list[tuple[int, Source]]:
-    """Return files with their numbers, those that are more than a quarter of a core's share in parts.
+    """Return files with their numbers, those larger than a quarter of a core's share in parts.
 
-    Tasks count the lines of such files first.
+    A Spark job counts the lines of the large ones first.
     """
     share = max(
         MIN_TASK_BYTES,
@@ -53,7 +49,7 @@ def parts_of(context: Any, sources: list[Source]) -> list[tuple[int, Source]]:
 
 
 def line_ends(source: Source, begin: int, end: int) -> tuple[int, int]:
-    """Return how many line ends there are in a range of a plain file, and where the first is; -1 for none."""
+    """Return the number of line ends in a range of a plain file, and the position of the first, or -1."""
     count, first, at = 0, -1, begin
     with source.open() as file:
         file.seek(begin)
@@ -66,11 +62,11 @@ def line_ends(source: Source, begin: int, end: int) -> tuple[int, int]:
 
 
 def divided(source: Source, counts: Sequence[tuple[int, int]]) -> list[Source]:
-    """Return parts of a plain file that end with a line and know the number of lines before them.
+    """Split a plain file into parts that end with a line and have the number of lines before them.
 
     Args:
-        source: what of a file is to be read.
-        counts: `line_ends` of ranges that follow each other and cover it.
+        source: the file.
+        counts: `line_ends` of consecutive ranges that cover it.
     """
     cuts, lines = [(source.offset, source.lines)], source.lines
     for place, (count, first) in enumerate(counts):
@@ -85,16 +81,13 @@ def divided(source: Source, counts: Sequence[tuple[int, int]]) -> list[Source]:
 
 
 def joined(parts: Sequence[Reading], source: Source) -> Reading:
-    """Return what became of a file from what became of its parts, in their order.
-
-    It counts as read up to the first that was not read to its end.
-    """
+    """Merge the results of a file's parts, in order; it counts as read up to the first unfinished part."""
     last = next((part for part in parts if part.end_offset < part.source.size), parts[-1])
     return replace(last, source=source, problems=[], mended=sum(part.mended for part in parts))
 
 
 def groups_of(parts: list[tuple[int, Source]], cores: int) -> list[list[tuple[int, Source]]]:
-    """Divide files among tasks, about evenly by bytes: the largest first, each to the task that has least."""
+    """Group files into tasks of about equal bytes: largest first, each to the smallest task."""
     weights = [source.weight + 1 for _, source in parts]
     count = min(len(parts), max(cores, sum(weights) // TASK_BYTES))
     groups: list[list[tuple[int, Source]]] = [[] for _ in range(count)]

@@ -1,13 +1,11 @@
-"""The engine for days too big for one machine: Spark reads, checks, redacts and sums.
+"""The engine for days too big for one machine: Spark reads, checks, redacts and sums into the same lake.
 
-The lake stays the same.
+What goes here: starting the Spark job and reading its results. What does not: what runs in Spark
+(`tasks.py`), the job's script (`job.py`), Dagster Pipes (`defs/resources.py`), merging a day
+(`events/ingest.py`, `infra/lake.py`).
 
-What goes here: starting the Spark job, whoever starts it, and taking back what it found. What does not: what
-runs in Spark (`spark_tasks.py`), the script that the job is (`job.py`), Dagster Pipes (`defs/resources.py`),
-how a day is merged (`events/ingest.py`, `infra/lake.py`).
-
-The job is a process of its own: no JVM comes into Dagster's, the daemon's or a check's. What is no heavy work
-(a sample, counts, talk) is the default engine's.
+The job is a process of its own, so that no other process starts a JVM. Light work (samples, counts,
+conversations) is done by the default engine.
 """
 
 import json
@@ -37,7 +35,7 @@ from fl_assets.infra.disk import remove_folder
 from fl_assets.sums.engine import SummingEngine
 
 Launch = Callable[[Sequence[str], Callable[[str], None]], dict[str, Any]]
-"""Runs a command, passes on what it says, and returns what it answered."""
+"""Runs a command, passes on its progress messages, and returns its answer."""
 MIN_JAVA = 17
 _SETTING = "FEDERATED_LEARNING_ENGINE=spark"
 _OTHERWISE = "or use the engine that needs neither: FEDERATED_LEARNING_ENGINE=duckdb"
@@ -45,8 +43,8 @@ _TAIL_LINES = 15
 _SUMS = (FAILURE_SIGNATURES, CALL_TOTALS)
 _MAX_HELD_DAYS = 400
 _HELD: dict[tuple[str, date, str], tuple[pa.Table, pa.Table]] = {}
-"""What jobs of this process summed, by lake, day and content of the day, until it is asked for: a cycle then
-starts one JVM and not two."""
+"""Sums that jobs of this process made, by lake, day and content of the day, until they are asked for: so that
+a cycle starts one JVM and not two."""
 
 
 class SparkUnavailableError(OSError):
@@ -54,7 +52,7 @@ class SparkUnavailableError(OSError):
 
 
 class SparkJobError(ChildProcessError):
-    """The Spark job failed; nothing that it read counts as ingested, so the next ingestion reads it again."""
+    """The Spark job failed; the next ingestion reads its files again."""
 
 
 class SparkEngine(SummingEngine):
@@ -72,14 +70,14 @@ class SparkEngine(SummingEngine):
         self._expected: tuple[date, ...] = ()
 
     def ingest(self, progress: Callable[[str], None] | None = None) -> IngestReport:
-        """Store what is new in the telemetry folders; see `DuckDBEngine.ingest`, whose promises hold.
+        """Store what is new in the telemetry folders, as `DuckDBEngine.ingest` does.
 
         Raises:
             SparkUnavailableError: PySpark or Java is missing.
             SparkJobError: the job failed.
         """
         if not self.index.pending():
-            return super().ingest(progress)  # nothing to read: no JVM for that
+            return super().ingest(progress)  # nothing to read, so no JVM
         found = self._run("ingest", progress)
         self._hold(found.pop("sums"), [date.fromisoformat(day) for day in found["days"]])
         days = tuple(date.fromisoformat(day) for day in found.pop("days"))
@@ -87,14 +85,14 @@ class SparkEngine(SummingEngine):
         return IngestReport(days=days, unread=unread, **found)
 
     def expect(self, days: Sequence[date]) -> None:
-        """Hear which days `signatures` will be asked of next: one job sums them all."""
+        """Note the days that `signatures` will be asked for next, so that one job sums them all."""
         self._expected = tuple(days)
 
     def signatures(self, day: date) -> tuple[pa.Table, pa.Table]:
         """Return a day's failure signatures and call totals, in the columns of those tables.
 
-        A job sums the days that it changed and all that are expected; its sums are handed out once, and
-        summed again after that.
+        A job sums the days that it changed and all that are expected; its sums are returned once, then
+        discarded.
         """
         if self._key(day) not in _HELD:
             days, self._expected = sorted({day, *self._expected}), ()
@@ -120,7 +118,7 @@ class SparkEngine(SummingEngine):
             _HELD[self._key(day)] = signatures, totals
 
     def _run(self, verb: str, progress: Callable[[str], None] | None, **given: Any) -> dict[str, Any]:
-        """Run a job and return its answer, with the tables that it wrote as `sums`."""
+        """Run a job; return its answer, with the tables that it wrote as `sums`."""
         check_available()
         out = self.settings.data_path / "tmp" / "spark" / secrets.token_hex(8)
         out.mkdir(parents=True)
@@ -157,13 +155,13 @@ def _empty_sums() -> list[pa.Table]:
     return [table.arrow_schema.empty_table() for table in _SUMS]
 
 
-def run_plainly(command: Sequence[str], tell: Callable[[str], None]) -> dict[str, Any]:
-    """Run the job as a process, where there is no Dagster run; its answer is a line of JSON.
+def run_plainly(command: Sequence[str], report_progress: Callable[[str], None]) -> dict[str, Any]:
+    """Run the job as a process, outside of Dagster; return its answer, a line of JSON.
 
     Raises:
-        SparkJobError: it ended without an answer; the text holds what it said last, redacted.
+        SparkJobError: it ended without an answer; the text has its last output, redacted.
     """
-    said: deque[str] = deque(maxlen=_TAIL_LINES)
+    output: deque[str] = deque(maxlen=_TAIL_LINES)
     answer: dict[str, Any] | None = None
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
@@ -171,27 +169,27 @@ def run_plainly(command: Sequence[str], tell: Callable[[str], None]) -> dict[str
         try:
             for line in process.stdout or ():
                 if line.startswith('{"fl_assets":'):
-                    told = json.loads(line)["fl_assets"]
-                    if "told" in told:
-                        tell(told["told"])
+                    message = json.loads(line)["fl_assets"]
+                    if "progress" in message:
+                        report_progress(message["progress"])
                     else:
-                        answer = told
+                        answer = message
                 else:
-                    said.append(redact(line.rstrip()))
+                    output.append(redact(line.rstrip()))
         except BaseException:
             process.terminate()
             raise
-    last_words = "; it said last:\n" + "\n".join(said)
+    last_lines = "; it said last:\n" + "\n".join(output)
     if process.returncode or answer is None:
-        raise SparkJobError(f"the Spark job ended with status {process.returncode}{last_words}")
-    return answer | {"error": answer["error"] + last_words} if "error" in answer and said else answer
+        raise SparkJobError(f"the Spark job ended with status {process.returncode}{last_lines}")
+    return answer | {"error": answer["error"] + last_lines} if "error" in answer and output else answer
 
 
 def check_available() -> None:
-    """Look for PySpark and Java.
+    """Check that PySpark and Java are installed.
 
     Raises:
-        SparkUnavailableError: naming what is missing or too old, the rule, and what to do.
+        SparkUnavailableError: one is missing or too old.
     """
     if find_spec("pyspark") is None:
         raise SparkUnavailableError(

@@ -1,8 +1,7 @@
-"""The script that a Spark job is: `python -m fl_assets.spark.job '<order as JSON>'`.
+"""The script of a Spark job: `python -m fl_assets.spark.job '<order as JSON>'`.
 
-What goes here: who is told of progress and of the answer: Dagster, through Pipes, when Dagster started it;
-else standard output. What does not: the work (`spark/tasks.py`), starting it (`spark/engine.py`,
-`resources.py`).
+What goes here: reporting progress and the answer, through Dagster Pipes when Dagster started it, else on
+standard output. What does not: the work (`tasks.py`), starting it (`engine.py`, `defs/resources.py`).
 """
 
 import json
@@ -22,30 +21,29 @@ _MAX_ERROR_CHARS = 4000
 
 
 @contextmanager
-def _told() -> Iterator[tuple[Callable[[str], None], Callable[[dict[str, Any]], None]]]:
-    """Give two functions: one for progress in words, one for the answer."""
+def _channel() -> Iterator[tuple[Callable[[str], None], Callable[[dict[str, Any]], None]]]:
+    """Yield two functions: one for progress messages, one for the answer."""
     if PipesEnvVarParamsLoader().is_dagster_pipes_process():
         with open_dagster_pipes() as pipes:
             yield pipes.log.info, pipes.report_custom_message
     else:
 
-        def say(what: dict[str, Any]) -> None:
-            sys.stdout.write(json.dumps({"fl_assets": what}) + "\n")
+        def send(message: dict[str, Any]) -> None:
+            sys.stdout.write(json.dumps({"fl_assets": message}) + "\n")
             sys.stdout.flush()
 
-        yield lambda text: say({"told": text}), say
+        yield lambda text: send({"progress": text}), send
 
 
 def main() -> None:
-    """Carry the order out and answer; what fails is answered too, redacted: an error may quote a line."""
-    warnings.filterwarnings(
-        "ignore", message="PySpark does not yet fully support pandas"
-    )  # no data goes through pandas here
+    """Carry out the order and answer; errors are answered too, redacted, as they may quote a line."""
+    # no data goes through pandas here
+    warnings.filterwarnings("ignore", message="PySpark does not yet fully support pandas")
     order = json.loads(sys.argv[1])
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    with _told() as (tell, answer):
+    with _channel() as (report_progress, answer):
         try:
-            answer(run(order, tell))
+            answer(run(order, report_progress))
         except Exception as error:  # the outer edge of the job
             answer({"error": redact(f"{type(error).__name__}: {error}")[:_MAX_ERROR_CHARS]})
 

@@ -1,15 +1,13 @@
 """What runs in Spark: tasks read, check, redact and store files, and sum parts of days.
 
-What goes here: the session, how work is divided, and a task of each kind. What does not: what a task does
-with its part, which is the default engine's code: reading (`events/read.py`), rules and staging
-(`events/stage.py`), sums (`sums/masking.py`), merging into the lake (`events/ingest.py`).
+What goes here: the Spark context, the driver, and a task of each kind. What does not: the work itself, which
+is the default engine's code: reading (`events/read.py`), staging (`events/stage.py`), sums
+(`sums/masking.py`), merging into the lake (`events/ingest.py`).
 
-A task of ingestion has some files, or a part of a large one, and does with them in one pass what the default
-engine does: so there is one list of rules and one engine of regular expressions (RE2: linear in time, and no
-text overflows its stack), and raw text never leaves the task's memory, neither to the JVM nor to a shuffle.
-It adds files to the lake that no manifest names yet, and gives the driver what staging remembers. The driver
-goes on as the default engine does: each event once, small files merged, counted, committed. What a task that
-failed, or was run twice, has added is removed with all else that no manifest names.
+A task of ingestion reads and stages some files, or a part of a large one, in one pass, so raw text never
+leaves its memory, neither to the JVM nor to a shuffle. It adds files to the lake that no manifest names yet,
+and returns the rows of `fl_stage` to the driver, which deduplicates, merges and commits as the default engine
+does. Files of a task that failed, or ran twice, are removed like all that no manifest names.
 
 Sums are by day, node, service and method: stored calls are shuffled by these, and each task runs the default
 engine's statements over its part. The driver and all tasks need the telemetry folder and the data folder
@@ -48,46 +46,31 @@ from fl_assets.spark.division import groups_of, joined, parts_of
 from fl_assets.sums.engine import sums_of
 
 SUM_ROWS = 1_000_000
-"""Stored calls that one task sums, about."""
-_SUMMED = [
-    "event_date",
-    "event_id",
-    "timestamp",
-    "node_id",
-    "service",
-    "method",
-    "trace_id",
-    "duration_ms",
-    "success",
-    "error",
-    "caused_by",
-    "metadata",
-]
+"""About how many stored calls one task sums."""
+_NOT_SUMMED = {"request_id", "source_file", "source_line", "has_clock_skew"}
+_SUMMED = [column for column in RAW_TRACES.columns if column.name not in _NOT_SUMMED]
 """Columns of stored calls that sums need."""
 _SUM_KEY = ("event_date", "node_id", "service", "method")
-"""Each row of both sums is of one value of these, so that parts divided by them are summed apart."""
+"""Each row of both sums has one value of these, so that calls can be divided by them."""
 _SUMS = (FAILURE_SIGNATURES, CALL_TOTALS)
 _JAVA = "-XX:TieredStopAtLevel=1"
-"""The JVM only passes bytes on: compiling its code well costs more than it gains."""
+"""The JVM only passes bytes on, so optimising compilation costs more than it gains."""
 
 
-def run(order: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any]:
-    """Carry out what `spark_engine.py` asks for, and return what it reads back.
+def run(order: dict[str, Any], report_progress: Callable[[str], None]) -> dict[str, Any]:
+    """Carry out an order of `engine.py`; return the answer.
 
     Args:
-        order: `verb` (`ingest`, or `sum` of some `days`), `settings`, `now`, and `out`: the folder that sums
-            of the days, or of those that ingestion changed,
-            are written to.
-        tell: is told how far it is, in words.
+        order: `verb` (`ingest`, or `sum` with `days`), `settings`, `now`, and `out`: the folder for the sums
+            of these days, or of those that ingestion changed.
+        report_progress: gets messages about progress.
     """
-    settings, now = (
-        FederatedLearningConfig.from_env(**order["settings"]),
-        datetime.fromisoformat(order["now"]),
-    )
+    settings = FederatedLearningConfig.from_env(**order["settings"])
+    now = datetime.fromisoformat(order["now"])
     with _context(settings) as context:
         answer: dict[str, Any] = {"days": order.get("days", [])}
         if order["verb"] == "ingest":
-            report = asdict(_Driver(context, settings, now).ingest(tell))
+            report = asdict(_Driver(context, settings, now).ingest(report_progress))
             answer = report | {"days": [day.isoformat() for day in report["days"]]}
         _sum(context, settings, [date.fromisoformat(day) for day in answer["days"]], Path(order["out"]))
     return answer
@@ -95,7 +78,7 @@ def run(order: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any]:
 
 @contextmanager
 def _context(settings: FederatedLearningConfig) -> Iterator[Any]:
-    """Give a Spark context; memory and cores are those of spark-defaults.conf or PYSPARK_SUBMIT_ARGS."""
+    """Yield a Spark context; memory and cores are those of spark-defaults.conf or PYSPARK_SUBMIT_ARGS."""
     from pyspark import SparkConf, SparkContext  # ty: ignore[import-not-found] - of the extra [spark]
 
     conf = SparkConf().setMaster(settings.spark_master).setAppName("fl_assets")
@@ -120,7 +103,7 @@ def _context(settings: FederatedLearningConfig) -> Iterator[Any]:
 
 
 def _sum(context: Any, settings: FederatedLearningConfig, days: list[date], out: Path) -> None:
-    """Write failure signatures and call totals of all the days, a file each; none where no day has calls."""
+    """Write failure signatures and call totals of the days, one file each; none where no day has calls."""
     lake = DuckDBEngine(settings).lake
     files = lake.paths(RAW_TRACES.name, days)
     if not files:
@@ -147,17 +130,14 @@ def _sum(context: Any, settings: FederatedLearningConfig, days: list[date], out:
 def _dealt(
     settings: FederatedLearningConfig, out: Path, tasks: int, file: str
 ) -> Iterator[tuple[int, bytes]]:
-    """Give the calls of a stored file, dealt to the tasks that will sum them.
-
-    Of a success no text, which is not summed.
-    """
+    """Yield the calls of a stored file by the task that will sum them, without the texts of successes."""
     engine = _TaskEngine(settings, out, "deal")
     with engine.quietly(), engine.connect() as connection:
         columns = ", ".join(
-            f"case when not success and caused_by is null then {name} end as {name}"
-            if name in ("error", "metadata")
-            else name
-            for name in _SUMMED
+            f"case when not success and caused_by is null then {one.name} end as {one.name}"
+            if one.name in ("error", "metadata")
+            else one.name
+            for one in _SUMMED
         )
         sql = f"""select {columns}, hash({", ".join(_SUM_KEY)}) % $tasks as task
             from read_parquet($file, hive_partitioning = false)"""  # noqa: S608 - our own names
@@ -169,13 +149,11 @@ def _dealt(
 def _summed(
     settings: FederatedLearningConfig, out: Path, calls: Iterable[tuple[int, bytes]]
 ) -> Iterator[tuple[bytes, ...]]:
-    """Give the sums of one task's calls."""
+    """Yield the sums of one task's calls."""
     engine = _TaskEngine(settings, out, "sum")
     with engine.quietly(), engine.connect() as connection:
-        summed = [column for column in RAW_TRACES.columns if column.name in _SUMMED]
-        connection.execute(
-            f"create table raw_traces ({', '.join(f'{one.name} {one.type}' for one in summed)})"
-        )
+        columns = ", ".join(f"{one.name} {one.type}" for one in _SUMMED)
+        connection.execute(f"create table raw_traces ({columns})")
         for _, stream in calls:
             connection.register("fl_given", pa.ipc.open_stream(stream).read_all())
             connection.execute("insert into raw_traces by name select * from fl_given")
@@ -197,18 +175,18 @@ def _stream(table: pa.Table) -> bytes:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What every task is told; the secret is in a file that only the data folder's owner reads."""
+    """What every task gets; not the secret, which is in a file of the data folder's owner."""
 
     settings: FederatedLearningConfig
     now: datetime
     folder: Path
-    """Where tasks stage: below the driver's spill folder, so that it goes when the driver does."""
+    """Where tasks stage: below the driver's spill folder, with which it is removed."""
     groups: list[list[tuple[int, Source]]]
-    """By task, the files to read, or parts of files, with the files' numbers."""
+    """By task, files or parts of files, with the files' numbers."""
 
 
 class _Driver(DuckDBEngine):
-    """The default engine, but that tasks do the reading."""
+    """The default engine, whose files are read by tasks."""
 
     def __init__(self, context: Any, settings: FederatedLearningConfig, now: datetime) -> None:
         super().__init__(settings, clock=lambda: now)
@@ -227,7 +205,7 @@ class _SparkIngestion(Ingestion):
     """One round whose files are read and staged by Spark tasks."""
 
     def staged(self) -> Iterator[pa.Table]:
-        """Stage every file; nothing is given, for how far it is is told by tasks."""
+        """Stage every file; yield nothing, as progress is reported by tasks."""
         engine: Any = self.engine
         context = engine.context
         (temp,) = self.connection.execute("select current_setting('temp_directory')").fetchall()[0]
@@ -267,12 +245,12 @@ class _SparkIngestion(Ingestion):
         yield from ()
 
     def refused_of(self, number: int, reading: Reading) -> list[Refused]:  # noqa: ARG002
-        """Return nothing: the task did."""
+        """Return nothing: tasks return these."""
         return []
 
 
-def _collected(rows: Any, tasks: int, tell: Callable[[str], None]) -> "list[_Outcome]":
-    """Run the tasks, telling how many are done."""
+def _collected(rows: Any, tasks: int, report_progress: Callable[[str], None]) -> "list[_Outcome]":
+    """Run the tasks, reporting how many are done."""
     done = threading.Event()
 
     def watch() -> None:
@@ -280,7 +258,7 @@ def _collected(rows: Any, tasks: int, tell: Callable[[str], None]) -> "list[_Out
         while not done.wait(REPORT_SECS):
             stages = [status.getStageInfo(stage) for stage in status.getActiveStageIds()]
             if finished := sum(stage.numCompletedTasks for stage in stages if stage):
-                tell(f"{finished / tasks:.0%}: {finished} of {tasks} Spark tasks")
+                report_progress(f"{finished / tasks:.0%}: {finished} of {tasks} Spark tasks")
 
     watcher = threading.Thread(target=watch, name="fl-spark-progress", daemon=True)
     watcher.start()
@@ -296,13 +274,13 @@ def _collected(rows: Any, tasks: int, tell: Callable[[str], None]) -> "list[_Out
 
 @dataclass
 class _Outcome:
-    """What became of a task's files, in their order, redacted."""
+    """Result of a task's files, in order, redacted."""
 
     part: str
-    """File that holds what staging remembers, with the driver's numbers of files."""
+    """File with the rows of `fl_stage`, with the driver's numbers of files."""
     readings: list[Reading]
     rows: dict[str, list[dict[str, Any]]]
-    """Those beside events, by table."""
+    """Rows of other tables."""
     refused: list[Refused]
     mended: int
     redactions: Counter[str]
@@ -310,7 +288,7 @@ class _Outcome:
 
 
 class _TaskEngine(DuckDBEngine):
-    """The default engine within a task: one core, and a spill folder of its own."""
+    """The default engine in a task: one core, and a spill folder of its own."""
 
     options: ClassVar[dict[str, Any]] = {"threads": 1}
     stagers: ClassVar[int] = 1
@@ -331,7 +309,7 @@ class _TaskEngine(DuckDBEngine):
 
     @contextmanager
     def quietly(self) -> Iterator[None]:
-        """Redact what goes wrong: what DuckDB or Python quote of a line must not reach an executor's log."""
+        """Redact errors: they may quote a line, which must not reach an executor's log."""
         try:
             yield
         except Exception as error:
@@ -353,13 +331,10 @@ def _stored(shared: Any, task: int) -> _Outcome:
 
 
 class _TaskIngestion(Ingestion):
-    """A round of one task, which ends with what was staged."""
+    """A round of one task, up to staging."""
 
     def outcome(self, numbers: list[int], part: Path) -> _Outcome:
-        """Stage all files and return what became of them, with the driver's numbers of files.
-
-        What staging remembers is written to `part`.
-        """
+        """Stage all files, write `fl_stage` to `part`, and return the result with the driver's numbers."""
         self.create()
         for _ in self.staged():
             pass
@@ -382,10 +357,7 @@ class _TaskIngestion(Ingestion):
 
 
 def _written(connection: duckdb.DuckDBPyConnection, numbers: list[int], path: Path) -> str:
-    """Write what staging remembers with the driver's numbers of files, whole or not at all.
-
-    Return the file's name.
-    """
+    """Write `fl_stage` with the driver's numbers of files, atomically; return the file's name."""
     (temp,) = connection.execute("select current_setting('temp_directory')").fetchall()[0]
     written = Path(temp) / path.name
     sql = """copy (select * replace ($numbers[file_no + 1]::integer as file_no) from fl_stage)

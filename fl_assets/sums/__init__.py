@@ -1,1 +1,1 @@
-"""A day of events as sums by node, service, method and masked message."""
+"""Daily sums of events by node, service, method and masked message."""

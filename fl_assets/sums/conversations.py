@@ -1,13 +1,13 @@
-"""Failure seen in talk: one SQL statement over a day's turns and calls, and the lexicons that it looks for.
+"""Failure seen in conversations: one SQL statement over a day's turns and calls, and its lexicons.
 
 What goes here: what counts as a repeated question, a correction, an abandonment, a refusal, an apology loop
-and a confident answer after a failed call. What does not: running the statement (storage), or what to make of
-its counts (`evidence.py`).
+and a confident answer after a failed call. What does not: running the statement (`engine.py`), or what its
+counts mean (`patterns/`).
 
-How it reads: only the speaker's own words count, so fenced code, quoted lines and text in double quotes are
-cut out first; phrases match at word boundaries. Lexicons are regular expressions of RE2, by language; all
-languages are looked for in every turn, as nothing says which is spoken. Windows run within one session, and
-calls meet turns on one time line a trace, so the cost grows with the rows and never with their square.
+Only the speaker's own words count: fenced code, quoted lines and text in double quotes are removed first.
+Phrases match at word boundaries. Lexicons are RE2 expressions by language; all languages are tried on every
+turn. Windows run within one session, and calls are joined to turns on one timeline per trace, so the cost is
+linear in the rows.
 """
 
 from fl_assets.core.models import Signal
@@ -113,11 +113,8 @@ LEXICONS: dict[str, dict[str, tuple[str, ...]]] = {
         ),
     }
 }
-"""Phrases by language and purpose. Each is a regular expression over lower-case text with straight quotes;
-word boundaries are added around it.
-
-A further language is a further key; one that writes no spaces between its words needs phrases of its own
-kind, since the boundaries are there to stay.
+"""Phrases by language and purpose: regular expressions over lower-case text with straight quotes, to which
+word boundaries are added. A language without spaces between words would need another kind of phrase.
 """
 
 SIGNALS: tuple[Signal, ...] = (
@@ -130,16 +127,11 @@ SIGNALS: tuple[Signal, ...] = (
 )
 
 SAME_QUESTION = 0.55
-"""Share of content words (Jaccard) that two turns must have in common to be the same question."""
+"""Jaccard similarity of content words from which two turns are the same question."""
 CONTAINED_QUESTION = 0.9
-"""Share of the shorter turn's content words that the longer one must hold to be the same question with
-something added.
-"""
+"""Share of the shorter turn's content words in the longer one from which they are the same question."""
 MIN_QUESTION_WORDS = 4
-"""Content words that a turn must have to be a question at all.
-
-Two short consents are not a repeated question.
-"""
+"""Content words of the shortest question: two short consents are not a repeated question."""
 MAX_TEXT = 4000
 """Characters of a turn that are read."""
 _PUNCTUATION = ".,?!\n"
@@ -148,21 +140,20 @@ _BOUNDARY = r"(?:^|[^\p{{L}}\p{{N}}])(?:{})(?:$|[^\p{{L}}\p{{N}}])"
 
 
 def lexicon(purpose: str) -> str:
-    """Return one regular expression, any language, for a purpose of `LEXICONS`."""
+    """Return one regular expression for a purpose of `LEXICONS`, in all languages."""
     return _BOUNDARY.format(_phrases(purpose))
 
 
 def conversation_signals_sql(conversations: str, traces: str) -> str:
-    """Return the statement that finds failure in talk.
+    """Return the statement that finds failure in conversations.
 
     Args:
-        conversations: Name of a view with the columns of conversation_logs; each day in it is taken by
-            itself.
-        traces: Name of a view with the columns of raw_traces, of the same day.
+        conversations: Name of a view with the columns of conversation_logs; each day is summed by itself.
+        traces: Name of a view with the columns of raw_traces, of the same days.
 
     Returns:
-        A select with exactly the columns of conversation_signals: a row for every signal and every (node,
-        service) that talked, ordered by its key.
+        A SELECT with exactly the columns of conversation_signals: a row for every signal and every (node,
+        service) with conversations, ordered by key.
     """
     return _STATEMENT.format(conversations=conversations, traces=traces, **_CONSTANTS)
 
@@ -172,7 +163,7 @@ def _phrases(purpose: str) -> str:
 
 
 def _own_words(column: str) -> str:
-    """SQL that takes out of a text what its speaker only quotes, and makes it comparable; null becomes ''."""
+    """SQL for a text in lower case, without what its speaker quotes; '' for null."""
     text = f"lower(replace(left(coalesce({column}, ''), {MAX_TEXT}), '’', ''''))"
     quoted = literal(r"(?s)```.*?(?:```|$)|`[^`\n]*`|\"[^\"\n]*\"|“[^”\n]*”|(?:^|\n)[ \t]*>[^\n]*")
     return (
@@ -186,17 +177,14 @@ def _says(text: str, purpose: str) -> str:
 
 
 def _split(text: str) -> str:
-    """SQL for the words of a text.
-
-    `replace`, mark by mark, is many times as fast as `translate` or an expression.
-    """
+    """SQL for the words of a text; `replace` for each mark is much faster than `translate` or a regex."""
     for mark in _PUNCTUATION:
         text = f"replace({text}, {literal(mark)}, ' ')"
     return f"string_split({text}, ' ')"
 
 
 def _content(words: str) -> str:
-    """SQL for the distinct content words of a turn, as hashes, which compare fast."""
+    """SQL for the hashes of the distinct content words of a turn."""
     stop_words = ", ".join(f"hash({literal(word)})" for word in (*_phrases("stop_words").split("|"), ""))
     return (
         f"list_distinct(list_filter(list_transform({words}, lambda word: hash(word)), lambda word: not "
@@ -205,10 +193,7 @@ def _content(words: str) -> str:
 
 
 def _alike(back: int) -> str:
-    """SQL that says whether the turn asks what an earlier one asked.
-
-    The same words for the most part, and no number or id that is new.
-    """
+    """SQL for whether a turn repeats an earlier question: similar words, and no new number or id."""
     earlier, common = f"words_{back}", f"common_{back}"
     is_near = (
         f"({common} >= {SAME_QUESTION} * (len(words) + len({earlier}) - {common}) or {common} >= "

@@ -1,12 +1,12 @@
 r"""How failures become signatures: SQL that masks errors and sums a day by them.
 
 What goes here: SQL text, made from our own constants alone. What does not: running it (the engines), grouping
-the masked errors (`patterns.py`).
+the masked errors (`patterns/grouping.py`).
 
-Every pattern is one of RE2 (DuckDB, with either engine): no look-around, no back-reference. Three steps,
-cheapest first, so that the dear one sees each thing once: every digit becomes `0`, which makes most messages
-of one kind equal; of what is still distinct the *salient part* is taken (a traceback's last line, the message
-inside JSON); and that is masked.
+All patterns are RE2 (no look-around, no back-reference), run by DuckDB with either engine. There are three
+steps, so that the expensive ones see each distinct text once: every digit becomes `0`, which makes most
+messages of one kind equal; of the distinct ones the *salient part* is taken (a traceback's last line, the
+message inside JSON); and that is masked.
 """
 
 import pyarrow as pa
@@ -38,18 +38,16 @@ _USER_KEYS = (
     "conversation_id",
 )
 MAX_INCIDENTS = 16
-"""Incidents that a row of failure_signatures names at most: a sample, by hash."""
+"""Most incidents of a row of failure_signatures: a sample, by hash."""
 BUCKET_BASE, _TOP_BUCKET = 1.1, 240
-"""Latency bucket b holds durations in (1.1^(b-1), 1.1^b] ms, bucket -1 holds 0; the top one is some 32 years.
-"""
+"""Latency bucket b has durations in (1.1^(b-1), 1.1^b] ms, bucket -1 has 0; the top one is some 32 years."""
 NOISE_WIDTH, NOISE_BUCKET = 17, -2
-"""With noise so many buckets (a factor of 5) are one, named by its last.
-
-Bucket -2 then holds the variance of the noise in each, which adds up as counts do.
+"""With noise, 17 buckets (a factor of 5) are merged under the number of the last; bucket -2 then has the
+variance of the noise in each, which adds up like counts.
 """
 
 _NO_SPACES = r"\x{2e80}-\x{a4cf}\x{ac00}-\x{d7af}\x{f900}-\x{faff}\x{ff00}-\x{ffef}"
-"""Letters of languages that put no space between words: a number among them ends where they begin."""
+"""Letters of languages without spaces between words: a number ends where they begin."""
 _PIECE = rf"""[^\s=:,;#@()\[\]{{}}<>"'`|{_NO_SPACES}]"""
 _ERROR_WORDS = (
     r"error|errors|exception|fail|failed|failure|fatal|panic|panicked|abort|aborted|cannot|can't"
@@ -181,10 +179,9 @@ def _last(expr: str, pattern: str) -> str:
 def _salient_sql(expr: str) -> str:
     """Return SQL for the part of an error that says what went wrong.
 
-    Short single-line texts stay as they are. Of longer ones: the last line that names an exception (so of a
-    Python or Java trace its cause), or the last linter finding, or the last line with a word of error, each
-    after the first line where that is a sentence of error itself; quoted listings do not count, as they are
-    the user's code. Of JSON, the message with its type.
+    Single lines stay as they are. Of longer texts: the last line that names an exception (of a Python or Java
+    trace its cause), or the last linter finding, or the last line with a word of error; prefixed by the first
+    line where that is about an error too. Quoted listings are the user's code, and left out.
     """
     text = _replace(expr, r"\x1b\[[0-9;]*[A-Za-z]", "")
     unescaped = (
@@ -226,12 +223,12 @@ _JSON_MESSAGE = (
     r"""(?i)["'](?:message|error_message|errormessage|detail|details|msg|reason|description|error)["']\s*:\s*"""
     r"""(?:"((?:[^"\\]|\\.){4,})"|'((?:[^'\\]|\\.){4,})')"""
 )
-_JSON_LISTED = (  # by the name of a field what is wrong with it, as form and schema libraries write it
+_JSON_LISTED = (  # a field's name and what is wrong with it, as form and schema libraries write it
     r"""(?i)^\s*\{\s*["'][^"']{1,80}["']\s*:\s*\[\s*["']([^"'\[\]]*\b(?:is|not|must|may|should|required|invalid|cannot|unknown|missing)"""
     r"""\b[^"'\[\]]*)["']\s*[\],]"""
 )
 _JSON_TYPE = r"""(?i)["'](?:type|error_type|code|error_code|status)["']\s*:\s*["']([A-Za-z_. -]+)["']"""
-# Up to a status: 000 stands for any three digits, as in all texts whose digits are 0
+# Up to a status, 000, as all digits are 0
 _STATUS = (
     r"""(?is)^(.*?\b(?:https?(?:/[0-9.]+)?|status(?:[ _-]?code)?|error[ _-]code|(?:client|server) error"""
     r"""|exit(?:ed)?(?:[ _-]+(?:with|code|status|value|non-zero))*)"""
@@ -240,10 +237,7 @@ _STATUS = (
 
 
 def _unwrapped_sql(expr: str) -> str:
-    """Return SQL for the message inside JSON, with its type and what stood before it.
-
-    The text itself where there is none.
-    """
+    """Return SQL for the message inside JSON, after its type and the text before it; else the text itself."""
     flat = f"replace({expr}, '\\\"', '\"')"
     message = (
         f"coalesce(nullif(regexp_extract({flat}, {literal(_JSON_MESSAGE)}, 1), ''), "
@@ -256,16 +250,13 @@ def _unwrapped_sql(expr: str) -> str:
 
 
 def _status_place_sql(blanked: str) -> str:
-    """Return SQL for the place of the status that a text names; 0 for none.
-
-    A status follows a word such as `HTTP`, `status` or `exit code`.
-    """
+    """Return SQL for the position of a status (after `HTTP`, `exit code`, …) in a text; 0 for none."""
     found = f"regexp_extract(left({blanked}, {_MAX_READ_CHARS // 2}), {literal(_STATUS)}, 1)"
     return f"(case when {found} = '' then 0 else length({found}) + 1 end)"
 
 
 def _status_sql(expr: str, place: str) -> str:
-    """Return SQL for the status at a place of a text, as ` <STATUS_429>`, or ''."""
+    """Return SQL for the status at a position of a text, as ` <STATUS_429>`, or ''."""
     status = f"substr({expr}, {place}, 3)"
     return (
         f"(case when {place} > 0 and {status} between '100' and '599' then ' <STATUS_' || {status} || "
@@ -274,7 +265,7 @@ def _status_sql(expr: str, place: str) -> str:
 
 
 def _blanked_sql(expr: str, blank: str | None) -> str:
-    """Return SQL for a text with every digit as `0`, its middle cut out when it is very long."""
+    """Return SQL for a text with every digit as `0`, without its middle when it is very long."""
     half = _MAX_READ_CHARS // 2
     text = (
         f"case when length({expr}) > {_MAX_READ_CHARS} then left({expr}, {half}) || chr(10) || "
@@ -284,7 +275,7 @@ def _blanked_sql(expr: str, blank: str | None) -> str:
 
 
 def _masks_sql(blanked: str) -> str:
-    """Return SQL that takes the salient part of a text without digits and masks it."""
+    """Return SQL that masks the salient part of a text whose digits are `0`."""
     starts = ('{"', "{'", "{\\", "{\n", "{\r")
     is_json = " or ".join(f"contains({blanked}, {literal(start)})" for start in starts)
     message = f"(case when {is_json} then {_unwrapped_sql(blanked)} else {blanked} end)"
@@ -302,7 +293,7 @@ def _masks_sql(blanked: str) -> str:
 
 
 def mask_sql(expr: str) -> str:
-    """Return SQL that masks one text: what `masked_sql` gives for it, without sharing work between rows."""
+    """Return SQL that masks one text as `masked_sql` does, without sharing work between rows."""
     blanked = _blanked_sql(expr, None)
     return f"({_masks_sql(blanked)} || {_status_sql(expr, _status_place_sql(blanked))})"
 
@@ -312,7 +303,7 @@ def masked_sql(rows: str, blank: str | None = None) -> str:
 
     Args:
         rows: A relation (table, view or parenthesised SELECT) with a VARCHAR column `error`.
-        blank: Name under which `blank_digits` was registered, if it was; the result is the same, sooner.
+        blank: Name under which `blank_digits` is registered, if it is: a faster way to the same result.
     """
     return f"""
         with fl_blanked as (select *, {_blanked_sql("error", blank)} as blanked from {rows}),
@@ -327,10 +318,7 @@ _ZEROS = bytes.maketrans(b"123456789", b"000000000")
 
 
 def blank_digits(texts: pa.Array) -> pa.Array:
-    """Return texts with every digit as `0`.
-
-    SQL's `translate`, some eight times as fast, to register as a DuckDB function of type `arrow`.
-    """
+    """Return texts with every digit as `0`: an Arrow function for DuckDB, 8 times as fast as `translate`."""
     array = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
     validity, offsets, data = array.buffers()
     blanked = pa.py_buffer(data.to_pybytes().translate(_ZEROS)) if data else data
@@ -354,7 +342,7 @@ def failures_sql(source: str, blank: str | None = None) -> str:
 
     Args:
         source: A relation with the columns of `raw_traces`: a table, a view or a `read_parquet(...)`.
-        blank: Name under which `blank_digits` was registered, if it was.
+        blank: As in `masked_sql`.
     """
     status = f"coalesce({', '.join(f'found[{place}]' for place in range(1, len(_STATUS_KEYS) + 1))})"
     paths = ", ".join(literal('$."' + key + '"') for key in (*_STATUS_KEYS, *_USER_KEYS))
@@ -383,12 +371,12 @@ def failures_sql(source: str, blank: str | None = None) -> str:
 def signature_sql(source: str, blank: str | None = None) -> str:
     """Return a SELECT with exactly the columns of `failure_signatures`, over one day of `raw_traces`.
 
-    Failures that only repeat a deeper one (`caused_by`) are left out. Rows merge exactly over nodes; a call
-    without a duration is in no bucket.
+    Failures that only repeat a deeper one (`caused_by`) are left out; a call without a duration is in no
+    bucket.
 
     Args:
         source: A relation with the columns of `raw_traces`: a table, a view or a `read_parquet(...)`.
-        blank: Name under which `blank_digits` was registered, if it was.
+        blank: As in `masked_sql`.
     """
     key = "event_date, node_id, service, method, message_id, masked_error, has_text"
     return f"""

@@ -1,4 +1,4 @@
-"""Daily sums in the warehouse: which are out of date, and making those again.
+"""Daily sums in the warehouse, kept up to date with the lake.
 
 What goes here: `failure_signatures`, `call_totals` and `conversation_signals`, of raw events and of
 summaries. What does not: summing a day (the engines), what the sums mean (`patterns/`).
@@ -21,14 +21,14 @@ from fl_assets.sums.summaries import Summaries
 SUMS_VERSION = hashlib.sha256(
     "\n".join((signature_sql("t"), call_totals_sql("t"), conversation_signals_sql("c", "t"))).encode()
 ).hexdigest()[:12]
-"""Of the statements that sum: a release whose masks differ sums every day again."""
+"""Hash of the statements: a release with other masks sums every day again."""
 
 
 class SumsEngine(Protocol):
-    """What sums a day's raw events."""
+    """Sums a day's raw events."""
 
     def expect(self, days: list[date]) -> None:
-        """Take note of the days that are asked for next."""
+        """Announce the days that are asked for next."""
         ...
 
     def signatures(self, day: date) -> tuple[pa.Table, pa.Table]:
@@ -41,14 +41,14 @@ class SumsEngine(Protocol):
 
 
 class SumsStore:
-    """The sums of each day, kept up to date with the lake.
+    """The sums of each day.
 
     Args:
-        warehouse: Where the sums are.
-        lake: Where the events are.
+        warehouse: With the sums.
+        lake: With the events.
         engine: Sums a day's raw events.
         summaries: Sums of the nodes that send no events.
-        usable_days: Those of some days whose events may be summed.
+        usable_days: Filters days by whether their events may be summed.
     """
 
     def __init__(
@@ -67,14 +67,11 @@ class SumsStore:
         self._usable_days = usable_days
 
     def refresh_signatures(self, days: Collection[date]) -> list[date]:
-        """Bring failure_signatures and call_totals of these days up to date.
-
-        Return the days that were not.
-        """
+        """Update failure_signatures and call_totals of these days; return the days that were out of date."""
         return self._refresh(("failure_signatures", "call_totals"), days, self._signatures)
 
     def refresh_conversations(self, days: Collection[date]) -> list[date]:
-        """Bring conversation_signals of these days up to date; return the days that were not."""
+        """Update conversation_signals of these days; return the days that were out of date."""
         return self._refresh(("conversation_signals",), days, self._conversations)
 
     def _signatures(self, day: date) -> dict[str, pa.Table]:
@@ -94,10 +91,7 @@ class SumsStore:
     def _with_summaries(
         self, table: Table, day: date, raw: pa.Table, summarised: list[dict[str, Any]]
     ) -> pa.Table:
-        """Add summaries to sums of raw events.
-
-        Of a node that has both on a day, the summary it signed counts.
-        """
+        """Add summaries to sums of raw events, and drop the raw ones of nodes that sent a summary."""
         nodes = self._summaries.nodes(day)
         if not nodes:
             return raw
@@ -108,14 +102,13 @@ class SumsStore:
     def _refresh(
         self, names: tuple[str, ...], days: Collection[date], compute: Callable[[date], dict[str, pa.Table]]
     ) -> list[date]:
-        # A window reaches back over days that may never have had a cycle of their own, or that got late
-        # events since. What a day's sums were made from is in the manifest, so days that have not changed
-        # cost a file read each.
+        # A window reaches back over days that had no cycle of their own, or got late events since. The
+        # manifest has the inputs of a day's sums, so that an unchanged day costs one read of a file.
         stale = [day for day in days if not self._is_expired(day) and self._is_stale(names, day)]
         stale = self._usable_days(stale)
         for batch in in_batches(stale):
             self._engine.expect(batch)
-            # Read first: what another process stores meanwhile makes these days stale again.
+            # Read first, so that what another process stores meanwhile makes these days stale again.
             inputs = {day: self._inputs_now(day) for day in batch}
             computed = {day: compute(day) for day in batch}
             for name in names:
@@ -127,12 +120,12 @@ class SumsStore:
         return any(self._inputs_of(name, day) != self._inputs_now(day) for name in names)
 
     def _is_expired(self, day: date) -> bool:
-        """Whether retention removed a day's events: its sums are all that is left."""
+        """Whether retention removed a day's events, so that only its sums are left."""
         manifest = self._lake.manifest("raw_traces", day)
         return manifest is not None and manifest.is_expired
 
     def _inputs_now(self, day: date) -> str:
-        """Return what a day's sums would be made from now: its events, and the statements that sum them."""
+        """Return what a day's sums would be made from now: its events, and the statements."""
         return f"{self._lake.content_of(day)} by {SUMS_VERSION}"
 
     def _inputs_of(self, table_name: str, day: date) -> str | None:

@@ -1,4 +1,4 @@
-"""Sums that nodes send instead of events, as the stores of sums and patterns see them."""
+"""Sums that nodes send instead of events, as the stores of sums and patterns use them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ class Summaries(Protocol):
     """The summaries that were taken in."""
 
     def nodes(self, day: date) -> Mapping[str, Mapping[str, Any]]:
-        """Return the nodes that a summary is stored of, by name."""
+        """Return the nodes with a summary, by name."""
         ...
 
     def rows(self, day: date) -> SummaryRows:
-        """Return the sums that these summaries report."""
+        """Return the sums of these summaries."""
         ...

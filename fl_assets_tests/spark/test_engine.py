@@ -223,7 +223,7 @@ def test_a_job_that_fails_tells_why_and_what_it_said_last():
 
 def test_what_a_process_says_is_passed_on():
     said = []
-    script = """import json; print('{"fl_assets": {"told": "half"}}'); print('noise'); print('{"fl_assets": {"days": []}}')"""  # noqa: E501
+    script = """import json; print('{"fl_assets": {"progress": "half"}}'); print('noise'); print('{"fl_assets": {"days": []}}')"""  # noqa: E501
     assert run_plainly([sys.executable, "-c", script], said.append) == {"days": []}
     assert said == ["half"]
 
