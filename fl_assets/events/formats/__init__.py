@@ -1,10 +1,9 @@
-"""Input formats other than the telemetrist's own JSONL: which one a file is, and its rows.
+"""Input formats other than the telemetrist's own JSONL, and their detection.
 
-What goes here: `detect` and the list of formats. Each format is one module of this package that has a
-`FORMAT` (or `FORMATS`); a new file is a new format, nothing else has to be edited (docs/formats.md shows
-one). What does not: the telemetrist's JSONL, which the engine reads natively.
+Each format is one module of this package with a `FORMAT` (or `FORMATS`); a new file is a new format, nothing
+else has to be edited (docs/formats.md shows one). The telemetrist's JSONL is read natively by the engine.
 
-The engine's part::
+Use::
 
     format = detect(name, head)                 # None: the telemetrist's JSONL
     for result in format.read(enumerate(lines, 1), options):
@@ -43,7 +42,7 @@ __all__ = [
 ]
 
 HEAD_BYTES = 65_536
-"""First bytes of a file, decompressed, that `detect` wants to see; fewer will do for a short file."""
+"""First bytes of a file, decompressed, that `detect` needs, if the file has as many."""
 
 
 def _formats() -> tuple[Format, ...]:
@@ -60,18 +59,16 @@ def _formats() -> tuple[Format, ...]:
 
 
 FORMATS: tuple[Format, ...] = _formats()
-"""Every format, in the order in which they are asked."""
+"""Every format, in the order in which they are tried."""
 
 
 def detect(name: str, head: bytes, own: tuple[Format, ...] = ()) -> Format | None:
-    """Say which format a file is, by its first bytes and, where they do not tell, its name.
-
-    None is the telemetrist's JSONL.
+    """Return the format of a file; None for the telemetrist's JSONL, or for none.
 
     Args:
         name: name of the file, without `.gz` or `.zst`.
-        head: its first bytes, decompressed: `HEAD_BYTES` or what there is.
-        own: formats of the deployment's own mappings, which are asked before all others.
+        head: its first `HEAD_BYTES`, decompressed.
+        own: formats of the user's mappings, which are tried first.
     """
     if NATIVE.search(head):
         return DOCUMENT if DOCUMENT.matches(name, head) else None

@@ -1,8 +1,4 @@
-"""Sessions of Google's Agent Development Kit (`adk` saves them as `<name>.session.json`).
-
-Tool calls, model errors and turns of talk.
-
-What goes here: the session's events paired into spans. What does not: what a span means (`conventions.py`).
+"""Sessions of Google's Agent Development Kit (`<name>.session.json`): tool calls, model errors and turns.
 
 Source: google/adk-python, `google/adk/events/event.py` and `google/adk/sessions/session.py` (snake_case and
 camelCase dumps).
@@ -12,16 +8,12 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from fl_assets.events.formats.marks import has_all, json_key
 from fl_assets.events.formats.readers import span_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span
 from fl_assets.events.formats.tool_results import error_in_result
 from fl_assets.events.formats.values import as_object, objects_of
-
-_MARKS = tuple(
-    re.compile(mark)
-    for mark in (rb'(?<!\\)"invocation_?[iI]d"\s*:', rb'(?<!\\)"author"\s*:', rb'(?<!\\)"events"\s*:\s*\[')
-)
 
 _LAST_SECOND = 253_402_300_800  # the end of year 9999
 
@@ -41,7 +33,7 @@ read = span_reader(_spans, "entries")
 FORMAT = Format(
     name="adk_session",
     description="Sessions of Google's Agent Development Kit (`.session.json`).",
-    matches=lambda _, head: all(mark.search(head) for mark in _MARKS),
+    matches=has_all(json_key("invocation_?[iI]d"), json_key("author"), rb'(?<!\\)"events"\s*:\s*\['),
     read=read,
 )
 
@@ -96,10 +88,7 @@ def _of_session(session: dict[str, Any], events: list[dict[str, Any]]) -> Iterat
 def _invocation(
     session_id: str, invocation: str, events: list[dict[str, Any]], resource: dict[str, Any]
 ) -> Span:
-    """Sum an invocation up as one agent's span: from the user's words to the last answer.
-
-    It failed only if what it calls did, so it says nothing.
-    """
+    """Return an invocation as one span, from the user's words to the last answer; only its calls may fail."""
     asked = [text for event in events if event.get("author") == "user" and (text := _said(event))]
     answered = [(event, text) for event in events if event.get("author") != "user" and (text := _said(event))]
     agent = (answered[-1][0] if answered else events[-1]).get("author")
@@ -123,7 +112,7 @@ def _invocation(
 
 
 def _get(value: dict[str, Any], key: str) -> Any:
-    """Look a field up by its snake_case name, or as the camelCase that newer versions write."""
+    """Return a field by its snake_case name, or by the camelCase of newer versions."""
     found = value.get(key)
     return found if found is not None else value.get(re.sub(r"_(\w)", lambda letter: letter[1].upper(), key))
 
@@ -141,7 +130,7 @@ def _said(event: dict[str, Any]) -> str:
 
 
 def _ns(event: dict[str, Any]) -> int:
-    """Read an event's time; 0 when it has none."""
+    """Return an event's time; 0 when it has none."""
     seconds = event.get("timestamp")
     return (
         round(seconds * 1e6) * 1000 if isinstance(seconds, int | float) and 0 < seconds < _LAST_SECOND else 0

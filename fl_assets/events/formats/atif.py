@@ -1,24 +1,18 @@
 """Trajectories in the Agent Trajectory Interchange Format (ATIF, `trajectory.json` of Harbor).
 
-Steps with tool calls and their observations.
-
-What goes here: steps and observations. What does not: what a span means (`conventions.py`).
-
 Source: harbor-framework/harbor, `rfcs/0001-trajectory-format.md`. A step has one time, so calls have no
 duration.
 """
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
+from fl_assets.events.formats.marks import has_all
 from fl_assets.events.formats.readers import span_reader
 from fl_assets.events.formats.seam import Format
-from fl_assets.events.formats.spans import Span
+from fl_assets.events.formats.spans import Span, turn_span
 from fl_assets.events.formats.tool_results import error_in_result
 from fl_assets.events.formats.values import as_object, first, iso_ns, objects_of, required_text, text_of
-
-_MARK = re.compile(rb'(?<!\\)"schema_version"\s*:\s*"ATIF-')
 
 
 def _of_document(value: Any) -> Iterator[Span | str]:
@@ -49,12 +43,14 @@ def _of_document(value: Any) -> Iterator[Span | str]:
                 continue
             words = text_of(step.get("message")).strip()
             if step.get("source") == "user" and words:
-                yield from _turn(common, values, asked, answer)
+                if asked:
+                    yield turn_span(common, f"turn-{asked[0]}", asked, answer, values)
                 asked, answer = (when, words), (0, "")
             elif step.get("source") == "agent":
                 yield from _of_step(step, when, common, values)
                 answer = (when, words) if words else answer
-        yield from _turn(common, values, asked, answer)
+        if asked:
+            yield turn_span(common, f"turn-{asked[0]}", asked, answer, values)
 
 
 read = span_reader(_of_document, "steps")
@@ -62,32 +58,9 @@ read = span_reader(_of_document, "steps")
 FORMAT = Format(
     name="atif",
     description="Trajectories in ATIF (Harbor, JSON).",
-    matches=lambda _, head: _MARK.search(head) is not None,
+    matches=has_all(rb'(?<!\\)"schema_version"\s*:\s*"ATIF-'),
     read=read,
 )
-
-
-def _turn(
-    common: dict[str, Any], values: dict[str, Any], asked: tuple[int, str] | None, answer: tuple[int, str]
-) -> Iterator[Span]:
-    if asked is None:
-        return
-    attributes = {
-        **values,
-        "gen_ai.operation.name": "invoke_agent",
-        "input.value": asked[1],
-        "output.value": answer[1],
-        "turn.is_open": True,
-    }
-    yield Span(
-        **common,
-        span_id=f"turn-{asked[0]}",
-        name="turn",
-        start_ns=asked[0],
-        end_ns=answer[0] or asked[0],
-        status="log",
-        attributes=attributes,
-    )
 
 
 def _of_step(

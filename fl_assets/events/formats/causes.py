@@ -1,11 +1,8 @@
 """Which failures of a trace only repeat a deeper one, so that each counts once.
 
-What goes here: the tree of a trace's spans and the rule. What does not: whether one span failed
-(`outcomes.py`).
-
-A failed span repeats the deepest failed span below it when the error is the same (its text or its type
-travels up), or when nothing below it succeeded since: an agent that went on after a tool's error, or that
-fails by a limit of its own, has failed by itself.
+A failed span repeats the deepest failed span below it when their errors are the same (by text or type), or
+when nothing below it succeeded since. An agent that went on after a tool's error, or that hit a limit of its
+own, has failed by itself. Whether a span failed is decided in `outcomes.py`.
 """
 
 import re
@@ -46,9 +43,7 @@ _COMMON_TYPES = frozenset(
         "InternalError",
     ]
 )
-"""Types that say nothing of what happened: two errors of such a type need not be one."""
-
-
+"""Generic types: two errors of such a type need not be the same."""
 _OWN_LIMIT = re.compile(
     r"\b(?:MaxTurns\w*|MaxIterations\w*|MaxSteps\w*|UsageLimit\w*|LimitsExceeded|BudgetExceeded\w*|CostLimit\w*"
     r"|GraphRecursion\w*|RecursionLimit\w*|ContextWindow\w*|\w*Guardrail\w*Tripwire\w*)\b"
@@ -58,22 +53,19 @@ _OWN_LIMIT = re.compile(
     r"|\bprompt is too long\b|\bcontext (?:window|length)\b|\btripwire\b",
     re.IGNORECASE,
 )
-"""What ends an agent's run by a bound of its own, whatever failed before."""
+"""Errors by which an agent's run ends at a limit of its own, whatever failed before."""
 
 
 class Place(NamedTuple):
-    """Where a span hangs in its trace; times are nanoseconds since 1970, 0 when unknown.
-
-    `ended` is the kind of its `Outcome`.
-    """
+    """A span's place in its trace; times are nanoseconds since 1970, 0 when unknown."""
 
     parent: str
     start_ns: int = 0
     end_ns: int = 0
     ended: str = ""
+    """Kind of its `Outcome`."""
     says_ok: bool = False
-    """Whether its own status is `ok`, not merely unset: what fails above it did not get its failure through
-    it."""
+    """Whether its status is `ok`, not merely unset: no failure passes through it."""
 
 
 class FailedSpan(NamedTuple):
@@ -85,7 +77,7 @@ class FailedSpan(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Cause:
-    """What a failed span may repeat; the greatest is taken."""
+    """A failure that a failed span may repeat; the one with the highest rank is taken."""
 
     is_same: bool
     depth: int
@@ -98,12 +90,11 @@ class _Cause:
 
 
 def causes_of(places: Mapping[str, Place], failed: Mapping[str, FailedSpan]) -> dict[str, str]:
-    """Find, for each failed span, the deepest failed span that it only repeats.
+    """Return, for each failed span that only repeats another, the deepest failed span that it repeats.
 
-    Of several below it, one with the same error goes before a deeper one; of equally deep ones the last to
-    end, then the greatest id. Where a span between is missing from the trace, a failed span of the same error
-    (or of none in words) that encloses the other in time is above it. Spans whose parents form a ring cause
-    nothing.
+    Of several below it, one with the same error is preferred, then the deepest, the last to end, the greatest
+    id. Where spans are missing in between, a failed span with the same error (or a vague one) that encloses
+    the other in time is taken to be above it. Spans whose parents form a cycle cause nothing.
 
     Args:
         places: every span of the trace, by id.
@@ -143,15 +134,12 @@ def causes_of(places: Mapping[str, Place], failed: Mapping[str, FailedSpan]) -> 
 
 
 def _recovered(place: Place, last_success: int) -> bool:
-    """Whether something began and succeeded after a failed span had ended; an ancestor of it began before."""
+    """Whether something began after a failed span had ended, and succeeded."""
     return last_success > place.end_ns or (last_success == place.end_ns > place.start_ns > 0)
 
 
 def same_error(one: str, other: str) -> bool:
-    """Whether two texts tell of the same error.
-
-    One holds the other, or both name an exception of the same telling type.
-    """
+    """Whether two texts are one error: one contains the other, or both name one specific exception type."""
     short, long = sorted((" ".join(text.split()).casefold() for text in (one, other)), key=len)
     if not short:
         return False
@@ -163,7 +151,7 @@ def _types(text: str) -> set[str]:
 
 
 def _last_success(places: Mapping[str, Place]) -> dict[str, int]:
-    """For each span, when the last of the spans below it that succeeded began."""
+    """Return, for each span, when the last successful span below it began."""
     latest: dict[str, int] = {}
     succeeded = [
         (place.start_ns, span_id)
@@ -179,7 +167,7 @@ def _last_success(places: Mapping[str, Place]) -> dict[str, int]:
 
 
 def _stopped(places: Mapping[str, Place], parent: Mapping[str, str]) -> set[str]:
-    """Of failed spans, those with a span that says `ok` between them and the next failed one above."""
+    """Return the failed spans with an `ok` span between them and the next failed one above."""
     found = set()
     for span_id, up in parent.items():
         here, seen = places[span_id].parent, set()
@@ -195,9 +183,9 @@ def _stopped(places: Mapping[str, Place], parent: Mapping[str, str]) -> set[str]
 def _across_gaps(
     places: Mapping[str, Place], failed: Mapping[str, FailedSpan], parent: Mapping[str, str]
 ) -> dict[str, str]:
-    """Find what is above failed spans whose parent is not in the trace.
+    """Return, for failed spans without a parent in the trace, the failed span that is taken to be above.
 
-    It is the tightest failed span that encloses them in time and has the same error, or no words of its own.
+    It is the shortest that encloses them in time and has the same error, or a vague one.
     """
     by_error: dict[str, list[str]] = defaultdict(list)
     for span_id, entry in failed.items():
@@ -232,10 +220,7 @@ def _length(place: Place) -> int:
 
 
 def _top(places: Mapping[str, Place], span_id: str) -> str | None:
-    """Name the missing parent that a span hangs from in the end.
-
-    None where its root is there, or its parents form a ring.
-    """
+    """Return the missing ancestor of a span; None where its root is there, or its parents form a cycle."""
     seen = set()
     while span_id in places:
         if span_id in seen:
@@ -246,10 +231,7 @@ def _top(places: Mapping[str, Place], span_id: str) -> str | None:
 
 
 def nearest_of(places: Mapping[str, Place], targets: Collection[str]) -> Callable[[str], str]:
-    """Make a function from a span to its nearest ancestor among the targets ('' for none).
-
-    Each span is walked over once, rings end the walk.
-    """
+    """Return a function from a span to its nearest ancestor among the targets, '' for none or a cycle."""
     known: dict[str, str] = {}
 
     def nearest(span_id: str) -> str:

@@ -1,36 +1,27 @@
-"""Sessions of Claude Code (`~/.claude/projects/*/*.jsonl`).
-
-Tool calls with their results, errors of the API, and turns.
-
-What goes here: a session's lines paired into spans. What does not: what a span means (`conventions.py`).
+"""Sessions of Claude Code (`~/.claude/projects/*/*.jsonl`): tool calls, API errors and turns.
 
 Source: the files themselves (versions 1 and 2); simonw/claude-code-transcripts and daaain/claude-code-log
 read the same fields.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from fl_assets.events.formats.marks import has_all, json_key
 from fl_assets.events.formats.messages import users_words
 from fl_assets.events.formats.readers import Records, file_reader
 from fl_assets.events.formats.seam import Format
-from fl_assets.events.formats.spans import Span
+from fl_assets.events.formats.spans import Span, turn_span
 from fl_assets.events.formats.tool_results import failed_text
 from fl_assets.events.formats.values import as_object, iso_ns, objects_of, text_of
 
-_MARKS = (
-    re.compile(rb'(?<!\\)"sessionId"\s*:'),
-    re.compile(rb'(?<!\\)"type"\s*:\s*"(?:user|assistant)"'),
-    re.compile(rb'(?<!\\)"(?:parentUuid|isSidechain|leafUuid)"\s*:'),
-)
 _TAIL = 2000
 
 
 @dataclass(slots=True)
 class _Turn:
-    """A question of the user, until the next one."""
+    """A question of the user, and what follows until the next one."""
 
     line: int
     uuid: str
@@ -51,7 +42,7 @@ def _of_file(records: Records) -> Iterator[tuple[int, Span | str]]:
             yield line, f"a line is a {type(value).__name__}, must be an object"
             continue
         uuid = str(value.get("uuid") or line)
-        # A tuple, for the type may be anything. Others: summaries, snapshots of files, notices of the system.
+        # Others are summaries, snapshots of files, notices. A tuple, as the type may be unhashable.
         if value.get("type") not in ("user", "assistant") or uuid in seen:  # a resumed session repeats
             continue
         seen.add(uuid)
@@ -68,15 +59,14 @@ def _of_file(records: Records) -> Iterator[tuple[int, Span | str]]:
                 if block.get("type") == "tool_result":
                     yield line, _result(when, value, block, calls.pop(str(block.get("tool_use_id")), None))
             yield from _user(line, when, value, message, blocks, turns)
-    for line, (begun, value, block) in [(entry[0], entry) for entry in calls.values()]:
-        del begun
+    for line, value, block in calls.values():
         yield line, _call(value, block, 0, "unset", "")
     for turn in turns.values():
-        yield from _turn_span(turn)
+        yield _turn_span(turn)
 
 
 def _said(value: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-    """Return when a line was said, and its message.
+    """Return the time of a line, and its message.
 
     Raises:
         ValueError: it has no time or no message.
@@ -92,7 +82,11 @@ read = file_reader(_of_file, "lines")
 FORMAT = Format(
     name="claude_code",
     description="Sessions of Claude Code (`~/.claude/projects`, JSONL).",
-    matches=lambda _, head: all(mark.search(head) for mark in _MARKS),
+    matches=has_all(
+        json_key("sessionId"),
+        rb'(?<!\\)"type"\s*:\s*"(?:user|assistant)"',
+        json_key("parentUuid|isSidechain|leafUuid"),
+    ),
     read=read,
 )
 
@@ -151,7 +145,7 @@ def _user(
     if not is_own or value.get("isMeta") or value.get("isSidechain") or value.get("isCompactSummary"):
         return
     if before := turns.pop(_place(value), None):
-        yield from _turn_span(before)
+        yield _turn_span(before)
     turns[_place(value)] = _Turn(line, str(value.get("uuid") or line), when, words, about=value)
 
 
@@ -208,24 +202,7 @@ def _call(value: dict[str, Any], block: dict[str, Any], end: int, status: str, e
     )
 
 
-def _turn_span(turn: _Turn) -> Iterator[tuple[int, Span]]:
-    attributes = {
-        **_about(turn.about),
-        "gen_ai.operation.name": "invoke_agent",
-        "gen_ai.request.model": turn.model,
-        "input.value": turn.words,
-        "output.value": turn.answer,
-        "turn.is_open": True,
-    }
-    times = {"start_ns": turn.when, "end_ns": turn.answered or turn.when}
-    yield (
-        turn.line,
-        Span(
-            **_common(turn.about),
-            span_id=turn.uuid,
-            name="turn",
-            status="log",
-            attributes=attributes,
-            **times,
-        ),
-    )
+def _turn_span(turn: _Turn) -> tuple[int, Span]:
+    about = {**_about(turn.about), "gen_ai.request.model": turn.model}
+    asked, answer = (turn.when, turn.words), (turn.answered, turn.answer)
+    return turn.line, turn_span(_common(turn.about), turn.uuid, asked, answer, about)

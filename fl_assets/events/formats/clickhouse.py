@@ -1,17 +1,14 @@
-"""Rows of the tables that the OpenTelemetry Collector writes into ClickHouse: `otel_traces`, `otel_logs`.
+"""Rows of the OpenTelemetry Collector's ClickHouse tables `otel_traces` and `otel_logs`.
 
-As JSONEachRow, JSON, CSVWithNames or Parquet.
-
-What goes here: the tables' columns. What does not: what a span means (`conventions.py`), or a log record
-(`otlp_logs.py`).
+They come as JSONEachRow, JSON, CSVWithNames or Parquet.
 
 Source: opentelemetry-collector-contrib, `exporter/clickhouseexporter/internal/sqltemplates/`
 (`traces_table.sql`, `logs_table.sql`). Times are UTC; `Duration` is in nanoseconds.
 """
 
-import re
 from typing import Any
 
+from fl_assets.events.formats.marks import has_all, json_key
 from fl_assets.events.formats.otlp_logs import LogRecord, span_of_record
 from fl_assets.events.formats.readers import NotUsed, entry_reader
 from fl_assets.events.formats.seam import Format
@@ -26,14 +23,6 @@ from fl_assets.events.formats.values import (
     required_text,
 )
 
-_MARKS = tuple(
-    re.compile(mark)
-    for mark in (
-        rb'(?<!\\)"Timestamp"\s*:',
-        rb'(?<!\\)"(?:SpanName|SpanAttributes|LogAttributes|SeverityNumber|SeverityText)"\s*:',
-        rb'(?<!\\)"(?:SpanId|ServiceName|ResourceAttributes)"\s*:',
-    )
-)
 _STATUS = {"OK": "ok", "STATUS_CODE_OK": "ok", "ERROR": "error", "STATUS_CODE_ERROR": "error"}
 
 
@@ -99,6 +88,10 @@ read = entry_reader(_of_row, "rows")
 FORMAT = Format(
     name="clickhouse",
     description="Rows of ClickHouse's `otel_traces` and `otel_logs` (JSON, CSV, Parquet).",
-    matches=lambda _, head: all(mark.search(head) for mark in _MARKS),
+    matches=has_all(
+        json_key("Timestamp"),
+        json_key("SpanName|SpanAttributes|LogAttributes|SeverityNumber|SeverityText"),
+        json_key("SpanId|ServiceName|ResourceAttributes"),
+    ),
     read=read,
 )

@@ -1,8 +1,4 @@
-"""Rollouts of the Codex CLI (`~/.codex/sessions/**/rollout-*.jsonl`).
-
-Tool calls with their outputs, errors, and turns.
-
-What goes here: a rollout's lines paired into spans. What does not: what a span means (`conventions.py`).
+"""Rollouts of the Codex CLI (`~/.codex/sessions/**/rollout-*.jsonl`): tool calls, errors and turns.
 
 Source: openai/codex, `codex-rs/protocol/src/protocol.rs` (`RolloutItem`, `EventMsg`) and `models.rs`
 (`ResponseItem`).
@@ -12,10 +8,11 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from fl_assets.events.formats.marks import has_all, has_any, json_key
 from fl_assets.events.formats.messages import users_words
 from fl_assets.events.formats.readers import Records, file_reader
 from fl_assets.events.formats.seam import Format
-from fl_assets.events.formats.spans import Span
+from fl_assets.events.formats.spans import Span, turn_span
 from fl_assets.events.formats.values import (
     NoTimesError,
     as_object,
@@ -26,11 +23,6 @@ from fl_assets.events.formats.values import (
     text_of,
 )
 
-_MARKS = (
-    re.compile(rb'"type"\s*:\s*"(?:session_meta|response_item|event_msg|turn_context)"'),
-    re.compile(rb'(?<!\\)"payload"\s*:'),
-)
-_UNTIMED = (re.compile(rb'^\s*\{\s*"items"\s*:\s*\[\s*\{\s*"type"\s*:'),)
 _EXIT = re.compile(r"(?:Process exited with code|Exit code:?|exit_code\W+)\s*(-?\d+)")
 _OUTPUT = re.compile(r"^Output:\n", re.MULTILINE)
 _REFUSED = re.compile(
@@ -46,7 +38,7 @@ _TAIL = 2000
 
 
 class _Session:
-    """What the lines of one session have said so far."""
+    """State of a session, as of the lines read so far."""
 
     def __init__(self) -> None:
         self.about: dict[str, Any] = {}
@@ -108,8 +100,11 @@ read = file_reader(_of_file, "lines")
 FORMAT = Format(
     name="codex",
     description="Rollouts of the Codex CLI (`~/.codex/sessions`, JSONL).",
-    matches=lambda _, head: (
-        all(mark.search(head) for mark in _MARKS) or all(mark.search(head) for mark in _UNTIMED)
+    matches=has_any(
+        has_all(
+            rb'"type"\s*:\s*"(?:session_meta|response_item|event_msg|turn_context)"', json_key("payload")
+        ),
+        has_all(rb'^\s*\{\s*"items"\s*:\s*\[\s*\{\s*"type"\s*:'),
     ),
     read=read,
 )
@@ -159,7 +154,7 @@ def _event(session: _Session, line: int, when: int, event: dict[str, Any]) -> It
 
 
 def _asked(session: _Session, line: int, when: int, text: str) -> Iterator[tuple[int, Span]]:
-    """Begin a turn; a rollout has each message twice, as an item and as an event."""
+    """Begin a turn, once: a rollout has each message as an item and as an event."""
     words = users_words(text)
     if not words or words.startswith(("<", "# AGENTS.md")):
         return
@@ -173,27 +168,8 @@ def _turn(session: _Session) -> Iterator[tuple[int, Span]]:
     if session.asked is None:
         return
     line, when, words = session.asked
-    attributes = session.values(
-        **{
-            "gen_ai.operation.name": "invoke_agent",
-            "input.value": words,
-            "output.value": session.answer,
-            "turn.is_open": True,
-        }
-    )
-    end = session.answered or when
-    yield (
-        line,
-        Span(
-            **session.common,
-            span_id=f"turn-{when}",
-            name="turn",
-            start_ns=when,
-            end_ns=end,
-            status="log",
-            attributes=attributes,
-        ),
-    )
+    answer = (session.answered, session.answer)
+    yield line, turn_span(session.common, f"turn-{when}", (when, words), answer, session.values())
     session.asked = None
 
 

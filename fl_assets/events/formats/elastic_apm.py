@@ -7,25 +7,16 @@ its attributes, as documents do under `labels`, with `_` for `.`.
 Sources: elastic/apm-server, `docs/spec/v2` (transaction, span, error, metadata); Elastic's "APM fields".
 """
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from fl_assets.events.formats.conventions import attribute_of
+from fl_assets.events.formats.marks import has_all, has_any
 from fl_assets.events.formats.readers import Found, NotUsed, Records, file_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span, SpanEvent
 from fl_assets.events.formats.values import any_ns, as_list, as_object, first, objects_of, required_text
 
-_INTAKE = (
-    re.compile(rb'^(?:\xef\xbb\xbf)?\s*\[?\s*\{\s*"metadata"\s*:\s*\{'),
-    re.compile(rb'\{\s*"(?:transaction|span|error|metricset)"\s*:\s*\{'),
-)
-_DOCUMENTS = (
-    re.compile(rb'"@timestamp"\s*:'),
-    re.compile(rb'"processor\.event"\s*:|"processor"\s*:\s*\{'),
-    re.compile(rb'"(?:transaction|span|error)\.id"\s*:|"(?:transaction|span|error)"\s*:\s*\{'),
-)
 _KINDS = ("transaction", "span", "error")
 _STATUS = {"success": "ok", "failure": "error"}
 _RESOURCE = {
@@ -207,6 +198,16 @@ def _below(value: dict[str, Any], name: str) -> dict[str, Any]:
 FORMAT = Format(
     name="elastic_apm",
     description="Elastic APM: its agents' NDJSON (intake v2), and documents of Elasticsearch.",
-    matches=lambda _, head: any(all(mark.search(head) for mark in marks) for marks in (_INTAKE, _DOCUMENTS)),
+    matches=has_any(
+        has_all(
+            rb'^(?:\xef\xbb\xbf)?\s*\[?\s*\{\s*"metadata"\s*:\s*\{',
+            rb'\{\s*"(?:transaction|span|error|metricset)"\s*:\s*\{',
+        ),
+        has_all(
+            rb'"@timestamp"\s*:',
+            rb'"processor\.event"\s*:|"processor"\s*:\s*\{',
+            rb'"(?:transaction|span|error)\.id"\s*:|"(?:transaction|span|error)"\s*:\s*\{',
+        ),
+    ),
     read=file_reader(_of_file, "events"),
 )

@@ -1,12 +1,5 @@
-"""Error records of the self-improvement engine.
+"""Error records of the self-improvement engine: one object, a list, or one per line."""
 
-JSON or JSONL, one object, a list, or one a line, as rows of the table `error_records`.
-
-What goes here: the record's fields and their checks. What does not: joining records to calls by `request_id`
-(SQL), redaction (the engine's).
-"""
-
-import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -14,6 +7,7 @@ from typing import Annotated, Any
 import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from fl_assets.events.formats.marks import has_all, json_key
 from fl_assets.events.formats.seam import (
     DEFAULT_OPTIONS,
     EventLine,
@@ -24,17 +18,9 @@ from fl_assets.events.formats.seam import (
     json_records,
 )
 
-_MARKS = tuple(
-    re.compile(mark)
-    for mark in (
-        rb'(?<!\\)"failure_type"\s*:',
-        rb'(?<!\\)"(?:error_category|error_stage|error_message|error_type)"\s*:',
-    )
-)
-
 
 def _utc(value: Any) -> Any:
-    """Take a time without a zone as UTC, as the engine writes it."""
+    """Read a time; UTC without a zone."""
     if isinstance(value, str):
         value = datetime.fromisoformat(value)
     if isinstance(value, datetime):
@@ -44,7 +30,7 @@ def _utc(value: Any) -> Any:
 
 
 def _utc_or_none(value: Any) -> Any:
-    """Take what is no time as none: it costs no record."""
+    """Read a time; None for what is none."""
     try:
         return _utc(value)
     except (ValueError, OverflowError):
@@ -52,7 +38,7 @@ def _utc_or_none(value: Any) -> Any:
 
 
 def _texts(value: Any) -> Any:
-    """Take one text as a list of it, null as an empty list, and anything else in a list as its JSON."""
+    """Read a text or a list; null is empty, entries that are no text become JSON."""
     if value is None:
         return ()
     entries = value if isinstance(value, list) else [value]
@@ -67,7 +53,7 @@ Texts = Annotated[tuple[str, ...], BeforeValidator(_texts)]
 
 
 class ErrorRecord(BaseModel):
-    """One record as the self-improvement engine writes it; fields that we do not know are left out."""
+    """One record as the self-improvement engine writes it; unknown fields are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
@@ -87,9 +73,7 @@ class ErrorRecord(BaseModel):
 
 
 def error_record(value: Any) -> dict[str, Any]:
-    """Check one record and give its row of `error_records`.
-
-    Texts, lists of texts, `timestamp` (aware, UTC) and `event_date`.
+    """Validate one record; return its row of `error_records` (`timestamp` aware, UTC).
 
     Raises:
         ValueError: naming each field that breaks its rule, and the rule.
@@ -113,10 +97,7 @@ def error_record(value: Any) -> dict[str, Any]:
 
 
 def read(lines: Lines, options: ReadOptions = DEFAULT_OPTIONS) -> Iterator[EventLine | RefusedLine]:
-    """Turn a file of records into rows.
-
-    One refusal a line says how many of its records are none, and why the first is not.
-    """
+    """Yield the rows of a file, and one refusal for each line with bad records."""
     del options  # records have their own days
     for entry in json_records(lines):
         if isinstance(entry, RefusedLine):
@@ -137,7 +118,9 @@ def read(lines: Lines, options: ReadOptions = DEFAULT_OPTIONS) -> Iterator[Event
 FORMAT = Format(
     name="error_records",
     description="Error records of the self-improvement engine (JSON or JSONL).",
-    matches=lambda _, head: all(mark.search(head) for mark in _MARKS),
+    matches=has_all(
+        json_key("failure_type"), json_key("error_category|error_stage|error_message|error_type")
+    ),
     read=read,
     table="error_records",
 )

@@ -1,7 +1,7 @@
-"""Evaluations: what people, models and code thought of a call or a talk, from every producer.
+"""Evaluations: scores that people, models and code gave a call or a conversation.
 
-What goes here: the record, its row, and the evaluations that OpenTelemetry's conventions have, as events and
-attributes. What does not: other producers' own records (their formats).
+What goes here: the record, its row, and evaluations by OpenTelemetry's conventions, in events and attributes.
+What does not: other producers' records (their formats).
 
 Sources: OpenTelemetry semantic conventions for generative AI, "Evaluation" (`gen_ai.evaluation.result`).
 """
@@ -31,11 +31,10 @@ _EVALUATOR_KEYS = ("gen_ai.evaluation.evaluator.name", "gen_ai.evaluation.evalua
 class Evaluation:
     """One score of a call, a trace or a session.
 
-    Times are since 1970; `updated_ns` is 0 where it is not known to have changed since it was given. `value`
-    is on its producer's own scale. Ids are '' where they are not known.
+    Times are nanoseconds since 1970, 0 for unknown; `value` is on its producer's scale; unknown ids are ''.
 
     Raises:
-        ValueError: when it has no name, neither value nor label, or no time that a row can have.
+        ValueError: it has no name, neither value nor label, or no valid time.
     """
 
     name: str
@@ -61,7 +60,7 @@ class Evaluation:
             raise ValueError(message)
 
     def row(self, line: int, *, session: str = "", node: str = "") -> EvaluationLine:
-        """Write it as a row; its trace's session and node stand for those that it does not name itself."""
+        """Return its row, by default with the session and node of its trace."""
         of = (self.trace_id, self.span_id, self.session, self.name, self.label, self.value, self.time_ns)
         texts = {
             "evaluation_id": self.id or hashlib.sha256(repr(of).encode()).hexdigest()[:32],
@@ -82,7 +81,7 @@ class Evaluation:
 
 
 def score_of(value: Any) -> tuple[float | None, str]:
-    """Read a score as a number and as words; yes and no are 1 and 0, and keep their words."""
+    """Return a score as a number and as text; yes and no are 1 and 0, and keep their text."""
     if isinstance(value, bool):
         return float(value), str(value).lower()
     if isinstance(value, int | float):
@@ -97,11 +96,11 @@ def score_of(value: Any) -> tuple[float | None, str]:
 
 
 def of_attributes(values: Mapping[str, Any], **about: Any) -> Evaluation:
-    """Read the attributes of a `gen_ai.evaluation.result`.
+    """Return the evaluation in the attributes of a `gen_ai.evaluation.result`.
 
     Args:
         values: the attributes.
-        about: further fields of the evaluation, its time among them.
+        about: further fields of the evaluation, among them its time.
 
     Raises:
         ValueError: as `Evaluation` does.
@@ -119,7 +118,7 @@ def of_attributes(values: Mapping[str, Any], **about: Any) -> Evaluation:
 
 
 def in_span(span: Span, node: str) -> Iterator[Evaluation]:
-    """Find the evaluations that a span tells of: as events, or as a span of an evaluator by attributes."""
+    """Yield the evaluations in a span's events, or else in its attributes."""
     results = [(event.values, event.time_ns) for event in span.events if event.name == RESULT]
     if not results and "gen_ai.evaluation.name" in span.attributes:
         results.append((span.attributes, 0))
@@ -134,4 +133,4 @@ def in_span(span: Span, node: str) -> Iterator[Evaluation]:
                 node=node,
             )
         except ValueError:
-            continue  # an evaluation that came to no score
+            continue  # without a score

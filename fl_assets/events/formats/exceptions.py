@@ -1,7 +1,4 @@
-"""Texts of exceptions: the error at the bottom of a stack trace, of whatever language.
-
-What goes here: reading stack traces and wrapped errors. What does not: where a span keeps them
-(`outcomes.py`).
+"""Texts of exceptions: the root error of a stack trace, of whatever language.
 
 Sources: PEP 654 (exception groups), PEP 3134 (chained exceptions); `Throwable.printStackTrace` of Java;
 `Error.cause` and `AggregateError` as Node prints them; `Exception.ToString` of .NET; `anyhow` of Rust,
@@ -43,19 +40,13 @@ _VAGUE = re.compile(
 
 
 def is_vague(text: str) -> bool:
-    """Whether a text says no more than that something failed.
-
-    One word, a type's name, or a phrase of its kind.
-    """
+    """Whether a text says no more than that something failed: one word, a type, or such a phrase."""
     text = text.strip()
     return not text or " " not in text or _VAGUE.fullmatch(text) is not None
 
 
 def exception_text(values: Mapping[str, Any]) -> str:
-    """Put an exception's attributes in one text: `type: message` of the exception at the bottom.
-
-    Without a message, the last line of its stack trace.
-    """
+    """Return `type: message` of the root exception in attributes, else the stack trace's last line."""
     kind, message = first(values, ("exception.type",)), first(values, ("exception.message",))
     stack = first(values, ("exception.stacktrace",))
     outer = f"{kind}: {message}" if kind and message else message or kind
@@ -75,13 +66,11 @@ def exception_text(values: Mapping[str, Any]) -> str:
 
 
 def leaf_of(text: str, outer: str = "") -> str:
-    """Give the exception that a text with a stack trace is about.
-
-    Of a group its first leaf, the last `Caused by`, the cause of a vague one.
+    """Return the root error of a text: a group's first leaf, the last `Caused by`, a vague error's cause.
 
     Args:
-        text: an error's text; one without a stack trace is given back.
-        outer: what is known of it beside; the text itself by default.
+        text: an error's text; one without a stack trace is returned as it is.
+        outer: type and message of the outermost exception, where known.
     """
     is_group = bool(_GROUP.search(outer or text))
     if is_group and (leaf := _of_group(text)):
@@ -112,7 +101,7 @@ def _message_of(raised: str) -> str:
 
 
 def _of_group(stack: str) -> str:
-    """Find the deepest exception of a group that is none itself; the first of equally deep ones."""
+    """Return the deepest exception of a group that is no group itself; the first of equally deep ones."""
     best, depth = "", -1
     for line in stack.splitlines():
         if not (match := _GROUP_LINE.match(line)):
@@ -126,7 +115,7 @@ def _of_group(stack: str) -> str:
 
 
 def _last_raised(stack: str) -> str:
-    """Give the last line of a traceback that names an exception, with what follows it; '' without one."""
+    """Return the last line of a traceback that names an exception, with what follows it; '' without one."""
     lines = stack.strip().splitlines()
     for number in range(len(lines) - 1, -1, -1):
         if lines[number][:1].strip() and _is_raised(lines[number]):

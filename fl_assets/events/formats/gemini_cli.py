@@ -1,26 +1,22 @@
 """Sessions of the Gemini CLI (`~/.gemini/tmp/*/chats/session-*.json`, in newer releases `.jsonl`).
 
-Tool calls with their results, errors of the API, and turns.
-
-What goes here: a session's messages as spans. What does not: what a span means (`conventions.py`), the OTLP
-logs of the same program (`otlp_logs.py`).
+They have tool calls, API errors and turns. The program's OTLP logs are read by `otlp_logs.py`.
 
 Source: google-gemini/gemini-cli, `packages/core/src/services/chatRecordingService.ts`. A call has one time,
 so none has a duration.
 """
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
+from fl_assets.events.formats.marks import has_all, json_key
 from fl_assets.events.formats.messages import users_words
 from fl_assets.events.formats.readers import Records, file_reader
 from fl_assets.events.formats.seam import Format
-from fl_assets.events.formats.spans import Span
+from fl_assets.events.formats.spans import Span, turn_span
 from fl_assets.events.formats.tool_results import error_in_result, failed_text
 from fl_assets.events.formats.values import as_list, as_object, first, iso_ns, objects_of
 
-_MARKS = (re.compile(rb'(?<!\\)"projectHash"\s*:'), re.compile(rb'(?<!\\)"sessionId"\s*:'))
 _UNFINISHED = frozenset({"validating", "scheduled", "awaiting_approval", "executing"})
 
 
@@ -50,7 +46,7 @@ read = file_reader(_of_file, "messages")
 FORMAT = Format(
     name="gemini_cli",
     description="Sessions of the Gemini CLI (JSON, JSONL).",
-    matches=lambda _, head: all(mark.search(head) for mark in _MARKS),
+    matches=has_all(json_key("projectHash"), json_key("sessionId")),
     read=read,
 )
 
@@ -135,23 +131,5 @@ def _turn(
     if asked is None:
         return
     line, when, key, words = asked
-    attributes = {
-        "session.id": session,
-        "gen_ai.operation.name": "invoke_agent",
-        "gen_ai.request.model": answer[2],
-        "input.value": words,
-        "output.value": answer[1],
-        "turn.is_open": True,
-    }
-    yield (
-        line,
-        Span(
-            **common,
-            span_id=f"turn-{key}",
-            name="turn",
-            start_ns=when,
-            end_ns=answer[0] or when,
-            status="log",
-            attributes=attributes,
-        ),
-    )
+    about = {"session.id": session, "gen_ai.request.model": answer[2]}
+    yield line, turn_span(common, f"turn-{key}", (when, words), answer[:2], about)

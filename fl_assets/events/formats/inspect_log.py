@@ -7,22 +7,17 @@ Source: UKGovernmentBEIS/inspect_ai, `src/inspect_ai/log/_log.py` (`EvalLog`, `E
 `event/_model.py`. A log without events has one time for all: the evaluation's.
 """
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from fl_assets.events.formats.evaluations import Evaluation, score_of
+from fl_assets.events.formats.marks import has_all, json_key
 from fl_assets.events.formats.readers import span_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span
 from fl_assets.events.formats.tool_results import failed_text
 from fl_assets.events.formats.values import as_object, first, iso_ns, objects_of, text_of
 
-_MARKS = (
-    re.compile(rb'(?<!\\)"eval"\s*:\s*\{'),
-    re.compile(rb'(?<!\\)"(?:run_id|task_id|eval_id)"\s*:'),
-    re.compile(rb'(?<!\\)"(?:plan|dataset|samples)"\s*:'),
-)
 _GRADES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}
 """Correct, partial, incorrect, no answer."""
 
@@ -45,7 +40,9 @@ read = span_reader(_of_log, "samples")
 FORMAT = Format(
     name="inspect",
     description="Logs of Inspect AI (JSON).",
-    matches=lambda _, head: all(mark.search(head) for mark in _MARKS),
+    matches=has_all(
+        rb'(?<!\\)"eval"\s*:\s*\{', json_key("run_id|task_id|eval_id"), json_key("plan|dataset|samples")
+    ),
     read=read,
 )
 

@@ -1,15 +1,13 @@
-"""Jaeger's JSON: what its UI downloads and its HTTP API (`/api/traces`) answers.
-
-What goes here: tags, logs, processes and references. What does not: what a span means (`conventions.py`).
+"""Jaeger's JSON: downloads of its UI, and answers of its HTTP API (`/api/traces`).
 
 Source: jaegertracing/jaeger, `model/json/model.go`; how OpenTelemetry maps to it: specification,
 "OpenTelemetry to Jaeger transformation".
 """
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
+from fl_assets.events.formats.marks import has_all, json_key
 from fl_assets.events.formats.readers import span_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span, SpanEvent
@@ -23,7 +21,6 @@ from fl_assets.events.formats.values import (
     required_text,
 )
 
-_MARKS = (re.compile(rb'(?<!\\)"operationName"\s*:'), re.compile(rb'(?<!\\)"(?:traceID|spanID)"\s*:'))
 _LAST_US = 253_402_300_799 * 10**6
 
 
@@ -51,7 +48,7 @@ read = span_reader(_of_document)
 FORMAT = Format(
     name="jaeger",
     description="Jaeger's JSON, from its UI or its API.",
-    matches=lambda _, head: all(mark.search(head) for mark in _MARKS),
+    matches=has_all(json_key("operationName"), json_key("traceID|spanID")),
     read=read,
 )
 
@@ -102,18 +99,13 @@ def _span(raw: dict[str, Any], process: dict[str, Any]) -> Span:
 
 
 def _exception(fields: dict[str, Any]) -> dict[str, Any]:
-    """Name an error that OpenTracing logged as OpenTelemetry does."""
+    """Rename the fields of an error that was logged by OpenTracing to OpenTelemetry's."""
     if fields.get("event") == "error" and "exception.message" not in fields:
         kind, message, stack = fields.get("error.kind"), fields.get("message"), fields.get("stack")
         return {
             **fields,
             "exception.type": kind or "",
-            "exception.message": message or text(fields),
+            "exception.message": message or first(fields, ("error.object", "error.message", "error")),
             "exception.stacktrace": stack or "",
         }
     return fields
-
-
-def text(fields: dict[str, Any]) -> str:
-    """Give what an error that was logged as an object says of itself."""
-    return first(fields, ("error.object", "error.message", "error"))

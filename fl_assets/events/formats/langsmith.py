@@ -1,8 +1,4 @@
-"""LangSmith runs and feedback, as its API, its bulk export and its SDK write them.
-
-One run or feedback per line, lists of them, and the batches that the SDK sends (`post` and `patch`).
-
-What goes here: a run's and a feedback's own fields. What does not: what a span means (`conventions.py`).
+"""LangSmith's runs and feedback: one per line, lists of them, and the SDK's batches (`post` and `patch`).
 
 Source: langchain-ai/langsmith-sdk, `python/langsmith/schemas.py` (`RunBase`, `FeedbackBase`), `client.py`
 (`batch_ingest_runs`); LangSmith's documentation, "Bulk exporting trace data".
@@ -14,23 +10,12 @@ from typing import Any
 
 from fl_assets.events.formats.evaluations import Evaluation, score_of
 from fl_assets.events.formats.exceptions import leaf_of
+from fl_assets.events.formats.marks import has_all, has_any, json_key
 from fl_assets.events.formats.readers import Records, file_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span
 from fl_assets.events.formats.values import any_ns, as_object, decoded, ns_or_none, required_text, text_of
 
-_MARKS = (
-    re.compile(rb'(?<!\\)"run_type"\s*:'),
-    re.compile(
-        rb'(?<!\\)"(?:dotted_order|parent_run_id|session_name|session_id|child_runs|execution_order)"\s*:'
-    ),
-)
-_FEEDBACK = (
-    re.compile(rb'(?<!\\)"run_id"\s*:'),
-    re.compile(rb'(?<!\\)"key"\s*:'),
-    re.compile(rb'(?<!\\)"score"\s*:'),
-    re.compile(rb'(?<!\\)"(?:feedback_source|correction)"\s*:'),
-)
 _KINDS = {
     "llm": "chat",
     "tool": "execute_tool",
@@ -43,7 +28,7 @@ _KINDS = {
 
 
 def _of_file(records: Records) -> Iterator[tuple[int, Span | Evaluation | str]]:
-    """Give a span for each run; what a patch says of a run goes before what was posted of it."""
+    """Yield a span for each run; a patch overrides what was posted."""
     runs: dict[str, tuple[int, dict[str, Any]]] = {}
     for line, value in records:
         for raw in _runs(value):
@@ -55,7 +40,7 @@ def _of_file(records: Records) -> Iterator[tuple[int, Span | Evaluation | str]]:
                 continue
             last = str(raw.get("dotted_order") or "").rpartition(".")[2].partition("Z")[2]
             key = str(raw.get("id") or last or f"{line}:{len(runs)}")
-            raw = {"id": last or None, **raw}  # a patch names its run by the end of its order alone
+            raw = {"id": last or None, **raw}  # a patch has its run's id in its order only
             known = runs.get(key, (line, {}))[1]
             runs[key] = (line, {**known, **{name: item for name, item in raw.items() if item is not None}})
     for line, raw in runs.values():
@@ -73,7 +58,15 @@ read = file_reader(_of_file, "runs")
 FORMAT = Format(
     name="langsmith",
     description="LangSmith runs and feedback, as its API, bulk export and SDK write them.",
-    matches=lambda _, head: any(all(mark.search(head) for mark in marks) for marks in (_MARKS, _FEEDBACK)),
+    matches=has_any(
+        has_all(
+            json_key("run_type"),
+            json_key("dotted_order|parent_run_id|session_name|session_id|child_runs|execution_order"),
+        ),
+        has_all(
+            json_key("run_id"), json_key("key"), json_key("score"), json_key("feedback_source|correction")
+        ),
+    ),
     read=read,
 )
 
@@ -160,7 +153,7 @@ def _feedback(raw: dict[str, Any]) -> Evaluation:
 
 
 def _stats(raw: dict[str, Any], span: Span) -> Iterator[Evaluation]:
-    """Give what an export of runs says of their feedback: the mean of each key."""
+    """Yield the feedback statistics of an exported run: the mean of each key."""
     for key, stats in as_object(raw.get("feedback_stats")).items():
         mean = as_object(stats).get("avg")
         labels = as_object(as_object(stats).get("values"))
@@ -177,7 +170,7 @@ def _stats(raw: dict[str, Any], span: Span) -> Iterator[Evaluation]:
 
 
 def _answer(outputs: dict[str, Any]) -> Any:
-    """Give what a run answered: of a model's generations the text, else the outputs as they are."""
+    """Return a run's answer: the text of a model's generations, else the outputs."""
     generations = outputs.get("generations")
     while isinstance(generations, list) and generations:
         generations = generations[0]
@@ -186,7 +179,7 @@ def _answer(outputs: dict[str, Any]) -> Any:
 
 
 def _usage(outputs: dict[str, Any]) -> dict[str, Any]:
-    """Give what a model's answer says of its tokens, as LangChain and OpenAI name them."""
+    """Return the token usage in a model's answer, by LangChain's or OpenAI's names."""
     generations = outputs.get("generations")
     while isinstance(generations, list) and generations:
         generations = generations[0]
@@ -203,7 +196,7 @@ def _usage(outputs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _error(error: Any) -> str:
-    """Give an error's words: LangSmith keeps `repr(error)` and its traceback in one text."""
+    """Return an error's text: LangSmith writes `repr(error)` followed by its traceback."""
     text = str(decoded(error) or "") if not isinstance(error, dict) else str(error.get("message") or error)
     head, mark, stack = text.partition("Traceback (most recent call last)")
     if not mark:

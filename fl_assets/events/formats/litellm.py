@@ -1,27 +1,18 @@
 """LiteLLM: its `StandardLoggingPayload` (callbacks, `s3`, `gcs`) and rows of its spend logs.
 
-What goes here: a payload's own fields. What does not: what a span means (`conventions.py`).
-
 Source: BerriAI/litellm, `litellm/types/utils.py` (`StandardLoggingPayload`), `schema.prisma`
 (`LiteLLM_SpendLogs`). Times have no zone and are read as UTC.
 """
 
-import re
 from typing import Any
 
 from fl_assets.events.formats.exceptions import leaf_of
+from fl_assets.events.formats.marks import has_all, json_key
 from fl_assets.events.formats.readers import entry_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span
 from fl_assets.events.formats.values import any_ns, as_object, decoded, first, required_text
 
-_MARKS = (
-    re.compile(rb'(?<!\\)"call_type"\s*:'),
-    re.compile(rb'(?<!\\)"startTime"\s*:'),
-    re.compile(
-        rb'(?<!\\)"(?:custom_llm_provider|error_information|completionStartTime|spend|response_cost)"\s*:'
-    ),
-)
 _OPERATIONS = (("embedding", "embeddings"), ("mcp", "execute_tool"), ("text_completion", "text_completion"))
 
 
@@ -78,6 +69,10 @@ read = entry_reader(_span, "payloads")
 FORMAT = Format(
     name="litellm",
     description="LiteLLM's logging payloads and spend logs (JSON, JSONL).",
-    matches=lambda _, head: all(mark.search(head) for mark in _MARKS),
+    matches=has_all(
+        json_key("call_type"),
+        json_key("startTime"),
+        json_key("custom_llm_provider|error_information|completionStartTime|spend|response_cost"),
+    ),
     read=read,
 )

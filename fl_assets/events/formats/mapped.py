@@ -1,8 +1,6 @@
-"""JSON lines of one's own, by a mapping that says which field is what (docs/formats.md.
+"""The user's own JSON, by a mapping of its fields (docs/formats.md, `FEDERATED_LEARNING_MAPPING_PATH`).
 
-`FEDERATED_LEARNING_MAPPING_PATH`).
-
-What goes here: the record of a mapping, and the format it makes. What does not: reading the file of mappings
+What goes here: the record of a mapping, and its format. What does not: reading the file
 (`events/mapping_files.py`).
 """
 
@@ -24,10 +22,7 @@ _FALSE = frozenset({"false", "no", "0", "error", "failed", "failure", "fail"})
 
 
 class FieldMapping(BaseModel):
-    """Which field of a line is what.
-
-    A name, a path with dots (`call.tool`), or a fixed text after `=` (`=billing`).
-    """
+    """Fields of a line: each a name, a path (`call.tool`), or a fixed text after `=` (`=billing`)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -51,7 +46,7 @@ class FieldMapping(BaseModel):
 
 
 def _value(raw: dict[str, Any], path: str | None) -> Any:
-    """Look a field up; a path with dots goes into objects, unless the whole of it is a name."""
+    """Return a field; a path with dots is first tried as a name."""
     if path is None:
         return None
     if path.startswith("="):
@@ -65,11 +60,7 @@ def _value(raw: dict[str, Any], path: str | None) -> Any:
 
 
 def mapped_format(mapping: FieldMapping) -> Format:
-    """Make the format of a mapping: each line is a call, a turn, or both.
-
-    Args:
-        mapping: which field is what.
-    """
+    """Return the format of a mapping: each line is a call, a turn, or both."""
     marks = [re.compile(rb'(?<!\\)"' + re.escape(name.encode()) + rb'"\s*:') for name in mapping.when]
 
     def of_record(value: Any) -> Iterator[Span | str]:

@@ -1,11 +1,11 @@
-"""What was asked and what was answered, from the many shapes in which spans carry messages.
+"""The question and the answer in a span, from the many shapes in which producers write messages.
 
-What goes here: reading messages out of attributes and events, and the user's own words out of a prompt. What
-does not: which spans are turns (`traces.py`).
+What goes here: reading messages from attributes and events, and the user's own words from a prompt. What does
+not: which spans are turns (`traces.py`).
 
-A side that is not found in one shape is looked for in the next: OpenTelemetry GenAI (`gen_ai.input.messages`,
-span or log events, `gen_ai.prompt.N.*`), OpenInference (`llm.input_messages.N.message.*`), Pydantic AI,
-Vercel's AI SDK, and last `input.value` and `output.value`.
+Shapes are tried in order: OpenTelemetry GenAI (`gen_ai.input.messages`, span or log events,
+`gen_ai.prompt.N.*`), OpenInference (`llm.input_messages.N.message.*`), Pydantic AI, Vercel's AI SDK, and last
+`input.value` and `output.value`.
 """
 
 import re
@@ -32,15 +32,15 @@ _TAGGED = re.compile(
     r"|<start_of_turn>\s*(\w+)\n(.*?)(?:<end_of_turn>|\Z)",
     re.DOTALL,
 )
-"""A role and its words in the templates of models: ChatML, Llama 3, Gemma."""
+"""A role and its text in chat templates: ChatML, Llama 3, Gemma."""
 _TURN_OF_MODEL = "\n\nAssistant:"
-"""How prompts end that a model is to complete."""
+"""End of prompts for completion models."""
 _INSERTED = re.compile(
     r"<(system-reminder|command-name|command-message|command-args|command-contents|local-command-stdout"
     r"|local-command-stderr|environment_context|user_instructions|ide_\w+)>.*?</\1>",
     re.DOTALL,
 )
-"""What a coding agent adds to the user's words by itself: Claude Code and Codex."""
+"""What coding agents (Claude Code, Codex) insert into the user's words."""
 
 _ROLES = {
     "user": "user",
@@ -111,7 +111,7 @@ _ANSWERED = (
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message: whose (user, assistant, another role or ''), its text, and whether it calls a tool."""
+    """One message: role (user, assistant, another or ''), text, and whether it calls a tool."""
 
     role: str
     text: str
@@ -121,16 +121,13 @@ class Message:
 def turn_of(
     values: Mapping[str, Any], events: Events = (), *, is_agent: bool = False, is_open: bool = False
 ) -> tuple[str, str] | None:
-    """Give the last thing the user said and the assistant's answer.
-
-    None when either is missing or the answer is a tool call.
+    """Return the user's last words and the assistant's answer; None without either, or for a tool call.
 
     Args:
         values: attributes of the span.
         events: its events, in order.
-        is_agent: whether the span is an agent's run, whose calls of tools are no answer but steps to one.
-        is_open: whether a turn without an answer counts, as of producers that never write answers; the answer
-            is then ''.
+        is_agent: whether the span is an agent's run, in which tool calls are only steps.
+        is_open: whether a turn without an answer counts, which is then ''.
     """
     said = list(_from_events(events))
     indexed = _indexed(values)
@@ -149,19 +146,17 @@ def turn_of(
 
 
 def of_trace(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Give what the attributes of a span say of its trace as a whole, as Langfuse's SDKs write it."""
+    """Return the attributes of the whole trace that Langfuse's SDKs write on a span, if any, else all."""
     if "langfuse.trace.input" not in values:
         return values
     return {key: values.get(key) for key in ("langfuse.trace.input", "langfuse.trace.output")}
 
 
 def users_words(text: str) -> str:
-    r"""Give what the user said of a prompt that is one text.
+    r"""Return the user's words in a prompt, without system prompt, role prefixes and what agents insert.
 
-    Without the system prompt, role prefixes and what agents insert; '' when it is not the user's at all.
-
-    `system: be brief\nuser: hello` is `hello`, and so is ChatML. A text that does not begin with a role is
-    the user's as a whole.
+    `system: be brief\nuser: hello` is `hello`, also in ChatML. A text that does not begin with a role is the
+    user's as a whole; '' where the user has said nothing.
     """
     text = _INSERTED.sub("", text).strip()
     if parts := [tuple(filter(None, part)) for part in _TAGGED.findall(text)]:
@@ -191,10 +186,7 @@ def _without_prefix(text: str) -> str:
 
 
 def _query(messages: Iterable[Message]) -> str:
-    """Give the last words of a user.
-
-    A message of Claude's API that is a tool's result has the user's role, and no text.
-    """
+    """Return the last words of a user, skipping tool results, which in Claude's API have the user's role."""
     for message in reversed(list(messages)):
         if message.role == "user" and message.text and (text := users_words(message.text)):
             return text
@@ -249,7 +241,7 @@ def _answered(
 
 
 def read(value: Any) -> list[Message]:
-    """Read a list of messages (or one), as JSON text or as objects; what is none is left out."""
+    """Read a list of messages (or one), as JSON text or as objects; anything else is left out."""
     value = decoded(value)
     entries = value if isinstance(value, list) else [value]
     if len(entries) == 1 and isinstance(entries[0], list):  # a batch of one
@@ -277,12 +269,7 @@ def _message(entry: Mapping[str, Any]) -> Message | None:
         or entry.get("author")
         or {"gen_ai.user.message": "user", "gen_ai.choice": "assistant"}.get(event)
     )
-    if not role and entry.get("type") in (
-        "human",
-        "ai",
-        "system",
-        "tool",
-    ):  # LangChain; a tuple, for the type may be anything
+    if not role and entry.get("type") in ("human", "ai", "system", "tool"):  # LangChain
         role = entry["type"]
     if not isinstance(role, str):
         return None
@@ -303,10 +290,7 @@ def _message(entry: Mapping[str, Any]) -> Message | None:
 
 
 def _part(value: Any, depth: int = 0) -> tuple[str, bool]:
-    """Give the text of a message's content, which is a text, a part or a list of parts.
-
-    The second value says whether a part calls a tool.
-    """
+    """Return the text of a message's content (text, part or list of parts), and whether it calls a tool."""
     if depth > _MAX_DEPTH:
         return "", False
     if isinstance(value, str):
@@ -327,10 +311,7 @@ def _part(value: Any, depth: int = 0) -> tuple[str, bool]:
 
 
 def _from_events(events: Events) -> Iterator[Message]:
-    """Read the events of the GenAI conventions, of 1.27 to today.
-
-    The body of a log record is among its attributes here.
-    """
+    """Yield the messages in events of the GenAI conventions since 1.27 (attributes hold log bodies)."""
     for name, given, _ in events:
         values = {**given, **as_object(given.get("gen_ai.event.content"))}  # as Azure's SDKs wrap them
         if name == "gen_ai.client.inference.operation.details":
@@ -363,10 +344,7 @@ def _from_events(events: Events) -> Iterator[Message]:
 
 
 def _indexed(values: Mapping[str, Any]) -> dict[str, list[Message]]:
-    """Gather `llm.input_messages.0.message.content` and its like into messages.
-
-    By prefix and in the order of their numbers.
-    """
+    """Return messages in numbered attributes (`llm.input_messages.0.message.content`), by prefix."""
     found: dict[tuple[str, int], dict[str, Any]] = defaultdict(dict)
     parts: dict[tuple[str, int], dict[int, str]] = defaultdict(dict)
     for key, value in values.items():
@@ -389,10 +367,7 @@ def _indexed(values: Mapping[str, Any]) -> dict[str, list[Message]]:
 
 
 def _loose(value: Any, role: str, keys: Iterable[str]) -> list[Message]:
-    """Read a value that may be a plain text, messages, or an object that holds either under one of the keys.
-
-    Anything else says nothing.
-    """
+    """Read a text, messages, or an object with either under one of the keys; anything else is empty."""
     value = decoded(value)
     if isinstance(value, str):
         return [Message(role, value.strip())] if value.strip() else []
@@ -421,8 +396,7 @@ def _nested(value: Any, role: str, keys: Iterable[str] = ()) -> list[Message]:
         return next(
             (said for key in keys if (inner := value.get(key)) and (said := _nested(inner, role))), []
         )
-    if (
-        isinstance(value, list) and len(value) == 1 and isinstance(value[0], str)
-    ):  # the arguments of a function
+    is_argument = isinstance(value, list) and len(value) == 1 and isinstance(value[0], str)
+    if is_argument:  # of a function
         return [Message(role, value[0].strip())] if value[0].strip() else []
     return read(value)

@@ -1,7 +1,4 @@
-"""Trajectories of mini-SWE-agent (`.traj.json`): commands with what they returned.
-
-What goes here: messages paired into spans, and the exit status. What does not: what a span means
-(`conventions.py`).
+"""Trajectories of mini-SWE-agent (`.traj.json`): commands with their results, and the exit status.
 
 Source: SWE-agent/mini-swe-agent, `src/minisweagent/agents/default.py`, `run/utils/save.py` (formats
 `mini-swe-agent-1` and `-1.1`). Messages have a time since version 1.8; a trajectory without times belongs to
@@ -12,18 +9,12 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from fl_assets.events.formats.marks import has_all, json_key
 from fl_assets.events.formats.readers import span_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span
 from fl_assets.events.formats.values import NoTimesError, as_object, first, ns_or_none, objects_of, text_of
 
-_MARKS = (
-    re.compile(
-        rb'"trajectory_format"\s*:\s*"mini-swe-agent|mswea_bash_command|<returncode>|\\u003creturncode'
-    ),
-    re.compile(rb'(?<!\\)"role"\s*:'),
-    re.compile(rb'(?<!\\)"content"\s*:'),
-)
 _RETURN = re.compile(
     r"<returncode>\s*(-?\d+)\s*</returncode>\s*(?:<(?:output|stdout)>)?(.*?)(?:</(?:output|stdout)>|\Z)",
     re.DOTALL,
@@ -74,7 +65,11 @@ read = span_reader(_of_document, "messages")
 FORMAT = Format(
     name="mini_swe",
     description="Trajectories of mini-SWE-agent (`.traj.json`).",
-    matches=lambda _, head: all(mark.search(head) for mark in _MARKS),
+    matches=has_all(
+        rb'"trajectory_format"\s*:\s*"mini-swe-agent|mswea_bash_command|<returncode>|\\u003creturncode',
+        json_key("role"),
+        json_key("content"),
+    ),
     read=read,
 )
 
@@ -84,9 +79,9 @@ def _when(message: dict[str, Any]) -> int:
 
 
 def _result(message: dict[str, Any]) -> tuple[int, str] | None:
-    """Give what a command returned, and its output; None for a message that is no result."""
+    """Return a command's exit code and output; None for a message that is no result."""
     extra = as_object(message.get("extra"))
-    if message.get("role") not in ("user", "tool"):  # a tuple, for the role may be anything
+    if message.get("role") not in ("user", "tool"):  # a tuple, as the role may be unhashable
         return None
     if isinstance(code := extra.get("returncode"), int):
         return code, text_of(extra.get("raw_output") or extra.get("output") or message.get("content"))

@@ -1,9 +1,4 @@
-"""MLflow traces (`mlflow.search_traces`, `Trace.to_json`, `traces.json` of its artifacts).
-
-An `info` and `data.spans`.
-
-What goes here: MLflow's attributes, which are JSON within text, and both generations of its span fields. What
-does not: what a span means (`conventions.py`).
+"""MLflow traces of versions 2 and 3 (`mlflow.search_traces`, `Trace.to_json`, `traces.json` of artifacts).
 
 Source: mlflow/mlflow, `mlflow/entities/trace.py`, `assessment.py`, `span.py` (`Span.to_dict`, version 2 and
 3).
@@ -15,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fl_assets.events.formats.evaluations import Evaluation, score_of
+from fl_assets.events.formats.marks import has_all, json_key
 from fl_assets.events.formats.otel_console import events_in
 from fl_assets.events.formats.readers import span_reader
 from fl_assets.events.formats.seam import Format
@@ -31,10 +27,6 @@ from fl_assets.events.formats.values import (
     text_of,
 )
 
-_MARKS = (
-    re.compile(rb'(?<!\\)"(?:mlflow\.traceRequestId|mlflow\.spanType|mlflow\.trace_schema\.version)"'),
-    re.compile(rb'(?<!\\)"spans"\s*:'),
-)
 _STATUS = {"OK": "ok", "ERROR": "error"}
 _KINDS = {
     "TOOL": "execute_tool",
@@ -73,18 +65,21 @@ read = span_reader(_of_record)
 FORMAT = Format(
     name="mlflow",
     description="MLflow's traces (JSON, or one per line).",
-    matches=lambda _, head: all(mark.search(head) for mark in _MARKS),
+    matches=has_all(
+        rb'(?<!\\)"(?:mlflow\.traceRequestId|mlflow\.spanType|mlflow\.trace_schema\.version)"',
+        json_key("spans"),
+    ),
     read=read,
 )
 
 
 def _own(values: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what is MLflow's: a trace's own tags and metadata are what a resource says elsewhere."""
+    """Drop MLflow's own keys: a trace's other tags and metadata are its resource."""
     return {key: value for key, value in values.items() if not key.startswith("mlflow.")}
 
 
 def _id(value: Any, field: str) -> str:
-    """Read an id as hex: MLflow 3 writes base64 of its bytes, MLflow 2 hex with `0x`."""
+    """Return an id as hex: MLflow 3 writes base64, MLflow 2 hex with `0x`."""
     text = required_text(value, field).removeprefix("0x")
     if text.endswith("=") or not re.fullmatch(r"[0-9a-fA-F]+|tr-[0-9a-f]+", text):
         try:

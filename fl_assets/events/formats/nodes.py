@@ -1,7 +1,6 @@
-"""Nodes: the place that a span comes from, told by attributes that stay.
+"""The node of a span, by attributes whose values stay the same over restarts.
 
-What goes here: which attribute names the place, and which values are new with each process. What does not:
-folders, which name the node of last resort (`events/sql.py`).
+What does not go here: folders, which name the node where attributes do not (`events/sql.py`).
 
 Sources: OpenTelemetry semantic conventions for resources, Kubernetes and FaaS.
 """
@@ -33,8 +32,7 @@ NODE_KEYS = (
     "container.name",
     "device.id",
 )
-"""Attributes that name the place a span comes from, in order; a value that is new with each process names
-none."""
+"""Attributes that name the node, in order."""
 _STAYS = frozenset({"node.id", "node_id", "host.id", "device.id", "faas.name", "cloud.resource_id"})
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _EPHEMERAL = re.compile(
@@ -45,35 +43,33 @@ _EPHEMERAL = re.compile(
     r"|[0-9]{2,7}@.*|.*[.:_-](?=[0-9A-Za-z]{10,}$)[0-9]*(?:[A-Za-z]+[0-9]+){3,}[A-Za-z]*"
     r"|.*[.:_-](?=[0-9a-f]*[0-9])(?=[0-9a-f]*[a-f])[0-9a-f]{8,16}|localhost(?:\..*)?|127\..*|169\.254\..*|::1"
 )
-"""Values that are made again for each process or sandbox (UUIDs, container and process ids, ULIDs, names that
-end in one), and those that every machine has."""
+"""Values that are new with each process or sandbox (UUIDs, container and process ids, ULIDs, names that end
+in one), and those that every machine has."""
 _K8S = "[bcdfghjklmnpqrstvwxz2456789]"
 _POD = re.compile(rf"(?P<owner>.+?)-(?=[a-z0-9]*[0-9])[a-z0-9]{{6,10}}-{_K8S}{{5}}")
 _POD_OF_SET = re.compile(rf"(?P<owner>.+?)-(?:(?=[a-z0-9]*[0-9])[a-z0-9]{{6,10}}-)?{_K8S}{{5}}")
-"""A pod's name is its owner's, the hash of its template, and five letters of Kubernetes' own alphabet
+"""A pod's name is its owner's, the hash of its template, and five letters of Kubernetes' alphabet
 (`k8s.io/apimachinery/pkg/util/rand`)."""
 
 _TASK_HOST = re.compile(r"ip-[0-9]+-[0-9]+-[0-9]+-[0-9]+(?:\..*)?")
-"""The host of a task of ECS: with Fargate, and wherever a task has an address of its own, new with each."""
+"""Host name of an ECS task with an address of its own (as in Fargate): new with each task."""
 
 
 class _Last:
-    """The resource looked at last, and its node: spans of one resource follow each other by the hundred."""
+    """Cache of the last resource and its node, as spans of one resource follow each other."""
 
     known: tuple[Mapping[str, Any], str] = ({}, "")
 
 
 def node_of(span: Span, order: tuple[str, ...] = ()) -> str:
-    """Return the place that a span comes from, or '' where the folder of its file is to tell.
+    """Return the node of a span, or '' where its file's folder names it.
 
-    A node is a place that stays. `service.instance.id` is random by the resource conventions, a container's
-    host name is its id, and a pod's name is new with each pod: those name none, or one machine that runs an
-    agent twelve times would pass for twelve.
+    A node is a place that stays. A random `service.instance.id`, a container's id as host name and a pod's
+    name are new each time: with them one machine that runs an agent twelve times would count as twelve.
 
     Args:
-        span: what to look at.
-        order: attributes to prefer, in order (`FEDERATED_LEARNING_NODE_ATTRIBUTES`); what they hold is taken
-            as it is.
+        span: the span.
+        order: attributes to use instead, in order (`FEDERATED_LEARNING_NODE_ATTRIBUTES`), whatever they hold.
     """
     if order:
         both = (span.resource, span.attributes)

@@ -1,22 +1,19 @@
 """Traces of the OpenAI Agents SDK, as its processors export them: objects `trace` and `trace.span`.
 
-What goes here: `span_data` by type, and `error`. What does not: what a span means (`conventions.py`).
-
 Source: openai/openai-agents-python, `tracing/span_data.py`, `tracing/spans.py` (`SpanImpl.export`),
 `tracing/traces.py`.
 """
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
+from fl_assets.events.formats.marks import has_all
 from fl_assets.events.formats.readers import Records, file_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span
 from fl_assets.events.formats.tool_results import failed_text
 from fl_assets.events.formats.values import as_list, as_object, first, iso_ns, required_text
 
-_MARK = re.compile(rb'(?<!\\)"object"\s*:\s*"trace\.span"')
 _KINDS = {
     "agent": "invoke_agent",
     "function": "execute_tool",
@@ -48,7 +45,7 @@ read = file_reader(_of_file)
 FORMAT = Format(
     name="openai_agents",
     description="Traces of the OpenAI Agents SDK, one object per line.",
-    matches=lambda _, head: _MARK.search(head) is not None,
+    matches=has_all(rb'(?<!\\)"object"\s*:\s*"trace\.span"'),
     read=read,
 )
 
@@ -97,7 +94,7 @@ def _span(raw: dict[str, Any], trace: dict[str, Any]) -> Span:
 
 
 def _error(error: Any) -> str:
-    """Give the message, with the detail that `data` adds to it."""
+    """Return the message, with the detail in `data`."""
     told = as_object(error)
     message = first(told, ("message",)) or failed_text(error)
     data = as_object(told.get("data"))

@@ -1,24 +1,18 @@
-"""Evaluation outputs of OpenHands (`output.jsonl`).
-
-One instance a line, with the history of its actions and observations.
-
-What goes here: actions paired with their observations into spans. What does not: what a span means
-(`conventions.py`).
+"""Evaluation outputs of OpenHands (`output.jsonl`): one instance per line, with its actions and observations.
 
 Source: OpenHands/OpenHands, `openhands/events/serialization` and `evaluation/utils/shared.py` (`EvalOutput`).
 Times have no zone and are read as UTC.
 """
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
+from fl_assets.events.formats.marks import has_all
 from fl_assets.events.formats.readers import span_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span
 from fl_assets.events.formats.values import as_object, iso_ns
 
-_MARK = re.compile(rb'^\s*\{\s*"instance_id"\s*:')
 _STILL_RUNNING = -1
 _MAX_LINE = 500
 
@@ -43,7 +37,7 @@ read = span_reader(_spans, "entries")
 FORMAT = Format(
     name="openhands_eval_output",
     description="Evaluation outputs of OpenHands (`output.jsonl`).",
-    matches=lambda _, head: _MARK.search(head) is not None,
+    matches=has_all(rb'^\s*\{\s*"instance_id"\s*:'),
     read=read,
 )
 
@@ -116,10 +110,7 @@ def _exit_code(event: dict[str, Any]) -> int | None:
 
 
 def _error(event: dict[str, Any]) -> str | None:
-    """Give an observation's error.
-
-    An exit code that is not zero, an error observation, or a tool's `ERROR:`; None when it succeeded.
-    """
+    """Return an observation's error (non-zero exit code, error observation, `ERROR:`), or None."""
     text = str(event.get("content") or "").strip()
     if code := _exit_code(event):
         last = text.splitlines()[-1].strip()[:_MAX_LINE] if text else ""
@@ -130,7 +121,7 @@ def _error(event: dict[str, Any]) -> str | None:
 
 
 def _ns(value: Any) -> int:
-    """Read an ISO 8601 time, without a zone as UTC; 0 when it is none, or before 1970."""
+    """Return an ISO 8601 time in nanoseconds; 0 when it is none, or before 1970."""
     try:
         return iso_ns(value)
     except ValueError:

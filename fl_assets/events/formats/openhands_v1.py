@@ -1,26 +1,18 @@
-"""Events of OpenHands' software-agent SDK (v1).
-
-Actions, observations, agent errors and messages, one event per line or file.
-
-What goes here: actions paired with observations. What does not: what a span means (`conventions.py`).
+"""Events of OpenHands' software-agent SDK (v1): actions, observations, errors and messages.
 
 Source: OpenHands/software-agent-sdk, `openhands-sdk/openhands/sdk/event`. Times have no zone and are read as
 UTC.
 """
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
+from fl_assets.events.formats.marks import has_all
 from fl_assets.events.formats.readers import Records, file_reader
 from fl_assets.events.formats.seam import Format
-from fl_assets.events.formats.spans import Span
+from fl_assets.events.formats.spans import Span, turn_span
 from fl_assets.events.formats.values import as_list, as_object, first, iso_ns, objects_of
 
-_MARKS = (
-    re.compile(rb'(?<!\\)"kind"\s*:\s*"\w+Event"|"kind"\s*:\s*"(?:\w+Observation|\w+Action)"'),
-    re.compile(rb'(?<!\\)"source"\s*:\s*"(?:agent|user|environment)"'),
-)
 _TAIL = 2000
 
 
@@ -47,7 +39,10 @@ read = file_reader(_of_file, "events")
 FORMAT = Format(
     name="openhands_v1",
     description="Events of OpenHands' software-agent SDK (JSON, JSONL).",
-    matches=lambda _, head: all(mark.search(head) for mark in _MARKS),
+    matches=has_all(
+        rb'(?<!\\)"kind"\s*:\s*"\w+Event"|"kind"\s*:\s*"(?:\w+Observation|\w+Action)"',
+        rb'(?<!\\)"source"\s*:\s*"(?:agent|user|environment)"',
+    ),
     read=read,
 )
 
@@ -62,14 +57,14 @@ def _spans(events: list[tuple[int, int, dict[str, Any]]]) -> Iterator[tuple[int,
     session = next(
         (first(event, ("conversation_id",)) for _, _, event in events if event.get("conversation_id")), ""
     ) or _of_one_file(events)
-    talk = _Talk(session)
+    conversation = _Conversation(session)
     for line, when, event in events:
-        yield from talk.next(line, when, event)
-    yield from talk.end()
+        yield from conversation.next(line, when, event)
+    yield from conversation.end()
 
 
-class _Talk:
-    """One conversation as it goes: calls that wait for their result, and the question that is open."""
+class _Conversation:
+    """The state of a conversation: calls without a result yet, and the open question."""
 
     def __init__(self, session: str) -> None:
         self._session = session
@@ -78,7 +73,7 @@ class _Talk:
         self._asked: tuple[int, int, str, str] | None = None
 
     def next(self, line: int, when: int, event: dict[str, Any]) -> Iterator[tuple[int, Span]]:
-        """Give the spans that an event ends."""
+        """Yield the spans that an event completes."""
         kind = str(event.get("kind") or "")
         key = str(event.get("tool_call_id") or event.get("action_id") or "")
         if _is_action(kind, event):
@@ -110,7 +105,7 @@ class _Talk:
             self._asked = None
 
     def end(self) -> Iterator[tuple[int, Span]]:
-        """Give what has no end in the file: calls without a result, a question without an answer."""
+        """Yield what has no end in the file: calls without a result, a question without an answer."""
         for line, begun, action in self._calls.values():
             if action.get("tool_name") != "finish":
                 yield line, _call(self._common, self._session, action, {}, begun, 0)
@@ -146,7 +141,7 @@ def _failed_conversation(common: dict[str, Any], session: str, event: dict[str, 
 
 
 def _of_one_file(events: list[tuple[int, int, dict[str, Any]]]) -> str:
-    """Name the session of a file that does not: where each event is a file, those of a call have its id."""
+    """Return a session for a file without one: where each event is a file, the call's id."""
     calls = {str(event.get("tool_call_id") or "") for _, _, event in events}
     only = calls.pop() if len(calls) == 1 else ""
     return only or str(events[0][2].get("id") or events[0][1])
@@ -156,22 +151,7 @@ def _turn(
     common: dict[str, Any], session: str, asked: tuple[int, int, str, str], end: int, answer: str
 ) -> tuple[int, Span]:
     line, when, key, words = asked
-    attributes = {
-        "session.id": session,
-        "gen_ai.operation.name": "invoke_agent",
-        "input.value": words,
-        "output.value": answer,
-        "turn.is_open": True,
-    }
-    return line, Span(
-        **common,
-        span_id=f"turn-{key}",
-        name="turn",
-        start_ns=when,
-        end_ns=end,
-        status="log",
-        attributes=attributes,
-    )
+    return line, turn_span(common, f"turn-{key}", (when, words), (end, answer), {"session.id": session})
 
 
 def _call(

@@ -1,9 +1,4 @@
-"""Spans as SDKs of OpenTelemetry print them.
-
-The console exporter's JSON (`to_json`), and lists of spans that tools save in the same manner.
-
-What goes here: ids with `0x`, ISO or numeric times, `status_code` and `description`. What does not: what a
-span means (`conventions.py`).
+"""Spans in the JSON of OpenTelemetry's console exporter (`to_json`), and lists of such spans.
 
 Source: opentelemetry-python, `sdk/trace/__init__.py` (`ReadableSpan.to_json`); opentelemetry-js,
 `ConsoleSpanExporter`.
@@ -83,7 +78,7 @@ def _span(raw: dict[str, Any]) -> Span:
 
 
 def events_in(value: Any) -> tuple[SpanEvent, ...]:
-    """Read the events of a span: objects with a name, attributes, and a time under one of its usual names."""
+    """Return the events of a span: objects with name, attributes, and a time under a usual name."""
     found = []
     for event in objects_of(value):
         time = event.get("timestamp") or event.get("time_unix_nano") or event.get("time")

@@ -1,32 +1,20 @@
-"""Spans as OpenTelemetry's JavaScript SDK has them, written as JSON.
+"""Spans of OpenTelemetry's JavaScript SDK as JSON.
 
-What its console exporter makes of a span (`traceId`, `id`, microseconds), and a span itself with its times as
+They are what its console exporter prints (`traceId`, `id`, microseconds), or spans themselves, with times as
 pairs of seconds and nanoseconds.
-
-What goes here: the SDK's names and times. What does not: what a span means (`conventions.py`).
 
 Source: opentelemetry-js 1 and 2, `ConsoleSpanExporter.ts` (`_exportInfo`), `Span.ts` (`SpanImpl`).
 """
 
-import re
 from typing import Any
 
+from fl_assets.events.formats.marks import has_all, has_any, json_key
 from fl_assets.events.formats.otlp_values import attributes_of
 from fl_assets.events.formats.readers import entry_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span, SpanEvent
 from fl_assets.events.formats.values import any_ns, as_object, first, objects_of, required_text
 
-_PRINTED = (
-    re.compile(rb'(?<!\\)"traceId"\s*:'),
-    re.compile(rb'(?<!\\)"timestamp"\s*:\s*[0-9]'),
-    re.compile(rb'(?<!\\)"duration"\s*:\s*[0-9]'),
-    re.compile(rb'(?<!\\)"(?:instrumentationScope|instrumentationLibrary|parentSpanContext|traceState)"\s*:'),
-)
-_WHOLE = (
-    re.compile(rb'(?<!\\)"(?:_spanContext|spanContext)"\s*:'),
-    re.compile(rb'(?<!\\)"(?:startTime|_startTime)"\s*:\s*\['),
-)
 _STATUS = {"1": "ok", "2": "error", "OK": "ok", "ERROR": "error"}
 
 
@@ -75,6 +63,14 @@ read = entry_reader(_span, "spans")
 FORMAT = Format(
     name="otel_js",
     description="Spans of OpenTelemetry's JavaScript SDK, of its console exporter or as JSON.",
-    matches=lambda _, head: any(all(mark.search(head) for mark in marks) for marks in (_PRINTED, _WHOLE)),
+    matches=has_any(
+        has_all(
+            json_key("traceId"),
+            rb'(?<!\\)"timestamp"\s*:\s*[0-9]',
+            rb'(?<!\\)"duration"\s*:\s*[0-9]',
+            json_key("instrumentationScope|instrumentationLibrary|parentSpanContext|traceState"),
+        ),
+        has_all(json_key("_spanContext|spanContext"), rb'(?<!\\)"(?:startTime|_startTime)"\s*:\s*\['),
+    ),
     read=read,
 )

@@ -1,19 +1,16 @@
-"""OTLP/JSON as the OpenTelemetry Collector's file exporter writes it.
+"""OTLP/JSON: export requests, one per line or document, and Tempo's `batches`.
 
-One export request per line, or one document per file; Tempo's `batches` too.
-
-What goes here: the wire form of spans, in every spelling that writers use (ids in hex of either case or
-base64, 64-bit integers as texts or numbers, enums as numbers or names, camelCase or snake_case keys, unknown
-fields). What does not: what a span means (`conventions.py`), log records (`otlp_logs.py`).
+It is read in every spelling that writers use: ids in hex of either case or base64, 64-bit integers as texts
+or numbers, enums as numbers or names, camelCase or snake_case keys. Log records are read by `otlp_logs.py`.
 
 Sources: opentelemetry-proto 1.5, `docs/specification.md#json-protobuf-encoding`; protobuf's JSON mapping;
 Tempo's HTTP API (`/api/traces`).
 """
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
+from fl_assets.events.formats.marks import has_all, has_any, json_key
 from fl_assets.events.formats.otlp_logs import spans_of_logs
 from fl_assets.events.formats.otlp_values import attributes_of, get, id_of, integer_of, time_of
 from fl_assets.events.formats.readers import NotUsed, span_reader
@@ -21,14 +18,6 @@ from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span, SpanEvent
 from fl_assets.events.formats.values import as_list, as_object, objects_of
 
-_MARK = re.compile(
-    rb'(?<!\\)"(?:resourceSpans|resource_spans|resourceLogs|resource_logs|batches|scopeSpans|scope_spans'
-    rb'|scopeLogs|scope_logs)"\s*:\s*(?:\[|null)'
-)
-_SPAN_MARKS = (
-    re.compile(rb'(?<!\\)"(?:spanId|span_id)"\s*:\s*"'),
-    re.compile(rb'(?<!\\)"(?:startTimeUnixNano|start_time_unix_nano)"\s*:'),
-)
 _STATUS = {
     "1": "ok",
     "STATUS_CODE_OK": "ok",
@@ -42,10 +31,7 @@ _WRAPPED = ("trace", "result", "data", "body", "payload")
 
 
 def _of_request(request: Any) -> Iterator[Span | str | NotUsed]:
-    """Give the spans of one export request (or a list of them), and a text for each thing that is none.
-
-    What one resource sent may stand by itself, and so may a span.
-    """
+    """Yield the spans of requests, of one resource, or a single span; a text for anything else."""
     for one in request if isinstance(request, list) else [request]:
         whole = _opened(as_object(one))
         if isinstance(page := whole.get("data"), list):  # of an API: Phoenix' `/spans/otlpv1`
@@ -69,14 +55,14 @@ def _of_request(request: Any) -> Iterator[Span | str | NotUsed]:
 
 
 def _opened(whole: dict[str, Any]) -> dict[str, Any]:
-    """Give the request within what APIs wrap it in: Tempo's v2 (`trace`), Jaeger's v3 (`result`)."""
+    """Unwrap a request from an API's answer: Tempo's v2 (`trace`), Jaeger's v3 (`result`)."""
     inner = next((found for key in _WRAPPED if (found := as_object(whole.get(key)))), {})
     has_spans = any(get(inner, key) is not None for key in (*_SPAN_LISTS, "resourceLogs"))
     return inner if has_spans else whole
 
 
 def _resource_of(span: dict[str, Any]) -> dict[str, Any]:
-    """Read the resource that a span by itself brings along."""
+    """Return the resource within a single span."""
     resource = as_object(span.get("resource"))
     return attributes_of(get(resource, "attributes") or get(span, "resourceAttributes") or resource)
 
@@ -86,7 +72,13 @@ read = span_reader(_of_request)
 FORMAT = Format(
     name="otlp",
     description="OTLP/JSON traces and log records, as the OpenTelemetry Collector writes them, and Tempo's.",
-    matches=lambda _, head: _MARK.search(head) is not None or all(mark.search(head) for mark in _SPAN_MARKS),
+    matches=has_any(
+        has_all(
+            rb'(?<!\\)"(?:resourceSpans|resource_spans|resourceLogs|resource_logs|batches|scopeSpans|scope_spans'
+            rb'|scopeLogs|scope_logs)"\s*:\s*(?:\[|null)'
+        ),
+        has_all(rb'(?<!\\)"(?:spanId|span_id)"\s*:\s*"', json_key("startTimeUnixNano|start_time_unix_nano")),
+    ),
     read=read,
 )
 

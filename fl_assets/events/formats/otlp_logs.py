@@ -1,7 +1,4 @@
-"""Log records of OTLP: GenAI events, the events of coding agents, exceptions and errors.
-
-What goes here: which log records are calls, turns or failures, and as what span they are read. What does not:
-OTLP's wire form (`otlp.py`).
+"""Log records of OTLP as spans: GenAI events, the events of coding agents, exceptions and errors.
 
 Sources: OpenTelemetry semantic conventions for GenAI events and exceptions in logs; "Monitoring" in Claude
 Code's documentation (`claude_code.*`), `docs/telemetry.md` of Gemini CLI (`gemini_cli.*`) and of Qwen Code,
@@ -30,16 +27,15 @@ _WORDS = {
     "user_prompt": ("prompt", "gen_ai.user.message"),
     "assistant_response": ("response", "gen_ai.choice"),
 }
-"""Events of what was said: the attribute that has the words, and the GenAI event that they are read as; both
-sides of a prompt share its id."""
+"""Events with texts: the attribute that has the text, and the GenAI event that it is read as."""
 _TOOL_EVENTS = frozenset({"tool_result", "tool_call"})
 _MODEL_EVENTS = frozenset({"api_request", "api_response", "api_error"})
 _STREAM_EVENTS = frozenset({"sse_event", "websocket_event"})
-"""Of an answer as it comes in parts: nothing but one that breaks off."""
+"""Parts of a streamed answer, of which only failures count."""
 
 
 def spans_of_logs(groups: Any) -> Iterator[Span | str | NotUsed]:
-    """Read log records as the spans that they tell of; what is none of those is counted by its name."""
+    """Yield the spans of log records; other records are counted by name."""
     for group in objects_of(groups):
         resource = attributes_of(get(as_object(get(group, "resource")), "attributes"))
         for scoped in objects_of(get(group, "scopeLogs") or get(group, "instrumentationLibraryLogs")):
@@ -69,8 +65,8 @@ def spans_of_logs(groups: Any) -> Iterator[Span | str | NotUsed]:
 class LogRecord:
     """One log record with plain values.
 
-    `when` is in nanoseconds since 1970, `trace` and `span` are ids as `id_of` reads them or nothing,
-    `severity` is OpenTelemetry's number or its name; `number` tells equal records of one request apart.
+    `when` is in nanoseconds since 1970, `trace` and `span` are ids for `id_of`, or empty, `severity` is
+    OpenTelemetry's number or its name; `number` distinguishes equal records of one request.
     """
 
     resource: dict[str, Any]
@@ -106,12 +102,12 @@ class LogRecord:
 
     @property
     def digest(self) -> str:
-        """What it is known by where it has no ids."""
+        """Hash that identifies it where it has no ids."""
         unique = [self.when, self.name, self.number, self.attributes, self.body]
         return hashlib.sha256(orjson.dumps(unique, option=orjson.OPT_SORT_KEYS, default=str)).hexdigest()
 
     def span_of(self, **more: Any) -> Span:
-        """Make the span that the record tells of."""
+        """Return the record's span."""
         fields: dict[str, Any] = {
             "parent_id": "",
             "name": self.name,
@@ -125,10 +121,10 @@ class LogRecord:
 
 
 def span_of_record(record: LogRecord) -> Span | NotUsed:
-    """Read a log record as the span that it tells of; what is none is named.
+    """Return the span of a log record, or the name of one that is not used.
 
     Raises:
-        ValueError: when it is one and cannot be read.
+        ValueError: it has invalid ids or times.
     """
     if match := _AGENTS.match(record.name):
         return _of_agent(record, match[1], match[2])
@@ -142,7 +138,7 @@ def span_of_record(record: LogRecord) -> Span | NotUsed:
 
 
 def _of_genai(record: LogRecord) -> Span:
-    """Read a GenAI event as a stand-in for its span, to which what it says belongs."""
+    """Return a GenAI event as a `log` span with its messages."""
     said = {
         **record.attributes,
         **(record.body if isinstance(record.body, dict) else {"content": record.body}),
@@ -157,7 +153,7 @@ def _of_genai(record: LogRecord) -> Span:
 
 
 def _of_evaluation(record: LogRecord) -> Span:
-    """Read an evaluation as the stand-in that carries it; what it is of need not be in this file."""
+    """Return an evaluation as an `evaluation` span; the scored span may be in another file."""
     values = {**record.attributes, **as_object(record.body)}
     return record.span_of(
         trace_id=id_of(record.trace, "traceId", 16) if record.trace else "",
@@ -169,7 +165,7 @@ def _of_evaluation(record: LogRecord) -> Span:
 
 
 def _of_error(record: LogRecord) -> Span:
-    """Read an error as the failure of its span; of a span in the same file only its words are taken."""
+    """Return an error as an `error-log` span."""
     values = record.attributes
     trace = id_of(record.trace, "traceId", 16) if record.trace else record.digest[:32]
     span = id_of(record.span, "spanId", 8) if record.span and record.trace else record.digest[:16]
@@ -189,7 +185,7 @@ def _of_error(record: LogRecord) -> Span:
 
 
 def _of_agent(record: LogRecord, agent: str, event: str) -> Span | NotUsed:
-    """Read an event of a coding agent: a tool's result, a model's answer or error, or what the user said."""
+    """Return the span of a coding agent's event: a tool's result, a model's answer or error, or a text."""
     values = record.attributes
     session = session_of(values)
     about: dict[str, Any] = {**values, "session.id": session, "gen_ai.agent.name": agent}

@@ -1,8 +1,4 @@
-"""OTLP's JSON values, in every spelling that writers use: ids, integers, times, attributes.
-
-What goes here: readers of the protobuf types that spans and log records share. What does not: spans
-(`otlp.py`) and log records (`otlp_logs.py`).
-"""
+"""OTLP's JSON values, in every spelling that writers use: ids, integers, times, attributes."""
 
 import base64
 import re
@@ -17,10 +13,10 @@ _HEX = re.compile(r"[0-9a-fA-F]+")
 
 
 def time_of(raw: dict[str, Any], field: str) -> int:
-    """Read a time of a span or record in nanoseconds; 0 where there is none.
+    """Return a time in nanoseconds; 0 where there is none.
 
     Raises:
-        TimeUnitError: when it is in another unit.
+        TimeUnitError: it is in another unit.
     """
     value = get(raw, field)
     if isinstance(value, str) and _ISO.match(value):
@@ -34,18 +30,16 @@ def _snake(key: str) -> str:
 
 
 def get(value: dict[str, Any], key: str) -> Any:
-    """Look a field up by its camelCase name, or as snake_case, which protobuf's JSON parsers accept too."""
+    """Return a field by its camelCase name, or as snake_case, which protobuf's JSON parsers accept too."""
     found = value.get(key)
     return found if found is not None else value.get(_snake(key))
 
 
 def id_of(value: Any, field: str, size: int) -> str:
-    """Read an id as lower-case hex.
-
-    It is hex in OTLP/JSON, and base64 where a generic protobuf library wrote it.
+    """Return an id as lower-case hex, from hex (OTLP/JSON) or base64 (generic protobuf libraries).
 
     Raises:
-        ValueError: when it is neither, or all zeros.
+        ValueError: it is neither, or all zeros.
     """
     text = value if isinstance(value, str) else ""
     if not _HEX.fullmatch(text) or len(text) != 2 * size:
@@ -64,10 +58,10 @@ def id_of(value: Any, field: str, size: int) -> str:
 
 
 def integer_of(value: Any, field: str) -> int:
-    """Read a 64-bit integer, which is a text in JSON and a number where a writer did not care.
+    """Return a 64-bit integer, written as text or as a number; 0 for none.
 
     Raises:
-        ValueError: when it is none.
+        ValueError: it is no integer.
     """
     if value is None or value == "":
         return 0
@@ -80,7 +74,7 @@ def integer_of(value: Any, field: str) -> int:
 
 
 def attributes_of(value: Any, depth: int = 0) -> dict[str, Any]:
-    """Read a list of key and AnyValue, or the object of plain values that some writers make of it."""
+    """Return attributes, from a list of key and AnyValue or from an object of plain values."""
     if isinstance(value, dict):
         return {str(key): any_value(entry, depth) for key, entry in value.items()}
     return {
@@ -91,10 +85,7 @@ def attributes_of(value: Any, depth: int = 0) -> dict[str, Any]:
 
 
 def any_value(value: Any, depth: int = 0) -> Any:
-    """Read an AnyValue as a plain value, which it may be already.
-
-    Bytes stay base64 text; what lies deeper than `_MAX_DEPTH` is None.
-    """
+    """Return an AnyValue as a plain value, if it is not one; bytes stay base64, too deep ones are None."""
     if depth > _MAX_DEPTH:
         return None
     if isinstance(value, list):
@@ -102,7 +93,7 @@ def any_value(value: Any, depth: int = 0) -> Any:
     if not isinstance(value, dict):
         return value
     if (text := value.get("stringValue")) is not None:
-        return text  # nine of ten
+        return text  # by far the most frequent
     for key in ("stringValue", "boolValue", "doubleValue", "bytesValue"):
         if (found := get(value, key)) is not None:
             return found

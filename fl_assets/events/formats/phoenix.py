@@ -1,43 +1,25 @@
-"""Spans and annotations of Arize Phoenix: its REST API (`/v1/projects/{id}/spans`, `…/span_annotations`).
-
-And its data frames written as JSON lines.
-
-What goes here: Phoenix' names of a span's fields, nested or as columns `attributes.…`. What does not: what a
-span means (`conventions.py`).
+"""Spans and annotations of Arize Phoenix, from its REST API or its data frames as JSON lines.
 
 Source: Arize-ai/phoenix, `src/phoenix/server/api/routers/v1/spans.py`, `annotations.py`;
 `phoenix.client.spans.get_spans_dataframe`.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fl_assets.events.formats.evaluations import Evaluation, score_of
+from fl_assets.events.formats.marks import has_all, has_any, json_key
 from fl_assets.events.formats.otel_console import events_in
 from fl_assets.events.formats.readers import entry_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span
 from fl_assets.events.formats.values import any_ns, as_list, as_object, ns_or_none, required_text, text_of
 
-_MARKS = (
-    re.compile(rb'(?<!\\)"span_kind"\s*:'),
-    re.compile(rb'(?<!\\)"(?:context|context\.trace_id|context\.span_id)"\s*:'),
-    re.compile(rb'(?<!\\)"status_code"\s*:'),
-)
-_ANNOTATION = (
-    re.compile(rb'(?<!\\)"annotator_kind"\s*:'),
-    re.compile(rb'(?<!\\)"(?:span_id|trace_id|session_id)"\s*:'),
-    re.compile(rb'(?<!\\)"(?:result|result\.score|result\.label)"\s*:'),
-)
 _STATUS = {"OK": "ok", "ERROR": "error"}
 
 
 def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Give nested attributes under dotted names, as OpenInference writes them.
-
-    Objects and lists of objects are opened, other lists stay.
-    """
+    """Yield nested attributes under dotted names, as in OpenInference; lists of scalars stay."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from flat(inner, f"{prefix}.{key}" if prefix else str(key))
@@ -102,6 +84,17 @@ read = entry_reader(_of_entry, "spans")
 FORMAT = Format(
     name="phoenix",
     description="Spans and annotations of Arize Phoenix, from its API or its data frames.",
-    matches=lambda _, head: any(all(mark.search(head) for mark in marks) for marks in (_MARKS, _ANNOTATION)),
+    matches=has_any(
+        has_all(
+            json_key("span_kind"),
+            json_key(r"context|context\.trace_id|context\.span_id"),
+            json_key("status_code"),
+        ),
+        has_all(
+            json_key("annotator_kind"),
+            json_key("span_id|trace_id|session_id"),
+            json_key(r"result|result\.score|result\.label"),
+        ),
+    ),
     read=read,
 )

@@ -1,7 +1,6 @@
-"""What a format is to the engine: a name, a test of a file's first bytes, and a way from lines to rows.
+"""The interface between a format and the engine, and the reader of JSON that all formats share.
 
-What goes here: the records of the seam, and the one reader of JSON that all formats share. What does not: any
-format (one file each, beside this one), files, compression, redaction and quarantine (the engine's).
+What does not go here: any format (one file each), files, redaction and quarantine (the engine's).
 """
 
 import json
@@ -18,25 +17,21 @@ Lines = Iterable[tuple[int, bytes]]
 """Numbered lines of one file, from 1, with or without their line ends."""
 
 MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
-"""Largest document of many lines, and largest single line of a format, that is parsed: what it takes in
-memory is some six times that."""
+"""Largest document, or line of a format, that is parsed; it takes some six times that in memory."""
 
 MAX_DOCUMENT_VALUES = 4_000_000
-"""Values in one such document: empty lists of two bytes each would take thirty times their size in memory."""
+"""Most values in one such document: empty lists take thirty times their size in memory."""
 
 RefusedReason = Literal[
     "bad_json", "bad_span", "bad_record", "unsupported_format", "wrong_time_unit", "before_start", "not_used"
 ]
-"""`wrong_time_unit`: milliseconds, say, in a field of nanoseconds; `before_start`: older than the first day
+"""`wrong_time_unit`: such as milliseconds in a field of nanoseconds; `before_start`: older than the first day
 that is analysed; `not_used`: no call, no turn."""
 
 
 @dataclass(frozen=True, slots=True)
 class EventLine:
-    """One event (or, for table `error_records`, that table's row) as one line of JSON.
-
-    `line` is the line of the file that it came from.
-    """
+    """One event (or row of `error_records`) as JSON, and the line of the file that it came from."""
 
     line: int
     data: bytes
@@ -44,7 +39,7 @@ class EventLine:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationLine:
-    """One row of the table `evaluations` as one line of JSON; without a `node_id` it is the folder's."""
+    """One row of `evaluations` as JSON; the default of `node_id` is the file's folder."""
 
     line: int
     data: bytes
@@ -52,29 +47,25 @@ class EvaluationLine:
 
 @dataclass(frozen=True, slots=True)
 class RefusedLine:
-    """What became no event: line (0 for the file as a whole), reason, and what was found.
-
-    The engine quarantines it.
-    """
+    """A refusal, which the engine quarantines: line (0 for the whole file), reason, and what was found."""
 
     line: int
     reason: RefusedReason
     detail: str
     events: int = 1
-    """How many events are lost by it; 0 for what was read and is rightly left out, which never counts as
-    broken."""
+    """How many events are lost by it; 0 for what is left out on purpose."""
 
 
 Read = EventLine | EvaluationLine | RefusedLine
-"""What comes of reading a file."""
+"""What a reader yields."""
 
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """What a reader may want to know of the deployment."""
+    """Settings of a reader."""
 
     start: date | None = None
-    """First day that is analysed: what ended before it is left out, and said to be."""
+    """First day that is analysed: what ended before it is left out, and counted."""
     node_attributes: tuple[str, ...] = ()
     """Attributes that name the node, in order of preference; empty for the built-in order."""
 
@@ -86,10 +77,9 @@ DEFAULT_OPTIONS = ReadOptions()
 class Format:
     """One input format.
 
-    `matches(name, head)` looks at the file's name and its first bytes (decompressed, some 64 KiB, perhaps cut
+    `matches(name, head)` tests the file's name and its first bytes (decompressed, some 64 KiB, perhaps cut
     within a line).
-    `read(lines, options)` is a pure function from a file's lines to events and refusals. It streams: nothing
-    is read ahead that the format does not need.
+    `read(lines, options)` is a pure, streaming function from a file's lines to events and refusals.
     """
 
     name: str
@@ -100,7 +90,7 @@ class Format:
 
 
 def early_in_words(count: int, noun: str, start: date, first: date) -> str:
-    """Say how much was left out since it is older than the first day that is analysed."""
+    """Return a text about events that are older than the first day that is analysed."""
     return (
         f"{count} {noun} ended before {start}, the first day that is analysed "
         f"(FEDERATED_LEARNING_START_DATE); the first of them on {first}"
@@ -108,14 +98,11 @@ def early_in_words(count: int, noun: str, start: date, first: date) -> str:
 
 
 def json_records(lines: Lines) -> Iterator[tuple[int, Any] | RefusedLine]:
-    """Give each JSON value of a file with the line it begins on.
+    """Yield each JSON value of a file with the line it begins on: one per line, or documents of many lines.
 
-    One per line, or documents of many lines, one after another.
-
-    A file is taken line by line as soon as one of its first two lines is an object or a list by itself; a
-    line that does not parse then costs that line alone, and several values on a line are several. Otherwise a
-    document ends where its brackets do; one that does not parse is tried line by line, so that two broken
-    lines at the start of a file do not cost the file. Documents over `MAX_DOCUMENT_BYTES` or
+    A file is read line by line if one of its first two lines is an object or a list by itself; a line may
+    then have several values, and a bad one costs that line alone. Otherwise a document ends where its
+    brackets do; one that does not parse is tried line by line. Documents over `MAX_DOCUMENT_BYTES` or
     `MAX_DOCUMENT_VALUES` are refused.
     """
     numbered = ((number, line.removeprefix(b"\xef\xbb\xbf").rstrip()) for number, line in lines)
@@ -137,7 +124,7 @@ def _documents(lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, Any] |
     for number, line in lines:
         is_cut = depth > 0 and line[:1] in b"{[" and len(held) > 1 and held[1][1][:1] in b" \t"
         is_cut = is_cut and held[0][1][:1] == b"{"  # a list may have its entries there
-        if is_cut:  # what is indented has no bracket at the start of a line: here begins another document
+        if is_cut:  # an indented document has no bracket at the start of a line: another one begins here
             yield from _of_document(held)
             held, size, depth = [], 0, 0
         held.append((number, line))
@@ -158,13 +145,13 @@ _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
 
 def _opened(line: bytes) -> int:
-    """Return how many brackets a line opens and does not close."""
+    """Return how many more brackets a line opens than it closes."""
     bare = _STRING.sub(b"", line) if b'"' in line else line
     return bare.count(b"{") + bare.count(b"[") - bare.count(b"}") - bare.count(b"]")
 
 
 def is_balanced(text: bytes) -> bool:
-    """Whether as many brackets close as open, and no text is cut: of a JSON value no beginning is."""
+    """Whether as many brackets close as open, and no string is cut, unlike in a truncated JSON value."""
     return b'"' not in _STRING.sub(b"", text) and _opened(text) == 0
 
 
@@ -200,9 +187,7 @@ def _of_line(number: int, line: bytes) -> Iterator[tuple[int, Any] | RefusedLine
     try:
         yield number, orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        if (
-            line[-1:] == b"," and (value := _parsed(line[:-1])) is not None
-        ):  # the entries of a list, one per line
+        if line[-1:] == b"," and (value := _parsed(line[:-1])) is not None:  # an entry of a list
             yield number, value
         elif values := _concatenated(line):
             yield from ((number, value) for value in values)
@@ -222,7 +207,7 @@ def _parsed(line: bytes) -> Any:
 
 
 def _behind_words(line: bytes) -> Any:
-    """Parse the object at the end of a line that a logger begins with words of its own; None without one."""
+    """Parse the object after a logger's prefix; None without one."""
     place = line.find(b"{", 0, _MAX_WORDS)
     return _parsed(line[place:]) if place > 0 and line[-1:] == b"}" else None
 
@@ -232,10 +217,7 @@ _BETWEEN = re.compile(rb"}\s*{")
 
 
 def _concatenated(line: bytes) -> list[Any]:
-    """Read objects written one after another without a line end, as some delivery streams do.
-
-    What is no such line gives [].
-    """
+    """Parse objects one after another on one line, as some delivery streams write; [] otherwise."""
     if not _BETWEEN.search(line):
         return []
     decoder, text, values, at = json.JSONDecoder(), line.decode("utf-8", "replace"), [], 0
@@ -262,9 +244,6 @@ _EVENT = re.compile(rb'"(?:spanId|span_id|parentObservationId|parent_observation
 
 
 def _events_in(text: bytes) -> int:
-    """Return how many events are lost with a text that cannot be read, by the ids in it.
-
-    A line of words between others, as a program prints them, is none.
-    """
+    """Estimate how many events are lost with an unparsable text, by its ids; plain words are none."""
     found = sum(1 for _ in _EVENT.finditer(text))
     return found or int(text.lstrip()[:1] in {b"{", b"["})

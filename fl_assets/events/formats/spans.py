@@ -1,7 +1,6 @@
-"""A span, and the reader that formats of spans share.
+"""The span, to which every format of calls is converted.
 
-What goes here: the record that every format of calls is turned into, and the way from a file's JSON to
-events. What does not: any wire format, and what a span means (`conventions.py`, `outcomes.py`, `messages.py`,
+What does not go here: any wire format, and what a span means (`conventions.py`, `outcomes.py`, `messages.py`,
 `traces.py`).
 """
 
@@ -13,7 +12,7 @@ MAX_NS = 253_402_300_799 * 10**9  # the end of year 9999, the last that a dateti
 
 
 class SpanEvent(NamedTuple):
-    """An event of a span, or a log record that belongs to it; `time_ns` is since 1970, 0 when unknown."""
+    """An event of a span, or a log record of it; `time_ns` is since 1970, 0 when unknown."""
 
     name: str
     values: Mapping[str, Any]
@@ -22,17 +21,14 @@ class SpanEvent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One span with plain values.
+    """One span with plain values; times are nanoseconds since 1970 UTC, 0 where unknown.
 
-    Ids are what the format makes of them, times are nanoseconds since 1970 UTC and 0 where unknown.
-
-    The status is `ok`, `error` or `unset`, as OpenTelemetry has them. A span of status `log` or `error-log`
-    stands in for one of which only log records are known: what it says belongs to the span of that id. The
-    first is no call; the second is a failed one, unless the file has the span itself. One of status
-    `evaluation` is no call either, and carries evaluations as its events.
+    The status is `ok`, `error` or `unset`, as in OpenTelemetry. A span of status `log` or `error-log` holds
+    log records of the span with its id: the first is no call, the second a failed call unless the file has
+    the span itself. One of status `evaluation` is no call, and has evaluations as its events.
 
     Raises:
-        ValueError: when it has no time that a row can have.
+        ValueError: it has no valid time.
     """
 
     trace_id: str
@@ -61,5 +57,38 @@ class Span:
 
     @property
     def duration_ms(self) -> float | None:
-        """How long it took; None when its start or its end is unknown, or they are in the wrong order."""
+        """Its duration; None when its start or end is unknown, or they are in the wrong order."""
         return (self.end_ns - self.start_ns) / 1e6 if 0 < self.start_ns <= self.end_ns else None
+
+
+def turn_span(
+    common: dict[str, Any],
+    span_id: str,
+    asked: tuple[int, str],
+    answer: tuple[int, str],
+    about: Mapping[str, Any],
+) -> Span:
+    """Return the span of a user's question and its answer.
+
+    Args:
+        common: trace_id, parent_id and resource.
+        span_id: id of the turn.
+        asked: time, nanoseconds since 1970, and text of the question.
+        answer: the same of the answer; (0, "") for none.
+        about: further attributes.
+    """
+    return Span(
+        **common,
+        span_id=span_id,
+        name="turn",
+        start_ns=asked[0],
+        end_ns=answer[0] or asked[0],
+        status="log",
+        attributes={
+            **about,
+            "gen_ai.operation.name": "invoke_agent",
+            "input.value": asked[1],
+            "output.value": answer[1],
+            "turn.is_open": True,
+        },
+    )

@@ -1,8 +1,4 @@
-"""The native events as one document, or several over many lines: a list, or pretty-printed objects.
-
-What goes here: finding the events of such a document. What does not: the native lines, which the engine reads
-by itself, and what an event must be (`events/event.py`).
-"""
+"""Native events as a list, or pretty-printed; the engine validates them like its own lines."""
 
 import re
 from collections.abc import Iterator
@@ -29,7 +25,7 @@ def _matches(_: str, head: bytes) -> bool:
 
 
 def read(lines: Lines, options: ReadOptions = DEFAULT_OPTIONS) -> Iterator[EventLine | RefusedLine]:
-    """Give each event as it is; the engine checks it as it checks a line."""
+    """Yield each event as it is."""
     del options
     for record in json_records(lines):
         if isinstance(record, RefusedLine):

@@ -1,7 +1,6 @@
-"""What a tool gave back that is an error, in any of the shapes that tools and frameworks write.
+"""Errors in tool results, in any of the shapes that tools and frameworks write.
 
-What goes here: results, texts and objects of errors. What does not: where a span keeps them, and whether its
-call failed (`outcomes.py`).
+What does not go here: where a span keeps results, and whether its call failed (`outcomes.py`).
 
 Sources: the MCP specification (`isError`); what LangChain, CrewAI, the OpenAI Agents SDK, AutoGen and Claude
 Code put into a tool's result.
@@ -30,7 +29,7 @@ _ERROR_TEXT = re.compile(
     re.IGNORECASE,
 )
 _RAISED = re.compile(r"\s*(?:[a-z_]\w*\.)*[A-Z]\w*(?:Error|Exception)(?:: |\(['\"])")
-"""How a result begins that is an exception as Python and its like print it."""
+"""Beginning of a result that is an exception, as Python and its like print it."""
 _LEAD_IN = re.compile(
     r"\s*(?:(?:i )?encountered an error while trying to use the tool\. this was the error:\s*"
     r"|an error occurred while running the tool\. please try again\. error:\s*|<tool_use_error>)"
@@ -38,8 +37,6 @@ _LEAD_IN = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 """What CrewAI, the OpenAI Agents SDK and Claude Code put around a tool's error."""
-"""How a tool's result begins that is an error in words; a page or file that merely has the word in it begins
-otherwise."""
 _TOOL_MESSAGE = re.compile(r"(?:ToolMessage\()?content=.*\bstatus='error'", re.DOTALL)
 """LangChain's messages as their `repr`."""
 NO_ERROR = frozenset(
@@ -48,7 +45,7 @@ NO_ERROR = frozenset(
 
 
 def is_false(value: Any) -> bool:
-    """Whether a flag says no, in whatever type it is written."""
+    """Whether a flag is false, in whatever type it is written."""
     return (
         value is False
         or value == 0
@@ -57,17 +54,15 @@ def is_false(value: Any) -> bool:
 
 
 def is_true(value: Any) -> bool:
-    """Whether a flag says yes; a number says nothing."""
+    """Whether a flag is true, as a boolean or a text."""
     return value is True or (isinstance(value, str) and value.strip().lower() in {"true", "yes"})
 
 
 def error_in_result(result: Any) -> str:
-    """Give the error that a tool's result is, in any of the shapes that tools write.
+    """Return the error in a tool's result, '' for none.
 
-    '' for a result that is none.
-
-    An error is said by `isError`, `success: false`, a `status` of error, an `error` that is not empty, or a
-    text that begins with it.
+    Errors have `isError`, `success: false`, a `status` of error, an `error` that is not empty, or a text that
+    begins like one.
     """
     value = decoded(result)
     if isinstance(value, str):
@@ -101,20 +96,20 @@ def error_in_result(result: Any) -> str:
 
 
 def bare_error(text: str) -> str:
-    """Give a tool's error without what frameworks put around it."""
+    """Return a tool's error without what frameworks put around it."""
     match = _LEAD_IN.fullmatch(text[:MAX_RESULT])
     return match["error"].strip() if match else text.strip()
 
 
 def _part_text(entry: Any) -> Any:
-    """Give the text of a part of a message, or the part as it is."""
+    """Return the text of a part of a message, or the part as it is."""
     if isinstance(entry, dict) and set(entry) <= {"type", "text", "annotations", "content", "role"}:
         return entry.get("text") or entry.get("content")
     return entry
 
 
 def said_in(value: Any, depth: int = 0) -> str:
-    """Give the words of an error that is an object: its message, its error, or the text of its content."""
+    """Return the text of an error that is an object: its message, its error, or its content."""
     if depth > 4:
         return ""
     if isinstance(value, str):
@@ -149,7 +144,7 @@ def said_in(value: Any, depth: int = 0) -> str:
 
 
 def failed_text(value: Any) -> str:
-    """Give an error of any shape (text, object, list) as text, down to its leaf; '' for none."""
+    """Return the text of the root error of a value of any shape (text, object, list); '' for none."""
     value = as_object(value) or decoded(value)
     if isinstance(value, bool) or value is None:
         return ""

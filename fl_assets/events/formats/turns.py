@@ -1,7 +1,7 @@
-"""Turns of a conversation: one for each question of a user, however many calls of models it took to answer.
+"""Turns of a conversation: one per question, however many model calls it took to answer.
 
-What goes here: the record of a turn, and which of several answers is the one that the user got. What does
-not: reading messages (`messages.py`).
+What goes here: the record of a turn, and which of several answers the user got. What does not: reading
+messages (`messages.py`).
 """
 
 import re
@@ -15,18 +15,17 @@ from fl_assets.events.formats.seam import EventLine
 from fl_assets.events.formats.values import decoded, iso
 
 SAME_REQUEST_NS = 3 * 10**9
-"""How soon after an answer the same question is still the same request in another trace: no person reads and
-asks again in that time."""
+"""The same question so soon after an answer is the same request, in another trace: no person is that fast."""
 _BLANK = re.compile(r"\s+")
 _MIN_CONTAINED = 12
-"""Characters that a question must have to be found within a prompt that is built around it."""
+"""Characters of the shortest question that is looked for within a longer prompt."""
 _MAX_MARGIN = 40
-"""Characters that may stand beside a question in a prompt that it begins or ends: "Question:", "Answer:"."""
+"""Most characters before or after a question at an end of a prompt: "Question:", "Answer:"."""
 _OTHER_TASK = re.compile(
     r"\b(?:title|summar\w+|tags?|follow-ups?|classif\w+|categor\w+|intent|rewrit\w+|rephras\w+|translat\w+|score"
     r"|rate|rating|grade|evaluat\w+|judge|extract\w*|keywords?|search quer\w+|memor\w+)\b"
 )
-"""What a prompt around a question asks for that is no answer to it."""
+"""Tasks of prompts around a question whose result is no answer to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +42,10 @@ class Turn:
     end_ns: int
     about: dict[str, Any]
     is_of_trace: bool = False
-    """Whether the trace as a whole says so, before which nothing that a step of it says counts."""
+    """Whether it is the whole trace's, which overrides turns of its steps."""
 
     def event(self) -> EventLine:
-        """Give the ConversationLog event."""
+        """Return the ConversationLog event."""
         when = iso(self.end_ns)
         log = {
             "log_id": self.log_id,
@@ -67,14 +66,11 @@ class Turn:
 
 
 def one_per_question(turns: Iterable[Turn]) -> Iterator[Turn]:
-    """Give one turn for each question.
+    """Yield one turn for each question, with the last answer of those in one trace, or moments apart.
 
-    Of those that follow each other in a trace, or within moments in a session, and ask the same, the last
-    answer counts.
-
-    A router, a classifier or a guardrail is asked what the user asked, or a prompt around it; what it says is
-    not what the user read. Of answers in words and in JSON the words count, and of a question and a prompt
-    around it the question.
+    Routers, classifiers and guardrails get the user's question too, or a prompt around it, but the user does
+    not read their answers. So text is preferred to JSON, and the answer to the question itself to that of a
+    prompt around it.
     """
     last: dict[str, Turn] = {}
     for turn in sorted(turns, key=lambda turn: (turn.end_ns, turn.start_ns, turn.event_id)):
@@ -95,18 +91,12 @@ def one_per_question(turns: Iterable[Turn]) -> Iterator[Turn]:
 
 
 def _rank(turn: Turn) -> tuple[bool, int]:
-    """Order answers to the same request.
-
-    Words before data, and what was asked plainly before a prompt around it (a title, a summary).
-    """
+    """Rank answers to one request: text over data, the plain question over a prompt around it."""
     return not _is_data(turn.answer), -len(_folded(turn.query))
 
 
 def _answers_within(before: Turn, turn: Turn) -> bool:
-    """Whether the later turn answers the question of the earlier one with something to read at hand.
-
-    Its prompt has the question at its end or its beginning, and asks for nothing else.
-    """
+    """Whether a later prompt has the question at one end, with context (as in RAG), and no other task."""
     question, prompt = _folded(before.query), _folded(turn.query)
     place = prompt.rfind(question)
     is_at_an_end = place >= 0 and min(place, len(prompt) - place - len(question)) <= _MAX_MARGIN

@@ -1,8 +1,4 @@
-"""Plain values out of loose JSON: objects, lists, texts and times, for all formats.
-
-What goes here: readers of a single value, without any format's field names. What does not: anything that
-knows what a span is.
-"""
+"""Plain values from loose JSON, for all formats: objects, lists, texts and times."""
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -14,45 +10,42 @@ from fl_assets.events.mend import mended
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NEVER = frozenset({2**63 - 1, 2**64 - 1})
-"""What some writers have for a time that is not known: the largest integer."""
+"""What some writers use for unknown times: the largest integers."""
 _UNITS = ((10**8, 10**11, "seconds"), (10**11, 10**14, "milliseconds"), (10**14, 10**17, "microseconds"))
 _MAX_MENDED = 1024 * 1024
 _LAST_NS = 253_402_300_799 * 10**9  # the end of year 9999, the last that a datetime can hold
 
 
 class TimeUnitError(ValueError):
-    """A time in another unit than the field's name says."""
+    """A time in another unit than that of its field."""
 
 
 class NoTimesError(ValueError):
-    """A file of a known format without the times that would say which day it belongs to."""
+    """A file of a known format has no times, so that its day is unknown."""
 
 
 _SCALAR = (str, int, float)
 
 
 def as_object(value: Any) -> dict[str, Any]:
-    """Give an object, which some exports write as JSON within a text; anything else is an empty one."""
+    """Return an object, which some exports write as JSON text; {} for anything else."""
     if isinstance(value, str) and value.lstrip()[:1] == "{":
         value = decoded(value)
     return value if isinstance(value, dict) else {}
 
 
 def as_list(value: Any) -> list[Any]:
-    """Give a list; anything else is an empty one."""
+    """Return a list; [] for anything else."""
     return value if isinstance(value, list) else []
 
 
 def objects_of(value: Any) -> list[dict[str, Any]]:
-    """Give the objects of a list."""
+    """Return the objects in a list."""
     return [entry for entry in as_list(value) if isinstance(entry, dict)]
 
 
 def decoded(value: Any) -> Any:
-    """Parse a text that is a JSON object, list or text, and what comes of it again if that is one too.
-
-    One bad character, or a NaN, costs a value of it. Leave anything else as it is.
-    """
+    """Parse JSON within a text, up to three levels, repairing bad characters; else return the value."""
     for _ in range(3):
         if not isinstance(value, str) or value.lstrip()[:1] not in {"{", "[", '"'}:
             return value
@@ -72,7 +65,7 @@ def decoded(value: Any) -> Any:
 
 
 def first(values: Mapping[str, Any], keys: Iterable[str]) -> str:
-    """Give the first of the keys that has a text or a number, as text; '' without one."""
+    """Return the value of the first of the keys with a text or a number, as text; '' without one."""
     for key in keys:
         if key in values and isinstance(value := values[key], _SCALAR) and (text := str(value).strip()):
             return text
@@ -80,14 +73,14 @@ def first(values: Mapping[str, Any], keys: Iterable[str]) -> str:
 
 
 def text_of(value: Any) -> str:
-    """Write any value as text: a text as it is, null as '', else as JSON."""
+    """Return any value as text: texts as they are, null as '', others as JSON."""
     if value is None:
         return ""
     return value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
 
 
 def required_text(value: Any, field: str) -> str:
-    """Give a text that must be there.
+    """Return a text that is required.
 
     Raises:
         ValueError: naming the field.
@@ -99,7 +92,7 @@ def required_text(value: Any, field: str) -> str:
 
 
 def iso_ns(value: Any, field: str = "time") -> int:
-    """Read an ISO 8601 time as nanoseconds since 1970; one without a zone is UTC, null is 0.
+    """Return an ISO 8601 time (default zone UTC) as nanoseconds since 1970, 0 for null.
 
     Raises:
         ValueError: naming the field.
@@ -116,9 +109,9 @@ def iso_ns(value: Any, field: str = "time") -> int:
 
 
 def any_ns(value: Any, field: str = "time") -> int:
-    """Read a time written as ISO 8601 or as a number since 1970 whose unit its size tells (s, ms.
+    """Return a time in nanoseconds, from ISO 8601 or a number since 1970 in s, ms, us or ns, by its size.
 
-    Us or ns); null is 0.
+    Null is 0.
 
     Raises:
         ValueError: naming the field.
@@ -141,7 +134,7 @@ def any_ns(value: Any, field: str = "time") -> int:
 
 
 def ns_or_none(value: Any) -> int:
-    """Read a time as `any_ns` does; 0 for what is none, where a time is not needed."""
+    """Return a time as `any_ns` does; 0 for what is none."""
     try:
         return any_ns(value)
     except ValueError:
@@ -149,9 +142,7 @@ def ns_or_none(value: Any) -> int:
 
 
 def check_ns(value: int, field: str) -> int:
-    """Give a time in nanoseconds back, unless it can only be one in another unit; 0 for one that is none.
-
-    Of years before 1973 there is no telemetry.
+    """Return a time in nanoseconds, 0 for an unknown one; times before 1973 are in another unit.
 
     Raises:
         TimeUnitError: naming the field and the unit it looks like.
@@ -166,7 +157,7 @@ def check_ns(value: int, field: str) -> int:
 
 
 def check_us(value: Any, field: str) -> Any:
-    """Give a time in microseconds back, unless it can only be one in another unit.
+    """Return a time in microseconds, unless its size shows another unit.
 
     Raises:
         TimeUnitError: naming the field and the unit it looks like.
@@ -180,14 +171,14 @@ def check_us(value: Any, field: str) -> Any:
 
 
 def iso(ns: int) -> str:
-    """Write nanoseconds since 1970 as ISO 8601 in UTC, to the microsecond."""
+    """Return nanoseconds since 1970 as ISO 8601 in UTC, to the microsecond."""
     when = _EPOCH + timedelta(microseconds=ns // 1000)
     return when.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def number_of(values: Mapping[str, Any], keys: Collection[str]) -> float | None:
-    """Give the first of the keys that has a finite number from 0, be it written as text; None without one."""
-    if values.keys().isdisjoint(keys):  # of many keys most spans have none
+    """Return the first finite number from 0 under one of the keys, also written as text; None without one."""
+    if values.keys().isdisjoint(keys):  # the usual case
         return None
     for key in keys:
         value = values.get(key)

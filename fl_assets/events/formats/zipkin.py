@@ -6,10 +6,10 @@ Source: openzipkin/zipkin-api, `zipkin2-api.yaml`; how OpenTelemetry maps to it:
 to Zipkin transformation".
 """
 
-import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from fl_assets.events.formats.marks import has_all, json_key
 from fl_assets.events.formats.readers import span_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span, SpanEvent
@@ -22,12 +22,6 @@ from fl_assets.events.formats.values import (
     ns_or_none,
     objects_of,
     required_text,
-)
-
-_MARKS = (
-    re.compile(rb'(?<!\\)"traceId"\s*:'),
-    re.compile(rb'(?<!\\)"(?:localEndpoint|remoteEndpoint)"\s*:'),
-    re.compile(rb'(?<!\\)"timestamp"\s*:\s*[0-9]'),
 )
 
 
@@ -47,7 +41,9 @@ read = span_reader(lambda value: spans_in(value, lambda raw: span_of(as_object(r
 FORMAT = Format(
     name="zipkin",
     description="Zipkin's JSON (v2).",
-    matches=lambda _, head: all(mark.search(head) for mark in _MARKS),
+    matches=has_all(
+        json_key("traceId"), json_key("localEndpoint|remoteEndpoint"), rb'(?<!\\)"timestamp"\s*:\s*[0-9]'
+    ),
     read=read,
 )
 

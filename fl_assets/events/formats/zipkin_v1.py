@@ -6,18 +6,15 @@ Source: openzipkin/zipkin-api, `zipkin-api.yaml` and `thrift/zipkinCore.thrift`;
 openzipkin/zipkin.
 """
 
-import re
 from typing import Any
 
+from fl_assets.events.formats.marks import has_all
 from fl_assets.events.formats.readers import span_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span
 from fl_assets.events.formats.values import as_object, first, objects_of
 from fl_assets.events.formats.zipkin import span_of, spans_in
 
-_MARK = re.compile(
-    rb'(?<!\\)"binaryAnnotations"\s*:\s*\[|(?<!\\)"annotations"\s*:\s*\[\s*\{[^\]]{0,400}"endpoint"\s*:\s*\{'
-)
 _SIDES = (("SERVER", "sr", "ss"), ("CLIENT", "cs", "cr"))
 """Of a call that both sides tell of in one span, the server's is the service."""
 
@@ -56,6 +53,8 @@ def _is_tag(value: Any) -> bool:
 FORMAT = Format(
     name="zipkin_v1",
     description="Zipkin's JSON of version 1.",
-    matches=lambda _, head: _MARK.search(head) is not None,
+    matches=has_all(
+        rb'(?<!\\)"binaryAnnotations"\s*:\s*\[|(?<!\\)"annotations"\s*:\s*\[\s*\{[^\]]{0,400}"endpoint"\s*:\s*\{'
+    ),
     read=span_reader(lambda value: spans_in(value, _of_v1)),
 )
