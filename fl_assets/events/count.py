@@ -12,7 +12,8 @@ import numpy as np
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.events.event import event_day, parse_time
 from fl_assets.events.find import Source
-from fl_assets.events.formats import EventLine, Format, ReadOptions, detect
+from fl_assets.events.formats import detect
+from fl_assets.events.formats.seam import EventLine, Format, ReadOptions
 from fl_assets.events.mapping_files import mapped_formats
 from fl_assets.events.read import Reading, line_batches, numbered_lines, read_head
 from fl_assets.events.unread import could_be_events

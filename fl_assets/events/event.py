@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import orjson
 
@@ -43,7 +43,6 @@ Reason = Literal[
     "before_start",
     "not_used",
 ]
-REASONS: tuple[str, ...] = get_args(Reason)
 """Rules that a line can break; the last ones are those of `events/formats`."""
 
 EXCERPT_CHARS = 200

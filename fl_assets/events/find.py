@@ -9,7 +9,6 @@ Files that cannot be read are listed with the reason, and stop no others.
 import errno
 import os
 import stat
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -124,14 +123,6 @@ def _within(root: Path, link: Path) -> Path:
     if not target.is_relative_to(os.path.realpath(root)):
         raise OSError(errno.EXDEV, "a link that leaves the folder of telemetry", str(link))
     return target
-
-
-def list_files(root: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Give path (relative, with `/`) and status of each finished file below `root`, sorted by path.
-
-    See `walk`.
-    """
-    yield from walk(root).files
 
 
 def walk(root: Path) -> Listing:

@@ -23,7 +23,8 @@ from fl_assets.events.commit import Commit
 from fl_assets.events.duplicates import Duplicates, Files
 from fl_assets.events.event import event_day, safe_redact
 from fl_assets.events.find import Source
-from fl_assets.events.formats import EvaluationLine, Format, Read, ReadOptions, RefusedLine, detect
+from fl_assets.events.formats import detect
+from fl_assets.events.formats.seam import EvaluationLine, Format, Read, ReadOptions, RefusedLine
 from fl_assets.events.index import FileResult
 from fl_assets.events.lines import FollowedLines, tables_of
 from fl_assets.events.mapping_files import mapped_formats

@@ -18,8 +18,8 @@ import pyarrow as pa
 from fl_assets.events.bulk import places_of
 from fl_assets.events.event import BadLine, Reason, read_line
 from fl_assets.events.find import Source
-from fl_assets.events.formats import HEAD_BYTES, MAX_DOCUMENT_BYTES
-from fl_assets.events.formats.seam import is_balanced
+from fl_assets.events.formats import HEAD_BYTES
+from fl_assets.events.formats.seam import MAX_DOCUMENT_BYTES, is_balanced
 from fl_assets.events.mend import mended
 from fl_assets.events.unpack import BLOCK_BYTES, BadPackingError, blocks
 

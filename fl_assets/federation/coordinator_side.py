@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.core.tables import NODE_SUMMARIES
-from fl_assets.events.find import list_files, open_regular
+from fl_assets.events.find import open_regular, walk
 from fl_assets.events.index import TelemetryIndex
 from fl_assets.federation.admission import (
     check_summary,
@@ -214,7 +214,7 @@ class SummaryFiles:
         """Read the files that changed, or that held something refused and would be judged otherwise now."""
         look = _Look()
         root = self._settings.summaries_path
-        listed = {path: (status.st_size, status.st_mtime_ns) for path, status in list_files(root)}
+        listed = {path: (status.st_size, status.st_mtime_ns) for path, status in walk(root).files}
         if not listed and not self._seen.exists():
             return look
         for path, status in self._seen.changed(listed, self._judged_by()):

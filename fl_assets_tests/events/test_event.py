@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
+from typing import get_args
 
 import duckdb
 import orjson
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from fl_assets.events import sql
 from fl_assets.events.bulk import read_events
-from fl_assets.events.event import REASONS, BadLine, event_day, excerpt, parse_time, read_line, redact_event
+from fl_assets.events.event import BadLine, Reason, event_day, excerpt, parse_time, read_line, redact_event
 from fl_assets.events.redaction import KEY_SEPARATOR, UNREDACTABLE, redact
 from fl_assets.events.sql import events_sql
 from fl_assets_tests.build import call_line, turn_line
@@ -125,7 +126,7 @@ BAD = {
     ("reason", "line"), [(reason, line) for reason, lines in BAD.items() for line in lines]
 )
 def test_a_line_that_breaks_a_rule_is_refused_by_the_name_of_the_rule(reason, line):
-    assert reason in REASONS
+    assert reason in get_args(Reason)
     found = read_line(line)
     assert isinstance(found, BadLine)
     assert found.reason == reason

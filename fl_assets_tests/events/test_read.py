@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from fl_assets.events import read as reading_files
 from fl_assets.events import unpack
-from fl_assets.events.find import Source, list_files
+from fl_assets.events.find import Source, walk
 from fl_assets.events.index import FileResult, TelemetryIndex
 from fl_assets.events.read import Reading, line_batches, may_grow, numbered_lines
 from fl_assets.infra.lake import Lake, Manifest
@@ -244,8 +244,8 @@ def test_files_are_listed_at_any_depth_and_hidden_or_unfinished_ones_are_not(tmp
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "loop").symlink_to(tmp_path)
-    assert [path for path, _ in list_files(tmp_path)] == ["b.jsonl", "n1/a.jsonl", "n1/deep/er/c.jsonl.gz"]
-    assert list(list_files(tmp_path / "absent")) == []
+    assert [path for path, _ in walk(tmp_path).files] == ["b.jsonl", "n1/a.jsonl", "n1/deep/er/c.jsonl.gz"]
+    assert walk(tmp_path / "absent").files == []
 
 
 # The index

@@ -14,32 +14,9 @@ Use::
 import pkgutil
 from importlib import import_module
 
-from fl_assets.events.formats.seam import (
-    MAX_DOCUMENT_BYTES,
-    EvaluationLine,
-    EventLine,
-    Format,
-    Lines,
-    Read,
-    ReadOptions,
-    RefusedLine,
-)
+from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.telemetrist_document import FORMAT as DOCUMENT
 from fl_assets.events.formats.telemetrist_document import NATIVE
-
-__all__ = [
-    "FORMATS",
-    "HEAD_BYTES",
-    "MAX_DOCUMENT_BYTES",
-    "EvaluationLine",
-    "EventLine",
-    "Format",
-    "Lines",
-    "Read",
-    "ReadOptions",
-    "RefusedLine",
-    "detect",
-]
 
 HEAD_BYTES = 65_536
 """First bytes of a file, decompressed, that `detect` needs, if the file has as many."""

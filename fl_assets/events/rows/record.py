@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import orjson
 
-from fl_assets.events.formats import MAX_DOCUMENT_BYTES
+from fl_assets.events.formats.seam import MAX_DOCUMENT_BYTES
 
 MAX_RECORD_BYTES = MAX_DOCUMENT_BYTES
 """Largest record that is read, as it is in the file and as a line of JSON."""

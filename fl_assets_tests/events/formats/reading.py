@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import orjson
 
-from fl_assets.events.formats import HEAD_BYTES, EventLine, ReadOptions, RefusedLine, detect
+from fl_assets.events.formats import HEAD_BYTES, detect
+from fl_assets.events.formats.seam import EventLine, ReadOptions, RefusedLine
 from fl_assets.events.unpack import blocks, coding_of
 
 

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fl_assets.core.tables import ERROR_RECORDS
-from fl_assets.events.formats import EventLine, RefusedLine, detect
+from fl_assets.events.formats import detect
 from fl_assets.events.formats.error_records import error_record, read
+from fl_assets.events.formats.seam import EventLine, RefusedLine
 
 RECORD = {
     "id": "e1",

@@ -3,7 +3,8 @@
 import orjson
 import pytest
 
-from fl_assets.events.formats import HEAD_BYTES, EvaluationLine, RefusedLine, detect
+from fl_assets.events.formats import HEAD_BYTES, detect
+from fl_assets.events.formats.seam import EvaluationLine, RefusedLine
 from fl_assets_tests.build import DAY
 from fl_assets_tests.events.formats.documents import AT, INSPECT, LANGSMITH, MLFLOW, NANO, SPAN, TRACE
 from fl_assets_tests.events.test_ingest import Case

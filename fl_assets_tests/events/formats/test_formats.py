@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fl_assets.events import formats
-from fl_assets.events.formats import FORMATS, RefusedLine, detect, seam
+from fl_assets.events.formats import FORMATS, detect, seam
+from fl_assets.events.formats.seam import RefusedLine
 from fl_assets_tests.events.formats.reading import rows
 
 ROOT = Path(__file__).parents[3]

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fl_assets.events.formats import FORMATS, EvaluationLine, RefusedLine
+from fl_assets.events.formats import FORMATS
+from fl_assets.events.formats.seam import EvaluationLine, RefusedLine
 from fl_assets_tests.events.formats.documents import OF_LINES
 
 RECORD = {

@@ -5,7 +5,8 @@ import json
 import orjson
 import pytest
 
-from fl_assets.events.formats import EventLine, RefusedLine, langfuse
+from fl_assets.events.formats import langfuse
+from fl_assets.events.formats.seam import EventLine, RefusedLine
 
 TRACE = {"id": "t1", "name": "checkout", "sessionId": "s1", "environment": "prod"}
 

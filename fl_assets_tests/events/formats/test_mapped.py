@@ -6,7 +6,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from fl_assets.events.formats import EventLine, RefusedLine, detect
+from fl_assets.events.formats import detect
+from fl_assets.events.formats.seam import EventLine, RefusedLine
 from fl_assets.events.mapping_files import mapped_formats
 from fl_assets.infra.rule_files import RuleFileError
 

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from fl_assets.events.formats import EventLine, RefusedLine, conventions, messages, otlp, otlp_values
+from fl_assets.events.formats import conventions, messages, otlp, otlp_values
 from fl_assets.events.formats import traces as traces_module
+from fl_assets.events.formats.seam import EventLine, RefusedLine
 
 TRACE, ROOT, STEP, TOOL = (
     "5b8efff798038103d269b633813fc60c",

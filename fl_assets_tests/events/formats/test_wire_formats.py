@@ -5,7 +5,8 @@ from typing import Any
 import orjson
 import pytest
 
-from fl_assets.events.formats import EvaluationLine, detect, langfuse_ingestion
+from fl_assets.events.formats import detect, langfuse_ingestion
+from fl_assets.events.formats.seam import EvaluationLine
 from fl_assets_tests.events.formats.documents import (
     AT,
     DATADOG,
