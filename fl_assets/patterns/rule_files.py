@@ -1,7 +1,6 @@
-"""The YAML of this stage: rules of the failure classes, and people's corrections of patterns.
+"""Loading the rules of failure classes, and people's corrections of patterns.
 
-What goes here: where the files are and which record reads them. What does not: reading YAML
-(`infra/rule_files.py`), what a rule means.
+What does not go here: reading YAML (`infra/rule_files.py`), what a rule means (`classes.py`, `grouping.py`).
 """
 
 from functools import cache

@@ -1,4 +1,4 @@
-"""What a person answers to a decision: yes, no, or take it back.
+"""People's answers to decisions: approve, reject, or undo.
 
 What goes here: finding the decision and recording the answer. What does not: carrying it out
 (`updates/rollout.py`).
@@ -16,11 +16,11 @@ from fl_assets.updates.rollout import Clock, Decided, decided_on, intent_of, ope
 from fl_assets.updates.stores import UpdateStores
 
 _LISTED = 8
-"""Ids that an ambiguous beginning of one lists."""
+"""Ids that are listed when the start of one is ambiguous."""
 
 
 class AnswerError(ValueError):
-    """An answer that is not taken; the text says why, in one line."""
+    """An answer that is not accepted; the text says why, in one line."""
 
 
 def locate_decision(space: UpdateStores, decision_id: str, releases: Releases) -> Decided:
@@ -51,16 +51,17 @@ def locate_decision(space: UpdateStores, decision_id: str, releases: Releases) -
 
 
 def codes_of(space: UpdateStores, day: date) -> dict[str, str]:
-    """Return the code of the next answer to each of a day's decisions that may be answered, by decision."""
+    """Return by decision the code of the next answer, for a day's decisions that may be answered."""
     found, intent = decided_on(space, day, open_releases(space).rollouts()), intent_of(space)
-    open_ = [
-        one for one in found if one.decision.mode == "live" and not (one.known and one.known.carried_out)
-    ]
-    return {one.decision.decision_id: intent.code(one.update, one.known) for one in open_}
+    return {
+        one.decision.decision_id: intent.code(one.update, one.known)
+        for one in found
+        if one.decision.mode == "live" and not (one.known and one.known.carried_out)
+    }
 
 
 def code_for(space: UpdateStores, decision_id: str) -> str:
-    """Return the code of the next answer to a decision, for who is at the terminal.
+    """Return the code of the next answer to a decision.
 
     Raises:
         AnswerError: none or several have the id.
@@ -79,11 +80,11 @@ def answer(
     codes: Collection[str],
     clock: Clock = now_utc,
 ) -> Decided:
-    """Record a person's yes or no to a decision; nothing is carried out by it.
+    """Record a person's yes or no to a decision without carrying anything out.
 
     Args:
-        space: where decisions and answers are.
-        decision_id: which one, or the start of its id.
+        space: stores of decisions and answers.
+        decision_id: its id, or the start of it.
         yes: whether it is approved.
         by: who answers.
         reason: why.
@@ -91,8 +92,9 @@ def answer(
         clock: tells the time.
 
     Raises:
-        AnswerError: no such decision; no code of it; a yes to one that the gate holds, of a historical
-            day, or that asks for nothing; or its update is past that.
+        AnswerError: no such decision; no valid code; or a yes to a decision that the gate holds, that is of a
+            historical day, or that changes nothing.
+        RefusedChangeError: its update is past that.
     """
     if not by.strip() or not reason.strip():
         empty = " and ".join(name for name, text in (("by", by), ("reason", reason)) if not text.strip())
@@ -109,11 +111,8 @@ def answer(
         raise AnswerError(message)
     code = intent_of(space).is_meant(codes, found.update, found.known)
     if not code:
-        given = (
-            f"{', '.join(repr(one[:20]) for one in list(codes)[:3])} is none"
-            if codes
-            else "no code was given"
-        )
+        shown = ", ".join(repr(one[:20]) for one in list(codes)[:3])
+        given = f"{shown} is none" if codes else "no code was given"
         message = (
             f"decision {decision.decision_id}: {given}; an answer to this change of {decision.target} "
             "needs the code "
@@ -142,7 +141,8 @@ def undo(
     """Take an update back from every node and restore this machine's files.
 
     Raises:
-        ValueError: no update, or several, begin so, or the files have changed since.
+        AnswerError: no update, or several, have an id that starts so.
+        RefusedChangeError: the files have changed since.
         NeedsHumanError: the files cannot be restored.
     """
     releases = open_releases(space, clock)
@@ -153,7 +153,7 @@ def undo(
 
 
 def _not_one(begin: str, found: Collection[str], what: str) -> str:
-    """Return what is said when none or several begin so: which they are."""
+    """Say that none or several ids start so, and list them."""
     lists = f"`fl-assets {what}` lists them with their ids"
     if not found and begin.startswith("p-"):
         return f"{begin!r} is the id of a pattern; {lists}"

@@ -1,11 +1,10 @@
-"""Which nodes take a change first, which follow, and which are held back: one draw.
+"""Drawing the nodes of a trial: which take a change first, which follow, which are held back.
 
 What goes here: the draw. What does not: which nodes can show a difference (`updates/trial_counts.py`).
 
 Nodes are ordered by a keyed hash (HMAC) of decision and node. The key never leaves this machine, so nobody
-who may name nodes can choose which are drawn, and nobody can tell before a release which will be. The order
-is the same whenever it is computed, unrelated from one decision to the next, and a node that is added changes
-at most its own place.
+can predict a draw or influence it by naming nodes. The order is reproducible and differs from decision to
+decision; adding a node moves no other relative to the rest.
 """
 
 import hashlib
@@ -27,11 +26,11 @@ class TrialNodes:
     """The nodes of a trial, each tuple sorted.
 
     Attributes:
-        canary: Take the change first: nodes that report now and have for a fortnight.
-        half: Take it next, the canary nodes among them.
-        rest: Do not.
-        held_back: Those of the rest that do not take it when it is promoted.
-        newcomers: Those of half and rest that have not reported for long.
+        canary: Nodes that take the change first; they report now and have for a fortnight.
+        half: Nodes that take it next, including the canary nodes.
+        rest: Nodes that do not take it during the trial.
+        held_back: Nodes of `rest` that do not take it when it is promoted.
+        newcomers: Nodes of `half` and `rest` that have not reported for a fortnight.
     """
 
     canary: tuple[str, ...]
@@ -55,13 +54,13 @@ def draw_nodes(
 
     Args:
         secret: Key of the draw.
-        decision_id: What is tried.
+        decision_id: Decision on trial.
         established: Nodes that can show a difference, report now, and have for a fortnight; none of them
             in another trial.
         newcomers: Nodes that can show a difference and report now, but have not for long.
         share: Share of the nodes that are canary nodes, rounded up.
-        minimum: Nodes that the canary, either half and those held back must have.
-        size: Nodes that the trial takes at the most; all by default.
+        minimum: Least number of canary nodes, of nodes in either half, and of held-back nodes.
+        size: Most nodes that the trial takes; all by default.
 
     Raises:
         TooFewNodesError: naming both numbers.

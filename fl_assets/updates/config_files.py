@@ -14,7 +14,7 @@ else is changed, and `NeedsHumanError` says what to look at.
 import hashlib
 import re
 import stat
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -29,8 +29,6 @@ from fl_assets.updates.edit import ConfigFileError, get, parse, replace
 from fl_assets.updates.policy import ConfigChange, ConfigValue, RefusedChangeError, UpdatePolicy
 
 _ID = re.compile(r"[0-9a-f]{8,64}")
-
-
 _MAX_BYTES = 4 * 1024 * 1024
 
 
@@ -76,10 +74,7 @@ class ConfigFiles:
     # ------------------------------------------------------------------------------------------------
 
     def read_values(self, policy: UpdatePolicy) -> dict[str, ConfigValue]:
-        """Return the present value by rule target.
-
-        A key that is missing, no scalar, or in a file that cannot be read has no entry.
-        """
+        """Return present values by rule target; a key that cannot be read as a scalar has no entry."""
         values: dict[str, ConfigValue] = {}
         parsed: dict[str, Any] = {}
         for rule in policy.keys:
@@ -110,22 +105,13 @@ class ConfigFiles:
     # Changing
     # ------------------------------------------------------------------------------------------------
 
-    def apply(
-        self,
-        decision_id: str,
-        changes: Sequence[ConfigChange],
-        *,
-        day: date,
-        healthy: Callable[[], bool] | None = None,
-    ) -> Receipt:
+    def apply(self, decision_id: str, changes: Sequence[ConfigChange], *, day: date) -> Receipt:
         """Make all changes of a decision, or none.
 
         Args:
             decision_id: Hex id; applying the same one again changes nothing and returns its receipt.
             changes: What `updates.plan_changes` returned; each old value is tested against the file first.
             day: Day of the decision, for the cool-down.
-            healthy: Asked once the new files are in place; on False, or when it raises, the old bytes are
-                restored.
 
         Raises:
             RefusedChangeError: a value or file is not what the decision was made for; nothing was changed.
@@ -150,7 +136,7 @@ class ConfigFiles:
             keys = tuple(
                 KeyChange(target=change.rule.target, old=change.old, new=change.new) for change in changes
             )
-            return self._switch("apply", decision_id, day, keys, contents, healthy)
+            return self._switch("apply", decision_id, day, keys, contents)
 
     def revert(self, decision_id: str, *, day: date) -> Receipt:
         """Restore the exact bytes that the files of a decision had before it.
@@ -179,12 +165,10 @@ class ConfigFiles:
                     raise RefusedChangeError(message)
                 contents[file.path] = (present, self._backup(file))
             keys = tuple(KeyChange(target=key.target, old=key.new, new=key.old) for key in applied.keys)
-            return self._switch("revert", decision_id, day, keys, contents, None)
+            return self._switch("revert", decision_id, day, keys, contents)
 
     def recover(self) -> str:
-        """Take back a change that a crash left half done, and remove its leftovers.
-
-        Return what was done, '' for nothing.
+        """Roll back a change that a crash left half done; return what was done, '' for nothing.
 
         Every other call does this first; call it at start, too.
 
@@ -199,7 +183,7 @@ class ConfigFiles:
 
     @contextmanager
     def _locked(self) -> Generator[str]:
-        """Hold the folder's lock, with no change half done; give what had to be taken back first."""
+        """Hold the folder's lock, after rolling back what a crash left; give what was done."""
         self._state.mkdir(parents=True, exist_ok=True)
         with locked(self._state / "lock"):
             yield self._roll_back()
@@ -237,7 +221,6 @@ class ConfigFiles:
         day: date,
         keys: tuple[KeyChange, ...],
         contents: Mapping[str, tuple[bytes, bytes]],
-        healthy: Callable[[], bool] | None,
     ) -> Receipt:
         files = tuple(
             FileChange(
@@ -272,12 +255,6 @@ class ConfigFiles:
                 if _hash(self._read(self._path(file.path))) != file.new_hash:
                     message = f"{file.path} does not read back as it was written; the old bytes are back"
                     raise ConfigFileError(message)
-            if healthy is not None and not healthy():
-                message = (
-                    f"decision {decision_id}: the health check failed with the new files in place; "
-                    "the old bytes are back"
-                )
-                raise RefusedChangeError(message)
             self._disk.rename(self._journal, final)
         except BaseException:
             self._roll_back()
@@ -289,12 +266,10 @@ class ConfigFiles:
         return receipt
 
     def _roll_back(self) -> str:
-        """Bring all files of an unfinished change back to their old bytes.
+        """Restore the old bytes of an unfinished change; return what was done, '' for nothing.
 
-        Return what was done, '' for nothing.
-
-        A file whose new version still lies beside it was not switched, and is left as it is. Each step can be
-        repeated, so that a crash in here is met by the next call.
+        A file whose new version still lies beside it was not switched. Each step can be repeated, so the next
+        call recovers from a crash in here.
         """
         path = self._journal if self._journal.exists() else self._preparing
         if not path.exists():
@@ -306,9 +281,8 @@ class ConfigFiles:
                 switched = [
                     file for file in receipt.files if not _beside(self._root / file.path, "new").exists()
                 ]
-                for file, target, content in [
-                    self._restoring(file, receipt.decision_id) for file in switched
-                ]:
+                restored = [self._restoring(file, receipt.decision_id) for file in switched]
+                for file, target, content in restored:
                     if content is not None:
                         self._disk.write_like(_beside(target, "old"), content, like=target)
                         self._disk.rename(_beside(target, "old"), target)
@@ -334,7 +308,7 @@ class ConfigFiles:
         return f"{receipt.kind} of decision {receipt.decision_id} was half done and has been taken back"
 
     def _restoring(self, file: FileChange, decision_id: str) -> tuple[FileChange, Path, bytes | None]:
-        """Return the bytes that a switched file must get back; None when it has them."""
+        """Return a switched file, its path, and the bytes to restore; None when it has them."""
         path = self._path(file.path)
         present = _hash(self._read(path))
         if present == file.old_hash:
@@ -363,10 +337,7 @@ class ConfigFiles:
         self._disk.place(path, content, mode, by_way_of=_beside(path, "new"))
 
     def _path(self, relative: str) -> Path:
-        """Return the file's path.
-
-        Refuse one that leads through a link or out of the folder, or is no plain file of a single name.
-        """
+        """Return the path of a plain file with a single name, reached without links and inside the folder."""
         path = self._root / relative
         try:
             status = path.lstat()

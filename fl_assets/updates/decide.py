@@ -1,8 +1,7 @@
-"""What is done with a playbook: the decision, from its gate, its category and the apply level.
+"""The decision about a playbook, from gate, category and apply level.
 
-What goes here: `decide`, and what a decision's route means to a reader. What does not: what a category of
-target would change (`updates/carriers/`), the update policy (`updates/policy.py`), the rules of the gate,
-whose violations come in.
+What goes here: `decide`, and a decision's route in words. What does not: the change of each category
+(`updates/carriers/`), the update policy (`updates/policy.py`), the rules of the gate.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -45,11 +44,10 @@ def decide(
 ) -> Decision:
     """Decide what happens with one playbook on its day.
 
-    `hold` waits for somebody: for evidence (the gate), or for approval (apply level `stage`, or a key that a
-    person changes). `none` changes nothing by machine: prompts and workflows, adapters without an admissible
-    one, configs without a policy, or apply level `off`. `reject` was refused before. `canary` and `apply` are
-    carried out, unless the mode is backtest, which records what would have been done. The decision's `route`
-    says which of these it was.
+    `hold` waits for evidence (the gate) or for approval (apply level `stage`, or a key that a person
+    changes). `none` changes nothing by machine: prompts and workflows, no admissible adapter, configs without
+    a policy, or apply level `off`. `reject` was turned down before. `canary` and `apply` are carried out,
+    unless the mode is backtest. The decision's `route` says which of these it was.
 
     Args:
         playbook: What is decided on; its own `held_because` counts too, so that no caller can pass a held
@@ -60,9 +58,9 @@ def decide(
         known: What there is to change.
         rejected: `change_id`s that a person or a measured outcome turned down.
         retired: Improvement ids of playbooks whose trials failed too often.
-        busy: Why nothing may be tried on this pattern or target now: another trial runs.
+        busy: Why no other trial may start on this pattern or target now; '' when one may.
         helps: How likely the remedy helps.
-        worth: What a trial is worth.
+        worth: Expected benefit of a trial.
     """
     proposed: ProposedChange = module_of(playbook.category).propose(playbook, known or KnownTargets())
     reasons = proposed.reasons
@@ -116,14 +114,11 @@ _LEVELS: Mapping[ApplyLevel, tuple[Action, Route, str]] = {
     "canary": ("canary", "machine", "FEDERATED_LEARNING_APPLY=canary: to a share of the nodes first"),
     "on": ("apply", "machine", "FEDERATED_LEARNING_APPLY=on"),
 }
-"""What the apply level makes of a change that nothing else is in the way of."""
+"""What each apply level does with a change that nothing else prevents."""
 
 
 def route_of(row: Mapping[str, Any]) -> Route:
-    """Return the route of a stored decision.
-
-    Rows from before there was the column are told by how their reasons begin.
-    """
+    """Return the route of a stored decision; of rows older than the column, by how their reasons begin."""
     if row.get("route"):
         return row["route"]
     if row["action"] in ("apply", "canary", "reject"):
@@ -135,18 +130,11 @@ def route_of(row: Mapping[str, Any]) -> Route:
 
 
 def in_words(row: Mapping[str, Any]) -> str:
-    """Return what happens with a playbook as a reader's words.
-
-    `none` alone would sound as if nothing came of it.
-    """
-    return {"apply": "to be applied", "canary": "to canary nodes"}.get(row["action"]) or _IN_WORDS[
-        route_of(row)
-    ]
+    """Return in a few words what happens with a playbook."""
+    by_action = {"apply": "to be applied", "canary": "to canary nodes"}
+    return by_action.get(row["action"]) or _IN_WORDS[route_of(row)]
 
 
 def is_for_review(decision: Decision) -> bool:
-    """Whether a person is asked to act on it.
-
-    Free of the gate, of a day that is not history, and not carried out by machine.
-    """
+    """Whether a person is asked to act: it is live, passes the gate, and is not carried out by machine."""
     return decision.mode == "live" and decision.route in ("export", "wait")

@@ -19,7 +19,7 @@ from fl_assets.updates.stores import UpdateStores
 
 
 def worth_of(playbook: Playbook, helps: HelpEstimate, settings: FederatedLearningConfig) -> TrialBenefit:
-    """Return what a trial of a playbook is worth."""
+    """Return the expected benefit of a trial of a playbook."""
     return benefit(
         failures_a_day=float(playbook.evidence_count),
         persists=playbook.confidence,
@@ -40,13 +40,10 @@ class Decisions:
     def decide(self, day: date, *, today: date, rollouts: Collection[Rollout] = ()) -> list[Decision]:
         """Return one decision for each playbook of a day.
 
-        A playbook that breaks a rule is held, with its reasons.
-
         Args:
             day: The partition.
             today: Tells a live day from history.
-            rollouts: Earlier updates: what failed is not tried again, and nothing is tried on a pattern
-                whose trial runs.
+            rollouts: Earlier updates, whose failures and running trials count.
         """
         learned = learn(lessons(rollouts))
         configs, policy = self._stores.configs, self._stores.update_policy
@@ -81,10 +78,7 @@ class Decisions:
         return self._stores.warehouse.replace_records("update_decisions", day, records)
 
     def _last_changed(self, rollouts: Collection[Rollout]) -> dict[str, date]:
-        """Return the day of the last change of each config key.
-
-        A trial that was rolled back changed no file, and counts all the same.
-        """
+        """Return the day of the last change of each config key; a trial that was rolled back counts."""
         configs = self._stores.configs
         found = configs.last_changed() if configs else {}
         for one in rollouts:

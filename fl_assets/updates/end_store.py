@@ -1,7 +1,7 @@
-"""How sessions ended, by day, counted from the lake once and kept beside the history of updates.
+"""How sessions ended, counted from the lake once per day and kept beside the history of updates.
 
-What goes here: one Parquet file per day, made again when what is stored of the day has changed. What does
-not: the statement (`updates/ends.py`).
+What goes here: one Parquet file per day, rewritten when the day's events change. What does not: the statement
+(`updates/ends.py`).
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from fl_assets.infra.lake import Lake
 from fl_assets.updates.ends import ends_sql
 
 KEPT_DAYS = 120
-"""Files of that many days are kept: a trial looks back over its baseline, its stages and its watch."""
+"""Days whose files are kept: a trial looks back over its baseline, its stages and its watch."""
 
 Connect = Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]
 
@@ -36,14 +36,12 @@ class EndStore:
         self._connect = connect
 
     def read(self, sql: str, days: Iterable[date], given: Mapping[str, pd.DataFrame]) -> pd.DataFrame | None:
-        """Return what a statement says of the view `ends`, some days together.
-
-        None when none of them has calls.
+        """Run a statement over the view `ends` of some days; None when none of them has calls.
 
         Args:
             sql: The statement.
-            days: Which.
-            given: Further relations that it reads, by name.
+            days: Days in the view.
+            given: Further relations of the statement, by name.
         """
         tables = [parquet.read_table(path) for path in self._files(days)]
         if not tables:
@@ -55,20 +53,15 @@ class EndStore:
             return connection.sql(sql).df()
 
     def _files(self, days: Iterable[date]) -> list[Path]:
-        """Return the files of those of the days that have calls.
-
-        What is missing or out of date is counted first.
-        """
+        """Return the files of the days with calls, after counting what is missing or out of date."""
         found = []
         self._folder.mkdir(parents=True, exist_ok=True)
         for day in sorted(set(days)):
             traces = self._lake.files("raw_traces", [day])
             if not traces:
                 continue
-            content = hashlib.sha256(
-                f"{ends_sql('t', 'l')}\n{self._lake.content_of(day)}".encode()
-            ).hexdigest()[:16]
-            path = self._folder / f"{day}-{content}.parquet"
+            made_from = f"{ends_sql('t', 'l')}\n{self._lake.content_of(day)}"
+            path = self._folder / f"{day}-{hashlib.sha256(made_from.encode()).hexdigest()[:16]}.parquet"
             if not path.exists():
                 for outdated in self._folder.glob(f"{day}-*.parquet"):
                     outdated.unlink(missing_ok=True)

@@ -1,12 +1,11 @@
-"""What users got in the end: sessions whose last attempt failed, by the error that it failed with.
+"""How sessions ended: whether their last attempt failed, and with which error.
 
-What goes here: the statement, over a day's events. What does not: which of it belongs to a pattern
+What goes here: the statement, over a day's events. What does not: which errors belong to a pattern
 (`updates/trial_counts.py`).
 
-A session is a conversation with the calls that belong to it; where there is none, the trace, which is one
-request, and where there is none either, the call itself. A call that failed and was tried again with success
-is no failure in the end, and ten more successful calls are no further success. A session whose attempts went
-to several nodes counts once, on the node that it came to first.
+A session is a conversation with its calls; without a conversation it is the trace (one request), and without
+a trace the single call. A failed call that a retry mends is no failure, and ten more successful calls are no
+further success. A session whose attempts went to several nodes counts once, on its first node.
 """
 
 from fl_assets.sums.masking import failures_sql

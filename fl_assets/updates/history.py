@@ -17,22 +17,18 @@ from pydantic import Field
 
 from fl_assets.core.models import Category, Decision, Playbook, Record
 from fl_assets.updates.ids import change_id
-from fl_assets.updates.lessons import LESSON_ENDS, Lesson
+from fl_assets.updates.lessons import Lesson
 from fl_assets.updates.policy import ConfigValue
 
 MACHINE = "machine"
-
 
 Status = Literal[
     "approved", "rejected", "canary", "widened", "applied", "promoted", "confirmed", "rolled_back", "refused"
 ]
 What = Status | Literal["refreshed"]
 Ended = Literal["better", "worse", "inconclusive", "faded", "undone", "failed"]
-"""How an update ended.
-
-By verdict; faded, when a promoted change lost its effect; undone by a person; failed, when it could not be
-carried out.
-"""
+"""How an update ended: by verdict; faded: a promoted change lost its effect; undone: by a person; failed: it
+could not be carried out."""
 
 ON_NODES: tuple[Status, ...] = ("canary", "widened", "applied", "promoted", "confirmed")
 
@@ -57,19 +53,7 @@ class Update(Record):
     @classmethod
     def of(cls, decision: Decision, playbook: Playbook) -> "Update":
         """Return the update that a decision on a playbook asks for."""
-        shared = {
-            name: getattr(decision, name)
-            for name in (
-                "decision_id",
-                "day",
-                "improvement_id",
-                "pattern_id",
-                "category",
-                "target",
-                "from_value",
-                "to_value",
-            )
-        }
+        shared = decision.model_dump(include=set(cls.model_fields))
         return cls(
             **shared,
             remedy_id=playbook.remedy_id,
@@ -83,13 +67,9 @@ class Update(Record):
         return sides(self.to_value, self.target)
 
     def asks_the_same(self, other: "Update") -> bool:
-        """Whether an answer to the other holds for this one: the same change of the same values."""
-        return (self.change_id, self.target, self.from_value, self.to_value) == (
-            other.change_id,
-            other.target,
-            other.from_value,
-            other.to_value,
-        )
+        """Whether an answer to the other update holds for this one: it makes the same change."""
+        names = ("change_id", "target", "from_value", "to_value")
+        return all(getattr(self, name) == getattr(other, name) for name in names)
 
 
 class Event(Record):
@@ -184,10 +164,9 @@ class Rollout:
 
 
 def fold(events: Iterable[Event]) -> dict[str, Rollout]:
-    """Return where every update is, by decision, in the order in which each was first heard of.
+    """Return where every update is, by decision, in the order of their first events.
 
-    An event that its state does not allow (approving what was rolled back, say) is in the history and changes
-    nothing.
+    An event that the state does not allow, such as approving what was rolled back, changes nothing.
     """
     found: dict[str, Rollout] = {}
     for event in events:
@@ -223,7 +202,7 @@ def fold(events: Iterable[Event]) -> dict[str, Rollout]:
 
 
 def may_follow(known: Rollout | None, what: What, has_update: bool) -> bool:
-    """Whether an event may come next for an update; the first one must say what the update is."""
+    """Whether an event may come next for an update; the first must contain the update."""
     return has_update and what in _FIRST if known is None else what in _NEXT[known.status]
 
 
@@ -244,31 +223,29 @@ _NEXT: Mapping[Status, tuple[What, ...]] = {
 
 
 def lessons(rollouts: Iterable[Rollout]) -> list[Lesson]:
-    """Return how trials and answers ended, for `outcomes.learn`.
+    """Return how trials and answers ended, for `lessons.learn`.
 
-    What a person undid and what could not be carried out teaches nothing about the remedy.
+    What a person undid or what could not be carried out says nothing about the remedy.
     """
     found = []
     for one in rollouts:
         ended = "rejected" if one.status == "rejected" else one.ended
-        if ended and ended in LESSON_ENDS:
-            of, how = one.update, LESSON_ENDS[ended]
-            found.append(
-                Lesson(
-                    of.change_id,
-                    of.improvement_id,
-                    of.remedy_id,
-                    how,
-                    of.failure_class,
-                    one.effect,
-                    one.power,
-                )
+        if ended and ended not in ("undone", "failed"):
+            lesson = Lesson(
+                change_id=one.update.change_id,
+                improvement_id=one.update.improvement_id,
+                remedy_id=one.update.remedy_id,
+                ended=ended,
+                failure_class=one.update.failure_class,
+                effect=one.effect,
+                power=one.power,
             )
+            found.append(lesson)
     return found
 
 
 def under_way(rollouts: Iterable[Rollout], pattern_id: str, target: str) -> str:
-    """Return why nothing else may be tried on a pattern or target now; '' when nothing is under way there."""
+    """Return why no other trial may start on a pattern or target now; '' when one may."""
     wanted = keys_of(target)
     for one in rollouts:
         has_key = bool(wanted & keys_of(one.update.target))
@@ -291,10 +268,7 @@ def keys_of(target: str) -> set[str]:
 
 
 def sides(value: str | None, target: str) -> dict[str, ConfigValue]:
-    """Return a decision's from or to as value by what it changes.
-
-    A JSON object of several, or one value of its target.
-    """
+    """Return a decision's old or new values by config key, or its one value by target."""
     if value is None:
         return {}
     return json.loads(value) if value.startswith("{") else {target: value}

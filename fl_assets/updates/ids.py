@@ -1,7 +1,4 @@
-"""Ids of what is decided on.
-
-Each follows from the playbook alone, so that every run of a day gives the same ones.
-"""
+"""Ids of decisions and changes: hashes of the playbook, so that every run of a day gives the same ones."""
 
 import hashlib
 import json
@@ -15,19 +12,15 @@ def decision_id(playbook: Playbook) -> str:
 
 
 def change_id(playbook: Playbook) -> str:
-    """Return the id of what is asked for, the same on every day that asks for it.
-
-    Pattern, category, target and values.
-    """
+    """Return the id of a change (pattern, category, target and values), the same on every day."""
     wanted = json.dumps(dict(sorted(playbook.suggested_changes.items())), ensure_ascii=False)
     return _hash("change", playbook.pattern_id, playbook.category, playbook.target, wanted)
 
 
 def playbook_hash(playbook: Playbook) -> str:
-    """Return the hash of all that a playbook says: 16 hex digits.
+    """Return the hash of a playbook without its history: 16 hex digits.
 
-    Its history is left out: an earlier day that is materialised later makes that longer, and changes nothing
-    of what was decided on.
+    Materialising an earlier day later lengthens the history and changes nothing that was decided on.
     """
     return _hash("playbook", playbook.model_dump_json(exclude={"version", "created_at"}))
 

@@ -1,15 +1,12 @@
-"""The code by which a person shows that an answer to a decision is meant.
+"""The code that an answer to a decision must carry, bound to one change and good for one answer.
 
-It is bound to one change and good for one answer.
+What goes here: making and checking codes. What does not: showing one (`fl-assets decisions`), recording the
+answer (`updates/answers.py`).
 
-What goes here: making and checking codes. What does not: who is shown one (`fl-assets decisions`), recording
-the answer (`updates/answers.py`).
-
-Whoever reaches Dagster's API may launch a run with any configuration; a web page may, if nothing stands in
-front. An answer therefore needs a code that only a reader of this machine's files can make: an HMAC (RFC
-2104) of the change with a key in the data folder, in base 32. It depends on how many answers the decision had
-before, so that each answer needs another, and it is kept with the answer: an approval in the history that has
-none, or another change's, is not carried out.
+Whoever reaches Dagster's API, even a web page if nothing stands in front, can launch a run with any
+configuration. So an answer needs a code that only a reader of this machine's files can make: an HMAC (RFC
+2104) of the change with a key in the data folder, in base 32. It includes the number of earlier answers, so
+each answer needs a new one, and it is kept with the answer: an approval without its code is not carried out.
 """
 
 import base64
@@ -23,7 +20,7 @@ from fl_assets.infra.keys import make_secret
 from fl_assets.updates.history import Rollout, Update
 
 _LETTERS = 10
-"""Of a code: 50 bits."""
+"""Length of a code: 50 bits."""
 
 
 class Intent:
@@ -37,12 +34,12 @@ class Intent:
 
         Args:
             update: the change, as it is decided now.
-            known: where it is; None for one that nobody answered.
+            known: its state; None when nobody has answered.
         """
         return self._code(update, known.answers if known else 0)
 
     def is_meant(self, codes: Iterable[str], update: Update, known: Rollout | None) -> str:
-        """Return which of the codes is that of the next answer to an update, '' for none."""
+        """Return the code of the next answer to an update if it is among `codes`, else ''."""
         expected = self.code(update, known)
         return next((expected for one in codes if hmac.compare_digest(_plain(one), _plain(expected))), "")
 
@@ -61,5 +58,5 @@ class Intent:
 
 
 def _plain(code: str) -> bytes:
-    """Return a code as it is compared: without dashes and blanks, whatever the case."""
+    """Return a code without dashes and blanks, in capitals."""
     return code.replace("-", "").replace(" ", "").upper().encode()

@@ -1,13 +1,11 @@
-"""What ended trials teach.
+"""What ended trials teach: which changes not to repeat, how likely each remedy helps, what a trial is worth.
 
-What is not tried again, how likely each remedy helps, and which trial is worth most.
-
-What goes here: arithmetic over ends. What does not: reading them (`updates/history.py`), the statistics of a
+What goes here: arithmetic. What does not: reading the history (`updates/history.py`), the statistics of a
 trial (`updates/outcomes.py`).
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Literal
@@ -28,13 +26,6 @@ NODE_VARIANCE = 0.11
 """Variance of a node's log effect over a trial, beyond that of its counts; see `measures.OVERDISPERSION`."""
 
 LessonEnd = Literal["better", "worse", "inconclusive", "faded", "rejected"]
-LESSON_ENDS: Mapping[str, LessonEnd] = {
-    "better": "better",
-    "worse": "worse",
-    "inconclusive": "inconclusive",
-    "faded": "faded",
-    "rejected": "rejected",
-}
 
 
 @dataclass(frozen=True)
@@ -61,7 +52,7 @@ class Lesson:
 
     @property
     def weight(self) -> float:
-        """How much it says about the remedy: a trial that could not have seen an effect says little."""
+        """How much it says about the remedy: little, when the trial could not have seen an effect."""
         return {"rejected": 0.0, "inconclusive": self.power or 0.0}.get(self.ended, 1.0)
 
 
@@ -91,7 +82,11 @@ class HelpEstimate:
 class Lessons:
     """What follows from all trials.
 
-    Changes and playbooks that are not tried again, and each remedy's score.
+    Attributes:
+        rejected: Ids of changes that are not tried again.
+        retired: Ids of playbooks that are not tried again.
+        scores: Trials of each remedy by how they ended.
+        all: Every lesson.
     """
 
     rejected: frozenset[str]
@@ -102,8 +97,8 @@ class Lessons:
     def helps(self, remedy_id: str, failure_class: str) -> HelpEstimate:
         """Return how likely a remedy helps against a class.
 
-        Beta-binomial in two steps: what the remedy did anywhere, drawn to PRIOR_HELPS as if that were
-        PRIOR_TRIALS trials, is the prior, worth as much, of what it did against this class.
+        Beta-binomial in two steps: the remedy's trials against any class, shrunk to PRIOR_HELPS with a weight
+        of PRIOR_TRIALS trials, give the prior, of the same weight, for its trials against this class.
         """
         of_remedy = [one for one in self.all if one.remedy_id == remedy_id]
         of_class = [one for one in of_remedy if one.failure_class == failure_class]
@@ -123,11 +118,9 @@ def _mean(lessons: Sequence[Lesson], prior: float) -> float:
 def learn(lessons: Iterable[Lesson]) -> Lessons:
     """Return what earlier trials rule out.
 
-    A change that a person rejected or that did harm is not tried again, nor is a playbook whose trials failed
-    twice.
-
-    An inconclusive trial is a failed one when it could have seen a 20 % effect; one that could not says
-    nothing against the playbook. An effect that faded after its promotion is a failed one.
+    A change that a person rejected or that did harm is not tried again, nor is a playbook after
+    FAILURES_TO_RETIRE failed trials: those that did harm, faded, or found no effect though they could have
+    seen one of 20 %.
     """
     found = tuple(lessons)
     failed: dict[str, int] = {}
@@ -151,7 +144,7 @@ def learn(lessons: Iterable[Lesson]) -> Lessons:
 
 @dataclass(frozen=True)
 class TrialBenefit:
-    """What a trial is worth: failed requests that it is expected to prevent on each day that it takes.
+    """Expected benefit of a trial: failed requests prevented per day that it takes.
 
     Attributes:
         value: Failures a day x P(persists) x P(helps) x reduction / days.
@@ -167,11 +160,11 @@ class TrialBenefit:
 def benefit(
     *, failures_a_day: float, persists: float, helps: HelpEstimate, nodes: int, minimum: int, max_days: int
 ) -> TrialBenefit:
-    """Return what a trial of a remedy is worth.
+    """Return the expected benefit of a trial of a remedy.
 
     Args:
         failures_a_day: Failed requests of the pattern in the fleet.
-        persists: Probability that it goes on failing: the playbook's confidence.
+        persists: Probability that they continue: the playbook's confidence.
         helps: How likely the remedy helps, and by how much.
         nodes: Nodes that can show a difference.
         minimum: Nodes that either group must have.

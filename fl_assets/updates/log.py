@@ -1,13 +1,10 @@
-"""The history of updates, one JSON line each, never rewritten.
+"""The history of updates as a file of JSON lines that only grows.
 
-Approvals, canaries, verdicts, and what was taken back.
+What goes here: appending and reading lines. What does not: what follows from them (`updates/history.py`),
+carrying anything out (`updates/releases.py`).
 
-What goes here: appending and reading lines. What does not: what follows from them (`updates/releases.py`),
-carrying anything out (`release_files.py`).
-
-A line counts once its line end is written and synced. What a crash leaves of a line is dropped by the next
-append, so the history is as it was before, or as it is after. Times never fall: an event is at the clock's
-time or at its predecessor's, whichever is later.
+A line counts once its line end is written and synced; the next append drops what a crash left of a line.
+Times never fall: an event gets the clock's time or its predecessor's, whichever is later.
 """
 
 import os
@@ -65,10 +62,7 @@ class UpdateLog:
         return events
 
     def now(self, events: list[Event]) -> datetime:
-        """Return the time of an event that came next.
-
-        The clock's, or the last event's where the clock has jumped back.
-        """
+        """Return the time of the next event: the clock's, or the last event's if that is later."""
         now = self._clock().astimezone(UTC)
         return max(now, events[-1].at) if events else now
 

@@ -1,14 +1,11 @@
-"""What is compared between treated and control nodes, each against its own past.
-
-Failures in the end, latency, silence.
+"""Effects on failures, latency and silence: treated against control nodes, each against its own past.
 
 What goes here: counts as arrays, and the effect of each draw of treated nodes. What does not: the test
 (`updates/randomisation.py`), the verdict (`updates/outcomes.py`).
 
-**One node decides nothing.** What a node reports is its own word. So a node's failures count up to a bound
-that follows from the spread of all nodes, its weight levels off with its size, and of either group the best
-and the worst node are left out, in the draw that was made as in all that it is compared with: whoever reports
-no failure at all, or a million, is left out, and the test stays exact.
+**One node decides nothing**, for it can report what it likes. So a node's failures count up to a bound that
+follows from the spread of all nodes, its weight levels off with its size, and the best and the worst node of
+either group are left out. The same is done in every draw, so the test stays exact.
 """
 
 import math
@@ -23,22 +20,20 @@ from fl_assets.updates.trial import BASELINE_DAYS, Trial
 
 COLUMNS = ("node_id", "event_date", "failures", "calls", "all_failures", "all_calls", "p95_ms")
 OVERDISPERSION = 0.1
-"""Variance of a node's own drift, as a share of its square: it sets weights and bounds, not error rates."""
+"""Variance of a node's own drift over its squared mean; sets weights and bounds, not error rates."""
 CLIP = 2.5
-"""Spreads from the median of all nodes at which a node's word is cut off."""
+"""Spreads from the median of all nodes at which a node's value is clipped."""
 MIN_TRIMMED = 5
-"""Nodes that a group must have for its best and worst to be left out."""
+"""Least size of a group whose best and worst nodes are left out."""
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """Observed and expected failures, weighted: arrays (nodes, looks), not cumulated.
+    """Observed and expected failures: arrays (nodes, looks), not cumulated.
 
-    `spread` is each node's standard deviation, (nodes, 1).
-
-    The effect of a draw is the treated nodes' ratio of observed to expected over the control nodes' (indirect
-    standardisation: Breslow and Day, "Statistical Methods in Cancer Research" II, 1987, ch. 2), as a
-    logarithm.
+    `doubt` is each node's variance beyond that of its counts, (nodes, 1). The effect of a draw is the log of
+    the treated nodes' ratio of observed to expected over the control nodes' (indirect standardisation:
+    Breslow and Day, "Statistical Methods in Cancer Research" II, 1987, ch. 2).
     """
 
     observed: np.ndarray
@@ -46,10 +41,7 @@ class Ratio:
     doubt: np.ndarray
 
     def paths(self, draws: np.ndarray, assumed: float = 1.0, *, at: int | None = None) -> np.ndarray:
-        """Return the log effect of each draw by each look, or by look `at` alone.
-
-        An assumed effect is first taken out of the treated nodes.
-        """
+        """Return each draw's log effect by each look, or look `at`, after dividing out an assumed effect."""
         looks = slice(None) if at is None else slice(at, at + 1)
         observed = (self.observed / np.where(draws[0], assumed, 1.0)[:, None]).cumsum(axis=1)[:, looks]
         return _log_ratio(draws, *self._bounded(observed, self.expected.cumsum(axis=1)[:, looks]))
@@ -62,10 +54,7 @@ class Ratio:
         return float(_log_ratio(draw[None, :], *bounded)[0, 0])
 
     def _bounded(self, observed: np.ndarray, expected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return weighted observed and expected counts.
-
-        What a node reports is cut off where no other node comes near it.
-        """
+        """Return weighted observed and expected counts, those of outlying nodes clipped."""
         spread = np.sqrt(self.doubt + 1 / (expected + 0.5))
         own = np.log((observed + 0.5) / (expected + 0.5))
         middle = np.median(own, axis=0)
@@ -80,7 +69,7 @@ class Ratio:
 
 
 def _log_ratio(draws: np.ndarray, observed: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    # Half a failure on either side: a group that saw none is no proof that there are none.
+    # Half a failure is added, so that a group without failures has a finite ratio.
     found = [np.log((seen + 0.5) / (hoped + 0.5)) for seen, hoped in _groups(draws, observed, expected)]
     return found[0] - found[1]
 
@@ -88,10 +77,7 @@ def _log_ratio(draws: np.ndarray, observed: np.ndarray, expected: np.ndarray) ->
 def _groups(
     draws: np.ndarray, observed: np.ndarray, expected: np.ndarray
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the sums of treated and of control nodes in each draw, (draws, looks).
-
-    The best and the worst of a group that has enough nodes are left out.
-    """
+    """Return the sums of treated and of control nodes, (draws, looks), best and worst nodes left out."""
     level = observed.sum(axis=0) / np.maximum(expected.sum(axis=0), 1e-12)
     ranked = np.argsort(observed - level * expected, axis=0)
     found = []
@@ -115,10 +101,7 @@ class Mean:
     values: np.ndarray
 
     def paths(self, draws: np.ndarray, assumed: float = 1.0) -> np.ndarray:
-        """Return the effect of each draw at each look.
-
-        An assumed factor is first taken out of the nodes that were treated.
-        """
+        """Return each draw's effect at each look, after taking an assumed factor out of the treated nodes."""
         known = np.isfinite(self.values)
         values = self.values - np.where(draws[0], math.log(assumed), 0.0)[:, None]
         values, share = np.where(known, values, 0.0), draws.astype(float)
@@ -178,15 +161,13 @@ class Panel:
     def rate(self, failures: str = "failures", calls: str = "calls", *, fixed: bool = False) -> Ratio:
         """Return observed and expected failures.
 
-        A node's own rate before, drawn to the fleet's as if that had shown one failure more, times the day's
-        effect. A node without a past is expected to fail as the fleet does, and its weight says how little is
-        known of it.
+        Expected is the node's own earlier rate, shrunk to the fleet's by one failure, times the day's effect.
+        A node without a past is expected to fail as the fleet does, with a low weight.
 
         Args:
             failures: Column of failures.
-            calls: Column of what they are counted among.
-            fixed: Take the traffic of every node as it was before, so that more successes do not look
-                like fewer failures.
+            calls: Column of the calls they are counted among.
+            fixed: Use every node's earlier traffic, so that more successes do not look like fewer failures.
         """
         past, now = slice(0, self.before), slice(self.before, None)
         failed, called = (self.counts[name][:, past].sum(axis=1) for name in (failures, calls))
@@ -205,10 +186,7 @@ class Panel:
         )
 
     def level(self) -> Mean:
-        """Return how much a node's mean log latency rose, at each look.
-
-        What is far from all others is cut off.
-        """
+        """Return how much each node's mean log latency rose by each look, outliers clipped."""
         values = self.counts["p95_ms"]
         with np.errstate(invalid="ignore", divide="ignore"):
             logs = np.where(values > 0, np.log(values), np.nan)
@@ -227,10 +205,7 @@ class Panel:
         return Mean(np.clip(rise, middle - width, middle + width))
 
     def silence(self) -> Mean:
-        """Return the share of days on which a node that reported before has reported nothing since.
-
-        An update can end a node.
-        """
+        """Return the share of silent days of each node that reported before: an update can stop a node."""
         reported = self.counts["all_calls"][:, : self.before].sum(axis=1) > 0
         silent = (self.counts["all_calls"][:, self.before :] == 0).cumsum(axis=1)
         share = silent / np.arange(1, len(self.looks) + 1)
@@ -238,7 +213,7 @@ class Panel:
 
 
 def _day_effects(observed: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """Return how much each day was above what all nodes' pasts say, without the node that reported most."""
+    """Return each day's observed over expected failures of all nodes but the one that reported most."""
     effects = np.ones(observed.shape[1])
     for day in range(observed.shape[1]):
         rest = np.delete(np.arange(len(observed)), int(observed[:, day].argmax()))

@@ -1,10 +1,7 @@
-"""Taking a release on a node.
+"""Taking a release on a node, with a memory that keeps it from taking an older one again.
 
-What the node may run, and what it remembers so that nothing older is taken again.
-
-What goes here: opening a signed release within bounds, and the node's memory. What does not: what a release
-says and when it is refused (`updates/release.py`), writing one (`updates/releases.py`). `fl-assets
-take-release` calls this; a node in another language does the same.
+What does not go here: what a release contains and when it is refused (`updates/release.py`), writing one
+(`updates/releases.py`). `fl-assets take-release` calls this; a node in another language does the same.
 """
 
 import json
@@ -25,7 +22,7 @@ from fl_assets.updates.release import (
 def take_release(
     path: Path, memory: Path, trusted: TrustedKeys, *, channel: str, now: datetime, disk: Disk | None = None
 ) -> Release:
-    """Return the release that a node may run, and remember its number and time.
+    """Return a release that the node may run, after remembering its number and time.
 
     Args:
         path: The release file.
@@ -33,12 +30,12 @@ def take_release(
         trusted: Keys that may sign.
         channel: The node's channel.
         now: The node's clock.
-        disk: What writes.
+        disk: How the memory is written.
 
     Raises:
         OSError: the file cannot be read.
-        ReleaseRefusedError: naming the rule: size, format, signature, channel, rollback, future or
-            expired. The node keeps what it runs, and after expiry its own defaults.
+        ReleaseRefusedError: naming the rule: size, format, signature, channel, rollback, future or expired.
+            The node keeps its present values, and after they expire its own defaults.
     """
     with path.open("rb") as file:
         release = open_release(file.read(MAX_RELEASE_BYTES + 1), trusted)

@@ -1,4 +1,4 @@
-"""The update policy: which config keys may change, within which bounds, and the checked changes that follow.
+"""The update policy: which config keys may change, and within which bounds.
 
 What goes here: the policy's records, and `plan_changes`, which turns suggested changes into typed ones. What
 does not: the decision (`updates/decide.py`), writing files (`updates/config_files.py`).
@@ -16,16 +16,12 @@ from pydantic import Field, field_validator, model_validator
 from fl_assets.core.models import Playbook, Record
 
 ConfigFormat = Literal["toml", "yaml", "json"]
-
-
 ConfigValue = bool | int | float | str
-
-
 _FORMATS: Mapping[str, ConfigFormat] = {".toml": "toml", ".yaml": "yaml", ".yml": "yaml", ".json": "json"}
 
 
 class KeyRule(Record):
-    """One config key that may change: where it is, what it takes, and which suggested change it answers."""
+    """One config key that may change: its place, its bounds, and the suggested change that sets it."""
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
     file: str = Field(
@@ -69,13 +65,8 @@ class KeyRule(Record):
     @classmethod
     def _stays_inside(cls, value: str) -> str:
         path = PurePosixPath(value)
-        if (
-            path.is_absolute()
-            or ".." in path.parts
-            or "\\" in value
-            or "\0" in value
-            or path.suffix.lower() not in _FORMATS
-        ):
+        is_outside = path.is_absolute() or ".." in path.parts or "\\" in value or "\0" in value
+        if is_outside or path.suffix.lower() not in _FORMATS:
             message = (
                 f"{value!r} must be a relative path below the policy's folder that ends in "
                 f"{', '.join(_FORMATS)}"
@@ -89,9 +80,8 @@ class KeyRule(Record):
         if numeric and (self.min is None or self.max is None or not self.min <= self.max):
             message = f"a key of type {self.type} needs min and max, min not above max"
             raise ValueError(message)
-        if not numeric and (
-            self.min is not None or self.max is not None or self.max_step is not None or self.scale != 1.0
-        ):
+        bounds = (self.min, self.max, self.max_step)
+        if not numeric and (self.scale != 1.0 or any(bound is not None for bound in bounds)):
             message = f"min, max, max_step and scale are for numbers, not for type {self.type}"
             raise ValueError(message)
         if (self.type == "str") != bool(self.choices):
@@ -110,10 +100,10 @@ class KeyRule(Record):
         return f"{self.file}#{'.'.join(str(part) for part in self.key)}"
 
     def read(self, suggested: str) -> ConfigValue:
-        """Turn a suggested change, a text, into a value of this key.
+        """Return the value of this key that a suggested change, a text, asks for.
 
         Raises:
-            ValueError: naming value and rule, when it is none of the type or lies outside of the bounds.
+            ValueError: naming value and rule, when the type is wrong or a bound is exceeded.
         """
         if self.type == "bool":
             if suggested not in ("true", "false"):
@@ -123,9 +113,7 @@ class KeyRule(Record):
         if self.type == "str":
             return self.check(suggested)
         try:
-            number = float(
-                f"{float(suggested) * self.scale:.12g}"
-            )  # 4100 x 0.001 is 4.1, not 4.1000000000000005
+            number = float(f"{float(suggested) * self.scale:.12g}")  # 4.1, not 4.1000000000000005
         except ValueError:
             message = f"{self.target} = {suggested!r}: must be a number"
             raise ValueError(message) from None
@@ -172,16 +160,10 @@ class UpdatePolicy(Record):
 
     def rule_for(self, change: str, target: str) -> KeyRule | None:
         """Return the first rule that takes this change for this playbook target."""
-        return next(
-            (
-                rule
-                for rule in self.keys
-                if rule.change == change
-                and target
-                and any(fnmatchcase(target, glob) for glob in rule.targets)
-            ),
-            None,
-        )
+        if not target:
+            return None
+        taking = (rule for rule in self.keys if rule.change == change)
+        return next((rule for rule in taking if any(fnmatchcase(target, one) for one in rule.targets)), None)
 
 
 class ConfigChange(Record):

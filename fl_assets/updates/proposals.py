@@ -1,32 +1,27 @@
 """Playbooks and decisions as Markdown pages, for people who are asked to act.
 
-What goes here: what such a page says. What does not: how a day's folder is written (`playbooks/files.py`),
-which decisions ask (`decide.py`). The same page is a file below `data/proposals` and an entry of the decision
-in Dagster's UI.
+What goes here: the pages, which are files below `data/proposals` and metadata in Dagster's UI. What does not:
+writing a day's folder (`playbooks/files.py`), which decisions need a person (`decide.py`).
 """
 
 from collections.abc import Iterable, Iterator
 from datetime import date
 from pathlib import Path
 
-import orjson
-
 from fl_assets.core.models import Decision, Playbook
 from fl_assets.infra.markdown import block, code, plain, prose
 from fl_assets.playbooks.files import write_day
 from fl_assets.updates.decide import in_words, is_for_review
+from fl_assets.updates.history import sides
 
 MAX_SHOWN = 3
 """Examples, differences and cures that a page shows; the playbook's JSON has them all."""
 
 
 def write_proposals(folder: Path, day: date, decided: Iterable[tuple[Playbook, Decision]]) -> list[Path]:
-    """Write one Markdown file for each decision that asks a person to act.
+    """Write a Markdown file for each decision that a person must act on; return the files in order.
 
-    Return the files in order.
-
-    A prompt or a workflow is changed by people only, and a staged or person-owned config waits for approval:
-    this is what they read. Rewritten and removed as the JSON files are.
+    They are rewritten and removed as the JSON files are.
     """
     wanted = {
         f"{playbook.improvement_id}.md": proposal(playbook, decision).encode()
@@ -37,18 +32,18 @@ def write_proposals(folder: Path, day: date, decided: Iterable[tuple[Playbook, D
 
 
 def can_be_answered(decision: Decision) -> bool:
-    """Whether a person's yes or no to it is taken."""
+    """Whether a person's yes or no to it is accepted."""
     return decision.mode == "live" and (
         is_for_review(decision) or decision.action in ("apply", "canary", "reject")
     )
 
 
 def proposal(playbook: Playbook, decision: Decision, launchpad: str = "") -> str:
-    """Return a decision as a page to review: the change, why, how sure, how to accept it, and the way back.
+    """Return a decision as a page: the change, why, how sure, how to answer, and how it is undone.
 
     Args:
-        playbook: What was decided on.
-        decision: The decision.
+        playbook: The playbook.
+        decision: The decision on it.
         launchpad: Address, within the UI, of a launchpad that is filled in already.
     """
     lines = [
@@ -99,18 +94,14 @@ def playbook_page(playbook: Playbook) -> str:
 
 def answer_config(decision_id: str, code_words: str) -> str:
     """Return the launch configuration of `applied_updates` that approves a decision, as YAML."""
-    return "\n".join(
-        [
-            "ops:",
-            "  applied_updates:",
-            "    config:",
-            f'      approve: ["{decision_id}"]',
-            "      reject: []",
-            f'      codes: ["{code_words}"]',
-            '      reason: "why you approve it"',
-            '      by: "your name"',
-        ]
-    )
+    return f"""ops:
+  applied_updates:
+    config:
+      approve: ["{decision_id}"]
+      reject: []
+      codes: ["{code_words}"]
+      reason: "why you approve it"
+      by: "your name\""""
 
 
 def _title(playbook: Playbook, state: str) -> list[str]:
@@ -174,11 +165,7 @@ def _certainty(playbook: Playbook, decision: Decision) -> Iterator[str]:
     yield f"- **The failure persists: {playbook.confidence:.0%}** (it still fails in the next cycle)."
     if playbook.corroboration is not None:
         yield f"- **Without the loudest nodes: {playbook.corroboration:.0%}**."
-    past = (
-        f"tried {tried.tried} times, helped {tried.helped}"
-        if tried.tried
-        else "not tried yet, so that is a guess"
-    )
+    past = tried.text if tried.tried else f"{tried.text}, so that is a guess"
     if decision.helps is not None:
         yield f"- **This change helps: {decision.helps:.0%}** ({past})."
     if playbook.advice.benefit:
@@ -212,8 +199,4 @@ def _answer(decision: Decision, launchpad: str) -> Iterator[str]:
 
 
 def _values(value: str | None, target: str) -> dict[str, str]:
-    """A decision's side as name → value: a JSON object of several, or one value of its target."""
-    if value is None:
-        return {}
-    found = orjson.loads(value) if value.startswith("{") else {target: value}
-    return {str(name): str(one) for name, one in found.items()}
+    return {name: str(one) for name, one in sides(value, target).items()}

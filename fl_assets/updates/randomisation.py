@@ -1,13 +1,10 @@
-"""The randomisation test that verdicts rest on.
+"""The randomisation test behind verdicts: draws of treated nodes, and spending the error over daily looks.
 
-Other draws of the treated nodes, and how the error is spent over daily looks.
+What goes here: draws, spending functions, boundaries. What does not: the measures (`updates/measures.py`).
 
-What goes here: draws, spending functions, boundaries. What does not: what is measured
-(`updates/measures.py`).
-
-Treated nodes were drawn by a keyed hash that knows nothing of the outcome, so any other draw of as many nodes
-was as likely: a verdict compares the effect with those of the other draws (randomisation test: Fisher 1935;
-Rosenbaum, "Observational Studies", 2002, ch. 2).
+Treated nodes were drawn by a keyed hash, so every draw of as many nodes was equally likely: a verdict
+compares the effect with those of other draws (randomisation test: Fisher 1935; Rosenbaum, "Observational
+Studies", 2002, ch. 2).
 """
 
 import hashlib
@@ -18,21 +15,21 @@ from statistics import NormalDist
 import numpy as np
 
 DRAWS = 2000
-"""Draws of treated nodes that the one made is compared with; all of them where there are no more."""
+"""Draws of treated nodes that the real one is compared with; all of them where there are fewer."""
 
 
 def draws_of(treated: np.ndarray, strata: np.ndarray, seed: str) -> np.ndarray:
-    """Return draws of treated nodes, (draws, nodes) as truth values.
+    """Return draws of treated nodes as booleans, (draws, nodes).
 
-    The first is the one made, the rest are others with as many of each stratum.
+    The first is the real draw; the others have as many nodes of each stratum.
 
     Args:
         treated: Whether each node was drawn.
-        strata: Stratum of each node; drawing went on within each.
-        seed: What the other draws are drawn from.
+        strata: Stratum of each node; each was drawn from separately.
+        seed: Seed of the other draws.
     """
-    made, of = treated.astype(bool), strata
-    groups = [np.flatnonzero(of == stratum) for stratum in np.unique(of)]
+    made = treated.astype(bool)
+    groups = [np.flatnonzero(strata == stratum) for stratum in np.unique(strata)]
     counts = [int(made[group].sum()) for group in groups]
     if len(groups) == 1 and math.comb(len(made), counts[0]) <= DRAWS:
         found = np.zeros((math.comb(len(made), counts[0]), len(made)), dtype=bool)
@@ -52,18 +49,15 @@ def draws_of(treated: np.ndarray, strata: np.ndarray, seed: str) -> np.ndarray:
 
 
 def evenly(alpha: float, times: np.ndarray) -> np.ndarray:
-    """Return the error spent by each time (a share of the stage) when it is spent evenly.
-
-    Harm should be found early.
-    """
+    """Return the error spent by each time, a share of the stage: evenly, to find harm early."""
     return alpha * np.minimum(1.0, times)
 
 
 def late(alpha: float, times: np.ndarray) -> np.ndarray:
-    """Return the error spent by each time, little of it early, as by O'Brien and Fleming.
+    """Return the error spent by each time: little of it early, so that an effect must last.
 
-    Lan and DeMets, Biometrika 70, 1983: 2 - 2 Φ(z / √t), z the upper alpha / 2 point. An effect that is there
-    on the first days alone is not taken for one that lasts.
+    The O'Brien-Fleming type of Lan and DeMets (Biometrika 70, 1983): 2 - 2 Φ(z / √t), z the upper alpha / 2
+    point.
     """
     normal = NormalDist()
     z = normal.inv_cdf(1 - alpha / 2)
@@ -73,15 +67,13 @@ def late(alpha: float, times: np.ndarray) -> np.ndarray:
 
 
 def boundaries(paths: np.ndarray, spent: np.ndarray) -> np.ndarray:
-    """Return the value above which a draw crosses at each look; larger is more extreme.
-
-    It is infinite while no draw may.
+    """Return the value above which a draw crosses at each look, infinite while none may.
 
     The share of draws that have crossed by look k never exceeds `spent[k]`; draws with equal values cross
     together or not at all.
 
     Args:
-        paths: (draws, looks).
+        paths: (draws, looks); larger is more extreme.
         spent: Error that may be spent by each look.
     """
     values = np.where(np.isnan(paths), -np.inf, paths)
@@ -100,6 +92,6 @@ def boundaries(paths: np.ndarray, spent: np.ndarray) -> np.ndarray:
 
 
 def first_crossing(paths: np.ndarray, spent: np.ndarray) -> int | None:
-    """Return the first look at which the draw that was made crosses."""
+    """Return the first look at which the real draw crosses."""
     crossed = np.flatnonzero(paths[0] > boundaries(paths, spent))
     return int(crossed[0]) if len(crossed) else None

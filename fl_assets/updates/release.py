@@ -1,4 +1,4 @@
-"""The release: what the nodes of a channel are to run, as they read it. Nothing is pushed to a node.
+"""The release: the changes that the nodes of a channel read and run. Nothing is pushed to a node.
 
 What goes here: its records and canonical bytes, how it follows from the history, and when a node refuses it.
 What does not: files (`updates/releases.py` writes it, `updates/node_side.py` takes it).
@@ -24,12 +24,10 @@ FORMAT = "fl-assets-release/1"
 MAX_RELEASE_BYTES = 4 * 1024 * 1024
 """Longest release that is read."""
 MAX_AHEAD = timedelta(days=1)
-"""How far ahead of a node's clock a release may be issued.
-
-One dated decades ahead would make the node refuse all that follow.
-"""
+"""How far ahead of a node's clock a release may be dated; decades ahead would make the node refuse all later
+ones."""
 MAX_STEP = 1_000_000
-"""How far the number of a release may rise above the highest that a node has taken, for the same reason."""
+"""How far the number of a release may exceed the highest that a node has taken, for the same reason."""
 
 
 class ReleaseRefusedError(ValueError):
@@ -49,14 +47,11 @@ class ReleasedChange(Record):
 
     @model_serializer(mode="wrap")
     def _without_nobody(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out who is held back where nobody is.
-
-        Nodes from before there was such a field read the release as they did.
-        """
+        """Leave out an empty `held_back`, so that nodes of earlier releases can read it."""
         found = write(self)
-        return (
-            found if self.held_back else {name: value for name, value in found.items() if name != "held_back"}
-        )
+        if not self.held_back:
+            del found["held_back"]
+        return found
 
     def is_for(self, node_id: str) -> bool:
         """Whether a node takes it."""
@@ -74,21 +69,18 @@ class Release(Record):
     changes: tuple[ReleasedChange, ...]
 
     def canonical(self) -> bytes:
-        """Return the bytes that are signed: JSON, keys sorted, no blanks, UTF-8.
-
-        All numbers in it are whole, so no two writers can differ.
-        """
+        """Return the bytes that are signed: JSON in UTF-8, keys sorted, no blanks, whole numbers only."""
         return canonical_json(self.model_dump(mode="json"), ascii_only=False)
 
     def for_node(self, node_id: str) -> dict[str, str]:
-        """Return what one node is to run: JSON text of the value by what it changes; a later change wins."""
+        """Return what one node runs: JSON values by config key or adapter; later changes win."""
         return {
             name: value for one in self.changes if one.is_for(node_id) for name, value in one.values.items()
         }
 
 
 def release_of(events: Sequence[Event], *, channel: str, valid_days: int) -> Release:
-    """Return the release that follows from a history: its number is that of the last event, its time too.
+    """Return the release that follows from a history, with the number and time of the last event.
 
     A change for all nodes is left out once later ones for all nodes have replaced every value of it.
     """
@@ -127,10 +119,7 @@ def release_of(events: Sequence[Event], *, channel: str, valid_days: int) -> Rel
 
 
 def signed_release(release: Release, key: Ed25519PrivateKey) -> bytes:
-    """Return a release as the file that nodes read.
-
-    What is signed, and the signature over its canonical bytes.
-    """
+    """Return the file that nodes read: the release, and a signature over its canonical bytes."""
     key_id = hashlib.sha256(key.public_key().public_bytes_raw()).hexdigest()[:16]
     signature = {"key_id": key_id, "signature": key.sign(release.canonical()).hex()}
     content = {"signed": release.model_dump(mode="json"), "signatures": [signature]}
@@ -138,7 +127,7 @@ def signed_release(release: Release, key: Ed25519PrivateKey) -> bytes:
 
 
 def open_release(content: bytes, trusted: TrustedKeys) -> Release:
-    """Return a release whose signature by a trusted key holds.
+    """Return a release that is signed by a trusted key.
 
     Raises:
         ReleaseRefusedError: naming the rule; too large, unreadable, or not signed by a trusted key.
@@ -165,11 +154,11 @@ def why_refused(release: Release, *, channel: str, highest: int, seen: datetime)
     """Return why a node must not take a release whose signature holds; '' when it may.
 
     Args:
-        release: What it says.
+        release: The release.
         channel: The node's channel.
         highest: Highest sequence number that the node has taken.
-        seen: Latest time that the node has seen, on its clock or in a release: a clock that jumps back
-            revives nothing.
+        seen: Latest time that the node has seen, on its clock or in a release, so that setting the clock back
+            does not revive an expired release.
     """
     if release.channel != channel:
         return f"channel: the release is for {release.channel!r}, this node takes {channel!r}"

@@ -4,16 +4,16 @@ What goes here: each step of an update, and writing the release. What does not: 
 (`updates/history.py`), what a release says (`updates/release.py`), the history's format (`updates/log.py`),
 how one category's change is made (`updates/carriers/`).
 
-A step forward appends its event, which is the commit, and then files follow (`settle`): first this machine's,
-then the release, each whole or not at all. A step back restores this machine's files first, for that may be
-refused, then appends and settles. What a crash left behind is settled by the next call, so that everything
-ends as before the step or as after it. When files can be brought to neither, `NeedsHumanError` says what to
-look at.
+A step forward appends its event, which is the commit, and then updates files (`settle`): first this
+machine's, then the release, each atomically. A step back first restores this machine's files, which may be
+refused, then appends and settles. The next call settles what a crash left, so that everything ends as before
+the step or as after it. When neither is possible, `NeedsHumanError` says what to look at.
 """
 
 import json
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,16 +75,14 @@ class Releases:
     def approve(
         self, update: Update, *, by: str, reason: str, code: str = "", after: int | None = None
     ) -> Rollout:
-        """Record a person's yes to this very change.
-
-        Carrying it out is another step, which asks for the code.
+        """Record a person's approval of this very change; carrying it out checks the code.
 
         Args:
             update: the change.
-            by: who.
+            by: who approves it.
             reason: why.
-            code: by which it is meant.
-            after: answers that there were when the code was made; any when not given.
+            code: shows that the approval is meant.
+            after: number of answers when the code was made; not checked when None.
 
         Raises:
             RefusedChangeError: somebody answered since.
@@ -95,20 +93,18 @@ class Releases:
     def reject(
         self, update: Update, *, by: str, reason: str, code: str = "", after: int | None = None
     ) -> Rollout:
-        """Record a person's no: the same change of the same pattern is not tried again; else as `approve`."""
+        """Record a person's rejection, as `approve`: the same change of the pattern is not tried again."""
         said: dict[str, Any] = {"update": update, "by": by, "reason": reason, "code": code}
         return self._step("rejected", update.decision_id, done=("rejected",), after=after, **said)
 
     def refuse(self, update: Update, *, reason: str) -> Rollout:
-        """Record why an update that was to be carried out cannot be."""
+        """Record why an update cannot be carried out."""
         return self._step("refused", update.decision_id, done=(), update=update, reason=reason)
 
     def carry_out(
         self, update: Update, *, nodes: TrialNodes | None = None, by: str = MACHINE, reason: str = ""
     ) -> Rollout:
-        """Release an update to the canary nodes of a trial, or to all nodes without one.
-
-        It happens once, however often it is called.
+        """Release an update to the canary nodes of a trial, or to all nodes without one; idempotent.
 
         Raises:
             RefusedChangeError: it cannot be made, or was rejected or taken back before; nothing was changed.
@@ -119,10 +115,9 @@ class Releases:
             others = sorted({*nodes.half, *nodes.rest} - {*nodes.canary})
             fields |= {"canary": nodes.canary, "control": tuple(others), "half": nodes.half}
             fields |= {"held_back": nodes.held_back, "newcomers": nodes.newcomers}
-        before = lambda: self.stage(update)  # noqa: E731
-        return self._step(
-            "canary" if nodes else "applied", update.decision_id, done=ON_NODES, before=before, **fields
-        )
+        what = "canary" if nodes else "applied"
+        before = partial(self.stage, update)
+        return self._step(what, update.decision_id, done=ON_NODES, before=before, **fields)
 
     def widen(self, decision_id: str, *, reason: str) -> Rollout:
         """Give a canary's change to half of the nodes of its trial."""
@@ -139,14 +134,14 @@ class Releases:
     ) -> Rollout:
         """Give a change to all nodes but those held back, and to this machine's files.
 
-        One that these refuse by now is rolled back, and says so.
+        If the files now refuse it, it is rolled back.
         """
         measured: dict[str, Any] = {"ended": "better", "effect": effect, "power": power}
         done = ("promoted", "confirmed", "rolled_back")
         return self._step("promoted", decision_id, done=done, by=by, reason=reason, **measured)
 
     def confirm(self, decision_id: str, *, reason: str) -> Rollout:
-        """Give a promoted change to the nodes that were held back, too."""
+        """Give a promoted change to the held-back nodes, too."""
         return self._step("confirmed", decision_id, done=("confirmed", "rolled_back"), reason=reason)
 
     def roll_back(
@@ -163,18 +158,17 @@ class Releases:
         """Restore this machine's files, and take the update back from all nodes.
 
         Args:
-            decision_id: Which.
-            ended: Why, as a fixed word.
-            by: Who.
+            decision_id: Decision of the update.
+            ended: How it ended.
+            by: Who rolled it back.
             reason: Why, in words.
-            by_hand: A person has restored this machine's files already; they are left alone.
-            effect: What the trial measured.
-            power: What it could have found.
+            by_hand: Leave this machine's files alone: a person has restored them.
+            effect: Effect that the trial measured.
+            power: Power of the trial.
 
         Raises:
             RefusedChangeError: the files have changed since; nothing was changed.
-            NeedsHumanError: the files cannot be restored, and nothing more is changed until a person has
-                looked.
+            NeedsHumanError: the files cannot be restored; nothing more is changed until a person has looked.
         """
 
         def before() -> None:
@@ -229,9 +223,9 @@ class Releases:
         after: int | None = None,
         **fields: Any,
     ) -> Rollout:
-        """Append one event unless the update is where it leads already, and let files follow.
+        """Append an event unless the update is in one of the states `done`, and update files.
 
-        Words alone (approved, rejected, refused) wait for no file.
+        Events that only record something (approved, rejected, refused) touch no file.
         """
         is_said_only = what in ("approved", "rejected", "refused")
         with self._log.locked():
@@ -288,10 +282,7 @@ class Releases:
         self._place(self.path, content, 0o644)
 
     def _key(self) -> Ed25519PrivateKey:
-        """Return the key that signs.
-
-        Made at the first use, for its owner's eyes only, its public half beside the release.
-        """
+        """Return the signing key, made at first use, after writing its public half beside the release."""
         key = make_private_key(self._key_path)
         public, beside = public_pem(key), self.path.with_suffix(".pub")
         if not beside.exists() or beside.read_bytes() != public:
@@ -315,10 +306,7 @@ class Releases:
 
 
 def _sequence(content: bytes) -> int:
-    """Sequence number of a release file that is replaced.
-
-    0 when it cannot be read, for then no node could take it.
-    """
+    """Return the sequence number of a release file, 0 when no node could read it."""
     try:
         return int(json.loads(content)["signed"]["sequence"])
     except (ValueError, KeyError, TypeError):

@@ -1,11 +1,10 @@
-"""From decisions to the fleet: what a day's decisions and people's answers ask for is carried out, each once.
+"""Carrying out a day's decisions and people's answers, each once.
 
 What goes here: reading a day and its gate, and taking the step that follows. What does not: rules
 (`updates/decide.py`, `updates/history.py`) and files (`updates/releases.py`).
 
-Nothing is carried out unless all of it holds: the decision is live, the apply level or a person's answer to
-this very change asks for it, the day passes the gate now, and the playbook is, to the letter, the one that
-was decided on.
+A decision is carried out only if it is live, the apply level or a person's answer to this very change asks
+for it, the day passes the gate now, and the playbook has not changed since.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -34,15 +33,14 @@ from fl_assets.updates.stores import UpdateStores
 from fl_assets.updates.trial_counts import eligible_nodes
 
 ANSWER_DAYS = 7
-"""Days after which a person's yes no longer carries a decision out: its evidence is that old."""
-
+"""Days after which an approval lapses, since the evidence is too old."""
 
 Clock = Callable[[], datetime]
 
 
 @dataclass(frozen=True)
 class Decided:
-    """A stored decision with its playbook, and where its update is."""
+    """A stored decision with its playbook, its update, and the update's state."""
 
     decision: Decision
     playbook: Playbook
@@ -51,7 +49,7 @@ class Decided:
 
     @property
     def is_approved(self) -> bool:
-        """Whether a person said yes to this very change and nothing has been done about it."""
+        """Whether a person approved this very change and it has not been carried out."""
         return bool(
             self.known
             and self.known.approved
@@ -60,8 +58,14 @@ class Decided:
         )
 
     @property
+    def asks_for_action(self) -> bool:
+        """Whether it is live, and to be carried out by machine or answered by a person."""
+        is_by_machine = self.decision.mode == "live" and self.decision.action in ("apply", "canary")
+        return is_by_machine or is_for_review(self.decision)
+
+    @property
     def may_start(self) -> bool:
-        """Whether a trial of it may begin now, as far as the decision goes."""
+        """Whether the decision allows a trial to begin now."""
         is_new = not (self.known and self.known.carried_out)
         return is_new and (self.is_approved or self.decision.action == "canary")
 
@@ -85,10 +89,7 @@ def intent_of(space: UpdateStores) -> Intent:
 
 
 def recover_configs(space: UpdateStores) -> str:
-    """Take back what a crash left half done in config files.
-
-    Return what only a person can put right, '' for nothing.
-    """
+    """Roll back a half-done change of config files; return what needs a person, '' for nothing."""
     try:
         if space.configs:
             space.configs.recover()
@@ -98,25 +99,13 @@ def recover_configs(space: UpdateStores) -> str:
 
 
 def carry_out_day(space: UpdateStores, day: date, *, clock: Clock = now_utc) -> list[dict[str, Any]]:
-    """Carry out what the day's decisions and people's answers ask for, each once.
-
-    Return the rows of `applied_updates`.
-    """
+    """Carry out a day's decisions and people's answers, each once; return the rows of `applied_updates`."""
     releases = open_releases(space, clock)
     found = decided_on(space, day, releases.rollouts())
-    if found and space.settings.apply != "off" and any(one.decision.mode == "live" for one in found):
-        write_proposals(
-            space.settings.data_path / "proposals", day, [(one.playbook, one.decision) for one in found]
-        )
-    asked = [
-        one
-        for one in found
-        if one.known
-        or (
-            one.decision.mode == "live"
-            and (one.decision.action in ("apply", "canary") or is_for_review(one.decision))
-        )
-    ]
+    if space.settings.apply != "off" and any(one.decision.mode == "live" for one in found):
+        pages = [(one.playbook, one.decision) for one in found]
+        write_proposals(space.settings.data_path / "proposals", day, pages)
+    asked = [one for one in found if one.known or one.asks_for_action]
     asked.sort(key=lambda one: (-(one.decision.benefit or 0.0), one.decision.decision_id))
     stopped = [str(problem) for problem in space.gate.stopping(day)] if asked else []
     starting = [one for one in asked if one.may_start]
@@ -127,10 +116,7 @@ def carry_out_day(space: UpdateStores, day: date, *, clock: Clock = now_utc) -> 
 
 
 def decided_on(space: UpdateStores, day: date, rollouts: Mapping[str, Rollout]) -> list[Decided]:
-    """Return the day's decisions with their playbooks, by decision.
-
-    One whose playbook is gone is left out.
-    """
+    """Return the day's decisions whose playbooks are still stored."""
     playbooks = {one.improvement_id: one for one in space.playbooks.of(day)}
     found = []
     for row in space.warehouse.read_day("update_decisions", day):
@@ -146,7 +132,7 @@ def decided_on(space: UpdateStores, day: date, rollouts: Mapping[str, Rollout]) 
 def _carry_out(
     space: UpdateStores, releases: Releases, one: Decided, stopped: list[str], now: datetime, *, is_last: bool
 ) -> tuple[str, str, Rollout | None]:
-    """Take the step that a decision asks for; return status, reason and where its update is."""
+    """Take the step that a decision asks for; return status, reason and the state of its update."""
     known, level = one.known, space.settings.apply
     if done := _done_already(known) or _in_the_way(space, one, stopped, now):
         return *done, known
@@ -199,32 +185,29 @@ def _release(
 ) -> Rollout:
     settings, is_approved = space.settings, one.known is not None and one.is_approved
     by = one.known.by if one.known and is_approved else MACHINE
-    why = (
-        f"approved: {one.known.reason}"
-        if one.known and is_approved
-        else f"FEDERATED_LEARNING_APPLY={settings.apply}"
-    )
+    why = f"FEDERATED_LEARNING_APPLY={settings.apply}"
+    if one.known and is_approved:
+        why = f"approved: {one.known.reason}"
     is_by_machine = is_changed_by_machine(one.update.category)
     if settings.apply == "on" and is_by_machine:
         reason = f"{why}: to all nodes at once, so that there are none to compare with"
         return releases.carry_out(one.update, by=by, reason=reason)
     nodes = _nodes_for(space, one, running, takes_all=takes_all)
     words = f"{why}: to {len(nodes.canary)} of {len(nodes.half) + len(nodes.rest)} nodes first"
-    words += (
-        "" if is_by_machine else f"; people change the {one.update.category} on {', '.join(nodes.canary)}"
-    )
+    if not is_by_machine:
+        words += f"; people change the {one.update.category} on {', '.join(nodes.canary)}"
     return releases.carry_out(one.update, nodes=nodes, by=by, reason=words)
 
 
 def _nodes_for(
     space: UpdateStores, one: Decided, running: Collection[Rollout], *, takes_all: bool
 ) -> TrialNodes:
-    """Draw the nodes of a trial among those that no other trial has.
+    """Draw the nodes of a trial among those in no other trial.
 
-    It takes all of them when no other waits, else as many as it needs.
+    It takes all of them when no other trial waits, else as many as it needs.
 
     Raises:
-        NodesBusyError: there would be enough if no other trial ran.
+        NodesBusyError: there are too few while another trial runs.
         TooFewNodesError: there are too few.
     """
     settings, update = space.settings, one.update
@@ -244,7 +227,7 @@ def _nodes_for(
         return draw(set(found.established) - busy, set(found.newcomers) - busy)
     except TooFewNodesError as error:
         if busy & {*found.established}:
-            draw(found.established, found.newcomers)  # too few with them, too?
+            draw(found.established, found.newcomers)  # raises if these are too few, too
             message = f"{len(busy & {*found.established})} of its nodes are in other trials: {error}"
             raise NodesBusyError(message) from error
         raise

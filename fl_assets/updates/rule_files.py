@@ -1,7 +1,6 @@
-"""The YAML of this stage: the user's update policy.
+"""Loading the user's update policy.
 
-What goes here: which record reads the file. What does not: reading YAML (`infra/rule_files.py`), what a
-policy allows (`policy.py`).
+What does not go here: reading YAML (`infra/rule_files.py`), what a policy allows (`policy.py`).
 """
 
 from pathlib import Path

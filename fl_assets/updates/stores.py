@@ -1,7 +1,7 @@
-"""What updates read and change: the stores of this stage and of those before it, by name.
+"""The stores that updates read and change.
 
 What goes here: the record that carries them, and opening those of this stage. What does not: opening those of
-earlier ones (`workspace.py`).
+earlier stages (`workspace.py`).
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from fl_assets.updates.rule_files import load_policy
 
 @dataclass(frozen=True)
 class UpdateStores:
-    """Where decisions come from, and what carrying one out changes."""
+    """Stores of decisions, and of what carrying them out changes."""
 
     settings: FederatedLearningConfig
     warehouse: Warehouse
@@ -45,7 +45,7 @@ class UpdateStores:
         lake: Lake,
         engine: SummingEngine,
     ) -> "UpdateStores":
-        """Open the policy, the config files beside it and what is kept of how requests ended.
+        """Open the policy, the config files beside it, and the session ends.
 
         Raises:
             RuleFileError: the policy cannot be read.

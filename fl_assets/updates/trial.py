@@ -1,7 +1,6 @@
-"""A trial and its verdict, as records.
+"""Records of a trial and its verdict, and the lengths of its stages.
 
-What goes here: shapes and the numbers that a trial is run by. What does not: how a verdict is reached
-(`updates/outcomes.py`).
+What does not go here: how a verdict is reached (`updates/outcomes.py`).
 """
 
 from dataclasses import dataclass, field
@@ -16,17 +15,11 @@ WATCH_DAYS = 30
 """Days after a promotion in which the change is judged again, against the nodes that were held back."""
 
 Stage = Literal["canary", "half", "watch"]
-"""canary.
-
-A tenth of the nodes, looked at for harm alone; half: half of them, which decides; watch: all but those held
-back.
-"""
+"""canary: a tenth of the nodes, watched for harm alone; half: half of them, which decides; watch: all but
+those held back."""
 Finding = Literal["safe", "better", "worse", "wait", "inconclusive", "kept", "faded"]
-"""safe.
-
-No harm on the canary nodes, on to half of them; kept, faded: whether the effect of a promoted change is still
-there.
-"""
+"""safe: no harm on the canary nodes, so half of them follow; kept, faded: whether the effect of a promoted
+change lasts."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +27,14 @@ class Trial:
     """One stage of a trial: which nodes have the change, which do not, and since when.
 
     Attributes:
-        decision_id: What is tried.
+        decision_id: Decision on trial.
         treated: Nodes that have the change; drawn at random.
-        control: Nodes that have not.
-        released_on: Day on which the first node took it; what lies before is every node's own past.
+        control: Nodes that do not.
+        released_on: Day on which the first node took it; earlier days are every node's own past.
         stage: Which stage.
-        since: Day on which this stage began; the day itself does not count, as nodes take a change in its
-            course. By default the release.
-        expected: Effect that the trial measured before the change was promoted; for the watch.
+        since: Day on which this stage began, by default the release. It does not count: nodes take the change
+            in its course.
+        expected: Effect measured before the change was promoted; for the watch.
         newcomers: Nodes without a past of BASELINE_DAYS; drawn among themselves.
     """
 
@@ -55,7 +48,7 @@ class Trial:
     newcomers: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        """Refuse a trial that no statistics could make sense of."""
+        """Refuse a trial without treated or control nodes, or with nodes in both groups."""
         if not self.treated or not self.control or set(self.treated) & set(self.control):
             message = (
                 f"trial {self.decision_id}: {len(self.treated)} treated and {len(self.control)} control "
@@ -71,7 +64,7 @@ class Trial:
 
 
 def days_of_stage(stage: Stage, max_days: int) -> int:
-    """Return how many days a stage takes at the most, in a trial of `max_days` days."""
+    """Return the most days that a stage takes in a trial of `max_days` days."""
     canary = min(CANARY_DAYS, max(1, max_days // 4))
     # The day on which half of the nodes take the change counts in neither stage.
     return {"canary": canary, "half": max(1, max_days - canary - 1), "watch": WATCH_DAYS}[stage]
@@ -83,23 +76,21 @@ class Effect:
 
     name: str
     ratio: float | None
-    better_on: date | None = None
-    worse_on: date | None = None
 
 
 @dataclass(frozen=True)
 class StageVerdict:
-    """What is known of a stage by the end of a day.
+    """The verdict on a stage by the end of a day.
 
     Attributes:
-        finding: What follows.
+        finding: What was found.
         reason: Why, in one sentence.
         looks: Days that counted.
-        decided_on: Day on which it was decided; None while it was not.
-        effect: Failures of the pattern in the end.
-        low: Lower end of the interval of the effect.
+        decided_on: Day of the decision; None before it.
+        effect: Effect on the failures of the pattern.
+        low: Lower end of its interval.
         high: Upper end of it.
-        guards: All other metrics.
+        guards: Effects on all other metrics.
         rates: Plain rates of either group, before and after.
         power: Probability that the stage would have found a change with 20 % fewer failures.
     """

@@ -1,13 +1,10 @@
-"""What nodes reported of a pattern.
+"""Nodes that can take part in a trial, and the counts that it is judged by.
 
-Which of them can show a difference, and the counts that a trial is judged by.
-
-What goes here: questions to the warehouse and to what is kept of the lake. What does not: the verdict
+What goes here: queries of the warehouse and of the session ends. What does not: the verdict
 (`updates/outcomes.py`).
 
-Counts are of sessions that failed in the end (`updates/ends.py`). A node that sends summaries instead of
-events has no such count: its failures are counted among its calls, before the release as after it, so that it
-is compared with itself all the same.
+Counts are of sessions that ended with a failure (`updates/ends.py`). A node that sends summaries has no such
+count: its failures are counted among its calls, both before and after the release.
 """
 
 from dataclasses import dataclass
@@ -21,7 +18,7 @@ from fl_assets.updates.stores import UpdateStores
 from fl_assets.updates.trial import BASELINE_DAYS
 
 MAX_OTHERS = 20
-"""Other patterns of the same service that a trial is looked at by."""
+"""Most other patterns of the same service that a trial watches."""
 SLOWEST = 0.1
 """Share of the calls whose geometric mean stands for p95 latency, which is their median.
 
@@ -33,10 +30,7 @@ REPORTED_SHARE = 0.7
 
 @dataclass(frozen=True)
 class Eligible:
-    """Nodes that can show a difference and report now.
-
-    Established ones, which have for a fortnight, and newcomers.
-    """
+    """Nodes that can show a difference and report now: established ones for a fortnight, and newcomers."""
 
     established: tuple[str, ...]
     newcomers: tuple[str, ...]
@@ -45,11 +39,9 @@ class Eligible:
 def eligible_nodes(space: UpdateStores, pattern_id: str, day: date, *, at_least: int) -> Eligible:
     """Return the nodes that a trial may take: those with the pattern in the last 14 days.
 
-    All that made its calls where those are too few.
-
-    A node must have reported on one of the fleet's last two days. It is established when it has reported
-    since the first of the last 14 days (or since the fleet's first day, if that is later) and on
-    REPORTED_SHARE of the days.
+    Where they are fewer than `at_least`, all nodes that made its calls. A node must have reported on one of
+    the fleet's last two days. It is established when it has reported since the first of the last 14 days (or
+    since the fleet's first day, if that is later) and on REPORTED_SHARE of the days.
     """
     counts = counts_of(space, pattern_id, day - timedelta(days=BASELINE_DAYS - 1), day)
     days = sorted(counts["event_date"].unique())
@@ -70,11 +62,10 @@ def eligible_nodes(space: UpdateStores, pattern_id: str, day: date, *, at_least:
 
 
 def counts_of(space: UpdateStores, pattern_id: str, first: date, last: date) -> pd.DataFrame:
-    """Return what `outcomes.judge` reads: one row per node and day that reported anything.
+    """Return the counts of `outcomes.judge`: one row per node and day that reported anything.
 
-    A pattern is all messages that were ever grouped in it up to `last`; its calls are those to the services
-    and methods that these failed in, and of a conversation pattern the conversations in which the signal was
-    looked for.
+    A pattern is all messages that were grouped in it up to `last`. Its calls are those to the services and
+    methods that they failed in; of a conversation pattern, all conversations of the agent.
     """
     given = {"pattern_id": pattern_id, "first": first, "last": last}
     sums = space.warehouse.read(_COUNTS, given | {"noise": NOISE_BUCKET, "tail": SLOWEST})
@@ -94,10 +85,7 @@ def counts_of(space: UpdateStores, pattern_id: str, first: date, last: date) -> 
 
 
 def others_of(space: UpdateStores, pattern_id: str, first: date, last: date) -> dict[str, pd.DataFrame]:
-    """Return the same counts for the other patterns of the pattern's services, by class and id.
-
-    Columns: `node_id, event_date, failures, calls`.
-    """
+    """Return `node_id, event_date, failures, calls` of other patterns of its services, by class and id."""
     patterns = space.warehouse.read(_OTHERS, {"pattern_id": pattern_id, "last": last, "most": MAX_OTHERS})
     if patterns.empty:
         return {}
@@ -114,10 +102,7 @@ def others_of(space: UpdateStores, pattern_id: str, first: date, last: date) -> 
 def _ended(
     space: UpdateStores, sql: str, first: date, last: date, **given: pd.DataFrame
 ) -> pd.DataFrame | None:
-    """Return what a statement says of how sessions ended on some days.
-
-    None when there are no events of them.
-    """
+    """Run a statement over the session ends from `first` to `last`; None when there are none."""
     days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
     found = space.ends.read(sql, days, given)
     if found is not None:

@@ -1,4 +1,4 @@
-"""Judging the trials that run, and taking the step that a verdict asks for.
+"""Judging running trials, and the step that each verdict asks for.
 
 What goes here: from counts to the next stage, a promotion or a rollback, and the rows of `update_outcomes`.
 What does not: the statistics (`updates/outcomes.py`), carrying a step out (`updates/releases.py`).
@@ -21,11 +21,9 @@ from fl_assets.updates.trial_counts import counts_of, others_of
 
 
 def judge_day(space: UpdateStores, day: date, *, clock: Clock = now_utc) -> list[dict[str, Any]]:
-    """Judge every trial that ran by the end of `day`, and take the step that follows.
+    """Judge every trial of a day, take the step that follows, and return the rows of `update_outcomes`.
 
-    Return the rows of `update_outcomes`.
-
-    A day that is not over is judged by the days before it. A historical day is judged and nothing follows.
+    An unfinished day is judged by the days before it. For a historical day no step is taken.
     """
     releases = open_releases(space, clock)
     today = clock().date()
@@ -46,7 +44,7 @@ def judge_day(space: UpdateStores, day: date, *, clock: Clock = now_utc) -> list
         )
         action = "none"
         if is_live:
-            is_due = trial == trial_on(one, today)  # the stage that it is in, and not one of an earlier day
+            is_due = trial == trial_on(one, today)  # it may have moved on to a later stage
             action = _step(releases, one, found, apply=space.settings.apply) if is_due else _done(one)
         rows.append(_row(one, trial, found, action))
     if is_live:
@@ -55,45 +53,28 @@ def judge_day(space: UpdateStores, day: date, *, clock: Clock = now_utc) -> list
 
 
 def trial_on(one: Rollout, day: date) -> Trial | None:
-    """Return the stage that an update was in by the end of a day; None when nothing was to be judged."""
+    """Return the stage that an update was in at the end of a day; None when there was no trial."""
     out = one.carried_out
-    if (
-        out is None
-        or not one.canary
-        or out.at.date() > day
-        or (one.closed_at and one.closed_at.date() <= day)
-    ):
+    is_closed = one.closed_at and one.closed_at.date() <= day
+    if out is None or not one.canary or out.at.date() > day or is_closed:
         return None
     released_on, everyone = out.at.date(), {*one.canary, *one.control}
     fields: dict[str, Any] = {"released_on": released_on, "newcomers": frozenset(out.newcomers)}
     if one.promoted_at and one.promoted_at.date() <= day:
         others = tuple(sorted(everyone - {*one.held_back}))
-        since = one.promoted_at.date()
-        return Trial(
-            one.update.decision_id,
-            others,
-            one.held_back,
-            stage="watch",
-            since=since,
-            expected=one.effect,
-            **fields,
-        )
+        fields |= {"stage": "watch", "since": one.promoted_at.date(), "expected": one.effect}
+        return Trial(one.update.decision_id, others, one.held_back, **fields)
     if one.widened_at and one.widened_at.date() <= day:
         rest = tuple(sorted(everyone - {*out.half}))
-        return Trial(
-            one.update.decision_id, out.half, rest, stage="half", since=one.widened_at.date(), **fields
-        )
-    stage = (
-        "canary" if out.half else "half"
-    )  # a history from before there were halves is judged on its canary
+        fields |= {"stage": "half", "since": one.widened_at.date()}
+        return Trial(one.update.decision_id, out.half, rest, **fields)
+    # Trials of early releases have no half: their canary nodes decide.
+    stage = "canary" if out.half else "half"
     return Trial(one.update.decision_id, one.canary, one.control, stage=stage, **fields)
 
 
 def _step(releases: Releases, one: Rollout, found: StageVerdict, *, apply: str) -> str:
-    """Take the step that a verdict asks for.
-
-    Return where the update is then, `none` where nothing followed.
-    """
+    """Take the step that a verdict asks for; return the update's new status, `none` without a step."""
     identity, reason = one.update.decision_id, found.reason
     if not is_changed_by_machine(one.update.category) and one.carried_out:
         places = {
@@ -118,7 +99,7 @@ def _step(releases: Releases, one: Rollout, found: StageVerdict, *, apply: str) 
 
 
 def _done(one: Rollout) -> str:
-    """Return what an earlier run of this day did."""
+    """Return the step that an earlier run of this day took."""
     return one.status if one.by == MACHINE else "none"
 
 

@@ -314,13 +314,6 @@ def test_links_and_folders_are_not_changed(root):
     assert outside.read_bytes() == JSON
 
 
-@pytest.mark.parametrize("healthy", [lambda: False, lambda: 1 / 0])
-def test_a_failed_health_check_restores_all_files(root, healthy):
-    with pytest.raises((RefusedChangeError, ZeroDivisionError)):
-        files(root).apply(ID, CHANGES, day=DAY, healthy=healthy)
-    assert content(root) == OLD
-
-
 def test_somebody_elses_change_since_is_not_undone(root):
     files(root).apply(ID, CHANGES, day=DAY)
     mine = NEW["agent.yaml"] + b"# mine\n"

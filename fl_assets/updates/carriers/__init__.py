@@ -2,9 +2,8 @@
 
 A category is one entry in `core.models.Category` and one file here, `<category>.py`, with two functions:
 
-    propose(playbook, known) -> ProposedChange       what a playbook asks of this target, before gate and
-    apply level are asked carrier(tools) -> Carrier | None                 what changes it on this machine;
-    None while nothing is set up for it
+    propose(playbook, known) -> ProposedChange    the change a playbook asks for, before gate and apply level
+    carrier(tools) -> Carrier | None              what makes it on this machine; None when nothing is set up
 
 A category without a file is changed by people (`people.py`): its decisions are exported for review.
 Everything else (decisions, trials, releases, the cycle's counts, the report) follows from these two.

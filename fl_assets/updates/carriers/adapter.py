@@ -1,7 +1,6 @@
-"""Adapters: the seam between the history of updates and the store of adapters.
+"""Updates of adapters: what a playbook asks for, and staging, applying and reverting it.
 
-What goes here: what a playbook asks of adapters, and what stage, apply and revert of one update mean for one.
-What does not: how a version is installed or switched (`adapters/store.py`).
+What does not go here: how a version is installed or switched (`adapters/store.py`).
 """
 
 from collections.abc import Callable, Generator
@@ -75,11 +74,10 @@ class AdapterCarrier:
         return f"{update.target} {version} is installed beside {beside}, {found.size_bytes} bytes, verified"
 
     def apply(self, update: Update, day: date) -> None:
-        """Switch to the version; one that was in use here before, and was left by a person since, stays left.
+        """Switch to the version, unless it has been in use here before: a person may have left it since.
 
         Raises:
-            RefusedChangeError: another version is in use than the one that was decided from, or a rule is
-                broken by now.
+            RefusedChangeError: the version in use is not the one decided from, or a rule is now broken.
         """
         version = _version(update)
         with _refused():
@@ -99,12 +97,10 @@ class AdapterCarrier:
             self._store.activate(update.target, version, now=self._clock(), note=note)
 
     def revert(self, update: Update, day: date) -> None:
-        """Switch back to the version that was in use before.
-
-        Nothing happens when it is not in use any more, or never was.
+        """Switch back to the version that was in use before; do nothing if this one is not in use.
 
         Raises:
-            RefusedChangeError: a newer version is in use, or the earlier one breaks a rule by now.
+            RefusedChangeError: a newer version is in use, or the earlier one now breaks a rule.
         """
         version = _version(update)
         with _refused():
@@ -123,10 +119,7 @@ class AdapterCarrier:
 
 @contextmanager
 def _refused() -> Generator[None]:
-    """Let whatever stands in the way of one update refuse it.
-
-    A ValueError is a name, a version or a key file that is none.
-    """
+    """Turn the errors of adapters into refusals; a ValueError is an invalid name, version or key file."""
     try:
         yield
     except RefusedChangeError:

@@ -1,7 +1,6 @@
-"""What every category of update target has in common: what a playbook asks of it, and how it is changed.
+"""What every category of update target has in common.
 
-What goes here: the records and the protocol, and how a category's module is found. What does not: any one
-category.
+What goes here: the records, the protocol, and finding a category's module. What does not: any one category.
 """
 
 import json
@@ -22,13 +21,13 @@ from fl_assets.updates.policy import ConfigValue, UpdatePolicy
 
 @dataclass(frozen=True)
 class ProposedChange:
-    """What a playbook asks of its target, before the gate and the apply level are asked.
+    """The change a playbook asks for, before gate and apply level.
 
     Attributes:
         target: Config keys, an adapter, or the target in words where nothing can be named.
         from_value: Present value, where it is known.
         to_value: Value asked for.
-        revert_plan: How it would be taken back.
+        revert_plan: How it would be reverted.
         route: `machine` when it may be carried out, `wait` when a person must approve it, `export` when
             people change it, `none` when nothing can be done.
         reasons: Why, one sentence each.
@@ -70,13 +69,10 @@ class Tools:
 
 
 class Carrier(Protocol):
-    """How one category's change is made on this machine.
-
-    Each call may be repeated, and then changes nothing.
-    """
+    """Makes one category's changes on this machine; every call is idempotent."""
 
     def stage(self, update: Update) -> str:
-        """Prepare and verify, switching nothing; return what was done, '' for nothing.
+        """Prepare and verify without switching; return what was done, '' for nothing.
 
         Raises:
             RefusedChangeError: the change cannot be made.
@@ -101,7 +97,7 @@ class Carrier(Protocol):
 
 
 def is_changed_by_machine(category: Category) -> bool:
-    """Whether the category has a module of its own; people change all others, and no release holds those."""
+    """Whether the category has a module of its own; people change all others, which no release holds."""
     return find_spec(f"{__package__}.{category}") is not None
 
 
@@ -111,19 +107,16 @@ def module_of(category: Category) -> Any:
 
 
 def carriers(tools: Tools) -> dict[Category, Carrier]:
-    """Return how each category's change is made on this machine.
-
-    One that nothing is set up for is left out.
-    """
+    """Return the carrier of each category that one is set up for on this machine."""
     found = {category: module_of(category).carrier(tools) for category in get_args(Category)}
     return {category: carrier for category, carrier in found.items() if carrier}
 
 
 def target_in_words(playbook: Playbook) -> str:
-    """Return the target of a playbook where no key or adapter can be named."""
+    """Return a playbook's target in words, for when no key or adapter can be named."""
     return f"{playbook.category} of {playbook.target}" if playbook.target else playbook.category
 
 
 def as_json(values: Mapping[str, ConfigValue]) -> str:
-    """Return values by name as a decision holds them."""
+    """Return values by name as the JSON text that decisions store."""
     return json.dumps(dict(sorted(values.items())), ensure_ascii=False)

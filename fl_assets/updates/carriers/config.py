@@ -1,7 +1,6 @@
-"""Config keys, in the files beside the update policy.
+"""Updates of config keys: what a playbook asks for, and staging, applying and reverting it.
 
-What goes here: what a playbook asks of config keys, and what stage, apply and revert of one update mean for
-them. What does not: which key may change (`updates/policy.py`), writing files (`updates/config_files.py`).
+What does not go here: which key may change (`updates/policy.py`), writing files (`updates/config_files.py`).
 """
 
 from collections.abc import Generator
@@ -17,7 +16,7 @@ from fl_assets.updates.policy import ConfigChange, RefusedChangeError, UpdatePol
 
 
 def propose(playbook: Playbook, known: KnownTargets) -> ProposedChange:
-    """Return the change of config keys that a playbook asks for: all of its keys, or none and why."""
+    """Return the change of all config keys that a playbook names, or why none is changed."""
     try:
         changes = plan_changes(playbook, known.policy, current=known.current, last_changed=known.last_changed)
         why_not = "" if changes else "the config already holds these values"
@@ -61,7 +60,7 @@ class ConfigCarrier:
         self._policy = policy
 
     def stage(self, update: Update) -> str:
-        """Test the change against policy and files; the proposal is written by others."""
+        """Check the change against policy and files; nothing needs preparing."""
         present = self._configs.read_values(self._policy)
         for change in config_changes(update, self._policy):
             now = present.get(change.rule.target)
@@ -105,7 +104,7 @@ def _refused() -> Generator[None]:
 
 
 def config_changes(update: Update, policy: UpdatePolicy) -> list[ConfigChange]:
-    """Return the checked changes of a decided config update, under the policy as it is now.
+    """Return the changes of a decided config update, checked against the current policy.
 
     Raises:
         RefusedChangeError: the policy has no rule for a key any more, or no longer allows the value.

@@ -1,7 +1,4 @@
-"""Prompts, workflows, and whatever else people change.
-
-Decisions are exported for review, and nothing is done on this machine.
-"""
+"""Updates that people make, such as prompts and workflows: exported for review, nothing done here."""
 
 from datetime import date
 
@@ -23,7 +20,7 @@ def propose(playbook: Playbook, known: KnownTargets) -> ProposedChange:  # noqa:
 
 
 def carrier(tools: Tools) -> "PeopleCarrier":  # noqa: ARG001 (every category takes it)
-    """Return what changes nothing."""
+    """Return a carrier that changes nothing."""
     return PeopleCarrier()
 
 
