@@ -1,4 +1,1 @@
-"""The Dagster wiring: assets, checks, automation, resources, partitions.
-
-Nothing else imports Dagster but `definitions.py`.
-"""
+"""The Dagster wiring: assets, checks, automation, resources, partitions."""

@@ -1,8 +1,7 @@
-"""What starts cycles: one job, the daily schedule, the event sensor.
+"""Jobs, the daily schedule, and the sensors that start cycles and record failed ones.
 
-What goes here: wiring of Dagster's clock and daemon. What does not: the decisions (`core/cycles.py`,
-`events/index.py`). All are on from the start, and say why when they skip; whoever wants to start each cycle
-by hand switches them off in the UI.
+What goes here: wiring of Dagster's clock and daemon. What does not: which days are due (`core/cycles.py`,
+`events/index.py`). All run by default, say why when they skip, and can be switched off in the UI.
 """
 
 from collections.abc import Iterator
@@ -33,10 +32,7 @@ learning_cycle_job = dg.define_asset_job(
 
 
 def cycle_schedule(settings: FederatedLearningConfig) -> dg.ScheduleDefinition:
-    """Return the schedule.
-
-    Yesterday soon after midnight UTC, every n days the n days before, or today at a pace below a day.
-    """
+    """Return the schedule: yesterday after midnight UTC, n days every n days, or today more often."""
     lines = cron_lines(settings.cycle_interval_secs)
 
     @dg.schedule(
@@ -79,7 +75,7 @@ def cycle_schedule(settings: FederatedLearningConfig) -> dg.ScheduleDefinition:
 def minimum_events_reached(
     context: dg.SensorEvaluationContext, workspace: WorkspaceResource
 ) -> dg.SensorResult:
-    """Ask for one run a day that has new events, once FEDERATED_LEARNING_MIN_EVENTS are there."""
+    """Request one run per day with new events, once there are FEDERATED_LEARNING_MIN_EVENTS of them."""
     space = workspace.open()
     if not space.settings.enabled:
         return dg.SensorResult(skip_reason=DISABLED)
@@ -106,8 +102,7 @@ def minimum_events_reached(
         f"{backlog.events} events on {len(days)} days have not been analysed; asking for {len(requests)} "
         "of them, oldest first"
     )
-    # Tokens name the content, so a run key says all that a cursor could; it is kept for the eye of whoever
-    # debugs a tick.
+    # Run keys name the content, so no cursor is needed; this one is for whoever debugs a tick.
     return dg.SensorResult(run_requests=requests, cursor=f"{backlog.events} events on {len(days)} days")
 
 
@@ -129,7 +124,7 @@ apply_updates_job = dg.define_asset_job(
 )
 @without_secrets
 def approved_updates(context: dg.SensorEvaluationContext, workspace: WorkspaceResource) -> dg.SensorResult:
-    """Ask for one run an approval, of the day that was decided on."""
+    """Request one run per approval, of the decision's day."""
     space = workspace.open()
     if not space.settings.enabled:
         return dg.SensorResult(skip_reason=DISABLED)
@@ -157,7 +152,7 @@ def approved_updates(context: dg.SensorEvaluationContext, workspace: WorkspaceRe
 )
 @without_secrets
 def record_failed_cycles(context: dg.RunFailureSensorContext, workspace: WorkspaceResource) -> None:
-    """Close the rows that a failed run left open, be it the job's or a backfill's, and tell people."""
+    """Close the rows that a failed run, of the job or a backfill, left open, and send an alert."""
     space, run_id = workspace.open(), context.dagster_run.run_id
     reason = first_line(context.failure_event.message or "the run failed")
     days = space.cycles.fail_open(run_id, reason)

@@ -1,11 +1,10 @@
 """Asset checks: one for each rule of the gate, and two that only warn.
 
-What goes here: how a rule's verdict is shown as a check. What does not: the rules (`playbooks/rules.py`):
-`rule_checks` makes a check of each.
+What goes here: showing verdicts as checks. What does not: the rules (`playbooks/rules.py`).
 
 Checks are per partition. A run of many days evaluates a check once for all of them: it blocks when every day
-fails. When some days pass, it warns, and the steps after it leave the failed days out (`Gate.sound_days`,
-`Gate.ready_days`), so that a bad day in a long backfill stops only itself. The result for each day is filed
+fails. When some days pass, it warns, and later steps leave the failed days out (`Gate.sound_days`,
+`Gate.ready_days`), so that a bad day in a long backfill stops only itself. Each day's result is recorded
 under that day (`per_day.py`).
 """
 
@@ -32,7 +31,7 @@ from fl_assets.workspace import Workspace
 SHOWN = 20
 NOT_READ = ("events", "reason", "path", "fix")
 OFFENDING = ("found", "needed", "of")
-"""What fits a page 1280 pixels wide; a run of many days has the day before it."""
+"""Columns that fit a page 1280 pixels wide; runs of many days have the day before them."""
 
 
 def rule_checks() -> list[dg.AssetChecksDefinition]:
@@ -74,16 +73,14 @@ def _result(
     kept: Mapping[date, str],
     limits: Mapping[str, Any],
 ) -> dg.AssetCheckResult:
-    """Return what a check says of some days.
-
-    An error when all of them fail, else a warning that lists those that do.
+    """Return a check's result for some days: an error when all fail, else a warning that lists those that do.
 
     Args:
-        verdicts: By day.
+        verdicts: Verdicts by day.
         expected: What the rule asks for.
-        titles: Of playbooks, by id.
-        kept: What is said of days that keep the rule.
-        limits: Shown beside it, as they are: as text, for the UI plots numbers.
+        titles: Titles of playbooks by id.
+        kept: Descriptions of the days that keep the rule.
+        limits: Further metadata; limits are text, since the UI plots numbers.
     """
     failed = [day for day, verdict in verdicts.items() if verdict.stopping]
     rows = [
@@ -114,7 +111,7 @@ def _result(
 
 
 def _said(rows: Sequence[Mapping[str, str]], expected: str, kept: Sequence[str]) -> str:
-    """Return a check's sentence: what was expected and found, or the numbers of the last day that holds."""
+    """Return a check's description: what was expected and found, or the numbers of the last day."""
     if rows:
         more = f", and {len(rows) - 1} more" if len(rows) > 1 else ""
         return f"expected {expected}; found: {rows[0]['of']} has {rows[0]['found']}{more}"
@@ -122,16 +119,13 @@ def _said(rows: Sequence[Mapping[str, str]], expected: str, kept: Sequence[str])
 
 
 def _titles(space: Workspace, verdicts: Mapping[date, Verdict]) -> dict[str, str]:
-    """Return the titles of the playbooks of days that are stopped, by id."""
+    """Return the titles of playbooks by id, of the days that are stopped."""
     stopped = [day for day, verdict in verdicts.items() if verdict.stopping]
     return {one.improvement_id: one.title for day in stopped for one in space.playbooks.of(day)}
 
 
 def _close_cycles(space: Workspace, run_id: str, verdicts: Mapping[date, Verdict]) -> None:
-    """Record that the cycle of a day that is stopped has ended, where this run began one.
-
-    Its later steps leave the day out.
-    """
+    """Close the cycles of stopped days, which later steps leave out."""
     for day, verdict in verdicts.items():
         if verdict.stopping:
             status, reason, counts = cycle_result(space.updates, day)
@@ -143,10 +137,7 @@ def _close_cycles(space: Workspace, run_id: str, verdicts: Mapping[date, Verdict
 def updates_stand(
     context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource
 ) -> dg.AssetCheckResult:
-    """No update was rolled back (a warning), and none waits for a person to put files right (an error).
-
-    Never stops a run.
-    """
+    """No update was rolled back (a warning), and none waits for a person to repair files (an error)."""
     space = workspace.open()
     rollouts = open_releases(space.updates).rollouts()
     failed = [one for one in rollouts.values() if one.ended == "failed" and one.ended_at]
@@ -173,38 +164,25 @@ def updates_stand(
             and mode_of(day, today=one.ended_at.date()) == "live"
             and day <= one.ended_at.date()
         ]
-        people += (
-            [
-                {
-                    "day": str(days[-1]),
-                    "decision_id": "",
-                    "category": "config",
-                    "verdict": "half done",
-                    "reason": half_done,
-                }
-            ]
-            if half_done
-            else []
-        )
-        shown = people + [
-            row for row in rows if row["decision_id"] not in {one["decision_id"] for one in people}
-        ]
-        summary = (
-            f"{len(shown) - len(people)} rolled back by their measured outcome, {len(people)} for a "
-            "person to look at"
-            if shown
-            else "every update stands"
-        )
+        if half_done:
+            problem = {"category": "config", "verdict": "half done", "reason": half_done}
+            people.append({"day": str(days[-1]), "decision_id": "", **problem})
+        with_people = {one["decision_id"] for one in people}
+        measured = [row for row in rows if row["decision_id"] not in with_people]
+        shown = people + measured
         under_way = sum(row.is_running or row.is_watched for row in rollouts.values())
-        metadata = {"rolled_back": len(shown) - len(people), "needs_a_person": len(people)}
+        described = f"{under_way} updates on trial or watched, none rolled back"
+        metadata: dict[str, Any] = {"rolled_back": len(measured), "needs_a_person": len(people)}
         if shown:
+            described = (
+                f"expected no update rolled back; found: {len(measured)} rolled back by their measured "
+                f"outcome, {len(people)} for a person to look at"
+            )
             metadata["updates"] = preview(shown, ("day", "decision_id", "verdict", "reason"), limit=SHOWN)
         return dg.AssetCheckResult(
             passed=not shown,
             severity=dg.AssetCheckSeverity.ERROR if people else dg.AssetCheckSeverity.WARN,
-            description=f"expected no update rolled back; found: {summary}"
-            if shown
-            else f"{under_way} updates on trial or watched, none rolled back",
+            description=described,
             metadata=metadata,
         )
 
@@ -229,12 +207,9 @@ _SCORED = """
 def evaluations_have_traces(
     context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource
 ) -> dg.AssetCheckResult:
-    """Most scores that name a trace name one that is stored, of their day or the fourteen before.
-
-    Else a warning, which never stops a run.
-    """
+    """Most scores that name a trace name a stored one, of that day or fourteen before; else a warning."""
     space = workspace.open()
-    space.warehouse.create(space.settings.lake_folder)  # the views over what the lake holds by now
+    space.warehouse.create(space.settings.lake_folder)  # the views over the lake's present files
 
     def evaluate(days: Sequence[date]) -> dg.AssetCheckResult:
         rows = space.warehouse.rows(_SCORED, {"days": list(days)})

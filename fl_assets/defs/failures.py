@@ -1,7 +1,6 @@
-"""How a run says that it refuses something, in one line.
+"""Failures that Dagster shows as one line without a stack trace.
 
-What goes here: errors that a person can do something about, shown without the calls that led to them. What
-does not: their words, or redaction (`events/redaction/errors.py`).
+What does not go here: the words of errors, or redaction (`events/redaction/errors.py`).
 """
 
 import functools
@@ -14,10 +13,9 @@ from dagster_shared.error import SerializableErrorInfo
 
 
 class RefusedError(DagsterUserCodeProcessError, dg.Failure):
-    """A failure that Dagster shows and stores as its sentence alone; it is not retried.
+    """A failure that Dagster shows and stores as its sentence alone, and does not retry.
 
-    Dagster takes the stack of whatever is raised, save for errors that another process has sent as text:
-    those are shown as they were sent.
+    Dagster records the stack of every error except those that another process sent as text.
     """
 
     def __init__(self, sentence: str) -> None:
@@ -27,7 +25,7 @@ class RefusedError(DagsterUserCodeProcessError, dg.Failure):
 
 
 def in_one_line(*errors: type[Exception]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return a decorator of a step in which errors of these kinds fail the run with their sentence alone."""
+    """Return a decorator that turns errors of these kinds into a `RefusedError`."""
 
     def decorated(step: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(step)

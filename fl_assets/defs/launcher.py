@@ -1,9 +1,7 @@
-"""A run launcher that notices when a run's process is gone.
+"""A run launcher that notices when a run's process is gone; Dagster then fails the run and retries it.
 
-Each run holds a lock while it lives, and Dagster's monitor asks the launcher whether anybody does.
-
-What goes here: the lock and the launcher that `dagster.yaml` names. What does not: what becomes of such a run
-(Dagster fails it, and tries it again).
+Each run holds a lock while it lives, and Dagster's monitor asks the launcher whether it is held.
+`dagster.yaml` names the launcher.
 """
 
 import os
@@ -18,44 +16,38 @@ from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, Worke
 from fl_assets.infra.disk import LockBusyError, locked
 
 AGAIN = {"dagster/retry_strategy": "ALL_STEPS"}
-"""Tag of a run that, tried again, begins at its first step.
-
-That one opens the rows of the cycle, and what is done twice is the same.
-"""
+"""Tag of runs that are retried from their first step, which opens the rows of the cycle."""
 ALIVE = CheckRunHealthResult(WorkerStatus.RUNNING)
 
 
 @contextmanager
 def held(instance: dg.DagsterInstance | None, run: dg.DagsterRun | None) -> Iterator[None]:
-    """Hold the lock of a run for the length of the block, where the launcher's monitor looks.
+    """Hold the lock of a run while the block runs.
 
-    The lock file names the process and the host.
-
-    The file has its text only while somebody holds the lock, or has died holding it.
+    The lock file names process and host while the lock is held, and still does if its holder was killed.
     """
     if run is None or instance is None or not isinstance(instance.run_launcher, WatchedRunLauncher):
         yield
         return
     path = _lock_path(instance, run.run_id)
     path.parent.mkdir(exist_ok=True)
-    with locked(path, shared=True) as descriptor:  # so that several processes of one run may
+    with locked(path, shared=True) as descriptor:  # a run may have several processes
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()} on {socket.gethostname()}".encode())
         try:
             yield
         finally:
-            path.unlink(missing_ok=True)  # before the lock is given back
+            path.unlink(missing_ok=True)  # before the lock is released
 
 
 class WatchedRunLauncher(dg.DefaultRunLauncher):
-    """Dagster's own launcher, which also sees that a run of this host died.
+    """Dagster's default launcher, which also detects dead runs of this host.
 
-    A run without a file (it makes one within its first moments) and a run of another host or container count
-    as alive.
+    A run without a file (it makes one when it starts) and a run of another host or container count as alive.
     """
 
     def launch_run(self, context: LaunchRunContext) -> None:
-        """Launch a run, to be tried again from its first step, and forget the locks of runs that are over."""
+        """Launch a run that is retried from its first step, and remove the locks of finished runs."""
         for path in _lock_path(self._instance, "").parent.glob("*.lock"):
             run = self._instance.get_run_by_id(path.stem)
             if run is None or run.is_finished:
@@ -65,18 +57,18 @@ class WatchedRunLauncher(dg.DefaultRunLauncher):
 
     @property
     def supports_check_run_worker_health(self) -> bool:
-        """Whether the monitor may ask: yes."""
+        """True: the monitor may ask."""
         return True
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
-        """Tell whether the process of a run that has started is still there."""
+        """Return whether the process of a started run still exists."""
         path = _lock_path(self._instance, run.run_id)
         try:
             process, _, host = path.read_text(encoding="utf-8").partition(" on ")
             if host != socket.gethostname():
                 return ALIVE
             with locked(path, wait_secs=0, create=False):
-                if not path.exists():  # it came to its end just now
+                if not path.exists():  # it has just finished
                     return ALIVE
         except (FileNotFoundError, LockBusyError):
             return ALIVE

@@ -1,7 +1,6 @@
-"""How tables and numbers are shown in the Dagster UI.
+"""Metadata of assets: column schemas, previews, and the options that every asset shares.
 
-What goes here: column schemas, previews, the options that every asset shares. What does not: pictures
-(`pictures.py`), numbers themselves.
+What does not go here: pictures (`pictures.py`), the numbers themselves.
 
 Text from telemetry is shown only inside table values, which the UI renders as plain text: its markdown loads
 remote images, and its url values render `javascript:` links.
@@ -19,18 +18,18 @@ from fl_assets.core.tables import TABLES
 from fl_assets.defs.partitions import BACKFILL, DAILY
 
 CODE_VERSION = "2"
-"""Raise it when a table's meaning changes: the UI then marks what was made before as outdated."""
+"""Raise it when a table's meaning changes: the UI then marks earlier materialisations as outdated."""
 
 PREVIEW_ROWS = 10
 PREVIEW_CHARS = 160
-"""Beside the partitions, a page 1280 pixels wide leaves some 60 characters to all columns of a table, of
-which a text may take several lines: numbers first, the text last, four columns."""
+"""A page 1280 pixels wide leaves some 60 characters to all columns of a table: use four at most, numbers
+first and the text, which may wrap, last."""
 _UNBREAKABLE = re.compile(r"\S{25,}")
-"""Such as JSON without blanks, which would push a table out of its page; commas may take one."""
+"""Text, such as JSON without blanks, that would make a table too wide; blanks are added after its commas."""
 OWNERS = ["team:feedback-loop"]
 TAGS = {"domain": "federated-learning"}
 FRESHNESS = dg.FreshnessPolicy.cron(deadline_cron="0 3 * * *", lower_bound_delta=timedelta(hours=24))
-"""One for all: Dagster looks through years of the cron to check each, 20 ms."""
+"""One object for all assets: Dagster takes 20 ms to check each."""
 
 
 def column_schema(table_name: str) -> dg.TableSchema:
@@ -51,18 +50,12 @@ def table_spec(table_name: str, group: str, deps: Sequence[dg.AssetsDefinition] 
 
 
 def table_asset(table_name: str, group: str) -> dict[str, Any]:
-    """Return the options of the `@dg.asset` that makes the table of the same name.
-
-    Its docstring is the description.
-    """
+    """Return the options of the `@dg.asset` of a table; its docstring is the description."""
     return {"partitions_def": DAILY, "backfill_policy": BACKFILL, **_shared(table_name, group)}
 
 
 def file_asset(group: str, kinds: set[str]) -> dict[str, Any]:
-    """Return the options of an `@dg.asset` that makes files, not a table.
-
-    Its docstring is the description.
-    """
+    """Return the options of an `@dg.asset` of files; its docstring is the description."""
     return {"partitions_def": DAILY, "backfill_policy": BACKFILL, **_common(group, kinds)}
 
 
@@ -98,16 +91,13 @@ def preview(
 
 
 def counts(names: Iterable[str]) -> dict[str, int]:
-    """Return how often there is each, the most first, blanks in the names as underlines."""
-    found = Counter(names)
-    return {
-        name.replace(" ", "_"): count
-        for name, count in sorted(found.items(), key=lambda one: (-one[1], one[0]))
-    }
+    """Return how often each name occurs, most frequent first; blanks become underscores."""
+    in_order = sorted(Counter(names).items(), key=lambda one: (-one[1], one[0]))
+    return {name.replace(" ", "_"): count for name, count in in_order}
 
 
 def numbers(values: Mapping[str, float | int | None]) -> dict[str, float | int]:
-    """Return the numbers that are there, as plain int and float, which the UI plots."""
+    """Return the numbers that are not None as plain int and float, which the UI plots."""
     return {
         name: (round(float(value), 3) if isinstance(value, float) else int(value))
         for name, value in sorted(values.items())

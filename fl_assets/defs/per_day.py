@@ -1,10 +1,10 @@
-"""What a run of many days costs beyond a run of one: all of it is here.
+"""Everything that runs of many days need beyond runs of one day.
 
-What goes here: filing numbers and check results under each day of a run, one database session per day. What
-does not: which days go on (`playbooks/gate.py`), what is shown (`metadata.py`).
+What goes here: recording metadata and check results under each day of a run, one database session per day.
+What does not: which days continue (`playbooks/gate.py`), what is shown (`metadata.py`).
 
-A run takes up to 31 days, so that a year costs twelve processes and not 365. Dagster files what a run reports
-under the run; a user reads it by day.
+A run takes up to 31 days, so that a year takes twelve processes and not 365. Dagster records results under
+the run; users read them by day.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,10 +21,7 @@ from fl_assets.infra.warehouse import Warehouse
 
 
 def each_in_session(warehouse: Warehouse, days: Iterable[date]) -> Iterator[date]:
-    """Yield each day, with one connection to the warehouse kept for all that is done about it.
-
-    Between days others get in.
-    """
+    """Yield each day with one connection to the warehouse, which is released between days."""
     for day in days:
         with warehouse.session():
             yield day
@@ -33,7 +30,7 @@ def each_in_session(warehouse: Warehouse, days: Iterable[date]) -> Iterator[date
 def report_day(
     context: dg.AssetExecutionContext, day: date, table_name: str, rows: int, metadata: Mapping[str, Any]
 ) -> None:
-    """Attach a day's numbers to its own partition, also in a run of many days."""
+    """Attach a day's metadata to its own partition."""
     context.add_asset_metadata(
         {"dagster/partition_row_count": rows, **metadata}, asset_key=table_name, partition_key=str(day)
     )
@@ -42,12 +39,10 @@ def report_day(
 def evaluate_per_day(
     context: dg.AssetCheckExecutionContext, evaluate: Callable[[Sequence[date]], dg.AssetCheckResult]
 ) -> dg.AssetCheckResult:
-    """Return a check's result for all days of a run.
+    """Return a check's result for all days of a run, after recording each day's own where there are several.
 
-    In a run of several days, the result for each is filed under its own partition first.
-
-    Dagster 1.13 plans a partitioned check once per day and files its one result under no day at all, so that
-    every planned one would be shown as skipped.
+    Dagster 1.13 plans a partitioned check once per day but records its one result under no day, so that every
+    planned one would be shown as skipped.
     """
     days, spec = days_of(context.partition_keys), next(iter(context.check_specs))
     for day in days if len(days) > 1 else ():
@@ -63,10 +58,7 @@ def file_result(
     *,
     blocking: bool,
 ) -> None:
-    """Record the result of a check for one day.
-
-    What stops a run is only the result that the check itself returns.
-    """
+    """Record a check's result for one day; only the result that the check returns can stop the run."""
     evaluation = dg.AssetCheckEvaluation(
         asset_key=key.asset_key,
         check_name=key.name,
@@ -84,29 +76,19 @@ def file_result(
 def _checked_materialization(
     context: dg.AssetCheckExecutionContext, asset_key: dg.AssetKey, day: date
 ) -> AssetCheckEvaluationTargetMaterializationData | None:
-    """Return a day's latest materialization, which a check's status is compared with.
-
-    Without it the UI shows the check as not run.
-    """
-    latest = context.instance.fetch_materializations(
-        dg.AssetRecordsFilter(asset_key=asset_key, asset_partitions=[str(day)]), limit=1
-    ).records
-    return (
-        AssetCheckEvaluationTargetMaterializationData(
-            storage_id=latest[0].storage_id, run_id=latest[0].run_id, timestamp=latest[0].timestamp
+    """Return a day's latest materialization, without which the UI shows the check as not run."""
+    of_day = dg.AssetRecordsFilter(asset_key=asset_key, asset_partitions=[str(day)])
+    for latest in context.instance.fetch_materializations(of_day, limit=1).records:
+        return AssetCheckEvaluationTargetMaterializationData(
+            storage_id=latest.storage_id, run_id=latest.run_id, timestamp=latest.timestamp
         )
-        if latest
-        else None
-    )
+    return None
 
 
 def mark_downstream_checks_skipped(
     context: dg.AssetCheckExecutionContext, days: Sequence[date], stopped: dg.AssetCheckResult
 ) -> None:
-    """File for each check that a stopped run planned and will not reach why it was not asked.
-
-    Dagster would show it as failed, without a word.
-    """
+    """Record for each check that a stopped run will not reach why; Dagster would show it as failed."""
     (key,) = context.selected_asset_check_keys
     behind = (
         dg.AssetSelection.assets(key.asset_key)

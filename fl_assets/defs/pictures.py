@@ -1,11 +1,10 @@
-"""Pictures for people who look rather than read: small PNGs as metadata values.
+"""Small PNG charts as metadata values.
 
-What goes here: drawing. What does not: what is drawn (rows come ready), pages (`report/page.py`).
+What goes here: drawing. What does not: the rows that are drawn, pages (`report/page.py`).
 
 Matplotlib is imported only when something is drawn, and only its Agg canvas, without pyplot's global state,
-so that drawing works in any thread. Pictures have a light ground of their own: the UI shows them as they are,
-in its light and its dark theme. Text from telemetry is drawn as it stands, never read as mathematics, and
-never put into the markdown around a picture.
+so that drawing works in any thread. Charts have their own light background, in the UI's dark theme, too. Text
+from telemetry is drawn literally, not as mathematics, and is never in the markdown around a chart.
 """
 
 import base64
@@ -26,7 +25,7 @@ Row = Mapping[str, Any]
 INK, SOFT, LINE, GROUND = "#17202a", "#55606e", "#d5dbe2", "#fbfcfd"
 VOLUME, FAILED, ACCENT, BAR = "#b9c6dc", "#b3261e", "#2f5bd0", "#8fa3bf"
 WIDTH, DPI = 8.2, 100
-"""Inches and dots an inch: the width of the UI's dialog, so that text is read without enlarging."""
+"""Inches, and dots per inch: the width of the UI's dialog."""
 TOP = 12
 MAX_NODES = 40
 MAX_BYTES = 200_000
@@ -64,14 +63,12 @@ def volume_by_hour(hours: Sequence[Row]) -> dg.MetadataValue | None:
 
 
 def pattern_trends(patterns: Sequence[Row]) -> dg.MetadataValue | None:
-    """Return the most frequent patterns, a row of bars for their last 14 days each; None when nothing fails.
+    """Return the most frequent patterns with bars for their last 14 days; None when nothing fails.
 
     Args:
         patterns: rows of failure_patterns.
     """
-    shown = sorted(
-        (row for row in patterns if row["failures"]), key=lambda row: (-row["failures"], row["pattern_id"])
-    )[:TOP]
+    shown = _most_frequent(patterns)
     if not shown:
         return None
     figure, axes = _figure(0.45 + 0.3 * len(shown), left=0.1, bottom=0.05, right=0.1)
@@ -121,9 +118,7 @@ def nodes_by_patterns(counts: Sequence[Row], patterns: Sequence[Row]) -> dg.Meta
     """
     import numpy as np
 
-    shown = sorted(
-        (row for row in patterns if row["failures"]), key=lambda row: (-row["failures"], row["pattern_id"])
-    )[:TOP]
+    shown = _most_frequent(patterns)
     places = {row["pattern_id"]: place for place, row in enumerate(shown)}
     by_node: dict[str, int] = {}
     for row in counts:
@@ -138,7 +133,7 @@ def nodes_by_patterns(counts: Sequence[Row], patterns: Sequence[Row]) -> dg.Meta
         if row["pattern_id"] in places and row["node_id"] in nodes:
             cells[places[row["pattern_id"]], nodes[row["node_id"]]] += row["failures"]
     figure, axes = _figure(1.4 + 0.28 * len(shown), left=3.4, bottom=1.0, right=0.1)
-    # The root keeps a single loud node from fading all others.
+    # The square root keeps a single loud node from fading all others.
     axes.imshow(np.sqrt(cells), aspect="auto", cmap="Blues", vmin=0)
     limit = np.sqrt(cells).max() * 0.6
     if len(nodes) <= 20:
@@ -169,7 +164,7 @@ def nodes_by_patterns(counts: Sequence[Row], patterns: Sequence[Row]) -> dg.Meta
 
 
 def reliability_diagram(bins: Sequence[Row], threshold: float) -> dg.MetadataValue | None:
-    """Return what came true over what was believed; None without assessments.
+    """Return observed over predicted shares; None without predictions.
 
     Args:
         bins: rows of confidence_calibration.
@@ -211,9 +206,7 @@ def reliability_diagram(bins: Sequence[Row], threshold: float) -> dg.MetadataVal
 
 
 def before_and_after(outcomes: Sequence[Row]) -> dg.MetadataValue | None:
-    """Return a plot of the pattern's rate before and since, on canary nodes and on the others.
-
-    None without trials.
+    """Return a plot of rates before and since an update, on canary nodes and others; None without trials.
 
     Args:
         outcomes: rows of update_outcomes.
@@ -267,8 +260,13 @@ def before_and_after(outcomes: Sequence[Row]) -> dg.MetadataValue | None:
     return _picture(figure, "failure rate before and after updates, on canary nodes and on the others")
 
 
+def _most_frequent(patterns: Sequence[Row]) -> list[Row]:
+    failing = (row for row in patterns if row["failures"])
+    return sorted(failing, key=lambda row: (-row["failures"], row["pattern_id"]))[:TOP]
+
+
 def pictures(**drawn: dg.MetadataValue | None) -> dict[str, dg.MetadataValue]:
-    """Return the pictures that there are, by name."""
+    """Return the pictures that are not None, by name."""
     return {name: picture for name, picture in drawn.items() if picture is not None}
 
 
@@ -297,17 +295,14 @@ def _plain(axes: "Axes", side: str) -> None:
 
 
 def _picture(figure: "Figure", alt: str) -> dg.MetadataValue | None:
-    """Return a figure as markdown that holds the picture itself, None should it be too large.
-
-    `alt` is ours, never telemetry's.
-    """
+    """Return a figure as markdown with the image in it, None if too large; `alt` is never telemetry."""
     from matplotlib.text import Text
 
     for text in figure.findobj(Text):
         text.set_parse_math(False)  # a dollar sign in an error is a dollar sign
     for dpi in (DPI, DPI * 2 // 3):
         content = io.BytesIO()
-        # Without its metadata the picture has the same bytes for the same rows, whatever version drew it.
+        # Without metadata the same rows give the same bytes with any version of matplotlib.
         figure.savefig(content, format="png", dpi=dpi, metadata={"Software": None})
         encoded = base64.b64encode(content.getvalue()).decode()
         if len(encoded) <= MAX_BYTES:
@@ -316,7 +311,7 @@ def _picture(figure: "Figure", alt: str) -> dg.MetadataValue | None:
 
 
 def _words(text: str, limit: int) -> str:
-    """Return a text in one line of characters that the font has, cut to a width."""
+    """Return a text on one line, cut to `limit`, with characters that the font lacks as boxes."""
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
     font = get_font(findfont(FontProperties()))

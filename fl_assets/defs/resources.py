@@ -1,8 +1,4 @@
-"""Dagster resources: configuration in, plain objects out.
-
-What goes here: how run config and environment become a `Workspace`. What does not: behaviour; the objects
-know no Dagster.
-"""
+"""Dagster resources: settings in, plain objects out that know no Dagster."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,8 +20,8 @@ from fl_assets.workspace import Workspace
 class WarehouseResource(DuckDBResource):
     """The DuckDB file of result tables, for assets of your own.
 
-    The stock resource leaks its connection when the body raises, and retries without jitter; this one closes
-    it and waits its turn.
+    The stock resource leaks its connection when the body raises, and retries without jitter; this one does
+    neither.
     """
 
     lake: str = Field(description="Folder of the lake, which the file's views read.")
@@ -38,7 +34,7 @@ class WarehouseResource(DuckDBResource):
 
 
 class WorkspaceOpener:
-    """Everything on disk that the assets work with."""
+    """Opens the workspace for a step."""
 
     def __init__(self, settings: FederatedLearningConfig | None = None) -> None:
         """Use these settings, or else those of the environment, read again each time."""
@@ -53,10 +49,7 @@ WorkspaceResource = dg.ResourceParam[WorkspaceOpener]
 
 
 def run_in_pipes(command: Sequence[str], tell: Callable[[str], None]) -> dict[str, Any]:
-    """Run a Spark job through Dagster Pipes, so that what it says is in the log of the step.
-
-    Outside a run, plainly.
-    """
+    """Run a Spark job through Dagster Pipes, which logs its messages; outside of a run, run it plainly."""
     try:
         context = dg.OpExecutionContext.get()
     except dg.DagsterInvariantViolationError:
@@ -68,17 +61,14 @@ def run_in_pipes(command: Sequence[str], tell: Callable[[str], None]) -> dict[st
 def resources(settings: FederatedLearningConfig | None = None) -> dict[str, dg.ResourceDefinition]:
     """Return the resources of the project.
 
-    None of them has a field of run config: a run, which whoever reaches the UI may launch, never chooses
-    a path, a webhook or a threshold.
+    None has run config: whoever can launch a run must not choose a path, a webhook or a threshold.
 
     Args:
         settings: by default those of the environment.
     """
 
     def workspace(context: dg.InitResourceContext) -> Iterator[WorkspaceOpener]:
-        with held(
-            context.instance, context.run
-        ):  # while its steps run, so that it is seen when its process dies
+        with held(context.instance, context.run):  # so that the launcher notices when the process dies
             yield WorkspaceOpener(settings)
 
     def warehouse(_: dg.InitResourceContext) -> WarehouseResource:

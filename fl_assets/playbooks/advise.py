@@ -1,7 +1,7 @@
-"""What a playbook says beside its change: numbers, findings, examples and the benefit to expect.
+"""The advice of a playbook: numbers, findings, examples and the benefit to expect.
 
-What goes here: records of `core/advice.py` from what is known of a family. What does not: which change is
-proposed (`propose.py`), sentences (`wording.py`).
+What goes here: filling the records of `core/advice.py`. What does not: which change is proposed
+(`propose.py`), sentences (`wording.py`).
 """
 
 import json
@@ -24,14 +24,22 @@ from fl_assets.playbooks.wording import (
 )
 
 Row = Mapping[str, Any]
+_JUDGED_BY_MACHINE = (
+    "Nodes that take it first are compared with nodes that do not, over the same days, by the failures that "
+    "users are left with."
+)
+_JUDGED_BY_PEOPLE = (
+    "Compare this pattern's rate on the nodes that took the change with the others, over the same days."
+)
+_UNDONE_BY_MACHINE = "The previous value is kept and set back when the trial is worse."
 
 
 def incident_node_of(row: Row, mine: FleetKnowledge) -> str:
-    """Return the node whose incident it is, or nearly: all of it, or most of it against calls elsewhere."""
-    if row["nodes_reporting"] < 2:  # where no other could have it, it says nothing
+    """Return the one node that has all or most of a family's failures, or ''."""
+    if row["nodes_reporting"] < 2:
         return ""
     own = [one["value"] for one in mine.contrasts if one["kind"] == "node"]
-    named = row.get("incident_node")  # of a frame, a missing one is not a number
+    named = row.get("incident_node")  # NaN when missing in a frame
     node = named if isinstance(named, str) else own[0] if own else ""
     return safe_name(node, "")
 
@@ -44,28 +52,28 @@ def advice_of(
     settings: FederatedLearningConfig,
     node: str,
 ) -> Advice:
-    """Return what a playbook says beside its change.
+    """Return the advice of a playbook.
 
     Args:
-        facts: Of the family.
-        answers: What can be done, best first; the first is the change, the others are alternatives.
+        facts: Facts of the family.
+        answers: Possible changes, best first; the others than the first become alternatives.
         mine: What the fleet knows of the family.
         row: Its row of failure_families.
-        settings: Where traces can be seen.
-        node: The node whose incident it is; '' for none.
+        settings: For links to traces.
+        node: The one node that has the failures; '' for several.
     """
     main = answers[0]
     known = mine.consequences[0] if mine.consequences else {}
     nodes = [str(name) for name in known.get("node_ids") or ()]
     helps = mine.helps.get(main.remedy_id, Helps())
     per_day = facts.failures / facts.window_days
-    since = row.get("first_seen")
-    machine = main.category in ("config", "adapter")
+    first_seen = row.get("first_seen")
+    is_dated = first_seen is not None and first_seen == first_seen  # NaT differs from itself
+    since = f"{first_seen:%Y-%m-%d}" if is_dated else "the first day"
+    is_by_machine = main.category in ("config", "adapter")
     return Advice(
         family_id=facts.family_id,
-        headline=headline(
-            facts, nodes, f"{since:%Y-%m-%d}" if since is not None and since == since else "the first day"
-        ),
+        headline=headline(facts, nodes, since),
         explanation=main.description,
         readiness=main.readiness,
         readiness_reason=main.reason,
@@ -92,8 +100,7 @@ def advice_of(
                 **{name: one[name] for name in Cure.model_fields if name != "text"} | _shown(one, "subject"),
             )
             for one in mine.cures
-            # That an agent's own work succeeds when it is run again says nothing; that a busy service does,
-            # much.
+            # Repeating the same call is a cure for a busy service, not for an agent's own mistake.
             if (one["subject"] != "same" or facts.failure_class in TRANSIENT) and not is_thought(one["name"])
         ),
         alternatives=tuple(
@@ -115,23 +122,13 @@ def advice_of(
             reduction=main.reduction,
             avoided_per_day=per_day * facts.confidence * helps.expected * main.reduction,
         ),
-        judged_by=(
-            "Nodes that take it first are compared with nodes that do not, over the same days, by the "
-            "failures that users are left with."
-            if machine
-            else (
-                "Compare this pattern's rate on the nodes that took the change with the others, over "
-                "the same days."
-            )
-        ),
-        undone_by="The previous value is kept and set back when the trial is worse."
-        if machine
-        else "Remove the paragraph or step again.",
+        judged_by=_JUDGED_BY_MACHINE if is_by_machine else _JUDGED_BY_PEOPLE,
+        undone_by=_UNDONE_BY_MACHINE if is_by_machine else "Remove the paragraph or step again.",
     )
 
 
 def _shown(row: Row, kind: str = "kind") -> dict[str, Any]:
-    """Return a finding's name and value as they may be shown: what is no plain name is left out."""
+    """Return a finding's name and value, '' for what may not be shown."""
     name = str(row["name"])
     is_ours = row[kind] in ("command", "wait", "same")
     value = shown_value({"kind": row[kind], "value": row["value"]})

@@ -1,4 +1,4 @@
-"""What a remedy may know of a pattern, and the closed set of formulas that compute numbers from it.
+"""The facts of a pattern that remedies may use, and the closed set of formulas over them.
 
 What goes here: `Facts`, `safe_name` and `FORMULAS`. What does not: the rules that use them (`remedies.py`).
 """
@@ -26,13 +26,18 @@ _ORDER = re.compile(
 _NICE = (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 _RETRY_TARGET = 0.01
 _HOURS_A_DAY, _SECONDS_A_DAY = 24, 86_400
+_AMOUNTS = ("window_days", "failures", "sessions", "calls", "nodes_affected", "nodes_reporting",
+    "nodes_expected", "peak_calls_per_node")  # fmt: skip
+_SHARES = ("failure_rate", "rate_low", "rate_high", "confidence", "corroboration")
+_NUMBERS = ("lift", "p50_ms", "p95_ms", "p99_ms", "failure_p50_ms")
+_NAMES_KNOWN = ("stated_unit", "lookup", "search", "profile", "argument", "dependency")
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a remedy may know of a pattern: numbers, enumerated words, and names for matching only.
+    """What remedies may use of a pattern: numbers, enumerated words, and names for matching only.
 
-    Rates are shares, durations milliseconds; `None` is unknown. `services` and `methods` are as reported,
+    Rates are shares, durations milliseconds, `None` is unknown. `services` and `methods` are as reported,
     most failures first.
     """
 
@@ -67,7 +72,7 @@ class Facts:
     rule_id: str = ""
     is_harmless: bool = False
     words: str = ""
-    """The template as phrases are compared with it: it may select a remedy, and is never shown."""
+    """The template as `classes.readable` gives it: may select a remedy, and is never shown."""
     stated_limit: float | None = None
     stated_unit: str = ""
     stated_wait_ms: float | None = None
@@ -79,7 +84,7 @@ class Facts:
     exceptions: tuple[tuple[str, float], ...] = ()
     """Share of the failures by type of exception."""
     retry_share: float = 0.5
-    """Share of second attempts that work, as if one had worked and one had not before any was seen."""
+    """Share of second attempts that work, with one success and one failure added."""
     arguments: tuple[tuple[str, str], ...] = ()
     is_command: bool = False
     """Whether its calls are commands of a shell."""
@@ -109,52 +114,26 @@ class Facts:
 
         def names(column: str) -> tuple[str, ...]:
             value = row.get(column)
-            return (
-                ()
-                if value is None or (isinstance(value, float) and math.isnan(value))
-                else tuple(str(name) for name in value)
-            )
+            is_null = value is None or (isinstance(value, float) and math.isnan(value))
+            return () if is_null else tuple(str(name) for name in value)
 
+        fields: dict[str, Any] = {name: row[name] for name in ("kind", "failure_class", "state")}
+        fields |= {name: names(name) for name in ("services", "methods", "suspects")}
+        fields |= {name: amount(name) for name in _AMOUNTS}
+        fields |= {name: share(name) for name in _SHARES}
+        fields |= {name: number(name) for name in _NUMBERS}
+        fields |= {name: str(known.get(name) or "") for name in _NAMES_KNOWN}
         return cls(
+            **fields,
             pattern_id=str(row["pattern_id"]),
-            kind=row["kind"],
-            failure_class=row["failure_class"],
-            state=row["state"],
-            services=names("services"),
-            methods=names("methods"),
-            window_days=amount("window_days"),
-            failures=amount("failures"),
-            sessions=amount("sessions"),
-            calls=amount("calls"),
-            failure_rate=share("failure_rate"),
-            rate_low=share("rate_low"),
-            rate_high=share("rate_high"),
-            lift=number("lift"),
-            nodes_affected=amount("nodes_affected"),
-            nodes_reporting=amount("nodes_reporting"),
-            nodes_expected=amount("nodes_expected"),
-            confidence=share("confidence"),
-            corroboration=share("corroboration"),
             is_significant=bool(number("is_significant")),
-            p50_ms=number("p50_ms"),
-            p95_ms=number("p95_ms"),
-            p99_ms=number("p99_ms"),
-            failure_p50_ms=number("failure_p50_ms"),
-            peak_calls_per_node=amount("peak_calls_per_node"),
-            suspects=names("suspects"),
             family_id=str(row.get("family_id") or row["pattern_id"]),
             patterns=names("patterns") or (str(row["pattern_id"]),),
             rule_id=str(row.get("rule_id") or ""),
             is_harmless=bool(row.get("is_harmless")),
             words=readable(str(row.get("template") or "")),
             stated_limit=number("stated_limit", known),
-            stated_unit=str(known.get("stated_unit") or ""),
             stated_wait_ms=number("stated_wait_ms", known),
-            lookup=str(known.get("lookup") or ""),
-            search=str(known.get("search") or ""),
-            profile=str(known.get("profile") or ""),
-            argument=str(known.get("argument") or ""),
-            dependency=str(known.get("dependency") or ""),
             exceptions=tuple(json.loads(known.get("exceptions") or "{}").items()),
             retry_share=(1 + (number("recovered", known) or 0)) / (2 + (number("retried", known) or 0)),
             arguments=tuple(json.loads(known.get("arguments") or "{}").items()),
@@ -163,20 +142,14 @@ class Facts:
 
     @property
     def latency_ratio(self) -> float | None:
-        """Median duration of the failed calls over the 99th percentile of the successful ones.
-
-        `None` when either is unknown.
-        """
+        """Median duration of failed calls over the p99 of successful ones; `None` when either is unknown."""
         if not self.p99_ms or self.failure_p50_ms is None:
             return None
         return self.failure_p50_ms / self.p99_ms
 
     @property
     def target(self) -> str:
-        """`service` or `service:method` when there is one of each and its name is safe.
-
-        '' when it cannot be named.
-        """
+        """`service:method`, `service` or '': the names that are single and safe."""
         service = safe_name(self.services[0], "") if len(self.services) == 1 else ""
         method = safe_name(self.methods[0], "") if len(self.methods) == 1 else ""
         return f"{service}:{method}" if service and method else service
@@ -217,9 +190,9 @@ def _times(value: float | None, factor: float) -> int | None:
 
 
 def _retries(facts: Facts, factor: float) -> int:
-    """Return the retries after which 1 % still fail: the smallest n with rate^(n + 1) <= 0.01.
+    """Return the retries after which 1 % still fail: the least n with rate^(n + 1) <= 0.01.
 
-    That is so were attempts independent; they rarely are, so bound it.
+    Attempts are taken to be independent, which they rarely are, so rules bound it.
     """
     rate = min(0.99, max(1e-6, facts.failure_rate))
     return max(1, math.ceil(factor * (math.log(_RETRY_TARGET) / math.log(rate) - 1) - 1e-9))
@@ -227,18 +200,16 @@ def _retries(facts: Facts, factor: float) -> int:
 
 FORMULAS: Mapping[str, Callable[[Facts, float], int | None]] = {
     "above_p99": lambda facts, factor: _times(facts.p99_ms, factor),
-    # The tail of the successes is cut off at the present limit, and failed calls last as long as that limit:
-    # so look at both.
+    # The present limit cuts off the tail of the successes, and failed calls last as long as that limit.
     "above_slowest": lambda facts, factor: _times(
         facts.p99_ms and max(facts.p99_ms, facts.failure_p50_ms or 0.0), factor
     ),
     "backoff_ms": lambda facts, factor: _times(facts.p50_ms, factor),
-    # For rules of users; ours take only what the errors themselves state, since a rate that got through is no
-    # limit.
+    # For rules of users. Ours use only limits that errors state: a rate that got through is no limit.
     "calls_per_hour": lambda facts, factor: _times(
         facts.peak_calls_per_node * (1 - facts.failure_rate) / _HOURS_A_DAY, factor
     ),
-    # Of what the errors themselves state, in their unit; nothing is computed where they state none.
+    # As the errors state it, in their unit.
     "stated_limit": lambda facts, factor: (
         None if not facts.stated_limit else max(1, math.floor(facts.stated_limit * factor))
     ),
@@ -250,19 +221,15 @@ FORMULAS: Mapping[str, Callable[[Facts, float], int | None]] = {
         (facts.p95_ms or 0.0) / 1000 * facts.peak_calls_per_node / _SECONDS_A_DAY, factor
     ),
     "retries": _retries,
-    # The more calls overflow, the earlier to trim: 85 % of the window for a rare overflow, less by the
-    # failure rate, in steps of 5.
+    # 85 % of the context window for a rare overflow, less by the failure rate, in steps of 5.
     "context_percent": lambda facts, factor: max(
         5, 5 * math.floor((85 - 100 * facts.failure_rate * factor) / 5)
     ),
-    # Half as many repeats of a failing call as a session makes now.
+    # Half of the present repeats of a failing call in a session.
     "repeat_limit": lambda facts, factor: max(
         1, math.ceil(factor * facts.failures / max(1, facts.sessions) / 2)
     ),
-    # Half the present rate, the mark that the confidence is about, in whole per mille.
+    # Half the present rate, as confidence predicts it, in whole per mille.
     "half_rate_permille": lambda facts, factor: nice_up(1000 * facts.failure_rate * factor / 2),
 }
-"""Name → function of (facts, factor): a whole number, or `None` when the pattern lacks what it needs.
-
-A rule can name no other.
-"""
+"""Every formula that a rule may name: from facts and factor to a whole number, `None` without its inputs."""

@@ -1,10 +1,11 @@
 """Playbooks as files: JSON for programs, with the contract's fields first.
 
-What goes here: where the files lie, how they are written, and which of a day are removed. What does not: what
-a playbook says, pages for people to review (`updates/proposals.py`).
+What goes here: layout, writing, and removing a day's files. What does not: the content of a playbook, pages
+for people to review (`updates/proposals.py`).
 
-Layout: `<folder>/<YYYY-MM-DD>/<improvement_id>.json` (or `.md`). The name is ours (a hash), so nothing from
-telemetry is in a path.
+Layout: `<folder>/<YYYY-MM-DD>/<improvement_id>.json` (or `.md`). The id is a hash, so no text of telemetry is
+    in
+a path.
 """
 
 import re
@@ -15,28 +16,19 @@ from typing import Any
 
 import orjson
 
-from fl_assets.core.advice import Advice
 from fl_assets.core.models import Playbook
 from fl_assets.infra.disk import write_atomically
 
-CONTRACT_FIELDS = (
-    "improvement_id",
-    "category",
-    "description",
-    "confidence",
-    "suggested_changes",
-    "evidence_count",
-    "created_at",
-)
+CONTRACT_FIELDS = ("improvement_id", "category", "description", "confidence", "suggested_changes",
+    "evidence_count", "created_at")  # fmt: skip
 _NAME = re.compile(r"[0-9a-f]{16}\.(?:json|md)")
 _LEFT_OVER = re.compile(r"\.[0-9a-f]{16}\.(?:json|md)\..*\.tmp")
 
 
 def write_playbooks(folder: Path, day: date, playbooks: Sequence[Playbook]) -> list[Path]:
-    """Make the day's folder hold exactly these playbooks and return their files in order.
+    """Make the day's folder hold exactly these playbooks; return their files in order.
 
-    Each file is replaced whole or not at all. A file that already has the same bytes is left alone, its time
-    included; a playbook that the day no longer has is removed, and files with other names are not touched.
+    Files are replaced atomically, and only when their bytes differ. Files of other names are not touched.
     """
     return write_day(
         folder / day.isoformat(),
@@ -44,23 +36,8 @@ def write_playbooks(folder: Path, day: date, playbooks: Sequence[Playbook]) -> l
     )
 
 
-def read_playbooks(folder: Path, day: date) -> list[Playbook]:
-    """Return the day's playbooks from their files, by id."""
-    paths = sorted((folder / day.isoformat()).glob("*.json"))
-    return [_playbook(orjson.loads(path.read_bytes())) for path in paths if _NAME.fullmatch(path.name)]
-
-
-def _playbook(fields: dict[str, Any]) -> Playbook:
-    """Read a file's fields; those of the advice stand beside the others there."""
-    advice = {name: fields.pop(name) for name in Advice.model_fields if name in fields}
-    return Playbook(**fields, advice=Advice(**advice))
-
-
 def render(playbook: Playbook) -> bytes:
-    """Return the file's bytes.
-
-    The same playbook always gives the same ones, its changes in the order of their names as everywhere else.
-    """
+    """Return the file's bytes, always the same for a playbook; changes are sorted by name."""
     fields: dict[str, Any] = playbook.model_dump(mode="json") | {
         "suggested_changes": dict(sorted(playbook.suggested_changes.items()))
     }
@@ -73,7 +50,7 @@ def render(playbook: Playbook) -> bytes:
 
 
 def write_day(target: Path, wanted: Mapping[str, bytes]) -> list[Path]:
-    """Make a folder hold exactly these files of ours; leave what is the same, and what is not ours, alone."""
+    """Make a folder hold exactly these files of ours; files of other names are not touched."""
     strange = [name for name in wanted if _NAME.fullmatch(name) is None]
     if strange:
         message = (

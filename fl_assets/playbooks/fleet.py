@@ -1,4 +1,4 @@
-"""Changes that the fleet itself found: from cures and contrasts to something ready to use.
+"""Changes that the fleet's own calls suggest, from cures and contrasts.
 
 What goes here: which finding makes which change, from a closed set of sentences. What does not: whether a
 finding holds (`patterns/cures.py`, `patterns/contrasts.py`).
@@ -17,7 +17,7 @@ from fl_assets.playbooks.facts import Facts, safe_name
 from fl_assets.playbooks.wording import TYPE_WORDS, fields_of, is_flag, named, shown_value, tools_of
 
 TRANSIENT = frozenset({"timeout", "rate_limit", "dependency_down", "resource_limit", "conflict", "other"})
-"""Classes of failure that the same call once more can get over."""
+"""Classes of failure that repeating the call can cure."""
 _NOT_A_TOOL = frozenset(
     {"think", "plan", "reflect", "respond", "reply", "finish", "final_answer", "submit", "calculate"}
 )
@@ -25,22 +25,9 @@ SETTING = "fleet-setting"
 """A setting under which the calls of some nodes work."""
 MOST = 0.5
 """Share of the failures from which a measured setting is their cause."""
-_OWN_WORK = frozenset(
-    {
-        "own-script",
-        "own-syntax",
-        "one-action",
-        "no-action",
-        "test-run",
-        "tests-failed",
-        "not-set-up",
-        "missing-module",
-    }
-)
-"""Rules about what an agent writes itself.
-
-What it calls next there is work on the cause, and no other way to the same end.
-"""
+_OWN_WORK = frozenset({"own-script", "own-syntax", "one-action", "no-action", "test-run", "tests-failed",
+    "not-set-up", "missing-module"})  # fmt: skip
+"""Rules about code that the agent wrote: what it calls next is work on the cause, not an alternative."""
 MAX_ANSWERS = 2
 _AS = {kind: kind for kind in TYPE_WORDS.values()} | {
     "number": "a number",
@@ -61,7 +48,7 @@ class Answer:
     readiness: Readiness = "ready"
     reason: str = ""
     reduction: float = PRIOR_REDUCTION
-    """Share of the failures that it takes away when it helps: as measured, where it was."""
+    """Share of the failures that it prevents when it helps, measured where possible."""
 
 
 @dataclass(frozen=True)
@@ -84,14 +71,14 @@ class FleetKnowledge:
 
 
 def is_thought(name: str) -> bool:
-    """Whether a method is the agent thinking or answering, and no tool that reaches the same end."""
+    """Whether a method is the agent thinking or answering, not a tool."""
     return name.lower() in _NOT_A_TOOL
 
 
 def fleet_answers(
     facts: Facts, contrasts: Sequence[Mapping[str, Any]], cures: Sequence[Mapping[str, Any]]
 ) -> list[Answer]:
-    """Return the changes that the fleet's own calls call for, the strongest first.
+    """Return the changes that the fleet's own calls suggest, the strongest first.
 
     Args:
         facts: Of the family.
@@ -115,7 +102,7 @@ def fleet_answers(
 
 
 def _reduction(cure: Mapping[str, Any]) -> float:
-    """Return the share of the failures that a cure takes away, if what was seen is its doing."""
+    """Return the share of the failures that a cure prevents, taking association for cause."""
     if cure["source"] not in ("first", "setting"):
         return _share(cure["help_rate"] - cure["base_rate"])
     failed_without = cure["tried_without"] - cure["helped_without"]
@@ -124,7 +111,7 @@ def _reduction(cure: Mapping[str, Any]) -> float:
 
 
 def _share_explained(contrast: Mapping[str, Any]) -> float:
-    """Return the share of the failures that would not be, did all calls fail like those without the trait."""
+    """Return the share of failures that calls would avoid by failing as rarely as those without the trait."""
     ratio = contrast["rate_without"] / max(1e-9, contrast["rate_with"])
     return _share(contrast["failed_with"] / max(1.0, contrast["failed"]) * (1 - ratio))
 
@@ -155,7 +142,7 @@ def _from_cure(facts: Facts, row: Mapping[str, Any]) -> Answer | None:
 
 
 def _from_second_attempt(facts: Facts, row: Mapping[str, Any]) -> Answer:
-    """Answer with the same call once more, at once or after a while."""
+    """Suggest repeating the same call, at once or after a wait."""
     fields, seconds = fields_of(facts), str(row["name"])
     method, service = fields["method"], fields["service"]
     if row["subject"] == "wait":
@@ -174,7 +161,7 @@ def _from_second_attempt(facts: Facts, row: Mapping[str, Any]) -> Answer:
 
 
 def _from_another_call(facts: Facts, raw: str) -> Answer | None:
-    """Answer with the call that sessions went on with after the failure."""
+    """Suggest the call that sessions went on with after the failure."""
     if facts.rule_id in _OWN_WORK or is_thought(raw) or facts.is_command:
         return None
     others = replace(facts, methods=tuple(one for one in facts.methods if one != raw))
@@ -191,7 +178,7 @@ def _from_another_call(facts: Facts, raw: str) -> Answer | None:
 
 
 def _from_setting(facts: Facts, row: Mapping[str, Any]) -> Answer | None:
-    """Answer with the value of a setting that nodes differ in."""
+    """Suggest the value of a setting that nodes differ in."""
     raw, own = str(row["name"]), str(row["value"])
     if not safe_name(own, ""):
         return None
@@ -214,7 +201,7 @@ def _from_setting(facts: Facts, row: Mapping[str, Any]) -> Answer | None:
 
 
 def _from_retry(facts: Facts, row: Mapping[str, Any]) -> Answer | None:
-    """Answer with the difference between a failed attempt and the one that worked after it."""
+    """Suggest the difference between a failed attempt and the one that then worked."""
     subject, change, name = row["subject"], row["change"], named(str(row["name"]))
     fields = fields_of(facts)
     method, service, tools = fields["method"], fields["service"], tools_of(facts)
@@ -256,12 +243,8 @@ def _from_retry(facts: Facts, row: Mapping[str, Any]) -> Answer | None:
             f"pass {value} as {name} to {method}",
             f"Pass {value} as {name} when you call {tools}.",
         )
-    if (
-        subject == "call"
-        and change == "in between"
-        and facts.rule_id not in _OWN_WORK
-        and not is_thought(str(row["name"]))
-    ):
+    is_tool = facts.rule_id not in _OWN_WORK and not is_thought(str(row["name"]))
+    if (subject, change) == ("call", "in between") and is_tool:
         said[subject, change] = (
             f"call {name} before it tries {method} again",
             f"When {tools} fails, call {name} first, use what it returns, and then call {tools} once more.",
@@ -278,7 +261,7 @@ def _from_retry(facts: Facts, row: Mapping[str, Any]) -> Answer | None:
 
 
 def _from_contrast(facts: Facts, row: Mapping[str, Any]) -> Answer | None:
-    """Answer with the opposite of what the failing calls have in common."""
+    """Suggest the opposite of what the failing calls have in common."""
     kind, relation, raw = row["kind"], row["relation"], str(row["name"])
     if not (safe_name(raw, "") or is_flag(raw)) or facts.rule_id in _OWN_WORK:
         return None

@@ -1,10 +1,11 @@
-"""What stands between a day and a decision: the rules of `rules.py`, asked and remembered.
+"""Evaluating the rules of `rules.py` on days and playbooks, and storing the verdicts.
 
-What goes here: reading what rules need, asking each once per content, remembering. What does not: the rules.
+What goes here: reading the inputs of rules, evaluating each once per content, storing. What does not: the
+rules.
 
-A verdict is stored with a hash of what was read. Whoever asks again gets it as long as the hash is the same:
-the checks, the steps of later assets, decisions, roll-out, the cycle's result. A damaged file changes no
-manifest, so `ask_again` looks whatever is stored; the checks of input rules do that.
+A verdict is stored with a hash of its inputs, and reused while that is the same: by checks, later assets,
+decisions, roll-out and the cycle's result. A damaged file changes no manifest, so the checks of input rules
+always look again (`ask`).
 """
 
 import hashlib
@@ -36,9 +37,9 @@ class Verdict:
     rule: str
     violations: tuple[Violation, ...] = ()
     stopping: tuple[Violation, ...] = ()
-    """Those that stop the day; the others hold a playbook."""
+    """Violations that stop the day; the others hold a playbook."""
     inputs: str = ""
-    """Hash of what was read."""
+    """Hash of the inputs."""
 
 
 class VerdictStore:
@@ -63,7 +64,7 @@ class VerdictStore:
             self._known[day] = {rule: _verdict(rule, found) for rule, found in of_day.items()}
 
     def add(self, by_day: Mapping[date, Iterable[Verdict]]) -> None:
-        """Store verdicts of days in place of those on the same rules, all at once."""
+        """Store verdicts, replacing those of the same days and rules, in one transaction."""
         changed = []
         for day, verdicts in by_day.items():
             found, known = {one.rule: one for one in verdicts}, self.of(day)
@@ -79,13 +80,13 @@ class VerdictStore:
 
 
 class Gate:
-    """Asks the rules about days.
+    """Evaluates the rules on days.
 
     Args:
         settings: Limits of the rules.
         lake: Events and their manifests.
         warehouse: Sums, playbooks and verdicts.
-        days: Windows of days. It asks back whether a day is usable, so it is given as a call.
+        days: Gives the windows of days; a function, since these ask the gate which days are usable.
         playbooks: Playbooks of each day.
         recount: Counts the evidence of a day's patterns in a window.
     """
@@ -129,28 +130,18 @@ class Gate:
         return usable
 
     def sound_days(self, days: Iterable[date]) -> list[date]:
-        """Return those of `days` that keep every input rule.
-
-        The ones that a run of that day alone would analyse.
-        """
+        """Return those of `days` that keep every input rule: a run of that day alone would analyse it."""
         return [day for day in days if not self._stopped_by_input(day)]
 
     def ready_days(self, days: Iterable[date]) -> list[date]:
-        """Return those of `days` that keep every rule, of inputs and of playbooks.
-
-        The ones that may be decided on.
-        """
+        """Return those of `days` that keep every rule and may be decided on."""
         return [day for day in days if not self.stopping(day)]
 
     def stopping(self, day: date) -> list[Violation]:
-        """Return all that stops a day.
-
-        What is wrong with its data, or, where nothing is, with its playbooks.
-        """
+        """Return the violations that stop a day: of its data, or else of its playbooks."""
         with self._warehouse.session():
-            return self._stopped_by_input(day) or [
-                one for verdict in self.verdicts(day) for one in verdict.stopping
-            ]
+            found = self._stopped_by_input(day)
+            return found or [one for verdict in self.verdicts(day) for one in verdict.stopping]
 
     def status(self, day: date) -> tuple[CycleStatus, list[Violation]]:
         """Return how a cycle of the day ends as far as the rules say, and what stops it."""
@@ -159,10 +150,7 @@ class Gate:
         return (status_of[broken[0].rule], broken) if broken else ("completed", [])
 
     def broken(self, day: date) -> dict[str, list[Violation]]:
-        """Return what each playbook of a day breaks, by improvement id.
-
-        One that breaks nothing has no entry.
-        """
+        """Return the violations of a day's playbooks by improvement id; those without any are left out."""
         return by_playbook([one for verdict in self.verdicts(day) for one in verdict.violations])
 
     def verdicts(self, day: date) -> list[Verdict]:
@@ -175,10 +163,7 @@ class Gate:
         return found
 
     def ask(self, rule: GateRule[Any], days: Collection[date]) -> dict[date, Verdict]:
-        """Return a rule's verdict on each day, as a check of it reports it.
-
-        An input rule looks again whatever is stored.
-        """
+        """Return a rule's verdict on each day for its check; input rules are always evaluated again."""
         if rule in rules.INPUT_RULES:
             found = {day: self._judge_input(rule, day) for day in days}
             self._verdicts.add({day: [verdict] for day, verdict in found.items()})
@@ -186,7 +171,7 @@ class Gate:
         return {day: one for day in days for one in self.verdicts(day) if one.rule == rule.name}
 
     def kept(self, rule: GateRule[Any], day: date) -> str:
-        """Return what a rule looked at on a day that keeps it, in words and numbers."""
+        """Describe what a rule looked at on a day that keeps it."""
         if rule in rules.INPUT_RULES:
             return rule.kept(self._day_input(day))
         return rule.kept(PlaybookInput(self._playbooks.of(day), self._settings))
@@ -196,7 +181,7 @@ class Gate:
             return [one for rule in rules.INPUT_RULES for one in self._of_input(rule, day).stopping]
 
     def _input_verdict(self, rule: GateRule[DayInput], day: date) -> Verdict:
-        """Return what is stored of an input rule on a day, or judge it where that is no longer true."""
+        """Return the stored verdict of an input rule, or evaluate the rule when its inputs have changed."""
         stored = self._verdicts.of(day).get(rule.name)
         if stored and stored.inputs == self._day_inputs(rule, day):
             return stored
@@ -236,24 +221,18 @@ class Gate:
             return counted[0]
 
         given = PlaybookInput(playbooks, self._settings, recount)
-        found = (
-            [(rule, rule.find(given)) for rule in rules.GATE]
-            if playbooks
-            else [(rule, []) for rule in rules.GATE]
-        )
-        return [
-            Verdict(rule.name, tuple(broken), tuple(stopping(rule, broken, playbooks)), inputs)
-            for rule, broken in found
-        ]
+        found = []
+        for rule in rules.GATE:
+            broken = rule.find(given) if playbooks else []
+            stops = tuple(stopping(rule, broken, playbooks))
+            found.append(Verdict(rule.name, tuple(broken), stops, inputs))
+        return found
 
     def _window(self, day: date) -> Window:
         return self._days().window(day)
 
     def _day_inputs(self, rule: GateRule[DayInput], day: date) -> str:
-        """Hash what an input rule reads.
-
-        The contents of its days, their files' sizes and times, and the limits.
-        """
+        """Hash what an input rule reads: limits, contents of its days, and their files' sizes and times."""
         days = [day] if rule.is_of_day_alone else list(self._window(day).days)
         read = [repr(sorted(rule.limits(self._settings).items()))]
         for each in days:
@@ -267,10 +246,7 @@ class Gate:
         return _hash(read)
 
     def _playbook_inputs(self, day: date) -> str:
-        """Hash what GATE reads.
-
-        Playbooks, members of patterns, sums and events of the window, rules and limits.
-        """
+        """Hash what GATE reads: rules, limits, playbooks, members, and the window's sums and events."""
         read = [f"{rule.name} {sorted(rule.limits(self._settings).items())}" for rule in rules.GATE]
         read += [repr(self._warehouse.manifest(table, day)) for table in ("playbooks", "pattern_members")]
         for each in self._window(day).days:
@@ -307,17 +283,10 @@ def _rows(verdict: Verdict) -> list[dict[str, Any]]:
 
 
 def _verdict(rule: str, rows: Sequence[dict[str, Any]]) -> Verdict:
-    broken = [
-        (
-            Violation(rule=rule, subject=row["subject"], expected=row["expected"], actual=row["actual"]),
-            row["stops_day"],
-        )
-        for row in rows
-        if row["position"]
-    ]
-    return Verdict(
-        rule,
-        tuple(one for one, _ in broken),
-        tuple(one for one, stops_day in broken if stops_day),
-        rows[0]["inputs"],
-    )
+    broken, stops = [], []
+    for row in rows:
+        if row["position"]:
+            texts = {name: row[name] for name in ("subject", "expected", "actual")}
+            broken.append(Violation(rule=rule, **texts))
+            stops += broken[-1:] if row["stops_day"] else []
+    return Verdict(rule, tuple(broken), tuple(stops), rows[0]["inputs"])

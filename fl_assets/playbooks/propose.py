@@ -1,11 +1,11 @@
-"""From the day's families of failures to playbooks: one each, with alternatives inside.
+"""From the day's families of failures to playbooks, one each, with alternatives.
 
-What goes here: `propose`. What does not: the rules (`remedies.py`), what the fleet found (`fleet.py`), what
-stands beside a change (`advise.py`), history (`versions.py`), sentences (`wording.py`), the rules that hold a
-playbook back (`rules.py`), carrying a change out (`updates/`).
+What goes here: `propose`. What does not: remedies (`remedies.py`), changes that the fleet found (`fleet.py`),
+advice (`advise.py`), versions (`versions.py`), sentences (`wording.py`), the gate (`rules.py`), carrying a
+change out (`updates/`).
 
 A change is built from templates, enumerated words, numbers, and names that pass `safe_name`. No message,
-query or response is read here; examples stand beside the change, as data.
+query or response is read here; examples are data beside the change.
 """
 
 import hashlib
@@ -16,6 +16,7 @@ from typing import Any
 
 import pandas as pd
 
+from fl_assets.core.advice import Advice
 from fl_assets.core.models import Playbook, Violation
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.playbooks.advise import advice_of, incident_node_of
@@ -27,8 +28,6 @@ from fl_assets.playbooks.versions import Earlier, content_of, history_of
 from fl_assets.playbooks.wording import ANY_METHOD, evidence, fields_of, named, tools_of
 
 Row = Mapping[str, Any]
-
-
 NOTHING_KNOWN = FleetKnowledge()
 
 
@@ -41,11 +40,11 @@ def propose(
     previous: Sequence[Row] = (),
     known: FleetKnowledge = NOTHING_KNOWN,
 ) -> list[Playbook]:
-    """Return the day's playbooks: those that may be acted on first, by what they should bring.
+    """Return the day's playbooks: actionable ones first, then by expected benefit.
 
-    For each family that is neither resolved nor harmless, the first answer makes the playbook and the others
-    are its alternatives. What the fleet itself found comes before remedies by class; what cannot be acted on
-    yet comes last.
+    Each family that is neither resolved nor harmless gets one: its first answer, with the others as
+    alternatives. What the fleet itself found comes before remedies by class; what cannot be acted on yet
+    comes last.
 
     Args:
         families: Columns of failure_families (or of failure_patterns, each its own family), all of one day.
@@ -57,8 +56,7 @@ def propose(
         known: What the fleet knows of its failures.
 
     Returns:
-        Playbooks with `held_because` filled in from the rules of `quality.violations` that need nothing but
-        the playbook.
+        Playbooks with `held_because` filled in by the rules of the gate that need nothing but the playbook.
     """
     if families.empty:
         return []
@@ -74,7 +72,8 @@ def propose(
         answers = _answers(facts, mine, remedies, settings)
         if answers:
             first_seen[facts.pattern_id] = row["first_seen"]
-            drafts.append(_playbook(facts, answers, mine, row, day, settings, history))
+            advice = advice_of(facts, answers, mine, row, settings, incident_node_of(row, mine))
+            drafts.append(_playbook(facts, answers[0], advice, day, history))
     return sorted(_merged(_held(drafts, settings), first_seen), key=lambda one: one.rank)
 
 
@@ -84,14 +83,14 @@ def _is_command(arguments: Mapping[str, str]) -> bool:
 
 
 def improvement_id(pattern_id: str, remedy_id: str) -> str:
-    """Return the stable id of what a remedy answers to a pattern: 16 hex digits."""
+    """Return the stable id of a remedy's playbook for a pattern: 16 hex digits."""
     return hashlib.sha256(f"{pattern_id}\n{remedy_id}".encode()).hexdigest()[:16]
 
 
 def _answers(
     facts: Facts, mine: FleetKnowledge, remedies: Sequence[Remedy], settings: FederatedLearningConfig
 ) -> list[Answer]:
-    """Return what can be done, best first: of remedies, the first of each category that applies."""
+    """Return possible changes, best first; of remedies, the first of each category that applies."""
     fields = fields_of(facts)
     pasted = fields | {"method": tools_of(facts)}
     found: dict[str, Answer] = {}
@@ -102,82 +101,65 @@ def _answers(
             if remedy.fallback is not fallback or remedy.category in found or not remedy.when.hold(facts):
                 continue
             changes = {change.key: change.computed(facts, pasted) for change in remedy.changes}
-            if None in changes.values():  # a rule whose numbers are not all known has no answer
+            if None in changes.values():  # a formula lacks a number
                 continue
             texts = fields | {key: str(value) for key, value in changes.items()}
             readiness, reason = _readiness(remedy, mine, settings)
             if readiness == "ready" and any(ANY_METHOD in str(value) for value in changes.values()):
                 readiness, reason = "needs_a_look", "What is called has no name that may be shown."
             found[remedy.category] = Answer(
-                remedy.id,
-                remedy.category,
-                remedy.title.format_map(texts),
-                remedy.description.format_map(texts),
-                {key: str(value) for key, value in changes.items()},
-                readiness,
-                reason,
+                remedy_id=remedy.id,
+                category=remedy.category,
+                title=remedy.title.format_map(texts),
+                description=remedy.description.format_map(texts),
+                changes={key: str(value) for key, value in changes.items()},
+                readiness=readiness,
+                reason=reason,
             )
     by_class = list(found.values())
     measured = fleet_answers(facts, mine.contrasts, mine.cures)
     answers = [*measured, *by_class]
-    # What names the failure exactly, or repeats what its errors state, is better than what was measured; but
-    # no sentence for a prompt is better than the setting that most of the failures come with.
+    # A remedy that names the failure exactly, or repeats what its errors state, comes before measured
+    # changes; but a sentence for a prompt does not come before the setting that most of the failures have.
     is_set = bool(measured) and measured[0].remedy_id == SETTING and measured[0].reduction >= MOST
     if by_class and _is_specific(by_class[0], remedies) and not (is_set and by_class[0].category == "prompt"):
         answers = [by_class[0], *(one for one in answers if one is not by_class[0])]
-    if any(one.readiness == "ready" for one in answers):  # to look at traces is no alternative to a change
+    if any(one.readiness == "ready" for one in answers):  # looking at traces is no alternative
         answers = [one for one in answers if one.readiness != "needs_a_look"]
-    # An adapter that can be had is the machine's to try, so it goes first.
+    # An available adapter can be tried by machine, so it goes first.
     return sorted(answers, key=lambda one: (one.readiness != "ready", one.category != "adapter"))
 
 
 def _is_specific(answer: Answer, remedies: Sequence[Remedy]) -> bool:
-    return any(
-        remedy.id == answer.remedy_id
-        and (remedy.when.rule or remedy.when.stated_limit or remedy.when.stated_wait)
-        for remedy in remedies
-    )
+    when = next((remedy.when for remedy in remedies if remedy.id == answer.remedy_id), None)
+    return when is not None and bool(when.rule or when.stated_limit or when.stated_wait)
 
 
 def _readiness(remedy: Remedy, mine: FleetKnowledge, settings: FederatedLearningConfig) -> tuple[Any, str]:
     if remedy.category == "adapter" and not (settings.adapter_repos or settings.adapter_url):
-        return (
-            "needs_setup",
-            "No source of adapters is set: FEDERATED_LEARNING_ADAPTER_REPOS or "
-            "FEDERATED_LEARNING_ADAPTER_URL.",
-        )
+        names = "FEDERATED_LEARNING_ADAPTER_REPOS or FEDERATED_LEARNING_ADAPTER_URL"
+        return "needs_setup", f"No source of adapters is set: {names}."
     if remedy.needs_a_look:
-        looked = (
-            "arguments, attributes, order of calls and second attempts"
-            if mine.consequences
-            else "its counts alone"
-        )
+        everything = "arguments, attributes, order of calls and second attempts"
+        looked = everything if mine.consequences else "its counts alone"
         return "needs_a_look", f"No cure was found; looked at were {looked}."
     return "ready", ""
 
 
 def _playbook(
-    facts: Facts,
-    answers: Sequence[Answer],
-    mine: FleetKnowledge,
-    row: Row,
-    day: date,
-    settings: FederatedLearningConfig,
-    history: Mapping[str, Earlier],
+    facts: Facts, main: Answer, advice: Advice, day: date, history: Mapping[str, Earlier]
 ) -> Playbook:
-    main = answers[0]
     identity = improvement_id(facts.pattern_id, main.remedy_id)
     # An adapter serves a whole service, whatever the method that showed the need.
     target = facts.target.partition(":")[0] if main.category == "adapter" else facts.target
-    node = incident_node_of(row, mine)
-    where = f"on node {named(node)} only" if facts.nodes_affected < 2 else f"mostly on node {named(node)}"
-    title = f"{main.title}, {where}" if node else main.title
-    advice = advice_of(facts, answers, mine, row, settings, node)
+    node = named(advice.incident_node)
+    where = f"on node {node} only" if facts.nodes_affected < 2 else f"mostly on node {node}"
+    title = f"{main.title}, {where}" if advice.incident_node else main.title
     consequence = advice.consequence.text if advice.consequence else ""
     why = f" What is different: {advice.contrasts[0].text}" if advice.contrasts else ""
     worked = f" What worked: {advice.cures[0].text}" if advice.cures else ""
-    earlier = history.get(identity)
-    content = content_of(main.category, title, target, main.changes)
+    earlier, content = history.get(identity), content_of(main.category, title, target, main.changes)
+    tomorrow = datetime.combine(day + timedelta(days=1), time.min, UTC)
     return Playbook(
         improvement_id=identity,
         category=main.category,
@@ -186,9 +168,7 @@ def _playbook(
         corroboration=facts.corroboration,
         suggested_changes=main.changes,
         evidence_count=facts.failures,
-        created_at=earlier.created_at
-        if earlier
-        else datetime.combine(day + timedelta(days=1), time.min, UTC),
+        created_at=earlier.created_at if earlier else tomorrow,
         day=day,
         pattern_id=facts.pattern_id,
         remedy_id=main.remedy_id,
@@ -217,21 +197,15 @@ def _held(drafts: Sequence[Playbook], settings: FederatedLearningConfig) -> list
                 actual=draft.advice.readiness_reason.rstrip(".").replace("No cure", "no cure"),
             )
             found.setdefault(draft.improvement_id, []).append(problem)
-    return [
-        draft.model_copy(
-            update={"held_because": tuple(str(problem) for problem in found.get(draft.improvement_id, ()))}
-        )
-        for draft in drafts
-    ]
+    reasons = {identity: tuple(map(str, problems)) for identity, problems in found.items()}
+    return [one.model_copy(update={"held_because": reasons.get(one.improvement_id, ())}) for one in drafts]
 
 
 def _merged(drafts: Sequence[Playbook], first_seen: Mapping[str, datetime]) -> list[Playbook]:
-    """Join playbooks that ask for the same change.
+    """Join playbooks that ask for the same change of the same named target, and add up their evidence.
 
-    Without a named target nobody can say that it is the same, so those stay apart.
-
-    Evidence is that of all their patterns together. What may be acted on leads, then what is known longest:
-    the leader's id, and with it the history, changes only when the gate's answer does.
+    The actionable one that is known longest leads, so that the id, and with it the history, changes only when
+    the gate's verdict does.
     """
     groups: dict[str, list[Playbook]] = {}
     for draft in drafts:
@@ -246,13 +220,12 @@ def _merged(drafts: Sequence[Playbook], first_seen: Mapping[str, datetime]) -> l
             more = {name for one in others for name in (one.pattern_id, *one.merged_patterns)}
             names = sorted(more | set(leader.merged_patterns))
             word = "pattern" if len(more) == 1 else "patterns"
-            leader = leader.model_copy(
-                update={
-                    "description": f"{leader.description} The same change answers {len(more)} more "
-                    f"{word}: {', '.join(sorted(more))}.",
-                    "merged_patterns": tuple(names),
-                    "evidence_count": sum(one.evidence_count for one in group),
-                }
-            )
+            listed = f"The same change answers {len(more)} more {word}: {', '.join(sorted(more))}."
+            update = {
+                "description": f"{leader.description} {listed}",
+                "merged_patterns": tuple(names),
+                "evidence_count": sum(one.evidence_count for one in group),
+            }
+            leader = leader.model_copy(update=update)
         merged.append(leader)
     return merged

@@ -1,7 +1,6 @@
-"""The rules that a day and its playbooks must keep, each in words and numbers that a person can check.
+"""The arithmetic of the gate's rules: one pure function per rule, which returns its violations.
 
-What goes here: one pure function per rule, returning its violations. What does not: the list of rules and
-what follows from one (`gate.py`).
+What does not go here: the list of rules (`rules.py`), evaluating them (`gate.py`).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,7 +9,7 @@ from fl_assets.core.models import Playbook, Violation
 from fl_assets.patterns.confidence import CORROBORATED
 
 Residue = Callable[[str], Sequence[str]]
-"""What is left of personal data and secrets in a text, by kind; `redaction.residue` is one."""
+"""Function that returns the kinds of personal data and secrets left in a text, as `redaction.residue`."""
 
 
 def minimum_events(
@@ -18,7 +17,7 @@ def minimum_events(
 ) -> list[Violation]:
     """The window must hold the minimum of events, and the day itself at least one.
 
-    Without any, earlier days would be decided on again as if they were this one.
+    A day without events would otherwise decide again on earlier days.
 
     Args:
         events: Events in the window.
@@ -45,7 +44,7 @@ def few_malformed_lines(bad: int, lines: int, maximum: float, *, subject: str) -
 
 
 def confidence_gate(playbooks: Iterable[Playbook], threshold: float) -> list[Violation]:
-    """A playbook must reach the threshold; those that do not are listed, most confident first."""
+    """A playbook's confidence must reach the threshold; violations are sorted, most confident first."""
     expected = f"confidence of at least {threshold:.2f}"
     return [
         _violation("confidence_gate", one.improvement_id, expected, _floor(one.confidence))
@@ -55,23 +54,19 @@ def confidence_gate(playbooks: Iterable[Playbook], threshold: float) -> list[Vio
 
 
 def needed_corroboration(threshold: float) -> float:
-    """Return what corroboration must reach where confidence must reach `threshold`."""
+    """Return the corroboration that goes with a threshold of confidence."""
     return CORROBORATED * threshold
 
 
 def corroborated(playbooks: Iterable[Playbook], threshold: float) -> list[Violation]:
-    """What other nodes than the loudest report must be likely to persist, too.
+    """Without the loudest nodes, a playbook's failure must be likely to persist, too.
 
-    A playbook of an earlier release, which has no corroboration, breaks no rule.
+    Playbooks of earlier releases have no corroboration and break no rule.
     """
     needed = needed_corroboration(threshold)
+    expected = f"corroboration of at least {needed:.2f}"
     return [
-        _violation(
-            "corroborated",
-            one.improvement_id,
-            f"corroboration of at least {needed:.2f}",
-            _floor(one.corroboration),
-        )
+        _violation("corroborated", one.improvement_id, expected, _floor(one.corroboration))
         for one in playbooks
         if one.corroboration is not None and one.corroboration < needed
     ]
@@ -79,16 +74,13 @@ def corroborated(playbooks: Iterable[Playbook], threshold: float) -> list[Violat
 
 def enough_nodes(playbooks: Iterable[Playbook], min_nodes: int) -> list[Violation]:
     """A playbook's pattern must be on enough nodes."""
-    return [
-        _violation(
-            "enough_nodes",
-            one.improvement_id,
-            f"at least {min_nodes} nodes",
-            f"{one.nodes_affected} of {one.nodes_reporting} nodes",
-        )
-        for one in playbooks
-        if one.nodes_affected < min_nodes
-    ]
+    found = []
+    for one in playbooks:
+        if one.nodes_affected < min_nodes:
+            actual = f"{one.nodes_affected} of {one.nodes_reporting} nodes"
+            expected = f"at least {min_nodes} nodes"
+            found.append(_violation("enough_nodes", one.improvement_id, expected, actual))
+    return found
 
 
 def is_significant(playbooks: Iterable[Playbook]) -> list[Violation]:
@@ -109,7 +101,7 @@ def evidence_is_real(
 
     Args:
         playbooks: Playbooks of one day.
-        summed: Failures of each pattern in the window by the stored sums; a pattern that is missing has none.
+        summed: Failures of each pattern in the window by the stored sums.
         counted: The same, counted again from events.
     """
     found = []
@@ -125,10 +117,7 @@ def evidence_is_real(
 
 
 def no_personal_data(playbooks: Iterable[Playbook], residue: Residue) -> list[Violation]:
-    """No text of a playbook may hold personal data or a secret.
-
-    What was found is named by kind and never repeated.
-    """
+    """No text of a playbook may hold personal data or a secret; violations name only the kind."""
     found = []
     for one in playbooks:
         texts = (one.title, one.description, one.target, *one.suggested_changes.values())

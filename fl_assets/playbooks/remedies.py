@@ -1,6 +1,6 @@
-"""Remedy rules: what to suggest for which failure patterns, as data that is checked when it is read.
+"""Remedy rules: what to suggest for which failure patterns.
 
-What goes here: the shape of a rule and what it computes for one pattern. What does not: the rules
+What goes here: the record of a rule, its checks, and what it computes for a pattern. What does not: the rules
 (`remedies.yaml`), reading YAML (`infra/rule_files.py`), which rule a playbook is made from (`propose.py`).
 """
 
@@ -16,42 +16,18 @@ from fl_assets.core.models import Category, FailureClass, PatternKind, Record, S
 from fl_assets.patterns.classes import Phrase, compiled
 from fl_assets.playbooks.facts import FORMULAS, Facts
 
-TEXT_FIELDS = frozenset(
-    {
-        *(
-            "class",
-            "state",
-            "service",
-            "method",
-            "failures",
-            "calls",
-            "rate",
-            "nodes_affected",
-            "nodes_reporting",
-            "window_days",
-        ),
-        *("lift", "p50_ms", "p95_ms", "p99_ms", "failure_p50_ms"),
-        *(
-            "arguments",
-            "argument",
-            "exceptions",
-            "exception_habits",
-            "dependency",
-            "lookup",
-            "search",
-            "profile",
-        ),
-        *("stated_limit", "stated_unit", "stated_wait"),
-    }
-)
-"""Fields that a title or description may name; beside them, the keys of the rule's own changes."""
-
-
+TEXT_FIELDS = frozenset({
+    "class", "state", "service", "method", "failures", "calls", "rate", "nodes_affected", "nodes_reporting",
+    "window_days", "lift", "p50_ms", "p95_ms", "p99_ms", "failure_p50_ms", "arguments", "argument",
+    "exceptions", "exception_habits", "dependency", "lookup", "search", "profile", "stated_limit",
+    "stated_unit", "stated_wait",
+})  # fmt: skip
+"""Fields that a title or description may name, besides the keys of the rule's own changes."""
 _FIELD = re.compile(r"\{([a-z0-9_]+)\}")
 
 
 class Bounds(Record):
-    """A range, both ends included; a number that is unknown lies in no range."""
+    """A range, both ends included; an unknown number lies in no range."""
 
     min: float | None = None
     max: float | None = None
@@ -67,7 +43,7 @@ class Bounds(Record):
         return self
 
     def holds(self, value: float | None) -> bool:
-        """Whether the number is known and within."""
+        """Whether the number is known and within the range."""
         return (
             value is not None
             and (self.min is None or value >= self.min)
@@ -129,7 +105,7 @@ class Conditions(Record):
 
 
 class Change(Record):
-    """One typed change: a fixed value, or a formula of the pattern's own numbers kept within bounds."""
+    """One change: a fixed value, or a formula over the pattern's numbers, within bounds."""
 
     key: str = Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")
     value: str | None = Field(
@@ -169,7 +145,7 @@ class Change(Record):
     def computed(self, facts: Facts, fields: Mapping[str, str]) -> str | None:
         """Return the value for this pattern, or `None` when the formula lacks a number."""
         if self.value is not None:
-            # Any other brace is the user's own, as in a value that is JSON.
+            # Other braces are the user's own, as in a JSON value.
             return _FIELD.sub(lambda found: fields.get(found.group(1), found.group()), self.value)
         if self.formula is None:
             return None
@@ -189,7 +165,7 @@ class Remedy(Record):
     title: str = Field(min_length=1, max_length=120)
     description: str = Field(min_length=1, max_length=1000)
     changes: tuple[Change, ...] = Field(min_length=1)
-    needs_a_look: bool = Field(False, description="Names no change that helps: somebody has to look first.")
+    needs_a_look: bool = Field(False, description="Names no change: somebody has to look first.")
     fallback: bool = Field(
         False, description="Applies only to patterns that no other rule has an answer for."
     )
@@ -226,9 +202,6 @@ def _matches(globs: Sequence[str], names: Sequence[str]) -> bool:
 
 
 def override(built_in: Sequence[Remedy], users: Sequence[Remedy]) -> tuple[Remedy, ...]:
-    """Return the rules in the order they are tried.
-
-    First the user's, then the built-in ones whose id the user did not take.
-    """
+    """Return the rules in the order they are tried: the user's, then built-in ones of other ids."""
     taken = {remedy.id for remedy in users}
     return (*users, *(remedy for remedy in built_in if remedy.id not in taken))

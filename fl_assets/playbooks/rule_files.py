@@ -1,7 +1,6 @@
-"""The YAML of this stage: remedies, the package's and the user's.
+"""Loading remedies, the package's and the user's.
 
-What goes here: where the files are and which record reads them. What does not: reading YAML
-(`infra/rule_files.py`), what a remedy means.
+What does not go here: reading YAML (`infra/rule_files.py`), what a remedy means (`remedies.py`).
 """
 
 from functools import cache

@@ -1,9 +1,9 @@
-"""The gate as data: every rule that a day must keep before its updates are decided on, once.
+"""The gate as data: every rule that a day must keep before its updates are decided on.
 
-What goes here: two lists, INPUT_RULES for what a day is made from and GATE for its playbooks. What does not:
-asking them (`gate.py`), a rule's arithmetic (`quality.py`). The asset checks, the decisions, the roll-out,
-the cycle's result, the table in docs/playbooks-gate.md and the report are made from these lists: a new rule
-is one function and one entry.
+What goes here: two lists, INPUT_RULES for a day's data and GATE for its playbooks. What does not: evaluating
+them (`gate.py`), a rule's arithmetic (`quality.py`). Asset checks, decisions, roll-out, the cycle's result,
+the table in docs/playbooks-gate.md and the report are made from these lists: a new rule is one function and
+one entry.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ Input = TypeVar("Input")
 
 @dataclass(frozen=True)
 class DayInput:
-    """What a rule may read of a day's data; what costs a look is a call."""
+    """A day's data for rules; what is costly to read is a function."""
 
     day: date
     settings: FederatedLearningConfig
@@ -38,7 +38,7 @@ class DayInput:
 
 @dataclass(frozen=True)
 class PlaybookInput:
-    """What a rule may read of a day's playbooks."""
+    """A day's playbooks for rules."""
 
     playbooks: Sequence[Playbook]
     settings: FederatedLearningConfig
@@ -50,7 +50,7 @@ class GateRule(Generic[Input]):
     """One rule."""
 
     name: str
-    """Of the asset check, too."""
+    """Name of the rule and of its asset check."""
     asset: str
     """Asset that the check is on."""
     doc: str
@@ -58,20 +58,18 @@ class GateRule(Generic[Input]):
     expected: Callable[[FederatedLearningConfig], str]
     find: Callable[[Input], list[Violation]]
     kept: Callable[[Input], str]
-    """What the check says of a day that keeps the rule, with the numbers that it looked at."""
+    """Description of the check on a day that keeps the rule, with the numbers."""
     limits: Callable[[FederatedLearningConfig], Mapping[str, float]] = lambda _: {}
     """Numbers of the settings that the check shows."""
     status: CycleStatus = "gated"
-    """What a cycle that the rule stops ends as."""
+    """Status of a cycle that the rule stops."""
     is_of_day_alone: bool = False
-    """Of an input rule: it looks at no other day. What breaks it is no part of later days' windows either."""
+    """Whether an input rule looks at the day alone; later windows leave out a day that breaks it."""
     needs_events: bool = False
-    """Of a rule for playbooks: it reads more than the playbook, so it is asked only when that is stored."""
+    """Whether a playbook rule reads more than the playbook, so that it runs only on stored ones."""
     each_stops_day: bool = False
-    """Of a rule for playbooks: one violation stops the day.
-
-    Otherwise it holds its playbook, and stops the day when no playbook is left.
-    """
+    """Whether one violation of a playbook rule stops the day; else it holds its playbook, and the day stops
+    when no playbook is left."""
 
 
 def _days(number: int) -> str:
@@ -84,10 +82,6 @@ def _playbooks(found: Sequence[Playbook]) -> str:
 
 def _free(given: PlaybookInput) -> list[Playbook]:
     return [one for one in given.playbooks if not one.held_because]
-
-
-def _count(holds: Iterable[bool]) -> int:
-    return sum(holds)
 
 
 def _least(shares: Iterable[float | None]) -> str:
@@ -160,7 +154,7 @@ GATE: tuple[GateRule[PlaybookInput], ...] = (
         lambda settings: f"a playbook with confidence of at least {settings.threshold}",
         lambda given: quality.confidence_gate(given.playbooks, given.settings.threshold),
         lambda given: (
-            f"{_count(one.confidence >= given.settings.threshold for one in given.playbooks)} of "
+            f"{sum(one.confidence >= given.settings.threshold for one in given.playbooks)} of "
             f"{_playbooks(given.playbooks)} reach {given.settings.threshold:.2f}"
         ),
         lambda settings: {"threshold": settings.threshold},
@@ -209,8 +203,7 @@ GATE: tuple[GateRule[PlaybookInput], ...] = (
         "evidence_is_real",
         "playbooks",
         "Every playbook's evidence equals the stored sums and a recount of the lake's events: all failed "
-        "calls, and the conversations "
-        "of a sample of nodes.",
+        "calls, and the conversations of a sample of nodes.",
         lambda _: "evidence that a recount from raw_traces confirms",
         lambda given: quality.evidence_is_real(
             given.playbooks, given.recount().summed, given.recount().counted
@@ -236,16 +229,13 @@ GATE: tuple[GateRule[PlaybookInput], ...] = (
 
 
 def held_by(playbooks: Sequence[Playbook], settings: FederatedLearningConfig) -> dict[str, list[Violation]]:
-    """Return, by improvement id, what playbooks break by themselves, before they are stored.
-
-    One that breaks nothing has no entry.
-    """
+    """Return by improvement id the violations that need nothing but the playbook itself."""
     given = PlaybookInput(playbooks, settings)
     return by_playbook([broken for rule in GATE if not rule.needs_events for broken in rule.find(given)])
 
 
 def by_playbook(violations: Sequence[Violation]) -> dict[str, list[Violation]]:
-    """Return violations by their subject."""
+    """Return violations by subject."""
     found: dict[str, list[Violation]] = {}
     for one in violations:
         found.setdefault(one.subject, []).append(one)
@@ -255,13 +245,9 @@ def by_playbook(violations: Sequence[Violation]) -> dict[str, list[Violation]]:
 def stopping(
     rule: GateRule[PlaybookInput], violations: Sequence[Violation], playbooks: Sequence[Playbook]
 ) -> list[Violation]:
-    """Return the violations that stop the day.
-
-    A playbook that is held already stops it only when every one breaks the rule.
-    """
-    if rule.each_stops_day or {one.subject for one in violations} >= {
-        one.improvement_id for one in playbooks
-    }:
+    """Return the violations that stop the day: all if every playbook breaks the rule, else new ones."""
+    everyone = {one.improvement_id for one in playbooks}
+    if rule.each_stops_day or {one.subject for one in violations} >= everyone:
         return list(violations)
     free = {one.improvement_id for one in playbooks if not one.held_because}
     return [one for one in violations if one.subject in free]

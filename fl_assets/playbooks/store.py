@@ -1,4 +1,4 @@
-"""Playbooks as stored: rows of the warehouse, and the files that people and programs read.
+"""Stored playbooks: rows of the warehouse, and files for people and programs.
 
 What goes here: reading and replacing a day's playbooks. What does not: making them (`propose.py`), the files'
 format (`files.py`).
@@ -42,21 +42,18 @@ class PlaybookStore:
         return self._warehouse.rows(earlier, {"day": day})
 
     def helped(self, day: date) -> dict[str, Helps]:
-        """Return, by remedy, how many trials of it had ended before a day, and in how many it was better."""
+        """Return by remedy how many of its trials had ended before a day, and how many had helped."""
         rows = self._warehouse.rows(_TRIALS, {"day": day})
         return {row["remedy_id"]: Helps(tried=row["tried"], helped=row["helped"]) for row in rows}
 
     def replace(self, day: date, playbooks: Sequence[Playbook]) -> int:
-        """Replace the day's playbooks, in the table and as files; return how many there are.
+        """Replace the day's playbooks in table and files; return how many there are.
 
-        A day that is materialised after a later one makes that one's history longer, so versions of later
-        days are counted again.
+        Playbooks of later days, whose history this changes, get their versions counted again.
         """
         self._write(day, playbooks)
-        (later,) = self._warehouse.rows(
-            "select count(*) as n from playbooks where event_date > $day", {"day": day}
-        )
-        if later["n"]:
+        later = "select 1 from playbooks where event_date > $day limit 1"
+        if self._warehouse.rows(later, {"day": day}):
             changed = renumber(self._warehouse.rows("select * from playbooks"))
             for each in sorted({row["event_date"] for row in changed}):
                 renewed = {
@@ -81,10 +78,7 @@ def row_of(playbook: Playbook) -> dict[str, Any]:
 
 
 def playbook_of(row: dict[str, Any]) -> Playbook:
-    """Return a row of the table as a playbook.
-
-    A warehouse of an earlier release lacks columns declared since until the next cycle adds them.
-    """
+    """Return a row of the table as a playbook; rows of earlier releases may lack columns."""
     fields = {name: value for name, value in row.items() if name not in ("event_date", "is_actionable")}
     return Playbook(
         **fields

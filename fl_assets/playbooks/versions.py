@@ -1,7 +1,6 @@
-"""When a playbook was first made, and how often its content changed since.
+"""Versions of playbooks: when each was first made, and how often its content changed since.
 
-What goes here: history from rows of earlier days. What does not: playbooks of a day (`propose.py`), storing
-them (`store.py`).
+What does not go here: playbooks of a day (`propose.py`), storing them (`store.py`).
 """
 
 import json
@@ -13,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Earlier:
-    """What is known of a playbook from earlier days."""
+    """A playbook's history up to a day."""
 
     created_at: datetime
     version: int
@@ -21,12 +20,12 @@ class Earlier:
 
 
 def content_of(category: str, title: str, target: str, changes: Mapping[str, str]) -> str:
-    """Return what a version counts: what is asked for, not the day's numbers behind it."""
+    """Return what a version is counted by: the change, without the day's numbers."""
     return json.dumps([category, title, target, dict(sorted(changes.items()))])
 
 
 def history_of(rows: Iterable[Mapping[str, Any]], day: date) -> dict[str, Earlier]:
-    """Read first day, last version and last content of each playbook from rows of earlier days."""
+    """Return each playbook's history from rows of days before `day`."""
     found: dict[str, Earlier] = {}
     for then, row in _in_order(rows):
         if then < day:
@@ -35,12 +34,9 @@ def history_of(rows: Iterable[Mapping[str, Any]], day: date) -> dict[str, Earlie
 
 
 def renumber(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return stored playbooks with `created_at` and `version` corrected.
+    """Return, corrected, the rows whose `created_at` or `version` does not follow from earlier days.
 
-    Only those where they no longer follow from the days before.
-
-    A day that is materialised after a later one makes the later one's history longer; with this, the table is
-    the same whatever the order.
+    This makes the table the same in whatever order days are materialised.
 
     Args:
         rows: All rows of playbooks, in any order.
@@ -57,26 +53,20 @@ def renumber(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _next(earlier: Earlier | None, day: date, row: Mapping[str, Any]) -> Earlier:
     changes = row["suggested_changes"]
-    content = content_of(
-        row["category"],
-        row["title"],
-        row["target"],
-        json.loads(changes) if isinstance(changes, str) else changes,
-    )
+    changes = json.loads(changes) if isinstance(changes, str) else changes
+    content = content_of(row["category"], row["title"], row["target"], changes)
     if earlier is None:
         return Earlier(datetime.combine(day + timedelta(days=1), time.min, UTC), 1, content)
     return Earlier(earlier.created_at, earlier.version + (earlier.content != content), content)
 
 
 def _in_order(rows: Iterable[Mapping[str, Any]]) -> list[tuple[date, Mapping[str, Any]]]:
-    return sorted(
-        ((_as_day(row["event_date"]), row) for row in rows),
-        key=lambda pair: (pair[0], pair[1]["improvement_id"]),
-    )
+    dated = ((_as_day(row["event_date"]), row) for row in rows)
+    return sorted(dated, key=lambda pair: (pair[0], pair[1]["improvement_id"]))
 
 
 def _as_day(value: date | str) -> date:
-    """A DATE comes as date from Python, as datetime or Timestamp from pandas, as text from JSON."""
+    """Return a day that came as a date, as a datetime or Timestamp from pandas, or as text from JSON."""
     if isinstance(value, datetime):
         return value.date()
     return value if isinstance(value, date) else date.fromisoformat(value)

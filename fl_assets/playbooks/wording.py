@@ -1,8 +1,7 @@
-"""What a playbook says, as sentences: from numbers, enumerated words, and names that pass `safe_name`.
+"""The sentences of playbooks, from numbers, enumerated words, and names that pass `safe_name`.
 
-What goes here: sentences. What does not: which of them a playbook needs (`propose.py`), or numbers
-themselves. No error text, message or value of a call is read here; what a `format` contrast shows is a shape
-of letters and digits.
+What does not go here: which of them a playbook needs (`propose.py`). No error text, message or value of a
+call is read here; a `format` contrast shows a shape of letters and digits.
 """
 
 import re
@@ -13,7 +12,7 @@ from fl_assets.core.advice import Consequence
 from fl_assets.playbooks.facts import Facts, safe_name
 
 ANY_SERVICE, ANY_METHOD, A_NAME = "a service", "a method", "a name that is not shown"
-"""What a text says in place of a name that `safe_name` refuses."""
+"""Words in place of names that `safe_name` refuses."""
 MAX_SUSPECTS, MAX_NODES_NAMED, MAX_ARGUMENTS, MAX_TOOLS = 3, 3, 12, 4
 TYPE_WORDS = {
     "varchar": "text",
@@ -27,7 +26,7 @@ TYPE_WORDS = {
 }
 _FLAG = re.compile(r"-{1,2}[A-Za-z][A-Za-z-]{0,30}", re.ASCII)
 _SHAPE = re.compile(r"[Aa9#_./ :-]{1,32}", re.ASCII)
-"""A form of letters and digits as `patterns/calls.py` writes it: no letter but A and a, no digit but 9."""
+"""A shape as `patterns/calls.py` writes it: A, a and 9 stand for letters and digits."""
 _MEASURE = re.compile(r"-?[0-9.e+]{1,24}|first|2 to 5|6 to 20|after 20", re.ASCII)
 
 
@@ -47,7 +46,7 @@ def percent(share: float) -> str:
 
 
 def fields_of(facts: Facts) -> dict[str, str]:
-    """Return what a remedy's texts may name."""
+    """Return the fields of a remedy's texts."""
 
     def milliseconds(value: float | None) -> str:
         return "unknown" if value is None else f"{value:,.0f} ms"
@@ -96,18 +95,18 @@ _HABITS = {
     "ZeroDivisionError": "check a divisor before you divide",
     "RecursionError": "give a recursion its end first",
 }
-"""What avoids an exception, by its type: sentences of ours."""
+"""How to avoid an exception, by its type."""
 _MIN_SHARE, _MAX_HABITS = 0.05, 4
 
 
 def _exceptions(facts: Facts) -> str:
-    """Say which types of exception the failures are, by their share."""
+    """Name the types of exception with their shares."""
     shown = [f"{named(name)} ({percent(share)})" for name, share in facts.exceptions if safe_name(name, "")]
     return f"mostly {', '.join(shown[:_MAX_HABITS])}" if shown else "of several types"
 
 
 def _habits(facts: Facts) -> str:
-    """Say what avoids the most usual types of exception."""
+    """Say how to avoid the most frequent types of exception."""
     usual = [name for name, share in facts.exceptions if share >= _MIN_SHARE][:_MAX_HABITS]
     habits = [habit for name, habit in _HABITS.items() if name in usual] or [_HABITS["AttributeError"]]
     return f"{'; '.join(habits)}."
@@ -118,7 +117,7 @@ _OFFERED = re.compile(r"\b(?:flight|seat|room|table|ticket|available|availabilit
 
 
 def _lookup(facts: Facts) -> str:
-    """Return the reading call to name: by what the failure is about, else the most usual one."""
+    """Return the reading call to name: by the failure's words, else the most frequent one."""
     for about, tool in ((_OWNED, facts.profile), (_OFFERED, facts.search)):
         if tool and tool not in facts.methods and about.search(facts.words):
             return tool
@@ -130,7 +129,7 @@ def _with(tool: str, otherwise: str) -> str:
 
 
 def tools_of(facts: Facts) -> str:
-    """Return the methods as a prompt names them: each by its name, `a`, `b` or `c`."""
+    """Return the methods for a prompt, as `a`, `b` or `c`."""
     shown = [named(name) for name in facts.methods if safe_name(name, "")][:MAX_TOOLS]
     if not shown:
         return ANY_METHOD
@@ -140,21 +139,17 @@ def tools_of(facts: Facts) -> str:
 def _arguments(facts: Facts) -> str:
     """Say which arguments a method takes, from its successful calls."""
     shown = [(name, kind) for name, kind in facts.arguments if safe_name(name, "")][:MAX_ARGUMENTS]
-    always = [
-        f"{named(name)} ({TYPE_WORDS.get(kind, 'value')})" for name, kind in shown if not kind.endswith("?")
-    ]
-    maybe = [
-        f"{named(name)} ({TYPE_WORDS.get(kind.removesuffix('?'), 'value')})"
-        for name, kind in shown
-        if kind.endswith("?")
-    ]
+    always, maybe = [], []
+    for name, kind in shown:
+        text = f"{named(name)} ({TYPE_WORDS.get(kind.removesuffix('?'), 'value')})"
+        (maybe if kind.endswith("?") else always).append(text)
     if not always:
         return "must be called with the arguments of its description"
     return f"takes {', '.join(always)}" + (f" and, when needed, {', '.join(maybe)}" if maybe else "")
 
 
 def _first_of(names: Sequence[str], otherwise: str) -> str:
-    """Name the first, the one with most failures, and count the rest."""
+    """Name the first and count the rest."""
     if not names or not safe_name(names[0], ""):
         return otherwise
     more = f" and {len(names) - 1} more" if len(names) > 1 else ""
@@ -180,7 +175,7 @@ def headline(facts: Facts, nodes: Sequence[str], since: str) -> str:
 
 
 def consequence_of(known: Mapping[str, Any], facts: Facts) -> Consequence:
-    """Return what the failures cost, in numbers and one sentence; unknown is left out."""
+    """Return what the failures cost, in numbers and in one sentence of those that are known."""
     days = facts.window_days
 
     def number(name: str) -> float | None:
@@ -285,10 +280,8 @@ def _trait(row: Mapping[str, Any]) -> str:
         "method": f"of {value}",
     }
     if kind == "earlier":
-        return (
-            f"before which {name} was {'not called' if relation == 'not called before' else 'called'} "
-            "in the session"
-        )
+        called = "not called" if relation == "not called before" else "called"
+        return f"before which {name} was {called} in the session"
     if kind == "hour":
         start = int(value) if value.isdigit() else 0
         return f"between {start}:00 and {start + 6}:00 UTC"
@@ -302,8 +295,7 @@ def cure_text(row: Mapping[str, Any]) -> str:
     if row["source"] == "instead":
         return (
             f"After {row['helped']:,.0f} of {row['tried']:,.0f} failures the session went on with {name}, "
-            "which succeeded "
-            f"(after {percent(row['base_rate'])} of the successes it is called too); "
+            f"which succeeded (after {percent(row['base_rate'])} of the successes it is called too); "
             f"{row['sessions']:,.0f} sessions on {row['nodes']:,.0f} nodes."
         )
     what = {
@@ -313,14 +305,8 @@ def cure_text(row: Mapping[str, Any]) -> str:
         ("same", "unchanged"): "with the same call once more",
     }.get((row["subject"], row["change"]))
     if what is None:
-        end = (
-            f" to {value}"
-            if row["change"] in ("changed to", "set to")
-            else f" than {value}"
-            if row["change"] == "other than"
-            else ""
-        )
-        what = f"with {name} {row['change'].removesuffix(' to').removesuffix(' than')}{end}"
+        takes_value = row["change"] in ("changed to", "set to", "other than")
+        what = f"with {name} {row['change']}{f' {value}' if takes_value else ''}"
     kind = "second attempts" if row["source"] == "retry" else "calls"
     return (
         f"{row['helped']:,.0f} of {row['tried']:,.0f} {kind} {what} succeeded ({percent(row['help_rate'])}), "
@@ -330,7 +316,7 @@ def cure_text(row: Mapping[str, Any]) -> str:
 
 
 def evidence(facts: Facts) -> str:
-    """Say what the playbook rests on."""
+    """Say which evidence a playbook has."""
     things = "conversations" if facts.kind == "conversation" else "calls"
     days = "1 day" if facts.window_days == 1 else f"{facts.window_days} days"
     suspects = [named(name) for name in facts.suspects if safe_name(name, "")][:MAX_SUSPECTS]
@@ -338,8 +324,6 @@ def evidence(facts: Facts) -> str:
     missing = f" ({facts.nodes_expected:,} expected)" if facts.nodes_expected > facts.nodes_reporting else ""
     return (
         f"Evidence: {facts.failures:,} of {facts.calls:,} {things} ({percent(facts.failure_rate)}, 95 % "
-        "interval "
-        f"{percent(facts.rate_low)} to {percent(facts.rate_high)}) on {facts.nodes_affected:,} of "
-        f"{facts.nodes_reporting:,} "
-        f"nodes{missing} in {days}; the pattern is {facts.state}.{suspected}"
+        f"interval {percent(facts.rate_low)} to {percent(facts.rate_high)}) on {facts.nodes_affected:,} of "
+        f"{facts.nodes_reporting:,} nodes{missing} in {days}; the pattern is {facts.state}.{suspected}"
     )

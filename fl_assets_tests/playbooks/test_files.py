@@ -10,7 +10,7 @@ import pytest
 
 from fl_assets.core.advice import Advice
 from fl_assets.core.models import Playbook
-from fl_assets.playbooks.files import CONTRACT_FIELDS, read_playbooks, render, write_playbooks
+from fl_assets.playbooks.files import CONTRACT_FIELDS, render, write_playbooks
 from fl_assets.updates.carriers.carrier import KnownTargets
 from fl_assets.updates.decide import decide
 from fl_assets.updates.policy import KeyRule, UpdatePolicy
@@ -18,6 +18,16 @@ from fl_assets.updates.proposals import playbook_page, proposal, write_proposals
 from fl_assets_tests.build import DAY, playbook
 
 ONE, TWO = playbook(improvement_id="1" * 16), playbook(improvement_id="2" * 16)
+
+
+def read_playbooks(folder, day):
+    """Return the day's playbooks from their files, by id."""
+    found = []
+    for path in sorted((folder / day.isoformat()).glob("*.json")):
+        fields = json.loads(path.read_bytes())
+        advice = {name: fields.pop(name) for name in Advice.model_fields if name in fields}
+        found.append(Playbook(**fields, advice=Advice(**advice)))
+    return found
 
 
 def test_a_file_holds_the_contracts_fields_first_with_texts_as_changes(tmp_path):

@@ -1,1 +1,1 @@
-"""Dagster assets: thin wiring; read, call the domain file of the same name, write, report."""
+"""Dagster assets: thin wiring that reads, calls the domain, writes and reports."""

@@ -1,8 +1,10 @@
-"""The adapter catalogue: what the sources offer, what lies on disk, and why what is not admitted is not.
+"""The adapter catalogue: versions that sources offer and that are installed, with the rules they break.
 
 What goes here: the wiring of `adapters/store.py`. What does not: the rules of admission
-(`adapters/manifest.py`), installing and switching.
+(`adapters/admission.py`), installing and switching.
 """
+
+from typing import Any
 
 import dagster as dg
 
@@ -25,10 +27,7 @@ NOTHING_OFFERED = "the sources answered and offer nothing, and no adapter is ins
 @dg.asset(**table_asset("adapter_catalogue", GROUP))
 @without_secrets
 def adapter_catalogue(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
-    """Adapter versions that the sources offer now, with every admission rule each breaks.
-
-    It asks the sources and installs nothing.
-    """
+    """Adapter versions that sources offer now, with the admission rules each breaks; installs nothing."""
     space = workspace.open()
     offered = space.adapters.observe(now=now_utc())
     versions, _ = _installed(space.adapters)
@@ -54,14 +53,10 @@ def adapter_catalogue(context: dg.AssetExecutionContext, workspace: WorkspaceRes
 def adapter_freshness(
     context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource
 ) -> dg.AssetCheckResult:
-    """Every source answers, the folder of adapters is ours, and no manifest, offered or in use, has expired.
-
-    A source that stands still is noticed.
-    """
+    """Every source answers, the adapter folder is intact, and no manifest, offered or in use, has expired."""
     space, today = workspace.open(), str(now_utc().date())
-    offered = space.warehouse.read_day(
-        "adapter_catalogue", days_of(context.partition_keys)[-1]
-    )  # every day of a run has the same
+    last = days_of(context.partition_keys)[-1]  # every day of a run has the same catalogue
+    offered = space.warehouse.read_day("adapter_catalogue", last)
     stale = [
         {**row, "problem": problem}
         for row in offered
@@ -69,39 +64,26 @@ def adapter_freshness(
         if problem.startswith(("source:", "not_expired:"))
     ]
     installed, problem = _installed(space.adapters)
-    used = [one for one in installed if one.is_current and one.expires <= today]
-    stale += [
-        {
-            "adapter_id": one.adapter_id,
-            "version": one.version,
-            "problem": f"in use, and its manifest expired on {one.expires}",
-        }
-        for one in used
-    ]
-    stale += [{"adapter_id": "", "version": "", "problem": problem}] if problem else []
-    described = (
-        "expected answering sources and manifests that hold; found: "
-        f"{stale[0]['adapter_id']} {stale[0]['version']}: {stale[0]['problem']}"
-        if stale
-        else f"{len(offered)} versions offered, {len(installed)} installed, none expired"
-    )
+    for one in installed:
+        if one.is_current and one.expires <= today:
+            expired = f"in use, and its manifest expired on {one.expires}"
+            stale.append({"adapter_id": one.adapter_id, "version": one.version, "problem": expired})
+    if problem:
+        stale.append({"adapter_id": "", "version": "", "problem": problem})
+    described = f"{len(offered)} versions offered, {len(installed)} installed, none expired"
+    metadata: dict[str, Any] = {"stale": len(stale)}
+    if stale:
+        first = "{adapter_id} {version}: {problem}".format_map(stale[0])
+        described = f"expected answering sources and manifests that hold; found: {first}"
+        metadata["offending"] = preview(stale, ("adapter_id", "version", "problem"))
     found = dg.AssetCheckResult(
-        passed=not stale,
-        severity=dg.AssetCheckSeverity.WARN,
-        description=described,
-        metadata={
-            "stale": len(stale),
-            **({"offending": preview(stale, ("adapter_id", "version", "problem"))} if stale else {}),
-        },
+        passed=not stale, severity=dg.AssetCheckSeverity.WARN, description=described, metadata=metadata
     )
     return evaluate_per_day(context, lambda _: found)
 
 
 def _installed(adapters: AdapterStore) -> tuple[list[InstalledAdapter], str]:
-    """Return what lies on disk, or why that cannot be said.
-
-    A folder that was tampered with is reported, and stops no cycle.
-    """
+    """Return the installed versions, or why the folder cannot be read, which must not stop a cycle."""
     try:
         return adapters.installed(), ""
     except AdapterStoreError as error:

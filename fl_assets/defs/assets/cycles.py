@@ -1,8 +1,4 @@
-"""The record of cycles.
-
-What goes here: closing a cycle's row when it has come to its end. What does not: cycles that ended early,
-whose rows are closed where they ended.
-"""
+"""The record of cycles: closes a cycle's row at its end. Rows of cycles that end early are closed there."""
 
 import dagster as dg
 
@@ -20,7 +16,7 @@ GROUP = "cycles"
 @dg.asset(deps=[update_decisions, applied_updates, update_outcomes], **table_asset("learning_cycles", GROUP))
 @without_secrets
 def learning_cycles(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
-    """Every cycle that was run, one row per run and day, whatever its end."""
+    """Every cycle that was run, one row per run and day, however it ended."""
     space = workspace.open()
     for day in each_in_session(space.warehouse, days_of(context.partition_keys)):
         status, reason, counts = cycle_result(space.updates, day)

@@ -1,7 +1,7 @@
-"""The registry of nodes: who reported, who is new, who fell silent; and what of their summaries was refused.
+"""The registry of nodes (which report, are new or silent), and the check of refused summaries.
 
 What goes here: the wiring of `patterns/nodes.py` and `federation/coordinator_side.py`. What does not: a
-node's standing, the rules of admission (`federation/summary.py`).
+node's status, the rules of admission (`federation/admission.py`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -62,7 +62,7 @@ def node_registry(context: dg.AssetExecutionContext, workspace: WorkspaceResourc
                 "calls": row["calls"],
                 "failed": of(row["failures"], row["calls"]) if row["calls"] else "–",
                 "usual a day": round(row["usual"]),
-                "node": f"{row['node_id']}: {_standing(row)}",
+                "node": f"{row['node_id']}: {_status(row)}",
             }
             for row in order[:SHOWN]
         ]
@@ -70,7 +70,7 @@ def node_registry(context: dg.AssetExecutionContext, workspace: WorkspaceResourc
         report_day(context, day, "node_registry", len(rows), {**numbers(sums), "nodes": shown})
 
 
-def _standing(row: Mapping[str, Any]) -> str:
+def _status(row: Mapping[str, Any]) -> str:
     """Return a node's status in words."""
     if row["status"] == "silent":
         return f"silent for {row['silent_days']} day{'' if row['silent_days'] == 1 else 's'}"
@@ -80,20 +80,16 @@ def _standing(row: Mapping[str, Any]) -> str:
 def _rows(
     summaries: SummaryFiles, day: date, nodes: Sequence[NodeDay], registered: Sequence[str]
 ) -> list[dict[str, Any]]:
+    """Return the rows of node_registry."""
     summarised = summaries.nodes(day)
-    return [
-        asdict(node)
-        | {
-            "source": "summary"
-            if node.node_id in summarised
-            else "none"
-            if node.status == "silent"
-            else "raw",
-            "is_registered": node.node_id in registered,
-            "sequence": summarised[node.node_id]["sequence"] if node.node_id in summarised else None,
-        }
-        for node in nodes
-    ]
+    found = []
+    for node in nodes:
+        source, sequence = "none" if node.status == "silent" else "raw", None
+        if node.node_id in summarised:
+            source, sequence = "summary", summarised[node.node_id]["sequence"]
+        row = {"source": source, "is_registered": node.node_id in registered, "sequence": sequence}
+        found.append(asdict(node) | row)
+    return found
 
 
 @dg.asset_check(asset=node_registry, partitions_def=DAILY)
@@ -101,10 +97,7 @@ def _rows(
 def every_node_reports(
     context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource
 ) -> dg.AssetCheckResult:
-    """Every node that is registered, or reported on most days of the week before, reports.
-
-    A warning names those that are silent.
-    """
+    """Every node that is registered, or reported on most days of the week before, reports; else a warning."""
     space = workspace.open()
 
     def evaluate(days: Sequence[date]) -> dg.AssetCheckResult:
@@ -116,20 +109,12 @@ def every_node_reports(
         ]
         named = ", ".join(row["node_id"] for row in rows[:3])
         known = sum(row["is_expected"] for row in space.warehouse.read_day("node_registry", days[-1]))
-        return dg.AssetCheckResult(
-            passed=not rows,
-            severity=dg.AssetCheckSeverity.WARN,
-            description=f"expected every node to report; found: {len(rows)} silent ({named})"
-            if rows
-            else f"{known} nodes expected on {days[-1]}, all of them report",
-            metadata={
-                "silent": len(rows),
-                **(
-                    {"offending": preview(rows, ("silent_days", "usual", "day", "node_id"), limit=SHOWN)}
-                    if rows
-                    else {}
-                ),
-            },
+        return _warning(
+            rows,
+            "silent",
+            ("silent_days", "usual", "day", "node_id"),
+            failed=f"expected every node to report; found: {len(rows)} silent ({named})",
+            passed=f"{known} nodes expected on {days[-1]}, all of them report",
         )
 
     return evaluate_per_day(context, evaluate)
@@ -140,22 +125,30 @@ def every_node_reports(
 def summaries_are_taken(
     context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource
 ) -> dg.AssetCheckResult:
-    """Nothing in the folder of summaries is refused.
-
-    A warning says which line of which file breaks which rule. The folder keeps it all.
-    """
+    """Nothing in the folder of summaries is refused; else a warning names file, line and rule."""
     summaries = workspace.open().summaries
     rows = [asdict(one) for one in summaries.refusals()]
     rules = ", ".join(sorted({row["rule"] for row in rows}))
-    result = dg.AssetCheckResult(
-        passed=not rows,
-        severity=dg.AssetCheckSeverity.WARN,
-        description=f"expected every summary to be taken; found: {len(rows)} refused ({rules})"
-        if rows
-        else f"summaries of {len(summaries.registered())} registered nodes, none refused",
-        metadata={
-            "refused": len(rows),
-            **({"offending": preview(rows, REFUSAL_COLUMNS, limit=SHOWN)} if rows else {}),
-        },
+    result = _warning(
+        rows,
+        "refused",
+        REFUSAL_COLUMNS,
+        failed=f"expected every summary to be taken; found: {len(rows)} refused ({rules})",
+        passed=f"summaries of {len(summaries.registered())} registered nodes, none refused",
     )
     return evaluate_per_day(context, lambda _: result)
+
+
+def _warning(
+    rows: Sequence[Mapping[str, Any]], name: str, columns: Sequence[str], *, failed: str, passed: str
+) -> dg.AssetCheckResult:
+    """Return a check's result: a warning with the offending rows where there are any."""
+    metadata: dict[str, Any] = {name: len(rows)}
+    if rows:
+        metadata["offending"] = preview(rows, columns, limit=SHOWN)
+    return dg.AssetCheckResult(
+        passed=not rows,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=failed if rows else passed,
+        metadata=metadata,
+    )

@@ -1,8 +1,9 @@
-"""Pattern assets: what fails, as sums, as talk, and as patterns with their evidence.
+"""Pattern assets: sums of failures, signals in conversations, patterns, and what the fleet knows of them.
 
-What goes here: the wiring of `patterns/analysis.py`. What does not: grouping, counting, belief (`domain/`).
+What goes here: the wiring of `sums/` and `patterns/`. What does not: grouping, counting, confidence.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -28,7 +29,7 @@ from fl_assets.patterns.rule_files import load_corrections, load_failure_classes
 
 GROUP = "patterns"
 TOP = 30
-"""Patterns that the UI lists; the report has all."""
+"""Patterns that the UI lists; the report lists all."""
 
 
 @dg.asset(deps=[SPECS["raw_traces"], SPECS["node_summaries"]], **table_asset("failure_signatures", GROUP))
@@ -45,23 +46,16 @@ def failure_signatures(context: dg.AssetExecutionContext, workspace: WorkspaceRe
             "distinct_messages": len({row["message_id"] for row in rows}),
         }
         largest = sorted(rows, key=lambda row: (-row["failures"], row["message_id"], row["node_id"]))
-        report_day(
-            context,
-            day,
-            "failure_signatures",
-            len(rows),
-            {
-                **numbers(sums),
-                **pictures(by_hour=volume_by_hour(space.report.hourly(day))),
-                "most_failures": preview(
-                    [
-                        row | {"error": f"{row['service']} {row['method']}: {row['masked_error']}"}
-                        for row in largest[:PREVIEW_ROWS]
-                    ],
-                    ("failures", "node_id", "error"),
-                ),
-            },
-        )
+        table = [
+            row | {"error": f"{row['service']} {row['method']}: {row['masked_error']}"}
+            for row in largest[:PREVIEW_ROWS]
+        ]
+        shown = {
+            **numbers(sums),
+            **pictures(by_hour=volume_by_hour(space.report.hourly(day))),
+            "most_failures": preview(table, ("failures", "node_id", "error")),
+        }
+        report_day(context, day, "failure_signatures", len(rows), shown)
 
 
 @dg.asset(
@@ -70,7 +64,7 @@ def failure_signatures(context: dg.AssetExecutionContext, workspace: WorkspaceRe
 )
 @without_secrets
 def conversation_signals(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
-    """Failure seen in talk.
+    """Signals of failure in conversations.
 
     Repeated questions, corrections, abandonment, refusals, apology loops, success claimed after a failure.
     """
@@ -78,29 +72,27 @@ def conversation_signals(context: dg.AssetExecutionContext, workspace: Workspace
     space.sums.refresh_conversations(space.days.with_events(days[-1]))
     for day in each_in_session(space.warehouse, space.gate.sound_days(days)):
         rows = space.warehouse.read_day("conversation_signals", day)
-        affected: dict[str, int] = {}
+        affected: Counter[str] = Counter()
         for row in rows:
-            affected[row["signal"]] = affected.get(row["signal"], 0) + row["sessions_affected"]
+            affected[row["signal"]] += row["sessions_affected"]
         seen = sorted(
             (row for row in rows if row["sessions_affected"]),
             key=lambda row: (-row["sessions_affected"], row["node_id"], row["signal"]),
         )
-        table = preview(
-            [
-                row
-                | {
-                    "conversations": of(row["sessions_affected"], row["sessions"]),
-                    "where": f"{row['service']} on {row['node_id']}",
-                }
-                for row in seen
-            ],
-            ("conversations", "signal", "where"),
+        table = [
+            {
+                "conversations": of(row["sessions_affected"], row["sessions"]),
+                "signal": row["signal"],
+                "where": f"{row['service']} on {row['node_id']}",
+            }
+            for row in seen
+        ]
+        most = preview(table, ("conversations", "signal", "where"))
+        shown = {**numbers(affected), "most_affected": most}
+        nothing = "no conversation was logged on this day; docs/formats.md says how to log one"
+        report_day(
+            context, day, "conversation_signals", len(rows), shown if rows else {"nothing_here": nothing}
         )
-        shown = {**numbers(affected), "most_affected": table}
-        nothing = {
-            "nothing_here": "no conversation was logged on this day; docs/formats.md says how to log one"
-        }
-        report_day(context, day, "conversation_signals", len(rows), shown if rows else nothing)
 
 
 @dg.asset(
@@ -109,10 +101,7 @@ def conversation_signals(context: dg.AssetExecutionContext, workspace: Workspace
 )
 @without_secrets
 def failure_patterns(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
-    """What keeps failing.
-
-    Messages grouped into patterns, each with nodes, rate, state and a confidence that can be checked.
-    """
+    """Failures grouped into patterns, each with nodes, rate, state and a confidence that can be checked."""
     space = workspace.open()
     for day in each_in_session(space.warehouse, space.gate.sound_days(days_of(context.partition_keys))):
         window = space.days.window(day)
@@ -143,13 +132,8 @@ def failure_patterns(context: dg.AssetExecutionContext, workspace: WorkspaceReso
             trends=pattern_trends(shown), by_node=nodes_by_patterns(space.report.failures_by_node(day), shown)
         )
         top = preview(map(_line, failing), ("failures", "nodes", "persists", "what fails"), limit=TOP)
-        report_day(
-            context,
-            day,
-            "failure_patterns",
-            rows,
-            {**numbers(sums), **counts(row["state"] for row in failing), **drawn, "top": top},
-        )
+        by_state = counts(row["state"] for row in failing)
+        report_day(context, day, "failure_patterns", rows, {**numbers(sums), **by_state, **drawn, "top": top})
 
 
 def _line(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -178,7 +162,7 @@ KNOWLEDGE = {
         "nothing that was done after a failure worked better than anything else",
     ),
 }
-"""Tables of what the fleet knows: the columns that are shown, and what it means that there are no rows."""
+"""By table of what the fleet knows: the columns shown, and the reason why a day has no rows."""
 KNOWLEDGE_SPECS = [table_spec(name, GROUP, deps=[failure_patterns]) for name in KNOWLEDGE]
 
 
@@ -197,14 +181,9 @@ def fleet_knowledge(
     space = workspace.open()
     for day in each_in_session(space.warehouse, space.gate.sound_days(days_of(context.partition_keys))):
         known = space.patterns.knowledge(day, space.days.window(day), space.settings.min_nodes)
-        for name, rows in (
-            ("pattern_consequences", known.consequences),
-            ("pattern_contrasts", known.contrasts),
-            ("pattern_cures", known.cures),
-            ("pattern_examples", known.examples),
-        ):
+        for name, (columns, nothing) in KNOWLEDGE.items():
+            rows: pd.DataFrame = getattr(known, name.removeprefix("pattern_"))
             count = space.warehouse.replace(name, day, rows.assign(event_date=day))
-            columns, nothing = KNOWLEDGE[name]
             shown = {"first": preview(rows.head(PREVIEW_ROWS).to_dict("records"), columns)}
             report_day(context, day, name, count, shown if count else {"nothing_here": nothing})
     for name in KNOWLEDGE:
@@ -214,10 +193,7 @@ def fleet_knowledge(
 @dg.asset(deps=[failure_patterns], **table_asset("confidence_calibration", GROUP))
 @without_secrets
 def confidence_calibration(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
-    """How often what was believed came true.
-
-    Past days assessed again, each from what was known by its end.
-    """
+    """How often predictions came true: past days assessed again, each from what was known by its end."""
     space = workspace.open()
     for day in each_in_session(space.warehouse, space.gate.sound_days(days_of(context.partition_keys))):
         members = pd.DataFrame(

@@ -1,4 +1,4 @@
-"""The playbook asset: proposed changes, those that are held with the reason.
+"""The asset of playbooks: proposed changes, with the reasons for those that are held.
 
 What goes here: the wiring of `playbooks/propose.py`. What does not: remedies (`remedies.yaml`), rules
 (`playbooks/rules.py`).
@@ -24,7 +24,7 @@ from fl_assets.updates.proposals import playbook_page
 
 GROUP = "playbooks"
 MAX_PAGES = 100
-"""Playbooks of a day that can be read in the UI; files hold all."""
+"""Playbooks of a day that the UI shows in full; files hold all."""
 
 
 @dg.asset(deps=[failure_patterns, *KNOWLEDGE_SPECS], **table_asset("playbooks", GROUP))

@@ -1,6 +1,6 @@
-"""The report asset: one page a cycle, and what people are told of it.
+"""The report asset: one page per cycle, and its alerts.
 
-What goes here: the wiring of `report/build.py` and `report/alert_text.py`. What does not: what they say.
+What goes here: the wiring of `report/`. What does not: the words of the page and of alerts.
 """
 
 import dagster as dg
@@ -22,19 +22,15 @@ from fl_assets.report.page import write_report
 from fl_assets.report.records import Report
 
 GROUP = "report"
-# A blocking check on `playbooks` stops all that depends on it, and a gated day needs its report more than any
-# other. So the report depends on the patterns alone, and a priority below all others makes it the last step
-# of a cycle: it then finds playbooks, decisions and the cycle's end where there are any.
+# A blocking check on `playbooks` stops all that depends on it, and a gated day needs its report most. So the
+# report depends on the patterns alone, and its low priority makes it run after playbooks and decisions.
 LAST = {"dagster/priority": "-1"}
 
 
 @dg.asset(deps=[failure_patterns], op_tags=LAST, **file_asset(GROUP, {"html", "python"}))
 @without_secrets
 def cycle_report(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
-    """What a cycle found, as one page to read or to send on (HTML that needs nothing else) and as JSON.
-
-    Made for a gated day too.
-    """
+    """What a cycle found, as one self-contained HTML page and as JSON; made for a gated day, too."""
     space = workspace.open()
     for day in each_in_session(space.warehouse, space.gate.sound_days(days_of(context.partition_keys))):
         report = build_report(space.report.rows(day))
@@ -57,10 +53,7 @@ def cycle_report(context: dg.AssetExecutionContext, workspace: WorkspaceResource
 
 
 def notify(context: dg.AssetExecutionContext, settings: FederatedLearningConfig, report: Report) -> None:
-    """Send the alerts of a day that is not history.
-
-    That they cannot be sent is a warning, never the end of a run.
-    """
+    """Send the alerts of a live day; a failure to send them is only a warning."""
     if mode_of(report.day, today=now_utc().date()) != "live":
         return
     try:

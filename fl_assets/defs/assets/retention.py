@@ -1,4 +1,4 @@
-"""The retention asset: what is deleted is deleted here, by a step of its own, and nowhere else.
+"""The retention asset: the only step that deletes events.
 
 What goes here: the wiring of `EventDays.expire`. What does not: removing files (`infra/lake.py`).
 """
@@ -13,7 +13,7 @@ from fl_assets.defs.resources import WorkspaceResource
 from fl_assets.events.redaction.errors import without_secrets
 from fl_assets.infra.clock import now_utc
 
-# It waits for the patterns alone, so that a gated day does not keep old events; the lowest priority makes it
+# It depends on the patterns alone, so that a gated day does not keep old events; the lowest priority makes it
 # the last step of a cycle.
 LAST = {"dagster/priority": "-2"}
 
@@ -21,10 +21,7 @@ LAST = {"dagster/priority": "-2"}
 @dg.asset(deps=[failure_patterns], op_tags=LAST, **file_asset("telemetry", {"parquet"}))
 @without_secrets
 def raw_event_retention(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
-    """Raw events of days past FEDERATED_LEARNING_RETENTION_DAYS, removed once a later day is analysed.
-
-    Their sums stay.
-    """
+    """Removes raw events (not sums) past FEDERATED_LEARNING_RETENTION_DAYS once a later day is analysed."""
     space = workspace.open()
     for day in space.gate.sound_days(days_of(context.partition_keys)):
         removed = space.days.expire(day, today=now_utc().date())

@@ -1,4 +1,4 @@
-"""The asset of pulled telemetry: a day of each source of sources.yaml, as files for the ingestion.
+"""The asset of pulled telemetry: a day of each source in sources.yaml, as files for the ingestion.
 
 What goes here: the wiring of `sources/pull.py`. What does not: any server's API.
 """
@@ -27,9 +27,9 @@ COLUMNS = ("day", "source", "kept", "completed", "problem")
 @dg.asset(**file_asset(GROUP, {"python"}))
 @without_secrets
 def pulled_telemetry(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
-    """What Langfuse, Phoenix, MLflow, LangSmith and ClickHouse hold of a day.
+    """A day of traces from Langfuse, Phoenix, MLflow, LangSmith and ClickHouse, as telemetry files.
 
-    Pulled into the telemetry folder, from the servers that sources.yaml names; nothing without it.
+    They come from the servers that sources.yaml names.
     """
     space, days = workspace.open(), days_of(context.partition_keys)
     if not space.sources:
@@ -52,25 +52,22 @@ def pulled_telemetry(context: dg.AssetExecutionContext, workspace: WorkspaceReso
 def sources_answer(
     context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource
 ) -> dg.AssetCheckResult:
-    """Every source gave the day whole.
-
-    A warning names those that did not; the cycle goes on with what is there, and the next pull begins where
-    this one stopped.
-    """
+    """Every source gave the whole day; else a warning, and the next pull continues where this one stopped."""
     space = workspace.open()
 
     def evaluate(days: Sequence[date]) -> dg.AssetCheckResult:
         missing = space.pull.incomplete(space.sources, days)
         named = ", ".join(dict.fromkeys(one.source for one in missing))
+        found = "all did" if space.sources else "none is set"
+        metadata: dict[str, Any] = {"sources_that_did_not_answer": len(missing)}
+        if missing:
+            found = f"{named} did not"
+            metadata["offending"] = preview(_rows(missing), COLUMNS, limit=100)
         return dg.AssetCheckResult(
             passed=not missing,
             severity=dg.AssetCheckSeverity.WARN,
-            description="expected every source to give the day; found: "
-            f"{f'{named} did not' if missing else 'all did' if space.sources else 'none is set'}",
-            metadata={
-                "sources_that_did_not_answer": len(missing),
-                **({"offending": preview(_rows(missing), COLUMNS, limit=100)} if missing else {}),
-            },
+            description=f"expected every source to give the day; found: {found}",
+            metadata=metadata,
         )
 
     return evaluate_per_day(context, evaluate)

@@ -1,7 +1,6 @@
-"""Telemetry assets: what the fleet wrote, checked, redacted and stored by day.
+"""Telemetry assets: the fleet's events, checked, redacted and stored by day.
 
-What goes here: the wiring of the ingestion engine. What does not: parsing, redaction, storage
-(`events/engine.py`).
+What goes here: the wiring of ingestion. What does not: parsing, redaction, storage (`events/engine.py`).
 """
 
 from collections.abc import Iterator, Mapping
@@ -38,13 +37,13 @@ NOTHING = {
     "evaluations": "no score or judgement of this day was read; docs/formats.md says whose are",
     "node_summaries": "no node sent a summary of this day; docs/federation.md says when one would",
 }
-"""What it means that a day has no rows."""
+"""By table: the reason why a day has no rows."""
 _MASKED = "redacted_"
 FROM_SOURCES = ("raw_traces", "conversation_logs", "quarantined_events", "evaluations")
 SPECS = {
     name: table_spec(name, GROUP, [pulled_telemetry] if name in FROM_SOURCES else []) for name in PREVIEWS
 }
-"""What later assets depend on, by table."""
+"""Specs by table, for the `deps` of later assets."""
 
 
 @dg.multi_asset(
@@ -91,7 +90,7 @@ def is_learning_cycle(context: dg.AssetExecutionContext) -> bool:
 
 
 def _day_stats(stats: Mapping[str, float]) -> dict[str, Any]:
-    """Return a day's numbers, those of what was masked as one line."""
+    """Return a day's numbers, those of masked values in one line."""
     masked = {name.removeprefix(_MASKED): stats[name] for name in stats if name.startswith(_MASKED)}
     most_first = sorted(masked.items(), key=lambda one: -one[1])
     said = ", ".join(f"{name.replace('_', ' ')} {count:,.0f}" for name, count in most_first if count)
@@ -100,7 +99,7 @@ def _day_stats(stats: Mapping[str, float]) -> dict[str, Any]:
 
 
 def _not_read(report: IngestReport) -> dict[str, Any]:
-    """What this run did not read, on whatever day that is dated."""
+    """Return what this run did not read, of whatever day."""
     rows = [
         {"events": one.events, "reason": one.reason, "file": f"{one.path}: {one.fix}"}
         for one in report.unread
@@ -111,10 +110,7 @@ def _not_read(report: IngestReport) -> dict[str, Any]:
 
 
 def _sample(engine: Engine, table: str, day: date) -> list[dict[str, Any]]:
-    """Return a day's first rows.
-
-    None of a file that cannot be read, which `lake_matches_manifest` reports.
-    """
+    """Return a day's first rows; none if a file cannot be read, which `lake_matches_manifest` reports."""
     try:
         return engine.sample(table, day).to_pylist()
     except duckdb.Error:

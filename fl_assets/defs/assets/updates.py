@@ -1,11 +1,10 @@
-"""Update assets: what happens with each playbook, what was carried out, and whether it helped.
+"""Update assets: decisions about playbooks, carrying them out, and measuring whether they helped.
 
-What goes here: the wiring of `rollout.py` and `updates/decide.py`. What does not: the rules of a decision, of
-a canary, of a verdict.
+What goes here: the wiring of `updates/`. What does not: the rules of decisions, trials and verdicts.
 
-`update_outcomes` comes before `update_decisions` of the same day, and hangs on patterns alone: harm is rolled
-back on a day that is gated, too, and the day's decisions know of it. What it judges are trials that
-`applied_updates` of earlier days began.
+`update_outcomes` judges the trials that `applied_updates` of earlier days began. It depends on the patterns
+alone, so that harm is rolled back on a gated day, too, and runs before `update_decisions`, which need its
+verdicts.
 """
 
 from collections.abc import Collection, Mapping
@@ -43,17 +42,14 @@ NO_TRIAL = (
     "on), and is judged from the second day on"
 )
 SHORT_ID = 8
-"""Letters of an id that are shown; a command and the launchpad take its first letters."""
+"""Letters of an id that are shown; commands and the launchpad accept the start of an id."""
 MAX_PAGES = 60
-"""Decisions of a day with a page in the UI; `data/proposals` has those of all that wait for a person."""
+"""Decisions of a day with a page in the UI; `data/proposals` has all that wait for a person."""
 HERE = f"__repository__@{LOCATION}"
 
 
 class Answers(dg.Config):
-    """What a person says to decisions, for launching `applied_updates` in the UI.
-
-    The same as `fl-assets approve` and `reject`.
-    """
+    """A person's answers to decisions, for launching `applied_updates` in the UI."""
 
     # Plain defaults: with factories, the launchpad would not fill these fields in.
     approve: list[str] = Field([], description="Ids of decisions that are approved.")
@@ -68,10 +64,7 @@ class Answers(dg.Config):
 @dg.asset(deps=[failure_patterns], **table_asset("update_outcomes", GROUP))
 @without_secrets
 def update_outcomes(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
-    """Whether updates helped.
-
-    Promotes trials that are better, rolls back those that are worse, inconclusive or have faded.
-    """
+    """Whether updates helped: promotes trials that did, rolls back the worse, inconclusive or faded ones."""
     space = workspace.open()
     for day in space.gate.sound_days(days_of(context.partition_keys)):
         found = judge_day(space.updates, day, clock=now_utc)
@@ -99,7 +92,7 @@ def update_outcomes(context: dg.AssetExecutionContext, workspace: WorkspaceResou
 
 
 def _verdict(outcome: Mapping[str, Any]) -> str:
-    """Return what was found, and what was done about it where something was."""
+    """Return the verdict, and the action where there was one."""
     done = "" if outcome["action"] == "none" else f", {outcome['action'].replace('_', ' ')}"
     return f"{outcome['verdict']}{done}"
 
@@ -115,13 +108,10 @@ def _effect(outcome: Mapping[str, Any]) -> str:
 @dg.asset(deps=[playbooks, adapter_catalogue, update_outcomes], **table_asset("update_decisions", GROUP))
 @without_secrets
 def update_decisions(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
-    """The decision for each playbook: apply, canary, hold, reject or none, with reasons.
-
-    Each carries its rollback plan.
-    """
+    """The decision for each playbook: apply, canary, hold, reject or none, with reasons and rollback plan."""
     space, days = workspace.open(), days_of(context.partition_keys)
-    # A run that makes the playbooks goes on with the days that pass the gate. One that only decides says
-    # `hold` for each playbook of the others.
+    # A run that also makes the playbooks continues with days that pass the gate. One that only decides holds
+    # the playbooks of all others.
     makes_playbooks = playbooks.key in context.job_def.asset_layer.selected_asset_keys
     ready = space.gate.ready_days(days) if makes_playbooks else space.gate.sound_days(days)
     events = open_releases(space.updates).events()
@@ -130,19 +120,14 @@ def update_decisions(context: dg.AssetExecutionContext, workspace: WorkspaceReso
         decisions = space.decisions.decide(day, today=now_utc().date(), rollouts=known.values())
         rows = space.decisions.replace(day, decisions)
         playbooks_of_day = {one.improvement_id: one for one in space.playbooks.of(day)}
-        report_day(
-            context,
-            day,
-            "update_decisions",
-            rows,
-            _shown_decisions(decisions, playbooks_of_day, _place(context)),
-        )
+        shown = _shown_decisions(decisions, playbooks_of_day, _place(context))
+        report_day(context, day, "update_decisions", rows, shown)
 
 
 def _shown_decisions(
     decisions: Collection[Decision], playbooks: Mapping[str, Playbook], place: str
 ) -> dict[str, Any]:
-    """Return what the UI shows of a day's decisions: how many of each kind, a table, and a page of each."""
+    """Return the metadata of a day's decisions: counts by kind, a table, and a page of each."""
     in_order = sorted(
         decisions, key=lambda one: (not can_be_answered(one), -(one.benefit or 0.0), one.decision_id)
     )
@@ -161,11 +146,9 @@ def _shown_decisions(
         for one in in_order[:MAX_PAGES]
     }
     to_answer = sum(map(can_be_answered, decisions))
-    how = (
-        f"{to_answer} wait for an answer: each page below says what changes, why, and how to accept it"
-        if to_answer
-        else "nobody is asked to act on this day"
-    )
+    how = "nobody is asked to act on this day"
+    if to_answer:
+        how = f"{to_answer} wait for an answer: each page below says what changes, why, and how to accept it"
     return {
         **counts(in_words(one.model_dump()) for one in decisions),
         "how_to_answer": how,
@@ -193,10 +176,7 @@ def _place(context: dg.AssetExecutionContext) -> str:
 @in_one_line(AnswerError)
 @without_secrets
 def applied_updates(context: dg.AssetExecutionContext, config: Answers, workspace: WorkspaceResource) -> None:
-    """What was done about each decision that asks for a change.
-
-    Staged, on canary nodes, applied, or why not; each is carried out once.
-    """
+    """What was done about each decision: staged, on canary nodes, applied, or why not; each is done once."""
     space, days = workspace.open(), days_of(context.partition_keys)
     for yes, decisions in ((True, config.approve), (False, config.reject)):
         for decision in decisions:
