@@ -1,7 +1,7 @@
-"""Which adapters are admitted: rules by name, asked before anything is downloaded.
+"""Which adapters are admitted: named rules, checked before anything is downloaded.
 
-What goes here: the list of rules, what a source lists, what is remembered, the catalogue's rows. What does
-not: the manifest (`manifest.py`), files (`weights.py`, `examine.py`), fetching (`hub.py`).
+What goes here: the rules, and the records they read and make. What does not: the manifest (`manifest.py`),
+files (`weights.py`, `examine.py`), fetching (`hub.py`).
 """
 
 import re
@@ -27,10 +27,8 @@ from fl_assets.adapters.offer import AdapterOffer
 from fl_assets.core.models import Record, Violation
 
 MAX_VERSION_STEP = 1000
-"""The first number of a version may rise by so much at once.
-
-A fast-forward to the largest number would otherwise shut every later version out.
-"""
+"""Most by which the first number of a version may rise at once: the largest number would block all later
+versions."""
 UNKNOWN = "unknown"
 
 ADMISSION_RULES: Mapping[str, str] = {
@@ -66,20 +64,15 @@ _NOTES = re.compile(r"README\.md|LICENSE(?:\.md|\.txt)?|NOTICE(?:\.md|\.txt)?|\.
 
 
 class AdapterRefusedError(ValueError):
-    """An adapter is not admitted; `refusals` holds every rule that it breaks.
-
-    Nothing was installed or switched.
-    """
+    """An adapter breaks rules, which `refusals` holds; nothing was installed or switched."""
 
     def __init__(self, adapter_id: str, version: str, refusals: Sequence[Violation]) -> None:
-        super().__init__(
-            f"{adapter_id} {version} is refused: {'; '.join(str(problem) for problem in refusals)}"
-        )
+        super().__init__(f"{adapter_id} {version} is refused: {'; '.join(map(str, refusals))}")
         self.refusals = tuple(refusals)
 
 
 class Inventory(Record):
-    """What the nodes run and take."""
+    """The nodes' base model, and the limits of adapters that they accept."""
 
     base_model: str
     base_revision: str
@@ -93,7 +86,7 @@ class Inventory(Record):
 
 
 class Known(Record):
-    """What is remembered of an adapter, outside of its folder."""
+    """Known versions of an adapter."""
 
     highest: str = Field("", description="Highest admissible version ever seen; '' for none.")
     highest_digest: str = ""
@@ -102,7 +95,7 @@ class Known(Record):
 
 
 class Candidate(Record):
-    """One version that a source lists, nothing of it believed yet."""
+    """One version that a source lists, not verified yet."""
 
     source: str
     adapter_id: str
@@ -122,13 +115,13 @@ class Candidate(Record):
 
 
 _Broken = tuple[str, str, str]
-"""A rule, what it expects, and what is there."""
+"""Rule, expected, actual."""
 
 
-_SHOWN_CHARS = 600
+_SHOWN_CHARS = 600  # of a value in a refusal
 
 
-def broken_rule(rule: str, subject: str, *, expected: str, actual: str) -> Violation:
+def broken_rule(rule: str, subject: str, expected: str, actual: str) -> Violation:
     """Return a refusal by name; its rule must be one of `ADMISSION_RULES`."""
     if rule not in ADMISSION_RULES:
         message = f"no admission rule is named {rule!r}"
@@ -157,12 +150,12 @@ def admission(
     """Return every rule that a candidate breaks before a download, in the order of `ADMISSION_RULES`.
 
     Args:
-        candidate: As listed.
-        inventory: What the nodes run.
-        known: What is remembered of this adapter.
+        candidate: The version, as listed.
+        inventory: What nodes accept.
+        known: Known versions of this adapter.
         signed_by: Name of the trusted key that signed the manifest; None for none.
         now: The latest clock reading ever seen, aware.
-        allow_rollback: An operator asked for an older version by name.
+        allow_rollback: Whether an operator asked for an older version by name.
     """
     subject = f"{candidate.adapter_id} {candidate.version}"
     broken: list[_Broken] = []
@@ -173,11 +166,8 @@ def admission(
         broken += _listing_problems(candidate, manifest, inventory)
         broken += _signature_problems(candidate, inventory, signed_by)
         if now.date() >= manifest.expires:
-            holds, expired = (
-                f"a manifest that holds on {now.date()}",
-                f"one that expired on {manifest.expires}",
-            )
-            broken.append(("not_expired", holds, expired))
+            expected = f"a manifest that holds on {now.date()}"
+            broken.append(("not_expired", expected, f"one that expired on {manifest.expires}"))
         broken += _base_problems(manifest, inventory)
         broken += _version_problems(manifest, known, allow_rollback=allow_rollback)
     elif not candidate.problems:
@@ -185,7 +175,7 @@ def admission(
     order = list(ADMISSION_RULES)
     found = [
         *candidate.problems,
-        *(broken_rule(rule, subject, expected=expected, actual=actual) for rule, expected, actual in broken),
+        *(broken_rule(rule, subject, expected, actual) for rule, expected, actual in broken),
     ]
     return sorted(found, key=lambda problem: order.index(problem.rule))
 
@@ -240,17 +230,13 @@ def _listing_problems(candidate: Candidate, manifest: AdapterManifest, inventory
     if manifest.size > inventory.max_bytes:
         found.append(("size_limit", f"at most {inventory.max_bytes} bytes", f"{manifest.size}"))
     if manifest.file(CONFIG).size > CONFIG_BYTES:
-        found.append(
-            ("size_limit", f"a config of at most {CONFIG_BYTES} bytes", f"{manifest.file(CONFIG).size}")
-        )
+        expected = f"a config of at most {CONFIG_BYTES} bytes"
+        found.append(("size_limit", expected, f"{manifest.file(CONFIG).size}"))
     return found
 
 
 def file_problems(names: Mapping[str, int | None]) -> list[str]:
-    """Return what is wrong with a source's list of files: pickles, code, configs of other kinds.
-
-    What is missing.
-    """
+    """Return what is wrong with a source's list of files: missing ones, pickles, code, other configs."""
     missing = [f"no {name}" for name in FILES if name not in names]
     strange = sorted(
         name
@@ -272,24 +258,18 @@ def _version_problems(manifest: AdapterManifest, known: Known, *, allow_rollback
     if key < highest and not allow_rollback:
         found.append(("version_increases", f"at least {known.highest}, the highest ever seen", version))
     if known.highest and key == highest and known.highest_digest not in ("", manifest.digest):
-        found.append(
-            (
-                "version_increases",
-                f"a new number for new content; {known.highest} was seen with another manifest",
-                version,
-            )
-        )
+        expected = f"a new number for new content; {known.highest} was seen with another manifest"
+        found.append(("version_increases", expected, version))
     if key[0] > highest[0] + MAX_VERSION_STEP:
-        found.append(
-            ("version_step", f"at most {highest[0] + MAX_VERSION_STEP} as the first number", version)
-        )
+        expected = f"at most {highest[0] + MAX_VERSION_STEP} as the first number"
+        found.append(("version_step", expected, version))
     if version in known.withdrawn and not allow_rollback:
         found.append(("not_withdrawn", "a version that was not rolled back", version))
     return found
 
 
 class Offered(Record):
-    """One row of the catalogue: a version, where it stands, and why it is not admitted."""
+    """One row of the catalogue: a version, whether it is installed, and why it is refused."""
 
     source: str
     adapter_id: str
@@ -305,7 +285,7 @@ class Offered(Record):
     refusals: tuple[str, ...] = Field((), description="Empty when it is admissible.")
 
     def offer(self) -> AdapterOffer:
-        """Return what a decision needs of it."""
+        """Return the part that decisions read."""
         fields = ("adapter_id", "version", "installed_version", "skills", "refusals")
         return AdapterOffer(**{name: getattr(self, name) for name in fields})
 

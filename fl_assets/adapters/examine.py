@@ -1,7 +1,7 @@
-"""What is in a folder with an adapter, and every rule that it breaks.
+"""Checking a folder with an adapter against every rule.
 
-What goes here: reading a version's files within bounds, keys and bundles. What does not: the rules of the
-files' content (`weights.py`).
+What goes here: reading files within bounds, keys and bundles. What does not: the rules of the files' content
+(`weights.py`).
 """
 
 import hashlib
@@ -41,7 +41,7 @@ _CHUNK = 4 * 1024 * 1024
 
 
 class FolderVerdict(Record):
-    """What a folder holds, and every rule that it breaks."""
+    """The adapter in a folder, and every rule that it breaks."""
 
     path: Path
     adapter_id: str = ""
@@ -52,7 +52,7 @@ class FolderVerdict(Record):
 
 
 class Examiner:
-    """Asks the rules with what the settings say of the nodes, of trusted keys and of bundles."""
+    """Checks adapters with the settings' limits, trusted keys and bundle key."""
 
     def __init__(self, settings: FederatedLearningConfig) -> None:
         self._settings = settings
@@ -73,7 +73,7 @@ class Examiner:
 
     @property
     def keys(self) -> TrustedKeys:
-        """The keys that are believed, as they are now."""
+        """The present trusted keys."""
         return TrustedKeys(self._settings.trusted_keys_path)
 
     def signed_by(self, candidate: Candidate) -> str | None:
@@ -92,10 +92,10 @@ class Examiner:
         is_staging: bool = False,
     ) -> list[Violation]:
         """Return every rule that a candidate breaks before anything of it is downloaded."""
-        if is_staging:  # installing again what is in use is no update, and no harm
+        if is_staging:  # the version in use may be installed again
             known = known.model_copy(update={"current": ""})
         if self._settings.adapter_oms_key_path is not None:
-            open_verifier(self._settings.adapter_oms_key_path)  # what cannot be verified here is said first
+            open_verifier(self._settings.adapter_oms_key_path)  # fails early when it cannot verify
         return admission(
             candidate,
             inventory=self.inventory,
@@ -106,19 +106,16 @@ class Examiner:
         )
 
     def examine(self, folder: int) -> tuple[AdapterManifest | None, list[Violation]]:
-        """Return the manifest in a folder.
-
-        Everything that is wrong with folder and manifest, expiry left out.
-        """
+        """Return the manifest in an open folder, and every rule but expiry that the folder breaks."""
         manifest, found = examine(folder, inventory=self.inventory, keys=self.keys)
         return manifest, found + (self._bundle_problems(folder, manifest) if manifest else [])
 
     def contents(self, folder: int, manifest: AdapterManifest) -> list[Violation]:
-        """Return what is wrong with the files of an adapter, and with its bundle where one is asked for."""
+        """Return what is wrong with an adapter's files, or else with its bundle, if one is required."""
         return check_contents(folder, manifest, self.inventory) or self._bundle_problems(folder, manifest)
 
     def _bundle_problems(self, folder: int, manifest: AdapterManifest) -> list[Violation]:
-        """Return what a model-signing bundle leaves to be desired; nothing when none is asked for."""
+        """Return what is wrong with the model-signing bundle; nothing when none is required."""
         key = self._settings.adapter_oms_key_path
         if key is None:
             return []
@@ -126,39 +123,27 @@ class Examiner:
         try:
             with read_only(folder, BUNDLE) as file:
                 bundle = file.read(BUNDLE_BYTES)
-            # By path, since the library takes no descriptor: what it hashes there must be what the manifest
-            # names, so a swapped folder gains nothing.
-            actual = verify(
-                Path(f"/proc/self/fd/{folder}").resolve(),
-                {file.name: file.sha256 for file in manifest.files},
-                bundle,
-            )
+            # The library needs a path. A swapped folder gains nothing: hashes must be those of the manifest.
+            hashes: dict[str, str] = {file.name: file.sha256 for file in manifest.files}
+            actual = verify(Path(f"/proc/self/fd/{folder}").resolve(), hashes, bundle)
         except (OSError, ValueError) as error:
             actual = str(getattr(error, "strerror", None) or error)
-        subject, expected = (
-            f"{manifest.adapter_id} {manifest.version}",
-            f"a model-signing bundle {BUNDLE} by {key.name} over its two files",
-        )
-        return [broken_rule("model_signature", subject, expected=expected, actual=actual)] if actual else []
+        subject = f"{manifest.adapter_id} {manifest.version}"
+        expected = f"a model-signing bundle {BUNDLE} by {key.name} over its two files"
+        return [broken_rule("model_signature", subject, expected, actual)] if actual else []
 
 
 def examine(
     folder: int, *, inventory: Inventory, keys: TrustedKeys
 ) -> tuple[AdapterManifest | None, list[Violation]]:
-    """Return the manifest in an open folder.
-
-    Everything that is wrong with the folder, expiry left out.
-    """
+    """Return the manifest in an open folder, and every rule but expiry and bundle that it breaks."""
     try:
         with read_only(folder, MANIFEST) as file:
             manifest = parse_manifest(file.read(MANIFEST_BYTES + 2))
     except (OSError, ValueError) as error:
         return None, [
             broken_rule(
-                "manifest",
-                "the folder",
-                expected=f"a canonical {MANIFEST}",
-                actual=str(error) or type(error).__name__,
+                "manifest", "the folder", f"a canonical {MANIFEST}", str(error) or type(error).__name__
             )
         ]
     subject = f"{manifest.adapter_id} {manifest.version}"
@@ -169,8 +154,8 @@ def examine(
             broken_rule(
                 "signature",
                 subject,
-                expected="a signature by a trusted key",
-                actual="one by no trusted key" if signature else "none",
+                "a signature by a trusted key",
+                "one by no trusted key" if signature else "none",
             )
         )
     for rule, own, nodes in (
@@ -178,40 +163,32 @@ def examine(
         ("base_revision", manifest.base_revision, inventory.base_revision),
     ):
         if own != nodes:
-            found.append(broken_rule(rule, subject, expected=f"{nodes!r}", actual=f"{own!r}"))
+            found.append(broken_rule(rule, subject, f"{nodes!r}", f"{own!r}"))
     strange = sorted(set(names_in(folder)) - {*FILES, MANIFEST, SIGNATURE, BUNDLE})
     if strange:
         found.append(
             broken_rule(
                 "file_names",
                 subject,
-                expected=f"{', '.join((*FILES, MANIFEST, SIGNATURE))} alone",
-                actual=f"also {strange[0][:80]!r}",
+                f"{', '.join((*FILES, MANIFEST, SIGNATURE))} alone",
+                f"also {strange[0][:80]!r}",
             )
         )
     return manifest, [*found, *check_contents(folder, manifest, inventory)]
 
 
 def check_contents(folder: int, manifest: AdapterManifest, inventory: Inventory) -> list[Violation]:
-    """Return what is wrong with the two files of an adapter: hashes first.
-
-    Only when they agree what is inside.
-    """
+    """Return what is wrong with the two files of an adapter: their hashes, or else their content."""
     found = []
     for file in manifest.files:
         try:
             with read_only(folder, file.name) as opened:
-                size, digest = (
-                    os.fstat(opened.fileno()).st_size,
-                    hashlib.file_digest(opened, "sha256").hexdigest(),
-                )
+                size = os.fstat(opened.fileno()).st_size
+                digest = hashlib.file_digest(opened, "sha256").hexdigest()
         except (OSError, ValueError) as error:
             found.append(
                 broken_rule(
-                    "checksum",
-                    file.name,
-                    expected="a plain file",
-                    actual=str(getattr(error, "strerror", None) or error),
+                    "checksum", file.name, "a plain file", str(getattr(error, "strerror", None) or error)
                 )
             )
             continue
@@ -220,8 +197,8 @@ def check_contents(folder: int, manifest: AdapterManifest, inventory: Inventory)
                 broken_rule(
                     "checksum",
                     file.name,
-                    expected=f"{file.size} bytes with SHA-256 {file.sha256}",
-                    actual=f"{size} with {digest}",
+                    f"{file.size} bytes with SHA-256 {file.sha256}",
+                    f"{size} with {digest}",
                 )
             )
     if found:
@@ -235,9 +212,7 @@ def check_contents(folder: int, manifest: AdapterManifest, inventory: Inventory)
             actual = f"{int.from_bytes(length, 'little')} bytes announced"
             return [
                 *found,
-                broken_rule(
-                    "tensor_header", WEIGHTS, expected="a header of up to 8 MB inside the file", actual=actual
-                ),
+                broken_rule("tensor_header", WEIGHTS, "a header of up to 8 MB inside the file", actual),
             ]
         tensors, problems = read_header(length, opened.read(announced), manifest.file(WEIGHTS).size)
         found += problems
@@ -255,8 +230,8 @@ def check_contents(folder: int, manifest: AdapterManifest, inventory: Inventory)
                     broken_rule(
                         "finite_values",
                         WEIGHTS,
-                        expected="finite values",
-                        actual=f"{bad} NaN or infinite in {tensor.name[:120]}",
+                        "finite values",
+                        f"{bad} NaN or infinite in {tensor.name[:120]}",
                     )
                 )
                 break

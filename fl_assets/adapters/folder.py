@@ -1,14 +1,14 @@
 """The folder of adapters: layout, locks, links, and files opened by descriptor.
 
-What goes here: what must hold of the folder whoever writes to it. What does not: which version is put there
-(`store.py`), what is remembered of versions (`memory.py`), what is in a version (`examine.py`).
+What does not go here: which version is installed (`store.py`), known versions (`memory.py`), checking a
+version (`examine.py`).
 
 Layout below the data folder: `adapters/<name>/<version>/` holds the two files, manifest and signature (and
 model-signing bundle); `adapters/<name>/current` links to the version in use.
 
-Folders are opened by descriptor and without following links, so that a link put in their place leads nowhere.
-Two locks: one for installing, which may take as long as a download, and one for switching, which never waits
-for it.
+Folders are opened by descriptor without following links, so that links put in their place are refused. There
+are two locks: one for installing, which may take as long as a download, and one for switching, which does not
+wait for it.
 """
 
 import errno
@@ -39,10 +39,7 @@ FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class AdapterStoreError(RuntimeError):
-    """The folder of adapters or its memory is not as it should be; the text names the path and what to do.
-
-    Nothing was changed.
-    """
+    """The folder of adapters or its memory is damaged; the text names the path and what to do."""
 
 
 class AdapterFolder:
@@ -54,7 +51,7 @@ class AdapterFolder:
 
     @contextmanager
     def open(self) -> Generator[int]:
-        """Open the folder itself, made if need be."""
+        """Open the folder itself, created if need be."""
         self.root.mkdir(parents=True, exist_ok=True)
         try:
             descriptor = os.open(self.root, FOLDER_FLAGS)
@@ -93,16 +90,16 @@ class AdapterFolder:
 
     @contextmanager
     def installing(self) -> Generator[None]:
-        """Let one process at a time install, having removed what a crash left."""
+        """Let one process at a time install, after removing what a crash left."""
         with self._locked("adapter-install.lock"):
-            with self.open() as root:  # no one else installs now, so what lies there was left by a crash
+            with self.open() as root:
                 for leftover in [entry for entry in names_in(root) if entry.startswith(TEMPORARY)]:
                     shutil.rmtree(leftover, dir_fd=root)
             yield
 
     @contextmanager
     def switching(self) -> Generator[None]:
-        """Let one process at a time switch and remember."""
+        """Let one process at a time switch versions and save the memory."""
         with self._locked("adapter-switch.lock"):
             yield
 
@@ -119,7 +116,7 @@ def opened(parent: int, name: str) -> Generator[int]:
     try:
         descriptor = os.open(name, FOLDER_FLAGS, dir_fd=parent)
     except OSError as error:
-        if error.errno not in (errno.ENOTDIR, errno.ELOOP):  # what systems say of a link
+        if error.errno not in (errno.ENOTDIR, errno.ELOOP):  # the errors for a link
             raise
         message = f"{name} in the folder of adapters is a link or a file; must be a folder"
         raise AdapterStoreError(message) from error
@@ -131,11 +128,11 @@ def opened(parent: int, name: str) -> Generator[int]:
 
 @contextmanager
 def read_only(folder: int, name: str) -> Generator[BufferedReader]:
-    """Open a plain file of one name for reading.
+    """Open a plain file with a single name for reading.
 
     Raises:
         OSError: it is not there, or a link.
-        ValueError: it is no plain file of a single name.
+        ValueError: it is not a plain file, or has several names.
     """
     descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     with os.fdopen(descriptor, "rb") as file:
@@ -147,7 +144,7 @@ def read_only(folder: int, name: str) -> Generator[BufferedReader]:
 
 
 def names_in(folder: int) -> list[str]:
-    """Return what lies in an open folder, by name."""
+    """Return the sorted names in an open folder."""
     with os.scandir(folder) as entries:
         return sorted(entry.name for entry in entries)
 
@@ -162,10 +159,7 @@ def versions_in(folder: int) -> list[str]:
 
 
 def current_version(folder: int, shown: Path) -> str | None:
-    """Return the version that `current` in an adapter's folder leads to.
-
-    `shown` is that folder's path for errors.
-    """
+    """Return the version that `current` in an adapter's folder leads to; `shown` is its path for errors."""
     try:
         target = os.readlink(CURRENT, dir_fd=folder)
     except FileNotFoundError:
@@ -180,7 +174,7 @@ def current_version(folder: int, shown: Path) -> str | None:
 
 
 def point_to(folder: int, version: str) -> None:
-    """Let `current` be a version, in one step."""
+    """Point `current` to a version, atomically."""
     with suppress(FileNotFoundError):
         os.unlink(_NEW_LINK, dir_fd=folder)
     os.symlink(version, _NEW_LINK, dir_fd=folder)
@@ -189,14 +183,14 @@ def point_to(folder: int, version: str) -> None:
 
 
 def discard(root: int, folder: int, version: str) -> None:
-    """Remove a version: out of sight by one rename, then file by file."""
+    """Remove a version: rename it to the trash, then delete its files."""
     trash = f"{TEMPORARY[1]}{secrets.token_hex(8)}"
     os.rename(version, trash, src_dir_fd=folder, dst_dir_fd=root)
     shutil.rmtree(trash, dir_fd=root)
 
 
 def stored_manifest(folder: int, version: str) -> AdapterManifest | None:
-    """Return the manifest of a version in an adapter's folder, None where none can be read."""
+    """Return the manifest of a version in an adapter's folder, None if it cannot be read."""
     with (
         suppress(OSError, ValueError, AdapterStoreError),
         opened(folder, version) as inside,
@@ -207,7 +201,7 @@ def stored_manifest(folder: int, version: str) -> AdapterManifest | None:
 
 
 def stored_signature(folder: int) -> str:
-    """Return the signature in a version's folder, '' where none can be read."""
+    """Return the signature in a version's folder, '' if it cannot be read."""
     with suppress(OSError, ValueError), read_only(folder, SIGNATURE) as file:
         return file.read(SIGNATURE_BYTES).decode("ascii", "replace")
     return ""

@@ -1,11 +1,11 @@
-"""Where adapters come from: repositories of the Hugging Face Hub, and plain servers that list manifests.
+"""Sources of adapters: repositories of the Hugging Face Hub, and plain servers that list manifests.
 
-What goes here: listing what a source offers, and fetching one file within bounds. What does not: whether it
-is admitted (`admission.py`), where it is put (`store.py`).
+What goes here: listing what a source offers, and fetching a file within bounds. What does not: whether it is
+admitted (`admission.py`), where it is put (`store.py`).
 
-What a repository holds is asked for, and fetched, by our own `Web` (any `HF_ENDPOINT`, with the token and the
-offline mode of `huggingface_hub`): the library's client follows a redirect to any host, has no deadline for a
-whole exchange, looks at a size only after the last byte, and names signed URLs in its log.
+Requests go through our own `Web` (to any `HF_ENDPOINT`, with the token and the offline mode of
+`huggingface_hub`): the library's client follows redirects to any host, has no deadline for a whole exchange,
+checks a size only after the last byte, and logs signed URLs.
 """
 
 import io
@@ -51,17 +51,14 @@ class OfferSource(Protocol):
     name: str
 
     def candidates(self) -> list[Candidate]:
-        """Return what it offers, nothing of it believed.
-
-        A source that does not answer is a candidate with that problem.
-        """
+        """Return its unverified offers; a source that does not answer is a candidate with a problem."""
         ...
 
     def fetch(self, candidate: Candidate, file: AdapterFile, target: BinaryIO) -> None:
         """Write one file of a candidate to `target`, at most its size.
 
         Raises:
-            FetchError: it could not be had whole.
+            FetchError: it could not be fetched completely.
         """
         ...
 
@@ -71,10 +68,9 @@ class OfferSource(Protocol):
 
 
 class HubSource:
-    """Repositories of the Hub.
+    """Repositories of the Hub, each with one adapter.
 
-    Each holds one adapter, its newest manifest at the head of the branch, its files at the commit that the
-    manifest names.
+    The newest manifest is at the head of the branch, its files at the commit that the manifest names.
     """
 
     def __init__(
@@ -86,9 +82,14 @@ class HubSource:
         bundles: bool = False,
         web: Web | None = None,
     ) -> None:
-        """Offer these repositories, `org/name` or `org/name@revision`.
+        """Offer repositories.
 
-        `hosts` are allowed besides the endpoint's own, `bundles` are asked for too.
+        Args:
+            repos: `org/name` or `org/name@revision`.
+            endpoint: Address of the Hub, by default HF_ENDPOINT or the library's.
+            hosts: Hosts allowed besides the endpoint's own.
+            bundles: Whether to fetch model-signing bundles.
+            web: Client, by default one for these hosts.
         """
         self._repos, self._bundles = tuple(repos), bundles
         self._endpoint = (
@@ -126,23 +127,14 @@ class HubSource:
             if MANIFEST not in head.names:
                 return _with(unknown, "manifest", f"{MANIFEST} at {head.commit[:12]}", "none")
             content = self._small(repo, head.commit, MANIFEST, MANIFEST_BYTES)
-            signature = (
-                self._small(repo, head.commit, SIGNATURE, SIGNATURE_BYTES).decode("ascii", "replace").strip()
-                if SIGNATURE in head.names
-                else ""
-            )
-            bundle = (
-                self._small(repo, head.commit, BUNDLE, BUNDLE_BYTES)
-                if self._bundles and BUNDLE in head.names
-                else b""
-            )
+            fields: dict[str, Any] = {}
+            if SIGNATURE in head.names:
+                signature = self._small(repo, head.commit, SIGNATURE, SIGNATURE_BYTES)
+                fields["signature"] = signature.decode("ascii", "replace").strip()
+            if self._bundles and BUNDLE in head.names:
+                fields["bundle"] = self._small(repo, head.commit, BUNDLE, BUNDLE_BYTES)
             manifest = parse_manifest(content)
-            fields = {
-                "manifest": manifest,
-                "signature": signature,
-                "bundle": bundle,
-                "version": manifest.version,
-            }
+            fields |= {"manifest": manifest, "version": manifest.version}
             if not manifest.revision:
                 return unknown.model_copy(update=fields)
             pinned = head if manifest.revision == head.commit else self._info(repo, manifest.revision)
@@ -153,7 +145,7 @@ class HubSource:
         return unknown.model_copy(update={**fields, "commit": pinned.commit, "listed": pinned.files})
 
     def _info(self, repo: str, revision: str | None) -> "_Listing":
-        """Ask which commit a branch or commit is, and for the files at it."""
+        """Return the commit of a branch or commit, and the files at it."""
         path = f"/revision/{quote(revision, safe='')}" if revision else ""
         content = self._asked(f"{self._endpoint}/api/models/{repo}{path}?blobs=true")
         try:
@@ -213,18 +205,12 @@ _ENTRY_TEXTS = ("adapter_id", "version", "model_name", "download_url", "signatur
 
 
 class ListSource:
-    """A server whose `GET {url}/list` names adapters.
-
-    Manifest and config lie beside the weights that `download_url` points at.
-    """
+    """A server whose `GET {url}/list` lists adapters, with manifest and config beside `download_url`."""
 
     def __init__(
         self, url: str, *, hosts: Iterable[str] = (), bundles: bool = False, web: Web | None = None
     ) -> None:
-        """Offer what the server at `url` lists.
-
-        `hosts` are allowed besides its own, `bundles` are asked for too.
-        """
+        """Offer what the server at `url` lists; for the other arguments see `HubSource`."""
         self._url, self._bundles = url.rstrip("/"), bundles
         self._web = web or Web((names_of(url)[1], *hosts))
         self.name = place(self._url)
@@ -243,11 +229,8 @@ class ListSource:
         except (ValueError, RecursionError):
             return [_with(unknown, "source", "a JSON list", "something else")]
         if not isinstance(entries, list) or len(entries) > MAX_LISTED:
-            return [
-                _with(
-                    unknown, "source", f"a JSON list of at most {MAX_LISTED} adapters", type(entries).__name__
-                )
-            ]
+            expected = f"a JSON list of at most {MAX_LISTED} adapters"
+            return [_with(unknown, "source", expected, type(entries).__name__)]
         return [self._candidate(entry) for entry in entries]
 
     def fetch(self, candidate: Candidate, file: AdapterFile, target: BinaryIO) -> None:
@@ -265,17 +248,11 @@ class ListSource:
             source=self.name, adapter_id=_text(fields.get("adapter_id")), version=_text(fields.get("version"))
         )
         missing = [name for name in _ENTRY_TEXTS if not isinstance(fields.get(name), str)]
-        if (
-            missing
-            or isinstance(fields.get("file_size"), bool)
-            or not isinstance(fields.get("file_size"), int)
-        ):
-            return _with(
-                unknown,
-                "source",
-                f"{', '.join((*_ENTRY_TEXTS, 'file_size'))} of each adapter",
-                f"none or another kind of {', '.join(missing) or 'file_size'}",
-            )
+        size = fields.get("file_size")
+        if missing or isinstance(size, bool) or not isinstance(size, int):
+            expected = f"{', '.join((*_ENTRY_TEXTS, 'file_size'))} of each adapter"
+            actual = f"none or another kind of {', '.join(missing) or 'file_size'}"
+            return _with(unknown, "source", expected, actual)
         if problem := name_problem(fields["adapter_id"]):
             return _with(unknown, "adapter_name", "a plain id", problem)
         location = joined(f"{self._url}/", fields["download_url"])
@@ -295,9 +272,8 @@ class ListSource:
         if not self._bundles:
             return known
         try:
-            return known.model_copy(
-                update={"bundle": self._web.get(joined(location, BUNDLE), limit=BUNDLE_BYTES)}
-            )
+            bundle = self._web.get(joined(location, BUNDLE), limit=BUNDLE_BYTES)
+            return known.model_copy(update={"bundle": bundle})
         except FetchError as error:
             return _with(known, "model_signature", f"{BUNDLE} beside the weights", str(error))
 
@@ -309,12 +285,7 @@ def _disagreements(entry: Mapping[str, Any], manifest: AdapterManifest) -> list[
     signed = {"model_name": manifest.base_model, "file_size": weights.size, "checksum": weights.sha256}
     subject = f"{manifest.adapter_id} {manifest.version}"
     return [
-        broken_rule(
-            "source",
-            subject,
-            expected=f"{name} {signed[name]} of the manifest",
-            actual=str(listed[name])[:120],
-        )
+        broken_rule("source", subject, f"{name} {signed[name]} of the manifest", str(listed[name])[:120])
         for name in signed
         if listed[name] != signed[name]
     ]
@@ -323,14 +294,12 @@ def _disagreements(entry: Mapping[str, Any], manifest: AdapterManifest) -> list[
 def _with(candidate: Candidate, rule: str, expected: str, actual: str) -> Candidate:
     subject = f"{candidate.adapter_id} {candidate.version}"
     return candidate.model_copy(
-        update={
-            "problems": (*candidate.problems, broken_rule(rule, subject, expected=expected, actual=actual))
-        }
+        update={"problems": (*candidate.problems, broken_rule(rule, subject, expected, actual))}
     )
 
 
 def _text(value: Any) -> str:
-    """Return an id or a version that is only shown."""
+    """Return a listed id or version for display."""
     return value[:120] if isinstance(value, str) and value.isprintable() and value else UNKNOWN
 
 

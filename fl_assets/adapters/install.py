@@ -1,7 +1,7 @@
-"""Putting one version of an adapter in place: written beside what is there, checked, synced, renamed.
+"""Installing a version of an adapter: written to a staging folder, checked, synced, renamed.
 
-What goes here: the steps of an installation, and removing versions that are no longer kept. What does not:
-what is admitted (`admission.py`), switching (`store.py`).
+What goes here: the steps of an installation, and removing old versions. What does not: what is admitted
+(`admission.py`), switching (`store.py`).
 """
 
 import os
@@ -29,7 +29,7 @@ from fl_assets.infra.json_text import canonical_record
 
 
 class Installer:
-    """Installs versions, and keeps as many as are wanted."""
+    """Installs versions, and keeps the newest `keep`."""
 
     def __init__(self, folder: AdapterFolder, memory: MemoryFile, examiner: Examiner, *, keep: int) -> None:
         self._folder, self._memory, self._examiner, self._keep = folder, memory, examiner, keep
@@ -37,7 +37,7 @@ class Installer:
     def install(
         self, root: int, source: OfferSource, candidate: Candidate, *, now: datetime, note: str
     ) -> None:
-        """Fetch an admitted candidate, check it, and put it in place; what fails leaves nothing behind.
+        """Fetch, check and install an admitted candidate; a failure leaves nothing behind.
 
         Args:
             root: the open folder of adapters.
@@ -48,7 +48,7 @@ class Installer:
 
         Raises:
             AdapterRefusedError: its files break a rule.
-            FetchError: they could not be had whole.
+            FetchError: they could not be fetched completely.
             AdapterStoreError: this version is in use and damaged.
         """
         manifest = candidate.manifest
@@ -73,7 +73,7 @@ class Installer:
                     raise AdapterRefusedError(manifest.adapter_id, version, problems)
                 os.fsync(folder)
             with self._folder.switching():
-                # Before the rename, so that no crash leaves a version on disk whose number is not remembered.
+                # Saved before the rename, so that a crash leaves no version whose number is not known.
                 state = self._memory.load().at(now).seen(manifest)
                 if note:
                     state = state.with_adapter(

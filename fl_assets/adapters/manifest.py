@@ -1,12 +1,11 @@
 """The signed manifest of one version of an adapter.
 
 What goes here: its fields and bounds, its canonical form, names and version numbers. What does not: what is
-admitted (`admission.py`), what its files must look like inside (`weights.py`), keys (`infra/keys.py`).
+admitted (`admission.py`), the content of its files (`weights.py`), keys (`infra/keys.py`).
 
-Nothing an adapter says of itself is believed before its signature is: the manifest names repo, commit,
-version, base model, expiry and the hash of every file, so that no part of it can be swapped, replayed or
-mixed with another version's (threats after Samuel et al., "Survivable Key Compromise in Software Update
-Systems", CCS 2010, which The Update Framework follows).
+The manifest names repository, commit, version, base model, expiry and the hash of every file, so that no part
+of a signed version can be swapped, replayed or mixed with another's (threats after Samuel et al., "Survivable
+Key Compromise in Software Update Systems", CCS 2010, which The Update Framework follows).
 """
 
 import hashlib
@@ -22,15 +21,9 @@ from fl_assets.infra.json_text import canonical_record
 MANIFEST, SIGNATURE, BUNDLE = "fl-adapter.json", "fl-adapter.json.sig", "model.sig"
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 FILES = (CONFIG, WEIGHTS)
-"""What is downloaded; nothing else ever is."""
-
-MANIFEST_BYTES, SIGNATURE_BYTES, BUNDLE_BYTES, CONFIG_BYTES, HEADER_BYTES = (
-    65_536,
-    1_024,
-    65_536,
-    65_536,
-    8 * 1024 * 1024,
-)
+"""The only files that are downloaded."""
+MANIFEST_BYTES, SIGNATURE_BYTES, BUNDLE_BYTES, CONFIG_BYTES = 65_536, 1_024, 65_536, 65_536
+HEADER_BYTES = 8 * 1024 * 1024
 """Most bytes that are read of each, whatever a server says."""
 
 _ID = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._-]{0,95}/)?[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
@@ -52,7 +45,7 @@ class AdapterFile(Record):
 
 
 class AdapterManifest(Record):
-    """What is signed: one version of one adapter, whole."""
+    """The signed description of one version of an adapter."""
 
     format: Literal[1] = 1
     adapter_id: str = Field(description="`name` or `org/name`; for a Hub repository its id.")
@@ -116,10 +109,7 @@ class AdapterManifest(Record):
 
 
 def manifest_to_sign(manifest: AdapterManifest) -> bytes:
-    """Return what the signature is over: the canonical form behind a line that says what it is.
-
-    So that no other document can pass for it.
-    """
+    """Return the bytes that are signed: a line that names the kind of document, and the canonical form."""
     return b"fl-assets adapter manifest 1\n" + canonical_record(manifest)
 
 
@@ -127,8 +117,7 @@ def parse_manifest(content: bytes) -> AdapterManifest:
     """Return the manifest in these bytes.
 
     Raises:
-        ManifestError: they are none, break a bound, or are not in canonical form (a trailing line break is
-            let pass).
+        ManifestError: they are none, exceed a bound, or are not in canonical form (but for a final newline).
     """
     content = content.removesuffix(b"\n")
     if len(content) > MANIFEST_BYTES:
@@ -148,17 +137,12 @@ def parse_manifest(content: bytes) -> AdapterManifest:
 
 
 def name_problem(adapter_id: str) -> str:
-    """Return what is wrong with an adapter id, '' for nothing; the rules of Hugging Face.
+    """Return what is wrong with an adapter id by the rules of Hugging Face, '' for nothing.
 
-    So that an id is a safe folder name once its slash is replaced.
+    They make an id a safe folder name once its slash is replaced.
     """
-    parts = adapter_id.split("/")
-    if (
-        _ID.fullmatch(adapter_id) is None
-        or ".." in adapter_id
-        or "--" in adapter_id
-        or any(part.endswith((".", "-", ".git")) for part in parts)
-    ):
+    ends_badly = any(part.endswith((".", "-", ".git")) for part in adapter_id.split("/"))
+    if _ID.fullmatch(adapter_id) is None or ".." in adapter_id or "--" in adapter_id or ends_badly:
         return (
             f"{adapter_id[:120]!r} must be `name` or `org/name` of ASCII letters, digits, '.', '-' and "
             "'_', without '..' or '--'"
@@ -170,7 +154,7 @@ def folder_name(adapter_id: str) -> str:
     """Return the folder of an adapter below the adapters' folder.
 
     Raises:
-        ValueError: the id is none.
+        ValueError: the id is not valid.
     """
     if problem := name_problem(adapter_id):
         raise ValueError(problem)

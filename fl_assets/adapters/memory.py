@@ -1,6 +1,6 @@
-"""What is remembered of adapters beside their folder: versions seen and left, acts, the latest clock reading.
+"""The memory of adapters: versions seen, used and rolled back, an audit log, the latest clock reading.
 
-What goes here: `adapter-state.json`, and what follows from it for a switch. What does not: switching
+What goes here: `adapter-state.json`, and the rules of a switch that need it. What does not: switching
 (`store.py`).
 """
 
@@ -24,7 +24,7 @@ Act = Literal["staged", "activated", "rolled back", "switched off"]
 
 
 class AuditEntry(Record):
-    """One thing that was done, for whoever asks later."""
+    """One entry of the audit log."""
 
     at: datetime
     act: Act
@@ -34,7 +34,7 @@ class AuditEntry(Record):
 
 
 class VersionMemory(Record):
-    """What is remembered of one adapter."""
+    """Known versions of one adapter."""
 
     highest: str = ""
     highest_digest: str = ""
@@ -43,21 +43,20 @@ class VersionMemory(Record):
 
 
 class StoreMemory(Record):
-    """What is remembered of all adapters; each method returns a changed copy."""
+    """The memory of all adapters; each method returns a changed copy."""
 
     latest_time: datetime = datetime(2000, 1, 1, tzinfo=UTC)
     adapters: dict[str, VersionMemory] = Field(default_factory=dict)
     acts: tuple[AuditEntry, ...] = ()
 
     def of(self, adapter_id: str) -> VersionMemory:
-        """Return what is remembered of an adapter."""
+        """Return the memory of an adapter."""
         return self.adapters.get(adapter_id, VersionMemory())
 
     def with_adapter(self, adapter_id: str, **changes: Any) -> "StoreMemory":
-        """Remember these fields of an adapter."""
-        return self.model_copy(
-            update={"adapters": {**self.adapters, adapter_id: self.of(adapter_id).model_copy(update=changes)}}
-        )
+        """Change fields of an adapter's memory."""
+        changed = self.of(adapter_id).model_copy(update=changes)
+        return self.model_copy(update={"adapters": {**self.adapters, adapter_id: changed}})
 
     def with_act(self, **fields: Any) -> "StoreMemory":
         """Add an entry to the audit log."""
@@ -78,13 +77,13 @@ class StoreMemory(Record):
 
 
 class MemoryFile:
-    """The memory in one file; whoever saves holds the lock of switching."""
+    """The memory in one file; only the holder of the lock for switching may save."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def load(self) -> StoreMemory:
-        """Return what is remembered; nothing where there is no file."""
+        """Return the memory, empty without a file."""
         try:
             return StoreMemory.model_validate_json(self._path.read_bytes())
         except FileNotFoundError:
@@ -96,14 +95,14 @@ class MemoryFile:
             raise AdapterStoreError(message) from error
 
     def save(self, memory: StoreMemory) -> None:
-        """Replace what is remembered, where it differs."""
+        """Write the memory if it has changed."""
         content = memory.model_dump_json(indent=1).encode()
         if not self._path.exists() or self._path.read_bytes() != content:
             write_atomically(self._path, content, mode=0o644)
 
 
 def previous_version(memory: VersionMemory, current: str, installed: Iterable[str]) -> str | None:
-    """Return the version in use before `current`: installed, and not rolled back itself."""
+    """Return the version in use before `current` that is installed and was not rolled back."""
     earlier = memory.trail[: memory.trail.index(current)] if current in memory.trail else memory.trail
     there = set(installed) - set(memory.withdrawn) - {current}
     return next((version for version in reversed(earlier) if version in there), None)
@@ -117,7 +116,7 @@ def switch_problems(
     *,
     allow_rollback: bool,
 ) -> list[Violation]:
-    """Return what has come between installing a version and switching to it."""
+    """Return the rules that an installed version has come to break: expiry, manifest, version."""
     if manifest is None:
         return []
     found, subject, today = [], f"{manifest.adapter_id} {manifest.version}", state.latest_time.date()
@@ -126,31 +125,20 @@ def switch_problems(
             broken_rule(
                 "not_expired",
                 subject,
-                expected=f"a manifest that holds on {today}",
-                actual=f"one that expired on {manifest.expires}",
+                f"a manifest that holds on {today}",
+                f"one that expired on {manifest.expires}",
             )
         )
     if manifest.version != version:
         found.append(
-            broken_rule(
-                "manifest",
-                subject,
-                expected=f"the manifest of {version}",
-                actual=f"that of {manifest.version}",
-            )
+            broken_rule("manifest", subject, f"the manifest of {version}", f"that of {manifest.version}")
         )
     if allow_rollback:
         return found
     if current is not None and version_key(version) < version_key(current):
         found.append(
-            broken_rule(
-                "version_increases", subject, expected=f"at least {current}, which is in use", actual=version
-            )
+            broken_rule("version_increases", subject, f"at least {current}, which is in use", version)
         )
     if version in state.of(manifest.adapter_id).withdrawn:
-        found.append(
-            broken_rule(
-                "not_withdrawn", subject, expected="a version that was not rolled back", actual=version
-            )
-        )
+        found.append(broken_rule("not_withdrawn", subject, "a version that was not rolled back", version))
     return found

@@ -1,12 +1,11 @@
 """OpenSSF model-signing bundles: a second, optional verifier beside the signed manifest.
 
 What goes here: asking the `model_signing` library (extra `oms`) whether a key signed the files of an adapter.
-What does not: our own manifest and keys (`signing.py`), and the rule that asks for a bundle
-(`adapters/manifest.py`).
+What does not: our own manifest and keys, the rule that requires a bundle (`admission.py`).
 
-A bundle signs a list of file hashes, and may name paths that it leaves out. Here nothing may be left out, and
-what the library hashes must be what our manifest names: otherwise one signature could be over the weights
-that are checked and the other over those that are served.
+A bundle signs a list of file hashes, and may exclude paths. Here nothing may be excluded, and the hashes must
+be those of our manifest: otherwise one signature could be over the weights that are checked and the other
+over those that are served.
 """
 
 import tempfile
@@ -17,14 +16,11 @@ from typing import Any
 from fl_assets.infra.keys import KeyFileError
 
 BundleVerifier = Callable[[Path, Mapping[str, str], bytes], str]
-"""Returns what is wrong, '' for nothing; takes a folder, the SHA-256 of each file that must be signed.
-
-The bundle.
-"""
+"""From a folder, the SHA-256 of each file that must be signed, and the bundle, to what is wrong or ''."""
 
 
 def open_verifier(key: Path) -> BundleVerifier:
-    """Return what verifies bundles by this public key (PEM, curve P-256, P-384 or P-521).
+    """Return a verifier of bundles by a public key (PEM, curve P-256, P-384 or P-521).
 
     Raises:
         KeyFileError: the library is not installed, or the file is no such key.
@@ -42,14 +38,12 @@ def open_verifier(key: Path) -> BundleVerifier:
     except OSError as error:
         message = f"{key} cannot be read: {error.strerror}"
         raise KeyFileError(message) from error
-    except (
-        Exception
-    ) as error:  # the library lets several kinds through: no PEM, another kind of key, another curve
+    except Exception as error:  # the library raises several kinds: no PEM, another kind of key or curve
         message = f"{key} is no public key of curve P-256, P-384 or P-521 in PEM, as model-signing needs"
         raise KeyFileError(message) from error
 
     class Whole(hashing.Config):
-        """Hashes exactly the wanted files, whatever a bundle asks to have left out."""
+        """Hashes exactly the wanted files, whatever a bundle excludes."""
 
         def __init__(self, wanted: Mapping[str, str], names: set[str]) -> None:
             super().__init__()
@@ -57,13 +51,12 @@ def open_verifier(key: Path) -> BundleVerifier:
             self.set_ignored_paths(paths=sorted(names - set(wanted)))
 
         def add_ignored_paths(self, **_: Any) -> None:
-            """Leave nothing out."""
+            """Exclude nothing."""
 
         def hash(self, model_path: Any, **given: Any) -> Any:
             found = super().hash(model_path, **given)
-            if {
-                one.identifier: one.digest.digest_hex for one in found.resource_descriptors()
-            } != self._wanted:
+            hashes = {one.identifier: one.digest.digest_hex for one in found.resource_descriptors()}
+            if hashes != self._wanted:
                 message = "the files are not those of the manifest"
                 raise ValueError(message)
             return found
@@ -79,9 +72,7 @@ def open_verifier(key: Path) -> BundleVerifier:
             )
             try:
                 config.verify(folder, Path(file.name))
-            except (
-                Exception
-            ) as error:  # whatever the library makes of bytes that a stranger wrote, they are not verified
+            except Exception as error:  # whatever the library raises, the files are not verified
                 return str(error)[:200] or type(error).__name__
         return ""
 

@@ -1,4 +1,4 @@
-"""One version of an adapter, as far as a decision about it needs to know."""
+"""The part of a catalogue's row that decisions read."""
 
 from pydantic import Field
 
@@ -6,7 +6,7 @@ from fl_assets.core.models import Record
 
 
 class AdapterOffer(Record):
-    """One version of an adapter that a catalogue offers, with every named refusal of its admission."""
+    """One version of an adapter that the catalogue offers, with the admission rules that it breaks."""
 
     adapter_id: str = Field(min_length=1)
     version: str = Field(min_length=1)

@@ -1,4 +1,4 @@
-"""Signing an adapter, for those who make one."""
+"""Signing an adapter, for its makers."""
 
 import hashlib
 import os
@@ -29,10 +29,10 @@ def seal(folder: Path, key: Ed25519PrivateKey, inventory: Inventory, **fields: A
     """Write manifest and signature into a folder that holds the two files of an adapter.
 
     Args:
-        folder: Holds config and weights.
-        key: Signs.
-        inventory: What the adapter must fit; what nodes would refuse is not signed.
-        fields: Of `AdapterManifest`, without `files`.
+        folder: Folder with config and weights.
+        key: Key that signs.
+        inventory: What nodes accept; an adapter that they would refuse is not signed.
+        fields: Fields of `AdapterManifest` other than `files`.
 
     Raises:
         AdapterRefusedError: the files break a rule.

@@ -1,12 +1,11 @@
-"""Adapters on disk: installed beside what is there, switched to by one rename, and switched back.
+"""Installing, switching and rolling back adapters.
 
-What goes here: installing, switching, rolling back. What does not: the rules (`admission.py`, `examine.py`),
-fetching (`hub.py`), the folder and its locks (`folder.py`), what is remembered (`memory.py`), who decides
-(`updates/decide.py`).
+What does not go here: the rules (`admission.py`, `examine.py`), fetching (`hub.py`), the folder and its locks
+(`folder.py`), the memory (`memory.py`), deciding (`updates/decide.py`).
 
 A version is written to `adapters/.staging-…`, synced, and renamed to its place; `current` is replaced by
-renaming a new link over it. So a crash at any point leaves the old or the new, and at worst a dot folder that
-the next install removes.
+renaming a new link over it. So a crash leaves the old or the new state, and at worst a dot folder that the
+next install removes.
 """
 
 import os
@@ -45,7 +44,6 @@ from fl_assets.adapters.install import Installer
 from fl_assets.adapters.manifest import AdapterManifest, folder_name, manifest_to_sign, version_key
 from fl_assets.adapters.memory import (
     Act,
-    AuditEntry,
     MemoryFile,
     StoreMemory,
     VersionStatus,
@@ -70,7 +68,7 @@ class InstalledAdapter(Record):
 
 
 class Switched(Record):
-    """One switch: what is in use now, and what was before."""
+    """One switch: the version in use now and the one before."""
 
     adapter_id: str
     from_version: str | None
@@ -79,7 +77,7 @@ class Switched(Record):
 
 
 class AdapterStore:
-    """What is offered, what is installed, what is in use."""
+    """The adapters that are offered, installed and in use."""
 
     def __init__(
         self,
@@ -88,10 +86,7 @@ class AdapterStore:
         sources: Sequence[OfferSource] | None = None,
         server: LoraServer | None = None,
     ) -> None:
-        """Keep adapters below the data folder of `settings`.
-
-        Sources and server default to the ones that it names.
-        """
+        """Keep adapters below the data folder of `settings`, which name the default sources and server."""
         self._settings = settings
         self._given_sources = sources
         self._server = server or (LoraServer(settings.vllm_url) if settings.vllm_url else None)
@@ -103,7 +98,7 @@ class AdapterStore:
 
     @cached_property
     def sources(self) -> Sequence[OfferSource]:
-        """Where adapters come from."""
+        """The sources of adapters."""
         return open_sources(self._settings) if self._given_sources is None else self._given_sources
 
     def observe(self, *, now: datetime) -> list[Offered]:
@@ -133,20 +128,15 @@ class AdapterStore:
                     current, versions = current_version(folder, self.root / name), versions_in(folder)
                     for version in versions:
                         manifest = stored_manifest(folder, version)
-                        adapter_id = manifest.adapter_id if manifest else name.replace("--", "/", 1)
                         one = InstalledAdapter(
-                            adapter_id=adapter_id,
+                            adapter_id=manifest.adapter_id if manifest else name.replace("--", "/", 1),
                             version=version,
                             path=self.root / name / version,
                             is_current=version == current,
+                            expires=str(manifest.expires) if manifest else "",
+                            size_bytes=manifest.size if manifest else 0,
                         )
-                        found.append(
-                            one.model_copy(
-                                update={"expires": str(manifest.expires), "size_bytes": manifest.size}
-                            )
-                            if manifest
-                            else one
-                        )
+                        found.append(one)
         return found
 
     def current(self, adapter_id: str) -> InstalledAdapter | None:
@@ -156,26 +146,19 @@ class AdapterStore:
         )
 
     def status(self, adapter_id: str, version: str) -> VersionStatus:
-        """Return whether a version is in use, was followed, was rolled back, or never was in use here."""
+        """Return whether a version is in use, followed by another, rolled back, or never was in use here."""
         memory, current = self._memory.load().of(adapter_id), self.current(adapter_id)
         if current is not None and current.version == version:
             return "in use"
         if version in memory.withdrawn:
             return "withdrawn"
-        # A version behind the one in use is one whose switch a crash prevented.
-        earlier = (
-            memory.trail[: memory.trail.index(current.version)]
-            if current and current.version in memory.trail
-            else ()
-        )
+        # A version after the current one in the trail was not switched to because of a crash.
+        is_known = current and current.version in memory.trail
+        earlier = memory.trail[: memory.trail.index(current.version)] if current and is_known else ()
         return "followed" if version in earlier else "never in use"
 
-    def audit_log(self) -> tuple[AuditEntry, ...]:
-        """Return what was done here, the latest last."""
-        return self._memory.load().acts
-
     def verify(self, adapter_id: str, version: str) -> list[Violation]:
-        """Return what is wrong with an installed version now: files, hashes, signature, config, tensors.
+        """Return what is now wrong with an installed version: files, hashes, signature, config, tensors.
 
         Raises:
             AdapterStoreError: it is not installed.
@@ -184,7 +167,7 @@ class AdapterStore:
             return self._examiner.examine(folder)[1]
 
     def examine(self, folder: Path, *, now: datetime) -> FolderVerdict:
-        """Return what is in a folder, installed or about to be published, as a node would judge it."""
+        """Check a folder, installed or to be published, as a node would."""
         descriptor = os.open(folder, FOLDER_FLAGS & ~os.O_NOFOLLOW)
         try:
             manifest, problems = self._examiner.examine(descriptor)
@@ -209,21 +192,18 @@ class AdapterStore:
     def stage(
         self, adapter_id: str, version: str, *, now: datetime, allow_rollback: bool = False
     ) -> InstalledAdapter:
-        """Fetch, check and install one version beside the one in use, and switch nothing.
-
-        A version that is installed and whole is left as it is.
+        """Fetch, check and install a version beside the one in use, unless it is installed and intact.
 
         Args:
             adapter_id: As the catalogue names it.
             version: As the catalogue names it.
             now: Present time, aware.
-            allow_rollback: Admit a version below the highest ever seen, or one that was rolled back here: an
-                operator's word, recorded.
+            allow_rollback: Admit a version below the highest ever seen, or one that was rolled back here.
 
         Raises:
             AdapterRefusedError: no source offers it, or it breaks a rule.
-            FetchError: it could not be had whole.
-            AdapterStoreError: the version in use is this one and is damaged; or the folder is not ours.
+            FetchError: it could not be fetched completely.
+            AdapterStoreError: this version is in use and damaged, or the folder has been tampered with.
         """
         name, _ = folder_name(adapter_id), version_key(version)
         with self._folder.installing(), self._folder.open() as root:
@@ -243,7 +223,7 @@ class AdapterStore:
             admitted = next((one for one, found in zip(fitting, refusals, strict=True) if not found), None)
             if admitted is None:
                 subject, expected = f"{adapter_id} {version}", "a source that offers it"
-                nowhere = [broken_rule("source", subject, expected=expected, actual="none")]
+                nowhere = [broken_rule("source", subject, expected, "none")]
                 raise AdapterRefusedError(adapter_id, version, refusals[0] if refusals else nowhere)
             source, candidate = admitted
             note = "allowed to be older" if allow_rollback else ""
@@ -253,20 +233,19 @@ class AdapterStore:
     def activate(
         self, adapter_id: str, version: str, *, now: datetime, note: str = "", allow_rollback: bool = False
     ) -> Switched:
-        """Switch to an installed version, which is verified again; the vLLM server loads it first.
+        """Switch to an installed version after verifying it again and loading it into the vLLM server.
 
         Args:
             adapter_id: As the catalogue names it.
-            version: An installed one; the one in use already is left as it is.
+            version: An installed one.
             now: Present time, aware.
-            note: Kept with the act, e.g. the decision.
-            allow_rollback: Let a version pass that was rolled back, or is below the one in use: an operator's
-                word.
+            note: Kept in the audit log, e.g. the decision.
+            allow_rollback: Admit a version that was rolled back, or is below the one in use.
 
         Raises:
-            AdapterRefusedError: it breaks a rule by now: hashes, signature, expiry, base model, version.
+            AdapterRefusedError: it breaks a rule: hashes, signature, expiry, base model, version.
             AdapterStoreError: it is not installed.
-            LoraServerError: the server does not take it; nothing was switched.
+            LoraServerError: the server did not load it; nothing was switched.
         """
         name = folder_name(adapter_id)
         with self._switching() as state, self._folder.open() as root:
@@ -284,11 +263,9 @@ class AdapterStore:
                     )
                 if before != version:
                     memory = state.of(adapter_id)
-                    trail = (
-                        memory.trail[: memory.trail.index(before) + 1]
-                        if before in memory.trail
-                        else (() if before is None else (before,))
-                    )
+                    trail = () if before is None else (before,)
+                    if before in memory.trail:
+                        trail = memory.trail[: memory.trail.index(before) + 1]
                     withdrawn = tuple(each for each in memory.withdrawn if each != version)
                     trail = (*(each for each in trail if each != version), version)
                     state = state.with_adapter(adapter_id, trail=trail, withdrawn=withdrawn)
@@ -303,15 +280,16 @@ class AdapterStore:
         )
 
     def rollback(self, adapter_id: str, *, now: datetime, to: str | None = None, note: str = "") -> Switched:
-        """Switch back to the version in use before, or `to` another kept one; off when there was none.
+        """Switch back to the version in use before or to `to`, or switch off when there was none.
 
-        What is left is not offered again. An expired manifest does not stand in the way, a broken hash does.
+        The version that is left is not offered again. An expired manifest does not prevent it, a wrong hash
+        does.
 
         Raises:
             AdapterStoreError: the adapter is off already, or `to` is not installed.
-            AdapterRefusedError: the version to go back to breaks a rule by now.
-            LoraServerError: the server does not take it, and nothing was switched; or it does not let go of
-                the other, and all else is switched.
+            AdapterRefusedError: the version to go back to breaks a rule.
+            LoraServerError: the server did not load it, and nothing was switched; or it did not unload the
+                other, and everything else was switched.
         """
         name = folder_name(adapter_id)
         with self._switching() as state, self._folder.open() as root:
@@ -372,15 +350,11 @@ class AdapterStore:
             refusals = self._refusals(root, state, candidate)
         except (AdapterStoreError, KeyFileError) as error:
             signed_by, known, installed = None, Known(), []
-            rule, expected = (
-                ("folder", "a folder as it was left")
-                if isinstance(error, AdapterStoreError)
-                else ("signature", "trusted keys that can be read")
-            )
+            rule, expected = "signature", "trusted keys that can be read"
+            if isinstance(error, AdapterStoreError):
+                rule, expected = "folder", "a folder as it was left"
             refusals = [
-                broken_rule(
-                    rule, f"{candidate.adapter_id} {candidate.version}", expected=expected, actual=str(error)
-                )
+                broken_rule(rule, f"{candidate.adapter_id} {candidate.version}", expected, str(error))
             ]
         row = Offered(
             source=candidate.source,
@@ -398,10 +372,7 @@ class AdapterStore:
         return row, manifest
 
     def _known(self, root: int, state: StoreMemory, adapter_id: str) -> tuple[Known, list[str]]:
-        """Return what is remembered of an adapter.
-
-        What is installed counts as seen, should the memory have been lost.
-        """
+        """Return the known and installed versions; installed ones count as seen if the memory was lost."""
         memory = state.of(adapter_id)
         versions: list[str] = []
         current = None

@@ -1,7 +1,6 @@
-"""A vLLM server that takes LoRA adapters while it runs.
+"""Loading LoRA adapters into a running vLLM server, and unloading them.
 
-What goes here: loading and unloading one by name (vLLM: `--enable-lora` and
-`VLLM_ALLOW_RUNTIME_LORA_UPDATING=True`). What does not: which one (`adapter_store.py`).
+The server needs `--enable-lora` and `VLLM_ALLOW_RUNTIME_LORA_UPDATING=True`.
 """
 
 import json
@@ -19,24 +18,21 @@ class LoraServerError(RuntimeError):
 
 
 def served_name(adapter_id: str, version: str) -> str:
-    """Return the model name that requests use: a new one for each version.
-
-    So that no cache mixes two of them.
-    """
+    """Return the model name of requests, one per version, so that no cache mixes versions."""
     return f"{adapter_id}@{version}"
 
 
 class LoraServer:
-    """The two endpoints of vLLM that add and remove an adapter, and the one that lists what is served."""
+    """The endpoints of vLLM that load, unload and list adapters."""
 
     def __init__(self, url: str, *, timeout: float = _TIMEOUT_SECS) -> None:
         self._url, self._timeout = url.rstrip("/"), timeout
 
     def load(self, name: str, path: Path) -> None:
-        """Have the server serve the adapter in `path`, a folder as the server sees it; once is enough.
+        """Load the adapter in `path`, a folder as the server sees it, unless it is loaded.
 
         Raises:
-            LoraServerError: it does not.
+            LoraServerError: the server did not load it.
         """
         if name not in self.names():
             self._call("/v1/load_lora_adapter", {"lora_name": name, "lora_path": str(path)})
@@ -45,19 +41,19 @@ class LoraServer:
             raise LoraServerError(message)
 
     def unload(self, name: str) -> None:
-        """Have the server forget an adapter; one that it does not serve is fine.
+        """Unload an adapter if it is loaded.
 
         Raises:
-            LoraServerError: it still serves it.
+            LoraServerError: the server did not unload it.
         """
         if name in self.names():
             self._call("/v1/unload_lora_adapter", {"lora_name": name})
 
     def names(self) -> set[str]:
-        """Return the names that the server serves.
+        """Return the names of the served models.
 
         Raises:
-            LoraServerError: it does not say.
+            LoraServerError: the server did not list them.
         """
         try:
             return {entry["id"] for entry in json.loads(self._call("/v1/models", None))["data"]}

@@ -1,7 +1,6 @@
-"""GET within bounds: allowed hosts, sizes, one deadline, a few attempts.
+"""GET from servers that are not trusted: allowed hosts, sizes, one deadline, a few attempts.
 
-What goes here: fetching a document or a file from a server that may lie. What does not: what it is
-(`hub.py`), one exchange (`infra/http.py`).
+What does not go here: what is fetched (`hub.py`), a single exchange (`infra/http.py`).
 """
 
 import io
@@ -18,7 +17,7 @@ from fl_assets.infra.http import Deadline, HttpError, exchange, failed, retrying
 ATTEMPTS = 5
 TIMEOUT_SECS = 30.0
 MAX_WAIT_SECS = 120.0
-"""A server that asks for a longer pause is not waited for: the next cycle asks again."""
+"""Longest pause a server may ask for; beyond it, the next cycle tries again."""
 SLOWEST_BYTES_PER_SEC = 20_000
 MAX_REDIRECTS = 5
 SOURCE_SECS = 300.0
@@ -27,10 +26,7 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 class FetchError(RuntimeError):
-    """A source could not be asked, or did not deliver what it promised.
-
-    The text names host and reason, never a token or a query.
-    """
+    """A source did not answer or deliver; the text names host and reason, never a token or a query."""
 
 
 class Web:
@@ -43,10 +39,7 @@ class Web:
         sleep: Callable[[float], None] = time.sleep,
         timeout: float = TIMEOUT_SECS,
     ) -> None:
-        """Allow these hosts, globs of `host` or `host:port`.
-
-        Each must be the start, or an address that one of them redirects to.
-        """
+        """Allow these hosts, globs of `host` or `host:port`, for first requests and redirects."""
         self._hosts = tuple(host.lower() for host in hosts)
         self._timeout, self._sleep = timeout, sleep
         self._all: Deadline | None = None
@@ -62,7 +55,7 @@ class Web:
             self._all = None
 
     def check_url(self, url: str) -> None:
-        """Let only http and https to an allowed host pass.
+        """Accept only http and https to an allowed host.
 
         Raises:
             FetchError: naming the host.
@@ -86,7 +79,7 @@ class Web:
         """Return a document of at most `limit` bytes.
 
         Raises:
-            FetchError: it is larger, or could not be had within the timeout.
+            FetchError: it is larger, or did not arrive within the timeout.
         """
         buffer = io.BytesIO()
         self._stream(url, buffer, limit=limit, headers=headers)
@@ -103,18 +96,18 @@ class Web:
     ) -> Message:
         """Write a document to `target`, from its start, and return the headers of the answer.
 
-        It is over once the timeout is, and the time that the content takes at `SLOWEST_BYTES_PER_SEC`. It is
-        tried at most `ATTEMPTS` times: after 408, 429, 5xx and broken connections, each time from the start.
+        The deadline is the timeout plus the content's time at `SLOWEST_BYTES_PER_SEC`. After 408, 429, 5xx
+        and broken connections it is tried again from the start, at most `ATTEMPTS` times.
 
         Args:
-            url: Where.
-            target: Opened for writing; what it held is replaced.
+            url: Address.
+            target: Opened for writing; its content is replaced.
             limit: Most bytes that are read.
-            exact: Whether it must be exactly so many.
+            exact: Whether the document must have exactly `limit` bytes.
             headers: Sent to this origin alone, never to another that it redirects to.
 
         Raises:
-            FetchError: after the last attempt, or at once for what no further attempt can mend.
+            FetchError: after the last attempt, or at once for errors that a retry cannot help.
         """
         given = {"limit": limit, "exact": exact, "headers": headers}
         return self._stream(url, target, bytes_per_sec=SLOWEST_BYTES_PER_SEC, **given)
@@ -158,7 +151,7 @@ class Web:
         self._sleep(self._left(secs))
 
     def following(self, url: str, location: str) -> str:
-        """Return where a redirect leads, if that may be followed.
+        """Return the target of a redirect that may be followed.
 
         Raises:
             FetchError: to another host, or away from https.
@@ -178,7 +171,7 @@ def place(url: str) -> str:
 
 
 def split_url(url: str) -> SplitResult | None:
-    """Return the parts of a URL, None for what is none."""
+    """Return the parts of a URL, None if it is invalid."""
     try:
         parts = urlsplit(url)
         _ = parts.port
@@ -188,7 +181,7 @@ def split_url(url: str) -> SplitResult | None:
 
 
 def joined(base: str, address: str) -> str:
-    """Return an address that a server gave, as a whole URL; '' for what is none."""
+    """Return an address from a server as an absolute URL, '' if it is invalid."""
     try:
         return urljoin(base, address)
     except ValueError:
@@ -201,7 +194,7 @@ def _origin(url: str) -> tuple[str, str]:
 
 
 def names_of(url: str) -> tuple[str, str]:
-    """Return the host of a URL, and host and port; '' for what is no URL."""
+    """Return `host` and `host:port` of a URL, '' if it is invalid."""
     parts = split_url(url)
     if parts is None:
         return "", ""

@@ -1,7 +1,7 @@
-"""What a LoRA adapter must look like inside: its config, the header of its tensors, its values.
+"""Checks of a LoRA adapter's content: its config, the header of its tensors, its values.
 
-What goes here: checks of bytes that are at hand. What does not: reading them (`examine.py`), the manifest.
-Safetensors run no code, but the library accepts duplicate names and NaN: hence our own checks.
+What does not go here: reading the files (`examine.py`), the manifest. Safetensors run no code, but the
+library accepts duplicate names and NaN, so we check these ourselves.
 """
 
 import math
@@ -21,39 +21,17 @@ _TENSOR = re.compile(
 )
 
 _ITEM_BYTES: Mapping[str, int] = {"F32": 4, "F16": 2, "BF16": 2}
-_CONFIG_KEYS = frozenset(
-    {
-        *(
-            "peft_type",
-            "task_type",
-            "r",
-            "lora_alpha",
-            "lora_dropout",
-            "target_modules",
-            "base_model_name_or_path",
-            "revision",
-            "inference_mode",
-        ),
-        *(
-            "bias",
-            "fan_in_fan_out",
-            "init_lora_weights",
-            "use_rslora",
-            "layers_to_transform",
-            "peft_version",
-            "megatron_core",
-            "qalora_group_size",
-        ),
-    }
-)
-"""Keys of PEFT's LoraConfig that may hold a value.
-
-Any other must be empty, above all auto_mapping, modules_to_save and use_dora.
-"""
+_CONFIG_KEYS = frozenset({
+    "peft_type", "task_type", "r", "lora_alpha", "lora_dropout", "target_modules", "base_model_name_or_path",
+    "revision", "inference_mode", "bias", "fan_in_fan_out", "init_lora_weights", "use_rslora",
+    "layers_to_transform", "peft_version", "megatron_core", "qalora_group_size",
+})  # fmt: skip
+"""Keys of PEFT's LoraConfig that may hold a value; others, such as auto_mapping, modules_to_save and
+use_dora, must be empty."""
 
 
 class LoraConfig(Record):
-    """What the tensors are checked against."""
+    """The part of a LoRA config that tensors are checked against."""
 
     rank: int
     target_modules: tuple[str, ...]
@@ -98,7 +76,7 @@ def check_config(
 
 
 def _refused(rule: str, expected: str, actual: str, subject: str = CONFIG) -> Violation:
-    return broken_rule(rule, subject, expected=expected, actual=actual)
+    return broken_rule(rule, subject, expected, actual)
 
 
 def _is_number(value: Any) -> TypeGuard[int | float]:
@@ -106,7 +84,7 @@ def _is_number(value: Any) -> TypeGuard[int | float]:
 
 
 def _unlike_lora(config: Mapping[str, Any]) -> list[Violation]:
-    """Return what makes a config another one than a plain LoRA's."""
+    """Return how a config differs from a plain LoRA's."""
     found = []
     unwanted = sorted(
         name
@@ -185,7 +163,7 @@ def _bad_header(expected: str, actual: str) -> Violation:
 
 
 def _tensor(name: str, fields: Mapping[str, Any], base: int) -> Tensor | None:
-    """Return a tensor as the header has it; None where it lacks a field, or has another."""
+    """Return a tensor of the header; None if it lacks a field or has another."""
     shape, offsets = fields.get("shape"), fields.get("data_offsets")
     if set(fields) != {"dtype", "shape", "data_offsets"} or not _are_sizes(shape):
         return None
@@ -207,7 +185,7 @@ def _size_problems(tensor: Tensor) -> list[Violation]:
 
 
 def header_length(length: bytes, file_size: int) -> int:
-    """Return how many bytes the header has, 0 when that is no length that may be read."""
+    """Return the length of the header in bytes, 0 when it is invalid or too long."""
     announced = int.from_bytes(length, "little")
     return announced if len(length) == 8 and 2 <= announced <= min(HEADER_BYTES, file_size - 8) else 0
 
@@ -215,17 +193,14 @@ def header_length(length: bytes, file_size: int) -> int:
 def check_tensors(tensors: Sequence[Tensor], config: LoraConfig) -> list[Violation]:
     """Return every rule that names and shapes break.
 
-    For each module a lora_A of (rank, in) and a lora_B of (out, rank), and nothing else.
+    Each module must have a lora_A of (rank, in) and a lora_B of (out, rank), and nothing else.
     """
     sides: dict[str, dict[str, Tensor]] = {}
     strange, misshapen = [], []
     for tensor in tensors:
         match = _TENSOR.fullmatch(tensor.name)
-        if (
-            match is None
-            or match["module"].rsplit(".", 1)[-1] not in config.target_modules
-            or match["side"] in sides.get(match["module"], {})
-        ):
+        is_target = match and match["module"].rsplit(".", 1)[-1] in config.target_modules
+        if match is None or not is_target or match["side"] in sides.get(match["module"], {}):
             strange.append(tensor.name[:120])
             continue
         sides.setdefault(match["module"], {})[match["side"]] = tensor
@@ -235,33 +210,22 @@ def check_tensors(tensors: Sequence[Tensor], config: LoraConfig) -> list[Violati
     halves = sorted(module for module, found in sides.items() if len(found) != 2)
     unserved = sorted(set(config.target_modules) - {module.rsplit(".", 1)[-1] for module in sides})
     problems = []
+    also = [f"also {name!r}" for name in strange]
     for rule, expected, wrong in (
-        (
-            "tensor_names",
-            "pairs of lora_A and lora_B of the target modules alone",
-            [f"also {name!r}" for name in strange],
-        ),
+        ("tensor_names", "pairs of lora_A and lora_B of the target modules alone", also),
         ("tensor_names", "both lora_A and lora_B of each module", halves),
         ("tensor_names", "tensors for every target module", [f"none for {name}" for name in unserved]),
         ("tensor_shapes", f"(rank, in) and (out, rank) with rank {config.rank}", misshapen),
     ):
         if wrong:
-            problems.append(
-                broken_rule(
-                    rule,
-                    WEIGHTS,
-                    expected=expected,
-                    actual=", ".join(wrong[:3]) + (f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""),
-                )
-            )
+            more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+            problems.append(_refused(rule, expected, ", ".join(wrong[:3]) + more, WEIGHTS))
     return problems
 
 
 def count_not_finite(dtype: str, values: bytes) -> int:
     """Return how many of these little-endian values are NaN or infinite; the bytes must be whole values."""
-    if (
-        dtype == "BF16"
-    ):  # numpy has no bfloat16: all bits of the exponent set is NaN or infinity, as in IEEE 754
+    if dtype == "BF16":  # numpy has none; as in IEEE 754, NaN and infinity have all exponent bits set
         return int(np.count_nonzero((np.frombuffer(values, "<u2") & 0x7F80) == 0x7F80))
     numbers = np.frombuffer(values, "<f4" if dtype == "F32" else "<f2")
     return int(numbers.size - np.count_nonzero(np.isfinite(numbers)))
