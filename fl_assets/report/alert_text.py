@@ -1,6 +1,6 @@
-"""What people are told of a cycle without asking, and in which words.
+"""Alerts of a cycle: which events get one, and the message.
 
-What goes here: which events are worth an alert, and the message. What does not: sending (`report/alerts.py`).
+What does not go here: sending (`report/alerts.py`).
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from fl_assets.report.records import Report
 from fl_assets.report.words import visible
 
 MAX_LISTED = 10
-"""Lines of a kind in a message; the rest is counted."""
+"""Lines of a kind in a message; further ones are counted."""
 MAX_CHARS = 2900
 """Slack refuses a section above 3000 characters."""
 
@@ -29,10 +29,7 @@ Kind = Literal["failed", "gated", "regression", "silent_node", "rollback", "new_
 
 
 class Alert(Record):
-    """One event of one day.
-
-    `kind` and `subject` identify it, so that a rerun of the day says nothing twice.
-    """
+    """One event of a day, identified by `kind` and `subject`, so that a rerun sends nothing twice."""
 
     day: date
     kind: Kind
@@ -41,57 +38,45 @@ class Alert(Record):
 
     @property
     def key(self) -> str:
-        """What identifies it within its day."""
+        """Id within its day."""
         return f"{self.kind}:{self.subject}"
 
 
 def alerts_of(report: Report) -> tuple[Alert, ...]:
-    """Return what people should hear of a cycle; a first cycle has no news, only a state."""
-
-    def alert(kind: Kind, subject: str, text: str) -> Alert:
-        return Alert(day=report.day, kind=kind, subject=subject, text=text)
-
+    """Return the alerts of a cycle; the first cycle's state is no news."""
     found = []
+
+    def alert(kind: Kind, subject: str, text: str) -> None:
+        found.append(Alert(day=report.day, kind=kind, subject=subject, text=text))
+
     if report.status == "gated":
-        nearest = report.held[0] if report.held and not report.actionable else None
-        why = (
-            f"Of {len(report.held)} playbooks the likeliest to persist, «{nearest.title}», has "
-            f"{nearest.confidence:.0%}."
-            if nearest
-            else report.reason
-        )
-        found.append(alert("gated", "cycle", f"{why} Nothing was decided."))
+        alert("gated", "cycle", f"{_why_gated(report)} Nothing was decided.")
     for one in report.patterns:
         if one.state == "regressed" and one.failures and one.is_significant:
             where = f"{one.nodes_affected} of {one.nodes_reporting} nodes"
-            found.append(
-                alert(
-                    "regression",
-                    one.pattern_id,
-                    f"{visible(one.template, 160)}: {one.failures:,} failures on {where}",
-                )
-            )
-    found += [alert("silent_node", node, node) for node in report.quality.silent]
+            text = f"{visible(one.template, 160)}: {one.failures:,} failures on {where}"
+            alert("regression", one.pattern_id, text)
+    for node in report.quality.silent:
+        alert("silent_node", node, node)
     for one in report.outcomes:
         if one.action == "rolled_back":
-            found.append(
-                alert(
-                    "rollback",
-                    one.decision_id,
-                    f"{one.category} update {one.decision_id} ({one.remedy_id}): {one.reason}",
-                )
-            )
+            text = f"{one.category} update {one.decision_id} ({one.remedy_id}): {one.reason}"
+            alert("rollback", one.decision_id, text)
     for one in report.actionable:
         if one.is_new and report.status != "gated":
-            found.append(
-                alert(
-                    "new_playbook",
-                    one.improvement_id,
-                    f"{one.title}: {one.confidence:.0%} likely to persist, {one.evidence_count:,} "
-                    f"failures on {one.nodes_affected} of {one.nodes_reporting} nodes",
-                )
-            )
+            where = f"{one.nodes_affected} of {one.nodes_reporting} nodes"
+            likely = f"{one.confidence:.0%} likely to persist"
+            text = f"{one.title}: {likely}, {one.evidence_count:,} failures on {where}"
+            alert("new_playbook", one.improvement_id, text)
     return tuple(found)
+
+
+def _why_gated(report: Report) -> str:
+    if report.actionable or not report.held:
+        return report.reason
+    first = report.held[0]
+    others = f"Of {len(report.held)} playbooks the likeliest to persist, «{first.title}»,"
+    return f"{others} has {first.confidence:.0%}."
 
 
 def failed_cycle(run_id: str, day: date, reason: str) -> Alert:
@@ -100,30 +85,20 @@ def failed_cycle(run_id: str, day: date, reason: str) -> Alert:
 
 
 def slack_message(alerts: Sequence[Alert]) -> dict[str, Any]:
-    """Return a message as a Slack-compatible webhook reads it.
-
-    It has a `text` for notifications, and a block for each kind.
+    """Return a message for a Slack-compatible webhook: a `text` for notifications, and a block per kind.
 
     Blocks are plain text, so nothing from telemetry becomes a link or a mention; in `text`, which Slack reads
     as mrkdwn, `&`, `<` and `>` are escaped (https://api.slack.com/reference/surfaces/formatting#escaping).
     """
     day = max(alert.day for alert in alerts)
-    blocks = []
+    blocks, counts = [], []
     for kind, title in TITLES.items():
         texts = [alert.text for alert in alerts if alert.kind == kind]
         if texts:
             more = [f"… and {len(texts) - MAX_LISTED} more"] if len(texts) > MAX_LISTED else []
             lines = "\n".join([title, *(f"• {text}" for text in texts[:MAX_LISTED]), *more])
-            blocks.append(
-                {
-                    "type": "section",
-                    "text": {"type": "plain_text", "text": visible(lines, MAX_CHARS), "emoji": False},
-                }
-            )
-    counts = [
-        f"{TITLES[kind].lower()} ({sum(alert.kind == kind for alert in alerts)})"
-        for kind in TITLES
-        if any(alert.kind == kind for alert in alerts)
-    ]
+            text = {"type": "plain_text", "text": visible(lines, MAX_CHARS), "emoji": False}
+            blocks.append({"type": "section", "text": text})
+            counts.append(f"{title.lower()} ({len(texts)})")
     text = f"Fleet {day}: {'; '.join(counts)}"
     return {"text": text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"), "blocks": blocks}

@@ -1,10 +1,9 @@
 """Posting alerts to a webhook.
 
-What goes here: sending, trying again, remembering what was sent. What does not: what is said
+What goes here: sending, retrying, remembering what was sent. What does not: the messages
 (`report/alert_text.py`).
 
-The URL is a secret: it appears in no log, no error and no file. Redirects are not followed, since they would
-hand it on.
+The URL is a secret: it is in no log, error or file, and redirects, which would reveal it, are not followed.
 """
 
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ from fl_assets.report.alert_text import Alert, failed_cycle, slack_message
 
 TIMEOUT_SECS = 5
 ATTEMPTS = 3
-"""With the waits between them, an alert that cannot be sent costs a run some twenty seconds at the most."""
+"""With the waits between them, an alert that cannot be sent delays a run by some twenty seconds at most."""
 MAX_WAIT_SECS = 5.0
 ANSWER_BYTES = 1 << 16
 KEPT_DAYS = 60
@@ -37,17 +36,16 @@ class AlertError(RuntimeError):
 def send_new(
     webhook: SecretStr | None, sent_file: Path, alerts: Sequence[Alert], *, wait_secs: float = 1.0
 ) -> list[Alert]:
-    """Send those alerts that were not sent before, in one message; return them.
+    """Send the alerts that were not sent before, in one message; return them.
 
     Args:
-        webhook: where to; None sends nothing.
-        sent_file: remembers what was sent, by day.
-        alerts: of any days.
+        webhook: URL; None sends nothing.
+        sent_file: file with the alerts that were sent, by day.
+        alerts: alerts of any days.
         wait_secs: mean of the first wait between attempts; it doubles.
 
     Raises:
-        AlertError: the webhook could not be reached or refused the message; what was not sent is tried
-            again the next time.
+        AlertError: the webhook did not accept the message; the next call tries again.
     """
     sent: dict[str, list[str]] = orjson.loads(sent_file.read_bytes()) if sent_file.exists() else {}
     new = [alert for alert in alerts if alert.key not in sent.get(str(alert.day), [])]
@@ -63,36 +61,32 @@ def send_new(
 
 
 def notify_failure(settings: FederatedLearningConfig, run_id: str, day: date, reason: str) -> str | None:
-    """Send the alert of a run that failed, once; return why it could not be sent, None when all is well."""
+    """Send the alert of a failed run, once; return why it could not be sent, None if it was."""
+    alert = failed_cycle(run_id, day, redact(reason))
     try:
-        send_new(
-            settings.alert_webhook,
-            sent_file_in(settings.data_path),
-            [failed_cycle(run_id, day, redact(reason))],
-        )
+        send_new(settings.alert_webhook, sent_file_in(settings.data_path), [alert])
     except AlertError as error:
         return str(error)
     return None
 
 
 def sent_file_in(data_path: Path) -> Path:
-    """Return where it is remembered which alerts were sent."""
+    """Return the file with the alerts that were sent."""
     return data_path / "reports" / "alerts_sent.json"
 
 
 def post(webhook: SecretStr, message: dict[str, Any], *, wait_secs: float = 1.0) -> None:
-    """Post a message as JSON; what may pass (no connection, 429, 5xx) is tried again.
+    """Post a message as JSON; after connection errors, 429 and 5xx it is tried again.
 
     Raises:
-        AlertError: it did not pass.
+        AlertError: it was not accepted.
     """
+    call = retrying(ATTEMPTS, first_wait=2 * wait_secs, max_wait=MAX_WAIT_SECS)
     try:
-        retrying(ATTEMPTS, first_wait=2 * wait_secs, max_wait=MAX_WAIT_SECS)(
-            _post, webhook, orjson.dumps(message)
-        )
+        call(_post, webhook, orjson.dumps(message))
     except HttpError as error:
         why = f"it answered {error.status}" if error.status else f"it could not be reached ({error})"
-        # `from None`: nothing that is chained may hold the URL.
+        # `from None`, for a chained error could hold the URL.
         message_ = f"alerts were not sent to {VARIABLE}: {why}"
         raise AlertError(message_) from None
 

@@ -1,8 +1,7 @@
-"""One report from the plain rows of a day and of the cycle before it.
+"""Building a report from the rows of a day and of the cycle before it.
 
 What goes here: choosing, comparing and counting. What does not: reading rows (`report/rows.py`), sentences
-(`report/words.py`), HTML and files (`report/page.py`). Nothing here reads a clock, so the same rows give the
-same report.
+(`report/words.py`), HTML and files (`report/page.py`). The same rows give the same report.
 """
 
 import json
@@ -37,7 +36,7 @@ from fl_assets.report.words import MAX_NAME, summary_of, visible, without_subjec
 from fl_assets.updates.decide import in_words, route_of
 
 MAX_BREAKDOWN, MAX_NODES, MAX_MOVED = 5, 200, 100
-"""Rows of a list that are shown; the report says how many more there are."""
+"""Rows of a list that are shown; further ones are counted."""
 MAX_EXAMPLES, MAX_PATTERN_NODES, MAX_REASONS = 3, 12, 2
 MAX_MESSAGE, MAX_DESCRIPTION = 300, 2000
 """Longest message of an example and description of a playbook, in characters."""
@@ -67,14 +66,12 @@ def build_report(rows: ReportRows) -> Report:
         key=lambda one: (-one.failures, -one.confidence, one.pattern_id),
     )
     playbooks = _playbooks(rows)
-    window = (
-        rows.cycle["window_days"]
-        if rows.cycle
-        else max((row["window_days"] for row in rows.patterns), default=1)
-    )
+    window = max((row["window_days"] for row in rows.patterns), default=1)
+    status = "not run"
+    if rows.cycle:
+        window, status = rows.cycle["window_days"], rows.cycle["status"]
     moved = _moved(patterns, rows)
     quality = _quality(rows)
-    status = rows.cycle["status"] if rows.cycle else "not run"
     return Report(
         day=rows.day,
         previous_day=rows.previous_day,
@@ -105,10 +102,10 @@ def build_report(rows: ReportRows) -> Report:
 
 
 def change_of(now: Row, before: Row | None) -> Change:
-    """Return how a pattern moved since the cycle before.
+    """Return how a pattern changed since the cycle before.
 
-    Grown and shrunk only where the 95 % intervals of the two rates do not overlap; that is stricter than a
-    test at 5 %, so what is named did move.
+    It is grown or shrunk only if the 95 % intervals of the two rates do not overlap, which is stricter than a
+    test at 5 %.
     """
     failures_before = before["failures"] if before else 0
     if now["failures"] and not failures_before:
@@ -123,10 +120,7 @@ def change_of(now: Row, before: Row | None) -> Change:
 
 
 def _line(kind: type[Line], row: Row, **own: Any) -> Line:
-    """Return a record of what a row says, made visible.
-
-    `own` is what the row has under no such name, or what is shown in another way.
-    """
+    """Return a record with a row's values, made visible; `own` replaces and adds fields."""
     shared = {name: _shown(row[name]) for name in kind.model_fields if name in row and name not in own}
     return kind.model_validate(shared | own)
 
@@ -165,7 +159,7 @@ def _pattern(
 
 
 def _examples(rows: ReportRows) -> dict[str, list[ExampleLine]]:
-    """Return failed calls as they were, by family of patterns, with links where a playbook has them."""
+    """Return failed calls by family of patterns, with links where a playbook has them."""
     links = {
         one["trace_id"]: one["link"] for row in rows.playbooks for one in _advice(row).get("examples", ())
     }
@@ -188,7 +182,7 @@ def _examples(rows: ReportRows) -> dict[str, list[ExampleLine]]:
 
 
 def _nodes(rows: ReportRows) -> dict[str, list[tuple[str, int]]]:
-    """Return nodes with their failures, the most first, by pattern."""
+    """Return nodes and their failures by pattern, most failures first."""
     found: dict[str, list[tuple[str, int]]] = {}
     for row in sorted(rows.by_node, key=lambda one: (-one["failures"], one["node_id"])):
         lines = found.setdefault(row["pattern_id"], [])
@@ -198,12 +192,12 @@ def _nodes(rows: ReportRows) -> dict[str, list[tuple[str, int]]]:
 
 
 def _advice(row: Row) -> dict[str, Any]:
-    """Return what a playbook says beside its change; nothing for one of an earlier release."""
+    """Return a playbook's advice, empty for one of an earlier release."""
     return json.loads(row.get("advice") or "{}")
 
 
 def _gate(rows: ReportRows) -> tuple[GateLine, ...]:
-    """Return what each rule found, those that hold something first."""
+    """Return what each rule found; rules that stop the day or hold most playbooks come first."""
     by_rule: dict[str, list[Row]] = {}
     for row in sorted(rows.verdicts, key=lambda one: (one["rule"], one["position"])):
         by_rule.setdefault(row["rule"], []).append(row)
@@ -252,15 +246,11 @@ def _playbooks(rows: ReportRows) -> list[PlaybookLine]:
             reasons=tuple(without_subject(reason, identity) for reason in decision["reasons"]),
         )
         lines.append(line)
-    # What should prevent the most failures comes first, as in `Playbook.rank`.
-    return sorted(
-        lines,
-        key=lambda one: (
-            -(one.avoided_per_day or 0.0),
-            -one.evidence_count * one.confidence,
-            one.improvement_id,
-        ),
-    )
+
+    def rank(one: PlaybookLine) -> tuple[float, float, str]:  # as of `Playbook.rank`
+        return -(one.avoided_per_day or 0.0), -one.evidence_count * one.confidence, one.improvement_id
+
+    return sorted(lines, key=rank)
 
 
 def _decisions(rows: ReportRows, playbooks: Sequence[PlaybookLine]) -> tuple[DecisionLine, ...]:
@@ -286,15 +276,9 @@ def _decisions(rows: ReportRows, playbooks: Sequence[PlaybookLine]) -> tuple[Dec
     return tuple(sorted(lines, key=lambda one: (_FIRST.get(one.outcome, 3), one.title, one.decision_id)))
 
 
-_FIRST = {
-    "waits for approval": 0,
-    "to be applied": 1,
-    "to canary nodes": 1,
-    "for review": 2,
-    "turned down before": 4,
-    "held back": 5,
-}
-"""Decisions in the order in which they concern a person."""
+_FIRST = {"waits for approval": 0, "to be applied": 1, "to canary nodes": 1, "for review": 2,
+    "turned down before": 4, "held back": 5}  # fmt: skip
+"""Order of decisions: those that need a person first."""
 
 
 def _outcomes(rows: ReportRows) -> tuple[OutcomeLine, ...]:
@@ -335,7 +319,7 @@ def _moved(patterns: Sequence[PatternLine], rows: ReportRows) -> list[PatternCha
 
 
 def _regrouped(rows: ReportRows) -> tuple[Regrouped, ...]:
-    """Patterns whose messages were elsewhere in the cycle before."""
+    """Return patterns whose messages were in other patterns in the cycle before."""
     before = {row["message_id"]: row["pattern_id"] for row in rows.earlier_members}
     now = {row["message_id"]: row["pattern_id"] for row in rows.members}
     into: dict[str, set[str]] = {}

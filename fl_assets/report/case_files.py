@@ -1,9 +1,9 @@
 """A regression set as files that evaluation tools read.
 
-What goes here: file formats. What does not: which calls are cases and what of them may be shown
+What goes here: file formats. What does not: which calls are cases and which values may be shown
 (`patterns/cases.py`).
 
-A case asks: given this call that failed, which call works? What is expected is the call that did.
+A case asks which call works in place of one that failed; the expected answer is a call that did.
 
 | format | what it is |
 |---|---|
@@ -24,7 +24,9 @@ from ruamel.yaml import YAML
 from fl_assets.patterns.cases import Case
 
 _TEMPLATE_START = re.compile(r"\{(?=[{%#])")
-"""What promptfoo's template language would run, were it left as it is."""
+"""Start of what promptfoo's template language would run."""
+
+_ADDRESS = re.compile(r"\w+://|(?:file|python|javascript|package):", re.IGNORECASE)
 
 
 def _call(case: Case, arguments: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -90,7 +92,7 @@ def _promptfoo(cases: Sequence[Case], _: str) -> str:
     tests = [
         {
             "description": f"{case.service} {case.method} ({case.family_id})",
-            # One JSON text each: it begins with a brace, so it is never taken for a file or a script to load.
+            # JSON texts begin with a brace, so they are never taken for a file or a script to load.
             "vars": {"failed": _text(_input(case)), "worked": _text(_call(case, case.succeeded_with))},
             "assert": [
                 {"type": "contains-json"},
@@ -109,7 +111,7 @@ def _promptfoo(cases: Sequence[Case], _: str) -> str:
 
 
 def _inert(value: Any) -> Any:
-    """Return a value whose texts no template engine runs and no loader takes for a path."""
+    """Return a value whose texts neither a template engine runs nor a loader takes for a path."""
     if isinstance(value, dict):
         return {_inert(name): _inert(one) for name, one in value.items()}
     if isinstance(value, list):
@@ -117,9 +119,7 @@ def _inert(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     text = _TEMPLATE_START.sub("{ ", value)
-    return (
-        f" {text}" if re.match(r"\w+://|(?:file|python|javascript|package):", text, re.IGNORECASE) else text
-    )
+    return f" {text}" if _ADDRESS.match(text) else text
 
 
 FORMATS: Mapping[str, Callable[[Sequence[Case], str], str]] = {
@@ -128,7 +128,7 @@ FORMATS: Mapping[str, Callable[[Sequence[Case], str], str]] = {
     "inspect": _inspect,
     "promptfoo": _promptfoo,
 }
-"""Name → function of (cases, name of the data set): the file's text. Inspect and promptfoo need a success."""
+"""Functions from cases and the name of the data set to the file's text."""
 NEEDS_SUCCESS = frozenset({"inspect", "promptfoo"})
 
 

@@ -1,6 +1,6 @@
-"""The numbers at the head of a report, each against the day before.
+"""The numbers at the head of a report, each compared with the day before.
 
-What goes here: counting, and whether a share moved beyond chance. What does not: what else a report says
+What goes here: counting, and whether a share changed significantly. What does not: the rest of a report
 (`report/build.py`).
 """
 
@@ -21,11 +21,11 @@ def headlines(
     quality: Quality,
     window: int,
 ) -> tuple[Headline, ...]:
-    """Return the numbers of the window; where that is one day, against the day before."""
+    """Return the numbers of the window, compared with the day before if the window is one day."""
     days = [rows.day - timedelta(days=place) for place in range(window)]
     day_before = rows.day - timedelta(days=1)
     earlier = rows.ingestion.get(day_before, {}) if window == 1 else {}
-    if not events_of(earlier):  # nothing came that day, so there is nothing to compare with
+    if not events_of(earlier):
         earlier = {}
     failing = [one for one in patterns if one.failures]
     ready = sum(not one.held_because for one in playbooks)
@@ -33,6 +33,7 @@ def headlines(
     reported_before = {
         row["node_id"] for row in (*rows.totals, *rows.conversations) if row["event_date"] == day_before
     }
+    silent = len(quality.silent)
     states = Counter(one.state for one in failing)
     moods = [f"{states[state]} {state}" for state in ("new", "rising", "regressed") if states[state]]
     failed, failed_before = _failed(rows.totals, days), _failed(rows.totals, [day_before])
@@ -71,9 +72,7 @@ def headlines(
             value=quality.nodes_reporting,
             before=len(reported_before) if reported_before and window == 1 else None,
             more_is="good",
-            note=f"{len(quality.silent)} silent, {quality.completeness:.0%} complete"
-            if quality.silent
-            else "none silent",
+            note=f"{silent} silent, {quality.completeness:.0%} complete" if silent else "none silent",
         ),
         Headline(
             name="Unreadable lines",
@@ -88,18 +87,18 @@ def headlines(
 
 
 def events_of(stats: Mapping[str, float]) -> int:
-    """Events of a day: read here, and told of in summaries."""
+    """Return the events of a day, read here or counted in summaries."""
     return int(stats.get("events", 0)) + int(stats.get("summary_events", 0))
 
 
 def _failed(totals: Iterable[Row], days: Collection[date]) -> tuple[int, int]:
-    """Return how many calls of some days failed, and how many there were."""
+    """Return the failed calls and all calls of some days."""
     rows = [row for row in totals if row["event_date"] in days]
     return sum(row["failures"] for row in rows), sum(row["calls"] for row in rows)
 
 
 def _unreadable(stats: Mapping[str, float]) -> tuple[int, int]:
-    """Return how many lines of a day could not be read, and how many there were."""
+    """Return the unreadable lines and all lines of a day."""
     bad = int(stats.get("quarantined", 0))
     return bad, bad + int(stats.get("events", 0))
 

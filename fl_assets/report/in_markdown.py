@@ -1,7 +1,6 @@
-"""A report as Markdown, for the Dagster UI.
+"""The main parts of a report as Markdown, for the Dagster UI.
 
-What goes here: which of a report's parts are told there. What does not: what they say (`report/build.py`),
-the page (`report/page.py`), which has all of it.
+What does not go here: their content (`report/build.py`), the whole report as a page (`report/page.py`).
 """
 
 from collections import Counter
@@ -13,11 +12,11 @@ from fl_assets.report.records import PatternLine, PlaybookLine, Report
 from fl_assets.report.words import counted
 
 MAX_SHOWN = 30
-"""Playbooks and patterns that are listed; the page has all."""
+"""Playbooks and patterns that are listed; the page lists all."""
 
 
 def report_in_markdown(report: Report) -> str:
-    """Return what a report says: in short, what to do, what fails, what is held back and why."""
+    """Return a report in short: what to do, what fails, what is held back and why."""
     decided = {one.improvement_id: one for one in report.decisions}
     lines = [
         f"# Fleet report of {report.day}",
@@ -56,11 +55,8 @@ def report_in_markdown(report: Report) -> str:
 def _certainty(one: PlaybookLine) -> Iterator[str]:
     others = f", {share(one.corroboration)} without the loudest" if one.corroboration is not None else ""
     yield f"the failure persists: {share(one.confidence)}{others}"
-    yield (
-        f"this change: helped {one.helped} of {one.tried} times"
-        if one.tried
-        else "this change: not tried yet"
-    )
+    tried = f"helped {one.helped} of {one.tried} times" if one.tried else "not tried yet"
+    yield f"this change: {tried}"
     if one.avoided_per_day is not None:
         yield f"expected: {one.avoided_per_day:,.1f} failures a day fewer"
 

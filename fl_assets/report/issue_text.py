@@ -1,9 +1,7 @@
 """A playbook as the text of an issue or a pull request, in Markdown.
 
-What goes here: the text. What does not: where it is sent, which is a person's to say.
-
-All that came from telemetry stands in fenced blocks, as data: nothing in it is read as Markdown, mentions
-nobody and links nowhere. The rest is built from templates and names that passed `safe_name`.
+Text from telemetry is in fenced blocks, so that it is not read as Markdown, mentions nobody and links
+nowhere. The rest is built from templates and names that passed `safe_name`.
 """
 
 import json
@@ -16,7 +14,7 @@ from fl_assets.report.words import visible
 
 
 def issue_text(playbook: Playbook) -> str:
-    """Return a playbook as Markdown: what fails, why we think so, the change, the evidence, the way back."""
+    """Return a playbook as Markdown: what fails, why, the change, the evidence, how it is undone."""
     return "\n".join(_lines(playbook)).rstrip("\n") + "\n"
 
 
@@ -101,7 +99,7 @@ def _example(one: Example) -> str:
 
 
 def _fenced(text: str, kind: str) -> Iterator[str]:
-    """Yield a block that ends where it should, whatever backticks the text has."""
+    """Yield a fenced block whose fence is longer than any backticks in the text."""
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
     yield f"{fence}{kind}"
     yield from text.split("\n")

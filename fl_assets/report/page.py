@@ -1,10 +1,10 @@
-"""Reports as files: one HTML page that needs nothing else, and the same content as JSON.
+"""Reports as files: a self-contained HTML page, and the same content as JSON.
 
-What goes here: rendering and writing. What does not: what a report says (`report/build.py`), the rows it is
-made from (`report/rows.py`).
+What goes here: rendering and writing. What does not: the content (`report/build.py`), its rows
+(`report/rows.py`).
 
-Layout: `<data>/reports/<YYYY-MM-DD>.html` and `.json`. Everything in the page is escaped by jinja2; only its
-own style and script run, which the page's policy names by their hashes, and nothing is loaded from anywhere.
+Layout: `<data>/reports/<YYYY-MM-DD>.html` and `.json`. jinja2 escapes everything in the page; its content
+security policy allows only its own style and script, by their hashes, and loads nothing.
 """
 
 import base64
@@ -36,7 +36,7 @@ MARKS = {
     "silent": "○ ",
     "quiet": "◐ ",
 }
-"""A mark beside each word, so that no colour has to be told apart."""
+"""A mark beside each word, so that colour is not the only sign."""
 URGENCY = {"regressed": 0, "new": 1, "rising": 2, "known": 3, "first_seen": 3, "falling": 4, "resolved": 5}
 RULES = {
     "confidence_gate": "not likely enough to persist",
@@ -47,30 +47,20 @@ RULES = {
     "is_significant": "may be chance",
     "no_personal_data": "personal data",
 }
-STATUS = {
-    "insufficient_data": "too few events",
-    "none": "no change",
-    "hold": "held",
-    "not_found": "not found",
-}
-
-
+STATUS = {"insufficient_data": "too few events", "none": "no change", "hold": "held"}
 MAX_CARDS = 3
-"""Playbooks that are shown before one asks for more."""
+"""Playbooks that are shown before "more" is pressed."""
 INDEX = "index.html"
 _DAY_PAGE = re.compile(r"(\d{4}-\d{2}-\d{2})\.html")
 
 
 def report_paths(folder: Path, day: date) -> tuple[Path, Path]:
-    """Return where a day's page and its JSON twin lie below the data folder's `reports`."""
+    """Return the paths of a day's page and its JSON twin in the folder of reports."""
     return folder / f"{day}.html", folder / f"{day}.json"
 
 
 def write_report(folder: Path, report: Report) -> tuple[Path, Path]:
-    """Write the page and its JSON twin, each whole or not at all.
-
-    The same report always gives the same bytes.
-    """
+    """Write the page, its JSON twin and the index, each atomically; the same report gives the same bytes."""
     page, twin = report_paths(folder, report.day)
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(page, render_page(report))
@@ -80,7 +70,7 @@ def write_report(folder: Path, report: Report) -> tuple[Path, Path]:
 
 
 def render_index(names: Iterable[str]) -> bytes:
-    """Return the page that links to each day's, the latest first, from the names in their folder."""
+    """Return the index page, which links to each day's page, latest first."""
     days = sorted((found[1] for name in names if (found := _DAY_PAGE.fullmatch(name))), reverse=True)
     style = (files("fl_assets.report") / "templates" / "report.css").read_text(encoding="utf-8")
     template = _environment().get_template("index.html.j2")
@@ -154,26 +144,26 @@ def _environment() -> Environment:
 
 
 def what_to_do(text: str, one: PlaybookLine) -> str:
-    """Return a description without what its card says already: what fails, its cost, the numbers."""
+    """Return a description without what its card shows elsewhere: headline, cost, evidence."""
     shown = text.partition(" Evidence: ")[0]
-    for said in (one.headline, one.cost):
-        shown = shown.replace(said, "", 1)
+    for part in (one.headline, one.cost):
+        shown = shown.replace(part, "", 1)
     return shown.strip()
 
 
 def words(name: str) -> str:
-    """Return an enumerated name as a reader's words."""
+    """Return an enumerated name in words."""
     return STATUS.get(name, name.replace("_", " "))
 
 
 def rule(reason: str) -> str:
-    """Return the reason for a hold with the name of its rule in a reader's words."""
+    """Return the reason for a hold with its rule in words."""
     name, colon, rest = reason.partition(": ")
     return f"{RULES[name]}: {rest}" if colon and name in RULES else reason
 
 
 def ticks(text: str) -> Markup:
-    """Return a text with what stands between backticks as code."""
+    """Return a text with the parts between backticks as code."""
     parts = text.split("`")
     if len(parts) % 2 == 0:
         return escape(text)
@@ -194,38 +184,28 @@ def _values(text: str) -> dict[str, str]:
         found = orjson.loads(text) if text.startswith("{") else None
     except orjson.JSONDecodeError:  # one long value is shown cut
         found = None
-    return (
-        {str(name): str(value) for name, value in found.items()}
-        if isinstance(found, dict)
-        else {"": text}
-        if text
-        else {}
-    )
+    if isinstance(found, dict):
+        return {str(name): str(value) for name, value in found.items()}
+    return {"": text} if text else {}
 
 
 def share(value: float) -> str:
     """Return a share as a percentage with the digits that matter: `0.4 %`, `12 %`."""
     percent = value * 100
-    return (
-        f"{percent:.0f} %"
-        if percent == 0 or percent >= 10
-        else f"{percent:.1f} %"
-        if percent >= 0.1
-        else "< 0.1 %"
-    )
+    if percent == 0 or percent >= 10:
+        return f"{percent:.0f} %"
+    return f"{percent:.1f} %" if percent >= 0.1 else "< 0.1 %"
 
 
 def short(value: float) -> str:
-    """Return a number in as few characters as two decimals need."""
+    """Return a number with at most two decimals."""
     return f"{value:.2f}".rstrip("0").rstrip(".") or "0"
 
 
 def delta(one: Headline) -> dict[str, str] | None:
-    """Return how a headline moved against the day before, in words and as good, bad or neutral.
+    """Return how a headline changed since the day before, as `text` and `mood`; None without one to compare.
 
-    Neutral unless it moved beyond chance.
-
-    None where there is nothing to compare.
+    The mood is good, bad, or, unless the change is significant, neutral.
     """
     if one.value is None or one.before is None:
         return None
@@ -234,27 +214,23 @@ def delta(one: Headline) -> dict[str, str] | None:
     is_same_percent = one.unit == "share" and f"{one.before:.1%}" == f"{one.value:.1%}"
     if is_same_percent or abs(change) < (0.0005 if one.unit == "share" else 0.5):
         return {"text": "as the day before", "mood": "neutral"}
-    mood = (
-        "neutral"
-        if one.more_is == "neutral" or not one.is_sure
-        else "good"
-        if (change > 0) == (one.more_is == "good")
-        else "bad"
-    )
+    mood = "neutral"
+    if one.more_is != "neutral" and one.is_sure:
+        mood = "good" if (change > 0) == (one.more_is == "good") else "bad"
     arrow = "▲ up" if change > 0 else "▼ down"
-    if before == now:  # the same in as many digits as are shown
+    if before == now:  # equal in the digits shown
         return {"text": f"{arrow} from {one.before:.1%} to {one.value:.1%}".replace("%", " %"), "mood": mood}
     return {"text": f"{arrow} from {before}", "mood": mood}
 
 
 def slope(one: PatternLine) -> str:
-    """Return what the trend column is sorted by: mean of the last three days less that of the days before."""
+    """Return the sort key of the trend column: mean of the last three days less that of the days before."""
     last, before = one.series[-3:], one.series[:-3]
     return short(sum(last) / max(1, len(last)) - sum(before) / max(1, len(before)))
 
 
 def spark(series: Sequence[int], what: str = "failures") -> Markup:
-    """Return a bar for each day, the last one marked, with the numbers as text for who cannot see it."""
+    """Return a bar for each day, the last one marked, with the numbers as text for screen readers."""
     if not series:
         return Markup("")
     top = max(*series, 1)
@@ -280,10 +256,7 @@ def interval(one: PatternLine) -> Markup:
 
 
 def reliability(bins: Sequence[Bin]) -> Markup:
-    """Return the reliability diagram.
-
-    What came true over what was believed, the diagonal where both agree.
-    """
+    """Return the reliability diagram: observed over predicted shares, with the diagonal."""
     most = max(one.predictions for one in bins)
     dots = "".join(
         f'<circle class="dot" cx="{40 + one.predicted * 220:.1f}" cy="{230 - one.observed * 220:.1f}" '

@@ -1,7 +1,7 @@
-"""What a cycle's report says, as records, and the rows that it is made from.
+"""The records of a report, and the rows that it is made from.
 
-What goes here: shapes. What does not: choosing and comparing (`report/build.py`), sentences
-(`report/words.py`), HTML (`report/page.py`).
+What does not go here: choosing and comparing (`report/build.py`), sentences (`report/words.py`), HTML
+(`report/page.py`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,11 +15,7 @@ from fl_assets.core.models import Record
 from fl_assets.patterns.nodes import NodeStatus
 
 Row = Mapping[str, Any]
-
-
 Change = Literal["new", "grown", "shrunk", "gone", "same"]
-
-
 Regrouping = Literal["split", "merged"]
 
 
@@ -32,10 +28,10 @@ class ReportRows:
         previous_day: the analysed day before it; None for the first one.
         totals: `event_date, node_id, calls, failures`, sums of the last 14 days.
         conversations: `event_date, node_id, sessions`, sums of the last 14 days.
-        ingestion: what ingestion counted, by day (this one and the one before).
+        ingestion: statistics of ingestion, of this day and the one before.
         quarantined: `reason, lines` of the day.
         unread: what the last ingestion did not read, in words.
-        registered: nodes whose summaries are taken, heard of or not.
+        registered: nodes whose summaries are accepted.
         examples: rows of `pattern_examples`.
         by_node: `pattern_id, node_id, failures` of the window, where there are any.
         verdicts: rows of `gate_verdicts`.
@@ -73,7 +69,7 @@ class ReportRows:
 
 
 class Headline(Record):
-    """One number of the day, against the day before."""
+    """One number of the day, compared with the day before."""
 
     name: str
     value: float | None
@@ -87,7 +83,7 @@ class Headline(Record):
 
 
 class ExampleLine(Record):
-    """One call as it was, redacted."""
+    """One failed call, redacted."""
 
     message: str
     method: str
@@ -182,7 +178,7 @@ class PlaybookLine(Record):
 
 
 class DecisionLine(Record):
-    """One decision, and the way back."""
+    """One decision."""
 
     decision_id: str
     improvement_id: str
@@ -244,7 +240,7 @@ class OutcomeLine(Record):
 
 
 class StepLine(Record):
-    """What became of a change on one day: given to more nodes, promoted, taken back."""
+    """A change's step on one day: given to more nodes, promoted, rolled back."""
 
     day: date
     decision_id: str
@@ -269,7 +265,7 @@ class PatternChange(Record):
 
 
 class Regrouped(Record):
-    """Messages of one pattern that several have now, or the other way round."""
+    """A pattern whose messages are now split over several, or were merged from several."""
 
     how: Regrouping
     one: str
@@ -328,7 +324,7 @@ class Bin(Record):
 
 
 class Report(Record):
-    """Everything that the report of one cycle says; the JSON twin is this record."""
+    """The report of one cycle; the JSON twin is this record."""
 
     day: date
     previous_day: date | None
@@ -361,15 +357,11 @@ class Report(Record):
 
     @property
     def actionable(self) -> tuple[PlaybookLine, ...]:
-        """Playbooks that may be acted on, what prevents most failures first."""
+        """Playbooks that may be acted on, those that prevent most failures first."""
         return tuple(one for one in self.playbooks if not one.held_because)
 
     @property
     def held(self) -> tuple[PlaybookLine, ...]:
         """Playbooks that may not, nearest to the threshold first."""
-        return tuple(
-            sorted(
-                (one for one in self.playbooks if one.held_because),
-                key=lambda one: (-one.confidence, one.improvement_id),
-            )
-        )
+        held = (one for one in self.playbooks if one.held_because)
+        return tuple(sorted(held, key=lambda one: (-one.confidence, one.improvement_id)))

@@ -1,7 +1,6 @@
-"""Rows that a day's report and its pictures are made from.
+"""Reading the rows of a day's report and its pictures.
 
-What goes here: questions to the warehouse and the lake that only the report asks. What does not: what a
-report says (`report/build.py`).
+What goes here: queries that only the report needs. What does not: building the report (`report/build.py`).
 """
 
 import os
@@ -80,13 +79,10 @@ class ReportReader:
     def rows(self, day: date) -> ReportRows:
         """Return the rows of a day's report, and of the analysed day before it.
 
-        Playbooks and decisions are there when the cycle came that far; decisions of an earlier run are left
-        out when the latest one was gated.
+        Decisions of an earlier run are left out when the latest one was gated.
         """
-        (previous,) = self._warehouse.rows(
-            "select max(event_date) as day from failure_patterns where event_date < $day", {"day": day}
-        )
-        previous_day = previous["day"]
+        before = "select max(event_date) as day from failure_patterns where event_date < $day"
+        previous_day = self._warehouse.rows(before, {"day": day})[0]["day"]
         cycles = self._warehouse.rows(_CYCLE, {"day": day})
         cycle = cycles[0] if cycles else None
         totals, conversations = self.reported(day)
@@ -125,10 +121,7 @@ class ReportReader:
         )
 
     def reported(self, day: date) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """Return what each node reported on each of the last days.
-
-        `event_date, node_id, calls, failures`, and `event_date, node_id, sessions`.
-        """
+        """Return `event_date, node_id, calls, failures` and `event_date, node_id, sessions`, 14 days each."""
         since = {"day": day, "from_day": day - timedelta(days=SERIES_DAYS - 1)}
         return self._warehouse.rows(_CALLS, since), self._warehouse.rows(_CONVERSATIONS, since)
 
@@ -137,14 +130,11 @@ class ReportReader:
         return self._from_lake("quarantined_events", day, _REASONS)
 
     def hourly(self, day: date) -> list[dict[str, Any]]:
-        """Return `hour` (0 to 23, UTC), `calls` and `failures` of a day's traces.
-
-        Hours without calls are left out.
-        """
+        """Return `hour` (0 to 23, UTC), `calls` and `failures` of a day's hours with calls."""
         return self._from_lake("raw_traces", day, _HOURS)
 
     def failures_by_node(self, day: date) -> list[dict[str, Any]]:
-        """Return failures of a day's window by `pattern_id` and `node_id`, where there are any."""
+        """Return `pattern_id, node_id, failures` of a day's window."""
         first = self._days.window(day).days[0]
         return self._warehouse.rows(_FAILURES_BY_NODE, {"day": day, "from_day": first})
 

@@ -1,6 +1,6 @@
-"""The sentences of a report, and text from telemetry made safe to show.
+"""The sentences of a report, and making text from telemetry visible.
 
-What goes here: words. What does not: numbers (`report/build.py`), escaping for HTML, which is the renderer's.
+What does not go here: numbers (`report/build.py`), escaping for HTML (`report/page.py`).
 """
 
 import re
@@ -14,7 +14,7 @@ from fl_assets.updates.decide import in_words
 MAX_TEXT, MAX_NAME = 600, 120
 """Longest text and longest name that are shown, in characters."""
 ENDS = {"promoted": "promoted", "confirmed": "confirmed", "rolled_back": "taken back"}
-"""What a step of a trial that matters most is called."""
+"""Steps of trials that the summary counts, in words."""
 MAX_NAMED = 3
 """Nodes that a sentence names."""
 
@@ -27,20 +27,14 @@ _UNREADABLE = re.compile("\ufffd{3,}")
 
 
 def visible(text: Any, limit: int = MAX_TEXT) -> str:
-    """Return a text that shows all it holds.
-
-    Invisible and direction-changing characters by code, an over-long one cut with an ellipsis.
-    """
+    """Return a text with invisible and direction-changing characters as codes, cut to `limit`."""
     shown = _INVISIBLE.sub(lambda found: f"\\u{ord(found[0]):04x}", "" if text is None else str(text))
     shown = _UNREADABLE.sub(lambda found: f"\ufffd×{len(found[0])}", shown)
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
 def without_subject(reason: str, improvement_id: str) -> str:
-    """A rule's sentence without the name and the id that stand beside it anyway.
-
-    `confidence 0.61, needs at least 0.70`.
-    """
+    """Return the reason for a hold without the playbook's id, which is shown beside it."""
     return visible(reason.replace(f" {improvement_id} has ", " "))
 
 
@@ -51,7 +45,7 @@ def summary_of(
     playbooks: Sequence[PlaybookLine],
     quality: Quality,
 ) -> tuple[str, ...]:
-    """Return what a reader needs in the first ten seconds, one sentence each."""
+    """Return the summary of a report, one sentence each."""
     failing = [one for one in patterns if one.failures]
     ready = [one for one in playbooks if not one.held_because]
     held = len(playbooks) - len(ready)
@@ -96,16 +90,14 @@ def _of_ready(rows: ReportRows, ready: Sequence[PlaybookLine], *, is_gated: bool
 
 def _of_held(held: int, playbooks: Sequence[PlaybookLine], threshold: float) -> str:
     highest = max(one.confidence for one in playbooks)
-    nearest = (
-        f"; the highest confidence is {highest:.0%}, and {threshold:.0%} is needed"
-        if highest < threshold
-        else ""
-    )
+    nearest = ""
+    if highest < threshold:
+        nearest = f"; the highest confidence is {highest:.0%}, and {threshold:.0%} is needed"
     return f"{_count(held, 'playbook')} held back until the evidence is stronger{nearest}."
 
 
 def _of_trials(rows: ReportRows) -> str:
-    """What became of changes in the last fortnight, and how many are still on trial."""
+    """Count the changes on trial, and how changes of the last fortnight ended."""
     became = Counter(ENDS[row["action"]] for row in rows.steps if row["action"] in ENDS)
     on_trial = sum(row["action"] in ("none", "widened", "promoted") for row in rows.outcomes)
     now = f"{_count(on_trial, 'change')} on trial or watched" if on_trial else "no change on trial"
@@ -121,9 +113,8 @@ def _of_incidents(incidents: Sequence[PatternLine]) -> str:
 
 def _of_silent(silent: Sequence[str]) -> str:
     names = f" ({', '.join(silent)})" if len(silent) <= MAX_NAMED else ""
-    return (
-        f"{_count(len(silent), 'node')} that usually report{'s' if len(silent) == 1 else ''} did not{names}."
-    )
+    report = "reports" if len(silent) == 1 else "report"
+    return f"{_count(len(silent), 'node')} that usually {report} did not{names}."
 
 
 def _count(number: int, noun: str) -> str:
@@ -131,10 +122,9 @@ def _count(number: int, noun: str) -> str:
 
 
 def counted(outcomes: Mapping[str, int]) -> str:
-    """Return counts as words, the most first: `16 for review, 8 to change by hand`."""
-    return ", ".join(
-        f"{count:,} {name}" for name, count in sorted(outcomes.items(), key=lambda one: (-one[1], one[0]))
-    )
+    """Return counts as words, most first: `16 for review, 8 to change by hand`."""
+    in_order = sorted(outcomes.items(), key=lambda one: (-one[1], one[0]))
+    return ", ".join(f"{count:,} {name}" for name, count in in_order)
 
 
 def _and(words: Sequence[str]) -> str:
