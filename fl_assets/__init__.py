@@ -1,6 +1,6 @@
 """fl_assets: the Federated Learning Coordinator, a Dagster project that turns fleet telemetry into playbooks.
 
-What goes here: the two names of the Python API. Everything else is imported from its own module.
+The Python API is the two names exported here; import everything else from its own module.
 """
 
 from typing import TYPE_CHECKING, Any

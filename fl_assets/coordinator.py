@@ -1,6 +1,7 @@
 """The Python API: the same assets as in the Dagster UI, run in this process.
 
-What goes here: starting cycles and telling how they ended. What does not: what a cycle does (`assets/`).
+What goes here: starting cycles and returning their results. What does not: the steps of a cycle
+(`defs/assets/`).
 """
 
 import os
@@ -32,10 +33,7 @@ from fl_assets.workspace import Workspace
 
 
 class InsufficientData(Exception):  # noqa: N818 (the name is the contract's)
-    """The window of the day holds fewer events than a cycle needs.
-
-    Nothing was learned and nothing is lost.
-    """
+    """The window of the day holds fewer events than a cycle needs."""
 
     def __init__(self, result: LearningCycleResult) -> None:
         super().__init__(result.reason)
@@ -81,10 +79,7 @@ class FederatedLearningCoordinator:
         return cls()
 
     def latest_complete_day(self, progress: Callable[[str], None] | None = None) -> date:
-        """Return the last day before today that has events, pulling yesterday and reading new files first.
-
-        Yesterday when there are none.
-        """
+        """Pull yesterday, read new files, and return the last past day with events, else yesterday."""
         yesterday = self._clock().astimezone(UTC).date() - timedelta(days=1)
         with redacted_errors():
             self.workspace.pull.days(self.workspace.sources, [yesterday], progress or (lambda _: None))
@@ -96,7 +91,7 @@ class FederatedLearningCoordinator:
     ) -> LearningCycleResult:
         """Run the cycle of `day`, by default the latest complete day with events.
 
-        `progress` is called with what is being done.
+        `progress` is called with each step in words.
 
         Raises:
             InsufficientData: the day's window holds fewer than FEDERATED_LEARNING_MIN_EVENTS events.
@@ -112,7 +107,7 @@ class FederatedLearningCoordinator:
         return result
 
     def result_of(self, day: date) -> LearningCycleResult | None:
-        """Return how the latest cycle of a day ended; None without one, or when events came since."""
+        """Return the result of a day's latest cycle; None without one, or when events came since."""
         rows = self.workspace.warehouse.rows(
             "select cycle_id from learning_cycles where event_date = $day and end_time is not null "
             "order by start_time desc limit 1",
@@ -148,9 +143,7 @@ class FederatedLearningCoordinator:
         return results
 
     def apply_updates(self, day: date) -> list[dict[str, Any]]:
-        """Carry out the decisions of a day and people's answers to them.
-
-        Return the day's rows of `applied_updates`.
+        """Carry out a day's decisions and people's answers; return the day's rows of `applied_updates`.
 
         Raises:
             CycleFailedError: a step raised an error.
@@ -164,12 +157,9 @@ class FederatedLearningCoordinator:
     def start_background_cycles(
         self, on_result: Callable[[LearningCycleResult | Exception], None] | None = None
     ) -> threading.Thread:
-        """Run a cycle now, then one every `cycle_interval_secs`, in a daemon thread.
+        """Run a cycle now, then one every `cycle_interval_secs`, in a daemon thread, until stopped.
 
-        `stop_background_cycles` ends it.
-
-        A cycle that fails, or finds too little data, is handed to `on_result` (it is in `learning_cycles`
-        too) and the next one runs as usual.
+        `on_result` is called with each result or error; after an error the next cycle runs as usual.
 
         Raises:
             RuntimeError: cycles already run, or federated learning is switched off.
@@ -188,7 +178,7 @@ class FederatedLearningCoordinator:
         return self._thread
 
     def stop_background_cycles(self) -> None:
-        """Ask the background thread to end, and wait until the cycle it is in has ended."""
+        """Stop the background thread after its current cycle, and wait for that."""
         self._stop.set()
         if self._thread:
             self._thread.join()
@@ -198,9 +188,7 @@ class FederatedLearningCoordinator:
             outcome: LearningCycleResult | Exception
             try:
                 outcome = self.run_learning_cycle()
-            except (
-                Exception
-            ) as error:  # the outer edge of the thread: one bad cycle must not end all later ones
+            except Exception as error:  # one bad cycle must not end the thread
                 outcome = error
             if on_result:
                 on_result(outcome)
@@ -227,21 +215,16 @@ class FederatedLearningCoordinator:
         ):
             reason = failure_of(outcome)
             CycleLog(self.workspace.warehouse, clock=self._clock).fail_open(outcome.run_id, reason)
-            notify_failure(
-                self.config, outcome.run_id, days[-1], reason
-            )  # that it cannot be sent must not hide what failed
-            message = (
-                f"the learning cycle of {days[0]}{f' to {days[-1]}' if len(days) > 1 else ''} "
-                f"failed: {reason}"
-            )
+            notify_failure(self.config, outcome.run_id, days[-1], reason)
+            of_days = f"{days[0]}{f' to {days[-1]}' if len(days) > 1 else ''}"
+            message = f"the learning cycle of {of_days} failed: {reason}"
             raise CycleFailedError(message)
         return [result for result in results if result]
 
     def _execute(self, job: str, **given: Any) -> dg.ExecuteInProcessResult:
-        """Run a job in this process, on the instance that was given, else on the home's.
+        """Run a job in this process, on the given instance or that of the home.
 
-        What would pile up, cycle by cycle, is given back: the handles of the home, and the memory that
-        Arrow's allocator keeps of threads that have ended.
+        It releases what would accumulate over cycles: the home's handles, and Arrow's unused memory.
         """
         try:
             with nullcontext(self._instance) if self._instance else open_home(self.config) as instance:
@@ -276,36 +259,28 @@ class FederatedLearningCoordinator:
 
 
 def failure_of(outcome: dg.ExecuteInProcessResult) -> str:
-    """Return what made a run fail, in one line.
-
-    The step and the error that it raised; what lies under that is in the run's log.
-    """
+    """Return the step that made a run fail and its error, in one line."""
     for event in outcome.all_events:
         data = event.event_specific_data
         error = getattr(data, "error", None)
         if (event.is_step_failure or event.is_failure) and error:
-            while error.cause and (error.cls_name or "").startswith("Dagster"):  # its own, around ours
+            while error.cause and (error.cls_name or "").startswith("Dagster"):  # wraps ours
                 error = error.cause
-            said = re.sub(
-                r"^fl_assets[.\w]*: ", "", error.message
-            )  # our own errors say all without their class
-            return f"{event.step_key or 'the run'}: {first_line(said)}"
+            text = re.sub(r"^fl_assets[.\w]*: ", "", error.message)  # without the class of our errors
+            return f"{event.step_key or 'the run'}: {first_line(text)}"
     return "a step did not run; see the run in the Dagster UI"
 
 
 def open_home(config: FederatedLearningConfig) -> dg.DagsterInstance:
-    """Return Dagster's instance.
-
-    That of DAGSTER_HOME, else one under the data folder, initialised before anything runs in parallel.
-    """
+    """Return Dagster's instance: that of DAGSTER_HOME, else an initialised one under the data folder."""
     os.environ["DAGSTER_HOME"] = str(dagster_home(config))
     return dg.DagsterInstance.get()
 
 
 def dagster_home(config: FederatedLearningConfig) -> Path:
-    """Return the folder that DAGSTER_HOME names, else one under the data folder, prepared.
+    """Return the folder that DAGSTER_HOME names, else a prepared one under the data folder.
 
-    One of the user's own that has no `dagster.yaml` gets this project's, so that nothing is sent from it.
+    A folder of the user's without a `dagster.yaml` gets this project's, which switches telemetry off.
 
     Raises:
         SettingsError: DAGSTER_HOME is a relative path, or no folder can be made there.
@@ -333,9 +308,7 @@ def _own_settings() -> str:
 
 PACKAGE = Path(__file__).parent
 DAGSTER_SETTINGS = (PACKAGE / "dagster.yaml", PACKAGE.parent / "dagster.yaml")
-"""Where Dagster's settings lie in an installed package, and in a checkout."""
-
-
+"""Dagster's settings in an installed package, and in a checkout."""
 POSTGRES = variable("dagster_postgres_url")
 _POSTGRES_STORAGE = f"storage:\n  postgres:\n    postgres_url:\n      env: {POSTGRES}\n"
 
@@ -343,12 +316,11 @@ _POSTGRES_STORAGE = f"storage:\n  postgres:\n    postgres_url:\n      env: {POST
 def prepare_home(config: FederatedLearningConfig) -> Path:
     """Make Dagster's home under the data folder, with this project's `dagster.yaml`; return its path.
 
-    Processes that meet an empty home, or an empty database, at once would fail on its migrations, so one of
-    them opens it first, by itself.
+    Migrations of an empty home or database would fail in several processes at once, so it is opened here
+    first, under a lock.
 
     Raises:
-        SettingsError: the database that the settings name is out of reach, or the extra that reaches it
-            is not installed.
+        SettingsError: the database cannot be reached, or the extra for it is not installed.
     """
     home = (config.data_path / "dagster").resolve()
     home.mkdir(parents=True, exist_ok=True)
@@ -369,7 +341,7 @@ def prepare_home(config: FederatedLearningConfig) -> Path:
 
 
 def _open_postgres(home: Path) -> None:
-    """Open the database once, so that its tables are there; a refusal is an error that names the setting."""
+    """Open the database once, which creates its tables; errors name the setting."""
     try:
         from dagster_postgres.utils import DagsterPostgresException
     except ImportError as error:

@@ -1,7 +1,4 @@
-"""The one `Definitions` of the project: what `dagster dev`, the CLI and the Python API all run.
-
-What goes here: the list of parts. What does not: any part.
-"""
+"""The one `Definitions` of the project, which `dagster dev`, the CLI and the Python API all run."""
 
 import dagster as dg
 
@@ -31,7 +28,7 @@ from fl_assets.defs.resources import resources
 
 
 def build(settings: FederatedLearningConfig | None = None) -> dg.Definitions:
-    """Return the definitions, with the settings of the environment unless others are given, for embedding."""
+    """Return the definitions, by default with the settings of the environment."""
     return dg.Definitions(
         assets=dg.load_assets_from_modules(
             [sources, telemetry, nodes, patterns, playbooks, adapters, updates, cycles, report, retention]

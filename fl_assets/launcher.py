@@ -1,7 +1,4 @@
-"""Where the run launcher was: a `dagster.yaml` of an earlier release names it here.
-
-What goes here: that name. What does not: the launcher (`defs/launcher.py`).
-"""
+"""The run launcher's earlier module, which a `dagster.yaml` of an earlier release names."""
 
 from fl_assets.defs.launcher import WatchedRunLauncher
 

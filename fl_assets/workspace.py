@@ -1,7 +1,6 @@
-"""Everything on disk that one coordinator works with, opened from its settings.
+"""Composition of the stores of one coordinator from its settings.
 
-What goes here: which store is made from what. What does not: a question to any of them; functions are given
-the stores that they read, and never this.
+Functions are given the stores that they read, never the workspace.
 """
 
 from collections.abc import Callable, Collection
@@ -36,14 +35,14 @@ from fl_assets.updates.stores import UpdateStores
 
 
 class Workspace:
-    """The stores of one coordinator, each opened when it is first asked for."""
+    """The stores of one coordinator, each opened at first use."""
 
     def __init__(self, settings: FederatedLearningConfig, *, launch: Launch = run_plainly) -> None:
         self.settings, self._launch = settings, launch
 
     @cached_property
     def engine(self) -> SummingEngine:
-        """What checks, redacts, masks and sums events."""
+        """Checks, redacts, masks and sums events."""
         is_spark = self.settings.engine == "spark"
         return SparkEngine(self.settings, launch=self._launch) if is_spark else SummingEngine(self.settings)
 
@@ -54,7 +53,7 @@ class Workspace:
 
     @cached_property
     def index(self) -> TelemetryIndex:
-        """Which bytes of which source file have been ingested, and which days were analysed since."""
+        """Index of the ingested bytes of source files, and of the analysed days."""
         return TelemetryIndex(self.settings)
 
     @cached_property
@@ -66,23 +65,23 @@ class Workspace:
         return warehouse
 
     def rebuild(self, progress: Callable[[str], None] = lambda _: None) -> Rebuilt:
-        """Make the warehouse what its files say; see `Warehouse.rebuild`."""
+        """Rebuild the warehouse from its files; see `Warehouse.rebuild`."""
         self.lake.refresh()
         warehouse = Warehouse.at(self.settings.warehouse_path, lake_path=self.settings.lake_folder)
         return warehouse.rebuild(progress, views_of=self.settings.lake_folder)
 
     @cached_property
     def summaries(self) -> SummaryFiles:
-        """Sums that nodes send instead of events."""
+        """Summaries of nodes."""
         return SummaryFiles(self.settings)
 
     @cached_property
     def intake(self) -> Intake:
-        """Taking in what the fleet sends."""
+        """Ingestion of events and summaries."""
         return Intake(self.engine, self.summaries, self.index, note_days=self._note_days)
 
     def _note_days(self, _: Collection[date]) -> None:
-        """Remember where telemetry begins; a day that only has lines that could not be read is none of it."""
+        """Remember the first day with telemetry, not counting days with unreadable lines alone."""
         remember(self.settings, (day for table in EVENT_TABLES for day in self.lake.days(table)[:1]))
 
     @cached_property
@@ -92,7 +91,7 @@ class Workspace:
 
     @cached_property
     def pull(self) -> Pull:
-        """Pulling from them."""
+        """Pulling from sources."""
         return Pull(self.settings.telemetry_folder)
 
     @cached_property
@@ -108,7 +107,7 @@ class Workspace:
 
     @cached_property
     def patterns(self) -> PatternStore:
-        """What an analysis reads."""
+        """Reads the history for an analysis, and stores patterns."""
         connect, days = self.engine.connect, self.settings.max_window_days
         return PatternStore(self.warehouse, self.lake, connect, self.summaries, max_window_days=days)
 
@@ -124,23 +123,23 @@ class Workspace:
 
     @cached_property
     def gate(self) -> Gate:
-        """The rules that a day must keep."""
+        """Evaluates the rules on days and playbooks."""
         recount = self.recounter.recount
         return Gate(self.settings, self.lake, self.warehouse, lambda: self.days, self.playbooks, recount)
 
     @cached_property
     def adapters(self) -> AdapterStore:
-        """Adapters: what is offered, installed and in use."""
+        """Adapters offered, installed and in use."""
         return AdapterStore(self.settings)
 
     @cached_property
     def catalogue(self) -> Catalogue:
-        """What was offered when a day was analysed."""
+        """Adapters offered when a day was analysed."""
         return Catalogue(self.warehouse)
 
     @cached_property
     def updates(self) -> UpdateStores:
-        """What updates read and change."""
+        """Stores of updates."""
         return UpdateStores.opened(
             self.settings, self.warehouse, self.playbooks, self.gate, self.adapters, self.lake, self.engine
         )
@@ -157,7 +156,7 @@ class Workspace:
 
     @cached_property
     def report(self) -> ReportReader:
-        """What a day's report is made from."""
+        """Reads the rows of a day's report."""
         return ReportReader(
             self.settings, self.warehouse, self.lake, self.engine, self.summaries, self.days, self.index
         )

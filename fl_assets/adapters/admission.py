@@ -116,8 +116,6 @@ class Candidate(Record):
 
 _Broken = tuple[str, str, str]
 """Rule, expected, actual."""
-
-
 _SHOWN_CHARS = 600  # of a value in a refusal
 
 

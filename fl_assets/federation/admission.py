@@ -1,7 +1,6 @@
-"""When a coordinator believes a summary, and how its texts are made harmless.
+"""Checking a summary, and cleaning its texts.
 
-What goes here: rules over one summary. What does not: files and sequence numbers
-(`coordinator_side.py`).
+What goes here: rules on a single summary. What does not: files and sequence numbers (`coordinator_side.py`).
 """
 
 import json
@@ -41,10 +40,7 @@ _CONTROL = re.compile(
 
 
 def clean_text(text: str) -> str:
-    """Return a text of a summary without control characters, personal data and secrets.
-
-    An honest node's stays as it is.
-    """
+    """Return a text without control characters, personal data and secrets; an honest node's has none."""
     return redact(_CONTROL.sub(" ", text))
 
 
@@ -87,7 +83,7 @@ def read_summary(line: bytes, keys: TrustedKeys) -> Summary:
         summary = SignedSummary.model_validate_json(line)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        # Only names of fields of ours are repeated, never what the line holds.
+        # The message repeats names of our fields only, never content of the line.
         detail = f"{'.'.join(str(part) for part in first['loc'])[:80]} breaks its rule ({first['type']})"
         raise SummaryRefusedError("format", detail, **claim) from None
     if canonical_record(summary) != line:
@@ -110,7 +106,7 @@ def _broken_signature(content: bytes, signature: str, node: str, keys: TrustedKe
 def check_summary(
     summary: Summary, *, settings: FederatedLearningConfig, ours: SharedSettings, today: date
 ) -> None:
-    """Refuse a summary of a known node that this coordinator cannot add to others.
+    """Refuse a summary that this coordinator cannot add to others.
 
     Raises:
         SummaryRefusedError: settings_match or day.
@@ -130,11 +126,11 @@ def check_summary(
 
 
 def clean_summary(summary: Summary, masked: Mapping[str, str]) -> tuple[Summary, int]:
-    """Return a summary whose texts have been cleaned and masked once more, and how many of them changed.
+    """Return a summary with its texts cleaned and masked again, and how many of them changed.
 
     Args:
-        summary: As it came; hostile.
-        masked: For each of `texts_to_mask(summary)` what masking makes of it.
+        summary: The summary, not trusted.
+        masked: Masked form of each of `texts_to_mask(summary)`.
 
     Raises:
         SummaryRefusedError: format; rows that cleaning makes the same add up past a bound.
@@ -147,11 +143,9 @@ def clean_summary(summary: Summary, masked: Mapping[str, str]) -> tuple[Summary,
     failures: dict[tuple[str, str, str], FailureCount] = {}
     for one in summary.failures:
         service, method = name(one.service), name(one.method)
-        error = (
-            _masked(one.error, masked)
-            if one.has_text
-            else one.error.replace(stand_in(one.service, one.method), stand_in(service, method), 1)
-        )
+        error = one.error.replace(stand_in(one.service, one.method), stand_in(service, method), 1)
+        if one.has_text:
+            error = _masked(one.error, masked)
         changed += (service, method, error) != (one.service, one.method, one.error)
         moved = one.model_copy(update={"service": service, "method": method, "error": error})
         failures[service, method, error] = _sum(
@@ -190,10 +184,7 @@ def clean_summary(summary: Summary, masked: Mapping[str, str]) -> tuple[Summary,
 
 
 def texts_to_mask(summary: Summary) -> list[str]:
-    """Return the error texts that masking is to see again.
-
-    Cleaned, without the status that masking itself has put at the end.
-    """
+    """Return the error texts to mask again: cleaned, without the status that masking appended."""
     return sorted({split_status(clean_text(one.error))[0] for one in summary.failures if one.has_text})
 
 
@@ -203,7 +194,7 @@ def _masked(error: str, masked: Mapping[str, str]) -> str:
 
 
 def _sum(one: Any, other: Any, names: Sequence[str]) -> Any:
-    """Add the counts of two rows that cleaning has made the same."""
+    """Add the counts of two rows that cleaning has made equal."""
     if one is None:
         return other
     sums = {name: getattr(one, name) + getattr(other, name) for name in names}

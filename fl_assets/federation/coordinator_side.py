@@ -1,12 +1,11 @@
-"""On the coordinator: taking nodes' summaries from a folder into the lake, and what they add to a day's sums.
+"""On the coordinator: moving nodes' summaries from a folder into the lake, and their rows of a day's sums.
 
-What goes here: finding, verifying, storing. What does not: the rules (`admission.py`), remembering files and
-what was refused (`files_seen.py`), writing summaries (`node_side.py`), adding them to other nodes' sums
-(`intake.py`).
+What goes here: finding, verifying, storing. What does not: the rules (`admission.py`), known files and
+refused lines (`files_seen.py`), writing summaries (`node_side.py`).
 
-A taken summary is one row of the lake's `node_summaries`, the newest of its node and day; the highest
-sequence number is remembered there and in no summary. A file is read again when it changes, and one that held
-something refused also when keys or settings do. Nothing is ever removed from the folder.
+The newest accepted summary of a node and day is one row of the lake's `node_summaries`, which also keeps its
+sequence number. A file is read again when it changes, and after a refusal also when keys or settings change.
+Nothing is ever removed from the folder.
 """
 
 import hashlib
@@ -54,13 +53,13 @@ MAX_REFUSED = 1_000
 
 @dataclass(slots=True)
 class Taken:
-    """What one look at the folder did."""
+    """Result of reading the folder."""
 
     files: int = 0
     summaries: int = 0
-    """Taken, each the newest of its node and day."""
+    """Accepted, each the newest of its node and day."""
     known: int = 0
-    """Lines that had been taken before, byte for byte."""
+    """Lines that had been accepted before, byte for byte."""
     refused: list[RefusedSummary] = field(default_factory=list)
     days: set[date] = field(default_factory=set)
     """Days whose content changed."""
@@ -84,7 +83,7 @@ class _Line:
 
 @dataclass(slots=True)
 class _Look:
-    """What the files that changed hold."""
+    """Contents of the files that changed."""
 
     files: dict[str, tuple[int, int]] = field(default_factory=dict)
     lines: list[_Line] = field(default_factory=list)
@@ -101,7 +100,7 @@ class SummaryFiles:
         self._seen = FilesSeen(settings.data_path / "summaries.sqlite")
 
     def registered(self) -> tuple[str, ...]:
-        """Return the nodes whose summaries are taken, by name.
+        """Return the names of the nodes whose summaries are accepted.
 
         Raises:
             KeyFileError: one of the files is no public key.
@@ -109,9 +108,9 @@ class SummaryFiles:
         return self._keys().names
 
     def waiting(self) -> dict[date, tuple[int, str]]:
-        """Return, by day, the events and a token of the summaries that would be taken now.
+        """Return by day the events and a token of the summaries that `take` would store.
 
-        Writes nothing, and costs a stat for a file that did not change.
+        It writes nothing, and only stats files that did not change.
         """
         found: dict[date, tuple[int, str]] = {}
         for line in self._admitted(self._look(), []):
@@ -124,12 +123,10 @@ class SummaryFiles:
 
     @retry_on_conflict
     def take(self, index: TelemetryIndex) -> Taken:
-        """Store what is new in the folder, then tell the index which days changed.
-
-        A second call right after finds nothing to do.
+        """Store what is new in the folder, and mark the changed days in the index; idempotent.
 
         Args:
-            index: told of the days, so that the sensor asks for them.
+            index: marks the days, so that the sensor requests them.
 
         Raises:
             IngestBusyError: another process held the ingestion lock for ten minutes.
@@ -151,7 +148,7 @@ class SummaryFiles:
                     admitted = [line for line in admitted if line not in broken]
             taken.summaries, taken.refused = len(admitted), refused
             taken.days = {line.day for line in admitted}
-            # Also of lines that were stored before: a crash may have come between that and this.
+            # Includes lines stored before, since a crash may have come in between.
             days = {line.day for line in look.lines}
             stored = {day for day in days if self._lake.manifest(NODE_SUMMARIES.name, day)}
             index.commit([], stored, self._lake)
@@ -159,7 +156,7 @@ class SummaryFiles:
         return taken
 
     def refusals(self) -> list[RefusedSummary]:
-        """Return every line that was not taken, by file and line, removed files included."""
+        """Return every refused line, by file and line, removed files included."""
         return self._seen.refusals()
 
     def nodes(self, day: date) -> dict[str, dict[str, Any]]:
@@ -168,7 +165,7 @@ class SummaryFiles:
         return {row["node_id"]: row for row in self._rows(day, names)}
 
     def rows(self, day: date) -> SummaryRows:
-        """Return what the summaries of a day add to its sums, counted from what is stored of them."""
+        """Return the rows that the stored summaries of a day add to its sums."""
         found = SummaryRows([], [], [])
         for row in self._rows(day, ["content"]):
             one = rows_of(Summary.model_validate_json(row["content"]))
@@ -180,8 +177,7 @@ class SummaryFiles:
                 own.extend(more)
         return found
 
-    # How
-    # ------------------------------------------------------------------------------------------------
+    # How ------------------------------------------------------------------------------------------------
 
     def _rows(self, day: date, names: list[str]) -> list[dict[str, Any]]:
         return [
@@ -194,10 +190,7 @@ class SummaryFiles:
         return TrustedKeys(self._settings.node_keys_path)
 
     def _judged_by(self) -> str:
-        """Return what tells one way of judging from another.
-
-        Registered keys, settings that must match, the days that may be told of.
-        """
+        """Hash what verdicts depend on: registered keys, shared settings, and the allowed days."""
         keys = [
             f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}"
             for path in sorted(self._settings.node_keys_path.glob("*.pem"))
@@ -211,7 +204,7 @@ class SummaryFiles:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
     def _look(self) -> _Look:
-        """Read the files that changed, or that held something refused and would be judged otherwise now."""
+        """Read the files that changed, or that had refusals and would be judged differently now."""
         look = _Look()
         root = self._settings.summaries_path
         listed = {path: (status.st_size, status.st_mtime_ns) for path, status in walk(root).files}
@@ -240,7 +233,7 @@ class SummaryFiles:
                         if refused <= MAX_REFUSED:
                             look.refused.append(_refusal(path, number, digest, error))
                         if error.rule == "size":
-                            break  # what follows in the file would be its middle
+                            break  # the rest of the file would start in the middle of a line
                         continue
                     at = start - len(content)
                     key = (summary.node_id, summary.day, summary.sequence, summary.events)
@@ -249,19 +242,16 @@ class SummaryFiles:
                 more = SummaryRefusedError("format", f"{refused - MAX_REFUSED} more lines were refused")
                 look.refused.append(_refusal(path, number, "", more))
         except FileNotFoundError:
-            del look.files[path]  # it vanished since it was listed
+            del look.files[path]  # removed since it was listed
         except OSError as error:
             look.refused.append(
                 _refusal(path, 0, "", SummaryRefusedError("format", f"cannot be read: {error.strerror}"))
             )
 
     def _admitted(self, look: _Look, refused: list[RefusedSummary]) -> list[_Line]:
-        """Return the lines that are newer than what is stored, by node, day and number.
-
-        A replay goes to `refused`.
-        """
+        """Return the lines that are newer than the stored ones; replays go to `refused`."""
         admitted: list[_Line] = []
-        # In order of their numbers, so that the order of files decides nothing.
+        # By sequence number, so that the order of files does not matter.
         ordered = sorted(
             look.lines, key=lambda line: (line.day, line.node_id, line.sequence, line.path, line.number)
         )
@@ -285,7 +275,7 @@ class SummaryFiles:
         return admitted
 
     def _store(self, day: date, lines: Iterable[_Line], refused: list[RefusedSummary]) -> set[_Line]:
-        """Put the newest summary of each node in the place of its older one, in one commit.
+        """Replace each node's older summary by its newest, in one commit.
 
         A line that turns out not to be storable goes to `refused`, and is returned.
         """
@@ -361,7 +351,7 @@ class SummaryFiles:
         return content
 
     def _settle(self, look: _Look, admitted: list[_Line], refused: list[RefusedSummary]) -> None:
-        """Remember, after the lake's commit, what became of each file."""
+        """Record the outcome of each file, after the lake's commit."""
         taken: dict[str, int] = {}
         for line in admitted:
             taken[line.path] = taken.get(line.path, 0) + 1
@@ -383,7 +373,7 @@ def _refused_line(line: _Line, error: SummaryRefusedError) -> RefusedSummary:
 
 
 def mask_texts(texts: list[str]) -> list[str]:
-    """Return texts masked as failures are."""
+    """Return texts masked as error texts are."""
     if not texts:
         return []
     with duckdb.connect() as connection:

@@ -1,10 +1,10 @@
-"""How a node counts its day by session, with and without a bound on each session's part.
+"""Counting a node's day by session, with and without a bound on each session's contribution.
 
 What goes here: SQL over the views `raw_traces` and `conversation_logs`, and its result as a record. What does
-not: what of it is published (`privacy.py`).
+not: which counts are published (`privacy.py`).
 
-A *session* is what is protected: a conversation with all calls that belong to it, or a trace that belongs to
-none. Calls without a trace are one session.
+A *session*, the unit of protection, is a conversation with all its calls, or a trace without a conversation.
+Calls without a trace are one session.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,25 +16,14 @@ from fl_assets.sums.conversations import conversation_signals_sql
 from fl_assets.sums.masking import NOISE_WIDTH, bucket_sql, failures_sql
 
 MAX_CALLS = 6
-"""With noise a session counts as one failed call or one conversation and one successful call, or else as so
-many successful calls at the most.
-"""
-
-
+"""With noise a session counts as one failed call or one conversation and one successful call, or else as at
+most so many successful calls."""
 OF_CALLS, OF_ONE = Fraction(MAX_CALLS), Fraction(MAX_CALLS, MAX_CALLS - 1)
-"""Scales of the noise on successful calls, and on failures and conversations, for an epsilon of 1.
-
-1 / OF_ONE + 1 / OF_CALLS = MAX_CALLS / OF_CALLS = 1.
-"""
-
-
+"""Scales of the noise on successful calls, and on failures and conversations, for an epsilon of 1: 1 / OF_ONE
++ 1 / OF_CALLS = MAX_CALLS / OF_CALLS = 1."""
 COARSE = (UNTIMED := -3, *range(NOISE_WIDTH, 8 * NOISE_WIDTH + 1, NOISE_WIDTH))
-"""Buckets of durations with noise, each named by the last of those that it is made of.
-
-Calls of no known duration, up to 5 ms, 26 ms …, and all above 84 s.
-"""
-
-
+"""Buckets of durations with noise, each named by its last fine bucket: calls without a duration, up to 5 ms,
+26 ms …, and all above 84 s."""
 _SESSION = "nullif(metadata->>'$.session_id', '')"
 _USER = (
     "coalesce(nullif(metadata->>'$.user_id', ''), nullif(metadata->>'$.\"user.id\"', ''), "
@@ -44,8 +33,8 @@ _TURN = "coalesce(session_id, log_id, event_id)"
 _SOURCE = f"coalesce('s:' || {_SESSION}, 't:' || nullif(trace_id, ''), '')"
 
 SESSION_SQL = (
-    # Calls come in sources: those of a session by their own word, and the others of a trace. A trace may be
-    # named by several conversations.
+    # A source is the calls that name a session, or the other calls of a trace, which several conversations
+    # may name.
     f"""create temp table fl_owners as
         select distinct session, source from (
             select {_SESSION} as session, 's:' || {_SESSION} as source from raw_traces
@@ -61,15 +50,15 @@ SESSION_SQL = (
     """create temp table fl_people as
         select source, min(coalesce(person, session)) as person
         from fl_owners left join fl_users using (session) group by source""",
-    # The source stands in the node's place, so that the statements that sum by node sum by source.
+    # The source replaces the node, so that statements that sum by node sum by source.
     f"""create temp view fl_calls as
         select t.* replace (source as node_id), coalesce({_USER}, person, source) as person
         from (select *, {_SOURCE} as source from raw_traces) t left join fl_people using (source)""",  # noqa: S608 - constants of our own only
     f"create temp view fl_turns as select * replace ({_TURN} as node_id) from conversation_logs",  # noqa: S608 - constants of our own only
     f"create temp table fl_failed as {failures_sql('fl_calls')}",
     f"create temp table fl_talk as {conversation_signals_sql('fl_turns', 'raw_traces')}",
-    # Every other session with conversation and calls counts by the one, drawn by the hash of its id, and the
-    # others by one source.
+    # Of sessions with conversation and calls, half (by the hash of the id) count by their conversation and
+    # half by one source.
     """create temp table fl_picked as
         with sources as (select node_id as source, bool_or(not success and caused_by is null) as failed
             from fl_calls group by 1),
@@ -92,12 +81,12 @@ SESSION_SQL = (
             from sources anti join fl_owners using (source))
         select source, bool_or(counts) as counts, max(most) as most from picked group by source""",  # noqa: S608 - constants of our own only
 )
-"""Statements that make of the views `raw_traces` and `conversation_logs` of a day the failed calls and
-signals of each session, and its part.
+"""Statements that make tables of each session's failed calls, signals and contribution from the views
+`raw_traces` and `conversation_logs` of a day.
 
-A session picks what it counts by from its own events alone, whatever others share with it: its conversation,
-or one source of calls, one that failed first. A source that several sessions picked counts once. So a session
-that is taken away takes its own pick along, and nothing passes to another one.
+A session picks its contribution from its own events alone: its conversation, or one source of calls,
+preferably one that failed. A source that several sessions picked counts once. So removing a session removes
+only its own pick, and changes no other's.
 """
 
 _PERSONS = "count(distinct coalesce(person, node_id))"
@@ -110,11 +99,9 @@ SEEN_SQL = {
         on session = node_id
         where sessions_affected > 0 group by 1""",  # noqa: S608 - constants of our own only
 }
-"""How many persons had each name: users where events name them, else sessions, else traces."""
+"""Persons with each name: users where events name them, else sessions, else traces."""
 
 _TRACES = "count(distinct trace_id) + bool_or(trace_id is null)::integer as sessions"
-
-
 EXACT_SQL = {
     "failures": f"""
         select service, method, masked_error as error, any_value(has_text) as has_text, count(*) as failures,
@@ -130,17 +117,11 @@ EXACT_SQL = {
             as sessions, sum(turns)::bigint as turns
         from fl_talk group by all""",
 }
-"""What a coordinator would count of the day's events (signature_sql, call_totals_sql,
-conversation_signals_sql), of all sessions together.
-"""
-
-
+"""Counts over all sessions, as of signature_sql, call_totals_sql and conversation_signals_sql."""
 _COARSE_SQL = (
     f"least({NOISE_WIDTH} * greatest(1, ceil({bucket_sql('duration_ms')} / "
     f"{NOISE_WIDTH}))::integer, {COARSE[-1]})"
 )
-
-
 BOUNDED_SQL = {
     "failures": """
         with placed as (
@@ -174,17 +155,16 @@ BOUNDED_SQL = {
         from (select distinct service, signal from fl_talk)
         left join of_agent using (service) left join of_signal using (service, signal)""",
 }
-"""The same counts with each session's part bounded, as MAX_CALLS says: which of its calls, agents and signals
+"""Counts with each session's contribution bounded (see MAX_CALLS): which of its calls, agents and signals
 count is drawn by the hash of their ids.
 
-Calls are the successful ones. A row of which nothing was drawn counts nought and is there all the same, or
-whether it is there would tell of a session what noise hides.
+Calls are successful ones. Rows with a count of 0 are kept: their absence would reveal what noise hides.
 """
 
 
 @dataclass(frozen=True)
 class DayCounts:
-    """A node's day, before anything is left out.
+    """A node's day before suppression.
 
     Attributes:
         events: calls and turns.

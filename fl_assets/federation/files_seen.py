@@ -1,9 +1,9 @@
-"""What a coordinator remembers of the files in the folder of summaries: which it has read, what it refused.
+"""The files of summaries that a coordinator has read, and the lines that it refused, in `summaries.sqlite`.
 
-What goes here: the database `summaries.sqlite`. What does not: judging a file (`coordinator_side.py`).
+What does not go here: judging a file (`coordinator_side.py`).
 
-A file is read again when its size or time changes, and one that held something refused also when the way of
-judging does. Losing the database costs reading all files again.
+A file is read again when its size or time changes, and after a refusal also when keys or settings change. If
+the database is lost, all files are read again.
 """
 
 import sqlite3
@@ -27,7 +27,7 @@ create table if not exists refusals (
 
 @dataclass(frozen=True, slots=True)
 class RefusedSummary:
-    """One line of a file that was not taken."""
+    """A refused line of a file."""
 
     path: str
     line: int
@@ -50,11 +50,11 @@ class FilesSeen:
     def changed(
         self, listed: Mapping[str, tuple[int, int]], judged_by: str
     ) -> Iterator[tuple[str, tuple[int, int]]]:
-        """Yield the listed files that are to be read, with their size and time in nanoseconds.
+        """Yield the listed files to read, with their size and time in nanoseconds.
 
         Args:
             listed: size and time of each file in the folder.
-            judged_by: what tells the present way of judging from another.
+            judged_by: hash of the present keys and settings.
         """
         with self._open() as connection:
             known = {row["path"]: row for row in connection.execute("select * from files")}
@@ -76,13 +76,13 @@ class FilesSeen:
         refused: Iterable[RefusedSummary],
         judged_by: str,
     ) -> None:
-        """Remember what became of the files that were read.
+        """Record the outcome of the files that were read.
 
         Args:
             files: size and time of each.
-            taken: lines taken, by path; none where it is missing.
-            refused: lines that were not.
-            judged_by: the way of judging.
+            taken: number of accepted lines by path.
+            refused: refused lines.
+            judged_by: hash of the keys and settings.
         """
         with self._open() as connection:
             for path, (size, mtime_ns) in files.items():
@@ -96,7 +96,7 @@ class FilesSeen:
                 connection.execute("insert or replace into refusals values (?, ?, ?, ?, ?, ?, ?)", values)
 
     def refusals(self) -> list[RefusedSummary]:
-        """Return every line that was not taken, by file and line, removed files included."""
+        """Return every refused line, by file and line, removed files included."""
         if not self.exists():
             return []
         with self._open() as connection:

@@ -1,7 +1,6 @@
-"""Everything that a fleet sends: its files of events, and the summaries of nodes that send none.
+"""Ingesting everything that a fleet sends: files of events, and summaries of nodes that send no events.
 
-What goes here: taking in both, and counting what waits. What does not: reading either (`events/`,
-`coordinator_side.py`).
+What does not go here: reading either (`events/`, `coordinator_side.py`).
 """
 
 import hashlib
@@ -15,7 +14,7 @@ from fl_assets.federation.coordinator_side import SummaryFiles, Taken
 
 
 class Intake:
-    """Events by the engine, summaries by their folder, and the index of what was read."""
+    """Ingests events and summaries, and counts what has not been analysed."""
 
     def __init__(
         self,
@@ -25,16 +24,13 @@ class Intake:
         *,
         note_days: Callable[[Collection[date]], None] = lambda _: None,
     ) -> None:
-        """Take in by these; `note_days` is told the days of new events, where there are any."""
+        """Ingest by these; `note_days` is called with the days that have new events."""
         self._engine, self._note_days = engine, note_days
         self._summaries = summaries
         self._index = index
 
     def ingest(self, progress: Callable[[str], None] | None = None) -> tuple[IngestReport, Taken]:
-        """Store what is new in the folders of telemetry and of summaries.
-
-        A second call right after finds nothing to do.
-        """
+        """Store what is new in the folders of telemetry and of summaries; idempotent."""
         report, taken = self._engine.ingest(progress), self._summaries.take(self._index)
         if report.days or taken.days:
             self._note_days({*report.days, *taken.days})
@@ -46,10 +42,7 @@ class Intake:
         return report, taken
 
     def backlog(self) -> Backlog:
-        """Count what was not analysed yet, by day.
-
-        Events in files and in the lake, and those that waiting summaries report.
-        """
+        """Count by day the events not analysed yet: in files, in the lake, and in waiting summaries."""
         events = self._index.backlog()
         days = {entry.day: entry for entry in events.days}
         for day, (count, token) in self._summaries.waiting().items():

@@ -1,11 +1,11 @@
-"""On a node: summaries, the ledger of what was said and spent, and the key that signs.
+"""On a node: writing summaries, the ledger of those sent and the epsilon spent, and the signing key.
 
-What goes here: counting a day, appending to the ledger, writing lines. What does not: what may be in a
-summary and how noise is put on (`federation/summary.py`), taking summaries (`summary_files.py`).
+What goes here: counting a day, appending to the ledger, writing lines. What does not: suppression and noise
+(`privacy.py`), accepting summaries (`coordinator_side.py`).
 
-The ledger is a file of JSON lines, appended and synced before a summary leaves: a crash costs a number, or an
-epsilon, and never lets one be used twice. A day that noise was put on is never counted again: its stored line
-is what is sent. Losing the ledger loses the account of what was spent, so it belongs into the node's backup.
+The ledger is a file of JSON lines, appended and synced before a summary leaves: a crash may waste a number or
+an epsilon, and never lets one be used twice. A day with noise is never counted again; its stored line is
+sent. The ledger accounts for the epsilon spent, so it belongs in the node's backup.
 """
 
 import hashlib
@@ -43,20 +43,20 @@ from fl_assets.infra.keys import make_private_key, public_pem, sign
 from fl_assets.infra.open_lake import open_lake
 
 BUDGET_DAYS = 30
-"""Days in a row that the budget bounds together; it renews as they pass."""
+"""Length of the sliding window, in days, that the budget applies to."""
 
 
 class SummaryError(RuntimeError):
-    """No summary can be written; the text says why and what to do."""
+    """A summary cannot be written; the text says why and what to do."""
 
 
 class LedgerEntry(Record):
-    """One line of the ledger: a summary that may have left the node."""
+    """One line of the ledger: a summary that may have been sent."""
 
     sequence: int = Field(ge=1)
     day: date
     epsilon: float = Field(ge=0)
-    content: str = Field(description="Hash of what the summary says, without its number and time.")
+    content: str = Field(description="Hash of the summary without its number and time.")
     digest: str = Field(description="SHA-256 of the line that was sent.")
     at: datetime
 
@@ -71,7 +71,7 @@ class DaySummary:
 
 
 class NodeSummaries:
-    """Summaries of one node; everything it keeps lies in `federation/` below the data folder."""
+    """Summaries of one node, kept in `federation/` below the data folder."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class NodeSummaries:
         clock: Callable[[], datetime] = now_utc,
         random: Random | None = None,
     ) -> None:
-        """Use the node's own engine and lake; `random` is for tests, where noise need not hide anything."""
+        """Use the node's own engine and lake; `random` is for tests."""
         self._settings = settings
         self._engine = engine
         self._lake = open_lake(settings)
@@ -92,18 +92,16 @@ class NodeSummaries:
 
     @property
     def key_path(self) -> Path:
-        """The private key that signs."""
+        """Path of the private key that signs."""
         return self._settings.node_key_path or self._folder / "node.key"
 
     @property
     def ledger_path(self) -> Path:
-        """The ledger."""
+        """Path of the ledger."""
         return self._folder / "ledger.jsonl"
 
     def summarize_day(self, day: date) -> DaySummary:
-        """Return the signed summary of a day.
-
-        It is the earlier one where nothing has changed since, or where noise was put on it.
+        """Return the signed summary of a day: the earlier one if it had noise or nothing has changed.
 
         Raises:
             SummaryError: the day has no events, is not over or was sent without noise before, the
@@ -149,10 +147,7 @@ class NodeSummaries:
             return DaySummary(line, made, is_new=True)
 
     def key(self) -> Ed25519PrivateKey:
-        """Return the key that signs, made at the first use.
-
-        Its public half lies beside it, for the coordinator.
-        """
+        """Return the signing key, made at first use, after writing its public half for the coordinator."""
         key = make_private_key(self.key_path)
         public = self.public_path
         if not public.exists() or public.read_bytes() != public_pem(key):
@@ -161,14 +156,14 @@ class NodeSummaries:
 
     @property
     def public_path(self) -> Path:
-        """The public half of the key."""
+        """Path of the public half of the key."""
         return self.key_path.with_suffix(".pub.pem")
 
     def ledger(self) -> list[LedgerEntry]:
-        """Return every summary that may have left the node, oldest first.
+        """Return every summary that may have been sent, oldest first.
 
         Raises:
-            SummaryError: a whole line cannot be read, or a number does not rise.
+            SummaryError: a complete line cannot be read, or a number does not rise.
         """
         found: list[LedgerEntry] = []
         for number, line in enumerate(self._lines(), start=1):
@@ -189,26 +184,25 @@ class NodeSummaries:
         return found
 
     def spent(self) -> Fraction:
-        """Return the epsilon of the last BUDGET_DAYS days together."""
+        """Return the epsilon spent in the last BUDGET_DAYS days."""
         last = self._clock().astimezone(UTC).date()
         recent = (one for one in self.ledger() if (last - one.day).days < BUDGET_DAYS)
         return sum((Fraction(str(one.epsilon)) for one in recent), Fraction(0))
 
     @property
     def budget(self) -> float:
-        """The most that may be spent."""
+        """Most epsilon that may be spent in BUDGET_DAYS days."""
         return self._settings.summary_budget
 
     def days(self, first: date, last: date) -> list[date]:
-        """Return the days of a range that the node has events of."""
+        """Return the days of a range with events of the node."""
         known = {*self._lake.days(RAW_TRACES.name), *self._lake.days(CONVERSATION_LOGS.name)}
         return sorted(day for day in known if first <= day <= last)
 
-    # How
-    # ------------------------------------------------------------------------------------------------
+    # How ------------------------------------------------------------------------------------------------
 
     def _check_budget(self, day: date, spent: Iterable[LedgerEntry]) -> None:
-        """Refuse a day when any BUDGET_DAYS days in a row that hold it would take more than the budget."""
+        """Refuse a day if any BUDGET_DAYS consecutive days with it would exceed the budget."""
         epsilon = Fraction(str(self._settings.summary_epsilon))
         budget = Fraction(str(self._settings.summary_budget))
         total = most_in_a_row(
@@ -226,7 +220,7 @@ class NodeSummaries:
             raise SummaryError(message)
 
     def _count(self, day: date) -> tuple[str, DayCounts]:
-        """Count a day as a coordinator would, and with noise with each session's part bounded."""
+        """Count a day as a coordinator would, or, with noise, with each session's contribution bounded."""
         with self._engine.connect() as connection:
             events = 0
             for table in (RAW_TRACES, CONVERSATION_LOGS):
@@ -259,7 +253,7 @@ class NodeSummaries:
             return node_id, DayCounts(events, failures, calls, talk, seen)
 
     def _templates(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Put templates in the place of errors that too few sessions had to be sent as they are."""
+        """Replace errors that too few sessions had by templates."""
         k = self._settings.summary_min_sessions
         seen = dict(
             connection.execute(
@@ -269,7 +263,7 @@ class NodeSummaries:
         shared = shared_templates(seen, k)
         texts = sorted({split_status(template)[0] for template in shared.values()})
         once = mask_texts(texts)
-        # A template must stay as it is when the coordinator masks it once more.
+        # A template must not change when the coordinator masks it again.
         lasting = {
             text: masked
             for text, masked, again in zip(texts, once, mask_texts(once), strict=True)
@@ -277,15 +271,9 @@ class NodeSummaries:
         }
         parts = {error: split_status(template) for error, template in shared.items()}
         sent = {error: lasting[text] + status for error, (text, status) in parts.items() if text in lasting}
-        connection.register(
-            "fl_given",
-            pa.table(
-                {
-                    "error": pa.array(list(sent), pa.string()),
-                    "template": pa.array(list(sent.values()), pa.string()),
-                }
-            ),
-        )
+        columns = {"error": sent.keys(), "template": sent.values()}
+        given = pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
+        connection.register("fl_given", given)
         connection.execute("create temp table fl_templates as select * from fl_given")
         connection.unregister("fl_given")
         connection.execute("""create or replace temp table fl_failed as
@@ -327,7 +315,7 @@ class NodeSummaries:
         return DaySummary(line, SignedSummary.model_validate_json(line).signed, is_new=False)
 
     def _keep(self, line: bytes, made: Summary) -> None:
-        """Store the line, then enter it: from here on it counts as sent."""
+        """Store the line, then enter it in the ledger, after which it counts as sent."""
         path = self._sent(made.day, made.sequence)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, line)
@@ -343,9 +331,7 @@ class NodeSummaries:
         whole = sum(len(one) + 1 for one in self._lines())
         is_new = not self.ledger_path.exists()
         if not is_new and self.ledger_path.stat().st_size > whole:
-            os.truncate(
-                self.ledger_path, whole
-            )  # the start of a line that a crash left: its summary never left the node
+            os.truncate(self.ledger_path, whole)  # a partial line after a crash: its summary was not sent
         self._disk.append(self.ledger_path, entry.model_dump_json().encode() + b"\n")
         self._disk.sync(self.ledger_path)
         if is_new:
@@ -366,7 +352,7 @@ class NodeSummaries:
 
 
 def most_in_a_row(spent: Iterable[tuple[date, Fraction]], day: date) -> Fraction:
-    """Return the most epsilon that any BUDGET_DAYS days in a row that hold `day` take together."""
+    """Return the most epsilon of any BUDGET_DAYS consecutive days that include `day`."""
     found = list(spent)
     starts = (day - timedelta(days=back) for back in range(BUDGET_DAYS))
     return max(

@@ -1,7 +1,6 @@
-"""Noise on counts, exactly distributed: the discrete Laplace (two-sided geometric) distribution.
+"""An exact sampler of the discrete Laplace (two-sided geometric) distribution.
 
-What goes here: the sampler. What does not: which counts get how much of it, and why that hides a session
-(`federation.py`).
+What does not go here: the noise of each count, and why it hides a session (`privacy.py`).
 """
 
 from fractions import Fraction
@@ -11,14 +10,13 @@ from random import Random
 def discrete_laplace(scale: Fraction, random: Random) -> int:
     """Return an integer x with probability proportional to exp(-|x| / scale).
 
-    Integers and fractions alone, so that no rounding of floating-point numbers gives a count away (Mironov,
-    *On significance of the least significant bits for differential privacy*, 2012). The method is Algorithm 2
-    of Canonne, Kamath and Steinke, *The discrete Gaussian for differential privacy*, 2020.
+    It uses integers and fractions only, so that no rounding of floating-point numbers reveals a count
+    (Mironov, *On significance of the least significant bits for differential privacy*, 2012). The method is
+    Algorithm 2 of Canonne, Kamath and Steinke, *The discrete Gaussian for differential privacy*, 2020.
 
     Args:
         scale: Sensitivity over epsilon; positive.
-        random: What is drawn from: `secrets.SystemRandom()` where the noise has to hide something, a
-            seeded `Random` in tests.
+        random: `secrets.SystemRandom()`, or a seeded `Random` in tests.
 
     Raises:
         ValueError: the scale is not positive.
@@ -36,7 +34,7 @@ def discrete_laplace(scale: Fraction, random: Random) -> int:
         size = (rest + scale.numerator * whole) // scale.denominator
         is_negative = random.randrange(2) == 1
         if is_negative and size == 0:
-            continue  # or 0 would be drawn twice as often
+            continue  # else 0 would be drawn twice as often
         return -size if is_negative else size
 
 

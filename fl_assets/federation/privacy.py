@@ -1,7 +1,6 @@
-"""What of a day's counts is published: names that enough sessions had, and numbers with noise.
+"""Making a day's counts publishable: suppressing rare names, and adding noise.
 
-What goes here: suppression and noise. What does not: how a session's part is bounded (`counting.py`), the
-sampler (`noise.py`).
+What does not go here: bounding a session's contribution (`counting.py`), the sampler (`noise.py`).
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -45,40 +44,40 @@ def publish(
     settings: SharedSettings,
     random: Random | None = None,
 ) -> Summary:
-    """Return the summary of a node's day: what k sessions had, with noise where epsilon says so.
+    """Return the summary of a node's day: names that k sessions had, with noise if epsilon is set.
 
     A name (masked error or the template in its place, service and method, agent) that fewer than
     `settings.min_sessions` sessions had is left out, and so is a signal that fewer showed. A name that
     redaction would still change is left out as well.
 
-    With noise. *Sensitivity*: BOUNDED_SQL draws from a session's events alone that it counts as one failed
-    call or one conversation (of one agent, with one signal or none) and one successful call, or else as
-    MAX_CALLS successful calls at the most; each of these is in one number (a row's, or `unnamed`'s), a
-    successful call in that of its method and COARSE duration. So with and without the session all numbers
-    together differ by 1 in a failure or conversation and by 1 in a call, or by MAX_CALLS in calls, as long as
-    the same rows are published, those of a bounded count of nought among them. *Noise*: to each number is
-    added a discrete Laplace variable, of scale OF_ONE / epsilon to failures and conversations and OF_CALLS /
-    epsilon to calls: in either case the differences over the scales add up to epsilon, so that the whole is
-    epsilon-differentially private given the rows (Dwork et al., *Calibrating noise to sensitivity in private
-    data analysis*, 2006; integers: Ghosh et al., *Universally utility-maximizing privacy mechanisms*, 2009).
-    All that follows (calls of a method, no count of a row below one, the number of events) is computed from
-    the noised numbers. Durations of failed calls are left out. *Not* hidden by noise: which names are
-    published in which rows, which exact counts decide, and whether the node had events on the day.
+    With noise. *Sensitivity*: from its own events alone, BOUNDED_SQL counts a session as one failed call or
+    one conversation (of one agent, with one signal or none) and one successful call, or else as at most
+    MAX_CALLS successful calls. Each of these is in one number: a row's, or `unnamed`'s; successful calls are
+    counted by method and COARSE duration. So removing the session changes all numbers together by 1 failure
+    or conversation and 1 call, or by MAX_CALLS calls, as long as the same rows are published, including those
+    with a bounded count of 0. *Noise*: each number gets a discrete Laplace variable, of scale OF_ONE /
+    epsilon for failures and conversations and OF_CALLS / epsilon for calls. In both cases the changes over
+    the scales add up to epsilon, so the whole is epsilon-differentially private given the rows (Dwork et al.,
+    *Calibrating noise to sensitivity in private data analysis*, 2006; integers: Ghosh et al., *Universally
+    utility-maximizing privacy mechanisms*, 2009). All else (calls of a method, raising counts of a row to
+    one, the number of events) is computed from the noised numbers. Durations of failed calls are left out.
+    *Not* hidden by noise: which rows are published, which exact counts decide, and whether the node had
+    events.
 
     Args:
-        counts: The day; bounded by session (BOUNDED_SQL) when there is noise.
-        node_id: Who says it.
+        counts: The day's counts; bounded by session (BOUNDED_SQL) when there is noise.
+        node_id: The node.
         day: The day.
-        sequence: Its number.
-        created_at: When.
+        sequence: Number of the summary.
+        created_at: Time of the summary.
         settings: Masks, k and epsilon.
-        random: What noise is drawn from; needed with an epsilon.
+        random: Source of the noise; needed with an epsilon.
     """
     kept = _named(counts, settings.min_sessions)
     events = counts.events
     if settings.epsilon:
         if random is None:
-            message = "noise needs something to be drawn from: give `random`"
+            message = "epsilon needs a source of noise: give `random`"
             raise ValueError(message)
         shown = {
             signal for signal, sessions in counts.seen["signals"].items() if sessions >= settings.min_sessions
@@ -106,7 +105,7 @@ def publish(
 
 
 def _named(counts: DayCounts, k: int) -> _Kept:
-    """Split a day into what k sessions had and numbers of the rest."""
+    """Split a day into rows that k sessions had, and the sums of all others."""
 
     def enough(kind: str, *name: str) -> bool:
         return counts.seen[kind].get("\x1f".join(name), 0) >= k
@@ -152,11 +151,10 @@ def _in_order(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _noised(kept: _Kept, shown: Collection[str], epsilon: Fraction, random: Random) -> _Kept:
-    """Put noise on every number; see `publish`.
+    """Add noise to every number; see `publish`.
 
-    `shown` are the agents' signals (as SEEN_SQL names them) with noise.
-
-    That a row is published says that it counts something, so nothing falls below one.
+    `shown` are the agents' signals that are published, as SEEN_SQL names them. A published row counts
+    something, so no count falls below one.
     """
 
     def noised(count: int, scale: Fraction = OF_ONE) -> int:
@@ -180,8 +178,8 @@ def _noised(kept: _Kept, shown: Collection[str], epsilon: Fraction, random: Rand
     talk = []
     for service, group in groupby(kept.talk, key=lambda row: row["service"]):
         rows = list(group)
-        # A signal that too few showed stays unsaid. Its name says so and never its count: noise on all counts
-        # but nought would tell nought from one.
+        # A signal that too few showed is published as 0. That depends on its name, not on its count: adding
+        # noise to all counts but 0 would tell 0 from 1.
         said = [row for row in rows if f"{service}\x1f{row['signal']}" in shown]
         affected = {row["signal"]: noised(row["affected"]) for row in said}
         sessions = noised(rows[0]["sessions"] - sum(row["affected"] for row in said)) + sum(affected.values())

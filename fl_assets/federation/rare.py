@@ -1,7 +1,7 @@
-"""Templates that stand for several rare errors, none of which enough sessions had to be published itself.
+"""Templates for several rare errors, none of which enough sessions had to be published itself.
 
-What goes here: finding them. What does not: whether enough sessions had any of them, which is counted
-afterwards (`privacy.py`).
+What goes here: finding them. What does not: whether enough sessions had any of them, which is counted later
+(`privacy.py`).
 """
 
 import re
@@ -10,24 +10,17 @@ from collections.abc import Mapping
 from fl_assets.patterns.mining import group_messages
 
 MAX_GAP, MIN_SHARED = 3, 4
-"""Rare texts are one when all but so many neighbouring words, and so many words at the least, are the same.
-"""
-
-
+"""Rare texts share a template if they differ in at most MAX_GAP neighbouring words and share MIN_SHARED."""
 _WORD = re.compile(r"[^\W_]+")
-
-
 _HELD = re.compile(r"<[A-Z*][A-Z0-9_]*>|<\*>")
 
 
 def shared_templates(seen: Mapping[str, int], k: int) -> dict[str, str]:
-    """Return the template that rare masked errors share with others, where there is one.
+    """Return the template of masked errors that fewer than k sessions had, for those that share one.
 
-    Rare: fewer than k sessions had the error. What varies becomes `<VAR>`.
-
-    The miner's templates first (`patterns.py`), then, for a node alone has few texts to mine from, what is
-    the same but for one place. Every word of a template is in every error that it stands for. Whether enough
-    sessions had any of those is counted afterwards.
+    The miner's templates (`patterns/mining.py`) come first; then, since a single node has few texts to mine,
+    texts that differ in one place. That place becomes `<VAR>`. Every word of a template is in every error
+    that it stands for.
 
     Args:
         seen: sessions by masked error.
@@ -63,9 +56,9 @@ def shared_templates(seen: Mapping[str, int], k: int) -> dict[str, str]:
 
 
 def _gapped(seen: Mapping[str, int], k: int) -> dict[str, str]:
-    """Return what texts that differ in one place share, where k sessions had any of them.
+    """Return templates of texts that differ in at most MAX_GAP neighbouring words, if k sessions had them.
 
-    The place has MAX_GAP words at most; the largest groups come first.
+    The largest groups come first.
     """
     groups: dict[str, list[str]] = {}
     for text in sorted(seen):
@@ -94,7 +87,7 @@ def _gapped(seen: Mapping[str, int], k: int) -> dict[str, str]:
 
 
 def split_status(error: str) -> tuple[str, str]:
-    """Return a masked error without the status at its end, and that status, '' for none."""
+    """Return a masked error without its final status, and that status or ''."""
     text = _STATUS.sub("", error)
     return text, error[len(text) :]
 

@@ -1,4 +1,4 @@
-"""The rows of failure_signatures, call_totals and conversation_signals that follow from a summary."""
+"""The rows of failure_signatures, call_totals and conversation_signals of a summary."""
 
 import hashlib
 from datetime import datetime, time
@@ -14,12 +14,11 @@ from fl_assets.sums.summaries import SummaryRows
 
 
 def rows_of(summary: Summary) -> SummaryRows:
-    """Return what a summary adds to a day's sums.
+    """Return a summary's rows of a day's sums.
 
-    Of times only the day is known: first and last seen are its ends. Calls and conversations that are not
-    named count as those of `OTHER`. Whom a failure happened to stays on its node: of incidents only the
-    number of persons a day is known, so that the node's first, second … person counts as the same in all
-    texts and on all days, which is the fewest that there can have been.
+    Times are not known, so first and last seen are the ends of the day. Calls and conversations without a
+    name count as those of `OTHER`. Of incidents only the number of persons is known, so a node's first,
+    second … person is taken to be the same in all texts and on all days: the fewest that there can have been.
     """
     own = {"event_date": summary.day, "node_id": summary.node_id}
     ends = {
@@ -28,11 +27,10 @@ def rows_of(summary: Summary) -> SummaryRows:
     }
     unseen: dict[str, datetime | None] = dict.fromkeys(ends)
     # A discrete Laplace variable of scale b has a variance just below 2 b^2.
-    noise = (
-        [(NOISE_BUCKET, ceil(2 * (OF_CALLS / Fraction(str(summary.settings.epsilon))) ** 2))]
-        if summary.settings.epsilon
-        else []
-    )
+    noise = []
+    if summary.settings.epsilon:
+        scale = OF_CALLS / Fraction(str(summary.settings.epsilon))
+        noise.append((NOISE_BUCKET, ceil(2 * scale**2)))
     signatures = [
         own
         | ends
@@ -95,7 +93,7 @@ def rows_of(summary: Summary) -> SummaryRows:
 
 
 def _incidents(node_id: str, people: int) -> list[str]:
-    """Return one incident a person of a node, in the form of `failure_signatures.incidents`."""
+    """Return one incident per person of a node, in the form of `failure_signatures.incidents`."""
     hashed = (
         hashlib.md5(f"{node_id}|person {number}".encode(), usedforsecurity=False).hexdigest()
         for number in range(min(people, MAX_INCIDENTS))

@@ -1,8 +1,7 @@
-"""What a node reports of a day instead of its events, its canonical bytes and signature.
+"""The summary that a node sends of a day instead of its events, its canonical bytes and signature.
 
-What goes here: records, and the rules of admission by name. What does not: counting (`counting.py`), what is
-left out or noised (`privacy.py`), when a summary is believed (`admission.py`). docs/federation.md says the
-same in prose.
+What goes here: records, and the names of the rules of admission. What does not: counting (`counting.py`),
+suppression and noise (`privacy.py`), checking a summary (`admission.py`). See docs/federation.md.
 """
 
 import hashlib
@@ -19,30 +18,16 @@ from fl_assets.infra.json_text import canonical_record
 from fl_assets.sums.masking import MAX_MASKED_CHARS, NO_TEXT_PREFIX, mask_sql
 
 FORMAT = "fl-assets-summary/1"
-
-
 MAX_LINE_BYTES = 8 * 1024 * 1024
 """Longest summary that is read, bytes."""
-
-
 MAX_ROWS = 50_000
-
-
 MAX_NAME, MAX_ERROR, MAX_COUNT = 200, MAX_MASKED_CHARS + 13, 10**12
-
-
 OTHER = "(few sessions)"
-"""Service and method of the calls whose own are not named."""
-
-
+"""Service and method of calls whose own names are suppressed."""
 SIGNED_AS = b"fl-assets node summary 1\n"
-"""What stands before the canonical form in what is signed."""
-
-
+"""Precedes the canonical form in the bytes that are signed."""
 NODE_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
-"""What a node may be called: a key's file name, and nothing that could be a path."""
-
-
+"""Valid names of nodes: file names of keys, never paths."""
 ADMISSION_RULES: Mapping[str, str] = {
     "size": f"a summary is one line of at most {MAX_LINE_BYTES} bytes",
     "format": "it is a signed summary in canonical form that breaks no bound",
@@ -59,7 +44,7 @@ ADMISSION_RULES: Mapping[str, str] = {
 
 
 class SummaryRefusedError(ValueError):
-    """A summary that must not be taken; `rule` is one of ADMISSION_RULES."""
+    """A summary that is refused; `rule` is one of ADMISSION_RULES."""
 
     def __init__(self, rule: str, detail: str, *, node_id: str = "", day: str = "") -> None:
         """Note the rule, in words what broke it, and the node and day that the line claims to be of."""
@@ -68,18 +53,10 @@ class SummaryRefusedError(ValueError):
 
 
 Name = Field(min_length=0, max_length=MAX_NAME)
-
-
 Count = Field(ge=0, le=MAX_COUNT)
-
-
 Rows = Field(max_length=MAX_ROWS, fail_fast=True)
 """The first row that breaks a rule ends it: a list of a million of them costs 10 GB."""
-
-
 Durations = tuple[tuple[int, int], ...]
-
-
 _LAST_YEAR = 9998
 """Of a time of writing, which has to be a time in every zone."""
 
@@ -113,9 +90,11 @@ class FailureCount(Record):
 
     @model_serializer(mode="wrap")
     def _without_unknown(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave `people` out where it is unknown, so that lines of earlier releases stay canonical."""
+        """Leave out unknown `people`, so that lines of earlier releases stay canonical."""
         found = plain(self)
-        return found if self.people is not None else {name: found[name] for name in found if name != "people"}
+        if self.people is None:
+            del found["people"]
+        return found
 
 
 class CallCount(Record):
@@ -146,7 +125,7 @@ class TalkCount(Record):
 
 
 class Suppressed(Record):
-    """What too few sessions had to be named, as numbers."""
+    """Sums of everything that too few sessions had to be named."""
 
     failures: int = Count
     calls: int = Count
@@ -154,7 +133,7 @@ class Suppressed(Record):
 
 
 class SharedSettings(Record):
-    """Settings that node and coordinator must share, or their numbers could not be added."""
+    """Settings that node and coordinator must share for their numbers to be added."""
 
     mask_version: str = Field(pattern=r"^[0-9a-f]{12}$")
     min_sessions: int = Field(ge=1)
@@ -252,7 +231,7 @@ class Summary(Record):
 
     @property
     def content(self) -> str:
-        """Hash of what it says, whenever and under whichever number it is said."""
+        """Hash of the summary without its number and time."""
         same = self.model_copy(update={"sequence": 1, "created_at": datetime(2000, 1, 1, tzinfo=UTC)})
         return hashlib.sha256(canonical_record(same)).hexdigest()
 
@@ -265,33 +244,31 @@ class SignedSummary(Record):
 
 
 def summary_to_sign(summary: Summary) -> bytes:
-    """Return what the signature is over.
-
-    The canonical form behind a line that says what it is, so that no other document can pass for it.
-    """
+    """Return the bytes that are signed: a line that names the kind of document, and the canonical form."""
     return SIGNED_AS + canonical_record(summary)
 
 
 def is_stand_in(error: str, service: str, method: str) -> bool:
     """Whether a masked error is that of a failure without a text, with or without a status."""
     status = error.removeprefix(stand_in(service, method))
-    return (
-        len(status) < len(error) and re.fullmatch(r"(?: status=[A-Za-z0-9_.:/ -]{1,64})?", status) is not None
-    )
+    return len(status) < len(error) and _STATUS.fullmatch(status) is not None
+
+
+_STATUS = re.compile(r"(?: status=[A-Za-z0-9_.:/ -]{1,64})?")
 
 
 def stand_in(service: str, method: str) -> str:
-    """Return how the masked error of a failure without a text begins."""
+    """Return the start of the masked error of a failure without a text."""
     return f"{NO_TEXT_PREFIX} service={service} method={method}"
 
 
 def mask_version() -> str:
-    """Return what tells one way of masking from another: nodes and coordinator must mask alike."""
+    """Return a hash of the masking SQL, which must be the same on nodes and coordinator."""
     return hashlib.sha256(mask_sql("t").encode()).hexdigest()[:12]
 
 
 def shared_settings(settings: FederatedLearningConfig) -> SharedSettings:
-    """Return what this machine's settings ask of a summary."""
+    """Return this machine's settings that a summary must share."""
     return SharedSettings(
         mask_version=mask_version(),
         min_sessions=settings.summary_min_sessions,

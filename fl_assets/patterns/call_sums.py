@@ -203,8 +203,6 @@ ARGUMENTS_SQL = """
         count(distinct node_id) as nodes
     from described join fl_features using (call) join totals using (family, method)
     where feature = 'type' group by family, method, name order by family, method, given desc, name"""
-
-
 _KIND = f"coalesce(nullif({_EXCEPTION}, ''), message_id)"
 """What examples differ in: the type of exception, or else the message."""
 

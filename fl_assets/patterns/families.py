@@ -30,8 +30,6 @@ MIN_WORDS = 3
 """Words that must remain without the brackets; some loggers put the whole message into them."""
 MIN_SENTENCE = 12
 """Characters of a first sentence that says something; of a shorter one the text after it is read too."""
-
-
 _QUOTED = re.compile(r"<(?:STR|CODE)>|''|\"\"|``")
 _QUOTED_RUN = re.compile(r"<STR>(?:(?:\s*,\s*(?:and\s+|or\s+)?|\s+and\s+|\s+or\s+)<STR>)+")
 _TYPE = re.compile(

@@ -19,14 +19,8 @@ from fl_assets.simulator.plan import TURNS_PER_SESSION, FleetPlan
 from fl_assets.simulator.truth import Tally
 
 BATCH_EVENTS = 50_000
-
-
 FILE_EVENTS = 100_000
-
-
 Compression = Literal["mixed", "plain", "gzip", "zstd"]
-
-
 _SUFFIXES: Mapping[Compression, tuple[str, ...]] = {
     "mixed": ("", ".gz", ".zst"),
     "plain": ("",),

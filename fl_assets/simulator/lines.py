@@ -18,18 +18,10 @@ from fl_assets.simulator.truth import Tally
 from fl_assets.simulator.words import render
 
 CALLS_PER_TRACE = 7
-
-
 ARGUMENTS_PER_METHOD = 256
-
-
 SHOWN_BY_FAILED, SHOWN_BY_HEALTHY = 0.92, 0.03
 """Share of a failure's calls that show its cause, and of the same methods' other calls."""
-
-
 DAY_SECONDS = 86_400.0
-
-
 _MODELS = ("atlas-8b", "atlas-70b", "borealis-24b")
 
 

@@ -40,38 +40,18 @@ from fl_assets.simulator.catalogue import (
 
 TURN_SHARE = 0.25
 """Share of the events that are turns of talk."""
-
-
 TURNS_PER_SESSION = 4
-
-
 WEEKDAYS = np.array([1.05, 1.08, 1.08, 1.06, 1.0, 0.87, 0.86])
-
-
 SILENT_SHARE = 0.02
 """Share of node-days on which a node reports nothing."""
-
-
 NODE_SHAPE, NODE_DAY_SHAPE = 5.0, 8.0
 """Gamma shapes of the two factors; their variances are the reciprocals."""
-
-
 RATE_SIGMA = 0.2
 """How much a failure's rate differs from one seed to another, as the sigma of its logarithm."""
-
-
 MAX_RATE = 0.95
-
-
 RARE_PER_DAY = 0.4
-
-
 NOISE_PER_CALL, MAX_NOISE_PER_DAY = 0.0017, 20.0
-
-
 DEFAULT_END = date(2026, 10, 31)
-
-
 REGIONS = (("eu-central", 0), ("us-east", 6), ("ap-south", -5), ("eu-west", 1))
 
 

@@ -124,11 +124,7 @@ FIELDS: dict[str, Callable[[Random], str]] = {
     "iban": _iban,
     "key": _key,
 }
-
-
 _FIELD = re.compile(r"@(\w+)@")
-
-
 _SPECIAL = re.compile(r"([.*+?^${}()|\[\]\\])")
 
 

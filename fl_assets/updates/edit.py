@@ -23,11 +23,7 @@ from fl_assets.infra.rule_files import bounded
 from fl_assets.updates.policy import ConfigFormat, ConfigValue
 
 Key = Sequence[str | int]
-
-
 _BOM = "\ufeff"
-
-
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 

@@ -207,8 +207,6 @@ def may_follow(known: Rollout | None, what: What, has_update: bool) -> bool:
 
 
 _FIRST: tuple[What, ...] = ("approved", "rejected", "canary", "applied", "refused")
-
-
 _NEXT: Mapping[Status, tuple[What, ...]] = {
     "approved": ("approved", "rejected", "canary", "applied", "refused"),
     "rejected": ("approved",),
