@@ -26,7 +26,7 @@ from fl_assets.events.redaction.rules import RULES
 from fl_assets.events.redaction.views import VIEWS, has_trigger
 
 _RULES_OF_A_SET = 12
-_BLOCK_TEXTS, _BLOCK_BYTES = 16, 4096
+_BLOCK_TEXTS, _BLOCK_BYTES = 32, 8192
 """How many texts are looked at as one, and how long they are together at the most."""
 _FINDERS_OF_KINDS = 32
 """Finders that are kept for the kinds that were found together in a text."""
