@@ -38,7 +38,7 @@ _WITH_CAUSES = """select f.* replace (coalesce(c.caused_by, f.caused_by) as caus
 
 
 @dataclass(slots=True)
-class _Gain:
+class Gain:
     """Rows that a round adds to a day of a table."""
 
     rows: int = 0
@@ -106,24 +106,16 @@ class Commit:
         """Drop stored rows when the days are committed."""
         self._replaced |= rows
 
-    def add(
-        self,
-        table: Table,
-        day: date,
-        rows: int,
-        content: int,
-        sources: set[str],
-        write: Callable[[Path], object],
-    ) -> None:
-        """Commit a day with more rows: how many, the sum of their hashes, their sources, their writer."""
-        self.files[table.name, day] = [self.lake.add(table.name, day, rows, write)]
-        self._commit_day(table, day, _Gain(rows, content, sources), Counter())
+    def add(self, table: Table, day: date, gain: Gain, write: Callable[[Path], object]) -> None:
+        """Commit a day with more rows, which `write` writes."""
+        self.files[table.name, day] = [self.lake.add(table.name, day, gain.rows, write)]
+        self._commit_day(table, day, gain, Counter())
 
     def take_out(self, rows: ReplacedRows, stats: Mapping[str, int]) -> None:
         """Commit the days of these rows without them, and add `stats` to those of calls."""
         self.replace(rows)
         for name, day in sorted(rows):
-            self._commit_day(TABLES[name], day, _Gain(), Counter(stats if name == RAW_TRACES.name else {}))
+            self._commit_day(TABLES[name], day, Gain(), Counter(stats if name == RAW_TRACES.name else {}))
 
     def run(self, stats: dict[date, Counter[str]], refused: dict[date, Counter[str]]) -> None:
         """Commit every table, day by day; after a crash between two days the next ingestion does the rest.
@@ -141,10 +133,10 @@ class Commit:
             touched |= {day for name, day in (*self.files, *self._replaced) if name == table.name}
             for day in sorted(touched):
                 self._commit_day(
-                    table, day, gains.get(day, _Gain()), own.get(table.name, {}).get(day, Counter())
+                    table, day, gains.get(day, Gain()), own.get(table.name, {}).get(day, Counter())
                 )
 
-    def _gains(self, table: Table, relation: str) -> dict[date, _Gain]:
+    def _gains(self, table: Table, relation: str) -> dict[date, Gain]:
         content = "content"
         sources = "list(distinct file_no)"
         if table not in _STAGED_AS_FILES:
@@ -155,11 +147,11 @@ class Commit:
             f"select event_date, count(*), sum({content}), {sources} from {relation} group by event_date"  # noqa: S608
         ).fetchall()
         return {
-            day: _Gain(rows, int(total), {self.paths[one] if isinstance(one, int) else one for one in names})
+            day: Gain(rows, int(total), {self.paths[one] if isinstance(one, int) else one for one in names})
             for day, rows, total, names in found
         }
 
-    def _write_files(self, table: Table, relation: str, gains: dict[date, _Gain]) -> None:
+    def _write_files(self, table: Table, relation: str, gains: dict[date, Gain]) -> None:
         columns = ", ".join(table.column_names)
         sql = f"""copy (select {columns} from {relation} where event_date = $day {table.order_sql})
             to $path {PARQUET}"""  # noqa: S608 - our own names
@@ -172,7 +164,7 @@ class Commit:
                 self.lake.add(table.name, day, gain.rows, lambda path, day=day: write(path, day))
             ]
 
-    def _commit_day(self, table: Table, day: date, gain: _Gain, stats: Counter[str]) -> None:
+    def _commit_day(self, table: Table, day: date, gain: Gain, stats: Counter[str]) -> None:
         """Commit a day with what it gains; where only counts changed, only the manifest is written.
 
         1. An expired day stays as it is: its sums were made from all of its events.

@@ -18,7 +18,7 @@ from typing import Any
 import duckdb
 
 from fl_assets.core.tables import CONVERSATION_LOGS, RAW_TRACES, Table
-from fl_assets.events.commit import Commit
+from fl_assets.events.commit import Commit, Gain
 from fl_assets.events.days import with_neighbours
 from fl_assets.events.duplicates import ReplacedRows
 from fl_assets.events.engine import DuckDBEngine
@@ -107,4 +107,4 @@ def _bring(
     def write(path: Path) -> None:
         connection.execute(sql, {"path": os.fspath(path.resolve())})
 
-    commit.add(table, own, rows, int(content), set(sources), write)
+    commit.add(table, own, Gain(rows, int(content), set(sources)), write)

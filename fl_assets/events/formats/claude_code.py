@@ -5,7 +5,7 @@ read the same fields.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from fl_assets.events.formats.marks import has_all, json_key
@@ -19,22 +19,66 @@ from fl_assets.events.formats.values import as_object, iso_ns, objects_of, text_
 _TAIL = 2000
 
 
-@dataclass(slots=True)
-class _Turn:
-    """A question of the user, and what follows until the next one."""
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A line of a session, with its number, its time and its message."""
 
     line: int
-    uuid: str
     when: int
+    value: dict[str, Any]
+    message: dict[str, Any]
+
+    @property
+    def uuid(self) -> str:
+        return str(self.value.get("uuid") or self.line)
+
+    @property
+    def session(self) -> str:
+        return str(self.value.get("sessionId") or "")
+
+    @property
+    def blocks(self) -> list[dict[str, Any]]:
+        return objects_of(self.message.get("content"))
+
+    @property
+    def texts(self) -> list[str]:
+        return [str(block.get("text") or "") for block in self.blocks if block.get("type") == "text"]
+
+    @property
+    def common(self) -> dict[str, Any]:
+        session = self.session or "unknown"
+        return {"trace_id": session, "parent_id": "", "resource": {"service.name": "claude-code"}}
+
+    @property
+    def about(self) -> dict[str, Any]:
+        keys = {"version": "agent_version", "gitBranch": "git_branch", "isSidechain": "is_sidechain"}
+        found = {name: self.value.get(key) for key, name in keys.items()}
+        kept = {name: value for name, value in found.items() if value not in (None, "")}
+        return {"session.id": self.value.get("sessionId"), **kept}
+
+
+@dataclass(slots=True)
+class _Turn:
+    """A question of the user, and the last answer before the next one."""
+
+    asked: _Entry
     words: str
     answer: str = ""
     answered: int = 0
     model: str = ""
-    about: dict[str, Any] = field(default_factory=dict)
+
+    def span(self) -> tuple[int, Span]:
+        about = {**self.asked.about, "gen_ai.request.model": self.model}
+        asked, answer = (self.asked.when, self.words), (self.answered, self.answer)
+        return self.asked.line, turn_span(self.asked.common, self.asked.uuid, asked, answer, about)
+
+
+Calls = dict[str, tuple[_Entry, dict[str, Any]]]
+"""Calls without a result yet, by id: the line and the block of each."""
 
 
 def _of_file(records: Records) -> Iterator[tuple[int, Span | str]]:
-    calls: dict[str, tuple[int, dict[str, Any], dict[str, Any]]] = {}
+    calls: Calls = {}
     turns: dict[str, _Turn] = {}
     seen: set[str] = set()
     for line, value in records:
@@ -47,26 +91,25 @@ def _of_file(records: Records) -> Iterator[tuple[int, Span | str]]:
             continue
         seen.add(uuid)
         try:
-            when, message = _said(value)
+            entry = _entry(line, value)
         except ValueError as error:
             yield line, str(error)
             continue
-        blocks = objects_of(message.get("content"))
         if value["type"] == "assistant":
-            yield from _assistant(line, when, value, message, blocks, calls, turns)
-        else:
-            for block in blocks:
-                if block.get("type") == "tool_result":
-                    yield line, _result(when, value, block, calls.pop(str(block.get("tool_use_id")), None))
-            yield from _user(line, when, value, message, blocks, turns)
-    for line, value, block in calls.values():
-        yield line, _call(value, block, 0, "unset", "")
+            yield from _assistant(entry, calls, turns)
+            continue
+        for block in entry.blocks:
+            if block.get("type") == "tool_result":
+                yield line, _result(entry, block, calls)
+        yield from _user(entry, turns)
+    for entry, block in calls.values():
+        yield entry.line, _call(entry, block, 0, "unset", "")
     for turn in turns.values():
-        yield _turn_span(turn)
+        yield turn.span()
 
 
-def _said(value: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-    """Return the time of a line, and its message.
+def _entry(line: int, value: dict[str, Any]) -> _Entry:
+    """Read a line.
 
     Raises:
         ValueError: it has no time or no message.
@@ -74,7 +117,7 @@ def _said(value: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     when, message = iso_ns(value.get("timestamp"), "timestamp"), as_object(value.get("message"))
     if not when or not message:
         raise ValueError(f"a line of type {value['type']} has no {'message' if when else 'timestamp'}")
-    return when, message
+    return _Entry(line, when, value, message)
 
 
 read = file_reader(_of_file, "lines")
@@ -91,118 +134,67 @@ FORMAT = Format(
 )
 
 
-def _assistant(
-    line: int,
-    when: int,
-    value: dict[str, Any],
-    message: dict[str, Any],
-    blocks: list[dict[str, Any]],
-    calls: dict[str, tuple[int, dict[str, Any], dict[str, Any]]],
-    turns: dict[str, _Turn],
-) -> Iterator[tuple[int, Span]]:
-    text = "\n".join(
-        str(block.get("text") or "").strip() for block in blocks if block.get("type") == "text"
-    ) or (message["content"] if isinstance(message.get("content"), str) else "")
-    if value.get("isApiErrorMessage"):
-        yield (
-            line,
-            Span(
-                **_common(value),
-                span_id=str(value.get("uuid") or line),
-                name="chat",
-                start_ns=when,
-                end_ns=when,
-                status="error",
-                status_message=text.removeprefix("API Error:").strip(),
-                attributes={**_about(value), "gen_ai.operation.name": "chat"},
-            ),
+def _assistant(entry: _Entry, calls: Calls, turns: dict[str, _Turn]) -> Iterator[tuple[int, Span]]:
+    content = entry.message.get("content")
+    text = "\n".join(one.strip() for one in entry.texts) or (content if isinstance(content, str) else "")
+    if entry.value.get("isApiErrorMessage"):
+        failed = Span(
+            **entry.common,
+            span_id=entry.uuid,
+            name="chat",
+            start_ns=entry.when,
+            end_ns=entry.when,
+            status="error",
+            status_message=text.removeprefix("API Error:").strip(),
+            attributes={**entry.about, "gen_ai.operation.name": "chat"},
         )
+        yield entry.line, failed
         return
-    for block in blocks:
-        if block.get("type") == "tool_use":
-            calls[str(block.get("id"))] = (line, {**value, "_when": when}, block)
-    turn = turns.get(_place(value))
-    if turn and text and not value.get("isSidechain"):
-        turn.answer, turn.answered, turn.model = text, when, str(message.get("model") or "")
+    calls |= {
+        str(block.get("id")): (entry, block) for block in entry.blocks if block.get("type") == "tool_use"
+    }
+    turn = turns.get(entry.session)
+    if turn and text and not entry.value.get("isSidechain"):
+        turn.answer, turn.answered, turn.model = text, entry.when, str(entry.message.get("model") or "")
 
 
-def _user(
-    line: int,
-    when: int,
-    value: dict[str, Any],
-    message: dict[str, Any],
-    blocks: list[dict[str, Any]],
-    turns: dict[str, _Turn],
-) -> Iterator[tuple[int, Span]]:
-    content = message.get("content")
-    text = (
-        content
-        if isinstance(content, str)
-        else "\n".join(str(block.get("text") or "") for block in blocks if block.get("type") == "text")
-    )
-    words = users_words(text)
+def _user(entry: _Entry, turns: dict[str, _Turn]) -> Iterator[tuple[int, Span]]:
+    value, content = entry.value, entry.message.get("content")
+    words = users_words(content if isinstance(content, str) else "\n".join(entry.texts))
     is_own = words and not words.startswith(("Caveat: The messages below", "[Request interrupted by user"))
     if not is_own or value.get("isMeta") or value.get("isSidechain") or value.get("isCompactSummary"):
         return
-    if before := turns.pop(_place(value), None):
-        yield _turn_span(before)
-    turns[_place(value)] = _Turn(line, str(value.get("uuid") or line), when, words, about=value)
+    if before := turns.pop(entry.session, None):
+        yield before.span()
+    turns[entry.session] = _Turn(entry, words)
 
 
-def _place(value: dict[str, Any]) -> str:
-    return str(value.get("sessionId") or "")
-
-
-def _common(value: dict[str, Any]) -> dict[str, Any]:
-    session = str(value.get("sessionId") or "unknown")
-    return {"trace_id": session, "parent_id": "", "resource": {"service.name": "claude-code"}}
-
-
-def _about(value: dict[str, Any]) -> dict[str, Any]:
-    keys = {"version": "agent_version", "gitBranch": "git_branch", "isSidechain": "is_sidechain"}
-    return {
-        "session.id": value.get("sessionId"),
-        **{name: value[key] for key, name in keys.items() if value.get(key) not in (None, "")},
-    }
-
-
-def _result(
-    when: int,
-    value: dict[str, Any],
-    block: dict[str, Any],
-    call: tuple[int, dict[str, Any], dict[str, Any]] | None,
-) -> Span:
-    told = as_object(value.get("toolUseResult"))
-    text = failed_text(block.get("content")) or text_of(value.get("toolUseResult"))
-    is_error = block.get("is_error") is True or str(value.get("toolUseResult") or "").startswith("Error:")
-    if told.get("interrupted") is True and not text:
+def _result(entry: _Entry, block: dict[str, Any], calls: Calls) -> Span:
+    given, key = entry.value.get("toolUseResult"), block.get("tool_use_id")
+    text = failed_text(block.get("content")) or text_of(given)
+    is_error = block.get("is_error") is True or str(given or "").startswith("Error:")
+    if as_object(given).get("interrupted") is True and not text:
         is_error, text = True, "[Request interrupted by user]"
-    _, begun, use = call or (0, {**value, "_when": when}, {"name": "unknown", "id": block.get("tool_use_id")})
-    return _call(begun, use, when, "error" if is_error else "ok", text[:_TAIL] if is_error else "")
+    begun, use = calls.pop(str(key), (entry, {"name": "unknown", "id": key}))
+    return _call(begun, use, entry.when, "error" if is_error else "ok", text[:_TAIL] if is_error else "")
 
 
-def _call(value: dict[str, Any], block: dict[str, Any], end: int, status: str, error: str) -> Span:
-    message = as_object(value.get("message"))
+def _call(entry: _Entry, block: dict[str, Any], end: int, status: str, error: str) -> Span:
+    name = str(block.get("name") or "unknown")
     return Span(
-        **_common(value),
-        span_id=str(block.get("id") or value.get("uuid")),
-        name=str(block.get("name") or "unknown"),
-        start_ns=value["_when"],
+        **entry.common,
+        span_id=str(block.get("id") or entry.value.get("uuid")),
+        name=name,
+        start_ns=entry.when,
         end_ns=end,
         status=status,
         status_message=error,
         attributes={
-            **_about(value),
+            **entry.about,
             "gen_ai.operation.name": "execute_tool",
-            "gen_ai.tool.name": str(block.get("name") or "unknown"),
+            "gen_ai.tool.name": name,
             "gen_ai.tool.call.id": block.get("id"),
             "gen_ai.tool.call.arguments": block.get("input"),
-            "gen_ai.request.model": message.get("model"),
+            "gen_ai.request.model": entry.message.get("model"),
         },
     )
-
-
-def _turn_span(turn: _Turn) -> tuple[int, Span]:
-    about = {**_about(turn.about), "gen_ai.request.model": turn.model}
-    asked, answer = (turn.when, turn.words), (turn.answered, turn.answer)
-    return turn.line, turn_span(_common(turn.about), turn.uuid, asked, answer, about)

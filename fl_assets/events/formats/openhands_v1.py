@@ -68,7 +68,8 @@ class _Conversation:
 
     def __init__(self, session: str) -> None:
         self._session = session
-        self._common = {"trace_id": session, "parent_id": "", "resource": {"service.name": "openhands"}}
+        resource = {"service.name": "openhands"}
+        self._common: dict[str, Any] = {"trace_id": session, "parent_id": "", "resource": resource}
         self._calls: dict[str, tuple[int, int, dict[str, Any]]] = {}
         self._asked: tuple[int, int, str, str] | None = None
 
@@ -82,9 +83,9 @@ class _Conversation:
                 yield from self._answer(when, first(as_object(event.get("action")), ("message",)))
         elif "observation" in event or kind in {"AgentErrorEvent", "UserRejectObservation"}:
             begun, action = self._calls.pop(key, (line, 0, event))[1:]
-            yield line, _call(self._common, self._session, action, event, begun, when)
+            yield line, self._call(action, event, begun, when)
         elif kind in {"ConversationErrorEvent", "ConversationError"} or _is_error(event):
-            yield line, _failed_conversation(self._common, self._session, event, when)
+            yield line, self._failed(event, when)
         elif message := as_object(event.get("llm_message")):
             yield from self._message(line, when, event, message)
 
@@ -101,16 +102,67 @@ class _Conversation:
 
     def _answer(self, when: int, text: str) -> Iterator[tuple[int, Span]]:
         if self._asked:
-            yield _turn(self._common, self._session, self._asked, when, text)
+            line, begun, key, words = self._asked
+            about = {"session.id": self._session}
+            yield line, turn_span(self._common, f"turn-{key}", (begun, words), (when, text), about)
             self._asked = None
 
     def end(self) -> Iterator[tuple[int, Span]]:
         """Yield what has no end in the file: calls without a result, a question without an answer."""
         for line, begun, action in self._calls.values():
             if action.get("tool_name") != "finish":
-                yield line, _call(self._common, self._session, action, {}, begun, 0)
+                yield line, self._call(action, {}, begun, 0)
         if self._asked:
             yield from self._answer(self._asked[1], "")
+
+    def _failed(self, event: dict[str, Any], when: int) -> Span:
+        attributes = {
+            "session.id": self._session,
+            "gen_ai.operation.name": "invoke_agent",
+            "gen_ai.agent.name": "openhands",
+        }
+        error = f"{first(event, ('code',))}: {first(event, ('detail', 'message'))}"
+        return Span(
+            **self._common,
+            span_id=str(event.get("id")),
+            name="conversation",
+            start_ns=when,
+            end_ns=when,
+            status="error",
+            status_message=error.removeprefix(": "),
+            attributes=attributes,
+        )
+
+    def _call(self, action: dict[str, Any], result: dict[str, Any], begun: int, end: int) -> Span:
+        found = as_object(result.get("observation"))
+        code = found.get("exit_code")
+        if code is None:
+            code = as_object(found.get("metadata")).get("exit_code")
+        reasons = ("error", "rejection_reason")
+        text = _text(found.get("content") or found.get("output")) or first(result, reasons)
+        has_failed = isinstance(code, int) and code > 0
+        is_error = found.get("is_error") is True or bool(result.get("error")) or has_failed
+        if result.get("kind") == "UserRejectObservation":
+            is_error, text = True, f"rejected by user: {text}"
+        name = first(action, ("tool_name",)) or first(result, ("tool_name",)) or "unknown"
+        arguments = as_object(action.get("tool_call")).get("arguments")
+        return Span(
+            **self._common,
+            span_id=str(action.get("tool_call_id") or result.get("tool_call_id") or action.get("id")),
+            name=name,
+            start_ns=begun,
+            end_ns=end,
+            status="error" if is_error else "ok" if result else "unset",
+            status_message=(text[-_TAIL:] or f"exit code {code}") if is_error else "",
+            attributes={
+                "session.id": self._session,
+                "gen_ai.operation.name": "execute_tool",
+                "gen_ai.tool.name": name,
+                "gen_ai.tool.call.id": action.get("tool_call_id"),
+                "gen_ai.tool.call.arguments": arguments or action.get("action"),
+                "exit_code": code if isinstance(code, int) and code >= 0 and is_error else None,
+            },
+        )
 
 
 def _is_action(kind: str, event: dict[str, Any]) -> bool:
@@ -122,67 +174,8 @@ def _is_error(event: dict[str, Any]) -> bool:
     return bool(event.get("code") and event.get("detail"))
 
 
-def _failed_conversation(common: dict[str, Any], session: str, event: dict[str, Any], when: int) -> Span:
-    attributes = {
-        "session.id": session,
-        "gen_ai.operation.name": "invoke_agent",
-        "gen_ai.agent.name": "openhands",
-    }
-    return Span(
-        **common,
-        span_id=str(event.get("id")),
-        name="conversation",
-        start_ns=when,
-        end_ns=when,
-        status="error",
-        status_message=f"{first(event, ('code',))}: {first(event, ('detail', 'message'))}".removeprefix(": "),
-        attributes=attributes,
-    )
-
-
 def _of_one_file(events: list[tuple[int, int, dict[str, Any]]]) -> str:
     """Return a session for a file without one: where each event is a file, the call's id."""
     calls = {str(event.get("tool_call_id") or "") for _, _, event in events}
     only = calls.pop() if len(calls) == 1 else ""
     return only or str(events[0][2].get("id") or events[0][1])
-
-
-def _turn(
-    common: dict[str, Any], session: str, asked: tuple[int, int, str, str], end: int, answer: str
-) -> tuple[int, Span]:
-    line, when, key, words = asked
-    return line, turn_span(common, f"turn-{key}", (when, words), (end, answer), {"session.id": session})
-
-
-def _call(
-    common: dict[str, Any], session: str, action: dict[str, Any], result: dict[str, Any], begun: int, end: int
-) -> Span:
-    told = as_object(result.get("observation"))
-    code = told.get("exit_code")
-    if code is None:
-        code = as_object(told.get("metadata")).get("exit_code")
-    text = _text(told.get("content") or told.get("output")) or first(result, ("error", "rejection_reason"))
-    is_error = (
-        told.get("is_error") is True or bool(result.get("error")) or (isinstance(code, int) and code > 0)
-    )
-    if result.get("kind") == "UserRejectObservation":
-        is_error, text = True, f"rejected by user: {text}"
-    name = first(action, ("tool_name",)) or first(result, ("tool_name",)) or "unknown"
-    return Span(
-        **common,
-        span_id=str(action.get("tool_call_id") or result.get("tool_call_id") or action.get("id")),
-        name=name,
-        start_ns=begun,
-        end_ns=end,
-        status="error" if is_error else "ok" if result else "unset",
-        status_message=(text[-_TAIL:] or f"exit code {code}") if is_error else "",
-        attributes={
-            "session.id": session,
-            "gen_ai.operation.name": "execute_tool",
-            "gen_ai.tool.name": name,
-            "gen_ai.tool.call.id": action.get("tool_call_id"),
-            "gen_ai.tool.call.arguments": as_object(action.get("tool_call")).get("arguments")
-            or action.get("action"),
-            "exit_code": code if isinstance(code, int) and code >= 0 and is_error else None,
-        },
-    )
