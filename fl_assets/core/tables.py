@@ -223,7 +223,7 @@ NODE_SUMMARIES = Table(
         Column("node_id", "VARCHAR", "Node that signed it; its raw events of the day, if any, do not count."),
         Column("sequence", "BIGINT", "Number that the node gave it; only a higher one takes its place."),
         Column("created_at", "TIMESTAMP", "When the node wrote it, UTC, by the node's clock."),
-        Column("min_sessions", "INTEGER", "Sessions of the node that had each text in it, at the least."),
+        Column("min_sessions", "INTEGER", "Fewest sessions of the node that had each text in it."),
         Column("epsilon", "DOUBLE", "Privacy loss by noise on its counts; 0 for exact counts."),
         Column("mask_version", "VARCHAR", "Way of masking that its texts went through."),
         Column("events", "BIGINT", "Calls and turns that it sums up."),

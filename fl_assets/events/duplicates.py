@@ -109,7 +109,8 @@ class Duplicates:
         """
         self._execute("""create or replace temp table fl_stored(
             table_name varchar, event_date date, filename varchar, file_row_number bigint, node_id varchar,
-                event_id varchar, content ubigint, told ubigint, is_unfinished boolean, updated timestamp)""")
+                event_id varchar, content ubigint, own_content ubigint, is_unfinished boolean,
+                updated timestamp)""")
         staged = self._execute("select distinct event_date from fl_stage")
         days = with_neighbours(day for (day,) in staged)
         for table, kind in _EVENT_TABLES:
@@ -144,7 +145,7 @@ class Duplicates:
         """Collect the staged rows with such ids."""
         self._execute("""create or replace temp table fl_staged(
             event_id varchar, node_id varchar, event_date date, "timestamp" timestamp, content ubigint,
-                told ubigint, is_unfinished boolean, updated timestamp,
+                own_content ubigint, is_unfinished boolean, updated timestamp,
             source_file varchar, source_line bigint, filename varchar, file_row_number bigint)""")
         for table, kind in _EVENT_TABLES:
             paths = [
@@ -170,13 +171,13 @@ class Duplicates:
         self._execute(f"""
             create or replace temp table fl_drop as
             with stored as (
-                select distinct on (node_id, event_id) node_id, event_id, told, is_unfinished, updated
-                from fl_stored order by is_unfinished, updated desc, told),
+                select distinct on (node_id, event_id) node_id, event_id, own_content, is_unfinished, updated
+                from fl_stored order by is_unfinished, updated desc, own_content),
             ranked as (
-                select v.*, s.told as stored,
+                select v.*, s.own_content as stored,
                     coalesce(not {_IS_LATER}, false) as is_stored,
                     greatest(s.updated, first_value(v.updated) over versions) > v.updated as is_earlier,
-                    first_value(v.told) over versions as first, row_number() over versions as place
+                    first_value(v.own_content) over versions as first, row_number() over versions as place
                 from fl_staged v left join stored s using (node_id, event_id)
                 window versions as (
                     partition by node_id, event_id
@@ -184,7 +185,7 @@ class Duplicates:
                         source_line, filename))
             select filename, file_row_number, hash(event_id) as id_hash, event_date, content, source_file,
                 source_line,
-                case when told = case when is_stored then stored else first end then 'duplicates'
+                case when own_content = case when is_stored then stored else first end then 'duplicates'
                     when is_unfinished or is_earlier then 'superseded' else 'conflicts' end as kind
             from ranked where place > 1 or is_stored""")  # noqa: S608 - our own SQL
 

@@ -202,14 +202,14 @@ def _error(output: Any) -> str:
     It failed by an exit code that is not zero, by `success: false`, or by the words of a refusal.
     """
     value = decoded(output)
-    told = as_object(value)
-    text = text_of(told.get("output") or told.get("content") or value) if told else text_of(value)
-    code = as_object(told.get("metadata")).get("exit_code")
+    whole = as_object(value)
+    text = text_of(whole.get("output") or whole.get("content") or value) if whole else text_of(value)
+    code = as_object(whole.get("metadata")).get("exit_code")
     match = _EXIT.search(text[:1000])
     failed = (
         (isinstance(code, int) and code != 0)
         or (code is None and match is not None and int(match[1]) != 0)
-        or told.get("success") is False
+        or whole.get("success") is False
     )
     if not failed:
         return text[:_TAIL] if _REFUSED.match(text) else ""

@@ -1,10 +1,7 @@
-"""What one span is, by the conventions of its producer.
-
-OpenTelemetry GenAI, OpenInference and the frameworks that have their own.
+"""What one span is, by the conventions of its producer (OpenTelemetry GenAI, OpenInference, frameworks' own).
 
 What goes here: which span is a tool call, an LLM call, an agent; its service, method, session, tokens
-and metadata. What does not: whether it failed (`outcomes.py`), what was said (`messages.py`), any wire
-format.
+and metadata. What does not: whether it failed (`outcomes.py`), its messages (`messages.py`), any wire format.
 
 Sources: OpenTelemetry semantic conventions for generative AI (1.28 to 1.40, and `semantic-conventions-genai`
 0.1), for resources, Kubernetes and FaaS; OpenInference semantic conventions 0.1; Traceloop, Vercel AI SDK,
@@ -220,10 +217,7 @@ def attribute_of(name: str) -> str:
 
 
 def kind_of(span: Span) -> str:
-    """Say what kind of step a span is: llm, tool, agent, operation, chain, embedding, retriever ….
-
-    '' when nothing tells.
-    """
+    """Return a span's kind: llm, tool, agent, operation, chain, embedding, retriever …; '' when unknown."""
     values = span.attributes
     for key in _KIND_KEYS:
         if not (given := values.get(key)):
@@ -251,10 +245,7 @@ def _masked(name: str) -> str:
 
 
 def method_of(span: Span, kind: str) -> str:
-    """Name what was called.
-
-    The tool, operation and model, the agent, the route, or else the span's name without its numbers.
-    """
+    """Return what was called: tool, operation and model, agent, route, or the span's name without numbers."""
     values = span.attributes
     name = plain_name(span.name) or "unknown"
     if kind == "tool":
@@ -278,21 +269,18 @@ def method_of(span: Span, kind: str) -> str:
 
 
 def agent_of(span: Span) -> str:
-    """Name the agent; '' when it has none but an id."""
+    """Return the agent's name; '' without one, or for an id."""
     agent = first(span.attributes, AGENT_KEYS)
     return "" if LOOKS_LIKE_ID.search(agent) else agent
 
 
 def model_of(span: Span) -> str:
-    """Name the model; '' without one."""
+    """Return the model's name; '' without one."""
     return first(span.attributes, _MODEL_KEYS)
 
 
 def service_of(span: Span) -> str:
-    """Name the service.
-
-    The instrumented library stands for it where the SDK was never told one (`unknown_service…`).
-    """
+    """Return the service's name, or the instrumented library's where none was configured."""
     service = first(span.resource, ("service.name",))
     if service and not service.startswith("unknown_service"):
         return service[:MAX_NAME]
@@ -300,10 +288,7 @@ def service_of(span: Span) -> str:
 
 
 def session_of(values: Mapping[str, Any]) -> str:
-    """Name the session; '' for one that is named "null", "None", "undefined" or the nil UUID.
-
-    Those are shared by many conversations that have no name.
-    """
+    """Return the session; '' for none, and for placeholders such as "null" or the nil UUID."""
     if values.keys().isdisjoint(_SESSION_KEYS):
         return ""
     for key in _SESSION_KEYS:
@@ -313,15 +298,12 @@ def session_of(values: Mapping[str, Any]) -> str:
 
 
 def request_of(span: Span) -> str:
-    """Name the request: its own id, the tool call's, or the span's."""
+    """Return the id of the request, of the tool call, or of the span."""
     return first(span.attributes, _REQUEST_KEYS) or span.span_id
 
 
 def tokens_and_cost(span: Span, kind: str) -> dict[str, float]:
-    """Give `input_tokens`, `output_tokens` and `cost_usd` where the span itself says them.
-
-    An agent's are sums of its calls', and would count twice.
-    """
+    """Return `input_tokens`, `output_tokens`, `cost_usd`, if known; not of agents, which sum their calls'."""
     if kind in {"agent", "chain"}:
         return {}
     values = span.attributes
@@ -338,10 +320,7 @@ def tokens_and_cost(span: Span, kind: str) -> dict[str, float]:
 
 
 def arguments_of(span: Span) -> str:
-    """Give a tool call's arguments as text, JSON where they are no plain text, cut to `MAX_ARGUMENTS`.
-
-    '' without any.
-    """
+    """Return a tool call's arguments as text or JSON, cut to `MAX_ARGUMENTS`; '' without any."""
     for key in _ARGUMENT_KEYS:
         value = span.attributes.get(key)
         if value not in (None, "", {}, []):
@@ -374,10 +353,7 @@ def _of_resource(resource: Mapping[str, Any]) -> dict[str, str]:
 
 
 def metadata_of(span: Span, kind: str, node: str) -> dict[str, str]:
-    """Collect what helps to explain a call, as text.
-
-    Ids, kind, scope, a tool's arguments, and the short attributes that hold no content and name no user.
-    """
+    """Return metadata of a call: ids, kind, scope, arguments, and short attributes without content."""
     found = {
         "node_id": node,
         "span_id": span.span_id,
@@ -404,7 +380,7 @@ def _plain(value: float) -> str:
 
 
 def _scalar(value: Any) -> str:
-    """Write an attribute as text; '' for what is no scalar or short list of scalars."""
+    """Return a scalar or list of scalars as text; '' for anything else."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str | int | float):

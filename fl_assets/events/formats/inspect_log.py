@@ -163,8 +163,8 @@ def _tool(
     values: dict[str, Any],
 ) -> Span:
     name = first(raw, ("function",)) or "unknown"
-    told = as_object(raw.get("error"))
-    kind, message = first(told, ("type",)), first(told, ("message",))
+    error = as_object(raw.get("error"))
+    kind, message = first(error, ("type",)), first(error, ("message",))
     text = f"{kind}: {message}" if kind and message else message or kind
     if kind == "approval":
         text = f"rejected by user: {message}"
@@ -175,7 +175,7 @@ def _tool(
         name=name,
         start_ns=times[0],
         end_ns=times[1],
-        status="error" if told else "ok",
+        status="error" if error else "ok",
         status_message=text,
         attributes={
             **values,

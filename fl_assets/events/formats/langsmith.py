@@ -185,12 +185,12 @@ def _usage(outputs: dict[str, Any]) -> dict[str, Any]:
         generations = generations[0]
     message = as_object(as_object(generations).get("message"))
     inside = as_object(message.get("kwargs")) or message
-    told = as_object(inside.get("usage_metadata")) or as_object(outputs.get("usage"))
+    usage = as_object(inside.get("usage_metadata")) or as_object(outputs.get("usage"))
     older = as_object(as_object(outputs.get("llm_output")).get("token_usage"))
     return {
-        "input_tokens": told.get("input_tokens") or told.get("prompt_tokens") or older.get("prompt_tokens"),
-        "output_tokens": told.get("output_tokens")
-        or told.get("completion_tokens")
+        "input_tokens": usage.get("input_tokens") or usage.get("prompt_tokens") or older.get("prompt_tokens"),
+        "output_tokens": usage.get("output_tokens")
+        or usage.get("completion_tokens")
         or older.get("completion_tokens"),
     }
 

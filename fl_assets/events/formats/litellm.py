@@ -18,12 +18,12 @@ _OPERATIONS = (("embedding", "embeddings"), ("mcp", "execute_tool"), ("text_comp
 
 def _span(raw: dict[str, Any]) -> Span:
     metadata = as_object(raw.get("metadata"))
-    told = as_object(raw.get("error_information") or metadata.get("error_information"))
+    error = as_object(raw.get("error_information") or metadata.get("error_information"))
     failed = "fail" in str(raw.get("status") or metadata.get("status") or "").lower()
     call = str(raw.get("call_type") or "")
-    code = first(told, ("error_code",))
-    text = first(told, ("error_message",)) or first(raw, ("error_str",))
-    kind = first(told, ("error_class",))
+    code = first(error, ("error_code",))
+    text = first(error, ("error_message",)) or first(raw, ("error_str",))
+    kind = first(error, ("error_class",))
     span_id = required_text(raw.get("id") or raw.get("request_id"), "id")
     parameters = as_object(raw.get("model_parameters"))
     attributes: dict[str, Any] = {
@@ -45,7 +45,7 @@ def _span(raw: dict[str, Any]) -> Span:
         "output.value": decoded(raw.get("response")),
         "exception.type": kind if failed else None,
         "exception.message": text if failed else None,
-        "exception.stacktrace": first(told, ("traceback",)) if failed else None,
+        "exception.stacktrace": first(error, ("traceback",)) if failed else None,
     }
     return Span(
         trace_id=str(raw.get("trace_id") or raw.get("session_id") or span_id),

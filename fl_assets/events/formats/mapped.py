@@ -88,8 +88,8 @@ def _spans(raw: dict[str, Any], mapping: FieldMapping) -> Iterator[Span]:
     session = text_of(_value(raw, mapping.session))
     took = number_of({"ms": _value(raw, mapping.duration_ms)}, ("ms",))
     error = failed_text(_value(raw, mapping.error))
-    told = _value(raw, mapping.ok)
-    failed = str(told).lower() in _FALSE if told is not None else bool(error)
+    is_ok = _value(raw, mapping.ok)
+    failed = str(is_ok).lower() in _FALSE if is_ok is not None else bool(error)
     common: dict[str, Any] = {
         "trace_id": text_of(_value(raw, mapping.trace)) or session or digest[:32],
         "parent_id": "",

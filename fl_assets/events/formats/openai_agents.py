@@ -95,9 +95,9 @@ def _span(raw: dict[str, Any], trace: dict[str, Any]) -> Span:
 
 def _error(error: Any) -> str:
     """Return the message, with the detail in `data`."""
-    told = as_object(error)
-    message = first(told, ("message",)) or failed_text(error)
-    data = as_object(told.get("data"))
+    whole = as_object(error)
+    message = first(whole, ("message",)) or failed_text(error)
+    data = as_object(whole.get("data"))
     detail = failed_text({"error": data["error"]}) if data.get("error") else ""
     limits = ", ".join(
         f"{key} {value}"

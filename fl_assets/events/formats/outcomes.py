@@ -1,8 +1,8 @@
-"""Whether a call failed, and the most telling words for it, from every place in which producers say so.
+"""Whether a call failed, and the most specific text of its error, from all places where producers write it.
 
-What goes here: status, exceptions, tool results, finish reasons and attributes that tell of failure; what is
-none (waiting for a person, cancellation). What does not: what a tool's result says (`tool_results.py`), stack
-traces (`exceptions.py`), which failures only repeat another (`traces.py`).
+What goes here: status, exceptions, tool results, finish reasons and attributes of failure; what is no failure
+(waiting for a person, cancellation). What does not: errors in tool results (`tool_results.py`), stack traces
+(`exceptions.py`), which failures only repeat another (`causes.py`).
 
 Sources: OpenTelemetry semantic conventions for exceptions, `error.type` and MCP; the MCP specification
 (`isError`); Strands, Claude Code, Langfuse, LangGraph and Jaeger as they write it.
@@ -29,8 +29,7 @@ from fl_assets.events.formats.tool_results import (
 from fl_assets.events.formats.values import as_object, decoded, first, number_of, objects_of, text_of
 
 NO_FAILURE = ("cancelled", "interrupted", "unfinished")
-"""What a call that neither succeeded nor failed ended as: given up by its caller, waiting for a person, or
-not known to have ended."""
+"""Ends of calls that neither succeeded nor failed: cancelled by the caller, waiting for a person, unknown."""
 _STATUS_KEYS = frozenset(
     (
         "gen_ai.tool.status",
@@ -65,7 +64,7 @@ _MESSAGE_KEYS = (
     "mcp.error.message",
     "otel.status_description",
 )
-"""Attributes whose text is an error; each says that there is one."""
+"""Attributes with an error's text; each shows a failure."""
 _RESULT_KEYS = (
     "gen_ai.tool.call.result",
     "gen_ai.tool.result",
@@ -170,21 +169,18 @@ _CANCELLED_TYPES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a call ended: `ok`, `failed`, or one of `NO_FAILURE`.
-
-    `error` is the text of the error of one that failed.
-    """
+    """How a call ended: `ok`, `failed`, or one of `NO_FAILURE`; `error` is the text of a failure."""
 
     kind: str
     error: str | None = None
 
 
 def outcome_of(span: Span, kind: str) -> Outcome:
-    """Say how a span's call ended.
+    """Return how a span's call ended.
 
     Args:
-        span: what to look at.
-        kind: what `kind_of` says of it.
+        span: the span.
+        kind: as `kind_of` returns it.
     """
     has_codes = kind != "evaluator" and not span.attributes.keys().isdisjoint(_CODE_KEYS)
     codes = list(_codes(span, kind)) if has_codes else []
@@ -197,10 +193,7 @@ def outcome_of(span: Span, kind: str) -> Outcome:
 
 
 def _kind_of_end(span: Span, texts: list[str]) -> str:
-    """Tell a failure from what only stopped.
-
-    The exception's own type decides, or the first text where there is none.
-    """
+    """Return `failed`, `interrupted` or `cancelled`, by the exception's type, or else the first text."""
     types = [first(event.values, ("exception.type",)) for event in span.events if event.name == "exception"]
     types.append(first(span.attributes, ("exception.type",)))
     error_type = first(span.attributes, ("error.type",))
@@ -220,7 +213,7 @@ def _kind_of_end(span: Span, texts: list[str]) -> str:
 
 
 def _is_flagged(span: Span, kind: str) -> bool:
-    """Whether any place but the status and the codes of `_codes` says that the call failed."""
+    """Whether attributes, events or results show that the call failed, apart from status and `_codes`."""
     values = span.attributes
     if any(str(values[key]).strip().lower() in BAD_WORDS for key in _STATUS_KEYS & values.keys()):
         return True
@@ -241,10 +234,7 @@ def _is_flagged(span: Span, kind: str) -> bool:
 
 
 def _codes(span: Span, kind: str) -> Iterator[str]:
-    """Give a text for each code that says the call failed.
-
-    `error.type`, a finish reason, an HTTP status, an exit code.
-    """
+    """Yield a text for each code of failure: `error.type`, finish reason, HTTP status, exit code."""
     values = span.attributes
     if (error := first(values, ("error.type",))).lower() not in NO_ERROR:
         yield error
@@ -290,10 +280,7 @@ _RAISED = frozenset({"exception", "error", "gen_ai.error", "tool.error"})
 
 
 def _has_escaped(span: Span) -> bool:
-    """Whether an exception event tells of the span's own end.
-
-    Not one that was recorded and handled, after which work went on.
-    """
+    """Whether the last exception event ended the span, rather than being handled."""
     last = next(
         (number for number, event in reversed([*enumerate(span.events)]) if event.name in _RAISED), -1
     )
@@ -310,12 +297,12 @@ def _has_escaped(span: Span) -> bool:
     return (span.end_ns - event.time_ns) / 1e6 <= max(50.0, 0.1 * span.duration_ms)
 
 
-# What is said of it
+# Texts
 # ----------------------------------------------------------------------------------------------------
 
 
 def _error_texts(span: Span, kind: str) -> Iterator[str]:
-    """Give the texts that may tell of the error, the most telling first."""
+    """Yield the texts that may describe the error, best first."""
     values = span.attributes
     for event in reversed(span.events):
         if event.name == "exception" or "exception.type" in event.values:
@@ -345,7 +332,7 @@ def _unless_flag(text: str) -> str:
 
 
 def _results(span: Span) -> list[Any]:
-    """Give what a tool call gave back: of attributes, and of events that say so."""
+    """Return the results of a tool call, from attributes and events."""
     values = span.attributes
     found = [values[key] for key in _RESULT_KEYS if key in values and values[key] not in (None, "", {}, [])]
     for event in span.events:

@@ -1,8 +1,4 @@
-"""From a file's lines to spans: the readers that formats of spans share.
-
-What goes here: walking over JSON values, counting what could not be read and what was not used. What does
-not: any wire format, and what spans mean (`traces.py`).
-"""
+"""From a file's lines to spans: the readers that formats of spans share, with counts of what was not used."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -16,13 +12,13 @@ from fl_assets.events.formats.values import NoTimesError, as_list, as_object
 
 
 class NotUsed(NamedTuple):
-    """Something that was read and is no call, no turn and no error: it is counted by its name."""
+    """Something that is no call, no turn and no error; it is counted by name."""
 
     name: str
 
 
 Found = Span | Evaluation | str | NotUsed
-"""What a format finds: spans, evaluations, and a text for each thing that cannot be read."""
+"""What a format yields: spans, evaluations, and a text for each span that cannot be read."""
 _FOUND = (Span, Evaluation)
 Records = Iterable[tuple[int, Any]]
 SpansOf = Callable[[Any], Iterable[Found]]
@@ -30,11 +26,11 @@ SpansOfFile = Callable[[Records], Iterable[tuple[int, Found]]]
 
 
 def span_reader(of_record: SpansOf, noun: str = "spans") -> Callable[..., Iterator[Read]]:
-    """Make a format's `read` from a function that gives the spans of one JSON value.
+    """Return a format's `read`, from a function that yields the spans of one JSON value.
 
     Args:
-        of_record: gives spans, and a text for each thing that should be one and cannot be read; a ValueError
-            says that the value is none of this format's.
+        of_record: yields spans, and a text for each that cannot be read; raises ValueError for a value that
+            is not of this format.
         noun: what this format calls its spans.
     """
 
@@ -47,12 +43,12 @@ def span_reader(of_record: SpansOf, noun: str = "spans") -> Callable[..., Iterat
 def entry_reader(
     of_entry: Callable[[dict[str, Any]], Span | Evaluation | NotUsed], noun: str
 ) -> Callable[..., Iterator[Read]]:
-    """Make a format's `read` from a function that gives the span of one entry.
+    """Return a format's `read`, from a function that returns the span of one entry.
 
-    A JSON value is an entry, a page of an API or of a query, which has them as `data`, or a list of either.
+    A JSON value is an entry, a page of an API with entries as `data`, or a list of either.
 
     Args:
-        of_entry: raises a ValueError that says why an entry cannot be read.
+        of_entry: raises ValueError where an entry cannot be read.
         noun: what this format calls its entries.
     """
 
@@ -68,11 +64,10 @@ def entry_reader(
 
 
 def file_reader(of_file: SpansOfFile, noun: str = "spans") -> Callable[..., Iterator[Read]]:
-    """Make a format's `read` from a function that needs all JSON values of a file to find spans.
+    """Return a format's `read`, from a function that needs all JSON values of a file to find spans.
 
     Args:
-        of_file: gives spans with their lines, and a text for each thing that should be one and cannot be
-            read.
+        of_file: yields spans with their lines, and a text for each that cannot be read.
         noun: what this format calls its spans.
     """
 
@@ -83,7 +78,7 @@ def file_reader(of_file: SpansOfFile, noun: str = "spans") -> Callable[..., Iter
 
 
 def _each(value: Any) -> list[Any]:
-    """Give each of a list of objects, as some tools save the lines of a file, else the value as it is."""
+    """Return the objects of a list, else the value alone."""
     return value if _is_list_of_objects(value) else [value]
 
 
@@ -164,7 +159,7 @@ def _by_file(
 
 
 def _said_of(unused: Counter[str]) -> Iterator[RefusedLine]:
-    """One line per file says what of it was not used, by name."""
+    """Yield one line for a file with what was not used, by name."""
     if unused:
         names = ", ".join(f"{count} {name[:60]}" for name, count in unused.most_common(5))
         more = f" and {len(unused) - 5} more kinds" if len(unused) > 5 else ""
@@ -174,7 +169,7 @@ def _said_of(unused: Counter[str]) -> Iterator[RefusedLine]:
 
 
 def _refused(line: int, bad: list[str], total: int, noun: str) -> RefusedLine:
-    """One refusal per line says how many of it could not be read, and why the first could not."""
+    """Return one refusal for a line, with how many of its spans could not be read, and why the first."""
     is_unit = " looks like " in bad[0]
     return RefusedLine(
         line,

@@ -1,8 +1,7 @@
 """From spans to events, trace by trace: each failure once, each question of a user once.
 
-What goes here: what needs a whole trace: which failures only repeat a deeper one, which answers are only
-steps towards another; and the events themselves. What does not: any wire format, and what one span means
-(`conventions.py`, `outcomes.py`, `messages.py`).
+What goes here: decisions that need the whole trace, and making events. What does not: any wire format, and
+what one span means (`conventions.py`, `outcomes.py`, `messages.py`).
 """
 
 from collections import OrderedDict
@@ -43,18 +42,14 @@ from fl_assets.events.formats.turns import Turn, one_per_question
 from fl_assets.events.formats.values import first, iso, iso_ns
 
 MAX_HELD_SPANS = 100_000
-"""Spans whose place in their trace is remembered at a time: a trace spread over more of one file is settled
-in parts."""
+"""Spans that are held at a time; a trace spread over more spans of a file is settled in parts."""
 MAX_HELD_BYTES = 64 * 1024 * 1024
-"""Failures and turns that wait for the rest of their trace, in bytes of JSON."""
+"""Bytes of failures and turns that are held at a time."""
 
 
 @dataclass(slots=True)
 class _Trace:
-    """What is remembered of a trace.
-
-    Where each span hangs, and the failures and turns that wait for the rest of it.
-    """
+    """A trace so far: the place of each span, and the failures and turns that need the rest of it."""
 
     places: dict[str, Place] = field(default_factory=dict)
     failures: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
@@ -68,19 +63,15 @@ class _Trace:
 
 
 def event_id(span: Span) -> str:
-    """Derive the id of a span's event from its ids alone.
-
-    That way the same span read from any file is the same event.
-    """
+    """Return the id of a span's event, which is the same in whatever file the span is."""
     return f"{span.trace_id}:{span.span_id}"
 
 
 def trace_event(span: Span, options: ReadOptions = DEFAULT_OPTIONS) -> dict[str, Any]:
-    """Make the ExecutionTrace event of a span; its time is when the span ended.
+    """Return the ExecutionTrace event of a span, at the time of its end.
 
-    A call that neither succeeded nor failed (`NO_FAILURE`) has `caused_by` say so: it is no failure of its
-    own, and no success. One that is not known to have ended says `unfinished`, and gives way to a later
-    version of itself.
+    `caused_by` is the end of a call that neither succeeded nor failed (`NO_FAILURE`). One without an end is
+    `unfinished`, and replaced by a later version.
     """
     kind = kind_of(span)
     outcome = outcome_of(span, kind)
@@ -111,10 +102,7 @@ def trace_event(span: Span, options: ReadOptions = DEFAULT_OPTIONS) -> dict[str,
 
 
 def turn_in(line: int, span: Span, options: ReadOptions = DEFAULT_OPTIONS) -> Turn | None:
-    """Give the turn of an LLM or agent span that says what the user asked and what was answered.
-
-    None for any other.
-    """
+    """Return the turn of an LLM or agent span with question and answer; None for any other span."""
     kind = kind_of(span)
     is_of_trace = bool(span.attributes.get("turn.of_trace")) or "langfuse.trace.input" in span.attributes
     if kind not in {"llm", "agent"} and not is_of_trace:
@@ -154,12 +142,10 @@ def turn_in(line: int, span: Span, options: ReadOptions = DEFAULT_OPTIONS) -> Tu
 def events_of(
     spans: Iterable[tuple[int, Span | Evaluation] | RefusedLine], options: ReadOptions = DEFAULT_OPTIONS
 ) -> Iterator[Read]:
-    """Turn numbered spans, in any order, into events; evaluations into rows; refusals pass through.
+    """Convert numbered spans, in any order, to events, and evaluations to rows; pass on refusals.
 
-    Successful calls leave at once. Failures and turns wait until their trace is settled: at the end, or when
-    more than `MAX_HELD_SPANS` spans or `MAX_HELD_BYTES` are held, the trace that was heard from longest ago
-    first. So the order of spans in a file does not matter as long as a trace lies within that many spans of
-    it; what a trace has in other files is not seen.
+    Successful calls are yielded at once. Failures and turns are held until the end, or until more than
+    `MAX_HELD_SPANS` spans or `MAX_HELD_BYTES` are held, when the traces without news for longest are settled.
     """
     held: OrderedDict[str, _Trace] = OrderedDict()
     early = _Early(options)
@@ -214,10 +200,7 @@ class _Early:
 
 
 def _taken(trace: _Trace, line: int, span: Span | Evaluation, options: ReadOptions) -> Iterator[EventLine]:
-    """Remember what a trace needs of a span.
-
-    Give its call's event unless it waits for the rest of the trace.
-    """
+    """Add a span to its trace; yield its call's event unless it has to wait for the rest of the trace."""
     if isinstance(span, Evaluation):
         trace.evaluations.append((line, span))
         trace.size += len(span.explanation) + 200
@@ -262,10 +245,7 @@ def _taken(trace: _Trace, line: int, span: Span | Evaluation, options: ReadOptio
 
 
 def _settled_failures(trace: _Trace, options: ReadOptions) -> Iterator[EventLine]:
-    """Give the failures that a trace held back, with what caused them.
-
-    Exceptions that only a log record tells of are failures of their spans.
-    """
+    """Yield the failures of a trace, with their causes; log records of errors are failures of their spans."""
     for span_id, (line, span) in trace.errors.items():
         yield from _of_error_log(trace, span_id, line, span, options)
     yield from _stopped_with_a_step(trace)
@@ -281,17 +261,14 @@ def _settled_failures(trace: _Trace, options: ReadOptions) -> Iterator[EventLine
 
 
 def _settled_evaluations(trace: _Trace) -> Iterator[EvaluationLine]:
-    """Give the evaluations of a trace, with its session, if it is one, and its node."""
+    """Yield the evaluations of a trace, with its node, and its session if there is only one."""
     session = next(iter(trace.sessions)) if len(trace.sessions) == 1 else ""
     for line, found in trace.evaluations:
         yield found.row(line, session=session, node=trace.node)
 
 
 def _stopped_with_a_step(trace: _Trace) -> Iterator[EventLine]:
-    """Give failed spans without words above a step that was cancelled or waits for a person.
-
-    They ended as it did.
-    """
+    """Yield failed spans with a vague error above a step that was cancelled or waits: they ended like it."""
     stopped = {
         span_id: place.ended for span_id, place in trace.places.items() if place.ended in NO_FAILURE[:2]
     }
@@ -316,12 +293,10 @@ def _stopped_with_a_step(trace: _Trace) -> Iterator[EventLine]:
 def _of_error_log(
     trace: _Trace, span_id: str, line: int, span: Span, options: ReadOptions
 ) -> Iterator[EventLine]:
-    """Take an error's log record.
+    """Add the log record of an error to its trace.
 
-    It gives its span words where that failed without any, is a failure beside it where that says nothing, and
-    is nothing where that says `ok`.
-
-    Where the span is not in this file the record stands for it, until the span itself is read.
+    A failed span with a vague error takes its text; a span of status `ok` ignores it; beside other spans it
+    is a failure of its own. Where the span is not in this file, the record stands for it as `unfinished`.
     """
     place = trace.places.get(span_id)
     event = trace_event(replace(span, status="error"), options)
@@ -346,10 +321,7 @@ def _of_error_log(
 
 
 def _settled_turns(trace: _Trace, options: ReadOptions) -> list[Turn]:
-    """Give the outermost turns of a trace.
-
-    A step of an agent that was asked and answered as a whole is no turn of its own.
-    """
+    """Return the outermost turns of a trace: steps of an agent with a turn of its own are left out."""
     for span_id, parts in trace.logged.items():
         parts.sort(key=lambda part: part[1].end_ns)  # stable: equal times keep the file's order
         line, last = parts[-1]

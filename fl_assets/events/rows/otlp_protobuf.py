@@ -158,7 +158,7 @@ def _of_fields(stream: _Stream, end: int | None) -> Iterator[bytes]:
 def _request(data: bytes, at: int) -> dict[str, Any]:
     """Read what one resource sent.
 
-    Traces, logs and metrics have the same fields down to their records, by which they are told apart.
+    Traces, logs and metrics differ only in the fields of their records.
     """
     traces = _parsed(ResourceSpans, data)
     if traces and any(_is_span(span) for scoped in traces.scope_spans for span in scoped.spans):
