@@ -12,36 +12,18 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from fl_assets.events.formats.exceptions import is_vague
+from fl_assets.events.formats.values import names
 
 _MIN_TEXT = 8
 _TYPE = re.compile(
     r"\b(?:[a-z_][\w]*\.)*([A-Z]\w*(?:Error|Exception|Exceeded|Failure|Timeout|Refused|Denied))\b"
 )
 _COMMON_TYPES = frozenset(
-    [
-        "Error",
-        "Exception",
-        "BaseException",
-        "RuntimeError",
-        "ValueError",
-        "TypeError",
-        "ToolError",
-        "ToolException",
-        "ToolExecutionError",
-        "AgentError",
-        "APIError",
-        "McpError",
-        "MCPError",
-        "ClientError",
-        "HTTPError",
-        "HTTPException",
-        "ServiceException",
-        "ExecutionError",
-        "WorkflowError",
-        "ExceptionGroup",
-        "UnknownError",
-        "InternalError",
-    ]
+    names(
+        "Error Exception BaseException RuntimeError ValueError TypeError ToolError ToolException "
+        "ToolExecutionError AgentError APIError McpError MCPError ClientError HTTPError HTTPException "
+        "ServiceException ExecutionError WorkflowError ExceptionGroup UnknownError InternalError"
+    )
 )
 """Generic types: two errors of such a type need not be the same."""
 _OWN_LIMIT = re.compile(

@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from fl_assets.events.formats.spans import Span
-from fl_assets.events.formats.values import as_object, first, number_of
+from fl_assets.events.formats.values import as_object, first, names, number_of
 
 MAX_VALUE, MAX_ATTRIBUTES, MAX_NAME, MAX_ARGUMENTS = 200, 48, 120, 2000
 
@@ -64,108 +64,48 @@ _KINDS = {
 }
 """What a word of one of `_KIND_KEYS` says; an `operation` is neither call of a model nor run of an agent, and
 keeps its own name."""
-_KIND_KEYS = (
-    "gen_ai.operation.name",
-    "openinference.span.kind",
-    "traceloop.span.kind",
-    "ai.operationId",
-    "langfuse.observation.type",
-    "span.type",
-    "mcp.method.name",
-    "mlflow.spanType",
+_KIND_KEYS = names(
+    "gen_ai.operation.name openinference.span.kind traceloop.span.kind ai.operationId "
+    "langfuse.observation.type span.type mcp.method.name mlflow.spanType"
 )
 _TOOL_KEYS = ("gen_ai.tool.name", "tool.name", "ai.toolCall.name", "mcp.tool.name", "tool_name")
-_MODEL_KEYS = (
-    "gen_ai.request.model",
-    "llm.model_name",
-    "gen_ai.response.model",
-    "ai.model.id",
-    "langfuse.observation.model.name",
-    "model_name",
-    "model",
+_MODEL_KEYS = names(
+    "gen_ai.request.model llm.model_name gen_ai.response.model ai.model.id "
+    "langfuse.observation.model.name model_name model"
 )
-AGENT_KEYS = (
-    "gen_ai.agent.name",
-    "agent.name",
-    "agent_name",
-    "traceloop.entity.name",
-    "gen_ai.workflow.name",
-)
-_SESSION_KEYS = (
-    "gen_ai.conversation.id",
-    "session.id",
-    "conversation.id",
-    "conversation_id",
-    "session_id",
-    "sessionId",
-    "thread_id",
-    "gen_ai.thread.id",
-    "langfuse.session.id",
-    "langsmith.trace.session_id",
-    "traceloop.association.properties.session_id",
-    "traceloop.association.properties.conversation_id",
-    "mlflow.trace.session",
-    "ai.telemetry.metadata.sessionId",
-    "ai.telemetry.metadata.session_id",
-    "ai.telemetry.metadata.threadId",
-    "ai.telemetry.metadata.chatId",
-    "langsmith.metadata.session_id",
-    "langsmith.metadata.thread_id",
-    "copilot_chat.chat_session_id",
-    "gcp.vertex.agent.session_id",
+AGENT_KEYS = names("gen_ai.agent.name agent.name agent_name traceloop.entity.name gen_ai.workflow.name")
+_SESSION_KEYS = names(
+    "gen_ai.conversation.id session.id conversation.id conversation_id session_id sessionId "
+    "thread_id gen_ai.thread.id langfuse.session.id langsmith.trace.session_id "
+    "traceloop.association.properties.session_id traceloop.association.properties.conversation_id "
+    "mlflow.trace.session ai.telemetry.metadata.sessionId ai.telemetry.metadata.session_id "
+    "ai.telemetry.metadata.threadId ai.telemetry.metadata.chatId langsmith.metadata.session_id "
+    "langsmith.metadata.thread_id copilot_chat.chat_session_id gcp.vertex.agent.session_id"
 )
 _NO_SESSION = re.compile(r"(?i)(?:null|none|nil|undefined|nan|n/a|false|\(null\)|[0-]*)")
-_REQUEST_KEYS = (
-    "request_id",
-    "request.id",
-    "http.request.header.x-request-id",
-    "gen_ai.tool.call.id",
-    "ai.toolCall.id",
-    "tool_use_id",
+_REQUEST_KEYS = names(
+    "request_id request.id http.request.header.x-request-id gen_ai.tool.call.id ai.toolCall.id tool_use_id"
 )
-_RESOURCE_KEYS = (
-    "service.version",
-    "service.namespace",
-    "deployment.environment",
-    "deployment.environment.name",
+_RESOURCE_KEYS = names("service.version service.namespace deployment.environment deployment.environment.name")
+_INPUT_TOKEN_KEYS = names(
+    "gen_ai.usage.input_tokens gen_ai.usage.prompt_tokens llm.token_count.prompt "
+    "llm.usage.prompt_tokens ai.usage.inputTokens ai.usage.promptTokens input_tokens "
+    "input_token_count"
 )
-_INPUT_TOKEN_KEYS = (
-    "gen_ai.usage.input_tokens",
-    "gen_ai.usage.prompt_tokens",
-    "llm.token_count.prompt",
-    "llm.usage.prompt_tokens",
-    "ai.usage.inputTokens",
-    "ai.usage.promptTokens",
-    "input_tokens",
-    "input_token_count",
-)
-_OUTPUT_TOKEN_KEYS = (
-    "gen_ai.usage.output_tokens",
-    "gen_ai.usage.completion_tokens",
-    "llm.token_count.completion",
-    "llm.usage.completion_tokens",
-    "ai.usage.outputTokens",
-    "ai.usage.completionTokens",
-    "output_tokens",
-    "output_token_count",
+_OUTPUT_TOKEN_KEYS = names(
+    "gen_ai.usage.output_tokens gen_ai.usage.completion_tokens llm.token_count.completion "
+    "llm.usage.completion_tokens ai.usage.outputTokens ai.usage.completionTokens output_tokens "
+    "output_token_count"
 )
 _LANGFUSE_USAGE = ("langfuse.observation.usage_details", "langfuse.observation.cost_details")
 """What Langfuse's SDKs write as JSON within a text."""
 _USED_INPUT = ("input", "input_tokens", "prompt_tokens", "promptTokens")
 _USED_OUTPUT = ("output", "output_tokens", "completion_tokens", "completionTokens")
 _COST_KEYS = ("gen_ai.usage.cost", "gen_ai.usage.total_cost", "llm.cost.total", "cost_usd", "operation.cost")
-_ARGUMENT_KEYS = (
-    "gen_ai.tool.call.arguments",
-    "tool.parameters",
-    "ai.toolCall.args",
-    "ai.toolCall.input",
-    "tool_arguments",
-    "tool_parameters",
-    "tool_input",
-    "gcp.vertex.agent.tool_call_args",
-    "input.value",
-    "traceloop.entity.input",
-    "langfuse.observation.input",
+_ARGUMENT_KEYS = names(
+    "gen_ai.tool.call.arguments tool.parameters ai.toolCall.args ai.toolCall.input tool_arguments "
+    "tool_parameters tool_input gcp.vertex.agent.tool_call_args input.value traceloop.entity.input "
+    "langfuse.observation.input"
 )
 
 _UNDERSCORED = {

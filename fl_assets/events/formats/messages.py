@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fl_assets.events.formats.spans import SpanEvent
-from fl_assets.events.formats.values import as_object, decoded
+from fl_assets.events.formats.values import as_object, decoded, names
 
 Events = Iterable[SpanEvent]
 
@@ -58,54 +58,14 @@ _INDEXED = re.compile(
     r"|llm\.output_messages)\.(\d+)\.(?:message\.)?(.+)$"
 )
 _PART = re.compile(r"(?:contents?|parts)\.(\d+)(?:\.message_content)?(?:\.text|\.content)?$")
-_ASKED = (
-    "messages",
-    "new_message",
-    "message",
-    "inputs",
-    "task",
-    "query",
-    "question",
-    "user_input",
-    "user_query",
-    "user_msg",
-    "user_message",
-    "user_prompt",
-    "userMessage",
-    "userInput",
-    "chatInput",
-    "human_input",
-    "utterance",
-    "instruction",
-    "request",
-    "msg",
-    "q",
-    "contents",
-    "prompt",
-    "input",
-    "text",
-    "content",
-    "args",
+_ASKED = names(
+    "messages new_message message inputs task query question user_input user_query user_msg "
+    "user_message user_prompt userMessage userInput chatInput human_input utterance instruction "
+    "request msg q contents prompt input text content args"
 )
-_ANSWERED = (
-    "choices",
-    "generations",
-    "candidates",
-    "messages",
-    "message",
-    "answer",
-    "response",
-    "output",
-    "result",
-    "final_output",
-    "final_answer",
-    "reply",
-    "completion",
-    "generated_text",
-    "output_text",
-    "text",
-    "content",
-    "raw",
+_ANSWERED = names(
+    "choices generations candidates messages message answer response output result final_output "
+    "final_answer reply completion generated_text output_text text content raw"
 )
 
 

@@ -10,27 +10,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from fl_assets.events.formats.spans import Span
-from fl_assets.events.formats.values import first
+from fl_assets.events.formats.values import first, names
 
 _OWN_KEYS = ("node.id", "node_id")
 NODE_KEYS = (
     *_OWN_KEYS,
-    "service.instance.id",
-    "faas.name",
-    "host.name",
-    "hostname",
-    "host.id",
-    "k8s.node.name",
-    "k8s.deployment.name",
-    "k8s.statefulset.name",
-    "k8s.daemonset.name",
-    "k8s.cronjob.name",
-    "k8s.job.name",
-    "k8s.pod.name",
-    "aws.ecs.task.family",
-    "cloud.resource_id",
-    "container.name",
-    "device.id",
+    *names(
+        "service.instance.id faas.name host.name hostname host.id k8s.node.name k8s.deployment.name "
+        "k8s.statefulset.name k8s.daemonset.name k8s.cronjob.name k8s.job.name k8s.pod.name "
+        "aws.ecs.task.family cloud.resource_id container.name device.id"
+    ),
 )
 """Attributes that name the node, in order."""
 _STAYS = frozenset({"node.id", "node_id", "host.id", "device.id", "faas.name", "cloud.resource_id"})

@@ -26,93 +26,42 @@ from fl_assets.events.formats.tool_results import (
     is_true,
     said_in,
 )
-from fl_assets.events.formats.values import as_object, decoded, first, number_of, objects_of, text_of
+from fl_assets.events.formats.values import as_object, decoded, first, names, number_of, objects_of, text_of
 
 NO_FAILURE = ("cancelled", "interrupted", "unfinished")
 """Ends of calls that neither succeeded nor failed: cancelled by the caller, waiting for a person, unknown."""
 _STATUS_KEYS = frozenset(
-    (
-        "gen_ai.tool.status",
-        "tool.status",
-        "tool_status",
-        "tool.call.status",
-        "gen_ai.tool.call.status",
-        "mcp.tool.status",
-        "tool.result.status",
-        "tool.result",
-        "outcome",
-        "status",
-        "otel.status_code",
-        "langfuse.observation.level",
+    names(
+        "gen_ai.tool.status tool.status tool_status tool.call.status gen_ai.tool.call.status "
+        "mcp.tool.status tool.result.status tool.result outcome status otel.status_code "
+        "langfuse.observation.level"
     )
 )
 _IS_ERROR = re.compile(r"(?:^|[._])(?:is_?error|is_?failure|is_?failed|has_?error)$|^error$", re.IGNORECASE)
-_MESSAGE_KEYS = (
-    "error.message",
-    "error_message",
-    "errorMessage",
-    "error.msg",
-    "exception.message",
-    "tool.error",
-    "tool.error.message",
-    "tool_error",
-    "tool.call.error",
-    "gen_ai.tool.call.error",
-    "gen_ai.tool.error",
-    "gen_ai.tool.error.message",
-    "gen_ai.error.message",
-    "mcp.error.message",
-    "otel.status_description",
+_MESSAGE_KEYS = names(
+    "error.message error_message errorMessage error.msg exception.message tool.error "
+    "tool.error.message tool_error tool.call.error gen_ai.tool.call.error gen_ai.tool.error "
+    "gen_ai.tool.error.message gen_ai.error.message mcp.error.message otel.status_description"
 )
 """Attributes with an error's text; each shows a failure."""
-_RESULT_KEYS = (
-    "gen_ai.tool.call.result",
-    "gen_ai.tool.result",
-    "gen_ai.tool.output",
-    "mcp.tool.result",
-    "mcp.result",
-    "tool.result",
-    "tool.output",
-    "tool_result",
-    "tool_output",
-    "ai.toolCall.result",
-    "ai.toolCall.output",
-    "output.value",
-    "traceloop.entity.output",
-    "gcp.vertex.agent.tool_response",
-    "mlflow.spanOutputs",
-    "langfuse.observation.output",
-    "output",
+_RESULT_KEYS = names(
+    "gen_ai.tool.call.result gen_ai.tool.result gen_ai.tool.output mcp.tool.result mcp.result "
+    "tool.result tool.output tool_result tool_output ai.toolCall.result ai.toolCall.output "
+    "output.value traceloop.entity.output gcp.vertex.agent.tool_response mlflow.spanOutputs "
+    "langfuse.observation.output output"
 )
 _FINISH_KEYS = frozenset(
-    (
-        "gen_ai.response.finish_reasons",
-        "gen_ai.response.finish_reason",
-        "llm.finish_reason",
-        "ai.response.finishReason",
-        "finish_reason",
-        "gen_ai.finish_reason",
+    names(
+        "gen_ai.response.finish_reasons gen_ai.response.finish_reason llm.finish_reason "
+        "ai.response.finishReason finish_reason gen_ai.finish_reason"
     )
 )
 _BAD_FINISH = frozenset(
-    [
-        "error",
-        "failed",
-        "content_filter",
-        "content-filter",
-        "contentfilter",
-        "safety",
-        "prohibited_content",
-        "blocklist",
-        "recitation",
-        "malformed_function_call",
-        "unexpected_tool_call",
-        "malformed_tool_call",
-        "guardrail_intervened",
-        "model_context_window_exceeded",
-        "malformed_model_output",
-        "malformed_tool_use",
-    ]
+    names(
+        "error failed content_filter content-filter contentfilter safety prohibited_content blocklist "
+        "recitation malformed_function_call unexpected_tool_call malformed_tool_call "
+        "guardrail_intervened model_context_window_exceeded malformed_model_output malformed_tool_use"
+    )
 )
 _FINISH_IN_JSON = re.compile(r'"finish_reason"\s*:\s*"(\w+)"')
 _ERROR_LEVEL = 17

@@ -27,6 +27,11 @@ class NoTimesError(ValueError):
 _SCALAR = (str, int, float)
 
 
+def names(text: str) -> tuple[str, ...]:
+    """Return the names in a text, which blanks divide: for long lists of keys."""
+    return tuple(text.split())
+
+
 def as_object(value: Any) -> dict[str, Any]:
     """Return an object, which some exports write as JSON text; {} for anything else."""
     if isinstance(value, str) and value.lstrip()[:1] == "{":
