@@ -16,7 +16,7 @@ try:
         server,
     )
     from fl_assets.cli.application import app, main
-except KeyboardInterrupt:  # importing takes a moment, in which one may change one's mind
+except KeyboardInterrupt:  # importing takes a moment
     sys.exit(130)
 
 __all__ = [

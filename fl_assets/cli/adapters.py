@@ -1,7 +1,4 @@
-"""Commands about adapters: signing one, verifying one, switching back.
-
-What goes here: arguments in, words out. What does not: the rules (`adapters/`).
-"""
+"""Commands about adapters: signing, verifying, switching back."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -42,7 +39,7 @@ def sign(
 ) -> None:
     """Write and sign the manifest of an adapter.
 
-    It is checked first as nodes check it.
+    The adapter is checked first as nodes check it.
 
     Example: fl-assets sign made/ --key release.key --id acme/tool-calling --version 1.2.0 --expires
     2027-06-01 --skill tool_calling
@@ -53,20 +50,20 @@ def sign(
     from fl_assets.infra.keys import load_private_key
 
     settings = FederatedLearningConfig.from_env()
-    fields = {
-        "base_model": settings.base_model,
-        "base_revision": settings.base_revision,
-        "expires": expires,
-        "skills": tuple(skill or ()),
-    }
     with adapter_errors():
-        names = {
-            "adapter_id": adapter_id,
-            "version": version,
-            "revision": revision,
-            "description": description,
-        }
-        manifest = seal(folder, load_private_key(key), Examiner(settings).inventory, **names, **fields)
+        manifest = seal(
+            folder,
+            load_private_key(key),
+            Examiner(settings).inventory,
+            adapter_id=adapter_id,
+            version=version,
+            revision=revision,
+            description=description,
+            base_model=settings.base_model,
+            base_revision=settings.base_revision,
+            expires=expires,
+            skills=tuple(skill or ()),
+        )
     say(
         f"signed {manifest.adapter_id} {manifest.version} for {manifest.base_model} "
         f"({manifest.base_revision}), holds until {manifest.expires}"
@@ -109,11 +106,8 @@ def verify(
     if as_json:
         show_json([one.model_dump(mode="json") for one in verdicts])
     for one in [] if as_json else verdicts:
-        verdict = (
-            f"broken: {', '.join(dict.fromkeys(problem.rule for problem in one.problems))}"
-            if one.problems
-            else "sound"
-        )
+        rules = ", ".join(dict.fromkeys(problem.rule for problem in one.problems))
+        verdict = f"broken: {rules}" if rules else "sound"
         say(f"{one.adapter_id or one.path} {one.version}: {verdict}")
         say(
             f"  signed by {one.signed_by or 'no trusted key'}, holds until "
@@ -126,7 +120,7 @@ def verify(
 
 
 def roll_back_adapter(adapter_id: str, *, to: str | None, allow_rollback: bool, reason: str) -> None:
-    """Switch this machine's adapter back, and say to what."""
+    """Switch this machine's adapter back, and print the switch."""
     from fl_assets.adapters.store import AdapterStore
     from fl_assets.cli.console import say
 
@@ -141,7 +135,7 @@ def roll_back_adapter(adapter_id: str, *, to: str | None, allow_rollback: bool, 
 
 @contextmanager
 def adapter_errors() -> Generator[None]:
-    """Turn what the store of adapters, its sources and its server raise into one clear message."""
+    """Turn errors of the store of adapters, its sources and its server into a CommandError."""
     from fl_assets.adapters.folder import AdapterStoreError
     from fl_assets.adapters.vllm import LoraServerError
     from fl_assets.adapters.web import FetchError

@@ -1,8 +1,4 @@
-"""Commands by which a person answers decisions and takes updates back.
-
-What goes here: arguments in, words out. What does not: the rules (`updates/answers.py`), adapters alone
-(`cli/adapters.py`).
-"""
+"""Commands that answer decisions and undo updates; see `updates/answers.py`."""
 
 import re
 from typing import Annotated

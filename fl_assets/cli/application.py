@@ -1,7 +1,6 @@
-"""What all commands of `fl-assets` share: the application, its options, its errors, and how they begin.
+"""The application `fl-assets`, and what its commands share: options, errors, opening the workspace.
 
-What goes here: what more than one file of commands needs. What does not: any command. Imports of Dagster wait
-until a command needs them, so that `--help` is quick.
+Dagster is imported only by commands that need it, so that `--help` is quick.
 """
 
 import atexit
@@ -35,7 +34,7 @@ app = typer.Typer(
 )
 TOO_FEW_EVENTS = 3
 _LISTED = 8
-"""Ids that an ambiguous beginning of one lists."""
+"""Ids that are listed when the start of one is ambiguous."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
 DecisionId = Annotated[
@@ -61,7 +60,7 @@ def parse_day(text: str) -> date:
 
 
 DAY = "YYYY-MM-DD"
-"""How an option that is a day is shown; `parse_day` reads it."""
+"""Placeholder of options that `parse_day` reads."""
 DateOption = Annotated[
     date | None,
     typer.Option(
@@ -103,7 +102,7 @@ class CommandError(Exception):
 
 
 def main() -> None:
-    """Run the command; a known error is one message on standard error and exit code 1, no traceback."""
+    """Run the command; a known error gives a message on standard error and exit code 1."""
     from fl_assets.cli.console import fail
     from fl_assets.cli.processes import ServeError
     from fl_assets.events.redaction.errors import RedactedError, redacted_errors
@@ -132,12 +131,12 @@ def main() -> None:
 
 
 def user() -> str:
-    """Return who is at the terminal."""
+    """Return the name of the user at the terminal."""
     return getpass.getuser()
 
 
 def settings_of_inputs() -> FederatedLearningConfig:
-    """Return the settings of the environment, having seen that what they name to be read is there."""
+    """Return the settings of the environment, after checking that the inputs they name exist."""
     from fl_assets.core.inputs import missing_inputs
 
     settings = FederatedLearningConfig.from_env()
@@ -147,11 +146,11 @@ def settings_of_inputs() -> FederatedLearningConfig:
 
 
 def coordinator_here(*, verbose: bool = False, first: date | None = None) -> "FederatedLearningCoordinator":
-    """Return a coordinator with the settings of the environment, Dagster's log silent unless asked for.
+    """Return a coordinator with the settings of the environment.
 
     Args:
-        verbose: let the log be seen.
-        first: day from which it is to work; where older telemetry than was known has come, days begin there.
+        verbose: show Dagster's log.
+        first: first day to work on; partitions then begin with the oldest telemetry there is.
     """
     config = settings_of_inputs()
     if first:
@@ -160,7 +159,7 @@ def coordinator_here(*, verbose: bool = False, first: date | None = None) -> "Fe
 
         if first < first_partition(config):  # before Dagster makes its partitions
             remember(config, (entry.day for entry in Workspace(config).intake.backlog().days))
-    # What is imported stays: looking through it for garbage takes a third of the time of importing.
+    # Garbage collection takes a third of the time of importing, and imported objects stay anyway.
     gc.disable()
     try:
         from fl_assets.coordinator import FederatedLearningCoordinator, open_home
@@ -170,23 +169,19 @@ def coordinator_here(*, verbose: bool = False, first: date | None = None) -> "Fe
         )
     finally:
         gc.freeze()
-        atexit.register(gc.unfreeze)  # or what DuckDB's binding leaves to it would be told as a leak
+        atexit.register(gc.unfreeze)  # else DuckDB's binding reports leaks
         gc.enable()
 
 
 def report_of(wanted: date | None) -> "tuple[Workspace, Report]":
-    """Return the workspace and the report of a day, by default of the latest one that was analysed."""
+    """Return the workspace and the report of a day, by default the latest analysed one."""
     from fl_assets.report.build import build_report
     from fl_assets.workspace import Workspace
 
     space = Workspace(settings_of_inputs())
-    space.warehouse.create()  # one of an earlier version lacks the newer tables
-    days = [
-        row["day"]
-        for row in space.warehouse.rows(
-            "select distinct event_date as day from failure_patterns order by day"
-        )
-    ]
+    space.warehouse.create()  # adds tables that a warehouse of an earlier release lacks
+    known = "select distinct event_date as day from failure_patterns order by day"
+    days = [row["day"] for row in space.warehouse.rows(known)]
     if not days:
         message = (
             f"nothing has been learned yet in {space.settings.warehouse_path}: run `fl-assets cycle` first"
@@ -205,10 +200,10 @@ def report_of(wanted: date | None) -> "tuple[Workspace, Report]":
 
 
 def one_of(begin: str, ids: Sequence[str], what: str, command: str) -> str:
-    """Return the one of some ids that is `begin`, or begins so.
+    """Return the one id that is or starts with `begin`.
 
     Raises:
-        CommandError: none or several do; those that do are listed.
+        CommandError: none or several do; several are listed.
     """
     if begin in ids:
         return begin

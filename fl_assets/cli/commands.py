@@ -1,8 +1,7 @@
-"""Commands that run cycles and show what they found.
+"""Commands that run cycles and show their results.
 
-What goes here: arguments in, words out. What does not: anything a cycle does (`coordinator.py`), how a result
-reads (`console.py`), commands by which a person acts (`answers.py`, `adapters.py`), serves the UI
-(`server.py`) or works on a node (`nodes.py`).
+What does not go here: running a cycle (`coordinator.py`), printing (`console.py`), commands for a person's
+answers (`answers.py`, `adapters.py`), for serving the UI (`server.py`) and for nodes (`nodes.py`).
 """
 
 from datetime import date, timedelta
@@ -319,67 +318,3 @@ def reingest(day: Annotated[date, typer.Argument(parser=parse_day, metavar=DAY)]
     say(f"{found.events:,} events of {day} came to their own days")
     say(f"Days that changed: {', '.join(map(str, found.days))}")
     say(f"Have them analysed: fl-assets backfill {found.days[0]} {found.days[-1]}")
-
-
-@app.command()
-def summarize(
-    out: Annotated[
-        Path,
-        typer.Option(
-            help="File to write, one signed line a day; it is replaced. Bring it into the coordinator's "
-            "folder of summaries."
-        ),
-    ],
-    day: Annotated[
-        date | None,
-        typer.Option(parser=parse_day, metavar=DAY, help="Day to summarize; by default yesterday, UTC."),
-    ] = None,
-    from_: Annotated[
-        date | None,
-        typer.Option(
-            "--from",
-            parser=parse_day,
-            metavar=DAY,
-            help="First of several days; those without events are left out.",
-        ),
-    ] = None,
-    to: Annotated[
-        date | None,
-        typer.Option(parser=parse_day, metavar=DAY, help="Last of them; by default yesterday, UTC."),
-    ] = None,
-) -> None:
-    """On a node: write days as signed counts; no event leaves it.
-
-    docs/federation.md says how.
-
-    Example: fl-assets summarize --out outbox/eu-1-2026-11-20.jsonl --day 2026-11-20
-    """
-    from fl_assets.cli.console import show_summaries, status
-    from fl_assets.federation.node_side import NodeSummaries, SummaryError
-    from fl_assets.infra.disk import write_atomically
-    from fl_assets.infra.keys import KeyFileError
-    from fl_assets.workspace import Workspace
-
-    if day and (from_ or to):
-        message = "summarize: give either --day, or --from and --to"
-        raise CommandError(message)
-    if to and not from_:
-        message = "summarize: --to needs --from"
-        raise CommandError(message)
-    space = Workspace(settings_of_inputs())
-    yesterday = now_utc().date() - timedelta(days=1)
-    node = NodeSummaries(space.settings, space.engine)
-    try:
-        with status("reading new telemetry") as progress:
-            space.engine.ingest(progress)
-            first, last = from_, to or yesterday
-            days = node.days(first, last) if first else [day or yesterday]
-            summaries = [node.summarize_day(each) for each in days]
-        if not summaries:
-            message = f"summarize: no events from {first} to {last} are in {space.settings.lake_path}"
-            raise CommandError(message)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(out, b"".join(one.line + b"\n" for one in summaries))
-    except (SummaryError, KeyFileError) as error:
-        raise CommandError(str(error)) from error
-    show_summaries(summaries, out, node)

@@ -1,6 +1,6 @@
-"""How results read at a terminal: tables for people, JSON for machines, plain text when piped.
+"""Printing results: tables for people, JSON for machines, plain text when piped.
 
-What goes here: layout and words. What does not: what is true (`cycle_view.py`, the stages) or what to run
+What goes here: layout and words. What does not: reading results (`cycle_view.py`), running anything
 (`coordinator.py`).
 """
 
@@ -32,7 +32,7 @@ from fl_assets.updates.history import ON_NODES, Rollout, lessons
 from fl_assets.updates.lessons import learn
 
 TOP = 5
-"""Playbooks that the end of a cycle shows."""
+"""Playbooks that are printed after a cycle."""
 _SHORT = 40
 """Longest value of a suggested change that a list of playbooks shows."""
 _out = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
@@ -40,12 +40,12 @@ _err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def say(text: str) -> None:
-    """Print one line, nothing in it taken as markup."""
+    """Print one line without reading markup in it."""
     _out.print(escape(text))
 
 
 def say_fact(name: str, value: str) -> None:
-    """Print what is said of one thing; its lines stand below each other at a terminal."""
+    """Print a name with its value, wrapped at a terminal."""
     tables.show_fact(_out, name, value)
 
 
@@ -56,7 +56,7 @@ def fail(text: str) -> NoReturn:
 
 
 def show_summaries(days: Sequence[DaySummary], out: Path, node: NodeSummaries) -> None:
-    """Print what each summary says, what it leaves out, what it cost, and what the coordinator needs."""
+    """Print each summary's counts, what it leaves out, the budget, and the key that the coordinator needs."""
     for one in days:
         summary, unnamed = one.summary, one.summary.unnamed
         named = sum(row.failures for row in summary.failures)
@@ -81,10 +81,7 @@ def show_summaries(days: Sequence[DaySummary], out: Path, node: NodeSummaries) -
 
 @contextmanager
 def status(text: str) -> Iterator[Callable[[str], None]]:
-    """Show what is being done, with a bar where the words begin with a share (`42%: …`).
-
-    Yields a function that changes them.
-    """
+    """Show a status, with a bar if its detail begins with a share (`42%: …`); yield its setter."""
     with _err.status(escape(text)) as spinner:
         yield lambda detail: spinner.update(escape(f"{text}: {_bar(detail)}{detail}"))
 
@@ -96,12 +93,11 @@ def _bar(detail: str) -> str:
 
 
 def say_outcome(outcome: LearningCycleResult | Exception) -> None:
-    """Print how one of many cycles ended, in one line."""
-    say(
-        f"cycle failed: {outcome}"
-        if isinstance(outcome, Exception)
-        else f"{outcome.day}: {outcome.status}: {outcome.reason}"
-    )
+    """Print the end of a cycle in one line."""
+    if isinstance(outcome, Exception):
+        say(f"cycle failed: {outcome}")
+    else:
+        say(f"{outcome.day}: {outcome.status}: {outcome.reason}")
 
 
 def show_rebuilt(path: Path, done: Rebuilt) -> None:
@@ -131,9 +127,9 @@ def show_rebuilt(path: Path, done: Rebuilt) -> None:
 
 
 def show_cycle(view: CycleView, *, as_json: bool, everything: bool = False) -> None:
-    """Print a cycle: what was read and found, what may be done, what is held, where the files are.
+    """Print a cycle: what was read and found, its playbooks, its decisions, and its files.
 
-    The playbooks that should prevent most and the rest as numbers, unless everything is asked for.
+    Without `everything`, only the playbooks that should prevent most are listed, and the others counted.
     """
     if as_json:
         named = ("pattern_id", "template", "failure_class", "state", "failures", "confidence")
@@ -219,23 +215,18 @@ _ORDER = ", by the failures a day that each should prevent"
 
 def show_playbooks(playbooks: Sequence[Playbook]) -> None:
     """Print the playbooks that are ready, then those that are held, each with its reasons."""
-    ready, held = (
-        [one for one in playbooks if not one.held_because],
-        [one for one in playbooks if one.held_because],
-    )
+    ready = [one for one in playbooks if not one.held_because]
+    held = [one for one in playbooks if one.held_because]
     say(f"\n{counted_playbooks(len(ready))} ready{_ORDER if len(ready) > 1 else ''}")
     if ready:
         show_table(_COLUMNS, [[*_cells(one), f"{one.title}{_changes(one)}"] for one in ready])
     say(f"\n{counted_playbooks(len(held))} held back")
     if held:
-        why = [
-            "; ".join(reason.replace(f" {one.improvement_id} has", "") for reason in one.held_because)
-            for one in held
-        ]
-        show_table(
-            (*_COLUMNS, "held because"),
-            [[*_cells(one), one.title, reasons] for one, reasons in zip(held, why, strict=True)],
-        )
+        rows = []
+        for one in held:
+            why = "; ".join(reason.replace(f" {one.improvement_id} has", "") for reason in one.held_because)
+            rows.append([*_cells(one), one.title, why])
+        show_table((*_COLUMNS, "held because"), rows)
 
 
 def show_json(content: Any) -> None:
@@ -260,14 +251,12 @@ def show_decisions(report: Report, codes: Mapping[str, str], *, as_json: bool) -
 
     Args:
         report: of the day.
-        codes: by decision, what an answer in the UI must come with.
+        codes: code of an answer in the UI, by decision.
         as_json: print JSON.
     """
     if as_json:
-        coded = ({"code": codes.get(one.decision_id, "")} for one in report.decisions)
-        show_json(
-            [one.model_dump(mode="json") | code for one, code in zip(report.decisions, coded, strict=True)]
-        )
+        coded = [(one, codes.get(one.decision_id, "")) for one in report.decisions]
+        show_json([one.model_dump(mode="json") | {"code": code} for one, code in coded])
         return
     if not report.decisions:
         reason = f" ({report.reason})" if report.reason else ""
@@ -288,21 +277,15 @@ def show_decisions(report: Report, codes: Mapping[str, str], *, as_json: bool) -
 
 
 def show_updates(rollouts: Sequence[Rollout], *, as_json: bool) -> None:
-    """Print where each update is, then how each remedy has done."""
+    """Print the state of each update, then the results of each remedy."""
     learned = learn(lessons(rollouts))
     scores = learned.scores
     if as_json:
-        updates = [
-            {
-                "status": one.status,
-                "ended": one.ended,
-                "by": one.by,
-                "reason": one.reason,
-                **one.update.model_dump(mode="json"),
-            }
-            for one in rollouts
-        ]
-        show_json({"updates": updates, "remedies": scores})
+        names = ("status", "ended", "by", "reason")
+        states = [{name: getattr(one, name) for name in names} for one in rollouts]
+        updates = [one.update.model_dump(mode="json") for one in rollouts]
+        merged = [state | update for state, update in zip(states, updates, strict=True)]
+        show_json({"updates": merged, "remedies": scores})
         return
     if not rollouts:
         say("No update yet: none was approved, tried or applied. `fl-assets decisions` shows what waits.")
@@ -314,16 +297,9 @@ def show_updates(rollouts: Sequence[Rollout], *, as_json: bool) -> None:
             nodes = f"{len(one.treated)} of {len(one.canary) + len(one.control)}"
         elif one.is_watched:
             nodes = f"all but {len(one.held_back)}"
+        update = one.update
         rows.append(
-            [
-                one.update.decision_id,
-                str(one.update.day),
-                one.status,
-                nodes,
-                one.update.target,
-                one.by,
-                one.reason,
-            ]
+            [update.decision_id, str(update.day), one.status, nodes, update.target, one.by, one.reason]
         )
     show_table(("decision", "day", "status", "nodes", "target", "by", "reason"), rows)
     for remedy, score in scores.items():
@@ -332,7 +308,7 @@ def show_updates(rollouts: Sequence[Rollout], *, as_json: bool) -> None:
 
 
 def show_backfill(results: Sequence[LearningCycleResult], *, as_json: bool) -> None:
-    """Print one line a day."""
+    """Print one line per day."""
     if as_json:
         show_json([result.model_dump(mode="json") for result in results])
         return
@@ -344,7 +320,7 @@ def show_backfill(results: Sequence[LearningCycleResult], *, as_json: bool) -> N
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table as the terminal has room for it; one line a row when piped."""
+    """Print a table that fits the terminal, or one line per row when piped."""
     tables.show_table(_out, columns, rows)
 
 

@@ -1,6 +1,6 @@
-"""What the terminal shows of a cycle, read once.
+"""Reading what the terminal shows of a cycle.
 
-What goes here: the record, and reading it from the stores. What does not: words and layout (`console.py`).
+What does not go here: words and layout (`console.py`).
 """
 
 from collections import Counter
@@ -27,13 +27,13 @@ class CycleView:
     playbooks: Sequence[Playbook]
     decisions: Sequence[dict[str, Any]]
     files: dict[str, Path]
-    """What the cycle left on disk, by name."""
+    """Files that the cycle wrote, by name."""
     unread: Sequence[Unread]
-    """Files that could not be read, or not wholly."""
+    """Files that could not be read completely."""
     not_pulled: Sequence[Pulled]
-    """Sources that did not give the day whole."""
+    """Sources that did not give the whole day."""
     why_nothing: str
-    """Why there was nothing to read, '' where there was something."""
+    """Why there was nothing to read, or ''."""
     summarised: int
     """Nodes that sent a summary."""
     refused: Counter[str]
@@ -42,12 +42,12 @@ class CycleView:
 
     @property
     def is_analysed(self) -> bool:
-        """Whether the cycle came to patterns."""
+        """Whether the cycle made patterns."""
         return self.result.status in ("completed", "gated")
 
 
 def cycle_view(space: "Workspace", result: LearningCycleResult) -> CycleView:
-    """Read what is shown of a cycle."""
+    """Read a cycle's results."""
     day, status = result.day, result.status
     is_analysed = status in ("completed", "gated")
     playbooks = space.playbooks.of(day) if is_analysed else []
@@ -67,7 +67,7 @@ def cycle_view(space: "Workspace", result: LearningCycleResult) -> CycleView:
 
 
 def _files(space: "Workspace", day: date) -> dict[str, Path]:
-    """Return what a cycle left on disk, by name; only what is there."""
+    """Return the existing files of a cycle, by name."""
     settings = space.settings
     places = {
         "report": settings.reports_path / f"{day}.html",

@@ -1,7 +1,7 @@
-"""The demo: two weeks of a simulated fleet, each day learned from, and what came of what was tried.
+"""The demo: two weeks of a simulated fleet, with a cycle per day, approvals and trials.
 
-What goes here: living through the days, and telling what happened. What does not: the fleet
-(`simulator/demo.py`); cycles, approvals, releases and verdicts are the product's own.
+What goes here: running the days, and printing what happened. What does not: the fleet (`simulator/demo.py`).
+Cycles, approvals, releases and verdicts are the product's own.
 """
 
 import json
@@ -77,10 +77,10 @@ _CYCLES = """
 
 
 class DemoRun:
-    """The days of the demo, one after the other; what was done before is not done again."""
+    """The days of the demo, in order; an interrupted run is continued."""
 
     def __init__(self, config: FederatedLearningConfig, end: date, progress: Callable[[str], None]) -> None:
-        """Begin, or go on with what an interrupted run left in the data folder."""
+        """Begin, or continue the run whose state is in the data folder."""
         from fl_assets.simulator.demo import Demo, DemoFleet
 
         self._demo, self._progress, self._path = Demo.load(), progress, config.data_path / STATE_FILE
@@ -106,7 +106,7 @@ class DemoRun:
             self._save()
 
     def live(self) -> None:
-        """Live through the days that are left: telemetry, the cycle of the day, a person's answers."""
+        """Run the remaining days: telemetry, the cycle, a person's answers."""
         self.config.telemetry_folder.mkdir(parents=True, exist_ok=True)
         for index, values in enumerate(self._written):
             self.fleet.write_day(index, values, None)
@@ -143,7 +143,7 @@ class DemoRun:
         return FederatedLearningCoordinator(self.config, instance=open_home(self.config))
 
     def _approve(self, index: int, day: date) -> None:
-        """Say yes, as a person would, to the next change that is to be tried, once no other is on trial."""
+        """Approve, as a person would, the next change to try, once no other is on trial."""
         from fl_assets.updates.answers import answer, code_for
         from fl_assets.updates.history import keys_of
         from fl_assets.updates.rollout import open_releases
@@ -167,10 +167,7 @@ class DemoRun:
             return
 
     def _values_of_nodes(self, day: date) -> dict[str, dict[str, Any]]:
-        """Let every node take the release that is there on a day, as `fl-assets take-release` does.
-
-        Return what each runs.
-        """
+        """Let every node take the day's release, as `fl-assets take-release` does; return its values."""
         from fl_assets.infra.keys import TrustedKeys
         from fl_assets.updates.node_side import take_release
 

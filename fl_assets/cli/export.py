@@ -1,8 +1,4 @@
-"""`fl-assets export`: what was found, for the tools that people work in.
-
-What goes here: arguments in, files out. What does not: what a file says (`report/issue_text.py`,
-`report/case_files.py`).
-"""
+"""`fl-assets export`: playbooks as issues (`report/issue_text.py`) or test cases (`report/case_files.py`)."""
 
 import sys
 from enum import StrEnum
@@ -15,7 +11,7 @@ from fl_assets.cli.application import CommandError, DateOption, app, report_of
 
 
 class ExportFormat(StrEnum):
-    """What is written."""
+    """Formats of exported files."""
 
     MARKDOWN = "markdown"
     JSONL = "jsonl"
@@ -55,11 +51,9 @@ def export(
     space, content = report_of(date_)
     day = content.day
     found = sorted(space.playbooks.of(day), key=lambda one: one.rank)
-    chosen = [
-        one
-        for one in found
-        if (one.improvement_id.startswith(playbook_id) if playbook_id else not one.held_because)
-    ]
+    chosen = [one for one in found if not one.held_because]
+    if playbook_id:
+        chosen = [one for one in found if one.improvement_id.startswith(playbook_id)]
     if not chosen:
         which = f"begins with {playbook_id!r}" if playbook_id else "is ready"
         message = f"export: no playbook of {day} {which}; `fl-assets playbooks --date {day}` lists them"
@@ -69,11 +63,8 @@ def export(
     else:
         window, least = space.days.window(day), space.settings.min_nodes
         families = {one.advice.family_id for one in chosen}
-        cases = [
-            one
-            for one in space.patterns.cases(day, window, min_nodes=least, most=most)
-            if one.family_id in families
-        ]
+        known = space.patterns.cases(day, window, min_nodes=least, most=most)
+        cases = [one for one in known if one.family_id in families]
         if not cases:
             message = f"export: no failed call of these playbooks has {least} nodes that may be told of"
             raise CommandError(message)

@@ -1,7 +1,4 @@
-"""How `fl-assets --help` lists the commands: by what one wants to do, not in the order of imports.
-
-What goes here: which command is where. What does not: what a command does, which its own docstring says.
-"""
+"""`fl-assets --help`, which lists the commands by section."""
 
 from typing import Any
 
@@ -20,7 +17,7 @@ class Sections(TyperGroup):
     """The group of all commands, which lists them by section."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Return the commands in the order of the sections; what is in none comes last."""
+        """Return the commands in the order of the sections, then those in none."""
         known = [name for names in SECTIONS.values() for name in names]
         found = super().list_commands(ctx)
         return sorted(found, key=lambda name: known.index(name) if name in known else len(known))
@@ -31,11 +28,6 @@ class Sections(TyperGroup):
         width = max(map(len, commands))
         room = formatter.width - 6 - width
         for title, names in SECTIONS.items():
+            found = [(name, one) for name in names if (one := commands.get(name))]
             with formatter.section(title):
-                formatter.write_dl(
-                    [
-                        (name.ljust(width), one.get_short_help_str(room))
-                        for name in names
-                        if (one := commands.get(name))
-                    ]
-                )
+                formatter.write_dl([(name.ljust(width), one.get_short_help_str(room)) for name, one in found])

@@ -1,7 +1,4 @@
-"""`fl-assets inspect`: what a cycle would make of a file or a folder, without doing it.
-
-What goes here: arguments in, words out. What does not: the dry run (`events/inspect.py`).
-"""
+"""`fl-assets inspect`: a dry run of a cycle over a file or a folder; see `events/inspect.py`."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -62,9 +59,9 @@ def _row(one: "InspectedFile") -> list[str]:
     days = {str(day) for day in (one.first_day, one.last_day) if day}
     nodes = sorted(one.nodes)
     named = ", ".join(nodes[:3]) + (f" and {len(nodes) - 3} more" if len(nodes) > 3 else "")
-    lost = (
-        "all of it" if one.unread and one.unread.is_whole else f"{one.unread.events:,}" if one.unread else ""
-    )
+    lost = ""
+    if one.unread:
+        lost = "all of it" if one.unread.is_whole else f"{one.unread.events:,}"
     return [one.path, one.format, f"{one.events:,}", " to ".join(sorted(days)), named, lost]
 
 
@@ -84,14 +81,10 @@ def _what_a_cycle_would_do(found: "Inspection", settings: FederatedLearningConfi
     words = f"a cycle of {day} would find {window.events:,} of the {window.required:,} events it needs"
     lost, events = found.report.lost_events, sum(found.days.values())
     broken = lost / (lost + events)
-    return [
-        f"{words}, {'and go on' if window.is_sufficient else 'and stop'}",
-        *(
-            [
-                f"but {broken:.1%} of the events could not be read, and a day with more than "
-                f"{settings.max_bad_ratio:.1%} stops"
-            ]
-            if broken > settings.max_bad_ratio
-            else []
-        ),
-    ]
+    lines = [f"{words}, {'and go on' if window.is_sufficient else 'and stop'}"]
+    if broken > settings.max_bad_ratio:
+        lines.append(
+            f"but {broken:.1%} of the events could not be read, and a day with more than "
+            f"{settings.max_bad_ratio:.1%} stops"
+        )
+    return lines

@@ -1,10 +1,7 @@
-"""`fl-assets mcp`: what was found, for a coding agent that works on the fleet's repository.
+"""`fl-assets mcp`: a read-only Model Context Protocol server, for a coding agent on the fleet's repository.
 
-What goes here: a Model Context Protocol server on standard input and output, with tools that read. What does
-not: anything that changes, approves or runs something; there is no such tool.
-
-Every text that came from telemetry stands under `telemetry`, apart from what we say of it, and the server
-tells its reader that it is data: an agent must not do what an error text asks for.
+Text from telemetry is separated under `telemetry`, and the server's instructions say that it is data: an
+agent must not do what an error text asks for.
 """
 
 from collections.abc import Iterable, Mapping
@@ -30,7 +27,7 @@ FROM_TELEMETRY = (
     *("template", "services", "methods", "breakdown", "suspects", "exemplar_trace_ids"),
     *("service", "method", "message", "arguments", "node", "trace_id", "link"),
 )
-"""Fields whose text somebody else wrote."""
+"""Fields whose text comes from telemetry."""
 MAX_LISTED = 200
 
 
@@ -51,7 +48,7 @@ def mcp() -> None:
 
 
 def server() -> "MCPServer":
-    """Return the server, its tools registered; the SDK is imported here."""
+    """Return the server with its tools."""
     from mcp.server import MCPServer
     from mcp_types import ToolAnnotations
 
@@ -121,7 +118,7 @@ def _report(day: str | None) -> "tuple[Workspace, Report]":
 
 
 def _refusal(message: str) -> Exception:
-    """Return the error whose text the SDK passes on; of any other it tells only that there was one."""
+    """Return an error whose text the SDK passes on to the client."""
     from mcp.server.mcpserver.exceptions import ToolError
 
     return ToolError(message)
@@ -147,7 +144,7 @@ def _listed(content: "Report", name: str, rows: Iterable[dict[str, Any]]) -> dic
 
 
 def _apart(value: Any) -> Any:
-    """Return a record with what telemetry says moved under `telemetry`, at every depth."""
+    """Return a record with the fields from telemetry moved under `telemetry`, at every depth."""
     if isinstance(value, list):
         return [_apart(one) for one in value]
     if not isinstance(value, Mapping):

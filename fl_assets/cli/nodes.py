@@ -1,16 +1,17 @@
-"""Commands that run on a node: what it may run, from the signed release.
+"""Commands that run on a node: taking releases, writing summaries.
 
-What goes here: arguments in, words out. What does not: the rules (`updates/node_side.py`).
+What does not go here: the rules (`updates/node_side.py`, `federation/node_side.py`).
 """
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from fl_assets.cli.application import CommandError, app
+from fl_assets.cli.application import DAY, CommandError, app, parse_day, settings_of_inputs
+from fl_assets.infra.clock import now_utc
 
 
 @app.command()
@@ -51,9 +52,70 @@ def take_release(
         message = f"take-release: {error.filename or release} cannot be read or written: {error.strerror}"
         raise CommandError(message) from error
     values = {name: json.loads(text) for name, text in taken.for_node(node).items()}
-    fields = {"node_id": node, "channel": taken.channel, "sequence": taken.sequence}
-    say(
-        json.dumps(
-            fields | {"expires_at": taken.expires_at.isoformat(), "values": values}, ensure_ascii=False
-        )
-    )
+    fields: dict[str, Any] = {"node_id": node, "channel": taken.channel, "sequence": taken.sequence}
+    fields |= {"expires_at": taken.expires_at.isoformat(), "values": values}
+    say(json.dumps(fields, ensure_ascii=False))
+
+
+@app.command()
+def summarize(
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="File to write, one signed line a day; it is replaced. Bring it into the coordinator's "
+            "folder of summaries."
+        ),
+    ],
+    day: Annotated[
+        date | None,
+        typer.Option(parser=parse_day, metavar=DAY, help="Day to summarize; by default yesterday, UTC."),
+    ] = None,
+    from_: Annotated[
+        date | None,
+        typer.Option(
+            "--from",
+            parser=parse_day,
+            metavar=DAY,
+            help="First of several days; those without events are left out.",
+        ),
+    ] = None,
+    to: Annotated[
+        date | None,
+        typer.Option(parser=parse_day, metavar=DAY, help="Last of them; by default yesterday, UTC."),
+    ] = None,
+) -> None:
+    """On a node: write days as signed counts; no event leaves it.
+
+    docs/federation.md says how.
+
+    Example: fl-assets summarize --out outbox/eu-1-2026-11-20.jsonl --day 2026-11-20
+    """
+    from fl_assets.cli.console import show_summaries, status
+    from fl_assets.federation.node_side import NodeSummaries, SummaryError
+    from fl_assets.infra.disk import write_atomically
+    from fl_assets.infra.keys import KeyFileError
+    from fl_assets.workspace import Workspace
+
+    if day and (from_ or to):
+        message = "summarize: give either --day, or --from and --to"
+        raise CommandError(message)
+    if to and not from_:
+        message = "summarize: --to needs --from"
+        raise CommandError(message)
+    space = Workspace(settings_of_inputs())
+    yesterday = now_utc().date() - timedelta(days=1)
+    node = NodeSummaries(space.settings, space.engine)
+    try:
+        with status("reading new telemetry") as progress:
+            space.engine.ingest(progress)
+            first, last = from_, to or yesterday
+            days = node.days(first, last) if first else [day or yesterday]
+            summaries = [node.summarize_day(each) for each in days]
+        if not summaries:
+            message = f"summarize: no events from {first} to {last} are in {space.settings.lake_path}"
+            raise CommandError(message)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(out, b"".join(one.line + b"\n" for one in summaries))
+    except (SummaryError, KeyFileError) as error:
+        raise CommandError(str(error)) from error
+    show_summaries(summaries, out, node)

@@ -1,7 +1,4 @@
-"""How patterns read at a terminal: as a table, and one with all that is known of it.
-
-What goes here: layout and words. What does not: what is true (`report/build.py`).
-"""
+"""Printing patterns: as a table, and one in full."""
 
 from collections.abc import Sequence
 
@@ -34,22 +31,23 @@ def show_patterns(patterns: Sequence[PatternLine], *, as_json: bool) -> None:
 
 
 def show_pattern(one: PatternLine, report: Report, *, as_json: bool) -> None:
-    """Print all that is known of one pattern."""
+    """Print one pattern in full."""
     answers = [playbook for playbook in report.playbooks if playbook.improvement_id in one.playbooks]
     if as_json:
-        show_json(
-            {
-                "pattern": one.model_dump(mode="json"),
-                "playbooks": [playbook.model_dump(mode="json") for playbook in answers],
-            }
-        )
+        playbooks = [playbook.model_dump(mode="json") for playbook in answers]
+        show_json({"pattern": one.model_dump(mode="json"), "playbooks": playbooks})
         return
     say(one.template)
-    baseline = (
-        "no calls in the days before"
-        if one.baseline_rate is None
-        else f"{one.baseline_rate:.1%} in the days before"
-    )
+    before = "no calls" if one.baseline_rate is None else f"{one.baseline_rate:.1%}"
+    baseline = f"{before} in the days before"
+    corroboration = "unknown"
+    if one.corroboration is not None:
+        corroboration = (
+            f"{one.corroboration:.2f} without the loudest nodes (where one node is enough: the loudest user)"
+        )
+    significant = "yes" if one.is_significant else "no: chance may explain it"
+    if one.incident_node:
+        significant = f"no: an incident of node {one.incident_node}, to be fixed there"
     facts = {
         "pattern": f"{one.pattern_id} ({one.kind}, {f'{one.failure_class}, {one.state}'.replace('_', ' ')})",
         "example": one.examples[0].message if one.examples else "",
@@ -62,16 +60,8 @@ def show_pattern(one: PatternLine, report: Report, *, as_json: bool) -> None:
         f"{one.top_node_share:.0%} of the failures: {_named(one.nodes, one.nodes_affected)}",
         "confidence": f"{one.confidence:.2f} that it still fails in the next cycle on two nodes, at half "
         "its rate or more",
-        "corroboration": "unknown"
-        if one.corroboration is None
-        else (
-            f"{one.corroboration:.2f} without the loudest nodes (where one node is enough: the loudest user)"
-        ),
-        "significant": f"no: an incident of node {one.incident_node}, to be fixed there"
-        if one.incident_node
-        else "yes"
-        if one.is_significant
-        else "no: chance may explain it",
+        "corroboration": corroboration,
+        "significant": significant,
         "seen": f"{one.first_seen} to {one.last_seen} UTC",
         "why one pattern": f"{one.why_grouped} ({one.messages} distinct "
         f"message{'' if one.messages == 1 else 's'})",

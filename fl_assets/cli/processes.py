@@ -1,7 +1,6 @@
-"""The processes of a Dagster on one machine: code server, daemon and guarded webserver.
+"""Running Dagster on one machine: code server, daemon and guarded webserver.
 
-What goes here: starting them, seeing that one ended, stopping them. What does not: what any of them does.
-`dagster dev` starts the same three, with a webserver that nothing guards.
+`dagster dev` starts the same three, with an unguarded webserver.
 """
 
 import errno
@@ -23,7 +22,7 @@ from fl_assets.infra.disk import LockBusyError, locked
 MODULE = "fl_assets.definitions"
 START_SECS = 120.0
 _STOP_SECS = 20.0
-"""How long each may take to stop before it is killed: a daemon in the middle of a tick hears late."""
+"""Time to stop before a process is killed: a daemon may be in the middle of a tick."""
 _POLL_SECS = 0.5
 
 
@@ -32,7 +31,7 @@ class ServeError(RuntimeError):
 
 
 def serve(home: Path, *, host: str, port: int) -> NoReturn:
-    """Run code server, daemon and webserver until interrupted, and stop all of them then.
+    """Run code server, daemon and webserver until interrupted, then stop them.
 
     Args:
         home: Dagster's home.
@@ -70,10 +69,10 @@ def serve(home: Path, *, host: str, port: int) -> NoReturn:
 
 
 def check_port(host: str, port: int) -> None:
-    """See that nothing listens where the webserver is to.
+    """Check that the webserver's address is free.
 
     Raises:
-        ServeError: something does, or the address is none of this machine's.
+        ServeError: it is in use, or not this machine's.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
@@ -90,7 +89,7 @@ def check_port(host: str, port: int) -> None:
 
 
 def _hold(home: Path, stack: ExitStack) -> None:
-    """Keep others from serving the same home: two daemons would start each run twice."""
+    """Lock the home: two daemons would start each run twice."""
     try:
         stack.enter_context(locked(home / ".serving", wait_secs=0))
     except LockBusyError as error:
@@ -102,13 +101,13 @@ def _hold(home: Path, stack: ExitStack) -> None:
 
 
 def script(name: str) -> str:
-    """Return a command of this environment, whatever PATH says."""
+    """Return the path of a command of this environment."""
     return str(Path(sys.executable).parent / name)
 
 
 @contextmanager
 def _process(words: Sequence[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a process that ends with the block, and with it all that it has started."""
+    """Run a process, and stop it and its children at the end of the block."""
     process = subprocess.Popen(words, env=environment, start_new_session=True)
     try:
         yield process
@@ -117,7 +116,7 @@ def _process(words: Sequence[str], environment: dict[str, str]) -> Iterator[subp
         with suppress(subprocess.TimeoutExpired):
             process.wait(timeout=_STOP_SECS)
         with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # the code server's own server outlives it otherwise
+            os.killpg(process.pid, signal.SIGKILL)  # the code server's child would survive it
         process.wait()
 
 

@@ -1,7 +1,4 @@
-"""`fl-assets pull`: a day of a source, now.
-
-What goes here: arguments in, words out. What does not: the pull (`sources/pull.py`).
-"""
+"""`fl-assets pull`: pull a day of a source now; see `sources/pull.py`."""
 
 from datetime import date, timedelta
 from typing import Annotated

@@ -1,7 +1,4 @@
-"""What a pattern can be found by at the terminal.
-
-What goes here: gathering the words of each pattern. What does not: which patterns there are (`report/`).
-"""
+"""The words by which `fl-assets patterns` finds a pattern."""
 
 from typing import TYPE_CHECKING
 
@@ -19,8 +16,8 @@ _EXAMPLES = """
 def searchable(space: "Workspace", report: Report) -> dict[str, str]:
     """Return the lower-case words of each pattern of a report, by id.
 
-    Its text, class, state, places and nodes, and redacted examples, which have the numbers that the text
-    masks.
+    They are its text, class, state, places, nodes, and redacted examples, which have the numbers that the
+    text masks.
     """
     found = {
         one.pattern_id: [

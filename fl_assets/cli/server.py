@@ -1,8 +1,4 @@
-"""Commands that serve the Dagster UI, and prepare what it needs.
-
-What goes here: arguments in, words out. What does not: the processes (`processes.py`), the guard
-(`web_guard.py`).
-"""
+"""Commands that serve the Dagster UI; see `processes.py` and `web_guard.py`."""
 
 import sys
 from typing import Annotated
@@ -22,9 +18,8 @@ def home() -> None:
     from fl_assets.cli.console import say
     from fl_assets.coordinator import prepare_home
 
-    say(
-        str(prepare_home(FederatedLearningConfig.from_env()))
-    )  # a container that only serves the UI sees no telemetry
+    # Inputs are not checked: a container that only serves the UI has no telemetry.
+    say(str(prepare_home(FederatedLearningConfig.from_env())))
 
 
 @app.command()

@@ -1,8 +1,4 @@
-"""What happened to the changes that were tried, in the order of time.
-
-What goes here: choosing and wording the steps of the history of updates. What does not: what a step does
-(`updates/releases.py`).
-"""
+"""Printing the history of updates in the order of time; for its steps see `updates/releases.py`."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,17 +9,8 @@ from fl_assets.cli.console import say
 from fl_assets.report.words import counted
 from fl_assets.updates.history import Event, Update, sides
 
-_STEPS = {
-    "approved": "approved",
-    "rejected": "rejected",
-    "canary": "on canary nodes",
-    "widened": "on half of them",
-    "promoted": "promoted",
-    "confirmed": "confirmed",
-    "rolled_back": "taken back",
-    "applied": "applied",
-    "refused": "refused",
-}
+_STEPS = {"canary": "on canary nodes", "widened": "on half of them", "rolled_back": "taken back"}
+"""Steps whose words differ from their names."""
 
 
 def show_story(
@@ -38,7 +25,7 @@ def show_story(
     Args:
         events: the history of updates.
         patterns: rows of `failure_patterns` of the last day.
-        messages: a failed call's message as it was, by `family_id`.
+        messages: a failed call's message, by `family_id`.
         cycles: `day, status, begun, ended` (naive, UTC) of each cycle, the earliest begun first.
     """
     if cycles:
@@ -48,9 +35,9 @@ def show_story(
         say("What was tried, by day (the cycle of a day runs soon after its midnight):")
     updates: dict[str, Update] = {one.decision_id: one.update for one in events if one.update}
     for event in events:
-        if event.what not in _STEPS or event.decision_id not in updates:
+        if event.decision_id not in updates:
             continue
-        step = _STEPS[event.what]
+        step = _STEPS.get(event.what, event.what)
         say(f"  {_day_of(event, cycles)}  {step:<16}  {_words(event, updates[event.decision_id])}")
     for row in patterns:
         times = f"{messages.get(row['family_id']) or row['template']} ({row['failures']:,} times)"
@@ -61,7 +48,7 @@ def show_story(
 
 
 def _day_of(event: Event, cycles: Sequence[Mapping[str, Any]]) -> date:
-    """Return the day whose cycle a step is of; the day on which it was done, where it is of none."""
+    """Return the day of the cycle that took a step, or else the day of the step."""
     at = event.at.replace(tzinfo=None)
     days = (row["day"] for row in cycles if row["ended"] and row["begun"] <= at <= row["ended"])
     return next(days, event.at.date())
@@ -76,7 +63,7 @@ def _words(event: Event, update: Update) -> str:
 
 
 def _change(update: Update) -> str:
-    """Return what an update changes, short: the last part of each key, from and to."""
+    """Return the changes of an update with the last part of each key."""
     before, after = sides(update.from_value, update.target), sides(update.to_value, update.target)
     changes = ((name.rpartition(".")[2], before.get(name), value) for name, value in sorted(after.items()))
     return ", ".join(f"{name} {old} → {new}" for name, old, new in changes)

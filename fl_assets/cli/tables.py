@@ -1,9 +1,7 @@
-"""Tables at a terminal: columns where there is room, else the text of a row below its numbers.
+"""Layout of tables at a terminal.
 
-What goes here: layout. What does not: what is shown (`console.py`).
-
-Nothing is cut. Numbers and ids stand whole on one line; where the terminal is too narrow for the columns of
-text beside them, text goes below, indented, as wide as the terminal.
+Nothing is cut. Numbers and ids are on one line; if the terminal is too narrow for columns of text beside
+them, text goes below, indented.
 """
 
 from collections.abc import Collection, Sequence
@@ -18,17 +16,17 @@ from rich.text import Text
 TEXTS = frozenset({"playbook", "held because", "reason", "failure", "why", "rollback plan", "target"})
 """Columns whose text may take several lines on a terminal."""
 EXTRAS = ("14 days", "class", "category", "state", "done")
-"""Columns that are left out, in this order, where a line has no room for them."""
+"""Columns that are left out, in this order, when a line is too short for them."""
 _GAP = 2
 _ROOM = 36
-"""Width that a column of text needs to stand beside the others."""
+"""Least width of a column of text beside the others."""
 _INDENT = 4
 _FACT = 20
-"""Column in which what is said of a thing begins."""
+"""Column in which the value of a fact begins."""
 
 
 def show_table(out: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table; one line a row, and no blanks at its end, when piped."""
+    """Print a table; when piped, one line per row without trailing blanks."""
     if not out.is_terminal:
         for line in _plain(columns, rows):
             out.print(escape(line))
@@ -55,7 +53,7 @@ def show_table(out: Console, columns: Sequence[str], rows: Sequence[Sequence[str
 
 
 def show_fact(out: Console, name: str, value: str) -> None:
-    """Print a name and what is said of it, whose lines stand below each other at a terminal."""
+    """Print a name and its value, wrapped and indented at a terminal."""
     if not out.is_terminal or cell_len(value) <= out.width - _FACT:
         out.print(escape(f"  {name:<{_FACT - 3}} {value}"), soft_wrap=True)
         return
@@ -66,15 +64,12 @@ def show_fact(out: Console, name: str, value: str) -> None:
 
 
 def _line(cells: Sequence[str], places: Sequence[int], wide: Sequence[int]) -> str:
-    return (
-        (" " * _GAP)
-        .join(cells[place] + " " * (wide[place] - cell_len(cells[place])) for place in places)
-        .rstrip()
-    )
+    padded = (cells[place] + " " * (wide[place] - cell_len(cells[place])) for place in places)
+    return (" " * _GAP).join(padded).rstrip()
 
 
 def _fitting(columns: Sequence[str], wide: Sequence[int], texts: Collection[int], width: int) -> list[int]:
-    """Return the columns, texts apart, that fit a line, without as many extras as need be."""
+    """Return the columns other than texts that fit a line, leaving out as few extras as possible."""
     shown = [place for place in range(len(columns)) if place not in texts]
     for extra in EXTRAS:
         if sum(wide[place] + _GAP for place in shown) - _GAP <= width:

@@ -1,14 +1,14 @@
-"""What stands in front of Dagster's webserver: a page that is merely visited starts and approves nothing.
+"""A guard in front of Dagster's webserver, so that visiting a foreign page starts and approves nothing.
 
-What goes here: the rules for one request, and the ASGI middleware that asks them. What does not: login;
-`docs/serving.md` says how to put one in front.
+What goes here: the rules for a request, and the ASGI middleware that applies them. What does not: login; see
+`docs/serving.md`.
 
-Dagster's GraphQL takes a mutation by GET, from any origin and under any host name. A browser sends such a
-request for any page, with the machine's own address as its source. So every request must name a host that is
-ours (DNS rebinding), come from a page of ours or from no page at all (`Origin`, `Sec-Fetch-Site`), and change
-something only by a method and a content type that no foreign page can send without asking first. Answers may
-not be framed (clickjacking), nor read by other origins. (OWASP, "Cross-Site Request Forgery Prevention"; W3C,
-"Fetch Metadata Request Headers"; Fetch standard, "CORS-safelisted request-header".)
+Dagster's GraphQL accepts mutations by GET, from any origin and under any host name, and a browser sends such
+a request for any page. So every request must name a host of ours (DNS rebinding), come from a page of ours or
+from no page (`Origin`, `Sec-Fetch-Site`), and change something only by a method and a content type that a
+foreign page cannot send without a preflight. Answers may not be framed (clickjacking), nor read by other
+origins. (OWASP, "Cross-Site Request Forgery Prevention"; W3C, "Fetch Metadata Request Headers"; Fetch
+standard, "CORS-safelisted request-header".)
 """
 
 import re
@@ -35,7 +35,7 @@ App = Callable[
 
 @dataclass(frozen=True)
 class Asked:
-    """One request, as far as the guard looks at it."""
+    """The parts of a request that the guard checks."""
 
     method: str
     path: str
@@ -45,7 +45,7 @@ class Asked:
 
     @classmethod
     def of(cls, scope: Message) -> "Asked":
-        """Return what an ASGI scope asks for."""
+        """Read an ASGI scope."""
         headers: dict[str, list[str]] = {}
         for name, value in scope["headers"]:
             headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1").strip())
@@ -68,7 +68,7 @@ class Asked:
 
 
 def problem_of(asked: Asked, hosts: Collection[str]) -> str:
-    """Return why a request is refused, '' where it may pass.
+    """Return why a request is refused, '' if it is not.
 
     Args:
         asked: the request.
@@ -87,10 +87,8 @@ def problem_of(asked: Asked, hosts: Collection[str]) -> str:
         return problem
     if asked.is_websocket:
         return ""
-    if (
-        asked.method not in _READS
-        and asked.header("content-type").split(";")[0].strip() != "application/json"
-    ):
+    is_json = asked.header("content-type").split(";")[0].strip() == "application/json"
+    if asked.method not in _READS and not is_json:
         return "what changes something comes as application/json"
     if asked.is_graphql and asked.method in _READS and asked.has_query:
         return "GraphQL is asked by POST"
@@ -98,7 +96,7 @@ def problem_of(asked: Asked, hosts: Collection[str]) -> str:
 
 
 def _foreign(asked: Asked) -> str:
-    """Return how it shows that a request comes from a page of another origin; browsers alone say so."""
+    """Return the sign that a browser sent a request for a page of another origin, or ''."""
     origin, site = asked.header("origin"), asked.header("sec-fetch-site")
     if origin and origin.partition("://")[2] != asked.header("host"):
         return f"it comes from a page of {origin[:80]!r}"
@@ -111,7 +109,7 @@ def _foreign(asked: Asked) -> str:
 
 
 class WebGuard:
-    """ASGI middleware that refuses what `problem_of` finds something wrong with."""
+    """ASGI middleware that refuses requests with a `problem_of`."""
 
     def __init__(self, app: App, *, hosts: Collection[str]) -> None:
         self._app = app

@@ -1,8 +1,4 @@
-"""Dagster's own webserver with the guard in front; it takes the options of `dagster-webserver`.
-
-What goes here: putting the two together. What does not: the rules (`web_guard.py`), the other processes
-(`processes.py`).
-"""
+"""Dagster's webserver behind the guard (`web_guard.py`); it takes the options of `dagster-webserver`."""
 
 import dagster_webserver.cli
 from dagster_webserver.webserver import DagsterWebserver
@@ -13,11 +9,9 @@ from fl_assets.core.settings import FederatedLearningConfig
 
 
 def main() -> None:
-    """Serve the UI, every request of which passes the guard first."""
+    """Serve the UI behind the guard."""
     hosts = FederatedLearningConfig.from_env().ui_hosts
-    unguarded = (
-        DagsterWebserver.build_middleware
-    )  # the hook that the class has for it; a release without it fails here
+    unguarded = DagsterWebserver.build_middleware  # fails here if a release lacks the hook
     DagsterWebserver.build_middleware = lambda self: [Middleware(WebGuard, hosts=hosts), *unguarded(self)]
     dagster_webserver.cli.main()
 

@@ -1,9 +1,6 @@
-"""What the simulated fleet is made of, from `catalogue.yaml`.
+"""The simulated fleet's services, planted failures and noise, from `catalogue.yaml`.
 
-Its services, the failures planted in it and its noise.
-
-What goes here: records of what the file says. What does not: how often and where it happens (`plan.py`),
-words (`words.py`).
+What does not go here: how often and where failures happen (`plan.py`), words (`words.py`).
 """
 
 from dataclasses import dataclass
@@ -19,10 +16,7 @@ Shape = Literal["chronic", "new", "rising", "fixed", "single_node", "burst", "ra
 
 @dataclass(frozen=True)
 class Method:
-    """One method of a service.
-
-    Its share of calls (a weight) and its latency, log-normal around `median_ms` with `sigma`.
-    """
+    """A method: its share of calls (`weight`) and its latency, log-normal around `median_ms` with `sigma`."""
 
     service: str
     name: str
@@ -34,10 +28,10 @@ class Method:
 
 @dataclass(frozen=True)
 class Cause:
-    """Why calls fail, as they show it; the attempt after it that works shows the opposite.
+    """A visible cause of failures, which attempts that then work lack.
 
-    One of three: calls that fail have `given` in their arguments where the others have `instead_of`; the same
-    of an `attribute` of their metadata; or the call `before` (a service and a method) was left out.
+    One of three: failing calls have `given` in their arguments where others have `instead_of`; the same in an
+    `attribute` of their metadata; or the call `before` (a service and a method) is missing.
     """
 
     given: str = ""
@@ -48,10 +42,7 @@ class Cause:
 
 @dataclass(frozen=True)
 class CallFailure:
-    """A failure planted in calls.
-
-    `rate` of the calls to `targets` on `node_share` of the nodes (an int: that many nodes).
-    """
+    """A failure of `rate` of the calls to `targets` on `node_share` of the nodes (above 1: their number)."""
 
     id: str
     failure_class: ErrorClass
@@ -69,10 +60,7 @@ class CallFailure:
 
 @dataclass(frozen=True)
 class TalkFailure:
-    """A failure planted in talk.
-
-    `rate` of the sessions of `agent` on `node_share` of the nodes show `signal`.
-    """
+    """A failure that `rate` of the sessions of `agent` show as `signal`, on `node_share` of the nodes."""
 
     id: str
     signal: Signal
@@ -84,7 +72,7 @@ class TalkFailure:
 
 @dataclass(frozen=True)
 class Noise:
-    """A failure that happens now and then, on one node at a time, and means nothing for the fleet."""
+    """A sporadic failure on one node at a time, of no meaning for the fleet."""
 
     service: str
     method: str

@@ -1,7 +1,4 @@
-"""What real fleets get wrong, done to lines that are right.
-
-Duplicates, conflicts, late and malformed lines, clocks.
-"""
+"""Damaging correct lines as real fleets do: duplicates, conflicts, late and malformed lines, wrong clocks."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +14,7 @@ HUGE_LINE_BYTES = 1_200_000
 
 @dataclass(frozen=True)
 class Damage:
-    """How much of what real fleets do wrong goes into the files, as shares of the events."""
+    """Kinds of damage, as shares of the events."""
 
     duplicates: float = 0.004
     conflicts: float = 0.0005
@@ -35,10 +32,7 @@ def damaged(
     later: dict[int, list[bytes]],
     tally: Tally,
 ) -> tuple[list[bytes], np.ndarray]:
-    """Add to a batch what real fleets get wrong.
-
-    What is late moves to `later`, by the day on which it is written.
-    """
+    """Return a batch's damaged lines and seconds of the day; late lines move to `later`, by day written."""
     lines, count = events.lines, len(events.lines)
     keep = np.ones(count, bool)
     extra: list[tuple[float, bytes]] = []
@@ -51,9 +45,8 @@ def damaged(
     skewed = some(damage.clock_skew, healthy)
     for at in skewed:
         wrong = ("2099-01-01T00:00:00.000Z", "1970-01-01T00:00:00.000Z")[at % 2].encode()
-        lines[at] = lines[at].replace(
-            events.stamps[at].encode(), wrong, 1 + at % 3 % 2
-        )  # on some only the call's own time is wrong
+        times = 1 + at % 3 % 2  # on some only the call's own time is wrong
+        lines[at] = lines[at].replace(events.stamps[at].encode(), wrong, times)
         tally.clock_skewed += 1
     sound = np.setdiff1d(np.arange(count), skewed)
     for at in some(damage.duplicates, sound):
@@ -64,23 +57,11 @@ def damaged(
             extra.append((float(rng.uniform(events.seconds[at], end)), lines[at]))
     for at in some(damage.conflicts, np.setdiff1d(healthy, skewed)):
         tally.conflicts += 1
-        extra.append(
-            (
-                float(rng.uniform(events.seconds[at], end)),
-                lines[at].replace(b'"duration_ms":', b'"duration_ms":9', 1),
-            )
-        )
+        other = lines[at].replace(b'"duration_ms":', b'"duration_ms":9', 1)
+        extra.append((float(rng.uniform(events.seconds[at], end)), other))
     for at in some(damage.malformed, sound):
-        extra.append(
-            (
-                float(events.seconds[at]),
-                _malformed(
-                    tally.malformed,
-                    lines[at].replace(events.ids[at].encode(), uuids(rng, 1)[0].encode()),
-                    rng,
-                ),
-            )
-        )
+        line = lines[at].replace(events.ids[at].encode(), uuids(rng, 1)[0].encode())
+        extra.append((float(events.seconds[at]), _malformed(tally.malformed, line, rng)))
         tally.malformed += 1
     if days_left:
         for at in some(damage.late, sound):
@@ -88,9 +69,8 @@ def damaged(
             later.setdefault(day + int(rng.integers(1, min(3, days_left) + 1)), []).append(lines[at])
             tally.late += 1
 
-    lines = [line for line, kept in zip(lines, keep.tolist(), strict=True) if kept] + [
-        line for _, line in extra
-    ]
+    lines = [line for line, kept in zip(lines, keep.tolist(), strict=True) if kept]
+    lines += [line for _, line in extra]
     seconds = np.r_[events.seconds[keep], [second for second, _ in extra]]
     if not lines:
         return [], np.array([0.0])
@@ -99,7 +79,7 @@ def damaged(
 
 
 def _malformed(serial: int, line: bytes, rng: np.random.Generator) -> bytes:
-    """Spoil a line in one of the ways below, each in its turn; no way leaves a valid event or a line feed."""
+    """Return a line spoilt in one of the ways below, in turn; none leaves a valid event or a line feed."""
     half = len(line) // 2
     event = orjson.loads(line)
     payload = "execution_trace" if event["execution_trace"] else "conversation_log"

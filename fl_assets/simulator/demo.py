@@ -1,8 +1,7 @@
-"""The fleet of the demo: nodes that run what they are given, and do better or worse for it.
+"""The fleet of the demo, whose failures depend on the settings that its nodes run.
 
-What goes here: what the demo is made of (`demo.yaml`), and the telemetry of its days, each made once it is
-known what every node runs. What does not: cycles, approvals and releases, which are the product's own
-(`cli/demo.py`).
+What goes here: the demo's content (`demo.yaml`), and the telemetry of each day, given every node's settings.
+What does not: cycles, approvals and releases (`cli/demo.py`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,15 +21,12 @@ from fl_assets.simulator.truth import Tally, Truth, truth_of
 from fl_assets.simulator.write import write_file
 
 Values = Mapping[str, Mapping[str, Any]]
-"""What each node runs, by what it changes (`agent.toml#key`); the settings it began with are left out."""
+"""Changed settings of each node, by key (`agent.toml#key`)."""
 
 
 @dataclass(frozen=True)
 class Reaction:
-    """What agents make of a setting other than the one they began with.
-
-    `factor` times as many of a planted failure.
-    """
+    """The effect of a changed setting: `factor` times as many of a planted failure."""
 
     key: str
     failure: str
@@ -39,7 +35,7 @@ class Reaction:
 
 @dataclass(frozen=True)
 class Approval:
-    """A decision that the demo's operator says yes to, by a key that it changes, and why."""
+    """A decision that the demo's operator approves, by a key that it changes, and why."""
 
     key: str
     reason: str
@@ -47,7 +43,7 @@ class Approval:
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demo is made of."""
+    """The content of `demo.yaml`."""
 
     fleet: Mapping[str, int]
     louder: Mapping[str, float]
@@ -96,7 +92,7 @@ class DemoFleet:
 
         Args:
             index: of the day; all days before it were written.
-            values: what each node runs on it.
+            values: settings of each node on the day.
             out: folder of the cache; None for a day whose files are there, so that the next can follow.
         """
         react(self.plan, index, values, self._demo.reactions)
@@ -114,10 +110,7 @@ class DemoFleet:
 
 
 def react(plan: FleetPlan, index: int, values: Values, reactions: Sequence[Reaction]) -> None:
-    """Change the failures that are planned for a day by what the nodes run on it.
-
-    The calls stay the same: what no longer fails succeeds, and what fails in addition would have succeeded.
-    """
+    """Change a day's planned failures by the settings of the nodes; the calls stay the same."""
     rng = np.random.default_rng([plan.seed, 6, index])
     for reaction in reactions:
         for node, name in enumerate(plan.nodes):
@@ -128,7 +121,7 @@ def react(plan: FleetPlan, index: int, values: Values, reactions: Sequence[React
 def _scale(
     plan: FleetPlan, index: int, node: int, failure: str, factor: float, rng: np.random.Generator
 ) -> None:
-    """Have so many times as many of a failure on a node's day, on average."""
+    """Multiply a failure's calls on a node's day by `factor`, on average."""
     kind = next(place for place, one in enumerate(plan.call_failures) if one.id == failure)
     targets = [METHOD_INDEX[target] for target in plan.call_failures[kind].targets]
     failed = plan.failures[kind, index, node, targets]

@@ -1,6 +1,6 @@
-"""A plan as telemetry: the files that the nodes of a simulated fleet write, node by node and day by day.
+"""The telemetry files of a simulated fleet, node by node and day by day.
 
-What goes here: which lines lie in which file. What does not: lines (`lines.py`), writing files (`write.py`).
+What goes here: which lines are in which file. What does not: lines (`lines.py`), writing files (`write.py`).
 """
 
 import math
@@ -31,10 +31,7 @@ _SUFFIXES: Mapping[Compression, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class TelemetryFile:
-    """One file as it will be written.
-
-    Its path below the cache, its bytes before compression and when the node finished it.
-    """
+    """A file to write: path below the cache, bytes before compression, and the time it was finished."""
 
     path: str
     content: bytes
@@ -50,9 +47,9 @@ def telemetry_files(
     It never holds more than about two batches of events.
 
     Args:
-        plan: What to show.
-        tally: Counted up as files are made.
-        damage: What goes wrong on top of the plan.
+        plan: Counts of calls, sessions and failures.
+        tally: Counts of the lines that are made.
+        damage: Damage to the lines.
         compression: One kind of file, or a mixture.
 
     Yields:
@@ -107,7 +104,7 @@ class NodeFiles:
         day = self._plan.days[index]
         suffix = self._suffixes[self._made % len(self._suffixes)]
         name = f"{self._style.node}/events_{uuids(self._rng, 1)[0]}.jsonl{suffix}"
-        # now and then a byte order mark, which readers must bear
+        # some files begin with a byte order mark, which readers must accept
         mark = b"\xef\xbb\xbf" if self._damage.malformed and self._made % 20 == 7 else b""
         content = mark + b"\n".join(self._held) + b"\n"
         at = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(seconds=second)
@@ -126,10 +123,7 @@ def _node_day(
     later: dict[int, list[bytes]],
     tally: Tally,
 ) -> Iterator[tuple[list[bytes], np.ndarray]]:
-    """Make the lines of one node and day, in batches in the order of time.
-
-    With each line comes the second of the day.
-    """
+    """Make the lines of a node's day with their seconds of the day, in batches in the order of time."""
     rng = np.random.default_rng([plan.seed, 5, node, day])
     calls, total = plan.calls[day, node], int(plan.calls[day, node].sum())
     method = np.repeat(np.arange(len(METHODS), dtype=np.int16), calls)

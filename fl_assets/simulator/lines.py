@@ -54,9 +54,8 @@ class NodeStyle:
         clock = np.interp(
             np.linspace(0, 1, 1001), np.r_[0, volume.cumsum() / volume.sum()], np.r_[hour, 24] * 3600
         )
-        named = (
-            "" if nodes >= 4 and index == 1 else f'"node_id":"{name}",'
-        )  # this one is known by its folder alone
+        # One node is named by its folder alone.
+        named = "" if nodes >= 4 and index == 1 else f'"node_id":"{name}",'
         version = f"2.{rng.integers(3, 6)}.{rng.integers(0, 9)}"
         model = _MODELS[rng.integers(len(_MODELS))]
         metadata = f'{named}"region":"{region}","model":"{model}","agent_version":"{version}"'
@@ -89,10 +88,7 @@ class NodeStyle:
 
 @dataclass(frozen=True)
 class Events:
-    """Lines of a batch with what is known of each.
-
-    The second of the day, event id, time as written, and whether it is a call that went well.
-    """
+    """Lines of a batch with second of the day, event id, time as written, and whether the call is healthy."""
 
     lines: list[bytes]
     seconds: np.ndarray
@@ -103,7 +99,7 @@ class Events:
 
 @dataclass(frozen=True)
 class Draw:
-    """What the events of one node and day are drawn from."""
+    """The inputs of drawing a node's day."""
 
     plan: FleetPlan
     day: date
@@ -115,10 +111,7 @@ class Draw:
 
 @dataclass(frozen=True)
 class Calls:
-    """Calls of a batch.
-
-    The method of each and what makes it fail (-1 for nothing), then its trace and its duration.
-    """
+    """Calls of a batch: method, cause of failure (-1 for none), trace, and duration in ms."""
 
     method: np.ndarray
     cause: np.ndarray
@@ -128,10 +121,7 @@ class Calls:
 
 @dataclass(frozen=True)
 class Sessions:
-    """Sessions of a batch.
-
-    The agent of each, which planted failure it shows (-1 for none) and how many turns it has.
-    """
+    """Sessions of a batch: agent, planted failure (-1 for none), and number of turns."""
 
     agent: np.ndarray
     talk: np.ndarray
@@ -167,14 +157,11 @@ def batch_of(draw: Draw, span: tuple[float, float], calls: Calls, talks: Session
     said[is_last] = np.maximum(said[is_last], lasts[:sessions] + 1)
     room = np.maximum(lasts, 0)
     room[:sessions] = np.maximum(room[:sessions], said[is_last])
-    start = np.clip(
-        start, 0, np.maximum(0, DAY_SECONDS - 1 - room)
-    )  # what begins before midnight also ends before it
+    start = np.clip(start, 0, np.maximum(0, DAY_SECONDS - 1 - room))  # all end before midnight
     call_at = np.minimum(start[trace] + spent - before[trace], DAY_SECONDS - 0.01)
     turn_at = np.minimum(start[session_of_turn] + said, DAY_SECONDS - 0.005)
-    answered = np.flatnonzero(
-        (cause >= 0) & (trace < sessions)
-    )  # what fails in a session fails right before its last answer
+    # Calls that fail in a session do so right before its last answer.
+    answered = np.flatnonzero((cause >= 0) & (trace < sessions))
     call_at[answered] = turn_at[is_last][trace[answered]] - rng.uniform(0.05, 0.9, len(answered))
 
     trace_ids = uuids(rng, sessions + alone)
@@ -205,10 +192,9 @@ def batch_of(draw: Draw, span: tuple[float, float], calls: Calls, talks: Session
 
 
 def _assign_traces(draw: Draw, cause: np.ndarray, talk: np.ndarray, alone: int) -> np.ndarray:
-    """Give each call a trace: sessions own the first ones, tasks without talk the rest.
+    """Return the trace of each call: the first traces belong to sessions, the others have no talk.
 
-    A session's trace holds a failed call only when the session claims success over it or is honest about it,
-    so that no other one can be taken for that.
+    Only sessions that claim success after a failed call, or admit it, have one in their trace.
     """
     rng, plan, sessions = draw.rng, draw.plan, len(talk)
     trace = rng.integers(sessions + alone, size=len(cause))
@@ -227,10 +213,7 @@ def _assign_traces(draw: Draw, cause: np.ndarray, talk: np.ndarray, alone: int) 
 
 
 def _durations(draw: Draw, method: np.ndarray, cause: np.ndarray) -> np.ndarray:
-    """Draw durations in whole ms.
-
-    Log-normal, one call in two hundred with a long tail; a failure may have a typical one of its own.
-    """
+    """Draw durations in whole ms: log-normal, one in 200 with a long tail, or typical of a failure."""
     rng = draw.rng
     median = np.array([m.median_ms for m in METHODS])[method] * draw.style.latency
     sigma = np.array([m.sigma for m in METHODS])[method]

@@ -1,7 +1,6 @@
-"""What a simulated fleet does: how often what fails where, drawn once as counts.
+"""The plan of a simulated fleet: counts of calls, sessions and failures by node and day, drawn from a seed.
 
-What goes here: drawing, all of it from a seed. What does not: telemetry of it (`emit.py`), what was planted
-(`truth.py`).
+What does not go here: telemetry (`emit.py`), the record of planted failures (`truth.py`).
 
 How often a planted failure happens on a node and day: `rate × level of the day × node factor × node-day
 factor`, binomial in the calls there. Both factors are gamma with mean 1, which makes the counts
@@ -57,7 +56,7 @@ REGIONS = (("eu-central", 0), ("us-east", 6), ("ap-south", -5), ("eu-west", 1))
 
 @dataclass(frozen=True)
 class FleetPlan:
-    """How many calls, sessions and failures each node has on each day; D days, N nodes, M methods, A agents.
+    """Calls, sessions and failures of each node and day; D days, N nodes, M methods, A agents.
 
     Attributes:
         seed: Seed it was drawn from.
@@ -89,10 +88,7 @@ class FleetPlan:
 
 
 def levels(shape: Shape, days: int, when: float = 0.5) -> np.ndarray:
-    """Return the level of each of `days` days for a shape (see the module's docstring).
-
-    `when`, from 0 to 1, moves its turning point.
-    """
+    """Return the level of a shape on each day (see the module); `when`, 0 to 1, moves its turning point."""
     day = np.arange(days)
     if shape == "new":
         return (day >= max(min(1, days - 1), days - 2 - int(when * 3))).astype(float)
@@ -147,9 +143,7 @@ def plan_fleet(
     events = rng.multinomial(days * events_per_day, (share / share.sum()).ravel()).reshape(days, nodes)
 
     turns = rng.multinomial(rng.binomial(events, TURN_SHARE), AGENT_SHARES)
-    turns[turns < TURNS_PER_SESSION - 1] = (
-        0  # fewer cannot show what a conversation is about: those events are calls
-    )
+    turns[turns < TURNS_PER_SESSION - 1] = 0  # too few for a conversation: those events are calls
     sessions = np.where(turns > 0, np.maximum(1, turns // TURNS_PER_SESSION), 0)
     weights = np.array([method.weight for method in METHODS])
     mix = rng.dirichlet(weights / weights.sum() * 150, nodes)

@@ -1,6 +1,6 @@
-"""Second attempts of the simulated fleet: what fails with a cause is tried again, and mostly without it.
+"""Second attempts in the simulated fleet: failures with a cause are tried again, mostly without the cause.
 
-What goes here: which calls follow which. What does not: what calls look like (`lines.py`).
+What goes here: the order of calls. What does not: their content (`lines.py`).
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from fl_assets.simulator.catalogue import METHOD_INDEX, CallFailure
 FAILS_AGAIN, WORKS_THEN = 0.15, 0.5
 """Share of the failures with a cause after which the next attempt fails too, and after which it works."""
 LOOKED_FIRST = 0.9
-"""Share of the calls that work which come after the call that they need."""
+"""Share of successful calls that follow the call that they need."""
 
 
 def with_second_attempts(
@@ -26,15 +26,15 @@ def with_second_attempts(
     """Move calls into the traces of failures that have a cause, right after them.
 
     Args:
-        failures: The planted ones.
+        failures: Planted failures.
         method: Method of each call.
         cause: Failure of each call, -1 for none.
         trace: Trace of each call.
-        sessions: Traces below this number have talk; their failures stay alone, as the talk is about them.
-        rng: What is drawn is drawn from it.
+        sessions: Number of traces with talk, whose failures have no second attempt.
+        rng: Random numbers.
 
     Returns:
-        The trace of each call and its place there, which only orders.
+        The trace of each call, and a number that orders the calls of a trace.
     """
     trace, place = trace.copy(), np.arange(len(trace), dtype=float)
     is_free = cause < 0

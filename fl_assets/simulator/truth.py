@@ -1,6 +1,6 @@
-"""What was planted in a simulated fleet, and how it came out: `truth.json`.
+"""The failures planted in a simulated fleet with their actual counts: `truth.json`.
 
-What goes here: records and counting. `PlantedFailure.failure_class` is called `class` in the file.
+`PlantedFailure.failure_class` is called `class` in the file.
 """
 
 from collections.abc import Mapping
@@ -14,12 +14,12 @@ from fl_assets.simulator.plan import FleetPlan
 from fl_assets.simulator.words import pattern_of
 
 ACTIONABLE_NODES, ACTIONABLE_FAILURES = 3, 10
-"""What the last day must show of a lasting failure for it to count as one that should be acted on."""
+"""Nodes and failures on the last day from which a lasting failure should be acted on."""
 
 
 @dataclass(frozen=True)
 class PlantedFailure:
-    """One planted failure, as it came out.
+    """A planted failure with its actual counts.
 
     Attributes:
         id: Name of it in the catalogue.
@@ -28,8 +28,7 @@ class PlantedFailure:
         services: Services (for conversations: the agent) it is planted in.
         methods: Methods it is planted in; empty for conversations. An unknown tool's call may carry the
             invented name as its method instead.
-        match: Regular expression that matches every raw text of it and of nothing else; None without a text,
-        then services, methods and status say it.
+        match: Regular expression that matches every raw text of it and of nothing else; None without a text.
         status: Value of `metadata.status` of its calls; None for conversations.
         signal: Signal of a conversation failure, else None.
         days: Days on which it happened.
@@ -59,7 +58,7 @@ class PlantedFailure:
 
 @dataclass(frozen=True)
 class Truth:
-    """What a simulated fleet holds.
+    """The content of a simulated fleet.
 
     Attributes:
         seed: Seed it was drawn from.
@@ -98,7 +97,7 @@ class Truth:
 def planted_failures(
     plan: FleetPlan, session_ids: Mapping[str, tuple[str, ...]]
 ) -> tuple[PlantedFailure, ...]:
-    """Say what was planted and how it came out; failures that never happened are left out."""
+    """Return the planted failures that happened at least once."""
     found = []
     for failure, counts in zip(
         (*plan.call_failures, *plan.talk_failures), (*plan.failures.sum(axis=3), *plan.affected), strict=True
@@ -141,7 +140,7 @@ def planted_failures(
 
 @dataclass
 class Tally:
-    """What was put into the files beyond the plan; `telemetry_files` counts it up while it runs."""
+    """Counts of what `telemetry_files` adds to the plan."""
 
     events: int = 0
     duplicates: int = 0
@@ -153,7 +152,7 @@ class Tally:
 
 
 def truth_of(plan: FleetPlan, tally: Tally) -> Truth:
-    """Join what was planned and what was counted while the files were made."""
+    """Return the truth of a plan and of the counts made while writing its files."""
     ids = {name: tuple(sorted(found)) for name, found in tally.session_ids.items()}
     return Truth(
         seed=plan.seed,

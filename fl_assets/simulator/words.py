@@ -18,10 +18,7 @@ from ruamel.yaml import YAML
 
 @dataclass(frozen=True)
 class Topic:
-    """What users ask.
-
-    Openings say the same thing with the same fields in the same order; follow-ups differ from each other.
-    """
+    """A subject of conversations; its openings have the same meaning and fields in the same order."""
 
     openings: tuple[str, ...]
     answer: str
@@ -60,9 +57,8 @@ def _card(random: Random) -> str:
     doubled = [int(digit) * 2 if place % 2 == 0 else int(digit) for place, digit in enumerate(body)]
     check = -sum(value - 9 if value > 9 else value for value in doubled) % 10
     number = f"{body}{check}"
-    return (
-        " ".join(number[start : start + 4] for start in range(0, 16, 4)) if random.random() < 0.5 else number
-    )
+    spaced = " ".join(number[start : start + 4] for start in range(0, 16, 4))
+    return spaced if random.random() < 0.5 else number
 
 
 def _iban(random: Random) -> str:

@@ -1,7 +1,4 @@
-"""Write a simulated fleet as a telemetrist cache, and what was planted in it as `truth.json`.
-
-What goes here: files. What does not: what the fleet does (`plan.py`, `emit.py`, `truth.py`).
-"""
+"""Writing a simulated fleet as a telemetrist cache, with its truth as `truth.json`."""
 
 import gzip
 import os
@@ -22,13 +19,12 @@ TRUTH_FILE = "truth.json"
 
 @dataclass(frozen=True)
 class SimulationReport:
-    """What was written where."""
+    """What was written."""
 
     out: Path
     truth_path: Path
     truth: Truth
     files: int
-    bytes_written: int
 
     @property
     def events(self) -> int:
@@ -50,7 +46,7 @@ def simulate(
     compression: Compression = "mixed",
     progress: Callable[[int, int], None] | None = None,
 ) -> SimulationReport:
-    """Write a believable fleet; the same arguments give the same bytes.
+    """Write the telemetry of a realistic fleet; the same arguments give the same bytes.
 
     Args:
         out: Folder of the cache, one folder a node in it; made if absent. `truth.json` goes beside it.
@@ -78,24 +74,24 @@ def simulate(
         damage = Damage(damage.duplicates, damage.conflicts, 0, damage.malformed, damage.clock_skew)
     out.mkdir(parents=True, exist_ok=True)
     tally = Tally()
-    files = lines = size = 0
+    files = lines = 0
     for file in telemetry_files(plan, tally, damage=damage, compression=compression):
-        files, lines, size = files + 1, lines + file.lines, size + write_file(out, file)
+        write_file(out, file)
+        files, lines = files + 1, lines + file.lines
         if progress:
             progress(lines, days * events_per_day)
     truth = truth_of(plan, tally)
     truth_path = out.parent / TRUTH_FILE
     truth_path.write_bytes(truth.to_json())
-    return SimulationReport(out, truth_path, truth, files, size)
+    return SimulationReport(out, truth_path, truth, files)
 
 
-def write_file(out: Path, file: TelemetryFile) -> int:
-    """Write a file of a node below a cache, dated as the node finished it; return its size, bytes."""
+def write_file(out: Path, file: TelemetryFile) -> None:
+    """Write a file of a node below a cache, with the time at which the node finished it."""
     path, content = out / file.path, _compressed(file.path, file.content)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     os.utime(path, (file.written_at.timestamp(), file.written_at.timestamp()))
-    return len(content)
 
 
 def _compressed(name: str, content: bytes) -> bytes:
