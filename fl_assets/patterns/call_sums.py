@@ -38,34 +38,36 @@ CONTRASTS_SQL = """
     from joined group by family, feature, name, value order by family, feature, name, value"""
 
 NODE_RATES_SQL = """
-    select family, node_id, count(*) filter (failed) as failed, count(*) as calls from fl_universe
-        group by all order by family, node_id"""
+    select family, node_id, count(*) filter (failed) as failed, count(*) as calls
+    from fl_universe group by all order by family, node_id"""
 
 NUMBERS_SQL = """
     with rounded as (
-        select family, feature, name, failed, node_id, case when number = 0 then 0 when abs(number) < 100
-            and number = floor(number) then number
-            else round(number, (1 - floor(log10(abs(number))))::int) end as number
+        select family, feature, name, failed, node_id,
+            case when number = 0 then 0 when abs(number) < 100 and number = floor(number) then number
+                else round(number, (1 - floor(log10(abs(number))))::int) end as number
         from fl_universe join fl_features using (call) where number is not null)
-    select family, feature, name, number, count(*) filter (failed) as failed, count(*) filter (not failed)
-        as succeeded,
+    select family, feature, name, number, count(*) filter (failed) as failed,
+        count(*) filter (not failed) as succeeded,
         list(distinct node_id) filter (failed) as failed_node_ids
     from rounded group by all order by family, feature, name, number"""
 
 CHANGES_SQL = """
     with sides as (
-        select pair, feature, name, value, number, 'before' as side from fl_pairs join fl_features
-            on call = failed_call
+        select pair, feature, name, value, number, 'before' as side
+        from fl_pairs join fl_features on call = failed_call
         union all
-        select pair, feature, name, value, number, 'after' from fl_pairs join fl_features
-            on call = next_call),
+        select pair, feature, name, value, number, 'after'
+        from fl_pairs join fl_features on call = next_call),
     compared as (
         select pair, feature, name, any_value(value) filter (side = 'before') as old,
             any_value(value) filter (side = 'after') as new,
             any_value(number) filter (side = 'before') as old_number,
-                any_value(number) filter (side = 'after') as new_number
-        from sides where feature in ('argument', 'type', 'number', 'items', 'format', 'value', 'flag',
-            'command', 'attribute') group by all),
+            any_value(number) filter (side = 'after') as new_number
+        from sides
+        where feature in ('argument', 'type', 'number', 'items', 'format', 'value', 'flag', 'command',
+            'attribute')
+        group by all),
     changes as (
         select pair, feature, name, 'added' as change, '' as value from compared
             where feature in ('argument', 'flag', 'command') and old is null and new is not null
@@ -77,26 +79,25 @@ CHANGES_SQL = """
             where feature = 'format' and old is not null and new is not null
             and exists (from compared c where c.pair = compared.pair and c.feature = 'value'
                 and c.name = compared.name and c.old <> c.new)
-        union all select pair, feature, name, case when new_number < old_number then 'lower'
-            else 'higher' end, '' from compared
+        union all select pair, feature, name,
+            case when new_number < old_number then 'lower' else 'higher' end, '' from compared
             where feature in ('number', 'items') and new_number <> old_number
         union all select distinct pair, 'call', method, 'in between', '' from fl_pairs
             join fl_calls c using (session)
             where c.success and c.place > fl_pairs.place and c.place < fl_pairs.next_place
-        union all select pair, 'same', '', 'unchanged', '' from fl_pairs join fl_focus a
-            on a.call = failed_call join fl_focus b on b.call = next_call
+        union all select pair, 'same', '', 'unchanged', '' from fl_pairs
+            join fl_focus a on a.call = failed_call join fl_focus b on b.call = next_call
             where a.arguments is not distinct from b.arguments
-        union all select pair, 'wait', cut::varchar, 'waited', '' from fl_pairs, (select unnest([2, 5, 10,
-            30, 60, 300]) as cut) where waited >= cut)
+        union all select pair, 'wait', cut::varchar, 'waited', '' from fl_pairs,
+            (select unnest([2, 5, 10, 30, 60, 300]) as cut) where waited >= cut)
     select family, feature, name, change, value, count(*) as pairs, count(*) filter (recovered) as recovered,
         count(distinct session) as sessions, count(distinct session) filter (recovered) as recovered_sessions,
         count(distinct node_id) filter (recovered) as nodes
     from changes join fl_pairs using (pair) group by all order by all"""
 
 PAIR_TOTALS_SQL = """
-    select family, count(*) as pairs, count(*) filter (recovered) as recovered, count(distinct session)
-        as sessions,
-        count(distinct node_id) as nodes
+    select family, count(*) as pairs, count(*) filter (recovered) as recovered,
+        count(distinct session) as sessions, count(distinct node_id) as nodes
     from fl_pairs group by family order by family"""
 
 # Another tool for the same end: the call right after a failure, against the call right after a success of the
@@ -107,71 +108,68 @@ INSTEAD_SQL = """
             lead(success) over steps as next_succeeded
         from fl_calls window steps as (partition by session order by place)),
     after_failure as (
-        select family_id as family, next_method, count(*) as times, count(*) filter (next_succeeded)
-            as succeeded,
+        select family_id as family, next_method, count(*) as times,
+            count(*) filter (next_succeeded) as succeeded,
             count(distinct session) filter (next_succeeded) as sessions,
-                count(distinct node_id) filter (next_succeeded) as nodes
-        from followed join fl_methods using (family_id, service, method) where next_method is not null
-            and next_method <> method group by all),
-    all_failures as (select family_id as family, count(*) as failures from followed
-        join fl_methods using (family_id, service, method) group by all),
+            count(distinct node_id) filter (next_succeeded) as nodes
+        from followed join fl_methods using (family_id, service, method)
+        where next_method is not null and next_method <> method group by all),
+    all_failures as (
+        select family_id as family, count(*) as failures
+        from followed join fl_methods using (family_id, service, method) group by all),
     after_success as (
-        select m.family_id as family, next_method, count(*) as times from followed f
-            join fl_methods m using (service, method)
-        where f.success group by all),
+        select m.family_id as family, next_method, count(*) as times
+        from followed f join fl_methods m using (service, method) where f.success group by all),
     all_successes as (
-        select m.family_id as family, count(*) as successes from followed f join fl_methods m using (service,
-            method) where f.success group by all)
-    select family, next_method, a.times, a.succeeded, a.sessions, a.nodes, failures, coalesce(s.times, 0)
-        as times_after_success,
-        coalesce(successes, 0) as successes
-    from after_failure a join all_failures using (family) left join after_success s using (family,
-        next_method) left join all_successes using (family)
+        select m.family_id as family, count(*) as successes
+        from followed f join fl_methods m using (service, method) where f.success group by all)
+    select family, next_method, a.times, a.succeeded, a.sessions, a.nodes, failures,
+        coalesce(s.times, 0) as times_after_success, coalesce(successes, 0) as successes
+    from after_failure a join all_failures using (family)
+        left join after_success s using (family, next_method) left join all_successes using (family)
     order by family, next_method"""
 
 CONSEQUENCES_SQL = f"""
     with costs as (
-        select *, try_cast({first_of(TOKEN_KEYS)} as double) as tokens, try_cast({first_of(COST_KEYS)}
-            as double) as cost,
-            lower({first_of(BAD_END_KEYS)}) as ending
+        select *, try_cast({first_of(TOKEN_KEYS)} as double) as tokens,
+            try_cast({first_of(COST_KEYS)} as double) as cost, lower({first_of(BAD_END_KEYS)}) as ending
         from fl_calls),
     ends as (
         select session, any_value(node_id) as node_id, bool_or(ending is not null) as is_judged,
             bool_or(ending in ('false', 'no', '0', '0.0', 'failed', 'fail', 'unresolved')) as judged_bad,
             not arg_max(success, place) as ended_failed, bool_or(not success) as has_failure
-        from fl_calls join (select event_date, event_id, ending from costs) using (event_date,
-            event_id) group by session),
+        from fl_calls join (select event_date, event_id, ending from costs) using (event_date, event_id)
+        group by session),
     again as (
         select *, lead(place) over (partition by session, service, method order by place) as next_place,
             min(case when success then place end) over (
-                partition by session, service, method order by place rows between 1 following
-                    and unbounded following) as success_place,
-            sum(coalesce(tokens, 0)) over (partition by session order by place rows between current row
-                and {RETRY_CALLS} following) as tokens_ahead
+                partition by session, service, method order by place
+                rows between 1 following and unbounded following) as success_place,
+            sum(coalesce(tokens, 0)) over (partition by session order by place
+                rows between current row and {RETRY_CALLS} following) as tokens_ahead
         from costs),
     failures as (
         select *, family_id as family, next_place - place <= {RETRY_CALLS} as is_retried,
             success_place - place <= {RETRY_CALLS} as is_recovered
         from again where family_id is not null),
     per_family as (
-        select family, count(*) as failures, count(distinct session) as sessions, count(distinct node_id)
-            as nodes,
+        select family, count(*) as failures, count(distinct session) as sessions,
+            count(distinct node_id) as nodes,
             count(*) filter (is_retried) as retried, count(*) filter (is_recovered) as recovered,
             avg(success_place - place) filter (is_recovered) as calls_to_recover,
             count(*) filter (place = session_calls) as last_calls,
             sum(duration_ms) as time_ms, sum(tokens) as tokens, sum(cost) as cost
         from failures group by family),
     sessions_with as (
-        select family, count(*) as n, count(*) filter (is_judged) as judged, count(*) filter (judged_bad)
-            as judged_bad,
-            count(*) filter (ended_failed) as ended_failed
+        select family, count(*) as n, count(*) filter (is_judged) as judged,
+            count(*) filter (judged_bad) as judged_bad, count(*) filter (ended_failed) as ended_failed
         from (select distinct family, session from failures) join ends using (session) group by family),
     sessions_all as (
-        select count(*) as n, count(*) filter (is_judged) as judged, count(*) filter (judged_bad)
-            as judged_bad,
-            count(*) filter (ended_failed) as ended_failed from ends)
-    select p.*, w.judged as judged_with, w.judged_bad as judged_bad_with, w.ended_failed
-        as ended_failed_with, w.n as sessions_with,
+        select count(*) as n, count(*) filter (is_judged) as judged,
+            count(*) filter (judged_bad) as judged_bad, count(*) filter (ended_failed) as ended_failed
+        from ends)
+    select p.*, w.judged as judged_with, w.judged_bad as judged_bad_with,
+        w.ended_failed as ended_failed_with, w.n as sessions_with,
         a.judged - w.judged as judged_without, a.judged_bad - w.judged_bad as judged_bad_without,
         a.ended_failed - w.ended_failed as ended_failed_without, a.n - w.n as sessions_without
     from per_family p join sessions_with w using (family), sessions_all a order by family"""
@@ -185,9 +183,8 @@ NODES_SQL = """
 _READS = "^(get|find|list|search|read|lookup|look_up|fetch|check|describe|query|show|view|retrieve)"
 LOOKUPS_SQL = f"""
     with calls as (select family, count(*) filter (not failed) as succeeded from fl_universe group by family)
-    select family, name as method, count(*) filter (not failed) as before_success, any_value(succeeded)
-        as succeeded,
-        count(distinct node_id) filter (not failed) as nodes
+    select family, name as method, count(*) filter (not failed) as before_success,
+        any_value(succeeded) as succeeded, count(distinct node_id) filter (not failed) as nodes
     from fl_universe join fl_features using (call) join calls using (family)
     where feature = 'earlier' and regexp_matches(lower(name), '{_READS}')
     group by family, name order by family, before_success desc, name"""
