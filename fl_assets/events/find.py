@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 _PACKED_SUFFIXES = (".gz", ".zst", ".zstd")
-_UNFINISHED_SUFFIXES = {".tmp", ".part", ".swp"}
+_UNFINISHED_SUFFIXES = (".tmp", ".part", ".swp")
 _OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _LAST_NS = 253_402_300_799 * 10**9
 """The end of year 9999, the last that a datetime can hold."""
@@ -51,6 +51,8 @@ class Source:
     """When it last changed; unlike mtime, programs cannot set it."""
     spots: str = ""
     """Hash of samples spread over it (`index.py`)."""
+    content: bytes | None = field(default=None, repr=False, compare=False)
+    """All of it, where it is small, plain, and was read when it was listed."""
 
     @property
     def last_written(self) -> datetime:
@@ -65,7 +67,7 @@ class Source:
     @property
     def name(self) -> str:
         """File name without a suffix of compression."""
-        name = Path(self.path).name
+        name = self.path.rpartition("/")[2]
         return Path(name).stem if name.lower().endswith(_PACKED_SUFFIXES) else name
 
     @property
@@ -143,7 +145,7 @@ def walk(root: Path) -> Listing:
             found.refused.append((_shown(prefix), f"the folder cannot be read: {error.strerror}"))
             continue
         for entry in entries:
-            if entry.name.startswith(".") or Path(entry.name).suffix.lower() in _UNFINISHED_SUFFIXES:
+            if entry.name.startswith(".") or entry.name.lower().endswith(_UNFINISHED_SUFFIXES):
                 continue
             path = prefix + entry.name
             try:

@@ -17,7 +17,7 @@ import orjson
 
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.events.count import count_by_day
-from fl_assets.events.find import Source, walk
+from fl_assets.events.find import Source, open_regular, walk
 from fl_assets.events.formats import FORMATS
 from fl_assets.events.index_schema import migrate
 from fl_assets.events.outcome import Unread
@@ -30,6 +30,8 @@ from fl_assets.infra.lake import Lake
 from fl_assets.infra.sqlite_file import transaction
 
 _HEAD_BYTES = 4096
+_KEPT_BYTES = 32 * 1024 * 1024
+"""Of small files, whose content is kept from listing to reading: opening each once more costs a fifth."""
 _SPOTS, _SPOT_BYTES = 8, 512
 """Number and size of the samples of a file, beside its first bytes, that show whether it was replaced."""
 _OF_SOURCE = ("kind", "path", "size", "mtime_ns", "ctime_ns", "inode", "head", "head_bytes", "spots")
@@ -119,7 +121,7 @@ class TelemetryIndex:
             for key, row in known.items()
             if key not in listed or listed[key].st_ino != row["inode"]
         }
-        now, found = self._clock(), []
+        now, found, kept = self._clock(), [], 0
         for (kind, path), status in listed.items():
             row = known.get((kind, path))
             if row and _is_same(row, status) and not _waits(row, status, now):
@@ -128,7 +130,8 @@ class TelemetryIndex:
                 row = moved.get((kind, status.st_ino), row)
             source = self._compare(kind, path, status, row)
             if source is not None:
-                found.append(source)
+                kept += len(source.content or b"")
+                found.append(source if kept < _KEPT_BYTES else replace(source, content=None))
             elif row is not None:
                 connection.execute("delete from files where kind = ? and path = ?", (kind, row["path"]))
                 now_is = {
@@ -139,7 +142,7 @@ class TelemetryIndex:
                     "ctime_ns": status.st_ctime_ns,
                     "inode": status.st_ino,
                 }
-                _store(connection, dict(row) | now_is)
+                _store(connection, [dict(row) | now_is])
         found += [
             self._unopened(kind, path, reason, now)
             for kind, listing in listings.items()
@@ -160,22 +163,23 @@ class TelemetryIndex:
     ) -> Source | None:
         """Return the source with the offset to read from; None where only name or times changed."""
         root = self._roots[kind]
-        fresh = Source(kind, root, path, status.st_size, status.st_mtime_ns, status.st_ino, "", 0)
+        known = (kind, root, path, status.st_size, status.st_mtime_ns, status.st_ino)
         try:
-            with fresh.open() as file:
+            with open_regular(root, path) as file:
                 start = file.read(min(_HEAD_BYTES, status.st_size))
                 spots = _spots_of(file, status.st_size)
         except FileNotFoundError:
             return None  # deleted meanwhile
         except OSError as error:
-            return replace(fresh, refused=error.strerror or str(error))
-        fresh = replace(
-            fresh,
-            head=_digest(start),
-            head_bytes=len(start),
+            return Source(*known, "", 0, refused=error.strerror or str(error))
+        fresh = Source(
+            *known,
+            _digest(start),
+            len(start),
             coding=coding_of(start),
             ctime_ns=status.st_ctime_ns,
             spots=spots,
+            content=start if len(start) == status.st_size else None,
         )
         is_other = row and row["size"] == fresh.size and row["spots"] not in (None, spots)
         if (
@@ -207,29 +211,14 @@ class TelemetryIndex:
         """
         met = self._clock().isoformat()
         with self._open() as connection:
-            for result in results:
-                source, reading = result.reading.source, result.reading
-                last_day = result.last_day or source.last_day
-                connection.execute(
-                    """delete from files indexed by files_by_inode
-                        where kind = ? and inode = ? and path <> ? and head = ?""",
-                    (source.kind, source.inode, source.path, source.head),
-                )
-                unread = {"met": met, **asdict(result.unread)} if result.unread else None
-                _store(
-                    connection,
-                    {
-                        **{name: getattr(source, name) for name in _OF_SOURCE},
-                        "offset": reading.end_offset,
-                        "lines": reading.end_lines,
-                        "last_day": last_day.isoformat() if last_day else None,
-                        "format": "unopened" if _is_unopened(result) else reading.format,
-                        "unread": orjson.dumps(unread).decode() if unread else None,
-                    },
-                )
-                connection.execute(
-                    "delete from scans where kind = ? and path = ?", (source.kind, source.path)
-                )
+            rows = [_row_of(result, met) for result in results]
+            connection.executemany(
+                """delete from files indexed by files_by_inode
+                    where kind = :kind and inode = :inode and path <> :path and head = :head""",
+                rows,
+            )
+            _store(connection, rows)
+            connection.executemany("delete from scans where kind = :kind and path = :path", rows)
             for day in sorted(days):
                 connection.execute(
                     """insert into days (day, events, token) values (?, ?, ?)
@@ -388,10 +377,27 @@ def _is_unopened(result: FileResult) -> bool:
     return result.unread is not None and result.unread.reason == "cannot_open"
 
 
-def _store(connection: sqlite3.Connection, row: dict[str, Any]) -> None:
-    names = ", ".join(row)
-    values = ", ".join(f":{name}" for name in row)
-    connection.execute(f"insert or replace into files ({names}) values ({values})", row)  # noqa: S608 - our own names
+def _row_of(result: FileResult, met: str) -> dict[str, Any]:
+    """Return what is remembered of a file that was met at a time."""
+    source, reading = result.reading.source, result.reading
+    last_day = result.last_day or source.last_day
+    unread = {"met": met, **asdict(result.unread)} if result.unread else None
+    return {
+        **{name: getattr(source, name) for name in _OF_SOURCE},
+        "offset": reading.end_offset,
+        "lines": reading.end_lines,
+        "last_day": last_day.isoformat() if last_day else None,
+        "format": "unopened" if _is_unopened(result) else reading.format,
+        "unread": orjson.dumps(unread).decode() if unread else None,
+    }
+
+
+def _store(connection: sqlite3.Connection, rows: list[dict[str, Any]]) -> None:
+    """Put rows of equal names in the place of those of the same files."""
+    if rows:
+        names, values = ", ".join(rows[0]), ", ".join(f":{name}" for name in rows[0])
+        into = f"insert or replace into files ({names}) values ({values})"  # noqa: S608 - our own names
+        connection.executemany(into, rows)
 
 
 def _note(connection: sqlite3.Connection, name: str) -> str | None:

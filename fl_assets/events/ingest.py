@@ -31,8 +31,9 @@ from fl_assets.events.mapping_files import mapped_formats
 from fl_assets.events.outcome import IngestReport, Unread
 from fl_assets.events.quarantine import Refused, refused_early, refused_of, stage_refused
 from fl_assets.events.read import Reading, damage_of, line_batches, numbered_lines, read_head
-from fl_assets.events.redaction import compile_rules, redact, redact_id, redact_with_counts
+from fl_assets.events.redaction import compile_rules, redact, redact_all, redact_id, redact_with_counts
 from fl_assets.events.side_rows import SIDE_TABLES, redacted_row, stage
+from fl_assets.events.small_files import SmallFile, put_together, small_file
 from fl_assets.events.sql import SOURCES, STAGE
 from fl_assets.events.stage import Stager, lines_of
 from fl_assets.events.unread import archive_of, could_be_events, fix_for, looks_like, may_become_events
@@ -143,24 +144,25 @@ class Ingestion:
 
     def create(self) -> None:
         """Create the tables of sources and of staged events."""
+        given = [reading.source for reading in self.readings]
+        self.paths = redact_all([source.path for source in given])
         received = self.now.replace(tzinfo=None)  # not the file's time, which archives and copies reset
         sources = [
             {
                 "file_no": number,
-                "path": safe_redact(source.path, redact),
+                "path": path,
                 "node": None if source.node is None else _redacted_id(source.node, self.secret),
                 "received": received,
             }
-            for number, source in enumerate(reading.source for reading in self.readings)
+            for number, (path, source) in enumerate(zip(self.paths, given, strict=True))
         ]
-        self.paths = [str(source["path"]) for source in sources]
         self.connection.execute(SOURCES.ddl)
         self.connection.register("fl_given", pa.Table.from_pylist(sources, schema=SOURCES.arrow_schema))
         self.connection.execute(f"insert into {SOURCES.name} by name select * from fl_given")  # noqa: S608 - our own name
         self.connection.unregister("fl_given")
         self.connection.execute(STAGE.ddl)
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
+    def batches(self) -> Iterator[pa.RecordBatch | SmallFile]:
         """Yield the new lines of each file; `readings` and `rows` are complete when all are read.
 
         An error that a file raises refuses that file and no other; `_converted` does the same for an entry.
@@ -178,8 +180,8 @@ class Ingestion:
                     reading, "damaged_file", f"{reading.format}: {type(error).__name__}: {error}"
                 )
 
-    def _lines_of(self, reading: Reading, number: int) -> Iterator[pa.RecordBatch]:
-        source = reading.source
+    def _lines_of(self, reading: Reading, number: int) -> Iterator[pa.RecordBatch | SmallFile]:
+        source, most = reading.source, self.settings.max_line_bytes
         if source.refused:
             self._refuse_file(reading, "cannot_open", source.refused)
             return
@@ -191,10 +193,10 @@ class Ingestion:
         elif entry:
             reading.format = entry.name
             yield from self._converted(entry, reading, number)
+        elif could_be_events(head) and (small := small_file(reading, number, head, most=most)):
+            yield small
         elif could_be_events(head) or source.offset:
-            for batch in line_batches(
-                reading, number, max_line_bytes=self.settings.max_line_bytes, now=self.now
-            ):
+            for batch in line_batches(reading, number, max_line_bytes=most, now=self.now):
                 yield batch
                 if self.watch.is_over():
                     self._refuse_rest(reading, batch["line_no"][-1].as_py())
@@ -297,7 +299,7 @@ class Ingestion:
             running: dict[Future[None], tuple[Stager, pa.Table | None]] = {
                 pool.submit(compile_rules): (stager, None) for stager in stagers
             }
-            for batch in tables_of(self.batches()):
+            for batch in tables_of(put_together(self.batches())):
                 read = read_events(batch["line"])
                 done = next(as_completed(running))
                 stager, staged = running.pop(done)

@@ -96,6 +96,8 @@ class Reading:
 
 def read_head(source: Source) -> bytes:
     """Return the first bytes of a file, unpacked, for format detection; fewer of a damaged one."""
+    if source.content is not None and source.coding is None:
+        return source.content.removeprefix(_BOM)
     head = b""
     try:
         with source.open() as file:
@@ -292,12 +294,12 @@ def _batch(
     reading: Reading, file_no: int, before: int, data: bytes, max_line_bytes: int
 ) -> Iterator[pa.RecordBatch]:
     """Yield the lines of `data`, which ends with a line end; set `reading.end_lines` to their number."""
-    offsets, lines = _split(data)
+    offsets, lines = split(data)
     if not _is_valid(lines):
         replaced = data.decode("utf-8", "replace").encode()
         reading.mended += replaced.count("\ufffd".encode()) - data.count("\ufffd".encode())
         data = replaced
-        offsets, lines = _split(data)
+        offsets, lines = split(data)
     reading.end_lines = len(lines)
     numbers = np.arange(before + 1, before + len(lines) + 1, dtype=np.int64)
     lengths = np.diff(offsets) - 1
@@ -313,7 +315,8 @@ def _batch(
         yield batch_of(file_no, numbers, lines)
 
 
-def _split(data: bytes) -> tuple[np.ndarray, pa.StringArray]:
+def split(data: bytes) -> tuple[np.ndarray, pa.StringArray]:
+    """Return where each line of `data`, which ends with a line end, begins, and the lines, without a copy."""
     ends = places_of(ord("\n"), np.frombuffer(data, dtype=np.uint8))
     offsets = np.empty(len(ends) + 1, dtype=np.int32)
     offsets[0] = 0

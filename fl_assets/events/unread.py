@@ -37,6 +37,7 @@ _PACKED = (
     (b"\xff\xd8\xff", "an image", "move it out of the folder"),
     (b"\x7fELF", "a program", "move it out of the folder"),
 )
+_MAGICS = tuple(magic for magic, _, _ in _PACKED)
 _FIXES = {
     "damaged_file": "send the file again; what came before the damage was kept",
     "over_limit": "split the file",
@@ -77,7 +78,7 @@ def fix_for(reason: str) -> str:
 
 def archive_of(head: bytes) -> Foreign | None:
     """Recognise an archive or a binary file by its first bytes, before its content is taken for lines."""
-    for magic, what, fix in _PACKED:
+    for magic, what, fix in _PACKED if head.startswith(_MAGICS) else ():
         if head.startswith(magic):
             return Foreign(what, fix)
     if head[_TAR_AT : _TAR_AT + 5] == b"ustar":

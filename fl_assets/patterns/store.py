@@ -24,29 +24,49 @@ from fl_assets.sums.summaries import Summaries
 READ_DAYS = HISTORY_DAYS + BASELINE_DAYS
 """Days of sums that an analysis reads whole; of older ones, only what dates a message."""
 
-_MESSAGES = """
-    with sums as (
+MAX_MESSAGES = 20_000
+"""Distinct messages, at the most, that an analysis looks at: those that most nodes had, then most failures.
+
+Each takes some 25 kB of memory while they are grouped. What is left out are messages of few calls each: their
+failures stay in the sums and in every rate, and are in no pattern.
+"""
+
+_LISTED = """
+    listed as materialized (
+        select message_id from failure_signatures where event_date <= $day
+        group by message_id
+        order by max(event_date) >= $from_day desc, count(distinct node_id) desc, sum(failures) desc,
+            message_id
+        limit $most)"""
+_LEFT_OUT = f"""
+    with {_LISTED}
+    select count(distinct message_id) as messages, coalesce(sum(failures), 0)::bigint as failures
+    from failure_signatures anti join listed using (message_id)
+    where event_date between $from_day and $day"""  # noqa: S608 - constants of our own only
+_MESSAGES = f"""
+    with {_LISTED}, sums as (
         select message_id, any_value(masked_error) as masked_error, any_value(has_text) as has_text, service,
         method,
             sum(failures) as failures, min(event_date) as first_day
-        from failure_signatures where event_date <= $day group by message_id, service, method)
+        from failure_signatures semi join listed using (message_id) where event_date <= $day
+        group by message_id, service, method)
     select message_id, any_value(masked_error) as masked_error, any_value(has_text) as has_text,
         arg_min(service, (-failures, service, method)) as service,
         arg_min(method, (-failures, service, method)) as method,
         min(first_day) as first_day
-    from sums group by message_id order by message_id"""
+    from sums group by message_id order by message_id"""  # noqa: S608 - constants of our own only
 # Lists take most of a row's memory, so they are read only where something needs them: latencies within the
 # window, traces also of a message that has stopped.
-_SIGNATURES = """
-    with known as (
+_SIGNATURES = f"""
+    with {_LISTED}, known as (
         select *, min(event_date) over (partition by message_id) as first_day,
             max(event_date) over (partition by message_id) as last_day
-        from failure_signatures where event_date <= $day)
+        from failure_signatures semi join listed using (message_id) where event_date <= $day)
     select event_date, node_id, service, method, message_id, failures, sessions, first_seen, last_seen,
         case when event_date >= $window or last_day < $day then exemplar_trace_ids end as exemplar_trace_ids,
         case when event_date >= $incidents then incidents end as incidents,
         case when event_date >= $window then latency_histogram end as latency_histogram
-    from known where event_date >= $from_day or event_date = first_day"""
+    from known where event_date >= $from_day or event_date = first_day"""  # noqa: S608
 _TOTALS = """
     select * replace (case when event_date >= $window then latency_histogram end as latency_histogram)
     from call_totals where event_date between $from_day and $day"""
@@ -98,18 +118,23 @@ class PatternStore:
     def history(self, day: date) -> History:
         """Return the sums known by the end of `day`."""
         first = day - timedelta(days=READ_DAYS - 1)
-        known = {"day": day}
-        since = known | {"from_day": first}
+        since = {"day": day, "from_day": first}
         recent = since | {"window": day - timedelta(days=self._max_window_days - 1)}
         incidents = {"incidents": day - timedelta(days=INCIDENT_DAYS - 1)}
-        read = self._warehouse.read
+        most, read = {"most": MAX_MESSAGES}, self._warehouse.read
         return History(
-            messages=read(_MESSAGES, known),
-            signatures=read(_SIGNATURES, recent | incidents),
+            messages=read(_MESSAGES, since | most),
+            signatures=read(_SIGNATURES, recent | incidents | most),
             totals=read(_TOTALS, recent),
             signals=read(_SIGNALS, since),
             summarised=self._summarised(first, day),
         )
+
+    def left_out(self, day: date) -> dict[str, int]:
+        """Return the messages, and their failures, that are too many for `history` to hold."""
+        first = day - timedelta(days=READ_DAYS - 1)
+        (row,) = self._warehouse.rows(_LEFT_OUT, {"day": day, "from_day": first, "most": MAX_MESSAGES})
+        return row
 
     def replace(self, day: date, found: Analysis) -> int:
         """Replace the day's patterns and their members; return how many patterns there are."""

@@ -9,7 +9,7 @@ Conversations cost more, so the statement of the signals runs again over those o
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date
@@ -41,7 +41,7 @@ _STORED_SIGNALS = """
     from conversation_signals where event_date between $first and $day"""
 _FAILED_CALLS = """
     select event_date, node_id, message_id, count(distinct event_id) as failures from ({failures})
-        group by all"""
+        where message_id in (select unnest($members)) group by all"""
 _SAMPLED_TURNS = """
     create temp table fl_sampled as select * from conversation_logs
         where node_id in (select unnest($nodes))"""
@@ -82,19 +82,24 @@ class Recounter:
     def recount(self, day: date, window: Sequence[date]) -> Recount:
         """Return the failures of each pattern of `day` in its `window`, as summed and as counted."""
         by_message: Counter[str] = Counter()
+        members = self._warehouse.read_day("pattern_members", day)
         with self._connect() as connection:
             for table in (RAW_TRACES, CONVERSATION_LOGS):
                 view_days(connection, self._lake, table, window)
-            self._add_failed_calls(by_message, connection, window)
+            self._add_failed_calls(by_message, connection, window, {row["message_id"] for row in members})
             self._add_conversations(by_message, connection, window)
         counted: Counter[str] = Counter()
-        for row in self._warehouse.read_day("pattern_members", day):
+        for row in members:
             counted[row["pattern_id"]] += by_message[row["message_id"]]
         summed = self._warehouse.rows(_SUMMED, {"day": day, "first": window[0]})
         return Recount({row["pattern_id"]: row["failures"] for row in summed}, counted)
 
     def _add_failed_calls(
-        self, found: Counter[str], connection: duckdb.DuckDBPyConnection, window: Sequence[date]
+        self,
+        found: Counter[str],
+        connection: duckdb.DuckDBPyConnection,
+        window: Sequence[date],
+        members: Collection[str],
     ) -> None:
         """Count failed calls by message, of nodes with a summary as it reports them."""
         summarised = {(day, node) for day in window for node in self._summaries.nodes(day)}
@@ -102,7 +107,8 @@ class Recounter:
             for row in self._summaries.rows(day).signatures:
                 found[row["message_id"]] += row["failures"]
         statement = _FAILED_CALLS.format(failures=failures_sql(RAW_TRACES.name))
-        for day, node, message_id, failures in connection.sql(statement).fetchall():
+        rows = connection.execute(statement, {"members": sorted(members)}).fetchall()
+        for day, node, message_id, failures in rows:
             if (day, node) not in summarised:
                 found[message_id] += failures
 

@@ -74,6 +74,24 @@ class SumsStore:
         """Update conversation_signals of these days; return the days that were out of date."""
         return self._refresh(("conversation_signals",), days, self._conversations)
 
+    def largest_signatures(self, day: date, most: int) -> tuple[dict[str, int], list[dict[str, Any]]]:
+        """Return what a day's failure_signatures add up to, and those with most failures.
+
+        A day may have a million rows, so none but these are read.
+        """
+        (sums,) = self._warehouse.rows(
+            "select coalesce(sum(failures), 0)::bigint as failures, count(distinct message_id) "
+            "as distinct_messages, count(*) as rows from failure_signatures where event_date = $day",
+            {"day": day},
+        )
+        columns = "failures, node_id, service, method, masked_error"
+        largest = self._warehouse.rows(
+            f"select {columns} from failure_signatures where event_date = $day "  # noqa: S608 - our own names
+            "order by failures desc, message_id, node_id limit $most",
+            {"day": day, "most": most},
+        )
+        return sums, largest
+
     def _signatures(self, day: date) -> dict[str, pa.Table]:
         signatures, totals = self._engine.signatures(day)
         summarised = self._summaries.rows(day)

@@ -26,6 +26,7 @@ from fl_assets.events.redaction.errors import without_secrets
 from fl_assets.patterns.analysis import analyse, replayed
 from fl_assets.patterns.calibration import reliability
 from fl_assets.patterns.rule_files import load_corrections, load_failure_classes
+from fl_assets.patterns.store import MAX_MESSAGES
 
 GROUP = "patterns"
 TOP = 30
@@ -40,22 +41,17 @@ def failure_signatures(context: dg.AssetExecutionContext, workspace: WorkspaceRe
     refreshed = space.sums.refresh_signatures(space.days.with_events(days[-1]))
     context.log.info(f"summed {len(refreshed)} days that were new or had changed")
     for day in each_in_session(space.warehouse, space.gate.sound_days(days)):
-        rows = space.warehouse.read_day("failure_signatures", day)
-        sums = {
-            "failures": sum(row["failures"] for row in rows),
-            "distinct_messages": len({row["message_id"] for row in rows}),
-        }
-        largest = sorted(rows, key=lambda row: (-row["failures"], row["message_id"], row["node_id"]))
+        sums, largest = space.sums.largest_signatures(day, PREVIEW_ROWS)
+        rows = sums.pop("rows")
         table = [
-            row | {"error": f"{row['service']} {row['method']}: {row['masked_error']}"}
-            for row in largest[:PREVIEW_ROWS]
+            row | {"error": f"{row['service']} {row['method']}: {row['masked_error']}"} for row in largest
         ]
         shown = {
             **numbers(sums),
             **pictures(by_hour=volume_by_hour(space.report.hourly(day))),
             "most_failures": preview(table, ("failures", "node_id", "error")),
         }
-        report_day(context, day, "failure_signatures", len(rows), shown)
+        report_day(context, day, "failure_signatures", rows, shown)
 
 
 @dg.asset(
@@ -116,6 +112,12 @@ def failure_patterns(context: dg.AssetExecutionContext, workspace: WorkspaceReso
             suspects=space.patterns.suspects(window.days),
         )
         rows = space.patterns.replace(day, found)
+        left_out = space.patterns.left_out(day)
+        if left_out["messages"]:
+            context.log.warning(
+                f"{left_out['failures']:,} failures of {left_out['messages']:,} rare messages are in no "
+                f"pattern: an analysis looks at {MAX_MESSAGES:,} messages, those of most nodes first"
+            )
         for each in window.days:
             space.index.mark_analysed(each, space.lake.content_of(each))
         shown = found.patterns.to_dict("records")
@@ -125,6 +127,8 @@ def failure_patterns(context: dg.AssetExecutionContext, workspace: WorkspaceReso
             "failures": sum(row["failures"] for row in failing),
             "significant": sum(bool(row["is_significant"]) for row in failing),
             "not_seen_now": len(shown) - len(failing),
+            "messages_in_no_pattern": left_out["messages"],
+            "failures_in_no_pattern": left_out["failures"],
             "window_days": len(window.days),
             "events_in_window": window.events,
         }

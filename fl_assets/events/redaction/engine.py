@@ -395,6 +395,19 @@ def redact(text: str) -> str:
     return redact_with_counts(text)[0]
 
 
+_MANY_TEXTS = 64
+
+
+def redact_all(texts: Sequence[str]) -> list[str]:
+    """Return what `redact` makes of each text, sooner where nothing is found in most."""
+    if len(texts) < _MANY_TEXTS:
+        return [redact(text) for text in texts]
+    found, raw = list(texts), [text.encode("utf-8", "surrogatepass") for text in texts]
+    for place, after, _ in changed_of(raw, map(has_trigger, raw)):
+        found[place] = after.decode("utf-8", "surrogatepass")
+    return found
+
+
 def residue(text: str) -> list[str]:
     """Return the entities that are still found in a text that should hold none, in rule order."""
     return list(redact_with_counts(text)[1])

@@ -25,6 +25,8 @@ def matches(start: bytes) -> bool:
 
 def _separator(header: str) -> str | None:
     """Return the separator of a header; None where the line is none."""
+    if header[:1] in ("{", "["):
+        return None  # JSON; making a reader costs more than anything else that is asked of a small file
     for separator in _SEPARATORS:
         if header.count(separator) < _FEWEST_COLUMNS - 1:
             continue

@@ -26,6 +26,8 @@ _RESOURCE_TAGS = frozenset(b"\x0a\x12\x1a")
 _SCOPE_TAGS = frozenset(b"\x0a\x12\x1a")
 _MAX_DEPTH = 20
 _ID_BYTES = (16, 8)
+_LONGEST_PREFIX = 11
+"""Bytes: within them a request begins, whose first is 0x0a; a varint has ten at the most."""
 
 
 # Which files ------------------------------------------------------------------------------------------------
@@ -33,7 +35,7 @@ _ID_BYTES = (16, 8)
 
 def matches(start: bytes) -> bool:
     """Whether a file begins with an export request, perhaps after its length."""
-    return _framing(start) is not None
+    return b"\x0a" in start[:_LONGEST_PREFIX] and _framing(start) is not None
 
 
 def _framing(start: bytes) -> str | None:
