@@ -46,6 +46,9 @@ def main() -> None:
     parser.add_argument("--events-per-day", type=int, default=24_000)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--epsilon", type=float, default=1.0)
+    parser.add_argument(
+        "--delta", type=float, default=0.0, help="Names by thresholds of this delta, in place of k."
+    )
     parser.add_argument("--draws", type=int, default=5, help="Independent draws of the noise.")
     asked = parser.parse_args()
     begin = time.perf_counter()
@@ -74,7 +77,11 @@ def main() -> None:
             told(name, raw, found[name])
         noised = []
         for draw in range(asked.draws):
-            changes = {"summary_epsilon": asked.epsilon, "summary_budget": 10_000.0}
+            changes = {
+                "summary_epsilon": asked.epsilon,
+                "summary_delta": asked.delta,
+                "summary_budget": 10_000.0,
+            }
             noised.append(actionable(learn(fleet(root / f"noise{draw}", nodes, days, changes, draw), days)))
             told(f"epsilon {asked.epsilon:g}, draw {draw}", raw, noised[-1])
     shared = [len(kept(raw, one)) for one in noised]
@@ -135,11 +142,13 @@ def fleet(
 ) -> Workspace:
     """A coordinator that has nothing but the summaries of all nodes.
 
-    Each node's ledger is one of this coordinator alone.
+    Each node's ledger is one of this coordinator alone. With a delta each node knows the names that any had
+    published on earlier days.
     """
     coordinator = home(folder, **changes)
     for path in (coordinator.settings.summaries_path, coordinator.settings.node_keys_path):
         path.mkdir(parents=True)
+    told = []
     for number, node in enumerate(nodes):
         settings = node.settings.model_copy(
             update={**changes, "data_path": folder / "nodes" / node.settings.node_id}
@@ -151,13 +160,16 @@ def fleet(
             random=Random(1000 * draw + number),
         )
         summaries_of._lake = node.lake
-        lines = [summaries_of.summarize_day(day).line for day in days if day in summaries_of.days(day, day)]
-        (coordinator.settings.summaries_path / f"{settings.node_id}.jsonl").write_bytes(
-            b"".join(line + b"\n" for line in lines)
-        )
-        (coordinator.settings.node_keys_path / f"{settings.node_id}.pem").write_bytes(
-            public_pem(summaries_of.key())
-        )
+        told.append(summaries_of)
+        key_path = coordinator.settings.node_keys_path / f"{settings.node_id}.pem"
+        key_path.write_bytes(public_pem(summaries_of.key()))
+    for day in sorted(days):
+        lines = [one.summarize_day(day).line + b"\n" for one in told if one.days(day, day)]
+        (coordinator.settings.summaries_path / f"{day}.jsonl").write_bytes(b"".join(lines))
+        for one in told if changes.get("summary_delta") else ():
+            known = one.ledger_path.parent / "known"
+            known.mkdir(exist_ok=True)
+            (known / f"{day}.jsonl").write_bytes(b"".join(lines))
     return coordinator
 
 

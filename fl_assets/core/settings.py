@@ -289,6 +289,13 @@ class FederatedLearningConfig(BaseSettings):
         description="On a node: the most that SUMMARY_EPSILON may add up to over any 30 days; "
         "beyond it nothing is sent.",
     )
+    summary_delta: float = Field(
+        0.0,
+        ge=0,
+        le=0.01,
+        description="On a node: chance that one session brings a name of its own into a day's summary "
+        "with noise, such as 0.00001; 0 leaves names to SUMMARY_MIN_SESSIONS.",
+    )
     summaries_path: Path = Field(
         Path("./data/federated-learning/summaries"),
         description="Folder of nodes' summaries, searched at any depth.",

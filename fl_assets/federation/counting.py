@@ -3,8 +3,9 @@
 What goes here: SQL over the views `raw_traces` and `conversation_logs`, and its result as a record. What does
 not: which counts are published (`privacy.py`).
 
-A *session*, the unit of protection, is a conversation with all its calls, or a trace without a conversation.
-Calls without a trace are one session.
+A *session* is a conversation with all its calls, or a trace without a conversation. Calls without a trace are
+one session. The unit of protection is a session, or where events name users all sessions in which a user is
+the first named; one of them counts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -59,7 +60,7 @@ SESSION_SQL = (
     f"create temp table fl_talk as {conversation_signals_sql('fl_turns', 'raw_traces')}",
     # Of sessions with conversation and calls, half (by the hash of the id) count by their conversation and
     # half by one source.
-    """create temp table fl_picked as
+    """create temp table fl_choices as
         with sources as (select node_id as source, bool_or(not success and caused_by is null) as failed
             from fl_calls group by 1),
         owned as (select session, source, failed from fl_owners join sources using (source)),
@@ -68,17 +69,33 @@ SESSION_SQL = (
             select session, session in (select node_id from fl_talk)
                 and (session not in (select session from owned) or md5('talk' || session) >= '8') as talks
             from sessions)
-        select session, talks, arg_min(source, (not (failed and not talks), md5(session || source))) as source
+        select session, talks,
+            arg_min(source, (not (failed and not talks), md5(session || source))) as source,
+            coalesce(bool_or(failed), false) as failed
         from drawn left join owned using (session) group by session, talks""",
+    # Of all that is one person's one session or trace counts, one that failed first.
+    f"""create temp table fl_units as
+        with loose as (
+            select node_id as source, min({_USER}) filter (node_id <> '') as person,
+                bool_or(not success and caused_by is null) as failed
+            from fl_calls where node_id not in (select source from fl_owners) group by node_id),
+        units as (
+            select session, null as source, coalesce('u:' || person, 's:' || session) as person, failed
+            from fl_choices left join fl_users using (session)
+            union all select null, source, coalesce('u:' || person, source), failed from loose)
+        select session, source from units
+        qualify row_number() over (
+            partition by person order by not failed, md5(coalesce(session, source))) = 1""",  # noqa: S608 - constants of our own only
+    "create temp table fl_picked as select * from fl_choices semi join fl_units using (session)",
     f"""create temp table fl_parts as
         with sources as (select node_id as source, bool_or(not success and caused_by is null) as failed
             from fl_calls group by 1),
         picked as (
-            select source, failed, not talks as counts, case when talks or failed then 1
+            select source, sources.failed, not talks as counts, case when talks or sources.failed then 1
                 else {MAX_CALLS} end as most
             from sources join fl_picked using (source)
             union all select source, failed, true, case when failed then 1 else {MAX_CALLS} end
-            from sources anti join fl_owners using (source))
+            from sources semi join fl_units using (source))
         select source, bool_or(counts) as counts, max(most) as most from picked group by source""",  # noqa: S608 - constants of our own only
 )
 """Statements that make tables of each session's failed calls, signals and contribution from the views

@@ -9,6 +9,7 @@ sent. The ledger accounts for the epsilon spent, so it belongs in the node's bac
 """
 
 import hashlib
+import math
 import os
 import re
 import secrets
@@ -32,7 +33,15 @@ from fl_assets.core.tables import CONVERSATION_LOGS, RAW_TRACES
 from fl_assets.events.engine import Engine
 from fl_assets.federation.admission import clean_text
 from fl_assets.federation.coordinator_side import mask_texts
-from fl_assets.federation.counting import BOUNDED_SQL, EXACT_SQL, SEEN_SQL, SESSION_SQL, DayCounts
+from fl_assets.federation.counting import (
+    BOUNDED_SQL,
+    EXACT_SQL,
+    MAX_CALLS,
+    SEEN_SQL,
+    SESSION_SQL,
+    DayCounts,
+)
+from fl_assets.federation.names import KnownNames
 from fl_assets.federation.privacy import publish
 from fl_assets.federation.rare import shared_templates, split_status
 from fl_assets.federation.summary import NODE_ID, SignedSummary, Summary, shared_settings, summary_to_sign
@@ -108,6 +117,9 @@ class NodeSummaries:
                 telemetry is of several nodes, or the budget is spent.
         """
         settings = shared_settings(self._settings)
+        if self._settings.summary_delta > 1 - math.exp(-settings.epsilon / MAX_CALLS):
+            message = f"{PREFIX}SUMMARY_DELTA needs a larger {PREFIX}SUMMARY_EPSILON: noise decides about names"
+            raise SummaryError(message)
         with self._locked():
             spent = self.ledger()
             known = [one for one in spent if one.day == day]
@@ -137,6 +149,8 @@ class NodeSummaries:
                 created_at=now.replace(microsecond=0),
                 settings=settings,
                 random=self._random,
+                delta=self._settings.summary_delta,
+                known=self._known_names(spent),
             )
             if known and known[-1].content == made.content:
                 return self._resend(known[-1])
@@ -244,7 +258,8 @@ class NodeSummaries:
             node_id = self._node_of([node for (node,) in nodes.fetchall()], day)
             for statement in SESSION_SQL:
                 connection.execute(statement)
-            self._templates(connection)
+            if not self._settings.summary_delta:  # templates hang on exact counts
+                self._templates(connection)
             seen = {kind: dict(connection.execute(sql).fetchall()) for kind, sql in SEEN_SQL.items()}
             statements = BOUNDED_SQL if self._settings.summary_epsilon else EXACT_SQL
             failures, calls, talk = (
@@ -279,6 +294,20 @@ class NodeSummaries:
         connection.execute("""create or replace temp table fl_failed as
             select fl_failed.* replace (coalesce(template, masked_error) as masked_error)
             from fl_failed left join fl_templates on error = masked_error and has_text""")
+
+    def _known_names(self, spent: Iterable[LedgerEntry]) -> KnownNames:
+        """Return the names of earlier summaries and of those in `known/`, which others may have published."""
+        if not self._settings.summary_delta:
+            return KnownNames()
+        found = [self._resend(one).summary for one in spent]
+        for path in sorted((self._folder / "known").glob("*.jsonl")):
+            try:
+                lines = path.read_bytes().splitlines()
+                found += [SignedSummary.model_validate_json(line).signed for line in lines]
+            except ValidationError as error:
+                message = f"{path} must hold summaries alone; take it away, or copy it again"
+                raise SummaryError(message) from error
+        return KnownNames.of(found)
 
     def _node_of(self, found: list[str], day: date) -> str:
         own = self._settings.node_id

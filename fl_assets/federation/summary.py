@@ -8,7 +8,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
@@ -59,6 +59,10 @@ Rows = Field(max_length=MAX_ROWS, fail_fast=True)
 Durations = tuple[tuple[int, int], ...]
 _LAST_YEAR = 9998
 """Of a time of writing, which has to be a time in every zone."""
+
+
+SIGNALS: tuple[str, ...] = get_args(Signal)
+"""Every signal that a conversation may show."""
 
 
 class FailureCount(Record):

@@ -472,3 +472,59 @@ def test_a_summary_says_how_many_persons_had_a_failure():
     ]
     (row,) = counted(tries, [], EXACT_SQL)["failures"]
     assert (row["failures"], row["sessions"], row["people"]) == (5, 5, 3)
+
+
+def test_with_a_delta_a_text_is_named_by_what_was_published_before_and_not_by_k(tmp_path):
+    days = [DAY - timedelta(days=back) for back in (1, 0)]
+    lines = [call("n1", one, 7, day=days[0], error="no route to the host") for one in range(60)]
+    for day in days:
+        lines += [call("n1", one, 8, day=day, error=f"the vault {day} is ajar") for one in range(3)]
+    lines += [call("n1", 90 + one, 7, day=days[1], error="no route to the host") for one in range(12)]
+    home = node_home(tmp_path, "n1", lines)
+    ours = {"summary_epsilon": 1.0, "summary_delta": 1e-5}
+    told = [summaries_of(home, **ours).summarize_day(day).summary for day in days]
+    assert [[row.error for row in one.failures] for one in told] == [["no route to the host"]] * 2
+    shutil.rmtree(home.settings.data_path / "federation")
+    assert summaries_of(home, **ours).summarize_day(days[1]).summary.failures == ()
+    shutil.rmtree(home.settings.data_path / "federation")
+    other = node_home(tmp_path / "other", "n2", [line.replace(b"n1", b"n2") for line in lines])
+    heard = home.settings.data_path / "federation" / "known" / "n2.jsonl"
+    heard.parent.mkdir(parents=True)
+    heard.write_bytes(summaries_of(other, **ours).summarize_day(days[0]).line + b"\n")
+    (row,) = summaries_of(home, **ours).summarize_day(days[1]).summary.failures
+    assert row.error == "no route to the host"
+    heard.write_bytes(b"a list of names\n")
+    with pytest.raises(SummaryError, match="n2.jsonl must hold summaries alone"):
+        summaries_of(home, **ours).summarize_day(days[1] - timedelta(days=1))
+
+
+def test_a_delta_needs_noise(home):
+    with pytest.raises(SummaryError, match="needs a larger FEDERATED_LEARNING_SUMMARY_EPSILON"):
+        summaries_of(home, summary_delta=1e-5).summarize_day(DAY)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_one_person_less_costs_epsilon_however_many_sessions_and_traces_are_theirs(seed):
+    random = Random(seed)
+    owners = [f"u{random.randrange(4)}" if random.random() < 0.7 else None for _ in range(14)]
+    calls, turns = [], []
+    for number, owner in enumerate(owners):
+        given, said = session(random, number)
+        is_loose = random.random() < 0.3  # traces that belong to no session
+        for one in (*given, *said):
+            about = orjson.loads(one["metadata"]) | ({"user_id": owner} if owner else {})
+            if is_loose:
+                about.pop("session_id", None)
+            one["metadata"] = orjson.dumps(about).decode()
+        calls += [one | {"owner": owner} for one in given]
+        turns += [] if is_loose else [one | {"owner": owner} for one in said]
+
+    def told(left: str | None) -> dict[str, Counter]:
+        kept = ([one for one in rows if left is None or one["owner"] != left] for rows in (calls, turns))
+        return bounded(*([{k: v for k, v in one.items() if k != "owner"} for one in rows] for rows in kept))
+
+    for person in {owner for owner in owners if owner}:
+        changed = change(told(None), told(person))
+        one = changed["failures"] + changed["talk"]
+        assert one <= 1
+        assert changed["calls"] <= (1 if one else MAX_CALLS)
