@@ -33,14 +33,7 @@ from fl_assets.core.tables import CONVERSATION_LOGS, RAW_TRACES
 from fl_assets.events.engine import Engine
 from fl_assets.federation.admission import clean_text
 from fl_assets.federation.coordinator_side import mask_texts
-from fl_assets.federation.counting import (
-    BOUNDED_SQL,
-    EXACT_SQL,
-    MAX_CALLS,
-    SEEN_SQL,
-    SESSION_SQL,
-    DayCounts,
-)
+from fl_assets.federation.counting import BOUNDED_SQL, EXACT_SQL, MAX_CALLS, SEEN_SQL, SESSION_SQL, DayCounts
 from fl_assets.federation.names import KnownNames
 from fl_assets.federation.privacy import publish
 from fl_assets.federation.rare import shared_templates, split_status
@@ -118,7 +111,9 @@ class NodeSummaries:
         """
         settings = shared_settings(self._settings)
         if self._settings.summary_delta > 1 - math.exp(-settings.epsilon / MAX_CALLS):
-            message = f"{PREFIX}SUMMARY_DELTA needs a larger {PREFIX}SUMMARY_EPSILON: noise decides about names"
+            message = (
+                f"{PREFIX}SUMMARY_DELTA needs a larger {PREFIX}SUMMARY_EPSILON: noise decides about names"
+            )
             raise SummaryError(message)
         with self._locked():
             spent = self.ledger()

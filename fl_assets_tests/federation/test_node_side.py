@@ -494,7 +494,7 @@ def test_with_a_delta_a_text_is_named_by_what_was_published_before_and_not_by_k(
     (row,) = summaries_of(home, **ours).summarize_day(days[1]).summary.failures
     assert row.error == "no route to the host"
     heard.write_bytes(b"a list of names\n")
-    with pytest.raises(SummaryError, match="n2.jsonl must hold summaries alone"):
+    with pytest.raises(SummaryError, match=r"n2\.jsonl must hold summaries alone"):
         summaries_of(home, **ours).summarize_day(days[1] - timedelta(days=1))
 
 
