@@ -223,8 +223,8 @@ class _Noise:
         found = []
         for service, group in groupby(rows, key=lambda row: row["service"]):
             of_agent = list(group)
-            # A signal that too few showed is published as 0. That depends on its name, not on its count: adding
-            # noise to all counts but 0 would tell 0 from 1.
+            # A signal that too few showed is published as 0. That depends on its name, not on its count:
+            # adding noise to all counts but 0 would tell 0 from 1.
             said = [row for row in of_agent if f"{service}\x1f{row['signal']}" in shown]
             affected = {row["signal"]: self.on(row["affected"]) for row in said}
             quiet = self.on(of_agent[0]["sessions"] - sum(row["affected"] for row in said))
