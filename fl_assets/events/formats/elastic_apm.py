@@ -201,7 +201,8 @@ FORMAT = Format(
     matches=has_any(
         has_all(
             rb'^(?:\xef\xbb\xbf)?\s*\[?\s*\{\s*"metadata"\s*:\s*\{',
-            rb'\{\s*"(?:transaction|span|error|metricset)"\s*:\s*\{',
+            rb'"service"\s*:\s*\{',
+            rb'[}\n,]\s*\{\s*"(?:transaction|span|error|metricset)"\s*:\s*\{\s*"',
         ),
         has_all(
             rb'"@timestamp"\s*:',

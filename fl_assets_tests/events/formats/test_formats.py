@@ -55,6 +55,10 @@ def test_the_telemetrists_own_lines_are_no_format_whatever_they_quote():
         (b'{"batch":[{"id":"e","type":"span-create","body":{"id":"o"}}]}', "langfuse_ingestion"),
         (b'[[{"trace_id":1,"span_id":2,"meta":{"a":"b"}}]]', "datadog"),
         (b'{"metadata":{"service":{}}}\n{"transaction":{"id":"1"}}', "elastic_apm"),
+        (
+            b'{"metadata":{"tags":["x"]},"runs":[{"error":{"message":"no"}}],"parentObservationId":1}',
+            "langfuse",
+        ),
         (b'[{"traceId":"1","timestamp":1,"binaryAnnotations":[]}]', "zipkin_v1"),
         (b'{"traces":[{"traceID":"1","rootTraceName":"x"}]}', "tempo_search"),
         (b'{"messages":[{"role":"user","content":"a"}]}', "chat_dataset"),
