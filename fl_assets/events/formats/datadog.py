@@ -14,7 +14,7 @@ from fl_assets.events.formats.evaluations import Evaluation, score_of
 from fl_assets.events.formats.readers import Found, span_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span
-from fl_assets.events.formats.values import any_ns, as_list, as_object, first, required_text
+from fl_assets.events.formats.values import any_ns, as_list, as_object, first, number_of, required_text
 
 _IDS = (re.compile(rb'"trace_id"\s*:'), re.compile(rb'"span_id"\s*:'))
 _MARKS = (
@@ -63,8 +63,7 @@ def _span(raw: dict[str, Any], about: dict[str, Any]) -> Span:
     said = {**meta, **raw}
     tags = _tags([*as_list(about.get("tags")), *as_list(raw.get("tags"))])
     start = any_ns(raw.get("start_ns") or raw.get("start_ms") or raw.get("start"), "start_ns")
-    took = raw.get("duration")
-    has_ended = isinstance(took, int | float) and not isinstance(took, bool) and took >= 0
+    took = number_of(raw, ("duration",))
     error = {**as_object(meta.get("error")), **as_object(raw.get("error"))}
     status = str(raw.get("status", raw.get("error", "")))
     about_error = {
@@ -112,7 +111,7 @@ def _span(raw: dict[str, Any], about: dict[str, Any]) -> Span:
         parent_id="" if parent in _ROOT else parent.lower(),
         name=str(raw.get("resource") or raw.get("name") or ""),
         start_ns=start,
-        end_ns=start + int(took) if has_ended else 0,
+        end_ns=start + int(took) if took is not None else 0,
         status="error" if is_failed else "unset",
         status_message=str(raw.get("status_message") or ""),
         scope="datadog",

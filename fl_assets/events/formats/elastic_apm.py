@@ -2,11 +2,14 @@
 
 What goes here: transactions, spans and errors of both, nested or with dotted names, by themselves or as hits
 of a search. What does not: what a span means (`conventions.py`); what agents bridge from OpenTelemetry keeps
-its attributes, as documents do under `labels`, with `_` for `.`.
+its attributes, as documents do under `labels`, with `_` for `.`, or, in OpenTelemetry's own data streams, as
+they are.
 
-Sources: elastic/apm-server, `docs/spec/v2` (transaction, span, error, metadata); Elastic's "APM fields".
+Sources: elastic/apm-server, `docs/spec/v2` (transaction, span, error, metadata); Elastic's "APM fields";
+Elastic's exporter of the Collector, mapping mode `otel`.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,9 +18,19 @@ from fl_assets.events.formats.marks import has_all, has_any
 from fl_assets.events.formats.readers import Found, NotUsed, Records, file_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span, SpanEvent
-from fl_assets.events.formats.values import any_ns, as_list, as_object, first, objects_of, required_text
+from fl_assets.events.formats.values import (
+    any_ns,
+    as_list,
+    as_object,
+    first,
+    number_of,
+    objects_of,
+    required_text,
+)
 
 _KINDS = ("transaction", "span", "error")
+_OF_ELASTIC = re.compile(r"(?:transaction|processor|timestamp|event|data_stream)\.")
+"""Attributes that Elastic adds to a span of OpenTelemetry."""
 _STATUS = {"success": "ok", "failure": "error"}
 _RESOURCE = {
     "service.name": "service.name",
@@ -63,6 +76,8 @@ def _events(record: Any) -> Iterator[dict[str, Any]]:
 
 
 def _of_event(one: dict[str, Any], metadata: dict[str, Any]) -> Span | NotUsed:
+    if "@timestamp" in one and one.get("span_id"):
+        return _of_otel(one)
     if "@timestamp" in one:
         kind = str(_at(one, "processor.event") or "")
         if kind not in _KINDS:
@@ -82,6 +97,31 @@ def _of_event(one: dict[str, Any], metadata: dict[str, Any]) -> Span | NotUsed:
     return _span(raw, _ids(raw), raw.get("duration"), code, resource, attributes)
 
 
+def _of_otel(one: dict[str, Any]) -> Span | NotUsed:
+    """Read a document of a data stream of OpenTelemetry, where a span keeps its names."""
+    if (took := number_of(one, ("duration",))) is None:
+        return NotUsed("log documents of OpenTelemetry")
+    attributes = _below(one, "attributes")
+    start = any_ns(attributes.get("timestamp.us") or one["@timestamp"], "@timestamp")
+    status = str(_at(one, "status.code") or "unset").lower()
+    return Span(
+        trace_id=required_text(one.get("trace_id"), "trace_id").lower(),
+        span_id=required_text(one.get("span_id"), "span_id").lower(),
+        parent_id=str(one.get("parent_span_id") or "").lower(),
+        name=str(one.get("name") or ""),
+        start_ns=start,
+        end_ns=start + int(took) if start else 0,
+        status=status if status in {"ok", "error"} else "unset",
+        status_message=str(_at(one, "status.message") or ""),
+        scope=str(_at(one, "scope.name") or ""),
+        attributes={key: value for key, value in attributes.items() if not _OF_ELASTIC.match(key)},
+        resource={
+            **_below(one, "resource.attributes"),
+            **_below(as_object(one.get("resource")), "attributes"),
+        },
+    )
+
+
 def _of_document(kind: str, one: dict[str, Any]) -> Span:
     own = {key: _at(one, f"{kind}.{key}") for key in ("id", "name", "type", "subtype", "result", "action")}
     parent = _at(one, "parent.id") or (_at(one, "transaction.id") if kind != "transaction" else None)
@@ -96,12 +136,12 @@ def _of_document(kind: str, one: dict[str, Any]) -> Span:
             if (found := _at(one, f"error.exception.{key}")) is not None:
                 exception = {**exception, key: (as_list(found) or [found])[0]}
         return _error(raw, ids, exception, _at(one, "error.log"), resource)
-    took = _at(one, f"{kind}.duration.us")
+    took = number_of({"us": _at(one, f"{kind}.duration.us")}, ("us",))
     labels = {**_below(one, "labels"), **_below(one, "numeric_labels")}
     return _span(
         raw,
         ids,
-        took / 1000 if isinstance(took, int | float) else None,
+        took / 1000 if took is not None else None,
         _at(one, "http.response.status_code"),
         resource,
         {attribute_of(key): value for key, value in labels.items()},
@@ -121,7 +161,7 @@ def _span(
     attributes: dict[str, Any],
 ) -> Span:
     start = any_ns(raw.get("timestamp"), "timestamp")
-    is_known = isinstance(took_ms, int | float) and not isinstance(took_ms, bool) and took_ms >= 0
+    took = number_of({"ms": took_ms}, ("ms",))
     about = {"http.response.status_code": code, "result": raw.get("result"), "span_type": raw.get("type")}
     return Span(
         trace_id=required_text(ids[0], "trace id").lower(),
@@ -129,7 +169,7 @@ def _span(
         parent_id=str(ids[2] or "").lower(),
         name=str(raw.get("name") or raw.get("type") or ""),
         start_ns=start,
-        end_ns=start + round(took_ms * 1e6) if is_known else 0,
+        end_ns=start + round(took * 1e6) if took is not None else 0,
         status=_STATUS.get(str(raw.get("outcome") or "").lower(), "unset"),
         scope="elastic-apm",
         attributes={**{key: value for key, value in about.items() if value is not None}, **attributes},
@@ -208,6 +248,12 @@ FORMAT = Format(
             rb'"@timestamp"\s*:',
             rb'"processor\.event"\s*:|"processor"\s*:\s*\{',
             rb'"(?:transaction|span|error)\.id"\s*:|"(?:transaction|span|error)"\s*:\s*\{',
+        ),
+        has_all(
+            rb'"@timestamp"\s*:',
+            rb'"span_id"\s*:',
+            rb'"resource\.attributes\.|"resource"\s*:\s*\{',
+            rb'"data_stream',
         ),
     ),
     read=file_reader(_of_file, "events"),

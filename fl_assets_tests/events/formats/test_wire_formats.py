@@ -208,6 +208,36 @@ def test_elasticsearchs_documents_are_what_agents_sent(wrapped):
     assert call["metadata"]["node_id"] == "node-7"
 
 
+OTEL_DOCUMENT = {
+    "@timestamp": f"{AT}0.000Z",
+    "data_stream": {"type": "traces", "dataset": "generic.otel"},
+    "trace_id": TRACE,
+    "span_id": TOOL,
+    "parent_span_id": SPAN,
+    "name": "execute_tool refund",
+    "kind": "Internal",
+    "duration": 412_000_000,
+    "status": {"code": "Error", "message": "order already refunded"},
+    "attributes": {
+        "gen_ai.operation.name": "execute_tool",
+        "gen_ai.tool.name": "refund",
+        "timestamp.us": NANO // 1000,
+        "transaction.id": TOOL,
+    },
+    "resource": {"attributes": {"service.name": "billing", "host.name": "node-7"}},
+    "scope": {"name": "strands"},
+}
+
+
+@pytest.mark.parametrize("wrapped", WRAPPED)
+def test_elasticsearchs_documents_of_opentelemetry_keep_its_names(wrapped):
+    (call,) = calls_of(WRAPPED[wrapped]([OTEL_DOCUMENT]))
+    assert (call["service"], call["method"], call["error"]) == ("billing", "refund", "order already refunded")
+    assert (call["duration_ms"], call["timestamp"]) == (412.0, f"{AT}0.412000Z")
+    assert call["metadata"]["node_id"] == "node-7"
+    assert "transaction.id" not in call["metadata"]
+
+
 def test_an_error_that_was_handled_makes_no_failure_of_a_success():
     good = [ELASTIC_APM[0], {"span": {**ELASTIC_APM[2]["span"], "outcome": "success"}}, ELASTIC_APM[3]]
     assert [(call["success"], call["error"]) for call in calls_of(good)] == [(True, None)]
@@ -217,6 +247,20 @@ def test_an_error_whose_span_is_elsewhere_stands_for_it():
     (call,) = calls_of([ELASTIC_APM[0], ELASTIC_APM[3], {"metricset": {}}])
     assert (call["success"], call["error"]) == (False, "RefundError: order already refunded")
     assert call["metadata"]["unfinished"] == "true"
+
+
+@pytest.mark.parametrize("took", ["1e999", "-5", '"long"', "true", "null"])
+def test_a_duration_that_is_none_costs_the_duration_alone(took):
+    agent = {"span": {**ELASTIC_APM[2]["span"], "duration": 7}}
+    for values in (
+        [ELASTIC_APM[0], agent],
+        [{**OTEL_DOCUMENT, "duration": 7}],
+        [{**LLM_SPAN, "duration": 7}],
+    ):
+        content = file_of(values).replace(b'"duration":7', f'"duration":{took}'.encode())
+        _, events, refused = rows("x", content)
+        durations = [event["execution_trace"]["duration_ms"] for event in events]
+        assert durations == [None] or (durations == [] and refused)
 
 
 # Zipkin 1 ---------------------------------------------------------------------------------------------------
