@@ -24,7 +24,7 @@ STAND_IN = "|".join(
         "<[0-9A-Za-z_ .-]+>",
         "(?:ConvertTo|Get|Read|New|Import|Select|Invoke)-[A-Z][A-Za-z]+$",  # commands of PowerShell
         "[$](?:[{(]|[0-9]$|[A-Za-z_]+(?:$|\\[|->))",  # ${NAME}, $1, $name
-        "[*]{2}",
+        "[*]{2}|#[{]|[(]{2}[a-z._-]+[)]{2}$|await ",
         "\\[[A-Za-z_ -]+\\]",
         "[\\[{(]+(?:$|[\\\\\"'])",
         "\\{{1,2}[A-Za-z_. ]+\\}{1,2}(?:$|[^0-9A-Za-z])",
@@ -42,7 +42,7 @@ STAND_IN = "|".join(
 )
 """What stands for a value: a placeholder, or a word such as `None` or `required`."""
 CODE = (
-    "(?:[A-Za-z_]+[.])+[A-Za-z_]+(?:$|[(])|(?:[A-Za-z_.]|::)+[(\\[]"
+    "(?:[A-Za-z_]+[.])+[A-Za-z_]+(?:$|[(])|(?:[A-Za-z_.]|::)(?:[0-9A-Za-z_.]|::)*[(\\[]"
     "|[A-Za-z_.]*(?:[Pp]assword|[Pp]asswd|[Tt]oken|[Ss]ecret|[Kk]ey)[,):}]*$"
 )
 """A name or a call in source code, as it stands unquoted."""

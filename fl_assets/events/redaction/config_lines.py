@@ -32,7 +32,6 @@ psksecret␣(?:ENC␣)?"? | set psksecret ENC ‹Tulip7Krokus›
 (?:ascii-text|wpa-passphrase|wpa-psk)␣"? | pre-shared-key ascii-text "‹Tulip7Krokus›"
 (?:SETUSER|user)␣{_NAME}␣(?:(?:on|off|reset|[~+&@-][^\s<>]{{0,30}})␣){{1,6}}> | user b on >‹Tulip7Krokus›
 chpasswd:[^<>]{{0,40}}\n\s*(?:-␣)?[a-z][a-z0-9_-]{{0,30}}: | chpasswd:\n  list: §\n    root:‹Tulip7Krokus›
-"{_NAME}"␣"(?:md5|SCRAM-SHA-256[$]) | "app" "md5‹db9d1d60934baded69c8f9d4704e0deb›"
 "{_NAME}"␣+[*]␣+" | "anna" * "‹Tulip7Krokus›" *
 {_PROMPT}(?:HELLO␣[23]␣)?AUTH␣(?:[A-Za-z][0-9A-Za-z_.-]{{0,30}}␣)?"? | AUTH ‹Tulip7Krokus›
 "AUTH"␣(?:"{_NAME}"␣)?" | [0 unix:x] "AUTH" "‹Tulip7Krokus›"

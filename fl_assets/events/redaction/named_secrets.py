@@ -180,4 +180,23 @@ RULES = (
         need="[^0-9]*[0-9].*",
         unless=(STAND_IN, Unless(before=f"^{_TOKEN_OF}.*")),
     ),
+    Rule(  # in code
+        "API_KEY",
+        "(jwt[.](?:sign|verify|encode|decode)[(][^\r\n<]{1,80}, ?[\"']"
+        "|[\"'][A-Z_]{0,20}(?:KEY|SALT)[\"'], {0,12}[\"'])"
+        f"([^\"'\r\n {SEP}]{{12,80}}|[^\"'\r\n{SEP}]{{40,80}})([\"'])",
+        examples=(
+            "jwt.sign({ id: 1 }, '‹myUltraSecretSauce2022›', { expiresIn",
+            "define('AUTH_KEY',         '‹x+9|Kz~t&Q:s2(vW}4mR{u8H!pL3^eJ6@bN0?yD5#cF7%›');",
+        ),
+        stays=("jwt.decode(token, 'RS256andothers')",),
+        need=f"{MIXED}.*",
+        unless=(STAND_IN, CODE, "(?:HS|RS|ES)[0-9]{3}"),
+    ),
+    Rule(
+        "API_KEY",
+        "((?:[Kk]ey|KEY|ipk|[Ss]erial)[^0-9\r\n<]{0,20}?[ :=])"
+        "([0-9A-Z]{5}(?:-[0-9A-Z]{5}){4})([^0-9A-Za-z-]|$)",
+        examples=("slmgr /ipk ‹8HTMM-4JMQR-9PHPD-87Y4C-FPFJG›",),
+    ),
 )

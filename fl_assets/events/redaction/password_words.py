@@ -1,7 +1,7 @@
 """Passwords in code and in sentences: the call that takes them, the word behind them, codes and phrases."""
 
 from fl_assets.events.redaction.blocks import CODE, SEP, SIGNS, STAND_IN
-from fl_assets.events.redaction.passwords import LONG_WORD
+from fl_assets.events.redaction.passwords import LONG_WORD, UNCASED_WORD
 from fl_assets.events.redaction.rule import Rule, Unless, any_case
 
 _PASSWORD = any_case("(?:pass(?:word|wd|phrase|code|wort)|kennwort|contraseña|senha|mot de passe)")
@@ -31,10 +31,19 @@ _NO_CODE_OF = any_case("(?:error|status|exit|country|postal|zip|line|version|por
 _UP_TO_DIGITS = f"[^0-9\\r\\n.!?;,،<{SEP}]{{0,40}}?[^0-9A-Za-z\\r\\n.<{SEP}-]"
 _PHRASE_WORD = any_case("(?:clave|parola(?:sı)?|haslo|passwort|passphrase|secret phrase)")
 _PHRASE_NAME = f"(?:{LONG_WORD}|{_PHRASE_WORD})"
-_IS = "is|was|es|est|ist|è|é|jest|to|auf|als|as|lautet|olarak|on"
+_IS = "c['’]est|is|was|es|est|ist|è|é|jest|to|auf|als|as|lautet|olarak|on"
 _WIFI = any_case("(?:wi-?fi|wlan|hotspot|kablosuz)")
 _NO_PHRASE = any_case(
     "(?:for|on|in|at|of|the|and|not|no|ask|see|same|please|still|now|with|wrong|incorrect|invalid)(?:[ .,]|$)"
+)
+_STILL = "(?:still|literally|just|simply|now|always)"
+_ABOUT = any_case(
+    "(?:hash|length|polic|strength|minimum|maximum|at least|version"
+    "|manager|attempt|history|error|expire|rotat|reset)"
+)
+_PASS_NAME = (
+    "(?:[A-Z0-9_]{0,20}(?:PASS(?:WORD|WD|PHRASE)?|PWD|PSW)"
+    "|(?:[a-z0-9_.]{1,20}[_.=])?(?:pass(?:word|wd|phrase)?|pwd|psw))"
 )
 
 RULES = (
@@ -150,5 +159,75 @@ RULES = (
         examples=('"my password is ‹iloveoatmilk›" and',),
         stays=("my password is incorrectly stored", "my password is compromised"),
         unless=(_NO_PHRASE, ".*(?:ed|able|ly|ing|ent|tive|ible|rect|less)$"),
+    ),
+    Rule(  # some words further on, behind a colon, a dash or a verb: letters and digits
+        "PASSWORD",
+        f"((?:{_PHRASE_NAME}|{UNCASED_WORD}|(?:^|[^A-Za-z]){any_case('(?:mdp|pw)')})[^0-9A-Za-z\"'\r\n<{SEP}]"
+        f"[^0-9\"'\r\n:=<{SEP}]{{0,50}}?(?:[1-9][CС])?"
+        f"(?:[:：—–]|[ ](?:{_IS}|je|هي|هو))(?: {_STILL})?[ ][\"'`]?)"
+        f"([^ \t\r\n\"'`<>(){{}},;:=/|{SEP}]{{6,40}})()",
+        examples=(
+            "كلمة المرور الجديدة هي ‹Falafel_2205› واسم",
+            "пароль админа на терминалке — ‹йцукен-1408› (русская)",
+            "Heslo k účtu v e-shopu je ‹Knedlik.Zeli5›, jméno",
+            "la clave para abrir el zip: ‹nominas_marzo_24›",
+        ),
+        stays=("password hash is sha256-v2", "password reset on: 2026-11-02"),
+        need="[^0-9]*[A-Za-zÀ-ɏͰ-ӿ][^0-9]*[0-9].*|[0-9]+[-_.~]?[A-Za-z]{3}.*",
+        unless=(
+            STAND_IN,
+            CODE,
+            "[A-Za-z]+[-_]?[0-9]{1,2}[.,!?]?$|v?[0-9.]+|[0-9a-f-]{16,}$|(?:sha|md|aes|rsa|utf|bcrypt|argon)[0-9a-z_-]*",
+            "[0-9]{4}-[0-9]{2}|.*://|[/~.$@]|[A-Z]{1,4}-[0-9-]+[.]?$|.*[.](?:txt|md|ya?ml|json|py|conf|cfg|log)$",
+            Unless(before=f".*(?:{_ABOUT}).*"),
+        ),
+        apart=True,
+    ),
+    Rule(
+        "PASSWORD",
+        f"((?:{_PASSWORD}|(?:^|[^A-Za-z])[Pp][Ww])[^0-9\"'\r\n:=<.{SEP}]{{0,50}}? is {_STILL} )"
+        f"([a-z]{{4,}})([^0-9A-Za-z_]|$)",
+        examples=("the admin pw for the NAS is still ‹kermit›, lowercase",),
+        stays=("the password is still not set",),
+        unless=(STAND_IN, _NO_PHRASE, ".*(?:ed|able|ly|ing|ible)$"),
+    ),
+    Rule(  # in quotes behind a name in code, whatever stands between
+        "PASSWORD",
+        f"({_PASS_NAME}[A-Za-z_0-9]{{0,6}}[\"'\\]]{{0,2}}(?: {{0,8}}(?:,|=>|=|:|->) {{0,8}}| {{1,8}})"
+        f"(?:[A-Za-z0-9_]{{2,12}}[(])?[\"'])([^\"'\r\n<>{SEP}]{{6,60}})([\"'])",
+        examples=(
+            '$env:SQLPASS = "‹Rosinenbrot~9›"; .\\x.ps1',
+            "define('DB_PASSWORD', '‹;uT4)rvN}}k2w›');".replace("}}", "}"),
+            '{:user "clj" :password "‹((parens))4u›" :port 1}',
+            "SET user_pass = MD5('‹bakery-Admin-1›') WHERE",
+            '#define ADMIN_PWD "‹esp32-greenhouse›"',
+            "page.fill('input[name=pass]', '‹E2e-Cypress-4›');",
+        ),
+        stays=("pass 'user_profile_2' on", "password 'must be 8 or more'"),
+        need="[^ ]*[^ A-Za-z_-].*",
+        unless=(
+            STAND_IN,
+            CODE,
+            "[A-Za-z_]+[0-9]*$|.* (?:is|must|be|the|for|of|to) |[#.\\[/$]|.*[.][a-z]{2,4}$|.*://|.*: ?$",
+        ),
+    ),
+    Rule(
+        "PASSWORD",
+        f"((?:^|[\r\n]){_PASSWORD}[. ]{{2,20}}: ?)([^ \t\r\n{SEP}]{{5,}})()",
+        examples=("Username.....: anna\nPassword.....: ‹f8K)w2_Ts›\nx",),
+        unless=(STAND_IN, CODE),
+    ),
+    Rule(
+        "PASSWORD",
+        f"(echo (?:-n )?[\"'])([^\"'\r\n|{SEP}]{{4,60}})"
+        f"([\"'] ?[|] ?(?:sudo (?:-[A-Za-z]{{1,3}} )?-S|passwd|cryptsetup|gpg))",
+        examples=("echo '‹mango lassi›' | sudo -S systemctl",),
+        unless=(STAND_IN,),
+    ),
+    Rule(
+        "PASSWORD",
+        f"({any_case('app[- ]password')}[^\r\n:<{SEP}]{{0,40}}: ?)"
+        f"([a-z]{{16}}|(?:[a-z]{{4}} ){{3}}[a-z]{{4}})([^0-9A-Za-z_]|$)",
+        examples=("Generated an app password for Outlook: ‹hgtrwqpzmbvdkxny›",),
     ),
 )

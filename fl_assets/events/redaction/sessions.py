@@ -35,6 +35,7 @@ _HASHES = "|".join(
         "-(?:pbkdf2|hashed)-[0-9a-f]{40},[0-9a-f]{16,64}(?:,[0-9]{1,7})?",  # CouchDB
         "SCRAM-SHA-(?:1|256|512)[$][0-9]{3,7}:[0-9A-Za-z+/=]{8,}[$][0-9A-Za-z+/=:]{20,}|[*][0-9A-F]{40}",
         "grub[.]pbkdf2[.]sha512[.][0-9]{3,7}[.][0-9A-F]{64,}[.][0-9A-F]{64,}",
+        "md5[0-9a-f]{32}",
         "[{](?:S?SHA|S?MD5|S?SHA(?:256|384|512)|CRYPT|PBKDF2[A-Z0-9-]*)[}][0-9A-Za-z./+=$]{20,}",  # RFC 2307
     )
 )
@@ -177,6 +178,7 @@ RULES = (
         examples=(
             "admin:‹$apr1$Md7fkw0Y$H6GYa5OxmahpAMfoT7FegY›",
             "‹pbkdf2_sha256$600000$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo›",
+            '"app" "‹md5db9d1d60934baded69c8f9d4704e0deb›"',
             "userPassword: ‹{SSHA}W6ph5Mm5Pz8GgiULbPgzG37mj9gxN2c1›",
         ),
         stays=("$1 fee, $6 total", "$2b$ is the prefix"),

@@ -42,13 +42,13 @@ _QUOTE = "\\\\{0,7}[\"'`]?"
 _USER_FLAG = f"(?:-[uUliD]|--?(?:user(?:name)?|login|account)|[-/]u(?:ser)?)(?:[ :=]{_QUOTE}|){_NAME}[\"'`]?"
 _FLAG = "(?:-{1,2}[A-Za-z][A-Za-z-]{0,24}|/[A-Za-z]{1,12})"
 _LINE = f"[^\r\n{SEP}]"
-_NAMES = f"(?:(?:-{{0,2}}{_NAME}){_QUOTE}[ ,:/%]{{1,2}}{_QUOTE}){{0,3}}"
+_NAMES = f"(?:(?:-{{0,2}}{_NAME}){_QUOTE}[ ,:/%(]{{1,2}}{_QUOTE}){{0,3}}"
 _CALLS = (
     "(?:[Ll]ogin|[Ll]ogon|[Aa]uth[A-Za-z_]*|[Cc]onnect[A-Za-z]*|[Cc]red[A-Za-z]*|[Oo]pen|PDO|[Pp]assw[A-Za-z]*"
-    "|mysqli?|[Hh]ash[A-Za-z]*|[Ss]ecret[A-Za-z.]*|[Bb]ind)"
+    "|mysqli?|[Ww]i[Ff]i[.][a-z]+|[Hh]ash[A-Za-z]*|[Ss]ecret[A-Za-z.]*|[Bb]ind)"
 )
 _SAYS = "(?:echo|printf|send|sendline|type|enter)(?: -[neE]+)?"
-_SET = "(?:(?:re)?set|changed|switched|updated) (?:it|mine|this|that) to"
+_SET = "(?:(?:re)?set|changed|switched|updated) (?:(?:it|mine|this|that) )?(?:from [^ ]{4,30} )?(?:to|from)"
 _SECRET_OR_PASSWORD = f"{_EDGE}(?:{_SECRET}|{LONG_WORD})"
 _THEN = f"{_QUOTE}[ ,:]{{1,2}}[>]?{_QUOTE}"
 
@@ -57,7 +57,7 @@ _SIGNS = {
         f"{_USER_FLAG} (?:{_LINE}{{0,80}} )?{_FLAG}[ :=]?{_QUOTE}",  # -u anna -x
         f"(?:^|[ (\"'`])[-/](?:[pPwWkKasNX]|[hr]p|RP)[ :=]?{_QUOTE}",  # -p
         f"(?:^|[^0-9A-Za-z])(?:-[uUa]|--(?:[a-z]+-)?(?:user|auth))[ =]?{_QUOTE}{_NAME}[:%,]{_QUOTE}",
-        f"<<< ?{_QUOTE}",
+        f"<<< ?{_QUOTE}|(?:^|[ :]){_NAME} / |(?:^|[^0-9A-Za-z])[0-9a-f]{{32,64}}:",
         f'(?:^|[ :>])"{_NAME}" (?:[*] )?"',  # "anna" "
         f"{_EDGE}{_USER}(?:[_ ][a-z-]{{1,12}}){{0,2}}[ :]{{1,2}}{_QUOTE}{_NAME}{_THEN}",
         f"{_EDGE}{_USER}:{_QUOTE}",
@@ -87,7 +87,10 @@ stands_before = {
     )
     for found in _SIGNS
 }
-_USER_BEHIND = "^[\"'`]? (?:-u|--user(?:name)?|/user)[ :=]"
+_USER_BEHIND = (
+    "^[\"'`]? (?:-u|--user(?:name)?|/user)[ :=]"
+    f"|^[\"'], ?[a-z_]{{1,16}}[=:] ?[\"'][^\"'\r\n]{{0,30}}{LONG_WORD}"  # of an action
+)
 stands_behind = {
     WEAK: linear.searcher(_USER_BEHIND),
     LIKELY: linear.searcher(_USER_BEHIND),
@@ -98,6 +101,7 @@ is_pair = linear.searcher(f"(?:^|[ :\"'\\\\/]){_NAME}[:/][\"']?$")
 has_column = linear.searcher(
     f'(?s)(?:^|[\n|,;\t "])(?:[a-z]{{1,8}}_)?(?:{_SECRET}|{LONG_WORD})[ "]*[|,;\t\r\n].*[\n|,;\t][ "]*$'
     f"|[$#>] [^\n]*(?:{_SECRET}|{LONG_WORD})[^\n]*\n$"  # what a command printed
+    f"|(?:{LONG_WORD}s?|[Aa]ccounts|[Ll]ogins)[^\n]{{0,20}}\n(?:[^\n]*\n){{0,2}}[^\n]*[ \t]$"  # a list
     f"|(?:{_SECRET}|{LONG_WORD})[^\n]*\n[^\n]*(?:{_SAYS})[ (]{{1,2}}[\"']$"
 )
 """Whether the lines above have a column for secrets, and the value stands in a column."""
@@ -119,7 +123,9 @@ goes_on = linear.searcher(
 )
 """Whether a word is a part of something longer, or a value follows it, so that it is a name."""
 has_key_column = linear.searcher(f'(?s)[|,;\t]\\s*{_KEY}\\s*[|,;\t\r\n].*[\n|,;\t][ "]*$')
-key_stands_before = linear.searcher(f"{_EDGE}{_KEY}(?:[^0-9A-Za-z].{{0,60}})?[^0-9A-Za-z]$")
+key_stands_before = linear.searcher(
+    f"(?:Fernet|Client|Cipher|AES|HMAC|hmac)[A-Za-z.]*[(]b?[\"']$|{_EDGE}{_KEY}(?:[^0-9A-Za-z].{{0,60}})?[^0-9A-Za-z]$"
+)
 key_stands_right_before = linear.searcher(f"{_EDGE}{_KEY}[A-Za-z_]{{0,12}}[^0-9A-Za-z]{{1,4}}$")
 key_stands_behind = linear.searcher(
     f"^[^0-9A-Za-z].{{0,24}}[^0-9A-Za-z]{any_case('(?:api|access|secret|auth|license) ?(?:key|token)')}"

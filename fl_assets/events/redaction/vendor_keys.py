@@ -35,6 +35,7 @@ Dropbox | sl[.](?:B|u[.])… | sl.B~60
 OpenShift | sha256~… | sha256\\~~43
 Yandex | (?:t1[.]9eu|AQVN|YCAJE)… | t1.9eu~40
 Atlassian | (?:AT[ACS]TT3|ATBB)… | ATATT3~60
+X, Twitter | AAAAAAAAAAAAAAAAAAAAA[0-9A-Za-z%]{60,} | AAAAAAAAAAAAAAAAAAAAA~70
 Facebook, Instagram | (?:EAA[A-Z]|IGQVJ|IGAA)… | EAAB~60
 Tencent | AKID… | AKID~32
 Artifactory | (?:AKCp|cmVmdGtu)… | AKCp~60
