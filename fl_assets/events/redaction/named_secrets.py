@@ -179,6 +179,7 @@ RULES = (
         stays=("next token 1b3918d08a64532ac5d160de11159b7520983929",),
         need="[^0-9]*[0-9].*",
         unless=(STAND_IN, Unless(before=f"^{_TOKEN_OF}.*")),
+        apart=True,
     ),
     Rule(  # in code
         "API_KEY",
@@ -192,11 +193,13 @@ RULES = (
         stays=("jwt.decode(token, 'RS256andothers')",),
         need=f"{MIXED}.*",
         unless=(STAND_IN, CODE, "(?:HS|RS|ES)[0-9]{3}"),
+        apart=True,
     ),
     Rule(
         "API_KEY",
         "((?:[Kk]ey|KEY|ipk|[Ss]erial)[^0-9\r\n<]{0,20}?[ :=])"
         "([0-9A-Z]{5}(?:-[0-9A-Z]{5}){4})([^0-9A-Za-z-]|$)",
         examples=("slmgr /ipk ‹8HTMM-4JMQR-9PHPD-87Y4C-FPFJG›",),
+        apart=True,
     ),
 )

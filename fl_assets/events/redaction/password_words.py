@@ -123,6 +123,7 @@ RULES = (
         ),
         stays=('invalid password for user "bob"', 'password: "is required"'),
         unless=(STAND_IN, CODE, ".*[ ](?:is|must|required|should|incorrect)(?:[ .]|$)"),
+        apart=True,
     ),
     Rule(  # of a network, in words
         "PASSWORD",
@@ -143,6 +144,7 @@ RULES = (
             "(?:correct|available|changed|different|unknown|displayed|printed)$",
             _NO_PHRASE,
         ),
+        apart=True,
     ),
     Rule(  # what a person typed at a prompt
         "PASSWORD",
@@ -152,6 +154,7 @@ RULES = (
         examples=("Enter passphrase for 'tank/private': ‹mole tango river nine›",),
         stays=("Enter password for anna: \nok",),
         unless=(STAND_IN, CODE, _NO_PHRASE),
+        apart=True,
     ),
     Rule(
         "PASSWORD",
@@ -159,6 +162,7 @@ RULES = (
         examples=('"my password is ‹iloveoatmilk›" and',),
         stays=("my password is incorrectly stored", "my password is compromised"),
         unless=(_NO_PHRASE, ".*(?:ed|able|ly|ing|ent|tive|ible|rect|less)$"),
+        apart=True,
     ),
     Rule(  # some words further on, behind a colon, a dash or a verb: letters and digits
         "PASSWORD",
@@ -190,6 +194,7 @@ RULES = (
         examples=("the admin pw for the NAS is still ‹kermit›, lowercase",),
         stays=("the password is still not set",),
         unless=(STAND_IN, _NO_PHRASE, ".*(?:ed|able|ly|ing|ible)$"),
+        apart=True,
     ),
     Rule(  # in quotes behind a name in code, whatever stands between
         "PASSWORD",
@@ -210,12 +215,14 @@ RULES = (
             CODE,
             "[A-Za-z_]+[0-9]*$|.* (?:is|must|be|the|for|of|to) |[#.\\[/$]|.*[.][a-z]{2,4}$|.*://|.*: ?$",
         ),
+        apart=True,
     ),
     Rule(
         "PASSWORD",
         f"((?:^|[\r\n]){_PASSWORD}[. ]{{2,20}}: ?)([^ \t\r\n{SEP}]{{5,}})()",
         examples=("Username.....: anna\nPassword.....: ‹f8K)w2_Ts›\nx",),
         unless=(STAND_IN, CODE),
+        apart=True,
     ),
     Rule(
         "PASSWORD",
@@ -223,11 +230,13 @@ RULES = (
         f"([\"'] ?[|] ?(?:sudo (?:-[A-Za-z]{{1,3}} )?-S|passwd|cryptsetup|gpg))",
         examples=("echo '‹mango lassi›' | sudo -S systemctl",),
         unless=(STAND_IN,),
+        apart=True,
     ),
     Rule(
         "PASSWORD",
         f"({any_case('app[- ]password')}[^\r\n:<{SEP}]{{0,40}}: ?)"
         f"([a-z]{{16}}|(?:[a-z]{{4}} ){{3}}[a-z]{{4}})([^0-9A-Za-z_]|$)",
         examples=("Generated an app password for Outlook: ‹hgtrwqpzmbvdkxny›",),
+        apart=True,
     ),
 )

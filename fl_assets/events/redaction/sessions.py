@@ -191,5 +191,6 @@ RULES = (
             "webdav:Restricted:‹132f43940199d225fb18460061ec712d›",
             "bob:1001:aad3b435b51404eeaad3b435b51404ee:‹8846f7eaee8fb117ad06bdd830b7586c›:::",
         ),
+        apart=True,
     ),
 )
