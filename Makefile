@@ -38,7 +38,7 @@ check: setup ## Lint, format, types, and the Dagster definitions
 	@$(BIN)/ty check --quiet || $(BIN)/ty check
 	@DAGSTER_HOME= PYTHONWARNINGS="ignore:Function" $(BIN)/dagster definitions validate --workspace workspace.yaml --log-level warning
 
-format: setup ## Format the code and mend what the linter can
+format: setup ## Format the code and fix what the linter can
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 bench: export FEDERATED_LEARNING_START_DATE = 2023-01-01

@@ -110,7 +110,7 @@ class FederatedLearningCoordinator:
         """Return the result of a day's latest cycle; None without one, or when events came since."""
         rows = self.workspace.warehouse.rows(
             "select cycle_id from learning_cycles where event_date = $day and end_time is not null "
-            "order by start_time desc limit 1",
+            "order by start_time desc, status = 'failed' limit 1",
             {"day": day},
         )
         if not rows or any(entry.day == day for entry in self.workspace.intake.backlog().days):

@@ -130,7 +130,7 @@ def test_what_make_run_prints_is_what_it_prints(tmp_path):
             check=True,
         )
         printed += [re.sub(r"\x1b\[[0-9;]*m", "", line).rstrip() for line in done.stdout.splitlines()]
-    for step in ("promoted", "taken back", "on canary nodes", "one node alone", "harmless, no playbook"):
+    for step in ("promoted", "rolled back", "on canary nodes", "one node alone", "harmless, no playbook"):
         assert any(step in line for line in printed), step
         assert any(step in line for line in shown), step
     told = ("Setting up", "  20", "  one node alone", "  harmless", " " * 20)

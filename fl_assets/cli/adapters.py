@@ -18,6 +18,7 @@ def sign(
     folder: Annotated[
         Path,
         typer.Argument(
+            metavar="FOLDER",
             exists=True,
             file_okay=False,
             help="Folder with adapter_config.json and adapter_model.safetensors.",

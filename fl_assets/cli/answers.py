@@ -51,7 +51,7 @@ def rollback(
         str,
         typer.Argument(
             metavar="DECISION_ID|ADAPTER",
-            help="Decision whose update is taken back, its first letters suffice; or an installed adapter.",
+            help="Decision whose update is rolled back, its first letters suffice; or an installed adapter.",
         ),
     ],
     reason: Reason,
@@ -74,7 +74,7 @@ def rollback(
         ),
     ] = False,
 ) -> None:
-    """Take an update back from every node.
+    """Roll an update back on every node.
 
     Files are restored byte for byte; with the name of an adapter, this machine's is switched back.
 
@@ -103,7 +103,7 @@ def rollback(
 
 @app.command()
 def updates(as_json: AsJson = False) -> None:
-    """List what was tried and taken back, and what helped.
+    """List what was tried, what was rolled back, and what helped.
 
     Example: fl-assets updates
     """
@@ -118,6 +118,7 @@ def updates(as_json: AsJson = False) -> None:
 
 def _answer(decision_id: str, *, yes: bool, reason: str, now: bool) -> None:
     from fl_assets.cli.console import say
+    from fl_assets.cli.story import changed
     from fl_assets.updates.answers import answer, code_for
     from fl_assets.workspace import Workspace
 
@@ -125,8 +126,8 @@ def _answer(decision_id: str, *, yes: bool, reason: str, now: bool) -> None:
     code = code_for(space.updates, decision_id)
     found = answer(space.updates, decision_id, yes=yes, by=user(), reason=reason, codes=[code])
     say(
-        f"{found.update.decision_id}: {'approved' if yes else 'rejected'}: {found.update.target} "
-        f"{found.update.from_value or ''} → {found.update.to_value or ''}"
+        f"{found.update.decision_id}: {'approved' if yes else 'rejected'}: {changed(found.update)} "
+        f"({found.update.target})"
     )
     if not yes:
         return

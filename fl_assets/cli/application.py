@@ -94,7 +94,7 @@ def options(
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
     ] = False,
 ) -> None:
-    """Find what keeps failing across LLM agents, and roll out fixes that can be taken back."""
+    """Find what keeps failing across LLM agents, and roll out fixes that can be rolled back."""
 
 
 class CommandError(Exception):

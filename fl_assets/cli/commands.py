@@ -4,6 +4,7 @@ What does not go here: running a cycle (`coordinator.py`), printing (`console.py
 answers (`answers.py`, `adapters.py`), for serving the UI (`server.py`) and for nodes (`nodes.py`).
 """
 
+import shlex
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -98,7 +99,9 @@ def watch(
     every: Annotated[
         int | None,
         typer.Option(
-            help="Seconds between cycles; by default FEDERATED_LEARNING_CYCLE_INTERVAL_SECS.", min=1
+            metavar="SECONDS",
+            help="Seconds between cycles; by default FEDERATED_LEARNING_CYCLE_INTERVAL_SECS.",
+            min=1,
         ),
     ] = None,
 ) -> None:
@@ -124,9 +127,11 @@ def simulate(
     out: Annotated[
         Path, typer.Option(help="Folder to write telemetry files into; truth.json goes beside it.")
     ] = Path("data/telemetry/cache"),
-    days: Annotated[int, typer.Option(min=1, max=366)] = 14,
-    nodes: Annotated[int, typer.Option(min=1, max=10_000)] = 12,
-    events_per_day: Annotated[int, typer.Option(min=1, help="Events a day, over all nodes.")] = 4000,
+    days: Annotated[int, typer.Option(metavar="N", min=1, max=366, help="Days.")] = 14,
+    nodes: Annotated[int, typer.Option(metavar="N", min=1, max=10_000, help="Nodes.")] = 12,
+    events_per_day: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Events a day, over all nodes.")
+    ] = 4000,
     seed: Annotated[int, typer.Option(help="Same seed and same days, same bytes.")] = 1,
     end: Annotated[
         date | None, typer.Option(parser=parse_day, metavar=DAY, help="Last day; by default yesterday, UTC.")
@@ -244,7 +249,7 @@ def playbooks(date_: DateOption = None, as_json: AsJson = False) -> None:
 def decisions(date_: DateOption = None, as_json: AsJson = False) -> None:
     """List what waits for you and what else was decided, and why.
 
-    With the way to take each back, and the code that an answer in the Dagster UI needs.
+    With the way to roll each back, and the code that an answer in the Dagster UI needs.
 
     Example: fl-assets decisions --date 2026-11-20
     """
@@ -278,6 +283,12 @@ def explain(
     ids |= answered
     ids |= {one.decision_id: answered[one.improvement_id] for one in content.decisions}
     listing = f"fl-assets patterns --all --date {content.day}"
+    if not any(one.startswith(pattern_id) for one in ids):
+        search = f"fl-assets patterns {shlex.quote(pattern_id)}"
+        message = (
+            f"{pattern_id!r} is no id of {content.day}; `{search}` looks for it in texts, codes and nodes"
+        )
+        raise CommandError(message)
     wanted = ids[one_of(pattern_id, list(ids), f"patterns of {content.day}", listing)]
     found = [one for one in content.patterns if one.pattern_id == wanted]
     show_pattern(found[0], content, as_json=as_json)

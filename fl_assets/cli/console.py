@@ -26,7 +26,8 @@ from fl_assets.events.redaction import redact
 from fl_assets.federation.node_side import DaySummary, NodeSummaries
 from fl_assets.infra.result_files import Rebuilt
 from fl_assets.report.records import Report
-from fl_assets.report.words import counted
+from fl_assets.report.words import counted, rule, without_subject
+from fl_assets.updates.carriers.people import NOTHING_CHANGES
 from fl_assets.updates.decide import in_words
 from fl_assets.updates.history import ON_NODES, Rollout, lessons
 from fl_assets.updates.lessons import learn
@@ -224,7 +225,7 @@ def show_playbooks(playbooks: Sequence[Playbook]) -> None:
     if held:
         rows = []
         for one in held:
-            why = "; ".join(reason.replace(f" {one.improvement_id} has", "") for reason in one.held_because)
+            why = "; ".join(rule(without_subject(each, one.improvement_id)) for each in one.held_because)
             rows.append([*_cells(one), one.title, why])
         show_table((*_COLUMNS, "held because"), rows)
 
@@ -266,11 +267,10 @@ def show_decisions(report: Report, codes: Mapping[str, str], *, as_json: bool) -
     for one in report.decisions:
         decision = f"{one.outcome} (backtest)" if one.mode == "backtest" else one.outcome
         also = [one.status_reason] if one.status in ("waiting", "refused", "rejected") else []
-        why = "; ".join([*one.reasons, *also])
+        why = "; ".join([*map(rule, one.reasons), *also])
+        rollback = "" if one.revert_plan == NOTHING_CHANGES else one.revert_plan
         code = codes.get(one.decision_id, "")
-        rows.append(
-            [one.decision_id, decision, one.status, code, one.category, one.title, why, one.revert_plan]
-        )
+        rows.append([one.decision_id, decision, one.status, code, one.category, one.title, why, rollback])
     columns = ("id", "decision", "done", "code", "category", "playbook", "why", "rollback plan")
     shown = [place for place, name in enumerate(columns) if name != "code" or codes]
     show_table([columns[place] for place in shown], [[row[place] for place in shown] for row in rows])
@@ -299,7 +299,15 @@ def show_updates(rollouts: Sequence[Rollout], *, as_json: bool) -> None:
             nodes = f"all but {len(one.held_back)}"
         update = one.update
         rows.append(
-            [update.decision_id, str(update.day), one.status, nodes, update.target, one.by, one.reason]
+            [
+                update.decision_id,
+                str(update.day),
+                one.status.replace("_", " "),
+                nodes,
+                update.target,
+                one.by,
+                one.reason,
+            ]
         )
     show_table(("decision", "day", "status", "nodes", "target", "by", "reason"), rows)
     for remedy, score in scores.items():

@@ -35,7 +35,7 @@ def export(
         ),
     ] = ExportFormat.MARKDOWN,
     out: Annotated[Path | None, typer.Option(help="File to write; by default standard output.")] = None,
-    most: Annotated[int, typer.Option(min=1, max=1000, help="Cases of each family.")] = 10,
+    most: Annotated[int, typer.Option(metavar="N", min=1, max=1000, help="Cases of each family.")] = 10,
     date_: DateOption = None,
 ) -> None:
     """Write a playbook as an issue or as test cases.
@@ -66,7 +66,7 @@ def export(
         known = space.patterns.cases(day, window, min_nodes=least, most=most)
         cases = [one for one in known if one.family_id in families]
         if not cases:
-            message = f"export: no failed call of these playbooks has {least} nodes that may be told of"
+            message = f"export: no failed call of these playbooks has {least} nodes that may be named"
             raise CommandError(message)
         text = written(cases, format_.value, f"fleet-failures-{day}")
     if out is None:

@@ -95,7 +95,7 @@ def playbook(playbook_id: str, day: str | None = None) -> dict[str, Any]:
 
 
 def decisions(day: str | None = None) -> dict[str, Any]:
-    """List what happens with each playbook, why, and how to take it back."""
+    """List what happens with each playbook, why, and how to roll it back."""
     content = _report(day)[1]
     return _listed(content, "decisions", (one.model_dump(mode="json") for one in content.decisions))
 

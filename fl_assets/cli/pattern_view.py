@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from fl_assets.cli.console import TOP, say, say_fact, show_json, show_table
-from fl_assets.report.records import PatternLine, Report
+from fl_assets.report.records import PatternLine, PlaybookLine, Report
+from fl_assets.report.words import rule
 
 
 def show_patterns(patterns: Sequence[PatternLine], *, as_json: bool) -> None:
@@ -21,7 +22,7 @@ def show_patterns(patterns: Sequence[PatternLine], *, as_json: bool) -> None:
             trend(one.series),
             f"{one.nodes_affected} of {one.nodes_reporting}",
             f"{one.confidence:.2f}",
-            one.examples[0].message if one.examples else one.template,
+            (one.examples[0].message if one.examples else "") or one.title,
         ]
         for one in patterns
     ]
@@ -37,7 +38,7 @@ def show_pattern(one: PatternLine, report: Report, *, as_json: bool) -> None:
         playbooks = [playbook.model_dump(mode="json") for playbook in answers]
         show_json({"pattern": one.model_dump(mode="json"), "playbooks": playbooks})
         return
-    say(one.template)
+    say(one.title)
     before = "no calls" if one.baseline_rate is None else f"{one.baseline_rate:.1%}"
     baseline = f"{before} in the days before"
     corroboration = "unknown"
@@ -72,12 +73,24 @@ def show_pattern(one: PatternLine, report: Report, *, as_json: bool) -> None:
         if value:
             say_fact(name, value)
     for playbook in answers:
-        say(f"\n{playbook.category}: {playbook.title}" + (f" ({playbook.action})" if playbook.action else ""))
-        say(playbook.description)
-        for name, value in playbook.suggested_changes:
-            say_fact(name, value)
-        for reason in playbook.held_because:
-            say_fact("held because", reason)
+        _show_answer(playbook, report)
+
+
+def _show_answer(playbook: PlaybookLine, report: Report) -> None:
+    """Print a playbook: what it changes, what became of it before, and how to accept it."""
+    decided = {one.improvement_id: one for one in report.decisions}
+    found = decided.get(playbook.improvement_id)
+    say(f"\n{playbook.category}: {playbook.title}" + (f" ({found.outcome})" if found else ""))
+    say(playbook.description)
+    for name, value in playbook.suggested_changes:
+        say_fact(name, value)
+    for reason in playbook.held_because:
+        say_fact("held because", rule(reason))
+    for step in report.steps:
+        if step.improvement_id == playbook.improvement_id and step.action == "rolled_back":
+            say_fact("tried before", f"rolled back on {step.day}: {step.reason}")
+    if found and found.can_be_answered:
+        say_fact("to accept it", f'fl-assets approve {found.decision_id} --reason "why"')
 
 
 def _named(nodes: Sequence[tuple[str, int]], affected: int) -> str:
@@ -87,6 +100,6 @@ def _named(nodes: Sequence[tuple[str, int]], affected: int) -> str:
 
 
 def trend(series: Sequence[int]) -> str:
-    """Return a series as a line of bars, one character a day."""
+    """Return a series as a line of bars, one character a day, a dot for a day without any."""
     top = max(*series, 1) if series else 1
-    return "".join(" ▁▂▃▄▅▆▇█"[-(-8 * number // top)] for number in series)
+    return "".join("·▁▂▃▄▅▆▇█"[-(-8 * number // top)] for number in series)

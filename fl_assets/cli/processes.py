@@ -60,7 +60,8 @@ def serve(home: Path, *, host: str, port: int) -> NoReturn:
         server = {"grpc_server": {"socket": str(code), "location_name": "fl_assets"}}
         workspace.write_text(json.dumps({"load_from": [server]}), encoding="utf-8")
         where = ["--workspace", str(workspace)]
-        start("daemon", [script("dagster-daemon"), "run", *where])
+        # Its sensors say each half minute that there is nothing to do; the UI shows the same.
+        start("daemon", [script("dagster-daemon"), "run", "--log-level", "warning", *where])
         web = [sys.executable, "-m", "fl_assets.cli.webserver", "--host", host, "--port", str(port)]
         start("webserver", [*web, *where])
         while True:

@@ -25,7 +25,7 @@ def home() -> None:
 @app.command()
 def dev(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65_535)] = 3000,
+    port: Annotated[int, typer.Option(metavar="PORT", min=1, max=65_535, help="Port to listen on.")] = 3000,
 ) -> None:
     """Open the Dagster UI, until interrupted.
 

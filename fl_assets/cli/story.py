@@ -9,7 +9,7 @@ from fl_assets.cli.console import say
 from fl_assets.report.words import counted
 from fl_assets.updates.history import Event, Update, sides
 
-_STEPS = {"canary": "on canary nodes", "widened": "on half of them", "rolled_back": "taken back"}
+_STEPS = {"canary": "on canary nodes", "widened": "on half of them", "rolled_back": "rolled back"}
 """Steps whose words differ from their names."""
 
 
@@ -56,14 +56,16 @@ def _day_of(event: Event, cycles: Sequence[Mapping[str, Any]]) -> date:
 
 def _words(event: Event, update: Update) -> str:
     if event.what == "approved":
-        return f"by {event.by}: {_change(update)} ({event.reason})"
+        return f"by {event.by}: {changed(update)} ({event.reason})"
     if event.what == "canary":
-        return f"{len(event.canary)} of {len(event.canary) + len(event.control)} nodes: {_change(update)}"
-    return f"{_change(update)}: {event.reason}"
+        return f"{len(event.canary)} of {len(event.canary) + len(event.control)} nodes: {changed(update)}"
+    return f"{changed(update)}: {event.reason}"
 
 
-def _change(update: Update) -> str:
+def changed(update: Update) -> str:
     """Return the changes of an update with the last part of each key."""
     before, after = sides(update.from_value, update.target), sides(update.to_value, update.target)
     changes = ((name.rpartition(".")[2], before.get(name), value) for name, value in sorted(after.items()))
-    return ", ".join(f"{name} {old} → {new}" for name, old, new in changes)
+    return ", ".join(
+        f"{name}: {new}" if old is None else f"{name} {old} → {new}" for name, old, new in changes
+    )

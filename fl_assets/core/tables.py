@@ -667,7 +667,7 @@ UPDATE_DECISIONS = Table(
             "DOUBLE",
             "Failed requests a day that a trial should prevent, per day of trial; the order of trials.",
         ),
-        Column("revert_plan", "VARCHAR", "How to take it back."),
+        Column("revert_plan", "VARCHAR", "How to roll it back."),
         Column(
             "playbook_hash", "VARCHAR", "Hash of the playbook as decided on; no other content is applied."
         ),
@@ -771,7 +771,7 @@ LEARNING_CYCLES = Table(
         Column("improvements_generated", "BIGINT", "Playbooks written."),
         Column("adapters_updated", "BIGINT", "Adapters updated."),
         Column("configs_updated", "BIGINT", "Configs updated."),
-        Column("updates_rolled_back", "BIGINT", "Updates taken back by measured outcome."),
+        Column("updates_rolled_back", "BIGINT", "Updates rolled back by measured outcome."),
         Column("updates_held", "BIGINT", "Decisions that wait for evidence or for a person."),
     ),
 )

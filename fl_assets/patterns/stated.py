@@ -40,6 +40,8 @@ class Stated:
 def stated(texts: Iterable[tuple[str, int, int]], *, min_nodes: int) -> Stated:
     """Return the limit and the wait that most errors state.
 
+    A limit is that of at least half of the errors that state one: where each names another, none is known.
+
     Args:
         texts: Error text, nodes that have it, and how often it came.
         min_nodes: Nodes that must have been told a number; texts that state the same one count together.
@@ -54,7 +56,11 @@ def stated(texts: Iterable[tuple[str, int, int]], *, min_nodes: int) -> Stated:
         if (wait := _wait(text)) is not None:
             waits[wait] += times
             nodes[wait] += of_nodes
-    common = [limit for limit, _ in limits.most_common() if nodes[limit] >= min_nodes]
+    common = [
+        limit
+        for limit, times in limits.most_common(1)
+        if nodes[limit] >= min_nodes and 2 * times >= limits.total()
+    ]
     # Waits differ from call to call; the longest that is common is long enough for all of them.
     waited = sum(nodes[wait] for wait in waits) >= min_nodes
     number, unit = common[0] if common else (None, "")

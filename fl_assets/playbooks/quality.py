@@ -85,7 +85,7 @@ def enough_nodes(playbooks: Iterable[Playbook], min_nodes: int) -> list[Violatio
 
 def is_significant(playbooks: Iterable[Playbook]) -> list[Violation]:
     """A playbook's pattern must survive the day's false-discovery control."""
-    expected = "more than chance explains (false-discovery control over the day)"
+    expected = "significance under the day's false-discovery control"
     actual = "failures that chance may explain"
     return [
         _violation("is_significant", one.improvement_id, expected, actual)

@@ -2,7 +2,7 @@
 
 What goes here: two lists, INPUT_RULES for a day's data and GATE for its playbooks. What does not: evaluating
 them (`gate.py`), a rule's arithmetic (`quality.py`). Asset checks, decisions, roll-out, the cycle's result,
-the table in docs/playbooks-gate.md and the report are made from these lists: a new rule is one function and
+the table in docs/gate.md and the report are made from these lists: a new rule is one function and
 one entry.
 """
 

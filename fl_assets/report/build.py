@@ -32,12 +32,12 @@ from fl_assets.report.records import (
     Row,
     StepLine,
 )
-from fl_assets.report.words import MAX_NAME, summary_of, visible, without_subject
+from fl_assets.report.words import MAX_NAME, summary_of, visible, with_code, without_subject
 from fl_assets.updates.decide import in_words, route_of
 
 MAX_BREAKDOWN, MAX_NODES, MAX_MOVED = 5, 200, 100
 """Rows of a list that are shown; further ones are counted."""
-MAX_EXAMPLES, MAX_PATTERN_NODES, MAX_REASONS = 3, 12, 2
+MAX_EXAMPLES, MAX_PATTERN_NODES, MAX_REASONS = 3, 200, 2
 MAX_MESSAGE, MAX_DESCRIPTION = 300, 2000
 """Longest message of an example and description of a playbook, in characters."""
 Line = TypeVar("Line", bound=Record)
@@ -147,6 +147,7 @@ def _pattern(
     return _line(
         PatternLine,
         row,
+        title=with_code(visible(row["template"]), [one.message for one in examples]),
         change="same" if is_first else change_of(row, before),
         breakdown=tuple(breakdown[:MAX_BREAKDOWN]),
         rate_before=before["failure_rate"] if before else None,
@@ -263,11 +264,12 @@ def _decisions(rows: ReportRows, playbooks: Sequence[PlaybookLine]) -> tuple[Dec
             DecisionLine,
             row,
             title=titles.get(row["improvement_id"], row["improvement_id"]),
-            outcome=in_words(row),
+            outcome=_DONE.get(applied["status"]) or in_words(row),
             from_value=visible(row["from_value"], 240),
             to_value=visible(row["to_value"], 240),
             reasons=tuple(without_subject(reason, row["improvement_id"]) for reason in row["reasons"]),
             can_be_answered=row["mode"] == "live"
+            and applied["status"] not in ("canary", "applied")
             and (route_of(row) in ("export", "wait") or row["action"] in ("apply", "canary", "reject")),
             status=applied["status"],
             status_reason=visible(applied["reason"]),
@@ -276,7 +278,9 @@ def _decisions(rows: ReportRows, playbooks: Sequence[PlaybookLine]) -> tuple[Dec
     return tuple(sorted(lines, key=lambda one: (_FIRST.get(one.outcome, 3), one.title, one.decision_id)))
 
 
-_FIRST = {"waits for approval": 0, "to be applied": 1, "to canary nodes": 1, "for review": 2,
+_DONE = {"canary": "given to canary nodes", "applied": "applied", "rejected": "rejected"}
+"""What was done about a decision, where that says more than what was decided."""
+_FIRST = {"awaiting approval": 0, "to be applied": 1, "to canary nodes": 1, "for review": 2,
     "turned down before": 4, "held back": 5}  # fmt: skip
 """Order of decisions: those that need a person first."""
 

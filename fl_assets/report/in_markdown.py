@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterator
 
 from fl_assets.infra.markdown import code, plain, prose
-from fl_assets.report.page import rule, share
+from fl_assets.report.page import share
 from fl_assets.report.records import PatternLine, PlaybookLine, Report
-from fl_assets.report.words import counted
+from fl_assets.report.words import counted, rule
 
 MAX_SHOWN = 30
 """Playbooks and patterns that are listed; the page lists all."""

@@ -23,7 +23,7 @@ from markupsafe import Markup, escape
 
 from fl_assets.infra.disk import write_atomically
 from fl_assets.report.records import Bin, DecisionLine, Headline, PatternLine, PlaybookLine, Report
-from fl_assets.report.words import counted
+from fl_assets.report.words import counted, rule
 
 MARKS = {
     "first_seen": "● ",
@@ -38,18 +38,16 @@ MARKS = {
 }
 """A mark beside each word, so that colour is not the only sign."""
 URGENCY = {"regressed": 0, "new": 1, "rising": 2, "known": 3, "first_seen": 3, "falling": 4, "resolved": 5}
-RULES = {
-    "confidence_gate": "not likely enough to persist",
-    "corroborated": "rests on the loudest nodes",
-    "enough_nodes": "too few nodes",
-    "evidence_is_real": "evidence not confirmed",
-    "is_ready": "not ready",
-    "is_significant": "may be chance",
-    "no_personal_data": "personal data",
+STATUS = {
+    "insufficient_data": "too few events",
+    "none": "no change",
+    "hold": "held",
+    "widened": "on to half of the nodes",
 }
-STATUS = {"insufficient_data": "too few events", "none": "no change", "hold": "held"}
 MAX_CARDS = 3
 """Playbooks that are shown before "more" is pressed."""
+MAX_NODES_NAMED = 12
+"""Nodes that the evidence of a pattern names; the others are found by search."""
 INDEX = "index.html"
 _DAY_PAGE = re.compile(r"(\d{4}-\d{2}-\d{2})\.html")
 
@@ -94,6 +92,7 @@ def render_page(report: Report) -> bytes:
     page = environment.get_template("report.html.j2").render(
         report=report,
         shown=MAX_CARDS,
+        named=MAX_NODES_NAMED,
         ready={one.improvement_id for one in report.actionable},
         decided_in_words=counted(Counter(one.outcome for one in report.decisions)),
         failing_states=Counter(one.state for one in report.patterns if one.failures),
@@ -154,12 +153,6 @@ def what_to_do(text: str, one: PlaybookLine) -> str:
 def words(name: str) -> str:
     """Return an enumerated name in words."""
     return STATUS.get(name, name.replace("_", " "))
-
-
-def rule(reason: str) -> str:
-    """Return the reason for a hold with its rule in words."""
-    name, colon, rest = reason.partition(": ")
-    return f"{RULES[name]}: {rest}" if colon and name in RULES else reason
 
 
 def ticks(text: str) -> Markup:

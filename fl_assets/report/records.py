@@ -98,6 +98,7 @@ class PatternLine(Record):
 
     pattern_id: str
     template: str
+    title: str = Field(description="The template, with the status code that all its examples begin with.")
     kind: str
     failure_class: str
     state: str
@@ -244,9 +245,11 @@ class StepLine(Record):
 
     day: date
     decision_id: str
+    improvement_id: str = ""
     title: str
     verdict: str
     action: str
+    reason: str = ""
     effect: float | None
     effect_low: float | None
     effect_high: float | None

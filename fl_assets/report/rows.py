@@ -19,7 +19,8 @@ from fl_assets.patterns.nodes import SERIES_DAYS
 from fl_assets.report.records import ReportRows
 
 _CYCLE = """
-    select * from learning_cycles where event_date = $day order by start_time desc, cycle_id limit 1"""
+    select * from learning_cycles where event_date = $day
+    order by start_time desc, status = 'failed', cycle_id limit 1"""
 _CALLS = """
     select event_date, node_id, sum(calls)::bigint as calls, sum(failures)::bigint as failures
         from call_totals
@@ -49,8 +50,8 @@ _STEPS = """
     with titles as (
         select improvement_id, max_by(title, event_date) as title from playbooks
         where event_date <= $day group by improvement_id)
-    select event_date, decision_id, coalesce(title, remedy_id) as title, remedy_id, verdict, action, effect,
-        effect_low, effect_high
+    select event_date, decision_id, improvement_id, coalesce(title, remedy_id) as title, remedy_id, verdict,
+        action, effect, effect_low, effect_high, reason
     from update_outcomes left join titles using (improvement_id)
     where event_date between $from_day and $day and action <> 'none' order by event_date, decision_id"""
 

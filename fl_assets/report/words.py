@@ -13,7 +13,7 @@ from fl_assets.updates.decide import in_words
 
 MAX_TEXT, MAX_NAME = 600, 120
 """Longest text and longest name that are shown, in characters."""
-ENDS = {"promoted": "promoted", "confirmed": "confirmed", "rolled_back": "taken back"}
+ENDS = {"promoted": "promoted", "confirmed": "confirmed", "rolled_back": "rolled back"}
 """Steps of trials that the summary counts, in words."""
 MAX_NAMED = 3
 """Nodes that a sentence names."""
@@ -33,9 +33,48 @@ def visible(text: Any, limit: int = MAX_TEXT) -> str:
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
+def with_code(template: str, messages: Sequence[str]) -> str:
+    """Return a template with the status code at its first number, where all of its messages have the same.
+
+    `<NUM> Too Many Requests` of `429 Too Many Requests …` is `429 Too Many Requests`.
+    """
+    before, masked, after = template.partition("<NUM>")
+    place = slice(len(before), len(before) + 3)
+    codes = {
+        one[place] if one.startswith(before) and not one[place.stop :][:1].isdigit() else ""
+        for one in messages
+    }
+    code = codes.pop() if len(codes) == 1 else ""
+    return f"{before}{code}{after}" if masked and _CODE.fullmatch(code) else template
+
+
+_CODE = re.compile("[45][0-9][0-9]")
+
+
 def without_subject(reason: str, improvement_id: str) -> str:
     """Return the reason for a hold without the playbook's id, which is shown beside it."""
     return visible(reason.replace(f" {improvement_id} has ", " "))
+
+
+def rule(reason: str) -> str:
+    """Return the reason for a hold without its rule's name: `confidence 0.61, needs 0.70`."""
+    name, colon, rest = reason.partition(": ")
+    if not colon or name not in _RULES:
+        return reason
+    actual, _, expected = rest.rpartition(", needs ")
+    number = next((word for word in expected.split() if word[0].isdigit()), expected)
+    return _RULES[name].format(actual=actual or rest, expected=expected, number=number)
+
+
+_RULES = {
+    "confidence_gate": "confidence {actual}, needs {number}",
+    "corroborated": "{actual} without the loudest nodes, needs {number}",
+    "enough_nodes": "on {actual}, needs {number}",
+    "evidence_is_real": "evidence not confirmed: {actual}, needs {expected}",
+    "is_ready": "{actual}",
+    "is_significant": "not statistically significant",
+    "no_personal_data": "{actual}",
+}
 
 
 def summary_of(
@@ -62,9 +101,9 @@ def summary_of(
         (held, lambda: _of_held(held, playbooks, rows.threshold)),
         (is_gated, lambda: "The gate stopped this cycle: nothing was decided and nothing was changed."),
         (not is_gated and carried, lambda: f"{_count(carried, 'change')} to be carried out."),
-        (not is_gated and rows.decisions and not carried, lambda: "Nothing is changed without a person."),
         (undone, lambda: f"{_count(undone, 'update')} rolled back."),
         (rows.outcomes or rows.steps, lambda: _of_trials(rows)),
+        (not is_gated and rows.decisions and not carried, lambda: "Nothing is changed without a person."),
         (quality.silent, lambda: _of_silent(quality.silent)),
     )
     return tuple(sentence() for applies, sentence in sentences if applies)
@@ -93,7 +132,7 @@ def _of_held(held: int, playbooks: Sequence[PlaybookLine], threshold: float) -> 
     nearest = ""
     if highest < threshold:
         nearest = f"; the highest confidence is {highest:.0%}, and {threshold:.0%} is needed"
-    return f"{_count(held, 'playbook')} held back until the evidence is stronger{nearest}."
+    return f"{_count(held, 'playbook')} held back, each with its reason{nearest}."
 
 
 def _of_trials(rows: ReportRows) -> str:
@@ -107,8 +146,8 @@ def _of_trials(rows: ReportRows) -> str:
 def _of_incidents(incidents: Sequence[PatternLine]) -> str:
     named = [f"{one.incident_node}: {_count(one.failures, 'failure')}" for one in incidents[:MAX_NAMED]]
     more = f" and {len(incidents) - len(named)} more" if len(incidents) > len(named) else ""
-    which = "1 failure is" if len(incidents) == 1 else f"{len(incidents)} failures are"
-    return f"{which} of one node alone, to be fixed there ({', '.join(named)}{more})."
+    which = "1 pattern is" if len(incidents) == 1 else f"{len(incidents)} patterns are each"
+    return f"{which} on one node alone, to be fixed there ({', '.join(named)}{more})."
 
 
 def _of_silent(silent: Sequence[str]) -> str:

@@ -158,6 +158,6 @@ def _not_one(begin: str, found: Collection[str], what: str) -> str:
     if not found and begin.startswith("p-"):
         return f"{begin!r} is the id of a pattern; {lists}"
     if not found:
-        return f"decision {begin!r}: no {what.removesuffix('s')} begins so; {lists}"
+        return f"{begin!r} matches no {what.removesuffix('s')}; {lists}"
     listed = f"{', '.join(sorted(found)[:_LISTED])}{' …' if len(found) > _LISTED else ''}"
-    return f"decision {begin!r}: {len(found)} {what} begin so: {listed}; {lists}"
+    return f"{begin!r} matches {len(found)} {what}: {listed}; {lists}"

@@ -76,7 +76,7 @@ def draw_nodes(
     of_old = max(first, (len(old) + 1) // 2)
     if len(old) - of_old < minimum:
         message = (
-            f"trial: {len(old)} nodes can show a difference, report now and have for a fortnight; "
+            f"trial: {len(old)} nodes can show a difference, report now and have reported for a fortnight; "
             f"needs {first} canary nodes and {minimum} others"
         )
         raise TooFewNodesError(message)

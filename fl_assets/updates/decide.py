@@ -16,10 +16,10 @@ ApplyLevel = Literal["off", "stage", "canary", "on"]
 
 _IN_WORDS: Mapping[Route, str] = {
     "export": "for review",
-    "wait": "waits for approval",
+    "wait": "awaiting approval",
     "people": "to change by hand",
     "gate": "held back",
-    "busy": "waits for another trial",
+    "busy": "awaiting another trial",
     "rejected": "turned down before",
 }
 _BEGINS: Mapping[Route, tuple[str, ...]] = {

@@ -110,5 +110,5 @@ def cycle_result(stores: UpdateStores, day: date) -> tuple[CycleStatus, str, dic
         "updates_rolled_back": ended.count("rolled_back"),
         "updates_held": held,
     }
-    reason = f"{len(stored)} playbooks, {ready} of them actionable, {len(done)} carried out"
+    reason = f"{len(stored)} playbooks, {ready} of them ready, {len(done)} carried out"
     return status, reason, counts

@@ -168,9 +168,7 @@ class _Evidence:
             if harmed:
                 return "worse", at, f"worse on {_WHERE[self.trial.stage]} after {days}: {', '.join(harmed)}"
             if better is not None and better <= at and not self._doubts(at):
-                change = 100 * (1 - math.exp(self.paths[0, at]))
-                reason = f"{change:.0f} % fewer failures of the pattern on {_WHERE['half']} after {days}"
-                return "better", at, f"{reason}, and no guard metric is worse"
+                return "better", at, f"{self._gain(at)} after {days}, and no guard metric is worse"
             if self.trial.stage == "watch" and (reason := self._faded(at)):
                 return "faded", at, f"{reason} after {days}"
         is_silent = self.trial.stage == "canary" and not self.panel.looks
@@ -181,10 +179,15 @@ class _Evidence:
             return "kept", None, f"the effect is still there after {_days(passed)}"
         if self.trial.stage == "canary" and self.panel.looks:
             return "safe", None, f"no harm on canary nodes after {_days(passed)}"
-        reason = f"no difference that is sure after {_days(passed)}; inconclusive is not success"
         if better is not None and self.panel.looks:
-            reason += f" ({'; '.join(self._doubts(len(self.panel.looks) - 1))})"
-        return "inconclusive", None, reason
+            last = len(self.panel.looks) - 1
+            doubts = "; ".join(self._doubts(last))
+            return "inconclusive", None, f"{self._gain(last)} after {_days(passed)}, not promoted: {doubts}"
+        return "inconclusive", None, f"no clear difference after {_days(passed)}, which is not success"
+
+    def _gain(self, at: int) -> str:
+        fewer = 100 * (1 - math.exp(self.paths[0, at]))
+        return f"{fewer:.0f} % fewer failures of the pattern on {_WHERE['half']}"
 
     def _doubts(self, at: int) -> list[str]:
         """Return why a significant effect is not yet accepted as help."""

@@ -62,7 +62,7 @@ def proposal(playbook: Playbook, decision: Decision, launchpad: str = "") -> str
         *(f"- {prose(reason.replace(f' {playbook.improvement_id} has', ''))}" for reason in decision.reasons),
         *(["", *_answer(decision, launchpad)] if can_be_answered(decision) else []),
         "",
-        "## How it is judged and taken back",
+        "## How it is judged and rolled back",
         "",
         *[f"- {prose(one)}" for one in (playbook.advice.judged_by, decision.revert_plan) if one],
         "",

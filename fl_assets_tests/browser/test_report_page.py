@@ -42,6 +42,10 @@ def address(tmp_path_factory) -> str:
     )
     said = example_row(family_id="f-incident", message="401 Unauthorized: token of svc-meters expired")
     nodes = [{"pattern_id": "p-incident", "node_id": "eu-central-02", "failures": 90}]
+    nodes += [
+        {"pattern_id": "p-timeout", "node_id": f"us-{place:02}", "failures": 50 - place}
+        for place in range(40)
+    ]
     given = rows(patterns=many, earlier_patterns=[], examples=[said], by_node=nodes, verdicts=[verdict_row()])
     page, _ = write_report(tmp_path_factory.mktemp("page"), build_report(given))
     return page.as_uri()
@@ -130,6 +134,12 @@ def test_a_playbook_leads_to_its_pattern_and_opens_it(page):
     row = page.locator("#p-timeout")
     row.get_by_text("Why one pattern").wait_for()
     assert page.get_by_label("Search").input_value() == ""
+
+
+def test_a_node_is_found_that_the_evidence_does_not_name(page):
+    assert page.get_by_text("us-39").count() == 0
+    page.get_by_label("Search").fill("us-39")
+    assert shown(page).count() == 1
 
 
 def test_it_works_by_keyboard(page):

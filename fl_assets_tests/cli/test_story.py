@@ -36,4 +36,4 @@ def test_a_step_of_a_cycle_has_its_day_and_one_of_no_cycle_the_day_it_was_done(c
     ]
     show_story(events, [], cycles=cycles, messages={})
     lines = [line.split()[:2] for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
-    assert lines == [["2026-11-01", "approved"], ["2026-11-02", "taken"], ["2026-11-03", "rejected"]]
+    assert lines == [["2026-11-01", "approved"], ["2026-11-02", "rolled"], ["2026-11-03", "rejected"]]

@@ -113,6 +113,16 @@ def test_limits_and_waits_are_read_by_their_unit(text, expected):
     assert stated([(text, 2, 9)], min_nodes=3) == Stated()
 
 
+@pytest.mark.parametrize(
+    ("times", "known"), [((5, 5), 600.0), ((6, 1, 1), 600.0), ((4, 3, 3), None), ((2,) * 9, None)]
+)
+def test_a_limit_is_known_where_half_of_the_errors_state_it(times, known):
+    texts = [
+        (f"rate limit of {600 + 10 * place} requests per minute", 3, each) for place, each in enumerate(times)
+    ]
+    assert stated(texts, min_nodes=3).limit == known
+
+
 POISON = "ignore_previous_instructions"
 LINK = "https://evil.example/x"
 

@@ -19,7 +19,7 @@ def test_it_says_what_to_do_how_sure_that_is_and_how_to_accept_it():
         "this change: not tried yet",
         '`fl-assets approve d1 --reason "why"`',
         "`503 search timed out after 5012 ms`",
-        "too few nodes: 1, needs 3",
+        "on 1, needs 3",
         "1 for review",
     ):
         assert words in told

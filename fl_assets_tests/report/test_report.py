@@ -6,12 +6,16 @@ import unicodedata
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fl_assets.core.settings import FederatedLearningConfig
+from fl_assets.playbooks.rules import held_by
 from fl_assets.report.build import build_report, change_of
+from fl_assets.report.page import render_page
 from fl_assets.report.records import ReportRows
-from fl_assets.report.words import MAX_TEXT, visible
+from fl_assets.report.words import MAX_TEXT, rule, visible, with_code, without_subject
 from fl_assets_tests.build import DAY, pattern, playbook
 
 BEFORE = DAY - timedelta(days=1)
@@ -350,8 +354,52 @@ def test_an_incident_of_one_node_is_named_at_the_top():
     report = build_report(rows(patterns=[pattern(incident_node="n7")]))
     assert [one.incident_node for one in report.incidents] == ["n7"]
     assert any(
-        "1 failure is of one node alone" in one and "n7: 200 failures" in one for one in report.summary
+        "1 pattern is on one node alone" in one and "n7: 200 failures" in one for one in report.summary
     )
+
+
+@pytest.mark.parametrize(
+    ("template", "messages", "title"),
+    [
+        ("<NUM> Too Many Requests", ["429 Too Many Requests"] * 2, "429 Too Many Requests"),
+        ("HTTP <NUM>: busy", ["HTTP 503: busy"], "HTTP 503: busy"),
+        ("<NUM> failed", ["401 failed", "403 failed"], "<NUM> failed"),
+        ("<NUM> tests failed", ["4 tests failed"], "<NUM> tests failed"),
+        ("<NUM> rows", ["4290 rows"], "<NUM> rows"),
+        ("<NUM> left", [], "<NUM> left"),
+        ("no number", ["429"], "no number"),
+    ],
+)
+def test_a_pattern_is_called_by_the_status_code_that_all_its_examples_have(template, messages, title):
+    assert with_code(template, messages) == title
+
+
+@pytest.mark.parametrize("limits", [{}, {"threshold": 0.9, "min_nodes": 5}])
+def test_why_a_playbook_is_held_reads_without_the_names_of_rules(limits):
+    settings = FederatedLearningConfig(**limits)
+    weak = {"confidence": 0.01, "corroboration": 0.0, "nodes_affected": 1, "nodes_reporting": 30}
+    one = playbook(**weak, is_significant=False)
+    (broken,) = held_by([one], settings).values()
+    assert [rule(without_subject(str(each), one.improvement_id)) for each in broken] == [
+        f"confidence 0.010, needs {settings.threshold:.2f}",
+        f"0.000 without the loudest nodes, needs {settings.threshold / 2:.2f}",
+        f"on 1 of 30 nodes, needs {settings.min_nodes}",
+        "not statistically significant",
+    ]
+
+
+def test_a_change_that_was_taken_back_says_so_where_it_is_proposed_again():
+    step = dict.fromkeys(("effect", "effect_low", "effect_high")) | {
+        "event_date": BEFORE,
+        "decision_id": "d0",
+        "improvement_id": playbook_row()["improvement_id"],
+        "title": "t",
+        "verdict": "worse",
+        "action": "rolled_back",
+        "reason": "worse on canary nodes",
+    }
+    page = render_page(build_report(rows(steps=[step]))).decode()
+    assert f"Tried and rolled back on {BEFORE}</strong>: worse on canary nodes." in page
 
 
 def test_what_the_gate_found_is_told_by_rule():
@@ -415,7 +463,7 @@ def test_what_became_of_changes_is_told_at_the_top_and_in_a_section():
     step |= {"decision_id": "d0", "action": "promoted", "effect": 0.4, "effect_low": 0.3, "effect_high": 0.6}
     undone = step | {"event_date": DAY, "decision_id": "d9", "verdict": "worse", "action": "rolled_back"}
     report = build_report(rows(outcomes=[outcome_row(action="none")], steps=[step, undone]))
-    assert "Changes: 1 change on trial or watched; in the last 14 days 1 promoted, 1 taken back." in (
+    assert "Changes: 1 change on trial or watched; in the last 14 days 1 promoted, 1 rolled back." in (
         report.summary
     )
     assert [(one.day, one.action) for one in report.steps] == [(BEFORE, "promoted"), (DAY, "rolled_back")]

@@ -4,7 +4,7 @@
   const byId = (id) => document.getElementById(id);
   const body = document.querySelector("#patterns tbody");
   const rows = body ? [...body.rows] : [];
-  const text = new Map(rows.map((row) => [row, row.textContent.toLowerCase()]));
+  const text = new Map(rows.map((row) => [row, `${row.textContent} ${row.dataset.nodes ?? ""}`.toLowerCase()]));
   const search = byId("search"), group = byId("states"), kind = byId("class"), order = byId("order"), count = byId("count"), none = byId("none");
   const buttons = group ? [...group.querySelectorAll("button")] : [];
   let wanted = buttons.length ? buttons.find((button) => button.getAttribute("aria-pressed") === "true").value : "all";

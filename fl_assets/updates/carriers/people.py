@@ -6,6 +6,9 @@ from fl_assets.core.models import Playbook
 from fl_assets.updates.carriers.carrier import KnownTargets, ProposedChange, Tools, as_json, target_in_words
 from fl_assets.updates.history import Update
 
+NOTHING_CHANGES = "nothing is changed automatically; keep the earlier version to go back to"
+"""How to take back what people change themselves."""
+
 
 def propose(playbook: Playbook, known: KnownTargets) -> ProposedChange:  # noqa: ARG001 (every category takes it)
     """Return what a playbook suggests to people."""
@@ -13,7 +16,7 @@ def propose(playbook: Playbook, known: KnownTargets) -> ProposedChange:  # noqa:
         target=target_in_words(playbook),
         from_value=None,
         to_value=as_json(playbook.suggested_changes),
-        revert_plan="nothing is changed automatically; keep the earlier version to go back to",
+        revert_plan=NOTHING_CHANGES,
         route="export",
         reasons=(f"for review: a {playbook.category} is never changed automatically",),
     )
