@@ -83,9 +83,10 @@ class FleetPrior:
     def not_one_off(self, incidents: np.ndarray) -> np.ndarray:
         """Return the posterior probability that a pattern with so many `incidents` is more than a one-off."""
         more = np.maximum(incidents - 1, 0)
-        noise = SHARE_ONE_OFF * (1 - self.background) * self.background**more
-        real = (1 - SHARE_ONE_OFF) * (1 - REAL_CONTINUES) * REAL_CONTINUES**more
-        return real / (noise + real)
+        odds = SHARE_ONE_OFF * (1 - self.background) / ((1 - SHARE_ONE_OFF) * (1 - REAL_CONTINUES))
+        # Of the quotient: of ten thousand incidents, both powers by themselves are nought.
+        with np.errstate(over="ignore"):
+            return 1 / (1 + odds * (self.background / REAL_CONTINUES) ** more)
 
     def goes_on(self, age: np.ndarray) -> np.ndarray:
         """Return the probability that a pattern with `age` days of failures has another."""

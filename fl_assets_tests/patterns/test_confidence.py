@@ -15,7 +15,7 @@ from scipy.stats import false_discovery_control
 from benchmarks.counted_fleets import counts_of
 from fl_assets.patterns import confidence
 from fl_assets.patterns.confidence import discoveries
-from fl_assets.patterns.persistence import next_weekday_calls
+from fl_assets.patterns.persistence import FleetPrior, next_weekday_calls
 
 DAY = date(2026, 3, 31)
 THRESHOLD = 0.7
@@ -436,3 +436,12 @@ def test_a_missing_column_is_named():
     counts, reporting = frames({"p": on(3, 1, 1)})
     with pytest.raises(ValueError, match=r"counts lacks the columns \['sessions'\]"):
         assess(counts.drop(columns="sessions"), reporting, day=DAY, window_days=1)
+
+
+@pytest.mark.parametrize("background", [0.0, 0.1, 0.5, 0.8])
+def test_however_many_incidents_there_are_more_of_them_are_no_less_believed(background):
+    incidents = np.array([0, 1, 2, 10, 1000, 10_000, 100_000, 10**9])
+    belief = FleetPrior(background, (1.0, 1.0)).not_one_off(incidents)
+    assert np.isfinite(belief).all()
+    assert (np.diff(belief) >= 0).all()
+    assert belief[-1] > 0.999
