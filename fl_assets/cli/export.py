@@ -45,8 +45,10 @@ def export(
     Example: fl-assets export 3f2a --format promptfoo --out regressions.yaml
     """
     from fl_assets.infra.disk import write_atomically
+    from fl_assets.infra.http import Deadline
     from fl_assets.report.case_files import written
     from fl_assets.report.issue_text import issue_text
+    from fl_assets.report.written_text import DEADLINE_SECS, WriterError, text_by_model
 
     space, content = report_of(date_)
     day = content.day
@@ -59,7 +61,15 @@ def export(
         message = f"export: no playbook of {day} {which}; `fl-assets playbooks --date {day}` lists them"
         raise CommandError(message)
     if format_ is ExportFormat.MARKDOWN:
-        text = "\n\n---\n\n".join(map(issue_text, chosen))
+        deadline = Deadline(DEADLINE_SECS)
+        texts = []
+        for one in chosen:
+            try:
+                texts.append(issue_text(one, text_by_model(one, space.settings, deadline)))
+            except WriterError as error:  # what a model writes is beside the point
+                typer.echo(f"export: {one.improvement_id}: no text by a model, {error}", err=True)
+                texts.append(issue_text(one))
+        text = "\n\n---\n\n".join(texts)
     else:
         window, least = space.days.window(day), space.settings.min_nodes
         families = {one.advice.family_id for one in chosen}

@@ -219,6 +219,17 @@ class FederatedLearningConfig(BaseSettings):
     trace_url: str = Field(
         "", description="Link to a trace in your tracing tool, with `{trace_id}` for the id."
     )
+    writer_url: str = Field(
+        "",
+        description="OpenAI-compatible server, such as `http://localhost:11434/v1`, whose model writes a "
+        "title and explanation beside each exported playbook (docs/hand-off.md); empty for none.",
+    )
+    writer_model: str = Field("", description="Model of that server.")
+    writer_key: SecretStr | None = Field(
+        None,
+        exclude=True,
+        description="Key of that server (a secret, read from the environment and never shown).",
+    )
     adapter_repos: Words = Field(
         (), description="Hub repositories of adapters, comma-separated: `org/name` or `org/name@revision`."
     )
@@ -341,7 +352,7 @@ class FederatedLearningConfig(BaseSettings):
         )
         raise ValueError(message)
 
-    @field_validator("adapter_url", "vllm_url")
+    @field_validator("adapter_url", "vllm_url", "writer_url")
     @classmethod
     def _server_is_a_plain_url(cls, value: str) -> str:
         return plain_url(value)

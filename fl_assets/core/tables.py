@@ -461,6 +461,17 @@ PATTERN_CONSEQUENCES = Table(
         Column("dependency", "VARCHAR", "Service of the fleet that most of its messages name; '' for none."),
         Column("exceptions", "VARCHAR", "JSON: share of its failures by exception type, at most five."),
         Column("arguments", "VARCHAR", "JSON: type of each argument of successful calls; ? when optional."),
+        Column(
+            "is_agent", "BOOLEAN", "False for a service among services without a sign of an agent: no prompt."
+        ),
+        Column(
+            "looped",
+            "BIGINT",
+            "Sessions that sent the identical failing call three times or more, and never with success.",
+        ),
+        Column("looped_nodes", "BIGINT", "Nodes with such a session."),
+        Column("caller", "VARCHAR", "Of such a service: the one that most failing calls come from."),
+        Column("callee", "VARCHAR", "Of such a service: one that most failing calls called with success."),
     ),
 )
 PATTERN_EXAMPLES = Table(

@@ -42,7 +42,9 @@ def column_schema(table_name: str) -> dg.TableSchema:
     )
 
 
-def table_spec(table_name: str, group: str, deps: Sequence[dg.AssetsDefinition] = ()) -> dg.AssetSpec:
+def table_spec(
+    table_name: str, group: str, deps: Sequence[dg.AssetsDefinition | dg.AssetSpec] = ()
+) -> dg.AssetSpec:
     """Return the spec of the asset that is the table of the same name."""
     return dg.AssetSpec(
         table_name, deps=list(deps), description=TABLES[table_name].doc, **_shared(table_name, group)

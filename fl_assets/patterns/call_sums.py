@@ -135,11 +135,11 @@ CONSEQUENCES_SQL = f"""
             try_cast({first_of(COST_KEYS)} as double) as cost, lower({first_of(BAD_END_KEYS)}) as ending
         from fl_calls),
     ends as (
-        select session, any_value(node_id) as node_id, bool_or(ending is not null) as is_judged,
-            bool_or(ending in ('false', 'no', '0', '0.0', 'failed', 'fail', 'unresolved')) as judged_bad,
-            not arg_max(success, place) as ended_failed, bool_or(not success) as has_failure
-        from fl_calls join (select event_date, event_id, ending from costs) using (event_date, event_id)
-        group by session),
+        select session, bool_or(ending is not null or is_bad is not null) as is_judged,
+            bool_or(ending in ('false', 'no', '0', '0.0', 'failed', 'fail', 'unresolved') or is_bad)
+                as judged_bad,
+            not arg_max(success, place) as ended_failed
+        from costs left join fl_judged using (session) group by session),
     again as (
         select *, lead(place) over (partition by session, service, method order by place) as next_place,
             min(case when success then place end) over (
@@ -260,6 +260,30 @@ DEPENDENCIES_SQL = r"""
     select family, name, count(*) as times, any_value(failures) as failures
     from said join known using (name) join totals using (family) where name <> service
     group by family, name order by family, times desc, name"""
+
+
+LOOPED = 3
+"""Times that the identical call must fail identically in a session to be a loop."""
+
+
+def loops_sql(source: str) -> str:
+    """Return a SELECT of sessions that repeat a failing call: same method, arguments and error.
+
+    A call without arguments says too little to be the same, and one that ever works in the session was
+    rightly tried again: what waits for something is no loop.
+    """
+    same = "session, service, method, arguments"
+    return f"""
+        with given as (select * from fl_focus where length(trim(arguments)) > 2),
+        repeats as (
+            select family_id as family, f.node_id, {", ".join(f"f.{name}" for name in same.split(", "))}
+            from given f join {source} r using (event_date, event_id)
+            where family_id is not null and not f.success
+            group by family_id, f.node_id, {", ".join(f"f.{name}" for name in same.split(", "))}, r.error
+            having count(*) >= {LOOPED})
+        select family, count(distinct session) as looped, count(distinct node_id) as looped_nodes
+        from repeats anti join (select {same} from given where success) using ({same})
+        group by family order by family"""
 
 
 # Types of exceptions in a family's messages.

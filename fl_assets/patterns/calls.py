@@ -118,7 +118,7 @@ def _calls_sql(source: str, every: int) -> str:
         create temp table fl_calls as
         with drawn as (
             select event_date, event_id, node_id, service, method, timestamp, source_line, success,
-                duration_ms, metadata,
+                duration_ms, metadata, trace_id,
                 coalesce({first_of(SESSION_KEYS)}, trace_id) as session
             from {source} where caused_by is null and hash(trace_id) % {every} = 0),
         failed as (select event_date, event_id, family_id from fl_failed join fl_family_of using (message_id))

@@ -18,6 +18,8 @@ from fl_assets.patterns.calls import FEATURES_SQL, PAIRS_SQL, UNIVERSE_SQL, open
 from fl_assets.patterns.consequences import consequences
 from fl_assets.patterns.contrasts import contrasts
 from fl_assets.patterns.cures import cures
+from fl_assets.patterns.judged import NO_EVALUATIONS, judged_sql
+from fl_assets.patterns.services import PLAIN_SERVICES_SQL, ROUTES_SQL, neighbours_sql
 from fl_assets.patterns.stated import Stated, stated
 
 MAX_NODES = 10
@@ -61,7 +63,13 @@ NOTHING_KNOWN = Knowledge(
 
 
 def learn_from(
-    connection: Any, source: str, family_of: Mapping[str, str], *, events: int, min_nodes: int
+    connection: Any,
+    source: str,
+    family_of: Mapping[str, str],
+    *,
+    events: int,
+    min_nodes: int,
+    evaluations: str = NO_EVALUATIONS,
 ) -> Knowledge:
     """Ask a window's calls what its failures cost, what is different about them, and what worked.
 
@@ -71,9 +79,10 @@ def learn_from(
         family_of: Family of each masked message.
         events: Events in the window; of many, a share of the sessions is drawn.
         min_nodes: Nodes (and sessions) that must have a thing before it is named.
+        evaluations: A relation with the columns of `evaluations`: how sessions ended, where it says so.
     """
     open_calls(connection, source, family_of, events=events)
-    for statement in (FEATURES_SQL, UNIVERSE_SQL, PAIRS_SQL):
+    for statement in (judged_sql(evaluations), FEATURES_SQL, UNIVERSE_SQL, PAIRS_SQL):
         connection.execute(statement)
 
     def read(sql: str) -> pd.DataFrame:
@@ -105,12 +114,24 @@ def learn_from(
     costs["stated_wait_ms"] = pd.Series([one.wait_ms for one in of_family], dtype="float64")
     failing = read(call_sums.NODES_SQL).groupby("family")["node_id"]
     costs["node_ids"] = costs["family_id"].map(failing.agg(lambda names: list(names)[:MAX_NODES]).to_dict())
+    loops = read(call_sums.loops_sql(source)).set_index("family").to_dict()
+    for column in ("looped", "looped_nodes"):
+        costs[column] = [loops[column].get(family, 0) for family in families]
     reads = read(call_sums.LOOKUPS_SQL)
     # A service that reports calls of its own has a name that may be shown.
     services = read(call_sums.DEPENDENCIES_SQL).assign(nodes=min_nodes)
+    routes = read(ROUTES_SQL.replace("{source}", source)).assign(nodes=min_nodes)
+    connection.execute(f"create temp table fl_plain as {PLAIN_SERVICES_SQL}")
+    plain = set(read("select family from fl_plain")["family"])
+    costs["is_agent"] = [family not in plain for family in families]
+    beside = read(neighbours_sql(source)).assign(nodes=min_nodes)
     arguments = read(call_sums.NAMED_ARGUMENTS_SQL.replace("{source}", source))
     names = {column: _lookups(reads, *rule, min_nodes) for column, rule in LOOKUPS.items()}
-    names |= {"dependency": _blamed(services, min_nodes), "argument": _blamed(arguments, min_nodes)}
+    names |= {
+        "dependency": _blamed(routes, min_nodes) | _blamed(services, min_nodes),
+        "argument": _blamed(arguments, min_nodes),
+    }
+    names |= {side: _blamed(beside[beside["side"] == side], min_nodes) for side in ("caller", "callee")}
     for column, name_of in names.items():
         costs[column] = [name_of.get(family, "") for family in families]
     objects = {

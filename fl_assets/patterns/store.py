@@ -17,6 +17,7 @@ from fl_assets.infra.warehouse import Warehouse
 from fl_assets.patterns.analysis import Analysis, History
 from fl_assets.patterns.cases import Case, cases
 from fl_assets.patterns.counts import BASELINE_DAYS, HISTORY_DAYS, INCIDENT_DAYS
+from fl_assets.patterns.judged import NO_EVALUATIONS
 from fl_assets.patterns.knowledge import NOTHING_KNOWN, Knowledge, learn_from
 from fl_assets.sums.masking import signature_sql
 from fl_assets.sums.summaries import Summaries
@@ -164,10 +165,20 @@ class PatternStore:
 
     def knowledge(self, day: date, window: Window, min_nodes: int) -> Knowledge:
         """Return the consequences, contrasts, cures and examples of a window's failures."""
+        judged = self._paths("evaluations", window.days)
         with self._calls(day, window) as (connection, family_of):
             if not family_of:
                 return NOTHING_KNOWN
-            return learn_from(connection, "fl_traces", family_of, events=window.events, min_nodes=min_nodes)
+            if judged:
+                connection.read_parquet(judged, union_by_name=True).create_view("fl_evaluations")
+            return learn_from(
+                connection,
+                "fl_traces",
+                family_of,
+                events=window.events,
+                min_nodes=min_nodes,
+                evaluations="fl_evaluations" if judged else NO_EVALUATIONS,
+            )
 
     def cases(self, day: date, window: Window, *, min_nodes: int, most: int) -> list[Case]:
         """Return failed calls of each of the day's families, with calls that succeeded beside them."""

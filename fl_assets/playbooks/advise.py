@@ -12,8 +12,8 @@ from urllib.parse import quote
 from fl_assets.core.advice import Advice, Alternative, Benefit, Contrast, Cure, Denominators, Example, Helps
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.events.redaction import residue
-from fl_assets.playbooks.facts import Facts, safe_name
-from fl_assets.playbooks.fleet import TRANSIENT, Answer, FleetKnowledge, is_thought
+from fl_assets.playbooks.facts import TRANSIENT, Facts, safe_name
+from fl_assets.playbooks.fleet import Answer, FleetKnowledge, is_thought
 from fl_assets.playbooks.wording import (
     consequence_of,
     contrast_text,

@@ -25,6 +25,8 @@ _ORDER = re.compile(
 )
 _NICE = (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 _RETRY_TARGET = 0.01
+TRANSIENT = frozenset({"timeout", "rate_limit", "dependency_down", "resource_limit", "conflict", "other"})
+"""Classes of failure that the same call once more can get over."""
 _HOURS_A_DAY, _SECONDS_A_DAY = 24, 86_400
 _AMOUNTS = ("window_days", "failures", "sessions", "calls", "nodes_affected", "nodes_reporting",
     "nodes_expected", "peak_calls_per_node")  # fmt: skip
@@ -88,6 +90,13 @@ class Facts:
     arguments: tuple[tuple[str, str], ...] = ()
     is_command: bool = False
     """Whether its calls are commands of a shell."""
+    is_agent: bool = True
+    """Whether there may be a prompt to add to: not of a service that only other services call."""
+    caller: str = ""
+    callee: str = ""
+    looped: int = 0
+    """Sessions that sent the identical failing call three times or more."""
+    looped_nodes: int = 0
 
     @classmethod
     def of(
@@ -138,6 +147,11 @@ class Facts:
             retry_share=(1 + (number("recovered", known) or 0)) / (2 + (number("retried", known) or 0)),
             arguments=tuple(json.loads(known.get("arguments") or "{}").items()),
             is_command=is_command,
+            is_agent=number("is_agent", known) != 0,
+            looped=int(number("looped", known) or 0),
+            looped_nodes=int(number("looped_nodes", known) or 0),
+            caller=str(known.get("caller") or ""),
+            callee=str(known.get("callee") or ""),
         )
 
     @property

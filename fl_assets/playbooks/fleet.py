@@ -13,11 +13,9 @@ from typing import Any
 
 from fl_assets.core.advice import PRIOR_REDUCTION, Helps, Readiness
 from fl_assets.core.models import Category
-from fl_assets.playbooks.facts import Facts, safe_name
+from fl_assets.playbooks.facts import TRANSIENT, Facts, safe_name
 from fl_assets.playbooks.wording import TYPE_WORDS, fields_of, is_flag, named, shown_value, tools_of
 
-TRANSIENT = frozenset({"timeout", "rate_limit", "dependency_down", "resource_limit", "conflict", "other"})
-"""Classes of failure that repeating the call can cure."""
 _NOT_A_TOOL = frozenset(
     {"think", "plan", "reflect", "respond", "reply", "finish", "final_answer", "submit", "calculate"}
 )
@@ -29,6 +27,8 @@ _OWN_WORK = frozenset({"own-script", "own-syntax", "one-action", "no-action", "t
     "not-set-up", "missing-module"})  # fmt: skip
 """Rules about code that the agent wrote: what it calls next is work on the cause, not an alternative."""
 MAX_ANSWERS = 2
+MIN_LOOPED = 3
+"""Sessions that repeat the identical failing call before a stop is proposed."""
 _AS = {kind: kind for kind in TYPE_WORDS.values()} | {
     "number": "a number",
     "list": "a list",
@@ -99,6 +99,22 @@ def fleet_answers(
     for answer in found:
         first.setdefault(answer.remedy_id, answer)
     return list(first.values())[:MAX_ANSWERS]
+
+
+def loop_answers(facts: Facts) -> list[Answer]:
+    """Return the stop for sessions that send the identical failing call again and again, if any is due."""
+    if facts.looped < MIN_LOOPED or facts.failure_class in TRANSIENT or not facts.is_agent:
+        return []
+    fields = fields_of(facts)
+    return [
+        Answer(
+            "fleet-loop",
+            "workflow",
+            f"Stop {fields['service']} when it sends the identical call of {fields['method']} again",
+            f"{facts.looped:,} sessions sent the identical call three times or more, and it never worked.",
+            {"stop_after_identical_failures": "2", "then": "change_the_call_or_tell_the_user"},
+        )
+    ]
 
 
 def _reduction(cure: Mapping[str, Any]) -> float:

@@ -21,7 +21,7 @@ from fl_assets.core.models import Playbook, Violation
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.playbooks.advise import advice_of, incident_node_of
 from fl_assets.playbooks.facts import Facts
-from fl_assets.playbooks.fleet import MOST, SETTING, Answer, FleetKnowledge, fleet_answers
+from fl_assets.playbooks.fleet import MOST, SETTING, Answer, FleetKnowledge, fleet_answers, loop_answers
 from fl_assets.playbooks.remedies import Remedy
 from fl_assets.playbooks.rules import held_by
 from fl_assets.playbooks.versions import Earlier, content_of, history_of
@@ -29,6 +29,8 @@ from fl_assets.playbooks.wording import ANY_METHOD, evidence, fields_of, named, 
 
 Row = Mapping[str, Any]
 NOTHING_KNOWN = FleetKnowledge()
+NEEDS_AGENT = frozenset({"prompt", "adapter"})
+"""Categories of changes that only an agent can take."""
 
 
 def propose(
@@ -100,6 +102,8 @@ def _answers(
         for remedy in remedies:
             if remedy.fallback is not fallback or remedy.category in found or not remedy.when.hold(facts):
                 continue
+            if remedy.category in NEEDS_AGENT and not facts.is_agent:
+                continue
             changes = {change.key: change.computed(facts, pasted) for change in remedy.changes}
             if None in changes.values():  # a formula lacks a number
                 continue
@@ -117,8 +121,12 @@ def _answers(
                 reason=reason,
             )
     by_class = list(found.values())
-    measured = fleet_answers(facts, mine.contrasts, mine.cures)
-    answers = [*measured, *by_class]
+    measured = [
+        one
+        for one in fleet_answers(facts, mine.contrasts, mine.cures)
+        if facts.is_agent or one.category not in NEEDS_AGENT
+    ]
+    answers = [*measured, *by_class, *loop_answers(facts)]
     # A remedy that names the failure exactly, or repeats what its errors state, comes before measured
     # changes; but a sentence for a prompt does not come before the setting that most of the failures have.
     is_set = bool(measured) and measured[0].remedy_id == SETTING and measured[0].reduction >= MOST

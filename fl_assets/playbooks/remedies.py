@@ -14,13 +14,13 @@ from pydantic import Field, field_validator, model_validator
 
 from fl_assets.core.models import Category, FailureClass, PatternKind, Record, State
 from fl_assets.patterns.classes import Phrase, compiled
-from fl_assets.playbooks.facts import FORMULAS, Facts
+from fl_assets.playbooks.facts import FORMULAS, Facts, safe_name
 
 TEXT_FIELDS = frozenset({
     "class", "state", "service", "method", "failures", "calls", "rate", "nodes_affected", "nodes_reporting",
     "window_days", "lift", "p50_ms", "p95_ms", "p99_ms", "failure_p50_ms", "arguments", "argument",
-    "exceptions", "exception_habits", "dependency", "lookup", "search", "profile", "stated_limit",
-    "stated_unit", "stated_wait",
+    "exceptions", "exception_habits", "dependency", "caller", "callee", "lookup", "search", "profile",
+    "stated_limit", "stated_unit", "stated_wait",
 })  # fmt: skip
 """Fields that a title or description may name, besides the keys of the rule's own changes."""
 _FIELD = re.compile(r"\{([a-z0-9_]+)\}")
@@ -73,6 +73,10 @@ class Conditions(Record):
     says: tuple[Phrase, ...] = Field((), description="Phrases, one of which the pattern's words must have.")
     stated_limit: Bounds | None = Field(None, description="Rate limit that the errors state.")
     stated_wait: Bounds | None = Field(None, description="Wait that the errors state, ms.")
+    agent: bool | None = Field(
+        None, description="Whether it may be an agent; false for a service that only services call."
+    )
+    dependency: bool | None = Field(None, description="Whether its messages name a service of the fleet.")
     services: tuple[str, ...] = Field(
         (), description="Globs; one of the pattern's services must match one of them."
     )
@@ -99,6 +103,8 @@ class Conditions(Record):
             and (not self.rule or facts.rule_id in self.rule)
             and (not self.says or compiled(self.says).search(facts.words) is not None)
             and all(bounds is None or bounds.holds(value) for bounds, value in ranges)
+            and self.agent in (None, facts.is_agent)
+            and self.dependency in (None, bool(safe_name(facts.dependency, "")))
             and _matches(self.services, facts.services)
             and _matches(self.methods, facts.methods)
         )

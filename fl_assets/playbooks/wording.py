@@ -9,8 +9,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fl_assets.core.advice import Consequence
-from fl_assets.playbooks.facts import Facts, safe_name
+from fl_assets.playbooks.facts import TRANSIENT, Facts, safe_name
 
+SHOWN = {
+    "repeated_question": "a question that is asked again",
+    "correction": "a correction by the user",
+    "abandonment": "a user who gives up",
+    "refusal": "a refusal",
+    "apology_loop": "apologies one after the other",
+    "confident_after_failure": "a success that is claimed after a failed call",
+}
+"""What a conversation shows, by its signal."""
 ANY_SERVICE, ANY_METHOD, A_NAME = "a service", "a method", "a name that is not shown"
 """Words in place of names that `safe_name` refuses."""
 MAX_SUSPECTS, MAX_NODES_NAMED, MAX_ARGUMENTS, MAX_TOOLS = 3, 3, 12, 4
@@ -72,6 +81,8 @@ def fields_of(facts: Facts) -> dict[str, str]:
         "search": _with(facts.search, "the tool that lists what is available"),
         "profile": _with(facts.profile, "the tool that reads the user's account"),
         "dependency": named(facts.dependency, "what it depends on"),
+        "caller": named(facts.caller, "other services"),
+        "callee": named(facts.callee, "its dependencies"),
         "exceptions": _exceptions(facts),
         "exception_habits": _habits(facts),
         "argument": named(facts.argument) if safe_name(facts.argument, "") else "every required argument",
@@ -149,11 +160,13 @@ def _arguments(facts: Facts) -> str:
 
 
 def _first_of(names: Sequence[str], otherwise: str) -> str:
-    """Name the first and count the rest."""
+    """Name the two with most failures, and count the rest."""
     if not names or not safe_name(names[0], ""):
         return otherwise
-    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-    return f"`{names[0]}`{more}"
+    shown = [f"`{name}`" for name in names[:2] if safe_name(name, "")]
+    more = [f"{len(names) - len(shown)} more"] if len(names) > len(shown) else []
+    parts = [*shown, *more]
+    return f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0]
 
 
 def headline(facts: Facts, nodes: Sequence[str], since: str) -> str:
@@ -165,11 +178,12 @@ def headline(facts: Facts, nodes: Sequence[str], since: str) -> str:
     where = f" ({', '.join(shown)}{f' and {more} more' if more > 0 else ''})" if shown else ""
     fields = fields_of(facts)
     of = f"of {fields['method']} in {fields['service']}"
+    failed = f"failed ({fields['class']})"
     if facts.kind == "conversation":
-        of = f"with {fields['service']}"
+        of, failed = f"with {fields['service']}", f"show {SHOWN[facts.failure_class]}"
     return (
-        f"{facts.failures:,} of {facts.calls:,} {things} {of} failed "
-        f"({fields['class']}) in {days}, on {facts.nodes_affected:,} of {facts.nodes_reporting:,} "
+        f"{facts.failures:,} of {facts.calls:,} {things} {of} {failed} in {days}, "
+        f"on {facts.nodes_affected:,} of {facts.nodes_reporting:,} "
         f"node{'' if facts.nodes_reporting == 1 else 's'}{where}, since {since}."
     )
 
@@ -197,12 +211,16 @@ def consequence_of(known: Mapping[str, Any], facts: Facts) -> Consequence:
     elif rate is not None and looked:
         calls = f", {to_recover:.1f} calls later on average" if to_recover else ""
         parts.append(f"After {percent(rate)} of them the same method soon succeeded{calls}.")
-    count = f"{per_day:,.0f} failed request{'' if f'{per_day:.0f}' == '1' else 's'}"
-    losses = [count if per_day >= 1 else "less than one failed request"]
+    if facts.looped and facts.failure_class not in TRANSIENT:
+        sessions = "1 session" if facts.looped == 1 else f"{facts.looped:,} sessions"
+        parts.append(f"In {sessions} the identical call was sent three times or more and never worked.")
+    thing = "conversation" if facts.kind == "conversation" else "failed request"
+    count = f"{per_day:,.0f} {thing}{'' if f'{per_day:.0f}' == '1' else 's'}"
+    losses = [count if per_day >= 1 else f"less than one {thing}"]
     losses += [_duration(seconds)] if seconds and seconds >= 1 else []
     losses += [f"{tokens:,.0f} tokens"] if tokens else []
     losses += [f"{cost:,.2f} in money"] if cost else []
-    parts.append(f"It costs {', '.join(losses)} a day.")
+    parts.append(f"It {'touches' if facts.kind == 'conversation' else 'costs'} {', '.join(losses)} a day.")
     risk, low, high = number("risk_ratio"), number("risk_low"), number("risk_high")
     ends, without = number("ends") or 0.0, number("ends_without") or 0.0
     bad = (number("bad_ends") or 0.0) / ends if ends else None

@@ -11,16 +11,27 @@ from collections.abc import Iterable, Iterator
 from fl_assets.core.advice import Advice, Example
 from fl_assets.core.models import Playbook
 from fl_assets.report.words import visible
+from fl_assets.report.written_text import Written
 
 
-def issue_text(playbook: Playbook) -> str:
-    """Return a playbook as Markdown: what fails, why, the change, the evidence, how it is undone."""
-    return "\n".join(_lines(playbook)).rstrip("\n") + "\n"
+def issue_text(playbook: Playbook, written: Written | None = None) -> str:
+    """Return a playbook as Markdown: what fails, why we think so, the change, the evidence, the way back.
+
+    Args:
+        playbook: The playbook.
+        written: What a language model wrote of its numbers; it is marked as such.
+    """
+    return "\n".join(_lines(playbook, written)).rstrip("\n") + "\n"
 
 
-def _lines(playbook: Playbook) -> Iterator[str]:
+def _lines(playbook: Playbook, written: Written | None) -> Iterator[str]:
     advice = playbook.advice
     yield from _paragraphs(f"# {visible(playbook.title)}")
+    if written:
+        yield from _paragraphs(
+            f"> *{visible(written.title)}.* {visible(written.explanation)}",
+            "> Written by a language model from the numbers of this playbook; all the rest is not.",
+        )
     said = (advice.headline, advice.consequence.text if advice.consequence else "")
     yield from _paragraphs(*(said if any(said) else (playbook.description,)))
     if playbook.held_because:

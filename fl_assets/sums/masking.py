@@ -28,14 +28,8 @@ _STATUS_KEYS = (
 )
 
 _USER_KEYS = (
-    "user_id",
-    "user.id",
-    "enduser.id",
-    "customer_id",
-    "account_id",
-    "session_id",
-    "session.id",
-    "conversation_id",
+    *("user_id", "user.id", "enduser.id", "customer_id", "account_id"),
+    *("session_id", "session.id", "conversation_id"),
 )
 MAX_INCIDENTS = 16
 """Most incidents of a row of failure_signatures: a sample, by hash."""
@@ -69,8 +63,11 @@ _STRONG_LINE = (
 _NAMED_LINE = r"(?m)^([A-Za-z_][A-Za-z0-9_.]*: .*)$"
 _RAISED = r"(?m)^(?:E  +[^ ]|\s+at [^ ]+ ?\(|\s+at [^ ]+:0|\s+File \"[^\"\n]+\", line )"
 _SIDE_LINE = r"(?im)^[ \t]*(?:[0-9]+(?:[:|\t]|  )|(?:note|hint|help|see also|for further information)\b).*$"
-_SCHEMA_DETAILS = (
-    r"\n\s*Failed validating (?s:.*)"  # jsonschema shows the schema and the value below its finding
+_SCHEMA_DETAILS = r"\n\s*Failed validating (?s:.*)"  # jsonschema's schema and value below its finding
+# What belongs together and stands on lines of its own: a call of gRPC in Python, a panic of Rust
+_ONE_THING = (
+    (r"""(?s)^.*\bstatus = (StatusCode\.[A-Z_]+)\s+details = "((?:[^"\\]|\\.)*)".*$""", r"\1: \2"),
+    (r"(panicked at [^\n]*:)\n", r"\1 "),
 )
 _CHECKED_LINE = r"(?m)^[ \t]+([A-Z][^\n]* \[type=[a-z_]+, input_value=.*)$"  # a finding of pydantic
 _LINT_LINE = r"(?m)^- ([A-Z]+[0-9]+ .*)$"
@@ -184,6 +181,8 @@ def _salient_sql(expr: str) -> str:
     line where that is about an error too. Quoted listings are the user's code, and left out.
     """
     text = _replace(expr, r"\x1b\[[0-9;]*[A-Za-z]", "")
+    for pattern, by in _ONE_THING:
+        text = _replace(text, pattern, by)
     unescaped = (
         f"(case when not contains({text}, chr(10)) then replace({text}, '\\n', chr(10)) else {text} end)"
     )
@@ -228,6 +227,7 @@ _JSON_LISTED = (  # a field's name and what is wrong with it, as form and schema
     r"""\b[^"'\[\]]*)["']\s*[\],]"""
 )
 _JSON_TYPE = r"""(?i)["'](?:type|error_type|code|error_code|status)["']\s*:\s*["']([A-Za-z_. -]+)["']"""
+_JSON_CODE = r"""(?i)["'](?:error_type|code|error_?code)["']\s*:\s*["']([A-Za-z_.-]+)["']"""
 # Up to a status, 000, as all digits are 0
 _STATUS = (
     r"""(?is)^(.*?\b(?:https?(?:/[0-9.]+)?|status(?:[ _-]?code)?|error[ _-]code|(?:client|server) error"""
@@ -246,7 +246,8 @@ def _unwrapped_sql(expr: str) -> str:
     )
     before = f"left(regexp_extract({expr}, '^[^{{]*'), 300) || ' '"
     kind = f"coalesce(nullif(regexp_extract({flat}, {literal(_JSON_TYPE)}, 1), '') || ' ', '')"
-    return f"coalesce({before} || {kind} || {message}, {expr})"
+    code = f"nullif(regexp_extract({flat}, {literal(_JSON_CODE)}, 1), '')"
+    return f"coalesce({before} || {kind} || {message}, {before} || {code}, {expr})"
 
 
 def _status_place_sql(blanked: str) -> str:

@@ -431,3 +431,33 @@ def test_most_real_failures_get_a_class(name, known):
 )
 def test_classes_of_more_wordings_and_languages(text, failure_class):
     assert classify(text, ["m"], ["s"], "error", RULES) == failure_class
+
+
+CODES = {
+    "timeout": ["StatusCode.DEADLINE_EXCEEDED", "ESOCKETTIMEDOUT", "codeName: MaxTimeMSExpired"],
+    "rate_limit": ["ThrottlingException", "ProvisionedThroughputExceededException", "REQUEST_LIMIT_EXCEEDED"],
+    "auth": ["code = Unauthenticated", "InvalidClientTokenId", "not_authed", "missing_scope"],
+    "dependency_down": ["StatusCode.UNAVAILABLE", "_ALL_BROKERS_DOWN", "LEADER_NOT_AVAILABLE", "CLUSTERDOWN"],
+    "resource_limit": ["ENOMEM", "EMFILE", "circuit_breaking_exception", "MessageSizeTooLargeException"],
+    "conflict": ["ConditionalCheckFailedException", "StatusCode.ALREADY_EXISTS", "E11000 dup key", "EEXIST"],
+    "context_overflow": ["context_length_exceeded", "exceed_context_size_error", "string_above_max_length"],
+    "bad_arguments": ["StatusCode.INVALID_ARGUMENT", "x_content_parse_exception", "ValidationException"],
+    "unknown_tool": ["Method not found", "No such tool available: WebSerch"],
+    "invalid_output": ["OUTPUT_PARSING_FAILURE", "finish_reason: MALFORMED_FUNCTION_CALL"],
+    "step_limit": ["error_max_turns", "MaxTurnsExceeded", "GraphRecursionError: Recursion limit of 25"],
+    "policy_refusal": ["ResponsibleAIPolicyViolation", "guardrail_intervened", "content_filter"],
+    "code_defect": ["System.NullReferenceException", "NoMethodError", "InvalidCastException", "SIGABRT"],
+}
+
+
+@pytest.mark.parametrize(
+    ("expected", "code"), [(name, code) for name, codes in CODES.items() for code in codes]
+)
+@pytest.mark.parametrize("form", ["{}", "request failed: {}", "Error ({}) while calling the service"])
+def test_a_code_says_which_class_it_is_whatever_the_words_around_it(form, expected, code):
+    assert classify(form.format(code), ["call"], ["agent"], "error", RULES) == expected
+
+
+@pytest.mark.parametrize("text", ["Error: payment method not found", "Error: shipping method not found"])
+def test_a_method_of_another_kind_is_no_tool(text):
+    assert classify(text, ["call"], ["agent"], "error", RULES) == "not_found"

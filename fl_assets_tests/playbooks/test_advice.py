@@ -1,6 +1,7 @@
 """What stands beside a change says what was seen, and names the tool and the argument that matter."""
 
 import json
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,8 +22,13 @@ START = datetime(2026, 11, 1)  # noqa: DTZ001 - the lake holds naive UTC
 Step = tuple[str, dict[str, Any] | str, str | None]
 
 
-def known_of(*sessions: list[Step], nodes: int = 4) -> Knowledge:
-    """What the fleet knows of sessions, each of which runs once on every node; a family is a method."""
+def known_of(
+    *sessions: list[Step], nodes: int = 4, judged: Callable[[int], dict[str, Any]] | None = None
+) -> Knowledge:
+    """What the fleet knows of sessions, each of which runs once on every node; a family is a method.
+
+    `judged` gives the evaluation of a session by its number.
+    """
     rows = []
     for number, steps in enumerate(sessions):
         for node in range(nodes):
@@ -42,7 +48,18 @@ def known_of(*sessions: list[Step], nodes: int = 4) -> Knowledge:
             f"select distinct message_id, method from ({failures_sql('raw_traces')})"
         ).fetchall()
         families = {message_id: f"f-{method}" for message_id, method in messages}
-        return learn_from(connection, "raw_traces", families, events=len(rows), min_nodes=3)
+        if judged is None:
+            return learn_from(connection, "raw_traces", families, events=len(rows), min_nodes=3)
+        every = [(number, node) for number in range(len(sessions)) for node in range(nodes)]
+        scores = [
+            {"trace_id": f"t{number}-{node}", "session_id": None, "label": None, "value": None}
+            | judged(number)
+            for number, node in every
+        ]
+        connection.register("scores", pa.Table.from_pylist(scores))
+        return learn_from(
+            connection, "raw_traces", families, events=len(rows), min_nodes=3, evaluations="scores"
+        )
 
 
 def row_of(known: Knowledge, method: str) -> dict[str, Any]:
@@ -86,6 +103,85 @@ def test_what_is_on_offer_and_what_somebody_owns_are_looked_up_with_tools_of_the
     known = known_of([*looked, ("pay", {"n": 1}, None)], [("pay", {"n": 2}, "Error: balance is not enough")])
     row = row_of(known, "pay")
     assert (row["search"], row["profile"]) == ("search_offers", "get_user_details")
+
+
+NO_FUNDS = "Error: balance is not enough"
+
+
+def looped(*attempts: Step) -> int:
+    """Sessions that loop, of four with these attempts and four with one that fails once."""
+    known = known_of(list(attempts), [("pay", {"n": 9}, NO_FUNDS)])
+    return int(row_of(known, "pay")["looped"])
+
+
+def test_the_identical_call_that_fails_identically_three_times_is_a_loop():
+    again: Step = ("pay", {"n": 2}, NO_FUNDS)
+    assert looped(again, again, again) == 4
+    assert looped(again, ("think", {}, None), again, ("get_user", {"id": 1}, None), again) == 4
+    row = row_of(known_of([again] * 3, [again] * 4), "pay")
+    assert (row["looped"], row["looped_nodes"]) == (8, 4)
+    facts = Facts.of(pattern(failure_class="business_rule", services=["agent"], methods=["pay"]), row)
+    assert "In 8 sessions the identical call was sent three times" in consequence_of(row, facts).text
+    answers = _answers(facts, FleetKnowledge(), REMEDIES, SETTINGS)
+    assert [one.remedy_id for one in answers][-1] == "fleet-loop"
+    assert answers[0].remedy_id != "fleet-loop"
+    waits = Facts.of(pattern(failure_class="rate_limit", services=["agent"], methods=["pay"]), row)
+    assert "identical" not in consequence_of(row, waits).text
+
+
+@pytest.mark.parametrize(
+    "attempts",
+    [
+        [("pay", {"n": 2}, NO_FUNDS)] * 2,
+        [("pay", {"n": n}, NO_FUNDS) for n in range(5)],  # it tries something else each time
+        [("pay", {"n": 2}, f"{NO_FUNDS}: {n} short") for n in range(5)],  # what it waits for moves
+        [("pay", {"n": 2}, NO_FUNDS)] * 4 + [("pay", {"n": 2}, None)],  # a retry that works
+        [("pay", {}, NO_FUNDS)] * 4,  # nothing says that the calls are the same
+        [("pay", {"n": 2}, NO_FUNDS), ("pay", {"n": 3}, NO_FUNDS)] * 2,
+    ],
+)
+def test_retries_polls_and_other_attempts_are_no_loops(attempts):
+    assert looped(*attempts) == 0
+
+
+WITH, WITHOUT = [("pay", {"n": 2}, "Error: balance is not enough")], [("pay", {"n": 1}, None)]
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        ({"name": "correctness", "value": 1.0}, {"name": "correctness", "value": 0.2}),
+        ({"name": "user_feedback", "value": 1.0}, {"name": "user_feedback", "value": -1.0}),
+        ({"name": "stars", "value": 5.0}, {"name": "stars", "value": 1.0}),
+        ({"name": "feedback", "label": "Thumbs_Up"}, {"name": "feedback", "label": "thumbs_down"}),
+        ({"name": "verdict", "label": "pass", "value": 3.5}, {"name": "verdict", "label": "fail"}),
+    ],
+)
+def test_sessions_that_people_or_judges_call_bad_are_the_bad_ends_of_a_failure(good, bad):
+    known = known_of(
+        *[WITH] * 5, *[WITHOUT] * 5, judged=lambda number: bad if number < 4 or number == 9 else good
+    )
+    row = row_of(known, "pay")
+    assert row["end_measure"] == "judged"
+    assert (row["bad_ends"], row["ends"]) == (16, 20)
+    assert (row["bad_ends_without"], row["ends_without"]) == (4, 20)
+    text = consequence_of(row, Facts.of(pattern(failure_class="business_rule"), row)).text
+    assert "80 % of the sessions with it are judged bad, against 20 % without (4.0 times" in text
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        {"name": "toxicity", "value": 0.1},  # low is good
+        {"name": "tokens", "value": 3.0},
+        {"name": "score", "value": 3_500.0},  # no scale
+        {"name": "mood", "label": "pensive"},
+        {"name": "quality", "label": None, "value": None},
+    ],
+)
+def test_a_score_whose_scale_or_direction_nobody_knows_is_no_verdict(one):
+    known = known_of(*[WITH] * 4, *[WITHOUT] * 4, judged=lambda _: one)
+    assert row_of(known, "pay")["end_measure"] == "last_call"
 
 
 @pytest.mark.parametrize(

@@ -526,9 +526,9 @@ def test_what_error_records_suspect_is_named_in_the_playbook_when_it_is_a_plain_
 # What a paragraph names
 
 
-def test_a_paragraph_to_paste_names_each_tool_and_a_title_counts_them():
+def test_a_paragraph_to_paste_names_each_tool_and_a_title_two_and_counts_the_rest():
     (one,) = made(pattern(failure_class="business_rule", rule_id="", methods=["book", "change", "cancel"]))
-    assert "`book` and 2 more" in one.title
+    assert "`book`, `change` and 1 more" in one.title
     assert "`book`, `change` or `cancel`" in one.suggested_changes["add_to_prompt"]
     assert "more" not in one.suggested_changes["add_to_prompt"]
 

@@ -109,6 +109,33 @@ def test_the_mask_keeps_what_went_wrong(con, text, masked):
     assert found.replace("<TIME>", "<NUM>") == masked
 
 
+GRPC = """<_InactiveRpcError of RPC that terminated with:
+\tstatus = StatusCode.{status}
+\tdetails = "{details}"
+\tdebug_error_string = "UNKNOWN:Error received from peer ipv4:10.0.0.1:443 {{grpc_status:14}}"
+>"""
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        (
+            GRPC.format(status="UNAVAILABLE", details="Connection reset"),
+            "StatusCode.UNAVAILABLE: Connection reset",
+        ),
+        (GRPC.format(status="NOT_FOUND", details="no stock 17"), "StatusCode.NOT_FOUND: no stock <NUM>"),
+        (
+            "thread 'main' panicked at src/main.rs:4:5:\nattempt to divide by zero\nnote: run with `X=1`",
+            "thread <STR> panicked at <PATH>:<NUM>:<NUM>: attempt to divide by zero",
+        ),
+        ("{'error': {'code': 'content_filter', 'inner': {'code': 'Other'}}}", "content_filter"),
+        ('failed: {"error_code": "QUOTA_USED", "retry": 5}', "failed: QUOTA_USED"),
+    ],
+)
+def test_a_cause_on_a_line_or_in_a_code_of_its_own_tells_failures_apart(con, text, masked):
+    assert mask(con, text) == masked
+
+
 TEXTS = st.one_of(
     st.text(alphabet="abE: =0179/.'\"{}<>`|\n\t#@-é", max_size=60),
     st.sampled_from(

@@ -167,7 +167,9 @@ KNOWLEDGE = {
     ),
 }
 """By table of what the fleet knows: the columns shown, and the reason why a day has no rows."""
-KNOWLEDGE_SPECS = [table_spec(name, GROUP, deps=[failure_patterns]) for name in KNOWLEDGE]
+KNOWLEDGE_SPECS = [
+    table_spec(name, GROUP, deps=[failure_patterns, SPECS["evaluations"]]) for name in KNOWLEDGE
+]
 
 
 @dg.multi_asset(
