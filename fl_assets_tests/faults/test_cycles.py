@@ -61,9 +61,12 @@ def test_case_42_a_backfill_the_schedule_and_the_sensor_at_once_leave_what_one_o
         resources={"workspace": resources(FederatedLearningConfig.from_env(**paths))["workspace"]}
     ) as context:
         sensed = minimum_events_reached(context)
+    asked = [request.partition_key for request in sensed.run_requests or []]
+    # Events whose own time is out of range belong to the day that they are read on, and that has few of them.
+    assert set(asked) <= {*map(str, DAYS), str(datetime.now(UTC).date())}
     wanted = {
         "schedule": ["each", *nightly],
-        "sensor": ["each", *(request.partition_key for request in sensed.run_requests or [])],
+        "sensor": ["each", *(day for day in asked if day in set(map(str, DAYS)))],
         "backfill": ["range", str(DAYS[0]), str(DAYS[-1])],
     }
     assert wanted["schedule"] == ["each", str(LAST_DAY)]
@@ -210,6 +213,8 @@ def test_case_2_a_cycle_killed_at_twenty_points_ends_as_if_it_had_never_been_kil
         assert status == 0
         expected = Workspace(never)
         assert_whole(expected, ids)
+        (never_killed,) = expected.warehouse.read_day("learning_cycles", LAST_DAY)
+        assert never_killed["status"] in ("completed", "gated"), "two days may not prove a playbook"
         while killed < 20:
             settings = settings_in(tmp_path / f"killed-{killed}", telemetry_path=cache)
             for _ in range(4):  # each goes on where the one before was killed
@@ -224,7 +229,8 @@ def test_case_2_a_cycle_killed_at_twenty_points_ends_as_if_it_had_never_been_kil
             assert contents(space) == contents(expected)
             assert texts_below(settings.playbook_path) == texts_below(never.playbook_path)
             rows = space.warehouse.read_day("learning_cycles", LAST_DAY)
-            assert rows[-1]["status"] in ("completed", "failed")
+            assert rows[-1]["status"] in (never_killed["status"], "failed")
             statuses |= {row["status"] for row in rows}
-            assert space.index.backlog().events == 0
-    assert statuses == {"completed", "failed"}
+            # What has no time of its own belongs to the day that it is read on.
+            assert {one.day for one in space.index.backlog().days} <= {datetime.now(UTC).date()}
+    assert statuses == {never_killed["status"], "failed"}

@@ -20,6 +20,7 @@ from fl_assets.coordinator import FederatedLearningCoordinator
 from fl_assets.core.settings import PREFIX, FederatedLearningConfig
 from fl_assets.definitions import defs
 from fl_assets.defs.partitions import DAYS_PER_RUN
+from fl_assets.simulator.damage import Damage
 from fl_assets.simulator.write import simulate
 from fl_assets.workspace import Workspace
 from fl_assets_tests.conftest import settings_in, texts_below
@@ -109,8 +110,10 @@ def wait_until(holds: Callable[[], bool], log: Path) -> None:
 
 def test_case_43_a_daemon_killed_in_a_backfill_and_started_again_skips_no_day(tmp_path):
     cache, log = tmp_path / "cache", tmp_path / "daemon.log"
-    simulate(cache / "early", days=2, nodes=4, events_per_day=300, seed=1, end=RANGE[3])
-    simulate(cache / "late", days=2, nodes=4, events_per_day=300, seed=2, end=LAST)
+    # Enough events for a playbook to pass the gate, and none dated on the day of the test: no run is gated.
+    fleet = {"days": 2, "nodes": 8, "events_per_day": 1500, "damage": Damage(0, 0, 0, 0, 0)}
+    simulate(cache / "early", **fleet, seed=1, end=RANGE[3])
+    simulate(cache / "late", **fleet, seed=2, end=LAST)
     settings = settings_in(tmp_path / "data", telemetry_path=cache, min_events=200)
     environment = {
         **os.environ,

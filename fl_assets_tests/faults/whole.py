@@ -25,7 +25,7 @@ EVENTS = ("raw_traces", "conversation_logs")
 def ids_in(cache: Path) -> dict[tuple[str, int], str]:
     """The ids of all events in telemetry files, by file and line; lines that are no JSON have none.
 
-    NaN and what is no UTF-8 cost a value, not its line.
+    NaN, what is no UTF-8 and NUL bytes in between cost a value at most, not their line.
     """
     found = {}
     for path in sorted(cache.rglob("*.jsonl*")):
@@ -34,7 +34,8 @@ def ids_in(cache: Path) -> dict[tuple[str, int], str]:
             lines = file.read().split(b"\n")
         for number, line in enumerate(lines, start=1):
             with suppress(ValueError, KeyError, TypeError, RecursionError):
-                event = json.loads(line.removeprefix(b"\xef\xbb\xbf").decode(errors="replace"))
+                text = line.removeprefix(b"\xef\xbb\xbf").replace(b"\0", b"").decode(errors="replace")
+                event = json.loads(text)
                 found[str(path.relative_to(cache)), number] = event["event_id"]
     return found
 
