@@ -204,7 +204,7 @@ class _Evidence:
             if not _is_not_below(-above):
                 found.append(f"p95 latency is {times:.2f} times as long")
             elif _is_not_below(below):
-                found.append(f"p95 latency varies too much to tell {TOO_NOISY_P95:g} times as long from none")
+                found.append(f"p95 latency varies too much to rule out {TOO_NOISY_P95:g} times as long")
         later = self.target.within(self.draws[0], (at + 1) // 2, at)
         if later > LASTING * effect:
             found.append("less than half of the effect is left in the later half of the days")
