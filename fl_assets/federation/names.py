@@ -44,6 +44,9 @@ class KnownNames:
         )
 
 
+NOTHING_KNOWN = KnownNames()
+
+
 @dataclass(frozen=True)
 class Thresholds:
     """The least noised count of a row that is published, of new names and of known ones.

@@ -34,7 +34,7 @@ from fl_assets.events.engine import Engine
 from fl_assets.federation.admission import clean_text
 from fl_assets.federation.coordinator_side import mask_texts
 from fl_assets.federation.counting import BOUNDED_SQL, EXACT_SQL, MAX_CALLS, SEEN_SQL, SESSION_SQL, DayCounts
-from fl_assets.federation.names import KnownNames
+from fl_assets.federation.names import NOTHING_KNOWN, KnownNames
 from fl_assets.federation.privacy import publish
 from fl_assets.federation.rare import shared_templates, split_status
 from fl_assets.federation.summary import NODE_ID, SignedSummary, Summary, shared_settings, summary_to_sign
@@ -293,7 +293,7 @@ class NodeSummaries:
     def _known_names(self, spent: Iterable[LedgerEntry]) -> KnownNames:
         """Return the names of earlier summaries and of those in `known/`, which others may have published."""
         if not self._settings.summary_delta:
-            return KnownNames()
+            return NOTHING_KNOWN
         found = [self._resend(one).summary for one in spent]
         for path in sorted((self._folder / "known").glob("*.jsonl")):
             try:

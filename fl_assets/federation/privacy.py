@@ -13,7 +13,7 @@ from typing import Any
 
 from fl_assets.federation.admission import clean_text
 from fl_assets.federation.counting import COARSE, OF_CALLS, OF_ONE, UNTIMED, DayCounts
-from fl_assets.federation.names import KnownNames, Thresholds
+from fl_assets.federation.names import NOTHING_KNOWN, KnownNames, Thresholds
 from fl_assets.federation.noise import discrete_laplace
 from fl_assets.federation.summary import (
     MAX_NAME,
@@ -48,7 +48,7 @@ def publish(
     settings: SharedSettings,
     random: Random | None = None,
     delta: float = 0.0,
-    known: KnownNames = KnownNames(),  # noqa: B008 - nothing can change it
+    known: KnownNames = NOTHING_KNOWN,
 ) -> Summary:
     """Return the summary of a node's day: names that k sessions had, with noise if epsilon is set.
 
