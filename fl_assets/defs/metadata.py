@@ -92,6 +92,29 @@ def preview(
     return dg.MetadataValue.table(records=records, schema=schema)
 
 
+def warning(
+    rows: Sequence[Mapping[str, Any]], name: str, columns: Sequence[str], *, failed: str, passed: str
+) -> dg.AssetCheckResult:
+    """Return the result of a check that only warns.
+
+    Args:
+        rows: What offends; the check passes without any.
+        name: What they are, as the metadata's name of their count.
+        columns: Those of their preview.
+        failed: Description when there are some.
+        passed: Description when there are none.
+    """
+    metadata: dict[str, Any] = {name: len(rows)}
+    if rows:
+        metadata["offending"] = preview(rows, columns, limit=20)
+    return dg.AssetCheckResult(
+        passed=not rows,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=failed if rows else passed,
+        metadata=metadata,
+    )
+
+
 def counts(names: Iterable[str]) -> dict[str, int]:
     """Return how often each name occurs, most frequent first; blanks become underscores."""
     in_order = sorted(Counter(names).items(), key=lambda one: (-one[1], one[0]))

@@ -451,7 +451,7 @@ def test_without_sources_the_asset_does_nothing(tmp_path, instance):
     (check,) = done.get_asset_check_evaluations()
     assert done.success
     assert check.passed
-    assert "none is set" in check.description
+    assert "no source is set" in check.description
     assert not (tmp_path / "telemetry").exists()
 
 

@@ -4,13 +4,11 @@ What goes here: the wiring of `adapters/store.py`. What does not: the rules of a
 (`adapters/admission.py`), installing and switching.
 """
 
-from typing import Any
-
 import dagster as dg
 
 from fl_assets.adapters.folder import AdapterStoreError
 from fl_assets.adapters.store import AdapterStore, InstalledAdapter
-from fl_assets.defs.metadata import numbers, preview, table_asset
+from fl_assets.defs.metadata import numbers, preview, table_asset, warning
 from fl_assets.defs.partitions import DAILY, days_of
 from fl_assets.defs.per_day import evaluate_per_day, report_day
 from fl_assets.defs.resources import WorkspaceResource
@@ -70,14 +68,13 @@ def adapter_freshness(
             stale.append({"adapter_id": one.adapter_id, "version": one.version, "problem": expired})
     if problem:
         stale.append({"adapter_id": "", "version": "", "problem": problem})
-    described = f"{len(offered)} versions offered, {len(installed)} installed, none expired"
-    metadata: dict[str, Any] = {"stale": len(stale)}
-    if stale:
-        first = "{adapter_id} {version}: {problem}".format_map(stale[0])
-        described = f"expected answering sources and manifests that hold; found: {first}"
-        metadata["offending"] = preview(stale, ("adapter_id", "version", "problem"))
-    found = dg.AssetCheckResult(
-        passed=not stale, severity=dg.AssetCheckSeverity.WARN, description=described, metadata=metadata
+    found = warning(
+        stale,
+        "stale",
+        ("adapter_id", "version", "problem"),
+        failed="expected answering sources and manifests that hold; found: "
+        + ", ".join("{adapter_id} {version}: {problem}".format_map(one) for one in stale[:1]),
+        passed=f"{len(offered)} versions offered, {len(installed)} installed, none expired",
     )
     return evaluate_per_day(context, lambda _: found)
 

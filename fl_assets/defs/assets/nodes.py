@@ -13,7 +13,7 @@ import dagster as dg
 
 from fl_assets.defs.assets.patterns import conversation_signals, failure_signatures
 from fl_assets.defs.assets.telemetry import SPECS
-from fl_assets.defs.metadata import numbers, of, preview, table_asset
+from fl_assets.defs.metadata import numbers, of, preview, table_asset, warning
 from fl_assets.defs.partitions import DAILY, days_of
 from fl_assets.defs.per_day import each_in_session, evaluate_per_day, report_day
 from fl_assets.defs.resources import WorkspaceResource
@@ -109,7 +109,7 @@ def every_node_reports(
         ]
         named = ", ".join(row["node_id"] for row in rows[:3])
         known = sum(row["is_expected"] for row in space.warehouse.read_day("node_registry", days[-1]))
-        return _warning(
+        return warning(
             rows,
             "silent",
             ("silent_days", "usual", "day", "node_id"),
@@ -129,7 +129,7 @@ def summaries_are_taken(
     summaries = workspace.open().summaries
     rows = [asdict(one) for one in summaries.refusals()]
     rules = ", ".join(sorted({row["rule"] for row in rows}))
-    result = _warning(
+    result = warning(
         rows,
         "refused",
         REFUSAL_COLUMNS,
@@ -137,18 +137,3 @@ def summaries_are_taken(
         passed=f"summaries of {len(summaries.registered())} registered nodes, none refused",
     )
     return evaluate_per_day(context, lambda _: result)
-
-
-def _warning(
-    rows: Sequence[Mapping[str, Any]], name: str, columns: Sequence[str], *, failed: str, passed: str
-) -> dg.AssetCheckResult:
-    """Return a check's result: a warning with the offending rows where there are any."""
-    metadata: dict[str, Any] = {name: len(rows)}
-    if rows:
-        metadata["offending"] = preview(rows, columns, limit=SHOWN)
-    return dg.AssetCheckResult(
-        passed=not rows,
-        severity=dg.AssetCheckSeverity.WARN,
-        description=failed if rows else passed,
-        metadata=metadata,
-    )

@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from fl_assets.defs.metadata import file_asset, preview
+from fl_assets.defs.metadata import file_asset, preview, warning
 from fl_assets.defs.partitions import DAILY, days_of
 from fl_assets.defs.per_day import evaluate_per_day, report_day
 from fl_assets.defs.resources import WorkspaceResource
@@ -58,16 +58,12 @@ def sources_answer(
     def evaluate(days: Sequence[date]) -> dg.AssetCheckResult:
         missing = space.pull.incomplete(space.sources, days)
         named = ", ".join(dict.fromkeys(one.source for one in missing))
-        found = "all did" if space.sources else "none is set"
-        metadata: dict[str, Any] = {"sources_that_did_not_answer": len(missing)}
-        if missing:
-            found = f"{named} did not"
-            metadata["offending"] = preview(_rows(missing), COLUMNS, limit=100)
-        return dg.AssetCheckResult(
-            passed=not missing,
-            severity=dg.AssetCheckSeverity.WARN,
-            description=f"expected every source to give the day; found: {found}",
-            metadata=metadata,
+        return warning(
+            _rows(missing),
+            "sources_that_did_not_answer",
+            COLUMNS,
+            failed=f"expected every source to give the day; found: {named} did not",
+            passed="every source gave the day" if space.sources else "no source is set",
         )
 
     return evaluate_per_day(context, evaluate)
