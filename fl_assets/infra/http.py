@@ -53,9 +53,10 @@ class HttpError(RuntimeError):
 class Deadline:
     """When an exchange must have ended."""
 
-    def __init__(self, secs: float) -> None:
+    def __init__(self, secs: float, *, within: "Deadline | None" = None) -> None:
+        """Begin now; it never outlasts `within`, however often it is extended."""
         self.secs = secs
-        self._end = time.monotonic() + secs
+        self._end, self._within = time.monotonic() + secs, within
 
     def extend(self, secs: float) -> None:
         """Allow more time, for a body of known size."""
@@ -71,7 +72,7 @@ class Deadline:
         left = self._end - time.monotonic()
         if left <= 0:
             raise TimeoutError
-        return left
+        return min(left, self._within.left()) if self._within else left
 
 
 @dataclass(frozen=True)

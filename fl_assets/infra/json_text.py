@@ -1,8 +1,9 @@
-"""Canonical JSON for what is signed or hashed, and a strict reader for what others wrote."""
+"""Canonical JSON for what is signed or hashed, and a strict and a lenient reader for what others wrote."""
 
 import json
 from typing import Any
 
+import orjson
 from pydantic import BaseModel
 
 
@@ -33,6 +34,29 @@ def strict_json(content: bytes | str) -> Any:
     except RecursionError:
         message = "nested too deep"
         raise ValueError(message) from None
+
+
+def lenient_json(content: bytes) -> Any:
+    """Parse JSON with what orjson refuses: NaN, lone surrogates, long numbers, bytes that are no UTF-8.
+
+    Raises:
+        ValueError: it is no JSON, or is nested too deep.
+    """
+    try:
+        return orjson.loads(content)
+    except ValueError:
+        try:
+            return json.loads(content.decode(errors="replace"), parse_int=_number)
+        except RecursionError:
+            message = "nested too deep"
+            raise ValueError(message) from None
+
+
+def _number(digits: str) -> int | float:
+    return int(digits) if len(digits) < _MAX_DIGITS else float(digits)
+
+
+_MAX_DIGITS = 400
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,10 +1,10 @@
 """Requests to a source: JSON over HTTP, within bounds of time and size, with retries.
 
 The token is read from the environment; it is sent in a header to the source's own address, and is in no
-error, log or file. Redirects are not followed, since they would pass it on.
+error, log or file: where a server says it back, it is masked. Redirects are not followed, since they would
+pass it on.
 """
 
-import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,14 +14,19 @@ from urllib.parse import urlencode
 import orjson
 
 from fl_assets.infra.http import Deadline, HttpError, exchange, failed, retrying
+from fl_assets.infra.json_text import lenient_json
 from fl_assets.sources.source import RemoteSource, SourceError, SourceKind
 
 TIMEOUT_SECS = 60.0
 SLOWEST_BYTES_PER_SEC = 50_000
 MAX_PAGE_BYTES = 64 * 1024 * 1024
+MAX_PAGE_VALUES = 4_000_000
+"""Most values of one answer; each takes up to a hundred times its bytes once it is parsed."""
 ATTEMPTS = 5
 MAX_WAIT_SECS = 120.0
 """A server that asks for a longer pause is asked again in the next cycle, where the pull stopped."""
+MIN_MASKED, _MASK = 8, b"<API_KEY>"
+"""A shorter secret would be found by chance in what a server says, and is not masked there."""
 
 
 class Api:
@@ -32,18 +37,32 @@ class Api:
         source: RemoteSource,
         kind: SourceKind,
         *,
+        deadline: Deadline,
         environment: Mapping[str, str] = os.environ,
         sleep: Callable[[float], Any] = time.sleep,
     ) -> None:
         """Read user and token from the environment.
 
+        Args:
+            source: the source.
+            kind: its kind.
+            deadline: of all requests and pauses together.
+            environment: variables.
+            sleep: waits.
+
         Raises:
             SourceError: a variable that sources.yaml names is not set, or cannot be sent in a header.
         """
-        self._source = source
+        self._source, self._deadline, self._sleep = source, deadline, sleep
         user, token = (_secret(environment, name) for name in (source.user_env, source.token_env))
         self._headers = kind.headers(user, token)
-        self._retrying = retrying(ATTEMPTS, first_wait=2.0, max_wait=MAX_WAIT_SECS, sleep=sleep)
+        self._masked = [
+            form.encode()
+            for value in (token, *(words.partition(" ")[2] for words in self._headers.values()))
+            if len(value) >= MIN_MASKED
+            for form in (value, value.replace("/", "\\/"))
+        ]
+        self._retrying = retrying(ATTEMPTS, first_wait=2.0, max_wait=MAX_WAIT_SECS, sleep=self._pause)
 
     def get(self, path: str, query: Sequence[tuple[str, Any]] = ()) -> Any:
         """Return the JSON answer to a GET.
@@ -80,18 +99,31 @@ class Api:
         url = f"{self._source.url}{path}{'?' + asked if asked else ''}"
         try:
             return self._retrying(self._once, method, url, body, {**self._headers, **kind}, read)
+        except TimeoutError:
+            message = f"not over after {self._deadline.secs:.0f} s: it goes on there the next time"
+            raise SourceError(message) from None
         except HttpError as error:
             message = f"{method} {path[:200]}: {self._in_words(error)}"
             raise SourceError(message, status=error.status) from None
 
-    @staticmethod
+    def _pause(self, secs: float) -> None:
+        if secs >= self._deadline.left():
+            raise TimeoutError
+        self._sleep(secs)
+
     def _once(
-        method: str, url: str, body: bytes | None, headers: Mapping[str, str], read: Callable[[bytes], Any]
+        self,
+        method: str,
+        url: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        read: Callable[[bytes], Any],
     ) -> Any:
+        self._deadline.left()
         answer = exchange(
             method,
             url,
-            deadline=Deadline(TIMEOUT_SECS),
+            deadline=Deadline(TIMEOUT_SECS, within=self._deadline),
             limit=MAX_PAGE_BYTES,
             body=body,
             headers={"accept": "application/json", **headers},
@@ -99,7 +131,10 @@ class Api:
         )
         if not 200 <= answer.status < 300:
             raise failed(answer)
-        return read(answer.content)
+        content = answer.content
+        for secret in self._masked:
+            content = content.replace(secret, _MASK)
+        return read(content)
 
     def _in_words(self, error: HttpError) -> str:
         if error.status in (401, 403):
@@ -113,15 +148,15 @@ class Api:
 
 
 def _json(content: bytes) -> Any:
-    """Parse an answer; NaN and lone surrogates, which orjson refuses, are repaired by ingestion."""
+    """Parse an answer; what is odd in it is repaired by ingestion."""
+    if content.count(b",") + content.count(b"[") + content.count(b"{") > MAX_PAGE_VALUES:
+        message = f"answers with more than {MAX_PAGE_VALUES} values: set a smaller page_size"
+        raise HttpError(message)
     try:
-        return orjson.loads(content)
+        return lenient_json(content)
     except ValueError:
-        try:
-            return json.loads(content)
-        except (ValueError, RecursionError):
-            message = "answers with what is no JSON: is the url that of the server's API?"
-            raise HttpError(message, may_pass=True) from None
+        message = "answers with what is no JSON: is the url that of the server's API?"
+        raise HttpError(message, may_pass=True) from None
 
 
 def _secret(environment: Mapping[str, str], name: str) -> str:

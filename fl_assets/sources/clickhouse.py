@@ -9,8 +9,7 @@ opentelemetry-collector-contrib, `exporter/clickhouseexporter`.
 
 from typing import Any
 
-import orjson
-
+from fl_assets.infra.json_text import lenient_json
 from fl_assets.sources.source import Asking, Cursor, Interval, Page, RemoteSource, SourceError, SourceKind
 
 _UTC = "toTimeZone(t.Timestamp, 'UTC') as Timestamp"
@@ -42,7 +41,11 @@ def page(source: RemoteSource, span: Interval, cursor: Cursor, api: Asking) -> P
         ("wait_end_of_query", 1),  # else a query that fails half way would have answered 200
         *((f"param_{name}", value) for name, value in given.items()),
     ]
-    rows = api.text("/", query, _TABLES[table]).splitlines()
+    answer = api.text("/", query, _TABLES[table])
+    if answer.count(b"\n") > limit:
+        message = f"answers with more than the {limit} rows that were asked for"
+        raise SourceError(message)
+    rows = answer.splitlines()
     if rows:
         _time(rows[0])
     if len(rows) < limit:
@@ -58,8 +61,8 @@ def page(source: RemoteSource, span: Interval, cursor: Cursor, api: Asking) -> P
 
 def _time(row: bytes) -> Any:
     try:
-        return orjson.loads(row)["Timestamp"]
-    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return lenient_json(row)["Timestamp"]
+    except (ValueError, KeyError, TypeError):
         message = "answers with rows that are not those of the Collector's exporter"
         raise SourceError(message) from None
 

@@ -35,7 +35,7 @@ def page(source: RemoteSource, span: Interval, cursor: Cursor, api: Asking) -> P
     answer = api.post("/api/3.0/mlflow/traces/search", body)
     if isinstance(answer, dict):
         answer.setdefault("traces", [])  # an empty list is left out
-    records = [{"info": info, "data": _data(info, api)} for info in objects_in(answer, "traces")]
+    records = ({"info": info, "data": _data(info, api)} for info in objects_in(answer, "traces"))
     after = answer.get("next_page_token")
     return Page(records, {"experiment": experiment, "at": after} if after else None)
 

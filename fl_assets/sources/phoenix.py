@@ -3,6 +3,8 @@
 Source: Arize-ai/phoenix, `src/phoenix/server/api/routers/v1/spans.py`, `annotations.py`.
 """
 
+from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 from urllib.parse import quote
 
@@ -21,6 +23,8 @@ from fl_assets.sources.source import (
 
 _IDS = 100
 """Spans whose annotations are asked for at once; their ids are in the URL."""
+_MAX_LISTS = 1000
+"""Answers that a list of projects, or of annotations of these spans, may be divided into."""
 
 
 def page(source: RemoteSource, span: Interval, cursor: Cursor, api: Asking) -> Page:
@@ -36,50 +40,45 @@ def page(source: RemoteSource, span: Interval, cursor: Cursor, api: Asking) -> P
     answer = api.get(f"{path}/spans", query)
     spans = [{**one, "project_name": source.project or "default"} for one in objects_in(answer, "data")]
     after = answer.get("next_cursor")
-    return Page(
-        [*spans, *_annotations(path, spans, api)], {"project": project, "at": after} if after else None
-    )
+    records = chain(spans, _annotations(path, spans, api))
+    return Page(records, {"project": project, "at": after} if after else None)
 
 
 def _project(name: str, api: Asking) -> str:
     """Return the id of a project, as its name may not fit into a URL."""
     at, seen = None, []
-    while True:
+    for _ in range(_MAX_LISTS):
         answer = api.get("/v1/projects", [("limit", 1000), ("cursor", at)])
         for one in objects_in(answer, "data"):
-            if name in (one.get("name"), one.get("id")):
+            if name in (one.get("name"), one.get("id")) and one.get("id"):
                 return str(one["id"])
             seen.append(str(one.get("name")))
-        following = answer.get("next_cursor")
-        if not following or following == at:
-            message = f"Phoenix has no project {name!r}; there are: {', '.join(seen)[:500]}"
-            raise SourceError(message)
-        at = following
+        at = answer.get("next_cursor")
+        if not at:
+            break
+    message = f"Phoenix has no project {name!r}; there are: {', '.join(seen)[:500]}"
+    raise SourceError(message)
 
 
-def _annotations(path: str, spans: list[dict[str, Any]], api: Asking) -> list[Any]:
+def _annotations(path: str, spans: list[dict[str, Any]], api: Asking) -> Iterator[Any]:
     contexts = [one["context"] for one in spans if isinstance(one.get("context"), dict)]
     traces = {str(one.get("span_id")): one.get("trace_id") for one in contexts}
     ids = list(traces)
-    found: list[Any] = []
     for start in range(0, len(ids), _IDS):
         given = [("span_ids", one) for one in ids[start : start + _IDS]]
         at = None
-        while True:
+        for _ in range(_MAX_LISTS):
             try:
                 answer = api.get(f"{path}/span_annotations", [*given, ("limit", 1000), ("cursor", at)])
             except SourceError as error:
                 if error.status in (404, 405):  # of a server before 8.0, which keeps none of them
-                    return found
+                    return
                 raise
-            found += [
-                {**one, "trace_id": traces.get(str(one.get("span_id")))} for one in objects_in(answer, "data")
-            ]
-            following = answer.get("next_cursor")
-            if not following or following == at:
+            for one in objects_in(answer, "data"):
+                yield {**one, "trace_id": traces.get(str(one.get("span_id")))}
+            at = answer.get("next_cursor")
+            if not at:
                 break
-            at = following
-    return found
 
 
 KIND = SourceKind(headers=basic_or_bearer, page=page)

@@ -23,8 +23,10 @@ from typing import Any
 import orjson
 from pydantic import BaseModel, ValidationError
 
+from fl_assets.events.redaction import redact
 from fl_assets.infra.clock import now_utc
 from fl_assets.infra.disk import LockBusyError, locked, new_file, sync_folder, write_atomically
+from fl_assets.infra.http import Deadline
 from fl_assets.infra.json_text import canonical_json
 from fl_assets.sources import clickhouse, langfuse, langsmith, mlflow, phoenix
 from fl_assets.sources.api import Api
@@ -46,6 +48,8 @@ RESUMED_FOR = timedelta(hours=12)
 """Later than this, a pull starts again: cursors expire, and pages may have moved."""
 SETTLED_AFTER = timedelta(hours=6)
 """Spans of a day may reach their server this long after its end."""
+_MAX_MARK = 1 << 16
+"""Longest note of where a page begins, bytes."""
 FRESH_FOR, ASKED_AGAIN_AFTER = timedelta(minutes=10), timedelta(minutes=2)
 """A cycle pulls twice, for the latest day with events and for the day that it analyses: the second time is
 skipped so soon after a success, or a failure."""
@@ -126,14 +130,19 @@ class Pull:
         try:
             return self._day(source, day, progress)
         except SourceError as error:
-            return self._failed(source, day, str(error))
+            return self._failed(source, day, _shown(error))
         except LockBusyError as error:  # another process writes the note
             return self.known(source, day).model_copy(update={"problem": str(error)})
+        except OSError as error:
+            message = f"cannot be written to {self._folder(source, day)} ({error.strerror})"
+            return self.known(source, day).model_copy(update={"problem": message, "asked": self._clock()})
 
     def known(self, source: RemoteSource, day: date) -> Pulled:
         """Return the state of a day."""
+        note = self._folder(source, day) / _NOTE
         with suppress(OSError, ValidationError):
-            return Pulled.model_validate_json((self._folder(source, day) / _NOTE).read_bytes())
+            if note.is_file():  # a pipe would be waited for
+                return Pulled.model_validate_json(note.read_bytes())
         return Pulled(source=source.name, day=day)
 
     def incomplete(self, sources: Sequence[RemoteSource], days: Iterable[date]) -> list[Pulled]:
@@ -155,7 +164,13 @@ class Pull:
         folder = self._folder(source, day)
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder / _LOCK, wait_secs=5.0):
-            api = Api(source, KINDS[source.kind], environment=self._environment, sleep=self._sleep)
+            api = Api(
+                source,
+                KINDS[source.kind],
+                deadline=Deadline(self._seconds),
+                environment=self._environment,
+                sleep=self._sleep,
+            )
             state = self._begin(source, day)
             state = self._collect(source, state, api, progress)
             return self._finish(folder, state)
@@ -182,42 +197,24 @@ class Pull:
         self, source: RemoteSource, state: Pulled, api: Api, progress: Callable[[str], None]
     ) -> Pulled:
         folder, kind, span = self._folder(source, state.day), KINDS[source.kind], Interval.of(state.day)
-        until = time.monotonic() + self._seconds
+        seen = {_mark(state.cursor)}
         with os.fdopen(
             os.open(folder / _PAGES, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+b"
         ) as file:
             file.truncate(state.size)  # drops a half-written page
             file.seek(state.size)
             while state.cursor is not None:
-                if time.monotonic() > until:
-                    message = f"not over after {self._seconds:.0f} s: it goes on there the next time"
-                    raise SourceError(message)
                 page = kind.page(source, span, state.cursor, api)
-                if page.after == state.cursor:
+                mark = _mark(page.after)
+                state, digest = _written(file, state, page)
+                told = {one for one in (mark, digest) if one}
+                if seen & told:
                     message = "gives the same page again and again"
                     raise SourceError(message)
-                state = self._add(folder, file, state, page)
+                seen |= told
+                if state.cursor is not None:  # the last page is noted with the file that it completes
+                    self._note(folder, state)
                 progress(f"{source.name} {state.day}: {state.records:,} records")
-        return state
-
-    def _add(self, folder: Path, file: Any, state: Pulled, page: Page) -> Pulled:
-        content = b"".join(_line(record) + b"\n" for record in page.records)
-        if state.size + len(content) > MAX_DAY_BYTES:
-            message = f"has more than {MAX_DAY_BYTES} bytes of a day"
-            raise SourceError(message)
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-        state = state.model_copy(
-            update={
-                "cursor": page.after,
-                "size": state.size + len(content),
-                "records": state.records + len(page.records),
-                "pages": state.pages + 1,
-            }
-        )
-        if page.after is not None:  # the last page is noted with the file that it completes
-            self._note(folder, state)
         return state
 
     def _finish(self, folder: Path, state: Pulled) -> Pulled:
@@ -262,6 +259,45 @@ class Pull:
         return self._telemetry.joinpath(*places, str(day))
 
 
+def _shown(error: SourceError) -> str:
+    """Return what is said of an error, in which a server may have named things."""
+    return redact("".join(letter if letter.isprintable() else " " for letter in str(error)))
+
+
+def _mark(cursor: Cursor | None) -> bytes:
+    """Return what a page's beginning is known by, b'' for none.
+
+    Raises:
+        SourceError: it cannot be kept in a note.
+    """
+    try:
+        mark = b"" if cursor is None else orjson.dumps(cursor)
+    except (TypeError, ValueError):
+        mark = None
+    if mark is None or len(mark) > _MAX_MARK:
+        message = "says where the next page begins with what cannot be kept"
+        raise SourceError(message)
+    return mark
+
+
+def _written(file: Any, state: Pulled, page: Page) -> tuple[Pulled, bytes]:
+    """Write a page to the disk, record by record; return the state after it and its hash, b'' without any."""
+    size, records, digest = state.size, state.records, hashlib.sha256()
+    for record in page.records:
+        line = _line(record) + b"\n"
+        size += len(line)
+        if size > MAX_DAY_BYTES:
+            message = f"has more than {MAX_DAY_BYTES} bytes of a day"
+            raise SourceError(message)
+        records += 1
+        digest.update(line)
+        file.write(line)
+    file.flush()
+    os.fsync(file.fileno())
+    after = {"cursor": page.after, "size": size, "records": records, "pages": state.pages + 1}
+    return state.model_copy(update=after), digest.digest() if records > state.records else b""
+
+
 def _line(record: Mapping[str, Any] | bytes) -> bytes:
     """Write a record as a line, short values first, since formats are detected by a file's first bytes."""
     if isinstance(record, bytes):
@@ -270,7 +306,10 @@ def _line(record: Mapping[str, Any] | bytes) -> bytes:
     try:
         return orjson.dumps(ordered)
     except (TypeError, ValueError):
-        return json.dumps(ordered).encode()
+        with suppress(RecursionError):
+            return json.dumps(ordered).encode()
+    flat = {key: value for key, value in ordered.items() if not isinstance(value, Mapping | list)}
+    return json.dumps(flat).encode()  # what is nested deeper than this can be written is nothing to read
 
 
 def _weight(value: Any) -> int:

@@ -4,7 +4,7 @@ What does not go here: any server's API (one file each), requests (`api.py`), fi
 """
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -89,8 +89,8 @@ Cursor = dict[str, Any]
 class Page:
     """Part of a day's records."""
 
-    records: Sequence[Mapping[str, Any] | bytes]
-    """Each as the server sent it; bytes are JSON already."""
+    records: Iterable[Mapping[str, Any] | bytes]
+    """Each as the server sent it; bytes are JSON already. What is asked for one by one is yielded."""
     after: Cursor | None
     """Where the next page begins; None after the last."""
 

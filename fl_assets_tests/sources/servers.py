@@ -320,3 +320,28 @@ def clickhouse(count: int) -> Server:
         return b"".join(line + b"\n" for line in lines), {}
 
     return Server(page)
+
+
+# Lies
+# ----------------------------------------------------------------------------------------------------
+
+PATHS = {
+    "langfuse": "/api/public/v2/observations",
+    "phoenix": "/v1/projects/UHJvamVjdDoy/spans",
+    "mlflow": "/api/3.0/mlflow/traces/search",
+    "langsmith": "/api/v2/runs/query",
+    "clickhouse": "/",
+}
+"""What each kind is asked for records."""
+RECORD = b'{"id": "x", "trace_id": "tr-1", "context": {"trace_id": "t", "span_id": "s"}}'
+
+
+def a_page(kind: str, record: bytes = RECORD, after: bytes = b"null") -> bytes:
+    """An answer with one record and the mark of a next page, both as JSON."""
+    return {
+        "langfuse": b'{"data": [%s], "meta": {"cursor": %s}}',
+        "phoenix": b'{"data": [%s], "next_cursor": %s}',
+        "mlflow": b'{"traces": [%s], "next_page_token": %s}',
+        "langsmith": b'{"items": [%s], "next_cursor": %s}',
+        "clickhouse": b'{"Timestamp": "2026-11-02 10:00:00.0", "Body": %s, "x": %s}',
+    }[kind] % (record, after)

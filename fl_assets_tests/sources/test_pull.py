@@ -4,7 +4,9 @@ import base64
 import gzip
 import json
 import logging
+import os
 import threading
+import time
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 
@@ -20,6 +22,7 @@ from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.defs.assets.sources import pulled_telemetry, sources_answer
 from fl_assets.defs.resources import resources
 from fl_assets.infra.rule_files import RuleFileError
+from fl_assets.sources import api, phoenix
 from fl_assets.sources import pull as pulling
 from fl_assets.sources.pull import Pull
 from fl_assets.sources.source import RemoteSource, read_sources
@@ -268,6 +271,143 @@ def test_a_server_that_gives_the_same_page_for_ever_is_stopped(tmp_path):
 
     with served(Server(page)) as server:
         assert "the same page again and again" in puller(tmp_path).day(source(server), DAY).problem
+
+
+def lying(kind: str, content, folder, **given):
+    """The state after a pull of a server whose records are these answers, the last one for ever."""
+    make, about, _ = KINDS[kind]
+    answers = [content] if isinstance(content, bytes) else content
+    with served(make()) as server:
+        server.plant(servers.PATHS[kind], *map(saying, answers), for_ever=True)
+        shop = source(server, kind, **{**about, "page_size": None})
+        return puller(folder, **given).day(shop, DAY)
+
+
+@pytest.mark.parametrize("kind", servers.PATHS)
+def test_one_odd_value_costs_that_value_and_no_day(kind, tmp_path):
+    """Nested deeper than can be written, longer than a number, or no character at all."""
+    for place, odd in enumerate(
+        (b"[" * 1010 + b"]" * 1010, b"9" * 5000, b'"\\ud800"', b'"\xff\xfe"', b"NaN", b"1e999")
+    ):
+        record = servers.RECORD[:-1] + b', "odd": ' + odd + b"}"
+        found = lying(kind, servers.a_page(kind, record), tmp_path / str(place))
+        assert (found.problem, found.kept > 0) == ("", True), odd[:20]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in servers.PATHS if kind != "clickhouse"])
+@pytest.mark.parametrize(
+    "after",
+    [b'"\\ud800"', b"[" * 300 + b"]" * 300, b'"' + b"a" * 100_000 + b'"'],
+    ids=["a lone surrogate", "deep", "long"],
+)
+def test_a_next_page_that_cannot_be_noted_is_that_source_s_problem(kind, after, tmp_path):
+    found = lying(kind, servers.a_page(kind, after=after), tmp_path)
+    assert "says where the next page begins with what cannot be kept" in found.problem
+
+
+@pytest.mark.parametrize("kind", [kind for kind in servers.PATHS if kind != "clickhouse"])
+def test_pages_in_a_circle_are_noticed(kind, tmp_path):
+    """By their marks, and by their content where the marks go on for ever."""
+    turns = [
+        servers.a_page(kind, b'{"trace_id": "tr-%d"}' % number, b'"%d"' % (number % 3))
+        for number in (1, 2, 3, 4, 5)
+    ]
+    assert "same page again and again" in lying(kind, turns, tmp_path / "marks").problem
+    ever = [servers.a_page(kind, after=b'"%d"' % number) for number in (1, 2)]
+    assert "same page again and again" in lying(kind, ever, tmp_path / "content").problem
+
+
+@pytest.mark.parametrize("kind", servers.PATHS)
+def test_a_token_that_a_server_says_back_is_kept_nowhere(kind, tmp_path):
+    """Neither as it was sent, nor as it stands in a header, nor with its slashes escaped."""
+    sent = _basic() if kind in ("langfuse", "phoenix", "mlflow") else TOKEN
+    record = servers.RECORD[:-1] + f', "k": ["{TOKEN}", "{sent}"]}}'.encode()
+    found = lying(kind, servers.a_page(kind, record, json.dumps(TOKEN).encode()), tmp_path)
+    kept = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    kept += [gzip.decompress(path.read_bytes()) for path in tmp_path.rglob("*.gz")]
+    kept.append(found.model_dump_json().encode())
+    assert not [content for content in kept if TOKEN.encode() in content or _basic().encode() in content]
+    assert any(b"<API_KEY>" in content for content in kept)
+
+
+def test_the_end_of_a_pull_holds_within_a_page_and_its_pauses(tmp_path):
+    """MLflow's traces are asked for one by one, each of which may be slow, or put off."""
+    waits = Waits()
+    with served(servers.mlflow(25)) as server:
+        server.plant("/ajax-api/2.0/mlflow/get-trace-artifact", status(429, Retry_After="100"), for_ever=True)
+        shop = source(server, "mlflow", project="x")
+        found = puller(tmp_path, seconds=150, waits=waits).day(shop, DAY)
+    assert "not over after" not in found.problem, "pauses that fit are waited for"
+    with served(servers.mlflow(25)) as server:
+        server.plant("/ajax-api/2.0/mlflow/get-trace-artifact", status(429, Retry_After="100"), for_ever=True)
+        found = puller(tmp_path, seconds=50, waits=(waits := Waits())).day(
+            source(server, "mlflow", project="x"), DAY
+        )
+        assert ("not over after 50 s" in found.problem, waits) == (True, [])
+
+        def drip(handler) -> bool:
+            handler.send_response(200)
+            handler.end_headers()
+            for _ in range(400):
+                handler.wfile.write(b" ")
+                time.sleep(0.02)
+            return True
+
+        server.plant("/ajax-api/2.0/mlflow/get-trace-artifact", drip, for_ever=True)
+        since = time.monotonic()
+        found = puller(tmp_path, seconds=0.3).day(source(server, "mlflow", project="x"), DAY)
+        assert (found.problem != "", time.monotonic() - since < 3) == (True, True)
+
+
+def test_lists_without_an_end_have_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(phoenix, "_MAX_LISTS", 20)
+    numbers = iter(range(10_000))
+
+    def endless(handler) -> bool:
+        said = {"data": [{"name": f"\x1b[31mp{next(numbers)}\u202e"}], "next_cursor": str(next(numbers))}
+        handler.send(200, json.dumps(said).encode())
+        return True
+
+    with served(servers.phoenix(3)) as server:
+        server.plant("/v1/projects", endless, for_ever=True)
+        problem = puller(tmp_path).day(source(server, "phoenix", project="my/shop"), DAY).problem
+        assert "Phoenix has no project 'my/shop'" in problem
+        assert problem.isprintable(), "names of a server move no terminal"
+        server.planted.clear()
+        server.plant("/v1/projects/UHJvamVjdDoy/span_annotations", endless, for_ever=True)
+        found = puller(tmp_path).day(source(server, "phoenix", project="my/shop"), DAY)
+        assert (found.problem, found.kept) == ("", 23)
+        server.plant("/v1/projects", saying(b'{"data": [{"name": "my/shop"}]}'), for_ever=True)
+        lost = puller(tmp_path, now=NOW + timedelta(days=1)).day(
+            source(server, "phoenix", project="my/shop"), DAY
+        )
+        assert "no project" in lost.problem, "one without an id"
+
+
+def test_answers_that_would_take_the_memory_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(api, "MAX_PAGE_VALUES", 1000)
+    many = servers.a_page("langfuse", b"{}," * 2000 + b"{}")
+    assert "more than 1000 values" in lying("langfuse", many, tmp_path).problem
+    rows = servers.a_page("clickhouse") + b"\n" * 20_000
+    assert "more than the 10000 rows" in lying("clickhouse", rows, tmp_path / "rows").problem
+
+
+@pytest.mark.parametrize("what", [".pull.json", ".pages", ".lock", ".pulled.jsonl.gz.tmp"])
+@pytest.mark.parametrize("how", ["folder", "pipe", "link"])
+def test_what_lies_in_a_day_s_folder_stops_no_other_source(what, how, tmp_path):
+    with served(langfuse(3)) as server:
+        place = file_of(tmp_path).parent / what
+        place.parent.mkdir(parents=True)
+        {
+            "folder": place.mkdir,
+            "pipe": lambda: os.mkfifo(place),
+            "link": lambda: place.symlink_to(tmp_path / "elsewhere"),
+        }[how]()
+        shop, other = source(server), source(server, name="other")
+        found = puller(tmp_path).days([shop, other], [DAY])
+        assert (found[1].source, found[1].problem) == ("other", "")
+        assert not (tmp_path / "elsewhere").exists()
+        assert "cannot be written to" in found[0].problem or found[0].kept == 4
 
 
 def test_a_pull_has_an_end(tmp_path, monkeypatch):
