@@ -12,6 +12,7 @@ import base64
 import http.client
 import io
 import re
+import socket
 import ssl
 import time
 import urllib.request
@@ -95,6 +96,7 @@ def exchange(
     target: BinaryIO | None = None,
     exact: bool = False,
     bytes_per_sec: float = 0,
+    status_only: bool = False,
 ) -> Response:
     """Send one request and return the answer, without content unless its status is 2xx.
 
@@ -108,6 +110,7 @@ def exchange(
         target: file that the content is written to, instead of into the answer.
         exact: whether the content must be exactly `limit` bytes.
         bytes_per_sec: slowest rate of the content; extends the deadline accordingly.
+        status_only: whether the content is not waited for.
 
     Raises:
         HttpError: no connection, too slow, a size other than announced or allowed, or not a URL.
@@ -120,7 +123,7 @@ def exchange(
         given = {name.lower(): value for name, value in (headers or {}).items()}
         connection.request(method, address, body, {"user-agent": "fl-assets", **given, **fixed})
         response = connection.getresponse()
-        if not 200 <= response.status < 300:
+        if status_only or not 200 <= response.status < 300:
             return Response(response.status, response.headers)
         expected = _announced(response.headers, limit, exact=exact)
         if bytes_per_sec:
@@ -222,8 +225,8 @@ def _copy(response: http.client.HTTPResponse, target: BinaryIO, limit: int) -> i
 class _TimedReader(io.RawIOBase):
     """Reads from a socket before the deadline."""
 
-    def __init__(self, socket: Any, deadline: Deadline) -> None:
-        self._socket, self._deadline = socket, deadline
+    def __init__(self, connected: Any, deadline: Deadline) -> None:
+        self._socket, self._deadline = connected, deadline
 
     def readable(self) -> bool:
         return True
@@ -236,8 +239,8 @@ class _TimedReader(io.RawIOBase):
 class _TimedSocket:
     """The part of a connected socket that `http.client` uses."""
 
-    def __init__(self, socket: Any, deadline: Deadline) -> None:
-        self._socket, self._deadline = socket, deadline
+    def __init__(self, connected: Any, deadline: Deadline) -> None:
+        self._socket, self._deadline = connected, deadline
 
     def makefile(self, *_: Any) -> io.BufferedReader:
         return io.BufferedReader(_TimedReader(self._socket, self._deadline))
@@ -258,11 +261,26 @@ class _Timed(http.client.HTTPConnection):
 
     def connect(self) -> None:
         """Connect, through the proxy where there is one."""
-        self.timeout = self.deadline.left()
+        self._create_connection = self._reach
         super().connect()
         self.socket = self.sock
         self.deadline.left()
         self.sock = _TimedSocket(self.socket, self.deadline)
+
+    def _reach(self, place: tuple[str, int], *_: Any) -> socket.socket:
+        """Connect to the first address of a host that answers, all of them before the deadline."""
+        error = OSError("no address")
+        for family, kind, protocol, _name, address in socket.getaddrinfo(*place, type=socket.SOCK_STREAM):
+            tried = socket.socket(family, kind, protocol)
+            try:
+                tried.settimeout(self.deadline.left())
+                tried.connect(address)
+            except OSError as found:
+                error = found
+                tried.close()
+            else:
+                return tried
+        raise error
 
     def hang_up(self) -> None:
         """Close the socket."""

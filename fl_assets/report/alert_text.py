@@ -93,7 +93,7 @@ def slack_message(alerts: Sequence[Alert]) -> dict[str, Any]:
     day = max(alert.day for alert in alerts)
     blocks, counts = [], []
     for kind, title in TITLES.items():
-        texts = [alert.text for alert in alerts if alert.kind == kind]
+        texts = [" ".join(alert.text.split()) for alert in alerts if alert.kind == kind]  # a line each
         if texts:
             more = [f"… and {len(texts) - MAX_LISTED} more"] if len(texts) > MAX_LISTED else []
             lines = "\n".join([title, *(f"• {text}" for text in texts[:MAX_LISTED]), *more])

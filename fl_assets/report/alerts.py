@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from pydantic import SecretStr
+from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.events.redaction import redact
@@ -24,8 +24,8 @@ TIMEOUT_SECS = 5
 ATTEMPTS = 3
 """With the waits between them, an alert that cannot be sent delays a run by some twenty seconds at most."""
 MAX_WAIT_SECS = 5.0
-ANSWER_BYTES = 1 << 16
 KEPT_DAYS = 60
+_SENT = TypeAdapter(dict[str, list[str]])
 VARIABLE = "FEDERATED_LEARNING_ALERT_WEBHOOK"
 
 
@@ -47,7 +47,7 @@ def send_new(
     Raises:
         AlertError: the webhook did not accept the message; the next call tries again.
     """
-    sent: dict[str, list[str]] = orjson.loads(sent_file.read_bytes()) if sent_file.exists() else {}
+    sent = _read(sent_file)
     new = [alert for alert in alerts if alert.key not in sent.get(str(alert.day), [])]
     if webhook is None or not new:
         return []
@@ -58,6 +58,14 @@ def send_new(
     sent_file.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(sent_file, orjson.dumps(kept, option=orjson.OPT_INDENT_2))
     return new
+
+
+def _read(sent_file: Path) -> dict[str, list[str]]:
+    """Return what was sent; nothing where that cannot be read, for an alert twice is better than none."""
+    try:
+        return _SENT.validate_json(sent_file.read_bytes())
+    except (OSError, ValidationError):
+        return {}
 
 
 def notify_failure(settings: FederatedLearningConfig, run_id: str, day: date, reason: str) -> str | None:
@@ -94,6 +102,6 @@ def post(webhook: SecretStr, message: dict[str, Any], *, wait_secs: float = 1.0)
 def _post(webhook: SecretStr, body: bytes) -> None:
     url, kind = webhook.get_secret_value(), {"content-type": "application/json"}
     deadline = Deadline(TIMEOUT_SECS)
-    answer = exchange("POST", url, deadline=deadline, limit=ANSWER_BYTES, body=body, headers=kind)
+    answer = exchange("POST", url, deadline=deadline, limit=0, body=body, headers=kind, status_only=True)
     if not 200 <= answer.status < 300:
         raise failed(answer)

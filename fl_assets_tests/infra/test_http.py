@@ -121,6 +121,40 @@ def test_a_port_that_takes_connections_and_no_handshake_is_too_slow():
         assert time.monotonic() - begin < SECS + 0.5
 
 
+def test_a_host_of_many_addresses_that_do_not_answer_is_too_slow(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        waiting = [socket.socket() for _ in range(4)]  # fill the queue, so that no other gets an answer
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(listener.getsockname())
+        found = socket.getaddrinfo(*listener.getsockname(), type=socket.SOCK_STREAM)
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found * 20)
+        begin = time.monotonic()
+        with pytest.raises(HttpError, match="too slow"):
+            get("http://many.example/")
+        assert time.monotonic() - begin < SECS + 0.5
+        for one in waiting:
+            one.close()
+
+
+def test_the_next_address_of_a_host_is_tried(monkeypatch):
+    with speaking(saying(HEAD + b"Content-Length: 2\r\n\r\nok")) as (url, _):
+        port = int(url.split(":")[2].split("/")[0])
+        dead, alive = (socket.getaddrinfo("127.0.0.1", to, type=socket.SOCK_STREAM) for to in (9, port))
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: dead + alive)
+        assert get("http://two.example/").content == b"ok"
+
+
+def test_a_deadline_within_another_ends_with_it():
+    outer = Deadline(0.05)
+    inner = Deadline(60, within=outer)
+    inner.extend(600)
+    assert inner.left() <= 0.05
+    time.sleep(0.06)
+    with pytest.raises(TimeoutError):
+        inner.left()
+
+
 def test_content_may_come_as_slowly_as_is_said():
     with speaking(trickle(b"x", after=HEAD + b"Content-Length: 60\r\n\r\n")) as (url, _):
         assert get(url, limit=60, bytes_per_sec=20).content == b"x" * 60

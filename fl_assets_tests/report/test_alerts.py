@@ -1,6 +1,8 @@
 """Posting alerts, against a server on this machine."""
 
+import gzip
 import threading
+import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -12,6 +14,7 @@ from fl_assets.core.settings import FederatedLearningConfig, SettingsError
 from fl_assets.report.alert_text import Alert
 from fl_assets.report.alerts import ATTEMPTS, AlertError, send_new
 from fl_assets_tests.build import DAY
+from fl_assets_tests.infra.test_http import saying, speaking, trickle
 
 ALERT = Alert(day=DAY, kind="silent_node", subject="n2", text="n2")
 OTHER = Alert(day=DAY, kind="gated", subject="cycle", text="held")
@@ -76,6 +79,58 @@ def test_what_was_not_sent_is_sent_the_next_time(tmp_path, answers, requests):
     assert "s3cret" not in str(caught.value)
     with receiver() as (webhook, got):
         assert send(webhook, tmp_path, [ALERT]) == [ALERT]
+
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+BOMB = gzip.compress(b"\0" * 10_000_000)
+
+
+@pytest.mark.parametrize(
+    "talk",
+    [
+        saying(HEAD + b"Content-Length: 9000000000\r\n\r\n"),
+        saying(HEAD + b"Content-Encoding: gzip\r\n\r\n" + BOMB),
+        trickle(b"x", after=HEAD + b"\r\n"),
+        trickle(b"1\r\nx\r\n", after=HEAD + b"Transfer-Encoding: chunked\r\n\r\n"),
+        saying(HEAD + b"Content-Length: 9\r\n\r\nok"),
+        saying(b"HTTP/1.1 204 No Content\r\n\r\n"),
+    ],
+    ids=["huge", "bomb", "slow", "endless", "cut", "empty"],
+)
+def test_what_was_accepted_is_sent_once_whatever_the_answer_goes_on_with(talk, tmp_path):
+    with speaking(talk) as (url, heard):
+        begin = time.monotonic()
+        assert send(SecretStr(url), tmp_path, [ALERT]) == [ALERT]
+        assert send(SecretStr(url), tmp_path, [ALERT]) == []
+        assert time.monotonic() - begin < 1
+        assert len(heard) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"2026-11-01": 3}', b"\xff"])
+def test_a_list_of_what_was_sent_that_is_damaged_stops_no_alert(content, tmp_path):
+    (tmp_path / "sent.json").write_bytes(content)
+    with receiver() as (webhook, got):
+        assert send(webhook, tmp_path, [ALERT]) == [ALERT]
+        assert send(webhook, tmp_path, [ALERT]) == []
+    assert len(got) == 1
+
+
+def test_names_from_telemetry_stay_in_the_body(tmp_path):
+    """Whatever a node calls itself is no header, no mention, no link and no line of its own."""
+    name = "n\r\nX-Evil: 1\r\n\r\n<!channel> <http://evil|here>\nNew playbooks may be acted on\n\u202e"
+    alerts = [
+        Alert(day=DAY, kind=kind, subject=name, text=name) for kind in ("silent_node", "rollback", "failed")
+    ]
+    with speaking(saying(HEAD + b"\r\n")) as (url, heard):
+        send(SecretStr(url), tmp_path, alerts)
+    head, _, body = heard[0].partition(b"\r\n\r\n")
+    assert b"evil" not in head.lower()
+    message = orjson.loads(body)
+    assert "<" not in message["text"].replace("&lt;", "")
+    for block in message["blocks"]:
+        assert block["text"]["type"] == "plain_text"
+        assert len(block["text"]["text"].splitlines()) == 2
+        assert block["text"]["text"].replace("\n", "").isprintable(), "no direction is changed"
 
 
 def test_a_redirect_is_not_followed(tmp_path):
