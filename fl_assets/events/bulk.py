@@ -57,13 +57,24 @@ _CHUNK_LINES = 2048
 _EVENT_TEXTS = ("event_id", "event_type", "timestamp")
 
 
-def _decoded(line: memoryview) -> _Event:
+def decoded(line: memoryview) -> _Event:
     """Parse a line, by `read_line` where it has unknown fields; an empty event where that refuses it."""
     try:
         return _DECODER.decode(line)
     except (msgspec.DecodeError, RecursionError):
         strict = read_line(bytes(line))
         return _DECODER.decode(strict) if isinstance(strict, bytes) else _NOTHING
+
+
+def time_texts(event: _Event) -> tuple[str | None, str | None] | None:
+    """Return both times of an event as they were written; None for what is no event (`read_line`)."""
+    trace, turn = event.execution_trace, event.conversation_log
+    kind = "ConversationLog" if trace is None else "ExecutionTrace"
+    if not event.event_id or (trace is None) == (turn is None) or event.event_type != kind:
+        return None
+    if trace is not None and not (trace.service and trace.method and trace.success is not None):
+        return None
+    return event.timestamp, (trace or turn or _NO_TRACE).timestamp
 
 
 def read_events(lines: pa.ChunkedArray) -> pa.Table:
@@ -96,7 +107,7 @@ def _events_of(lines: pa.StringArray) -> pa.RecordBatch:
         else np.zeros(1, np.int32)
     )
     data, places = memoryview(data_buffer or b"")[offsets[0] : offsets[-1]], (offsets - offsets[0]).tolist()
-    events = [_decoded(data[start:end]) for start, end in pairwise(places)]
+    events = [decoded(data[start:end]) for start, end in pairwise(places)]
     traces = [event.execution_trace or _NO_TRACE for event in events]
     turns = [event.conversation_log or _NO_TURN for event in events]
     payloads = [event.execution_trace or event.conversation_log or _NO_TRACE for event in events]

@@ -1,5 +1,6 @@
 """From files to the lake: each event once, in whatever order and files it comes."""
 
+import json
 import os
 import random
 import re
@@ -693,6 +694,43 @@ def test_the_time_of_a_file_moves_no_event_to_another_day(case, mtime):
     ((first,), (second,)) = (case.rows("raw_traces", day) for day in (DAY, today))
     assert (first["event_id"], first["has_clock_skew"]) == ("e1", False)
     assert (second["event_id"], second["has_clock_skew"]) == ("e2", True)
+
+
+def test_the_sensor_counts_what_will_be_events_of_the_day(case):
+    """A line that is refused or left out is no event of today, whatever its time says."""
+    odd = json.loads(call_line("o"))
+    good = [
+        call_line("e1"),
+        call_line("e2", timestamp="2026-11-01T23:30:00-01:00"),
+        call_line("e3", timestamp=None),
+        call_line("e4", timestamp="2099-01-01T00:00:00Z"),
+        call_line("e5", timestamp="1970-01-01T00:00:00Z"),
+        turn_line("c1"),
+        json.dumps(odd | {"event_id": "e6", "later": 1}).encode(),
+    ]
+    bad = [
+        call_line("b1", timestamp="yesterday"),
+        call_line("b2", timestamp="2026-11-01Tnonsense-of-somebodyZ"),
+        call_line("b3", timestamp=""),
+        call_line("b4", timestamp="x" * 400),
+        json.dumps(odd | {"event_id": "b5", "timestamp": 1793577600}).encode(),
+        call_line("b6", timestamp="2022-03-01T12:00:00Z"),
+        json.dumps(odd | {"event_id": "b7", "event_type": "Other"}).encode(),
+        json.dumps(odd | {"event_id": "b8", "conversation_log": {}}).encode(),
+        call_line("b9", service=None),
+        call_line("b10", success=None),
+        call_line(""),
+        b'{"event_id": "b11", "timestamp": "2026-11-01T00:00:00Z"',
+        b'"event_id" "timestamp": "2026-11-01T00:00:00Z"',
+    ]
+    case.write("a.jsonl", *good, *bad)
+    told = {entry.day: entry.events for entry in case.engine.index.backlog().days}
+    case.engine.ingest()
+    stored = {
+        day: len(case.rows("raw_traces", day)) + len(case.rows("conversation_logs", day)) for day in told
+    }
+    assert told == stored
+    assert sum(told.values()) == len(good)
 
 
 def test_events_older_than_the_first_day_are_left_out_and_counted(case):
