@@ -11,7 +11,7 @@ import dagster as dg
 
 from fl_assets.core.cycles import cron_lines, days_due
 from fl_assets.core.settings import DAY_SECS, FederatedLearningConfig
-from fl_assets.defs.launcher import AGAIN
+from fl_assets.defs.launcher import AGAIN, FIRST_OF_RANGE
 from fl_assets.defs.partitions import DAILY, DAYS_PER_RUN
 from fl_assets.defs.resources import WorkspaceResource
 from fl_assets.events.redaction.errors import without_secrets
@@ -169,4 +169,4 @@ def first_line(text: str) -> str:
 
 def range_tags(first: date, last: date) -> dict[str, str]:
     """Return the run tags that make one run of the days from `first` to `last`."""
-    return {"dagster/asset_partition_range_start": str(first), "dagster/asset_partition_range_end": str(last)}
+    return {FIRST_OF_RANGE: str(first), "dagster/asset_partition_range_end": str(last)}

@@ -6,17 +6,21 @@ Each run holds a lock while it lives, and Dagster's monitor asks the launcher wh
 
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import date
 from pathlib import Path
 
 import dagster as dg
 from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, WorkerStatus  # noqa: TID251  what a launcher answers with has no public name in 1.13, which we pin
 
+from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.infra.disk import LockBusyError, locked
+from fl_assets.infra.first_day import first_partition, remember
 
 AGAIN = {"dagster/retry_strategy": "ALL_STEPS"}
 """Tag of runs that are retried from their first step, which opens the rows of the cycle."""
+FIRST_OF_RANGE = "dagster/asset_partition_range_start"
 ALIVE = CheckRunHealthResult(WorkerStatus.RUNNING)
 
 
@@ -53,6 +57,7 @@ class WatchedRunLauncher(dg.DefaultRunLauncher):
             if run is None or run.is_finished:
                 path.unlink(missing_ok=True)
         self._instance.add_run_tags(context.dagster_run.run_id, AGAIN)
+        keep_days(FederatedLearningConfig.from_env(), context.dagster_run.tags)
         super().launch_run(context)
 
     @property
@@ -76,6 +81,18 @@ class WatchedRunLauncher(dg.DefaultRunLauncher):
             WorkerStatus.NOT_FOUND,
             f"process {process} on {host} is gone: it was killed, or the machine restarted",
         )
+
+
+def keep_days(settings: FederatedLearningConfig, tags: Mapping[str, str]) -> None:
+    """Let the days that a run was asked for be partitions in its process, which loads its definitions anew.
+
+    A backfill may be asked for before any telemetry is known, when days begin at the default; the first
+    ingestion would else make them begin later, and the run's own days would be none.
+    """
+    with suppress(ValueError):  # of no day
+        day = date.fromisoformat(tags.get(FIRST_OF_RANGE) or tags.get("dagster/partition") or "")
+        if settings.start_date <= day < first_partition(settings):
+            remember(settings, [day])
 
 
 def _lock_path(instance: dg.DagsterInstance, run_id: str) -> Path:
