@@ -13,7 +13,7 @@ from dagster._core.launcher import WorkerStatus  # noqa: TID251  has no public n
 from fl_assets.coordinator import prepare_home
 from fl_assets.definitions import defs
 from fl_assets.defs.automation import range_tags
-from fl_assets.defs.launcher import WatchedRunLauncher, held
+from fl_assets.defs.launcher import WatchedRunLauncher, held, keep_days
 from fl_assets.infra.first_day import first_partition, remember
 from fl_assets_tests.conftest import settings_in
 
@@ -75,25 +75,21 @@ def test_where_another_launcher_is_set_no_lock_is_made(instance):
         assert not (Path(instance.root_directory) / "running").exists()
 
 
-@pytest.mark.parametrize(
-    ("tags", "first"),
-    [
-        (range_tags(date(2026, 10, 1), date(2026, 10, 5)), date(2026, 10, 1)),
-        ({"dagster/partition": "2026-10-02"}, date(2026, 10, 2)),
-        ({"dagster/partition": "2026-11-20"}, date(2026, 11, 9)),
-        ({"dagster/partition": "1999-01-01"}, date(2026, 11, 9)),
-        ({"dagster/partition": "../../etc"}, date(2026, 11, 9)),
-        ({}, date(2026, 11, 9)),
-    ],
-)
-def test_days_that_were_asked_for_before_telemetry_was_known_stay_partitions(
-    tags, first, own, tmp_path, monkeypatch
-):
+def test_days_that_were_asked_for_before_telemetry_was_known_stay_partitions(own, tmp_path, monkeypatch):
     """And no tag makes days begin before those that may be analysed."""
     monkeypatch.setenv("FEDERATED_LEARNING_DATA_PATH", str(tmp_path / "data"))
     monkeypatch.setattr(dg.DefaultRunLauncher, "launch_run", lambda *_: None)
-    settings = settings_in(tmp_path / "data")
-    remember(settings, [date(2026, 11, 9)])  # by an ingestion since
-    run = own.create_run_for_job(defs.resolve_job_def("learning_cycle"), tags=tags)
-    own.run_launcher.launch_run(SimpleNamespace(dagster_run=run))
-    assert first_partition(settings) == first
+    settings, known = settings_in(tmp_path / "data"), date(2026, 11, 9)
+    for tags, first in (
+        (range_tags(date(2026, 10, 1), date(2026, 10, 5)), date(2026, 10, 1)),
+        ({"dagster/partition": "2026-10-02"}, date(2026, 10, 2)),
+        ({"dagster/partition": "2026-11-20"}, known),
+        ({"dagster/partition": "1999-01-01"}, known),
+        ({}, known),
+    ):
+        (tmp_path / "data" / "first-day").unlink(missing_ok=True)
+        remember(settings, [known])  # by an ingestion since
+        run = own.create_run_for_job(defs.resolve_job_def("learning_cycle"), tags=tags)
+        own.run_launcher.launch_run(SimpleNamespace(dagster_run=run))
+        keep_days(settings, {"dagster/partition": "../../etc"})
+        assert first_partition(settings) == first
