@@ -44,10 +44,15 @@ class _Entry:
     def texts(self) -> list[str]:
         return [str(block.get("text") or "") for block in self.blocks if block.get("type") == "text"]
 
-    @property
-    def common(self) -> dict[str, Any]:
-        session = self.session or "unknown"
-        return {"trace_id": session, "parent_id": "", "resource": {"service.name": "claude-code"}}
+    def common(self, span_id: str) -> dict[str, Any]:
+        """Return a span's fields; a resumed session copies entries, with their times, under its own id."""
+        return {
+            "trace_id": self.session or "unknown",
+            "span_id": span_id,
+            "event_id": f"claude-code:{self.when // 10**6}:{span_id}",
+            "parent_id": "",
+            "resource": {"service.name": "claude-code"},
+        }
 
     @property
     def about(self) -> dict[str, Any]:
@@ -70,7 +75,8 @@ class _Turn:
     def span(self) -> tuple[int, Span]:
         about = {**self.asked.about, "gen_ai.request.model": self.model}
         asked, answer = (self.asked.when, self.words), (self.answered, self.answer)
-        return self.asked.line, turn_span(self.asked.common, self.asked.uuid, asked, answer, about)
+        key = self.asked.uuid
+        return self.asked.line, turn_span(self.asked.common(key), key, asked, answer, about)
 
 
 Calls = dict[str, tuple[_Entry, dict[str, Any]]]
@@ -139,8 +145,7 @@ def _assistant(entry: _Entry, calls: Calls, turns: dict[str, _Turn]) -> Iterator
     text = "\n".join(one.strip() for one in entry.texts) or (content if isinstance(content, str) else "")
     if entry.value.get("isApiErrorMessage"):
         failed = Span(
-            **entry.common,
-            span_id=entry.uuid,
+            **entry.common(entry.uuid),
             name="chat",
             start_ns=entry.when,
             end_ns=entry.when,
@@ -182,8 +187,7 @@ def _result(entry: _Entry, block: dict[str, Any], calls: Calls) -> Span:
 def _call(entry: _Entry, block: dict[str, Any], end: int, status: str, error: str) -> Span:
     name = str(block.get("name") or "unknown")
     return Span(
-        **entry.common,
-        span_id=str(block.get("id") or entry.value.get("uuid")),
+        **entry.common(str(block.get("id") or entry.value.get("uuid"))),
         name=name,
         start_ns=entry.when,
         end_ns=end,

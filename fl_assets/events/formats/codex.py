@@ -13,6 +13,7 @@ from fl_assets.events.formats.messages import users_words
 from fl_assets.events.formats.readers import Records, file_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span, turn_span
+from fl_assets.events.formats.tool_results import error_in_result
 from fl_assets.events.formats.values import (
     NoTimesError,
     as_object,
@@ -44,6 +45,8 @@ class _Session:
         self.about: dict[str, Any] = {}
         self.model = ""
         self.calls: dict[str, tuple[int, int, dict[str, Any]]] = {}
+        self.errors: dict[str, str] = {}
+        """Errors that events tell before a call's output, by the call's id."""
         self.asked: tuple[int, int, str] | None = None
         self.answer, self.answered = "", 0
 
@@ -115,8 +118,10 @@ def _item(session: _Session, line: int, when: int, item: dict[str, Any]) -> Iter
     if kind in _CALLS:
         session.calls[str(item.get("call_id") or item.get("id"))] = (line, when, item)
     elif kind in _RESULTS:
-        begun, call = session.calls.pop(str(item.get("call_id")), (line, when, item))[1:]
-        yield line, _call(session, call, begun, when, _error(item.get("output")))
+        key = str(item.get("call_id"))
+        begun, call = session.calls.pop(key, (line, when, item))[1:]
+        error = session.errors.pop(key, "")
+        yield line, _call(session, call, begun, when, _error(item.get("output")) or error)
     elif kind == "message":
         text = "\n".join(str(part.get("text") or "") for part in objects_of(item.get("content")))
         if item.get("role") == "user":
@@ -143,6 +148,8 @@ def _event(session: _Session, line: int, when: int, event: dict[str, Any]) -> It
                 attributes=attributes,
             ),
         )
+    elif kind.endswith("_end") and (error := _error_of_end(event)):
+        session.errors[str(event.get("call_id"))] = error
     elif kind == "turn_aborted":
         for begun_at, begun, call in session.calls.values():
             yield begun_at, _call(session, call, begun, when, "aborted by user")
@@ -194,6 +201,16 @@ def _call(session: _Session, call: dict[str, Any], begun: int, end: int, error: 
             }
         ),
     )
+
+
+def _error_of_end(event: dict[str, Any]) -> str:
+    """Give the error of a call that an event says is done: of MCP, a command, or a patch; '' without one."""
+    result = as_object(event.get("result"))
+    if error := text_of(result.get("Err")) or error_in_result(result.get("Ok")):
+        return error[:_TAIL]
+    code = event.get("exit_code", int(event.get("success") is False))
+    said = first(event, ("stderr", "aggregated_output", "formatted_output", "stdout"))
+    return f"exit code {code}: {said[-_TAIL:]}".removesuffix(": ") if isinstance(code, int) and code else ""
 
 
 def _error(output: Any) -> str:

@@ -55,24 +55,14 @@ _RESOURCE = {
 def _of_file(records: Records) -> Iterator[tuple[int, Found]]:
     metadata: dict[str, Any] = {}
     for line, record in records:
-        for one in _events(record):
-            if (found := as_object(one.get("metadata"))) and len(one) == 1:
-                metadata = _resource_of(found)
-                continue
-            try:
-                yield line, _of_event(one, metadata)
-            except ValueError as error:
-                yield line, str(error)
-
-
-def _events(record: Any) -> Iterator[dict[str, Any]]:
-    """Give what agents send as it is, and documents out of what a search or an export wraps them in."""
-    value = as_object(record)
-    hits = as_object(value.get("hits")).get("hits")
-    for one in objects_of(hits) if isinstance(hits, list) else [value]:
-        if not (source := as_object(one.get("_source"))) and (fields := as_object(one.get("fields"))):
-            source = {key: (as_list(found) or [found])[0] for key, found in fields.items()}
-        yield source or one
+        one = as_object(record)
+        if (found := as_object(one.get("metadata"))) and len(one) == 1:
+            metadata = _resource_of(found)
+            continue
+        try:
+            yield line, _of_event(one, metadata)
+        except ValueError as error:
+            yield line, str(error)
 
 
 def _of_event(one: dict[str, Any], metadata: dict[str, Any]) -> Span | NotUsed:

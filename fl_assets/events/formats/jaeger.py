@@ -1,7 +1,7 @@
 """Jaeger's JSON: downloads of its UI, and answers of its HTTP API (`/api/traces`).
 
-Source: jaegertracing/jaeger, `model/json/model.go`; how OpenTelemetry maps to it: specification,
-"OpenTelemetry to Jaeger transformation".
+Source: jaegertracing/jaeger, `model/json/model.go`, `plugin/storage/es/spanstore/dbmodel` (documents of
+Elasticsearch); how OpenTelemetry maps to it: specification, "OpenTelemetry to Jaeger transformation".
 """
 
 from collections.abc import Iterator
@@ -53,8 +53,11 @@ FORMAT = Format(
 )
 
 
-def _tags(value: Any) -> dict[str, Any]:
-    return {str(tag["key"]): tag.get("value") for tag in objects_of(value) if tag.get("key")}
+def _tags(value: dict[str, Any]) -> dict[str, Any]:
+    """Return tags; in Elasticsearch, those that are fields (`tag`) have @ in the place of dots."""
+    fields = {name.replace("@", "."): found for name, found in as_object(value.get("tag")).items()}
+    listed = objects_of(value.get("tags")) + objects_of(value.get("fields"))
+    return fields | {str(tag["key"]): tag.get("value") for tag in listed if tag.get("key")}
 
 
 def _microseconds(value: Any, field: str) -> int:
@@ -67,7 +70,7 @@ def _microseconds(value: Any, field: str) -> int:
 
 
 def _span(raw: dict[str, Any], process: dict[str, Any]) -> Span:
-    tags = _tags(raw.get("tags"))
+    tags = _tags(raw)
     start = _microseconds(check_us(raw.get("startTime"), "startTime"), "startTime")
     code = first(tags, ("otel.status_code",)).upper()
     is_error = code == "ERROR" or (not code and str(tags.get("error")).lower() == "true")
@@ -85,7 +88,7 @@ def _span(raw: dict[str, Any], process: dict[str, Any]) -> Span:
         status_message=first(tags, ("otel.status_description",)),
         scope=scope,
         attributes={key: value for key, value in tags.items() if not key.startswith("otel.")},
-        resource={**_tags(process.get("tags")), "service.name": process.get("serviceName")},
+        resource={**_tags(process), "service.name": process.get("serviceName")},
         events=tuple(
             SpanEvent(
                 str(fields.get("event") or fields.get("message") or "log"),
@@ -93,7 +96,7 @@ def _span(raw: dict[str, Any], process: dict[str, Any]) -> Span:
                 ns_or_none(log.get("timestamp")),
             )
             for log in objects_of(raw.get("logs"))
-            for fields in [_tags(log.get("fields"))]
+            for fields in [_tags(log)]
         ),
     )
 

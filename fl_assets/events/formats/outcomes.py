@@ -68,6 +68,13 @@ _ERROR_LEVEL = 17
 """Of OpenTelemetry's severities, as Logfire numbers its levels."""
 _HTTP_KEYS = ("http.response.status_code", "http.status_code", "status_code", "gen_ai.response.status_code")
 _GRPC_KEYS = ("rpc.grpc.status_code", "rpc.response.status_code")
+_GRPC_NAMES = names(
+    "OK CANCELLED UNKNOWN INVALID_ARGUMENT DEADLINE_EXCEEDED NOT_FOUND ALREADY_EXISTS PERMISSION_DENIED "
+    "RESOURCE_EXHAUSTED FAILED_PRECONDITION ABORTED OUT_OF_RANGE UNIMPLEMENTED INTERNAL UNAVAILABLE "
+    "DATA_LOSS UNAUTHENTICATED"
+)
+"""By code, as in `google/rpc/code.proto`."""
+_STATUS = re.compile(r"(?i)(?:http[ _-]?)?(?:status[ _-]?)?(?:code[ _-]?)?:?\s*([45][0-9]{2})")
 _EXIT_KEYS = ("process.exit.code", "process.exit_code", "exit_code", "tool.exit_code")
 _CODE_KEYS = frozenset(
     {
@@ -77,6 +84,7 @@ _CODE_KEYS = frozenset(
         "logfire.level_num",
         *_FINISH_KEYS,
         *_HTTP_KEYS,
+        *_GRPC_KEYS,
         *_EXIT_KEYS,
     }
 )
@@ -136,7 +144,7 @@ def outcome_of(span: Span, kind: str) -> Outcome:
     if span.status != "error" and not codes and (kind == "evaluator" or not _is_flagged(span, kind)):
         has_ended = span.end_ns and (span.start_ns or span.status == "ok")
         return Outcome("ok" if has_ended else "unfinished")
-    texts = [text for text in (*_error_texts(span, kind), *codes) if text]
+    texts = [_spelled(text) for text in (*_error_texts(span, kind), *codes) if text]
     text = next((text for text in texts if not is_vague(text)), max(texts, key=len, default=None))
     return Outcome(_kind_of_end(span, texts), text)
 
@@ -204,14 +212,28 @@ def _codes(span: Span, kind: str) -> Iterator[str]:
         for reason in value if isinstance(value, list) else [value]:
             if isinstance(reason, str) and reason.strip().lower() in _BAD_FINISH:
                 yield f"finish reason: {reason.strip().lower()}"
+    yield from _numbers(span, kind)
+
+
+def _numbers(span: Span, kind: str) -> Iterator[str]:
+    """Yield a text for each status of HTTP or gRPC, and each exit code, that is a failure."""
+    values = span.attributes
     code = first(values, _HTTP_KEYS)
     is_call = kind in {"llm", "tool", "embedding"} or span.status == "error"
     if is_call and code.isdigit() and 400 <= int(code) <= 599:
-        phrase = responses.get(int(code), "")  # masking takes the number, and leaves the words
-        yield f"HTTP status {code} {phrase}".strip()
+        yield code
+    code = first(values, _GRPC_KEYS)
+    if span.status == "error" and code.isdigit() and 0 < int(code) < len(_GRPC_NAMES):
+        yield _GRPC_NAMES[int(code)]
     code = first(values, _EXIT_KEYS)
     if kind == "tool" and code.lstrip("-").isdigit() and int(code):
         yield f"exit code {code}"
+
+
+def _spelled(text: str) -> str:
+    """Spell out an HTTP status that is a whole text: masking takes numbers, and leaves words."""
+    match = _STATUS.fullmatch(text)
+    return f"HTTP status {match[1]} {responses.get(int(match[1]), '')}".strip() if match else text
 
 
 _SUCCESS = re.compile(r"(?:^|\.)(?:success|succeeded|is_success|tool_success|ok)$", re.IGNORECASE)

@@ -8,7 +8,7 @@ from fl_assets.events.formats.evaluations import Evaluation
 from fl_assets.events.formats.seam import DEFAULT_OPTIONS, Lines, Read, ReadOptions, RefusedLine, json_records
 from fl_assets.events.formats.spans import Span
 from fl_assets.events.formats.traces import events_of
-from fl_assets.events.formats.values import NoTimesError, as_list, as_object
+from fl_assets.events.formats.values import NoTimesError, as_list, as_object, objects_of
 
 
 class NotUsed(NamedTuple):
@@ -78,19 +78,29 @@ def file_reader(of_file: SpansOfFile, noun: str = "spans") -> Callable[..., Iter
 
 
 def _each(value: Any) -> list[Any]:
-    """Return the objects of a list, else the value alone."""
-    return value if _is_list_of_objects(value) else [value]
+    """Return the objects of a list, else the value alone; unwrap documents of Elasticsearch."""
+    is_list = isinstance(value, list) and bool(value) and all(isinstance(one, dict) for one in value)
+    return [document for one in (value if is_list else [value]) for document in _documents(one) or [one]]
 
 
-def _is_list_of_objects(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(one, dict) for one in value)
+def _documents(value: Any) -> list[dict[str, Any]]:
+    """Return the documents in an answer of Elasticsearch, or in one of its hits; [] for anything else."""
+    if not isinstance(value, dict) or value.keys().isdisjoint({"hits", "_source", "_index"}):
+        return []
+    found = []
+    for hit in objects_of(as_object(value.get("hits")).get("hits")) or [value]:
+        if not (source := as_object(hit.get("_source"))) and (fields := as_object(hit.get("fields"))):
+            source = {key: (as_list(one) or [one])[0] for key, one in fields.items()}
+        found += [source] if source else []
+    return found
 
 
 def _found_in(value: Any, of_record: SpansOf) -> Iterator[Found]:
-    if not _is_list_of_objects(value):
+    ones = _each(value)
+    if len(ones) == 1 and ones[0] is value:
         yield from of_record(value)
         return
-    for one in value:
+    for one in ones:
         try:
             yield from of_record(one)
         except NoTimesError:

@@ -43,6 +43,8 @@ class Span:
     attributes: Mapping[str, Any] = field(default_factory=dict)
     resource: Mapping[str, Any] = field(default_factory=dict)
     events: tuple[SpanEvent, ...] = ()
+    event_id: str = ""
+    """Id of its event where the ids of trace and span change with each copy of it."""
 
     def __post_init__(self) -> None:
         if not 0 < (self.end_ns or self.start_ns) <= MAX_NS or not 0 <= self.start_ns <= MAX_NS:
@@ -77,9 +79,9 @@ def turn_span(
         answer: the same of the answer; (0, "") for none.
         about: further attributes.
     """
+    fields: dict[str, Any] = {**common, "span_id": span_id}
     return Span(
-        **common,
-        span_id=span_id,
+        **fields,
         name="turn",
         start_ns=asked[0],
         end_ns=answer[0] or asked[0],

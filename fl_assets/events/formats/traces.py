@@ -57,6 +57,8 @@ class _Trace:
     logged: dict[str, list[tuple[int, Span]]] = field(default_factory=dict)
     errors: dict[str, tuple[int, Span]] = field(default_factory=dict)
     sessions: set[str] = field(default_factory=set)
+    judges: set[str] = field(default_factory=set)
+    """Spans of evaluators: what is asked below them, no user asked."""
     evaluations: list[tuple[int, Evaluation]] = field(default_factory=list)
     node: str = ""
     size: int = 0
@@ -64,7 +66,7 @@ class _Trace:
 
 def event_id(span: Span) -> str:
     """Return the id of a span's event, which is the same in whatever file the span is."""
-    return f"{span.trace_id}:{span.span_id}"
+    return span.event_id or f"{span.trace_id}:{span.span_id}"
 
 
 def trace_event(span: Span, options: ReadOptions = DEFAULT_OPTIONS) -> dict[str, Any]:
@@ -106,6 +108,8 @@ def turn_in(line: int, span: Span, options: ReadOptions = DEFAULT_OPTIONS) -> Tu
     kind = kind_of(span)
     is_of_trace = bool(span.attributes.get("turn.of_trace")) or "langfuse.trace.input" in span.attributes
     if kind not in {"llm", "agent"} and not is_of_trace:
+        return None
+    if first(span.resource, ("deployment.environment",)).startswith("langfuse-"):  # its own judges' traces
         return None
     said = turn_of(
         of_trace(span.attributes) if is_of_trace else span.attributes,
@@ -204,26 +208,38 @@ def _taken(trace: _Trace, line: int, span: Span | Evaluation, options: ReadOptio
     if isinstance(span, Evaluation):
         trace.evaluations.append((line, span))
         trace.size += len(span.explanation) + 200
-        return
+    elif span.status in {"evaluation", "log", "error-log"}:
+        _noted(trace, line, span, options)
+    elif "logfire.pending_parent_id" not in span.attributes:
+        yield from _called(trace, line, span, options)
+    elif (begun := _begun(span)).span_id not in trace.places:
+        yield from _called(trace, line, begun, options)
+
+
+def _noted(trace: _Trace, line: int, span: Span, options: ReadOptions) -> None:
+    """Add what is no call by itself: evaluations, and log records."""
     if span.status == "evaluation":
         trace.evaluations += (
             (line, found) for found in in_span(span, node_of(span, options.node_attributes))
         )
         trace.size += len(str(span.events))
-        return
-    if span.status == "log":
+    elif span.status == "log":
         if session := session_of(span.attributes):
             trace.sessions.add(session)
         trace.places.setdefault(span.span_id, Place(span.parent_id))
         trace.logged.setdefault(span.span_id, []).append((line, span))
         trace.size += len(str(span.events))
-        return
-    if span.status == "error-log":
+    else:
         trace.errors.setdefault(span.span_id, (line, span))
         trace.size += len(str(span.attributes))
-        return
+
+
+def _called(trace: _Trace, line: int, span: Span, options: ReadOptions) -> Iterator[EventLine]:
+    """Add a call; yield its event unless it failed."""
     event = trace_event(span, options)
     call = event["execution_trace"]
+    if call["metadata"].get("span_kind") == "evaluator":
+        trace.judges.add(span.span_id)
     trace.node = trace.node or call["metadata"].get("node_id", "")
     trace.evaluations += ((line, found) for found in in_span(span, call["metadata"].get("node_id", "")))
     if session := call["metadata"].get("session_id"):
@@ -242,6 +258,13 @@ def _taken(trace: _Trace, line: int, span: Span | Evaluation, options: ReadOptio
     if turn := turn_in(line, span, options):
         trace.turns[span.span_id] = turn
         trace.size += len(turn.query) + len(turn.answer)
+
+
+def _begun(span: Span) -> Span:
+    """Return the span that Logfire announces, by a span below it, when it begins: without an end."""
+    above = first(span.attributes, ("logfire.pending_parent_id",))
+    parent = above if above.strip("0") else ""
+    return replace(span, span_id=span.parent_id or span.span_id, parent_id=parent, end_ns=0)
 
 
 def _settled_failures(trace: _Trace, options: ReadOptions) -> Iterator[EventLine]:
@@ -331,10 +354,10 @@ def _settled_turns(trace: _Trace, options: ReadOptions) -> list[Turn]:
     if whole := [turn for turn in trace.turns.values() if turn.is_of_trace]:
         session = next(iter(trace.sessions)) if len(trace.sessions) == 1 else ""
         return [replace(turn, session=turn.session or session or turn.about["trace_id"]) for turn in whole]
-    above = nearest_of(trace.places, trace.turns)
+    above, judge = nearest_of(trace.places, trace.turns), nearest_of(trace.places, trace.judges)
     session = next(iter(trace.sessions)) if len(trace.sessions) == 1 else ""
     return [
         replace(turn, session=turn.session or session or turn.about["trace_id"])
         for span_id, turn in trace.turns.items()
-        if not above(span_id)
+        if not above(span_id) and not judge(span_id)
     ]

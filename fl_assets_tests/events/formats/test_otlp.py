@@ -858,6 +858,23 @@ def test_the_steps_of_an_agent_that_was_asked_and_answered_are_no_turns_of_their
         assert (turn["log_id"], turn["user_query"]) == (ROOT, "q")
 
 
+def test_what_a_judge_is_asked_is_no_users_question():
+    judge = span(ROOT, name="judge", attributes={"openinference.span.kind": "EVALUATOR"})
+    said = {"openinference.span.kind": "LLM", "input.value": "Is it right?", "output.value": "no"}
+    found = events(run(request(judge, span(parent=ROOT, attributes=said))))
+    assert [event["event_type"] for event in found] == ["ExecutionTrace"] * 2
+
+
+def test_a_span_that_logfire_announces_is_the_span_itself_without_an_end():
+    announced = {"logfire.span_type": "pending_span", "logfire.pending_parent_id": ROOT}
+    pending = span(STEP, parent=TOOL, attributes=announced)
+    (event,) = events(run(request(pending)))
+    metadata = event["execution_trace"]["metadata"]
+    assert (event["event_id"], metadata["parent_span_id"]) == (f"{TRACE}:{TOOL}", ROOT)
+    assert metadata["caused_by"] == "unfinished"
+    assert len(events(run(request(span(parent=ROOT), pending)))) == 1
+
+
 def test_a_session_is_named_by_the_span_or_by_its_trace_or_is_the_trace():
     assert [
         turn["session_id"]

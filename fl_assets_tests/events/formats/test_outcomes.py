@@ -48,6 +48,9 @@ def ended(found: Span) -> Outcome:
     [
         (span("error", "no seats"), "no seats"),
         (span(error__type="timeout"), "timeout"),
+        (span("error", error__type="429", **LLM), "HTTP status 429 Too Many Requests"),
+        (span("error", "HTTP 503"), "HTTP status 503 Service Unavailable"),
+        (span("error", rpc__grpc__status_code=14), "UNAVAILABLE"),
         (
             span("unset", "", raised("ToolError", "no such trace"), error__type="tool_error"),
             "ToolError: no such trace",

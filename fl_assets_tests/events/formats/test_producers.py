@@ -3,7 +3,15 @@
 import orjson
 import pytest
 
-from fl_assets_tests.events.formats.documents import CLAUDE_CODE, CODEX, LANGSMITH, MINI_SWE, MLFLOW, OF_LINES
+from fl_assets_tests.events.formats.documents import (
+    CLAUDE_CODE,
+    CODEX,
+    JAEGER,
+    LANGSMITH,
+    MINI_SWE,
+    MLFLOW,
+    OF_LINES,
+)
 from fl_assets_tests.events.formats.reading import counted, rows
 
 
@@ -118,6 +126,55 @@ def test_durations_nodes_arguments_tokens_and_cost_are_kept():
 
 def test_a_session_that_is_resumed_repeats_nothing():
     assert counted("x", file_of([*CLAUDE_CODE, *CLAUDE_CODE])) == ("claude_code", *COUNTED["claude_code"])
+
+
+def test_what_a_resumed_session_copies_under_an_id_of_its_own_are_the_same_events():
+    first, copy = (
+        {event["event_id"] for event in rows("x", file_of(lines))[1]}
+        for lines in (CLAUDE_CODE, [{**line, "sessionId": "s2"} for line in CLAUDE_CODE])
+    )
+    assert first == copy
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        (
+            {"type": "mcp_tool_call_end", "result": {"Ok": {"isError": True, "content": "not allowed"}}},
+            "not allowed",
+        ),
+        ({"type": "mcp_tool_call_end", "result": {"Err": "no such server"}}, "no such server"),
+        (
+            {"type": "exec_command_end", "exit_code": 127, "stderr": "no such file"},
+            "exit code 127: no such file",
+        ),
+        (
+            {"type": "patch_apply_end", "success": False, "stderr": "no such hunk"},
+            "exit code 1: no such hunk",
+        ),
+        ({"type": "mcp_tool_call_end", "result": {"Ok": {"content": "fine"}}}, None),
+    ],
+)
+def test_an_event_of_codex_tells_of_a_failure_that_the_output_does_not(said, error):
+    call = {"type": "function_call", "name": "run", "call_id": "c"}
+    output = {"type": "function_call_output", "call_id": "c", "output": "some words"}
+    lines = [
+        {"timestamp": f"2026-11-02T12:00:0{second}Z", "type": kind, "payload": payload}
+        for second, (kind, payload) in enumerate(
+            [("response_item", call), ("event_msg", {**said, "call_id": "c"}), ("response_item", output)]
+        )
+    ]
+    assert counted("x", file_of(lines)).failures == ({"run": error} if error else {})
+
+
+def test_documents_of_elasticsearch_are_the_spans_that_they_hold():
+    (trace,) = JAEGER["data"]
+    (span,) = trace["spans"]
+    fields = {tag["key"].replace(".", "@"): tag["value"] for tag in span["tags"]}
+    source = {**span, "tags": [], "tag": fields, "process": trace["processes"]["p1"]}
+    hit = {"_index": "jaeger-span-2026-11-02", "_id": "x1", "_source": source}
+    for content in (file_of([hit]), file_of([{"took": 1, "hits": {"hits": [hit]}}])):
+        assert counted("x", content) == ("jaeger", *COUNTED["jaeger"])
 
 
 def test_a_call_without_a_result_is_unfinished():
