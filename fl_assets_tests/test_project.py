@@ -73,6 +73,7 @@ DOES_IO = {
     "infra/clock.py",
     "infra/disk.py",
     "infra/duckdb_file.py",
+    "infra/duckdb_kept.py",
     "infra/first_day.py",
     "infra/http.py",
     "infra/keys.py",

@@ -9,13 +9,12 @@ is redacted. docs/benchmarks.md has the cost of each step.
 
 import os
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import date, datetime
-from itertools import accumulate
+from itertools import accumulate, count
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -32,6 +31,7 @@ from fl_assets.events.pii_names import load_name_masking
 from fl_assets.events.quarantine import lost_events
 from fl_assets.infra.clock import now_utc
 from fl_assets.infra.disk import remove_folder
+from fl_assets.infra.duckdb_kept import attached, lent
 from fl_assets.infra.keys import make_secret
 from fl_assets.infra.lake import retry_on_conflict
 from fl_assets.infra.lake_views import view_days
@@ -46,6 +46,7 @@ MAX_NAMED = 20
 """Unread files that progress names."""
 TURN_SECS = 1.5
 """Pause between two rounds, in which others that wait for the lake get their turn."""
+_STARTED = count()
 
 
 class Engine(Protocol):
@@ -145,7 +146,7 @@ class DuckDBEngine:
             sources = first_round(waiting)
             if not sources:
                 return IngestReport(), set()
-            with self.connect(threads=1) as connection:
+            with self.connect_alone(threads=1) as connection:
                 done = self._round(connection, sources, mask_names).run(report_progress)
             remove_folder(self._temp)
         report_progress(
@@ -157,34 +158,58 @@ class DuckDBEngine:
         return done, {(source.kind, source.path) for source in waiting[len(sources) :]}
 
     @contextmanager
-    def connect(self, **options: Any) -> Iterator[duckdb.DuckDBPyConnection]:
+    def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """Open an in-memory DuckDB that reaches the lake and a folder for spill files, and nothing else.
+
+        Cursors of it do not see its tables.
+        """
+        key = self.lake.root, self._temp, self.settings.memory_mb, str(self.options)
+        with (
+            lent("lake", key, lambda: self._start(enable_external_file_cache=False)) as instance,
+            self._spilling(instance),
+            attached(instance, ":memory:", "own") as connection,
+        ):
+            yield connection
+
+    @contextmanager
+    def connect_alone(self, **options: Any) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Do what `connect` does with an instance of its own, whose cursors share its tables.
 
         Args:
             options: further settings of DuckDB.
         """
-        temp = self._temp / f"{os.getpid()}-{threading.get_ident()}"
-        temp.mkdir(parents=True, exist_ok=True)
-        self.lake.root.mkdir(parents=True, exist_ok=True)
-        connection = duckdb.connect()
-        try:
-            for name, value in {
-                "memory_limit": f"{self.settings.memory_mb - OTHERS_MB}MB",
-                "temp_directory": os.fspath(temp.resolve()),
-                "preserve_insertion_order": False,
-                "TimeZone": "UTC",
-                "autoinstall_known_extensions": False,
-                **self.options,
-                **options,
-                "allowed_directories": [os.fspath(self.lake.root.resolve()), os.fspath(temp.resolve())],
-                "enable_external_access": False,
-                "lock_configuration": True,
-            }.items():
-                connection.execute(f"set {name} = $value", {"value": value})
+        with closing(self._start(**options)) as connection, self._spilling(connection):
             yield connection
+
+    def _start(self, **options: Any) -> duckdb.DuckDBPyConnection:
+        """Start a DuckDB with a folder for spill files of its own."""
+        temp = self._temp / f"{os.getpid()}-{next(_STARTED)}"
+        self.lake.root.mkdir(parents=True, exist_ok=True)
+        instance = duckdb.connect()
+        for name, value in {
+            "memory_limit": f"{self.settings.memory_mb - OTHERS_MB}MB",
+            "temp_directory": os.fspath(temp.resolve()),
+            "preserve_insertion_order": False,
+            "TimeZone": "UTC",
+            "autoinstall_known_extensions": False,
+            **self.options,
+            **options,
+            "allowed_directories": [os.fspath(self.lake.root.resolve()), os.fspath(temp.resolve())],
+            "enable_external_access": False,
+            "lock_configuration": True,
+        }.items():
+            instance.execute(f"set global {name} = $value", {"value": value})
+        return instance
+
+    @contextmanager
+    def _spilling(self, instance: duckdb.DuckDBPyConnection) -> Iterator[None]:
+        """Have an instance's folder for spill files exist for the length of the block."""
+        ((temp,),) = instance.execute("select current_setting('temp_directory')").fetchall()
+        Path(temp).mkdir(parents=True, exist_ok=True)
+        try:
+            yield
         finally:
-            connection.close()
-            remove_folder(temp)
+            remove_folder(Path(temp))
 
     @property
     def _temp(self) -> Path:

@@ -54,7 +54,7 @@ def decide_again(engine: DuckDBEngine, day: date) -> Moved:
     """
     latest = engine.now().replace(tzinfo=None) + timedelta(days=1)
     gone = ReplacedRows()
-    with engine.lake.lock(), engine.connect(threads=1) as connection:
+    with engine.lake.lock(), engine.connect_alone(threads=1) as connection:
         commit = Commit(connection, engine.lake, defaultdict(list), [])
         for table, content in _CONTENT.items():
             if not (files := engine.lake.paths(table.name, {day})):

@@ -132,7 +132,7 @@ def _dealt(
 ) -> Iterator[tuple[int, bytes]]:
     """Yield the calls of a stored file by the task that will sum them, without the texts of successes."""
     engine = _TaskEngine(settings, out, "deal")
-    with engine.quietly(), engine.connect() as connection:
+    with engine.quietly(), engine.connect_alone() as connection:
         columns = ", ".join(
             f"case when not success and caused_by is null then {one.name} end as {one.name}"
             if one.name in ("error", "metadata")
@@ -151,7 +151,7 @@ def _summed(
 ) -> Iterator[tuple[bytes, ...]]:
     """Yield the sums of one task's calls."""
     engine = _TaskEngine(settings, out, "sum")
-    with engine.quietly(), engine.connect() as connection:
+    with engine.quietly(), engine.connect_alone() as connection:
         columns = ", ".join(f"{one.name} {one.type}" for one in _SUMMED)
         connection.execute(f"create table raw_traces ({columns})")
         for _, stream in calls:
@@ -321,7 +321,7 @@ def _stored(shared: Any, task: int) -> _Outcome:
     plan: _Plan = shared.value
     engine = _TaskEngine(plan.settings, plan.folder, "store", now=plan.now)
     mask_names = load_name_masking() if plan.settings.pii else None
-    with engine.quietly(), engine.connect() as connection:
+    with engine.quietly(), engine.connect_alone() as connection:
         ingestion = _TaskIngestion(
             engine, connection, [source for _, source in plan.groups[task]], mask_names
         )

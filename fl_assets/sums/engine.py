@@ -45,4 +45,5 @@ def sums_of(connection: duckdb.DuckDBPyConnection) -> tuple[pa.Table, pa.Table]:
     """Return failure signatures and call totals of a connection's `raw_traces`."""
     connection.create_function("blank_digits", blank_digits, ["VARCHAR"], "VARCHAR", type=PythonUDFType.ARROW)
     signatures = connection.sql(signature_sql(RAW_TRACES.name, "blank_digits")).to_arrow_table()
+    connection.remove_function("blank_digits")  # which all connections of an instance would have
     return signatures, connection.sql(call_totals_sql(RAW_TRACES.name)).to_arrow_table()

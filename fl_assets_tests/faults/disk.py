@@ -17,6 +17,8 @@ from typing import Any
 import duckdb
 import pytest
 
+from fl_assets.infra import duckdb_kept
+
 CALLS = ("fsync", "replace", "rename", "unlink", "truncate", "link", "mkdir")
 STATEMENTS = ("begin", "commit", "checkpoint", "copy")
 
@@ -50,6 +52,7 @@ class FailingDisk:
             for name in CALLS:
                 patch.setattr(os, name, self._counted(name, getattr(os, name)))
             patch.setattr(io, "open", self._opening(io.open))
+            patch.setattr(duckdb_kept, "_idle", {})  # none of before, and none for after
             patch.setattr(duckdb, "connect", self._connecting(duckdb.connect))
             patch.setattr(sqlite3, "connect", self._connecting(sqlite3.connect))
             yield
@@ -87,6 +90,8 @@ class _Through:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self.__real, name)
+        if name == "cursor" and isinstance(self.__real, duckdb.DuckDBPyConnection):
+            return lambda: _Through(found(), self.__counted, self.__disk)
         if name not in self.__counted:
             return found
 
