@@ -3,6 +3,7 @@ r"""Repairing JSON, so that one bad character costs one value and not the whole 
 JSON strings hold no raw line ends, so each line of a document, pretty-printed or not, is repaired by itself:
 
 - bytes that are not UTF-8, half a surrogate pair (`\ud83d`, of an emoji that was cut), NUL: become U+FFFD
+- NUL outside of strings, of which a file that was truncated under its writer begins with a hole: is left out
 - other raw control characters: become a blank
 - a backslash before what it cannot escape (`\x1b`, `C:\temp`): is escaped itself
 - `NaN`, `Infinity` and `-Infinity` outside of strings, which Python's json writes: become null
@@ -13,7 +14,7 @@ Sources: RFC 8259, sections 7 and 8; Unicode 16, section 3.9 (U+FFFD substitutio
 import re
 
 _REPLACEMENT = "\ufffd"
-_TOKENS = re.compile(r'"(?:[^"\\]|\\.)*"?|-?\b(?:NaN|Infinity)\b', re.DOTALL)
+_TOKENS = re.compile(r'"(?:[^"\\]|\\.)*"?|-?\b(?:NaN|Infinity)\b|\0+', re.DOTALL)
 _ESCAPES = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # both halves: kept
     r"|\\(?:[\"\\/bfnrt]|u(?![dD][89a-fA-F])(?!0000)[0-9a-fA-F]{4})"  # whole escapes: kept
@@ -38,7 +39,7 @@ def mended(line: bytes) -> tuple[bytes, int]:
         raw = match[0]
         if raw[0] != '"':
             changed += 1
-            return "null"
+            return "" if raw[0] == "\0" else "null"
         fixed = _string(raw) if _REPLACEMENT in raw or "\\" in raw or _is_odd(raw) else raw
         changed += fixed != raw or (_REPLACEMENT in raw and not _was_there(body))
         return fixed

@@ -97,12 +97,12 @@ class Reading:
 def read_head(source: Source) -> bytes:
     """Return the first bytes of a file, unpacked, for format detection; fewer of a damaged one."""
     if source.content is not None and source.coding is None:
-        return source.content.removeprefix(_BOM)
+        return source.content.removeprefix(_BOM).lstrip(b"\0")
     head = b""
     try:
         with source.open() as file:
             for block in blocks(file, source.coding, source.size):
-                head += block
+                head = (head + block).lstrip(b"\0")  # of a hole, where a file was truncated under its writer
                 if len(head) >= HEAD_BYTES:
                     break
     except (BadPackingError, OSError):

@@ -188,6 +188,14 @@ def test_one_bad_character_costs_one_value(case, raw, value):
     assert bool(report.mended) == bool(changed)
 
 
+@pytest.mark.parametrize("hole", [200, 100_000])
+def test_a_hole_that_a_truncation_left_costs_nothing(case, hole):
+    case.write("n1/a.jsonl", b"\0" * hole + turn_line("c1"))
+    case.write("n1/spans.json", b"\0" * hole + b"".join(OTLP.replace(b"VALUE", b'"x"').splitlines()))
+    report = case.engine.ingest()
+    assert (report.events, report.unread) == (2, ())
+
+
 OTLP = b"""{"resourceSpans":[{"resource":{"attributes":[]},
 "scopeSpans":[{"spans":[
   {"traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b174","name":"x",

@@ -80,7 +80,14 @@ _MAX_TRACES = 100_000
 def read(lines: Lines, options: ReadOptions = DEFAULT_OPTIONS) -> Iterator[Read]:
     """Read a file; a trace that comes before its observations tells them its name and session."""
     known: dict[str, dict[str, Any]] = {}
-    return span_reader(lambda value: _of_export(value, known), "observations")(lines, options)
+    return span_reader(lambda value: _of_export(_unwrapped(value), known), "observations")(lines, options)
+
+
+def _unwrapped(value: Any) -> Any:
+    """Return the traces of a session, each with its id; any other value as it is."""
+    whole = as_object(value)
+    traces = objects_of(whole.get("traces"))
+    return [{**trace, "sessionId": whole.get("id")} for trace in traces] or value
 
 
 def _of_export(value: Any, known: dict[str, dict[str, Any]]) -> Iterator[Span | Evaluation | str | NotUsed]:

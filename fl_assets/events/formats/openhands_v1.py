@@ -1,7 +1,7 @@
-"""Events of OpenHands' software-agent SDK (v1): actions, observations, errors and messages.
+"""Events of OpenHands' software-agent SDK (v1), and trajectories of 0.x: calls, errors and messages.
 
-Source: OpenHands/software-agent-sdk, `openhands-sdk/openhands/sdk/event`. Times have no zone and are read as
-UTC.
+Source: OpenHands/software-agent-sdk, `openhands-sdk/openhands/sdk/event`; OpenHands/OpenHands 0.x,
+`openhands/events/serialization`. Times have no zone and are read as UTC.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ def _of_file(records: Records) -> Iterator[tuple[int, Span | str]]:
                 yield line, str(error)
                 continue
             if when:
-                events.append((line, when, event))
+                events.append((line, when, _of_0x(event, when) if _is_0x(event) else event))
             else:
                 yield line, "an event has no timestamp"
     if events:
@@ -38,13 +38,43 @@ read = file_reader(_of_file, "events")
 
 FORMAT = Format(
     name="openhands_v1",
-    description="Events of OpenHands' software-agent SDK (JSON, JSONL).",
+    description="Events of OpenHands' software-agent SDK, and trajectories of 0.x (JSON, JSONL).",
     matches=has_all(
-        rb'(?<!\\)"kind"\s*:\s*"\w+Event"|"kind"\s*:\s*"(?:\w+Observation|\w+Action)"',
+        rb'(?<!\\)"kind"\s*:\s*"(?:\w+Event|\w+Observation|\w+Action)"'
+        rb'|(?<!\\)"action"\s*:\s*"\w+"\s*,\s*"args"\s*:\s*\{|(?<!\\)"observation"\s*:\s*"\w+"\s*,\s*"content"',
         rb'(?<!\\)"source"\s*:\s*"(?:agent|user|environment)"',
     ),
     read=read,
 )
+_NO_CALLS = frozenset(
+    {"system", "recall", "think", "null", "condensation", "change_agent_state", "agent_state_changed"}
+)
+"""Of 0.x: what the program does by itself."""
+
+
+def _is_0x(event: dict[str, Any]) -> bool:
+    return isinstance(event.get("action") or event.get("observation"), str)
+
+
+def _of_0x(event: dict[str, Any], when: int) -> dict[str, Any]:
+    """Return an event of 0.x, whose observations name their action by its number, as one of v1."""
+    args, action, seen = as_object(event.get("args")), event.get("action"), event.get("observation")
+    about = {"id": f"{when}-{event.get('id')}", "source": event.get("source")}
+    if (action or seen) in _NO_CALLS:
+        return about
+    if action == "message":
+        role = "user" if event.get("source") == "user" else "assistant"
+        return {**about, "llm_message": {"role": role, "content": args.get("content")}}
+    if action:
+        said = {"message": first(args, ("final_thought", "thought")) or first(event, ("message",))}
+        args = said if action == "finish" else args
+        return {**about, "tool_name": action, "action_id": str(event.get("id")), "action": args}
+    text = first(event, ("content",))
+    found = {**as_object(event.get("extras")), "content": text}
+    found["is_error"] = seen == "error" or text.startswith("ERROR:")
+    kind = "UserRejectObservation" if seen == "user_rejected" else ""
+    result = {"tool_name": seen, "action_id": str(event.get("cause")), "observation": found}
+    return {**about, **result, "kind": kind}
 
 
 def _text(parts: Any) -> str:

@@ -148,3 +148,11 @@ def test_traces_of_which_nothing_can_be_told_are_counted():
     assert run({**trace, "input": None, "output": None}) == []
     (refused,) = run([{**trace, "input": {"rows": [1]}, "output": {"sum": 1}}])
     assert (refused.reason, refused.events) == ("not_used", 0)
+
+
+def test_a_session_is_the_talk_of_its_traces():
+    trace = {"timestamp": "2026-11-02T12:00:00Z", "public": False, "sessionId": None}
+    told = [{**trace, "id": name, "input": f"what is {name}?", "output": "a word"} for name in ("one", "two")]
+    found = [event["conversation_log"] for event in events({"id": "s9", "traces": told})]
+    said = [(one["session_id"], one["user_query"]) for one in found]
+    assert said == [("s9", "what is one?"), ("s9", "what is two?")]

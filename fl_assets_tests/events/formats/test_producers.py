@@ -279,6 +279,28 @@ def test_an_output_of_codex_without_an_exit_code_fails_by_its_words(output, fail
     assert counted("x", file_of(lines)).failures == ({"run": output} if failed else {})
 
 
+def test_a_trajectory_of_openhands_0x_gives_its_calls_and_turns():
+    def event(number: int, source: str = "agent", **more: object) -> dict:
+        return {"id": number, "timestamp": f"2026-11-02T12:00:0{number}.5", "source": source, **more}
+
+    run = {"action": "run", "args": {"command": "make"}}
+    lines = [
+        event(0, "user", action="message", args={"content": "fix it"}),
+        event(1, **run),
+        event(2, cause=1, observation="run", content="no rule", extras={"metadata": {"exit_code": 2}}),
+        event(3, **run),
+        event(4, "user", cause=3, observation="user_rejected", content="", extras={}),
+        event(5, **run),
+        event(6, cause=5, observation="run", content="done", extras={"metadata": {"exit_code": 0}}),
+        event(7, "environment", observation="agent_state_changed", content="", extras={}),
+        event(8, action="finish", args={"final_thought": "It is fixed"}),
+    ]
+    for content in (file_of(lines), orjson.dumps(lines, option=orjson.OPT_INDENT_2)):
+        session = "1793620800500000000-0"
+        expected = ("openhands_v1", 3, {"run": "no rule"}, [(session, "fix it", "It is fixed")])
+        assert counted("x", content) == expected
+
+
 def test_an_event_of_openhands_in_a_file_of_its_own_finds_its_call():
     """The SDK keeps each event as a file: the call is unfinished in one, and finished in the other."""
     about = {"tool_name": "terminal", "tool_call_id": "c1", "timestamp": "2026-11-02T12:00:00"}
