@@ -30,6 +30,7 @@ from fl_assets.events.redaction import (
     residue,
 )
 from fl_assets.events.redaction.bulk import redact_many
+from fl_assets.events.redaction.needed import needed
 from fl_assets.events.redaction.vendor_keys import KEY_FORMATS
 
 CANARIES = {
@@ -98,6 +99,15 @@ def test_a_rule_masks_the_value_of_each_of_its_examples_and_nothing_else(place, 
         text.encode()[change.start : change.end] for change in engine._Finder(rule).changes(text.encode())
     ]
     assert [value.decode() for value in found] == re.findall("‹([^›]*)›", example)
+
+
+def test_a_rule_is_named_for_each_text_in_which_it_finds_something():
+    texts = [without_marks(example).encode() for _, example in examples()]
+    together = [b"\n".join(texts[at : at + 40]) for at in range(0, len(texts), 40)]
+    finders = [engine.linear.finder(rule.find) for rule in RULES]
+    for text in (*texts[::9], *map(bytes.upper, texts[4::9]), *together):
+        found = [place for place, find in enumerate(finders) if find(text)]
+        assert needed(text) == found
 
 
 @pytest.mark.parametrize("text", [text for rule in RULES for text in rule.stays])

@@ -3,11 +3,8 @@
 What goes here: `redact` and what is made from it. What does not: the rules (`rules.py`), and what their texts
 are read from.
 
-All matching is RE2's (`linear.py`), so time is linear in the text. A set looks for many rules in one pass;
-only those that it names are run, one after another, each over the text as the ones before left it. Sets of
-twelve: with all in one, texts that vary a lot make its automaton grow faster than it is used; with one each,
-every text pays for every rule. Many texts are first looked at as one, line by line, for what most rules look
-for is in none of them.
+All matching is RE2's (`linear.py`), so time is linear in the text. Only rules that a text needs (`needed.py`)
+are run, one after another, each over the text as the ones before left it.
 """
 
 import hashlib
@@ -21,13 +18,11 @@ from itertools import pairwise
 
 from fl_assets.events.redaction import linear
 from fl_assets.events.redaction.draft import Draft, Replacement
+from fl_assets.events.redaction.needed import NONE, needed, needed_by
 from fl_assets.events.redaction.rule import ENTITIES, ITEM_SEPARATOR, UNREDACTABLE, Rule, Unless
 from fl_assets.events.redaction.rules import RULES
 from fl_assets.events.redaction.views import VIEWS, has_trigger
 
-_RULES_OF_A_SET = 12
-_BLOCK_TEXTS, _BLOCK_BYTES = 32, 8192
-"""How many texts are looked at as one, and how long they are together at the most."""
 _FINDERS_OF_KINDS = 32
 """Finders that are kept for the kinds that were found together in a text."""
 _ITEM_SEPARATOR = ITEM_SEPARATOR.encode()
@@ -169,69 +164,6 @@ def _finder(place: int) -> _Finder:
     return _Finder(RULES[place])
 
 
-@cache
-def _sets(flags: str) -> tuple[tuple[list[int], Callable[[bytes], list[int]]], ...]:
-    """Return, for each set, the places of its rules and its search; `flags` stand before each rule."""
-    together = [place for place, rule in enumerate(RULES) if not rule.apart]
-    groups = [together[at : at + _RULES_OF_A_SET] for at in range(0, len(together), _RULES_OF_A_SET)]
-    groups += [[place] for place, rule in enumerate(RULES) if rule.apart]
-    return tuple((group, linear.any_of(flags + RULES[place].find for place in group)) for group in groups)
-
-
-_EXACTLY, _BY_LINE = "", "(?m)"
-
-
-def compile_rules() -> None:
-    """Compile what looks for rules ahead of the first text, since it takes as long as some thousand texts."""
-    _sets(_EXACTLY)
-    _sets(_BY_LINE)
-
-
-_NONE: list[int] = []
-
-
-def _needed(text: bytes) -> list[int]:
-    """Return the places of the rules that find something in a text, in order."""
-    places: list[int] = []
-    for group, search in _sets(_EXACTLY):
-        if found := search(text):
-            places += [group[one] for one in found]
-    places.sort()
-    return places
-
-
-def _blocks(texts: Sequence[bytes]) -> Iterator[tuple[int, int, bytes]]:
-    """Give texts as lines of blocks: the first and the one behind the last of them, and the block."""
-    first = size = 0
-    for place, text in enumerate(texts):
-        if place > first and (place - first == _BLOCK_TEXTS or size + len(text) > _BLOCK_BYTES):
-            yield first, place, b"\n".join(texts[first:place])
-            first, size = place, 0
-        size += len(text)
-    if texts:
-        yield first, len(texts), b"\n".join(texts[first:])
-
-
-def _needed_by(texts: Sequence[bytes]) -> list[list[int]]:
-    """Return of each text what `_needed` does, with a search for many where there is nothing.
-
-    What a rule finds in a text it finds in a block, too: `(?m)` has each line begin and end like a text.
-
-    Args:
-        texts: without an ITEM_SEPARATOR.
-    """
-    needed: list[list[int]] = [_NONE] * len(texts)
-    blocks = list(_blocks(texts))
-    for (group, search), (_, search_lines) in zip(_sets(_EXACTLY), _sets(_BY_LINE), strict=True):
-        for first, end, block in blocks:
-            if not search_lines(block):
-                continue
-            for place in range(first, end):
-                if found := search(texts[place]):
-                    needed[place] = sorted([*needed[place], *(group[one] for one in found)])
-    return needed
-
-
 def _touches(places: Sequence[tuple[int, int]], start: int, end: int) -> bool:
     """Tell whether a match touches one of some places."""
     at = bisect_left(places, (start, start))
@@ -248,7 +180,7 @@ def _apply(draft: Draft, found: dict[bytes, str], places: Iterable[int], *, is_v
     Args:
         draft: changed in place.
         found: gets the values, with their entities.
-        places: what `_needed` says of its text.
+        places: what `needed` says of its text.
         is_view: whether its edits so far are those of a view.
     """
     for place in places:
@@ -294,11 +226,11 @@ def _redacted(text: bytes, places: list[int] | None = None) -> tuple[bytes, dict
 
     Args:
         text: in UTF-8.
-        places: what `_needed` says of it, if that is known.
+        places: what `needed` says of it, if that is known.
     """
     has_views = has_trigger(text)
     if places is None:
-        places = _needed(text)
+        places = needed(text)
     if not (places or has_views):
         return text, {}
     draft = Draft(text)
@@ -310,10 +242,10 @@ def _redacted(text: bytes, places: list[int] | None = None) -> tuple[bytes, dict
             if changes and changes != seen:
                 seen = changes
                 draft.replace(changes)
-                _apply(draft, found, _needed(draft.text), is_view=True)
+                _apply(draft, found, needed(draft.text), is_view=True)
                 draft = draft.masked()
         if draft.edits:
-            places = _needed(draft.text)
+            places = needed(draft.text)
     _apply(draft, found, places, is_view=False)
     if found and (changes := _again(draft.text, found)):
         draft.replace(changes)
@@ -356,14 +288,14 @@ def changed_of(
     """
     whole = [b"" if _ITEM_SEPARATOR in text else text for text in texts]
     parts = {
-        part: _NONE
+        part: NONE
         for text, one in zip(texts, whole, strict=True)
         if text and not one
         for part in text.split(_ITEM_SEPARATOR)
     }
     try:
-        needed = _needed_by(whole)
-        parts = dict(zip(parts, _needed_by(list(parts)), strict=True))
+        found_by = needed_by(whole)
+        parts = dict(zip(parts, needed_by(list(parts)), strict=True))
     except Exception:  # each for itself, so that it costs one text at the most
         found = ((place, *redact_bytes(text)) for place, text in enumerate(texts))
         yield from (one for one in found if one[1] != texts[one[0]])
@@ -374,8 +306,8 @@ def changed_of(
                 after, counts = _joined(
                     [_redacted(part, parts[part]) for part in text.split(_ITEM_SEPARATOR)]
                 )
-            elif needed[place] or has_views:
-                after, counts = _redacted(text, needed[place])
+            elif found_by[place] or has_views:
+                after, counts = _redacted(text, found_by[place])
             else:
                 continue
         except Exception:  # fails closed: whatever went wrong, the raw text must not pass

