@@ -12,7 +12,7 @@ from functools import cache
 
 import numpy as np
 
-from fl_assets.federation.counting import COARSE, MAX_CALLS, OF_CALLS, OF_ONE
+from fl_assets.federation.counting import COARSE, MAX_CALLS, OF_CALLS, OF_ONE, PARTS
 from fl_assets.federation.summary import SIGNALS, Summary
 
 ROW_OF_NOISE = 0.01
@@ -66,19 +66,26 @@ class Thresholds:
     def of(cls, epsilon: Fraction, delta: float) -> "Thresholds":
         """Return those with which one session publishes any name that is its own with probability <= delta.
 
-        Half of delta is for its failed call or its conversation. The other half is for its successful calls,
-        in MAX_CALLS methods at the most: that is more than what they would have one by one.
+        Half of delta is for its failures, of PARTS texts at the most, and its conversation, each of which has
+        half of that. The other half is for its successful calls, in MAX_CALLS methods at the most: that is
+        more than what they would have one by one.
         """
         one, calls = OF_ONE / epsilon, OF_CALLS / epsilon
         half, parts = delta / 2, len(SIGNALS) + 1
+        halves = max(least_count(one, parts, half / 4), least_count(one, 1, half / 4 / len(SIGNALS))) + PARTS
         return cls(
-            least_count(one, 1, half) + 1,
+            least_count(one, 1, half / PARTS) + 1,
             least_count(one, 1, ROW_OF_NOISE),
             least_count(calls, len(COARSE), half / MAX_CALLS) + MAX_CALLS,
             least_count(calls, len(COARSE), ROW_OF_NOISE),
-            max(least_count(one, parts, half / 2), least_count(one, 1, half / 2 / len(SIGNALS))) + 1,
-            least_count(one, parts, ROW_OF_NOISE),
+            _conversations(halves),
+            _conversations(least_count(one, parts, ROW_OF_NOISE)),
         )
+
+
+def _conversations(halves: int) -> int:
+    """Return the least count of conversations that no fewer noised halves are rounded to."""
+    return halves // PARTS + 1
 
 
 @cache

@@ -19,6 +19,7 @@ from fl_assets.federation.counting import (
     MAX_CALLS,
     OF_CALLS,
     OF_ONE,
+    PARTS,
     SEEN_SQL,
     SESSION_SQL,
 )
@@ -366,7 +367,7 @@ def change(everyone: dict[str, Counter], without: dict[str, Counter]) -> dict[st
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_one_session_more_is_one_failure_or_conversation_and_a_call_or_some_calls(seed):
+def test_one_session_more_is_two_failures_or_one_conversation_or_half_of_each_and_a_call_or_some_calls(seed):
     random = Random(seed)
     fleet = [session(random, number) for number in range(12)]
     everyone = bounded(
@@ -376,33 +377,72 @@ def test_one_session_more_is_one_failure_or_conversation_and_a_call_or_some_call
         [call for calls, _ in fleet[1:] for call in calls], [turn for _, turns in fleet[1:] for turn in turns]
     )
     changed = change(everyone, without)
-    one = changed["failures"] + changed["talk"]
-    assert one <= 1
-    assert changed["calls"] <= (1 if one else MAX_CALLS)
+    parts = changed["failures"] + changed["talk"]
+    assert parts <= PARTS
+    assert changed["calls"] <= (1 if parts else MAX_CALLS)
     assert all(sum(counts.values()) > 0 for counts in everyone.values())
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_one_conversation_less_costs_epsilon_however_traces_are_shared(seed):
+@pytest.mark.parametrize("named", [0.0, 0.5])
+@pytest.mark.parametrize("seed", range(3))
+def test_one_conversation_less_costs_epsilon_however_traces_are_shared(seed, named):
+    """Some calls name their session, the others only a trace, and both run in traces that several share."""
     random = Random(seed)
     fleet = [session(random, number) for number in range(10)]
     pool = [f"shared-t{number}" for number in range(6)]
-    for said in (one for _, turns in fleet for one in turns):
-        said["trace_id"] = random.choice([*pool, None])
-    loose = [
-        call | {"event_id": f"loose-{number}", "trace_id": random.choice(pool), "metadata": "{}"}
-        for number, call in enumerate(call for calls, _ in fleet for call in calls)
-    ]
-    turns = [one for _, said in fleet for one in said]
-    everyone = bounded(loose, turns)
+    turns, calls = [], []
+    for number, (given, said) in enumerate(fleet):
+        turns += [(number, one | {"trace_id": random.choice([*pool, None])}) for one in said]
+        for one in given:
+            is_named = random.random() < named
+            about = one["metadata"] if is_named else "{}"
+            shared = one | {"trace_id": random.choice(pool), "metadata": about}
+            calls.append((number if is_named else None, shared))
+
+    def told(left: int) -> dict[str, Counter]:
+        """What is counted without a session, its own calls, and those that nobody else has a trace of."""
+        of_others = [(number, one) for number, one in turns + calls if number not in (None, left)]
+        still = {one["trace_id"] for _, one in of_others}
+        ever = {one["trace_id"] for number, one in turns + calls if number is not None}
+        kept = [
+            one
+            for number, one in calls
+            if number != left
+            and (number is not None or one["trace_id"] in still or one["trace_id"] not in ever)
+        ]
+        return bounded(kept, [one for number, one in turns if number != left])
+
+    everyone = told(-1)
     for left in range(len(fleet)):
-        others = [one for number, (_, said) in enumerate(fleet) for one in said if number != left]
-        named = {one["trace_id"] for one in turns}
-        still = {one["trace_id"] for one in others}
-        calls = [call for call in loose if call["trace_id"] in still or call["trace_id"] not in named]
-        changed = change({name: Counter(count) for name, count in everyone.items()}, bounded(calls, others))
+        changed = change({name: Counter(count) for name, count in everyone.items()}, told(left))
         cost = (changed["failures"] + changed["talk"]) / OF_ONE + changed["calls"] / OF_CALLS
         assert cost <= 1, (left, changed)
+
+
+def test_another_text_that_fails_in_the_same_sessions_takes_nothing_from_a_count():
+    plain = [session(Random(seed), seed)[0] for seed in range(30)]
+    first = [
+        {**calls[0], "event_id": f"a{place}", "trace_id": f"t{place}", "metadata": "{}"}
+        | {"success": False, "error": "no route", "service": "search", "method": "query"}
+        for place, calls in enumerate(one for one in plain if one)
+    ]
+    again = [{**one, "event_id": f"again-{one['event_id']}"} for one in first]
+    other = [{**one, "event_id": f"other-{one['event_id']}", "error": "timed out"} for one in first]
+    for calls in (first, [*first, *other], [*first, *again], [*first, *again, *other]):
+        found = bounded(calls, [])["failures"]
+        assert found["search", "query", "no route"] == len(first), "once for each session"
+
+
+@pytest.mark.parametrize(("has_failed", "halves"), [(False, PARTS), (True, 1)])
+def test_a_conversation_counts_whole_and_by_half_beside_a_failure(has_failed, halves):
+    calls, turns = session(Random(2), 1)
+    assert calls
+    assert turns
+    calls = [one | {"success": not has_failed, "error": "no route" if has_failed else None} for one in calls]
+    found = bounded(calls, turns)
+    assert sum(found["talk"].values()) == halves
+    assert sum(found["failures"].values()) == PARTS - halves
+    assert sum(found["calls"].values()) == (0 if has_failed else 1)
 
 
 def test_k_counts_persons_where_events_name_them():
@@ -454,7 +494,7 @@ def test_which_rows_there_are_is_not_told_by_what_was_drawn():
         for place, error in enumerate(("no route", "timed out", "missing key"))
     ]
     found = bounded(failed, [])["failures"]
-    assert sorted(found.values()) == [0, 0, 1]
+    assert sorted(found.values()) == [0, 1, 1]
 
 
 def test_a_summary_says_how_many_persons_had_a_failure():
@@ -525,6 +565,6 @@ def test_one_person_less_costs_epsilon_however_many_sessions_and_traces_are_thei
 
     for person in {owner for owner in owners if owner}:
         changed = change(told(None), told(person))
-        one = changed["failures"] + changed["talk"]
-        assert one <= 1
-        assert changed["calls"] <= (1 if one else MAX_CALLS)
+        parts = changed["failures"] + changed["talk"]
+        assert parts <= PARTS
+        assert changed["calls"] <= (1 if parts else MAX_CALLS)

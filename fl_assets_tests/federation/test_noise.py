@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from fl_assets.federation import noise, privacy
-from fl_assets.federation.counting import COARSE, MAX_CALLS, OF_CALLS, OF_ONE, UNTIMED, DayCounts
+from fl_assets.federation.counting import COARSE, MAX_CALLS, OF_CALLS, OF_ONE, PARTS, UNTIMED, DayCounts
 from fl_assets.federation.noise import discrete_laplace
 from fl_assets.federation.summary import SharedSettings
 
@@ -114,13 +114,14 @@ def test_one_more_in_the_count_changes_no_outcome_by_more_than_e_to_epsilon(scal
     )
 
 
-ONE_FAILED = {"failures": 1, "calls": 1}
-ONE_TALKED = {"talk": 1, "calls": 1}
+ONE_FAILED = {"failures": PARTS, "calls": 1}
+ONE_TALKED = {"talk": PARTS, "calls": 1}
+ONE_DID_BOTH = {"failures": 1, "talk": 1, "calls": 1}
 ONE_WENT_WELL = {"calls": MAX_CALLS}
 
 
 def day_counts(had: int, *, failures: int = 0, talk: int = 0, calls: int = 0) -> DayCounts:
-    """A day with so much of one session in it, in rows that count nought without it.
+    """A day with so much of one session in it, most of it in rows that count nought without it.
 
     So many sessions had their names.
     """
@@ -128,8 +129,8 @@ def day_counts(had: int, *, failures: int = 0, talk: int = 0, calls: int = 0) ->
     return DayCounts(
         events=0,
         failures=[
-            failure | {"error": "timed out", "failures": failures},
-            failure | {"error": "no route", "failures": 7},
+            failure | {"error": "timed out", "failures": min(failures, 1)},
+            failure | {"error": "no route", "failures": 7 + max(failures - 1, 0)},
         ],
         calls=[
             {
@@ -159,7 +160,7 @@ def day_counts(had: int, *, failures: int = 0, talk: int = 0, calls: int = 0) ->
 
 
 @pytest.mark.parametrize("epsilon", [0.1, 1.0, 3.0])
-@pytest.mark.parametrize("part", [ONE_FAILED, ONE_TALKED, ONE_WENT_WELL])
+@pytest.mark.parametrize("part", [ONE_FAILED, ONE_TALKED, ONE_DID_BOTH, ONE_WENT_WELL])
 @pytest.mark.parametrize("had", [3, 2])
 def test_all_numbers_of_a_summary_together_tell_of_a_session_no_more_than_epsilon(
     had, part, epsilon, monkeypatch
