@@ -67,9 +67,9 @@ def publish(
     epsilon-differentially private given the rows (Dwork et al., *Calibrating noise to sensitivity in private
     data analysis*, 2006; integers: Ghosh et al., *Universally
     utility-maximizing privacy mechanisms*, 2009). All else (calls of a method, whole conversations, raising
-    counts of a row to one, the number of events) is computed from the noised numbers. Durations of failed calls are left out.
-    *Not* hidden by noise: which rows are published, which exact counts decide, and whether the node had
-    events.
+    counts of a row to one, the number of events) is computed from the noised numbers. Durations of failed
+    calls are left out. *Not* hidden by noise: which rows are published, which exact counts decide, and
+    whether the node had events.
 
     With a delta k decides nothing, and the noise decides about the rows, too. Numbers are those above, of
     every row that the bounded parts count something in or whose name is in `known`, which holds published
