@@ -472,6 +472,10 @@ PATTERN_CONSEQUENCES = Table(
         Column("looped_nodes", "BIGINT", "Nodes with such a session."),
         Column("caller", "VARCHAR", "Of such a service: the one that most failing calls come from."),
         Column("callee", "VARCHAR", "Of such a service: one that most failing calls called with success."),
+        Column(
+            "began", "TIMESTAMP", "First failure, when all came within a sixth of the window; null otherwise."
+        ),
+        Column("ended", "TIMESTAMP", "Their last failure; null while it goes on."),
     ),
 )
 PATTERN_EXAMPLES = Table(

@@ -5,7 +5,8 @@ What goes here: SQL text that reads. What does not: SQL that makes the tables (`
 the sums (`consequences.py`, `contrasts.py`, `cures.py`).
 """
 
-from fl_assets.patterns.calls import ARGUMENT_KEYS, BAD_END_KEYS, COST_KEYS, RETRY_CALLS, TOKEN_KEYS, first_of
+from fl_assets.patterns.calls import BAD_END_KEYS, COST_KEYS, RETRY_CALLS, TOKEN_KEYS
+from fl_assets.sums.metadata_keys import ARGUMENT_KEYS, first_of
 
 _EXCEPTION = r"""regexp_extract(masked_error, '(?:^|[:| ])(?:[A-Za-z_][A-Za-z0-9_]*\.)*'
     || '([A-Z][A-Za-z0-9]{0,60}(?:Error|Exception))(?:$|[^A-Za-z0-9_])', 1)"""
@@ -181,13 +182,38 @@ NODES_SQL = """
 # A reading call that most successful calls come after: where to look before the call. Of what is offered and
 # of what somebody owns another call may say more than the most usual one.
 _READS = "^(get|find|list|search|read|lookup|look_up|fetch|check|describe|query|show|view|retrieve)"
+_VAGUE = "'details', 'detail', 'info', 'information', 'data', 'with', 'from', 'list', 'find', 'show', 'name'"
+EXCESS = 0.1
+"""Share by which a call must come before these calls more often than in the service's sessions at large."""
 LOOKUPS_SQL = f"""
-    with calls as (select family, count(*) filter (not failed) as succeeded from fl_universe group by family)
-    select family, name as method, count(*) filter (not failed) as before_success,
-        any_value(succeeded) as succeeded, count(distinct node_id) filter (not failed) as nodes
-    from fl_universe join fl_features using (call) join calls using (family)
-    where feature = 'earlier' and regexp_matches(lower(name), '{_READS}')
-    group by family, name order by family, before_success desc, name"""
+    with calls as (select family, count(*) filter (not failed) as succeeded from fl_universe group by family),
+    sessions as (select service, count(distinct session) as sessions from fl_calls group by service),
+    usual as (
+        select method as name, max(n / sessions) as usual_share from (
+            select service, method, count(distinct session) as n from fl_calls where success group by all)
+            join sessions using (service) group by method),
+    said as (
+        select family_id as family, message_id, any_value(masked_error) as message, count(*) as times
+        from fl_failed join fl_family_of using (message_id) group by all),
+    before as (
+        select family, name, count(*) filter (not failed) as before_success,
+            any_value(succeeded) as succeeded, count(distinct node_id) filter (not failed) as nodes
+        from fl_universe join fl_features using (call) join calls using (family)
+        where feature = 'earlier' and regexp_matches(lower(name), '{_READS}') group by family, name),
+    words as (
+        select distinct family, name, unnest(string_split(lower(name), '_')) as word from before),
+    named as (
+        select family, name, bool_or(is_said) as is_named from (
+            select w.family, name, word, 2 * sum(times) filter (contains(lower(message), word))
+                > sum(times) as is_said
+            from words w join said using (family)
+            where length(word) > 3 and word not in ({_VAGUE}) group by all)
+        group by all)
+    select family, name as method, before_success, succeeded, nodes
+    from before join usual using (name) left join named using (family, name)
+    order by family, coalesce(is_named, false) desc,
+        greatest(before_success / greatest(succeeded, 1) - usual_share - {EXCESS}, 0) desc,
+        before_success desc, name"""
 
 ARGUMENTS_SQL = """
     with described as (
@@ -249,18 +275,30 @@ def examples_sql(source: str, most: int = 3) -> str:
 
 # Services of the fleet that a family's messages name beside their own.
 DEPENDENCIES_SQL = r"""
-    with known as (select distinct service as name from fl_calls),
+    with known as (select distinct service as name, regexp_replace(service, '[0-9]+', 'N', 'g') as masked
+        from fl_calls),
     said as (
         select family_id as family, c.event_id, c.service, unnest(list_distinct(regexp_extract_all(
             masked_error,
-            '[A-Za-z][A-Za-z0-9]*(?:[-_.][A-Za-z0-9]+)*'))) as name
+            '[A-Za-z][A-Za-z0-9]*(?:[-_.][A-Za-z0-9]+)*'))) as masked
         from fl_calls c join fl_failed using (event_date, event_id) where family_id is not null),
     totals as (select family_id as family, count(*) as failures from fl_calls where family_id is not null
         group by all)
     select family, name, count(*) as times, any_value(failures) as failures
-    from said join known using (name) join totals using (family) where name <> service
+    from said join known using (masked) join totals using (family) where name <> service
     group by family, name order by family, times desc, name"""
 
+
+EPISODES_SQL = """
+    with seen as (select min(timestamp) as first, max(timestamp) as last from fl_calls),
+    failing as (
+        select family_id, min(timestamp) as began, max(timestamp) as ended, count(*) as failures
+        from fl_calls where family_id is not null group by all)
+    select family_id, began, case when epoch(last - ended) > epoch(last - first) / 24 then ended end as ended
+    from failing, seen
+    where failures >= 10 and epoch(ended - began) <= epoch(last - first) / 6 and epoch(last - first) >= 3600
+    order by family_id"""
+"""Families whose failures all came within a sixth of the window: one episode."""
 
 LOOPED = 3
 """Times that the identical call must fail identically in a session to be a loop."""

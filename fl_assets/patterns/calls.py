@@ -24,6 +24,7 @@ from typing import Any
 import pyarrow as pa
 
 from fl_assets.sums.masking import failures_sql
+from fl_assets.sums.metadata_keys import ARGUMENT_KEYS, first_of
 
 MAX_CALLS = 200_000
 """Calls that are compared; of a larger window a share of its sessions is drawn, whole sessions at a time."""
@@ -36,18 +37,6 @@ MAX_VALUES = 40
 """Distinct values above which an attribute or argument is taken to identify something and is left out."""
 MAX_VALUE_CHARS = 48
 
-ARGUMENT_KEYS = (
-    "arguments",
-    "tool.arguments",
-    "gen_ai.tool.call.arguments",
-    "tool_call.function.arguments",
-    "tool.parameters",
-    "tool_input",
-    "parameters",
-    "args",
-    "input",
-    "input.value",
-)
 SESSION_KEYS = ("session_id", "session.id", "gen_ai.conversation.id", "thread_id", "conversation_id")
 _OUTCOME = (
     r"(?i)(status|code|error|exception|exit|result|output|response|completion|stack|message|retry|retries|attempt"
@@ -77,12 +66,6 @@ BAD_END_KEYS = (
     "score",
 )
 """Attributes by which telemetry says how a session ended; no, false and 0 are bad ends."""
-
-
-def first_of(keys: tuple[str, ...]) -> str:
-    """Return SQL for the value of the first of these metadata keys that is set."""
-    paths = ", ".join("'$.\"" + key + "\"'" for key in keys)
-    return f"list_filter(json_extract_string(metadata, [{paths}]), lambda found: found is not null)[1]"
 
 
 def open_calls(connection: Any, source: str, family_of: Mapping[str, str], *, events: int) -> None:

@@ -21,6 +21,7 @@ MAX_TEXT = 2000
 _CAMEL = re.compile(r"([a-z0-9])([A-Z])|([A-Z])([A-Z][a-z])")
 _SPACES = re.compile(r"[\s_-]+")
 _STATUS = " status="
+_COMMAND = " command="
 _NO_SPACES = re.compile(r"[\u2e80-\ua4cf\uac00-\ud7af]")
 """A letter of a language that puts no space between words: there a phrase begins anywhere."""
 _PHRASE = r"^[^\s].*[^\s]$|^[^\s]$"
@@ -98,8 +99,8 @@ def rule_of(
 ) -> ClassRule | None:
     """Return the first rule that fits a pattern, or `None`.
 
-    Of a pattern without error text only its status is read: the names of service and method, which stand
-    beside it, are not the failure's words.
+    Of a pattern without error text only its status and the command that it ran are read: the names of service
+    and method, which stand before them, are not the failure's words.
 
     Args:
         texts: The pattern's template, and masked messages of it where the template leaves out what varies.
@@ -109,9 +110,15 @@ def rule_of(
         rules: In the order they are tried.
     """
     if kind == "silent":
-        texts = [text[text.rfind(_STATUS) :] if _STATUS in text else "" for text in texts]
+        texts = [_told(text) for text in texts]
     words = readable("\n".join(text[:MAX_TEXT] for text in texts))
     return next((rule for rule in rules if rule.fits(words, methods, services, kind)), None)
+
+
+def _told(stand_in: str) -> str:
+    """Return what the stand-in of a failure without a text says of it."""
+    place = stand_in.rfind(_STATUS if _STATUS in stand_in else _COMMAND)
+    return stand_in[place:] if place >= 0 else ""
 
 
 def readable(template: str) -> str:

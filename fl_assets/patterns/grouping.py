@@ -164,7 +164,7 @@ def essence(text: str) -> str:
 
 
 _DEPENDENCY = re.compile(
-    r"^[a-z][a-z0-9]*(?:-[a-z0-9]+)*-(?:service|svc|server|api|gateway|db|database|cache|queue|broker|store)$"
+    r"^[a-z][a-z0-9]*N?(?:-[a-z0-9]+N?)*-(?:service|svc|server|api|gateway|db|database|cache|queue|broker|store)$"
 )
 
 

@@ -24,15 +24,17 @@ from fl_assets.patterns.stated import Stated, stated
 
 MAX_NODES = 10
 MAX_MESSAGE_CHARS = 600
+_OWNED = r"user|account|customer|profile|member|client|wallet|balance|payment|billing"
 LOOKUPS = {
-    "lookup": ("", 0.5),
-    "search": (r"(?:^|_)(?:search|find|list|query|browse|avail|check|quote|offers?)", 0.3),
-    "profile": (r"user|account|customer|profile|member|client|wallet|balance|payment|billing", 0.3),
+    "lookup": ("", "^$", 0.5),
+    "search": (r"(?:^|_)(?:search|find|list|query|browse|avail|check|quote|offers?)", _OWNED, 0.3),
+    "profile": (_OWNED, "^$", 0.3),
 }
-"""Reading calls to name (any, one of what is offered, one of what somebody owns): a pattern of the name, and
-the least share of the successful calls that come after it."""
+"""Reading calls to name (any, one of what is offered, one of what somebody owns): a pattern of the name, one
+that it must not have, and the least share of the successful calls that come after it."""
 BLAMED_SHARE = 0.6
 """Share of a family's messages that must name an argument before it is the one to look at."""
+_GAP = "\n[…]\n"
 MAX_FLAGS, MAX_EXCEPTIONS = 4, 5
 _FLAGS = re.compile(r"(?:^|\s)(-{1,2}[A-Za-z][A-Za-z-]{0,30})(?=\s|$|=)", re.ASCII)
 _SIGNS = (
@@ -117,6 +119,7 @@ def learn_from(
     loops = read(call_sums.loops_sql(source)).set_index("family").to_dict()
     for column in ("looped", "looped_nodes"):
         costs[column] = [loops[column].get(family, 0) for family in families]
+    costs = costs.merge(read(call_sums.EPISODES_SQL), on="family_id", how="left")
     reads = read(call_sums.LOOKUPS_SQL)
     # A service that reports calls of its own has a name that may be shown.
     services = read(call_sums.DEPENDENCIES_SQL).assign(nodes=min_nodes)
@@ -143,10 +146,15 @@ def learn_from(
     return Knowledge(costs, found, worked, _examples(read(call_sums.examples_sql(source))))
 
 
-def _lookups(rows: pd.DataFrame, words: str, share: float, min_nodes: int) -> dict[str, str]:
-    """Return, by family, the most frequent reading call that at least `share` of the successes come after."""
+def _lookups(rows: pd.DataFrame, words: str, without: str, share: float, min_nodes: int) -> dict[str, str]:
+    """Return, by family, the reading call to name, of those that `share` of the successes come after.
+
+    One that has a word of the messages in its name comes first, then one that is called before these calls
+    more often than in other sessions: what every session begins with says nothing.
+    """
     usual = rows[(rows["before_success"] >= share * rows["succeeded"]) & (rows["nodes"] >= min_nodes)]
-    usual = usual[usual["method"].str.contains(words, case=False, regex=True)]
+    names = usual["method"].str
+    usual = usual[names.contains(words, case=False) & ~names.contains(without, case=False)]
     return usual.drop_duplicates("family").set_index("family")["method"].to_dict()
 
 
@@ -206,10 +214,11 @@ def _shape(command: str) -> str:
 
 def _cut(message: str) -> str:
     """Return a message with its middle left out when it is long: the cause of a trace is its last line."""
+    message = message.replace("\r\n", "\n").strip()
     if len(message) <= MAX_MESSAGE_CHARS:
         return message
     head = MAX_MESSAGE_CHARS // 3
-    return f"{message[:head]}\n[…]\n{message[head - MAX_MESSAGE_CHARS :]}"
+    return f"{message[:head]}{_GAP}{message[head + len(_GAP) - MAX_MESSAGE_CHARS :]}"
 
 
 TYPES = {

@@ -17,7 +17,10 @@ from fl_assets.core.models import FailureClass, PatternKind, State
 from fl_assets.events.redaction import residue
 from fl_assets.patterns.classes import readable
 
-_NAME = re.compile(r"(?!.{65})/?[A-Za-z][\w.:/-]*", re.ASCII)
+_NAME = re.compile(
+    r"(?!.{65})/?[A-Za-z][\w.:/-]*|(?!.{97})/[A-Za-z][\w.:/-]*(?:\{\w{1,32}\}[\w.:/-]*)+", re.ASCII
+)
+"""A plain identifier, or a route with its parameters (`/orders/{id}`)."""
 _LINK = re.compile(r"//|^www\.|^(?:https?|ftp|file|data|javascript|vbscript|mailto|xmpp|tel):", re.IGNORECASE)
 _ORDER = re.compile(
     r"(?:ignore|disregard|forget|bypass|override|overrule)"
@@ -174,9 +177,9 @@ def safe_name(name: str, otherwise: str) -> str:
     """Return the name when it is a plain identifier, else `otherwise`.
 
     Names come from telemetry, and models invent methods. Only ASCII letters, digits and `_ . : / -` pass, 64
-    characters at the most, no link, no wording that orders a reader to drop its rules, nothing that looks
-    like personal data or a secret (which would gate the whole day). Where a name is shown it also stands in
-    backticks, so no viewer makes a link of it.
+    characters at the most, or a route of 96 with parameters in braces; no link, no wording that orders a
+    reader to drop its rules, nothing that looks like personal data or a secret (which would gate the whole
+    day). Where a name is shown it also stands in backticks, so no viewer makes a link of it.
     """
     letters = re.sub(r"[^a-z]", "", name.lower())
     if _NAME.fullmatch(name) is None or _LINK.search(name) or _ORDER.search(letters) or residue(name):

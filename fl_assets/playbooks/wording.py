@@ -206,14 +206,18 @@ def consequence_of(known: Mapping[str, Any], facts: Facts) -> Consequence:
 
     seconds, tokens, cost = daily("time_ms", 1000), daily("tokens"), daily("cost")
     parts = []
-    if rate is not None and looked and not rate and not number("retried"):
+    if rate == 0 and number("retried"):
+        parts.append("In no session did the same method work soon after.")
+    elif rate == 0 and looked and facts.is_agent:  # one request to a service is no session
         parts.append("No session tried the same method again soon.")
-    elif rate is not None and looked:
-        calls = f", {to_recover:.1f} calls later on average" if to_recover else ""
+    elif rate and looked:
+        calls = f", {_calls(to_recover)} later on average" if to_recover else ""
         parts.append(f"After {percent(rate)} of them the same method soon succeeded{calls}.")
     if facts.looped and facts.failure_class not in TRANSIENT:
         sessions = "1 session" if facts.looped == 1 else f"{facts.looped:,} sessions"
         parts.append(f"In {sessions} the identical call was sent three times or more and never worked.")
+    if episode := _episode(known):
+        parts.append(episode)
     thing = "conversation" if facts.kind == "conversation" else "failed request"
     count = f"{per_day:,.0f} {thing}{'' if f'{per_day:.0f}' == '1' else 's'}"
     losses = [count if per_day >= 1 else f"less than one {thing}"]
@@ -249,6 +253,21 @@ def consequence_of(known: Mapping[str, Any], facts: Facts) -> Consequence:
     )
 
 
+def _episode(known: Mapping[str, Any]) -> str:
+    """Say when it began and ended, when it all came in a short part of the window."""
+    began, ended = known.get("began"), known.get("ended")
+    if began is None or began != began:  # NaT differs from itself
+        return ""
+    if ended is None or ended != ended:
+        return f"All of it came after {began:%d %B %H:%M} UTC, up to the end of the telemetry."
+    until = f"{ended:%H:%M}" if began.date() == ended.date() else f"{ended:%d %B %H:%M}"
+    return f"All of it came between {began:%d %B %H:%M} and {until} UTC, and none since."
+
+
+def _calls(number: float) -> str:
+    return "1 call" if f"{number:.1f}" == "1.0" else f"{number:.1f} calls"
+
+
 def _duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:,.0f} s"
@@ -257,11 +276,16 @@ def _duration(seconds: float) -> str:
 
 def contrast_text(row: Mapping[str, Any]) -> str:
     """Say what is different about the calls that fail."""
-    what = _trait(row)
+    what, without = _trait(row), row["rate_without"]
+    others = (
+        f"others in {percent(without)} ({row['lift']:.1f} times as often, 95 % interval "
+        f"{row['lift_low']:.1f} to {row['lift_high']:.1f})"
+        if without
+        else f"others never (at least {row['lift_low']:.1f} times as often, by the 95 % interval)"
+    )
     return (
-        f"Calls {what} fail in {percent(row['rate_with'])}, others in {percent(row['rate_without'])} "
-        f"({row['lift']:.1f} times, 95 % interval {row['lift_low']:.1f} to {row['lift_high']:.1f}): "
-        f"{row['failed_with']:,.0f} of {row['failed']:,.0f} failures, on {row['nodes']:,.0f} "
+        f"Calls {what} fail in {percent(row['rate_with'])}, {others}: {row['failed_with']:,.0f} of "
+        f"{row['failed']:,.0f} first failures of a session, on {row['nodes']:,.0f} "
         f"node{'' if row['nodes'] == 1 else 's'}."
     )
 
@@ -278,6 +302,15 @@ def shown_value(row: Mapping[str, Any]) -> str:
     return named(value, "a value that is not shown")
 
 
+_COMMANDS = {
+    ("several commands", "missing"): "of a single command",
+    ("text passed with <<", "missing"): "without a text passed with `<<`",
+    ("text passed with <<", "given"): "with a text passed with `<<`",
+    ("pipe", "missing"): "without a pipe",
+    ("pipe", "given"): "with a pipe",
+}
+
+
 def _trait(row: Mapping[str, Any]) -> str:
     kind, relation, name, value = row["kind"], row["relation"], named(str(row["name"])), shown_value(row)
     what = {
@@ -291,7 +324,7 @@ def _trait(row: Mapping[str, Any]) -> str:
         "value": f"with {name} = {value}",
         "attribute": f"where {name} is {value}",
         "flag": f"{'without' if relation == 'missing' else 'with'} {name}",
-        "command": f"{'without' if relation == 'missing' else 'with'} {row['name']}",
+        "command": _COMMANDS.get((str(row["name"]), relation), f"with {row['name']}"),
         "before": f"right after {name}",
         "place": f"at place {value} of their session",
         "node": f"on node {value}",

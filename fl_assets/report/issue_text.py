@@ -7,11 +7,15 @@ nowhere. The rest is built from templates and names that passed `safe_name`.
 import json
 import re
 from collections.abc import Iterable, Iterator
+from typing import get_args
 
-from fl_assets.core.advice import Advice, Example
-from fl_assets.core.models import Playbook
-from fl_assets.report.words import visible
+from fl_assets.core.advice import Example
+from fl_assets.core.models import Playbook, Signal
+from fl_assets.report.words import rule, visible, without_subject
 from fl_assets.report.written_text import Written
+
+_RARE = 0.1
+"""Prevented a day below which the days to the first are said."""
 
 
 def issue_text(playbook: Playbook, written: Written | None = None) -> str:
@@ -36,7 +40,8 @@ def _lines(playbook: Playbook, written: Written | None) -> Iterator[str]:
     yield from _paragraphs(*(said if any(said) else (playbook.description,)))
     if playbook.held_because:
         yield from _paragraphs("**Held back, so not to be acted on yet:**")
-        yield from _bullets(visible(reason) for reason in playbook.held_because)
+        held = (rule(without_subject(one, playbook.improvement_id)) for one in playbook.held_because)
+        yield from _bullets(dict.fromkeys(held))
     if advice.contrasts:
         yield from _paragraphs("## What is different about the calls that fail")
         yield from _bullets(one.text for one in advice.contrasts)
@@ -50,7 +55,7 @@ def _lines(playbook: Playbook, written: Written | None) -> Iterator[str]:
     yield from _paragraphs("## The change", advice.explanation)
     yield from _change(playbook)
     yield from _paragraphs("## How it is judged, and undone")
-    yield from _bullets([advice.judged_by, advice.undone_by, *_expected(advice)])
+    yield from _bullets([advice.judged_by, advice.undone_by, *_expected(playbook)])
     if advice.examples:
         yield from _paragraphs(
             "## Examples",
@@ -90,12 +95,21 @@ def _change(playbook: Playbook) -> Iterator[str]:
         )
 
 
-def _expected(advice: Advice) -> Iterator[str]:
+def _expected(playbook: Playbook) -> Iterator[str]:
+    advice = playbook.advice
     if benefit := advice.benefit:
-        yield (
-            f"It should prevent {benefit.avoided_per_day:,.1f} of {benefit.failures_per_day:,.1f} failed "
-            f"requests a day (goes on: {benefit.persists:.0%}; helps: {advice.helps.text})."
+        things = (
+            "conversations like these" if playbook.failure_class in get_args(Signal) else "failed requests"
         )
+        fewer = f"{benefit.avoided_per_day:,.1f} of {benefit.failures_per_day:,.1f} {things} a day"
+        if benefit.avoided_per_day < _RARE:
+            days = round(1 / max(benefit.avoided_per_day, 1e-9))
+            fewer = (
+                f"less than one of the {things} a year"
+                if days > 365
+                else f"one of the {things} in {days} days"
+            )
+        yield f"It should prevent {fewer} (goes on: {benefit.persists:.0%}; helps: {advice.helps.text})."
 
 
 def _example(one: Example) -> str:

@@ -12,6 +12,7 @@ message inside JSON); and that is masked.
 import pyarrow as pa
 
 from fl_assets.infra.sql import literal
+from fl_assets.sums.metadata_keys import search_sql
 
 NO_TEXT_PREFIX = "no error text:"
 UNCAUGHT_PREFIX = "Traceback: "
@@ -91,6 +92,9 @@ _TEST_FINDING = (
     r"([A-Z][A-Za-z0-9_]*(?:Error|Exception|Failed|Exit|Warning)\b.*|assert\b.*|Failed: .*)$"
 )
 TESTS_FAILED = "Tests failed"
+# What keeps tests from running at all is a mistake, and not what a test found
+_BEFORE_TESTS = r"\b(?:ImportError|ModuleNotFoundError|SyntaxError|IndentationError|TabError)\b"
+_TYPE = r"^(?:[A-Za-z_][A-Za-z0-9_]*\.)*([A-Z][A-Za-z0-9_]*)"
 DIFFERENCES = "The files differ"
 _DIFFERENCES = (
     r"(?m)^(?:@@ -[0-9]+(?:,[0-9]+)? \+[0-9]+|[0-9]+(?:,[0-9]+)?[acd][0-9]+(?:,[0-9]+)?$|Files "
@@ -156,6 +160,10 @@ MASKS: tuple[tuple[str, str], ...] = (
     (r"(?i)\b(unexpected (?:token|character|char|symbol)) (?:<|[^\s<][^\s]{0,2})([ ,]|$)", r"\1 <STR>\2"),
     (r"\.\.+([A-Za-z0-9\s]|$)", r" .. \1"),
     (r"\b([A-Za-z_]+)0=", r"\1#="),
+    (  # the name of a service says which one it is, digit or not
+        r"(^|[^A-Za-z0-9_.-])([a-z][a-z-]*)0((?:-[a-z]+)*-(?:service|svc|server|api|gateway))([^A-Za-z0-9_-]|$)",
+        r"\1\2N\3\4",
+    ),
     (rf"{_PIECE}*(?:0{_PIECE}*[A-Za-z_\\]|[A-Za-z_\\]{_PIECE}*0){_PIECE}*", "<ID>"),
     (rf"{_PIECE}*0{_PIECE}*", "<NUM>"),
     (r"\b[A-Fa-f]{8,}\b", "<HEX>"),
@@ -191,6 +199,8 @@ def _salient_sql(expr: str) -> str:
     plain = _replace(_replace(plain, _RULER_LINE, ""), _SCHEMA_DETAILS, "")
     finding = "coalesce(s.checked, s.strong, s.lint, s.weak)"
     tests = f"regexp_matches({text}, {literal(_TESTS_FAILED)})"
+    named = f"nullif(regexp_extract(trim(coalesce(s.tested, s.strong)), {literal(_TYPE)}, 1), '')"
+    tested = f"': ' || case when starts_with(s.tested, 'assert') then 'AssertionError' else {named} end"
     differs = f"regexp_matches({text}, {literal(_DIFFERENCES)})"
     return f"""list_transform([{plain}], lambda fl_text: list_transform([{{
         'tests': {tests}, 'differs': {differs}, 'tested': {_last("fl_text", _TEST_FINDING)},
@@ -201,13 +211,12 @@ def _salient_sql(expr: str) -> str:
         'checked': {_last("fl_text", _CHECKED_LINE)}, 'lint': {_last("fl_text", _LINT_LINE)},
         'weak': {_last("fl_text", _WEAK_LINE)}
     }}], lambda s: case
+        when s.tests and not regexp_matches(coalesce(s.strong, s.tested, ''), {literal(_BEFORE_TESTS)})
+            then {literal(TESTS_FAILED)} || coalesce({tested}, '')
         when contains(fl_text, 'Traceback (most recent call last)')
             and coalesce(s.strong, s.named) is not null or s.strong is not null and s.is_raised
             then {literal(UNCAUGHT_PREFIX)} || trim(coalesce(s.strong, s.named))
-        when s.tests then case when s.tested is null then {literal(TESTS_FAILED)}
-            when starts_with(s.tested, 'assert')
-                then {literal(UNCAUGHT_PREFIX + "AssertionError: ")} || s.tested
-            else {literal(UNCAUGHT_PREFIX)} || s.tested end
+        when s.tests then {literal(UNCAUGHT_PREFIX)} || coalesce(s.tested, s.strong)
         when s.differs and s.strong is null and s.checked is null then {literal(DIFFERENCES)}
         when {finding} is null
             then case when starts_with(coalesce(s.last, ''), s.first) then s.last
@@ -350,14 +359,15 @@ def failures_sql(source: str, blank: str | None = None) -> str:
     first, last = len(_STATUS_KEYS) + 1, len(_STATUS_KEYS) + len(_USER_KEYS)
     actor = f"coalesce({', '.join(f'found[{place}]' for place in range(first, last + 1))}, trace_id)"
     found = f"json_extract_string(metadata, [{paths}])"
+    empty = "trim(coalesce(error, ''), ' ' || chr(9) || chr(10) || chr(13)) = ''"
     failed = f"""(
             select event_date, event_id, node_id, service, method, trace_id, timestamp, duration_ms,
-                {found} as found,
+                {found} as found, case when {empty} then {search_sql()} end as search,
                 nullif(trim(error, ' ' || chr(9) || chr(10) || chr(13)), '') as error
             from {source} where not success and caused_by is null)"""  # noqa: S608 - constants and names of our own only
     stand_in = (
         f"{literal(NO_TEXT_PREFIX)} || ' service=' || service || ' method=' || method || "
-        f"coalesce(' status=' || {status}, '')"
+        f"coalesce(' status=' || {status}, '') || coalesce(' command=' || search, '')"
     )
     return f"""
         select event_date, event_id, node_id, service, method, trace_id, timestamp,

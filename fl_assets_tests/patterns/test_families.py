@@ -131,7 +131,61 @@ def test_what_a_test_runner_prints_last_is_no_cause():
         "FAILED tests/test_a.py::test_b[x-1] - AssertionError: assert 1 == 2\n= 1 failed in 0.1s =",
     ]
     found = {masked(text) for text in closers}
-    assert found <= {"Tests failed", "Traceback: AssertionError: assert <NUM> == <NUM>"}
+    assert found <= {"Tests failed", "Tests failed: AssertionError"}
+
+
+@pytest.mark.parametrize(
+    ("text", "method", "harmless"),
+    [
+        (
+            "E   TypeError: bad\nFAILED t/a.py::b - TypeError: bad\n== 7 failed, 15 passed in 16.24s ==",
+            "pytest",
+            True,
+        ),
+        ("TypeError: bad\n\nRan 9 tests in 0.1s\n\nFAILED (errors=1)", "python3", True),
+        ('Traceback (most recent call last):\n  File "a.py", line 1\nTypeError: bad', "python3", False),
+        (
+            "Traceback (most recent call last):\nModuleNotFoundError: No module named 'x'\n\n"
+            "Ran 1 test in 0.0s\n\nFAILED (errors=1)",
+            "runtests.py",
+            False,
+        ),
+        ("ERROR t/a.py - SyntaxError: invalid syntax\n=== 1 error in 0.1s ===", "pytest", False),
+    ],
+)
+def test_what_tests_find_is_told_from_what_stops_a_script_or_the_tests_themselves(text, method, harmless):
+    _, kind_of, _ = grouped_of(known([text], method=method))
+    assert [kind.is_harmless for kind in kind_of.values()] == [harmless], masked(text)
+
+
+def test_a_script_and_a_test_run_that_stop_with_one_type_of_exception_are_two_patterns():
+    trace = 'Traceback (most recent call last):\n  File "a.py", line 1, in f\nValueError: no'
+    texts = [trace, f"{trace}\n\nRan 3 tests in 0.1s\n\nFAILED (errors=1)"]
+    grouped, _, family_of = grouped_of(known(texts, method="python3"))
+    assert sorted(grouped["template"]) == ["Tests failed: ValueError", "Traceback: ValueError: <*>"]
+    assert len(set(family_of.values())) == 2
+
+
+@pytest.mark.parametrize(
+    ("stand_in", "harmless"),
+    [
+        ("status=1 command=grep", True),
+        ("command=diff", True),
+        ("status=2 command=grep", False),
+        ("status=1", False),
+    ],
+)
+def test_a_search_without_match_is_harmless_in_a_tool_that_runs_any_command(stand_in, harmless):
+    messages = known([""], service="coder", method="run")
+    messages["masked_error"] = f"no error text: service=coder method=run {stand_in}"
+    _, kind_of, _ = grouped_of(messages)
+    assert [kind.is_harmless for kind in kind_of.values()] == [harmless]
+
+
+def test_services_whose_names_have_digits_are_told_apart():
+    texts = [f"No instances available for shop-{name}-service" for name in ("order", "order2", "cart2")]
+    grouped, _, family_of = grouped_of(known(texts))
+    assert grouped["pattern_id"].nunique() == len(set(family_of.values())) == 3
 
 
 def test_one_line_twice_is_the_line():
@@ -359,7 +413,10 @@ def test_a_shell_that_found_nothing_to_run_is_no_missing_file():
         ("1 out of 2 hunks FAILED -- saving rejects to file a.py.rej", "patch-refused"),
         ("E: Unable to locate package libfoo-dev", "missing-package"),
         ("ERROR: No matching distribution found for torch==9.9", "missing-package"),
-        ("Error: could not load cache\nmake: *** [Makefile:192: build] Error 1", "build-failed"),
+        ("Error: could not load cache\nmake: *** [Makefile:192: build] Error 1", "build-not-configured"),
+        ("sh: 1: cd: can't cd to /w/out\nmake: *** [Makefile:9: build] Error 2", "build-not-configured"),
+        ("ninja: error: loading 'build.ninja': No such file or directory", "build-not-configured"),
+        ("make: *** No targets specified and no makefile found.  Stop.", "build-not-configured"),
         ("-- Configuring incomplete, errors occurred!", "configure-failed"),
         ("error: could not compile `ring` due to 2 previous errors", "build-failed"),
     ],

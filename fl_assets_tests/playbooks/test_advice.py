@@ -1,8 +1,10 @@
 """What stands beside a change says what was seen, and names the tool and the argument that matter."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 import duckdb
@@ -13,7 +15,7 @@ from fl_assets.patterns.knowledge import Knowledge, learn_from
 from fl_assets.playbooks.facts import Facts, safe_name
 from fl_assets.playbooks.fleet import FleetKnowledge, fleet_answers
 from fl_assets.playbooks.propose import _answers
-from fl_assets.playbooks.wording import consequence_of, fields_of
+from fl_assets.playbooks.wording import consequence_of, contrast_text, fields_of
 from fl_assets.sums.masking import failures_sql
 from fl_assets_tests.build import pattern
 from fl_assets_tests.playbooks.test_propose import REMEDIES, SETTINGS, made
@@ -23,7 +25,10 @@ Step = tuple[str, dict[str, Any] | str, str | None]
 
 
 def known_of(
-    *sessions: list[Step], nodes: int = 4, judged: Callable[[int], dict[str, Any]] | None = None
+    *sessions: list[Step],
+    nodes: int = 4,
+    judged: Callable[[int], dict[str, Any]] | None = None,
+    service_of: Mapping[str, str] = MappingProxyType({}),
 ) -> Knowledge:
     """What the fleet knows of sessions, each of which runs once on every node; a family is a method.
 
@@ -37,7 +42,8 @@ def known_of(
                 rows.append({
                     "event_id": f"e{len(rows)}", "event_date": START.date(),
                     "timestamp": START + timedelta(minutes=number, seconds=5 * place), "node_id": f"n{node}",
-                    "service": "agent", "method": method, "trace_id": f"t{number}-{node}",
+                    "service": service_of.get(method, "agent"), "method": method,
+                    "trace_id": f"t{number}-{node}",
                     "request_id": f"r{len(rows)}", "duration_ms": 10.0, "success": error is None,
                     "error": error, "metadata": json.dumps({"arguments": given}), "source_line": len(rows),
                 })  # fmt: skip
@@ -72,7 +78,7 @@ def test_an_example_of_a_long_trace_keeps_its_last_line():
     shown = known.examples.iloc[0]["message"]
     assert shown.endswith("KeyError: 'zone'")
     assert shown.startswith("Traceback")
-    assert len(shown) < 700
+    assert len(shown) <= 600, "longer texts are cut at their end where they are shown"
 
 
 def test_the_success_beside_a_failure_is_the_attempt_that_worked():
@@ -252,7 +258,43 @@ def test_that_nobody_tried_again_is_not_called_a_failure_to_recover():
     facts = Facts.of(pattern())
     never = {"failures": 200, "recovered_rate": 0.0, "retried": 0}
     assert "No session tried the same method again" in consequence_of(never, facts).text
-    assert "After 0 %" in consequence_of(never | {"retried": 9}, facts).text
+    assert "In no session did the same method work" in consequence_of(never | {"retried": 9}, facts).text
+    service = replace(facts, is_agent=False)
+    assert consequence_of(never, service).text.startswith("It costs"), "a request is no session"
+
+
+def test_failures_of_one_episode_say_when_it_was():
+    quiet = [[("ask", {"n": n}, None)] for n in range(120)]
+    down: list[list[Step]] = [[("pay", {"n": n}, "Error: the bank is closed")] for n in range(5)]
+    known = row_of(known_of(*quiet[:60], *down, *quiet[60:]), "pay")
+    assert "between 01 November 01:00 and 01:04 UTC" in consequence_of(known, Facts.of(pattern())).text
+    known = row_of(known_of(*quiet, *down), "pay")
+    assert "after 01 November 02:00 UTC" in consequence_of(known, Facts.of(pattern())).text
+    spread = [one for pair in zip(quiet[::24], down, strict=True) for one in pair]
+    known = row_of(known_of(*quiet, *spread), "pay")
+    assert "All of it" not in consequence_of(known | {"began": None}, Facts.of(pattern())).text
+
+
+def test_what_never_fails_otherwise_is_said_without_a_ratio():
+    row = {
+        "kind": "command", "relation": "missing", "name": "several commands", "value": "given", "lift": 63.0,
+        "lift_low": 3.9, "lift_high": 1008.0, "rate_with": 0.08, "rate_without": 0.0, "failed_with": 89,
+        "failed": 89, "nodes": 6,
+    }  # fmt: skip
+    said = contrast_text(row)
+    assert said.startswith("Calls of a single command fail in 8 %, others never")
+    assert "1008" not in said
+
+
+def test_the_reading_call_to_name_is_not_the_one_that_every_session_begins_with():
+    log_in: Step = ("find_user", {}, None)
+    bought = [log_in, ("get_product", {}, None), ("swap", {"n": 1}, None)]
+    refused: list[Step] = [log_in, ("swap", {"n": 2}, "Error: the new item was not found")]
+    asked = [[log_in, ("answer", {"n": n}, None)] for n in range(4)]
+    assert row_of(known_of(bought, refused, *asked), "swap")["lookup"] == "get_product"
+    about_users: list[Step] = [log_in, ("swap", {"n": 2}, "Error: this user may not swap")]
+    assert row_of(known_of(bought, about_users, *asked), "swap")["lookup"] == "find_user"
+    assert row_of(known_of(bought, refused, *asked), "swap")["search"] == "", "a user is not on offer"
 
 
 def test_a_retry_is_not_proposed_where_second_attempts_do_not_work():
@@ -289,7 +331,16 @@ def test_a_setting_that_most_failures_come_with_is_better_than_a_sentence(tried_
 
 @pytest.mark.parametrize(
     ("name", "is_shown"),
-    [("/api/v1/trips/left", True), ("//evil.example/x", False), ("/", False), ("/" + "a" * 64, False)],
+    [
+        ("/api/v1/trips/left", True),
+        ("/api/v1/trips/{date}/{from_place}/of/{to_place}/and/then/{trip_id}", True),
+        ("/{}", False),
+        ("/a/{x y}", False),
+        ("/a/{" + "x" * 40 + "}", False),
+        ("//evil.example/x", False),
+        ("/", False),
+        ("/" + "a" * 64, False),
+    ],
 )
 def test_a_route_is_a_name(name, is_shown):
     assert bool(safe_name(name, "")) == is_shown
@@ -298,6 +349,10 @@ def test_a_route_is_a_name(name, is_shown):
 def test_the_service_that_has_no_instance_is_named_when_it_reports_itself():
     known = known_of([("pay", {}, "No instances available for agent-basic")])
     assert row_of(known, "pay")["dependency"] == ""
+    steps: list[Step] = [("pay", {}, "No instances available for agent2-service"), ("ask", {}, None)]
+    assert (
+        row_of(known_of(steps, service_of={"ask": "agent2-service"}), "pay")["dependency"] == "agent2-service"
+    )
     row = pattern(failure_class="dependency_down", template="No instances available for ts-basic-service")
     facts = Facts.of(row, {"dependency": "ts-basic-service"})
     assert fields_of(facts)["dependency"] == "`ts-basic-service`"

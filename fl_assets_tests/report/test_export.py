@@ -11,7 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from benchmarks.causes import fleet
-from fl_assets.core.advice import Advice, Example
+from fl_assets.core.advice import Advice, Benefit, Example
 from fl_assets.patterns.cases import Case, cases
 from fl_assets.report.case_files import FORMATS, written
 from fl_assets.report.issue_text import issue_text
@@ -141,6 +141,20 @@ def test_a_case_without_a_success_is_no_sample_but_a_case():
     assert json.loads(written([alone], "langfuse", "set"))["items"][0]["expectedOutput"] is None
 
 
+@pytest.mark.parametrize(
+    ("per_day", "said"),
+    [
+        (12.0, "12.0 of 40.0 failed requests a day"),
+        (0.04, "one of the failed requests in 25 days"),
+        (0.001, "less than one of the failed requests a year"),
+    ],
+)
+def test_what_a_change_prevents_is_said_in_a_measure_that_fits(per_day, said):
+    numbers = {"failures_per_day": 40.0, "persists": 0.5, "helps": 0.5, "reduction": 0.5}
+    benefit = Benefit(**numbers, avoided_per_day=per_day)
+    assert f"It should prevent {said}" in issue_text(playbook(advice=Advice(benefit=benefit)))
+
+
 def test_an_issue_says_the_change_and_keeps_telemetry_in_a_block():
     example = Example(
         succeeded=False,
@@ -156,12 +170,12 @@ def test_an_issue_says_the_change_and_keeps_telemetry_in_a_block():
     one = playbook(
         suggested_changes={"add_to_prompt": "Always pass `currency`."},
         advice=Advice(family_id="f-1", headline="3 of 9 calls failed.", examples=(example,)),
-        held_because=("enough_nodes: 1 of 3",),
+        held_because=(f"enough_nodes: {playbook().improvement_id} has 1 of 9 nodes, needs at least 3 nodes",),
     )
     text = issue_text(one)
     assert "Always pass `currency`." in text
     assert "3 of 9 calls failed." in text
-    assert "enough_nodes" in text
+    assert "on 1 of 9 nodes, needs 3" in text
     outside, inside = [], False
     fence = ""
     for line in text.split("\n"):

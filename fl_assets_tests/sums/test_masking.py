@@ -1,5 +1,6 @@
 """Masking says the same for the same failure, and signatures are sums that merge exactly."""
 
+import json
 import random
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,7 @@ from fl_assets.sums.masking import (
     masked_sql,
     signature_sql,
 )
+from fl_assets.sums.metadata_keys import search_sql
 
 TRACEBACK = """Traceback (most recent call last):
   File "/app/run.py", line 17, in <module>
@@ -297,6 +299,25 @@ def test_a_failure_that_repeats_a_deeper_one_is_not_counted(con):
     (signature,) = rows(con, signature_sql("raw_traces")).values()
     (total,) = rows(con, call_totals_sql("raw_traces")).values()
     assert (signature["failures"], total["failures"], total["calls"]) == (1, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ({"command": 'cd /w && grep -rn "a|b" src'}, "grep"),
+        ("cat a.txt | rg 'x y'", "rg"),
+        ({"cmd": "diff a b"}, "diff"),
+        ({"command": "grep x a; python run.py"}, None),
+        ({"command": "python run.py --test a"}, None),
+        ({"query": "grep x"}, None),
+        ("", None),
+    ],
+)
+def test_the_search_that_a_command_ends_with_is_one_of_a_closed_list(con, arguments, word):
+    given = arguments if isinstance(arguments, str) else json.dumps(arguments)
+    metadata = json.dumps({"arguments": given})
+    found = con.execute(f"select {search_sql()} from (select ? as metadata)", [metadata]).fetchone()
+    assert found == (word,)
 
 
 def test_failures_without_text_are_told_apart_by_service_method_and_status(con):
