@@ -233,8 +233,9 @@ _KIND = f"coalesce(nullif({_EXCEPTION}, ''), message_id)"
 def examples_sql(source: str, most: int = 3) -> str:
     """Return a SELECT of each family's newest failures and of one success of the same method.
 
-    The most frequent messages come first, then failures of different nodes. The success is a second attempt
-    of a session that failed, where one worked; or else one of the method that fails most.
+    The most frequent messages come first, of each one that was seen before, then failures of different nodes.
+    The success is a second attempt of a session that failed, where one worked; or else one of the method that
+    fails most.
     """
     return f"""
         with messages as (
@@ -242,12 +243,13 @@ def examples_sql(source: str, most: int = 3) -> str:
             from fl_failed join fl_family_of using (message_id) group by all),
         failures as (
             select family_id as family, c.event_date, c.event_id, {_KIND} as message, timestamp,
+                count(*) over (partition by family_id, message_id) as alike,
                 row_number() over (partition by family_id, node_id order by timestamp desc, event_id)
                     as of_node
             from fl_calls c join fl_failed f using (event_date, event_id) where family_id is not null),
         ranked as (
-            select *, row_number() over (partition by family, message order by of_node, timestamp desc,
-                event_id) as of_message
+            select *, row_number() over (partition by family, message order by alike = 1, of_node,
+                timestamp desc, event_id) as of_message
             from failures join messages using (family, message)),
         newest as (
             select family, event_date, event_id from ranked

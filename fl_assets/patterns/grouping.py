@@ -117,6 +117,7 @@ _GENERIC = frozenset({
     "Error", "Exception", "BaseException", "RuntimeError", "OSError", "IOError", "HTTPError", "APIError",
     "ClientError", "RequestException", "ServiceException",
     "IllegalStateException", "ToolError", "ToolException",
+    "OperationalError", "ProgrammingError", "DatabaseError", "SQLException",
 })  # fmt: skip
 
 

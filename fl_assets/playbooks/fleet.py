@@ -145,6 +145,8 @@ def _from_cure(facts: Facts, row: Mapping[str, Any]) -> Answer | None:
     if source == "instead":
         return _from_another_call(facts, raw)
     if source == "first":
+        if facts.rule_id in _OWN_WORK or is_thought(raw) or facts.is_command:
+            return None
         fields, name = fields_of(facts), named(raw)
         method, service = fields["method"], fields["service"]
         return _prompt(

@@ -112,7 +112,8 @@ _MIN_SHARE, _MAX_HABITS = 0.05, 4
 
 def _exceptions(facts: Facts) -> str:
     """Name the types of exception with their shares."""
-    shown = [f"{named(name)} ({percent(share)})" for name, share in facts.exceptions if safe_name(name, "")]
+    usual = [one for one in facts.exceptions if one[1] >= _MIN_SHARE and safe_name(one[0], "")]
+    shown = [f"{named(name)} ({share:.0%})" for name, share in usual]
     return f"mostly {', '.join(shown[:_MAX_HABITS])}" if shown else "of several types"
 
 

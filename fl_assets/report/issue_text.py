@@ -118,9 +118,9 @@ def _example(one: Example) -> str:
         f"{outcome}: {one.service} {one.method} {json.dumps(one.arguments)}",
         f"  {one.time:%Y-%m-%d %H:%M:%S} UTC, node {one.node}, trace {one.trace_id}",
         *([f"  {one.link}"] if one.link else []),
-        *([f"  {one.message}"] if one.message else []),
     ]
-    return "\n".join(visible(line) for line in lines)
+    shown = [visible(line) for line in lines]
+    return "\n".join([*shown, *([f"  {visible(one.message)}"] if one.message else [])])
 
 
 def _fenced(text: str, kind: str) -> Iterator[str]:
