@@ -318,6 +318,27 @@ def test_no_tool_is_the_way_out_of_its_own_failure():
     assert fleet_answers(alone, [], [cure]) == []
 
 
+def test_no_command_of_a_shell_is_what_an_agents_own_script_lacks():
+    cure = {
+        "family_id": "f-timeout", "source": "first", "subject": "call", "change": "before", "name": "nl",
+        "value": "", "help_rate": 0.98, "base_rate": 0.9, "sessions": 30, "tried_without": 400,
+        "helped_without": 380,
+    }  # fmt: skip
+    row = pattern(failure_class="code_defect", rule_id="own-script")
+    assert fleet_answers(Facts.of(row), [], [cure]) == []
+    assert fleet_answers(Facts.of(pattern(), is_command=True), [], [cure]) == []
+    assert fleet_answers(Facts.of(pattern()), [], [cure])[0].remedy_id == "fleet-first"
+
+
+def test_an_example_is_one_that_recurs():
+    usual: list[Step] = [("run", {"x": 1}, "ValueError: wrong zone")]
+    once: list[list[Step]] = [
+        [("run", {"x": 2}, f"ValueError: {word} alone")] for word in ("a", "b", "c", "d")
+    ]
+    found = known_of(usual, usual, *once, nodes=1).examples
+    assert "ValueError: wrong zone" in set(found["message"]), "the newest four were each seen once"
+
+
 @pytest.mark.parametrize(("tried_without", "first"), [(95, "fleet-setting"), (20, "invalid-output-json")])
 def test_a_setting_that_most_failures_come_with_is_better_than_a_sentence(tried_without, first):
     cure = {

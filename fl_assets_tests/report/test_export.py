@@ -155,6 +155,15 @@ def test_what_a_change_prevents_is_said_in_a_measure_that_fits(per_day, said):
     assert f"It should prevent {said}" in issue_text(playbook(advice=Advice(benefit=benefit)))
 
 
+def test_a_long_example_ends_where_the_error_does():
+    error = "x" * 590 + "KeyError:9"
+    one = Example(
+        succeeded=False, message=error, service="s", method="m", arguments={}, node="n", trace_id="t",
+        link="", time=datetime(2026, 11, 1, tzinfo=UTC),
+    )  # fmt: skip
+    assert "KeyError:9\n" in issue_text(playbook(advice=Advice(examples=(one,))))
+
+
 def test_an_issue_says_the_change_and_keeps_telemetry_in_a_block():
     example = Example(
         succeeded=False,
