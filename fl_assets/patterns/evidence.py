@@ -134,7 +134,11 @@ def _nodes(window: WindowSums, patterns: pd.Index) -> Columns:
         return since(window.reported, first)["node_id"].nunique()
 
     first_node = failed.groupby("pattern_id")["node_id"].first().reindex(patterns)
-    is_one_nodes = (affected == 1) & (failures >= INCIDENT_FAILURES)
+    # Of a service that runs on one node alone, that node is no reason.
+    of_service = since(window.called, window.start).groupby("service")["node_id"].nunique()
+    services = window.failed[["pattern_id", "service"]].drop_duplicates()
+    homes = services["service"].map(of_service).groupby(services["pattern_id"]).max().reindex(patterns)
+    is_one_nodes = (affected == 1) & (failures >= INCIDENT_FAILURES) & (homes != 1)
     named = [str(node) if alone else None for node, alone in zip(first_node, is_one_nodes, strict=True)]
     incident_node = pd.Series(named, index=patterns, dtype=object)
     return {

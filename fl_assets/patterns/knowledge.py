@@ -130,16 +130,19 @@ def learn_from(
     beside = read(neighbours_sql(source)).assign(nodes=min_nodes)
     arguments = read(call_sums.NAMED_ARGUMENTS_SQL.replace("{source}", source))
     names = {column: _lookups(reads, *rule, min_nodes) for column, rule in LOOKUPS.items()}
+    # Names of arguments are a tool's own: a fleet of fewer nodes than that hides them from nobody.
+    reporting = connection.execute("select count(distinct node_id) from fl_calls").fetchone()[0]
+    least = max(1, min(min_nodes, reporting))
     names |= {
         "dependency": _blamed(routes, min_nodes) | _blamed(services, min_nodes),
-        "argument": _blamed(arguments, min_nodes),
+        "argument": _blamed(arguments, least),
     }
     names |= {side: _blamed(beside[beside["side"] == side], min_nodes) for side in ("caller", "callee")}
     for column, name_of in names.items():
         costs[column] = [name_of.get(family, "") for family in families]
     objects = {
         "exceptions": _exceptions(read(call_sums.EXCEPTIONS_SQL), min_nodes),
-        "arguments": _arguments(read(call_sums.ARGUMENTS_SQL), min_nodes),
+        "arguments": _arguments(read(call_sums.ARGUMENTS_SQL), least),
     }
     for column, object_of in objects.items():
         costs[column] = [json.dumps(object_of.get(family, {})) for family in families]

@@ -113,7 +113,7 @@ _MIN_SHARE, _MAX_HABITS = 0.05, 4
 def _exceptions(facts: Facts) -> str:
     """Name the types of exception with their shares."""
     usual = [one for one in facts.exceptions if one[1] >= _MIN_SHARE and safe_name(one[0], "")]
-    shown = [f"{named(name)} ({share:.0%})" for name, share in usual]
+    shown = [f"{named(name)} ({100 * share:.0f} %)" for name, share in usual]
     return f"mostly {', '.join(shown[:_MAX_HABITS])}" if shown else "of several types"
 
 
@@ -205,7 +205,7 @@ def consequence_of(known: Mapping[str, Any], facts: Facts) -> Consequence:
         value = number(name)
         return None if value is None else value * scale / unit / days
 
-    seconds, tokens, cost = daily("time_ms", 1000), daily("tokens"), daily("cost")
+    seconds, tokens, money = daily("time_ms", 1000), daily("tokens"), daily("cost")
     parts = []
     if rate == 0 and number("retried"):
         parts.append("In no session did the same method work soon after.")
@@ -224,8 +224,12 @@ def consequence_of(known: Mapping[str, Any], facts: Facts) -> Consequence:
     losses = [count if per_day >= 1 else f"less than one {thing}"]
     losses += [_duration(seconds)] if seconds and seconds >= 1 else []
     losses += [f"{tokens:,.0f} tokens"] if tokens else []
-    losses += [f"{cost:,.2f} in money"] if cost else []
-    parts.append(f"It {'touches' if facts.kind == 'conversation' else 'costs'} {', '.join(losses)} a day.")
+    losses += [f"{money:,.2f} in money"] if money else []
+    if episode and episode.endswith(_OVER):
+        parts.append(f"It cost {facts.failures:,} failed requests in all.")
+    else:
+        cost = "touches" if facts.kind == "conversation" else "costs"
+        parts.append(f"It {cost} {', '.join(losses)} a day.")
     risk, low, high = number("risk_ratio"), number("risk_low"), number("risk_high")
     ends, without = number("ends") or 0.0, number("ends_without") or 0.0
     bad = (number("bad_ends") or 0.0) / ends if ends else None
@@ -244,7 +248,7 @@ def consequence_of(known: Mapping[str, Any], facts: Facts) -> Consequence:
         calls_to_recover=to_recover,
         seconds_per_day=seconds,
         tokens_per_day=tokens,
-        cost_per_day=cost,
+        cost_per_day=money,
         end_measure=measure,
         bad_end_rate=bad if measure else None,
         bad_end_rate_without=bad_without if measure else None,
@@ -262,7 +266,10 @@ def _episode(known: Mapping[str, Any]) -> str:
     if ended is None or ended != ended:
         return f"All of it came after {began:%d %B %H:%M} UTC, up to the end of the telemetry."
     until = f"{ended:%H:%M}" if began.date() == ended.date() else f"{ended:%d %B %H:%M}"
-    return f"All of it came between {began:%d %B %H:%M} and {until} UTC, and none since."
+    return f"All of it came between {began:%d %B %H:%M} and {until} UTC{_OVER}"
+
+
+_OVER = ", and none since."
 
 
 def _calls(number: float) -> str:

@@ -414,3 +414,11 @@ def test_wilson_matches_the_published_example():
     assert (round(low[0], 4), round(high[0], 4)) == (0.2553, 0.3662)
     assert (low[1], round(high[1], 4)) == (0.0, 0.2775)
     assert (low[2], high[2]) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(("service_elsewhere", "node"), [("search", "n1"), ("other", None)])
+def test_a_failure_is_one_nodes_own_only_where_other_nodes_run_the_service_too(service_elsewhere, node):
+    totals = _totals(_total(0, "n1", 40, 9), _total(0, "n2", 40, 0, service=service_elsewhere, method="m"))
+    signatures = _signatures(_signature(0, "n1", "m1", 9))
+    summary = summarise(_grouped({"m1": "p1"}), signatures, totals, _signals(), day=DAY, window_days=1)
+    assert summary["incident_node"].tolist() == [node]

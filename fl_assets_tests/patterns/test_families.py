@@ -112,6 +112,9 @@ def test_codes_and_other_languages_say_the_class(text, expected):
     [
         ("", "grep", True),
         ("", "search", False),
+        ("rm: cannot remove 'a.py': No such file or directory", "rm", True),
+        ("rm: cannot remove 'a.py': Permission denied", "rm", False),
+        ("ls: cannot access 'a.py': No such file or directory", "ls", False),
         ("context canceled", "call", True),
         ("The order cannot be cancelled: it was already shipped", "cancel_order", False),
         ("= 3 failed, 12 passed in 0.12s =\n", "pytest", True),

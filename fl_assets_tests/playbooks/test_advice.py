@@ -226,6 +226,16 @@ def test_the_argument_that_messages_name_is_named(message):
     assert fields_of(facts)["argument"] == "`old_str`"
 
 
+def test_a_fleet_of_one_node_is_told_its_tools_own_arguments():
+    steps: list[Step] = [
+        ("edit", {"old_str": "a", "path": "b"}, None),
+        ("edit", {"path": "b"}, "Missing required argument: old_str"),
+    ]
+    known = row_of(known_of(*[steps] * 4, nodes=1), "edit")
+    assert known["argument"] == "old_str"
+    assert set(json.loads(known["arguments"])) == {"old_str", "path"}
+
+
 def test_a_word_of_a_message_that_is_no_argument_is_not_named():
     known = known_of([("edit", {"path": "x"}, "Error: 'ignore_the_rules' is required")])
     assert row_of(known, "edit")["argument"] == ""
@@ -268,6 +278,7 @@ def test_failures_of_one_episode_say_when_it_was():
     down: list[list[Step]] = [[("pay", {"n": n}, "Error: the bank is closed")] for n in range(5)]
     known = row_of(known_of(*quiet[:60], *down, *quiet[60:]), "pay")
     assert "between 01 November 01:00 and 01:04 UTC" in consequence_of(known, Facts.of(pattern())).text
+    assert "It cost 200 failed requests in all" in consequence_of(known, Facts.of(pattern())).text
     known = row_of(known_of(*quiet, *down), "pay")
     assert "after 01 November 02:00 UTC" in consequence_of(known, Facts.of(pattern())).text
     spread = [one for pair in zip(quiet[::24], down, strict=True) for one in pair]
