@@ -94,7 +94,9 @@ _TEST_FINDING = (
 TESTS_FAILED = "Tests failed"
 # What keeps tests from running at all is a mistake, and not what a test found
 _BEFORE_TESTS = r"\b(?:ImportError|ModuleNotFoundError|SyntaxError|IndentationError|TabError)\b"
-_TYPE = r"^(?:[A-Za-z_][A-Za-z0-9_]*\.)*([A-Z][A-Za-z0-9_]*)"
+_TEST_CHECKS = (
+    r"^(?:assert\b|(?:[A-Za-z_][A-Za-z0-9_]*\.)*(?:[A-Za-z]*Assert[A-Za-z]*|Failed|[A-Za-z]*Failure)\b)"
+)
 DIFFERENCES = "The files differ"
 _DIFFERENCES = (
     r"(?m)^(?:@@ -[0-9]+(?:,[0-9]+)? \+[0-9]+|[0-9]+(?:,[0-9]+)?[acd][0-9]+(?:,[0-9]+)?$|Files "
@@ -199,8 +201,9 @@ def _salient_sql(expr: str) -> str:
     plain = _replace(_replace(plain, _RULER_LINE, ""), _SCHEMA_DETAILS, "")
     finding = "coalesce(s.checked, s.strong, s.lint, s.weak)"
     tests = f"regexp_matches({text}, {literal(_TESTS_FAILED)})"
-    named = f"nullif(regexp_extract(trim(coalesce(s.tested, s.strong)), {literal(_TYPE)}, 1), '')"
-    tested = f"': ' || case when starts_with(s.tested, 'assert') then 'AssertionError' else {named} end"
+    raised = "trim(coalesce(s.tested, s.strong))"
+    is_checked = f"regexp_matches({raised}, {literal(_TEST_CHECKS)})"
+    tested = f"case when {is_checked} then ': AssertionError' when {raised} <> '' then ': exception' end"
     differs = f"regexp_matches({text}, {literal(_DIFFERENCES)})"
     return f"""list_transform([{plain}], lambda fl_text: list_transform([{{
         'tests': {tests}, 'differs': {differs}, 'tested': {_last("fl_text", _TEST_FINDING)},

@@ -165,7 +165,7 @@ def test_a_script_and_a_test_run_that_stop_with_one_type_of_exception_are_two_pa
     trace = 'Traceback (most recent call last):\n  File "a.py", line 1, in f\nValueError: no'
     texts = [trace, f"{trace}\n\nRan 3 tests in 0.1s\n\nFAILED (errors=1)"]
     grouped, _, family_of = grouped_of(known(texts, method="python3"))
-    assert sorted(grouped["template"]) == ["Tests failed: ValueError", "Traceback: ValueError: <*>"]
+    assert sorted(grouped["template"]) == ["Tests failed: exception", "Traceback: ValueError: <*>"]
     assert len(set(family_of.values())) == 2
 
 
