@@ -370,7 +370,7 @@ def failures_sql(source: str, blank: str | None = None) -> str:
             from {source} where not success and caused_by is null)"""  # noqa: S608 - constants and names of our own only
     stand_in = (
         f"{literal(NO_TEXT_PREFIX)} || ' service=' || service || ' method=' || method || "
-        f"coalesce(' status=' || {status}, '') || coalesce(' command=' || search, '')"
+        f"coalesce(' status=' || {status}, '') || coalesce(' command=' || nullif(search, method), '')"
     )
     return f"""
         select event_date, event_id, node_id, service, method, trace_id, timestamp,
