@@ -225,7 +225,8 @@ ARGUMENTS_SQL = """
     select family, method, name, mode(value) as type, count(*) as given, any_value(calls) as calls,
         count(distinct node_id) as nodes
     from described join fl_features using (call) join totals using (family, method)
-    where feature = 'type' group by family, method, name order by family, method, given desc, name"""
+    where feature = 'type' and value is not null  -- an argument that is always null has no type
+    group by family, method, name order by family, method, given desc, name"""
 _KIND = f"coalesce(nullif({_EXCEPTION}, ''), message_id)"
 """What examples differ in: the type of exception, or else the message."""
 

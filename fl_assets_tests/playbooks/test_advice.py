@@ -236,6 +236,14 @@ def test_a_fleet_of_one_node_is_told_its_tools_own_arguments():
     assert set(json.loads(known["arguments"])) == {"old_str", "path"}
 
 
+def test_an_argument_that_is_always_null_has_no_type_and_is_not_shown():
+    steps: list[Step] = [
+        ("edit", {"path": "b", "x": None}, None),
+        ("edit", {"path": "c", "x": None}, "Error: no"),
+    ]
+    assert set(json.loads(row_of(known_of(*[steps] * 4), "edit")["arguments"])) == {"path"}
+
+
 def test_a_word_of_a_message_that_is_no_argument_is_not_named():
     known = known_of([("edit", {"path": "x"}, "Error: 'ignore_the_rules' is required")])
     assert row_of(known, "edit")["argument"] == ""
