@@ -49,7 +49,7 @@ _FIXES = {
     "wrong_time_unit": "write nanoseconds since 1970, as OTLP says",
     "before_start": "set FEDERATED_LEARNING_START_DATE to an earlier day",
 }
-_NATIVE = re.compile(rb'(?<!\\)"(?:event_type|execution_trace|conversation_log)"\s*:')
+_NATIVE = re.compile(rb'"(?<!\\")(?:event_type|execution_trace|conversation_log)"\s*:')
 _PRINTED_BY_NODE = re.compile(r"[\[{]\s*(?:\{\s*)?[A-Za-z_$][\w$]*: ")
 _TAR_AT = 257
 _LOG_LINE = re.compile(

@@ -33,7 +33,7 @@ read = span_reader(_spans, "entries")
 FORMAT = Format(
     name="adk_session",
     description="Sessions of Google's Agent Development Kit (`.session.json`).",
-    matches=has_all(json_key("invocation_?[iI]d"), json_key("author"), rb'(?<!\\)"events"\s*:\s*\['),
+    matches=has_all(json_key("invocation_?[iI]d"), json_key("author"), rb'"(?<!\\")events"\s*:\s*\['),
     read=read,
 )
 

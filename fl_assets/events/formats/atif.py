@@ -58,7 +58,7 @@ read = span_reader(_of_document, "steps")
 FORMAT = Format(
     name="atif",
     description="Trajectories in ATIF (Harbor, JSON).",
-    matches=has_all(rb'(?<!\\)"schema_version"\s*:\s*"ATIF-'),
+    matches=has_all(rb'"(?<!\\")schema_version"\s*:\s*"ATIF-'),
     read=read,
 )
 

@@ -133,7 +133,7 @@ FORMAT = Format(
     description="Sessions of Claude Code (`~/.claude/projects`, JSONL).",
     matches=has_all(
         json_key("sessionId"),
-        rb'(?<!\\)"type"\s*:\s*"(?:user|assistant)"',
+        rb'"(?<!\\")type"\s*:\s*"(?:user|assistant)"',
         json_key("parentUuid|isSidechain|leafUuid"),
     ),
     read=read,

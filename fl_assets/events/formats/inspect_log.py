@@ -41,7 +41,7 @@ FORMAT = Format(
     name="inspect",
     description="Logs of Inspect AI (JSON).",
     matches=has_all(
-        rb'(?<!\\)"eval"\s*:\s*\{', json_key("run_id|task_id|eval_id"), json_key("plan|dataset|samples")
+        rb'"(?<!\\")eval"\s*:\s*\{', json_key("run_id|task_id|eval_id"), json_key("plan|dataset|samples")
     ),
     read=read,
 )

@@ -31,28 +31,27 @@ from fl_assets.events.formats.values import (
 )
 
 _MARKS = (
-    re.compile(
-        rb'^\s*\[?\s*\{\s*"trace"\s*:\s*\{\s*"id"\s*:|(?<!\\)"parent_?[oO]bservation_?[iI]d"\s*:|(?<!\\)"observations"\s*:\s*\[\s*\{'
-    ),
+    re.compile(rb'^\s*\[?\s*\{\s*"trace"\s*:\s*\{\s*"id"\s*:'),
+    re.compile(rb'"(?<!\\")(?:parent_?[oO]bservation_?[iI]d"\s*:|observations"\s*:\s*\[\s*\{)'),
 )
 _BLOB = (
-    re.compile(rb'(?<!\\)"trace_id"\s*:'),
-    re.compile(rb'(?<!\\)"status_message"\s*:'),
+    re.compile(rb'"(?<!\\")trace_id"\s*:'),
+    re.compile(rb'"(?<!\\")status_message"\s*:'),
     re.compile(rb'"level"\s*:'),
 )
 
 
 _TRACES = (
-    re.compile(rb'(?<!\\)"timestamp"\s*:'),
-    re.compile(rb'(?<!\\)"session_?[iI]d"\s*:'),
-    re.compile(rb'(?<!\\)"input"\s*:'),
-    re.compile(rb'(?<!\\)"(?:bookmarked|public|htmlPath|observationCount)"\s*:'),
+    re.compile(rb'"(?<!\\")timestamp"\s*:'),
+    re.compile(rb'"(?<!\\")session_?[iI]d"\s*:'),
+    re.compile(rb'"(?<!\\")input"\s*:'),
+    re.compile(rb'"(?<!\\")(?:bookmarked|public|htmlPath|observationCount)"\s*:'),
 )
 _SCORES = (
-    re.compile(rb'(?<!\\)"trace_?[iI]d"\s*:'),
-    re.compile(rb'(?<!\\)"data_?[tT]ype"\s*:'),
-    re.compile(rb'(?<!\\)"(?:value|string_?[vV]alue)"\s*:'),
-    re.compile(rb'(?<!\\)"(?:source|config_?[iI]d|author_?[uU]ser_?[iI]d|observation_?[iI]d)"\s*:'),
+    re.compile(rb'"(?<!\\")trace_?[iI]d"\s*:'),
+    re.compile(rb'"(?<!\\")data_?[tT]ype"\s*:'),
+    re.compile(rb'"(?<!\\")(?:value|string_?[vV]alue)"\s*:'),
+    re.compile(rb'"(?<!\\")(?:source|config_?[iI]d|author_?[uU]ser_?[iI]d|observation_?[iI]d)"\s*:'),
 )
 
 
@@ -61,7 +60,7 @@ EVENTS = (
         rb'"type"\s*:\s*"(?:trace|span|generation|event|score|observation|agent|tool|chain|retriever|evaluator'
         rb'|embedding|guardrail)-(?:create|update)"'
     ),
-    re.compile(rb'(?<!\\)"body"\s*:\s*\{'),
+    re.compile(rb'"(?<!\\")body"\s*:\s*\{'),
 )
 """What batches on their way to Langfuse have (`langfuse_ingestion.py`), whose bodies look like exports."""
 

@@ -61,7 +61,7 @@ def _value(raw: dict[str, Any], path: str | None) -> Any:
 
 def mapped_format(mapping: FieldMapping) -> Format:
     """Return the format of a mapping: each line is a call, a turn, or both."""
-    marks = [re.compile(rb'(?<!\\)"' + re.escape(name.encode()) + rb'"\s*:') for name in mapping.when]
+    marks = [re.compile(rb'"(?<!\\")' + re.escape(name.encode()) + rb'"\s*:') for name in mapping.when]
 
     def of_record(value: Any) -> Iterator[Span | str]:
         for entry in as_list(value) or [value]:

@@ -66,7 +66,7 @@ FORMAT = Format(
     name="mlflow",
     description="MLflow's traces (JSON, or one per line).",
     matches=has_all(
-        rb'(?<!\\)"(?:mlflow\.traceRequestId|mlflow\.spanType|mlflow\.trace_schema\.version)"',
+        rb'"(?<!\\")(?:mlflow\.traceRequestId|mlflow\.spanType|mlflow\.trace_schema\.version)"',
         json_key("spans"),
     ),
     read=read,

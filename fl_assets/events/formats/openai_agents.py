@@ -45,7 +45,7 @@ read = file_reader(_of_file)
 FORMAT = Format(
     name="openai_agents",
     description="Traces of the OpenAI Agents SDK, one object per line.",
-    matches=has_all(rb'(?<!\\)"object"\s*:\s*"trace\.span"'),
+    matches=has_all(rb'"(?<!\\")object"\s*:\s*"trace\.span"'),
     read=read,
 )
 

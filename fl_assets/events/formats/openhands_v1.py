@@ -40,9 +40,9 @@ FORMAT = Format(
     name="openhands_v1",
     description="Events of OpenHands' software-agent SDK, and trajectories of 0.x (JSON, JSONL).",
     matches=has_all(
-        rb'(?<!\\)"kind"\s*:\s*"(?:\w+Event|\w+Observation|\w+Action)"'
-        rb'|(?<!\\)"action"\s*:\s*"\w+"\s*,\s*"args"\s*:\s*\{|(?<!\\)"observation"\s*:\s*"\w+"\s*,\s*"content"',
-        rb'(?<!\\)"source"\s*:\s*"(?:agent|user|environment)"',
+        rb'"(?<!\\")kind"\s*:\s*"(?:\w+Event|\w+Observation|\w+Action)"'
+        rb'|"(?<!\\")action"\s*:\s*"\w+"\s*,\s*"args"\s*:\s*\{|"(?<!\\")observation"\s*:\s*"\w+"\s*,\s*"content"',
+        rb'"(?<!\\")source"\s*:\s*"(?:agent|user|environment)"',
     ),
     read=read,
 )

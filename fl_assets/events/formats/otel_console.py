@@ -13,12 +13,12 @@ from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span, SpanEvent
 from fl_assets.events.formats.values import any_ns, as_list, as_object, ns_or_none, objects_of, required_text
 
-_CONTEXT = re.compile(rb'(?<!\\)"context"\s*:\s*\{[^{}]*"trace_?[iI]d"\s*:\s*"0x')
+_CONTEXT = re.compile(rb'"(?<!\\")context"\s*:\s*\{[^{}]*"trace_?[iI]d"\s*:\s*"0x')
 _LISTED = (
-    re.compile(rb'(?<!\\)"trace_id"\s*:\s*"(?:0x)?[0-9a-f]{32}"'),
-    re.compile(rb'(?<!\\)"span_id"\s*:\s*"(?:0x)?[0-9a-f]{16}"'),
-    re.compile(rb'(?<!\\)"start_time"\s*:'),
-    re.compile(rb'(?<!\\)"attributes"\s*:\s*\{'),
+    re.compile(rb'"(?<!\\")trace_id"\s*:\s*"(?:0x)?[0-9a-f]{32}"'),
+    re.compile(rb'"(?<!\\")span_id"\s*:\s*"(?:0x)?[0-9a-f]{16}"'),
+    re.compile(rb'"(?<!\\")start_time"\s*:'),
+    re.compile(rb'"(?<!\\")attributes"\s*:\s*\{'),
 )
 _STATUS = {"OK": "ok", "1": "ok", "ERROR": "error", "2": "error"}
 

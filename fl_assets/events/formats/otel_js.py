@@ -66,11 +66,11 @@ FORMAT = Format(
     matches=has_any(
         has_all(
             json_key("traceId"),
-            rb'(?<!\\)"timestamp"\s*:\s*[0-9]',
-            rb'(?<!\\)"duration"\s*:\s*[0-9]',
+            rb'"(?<!\\")timestamp"\s*:\s*[0-9]',
+            rb'"(?<!\\")duration"\s*:\s*[0-9]',
             json_key("instrumentationScope|instrumentationLibrary|parentSpanContext|traceState"),
         ),
-        has_all(json_key("_spanContext|spanContext"), rb'(?<!\\)"(?:startTime|_startTime)"\s*:\s*\['),
+        has_all(json_key("_spanContext|spanContext"), rb'"(?<!\\")(?:startTime|_startTime)"\s*:\s*\['),
     ),
     read=read,
 )

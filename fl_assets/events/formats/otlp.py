@@ -74,10 +74,10 @@ FORMAT = Format(
     description="OTLP/JSON traces and log records, as the OpenTelemetry Collector writes them, and Tempo's.",
     matches=has_any(
         has_all(
-            rb'(?<!\\)"(?:resourceSpans|resource_spans|resourceLogs|resource_logs|batches|scopeSpans|scope_spans'
+            rb'"(?<!\\")(?:resourceSpans|resource_spans|resourceLogs|resource_logs|batches|scopeSpans|scope_spans'
             rb'|scopeLogs|scope_logs)"\s*:\s*(?:\[|null)'
         ),
-        has_all(rb'(?<!\\)"(?:spanId|span_id)"\s*:\s*"', json_key("startTimeUnixNano|start_time_unix_nano")),
+        has_all(rb'"(?<!\\")(?:spanId|span_id)"\s*:\s*"', json_key("startTimeUnixNano|start_time_unix_nano")),
     ),
     read=read,
 )

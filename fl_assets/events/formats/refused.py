@@ -30,13 +30,13 @@ FORMATS = (
     _format(
         "otlp_metrics",
         "OTLP/JSON metrics: refused, they hold sums and no calls.",
-        rb'(?<!\\)"resource_?[mM]etrics"\s*:\s*\[',
+        rb'"(?<!\\")resource_?[mM]etrics"\s*:\s*\[',
         "OTLP metrics hold sums, not calls; send traces",
     ),
     _format(
         "swe_agent_traj",
         "SWE-agent trajectories (.traj): refused, their steps have no times.",
-        rb'(?<!\\)"trajectory"\s*:\s*\[\s*(?:\{\s*"(?:action|observation|response|state|thought)"\s*:|\])',
+        rb'"(?<!\\")trajectory"\s*:\s*\[\s*(?:\{\s*"(?:action|observation|response|state|thought)"\s*:|\])',
         "the steps of a SWE-agent trajectory have no times, so they belong to no day; "
         "trace the agent with OpenTelemetry instead",
     ),
@@ -57,7 +57,7 @@ FORMATS = (
     _format(
         "tempo_search",
         "Answers of Tempo's search: refused, they name traces and hold no spans.",
-        rb'(?<!\\)"rootTraceName"\s*:',
+        rb'"(?<!\\")rootTraceName"\s*:',
         "what Tempo's search answers names traces only; ask for /api/traces/<id>",
     ),
     _format(

@@ -16,7 +16,7 @@ from fl_assets.events.formats.seam import (
     json_records,
 )
 
-NATIVE = re.compile(rb'(?<!\\)"event_type"\s*:\s*"(?:ExecutionTrace|ConversationLog)"')
+NATIVE = re.compile(rb'"(?<!\\")event_type"\s*:\s*"(?:ExecutionTrace|ConversationLog)"')
 _BEGINS_MANY_LINES = re.compile(rb"\s*(?:\[|\{\s*(?:\r?\n|\Z))")
 
 

@@ -42,7 +42,7 @@ FORMAT = Format(
     name="zipkin",
     description="Zipkin's JSON (v2).",
     matches=has_all(
-        json_key("traceId"), json_key("localEndpoint|remoteEndpoint"), rb'(?<!\\)"timestamp"\s*:\s*[0-9]'
+        json_key("traceId"), json_key("localEndpoint|remoteEndpoint"), rb'"(?<!\\")timestamp"\s*:\s*[0-9]'
     ),
     read=read,
 )

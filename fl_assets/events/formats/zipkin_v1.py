@@ -54,7 +54,7 @@ FORMAT = Format(
     name="zipkin_v1",
     description="Zipkin's JSON of version 1.",
     matches=has_all(
-        rb'(?<!\\)"binaryAnnotations"\s*:\s*\[|(?<!\\)"annotations"\s*:\s*\[\s*\{[^\]]{0,400}"endpoint"\s*:\s*\{'
+        rb'"(?<!\\")binaryAnnotations"\s*:\s*\[|"(?<!\\")annotations"\s*:\s*\[\s*\{[^\]]{0,400}"endpoint"\s*:\s*\{'
     ),
     read=span_reader(lambda value: spans_in(value, _of_v1)),
 )

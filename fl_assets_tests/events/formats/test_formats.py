@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from fl_assets.events import formats
 from fl_assets.events.formats import FORMATS, detect, seam
+from fl_assets.events.formats.marks import has_all, json_key
 from fl_assets.events.formats.seam import RefusedLine
 from fl_assets_tests.events.formats.reading import rows
 
@@ -254,3 +255,23 @@ def test_the_example_in_the_documentation_is_a_format_in_one_file(tmp_path, monk
 def test_the_documentation_names_every_format():
     text = (ROOT / "docs/formats.md").read_text()
     assert [entry.name for entry in FORMATS if f"`{entry.name}`" not in text] == []
+
+
+def test_no_mark_begins_with_a_look_behind_which_python_would_try_at_each_byte():
+    folder = Path(formats.__file__).parent
+    found = [path.name for path in folder.glob("*.py") if '(?<!\\\\)"' in path.read_text(encoding="utf-8")]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("head", "is_one"),
+    [
+        (b'{"projectHash": 1, "sessionId": 2}', True),
+        (b'"projectHash":1,"sessionId":2', True),
+        (b'{"a": "{\\"projectHash\\": 1, \\"sessionId\\": 2}"}', False),
+        (b'{"projectHash": 1, "a": "\\"sessionId\\": 2"}', False),
+    ],
+)
+def test_a_key_within_a_text_does_not_tell_the_format(head, is_one):
+    test = has_all(json_key("projectHash"), json_key("other|sessionId"))
+    assert test("x.json", head) is is_one
