@@ -5,8 +5,7 @@ What goes here: one Parquet file per day, rewritten when the day's events change
 """
 
 import hashlib
-import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import date
 from io import BytesIO
@@ -15,6 +14,7 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import parquet
 
 from fl_assets.infra.disk import write_atomically
@@ -23,6 +23,9 @@ from fl_assets.updates.ends import ends_sql
 
 KEPT_DAYS = 120
 """Days whose files are kept: a trial looks back over its baseline, its stages and its watch."""
+_EVENTS_TOGETHER = 100_000
+"""Events that are counted by one statement, unless a day has more."""
+_TRACES, _LOGS = "fl_traces", "fl_logs"
 
 Connect = Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]
 
@@ -54,32 +57,54 @@ class EndStore:
 
     def _files(self, days: Iterable[date]) -> list[Path]:
         """Return the files of the days with calls, after counting what is missing or out of date."""
-        found = []
+        found: dict[date, Path] = {}
         self._folder.mkdir(parents=True, exist_ok=True)
+        statement = ends_sql(_TRACES, _LOGS)
         for day in sorted(set(days)):
-            traces = self._lake.files("raw_traces", [day])
-            if not traces:
-                continue
-            made_from = f"{ends_sql('t', 'l')}\n{self._lake.content_of(day)}"
-            path = self._folder / f"{day}-{hashlib.sha256(made_from.encode()).hexdigest()[:16]}.parquet"
-            if not path.exists():
-                for outdated in self._folder.glob(f"{day}-*.parquet"):
-                    outdated.unlink(missing_ok=True)
-                self._count(path, traces, self._lake.files("conversation_logs", [day]))
-            found.append(path)
+            if self._lake.files("raw_traces", [day]):
+                made_from = f"{statement}\n{self._lake.content_of(day)}"
+                name = f"{day}-{hashlib.sha256(made_from.encode()).hexdigest()[:16]}.parquet"
+                found[day] = self._folder / name
+        missing = {day: path for day, path in found.items() if not path.exists()}
+        for day in missing:
+            for outdated in self._folder.glob(f"{day}-*.parquet"):
+                outdated.unlink(missing_ok=True)
+        for together in self._by_size(missing):
+            self._count({day: missing[day] for day in together})
         for outdated in sorted(self._folder.glob("*.parquet"))[: -2 * KEPT_DAYS]:
             outdated.unlink(missing_ok=True)
-        return found
+        return list(found.values())
 
-    def _count(self, path: Path, traces: list[Path], logs: list[Path]) -> None:
-        content = BytesIO()
+    def _by_size(self, days: Iterable[date]) -> Iterator[list[date]]:
+        """Put days together that have few events: planning the statement takes as long as 20 000 of them."""
+        together: list[date] = []
+        size = 0
+        for day in days:
+            manifests = (self._lake.manifest(table, day) for table in ("raw_traces", "conversation_logs"))
+            events = sum(manifest.rows for manifest in manifests if manifest)
+            if together and size + events > _EVENTS_TOGETHER:
+                yield together
+                together, size = [], 0
+            together.append(day)
+            size += events
+        if together:
+            yield together
+
+    def _count(self, paths: Mapping[date, Path]) -> None:
+        """Count some days, and write the file of each."""
         with self._connect() as connection:
-            given = [os.fspath(one.resolve()) for one in traces]
-            connection.read_parquet(given, hive_partitioning=False).create_view("fl_traces")
-            connection.execute("create temp table fl_logs (trace_id varchar, session_id varchar)")
-            if logs:
-                given = [os.fspath(one.resolve()) for one in logs]
+            given = self._lake.paths("raw_traces", paths)
+            connection.read_parquet(given, hive_partitioning=False).create_view(_TRACES)
+            connection.execute(
+                f"create temp table {_LOGS} (event_date date, trace_id varchar, session_id varchar)"
+            )
+            if given := self._lake.paths("conversation_logs", paths):
                 connection.read_parquet(given, hive_partitioning=False).create_view("fl_all_logs")
-                connection.execute("insert into fl_logs select trace_id, session_id from fl_all_logs")
-            parquet.write_table(connection.sql(ends_sql("fl_traces", "fl_logs")).to_arrow_table(), content)
-        write_atomically(path, content.getvalue())
+                connection.execute(
+                    f"insert into {_LOGS} select event_date, trace_id, session_id from fl_all_logs"  # noqa: S608 - our own names
+                )
+            rows = connection.sql(ends_sql(_TRACES, _LOGS)).to_arrow_table()
+        for day, path in paths.items():
+            content = BytesIO()
+            parquet.write_table(rows.filter(pc.field("event_date") == day), content)
+            write_atomically(path, content.getvalue())
