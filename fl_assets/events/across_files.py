@@ -1,4 +1,4 @@
-"""Failed spans that only repeat a deeper failure in another file of the same node, so that each counts once.
+"""What other files of the same node tell of a failure: that it only repeats a deeper one, and its words.
 
 What goes here: finding traces with failures in several files, staged now or stored on the days around. What
 does not: the rule (`formats/causes.py`), traces within one file (`formats/traces.py`), writing (`commit.py`).
@@ -18,21 +18,28 @@ from fl_assets.core.tables import RAW_TRACES
 from fl_assets.events.days import with_neighbours
 from fl_assets.events.duplicates import Files
 from fl_assets.events.formats.causes import FailedSpan, Place, causes_of
+from fl_assets.events.formats.exceptions import is_vague
 from fl_assets.events.formats.outcomes import NO_FAILURE
 from fl_assets.events.sql import content_sql
 from fl_assets.infra.lake import Lake
 
 MAX_CALLS = 200_000
 """Calls of such traces per round; with more, each file is judged by itself."""
-CAUSED_SQL = """create or replace temp table fl_caused(
-    filename varchar, file_row_number bigint, caused_by varchar)"""
-"""Table of rows that repeat another failure: file, row, id of that failure's event."""
+CHANGES_SQL = """create or replace temp table fl_changes(
+    filename varchar, file_row_number bigint, caused_by varchar, error varchar)"""
+"""Table of what other files tell of rows: the id of the failure's event that it repeats, or its words."""
+_CHANGES = """(select filename, file_row_number, max(caused_by) as caused_by, max(error) as error
+    from fl_changes group by all)"""
+WITH_CHANGES = f"""select f.* replace (
+        coalesce(c.caused_by, f.caused_by) as caused_by, coalesce(c.error, f.error) as error)
+    from all_rows f left join {_CHANGES} c using (filename, file_row_number)"""  # noqa: S608 - our own names
+"""Rows of `all_rows`, with file and row, as other files tell them."""
 _OWN = "(not success and caused_by is null)"
 
 
 @dataclass(frozen=True, slots=True)
-class Repeat:
-    """A row that repeats another failure, and its content hash before and after it says so."""
+class RowChange:
+    """A row of which another file tells something, and its content hash before and after it says so."""
 
     day: date
     path: str
@@ -52,8 +59,8 @@ class _Call:
     error: str
 
 
-def find_repeats(connection: duckdb.DuckDBPyConnection, lake: Lake, files: Files) -> list[Repeat]:
-    """Return failures that repeat one of another file, and fill the table `fl_caused` with them.
+def find_repeats(connection: duckdb.DuckDBPyConnection, lake: Lake, files: Files) -> list[RowChange]:
+    """Return failures that repeat one of another file, and add them to the table `fl_changes`.
 
     Args:
         connection: of the round.
@@ -62,21 +69,50 @@ def find_repeats(connection: duckdb.DuckDBPyConnection, lake: Lake, files: Files
     """
     paths = _with_such_traces(connection, lake, files)
     found = [pair for calls in _traces(connection, paths) for pair in _repeated(calls)] if paths else []
+    return _changed(connection, [(call.path, call.row, cause, None) for call, cause in found])
+
+
+def find_words(connection: duckdb.DuckDBPyConnection) -> list[RowChange]:
+    """Return failed spans that a log record in another file gives words, and add them to `fl_changes`.
+
+    Until its span is read, such a record stands for it, as an unfinished version of the same event.
+    """
+    pairs = connection.execute("""
+        with versions as (from fl_staged union all by name from fl_stored)
+        select f.filename, f.file_row_number, f.error, max(u.error)
+        from versions f join versions u using (node_id, event_id)
+        where f.is_failure and u.is_failure and u.is_unfinished and not f.is_unfinished group by all""")
+    return _changed(
+        connection,
+        [
+            (path, row, None, words)
+            for path, row, error, words in pairs.fetchall()
+            if is_vague(error or "") and not is_vague(words or "")
+        ],
+    )
+
+
+def _changed(
+    connection: duckdb.DuckDBPyConnection, found: list[tuple[str, int, str | None, str | None]]
+) -> list[RowChange]:
+    """Add rows to `fl_changes`: file, row, and either a cause or words."""
     if not found:
         return []
-    connection.executemany(
-        "insert into fl_caused values (?, ?, ?)", [(call.path, call.row, cause) for call, cause in found]
-    )
-    rows = connection.execute(
-        f"""with stored as (
-                select *, {content_sql("trace")} as before
-                from read_parquet($files, filename = true, file_row_number = true, hive_partitioning = false))
+    connection.execute("create or replace temp table fl_new as from fl_changes limit 0")
+    connection.executemany("insert into fl_new values (?, ?, ?, ?)", found)
+    changes = connection.execute(
+        f"""with all_rows as (
+                select * from read_parquet($files, filename = true, file_row_number = true,
+                    hive_partitioning = false) semi join fl_new using (filename, file_row_number)),
+            stored as (select *, {content_sql("trace")} as before from ({WITH_CHANGES}))
             select event_date, filename, event_id, before, {content_sql("trace")} from (
-                select s.* replace (c.caused_by as caused_by)
-                from stored s join fl_caused c using (filename, file_row_number))""",  # noqa: S608 - our own SQL
-        {"files": sorted({call.path for call, _ in found})},
+                select s.* replace (
+                    coalesce(c.caused_by, s.caused_by) as caused_by, coalesce(c.error, s.error) as error)
+                from stored s join fl_new c using (filename, file_row_number))""",  # noqa: S608 - our own SQL
+        {"files": sorted({path for path, *_ in found})},
     ).fetchall()
-    return [Repeat(*row) for row in rows]
+    connection.execute("insert into fl_changes from fl_new")
+    return [RowChange(*row) for row in changes]
 
 
 def _with_such_traces(connection: duckdb.DuckDBPyConnection, lake: Lake, files: Files) -> list[str]:

@@ -9,14 +9,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from itertools import groupby
-from operator import attrgetter
 from pathlib import Path
 
 import duckdb
 
 from fl_assets.core.tables import CONVERSATION_LOGS, QUARANTINED_EVENTS, RAW_TRACES, TABLES, Table
-from fl_assets.events.across_files import CAUSED_SQL, find_repeats
+from fl_assets.events.across_files import CHANGES_SQL, WITH_CHANGES, RowChange, find_repeats, find_words
 from fl_assets.events.duplicates import Duplicates, Files, Replaced, ReplacedRows
 from fl_assets.events.side_rows import SIDE_TABLES, hashed_sql
 from fl_assets.events.stage import PARQUET
@@ -33,8 +31,6 @@ _RELATIONS = (
 """Relation that each table of the lake is filled from, in the order of commits."""
 _STAGED_AS_FILES = (RAW_TRACES, CONVERSATION_LOGS)
 """Tables whose rows are Parquet already; those of the others are in the relation."""
-_WITH_CAUSES = """select f.* replace (coalesce(c.caused_by, f.caused_by) as caused_by)
-    from all_rows f left join fl_caused c using (filename, file_row_number)"""
 
 
 @dataclass(slots=True)
@@ -61,16 +57,17 @@ class Commit:
         self.connection, self.lake, self.files, self.paths = connection, lake, files, paths
         self.days: set[date] = set()
         self._replaced = ReplacedRows()
-        connection.execute(CAUSED_SQL)
+        connection.execute(CHANGES_SQL)
 
     def drop(self, duplicates: Duplicates) -> None:
         """Rewrite staged files without the versions of events that do not stay."""
         dropped = duplicates.find()
         self._replaced |= duplicates.replaced
+        changed = self._noted(find_words(self.connection)) if dropped or duplicates.replaced else set()
         for (name, day), files in self.files.items():
             for place, file in enumerate(files):
                 path = os.fspath(self.lake.staged(name, day, file).resolve())
-                if gone := dropped.get(path):
+                if (gone := dropped.get(path, 0)) or path in changed:
                     condition = (
                         "file_row_number not in (select file_row_number from fl_drop where filename = $file)"
                     )
@@ -78,29 +75,32 @@ class Commit:
 
     def join_traces(self) -> None:
         """Mark failures that repeat one of another file, in staged and stored files."""
-        repeats = find_repeats(self.connection, self.lake, self.files)
+        changed = self._noted(find_repeats(self.connection, self.lake, self.files))
+        for (name, day), files in self.files.items():
+            for place, file in enumerate(files):
+                path = os.fspath(self.lake.staged(name, day, file).resolve())
+                if path in changed:
+                    files[place] = self._rewritten(TABLES[name], day, [path], file.rows)
+
+    def _noted(self, found: list[RowChange]) -> set[str]:
+        """Note what other files tell of staged and stored rows; return the staged files to rewrite."""
         staged = {
-            os.fspath(self.lake.staged(name, day, file).resolve()): (name, day, place)
+            os.fspath(self.lake.staged(name, day, file).resolve())
             for (name, day), files in self.files.items()
-            for place, file in enumerate(files)
+            for file in files
         }
-        for path, found in groupby(sorted(repeats, key=attrgetter("path")), attrgetter("path")):
-            if path in staged:
-                name, day, place = staged[path]
-                for repeat in found:
-                    self.connection.execute(
-                        """update fl_stage set content = ?
-                            where is_trace and event_date = ? and id_hash = hash(?::varchar)
-                                and content = ?""",
-                        [repeat.after, repeat.day, repeat.event_id, repeat.before],
-                    )
-                file = self.files[name, day][place]
-                self.files[name, day][place] = self._rewritten(TABLES[name], day, [path], file.rows)
+        for one in found:
+            if one.path in staged:
+                self.connection.execute(
+                    """update fl_stage set content = ?
+                        where is_trace and event_date = ? and id_hash = hash(?::varchar) and content = ?""",
+                    [one.after, one.day, one.event_id, one.before],
+                )
             else:
-                for repeat in found:
-                    one = self._replaced.of(RAW_TRACES.name, repeat.day, path)
-                    one.changed += 1
-                    one.content = (one.content + repeat.before - repeat.after) % 2**64
+                stored = self._replaced.of(RAW_TRACES.name, one.day, one.path)
+                stored.changed += 1
+                stored.content = (stored.content + one.before - one.after) % 2**64
+        return staged & {one.path for one in found}
 
     def replace(self, rows: ReplacedRows) -> None:
         """Drop stored rows when the days are committed."""
@@ -232,7 +232,7 @@ class Commit:
         """Add one file with the rows of several for which a condition holds; missing columns are null."""
         columns = ", ".join(table.column_names)
         self.connection.execute(f"create or replace temp table fl_columns ({table.columns_sql})")
-        found = _WITH_CAUSES if table is RAW_TRACES else "from all_rows"
+        found = WITH_CHANGES if table is RAW_TRACES else "from all_rows"
         sql = f"""
             copy (
                 with all_rows as (

@@ -24,10 +24,11 @@ from fl_assets.events.sql import content_sql, own_content_sql
 from fl_assets.infra.lake import Lake, LakeFile
 
 Files = defaultdict[tuple[str, date], list[LakeFile]]
-_EVENT_TABLES: tuple[tuple[Table, Literal["trace", "turn"]], ...] = (
-    (RAW_TRACES, "trace"),
-    (CONVERSATION_LOGS, "turn"),
+_EVENT_TABLES: tuple[tuple[Table, Literal["trace", "turn"], str], ...] = (
+    (RAW_TRACES, "trace", "not success and caused_by is null, error"),
+    (CONVERSATION_LOGS, "turn", "false, null"),
 )
+"""With columns: whether it is a failure of its own, and its error."""
 _VERSION = """coalesce(metadata->>'unfinished' = 'true', false) as is_unfinished,
     coalesce(try_cast(metadata->>'updated_at' as timestamp), '-infinity'::timestamp) as updated"""
 _IS_LATER = """case when v.is_unfinished = s.is_unfinished then v.updated > s.updated
@@ -44,7 +45,7 @@ class Replaced:
     content: int = 0
     """What the file loses of its sum of content hashes, modulo 2^64."""
     changed: int = 0
-    """Number of rows that only change, as `fl_caused` says."""
+    """Number of rows that only change, as `fl_changes` says."""
 
     def drop(self, row: int, content: int) -> None:
         """Drop a row with this content hash."""
@@ -110,10 +111,10 @@ class Duplicates:
         self._execute("""create or replace temp table fl_stored(
             table_name varchar, event_date date, filename varchar, file_row_number bigint, node_id varchar,
                 event_id varchar, content ubigint, own_content ubigint, is_unfinished boolean,
-                updated timestamp)""")
+                updated timestamp, is_failure boolean, error varchar)""")
         staged = self._execute("select distinct event_date from fl_stage")
         days = with_neighbours(day for (day,) in staged)
-        for table, kind in _EVENT_TABLES:
+        for table, kind, failure in _EVENT_TABLES:
             files = self.lake.paths(table.name, days)
             if not files:
                 continue
@@ -133,7 +134,7 @@ class Duplicates:
                 self._execute(
                     f"""insert into fl_stored
                         select $table, event_date, filename, file_row_number, node_id, event_id,
-                            {content_sql(kind)}, {own_content_sql(kind)}, {_VERSION}
+                            {content_sql(kind)}, {own_content_sql(kind)}, {_VERSION}, {failure}
                         from read_parquet($files, filename = true, file_row_number = true,
                             hive_partitioning = false)
                         where event_id in (select event_id from fl_found)""",  # noqa: S608 - our own SQL
@@ -146,8 +147,9 @@ class Duplicates:
         self._execute("""create or replace temp table fl_staged(
             event_id varchar, node_id varchar, event_date date, "timestamp" timestamp, content ubigint,
                 own_content ubigint, is_unfinished boolean, updated timestamp,
-            source_file varchar, source_line bigint, filename varchar, file_row_number bigint)""")
-        for table, kind in _EVENT_TABLES:
+            source_file varchar, source_line bigint, filename varchar, file_row_number bigint,
+            is_failure boolean, error varchar)""")
+        for table, kind, failure in _EVENT_TABLES:
             paths = [
                 os.fspath(self.lake.staged(name, day, file).resolve())
                 for (name, day), files in self.files.items()
@@ -159,7 +161,7 @@ class Duplicates:
                     f"""insert into fl_staged
                         select event_id, node_id, event_date, timestamp, {content_sql(kind)},
                             {own_content_sql(kind)}, {_VERSION}, source_file, source_line, filename,
-                            file_row_number
+                            file_row_number, {failure}
                         from read_parquet($paths, filename = true, file_row_number = true,
                             hive_partitioning = false)
                         where hash(event_id) in (select id_hash from fl_twice)""",  # noqa: S608 - our own SQL

@@ -34,8 +34,8 @@ def content_sql(kind: Literal["trace", "turn", "either"]) -> str:
 
 
 def own_content_sql(kind: Literal["trace", "turn"]) -> str:
-    """Return SQL for the same without `caused_by`, which may come from other files."""
-    return content_sql(kind).replace("caused_by, ", "")
+    """Return SQL for the same without the cause and the error, which may come from other files."""
+    return content_sql(kind).replace("error, caused_by, ", "")
 
 
 _HEX_ID = "[0-9a-f]{2}[0-9a-f]*[a-f][0-9a-f]*"

@@ -29,6 +29,29 @@ def span(number: int, parent: int, begin: int, end: int, error: str = "") -> byt
 ROOT, TOOL = span(1, 0, -20, 20, ERROR), span(2, 1, 5, 10, ERROR)
 
 
+RECORD = orjson.dumps(
+    {
+        "resourceLogs": [
+            {
+                "scopeLogs": [
+                    {
+                        "logRecords": [
+                            {
+                                "timeUnixNano": str(MIDNIGHT + 10 * 10**9),
+                                "severityNumber": 17,
+                                "traceId": "ab" * 16,
+                                "spanId": f"{2:016x}",
+                                "attributes": [{"key": "exception.message", "value": {"stringValue": ERROR}}],
+                            }
+                        ]
+                    }
+                ]
+            }
+        ]
+    }
+)
+
+
 def causes(case: Case) -> dict[str, str | None]:
     days = case.engine.lake.days("raw_traces")
     for day in days:
@@ -79,3 +102,22 @@ def test_neither_another_node_nor_another_error_takes_a_failure_away(tmp_path):
     case.write("n1/c.jsonl", span(3, 1, -18, -15, "disk is full"))
     case.engine.ingest()
     assert causes(case) == {"1": None, "2": None, "3": None, "4": None}
+
+
+@pytest.mark.parametrize("order", ["logs spans", "spans logs", "both at once"])
+def test_a_log_record_of_another_file_gives_its_span_words(tmp_path, order):
+    """The Collector writes log records and spans to files of their own."""
+    case = Case(tmp_path)
+    files = {"logs": RECORD, "spans": span(2, 1, 5, 10, "error")}
+    for name in files if order == "both at once" else order.split():
+        case.write(f"n1/{name}.jsonl", files[name])
+        if order != "both at once":
+            case.engine.ingest()
+    case.write("n1/root.jsonl", ROOT)
+    case.engine.ingest()
+    case.write("n1/again.jsonl", files["spans"])
+    report = case.engine.ingest()
+    assert (report.duplicates, report.conflicts) == (1, 0)
+    assert causes(case) == {"1": "2", "2": None}
+    rows = case.rows("raw_traces", *case.engine.lake.days("raw_traces"))
+    assert {row["error"] for row in rows} == {ERROR}
