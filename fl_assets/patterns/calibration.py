@@ -31,9 +31,13 @@ SAME_DAY_BOUNDS = (0.005, 0.5)
 """Least and most of it that is believed."""
 LIKELY = 0.6
 """Probability from which a prediction may be drawn back."""
-DRAWN_BACK_PRECISION, DRAWN_BACK_ERRORS = 6.0, 0.5
-"""Precision of the share that likely predictions are drawn back by, whose mean is 0 before any came true or
-not; and the standard errors of it that are added."""
+DRAWN_BACK_PRECISION = 6.0
+"""Precision of the share that likely predictions are drawn back by, before any came true or not."""
+ERROR_OF_ODDS = 0.6
+"""Squared error, in log odds, of likely predictions: a smaller excess over `LIKELY` is mostly error."""
+EXCESS, EXCESS_WEIGHT = 1.0, 10.0
+"""Mean square, in log odds, by which likely predictions exceed `LIKELY` before any is made, and the
+predictions that it is worth."""
 _NEWTON_STEPS = 4
 
 
@@ -77,8 +81,10 @@ class Calibration:
       whole days came out better or worse than was said, and n outcomes of one day are worth n / (1 + (n - 1)
       of that correlation).
     - Whoever acts on the highest of many predictions acts on those that err upwards. So likely predictions
-      are drawn back towards `LIKELY` by as much as the fleet's earlier ones said too much, and half a
-      standard error more: little evidence is no record.
+      are drawn back towards `LIKELY` by as much as the fleet's earlier ones said too much; as far as nothing
+      is known of that, by the share of their excess that is error. Where a fleet's likely predictions barely
+      exceed `LIKELY` (failures in bursts, delays) that is most of it, where they are near 1 next to nothing
+      (Efron, *Tweedie's formula and selection bias*, JASA 106, 2011).
     """
 
     def __init__(self, weights: Sequence[float] = WEIGHTS, precision: Sequence[float] = PRECISION) -> None:
@@ -86,7 +92,8 @@ class Calibration:
         self._learner = Learner(weights, precision)
         self._together, self._pairs = SAME_DAY * SAME_DAY_PAIRS, SAME_DAY_PAIRS
         self._seen_share, self._seen_precision = 0.0, 0.0
-        self._share, self._share_precision = _expected_share(SAME_DAY), DRAWN_BACK_PRECISION
+        self._excess, self._likely = EXCESS * EXCESS_WEIGHT, EXCESS_WEIGHT
+        self._share = _expected_share(SAME_DAY, EXCESS)
 
     def __call__(self, rows: np.ndarray, view: Outlook) -> np.ndarray:
         """Return the probability of each row of features; 0 where the window has no failure."""
@@ -119,12 +126,16 @@ class Calibration:
 
     def _judge(self, said: np.ndarray, happened: np.ndarray, votes: np.ndarray, same_day: float) -> None:
         """Learn by what share likely predictions said too much."""
-        expected = _expected_share(same_day) * DRAWN_BACK_PRECISION
-        before = MEMORY_OF_DAYS * self._seen_precision + DRAWN_BACK_PRECISION
-        mean = share = (MEMORY_OF_DAYS * self._seen_share + expected) / before
         likely = said > LIKELY
-        odds, beyond, true = logit(said[likely]), _beyond(said[likely]), happened[likely]
-        worth = votes[likely] / (1 + max(votes[likely].sum() - 1, 0) * same_day)
+        said, true, votes = said[likely], happened[likely], votes[likely]
+        odds, beyond = logit(said), _beyond(said)
+        kept, given = MEMORY_OF_DAYS, (1 - MEMORY_OF_DAYS) * EXCESS_WEIGHT
+        self._excess = kept * self._excess + given * EXCESS + (votes * beyond**2).sum()
+        self._likely = kept * self._likely + given + votes.sum()
+        expected = _expected_share(same_day, self._excess / self._likely) * DRAWN_BACK_PRECISION
+        before = kept * self._seen_precision + DRAWN_BACK_PRECISION
+        mean = share = (kept * self._seen_share + expected) / before
+        worth = votes / (1 + max(votes.sum() - 1, 0) * same_day)
         precision = before
         for _ in range(_NEWTON_STEPS):
             now = expit(odds - share * beyond)
@@ -132,17 +143,21 @@ class Calibration:
             share += ((worth * beyond * (now - true)).sum() - before * (share - mean)) / precision
         self._seen_precision = precision - DRAWN_BACK_PRECISION
         self._seen_share = precision * share - expected
-        self._share, self._share_precision = float(share), float(precision)
+        self._share = float(share)
 
     def _drawn_back(self, said: np.ndarray) -> np.ndarray:
-        share = self._share + DRAWN_BACK_ERRORS / np.sqrt(self._share_precision)
-        return expit(logit(said) - np.clip(share, 0.0, 1.0) * _beyond(said))
+        return expit(logit(said) - np.clip(self._share, 0.0, 1.0) * _beyond(said))
 
 
-def _expected_share(same_day: float) -> float:
-    """Return by what share log odds shrink when days share an effect: its variance, in log odds, averaged."""
+def _expected_share(same_day: float, excess: float) -> float:
+    """Return by what share likely predictions say too much, before any of a fleet came true or not.
+
+    Args:
+        same_day: correlation of two outcomes of one day: the effect that a day shares is averaged over.
+        excess: mean square, in log odds, by which likely predictions exceed `LIKELY`.
+    """
     variance = np.pi**2 / 3 * same_day / (1 - same_day)
-    return float(1 - 1 / np.sqrt(1 + np.pi * variance / 8))
+    return float(1 - 1 / np.sqrt(1 + np.pi * variance / 8) + ERROR_OF_ODDS / (ERROR_OF_ODDS + excess))
 
 
 def _beyond(said: np.ndarray) -> np.ndarray:

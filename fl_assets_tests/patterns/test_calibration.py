@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.counted_fleets import counts_of, outcomes
-from fl_assets.patterns.calibration import Calibration, Learner, calibrate, reliability
+from fl_assets.patterns.calibration import EXCESS, Calibration, Learner, calibrate, reliability
 from fl_assets.patterns.features import NAMES, features
 from fl_assets.patterns.fleet import Fleet
 from fl_assets.patterns.persistence import FleetPrior
@@ -197,6 +197,46 @@ def test_likely_predictions_are_drawn_back_where_they_said_too_much_and_no_other
         np.testing.assert_allclose(drawn_back[:2], said[:2])
     assert (poor[2:] < new[2:]).all()
     assert (new[2:] < good[2:]).all()  # without a record the doubt of having none
+
+
+def lone_feature(log_odds: float, predictions: int) -> np.ndarray:
+    """Rows that the prior says exactly so much of, in log odds: the constant alone."""
+    rows = np.zeros((predictions, len(NAMES)))
+    rows[:, 0] = log_odds / WEIGHTS[0]
+    return rows
+
+
+def drawn_back_after(log_odds: float, came_true: float, days: int = 2) -> float:
+    """What 0.85 is drawn back to after days of twenty predictions each that the weights say so much of."""
+    calibration = Calibration(precision=np.full(len(NAMES), 1e9))  # weights that stay as they are
+    rows, rng = lone_feature(log_odds, 20), np.random.default_rng(7)
+    for _ in range(days):
+        calibration.learn(rows, rng.random(20) < came_true, np.ones(20))
+    return float(calibration._drawn_back(np.array([0.85]))[0])
+
+
+def test_likely_predictions_that_barely_exceed_the_others_are_drawn_back_more_for_the_same_record():
+    barely, far = drawn_back_after(0.8, 0.69), drawn_back_after(3.0, 0.953)  # both came true as was said
+    assert barely < far - 0.05
+    assert barely < drawn_back_after(0.8, 0.69, days=5)  # the record outweighs it
+
+
+def test_where_nothing_likely_was_said_yet_the_usual_excess_speaks():
+    new, unlikely = Calibration(), Calibration()
+    for _ in range(10):
+        unlikely.learn(lone_feature(-2.0, 20), np.zeros(20, dtype=bool), np.ones(20))
+    said = np.array([0.4, 0.6, 0.85])
+    np.testing.assert_allclose(new._drawn_back(said)[:2], said[:2])
+    assert 0.72 < new._drawn_back(said)[2] < 0.82
+    assert unlikely._excess / unlikely._likely == pytest.approx(EXCESS)
+
+
+def test_many_predictions_of_one_pair_of_nodes_move_the_excess_by_their_votes():
+    alone, crowd = Calibration(), Calibration()
+    alone.learn(lone_feature(5.0, 5), np.ones(5, dtype=bool), np.ones(5))
+    crowd.learn(lone_feature(5.0, 40), np.ones(40, dtype=bool), np.full(40, 5 / 40))
+    assert crowd._excess == pytest.approx(alone._excess)
+    assert crowd._likely == pytest.approx(alone._likely)
 
 
 def test_outcomes_that_go_together_by_day_count_as_fewer():
