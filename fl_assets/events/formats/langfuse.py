@@ -83,10 +83,10 @@ def read(lines: Lines, options: ReadOptions = DEFAULT_OPTIONS) -> Iterator[Read]
 
 
 def _unwrapped(value: Any) -> Any:
-    """Return the traces of a session, each with its id; any other value as it is."""
+    """Return the traces of a session, each with the session's id; any other value as it is."""
     whole = as_object(value)
     traces = objects_of(whole.get("traces"))
-    return [{**trace, "sessionId": whole.get("id")} for trace in traces] or value
+    return [{**trace, "sessionId": whole.get("id") or _get(trace, "sessionId")} for trace in traces] or value
 
 
 def _of_export(value: Any, known: dict[str, dict[str, Any]]) -> Iterator[Span | Evaluation | str | NotUsed]:

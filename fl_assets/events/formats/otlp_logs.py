@@ -22,6 +22,7 @@ from fl_assets.events.formats.values import as_object, first, number_of, objects
 
 _AGENTS = re.compile(r"^(claude_code|gemini_cli|qwen[-_]code|codex|copilot|opencode|iflow[-_]cli)\.(\w+)$")
 _ERROR_SEVERITY = 17
+_MILD = ("WARN", "INFO", "DEBUG", "TRACE")
 _HIDDEN = re.compile(r"(?i)\[?<?redacted>?\]?|")
 _WORDS = {
     "user_prompt": ("prompt", "gen_ai.user.message"),
@@ -99,6 +100,13 @@ class LogRecord:
             if is_number
             else text.startswith(("SEVERITY_NUMBER_ERROR", "SEVERITY_NUMBER_FATAL"))
         ) or self.severity_text.upper() in {"ERROR", "FATAL", "CRITICAL"}
+
+    @property
+    def is_mild(self) -> bool:
+        """Whether its severity is below ERROR: an exception that was handled."""
+        text = str(self.severity).removeprefix("SEVERITY_NUMBER_")
+        is_low = 0 < int(text) < _ERROR_SEVERITY if text.isdigit() else text.startswith(_MILD)
+        return (is_low or self.severity_text.upper().startswith(_MILD)) and not self.is_error
 
     @property
     def digest(self) -> str:
@@ -179,7 +187,8 @@ def _of_error(record: LogRecord) -> Span:
         end_ns=record.when,
         status="error-log",
         status_message=text,
-        attributes={key: value for key, value in values.items() if key != "event.name"},
+        attributes={key: value for key, value in values.items() if key != "event.name"}
+        | ({"exception.escaped": False} if record.is_mild else {}),
         events=(SpanEvent("exception", values, record.when),) if "exception.type" in values else (),
     )
 

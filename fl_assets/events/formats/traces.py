@@ -318,8 +318,9 @@ def _of_error_log(
 ) -> Iterator[EventLine]:
     """Add the log record of an error to its trace.
 
-    A failed span with a vague error takes its text; a span of status `ok` ignores it; beside other spans it
-    is a failure of its own. Where the span is not in this file, the record stands for it as `unfinished`.
+    A failed span with a vague error takes its text; a span of status `ok` ignores it, and so do others if the
+    exception was handled; else it is a failure of its own beside its span. Where the span is not in this
+    file, the record stands for it as `unfinished`.
     """
     place = trace.places.get(span_id)
     event = trace_event(replace(span, status="error"), options)
@@ -329,7 +330,7 @@ def _of_error_log(
         if is_vague(known["error"] or ""):
             known["error"] = call["error"]
         return
-    if place is not None and place.says_ok:
+    if place is not None and (place.says_ok or span.attributes.get("exception.escaped") is False):
         return
     if place is not None:
         event["event_id"] += ":log"

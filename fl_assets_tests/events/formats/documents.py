@@ -439,12 +439,7 @@ OPENHANDS_V1 = [
 ZIPKIN_V1 = [
     [
         {
-            "traceId": TRACE,
-            "id": TOOL,
-            "parentId": SPAN,
-            "name": "execute_tool refund",
-            "timestamp": NANO // 1000,
-            "duration": 412000,
+            **{key: ZIPKIN[0][key] for key in ("traceId", "id", "parentId", "name", "timestamp", "duration")},
             "annotations": [
                 {"timestamp": NANO // 1000, "value": "cs", "endpoint": {"serviceName": "billing"}},
                 {"timestamp": NANO // 1000 + 412000, "value": "cr", "endpoint": {"serviceName": "billing"}},

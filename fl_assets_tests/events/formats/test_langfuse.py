@@ -153,6 +153,7 @@ def test_traces_of_which_nothing_can_be_told_are_counted():
 def test_a_session_is_the_talk_of_its_traces():
     trace = {"timestamp": "2026-11-02T12:00:00Z", "public": False, "sessionId": None}
     told = [{**trace, "id": name, "input": f"what is {name}?", "output": "a word"} for name in ("one", "two")]
-    found = [event["conversation_log"] for event in events({"id": "s9", "traces": told})]
-    said = [(one["session_id"], one["user_query"]) for one in found]
-    assert said == [("s9", "what is one?"), ("s9", "what is two?")]
+    for session in ({"id": "s9", "traces": told}, {"traces": [{**one, "sessionId": "s9"} for one in told]}):
+        found = [event["conversation_log"] for event in events(session)]
+        said = [(one["session_id"], one["user_query"]) for one in found]
+        assert said == [("s9", "what is one?"), ("s9", "what is two?")]

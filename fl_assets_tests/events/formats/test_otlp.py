@@ -396,6 +396,10 @@ def test_an_exception_in_a_log_record_gives_its_span_words_or_is_the_failure():
     assert errors(record(**RAISED), request(span(STEP, status=2))) == {STEP: "KeyError: no such key"}
     assert errors(request(span(STEP)), record(**RAISED)) == {STEP: "KeyError: no such key"}
     assert errors(request(span(STEP, status=1)), record(**RAISED)) == {}
+    handled = record(**RAISED)
+    handled["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0]["severityNumber"] = 13
+    assert errors(request(span(STEP)), handled) == {}
+    assert errors(handled, request(span(STEP, status=2))) == {STEP: "KeyError: no such key"}
     (alone,) = traces(run(record(**RAISED))).values()
     assert (alone["error"], alone["metadata"]["unfinished"]) == ("KeyError: no such key", "true")
 
