@@ -17,11 +17,12 @@ from fl_assets.sums.conversations import conversation_signals_sql
 from fl_assets.sums.masking import NOISE_WIDTH, bucket_sql, failures_sql
 
 MAX_CALLS, PARTS = 6, 2
-"""With noise a session counts by PARTS parts, each of them one failure or half of a conversation, and one
-successful call, or else by at most MAX_CALLS successful calls."""
+CALLS_BESIDE = (MAX_CALLS, 3, 1)
+"""With noise a session counts by up to PARTS parts, a conversation and failures, and by at most so many
+successful calls beside none, one or two of them."""
 OF_CALLS, OF_ONE = Fraction(MAX_CALLS), Fraction(PARTS * MAX_CALLS, MAX_CALLS - 1)
-"""Scales of the noise on successful calls, and on failures and halves of conversations, for an epsilon of 1:
-PARTS / OF_ONE + 1 / OF_CALLS = MAX_CALLS / OF_CALLS = 1."""
+"""Scales of the noise on successful calls, and on failures and conversations, for an epsilon of 1: n / OF_ONE
++ CALLS_BESIDE[n] / OF_CALLS is at most 1."""
 COARSE = (UNTIMED := -3, *range(NOISE_WIDTH, 8 * NOISE_WIDTH + 1, NOISE_WIDTH))
 """Buckets of durations with noise, each named by its last fine bucket: calls without a duration, up to 5 ms,
 26 ms …, and all above 84 s."""
@@ -58,19 +59,16 @@ SESSION_SQL = (
     f"create temp view fl_turns as select * replace ({_TURN} as node_id) from conversation_logs",  # noqa: S608 - constants of our own only
     f"create temp table fl_failed as {failures_sql('fl_calls')}",
     f"create temp table fl_talk as {conversation_signals_sql('fl_turns', 'raw_traces')}",
-    # A session counts by its conversation, one of whose calls some failed by half of it, and by one source.
-    f"""create temp table fl_choices as
+    # A session counts by its conversation and by one source.
+    """create temp table fl_choices as
         with sources as (select node_id as source, bool_or(not success and caused_by is null) as failed
             from fl_calls group by 1),
         owned as (select session, source, failed from fl_owners join sources using (source)),
-        sessions as (select session from owned union select node_id from fl_talk),
-        told as (
-            select session, case when session not in (select node_id from fl_talk) then 0
-                when session in (select session from owned where failed) then 1 else {PARTS} end as halves
-            from sessions)
-        select session, halves, arg_min(source, (not failed, md5(session || source))) as source,
+        sessions as (select session from owned union select node_id from fl_talk)
+        select session, session in (select node_id from fl_talk) as talks,
+            arg_min(source, (not failed, md5(session || source))) as source,
             coalesce(bool_or(failed), false) as failed
-        from told left join owned using (session) group by session, halves""",  # noqa: S608 - constants of our own only
+        from sessions left join owned using (session) group by session""",
     # Of all that is one person's one session or trace counts, one that failed first.
     f"""create temp table fl_units as
         with loose as (
@@ -86,15 +84,15 @@ SESSION_SQL = (
             partition by person order by not failed, md5(coalesce(session, source))) = 1""",  # noqa: S608 - constants of our own only
     "create temp table fl_picked as select * from fl_choices semi join fl_units using (session)",
     f"""create temp table fl_parts as
-        with sources as (select node_id as source, bool_or(not success and caused_by is null) as failed
-            from fl_calls group by 1),
+        with failed as (
+            select node_id as source, count(distinct (service, method, masked_error)) as texts from fl_failed
+            group by 1),
         picked as (
-            select source, {PARTS} - halves as texts, case when halves > 0 or sources.failed then 1
-                else {MAX_CALLS} end as most
-            from sources join fl_picked using (source)
-            union all select source, {PARTS}, case when failed then 1 else {MAX_CALLS} end
-            from sources semi join fl_units using (source))
-        select source, max(texts) as texts, max(most) as most from picked group by source""",  # noqa: S608 - constants of our own only
+            select source, talks::integer as talks from fl_picked
+            union all select source, 0 from fl_units where session is null)
+        select source, max({PARTS} - talks) as texts,
+            max({list(CALLS_BESIDE)}[1 + least({PARTS}, talks + coalesce(failed.texts, 0))]) as most
+        from picked left join failed using (source) where source is not null group by source""",  # noqa: S608 - constants of our own only
 )
 """Statements that make tables of each session's failed calls, signals and contribution from the views
 `raw_traces` and `conversation_logs` of a day.
@@ -160,14 +158,14 @@ BOUNDED_SQL = {
         from counted group by all""",  # noqa: S608 - constants of our own only
     "talk": """
         with own as (
-            select node_id, arg_min(service, md5(service || node_id)) as service, any_value(halves) as halves
-            from fl_talk join fl_picked on session = node_id where halves > 0 group by node_id),
+            select node_id, arg_min(service, md5(service || node_id)) as service
+            from fl_talk where node_id in (select session from fl_picked where talks) group by node_id),
         shown as (
-            select service, arg_min(signal, md5(signal || node_id)) as signal, any_value(halves) as halves
-            from fl_talk join own using (node_id, service) where sessions_affected > 0
-            group by node_id, service),
-        of_agent as (select service, sum(halves)::bigint as sessions from own group by all),
-        of_signal as (select service, signal, sum(halves)::bigint as affected from shown group by all)
+            select service, arg_min(signal, md5(signal || node_id)) as signal
+            from fl_talk semi join own using (node_id, service) where sessions_affected > 0 group by node_id,
+                service),
+        of_agent as (select service, count(*) as sessions from own group by all),
+        of_signal as (select service, signal, count(*) as affected from shown group by all)
         select service, signal, coalesce(sessions, 0) as sessions, coalesce(affected, 0) as affected
         from (select distinct service, signal from fl_talk)
         left join of_agent using (service) left join of_signal using (service, signal)""",
@@ -175,7 +173,7 @@ BOUNDED_SQL = {
 """Counts with each session's contribution bounded (see PARTS): which of its calls, texts, agents and signals
 count is drawn by the hash of their ids.
 
-Calls are successful ones. A text counts once for a session. Conversations are counted in halves. Rows with a
+Calls are successful ones. A text counts once for a session. Rows with a
 count of 0 are kept: their absence would reveal what noise hides.
 """
 
@@ -190,7 +188,7 @@ class DayCounts:
             durations`.
         calls: `service, method, calls, durations`, and without noise `failures, sessions`; with noise
             successful ones alone, their durations in COARSE buckets.
-        talk: `service, signal, sessions, affected`, and without noise `turns`; with noise in halves.
+        talk: `service, signal, sessions, affected`, and without noise `turns`.
         seen: sessions by name, for each key of SEEN_SQL.
     """
 

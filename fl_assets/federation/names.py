@@ -72,20 +72,15 @@ class Thresholds:
         """
         one, calls = OF_ONE / epsilon, OF_CALLS / epsilon
         half, parts = delta / 2, len(SIGNALS) + 1
-        halves = max(least_count(one, parts, half / 4), least_count(one, 1, half / 4 / len(SIGNALS))) + PARTS
+        of_agent = max(least_count(one, parts, half / 4), least_count(one, 1, half / 4 / len(SIGNALS)))
         return cls(
             least_count(one, 1, half / PARTS) + 1,
             least_count(one, 1, ROW_OF_NOISE),
             least_count(calls, len(COARSE), half / MAX_CALLS) + MAX_CALLS,
             least_count(calls, len(COARSE), ROW_OF_NOISE),
-            _conversations(halves),
-            _conversations(least_count(one, parts, ROW_OF_NOISE)),
+            of_agent + 1,
+            least_count(one, parts, ROW_OF_NOISE),
         )
-
-
-def _conversations(halves: int) -> int:
-    """Return the least count of conversations that no fewer noised halves are rounded to."""
-    return halves // PARTS + 1
 
 
 @cache

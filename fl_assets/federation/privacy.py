@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from fl_assets.federation.admission import clean_text
-from fl_assets.federation.counting import COARSE, OF_CALLS, OF_ONE, PARTS, UNTIMED, DayCounts
+from fl_assets.federation.counting import COARSE, OF_CALLS, OF_ONE, UNTIMED, DayCounts
 from fl_assets.federation.names import NOTHING_KNOWN, KnownNames, Thresholds
 from fl_assets.federation.noise import discrete_laplace
 from fl_assets.federation.summary import (
@@ -56,17 +56,17 @@ def publish(
     `settings.min_sessions` sessions had is left out, and so is a signal that fewer showed. A name that
     redaction would still change is left out as well.
 
-    With noise. *Sensitivity*: from its own events alone, BOUNDED_SQL counts a session by PARTS parts, each
-    one failure (of a text of its own) or half of a conversation (of one agent, with one signal or none), and
-    one successful call, or else by at most MAX_CALLS successful calls. Each of these is in one number: a
-    row's, or `unnamed`'s; successful calls are counted by method and COARSE duration. So removing the session
-    changes all numbers together by PARTS failures or halves and 1 call, or by MAX_CALLS calls, as long as the
-    same rows are published, including those with a bounded count of 0. *Noise*: each number gets a discrete
-    Laplace variable, of scale OF_ONE / epsilon for failures and halves of conversations and OF_CALLS /
-    epsilon for calls. In both cases the changes over the scales add up to epsilon, so the whole is
+    With noise. *Sensitivity*: from its own events alone, BOUNDED_SQL counts a session by up to PARTS parts, a
+    conversation (of one agent, with one signal or none) and failures (each of a text of its own), and by at
+    most CALLS_BESIDE successful calls. Each of these is in one number: a row's, or `unnamed`'s; successful
+    calls are counted by method and COARSE duration. So removing the session changes all numbers together by n
+    failures or conversations and CALLS_BESIDE[n] calls, as long as the same rows are published, including
+    those with a bounded count of 0. *Noise*: each number gets a discrete Laplace variable, of scale OF_ONE /
+    epsilon for failures and conversations and OF_CALLS / epsilon for calls. For each n the changes over the
+    scales add up to epsilon at most, so the whole is
     epsilon-differentially private given the rows (Dwork et al., *Calibrating noise to sensitivity in private
     data analysis*, 2006; integers: Ghosh et al., *Universally
-    utility-maximizing privacy mechanisms*, 2009). All else (calls of a method, whole conversations, raising
+    utility-maximizing privacy mechanisms*, 2009). All else (calls of a method, raising
     counts of a row to one, the number of events) is computed from the noised numbers. Durations of failed
     calls are left out. *Not* hidden by noise: which rows are published, which exact counts decide, and
     whether the node had events.
@@ -229,18 +229,13 @@ class _Noise:
             said = [row for row in of_agent if f"{service}\x1f{row['signal']}" in shown]
             affected = {row["signal"]: self.on(row["affected"]) for row in said}
             quiet = self.on(of_agent[0]["sessions"] - sum(row["affected"] for row in said))
-            sessions = _whole(quiet + sum(affected.values()))
-            affected = {signal: max(1, _whole(halves)) for signal, halves in affected.items()}
+            sessions = quiet + sum(affected.values())
+            affected = {signal: max(1, count) for signal, count in affected.items()}
             sessions = max(1, sessions, *affected.values())
             for row in of_agent:
                 count = affected.get(row["signal"], 0)
                 found.append({**row, "affected": count, "sessions": sessions, "turns": count})
         return found
-
-
-def _whole(halves: int) -> int:
-    """Return noised halves of conversations as conversations, rounded up."""
-    return -(-halves // PARTS)
 
 
 def _noised(kept: _Kept, shown: Collection[str], noise: _Noise) -> _Kept:
@@ -251,7 +246,7 @@ def _noised(kept: _Kept, shown: Collection[str], noise: _Noise) -> _Kept:
     unnamed = Suppressed(
         failures=max(0, noise.on(kept.unnamed.failures)),
         calls=max(0, noise.on(kept.unnamed.calls, OF_CALLS)),
-        sessions=max(0, _whole(noise.on(kept.unnamed.sessions))),
+        sessions=max(0, noise.on(kept.unnamed.sessions)),
     )
     return _Kept(failures, calls, talk, unnamed)
 

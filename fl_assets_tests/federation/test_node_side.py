@@ -14,6 +14,7 @@ import pytest
 from fl_assets.core.tables import CONVERSATION_LOGS, RAW_TRACES
 from fl_assets.federation.counting import (
     BOUNDED_SQL,
+    CALLS_BESIDE,
     COARSE,
     EXACT_SQL,
     MAX_CALLS,
@@ -367,7 +368,7 @@ def change(everyone: dict[str, Counter], without: dict[str, Counter]) -> dict[st
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_one_session_more_is_two_failures_or_one_conversation_or_half_of_each_and_a_call_or_some_calls(seed):
+def test_one_session_more_is_no_more_than_two_failures_or_conversations_and_some_calls(seed):
     random = Random(seed)
     fleet = [session(random, number) for number in range(12)]
     everyone = bounded(
@@ -379,7 +380,7 @@ def test_one_session_more_is_two_failures_or_one_conversation_or_half_of_each_an
     changed = change(everyone, without)
     parts = changed["failures"] + changed["talk"]
     assert parts <= PARTS
-    assert changed["calls"] <= (1 if parts else MAX_CALLS)
+    assert changed["calls"] <= CALLS_BESIDE[parts]
     assert all(sum(counts.values()) > 0 for counts in everyone.values())
 
 
@@ -433,16 +434,16 @@ def test_another_text_that_fails_in_the_same_sessions_takes_nothing_from_a_count
         assert found["search", "query", "no route"] == len(first), "once for each session"
 
 
-@pytest.mark.parametrize(("has_failed", "halves"), [(False, PARTS), (True, 1)])
-def test_a_conversation_counts_whole_and_by_half_beside_a_failure(has_failed, halves):
+@pytest.mark.parametrize("has_failed", [False, True])
+def test_a_conversation_counts_whether_or_not_its_calls_failed(has_failed):
     calls, turns = session(Random(2), 1)
     assert calls
     assert turns
     calls = [one | {"success": not has_failed, "error": "no route" if has_failed else None} for one in calls]
     found = bounded(calls, turns)
-    assert sum(found["talk"].values()) == halves
-    assert sum(found["failures"].values()) == PARTS - halves
-    assert sum(found["calls"].values()) == (0 if has_failed else 1)
+    assert sum(found["talk"].values()) == 1
+    assert sum(found["failures"].values()) == has_failed
+    assert sum(found["calls"].values()) == (0 if has_failed else min(len(calls), CALLS_BESIDE[1]))
 
 
 def test_k_counts_persons_where_events_name_them():
@@ -483,8 +484,8 @@ def test_of_a_long_session_no_more_than_max_calls_count_whatever_their_method_an
                 "calls"
             ].values()
         )
-        == 1
-    ), "one beside a failure"
+        == CALLS_BESIDE[1]
+    ), "some beside a failure"
 
 
 def test_which_rows_there_are_is_not_told_by_what_was_drawn():
@@ -567,4 +568,4 @@ def test_one_person_less_costs_epsilon_however_many_sessions_and_traces_are_thei
         changed = change(told(None), told(person))
         parts = changed["failures"] + changed["talk"]
         assert parts <= PARTS
-        assert changed["calls"] <= (1 if parts else MAX_CALLS)
+        assert changed["calls"] <= CALLS_BESIDE[parts]
