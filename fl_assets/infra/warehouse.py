@@ -175,8 +175,11 @@ class Warehouse:
         with self._connection() as connection:
             connection.execute(table.ddl)
             for day in days:
-                manifest = self.manifest(table_name, day)
                 rows, content_hash = _stamp(connection, table, table.name, day)
+                try:
+                    manifest = self.manifest(table_name, day)
+                except ResultFileError as error:
+                    manifest = {"rows": f"{error}:", "content_hash": "unknown"}
                 if manifest and (manifest["rows"], manifest["content_hash"]) != (rows, content_hash):
                     problems.append(
                         Violation(

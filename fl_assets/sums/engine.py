@@ -11,11 +11,14 @@ import duckdb
 import pyarrow as pa
 from duckdb.func import PythonUDFType
 
-from fl_assets.core.tables import CONVERSATION_LOGS, CONVERSATION_SIGNALS, RAW_TRACES
+from fl_assets.core.tables import CONVERSATION_LOGS, CONVERSATION_SIGNALS, FAILURE_SIGNATURES, RAW_TRACES
 from fl_assets.events.engine import DuckDBEngine
 from fl_assets.infra.lake_views import view_days
 from fl_assets.sums.conversations import conversation_signals_sql
-from fl_assets.sums.masking import blank_digits, call_totals_sql, signature_sql
+from fl_assets.sums.masking import blank_digits, call_totals_sql, failures_sql, signatures_of_sql
+
+PART_ROWS = 100_000
+"""Failures that are summed at once: each may have a message of its own."""
 
 
 class SummingEngine(DuckDBEngine):
@@ -42,8 +45,21 @@ class SummingEngine(DuckDBEngine):
 
 
 def sums_of(connection: duckdb.DuckDBPyConnection) -> tuple[pa.Table, pa.Table]:
-    """Return failure signatures and call totals of a connection's `raw_traces`."""
+    """Return failure signatures and call totals of a connection's `raw_traces`.
+
+    Messages are summed in parts, by their hash: what DuckDB keeps of a message while it sums cannot spill.
+    """
     connection.create_function("blank_digits", blank_digits, ["VARCHAR"], "VARCHAR", type=PythonUDFType.ARROW)
-    signatures = connection.sql(signature_sql(RAW_TRACES.name, "blank_digits")).to_arrow_table()
+    failures = failures_sql(RAW_TRACES.name, "blank_digits")
+    connection.execute(f"create or replace temp table fl_failures as {failures}")
+    ((rows,),) = connection.execute("select count(*) from fl_failures").fetchall()
+    parts = 1 + rows // PART_ROWS
+    found = []
+    for part in range(parts):
+        of_part = f"(select * from fl_failures where hash(message_id) % {parts} = {part})"  # noqa: S608 - numbers
+        found.append(connection.sql(signatures_of_sql(of_part)).to_arrow_table())
+    connection.execute("drop table fl_failures")
     connection.remove_function("blank_digits")  # which all connections of an instance would have
+    order = [(name, "ascending") for name in FAILURE_SIGNATURES.key]
+    signatures = found[0] if parts == 1 else pa.concat_tables(found).sort_by(order)
     return signatures, connection.sql(call_totals_sql(RAW_TRACES.name)).to_arrow_table()

@@ -392,9 +392,18 @@ def signature_sql(source: str, blank: str | None = None) -> str:
         source: A relation with the columns of `raw_traces`: a table, a view or a `read_parquet(...)`.
         blank: As in `masked_sql`.
     """
+    return f"""
+        with fl_rows as materialized ({failures_sql(source, blank)}),{_OF_ROWS}"""
+
+
+def signatures_of_sql(failures: str) -> str:
+    """Return the same over a relation of rows of `failures_sql`, which has all of a message or none."""
+    return f"with fl_rows as (select * from {failures}),{_OF_ROWS}"  # noqa: S608 - our own names
+
+
+def _signatures_sql() -> str:
     key = "event_date, node_id, service, method, message_id, masked_error, has_text"
     return f"""
-        with fl_rows as materialized ({failures_sql(source, blank)}),
         fl_traces as (
             select {key}, trace_id, count(*) as failures, min(timestamp) as first_seen, max(timestamp)
                 as last_seen from fl_rows group by {key}, trace_id),
@@ -421,6 +430,9 @@ def signature_sql(source: str, blank: str | None = None) -> str:
                 []::bigint[])) as latency_histogram
         from fl_sums left join fl_buckets using ({key}) left join fl_incidents using ({key})
         order by event_date, node_id, service, method, message_id"""  # noqa: S608 - constants and names of our own only
+
+
+_OF_ROWS = _signatures_sql()
 
 
 def call_totals_sql(source: str) -> str:

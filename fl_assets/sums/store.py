@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from fl_assets.core.tables import CALL_TOTALS, CONVERSATION_SIGNALS, FAILURE_SIGNATURES, Table
 from fl_assets.infra.lake import Lake
+from fl_assets.infra.result_files import ResultFileError
 from fl_assets.infra.warehouse import Warehouse, in_batches
 from fl_assets.sums.conversations import conversation_signals_sql
 from fl_assets.sums.masking import call_totals_sql, signature_sql
@@ -135,7 +136,10 @@ class SumsStore:
         return stale
 
     def _is_stale(self, names: tuple[str, ...], day: date) -> bool:
-        return any(self._inputs_of(name, day) != self._inputs_now(day) for name in names)
+        try:
+            return any(self._inputs_of(name, day) != self._inputs_now(day) for name in names)
+        except ResultFileError:  # sums of events that are there are made again
+            return True
 
     def _is_expired(self, day: date) -> bool:
         """Whether retention removed a day's events, so that only its sums are left."""

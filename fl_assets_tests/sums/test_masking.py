@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fl_assets.core.tables import CALL_TOTALS, FAILURE_SIGNATURES, RAW_TRACES
+from fl_assets.sums import engine
 from fl_assets.sums import masking as signatures
 from fl_assets.sums.masking import (
     blank_digits,
@@ -276,6 +277,42 @@ def test_the_order_of_events_changes_no_row(con, calls, rng):
         con.sql(signature_sql("raw_traces")).to_arrow_table(),
         con.sql(call_totals_sql("raw_traces")).to_arrow_table(),
     ) == expected
+
+
+def test_sums_in_parts_are_those_of_the_whole(con, monkeypatch):
+    """However few failures a part has; a message is whole in one of them."""
+    rng = random.Random(5)
+    calls = [
+        (f"n{rng.randrange(3)}", rng.choice(["search", "book"]), rng.randrange(9), rng.choice(WORDS))
+        for _ in range(60)
+    ]
+    columns = ", ".join(f"{column.name} {column.type}" for column in RAW_TRACES.columns)
+    events = [
+        [str(i), node, service, f"t{i % 7}", f"cannot {word} {trace}", trace]
+        for i, (node, service, trace, word) in enumerate(calls)
+    ]
+
+    def summed(part_rows: int) -> list[dict]:
+        monkeypatch.setattr(engine, "PART_ROWS", part_rows)
+        with duckdb.connect() as own:
+            own.execute(f"create table raw_traces ({columns})")
+            own.executemany(
+                "insert into raw_traces by name select date '2026-11-01' as event_date, $1 as event_id, "
+                "$2 as node_id, $3 as service, 'm' as method, $4 as trace_id, $5 as error, "
+                "timestamp '2026-11-01 10:00' + to_hours($6) as timestamp, false as success, "
+                "12.5 as duration_ms, '{}' as metadata",
+                events,
+            )
+            assert engine.sums_of(own)[0].to_pylist() == rows_of(own)
+            return rows_of(own)
+
+    def rows_of(own: duckdb.DuckDBPyConnection) -> list[dict]:
+        return own.sql(signature_sql("raw_traces")).to_arrow_table().to_pylist()
+
+    assert summed(100) == summed(60) == summed(7) == summed(1)
+
+
+WORDS = ["load the page", "reach it", "x" * 300, "find a seat", ""]
 
 
 def test_columns_are_the_tables_columns_in_order(con):
