@@ -64,6 +64,7 @@ class Manifest(Record):
         False, description="Whether retention removed the rows; the counts are those of before."
     )
     stats: dict[str, int | float] = Field(default_factory=dict)
+    damage: str = Field("", exclude=True, description="Why the one on disk cannot be read (`told`).")
 
 
 def _schema_of(content: bytes) -> int:
@@ -129,6 +130,36 @@ class Lake:
         _check_schema(path, manifest.schema_version)
         return manifest
 
+    def told(self, table: str, day: date) -> Manifest | None:
+        """Return the same, for who only reads: in place of a damaged one, one without rows that says so.
+
+        So a damaged day stops no other: `verify` names it, and nothing is written to it or removed from it.
+
+        Raises:
+            LakeError: a later release wrote it.
+        """
+        path = self.folder(table, day) / MANIFEST
+        try:
+            return self.manifest(table, day)
+        except LakeError as error:
+            try:
+                content = path.read_bytes()
+            except OSError:
+                content = b""
+            if _schema_of(content) > SCHEMA_VERSION:
+                raise
+            return Manifest(
+                table=table,
+                day=day,
+                rows=0,
+                content_hash=f"damaged {hashlib.sha256(content).hexdigest()}",
+                version=1,
+                source_files=(),
+                schema_version=SCHEMA_VERSION,
+                duckdb_version="",
+                damage=str(error),
+            )
+
     def _remedy(self) -> str:
         """Return what to do about a damaged manifest."""
         return (
@@ -147,7 +178,7 @@ class Lake:
 
     def files(self, table: str, days: Iterable[date]) -> list[Path]:
         """Return the Parquet files of those of the days that have rows, oldest day first."""
-        manifests = (self.manifest(table, day) for day in sorted(set(days)))
+        manifests = (self.told(table, day) for day in sorted(set(days)))
         return [
             self.folder(table, manifest.day) / file.name
             for manifest in manifests
@@ -161,8 +192,8 @@ class Lake:
 
     def content_of(self, day: date) -> str:
         """Return a token that changes exactly when what is stored of a day does."""
-        manifests = (self.manifest(table, day) for table in _CONTENT_TABLES)
-        summaries = self.manifest(_SUMMARIES, day)
+        manifests = (self.told(table, day) for table in _CONTENT_TABLES)
+        summaries = self.told(_SUMMARIES, day)
         return "-".join(
             [
                 *(manifest.content_hash if manifest else "none" for manifest in manifests),
@@ -175,15 +206,15 @@ class Lake:
 
         A node that has both counts by its summary.
         """
-        summaries = self.manifest(_SUMMARIES, day)
+        summaries = self.told(_SUMMARIES, day)
         summarised = {
             node
             for path in self.files(_SUMMARIES, [day])
             for node in pq.read_table(path, columns=["node_id"], partitioning=None)["node_id"].to_pylist()
         }
-        events = int(summaries.stats["summary_events"]) if summaries else 0
+        events = int(summaries.stats.get("summary_events", 0)) if summaries else 0
         for table in _CONTENT_TABLES[:2]:
-            manifest = self.manifest(table, day)
+            manifest = self.told(table, day)
             events += manifest.rows if manifest else 0
             for path in self.files(table, [day]) if summarised else ():
                 nodes = pq.read_table(path, columns=["node_id"], partitioning=None)["node_id"]
@@ -294,10 +325,12 @@ class Lake:
 
     def verify(self, table: str, day: date) -> list[Violation]:
         """Compare the Parquet files of a day with its manifest, byte for byte; nothing for a missing day."""
-        manifest = self.manifest(table, day)
+        manifest = self.told(table, day)
         if manifest is None or manifest.is_expired:
             return []
         subject = f"{table} of {day}"
+        if manifest.damage:
+            return [mismatch(subject, f"the manifest {self.folder(table, day) / MANIFEST}", manifest.damage)]
         found = self._verify_store(manifest)
         for file in manifest.files:
             path = self.folder(table, day) / file.name
@@ -322,7 +355,9 @@ class Lake:
     def sweep(self, table: str, day: date) -> list[Path]:
         """Remove what a day's manifest does not name; return it. Needs the ingestion lock."""
         folder = self.folder(table, day)
-        manifest = self.manifest(table, day)
+        manifest = self.told(table, day)
+        if manifest and manifest.damage:
+            return []
         kept = {MANIFEST, *(file.name for file in manifest.files)} if manifest else set()
         removed = [path for path in sorted(folder.iterdir()) if path.name not in kept]
         for path in removed:
@@ -352,8 +387,8 @@ class Lake:
         first_kept = today - timedelta(days=retention_days)
         tables = sorted(path.name for path in self.root.glob("*/") if path.name != _SUMMARIES)
         old = [(table, day) for table in tables for day in self.days(table) if day < first_kept]
-        found = [self.manifest(table, day) for table, day in old]
-        manifests = [manifest for manifest in found if manifest and not manifest.is_expired]
+        found = [self.told(table, day) for table, day in old]
+        manifests = [one for one in found if one and not one.is_expired and not one.damage]
         if not manifests:
             return []
         with self.lock():  # read again, as ingestion may have added to one of these days

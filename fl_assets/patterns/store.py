@@ -90,6 +90,13 @@ _FAMILIES = """
     where event_date = $day order by message_id"""
 
 
+def left_out(warehouse: Warehouse, day: date) -> dict[str, int]:
+    """Return the `messages`, and their `failures`, that are too many for the analysis of a day."""
+    first = day - timedelta(days=READ_DAYS - 1)
+    (row,) = warehouse.rows(_LEFT_OUT, {"day": day, "from_day": first, "most": MAX_MESSAGES})
+    return row
+
+
 class PatternStore:
     """Reads what the patterns of a day are made from, and replaces them.
 
@@ -133,9 +140,7 @@ class PatternStore:
 
     def left_out(self, day: date) -> dict[str, int]:
         """Return the messages, and their failures, that are too many for `history` to hold."""
-        first = day - timedelta(days=READ_DAYS - 1)
-        (row,) = self._warehouse.rows(_LEFT_OUT, {"day": day, "from_day": first, "most": MAX_MESSAGES})
-        return row
+        return left_out(self._warehouse, day)
 
     def replace(self, day: date, found: Analysis) -> int:
         """Replace the day's patterns and their members; return how many patterns there are."""

@@ -91,6 +91,15 @@ def _least(shares: Iterable[float | None]) -> str:
 
 INPUT_RULES: tuple[GateRule[DayInput], ...] = (
     GateRule(
+        "lake_matches_manifest",
+        "raw_traces",
+        "What the lake holds is what was committed: rows and hash.",
+        lambda _: "rows and content hash as committed",
+        lambda day: day.lake_damage(),
+        lambda day: f"{day.events:,} events are stored as they were committed",
+        is_of_day_alone=True,
+    ),
+    GateRule(
         "minimum_events",
         "raw_traces",
         "The day has telemetry, and its window holds the minimum of events.",
@@ -126,15 +135,6 @@ INPUT_RULES: tuple[GateRule[DayInput], ...] = (
             f"{day.settings.max_bad_ratio:.1%} may"
         ),
         lambda settings: {"maximum": settings.max_bad_ratio},
-        is_of_day_alone=True,
-    ),
-    GateRule(
-        "lake_matches_manifest",
-        "raw_traces",
-        "What the lake holds is what was committed: rows and hash.",
-        lambda _: "rows and content hash as committed",
-        lambda day: day.lake_damage(),
-        lambda day: f"{day.events:,} events are stored as they were committed",
         is_of_day_alone=True,
     ),
     GateRule(

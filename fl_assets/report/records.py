@@ -35,6 +35,7 @@ class ReportRows:
         examples: rows of `pattern_examples`.
         by_node: `pattern_id, node_id, failures` of the window, where there are any.
         verdicts: rows of `gate_verdicts`.
+        left_out: `messages` and `failures` that were too many to be looked at, and are in no pattern.
         steps: what became of changes in the last 14 days: `event_date, decision_id, title, remedy_id,
             verdict, action, effect, effect_low, effect_high`.
         threshold: confidence that a playbook must reach.
@@ -66,6 +67,7 @@ class ReportRows:
     by_node: Sequence[Row] = ()
     verdicts: Sequence[Row] = ()
     steps: Sequence[Row] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 class Headline(Record):

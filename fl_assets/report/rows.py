@@ -16,6 +16,7 @@ from fl_assets.federation.coordinator_side import SummaryFiles
 from fl_assets.infra.lake import Lake
 from fl_assets.infra.warehouse import Warehouse
 from fl_assets.patterns.nodes import SERIES_DAYS
+from fl_assets.patterns.store import left_out
 from fl_assets.report.records import ReportRows
 
 _CYCLE = """
@@ -116,6 +117,7 @@ class ReportReader:
             examples=of("pattern_examples"),
             by_node=self.failures_by_node(day),
             verdicts=of("gate_verdicts"),
+            left_out=left_out(self._warehouse, day),
             steps=self._warehouse.rows(
                 _STEPS, {"day": day, "from_day": day - timedelta(days=SERIES_DAYS - 1)}
             ),

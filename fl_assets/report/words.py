@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fl_assets.patterns.store import MAX_MESSAGES
 from fl_assets.report.records import PatternLine, PlaybookLine, Quality, ReportRows
 from fl_assets.updates.decide import in_words
 
@@ -95,6 +96,7 @@ def summary_of(
     sentences = (
         (not failing, lambda: "Nothing that was reported failed."),
         (failing, lambda: _of_patterns(failing, rows.min_nodes)),
+        (rows.left_out.get("messages"), lambda: _of_left_out(rows.left_out)),
         (ready, lambda: _of_ready(rows, ready, is_gated=is_gated)),
         (ready and ready[0].headline, lambda: f"It answers this: {ready[0].headline}"),
         (incidents, lambda: _of_incidents(incidents)),
@@ -117,6 +119,14 @@ def _of_patterns(failing: Sequence[PatternLine], min_nodes: int) -> str:
     wide = sum(one.nodes_affected >= min_nodes for one in failing)
     of_states = f", {_and(moods)}" if moods else ""
     return f"{_count(len(failing), 'pattern')} of failure{of_states}; {wide} on {min_nodes} or more nodes."
+
+
+def _of_left_out(left_out: Mapping[str, int]) -> str:
+    failures, messages = (_count(left_out[name], name[:-1]) for name in ("failures", "messages"))
+    return (
+        f"{failures} of {messages} that are rarest are in no pattern: an analysis looks at "
+        f"{MAX_MESSAGES:,} messages, those of most nodes first."
+    )
 
 
 def _of_ready(rows: ReportRows, ready: Sequence[PlaybookLine], *, is_gated: bool) -> str:

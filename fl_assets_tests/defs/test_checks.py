@@ -282,3 +282,43 @@ def test_conversations_that_are_missing_from_the_sums_are_found_by_the_recount(c
     lose_a_node(space)
     found = space.recounter.recount(LAST_DAY, space.days.window(LAST_DAY).days)
     assert any(found.counted[pattern] > found.summed.get(pattern, 0) for pattern in found.counted)
+
+
+def test_damaged_days_of_a_range_stop_no_other_and_leave_nothing_behind(copied):
+    """A cut file, a manifest that is none, one that does not fit its rows: the error names file and day."""
+    coordinator = copied(fresh=True)
+    space, days = coordinator.workspace, DAYS[-6:-1]
+    folders = [space.lake.folder("raw_traces", day) for day in days]
+    (cut,) = folders[1].glob("*.parquet")
+    cut.write_bytes(cut.read_bytes()[:-100])
+    (folders[2] / "manifest.json").write_text("{")
+    told = orjson.loads((folders[3] / "manifest.json").read_bytes())
+    (folders[3] / "manifest.json").write_bytes(orjson.dumps(told | {"rows": 7}))
+    before = {path: path.read_bytes() for folder in folders for path in folder.iterdir()}
+    results = coordinator.backfill(days[0], days[-1])
+    assert ["lake_matches_manifest" in one.reason for one in results] == [False, True, True, True, False]
+    named = [cut.name, str(folders[2] / "manifest.json"), "7 rows"]
+    for one, name in zip(results[1:4], named, strict=True):
+        assert name in one.reason
+        assert str(one.day) in one.reason
+        assert one.status == "gated"
+    for table in ("failure_signatures", "failure_patterns", "playbooks", "update_decisions"):
+        stored = {
+            row["event_date"] for row in space.warehouse.rows(f"select distinct event_date from {table}")
+        }
+        assert not stored & set(days[1:4]), table
+        assert days[4] in stored or table == "update_decisions"
+    assert {path: path.read_bytes() for folder in folders for path in folder.iterdir()} == before
+
+
+def test_a_damaged_file_of_sums_is_made_anew(copied):
+    coordinator = copied()
+    space = coordinator.workspace
+    path = space.warehouse.files.path("failure_signatures", LAST_DAY)
+    before = space.warehouse.read_day("failure_signatures", LAST_DAY)
+    path.write_bytes(b"junk")
+    (broken,) = space.warehouse.verify("failure_signatures", [LAST_DAY])
+    assert str(path) in broken.actual + broken.expected
+    space.sums.refresh_signatures([LAST_DAY])
+    assert space.warehouse.verify("failure_signatures", [LAST_DAY]) == []
+    assert space.warehouse.read_day("failure_signatures", LAST_DAY) == before

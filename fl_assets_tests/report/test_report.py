@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.playbooks.rules import held_by
 from fl_assets.report.build import build_report, change_of
-from fl_assets.report.page import render_page
+from fl_assets.report.in_markdown import report_in_markdown
+from fl_assets.report.page import render_page, write_report
 from fl_assets.report.records import ReportRows
 from fl_assets.report.words import MAX_TEXT, rule, visible, with_code, without_subject
 from fl_assets_tests.build import DAY, pattern, playbook
@@ -467,6 +468,16 @@ def test_what_became_of_changes_is_told_at_the_top_and_in_a_section():
         report.summary
     )
     assert [(one.day, one.action) for one in report.steps] == [(BEFORE, "promoted"), (DAY, "rolled_back")]
+
+
+def test_the_page_says_what_was_too_much_to_be_looked_at(tmp_path):
+    said = "1,000,300 failures of 980,000 messages that are rarest are in no pattern"
+    report = build_report(rows(left_out={"messages": 980_000, "failures": 1_000_300}))
+    page, twin = write_report(tmp_path, report)
+    for text in (" ".join(report.summary), page.read_text(), twin.read_text(), report_in_markdown(report)):
+        assert said in text
+    for nothing in ({}, {"messages": 0, "failures": 0}):
+        assert "in no pattern" not in " ".join(build_report(rows(left_out=nothing)).summary)
 
 
 def test_the_summary_says_what_becomes_of_what_is_ready():
