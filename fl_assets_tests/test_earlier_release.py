@@ -1,19 +1,29 @@
 """What an earlier release wrote is read as it lies: a lake, a warehouse and a Dagster home of commit 49f339c.
 
+What a later one wrote is refused, and left as it lies.
+
 `fixtures/written_by_49f339c.tar.xz` is the data folder that release made of a simulated fleet (five nodes,
 three days; the first two with a cycle).
 """
 
+import sqlite3
 import tarfile
-from datetime import date
+from contextlib import closing
+from datetime import UTC, date, datetime
 from pathlib import Path
 
+import orjson
 import pytest
 import yaml
+from pydantic import BaseModel
 
+from fl_assets.adapters.memory import MemoryFile, StoreMemory
 from fl_assets.coordinator import open_home
 from fl_assets.core.tables import TABLES
 from fl_assets.defs.launcher import WatchedRunLauncher
+from fl_assets.events.index import TelemetryIndex
+from fl_assets.updates.history import Event
+from fl_assets.updates.log import UpdateLog
 from fl_assets_tests.conftest import coordinator_in, settings_in, texts_below
 
 ARCHIVE = Path(__file__).parent / "fixtures" / "written_by_49f339c.tar.xz"
@@ -102,3 +112,53 @@ def test_a_home_of_the_users_own_may_go_on_naming_it():
     from fl_assets import launcher
 
     assert launcher.WatchedRunLauncher is WatchedRunLauncher
+
+
+def _later(path: Path, record: BaseModel, **more: object) -> Path:
+    path.write_bytes(orjson.dumps({**record.model_dump(mode="json"), "of_a_later_release": 1} | more) + b"\n")
+    return path
+
+
+def _index_of(folder: Path) -> Path:
+    with closing(sqlite3.connect(folder / "index.sqlite")) as connection:
+        connection.execute("pragma user_version = 99")
+    return folder / "index.sqlite"
+
+
+EVENT = Event(number=1, at=datetime(2026, 11, 1, tzinfo=UTC), what="approved")
+LATER = {
+    "history of updates": (
+        lambda folder: _later(folder / "history.jsonl", EVENT),
+        lambda path: UpdateLog(path, clock=lambda: datetime.now(UTC)).events(),
+    ),
+    "a step that is not known": (
+        lambda folder: _later(folder / "history.jsonl", EVENT, what="suspended"),
+        lambda path: UpdateLog(path, clock=lambda: datetime.now(UTC)).events(),
+    ),
+    "memory of adapters": (
+        lambda folder: _later(folder / "adapter-state.json", StoreMemory()),
+        lambda path: MemoryFile(path).load(),
+    ),
+    "index of files": (_index_of, lambda path: TelemetryIndex(settings_in(path.parent)).pending()),
+}
+
+
+@pytest.mark.parametrize("store", LATER)
+def test_what_a_later_release_wrote_is_refused_with_a_safe_way_and_left_as_it_is(store, tmp_path):
+    """No message advises to remove it: what was taken back, or answered, would be forgotten."""
+    write, read = LATER[store]
+    path = write(tmp_path)
+    before = path.read_bytes()
+    with pytest.raises(RuntimeError, match=r"was written by a later release.*Use that release") as error:
+        read(path)
+    assert str(path.name) in str(error.value)
+    assert "nothing was changed" in str(error.value)
+    assert "remove" not in str(error.value)
+    assert path.read_bytes() == before
+
+
+def test_a_damaged_memory_of_adapters_is_to_be_restored_and_not_removed(tmp_path):
+    (tmp_path / "adapter-state.json").write_bytes(b"{")
+    with pytest.raises(RuntimeError, match="restore it from a backup") as error:
+        MemoryFile(tmp_path / "adapter-state.json").load()
+    assert "remove" not in str(error.value)

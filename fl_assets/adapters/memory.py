@@ -16,6 +16,7 @@ from fl_assets.adapters.folder import AdapterStoreError
 from fl_assets.adapters.manifest import AdapterManifest, version_key
 from fl_assets.core.models import Record, Violation
 from fl_assets.infra.disk import write_atomically
+from fl_assets.infra.errors import unreadable
 
 _ENTRIES_KEPT = 500
 
@@ -89,10 +90,8 @@ class MemoryFile:
         except FileNotFoundError:
             return StoreMemory()
         except ValidationError as error:
-            message = (
-                f"{self._path} cannot be read; restore it, or remove it to remember only what is installed"
-            )
-            raise AdapterStoreError(message) from error
+            remedy = "restore it from a backup, for it says what was taken back and which versions were seen"
+            raise AdapterStoreError(unreadable(str(self._path), error, remedy)) from error
 
     def save(self, memory: StoreMemory) -> None:
         """Write the memory if it has changed."""

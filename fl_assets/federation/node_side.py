@@ -40,6 +40,7 @@ from fl_assets.federation.rare import shared_templates, split_status
 from fl_assets.federation.summary import NODE_ID, SignedSummary, Summary, shared_settings, summary_to_sign
 from fl_assets.infra.clock import now_utc
 from fl_assets.infra.disk import Disk, locked, write_atomically
+from fl_assets.infra.errors import unreadable
 from fl_assets.infra.json_text import canonical_record
 from fl_assets.infra.keys import make_private_key, public_pem, sign
 from fl_assets.infra.open_lake import open_lake
@@ -179,11 +180,9 @@ class NodeSummaries:
             try:
                 found.append(LedgerEntry.model_validate_json(line))
             except ValidationError as error:
-                message = (
-                    f"line {number} of {self.ledger_path} cannot be read; restore the file from a "
-                    "backup, for it says what was spent"
-                )
-                raise SummaryError(message) from error
+                remedy = "restore the file from a backup, for it says what was spent"
+                what = f"line {number} of {self.ledger_path}"
+                raise SummaryError(unreadable(what, error, remedy)) from error
             if len(found) > 1 and found[-1].sequence <= found[-2].sequence:
                 message = (
                     f"line {number} of {self.ledger_path} has number {found[-1].sequence} after "

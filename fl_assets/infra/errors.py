@@ -2,6 +2,8 @@
 
 import re
 
+from pydantic import ValidationError
+
 
 class LakeError(RuntimeError):
     """A manifest or a lake that cannot be used; the text names it and the remedy."""
@@ -21,6 +23,23 @@ class ConcurrentCommitError(RuntimeError):
 
 class NeedsHumanError(RuntimeError):
     """A change could be neither finished nor rolled back; the text names the files."""
+
+
+def unreadable(what: str, error: ValidationError, remedy: str) -> str:
+    """Return why a record on disk cannot be read, and what to do: another remedy where it is only newer.
+
+    Args:
+        what: the place.
+        error: what its fields broke.
+        remedy: for one that is damaged.
+    """
+    if all(one["type"] in _LATER for one in error.errors(include_url=False, include_input=False)):
+        return f"{what} was written by a later release. Use that release; nothing was changed"
+    return f"{what} cannot be read; {remedy}"
+
+
+_LATER = ("extra_forbidden", "literal_error")
+"""What a field or a word that this release does not know breaks."""
 
 
 def first_words(error: Exception) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from fl_assets.infra.disk import Disk, locked
-from fl_assets.infra.errors import NeedsHumanError
+from fl_assets.infra.errors import NeedsHumanError, unreadable
 from fl_assets.updates.history import Event, What
 
 
@@ -47,11 +47,8 @@ class UpdateLog:
             try:
                 event = Event.model_validate_json(line)
             except ValidationError as error:
-                message = (
-                    f"needs a person: line {number} of {self.path} cannot be read as an event; "
-                    "restore the file from a backup"
-                )
-                raise NeedsHumanError(message) from error
+                what = f"needs a person: line {number} of {self.path}"
+                raise NeedsHumanError(unreadable(what, error, "restore the file from a backup")) from error
             if event.number != number:
                 message = (
                     f"needs a person: line {number} of {self.path} has number {event.number}; lines "

@@ -46,7 +46,7 @@ def take_release(
     )
     if why := why_refused(release, channel=channel, highest=sequence, seen=seen):
         raise ReleaseRefusedError(why)
-    remembered = {"sequence": release.sequence, "seen": max(seen, release.issued_at).isoformat()}
+    remembered = known | {"sequence": release.sequence, "seen": max(seen, release.issued_at).isoformat()}
     memory.parent.mkdir(parents=True, exist_ok=True)
     neighbour = memory.with_name(f".{memory.name}.new")
     (disk or Disk()).place(memory, json.dumps(remembered).encode(), 0o600, by_way_of=neighbour)

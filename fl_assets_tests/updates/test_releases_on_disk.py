@@ -370,6 +370,11 @@ def test_a_node_takes_what_is_signed_and_remembers_number_and_time(root):
     start(releases(root))
     assert taken(root, NOW).for_node("n2") == {"agent.toml#timeout": "8000"}
     assert json.loads((root / "memory.json").read_bytes()) == {"sequence": 1, "seen": NOW.isoformat()}
+    (root / "memory.json").write_text(json.dumps({"sequence": 1, "seen": NOW.isoformat(), "later": 1}))
+    taken(root, NOW)
+    assert json.loads((root / "memory.json").read_bytes())["later"] == 1, (
+        "what a later release put there stays"
+    )
 
 
 def test_a_node_refuses_an_older_release_though_it_is_validly_signed(root):
