@@ -15,6 +15,8 @@ from fl_assets.updates.releases import Releases
 from fl_assets.updates.rollout import Clock, Decided, decided_on, intent_of, open_releases
 from fl_assets.updates.stores import UpdateStores
 
+MAX_BY, MAX_REASON = 200, 2000
+"""Longest name and reason that the history keeps, in characters."""
 _LISTED = 8
 """Ids that are listed when the start of one is ambiguous."""
 
@@ -96,6 +98,10 @@ def answer(
             historical day, or that changes nothing.
         RefusedChangeError: its update is past that.
     """
+    for name, text, most in (("by", by, MAX_BY), ("reason", reason, MAX_REASON)):
+        if len(text) > most or not text.replace("\n", " ").isprintable():
+            message = f"decision {decision_id[:40]!r}: {name} must be at most {most} printable characters"
+            raise AnswerError(message)
     if not by.strip() or not reason.strip():
         empty = " and ".join(name for name, text in (("by", by), ("reason", reason)) if not text.strip())
         message = f"decision {decision_id!r}: {empty} must not be empty"
@@ -154,6 +160,7 @@ def undo(
 
 def _not_one(begin: str, found: Collection[str], what: str) -> str:
     """Say that none or several ids start so, and list them."""
+    begin = begin[:40]
     lists = f"`fl-assets {what}` lists them with their ids"
     if not found and begin.startswith("p-"):
         return f"{begin!r} is the id of a pattern; {lists}"

@@ -456,7 +456,17 @@ def test_30_links_in_place_of_folders_lead_nowhere(store, source, tmp_path):
 
 @pytest.mark.parametrize(
     "damage",
-    ["symlink", "hard link", "other bytes", "extra file", "missing", "folder", "other manifest", "fifo"],
+    [
+        "symlink",
+        "hard link",
+        "other bytes",
+        "extra file",
+        "missing",
+        "folder",
+        "other manifest",
+        "fifo",
+        "sparse",
+    ],
 )
 def test_30_what_was_changed_on_disk_is_not_switched_to(store, source, tmp_path, damage):
     source.publish("1.0.0")
@@ -478,6 +488,8 @@ def test_30_what_was_changed_on_disk_is_not_switched_to(store, source, tmp_path,
         weights.mkdir()
     elif damage == "fifo":
         os.mkfifo(weights)
+    elif damage == "sparse":  # of a size that nobody reads to its end
+        os.truncate(weights, 1 << 43)
     elif damage == "other manifest":
         (folder / MANIFEST).write_bytes(
             canonical_record(manifest_of(lora_files(seed=1), version="1.0.0", skills=()))

@@ -371,6 +371,23 @@ def test_an_answer_without_the_code_of_its_change_is_refused_in_one_line(folder,
     assert carried_out(space, clock)["status"] == "staged"
 
 
+@pytest.mark.parametrize(
+    "odd", [{"by": "ann\x1b[31m"}, {"by": "a" * 201}, {"reason": "x" * 2001}, {"by": "a\u202eb"}]
+)
+def test_a_name_or_reason_that_no_history_should_keep_is_refused(folder, odd):
+    """Also with the right code: a run's config is typed by whoever reaches the launchpad."""
+    space, clock = space_in(folder, "stage"), Clock(DAY)
+    one = decided(space).decision.decision_id
+    codes = [code_for(space.updates, one)]
+    with pytest.raises(ValueError, match="printable characters") as raised:
+        answers.answer(space.updates, one, yes=True, codes=codes, clock=clock, **(SAID | odd))
+    assert str(raised.value).isprintable()
+    with pytest.raises(ValueError, match="matches no decision") as raised:
+        answers.answer(space.updates, "'; drop\n" * 10_000, yes=True, codes=codes, clock=clock, **SAID)
+    assert len(str(raised.value)) < 300
+    assert open_releases(space.updates).events() == []
+
+
 def test_a_code_is_good_for_one_answer(folder):
     space, clock = space_in(folder, "stage"), Clock(DAY)
     one = decided(space).decision.decision_id
