@@ -4,6 +4,7 @@ What goes here: starting cycles and returning their results. What does not: the 
 (`defs/assets/`).
 """
 
+import glob
 import os
 import re
 import threading
@@ -286,9 +287,15 @@ def dagster_home(config: FederatedLearningConfig) -> Path:
         SettingsError: DAGSTER_HOME is a relative path, or no folder can be made there.
     """
     named = os.environ.get("DAGSTER_HOME")
+    home = Path(named) if named else config.data_path / "dagster"
+    if glob.escape(str(home.absolute())) != str(home.absolute()):
+        message = (
+            f"{home.absolute()}: Dagster takes [, * and ? in the path of its home for a pattern, and would "
+            "not find its settings there; name a folder without them in DAGSTER_HOME"
+        )
+        raise SettingsError(message)
     if not named:
         return prepare_home(config)
-    home = Path(named)
     if not home.is_absolute():
         message = f"DAGSTER_HOME='{named}': must be an absolute path; try '{home.resolve()}', or unset it"
         raise SettingsError(message)

@@ -8,7 +8,9 @@ import orjson
 import pandas as pd
 import pytest
 
+from fl_assets.coordinator import open_home
 from fl_assets.core.cycles import window_of
+from fl_assets.core.settings import SettingsError
 from fl_assets.patterns.analysis import analyse
 from fl_assets.patterns.rule_files import load_corrections, load_failure_classes
 from fl_assets.workspace import Workspace
@@ -187,3 +189,31 @@ def test_a_file_of_events_of_many_days_takes_no_transaction_a_day(tmp_path, monk
     assert commits == ["gate_verdicts"] * 3 + ["conversation_signals"] * 3
     assert space.warehouse.rows("select count(*) as n from gate_verdicts")[0]["n"] == 2 * len(days)
     assert not space.sums.refresh_conversations(space.days.with_events(DAY))
+
+
+def test_a_path_with_characters_of_patterns_is_a_path(tmp_path, monkeypatch):
+    """In no file name of ours, of DuckDB or of Dagster is `[` anything but itself; of `?` it is said."""
+    settings = settings_in(tmp_path / "we[i]rd *{x}'% z")
+    (settings.telemetry_path / "n[1]").mkdir(parents=True)
+    (settings.telemetry_path / "n[1]" / "a?*.jsonl").write_bytes(
+        call_line("e1", success=False, error="x") + b"\n"
+    )
+    space = Workspace(settings)
+    report, _ = space.intake.ingest()
+    assert (report.events, report.unread) == (1, ())
+    space.warehouse.create(settings.lake_folder)
+    assert space.warehouse.rows("select event_id, node_id from raw_traces") == [
+        {"event_id": "e1", "node_id": "n1"}
+    ]
+    space.sums.refresh_signatures([DAY])
+    assert space.patterns.history(DAY).messages["masked_error"].tolist() == ["x"]
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    with pytest.raises(SettingsError, match="name a folder without them in DAGSTER_HOME"):
+        open_home(settings)
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    with open_home(settings) as instance:
+        assert instance.telemetry_enabled is False
+    with pytest.raises(SettingsError, match=r"FEDERATED_LEARNING_DATA_PATH.*must have no \?"):
+        settings_in(tmp_path / "a?b")
+    with pytest.raises(SettingsError, match="two hexadecimal digits"):
+        settings_in(tmp_path / "a%41b")

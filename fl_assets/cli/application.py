@@ -6,6 +6,7 @@ Dagster is imported only by commands that need it, so that `--help` is quick.
 import atexit
 import gc
 import getpass
+import resource
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from importlib.metadata import version
@@ -33,6 +34,8 @@ app = typer.Typer(
     "2 wrong usage; 3 too few events, so that nothing was learned.",
 )
 TOO_FEW_EVENTS = 3
+MIN_ADDRESS_SPACE = 4 * 2**30
+"""Bytes that Arrow, DuckDB and their threads reserve."""
 _LISTED = 8
 """Ids that are listed when the start of one is ambiguous."""
 
@@ -153,6 +156,7 @@ def coordinator_here(*, verbose: bool = False, first: date | None = None) -> "Fe
         first: first day to work on; partitions then begin with the oldest telemetry there is.
     """
     config = settings_of_inputs()
+    check_address_space()
     if first:
         from fl_assets.infra.first_day import first_partition, remember
         from fl_assets.workspace import Workspace
@@ -171,6 +175,22 @@ def coordinator_here(*, verbose: bool = False, first: date | None = None) -> "Fe
         gc.freeze()
         atexit.register(gc.unfreeze)  # else DuckDB's binding reports leaks
         gc.enable()
+
+
+def check_address_space() -> None:
+    """Refuse a limit under which libraries of ours end the process without a word.
+
+    Raises:
+        CommandError: `ulimit -v` is below `MIN_ADDRESS_SPACE`.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < MIN_ADDRESS_SPACE:
+        message = (
+            f"the address space is limited to {limit // 2**20} MiB (ulimit -v), and at least "
+            f"{MIN_ADDRESS_SPACE // 2**20} are needed, most of which is never used; lift that limit, and "
+            "bound memory by FEDERATED_LEARNING_MEMORY_MB or by a container"
+        )
+        raise CommandError(message)
 
 
 def report_of(wanted: date | None) -> "tuple[Workspace, Report]":

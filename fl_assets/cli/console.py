@@ -4,6 +4,7 @@ What goes here: layout and words. What does not: reading results (`cycle_view.py
 (`coordinator.py`).
 """
 
+import json
 import re
 import sys
 from collections import Counter
@@ -231,8 +232,17 @@ def show_playbooks(playbooks: Sequence[Playbook]) -> None:
 
 
 def show_json(content: Any) -> None:
-    """Print JSON, indented, for machines."""
-    sys.stdout.write(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_NAIVE_UTC).decode() + "\n")
+    """Print JSON, indented, for machines.
+
+    What is not printable, such as what turns the direction of text, stands as its JSON escape: the same
+    value, which no terminal obeys.
+    """
+    text = orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_NAIVE_UTC).decode()
+    if not text.replace("\n", "").isprintable():
+        text = "".join(
+            letter if letter.isprintable() or letter == "\n" else json.dumps(letter)[1:-1] for letter in text
+        )
+    sys.stdout.write(text + "\n")
 
 
 def show_report(report: Report, page: Path, twin: Path, *, as_json: bool) -> None:

@@ -54,7 +54,7 @@ def take_release(
     values = {name: json.loads(text) for name, text in taken.for_node(node).items()}
     fields: dict[str, Any] = {"node_id": node, "channel": taken.channel, "sequence": taken.sequence}
     fields |= {"expires_at": taken.expires_at.isoformat(), "values": values}
-    say(json.dumps(fields, ensure_ascii=False))
+    say(json.dumps(fields))
 
 
 @app.command()

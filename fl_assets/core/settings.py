@@ -352,6 +352,17 @@ class FederatedLearningConfig(BaseSettings):
         )
         raise ValueError(message)
 
+    @field_validator("data_path")
+    @classmethod
+    def _databases_can_be_opened_there(cls, value: Path) -> Path:
+        if re.search("[?]|%[0-9A-Fa-f]{2}", str(value.absolute())):
+            message = (
+                "must have no ? and no % with two hexadecimal digits in its absolute path: DuckDB and "
+                "Dagster's SQLite take them for options and escapes"
+            )
+            raise ValueError(message)
+        return value
+
     @field_validator("adapter_url", "vllm_url", "writer_url")
     @classmethod
     def _server_is_a_plain_url(cls, value: str) -> str:

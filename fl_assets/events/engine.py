@@ -246,7 +246,7 @@ class DuckDBEngine:
 
         `lost_events` are those of refused lines, `bad_ratio` is their share of all events.
         """
-        manifests = {table.name: self.lake.told(table.name, day) for table in LAKE_TABLES}
+        manifests = {table.name: self.lake.manifest_or_damage(table.name, day) for table in LAKE_TABLES}
         rows = {name: manifest.rows if manifest else 0 for name, manifest in manifests.items()}
         events = rows["raw_traces"] + rows["conversation_logs"]
         lost = lost_events(manifests["quarantined_events"])

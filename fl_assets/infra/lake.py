@@ -64,7 +64,9 @@ class Manifest(Record):
         False, description="Whether retention removed the rows; the counts are those of before."
     )
     stats: dict[str, int | float] = Field(default_factory=dict)
-    damage: str = Field("", exclude=True, description="Why the one on disk cannot be read (`told`).")
+    damage: str = Field(
+        "", exclude=True, description="Why the one on disk cannot be read (`manifest_or_damage`)."
+    )
 
 
 def _schema_of(content: bytes) -> int:
@@ -130,7 +132,7 @@ class Lake:
         _check_schema(path, manifest.schema_version)
         return manifest
 
-    def told(self, table: str, day: date) -> Manifest | None:
+    def manifest_or_damage(self, table: str, day: date) -> Manifest | None:
         """Return the same, for who only reads: in place of a damaged one, one without rows that says so.
 
         So a damaged day stops no other: `verify` names it, and nothing is written to it or removed from it.
@@ -178,7 +180,7 @@ class Lake:
 
     def files(self, table: str, days: Iterable[date]) -> list[Path]:
         """Return the Parquet files of those of the days that have rows, oldest day first."""
-        manifests = (self.told(table, day) for day in sorted(set(days)))
+        manifests = (self.manifest_or_damage(table, day) for day in sorted(set(days)))
         return [
             self.folder(table, manifest.day) / file.name
             for manifest in manifests
@@ -192,8 +194,8 @@ class Lake:
 
     def content_of(self, day: date) -> str:
         """Return a token that changes exactly when what is stored of a day does."""
-        manifests = (self.told(table, day) for table in _CONTENT_TABLES)
-        summaries = self.told(_SUMMARIES, day)
+        manifests = (self.manifest_or_damage(table, day) for table in _CONTENT_TABLES)
+        summaries = self.manifest_or_damage(_SUMMARIES, day)
         return "-".join(
             [
                 *(manifest.content_hash if manifest else "none" for manifest in manifests),
@@ -206,7 +208,7 @@ class Lake:
 
         A node that has both counts by its summary.
         """
-        summaries = self.told(_SUMMARIES, day)
+        summaries = self.manifest_or_damage(_SUMMARIES, day)
         summarised = {
             node
             for path in self.files(_SUMMARIES, [day])
@@ -214,7 +216,7 @@ class Lake:
         }
         events = int(summaries.stats.get("summary_events", 0)) if summaries else 0
         for table in _CONTENT_TABLES[:2]:
-            manifest = self.told(table, day)
+            manifest = self.manifest_or_damage(table, day)
             events += manifest.rows if manifest else 0
             for path in self.files(table, [day]) if summarised else ():
                 nodes = pq.read_table(path, columns=["node_id"], partitioning=None)["node_id"]
@@ -325,7 +327,7 @@ class Lake:
 
     def verify(self, table: str, day: date) -> list[Violation]:
         """Compare the Parquet files of a day with its manifest, byte for byte; nothing for a missing day."""
-        manifest = self.told(table, day)
+        manifest = self.manifest_or_damage(table, day)
         if manifest is None or manifest.is_expired:
             return []
         subject = f"{table} of {day}"
@@ -355,7 +357,7 @@ class Lake:
     def sweep(self, table: str, day: date) -> list[Path]:
         """Remove what a day's manifest does not name; return it. Needs the ingestion lock."""
         folder = self.folder(table, day)
-        manifest = self.told(table, day)
+        manifest = self.manifest_or_damage(table, day)
         if manifest and manifest.damage:
             return []
         kept = {MANIFEST, *(file.name for file in manifest.files)} if manifest else set()
@@ -387,7 +389,7 @@ class Lake:
         first_kept = today - timedelta(days=retention_days)
         tables = sorted(path.name for path in self.root.glob("*/") if path.name != _SUMMARIES)
         old = [(table, day) for table in tables for day in self.days(table) if day < first_kept]
-        found = [self.told(table, day) for table, day in old]
+        found = [self.manifest_or_damage(table, day) for table, day in old]
         manifests = [one for one in found if one and not one.is_expired and not one.damage]
         if not manifests:
             return []

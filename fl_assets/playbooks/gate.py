@@ -201,7 +201,7 @@ class Gate:
             day,
             self._settings,
             self._days().events_on(day),
-            lost_events(self._lake.told("quarantined_events", day)),
+            lost_events(self._lake.manifest_or_damage("quarantined_events", day)),
             lambda: self._window(day),
             lambda: [broken for table in EVENT_TABLES for broken in self._lake.verify(table, day)],
             lambda: [
@@ -236,7 +236,7 @@ class Gate:
         days = [day] if rule.is_of_day_alone else list(self._window(day).days)
         read = [repr(sorted(rule.limits(self._settings).items()))]
         for each in days:
-            quarantined = self._lake.told("quarantined_events", each)
+            quarantined = self._lake.manifest_or_damage("quarantined_events", each)
             read += [str(each), self._lake.content_of(each), str(lost_events(quarantined))]
             if rule.is_of_day_alone:
                 files = [path for table in EVENT_TABLES for path in self._lake.files(table, [each])]

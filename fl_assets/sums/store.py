@@ -143,7 +143,7 @@ class SumsStore:
 
     def _is_expired(self, day: date) -> bool:
         """Whether retention removed a day's events, so that only its sums are left."""
-        manifest = self._lake.told("raw_traces", day)
+        manifest = self._lake.manifest_or_damage("raw_traces", day)
         return manifest is not None and manifest.is_expired
 
     def _inputs_now(self, day: date) -> str:

@@ -1,5 +1,6 @@
 """What somebody at a terminal meets: searching, shortened output, folders that are only read, taken ports."""
 
+import json
 import os
 import re
 import socket
@@ -14,8 +15,8 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from fl_assets import cli, coordinator
-from fl_assets.cli.application import CommandError, one_of, parse_day
-from fl_assets.cli.console import TOP
+from fl_assets.cli.application import CommandError, check_address_space, one_of, parse_day
+from fl_assets.cli.console import TOP, show_json
 from fl_assets.cli.help_page import SECTIONS
 from fl_assets.cli.processes import ServeError, check_port, serve
 from fl_assets.core.settings import SettingsError
@@ -174,3 +175,21 @@ def test_every_command_is_in_one_section_and_its_sentence_is_whole():
     assert sorted(listed) == sorted(get_command(cli.app).commands)
     shown = run("--help").stdout
     assert "...\n" not in shown.partition("Options:")[2]
+
+
+def test_json_is_the_same_value_and_moves_no_terminal(capsys):
+    odd = {"name": "a\u202eb\u200b\u001b[31m\U000e0041 é 東京", "rows": ["\u2066x\nline"]}
+    show_json(odd)
+    said = capsys.readouterr().out
+    assert json.loads(said) == odd
+    assert said.replace("\n", "").isprintable()
+    assert "é 東京" in said
+
+
+def test_a_limit_of_address_space_is_an_error_and_no_crash(monkeypatch):
+    """Under `ulimit -v` of 2 GB a library ends the process, with no word of ours."""
+    monkeypatch.setattr("resource.getrlimit", lambda _: (2 * 10**9, -1))
+    with pytest.raises(CommandError, match=r"limited to 1907 MiB \(ulimit -v\)"):
+        check_address_space()
+    monkeypatch.setattr("resource.getrlimit", lambda _: (-1, -1))
+    check_address_space()

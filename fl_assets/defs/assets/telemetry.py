@@ -72,7 +72,7 @@ def telemetry(
         if key not in context.selected_asset_keys:
             continue
         for day in days:
-            manifest = space.lake.told(name, day)
+            manifest = space.lake.manifest_or_damage(name, day)
             stats = _day_stats(space.engine.day_stats(day)) if name == "raw_traces" else {}
             stats |= {"refused_in_this_run": len(taken.refused)} if name == "node_summaries" else {}
             stats |= _not_read(report) if name == "quarantined_events" else {}
