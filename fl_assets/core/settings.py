@@ -357,8 +357,8 @@ class FederatedLearningConfig(BaseSettings):
     def _databases_can_be_opened_there(cls, value: Path) -> Path:
         if re.search("[?]|%[0-9A-Fa-f]{2}", str(value.absolute())):
             message = (
-                "must have no ? and no % with two hexadecimal digits in its absolute path: DuckDB and "
-                "Dagster's SQLite take them for options and escapes"
+                "must be an absolute path without ?, and without % before two hexadecimal digits, which "
+                "DuckDB and Dagster's SQLite take for options and escapes"
             )
             raise ValueError(message)
         return value
