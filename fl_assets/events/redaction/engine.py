@@ -23,6 +23,10 @@ from fl_assets.events.redaction.rule import ENTITIES, ITEM_SEPARATOR, UNREDACTAB
 from fl_assets.events.redaction.rules import RULES
 from fl_assets.events.redaction.views import VIEWS, has_trigger
 
+_REACH = 48
+"""Bytes around what is judged in which something that was normalised may tell that it is a secret."""
+_JUDGED_AGAIN = 2
+"""How often a text is judged again at the most: what was masked tells of what stands beside it."""
 _FINDERS_OF_KINDS = 32
 """Finders that are kept for the kinds that were found together in a text."""
 _ITEM_SEPARATOR = ITEM_SEPARATOR.encode()
@@ -106,12 +110,16 @@ class _Finder:
             touching: where it was normalised, in order; given, only matches that touch one of these count.
         """
         found = []
+        if self._judge:
+            matches = self._find(text)
+            if touching is not None:
+                matches = [one for one in matches if _touches(touching, one[0] - _REACH, one[1] + _REACH)]
+            return [
+                Replacement(start, end, f"<{entity}>".encode(), entity)
+                for start, end, entity in self._judge(text, matches)
+            ]
         for start, end in self._find(text):
             if touching is not None and not _touches(touching, start, end):
-                continue
-            if self._judge:
-                if place := self._judge(text, start, end):
-                    found.append(Replacement(*place, self.mask, self.entity))
                 continue
             edge = start
             while edge and start - edge < 4:
@@ -192,6 +200,16 @@ def _apply(draft: Draft, found: dict[bytes, str], places: Iterable[int], *, is_v
             draft.replace(changes)
 
 
+def _judge_again(draft: Draft, found: dict[bytes, str], places: Iterable[int]) -> None:
+    """Mask what is judged to be a secret now that others are masked beside it; `found` gets them."""
+    judged = [place for place in places if RULES[place].judge]
+    for _ in range(_JUDGED_AGAIN if judged and found else 0):
+        before = len(found)
+        _apply(draft, found, judged, is_view=False)
+        if len(found) == before:
+            return
+
+
 def _again(text: bytes, found: dict[bytes, str]) -> list[Replacement]:
     """Return where values that were found in a text stand in it once more, as words of their own."""
     changes: list[Replacement] = []
@@ -247,6 +265,7 @@ def _redacted(text: bytes, places: list[int] | None = None) -> tuple[bytes, dict
         if draft.edits:
             places = needed(draft.text)
     _apply(draft, found, places, is_view=False)
+    _judge_again(draft, found, places)
     if found and (changes := _again(draft.text, found)):
         draft.replace(changes)
     counts: dict[str, int] = {}

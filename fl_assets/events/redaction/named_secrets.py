@@ -23,7 +23,7 @@ _KEY_ABROAD = (
     + "|מפתח|कुंजी|คีย์|密钥|金鑰|令牌|秘密鍵|キー|トークン|키|토큰|مفتاح|الرمز"
 )
 """Words for a key or a token in other languages."""
-_KEY_OF = any_case(
+KEY_OF = any_case(
     "(?:public|primary|foreign|cache|partition|sort|idempotency|object|s3|redis|dedup|routing|hash|websocket"
     "|lookup|row|map|dict|index|group|shard|composite|unique|unexpected|range|event|trace|bucket"
     "|storage path|page|next|continuation|pad|eos|bos|stop|mask|start|end|first|last|order|join"
@@ -31,7 +31,7 @@ _KEY_OF = any_case(
     "|image|file|blob|tag|lock|state|artifact|memo|correlation|record|node|kafka|etcd|from)"
 )
 """What has keys that are no secrets."""
-_TOKEN_OF = any_case(
+TOKEN_OF = any_case(
     "(?:public[ _-]?key|next|page|continuation|pad|eos|bos|unk|stop|mask|sep|cls|start|end|first|last)"
 )
 """What has tokens that are no secrets."""
@@ -71,7 +71,7 @@ RULES = (
     ),
     Rule(
         "API_KEY",
-        f"((?:{_TOKEN_OF}[_A-Za-z -]{{0,8}}[Tt]oken{ASSIGN}"
+        f"((?:{TOKEN_OF}[_A-Za-z -]{{0,8}}[Tt]oken{ASSIGN}"
         f"|{_SECRET_WORD}(?:[ ](?:is|was|provided))?{ASSIGN})@?{QUOTE}?)([0-9A-Za-z_.~+/=%:-]{{6,}})()",
         examples=("client_secret=‹x9Kd02mQ›", "&sig=‹hGFFPrzfgmRElBd1vM5FKg%3D›"),
         stays=("token_count=123456", "next_page_token=CAUQAA1", "api_key=settings.key", "token: 123456789"),
@@ -81,7 +81,7 @@ RULES = (
             CODE,
             "https?:|/(?:.*[^=])?$",
             Unless(before="[Tt][Oo][Kk][Ee][Nn][^0-9A-Za-z]*", value=".{0,9}$"),
-            Unless(before=f"^{_TOKEN_OF}.*"),
+            Unless(before=f"^{TOKEN_OF}.*"),
         ),
     ),
     Rule(
@@ -107,7 +107,7 @@ RULES = (
     Rule(  # a key of something, in prose or not
         "API_KEY",
         f"((?:^{_TOKEN_OR_SECRET}|[^0-9A-Za-z]{_TOKEN_OR_SECRET}"
-        f"|(?:{_KEY_OF}[A-Za-z_-]{{0,12}}[ _-]?|[A-Za-z]{{2,24}}[ ._-]?|[?&]|--)"
+        f"|(?:{KEY_OF}[A-Za-z_-]{{0,12}}[ _-]?|[A-Za-z]{{2,24}}[ ._-]?|[?&]|--)"
         f"(?:{any_case('(?:key|token|secret)')}|appid)(?: [0-9]{{1,2}})?|{_VENDOR_LOGIN})"
         f"(?: (?:is|was|provided|saved|set|loaded|created))?:?(?:{ASSIGN}{QUOTE}?|[ \t]+[\"'`|]?[ ]?[`]?"
         "|[\"'](?:, ?|[)] ?, ?)[\"']|[(][\"']))"
@@ -129,7 +129,7 @@ RULES = (
             f"/|[a-z]+(?:[_/-][a-z0-9]{{1,12}}){{1,6}}$|{_YEAR}",
             Unless(before=f"(?:{any_case('(?:next|max|public)')}|(?:^|[^Cc]){any_case('count')}).*"),
             Unless(before="(?:[RD]SA|EC?DSA|EdDSA) key.*", value="[0-9A-F]+$"),
-            Unless(before=f"^{_KEY_OF}.*"),
+            Unless(before=f"^{KEY_OF}.*"),
         ),
         alone=True,
         apart=True,
@@ -164,7 +164,7 @@ RULES = (
     ),
     Rule(  # of one kind of letters, which hashes and ids are, too
         "API_KEY",
-        f"((?:(?:{_TOKEN_OF}[_ -]?)?{_HEX_KEY}[\"']?{_IS_OF}"
+        f"((?:(?:{TOKEN_OF}[_ -]?)?{_HEX_KEY}[\"']?{_IS_OF}"
         f"[ :=>]{{1,3}}[\"'`]?|[{{,][ ]?[\"']Key[\"']: ?[\"']|/(?:web)?hooks?/))"
         f"({_PLAIN_KEY})([^0-9A-Za-z_-]|$)",
         examples=(
@@ -178,7 +178,7 @@ RULES = (
         ),
         stays=("next token 1b3918d08a64532ac5d160de11159b7520983929",),
         need="[^0-9]*[0-9].*",
-        unless=(STAND_IN, Unless(before=f"^{_TOKEN_OF}.*")),
+        unless=(STAND_IN, Unless(before=f"^{TOKEN_OF}.*")),
         apart=True,
     ),
     Rule(  # in code

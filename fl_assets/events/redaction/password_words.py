@@ -1,8 +1,8 @@
 """Passwords in code and in sentences: the call that takes them, the word behind them, codes and phrases."""
 
 from fl_assets.events.redaction.blocks import CODE, SEP, SIGNS, STAND_IN
-from fl_assets.events.redaction.passwords import LONG_WORD, UNCASED_WORD
-from fl_assets.events.redaction.rule import Rule, Unless, any_case
+from fl_assets.events.redaction.passwords import LONG_WORD
+from fl_assets.events.redaction.rule import Rule, any_case
 
 _PASSWORD = any_case("(?:pass(?:word|wd|phrase|code|wort)|kennwort|contraseña|senha|mot de passe)")
 _QUOTED = f"[^\"'\\r\\n{SEP}]{{4,80}}"
@@ -92,25 +92,6 @@ RULES = (
         "(?: [Cc]ode)?(?: is |: ?|=| ))([0-9]{4,8})([^0-9A-Za-z]|$)",
         examples=("card pin is ‹6766›", "door PIN code: ‹482913›"),
     ),
-    Rule(  # a code of a few digits, in a dozen languages
-        "PASSWORD",
-        f"((?:{_CODE}){_UP_TO_DIGITS})([A-Z]?[0-9]{{3,8}})([^0-9A-Za-z-]|$)",
-        examples=(
-            "Kod autoryzacyjny SMS: ‹57102938› — przelew",
-            "Il codice OTP per il bonifico è ‹729460›.",
-            "Door code at the back entrance ‹3906›# then push",
-            "暗証番号は‹6093›です",
-            "SIM PIN: ‹2086›, PUK: ‹61834402›",
-            "the iPad passcode is ‹190734›, ok",
-        ),
-        stays=(
-            "error code 404123",
-            "le code de vérification par SMS. Ma commande est la n° 88-20",
-            "code of the door: see page 3906a",
-        ),
-        unless=("(?:19[5-9]|20[0-3])[0-9]$", Unless(before=f".*(?:{_NO_CODE_OF} )$")),
-        apart=True,
-    ),
     Rule(  # in quotes, whatever it is
         "PASSWORD",
         f"({_PHRASE_NAME}(?:[ '’][^0-9\"«“\r\n<={SEP}]{{0,40}}?)?(?:[:]|[ ](?:{_IS})|[ ][:]|sı)[ ]"
@@ -125,27 +106,6 @@ RULES = (
         unless=(STAND_IN, CODE, ".*[ ](?:is|must|required|should|incorrect)(?:[ .]|$)"),
         apart=True,
     ),
-    Rule(  # of a network, in words
-        "PASSWORD",
-        f"({_PHRASE_NAME}[^0-9\"'\r\n<:={SEP}]{{0,24}}?{_WIFI}[^0-9\"'\r\n<:={SEP}]{{0,24}}?"
-        f"(?: ?[:=] ?| (?:{_IS}) )|{_WIFI}[^0-9\"'\r\n<:={SEP}]{{0,24}}?{_PHRASE_NAME}"
-        f"[^0-9\"'\r\n<:={SEP}]{{0,24}}?(?: ?[:=] ?| (?:{_IS}) ))([^ \t\r\n\"'<>,;{SEP}]{{7,}})()",
-        examples=(
-            "la clave del wifi es ‹tortilladepatatas› todo junto",
-            "Hasło do wifi: ‹pierogizkapusta›",
-            "senha do wi-fi da pousada: ‹marazul&areia›",
-            "kablosuz ağ parolası: ‹simitvecay›",
-            "Das WLAN-Kennwort für Gäste ist ‹Frühstück&Meer›, es gilt",
-        ),
-        stays=("the wifi password is incorrect",),
-        unless=(
-            STAND_IN,
-            CODE,
-            "(?:correct|available|changed|different|unknown|displayed|printed)$",
-            _NO_PHRASE,
-        ),
-        apart=True,
-    ),
     Rule(  # what a person typed at a prompt
         "PASSWORD",
         f"((?:^|[\r\n])[^\r\n{SEP}]{{0,40}}?(?:{any_case('(?:enter|retype|repeat|new|confirm|type)')} )"
@@ -154,89 +114,6 @@ RULES = (
         examples=("Enter passphrase for 'tank/private': ‹mole tango river nine›",),
         stays=("Enter password for anna: \nok",),
         unless=(STAND_IN, CODE, _NO_PHRASE),
-        apart=True,
-    ),
-    Rule(
-        "PASSWORD",
-        f"({any_case('my')} (?:old |new )?{_PASSWORD} (?:is|was) )([a-z]{{10,}})([^0-9A-Za-z_-]|$)",
-        examples=('"my password is ‹iloveoatmilk›" and',),
-        stays=("my password is incorrectly stored", "my password is compromised"),
-        unless=(_NO_PHRASE, ".*(?:ed|able|ly|ing|ent|tive|ible|rect|less)$"),
-        apart=True,
-    ),
-    Rule(  # some words further on, behind a colon, a dash or a verb: letters and digits
-        "PASSWORD",
-        f"((?:{_PHRASE_NAME}|{UNCASED_WORD}|(?:^|[^A-Za-z]){any_case('(?:mdp|pw)')})[^0-9A-Za-z\"'\r\n<{SEP}]"
-        f"[^0-9\"'\r\n:=<{SEP}]{{0,50}}?(?:[1-9][CС])?"
-        f"(?:[:：—–]|[ ](?:{_IS}|je|هي|هو))(?: {_STILL})?[ ][\"'`]?)"
-        f"([^ \t\r\n\"'`<>(){{}},;:=/|{SEP}]{{6,40}})()",
-        examples=(
-            "كلمة المرور الجديدة هي ‹Falafel_2205› واسم",
-            "пароль админа на терминалке — ‹йцукен-1408› (русская)",
-            "Heslo k účtu v e-shopu je ‹Knedlik.Zeli5›, jméno",
-            "la clave para abrir el zip: ‹nominas_marzo_24›",
-        ),
-        stays=("password hash is sha256-v2", "password reset on: 2026-11-02"),
-        need="[^0-9]*[A-Za-zÀ-ɏͰ-ӿ][^0-9]*[0-9].*|[0-9]+[-_.~]?[A-Za-z]{3}.*",
-        unless=(
-            STAND_IN,
-            CODE,
-            "[A-Za-z]+[-_]?[0-9]{1,2}[.,!?]?$|v?[0-9.]+|[0-9a-f-]{16,}$|(?:sha|md|aes|rsa|utf|bcrypt|argon)[0-9a-z_-]*",
-            "[0-9]{4}-[0-9]{2}|.*://|[/~.$@]|[A-Z]{1,4}-[0-9-]+[.]?$|.*[.](?:txt|md|ya?ml|json|py|conf|cfg|log)$",
-            Unless(before=f".*(?:{_ABOUT}).*"),
-        ),
-        apart=True,
-    ),
-    Rule(
-        "PASSWORD",
-        f"((?:{_PASSWORD}|(?:^|[^A-Za-z])[Pp][Ww])[^0-9\"'\r\n:=<.{SEP}]{{0,50}}? is {_STILL} )"
-        f"([a-z]{{4,}})([^0-9A-Za-z_]|$)",
-        examples=("the admin pw for the NAS is still ‹kermit›, lowercase",),
-        stays=("the password is still not set",),
-        unless=(STAND_IN, _NO_PHRASE, ".*(?:ed|able|ly|ing|ible)$"),
-        apart=True,
-    ),
-    Rule(  # in quotes behind a name in code, whatever stands between
-        "PASSWORD",
-        f"({_PASS_NAME}[A-Za-z_0-9]{{0,6}}[\"'\\]]{{0,2}}(?: {{0,8}}(?:,|=>|=|:|->) {{0,8}}| {{1,8}})"
-        f"(?:[A-Za-z0-9_]{{2,12}}[(])?[\"'])([^\"'\r\n<>{SEP}]{{6,60}})([\"'])",
-        examples=(
-            '$env:SQLPASS = "‹Rosinenbrot~9›"; .\\x.ps1',
-            "define('DB_PASSWORD', '‹;uT4)rvN}}k2w›');".replace("}}", "}"),
-            '{:user "clj" :password "‹((parens))4u›" :port 1}',
-            "SET user_pass = MD5('‹bakery-Admin-1›') WHERE",
-            '#define ADMIN_PWD "‹esp32-greenhouse›"',
-            "page.fill('input[name=pass]', '‹E2e-Cypress-4›');",
-        ),
-        stays=("pass 'user_profile_2' on", "password 'must be 8 or more'"),
-        need="[^ ]*[^ A-Za-z_-].*",
-        unless=(
-            STAND_IN,
-            CODE,
-            "[A-Za-z_]+[0-9]*$|.* (?:is|must|be|the|for|of|to) |[#.\\[/$]|.*[.][a-z]{2,4}$|.*://|.*: ?$",
-        ),
-        apart=True,
-    ),
-    Rule(
-        "PASSWORD",
-        f"((?:^|[\r\n]){_PASSWORD}[. ]{{2,20}}: ?)([^ \t\r\n{SEP}]{{5,}})()",
-        examples=("Username.....: anna\nPassword.....: ‹f8K)w2_Ts›\nx",),
-        unless=(STAND_IN, CODE),
-        apart=True,
-    ),
-    Rule(
-        "PASSWORD",
-        f"(echo (?:-n )?[\"'])([^\"'\r\n|{SEP}]{{4,60}})"
-        f"([\"'] ?[|] ?(?:sudo (?:-[A-Za-z]{{1,3}} )?-S|passwd|cryptsetup|gpg))",
-        examples=("echo '‹mango lassi›' | sudo -S systemctl",),
-        unless=(STAND_IN,),
-        apart=True,
-    ),
-    Rule(
-        "PASSWORD",
-        f"({any_case('app[- ]password')}[^\r\n:<{SEP}]{{0,40}}: ?)"
-        f"([a-z]{{16}}|(?:[a-z]{{4}} ){{3}}[a-z]{{4}})([^0-9A-Za-z_]|$)",
-        examples=("Generated an app password for Outlook: ‹hgtrwqpzmbvdkxny›",),
         apart=True,
     ),
 )

@@ -41,7 +41,7 @@ RULES = (
         examples=("mail ‹jo.o'neil@example.com›", "to=‹jo%40example.com›", "<‹jö@müller.example›>"),
         stays=("git@github.com:a/b.git", "icon@2x.png", "user@host", "getty@tty1.service"),
         unless=(
-            f"[+-]?git@|.*@[0-9]x[.]|.*[.]{_NO_DOMAIN}$",
+            f"[+-]?git@|[+][0-9]{{8,15}}@|[0-9]{{11,15}}@(?:c[.]us|s[.]whatsapp)|.*@[0-9]x[.]|.*[.]{_NO_DOMAIN}$",
             Unless(before="^(?:<[A-Z]|://|[^0-9A-Za-z]?@).*"),
         ),
         alone=True,

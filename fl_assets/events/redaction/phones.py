@@ -26,7 +26,7 @@ _UNCASED_WORDS = (
 )
 _PHONE_WORD = (
     f"(?:(?:(?:{_LONG_WORDS})|{_UNCASED_WORDS}|(?:[Тт]ел|[Мм]об|[Ττ]ηλ|[Κκ]ιν)[.:]){_WORD_GAP}"
-    f"|{any_case('(?:tel|fax|sms|mob|ph|puh|gsm|tlf|tlfn|tfn|tfno|telp|cep|cell|kom)')}(?:[^a-z0-9\r\n(+]{_WORD_GAP})?)"
+    f"|{any_case('(?:tel|tél|fax|sms|mob|ph|puh|gsm|tlf|tlfn|tfn|tfno|telp|cep|cell|kom)')}(?:[^a-z0-9\r\n(+]{_WORD_GAP})?)"
 )
 """A word for a telephone and what may stand between it and the number; after a short word no small letter
 does: `Bestellung` is no telephone."""
@@ -36,7 +36,7 @@ _CALL_WORD = any_case(
     "(?:number|line|no[.])"
     "|bel|bel(?:t)? (?:u |je )?(?:mij|ons)(?: even)?(?: terug)?|llamar al cliente(?: mañana)?"
     "|når (?:du )?mig|nå mig|beni"
-    "|ring|rückruf|anruf|ruf|rufen sie|ll(?:a|á)m(?:a|e|ar|en)(?:me|nos|le|lo)?"
+    "|ring|rückruf(?: erbeten| gewünscht)?|anruf|ruf|rufen sie|ll(?:a|á)m(?:a|e|ar|en)(?:me|nos|le|lo)?"
     "|appel(?:le|ez|er)(?:-moi|-nous)?|chiam(?:a|i|ate|are)(?:mi|ci)?|ligue"
     "|(?:mi|meu|min|mitt|mijn|meine?|il mio|mon|mój|мой|мое|моё) "
     "(?:numero|número|numéro|numer|nummer|номер|celular|móvil|cellulare|portable|handynummer)"
@@ -61,6 +61,7 @@ _NATIONAL = "|".join(
         _FRENCH,
         f"0[1-9][0-9]{{1,3}}[ {DASH}][0-9]{{3,4}}[ {DASH}][0-9]{{3,4}}",
         f"0[1-9][0-9]{{2,3}}[ /{DASH}][0-9]{{6,8}}",
+        f"0[1-9][0-9]{{1,4}} ?/ ?[0-9]{{3,5}}[ {DASH}][0-9]{{2,4}}",
         f"[(]0[0-9]{{1,4}}[)][ ]?[0-9]{{3,4}}[ {DASH}]?[0-9]{{3,5}}",
         f"[(][1-9][0-9][)] ?9?[0-9]{{4}}[ {DASH}][0-9]{{4}}",
     )
@@ -85,6 +86,13 @@ _NAMED = (
 )
 _CALLER_ID = f"(?:^|[^A-Za-z]){any_case('caller')}[_ -]?{any_case('id')}(?:{ASSIGN}{QUOTE}?|[ ]{{1,2}})"
 _PORTABLE = f"(?:^|[^A-Za-z]){any_case('portable')}[ ]?:[ ]?"
+_OF_AN_OFFICE = any_case(
+    "(?:number|nummer|numero|número|numéro|numer|номер) "
+    "(?:of|for|vom|van|del|dell[’']|da|do|di|du|de la|de|)[ ]?(?:the |het |la )?"
+    "(?:office|büro|kantoor|ufficio|studio|oficina|escritório|bureau|réception|reception|recepción|biura|офиса"
+    "|zentrale)"
+    "(?: is| ist| è| es| é| est| jest|:)[ ]"
+)
 _NUMBER_ALONE = any_case("(?:nummer|number|numero|número|numéro|номер)")
 
 RULES = (
@@ -193,6 +201,15 @@ RULES = (
         unless=(f"{_DATE}$", "[0-9]+[.][0-9]+$", Unless(before=".*[Cc]ustomer.*", value="[0-9]+$")),
         alone=True,
     ),
+    Rule(
+        "PHONE",
+        f"((?:^|[^A-Za-z]){_OF_AN_OFFICE})({_ANY}{_EXTENSION}){NOT_TAILED}",
+        examples=("Il numero dell'ufficio è ‹06 5550 1844›.", "de nummer van het kantoor is ‹020 555 0184›"),
+        stays=("the number of office is 3",),
+        need="(?:[^0-9]*[0-9]){7}.*",
+        unless=(f"{_DATE}$", "[0-9]+[.][0-9]+$"),
+        alone=True,
+    ),
     Rule(  # in France a telephone that is carried
         "PHONE",
         f"((?:^|[^A-Za-z]){any_case('portable')} )(0[67](?:[0-9]{{8}}|(?:[ .-][0-9]{{2}}){{4}})){NOT_TAILED}",
@@ -219,9 +236,14 @@ RULES = (
     ),
     Rule(
         "PHONE",
-        "((?:wa[.]me/|(?:tel|callto|sms|sip):|api[.]whatsapp[.]com/send[?]phone=))"
+        "((?:^|[^0-9+]))([1-9][0-9]{10,14})(@(?:c[.]us|s[.]whatsapp))",
+        examples=("from: ‹919820447713›@c.us",),
+    ),
+    Rule(
+        "PHONE",
+        "((?:wa[.]me/|(?:tel|callto|sms|sips?):|api[.]whatsapp[.]com/send[?]phone=))"
         f"([+]?[0-9][0-9.{DASH}]{{5,17}}[0-9])()",
-        examples=("https://wa.me/‹4917612345678›", "tel:‹+49-30-123456›"),
+        examples=("https://wa.me/‹4917612345678›", "tel:‹+49-30-123456›", "sip:‹+493023125777›@pbx.local"),
     ),
     Rule(
         "PHONE",

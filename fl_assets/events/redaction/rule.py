@@ -87,8 +87,8 @@ class Rule:
         unless: exceptions; a pattern alone is one about the value.
         alone: nothing may stand after, so that a value is not a part of something longer.
         check: tells whether the value's letters and digits are what they look like.
-        judge: given the text and where a match begins and ends, in bytes, says where in it the value is, or
-            None; instead of the groups and all of the above.
+        judge: given the text and where matches begin and end, in bytes, gives where values are, in order, and
+            of which entity; instead of the groups and all of the above.
         apart: it is looked for by itself: it counts what stands before a value, and beside others that do, an
             automaton has a state for each pair of counts.
         kinds: the alternatives of the value, where they are many: an automaton of all takes a thousand times
@@ -103,7 +103,7 @@ class Rule:
     unless: tuple[Unless | str, ...] = ()
     alone: bool = False
     check: Callable[[str], bool] | None = None
-    judge: Callable[[bytes, int, int], tuple[int, int] | None] | None = None
+    judge: Callable[[bytes, list[tuple[int, int]]], Iterable[tuple[int, int, str]]] | None = None
     apart: bool = False
     kinds: tuple[str, ...] = ()
 

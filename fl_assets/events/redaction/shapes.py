@@ -1,170 +1,169 @@
-"""Secrets known by their shape: values that no word names, near a sign that one may stand there.
+"""Secrets that no rule names: words that look like one, and words near a word for one.
 
-What goes here: which words of a text are looked at, and which are masked. What does not: how much one looks
-like a secret (`surprise.py`), the signs (`signs.py`), values behind a word that names them (`passwords.py`,
-`named_secrets.py`).
+What goes here: which words of a text are scored, and what of the text is masked then. What does not: how
+likely a word is a secret (`likelihood.py`), how much one looks like it (`surprise.py`), values behind a word
+that names them (`passwords.py`, `named_secrets.py`).
 
-A program, a protocol or a language that nobody thought of still has a flag, a pair, a call or a word such as
-`auth` near a secret, and a secret that a person or a machine made up still looks like one. Neither alone
-tells; both together do. The less a sign says, the more the value has to look like a secret.
+A program, a protocol, a language or a sentence that nobody thought of still has a flag, a pair, a call or a
+word such as `login` near a secret, and a secret that a person or a machine made up still looks like one.
+Neither alone tells; a model that was fitted on labelled texts weighs both.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
 from itertools import permutations
 
-from fl_assets.events.redaction import linear, signs
-from fl_assets.events.redaction.rule import Rule
-from fl_assets.events.redaction.surprise import NOTHING, SURE, WEAK, grade
+from fl_assets.events.redaction import linear
+from fl_assets.events.redaction.blocks import CODE, STAND_IN
+from fl_assets.events.redaction.likelihood import (
+    SIGN,
+    Word,
+    is_uncased,
+    kinds_near,
+    score,
+    score_alone,
+    words_of,
+)
+from fl_assets.events.redaction.named_secrets import KEY_OF, TOKEN_OF
+from fl_assets.events.redaction.rule import MASKED, Rule, any_case
+from fl_assets.events.redaction.surprise import WEAK, grade
 
+Spans = list[tuple[int, int]]
+"""Where matches begin and end, in bytes, in order."""
 _LETTER = "A-Za-z\u00c0-\u04ff"
-_CHAR, _KEY_CHAR = f"0-9{_LETTER}!@#$%^&*_.~+?-", "0-9A-Za-z+/_=~.-"
-_ALNUM = {*b"0123456789", *range(ord("A"), ord("Z") + 1), *range(ord("a"), ord("z") + 1)}
-_CHAR_BYTES = frozenset(_ALNUM | {*b"!@#$%^&*_.~+?-"} | {*range(0xC3, 0xD4)})
-_KEY_BYTES = frozenset(_ALNUM | {*b"+/_=~.-"})
-"""Bytes with which one of these characters begins."""
-_SHORTEST, _LONGEST, _KEY_SHORTEST, _COOKIE_SHORTEST, _CORE_SHORTEST = 6, 64, 20, 80, 14
-"""Lengths in bytes: of a password, of a key, of one whose name tells nothing, and of what
-is left of a key without its kind and its marks."""
-_BEFORE, _AFTER, _LINES = 160, 48, 3
-"""Bytes before and behind a value in which a sign is looked for, and lines up to its own."""
-_has_glued_flag = linear.searcher("^-h?[pP][^-]")
-_has_kind = linear.searcher("^(?:[a-z]{1,12}_)+|^[a-z]{2,12}-")
+_CHAR = f"0-9{_LETTER}!@#$%^&*_.~+?-"
+_SHORTEST, _SHORTEST_ALONE, _LONGEST, _KEY_SHORTEST = 3, 6, 256, 20
+"""Lengths in bytes: of a word near a sign, of one without, of any, and of what is a key rather than a
+password."""
+_CONTEXT, _BEFORE, _BEHIND = 240, 48, 120
+"""Bytes around a word that are looked at, and before and behind a sign in which words are scored."""
+LEAST_LIKELY, _LEAST_LIKELY_ALONE = 0.25, 1.25
+"""Least score, in logits, of what is masked near a sign, and where there is none."""
+_LEAST_ALONE = -3.5
+"""Least that a value adds to its score for what is around it to be looked at: one in forty secrets adds
+less, and three of four others."""
+_is_other = linear.searcher(
+    f"(?:{KEY_OF}[ _-]?[Kk]eys?|{TOKEN_OF}[ _-]?[Tt]okens?)[\"'`]?[ :=]{{1,3}}[\"'`]?$"
+)
+"""Whether the word before a value is about keys and tokens that are no secrets."""
+_find_masked = linear.finder(MASKED)
+_is_stand_in = linear.searcher(
+    f"(?s)^(?:{STAND_IN}|{CODE}|(?:[a-z]+|{any_case('oauth')}[0-9]?)(?:_[a-z]+)+$)"
+)
+_is_flag = linear.searcher("^-h?[pP][^-]")
+_to_quote = linear.finder("[\"'`\r\n]")
+_goes_on = linear.finder("[^\\s\"'`<>(){}\\[\\],;|&“”«»„「」『』\x1e\x1f]+")
+_VALUE_ENDS = b".,:;!?*"
 
 
-def _begin(text: bytes, start: int, chars: frozenset[int]) -> int:
-    """Return where a word begins whose match may begin with the character before it."""
-    if text[start] not in chars:
-        start += 1
-        while text[start] & 0xC0 == 0x80:
-            start += 1
-    return start
+def _extent(text: bytes, start: int, end: int) -> tuple[int, int]:
+    """Return where the value is to which a word belongs: up to the quote, or to a blank."""
+    if _is_flag(text[start:end]):
+        start += 2 + (text[start + 1] == ord("h"))
+    quote = text[start - 1 : start]
+    if quote and quote in b"\"'`":
+        closes = next((at for at, _ in _to_quote(text[end : end + _CONTEXT])), -1)
+        if closes >= 0 and text[end + closes : end + closes + 1] == quote:
+            return start, end + closes
+    more = _goes_on(text[end : end + _CONTEXT])
+    if more and more[0][0] == 0:
+        end += more[0][1]
+    value = text[start:end].rstrip(_VALUE_ENDS)
+    return start, start + len(value) if value else end
 
 
-def _above(text: bytes, start: int) -> list[bytes]:
-    """Return the lines above a place, as far as they are looked at, and what stands before it in its own."""
-    return text[max(start - _BEFORE, 0) : start].split(b"\n")[-_LINES:]
+def _parts(text: bytes, matches: Spans, before: int, behind: int) -> Iterator[tuple[list[Word], list[int]]]:
+    """Give the words of each part of a text that is near matches, and the places of those very near."""
+    at = 0
+    while at < len(matches):
+        first = at
+        while at + 1 < len(matches) and matches[at + 1][0] - matches[at][1] < _CONTEXT:
+            at += 1
+        near = matches[first : at + 1]
+        at += 1
+        words = words_of(text, max(near[0][0] - _CONTEXT, 0), min(near[-1][1] + _CONTEXT, len(text)))
+        chosen, one = [], 0
+        for place, (start, end, word) in enumerate(words):
+            while one < len(near) and near[one][1] + behind <= start:
+                one += 1
+            is_near = one < len(near) and near[one][0] - before < end
+            if is_near and len(word) <= _LONGEST and not word.startswith(b"<") and not is_uncased(word):
+                chosen.append(place)
+        yield words, chosen
 
 
-def _graded(value: bytes) -> int:
-    return grade(value) if len(value) >= _SHORTEST else NOTHING
+def _unmasked(text: bytes, matches: Spans) -> Spans:
+    """Return the matches that are in no placeholder: their names are words for secrets, too."""
+    masked = iter(_find_masked(text))
+    one, kept = next(masked, None), []
+    for start, end in matches:
+        while one and one[1] <= start:
+            one = next(masked, None)
+        if not one or one[0] >= end - 1:
+            kept.append((start, end))
+    return kept
 
 
-def _password(text: bytes, start: int, end: int) -> tuple[int, int] | None:
-    """Return where in a match a password is, if there is one.
-
-    Args:
-        text: in UTF-8.
-        start: of a word or of the character before it, in bytes.
-        end: of the word, in bytes.
-    """
-    start = _begin(text, start, _CHAR_BYTES)
-    if text[start] == ord("-") and _has_glued_flag(text[start:end]):
-        start = text.index(b"p", start, end) + 1 if b"p" in text[start : start + 3] else start + 2
-    value = text[start:end].rstrip(b".?:*")
-    if b"%" in value and text[:start].endswith((b"-U ", b"-U '", b'-U "')):  # user%password
-        start += value.index(b"%") + 1
-        value = text[start:end]
-    if len(value) > _LONGEST or signs.goes_on(text[end : end + 24]):
-        return None
-    lines = _above(text, start)
-    before = lines[-1]
-    found, is_pair = _graded(value), False
-    at = value.rfind(b"@")
-    if at >= _SHORTEST and ((is_pair := signs.is_pair(before)) or found == NOTHING):  # user:password@host
-        value = value[:at]
-        found = _graded(value)
-    if before[-1:] in (b"/", b"\\"):
-        found = min(found, WEAK)
-    if found == NOTHING or signs.names_other(before):
-        return None
-    is_one = (
-        is_pair
-        or signs.stands_before[found](before)
-        or signs.stands_behind[found](text[end : end + _AFTER])
-        or (len(lines) > 1 and signs.has_column(b"\n".join(lines)))
-    )
-    return (start, start + len(value)) if is_one else None
+def near_signs(text: bytes, matches: Spans) -> Iterator[tuple[list[Word], list[int]]]:
+    """Give the words of parts of a text, and the places of those that are near words for a secret."""
+    for words, chosen in _parts(text, _unmasked(text, matches), _BEFORE, _BEHIND):
+        yield words, [place for place in chosen if len(words[place][2]) >= _SHORTEST]
 
 
-def _key(text: bytes, start: int, end: int) -> tuple[int, int] | None:
-    """Return where in a match a key is that a machine made, if there is one; see `_password`."""
-    start = _begin(text, start, _KEY_BYTES)
-    value = text[start:end].rstrip(b".-_")
-    if b"=" in value.rstrip(b"="):  # name=value
-        at = value.rstrip(b"=").rindex(b"=") + 1
-        start, value = start + at, value[at:]
-    if len(value) < _KEY_SHORTEST:
-        return None
-    lines = _above(text, start)
-    before = lines[-1]
-    is_sign = signs.key_stands_right_before if _has_kind(value) else signs.key_stands_before
-    if not (is_sign(before) or signs.key_stands_behind(text[end : end + _AFTER])) or signs.names_other(
-        before
-    ):
-        return None
-    core = value.translate(None, b"/+=")
-    for join in (b"_", b"-"):
-        kind, _, rest = core.partition(join)
-        if kind.isalpha() and kind.islower() and len(rest) >= _CORE_SHORTEST:
-            core = rest
-    return (start, start + len(value)) if len(core) >= _CORE_SHORTEST and grade(core) == SURE else None
+def look_so(text: bytes, matches: Spans) -> Iterator[tuple[list[Word], list[int]]]:
+    """Give the words of parts of a text, and the places of those that look like a secret."""
+    for words, chosen in _parts(text, matches, 0, 0):
+        longer = (place for place in chosen if len(words[place][2]) >= _SHORTEST_ALONE)
+        yield words, [place for place in longer if grade(words[place][2]) >= WEAK]
 
 
-def _word(chars: str, shapes: Iterable[str]) -> str:
-    """Return the pattern of words that have one of some shapes."""
-    return f"((?:^|[^{chars}]))([{chars}]*(?:{'|'.join(shapes)})[{chars}]*)()"
+def _judged(candidates: Callable, least: float) -> Callable[[bytes, Spans], Iterator[tuple[int, int, str]]]:
+    """Return what gives where secrets are among candidates, which are likely enough."""
+
+    def judge(text: bytes, matches: Spans) -> Iterator[tuple[int, int, str]]:
+        done = 0
+        for words, chosen in candidates(text, matches):
+            for place in chosen:
+                start, end, word = words[place]
+                if (
+                    start < done
+                    or score_alone(word) < _LEAST_ALONE
+                    or _is_other(text[max(start - 48, 0) : start])
+                ):
+                    continue
+                if score(text, words, place) < least:
+                    continue
+                start, end = _extent(text, start, end)
+                if _is_stand_in(text[start:end]) or _is_other(text[max(start - _BEFORE, 0) : start]):
+                    continue
+                done = end
+                is_key = end - start >= _KEY_SHORTEST and "key" in kinds_near(words, place)
+                yield start, end, "API_KEY" if is_key else "PASSWORD"
+
+    return judge
 
 
-def _mixed(chars: str) -> list[str]:
-    """Return the patterns of small letters, capitals and digits in a word, in any order."""
-    between = f"[{chars}]*"
-    return [between.join(order) for order in permutations(("[a-z]", "[A-Z]", "[0-9]"))]
-
+_MIXED = [f"[{_CHAR}]*".join(order) for order in permutations(("[a-z]", "[A-Z]", "[0-9]"))]
+"""Small letters, capitals and digits in a word, in any order."""
+_SHAPES = (
+    *_MIXED,
+    "[g-z][0-9]+[a-z]|[a-z][0-9]+[g-z]",  # digits within a word that is no hash
+    f"[g-z][a-z]{{0,8}}[0-9]{{4}}|[{_LETTER}]{{3}}[-_.][{_LETTER}]{{3,11}}[-_.]?[0-9]{{2}}",
+    "[G-Z][0-9][0-9A-Z]{7}|[A-Za-z][!#$^~]+[0-9A-Za-z]|[0-9][!#$^~]+[A-Za-z]|[a-z][%&][A-Z]|[A-Z]{3}@[0-9]",
+    "[a-z][A-Z][a-z]{0,2}[A-Z]|[A-Z]{2}[a-z][A-Z]",
+)
 
 RULES = (
     Rule(
-        "API_KEY",
-        _word(_KEY_CHAR, _mixed(_KEY_CHAR)),
-        examples=(
-            "the token of newtool goes here: ‹Z6ZAhu7ftw4kGNA/T2G6eA8E42XU+O7StvDQrIwQDts=›",
-            "newtool webhook at /x, then ‹m3yM39qEQaJOBFwZZfZJ6cFIC3oPkJXjQ2sB›",
-        ),
-        stays=(
-            "session path /usr/lib/Python3/dist-packages/Auth2Client",
-            "token of page_iVestuhokOvUCGPngAcT4k6i",
-            "continuation token jxowWgPUmTFwnymwJLBQ5A== is invalid",
-        ),
-        judge=_key,
-        apart=True,
+        "PASSWORD",
+        f"({SIGN})()()",
+        examples=("please use the login guest with ‹Falke_Turm77› today",),
+        stays=("the login page of python3.11",),
+        judge=_judged(near_signs, LEAST_LIKELY),
     ),
     Rule(
         "PASSWORD",
-        _word(
-            _CHAR,
-            (
-                *_mixed(_CHAR),
-                "[g-z][0-9]+[a-z]|[a-z][0-9]+[g-z]",  # digits within a word that is no hash
-                f"[g-z][a-z]{{0,8}}[0-9]{{4}}|[{_LETTER}]{{3}}[-_.][{_LETTER}]{{3,11}}[-_.]?[0-9]{{2}}",
-                "[G-Z][0-9][0-9A-Z]{7}|[A-Za-z][!#$^~]+[0-9A-Za-z]|[0-9][!#$^~]+[A-Za-z]|[a-z][%&][A-Z]|[A-Z]{3}@[0-9]",
-                "[a-z][A-Z][a-z]{0,2}[A-Z]|[A-Z]{2}[a-z][A-Z]",
-            ),
-        ),
-        examples=(
-            "newtool -u anna --frob ‹Falcon9723› x",
-            "newtool -w ‹maple-comet67› -f x",
-            "newtool x -p‹Sommer-verano86› x",
-            "newtool --auth-user 'anna:‹wint3r1995›' x",
-            "newtool //s/x -U 'anna%‹Sommer-gato37›'",
-            "newtool open x <<< '‹s4kur42025›'",
-            "newtool CORP/anna:‹Oiseau1787›@dc01",
-            "A1 LOGIN anna ‹Copper4481›",
-            "newctl users add anna ‹River3670›",
-            "Legacy.connectTo(url, 'anna', '‹qu4rtz1999›')",
-            "the temporary one for guests is ‹Zk$ValNGoz!›",
-            "newtool use Z: ‹Luna9287› /user:anna",
-            "put ‹4Ffj8WuKnJrTZT› there as the credential",
-            "| host | login | secret |\n|---|---|---|\n| db1 | anna | ‹orchid2013› |",
-        ),
+        f"((?:^|[^{_CHAR}]))([{_CHAR}]*(?:{'|'.join(_SHAPES)})[{_CHAR}]*)()",
+        examples=("newtool -u anna --frob ‹Falcon9723› x",),
         stays=(
             "newtool -u anna --frob python3.11",
             "user mei_davis_8935 has reservation NQNU5R",
@@ -173,7 +172,7 @@ RULES = (
             'user: {"apiKeyX1Id": 3}',
             "ssh key SHA256:B8dNL7lCgcj5caSuVTJKDL109aqoG9oHDlCGsr4WKXs",
         ),
-        judge=_password,
+        judge=_judged(look_so, _LEAST_LIKELY_ALONE),
         apart=True,
     ),
 )
