@@ -249,7 +249,9 @@ def main() -> None:
     parser.add_argument("--telemetry", type=Path, default=TELEMETRY, help="folders of events.jsonl.gz")
     arguments = parser.parse_args()
     draw = random.Random(7)
-    engine.RULES = needed.RULES = tuple(rule for rule in RULES if not rule.judge)  # not what the last fit found
+    engine.RULES = needed.RULES = tuple(
+        rule for rule in RULES if not rule.judge
+    )  # not what the last fit found
     given = corpora(arguments.extra)
     plain = {name: list(seen(name, corpus)) for name, corpus in given.items()}
     varied = {name: list(seen(name, _variants(draw, corpus))) for name, corpus in given.items()}

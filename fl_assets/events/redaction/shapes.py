@@ -41,10 +41,15 @@ LEAST_LIKELY, _LEAST_LIKELY_ALONE = 0.25, 1.25
 _LEAST_ALONE = -3.5
 """Least that a value adds to its score for what is around it to be looked at: one in forty secrets adds
 less, and three of four others."""
-_is_other = linear.searcher(
-    f"(?:{KEY_OF}[ _-]?[Kk]eys?|{TOKEN_OF}[ _-]?[Tt]okens?)[\"'`]?[ :=]{{1,3}}[\"'`]?$"
+_CODE_OF = any_case(
+    "(?:error|status|exit|return|response|http|country|postal|zip|post|area|dialing|language|currency|product"
+    "|item|booking|promo|discount|coupon|airport|sort|swift|tax|colour|color|department|project|source|qr|bar)"
 )
-"""Whether the word before a value is about keys and tokens that are no secrets."""
+_is_other = linear.searcher(
+    f"(?:{KEY_OF}[ _-]?[Kk]eys?|{TOKEN_OF}[ _-]?[Tt]okens?|{_CODE_OF}[ _-]?[Cc]odes?(?: is| was)?)"
+    "[\"'`]?[ :=]{1,3}[\"'`]?$"
+)
+"""Whether the word before a value is about keys, tokens and codes that are no secrets."""
 _find_masked = linear.finder(MASKED)
 _is_stand_in = linear.searcher(
     f"(?s)^(?:{STAND_IN}|{CODE}|(?:[a-z]+|{any_case('oauth')}[0-9]?)(?:_[a-z]+)+$)"
@@ -156,8 +161,16 @@ RULES = (
     Rule(
         "PASSWORD",
         f"({SIGN})()()",
-        examples=("please use the login guest with ‹Falke_Turm77› today",),
-        stays=("the login page of python3.11",),
+        examples=(
+            "please use the login guest with ‹Falke_Turm77› today",
+            "Agent: What is the password you used?\nCustomer: ‹Falke_Turm77›\nAgent: thanks",
+            "Your new password:\n\n    ‹q8Tz-Lmw2x›\n",
+            "the SMS says ‹4471›, is that the code?",
+            "config/master.key\n‹3f9a1c7e5b2d8046af13c9e7b5d20864›",
+            "the PIN for the voicemail is ‹9051› btw",
+            "$ pass show db\n‹Wein_Berg4x›",
+        ),
+        stays=("the login page of python3.11", "My zip code is 35649", "cache key a895013d9dc1bbf710aef1f3"),
         judge=_judged(near_signs, LEAST_LIKELY),
     ),
     Rule(

@@ -1,7 +1,7 @@
 """How much a value looks like a secret, told from its characters alone.
 
 What goes here: surprise (bits a character under a model of ordinary words) and grades of values. What does
-not: where in a text a value of which grade is a secret (`signs.py`, `shapes.py`).
+not: where in a text a value of which grade is a secret (`likelihood.py`, `shapes.py`).
 
 The model is a table of how seldom a letter follows another within a word, and a kind of character another,
 in half bits. It was counted on the 157 000 different words of 250 000 lines of source code and manuals:
