@@ -62,6 +62,7 @@ DOES_IO = {
     "events/ingest.py",
     "events/inspect.py",
     "events/read.py",
+    "events/redaction/likelihood.py",
     "events/reingest.py",
     "events/side_rows.py",
     "events/stage.py",
