@@ -349,6 +349,7 @@ def test_words_before_a_value_are_whole_words_of_their_language_and_reach_into_n
         ),
         ("::error file=a.py,line=64::bad", "::error file=a.py,line=64::bad"),
         ("https://$USER:$TOKEN@git.example.com/x", "https://$USER:$TOKEN@git.example.com/x"),
+        ("config/master.key\n3f9a1c7e5b2d8046af13c9e7b5d20864", "config/master.key\n<API_KEY>"),
     ],
 )
 def test_a_value_some_words_after_its_word_is_judged_by_its_shape(text, redacted):

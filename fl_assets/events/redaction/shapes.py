@@ -166,7 +166,6 @@ RULES = (
             "Agent: What is the password you used?\nCustomer: ‹Falke_Turm77›\nAgent: thanks",
             "Your new password:\n\n    ‹q8Tz-Lmw2x›\n",
             "the SMS says ‹4471›, is that the code?",
-            "config/master.key\n‹3f9a1c7e5b2d8046af13c9e7b5d20864›",
             "the PIN for the voicemail is ‹9051› btw",
             "$ pass show db\n‹Wein_Berg4x›",
         ),
