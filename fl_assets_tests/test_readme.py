@@ -120,7 +120,7 @@ def test_what_make_run_prints_is_what_it_prints(tmp_path):
     (keys / "draw.key").write_bytes(DRAW)
     (keys / "draw.key").chmod(0o600)
     printed = []
-    for words in (["demo", "--end", last], ["cycle", "--if-new"]):
+    for words in (["demo", "--end", last], ["cycle", "--if-new", "--date", last]):
         done = subprocess.run(
             [sys.executable, "-W", "ignore", "-m", "fl_assets.cli", *words],
             env=environment,
