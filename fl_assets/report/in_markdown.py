@@ -12,7 +12,7 @@ from fl_assets.report.records import PatternLine, PlaybookLine, Report
 from fl_assets.report.words import counted, rule
 
 MAX_SHOWN = 30
-"""Playbooks and patterns that are listed; the page lists all."""
+"""Playbooks, incidents and patterns that are listed."""
 
 
 def report_in_markdown(report: Report) -> str:
@@ -37,7 +37,9 @@ def report_in_markdown(report: Report) -> str:
         lines += ["Nothing is ready.", ""]
     if report.incidents:
         lines += ["## On one node only: to be fixed there", ""]
-        lines += [f"- {code(one.incident_node or '')}: {_pattern(one)}" for one in report.incidents]
+        lines += [
+            f"- {code(one.incident_node or '')}: {_pattern(one)}" for one in report.incidents[:MAX_SHOWN]
+        ]
         lines.append("")
     failing = [one for one in report.patterns if one.failures]
     lines += ["## What fails", "", *(f"- {_pattern(one)}" for one in failing[:MAX_SHOWN]), ""]

@@ -48,6 +48,9 @@ MAX_CARDS = 3
 """Playbooks that are shown before "more" is pressed."""
 MAX_NODES_NAMED = 12
 """Nodes that the evidence of a pattern names; the others are found by search."""
+MAX_PATTERNS, MAX_LISTED = 600, 100
+"""Patterns that the page lists, beside those that it links to, and entries of each other list; its twin has
+all, and a day of a hundred thousand patterns still makes a page below 2 MB."""
 INDEX = "index.html"
 _DAY_PAGE = re.compile(r"(\d{4}-\d{2}-\d{2})\.html")
 
@@ -89,13 +92,17 @@ def render_page(report: Report) -> bytes:
     environment = _environment()
     templates = files("fl_assets.report") / "templates"
     style, script = ((templates / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
+    patterns = listed_patterns(report)
     page = environment.get_template("report.html.j2").render(
         report=report,
+        patterns=patterns,
+        by_id={one.pattern_id: one for one in patterns},
+        most=MAX_LISTED,
         shown=MAX_CARDS,
         named=MAX_NODES_NAMED,
-        ready={one.improvement_id for one in report.actionable},
+        ready={one.improvement_id for one in report.actionable[:MAX_LISTED]},
         decided_in_words=counted(Counter(one.outcome for one in report.decisions)),
-        failing_states=Counter(one.state for one in report.patterns if one.failures),
+        failing_states=Counter(one.state for one in patterns if one.failures),
         marks=MARKS,
         outcomes={one.improvement_id: one for one in report.decisions},
         urgency=URGENCY,
@@ -106,6 +113,15 @@ def render_page(report: Report) -> bytes:
         script_hash=_hash(script),
     )
     return page.encode()
+
+
+def listed_patterns(report: Report) -> list[PatternLine]:
+    """Return the patterns of most failures, and those that another list of the page links to."""
+    lists = (report.actionable, report.held, report.incidents, report.outcomes, report.moved)
+    linked = {one.pattern_id for some in lists for one in some[:MAX_LISTED]}
+    return [
+        one for place, one in enumerate(report.patterns) if place < MAX_PATTERNS or one.pattern_id in linked
+    ]
 
 
 @cache

@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fl_assets.report.build import build_report
-from fl_assets.report.page import delta, render_json, render_page, share, short, ticks, write_report
+from fl_assets.report.page import (
+    MAX_PATTERNS,
+    delta,
+    render_json,
+    render_page,
+    share,
+    short,
+    ticks,
+    write_report,
+)
 from fl_assets.report.records import Headline, Report, ReportRows
 from fl_assets_tests.build import DAY, pattern
 from fl_assets_tests.report.test_report import (
@@ -174,7 +183,7 @@ def test_every_link_into_the_page_arrives():
     assert len(ids) == len([value for _, name, value in page.attributes if name == "id"])
 
 
-def test_a_report_of_1000_patterns_stays_below_2_mb():
+def test_a_report_of_10_000_patterns_stays_below_2_mb_and_says_what_is_in_its_twin_alone():
     many = [
         pattern(
             pattern_id=f"p-{number:012x}",
@@ -187,11 +196,17 @@ def test_a_report_of_1000_patterns_stays_below_2_mb():
             '"service-2", "method": "method-2", "failures": 50}]',
             why_grouped="these messages share a template and differ only in what <*> stands for",
         )
-        for number in range(1000)
+        for number in range(10_000)
     ]
-    page = render_page(build_report(rows(patterns=many, earlier_patterns=[])))
-    assert page.count(b'data-rank="') == 1000
+    for number, one in enumerate(many):
+        one |= {"failures": 10_000 - number, "incident_node": "alone" if number % 2 else None}
+    report = build_report(rows(patterns=many, earlier_patterns=[]))
+    page = render_page(report)
+    assert page.count(b'data-rank="') == MAX_PATTERNS
+    assert b"9,400 more, of 44,184,700 failures" in page
+    assert b"4,900 more failures of one node" in page
     assert len(page) <= 2_000_000
+    assert len(report.patterns) == 10_000
 
 
 def test_writing_again_gives_the_same_bytes_and_leaves_nothing_beside(tmp_path):
