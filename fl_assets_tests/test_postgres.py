@@ -100,7 +100,7 @@ def environment(settings, url: str) -> dict[str, str]:
 
 
 def test_a_cycle_is_kept_in_postgres_and_the_password_nowhere(tmp_path, database, monkeypatch):
-    simulate(tmp_path / "cache", days=2, nodes=6, events_per_day=1100, seed=5, end=LAST_DAY)
+    simulate(tmp_path / "cache", days=5, nodes=6, events_per_day=1100, seed=5, end=LAST_DAY)
     settings = settings_in(tmp_path / "data", telemetry_path=tmp_path / "cache")
     command = [sys.executable, "-W", "ignore", "-m", "fl_assets.cli", "cycle", "-vv", "--date", str(LAST_DAY)]
     shown = subprocess.run(

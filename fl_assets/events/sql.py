@@ -8,7 +8,8 @@ from typing import Literal
 
 from fl_assets.core.tables import Column, Table
 from fl_assets.events.event import FIRST_TELEMETRY, IDS, MAX_DEPTH
-from fl_assets.events.redaction import ITEM_SEPARATOR, KEY_SEPARATOR
+from fl_assets.events.redaction import ITEM_SEPARATOR
+from fl_assets.events.redaction.safe_names import SAFE_KEY, SAFE_NAME
 
 _LONG_LINE, _MANY_MARKS = 16_384, 1024
 _DEEP_MARKS = MAX_DEPTH - 3
@@ -38,27 +39,9 @@ def own_content_sql(kind: Literal["trace", "turn"]) -> str:
     return content_sql(kind).replace("error, caused_by, ", "")
 
 
-_HEX_ID = "[0-9a-f]{2}[0-9a-f]*[a-f][0-9a-f]*"
-_UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-_VERSION = "(?:0|[1-9][0-9]{0,2})[.][0-9]{1,3}[.][0-9]{1,3}"
-_WORD = "[A-Za-z][A-Za-z_-]{0,15}[0-9]{0,3}[a-z]?"
-_SPAN = f"{_HEX_ID}:{_HEX_ID}(?::[a-z]{{3,4}})?"
-"""Event id of a span: ids of trace and span, and which event of it."""
-_STEP = f"(?:chat|invoke_agent|execute_tool|embeddings|text_completion|generate_content) {_WORD}"
-"""Method of a call: an operation and its model, agent or tool."""
-_SAFE_NAME = f"(?:{_UUID}|{_HEX_ID}|{_SPAN}|{_STEP}|[0-9]{{1,6}}|{_VERSION}|{_WORD})?"
-"""Names that no rule masks. Numbers have at most six digits, and a hex id has a letter after its second place
-(a card number has none, an IBAN may begin with two)."""
-_SAFE_NAMES = f"(?:{_SAFE_NAME}{ITEM_SEPARATOR})*{_SAFE_NAME}"
-_SAFE_KEY = (
-    "(?:(?:node|session|trace|span|parent_span|request|task|run|turn|step|agent|conversation|thread|tenant|tool)(?:_id)?|(?:agent_|model_)?version|model|region|zone"
-    "|gen_ai[.](?:conversation[.]id|operation[.]name|request[.]model|agent[.]name|tool[.]name)"
-    "|environment|env|status|status_code|service|method|source_dataset|timestamp_origin|trial|attempt|retries|provider|operation|framework|language|channel|tier)"
-)
-_SAFE_METADATA = f'[{{](?:"{_SAFE_KEY}":"{_SAFE_NAME}",)*"{_SAFE_KEY}":"{_SAFE_NAME}"[}}]'
+_SAFE_NAMES = f"(?:{SAFE_NAME}{ITEM_SEPARATOR})*{SAFE_NAME}"
+_SAFE_METADATA = f'[{{](?:"{SAFE_KEY}":"{SAFE_NAME}",)*"{SAFE_KEY}":"{SAFE_NAME}"[}}]'
 """Metadata that no rule masks: known keys that name no secret, with safe names as values."""
-SAFE_ITEM = f"(?:{_SAFE_KEY}{KEY_SEPARATOR})?{_SAFE_NAME}"
-"""One entry of such metadata, or a safe name."""
 
 
 def events_sql(events: str, start: date) -> str:

@@ -29,7 +29,8 @@ from fl_assets.events.quarantine import Refused, RefusedLines
 from fl_assets.events.read import BATCH_SCHEMA, batch_of
 from fl_assets.events.redaction import ITEM_SEPARATOR, KEY_SEPARATOR, redact
 from fl_assets.events.redaction.bulk import redact_many
-from fl_assets.events.sql import SAFE_ITEM, TEXTS, events_sql, staged_sql
+from fl_assets.events.redaction.safe_names import SAFE_ITEM
+from fl_assets.events.sql import TEXTS, events_sql, staged_sql
 from fl_assets.infra.lake import Lake, LakeFile
 
 PARQUET = "(format parquet, compression zstd, compression_level 1)"

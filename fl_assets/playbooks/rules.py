@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 from fl_assets.core.cycles import Window
 from fl_assets.core.models import CycleStatus, Playbook, Violation
 from fl_assets.core.settings import FederatedLearningConfig
-from fl_assets.events.redaction import residue
+from fl_assets.events.redaction import residue_named
 from fl_assets.playbooks import quality
 from fl_assets.sums.recount import Recount
 
@@ -220,7 +220,7 @@ GATE: tuple[GateRule[PlaybookInput], ...] = (
         "playbooks",
         "No text of a playbook holds personal data or a secret.",
         lambda _: "no personal data and no secret in any playbook",
-        lambda given: quality.no_personal_data(given.playbooks, residue),
+        lambda given: quality.no_personal_data(given.playbooks, residue_named),
         lambda given: f"{_playbooks(given.playbooks)} searched, nothing found",
         needs_events=True,
         each_stops_day=True,

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fl_assets.events import sql
 from fl_assets.events.bulk import read_events
 from fl_assets.events.event import BadLine, Reason, event_day, excerpt, parse_time, read_line, redact_event
 from fl_assets.events.redaction import KEY_SEPARATOR, UNREDACTABLE, redact
+from fl_assets.events.redaction.safe_names import SAFE_ITEM
 from fl_assets.events.sql import events_sql
 from fl_assets_tests.build import call_line, turn_line
 
@@ -351,7 +351,7 @@ def test_a_redactor_that_crashes_on_a_value_costs_the_value_and_never_lets_it_th
 
 @given(
     st.from_regex(
-        sql.SAFE_ITEM, fullmatch=True, alphabet="0123456789abcdefghijklmnopqrstuvwxyz_-.AEZ" + KEY_SEPARATOR
+        SAFE_ITEM, fullmatch=True, alphabet="0123456789abcdefghijklmnopqrstuvwxyz_-.AEZ" + KEY_SEPARATOR
     )
 )
 @settings(max_examples=500, deadline=None)

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from fl_assets.core.models import Category, ErrorClass, Playbook, Signal, State
 from fl_assets.core.settings import FederatedLearningConfig
-from fl_assets.events.redaction import residue
+from fl_assets.events.redaction import residue_named
 from fl_assets.playbooks.facts import FORMULAS, Facts, nice_up, safe_name
 from fl_assets.playbooks.fleet import FleetKnowledge
 from fl_assets.playbooks.propose import improvement_id, propose
@@ -149,7 +149,19 @@ def test_no_number_and_no_id_of_ours_looks_like_personal_data(
         )
         for twin in (0, 1)
     ]
-    assert no_personal_data(made(*rows), residue) == []
+    assert no_personal_data(made(*rows), residue_named) == []
+
+
+def test_no_sentence_of_ours_about_credentials_looks_like_one():
+    rows = [
+        pattern(failure_class=failure_class, services=["crm-tools", "billing-tools", "auth-login2"])
+        for failure_class in FAILURE_CLASSES
+    ]
+    for row in rows:
+        assert no_personal_data(made(row), residue_named) == []
+    ours = "Check the credentials for `crm-tools`, `billing-tools` and 2 more before the task begins"
+    assert residue_named(ours) == []
+    assert residue_named("Check the credentials, password=Falke_Turm77") == ["PASSWORD"]
 
 
 # Nobody's words

@@ -15,6 +15,7 @@ from fl_assets.events.redaction.engine import (
     redact_id,
     redact_with_counts,
     residue,
+    residue_named,
 )
 from fl_assets.events.redaction.needed import compile_rules
 from fl_assets.events.redaction.rule import ENTITIES, ITEM_SEPARATOR, KEY_SEPARATOR, UNREDACTABLE, Rule
@@ -37,4 +38,5 @@ __all__ = [
     "redact_id",
     "redact_with_counts",
     "residue",
+    "residue_named",
 ]

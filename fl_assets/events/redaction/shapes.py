@@ -25,6 +25,7 @@ from fl_assets.events.redaction.likelihood import (
 )
 from fl_assets.events.redaction.named_secrets import KEY_OF, TOKEN_OF
 from fl_assets.events.redaction.rule import MASKED, Rule, any_case
+from fl_assets.events.redaction.safe_names import is_safe
 from fl_assets.events.redaction.surprise import WEAK, grade
 
 Spans = list[tuple[int, int]]
@@ -126,6 +127,8 @@ def _judged(candidates: Callable, least: float) -> Callable[[bytes, Spans], Iter
 
     def judge(text: bytes, matches: Spans) -> Iterator[tuple[int, int, str]]:
         done = 0
+        if is_safe(text):
+            return
         for words, chosen in candidates(text, matches):
             for place in chosen:
                 start, end, word = words[place]
