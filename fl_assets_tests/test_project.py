@@ -1,7 +1,10 @@
 """Rules of the project as tests: layers, exported names, the definitions, the lock file."""
 
 import ast
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -216,3 +219,12 @@ def test_the_data_folder_is_ignored_but_for_its_readme():
     rules = (ROOT / ".gitignore").read_text().splitlines()
     assert "/data/*" in rules
     assert "!/data/README.md" in rules
+
+
+def test_arrow_allocates_as_the_system_does_so_that_ended_threads_leave_no_pages():
+    code = "import fl_assets, pyarrow; print(pyarrow.default_memory_pool().backend_name)"
+    environment = {name: value for name, value in os.environ.items() if name != "ARROW_DEFAULT_MEMORY_POOL"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "system"
