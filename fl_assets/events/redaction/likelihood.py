@@ -93,7 +93,7 @@ def words_of(text: bytes, start: int, end: int) -> list[Word]:
     return [(start + a, start + b, part[a:b]) for a, b in _find_words(part)]
 
 
-@lru_cache(maxsize=16384)
+@lru_cache(maxsize=8192)
 def _parts_and_kinds(word: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the parts of a word (`dbPass` has two), in small letters, and of which kinds it is."""
     if word.startswith(b"<"):
@@ -136,7 +136,7 @@ _MARKS = (("a", "\\p{Ll}"), ("A", "\\p{Lu}"), ("0", "[0-9]"), ("-", "[-_.]"), ("
 _has_mark = tuple((mark, linear.searcher(pattern)) for mark, pattern in _MARKS)
 
 
-@lru_cache(maxsize=16384)
+@lru_cache(maxsize=2048)
 def _value(value: bytes) -> tuple[tuple[str, ...], str, str, str]:
     """Return what is seen of a value alone; its grade, its type with its kinds of characters, its length."""
     length = f"l{next(i for i, most in enumerate(_LENGTHS) if len(value) <= most)}"
@@ -163,7 +163,7 @@ def _value(value: bytes) -> tuple[tuple[str, ...], str, str, str]:
     return tuple(seen), graded, shape, f"{kind}|{length}"
 
 
-@lru_cache(maxsize=16384)
+@lru_cache(maxsize=2048)
 def _between(text: bytes) -> str:
     """Return what stands between two words, in short."""
     for quote in (b"\xe2\x80\x9c", b"\xe2\x80\x9d", b"\xc2\xab", b"\xc2\xbb", b"'", b"`"):
@@ -245,7 +245,7 @@ def score_alone(value: bytes) -> float:
     return sum(get(one, 0.0) for one in _value(value)[0])
 
 
-@lru_cache(maxsize=16384)
+@lru_cache(maxsize=4096)
 def _score_around(part: bytes, start: int) -> float:
     """Return what the words around one, which begins at a place of a text, add to its score."""
     words = words_of(part, 0, len(part))
