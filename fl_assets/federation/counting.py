@@ -173,8 +173,8 @@ BOUNDED_SQL = {
 """Counts with each session's contribution bounded (see PARTS): which of its calls, texts, agents and signals
 count is drawn by the hash of their ids.
 
-Calls are successful ones. A text counts once for a session. Rows with a
-count of 0 are kept: their absence would reveal what noise hides.
+Calls are successful ones. A text counts once for a session. Rows with a count of 0 are
+kept: their absence would reveal what noise hides.
 """
 
 

@@ -63,13 +63,12 @@ def publish(
     failures or conversations and CALLS_BESIDE[n] calls, as long as the same rows are published, including
     those with a bounded count of 0. *Noise*: each number gets a discrete Laplace variable, of scale OF_ONE /
     epsilon for failures and conversations and OF_CALLS / epsilon for calls. For each n the changes over the
-    scales add up to epsilon at most, so the whole is
-    epsilon-differentially private given the rows (Dwork et al., *Calibrating noise to sensitivity in private
-    data analysis*, 2006; integers: Ghosh et al., *Universally
-    utility-maximizing privacy mechanisms*, 2009). All else (calls of a method, raising
-    counts of a row to one, the number of events) is computed from the noised numbers. Durations of failed
-    calls are left out. *Not* hidden by noise: which rows are published, which exact counts decide, and
-    whether the node had events.
+    scales add up to epsilon at most, so the whole is epsilon-differentially private given the rows (Dwork et
+    al., *Calibrating noise to sensitivity in private data analysis*, 2006; integers: Ghosh et al.,
+    *Universally utility-maximizing privacy mechanisms*, 2009). All else (calls of a method, raising counts of
+    a row to one, the number of events) is computed from the noised numbers. Durations of failed calls are
+    left out. *Not* hidden by noise: which rows are published, which exact counts decide, and whether the node
+    had events.
 
     With a delta k decides nothing, and the noise decides about the rows, too. Numbers are those above, of
     every row that the bounded parts count something in or whose name is in `known`, which holds published
